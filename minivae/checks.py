@@ -1,0 +1,88 @@
+"""Bad input is refused here, once, at the public entrance.
+
+Every refusal is a `ValueError` that says the argument, the rule, what came and the remedy. Nothing is repaired in
+silence: what is accepted is converted exactly (integers, bools, float16, other byte orders and memory layouts).
+"""
+
+import math
+import operator
+from collections.abc import Iterable
+from typing import NoReturn
+
+import numpy as np
+
+
+def refuse(argument: str, rule: str, came: str, remedy: str) -> NoReturn:
+    raise ValueError(f"{argument} must be {rule}; got {came}. {remedy}")
+
+
+def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
+    """`value` as a contiguous native array of finite numbers of exactly this shape (`None` in a place: any length >= 1).
+
+    With `dtype=None` the numbers keep their own type (uint8 images stay uint8), with two exceptions: bools become
+    uint8 and float16 becomes float32, because arithmetic on either is a trap.
+    """
+    wanted = f"({', '.join('any' if n is None else str(n) for n in shape)})"
+    if isinstance(value, np.ma.MaskedArray):
+        refuse(argument, "a plain array", "a masked array", "Fill the masked places yourself, or drop those rows.")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        refuse(argument, f"an array of shape {wanted}", "nested lists of unequal length", "Give every row the same length.")
+    if array.dtype.kind not in "buif":
+        refuse(argument, "an array of real numbers", f"dtype {array.dtype}", "Convert it with .astype(float) first.")
+    if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape)):
+        refuse(argument, f"of shape {wanted}", f"shape {array.shape}", "Reshape it; nothing is broadcast for you.")
+    if 0 in array.shape:
+        refuse(argument, "non-empty", f"shape {array.shape}", "Give at least one row.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        refuse(argument, "finite", f"{array[bad]} at index {bad}", "Find where it comes from before you train on it.")
+    kept = {"b": np.uint8, "f": np.float32 if array.dtype.itemsize == 2 else array.dtype.newbyteorder("=")}
+    target = dtype or kept.get(array.dtype.kind, array.dtype.newbyteorder("="))
+    with np.errstate(over="ignore"):                       # an overflow is reported below, in words
+        converted = np.ascontiguousarray(array, dtype=target)
+    if array.dtype.kind == "f" and not np.isfinite(converted).all():
+        refuse(argument, f"within the range of {np.dtype(target)}", "a number beyond it", "Rescale it, or use float64.")
+    return converted
+
+
+def whole_number(argument: str, value, at_least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, (bool, np.bool_)) or number < at_least:
+        refuse(argument, f"a whole number >= {at_least}", repr(value), f"Try {argument}={max(at_least, 1)}.")
+    return number
+
+
+def real_number(argument: str, value, at_least: float = -math.inf, above: float = -math.inf) -> float:
+    rule = f"a finite number > {above:g}" if above > -math.inf else f"a finite number >= {at_least:g}"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, (str, bool, np.bool_)) or not math.isfinite(number) or number < at_least or number <= above:
+        refuse(argument, rule, repr(value), "Check its sign and scale.")
+    return number
+
+
+def choice(argument: str, value, options: Iterable) -> str:
+    options = sorted(options)
+    if not isinstance(value, str) or value not in options:
+        refuse(argument, f"one of {', '.join(options)}", repr(value), "Check the spelling.")
+    return value
+
+
+def sizes(argument: str, value) -> tuple[int, ...]:
+    """A tuple of layer widths; `()` is a model without hidden layers."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        refuse(argument, "a tuple of layer widths", repr(value), f"Write {argument}=(128,) for one hidden layer.")
+    return tuple(whole_number(f"every width in {argument}", width, 1) for width in value)
+
+
+def generator(argument: str, value) -> np.random.Generator:
+    if not isinstance(value, np.random.Generator):
+        refuse(argument, "a numpy.random.Generator", type(value).__name__, "Use np.random.default_rng(seed).")
+    return value

@@ -1,0 +1,134 @@
+"""Gaussians: densities, the reparameterised draw, Kullback-Leibler divergences, entropy. Everything is in nats.
+
+A diagonal Gaussian is given by `mu` and `log_var` = log sigma^2, arrays of the same shape whose last axis is the J
+coordinates. A full one is given by `mu` (J,) and `cov` (J, J).
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def reparameterize(mu: NDArray, log_var: NDArray, eps: NDArray) -> NDArray:
+    """z = mu + sigma eps,   sigma = exp(log_var / 2)
+
+    mu, log_var (B, J); eps (L, B, J), standard normal, drawn by the caller; returns (L, B, J)   [cards.29, odaibo.t31]
+    """
+    sigma = np.exp(log_var / 2)                             # (B, J)
+    return mu + sigma * eps                                 # (L, B, J)
+
+
+def reparameterize_backward(d_z, mu, log_var, eps):
+    """Gradients in mu and log_var; eps is noise, nothing flows into it   [beyond.12]"""
+    sigma = np.exp(log_var / 2)                             # (B, J)
+    d_mu = d_z.sum(axis=0)                                  # (B, J)   dz/dmu = 1: the draws share one mu
+    d_log_var = (d_z * eps).sum(axis=0) * sigma / 2         # (B, J)   dz/dlog_var = eps sigma / 2
+    return d_mu, d_log_var
+
+
+def kl_standard_normal(mu: NDArray, log_var: NDArray) -> NDArray:
+    """KL( N(mu, sigma^2) || N(0, 1) ) = 1/2 (mu^2 + sigma^2 - 1 - log sigma^2), for every coordinate
+
+    The KL of a whole diagonal Gaussian is the sum over its last axis. expm1(log_var) - log_var keeps the digits that
+    sigma^2 - 1 - log sigma^2 loses near the prior, and is never negative   [odaibo.40c, beyond.51]
+    """
+    return (mu * mu + (np.expm1(log_var) - log_var)) / 2    # (B, J)
+
+
+def kl_standard_normal_backward(d_kl, mu, log_var):
+    """dKL/dmu = mu,   dKL/dlog_var = 1/2 (sigma^2 - 1)   [beyond.14, beyond.15]"""
+    return d_kl * mu, d_kl * np.expm1(log_var) / 2          # (B, J) each
+
+
+def kl_diagonal(mu_q: NDArray, log_var_q: NDArray, mu_p: NDArray, log_var_p: NDArray) -> NDArray:
+    """KL( N(mu_q, sigma_q^2) || N(mu_p, sigma_p^2) ) for every coordinate
+
+    = 1/2 ( (mu_q - mu_p)^2 / sigma_p^2 + sigma_q^2 / sigma_p^2 - 1 - log(sigma_q^2 / sigma_p^2) )   [odaibo.39f]
+    """
+    t = log_var_q - log_var_p                               # (B, J)   log of the ratio of the variances
+    return ((mu_q - mu_p) ** 2 * np.exp(-log_var_p) + (np.expm1(t) - t)) / 2
+
+
+def kl_diagonal_backward(d_kl, mu_q, log_var_q, mu_p, log_var_p):
+    """With u = (mu_q - mu_p) / sigma_p^2 and r = sigma_q^2 / sigma_p^2: gradients in all four   [beyond.16]"""
+    u = (mu_q - mu_p) * np.exp(-log_var_p)                  # (B, J)
+    r_minus_1 = np.expm1(log_var_q - log_var_p)             # (B, J)
+    d_mu_q = d_kl * u                                       # u
+    d_log_var_q = d_kl * r_minus_1 / 2                      # (r - 1) / 2
+    d_log_var_p = -d_log_var_q - d_mu_q * (mu_q - mu_p) / 2  # (1 - r - u (mu_q - mu_p)) / 2
+    return d_mu_q, d_log_var_q, -d_mu_q, d_log_var_p
+
+
+def kl_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> float:
+    """KL( N(mu_q, cov_q) || N(mu_p, cov_p) ), means (J,), covariances (J, J)
+
+    = 1/2 ( tr(cov_p^-1 cov_q) + d' cov_p^-1 d - J + log det cov_p - log det cov_q ),  d = mu_p - mu_q   [beyond.33]
+
+    Raises ValueError if a covariance is not symmetric positive definite.
+    """
+    root_q, root_p = cholesky(cov_q, "cov_q"), cholesky(cov_p, "cov_p")
+    whitened = np.linalg.solve(root_p, root_q)              # (J, J)   its squared entries sum to tr(cov_p^-1 cov_q)
+    distance = np.linalg.solve(root_p, np.asarray(mu_p) - np.asarray(mu_q))     # (J,)
+    log_ratio = 2 * np.log(np.diag(root_p) / np.diag(root_q)).sum()             # log det cov_p - log det cov_q
+    return float(((whitened**2).sum() + distance @ distance - len(root_q) + log_ratio) / 2)
+
+
+def cholesky(cov: NDArray, name: str = "cov") -> NDArray:
+    """The lower triangular R with R R' = cov, (J, J); ValueError if cov is not symmetric positive definite."""
+    cov = np.asarray(cov)
+    try:
+        if np.allclose(cov, cov.T, rtol=1e-12, atol=0):
+            return np.linalg.cholesky(cov)
+    except (np.linalg.LinAlgError, ValueError):
+        pass
+    raise ValueError(
+        f"{name} must be a symmetric positive definite matrix; got\n{cov}\n"
+        "Variances are positive and |correlations| are below 1: check the order of rows and columns."
+    )
+
+
+def log_normal(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
+    """log N(z; mu, sigma^2), summed over the last axis: z (L, B, J) -> (L, B)
+
+    = -1/2 sum_j ( log 2 pi + log_var + (z - mu)^2 / sigma^2 )   [odaibo.30]
+    """
+    u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)   z in standard units
+    return -(u * u + log_var + LOG_2PI).sum(axis=-1) / 2    # (L, B)
+
+
+def log_normal_backward(d_out, z, mu, log_var):
+    """Gradients in z, mu and log_var; the L draws share mu and log_var, so their gradients meet there"""
+    u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)
+    d = d_out[..., None]                                    # (L, B, 1)
+    d_z = -d * u * np.exp(-log_var / 2)                     # (L, B, J)   -(z - mu) / sigma^2
+    d_log_var = (d * (u * u - 1) / 2).sum(axis=0)           # (B, J)
+    return d_z, -d_z.sum(axis=0), d_log_var
+
+
+def log_standard_normal(z: NDArray) -> NDArray:
+    """log N(z; 0, I), summed over the last axis: z (..., J) -> (...)   [odaibo.29]"""
+    return -(z * z + LOG_2PI).sum(axis=-1) / 2
+
+
+def log_standard_normal_backward(d_out, z):
+    """d/dz log N(z; 0, I) = -z"""
+    return -d_out[..., None] * z
+
+
+def entropy_diagonal(log_var: NDArray) -> NDArray:
+    """H[ N(mu, sigma^2) ] = 1/2 (1 + log 2 pi + log_var) for every coordinate, whatever mu   [beyond.26]"""
+    return (1 + LOG_2PI + log_var) / 2
+
+
+def entropy_diagonal_backward(d_h, log_var):
+    """dH/dlog_var = 1/2"""
+    return d_h * np.full_like(log_var, 0.5)
+
+
+def entropy_full(cov: NDArray) -> float:
+    """H[ N(mu, cov) ] = 1/2 (J (1 + log 2 pi) + log det cov), cov (J, J)   [beyond.26]"""
+    root = cholesky(cov)
+    return float(len(root) * (1 + LOG_2PI) / 2 + np.log(np.diag(root)).sum())

@@ -1,0 +1,205 @@
+"""p(x|z): what the decoder's output means. Log-likelihoods are in nats and summed over the D features.
+
+First the mathematics, as functions with their backward. Then one small class for each likelihood, which ties that
+mathematics to what data it accepts, what its mean is and how it is sampled.
+
+`x` is (B, D). `logits` or `mean`, the decoder's output, is (L, B, D): L draws of z for every datum.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.checks import choice, real_number, refuse, whole_number
+from minivae.gaussian import LOG_2PI
+from minivae.ops import sigmoid, softplus
+
+
+def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
+    """log p(x|z) = sum_d ( x l - log(1 + e^l) )   (L, B)   [beyond.18]"""
+    return np.einsum("bd,lbd->lb", x, logits) - softplus(logits).sum(axis=-1)
+
+
+def bernoulli_log_prob_backward(d_out, x, logits):
+    """d/dl = x - sigmoid(l)"""
+    return binomial_log_prob_backward(d_out, x, logits, 1)
+
+
+def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
+    """log p(x|z) = sum_d ( log C(n, x) + x l - n log(1 + e^l) ),   x in 0..n   (L, B)
+
+    n = 1 is the Bernoulli. The coefficient log C(n, x) is part of the likelihood: without it the sum over x is not 1.
+    """
+    log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)            # (B,)
+    return log_coefficient + np.einsum("bd,lbd->lb", x, logits) - n * softplus(logits).sum(axis=-1)
+
+
+def binomial_log_prob_backward(d_out, x, logits, n):
+    """d/dl = x - n sigmoid(l):   what was seen, minus what was expected"""
+    d_logits = sigmoid(logits)                              # (L, B, D)
+    d_logits *= -n
+    d_logits += x
+    d_logits *= d_out[..., None]
+    return d_logits
+
+
+@functools.cache
+def log_binomials(n: int, dtype=np.dtype(np.float64)) -> NDArray:
+    """log C(n, k) for k = 0..n, (n + 1,)"""
+    log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]
+    return np.array([log_factorial[n] - log_factorial[k] - log_factorial[n - k] for k in range(n + 1)]).astype(dtype)
+
+
+def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
+    """log p(x|z) = -sum_d ( (x - mean)^2 / (2 sigma^2) + log sigma + 1/2 log 2 pi ),   one sigma for all   (L, B)
+
+    The 1/2, the D log sigma and the D/2 log 2 pi are what turn a squared error into nats   [hong.15, lm.37]
+    """
+    r = x - mean                                            # (L, B, D)
+    squared_error = np.einsum("lbd,lbd->lb", r, r)          # (L, B)
+    return -squared_error * np.exp(-2 * log_sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
+
+
+def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
+    """d/dmean = (x - mean) / sigma^2,   d/dlog_sigma = sum_d (x - mean)^2 / sigma^2 - D   [beyond.19]"""
+    r = x - mean                                            # (L, B, D)
+    precision = np.exp(-2 * log_sigma)                      # ()
+    squared_error = np.einsum("lbd,lbd->lb", r, r)          # (L, B)
+    d_log_sigma = (d_out * (squared_error * precision - x.shape[-1])).sum()
+    d_mean = r
+    d_mean *= d_out[..., None] * precision
+    return d_mean, d_log_sigma
+
+
+def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
+    """log of the sigma that maximises the Gaussian likelihood:  sigma^2 = mean of (x - mean)^2   [hong.14, beyond.37]"""
+    r = x - mean
+    return np.log((r * r).mean()) / 2
+
+
+class Likelihood:
+    """What the model asks of a likelihood. `own` names its own parameters; only the Gaussian has one, log_sigma."""
+
+    name: str
+    own: tuple[str, ...] = ()
+
+    def fit(self, x, out, *own):
+        """Its own parameters, re-estimated for this batch where they have an analytic optimum; else as they are."""
+        return own
+
+    def encoder_input(self, x: NDArray) -> NDArray:
+        """What the encoder is shown of x."""
+        return x
+
+
+@dataclass(frozen=True)
+class Bernoulli(Likelihood):
+    """Every feature is a coin. x in {0, 1}; grey values in [0, 1] are accepted, but then this is a loss, no likelihood."""
+
+    name = "bernoulli"
+
+    def check(self, x: NDArray) -> None:
+        if x.min() < 0 or x.max() > 1:
+            came = f"values from {x.min():g} to {x.max():g}"
+            remedy = "Divide by 255." if 1 < x.max() <= 255 and x.min() >= 0 else "Rescale them, or use 'gaussian'."
+            refuse("x", "within 0..1 for the Bernoulli likelihood", came, remedy)
+
+    def log_prob(self, x, logits):
+        return bernoulli_log_prob(x, logits)
+
+    def log_prob_backward(self, d_out, x, logits):
+        return (bernoulli_log_prob_backward(d_out, x, logits),)
+
+    def mean(self, logits: NDArray) -> NDArray:
+        return sigmoid(logits)
+
+    def sample(self, rng: np.random.Generator, logits: NDArray) -> NDArray:
+        return (rng.random(logits.shape) < sigmoid(logits)).astype(np.uint8)
+
+    def output_for(self, mean: NDArray) -> NDArray:
+        """The logits whose mean this is; pixels that never or always light up start at odds of 1 to 99."""
+        p = np.clip(mean, 0.01, 0.99)
+        return np.log(p / (1 - p))
+
+
+@dataclass(frozen=True)
+class Binomial(Likelihood):
+    """Every feature is a count of successes in n trials: x in {0, 1, ..., n}."""
+
+    n: int = 16
+    name = "binomial"
+
+    def __post_init__(self):
+        whole_number("n", self.n, 1)
+
+    def check(self, x: NDArray) -> None:
+        if x.min() < 0 or x.max() > self.n or (x.dtype.kind == "f" and (x != np.rint(x)).any()):
+            came = f"values from {x.min():g} to {x.max():g}" + (", not all whole" if x.dtype.kind == "f" else "")
+            refuse("x", f"whole numbers 0..{self.n} for Binomial({self.n})", came, "Give counts, or use another likelihood.")
+
+    def encoder_input(self, x):
+        return x / x.dtype.type(self.n)                     # 0..1, like every other input
+
+    def log_prob(self, x, logits):
+        return binomial_log_prob(x, logits, self.n)
+
+    def log_prob_backward(self, d_out, x, logits):
+        return (binomial_log_prob_backward(d_out, x, logits, self.n),)
+
+    def mean(self, logits):
+        return self.n * sigmoid(logits)
+
+    def sample(self, rng, logits):
+        return rng.binomial(self.n, sigmoid(logits))
+
+    def output_for(self, mean):
+        return Bernoulli().output_for(mean / self.n)
+
+
+@dataclass(frozen=True)
+class Gaussian(Likelihood):
+    """Every feature is the decoder's mean plus noise of one shared sigma: a number, "learned" or "optimal".
+
+    learned: log_sigma is a parameter like any other, with its own gradient.
+    optimal: sigma^2 is set to the batch's mean squared error, where d/dsigma of the loss is zero. So the gradient in
+    everything else is that of a fixed sigma, and nothing has to flow through the re-estimate   [hong.14]
+    """
+
+    sigma: float | str = 1.0
+    name = "gaussian"
+    own = ("log_sigma",)
+
+    def __post_init__(self):
+        if isinstance(self.sigma, str):
+            choice("sigma", self.sigma, ("learned", "optimal"))
+        else:
+            real_number("sigma", self.sigma, above=0)
+
+    def check(self, x):
+        pass                                                # any finite number has a density
+
+    def start(self) -> float:
+        """log_sigma at the beginning."""
+        return 0.0 if isinstance(self.sigma, str) else math.log(self.sigma)
+
+    def fit(self, x, mean, log_sigma):
+        return (optimal_log_sigma(x, mean),) if self.sigma == "optimal" else (log_sigma,)
+
+    def log_prob(self, x, mean, log_sigma):
+        return gaussian_log_prob(x, mean, log_sigma)
+
+    def log_prob_backward(self, d_out, x, mean, log_sigma):
+        d_mean, d_log_sigma = gaussian_log_prob_backward(d_out, x, mean, log_sigma)
+        return d_mean, d_log_sigma if self.sigma == "learned" else 0 * d_log_sigma
+
+    def mean(self, mean):
+        return mean
+
+    def sample(self, rng, mean, log_sigma):
+        return rng.normal(mean, np.exp(log_sigma))
+
+    def output_for(self, mean):
+        return mean

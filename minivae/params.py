@@ -1,0 +1,56 @@
+"""Named arrays that are views on one flat vector."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Params(Mapping):
+    """A model's parameters, or their gradient: `params["decoder.1.weight"]` is a view on `params.flat`.
+
+    One object serves the model (names), Adam (one vector to update), the gradient check (one number at a time) and the
+    checkpoint. Write into a view, or into `flat`: both are the same memory.
+
+    Parameters
+    ----------
+    shapes : dict
+        The shape of every array, in order; `()` for a single number.
+    flat : ndarray, shape (size,)
+        The numbers, whose dtype is everybody's. It is not copied.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: NDArray):
+        size = sum(int(np.prod(shape)) for shape in shapes.values())
+        if flat.shape != (size,):
+            raise ValueError(f"flat must be of shape ({size},) to hold these arrays; got shape {flat.shape}.")
+        self.shapes = dict(shapes)
+        self.flat = flat
+        self._views: dict[str, NDArray] = {}
+        start = 0
+        for name, shape in self.shapes.items():
+            stop = start + int(np.prod(shape))
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    def __getitem__(self, name: str) -> NDArray:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def like(self, flat: NDArray) -> "Params":
+        """The same names and shapes over other numbers."""
+        return Params(self.shapes, flat)
+
+    def zeros_like(self) -> "Params":
+        return self.like(np.zeros_like(self.flat))
+
+    def copy(self) -> "Params":
+        return self.like(self.flat.copy())
+
+    def astype(self, dtype) -> "Params":
+        return self.like(self.flat.astype(dtype))

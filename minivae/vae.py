@@ -1,0 +1,261 @@
+"""The variational autoencoder: forward in seven numbered steps, backward in the same seven, reversed.
+
+    loss = mean over data and draws of   beta KL( q(z|x) || p(z) )  -  log p(x|z),      z = mu + sigma eps
+
+Shapes: x (B, D) data, mu and log_var (B, J), eps and z (L, B, J) with L draws for every datum, out (L, B, D).
+One reduction throughout: sum over D and J, mean over B and L.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae import checks
+from minivae.gaussian import (
+    kl_standard_normal,
+    kl_standard_normal_backward,
+    log_normal,
+    log_normal_backward,
+    log_standard_normal,
+    log_standard_normal_backward,
+    reparameterize,
+    reparameterize_backward,
+)
+from minivae.likelihood import Bernoulli, Gaussian, Likelihood
+from minivae.ops import ACTIVATIONS, mlp, mlp_backward
+from minivae.params import Params
+
+ESTIMATORS = ("analytic", "sampled")
+
+
+class Forward(NamedTuple):
+    """What the numbered steps made, in their order. The backward reads it; the model itself remembers nothing."""
+
+    hs: list[NDArray]           # 1  the encoder's layers, the input first
+    mu: NDArray                 # 2  (B, J)
+    log_var: NDArray            # 2  (B, J)
+    z: NDArray                  # 3  (L, B, J)
+    gs: list[NDArray]           # 4  the decoder's layers, z first, L * B rows
+    out: NDArray                # 4  (L, B, D)   logits or means, as the likelihood reads them
+    own: tuple                  # 5  the likelihood's own parameters: () or (log_sigma,)
+    log_px_z: NDArray           # 5  (L, B)
+    kl: NDArray                 # 6  (B,) in closed form, (L, B) sampled
+    loss: NDArray               # 7  ()
+
+
+@dataclass(frozen=True)
+class VAE:
+    """A VAE with diagonal Gaussian q(z|x) and standard normal prior. Make one with `VAE.init`.
+
+    Attributes
+    ----------
+    params : Params
+        Every weight and bias, and log_sigma if the likelihood has one: views on one flat vector.
+    likelihood : Likelihood
+        Bernoulli(), Binomial(n) or Gaussian(sigma).
+    activation : str
+        "tanh" or "relu".
+    beta : float
+        Weight of the KL, the only weight there is. Only at beta = 1 is -loss a lower bound of log p(x) by construction.
+    estimator : str
+        "analytic": closed-form KL. "sampled": log q(z|x) - log p(z) at the drawn z, the same in expectation.
+    noise : bool
+        False makes the encoder deterministic, z = mu; with beta = 0 that is a plain autoencoder.
+    """
+
+    params: Params
+    likelihood: Likelihood = Bernoulli()
+    activation: str = "tanh"
+    beta: float = 1.0
+    estimator: str = "analytic"
+    noise: bool = True
+
+    def __post_init__(self):
+        if not isinstance(self.likelihood, Likelihood):
+            checks.refuse("likelihood", "a Likelihood", repr(self.likelihood), "Try likelihood=Bernoulli().")
+        checks.choice("activation", self.activation, ACTIVATIONS)
+        checks.choice("estimator", self.estimator, ESTIMATORS)
+        checks.real_number("beta", self.beta, at_least=0)
+
+    @classmethod
+    def init(
+        cls,
+        rng: np.random.Generator,
+        features: int,
+        latent: int = 2,
+        hidden: Sequence[int] = (128,),
+        *,
+        dtype=np.float32,
+        data_mean: NDArray | None = None,
+        **settings,
+    ) -> "VAE":
+        """A fresh model: D features, J latent coordinates, hidden layers as for the encoder (the decoder mirrors them).
+
+        Weights are Glorot (tanh) or He (relu) draws from `rng`, biases zero. With `data_mean` (D,) the decoder starts
+        out saying the mean of the data. `dtype` is float32 or float64; `settings` are the attributes of `VAE`.
+        Raises ValueError if an argument breaks its rule.
+        """
+        checks.generator("rng", rng)
+        features, latent = checks.whole_number("features", features, 1), checks.whole_number("latent", latent, 1)
+        hidden = checks.sizes("hidden", hidden)
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            checks.refuse("dtype", "float32 or float64", str(dtype), "Try dtype=np.float64.")
+        shapes = {
+            **mlp_shapes("encoder", [features, *hidden, 2 * latent]),
+            **mlp_shapes("decoder", [latent, *reversed(hidden), features]),
+        }
+        likelihood = settings.get("likelihood", cls.likelihood)
+        shapes |= {name: () for name in getattr(likelihood, "own", ())}
+        size = sum(int(np.prod(shape)) for shape in shapes.values())
+        vae = cls(Params(shapes, np.zeros(size, dtype)), **settings)
+        for name, array in vae.params.items():
+            if name.endswith("weight"):
+                fan_in, fan_out = array.shape
+                variance = 2 / (fan_in + fan_out) if vae.activation == "tanh" else 2 / fan_in
+                array[...] = rng.normal(0, variance**0.5, array.shape)
+        if data_mean is not None:
+            data_mean = checks.real_array("data_mean", data_mean, (features,), np.float64)
+            vae.layers("decoder")[-1][1][...] = likelihood.output_for(data_mean)
+        if isinstance(likelihood, Gaussian):
+            vae.params["log_sigma"][...] = likelihood.start()
+        return vae
+
+    # What the model is made of
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.params.flat.dtype
+
+    @property
+    def features(self) -> int:
+        return self.layers("encoder")[0][0].shape[0]
+
+    @property
+    def latent(self) -> int:
+        return self.layers("decoder")[0][0].shape[0]
+
+    def layers(self, part: str, params: Params | None = None) -> list[tuple[NDArray, NDArray]]:
+        """The (weight, bias) pairs of "encoder" or "decoder", first to last; of `params` instead, if given."""
+        params = self.params if params is None else params
+        names = [name for name in params if name.startswith(part) and name.endswith("weight")]
+        return [(params[name], params[name.replace("weight", "bias")]) for name in names]
+
+    def draw_noise(self, rng: np.random.Generator, rows: int, samples: int = 1) -> NDArray:
+        """eps (L, B, J), standard normal; zeros if the model is deterministic."""
+        shape = (checks.whole_number("samples", samples, 1), checks.whole_number("rows", rows, 1), self.latent)
+        return rng.standard_normal(shape, self.dtype) if self.noise else np.zeros(shape, self.dtype)
+
+    # What a user asks of it
+
+    def encode(self, x: NDArray) -> tuple[NDArray, NDArray]:
+        """mu and log_var of q(z|x), (B, J) each, for data x (B, D)."""
+        _, mu, log_var = self._encode(self.check_data(x))
+        return mu, log_var
+
+    def decode(self, z: NDArray) -> NDArray:
+        """The mean of p(x|z), (B, D), for codes z (B, J)."""
+        return self.likelihood.mean(self._decode(self._check_codes(z))[-1])
+
+    def sample(self, rng: np.random.Generator, z: NDArray) -> NDArray:
+        """One draw x ~ p(x|z), (B, D), for every code z (B, J)."""
+        own = () if self.likelihood.own == () else (self.params["log_sigma"],)
+        return self.likelihood.sample(checks.generator("rng", rng), self._decode(self._check_codes(z))[-1], *own)
+
+    def loss(self, x: NDArray, eps: NDArray) -> NDArray:
+        """The objective in nats, mean over data x (B, D) and draws eps (L, B, J)."""
+        return self.forward(*self._check_batch(x, eps)).loss
+
+    def gradient(self, x: NDArray, eps: NDArray) -> Params:
+        """The gradient of `loss` in every parameter."""
+        x, eps = self._check_batch(x, eps)
+        return self.backward(x, eps, self.forward(x, eps), self.params.zeros_like())
+
+    def elbo(self, x: NDArray, eps: NDArray) -> NDArray:
+        """The evidence lower bound in nats of every datum, (B,): mean over draws, whatever beta is   [odaibo.28]"""
+        f = self.forward(*self._check_batch(x, eps), fit=False)
+        return f.log_px_z.mean(axis=0) - (f.kl if f.kl.ndim == 1 else f.kl.mean(axis=0))
+
+    # Forward and backward. Their arguments are taken to be checked.
+
+    def forward(self, x: NDArray, eps: NDArray, fit: bool = True) -> Forward:
+        """Steps 1 to 7. With `fit` a likelihood that re-estimates its own parameters does so on this batch."""
+        L, B, J = eps.shape
+        hs, mu, log_var = self._encode(x)                                       # 1, 2           (B, J)
+        z = reparameterize(mu, log_var, eps)                                    # 3              (L, B, J)
+        gs = self._decode(z.reshape(L * B, J))                                  # 4              L * B rows
+        out = gs[-1].reshape(L, B, -1)                                          # 4              (L, B, D)
+        own = tuple(self.params[name] for name in self.likelihood.own)
+        own = self.likelihood.fit(x, out, *own) if fit else own                 # 5
+        log_px_z = self.likelihood.log_prob(x, out, *own)                       # 5              (L, B)
+        kl = self._kl(z, mu, log_var)                                           # 6              (B,) or (L, B)
+        loss = self.beta * kl.mean() - log_px_z.mean()                          # 7              ()
+        return Forward(hs, mu, log_var, z, gs, out, own, log_px_z, kl, loss)
+
+    def backward(self, x: NDArray, eps: NDArray, f: Forward, gradient: Params) -> Params:
+        """Steps 7 to 1: the gradient of the loss in every parameter, written into `gradient`."""
+        L, B, J = eps.shape
+        d_kl = np.full(f.kl.shape, self.beta / f.kl.size, self.dtype)           # 7              (B,) or (L, B)
+        d_log_px_z = np.full((L, B), -1 / (L * B), self.dtype)                  # 7              (L, B)
+        d_z_kl, d_mu_kl, d_log_var_kl = self._kl_backward(d_kl, f)              # 6
+        d_out, *d_own = self.likelihood.log_prob_backward(d_log_px_z, x, f.out, *f.own)        # 5
+        d_decoder = self.layers("decoder", gradient)
+        d_z_px = mlp_backward(d_out.reshape(L * B, -1), f.gs, self.layers("decoder"), self.activation, d_decoder)  # 4
+        d_z = d_z_px.reshape(L, B, J) + d_z_kl                                  # 3  two paths   (L, B, J)
+        d_mu_z, d_log_var_z = reparameterize_backward(d_z, f.mu, f.log_var, eps)                # 3
+        d_mu, d_log_var = d_mu_z + d_mu_kl, d_log_var_z + d_log_var_kl          # 2  two paths   (B, J)
+        d_heads = np.concatenate([d_mu, d_log_var], axis=1)                     # 2              (B, 2J)
+        d_encoder = self.layers("encoder", gradient)
+        mlp_backward(d_heads, f.hs, self.layers("encoder"), self.activation, d_encoder, wrt_x=False)               # 1
+        for name, d in zip(self.likelihood.own, d_own):
+            gradient[name][...] = d
+        return gradient
+
+    def _encode(self, x):
+        """Steps 1 and 2: one last layer holds both heads, mu in its first J columns and log_var in the others."""
+        hs = mlp(self.likelihood.encoder_input(x), self.layers("encoder"), self.activation)     # 1
+        mu, log_var = np.split(hs[-1], 2, axis=1)                                               # 2   (B, J) each
+        return hs, mu, log_var
+
+    def _decode(self, z):
+        """Step 4: the layers of the decoder for rows of codes (rows, J)."""
+        return mlp(z, self.layers("decoder"), self.activation)
+
+    def _kl(self, z, mu, log_var):
+        """Step 6: in closed form (B,), or sampled (L, B)."""
+        if self.estimator == "analytic":
+            return kl_standard_normal(mu, log_var).sum(axis=-1)                 # (B,)
+        return log_normal(z, mu, log_var) - log_standard_normal(z)              # (L, B)
+
+    def _kl_backward(self, d_kl, f):
+        """Step 6: gradients in z, mu and log_var. In closed form z takes no part."""
+        if self.estimator == "analytic":
+            return 0, *kl_standard_normal_backward(d_kl[:, None], f.mu, f.log_var)
+        d_z_q, d_mu, d_log_var = log_normal_backward(d_kl, f.z, f.mu, f.log_var)
+        return d_z_q + log_standard_normal_backward(-d_kl, f.z), d_mu, d_log_var    # two paths into z
+
+    # The public entrance
+
+    def check_data(self, x: NDArray) -> NDArray:
+        """x as the model's dtype, (B, D), refused with ValueError if it is not data of this likelihood."""
+        x = checks.real_array("x", x, (None, self.features))
+        self.likelihood.check(x)
+        return x.astype(self.dtype, copy=False)
+
+    def _check_codes(self, z):
+        return checks.real_array("z", z, (None, self.latent), self.dtype)
+
+    def _check_batch(self, x, eps):
+        x = self.check_data(x)
+        return x, checks.real_array("eps", eps, (None, len(x), self.latent), self.dtype)
+
+
+def mlp_shapes(part: str, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights and biases of layers of these widths."""
+    shapes = {}
+    for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:]), start=1):
+        shapes[f"{part}.{i}.weight"] = (fan_in, fan_out)
+        shapes[f"{part}.{i}.bias"] = (fan_out,)
+    return shapes
