@@ -3,7 +3,8 @@
 First the mathematics, as functions with their backward. Then one small class for each likelihood, which ties that
 mathematics to what data it accepts, what its mean is and how it is sampled.
 
-`x` is (B, D). `logits` or `mean`, the decoder's output, is (L, B, D): L draws of z for every datum.
+`x` is (B, D). `logits` or `mean`, the decoder's output, is (L, B, D): L draws of z for every datum; or (L, 1, D): L
+values of z, each tried on every datum.
 """
 
 import functools
@@ -18,9 +19,22 @@ from minivae.gaussian import LOG_2PI
 from minivae.ops import sigmoid, softplus
 
 
+def inner(x: NDArray, out: NDArray) -> NDArray:
+    """sum_d x out, (L, B). An `out` of shape (L, 1, D) is shared by all data: then it is one matrix product."""
+    return out[:, 0] @ x.T if out.shape[1] == 1 else np.einsum("bd,lbd->lb", x, out)
+
+
+def squared_error(x: NDArray, mean: NDArray) -> NDArray:
+    """sum_d (x - mean)^2, (L, B). A shared mean (L, 1, D) is multiplied out, so that no (L, B, D) array is made."""
+    if mean.shape[1] == 1 < len(x):
+        return (x * x).sum(axis=-1) - 2 * inner(x, mean) + (mean * mean).sum(axis=-1)
+    r = x - mean                                            # (L, B, D)
+    return np.einsum("lbd,lbd->lb", r, r)
+
+
 def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
     """log p(x|z) = sum_d ( x l - log(1 + e^l) )   (L, B)   [beyond.18]"""
-    return np.einsum("bd,lbd->lb", x, logits) - softplus(logits).sum(axis=-1)
+    return inner(x, logits) - softplus(logits).sum(axis=-1)
 
 
 def bernoulli_log_prob_backward(d_out, x, logits):
@@ -34,7 +48,7 @@ def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
     n = 1 is the Bernoulli. The coefficient log C(n, x) is part of the likelihood: without it the sum over x is not 1.
     """
     log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)            # (B,)
-    return log_coefficient + np.einsum("bd,lbd->lb", x, logits) - n * softplus(logits).sum(axis=-1)
+    return log_coefficient + inner(x, logits) - n * softplus(logits).sum(axis=-1)
 
 
 def binomial_log_prob_backward(d_out, x, logits, n):
@@ -58,17 +72,14 @@ def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
 
     The 1/2, the D log sigma and the D/2 log 2 pi are what turn a squared error into nats   [hong.15, lm.37]
     """
-    r = x - mean                                            # (L, B, D)
-    squared_error = np.einsum("lbd,lbd->lb", r, r)          # (L, B)
-    return -squared_error * np.exp(-2 * log_sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
+    return -squared_error(x, mean) * np.exp(-2 * log_sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
 
 
 def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
     """d/dmean = (x - mean) / sigma^2,   d/dlog_sigma = sum_d (x - mean)^2 / sigma^2 - D   [beyond.19]"""
     r = x - mean                                            # (L, B, D)
     precision = np.exp(-2 * log_sigma)                      # ()
-    squared_error = np.einsum("lbd,lbd->lb", r, r)          # (L, B)
-    d_log_sigma = (d_out * (squared_error * precision - x.shape[-1])).sum()
+    d_log_sigma = (d_out * (squared_error(x, mean) * precision - x.shape[-1])).sum()
     d_mean = r
     d_mean *= d_out[..., None] * precision
     return d_mean, d_log_sigma
@@ -76,8 +87,7 @@ def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
 
 def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
     """log of the sigma that maximises the Gaussian likelihood:  sigma^2 = mean of (x - mean)^2   [hong.14, beyond.37]"""
-    r = x - mean
-    return np.log((r * r).mean()) / 2
+    return np.log(squared_error(x, mean).mean() / x.shape[-1]) / 2
 
 
 class Likelihood:
@@ -203,3 +213,11 @@ class Gaussian(Likelihood):
 
     def output_for(self, mean):
         return mean
+
+
+LIKELIHOODS = {kind.name: kind for kind in (Bernoulli, Binomial, Gaussian)}
+
+
+def make_likelihood(name: str, **settings) -> Likelihood:
+    """The likelihood of that name: "bernoulli", "binomial" (n=...) or "gaussian" (sigma=...)."""
+    return LIKELIHOODS[choice("likelihood", name, LIKELIHOODS)](**settings)

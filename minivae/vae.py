@@ -7,7 +7,7 @@ One reduction throughout: sum over D and J, mean over B and L.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -137,6 +137,10 @@ class VAE:
     def latent(self) -> int:
         return self.layers("decoder")[0][0].shape[0]
 
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        return tuple(weight.shape[1] for weight, _ in self.layers("encoder")[:-1])
+
     def layers(self, part: str, params: Params | None = None) -> list[tuple[NDArray, NDArray]]:
         """The (weight, bias) pairs of "encoder" or "decoder", first to last; of `params` instead, if given."""
         params = self.params if params is None else params
@@ -147,6 +151,15 @@ class VAE:
         """eps (L, B, J), standard normal; zeros if the model is deterministic."""
         shape = (checks.whole_number("samples", samples, 1), checks.whole_number("rows", rows, 1), self.latent)
         return rng.standard_normal(shape, self.dtype) if self.noise else np.zeros(shape, self.dtype)
+
+    @property
+    def own(self) -> tuple[NDArray, ...]:
+        """The likelihood's own parameters: () or (log_sigma,)."""
+        return tuple(self.params[name] for name in self.likelihood.own)
+
+    def astype(self, dtype) -> "VAE":
+        """The same model with its numbers in another dtype; the parameters are copied."""
+        return replace(self, params=self.params.astype(dtype))
 
     # What a user asks of it
 
@@ -161,8 +174,8 @@ class VAE:
 
     def sample(self, rng: np.random.Generator, z: NDArray) -> NDArray:
         """One draw x ~ p(x|z), (B, D), for every code z (B, J)."""
-        own = () if self.likelihood.own == () else (self.params["log_sigma"],)
-        return self.likelihood.sample(checks.generator("rng", rng), self._decode(self._check_codes(z))[-1], *own)
+        out = self._decode(self._check_codes(z))[-1]
+        return self.likelihood.sample(checks.generator("rng", rng), out, *self.own)
 
     def loss(self, x: NDArray, eps: NDArray) -> NDArray:
         """The objective in nats, mean over data x (B, D) and draws eps (L, B, J)."""
@@ -178,6 +191,11 @@ class VAE:
         f = self.forward(*self._check_batch(x, eps), fit=False)
         return f.log_px_z.mean(axis=0) - (f.kl if f.kl.ndim == 1 else f.kl.mean(axis=0))
 
+    def log_likelihood(self, x: NDArray, z: NDArray) -> NDArray:
+        """log p(x|z) in nats, (L, B), for data x (B, D) and codes z (L, B, J), or (L, 1, J) shared by all data."""
+        out = self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)
+        return self.likelihood.log_prob(x, out, *self.own)
+
     # Forward and backward. Their arguments are taken to be checked.
 
     def forward(self, x: NDArray, eps: NDArray, fit: bool = True) -> Forward:
@@ -187,8 +205,7 @@ class VAE:
         z = reparameterize(mu, log_var, eps)                                    # 3              (L, B, J)
         gs = self._decode(z.reshape(L * B, J))                                  # 4              L * B rows
         out = gs[-1].reshape(L, B, -1)                                          # 4              (L, B, D)
-        own = tuple(self.params[name] for name in self.likelihood.own)
-        own = self.likelihood.fit(x, out, *own) if fit else own                 # 5
+        own = self.likelihood.fit(x, out, *self.own) if fit else self.own       # 5
         log_px_z = self.likelihood.log_prob(x, out, *own)                       # 5              (L, B)
         kl = self._kl(z, mu, log_var)                                           # 6              (B,) or (L, B)
         loss = self.beta * kl.mean() - log_px_z.mean()                          # 7              ()

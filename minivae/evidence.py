@@ -1,0 +1,146 @@
+"""How close is the bound to the truth? log p(x) in nats for every datum: bounds by sampling, the exact value by quadrature.
+
+All of it is computed in float64, whatever the model was trained in.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae import checks
+from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
+from minivae.vae import VAE
+
+AT_ONCE = 2_000_000                                         # numbers in one array: memory stays bounded, whatever k is
+COARSE = 128                                                # intervals on each axis of the first grid of the quadrature
+NEGLIGIBLE = 50.0                                           # nats below a datum's highest point: 1e-22 of it
+
+
+class Bounds(NamedTuple):
+    """Lower bounds of log p(x), per datum (N,), from the same k draws. `se`: standard error of the draws, nothing else."""
+
+    reconstruction: NDArray     # E_q log p(x|z)
+    kl: NDArray                 # closed form: no error
+    elbo: NDArray               # reconstruction - kl
+    elbo_se: NDArray
+    iw_bound: NDArray           # log of the mean of k importance weights
+    iw_bound_se: NDArray
+
+
+class Exact(NamedTuple):
+    """log p(x) by quadrature, per datum (N,)."""
+
+    log_px: NDArray
+    error: NDArray              # by how much it changed when the spacing was last halved
+
+
+def log_sum_exp(a: NDArray, axis: int = 0) -> NDArray:
+    """log sum exp(a), with the largest entry taken out first; -inf where all entries are -inf."""
+    top = a.max(axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):
+        return np.log(np.exp(a - top).sum(axis=axis)) + top.squeeze(axis)
+
+
+def lower_bounds(vae: VAE, x: NDArray, k: int, rng: np.random.Generator) -> Bounds:
+    """ELBO and importance-weighted bound (Burda, Grosse and Salakhutdinov 2016) from k draws z ~ q(z|x) for every datum.
+
+    ELBO = E log p(x|z) - KL,    IW_k = log 1/k sum_k w_k,    w = p(x|z) p(z) / q(z|x)
+    In expectation ELBO <= IW_k <= log p(x).   [odaibo.28, beyond.4]
+    """
+    k = checks.whole_number("k", k, 2)
+    vae = vae.astype(np.float64)
+    x = vae.check_data(x)
+    mu, log_var = vae.encode(x)
+    draws = max(1, AT_ONCE // (x.size + 1))                 # draws at a time
+    sum_1, sum_2 = np.zeros(len(x)), np.zeros(len(x))       # of log p(x|z) and its square
+    log_w, log_w2 = [], []                                  # log of the sums of w and w^2, one row for every chunk
+    for done in range(0, k, draws):
+        eps = rng.standard_normal((min(draws, k - done), *mu.shape))
+        z = reparameterize(mu, log_var, eps)                                                # (L, N, J)
+        log_px_z = vae.log_likelihood(x, z)                                                 # (L, N)
+        weights = log_px_z + log_standard_normal(z) - log_normal(z, mu, log_var)            # (L, N)
+        centred = log_px_z - log_px_z[0] if done == 0 else log_px_z - first
+        first = log_px_z[0] if done == 0 else first
+        sum_1, sum_2 = sum_1 + centred.sum(axis=0), sum_2 + (centred * centred).sum(axis=0)
+        log_w.append(log_sum_exp(weights))
+        log_w2.append(log_sum_exp(2 * weights))
+    reconstruction = first + sum_1 / k
+    elbo_se = np.sqrt(np.maximum(sum_2 / k - (sum_1 / k) ** 2, 0) / (k - 1))
+    kl = kl_standard_normal(mu, log_var).sum(axis=-1)
+    iw_bound = log_sum_exp(np.array(log_w)) - math.log(k)
+    relative_variance = np.exp(log_sum_exp(np.array(log_w2)) - math.log(k) - 2 * iw_bound) - 1
+    iw_bound_se = np.sqrt(np.maximum(relative_variance, 0) / (k - 1))       # of log of a mean: sd / (mean sqrt(k))
+    return Bounds(reconstruction, kl, reconstruction - kl, elbo_se, iw_bound, iw_bound_se)
+
+
+def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 << 16) -> Exact:
+    """log p(x) = log of the integral of p(x|z) p(z) over one or two latent dimensions, per datum.
+
+    The trapezoid rule, over everything that the prior or any q(z|x) reaches. For a smooth integrand that dies off on
+    all sides its error falls faster than any power of the spacing, so the spacing is halved until a datum changes by
+    no more than `tolerance` nats (what is left is then far smaller), or an axis would need more than `finest` points.
+    Posteriors can be a thousand times narrower than the prior: beyond the first two grids, which all data share, every
+    datum keeps only the places that matter to it. Raises ValueError if there are more than two latent dimensions.
+    """
+    if vae.latent > 2:
+        checks.refuse("vae", "a model with one or two latent dimensions", f"{vae.latent}", "Use lower_bounds instead.")
+    vae = vae.astype(np.float64)
+    x = vae.check_data(x)
+    rows = max(1, 4 * AT_ONCE // (COARSE + 1) ** vae.latent)
+    parts = [_exact(vae, x[start : start + rows], tolerance, finest) for start in range(0, len(x), rows)]
+    return Exact(*(np.concatenate(column) for column in zip(*parts)))
+
+
+def _exact(vae, x, tolerance, finest):
+    mu, log_var = vae.encode(x)
+    reach = 8 * np.exp(log_var / 2)
+    low, high = np.minimum(-8, (mu - reach).min(axis=0)), np.maximum(8, (mu + reach).max(axis=0))       # (J,)
+    points = COARSE
+    spacing = (high - low) / points                                                         # (J,)
+    index = np.indices((points + 1,) * vae.latent).reshape(vae.latent, -1).T                # (nodes, J)
+    log_joint = _on_shared_nodes(vae, x, low + spacing * index)                             # (nodes, N)
+    every_other = (index % 2 == 0).all(axis=1)              # the grid of twice the spacing is part of this one
+    log_px = log_sum_exp(log_joint) + np.log(spacing).sum()
+    error = np.abs(log_px - log_sum_exp(log_joint[every_other]) - np.log(2 * spacing).sum())
+    who, node = np.nonzero(log_joint.T > log_joint.max(axis=0)[:, None] - NEGLIGIBLE)       # (pairs,) each
+    index = index[node]                                                                     # (pairs, J)
+    while (error > tolerance).any() and 2 * points <= finest:
+        points, spacing = 2 * points, spacing / 2
+        unsure = error[who] > tolerance
+        who, index = _with_neighbours(who[unsure], 2 * index[unsure], len(x), points)
+        log_joint = _on_own_nodes(vae, x, who, low + spacing * index)                       # (pairs,)
+        first = np.flatnonzero(np.diff(who, prepend=-1))    # pairs are sorted by datum: where each begins
+        top = np.maximum.reduceat(log_joint, first)[np.searchsorted(who[first], who)]       # (pairs,)
+        refined = top[first] + np.log(np.add.reduceat(np.exp(log_joint - top), first)) + np.log(spacing).sum()
+        error[who[first]] = np.abs(refined - log_px[who[first]])
+        log_px[who[first]] = refined
+        matters = log_joint > top - NEGLIGIBLE
+        who, index = who[matters], index[matters]
+    return log_px, error
+
+
+def _on_shared_nodes(vae, x, z):
+    """log p(x, z) of every datum at every node, (nodes, N)."""
+    at_once = max(1, AT_ONCE // max(len(x), vae.features, *vae.hidden, 1))
+    chunks = [z[start : start + at_once, None, :] for start in range(0, len(z), at_once)]   # (L, 1, J)
+    return np.concatenate([vae.log_likelihood(x, z) + log_standard_normal(z) for z in chunks])
+
+
+def _on_own_nodes(vae, x, who, z):
+    """log p(x[who], z), (pairs,): every datum at its own nodes."""
+    at_once = max(1, AT_ONCE // max(vae.features, *vae.hidden, 1))
+    chunks = [slice(start, start + at_once) for start in range(0, len(z), at_once)]
+    return np.concatenate([vae.log_likelihood(x[who[c]], z[None, c])[0] for c in chunks]) + log_standard_normal(z)
+
+
+def _with_neighbours(who, index, data, points):
+    """Every pair of datum and node with the nodes next to it, each pair once, sorted by datum."""
+    steps = np.indices((3,) * index.shape[1]).reshape(index.shape[1], -1).T - 1             # (3^J, J)
+    around = (index[:, None, :] + steps).clip(0, points)                                    # (pairs, 3^J, J)
+    shape = (data,) + (points + 1,) * index.shape[1]
+    key = np.ravel_multi_index((who[:, None], *np.moveaxis(around, -1, 0)), shape)
+    who, *index = np.unravel_index(np.unique(key), shape)
+    return who, np.stack(index, axis=-1)

@@ -1,0 +1,53 @@
+"""One line that moves on a terminal; plain lines, and few of them, everywhere else. Always on stderr."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+
+class Progress:
+    """Say how far a loop has come and when it will end.
+
+    Parameters
+    ----------
+    total : int
+        How many updates there will be.
+    stream : text file
+        Where to write; its `isatty` decides between one moving line and plain ones.
+    clock : function
+        Seconds, as `time.monotonic` gives them.
+    """
+
+    def __init__(self, total: int, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
+        self.total, self.stream, self.clock = total, stream or sys.stderr, clock
+        self.moving = self.stream.isatty() and os.environ.get("TERM") != "dumb"
+        self.began, self.said = clock(), -1e9
+        self.plain_every = max(1, total // 10)
+
+    def update(self, done: int, text: str) -> None:
+        now = self.clock()
+        left = (now - self.began) / done * (self.total - done)
+        line = f"{done:{len(str(self.total))}d}/{self.total}  {text}  {left:3.0f} s left"
+        if self.moving and (now - self.said > 0.1 or done == self.total):
+            self.said = now
+            self.stream.write("\r\x1b[K" + line[: os.get_terminal_size(self.stream.fileno()).columns - 1])
+            self.stream.flush()
+        elif not self.moving and (done % self.plain_every == 0 or done == self.total):
+            print(line, file=self.stream, flush=True)
+
+    def end(self) -> None:
+        """Leave the moving line behind, so that what follows begins on a line of its own."""
+        if self.moving:
+            print(file=self.stream, flush=True)
+
+
+class Silent:
+    """A progress that says nothing."""
+
+    def update(self, done: int, text: str) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
