@@ -24,7 +24,6 @@ _HOMES = {
     "Gaussian": "likelihood",
     "Params": "params",
     "Adam": "adam",
-    "train": "train",
     "Dataset": "data",
     "digits": "data",
     "load": "data",

@@ -1,11 +1,14 @@
 """A trained model in one file: a pickle-free .npz, written so that a crash leaves the old file or the new one, whole."""
 
+import contextlib
 import dataclasses
 import json
 import os
-import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -51,7 +54,7 @@ def save(path: Path, vae: VAE) -> None:
 def load(path: Path) -> VAE:
     """Read a model back. Raises CheckpointError (a ValueError) unless every array is there, of its shape, and finite."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         about = json.loads(str(arrays.pop("about")))
         if about["format"] > FORMAT:
@@ -59,7 +62,7 @@ def load(path: Path) -> VAE:
         vae = build(about["model"])
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file. Name the directory of a run.") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path}: not a model written by minivae ({error}).") from error
@@ -74,23 +77,17 @@ def load(path: Path) -> VAE:
     return vae
 
 
-class write_atomically:
+@contextlib.contextmanager
+def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
     """`with write_atomically(path) as file`: the bytes are on disk under `path` when the block ends, or not at all."""
-
-    def __init__(self, path: Path, mode: str = "wb"):
-        self.path, self.mode = Path(path), mode
-
-    def __enter__(self):
-        encoding = None if "b" in self.mode else "utf-8"
-        self.file = tempfile.NamedTemporaryFile(self.mode, dir=self.path.parent, delete=False, encoding=encoding)
-        return self.file
-
-    def __exit__(self, kind, error, trace):
-        if error is None:
-            self.file.flush()
-            os.fsync(self.file.fileno())
-        self.file.close()
-        if error is None:
-            os.replace(self.file.name, self.path)
-        else:
-            os.unlink(self.file.name)
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")    # same directory: a rename there is one indivisible step
+    try:
+        with open(temporary, mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else "") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -75,6 +75,17 @@ def choice(argument: str, value, options: Iterable) -> str:
     return value
 
 
+def float_dtype(argument: str, value) -> np.dtype:
+    """float32 or float64: NumPy's types, or their names."""
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = None
+    if value is None or dtype not in (np.float32, np.float64):
+        refuse(argument, "float32 or float64", str(value), "Try float64.")
+    return dtype
+
+
 def sizes(argument: str, value) -> tuple[int, ...]:
     """A tuple of layer widths; `()` is a model without hidden layers."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):

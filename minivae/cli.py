@@ -105,7 +105,7 @@ def train_command(options: argparse.Namespace) -> int:
         use_one_thread()
     import numpy as np
 
-    from minivae import checkpoint, data, runs
+    from minivae import checkpoint, checks, data, runs
     from minivae.progress import Progress, Silent
     from minivae.train import train
     from minivae.vae import VAE
@@ -114,7 +114,7 @@ def train_command(options: argparse.Namespace) -> int:
     whole = data.load(options.data)
     likelihood = choose_likelihood(options, whole)
     learned = whole if likelihood.name == "binomial" else whole.as_fractions()
-    rng = np.random.default_rng(options.seed)
+    rng = np.random.default_rng(checks.whole_number("seed", options.seed, 0))
     vae = VAE.init(
         rng,
         learned.train_x.shape[1],
@@ -134,8 +134,8 @@ def train_command(options: argparse.Namespace) -> int:
     config = {"data": options.data, "seed": options.seed, **settings, "model": checkpoint.describe(vae)}
     run = runs.Run(runs.create(options.out, options.overwrite), config, [], vae)
     progress = Silent() if options.quiet else Progress(options.epochs)
-    say(options, "nats per datum: reconstruction | KL | ELBO")
     with stop:
+        say(options, "nats per datum: reconstruction | KL | ELBO")
         for record in epochs:
             run.history.append(record)
             progress.update(record.epoch, progress_text(record))
@@ -308,7 +308,7 @@ def sample_command(options: argparse.Namespace) -> int:
     for path in (array, picture):
         if path.exists() and not options.overwrite:
             checks.refuse("--out", "without earlier samples", f"{path}, which exists", "Add --overwrite, or name another.")
-    rng = np.random.default_rng(options.seed)
+    rng = np.random.default_rng(checks.whole_number("seed", options.seed, 0))
     z = rng.standard_normal((options.n, run.vae.latent))
     x = run.vae.sample(rng, z)
     with write_atomically(array) as file:

@@ -7,6 +7,8 @@ the count 0..16 of set pixels in a 4x4 block of the scan. So Binomial(16) is the
 import gzip
 import math
 import struct
+import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -64,12 +66,13 @@ def load(source: str = "digits") -> Dataset:
     try:
         if path.is_dir():
             return _mnist_directory(path)
-        x, y = _read(path)
+        return _dataset(path.name, *hold_out(*_read(path)))
+    except DataError:
+        raise
+    except (ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Is the path right?") from error
-    except (ValueError, KeyError, EOFError, struct.error) as error:
-        raise DataError(f"{path}: {error}") from error
-    return _dataset(path.name, *hold_out(x, y))
 
 
 def digits() -> Dataset:
@@ -106,7 +109,7 @@ def _dataset(name, train_x, test_x, train_y=None, test_y=None) -> Dataset:
 def _read(path: Path) -> tuple[NDArray, NDArray | None]:
     """x and, where the file has them, labels y."""
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if "x" not in stored:
                 raise ValueError(f"an .npz needs an array named x (and y for labels); it holds {sorted(stored)}.")
             x, y = stored["x"], stored["y"] if "y" in stored else None

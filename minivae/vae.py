@@ -101,8 +101,7 @@ class VAE:
         checks.generator("rng", rng)
         features, latent = checks.whole_number("features", features, 1), checks.whole_number("latent", latent, 1)
         hidden = checks.sizes("hidden", hidden)
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            checks.refuse("dtype", "float32 or float64", str(dtype), "Try dtype=np.float64.")
+        dtype = checks.float_dtype("dtype", dtype)
         shapes = {
             **mlp_shapes("encoder", [features, *hidden, 2 * latent]),
             **mlp_shapes("decoder", [latent, *reversed(hidden), features]),

@@ -1,0 +1,233 @@
+"""The command: results on stdout, all else on stderr, exit codes as promised, nothing lost, nothing heavy for --help."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minivae import cli, runs
+
+QUICK = ["train", "--epochs", "2", "--hidden", "8"]
+
+
+def minivae(*arguments, **environment):
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "minivae", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """A run of two epochs: its directory and the JSON document that the command printed."""
+    out = tmp_path_factory.mktemp("quick") / "run"
+    done = minivae(*QUICK, "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    return out, json.loads(done.stdout), done
+
+
+def test_json_is_one_document_with_the_promised_keys(quick):
+    out, document, _ = quick
+    promised = {"elbo", "reconstruction", "kl", "iw_bound", "log_px", "seconds", "epochs", "files", "seed", "config"}
+    assert promised <= document.keys()
+    assert {"elbo_se", "reconstruction_se", "iw_bound_se"} <= document.keys()
+    assert document["elbo"] == pytest.approx(document["reconstruction"] - document["kl"], abs=1e-9)
+    assert document["gap"] == pytest.approx(document["log_px"] - document["elbo"], abs=1e-9)
+    assert document["elbo"] < document["iw_bound"] < document["log_px"]
+    assert document["epochs"] == 2 and document["seed"] == 0 and document["seconds"] > 0
+    assert json.loads((out / "results.json").read_text()) == document
+
+
+def test_every_file_it_names_exists_and_has_an_alt_text(quick):
+    out, document, _ = quick
+    assert {Path(file["path"]).stem for file in document["files"]} >= {
+        "loss_curves", "reconstructions", "latent_map", "manifold", "kl_per_dimension", "prior_samples", "hero"
+    }
+    for file in document["files"]:
+        assert Path(file["path"]).read_bytes().startswith(b"\x89PNG") and len(file["alt"]) > 80
+    for name in ("config.json", "history.csv", "model.npz"):
+        assert (out / name).exists()
+
+
+def test_progress_and_messages_go_to_stderr_without_escapes(quick):
+    _, _, done = quick
+    assert "held-out" in done.stderr and "\x1b" not in done.stderr + done.stdout
+
+
+def test_quiet_is_quiet_and_the_table_says_the_same_as_json(quick, tmp_path, capsys):
+    _, document, _ = quick
+    assert cli.main([*QUICK, "--out", str(tmp_path / "run"), "-q"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    for key in ("elbo", "kl", "reconstruction", "log_px", "iw_bound"):
+        assert f"{document[key]:.1f}" in printed.out, key
+    again = printed.out.split("again  minivae ")[1].splitlines()[0]
+    assert vars(cli.make_parser().parse_args(shlex.split(again)))["epochs"] == 2
+    assert f"next   minivae sample {tmp_path / 'run'}\n" in printed.out
+
+
+def test_the_command_it_prints_makes_the_same_model(quick, tmp_path):
+    out, document, _ = quick
+    words = shlex.split(document["command"])
+    words[words.index("--out") + 1] = str(tmp_path / "again")
+    assert words[0] == "minivae" and minivae(*words[1:]).returncode == 0
+    first, again = runs.read(out).vae, runs.read(tmp_path / "again").vae
+    assert first.params.flat.tobytes() == again.params.flat.tobytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--likelihood bernoulli --latent 1",
+        "--likelihood gaussian --hidden none --samples 2",
+        "--likelihood gaussian --sigma learned --activation relu --dtype float64",
+        "--likelihood gaussian --sigma 0.5 --estimator sampled --beta 0.5",
+        "--latent 3 --hidden 8,4 --batch 500 --lr 0.01",
+        "--autoencoder",
+    ],
+)
+def test_every_option_is_kept_in_the_config_and_in_the_command(options, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert cli.main([*shlex.split("train --epochs 1 --hidden 8 -q --json"), *options.split(), "--out", str(out)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert shlex.join(options.split()) == options
+    again = cli.make_parser().parse_args(shlex.split(document["command"])[1:])
+    wanted = cli.make_parser().parse_args(["train", "--epochs", "1", "--hidden", "8", *options.split(), "--out", str(out)])
+    assert vars(again) == vars(wanted)
+    if "--autoencoder" in options:
+        assert document["elbo"] is None and document["log_px"] is not None
+    if "--latent 3" in options:
+        assert document["log_px"] is None and document["elbo"] is not None
+        assert not any("latent_map" in file["path"] for file in document["files"])
+
+
+def test_plot_draws_the_same_pictures_again(quick, tmp_path, capsys):
+    out, document, _ = quick
+    assert cli.main(["plot", str(out), "--out", str(tmp_path), "--json"]) == 0
+    redrawn = json.loads(capsys.readouterr().out)["files"]
+    assert [file["alt"] for file in redrawn] == [file["alt"] for file in document["files"]]
+    for old, new in zip(document["files"], redrawn):
+        assert Path(old["path"]).read_bytes() == Path(new["path"]).read_bytes()
+
+
+def test_sample_writes_counts_and_a_picture_and_overwrites_nothing(quick, tmp_path, capsys):
+    out, _, _ = quick
+    command = ["sample", str(out), "-n", "9", "--out", str(tmp_path)]
+    assert cli.main(command) == 0
+    samples = np.load(tmp_path / "samples.npy")
+    assert samples.shape == (9, 8, 8) and samples.min() >= 0 and samples.max() <= 16
+    assert (samples == samples.astype(int)).all() and (tmp_path / "samples.png").exists()
+    assert cli.main(command) == 2 and "--overwrite" in capsys.readouterr().err
+    assert cli.main([*command, "--overwrite", "--seed", "1"]) == 0
+    assert (np.load(tmp_path / "samples.npy") != samples).any()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("train --latent 0", "latent must be a whole number >= 1; got 0"),
+        ("train --beta -1", "beta must be a finite number >= 0; got -1"),
+        ("train --likelihood poisson", "likelihood must be one of bernoulli, binomial, gaussian; got 'poisson'"),
+        ("train --likelihood gaussian --sigma 0", "sigma must be a finite number > 0; got 0.0"),
+        ("train --likelihood gaussian --sigma best", "sigma must be one of learned, optimal; got 'best'"),
+        ("train --sigma 1", "--sigma must be given for the gaussian likelihood only"),
+        ("train --activation sine", "activation must be one of relu, tanh; got 'sine'"),
+        ("train --dtype float16", "dtype must be float32 or float64; got float16"),
+        ("train --dtype number", "dtype must be float32 or float64; got number"),
+        ("train --samples 0", "samples must be a whole number >= 1; got 0"),
+        ("train --lr 0", "lr must be a finite number > 0; got 0"),
+        ("train --seed -1", "seed must be a whole number >= 0; got -1"),
+        ("train --data nowhere.npz", "nowhere.npz: cannot be read (No such file or directory)"),
+        ("plot nowhere", "RUN must be the directory of a run; got nowhere"),
+        ("sample nowhere", "RUN must be the directory of a run; got nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(f"minivae: {message}") and printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_usage_errors_exit_with_2_and_no_command_prints_help(capsys):
+    for arguments in (["train", "--epochs", "many"], ["juggle"], ["train", "--hidden", "a,b"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == 2
+    assert cli.main([]) == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+def test_a_run_is_never_overwritten_silently(quick, capsys):
+    out, _, _ = quick
+    before = (out / "model.npz").read_bytes()
+    assert cli.main([*QUICK, "--out", str(out)]) == 2
+    assert "--overwrite" in capsys.readouterr().err and (out / "model.npz").read_bytes() == before
+
+
+def test_an_interrupt_keeps_what_was_done_and_exits_with_130(tmp_path):
+    command = [sys.executable, "-m", "minivae", "train", "--epochs", "1000000", "--out", str(tmp_path / "run")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        first = process.stderr.readline()                   # said when training begins
+        while not process.poll() and len(first) == 0:
+            first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "" and "the model is kept" in err and "Traceback" not in err
+    run = runs.read(tmp_path / "run")
+    assert np.isfinite(run.vae.params.flat).all() and run.config["seed"] == 0
+
+
+def test_a_diverging_run_says_so_and_exits_with_2(tmp_path):
+    done = minivae(*QUICK, "--lr", "1e30", "--activation", "relu", "--out", tmp_path / "run")
+    assert done.returncode == 2 and "training diverged in epoch" in done.stderr and "Traceback" not in done.stderr
+
+
+IMPORTED = "import sys; from minivae.cli import main\ntry: main({arguments})\nexcept SystemExit: pass\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"], []])
+def test_help_imports_neither_numpy_nor_matplotlib(arguments):
+    code = IMPORTED.format(arguments=arguments) + "sys.exit('numpy' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_importing_minivae_costs_at_most_30_ms_more_than_numpy():
+    code = "import numpy, time; began = time.perf_counter(); import minivae; print(time.perf_counter() - began)"
+    runs_of_it = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(5)]
+    assert min(float(run.stdout) for run in runs_of_it) < 0.030
+
+
+def test_one_blas_thread_is_chosen_for_the_digits_unless_the_user_chose(tmp_path):
+    code = "import os, sys; from minivae import cli; cli.use_one_thread(); print(os.environ.get('OPENBLAS_NUM_THREADS'))"
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    clean = {name: value for name, value in os.environ.items() if name not in names}
+
+    def chosen(before="", **set_by_user):
+        done = subprocess.run([sys.executable, "-c", before + code], capture_output=True, text=True, env=clean | set_by_user)
+        return done.stdout.strip()
+
+    assert chosen() == "1"
+    assert chosen(OPENBLAS_NUM_THREADS="3") == "3" and chosen(OMP_NUM_THREADS="2") == "None"
+    assert chosen(before="import numpy; ") == "None"        # too late: and a library user's choice
+
+
+def test_every_name_the_package_offers_can_be_fetched():
+    import minivae
+
+    assert minivae.__all__ and all(callable(getattr(minivae, name)) for name in minivae.__all__)
+    assert set(minivae.__all__) <= set(dir(minivae))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        minivae.nonsense
+
+
+def test_both_entrances_are_the_same_command():
+    assert minivae("--version").stdout == f"minivae {cli.__version__}\n"
+    config = (Path(__file__).parents[1] / "setup.cfg").read_text()
+    assert "minivae = minivae.cli:main" in config

@@ -1,0 +1,148 @@
+"""What is read is what was written; the split is fixed, stratified and leaks nothing; what is no data is refused."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+from minivae import data
+from minivae.data import DataError
+
+
+def test_the_bundled_digits_are_the_1797_of_the_uci_set():
+    digits = data.digits()
+    assert len(digits.train_x) + len(digits.test_x) == 1797
+    both = np.concatenate([digits.train_x, digits.test_x])
+    assert both.dtype == np.uint8 and both.min() == 0 and both.max() == 16 and both.shape == (1797, 64)
+    assert digits.trials == 16 and digits.image_shape == (8, 8)
+    labels = np.concatenate([digits.train_y, digits.test_y])
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert f"{len(digits.train_x):,} to train on, {len(digits.test_x)} held out" in data.digits.__doc__
+
+
+def test_the_bundled_file_names_its_authors_and_licence():
+    with data.resources.files("minivae").joinpath("digits.npz").open("rb") as file, np.load(file) as stored:
+        attribution = str(stored["attribution"])
+    for part in ("Alpaydin", "Kaynak", "1998", "CC BY 4.0", "https://"):
+        assert part in attribution
+
+
+def test_the_split_is_stratified_and_the_same_every_time():
+    first, second = data.digits(), data.digits()
+    assert (first.test_x == second.test_x).all() and (first.train_y == second.train_y).all()
+    train, test = np.bincount(first.train_y), np.bincount(first.test_y)
+    assert (np.abs(test / (train + test) - 0.2) < 0.01).all()
+
+
+def test_no_row_is_both_learned_from_and_held_out():
+    x = np.arange(23)[:, None]
+    train_x, test_x, _, _ = data.hold_out(x, None)
+    assert sorted([*train_x[:, 0], *test_x[:, 0]]) == list(range(23))
+
+
+def test_counts_as_fractions_are_float32_between_0_and_1():
+    fractions = data.digits().as_fractions()
+    assert fractions.train_x.dtype == np.float32 and fractions.trials is None
+    assert (fractions.train_x * 16 == data.digits().train_x).all()
+    assert fractions.as_fractions() is fractions
+
+
+@pytest.mark.parametrize("with_labels", [True, False])
+def test_npz_npy_and_csv_give_the_same_rows(tmp_path, with_labels):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((20, 9)), rng.integers(0, 3, 20)
+    np.savez(tmp_path / "a.npz", x=x, **({"y": y} if with_labels else {}))
+    np.save(tmp_path / "a.npy", x)
+    np.savetxt(tmp_path / "a.csv", x, delimiter=",")
+    from_npz, from_npy, from_csv = (data.load(str(tmp_path / f"a.{kind}")) for kind in ("npz", "npy", "csv"))
+    assert (from_npy.train_x == from_csv.train_x).all() and (from_npy.test_x == from_csv.test_x).all()
+    assert from_npz.image_shape == (3, 3) and from_npz.name == "a.npz"
+    if with_labels:
+        assert sorted([*from_npz.train_y, *from_npz.test_y]) == sorted(y)
+        labels = {tuple(row): label for row, label in zip(x, y)}
+        assert all(labels[tuple(row)] == label for row, label in zip(from_npz.train_x, from_npz.train_y))
+    else:
+        assert from_npz.train_y is None and (from_npz.train_x == from_npy.train_x).all()
+
+
+def idx(array, code, axes=None):
+    shape = array.shape if axes is None else axes
+    return struct.pack(f">BBBB{len(shape)}I", 0, 0, code, len(shape), *shape) + array.tobytes()
+
+
+@pytest.mark.parametrize("code, dtype", [(8, "u1"), (9, "i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8")])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_every_idx_type_is_read_back(tmp_path, code, dtype, pack):
+    array = np.arange(60).reshape(5, 3, 4).astype(dtype)
+    (tmp_path / "file").write_bytes(pack(idx(array, code)))
+    read = data.read_idx(tmp_path / "file")
+    assert read.dtype == dtype and (read == array).all()
+
+
+def test_a_directory_of_mnist_keeps_its_own_split_and_becomes_fractions(tmp_path):
+    rng = np.random.default_rng(1)
+    images = {part: rng.integers(0, 256, (n, 4, 4), dtype=np.uint8) for part, n in (("train", 6), ("t10k", 3))}
+    for part, array in images.items():
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(array, 8)))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(len(array), dtype=np.uint8), 8))
+    mnist = data.load(str(tmp_path))
+    assert mnist.image_shape == (4, 4) and mnist.train_x.dtype == np.float32
+    assert (mnist.train_x == images["train"].reshape(6, 16) / np.float32(255)).all()
+    assert mnist.test_y.tolist() == [0, 1, 2]
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.*missing"):
+        data.load(str(tmp_path))
+
+
+GOOD = idx(np.zeros((4, 2), np.uint8), 8)
+BAD_FILES = {
+    "absent.npy": None,
+    "empty.idx": b"",
+    "page.idx": b"<!DOCTYPE html><html></html>",
+    "cut.idx": GOOD[:-1],
+    "long.idx": GOOD + b"\0",
+    "type.idx": GOOD[:2] + b"\x0a" + GOOD[3:],
+    "header.idx": GOOD[:7],
+    "lies.idx": idx(np.zeros(4, np.uint8), 8, axes=(2**31, 2**31, 4)),
+    "cut.idx.gz": gzip.compress(GOOD)[:-9],
+    "crc.idx.gz": gzip.compress(GOOD)[:-8] + b"\0\0\0\0" + gzip.compress(GOOD)[-4:],
+    "empty.npy": b"",
+    "pickle.npy": b"\x80\x04K\x01.",
+    "words.csv": b"a,b\nc,d\n",
+    "zip.npz": b"PK\x03\x04",
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_file_that_is_no_data_is_refused_by_name(tmp_path, name):
+    path = tmp_path / name
+    if BAD_FILES[name] is not None:
+        path.write_bytes(BAD_FILES[name])
+    with pytest.raises(DataError, match=name):
+        data.load(str(path))
+
+
+def test_objects_are_refused_without_being_unpickled(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("it was unpickled",))
+
+    np.save(tmp_path / "bomb.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "bomb.npz", x=np.array([Bomb()], dtype=object))
+    for name in ("bomb.npy", "bomb.npz"):
+        with pytest.raises(DataError, match=name):
+            data.load(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("x, y", [(np.zeros(5), None), (np.zeros((9, 2)), np.zeros(8)), (np.zeros((3, 2)), None)])
+def test_arrays_that_are_no_rows_are_refused(tmp_path, x, y):
+    np.savez(tmp_path / "x.npz", x=x, **({} if y is None else {"y": y}))
+    with pytest.raises(DataError, match=r"x\.npz"):
+        data.load(str(tmp_path / "x.npz"))
+
+
+def test_not_a_number_in_a_file_is_refused(tmp_path):
+    np.save(tmp_path / "nan.npy", np.full((10, 3), np.nan))
+    with pytest.raises(DataError, match=r"nan\.npy: x must be finite; got nan"):
+        data.load(str(tmp_path / "nan.npy"))

@@ -1,0 +1,169 @@
+"""Training learns, repeats itself bit for bit, tells the truth about what it did, and stops when it should."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from minivae import train as module
+from minivae.data import Dataset
+from minivae.likelihood import Bernoulli, Binomial, Gaussian
+from minivae.train import Diverged, evaluate, minibatches, train
+from minivae.vae import VAE
+from tests.numeric import close
+from tests.trained import trained
+
+
+def small(seed=0, likelihood=Bernoulli(), **settings):
+    rng = np.random.default_rng(seed)
+    means = rng.uniform(0.1, 0.9, (4, 6))
+    if isinstance(likelihood, Gaussian):
+        x = means[rng.integers(0, 4, 60)] + 0.2 * rng.normal(size=(60, 6))
+    else:
+        x = (rng.random((60, 6)) < means[rng.integers(0, 4, 60)]).astype(np.uint8)
+    vae = VAE.init(rng, 6, 2, (8,), likelihood=likelihood, **settings)
+    return vae, Dataset("small", x[:45], x[45:]), rng
+
+
+def test_forty_epochs_on_the_digits_gain_more_than_forty_nats():
+    _, _, history = trained()
+    assert history[-1].test_elbo > history[0].test_elbo + 40
+    assert [record.epoch for record in history] == list(range(1, 41))
+
+
+def test_elbo_is_reconstruction_minus_kl_in_every_record():
+    for r in trained()[2]:
+        assert r.train_elbo == pytest.approx(r.train_reconstruction - r.train_kl, abs=1e-9)
+        assert r.test_elbo == pytest.approx(r.test_reconstruction - r.test_kl, abs=1e-9)
+        assert r.train_kl >= 0 and r.test_kl >= 0
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian("learned"), Gaussian("optimal")])
+def test_the_same_seed_gives_the_same_run_bit_for_bit(likelihood):
+    runs = []
+    for _ in range(2):
+        vae, data, rng = small(3, likelihood)
+        runs.append((list(train(vae, data, rng, epochs=3, batch=8, samples=2)), vae.params.flat.tobytes()))
+    assert runs[0] == runs[1]
+    vae, data, rng = small(4, likelihood)
+    list(train(vae, data, rng, epochs=3, batch=8, samples=2))
+    assert vae.params.flat.tobytes() != runs[0][1]
+
+
+def test_held_out_rows_are_never_learned_from():
+    flats = []
+    for test_x in (np.zeros((15, 6), np.uint8), np.ones((15, 6), np.uint8)):
+        vae, data, rng = small(1)
+        list(train(vae, dataclasses.replace(data, test_x=test_x), rng, epochs=2))
+        flats.append(vae.params.flat.copy())
+    assert (flats[0] == flats[1]).all()
+
+
+@pytest.mark.parametrize("rows, batch", [(45, 8), (64, 64), (65, 64), (3, 64), (10, 1)])
+def test_mini_batches_hold_every_row_once_and_are_of_one_size_but_for_one_row(rows, batch):
+    parts = minibatches(np.random.default_rng(0), rows, batch)
+    assert sorted(np.concatenate(parts)) == list(range(rows))
+    sizes = [len(part) for part in parts]
+    assert max(sizes) <= batch and max(sizes) - min(sizes) <= 1
+
+
+def test_the_order_is_new_in_every_epoch():
+    rng = np.random.default_rng(0)
+    assert (minibatches(rng, 50, 50)[0] != minibatches(rng, 50, 50)[0]).any()
+
+
+def test_evaluation_in_chunks_is_evaluation_in_one(monkeypatch):
+    vae, data, _ = small(2, noise=False, beta=0)            # without noise there is nothing random to differ in
+    whole = evaluate(vae, data.train_x, np.random.default_rng(0))
+    monkeypatch.setattr(module, "CHUNK", 7)
+    assert evaluate(vae, data.train_x, np.random.default_rng(0)) == pytest.approx(whole, rel=1e-6)
+
+
+def test_optimal_sigma_ends_as_the_root_mean_squared_error_of_the_training_data():
+    vae, data, rng = small(5, Gaussian("optimal"), dtype=np.float64)
+    list(train(vae, data, rng, epochs=20))
+    errors = []
+    for _ in range(300):
+        eps = vae.draw_noise(rng, len(data.train_x))
+        errors.append(np.mean((vae.forward(data.train_x, eps).out - data.train_x) ** 2))
+    se = np.std(errors)                                     # of one pass, which is what sigma was estimated from
+    assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
+
+
+def test_a_learned_sigma_arrives_where_the_analytic_optimum_is():
+    vae, data, rng = small(6, Gaussian("learned"))
+    list(train(vae, data, rng, epochs=200, batch=8, lr=5e-3))
+    learned = float(vae.params["log_sigma"])
+    optimal = dataclasses.replace(vae, likelihood=Gaussian("optimal"))
+    x = data.train_x.astype(np.float32)
+    best = float(np.mean([optimal.forward(x, vae.draw_noise(rng, len(x))).own[0] for _ in range(100)]))
+    assert learned == pytest.approx(best, abs=0.1) and abs(best) > 0.5
+
+
+def test_a_fixed_sigma_stays_what_the_user_said():
+    vae, data, rng = small(7, Gaussian(0.3))
+    list(train(vae, data, rng, epochs=3))
+    assert np.exp(vae.params["log_sigma"]) == pytest.approx(0.3, rel=1e-6)
+
+
+def test_asked_to_stop_it_ends_between_two_steps():
+    vae, data, rng = small(8)
+    asked = iter([False] * 7 + [True])                      # six steps are an epoch: stops in the second one
+    records = list(train(vae, data, rng, epochs=50, batch=8, stop=lambda: next(asked)))
+    assert len(records) == 1 and np.isfinite(vae.params.flat).all()
+
+
+def test_divergence_is_reported_with_its_place_and_the_last_good_parameters_are_kept():
+    vae, data, rng = small(9, Gaussian(1.0), activation="relu")
+    with np.errstate(all="ignore"), pytest.raises(Diverged, match=r"epoch \d+: .* is the first quantity.*--lr"):
+        list(train(vae, data, rng, epochs=100, lr=1e30))
+    assert np.isfinite(vae.params.flat).all()
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"epochs": 0}, "epochs must be a whole number >= 1; got 0"),
+        ({"batch": 2.5}, "batch must be a whole number >= 1; got 2.5"),
+        ({"samples": True}, "samples must be a whole number"),
+        ({"lr": 0}, "lr must be a finite number > 0; got 0"),
+        ({"lr": math.nan}, "lr must be a finite number > 0; got nan"),
+    ],
+)
+def test_bad_settings_are_refused_before_the_first_epoch(settings, message):
+    vae, data, rng = small()
+    with pytest.raises(ValueError, match=message):
+        train(vae, data, rng, **settings)
+
+
+def test_data_of_another_likelihood_is_refused_before_the_first_epoch():
+    vae, data, rng = small()
+    with pytest.raises(ValueError, match="within 0..1 for the Bernoulli.*Divide by 255"):
+        train(vae, dataclasses.replace(data, train_x=data.train_x * 255), rng)
+    with pytest.raises(ValueError, match="numpy.random.Generator"):
+        train(vae, data, 0)
+
+
+def test_uint8_data_and_its_floats_train_the_same_model():
+    flats = []
+    for dtype in (np.uint8, np.float32, np.float64):
+        vae, data, rng = small(10)
+        data = dataclasses.replace(data, train_x=data.train_x.astype(dtype), test_x=data.test_x.astype(dtype))
+        list(train(vae, data, rng, epochs=2))
+        flats.append(vae.params.flat.copy())
+    close(flats[1], flats[0], rel=0)
+    close(flats[2], flats[0], rel=0)
+
+
+def test_a_plain_autoencoder_reconstructs_better_and_its_codes_are_no_sample_of_the_prior():
+    digits = trained()[1]
+    kinds = {}
+    for name, settings in {"vae": {}, "autoencoder": {"beta": 0.0, "noise": False}}.items():
+        rng = np.random.default_rng(0)
+        vae = VAE.init(rng, 64, 2, (64,), likelihood=Binomial(16), data_mean=digits.train_x.mean(axis=0), **settings)
+        history = list(train(vae, digits, rng, epochs=30))
+        mu, _ = vae.encode(digits.test_x)
+        kinds[name] = history[-1].train_reconstruction, np.cov(mu.T).trace()
+    assert kinds["autoencoder"][0] > kinds["vae"][0]
+    assert kinds["autoencoder"][1] > 2 * kinds["vae"][1]
