@@ -8,7 +8,7 @@
     adam         the optimiser
     train        mini-batches and epochs
     evidence     how close the bound is to log p(x)
-    figures      every picture
+    figures      every picture, with the pen of drawing
 
 Beside them: data (the bundled digits, and files), checkpoint and runs (what is kept), progress, cli, checks.
 """

@@ -26,7 +26,9 @@ class Adam:
     def __init__(self, params: Params, lr: float = 1e-3, b1: float = 0.9, b2: float = 0.999, tiny: float = 1e-8):
         self.params = params
         self.lr = real_number("lr", lr, above=0)
-        self.b1, self.b2, self.tiny = b1, b2, tiny
+        self.b1 = real_number("b1", b1, at_least=0, below=1)
+        self.b2 = real_number("b2", b2, at_least=0, below=1)
+        self.tiny = real_number("tiny", tiny, above=0)
         self.m, self.v, self.t = np.zeros_like(params.flat), np.zeros_like(params.flat), 0
         self._scratch = np.empty_like(params.flat[:BLOCK])
 

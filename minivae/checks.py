@@ -5,6 +5,7 @@ silence: what is accepted is converted exactly (integers, bools, float16, other 
 """
 
 import math
+import numbers
 import operator
 from collections.abc import Iterable
 from typing import NoReturn
@@ -13,6 +14,7 @@ import numpy as np
 
 
 def refuse(argument: str, rule: str, came: str, remedy: str) -> NoReturn:
+    """Raise the ValueError that says these four things."""
     raise ValueError(f"{argument} must be {rule}; got {came}. {remedy}")
 
 
@@ -22,7 +24,7 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     With `dtype=None` the numbers keep their own type (uint8 images stay uint8), with two exceptions: bools become
     uint8 and float16 becomes float32, because arithmetic on either is a trap.
     """
-    wanted = f"({', '.join('any' if n is None else str(n) for n in shape)})"
+    wanted = str(shape).replace("None", "any")
     if isinstance(value, np.ma.MaskedArray):
         refuse(argument, "a plain array", "a masked array", "Fill the masked places yourself, or drop those rows.")
     try:
@@ -47,28 +49,32 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     return converted
 
 
-def whole_number(argument: str, value, at_least: int) -> int:
+def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
+    """`value` as an int, at least so large; 2.0 and True are no whole numbers."""
     try:
         number = operator.index(value)
     except TypeError:
         number = None
     if number is None or isinstance(value, (bool, np.bool_)) or number < at_least:
-        refuse(argument, f"a whole number >= {at_least}", repr(value), f"Try {argument}={max(at_least, 1)}.")
+        refuse(argument, f"a whole number >= {at_least}", repr(value), remedy or f"Try {argument}={max(at_least, 1)}.")
     return number
 
 
-def real_number(argument: str, value, at_least: float = -math.inf, above: float = -math.inf) -> float:
-    rule = f"a finite number > {above:g}" if above > -math.inf else f"a finite number >= {at_least:g}"
+def real_number(argument: str, value, at_least: float = -math.inf, above: float = -math.inf, below: float = math.inf) -> float:
+    """`value` as a finite float, with at_least <= value, above < value < below."""
+    limits = [f">= {at_least:g}"] * (at_least > -math.inf) + [f"> {above:g}"] * (above > -math.inf) + [f"< {below:g}"] * (below < math.inf)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if isinstance(value, (str, bool, np.bool_)) or not math.isfinite(number) or number < at_least or number <= above:
-        refuse(argument, rule, repr(value), "Check its sign and scale.")
+        number = float(value) if is_number else math.nan
+    except OverflowError:
+        number = math.inf
+    if not (math.isfinite(number) and at_least <= number and above < number < below):
+        refuse(argument, " ".join(["a finite number", " and ".join(limits)]).strip(), repr(value), "Check its sign and scale.")
     return number
 
 
 def choice(argument: str, value, options: Iterable) -> str:
+    """`value`, which must be one of these words."""
     options = sorted(options)
     if not isinstance(value, str) or value not in options:
         refuse(argument, f"one of {', '.join(options)}", repr(value), "Check the spelling.")
@@ -82,7 +88,7 @@ def float_dtype(argument: str, value) -> np.dtype:
     except TypeError:
         dtype = None
     if value is None or dtype not in (np.float32, np.float64):
-        refuse(argument, "float32 or float64", str(value), "Try float64.")
+        refuse(argument, "float32 or float64", repr(value), "Try 'float64'.")
     return dtype
 
 
@@ -90,10 +96,11 @@ def sizes(argument: str, value) -> tuple[int, ...]:
     """A tuple of layer widths; `()` is a model without hidden layers."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         refuse(argument, "a tuple of layer widths", repr(value), f"Write {argument}=(128,) for one hidden layer.")
-    return tuple(whole_number(f"every width in {argument}", width, 1) for width in value)
+    return tuple(whole_number(f"every width in {argument}", width, 1, f"Try {argument}=(128,).") for width in value)
 
 
 def generator(argument: str, value) -> np.random.Generator:
+    """`value`, which must be a numpy.random.Generator: nothing here draws from a global state."""
     if not isinstance(value, np.random.Generator):
         refuse(argument, "a numpy.random.Generator", type(value).__name__, "Use np.random.default_rng(seed).")
     return value

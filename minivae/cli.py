@@ -24,6 +24,7 @@ EXAMPLES = """examples:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
     parser = make_parser()
     options = parser.parse_args(argv)
     if options.command is None:
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Every command and option, with its default."""
     raw = argparse.RawDescriptionHelpFormatter
     about = "A variational autoencoder in NumPy, every gradient written by hand."
     parser = argparse.ArgumentParser("minivae", description=about, epilog=EXAMPLES, formatter_class=raw)
@@ -91,6 +93,7 @@ def widths(text: str) -> tuple[int, ...]:
 
 
 def number_or_word(text: str) -> float | str:
+    """"0.5" -> 0.5; "learned" as it is."""
     try:
         return float(text)
     except ValueError:
@@ -101,6 +104,7 @@ def number_or_word(text: str) -> float | str:
 
 
 def train_command(options: argparse.Namespace) -> int:
+    """Train, measure, draw, and say what came out."""
     if options.data == "digits":
         use_one_thread()
     import numpy as np
@@ -198,6 +202,7 @@ class StopOnInterrupt:
 
 
 def progress_text(r) -> str:
+    """reconstruction | KL | ELBO, of both halves of the data."""
     train = f"train {r.train_reconstruction:8.2f} | {r.train_kl:5.2f} | {r.train_elbo:8.2f}"
     return f"{train}   held-out {r.test_reconstruction:8.2f} | {r.test_kl:5.2f} | {r.test_elbo:8.2f}"
 
@@ -238,6 +243,7 @@ def draw(run, data, log_px: float | None) -> list[dict]:
 
 
 def report(options, run, results: dict) -> None:
+    """The results on stdout: a table, or one JSON document."""
     if options.json:
         print(json.dumps(results, indent=2))
         return
@@ -282,6 +288,7 @@ def command_again(options) -> str:
 
 
 def plot_command(options: argparse.Namespace) -> int:
+    """Draw a run's figures again."""
     run, data = open_run(options.run)
     saved = run.path / "results.json"
     log_px = json.loads(saved.read_text(encoding="utf-8"))["log_px"] if saved.exists() else None
@@ -294,6 +301,7 @@ def plot_command(options: argparse.Namespace) -> int:
 
 
 def sample_command(options: argparse.Namespace) -> int:
+    """Draw x ~ p(x|z) with z from the prior; write an array and, of pictures, a picture."""
     use_one_thread()
     import numpy as np
 
@@ -315,7 +323,7 @@ def sample_command(options: argparse.Namespace) -> int:
         np.save(file, x if data.image_shape is None else x.reshape(-1, *data.image_shape))
     files = [{"path": str(array), "alt": None}]
     if data.image_shape is not None:
-        figure, alt = figures.prior_samples(run.vae, np.random.default_rng(options.seed), data.image_shape, options.n)
+        figure, alt = figures.prior_samples(run.vae, np.random.default_rng(options.seed), data.image_shape, options.n, data.test_x)
         figures.save(figure, alt, picture)
         files.append({"path": str(picture), "alt": alt})
     document = {"n": options.n, "seed": options.seed, "files": files}
@@ -340,5 +348,6 @@ def use_one_thread() -> None:
 
 
 def say(options, message: str) -> None:
+    """A message on stderr, unless it is to be quiet."""
     if not options.quiet:
         print(message, file=sys.stderr)

@@ -55,19 +55,19 @@ def lower_bounds(vae: VAE, x: NDArray, k: int, rng: np.random.Generator) -> Boun
     x = vae.check_data(x)
     mu, log_var = vae.encode(x)
     draws = max(1, AT_ONCE // (x.size + 1))                 # draws at a time
-    sum_1, sum_2 = np.zeros(len(x)), np.zeros(len(x))       # of log p(x|z) and its square
+    at_mean = vae.log_likelihood(x, mu[None])[0]            # (N,)   subtracted, so that squares lose no digits
+    sum_1, sum_2 = np.zeros(len(x)), np.zeros(len(x))       # of log p(x|z) - at_mean, and of its square
     log_w, log_w2 = [], []                                  # log of the sums of w and w^2, one row for every chunk
     for done in range(0, k, draws):
         eps = rng.standard_normal((min(draws, k - done), *mu.shape))
         z = reparameterize(mu, log_var, eps)                                                # (L, N, J)
         log_px_z = vae.log_likelihood(x, z)                                                 # (L, N)
         weights = log_px_z + log_standard_normal(z) - log_normal(z, mu, log_var)            # (L, N)
-        centred = log_px_z - log_px_z[0] if done == 0 else log_px_z - first
-        first = log_px_z[0] if done == 0 else first
-        sum_1, sum_2 = sum_1 + centred.sum(axis=0), sum_2 + (centred * centred).sum(axis=0)
+        sum_1 += (log_px_z - at_mean).sum(axis=0)
+        sum_2 += ((log_px_z - at_mean) ** 2).sum(axis=0)
         log_w.append(log_sum_exp(weights))
         log_w2.append(log_sum_exp(2 * weights))
-    reconstruction = first + sum_1 / k
+    reconstruction = at_mean + sum_1 / k
     elbo_se = np.sqrt(np.maximum(sum_2 / k - (sum_1 / k) ** 2, 0) / (k - 1))
     kl = kl_standard_normal(mu, log_var).sum(axis=-1)
     iw_bound = log_sum_exp(np.array(log_w)) - math.log(k)

@@ -1,27 +1,25 @@
 """Every plot of the project: each function returns a Figure and its alt text; `save` writes both into a PNG.
 
-No pyplot, no display, no global state: figures are drawn under `STYLE` alone, whatever the user's settings.
-Pictures are dark ink on white paper. Colour never speaks alone: curves, classes, bars are labelled in place.
 Shapes: x (N, D) data, labels (N,) whole numbers or None, image_shape (H, W) with H W = D. Numbers: nats.
 """
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import NormalDist
-from textwrap import fill
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse, Rectangle
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from minivae import checks
+from minivae.data import Dataset
+from minivae.drawing import (
+    BLUE, CLASSES, DARK, DASHED, GREY, ORANGE,
+    Shape, at_right, explain, minus, number, page, percent, save, show, spread, styled, write,
+)  # fmt: skip
 from minivae.gaussian import kl_standard_normal, reparameterize
-from minivae.likelihood import Gaussian
 from minivae.vae import VAE
 
 Drawn = tuple[Figure, str]
@@ -30,124 +28,18 @@ RADII = (1, 2, 3)
 MOST_CODES, MOST_ROWS, MOST_BARS = 2000, 10, 24             # glyphs in a map, rows of a traversal, named bars
 ACTIVE = 0.01                                               # latent u is active if Var_x( E_q[z_u] ) is above
 
-# One style for all of them
-
-DARK, GREY, BLUE, ORANGE = "#1a1a1a", "#5f6368", "#0868ac", "#b85c00"
-# Found by search: dark enough for small glyphs on white; the closest two are 1.9 times as far apart as the closest
-# two of matplotlib's petroff10, to normal and to colour-blind eyes.
-CLASSES = "#0897f6 #d10100 #442991 #d57c00 #7a02ef #13765a #9c4fad #1a1a1a #978a9d #702632".split()
-HALO = [withStroke(linewidth=4, foreground="white")]
-DASHED = {"color": GREY, "lw": 0.9, "ls": (0, (4, 3)), "zorder": 1}
-FAMILIES = "axes figure font image lines mathtext patch path savefig text xtick ytick".split()
-STYLE = {
-    **{key: value for key, value in matplotlib.rcParamsDefault.items() if key.split(".")[0] in FAMILIES},
-    "axes.titlesize": 10, "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
-    "text.color": DARK, "axes.labelcolor": DARK, "axes.titlecolor": DARK, "axes.edgecolor": GREY,
-    "xtick.color": GREY, "ytick.color": GREY, "xtick.labelsize": 9, "ytick.labelsize": 9, "savefig.dpi": 150,
-}  # fmt: skip
-styled = matplotlib.rc_context(STYLE)                       # a decorator: in force while the function runs
-
-
-@styled
-def save(figure: Figure, alt: str, path: str | Path) -> None:
-    """Write a PNG whose metadata hold the alt text as Description; the same figure gives the same bytes."""
-    if Path(path).suffix.lower() != ".png":
-        checks.refuse("path", "the name of a .png file", repr(str(path)), "Try figure.savefig(path).")
-    metadata = {"Title": "minivae", "Description": alt, "Software": "minivae"}
-    figure.savefig(path, format="png", metadata=metadata)
-
-
-def page(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches."""
-    figure = Figure((width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
-    return figure
-
-
-def explain(figure: Figure, title: str, caption: str) -> None:
-    """The finding above, how to read the figure below."""
-    width = figure.get_figwidth()
-    if title:
-        figure.suptitle(minus(fill(title, int(10.5 * width))), x=0.012, ha="left", size=11, weight="bold")
-    figure.supxlabel(minus(fill(caption, int(14 * width))), x=0.012, ha="left", size=9, color=GREY)
-
-
-def show(axes, vae, images: NDArray, shape, columns: int, gap=1, span=None, ink=None, names=(), notes=()):
-    """images (n, D) as one picture, `columns` tiles a row from the top left; a tile is one unit in size.
-
-    gap: pixels of bare paper around a tile. span: left and right end, if not 0 and `columns`. ink: images
-    whose range is white to black, if not these. names, notes: what to write left and right of the rows.
-    """
-    (H, W), rows = (side + 2 * gap for side in shape), math.ceil(len(images) / columns)
-    left, right = span or (0, columns)
-    tiles = np.full((rows * columns, H, W), np.nan)                             # NaN is bare paper
-    tiles[: len(images), gap : H - gap, gap : W - gap] = images.reshape(-1, *shape)
-    picture = tiles.reshape(rows, columns, H, W).transpose(0, 2, 1, 3).reshape(rows * H, columns * W)
-    low, high = ink_range(vae, images if ink is None else ink)
-    aspect = H / W * (right - left) / columns
-    axes.imshow(picture, "gray_r", vmin=low, vmax=high, extent=(left, right, 0, rows), aspect=aspect)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelbottom=False)
-    heights = rows - 0.5 - np.arange(rows)
-    axes.set_yticks(heights[: len(names)], names, size=10, color=DARK)
-    for y, note in zip(heights, notes):
-        at_right(axes, y, note, DARK)
-
-
-def ink_range(vae: VAE, images: NDArray) -> tuple[float, float]:
-    """White and black: all that a pixel can be or, if that has no bounds, the range of these images."""
-    if isinstance(vae.likelihood, Gaussian):
-        return float(images.min()), float(images.max())
-    return 0.0, float(getattr(vae.likelihood, "n", 1))
-
-
-def write(axes: Axes, x: float, y: float, text, **style) -> None:
-    """Text in the middle of a crowd: centred, with a white halo."""
-    axes.text(x, y, text, ha="center", va="center", path_effects=HALO, zorder=5, **style)
-
-
-def at_right(axes: Axes, y: float, text: str, colour: str) -> None:
-    """A direct label at height y, just outside the right edge."""
-    axes.annotate(text, (1.02, y), xycoords=("axes fraction", "data"), color=colour, va="center", size=9)
-
-
-def spread(places: NDArray, apart: float) -> NDArray:
-    """Places of labels (K, d), pushed until no two are much closer than `apart`; d is 1 or 2."""
-    turn = 2.4 * np.arange(len(places))                     # equal places part in different directions
-    start = np.stack([np.cos(turn), np.sin(turn)], axis=1)[:, : places.shape[1]]
-    places = places + 1e-3 * apart * start
-    for _ in range(200):
-        gaps = places[:, None] - places                     # (K, K, d)
-        distance = np.linalg.norm(gaps, axis=-1, keepdims=True) + 1e-12
-        places = places + (gaps * np.maximum(apart / distance - 1, 0) / 4).sum(axis=1)
-    return places
-
-
-def number(value: float) -> str:
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:#.3g}"
-
-
-def minus(text: str) -> str:
-    """`text` with the true minus sign before digits."""
-    return "".join("\u2212" if a == "-" and b.isdigit() else a for a, b in zip(text, text[1:] + " "))
-
-
-def percent(fractions: Sequence[float]) -> str:
-    """Fractions as '39.3, 86.5 and 98.9 %'."""
-    *most, last = (f"{100 * f:.3g}" for f in fractions)
-    return f"{', '.join(most)} and {last} %"
-
-
 # What is accepted, and what is drawn of it
 
 
 def latent_is(vae: VAE, rule: str, allowed: bool) -> None:
+    """Refuse a model with another number of latent dimensions than the figure is for."""
     if not allowed:
         remedy = "Use latent_line for one, latent_map and manifold for two, traversals for more."
         checks.refuse("vae", f"a model with {rule}", str(vae.latent), remedy)
 
 
-def shape_of(vae: VAE, image_shape) -> tuple[int, int]:
+def shape_of(vae: VAE, image_shape: Shape) -> Shape:
+    """(H, W), refused unless H W = D."""
     shape = checks.sizes("image_shape", image_shape)
     if len(shape) != 2 or math.prod(shape) != vae.features:
         rule = f"(height, width) with height * width = {vae.features}"
@@ -155,7 +47,8 @@ def shape_of(vae: VAE, image_shape) -> tuple[int, int]:
     return shape
 
 
-def labels_of(labels, rows: int) -> NDArray | None:
+def labels_of(labels: NDArray | None, rows: int) -> NDArray | None:
+    """Labels (rows,) as integers, refused unless they are whole numbers, one for each row."""
     if labels is None:
         return None
     labels = checks.real_array("labels", labels, (rows,))
@@ -192,6 +85,7 @@ def loss_curves(history: Sequence, log_px: float | None = None) -> Drawn:
     rows = [[getattr(record, field) for field in FIELDS] for record in history]
     if not rows:
         checks.refuse("history", "one record or more", "none", "Train first, then draw.")
+    log_px = log_px if log_px is None else checks.real_number("log_px", log_px)
     columns = dict(zip(FIELDS, checks.real_array("history", rows, (None, len(FIELDS)), float).T))
     figure = page(8.4, 4.6)
     panels = figure.subplot_mosaic([["elbo", "reconstruction"], ["elbo", "kl"]], width_ratios=(1.15, 1))
@@ -204,7 +98,8 @@ def loss_curves(history: Sequence, log_px: float | None = None) -> Drawn:
     epochs, elbo = columns["epoch"], columns["test_elbo"]
     finding = f"The held-out ELBO ends at {number(elbo[-1])} nats"
     if log_px is not None:
-        finding += f", {number(checks.real_number('log_px', log_px) - elbo[-1])} below the exact log p(x)"
+        side = "below" if elbo[-1] <= log_px else "above"   # above: chance in few draws, or it is no bound
+        finding += f", {number(abs(log_px - elbo[-1]))} {side} the exact log p(x)"
     caption = "Only the ELBO has to grow: a KL that grows is the price of a better reconstruction."
     explain(figure, finding, f"Means over the data. {caption}")
     last = {field: number(column[-1]) for field, column in columns.items()}
@@ -232,7 +127,7 @@ def draw_curves(axes: Axes, columns: dict[str, NDArray], part: str, exact: float
     low, high = settled.min() - margin, settled.max() + margin
     axes.set(xlim=(epochs[0] - 0.5, epochs[-1] + 0.5), ylim=(low, high))
     axes.set_xlabel("epoch" if part != "reconstruction" else "")
-    axes.locator_params(axis="x", integer=True)
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     if not low <= test[0] <= high:
         arrow, y, side = ("\u2193", 0.03, "bottom") if test[0] < low else ("\u2191", 0.97, "top")
         text = minus(f"{arrow} starts at {number(test[0])}")
@@ -256,7 +151,7 @@ def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
     axes.set_ylabel("KL( q(z|x) \u2016 p(z) ), mean (nats)")
     if J <= MOST_BARS:                                      # more names would overlap
         axes.set_xticks(range(J), [f"$z_{{{u + 1}}}$\n{number(activity[u])}" for u in order], color=DARK)
-        axes.text(-0.03, -0.105, "A", transform=axes.transAxes, ha="right", va="center", size=9)
+        axes.text(-0.03, -0.125, "A", transform=axes.transAxes, ha="right", va="center", size=9)
         axes.bar_label(axes.containers[0], fmt="%.2f" if kl.max() >= 0.1 else "%.1g", padding=2, size=8)
     finding = f"{active.sum()} of {J} latent dimensions active; together {number(kl.sum())} nats"
     caption = f"Filled: active, A > {ACTIVE}. Hollow: inactive, the code hardly depends on x."
@@ -271,7 +166,9 @@ def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
 
 
 @styled
-def reconstructions(vae: VAE, x: NDArray, rng: np.random.Generator, image_shape, labels=None, n=10) -> Drawn:
+def reconstructions(
+    vae: VAE, x: NDArray, rng: np.random.Generator, image_shape: Shape, labels: NDArray | None = None, n=10
+) -> Drawn:
     """n data; for each a z ~ q(z|x), the mean of p(x|z), and a draw from p(x|z): the blur is the mean's.
 
     With labels the first datum of every class is shown, then the second, until there are n.
@@ -301,7 +198,9 @@ def reconstructions(vae: VAE, x: NDArray, rng: np.random.Generator, image_shape,
 
 
 @styled
-def prior_samples(vae: VAE, rng: np.random.Generator, image_shape, n=64, x: NDArray | None = None) -> Drawn:
+def prior_samples(
+    vae: VAE, rng: np.random.Generator, image_shape: Shape, n: int = 64, x: NDArray | None = None
+) -> Drawn:
     """What the model makes up: for n draws z ~ N(0, I) the mean of p(x|z), and a draw from p(x|z).
 
     Given data x, their mean pixel is stated beside: where no code of the data is, nothing trains the decoder.
@@ -323,7 +222,7 @@ def prior_samples(vae: VAE, rng: np.random.Generator, image_shape, n=64, x: NDAr
 
 
 @styled
-def traversals(vae: VAE, x: NDArray, image_shape, n: int = 11) -> Drawn:
+def traversals(vae: VAE, x: NDArray, image_shape: Shape, n: int = 11) -> Drawn:
     """For J > 2: a row for each latent dimension, walked over n quantiles of the prior, the others at 0.
 
     Sorted by KL; ten rows are drawn at most, and what is left out is said. An odd n has 0 in the middle.
@@ -354,17 +253,18 @@ def traversals(vae: VAE, x: NDArray, image_shape, n: int = 11) -> Drawn:
 # Latent space of two dimensions, and of one
 
 
-def draw_map(axes: Axes, vae: VAE, x: NDArray, labels=None) -> str:
+def draw_map(axes: Axes, vae: VAE, x: NDArray, labels: NDArray | None = None) -> str:
     """Codes mu of x as glyphs of class, posteriors to 2 sigma, circles of the prior; says what is seen."""
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     mu, log_var = vae.encode(x)
-    labels, sigma = labels_of(labels, len(x)), np.exp(log_var / 2)
+    labels, sigma = labels_of(labels, len(x)), np.exp(log_var / 2) * vae.noise  # no noise, no ellipses
     low = np.minimum(-3.2, (mu - 2 * sigma).min(axis=0))                        # (2,)
     high = np.maximum(3.2, (mu + 2 * sigma).max(axis=0))
     centre, reach = (low + high) / 2, 0.52 * (high - low).max()                 # a square that holds all
     (left, bottom), (right, top) = centre - reach, centre + reach
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
-    draw_codes(axes, mu, labels)
+    every = math.ceil(len(x) / MOST_CODES)
+    draw_codes(axes, mu[::every], labels if labels is None else labels[::every])
     for i in np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]:     # a few, from left to right
         axes.add_patch(Ellipse(mu[i], *(4 * sigma[i]), fill=False, ec=DARK, lw=1.1, zorder=4))
     held = [1 - math.exp(-r * r / 2) for r in RADII]        # prior mass within radius r
@@ -373,9 +273,9 @@ def draw_map(axes: Axes, vae: VAE, x: NDArray, labels=None) -> str:
         if reach < 7:
             write(axes, 0, r, f"{100 * mass:.0f} %", size=8, color=GREY)
     inside = percent([(np.hypot(*mu.T) < r).mean() for r in RADII])
-    glyphs, every = "Dots" if labels is None else "Glyphs", math.ceil(len(x) / MOST_CODES)
-    drawn = f" (1 in {every} drawn)" if every > 1 else ""
-    seen = f"{glyphs}: posterior means of {len(x)} data{drawn}. Ellipses: q(z|x) of a few, to 2 sigma. "
+    glyphs, drawn = "Dots" if labels is None else "Glyphs", f" (1 in {every} drawn)" if every > 1 else ""
+    seen = f"{glyphs}: posterior means of {len(x)} data{drawn}. "
+    seen += "Ellipses: q(z|x) of a few, to 2 sigma. " if vae.noise else ""
     seen += f"Circles of radius 1, 2, 3 hold {percent(held)} of the prior, {inside} of these means."
     if labels is not None:
         right = draw_classes(axes, mu, labels, reach)
@@ -384,14 +284,12 @@ def draw_map(axes: Axes, vae: VAE, x: NDArray, labels=None) -> str:
 
 
 def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None) -> None:
-    """mu (N, 2) as small glyphs in the colour of their class, dots without labels; of many every k-th."""
-    k = math.ceil(len(mu) / MOST_CODES)
+    """mu (N, 2) as small glyphs in the colour of their class; as dots without labels."""
     if labels is None:
-        axes.scatter(*mu[::k].T, 8, color=BLUE, alpha=0.6, lw=0)
+        axes.scatter(*mu.T, 8, color=BLUE, alpha=0.6, lw=0)
         return
     for label in np.unique(labels):
-        here = mu[::k][labels[::k] == label]
-        axes.scatter(*here.T, 26, color=CLASSES[label % 10], marker=f"${label}$", lw=0.2)
+        axes.scatter(*mu[labels == label].T, 26, color=CLASSES[label % 10], marker=f"${label}$", lw=0.2)
 
 
 def draw_classes(axes: Axes, mu: NDArray, labels: NDArray, reach: float) -> float:
@@ -405,7 +303,7 @@ def draw_classes(axes: Axes, mu: NDArray, labels: NDArray, reach: float) -> floa
     return float((classes[distance.argmin(axis=1)] == labels).mean())
 
 
-def draw_manifold(axes: Axes, vae: VAE, image_shape, n: int) -> str:
+def draw_manifold(axes: Axes, vae: VAE, image_shape: Shape, n: int) -> str:
     """Decoded means over n x n quantiles of the prior, z_1 to the right, z_2 upward; says what is seen."""
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     shape, z = shape_of(vae, image_shape), prior_quantiles(n)
@@ -429,7 +327,7 @@ ENCODER, DECODER = "Where the encoder puts the data", "What the decoder makes of
 
 
 @styled
-def latent_map(vae: VAE, x: NDArray, labels=None) -> Drawn:
+def latent_map(vae: VAE, x: NDArray, labels: NDArray | None = None) -> Drawn:
     """For J = 2: where the encoder puts x, on the circles of the prior."""
     figure = page(6.2, 6.7)
     seen = draw_map(figure.subplots(), vae, x, labels)
@@ -438,7 +336,7 @@ def latent_map(vae: VAE, x: NDArray, labels=None) -> Drawn:
 
 
 @styled
-def manifold(vae: VAE, image_shape, n: int = 20) -> Drawn:
+def manifold(vae: VAE, image_shape: Shape, n: int = 20) -> Drawn:
     """For J = 2: the decoded mean at every point of a grid that is even in prior mass."""
     figure = page(6.2, 6.7)
     seen = draw_manifold(figure.subplots(), vae, image_shape, n)
@@ -447,7 +345,7 @@ def manifold(vae: VAE, image_shape, n: int = 20) -> Drawn:
 
 
 @styled
-def hero(vae: VAE, x: NDArray, labels, image_shape) -> Drawn:
+def hero(vae: VAE, x: NDArray, labels: NDArray | None, image_shape: Shape) -> Drawn:
     """For J = 2: the latent map and the manifold side by side, in the same orientation."""
     figure, n = page(10.4, 5.6), 16
     left, right = figure.subplots(1, 2)
@@ -462,7 +360,9 @@ def hero(vae: VAE, x: NDArray, labels, image_shape) -> Drawn:
 
 
 @styled
-def latent_line(vae: VAE, x: NDArray, labels=None, image_shape=None, n: int = 20) -> Drawn:
+def latent_line(
+    vae: VAE, x: NDArray, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 20
+) -> Drawn:
     """For J = 1: where the encoder puts x, a row for each class; if x are images, under n decoded means."""
     latent_is(vae, "one latent dimension", vae.latent == 1)
     z = vae.encode(x)[0][:, 0]                              # (N,)
@@ -493,8 +393,10 @@ def latent_line(vae: VAE, x: NDArray, labels=None, image_shape=None, n: int = 20
     return figure, f"Posterior means by class along z1 from {low:.1f} to {high:.1f}{above}. {seen}"
 
 
-def all_figures(vae: VAE, data, history: Sequence, rng, log_px: float | None = None) -> dict[str, Drawn]:
-    """Every figure that suits this model and these data, by name; of the Dataset `data` the held-out part."""
+def all_figures(
+    vae: VAE, data: Dataset, history: Sequence, rng: np.random.Generator, log_px: float | None = None
+) -> dict[str, Drawn]:
+    """Every figure that suits this model and the held-out part of these data, by name."""
     x, labels, shape, J = data.test_x, data.test_y, data.image_shape, vae.latent
     drawn = {"loss_curves": loss_curves(history, log_px)} if len(history) else {}
     drawn["kl_per_dimension"] = kl_per_dimension(vae, x)

@@ -9,6 +9,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from minivae.checks import real_array, refuse
+
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -70,24 +72,26 @@ def kl_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> flo
     Raises ValueError if a covariance is not symmetric positive definite.
     """
     root_q, root_p = cholesky(cov_q, "cov_q"), cholesky(cov_p, "cov_p")
+    J = len(root_q)
+    mu_q, mu_p = real_array("mu_q", mu_q, (J,), float), real_array("mu_p", mu_p, (len(root_p),), float)
+    if len(root_p) != J:
+        refuse("cov_p", f"of the size of cov_q, ({J}, {J})", f"shape {root_p.shape}", "Compare Gaussians of one dimension.")
     whitened = np.linalg.solve(root_p, root_q)              # (J, J)   its squared entries sum to tr(cov_p^-1 cov_q)
-    distance = np.linalg.solve(root_p, np.asarray(mu_p) - np.asarray(mu_q))     # (J,)
+    distance = np.linalg.solve(root_p, mu_p - mu_q)         # (J,)
     log_ratio = 2 * np.log(np.diag(root_p) / np.diag(root_q)).sum()             # log det cov_p - log det cov_q
-    return float(((whitened**2).sum() + distance @ distance - len(root_q) + log_ratio) / 2)
+    return float(((whitened**2).sum() + distance @ distance - J + log_ratio) / 2)
 
 
 def cholesky(cov: NDArray, name: str = "cov") -> NDArray:
     """The lower triangular R with R R' = cov, (J, J); ValueError if cov is not symmetric positive definite."""
-    cov = np.asarray(cov)
+    cov = real_array(name, cov, (None, None), float)
     try:
-        if np.allclose(cov, cov.T, rtol=1e-12, atol=0):
+        if cov.shape[0] == cov.shape[1] and np.allclose(cov, cov.T, rtol=1e-12, atol=0):
             return np.linalg.cholesky(cov)
-    except (np.linalg.LinAlgError, ValueError):
+    except np.linalg.LinAlgError:
         pass
-    raise ValueError(
-        f"{name} must be a symmetric positive definite matrix; got\n{cov}\n"
-        "Variances are positive and |correlations| are below 1: check the order of rows and columns."
-    )
+    remedy = "Variances are positive and |correlations| below 1: check the order of rows and columns."
+    refuse(name, "a symmetric positive definite matrix", str(cov), remedy)
 
 
 def log_normal(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:

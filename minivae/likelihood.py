@@ -91,18 +91,46 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
 
 
 class Likelihood:
-    """What the model asks of a likelihood. `own` names its own parameters; only the Gaussian has one, log_sigma."""
+    """What the model asks of a likelihood. `out` is the decoder's output; `own` names the likelihood's own parameters,
+    of which only the Gaussian has one, log_sigma, and their values come last in every call."""
 
     name: str
     own: tuple[str, ...] = ()
 
-    def fit(self, x, out, *own):
-        """Its own parameters, re-estimated for this batch where they have an analytic optimum; else as they are."""
-        return own
+    def check(self, x: NDArray, argument: str = "x") -> None:
+        """Raise ValueError unless x (B, D) could have come from this distribution."""
 
     def encoder_input(self, x: NDArray) -> NDArray:
         """What the encoder is shown of x."""
         return x
+
+    def start(self) -> tuple[float, ...]:
+        """Its own parameters at the beginning."""
+        return ()
+
+    def fit(self, x: NDArray, out: NDArray, *own: NDArray) -> tuple[NDArray, ...]:
+        """Its own parameters, re-estimated for this batch where they have an analytic optimum; else as they are."""
+        return own
+
+    def log_prob(self, x: NDArray, out: NDArray, *own: NDArray) -> NDArray:
+        """log p(x|z) in nats, (L, B)."""
+        raise NotImplementedError
+
+    def log_prob_backward(self, d_out: NDArray, x: NDArray, out: NDArray, *own: NDArray) -> tuple[NDArray, ...]:
+        """Gradients in `out` and in its own parameters."""
+        raise NotImplementedError
+
+    def mean(self, out: NDArray) -> NDArray:
+        """E[x|z], of the shape of `out`."""
+        raise NotImplementedError
+
+    def sample(self, rng: np.random.Generator, out: NDArray, *own: NDArray) -> NDArray:
+        """One draw x ~ p(x|z), of the shape of `out`."""
+        raise NotImplementedError
+
+    def output_for(self, mean: NDArray) -> NDArray:
+        """The decoder's output whose mean this is, so that a model can begin at the mean of the data."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -111,27 +139,27 @@ class Bernoulli(Likelihood):
 
     name = "bernoulli"
 
-    def check(self, x: NDArray) -> None:
-        if x.min() < 0 or x.max() > 1:
-            came = f"values from {x.min():g} to {x.max():g}"
-            remedy = "Divide by 255." if 1 < x.max() <= 255 and x.min() >= 0 else "Rescale them, or use 'gaussian'."
-            refuse("x", "within 0..1 for the Bernoulli likelihood", came, remedy)
+    def check(self, x, argument="x"):
+        low, high = x.min(), x.max()
+        if low < 0 or high > 1:
+            remedy = "Divide by 255." if low >= 0 and 2 < high <= 255 else "Rescale them, or use 'gaussian'."
+            refuse(argument, "within 0..1 for the Bernoulli likelihood", f"values from {low} to {high}", remedy)
 
-    def log_prob(self, x, logits):
-        return bernoulli_log_prob(x, logits)
+    def log_prob(self, x, out):
+        return bernoulli_log_prob(x, out)
 
-    def log_prob_backward(self, d_out, x, logits):
-        return (bernoulli_log_prob_backward(d_out, x, logits),)
+    def log_prob_backward(self, d_out, x, out):
+        return (bernoulli_log_prob_backward(d_out, x, out),)
 
-    def mean(self, logits: NDArray) -> NDArray:
-        return sigmoid(logits)
+    def mean(self, out):
+        return sigmoid(out)
 
-    def sample(self, rng: np.random.Generator, logits: NDArray) -> NDArray:
-        return (rng.random(logits.shape) < sigmoid(logits)).astype(np.uint8)
+    def sample(self, rng, out):
+        return (rng.random(out.shape) < sigmoid(out)).astype(np.uint8)
 
-    def output_for(self, mean: NDArray) -> NDArray:
-        """The logits whose mean this is; pixels that never or always light up start at odds of 1 to 99."""
-        p = np.clip(mean, 0.01, 0.99)
+    def output_for(self, mean):
+        self.check(mean, "data_mean")
+        p = np.clip(mean, 0.01, 0.99)                       # what never or always lights up starts at odds of 1 to 99
         return np.log(p / (1 - p))
 
 
@@ -143,27 +171,28 @@ class Binomial(Likelihood):
     name = "binomial"
 
     def __post_init__(self):
-        whole_number("n", self.n, 1)
+        object.__setattr__(self, "n", whole_number("n", self.n, 1))
 
-    def check(self, x: NDArray) -> None:
-        if x.min() < 0 or x.max() > self.n or (x.dtype.kind == "f" and (x != np.rint(x)).any()):
-            came = f"values from {x.min():g} to {x.max():g}" + (", not all whole" if x.dtype.kind == "f" else "")
-            refuse("x", f"whole numbers 0..{self.n} for Binomial({self.n})", came, "Give counts, or use another likelihood.")
+    def check(self, x, argument="x"):
+        low, high, whole = x.min(), x.max(), (x == np.rint(x)).all()
+        if low < 0 or high > self.n or not whole:
+            came = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole")
+            refuse(argument, f"whole numbers 0..{self.n} for Binomial({self.n})", came, "Give counts, or use another likelihood.")
 
     def encoder_input(self, x):
-        return x / x.dtype.type(self.n)                     # 0..1, like every other input
+        return x / self.n                                   # 0..1, like every other input
 
-    def log_prob(self, x, logits):
-        return binomial_log_prob(x, logits, self.n)
+    def log_prob(self, x, out):
+        return binomial_log_prob(x, out, self.n)
 
-    def log_prob_backward(self, d_out, x, logits):
-        return (binomial_log_prob_backward(d_out, x, logits, self.n),)
+    def log_prob_backward(self, d_out, x, out):
+        return (binomial_log_prob_backward(d_out, x, out, self.n),)
 
-    def mean(self, logits):
-        return self.n * sigmoid(logits)
+    def mean(self, out):
+        return self.n * sigmoid(out)
 
-    def sample(self, rng, logits):
-        return rng.binomial(self.n, sigmoid(logits))
+    def sample(self, rng, out):
+        return rng.binomial(self.n, sigmoid(out))
 
     def output_for(self, mean):
         return Bernoulli().output_for(mean / self.n)
@@ -186,30 +215,26 @@ class Gaussian(Likelihood):
         if isinstance(self.sigma, str):
             choice("sigma", self.sigma, ("learned", "optimal"))
         else:
-            real_number("sigma", self.sigma, above=0)
+            object.__setattr__(self, "sigma", real_number("sigma", self.sigma, above=0))
 
-    def check(self, x):
-        pass                                                # any finite number has a density
+    def start(self):
+        return (0.0 if isinstance(self.sigma, str) else math.log(self.sigma),)
 
-    def start(self) -> float:
-        """log_sigma at the beginning."""
-        return 0.0 if isinstance(self.sigma, str) else math.log(self.sigma)
+    def fit(self, x, out, log_sigma):
+        return (optimal_log_sigma(x, out),) if self.sigma == "optimal" else (log_sigma,)
 
-    def fit(self, x, mean, log_sigma):
-        return (optimal_log_sigma(x, mean),) if self.sigma == "optimal" else (log_sigma,)
+    def log_prob(self, x, out, log_sigma):
+        return gaussian_log_prob(x, out, log_sigma)
 
-    def log_prob(self, x, mean, log_sigma):
-        return gaussian_log_prob(x, mean, log_sigma)
-
-    def log_prob_backward(self, d_out, x, mean, log_sigma):
-        d_mean, d_log_sigma = gaussian_log_prob_backward(d_out, x, mean, log_sigma)
+    def log_prob_backward(self, d_out, x, out, log_sigma):
+        d_mean, d_log_sigma = gaussian_log_prob_backward(d_out, x, out, log_sigma)
         return d_mean, d_log_sigma if self.sigma == "learned" else 0 * d_log_sigma
 
-    def mean(self, mean):
-        return mean
+    def mean(self, out):
+        return out
 
-    def sample(self, rng, mean, log_sigma):
-        return rng.normal(mean, np.exp(log_sigma))
+    def sample(self, rng, out, log_sigma):
+        return rng.normal(out, np.exp(log_sigma))
 
     def output_for(self, mean):
         return mean

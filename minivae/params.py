@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 
 class Params(Mapping):
@@ -42,15 +42,21 @@ class Params(Mapping):
     def __len__(self) -> int:
         return len(self.shapes)
 
+    def __reduce__(self):
+        return Params, (self.shapes, self.flat)             # so that a deep copy's views are on its own flat vector
+
     def like(self, flat: NDArray) -> "Params":
         """The same names and shapes over other numbers."""
         return Params(self.shapes, flat)
 
     def zeros_like(self) -> "Params":
+        """The same names and shapes, all zero."""
         return self.like(np.zeros_like(self.flat))
 
     def copy(self) -> "Params":
+        """The same numbers in memory of their own."""
         return self.like(self.flat.copy())
 
-    def astype(self, dtype) -> "Params":
+    def astype(self, dtype: DTypeLike) -> "Params":
+        """A copy in another dtype."""
         return self.like(self.flat.astype(dtype))

@@ -27,6 +27,7 @@ class Progress:
         self.plain_every = max(1, total // 10)
 
     def update(self, done: int, text: str) -> None:
+        """`done` of `total` are done; `text` says what came of it."""
         now = self.clock()
         left = (now - self.began) / done * (self.total - done)
         line = f"{done:{len(str(self.total))}d}/{self.total}  {text}  {left:3.0f} s left"
@@ -43,8 +44,11 @@ class Progress:
             print(file=self.stream, flush=True)
 
 
-class Silent:
+class Silent(Progress):
     """A progress that says nothing."""
+
+    def __init__(self):
+        pass
 
     def update(self, done: int, text: str) -> None:
         pass

@@ -59,6 +59,7 @@ def read(path: Path) -> Run:
 
 
 def write_json(path: Path, document: dict) -> None:
+    """Write a JSON document, whole or not at all."""
     with checkpoint.write_atomically(path, "w") as file:
         json.dump(document, file, indent=2)
         file.write("\n")

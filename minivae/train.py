@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from minivae import checks
 from minivae.adam import Adam
 from minivae.data import Dataset
-from minivae.vae import VAE
+from minivae.vae import VAE, Forward
 
 CHUNK = 4096                                                # rows at a time, where all of the data is passed through
 
@@ -122,10 +122,11 @@ def settle_own(vae: VAE, x: NDArray, rng: np.random.Generator) -> None:
 
 
 def in_chunks(x: NDArray) -> Iterator[NDArray]:
+    """x (N, D) in parts of a few thousand rows."""
     return (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
 
 
-def diverged_message(f, epoch: int) -> str:
+def diverged_message(f: Forward, epoch: int) -> str:
     """Which step of the forward pass was the first to be infinite or NaN, and what usually does that."""
     steps = {"mu": f.mu, "log_var": f.log_var, "z": f.z, "the decoder's output": f.out, "log p(x|z)": f.log_px_z, "KL": f.kl}
     first = next((name for name, value in steps.items() if not np.isfinite(value).all()), "the loss")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from minivae import checks
 from minivae.gaussian import (
@@ -24,7 +24,7 @@ from minivae.gaussian import (
     reparameterize,
     reparameterize_backward,
 )
-from minivae.likelihood import Bernoulli, Gaussian, Likelihood
+from minivae.likelihood import Bernoulli, Likelihood
 from minivae.ops import ACTIVATIONS, mlp, mlp_backward
 from minivae.params import Params
 
@@ -78,7 +78,7 @@ class VAE:
             checks.refuse("likelihood", "a Likelihood", repr(self.likelihood), "Try likelihood=Bernoulli().")
         checks.choice("activation", self.activation, ACTIVATIONS)
         checks.choice("estimator", self.estimator, ESTIMATORS)
-        checks.real_number("beta", self.beta, at_least=0)
+        object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))    # a plain float: no dtype
 
     @classmethod
     def init(
@@ -118,26 +118,30 @@ class VAE:
         if data_mean is not None:
             data_mean = checks.real_array("data_mean", data_mean, (features,), np.float64)
             vae.layers("decoder")[-1][1][...] = likelihood.output_for(data_mean)
-        if isinstance(likelihood, Gaussian):
-            vae.params["log_sigma"][...] = likelihood.start()
+        for name, value in zip(likelihood.own, likelihood.start()):
+            vae.params[name][...] = value
         return vae
 
     # What the model is made of
 
     @property
     def dtype(self) -> np.dtype:
+        """float32 or float64, of every parameter and every result."""
         return self.params.flat.dtype
 
     @property
     def features(self) -> int:
+        """D."""
         return self.layers("encoder")[0][0].shape[0]
 
     @property
     def latent(self) -> int:
+        """J."""
         return self.layers("decoder")[0][0].shape[0]
 
     @property
     def hidden(self) -> tuple[int, ...]:
+        """Widths of the encoder's hidden layers."""
         return tuple(weight.shape[1] for weight, _ in self.layers("encoder")[:-1])
 
     def layers(self, part: str, params: Params | None = None) -> list[tuple[NDArray, NDArray]]:
@@ -149,6 +153,7 @@ class VAE:
     def draw_noise(self, rng: np.random.Generator, rows: int, samples: int = 1) -> NDArray:
         """eps (L, B, J), standard normal; zeros if the model is deterministic."""
         shape = (checks.whole_number("samples", samples, 1), checks.whole_number("rows", rows, 1), self.latent)
+        checks.generator("rng", rng)
         return rng.standard_normal(shape, self.dtype) if self.noise else np.zeros(shape, self.dtype)
 
     @property
@@ -156,7 +161,7 @@ class VAE:
         """The likelihood's own parameters: () or (log_sigma,)."""
         return tuple(self.params[name] for name in self.likelihood.own)
 
-    def astype(self, dtype) -> "VAE":
+    def astype(self, dtype: DTypeLike) -> "VAE":
         """The same model with its numbers in another dtype; the parameters are copied."""
         return replace(self, params=self.params.astype(dtype))
 
@@ -256,9 +261,9 @@ class VAE:
 
     def check_data(self, x: NDArray) -> NDArray:
         """x as the model's dtype, (B, D), refused with ValueError if it is not data of this likelihood."""
-        x = checks.real_array("x", x, (None, self.features))
+        x = checks.real_array("x", x, (None, self.features), self.dtype)
         self.likelihood.check(x)
-        return x.astype(self.dtype, copy=False)
+        return x
 
     def _check_codes(self, z):
         return checks.real_array("z", z, (None, self.latent), self.dtype)
