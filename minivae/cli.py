@@ -31,7 +31,12 @@ def main(argv: list[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        return options.command(options)
+        code = options.command(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:                                 # whoever read stdout has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         if options.debug:
             raise
@@ -231,13 +236,13 @@ def draw(run, data, log_px: float | None) -> list[dict]:
     """Draw and save every figure of a run; returns path and alt text of each."""
     import numpy as np
 
-    from minivae import figures
+    from minivae import drawing, figures
 
     drawn = figures.all_figures(run.vae, data, run.history, np.random.default_rng(run.config["seed"]), log_px)
     files = []
     for name, (figure, alt) in drawn.items():
         path = run.path / f"{name}.png"
-        figures.save(figure, alt, path)
+        drawing.save(figure, alt, path)
         files.append({"path": str(path), "alt": alt})
     return files
 
@@ -305,7 +310,7 @@ def sample_command(options: argparse.Namespace) -> int:
     use_one_thread()
     import numpy as np
 
-    from minivae import checks, figures
+    from minivae import checks, drawing, figures
     from minivae.checkpoint import write_atomically
 
     checks.whole_number("-n", options.n, 1)
@@ -324,7 +329,7 @@ def sample_command(options: argparse.Namespace) -> int:
     files = [{"path": str(array), "alt": None}]
     if data.image_shape is not None:
         figure, alt = figures.prior_samples(run.vae, np.random.default_rng(options.seed), data.image_shape, options.n, data.test_x)
-        figures.save(figure, alt, picture)
+        drawing.save(figure, alt, picture)
         files.append({"path": str(picture), "alt": alt})
     document = {"n": options.n, "seed": options.seed, "files": files}
     print(json.dumps(document, indent=2) if options.json else "\n".join(file["path"] for file in files))

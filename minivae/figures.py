@@ -1,4 +1,4 @@
-"""Every plot of the project: each function returns a Figure and its alt text; `save` writes both into a PNG.
+"""Every plot of the project: each function returns a Figure and its alt text; `drawing.save` writes both into a PNG.
 
 Shapes: x (N, D) data, labels (N,) whole numbers or None, image_shape (H, W) with H W = D. Numbers: nats.
 """
@@ -17,7 +17,7 @@ from minivae import checks
 from minivae.data import Dataset
 from minivae.drawing import (
     BLUE, CLASSES, DARK, DASHED, GREY, ORANGE,
-    Shape, at_right, explain, minus, number, page, percent, save, show, spread, styled, write,
+    Shape, at_right, explain, minus, number, page, percent, show, spread, styled, write,
 )  # fmt: skip
 from minivae.gaussian import kl_standard_normal, reparameterize
 from minivae.vae import VAE
@@ -101,7 +101,7 @@ def loss_curves(history: Sequence, log_px: float | None = None) -> Drawn:
         side = "below" if elbo[-1] <= log_px else "above"   # above: chance in few draws, or it is no bound
         finding += f", {number(abs(log_px - elbo[-1]))} {side} the exact log p(x)"
     caption = "Only the ELBO has to grow: a KL that grows is the price of a better reconstruction."
-    explain(figure, finding, f"Means over the data. {caption}")
+    explain(figure, finding, f"Means over the data; held out: one draw of z each. {caption}")
     last = {field: number(column[-1]) for field, column in columns.items()}
     return figure, (
         f"Line charts of ELBO, reconstruction and KL in nats, training and held-out, against epoch "

@@ -233,3 +233,10 @@ def test_both_entrances_are_the_same_command():
     assert minivae("--version").stdout == f"minivae {cli.__version__}\n"
     config = (Path(__file__).parents[1] / "setup.cfg").read_text()
     assert "minivae = minivae.cli:main" in config
+
+
+def test_a_reader_of_stdout_who_has_seen_enough_is_no_error(quick):
+    out, _, _ = quick
+    command = f"{shlex.quote(sys.executable)} -m minivae plot {shlex.quote(str(out))} --json | true"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse, Rectangle
 from matplotlib.text import Text
 
-from minivae import figures
+from minivae import drawing, figures
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.train import Record
@@ -155,8 +155,8 @@ def test_alt_texts_state_what_was_computed():
 @every_figure
 def test_alt_text_is_in_the_png_and_two_drawings_are_the_same_bytes(name, tmp_path):
     figure, alt = drawn(name)
-    figures.save(figure, alt, tmp_path / "a.png")
-    figures.save(*draw(name), tmp_path / "b.png")
+    drawing.save(figure, alt, tmp_path / "a.png")
+    drawing.save(*draw(name), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert png_texts(tmp_path / "a.png") == {"Title": "minivae", "Description": alt, "Software": "minivae"}
 
@@ -164,18 +164,18 @@ def test_alt_text_is_in_the_png_and_two_drawings_are_the_same_bytes(name, tmp_pa
 def test_a_figure_saved_again_is_the_same_bytes(tmp_path):
     figure, alt = draw("loss_curves")                       # the one whose layout is not settled by one pass
     for copy in ("a.png", "b.png"):
-        figures.save(figure, alt, tmp_path / copy)
+        drawing.save(figure, alt, tmp_path / copy)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_alt_text_survives_letters_beyond_latin_1(tmp_path):
-    figures.save(Figure((1, 1)), "E\u2097 \u2265 \u2212\u221e", tmp_path / "a.png")
+    drawing.save(Figure((1, 1)), "E\u2097 \u2265 \u2212\u221e", tmp_path / "a.png")
     assert png_texts(tmp_path / "a.png")["Description"] == "E\u2097 \u2265 \u2212\u221e"
 
 
 def test_save_refuses_other_formats(tmp_path):
     with pytest.raises(ValueError, match="path must be the name of a .png file"):
-        figures.save(Figure(), "alt", tmp_path / "figure.svg")
+        drawing.save(Figure(), "alt", tmp_path / "figure.svg")
     assert not list(tmp_path.iterdir())
 
 
@@ -185,19 +185,19 @@ def test_the_users_settings_neither_matter_nor_change(tmp_path):
         "xaxis.labellocation": "right", "scatter.marker": "x", "savefig.bbox": "tight", "text.usetex": True,
     }  # fmt: skip
     before = dict(matplotlib.rcParams)
-    figures.save(*draw("latent_line"), tmp_path / "plain.png")
+    drawing.save(*draw("latent_line"), tmp_path / "plain.png")
     assert dict(matplotlib.rcParams) == before
     with matplotlib.rc_context(mine):
-        figures.save(*draw("latent_line"), tmp_path / "mine.png")
+        drawing.save(*draw("latent_line"), tmp_path / "mine.png")
         assert all(matplotlib.rcParams[key] == value for key, value in mine.items())
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "mine.png").read_bytes()
 
 
 def test_no_display_and_no_pyplot_are_needed(tmp_path):
     program = (
-        "import sys, numpy as np; from minivae import figures; from minivae.vae import VAE\n"
+        "import sys, numpy as np; from minivae import drawing, figures; from minivae.vae import VAE\n"
         "vae = VAE.init(np.random.default_rng(0), 4, 2, ())\n"
-        "figures.save(*figures.manifold(vae, (2, 2), 3), sys.argv[1])\n"
+        "drawing.save(*figures.manifold(vae, (2, 2), 3), sys.argv[1])\n"
         "print('matplotlib.pyplot' in sys.modules)"
     )
     hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
@@ -546,7 +546,7 @@ def closest(colours):
 
 
 def test_class_colours_stand_out_from_paper_and_from_each_other_to_all_eyes():
-    contrast = 1.05 / (linear(figures.CLASSES) @ [0.2126, 0.7152, 0.0722] + 0.05)      # WCAG 2
+    contrast = 1.05 / (linear(drawing.CLASSES) @ [0.2126, 0.7152, 0.0722] + 0.05)      # WCAG 2
     assert contrast.min() > 3
     petroff10 = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
-    assert closest(figures.CLASSES) / closest(petroff10) == pytest.approx(1.9, abs=0.05)
+    assert closest(drawing.CLASSES) / closest(petroff10) == pytest.approx(1.9, abs=0.05)

@@ -1,7 +1,7 @@
 """Densities, draws, divergences and entropies belong to one distribution and equal their definitions.
 
-The joint check comes first. A gradient check cannot see that sampler, density and KL disagree about what log_var
-means: each has the right gradient of its own value. Quadrature nodes passed as noise can.
+The joint check comes first. A gradient check cannot see that sampler, density and KL disagree about what
+log_var means: each has the right gradient of its own value. Quadrature nodes passed as noise can.
 """
 
 import math
@@ -252,9 +252,9 @@ def test_a_bad_covariance_is_refused_by_name(bad, rule):
 
 @pytest.mark.parametrize("bad", [np.zeros(3), np.zeros(1), 0.0, np.zeros((1, 2))])
 def test_means_that_do_not_fit_their_covariance_are_refused(bad):
-    good, cov = np.zeros(2), np.eye(2)
-    refused(lambda: kl_full(bad, cov, good, cov), "mu_q", "of shape (2,)", f"shape {np.shape(bad)}", "Reshape")
-    refused(lambda: kl_full(good, cov, bad, cov), "mu_p", "of shape (2,)", f"shape {np.shape(bad)}", "Reshape")
+    good, cov, words = np.zeros(2), np.eye(2), ("of shape (2,)", f"shape {np.shape(bad)}", "Reshape")
+    refused(lambda: kl_full(bad, cov, good, cov), "mu_q", *words)
+    refused(lambda: kl_full(good, cov, bad, cov), "mu_p", *words)
 
 
 def test_covariances_of_different_sizes_are_refused():

@@ -19,7 +19,7 @@ LAYERS = (                                                  # a module imports f
     {"vae"},
     {"adam", "data", "checkpoint", "drawing"},
     {"train"},
-    {"runs", "evidence", "figures"},
+    {"runs", "evidence", "drawing", "figures"},
     {"cli"},
     {"__main__"},
 )
@@ -97,11 +97,12 @@ MAY_IMPORT = {
     "derivations": {"numpy", "minivae", "derivations"},
     "tests": {"numpy", "pytest", "hypothesis", *OURS},
 }
+DRAWS = ("drawing", "figures", "test_figures")
 
 
 def strangers(package, path, tree):
     """What is imported and neither the standard library's nor allowed here; matplotlib is for who draws."""
-    allowed = MAY_IMPORT[package] | ({"matplotlib"} if path.stem in ("drawing", "figures", "test_figures") else set())
+    allowed = MAY_IMPORT[package] | ({"matplotlib"} if path.stem in DRAWS else set())
     for dotted, line in modules_imported(tree, package):
         if dotted.split(".")[0] not in STDLIB | allowed:
             yield f"{path.name}:{line} imports {dotted}"
@@ -188,9 +189,9 @@ def test_everything_public_says_what_it_is():
 def without_hints(path, tree):
     """Public functions and methods hint every argument that has no default, and what they return.
 
-    A backward is exempt: its arguments are those of the forward above it, whose hints hold. So are the methods
-    of a likelihood: `Likelihood` says it for all. `value` is what checks are asked about: it may be anything.
-    The inside of the command line is nobody's library.
+    A backward is exempt: its arguments are those of the forward above it, whose hints hold. So are methods
+    of a likelihood: `Likelihood` says it for all. `value` is what is checked, and may be anything. And the
+    inside of the command line is nobody's library.
     """
     for owner, node in public_definitions(tree):
         inherits = owner and "Likelihood" in [ast.unparse(base) for base in owner.bases]

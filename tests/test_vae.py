@@ -188,8 +188,8 @@ def test_the_gradient_in_an_idle_parameter_is_exactly_zero(likelihood, estimator
 @every_estimator
 @pytest.mark.parametrize("samples", [1, 3])
 def test_an_optimal_sigma_needs_no_gradient_through_its_re_estimate(estimator, samples):
-    """The envelope theorem. Three gradients must be one: the total derivative of the loss that re-estimates sigma,
-    the one that the model returns, and the one of a sigma frozen at the optimum."""
+    """The envelope theorem. Three gradients are one: the total derivative of the loss that re-estimates sigma,
+    what the model returns, and the gradient at a sigma frozen at the optimum."""
     vae, x, eps = random_problem(9, Gaussian("optimal"), samples=samples, estimator=estimator)
     learned = dataclasses.replace(vae, likelihood=Gaussian("learned"), params=vae.params.copy())
     learned.params["log_sigma"][...] = vae.forward(x, eps).own[0]
