@@ -19,7 +19,7 @@ LAYERS = (                                                  # a module imports f
     {"vae"},
     {"adam", "data", "checkpoint", "drawing"},
     {"train"},
-    {"runs", "evidence", "drawing", "figures"},
+    {"runs", "evidence", "figures"},
     {"cli"},
     {"__main__"},
 )

@@ -77,7 +77,7 @@ def test_bad_data_are_refused_at_every_entrance(likelihood, entrance, bad, rule,
 )
 def test_data_of_another_likelihood_are_refused(entrance, likelihood, value, rule, came, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
-    assert {0, 1} == set(np.delete(coins().ravel(), 7))
+    assert {0, 1} == set(np.delete(coins().ravel(), 7))     # so that the spoilt number is an extreme
     for dtype in (np.float64, np.float32) if value % 1 else (np.float64, np.float32, np.int16):
         bad = spoilt(value).astype(dtype)
         refused(lambda bad=bad: ENTRANCES[entrance](vae, bad), "x", rule, came, remedy)
