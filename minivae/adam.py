@@ -6,6 +6,7 @@ from minivae.checks import real_number
 from minivae.params import Params
 
 BLOCK = 32768                                               # numbers at a time, so that they stay in the cache
+FORGET = 64                                                 # steps between two looks for what has decayed to nothing
 
 
 class Adam:
@@ -30,11 +31,14 @@ class Adam:
         self.b2 = real_number("b2", b2, at_least=0, below=1)
         self.tiny = real_number("tiny", tiny, above=0)
         self.m, self.v, self.t = np.zeros_like(params.flat), np.zeros_like(params.flat), 0
+        self._nothing = 1e4 * np.finfo(params.flat.dtype).tiny                  # 1e-34 in float32
         self._scratch = np.empty_like(params.flat[:BLOCK])
 
     def step(self, gradient: Params) -> None:
-        """One update of every parameter; no array is made."""
+        """One update of every parameter, in place."""
         self.t += 1
+        if self.t % FORGET == 0:
+            self._forget()
         sum_1 = (1 - self.b1**self.t) / (1 - self.b1)       # sum of the weights in m
         sum_2 = (1 - self.b2**self.t) / (1 - self.b2)       # sum of the weights in v
         # lr (m / sum_1) / (sqrt(v / sum_2) + tiny)  =  rate m / (sqrt(v) + floor)
@@ -52,3 +56,12 @@ class Adam:
             np.divide(m, update, out=update)
             update *= rate
             theta -= update
+
+    def _forget(self) -> None:
+        """Set to zero what m and v still hold of gradients long past.
+
+        A unit that has died has gradient 0, and its m and v decay for ever. Beside `tiny` they are nothing long before
+        they leave the normal range of their dtype, below which a processor takes up to 40 times longer.
+        """
+        for moment in (self.m, self.v):
+            moment[np.abs(moment) < self._nothing] = 0

@@ -1,5 +1,6 @@
 """Named arrays that are views on one flat vector."""
 
+import functools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -44,6 +45,16 @@ class Params(Mapping):
 
     def __reduce__(self):
         return Params, (self.shapes, self.flat)             # so that a deep copy's views are on its own flat vector
+
+    @functools.cached_property
+    def layers(self) -> dict[str, list[tuple[NDArray, NDArray]]]:
+        """For every part the (weight, bias) pairs, first to last: {"encoder": [...], "decoder": [...]}."""
+        layers: dict[str, list] = {}                        # found once: a training step asks four times
+        for name in self:
+            if name.endswith(".weight"):
+                pair = self[name], self[name.removesuffix("weight") + "bias"]
+                layers.setdefault(name.partition(".")[0], []).append(pair)
+        return layers
 
     def like(self, flat: NDArray) -> "Params":
         """The same names and shapes over other numbers."""

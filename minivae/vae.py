@@ -146,9 +146,7 @@ class VAE:
 
     def layers(self, part: str, params: Params | None = None) -> list[tuple[NDArray, NDArray]]:
         """The (weight, bias) pairs of "encoder" or "decoder", first to last; of `params` instead, if given."""
-        params = self.params if params is None else params
-        names = [name for name in params if name.startswith(part) and name.endswith("weight")]
-        return [(params[name], params[name.replace("weight", "bias")]) for name in names]
+        return (self.params if params is None else params).layers[part]
 
     def draw_noise(self, rng: np.random.Generator, rows: int, samples: int = 1) -> NDArray:
         """eps (L, B, J), standard normal; zeros if the model is deterministic."""
@@ -237,7 +235,8 @@ class VAE:
     def _encode(self, x):
         """Steps 1 and 2: one last layer holds both heads, mu in its first J columns and log_var in the others."""
         hs = mlp(self.likelihood.encoder_input(x), self.layers("encoder"), self.activation)     # 1
-        mu, log_var = np.split(hs[-1], 2, axis=1)                                               # 2   (B, J) each
+        J = self.latent
+        mu, log_var = hs[-1][:, :J], hs[-1][:, J:]                                              # 2   (B, J) each
         return hs, mu, log_var
 
     def _decode(self, z):

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minivae.adam import BLOCK, Adam
+from minivae.adam import BLOCK, FORGET, Adam
 from minivae.params import Params
 from tests.numeric import close, refused
 
@@ -54,6 +54,29 @@ def test_sixty_steps_are_those_of_the_textbook(settings, scale):
         optimiser.step(vector(gradient))
         close(optimiser.params.flat - start, expected - start, rel=1e-12, abs_=1e-15)
     assert optimiser.t == 60
+
+
+def test_forgetting_what_has_decayed_to_nothing_changes_no_step():
+    """Dead units, gradient 0 after the first steps, beside living ones: the textbook's path, past many looks."""
+    start = np.random.default_rng(1).normal(size=8)
+    gradients = random_gradients(8, steps=20 * FORGET)
+    for gradient in gradients[5:]:
+        gradient[:4] = 0
+    optimiser = Adam(vector(start.copy()), b2=0.9)
+    for gradient, expected in zip(gradients, textbook_adam(start, gradients, b2=0.9)):
+        optimiser.step(vector(gradient))
+    close(optimiser.params.flat - start, expected - start, rel=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_moments_of_dead_units_end_at_zero_and_never_below_the_normal_range(dtype):
+    optimiser = Adam(vector(np.zeros(3, dtype)), b2=0.9)
+    for t in range(12_000):
+        optimiser.step(vector(np.full(3, t == 0, dtype)))
+        if t % FORGET == 0:
+            for moment in (optimiser.m, optimiser.v):
+                assert ((moment == 0) | (moment >= np.finfo(dtype).tiny)).all()
+    assert not optimiser.m.any() and not optimiser.v.any()
 
 
 @pytest.mark.parametrize("size", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 5])

@@ -1,0 +1,101 @@
+"""Timing side by side: the same threads and cores for all, alternating turns, medians and their spread."""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from typing import Protocol
+
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+PAUSE = 0.05                                                # seconds; idle threads spin for about half of it
+
+
+class Contender(Protocol):
+    def restart(self) -> None:
+        """Be as freshly made."""
+
+    def steps(self, count: int) -> None:
+        """Do so many steps; return when the last is done."""
+
+
+def run_with_threads(module: str, threads: int) -> int | None:
+    """Run `module` again, same arguments, in a process held to this many threads; return its exit code.
+
+    Returns None in that process itself. It takes a second process because NumPy reads the variables when it
+    is imported. What does not read them (XLA) is held by the set of cores, where the system can restrict it.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    wanted = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    if all(os.environ.get(name) == value for name, value in wanted.items()):
+        return None
+    return subprocess.call([sys.executable, "-m", module, *sys.argv[1:]], env=os.environ | wanted)
+
+
+def seconds_per_step(contender: Contender, count: int) -> float:
+    start = time.perf_counter()
+    contender.steps(count)
+    return (time.perf_counter() - start) / count
+
+
+def interleave(contenders: dict[str, Contender], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Seconds per step of each contender, one number for every round.
+
+    In every round each contender gets a turn of about `seconds`; who begins changes from round to round. A
+    turn starts afresh, so the same stretch of training is timed however many rounds there are. A pause before
+    it lets the threads of the one before fall asleep, and a few steps that are not timed wake its own.
+    """
+    counts = {name: max(3, int(seconds / warm_up(contender))) for name, contender in contenders.items()}
+    times = {name: [] for name in contenders}
+    names = list(contenders)
+    for i in range(rounds):
+        k = i % len(names)
+        for name in names[k:] + names[:k]:
+            time.sleep(PAUSE)
+            contenders[name].restart()
+            contenders[name].steps(1 + counts[name] // 10)
+            times[name].append(seconds_per_step(contenders[name], counts[name]))
+    return times
+
+
+def warm_up(contender: Contender, seconds: float = 0.3) -> float:
+    """Run until compilers and caches are warm; return the seconds that a step takes then."""
+    contender.steps(3)
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        per_step = seconds_per_step(contender, 5)
+    return per_step
+
+
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
+    """Median over rounds of time(name) / time(other): what slows a whole round cancels."""
+    return statistics.median(a / b for a, b in zip(times[name], times[other]))
+
+
+def cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def blas_name(np) -> str:
+    """Which BLAS this NumPy was built with."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+
+
+def held_to() -> str:
+    """The cores this process is held to."""
+    if not hasattr(os, "sched_getaffinity"):
+        return "all cores; this system has no other way, so JAX may use more threads than the others"
+    return f"cores {sorted(os.sched_getaffinity(0))} of {os.cpu_count()}"
