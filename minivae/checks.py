@@ -25,7 +25,8 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     uint8 and float16 becomes float32, because arithmetic on either is a trap.
     """
     wanted = str(shape).replace("None", "any")
-    if isinstance(value, np.ma.MaskedArray):
+    rows = value if isinstance(value, (list, tuple)) else ()
+    if any(isinstance(part, np.ma.MaskedArray) for part in (value, *rows)):
         refuse(argument, "a plain array", "a masked array", "Fill the masked places yourself, or drop those rows.")
     try:
         array = np.asarray(value)
@@ -52,10 +53,10 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
 def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
     """`value` as an int, at least so large; 2.0 and True are no whole numbers."""
     try:
-        number = operator.index(value)
+        number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
     except TypeError:
         number = None
-    if number is None or isinstance(value, (bool, np.bool_)) or number < at_least:
+    if number is None or number < at_least:
         refuse(argument, f"a whole number >= {at_least}", repr(value), remedy or f"Try {argument}={max(at_least, 1)}.")
     return number
 

@@ -133,6 +133,20 @@ class Likelihood:
         raise NotImplementedError
 
 
+def need_range(argument: str, x: NDArray, n: int, whose: str) -> None:
+    """Raise ValueError unless x lies within 0..n."""
+    low, high = x.min(), x.max()
+    if low < 0 or high > n:
+        remedy = "Divide by 255." if n == 1 and low >= 0 and 2 < high <= 255 else "Rescale it, or use 'gaussian'."
+        refuse(argument, f"within 0..{n} for {whose}", f"values from {low} to {high}", remedy)
+
+
+def logits_of(p: NDArray) -> NDArray:
+    """log p / (1 - p), with p kept within odds of 1 to 99: a pixel that is never lit may be lit tomorrow."""
+    p = np.clip(p, 0.01, 0.99)
+    return np.log(p / (1 - p))
+
+
 @dataclass(frozen=True)
 class Bernoulli(Likelihood):
     """Every feature is a coin. x in {0, 1}; grey values in [0, 1] are accepted, but then this is a loss, no likelihood."""
@@ -140,10 +154,7 @@ class Bernoulli(Likelihood):
     name = "bernoulli"
 
     def check(self, x, argument="x"):
-        low, high = x.min(), x.max()
-        if low < 0 or high > 1:
-            remedy = "Divide by 255." if low >= 0 and 2 < high <= 255 else "Rescale them, or use 'gaussian'."
-            refuse(argument, "within 0..1 for the Bernoulli likelihood", f"values from {low} to {high}", remedy)
+        need_range(argument, x, 1, "the Bernoulli likelihood")
 
     def log_prob(self, x, out):
         return bernoulli_log_prob(x, out)
@@ -159,8 +170,7 @@ class Bernoulli(Likelihood):
 
     def output_for(self, mean):
         self.check(mean, "data_mean")
-        p = np.clip(mean, 0.01, 0.99)                       # what never or always lights up starts at odds of 1 to 99
-        return np.log(p / (1 - p))
+        return logits_of(mean)
 
 
 @dataclass(frozen=True)
@@ -195,7 +205,8 @@ class Binomial(Likelihood):
         return rng.binomial(self.n, sigmoid(out))
 
     def output_for(self, mean):
-        return Bernoulli().output_for(mean / self.n)
+        need_range("data_mean", mean, self.n, f"Binomial({self.n})")
+        return logits_of(mean / self.n)
 
 
 @dataclass(frozen=True)

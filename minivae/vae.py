@@ -78,6 +78,8 @@ class VAE:
             checks.refuse("likelihood", "a Likelihood", repr(self.likelihood), "Try likelihood=Bernoulli().")
         checks.choice("activation", self.activation, ACTIVATIONS)
         checks.choice("estimator", self.estimator, ESTIMATORS)
+        if not isinstance(self.noise, (bool, np.bool_)):
+            checks.refuse("noise", "True or False", repr(self.noise), "False makes a deterministic autoencoder.")
         object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))    # a plain float: no dtype
 
     @classmethod
@@ -161,7 +163,7 @@ class VAE:
 
     def astype(self, dtype: DTypeLike) -> "VAE":
         """The same model with its numbers in another dtype; the parameters are copied."""
-        return replace(self, params=self.params.astype(dtype))
+        return replace(self, params=self.params.astype(checks.float_dtype("dtype", dtype)))
 
     # What a user asks of it
 

@@ -36,6 +36,7 @@ BAD_DATA = {
     "minus infinity": (spoilt(-np.inf), "finite", "-inf at index (2, 1)", "Find where"),
     "half-precision NaN": (spoilt(np.nan).astype(np.float16), "finite", "nan at index (2, 1)", "Find where"),
     "masked": (np.ma.masked_equal(coins(), 1), "a plain array", "a masked array", "Fill"),
+    "masked rows": ([*np.ma.masked_equal(coins(), 1)], "a plain array", "a masked array", "Fill"),
     "nothing masked": (np.ma.array(coins()), "a plain array", "a masked array", "Fill"),
     "objects": (coins().astype(object), "real numbers", "dtype object", "astype"),
     "None": (None, "real numbers", "dtype object", "astype"),
@@ -81,6 +82,11 @@ def test_data_of_another_likelihood_are_refused(entrance, likelihood, value, rul
     for dtype in (np.float64, np.float32) if value % 1 else (np.float64, np.float32, np.int16):
         bad = spoilt(value).astype(dtype)
         refused(lambda bad=bad: ENTRANCES[entrance](vae, bad), "x", rule, came, remedy)
+
+
+def test_the_remedy_for_pixels_is_not_offered_for_what_is_no_pixels():
+    vae = random_vae(np.random.default_rng(0), features=3)
+    refused(lambda: vae.encode(255 * coins() - 1), "x", "within 0..1", "-1.0 to 254.0", "Rescale")
 
 
 @pytest.mark.parametrize("entrance", ENTRANCES)
@@ -180,10 +186,13 @@ BAD_SETTINGS = [
     ("likelihood", None, "a Likelihood", "Bernoulli()"),
     ("dtype", np.float16, "float32 or float64", "float64"),
     ("dtype", int, "float32 or float64", "float64"),
+    ("dtype", np.dtype(float).newbyteorder(), "float32 or float64", "float64"),
     ("dtype", complex, "float32 or float64", "float64"),
     ("dtype", "float23", "float32 or float64", "float64"),
     ("dtype", None, "float32 or float64", "float64"),
     ("dtype", "", "float32 or float64", "float64"),
+    ("noise", "no", "True or False", ""),
+    ("noise", None, "True or False", ""),
     ("data_mean", [0.5, 0.5], "shape (3,)", "Reshape"),
     ("data_mean", [0.5, np.nan, 0.5], "finite", "Find where"),
     ("data_mean", [0.5, 30.0, 200.0], "within 0..1", "255"),
@@ -195,6 +204,18 @@ def test_bad_settings_of_a_model_are_refused(name, bad, rule, remedy):
     settings = {"features": 3, "rng": np.random.default_rng(0), name: bad}
     came = "" if name in ("hidden", "dtype", "data_mean") else repr(bad)[:20]
     refused(lambda: VAE.init(**settings), name, rule, came, remedy)
+
+
+def test_a_mean_no_data_could_have_is_refused_by_the_likelihood_of_the_model():
+    rng, mean = np.random.default_rng(0), [0.5, 3.0, 200.0]
+    words = "data_mean", "0..16 for Binomial(16)", "0.5 to 200", ""
+    refused(lambda: VAE.init(rng, 3, likelihood=Binomial(16), data_mean=mean), *words)
+
+
+@pytest.mark.parametrize("bad", [int, "float16", None, "float23", complex])
+def test_a_model_is_not_converted_to_a_precision_it_cannot_have(bad):
+    vae = random_vae(np.random.default_rng(0))
+    refused(lambda: vae.astype(bad), "dtype", "float32 or float64", "", "float64")
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, 1.0, True, "1", None, np.nan])

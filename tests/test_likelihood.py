@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -100,6 +101,24 @@ def test_an_output_shared_by_all_data_gives_what_copies_of_it_give(likelihood):
     own = (np.array(0.3),) * len(likelihood.own)
     copies = likelihood.log_prob(x, np.repeat(out, 5, axis=1), *own)
     close(likelihood.log_prob(x, out, *own), copies, rel=1e-13)
+
+
+def test_a_squared_error_does_not_cancel_where_there_is_but_one_datum():
+    x, mean = np.array([[1e8 + 1]]), np.array([[[1e8]]])
+    close(gaussian_log_prob(x, mean, np.array(0.0)), [[-(1 + math.log(2 * math.pi)) / 2]], rel=1e-15)
+
+
+@every_likelihood
+def test_no_array_of_all_draws_and_all_data_and_all_features_is_made_for_a_shared_output(likelihood):
+    x, out = random_data(np.random.default_rng(0), likelihood, 100, 50), np.zeros((100, 1, 50))
+    own = (np.array(0.3),) * len(likelihood.own)
+    tracemalloc.start()
+    try:
+        likelihood.log_prob(x, out, *own)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * 100 * 50                            # bytes; the array would have that many numbers
 
 
 @every_likelihood
@@ -233,6 +252,12 @@ def test_a_sigma_that_is_not_positive_is_refused(bad):
 @pytest.mark.parametrize("bad", ["", "Learned", "0.5", "fixed"])
 def test_an_unknown_word_for_sigma_is_refused(bad):
     refused(lambda: Gaussian(bad), "sigma", "one of learned, optimal", repr(bad), "spelling")
+
+
+def test_settings_are_kept_as_plain_numbers():
+    """A NumPy number brings a precision of its own, and an unsigned one wraps around where it is negated."""
+    assert type(Binomial(np.uint8(16)).n) is int and type(Gaussian(np.float32(0.5)).sigma) is float
+    assert Gaussian(1).sigma == 1.0 and Binomial().n == 16
 
 
 @pytest.mark.parametrize("whole", [np.int64(16), np.int8(16), np.uint8(16), np.uint64(16)])

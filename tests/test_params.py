@@ -86,6 +86,17 @@ def test_a_copy_has_the_same_numbers_in_a_memory_of_its_own(make):
     close(params.flat, np.arange(10.0), rel=0)
 
 
+def test_layers_are_the_weights_and_biases_of_every_part_in_their_order():
+    shapes = {"a.1.weight": (1, 2), "a.1.bias": (2,), "b.1.weight": (2, 1), "b.1.bias": (1,), "log_sigma": ()}
+    shapes |= {"a.2.weight": (2, 2), "a.2.bias": (2,)}
+    params = Params(shapes, np.arange(14.0))
+    assert list(params.layers) == ["a", "b"]
+    for part, numbers in {"a": "12", "b": "1"}.items():
+        for (weight, bias), i in zip(params.layers[part], numbers, strict=True):
+            assert weight is params[f"{part}.{i}.weight"] and bias is params[f"{part}.{i}.bias"]
+    assert np.shares_memory(copy.deepcopy(params).layers["a"][0][0], params.flat) is False
+
+
 def test_zeros_like_and_astype_keep_names_and_shapes():
     zeros, single = numbered().zeros_like(), numbered().astype(np.float32)
     assert zeros.shapes == single.shapes == SHAPES

@@ -408,6 +408,29 @@ def test_every_array_has_the_precision_of_the_model(likelihood, estimator, dtype
 
 @every_likelihood
 @every_estimator
+def test_no_step_of_the_backward_leaves_single_precision(likelihood, estimator, monkeypatch):
+    """The result cannot tell: whatever the steps hand on is rounded when it is written into the gradient."""
+    seen = []
+
+    def spied_on(function):
+        def spy(*inputs, **options):
+            result = function(*inputs, **options)
+            seen.extend(arrays_in([inputs, result]))
+            return result
+
+        return spy
+
+    for name in [name for name in vars(vae_module) if name.endswith("_backward")]:
+        monkeypatch.setattr(vae_module, name, spied_on(getattr(vae_module, name)))
+    kind = type(likelihood)
+    monkeypatch.setattr(kind, "log_prob_backward", spied_on(kind.log_prob_backward))
+    vae, x, eps = random_problem(19, likelihood, dtype=np.float32, samples=2, estimator=estimator)
+    vae.gradient(x, eps)
+    assert len(seen) > 30 and {array.dtype for array in seen} == {np.dtype(np.float32)}
+
+
+@every_likelihood
+@every_estimator
 def test_single_precision_agrees_with_double_precision(likelihood, estimator):
     double, x, eps = random_problem(12, likelihood, samples=2, hidden=(4, 3), estimator=estimator)
     single = double.astype(np.float32)
