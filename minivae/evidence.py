@@ -15,7 +15,7 @@ from minivae.vae import VAE
 
 AT_ONCE = 2_000_000                                         # numbers in one array: memory stays bounded, whatever k is
 COARSE = 128                                                # intervals on each axis of the first grid of the quadrature
-NEGLIGIBLE = 50.0                                           # nats below a datum's highest point: 1e-22 of it
+NEGLIGIBLE = 40.0                                           # nats below a datum's highest point: 4e-18 of it
 
 
 class Bounds(NamedTuple):
