@@ -195,44 +195,46 @@ class VAE:
         f = self.forward(*self._check_batch(x, eps), fit=False)
         return f.log_px_z.mean(axis=0) - (f.kl if f.kl.ndim == 1 else f.kl.mean(axis=0))
 
-    def log_likelihood(self, x: NDArray, z: NDArray) -> NDArray:
-        """log p(x|z) in nats, (L, B), for data x (B, D) and codes z (L, B, J), or (L, 1, J) shared by all data."""
-        out = self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)
-        return self.likelihood.log_prob(x, out, *self.own)
-
-    # Forward and backward. Their arguments are taken to be checked.
+    # Forward and backward. The arguments of all that follows are taken to be checked.
 
     def forward(self, x: NDArray, eps: NDArray, fit: bool = True) -> Forward:
         """Steps 1 to 7. With `fit` a likelihood that re-estimates its own parameters does so on this batch."""
         L, B, J = eps.shape
-        hs, mu, log_var = self._encode(x)                                       # 1, 2           (B, J)
-        z = reparameterize(mu, log_var, eps)                                    # 3              (L, B, J)
-        gs = self._decode(z.reshape(L * B, J))                                  # 4              L * B rows
-        out = gs[-1].reshape(L, B, -1)                                          # 4              (L, B, D)
-        own = self.likelihood.fit(x, out, *self.own) if fit else self.own       # 5
-        log_px_z = self.likelihood.log_prob(x, out, *own)                       # 5              (L, B)
-        kl = self._kl(z, mu, log_var)                                           # 6              (B,) or (L, B)
-        loss = self.beta * kl.mean() - log_px_z.mean()                          # 7              ()
+        hs, mu, log_var = self._encode(x)                                                   # 1, 2   (B, J) each
+        z = reparameterize(mu, log_var, eps)                                                # 3   (L, B, J)
+        gs = self._decode(z.reshape(L * B, J))                                              # 4   L * B rows
+        out = gs[-1].reshape(L, B, -1)                                                      # 4   (L, B, D)
+        own = self.likelihood.fit(x, out, *self.own) if fit else self.own                   # 5
+        log_px_z = self.likelihood.log_prob(x, out, *own)                                   # 5   (L, B)
+        kl = self._kl(z, mu, log_var)                                                       # 6   (B,) or (L, B)
+        loss = self.beta * kl.mean() - log_px_z.mean()                                      # 7   ()
         return Forward(hs, mu, log_var, z, gs, out, own, log_px_z, kl, loss)
 
     def backward(self, x: NDArray, eps: NDArray, f: Forward, gradient: Params) -> Params:
         """Steps 7 to 1: the gradient of the loss in every parameter, written into `gradient`."""
         L, B, J = eps.shape
-        d_kl = np.full(f.kl.shape, self.beta / f.kl.size, self.dtype)           # 7              (B,) or (L, B)
-        d_log_px_z = np.full((L, B), -1 / (L * B), self.dtype)                  # 7              (L, B)
-        d_z_kl, d_mu_kl, d_log_var_kl = self._kl_backward(d_kl, f)              # 6
-        d_out, *d_own = self.likelihood.log_prob_backward(d_log_px_z, x, f.out, *f.own)        # 5
-        d_decoder = self.layers("decoder", gradient)
-        d_z_px = mlp_backward(d_out.reshape(L * B, -1), f.gs, self.layers("decoder"), self.activation, d_decoder)  # 4
-        d_z = d_z_px.reshape(L, B, J) + d_z_kl                                  # 3  two paths   (L, B, J)
-        d_mu_z, d_log_var_z = reparameterize_backward(d_z, f.mu, f.log_var, eps)                # 3
-        d_mu, d_log_var = d_mu_z + d_mu_kl, d_log_var_z + d_log_var_kl          # 2  two paths   (B, J)
-        d_heads = np.concatenate([d_mu, d_log_var], axis=1)                     # 2              (B, 2J)
-        d_encoder = self.layers("encoder", gradient)
-        mlp_backward(d_heads, f.hs, self.layers("encoder"), self.activation, d_encoder, wrt_x=False)               # 1
+        encoder, d_encoder = self.layers("encoder"), self.layers("encoder", gradient)
+        decoder, d_decoder = self.layers("decoder"), self.layers("decoder", gradient)
+        d_kl = np.full(f.kl.shape, self.beta / f.kl.size, self.dtype)                       # 7   (B,) or (L, B)
+        d_log_px_z = np.full((L, B), -1 / (L * B), self.dtype)                              # 7   (L, B)
+        d_z_kl, d_mu_kl, d_log_var_kl = self._kl_backward(d_kl, f)                          # 6
+        d_out, *d_own = self.likelihood.log_prob_backward(d_log_px_z, x, f.out, *f.own)     # 5   (L, B, D)
+        d_rows = d_out.reshape(L * B, -1)                                                   # 4   (L * B, D)
+        d_z_px = mlp_backward(d_rows, f.gs, decoder, self.activation, d_decoder)            # 4   (L * B, J)
+        d_z = d_z_px.reshape(L, B, J) + d_z_kl                                              # 3   two paths
+        d_mu_z, d_log_var_z = reparameterize_backward(d_z, f.mu, f.log_var, eps)            # 3   (B, J) each
+        d_mu = d_mu_z + d_mu_kl                                                             # 2   two paths
+        d_log_var = d_log_var_z + d_log_var_kl                                              # 2   two paths
+        d_heads = np.concatenate([d_mu, d_log_var], axis=1)                                 # 2   (B, 2J)
+        mlp_backward(d_heads, f.hs, encoder, self.activation, d_encoder, wrt_x=False)       # 1
         for name, d in zip(self.likelihood.own, d_own):
             gradient[name][...] = d
         return gradient
+
+    def log_likelihood(self, x: NDArray, z: NDArray) -> NDArray:
+        """log p(x|z) in nats, (L, B), for data x (B, D) and codes z (L, B, J), or (L, 1, J) shared by all data."""
+        out = self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)
+        return self.likelihood.log_prob(x, out, *self.own)
 
     def _encode(self, x):
         """Steps 1 and 2: one last layer holds both heads, mu in its first J columns and log_var in the others."""

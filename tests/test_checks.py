@@ -115,6 +115,21 @@ def test_an_array_is_no_number(bad):
     refused(lambda: checks.real_number("beta", bad, at_least=0), "beta", "a finite number >= 0", "", "scale")
 
 
+@pytest.mark.parametrize(
+    "limits, rule",
+    [
+        ({}, "a finite number"),
+        ({"at_least": 0}, "a finite number >= 0"),
+        ({"above": 0.5}, "a finite number > 0.5"),
+        ({"at_least": 0, "below": 1}, "a finite number >= 0 and < 1"),
+    ],
+)
+def test_the_rule_for_a_number_names_the_limits_there_are_and_no_others(limits, rule):
+    with pytest.raises(ValueError) as info:
+        checks.real_number("b1", np.nan, **limits)
+    assert str(info.value) == f"b1 must be {rule}; got nan. Check its sign and scale."
+
+
 def test_above_is_strict_and_at_least_is_not():
     assert checks.real_number("beta", 0, at_least=0) == 0
     refused(lambda: checks.real_number("lr", 0, above=0), "lr", "a finite number > 0", "0", "scale")

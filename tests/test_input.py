@@ -68,6 +68,8 @@ def test_bad_data_are_refused_at_every_entrance(likelihood, entrance, bad, rule,
     "likelihood, value, rule, came, remedy",
     [
         (Bernoulli(), 255, "within 0..1", "0 to 255", "Divide by 255."),
+        (Bernoulli(), 3, "within 0..1", "0 to 3", "Divide by 255."),
+        (Bernoulli(), 2, "within 0..1", "0 to 2", "Rescale"),   # two classes, not the darkest of greys
         (Bernoulli(), 256, "within 0..1", "0 to 256", "Rescale"),
         (Bernoulli(), -0.5, "within 0..1", "-0.5 to 1", "Rescale"),
         (Bernoulli(), 1.0000001, "within 0..1", "0 to 1.0000001", "Rescale"),

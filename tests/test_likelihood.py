@@ -1,8 +1,10 @@
 """Every likelihood is a distribution over data: it sums or integrates to one; mean and draws belong to it."""
 
+import dataclasses
 import itertools
 import math
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -210,6 +212,19 @@ def test_draws_have_the_mean_and_the_variance_of_their_distribution(likelihood):
     likelihood.check(x)
 
 
+def test_what_cannot_happen_is_never_drawn():
+    """Not even where the generator says exactly 0, as it does once in 2^53 times."""
+    zeros = SimpleNamespace(random=np.zeros)
+    close(Bernoulli().sample(zeros, np.array([-1e4, 1e4])), np.array([0, 1], np.uint8), rel=0)
+
+
+@every_likelihood
+def test_a_likelihood_cannot_be_changed_by_accident_and_may_be_a_key(likelihood):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        likelihood.name = "another"
+    assert {likelihood: 1}[dataclasses.replace(likelihood)] == 1
+
+
 @given(st.floats(0.01, 0.99))
 def test_output_for_is_the_inverse_of_mean(p):
     for likelihood, mean in ((Bernoulli(), p), (Binomial(16), 16 * p), (Gaussian(), p)):
@@ -230,8 +245,7 @@ def test_the_encoder_is_shown_counts_as_fractions_and_everything_else_as_it_is()
 
 @every_likelihood
 def test_a_likelihood_is_made_from_its_name_and_settings(likelihood):
-    settings = {name: getattr(likelihood, name) for name in ("n", "sigma") if hasattr(likelihood, name)}
-    assert make_likelihood(likelihood.name, **settings) == likelihood
+    assert make_likelihood(likelihood.name, **dataclasses.asdict(likelihood)) == likelihood
 
 
 def test_an_unknown_likelihood_is_refused_with_the_known_ones():
@@ -257,7 +271,7 @@ def test_an_unknown_word_for_sigma_is_refused(bad):
 def test_settings_are_kept_as_plain_numbers():
     """A NumPy number brings a precision of its own, and an unsigned one wraps around where it is negated."""
     assert type(Binomial(np.uint8(16)).n) is int and type(Gaussian(np.float32(0.5)).sigma) is float
-    assert Gaussian(1).sigma == 1.0 and Binomial().n == 16
+    assert Gaussian(1) == Gaussian() and Binomial(16) == Binomial()
 
 
 @pytest.mark.parametrize("whole", [np.int64(16), np.int8(16), np.uint8(16), np.uint64(16)])

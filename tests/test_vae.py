@@ -336,6 +336,8 @@ def test_a_fresh_model_is_a_tanh_model_of_coins_with_two_latent_coordinates():
     vae = VAE.init(np.random.default_rng(0), 5)
     assert (vae.latent, vae.hidden, vae.activation, vae.beta) == (2, (128,), "tanh", 1)
     assert (vae.likelihood, vae.estimator, vae.noise) == (Bernoulli(), "analytic", True)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        vae.beta = 2.0
 
 
 @every_likelihood

@@ -4,8 +4,8 @@
 
 A step is: draw noise, forward, backward, Adam. Bernoulli likelihood, analytic KL, float32, the batch already
 in memory. Nothing else is timed. Before the clock starts, every contender must return the same loss and
-gradient as minivae from the same parameters and noise, to 1e-4 (float32, summed in other orders). One that does
-not is not timed, and the exit code is 1.
+gradient as minivae from the same parameters and noise, to 1e-4 (float32, summed in other orders). One that
+does not is not timed, and the exit code is 1.
 
 Contenders. Peers that are not installed are left out, and the table says so.
     roofline        the matrix products alone, `np.matmul(..., out=)` into arrays made before, by NumPy's
