@@ -10,7 +10,8 @@
     evidence     how close the bound is to log p(x)
     figures      every picture, with the pen of drawing
 
-Beside them: data (the bundled digits, and files), checkpoint and runs (what is kept), progress, cli, checks.
+Beside them: data (the bundled digits, and files), checkpoint and runs (what is kept), progress, cli, command,
+checks.
 """
 
 import importlib

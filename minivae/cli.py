@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from minivae import __version__
+from minivae.command import run
 
 EXAMPLES = """examples:
   minivae train                                  learn the bundled digits, into minivae-out/
@@ -25,26 +26,7 @@ EXAMPLES = """examples:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    parser = make_parser()
-    options = parser.parse_args(argv)
-    if options.command is None:
-        parser.print_help()
-        return 0
-    try:
-        code = options.command(options)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:                                 # whoever read stdout has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, OSError) as error:
-        if options.debug:
-            raise
-        print(f"minivae: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("minivae: interrupted", file=sys.stderr)
-        return 130
+    return run(make_parser(), argv)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,6 @@ import functools
 import math
 import os
 import re
-import struct
 import subprocess
 import sys
 from statistics import NormalDist
@@ -26,6 +25,7 @@ from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.train import Record
 from minivae.vae import VAE
+from tests.png import png_texts
 
 SHAPE = (3, 4)
 N, D = 40, 12
@@ -98,23 +98,6 @@ def tiles(axes, columns, shape=SHAPE, gap=0):
     rows = picture.shape[0] // H
     cut = picture.reshape(rows, H, columns, W).transpose(0, 2, 1, 3)[:, :, gap : H - gap, gap : W - gap]
     return cut.reshape(rows * columns, -1)
-
-
-def png_texts(path):
-    """What a PNG says in words: its tEXt chunks (Latin 1) and iTXt chunks (UTF-8, not compressed)."""
-    content, said = path.read_bytes(), {}
-    start = 8                                               # behind the signature
-    while start < len(content):
-        length, kind = struct.unpack_from(">I4s", content, start)
-        body = content[start + 8 : start + 8 + length]
-        if kind == b"tEXt":
-            key, text = body.split(b"\0", 1)
-            said[key.decode()] = text.decode("latin-1")
-        if kind == b"iTXt":
-            key, _, text = body.partition(b"\0\0\0")
-            said[key.decode()] = text.split(b"\0", 2)[2].decode("utf-8")
-        start += 12 + length
-    return said
 
 
 def names(axis):

@@ -7,13 +7,14 @@ import io
 import os
 import re
 import shlex
-import struct
 import subprocess
 import sys
 import tokenize
 from pathlib import Path
 
 import pytest
+
+from tests.png import png_texts
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -127,27 +128,11 @@ def test_the_reading_order_of_the_package_names_every_module():
     assert modules <= set(re.findall(r"\w+", minivae.__doc__))
 
 
-def png_text(path):
-    """The text chunks of a PNG."""
-    content, at, texts = path.read_bytes(), 8, {}
-    while at < len(content):
-        length, kind = struct.unpack_from(">I4s", content, at)
-        chunk = content[at + 8 : at + 8 + length]
-        if kind == b"tEXt":
-            key, text = chunk.split(b"\0", 1)
-            texts[key.decode()] = text.decode("latin-1")
-        elif kind == b"iTXt":
-            key, rest = chunk.split(b"\0", 1)
-            texts[key.decode()] = rest[2:].split(b"\0", 2)[2].decode()
-        at += 12 + length
-    return texts
-
-
 def test_every_picture_carries_the_alt_text_that_the_readme_gives_it():
     pictures = re.findall(r"!\[(.*?)\]\((.*?)\)", README, re.DOTALL)
     assert pictures
     for alt, path in pictures:
-        assert " ".join(alt.split()) == " ".join(png_text(ROOT / path)["Description"].split())
+        assert " ".join(alt.split()) == " ".join(png_texts(ROOT / path)["Description"].split())
 
 
 @pytest.mark.parametrize("word", ["TODO", "HERO", "OUTPUT", "BENCHMARK"])
