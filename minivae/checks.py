@@ -61,16 +61,20 @@ def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
     return number
 
 
-def real_number(argument: str, value, at_least: float = -math.inf, above: float = -math.inf, below: float = math.inf) -> float:
+def real_number(
+    argument: str, value, at_least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+) -> float:
     """`value` as a finite float, with at_least <= value, above < value < below."""
-    limits = [f">= {at_least:g}"] * (at_least > -math.inf) + [f"> {above:g}"] * (above > -math.inf) + [f"< {below:g}"] * (below < math.inf)
+    limits = [f">= {at_least:g}"] * (at_least > -math.inf) + [f"> {above:g}"] * (above > -math.inf)
+    limits += [f"< {below:g}"] * (below < math.inf)
     is_number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
     try:
         number = float(value) if is_number else math.nan
     except OverflowError:
         number = math.inf
     if not (math.isfinite(number) and at_least <= number and above < number < below):
-        refuse(argument, " ".join(["a finite number", " and ".join(limits)]).strip(), repr(value), "Check its sign and scale.")
+        rule = f"a finite number {' and '.join(limits)}".strip()
+        refuse(argument, rule, repr(value), "Check its sign and scale.")
     return number
 
 
@@ -95,7 +99,7 @@ def float_dtype(argument: str, value) -> np.dtype:
 
 def sizes(argument: str, value) -> tuple[int, ...]:
     """A tuple of layer widths; `()` is a model without hidden layers."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes, set, frozenset, dict)) or not isinstance(value, Iterable):
         refuse(argument, "a tuple of layer widths", repr(value), f"Write {argument}=(128,) for one hidden layer.")
     return tuple(whole_number(f"every width in {argument}", width, 1, f"Try {argument}=(128,).") for width in value)
 

@@ -47,7 +47,8 @@ def make_parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", parents=[common], help="learn a data set", description="Train a VAE.")
     train.set_defaults(command=train_command)
     add = train.add_argument
-    add("--data", default="digits", metavar="digits|PATH", help="the bundled digits, or .npz .npy .csv IDX, or MNIST's directory")
+    data = "the bundled digits, or .npz .npy .csv IDX, or MNIST's directory"
+    add("--data", default="digits", metavar="digits|PATH", help=data)
     add("--latent", type=int, default=2, metavar="J", help="latent dimensions (default: %(default)s)")
     add("--hidden", type=widths, default=(128, 64), metavar="H,H", help="hidden layers of the encoder (default: 128,64)")
     add("--likelihood", metavar="NAME", help="bernoulli, binomial or gaussian (default: what the data are)")
@@ -161,10 +162,12 @@ def choose_likelihood(options, data):
     if name == "gaussian":
         settings["sigma"] = "optimal" if options.sigma is None else options.sigma
     elif options.sigma is not None:
-        refuse("--sigma", "given for the gaussian likelihood only", f"{options.sigma} for {name}", "Add --likelihood gaussian.")
+        rule = "given for the gaussian likelihood only"
+        refuse("--sigma", rule, f"{options.sigma} for {name}", "Add --likelihood gaussian.")
     if name == "binomial":
         if data.trials is None:
-            refuse("--likelihood", "bernoulli or gaussian for these data", "binomial", "Only the bundled digits are counts.")
+            remedy = "Only the bundled digits are counts."
+            refuse("--likelihood", "bernoulli or gaussian for these data", "binomial", remedy)
         settings["n"] = data.trials
     return make_likelihood(name, **settings)
 
@@ -302,7 +305,8 @@ def sample_command(options: argparse.Namespace) -> int:
     array, picture = out / "samples.npy", out / "samples.png"
     for path in (array, picture):
         if path.exists() and not options.overwrite:
-            checks.refuse("--out", "without earlier samples", f"{path}, which exists", "Add --overwrite, or name another.")
+            remedy = "Add --overwrite, or name another."
+            checks.refuse("--out", "without earlier samples", f"{path}, which exists", remedy)
     rng = np.random.default_rng(checks.whole_number("seed", options.seed, 0))
     z = rng.standard_normal((options.n, run.vae.latent))
     x = run.vae.sample(rng, z)

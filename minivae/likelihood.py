@@ -4,7 +4,7 @@ First the mathematics, as functions with their backward. Then one small class fo
 mathematics to what data it accepts, what its mean is and how it is sampled.
 
 `x` is (B, D). `logits` or `mean`, the decoder's output, is (L, B, D): L draws of z for every datum; or (L, 1, D): L
-values of z, each tried on every datum.
+values of z, each tried on every datum (forward only).
 """
 
 import functools
@@ -64,7 +64,9 @@ def binomial_log_prob_backward(d_out, x, logits, n):
 def log_binomials(n: int, dtype=np.dtype(np.float64)) -> NDArray:
     """log C(n, k) for k = 0..n, (n + 1,)"""
     log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]
-    return np.array([log_factorial[n] - log_factorial[k] - log_factorial[n - k] for k in range(n + 1)]).astype(dtype)
+    table = np.array([log_factorial[n] - log_factorial[k] - log_factorial[n - k] for k in range(n + 1)]).astype(dtype)
+    table.flags.writeable = False                           # every later call gets this very array
+    return table
 
 
 def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
@@ -87,7 +89,11 @@ def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
 
 def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
     """log of the sigma that maximises the Gaussian likelihood:  sigma^2 = mean of (x - mean)^2   [hong.14, beyond.37]"""
-    return np.log(squared_error(x, mean).mean() / x.shape[-1]) / 2
+    variance = squared_error(x, mean).mean() / x.shape[-1]
+    if variance == 0:
+        remedy = "Give sigma a number: where the fit is perfect, the likelihood has no maximum."
+        refuse("sigma", "above zero to be optimal", "a mean squared error of 0", remedy)
+    return np.log(variance) / 2
 
 
 class Likelihood:
@@ -187,7 +193,8 @@ class Binomial(Likelihood):
         low, high, whole = x.min(), x.max(), (x == np.rint(x)).all()
         if low < 0 or high > self.n or not whole:
             came = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole")
-            refuse(argument, f"whole numbers 0..{self.n} for Binomial({self.n})", came, "Give counts, or use another likelihood.")
+            rule = f"whole numbers 0..{self.n} for Binomial({self.n})"
+            refuse(argument, rule, came, "Give counts, or use another likelihood.")
 
     def encoder_input(self, x):
         return x / self.n                                   # 0..1, like every other input
@@ -245,7 +252,7 @@ class Gaussian(Likelihood):
         return out
 
     def sample(self, rng, out, log_sigma):
-        return rng.normal(out, np.exp(log_sigma))
+        return rng.normal(out, np.exp(log_sigma)).astype(out.dtype)
 
     def output_for(self, mean):
         return mean

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from minivae.checks import refuse
+
 
 class Params(Mapping):
     """A model's parameters, or their gradient: `params["decoder.1.weight"]` is a view on `params.flat`.
@@ -23,8 +25,9 @@ class Params(Mapping):
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: NDArray):
         size = sum(int(np.prod(shape)) for shape in shapes.values())
-        if flat.shape != (size,):
-            raise ValueError(f"flat must be of shape ({size},) to hold these arrays; got shape {flat.shape}.")
+        if np.shape(flat) != (size,) or not isinstance(flat, np.ndarray):
+            came = f"{type(flat).__name__} of shape {np.shape(flat)}"
+            refuse("flat", f"an ndarray of shape ({size},) to hold these arrays", came, "Use `like` or `zeros_like`.")
         self.shapes = dict(shapes)
         self.flat = flat
         self._views: dict[str, NDArray] = {}

@@ -46,7 +46,7 @@ class Forward(NamedTuple):
     loss: NDArray               # 7  ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VAE:
     """A VAE with diagonal Gaussian q(z|x) and standard normal prior. Make one with `VAE.init`.
 
@@ -74,6 +74,8 @@ class VAE:
     noise: bool = True
 
     def __post_init__(self):
+        if not isinstance(self.params, Params):
+            checks.refuse("params", "a Params", type(self.params).__name__, "Make the model with VAE.init.")
         if not isinstance(self.likelihood, Likelihood):
             checks.refuse("likelihood", "a Likelihood", repr(self.likelihood), "Try likelihood=Bernoulli().")
         checks.choice("activation", self.activation, ACTIVATIONS)
@@ -273,7 +275,10 @@ class VAE:
 
     def _check_batch(self, x, eps):
         x = self.check_data(x)
-        return x, checks.real_array("eps", eps, (None, len(x), self.latent), self.dtype)
+        eps = checks.real_array("eps", eps, (None, len(x), self.latent), self.dtype)
+        if not self.noise and eps.any():
+            checks.refuse("eps", "zero for a model without noise", "other numbers", "Use draw_noise.")
+        return x, eps
 
 
 def mlp_shapes(part: str, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:

@@ -20,7 +20,7 @@ LAYERS = (                                                  # a module imports f
     {"adam", "data", "checkpoint", "drawing"},
     {"train"},
     {"runs", "evidence", "figures"},
-    {"cli"},
+    {"cli", "command"},
     {"__main__"},
 )
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
@@ -37,29 +37,32 @@ def tree_of(path):
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def modules_imported(tree, package):
-    """Every module that is imported anywhere, inside functions too, as a dotted name; with the line."""
+def imported(tree, package):
+    """Every name that is imported anywhere, inside functions too, with all its dots; and the line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            home = ".".join(filter(None, [package if node.level else "", node.module]))
-            if home in OURS:                                # from minivae import checks: minivae.checks
-                yield from ((f"{home}.{alias.name}", node.lineno) for alias in node.names)
-            else:
-                yield home, node.lineno
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            home = ".".join([*above, *filter(None, [node.module])])
+            yield from ((f"{home}.{alias.name}", node.lineno) for alias in node.names)
 
 
-def inside(dotted):
-    """The module of minivae that a dotted name means; the package, and what it defines, is __init__."""
-    name = dotted.split(".")[1] if "." in dotted else "__init__"
-    return name if name in LEVEL or (ROOT / "minivae" / f"{name}.py").exists() else "__init__"
+def module_of(dotted, modules):
+    """The one of these modules that an imported name is or lies in, or None; a package is its __init__."""
+    while dotted:
+        for module in (dotted, f"{dotted}.__init__"):
+            if module in modules:
+                return module
+        dotted = dotted.rpartition(".")[0]
+    return None
 
 
 def wrong_imports(module, tree):
     """What a module of minivae imports from a later layer than its own."""
-    for dotted, line in modules_imported(tree, "minivae"):
-        if dotted.split(".")[0] == "minivae" and LEVEL[inside(dotted)] > LEVEL[module]:
+    for dotted, line in imported(tree, "minivae"):
+        source = module_of(dotted, [f"minivae.{name}" for name in LEVEL])
+        if source and LEVEL[source.split(".")[1]] > LEVEL[module]:
             yield f"minivae/{module}.py:{line} imports {dotted}"
 
 
@@ -84,10 +87,10 @@ def circles(imports):
 @pytest.mark.parametrize("package", SOURCE)
 def test_there_are_no_circles(package):
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files_of(package)}
-    imports = {
-        name: {dotted for dotted, _ in modules_imported(tree_of(path), package)} & set(modules)
-        for name, path in modules.items()
-    }
+    imports = {}
+    for name, path in modules.items():
+        names = imported(tree_of(path), name.rpartition(".")[0])
+        imports[name] = {module_of(dotted, modules) for dotted, _ in names} - {None}
     assert circles(imports) == set()
 
 
@@ -103,9 +106,9 @@ DRAWS = ("drawing", "figures", "test_figures")
 def strangers(package, path, tree):
     """What is imported and neither the standard library's nor allowed here; matplotlib is for who draws."""
     allowed = MAY_IMPORT[package] | ({"matplotlib"} if path.stem in DRAWS else set())
-    for dotted, line in modules_imported(tree, package):
+    for dotted, line in imported(tree, package):
         if dotted.split(".")[0] not in STDLIB | allowed:
-            yield f"{path.name}:{line} imports {dotted}"
+            yield f"{path.parent.name}/{path.name}:{line} imports {dotted}"
 
 
 @pytest.mark.parametrize("package", OURS)
@@ -118,7 +121,7 @@ def long_functions(path, tree, most=60):
         if isinstance(node, ast.FunctionDef):
             lines = node.end_lineno - node.lineno + 1
             if lines > most:
-                yield f"{path.name}:{node.lineno} {node.name} has {lines} lines"
+                yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name} has {lines} lines"
 
 
 def test_no_function_needs_scrolling():
@@ -127,7 +130,8 @@ def test_no_function_needs_scrolling():
 
 def asserts(path, tree):
     """`assert` disappears under python -O, and its message helps nobody."""
-    return [f"{path.name}:{node.lineno}" for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    found = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    return [f"{path.parent.name}/{path.name}:{line}" for line in found]
 
 
 def test_no_error_is_raised_with_assert():
@@ -141,12 +145,12 @@ def global_randomness(path, tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random"):
             if node.attr not in PASSED_ALONG:
-                yield f"{path.name}:{node.lineno} uses {ast.unparse(node)}"
+                yield f"{path.parent.name}/{path.name}:{node.lineno} uses {ast.unparse(node)}"
         if isinstance(node, ast.ImportFrom) and node.module == "numpy.random":
-            yield f"{path.name}:{node.lineno} imports from numpy.random"
-    for dotted, line in modules_imported(tree, ""):
-        if dotted == "random":
-            yield f"{path.name}:{line} imports random"
+            yield f"{path.parent.name}/{path.name}:{node.lineno} imports from numpy.random"
+    for dotted, line in imported(tree, ""):
+        if dotted.split(".")[0] == "random":
+            yield f"{path.parent.name}/{path.name}:{line} imports random"
 
 
 def test_randomness_is_always_an_argument():
@@ -179,7 +183,7 @@ def without_docstring(path, tree):
     for owner, node in public_definitions(tree):
         bases = [ast.unparse(base) for base in owner.bases] if owner else []
         if not ast.get_docstring(node) and not any(node.name in documented.get(base, ()) for base in bases):
-            yield f"{path.name}:{node.lineno} {node.name}"
+            yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name}"
 
 
 def test_everything_public_says_what_it_is():
@@ -204,7 +208,7 @@ def without_hints(path, tree):
         bare = [arg.arg for arg in needed if not arg.annotation and arg.arg not in ("self", "cls", "value")]
         bare += [] if node.returns else ["the result"]
         if bare:
-            yield f"{path.name}:{node.lineno} {node.name}: {', '.join(bare)}"
+            yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name}: {', '.join(bare)}"
 
 
 def test_public_signatures_say_what_goes_in_and_what_comes_out():
@@ -267,6 +271,13 @@ def test_a_broken_rule_is_noticed(rule, module, source):
 )
 def test_a_kept_rule_is_not(rule, module, source):
     assert applied(rule, module)(source) == []
+
+
+def test_an_imported_name_is_found_in_its_module():
+    modules = ["a.__init__", "a.b.__init__", "a.b.c", "a.d"]
+    source = "from . import c, other\nfrom ..d import name\nimport a.b.c, numpy\nfrom a import d, name"
+    found = [module_of(dotted, modules) for dotted, _ in imported(ast.parse(source), "a.b")]
+    assert found == ["a.b.c", "a.b.__init__", "a.d", "a.b.c", None, "a.d", "a.__init__"]
 
 
 def test_circles_are_found():

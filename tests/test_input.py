@@ -210,7 +210,7 @@ def test_bad_settings_of_a_model_are_refused(name, bad, rule, remedy):
 
 def test_a_mean_no_data_could_have_is_refused_by_the_likelihood_of_the_model():
     rng, mean = np.random.default_rng(0), [0.5, 3.0, 200.0]
-    words = "data_mean", "0..16 for Binomial(16)", "0.5 to 200", ""
+    words = "data_mean", "0..16 for Binomial(16)", "0.5 to 200", "Rescale"
     refused(lambda: VAE.init(rng, 3, likelihood=Binomial(16), data_mean=mean), *words)
 
 
@@ -280,3 +280,27 @@ def test_nothing_a_model_is_given_is_written_to(likelihood, dtype):
     vae.backward(x, eps, f, vae.params.zeros_like())
     for array, same in zip(arrays_in(f), before):
         close(array, same, rel=0)
+
+
+def test_a_model_without_noise_refuses_noise():
+    vae = random_vae(np.random.default_rng(0), noise=False)
+    x, eps = np.ones((2, 4)), np.zeros((1, 2, 2))
+    assert np.isfinite(vae.loss(x, eps))
+    for call in (vae.loss, vae.gradient, vae.elbo):
+        refused(lambda call=call: call(x, eps + 0.1), "eps", "zero for a model without noise", "", "draw_noise")
+
+
+def test_a_perfect_fit_has_no_optimal_sigma():
+    vae = random_vae(np.random.default_rng(0), Gaussian("optimal"))
+    vae.params.flat[:] = 0
+    refused(lambda: vae.loss(np.zeros((2, 4)), np.zeros((1, 2, 2))), "sigma", "above zero", "0", "Give sigma a number")
+
+
+def test_parameters_that_are_none_and_widths_without_an_order_are_refused():
+    refused(lambda: VAE(params=None), "params", "a Params", "NoneType", "VAE.init")
+    refused(lambda: VAE.init(np.random.default_rng(0), 4, hidden={4, 3}), "hidden", "a tuple", "{3, 4}", "hidden=(128,)")
+
+
+def test_models_can_be_told_apart_and_put_into_sets():
+    vae = random_vae(np.random.default_rng(0))
+    assert vae == vae and vae != vae.astype("float64") and len({vae, vae}) == 1

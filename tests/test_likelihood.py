@@ -289,3 +289,10 @@ def test_any_kind_of_whole_number_will_do_as_the_number_of_trials(whole):
         right, actual = (np.asarray(getattr(kind, method)(*arguments)) for kind in (expected, got))
         assert actual.dtype == right.dtype
         close(actual, right, rel=0)
+
+
+def test_the_table_of_coefficients_cannot_be_spoiled_and_draws_keep_the_precision_of_the_model():
+    with pytest.raises(ValueError, match="read-only"):
+        log_binomials(3)[1] = 99
+    out = np.zeros((2, 3), np.float32)
+    assert Gaussian(1.0).sample(np.random.default_rng(0), out, np.float32(0)).dtype == np.float32

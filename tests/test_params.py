@@ -106,7 +106,7 @@ def test_zeros_like_and_astype_keep_names_and_shapes():
 
 @pytest.mark.parametrize("flat", [np.zeros(9), np.zeros(11), np.zeros((10, 1)), np.zeros(())])
 def test_a_vector_of_the_wrong_size_is_refused(flat):
-    with pytest.raises(ValueError, match=r"flat must be of shape \(10,\) .*; got shape"):
+    with pytest.raises(ValueError, match=r"flat must be an ndarray of shape \(10,\) .*; got ndarray of shape"):
         Params(SHAPES, flat)
 
 
