@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+import derivations
+import minivae
+from derivations import ledger
 from tests.png import png_texts
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +65,7 @@ def test_every_command_runs_in_order_and_prints_what_is_shown(tmp_path):
     assert len(commands) >= 6 and sum(bool(output) for _, output in commands) >= 1
     for command, output in commands:
         words = shlex.split(command)
-        assert words[0] == "minivae"
+        assert words[0] in ("minivae", "derivations")
         run = [sys.executable, "-m", *words]
         done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150)
         assert done.returncode == 0, done.stderr
@@ -121,11 +124,17 @@ def test_every_name_and_file_that_is_mentioned_exists():
         assert (ROOT / path).exists(), path
 
 
-def test_the_reading_order_of_the_package_names_every_module():
-    import minivae
+@pytest.mark.parametrize("package", [minivae, derivations])
+def test_the_reading_order_of_a_package_names_every_module(package):
+    modules = {path.stem for path in (ROOT / package.__name__).glob("*.py")} - {"__init__", "__main__"}
+    assert modules <= set(re.findall(r"\w+", package.__doc__))
 
-    modules = {path.stem for path in (ROOT / "minivae").glob("*.py")} - {"__init__", "__main__"}
-    assert modules <= set(re.findall(r"\w+", minivae.__doc__))
+
+def test_the_size_of_the_ledger_is_what_the_readme_says():
+    equations, rows = (int(number) for number in re.search(r"(\d+) numbered equations in (\d+) rows", README).groups())
+    entries = ledger.entries("odaibo")
+    assert rows == sum(len(entry.rows) for entry in entries)
+    assert equations == len([entry for entry in entries if entry.id.removeprefix("odaibo.").isdigit()])
 
 
 def test_every_picture_carries_the_alt_text_that_the_readme_gives_it():

@@ -1,0 +1,131 @@
+"""Symbols: what a letter of a source may be. One description gives the draws and, in the tests, a Hypothesis strategy.
+
+Every symbol is made from plain real numbers, `raw` (n, size), by a vectorised function. `np.random` fills them for
+volume, Hypothesis fills them where shrinking helps, and `simple` lists values a person can check by hand: they are
+always tried as well, and tried first when a witness is looked for.
+
+Draws are read-only: several functions are given the same ones. Scalars are arrays (n, 1), so that nodes of quadrature fit along a further axis; tables are (n, ...).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_SIMPLE = 200                                           # combinations of simple values that are tried
+
+
+@dataclass(frozen=True, eq=False)
+class Symbol:
+    """One letter: its name in Python and in LaTeX, what it may be in words, how it is made, its simple values."""
+
+    name: str
+    latex: str
+    rule: str
+    size: int
+    make: Callable[[NDArray], NDArray]
+    simple: tuple
+
+    def __post_init__(self):
+        if not self.name.isidentifier() or not self.simple:
+            raise ValueError(f"a symbol needs a Python name and simple values; got {self.name!r}, {self.simple!r}.")
+
+
+Inputs = tuple[Symbol, ...]
+
+
+def draw(inputs: Inputs, rng: np.random.Generator, n: int) -> dict[str, NDArray]:
+    """n random values of every symbol."""
+    return {symbol.name: frozen(symbol.make(rng.standard_normal((n, symbol.size)))) for symbol in inputs}
+
+
+@cache
+def simple_points(inputs: Inputs) -> dict[str, NDArray]:
+    """Combinations of the simple values, the simplest first: those early in the lists of all symbols."""
+    sizes = [len(symbol.simple) for symbol in inputs]
+    ranked = (ranks for step in range(sum(sizes) - len(sizes) + 1) for ranks in ranks_of(step, sizes))
+    chosen = [ranks for _, ranks in zip(range(MOST_SIMPLE), ranked)]
+    return {
+        symbol.name: frozen(np.array([as_drawn(symbol.simple[ranks[i]]) for ranks in chosen]))
+        for i, symbol in enumerate(inputs)
+    }
+
+
+def ranks_of(step: int, sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Every tuple of ranks below `sizes` that sums to `step`, in order."""
+    if not sizes:
+        yield from [()] if step == 0 else []
+        return
+    reach = sum(sizes[1:]) - len(sizes[1:])                 # the most that the others can make up
+    for rank in range(max(0, step - reach), min(step, sizes[0] - 1) + 1):
+        yield from ((rank, *others) for others in ranks_of(step - rank, sizes[1:]))
+
+
+def frozen(array: NDArray) -> NDArray:
+    """The array, made read-only."""
+    array.flags.writeable = False
+    return array
+
+
+def as_drawn(value) -> NDArray:
+    """A value as a draw has it: a number becomes (1,), an array stays as it is."""
+    return np.atleast_1d(np.asarray(value, float))
+
+
+def point(**values) -> dict[str, NDArray]:
+    """One draw with the given values."""
+    return {name: as_drawn(value)[None] for name, value in values.items()}
+
+
+def real(name: str, latex: str, spread: float = 1.2, simple: Sequence = (0, 1, -1, 2, 0.5)) -> Symbol:
+    """Any real number."""
+    return Symbol(name, latex, "real", 1, lambda raw: spread * raw, tuple(simple))
+
+
+def positive(name: str, latex: str, spread: float = 0.5, simple: Sequence = (1, 2, 0.5, 3)) -> Symbol:
+    """A number above zero."""
+    return Symbol(name, latex, "> 0", 1, lambda raw: np.exp(spread * raw), tuple(simple))
+
+
+def vector(name: str, latex: str, size: int, spread: float = 1.2, simple: Sequence = ((0, 0), (1, 0), (1, -1))) -> Symbol:
+    """Real numbers, (n, size)."""
+    return Symbol(name, latex, "real", size, lambda raw: spread * raw, tuple(simple))
+
+
+def positives(name: str, latex: str, size: int, spread: float = 0.5, simple: Sequence = ((1, 1), (2, 1), (0.5, 2))) -> Symbol:
+    """Numbers above zero, (n, size)."""
+    return Symbol(name, latex, "> 0", size, lambda raw: np.exp(spread * raw), tuple(simple))
+
+
+PMFS = ((0.5, 0.5, 0), (0.9, 0.1, 0), (0.5, 0.25, 0.25), (0.25, 0.5, 0.25), (0.2, 0.3, 0.5))
+FULL_PMFS = tuple(pmf for pmf in PMFS if 0 not in pmf) + ((0.25, 0.25, 0.5),)
+
+
+def pmf(name: str, latex: str, size: int = 5, zeros: bool = False, simple: Sequence | None = None) -> Symbol:
+    """Weights that sum to one, (n, size); with `zeros` about a sixth of them are zero."""
+    rule = ">= 0, summing to 1" if zeros else "> 0, summing to 1"
+    default = PMFS if zeros else FULL_PMFS
+    return Symbol(name, latex, rule, size, lambda raw: weights(raw, zeros), tuple(simple or default))
+
+
+def joint(name: str, latex: str, rows: int = 4, columns: int = 5) -> Symbol:
+    """A joint table p(x, z) > 0 that sums to one, (n, rows, columns): x along the rows, z along the columns."""
+    simple = ([[0.1, 0.4], [0.3, 0.2]], [[0.25, 0.25], [0.25, 0.25]], [[0.5, 0.1], [0.1, 0.3]])
+    make = lambda raw: weights(raw, False).reshape(-1, rows, columns)  # noqa: E731
+    return Symbol(name, latex, "> 0, summing to 1", rows * columns, make, simple)
+
+
+def conditional(name: str, latex: str, rows: int = 4, columns: int = 5) -> Symbol:
+    """A table q(z|x) > 0 whose every row sums to one, (n, rows, columns)."""
+    simple = ([[0.5, 0.5], [0.5, 0.5]], [[0.2, 0.8], [0.6, 0.4]], [[0.25, 0.75], [0.5, 0.5]])
+    make = lambda raw: weights(raw.reshape(-1, rows, columns), False)  # noqa: E731
+    return Symbol(name, latex, "> 0, every row summing to 1", rows * columns, make, simple)
+
+
+def weights(raw: NDArray, zeros: bool) -> NDArray:
+    """Softmax of 1.5 raw along the last axis; with `zeros`, what is far below the largest becomes zero."""
+    scaled = 1.5 * (raw - raw.max(axis=-1, keepdims=True))
+    unnormalised = np.where(scaled < -3.5, 0, np.exp(scaled)) if zeros else np.exp(scaled)
+    return unnormalised / unnormalised.sum(axis=-1, keepdims=True)

@@ -1,0 +1,257 @@
+"""The figures of the source redrawn. Each proves what it shows with the very numbers it draws, before it is saved.
+
+A figure function returns the Figure and its alt text; it raises `NotShown` if its numbers do not say what it says.
+"""
+
+import pathlib
+from collections.abc import Callable, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, PathPatch
+from matplotlib.path import Path
+
+from derivations.graph import Arrow, arrows, reaches
+from minivae import checks
+from minivae.drawing import BLUE, DARK, GREY, HALO, ORANGE, explain, page, save, styled
+from minivae.vae import VAE
+
+Drawn = tuple[Figure, str]
+
+
+class NotShown(Exception):
+    """A figure's numbers do not show what the figure says."""
+
+
+def shows(fact: bool, claim: str) -> None:
+    """Refuse to draw what is not so."""
+    if not fact:
+        raise NotShown(f"the figure would not show that {claim}")
+
+
+# Figure 1
+
+
+def curves() -> dict[str, np.ndarray]:
+    """What Figure 1 draws: t in (0, 4], with t = 1 exactly among its values."""
+    t = np.unique(np.append(np.geomspace(0.001, 4, 4001), 1.0))
+    return {"t": t, "log": np.log(t), "tangent": t - 1, "log2": np.log2(t)}
+
+
+@styled
+def log_and_tangent(drawn: dict[str, np.ndarray] | None = None) -> Drawn:
+    """Figure 1: log t <= t - 1, and that this needs the natural logarithm. `drawn` may replace `curves()`."""
+    t, log, tangent, log2 = (drawn or curves()).values()
+    one, gap = t == 1, log - tangent
+    slope = (log[one] - log[np.flatnonzero(one) - 1]) / (1 - t[np.flatnonzero(one) - 1])
+    shows(one.sum() == 1 and np.all(gap[one] == 0), "log t and t - 1 touch at t = 1")
+    shows(np.all(gap[~one] < 0), "log t lies below t - 1 everywhere else")
+    shows(abs(slope - 1).max() < 0.01, "t - 1 is the tangent there")
+    between = (t > 1) & (t < 2)
+    shows(np.all(log2[between] > tangent[between]), "log2 t lies above t - 1 on (1, 2)")
+    shows(np.all(log2[t > 2] < tangent[t > 2]), "log2 t lies below t - 1 from 2 on")
+    middle = float(np.interp(1.5, t, log2))
+    shows(abs(middle - 0.584963) < 1e-5, "log2 1.5 = 0.585, above 0.5")
+    figure = page(6.8, 5.0)
+    axes = figure.subplots()
+    low = -2.6
+    axes.fill_between(t, log, tangent, color=BLUE, alpha=0.13, lw=0, label="gap")
+    axes.axhline(0, color=GREY, lw=0.6, zorder=1)
+    axes.plot(t, log2, color=GREY, lw=1.3, ls=(0, (5, 3)), label="log2")
+    axes.plot(t, tangent, color=ORANGE, lw=2, label="tangent")
+    axes.plot(t, log, color=BLUE, lw=2, label="log")
+    axes.plot(1, 0, "o", color=DARK, ms=6, zorder=6)
+    axes.set(xlim=(0, 4), ylim=(low, 3.05), xlabel="$t$", xticks=range(5), yticks=range(-2, 4))
+    leader = {"arrowstyle": "-", "color": GREY, "lw": 0.8, "shrinkB": 4}
+    axes.annotate("equal at $t=1$ only", (1, 0), (1.12, -0.62), color=DARK, size=10, arrowprops=leader)
+    label = {"size": 12, "path_effects": HALO}
+    axes.text(2.62, 1.95, "$t-1$", color=ORANGE, ha="right", **label)
+    axes.text(3.35, 1.02, r"$\log\,t$", color=BLUE, va="top", **label)
+    axes.text(3.3, 1.46, r"$\log_2 t$", color=GREY, va="center", ha="center", size=11)
+    axes.text(3.5, 2.17, "gap", color=BLUE, va="center", ha="center", size=11)
+    explain(
+        figure,
+        "log t ≤ t − 1, with equality at t = 1 only",
+        "The tangent at t = 1 lies above the natural logarithm everywhere else. It does not lie above the "
+        f"logarithm to base 2 (dashed): log₂ 1.5 = {middle:.3f}, the tangent is at 0.5.",
+    )
+    return figure, (
+        "Line chart for t from 0 to 4. The natural logarithm log t lies below its tangent t - 1, the gap between them "
+        "shaded; they touch at t = 1, where both are 0, and nowhere else. A dashed curve, the logarithm to base 2, "
+        f"crosses above the tangent between t = 1 and t = 2: at t = 1.5 it is {middle:.6f}, the tangent 0.5."
+    )
+
+
+# Figure 2
+
+NODES = {                                                   # name in the code: place, what is written, shape
+    "x": ((0.7, 2.5), "$x$", "value"),
+    "hs": ((2.35, 2.5), "encoder\n" r"$q_\phi(z|x)$", "step"),
+    "mu": ((4.6, 3.1), r"$\mu$", "value"),
+    "log_var": ((4.6, 1.9), r"$\log\,\sigma^2$", "value"),
+    "eps": ((6.4, 3.95), r"$\varepsilon$", "noise"),
+    "z": ((6.4, 2.5), "$z$", "value"),
+    "gs": ((8.15, 2.5), "decoder\n" r"$p_\theta(x|z)$", "step"),
+    "out": ((9.85, 2.5), "logits", "value"),
+    "kl": ((4.6, 0.55), r"$\mathrm{KL}(q(z|x)\,\Vert\,p(z))$", "term"),
+    "log_px_z": ((9.85, 0.55), r"$-\log\,p(x|z)$", "term"),
+    "loss": ((7.22, 0.55), "loss\n= sum", "sum"),
+}  # fmt: skip
+WEIGHTS = {"encoder weights": "hs", "decoder weights": "gs"}
+GRAPH: set[Arrow] = {
+    ("x", "hs"), ("hs", "mu"), ("hs", "log_var"), ("mu", "z"), ("log_var", "z"), ("eps", "z"), ("z", "gs"), ("gs", "out"),
+    ("mu", "kl"), ("log_var", "kl"), ("x", "log_px_z"), ("out", "log_px_z"), ("kl", "loss"), ("log_px_z", "loss"),
+    *WEIGHTS.items(),
+}  # fmt: skip
+SAID = {
+    "hs": "encoder",
+    "gs": "decoder",
+    "log_var": "log sigma^2",
+    "out": "logits",
+    "kl": "KL",
+    "log_px_z": "-log p(x|z)",
+}
+
+
+def small_vae() -> VAE:
+    """A model with random weights and biases: at the initial ones, some arrows would carry nothing."""
+    rng = np.random.default_rng(0)
+    vae = VAE.init(rng, features=6, latent=2, hidden=(5,), dtype=np.float64)
+    vae.params.flat[...] = rng.normal(0, 0.6, vae.params.flat.shape)
+    return vae
+
+
+def probed(vae: VAE) -> set[Arrow]:
+    """The arrows of a model, found by changing its numbers one at a time."""
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 2, (4, vae.features)).astype(float)
+    return arrows(vae, x, vae.draw_noise(rng, len(x), samples=2), rng)
+
+
+@styled
+def schematic(vae: VAE | None = None) -> Drawn:
+    """Figure 2: the VAE, every arrow of it found in the implemented model by `derivations.graph`."""
+    found = probed(vae or small_vae())
+    missing, extra = GRAPH - found, found - GRAPH
+    shows(not missing, f"{', '.join(f'{a} acts on {b}' for a, b in sorted(missing))}")
+    shows(not extra, f"{', '.join(f'{a} does not act on {b}' for a, b in sorted(extra))}")
+    shows(not any(b == "eps" for _, b in found), "eps is a leaf")
+    back = any(reaches(found, "z", name) for name in ("mu", "log_var", "eps"))
+    shows(not back, "nothing leads from z back to mu or sigma")
+    figure = page(10.4, 5.4)
+    axes = figure.subplots()
+    axes.set(xlim=(0.2, 11.05), ylim=(-0.3, 4.4), aspect="equal")
+    axes.set_axis_off()
+    patches = {name: draw_node(axes, name) for name in NODES}
+    for arrow in sorted(found):
+        if arrow[0] not in WEIGHTS:
+            draw_arrow(axes, patches, *arrow)
+    for name, letter in (("hs", r"\phi"), ("gs", r"\theta")):
+        (x, y), *_ = NODES[name]
+        axes.text(x, y + 0.52, f"weights ${letter}$", ha="center", va="bottom", size=9, color=GREY)
+    note = {"ha": "center", "size": 9, "color": GREY, "va": "center"}
+    axes.text(0.7, 3.02, "data", **note)
+    axes.text(6.92, 3.95, r"$\varepsilon \sim N(0, I)$: noise, a leaf", **(note | {"ha": "left"}))
+    axes.text(6.4, 1.98, r"$z = \mu + \sigma\varepsilon$", **(note | {"color": DARK, "size": 10.5}))
+    axes.text(9.85, 3.02, "parameters of $p(x|z)$", **note)
+    explain(
+        figure,
+        "The VAE: nothing leads from z back to μ or σ, and the noise is a leaf",
+        f"Each of the {len(found) - len(WEIGHTS)} arrows was found in the implemented model: what it starts from was "
+        "changed alone, and what it points at changed. Encoder φ and decoder θ as in Kingma and Welling; Odaibo's "
+        "letters are the other way round.",
+    )
+    return figure, alt_of(found)
+
+
+def alt_of(found: set[Arrow]) -> str:
+    """The schematic in words, arrow by arrow."""
+    named = lambda name: SAID.get(name, name)  # noqa: E731
+    order = {name: i for i, name in enumerate(NODES)}
+    drawn = sorted((order[a], order[b], a, b) for a, b in found if a in order)
+    lead = [f"{named(a)} to {named(b)}" for *_, a, b in drawn]
+    return (
+        f"Schematic of the variational autoencoder. Arrows: {', '.join(lead)}. z = mu + sigma eps with eps from N(0, I), "
+        "which no arrow enters. The logits are the parameters of p(x|z). The loss is the sum of KL(q(z|x) || p(z)) and "
+        "-log p(x|z). No arrow leads from z back to mu or log sigma^2."
+    )
+
+
+STYLES = {                                                  # half width, half height, rounding, look
+    "value": (0.45, 0.32, 0.32, {"fc": "white", "ec": DARK, "lw": 1.3}),
+    "noise": (0.45, 0.32, 0.32, {"fc": "white", "ec": GREY, "lw": 1.3, "ls": (0, (3, 2))}),
+    "step": (0.72, 0.45, 0.06, {"fc": "#dceaf5", "ec": BLUE, "lw": 1.3}),
+    "term": (1.12, 0.32, 0.06, {"fc": "#fbe9d9", "ec": ORANGE, "lw": 1.3}),
+    "sum": (0.55, 0.38, 0.06, {"fc": ORANGE, "ec": ORANGE, "lw": 1.3}),
+}  # fmt: skip
+
+
+def draw_node(axes: Axes, name: str) -> Patch:
+    """A node with its text."""
+    (x, y), text, kind = NODES[name]
+    w, h, rounding, look = STYLES[kind]
+    if name == "x":
+        look = look | {"fc": "#e3e3e3"}                     # observed, as in graphical models
+    box = f"round,pad=0,rounding_size={rounding}"
+    patch = FancyBboxPatch((x - w, y - h), 2 * w, 2 * h, box, zorder=3, gid=name, **look)
+    axes.add_patch(patch)
+    size = {"value": 13, "noise": 13}.get(kind, 10.5)
+    size = 10.5 if name in ("log_var", "out") else size
+    axes.text(
+        x, y, text, ha="center", va="center", size=size, color="white" if kind == "sum" else DARK, zorder=4
+    )
+    return patch
+
+
+BENT = {                                                    # the two that would run through something else
+    ("mu", "kl"): Path([(4.26, 2.9), (3.55, 2.4), (3.5, 1.5), (3.85, 0.89)], [Path.MOVETO] + 3 * [Path.CURVE4]),
+    ("x", "log_px_z"): Path([(0.7, 2.16), (0.7, -0.15), (9.85, -0.15), (9.85, 0.21)]),
+}  # fmt: skip
+
+
+def draw_arrow(axes: Axes, patches: dict[str, Patch], start: str, end: str) -> None:
+    """An arrow from edge to edge; a bent one passes over what it crosses."""
+    bent = BENT.get((start, end))
+    look = {"arrowstyle": "-|>,head_length=5,head_width=2.6", "color": DARK, "lw": 1.2, "joinstyle": "miter"}
+    look["gid"] = f"{start}->{end}"
+    if bent is None:
+        ends = {
+            "posA": NODES[start][0],
+            "posB": NODES[end][0],
+            "patchA": patches[start],
+            "patchB": patches[end],
+        }
+        axes.add_patch(FancyArrowPatch(**ends, shrinkA=1, shrinkB=1, zorder=1, **look))
+        return
+    axes.add_patch(PathPatch(bent, fill=False, ec="white", lw=6, zorder=1.5))
+    axes.add_patch(FancyArrowPatch(path=bent, zorder=2, **look))
+
+
+# Files
+
+FIGURES: dict[str, Callable[[], Drawn]] = {"odaibo-F1": log_and_tangent, "odaibo-F2": schematic}
+
+
+def write_all(out: pathlib.Path, overwrite: bool, names: Sequence[str] = tuple(FIGURES)) -> list[dict]:
+    """Draw and prove every figure, then write each as SVG and PNG; returns path and alt text of each file."""
+    paths = [out / f"{name}.{kind}" for name in names for kind in ("svg", "png")]
+    for path in paths:
+        if path.exists() and not overwrite:
+            remedy = "Add --overwrite, or name another."
+            checks.refuse("--out", "without earlier figures", f"{path}, which exists", remedy)
+    drawn = {name: FIGURES[name]() for name in names}
+    out.mkdir(parents=True, exist_ok=True)
+    for name, (figure, alt) in drawn.items():
+        save(figure, alt, out / f"{name}.png")
+        save_svg(figure, alt, out / f"{name}.svg", name)
+    return [{"path": str(path), "alt": drawn[path.stem][1]} for path in paths]
+
+
+@styled
+def save_svg(figure: Figure, alt: str, path: pathlib.Path, name: str) -> None:
+    """Write an SVG whose metadata hold the alt text; the same figure gives the same bytes."""
+    metadata = {"Title": name, "Description": alt, "Date": None, "Creator": "derivations"}
+    with matplotlib.rc_context({"svg.hashsalt": "derivations", "svg.fonttype": "path"}):
+        figure.savefig(path, format="svg", metadata=metadata)

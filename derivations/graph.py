@@ -1,0 +1,103 @@
+"""Which number of the model depends on which: found by changing one input of one step and running the step again.
+
+The steps are the assignments of the model's own `forward`, taken from its source. An arrow a -> b means that a
+step which makes b reads a, and that b came out different when a alone was changed. What is read and has no effect,
+as z in the closed form of the KL, gives no arrow.
+"""
+
+import ast
+import inspect
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+
+from minivae.vae import VAE
+
+Arrow = tuple[str, str]
+PARTS = ("encoder", "decoder")
+
+
+def arrows(vae: VAE, x: np.ndarray, eps: np.ndarray, rng: np.random.Generator) -> set[Arrow]:
+    """Every arrow between the numbers that `vae.forward(x, eps)` makes, its inputs, and the weights."""
+    found: set[Arrow] = set()
+    probe(vae, "forward", {"x": x, "eps": eps, "fit": True}, rng, found)
+    return found
+
+
+def probe(vae: VAE, method: str, known: dict, rng: np.random.Generator, found: set[Arrow]) -> dict:
+    """Run a method step by step; add its arrows to `found`; return all it has made."""
+    function = getattr(type(vae), method)
+    space = {"self": vae} | known
+    for step in body_of(function):
+        if not isinstance(step, ast.Assign):
+            continue                                        # the docstring, the return
+        made = {node.id for target in step.targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+        read = {node.id for node in ast.walk(step.value) if isinstance(node, ast.Name)} & set(space)
+        if inner := opened(type(vae), step):
+            space |= probe(vae, inner, {name: space[name] for name in read - {"self"}}, rng, found)
+            continue
+        result = run(step, function, space)
+        for source, changed in changes(vae, read, space, rng):
+            other = run(step, function, space | changed)
+            found |= {(source, name) for name in made if not same(result[name], other[name])}
+        space = result
+    return space
+
+
+def body_of(function) -> list[ast.stmt]:
+    """The statements of a function."""
+    return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0].body
+
+
+def opened(model: type, step: ast.Assign) -> str | None:
+    """The method that a step calls with its own names, keeping the results by their names: its steps count."""
+    call = step.value
+    if not (isinstance(call, ast.Call) and ast.unparse(call.func).startswith("self._")):
+        return None
+    method = call.func.attr
+    function = getattr(model, method)
+    last = body_of(function)[-1]
+    same_names = [ast.unparse(name) for name in call.args] == list(inspect.signature(function).parameters)[1:]
+    keeps = isinstance(last, ast.Return) and ast.unparse(last.value) == ast.unparse(step.targets[0])
+    return method if same_names and keeps else None
+
+
+def run(step: ast.stmt, function, space: dict) -> dict:
+    """All names after one step of a function."""
+    after = dict(space)
+    exec(compile(ast.Module([step], []), "<one step>", "exec"), function.__globals__, after)
+    return after
+
+
+def changes(vae: VAE, read: set[str], space: dict, rng: np.random.Generator):
+    """Each thing that the step reads, changed: a number, or the weights of one half of the model."""
+    for name in sorted(read - {"self"}):
+        if isinstance(space[name], (np.ndarray, np.floating, list)):  # sizes are no numbers of the model
+            yield name, {name: shaken(space[name], rng)}
+    for part in PARTS if "self" in read else ():
+        params = vae.params.copy()
+        for name, array in params.items():
+            if name.startswith(part):
+                array[...] = shaken(array, rng)
+        yield f"{part} weights", {"self": replace(vae, params=params)}
+
+
+def shaken(value, rng: np.random.Generator):
+    """The same array, or list of arrays, with other numbers."""
+    if isinstance(value, list):
+        return [shaken(item, rng) for item in value]
+    return value + rng.normal(0, 0.5, np.shape(value))
+
+
+def same(a, b) -> bool:
+    """Equal to the last bit."""
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return np.array_equal(a, b)
+
+
+def reaches(found: set[Arrow], start: str, end: str) -> bool:
+    """Whether the arrows lead from one number to another."""
+    ahead = {b for a, b in found if a == start}
+    return end in ahead or any(reaches(found, middle, end) for middle in ahead)

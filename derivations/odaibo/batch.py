@@ -1,0 +1,315 @@
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": a batch, (42) to (44), and the Conclusion.
+
+The world is that of loss.py, with a batch of three and a linear encoder: a VAE with every number known.
+The gain G of (42) is random. So it is compared by its mean and its variance: a side is (mean, variance).
+"""
+
+import itertools
+
+import numpy as np
+from numpy import exp, log, sqrt
+
+from derivations.domains import Symbol, positive, real, vector
+from derivations.equation import Zero, equation
+from derivations.numerics import (
+    HERMITE,
+    expect,
+    integrate,
+    kl_normal,
+    log_density,
+    need_above_zero,
+    noise,
+    normal,
+    total,
+)
+from derivations.worlds import (
+    PLANE_S,
+    PLANE_W,
+    linear_elbo,
+    one_or_two,
+    pick,
+    plane_elbo,
+    plane_log_p,
+    plane_moments,
+)
+from minivae.gaussian import kl_standard_normal
+from minivae.likelihood import Gaussian, bernoulli_log_prob
+from minivae.params import Params
+from minivae.vae import VAE, mlp_shapes
+
+# The encoder: mu = a x + b and sigma = d exp(c x), for two coordinates
+
+
+def encoder_weights(raw):
+    """theta (n, 4, J): slopes a and offsets b of mu, slopes c of log sigma; d > 0 is sigma at x = 0."""
+    a, b, c, d = np.moveaxis(raw.reshape(-1, 4, 2), 1, 0)
+    return np.stack([0.7 * a, b, 0.2 * c, exp(0.4 * d)], axis=1)
+
+
+THETA = Symbol(
+    "theta", r"\theta", "rows a, b, c, d of mu = a x + b, sigma = d exp(c x)", 8, encoder_weights,
+    ([[0, 0], [0.5, -1], [0, 0], [0.5, 2]], [[1, 0], [0, 0], [0, 0], [1, 1]]),
+)  # fmt: skip
+X = vector("x", "x", 3, simple=((1.2, 0, -1), (1, 1, 1)))
+BATCH = (THETA, PLANE_W, PLANE_S, X)
+FREE_I = one_or_two("i", "1 or 2: it names a datum, and a coordinate of z")
+L = 2                                                       # draws for every datum
+TURNED = np.array([-1, 1])                                  # a minus turns the mean, and leaves the variance
+
+
+def encode(theta, x):
+    """mu_ij and sigma_ij, (n, M, J), of data x (n, M)."""
+    a, b, c, d = (row[:, None] for row in np.moveaxis(theta, 1, 0))
+    return a * x[..., None] + b, d * exp(c * x[..., None])
+
+
+def each_datum(f, theta, w, s, x):
+    """f(w, s, x_i, mu_i, sigma_i) of every datum: what it returns has the shape (n, M, 1)."""
+    return f(w[:, None], s[:, None], x[..., None], *encode(theta, x))
+
+
+def gain(theta, w, s, x):
+    """What (42) must be, (n, 2): the sum of the bounds on average; variances of independent draws add up."""
+    bounds, (_, variances) = (each_datum(f, theta, w, s, x) for f in (plane_elbo, plane_moments))
+    return np.concatenate([bounds.sum(axis=1), variances.sum(axis=1) / L], axis=-1)
+
+
+def printed_kl_part(mu, sigma, i):
+    """The sum over j in (42), letter by letter: there is no j in what is summed."""
+    mu_i, sigma_i = pick(mu, i), pick(sigma, i)
+    return sum((1 + log(sigma_i**2) - sigma_i**2 - mu_i**2) / 2 for j in (1, 2))
+
+
+def printed_rest(w, s, x, mu, sigma, i):
+    """The sum over l in (42), letter by letter: E_q of log p is one number, whatever was drawn before."""
+    expectation, _ = plane_moments(w, s, pick(x, i), mu, sigma)
+    return sum(expectation for draw in range(L)) / L
+
+
+def of_datum(i, both):
+    """mu_i and sigma_i, (n, J) each, of the datum of that number."""
+    return (np.take_along_axis(each, i[..., None].astype(int) - 1, axis=1)[:, 0] for each in both)
+
+
+def certain(value):
+    """(mean, variance) of what does not depend on any draw."""
+    return np.concatenate([value, np.zeros_like(value)], axis=-1)
+
+
+def drawn(w, s, x_i, mu, sigma):
+    """1/L sum_l log p(x_i | z^(i,l)) for all noise there can be: values (..., K) at nodes, weights (K,)."""
+    eps, weights = noise(2 * L)
+    z = mu[..., None, None, :] + sigma[..., None, None, :] * eps.reshape(-1, L, 2)          # (..., K, L, J)
+    return plane_log_p(w[..., None, :], s[..., None], x_i[..., None], z).mean(axis=-1), weights
+
+
+def sum_over_batch(values, weights):
+    """(mean, variance) of the sum over i of independent values (n, M, K) at nodes."""
+    mean = total(weights * values)                          # (n, M, 1)
+    variance = total(weights * (values - mean) ** 2)
+    return np.concatenate([mean.sum(axis=1), variance.sum(axis=1)], axis=-1)
+
+
+def bracket(k):
+    return rf"\frac{{1}}{{2}}\left[1 + \log(\sigma_{k}^2) - \sigma_{k}^2 - \mu_{k}^2\right]"
+
+
+SUM_J = r"\sum_{j=1}^{J}"
+DRAWN = r"\frac{1}{L}\sum_l \log p_\phi(x_i|z^{(i,l)})"
+PRINTED_DRAWN = r"\frac{1}{L}\sum_l E_{\sim q_\theta(z|x_i)}\left[\log p(x_i|z^{(i,l)})\right]"
+THREE_FAULTS = "Under the sum over j stands an i; the batch has no sum; E_q is taken of what is drawn."
+
+
+@equation(
+    "odaibo.42", "l.275 (42)", rf"\mathcal{{G}} = {SUM_J} {bracket('i')} + {PRINTED_DRAWN}", (*BATCH, FREE_I),
+    says="The gain of a batch: on average the sum of the bounds of its data, with a variance like 1/L.",
+    verdict="wrong", fault=THREE_FAULTS,
+)  # fmt: skip
+def eq_42(theta, w, s, x, i):
+    mu, sigma = of_datum(i, encode(theta, x))
+    kl_part, rest = printed_kl_part(mu, sigma, i), printed_rest(w, s, x, mu, sigma, i)
+    return gain(theta, w, s, x), "=", certain(kl_part + rest)
+
+
+@eq_42.corrected(
+    rf"\mathcal{{G}} = \sum_{{i=1}}^{{M}}\left\{{{SUM_J} {bracket('{ij}')} + {DRAWN}\right\}}", inputs=BATCH
+)
+def _(theta, w, s, x):
+    mu, sigma = encode(theta, x)                            # (n, M, J)
+    kl_part = total((1 + log(sigma**2) - sigma**2 - mu**2) / 2)             # sum over j
+    log_p, weights = each_datum(drawn, theta, w, s, x)
+    return gain(theta, w, s, x), "=", sum_over_batch(kl_part + log_p, weights)
+
+
+SIX = (*BATCH[:3], vector("x", "x", 6, simple=((1.2, 0, -1, 1, 2, -2), (1, 0, 0, 0, 0, 0))))
+
+
+@equation(
+    "odaibo.t30", "l.273", r"\sum_{i=1}^{M} ELBO_i = ELBO_i", (*SIX, FREE_I),
+    says='"For a batch, the objective function is therefore (42)": but (42) speaks of a single datum.',
+    verdict="wrong", fault="A batch needs the sum over its data; N/M of it stands for all N, without bias.",
+)  # fmt: skip
+def t_30(theta, w, s, x, i):
+    bounds = each_datum(plane_elbo, theta, w, s, x)[..., 0]
+    return total(bounds), "=", pick(bounds, i)
+
+
+@t_30.corrected(
+    r"\sum_{i=1}^{N} ELBO_i = \mathrm{mean\ over\ batches}\left[\frac{N}{M}\sum_{i \in batch} ELBO_i\right]",
+    inputs=SIX,
+)
+def _(theta, w, s, x):
+    bounds = each_datum(plane_elbo, theta, w, s, x)[..., 0]                 # (n, N)
+    N, M = bounds.shape[1], 2
+    batches = np.array(list(itertools.combinations(range(N), M)))           # with N = 6: all 15 of them
+    of_batches = N / M * bounds[:, batches].sum(axis=-1)
+    return total(bounds), "=", np.mean(of_batches, axis=-1, keepdims=True)
+
+
+@equation(
+    "odaibo.t32", "l.280", r"\mathcal{L} := -\mathcal{G}", BATCH,
+    says="A gain is to be made large, a loss to be made small: the one is the other with a minus.",
+    verdict="defines",
+)  # fmt: skip
+def t_32(theta, w, s, x):
+    mu, sigma = encode(theta, x)
+    divergences = kl_normal(mu[..., None], sigma[..., None], 0, 1).sum(axis=2)  # (n, M, 1)   by quadrature
+    log_likelihoods, _ = each_datum(plane_moments, theta, w, s, x)
+    bounds = each_datum(plane_elbo, theta, w, s, x)
+    return (divergences - log_likelihoods).sum(axis=1), ":=", -bounds.sum(axis=1)
+
+
+@equation(
+    "odaibo.43", "l.282 (43)",
+    rf"\mathcal{{L}} = -{SUM_J} {bracket('i')} - {PRINTED_DRAWN}", (*BATCH, FREE_I),
+    says="The loss of a batch: (42) with the signs turned.",
+    verdict="wrong", fault=f"It inherits the faults of (42). {THREE_FAULTS}",
+)  # fmt: skip
+def eq_43(theta, w, s, x, i):
+    mu, sigma = of_datum(i, encode(theta, x))
+    kl_part, rest = printed_kl_part(mu, sigma, i), printed_rest(w, s, x, mu, sigma, i)
+    return gain(theta, w, s, x) * TURNED, "=", certain(-kl_part - rest)
+
+
+@eq_43.corrected(
+    rf"\mathcal{{L}} = \sum_{{i=1}}^{{M}}\left\{{-{SUM_J} {bracket('{ij}')} - {DRAWN}\right\}}", inputs=BATCH
+)
+def _(theta, w, s, x):
+    mu, sigma = encode(theta, x)
+    kl_part = total((1 + log(sigma**2) - sigma**2 - mu**2) / 2)
+    log_p, weights = each_datum(drawn, theta, w, s, x)
+    return gain(theta, w, s, x) * TURNED, "=", sum_over_batch(-kl_part - log_p, weights)
+
+
+def linear_vae(theta, w, s) -> VAE:
+    """The same model in minivae, D = 1: one layer for the two heads, one layer for the decoder's mean."""
+    a, b, c, d = theta
+    shapes = mlp_shapes("encoder", [1, 2 * len(w)]) | mlp_shapes("decoder", [len(w), 1]) | {"log_sigma": ()}
+    flat = np.concatenate([a, 2 * c, b, 2 * log(d), w, [0], log(s)])        # log_var = 2 (log d + c x)
+    return VAE(Params(shapes, flat), Gaussian(float(s[0])))
+
+
+def mean_and_variance(theta, w, s, x):
+    """minivae's loss of a batch times M, and the variance that L draws give it.
+
+    For the mean, the corners (+-1, ..., +-1) serve as draws: of equal weight, with the mean, the variance and
+    the independence of normal noise, and log p(x|z) is of degree 2 in it. The variance takes weighted nodes.
+    """
+    vae, M, J = linear_vae(theta, w, s), len(x), len(w)
+    corners = np.array(list(itertools.product((-1.0, 1.0), repeat=J)))
+    eps, weights = noise(J)
+    loss = vae.loss(x[:, None], np.repeat(corners[:, None], M, axis=1))
+    log_p = vae.forward(x[:, None], np.repeat(eps[:, None], M, axis=1)).log_px_z            # (K, M)
+    variance = weights @ (log_p - weights @ log_p) ** 2
+    return np.array([M * loss, variance.sum() / L])
+
+
+BY_MINIVAE = np.vectorize(mean_and_variance, signature="(k,j),(j),(o),(b)->(p)")    # one model for each draw
+
+
+@eq_43.tied("minivae.vae.VAE.forward")
+def _(theta, w, s, x):
+    return BY_MINIVAE(theta, w, s, x)
+
+
+# The optimum, with one coordinate: q = N(a x_i, sigma^2), p(x|z) = N(w z, s^2)
+
+SLOPE, SIGMA = real("a", "a", simple=(1, 0.5)), positive("sigma", r"\sigma", simple=(1, 0.5))
+DECODER = real("w", "w", simple=(1, 0.5)), positive("s", "s", simple=(1, 2))
+DATA = Symbol("x", "x", "real, not all 0", 3, lambda raw: 1.2 * raw + 0.5, ((1, 1, 1), (1.2, 0, -1)))
+
+
+def loss_of(a, sigma, w, s, x):
+    """-ELBO of the whole batch, by quadrature: (n, 1)."""
+    return -linear_elbo(w[:, None], s[:, None], x[..., None], (a * x)[..., None], sigma[:, None]).sum(axis=1)
+
+
+@equation(
+    "odaibo.44", "l.287 (44)",
+    r"\{(\theta^*, \phi^*) = \mathrm{argmin}_{(\theta,\phi)}\,\mathcal{L}(\theta, \phi)\}:\;"
+    r" [-\log p^*(x)] = \mathcal{L}(\theta^*, \phi^*) = \mathcal{L}(-\theta^*, -\phi^*)"
+    r" \leq \mathcal{L}(\theta, \phi)",
+    (SLOPE, SIGMA, *DECODER, DATA),
+    says="To train is to look for the least loss. It is never at one point only: -z serves as well as z.",
+    needs="there is a least loss: no data that the decoder can repeat exactly, with s going to 0",
+    outside={"a": 1, "sigma": 1, "w": 1, "s": 1, "x": (0, 0, 0)},
+    tight={"a": sqrt(0.5), "sigma": sqrt(0.5), "w": sqrt(0.5), "s": sqrt(0.5), "x": (1, 1, 1)},
+)  # fmt: skip
+def eq_44(a, sigma, w, s, x):
+    variance = need_above_zero("the mean of x^2", total(x**2) / 3)          # that of x under the best decoder
+    best_w = best_s = sqrt(variance / 2)                                    # any w^2 + s^2 = variance is best
+    best_a, best_sigma = best_w / variance, best_s / sqrt(variance)         # the posterior
+    return (
+        -total(log_density(x, 0, sqrt(variance))),
+        "=", loss_of(best_a, best_sigma, best_w, best_s, x),
+        "=", loss_of(-best_a, best_sigma, -best_w, best_s, x),              # z -> -z
+        "<=", loss_of(a, sigma, w, s, x),
+    )  # fmt: skip
+
+
+@eq_44.tied("minivae.vae.VAE.loss")
+def _(a, sigma, w, s, x):
+    theta = np.stack([a, 0 * a, 0 * a, sigma], axis=1)                      # (n, 4, J) with J = 1
+    return BY_MINIVAE(theta, w, s, x)[:, :1]
+
+
+# Conclusion. A decoder for x in {0, 1}, with logit t z: what is left of the closed form
+
+COIN = Symbol("x", "x", "0 or 1", 1, lambda raw: np.where(raw > 0, 1.0, 0.0), (1, 0))
+TILT = positive("t", "t", 0.1, (1.5, 1))
+CODE = (real("mu", r"\mu", simple=(0.3, 0)), positive("sigma", r"\sigma", 0.15, (0.8, 1)))
+
+
+def coin_log_p(x, t, z):
+    """log p(x|z) = x t z - log(1 + exp(t z))."""
+    return x * t * z - np.logaddexp(0, t * z)
+
+
+@equation(
+    "odaibo.t34", "l.292", r"Var_\epsilon\left[\mathcal{L}\right] = 0", (COIN, TILT, *CODE),
+    says='"We have derived the closed form loss": with a closed form, no draw of z would change the loss.',
+    verdict="wrong", fault="The divergence has a closed form; the other term remains an integral, or draws.",
+)  # fmt: skip
+def t_34(x, t, mu, sigma):
+    mean = expect(lambda z: coin_log_p(x, t, z), mu, sigma)
+    return expect(lambda z: (coin_log_p(x, t, z) - mean) ** 2, mu, sigma), "=", Zero(mean**2)
+
+
+@t_34.corrected(
+    r"[-ELBO] = -\frac{1}{2}\left[1 + \log(\sigma^2) - \sigma^2 - \mu^2\right]"
+    r" - E_\epsilon\left[\log p(x|\mu+\sigma\epsilon)\right]"
+)
+def _(x, t, mu, sigma):
+    def integrand(z):
+        log_ratio = coin_log_p(x, t, z) + log_density(z, 0, 1) - log_density(z, mu, sigma)
+        return -normal(z, mu, sigma) * log_ratio
+
+    reconstruction = expect(lambda eps: coin_log_p(x, t, mu + sigma * eps), 0, 1)
+    return integrate(integrand, mu, sigma), "=", -(1 + log(sigma**2) - sigma**2 - mu**2) / 2 - reconstruction
+
+
+@t_34.tied("minivae.likelihood.bernoulli_log_prob")
+def _(x, t, mu, sigma):
+    eps, weights = HERMITE
+    log_p = bernoulli_log_prob(x, (t * (mu + sigma * eps)).T[..., None]).T  # logits (K, n, D = 1)
+    return kl_standard_normal(mu, 2 * log(sigma)) - total(weights * log_p) / weights.sum()

@@ -1,0 +1,199 @@
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Abstract, and Bayes Theorem, (1) to (5)."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from derivations.domains import positive, real
+from derivations.equation import equation
+from derivations.numerics import expect, integrate, kl_normal, log, normal, total
+from derivations.worlds import (
+    ENCODED,
+    EVENTS,
+    LINEAR,
+    PAIR,
+    TABLE,
+    conditioned,
+    evidence,
+    given,
+    likelihood,
+    linear_elbo,
+    linear_log_evidence,
+    linear_posterior,
+    posterior,
+    prior,
+    probability,
+)
+from minivae.gaussian import kl_diagonal
+
+# A decoder that bends: the mean of p(x|z) is tanh(c w z) / c, which is w z for c = 0.
+
+WEIGHT, NOISE = positive("w", "w", 0.3), positive("s", "s", 0.3)
+CURVE, DATUM = positive("c", "c", 0.3), real("x", "x", simple=(0, 1, 2))
+
+# Events that are impossible, for what may not be conditioned on
+
+FOUR = (0.5, 0.5, 0, 0)
+NO_Y = {"atoms": FOUR, "X": (1, 0, 0, 0), "Y": (0, 0, 1, 1)}
+NO_X = {"atoms": FOUR, "X": (0, 0, 1, 1), "Y": (1, 0, 0, 0)}
+
+# Table 1: p(x|z) with rows (0.9, 0.8) and (0.1, 0.2), both z equally likely
+
+GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
+
+
+@equation(
+    "odaibo.t1", "l.10 abstract", r"\int p(x|z)\,p(z)\,dz \neq N(x;\, 0,\, \mathrm{Var}[x])",
+    (WEIGHT, NOISE, CURVE, DATUM),
+    says='The posterior is "typically" out of reach: where the decoder bends, p(x) is not Gaussian.',
+    needs="the decoder bends: it is not linear in z, and z is continuous",
+    outside={"w": 1, "s": 1, "c": 0, "x": 1},
+)  # fmt: skip
+def t_1(w, s, c, x):
+    def decoder(z):
+        return np.where(c == 0, w * z, np.tanh(c * w * z) / np.where(c == 0, 1, c))
+
+    p_x = integrate(lambda z: normal(x, decoder(z), s) * normal(z, 0, 1), 0, 1)
+    variance = expect(lambda z: decoder(z) ** 2, 0, 1) + s**2
+    return p_x, "!=", normal(x, 0, np.sqrt(variance))       # if p(x) were Gaussian, it would be this one
+
+
+@equation(
+    "odaibo.t2", "l.10 abstract",
+    r"L(w, q) \leq L(w, q^*) = \log p_w(x) \leq L(w^*, q^*) \leq \log p_{w^*}(x)", (*LINEAR, *ENCODED),
+    says="Training raises a lower bound on log p(x), by the encoder q and the decoder w; they never cross.",
+    tight={"w": np.sqrt(3), "s": 1, "x": 2, "mu_q": np.sqrt(3) / 2, "sigma_q": 0.5},
+)  # fmt: skip
+def t_2(w, s, x, mu_q, sigma_q):
+    best_mu, best_sigma = linear_posterior(w, s, x)         # the best encoder for this decoder
+    best_w = x * best_mu / (best_mu**2 + best_sigma**2)     # the best decoder for that encoder
+    return (
+        linear_elbo(w, s, x, mu_q, sigma_q),
+        "<=", linear_elbo(w, s, x, best_mu, best_sigma),
+        "=", linear_log_evidence(w, s, x),
+        "<=", linear_elbo(best_w, s, x, best_mu, best_sigma),
+        "<=", linear_log_evidence(best_w, s, x),
+    )  # fmt: skip
+
+
+@equation(
+    "odaibo.t3", "l.10 abstract",
+    r"D_{KL}(N(\mu_q, \sigma_q^2)\,\Vert\,N(\mu_p, \sigma_p^2)) = "
+    r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2} - \frac{1}{2}", PAIR,
+    says="For a Gaussian prior and a Gaussian posterior the Kullback-Leibler term has a closed form.",
+)  # fmt: skip
+def t_3(mu_q, sigma_q, mu_p, sigma_p):
+    return (
+        kl_normal(mu_q, sigma_q, mu_p, sigma_p),
+        "=", log(sigma_p / sigma_q) + (sigma_q**2 + (mu_q - mu_p) ** 2) / (2 * sigma_p**2) - 1 / 2,
+    )  # fmt: skip
+
+
+@t_3.tied("minivae.gaussian.kl_diagonal")
+def _(mu_q, sigma_q, mu_p, sigma_p):
+    return kl_diagonal(mu_q, 2 * np.log(sigma_q), mu_p, 2 * np.log(sigma_p))
+
+
+@equation(
+    "odaibo.t4", "l.18, l.36-39", r"p(x),\; p(z),\; p(x|z),\; p(z|x) \leq 1", (TABLE,),
+    says="All four are called probabilities, and a probability is at most one.",
+    needs="x and z are discrete: the density of a continuous x may well be above one",
+    outside={"p_xz": [[normal(0, 0, 0.1)]]}, tight={"p_xz": [[1]]},
+)  # fmt: skip
+def t_4(p_xz):
+    four = np.broadcast_arrays(evidence(p_xz), prior(p_xz), likelihood(p_xz), posterior(p_xz))
+    return np.stack(four, axis=1), "<=", 1
+
+
+@equation(
+    "odaibo.1", "l.16 (1)", r"p(z|x) = \frac{p(x|z)\,p(z)}{p(x)}", (TABLE,),
+    says="Bayes' theorem: the posterior is likelihood times prior over evidence.",
+    needs="p(x) > 0", outside={"p_xz": [[0, 0], [0.5, 0.5]]},
+)  # fmt: skip
+def eq_1(p_xz):
+    row_renormalised = posterior(p_xz)
+    p_x = total(likelihood(p_xz) * prior(p_xz))
+    return row_renormalised, "=", likelihood(p_xz) * prior(p_xz) / p_x
+
+
+@equation(
+    "odaibo.t5", "l.18", r"p(X|Y) := \frac{p(X \cap Y)}{p(Y)}", EVENTS, verdict="defines",
+    says="Given Y: keep what lies in Y and renormalise it. That is what defines a conditional probability.",
+)  # fmt: skip
+def t_5(atoms, X, Y):
+    return (
+        probability(conditioned(atoms, Y), X),
+        ":=", given(probability(atoms, X * Y), probability(atoms, Y), "p(Y)"),
+    )  # fmt: skip
+
+
+@equation(
+    "odaibo.t6", "l.18", r"p(X \cap X) = p(X|Y)\,p(Y)", EVENTS, verdict="slip",
+    says='"The probability of an event X and an event X occurring jointly."',
+    fault="The second X should be Y: as printed, the left side is p(X).",
+)  # fmt: skip
+def t_6(atoms, X, Y):
+    return probability(atoms, X * X), "=", probability(conditioned(atoms, Y), X) * probability(atoms, Y)
+
+
+@t_6.intended(r"p(X \cap Y) = p(X|Y)\,p(Y)")
+def _(atoms, X, Y):
+    return probability(atoms, X * Y), "=", probability(conditioned(atoms, Y), X) * probability(atoms, Y)
+
+
+@equation(
+    "odaibo.2", "l.20 (2)", r"p(X \cap Y) = p(X|Y)\,p(Y)", EVENTS,
+    says="Both happen as often as Y does, times how often X does given Y.",
+    needs="p(Y) > 0", outside=NO_Y,
+)  # fmt: skip
+def eq_2(atoms, X, Y):
+    return probability(atoms, X * Y), "=", probability(conditioned(atoms, Y), X) * probability(atoms, Y)
+
+
+@equation(
+    "odaibo.3", "l.24 (3)", r"p(X \cap Y) = p(Y \cap X) = p(Y|X)\,p(X)", EVENTS,
+    says="It does not matter which of the two events is named first.",
+    needs="p(X) > 0", outside=NO_X,
+)  # fmt: skip
+def eq_3(atoms, X, Y):
+    return (
+        probability(atoms, X * Y),
+        "=", probability(atoms, Y * X),
+        "=", probability(conditioned(atoms, X), Y) * probability(atoms, X),
+    )  # fmt: skip
+
+
+@equation(
+    "odaibo.4", "l.26 (4)", r"p(X|Y)\,p(Y) = p(Y|X)\,p(X)", EVENTS,
+    says="(2) and (3) say the same of one event, so their right sides are equal.",
+    needs="p(X) > 0 and p(Y) > 0", outside=(NO_X, NO_Y),
+)  # fmt: skip
+def eq_4(atoms, X, Y):
+    return (
+        probability(conditioned(atoms, Y), X) * probability(atoms, Y),
+        "=", probability(conditioned(atoms, X), Y) * probability(atoms, X),
+    )  # fmt: skip
+
+
+@equation(
+    "odaibo.5", "l.43 (5)", r"p(X|Y) = \frac{p(Y|X)\,p(X)}{p(Y)}", EVENTS,
+    says="Bayes' theorem for events: divide (4) by p(Y).",
+    needs="p(X) > 0 and p(Y) > 0", outside=(NO_X, NO_Y),
+)  # fmt: skip
+def eq_5(atoms, X, Y):
+    numerator = probability(conditioned(atoms, X), Y) * probability(atoms, X)
+    return probability(conditioned(atoms, Y), X), "=", given(numerator, probability(atoms, Y), "p(Y)")
+
+
+@equation(
+    "odaibo.T1", "l.31-39 Table 1", r"\sum_z p(x|z) = 1", (GLOSSARY,), verdict="slip",
+    says='The glossary calls p(x|z) the "Likelihood probability"; a likelihood is read as a function of z.',
+    fault="In z it is no probability: it need not sum to one. (The bars of p(z|x) and p(x|z) are lost, too.)",
+)  # fmt: skip
+def table_1(p_xz):
+    return total(likelihood(p_xz)), "=", 1
+
+
+@table_1.intended(r"\sum_x p(x|z) = 1 = \sum_z p(z|x)")
+def _(p_xz):
+    return np.sum(likelihood(p_xz), axis=-2, keepdims=True), "=", 1, "=", total(posterior(p_xz))

@@ -1,0 +1,283 @@
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": VAE Objective, what is said of (28)."""
+
+import numpy as np
+
+from derivations.domains import Symbol, positive, real, vector
+from derivations.equation import Zero, equation
+from derivations.numerics import (
+    complex_step,
+    expect,
+    integrate,
+    kl,
+    kl_normal,
+    log,
+    log_density,
+    mean,
+    need_positive,
+    noise,
+    normal,
+    total,
+)
+from derivations.odaibo.bound import ELBO
+from derivations.odaibo.objective import DATUM, POSTERIOR
+from derivations.worlds import (
+    ENCODED,
+    LINEAR,
+    MU_P,
+    SIGMA_P,
+    TABLES,
+    S,
+    chosen,
+    evidence,
+    likelihood,
+    linear_elbo,
+    linear_log_evidence,
+    linear_posterior,
+    prior,
+    small_vae,
+)
+from minivae.gaussian import kl_standard_normal, reparameterize
+from minivae.likelihood import gaussian_log_prob
+
+
+def density(x, mu, cov):
+    """log N(x; mu, cov) along the last axis, for one covariance."""
+    apart = x - mu
+    log_det = np.linalg.slogdet(2 * np.pi * cov)[1]
+    return -(np.einsum("...i,ij,...j->...", apart, np.linalg.inv(cov), apart) + log_det) / 2
+
+
+def linear_model(x):
+    """A linear model of minivae: mu and sigma of q(z|x), (n, 1, 2); W, b and s of x = z W + b + s eps."""
+    vae = small_vae()
+    (W, b), s = vae.layers("decoder")[0], np.exp(vae.params["log_sigma"])
+    mu, log_var = vae.encode(x)
+    return mu[:, None], np.exp(log_var / 2)[:, None], W, b, s
+
+
+@equation(
+    "odaibo.t17", "l.178",
+    r"\mathrm{ELBO} := " + ELBO
+    + r" = E_{\sim q_\theta(z|x_i)}\left[\log p(x_i, z) - \log q_\theta(z|x_i)\right]"
+    r" = \left[\log p(x_i) - D_{KL}(q_\theta(z|x_i)||p(z|x_i))\right]",
+    (DATUM,), 
+    says="The right side of (28) is the evidence lower bound: three ways to write it, and minivae's, agree.",
+)  # fmt: skip
+def t_17(x):
+    mu, sigma, W, b, s = linear_model(x)
+    eps, chances = noise(2)                                                     # (9, 2), (9,)
+    z, x = mu + sigma * eps, x[:, None]                                         # (n, 9, 2), (n, 1, 3)
+    average = lambda f: total(f * chances)  # noqa: E731
+    log_q = log_density(z, mu, sigma).sum(axis=-1)
+    joint = np.block([[np.eye(2), W], [W.T, W.T @ W + s**2 * np.eye(3)]])       # the covariance of (z, x)
+    at = np.concatenate([z, np.broadcast_to(x, (*z.shape[:2], 3))], axis=-1)
+    log_joint = density(at, np.concatenate([np.zeros(2), b]), joint)
+    cov = np.linalg.inv(np.eye(2) + W @ W.T / s**2)                             # that of the posterior
+    log_posterior = density(z, (x - b) @ W.T @ cov / s**2, cov)
+    kl_prior = sum(kl_normal(mu[..., j], sigma[..., j], 0, 1) for j in range(2))
+    likely = average(log_density(x, z @ W + b, s).sum(axis=-1))
+    return (
+        average(log_joint - log_q),
+        ":=", -kl_prior + likely,
+        "=", average(log_joint) - average(log_q),
+        "=", density(x, b, joint[2:, 2:]) - average(log_q - log_posterior),
+    )  # fmt: skip
+
+
+@t_17.tied("minivae.vae.VAE.elbo")
+def _(x):
+    # Four equal draws of noise, (-1, -1) to (1, 1), average a quadratic of two coordinates exactly.
+    corners = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None] * np.ones((len(x), 1))
+    return small_vae().elbo(x, corners)[:, None]
+
+
+@equation(
+    "odaibo.t18", "l.178",
+    r"\exp\left(-\beta D_{KL}(q_\theta(z|x_i)||p(z))"
+    r" + E_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right]\right) \leq p(x_i)",
+    (*TABLES, chosen("beta", r"\beta", 1, "1: the KL counts in full")),
+    says='"It bounds the likelihood of the data": the ELBO bounds its logarithm, so exp(ELBO) does.',
+    needs="the KL counts in full, as it does in (28): beta = 1",
+    outside={"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.2, 0.8], [0.6, 0.4]], "beta": 0.25},
+    tight=POSTERIOR | {"beta": 1},
+)  # fmt: skip
+def t_18(p_xz, q, beta):
+    p_z, beta = np.broadcast_to(prior(p_xz), q.shape), beta[..., None]
+    return np.exp(-beta * kl(q, p_z) + mean(q, log(likelihood(p_xz)))), "<=", evidence(p_xz)
+
+
+# Maximising a lower bound is not maximising what it bounds: x = w z + s eps, w is changed, q stays N(0, 1).
+
+STEP = vector("w", "(w, w')", 2, simple=((3**0.5, 1), (1, 2), (0.5, 1)))        # before and after
+FROM_TO = (STEP, positive("s", "s"), real("x", "x", simple=(2, 1, 0)))
+
+
+def elbo_of(w, s, x):
+    """The ELBO before and after, (n, 2)."""
+    return linear_elbo(w[..., None], s[..., None], x[..., None], 0, 1)[..., 0]
+
+
+@equation(
+    "odaibo.t19", "l.178",
+    r"\mathrm{sign}\left(\mathrm{ELBO}(w') - \mathrm{ELBO}(w)\right) ="
+    r" \mathrm{sign}\left(\log p_{w'}(x_i) - \log p_w(x_i)\right)",
+    FROM_TO, verdict="wrong", tight={"w": (0, 0), "s": 1, "x": 1},
+    says='"Maximizing the ELBO maximizes the log probability of our data by proxy": both would rise.',
+    fault="Only a lower bound rises. log p(x) can fall meanwhile, as long as the gap to it closes faster.",
+)  # fmt: skip
+def t_19(w, s, x):
+    return np.sign(np.diff(elbo_of(w, s, x))), "=", np.sign(np.diff(linear_log_evidence(w, s, x)))
+
+
+@t_19.corrected(r"\mathrm{ELBO}(w) \leq \log p_w(x_i) = \mathrm{ELBO}(w) + D_{KL}(q(z)||p_w(z|x_i))")
+def _(w, s, x):
+    mu, sigma = linear_posterior(w, s, x)
+    gap = kl_normal(0, 1, mu[..., None], sigma[..., None])[..., 0]
+    return elbo_of(w, s, x), "<=", linear_log_evidence(w, s, x), "=", elbo_of(w, s, x) + gap
+
+
+MANY = Symbol("J", "J", "a whole number, > 50", 1, lambda raw: 50 + np.ceil(10 * np.abs(raw)), (51, 100))
+
+
+@equation(
+    "odaibo.t20", "l.178",
+    r"100\left(\left(\frac{E_{\sim p(z)}[p(x|z)^2]}{E_{\sim p(z)}[p(x|z)]^2}\right)^J - 1\right)"
+    r" = 100\left(\left(\frac{5}{3}\right)^J - 1\right) > 10^{12}", (MANY,),
+    says="Draws of the prior it takes to know p(x) to 10 percent, for J copies of x = z + eps/2 at x = 0.",
+    needs='"typically": many latent coordinates, and no structure that gives the integral in closed form',
+    outside={"J": 2},
+)  # fmt: skip
+def t_20(J):
+    p_x_given_z = lambda z: normal(0, z, 0.5)  # noqa: E731
+    average = lambda f: integrate(lambda z: normal(z, 0, 1) * f(z), 0, 1)  # noqa: E731
+    ratio = average(lambda z: p_x_given_z(z) ** 2) / average(p_x_given_z) ** 2
+    return 100 * (ratio**J - 1), "=", 100 * ((5 / 3) ** J - 1), ">", 1e12
+
+
+BETA = positive("beta", r"\beta", simple=(0.25, 0.5, 1, 2))
+MORE = positive("more", r"\delta", simple=(0.25, 0.5, 1, 2))
+USED = (positive("w", "w"), S, real("x", "x", simple=(2, 1, 0)), BETA, MORE)
+
+
+@equation(
+    "odaibo.t21", "l.178",
+    r"D_{KL}(q_\beta||p(z)) ="
+    r" \frac{d}{d\beta}\min_q\left(\beta D_{KL}(q||p(z)) - E_{\sim q}\left[\log p(x|z)\right]\right)"
+    r" > D_{KL}(q_{\beta + \delta}||p(z))", USED,
+    says="The KL term regularises: the higher its price beta, the nearer the best q is to the prior.",
+    needs="a decoder that uses z; and this is a price, not a constraint: that would hold the KL at one value",
+    outside=({"w": 0, "s": 1, "x": 1, "beta": 1, "more": 1}, {"w": 1, "s": 1, "x": 1, "beta": -1, "more": 1}),
+)  # fmt: skip
+def t_21(w, s, x, beta, more):
+    beta = need_positive("beta", beta)
+    best = lambda beta: linear_posterior(w, s * np.sqrt(beta), x)  # noqa: E731   log p(x|z) counts 1/beta
+
+    def least(beta):                                # -beta log of the integral of p(z) p(x|z)^(1/beta)
+        v = w**2 + beta * s**2
+        return (np.log(2 * np.pi * s**2) + beta * (np.log(v) - np.log(beta * s**2) + x**2 / v)) / 2
+
+    kl_of = lambda beta: kl_normal(*best(beta), 0, 1)  # noqa: E731
+    return kl_of(beta), "=", complex_step(least, beta), ">", kl_of(beta + more)
+
+
+@t_21.tied("minivae.gaussian.kl_standard_normal")
+def _(w, s, x, beta, more):
+    mu, sigma = linear_posterior(w, s * np.sqrt(beta + more), x)
+    return kl_standard_normal(mu, 2 * np.log(sigma))
+
+
+X4 = vector("x", "x_i", 4, simple=((0.5, 0.5, 0.5, 0.5), (1, 0, 1, 0)))
+OUT4 = vector("x_hat", r"\hat x", 4, simple=((0, 0, 0, 0), (1, 1, 0, 0)))
+NOISE = positive("s", "s", simple=(0.5, 1, 2))
+
+
+@equation(
+    "odaibo.t22", "l.178", r"\log p_\phi(x_i|z) = \log p_\phi(\hat x|z)", (X4, OUT4, NOISE), verdict="wrong",
+    says='The second term is "a measure of the likelihood of the reconstructed data output at the decoder".',
+    fault="It is the likelihood of the input x_i. That of the output does not depend on x_i at all.",
+)  # fmt: skip
+def t_22(x, x_hat, s):
+    return total(log_density(x, x_hat, s)), "=", total(log_density(x_hat, x_hat, s))
+
+
+@t_22.corrected(r"\log p_\phi(x_i|z) = -\frac{|x_i - \hat x|^2}{2 s^2} - \frac{D}{2}\log(2\pi s^2)")
+def _(x, x_hat, s):
+    return log(np.prod(normal(x, x_hat, s), axis=-1, keepdims=True)), "=", (
+        -total((x - x_hat) ** 2) / (2 * s**2) - x.shape[-1] / 2 * np.log(2 * np.pi * s**2)
+    )
+
+
+@t_22.tied("minivae.likelihood.gaussian_log_prob")
+def _(x, x_hat, s):
+    return gaussian_log_prob(x, x_hat[None], np.log(s)[:, 0]).T
+
+
+# A closed form has no draw left in it. For a Bernoulli decoder, p(x=1|z) = 1 / (1 + exp(-w z)), one is left.
+
+COIN = (
+    real("w", "w", simple=(1.5, 1)),
+    real("mu_q", r"\mu_q", simple=(0.3, 0)),
+    positive("sigma_q", r"\sigma_q", simple=(0.8, 1)),
+)
+
+
+@equation(
+    "odaibo.t23", "l.180", r"\mathrm{Var}_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right] = 0", COIN,
+    says='"We can obtain a closed form for the loss function": then no draw would be left in it.',
+    fault="The KL has one. The other term stays an integral, unless the decoder is linear and Gaussian, say.",
+    verdict="wrong",
+)  # fmt: skip
+def t_23(w, mu_q, sigma_q):
+    log_p = lambda z: -np.logaddexp(0, -w * z)  # noqa: E731   x = 1
+    square, average = expect(lambda z: log_p(z) ** 2, mu_q, sigma_q), expect(log_p, mu_q, sigma_q)
+    return square - average**2, "=", Zero(square)
+
+
+@t_23.corrected(
+    r"D_{KL}(q_\theta(z|x_i)||p(z)) - E_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right] ="
+    r" \frac{\mu_q^2 + \sigma_q^2 - 1 - \log\sigma_q^2}{2}"
+    r" + \frac{(x - w\mu_q)^2 + w^2\sigma_q^2}{2s^2} + \frac{1}{2}\log(2\pi s^2)",
+    inputs=(*LINEAR, *ENCODED),
+)  # fmt: skip
+def _(w, s, x, mu_q, sigma_q):
+    kl_part = (mu_q**2 + sigma_q**2 - 1 - np.log(sigma_q**2)) / 2
+    linear_part = ((x - w * mu_q) ** 2 + w**2 * sigma_q**2) / (2 * s**2) + np.log(2 * np.pi * s**2) / 2
+    return -linear_elbo(w, s, x, mu_q, sigma_q), "=", kl_part + linear_part
+
+
+@t_23.tied("minivae.gaussian.reparameterize")
+def _(w, s, x, mu_q, sigma_q):
+    log_var, two = 2 * np.log(sigma_q), np.array([[[-1.0]], [[1.0]]])       # they average a quadratic exactly
+    log_px_z = gaussian_log_prob(x, w * reparameterize(mu_q, log_var, two), np.log(s)[:, 0])
+    return kl_standard_normal(mu_q, log_var) - log_px_z.mean(axis=0)[:, None]
+
+
+@equation(
+    "odaibo.t24", "l.180",
+    r"D_{KL}(N(\mu_q, \sigma_q^2)||N(0, 1)) = \frac{\mu_q^2 + \sigma_q^2 - 1}{2} - \log\sigma_q"
+    r" \geq -\log\sigma_q - \frac{1}{2}",
+    (real("mu_q", r"\mu_q"), positive("sigma_q", r"\sigma_q", 3, (0.1, 1e-3, 1e-6))),
+    says="A Gaussian q keeps its spread: as sigma_q goes to 0, the KL grows without limit, as -log sigma_q.",
+    needs="sigma_q > 0, and the KL in the loss", tight={"mu_q": 0, "sigma_q": 1e-6},
+    outside=({"mu_q": 0, "sigma_q": 0}, {"mu_q": 0, "sigma_q": -1}),
+)  # fmt: skip
+def t_24(mu_q, sigma_q):
+    closed_form = (mu_q**2 + sigma_q**2 - 1) / 2 - np.log(need_positive("sigma_q", sigma_q))
+    return kl_normal(mu_q, sigma_q, 0, 1), "=", closed_form, ">=", -np.log(sigma_q) - 1 / 2
+
+
+PRIORS = (MU_P, SIGMA_P, *LINEAR)
+
+
+@equation(
+    "odaibo.t27", "l.180",
+    r"\int N(z; \mu_p, \sigma_p^2)\,p(x|f(z))\,dz = \int N(z; 0, 1)\,p(x|f(\mu_p + \sigma_p z))\,dz", PRIORS,
+    says="We may choose the latent prior: its place and scale make no difference, the decoder absorbs them.",
+    needs="sigma_p > 0, and a decoder that is free to absorb them",
+    outside={"mu_p": 0, "sigma_p": 0, "w": 1, "s": 1, "x": 1},
+)  # fmt: skip
+def t_27(mu_p, sigma_p, w, s, x):
+    exact = normal(x, w * mu_p, np.sqrt(w**2 * sigma_p**2 + s**2))          # with f(z) = w z
+    weight = lambda z: normal(z, 0, 1) * normal(x, w * (mu_p + sigma_p * z), s)  # noqa: E731
+    where = linear_posterior(w * need_positive("sigma_p", sigma_p), s, x - w * mu_p)
+    return exact, "=", integrate(weight, *where)

@@ -1,0 +1,399 @@
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Closed form VAE Loss, (29) to (40).
+
+From (29) to (39) the page writes x for the latent z. Under an integral over z that x is a stranger, and x_i
+names the datum: (29) to (34) are slips. Inside E_q{ } it is only the letter that E_q averages over: it is
+kept there. A whole side in square brackets is not on the page: it is what the line is about.
+"""
+
+from math import pi
+
+import numpy as np
+from numpy import exp, sqrt
+
+from derivations.domains import Symbol, positive, real
+from derivations.equation import equation
+from derivations.numerics import expect, integrate, kl_normal, log, log_density, normal
+from derivations.worlds import MU_P, MU_Q, SIGMA_P, SIGMA_Q
+from minivae.gaussian import (
+    entropy_diagonal,
+    kl_diagonal,
+    kl_standard_normal,
+    log_normal,
+    log_standard_normal,
+)
+
+Z, X = real("z", "z"), real("x", "x", simple=(0.7, 1, 0))
+
+
+def tenths(raw):
+    """Numbers of tenths: two of them are equal or well apart."""
+    return np.round(12 * raw) / 10
+
+
+def hundredths(raw):
+    """Numbers of hundredths."""
+    return np.round(120 * raw) / 100
+
+
+# Where q is nearly p, the lines below are small differences of large numbers, and few of their digits count.
+# With mu_q in tenths and mu_p halfway between two of them, q is never p. (40) is 0 at the prior, or well off.
+
+TWO = (
+    Symbol("mu_q", r"\mu_q", "real, in tenths", 1, tenths, (1, 0.5, -2)),
+    positive("sigma_q", r"\sigma_q", simple=(0.5, 1, 2)),
+    Symbol("mu_p", r"\mu_p", "real, halfway between tenths", 1, lambda raw: tenths(raw) + 0.05, (0, -1, 2)),
+    SIGMA_P,
+)
+TWO_AND_X = (X, *TWO)
+HUNDREDTHS_MU = Symbol("mu_q", r"\mu_q", "real, in hundredths", 1, hundredths, (0, 1, -1, 2, 0.5))
+HUNDREDTHS_SIGMA = Symbol(
+    "sigma_q", r"\sigma_q", "> 0, in hundredths", 1, lambda raw: np.ceil(100 * exp(raw / 2)) / 100, (1, 2)
+)
+HUNDREDTHS_A = Symbol("a", "a", "real, in hundredths", 1, hundredths, (1, 2, -1))
+HUNDREDTHS_B = Symbol("b", "b", "real, in hundredths", 1, hundredths, (1, -1, 3))
+
+SPREAD = {
+    "needs": "sigma_q > 0 and sigma_p > 0: their squares hide a sign",
+    "outside": (
+        {"mu_q": 1, "sigma_q": -1, "mu_p": 0, "sigma_p": 1},
+        {"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": -1},
+    ),
+}  # fmt: skip
+
+# What several lines print
+
+KL = r"D_{KL}(q_\theta(z|x_i)||p(z))"
+BELL_Q, BELL_P = (rf"\exp\left(-\frac{{(x-\mu_{k})^2}}{{2\sigma_{k}^2}}\right)" for k in "qp")
+FRONT_Q, FRONT_P = (rf"\frac{{1}}{{\sqrt{{2\pi\sigma_{k}^2}}}}" for k in "qp")
+SQUARE_Q, SQUARE_P = (rf"\frac{{(x-\mu_{k})^2}}{{2\sigma_{k}^2}}" for k in "qp")
+HALF_Q, HALF_P = (rf"\frac{{1}}{{2\sigma_{k}^2}}" for k in "qp")
+RATIO = r"\log\left(\frac{\sigma_q}{\sigma_p}\right)"
+STRANGER = "The integral runs over z, but the integrand has x for it, and so no end: read z throughout."
+
+
+def bell(z, mu, sigma):
+    """exp(-(z - mu)^2 / 2 sigma^2): the shape of a Gaussian, before anything makes it a density."""
+    return exp(-((z - mu) ** 2) / (2 * sigma**2))
+
+
+def made_a_density(z, mu, sigma):
+    """The bell at z, divided by its own integral: what a normaliser has to do."""
+    return bell(z, mu, sigma) / integrate(lambda u: bell(u, mu, sigma), mu, sigma)
+
+
+def minus_kl(mu_q, sigma_q, mu_p, sigma_p):
+    """-KL(q || p) = E_q[log p - log q] on Hermite nodes; the lines below integrate by the trapezoid rule."""
+    return expect(lambda z: log_density(z, mu_p, sigma_p) - log_density(z, mu_q, sigma_q), mu_q, sigma_q)
+
+
+def over_z(inside, mu_q, sigma_q, mu_p, sigma_p):
+    """The integral over z of one of the integrands below."""
+    return integrate(lambda z: inside(z, mu_q, sigma_q, mu_p, sigma_p), mu_q, sigma_q)
+
+
+def endless(constant):
+    """The integral over every z of what does not depend on z: infinite, or 0."""
+    return np.where(constant == 0, 0.0, np.copysign(np.inf, constant))
+
+
+def with_z(latex: str) -> str:
+    """The same line as it is meant."""
+    return latex.replace("(x-", "(z-")
+
+
+LATEX_29 = rf"p(z) \to {FRONT_P} {BELL_P}"
+LATEX_30 = rf"q_\theta(z|x_i) \to {FRONT_Q} {BELL_Q}"
+
+
+@equation(
+    "odaibo.29", "l.186 (29)", LATEX_29, (Z, MU_P, SIGMA_P),
+    says="The prior is chosen to be a Gaussian: the front factor makes the bell's area one.",
+    verdict="slip", fault="x is printed for z: the left side speaks of z alone.",
+)  # fmt: skip
+def eq_29(z, x, mu_p, sigma_p):
+    return made_a_density(z, mu_p, sigma_p), ":=", 1 / sqrt(2 * pi * sigma_p**2) * bell(x, mu_p, sigma_p)
+
+
+@eq_29.intended(with_z(LATEX_29))
+def _(z, mu_p, sigma_p):
+    return made_a_density(z, mu_p, sigma_p), ":=", 1 / sqrt(2 * pi * sigma_p**2) * bell(z, mu_p, sigma_p)
+
+
+@eq_29.tied("minivae.gaussian.log_standard_normal")
+def _(z, mu_p, sigma_p):
+    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # z in standard units
+
+
+@equation(
+    "odaibo.30", "l.191 (30)", LATEX_30, (Z, X, MU_Q, SIGMA_Q),
+    says="The approximate posterior is chosen to be a Gaussian, too; mu_q and sigma_q come from the datum.",
+    verdict="slip", fault="x is printed for z. Here x names the datum, too: then q is the same for every z.",
+)  # fmt: skip
+def eq_30(z, x, mu_q, sigma_q):
+    return made_a_density(z, mu_q, sigma_q), ":=", 1 / sqrt(2 * pi * sigma_q**2) * bell(x, mu_q, sigma_q)
+
+
+@eq_30.intended(with_z(LATEX_30), inputs=(Z, MU_Q, SIGMA_Q))
+def _(z, mu_q, sigma_q):
+    return made_a_density(z, mu_q, sigma_q), ":=", 1 / sqrt(2 * pi * sigma_q**2) * bell(z, mu_q, sigma_q)
+
+
+@eq_30.tied("minivae.gaussian.log_normal")
+def _(z, mu_q, sigma_q):
+    return exp(log_normal(z, mu_q, 2 * log(sigma_q)))[:, None]
+
+
+# (31) to (34): the integrand as printed, once, for whichever letter it is given
+
+
+def inside_31(x, mu_q, sigma_q, mu_p, sigma_p):
+    log_of_quotient = log_density(x, mu_p, sigma_p) - log_density(x, mu_q, sigma_q)     # far out it is 0 / 0
+    return 1 / sqrt(2 * pi * sigma_q**2) * bell(x, mu_q, sigma_q) * log_of_quotient
+
+
+def inside_32(x, mu_q, sigma_q, mu_p, sigma_p):
+    return 1 / sqrt(2 * pi * sigma_q**2) * bell(x, mu_q, sigma_q) * (
+        -log(2 * pi) / 2 - log(sigma_p) - (x - mu_p) ** 2 / (2 * sigma_p**2)
+        + log(2 * pi) / 2 + log(sigma_q) + (x - mu_q) ** 2 / (2 * sigma_q**2)
+    )  # fmt: skip
+
+
+def inside_33(x, mu_q, sigma_q, mu_p, sigma_p):
+    return bell(x, mu_q, sigma_q) * (
+        -log(sigma_p) - (x - mu_p) ** 2 / (2 * sigma_p**2) + log(sigma_q) + (x - mu_q) ** 2 / (2 * sigma_q**2)
+    )
+
+
+def inside_34(x, mu_q, sigma_q, mu_p, sigma_p):
+    return bell(x, mu_q, sigma_q) * (
+        log(sigma_q / sigma_p) - (x - mu_p) ** 2 / (2 * sigma_p**2) + (x - mu_q) ** 2 / (2 * sigma_q**2)
+    )
+
+
+QUOTIENT = rf"\frac{{{FRONT_P} {BELL_P}}}{{{FRONT_Q} {BELL_Q}}}"
+LATEX_31 = rf"-{KL} = \int {FRONT_Q} {BELL_Q} \log\left({QUOTIENT}\right) dz"
+LATEX_32 = (
+    rf"[-{KL}] = \int {FRONT_Q} {BELL_Q} \left\{{-\frac{{1}}{{2}}\log(2\pi) - \log(\sigma_p) - {SQUARE_P}"
+    rf" + \frac{{1}}{{2}}\log(2\pi) + \log(\sigma_q) + {SQUARE_Q}\right\}} dz"
+)
+LATEX_33 = (
+    rf"[-{KL}] = {FRONT_Q} \int {BELL_Q}"
+    rf" \left\{{-\log(\sigma_p) - {SQUARE_P} + \log(\sigma_q) + {SQUARE_Q}\right\}} dz"
+)
+LATEX_34 = rf"[-{KL}] = {FRONT_Q} \int {BELL_Q} \left\{{{RATIO} - {SQUARE_P} + {SQUARE_Q}\right\}} dz"
+
+
+@equation(
+    "odaibo.31", "l.198 (31)", LATEX_31, TWO_AND_X,
+    says="(29) and (30) put into the divergence: q times the logarithm of p over q.",
+    verdict="slip", fault=STRANGER,
+)  # fmt: skip
+def eq_31(x, mu_q, sigma_q, mu_p, sigma_p):
+    return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", endless(inside_31(x, mu_q, sigma_q, mu_p, sigma_p))
+
+
+@eq_31.intended(with_z(LATEX_31), inputs=TWO)
+def _(mu_q, sigma_q, mu_p, sigma_p):
+    return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", over_z(inside_31, mu_q, sigma_q, mu_p, sigma_p)
+
+
+@equation(
+    "odaibo.32", "l.202-204 (32)", LATEX_32, TWO_AND_X,
+    says="The logarithm of each density written out; the second half, under q, is the entropy of q.",
+    verdict="slip", fault=STRANGER,
+)  # fmt: skip
+def eq_32(x, mu_q, sigma_q, mu_p, sigma_p):
+    return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", endless(inside_32(x, mu_q, sigma_q, mu_p, sigma_p))
+
+
+@eq_32.intended(with_z(LATEX_32), inputs=TWO)
+def _(mu_q, sigma_q, mu_p, sigma_p):
+    return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", over_z(inside_32, mu_q, sigma_q, mu_p, sigma_p)
+
+
+@eq_32.tied("minivae.gaussian.entropy_diagonal")
+def _(mu_q, sigma_q, mu_p, sigma_p):
+    return expect(lambda z: log_density(z, mu_p, sigma_p), mu_q, sigma_q) + entropy_diagonal(2 * log(sigma_q))
+
+
+@equation(
+    "odaibo.33", "l.209 (33)", LATEX_33, TWO_AND_X,
+    says="The two log 2 pi cancel, and the front factor of q does not depend on z: it moves outside.",
+    verdict="slip", fault=STRANGER,
+)  # fmt: skip
+def eq_33(x, mu_q, sigma_q, mu_p, sigma_p):
+    left, front = minus_kl(mu_q, sigma_q, mu_p, sigma_p), 1 / sqrt(2 * pi * sigma_q**2)
+    return left, "=", endless(front * inside_33(x, mu_q, sigma_q, mu_p, sigma_p))
+
+
+@eq_33.intended(with_z(LATEX_33), inputs=TWO)
+def _(mu_q, sigma_q, mu_p, sigma_p):
+    left, front = minus_kl(mu_q, sigma_q, mu_p, sigma_p), 1 / sqrt(2 * pi * sigma_q**2)
+    return left, "=", front * over_z(inside_33, mu_q, sigma_q, mu_p, sigma_p)
+
+
+@equation(
+    "odaibo.34", "l.213 (34)", LATEX_34, TWO_AND_X,
+    says="A difference of logarithms is the logarithm of a quotient.", verdict="slip", fault=STRANGER,
+)  # fmt: skip
+def eq_34(x, mu_q, sigma_q, mu_p, sigma_p):
+    left, front = minus_kl(mu_q, sigma_q, mu_p, sigma_p), 1 / sqrt(2 * pi * sigma_q**2)
+    return left, "=", endless(front * inside_34(x, mu_q, sigma_q, mu_p, sigma_p))
+
+
+@eq_34.intended(with_z(LATEX_34), inputs=TWO)
+def _(mu_q, sigma_q, mu_p, sigma_p):
+    left, front = minus_kl(mu_q, sigma_q, mu_p, sigma_p), 1 / sqrt(2 * pi * sigma_q**2)
+    return left, "=", front * over_z(inside_34, mu_q, sigma_q, mu_p, sigma_p)
+
+
+# (35) to (39): the Gaussian is now an E_q, taken on Hermite nodes; -KL is the integral by the trapezoid rule
+
+
+@equation(
+    "odaibo.35", "l.217-221 (35)",
+    rf"-{KL} = E_q\left\{{{RATIO} - {SQUARE_P} + {SQUARE_Q}\right\}}"
+    rf" = {RATIO} + E_q\left\{{-{SQUARE_P} + {SQUARE_Q}\right\}}"
+    rf" = {RATIO} - {HALF_P} E_q\left\{{(x-\mu_p)^2\right\}} + {HALF_Q} E_q\left\{{(x-\mu_q)^2\right\}}",
+    TWO, rows="abc", **SPREAD,
+    says={
+        "a": "An integral with a density in front is an expectation under that density.",
+        "b": "The logarithm of the sigmas is a constant: its expectation is itself.",
+        "c": "The expectation of a sum is the sum of the expectations, and constant factors come out.",
+    },
+)  # fmt: skip
+def eq_35(mu_q, sigma_q, mu_p, sigma_p):
+    def E_q(f):
+        return expect(f, mu_q, sigma_q)
+
+    ratio = log(sigma_q / sigma_p)
+    return (
+        -kl_normal(mu_q, sigma_q, mu_p, sigma_p),
+        "=", E_q(lambda x: ratio - (x - mu_p) ** 2 / (2 * sigma_p**2) + (x - mu_q) ** 2 / (2 * sigma_q**2)),
+        "=", ratio + E_q(lambda x: -(x - mu_p) ** 2 / (2 * sigma_p**2) + (x - mu_q) ** 2 / (2 * sigma_q**2)),
+        "=", ratio - 1 / (2 * sigma_p**2) * E_q(lambda x: (x - mu_p) ** 2)
+                   + 1 / (2 * sigma_q**2) * E_q(lambda x: (x - mu_q) ** 2),
+    )  # fmt: skip
+
+
+@equation(
+    "odaibo.36", "l.226 (36)", r"\sigma_q^2 = E_q\left\{(x-\mu_q)^2\right\}", (MU_Q, SIGMA_Q),
+    says="The variance is the expectation of the squared distance from the mean.",
+)  # fmt: skip
+def eq_36(mu_q, sigma_q):
+    return sigma_q**2, "=", expect(lambda x: (x - mu_q) ** 2, mu_q, sigma_q)
+
+
+SPLIT = rf"{RATIO} - {HALF_P} E_q\left\{{(x-\mu_q+\mu_q-\mu_p)^2\right\}} + \frac{{1}}{{2}}"
+
+
+@equation(
+    "odaibo.37", "l.230-236 (37)",
+    rf"-{KL} = {RATIO} - {HALF_P} E_q\left\{{(x-\mu_p)^2\right\}} + \frac{{\sigma_q^2}}{{2\sigma_q^2}}"
+    rf" = {RATIO} - {HALF_P} E_q\left\{{(x-\mu_p)^2\right\}} + \frac{{1}}{{2}} = {SPLIT} = {SPLIT}",
+    TWO, rows="abcd", **SPREAD,
+    says={
+        "a": "(36) put in for the last expectation.",
+        "b": "sigma_q^2 over 2 sigma_q^2 is one half, whatever sigma_q is.",
+        "c": "mu_q is taken away and added again: that changes nothing, and prepares for what follows.",
+        "d": "The same line once more: the brackets under it, naming the two parts a and b, are lost.",
+    },
+)  # fmt: skip
+def eq_37(mu_q, sigma_q, mu_p, sigma_p):
+    def E_q(f):
+        return expect(f, mu_q, sigma_q)
+
+    log_ratio, half_p = log(sigma_q / sigma_p), 1 / (2 * sigma_p**2)
+    return (
+        -kl_normal(mu_q, sigma_q, mu_p, sigma_p),
+        "=", log_ratio - half_p * E_q(lambda x: (x - mu_p) ** 2) + sigma_q**2 / (2 * sigma_q**2),
+        "=", log_ratio - half_p * E_q(lambda x: (x - mu_p) ** 2) + 1 / 2,
+        "=", log_ratio - half_p * E_q(lambda x: (x - mu_q + mu_q - mu_p) ** 2) + 1 / 2,
+        "=", log_ratio - half_p * E_q(lambda x: ((x - mu_q) + (mu_q - mu_p)) ** 2) + 1 / 2,
+    )  # fmt: skip
+
+
+@equation(
+    "odaibo.38", "l.240 (38)", "(a+b)^2 = a^2 + 2ab + b^2", (HUNDREDTHS_A, HUNDREDTHS_B),
+    says="The square of a sum has a mixed term.",
+)  # fmt: skip
+def eq_38(a, b):
+    return (a + b) ** 2, "=", a**2 + 2 * a * b + b**2
+
+
+EXPANDED = (
+    rf"{RATIO} - {HALF_P} E_q\left\{{(x-\mu_q)^2 + 2(x-\mu_q)(\mu_q-\mu_p) + (\mu_q-\mu_p)^2\right\}}"
+    r" + \frac{1}{2}"
+)
+
+
+@equation(
+    "odaibo.39", "l.244-254 (39)",
+    rf"-{KL} = {SPLIT} = {EXPANDED} = {EXPANDED} = {RATIO} - {HALF_P}\left[E_q\left\{{(x-\mu_q)^2\right\}}"
+    r" + 2E_q\left\{(x-\mu_q)(\mu_q-\mu_p)\right\} + E_q\left\{(\mu_q-\mu_p)^2\right\}\right] + \frac{1}{2}"
+    rf" = {RATIO} - {HALF_P}\left[\sigma_q^2 + 2 * 0 * (\mu_q-\mu_p) + (\mu_q-\mu_p)^2\right]"
+    r" + \frac{1}{2}"
+    rf" = {RATIO} - \frac{{\sigma_q^2 + (\mu_q-\mu_p)^2}}{{2\sigma_p^2}} + \frac{{1}}{{2}}",
+    TWO, rows="abcdef", **SPREAD,
+    says={
+        "a": "The last line of (37) again, with x - mu_q for a and mu_q - mu_p for b.",
+        "b": "(38): the square of the sum, written out.",
+        "c": "The same line once more: the brackets under its three parts are lost.",
+        "d": "The expectation of a sum is the sum of the expectations.",
+        "e": "The mixed term is gone: on average x is as far above mu_q as below it.",
+        "f": "The divergence of two scalar Gaussians, with no integral left.",
+    },
+)  # fmt: skip
+def eq_39(mu_q, sigma_q, mu_p, sigma_p):
+    def E_q(f):
+        return expect(f, mu_q, sigma_q)
+
+    log_ratio, half_p = log(sigma_q / sigma_p), 1 / (2 * sigma_p**2)
+
+    def expanded(x):
+        return (x - mu_q) ** 2 + 2 * (x - mu_q) * (mu_q - mu_p) + (mu_q - mu_p) ** 2
+
+    by_trapezoid = integrate(lambda x: normal(x, mu_q, sigma_q) * expanded(x), mu_q, sigma_q)
+    mixed, constant = E_q(lambda x: (x - mu_q) * (mu_q - mu_p)), E_q(lambda x: (mu_q - mu_p) ** 2 + 0 * x)
+    term_by_term = E_q(lambda x: (x - mu_q) ** 2) + 2 * mixed + constant
+    return (
+        -kl_normal(mu_q, sigma_q, mu_p, sigma_p),
+        "=", log_ratio - half_p * E_q(lambda x: (x - mu_q + mu_q - mu_p) ** 2) + 1 / 2,
+        "=", log_ratio - half_p * E_q(expanded) + 1 / 2,
+        "=", log_ratio - half_p * by_trapezoid + 1 / 2,     # printed twice: the other quadrature's turn
+        "=", log_ratio - half_p * term_by_term + 1 / 2,
+        "=", log_ratio - half_p * (sigma_q**2 + 2 * 0 * (mu_q - mu_p) + (mu_q - mu_p) ** 2) + 1 / 2,
+        "=", log_ratio - (sigma_q**2 + (mu_q - mu_p) ** 2) / (2 * sigma_p**2) + 1 / 2,
+    )  # fmt: skip
+
+
+@eq_39.tied("minivae.gaussian.kl_diagonal")
+def _(mu_q, sigma_q, mu_p, sigma_p):
+    return -kl_diagonal(mu_q, 2 * log(sigma_q), mu_p, 2 * log(sigma_p))
+
+
+@equation(
+    "odaibo.40", "l.258-262 (40)",
+    rf"-{KL} = \log(\sigma_q) - \frac{{\sigma_q^2+\mu_q^2}}{{2}} + \frac{{1}}{{2}}"
+    r" = \frac{1}{2}\log(\sigma_q^2) - \frac{\sigma_q^2+\mu_q^2}{2} + \frac{1}{2}"
+    r" = \frac{1}{2}\left[1 + \log(\sigma_q^2) - \sigma_q^2 - \mu_q^2\right]",
+    (HUNDREDTHS_MU, HUNDREDTHS_SIGMA), rows="abc",
+    needs="sigma_q > 0: log sigma_q^2 takes -1 in silence, and says 0", outside={"mu_q": 0, "sigma_q": -1},
+    says={
+        "a": "The prior is now N(0, 1): sigma_p = 1 and mu_p = 0 in (39).",
+        "b": "log sigma is half of log sigma^2.",
+        "c": "The divergence as every VAE computes it: 0 for mu_q = 0 and sigma_q = 1, where q is the prior.",
+    },
+)  # fmt: skip
+def eq_40(mu_q, sigma_q):
+    return (
+        -kl_normal(mu_q, sigma_q, 0, 1),
+        "=", log(sigma_q) - (sigma_q**2 + mu_q**2) / 2 + 1 / 2,
+        "=", log(sigma_q**2) / 2 - (sigma_q**2 + mu_q**2) / 2 + 1 / 2,
+        "=", (1 + log(sigma_q**2) - sigma_q**2 - mu_q**2) / 2,
+    )  # fmt: skip
+
+
+@eq_40.tied("minivae.gaussian.kl_standard_normal")
+def _(mu_q, sigma_q):
+    return -kl_standard_normal(mu_q, 2 * log(sigma_q))

@@ -1,0 +1,205 @@
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Closed form VAE Loss, one datum, (41).
+
+The world is linear: two latent coordinates z, one number x_i = w z + s eps. In it log p(x_i) and p(z|x_i) are
+known, and so is the bound that (41) must come to. Expectations over noise run over nodes and are exact: where
+the source draws L samples, all that could be drawn is there, with its weight. A side in square brackets is
+not on the page: it is what the line is about.
+"""
+
+import numpy as np
+from numpy import exp, log, sqrt
+
+from derivations.domains import Symbol, positives, vector
+from derivations.equation import equation
+from derivations.numerics import (
+    kl_normal,
+    log_density,
+    need_same_shape,
+    noise,
+    normal,
+    total,
+)
+from derivations.worlds import (
+    PLANE,
+    PLANE_MU,
+    chosen,
+    one_or_two,
+    pick,
+    plane_elbo,
+    plane_log_p,
+    plane_moments,
+)
+from minivae.gaussian import kl_full, kl_standard_normal, log_normal, reparameterize
+from minivae.likelihood import gaussian_log_prob
+
+# From one latent coordinate to J of them
+
+MUS_Q, SIGMAS_Q = vector("mu_q", r"\mu_q", 2, simple=((0, 0), (1, -1))), positives("sigma_q", r"\sigma_q", 2)
+MUS_P = Symbol("mu_p", r"\mu_p", "real", 2, lambda raw: 1.2 * raw + 0.5, ((0.5, 1), (-1, 0.5)))     # not mu_q
+SIGMAS_P = positives("sigma_p", r"\sigma_p", 2)
+RHO = chosen("rho", r"\rho", 0, "the correlation of z_1 and z_2 under q")
+
+
+@equation(
+    "odaibo.t25", "l.269-273 (implicit)",
+    r"D_{KL}(q(z|x_i)||p(z)) = \sum_{j=1}^{J} D_{KL}(q(z_j|x_i)||p(z_j))",
+    (MUS_Q, SIGMAS_Q, MUS_P, SIGMAS_P, RHO),
+    says="The derivation for one z is used for J of them: the divergences of the coordinates are added up.",
+    needs="the coordinates of z are independent under q and under p",
+    outside={"mu_q": (0, 0), "sigma_q": (1, 1), "mu_p": (0, 0), "sigma_p": (1, 1), "rho": 0.8},
+)  # fmt: skip
+def t_25(mu_q, sigma_q, mu_p, sigma_p, rho):
+    eps, weights = noise(2)                                 # nodes and weights, for two independent numbers
+    own, other = eps[:, 0], eps[:, 1]
+    z_1 = mu_q[:, :1] + sigma_q[:, :1] * own
+    z_2 = mu_q[:, 1:] + sigma_q[:, 1:] * (rho * own + sqrt(1 - rho**2) * other)
+    area = sigma_q[:, :1] * sigma_q[:, 1:] * sqrt(1 - rho**2)               # of z, for one of (own, other)
+    log_q = log_density(own, 0, 1) + log_density(other, 0, 1) - log(area)
+    log_p = log_density(z_1, mu_p[:, :1], sigma_p[:, :1]) + log_density(z_2, mu_p[:, 1:], sigma_p[:, 1:])
+    each = kl_normal(*(array[..., None] for array in (mu_q, sigma_q, mu_p, sigma_p)))           # (n, J, 1)
+    return total(weights * (log_q - log_p)), "=", each.sum(axis=1)
+
+
+@t_25.tied("minivae.gaussian.kl_full")
+def _(mu_q, sigma_q, mu_p, sigma_p, rho):
+    one_by_one = np.vectorize(kl_full, signature="(j),(j,j),(j),(j,j)->()")     # it takes one pair at a time
+    cov_q, cov_p = (np.eye(2) * sigma[:, None] ** 2 for sigma in (sigma_q, sigma_p))
+    return one_by_one(mu_q, cov_q, mu_p, cov_p)[:, None]
+
+
+# The objective of one datum
+
+
+def E_q(f, mu, sigma):
+    """E f(z) under q, on nine nodes: exact, since log p(x|z) is a polynomial of degree 2."""
+    eps, weights = noise(2)
+    return total(weights * f(mu[..., None, :] + sigma[..., None, :] * eps))
+
+
+EPS = vector("eps", r"\epsilon", 2, 1.0, ((0.3, -1.1), (1, 0)))
+RECONSTRUCTION = r"E_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right]"
+DRAWN = r"\frac{1}{L}\sum_l \log p_\phi(x_i|z^{(i,l)})"
+
+
+@equation(
+    "odaibo.41", "l.271 (41)",
+    rf"[ELBO_i] = \frac{{1}}{{2}}\left[1 + \log(\sigma_j^2) - \sigma_j^2 - \mu_j^2\right] + {RECONSTRUCTION}",
+    (*PLANE, one_or_two("j", "1 or 2: the page does not say")),
+    says="What a datum contributes to the objective: minus the divergence, plus the expected log-likelihood.",
+    verdict="wrong", fault="The sum over j is missing: whichever j is meant, the others go unpaid.",
+)  # fmt: skip
+def eq_41(w, s, x_i, mu, sigma, j):
+    mu_j, sigma_j = pick(mu, j), pick(sigma, j)
+    reconstruction = E_q(lambda z: plane_log_p(w, s, x_i, z), mu, sigma)
+    return (
+        plane_elbo(w, s, x_i, mu, sigma),
+        "=", (1 + log(sigma_j**2) - sigma_j**2 - mu_j**2) / 2 + reconstruction,
+    )  # fmt: skip
+
+
+@eq_41.corrected(
+    r"[ELBO_i] = \frac{1}{2}\sum_{j=1}^{J}\left[1 + \log(\sigma_j^2) - \sigma_j^2 - \mu_j^2\right]"
+    rf" + {RECONSTRUCTION}",
+    inputs=PLANE,
+)
+def _(w, s, x_i, mu, sigma):
+    reconstruction = E_q(lambda z: plane_log_p(w, s, x_i, z), mu, sigma)
+    return (
+        plane_elbo(w, s, x_i, mu, sigma),
+        "=", total(1 + log(sigma**2) - sigma**2 - mu**2) / 2 + reconstruction,
+    )  # fmt: skip
+
+
+@eq_41.tied("minivae.gaussian.kl_standard_normal")
+def _(w, s, x_i, mu, sigma):
+    exact, _ = plane_moments(w, s, x_i, mu, sigma)
+    return exact - total(kl_standard_normal(mu, 2 * log(sigma)))
+
+
+@equation(
+    "odaibo.t28", "l.269", rf"{RECONSTRUCTION} = \log p_\phi(x_i|z^{{(i,1)}})", (*PLANE, EPS),
+    says='(41) is called the contribution of a datum and "a single stochastic draw".',
+    verdict="wrong", fault="There is no draw in (41), and one draw is the expectation only on average.",
+)  # fmt: skip
+def t_28(w, s, x_i, mu, sigma, eps):
+    z_1 = (mu + sigma * eps)[:, None, :]                    # (n, 1, J)   one draw
+    exact, _ = plane_moments(w, s, x_i, mu, sigma)
+    return exact, "=", plane_log_p(w, s, x_i, z_1)
+
+
+@t_28.corrected(rf"{RECONSTRUCTION} = E_\epsilon\left[\log p_\phi(x_i|z^{{(i,1)}})\right]", inputs=PLANE)
+def _(w, s, x_i, mu, sigma):
+    eps, weights = noise(2)
+    z_1 = mu[:, None, :] + sigma[:, None, :] * eps          # (n, K, J)   every draw there can be
+    exact, _ = plane_moments(w, s, x_i, mu, sigma)
+    return exact, "=", total(weights * plane_log_p(w, s, x_i, z_1))
+
+
+def drawn_log_p(w, s, x_i, mu, sigma, eps):
+    """log p(x_i | mu + sigma eps) as minivae computes it: eps (K, n or 1, J) -> (n, K)."""
+    z = reparameterize(mu, 2 * log(sigma), eps)             # (K, n, J)
+    return gaussian_log_prob(x_i, total(w * z), log(s[:, 0])).T
+
+
+@t_28.tied("minivae.likelihood.gaussian_log_prob")
+def _(w, s, x_i, mu, sigma):
+    eps, weights = noise(2)
+    return total(weights * drawn_log_p(w, s, x_i, mu, sigma, eps[:, None]))
+
+
+@equation(
+    "odaibo.t29", "l.273", r"q_\theta(z|x_i) := \prod_{j=1}^{J} N(z_j;\, \mu_j,\, \sigma_j^2)",
+    (vector("z", "z", 2, 0.8), PLANE_MU, positives("sigma", r"\sigma", 2, 0.3, ((0.5, 2), (1, 1)))),
+    says="mu_j and sigma_j^2 are the parameters of q, j counts the coordinates of z. (They depend on x_i.)",
+    verdict="defines",
+)  # fmt: skip
+def t_29(z, mu, sigma):
+    need_same_shape(z=z, mu=mu, sigma=sigma)
+    cov = np.eye(2) * sigma[:, None] ** 2
+    d = (z - mu)[..., None]                                 # (n, J, 1)
+    distance = (np.swapaxes(d, 1, 2) @ np.linalg.solve(cov, d))[..., 0]
+    q = exp(-distance / 2) / (2 * np.pi * sqrt(np.linalg.det(cov))[:, None])
+    return q, ":=", np.prod(normal(z, mu, sigma), axis=-1, keepdims=True)
+
+
+@t_29.tied("minivae.gaussian.log_normal")
+def _(z, mu, sigma):
+    return exp(log_normal(z, mu, 2 * log(sigma)))[:, None]
+
+
+# L draws
+
+
+def moments(values, weights):
+    """(E, L Var) of the mean of L numbers, for values (n, K, L) at K nodes: (n, 1, 2)."""
+    estimate, L = values.mean(axis=-1), values.shape[-1]
+    mean = total(weights * estimate)
+    return np.stack([mean, L * total(weights * (estimate - mean) ** 2)], axis=-1)
+
+
+@equation(
+    "odaibo.t31", "l.278", rf"(E,\, Var)[\log p_\phi(x_i|z)] = (E,\, L\,Var)[{DRAWN}]",
+    (*PLANE, chosen("shared", "shared", 0, "1 if all L draws use one and the same noise")),
+    says="L draws by the reparametrisation trick: right on average for every L, with a variance like 1/L.",
+    needs="the L draws have noise of their own",
+    outside={"w": (1, -0.5), "s": 1, "x_i": 1.2, "mu": (0.5, -1), "sigma": (0.5, 2), "shared": 1},
+)  # fmt: skip
+def t_31(w, s, x_i, mu, sigma, shared):
+    estimates = []
+    for L in (1, 2, 3):
+        eps, weights = noise(2 * L)
+        eps = eps.reshape(-1, L, 2)                                         # (K, L, J)
+        eps = eps + shared[..., None, None] * (eps[:, :1] - eps)            # (n, K, L, J)
+        z = mu[:, None, None] + sigma[:, None, None] * eps
+        estimates.append(moments(plane_log_p(w[:, None], s[..., None], x_i[..., None], z), weights))
+    return np.stack(plane_moments(w, s, x_i, mu, sigma), axis=-1), "=", np.concatenate(estimates, axis=1)
+
+
+@t_31.tied("minivae.gaussian.reparameterize")
+def _(w, s, x_i, mu, sigma, shared):
+    estimates = []
+    for L in (1, 2, 3):
+        eps, weights = noise(2 * L)
+        values = drawn_log_p(w, s, x_i, mu, sigma, eps.reshape(-1, 1, 2))   # (n, K L)
+        estimates.append(moments(values.reshape(len(x_i), -1, L), weights))
+    return np.concatenate(estimates, axis=1)

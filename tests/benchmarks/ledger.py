@@ -1,0 +1,112 @@
+"""How long the ledger takes, and how that grows with the number of draws.
+
+    python -m tests.benchmarks.ledger [--rounds 5] [--threads 1] [--json FILE]         (about five minutes)
+
+Every number is a median over rounds, of the computation alone: entries are imported before the clock starts. Growth
+is a straight line fitted to log(seconds) over log(draws), for the draws where the draws are what takes the time: an
+exponent of 1 is linear. The cost of a thousand more draws is the slope between neighbours, free of what is paid once.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from tests.benchmarks.timing import cpu_name, held_to, quartiles, run_with_threads
+
+DRAWS = (100, 300, 1_000, 3_000, 10_000, 100_000)
+GROWING = 1_000                                             # draws from which on they are what takes the time
+
+
+def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
+    """Seconds for every entry of the ledger, judged once. A verdict that is not the expected one is said."""
+    from derivations import ledger
+    from derivations.judge import judge
+
+    taken = {}
+    for entry in ledger.entries():
+        start = time.perf_counter()
+        judgements = judge(entry, draws, seed)
+        taken[entry.id] = time.perf_counter() - start
+        for judgement in judgements:
+            if not judgement.ok:
+                expected = f"{judgement.row.expected} is expected ({draws:,} draws, seed {seed})"
+                print(f"{judgement.row.id} is {judgement.verdict}, {expected}", file=sys.stderr)
+    return taken
+
+
+def exponent(seconds: dict[int, float]) -> float:
+    """The slope of log(seconds) over log(draws), from GROWING on."""
+    import numpy as np
+
+    points = [(draws, value) for draws, value in seconds.items() if draws >= GROWING]
+    return float(np.polyfit(*np.log(np.array(points, float)).T, 1)[0])
+
+
+def measure(rounds: int) -> dict:
+    """Times of whole checks at 1,000 draws, of the slowest entries, and of growing numbers of draws."""
+    from derivations import ledger
+
+    seconds_of_check(10, 0)                                 # imports, caches
+    wholes = [seconds_of_check(1_000, seed) for seed in range(rounds)]
+    low, middle, high = quartiles([sum(whole.values()) for whole in wholes])
+    by_entry = {id: statistics.median(whole[id] for whole in wholes) for id in wholes[0]}
+    growth = {}
+    for draws in DRAWS:
+        repeats = rounds if draws <= 3_000 else 1           # long enough to be steady
+        growth[draws] = statistics.median(sum(seconds_of_check(draws, seed).values()) for seed in range(repeats))
+    return {
+        "rows": sum(len(entry.rows) for entry in ledger.entries()),
+        "entries": len(by_entry),
+        "check at 1000 draws, seconds": {"lower quartile": low, "median": middle, "upper quartile": high},
+        "slowest entries, seconds": dict(sorted(by_entry.items(), key=lambda item: -item[1])[:5]),
+        "draws, seconds": growth,
+        "exponent": exponent(growth),
+    }
+
+
+def report(found: dict) -> str:
+    """The figures as text."""
+    check, growth = found["check at 1000 draws, seconds"], found["draws, seconds"]
+    lines = [
+        f"{found['rows']} rows of {found['entries']} entries at 1,000 draws: {check['median']:.2f} s "
+        f"(quartiles {check['lower quartile']:.2f} to {check['upper quartile']:.2f})",
+        "slowest: " + ", ".join(f"{id} {seconds * 1000:.0f} ms" for id, seconds in found["slowest entries, seconds"].items()),
+        "",
+        f"{'draws':>8}{'seconds':>10}{'per 1,000 draws':>18}{'1,000 more cost':>18}",
+    ]
+    before = None
+    for draws, seconds in growth.items():
+        more = f"{(seconds - growth[before]) / (draws - before) * 1000:18.3f}" if before else ""
+        lines.append(f"{draws:8,}{seconds:10.3f}{seconds / draws * 1000:18.3f}{more}")
+        before = draws
+    lines += ["", f"time grows as draws ^ {found['exponent']:.2f}, from {GROWING:,} draws on: linear is 1"]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.ledger", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="threads it is held to (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args()
+    if options.rounds < 2 or options.threads < 1:
+        parser.error("--rounds must be at least 2, and --threads at least 1")
+    code = run_with_threads("tests.benchmarks.ledger", options.threads)
+    if code is not None:
+        return code
+    import numpy as np
+
+    print(f"{cpu_name()}, {held_to()}; Python {platform.python_version()}, NumPy {np.__version__}\n", flush=True)
+    found = measure(options.rounds)
+    print(report(found))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
