@@ -4,7 +4,8 @@ Every symbol is made from plain real numbers, `raw` (n, size), by a vectorised f
 volume, Hypothesis fills them where shrinking helps, and `simple` lists values a person can check by hand: they are
 always tried as well, and tried first when a witness is looked for.
 
-Draws are read-only: several functions are given the same ones. Scalars are arrays (n, 1), so that nodes of quadrature fit along a further axis; tables are (n, ...).
+Draws are read-only: several functions are given the same ones. Scalars are arrays (n, 1), so that nodes of quadrature
+fit along a further axis; tables are (n, ...).
 """
 
 from collections.abc import Callable, Iterator, Sequence

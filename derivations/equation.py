@@ -140,8 +140,8 @@ def equation(
         In plain words; for an entry with `rows`, one for each letter.
     verdict, fault : str or dict
         What is expected, and what is wrong in a few kind words; with `rows` a dict of the letters that differ from
-        "holds" ("holds-if", if something is needed; a row that does not need it says "holds"). What a "figure" or a "prose" row returns must hold as well;
-        prose that has nothing to compute returns ().
+        "holds" ("holds-if", if something is needed; a row that does not need it says "holds"). What a "figure" or a
+        "prose" row returns must hold as well; prose that has nothing to compute returns ().
     rows : str
         Letters of the links that are rows of their own; "" if the whole entry is one.
     needs, outside : str, dict or tuple of dicts
@@ -155,7 +155,8 @@ def equation(
     if id in LEDGER:
         raise ValueError(f"id must be new; got {id!r}, which is in the ledger. Ids are permanent.")
     usual = "holds-if" if needs else "holds"
-    expected = dict.fromkeys(rows or [""], usual) | by_letter(id, "verdict", "" if verdict == "holds" else verdict, rows)
+    unusual = by_letter(id, "verdict", "" if verdict == "holds" else verdict, rows)
+    expected = dict.fromkeys(rows or [""], usual) | unusual
     said, faults = by_letter(id, "says", says, rows), by_letter(id, "fault", fault, rows)
     if unknown := set(expected.values()) - set(VERDICTS):
         raise ValueError(f"verdict must be one of {VERDICTS}; got {sorted(unknown)} in {id}.")

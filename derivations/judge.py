@@ -17,6 +17,7 @@ from derivations.domains import draw, point, simple_points
 from derivations.equation import RELATIONS, Entry, Form, Row, Zero
 from minivae.checks import whole_number
 
+TIED = 200                                                  # draws for minivae: some ties build a model for each
 UNDECIDED = 1000                                            # tolerances: up to here a miss is neither held nor failed
 ENOUGH = 1000                                               # draws: fewer may agree to the last bit by chance
 PIECE = 500                                               # draws that are computed at once: memory stays small
@@ -99,7 +100,8 @@ def aligned(*arrays: NDArray) -> list[NDArray]:
     """Arrays of draws with as many axes each: a number for every draw, (n, 1), stands beside (n, 4, 5) as (n, 1, 1)."""
     most = max(array.ndim for array in arrays)
     if any(array.ndim not in (0, most) and array.size != len(array) for array in arrays):
-        raise ValueError(f"sides must have as many axes each, or one number for every draw; got {[array.shape for array in arrays]}.")
+        shapes = [array.shape for array in arrays]
+        raise ValueError(f"sides must have as many axes each, or one number for every draw; got {shapes}.")
     return [array if array.ndim in (0, most) else array.reshape(-1, *[1] * (most - 1)) for array in arrays]
 
 
@@ -166,6 +168,10 @@ class Run(NamedTuple):
         per_point = misses.ndim and len(misses) == self.count               # else the sides are the same at every point
         return misses.reshape(self.count, -1).max(axis=1) if per_point else np.full(self.count, misses.max())
 
+    def different_sides(self) -> int:
+        """How many sides there are that are not another one to the last bit."""
+        return len({value_and_scale(side)[0].tobytes() for side in self.sides})
+
     def point(self, k: int) -> dict[str, NDArray]:
         """The k-th of the points."""
         return {name: values[k] for name, values in self.values.items()}
@@ -190,7 +196,7 @@ class Computed:
         return Run(values, len(next(iter(values.values()))) if values else 1, sides)
 
     def witness(self, i: int) -> dict:
-        """The simplest point at which link i fails; if there is none, the draw that misses most, rounded if that fails too."""
+        """The simplest point at which link i fails; if none does, the draw that misses most, rounded if that fails."""
         simple = self.simple.misses_of(i, self.relations[i], self.rel) > UNDECIDED
         if simple.any():
             return self.simple.point(int(np.argmax(simple)))
@@ -209,9 +215,10 @@ class Computed:
 
     def same_computation(self, seed: int) -> bool:
         """Whether all sides agree to the last bit everywhere. Of fixed numbers two routes may well do that."""
-        if not self.form.inputs or any(len({value_and_scale(side)[0].tobytes() for side in run.sides}) > 1 for run in self.runs):
+        if not self.form.inputs or any(run.different_sides() > 1 for run in self.runs):
             return False
-        return sum(run.count for run in self.random) >= ENOUGH or Computed(self.form, self.rel, ENOUGH, seed).same_computation(seed)
+        draws = sum(run.count for run in self.random)
+        return draws >= ENOUGH or Computed(self.form, self.rel, ENOUGH, seed).same_computation(seed)
 
 
 def worst_of(links: Iterable[Link]) -> Link:
@@ -233,7 +240,8 @@ def judge(entry: Entry, draws: int = 1000, seed: int = 0) -> list[Judgement]:
     printed = None if entry.printed.free else Computed(entry.printed, entry.tolerance, draws, seed)
     lettered = entry.rows[0].link is not None
     if lettered and printed and len(printed.links) != len(entry.rows):
-        raise ValueError(f"{entry.id} must have a row for every link; got {len(entry.rows)} rows for {len(printed.links)} links.")
+        got = f"{len(entry.rows)} rows for {len(printed.links)} links"
+        raise ValueError(f"{entry.id} must have a row for every link; got {got}.")
     return [judge_row(entry, row, printed, draws, seed) for row in entry.rows]
 
 
@@ -258,12 +266,12 @@ def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed
 
 
 def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
-    """minivae's functions, each compared with the last side of what holds."""
-
-    def compare(function, run: Run) -> Link:
-        return judge_link(run.sides[-1] if run.sides else np.nan, "=", function(**run.values), entry.tolerance)
-
-    return [(name, worst_of(compare(function, run) for run in holding.random)) for name, function in entry.ties]
+    """minivae's functions at the first of the same draws, each compared with the last side of what holds."""
+    run = holding.random[0]
+    side = value_and_scale(run.sides[-1])[0] if run.sides else np.array(np.nan)
+    side = side[:TIED] if side.ndim and len(side) == run.count else side
+    values = {name: numbers[:TIED] for name, numbers in run.values.items()}
+    return [(name, judge_link(side, "=", function(**values), entry.tolerance)) for name, function in entry.ties]
 
 
 def verdict_of(entry: Entry, row: Row, links: list[Link], mended: list[Link], why: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.checks import refuse
+from minivae.checks import refuse, whole_number
 
 HERMITE = np.polynomial.hermite_e.hermegauss(60)            # nodes and weights: exact for polynomials up to degree 119
 LEGENDRE = np.polynomial.legendre.leggauss(20)
@@ -52,6 +52,15 @@ def need_covered(q: NDArray, p: NDArray) -> None:
     """Refused where q has mass and p has none: there KL(q || p) is infinite."""
     if ((q > 0) & (p == 0)).any():
         refuse("p", "> 0 wherever q is", "p = 0 with q > 0", "No term of a divergence may be left out.")
+
+
+def need_correlation(name: str, rho: NDArray) -> NDArray:
+    """rho, refused unless it lies between -1 and 1: else the covariance is not positive definite."""
+    rho = np.asarray(rho, float)
+    if not (np.abs(rho) < 1).all():
+        came = str(np.ravel(rho)[~(np.abs(np.ravel(rho)) < 1)][0])
+        refuse(name, "above -1 and below 1", came, "No covariance is positive definite beyond.")
+    return rho
 
 
 def need_same_shape(**arrays: NDArray) -> None:
@@ -132,6 +141,7 @@ def noise(count: int, nodes: int = 3) -> tuple[NDArray, NDArray]:
 
     K = nodes^count. Sums over the nodes are expectations: exact where the degree in every number is below 2 nodes.
     """
+    whole_number("the number of draws", count, 1)
     one, weights = np.polynomial.hermite_e.hermegauss(nodes)
     every = np.stack(np.meshgrid(*[one] * count, indexing="ij"), axis=-1).reshape(-1, count)
     weight = np.stack(np.meshgrid(*[weights] * count, indexing="ij"), axis=-1).reshape(-1, count).prod(axis=-1)

@@ -6,7 +6,7 @@ Hypothesis shrinks the raw numbers towards 0: a real to 0, what is positive to 1
 import numpy as np
 from hypothesis import strategies as st
 
-MOST = 300                                                  # hundredths: normal draws go no further than 3 sigma
+MOST = 300  # hundredths: normal draws go no further than 3 sigma
 
 
 def raw_numbers(count):

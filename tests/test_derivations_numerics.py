@@ -1,4 +1,4 @@
-"""Exact sums and quadrature: against closed forms, against mathematics that goes another way, and refusing bad input."""
+"""Exact sums and quadrature: against closed forms, by mathematics that goes another way, and refusing bad input."""
 
 import math
 from fractions import Fraction
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from derivations import numerics
 from derivations.domains import pmf, positive, real
-from derivations.numerics import expect, integrate, kl, kl_normal, mean, minus_log, normal
+from derivations.numerics import expect, integrate, kl, kl_normal, mean, minus_log, noise, normal
 from tests.numeric import refused
 from tests.strategies import points
 
@@ -35,9 +35,17 @@ def test_a_standard_deviation_is_finite_and_above_zero(bad):
             call()
 
 
-@pytest.mark.parametrize("bad", [(0.1, 0.1), (1.5, -0.5), (0.5, 0.5 + 1e-9), (NAN, 1), (0, 0), (INF, 1), (1, 1), ((0.5, 0.5), (0.1, 0.1))])
+@pytest.mark.parametrize(
+    "bad", [(0.1, 0.1), (1.5, -0.5), (0.5, 0.5 + 1e-9), (NAN, 1), (0, 0), (INF, 1), (1, 1), ((0.5, 0.5), (0.1, 0.1))]
+)
 def test_weights_are_non_negative_and_sum_to_one(bad):
-    refused(lambda: numerics.need_pmf("q", bad), "q", "non-negative weights that sum to one", "weights that do not", "Divide")
+    refused(
+        lambda: numerics.need_pmf("q", bad),
+        "q",
+        "non-negative weights that sum to one",
+        "weights that do not",
+        "Divide",
+    )
     good = np.full(np.shape(bad), 0.5)
     for call in (lambda: kl(bad, good), lambda: kl(good, bad), lambda: mean(bad, good)):
         with pytest.raises(ValueError, match="sum to one"):
@@ -95,7 +103,10 @@ def test_kl_from_one_of_n_to_all_of_them_is_log_n(n):
 
 
 def test_kl_is_infinite_where_q_is_not_covered_and_only_there():
-    q, p = np.array([[0.6, 0.4, 0], [0.5, 0.3, 0.2], [1, 0, 0]]), np.array([[0.5, 0.3, 0.2], [0.6, 0.4, 0], [0, 0.5, 0.5]])
+    q, p = (
+        np.array([[0.6, 0.4, 0], [0.5, 0.3, 0.2], [1, 0, 0]]),
+        np.array([[0.5, 0.3, 0.2], [0.6, 0.4, 0], [0, 0.5, 0.5]]),
+    )
     found = kl(q, p).ravel()
     assert found[0] == pytest.approx(0.6 * math.log(1.2) + 0.4 * math.log(4 / 3), rel=1e-14)
     assert list(found[1:]) == [INF, INF]
@@ -166,8 +177,29 @@ def test_standard_normal_density_to_its_printed_digits():
 # Slopes
 
 
-@pytest.mark.parametrize("f, slope", [(np.exp, np.exp), (np.sin, np.cos), (lambda t: t**3, lambda t: 3 * t**2), (np.log, lambda t: 1 / t)])
+@pytest.mark.parametrize(
+    "f, slope", [(np.exp, np.exp), (np.sin, np.cos), (lambda t: t**3, lambda t: 3 * t**2), (np.log, lambda t: 1 / t)]
+)
 def test_slopes(f, slope):
     at = np.array([0.3, 1.0, 2.5])
     assert np.abs(numerics.complex_step(f, at) - slope(at)).max() < 1e-14 * np.abs(slope(at)).max()
     assert np.abs(numerics.central_difference(f, at) - slope(at)).max() < 1e-8
+
+
+@pytest.mark.parametrize("L", [0, -1, 1.5, True, None])
+def test_a_number_of_draws_that_is_not_whole_is_refused(L):
+    refused(lambda: noise(L), "the number of draws", "a whole number >= 1", repr(L), "")
+
+
+@pytest.mark.parametrize("rho", [1, -1, 1.5, NAN])
+def test_a_covariance_that_is_not_positive_definite_is_refused(rho):
+    refused(lambda: numerics.need_correlation("rho", [0.5, rho]), "rho", "below 1", str(float(rho)), "positive definite")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_noise_nodes_have_the_moments_of_independent_standard_normals(count):
+    eps, weights = noise(count)
+    assert weights.sum() == pytest.approx(1, rel=1e-14)
+    assert (weights @ eps) == pytest.approx(np.zeros(count), abs=1e-14)
+    assert (eps.T * weights) @ eps == pytest.approx(np.eye(count), abs=1e-13)
+    assert weights @ eps**4 == pytest.approx(np.full(count, 3), rel=1e-13)

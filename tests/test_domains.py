@@ -6,7 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derivations import domains, worlds
-from derivations.domains import Symbol, as_drawn, conditional, draw, joint, pmf, point, positive, positives, ranks_of, real, simple_points, vector
+from derivations.domains import (
+    Symbol,
+    as_drawn,
+    conditional,
+    draw,
+    joint,
+    pmf,
+    point,
+    positive,
+    positives,
+    ranks_of,
+    real,
+    simple_points,
+    vector,
+)
 from tests.strategies import points
 
 TABLE = ((0.5, 0, 0.5), (1, 0, 0))
@@ -58,7 +72,16 @@ def test_what_hypothesis_makes_obeys_the_rule_and_has_the_shape_of_a_draw(kind):
     check()
 
 
-@pytest.mark.parametrize("kind, bad", [("positive", [[0.0]]), ("pmf", [[0.5, 0.5, 0]]), ("joint", [[[0.5, 0.5], [0.5, 0.5]]]), ("event", [[0, 0]]), ("real", [[np.nan]])])
+@pytest.mark.parametrize(
+    "kind, bad",
+    [
+        ("positive", [[0.0]]),
+        ("pmf", [[0.5, 0.5, 0]]),
+        ("joint", [[[0.5, 0.5], [0.5, 0.5]]]),
+        ("event", [[0, 0]]),
+        ("real", [[np.nan]]),
+    ],
+)
 def test_a_broken_rule_would_be_noticed(kind, bad):
     assert not obeys(kind, np.array(bad))
 
@@ -73,7 +96,9 @@ def test_draws_spread_as_said():
     """Standard deviations within 6 standard errors: a false alarm in 10^9."""
     values = draw((real("a", "a"), positive("s", "s")), np.random.default_rng(0), 20000)
     for sample, spread in ((values["a"], 1.2), (np.log(values["s"]), 0.5)):
-        assert abs(sample.std() - spread) < 6 * spread / np.sqrt(2 * 20000) and abs(sample.mean()) < 6 * spread / np.sqrt(20000)
+        assert abs(sample.std() - spread) < 6 * spread / np.sqrt(2 * 20000) and abs(
+            sample.mean()
+        ) < 6 * spread / np.sqrt(20000)
 
 
 def test_letters_are_drawn_independently_and_repeatably():

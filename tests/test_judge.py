@@ -8,7 +8,7 @@ import pytest
 
 from derivations.domains import draw, pmf, positive, real, vector
 from derivations.equation import Zero, equation
-from derivations.judge import judge, judge_link, split
+from derivations.judge import TIED, judge, judge_link, split
 from minivae.checks import refuse
 
 A, B, S = real("a", "a"), real("b", "b"), positive("s", "s")
@@ -52,7 +52,10 @@ def test_infinity_has_no_relation_to_itself(relation, infinity):
     assert state(infinity, relation, infinity) == "fails"
 
 
-@pytest.mark.parametrize("relation, holding", [("=", ()), (":=", ()), ("!=", ()), ("<", ("5 inf",)), ("<=", ("5 inf",)), (">", ("inf 5",)), (">=", ("inf 5",))])
+@pytest.mark.parametrize(
+    "relation, holding",
+    [("=", ()), (":=", ()), ("!=", ()), ("<", ("5 inf",)), ("<=", ("5 inf",)), (">", ("inf 5",)), (">=", ("inf 5",))],
+)
 def test_a_number_is_less_than_infinity_and_no_more_is_said(relation, holding):
     for left, right in ((5.0, INF), (INF, 5.0)):
         assert state(left, relation, right) == ("holds" if f"{left:g} {right:g}" in holding else "fails")
@@ -64,7 +67,10 @@ def test_a_strict_relation_fails_where_the_sides_agree(relation, apart):
     assert state(1.0, relation, 1 + apart) == "fails"
 
 
-@pytest.mark.parametrize("relation, left, right", [("<", 1, 2), (">", 2, 1), ("!=", 1, 2), ("<=", 1, 2), (">=", 2, 1), ("<=", 1, 1), ("<=", 0, 0)])
+@pytest.mark.parametrize(
+    "relation, left, right",
+    [("<", 1, 2), (">", 2, 1), ("!=", 1, 2), ("<=", 1, 2), (">=", 2, 1), ("<=", 1, 1), ("<=", 0, 0)],
+)
 def test_an_order_holds_and_its_opposite_fails(relation, left, right):
     assert state(left, relation, right) == "holds"
     if left != right:
@@ -72,7 +78,10 @@ def test_an_order_holds_and_its_opposite_fails(relation, left, right):
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-300, 1e-30, 1e30, 1e300, -1.0])
-@pytest.mark.parametrize("error, expected", [(0, "holds"), (1e-12, "holds"), (1e-7, "undecided"), (9e-7, "undecided"), (2e-6, "fails"), (1e-4, "fails")])
+@pytest.mark.parametrize(
+    "error, expected",
+    [(0, "holds"), (1e-12, "holds"), (1e-7, "undecided"), (9e-7, "undecided"), (2e-6, "fails"), (1e-4, "fails")],
+)
 def test_what_is_noticed_depends_on_the_relative_error_alone(size, error, expected):
     for sign in (1, -1):
         assert state(size * (1 + sign * error), "=", size) == state(size, "=", size * (1 + sign * error)) == expected
@@ -104,12 +113,20 @@ def test_a_relation_between_no_numbers_is_missed():
 
 def test_numbers_of_a_draw_stand_beside_its_tables():
     table, number = np.arange(24.0).reshape(2, 3, 4), np.array([[11.0], [23.0]])
-    assert state(table, "<=", number) == state(table, "<=", number[:, :, None]) == state(table, "<=", number[:, 0]) == "holds"
+    assert (
+        state(table, "<=", number)
+        == state(table, "<=", number[:, :, None])
+        == state(table, "<=", number[:, 0])
+        == "holds"
+    )
     assert state(table, "<=", number[::-1]) == "fails"
-    assert state(number[:, 0], "=", number) == "holds"      # not every draw with every other
+    assert state(number[:, 0], "=", number) == "holds"  # not every draw with every other
 
 
-@pytest.mark.parametrize("left, right", [((2, 4), (2, 3, 4)), ((1, 4), (1, 3, 4)), ((2, 3), (2, 3, 4)), ((2, 3, 4), (2, 2, 4)), ((3, 1), (2, 1))])
+@pytest.mark.parametrize(
+    "left, right",
+    [((2, 4), (2, 3, 4)), ((1, 4), (1, 3, 4)), ((2, 3), (2, 3, 4)), ((2, 3, 4), (2, 2, 4)), ((3, 1), (2, 1))],
+)
 def test_sides_that_do_not_fit_are_an_error(left, right):
     with pytest.raises(ValueError):
         state(np.zeros(left), "=", np.zeros(right))
@@ -120,7 +137,9 @@ def test_a_side_is_real():
         state(1 + 0j, "=", 1.0)
 
 
-@pytest.mark.parametrize("statement", [np.ones(3), [1, "=", 1], (1, "=="), (1, "=", 2, "="), (1, "~", 2), (1,), (1, 2, 3), ("=", 1)])
+@pytest.mark.parametrize(
+    "statement", [np.ones(3), [1, "=", 1], (1, "=="), (1, "=", 2, "="), (1, "~", 2), (1,), (1, 2, 3), ("=", 1)]
+)
 def test_a_malformed_statement_is_an_error(statement):
     with pytest.raises(ValueError, match="a statement is"):
         split(statement)
@@ -188,7 +207,7 @@ def test_a_false_statement_that_is_true_after_all_is_no_error():
 
 
 def test_a_definition_defines():
-    assert judged(lambda a: (2 * a, ":=", a + a), verdict="defines").ok                # the same to the bit: it claims nothing
+    assert judged(lambda a: (2 * a, ":=", a + a), verdict="defines").ok  # the same to the bit: it claims nothing
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2)), verdict="defines").ok
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2), "=", (a + 1) ** 2 - 1)).verdict == "holds"
 
@@ -233,11 +252,17 @@ def test_few_draws_are_enough(draws):
 def test_every_piece_of_many_draws_is_judged(at):
     """One draw in 2,500 is bad, and it is the witness."""
     (a,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
-    entry = enter(lambda a_: (a_ + 3, "=", np.where(a_ == a, 9, 6) / 2 + a_), (replace(A, name="a_", rule="", simple=(50,)),))
+    entry = enter(
+        lambda a_: (a_ + 3, "=", np.where(a_ == a, 9, 6) / 2 + a_), (replace(A, name="a_", rule="", simple=(50,)),)
+    )
     (judgement,) = judge(entry, 2500)
     assert judgement.verdict == "fails" and judgement.witness == {"a_": a}
-    entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9), id="test.2")
-    entry.tied("minivae.ops.relu")(lambda a, bad=a: (a + 3) ** 2 + (a == bad))
+
+
+def test_a_tie_is_judged_at_the_first_of_the_draws_and_at_every_one_of_them():
+    (bad,) = draw((A,), np.random.default_rng(0), 2500)["a"][TIED - 1]
+    entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
+    entry.tied("minivae.ops.relu")(lambda a: (a + 3) ** 2 + (a == bad))
     assert judge(entry, 2500)[0].verdict == "undecided" and judge(entry, 2500, 1)[0].ok
 
 
@@ -286,7 +311,7 @@ def test_a_swapped_strict_inequality_is_noticed(swapped):
 def test_a_strict_inequality_fails_where_there_is_equality():
     judgement = judged(lambda a, b: (2 * a * b, "<", a**2 + b**2), (A, B))
     assert judgement.verdict == "fails"
-    assert judgement.witness == {"a": 0, "b": 0}            # no random draw has a = b
+    assert judgement.witness == {"a": 0, "b": 0}  # no random draw has a = b
 
 
 def test_the_tight_point_of_a_corrected_form_may_have_letters_that_the_form_has_not():
@@ -331,7 +356,9 @@ def test_an_assumption_is_said_in_words():
 
 
 def test_outside_the_statement_may_simply_fail():
-    assert judged(lambda s: (np.sqrt(s**2), "=", s * s / s), (S,), needs="s > 0", outside={"s": -1}).verdict == "holds-if"
+    assert (
+        judged(lambda s: (np.sqrt(s**2), "=", s * s / s), (S,), needs="s > 0", outside={"s": -1}).verdict == "holds-if"
+    )
 
 
 def test_outside_the_statement_must_fail_beyond_doubt():
@@ -423,7 +450,10 @@ def partly(s):
 
 def test_outside_an_assumption_a_row_may_hold_and_says_so():
     outside = {"s": -1}
-    assert [j.verdict for j in judge(enter(partly, (S,), rows="ab", needs="s > 0", outside=outside))] == ["holds-if", "holds"]
+    assert [j.verdict for j in judge(enter(partly, (S,), rows="ab", needs="s > 0", outside=outside))] == [
+        "holds-if",
+        "holds",
+    ]
 
 
 def test_each_row_needs_one_point_outside_and_each_point_a_row():
@@ -491,7 +521,9 @@ def test_witnesses_of_tables_vectors_and_sides_that_never_change():
 # Ties
 
 
-@pytest.mark.parametrize("error, verdict", [(0, "holds"), (1e-12, "holds"), (1e-7, "undecided"), (1e-4, "undecided"), (NAN, "undecided")])
+@pytest.mark.parametrize(
+    "error, verdict", [(0, "holds"), (1e-12, "holds"), (1e-7, "undecided"), (1e-4, "undecided"), (NAN, "undecided")]
+)
 def test_a_tied_function_must_say_the_same(error, verdict):
     entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
     entry.tied("minivae.ops.relu")(lambda a: (a + 3) ** 2 * (1 + error))

@@ -10,7 +10,7 @@ from derivations.worlds import EVENTS, LINEAR, MU_Q, SIGMA_Q, TABLES, linear_elb
 from tests.numeric import refused
 from tests.strategies import points
 
-GRID = np.linspace(-60, 60, 60001)                          # of z; every density below is nil at its ends
+GRID = np.linspace(-60, 60, 60001)  # of z; every density below is nil at its ends
 
 
 def agree(left, right, rel=1e-12):

@@ -14,6 +14,7 @@ from derivations.equation import equation
 from derivations.numerics import (
     kl_normal,
     log_density,
+    need_correlation,
     need_same_shape,
     noise,
     normal,
@@ -46,9 +47,10 @@ RHO = chosen("rho", r"\rho", 0, "the correlation of z_1 and z_2 under q")
     (MUS_Q, SIGMAS_Q, MUS_P, SIGMAS_P, RHO),
     says="The derivation for one z is used for J of them: the divergences of the coordinates are added up.",
     needs="the coordinates of z are independent under q and under p",
-    outside={"mu_q": (0, 0), "sigma_q": (1, 1), "mu_p": (0, 0), "sigma_p": (1, 1), "rho": 0.8},
+    outside=tuple({"mu_q": (0, 0), "sigma_q": (1, 1), "mu_p": (0, 0), "sigma_p": (1, 1), "rho": r} for r in (0.8, 1)),
 )  # fmt: skip
 def t_25(mu_q, sigma_q, mu_p, sigma_p, rho):
+    rho = need_correlation("rho", rho)
     eps, weights = noise(2)                                 # nodes and weights, for two independent numbers
     own, other = eps[:, 0], eps[:, 1]
     z_1 = mu_q[:, :1] + sigma_q[:, :1] * own

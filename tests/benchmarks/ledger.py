@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.benchmarks.timing import cpu_name, held_to, quartiles, run_with_threads
 
 DRAWS = (100, 300, 1_000, 3_000, 10_000, 100_000)
-GROWING = 1_000                                             # draws from which on they are what takes the time
+GROWING = 1_000  # draws from which on they are what takes the time
 
 
 def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
@@ -50,13 +50,13 @@ def measure(rounds: int) -> dict:
     """Times of whole checks at 1,000 draws, of the slowest entries, and of growing numbers of draws."""
     from derivations import ledger
 
-    seconds_of_check(10, 0)                                 # imports, caches
+    seconds_of_check(10, 0)  # imports, caches
     wholes = [seconds_of_check(1_000, seed) for seed in range(rounds)]
     low, middle, high = quartiles([sum(whole.values()) for whole in wholes])
     by_entry = {id: statistics.median(whole[id] for whole in wholes) for id in wholes[0]}
     growth = {}
     for draws in DRAWS:
-        repeats = rounds if draws <= 3_000 else 1           # long enough to be steady
+        repeats = rounds if draws <= 3_000 else 1  # long enough to be steady
         growth[draws] = statistics.median(sum(seconds_of_check(draws, seed).values()) for seed in range(repeats))
     return {
         "rows": sum(len(entry.rows) for entry in ledger.entries()),
@@ -74,7 +74,8 @@ def report(found: dict) -> str:
     lines = [
         f"{found['rows']} rows of {found['entries']} entries at 1,000 draws: {check['median']:.2f} s "
         f"(quartiles {check['lower quartile']:.2f} to {check['upper quartile']:.2f})",
-        "slowest: " + ", ".join(f"{id} {seconds * 1000:.0f} ms" for id, seconds in found["slowest entries, seconds"].items()),
+        "slowest: "
+        + ", ".join(f"{id} {seconds * 1000:.0f} ms" for id, seconds in found["slowest entries, seconds"].items()),
         "",
         f"{'draws':>8}{'seconds':>10}{'per 1,000 draws':>18}{'1,000 more cost':>18}",
     ]
