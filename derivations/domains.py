@@ -119,10 +119,10 @@ def joint(name: str, latex: str, rows: int = 4, columns: int = 5) -> Symbol:
 
 
 def conditional(name: str, latex: str, rows: int = 4, columns: int = 5) -> Symbol:
-    """A table q(z|x) > 0 whose every row sums to one, (n, rows, columns)."""
-    simple = ([[0.5, 0.5], [0.5, 0.5]], [[0.2, 0.8], [0.6, 0.4]], [[0.25, 0.75], [0.5, 0.5]])
-    make = lambda raw: weights(raw.reshape(-1, rows, columns), False)  # noqa: E731
-    return Symbol(name, latex, "> 0, every row summing to 1", rows * columns, make, simple)
+    """A table q(z|x) whose every row sums to one, (n, rows, columns); about a sixth of it is zero."""
+    simple = ([[0.5, 0.5], [0.5, 0.5]], [[0.2, 0.8], [0.6, 0.4]], [[0.25, 0.75], [0.5, 0.5]], [[1, 0], [0.5, 0.5]])
+    make = lambda raw: weights(raw.reshape(-1, rows, columns), True)  # noqa: E731
+    return Symbol(name, latex, ">= 0, every row summing to 1", rows * columns, make, simple)
 
 
 def weights(raw: NDArray, zeros: bool) -> NDArray:

@@ -47,7 +47,7 @@ def obeys(kind, values):
         return (values > 0).all()
     if kind == "event":
         return np.isin(values, (0, 1)).all() and values.any(axis=-1).all()
-    low = (values >= 0) if kind == "pmf with zeros" else (values > 0)
+    low = (values >= 0) if kind in ("pmf with zeros", "conditional") else (values > 0)
     sums = values.sum(axis=(-1, -2) if kind == "joint" else -1)
     return low.all() and np.abs(sums - 1).max() < 1e-12
 

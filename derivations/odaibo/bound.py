@@ -18,6 +18,7 @@ from derivations.numerics import (
     mean,
     noise,
     normal,
+    times,
     total,
 )
 from derivations.odaibo.objective import BAYES, OUTSIDE, POSTERIOR
@@ -49,7 +50,7 @@ NEEDED = "p(x_i) > 0, q(z|x_i) sums to 1 and is zero wherever p(z|x_i) is"
 )  # fmt: skip
 def eq_23(p_xz, q):
     p_x_given_z, p_z, log_p_x = likelihood(p_xz), prior(p_xz), log(evidence(p_xz))
-    return log_p_x, ">=", total(q * log(p_x_given_z * p_z / q)), "=", log_p_x - kl(q, posterior(p_xz))
+    return log_p_x, ">=", total(times(q, log(p_x_given_z * p_z / q))), "=", log_p_x - kl(q, posterior(p_xz))
 
 
 @equation(
@@ -61,7 +62,7 @@ def eq_24(p_xz, q):
     p_x_given_z, p_z, log_p_x = likelihood(p_xz), prior(p_xz), log(evidence(p_xz))
     return (
         log_p_x,
-        ">=", total(q * log(p_x_given_z)) + total(q * log(p_z)) - total(q * log(q)),
+        ">=", total(times(q, log(p_x_given_z))) + total(times(q, log(p_z))) - total(times(q, log(q))),
         "=", log_p_x - kl(q, posterior(p_xz)),
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 from derivations.domains import Symbol, positive, real, vector, weights
 from derivations.equation import Zero, equation
 from derivations.graph import arrows, reaches
-from derivations.numerics import kl, kl_normal, log, mean, noise, total
+from derivations.numerics import kl, kl_normal, log, mean, noise, times, total
 from derivations.worlds import (
     ENCODER,
     SIGMA_Q,
@@ -146,7 +146,7 @@ def zero(q):
 )  # fmt: skip
 def eq_17(p_xz, q):
     p_z_given_x = posterior(p_xz)
-    return kl(q, p_z_given_x), "=", -total(q * log(p_z_given_x / q)), ">=", zero(q)
+    return kl(q, p_z_given_x), "=", -total(times(q, log(p_z_given_x / q))), ">=", zero(q)
 
 
 @equation(
@@ -157,7 +157,7 @@ def eq_17(p_xz, q):
 )  # fmt: skip
 def eq_18(p_xz, q):
     p_x_given_z, p_z, p_x = likelihood(p_xz), prior(p_xz), evidence(p_xz)
-    return kl(q, posterior(p_xz)), "=", -total(q * log(p_x_given_z * p_z / (q * p_x))), ">=", zero(q)
+    return kl(q, posterior(p_xz)), "=", -total(times(q, log(p_x_given_z * p_z / (q * p_x)))), ">=", zero(q)
 
 
 @equation(
@@ -169,7 +169,7 @@ def eq_18(p_xz, q):
 )  # fmt: skip
 def eq_19(p_xz, q):
     p_x_given_z, p_z, p_x = likelihood(p_xz), prior(p_xz), evidence(p_xz)
-    return kl(q, posterior(p_xz)), "=", -total(q * (log(p_x_given_z * p_z / q) - log(p_x))), ">=", zero(q)
+    return kl(q, posterior(p_xz)), "=", -total(times(q, log(p_x_given_z * p_z / q) - log(p_x))), ">=", zero(q)
 
 
 @equation(
@@ -183,7 +183,7 @@ def eq_20(p_xz, q):
     p_x_given_z, p_z, p_x = likelihood(p_xz), prior(p_xz), evidence(p_xz)
     return (
         kl(q, posterior(p_xz)),
-        "=", -total(q * log(p_x_given_z * p_z / q)) + total(q * log(p_x)),
+        "=", -total(times(q, log(p_x_given_z * p_z / q))) + total(times(q, log(p_x))),
         ">=", zero(q),
     )  # fmt: skip
 
@@ -199,7 +199,7 @@ def eq_21(p_xz, q):
     p_x_given_z, p_z, p_x = likelihood(p_xz), prior(p_xz), evidence(p_xz)
     return (
         kl(q, posterior(p_xz)),
-        "=", -total(q * log(p_x_given_z * p_z / q)) + log(p_x) * total(q),
+        "=", -total(times(q, log(p_x_given_z * p_z / q))) + log(p_x) * total(q),
         ">=", zero(q),
     )  # fmt: skip
 
@@ -213,7 +213,7 @@ def eq_21(p_xz, q):
 )  # fmt: skip
 def eq_22(p_xz, q):
     p_x_given_z, p_z, p_x = likelihood(p_xz), prior(p_xz), evidence(p_xz)
-    return kl(q, posterior(p_xz)), "=", -total(q * log(p_x_given_z * p_z / q)) + log(p_x), ">=", zero(q)
+    return kl(q, posterior(p_xz)), "=", -total(times(q, log(p_x_given_z * p_z / q))) + log(p_x), ">=", zero(q)
 
 
 # Whose p(x_i)? Without the letter phi it looks like the law of the data.
@@ -230,7 +230,7 @@ MODEL = replace(TABLE, simple=([[0.3, 0.3], [0.2, 0.2]], *TABLE.simple))
     fault="Both are the model's and move with phi: the law of the data is no upper limit of its bound.",
 )  # fmt: skip
 def t_16(p_data, p_xz, q):
-    return log(p_data), ">=", total(q * log(likelihood(p_xz) * prior(p_xz) / q))
+    return log(p_data), ">=", total(times(q, log(likelihood(p_xz) * prior(p_xz) / q)))
 
 
 @t_16.intended(
@@ -242,6 +242,6 @@ def _(p_xz, q):
     log_p_x = log(evidence(p_xz))
     return (
         log_p_x,
-        ">=", total(q * log(likelihood(p_xz) * prior(p_xz) / q)),
+        ">=", total(times(q, log(likelihood(p_xz) * prior(p_xz) / q))),
         "=", log_p_x - kl(q, posterior(p_xz)),
     )  # fmt: skip
