@@ -61,7 +61,7 @@ class Adam:
         """Set to zero what m and v still hold of gradients long past.
 
         A unit that has died has gradient 0, and its m and v decay for ever. Beside `tiny` they are nothing long before
-        they leave the normal range of their dtype, below which a processor takes up to 40 times longer.
+        they leave the normal range of their dtype, below which a processor is far slower.
         """
         for moment in (self.m, self.v):
             moment[np.abs(moment) < self._nothing] = 0

@@ -91,7 +91,7 @@ def mlp(x: NDArray, layers: list, activation: str) -> list[NDArray]:
 def mlp_backward(d_out, hs, layers, activation, d_layers, wrt_x=True):
     """Write the gradients in every weight and bias into `d_layers`; return the gradient in x, (B, I), or None.
 
-    With `wrt_x=False` the input is data and nobody asks: that product would be a fifth of a step at 784-400-20.
+    With `wrt_x=False` the input is data, and nobody asks for its gradient: one large product less.
     """
     _, act_backward = ACTIVATIONS[activation]
     d_h = d_out                                             # (B, O)
