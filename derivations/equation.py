@@ -16,6 +16,7 @@ evident, the letters are not).
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from derivations.domains import Inputs
 
@@ -69,7 +70,7 @@ class Entry:
     tight: dict | None = None
     tolerance: float = 1e-9
     rows: list[Row] = field(default_factory=list)
-    ties: list[tuple[str, Callable]] = field(default_factory=list)
+    ties: list["Tie"] = field(default_factory=list)
 
     def __call__(self, *args, **kwargs):
         return self.printed.function(*args, **kwargs)
@@ -100,14 +101,26 @@ class Entry:
 
         return attach
 
-    def tied(self, name: str):
-        """Attach a function of draws that calls minivae's `name`: one more link, to the last side of what holds."""
+    def tied(self, name: str, draws: int | None = None):
+        """Attach a function of draws that calls minivae's `name`: one more link, to the last side of what holds.
+
+        It is called with all draws. A model has one set of weights: where every draw is another model, and they are
+        called one by one, the first `draws` must do.
+        """
 
         def attach(function: Callable) -> Callable:
-            self.ties.append((name, function))
+            self.ties.append(Tie(name, function, draws))
             return function
 
         return attach
+
+
+class Tie(NamedTuple):
+    """A function of minivae that computes the last side of what holds, and how many draws it is given: None is all."""
+
+    name: str
+    function: Callable
+    draws: int | None
 
 
 LEDGER: dict[str, Entry] = {}

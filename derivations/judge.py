@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derivations.domains import draw, point, simple_points
-from derivations.equation import RELATIONS, Entry, Form, Row, Zero
+from derivations.equation import RELATIONS, Entry, Form, Row, Tie, Zero
 from minivae.checks import whole_number
 
-TIED = 200                                                  # draws for minivae: some ties build a model for each
 UNDECIDED = 1000                                            # tolerances: up to here a miss is neither held nor failed
 ENOUGH = 1000                                               # draws: fewer may agree to the last bit by chance
 PIECE = 500                                               # draws that are computed at once: memory stays small
@@ -266,12 +265,16 @@ def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed
 
 
 def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
-    """minivae's functions at the first of the same draws, each compared with the last side of what holds."""
-    run = holding.random[0]
+    """minivae's functions at the same draws, each compared with the last side of what holds."""
+    runs = {tie: holding.random[:1] if tie.draws else holding.random for tie in entry.ties}
+    return [(tie.name, worst_of(tied_link(entry, run, tie) for run in runs[tie])) for tie in entry.ties]
+
+
+def tied_link(entry: Entry, run: Run, tie: Tie) -> Link:
+    """One function of minivae at the draws of one run, or at the first of them."""
     side = value_and_scale(run.sides[-1])[0] if run.sides else np.array(np.nan)
-    side = side[:TIED] if side.ndim and len(side) == run.count else side
-    values = {name: numbers[:TIED] for name, numbers in run.values.items()}
-    return [(name, judge_link(side, "=", function(**values), entry.tolerance)) for name, function in entry.ties]
+    side = side[: tie.draws] if side.ndim and len(side) == run.count else side
+    return judge_link(side, "=", tie.function(**{k: v[: tie.draws] for k, v in run.values.items()}), entry.tolerance)
 
 
 def verdict_of(entry: Entry, row: Row, links: list[Link], mended: list[Link], why: str) -> str:

@@ -2,7 +2,6 @@
 
 import difflib
 import importlib
-import re
 from typing import NamedTuple
 
 from derivations.equation import LEDGER, Entry, Row
@@ -35,18 +34,10 @@ def kind_of(entry: Entry) -> str:
 
 
 def entries(source: str = "") -> list[Entry]:
-    """The entries of one source, or of all, in printed order: by the line on which a reference begins."""
+    """The entries of one source, or of all, in the order in which they are written down: that of the source."""
     load()
     wanted = [entry for entry in LEDGER.values() if source in ("", source_of(entry))]
-    return sorted(wanted, key=lambda entry: (list(SOURCES).index(source_of(entry)), line_of(entry)))
-
-
-def line_of(entry: Entry) -> int:
-    """The first line of the source that a reference names: 96 of "l.96-98 (14)"."""
-    found = re.match(r"l\.(\d+)", entry.ref)
-    if found is None:
-        raise ValueError(f"ref must begin with a line, like l.96; got {entry.ref!r} in {entry.id}.")
-    return int(found.group(1))
+    return sorted(wanted, key=lambda entry: list(SOURCES).index(source_of(entry)))
 
 
 def find(name: str) -> list[Found]:

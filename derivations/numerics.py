@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.checks import refuse, whole_number
+from minivae.gaussian import cholesky
 
 HERMITE = np.polynomial.hermite_e.hermegauss(60)            # nodes and weights: exact for polynomials up to degree 119
 LEGENDRE = np.polynomial.legendre.leggauss(20)
@@ -52,15 +53,6 @@ def need_covered(q: NDArray, p: NDArray) -> None:
     """Refused where q has mass and p has none: there KL(q || p) is infinite."""
     if ((q > 0) & (p == 0)).any():
         refuse("p", "> 0 wherever q is", "p = 0 with q > 0", "No term of a divergence may be left out.")
-
-
-def need_correlation(name: str, rho: NDArray) -> NDArray:
-    """rho, refused unless it lies between -1 and 1: else the covariance is not positive definite."""
-    rho = np.asarray(rho, float)
-    if not (np.abs(rho) < 1).all():
-        came = str(np.ravel(rho)[~(np.abs(np.ravel(rho)) < 1)][0])
-        refuse(name, "above -1 and below 1", came, "No covariance is positive definite beyond.")
-    return rho
 
 
 def need_same_shape(**arrays: NDArray) -> None:
@@ -160,6 +152,26 @@ def kl_normal(mu_q: NDArray, sigma_q: NDArray, mu_p: NDArray, sigma_p: NDArray) 
     log_q = lambda z: -(((z - mu_q) / sigma_q) ** 2) / 2 - np.log(sigma_q)  # noqa: E731   the log 2 pi of both cancel
     log_p = lambda z: -(((z - mu_p) / need_positive("sigma_p", sigma_p)) ** 2) / 2 - np.log(sigma_p)  # noqa: E731
     return integrate(lambda z: q(z) * (log_q(z) - log_p(z)), mu_q, sigma_q)
+
+
+def log_density_full(z: NDArray, mu: NDArray, cov: NDArray) -> NDArray:
+    """log N(z; mu, cov) of codes z (..., K, J), from the inverse and the determinant: (..., K)."""
+    d = z - mu[..., None, :]
+    distance = np.einsum("...ki,...ij,...kj->...k", d, np.linalg.inv(cov), d)
+    return -(distance + np.log(np.linalg.det(2 * math.pi * cov))[..., None]) / 2
+
+
+def expect_full(f: Callable[[NDArray], NDArray], mu: NDArray, cov: NDArray) -> NDArray:
+    """E f(z) under N(mu, cov), means (..., J), on nodes: exact for polynomials up to degree 5. (..., 1)"""
+    root = cholesky(cov)                                    # refused unless cov is a covariance
+    eps, weights = noise(root.shape[-1])
+    return total(weights * f(mu[..., None, :] + eps @ np.swapaxes(root, -2, -1)))
+
+
+def kl_normal_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> NDArray:
+    """KL of two Gaussians with any covariance from the definition, E_q[log q - log p]: exact, and (..., 1)."""
+    log_ratio = lambda z: log_density_full(z, mu_q, cov_q) - log_density_full(z, mu_p, cov_p)  # noqa: E731
+    return expect_full(log_ratio, mu_q, cov_q)
 
 
 def complex_step(f: Callable[[NDArray], NDArray], at: NDArray) -> NDArray:

@@ -271,7 +271,7 @@ def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
 def code_lines(item: Judged, width: int) -> list[str]:
     """The functions of minivae that implement it, and the entry's own source code."""
     ties, lines = {name: link for judgement in item.rows for name, link in judgement.ties}, []
-    for name, _ in item.entry.ties:
+    for name in (tie.name for tie in item.entry.ties):
         agrees = f"   {'agrees' if ties[name].state == 'holds' else 'DISAGREES'}" if name in ties else ""
         lines.append(f"In the model   {name}   {located(fetch(name))}{agrees}")
     for function in code_of(item.entry):

@@ -188,7 +188,7 @@ def fetch(name: str):
 def code_of(entry: Entry) -> list:
     """The functions an entry consists of, in the order of their file."""
     repairs = [row.repair.function for row in entry.rows if row.repair]
-    functions = [entry.printed.function, *repairs, *(function for _, function in entry.ties)]
+    functions = [entry.printed.function, *repairs, *(tie.function for tie in entry.ties)]
     return sorted(dict.fromkeys(functions), key=lambda function: inspect.getsourcelines(function)[1])
 
 
@@ -255,7 +255,7 @@ def record(item: Judged) -> dict:
         "ok": item.ok,
         "why": grave.why or None,
         "links": link_records(item),
-        "tied_to": [name for name, _ in entry.ties],
+        "tied_to": [tie.name for tie in entry.ties],
         "fault": row.fault or None,
         "witness": lists(grave.witness),
         "corrected": row.repair and row.repair.latex,

@@ -1,6 +1,7 @@
 """Where checks take place: worlds in which every probability is known exactly.
 
-Finite joint tables p(x, z) with an encoder q(z|x); events of a finite space; the linear-Gaussian model
+Finite joint tables p(x, z) with an encoder q(z|x); events of a finite space; pairs of Gaussians (of numbers, of
+vectors with independent coordinates, of vectors with any covariance); the linear-Gaussian model
 x = w z + s eps with z ~ N(0, 1), whose evidence and posterior have closed forms.
 """
 
@@ -97,6 +98,29 @@ MU_Q, SIGMA_Q = real("mu_q", r"\mu_q"), positive("sigma_q", r"\sigma_q")
 MU_P, SIGMA_P = real("mu_p", r"\mu_p", simple=(0, 1, -1)), positive("sigma_p", r"\sigma_p")
 PAIR = (MU_Q, SIGMA_Q, MU_P, SIGMA_P)
 ENCODED = (MU_Q, SIGMA_Q)
+
+# Gaussians in the plane: pairs with independent coordinates, pairs with any covariance
+
+MUS_Q, SIGMAS_Q = vector("mu_q", r"\mu_q", 2, simple=((0, 0), (1, -1))), positives("sigma_q", r"\sigma_q", 2)
+MUS_P = Symbol("mu_p", r"\mu_p", "real", 2, lambda raw: 1.2 * raw + 0.5, ((0.5, 1), (-1, 0.5)))     # not mu_q
+SIGMAS_P = positives("sigma_p", r"\sigma_p", 2)
+DIAGONAL_PAIR = (MUS_Q, SIGMAS_Q, MUS_P, SIGMAS_P)
+RHO = chosen("rho", r"\rho", 0, "the correlation of z_1 and z_2 under q")
+
+
+def covariance(sigma: NDArray, rho: NDArray) -> NDArray:
+    """((sigma_1^2, rho sigma_1 sigma_2), (rho sigma_1 sigma_2, sigma_2^2)), (..., 2, 2), of sigma (..., 2), rho (..., 1)."""
+    correlation = np.eye(2) + np.asarray(rho)[..., None] * (1 - np.eye(2))
+    return sigma[..., :, None] * correlation * sigma[..., None, :]
+
+
+def any_covariance(name: str, latex: str) -> Symbol:
+    """A symmetric positive definite matrix (n, 2, 2): any sigma, any correlation."""
+    make = lambda raw: covariance(np.exp(raw[:, :2] / 2), np.tanh(raw[:, 2:]))  # noqa: E731
+    return Symbol(name, latex, "symmetric, positive definite", 3, make, ([[1, 0], [0, 1]], [[2, 1], [1, 2]]))
+
+
+FULL_PAIR = (MUS_Q, any_covariance("cov_q", r"\Sigma_q"), MUS_P, any_covariance("cov_p", r"\Sigma_p"))
 
 # The linear-Gaussian model: z ~ N(0, 1), x = w z + s eps
 

@@ -21,10 +21,10 @@ def refuse(argument: str, rule: str, came: str, remedy: str) -> NoReturn:
 def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     """`value` as a contiguous native array of finite numbers of exactly this shape (`None` in a place: any length >= 1).
 
-    With `dtype=None` the numbers keep their own type (uint8 images stay uint8), with two exceptions: bools become
+    A shape that begins with `...` is that of the last axes: there may be any number of them before. With `dtype=None` the numbers keep their own type (uint8 images stay uint8), with two exceptions: bools become
     uint8 and float16 becomes float32, because arithmetic on either is a trap.
     """
-    wanted = str(shape).replace("None", "any")
+    wanted = str(shape).replace("None", "any").replace("Ellipsis", "...")
     rows = value if isinstance(value, (list, tuple)) else ()
     if any(isinstance(part, np.ma.MaskedArray) for part in (value, *rows)):
         refuse(argument, "a plain array", "a masked array", "Fill the masked places yourself, or drop those rows.")
@@ -34,6 +34,8 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
         refuse(argument, f"an array of shape {wanted}", "nested lists of unequal length", "Give every row the same length.")
     if array.dtype.kind not in "buif":
         refuse(argument, "an array of real numbers", f"dtype {array.dtype}", "Convert it with .astype(float) first.")
+    if shape[:1] == (...,):
+        shape = array.shape[: 1 - len(shape)] + shape[1:]
     if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape)):
         refuse(argument, f"of shape {wanted}", f"shape {array.shape}", "Reshape it; nothing is broadcast for you.")
     if 0 in array.shape:

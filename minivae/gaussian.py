@@ -1,7 +1,7 @@
 """Gaussians: densities, the reparameterised draw, Kullback-Leibler divergences, entropy. Everything is in nats.
 
 A diagonal Gaussian is given by `mu` and `log_var` = log sigma^2, arrays of the same shape whose last axis is the J
-coordinates. A full one is given by `mu` (J,) and `cov` (J, J).
+coordinates. A full one is given by `mu` (..., J) and `cov` (..., J, J): one Gaussian, or a stack of them.
 """
 
 import math
@@ -64,34 +64,38 @@ def kl_diagonal_backward(d_kl, mu_q, log_var_q, mu_p, log_var_p):
     return d_mu_q, d_log_var_q, -d_mu_q, d_log_var_p
 
 
-def kl_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> float:
-    """KL( N(mu_q, cov_q) || N(mu_p, cov_p) ), means (J,), covariances (J, J)
+def kl_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> NDArray:
+    """KL( N(mu_q, cov_q) || N(mu_p, cov_p) ), means (..., J), covariances (..., J, J): (...)
 
     = 1/2 ( tr(cov_p^-1 cov_q) + d' cov_p^-1 d - J + log det cov_p - log det cov_q ),  d = mu_p - mu_q   [beyond.33]
 
-    Raises ValueError if a covariance is not symmetric positive definite.
+    Raises ValueError if a covariance is not symmetric positive definite, or shapes do not go together.
     """
-    root_q, root_p = cholesky(cov_q, "cov_q"), cholesky(cov_p, "cov_p")
-    J = len(root_q)
-    mu_q, mu_p = real_array("mu_q", mu_q, (J,), float), real_array("mu_p", mu_p, (len(root_p),), float)
-    if len(root_p) != J:
-        refuse("cov_p", f"of the size of cov_q, ({J}, {J})", f"shape {root_p.shape}", "Compare Gaussians of one dimension.")
-    whitened = np.linalg.solve(root_p, root_q)              # (J, J)   its squared entries sum to tr(cov_p^-1 cov_q)
-    distance = np.linalg.solve(root_p, mu_p - mu_q)         # (J,)
-    log_ratio = 2 * np.log(np.diag(root_p) / np.diag(root_q)).sum()             # log det cov_p - log det cov_q
-    return float(((whitened**2).sum() + distance @ distance - J + log_ratio) / 2)
+    root_q, root_p = cholesky(cov_q, "cov_q"), cholesky(cov_p, "cov_p")         # (..., J, J)
+    if root_p.shape != root_q.shape:
+        refuse("cov_p", f"of the shape of cov_q, {root_q.shape}", f"{root_p.shape}", "Compare Gaussians of one dimension.")
+    mu_q, mu_p = (real_array(name, mu, root_q.shape[:-1], float) for name, mu in (("mu_q", mu_q), ("mu_p", mu_p)))
+    whitened = np.linalg.solve(root_p, root_q)              # (..., J, J)   squared and summed: tr(cov_p^-1 cov_q)
+    distance = np.linalg.solve(root_p, (mu_p - mu_q)[..., None])                # (..., J, 1)
+    squares = (whitened**2).sum(axis=(-2, -1)) + (distance**2).sum(axis=(-2, -1))
+    return (squares - root_q.shape[-1] + log_det(root_p) - log_det(root_q)) / 2
 
 
 def cholesky(cov: NDArray, name: str = "cov") -> NDArray:
-    """The lower triangular R with R R' = cov, (J, J); ValueError if cov is not symmetric positive definite."""
-    cov = real_array(name, cov, (None, None), float)
+    """The lower triangular R with R R' = cov, (..., J, J); ValueError if cov is not symmetric positive definite."""
+    cov = real_array(name, cov, (..., None, None), float)
     try:
-        if cov.shape[0] == cov.shape[1] and np.allclose(cov, cov.T, rtol=1e-12, atol=0):
+        if cov.shape[-2] == cov.shape[-1] and np.allclose(cov, np.swapaxes(cov, -2, -1), rtol=1e-12, atol=0):
             return np.linalg.cholesky(cov)
     except np.linalg.LinAlgError:
         pass
     remedy = "Variances are positive and |correlations| below 1: check the order of rows and columns."
     refuse(name, "a symmetric positive definite matrix", str(cov), remedy)
+
+
+def log_det(root: NDArray) -> NDArray:
+    """log det cov, (...), from the triangular root of cov: twice the sum of the logarithms of its diagonal."""
+    return 2 * np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
 
 
 def log_normal(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
@@ -132,7 +136,7 @@ def entropy_diagonal_backward(d_h, log_var):
     return d_h * np.full_like(log_var, 0.5)
 
 
-def entropy_full(cov: NDArray) -> float:
-    """H[ N(mu, cov) ] = 1/2 (J (1 + log 2 pi) + log det cov), cov (J, J)   [beyond.26]"""
+def entropy_full(cov: NDArray) -> NDArray:
+    """H[ N(mu, cov) ] = 1/2 (J (1 + log 2 pi) + log det cov), cov (..., J, J): (...)   [beyond.26]"""
     root = cholesky(cov)
-    return float(len(root) * (1 + LOG_2PI) / 2 + np.log(np.diag(root)).sum())
+    return (root.shape[-1] * (1 + LOG_2PI) + log_det(root)) / 2

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derivations import numerics
+from derivations import numerics, worlds
 from derivations.domains import pmf, positive, real
 from derivations.numerics import expect, integrate, kl, kl_normal, mean, minus_log, noise, normal
 from tests.numeric import refused
@@ -193,7 +193,9 @@ def test_a_number_of_draws_that_is_not_whole_is_refused(L):
 
 @pytest.mark.parametrize("rho", [1, -1, 1.5, NAN])
 def test_a_covariance_that_is_not_positive_definite_is_refused(rho):
-    refused(lambda: numerics.need_correlation("rho", [0.5, rho]), "rho", "below 1", str(float(rho)), "positive definite")
+    cov, mu = worlds.covariance(np.ones((1, 2)), np.full((1, 1), rho)), np.zeros((1, 2))
+    rule = "finite" if np.isnan(rho) else "positive definite"
+    refused(lambda: numerics.kl_normal_full(mu, cov, mu, np.eye(2)[None]), "cov", rule, "", "")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -216,6 +216,17 @@ def test_full_kl_is_zero_for_equal_and_positive_for_unequal_gaussians():
         assert isinstance(kl_full(mu, cov, mu, cov), float) and isinstance(entropy_full(cov), float)
 
 
+def test_a_stack_of_gaussians_is_one_after_the_other():
+    rng = np.random.default_rng(5)
+    mu_q, mu_p = rng.normal(size=(2, 4, 3, 2))
+    cov_q, cov_p = (np.stack([[random_covariance(rng, 2) for _ in range(3)] for _ in range(4)]) for _ in "qp")
+    kl, entropy = kl_full(mu_q, cov_q, mu_p, cov_p), entropy_full(cov_q)
+    assert kl.shape == entropy.shape == (4, 3)
+    for i in np.ndindex(4, 3):
+        close(kl[i], kl_full(mu_q[i], cov_q[i], mu_p[i], cov_p[i]), rel=1e-14)
+        close(entropy[i], entropy_full(cov_q[i]), rel=1e-14, abs_=1e-15)
+
+
 @pytest.mark.parametrize("log_var", [-6.0, 0.0, 1.7])
 def test_entropy_equals_its_definition(log_var):
     sigma = np.exp(log_var / 2)
@@ -224,7 +235,7 @@ def test_entropy_equals_its_definition(log_var):
     close(entropy_diagonal(np.array(log_var)), -(q * np.log(q)).sum() * spacing, rel=1e-10)
 
 
-POSITIVE, SHAPE, FINITE = "symmetric positive definite", "of shape (any, any)", "finite"
+POSITIVE, SHAPE, FINITE = "symmetric positive definite", "of shape (..., any, any)", "finite"
 BAD_COVARIANCES = {
     "not symmetric": ([[1.0, 0.5], [0.4, 1.0]], POSITIVE),
     "hardly not symmetric": ([[1.0, 0.5], [0.5 + 1e-9, 1.0]], POSITIVE),
@@ -238,7 +249,7 @@ BAD_COVARIANCES = {
     "infinite": ([[1.0, 0.0], [0.0, np.inf]], FINITE),
     "a vector of variances": ([1.0, 2.0], SHAPE),
     "a number": (1.0, SHAPE),
-    "a stack": (np.broadcast_to(np.eye(2), (2, 2, 2)), SHAPE),
+    "one of a stack": ([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 2.0], [2.0, 1.0]]], POSITIVE),
     "empty": (np.zeros((0, 0)), "non-empty"),
 }
 
@@ -259,5 +270,7 @@ def test_means_that_do_not_fit_their_covariance_are_refused(bad):
 
 
 def test_covariances_of_different_sizes_are_refused():
-    words = "cov_p", "of the size of cov_q", "shape (3, 3)", "one dimension"
+    words = "cov_p", "of the shape of cov_q, (2, 2)", "(3, 3)", "one dimension"
     refused(lambda: kl_full(np.zeros(2), np.eye(2), np.zeros(3), np.eye(3)), *words)
+    words = "cov_p", "of the shape of cov_q, (2, 2)", "(4, 2, 2)", "one dimension"
+    refused(lambda: kl_full(np.zeros(2), np.eye(2), np.zeros((4, 2)), np.tile(np.eye(2), (4, 1, 1))), *words)

@@ -8,7 +8,7 @@ import pytest
 
 from derivations.domains import draw, pmf, positive, real, vector
 from derivations.equation import Zero, equation
-from derivations.judge import TIED, judge, judge_link, split
+from derivations.judge import judge, judge_link, split
 from minivae.checks import refuse
 
 A, B, S = real("a", "a"), real("b", "b"), positive("s", "s")
@@ -259,11 +259,12 @@ def test_every_piece_of_many_draws_is_judged(at):
     assert judgement.verdict == "fails" and judgement.witness == {"a_": a}
 
 
-def test_a_tie_is_judged_at_the_first_of_the_draws_and_at_every_one_of_them():
-    (bad,) = draw((A,), np.random.default_rng(0), 2500)["a"][TIED - 1]
+@pytest.mark.parametrize("draws, at, noticed", [(None, 0, True), (None, 2499, True), (50, 49, True), (50, 50, False)])
+def test_a_tie_is_judged_at_every_draw_or_at_as_many_as_it_says(draws, at, noticed):
+    (bad,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
     entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
-    entry.tied("minivae.ops.relu")(lambda a: (a + 3) ** 2 + (a == bad))
-    assert judge(entry, 2500)[0].verdict == "undecided" and judge(entry, 2500, 1)[0].ok
+    entry.tied("minivae.ops.relu", draws)(lambda a: (a + 3) ** 2 + (a == bad))
+    assert (judge(entry, 2500)[0].verdict == "undecided") == noticed and judge(entry, 2500, 1)[0].ok
 
 
 @pytest.mark.parametrize("draws", [0, -1, 1.5, True])

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 
 from derivations import worlds
-from derivations.numerics import kl, kl_normal, need_pmf, total
+from derivations.numerics import kl, kl_normal, kl_normal_full, need_pmf, total
 from derivations.worlds import EVENTS, LINEAR, MU_Q, SIGMA_Q, TABLES, linear_elbo, linear_log_evidence, linear_posterior
+from minivae.gaussian import kl_diagonal, kl_full
 from tests.numeric import refused
 from tests.strategies import points
 
@@ -122,6 +123,38 @@ def test_an_event_far_out_has_a_finite_logarithm():
 def test_a_linear_model_has_noise(bad):
     for call in (linear_log_evidence, linear_posterior, lambda w, s, x: linear_elbo(w, s, x, 0.0, 1.0)):
         refused(lambda call=call: call(1.0, bad, 1.0), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
+
+
+# Pairs of Gaussians
+
+
+@given(points(worlds.FULL_PAIR))
+def test_a_pair_with_any_covariance_has_the_divergence_of_minivae(values):
+    by_nodes = kl_normal_full(*(values[symbol.name] for symbol in worlds.FULL_PAIR))
+    agree(by_nodes, kl_full(**values)[:, None], 1e-9)
+
+
+@given(points(worlds.DIAGONAL_PAIR))
+def test_a_pair_of_independent_coordinates_is_a_pair_without_correlation(values):
+    mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in worlds.DIAGONAL_PAIR)
+    none = np.zeros((1, 1))
+    both = kl_normal_full(mu_q, worlds.covariance(sigma_q, none), mu_p, worlds.covariance(sigma_p, none))
+    agree(both, kl_diagonal(mu_q, 2 * np.log(sigma_q), mu_p, 2 * np.log(sigma_p)).sum(axis=1, keepdims=True), 1e-9)
+
+
+def test_a_covariance_by_hand():
+    agree(worlds.covariance(np.array([[1.0, 2.0]]), np.array([[0.5]])), np.array([[[1.0, 1.0], [1.0, 4.0]]]))
+
+
+@given(points(worlds.PAIR))
+def test_of_two_gaussians_the_wider_one_has_the_larger_divergence_from_the_other(values):
+    """Symmetric if the widths are equal, and then only, whatever the means."""
+    mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in worlds.PAIR)
+    same = kl_normal(mu_q, sigma_q, mu_p, sigma_q), kl_normal(mu_p, sigma_q, mu_q, sigma_q)
+    assert np.abs(same[0] - same[1]) <= 1e-11 * (1 + same[0])
+    if abs(np.log(sigma_q / sigma_p)) > 1e-2:
+        gap = kl_normal(mu_q, sigma_q, mu_p, sigma_p) - kl_normal(mu_p, sigma_p, mu_q, sigma_q)
+        assert np.sign(gap) == np.sign(sigma_q - sigma_p)
 
 
 # The refusals that the index of the ledger asks for, with its own numbers

@@ -1,11 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard Variational Autoencoder (VAE) Loss Function": importing this enters it all.
 
-A file holds the entries under one or two headings of the source. Nobody has to keep the list of files: every module
-of this package is imported, and the ledger is sorted by the line of the source an entry stands on.
+A file holds the entries under one or two headings of the source. The order of the files here, and of the entries in
+each, is the order of the ledger.
 """
 
-import importlib
-import pkgutil
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+from derivations.odaibo import bayes, divergence, objective, bound, claims, closed_form, loss, batch  # noqa: F401, I001

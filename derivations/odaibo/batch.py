@@ -11,6 +11,7 @@ from numpy import exp, log, sqrt
 
 from derivations.domains import Symbol, positive, real, vector
 from derivations.equation import Zero, equation
+from derivations.odaibo.loss import drawn_log_p
 from derivations.numerics import (
     HERMITE,
     expect,
@@ -23,8 +24,10 @@ from derivations.numerics import (
     total,
 )
 from derivations.worlds import (
+    PLANE,
     PLANE_S,
     PLANE_W,
+    chosen,
     linear_elbo,
     one_or_two,
     pick,
@@ -166,6 +169,47 @@ def _(theta, w, s, x):
     return total(bounds), "=", np.mean(of_batches, axis=-1, keepdims=True)
 
 
+# L draws
+
+
+def moments(values, weights):
+    """(E, L Var) of the mean of L numbers, for values (n, K, L) at K nodes: (n, 1, 2)."""
+    estimate, L = values.mean(axis=-1), values.shape[-1]
+    mean = total(weights * estimate)
+    return np.stack([mean, L * total(weights * (estimate - mean) ** 2)], axis=-1)
+
+
+@equation(
+    "odaibo.t31", "l.278", rf"(E,\, Var)[\log p_\phi(x_i|z)] = (E,\, L\,Var)[{DRAWN}]",
+    (*PLANE, chosen("shared", "shared", 0, "1 if all L draws use one and the same noise")),
+    says="L draws by the reparametrisation trick: right on average for every L, with a variance like 1/L.",
+    needs="the L draws have noise of their own",
+    outside={"w": (1, -0.5), "s": 1, "x_i": 1.2, "mu": (0.5, -1), "sigma": (0.5, 2), "shared": 1},
+)  # fmt: skip
+def t_31(w, s, x_i, mu, sigma, shared):
+    estimates = []
+    for L in (1, 2, 3):
+        eps, weights = noise(2 * L)
+        eps = eps.reshape(-1, L, 2)                                         # (K, L, J)
+        eps = eps + shared[..., None, None] * (eps[:, :1] - eps)            # (n, K, L, J)
+        z = mu[:, None, None] + sigma[:, None, None] * eps
+        estimates.append(moments(plane_log_p(w[:, None], s[..., None], x_i[..., None], z), weights))
+    return np.stack(plane_moments(w, s, x_i, mu, sigma), axis=-1), "=", np.concatenate(estimates, axis=1)
+
+
+@t_31.tied("minivae.gaussian.reparameterize")
+def _(w, s, x_i, mu, sigma, shared):
+    estimates = []
+    for L in (1, 2, 3):
+        eps, weights = noise(2 * L)
+        values = drawn_log_p(w, s, x_i, mu, sigma, eps.reshape(-1, 1, 2))   # (n, K L)
+        estimates.append(moments(values.reshape(len(x_i), -1, L), weights))
+    return np.concatenate(estimates, axis=1)
+
+
+# The loss
+
+
 @equation(
     "odaibo.t32", "l.280", r"\mathcal{L} := -\mathcal{G}", BATCH,
     says="A gain is to be made large, a loss to be made small: the one is the other with a minus.",
@@ -224,10 +268,10 @@ def mean_and_variance(theta, w, s, x):
     return np.array([M * loss, variance.sum() / L])
 
 
-BY_MINIVAE = np.vectorize(mean_and_variance, signature="(k,j),(j),(o),(b)->(p)")    # one model for each draw
+BY_MINIVAE = np.vectorize(mean_and_variance, signature="(k,j),(j),(o),(b)->(p)")
 
 
-@eq_43.tied("minivae.vae.VAE.forward")
+@eq_43.tied("minivae.vae.VAE.forward", draws=100)
 def _(theta, w, s, x):
     return BY_MINIVAE(theta, w, s, x)
 
@@ -267,7 +311,7 @@ def eq_44(a, sigma, w, s, x):
     )  # fmt: skip
 
 
-@eq_44.tied("minivae.vae.VAE.loss")
+@eq_44.tied("minivae.vae.VAE.loss", draws=100)
 def _(a, sigma, w, s, x):
     theta = np.stack([a, 0 * a, 0 * a, sigma], axis=1)                      # (n, 4, J) with J = 1
     return BY_MINIVAE(theta, w, s, x)[:, :1]

@@ -12,6 +12,7 @@ from derivations.numerics import (
     kl_normal,
     log,
     log_density,
+    log_density_full,
     mean,
     need_positive,
     noise,
@@ -40,13 +41,6 @@ from minivae.gaussian import kl_standard_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob
 
 
-def density(x, mu, cov):
-    """log N(x; mu, cov) along the last axis, for one covariance."""
-    apart = x - mu
-    log_det = np.linalg.slogdet(2 * np.pi * cov)[1]
-    return -(np.einsum("...i,ij,...j->...", apart, np.linalg.inv(cov), apart) + log_det) / 2
-
-
 def linear_model(x):
     """A linear model of minivae: mu and sigma of q(z|x), (n, 1, 2); W, b and s of x = z W + b + s eps."""
     vae = small_vae()
@@ -60,7 +54,7 @@ def linear_model(x):
     r"\mathrm{ELBO} := " + ELBO
     + r" = E_{\sim q_\theta(z|x_i)}\left[\log p(x_i, z) - \log q_\theta(z|x_i)\right]"
     r" = \left[\log p(x_i) - D_{KL}(q_\theta(z|x_i)||p(z|x_i))\right]",
-    (DATUM,), 
+    (DATUM,),
     says="The right side of (28) is the evidence lower bound: three ways to write it, and minivae's, agree.",
 )  # fmt: skip
 def t_17(x):
@@ -71,16 +65,16 @@ def t_17(x):
     log_q = log_density(z, mu, sigma).sum(axis=-1)
     joint = np.block([[np.eye(2), W], [W.T, W.T @ W + s**2 * np.eye(3)]])       # the covariance of (z, x)
     at = np.concatenate([z, np.broadcast_to(x, (*z.shape[:2], 3))], axis=-1)
-    log_joint = density(at, np.concatenate([np.zeros(2), b]), joint)
+    log_joint = log_density_full(at, np.concatenate([np.zeros(2), b]), joint)
     cov = np.linalg.inv(np.eye(2) + W @ W.T / s**2)                             # that of the posterior
-    log_posterior = density(z, (x - b) @ W.T @ cov / s**2, cov)
+    log_posterior = log_density_full(z, ((x - b) @ W.T @ cov / s**2)[:, 0], cov)
     kl_prior = sum(kl_normal(mu[..., j], sigma[..., j], 0, 1) for j in range(2))
     likely = average(log_density(x, z @ W + b, s).sum(axis=-1))
     return (
         average(log_joint - log_q),
         ":=", -kl_prior + likely,
         "=", average(log_joint) - average(log_q),
-        "=", density(x, b, joint[2:, 2:]) - average(log_q - log_posterior),
+        "=", log_density_full(x, b, joint[2:, 2:]) - average(log_q - log_posterior),
     )  # fmt: skip
 
 

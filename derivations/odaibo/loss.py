@@ -9,21 +9,15 @@ not on the page: it is what the line is about.
 import numpy as np
 from numpy import exp, log, sqrt
 
-from derivations.domains import Symbol, positives, vector
+from derivations.domains import positives, vector
 from derivations.equation import equation
-from derivations.numerics import (
-    kl_normal,
-    log_density,
-    need_correlation,
-    need_same_shape,
-    noise,
-    normal,
-    total,
-)
+from derivations.numerics import kl_normal, kl_normal_full, need_same_shape, noise, normal, total
 from derivations.worlds import (
+    DIAGONAL_PAIR,
     PLANE,
     PLANE_MU,
-    chosen,
+    RHO,
+    covariance,
     one_or_two,
     pick,
     plane_elbo,
@@ -35,38 +29,23 @@ from minivae.likelihood import gaussian_log_prob
 
 # From one latent coordinate to J of them
 
-MUS_Q, SIGMAS_Q = vector("mu_q", r"\mu_q", 2, simple=((0, 0), (1, -1))), positives("sigma_q", r"\sigma_q", 2)
-MUS_P = Symbol("mu_p", r"\mu_p", "real", 2, lambda raw: 1.2 * raw + 0.5, ((0.5, 1), (-1, 0.5)))     # not mu_q
-SIGMAS_P = positives("sigma_p", r"\sigma_p", 2)
-RHO = chosen("rho", r"\rho", 0, "the correlation of z_1 and z_2 under q")
-
 
 @equation(
     "odaibo.t25", "l.269-273 (implicit)",
-    r"D_{KL}(q(z|x_i)||p(z)) = \sum_{j=1}^{J} D_{KL}(q(z_j|x_i)||p(z_j))",
-    (MUS_Q, SIGMAS_Q, MUS_P, SIGMAS_P, RHO),
+    r"D_{KL}(q(z|x_i)||p(z)) = \sum_{j=1}^{J} D_{KL}(q(z_j|x_i)||p(z_j))", (*DIAGONAL_PAIR, RHO),
     says="The derivation for one z is used for J of them: the divergences of the coordinates are added up.",
     needs="the coordinates of z are independent under q and under p",
     outside=tuple({"mu_q": (0, 0), "sigma_q": (1, 1), "mu_p": (0, 0), "sigma_p": (1, 1), "rho": r} for r in (0.8, 1)),
 )  # fmt: skip
 def t_25(mu_q, sigma_q, mu_p, sigma_p, rho):
-    rho = need_correlation("rho", rho)
-    eps, weights = noise(2)                                 # nodes and weights, for two independent numbers
-    own, other = eps[:, 0], eps[:, 1]
-    z_1 = mu_q[:, :1] + sigma_q[:, :1] * own
-    z_2 = mu_q[:, 1:] + sigma_q[:, 1:] * (rho * own + sqrt(1 - rho**2) * other)
-    area = sigma_q[:, :1] * sigma_q[:, 1:] * sqrt(1 - rho**2)               # of z, for one of (own, other)
-    log_q = log_density(own, 0, 1) + log_density(other, 0, 1) - log(area)
-    log_p = log_density(z_1, mu_p[:, :1], sigma_p[:, :1]) + log_density(z_2, mu_p[:, 1:], sigma_p[:, 1:])
+    whole = kl_normal_full(mu_q, covariance(sigma_q, rho), mu_p, covariance(sigma_p, 0 * rho))
     each = kl_normal(*(array[..., None] for array in (mu_q, sigma_q, mu_p, sigma_p)))           # (n, J, 1)
-    return total(weights * (log_q - log_p)), "=", each.sum(axis=1)
+    return whole, "=", each.sum(axis=1)
 
 
 @t_25.tied("minivae.gaussian.kl_full")
 def _(mu_q, sigma_q, mu_p, sigma_p, rho):
-    one_by_one = np.vectorize(kl_full, signature="(j),(j,j),(j),(j,j)->()")     # it takes one pair at a time
-    cov_q, cov_p = (np.eye(2) * sigma[:, None] ** 2 for sigma in (sigma_q, sigma_p))
-    return one_by_one(mu_q, cov_q, mu_p, cov_p)[:, None]
+    return kl_full(mu_q, covariance(sigma_q, rho), mu_p, covariance(sigma_p, 0 * rho))[:, None]
 
 
 # The objective of one datum
@@ -80,7 +59,6 @@ def E_q(f, mu, sigma):
 
 EPS = vector("eps", r"\epsilon", 2, 1.0, ((0.3, -1.1), (1, 0)))
 RECONSTRUCTION = r"E_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right]"
-DRAWN = r"\frac{1}{L}\sum_l \log p_\phi(x_i|z^{(i,l)})"
 
 
 @equation(
@@ -167,41 +145,3 @@ def t_29(z, mu, sigma):
 @t_29.tied("minivae.gaussian.log_normal")
 def _(z, mu, sigma):
     return exp(log_normal(z, mu, 2 * log(sigma)))[:, None]
-
-
-# L draws
-
-
-def moments(values, weights):
-    """(E, L Var) of the mean of L numbers, for values (n, K, L) at K nodes: (n, 1, 2)."""
-    estimate, L = values.mean(axis=-1), values.shape[-1]
-    mean = total(weights * estimate)
-    return np.stack([mean, L * total(weights * (estimate - mean) ** 2)], axis=-1)
-
-
-@equation(
-    "odaibo.t31", "l.278", rf"(E,\, Var)[\log p_\phi(x_i|z)] = (E,\, L\,Var)[{DRAWN}]",
-    (*PLANE, chosen("shared", "shared", 0, "1 if all L draws use one and the same noise")),
-    says="L draws by the reparametrisation trick: right on average for every L, with a variance like 1/L.",
-    needs="the L draws have noise of their own",
-    outside={"w": (1, -0.5), "s": 1, "x_i": 1.2, "mu": (0.5, -1), "sigma": (0.5, 2), "shared": 1},
-)  # fmt: skip
-def t_31(w, s, x_i, mu, sigma, shared):
-    estimates = []
-    for L in (1, 2, 3):
-        eps, weights = noise(2 * L)
-        eps = eps.reshape(-1, L, 2)                                         # (K, L, J)
-        eps = eps + shared[..., None, None] * (eps[:, :1] - eps)            # (n, K, L, J)
-        z = mu[:, None, None] + sigma[:, None, None] * eps
-        estimates.append(moments(plane_log_p(w[:, None], s[..., None], x_i[..., None], z), weights))
-    return np.stack(plane_moments(w, s, x_i, mu, sigma), axis=-1), "=", np.concatenate(estimates, axis=1)
-
-
-@t_31.tied("minivae.gaussian.reparameterize")
-def _(w, s, x_i, mu, sigma, shared):
-    estimates = []
-    for L in (1, 2, 3):
-        eps, weights = noise(2 * L)
-        values = drawn_log_p(w, s, x_i, mu, sigma, eps.reshape(-1, 1, 2))   # (n, K L)
-        estimates.append(moments(values.reshape(len(x_i), -1, L), weights))
-    return np.concatenate(estimates, axis=1)
