@@ -82,7 +82,7 @@ def list_command(options: argparse.Namespace) -> int:
         keys = ("id", "source", "ref", "kind", "expected", "statement")
         rows = []
         for entry in chosen:
-            of_entry = ledger.source_of(entry), entry.ref, ledger.kind_of(entry)
+            of_entry = ledger.source_of(entry), entry.ref, entry.kind
             statement = unicode(entry.printed.latex)
             rows += [dict(zip(keys, (row.id, *of_entry, row.expected, statement))) for row in entry.rows]
         print(json.dumps(rows, indent=2, ensure_ascii=False))

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from derivations.domains import Inputs
 
 RELATIONS = ("=", ":=", "<=", ">=", "<", ">", "!=")
+KINDS = ("equation", "claim", "table", "figure")
 VERDICTS = ("holds", "holds-if", "defines", "slip", "wrong", "figure", "prose")
 
 
@@ -69,6 +70,7 @@ class Entry:
     outside: tuple[dict, ...] = ()
     tight: dict | None = None
     tolerance: float = 1e-9
+    kind: str = "equation"
     rows: list[Row] = field(default_factory=list)
     ties: list["Tie"] = field(default_factory=list)
 
@@ -140,6 +142,7 @@ def equation(
     outside: tuple[dict, ...] | dict = (),
     tight: dict | None = None,
     tolerance: float = 1e-9,
+    kind: str = "equation",
 ):
     """Enter a function into the ledger.
 
@@ -164,10 +167,14 @@ def equation(
         The point at which every inequality of the statement becomes an equality.
     tolerance : float
         Relative error that counts as none.
+    kind : str
+        What stands on the page: a displayed "equation", a "claim" in the text, a "table", a "figure".
     """
     if id in LEDGER:
         raise ValueError(f"id must be new; got {id!r}, which is in the ledger. Ids are permanent.")
     usual = "holds-if" if needs else "holds"
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {KINDS}; got {kind!r} in {id}.")
     unusual = by_letter(id, "verdict", "" if verdict == "holds" else verdict, rows)
     expected = dict.fromkeys(rows or [""], usual) | unusual
     said, faults = by_letter(id, "says", says, rows), by_letter(id, "fault", fault, rows)
@@ -176,7 +183,7 @@ def equation(
 
     def enter(function: Callable) -> Entry:
         outsides = (outside,) if isinstance(outside, dict) else tuple(outside)
-        entry = Entry(id, ref, Form(function, latex, inputs), needs, outsides, tight, tolerance)
+        entry = Entry(id, ref, Form(function, latex, inputs), needs, outsides, tight, tolerance, kind)
         entry.rows = [
             Row(id + letter, expected[letter], said.get(letter, ""), link, faults.get(letter, ""))
             for link, letter in (enumerate(rows) if rows else [(None, "")])

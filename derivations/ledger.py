@@ -6,8 +6,12 @@ from typing import NamedTuple
 
 from derivations.equation import LEDGER, Entry, Row
 
-SOURCES = {"odaibo": "Odaibo"}                              # module, author
-KINDS = ("equation", "claim", "table", "figure")
+SOURCES = {                                                 # module: author
+    "odaibo": "Odaibo",
+    "lm": "LM",
+    "hong": "Hong",
+    "cards": "Machine Learning Research Flashcards",
+}
 
 
 class Found(NamedTuple):
@@ -26,11 +30,6 @@ def load() -> None:
 def source_of(entry: Entry) -> str:
     """ "odaibo" of odaibo.40."""
     return entry.id.split(".")[0]
-
-
-def kind_of(entry: Entry) -> str:
-    """What stands on the page: a numbered equation, a claim in the text, a table, a figure."""
-    return {"t": "claim", "T": "table", "F": "figure"}.get(entry.id.split(".")[1][0], "equation")
 
 
 def entries(source: str = "") -> list[Entry]:

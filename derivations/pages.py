@@ -10,9 +10,9 @@ from collections import Counter
 import numpy as np
 
 from derivations.domains import Symbol, as_drawn
-from derivations.equation import Entry, Form
+from derivations.equation import KINDS, Entry, Form
 from derivations.judge import Judgement, Link
-from derivations.ledger import KINDS, SOURCES, kind_of, source_of
+from derivations.ledger import SOURCES, source_of
 from derivations.records import (
     Judged,
     code_of,
@@ -157,7 +157,7 @@ def miss_text(judgement: Judgement) -> str:
 
 def totals(items: list[Judged]) -> list[str]:
     """How many rows of each kind have which verdict."""
-    count = Counter((kind_of(item.entry), judgement.verdict) for item in items for judgement in item.rows)
+    count = Counter((item.entry.kind, judgement.verdict) for item in items for judgement in item.rows)
     used = [verdict for verdict in VERDICTS if any(count[kind, verdict] for kind in KINDS)]
     lines = [f"{'rows':12}" + "".join(f"{verdict:>10}" for verdict in used) + f"{'all':>10}"]
     for kind in [kind for kind in KINDS if any(count[kind, verdict] for verdict in used)] + ["all"]:
@@ -173,7 +173,7 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
     """Everything about one entry."""
     entry, width = item.entry, page_width()
     known = letters(entry)
-    lines = [f"{entry.id}   {kind_of(entry)} in {SOURCES[source_of(entry)]}, {entry.ref}", ""]
+    lines = [f"{entry.id}   {entry.kind} in {SOURCES[source_of(entry)]}, {entry.ref}", ""]
     lines += [*chain(entry.printed.latex, [], width), ""]
     lines += says(item, width)
     lines += labelled("Needs", entry.needs, width) if entry.needs else []
@@ -185,7 +185,7 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
     for outside in entry.outside:
         lines += ["", *wrapped(f"Outside what it needs, at {point_text(outside, known)}", "", "  ", width)]
         lines += at_point(entry.printed, sample(entry.printed) | outside, width)
-    if kind_of(entry) == "figure":
+    if entry.kind == "figure":
         lines += ["", "Drawn by: derivations figures"]
     lines += ["", *judged_lines(item, draws, seed, width), "", *code_lines(item, width)]
     return "\n".join(lines)

@@ -14,7 +14,7 @@ import numpy as np
 from derivations.domains import Inputs, Symbol, as_drawn, point
 from derivations.equation import Entry, Form, Row
 from derivations.judge import Judgement, Link, judge, split, value_and_scale
-from derivations.ledger import Found, kind_of, source_of
+from derivations.ledger import Found, source_of
 from derivations.unicode import unicode
 from minivae.checks import refuse
 
@@ -245,7 +245,7 @@ def record(item: Judged) -> dict:
         "id": entry.id,
         "source": source_of(entry),
         "ref": entry.ref,
-        "kind": kind_of(entry),
+        "kind": entry.kind,
         "latex": entry.printed.latex,
         "statement": unicode(entry.printed.latex),
         "says": {judgement.row.id: judgement.row.says for judgement in item.rows},

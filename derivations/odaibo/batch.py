@@ -149,6 +149,7 @@ SIX = (*BATCH[:3], vector("x", "x", 6, simple=((1.2, 0, -1, 1, 2, -2), (1, 0, 0,
 
 @equation(
     "odaibo.t30", "l.273", r"\sum_{i=1}^{M} ELBO_i = ELBO_i", (*SIX, FREE_I),
+    kind="claim",
     says='"For a batch, the objective function is therefore (42)": but (42) speaks of a single datum.',
     verdict="wrong", fault="A batch needs the sum over its data; N/M of it stands for all N, without bias.",
 )  # fmt: skip
@@ -182,6 +183,7 @@ def moments(values, weights):
 @equation(
     "odaibo.t31", "l.278", rf"(E,\, Var)[\log p_\phi(x_i|z)] = (E,\, L\,Var)[{DRAWN}]",
     (*PLANE, chosen("shared", "shared", 0, "1 if all L draws use one and the same noise")),
+    kind="claim",
     says="L draws by the reparametrisation trick: right on average for every L, with a variance like 1/L.",
     needs="the L draws have noise of their own",
     outside={"w": (1, -0.5), "s": 1, "x_i": 1.2, "mu": (0.5, -1), "sigma": (0.5, 2), "shared": 1},
@@ -212,6 +214,7 @@ def _(w, s, x_i, mu, sigma, shared):
 
 @equation(
     "odaibo.t32", "l.280", r"\mathcal{L} := -\mathcal{G}", BATCH,
+    kind="claim",
     says="A gain is to be made large, a loss to be made small: the one is the other with a minus.",
     verdict="defines",
 )  # fmt: skip
@@ -331,6 +334,7 @@ def coin_log_p(x, t, z):
 
 @equation(
     "odaibo.t34", "l.292", r"Var_\epsilon\left[\mathcal{L}\right] = 0", (COIN, TILT, *CODE),
+    kind="claim",
     says='"We have derived the closed form loss": with a closed form, no draw of z would change the loss.',
     verdict="wrong", fault="The divergence has a closed form; the other term remains an integral, or draws.",
 )  # fmt: skip

@@ -45,6 +45,7 @@ GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
 @equation(
     "odaibo.t1", "l.10 abstract", r"\int p(x|z)\,p(z)\,dz \neq N(x;\, 0,\, \mathrm{Var}[x])",
     (WEIGHT, NOISE, CURVE, DATUM),
+    kind="claim",
     says='The posterior is "typically" out of reach: where the decoder bends, p(x) is not Gaussian.',
     needs="the decoder bends: it is not linear in z, and z is continuous",
     outside={"w": 1, "s": 1, "c": 0, "x": 1},
@@ -61,6 +62,7 @@ def t_1(w, s, c, x):
 @equation(
     "odaibo.t2", "l.10 abstract",
     r"L(w, q) \leq L(w, q^*) = \log p_w(x) \leq L(w^*, q^*) \leq \log p_{w^*}(x)", (*LINEAR, *ENCODED),
+    kind="claim",
     says="Training raises a lower bound on log p(x), by the encoder q and the decoder w; they never cross.",
     tight={"w": np.sqrt(3), "s": 1, "x": 2, "mu_q": np.sqrt(3) / 2, "sigma_q": 0.5},
 )  # fmt: skip
@@ -80,6 +82,7 @@ def t_2(w, s, x, mu_q, sigma_q):
     "odaibo.t3", "l.10 abstract",
     r"D_{KL}(N(\mu_q, \sigma_q^2)\,\Vert\,N(\mu_p, \sigma_p^2)) = "
     r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2} - \frac{1}{2}", PAIR,
+    kind="claim",
     says="For a Gaussian prior and a Gaussian posterior the Kullback-Leibler term has a closed form.",
 )  # fmt: skip
 def t_3(mu_q, sigma_q, mu_p, sigma_p):
@@ -96,7 +99,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 
 @equation(
     "odaibo.t4", "l.18, l.36-39", r"p(x),\; p(z),\; p(x|z),\; p(z|x) \leq 1", (TABLE,),
-    says="All four are called probabilities, and a probability is at most one.",
+    kind="claim", says="All four are called probabilities, and a probability is at most one.",
     needs="x and z are discrete: the density of a continuous x may well be above one",
     outside={"p_xz": [[normal(0, 0, 0.1)]]}, tight={"p_xz": [[1]]},
 )  # fmt: skip
@@ -117,7 +120,7 @@ def eq_1(p_xz):
 
 
 @equation(
-    "odaibo.t5", "l.18", r"p(X|Y) := \frac{p(X \cap Y)}{p(Y)}", EVENTS, verdict="defines",
+    "odaibo.t5", "l.18", r"p(X|Y) := \frac{p(X \cap Y)}{p(Y)}", EVENTS, kind="claim", verdict="defines",
     says="Given Y: keep what lies in Y and renormalise it. That is what defines a conditional probability.",
 )  # fmt: skip
 def t_5(atoms, X, Y):
@@ -128,7 +131,7 @@ def t_5(atoms, X, Y):
 
 
 @equation(
-    "odaibo.t6", "l.18", r"p(X \cap X) = p(X|Y)\,p(Y)", EVENTS, verdict="slip",
+    "odaibo.t6", "l.18", r"p(X \cap X) = p(X|Y)\,p(Y)", EVENTS, kind="claim", verdict="slip",
     says='"The probability of an event X and an event X occurring jointly."',
     fault="The second X should be Y: as printed, the left side is p(X).",
 )  # fmt: skip
@@ -186,7 +189,7 @@ def eq_5(atoms, X, Y):
 
 
 @equation(
-    "odaibo.T1", "l.31-39 Table 1", r"\sum_z p(x|z) = 1", (GLOSSARY,), verdict="slip",
+    "odaibo.T1", "l.31-39 Table 1", r"\sum_z p(x|z) = 1", (GLOSSARY,), kind="table", verdict="slip",
     says='The glossary calls p(x|z) the "Likelihood probability"; a likelihood is read as a function of z.',
     fault="In z it is no probability: it need not sum to one. (The bars of p(z|x) and p(x|z) are lost, too.)",
 )  # fmt: skip

@@ -55,6 +55,7 @@ def linear_model(x):
     + r" = E_{\sim q_\theta(z|x_i)}\left[\log p(x_i, z) - \log q_\theta(z|x_i)\right]"
     r" = \left[\log p(x_i) - D_{KL}(q_\theta(z|x_i)||p(z|x_i))\right]",
     (DATUM,),
+    kind="claim",
     says="The right side of (28) is the evidence lower bound: three ways to write it, and minivae's, agree.",
 )  # fmt: skip
 def t_17(x):
@@ -90,6 +91,7 @@ def _(x):
     r"\exp\left(-\beta D_{KL}(q_\theta(z|x_i)||p(z))"
     r" + E_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right]\right) \leq p(x_i)",
     (*TABLES, chosen("beta", r"\beta", 1, "1: the KL counts in full")),
+    kind="claim",
     says='"It bounds the likelihood of the data": the ELBO bounds its logarithm, so exp(ELBO) does.',
     needs="the KL counts in full, as it does in (28): beta = 1",
     outside={"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.2, 0.8], [0.6, 0.4]], "beta": 0.25},
@@ -115,7 +117,7 @@ def elbo_of(w, s, x):
     "odaibo.t19", "l.178",
     r"\mathrm{sign}\left(\mathrm{ELBO}(w') - \mathrm{ELBO}(w)\right) ="
     r" \mathrm{sign}\left(\log p_{w'}(x_i) - \log p_w(x_i)\right)",
-    FROM_TO, verdict="wrong", tight={"w": (0, 0), "s": 1, "x": 1},
+    FROM_TO, kind="claim", verdict="wrong", tight={"w": (0, 0), "s": 1, "x": 1},
     says='"Maximizing the ELBO maximizes the log probability of our data by proxy": both would rise.',
     fault="Only a lower bound rises. log p(x) can fall meanwhile, as long as the gap to it closes faster.",
 )  # fmt: skip
@@ -137,6 +139,7 @@ MANY = Symbol("J", "J", "a whole number, > 50", 1, lambda raw: 50 + np.ceil(10 *
     "odaibo.t20", "l.178",
     r"100\left(\left(\frac{E_{\sim p(z)}[p(x|z)^2]}{E_{\sim p(z)}[p(x|z)]^2}\right)^J - 1\right)"
     r" = 100\left(\left(\frac{5}{3}\right)^J - 1\right) > 10^{12}", (MANY,),
+    kind="claim",
     says="Draws of the prior it takes to know p(x) to 10 percent, for J copies of x = z + eps/2 at x = 0.",
     needs='"typically": many latent coordinates, and no structure that gives the integral in closed form',
     outside={"J": 2},
@@ -158,6 +161,7 @@ USED = (positive("w", "w"), S, real("x", "x", simple=(2, 1, 0)), BETA, MORE)
     r"D_{KL}(q_\beta||p(z)) ="
     r" \frac{d}{d\beta}\min_q\left(\beta D_{KL}(q||p(z)) - E_{\sim q}\left[\log p(x|z)\right]\right)"
     r" > D_{KL}(q_{\beta + \delta}||p(z))", USED,
+    kind="claim",
     says="The KL term regularises: the higher its price beta, the nearer the best q is to the prior.",
     needs="a decoder that uses z; and this is a price, not a constraint: that would hold the KL at one value",
     outside=({"w": 0, "s": 1, "x": 1, "beta": 1, "more": 1}, {"w": 1, "s": 1, "x": 1, "beta": -1, "more": 1}),
@@ -186,7 +190,8 @@ NOISE = positive("s", "s", simple=(0.5, 1, 2))
 
 
 @equation(
-    "odaibo.t22", "l.178", r"\log p_\phi(x_i|z) = \log p_\phi(\hat x|z)", (X4, OUT4, NOISE), verdict="wrong",
+    "odaibo.t22", "l.178", r"\log p_\phi(x_i|z) = \log p_\phi(\hat x|z)", (X4, OUT4, NOISE),
+    kind="claim", verdict="wrong",
     says='The second term is "a measure of the likelihood of the reconstructed data output at the decoder".',
     fault="It is the likelihood of the input x_i. That of the output does not depend on x_i at all.",
 )  # fmt: skip
@@ -217,6 +222,7 @@ COIN = (
 
 @equation(
     "odaibo.t23", "l.180", r"\mathrm{Var}_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right] = 0", COIN,
+    kind="claim",
     says='"We can obtain a closed form for the loss function": then no draw would be left in it.',
     fault="The KL has one. The other term stays an integral, unless the decoder is linear and Gaussian, say.",
     verdict="wrong",
@@ -251,6 +257,7 @@ def _(w, s, x, mu_q, sigma_q):
     r"D_{KL}(N(\mu_q, \sigma_q^2)||N(0, 1)) = \frac{\mu_q^2 + \sigma_q^2 - 1}{2} - \log\sigma_q"
     r" \geq -\log\sigma_q - \frac{1}{2}",
     (real("mu_q", r"\mu_q"), positive("sigma_q", r"\sigma_q", 3, (0.1, 1e-3, 1e-6))),
+    kind="claim",
     says="A Gaussian q keeps its spread: as sigma_q goes to 0, the KL grows without limit, as -log sigma_q.",
     needs="sigma_q > 0, and the KL in the loss", tight={"mu_q": 0, "sigma_q": 1e-6},
     outside=({"mu_q": 0, "sigma_q": 0}, {"mu_q": 0, "sigma_q": -1}),
@@ -266,6 +273,7 @@ PRIORS = (MU_P, SIGMA_P, *LINEAR)
 @equation(
     "odaibo.t27", "l.180",
     r"\int N(z; \mu_p, \sigma_p^2)\,p(x|f(z))\,dz = \int N(z; 0, 1)\,p(x|f(\mu_p + \sigma_p z))\,dz", PRIORS,
+    kind="claim",
     says="We may choose the latent prior: its place and scale make no difference, the decoder absorbs them.",
     needs="sigma_p > 0, and a decoder that is free to absorb them",
     outside={"mu_p": 0, "sigma_p": 0, "w": 1, "s": 1, "x": 1},

@@ -34,7 +34,8 @@ EQUAL = {"q": (0.5, 0.5), "p": (0.5, 0.5)}
 
 
 @equation(
-    "odaibo.t9", "l.47", r"D_{KL}(p\,\Vert\,p) > D_{KL}(q\,\Vert\,p)", (Q_FULL, P), verdict="slip",
+    "odaibo.t9", "l.47", r"D_{KL}(p\,\Vert\,p) > D_{KL}(q\,\Vert\,p)", (Q_FULL, P),
+    kind="claim", verdict="slip",
     says='"A measure of similarity between both distributions": the largest for p and p itself.',
     fault="It measures how different they are: nil for p and p, and growing all the way from p to q.",
 )  # fmt: skip
@@ -61,6 +62,7 @@ def _(q, p):
 @equation(
     "odaibo.t26", "l.47, l.64", r"D_{KL}(q\,\Vert\,p) = E_{\sim aq + (1 - a)p}[I_p - I_q]",
     (Q, P, chosen("a", "a", 1, "1: the average is over q alone")),
+    kind="claim",
     says='The divergence "is the expectation of the information difference between both distributions".',
     needs="averaged over q, the first argument; the difference is second minus first; p > 0 wherever q is",
     outside=({"q": (0.5, 0.5), "p": (0.9, 0.1), "a": 0}, NOT_COVERED | {"a": 1}),
@@ -72,7 +74,7 @@ def t_26(q, p, a):
 @equation(
     "odaibo.t7", "l.49", r"-\log p > -\log r,\quad r \,\mathrm{above}\, p",
     (chance("p", "p", top=99), chance("s", "s", (1, 0.5, 0.1))),
-    says='"The higher the probability of an event, the lower its information content."',
+    kind="claim", says='"The higher the probability of an event, the lower its information content."',
 )  # fmt: skip
 def t_7(p, s):
     r = p + s * (1 - p)                                     # a higher probability, up to one
@@ -87,6 +89,7 @@ def surprise(p, k):
 @equation(
     "odaibo.t8", "l.49", r"I(p\,r) = I(p) + I(r) = -\log p - \log r",
     (chance("p", "p"), chance("r", "r"), chosen("k", "k", 0, "0: I adds up; see surprise(p, k)")),
+    kind="claim",
     says='"The information is inversely related to the probability of an event", and so -log p models it.',
     needs="the information of independent events adds up: 1/p - 1 and 1 - p fall as well, and do not add",
     outside=({"p": 0.5, "r": 0.5, "k": 1}, {"p": 0.5, "r": 0.5, "k": -1}),
@@ -197,7 +200,7 @@ def _(q, p):
 @equation(
     "odaibo.t10", "l.77",
     r"D_{KL}(q\,\Vert\,p) + D_{KL}(p\,\Vert\,q) = E_{\sim q}[\Delta I] + E_{\sim p}[\Delta I]",
-    (Q_FULL, P), verdict="wrong",
+    (Q_FULL, P), kind="claim", verdict="wrong",
     says="The two divergences are said to differ only in the distribution over which (8) is averaged.",
     fault="They differ in the sign of the information difference as well.",
 )  # fmt: skip
@@ -220,6 +223,7 @@ def _(q, p):
     r"D_{KL}(p\,\Vert\,q) \neq D_{KL}(q\,\Vert\,p) > D_{KL}(q\,\Vert\,m) + D_{KL}(m\,\Vert\,p),"
     r"\quad m \,\mathrm{midway}",
     (pmf("q", "q(x)", simple=((0.2, 0.8), (0.3, 0.7))), pmf("p", "p(x)", simple=((0.5, 0.5), (0.9, 0.1)))),
+    kind="claim",
     says='It is called a "divergence" and not a "metric": a metric is symmetric, and no detour is shorter.',
     needs="q and p differ, and neither is the other read backwards: there both ways agree",
     outside=({"q": (0.2, 0.8), "p": (0.8, 0.2)}, EQUAL),
@@ -244,7 +248,7 @@ def jensen_shannon(q, p):
 @equation(
     "odaibo.t12", "l.79",
     r"\sqrt{JS(a, c)} = \sqrt{JS(c, a)} \leq \min(\sqrt{JS(a, b)} + \sqrt{JS(b, c)},\; \sqrt{\log 2})", THREE,
-    verdict="prose",
+    kind="claim", verdict="prose",
     says="That symmetrised forms improve what is generated is a citation. What can be computed: the root of "
     "the Jensen-Shannon divergence is symmetric, bounded, and no detour is shorter.",
     tight={"a": (1, 0), "b": (0, 1), "c": (0, 1)},
@@ -281,7 +285,8 @@ def eq_13(t, base):
 
 
 @equation(
-    "odaibo.F1", "l.114 Figure 1", r"\ln t - t < \ln 1 - 1 = -1 < \log_2 1.5 - 1.5", verdict="figure",
+    "odaibo.F1", "l.114 Figure 1", r"\ln t - t < \ln 1 - 1 = -1 < \log_2 1.5 - 1.5",
+    kind="figure", verdict="figure",
     says="ln t runs below its tangent t - 1 and touches it at t = 1 alone; log2 t does not: log2 1.5 > 0.5.",
 )  # fmt: skip
 def figure_1():

@@ -33,6 +33,7 @@ from minivae.likelihood import gaussian_log_prob
 @equation(
     "odaibo.t25", "l.269-273 (implicit)",
     r"D_{KL}(q(z|x_i)||p(z)) = \sum_{j=1}^{J} D_{KL}(q(z_j|x_i)||p(z_j))", (*DIAGONAL_PAIR, RHO),
+    kind="claim",
     says="The derivation for one z is used for J of them: the divergences of the coordinates are added up.",
     needs="the coordinates of z are independent under q and under p",
     outside=tuple({"mu_q": (0, 0), "sigma_q": (1, 1), "mu_p": (0, 0), "sigma_p": (1, 1), "rho": r} for r in (0.8, 1)),
@@ -98,7 +99,7 @@ def _(w, s, x_i, mu, sigma):
 
 @equation(
     "odaibo.t28", "l.269", rf"{RECONSTRUCTION} = \log p_\phi(x_i|z^{{(i,1)}})", (*PLANE, EPS),
-    says='(41) is called the contribution of a datum and "a single stochastic draw".',
+    kind="claim", says='(41) is called the contribution of a datum and "a single stochastic draw".',
     verdict="wrong", fault="There is no draw in (41), and one draw is the expectation only on average.",
 )  # fmt: skip
 def t_28(w, s, x_i, mu, sigma, eps):
@@ -130,6 +131,7 @@ def _(w, s, x_i, mu, sigma):
 @equation(
     "odaibo.t29", "l.273", r"q_\theta(z|x_i) := \prod_{j=1}^{J} N(z_j;\, \mu_j,\, \sigma_j^2)",
     (vector("z", "z", 2, 0.8), PLANE_MU, positives("sigma", r"\sigma", 2, 0.3, ((0.5, 2), (1, 1)))),
+    kind="claim",
     says="mu_j and sigma_j^2 are the parameters of q, j counts the coordinates of z. (They depend on x_i.)",
     verdict="defines",
 )  # fmt: skip

@@ -31,6 +31,7 @@ from derivations.worlds import (
 
 @equation(
     "odaibo.t13", "l.118", r"\text{autoencoding variational Bayes, and what it is used for}",
+    kind="claim",
     says="Says where the VAE comes from [Kingma et al. 2013] and names an application [Odaibo 2019].",
     verdict="prose",
 )  # fmt: skip
@@ -50,7 +51,7 @@ BAYES = r"\frac{p_\phi(x_i|z)p(z)}{q_\theta(z|x_i)}"
 
 @equation(
     "odaibo.t14", "l.118-120", r"q_\theta(z|x),\; p_\phi(x|z):\quad \log p_\theta(x) = \log p_{\theta'}(x)",
-    (THETA, THETA_2, S, X), verdict="slip",
+    (THETA, THETA_2, S, X), kind="claim", verdict="slip",
     says="The encoder's weights are called theta: so moving theta leaves log p(x) where it is.",
     fault="In the paper it cites, theta is the decoder's: read so, log p(x) moves. Swap them to compare.",
 )  # fmt: skip
@@ -80,6 +81,7 @@ DATUM = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
 @equation(
     "odaibo.t15", "l.120",
     r"(\mu, \sigma^2) = \left(E_{\sim q}[z],\; \mathrm{Var}_{\sim q}[z]\right)", (DATUM,),
+    kind="claim",
     says="The encoder puts out the parameters of q(z|x). What enters the decoder is drawn from it, not mu.",
 )  # fmt: skip
 def t_15(x):
@@ -108,6 +110,7 @@ ACTS_ON = np.array([
 @equation(
     "odaibo.F2", "l.125 Figure 2",
     r"\left|\text{arrows and shapes drawn} - \text{arrows and shapes of the model}\right| < 1",
+    kind="figure",
     says="x, encoder, mu and sigma, z, decoder: nothing leads from z back to mu or sigma; noise is a leaf.",
     verdict="figure",
 )  # fmt: skip
@@ -225,7 +228,7 @@ MODEL = replace(TABLE, simple=([[0.3, 0.3], [0.2, 0.2]], *TABLE.simple))
 
 @equation(
     "odaibo.t16", "l.133-175", r"\log p(x_i) \geq \int q_\theta(z|x_i)\log\left(" + BAYES + r"\right)dz",
-    (P_DATA, MODEL, ENCODER), verdict="slip", tight=POSTERIOR,
+    (P_DATA, MODEL, ENCODER), kind="claim", verdict="slip", tight=POSTERIOR,
     says="p(x_i) and p(z|x_i) are printed without the letter phi.",
     fault="Both are the model's and move with phi: the law of the data is no upper limit of its bound.",
 )  # fmt: skip
