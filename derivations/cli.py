@@ -21,7 +21,8 @@ EXAMPLES = """examples:
   derivations show odaibo.40                     what it says, its numbers, its code
   derivations show odaibo.40 --at mu_q=0.5,sigma_q=2
   derivations errata                             what is printed, and what holds
-  derivations figures --out pictures             the figures of the source, redrawn
+  derivations figures --out pictures             the figures of the sources, redrawn
+  derivations cards --anki cards.tsv             the ledger as flashcards
 """
 VERDICTS = """verdicts:
   holds       as printed                         slip    the letters fail, the evident intention holds
@@ -69,6 +70,15 @@ def make_parser() -> argparse.ArgumentParser:
     add = command("figures", figures_command, "Draw the source's figures, each proven first")
     add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="where they go (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace what an earlier command wrote")
+    help = "The ledger as flashcards, for Anki and for Obsidian"
+    add = command("cards", cards_command, help, judging)
+    add("--anki", type=Path, metavar="FILE", help="a file of tab-separated fields, for Anki's import")
+    add("--obsidian", type=Path, metavar="DIR", help="a directory of notes, one for each source")
+    add("--overwrite", action="store_true", help="replace what an earlier command wrote")
+    add = command("quiz", quiz_command, "Flashcards asked in the terminal", judging)
+    add("source", **source)
+    add("-n", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
+    add("--faults", action="store_true", help="only lines in which something is wrong")
     return parser
 
 
@@ -191,6 +201,53 @@ def figures_command(options: argparse.Namespace) -> int:
         return 1
     document = json.dumps({"files": files}, indent=2, ensure_ascii=False)
     print(document if options.json else "\n".join(file["path"] for file in files))
+    return 0
+
+
+def cards_command(options: argparse.Namespace) -> int:
+    """Write every row as a flashcard, for Anki and for Obsidian."""
+    from derivations import flashcards, ledger
+    from minivae.checkpoint import write_atomically
+    from minivae.checks import refuse
+
+    if not (options.anki or options.obsidian or options.json):
+        refuse("cards", "told where to go", "neither file nor directory", "Try `derivations cards --anki cards.tsv`.")
+    made = {source: flashcards.cards(judged_items(options, ledger.find(source))) for source in ledger.SOURCES}
+    files = {}
+    if options.anki:
+        files[options.anki] = flashcards.anki(card for cards in made.values() for card in cards)
+    for source in made if options.obsidian else ():
+        files[options.obsidian / f"{source}.md"] = flashcards.obsidian(made[source], ledger.SOURCES[source])
+    if taken := [path for path in files if path.exists() and not options.overwrite]:
+        refuse("the files", "new", f"{taken[0]}, which exists", "Add --overwrite, or name another.")
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_atomically(path, "w") as file:
+            file.write(text)
+    if options.json:
+        documents = [card._asdict() for cards in made.values() for card in cards]
+        print(json.dumps(documents, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(map(str, files)))
+    return 0
+
+
+def quiz_command(options: argparse.Namespace) -> int:
+    """Ask flashcards in the terminal, in random order."""
+    import numpy as np
+
+    from derivations import flashcards, ledger, quiz
+    from minivae.checks import whole_number
+
+    sources = [known_source(options.source)] if options.source else list(ledger.SOURCES)
+    items = [item for source in sources for item in judged_items(options, ledger.find(source))]
+    made = [card for card in flashcards.cards(items) if not options.faults or card.verdict in ("slip", "wrong")]
+    order = np.random.default_rng(options.seed).permutation(len(made))
+    most = whole_number("-n", options.n, 1)
+    talk = sys.stderr if options.json else sys.stdout       # stdout is for the results
+    tally = quiz.ask([made[i] for i in order[:most]], talk)
+    missed = f"{': ' if tally.missed else ''}{', '.join(tally.missed)}"
+    print(json.dumps(tally._asdict()) if options.json else f"{tally.known} known, {len(tally.missed)} missed{missed}")
     return 0
 
 

@@ -85,6 +85,19 @@ def sides(latex: str) -> list[tuple[str, str]]:
     return [(relation, spaced(side)) for relation, side in parts]
 
 
+def latex_sides(latex: str) -> list[tuple[str, str]]:
+    """The same chain in LaTeX: (relation, side), as they are written."""
+    depth, parts = 0, [["", ""]]
+    for token in TOKEN.findall(latex):
+        name = token.removeprefix("\\") if len(token) > 1 else token
+        depth += (name in OPEN) - (name in CLOSE)
+        if depth == 0 and name in LINKS and (token.startswith("\\") or not name.isalpha()):
+            parts.append([token, ""])
+        else:
+            parts[-1][1] += token
+    return [(relation, side.strip()) for relation, side in parts]
+
+
 def pieces(latex: str) -> list[Piece]:
     """The formula as pieces in order, fractions and scripts made into text."""
     return read([token for token in TOKEN.findall(latex) if not token.isspace()], latex)
