@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from minivae import __version__
@@ -57,29 +58,41 @@ def make_parser() -> argparse.ArgumentParser:
         made.set_defaults(command=function)
         return made.add_argument
 
-    source = {"nargs": "?", "metavar": "SOURCE", "help": "of this source (default: of all)"}
-    command("list", list_command, "Every entry, in printed order")("source", **source)
+    add_ledger_commands(command, judging, raw)
+    add_learner_commands(command, judging)
+    return parser
+
+
+SOURCE = {"nargs": "?", "metavar": "SOURCE", "help": "of this source (default: of all)"}
+
+
+def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw: dict) -> None:
+    """What prints the ledger, and what judges it."""
+    command("list", list_command, "Every entry, in printed order")("source", **SOURCE)
     add = command("check", check_command, "Compute every verdict", judging, epilog=VERDICTS, **raw)
     add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows, sources (default: everything)")
     add = command("show", show_command, "What an entry says, its numbers, its code", judging)
     add("id", metavar="ID", help="of an entry, or of one row of it")
     add("--at", metavar="LETTER=VALUE,...", help="where its sides are computed, like mu_q=0.5,sigma_q=2")
     add = command("errata", errata_command, "Every slip and error, with what holds", judging)
-    add("source", **source)
+    add("source", **SOURCE)
     add("--markdown", action="store_true", help="as a table for a README")
     add = command("figures", figures_command, "Draw the source's figures, each proven first")
     add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="where they go (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace what an earlier command wrote")
+
+
+def add_learner_commands(command: Callable, judging: argparse.ArgumentParser) -> None:
+    """What is made of the ledger for somebody who learns."""
     help = "The ledger as flashcards, for Anki and for Obsidian"
     add = command("cards", cards_command, help, judging)
     add("--anki", type=Path, metavar="FILE", help="a file of tab-separated fields, for Anki's import")
     add("--obsidian", type=Path, metavar="DIR", help="a directory of notes, one for each source")
     add("--overwrite", action="store_true", help="replace what an earlier command wrote")
     add = command("quiz", quiz_command, "Flashcards asked in the terminal", judging)
-    add("source", **source)
+    add("source", **SOURCE)
     add("-n", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
     add("--faults", action="store_true", help="only lines in which something is wrong")
-    return parser
 
 
 def list_command(options: argparse.Namespace) -> int:

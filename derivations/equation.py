@@ -150,14 +150,12 @@ def equation(
     ----------
     id, ref, latex : str
         Permanent id, place in the source, statement as printed.
-    inputs : tuple of Symbol
-        What the statement's letters may be.
-    says : str or dict
-        In plain words; for an entry with `rows`, one for each letter.
+    inputs, says : tuple of Symbol, str or dict
+        What the letters may be; what is meant, in plain words, of an entry with `rows` for each letter.
     verdict, fault : str or dict
         What is expected, and what is wrong in a few kind words; with `rows` a dict of the letters that differ from
-        "holds" ("holds-if", if something is needed; a row that does not need it says "holds"). What a "figure" or a
-        "prose" row returns must hold as well; prose that has nothing to compute returns ().
+        "holds" ("holds-if", if something is needed; a row that does not need it says "holds"). What a "figure" or
+        "prose" row returns must hold too; prose without anything to compute returns ().
     rows : str
         Letters of the links that are rows of their own; "" if the whole entry is one.
     needs, outside : str, dict or tuple of dicts
@@ -167,19 +165,16 @@ def equation(
         The point at which every inequality of the statement becomes an equality.
     tolerance : float
         Relative error that counts as none.
-    kind : str
-        What stands on the page: a displayed "equation", a "claim" in the text, a "table", a "figure".
+    tolerance, kind : float, str
+        Relative error that counts as none; what stands on the page, one of `KINDS`.
     """
     if id in LEDGER:
         raise ValueError(f"id must be new; got {id!r}, which is in the ledger. Ids are permanent.")
-    usual = "holds-if" if needs else "holds"
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {KINDS}; got {kind!r} in {id}.")
     unusual = by_letter(id, "verdict", "" if verdict == "holds" else verdict, rows)
-    expected = dict.fromkeys(rows or [""], usual) | unusual
+    expected = dict.fromkeys(rows or [""], "holds-if" if needs else "holds") | unusual
     said, faults = by_letter(id, "says", says, rows), by_letter(id, "fault", fault, rows)
-    if unknown := set(expected.values()) - set(VERDICTS):
-        raise ValueError(f"verdict must be one of {VERDICTS}; got {sorted(unknown)} in {id}.")
+    known_words(id, "verdict", set(expected.values()), VERDICTS)
+    known_words(id, "kind", {kind}, KINDS)
 
     def enter(function: Callable) -> Entry:
         outsides = (outside,) if isinstance(outside, dict) else tuple(outside)
@@ -192,6 +187,12 @@ def equation(
         return entry
 
     return enter
+
+
+def known_words(id: str, argument: str, words: set[str], known: tuple[str, ...]) -> None:
+    """Refuse words that are not known."""
+    if unknown := words - set(known):
+        raise ValueError(f"{argument} must be one of {known}; got {sorted(unknown)} in {id}.")
 
 
 def by_letter(id: str, argument: str, value: str | dict[str, str], rows: str) -> dict[str, str]:

@@ -43,7 +43,8 @@ def card(entry: Entry, judgement: Judgement) -> Card:
     question, answer = asked(entry, judgement, statement(entry, judgement))
     needs = (f"It needs: {entry.needs}.",) if judgement.row.expected == "holds-if" else ()
     end = f"{judgement.row.id}: {judgement.verdict}"
-    return Card(judgement.row.id, judgement.verdict, (where, *filter(None, question)), (*filter(None, answer), *needs, end))
+    front, back = (where, *filter(None, question)), (*filter(None, answer), *needs, end)
+    return Card(judgement.row.id, judgement.verdict, front, back)
 
 
 def statement(entry: Entry, judgement: Judgement) -> list[tuple[str, str]]:

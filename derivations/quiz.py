@@ -44,9 +44,8 @@ def ask(cards: Sequence[Card], out: TextIO = sys.stdout, read: Callable[[], str]
 
 def wrapped(lines: Sequence[str]) -> list[str]:
     """Lines of a card, broken where the page ends."""
-    width, made = page_width(), []
+    whole_words, made = {"break_long_words": False, "break_on_hyphens": False}, []
     for line in plain(lines):
-        lead = " " * (len(line) - len(line.lstrip()))
-        more = f"{lead}    " if lead else ""
-        made += textwrap.wrap(line, width, subsequent_indent=more, break_long_words=False, break_on_hyphens=False)
+        more = " " * 6 if line.startswith(" ") else ""
+        made += textwrap.wrap(line, page_width(), subsequent_indent=more, **whole_words)
     return made
