@@ -11,6 +11,7 @@ SOURCES = {                                                 # module: author
     "lm": "LM",
     "hong": "Hong",
     "cards": "Machine Learning Research Flashcards",
+    "beyond": "what the sources leave out",
 }
 
 
