@@ -4,4 +4,4 @@ A file holds the entries about one thing. The order of the files here, and of th
 order of the ledger.
 """
 
-from derivations.hong import notation, divergence, likelihood  # noqa: F401, I001
+from derivations.hong import notation, divergence, likelihood, loss, words  # noqa: F401, I001
