@@ -1,4 +1,4 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, from the goal to the rearrangement.
+"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, as far as the ELBO.
 
 Tables p(x, z) hold all data at once, one in each row; about a sixth of q(z|x) is zero.
 """
@@ -50,8 +50,8 @@ def softmax(phi):
 @equation(
     "cards.3", "l.11", rf"{KL_POSTERIOR} \geq \min_\phi {KL_POSTERIOR} = 0", (P_XZ, PHI),
     kind="claim", tight={"p_xz": [[0.25, 0.25], [0.25, 0.25]], "phi": [[0, 0], [0, 0]]},
-    says="The goal: the phi with the least divergence from the posterior. Sixty steps of descent, which know "
-    "p(x, z) but neither p(x) nor p(z|x), lead to it.",
+    says="The goal: the phi with the least divergence from the posterior. Sixty steps of descent, which "
+    "know p(x, z) but neither p(x) nor p(z|x), lead to it.",
 )  # fmt: skip
 def card_3(p_xz, phi):
     p_z_given_x, lower = posterior(p_xz), phi
@@ -77,8 +77,8 @@ def card_4(p_xz, q):
 
 @equation(
     "cards.5", "l.15",
-    rf"\left[{KL_POSTERIOR}\right] = \int {Q} \log\frac{{{Q}\,p_\theta(\mathbf{{x}})}}{{{P_JOINT}}} d\mathbf{{z}}",
-    TABLES,
+    rf"\left[{KL_POSTERIOR}\right] ="
+    rf" \int {Q} \log\frac{{{Q}\,p_\theta(\mathbf{{x}})}}{{{P_JOINT}}} d\mathbf{{z}}", TABLES,
     says="p(z|x) = p(z, x) / p(x), put in.", needs=NEEDED, outside=OUTSIDE,
 )  # fmt: skip
 def card_5(p_xz, q):
@@ -87,7 +87,8 @@ def card_5(p_xz, q):
 
 @equation(
     "cards.6", "l.17",
-    rf"\left[{KL_POSTERIOR}\right] = {LOG_P_X} + \int {Q} \log\frac{{{Q}}}{{{P_JOINT}}} d\mathbf{{z}}", TABLES,
+    rf"\left[{KL_POSTERIOR}\right] = {LOG_P_X}"
+    rf" + \int {Q} \log\frac{{{Q}}}{{{P_JOINT}}} d\mathbf{{z}}", TABLES,
     says="The logarithm of the product, expanded: log p(x) does not depend on z, and q integrates to one.",
     needs=NEEDED, outside=OUTSIDE,
 )  # fmt: skip
@@ -97,8 +98,8 @@ def card_6(p_xz, q):
 
 @equation(
     "cards.7", "l.19",
-    rf"\left[{KL_POSTERIOR}\right] = {LOG_P_X} + \mathbb{{E}}_{{\mathbf{{z}}\sim {Q}}}"
-    rf"\left[\log\frac{{{Q}}}{{p_\theta(\mathbf{{z}})}} - \log p_\theta(\mathbf{{x}}\vert\mathbf{{z}})\right]",
+    rf"\left[{KL_POSTERIOR}\right] = {LOG_P_X} + \mathbb{{E}}_{{\mathbf{{z}}\sim {Q}}}\left["
+    rf"\log\frac{{{Q}}}{{p_\theta(\mathbf{{z}})}} - \log p_\theta(\mathbf{{x}}\vert\mathbf{{z}})\right]",
     TABLES,
     says="p(z, x) = p(x|z) p(z), put in; the integral against q is an expectation.",
     needs=NEEDED, outside=OUTSIDE,
@@ -142,8 +143,8 @@ BEFORE_AND_AFTER = (
     BEFORE_AND_AFTER,
     kind="claim",
     says='"Exactly what we want to maximize": log p(x) up, and the divergence down, by one number for both.',
-    needs="q follows to the posterior. Else the one pays for the other: the left side can rise while log p(x) "
-    "falls (the first point outside), or while the divergence rises (the second)",
+    needs="q follows to the posterior. Else the one pays for the other: the left side can rise while log "
+    "p(x) falls (the first point outside), or while the divergence rises (the second)",
     outside=(
         {"w": (3**0.5, 1), "s": (1, 1), "x": 2, "follows": 0},
         {"w": (1, 1), "s": (2, 1), "x": 0, "follows": 0},

@@ -1,22 +1,22 @@
 """Flashcards, "Auto-Encoding Variational Bayes": what is the formula for the evidence lower bound (ELBO)?
 
-Every formula stands in the source twice, as damaged plain text and as LaTeX. The LaTeX is what is entered; cards.33
-says what became of the other copy. A whole side in square brackets is not on the card: it is what the line is about.
+Every formula stands in the source twice, as damaged plain text and as LaTeX. The LaTeX is what is entered;
+cards.33 says what became of the other copy. A whole side in square brackets is not on the card: it is what
+the line is about.
 """
 
 from dataclasses import replace
-
-import numpy as np
 
 from derivations.equation import equation
 from derivations.numerics import kl, log, mean, ratio, times, total
 from derivations.odaibo.objective import OUTSIDE, POSTERIOR
 from derivations.worlds import ENCODER, TABLE, evidence, likelihood, posterior, prior
 
-# Simple values in which no row of q is the posterior: there the divergence is nil, and digits of it mean nothing.
+# Simple values in which no row of q is the posterior or the prior: there a divergence is nil, without digits.
 
-P_XZ = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.5, 0.1], [0.1, 0.3]]))
-TABLES = (P_XZ, replace(ENCODER, simple=([[0.5, 0.5], [0.5, 0.5]], [[0.9, 0.1], [0.3, 0.7]], [[1, 0], [0.9, 0.1]])))
+P_XZ = replace(TABLE, simple=([[0.5, 0.1], [0.1, 0.3]], [[0.1, 0.4], [0.2, 0.3]]))
+SIMPLE_Q = ([[0.5, 0.5], [0.5, 0.5]], [[0.9, 0.1], [0.7, 0.3]], [[1, 0], [0.9, 0.1]])
+TABLES = (P_XZ, replace(ENCODER, simple=SIMPLE_Q))
 
 Q = r"q_\phi(\mathbf{z}\vert\mathbf{x})"
 P_POSTERIOR = r"p_\theta(\mathbf{z}\vert\mathbf{x})"
@@ -55,4 +55,4 @@ def card_1(p_xz, q):
 )  # fmt: skip
 def card_2(p_xz, q):
     elbo = mean(q, log(p_xz) - log(q))
-    return right_form(p_xz, q), "<=", log(np.sum(p_xz, axis=-1, keepdims=True)), "=", elbo + kl(q, posterior(p_xz))
+    return right_form(p_xz, q), "<=", log(evidence(p_xz)), "=", elbo + kl(q, posterior(p_xz))

@@ -1,9 +1,10 @@
-"""Fitting one Gaussian q to a mixture p with two modes, by either divergence: what the flashcards' two figures show.
+"""Fitting one Gaussian q to a mixture p with two modes, by either divergence: the flashcards' two figures.
 
-p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2, where the letter a is `apart`, and q = N(mu, sigma^2). By KL(p || q) the best
-q has the moments of p, and so covers both modes. By KL(q || p) it is found by descent, and where that ends depends on
-where it begins: there is always a minimum in the middle, which covers both modes, and from a = 2.5 on there is one on
-each mode as well. Those are the lower ones from a = 2.9 on. Arguments may be numbers, or arrays that broadcast.
+p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2, where the letter a is `apart`, and q = N(mu, sigma^2). By KL(p || q)
+the best q has the moments of p, and so covers both modes. By KL(q || p) it is found by descent, and where
+that ends depends on where it begins: there is always a minimum in the middle, which covers both modes, and
+from a = 2.5 on there is one on each mode as well. Those are the lower ones from a = 2.9 on. Arguments may be
+numbers, or arrays that broadcast.
 """
 
 import math
@@ -15,7 +16,7 @@ from derivations.numerics import need_positive
 from minivae.checks import refuse
 
 LOG_2PI = math.log(2 * math.pi)
-NODES = np.linspace(-9, 9, 801)                             # in units of sigma; fine enough for a sigma up to 15
+NODES = np.linspace(-9, 9, 801)                             # in units of sigma; fine enough for a sigma = 15
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 STEPS = 100                                                 # of descent, at most: ten are usual
 STATIONARY = 1e-9                                           # slopes below this are none
@@ -80,7 +81,7 @@ def fit_forward(apart: NDArray) -> tuple[NDArray, NDArray]:
     KL(p || q) holds of p only E_p[z] and E_p[z^2]. So with Q the Gaussian that has both,
     KL(p || q) = KL(p || Q) + KL(Q || q) for every q, and Q is the best   [cards.19]
     """
-    z = np.stack([NODES - with_nodes(apart)[0], NODES + with_nodes(apart)[0]])  # (2, ..., K)   the two bells of p
+    z = np.stack([NODES + middle for middle in with_nodes(-np.asarray(apart), apart)])      # (2, ..., K)
     mu = (WEIGHTS * z).sum(axis=-1).mean(axis=0)
     variance = (WEIGHTS * (z - mu[..., None]) ** 2).sum(axis=-1).mean(axis=0)
     return mu, np.sqrt(variance)
@@ -106,8 +107,8 @@ def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray
 def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
     """mu and sigma of the minimum of KL(q || p) to which descent leads from q = N(start, 1).
 
-    From start = a to the mode on the right, if there is such a minimum; from start = 0 to the one in the middle. Raises
-    ValueError if it leads to none.
+    From start = a to the mode on the right, if there is such a minimum; from start = 0 to the one in the
+    middle. Raises ValueError if it leads to none.
     """
     apart, start = np.broadcast_arrays(np.asarray(apart, float), np.asarray(start, float))
     each, which = np.unique(np.stack([apart.ravel(), start.ravel()], axis=-1), axis=0, return_inverse=True)
@@ -116,7 +117,7 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
-    """Newton's steps on KL(q || p), all (K,) at once; a curvature below zero is taken for one above: downhill always."""
+    """Newton's steps on KL(q || p), all (K,) at once; curvatures are taken without sign: downhill."""
     at = np.stack([start, np.zeros_like(start)], axis=-1)   # (K, 2)   mu, log sigma
     for _ in range(STEPS):
         gradient, hessian = reverse_slopes(apart, at[:, 0], np.exp(at[:, 1]))
@@ -136,7 +137,7 @@ def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def best_reverse(apart: NDArray) -> tuple[NDArray, NDArray]:
-    """mu >= 0 and sigma of the q with the least KL(q || p): of the minima in the middle and on the right, the lower."""
+    """mu >= 0 and sigma of the q with the least KL(q || p): the minimum in the middle or on the right."""
     middle, right = fit_reverse(apart, 0.0), fit_reverse(apart, apart)
     lower = kl_reverse(apart, *middle) <= kl_reverse(apart, *right)
     mu, sigma = (np.where(lower, one, other) for one, other in zip(middle, right))

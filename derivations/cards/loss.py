@@ -1,6 +1,6 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, the loss, its minimum, its graph.
+"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, from the loss on.
 
-The loss is checked in a small linear model of minivae, where log p(x) and p(z|x) are known: the only letter is x.
+It is checked in a small linear model of minivae, where log p(x) and p(z|x) are known: the only letter is x.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ from derivations.worlds import linear_elbo, linear_log_evidence, linear_posterio
 from minivae.gaussian import kl_standard_normal
 
 LOSS = r"L_\text{VAE}(\theta, \phi)"
-CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # as draws, exact for a quadratic of two numbers
+CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # as draws, exact for a quadratic
 
 
 def form_1(x):
@@ -95,8 +95,8 @@ def _(x):
     return total(kl_standard_normal(mu[:, 0], 2 * np.log(sigma[:, 0]))) - expected(log_p_x_given_z, x)
 
 
-# The minimum, for one datum x: theta = (w, s) of x = w z + s eps, phi = (a, sigma) of q = N(a x, sigma^2). As the card
-# has no sum over data, any w^2 + s^2 = x^2 is best: t says which.
+# The minimum, for one datum x: theta = (w, s) of x = w z + s eps, phi = (a, sigma) of q = N(a x, sigma^2). As
+# the card has no sum over data, any w^2 + s^2 = x^2 is best: t says which.
 
 ANGLE = Symbol("t", "t", "real, 0 for w = s", 1, lambda raw: 0.4 * raw, (0, 0.5))
 WEIGHTS = (
@@ -118,8 +118,8 @@ def linear_loss(x, w, s, a, sigma):
     r" \left[-\log p_{\theta^{*}}(x)\right] = L_\text{VAE}(\theta^{*}, \phi^{*})"
     r" = L_\text{VAE}(-\theta^{*}, -\phi^{*}) \leq L_\text{VAE}(\theta, \phi)",
     (ANGLE, ONE_DATUM, *WEIGHTS),
-    says="The weights with the least loss: of all data, of which the card says nothing. They are never the only "
-    "ones: here one datum leaves t free, and -z serves as well as z.",
+    says="The weights with the least loss (of all data, which the card does not say). They are never the "
+    "only ones: here one datum leaves t free, and -z serves as well as z.",
     needs="there is a least loss: a decoder that can repeat x exactly has none, with s going to 0",
     outside={"t": 0, "x": 0, "w": 1, "s": 1, "a": 1, "sigma": 1},
     tight={"t": 0, "x": 1, "w": BEST, "s": BEST, "a": BEST, "sigma": BEST},
@@ -157,15 +157,16 @@ DRAWN = {                                                   # a solid arrow, a d
     "cards.15", "l.37 VAE-graphical-model.png",
     r"\left|\text{arrows drawn} - \text{arrows of the model}\right| < 1",
     kind="figure", verdict="figure",
-    says="Solid arrows: theta and z act on p(x|z). Dashed ones: phi and x act on q(z|x). None the other way round, "
-    "and no datum acts on the z of another one: so one plate stands for all.",
+    says="Solid arrows: theta and z act on p(x|z). Dashed ones: phi and x act on q(z|x). None the other way "
+    "round, and no datum acts on the z of another one: so one plate stands for all.",
 )  # fmt: skip
 def card_15():
     vae, rng = small_vae(hidden=(5,)), np.random.default_rng(1)
     x, eps = rng.normal(size=(4, 3)), rng.normal(size=(7, 4, 2))
     found = arrows(vae, x, eps, rng)
     given_z = {(a, b) for a, b in found if b != "z"}        # whatever z was made from
-    acts = [(reaches(given_z, a, "out"), reaches(found, a, "mu") and reaches(found, a, "log_var")) for a in DRAWN]
+    on_q = lambda a: reaches(found, a, "mu") and reaches(found, a, "log_var")  # noqa: E731
+    acts = [(reaches(given_z, a, "out"), on_q(a)) for a in DRAWN]
     mu, one_moved = vae.encode(x)[0], x + np.eye(4)[..., None]                  # (4, 2), (4, 4, 3)
     across = [np.any(vae.encode(other)[0] != mu, axis=-1) for other in one_moved]
     differences = [np.subtract([*DRAWN.values()], acts), np.eye(4) - across]

@@ -1,10 +1,12 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": why does the ELBO use the reverse Kullback-Leibler divergence?
+"""Flashcards, "Auto-Encoding Variational Bayes": why does the ELBO use the reverse divergence?
 
-Sums over z are exact. The divergence is infinite where it is infinite: no term is left out. What "zero-avoiding" and
-"zero-forcing" mean is shown by fits: of one Gaussian to a mixture with modes at -a and a, in fits.py.
+Sums over z are exact. The divergence is infinite where it is infinite: no term is left out. What it means to
+be "zero-avoiding" or "zero-forcing" is shown by fits: of one Gaussian to a mixture with modes at -a and a, in
+fits.py.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,19 +24,20 @@ from derivations.cards.fits import (
 from derivations.domains import Symbol, pmf, positive, real, weights
 from derivations.equation import equation
 from derivations.numerics import LEGENDRE, kl, kl_normal, log, mean, ratio, times, total
+from derivations.odaibo.closed_form import TWO, tenths
 from derivations.worlds import SIGMA_P, SIGMA_Q, chosen
 from minivae.gaussian import kl_diagonal
 
 # Not symmetric. mu_p lies halfway between two tenths, where mu_q never is: p and q are not nearly the same.
 
-TENTHS = Symbol("mu_q", r"\mu_q", "real, in tenths", 1, lambda raw: np.round(12 * raw) / 10, (0, 1, -1))
-HALFWAY = Symbol("mu_p", r"\mu_p", "real, halfway between tenths", 1, lambda raw: np.round(12 * raw) / 10 + 0.05, (2, 1))
-TWO = (TENTHS, SIGMA_Q, HALFWAY, SIGMA_P)
+TENTHS = Symbol("mu_q", r"\mu_q", "real, in tenths", 1, tenths, (0, 1, -1))
+HALFWAY = replace(TWO[2], simple=(2, 1))
+PAIR = (TENTHS, SIGMA_Q, HALFWAY, SIGMA_P)
 NOT_SYMMETRIC = r"D_\text{KL}(q_\phi | p_\theta) \ne D_\text{KL}(p_\theta | q_\phi)"
 
 
 @equation(
-    "cards.16", "l.42", NOT_SYMMETRIC, TWO,
+    "cards.16", "l.42", NOT_SYMMETRIC, PAIR,
     kind="claim", verdict="wrong",
     says="The divergence is not symmetric.",
     fault='"In general", but not always: two Gaussians of one width are as far from each other both ways.',
@@ -64,7 +67,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 # Both directions, and what either asks for
 
 P_ZEROS = pmf("p", "p(z)", zeros=True, simple=((0.5, 0.5, 0), (0.5, 0.3, 0.2), (0, 0.5, 0.5)))
-Q_ZEROS = pmf("q", "q(z)", zeros=True, simple=((0.25, 0.25, 0.5), (0.9, 0.1, 0), (0.6, 0.4, 0), (0, 0.2, 0.8)))
+Q_ZEROS = pmf("q", "q(z)", zeros=True, simple=((0.25, 0.25, 0.5), (0.9, 0.1, 0), (0.6, 0.4, 0)))
 P_FULL = pmf("p", "p(z)", simple=((0.5, 0.3, 0.2), (0.25, 0.5, 0.25)))
 Q_FULL = pmf("q", "q(z)", simple=((0.25, 0.25, 0.5), (0.2, 0.3, 0.5)))
 
@@ -76,8 +79,8 @@ def in_three_ways(a, b):
 
 def formula(a, b):
     """D(a|b) = sum = expectation, as the card prints it."""
-    quotient = rf"\log\frac{{{a}(z)}}{{{b}(z)}}"
-    return rf"D_\text{{KL}}({a} | {b}) = \sum_z {a}(z) {quotient} = \mathbb{{E}}_{{{a}(z)}}{{\big[{quotient}\big]}}"
+    logs = rf"\log\frac{{{a}(z)}}{{{b}(z)}}"
+    return rf"D_\text{{KL}}({a} | {b}) = \sum_z {a}(z) {logs} = \mathbb{{E}}_{{{a}(z)}}{{\big[{logs}\big]}}"
 
 
 @equation(
@@ -92,8 +95,8 @@ def card_17(p, q):
 
 @equation(
     "cards.18", "l.42",
-    r"e^{-D_\text{KL}(p | q)} = \left[\prod_z \left(\frac{q(z)}{p(z)}\right)^{p(z)}\right]"
-    r" = \left[e^{-D_\text{KL}(p | q)} \text{ if } q(z) > 0 \text{ wherever } p(z) > 0 \text{, else } 0\right]",
+    r"e^{-D_\text{KL}(p | q)} = \left[\prod_z \left(\frac{q(z)}{p(z)}\right)^{p(z)}\right] ="
+    r" \left[e^{-D_\text{KL}(p | q)} \text{ if } q(z) > 0 \text{ wherever } p(z) > 0,\; \text{else }0\right]",
     (P_ZEROS, Q_ZEROS),
     kind="claim",
     says='"We need to ensure that q(z) > 0 wherever p(z) > 0": else the forward divergence is infinite, and '
@@ -108,11 +111,14 @@ def card_18(p, q):
     )  # fmt: skip
 
 
-# The fits. In tenths, and from 2.9 on: there the best reverse fit sits on one mode.
 
-APART = Symbol(
-    "a", "a", "> 0: p has modes at -a and a", 1, lambda raw: 3.4 + np.clip(np.round(3 * raw), -5, 5) / 10, (3.5, 3, 2.9)
-)  # fmt: skip
+
+def far_apart(raw):
+    """2.9 to 3.9, in tenths: there the best reverse fit sits on one mode."""
+    return 3.4 + np.clip(np.round(3 * raw), -5, 5) / 10
+
+
+APART = Symbol("a", "a", "> 0: p has modes at -a and a", 1, far_apart, (3.5, 3, 2.9))
 MU, SIGMA = real("mu", r"\mu", 2, (3, 0, -1)), positive("sigma", r"\sigma", 0.5, (1, 2, 3))
 
 
@@ -121,8 +127,9 @@ MU, SIGMA = real("mu", r"\mu", 2, (3, 0, -1)), positive("sigma", r"\sigma", 0.5,
     r"D_\text{KL}(p | q) = \left[D_\text{KL}(p | Q) + D_\text{KL}(Q | q)\right] \geq D_\text{KL}(p | Q)",
     (APART, MU, SIGMA, chosen("way", r"\mathrm{way}", 1, "1: Q is fitted by D(p|q); 0: by D(q|p)")),
     kind="claim",
-    says='"The optimized variational distribution Q(Z) is known as zero-avoiding": of all Gaussians q, the Q with '
-    "the mean and the variance of p is best. It covers both modes, with much mass between them: see cards.23.",
+    says='"The optimized variational distribution Q(Z) is known as zero-avoiding": of all Gaussians q, the '
+    "Q with the mean and the variance of p is best. So it covers both modes, and what is between: see "
+    "cards.23.",
     needs="q is a Gaussian, and Q the best one by the forward divergence: it is not a property of any Q",
     outside={"a": 3, "mu": 3, "sigma": 1, "way": 0},
     tight={"a": 3, "mu": 0, "sigma": math.sqrt(10), "way": 1},
@@ -163,8 +170,9 @@ EPSILON = Symbol(
     r"D_\text{KL}(q | p) > D_\text{KL}(q | p_\epsilon) = \left[q(z_0)\log\frac{q(z_0)}{\epsilon}"
     r" + \sum_{z \ne z_0} q(z)\log\frac{q(z)}{(1 - \epsilon)p(z)}\right]", (ANY_Q, HOLED, EPSILON),
     kind="claim",
-    says='"If p(z) = 0, we must ensure that q(z) = 0, otherwise the KL divergence blows up": it is infinite, for '
-    "p(z_0) = 0. With p(z_0) = epsilon instead it is finite, and grows as slowly as a logarithm.",
+    says='"If p(z) = 0, we must ensure that q(z) = 0, otherwise the KL divergence blows up": it is '
+    "infinite, for p(z_0) = 0. With p(z_0) = epsilon instead it is finite, and grows as slowly as a "
+    "logarithm.",
 )  # fmt: skip
 def card_21(q, p, epsilon):
     hole = p == 0
@@ -182,8 +190,9 @@ def card_21(q, p, epsilon):
 @equation(
     "cards.22", "l.42", r"Q'(z < 0) < \frac{1}{10} < Q(z < 0) = p(z < 0)", (APART,),
     kind="claim",
-    says='"The reversed KL divergence has the opposite behaviour": its best Gaussian Q\' sits on one mode, here the '
-    "right one, and leaves out the other. Q, by the forward divergence, has as much on the left of 0 as p.",
+    says='"The reversed KL divergence has the opposite behaviour": its best Gaussian Q\' sits on one mode, '
+    "here the right one, and leaves out the other. Q, by the forward divergence, has as much left of 0 as "
+    "p.",
     needs="the modes are far apart, a = 2.9 or more: at 2.5 the best Q' still covers both",
     outside=({"a": 0.8}, {"a": 2.5}),
 )  # fmt: skip
@@ -206,8 +215,9 @@ def in_the_valley(log_density):
     "cards.23", "l.42 forward-KL.png",
     r"p(|z| < 1) < Q'(|z| < 1) < \frac{1}{5} < Q(|z| < 1) = \mathrm{erf}(1/\sqrt{2 \cdot 10})",
     kind="figure", verdict="figure",
-    says="Modes at -3 and 3. Q, by the forward divergence, is N(0, 10): it covers both, and a quarter of it lies "
-    "in the valley between them. There p has next to nothing, and so has Q', one of the fits of cards.24.",
+    says="Modes at -3 and 3. Q, by the forward divergence, is N(0, 10): it covers both, and a quarter of it "
+    "lies in the valley between them. There p has next to nothing, and so has Q', one of the fits of "
+    "cards.24.",
 )  # fmt: skip
 def card_23():
     Q, one_mode = fit_forward(3), fit_reverse(3, 3)
@@ -222,11 +232,11 @@ def card_23():
 
 @equation(
     "cards.24", "l.42 reverse-KL.png",
-    r"D_\text{KL}(Q | p) > \log 2 > \left[\text{the least of a grid of other } q\right]"
+    r"D_\text{KL}(Q | p) > \log 2 > \min_\mathrm{grid} D_\text{KL}(q | p)"
     r" > D_\text{KL}(Q'_{-} | p) = D_\text{KL}(Q'_{+} | p)",
     kind="figure", verdict="figure",
-    says="Modes at -3 and 3. By the reverse divergence the best Gaussian sits on either mode: that costs just under "
-    "log 2, for the half of p left out. To cover both, as Q of cards.23 does, costs more.",
+    says="Modes at -3 and 3. By the reverse divergence the best Gaussian sits on either mode: that costs "
+    "just under log 2, for the half of p left out. To cover both, as Q of cards.23 does, costs more.",
 )  # fmt: skip
 def card_24():
     mu, sigma = np.arange(-4, 5)[:, None], np.arange(5, 36) / 10
