@@ -114,7 +114,7 @@ def spread(lam):
 
 
 @equation(
-    "cards.26", "l.47", r"\mathrm{Var}[\mathbf{z}] = 0\quad (\mathbf{z} \text{ a deterministic variable})",
+    "cards.26", "l.47", r"\mathrm{Var}[\mathbf{z}] = 0\quad \text{for a deterministic variable } \mathbf{z}",
     COIN[:1],
     kind="claim", verdict="slip",
     says='"Express the random variable z as a deterministic variable": as such, z would not vary.',
