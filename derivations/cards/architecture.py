@@ -107,8 +107,7 @@ def _(p_xz, q):
     rf"{KL_POSTERIOR} \neq {KL_PRIOR} = \left[{KL_POSTERIOR} + {RECONSTRUCTION} - {LOG_P_X}\right]", TABLES,
     kind="claim",
     says='"The term D_KL works like a regularizer": on the left side, of which the card speaks, it is what '
-    "the bound falls short by. The regularizer is the other one, which keeps q near the prior: see "
-    "odaibo.t21.",
+    "the bound falls short by. The regularizer is the one to the prior: see odaibo.t21.",
     needs="x tells something about z: else the posterior is the prior, and the two are one",
     outside={"p_xz": [[0.12, 0.48], [0.08, 0.32]], "q": [[0.9, 0.1], [0.3, 0.7]]},
 )  # fmt: skip

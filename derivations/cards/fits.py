@@ -16,7 +16,7 @@ from derivations.numerics import need_positive
 from minivae.checks import refuse
 
 LOG_2PI = math.log(2 * math.pi)
-NODES = np.linspace(-9, 9, 801)                             # in units of sigma; fine enough for a sigma = 15
+NODES = np.linspace(-9, 9, 801)                             # in units of sigma; fine where a sigma < 15
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 STEPS = 100                                                 # of descent, at most: ten are usual
 STATIONARY = 1e-9                                           # slopes below this are none

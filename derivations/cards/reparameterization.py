@@ -1,8 +1,7 @@
 """Flashcards, "Auto-Encoding Variational Bayes": what is the reparameterization trick?
 
 Expectations over noise run over nodes and are exact: of an estimator of a gradient, mean and variance are
-known. The function whose average is differentiated is f(z) = z^2, with z from N(mu, sigma^2), unless z is a
-coin.
+known. The function whose average is differentiated is f(z) = z^2, with z from N(mu, sigma^2); or z is a coin.
 """
 
 import numpy as np
@@ -64,8 +63,7 @@ def by_the_score(mu, sigma):
     kind="claim",
     says='"Sampling is a stochastic process and therefore we cannot backpropagate through it": from a '
     "number that was drawn nothing leads back to mu, and the gradient would be 0. The derivative of log q, "
-    "times f, is right on average all the same, with more variance than the path that the trick opens (way "
-    "= 1).",
+    "times f, is right on average all the same. The path that the trick opens, way = 1, varies less.",
     needs="z is drawn as it stands, and what is drawn is differentiated",
     outside={"mu": 1, "sigma": 1, "way": 1},
 )  # fmt: skip
@@ -109,16 +107,21 @@ def heads(lam):
     return 1 / (1 + np.exp(-lam))
 
 
+def spread(lam):
+    """Var[z], over its two values."""
+    p = heads(lam)
+    return p * (1 - p) ** 2 + (1 - p) * (0 - p) ** 2
+
+
 @equation(
-    "cards.26", "l.47", r"\mathrm{Var}[z] = 0", COIN[:1],
+    "cards.26", "l.47", r"\mathrm{Var}[\mathbf{z}] = 0\quad \text{for a deterministic variable } \mathbf{z}",
+    COIN[:1],
     kind="claim", verdict="slip",
     says='"Express the random variable z as a deterministic variable": as such, z would not vary.',
-    fault="T is a deterministic function; z is as random as eps. (And for a coin T jumps: no gradient comes "
-    "by.)",
+    fault="T is a deterministic function; z is as random as eps. (And a coin's T jumps: no gradient passes.)",
 )  # fmt: skip
 def card_26(lam):
-    p = heads(lam)
-    return p * (1 - p) ** 2 + (1 - p) * p**2, "=", Zero(p)
+    return spread(lam), "=", Zero(heads(lam))               # E[z^2] is p
 
 
 @card_26.intended(
@@ -127,11 +130,10 @@ def card_26(lam):
     r" > E_\epsilon\left[\frac{d}{d\lambda}f(\mathcal{T}(\lambda, \epsilon))\right] = 0", inputs=COIN,
 )  # fmt: skip
 def _(lam, f_0, rise):
-    p = heads(lam)
     f_of_T = lambda lam: f_0 + rise * (heads(lam) > UNIFORM)  # noqa: E731   (n, 100)
     average = lambda lam: (1 - heads(lam)) * f_0 + heads(lam) * (f_0 + rise)  # noqa: E731
     return (
-        rise * (p * (1 - p) ** 2 + (1 - p) * p**2),
+        rise * spread(lam),
         "=", complex_step(average, lam),
         ">", np.mean(central_difference(f_of_T, lam), axis=-1, keepdims=True),
         "=", Zero(rise),
@@ -183,8 +185,7 @@ def density(z, mu, cov):
 @equation(
     "cards.28", "l.49", ENCODED + r"\boldsymbol{\sigma}^{2(i)}\boldsymbol{I})", (Z, MUS, SIGMAS),
     verdict="slip", says="The encoder's Gaussian, with a diagonal covariance.",
-    fault="sigma is a vector: times I it gives no matrix, unless sigma^2 is read as one number, sigma . "
-    "sigma.",
+    fault="sigma is a vector: times I it gives no matrix, unless sigma^2 means one number, sigma . sigma.",
 )  # fmt: skip
 def card_28(z, mu, sigma):
     cov = total(sigma**2)[..., None] * np.eye(2)

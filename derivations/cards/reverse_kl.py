@@ -95,8 +95,8 @@ def card_17(p, q):
 
 @equation(
     "cards.18", "l.42",
-    r"e^{-D_\text{KL}(p | q)} = \left[\prod_z \left(\frac{q(z)}{p(z)}\right)^{p(z)}\right] ="
-    r" \left[e^{-D_\text{KL}(p | q)} \text{ if } q(z) > 0 \text{ wherever } p(z) > 0,\; \text{else }0\right]",
+    r"e^{-D_\text{KL}(p | q)} = e^{-\sum_z p(z) \log(p(z) / q(z))} = \left["
+    r"\prod_z (q(z) / p(z))^{p(z)} \text{ if } q(z) > 0 \text{ wherever } p(z) > 0,\; \text{else }0\right]",
     (P_ZEROS, Q_ZEROS),
     kind="claim",
     says='"We need to ensure that q(z) > 0 wherever p(z) > 0": else the forward divergence is infinite, and '
@@ -105,16 +105,17 @@ def card_17(p, q):
 def card_18(p, q):
     covered = np.all((q > 0) | (p == 0), axis=-1, keepdims=True)
     return (
-        np.exp(-total(times(p, log(ratio(p, q))))),
-        "=", np.prod(ratio(q, p) ** p, axis=-1, keepdims=True),
-        "=", np.where(covered, np.exp(-kl(p, q)), 0),
+        np.exp(-kl(p, q)),
+        "=", np.exp(-total(times(p, log(ratio(p, q))))),
+        "=", np.where(covered, np.prod(ratio(q, p) ** p, axis=-1, keepdims=True), 0),
     )  # fmt: skip
 
 
+# The fits, with a in tenths
 
 
 def far_apart(raw):
-    """2.9 to 3.9, in tenths: there the best reverse fit sits on one mode."""
+    """2.9 to 3.9: there the best reverse fit sits on one mode."""
     return 3.4 + np.clip(np.round(3 * raw), -5, 5) / 10
 
 
@@ -128,8 +129,7 @@ MU, SIGMA = real("mu", r"\mu", 2, (3, 0, -1)), positive("sigma", r"\sigma", 0.5,
     (APART, MU, SIGMA, chosen("way", r"\mathrm{way}", 1, "1: Q is fitted by D(p|q); 0: by D(q|p)")),
     kind="claim",
     says='"The optimized variational distribution Q(Z) is known as zero-avoiding": of all Gaussians q, the '
-    "Q with the mean and the variance of p is best. So it covers both modes, and what is between: see "
-    "cards.23.",
+    "Q with the mean and the variance of p is best. So it covers both modes, and the valley: see cards.23.",
     needs="q is a Gaussian, and Q the best one by the forward divergence: it is not a property of any Q",
     outside={"a": 3, "mu": 3, "sigma": 1, "way": 0},
     tight={"a": 3, "mu": 0, "sigma": math.sqrt(10), "way": 1},
@@ -171,8 +171,7 @@ EPSILON = Symbol(
     r" + \sum_{z \ne z_0} q(z)\log\frac{q(z)}{(1 - \epsilon)p(z)}\right]", (ANY_Q, HOLED, EPSILON),
     kind="claim",
     says='"If p(z) = 0, we must ensure that q(z) = 0, otherwise the KL divergence blows up": it is '
-    "infinite, for p(z_0) = 0. With p(z_0) = epsilon instead it is finite, and grows as slowly as a "
-    "logarithm.",
+    "infinite, for p(z_0) = 0. With p(z_0) = epsilon instead it grows, as slowly as a logarithm.",
 )  # fmt: skip
 def card_21(q, p, epsilon):
     hole = p == 0
@@ -191,8 +190,7 @@ def card_21(q, p, epsilon):
     "cards.22", "l.42", r"Q'(z < 0) < \frac{1}{10} < Q(z < 0) = p(z < 0)", (APART,),
     kind="claim",
     says='"The reversed KL divergence has the opposite behaviour": its best Gaussian Q\' sits on one mode, '
-    "here the right one, and leaves out the other. Q, by the forward divergence, has as much left of 0 as "
-    "p.",
+    "here the right one, and leaves out the other. Q, by the forward one, has as much left of 0 as p.",
     needs="the modes are far apart, a = 2.9 or more: at 2.5 the best Q' still covers both",
     outside=({"a": 0.8}, {"a": 2.5}),
 )  # fmt: skip
@@ -216,8 +214,7 @@ def in_the_valley(log_density):
     r"p(|z| < 1) < Q'(|z| < 1) < \frac{1}{5} < Q(|z| < 1) = \mathrm{erf}(1/\sqrt{2 \cdot 10})",
     kind="figure", verdict="figure",
     says="Modes at -3 and 3. Q, by the forward divergence, is N(0, 10): it covers both, and a quarter of it "
-    "lies in the valley between them. There p has next to nothing, and so has Q', one of the fits of "
-    "cards.24.",
+    "lies in the valley between them. There p has next to nothing, and so has Q', a fit of cards.24.",
 )  # fmt: skip
 def card_23():
     Q, one_mode = fit_forward(3), fit_reverse(3, 3)
