@@ -86,6 +86,9 @@ def add_learner_commands(command: Callable, judging: argparse.ArgumentParser) ->
     """What is made of the ledger for somebody who learns."""
     add = command("compare", compare_command, "The sources side by side: notation, and the same number in each", judging)
     add("--markdown", action="store_true", help="the table of notation, for a README")
+    add = command("questions", questions_command, "Questions that the sources ask, answered by computation")
+    add("--out", type=Path, metavar="DIR", help="also draw the autoencoder and the VAE of the last one there")
+    add("--overwrite", action="store_true", help="replace what an earlier command wrote")
     help = "The ledger as flashcards, for Anki and for Obsidian"
     add = command("cards", cards_command, help, judging)
     add("--anki", type=Path, metavar="FILE", help="a file of tab-separated fields, for Anki's import")
@@ -240,6 +243,29 @@ def compare_command(options: argparse.Namespace) -> int:
         for thing, found in compared.items():
             print("\n".join(["", *compare.thing_lines(thing, found, pages.page_width())]))
     return 1 if any(compare.contradictions(found) for found in compared.values()) else 0
+
+
+def questions_command(options: argparse.Namespace) -> int:
+    """The questions with their numbers; with --out, the two models of the last one as a figure."""
+    from minivae.cli import use_one_thread
+
+    use_one_thread()                                        # of the two models that are trained
+    from derivations import questions
+    from derivations.pages import page_width
+
+    pair = questions.train_pair()
+    answers = [*(ask() for ask in questions.QUESTIONS), questions.autoencoder_or_vae(pair)]
+    files = []
+    if options.out is not None:
+        from derivations import figures
+
+        files = figures.write_drawn(options.out, options.overwrite, {"autoencoder-vae": figures.two_models(pair)})
+    if options.json:
+        print(json.dumps({"answers": [answer._asdict() for answer in answers], "files": files}, indent=2))
+        return 0
+    print("\n\n".join("\n".join(questions.lines(answer, page_width())) for answer in answers))
+    print("\n".join(["", *(file["path"] for file in files)]) if files else "", end="\n" if files else "")
+    return 0
 
 
 def cards_command(options: argparse.Namespace) -> int:

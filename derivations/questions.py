@@ -11,6 +11,7 @@ import numpy as np
 
 from derivations.lm.latent_space import samples_needed
 from derivations.numerics import kl_normal
+from derivations.pages import wrapped
 from derivations.worlds import linear_elbo, linear_log_evidence, linear_posterior
 from minivae.data import Dataset, digits
 from minivae.likelihood import Binomial
@@ -125,9 +126,8 @@ def row_of(name: str, vae: VAE, data: Dataset) -> tuple:
     return name, repeats, near, float(shares.max()), int((shares > 0.01).sum())
 
 
-def autoencoder_or_vae(pair: Pair | None = None) -> Answer:
+def autoencoder_or_vae(pair: Pair) -> Answer:
     """The same digits, learned with and without the noise and the KL."""
-    pair = pair or train_pair()
     rows = [row_of("autoencoder", pair.autoencoder, pair.data), row_of("VAE", pair.vae, pair.data)]
     return Answer(
         "What does a VAE have that an autoencoder has not?",
@@ -139,9 +139,19 @@ def autoencoder_or_vae(pair: Pair | None = None) -> Answer:
     )
 
 
-QUESTIONS: tuple[Callable[[], Answer], ...] = (
-    why_not_the_prior,
-    why_the_reverse_divergence,
-    why_the_sum,
-    autoencoder_or_vae,
-)
+QUESTIONS: tuple[Callable[[], Answer], ...] = (why_not_the_prior, why_the_reverse_divergence, why_the_sum)
+
+
+def lines(answer: Answer, width: int) -> list[str]:
+    """An answer as text: the question, its table, what it says."""
+    shown = [answer.columns, *([cell(value) for value in row] for row in answer.rows)]
+    wide = [max(len(row[i]) for row in shown) for i in range(len(answer.columns))]
+    table = ["  " + "  ".join(f"{text:>{w}}" for text, w in zip(row, wide)) for row in shown]
+    return [f"{answer.question}   [{', '.join(answer.ids)}]", "", *table, "", *wrapped(answer.says, "  ", "  ", width)]
+
+
+def cell(value) -> str:
+    """A number to four digits, with commas if it is a large one; a word as it is."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
