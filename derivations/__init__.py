@@ -2,14 +2,17 @@
 
 Read it in this order:
 
-    odaibo       the entries, in the order of the source: any of its files is a good place to begin
+    odaibo, lm, hong, cards   the entries, in the order of each source: any of their files is a good place to begin
     equation     what an entry is, and the registry of all entries
     domains      what a letter of a source may be: one description for draws and values to check by hand
     worlds       where checks take place: finite tables, events, Gaussians, linear-Gaussian models
     numerics     expectations by exact sums and by quadrature, divergences without a logarithm, complex steps
     judge        from sides and relations to a verdict with a witness
     graph        which number of the model depends on which, found by changing them
-    figures      the figures of the source redrawn, each proving what it shows before it is saved
+    figures      the figures of the sources redrawn, each proving what it shows before it is saved
+    compare      the same thing in every source, side by side
+    questions    what the sources ask, answered by computation
 
-Beside them: ledger (finding entries), records (what is known of one), unicode and pages (writing it), cli.
+Beside them: ledger (finding entries), records (what is known of one), unicode and pages (writing it), flashcards and
+quiz (learning it), cli.
 """

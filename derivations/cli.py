@@ -84,6 +84,11 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
 
 def add_learner_commands(command: Callable, judging: argparse.ArgumentParser) -> None:
     """What is made of the ledger for somebody who learns."""
+    add = command("compare", compare_command, "The sources side by side: notation, and the same number in each", judging)
+    add("--markdown", action="store_true", help="the table of notation, for a README")
+    add = command("questions", questions_command, "Questions that the sources ask, answered by computation")
+    add("--out", type=Path, metavar="DIR", help="also draw the autoencoder and the VAE of the last one there")
+    add("--overwrite", action="store_true", help="replace what an earlier command wrote")
     help = "The ledger as flashcards, for Anki and for Obsidian"
     add = command("cards", cards_command, help, judging)
     add("--anki", type=Path, metavar="FILE", help="a file of tab-separated fields, for Anki's import")
@@ -214,6 +219,52 @@ def figures_command(options: argparse.Namespace) -> int:
         return 1
     document = json.dumps({"files": files}, indent=2, ensure_ascii=False)
     print(document if options.json else "\n".join(file["path"] for file in files))
+    return 0
+
+
+def compare_command(options: argparse.Namespace) -> int:
+    """Notation and numbers side by side; 1 if a line that holds does not agree with what it is about."""
+    from derivations import compare, ledger, pages
+    from minivae.checks import whole_number
+
+    draws, seed = whole_number("--draws", options.draws, 1), whole_number("--seed", options.seed, 0)
+    ledger.load()
+    notation = compare.notation()
+    if options.markdown:
+        print(compare.notation_markdown(notation))
+        return 0
+    compared = {thing: compare.compare(thing, draws, seed) for thing in compare.things()}
+    if options.json:
+        words = {thing: {s: [one._asdict() for one in ways] for s, ways in by.items()} for thing, by in notation.items()}
+        numbers = {thing.name: [one._asdict() for one in found] for thing, found in compared.items()}
+        print(json.dumps({"notation": words, "numbers": numbers}, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(["Notation, and in how many entries", "", *compare.notation_lines(notation)]))
+        for thing, found in compared.items():
+            print("\n".join(["", *compare.thing_lines(thing, found, pages.page_width())]))
+    return 1 if any(compare.contradictions(found) for found in compared.values()) else 0
+
+
+def questions_command(options: argparse.Namespace) -> int:
+    """The questions with their numbers; with --out, the two models of the last one as a figure."""
+    from minivae.cli import use_one_thread
+
+    use_one_thread()                                        # of the two models that are trained
+    from derivations import questions
+    from derivations.pages import page_width
+
+    pair = questions.train_pair()
+    answers = [*(ask() for ask in questions.QUESTIONS), questions.autoencoder_or_vae(pair)]
+    files = []
+    if options.out is not None:
+        from derivations import figures
+
+        files = figures.write_drawn(options.out, options.overwrite, {"autoencoder-vae": figures.two_models(pair)})
+    if options.json:
+        print(json.dumps({"answers": [answer._asdict() for answer in answers], "files": files}, indent=2))
+        return 0
+    print("\n\n".join("\n".join(questions.lines(answer, page_width())) for answer in answers))
+    print("\n".join(["", *(file["path"] for file in files)]) if files else "", end="\n" if files else "")
     return 0
 
 

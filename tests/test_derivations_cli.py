@@ -398,13 +398,12 @@ def test_the_errata_have_printed_fault_witness_and_what_holds(planted, capsys):
     )
 
 
-def test_the_readme_has_the_errata_that_the_command_prints(capsys):
+@pytest.mark.parametrize("source", [source for source in ledger.SOURCES if source != "beyond"])
+def test_the_readme_has_the_errata_that_the_command_prints(source, capsys):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"<!-- errata odaibo -->\n(.*?)<!-- end -->", readme, re.DOTALL)
-    assert block, (
-        "README.md needs the output of `derivations errata odaibo --markdown` between its two markers"
-    )
-    assert block.group(1).strip() == run(capsys, "errata", "odaibo", "--markdown")[1].strip()
+    block = re.search(rf"<!-- errata {source} -->\n(.*?)<!-- end -->", readme, re.DOTALL)
+    assert block, f"README.md needs the output of `derivations errata {source} --markdown` between its two markers"
+    assert block.group(1).strip() == run(capsys, "errata", source, "--markdown")[1].strip()
 
 
 # The command itself

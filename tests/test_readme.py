@@ -67,7 +67,8 @@ def test_every_command_runs_in_order_and_prints_what_is_shown(tmp_path):
         words = shlex.split(command)
         assert words[0] in ("minivae", "derivations")
         run = [sys.executable, "-m", *words]
-        done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150)
+        quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        done = subprocess.run(run, cwd=tmp_path, env=environment, timeout=150, **quiet)
         assert done.returncode == 0, done.stderr
         assert not output or same(done.stdout, output), f"{command} printed\n{done.stdout}"
 
@@ -131,10 +132,12 @@ def test_the_reading_order_of_a_package_names_every_module(package):
 
 
 def test_the_size_of_the_ledger_is_what_the_readme_says():
-    equations, rows = (int(number) for number in re.search(r"(\d+) numbered equations in (\d+) rows", README).groups())
-    entries = ledger.entries("odaibo")
-    assert rows == sum(len(entry.rows) for entry in entries)
-    assert equations == len([entry for entry in entries if entry.id.removeprefix("odaibo.").isdigit()])
+    said = {source: int(rows) for source, rows in re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", README, re.MULTILINE)}
+    sources = [source for source in ledger.SOURCES if source != "beyond"]
+    assert said == {source: sum(len(entry.rows) for entry in ledger.entries(source)) for source in sources}
+    assert int(re.search(r"of four tutorials as a function, (\d+) rows in all", README)[1]) == sum(said.values())
+    numbered = [entry for entry in ledger.entries("odaibo") if entry.id.removeprefix("odaibo.").isdigit()]
+    assert int(re.search(r"(\d+) numbered equations", README)[1]) == len(numbered)
 
 
 def test_every_picture_carries_the_alt_text_that_the_readme_gives_it():

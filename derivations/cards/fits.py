@@ -1,0 +1,144 @@
+"""Fitting one Gaussian q to a mixture p with two modes, by either divergence: the flashcards' two figures.
+
+p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2, where the letter a is `apart`, and q = N(mu, sigma^2). By KL(p || q)
+the best q has the moments of p, and so covers both modes. By KL(q || p) it is found by descent, and where
+that ends depends on where it begins: there is always a minimum in the middle, which covers both modes, and
+from a = 2.5 on there is one on each mode as well. Those are the lower ones from a = 2.9 on. Arguments may be
+numbers, or arrays that broadcast.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derivations.numerics import need_positive
+from minivae.checks import refuse
+
+LOG_2PI = math.log(2 * math.pi)
+NODES = np.linspace(-9, 9, 801)                             # in units of sigma; fine where a sigma < 15
+WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
+STEPS = 100                                                 # of descent, at most: ten are usual
+STATIONARY = 1e-9                                           # slopes below this are none
+
+erf = np.vectorize(math.erf, otypes=[float])
+
+
+# The mixture, and the two divergences
+
+
+def log_mixture(z: NDArray, apart: NDArray) -> NDArray:
+    """log p(z). The nearer mode gives the bell, the other one the small correction."""
+    z, apart = np.abs(z), np.abs(apart)
+    return -((z - apart) ** 2) / 2 + np.log1p(np.exp(-2 * apart * z)) - math.log(2) - LOG_2PI / 2
+
+
+def log_gaussian(z: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
+    """log q(z) = log N(z; mu, sigma^2)."""
+    return -(((z - mu) / sigma) ** 2) / 2 - np.log(sigma) - LOG_2PI / 2
+
+
+def kl_forward(apart: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
+    """KL(p || q) = E_p[log p - log q], by quadrature over each of the two bells of p."""
+    apart, mu, sigma = with_nodes(apart, mu, need_positive("sigma", sigma))
+    z = apart + NODES                                       # -z is as likely, and has the same p
+    log_q = (log_gaussian(z, mu, sigma) + log_gaussian(-z, mu, sigma)) / 2
+    return (WEIGHTS * (log_mixture(z, apart) - log_q)).sum(axis=-1)
+
+
+def kl_reverse(apart: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
+    """KL(q || p) = E_q[log q - log p], by quadrature over q."""
+    apart, mu, sigma = with_nodes(apart, mu, need_positive("sigma", sigma))
+    z = mu + sigma * NODES
+    return (WEIGHTS * (log_gaussian(z, mu, sigma) - log_mixture(z, apart))).sum(axis=-1)
+
+
+def with_nodes(*arrays: NDArray) -> list[NDArray]:
+    """The arrays, each with one more axis for the nodes."""
+    return [np.asarray(array, float)[..., None] for array in arrays]
+
+
+# How much lies where
+
+
+def mass(mu: NDArray, sigma: NDArray, low: float, high: float) -> NDArray:
+    """The probability that N(mu, sigma^2) gives to low < z < high."""
+    scale = math.sqrt(2) * need_positive("sigma", sigma)
+    return (erf((high - mu) / scale) - erf((low - mu) / scale)) / 2
+
+
+def mixture_mass(apart: NDArray, low: float, high: float) -> NDArray:
+    """The probability that p gives to low < z < high."""
+    return (mass(-np.asarray(apart), 1, low, high) + mass(apart, 1, low, high)) / 2
+
+
+# The fits
+
+
+def fit_forward(apart: NDArray) -> tuple[NDArray, NDArray]:
+    """mu and sigma of the q with the least KL(p || q): those of p itself, by quadrature.
+
+    KL(p || q) holds of p only E_p[z] and E_p[z^2]. So with Q the Gaussian that has both,
+    KL(p || q) = KL(p || Q) + KL(Q || q) for every q, and Q is the best   [cards.19]
+    """
+    z = np.stack([NODES + middle for middle in with_nodes(-np.asarray(apart), apart)])      # (2, ..., K)
+    mu = (WEIGHTS * z).sum(axis=-1).mean(axis=0)
+    variance = (WEIGHTS * (z - mu[..., None]) ** 2).sum(axis=-1).mean(axis=0)
+    return mu, np.sqrt(variance)
+
+
+def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
+    """Gradient (..., 2) and Hessian (..., 2, 2) of KL(q || p) in (mu, log sigma).
+
+    With z = mu + sigma eps and s(z) = -d log p / dz = z - a tanh(a z):
+    d/dmu = E[s],   d/dlog_sigma = E[s sigma eps] - 1,   and the same rule once more for the Hessian
+    """
+    apart, mu, sigma = with_nodes(apart, mu, sigma)
+    d_z = sigma * NODES                                     # dz / dlog_sigma; dz / dmu = 1
+    t = np.tanh(apart * (mu + d_z))
+    s, d_s = mu + d_z - apart * t, 1 - apart**2 * (1 - t * t)
+    mean = lambda f: f @ WEIGHTS  # noqa: E731
+    gradient = np.stack([mean(s), mean(s * d_z) - 1], axis=-1)
+    both = mean(d_s * d_z)
+    hessian = np.stack([mean(d_s), both, both, mean(d_s * d_z**2) + mean(s * d_z)], axis=-1)
+    return gradient, hessian.reshape(*gradient.shape, 2)
+
+
+def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
+    """mu and sigma of the minimum of KL(q || p) to which descent leads from q = N(start, 1).
+
+    From start = a to the mode on the right, if there is such a minimum; from start = 0 to the one in the
+    middle. Raises ValueError if it leads to none.
+    """
+    apart, start = np.broadcast_arrays(np.asarray(apart, float), np.asarray(start, float))
+    each, which = np.unique(np.stack([apart.ravel(), start.ravel()], axis=-1), axis=0, return_inverse=True)
+    mu, sigma = (found[which.ravel()].reshape(apart.shape) for found in descend(*each.T))
+    return mu, sigma
+
+
+def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
+    """Newton's steps on KL(q || p), all (K,) at once; curvatures are taken without sign: downhill."""
+    at = np.stack([start, np.zeros_like(start)], axis=-1)   # (K, 2)   mu, log sigma
+    for _ in range(STEPS):
+        gradient, hessian = reverse_slopes(apart, at[:, 0], np.exp(at[:, 1]))
+        if np.abs(gradient).max() < STATIONARY / 1000:
+            break
+        curvature, axes = np.linalg.eigh(hessian)           # (K, 2), (K, 2, 2)
+        along = np.einsum("kij,ki->kj", axes, gradient) / np.maximum(np.abs(curvature), 1e-6)
+        step = np.einsum("kij,kj->ki", axes, along)
+        at = at - step / np.maximum(1, 2 * np.abs(step).max(axis=-1, keepdims=True))    # of 1/2 at most
+    lost = (np.abs(gradient) > STATIONARY).any(axis=-1) | (np.linalg.eigvalsh(hessian) < 0).any(axis=-1)
+    if lost.any():
+        refuse(
+            "start", "where descent leads to a minimum", f"{start[lost][0]:g} for a = {apart[lost][0]:g}",
+            "Start on one of the modes, or in the middle.",
+        )  # fmt: skip
+    return at[:, 0], np.exp(at[:, 1])
+
+
+def best_reverse(apart: NDArray) -> tuple[NDArray, NDArray]:
+    """mu >= 0 and sigma of the q with the least KL(q || p): the minimum in the middle or on the right."""
+    middle, right = fit_reverse(apart, 0.0), fit_reverse(apart, apart)
+    lower = kl_reverse(apart, *middle) <= kl_reverse(apart, *right)
+    mu, sigma = (np.where(lower, one, other) for one, other in zip(middle, right))
+    return np.abs(mu), sigma

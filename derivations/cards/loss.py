@@ -1,0 +1,173 @@
+"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, from the loss on.
+
+It is checked in a small linear model of minivae, where log p(x) and p(z|x) are known: the only letter is x.
+"""
+
+import numpy as np
+
+from derivations.cards.elbo import KL_POSTERIOR, KL_PRIOR, LOG_P_X, RECONSTRUCTION
+from derivations.domains import Symbol, positive, real
+from derivations.equation import equation
+from derivations.graph import arrows, reaches
+from derivations.numerics import (
+    kl_normal,
+    kl_normal_full,
+    log_density,
+    log_density_full,
+    need_above_zero,
+    noise,
+    total,
+)
+from derivations.odaibo.batch import BY_MINIVAE
+from derivations.odaibo.claims import linear_model
+from derivations.odaibo.objective import DATUM
+from derivations.worlds import linear_elbo, linear_log_evidence, linear_posterior, small_vae
+from minivae.gaussian import kl_standard_normal
+
+LOSS = r"L_\text{VAE}(\theta, \phi)"
+CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # as draws, exact for a quadratic
+
+
+def form_1(x):
+    """-log p(x) + KL(q || p(z|x)): both of the exact posterior."""
+    mu, sigma, W, b, s = linear_model(x)
+    precision = np.eye(2) + W @ W.T / s**2
+    cov = np.broadcast_to(np.linalg.inv(precision), (len(x), 2, 2))
+    cov_q = sigma[:, 0, :, None] ** 2 * np.eye(2)
+    gap = kl_normal_full(mu[:, 0], cov_q, (x - b) @ W.T @ cov[0] / s**2, cov)
+    return -log_density_full(x[:, None], b, W.T @ W + s**2 * np.eye(3)) + gap
+
+
+def expected(f, x):
+    """E_q f(z, x, W, b, s) on nine nodes: exact, where f is a polynomial of degree 5 or less."""
+    mu, sigma, *decoder = linear_model(x)
+    eps, weights = noise(2)
+    return total(weights * f(mu + sigma * eps, x[:, None], *decoder))
+
+
+def log_p_x_given_z(z, x, W, b, s):
+    """log p(x|z): (n, K)."""
+    return log_density(x, z @ W + b, s).sum(axis=-1)
+
+
+def log_joint(z, x, W, b, s):
+    """log p(x, z), as the one Gaussian that (z, x) is: (n, K)."""
+    cov = np.block([[np.eye(2), W], [W.T, W.T @ W + s**2 * np.eye(3)]])
+    at = np.concatenate([z, np.broadcast_to(x, (*z.shape[:2], 3))], axis=-1)
+    return log_density_full(at, np.concatenate([np.zeros(2), b]), cov)
+
+
+@equation(
+    "cards.12", "l.31", rf"{LOSS} = -{LOG_P_X} + {KL_POSTERIOR}", (DATUM,),
+    says="The loss is minus the ELBO. In its first form: -log p(x), and what q falls short of the posterior.",
+)  # fmt: skip
+def card_12(x):
+    mu, sigma, *_ = linear_model(x)
+    log_q = lambda z, *_: log_density(z, mu, sigma).sum(axis=-1)  # noqa: E731
+    return expected(log_q, x) - expected(log_joint, x), "=", form_1(x)
+
+
+@card_12.tied("minivae.vae.VAE.elbo")
+def _(x):
+    return -small_vae().elbo(x, CORNERS * np.ones((len(x), 1)))[:, None]
+
+
+@equation(
+    "cards.13", "l.33", rf"{LOSS} = -{RECONSTRUCTION} + {KL_PRIOR}", (DATUM,),
+    says="The loss in its second form, in which it is computed: x should be likely, and q near the prior.",
+)  # fmt: skip
+def card_13(x):
+    mu, sigma, *_ = linear_model(x)
+    kl_prior = sum(kl_normal(mu[..., j], sigma[..., j], 0, 1) for j in range(2))
+    return form_1(x), "=", -expected(log_p_x_given_z, x) + kl_prior
+
+
+@card_13.tied("minivae.vae.VAE.loss", draws=100)
+def _(x):
+    vae = small_vae()
+    of_each = np.vectorize(lambda x: vae.loss(x[None], CORNERS), signature="(d)->()")
+    return of_each(x)[:, None]
+
+
+@card_13.tied("minivae.gaussian.kl_standard_normal")
+def _(x):
+    mu, sigma, *_ = linear_model(x)
+    return total(kl_standard_normal(mu[:, 0], 2 * np.log(sigma[:, 0]))) - expected(log_p_x_given_z, x)
+
+
+# The minimum, for one datum x: theta = (w, s) of x = w z + s eps, phi = (a, sigma) of q = N(a x, sigma^2). As
+# the card has no sum over data, any w^2 + s^2 = x^2 is best: t says which.
+
+ANGLE = Symbol("t", "t", "real, 0 for w = s", 1, lambda raw: 0.4 * raw, (0, 0.5))
+WEIGHTS = (
+    positive("w", "w", simple=(1, 2)), positive("s", "s", simple=(1, 0.5)),
+    real("a", "a", simple=(0, 0.5)), positive("sigma", r"\sigma", simple=(1, 0.5)),
+)  # fmt: skip
+ONE_DATUM = Symbol("x", "x", "real, not 0", 1, lambda raw: raw + np.where(raw < 0, -0.2, 0.2), (1, 2))
+BEST = 0.5**0.5
+
+
+def linear_loss(x, w, s, a, sigma):
+    """-ELBO of one datum, by quadrature."""
+    return -linear_elbo(w, s, x, a * x, sigma)
+
+
+@equation(
+    "cards.14", "l.35",
+    r"\{\theta^{*}, \phi^{*} = \arg\min_{\theta, \phi} L_\text{VAE}\}:\;"
+    r" \left[-\log p_{\theta^{*}}(x)\right] = L_\text{VAE}(\theta^{*}, \phi^{*})"
+    r" = L_\text{VAE}(-\theta^{*}, -\phi^{*}) \leq L_\text{VAE}(\theta, \phi)",
+    (ANGLE, ONE_DATUM, *WEIGHTS),
+    says="The weights with the least loss (of all data, which the card does not say). They are never the "
+    "only ones: here one datum leaves t free, and -z serves as well as z.",
+    needs="there is a least loss: a decoder that can repeat x exactly has none, with s going to 0",
+    outside={"t": 0, "x": 0, "w": 1, "s": 1, "a": 1, "sigma": 1},
+    tight={"t": 0, "x": 1, "w": BEST, "s": BEST, "a": BEST, "sigma": BEST},
+)  # fmt: skip
+def card_14(t, x, w, s, a, sigma):
+    spread = np.sqrt(need_above_zero("x^2", x**2))
+    angle = np.pi / 4 + np.arctan(t) / 2                    # between 0 and a right angle
+    best_w, best_s = spread * np.cos(angle), spread * np.sin(angle)
+    mean, best_sigma = linear_posterior(best_w, best_s, x)
+    return (
+        -linear_log_evidence(best_w, best_s, x),
+        "=", linear_loss(x, best_w, best_s, mean / x, best_sigma),
+        "=", linear_loss(x, -best_w, best_s, -mean / x, best_sigma),
+        "<=", linear_loss(x, w, s, a, sigma),
+    )  # fmt: skip
+
+
+@card_14.tied("minivae.vae.VAE.loss", draws=100)
+def _(t, x, w, s, a, sigma):
+    phi = np.stack([a, 0 * a, 0 * a, sigma], axis=1)        # (n, 4, 1): mu = a x, sigma whatever x is
+    return BY_MINIVAE(phi, w, s, x)[:, :1]
+
+
+# The graphical model: whether each of four acts on the parameters of p(x|z), and on those of q(z|x)
+
+DRAWN = {                                                   # a solid arrow, a dashed arrow
+    "decoder weights": (1, 0),                              # theta
+    "z": (1, 0),
+    "encoder weights": (0, 1),                              # phi
+    "x": (0, 1),
+}  # fmt: skip
+
+
+@equation(
+    "cards.15", "l.37 VAE-graphical-model.png",
+    r"\left|\text{arrows drawn} - \text{arrows of the model}\right| < 1",
+    kind="figure", verdict="figure",
+    says="Solid arrows: theta and z act on p(x|z). Dashed ones: phi and x act on q(z|x). None the other way "
+    "round, and no datum acts on the z of another one: so one plate stands for all.",
+)  # fmt: skip
+def card_15():
+    vae, rng = small_vae(hidden=(5,)), np.random.default_rng(1)
+    x, eps = rng.normal(size=(4, 3)), rng.normal(size=(7, 4, 2))
+    found = arrows(vae, x, eps, rng)
+    given_z = {(a, b) for a, b in found if b != "z"}        # whatever z was made from
+    on_q = lambda a: reaches(found, a, "mu") and reaches(found, a, "log_var")  # noqa: E731
+    acts = [(reaches(given_z, a, "out"), on_q(a)) for a in DRAWN]
+    mu, one_moved = vae.encode(x)[0], x + np.eye(4)[..., None]                  # (4, 2), (4, 4, 3)
+    across = [np.any(vae.encode(other)[0] != mu, axis=-1) for other in one_moved]
+    differences = [np.subtract([*DRAWN.values()], acts), np.eye(4) - across]
+    return np.abs(np.concatenate([d.ravel() for d in differences])), "<", 1

@@ -1,0 +1,261 @@
+"""Flashcards, "Auto-Encoding Variational Bayes": what is the reparameterization trick?
+
+Expectations over noise run over nodes and are exact: of an estimator of a gradient, mean and variance are
+known. The function whose average is differentiated is f(z) = z^2, with z from N(mu, sigma^2); or z is a coin.
+"""
+
+import numpy as np
+
+from derivations.domains import Symbol, positive, positives, real, vector
+from derivations.equation import Zero, equation
+from derivations.numerics import (
+    central_difference,
+    complex_step,
+    integrate,
+    log_density_full,
+    need_positive,
+    need_same_shape,
+    noise,
+    normal,
+    total,
+)
+from derivations.worlds import chosen
+from minivae.gaussian import (
+    log_normal,
+    log_normal_backward,
+    reparameterize,
+    reparameterize_backward,
+)
+
+EPS, CHANCES = noise(1, nodes=12)                           # (12, 1), (12,): exact up to degree 23
+EPS = EPS[:, 0]
+MU, SIGMA = positive("mu", r"\mu"), positive("sigma", r"\sigma")
+
+
+def mean_and_variance(values):
+    """E and Var of values (n, K) at the nodes: (n, 2)."""
+    mean = total(CHANCES * values)
+    return np.concatenate([mean, total(CHANCES * (values - mean) ** 2)], axis=-1)
+
+
+# Two estimators of the gradient of E[z^2], at the nodes: (n, K)
+
+
+def by_the_path(mu, sigma, way):
+    """d/dmu f(z) and d/dsigma f(z). With way = 1, z = mu + sigma eps; with way = 0 it is a drawn number."""
+    drawn = mu + sigma * EPS
+    f = lambda mu, sigma: (way * (mu + sigma * EPS) + (1 - way) * drawn) ** 2  # noqa: E731
+    return complex_step(lambda mu: f(mu, sigma), mu), complex_step(lambda sigma: f(mu, sigma), sigma)
+
+
+def by_the_score(mu, sigma):
+    """f(z) d/dmu log q(z): z is a number that was drawn, and q is what moves."""
+    z = mu + sigma * EPS
+    return z**2 * complex_step(lambda mu: -(((z - mu) / sigma) ** 2) / 2, mu)
+
+
+@equation(
+    "cards.25", "l.47",
+    r"(E, \mathrm{Var})\left[\frac{d}{d\mu}f(z)\right] \neq"
+    r" \left(\frac{d}{d\mu}E[f(z)],\; \frac{\mu^4}{\sigma^2} + 14\mu^2 + 15\sigma^2\right)"
+    r" = (E, \mathrm{Var})\left[f(z)\frac{d}{d\mu}\log q_\phi(z)\right]",
+    (MU, SIGMA, chosen("way", r"\mathrm{way}", 0, "0: z is drawn as it stands; 1: z = mu + sigma eps")),
+    kind="claim",
+    says='"Sampling is a stochastic process and therefore we cannot backpropagate through it": from a '
+    "number that was drawn nothing leads back to mu, and the gradient would be 0. The derivative of log q, "
+    "times f, is right on average all the same. The path that the trick opens, way = 1, varies less.",
+    needs="z is drawn as it stands, and what is drawn is differentiated",
+    outside={"mu": 1, "sigma": 1, "way": 1},
+)  # fmt: skip
+def card_25(mu, sigma, way):
+    truth = complex_step(lambda mu: total(CHANCES * (mu + sigma * EPS) ** 2), mu)
+    variance = mu**4 / sigma**2 + 14 * mu**2 + 15 * sigma**2
+    return (
+        mean_and_variance(by_the_path(mu, sigma, way)[0]),
+        "!=", np.concatenate([truth, variance], axis=-1),
+        "=", mean_and_variance(by_the_score(mu, sigma)),
+    )  # fmt: skip
+
+
+@card_25.tied("minivae.gaussian.log_normal_backward")
+def _(mu, sigma, way):
+    z = mu + sigma * EPS                                    # (n, K): each a row of its own, with its own mu
+    column = lambda values: np.broadcast_to(values, z.shape).reshape(-1, 1)  # noqa: E731
+    f = (z**2).reshape(1, -1)                               # what d log q counts, (L, B) with L = 1
+    _, d_mu, _ = log_normal_backward(f, column(z)[None], column(mu), column(2 * np.log(sigma)))
+    return mean_and_variance(d_mu.reshape(z.shape))
+
+
+# A coin: z = T(lambda, epsilon) is 1 where epsilon < p = 1 / (1 + exp(-lambda)), else 0, with epsilon uniform
+
+
+def logit_of_hundredths(raw):
+    """lambda whose p is in hundredths: no node of epsilon, halfway between two of them, is near it."""
+    p = np.ceil(99 / (1 + np.exp(-1.7 * raw))) / 100
+    return np.log(p / (1 - p))
+
+
+UNIFORM = (np.arange(100) + 0.5) / 100
+COIN = (
+    Symbol("lam", r"\lambda", "real", 1, logit_of_hundredths, (0.3, 0, -1)),
+    real("f_0", "f(0)", simple=(0.5, 0)), positive("rise", "(f(1) - f(0))", simple=(1, 1.5)),
+)  # fmt: skip
+
+
+def heads(lam):
+    """p = P(z = 1)."""
+    return 1 / (1 + np.exp(-lam))
+
+
+def spread(lam):
+    """Var[z], over its two values."""
+    p = heads(lam)
+    return p * (1 - p) ** 2 + (1 - p) * (0 - p) ** 2
+
+
+@equation(
+    "cards.26", "l.47", r"\mathrm{Var}[\mathbf{z}] = 0\quad \text{for a deterministic variable } \mathbf{z}",
+    COIN[:1],
+    kind="claim", verdict="slip",
+    says='"Express the random variable z as a deterministic variable": as such, z would not vary.',
+    fault="T is a deterministic function; z is as random as eps. (And a coin's T jumps: no gradient passes.)",
+)  # fmt: skip
+def card_26(lam):
+    return spread(lam), "=", Zero(heads(lam))               # E[z^2] is p
+
+
+@card_26.intended(
+    r"(f(1) - f(0))\,\mathrm{Var}_\epsilon[\mathcal{T}(\lambda, \epsilon)] ="
+    r" \frac{d}{d\lambda}E_\epsilon[f(\mathcal{T}(\lambda, \epsilon))]"
+    r" > E_\epsilon\left[\frac{d}{d\lambda}f(\mathcal{T}(\lambda, \epsilon))\right] = 0", inputs=COIN,
+)  # fmt: skip
+def _(lam, f_0, rise):
+    f_of_T = lambda lam: f_0 + rise * (heads(lam) > UNIFORM)  # noqa: E731   (n, 100)
+    average = lambda lam: (1 - heads(lam)) * f_0 + heads(lam) * (f_0 + rise)  # noqa: E731
+    return (
+        rise * spread(lam),
+        "=", complex_step(average, lam),
+        ">", np.mean(central_difference(f_of_T, lam), axis=-1, keepdims=True),
+        "=", Zero(rise),
+    )  # fmt: skip
+
+
+@equation(
+    "cards.27", "l.47",
+    r"E_\epsilon\left[\nabla f(\mathcal{T}_\phi(\epsilon))\right] ="
+    r" \left[\int f(z) \nabla q_\phi(z) dz\right] = \left[(2\mu,\; \sigma^2)\right],"
+    r"\quad \nabla \text{ in } (\mu, \log\sigma^2)",
+    (MU, SIGMA, chosen("a", "a", 0, "0: eps is N(0, 1); 1: it is N(mu/sigma, 1), and z = sigma eps")),
+    kind="claim",
+    says='"Auxiliary" and "independent": the law of eps depends on neither phi nor x. Then the path has the '
+    "whole gradient, on average.",
+    needs="the law of eps does not depend on phi: what it knows of mu, the path does not tell",
+    outside={"mu": 1, "sigma": 1, "a": 1},
+)  # fmt: skip
+def card_27(mu, sigma, a):
+    eps, log_var = a * mu / sigma + EPS, 2 * np.log(sigma)
+    f = lambda mu, log_var: total(CHANCES * ((1 - a) * mu + np.exp(log_var / 2) * eps) ** 2)  # noqa: E731
+    path = complex_step(lambda mu: f(mu, log_var), mu), complex_step(lambda at: f(mu, at), log_var)
+    u = lambda z: (z - mu) / sigma  # noqa: E731
+    d_mu = integrate(lambda z: z**2 * normal(z, mu, sigma) * u(z) / sigma, mu, sigma)
+    d_log_var = integrate(lambda z: z**2 * normal(z, mu, sigma) * (u(z) ** 2 - 1) / 2, mu, sigma)
+    side = lambda *both: np.concatenate(both, axis=-1)  # noqa: E731
+    return side(*path), "=", side(d_mu, d_log_var), "=", side(2 * mu, sigma**2)
+
+
+@card_27.tied("minivae.gaussian.reparameterize_backward")
+def _(mu, sigma, a):
+    log_var, eps = 2 * np.log(sigma), EPS[:, None, None]    # (n, 1), (K, 1, 1)
+    d_z = CHANCES[:, None, None] * 2 * reparameterize(mu, log_var, eps)
+    return np.concatenate(reparameterize_backward(d_z, mu, log_var, eps), axis=-1)
+
+
+# Two coordinates
+
+Z, MUS = vector("z", r"\mathbf{z}", 2, 0.8), vector("mu", r"\mu", 2, simple=((0, 0), (1, -1)))
+SIGMAS = positives("sigma", r"\sigma", 2, 0.3, ((1, 1), (0.5, 2)))
+ENCODED = r"q_\phi(\mathbf{z}\vert\mathbf{x}^{(i)}) = \mathcal{N}(\mathbf{z}; \boldsymbol{\mu}^{(i)}, "
+
+
+def density(z, mu, cov):
+    """N(z; mu, cov), (n, 1)."""
+    return np.exp(log_density_full(z[:, None], mu, cov))
+
+
+@equation(
+    "cards.28", "l.49", ENCODED + r"\boldsymbol{\sigma}^{2(i)}\boldsymbol{I})", (Z, MUS, SIGMAS),
+    verdict="slip", says="The encoder's Gaussian, with a diagonal covariance.",
+    fault="sigma is a vector: times I it gives no matrix, unless sigma^2 means one number, sigma . sigma.",
+)  # fmt: skip
+def card_28(z, mu, sigma):
+    cov = total(sigma**2)[..., None] * np.eye(2)
+    return np.prod(normal(z, mu, sigma), axis=-1, keepdims=True), "=", density(z, mu, cov)
+
+
+@card_28.intended(ENCODED + r"\mathrm{diag}(\boldsymbol{\sigma}^{2(i)}))")
+def _(z, mu, sigma):
+    need_same_shape(z=z, mu=mu, sigma=sigma)
+    cov = sigma[..., None] ** 2 * np.eye(2)
+    return np.prod(normal(z, mu, sigma), axis=-1, keepdims=True), "=", density(z, mu, cov)
+
+
+@card_28.tied("minivae.gaussian.log_normal")
+def _(z, mu, sigma):
+    return np.exp(log_normal(z, mu, 2 * np.log(sigma)))[:, None]
+
+
+PLANE_EPS, PLANE_CHANCES = noise(2, nodes=24)               # (576, 2), (576,)
+T = Symbol("t", "t", "real", 2, np.tanh, ((0, 1), (1, -0.5)))
+
+
+def average(f):
+    """E of f (n, 576, k) over the nodes: (n, k)."""
+    return np.einsum("l,nlk->nk", PLANE_CHANCES, f)
+
+
+def law_and_sign(t, z):
+    """(E exp(t . z), E[eps z]) of z (n, 576, 2): the first tells laws apart, the second the sign of sigma."""
+    return np.concatenate([average(np.exp(total(t[:, None] * z))), average(PLANE_EPS * z)], axis=-1)
+
+
+@equation(
+    "cards.29", "l.49",
+    r"(\mathbf{z} = \boldsymbol{\mu} + \boldsymbol{\sigma}\odot\boldsymbol{\epsilon}):\quad"
+    r" E_\epsilon\left[(e^{t\cdot z},\; \epsilon\odot z)\right] ="
+    r" \left(e^{t\cdot\mu + t\cdot\mathrm{diag}(\sigma^2)t/2},\; \sigma\right)", (T, MUS, SIGMAS),
+    says="With eps from N(0, I), z is from N(mu, diag(sigma^2)): the average of exp(t . z), for every t, is "
+    "that of no other law. As -sigma would give the same law, that of eps z is compared as well.",
+)  # fmt: skip
+def card_29(t, mu, sigma):
+    need_same_shape(t=t, mu=mu, sigma=need_positive("sigma", sigma))
+    z = mu[:, None] + sigma[:, None] * PLANE_EPS
+    by_hand = np.exp(total(t * mu) + total(t**2 * sigma**2) / 2)
+    return law_and_sign(t, z), "=", np.concatenate([by_hand, sigma], axis=-1)
+
+
+@card_29.tied("minivae.gaussian.reparameterize")
+def _(t, mu, sigma):
+    z = reparameterize(mu, 2 * np.log(sigma), PLANE_EPS[:, None])               # (576, n, 2)
+    return law_and_sign(t, np.swapaxes(z, 0, 1))
+
+
+@equation(
+    "cards.30", "l.49 reparameterization-trick.png",
+    r"E_\mathrm{left}\left[\nabla z^2\right] < E_\mathrm{right}\left[\nabla z^2\right] ="
+    r" \nabla (\mu^2 + \sigma^2),\quad \nabla \text{ in } (\mu, \sigma)",
+    kind="figure", verdict="figure",
+    says="At mu = sigma = 1. Left, z is drawn as it stands: no gradient gets from z to mu or sigma. Right, "
+    "z = mu + sigma eps: it gets to both. To eps, which is noise, it need not go.",
+)  # fmt: skip
+def card_30():
+    one = np.ones((1, 1))
+    left, right = ([CHANCES @ d[0] for d in by_the_path(one, one, way)] for way in (0, 1))
+    return left, "<", right, "=", (2, 2)
+
+
+@card_30.tied("minivae.gaussian.reparameterize_backward")
+def _():
+    one, eps = np.ones((1, 1)), EPS[:, None, None]          # mu = sigma = 1, log_var = 0
+    d_z = CHANCES[:, None, None] * 2 * reparameterize(one, 0 * one, eps)
+    d_mu, d_log_var = reparameterize_backward(d_z, one, 0 * one, eps)
+    return np.append(d_mu, 2 * d_log_var)                   # dsigma / dlog_var = sigma / 2

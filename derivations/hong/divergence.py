@@ -1,0 +1,192 @@
+"""Hong, "Derivations", 2.1: the divergence from the prior, hong.8 to hong.12.
+
+Left sides come from the densities; the expectations in the printed lines run over nodes, and are exact. A
+whole side in square brackets is not on the page.
+"""
+
+import numpy as np
+from numpy import exp, log
+
+from derivations.domains import positive, vector
+from derivations.equation import equation
+from derivations.hong.notation import Z
+from derivations.hong.world import (
+    KL,
+    MSE,
+    MU,
+    SIGMA,
+    SQUARES,
+    W,
+    X,
+    as_vae,
+    by_minivae,
+    codes,
+    complex_gradient,
+    decoded,
+    kl_prior,
+    lowest,
+)
+from derivations.numerics import complex_step, normal, total
+from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal
+
+DISTANCE = r"\frac{(z_i-\mu_i)^2}{\sigma_i^2} - z_i^2"
+
+
+@equation(
+    "hong.8", "l.29",
+    r"\frac{q(z|x)}{p(z)} = \frac{1}{\prod_i \sigma_i}"
+    rf" \exp\left[-\frac{{1}}{{2}}\sum_i\left({DISTANCE}\right)\right]", (Z, MU, SIGMA),
+    says="The two densities divided: all factors of 2 pi cancel.",
+    needs="every sigma_i > 0: two negative ones go unnoticed in the product and in the squares",
+    outside=({"z": (0, 0), "mu": (1, 0), "sigma": (-2, 1)}, {"z": (0, 0), "mu": (1, 0), "sigma": (-2, -1)}),
+)  # fmt: skip
+def eq_8(z, mu, sigma):
+    over = normal(z, mu, sigma) / normal(z, 0, 1)
+    bracket = total((z - mu) ** 2 / sigma**2 - z**2)
+    return over.prod(axis=-1, keepdims=True), "=", 1 / sigma.prod(axis=-1, keepdims=True) * exp(-bracket / 2)
+
+
+@eq_8.tied("minivae.gaussian.log_normal")
+def _(z, mu, sigma):
+    return exp(log_normal(z, mu, 2 * log(sigma)) - log_standard_normal(z))[:, None]
+
+
+@equation(
+    "hong.9", "l.35 line 1",
+    rf"-{KL} = \int_{{\mathbb{{R}}^d}} q(z|x)\left[\sum_i\log\sigma_i"
+    rf" + \frac{{1}}{{2}}\sum_i\left({DISTANCE}\right)\right]dz", (MU, SIGMA),
+    says="Said to be the KL divergence, displayed as minus that; and so it is right, with +log sigma_i.",
+)  # fmt: skip
+def eq_9(mu, sigma):
+    z, weights = codes(mu, sigma)                           # (n, 9, d), (9,)
+    log_ratio = log(sigma)[:, None] + ((z - mu[:, None]) ** 2 / sigma[:, None] ** 2 - z**2) / 2
+    return -kl_prior(mu, sigma), "=", total(weights * log_ratio.sum(axis=-1))
+
+
+@eq_9.tied("minivae.gaussian.log_standard_normal")
+def _(mu, sigma):
+    z, weights = codes(mu, sigma)
+    log_q = log_normal(np.moveaxis(z, 1, 0), mu, 2 * log(sigma))                # (9, n)
+    return (weights @ (log_standard_normal(np.moveaxis(z, 1, 0)) - log_q))[:, None]
+
+
+def bracket(mu, sigma, log_sign, square_sign):
+    """sum_i [+-log sigma_i +- 1/2 (mu_i^2 + sigma_i^2 - 1)]: the KL has (-, +), and printed is (+, +)."""
+    return total(log_sign * log(sigma) + square_sign * (mu**2 + sigma**2 - 1) / 2)
+
+
+def printed_line(mu, sigma):
+    """P, the second line of the display, with its signs."""
+    return bracket(mu, sigma, 1, 1)
+
+
+@equation(
+    "hong.10", "l.35 line 2", rf"-{KL} = \sum_{{i=1}}^d\left[\log\sigma_i + {SQUARES}\right]", (MU, SIGMA),
+    verdict="wrong", tight={"mu": (0, 0), "sigma": (1, 1)},
+    says="The integral of line 1, done: the closed form of minus the divergence.",
+    fault="The minus of z_i^2, on average mu_i^2 + sigma_i^2, is lost. What is printed, call it P, is above "
+    "0 here and below 0 there: neither P nor -P is a divergence.",
+)  # fmt: skip
+def eq_10(mu, sigma):
+    return -kl_prior(mu, sigma), "=", printed_line(mu, sigma)
+
+
+@eq_10.corrected(
+    r"\left[\min\left(P(1, 2),\; -P(0, \frac{1}{10})\right)\right] > [0] \geq"
+    rf" -{KL} = \sum_{{i=1}}^d\left[\log\sigma_i - {SQUARES}\right]"
+)  # fmt: skip
+def _(mu, sigma):
+    P = lambda mu, sigma: printed_line(np.array([mu]), np.array([sigma]))[0]  # noqa: E731   with d = 1
+    return (
+        min(P(1, 2), -P(0, 1 / 10)),                        # above 0, and so neither P nor -P is -KL
+        ">", 0,
+        ">=", -kl_prior(mu, sigma),
+        "=", bracket(mu, sigma, 1, -1),
+    )  # fmt: skip
+
+
+@eq_10.tied("minivae.gaussian.kl_standard_normal")
+def _(mu, sigma):
+    return -total(kl_standard_normal(mu, 2 * log(sigma)))
+
+
+# Sum or mean. The gradients are those in the encoder's output (mu, log sigma), for one draw eps.
+
+BETA, EPS = positive("beta", r"\beta"), vector("eps", r"\epsilon", 2, 1.0, ((1, 0), (0.5, -1)))
+EACH_KL = r"D_{KL}^{(i)}"
+
+
+def loss_with(reduce, beta, W, x, eps):
+    """reduce{(x - x~)^2} + beta reduce{KL of each coordinate} as a function of (mu, log sigma) (..., 2d)."""
+    def loss(mu_and_log_sigma):
+        mu, log_sigma = np.split(mu_and_log_sigma, 2, axis=-1)                  # (n, K, d) each
+        x_tilde = decoded(W, mu + exp(log_sigma) * eps[:, None])
+        kls = (mu**2 + exp(2 * log_sigma) - 1) / 2 - log_sigma
+        return reduce((x[:, None] - x_tilde) ** 2, axis=-1) + beta * reduce(kls, axis=-1)
+
+    return loss
+
+
+@equation(
+    "hong.11", "l.37",
+    rf"\nabla\left\{{\sum_k (x_k-\tilde{{x}}_k)^2 + \beta\sum_i {EACH_KL}\right\}} ="
+    rf" D\,\nabla\left\{{{MSE} + \beta_{{norm}}\frac{{1}}{{d}}\sum_i {EACH_KL}\right\}},"
+    r"\quad \beta_{norm} \,\mathrm{being}\, \frac{\beta d}{D}",
+    (BETA, W, X, MU, SIGMA, EPS), kind="claim",
+    says="The KL is summed over the d coordinates. Averaged, it needs another beta to train the same model.",
+)  # fmt: skip
+def reductions(beta, W, x, mu, sigma, eps):
+    at, (D, d) = np.concatenate([mu, log(sigma)], axis=-1), W.shape[-2:]
+    summed = complex_gradient(loss_with(np.sum, beta, W, x, eps), at)
+    averaged = complex_gradient(loss_with(np.mean, beta * d / D, W, x, eps), at)
+    return summed, "=", D * averaged
+
+
+def gradient_of_one(W, sigma_theta, x, mu, sigma, eps, beta):
+    """minivae's gradient in (mu, log sigma)."""
+    vae = as_vae(W, sigma_theta, mu, sigma, beta=float(beta[0]))
+    d_mu, d_log_var = np.split(vae.gradient(x[None], eps[None, None])["encoder.1.bias"], 2)
+    return np.concatenate([d_mu, 2 * d_log_var])            # log var = 2 log sigma
+
+
+@reductions.tied("minivae.vae.VAE.gradient", draws=50)
+def _(beta, W, x, mu, sigma, eps):
+    sigma_theta = np.full_like(beta, 0.5**0.5)              # -ln p(x|z) is a sum of squares, and a constant
+    return by_minivae(gradient_of_one, "(d),(o)->(p)")(W, sigma_theta, x, mu, sigma, eps, beta)
+
+
+# CIFAR10 as in the source: D = 3 * 32 * 32, d = 50
+
+
+def slopes(reduce, D, d):
+    """How fast reduce{(x - x~)^2} and reduce{KL of a coordinate} grow with t, for x~ = t x and mu = t m."""
+    x, m = np.cos(np.arange(D)), np.sin(np.arange(d))
+    reconstruction = complex_step(lambda t: reduce((x - t * x) ** 2), 2.0)
+    return reconstruction, complex_step(lambda t: reduce((t * m) ** 2 / 2), 2.0)
+
+
+def best_variance(v, weight):
+    """sigma^2 of the best q for x~ = z and sigma_theta^2 = v, where the KL counts `weight`: by trying."""
+    loss = lambda t: exp(2 * t) / (2 * v) + weight * (exp(2 * t) / 2 - t)  # noqa: E731   t = log sigma
+    return exp(2 * lowest(loss))
+
+
+@equation(
+    "hong.12", "l.37",
+    r"\left(\beta_{norm}(1),\; \beta(1),\; \sigma_\theta^2(\mathrm{MSE}),\; \sigma_i^2(\mathrm{sum}),\;"
+    r" \sigma_i^2(\mathrm{mean})\right) = \left(\frac{d}{D},\; \frac{D}{d},\; \frac{D}{2},\; \frac{v}{v+1},\;"
+    r" \frac{v}{v+d}\right)",
+    kind="claim", verdict="prose",
+    says="A suspicion: this is why papers differ in beta. What can be computed, for CIFAR10 and d = 50: what "
+    "beta = 1 is in averages, and beta_norm = 1 in sums; the sigma_theta^2 that MSE + KL means in silence; "
+    "and, for x~ = z and v = sigma_theta^2 = 1/4, the best sigma_i^2 where the KL is summed, or averaged.",
+)  # fmt: skip
+def choices_of_beta():
+    D, d, v = 3 * 32 * 32, 50, 1 / 4
+    (squares, kls), (mean_square, mean_kl) = slopes(np.sum, D, d), slopes(np.mean, D, d)
+    normed = (kls / squares) / (mean_kl / mean_square)      # what beta = 1 is in averages
+    silent = squares / mean_square / 2                      # squares / (2 silent) is the MSE
+    return (
+        np.array([normed, 1 / normed, silent, best_variance(v, 1), best_variance(v, 1 / d)]),
+        "=", np.array([d / D, D / d, D / 2, v / (v + 1), v / (v + d)]),
+    )  # fmt: skip

@@ -1,0 +1,149 @@
+"""Hong, "Derivations", 2.1: the reconstruction loss, hong.13 to hong.16."""
+
+import math
+
+import numpy as np
+from numpy import exp, log, pi, sqrt
+
+from derivations.domains import Symbol
+from derivations.equation import equation
+from derivations.hong.notation import MEAN_4, SIGMA_4, X_4, X_TILDE, mse
+from derivations.hong.world import CORNERS, MSE, W, codes, decoded, lowest
+from derivations.numerics import log_density_full, need_above_zero, normal, total
+from derivations.worlds import chosen
+from minivae.gaussian import reparameterize
+from minivae.likelihood import gaussian_log_prob, optimal_log_sigma
+
+MU_THETA = r"\mu_\theta(z)"
+PIXELS = r"\prod_i N(x_i;\, \mu_i,\, \sigma^2)"
+
+
+def of_pixels(x, mean, sigma):
+    """prod_i N(x_i; mean_i, sigma^2), (n, 1)."""
+    return normal(x, mean, sigma).prod(axis=-1, keepdims=True)
+
+
+@equation(
+    "hong.13", "l.39", rf"p(x|z) = N(x;\, {MU_THETA},\, \sigma^2)", (X_4, MEAN_4, SIGMA_4),
+    kind="claim", verdict="slip",
+    says='The decoder\'s density, with one sigma for all pixels: "p(x|z) ~ N(x; mu_theta(z), sigma^2)".',
+    fault="A density equals N, only x is drawn from it; and D pixels need the covariance sigma^2 I_D.",
+)  # fmt: skip
+def decoder_density(x, mean, sigma):
+    bell = exp(-total((x - mean) ** 2) / (2 * sigma**2))
+    return of_pixels(x, mean, sigma), "=", bell / sqrt(2 * pi * sigma**2)    # the front factor of one number
+
+
+@decoder_density.intended(rf"p(x|z) = \left[{PIXELS}\right] = N(x;\, {MU_THETA},\, \sigma^2 I_D)")
+def _(x, mean, sigma):
+    cov = sigma[..., None] ** 2 * np.eye(x.shape[-1])
+    at_the_mean = (2 * pi * sigma**2) ** (-x.shape[-1] / 2)
+    return (
+        at_the_mean * exp(-total((x - mean) ** 2) / (2 * sigma**2)),
+        "=", of_pixels(x, mean, sigma),
+        "=", exp(log_density_full(x[:, None], mean, cov)),
+    )  # fmt: skip
+
+
+@decoder_density.tied("minivae.likelihood.gaussian_log_prob")
+def _(x, mean, sigma):
+    return exp(gaussian_log_prob(x, mean[None], log(sigma)[:, 0])).T
+
+
+# The best sigma^2, for N = 2 data with a q of their own
+
+ONES = [[1, 1], [1, 1]]
+TWO_DATA = {
+    "W": [[1, 0], [0, 1], [0, 0]], "x": [[1, 0, 1], [0, 0, 0]],
+    "mu": [[1, 0], [0, 0]], "sigma": ONES,
+}  # fmt: skip
+PERFECT = TWO_DATA | {"W": np.zeros((3, 2)), "x": np.zeros((2, 3))}
+N_X = Symbol("x", "x_n", "real", 6, lambda raw: 1.2 * raw.reshape(-1, 2, 3), (TWO_DATA["x"],))
+N_MU = Symbol("mu", r"\mu_n", "real", 4, lambda raw: 1.2 * raw.reshape(-1, 2, 2), (TWO_DATA["mu"],))
+N_SIGMA = Symbol("sigma", r"\sigma_n", "> 0", 4, lambda raw: exp(raw / 2).reshape(-1, 2, 2), (ONES,))
+AT = chosen("a", "a", 1, "1: the MSE is averaged over q; 0: it is taken at the mean of q")
+RESIDUAL = r"\frac{1}{ND}\sum_n E_{\sim q(z|x_n)}\left[|x_n - \mu_\theta(z)|^2\right]"
+
+
+def mean_nll(W, x, mu, sigma):
+    """1/N sum_n E_q[-ln p(x_n|z)], (n, 1), as a function of ln sigma_theta."""
+    z, weights = codes(mu, sigma)                           # (n, N, 9, d), (9,)
+    squares = total(weights * ((x[..., None, :] - decoded(W[:, None], z)) ** 2).sum(axis=-1)).mean(axis=1)
+    return lambda t: x.shape[-1] * (t + math.log(2 * pi) / 2) + squares * exp(-2 * t) / 2
+
+
+@equation(
+    "hong.14", "l.39",
+    r"\left(\mathrm{argmin}_{\sigma^2},\; \min_{\sigma^2}\right)"
+    r" \frac{1}{N}\sum_n E_{\sim q(z|x_n)}\left[-\ln p_\theta(x_n|z)\right] ="
+    rf" \left(v,\; \frac{{D}}{{2}}(\ln 2\pi v + 1)\right),\quad v \,\mathrm{{being}}\, {RESIDUAL}",
+    (W, N_X, N_MU, N_SIGMA, AT), kind="claim",
+    says='"Manually chosen, learned, or analytically calculated": the best sigma^2 is the MSE itself.',
+    needs="the MSE is averaged over q and over all data, and not 0: a perfect fit has no best sigma^2",
+    outside=(TWO_DATA | {"a": 0}, PERFECT | {"a": 1}),
+)  # fmt: skip
+def best_sigma(W, x, mu, sigma, a):
+    D = x.shape[-1]
+    misfit = total((x - decoded(W, mu)) ** 2)                                   # (n, N, 1)   at the mean of q
+    spread = total((a[..., None] * sigma) ** 2 * (W**2).sum(axis=1)[:, None])
+    v = need_above_zero("the MSE", (misfit + spread).mean(axis=1) / D)
+    nll_of = mean_nll(W, x, mu, sigma)
+    t = lowest(nll_of)
+    return (
+        np.concatenate([exp(2 * t), nll_of(t)], axis=-1),
+        "=", np.concatenate([v, D / 2 * (log(2 * pi * v) + 1)], axis=-1),
+    )  # fmt: skip
+
+
+def optimum_of_one(W, x, mu, sigma):
+    """minivae's sigma^2 for one batch, and -ln p(x|z) with it; four equal draws average it exactly."""
+    z = reparameterize(mu, 2 * log(sigma), CORNERS * np.ones((len(x), 1)))      # (4, N, d)
+    log_sigma = optimal_log_sigma(x, decoded(W, z))
+    return np.array([exp(2 * log_sigma), -gaussian_log_prob(x, decoded(W, z), log_sigma).mean()])
+
+
+@best_sigma.tied("minivae.likelihood.optimal_log_sigma", draws=100)
+def _(W, x, mu, sigma, a):
+    return np.vectorize(optimum_of_one, signature="(D,d),(N,D),(N,d),(N,d)->(p)")(W, x, mu, sigma)
+
+
+NLL = r"D\ln\sigma + \frac{1}{2}D\ln(2\pi) + \frac{D}{2\sigma^2}" + MSE
+
+
+def nll(x, x_tilde, sigma):
+    """The right side of hong.15."""
+    D = x.shape[-1]
+    return D * log(sigma) + D * math.log(2 * pi) / 2 + D / (2 * sigma**2) * mse(x, x_tilde)
+
+
+@equation(
+    "hong.15", "l.41", r"-\ln p(\tilde{x}|z) = " + NLL, (X_4, X_TILDE, SIGMA_4),
+    verdict="wrong",
+    says='"The negative log-likelihood of getting x~", the reconstruction. The right side lacks nothing.',
+    fault="It is x that has a likelihood, p(x|z). At x~, the mean of that density, no MSE would be left.",
+)  # fmt: skip
+def eq_15(x, x_tilde, sigma):
+    return -total(log(normal(x_tilde, x_tilde, sigma))), "=", nll(x, x_tilde, sigma)
+
+
+@eq_15.corrected(r"-\ln p(x|z) = " + NLL)
+def _(x, x_tilde, sigma):
+    return -total(log(normal(x, x_tilde, sigma))), "=", nll(x, x_tilde, sigma)
+
+
+@eq_15.tied("minivae.likelihood.gaussian_log_prob")
+def _(x, x_tilde, sigma):
+    return -gaussian_log_prob(x, x_tilde[None], log(sigma)[:, 0]).T
+
+
+@equation(
+    "hong.16", "l.43",
+    r"-\ln\prod_i N(x_i;\, \tilde{x}_i,\, \sigma^2) ="
+    r" \sum_i\left\{\ln\sigma + \frac{1}{2}\ln(2\pi) + \frac{(x_i-\tilde{x}_i)^2}{2\sigma^2}\right\} = "
+    + NLL,
+    (X_4, X_TILDE, SIGMA_4), kind="claim", verdict="prose",
+    says='"The proof can be found" in a paper. It is two steps: the log of a product, and D terms added up.',
+)  # fmt: skip
+def proof(x, x_tilde, sigma):
+    terms = log(sigma) + math.log(2 * pi) / 2 + (x - x_tilde) ** 2 / (2 * sigma**2)
+    return -log(of_pixels(x, x_tilde, sigma)), "=", total(terms), "=", nll(x, x_tilde, sigma)

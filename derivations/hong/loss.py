@@ -1,0 +1,230 @@
+"""Hong, "Derivations", 2.1: the loss, hong.17 to hong.20, and what descending on it comes to.
+
+In hong.17 and hong.18 the MSE is read as its average over q, so that nothing but a sign is at stake; hong.20
+is about that average. Left sides come from densities. A whole side in square brackets is not on the page.
+"""
+
+import math
+
+import numpy as np
+from numpy import exp, log
+from numpy.typing import NDArray
+
+from derivations.domains import positive, real
+from derivations.equation import equation
+from derivations.hong.divergence import bracket
+from derivations.hong.world import (
+    CORNERS,
+    KL,
+    MODEL,
+    MSE,
+    MU,
+    SIGMA,
+    SQUARES,
+    as_vae,
+    by_minivae,
+    expected_mse,
+    kl_prior,
+    minus_elbo,
+    minus_log_evidence,
+)
+from derivations.numerics import expect, kl_normal, log_density, total
+from derivations.worlds import chosen, linear_log_evidence, linear_posterior
+from minivae.gaussian import kl_standard_normal, reparameterize
+from minivae.likelihood import squared_error
+
+AS_PRINTED, RIGHT = 1, -1                                   # the sign of log sigma_i in the loss
+
+
+def without_constant(W, sigma_theta, x, mu, sigma, log_sign):
+    """The last line of the source: the loss without D/2 ln 2 pi; log_sign is the sign of log sigma_i."""
+    D, mse = x.shape[-1], expected_mse(W, x, mu, sigma)
+    return D * log(sigma_theta) + D / (2 * sigma_theta**2) * mse + bracket(mu, sigma, log_sign, 1)
+
+
+def loss(W: NDArray, sigma_theta: NDArray, x: NDArray, mu: NDArray, sigma: NDArray, log_sign: int) -> NDArray:
+    """The loss of hong.17, (n, 1): RIGHT or AS_PRINTED, by the sign of log sigma_i."""
+    constant = x.shape[-1] * math.log(2 * math.pi) / 2
+    return constant + without_constant(W, sigma_theta, x, mu, sigma, log_sign)
+
+
+def descent(
+    log_sign: int, steps: int, W=((1,),), sigma_theta=0.5, x=(1,), rate: float = 0.02
+) -> tuple[NDArray, NDArray]:
+    """Gradient descent on `loss` in mu and log sigma, from q = p(z): both after 0, 1, ..., `steps` steps.
+
+    RIGHT leads to the best q there is: the posterior, where the columns of W are orthogonal. AS_PRINTED takes
+    log sigma down without end, by `rate` at least in every step. For n models at once W is (n, D, d),
+    sigma_theta (n, 1) and x (n, D); what is returned is (steps + 1, n, d) each. Without them it is one model,
+    D = d = 1, with w = 1, sigma_theta^2 = 1/4 and x = 1: (steps + 1, 1) each.
+    """
+    W, x = np.asarray(W, float), np.asarray(x, float)
+    weighted = np.swapaxes(W, -2, -1) / np.asarray(sigma_theta, float)[..., None] ** 2
+    precision = np.eye(W.shape[-1]) + weighted @ W          # of p(z|x)
+    pull = (weighted @ x[..., None])[..., 0]
+    each = np.diagonal(precision, axis1=-2, axis2=-1)
+    mu, log_sigma = np.zeros((2, steps + 1, *pull.shape))
+    for t in range(steps):
+        d_mu = (precision @ mu[t][..., None])[..., 0] - pull
+        d_log_sigma = each * exp(2 * log_sigma[t]) + log_sign
+        mu[t + 1], log_sigma[t + 1] = mu[t] - rate * d_mu, log_sigma[t] - rate * d_log_sigma
+    return mu, log_sigma
+
+
+STEPS = 400
+
+
+def loss_descended(W, sigma_theta, x, log_sign):
+    """What the loss is after that many steps of descent on it."""
+    mu, log_sigma = descent(log_sign, STEPS, W, sigma_theta, x, rate=0.05)
+    return loss(W, sigma_theta, x, mu[-1], exp(log_sigma[-1]), log_sign)
+
+
+def after(steps, words):
+    """A side that is told in words."""
+    return r"\;".join([str(steps), *(rf"\mathrm{{{word}}}" for word in words.split())])
+
+
+LOSS_MSE = rf"D\ln(\sigma_\theta) + \frac{{D}}{{2\sigma_\theta^2}}{MSE}"
+PRINTED_KL = rf"\sum_{{i=1}}^d\left[\log\sigma_i + {SQUARES}\right]"
+RIGHT_KL = rf"\sum_{{i=1}}^d\left[-\log\sigma_i + {SQUARES}\right]"
+CONSTANT = r"\frac{1}{2}D\ln(2\pi)"
+MINUS_L = r"-\mathcal{L}_{\phi,\theta}(x)"
+ORTHOGONAL = {
+    "W": [[1, 0], [0, 1], [0, 0]], "sigma_theta": 1, "x": (1, 0, -1), "mu": (0.5, 0),
+    "sigma": (0.5**0.5, 0.5**0.5),
+}  # fmt: skip
+
+
+@equation(
+    "hong.17", "l.47 line 1", rf"{MINUS_L} = {CONSTANT} + {LOSS_MSE} + {PRINTED_KL}", MODEL,
+    verdict="wrong", tight=ORTHOGONAL,
+    says="The loss: the negative log-likelihood of x (hong.15), plus the divergence (hong.10).",
+    fault="log sigma_i needs a minus. As printed there is no least loss: descent takes every sigma_i to 0, "
+    "and the loss below -ln p(x), where no -ELBO can be. What is left is an autoencoder without noise.",
+)  # fmt: skip
+def eq_17(W, sigma_theta, x, mu, sigma):
+    return minus_elbo(W, sigma_theta, x, mu, sigma), "=", loss(W, sigma_theta, x, mu, sigma, AS_PRINTED)
+
+
+@eq_17.corrected(
+    rf"\left[{after(STEPS, 'steps down the printed loss')}\right] < \left[-\ln p(x)\right] \leq"
+    rf" \left[{after(STEPS, 'steps down this one')}\right] \leq"
+    rf" {MINUS_L} = {CONSTANT} + {LOSS_MSE} + {RIGHT_KL}"
+)
+def _(W, sigma_theta, x, mu, sigma):
+    return (
+        loss_descended(W, sigma_theta, x, AS_PRINTED),
+        "<", minus_log_evidence(W, sigma_theta, x),
+        "<=", loss_descended(W, sigma_theta, x, RIGHT),     # the best q of this kind
+        "<=", minus_elbo(W, sigma_theta, x, mu, sigma),
+        "=", loss(W, sigma_theta, x, mu, sigma, RIGHT),
+    )  # fmt: skip
+
+
+def loss_of_one(W, sigma_theta, x, mu, sigma):
+    """minivae's loss of one datum, with four draws of noise that average it exactly."""
+    return as_vae(W, sigma_theta, mu, sigma).loss(x[None], CORNERS)[None]
+
+
+@eq_17.tied("minivae.vae.VAE.loss", draws=100)
+def _(W, sigma_theta, x, mu, sigma):
+    return by_minivae(loss_of_one)(W, sigma_theta, x, mu, sigma)
+
+
+@equation(
+    "hong.18", "l.47 line 2", rf"\left[{MINUS_L} - {CONSTANT}\right] = {LOSS_MSE} + {PRINTED_KL}", MODEL,
+    verdict="wrong",
+    says="A triple equals sign is printed: the same but for D/2 ln 2 pi, which no weight can change.",
+    fault="Dropping the constant is right, and D ln sigma_theta has to stay. But log sigma_i has the wrong "
+    "sign of the line above.",
+)  # fmt: skip
+def eq_18(W, sigma_theta, x, mu, sigma):
+    constant = x.shape[-1] * math.log(2 * math.pi) / 2
+    left = minus_elbo(W, sigma_theta, x, mu, sigma) - constant
+    return left, "=", without_constant(W, sigma_theta, x, mu, sigma, AS_PRINTED)
+
+
+@eq_18.corrected(rf"\left[{MINUS_L} - {CONSTANT}\right] = {LOSS_MSE} + {RIGHT_KL}")
+def _(W, sigma_theta, x, mu, sigma):
+    constant = x.shape[-1] * math.log(2 * math.pi) / 2
+    left = minus_elbo(W, sigma_theta, x, mu, sigma) - constant
+    return left, "=", without_constant(W, sigma_theta, x, mu, sigma, RIGHT)
+
+
+@eq_18.tied("minivae.likelihood.squared_error")
+def _(W, sigma_theta, x, mu, sigma):
+    z = reparameterize(mu, 2 * log(sigma), CORNERS)         # (4, n, d)
+    squares = squared_error(x, np.einsum("nij,lnj->lni", W, z)).mean(axis=0)[:, None]
+    kl = total(kl_standard_normal(mu, 2 * log(sigma)))
+    return x.shape[-1] * log(sigma_theta) + squares / (2 * sigma_theta**2) + kl
+
+
+A, B = (chosen(name, name, value, "one of the signs 1 and -1") for name, value in (("a", -1), ("b", 1)))
+PLACES = {"none": (1, 1), "the squares": (1, -1), "the whole sum": (-1, -1)}
+TRIED = tuple({"mu": (1, 0), "sigma": (2, 1), "a": a, "b": b} for a, b in PLACES.values())
+
+
+@equation(
+    "hong.19", "l.49 margin note",
+    r"D_{KL}(q(z|x)||p(z)) = \sum_{i=1}^d\left[a\log\sigma_i + \frac{b}{2}(\mu_i^2+\sigma_i^2-1)\right]",
+    (MU, SIGMA, A, B), kind="claim",
+    says='"Should put minus sign here :(". It should, and the note does not say where.',
+    needs="the minus is put before log sigma_i, not before the squares and not before the whole sum. (In the "
+    "line of -D_KL, hong.10, it is the other way round: before the squares alone.)",
+    outside=TRIED + tuple(point | {"mu": (0, 0), "sigma": (0.1, 1)} for point in TRIED),
+)  # fmt: skip
+def margin_note(mu, sigma, a, b):
+    return kl_prior(mu, sigma), "=", bracket(mu, sigma, a, b)
+
+
+@margin_note.tied("minivae.gaussian.kl_standard_normal")
+def _(mu, sigma, a, b):
+    return total(kl_standard_normal(mu, 2 * log(sigma)))
+
+
+# One number x and one z, so that it can be done by hand: p(x|z) = N(w z, sigma_theta^2), z = mu + sigma eps
+
+ONE = (
+    real("w", "w", simple=(1, 2)),
+    positive("sigma_theta", r"\sigma_\theta", simple=(1, 0.5)),
+    real("x", "x", simple=(1, 0)),
+    real("mu", r"\mu", simple=(0.8, 0)),
+    positive("sigma", r"\sigma", simple=(0.5, 1)),
+)
+DRAWN = real("eps", r"\epsilon", 1.0, (0, 1, -1))
+
+
+@equation(
+    "hong.20", "l.45", rf"{MINUS_L} = -\ln p_\theta(x|\mu+\sigma\epsilon) + {KL}", (*ONE, DRAWN),
+    kind="claim", verdict="slip",
+    says='"The original ELBO (evidence lower bound) of the vanilla VAE", for "a latent variable z".',
+    fault="It is minus the ELBO, and an average over q: one z estimates it, and z = mu misses the spread.",
+)  # fmt: skip
+def original_elbo(w, sigma_theta, x, mu, sigma, eps):
+    log_p = log_density(x, w * (mu + sigma * eps), sigma_theta)
+    return minus_elbo_of(w, sigma_theta, x, mu, sigma), "=", kl_normal(mu, sigma, 0, 1) - log_p
+
+
+def minus_elbo_of(w, sigma_theta, x, mu, sigma):
+    """-L = KL(q(z|x) || p(z|x)) - ln p(x): no draw and no reconstruction in it."""
+    gap = kl_normal(mu, sigma, *linear_posterior(w, sigma_theta, x))
+    return gap - linear_log_evidence(w, sigma_theta, x)
+
+
+@original_elbo.intended(
+    rf"{MINUS_L} = E_{{\sim q(z|x)}}\left[-\ln p_\theta(x|z)\right] + {KL}", inputs=ONE
+)  # fmt: skip
+def _(w, sigma_theta, x, mu, sigma):
+    log_p = expect(lambda z: log_density(x, w * z, sigma_theta), mu, sigma)
+    return minus_elbo_of(w, sigma_theta, x, mu, sigma), "=", -log_p + kl_normal(mu, sigma, 0, 1)
+
+
+def minus_elbo_of_one(W, sigma_theta, x, mu, sigma):
+    """minus minivae's ELBO of one datum: two draws of noise average it exactly."""
+    return -as_vae(W, sigma_theta, mu, sigma).elbo(x[None], np.array([[[1.0]], [[-1.0]]]))
+
+
+@original_elbo.tied("minivae.vae.VAE.elbo", draws=100)
+def _(w, sigma_theta, x, mu, sigma):
+    return by_minivae(minus_elbo_of_one)(w[..., None], sigma_theta, x, mu, sigma)

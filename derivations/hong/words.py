@@ -1,0 +1,70 @@
+"""Hong, "Derivations", 2.1: two words, hong.21 and hong.22."""
+
+import numpy as np
+from numpy import log
+
+from derivations.domains import Symbol
+from derivations.equation import equation
+from derivations.hong.world import MU, SIGMA, SQUARES, kl_prior
+from derivations.numerics import kl_normal, total
+from derivations.odaibo.closed_form import tenths
+from minivae.gaussian import kl_diagonal, kl_standard_normal
+
+BASE = Symbol("base", "b", "2 or 10", 1, lambda raw: np.where(raw > 0, 2.0, 10.0), (2, 10))
+
+
+@equation(
+    "hong.21", "l.35-47", rf"D_{{KL}}(q(z|x)||p(z)) = \sum_i\left[-\log_b\sigma_i + {SQUARES}\right]",
+    (MU, SIGMA, BASE), kind="claim", verdict="slip",
+    says="The loss has log sigma_i beside ln sigma_theta, as if the two were different logarithms.",
+    fault="Both are natural: with a log to base 2 or 10 the KL would be another number.",
+)  # fmt: skip
+def logarithms(mu, sigma, base):
+    return kl_prior(mu, sigma), "=", total(-log(sigma) / log(base) + (mu**2 + sigma**2 - 1) / 2)
+
+
+@logarithms.intended(
+    rf"D_{{KL}}(q(z|x)||p(z)) = \sum_i\left[-\ln\sigma_i + {SQUARES}\right]", inputs=(MU, SIGMA)
+)  # fmt: skip
+def _(mu, sigma):
+    return kl_prior(mu, sigma), "=", total(-log(sigma) + (mu**2 + sigma**2 - 1) / 2)
+
+
+@logarithms.tied("minivae.gaussian.kl_standard_normal")
+def _(mu, sigma):
+    return total(kl_standard_normal(mu, 2 * log(sigma)))
+
+
+# Three normal distributions with sigma = 1: with c halfway between tenths, that of a and c is never nearly 0.
+
+THREE = (
+    Symbol("a", "a", "real, in tenths", 1, tenths, (0, 1)),
+    Symbol("b", "b", "real, in tenths", 1, tenths, (1, 0)),
+    Symbol("c", "c", "real, halfway between tenths", 1, lambda raw: tenths(raw) + 0.05, (2, -1)),
+)
+
+
+def divergence(a, b):
+    """D_KL(N(a, 1) || N(b, 1)), by quadrature."""
+    return kl_normal(a, 1, b, 1)
+
+
+@equation(
+    "hong.22", "l.37",
+    r"D_{KL}(N_a||N_c) \leq D_{KL}(N_a||N_b) + D_{KL}(N_b||N_c),\quad N_m \,\mathrm{for}\, N(m, 1)",
+    THREE, kind="claim", verdict="slip", tight={"a": 0, "b": 0, "c": 0},
+    says='The KL is called "the resulting metric": then no detour would be shorter.',
+    fault="It is a divergence: not symmetric in general, and with these three a detour over b is shorter.",
+)  # fmt: skip
+def metric(a, b, c):
+    return divergence(a, c), "<=", divergence(a, b) + divergence(b, c)
+
+
+@metric.intended(r"0 \leq D_{KL}(N_a||N_c) = D_{KL}(N_a||N_b) + D_{KL}(N_b||N_c) + (a - b)(b - c)")
+def _(a, b, c):
+    return 0 * a, "<=", divergence(a, c), "=", divergence(a, b) + divergence(b, c) + (a - b) * (b - c)
+
+
+@metric.tied("minivae.gaussian.kl_diagonal")
+def _(a, b, c):
+    return kl_diagonal(a, 0 * a, c, 0 * c)

@@ -1,0 +1,114 @@
+"""Hong, "Derivations": the model in which the lines are computed, and what several of them print.
+
+It is linear, with D = 3 and d = 2: z ~ N(0, I_d), mu_theta(z) = W z, and one sigma_theta for all pixels. So
+p(x) and p(z|x) are known, and -L as well. Expectations over q run over nodes, and are exact.
+"""
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derivations.domains import Symbol, positive, positives, vector
+from derivations.numerics import complex_step, kl_normal, log_density, log_density_full, noise, total
+from minivae.likelihood import Gaussian
+from minivae.params import Params
+from minivae.vae import VAE, mlp_shapes
+
+# Letters. sigma_i and mu_i come from the encoder, W and sigma_theta make the decoder.
+
+MU = vector("mu", r"\mu", 2, simple=((1, 0), (0, 0), (0.2, -0.5)))
+SIGMA = positives("sigma", r"\sigma", 2, simple=((2, 1), (1, 1), (0.1, 1), (0.6, 0.5)))
+W = Symbol(
+    "W", "W", "real, between -1 and 1", 6, lambda raw: np.tanh(raw).reshape(-1, 3, 2),
+    ([[1, 0], [0, 1], [0, 0]], [[1, 0.5], [0, 1], [-1, 0.5]]),
+)  # fmt: skip
+SIGMA_THETA = positive("sigma_theta", r"\sigma_\theta", 0.2, (1, 0.5))
+X = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
+MODEL = (W, SIGMA_THETA, X, MU, SIGMA)
+
+KL = r"D_{KL}(q(z|x)||p(z))"
+SQUARES = r"\frac{1}{2}(\mu_i^2+\sigma_i^2-1)"
+MSE = r"\text{MSE}(x,\tilde{x})"
+
+
+# The model
+
+
+def decoded(W: NDArray, z: NDArray) -> NDArray:
+    """mu_theta(z) = W z of codes z (..., K, d), W (..., D, d): (..., K, D)."""
+    return z @ np.swapaxes(W, -2, -1)
+
+
+def codes(mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
+    """Nodes z (..., 9, d) of q(z|x), weights (9,): sums over them are expectations of what is quadratic."""
+    eps, weights = noise(mu.shape[-1])
+    return mu[..., None, :] + sigma[..., None, :] * eps, weights
+
+
+def expected_mse(W: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
+    """E_q MSE(x, W z), (..., 1)."""
+    z, weights = codes(mu, sigma)
+    return total(weights * ((x[..., None, :] - decoded(W, z)) ** 2).mean(axis=-1))
+
+
+def minus_elbo(W: NDArray, sigma_theta: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
+    """-L = E_q[log q(z|x) - log p(z) - log p(x|z)] from the three densities, (n, 1)."""
+    z, weights = codes(mu, sigma)
+    log_q = log_density(z, mu[:, None], sigma[:, None]).sum(axis=-1)            # (n, 9)
+    log_p_z = log_density(z, 0, 1).sum(axis=-1)
+    log_p_x_z = log_density(x[:, None], decoded(W, z), sigma_theta[..., None]).sum(axis=-1)
+    return total(weights * (log_q - log_p_z - log_p_x_z))
+
+
+def minus_log_evidence(W: NDArray, sigma_theta: NDArray, x: NDArray) -> NDArray:
+    """-ln p(x) = -ln N(x; 0, W W' + sigma_theta^2 I), (n, 1)."""
+    cov = W @ np.swapaxes(W, -2, -1) + sigma_theta[..., None] ** 2 * np.eye(x.shape[-1])
+    return -log_density_full(x[:, None], 0 * x, cov)
+
+
+def kl_prior(mu: NDArray, sigma: NDArray) -> NDArray:
+    """KL(q(z|x) || p(z)) by quadrature, (n, 1): coordinate by coordinate, and these added up."""
+    return kl_normal(mu[..., None], sigma[..., None], 0, 1).sum(axis=-2)
+
+
+def complex_gradient(f, at: NDArray) -> NDArray:
+    """The gradient of f: (..., K) -> (...) at points (n, K), a complex step in each coordinate: (n, K)."""
+    return complex_step(lambda t: f(at[:, None, :] + t * np.eye(at.shape[-1])), 0.0)
+
+
+def lowest(f, halvings: int = 60) -> NDArray:
+    """Where a convex f(t) is lowest, t between -20 and 20: by halving, until its complex step is 0."""
+    low, high = -20.0, 20.0
+    for _ in range(halvings):
+        middle = np.asarray((low + high) / 2)
+        rising = complex_step(f, middle) > 0
+        low, high = np.where(rising, low, middle), np.where(rising, middle, high)
+    return (low + high) / 2
+
+
+# The same model in minivae. It takes equal draws of noise.
+
+
+def corners(count: int) -> NDArray:
+    """2^count draws (+-1, ..., +-1): their mean and covariance are those of N(0, I), to the last bit."""
+    return np.array(list(itertools.product((-1.0, 1.0), repeat=count)))
+
+
+CORNERS = corners(2)[:, None]                               # (4, 1, 2)
+
+
+def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **settings) -> VAE:
+    """One model of minivae that encodes every x as mu and sigma: its encoder has a bias alone."""
+    (D, d), sigma_theta = W.shape, float(sigma_theta[0])
+    shapes = mlp_shapes("encoder", [D, 2 * d]) | mlp_shapes("decoder", [d, D]) | {"log_sigma": ()}
+    flat = [np.zeros(2 * d * D), mu, 2 * np.log(sigma), W.T.ravel(), np.zeros(D), [np.log(sigma_theta)]]
+    return VAE(Params(shapes, np.concatenate(flat)), Gaussian(sigma_theta), **settings)
+
+
+def by_minivae(f, more: str = "->(o)"):
+    """f(W, sigma_theta, x, mu, sigma, ...) of one draw, as a function of many: every draw is another model.
+
+    `more` is the rest of np.vectorize's signature: the shapes of further arguments, and of what f returns.
+    """
+    return np.vectorize(f, signature=f"(D,d),(o),(D),(d),(d){',' if more[0] == '(' else ''}{more}")
