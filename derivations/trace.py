@@ -1,16 +1,15 @@
-"""One training step of a VAE small enough for paper, line by line, and its gradient four ways.
+"""One training step of a VAE, line by line, with every number that a line makes.
 
-The lines are those of minivae itself: Python says before every line which numbers the one before it has made. So what
-is shown cannot differ from what runs.
+The lines are those of minivae itself: Python says after every line which numbers are new. So what is shown cannot
+differ from what runs.
 """
 
-import dataclasses
 import inspect
 import linecache
-import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -18,25 +17,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from derivations.numerics import LINE, normal
+from derivations.fourways import Gradient, Problem, agreement
 from minivae import gaussian, likelihood, ops, vae
-from minivae.likelihood import make_likelihood
-from minivae.vae import VAE
 
 SHOWN = (ops, gaussian, likelihood, vae)                    # the modules whose lines are shown
-WHOLE = ("sigmoid", "softplus", "inner", "squared_error", "log_binomials")              # shown by their results alone
-SETTINGS = {"bernoulli": {}, "binomial": {"n": 4}, "gaussian": {"sigma": "learned"}}
+WHOLE = ("sigmoid", "softplus", "inner", "squared_error", "log_binomials")              # by their results alone
 ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
-HEADS = ("complex step", "central difference", "integral over z")
-ENOUGH = {"complex step": 11, "central difference": 5, "integral over z": 9}            # digits that must agree
-
-
-class Problem(NamedTuple):
-    """A model, one datum, one draw of noise: numbers with one decimal each."""
-
-    vae: VAE
-    x: NDArray
-    eps: NDArray
 
 
 class Made(NamedTuple):
@@ -53,26 +39,16 @@ class Made(NamedTuple):
     ids: tuple[str, ...]
 
 
-def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic") -> Problem:
-    """D = 3, H = 2, J = 1: weights, biases, datum and noise at random, and short."""
-    rng = np.random.default_rng(seed)
-    kind = make_likelihood(name, **SETTINGS.get(name, {}))
-    model = VAE.init(rng, 3, 1, (2,), dtype=np.float64, likelihood=kind, estimator=estimator)
-    short = rng.integers(1, 10, model.params.flat.shape) * rng.choice([-0.1, 0.1], model.params.flat.shape)
-    model.params.flat[...] = np.round(short, 1)
-    data = {"bernoulli": [[1, 0, 1]], "binomial": [[3, 0, 2]], "gaussian": [[0.5, -0.2, 0.9]]}
-    return Problem(model, model.check_data(np.array(data[kind.name], float)), np.round(rng.normal(size=(1, 1, 1)), 1))
-
-
 # Stepping through
 
 
 class Watched:
     """A function of minivae that is running: what it held before its current line, and what is cited by whom it calls."""
 
-    def __init__(self, frame: FrameType, depth: int):
+    def __init__(self, frame: FrameType, depth: int, since: int):
         self.depth, self.line, self.held = depth, frame.f_lineno, numbers_of(frame)
         self.own, self.called, self.whole = cited(frame), (), frame.f_code.co_name in WHOLE
+        self.since = since                                  # how many numbers were known when the line began
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -91,7 +67,7 @@ class Recorder:
         code = frame.f_code
         if code.co_filename not in self.files or code.co_name.startswith("<") or (self.stack and self.stack[-1].whole):
             return None
-        self.stack.append(Watched(frame, len(self.stack)))
+        self.stack.append(Watched(frame, len(self.stack), len(self.made)))
         return self.at_line
 
     def at_line(self, frame: FrameType, event: str, returned):
@@ -109,13 +85,12 @@ class Recorder:
                 self.stack[-1].called += tuple(id for id in watched.ids if id not in self.stack[-1].called)
             if is_number(returned) and not any(returned is value for value in frame.f_locals.values()):
                 self.note(frame, watched, f"{frame.f_code.co_name}(...)", np.array(returned))
-        watched.held, watched.line, watched.called = now, frame.f_lineno, ()
+        watched.held, watched.line, watched.called, watched.since = now, frame.f_lineno, (), len(self.made)
         return self.at_line
 
     def note(self, frame: FrameType, watched: Watched, name: str, value: NDArray) -> None:
         """Add a number, unless it has been seen by this name. What a function returned is named by who called it."""
-        inner = [made for made in self.made if made.depth > watched.depth]
-        if any(made.name == name and np.array_equal(made.value, value) for made in inner[-4:]):
+        if any(made.name == name and np.array_equal(made.value, value) for made in self.made[watched.since :]):
             return
         if self.made and self.made[-1].name.endswith("(...)") and np.array_equal(self.made[-1].value, value):
             self.made.pop()
@@ -164,89 +139,50 @@ def is_number(value) -> bool:
     return isinstance(value, (np.ndarray, np.floating)) and np.asarray(value).dtype.kind == "f"
 
 
-# The gradient four ways
+# A step of training, and as text
 
 
-class Gradient(NamedTuple):
-    """One number of the gradient: by hand and by two other ways at this noise; by hand and as an integral, averaged."""
-
-    name: str
-    by_hand: float
-    central_difference: float
-    complex_step: float
-    averaged: float
-    integral: float
-
-
-def four_ways(given: Problem) -> list[Gradient]:
-    """The gradient of the loss in every parameter.
-
-    At the given noise: by hand, by complex step, by central difference. On average over the noise: by hand at the
-    nodes of a quadrature, and as the gradient of the integral over z, in which nothing is reparameterised.
-    """
+def training_step(given: Problem) -> tuple[list[Made], list[Made]]:
+    """What the forward and the backward make."""
     model, x, eps = given
-    by_hand = model.gradient(x, eps).flat
-    loss = lambda flat: with_numbers(model, flat).forward(x, eps).loss  # noqa: E731
-    by_step = derivative(loss, model.params.flat, 1e-30j)
-    by_difference = derivative(loss, model.params.flat, 1e-5)
-    weights = normal(LINE, 0, 1) * (LINE[1] - LINE[0])
-    averaged = sum(w * model.gradient(x, np.full_like(eps, node)).flat for node, w in zip(LINE, weights))
-    exact = derivative(integral_of_loss(model, x), model.params.flat, 1e-30j)
-    columns = (by_hand, by_difference, by_step, averaged, exact)
-    return [Gradient(name, *map(float, row)) for name, *row in zip(entries(model), *columns)]
+    f, gradient = model.forward(x, eps), model.params.zeros_like()
+    return record(lambda: model.forward(x, eps)), record(lambda: model.backward(x, eps, f, gradient))
 
 
-def with_numbers(model: VAE, flat: NDArray) -> VAE:
-    """The same model with other numbers, complex ones too."""
-    return dataclasses.replace(model, params=model.params.like(flat))
+def step_text(made: list[Made], width: int) -> Iterator[str]:
+    """Every line with what it has made under it; deeper is what it calls, and comes first."""
+    for _, group in groupby(made, lambda one: (one.function, one.line, one.depth)):
+        group = list(group)
+        first, indent = group[0], "  " * group[0].depth
+        where = f"{indent}{first.source}"
+        ids = ", ".join(dict.fromkeys(id for one in group for id in one.ids))
+        lines = [f"{first.step:2} {where:{max(0, width - 3 - len(ids))}}{ids and ' '}{ids}".rstrip()]
+        lines += [f"   {indent}    {one.name} {one.value.shape} = {short(one.value)}" for one in group]
+        yield "\n".join(lines)
 
 
-def derivative(f: Callable[[NDArray], NDArray], at: NDArray, step: complex) -> NDArray:
-    """The gradient of f, number by number: a complex step has no difference in it, a real one is central."""
-    found = []
-    for i in range(at.size):
-        moved = np.zeros(at.shape, type(step))
-        moved[i] = step
-        up = f(at + moved)
-        found.append(up.imag / step.imag if isinstance(step, complex) else (up - f(at - moved)) / (2 * step))
-    return np.array(found)
+def short(value: NDArray) -> str:
+    """Numbers to five digits, an array as nested lists without the outer axes of length one."""
+    value = np.asarray(value)
+    while value.ndim > 1 and len(value) == 1:
+        value = value[0]
+    return f"{value:.5g}" if value.ndim == 0 else f"[{', '.join(map(short, value))}]"
 
 
-def integral_of_loss(model: VAE, x: NDArray) -> Callable[[NDArray], NDArray]:
-    """Parameters -> the integral of q(z|x) (log q(z|x) - log p(z) - log p(x|z)) dz, on nodes z that stay in place."""
-    mu, log_var = model.encode(x)
-    sigma = np.exp(log_var / 2)
-    z = (mu + sigma * LINE).T[:, None]                      # (K, 1, 1)
-    width = float(sigma.item() * (LINE[1] - LINE[0]))
-
-    def loss(flat: NDArray) -> NDArray:
-        moved = with_numbers(model, flat)
-        mu, log_var = (head.item() for head in moved._encode(x)[1:])
-        log_q = -((z - mu) ** 2) / 2 * np.exp(-log_var) - log_var / 2 - math.log(2 * math.pi) / 2
-        log_prior = -(z**2) / 2 - math.log(2 * math.pi) / 2
-        log_px_z = moved.log_likelihood(x, z)[..., None]
-        return (np.exp(log_q) * (log_q - log_prior - log_px_z)).sum() * width
-
-    return loss
+def gradient_text(gradients: list[Gradient]) -> list[str]:
+    """The gradient four ways as a table, with the digits in which they agree."""
+    agree = agreement(gradients)
+    lines = [
+        f"{'':24}{'at this noise':>14}{'':28}{'averaged over the noise':>28}",
+        f"{'':24}{'by hand':>14}{'difference':>14}{'complex step':>14}{'by hand':>14}{'integral':>14}  digits",
+    ]
+    for i, one in enumerate(gradients):
+        numbers = "".join(f"{value:14.8f}" for value in one[1:])
+        lines.append(f"{one.name:24}{numbers}  {' '.join(f'{agree[way][i]:2}' for way in agree)}")
+    least = ", ".join(f"{way} {min(found)}" for way, found in agree.items())
+    return [*lines, "", f"digits in which it agrees with the one by hand, at least: {least}"]
 
 
-def entries(model: VAE) -> list[str]:
-    """The name of every number of the flat vector: encoder.1.weight[0, 1]."""
-    return [f"{name}{list(place)}" if place else name for name, array in model.params.items() for place in np.ndindex(array.shape)]
-
-
-def digits(a: float, b: float, scale: float) -> int:
-    """How many leading digits agree, relative to `scale`, the largest number of the gradient; 16 at most."""
-    apart = abs(a - b) / scale
-    return 16 if apart < 1e-16 else max(0, int(-math.log10(apart)))
-
-
-def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
-    """For each other way the digits in which it agrees with the one by hand, number by number."""
-    scale = max(abs(g.by_hand) for g in gradients)
-    average = max(abs(g.averaged) for g in gradients)
-    return {
-        "complex step": [digits(g.by_hand, g.complex_step, scale) for g in gradients],
-        "central difference": [digits(g.by_hand, g.central_difference, scale) for g in gradients],
-        "integral over z": [digits(g.averaged, g.integral, average) for g in gradients],
-    }
+def document(made: list[Made]) -> list[dict]:
+    """What was made, for JSON."""
+    return [one._asdict() | {"shape": list(one.value.shape), "value": one.value.tolist()} for one in made]
