@@ -43,7 +43,8 @@ def assigned(method):
     """The names that the statements of a method give to numbers."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(method)))
     targets = [target for node in ast.walk(tree) if isinstance(node, ast.Assign) for target in node.targets]
-    return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    names = [node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+    return {node.id for node in names if isinstance(node.ctx, ast.Store)}
 
 
 NO_NUMBERS = {"L", "B", "J", "encoder", "decoder", "d_encoder", "d_decoder"}
