@@ -23,6 +23,7 @@ EXAMPLES = """examples:
   derivations show odaibo.40 --at mu_q=0.5,sigma_q=2
   derivations errata                             what is printed, and what holds
   derivations figures --out pictures             the figures of the sources, redrawn
+  derivations map kl_standard_normal             what proves it, and which tests hold it
   derivations trace --step                       one training step, line by line
   derivations cards --anki cards.tsv             the ledger as flashcards
 """
@@ -94,6 +95,9 @@ def add_learner_commands(command: Callable, judging: argparse.ArgumentParser) ->
     add("source", **SOURCE)
     add("-n", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
     add("--faults", action="store_true", help="only lines in which something is wrong")
+    add = command("map", map_command, "What proves a function of minivae and what holds it, and back")
+    add("name", nargs="?", default="", metavar="NAME|ID", help="a function, or an entry (default: everything)")
+    add("--markdown", action="store_true", help="as a table for a README")
     add = command("trace", trace_command, "One training step, line by line, and its gradient four ways")
     add("--likelihood", default="bernoulli", metavar="NAME", help="bernoulli, binomial or gaussian (default: bernoulli)")
     add("--estimator", default="analytic", metavar="NAME", help="of the KL: analytic or sampled (default: analytic)")
@@ -267,6 +271,21 @@ def quiz_command(options: argparse.Namespace) -> int:
     tally = quiz.ask([made[i] for i in order[:most]], talk)
     missed = f"{': ' if tally.missed else ''}{', '.join(tally.missed)}"
     print(json.dumps(tally._asdict()) if options.json else f"{tally.known} known, {len(tally.missed)} missed{missed}")
+    return 0
+
+
+def map_command(options: argparse.Namespace) -> int:
+    """The functions, the ids that prove them, the tests that hold them."""
+    from derivations import reading
+    from derivations.pages import page_width
+
+    places = reading.found(options.name)
+    if options.json:
+        print(json.dumps([one._asdict() for one in places], indent=2))
+    elif options.markdown:
+        print(reading.map_markdown(places))
+    else:
+        print("\n".join(reading.map_lines(places, page_width())))
     return 0
 
 

@@ -5,15 +5,19 @@ It is held by the tests that name it. Nothing of this is kept in a list: ties ar
 """
 
 import ast
+import difflib
 import inspect
+import textwrap
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from derivations import ledger
+from derivations.records import located
 from derivations.trace import ID
 from minivae import evidence, gaussian, likelihood, ops, vae
+from minivae.checks import refuse
 
 MATHEMATICS = (ops, gaussian, likelihood, vae, evidence)
 TOOLS = {"need_range", "logits_of", "make_likelihood", "mlp_shapes"}        # they check and make, and compute nothing
@@ -93,3 +97,42 @@ def reading_map() -> list[Place]:
 def of_entry(id: str) -> list[Place]:
     """The functions that an entry, or a row of one, is about."""
     return [one for one in reading_map() if id in one.tied or any(id in (c, c.rstrip("abcdefg")) for c in one.cited)]
+
+
+# As text
+
+
+def found(name: str) -> list[Place]:
+    """What a name means: a function by any ending of its dotted name, an entry, a row; everything, without one."""
+    everything = reading_map()
+    if not name:
+        return everything
+    if chosen := [one for one in everything if f".{one.name}".endswith(f".{name}")]:
+        return chosen
+    known = [one.name.removeprefix("minivae.") for one in everything]
+    if name.partition(".")[0] not in ledger.SOURCES or "." not in name:
+        near = difflib.get_close_matches(name, known, 3, 0.4)
+        hint = f"Did you mean {' or '.join(near)}?" if near else "See `derivations map`."
+        refuse("NAME", "a function of minivae's mathematics or an id of the ledger", repr(name), hint)
+    entry = ledger.find(name)[0].entry
+    return list(dict.fromkeys([*of_entry(name), *of_entry(entry.id)]))
+
+
+def map_lines(places: list[Place], width: int) -> list[str]:
+    """A paragraph for every function: its place in the source, and what is known of it."""
+    lines = [] if places else ["no function of minivae computes it"]
+    for one in places:
+        lines.append(f"{one.name.removeprefix('minivae.'):40}{located(functions()[one.name])}")
+        for label, names in (("proven by", one.tied), ("states", one.cited), ("held by", one.tests)):
+            if names:
+                lines += textwrap.wrap(", ".join(names), width, initial_indent=f"  {label:10}", subsequent_indent=" " * 12)
+    return lines
+
+
+def map_markdown(places: list[Place]) -> str:
+    """The map as a table for the README."""
+    lines = ["| function | proven by | states | held by |", "|---|---|---|---|"]
+    for one in places:
+        cells = (", ".join(f"`{name}`" for name in names) for names in (one.tied, one.cited, one.tests))
+        lines.append(f"| `{one.name.removeprefix('minivae.')}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
