@@ -23,6 +23,8 @@ EXAMPLES = """examples:
   derivations show odaibo.40 --at mu_q=0.5,sigma_q=2
   derivations errata                             what is printed, and what holds
   derivations figures --out pictures             the figures of the sources, redrawn
+  derivations map kl_standard_normal             what proves it, and which tests hold it
+  derivations trace --step                       one training step, line by line
   derivations cards --anki cards.tsv             the ledger as flashcards
 """
 VERDICTS = """verdicts:
@@ -98,6 +100,14 @@ def add_learner_commands(command: Callable, judging: argparse.ArgumentParser) ->
     add("source", **SOURCE)
     add("-n", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
     add("--faults", action="store_true", help="only lines in which something is wrong")
+    add = command("map", map_command, "What proves a function of minivae and what holds it, and back")
+    add("name", nargs="?", default="", metavar="NAME|ID", help="a function, or an entry (default: everything)")
+    add("--markdown", action="store_true", help="as a table for a README")
+    add = command("trace", trace_command, "One training step, line by line, and its gradient four ways")
+    add("--likelihood", default="bernoulli", metavar="NAME", help="bernoulli, binomial or gaussian (default: bernoulli)")
+    add("--estimator", default="analytic", metavar="NAME", help="of the KL: analytic or sampled (default: analytic)")
+    add("--seed", type=int, default=0, help="of weights, datum and noise (default: %(default)s)")
+    add("--step", action="store_true", help="wait for the return key after every line")
 
 
 def list_command(options: argparse.Namespace) -> int:
@@ -313,6 +323,59 @@ def quiz_command(options: argparse.Namespace) -> int:
     missed = f"{': ' if tally.missed else ''}{', '.join(tally.missed)}"
     print(json.dumps(tally._asdict()) if options.json else f"{tally.known} known, {len(tally.missed)} missed{missed}")
     return 0
+
+
+def map_command(options: argparse.Namespace) -> int:
+    """The functions, the ids that prove them, the tests that hold them."""
+    from derivations import reading
+    from derivations.pages import page_width
+
+    places = reading.found(options.name)
+    if options.json:
+        print(json.dumps([one._asdict() for one in places], indent=2))
+    elif options.markdown:
+        print(reading.map_markdown(places))
+    else:
+        print("\n".join(reading.map_lines(places, page_width())))
+    return 0
+
+
+def trace_command(options: argparse.Namespace) -> int:
+    """Step through one training step; 1 if one of the four gradients does not agree."""
+    from derivations import fourways, trace
+    from derivations.pages import page_width
+    from minivae.checks import whole_number
+
+    seed = whole_number("--seed", options.seed, 0)
+    given = fourways.problem(options.likelihood, seed, options.estimator)
+    forward, backward = trace.training_step(given)
+    gradients = fourways.four_ways(given)
+    agree = {way: min(found) for way, found in fourways.agreement(gradients).items()}
+    if options.json:
+        made = {"forward": trace.document(forward), "backward": trace.document(backward)}
+        numbers = {"x": given.x.tolist(), "eps": given.eps.tolist(), "parameters": given.vae.params.flat.tolist()}
+        made |= {"gradient": [one._asdict() for one in gradients], "digits": agree, "seed": seed}
+        print(json.dumps(numbers | made, indent=2))
+    else:
+        x, eps = trace.short(given.x), trace.short(given.eps[0, 0])
+        print(f"A VAE of 3 features, 2 hidden units, 1 latent coordinate; {options.likelihood}, seed {seed}")
+        print(f"x = {x}, eps = {eps}\n" + "\n".join(f"{k} = {trace.short(v)}" for k, v in given.vae.params.items()))
+        for title, made in (("forward", forward), ("backward", backward)):
+            print(f"\n{title}\n")
+            for text in trace.step_text(made, page_width()):
+                print(text, flush=True)
+                options.step = options.step and waited()
+        print("\n" + "\n".join(trace.gradient_text(gradients)))
+    return 0 if all(agree[way] >= enough for way, enough in fourways.ENOUGH.items()) else 1
+
+
+def waited() -> bool:
+    """Wait for the return key; False once the input has ended."""
+    try:
+        input()
+    except EOFError:
+        return False
+    return True
 
 
 def say(options, message: str) -> None:

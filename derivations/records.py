@@ -166,6 +166,7 @@ def check_value(symbol: Symbol, text: str) -> np.ndarray:
 
 def located(function) -> str:
     """file:line of a function, as seen from the project."""
+    function = inspect.unwrap(function)
     path = Path(inspect.getsourcefile(function))
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
     return f"{shown}:{inspect.getsourcelines(function)[1]}"
