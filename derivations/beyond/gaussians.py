@@ -187,7 +187,8 @@ def _(mu, sigma):
 
 @equation(
     "beyond.33", "divergence of two Gaussians with any covariance",
-    r"D_{KL}(N(\mu_q, \Sigma_q)\Vert N(\mu_p, \Sigma_p)) = \frac{1}{2}\left[\mathrm{tr}(\Sigma_p^{-1}\Sigma_q)"
+    r"D_{KL}(N(\mu_q, \Sigma_q)\Vert N(\mu_p, \Sigma_p)) ="
+    r" \frac{1}{2}\left[\mathrm{tr}(\Sigma_p^{-1}\Sigma_q)"
     r" + (\mu_p - \mu_q)^T\Sigma_p^{-1}(\mu_p - \mu_q) - J + \log\frac{\det\Sigma_p}{\det\Sigma_q}\right]",
     FULL_PAIR,
     says="The divergence where coordinates depend on each other: a trace, a distance, two determinants.",
@@ -216,7 +217,10 @@ def _(mu_q, cov_q, mu_p, cov_p):
 
 # g turns z into y, and is given by its inverse: one y for every z.
 
-SLOPE = Symbol("slope", "a", "not 0, in z = a (y + k tanh y), y = g(z)", 1, lambda raw: np.sign(raw) * exp(abs(raw) / 3), (1, 2, -1))
+SLOPE = Symbol(
+    "slope", "a", "not 0, in z = a (y + k tanh y), y = g(z)", 1,
+    lambda raw: np.sign(raw) * exp(abs(raw) / 3), (1, 2, -1),
+)  # fmt: skip
 BEND = Symbol("bend", "k", "> -1", 1, lambda raw: abs(tanh(raw)), (0, 0.5, 1))
 
 
@@ -228,7 +232,8 @@ BEND = Symbol("bend", "k", "> -1", 1, lambda raw: abs(tanh(raw)), (0, 0.5, 1))
     says="In other coordinates both densities change alike: the divergence stays, the entropy does not.",
     needs="g is one-to-one: slope a not 0, bend k not below -1",
     outside=tuple(
-        {"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": 1, "slope": a, "bend": k} for a, k in ((0, 0), (1, -3))
+        {"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": 1, "slope": a, "bend": k}
+        for a, k in ((0, 0), (1, -3))
     ),
 )  # fmt: skip
 def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
