@@ -276,7 +276,7 @@ def fisher(mu, sigma):
     r"\quad (B = 2|\epsilon u_2|e^{2|\epsilon u_2|},\;"
     r" F = E[\nabla\log p_\theta\,\nabla\log p_\theta^T])",
     (*THETA, DIRECTION, STEP),
-    says="Near by, a divergence is half a squared length measured by the Fisher information, both ways round.",
+    says="Near by, a divergence is half a squared length measured by Fisher information, both ways round.",
     needs="sigma > 0", outside={"mu": 0, "sigma": -1, "u": (1, 0), "step": 0.1},
     tight={"mu": 0, "sigma": 2, "u": (1, 0), "step": 0.1},
 )  # fmt: skip
