@@ -27,7 +27,7 @@ from derivations.numerics import (
     total,
 )
 from derivations.odaibo.closed_form import TWO
-from derivations.worlds import FULL_PAIR, chosen, covariance
+from derivations.worlds import FULL_PAIR, MATRIX_W, OBSERVED_3, chosen, covariance
 from minivae.gaussian import (
     LOG_2PI,
     cholesky,
@@ -333,12 +333,8 @@ def _(mu, log_var, expm1_used):
 
 # A linear decoder
 
-DECODED = (
-    vector("x", "x", 3, simple=((1, 0, 0), (1, 2, -1))),
-    Symbol("W", "W", "real, 3 by 2", 6, lambda raw: raw.reshape(-1, 3, 2), (((1, 0), (0, 1), (1, 1)),)),
-    vector("m", "m", 2, simple=((0, 0), (1, -1))),
-    replace(COV, name="V", latex="V"),
-)
+CODE = vector("m", "m", 2, simple=((0, 0), (1, -1))), replace(COV, name="V", latex="V")
+DECODED = (OBSERVED_3, MATRIX_W, *CODE)
 
 
 @equation(
@@ -347,7 +343,7 @@ DECODED = (
     says="A linear decoder's mean squared error: that of the mean code, and the spread of what is decoded.",
     needs="V symmetric and positive definite",
     outside=tuple(
-        {"x": (1, 0, 0), "W": ((1, 0), (0, 1), (1, 1)), "m": (0, 0), "V": V}
+        {"x": (1, 1, 0), "W": [[1, 0], [0, 1], [1, 1]], "m": (0, 0), "V": V}
         for V in ([[1, 2], [2, 1]], [[1, 1], [0, 1]])
     ),
 )  # fmt: skip

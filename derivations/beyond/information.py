@@ -147,7 +147,7 @@ def close_kl(q, p):
     return total(np.where(q > 0, q * (d - log1p(d)), p))    # where q is zero, q d = p
 
 
-T = Symbol(
+COIN = Symbol(
     "t", "t", "> 0, below 0.3; a coin c_t has the chances 1/2 + t and 1/2 - t", 1,
     lambda raw: 0.3 / (1 + exp(1.5 * raw + 1)), (0.25, 0.1, 0.01),
 )  # fmt: skip
@@ -158,7 +158,7 @@ NEARLY = 2.0**-15                                           # tight to 3e-10, an
     "beyond.40", "Pinsker's inequality",
     rf"\frac{{1}}{{\log b}}{D}(q\Vert p) \geq 2\,TV(q, p)^2 \geq"
     rf" 2\,TV(q, p)^2\frac{{{D}(c_t\Vert c_0)}}{{2\,TV(c_t, c_0)^2(1 + t^2)}}",
-    (Q, P, T, chosen("b", "b", math.e, "e: divergences are in nats")),
+    (Q, P, COIN, chosen("b", "b", math.e, "e: divergences are in nats")),
     says="Where a divergence is small, so is the total variation TV; as t goes to 0, coins reach factor 2.",
     needs="distributions, and nats: with another base b of the logarithm the factor is another one",
     outside=(
@@ -213,7 +213,7 @@ def eq_41(p_xz, q, f):
 
 W_OF_T = (
     pmf("p", "p", 4, simple=((0.5, 0.5), (0.25, 0.75))),
-    vector("u", "u", 4, 1.0, ((1, -1), (1, 2))),
+    Symbol("u", "u", "real", 4, lambda raw: raw / 2 + (-1.5, -0.5, 0.5, 1.5), ((1, -1), (1, 2))),
     Symbol(
         "t", "t", "> 0, small, in w = 1 + t u", 1,
         lambda raw: 10 ** (-2.25 + 0.75 * np.tanh(raw)), (0.1, 0.01, 0.001),
