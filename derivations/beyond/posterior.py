@@ -98,7 +98,7 @@ def directions(u):
 
 
 @equation(
-    "beyond.47", "Fisher's identity; Dempster, Laird and Rubin 1977",
+    "beyond.47", "Fisher's identity",
     r"\nabla_u\log p_\theta(x) = E_{z \sim q}\left[\nabla_u\log p_\theta(x, z)\right] ="
     r" \nabla_u\,\mathrm{ELBO} = \left(\frac{rm^T - WV}{s^2} \cdot u_W,\; \frac{r}{s^2} \cdot u_b,\;"
     r" \frac{|r|^2 + \mathrm{tr}(WVW^T)}{s^2} - D\right),\quad (q = N(m, V),\; r = x - b - Wm)",
