@@ -1,0 +1,373 @@
+"""Beyond the sources: what a derivation needs to know of Gaussians.
+
+Entropy and cross-entropy, the two integrals behind the closed form, divergences with any covariance, in other
+coordinates and in both directions, digits near the prior, and the mean squared error of a linear decoder.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy import exp, expm1, log, pi, tanh
+
+from derivations.domains import Symbol, positive, positives, vector
+from derivations.equation import equation
+from derivations.numerics import (
+    LINE,
+    complex_step,
+    expect,
+    expect_full,
+    integrate,
+    kl_normal,
+    kl_normal_full,
+    log_density,
+    log_density_full,
+    need_positive,
+    noise,
+    total,
+)
+from derivations.odaibo.closed_form import TWO
+from derivations.worlds import FULL_PAIR, MATRIX_W, OBSERVED_3, chosen, covariance
+from minivae.gaussian import (
+    LOG_2PI,
+    cholesky,
+    entropy_diagonal,
+    entropy_diagonal_backward,
+    entropy_full,
+    kl_diagonal,
+    kl_full,
+    kl_standard_normal,
+    log_normal,
+    log_standard_normal,
+)
+from minivae.likelihood import gaussian_log_prob, squared_error
+
+# An entropy is 0 where 2 pi e sigma^2 = 1, and nothing is small compared with 0. So sigma is in hundredths,
+# and covariances are far from that.
+
+MU = vector("mu", r"\mu", 2, simple=((0, 0), (1, -1)))
+SIGMA = Symbol(
+    "sigma", r"\sigma", "> 0, in hundredths", 2, lambda raw: np.ceil(100 * exp(raw)) / 100, ((1, 1), (0.1, 2))
+)
+COV = Symbol(
+    "cov", r"\Sigma", "symmetric, positive definite", 3,
+    lambda raw: covariance(exp(raw[:, :2] / 4), 0.9 * tanh(raw[:, 2:])), ([[1, 0], [0, 1]], [[2, 1], [1, 2]]),
+)  # fmt: skip
+
+
+def minus_q_log_q(mu, sigma):
+    """-integral of q log q dz as a function of log sigma^2, on nodes that stay where they are."""
+    z = mu[..., None] + sigma[..., None] * LINE             # (n, J, nodes)
+
+    def entropy(log_var):
+        log_q = -((z - mu[..., None]) ** 2 * exp(-log_var) + log_var + log(2 * pi)) / 2
+        return -total(exp(log_q) * log_q)[..., 0] * sigma * (LINE[1] - LINE[0])
+
+    return lambda log_var: entropy(log_var[..., None])
+
+
+@equation(
+    "beyond.26", "entropy of a Gaussian; Shannon 1948",
+    r"\left(H[N(\mu_j, \sigma_j^2)],\; \frac{dH}{d\log\sigma_j^2},\; H[N(\mu, \Sigma)]\right) ="
+    r" \left(\frac{1}{2}\log(2\pi e\sigma_j^2),\; \frac{1}{2},\; \frac{1}{2}\log\det(2\pi e\Sigma)\right)",
+    (MU, SIGMA, COV),
+    says="The entropy, minus the integral of q log q: whatever mu, and below 0 where q is narrow.",
+    needs="sigma_j > 0, Sigma symmetric and positive definite",
+    outside=(
+        {"mu": (0, 0), "sigma": (1, -1), "cov": [[1, 0], [0, 1]]},
+        {"mu": (0, 0), "sigma": (1, 1), "cov": [[1, 2], [2, 1]]},
+        {"mu": (0, 0), "sigma": (1, 1), "cov": [[1, 1], [0, 1]]},
+    ),
+)  # fmt: skip
+def eq_26(mu, sigma, cov):
+    log_var, H = 2 * log(need_positive("sigma", sigma)), minus_q_log_q(mu, sigma)
+    full = expect_full(lambda z: -log_density_full(z, mu, cov), mu, cov)
+    half_log_det = log(np.linalg.det(2 * pi * math.e * cov))[:, None] / 2
+    return (
+        np.hstack([H(log_var), complex_step(H, log_var), full]),
+        "=", np.hstack([log(2 * pi * math.e * sigma**2) / 2, np.full_like(sigma, 1 / 2), half_log_det]),
+    )  # fmt: skip
+
+
+@eq_26.tied("minivae.gaussian.entropy_diagonal")
+@eq_26.tied("minivae.gaussian.entropy_diagonal_backward")
+@eq_26.tied("minivae.gaussian.entropy_full")
+def _(mu, sigma, cov):
+    log_var = 2 * log(sigma)
+    slope = entropy_diagonal_backward(np.ones_like(log_var), log_var)
+    return np.hstack([entropy_diagonal(log_var), slope, entropy_full(cov)[:, None]])
+
+
+@eq_26.tied("minivae.gaussian.cholesky")
+def _(mu, sigma, cov):
+    # R_jj is the standard deviation of z_j, given those before it: their entropies add up.
+    given_before = np.diagonal(cholesky(cov), axis1=-2, axis2=-1)
+    log_var = 2 * log(sigma)
+    full = total(entropy_diagonal(2 * log(given_before)))
+    return np.hstack([entropy_diagonal(log_var), np.full_like(log_var, 0.5), full])
+
+
+# A cross-entropy is not below the entropy of q, and that is above 0 for the widths here.
+
+CROSSED = (TWO[0], positive("sigma_q", r"\sigma_q", 0.3), *TWO[2:])
+
+
+@equation(
+    "beyond.27", "cross-entropy of two Gaussians",
+    r"-\int q(z)\log p(z)\,dz = H[q] + D_{KL}(q\Vert p) ="
+    r" \frac{1}{2}\log(2\pi\sigma_p^2) + \frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigma_p^2}", CROSSED,
+    says="What it costs to take p for q: the entropy of q, and the divergence on top of it.",
+    needs="sigma_q > 0 and sigma_p > 0: their squares hide a sign",
+    outside=(
+        {"mu_q": 1, "sigma_q": -1, "mu_p": 0, "sigma_p": 1},
+        {"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": -1},
+    ),
+)  # fmt: skip
+def eq_27(mu_q, sigma_q, mu_p, sigma_p):
+    return (
+        -expect(lambda z: log_density(z, mu_p, sigma_p), mu_q, sigma_q),
+        "=", log(2 * pi * math.e * sigma_q**2) / 2 + kl_normal(mu_q, sigma_q, mu_p, sigma_p),
+        "=", log(2 * pi * sigma_p**2) / 2 + (sigma_q**2 + (mu_q - mu_p) ** 2) / (2 * sigma_p**2),
+    )  # fmt: skip
+
+
+@eq_27.tied("minivae.gaussian.kl_diagonal")
+def _(mu_q, sigma_q, mu_p, sigma_p):
+    log_var = 2 * log(sigma_q)
+    return entropy_diagonal(log_var) + kl_diagonal(mu_q, log_var, mu_p, 2 * log(sigma_p))
+
+
+@eq_27.tied("minivae.gaussian.log_normal")
+def _(mu_q, sigma_q, mu_p, sigma_p):
+    eps, weights = noise(1)
+    z = mu_q + sigma_q * eps[:, None]                       # (L, n, 1)
+    return -(weights @ log_normal(z, mu_p, 2 * log(sigma_p)))[:, None]
+
+
+@equation(
+    "beyond.58", "Kingma and Welling 2014, appendix B",
+    r"\left(\int q(z)\log p(z)\,dz,\; \int q(z)\log q(z)\,dz\right) ="
+    r" \left(-\frac{J}{2}\log(2\pi) - \frac{1}{2}\sum_{j=1}^{J}(\mu_j^2 + \sigma_j^2),\;"
+    r" -\frac{J}{2}\log(2\pi) - \frac{1}{2}\sum_{j=1}^{J}(1 + \log\sigma_j^2)\right)",
+    (MU, positives("sigma", r"\sigma", 2, 0.3)),
+    says="The two integrals, with p = N(0, I), whose difference is minus the KL term of every VAE.",
+    needs="sigma_j > 0", outside={"mu": (0, 0), "sigma": (1, -1)},
+)  # fmt: skip
+def eq_58(mu, sigma):
+    sigma, J = need_positive("sigma", sigma), mu.shape[-1]
+    cov, nil = sigma[..., None] ** 2 * np.eye(J), np.zeros_like(mu)
+    log_p = expect_full(lambda z: log_density_full(z, nil, np.eye(J)), mu, cov)
+    log_q = expect_full(lambda z: log_density_full(z, mu, cov), mu, cov)
+    return (
+        np.hstack([log_p, log_q]),
+        "=", np.hstack([
+            -J / 2 * log(2 * pi) - total(mu**2 + sigma**2) / 2,
+            -J / 2 * log(2 * pi) - total(1 + log(sigma**2)) / 2,
+        ]),
+    )  # fmt: skip
+
+
+@eq_58.tied("minivae.gaussian.log_standard_normal")
+@eq_58.tied("minivae.gaussian.log_normal")
+def _(mu, sigma):
+    eps, weights = noise(2)
+    z = mu + sigma * eps[:, None]                           # (L, n, J)
+    return np.stack([weights @ log_standard_normal(z), weights @ log_normal(z, mu, 2 * log(sigma))], axis=1)
+
+
+@eq_58.tied("minivae.gaussian.kl_standard_normal")
+def _(mu, sigma):
+    log_var = 2 * log(sigma)
+    log_q = -total(entropy_diagonal(log_var))
+    return np.hstack([log_q - total(kl_standard_normal(mu, log_var)), log_q])
+
+
+# Divergences
+
+
+@equation(
+    "beyond.33", "divergence of two Gaussians with any covariance",
+    r"D_{KL}(N(\mu_q, \Sigma_q)\Vert N(\mu_p, \Sigma_p)) ="
+    r" \frac{1}{2}\left[\mathrm{tr}(\Sigma_p^{-1}\Sigma_q)"
+    r" + (\mu_p - \mu_q)^T\Sigma_p^{-1}(\mu_p - \mu_q) - J + \log\frac{\det\Sigma_p}{\det\Sigma_q}\right]",
+    FULL_PAIR,
+    says="The divergence where coordinates depend on each other: a trace, a distance, two determinants.",
+    needs="both covariances symmetric and positive definite",
+    outside=tuple(
+        {"mu_q": (0, 0), "cov_q": [[1, 0], [0, 1]], "mu_p": (1, 0), "cov_p": [[1, 0], [0, 1]]} | {name: cov}
+        for name in ("cov_q", "cov_p")
+        for cov in ([[1, 2], [2, 1]], [[1, 1], [0, 1]])
+    ),
+)  # fmt: skip
+def eq_33(mu_q, cov_q, mu_p, cov_p):
+    cholesky(cov_p, "cov_p")                                # refused unless it is a covariance
+    inverse, d = np.linalg.inv(cov_p), mu_p - mu_q
+    trace, distance = np.einsum("nij,nji->n", inverse, cov_q), np.einsum("ni,nij,nj->n", d, inverse, d)
+    log_ratio = log(np.linalg.det(cov_p) / np.linalg.det(cov_q))
+    return (
+        kl_normal_full(mu_q, cov_q, mu_p, cov_p),
+        "=", (trace + distance - d.shape[-1] + log_ratio)[:, None] / 2,
+    )  # fmt: skip
+
+
+@eq_33.tied("minivae.gaussian.kl_full")
+def _(mu_q, cov_q, mu_p, cov_p):
+    return kl_full(mu_q, cov_q, mu_p, cov_p)[:, None]
+
+
+# g turns z into y, and is given by its inverse: one y for every z.
+
+SLOPE = Symbol(
+    "slope", "a", "not 0, in z = a (y + k tanh y), y = g(z)", 1,
+    lambda raw: np.sign(raw) * exp(abs(raw) / 3), (1, 2, -1),
+)  # fmt: skip
+BEND = Symbol("bend", "k", "> -1", 1, lambda raw: abs(tanh(raw)), (0, 0.5, 1))
+
+
+@equation(
+    "beyond.34", "change of variables",
+    r"\left(D_{KL}(q_g\Vert p_g),\; H[q_g]\right) ="
+    r" \left(D_{KL}(q\Vert p),\; H[q] - E_{y \sim q_g}\left[\log|z'(y)|\right]\right)",
+    (*CROSSED, SLOPE, BEND),
+    says="In other coordinates both densities change alike: the divergence stays, the entropy does not.",
+    needs="g is one-to-one: slope a not 0, bend k not below -1",
+    outside=tuple(
+        {"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": 1, "slope": a, "bend": k}
+        for a, k in ((0, 0), (1, -3))
+    ),
+)  # fmt: skip
+def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
+    def inside(y):
+        log_slope = log(abs(slope * (1 + bend / np.cosh(y) ** 2)))          # of z'(y)
+        z = slope * (y + bend * tanh(y))
+        log_q, log_p = log_density(z, mu_q, sigma_q) + log_slope, log_density(z, mu_p, sigma_p) + log_slope
+        return exp(log_q) * np.stack([log_q - log_p, -log_q, log_slope])
+
+    reach = (9 * sigma_q / abs(slope) + abs(bend)) / 12     # z / slope is off y by bend at most
+    divergence, entropy, stretch = integrate(inside, mu_q / slope, reach)
+    return (
+        np.hstack([divergence, entropy]),
+        "=", np.hstack([
+            kl_normal(mu_q, sigma_q, mu_p, sigma_p),
+            log(2 * pi * math.e * sigma_q**2) / 2 - stretch,
+        ]),
+    )  # fmt: skip
+
+
+@equation(
+    "beyond.54", "Jeffreys divergence of two Gaussians; Jeffreys 1946",
+    r"\int (q(z) - p(z))\log\frac{q(z)}{p(z)}\,dz = D_{KL}(q\Vert p) + D_{KL}(p\Vert q) ="
+    r" \frac{1}{2}\left(\frac{\sigma_q^2}{\sigma_p^2} + \frac{\sigma_p^2}{\sigma_q^2} - 2\right)"
+    r" + \frac{(\mu_q-\mu_p)^2}{2}\left(\frac{1}{\sigma_q^2} + \frac{1}{\sigma_p^2}\right)", TWO,
+    says="The divergence there and back: symmetric, and the logarithms of both directions cancel.",
+    needs="sigma_q > 0 and sigma_p > 0: their squares hide a sign",
+    outside=(
+        {"mu_q": 1, "sigma_q": -1, "mu_p": 0, "sigma_p": 1},
+        {"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": -1},
+    ),
+)  # fmt: skip
+def eq_54(mu_q, sigma_q, mu_p, sigma_p):
+    log_ratio = lambda z: log_density(z, mu_q, sigma_q) - log_density(z, mu_p, sigma_p)  # noqa: E731
+    ratio = sigma_q**2 / sigma_p**2
+    return (
+        expect(log_ratio, mu_q, sigma_q) - expect(log_ratio, mu_p, sigma_p),
+        "=", kl_normal(mu_q, sigma_q, mu_p, sigma_p) + kl_normal(mu_p, sigma_p, mu_q, sigma_q),
+        "=", (ratio + 1 / ratio - 2) / 2 + (mu_q - mu_p) ** 2 / 2 * (1 / sigma_q**2 + 1 / sigma_p**2),
+    )  # fmt: skip
+
+
+@eq_54.tied("minivae.gaussian.kl_diagonal")
+def _(mu_q, sigma_q, mu_p, sigma_p):
+    q, p = (mu_q, 2 * log(sigma_q)), (mu_p, 2 * log(sigma_p))
+    return kl_diagonal(*q, *p) + kl_diagonal(*p, *q)
+
+
+# Near the prior. E_q[p/q - 1] = 0 may be added to the divergence: then no term is negative, no digit is lost.
+
+
+def near_zero(raw):
+    """Numbers of either sign, from 1e-9 to 0.3 in size."""
+    return np.sign(raw) * 10 ** (-0.5 - 8.5 * tanh(abs(raw)))
+
+
+def above_its_tangent(d):
+    """exp(d) - 1 - d, without the cancellation: d^2 times the integral of (1 - u) exp(u d) du from 0 to 1."""
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    u = (nodes + 1) / 2
+    return d**2 * (weights / 2 * (1 - u) * exp(u * d[..., None])).sum(axis=-1)
+
+
+@equation(
+    "beyond.51", "divergence near the prior, digit by digit",
+    r"E_{z \sim q}\left[\frac{p(z)}{q(z)} - 1 - \log\frac{p(z)}{q(z)}\right] ="
+    r" \frac{1}{2}\left(\mu^2 + \sum_{k=2}^{\infty}\frac{\ell^k}{k!}\right) ="
+    r" \frac{1}{2}\left(\mu^2 + \mathrm{expm1}(\ell) - \ell\right)",
+    (
+        Symbol("mu", r"\mu", "real, near 0", 1, near_zero, (0, 1e-6, 1e-3)),
+        Symbol("log_var", r"\ell", "log of the variance, near 0", 1, near_zero, (1e-9, 1e-6, 1e-3)),
+        chosen("expm1_used", "expm1", 1, "1: exp(l) - 1 is computed as expm1(l)"),
+    ),
+    tolerance=1e-6,
+    says="The divergence from the standard prior keeps its digits close by; with exp(l) - 1 they are lost.",
+    needs="exp(l) - 1 in one step: the 1 of exp(l) leaves no room for what is to be seen",
+    outside=tuple({"mu": 0, "log_var": log_var, "expm1_used": 0} for log_var in (1e-9, -1e-9, 1e-8)),
+)  # fmt: skip
+def eq_51(mu, log_var, expm1_used):
+    def log_p_over_q(z):                                    # with z = eps, in units of sigma and from mu
+        return -mu * (mu / 2 + exp(log_var / 2) * z) - z**2 * expm1(log_var) / 2 + log_var / 2
+
+    k = np.arange(2, 20)
+    series = total(log_var**k / np.array([math.factorial(i) for i in k], float))
+    in_one_step = np.where(expm1_used == 1, expm1(log_var), exp(log_var) - 1)
+    return (
+        expect(lambda eps: above_its_tangent(log_p_over_q(eps)), 0, 1),
+        "=", (mu**2 + series) / 2,
+        "=", (mu**2 + (in_one_step - log_var)) / 2,
+    )  # fmt: skip
+
+
+@eq_51.tied("minivae.gaussian.kl_standard_normal")
+def _(mu, log_var, expm1_used):
+    return kl_standard_normal(mu, log_var)
+
+
+# A linear decoder
+
+CODE = vector("m", "m", 2, simple=((0, 0), (1, -1))), replace(COV, name="V", latex="V")
+DECODED = (OBSERVED_3, MATRIX_W, *CODE)
+
+
+@equation(
+    "beyond.52", "mean of a quadratic form",
+    r"E_{z \sim N(m, V)}\left[|x - Wz|^2\right] = |x - Wm|^2 + \mathrm{tr}(WVW^T)", DECODED,
+    says="A linear decoder's mean squared error: that of the mean code, and the spread of what is decoded.",
+    needs="V symmetric and positive definite",
+    outside=tuple(
+        {"x": (1, 1, 0), "W": [[1, 0], [0, 1], [1, 1]], "m": (0, 0), "V": V}
+        for V in ([[1, 2], [2, 1]], [[1, 1], [0, 1]])
+    ),
+)  # fmt: skip
+def eq_52(x, W, m, V):
+    error = lambda z: ((x[:, None] - z @ np.swapaxes(W, 1, 2)) ** 2).sum(axis=-1)  # noqa: E731
+    at_mean = total((x - np.einsum("ndj,nj->nd", W, m)) ** 2)
+    return expect_full(error, m, V), "=", at_mean + np.einsum("ndi,nij,ndj->n", W, V, W)[:, None]
+
+
+def decoded(W, m, V):
+    """The decoder's output for every noise there can be, (L, n, D), and the weights (L,)."""
+    eps, weights = noise(2)
+    z = m + np.einsum("nij,lj->lni", cholesky(V), eps)      # (L, n, J)   of the covariance R R' = V
+    return np.einsum("ndj,lnj->lnd", W, z), weights
+
+
+@eq_52.tied("minivae.likelihood.squared_error")
+@eq_52.tied("minivae.gaussian.cholesky")
+def _(x, W, m, V):
+    out, weights = decoded(W, m, V)
+    return (weights @ squared_error(x, out))[:, None]
+
+
+@eq_52.tied("minivae.likelihood.gaussian_log_prob")
+def _(x, W, m, V):
+    out, weights = decoded(W, m, V)                         # with sigma = 1 half the squared error is left
+    return -2 * (weights @ gaussian_log_prob(x, out, np.array(0.0)))[:, None] - x.shape[-1] * LOG_2PI

@@ -1,0 +1,370 @@
+"""Beyond the sources: what holds of divergences between any distributions.
+
+Distributions are finite tables and sums over them are exact. A whole side in square brackets says by how much
+an inequality falls short. What holds only in a limit stands between bounds that close on it.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy import exp, log1p, sqrt
+
+from derivations.domains import Symbol, conditional, pmf, positive, positives, real, vector
+from derivations.equation import equation
+from derivations.numerics import (
+    complex_step,
+    integrate,
+    kl,
+    kl_normal,
+    log,
+    log_density,
+    mean,
+    need_pmf,
+    need_positive,
+    normal,
+    ratio,
+    times,
+    total,
+)
+from derivations.odaibo.divergence import NOT_COVERED, NOT_NORMALISED, P, Q
+from derivations.odaibo.objective import POSTERIOR
+from derivations.worlds import ENCODER, TABLE, chance, chosen, evidence, likelihood, posterior, prior
+from minivae.gaussian import kl_diagonal
+
+D = r"D_{KL}"
+
+
+def along_z(a, b):
+    """Two tables (n, rows, 1) side by side, (n, rows, 2)."""
+    return np.concatenate([a, b], axis=-1)
+
+
+# Divergences of pairs, and of what is left of them
+
+Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
+
+
+@equation(
+    "beyond.28", "chain rule of the divergence; Kullback and Leibler 1951",
+    rf"\left({D}(q_{{xz}}\Vert p_{{xz}}),\; {D}(q_x\,q_z\Vert p_x\,p_z)\right) ="
+    rf" \left({D}(q_x\Vert p_x) + E_{{x \sim q}}\left[{D}(q_{{z|x}}\Vert p_{{z|x}})\right],\;"
+    rf" {D}(q_x\Vert p_x) + {D}(q_z\Vert p_z)\right)", (Q_X, ENCODER, TABLE),
+    says="The divergence of a pair: that of x, and then on average that of z given x; independent ones add.",
+    needs="all are distributions, and p is zero nowhere that q is not",
+    outside=(
+        {"q_x": (0.5, 0.5), "q": [[0.5, 0.5], [0.5, 0.5]], "p_xz": [[0.5, 0], [0.25, 0.25]]},
+        {"q_x": (0.5, 0.5), "q": [[0.6, 0.6], [0.5, 0.5]], "p_xz": [[0.25, 0.25], [0.25, 0.25]]},
+    ),
+)  # fmt: skip
+def eq_28(q_x, q, p_xz):
+    flat = lambda table: table.reshape(len(table), -1)  # noqa: E731
+    q_xz = q_x[..., None] * q
+    q_z, p_x, p_z = q_xz.sum(axis=1), evidence(p_xz)[..., 0], prior(p_xz)[:, 0]
+    of_x, of_z = mean(q_x, log(q_x / p_x)), mean(q_z, log(q_z / p_z))
+    given_x = mean(q, log(q / posterior(p_xz)))[..., 0]     # (n, 4)   one for every x
+    apart = kl(flat(q_x[..., None] * q_z[:, None]), flat(p_x[..., None] * p_z[:, None]))
+    return (
+        np.hstack([kl(flat(q_xz), flat(p_xz)), apart]),
+        "=", np.hstack([of_x + mean(q_x, given_x), of_x + of_z]),
+    )  # fmt: skip
+
+
+CHANNEL = conditional("T", "T(y|x)", 5, 4)
+ORDER = Symbol(
+    "order", r"\pi", "an order of all x", 5, lambda raw: raw.argsort(axis=-1) + 1.0, ((2, 1), (1, 2))
+)  # fmt: skip
+
+
+@equation(
+    "beyond.29", "data processing inequality",
+    rf"{D}(qT\Vert pT) \leq"
+    rf" \left[{D}(qT\Vert pT) + E_{{y \sim qT}}\left[{D}(q_{{x|y}}\Vert p_{{x|y}})\right]\right] ="
+    rf" {D}(q\Vert p) = {D}(q_\pi\Vert p_\pi)", (Q, P, CHANNEL, ORDER),
+    says="What passes through a channel T can only become more alike; another order of x changes nothing.",
+    needs="q, p and every row of T sum to 1, and p > 0 wherever q is",
+    outside=(
+        {"q": (0.5, 0.5), "p": (0.9, 0.1), "T": [[0.6, 0.6], [0.5, 0.5]], "order": (2, 1)},
+        NOT_COVERED | {"T": [[0.75, 0.25], [0.25, 0.75]], "order": (2, 1)},
+    ),
+    tight={"q": (0.5, 0.5), "p": (0.9, 0.1), "T": [[0, 1], [1, 0]], "order": (2, 1)},
+)  # fmt: skip
+def eq_29(q, p, T, order):
+    through = lambda r: (r[:, None] @ T)[:, 0]  # noqa: E731
+    q_T, p_T = through(q), through(p)
+    both = q[..., None] * T                                 # (n, X, Y)   the joint of x and y under q
+    q_to_p = ratio(q[..., None] * p_T[:, None], p[..., None] * q_T[:, None])    # q(x|y) / p(x|y)
+    lost = times(both, log(q_to_p)).sum(axis=(1, 2))[:, None]
+    reordered = [np.take_along_axis(r, order.astype(int) - 1, axis=-1) for r in (q, p)]
+    return (
+        kl(q_T, p_T),
+        "<=", mean(q_T, log(ratio(q_T, p_T))) + lost,
+        "=", mean(q, log(ratio(q, p))),
+        "=", kl(*reordered),
+    )  # fmt: skip
+
+
+# Mixtures
+
+Q_2 = pmf("q_2", "q_2(x)", zeros=True, simple=((0.2, 0.8), (0.5, 0.5)))
+P_2 = pmf("p_2", "p_2(x)", simple=((0.5, 0.5), (0.25, 0.75)))
+LAMBDA = chance("a", r"\lambda", (0.5, 0.25, 1))
+
+
+@equation(
+    "beyond.39", "joint convexity of the divergence",
+    rf"{D}(\lambda q + (1-\lambda)q_2\Vert\lambda p + (1-\lambda)p_2) \leq"
+    rf" \lambda {D}(q\Vert p) + (1-\lambda){D}(q_2\Vert p_2) ="
+    rf" \left[{D}(\lambda q + (1-\lambda)q_2\Vert\lambda p + (1-\lambda)p_2)"
+    rf" + E_x\left[{D}(q(\mathrm{{which}}|x)\Vert p(\mathrm{{which}}|x))\right]\right]",
+    (Q, P, Q_2, P_2, LAMBDA),
+    says="Mixtures are more alike than what they are mixed of, by what x tells of which of the two it was.",
+    needs="lambda between 0 and 1; all four are distributions, with p > 0 wherever q is",
+    outside=(
+        {"q": (0.5, 0.5), "p": (0.9, 0.1), "q_2": (0.5, 0.5), "p_2": (0.5, 0.5), "a": 1.2},
+        NOT_NORMALISED | {"q_2": (0.5, 0.5), "p_2": (0.5, 0.5), "a": 0.5},
+    ),
+    tight={"q": (0.2, 0.8), "p": (0.5, 0.5), "q_2": (0.2, 0.8), "p_2": (0.5, 0.5), "a": 0.25},
+)  # fmt: skip
+def eq_39(q, p, q_2, p_2, a):
+    q_mixed, p_mixed = a * q + (1 - a) * q_2, a * p + (1 - a) * p_2
+    of_one = times(a * q, log(ratio(q * p_mixed, p * q_mixed)))             # q(which|x) / p(which|x)
+    of_other = times((1 - a) * q_2, log(ratio(q_2 * p_mixed, p_2 * q_mixed)))
+    return (
+        kl(q_mixed, p_mixed),
+        "<=", a * kl(q, p) + (1 - a) * kl(q_2, p_2),
+        "=", mean(q_mixed, log(ratio(q_mixed, p_mixed))) + total(of_one + of_other),
+    )  # fmt: skip
+
+
+# Pinsker. Coins (1/2 + t, 1/2 - t) and (1/2, 1/2) show that no number above 2 would do.
+
+
+def close_kl(q, p):
+    """KL with all digits where q is nearly p: E_q[d - log(1 + d)], d = p/q - 1. No term is negative."""
+    need_pmf("q", q), need_pmf("p", p)
+    d = (p - q) / np.where(q > 0, q, 1)
+    return total(np.where(q > 0, q * (d - log1p(d)), p))    # where q is zero, q d = p
+
+
+COIN = Symbol(
+    "t", "t", "> 0, below 0.3; a coin c_t has the chances 1/2 + t and 1/2 - t", 1,
+    lambda raw: 0.3 / (1 + exp(1.5 * raw + 1)), (0.25, 0.1, 0.01),
+)  # fmt: skip
+NEARLY = 2.0**-15                                           # tight to 3e-10, and exact beside 1/2
+
+
+@equation(
+    "beyond.40", "Pinsker's inequality",
+    rf"\frac{{1}}{{\log b}}{D}(q\Vert p) \geq 2\,TV(q, p)^2 \geq"
+    rf" 2\,TV(q, p)^2\frac{{{D}(c_t\Vert c_0)}}{{2\,TV(c_t, c_0)^2(1 + t^2)}}",
+    (Q, P, COIN, chosen("b", "b", math.e, "e: divergences are in nats")),
+    says="Where a divergence is small, so is the total variation TV; as t goes to 0, coins reach factor 2.",
+    needs="distributions, and nats: with another base b of the logarithm the factor is another one",
+    outside=(
+        {"q": (0.1, 0.1), "p": (0.5, 0.5), "t": 0.1, "b": math.e},
+        {"q": (0.75, 0.25), "p": (0.5, 0.5), "t": 0.1, "b": 10},
+    ),
+    tight={"q": (0.5 + NEARLY, 0.5 - NEARLY), "p": (0.5, 0.5), "t": NEARLY, "b": math.e},
+)  # fmt: skip
+def eq_40(q, p, t, b):
+    tv = lambda q, p: total(abs(q - p)) / 2  # noqa: E731
+    coin, fair = np.hstack([0.5 + t, 0.5 - t]), np.array([0.5, 0.5])
+    best_factor = close_kl(coin, fair) / (tv(coin, fair) ** 2 * (1 + t**2))
+    return close_kl(q, p) / log(b), ">=", 2 * tv(q, p) ** 2, ">=", best_factor * tv(q, p) ** 2
+
+
+# Variational forms
+
+JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))    # p(z) is never q(z|x)
+F = Symbol(
+    "f", "f(z)", "real", 20, lambda raw: raw.reshape(-1, 4, 5),
+    ([[0, 1], [1, -1]], log(np.array([[0.5, 4 / 3], [1.5, 2 / 3]]))),
+)  # fmt: skip
+
+
+@equation(
+    "beyond.41", "Donsker and Varadhan 1975, and its dual, the Gibbs principle",
+    rf"\left(E_q[f] - \log E_p[e^f],\; -\log p(x)\right) \leq"
+    rf" \left[E_q[f] - \log E_p[e^f] + {D}(q\Vert p_f),\; -\log p(x) + {D}(q\Vert p(z|x))\right] ="
+    rf" \left({D}(q\Vert p),\; {D}(q\Vert p) - E_q[\log p(x|z)]\right) ="
+    r" \left(E_q[f^*] - \log E_p[e^{f^*}],\; E_q[\log q - \log p(x, z)]\right)", (JOINT, ENCODER, F),
+    says="No f does better than f* = log q/p for a divergence, no q better than p(z|x) for the free energy.",
+    needs="p is the prior p(z), p_f proportional to p e^f; all are distributions, p > 0 wherever q is",
+    outside=(
+        POSTERIOR | {"q": [[0.6, 0.6], [0.5, 0.5]], "f": [[0, 1], [1, -1]]},
+        {"p_xz": [[0.5, 0], [0.5, 0]], "q": [[0.5, 0.5], [0.5, 0.5]], "f": [[0, 1], [1, -1]]},
+    ),
+    tight=POSTERIOR | {"f": log(np.array([[0.2 / 0.4, 0.8 / 0.6], [0.6 / 0.4, 0.4 / 0.6]]))},
+)  # fmt: skip
+def eq_41(p_xz, q, f):
+    p, log_p_x = np.broadcast_to(prior(p_xz), q.shape), log(evidence(p_xz))
+    below = lambda f: mean(q, f) - log(mean(p, exp(f)))  # noqa: E731
+    p_f, best_f = p * exp(f) / mean(p, exp(f)), log(q / p)
+    return (
+        along_z(below(f), -log_p_x),
+        "<=", along_z(below(f) + kl(q, p_f), -log_p_x + kl(q, posterior(p_xz))),
+        "=", along_z(kl(q, p), kl(q, p) - mean(q, log(likelihood(p_xz)))),
+        "=", along_z(below(best_f), mean(q, log(q) - log(p_xz))),
+    )  # fmt: skip
+
+
+# Small differences: what is said of a limit, between bounds that close on it
+
+W_OF_T = (
+    pmf("p", "p", 4, simple=((0.5, 0.5), (0.25, 0.75))),
+    Symbol("u", "u", "real", 4, lambda raw: raw / 2 + (-1.5, -0.5, 0.5, 1.5), ((1, -1), (1, 2))),
+    Symbol(
+        "t", "t", "> 0, small, in w = 1 + t u", 1,
+        lambda raw: 10 ** (-2.25 + 0.75 * np.tanh(raw)), (0.1, 0.01, 0.001),
+    ),
+)  # fmt: skip
+
+
+@equation(
+    "beyond.31", "gap of Jensen's inequality to second order",
+    r"1 - \frac{2r}{3(1-r)^3} < \frac{\log E[w] - E[\log w]}{\frac{1}{2}\mathrm{Var}[w]/E[w]^2} ="
+    r" 1 - \frac{2}{E[d^2]}E\left[d^3\int_0^1\frac{(1-v)^2}{(1+vd)^3}dv\right] <"
+    r" 1 + \frac{2r}{3(1-r)^3},\quad (d = \frac{w}{E[w]} - 1,\; r = \max|d|)", W_OF_T,
+    says="The gap is half the relative variance of w, up to a part of itself that shrinks like t.",
+    needs="w > 0, and its largest deviation r is small beside 1",
+    outside=tuple({"p": (0.5, 0.5), "u": (1, -1), "t": t} for t in (1, 2)),
+)  # fmt: skip
+def eq_31(p, u, t):
+    E_u = mean(p, u)
+    gap = log1p(t * E_u) - mean(p, log1p(t * u))
+    half_variance = mean(p, (t * (u - E_u)) ** 2) / (1 + t * E_u) ** 2 / 2
+    d = t * (u - E_u) / (1 + t * E_u)
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    v = (nodes + 1) / 2
+    rest = (weights / 2 * (1 - v) ** 2 / (1 + v * d[..., None]) ** 3).sum(axis=-1)  # Taylor's, for every d
+    r = abs(d).max(axis=-1, keepdims=True)
+    bound = 2 * r / (3 * (1 - r) ** 3)
+    return (
+        1 - bound,
+        "<", gap / half_variance,
+        "=", 1 - 2 * mean(p, d**3 * rest) / mean(p, d**2),
+        "<", 1 + bound,
+    )  # fmt: skip
+
+
+THETA = (real("mu", r"\mu"), positive("sigma", r"\sigma"))
+DIRECTION = Symbol(
+    "u", "u", "a step of theta = (mu, log sigma), of length 1", 2,
+    lambda raw: raw / sqrt(total(raw**2)), ((1, 0), (0, 1), (0.6, -0.8)),
+)  # fmt: skip
+STEP = Symbol("step", r"\epsilon", "> 0, small", 1, lambda raw: 10 ** (-1.5 + np.tanh(raw) / 2), (0.1, 0.01))
+
+
+def fisher(mu, sigma):
+    """E of score times score in (mu, log sigma), (n, 2, 2): the score by complex step, E by quadrature."""
+    log_p = lambda z, mu, s: -((z - mu) ** 2) * exp(-2 * s) / 2 - s  # noqa: E731   of s = log sigma
+    nodes, weights = np.polynomial.hermite_e.hermegauss(5)  # of degree 4 in z
+    z = mu + sigma * nodes
+    scores = np.stack([
+        complex_step(lambda m: log_p(z, m, log(sigma)), mu + 0 * z),
+        complex_step(lambda s: log_p(z, mu, s), log(sigma) + 0 * z),
+    ], axis=1)  # fmt: skip
+    return np.einsum("nik,njk,k->nij", scores, scores, weights / weights.sum())
+
+
+@equation(
+    "beyond.32", "Fisher information; Kullback 1959",
+    rf"1 - B \leq \frac{{{D}(p_\theta\Vert p_{{\theta+\epsilon u}})}}"
+    r"{\frac{1}{2}\epsilon^2(u_1^2/\sigma^2 + 2u_2^2)}"
+    rf" = \frac{{{D}(p_\theta\Vert p_{{\theta+\epsilon u}})}}{{\frac{{1}}{{2}}\epsilon^2 u^TFu}} \leq 1 + B,"
+    r"\quad (B = 2|\epsilon u_2|e^{2|\epsilon u_2|},\;"
+    r" F = E[\nabla\log p_\theta\,\nabla\log p_\theta^T])",
+    (*THETA, DIRECTION, STEP),
+    says="Near by, a divergence is half a squared length measured by Fisher information, both ways round.",
+    needs="sigma > 0", outside={"mu": 0, "sigma": -1, "u": (1, 0), "step": 0.1},
+    tight={"mu": 0, "sigma": 2, "u": (1, 0), "step": 0.1},
+)  # fmt: skip
+def eq_32(mu, sigma, u, step):
+    u_mu, u_log_sigma = u[:, :1], u[:, 1:]
+    here = mu, need_positive("sigma", sigma)
+    there = mu + step * u_mu, sigma * exp(step * u_log_sigma)
+    both = np.hstack([kl_normal(*here, *there), kl_normal(*there, *here)])
+    half_length = step**2 * ((u_mu / sigma) ** 2 + 2 * u_log_sigma**2) / 2
+    by_scores = step**2 * np.einsum("ni,nij,nj->n", u, fisher(mu, sigma), u)[:, None] / 2
+    bound = 2 * abs(step * u_log_sigma) * exp(2 * abs(step * u_log_sigma))
+    return 1 - bound, "<=", both / half_length, "=", both / by_scores, "<=", 1 + bound
+
+
+UNLIKE_Q = pmf("p", "p(x)", simple=((0.6, 0.4), (0.25, 0.75)))          # a slope of 0 would leave a last bit
+
+
+@equation(
+    "beyond.55", "divergence as a slope of Chernoff's sum; Renyi 1961",
+    rf"{D}(q\Vert p) = -\left.\frac{{d}}{{ds}}\log\sum_z q(z)^{{1-s}}p(z)^s\right|_{{s=a}} ="
+    r" \sum_z q(z)\log\frac{q(z)}{p(z)}", (Q, UNLIKE_Q, chosen("a", "a", 0, "0: the slope at its beginning")),
+    says="The divergence is how fast the overlap of q and p begins to fall on the way from q to p.",
+    needs="the slope at 0, distributions, and p > 0 wherever q is",
+    outside=(
+        {"q": (0.9, 0.1), "p": (0.5, 0.5), "a": 0.5},
+        NOT_COVERED | {"a": 0},
+        NOT_NORMALISED | {"a": 0},
+    ),
+)  # fmt: skip
+def eq_55(q, p, a):
+    covered = np.where(q > 0, q, 1)                         # where q is 0, so is every term: for s below 1
+    overlap = lambda s: total((q > 0) * covered ** (1 - s) * p**s)  # noqa: E731
+    return (
+        kl(q, p),
+        "=", -complex_step(lambda s: np.log(overlap(s)), a),
+        "=", mean(q, log(ratio(q, p))),
+    )  # fmt: skip
+
+
+# p is a mixture of two Gaussians, N(mu_p, sigma_p^2) has its mean and its variance
+
+PARTS = "of N(m_1, s_1^2) in p; the rest is N(m_2, s_2^2)"
+MIXED = (
+    replace(chance("share", "a", (0.5, 0.25), top=99), rule=f"the share {PARTS}"),
+    vector("mus", "(m_1, m_2)", 2, simple=((-1, 1), (0, 3))),
+    positives("sigmas", "(s_1, s_2)", 2, 0.3, ((1, 1), (1, 2))),
+    real("m", "m", simple=(0, 1)),
+    positive("s", "s", simple=(2, 1)),
+)
+
+
+def moments(share, mus, sigmas):
+    """Mean and standard deviation of the mixture."""
+    weights = np.hstack([share, 1 - share])
+    mu = mean(weights, mus)
+    return mu, sqrt(mean(weights, sigmas**2 + (mus - mu) ** 2))
+
+
+def from_mixture(share, mus, sigmas, *gaussians):
+    """KL(p || N(m, s^2)) for every (m, s): the integral of each part of p, about its own middle."""
+    parts = (share, mus[:, :1], sigmas[:, :1]), (1 - share, mus[:, 1:], sigmas[:, 1:])
+
+    def inside(z):
+        log_p = log(sum(weight * normal(z, mu, sigma) for weight, mu, sigma in parts))
+        return np.stack([log_p - log_density(z, m, s) for m, s in gaussians])
+
+    return sum(
+        weight * integrate(lambda z: normal(z, mu, sigma) * inside(z), mu, sigma)
+        for weight, mu, sigma in parts
+    )
+
+
+@equation(
+    "beyond.53", "moment matching",
+    rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
+    rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
+    says="Of all Gaussians the one with the mean and the variance of p is nearest to p; others add to it.",
+    needs="s > 0", outside={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": -1},
+    tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
+)  # fmt: skip
+def eq_53(share, mus, sigmas, m, s):
+    matched = moments(share, mus, sigmas)
+    nearest, other = from_mixture(share, mus, sigmas, matched, (m, s))
+    return nearest, "<=", other, "=", nearest + kl_normal(*matched, m, s)
+
+
+@eq_53.tied("minivae.gaussian.kl_diagonal")
+def _(share, mus, sigmas, m, s):
+    mu, sigma = moments(share, mus, sigmas)
+    (nearest,) = from_mixture(share, mus, sigmas, (mu, sigma))
+    return nearest + kl_diagonal(mu, 2 * log(sigma), m, 2 * log(s))

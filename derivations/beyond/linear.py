@@ -1,0 +1,311 @@
+"""Beyond the sources: linear decoders with Gaussian noise, where everything about a VAE is known.
+
+Its posterior and its evidence; its optimum over a data set, which is probabilistic PCA; and directions of the
+data that are too faint for it.
+"""
+
+import itertools
+
+import numpy as np
+from numpy import cos, exp, log, pi, sin, sqrt
+
+from derivations.domains import Symbol, positive, vector
+from derivations.equation import equation
+from derivations.numerics import (
+    complex_step,
+    kl_normal,
+    log_density,
+    log_density_full,
+    need_positive,
+    noise,
+    refuse,
+    total,
+)
+from derivations.worlds import (
+    MATRIX_W,
+    OBSERVED_3,
+    OFFSET,
+    PLANE_S,
+    linear_posterior,
+    vector_log_evidence,
+    vector_log_p,
+    vector_posterior,
+)
+from minivae.gaussian import cholesky, kl_standard_normal, log_standard_normal
+from minivae.likelihood import (
+    Gaussian,
+    gaussian_log_prob,
+    optimal_log_sigma,
+)
+from minivae.params import Params
+from minivae.vae import VAE, mlp_shapes
+
+# The posterior, and the evidence four ways
+
+CODE = vector("z", "z", 2, 0.8, ((1, 0), (0, 0)))
+WORLD = (MATRIX_W, OFFSET, PLANE_S, OBSERVED_3)
+GRID = np.stack(np.meshgrid(*[np.linspace(-7.2, 7.2, 19)] * 2), axis=-1).reshape(-1, 2)  # the trapezoid rule
+CELL = 0.8**2
+
+
+def t(matrix):
+    """The transpose."""
+    return np.swapaxes(matrix, -2, -1)
+
+
+@equation(
+    "beyond.30", "posterior of a linear-Gaussian model; Woodbury's identity, determinant lemma",
+    r"\int p(x|z)p(z)\,dz = N(x; b, WW^T + s^2I) ="
+    r" \frac{\sqrt{\det V}}{(2\pi s^2)^{D/2}}\exp\left(-\frac{|r|^2 - r^TWVW^Tr/s^2}{2s^2}\right) ="
+    r" \frac{p(x|z)p(z)}{N(z; m, V)},\quad"
+    r" (r = x - b,\; V = (I + W^TW/s^2)^{-1},\; m = VW^Tr/s^2)", (*WORLD, CODE),
+    says="The evidence as an integral, of D numbers, of d numbers, and by Bayes' theorem at whatever z.",
+    needs="s > 0",
+    outside=tuple(
+        {"W": [[1, 0], [0, 1], [1, 1]], "b": (0, 0, 0), "s": s, "x": (1, 1, 0), "z": (1, 0)} for s in (0, -1)
+    ),
+)  # fmt: skip
+def eq_30(W, b, s, x, z):
+    centre, spread = vector_posterior(W, b, s, x)           # where the integral has its mass
+    root = cholesky(spread)
+    nodes = centre[:, None] + GRID @ t(root)                # (n, K, 2)
+    log_joint = lambda z: vector_log_p(W, b, s, x, z) + log_density(z, 0, 1).sum(axis=-1)  # noqa: E731
+    D, s2, r = x.shape[-1], s**2, (x - b)[..., None]        # r (n, D, 1)
+    V = np.linalg.inv(np.eye(2) + t(W) @ W / s2[..., None])
+    m = V @ t(W) @ r / s2[..., None]                        # (n, 2, 1)
+    left_over = (t(r) @ r - t(r) @ W @ V @ t(W) @ r / s2[..., None])[..., 0]
+    at_z = log_joint(z[:, None]) - log_density_full(z[:, None], m[..., 0], V)
+    return (
+        total(exp(log_joint(nodes))) * CELL * np.linalg.det(root)[:, None],
+        "=", exp(vector_log_evidence(W, b, s, x)),
+        "=", sqrt(np.linalg.det(V))[:, None] / (2 * pi * s2) ** (D / 2) * exp(-left_over / (2 * s2)),
+        "=", exp(at_z),
+    )  # fmt: skip
+
+
+@eq_30.tied("minivae.likelihood.gaussian_log_prob")
+@eq_30.tied("minivae.gaussian.log_standard_normal")
+def _(W, b, s, x, z):
+    m, V = vector_posterior(W, b, s, x)
+    root = cholesky(V)
+    standard = np.linalg.solve(root, (z - m)[..., None])[..., 0]            # z in units of the posterior
+    log_posterior = log_standard_normal(standard) - log(np.linalg.det(root))
+    out = b + (W @ z[..., None])[..., 0]                                    # (n, D)
+    log_px_z = gaussian_log_prob(x, out[None], log(s[:, 0]))[0]
+    return exp(log_px_z + log_standard_normal(z) - log_posterior)[:, None]
+
+
+# A data set, its covariance by axes, and probabilistic PCA with d = 2: x = b + W z + sigma eps
+
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # as noise: exact for a quadratic
+
+
+def crossed(*reach):
+    """Two points on every axis, so far out to either side: the covariance is diagonal."""
+    return np.concatenate([np.diag(reach), -np.diag(reach)])
+
+
+X = Symbol(
+    "x", "x", "8 points in 4 dimensions", 32, lambda raw: raw.reshape(-1, 8, 4) * (2, 1.5, 1, 0.7) + 0.5,
+    (crossed(6, 4, 2, 2), crossed(4, 6, 1, 3)),
+)  # fmt: skip
+
+
+def ppca(x, d=2):
+    """The maximum of the likelihood (Tipping and Bishop 1999) of data x (n, N, D), and what it is made of.
+
+    b (n, 1, D), W = U_d (Lambda_d - sigma^2)^(1/2) (n, D, d), sigma^2 (n, 1), lambda (n, D), largest first.
+    """
+    N, D = x.shape[1:]
+    if D <= d:
+        refuse("D", f"> d = {d}", str(D), "Without a dimension to spare nothing is left for the noise.")
+    b = x.mean(axis=1, keepdims=True)
+    rising, axes = np.linalg.eigh(t(x - b) @ (x - b) / N)
+    eigenvalues, axes = rising[:, ::-1], axes[:, :, ::-1]
+    variance = eigenvalues[:, d:].mean(axis=1, keepdims=True)
+    if (variance <= 1e-12 * eigenvalues[:, :1]).any():
+        refuse("sigma^2", "> 0", "data in a plane", "There the likelihood has no maximum.")
+    return b, axes[:, :, :d] * sqrt(eigenvalues[:, None, :d] - variance[..., None]), variance, eigenvalues
+
+
+def encoder(W, variance):
+    """A (n, d, D) and V (n, d, d): the posterior of z is N(A (x - b), V)."""
+    V = np.linalg.inv(np.eye(2) + t(W) @ W / variance[..., None])
+    return V @ t(W) / variance[..., None], V
+
+
+def mean_elbo(x, b, W, log_s, A, log_sd):
+    """Mean over the data of E_q[log p(x|z) + log p(z) - log q(z|x)], q = N(A (x - b), exp(2 log_sd))."""
+    eps, weights = noise(2)                                                 # exact: of degree 2
+    mu, sd = ((x - b) @ t(A))[:, :, None], exp(log_sd)[:, None, None]
+    z = mu + sd * eps                                                       # (n, N, K, d)
+    out = b[:, :, None] + z @ t(W)[:, None]                 # (n, N, K, D)
+    log_p_x = log_density(x[:, :, None], out, exp(log_s)[..., None, None]).sum(axis=-1)
+    log_ratio = (log_density(z, 0, 1) - log_density(z, mu, sd)).sum(axis=-1)
+    return ((log_p_x + log_ratio) @ weights).mean(axis=1, keepdims=True)
+
+
+def steps(raw):
+    """Steps of all sizes in b, W, log sigma, A and the log sigma_j of q, (n, 23)."""
+    return raw[:, 1:] * exp(1.5 * raw[:, :1] - 2)
+
+
+def linear_vae(b, W, variance, by=None):
+    """b, W, log sigma, A and log sigma_j of the best linear VAE, or of one so far away from it."""
+    A, V = encoder(W, variance)
+    best = [b, W, log(variance) / 2, A, log(np.diagonal(V, axis1=1, axis2=2)) / 2]
+    if by is None:
+        return best
+    ends = np.cumsum([array[0].size for array in best])[:-1]
+    parts = np.split(by, ends, axis=1)
+    return [array + part.reshape(-1, *array.shape[1:]) for array, part in zip(best, parts)]
+
+
+def turned(b, W, variance, turn):
+    """The same with W R, and the best q with independent coordinates for it; what that q loses, (n, 1).
+
+    With the posterior's precision P: sigma_j^2 = 1 / P_jj   [beyond.38]
+    """
+    W = W @ np.stack([np.hstack([cos(turn), -sin(turn)]), np.hstack([sin(turn), cos(turn)])], axis=1)
+    A, V = encoder(W, variance)
+    log_precisions = -log(np.linalg.det(V))[:, None], log(np.diagonal(np.linalg.inv(V), axis1=1, axis2=2))
+    lost = (total(log_precisions[1]) - log_precisions[0]) / 2
+    return (b, W, log(variance) / 2, A, -log_precisions[1] / 2), lost
+
+
+BY = Symbol(
+    "by", r"\delta", "a step in b, W, log sigma, A, log sigma_j", 24, steps, (np.zeros(23), np.full(23, 0.1))
+)  # fmt: skip
+TURN = Symbol("turn", r"\alpha", "an angle, that of R", 1, lambda raw: raw, (0, 0.5, pi / 4))
+IN_A_PLANE = np.pad(crossed(6, 4, 2, 2)[:, :2], ((0, 0), (0, 2)))
+
+
+@equation(
+    "beyond.35", "probabilistic PCA, Tipping and Bishop 1999; linear VAE, Lucas et al. 2019",
+    r"\left(\mathrm{ELBO}(\theta + \delta),\; \max_q \mathrm{ELBO}(WR)\right) \leq \mathrm{ELBO}(\theta) ="
+    r" \left[\max_q \mathrm{ELBO}(WR)"
+    r" + \frac{1}{2}\left(\sum_j\log P_{jj} - \log\det P\right)\right] ="
+    r" -\frac{1}{2}\left[D\log(2\pi) + \sum_{k=1}^{d}\log\lambda_k + (D - d)\log\sigma^2 + D\right] ="
+    r" \frac{1}{N}\sum_n \log N(x_n; b, WRR^TW^T + \sigma^2I),\quad"
+    r" (W = U_d(\Lambda_d - \sigma^2I)^{1/2},\; \sigma^2 = \frac{1}{D-d}\sum_{k>d}\lambda_k,\;"
+    r" P = I + R^TW^TWR/\sigma^2)", (X, BY, TURN),
+    says="A linear VAE at its best is probabilistic PCA; the likelihood allows any rotation R, its q none.",
+    needs="D > d, and variance left beyond the first d axes",
+    outside=tuple(
+        {"x": x, "by": np.zeros(23), "turn": 0} for x in (crossed(6, 4, 2, 2)[:, :2], IN_A_PLANE)
+    ),
+    tight={"x": crossed(6, 4, 2, 2), "by": np.zeros(23), "turn": 0},
+)  # fmt: skip
+def eq_35(x, by, turn):
+    *best, eigenvalues = ppca(x)
+    b, W, variance = best
+    D, d = W.shape[1:]
+    largest = total(log(eigenvalues[:, :d]))
+    rotated, lost = turned(*best, turn)
+    cov = rotated[1] @ t(rotated[1]) + variance[..., None] * np.eye(D)
+    of_rotated = mean_elbo(x, *rotated)
+    return (
+        np.hstack([mean_elbo(x, *linear_vae(*best, by)), of_rotated]),
+        "<=", mean_elbo(x, *linear_vae(*best)),
+        "=", of_rotated + lost,
+        "=", -(D * log(2 * pi) + largest + (D - d) * log(variance) + D) / 2,
+        "=", log_density_full(x, b[:, 0], cov).mean(axis=1, keepdims=True),
+    )  # fmt: skip
+
+
+def by_minivae(x, b, W, log_s, A, log_sd):
+    """The ELBO of minivae's own model with these weights, mean over the data x (N, D): (1,)."""
+    shapes = mlp_shapes("encoder", [4, 4]) | mlp_shapes("decoder", [2, 4]) | {"log_sigma": ()}
+    to_mu, to_log_var = A.T, np.zeros((4, 2))               # (D, J) each
+    biases = [*(-A @ b[0]), *(2 * log_sd)]
+    flat = [np.hstack([to_mu, to_log_var]).ravel(), biases, W.T.ravel(), b[0], log_s]
+    vae = VAE(Params(shapes, np.concatenate(flat)), Gaussian(float(exp(log_s[0]))))
+    return vae.elbo(x, np.repeat(CORNERS[:, None], len(x), axis=1)).mean(keepdims=True)
+
+
+@eq_35.tied("minivae.vae.VAE.elbo", draws=50)
+def _(x, by, turn):
+    each = np.vectorize(by_minivae, signature="(n,d),(i,d),(d,j),(i),(j,d),(j)->(i)")
+    return each(x, *linear_vae(*ppca(x)[:3]))
+
+
+def best(slope, most):
+    """Where a function of (0, most) with one maximum has it, given its slope: halving, 60 times."""
+    low, high = 0 * most, most
+    for _ in range(60):
+        middle = (low + high) / 2
+        rising = slope(middle) > 0
+        low, high = np.where(rising, middle, low), np.where(rising, high, middle)
+    return (low + high) / 2
+
+
+LAM = positive("lam", r"\lambda", 0.7, (2, 0.5, 1, 4))
+FIXED = positive("s", r"\sigma", simple=(1, 2))
+
+
+@equation(
+    "beyond.36", "collapse of the posterior; Lucas et al. 2019",
+    r"\sigma^2 + \mathrm{argmax}_{w^2}\,E_x[\log p_w(x)] = \sigma^2 + \max(\lambda - \sigma^2, 0) ="
+    r" \sigma^2\exp\left(2E_x\left[D_{KL}(p_w(z|x)\Vert p(z))\right]\right)", (LAM, FIXED),
+    says="A direction in which data vary less than the noise is not used: w and the KL there are 0.",
+    needs="sigma > 0, and it is fixed",
+    outside={"lam": 2, "s": -1},
+)  # fmt: skip
+def eq_36(lam, s):
+    s2 = need_positive("s", s) ** 2
+
+    def mean_log_p(w2):                                     # E[x^2] is lambda
+        return -(log(2 * pi * (w2 + s2)) + lam / (w2 + s2)) / 2
+
+    w2 = np.maximum(lam - s2, 0)
+    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # x = sqrt(lambda) and -sqrt(lambda) have one KL
+    return (
+        s2 + best(lambda w2: complex_step(mean_log_p, w2), 2 * lam),
+        "=", s2 + w2,
+        "=", s2 * exp(2 * kl_normal(*at_optimum, 0, 1)),
+    )  # fmt: skip
+
+
+@eq_36.tied("minivae.gaussian.kl_standard_normal")
+def _(lam, s):
+    mu, sigma = linear_posterior(sqrt(np.maximum(lam - s**2, 0)), s, sqrt(lam))
+    return s**2 * exp(2 * kl_standard_normal(mu, 2 * log(sigma)))
+
+
+@equation(
+    "beyond.37", "optimal noise of a Gaussian decoder; sigma-VAE, Rybkin et al. 2021",
+    r"\mathrm{argmax}_{\sigma^2}\,\sum_n\mathrm{ELBO}_n ="
+    r" \frac{1}{ND}\sum_n\left[|x_n - b - Wm_n|^2 + \mathrm{tr}(WVW^T)\right] ="
+    r" \frac{1}{D-d}\sum_{k=d+1}^{D}\lambda_k", (X,),
+    says="The best sigma^2 is the mean squared error of drawn codes, spread and all: at the optimum pPCA's.",
+    needs="D > d, and variance left beyond the first d axes",
+    outside=({"x": crossed(6, 4, 2, 2)[:, :2]}, {"x": IN_A_PLANE}),
+)  # fmt: skip
+def eq_37(x):
+    b, W, variance, _ = ppca(x)
+    A, V = encoder(W, variance)
+    D, m = x.shape[-1], (x - b) @ t(A)
+    eps, weights = noise(2)
+    z = m[:, :, None] + (eps @ t(cholesky(V)))[:, None]     # (n, N, K, d)
+    drawn = ((x - b)[:, :, None] - z @ t(W)[:, None]) ** 2
+    squares = (drawn.sum(axis=-1) @ weights).mean(axis=1, keepdims=True)    # E |x - b - W z|^2
+    elbo = lambda s2: -D * log(s2) / 2 - squares / (2 * s2)  # noqa: E731   the rest of it has no sigma
+    at_mean = ((x - b - m @ t(W)) ** 2).sum(axis=2).mean(axis=1, keepdims=True)
+    spread = np.einsum("ndi,nij,ndj->n", W, V, W)[:, None]
+    return (
+        best(lambda s2: complex_step(elbo, s2), squares),
+        "=", (at_mean + spread) / D,
+        "=", variance,
+    )  # fmt: skip
+
+
+def optimal_variance(x, b, W, log_s, A, log_sd):
+    """minivae's optimal sigma^2 of drawn outputs, for one data set x (N, D): (1,)."""
+    z = (x - b) @ A.T + exp(log_sd) * CORNERS[:, None]      # (L, N, d)
+    return exp(2 * optimal_log_sigma(x, b + z @ W.T))[None]
+
+
+@eq_37.tied("minivae.likelihood.optimal_log_sigma", draws=100)
+def _(x):
+    each = np.vectorize(optimal_variance, signature="(n,d),(i,d),(d,j),(i),(j,d),(j)->(i)")
+    return each(x, *linear_vae(*ppca(x)[:3]))
