@@ -199,7 +199,7 @@ def letter_text(symbol: Symbol) -> str:
 
 def labelled(label: str, text: str, width: int) -> list[str]:
     """A label in the margin, the text beside it."""
-    return wrapped(text, f"{label:10}", " " * 10, width)
+    return wrapped(text, f"{label:9} ", " " * 10, width)
 
 
 def says(item: Judged, width: int) -> list[str]:
