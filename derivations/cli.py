@@ -233,16 +233,16 @@ def compare_command(options: argparse.Namespace) -> int:
     if options.markdown:
         print(compare.notation_markdown(notation))
         return 0
-    compared = {thing: compare.compare(thing, draws, seed) for thing in compare.things()}
+    compared = [(thing, compare.compare(thing, draws, seed)) for thing in compare.things()]
     if options.json:
         words = {thing: {s: [one._asdict() for one in ways] for s, ways in by.items()} for thing, by in notation.items()}
-        numbers = {thing.name: [one._asdict() for one in found] for thing, found in compared.items()}
+        numbers = {thing.name: [one._asdict() for one in found] for thing, found in compared}
         print(json.dumps({"notation": words, "numbers": numbers}, indent=2, ensure_ascii=False))
     else:
         print("\n".join(["Notation, and in how many entries", "", *compare.notation_lines(notation)]))
-        for thing, found in compared.items():
+        for thing, found in compared:
             print("\n".join(["", *compare.thing_lines(thing, found, pages.page_width())]))
-    return 1 if any(compare.contradictions(found) for found in compared.values()) else 0
+    return 1 if any(compare.contradictions(found) for _, found in compared) else 0
 
 
 def questions_command(options: argparse.Namespace) -> int:

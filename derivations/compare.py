@@ -139,11 +139,11 @@ def things() -> tuple[Thing, ...]:
         Thing(
             "log p(x) of x = w z + s eps", LINEAR, {"w": 2, "s": 0.5, "x": 1},
             lambda v: linear_log_evidence(v["w"], v["s"], v["x"]),
-            (side("lm.3", 0), side("lm.3", 1), side("lm.14", 1)),
+            (side("lm.3", 0), side("lm.3", 1)),
         ),
         Thing(
             "log p(x), from the bound and its gap", TABLES, table, lambda v: np.log(evidence(v["p_xz"])),
-            (side("lm.16", 1), side("lm.17", 1)),
+            (side("lm.14", 1), side("lm.16", 1), side("lm.17", 1)),
         ),
         Thing(
             "KL(p || q), from its expectation", (Q_FULL, P), {"q": (0.5, 0.5), "p": (0.9, 0.1)},
