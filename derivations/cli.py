@@ -240,6 +240,7 @@ def compare_command(options: argparse.Namespace) -> int:
         print(json.dumps({"notation": words, "numbers": numbers}, indent=2, ensure_ascii=False))
     else:
         print("\n".join(["Notation, and in how many entries", "", *compare.notation_lines(notation)]))
+        print(f"\nThe same number in each; off: the most that a side misses by, relative, over {draws} draws, seed {seed}")
         for thing, found in compared:
             print("\n".join(["", *compare.thing_lines(thing, found, pages.page_width())]))
     return 1 if any(compare.contradictions(found) for _, found in compared) else 0
