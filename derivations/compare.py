@@ -30,7 +30,7 @@ AGREE = 1e-9                                                # relative: what rou
 NAMES: dict[str, tuple[dict[str, str], str]] = {            # thing: how it may be written in Unicode, minivae's name
     "encoder's weights": ({"q_θ": r"q_θ", "q_φ": r"q_φ"}, "params, encoder.*"),
     "decoder's weights": ({"p_θ(x|z)": r"p_θ\([^)]*\|z", "p_φ(x|z)": r"p_φ\([^)]*\|z"}, "params, decoder.*"),
-    "logarithm": ({"log": r"\blog\b", "ln": r"\bln\b"}, "np.log"),
+    "logarithm": ({"log": r"\blog\b", "ln": r"\bln\b"}, "natural"),
     "divergence": (
         {"D_KL(q ‖ p)": r"D_KL\(.*‖", "KL(q ‖ p)": r"(?<!_)KL\(.*‖", "D_KL(q|p)": r"D_KL\([\w]+\|[\w]+\)"},
         "kl_standard_normal",

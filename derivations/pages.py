@@ -173,7 +173,8 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
     """Everything about one entry."""
     entry, width = item.entry, page_width()
     known = letters(entry)
-    lines = [f"{entry.id}   {entry.kind} in {SOURCES[source_of(entry)]}, {entry.ref}", ""]
+    title = f"{entry.id}   {entry.kind} in {SOURCES[source_of(entry)]}, {entry.ref}"
+    lines = [*wrapped(title, "", "  ", width), ""]
     lines += [*chain(entry.printed.latex, [], width), ""]
     lines += says(item, width)
     lines += labelled("Needs", entry.needs, width) if entry.needs else []
