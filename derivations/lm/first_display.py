@@ -1,6 +1,6 @@
 """LM, "Variational AutoEncoder": from its first words to its first display.
 
-Two worlds: tables p(x, z), in which an integral over z is a sum, and x = w z + s eps, in which it is one.
+Two worlds: tables p(x, z), where an integral over z is a sum; and x = w z + s eps, where it stays one.
 A whole side in square brackets is not on the page: it is what the line is about.
 """
 

@@ -213,7 +213,7 @@ SPREAD_OF_DATA = Symbol("V", "V", "> 0, the variance of the data", 1, lambda raw
     "lm.38", "l.56, line 4", rf"\left[{GAUSSIAN}\right] = -(x - f(z,\theta))^2 + \mathrm{{Const.}}", FAINT,
     says="What does not depend on x and z is put into a constant, the value at x = f(z, theta).",
     verdict="wrong",
-    fault="1/(2 sigma^2) is its weight against the KL, 1 only at sigma^2 = 1/2. With 1, z may go unused: w = 0.",
+    fault="1/(2 sigma^2) is its weight against the KL: 1 at sigma^2 = 1/2 only. With 1, z can go unused: w = 0.",
 )  # fmt: skip
 def lm_38(x, f, var):
     constant = by_coordinates(f, f, var)                    # at x = f nothing else is left
