@@ -21,7 +21,7 @@ EXAMPLES = """examples:
   derivations show odaibo.40                     what it says, its numbers, its code
   derivations show odaibo.40 --at mu_q=0.5,sigma_q=2
   derivations errata                             what is printed, and what holds
-  derivations figures --out pictures             the figures of the source, redrawn
+  derivations figures --out pictures             the figures of the sources, redrawn
 """
 VERDICTS = """verdicts:
   holds       as printed                         slip    the letters fail, the evident intention holds
@@ -66,7 +66,8 @@ def make_parser() -> argparse.ArgumentParser:
     add = command("errata", errata_command, "Every slip and error, with what holds", judging)
     add("source", **source)
     add("--markdown", action="store_true", help="as a table for a README")
-    add = command("figures", figures_command, "Draw the source's figures, each proven first")
+    add = command("figures", figures_command, "Draw the sources' figures, each proven first")
+    add("names", nargs="*", metavar="NAME", help="of a figure, after its row: lm-11 for lm.11 (default: all figures)")
     add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="where they go (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace what an earlier command wrote")
     return parser
@@ -181,11 +182,11 @@ def errata_command(options: argparse.Namespace) -> int:
 
 
 def figures_command(options: argparse.Namespace) -> int:
-    """Draw every figure, as SVG and as PNG; 1 if one does not show what it says."""
+    """Draw figures, as SVG and as PNG; 1 if one does not show what it says."""
     from derivations import figures
 
     try:
-        files = figures.write_all(options.out, options.overwrite)
+        files = figures.write_all(options.out, options.overwrite, options.names)
     except figures.NotShown as error:
         print(f"derivations: {error}", file=sys.stderr)
         return 1
