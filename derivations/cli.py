@@ -77,7 +77,8 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add = command("errata", errata_command, "Every slip and error, with what holds", judging)
     add("source", **SOURCE)
     add("--markdown", action="store_true", help="as a table for a README")
-    add = command("figures", figures_command, "Draw the source's figures, each proven first")
+    add = command("figures", figures_command, "Draw the sources' figures, each proven first")
+    add("names", nargs="*", metavar="NAME", help="of a figure, after its row: lm-11 for lm.11 (default: all figures)")
     add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="where they go (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace what an earlier command wrote")
 
@@ -209,11 +210,11 @@ def errata_command(options: argparse.Namespace) -> int:
 
 
 def figures_command(options: argparse.Namespace) -> int:
-    """Draw every figure, as SVG and as PNG; 1 if one does not show what it says."""
+    """Draw figures, as SVG and as PNG; 1 if one does not show what it says."""
     from derivations import figures
 
     try:
-        files = figures.write_all(options.out, options.overwrite)
+        files = figures.write_all(options.out, options.overwrite, options.names)
     except figures.NotShown as error:
         print(f"derivations: {error}", file=sys.stderr)
         return 1
