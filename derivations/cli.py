@@ -261,7 +261,9 @@ def questions_command(options: argparse.Namespace) -> int:
     if options.out is not None:
         from derivations import figures
 
-        files = figures.write_drawn(options.out, options.overwrite, {"autoencoder-vae": figures.two_models(pair)})
+        from derivations.figures.digits import two_models
+
+        files = figures.write(options.out, options.overwrite, {"autoencoder-vae": lambda: two_models(pair)})
     if options.json:
         print(json.dumps({"answers": [answer._asdict() for answer in answers], "files": files}, indent=2))
         return 0

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from derivations import cli, ledger, questions
+from derivations.figures.common import NotShown
+from derivations.figures.digits import two_models
 from derivations.worlds import linear_log_evidence
 
 ANSWERS = [ask() for ask in questions.QUESTIONS]
@@ -64,6 +66,15 @@ def test_the_nearest_digit_of_a_digit_is_itself(pair):
     chosen = pair.data.train_x[:200].astype(float)
     shares = questions.classes_of(chosen, pair.data)
     assert shares == pytest.approx(np.bincount(pair.data.train_y[:200], minlength=10) / 200)
+
+
+def test_the_figure_says_nothing_that_is_not_so(pair):
+    figure, alt = two_models(pair)
+    assert len(figure.axes) == 4 and "68%" in alt
+    with pytest.raises(NotShown, match="the autoencoder repeats better"):
+        two_models(pair._replace(autoencoder=pair.vae, vae=pair.autoencoder))
+    with pytest.raises(NotShown, match="repeats better"):
+        two_models(pair._replace(vae=pair.autoencoder))
 
 
 def test_the_command(tmp_path, capsys):

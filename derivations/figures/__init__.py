@@ -14,7 +14,7 @@ from derivations.figures.common import Drawn, NotShown, save_svg
 from minivae import checks
 from minivae.drawing import save
 
-__all__ = ["FIGURES", "NotShown", "write_all"]
+__all__ = ["FIGURES", "NotShown", "write", "write_all"]
 
 FIGURES: dict[str, Callable[[], Drawn]] = {
     "odaibo-F1": odaibo.log_and_tangent,
@@ -37,12 +37,17 @@ def write_all(out: pathlib.Path, overwrite: bool, names: Sequence[str] = ()) -> 
     overwritten, or a figure does not show what it says.
     """
     names = [known(name) for name in dict.fromkeys(names)] or list(FIGURES)
-    paths = [out / f"{name}.{kind}" for name in names for kind in ("svg", "png")]
+    return write(out, overwrite, {name: FIGURES[name] for name in names})
+
+
+def write(out: pathlib.Path, overwrite: bool, figures: dict[str, Callable[[], Drawn]]) -> list[dict]:
+    """Draw all, then write all; path and alt text of each file."""
+    paths = [out / f"{name}.{kind}" for name in figures for kind in ("svg", "png")]
     for path in paths:
         if path.exists() and not overwrite:
             remedy = "Add --overwrite, or name another."
             checks.refuse("--out", "without earlier figures", f"{path}, which exists", remedy)
-    drawn = {name: FIGURES[name]() for name in names}
+    drawn = {name: draw() for name, draw in figures.items()}
     out.mkdir(parents=True, exist_ok=True)
     for name, (figure, alt) in drawn.items():
         save(figure, alt, out / f"{name}.png")
