@@ -17,6 +17,7 @@ from tests import (
     test_derivations_figures_hong,
     test_derivations_figures_lm,
     test_derivations_figures_odaibo,
+    test_questions,
 )
 from tests.drawn import drawn, refused, words
 from tests.png import png_texts
@@ -49,6 +50,7 @@ def test_every_claim_of_a_figure_fails_for_some_fault():
         test_derivations_figures_lm,
         test_derivations_figures_hong,
         test_derivations_figures_cards,
+        test_questions,
     )
     failed = {refused(*fault) for module in tested for fault in module.FAULTS.values()}
     found = list(claims())

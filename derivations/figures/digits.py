@@ -11,11 +11,14 @@ ROWS, COLUMNS = 5, 12                                       # of digits decoded 
 
 
 @styled
-def two_models(pair: Pair) -> Drawn:
-    """Left the autoencoder, right the VAE: maps of their codes above, decode(z) for the same z ~ N(0, I) below."""
+def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
+    """Left the autoencoder, right the VAE: maps of their codes above, decode(z) for the same z ~ N(0, I) below.
+
+    `found` may replace the two rows of numbers that `questions.row_of` finds.
+    """
     models = {"autoencoder": pair.autoencoder, "VAE": pair.vae}
-    found = {name: row_of(name, vae, pair.data) for name, vae in models.items()}
-    (_, repeats, near, largest, _), (_, repeats_vae, near_vae, largest_vae, _) = found.values()
+    found = found or [row_of(name, vae, pair.data) for name, vae in models.items()]
+    (_, repeats, near, largest, _), (_, repeats_vae, near_vae, largest_vae, _) = found
     shows(repeats > repeats_vae, "the autoencoder repeats better")
     shows(near < 0.5 * near_vae, "its codes lie outside the prior")
     shows(largest > 0.5 > largest_vae, "it decodes the prior to mostly one digit, and the VAE does not")
