@@ -79,7 +79,8 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add = command("errata", errata_command, "Every slip and error, with what holds", judging)
     add("source", **SOURCE)
     add("--markdown", action="store_true", help="as a table for a README")
-    add = command("figures", figures_command, "Draw the source's figures, each proven first")
+    add = command("figures", figures_command, "Draw the sources' figures, each proven first")
+    add("names", nargs="*", metavar="NAME", help="of a figure, after its row: lm-11 for lm.11 (default: all figures)")
     add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="where they go (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace what an earlier command wrote")
 
@@ -219,11 +220,11 @@ def errata_command(options: argparse.Namespace) -> int:
 
 
 def figures_command(options: argparse.Namespace) -> int:
-    """Draw every figure, as SVG and as PNG; 1 if one does not show what it says."""
+    """Draw figures, as SVG and as PNG; 1 if one does not show what it says."""
     from derivations import figures
 
     try:
-        files = figures.write_all(options.out, options.overwrite)
+        files = figures.write_all(options.out, options.overwrite, options.names)
     except figures.NotShown as error:
         print(f"derivations: {error}", file=sys.stderr)
         return 1
@@ -243,16 +244,17 @@ def compare_command(options: argparse.Namespace) -> int:
     if options.markdown:
         print(compare.notation_markdown(notation))
         return 0
-    compared = {thing: compare.compare(thing, draws, seed) for thing in compare.things()}
+    compared = [(thing, compare.compare(thing, draws, seed)) for thing in compare.things()]
     if options.json:
         words = {thing: {s: [one._asdict() for one in ways] for s, ways in by.items()} for thing, by in notation.items()}
-        numbers = {thing.name: [one._asdict() for one in found] for thing, found in compared.items()}
+        numbers = {thing.name: [one._asdict() for one in found] for thing, found in compared}
         print(json.dumps({"notation": words, "numbers": numbers}, indent=2, ensure_ascii=False))
     else:
         print("\n".join(["Notation, and in how many entries", "", *compare.notation_lines(notation)]))
-        for thing, found in compared.items():
+        print(f"\nThe same number in each; off: the most that a side misses by, relative, over {draws} draws, seed {seed}")
+        for thing, found in compared:
             print("\n".join(["", *compare.thing_lines(thing, found, pages.page_width())]))
-    return 1 if any(compare.contradictions(found) for found in compared.values()) else 0
+    return 1 if any(compare.contradictions(found) for _, found in compared) else 0
 
 
 def questions_command(options: argparse.Namespace) -> int:
@@ -269,7 +271,9 @@ def questions_command(options: argparse.Namespace) -> int:
     if options.out is not None:
         from derivations import figures
 
-        files = figures.write_drawn(options.out, options.overwrite, {"autoencoder-vae": figures.two_models(pair)})
+        from derivations.figures.digits import two_models
+
+        files = figures.write(options.out, options.overwrite, {"autoencoder-vae": lambda: two_models(pair)})
     if options.json:
         print(json.dumps({"answers": [answer._asdict() for answer in answers], "files": files}, indent=2))
         return 0

@@ -19,7 +19,7 @@ from derivations.numerics import kl, kl_normal, log_density, total
 from derivations.odaibo.divergence import P, Q_FULL
 from derivations.pages import columns, fit, wrapped
 from derivations.unicode import sides
-from derivations.worlds import TABLES, evidence, posterior
+from derivations.worlds import LINEAR, TABLES, evidence, linear_log_evidence, posterior
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import gaussian_log_prob
 
@@ -30,7 +30,7 @@ AGREE = 1e-9                                                # relative: what rou
 NAMES: dict[str, tuple[dict[str, str], str]] = {            # thing: how it may be written in Unicode, minivae's name
     "encoder's weights": ({"q_θ": r"q_θ", "q_φ": r"q_φ"}, "params, encoder.*"),
     "decoder's weights": ({"p_θ(x|z)": r"p_θ\([^)]*\|z", "p_φ(x|z)": r"p_φ\([^)]*\|z"}, "params, decoder.*"),
-    "logarithm": ({"log": r"\blog\b", "ln": r"\bln\b"}, "np.log"),
+    "logarithm": ({"log": r"\blog\b", "ln": r"\bln\b"}, "natural"),
     "divergence": (
         {"D_KL(q ‖ p)": r"D_KL\(.*‖", "KL(q ‖ p)": r"(?<!_)KL\(.*‖", "D_KL(q|p)": r"D_KL\([\w]+\|[\w]+\)"},
         "kl_standard_normal",
@@ -137,8 +137,13 @@ def things() -> tuple[Thing, ...]:
             (side("odaibo.26", 1), side("lm.27", 1)),
         ),
         Thing(
-            "log p(x)", TABLES, table, lambda v: np.log(evidence(v["p_xz"])),
-            (side("lm.3", 1), side("lm.16", 1)),
+            "log p(x) of x = w z + s eps", LINEAR, {"w": 2, "s": 0.5, "x": 1},
+            lambda v: linear_log_evidence(v["w"], v["s"], v["x"]),
+            (side("lm.3", 0), side("lm.3", 1)),
+        ),
+        Thing(
+            "log p(x), from the bound and its gap", TABLES, table, lambda v: np.log(evidence(v["p_xz"])),
+            (side("lm.14", 1), side("lm.16", 1), side("lm.17", 1)),
         ),
         Thing(
             "KL(p || q), from its expectation", (Q_FULL, P), {"q": (0.5, 0.5), "p": (0.9, 0.1)},
@@ -151,7 +156,7 @@ def things() -> tuple[Thing, ...]:
             (
                 side("hong.15", 0, of=pixels),
                 side("hong.15", 1, of=pixels),
-                side("lm.37", 1, -1, lambda v: {"x": v["x"], "f": v["mean"], "sigma": v["s"]}),
+                side("lm.37", 1, -1, lambda v: {"x": v["x"], "f": v["mean"], "var": v["s"] ** 2}),
                 minivaes("minivae.likelihood.gaussian_log_prob",
                          lambda v: -gaussian_log_prob(v["x"], v["mean"][None], np.log(v["s"])[:, 0]).T),
             ),

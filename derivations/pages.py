@@ -173,7 +173,8 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
     """Everything about one entry."""
     entry, width = item.entry, page_width()
     known = letters(entry)
-    lines = [f"{entry.id}   {entry.kind} in {SOURCES[source_of(entry)]}, {entry.ref}", ""]
+    title = f"{entry.id}   {entry.kind} in {SOURCES[source_of(entry)]}, {entry.ref}"
+    lines = [*wrapped(title, "", "  ", width), ""]
     lines += [*chain(entry.printed.latex, [], width), ""]
     lines += says(item, width)
     lines += labelled("Needs", entry.needs, width) if entry.needs else []
@@ -185,10 +186,20 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
     for outside in entry.outside:
         lines += ["", *wrapped(f"Outside what it needs, at {point_text(outside, known)}", "", "  ", width)]
         lines += at_point(entry.printed, sample(entry.printed) | outside, width)
-    if entry.kind == "figure":
-        lines += ["", "Drawn by: derivations figures"]
+    if name := drawn_as(entry):
+        lines += ["", f"Drawn by: derivations figures {name}"]
     lines += ["", *judged_lines(item, draws, seed, width), "", *code_lines(item, width)]
     return "\n".join(lines)
+
+
+DRAWN = ("odaibo.F1", "odaibo.F2", "lm.3", "lm.11", "lm.43", "hong.10", "cards.15", "cards.23", "cards.24", "cards.30")
+SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # the schematic, drawn once
+
+
+def drawn_as(entry: Entry) -> str:
+    """The name of the figure that belongs to an entry; "" if there is none."""
+    id = SAME.get(entry.id, entry.id)
+    return id.replace(".", "-") if id in DRAWN else ""
 
 
 def letter_text(symbol: Symbol) -> str:

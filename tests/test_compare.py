@@ -64,7 +64,8 @@ def test_the_known_faults_stand_out():
         ("KL(p || q), from its expectation", "odaibo.10", -0.368064),
     ):
         assert found[thing, id].value == pytest.approx(value, abs=1e-6) and found[thing, id].apart > 1
-    assert found["log p(x)", "lm.3"].apart > 0.01 and found["log p(x)", "lm.16"].apart < 1e-12
+    assert found["log p(x) of x = w z + s eps", "lm.3"].value == pytest.approx(-10.225791, abs=1e-6)
+    assert found["log p(x), from the bound and its gap", "lm.16"].apart < 1e-12
 
 
 def test_a_planted_error_is_a_contradiction(monkeypatch, capsys):

@@ -1,7 +1,7 @@
-"""The source's figures show what they say: what is on the page is what was proven, and faults are refused."""
+"""What all redrawn figures have in common: their files, their words on the page, and that every claim can fail."""
 
-import dataclasses
-import functools
+import ast
+import itertools
 import json
 import re
 from pathlib import Path
@@ -10,151 +10,88 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from derivations import cli, figures, graph
-from minivae.vae import VAE
+from derivations import cli, figures
+from derivations.figures import odaibo
+from tests import (
+    test_derivations_figures_cards,
+    test_derivations_figures_hong,
+    test_derivations_figures_lm,
+    test_derivations_figures_odaibo,
+    test_questions,
+)
+from tests.drawn import drawn, refused, words
 from tests.png import png_texts
 
-
-@functools.cache
-def drawn(name):
-    return figures.FIGURES[name]()
-
-
-def line(axes, label):
-    """The line of that label as (x, y)."""
-    return next(artist.get_data() for artist in axes.lines if artist.get_label() == label)
-
-
-# Figure 1
-
-
-def test_figure_1_draws_log_t_its_tangent_and_the_shaded_gap():
-    axes = drawn("odaibo-F1")[0].axes[0]
-    (t, log), (same, tangent), (_, log2) = (line(axes, name) for name in ("log", "tangent", "log2"))
-    assert np.array_equal(t, same) and t.min() < 0.05 and t.max() == 4 and 1 in t
-    np.testing.assert_allclose(np.exp(log), t, rtol=1e-12)
-    np.testing.assert_allclose(2.0**log2, t, rtol=1e-12)
-    assert np.array_equal(tangent, t - 1)
-    assert (log <= tangent).all() and list(t[log == tangent]) == [1]
-    gap = next(artist for artist in axes.collections if artist.get_label() == "gap")
-    vertices = gap.get_paths()[0].vertices
-    for curve in (log, tangent):
-        assert {tuple(point) for point in np.column_stack([t, curve])} <= {tuple(point) for point in vertices}
-
-
-def faulty_curves():
-    good = figures.curves()
-    t = good["t"]
-    return {
-        "base 2 instead of e": good | {"log": np.log2(t)},
-        "base 10": good | {"log": np.log10(t)},
-        "log(1 + t)": good | {"log": np.log1p(t)},
-        "the tangent at t = 2": good | {"tangent": np.log(2) + (t - 2) / 2},
-        "the tangent moved up": good | {"tangent": t - 1 + 1e-6},
-        "the tangent moved down": good | {"tangent": t - 1 - 1e-6},
-        "a steeper line through (1, 0)": good | {"tangent": 1.1 * (t - 1)},
-        "no t = 1": {name: values[t != 1] for name, values in good.items()},
-        "log10 for log2": good | {"log2": np.log10(t)},
-        "ln for log2": good | {"log2": np.log(t)},
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", faulty_curves())
-def test_figure_1_refuses_curves_that_do_not_show_it(name):
-    with pytest.raises(figures.NotShown, match="would not show that"):
-        figures.log_and_tangent(faulty_curves()[name])
-
-
-# Figure 2
-
-
-def test_the_arrows_of_figure_2_are_those_of_the_implemented_model():
-    figure, alt = drawn("odaibo-F2")
-    gids = [artist.get_gid() for artist in figure.axes[0].patches if artist.get_gid()]
-    on_page = {tuple(gid.split("->")) for gid in gids if "->" in gid}
-    found = figures.probed(figures.small_vae())
-    assert on_page | set(figures.WEIGHTS.items()) == found == figures.GRAPH
-    assert (
-        {gid for gid in gids if "->" not in gid}
-        == set(figures.NODES)
-        == {name for arrow in on_page for name in arrow}
-    )
-    assert alt.count(" to ") - alt.count("back to") == len(on_page)
-    assert f"{len(on_page)} arrows" in figure.get_supxlabel()
-
-
-def test_every_arrow_begins_and_ends_at_its_nodes():
-    figure, _ = drawn("odaibo-F2")
-    figure.draw_without_rendering()
-    patches = {patch.get_gid(): patch for patch in figure.axes[0].patches if patch.get_gid()}
-    for gid in filter(lambda gid: "->" in gid, patches):
-        start, end = (patches[name].get_window_extent() for name in gid.split("->"))
-        line = patches[gid].get_path().vertices             # from the start, then the head with its tip
-        line = patches[gid].get_transform().transform(line)
-        assert gap(line[:1], start) < 6 and gap(line, end) < 6, gid
-        assert gap(line[1:], start) > gap(line[:1], start), gid
-
-
-def gap(points, box):
-    """How near points come to a box, in pixels."""
-    return np.hypot(*np.maximum(0, np.maximum(box.min - points, points - box.max)).T).min()
-
-
-class Feedback(VAE):
-    """Wrong: the heads are read again after z is drawn."""
-
-    def forward(self, x, eps, fit=True):
-        z = eps[0] * np.exp(self._encode(x)[2] / 2)
-        mu = z + self._encode(x)[1]
-        return mu
-
-
-class SampledMean(VAE):
-    """Wrong: the decoder also sees x."""
-
-    def forward(self, x, eps, fit=True):
-        hs, mu, log_var = self._encode(x)
-        z = mu + np.exp(log_var / 2) * eps
-        gs = self._decode(z.reshape(-1, self.latent) + x.mean())
-        out = gs[-1]
-        return out
-
-
-class NoNoise(VAE):
-    """Wrong: what is called z is the mean."""
-
-    def forward(self, x, eps, fit=True):
-        hs, mu, log_var = self._encode(x)
-        z = mu + 0 * eps
-        return z
-
-
-def as_model(cls):
-    return cls(figures.small_vae().params)
-
-
-@pytest.mark.parametrize(
-    "vae, message",
-    [
-        (as_model(Feedback), "acts on"),
-        (as_model(SampledMean), "acts on"),
-        (as_model(NoNoise), "eps acts on z"),
-        (dataclasses.replace(figures.small_vae(), estimator="sampled"), "z does not act on kl"),
-        (dataclasses.replace(figures.small_vae(), beta=0.0), "kl acts on loss"),
-    ],
-    ids=["feedback", "x seen by the decoder", "no noise", "sampled KL", "no KL"],
+NAMES = (
+    *("odaibo-F1", "odaibo-F2", "lm-3", "lm-11", "lm-43"),
+    *("hong-10", "cards-15", "cards-23", "cards-24", "cards-30"),
 )
-def test_figure_2_refuses_a_model_with_another_graph(vae, message):
-    with pytest.raises(figures.NotShown, match=message):
-        figures.schematic(vae)
+every_figure = pytest.mark.parametrize("name", NAMES)
 
 
-def test_probing_finds_the_arrow_that_each_fault_adds_or_lacks():
-    assert ("z", "mu") in figures.probed(as_model(Feedback))
-    assert ("x", "gs") in figures.probed(as_model(SampledMean))
-    found = figures.probed(as_model(NoNoise))
-    assert ("mu", "z") in found and not {("eps", "z"), ("log_var", "z")} & found
-    assert graph.reaches({("z", "a"), ("a", "mu")}, "z", "mu") and not graph.reaches({("mu", "z")}, "z", "mu")
+def test_all_ten_are_there_in_the_order_of_the_sources():
+    assert tuple(figures.FIGURES) == NAMES
+
+
+# Claims
+
+
+def claims():
+    """Every call of `shows` in the source, as (file, its lines)."""
+    for path in sorted(Path(figures.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "shows":
+                yield path.name, range(node.lineno, node.end_lineno + 1)
+
+
+def test_every_claim_of_a_figure_fails_for_some_fault():
+    tested = (
+        test_derivations_figures_odaibo,
+        test_derivations_figures_lm,
+        test_derivations_figures_hong,
+        test_derivations_figures_cards,
+        test_questions,
+    )
+    failed = {refused(*fault) for module in tested for fault in module.FAULTS.values()}
+    found = list(claims())
+    unseen = [
+        f"{name}:{lines[0]}" for name, lines in found if not failed & {(name, line) for line in lines}
+    ]
+    assert unseen == [] and len(found) > 60
+
+
+# The page
+
+
+@every_figure
+def test_nothing_written_is_cut_off_or_too_small(name):
+    figure, _ = drawn(name)
+    written = words(figure)
+    right, top = figure.bbox.max
+    boxes = [(text, artist.get_window_extent()) for text, artist in written]
+    inside = [text for text, b in boxes if 0 <= b.x0 and b.x1 <= right and 0 <= b.y0 and b.y1 <= top]
+    assert inside == [text for text, _ in written] and len(inside) > 5
+    assert min(artist.get_fontsize() for _, artist in written) >= 8
+
+
+@every_figure
+def test_no_words_lie_on_others(name):
+    boxes = [(text, artist.get_window_extent()) for text, artist in words(drawn(name)[0])]
+    assert [(a, b) for (a, one), (b, other) in itertools.combinations(boxes, 2) if one.overlaps(other)] == []
+
+
+@every_figure
+def test_a_page_is_no_wider_than_it_can_be_read(name):
+    width = drawn(name)[0].get_figwidth()
+    smallest = min(artist.get_fontsize() for _, artist in words(drawn(name)[0]))
+    assert smallest * min(1, 830 / 72 / width) > 7          # points, where a page is 830 pixels of 1/72 inch
+
+
+@every_figure
+def test_the_alt_text_says_what_is_to_be_seen(name):
+    figure, alt = drawn(name)
+    assert 150 < len(alt) < 900 and alt.endswith(".") and "  " not in alt and not re.search(r"[\\$]", alt)
+    assert figure.get_suptitle() and figure.get_supxlabel()
 
 
 # Files
@@ -168,12 +105,7 @@ def written(tmp_path_factory):
 
 def test_every_figure_is_written_as_svg_and_png_with_its_alt_text(written):
     out, files = written
-    assert sorted(Path(file["path"]).name for file in files) == [
-        "odaibo-F1.png",
-        "odaibo-F1.svg",
-        "odaibo-F2.png",
-        "odaibo-F2.svg",
-    ]
+    assert [Path(file["path"]).name for file in files] == [f"{n}.{kind}" for n in NAMES for kind in ("svg", "png")]
     for file in files:
         content = Path(file["path"]).read_bytes()
         if file["path"].endswith("png"):
@@ -185,8 +117,7 @@ def test_every_figure_is_written_as_svg_and_png_with_its_alt_text(written):
                 if node.tag.endswith("}description")
             ]
             assert words == [file["alt"]]
-            assert not re.search(rb"dc:date|/(home|tmp|usr)/", content)
-        assert len(file["alt"]) > 150
+            assert not re.search(rb"dc:date|/(home|tmp|usr)/", content) and len(content) < 600_000
 
 
 def test_the_same_figure_is_the_same_bytes(written, tmp_path, monkeypatch):
@@ -196,14 +127,23 @@ def test_the_same_figure_is_the_same_bytes(written, tmp_path, monkeypatch):
         assert Path(old["path"]).read_bytes() == Path(new["path"]).read_bytes(), old["path"]
 
 
+def test_a_figure_drawn_alone_is_the_same_bytes(written, tmp_path):
+    out, _ = written
+    files = figures.write_all(tmp_path, overwrite=False, names=["hong-10", "odaibo-F1", "hong-10"])
+    assert [Path(file["path"]).name for file in files] == [
+        *("hong-10.svg", "hong-10.png", "odaibo-F1.svg", "odaibo-F1.png"),
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(Path(file["path"]).name for file in files)
+    for file in files:
+        path = Path(file["path"])
+        assert path.read_bytes() == (out / path.name).read_bytes()
+
+
 def test_the_command_overwrites_nothing_silently_and_prints_alt_texts(tmp_path, capsys):
-    command = ["figures", "--out", str(tmp_path), "--json"]
+    command = ["figures", "odaibo-F1", "odaibo-F2", "--out", str(tmp_path), "--json"]
     assert cli.main(command) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert (
-        all(Path(file["path"]).exists() and file["alt"] for file in document["files"])
-        and len(document["files"]) == 4
-    )
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert all(Path(file["path"]).exists() and file["alt"] for file in files) and len(files) == 4
     (tmp_path / "odaibo-F2.svg").write_text("mine")
     (tmp_path / "odaibo-F1.svg").unlink()
     assert cli.main(command) == 2
@@ -214,10 +154,21 @@ def test_the_command_overwrites_nothing_silently_and_prints_alt_texts(tmp_path, 
     assert (tmp_path / "odaibo-F2.svg").read_text() != "mine"
 
 
+@pytest.mark.parametrize(
+    "name, near", [("lm.11", "lm-11"), ("card-24", "cards-24"), ("odaibo-F3", "odaibo-F"), ("ring", "")]
+)
+def test_an_unknown_name_is_refused_with_the_nearest(tmp_path, capsys, name, near):
+    assert cli.main(["figures", "hong-10", name, "--out", str(tmp_path / "new")]) == 2
+    printed = capsys.readouterr()
+    assert f"NAME must be of a figure; got {name!r}. Did you mean {near}" in printed.err
+    assert printed.out == "" and printed.err.count("\n") == 1 and not (tmp_path / "new").exists()
+
+
 def test_a_figure_that_does_not_show_it_is_not_written_and_exits_with_1(tmp_path, capsys, monkeypatch):
-    wrong = faulty_curves()["base 10"]
-    monkeypatch.setitem(figures.FIGURES, "odaibo-F1", lambda: figures.log_and_tangent(wrong))
-    assert cli.main(["figures", "--out", str(tmp_path / "new")]) == 1
+    good = odaibo.curves()
+    wrong = good | {"log": np.log10(good["t"])}
+    monkeypatch.setitem(figures.FIGURES, "odaibo-F1", lambda: odaibo.log_and_tangent(wrong))
+    assert cli.main(["figures", "hong-10", "odaibo-F1", "--out", str(tmp_path / "new")]) == 1
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1 and "would not show" in printed.err
     assert not (tmp_path / "new").exists()

@@ -1,5 +1,6 @@
 """What the answers say is what their numbers show, and would not be said of other numbers."""
 
+import functools
 import json
 import re
 
@@ -7,14 +8,19 @@ import numpy as np
 import pytest
 
 from derivations import cli, ledger, questions
+from derivations.figures.digits import two_models
 from derivations.worlds import linear_log_evidence
+from tests.drawn import refused
 
 ANSWERS = [ask() for ask in questions.QUESTIONS]
 
 
+trained = functools.cache(questions.train_pair)
+
+
 @pytest.fixture(scope="module")
 def pair():
-    return questions.train_pair()
+    return trained()
 
 
 def test_every_answer_belongs_to_rows_that_exist(pair):
@@ -64,6 +70,25 @@ def test_the_nearest_digit_of_a_digit_is_itself(pair):
     chosen = pair.data.train_x[:200].astype(float)
     shares = questions.classes_of(chosen, pair.data)
     assert shares == pytest.approx(np.bincount(pair.data.train_y[:200], minlength=10) / 200)
+
+
+AUTO, RIGHT = ("autoencoder", -152.0, 0.15, 0.7, 6), ("VAE", -158.0, 0.55, 0.3, 9)
+FAULTS = {
+    "no better": (lambda: two_models(trained(), [AUTO, ("VAE", -150.0, *RIGHT[2:])]), "autoencoder repeats better"),
+    "codes where the prior is": (lambda: two_models(trained(), [(*AUTO[:2], 0.5, *AUTO[3:]), RIGHT]), "outside the prior"),
+    "many digits": (lambda: two_models(trained(), [(*AUTO[:3], 0.4, 6), RIGHT]), "mostly one digit"),
+    "one digit from both": (lambda: two_models(trained(), [AUTO, (*RIGHT[:3], 0.6, 9)]), "mostly one digit"),
+}
+
+
+def test_the_figure_says_its_numbers(pair):
+    figure, alt = two_models(pair)
+    assert len(figure.axes) == 4 and "68%" in alt
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_does_not_show_it_is_refused(fault):
+    refused(*FAULTS[fault])
 
 
 def test_the_command(tmp_path, capsys):

@@ -1,35 +1,13 @@
-"""The figures of the source redrawn. Each proves what it shows with the very numbers it draws, before it is saved.
+"""Odaibo's two figures: the tangent of the logarithm, and the schematic of the VAE."""
 
-A figure function returns the Figure and its alt text; it raises `NotShown` if its numbers do not say what it says.
-"""
-
-import pathlib
-from collections.abc import Callable, Sequence
-
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, PathPatch
 from matplotlib.path import Path
 
+from derivations.figures.common import Drawn, shows
+from derivations.figures.nodes import Node, draw_arrow, draw_node
 from derivations.graph import Arrow, arrows, reaches
-from minivae import checks
-from minivae.drawing import BLUE, DARK, GREY, HALO, ORANGE, explain, page, save, styled
+from minivae.drawing import BLUE, DARK, GREY, HALO, ORANGE, explain, page, styled
 from minivae.vae import VAE
-
-Drawn = tuple[Figure, str]
-
-
-class NotShown(Exception):
-    """A figure's numbers do not show what the figure says."""
-
-
-def shows(fact: bool, claim: str) -> None:
-    """Refuse to draw what is not so."""
-    if not fact:
-        raise NotShown(f"the figure would not show that {claim}")
-
 
 # Figure 1
 
@@ -86,18 +64,22 @@ def log_and_tangent(drawn: dict[str, np.ndarray] | None = None) -> Drawn:
 
 # Figure 2
 
-NODES = {                                                   # name in the code: place, what is written, shape
-    "x": ((0.7, 2.5), "$x$", "value"),
-    "hs": ((2.35, 2.5), "encoder\n" r"$q_\phi(z|x)$", "step"),
-    "mu": ((4.6, 3.1), r"$\mu$", "value"),
-    "log_var": ((4.6, 1.9), r"$\log\,\sigma^2$", "value"),
-    "eps": ((6.4, 3.95), r"$\varepsilon$", "noise"),
-    "z": ((6.4, 2.5), "$z$", "value"),
-    "gs": ((8.15, 2.5), "decoder\n" r"$p_\theta(x|z)$", "step"),
-    "out": ((9.85, 2.5), "logits", "value"),
-    "kl": ((4.6, 0.55), r"$\mathrm{KL}(q(z|x)\,\Vert\,p(z))$", "term"),
-    "log_px_z": ((9.85, 0.55), r"$-\log\,p(x|z)$", "term"),
-    "loss": ((7.22, 0.55), "loss\n= sum", "sum"),
+NODES = {                                                   # by their names in the code
+    "x": Node((0.7, 2.5), "$x$", "data", 13),
+    "hs": Node((2.35, 2.5), "encoder\n" r"$q_\phi(z|x)$", "step"),
+    "mu": Node((4.6, 3.1), r"$\mu$", "value", 13),
+    "log_var": Node((4.6, 1.9), r"$\log\,\sigma^2$", "value"),
+    "eps": Node((6.4, 3.95), r"$\varepsilon$", "noise", 13),
+    "z": Node((6.4, 2.5), "$z$", "value", 13),
+    "gs": Node((8.15, 2.5), "decoder\n" r"$p_\theta(x|z)$", "step"),
+    "out": Node((9.85, 2.5), "logits", "value"),
+    "kl": Node((4.6, 0.55), r"$\mathrm{KL}(q(z|x)\,\Vert\,p(z))$", "term"),
+    "log_px_z": Node((9.85, 0.55), r"$-\log\,p(x|z)$", "term"),
+    "loss": Node((7.22, 0.55), "loss\n= sum", "sum"),
+}  # fmt: skip
+BENT = {                                                    # the two that would run through something else
+    ("mu", "kl"): Path([(4.26, 2.9), (3.55, 2.4), (3.5, 1.5), (3.85, 0.89)], [Path.MOVETO] + 3 * [Path.CURVE4]),
+    ("x", "log_px_z"): Path([(0.7, 2.16), (0.7, -0.15), (9.85, -0.15), (9.85, 0.21)]),
 }  # fmt: skip
 WEIGHTS = {"encoder weights": "hs", "decoder weights": "gs"}
 GRAPH: set[Arrow] = {
@@ -135,21 +117,21 @@ def schematic(vae: VAE | None = None) -> Drawn:
     """Figure 2: the VAE, every arrow of it found in the implemented model by `derivations.graph`."""
     found = probed(vae or small_vae())
     missing, extra = GRAPH - found, found - GRAPH
+    shows(not any(b == "eps" for _, b in found), "eps is a leaf")
+    back = any(reaches(found, "z", name) for name in ("mu", "log_var"))
+    shows(not back, "nothing leads from z back to mu or sigma")
     shows(not missing, f"{', '.join(f'{a} acts on {b}' for a, b in sorted(missing))}")
     shows(not extra, f"{', '.join(f'{a} does not act on {b}' for a, b in sorted(extra))}")
-    shows(not any(b == "eps" for _, b in found), "eps is a leaf")
-    back = any(reaches(found, "z", name) for name in ("mu", "log_var", "eps"))
-    shows(not back, "nothing leads from z back to mu or sigma")
     figure = page(10.4, 5.4)
     axes = figure.subplots()
     axes.set(xlim=(0.2, 11.05), ylim=(-0.3, 4.4), aspect="equal")
     axes.set_axis_off()
-    patches = {name: draw_node(axes, name) for name in NODES}
+    patches = {name: draw_node(axes, name, node) for name, node in NODES.items()}
     for arrow in sorted(found):
         if arrow[0] not in WEIGHTS:
-            draw_arrow(axes, patches, *arrow)
+            draw_arrow(axes, NODES, patches, *arrow, BENT.get(arrow))
     for name, letter in (("hs", r"\phi"), ("gs", r"\theta")):
-        (x, y), *_ = NODES[name]
+        x, y = NODES[name].place
         axes.text(x, y + 0.52, f"weights ${letter}$", ha="center", va="bottom", size=9, color=GREY)
     note = {"ha": "center", "size": 9, "color": GREY, "va": "center"}
     axes.text(0.7, 3.02, "data", **note)
@@ -177,81 +159,3 @@ def alt_of(found: set[Arrow]) -> str:
         "which no arrow enters. The logits are the parameters of p(x|z). The loss is the sum of KL(q(z|x) || p(z)) and "
         "-log p(x|z). No arrow leads from z back to mu or log sigma^2."
     )
-
-
-STYLES = {                                                  # half width, half height, rounding, look
-    "value": (0.45, 0.32, 0.32, {"fc": "white", "ec": DARK, "lw": 1.3}),
-    "noise": (0.45, 0.32, 0.32, {"fc": "white", "ec": GREY, "lw": 1.3, "ls": (0, (3, 2))}),
-    "step": (0.72, 0.45, 0.06, {"fc": "#dceaf5", "ec": BLUE, "lw": 1.3}),
-    "term": (1.12, 0.32, 0.06, {"fc": "#fbe9d9", "ec": ORANGE, "lw": 1.3}),
-    "sum": (0.55, 0.38, 0.06, {"fc": ORANGE, "ec": ORANGE, "lw": 1.3}),
-}  # fmt: skip
-
-
-def draw_node(axes: Axes, name: str) -> Patch:
-    """A node with its text."""
-    (x, y), text, kind = NODES[name]
-    w, h, rounding, look = STYLES[kind]
-    if name == "x":
-        look = look | {"fc": "#e3e3e3"}                     # observed, as in graphical models
-    box = f"round,pad=0,rounding_size={rounding}"
-    patch = FancyBboxPatch((x - w, y - h), 2 * w, 2 * h, box, zorder=3, gid=name, **look)
-    axes.add_patch(patch)
-    size = {"value": 13, "noise": 13}.get(kind, 10.5)
-    size = 10.5 if name in ("log_var", "out") else size
-    axes.text(
-        x, y, text, ha="center", va="center", size=size, color="white" if kind == "sum" else DARK, zorder=4
-    )
-    return patch
-
-
-BENT = {                                                    # the two that would run through something else
-    ("mu", "kl"): Path([(4.26, 2.9), (3.55, 2.4), (3.5, 1.5), (3.85, 0.89)], [Path.MOVETO] + 3 * [Path.CURVE4]),
-    ("x", "log_px_z"): Path([(0.7, 2.16), (0.7, -0.15), (9.85, -0.15), (9.85, 0.21)]),
-}  # fmt: skip
-
-
-def draw_arrow(axes: Axes, patches: dict[str, Patch], start: str, end: str) -> None:
-    """An arrow from edge to edge; a bent one passes over what it crosses."""
-    bent = BENT.get((start, end))
-    look = {"arrowstyle": "-|>,head_length=5,head_width=2.6", "color": DARK, "lw": 1.2, "joinstyle": "miter"}
-    look["gid"] = f"{start}->{end}"
-    if bent is None:
-        ends = {
-            "posA": NODES[start][0],
-            "posB": NODES[end][0],
-            "patchA": patches[start],
-            "patchB": patches[end],
-        }
-        axes.add_patch(FancyArrowPatch(**ends, shrinkA=1, shrinkB=1, zorder=1, **look))
-        return
-    axes.add_patch(PathPatch(bent, fill=False, ec="white", lw=6, zorder=1.5))
-    axes.add_patch(FancyArrowPatch(path=bent, zorder=2, **look))
-
-
-# Files
-
-FIGURES: dict[str, Callable[[], Drawn]] = {"odaibo-F1": log_and_tangent, "odaibo-F2": schematic}
-
-
-def write_all(out: pathlib.Path, overwrite: bool, names: Sequence[str] = tuple(FIGURES)) -> list[dict]:
-    """Draw and prove every figure, then write each as SVG and PNG; returns path and alt text of each file."""
-    paths = [out / f"{name}.{kind}" for name in names for kind in ("svg", "png")]
-    for path in paths:
-        if path.exists() and not overwrite:
-            remedy = "Add --overwrite, or name another."
-            checks.refuse("--out", "without earlier figures", f"{path}, which exists", remedy)
-    drawn = {name: FIGURES[name]() for name in names}
-    out.mkdir(parents=True, exist_ok=True)
-    for name, (figure, alt) in drawn.items():
-        save(figure, alt, out / f"{name}.png")
-        save_svg(figure, alt, out / f"{name}.svg", name)
-    return [{"path": str(path), "alt": drawn[path.stem][1]} for path in paths]
-
-
-@styled
-def save_svg(figure: Figure, alt: str, path: pathlib.Path, name: str) -> None:
-    """Write an SVG whose metadata hold the alt text; the same figure gives the same bytes."""
-    metadata = {"Title": name, "Description": alt, "Date": None, "Creator": "derivations"}
-    with matplotlib.rc_context({"svg.hashsalt": "derivations", "svg.fonttype": "path"}):
-        figure.savefig(path, format="svg", metadata=metadata)

@@ -1,0 +1,175 @@
+"""The flashcards' two fits: the Gaussian nearest to two modes, by the forward and by the reverse KL."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from derivations.cards.fits import fit_forward, fit_reverse, kl_forward, kl_reverse, log_mixture
+from derivations.figures.common import Drawn, shows
+from derivations.numerics import normal
+from minivae.drawing import BLUE, GREY, HALO, ORANGE, explain, page, styled
+
+APART, NEAR = 3.0, 0.8                                      # the modes lie at -3 and 3; at -0.8 and 0.8
+STEP = 0.02
+Z = STEP * np.arange(-1000, 1001)
+LN_2 = np.log(2)
+
+
+def mixture(apart: float) -> NDArray:
+    """p = N(-apart, 1) / 2 + N(apart, 1) / 2 along Z."""
+    return np.exp(log_mixture(Z, apart))
+
+
+def area(density: NDArray, within: float = np.inf) -> float:
+    """What lies under a drawn curve where |z| <= within, by the trapezoid rule."""
+    f = density[abs(Z) < within + STEP / 2]
+    return float((f[1:] + f[:-1]).sum() * STEP / 2)
+
+
+def moments(density: NDArray) -> tuple[float, float]:
+    """Mean and standard deviation of a drawn curve."""
+    mean = area(Z * density)
+    return mean, area((Z - mean) ** 2 * density) ** 0.5
+
+
+def divergence(a: NDArray, b: NDArray) -> float:
+    """KL(a || b) of two drawn curves; where a is too small to be a number, so is its share."""
+    seen = (a > 0) & (b > 0)
+    return area(np.where(seen, a * np.log(np.where(seen, a, 1) / np.where(seen, b, 1)), 0))
+
+
+def is_least(value: float, kl, apart: float) -> bool:
+    """Whether no Gaussian of a grid is nearer to p."""
+    mu, sigma = np.linspace(-4, 4, 41)[:, None], np.geomspace(0.4, 5, 41)
+    return value <= kl(apart, mu, sigma).min() + 1e-6
+
+
+def is_near(values, expected, tolerance: float = 1e-5) -> bool:
+    """Whether numbers read off the curves are those that are to come out."""
+    return np.allclose(values, expected, rtol=0, atol=tolerance)
+
+
+# cards-23
+
+
+def covering() -> dict[str, NDArray]:
+    """What cards-23 draws."""
+    return {"p": mixture(APART), "q": normal(Z, *fit_forward(APART))}
+
+
+def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]) -> None:
+    """The fit is the best of all Gaussians, that with the moments of p, and lies in the valley."""
+    shows(is_near(p, mixture(APART)), "p has its modes at -3 and 3")
+    shows(is_near(valley, (0.02272, 0.24817)), "q has a quarter of its mass in the valley, p hardly any")
+    shows(is_least(kl, kl_forward, APART), "no Gaussian has a smaller KL(p || q)")
+    shows(is_near(kl, 0.461995), "KL(p || q) = 0.461995")
+    shows(is_near(moments(q), moments(p), 1e-4), "p and q have the same mean and variance")
+    shows(is_near(q, normal(Z, 0, 10**0.5)), "q is N(0, 10)")
+
+
+@styled
+def forward(drawn: dict[str, NDArray] | None = None) -> Drawn:
+    """cards-23: the q with the least KL(p || q) covers both modes, and the valley between them."""
+    p, q = (drawn or covering()).values()
+    (mean, sd), kl, valley = moments(q), divergence(p, q), (area(p, 1), area(q, 1))
+    check_forward(p, q, kl, valley)
+    figure = page(6.8, 4.6)
+    axes = figure.subplots()
+    hill(axes, p)
+    axes.plot(Z, q, color=ORANGE, lw=2, label="q")
+    axes.fill_between(Z, q, where=abs(Z) < 1 + STEP / 2, color=ORANGE, alpha=0.25, lw=0, label="valley")
+    axes.set(xlim=(-9, 9), ylim=(0, 0.225), xlabel="$z$", yticks=(0, 0.1, 0.2), ylabel="density")
+    label = {"size": 12, "path_effects": HALO}
+    axes.text(4.15, 0.17, "$p$", color=GREY, **label)
+    axes.text(5.6, 0.045, f"$q = N({abs(mean):.0f}, {sd**2:.0f})$", color=ORANGE, **label)
+    share = f"in the valley:\n{100 * valley[1]:.1f} % of $q$\n{100 * valley[0]:.1f} % of $p$"
+    axes.text(0, 0.142, share, ha="center", va="bottom", size=10.5, linespacing=1.4)
+    explain(
+        figure,
+        "Forward KL: q covers both modes, and what lies between them",
+        "p = ½N(−3, 1) + ½N(3, 1). Of all Gaussians the one with the mean and the variance of p has the least "
+        f"KL(p ‖ q), {kl:.3f} nats: q may not be small where p is not, however much of it is wasted. "
+        "The valley is −1 < z < 1.",
+    )
+    return figure, (
+        "Two densities over z from -9 to 9. p has two equal modes at -3 and 3 and hardly anything between them. q, the "
+        "Gaussian with the least KL(p || q), has the mean and variance of p: N(0, 10). It is one broad bell whose top "
+        f"lies in the valley: between -1 and 1 it has {100 * valley[1]:.1f} % of its mass, p {100 * valley[0]:.1f} %. "
+        f"The KL is {kl:.6f} nats."
+    )
+
+
+def hill(axes: Axes, p: NDArray) -> None:
+    """The density to be fitted."""
+    axes.fill_between(Z, p, color="#d9d9d9", lw=0, label="p")
+    axes.plot(Z, p, color=GREY, lw=1.2)
+
+
+# cards-24
+
+
+def on_one_mode() -> dict[str, NDArray]:
+    """What cards-24 draws: both optima, and the inset."""
+    right, left = fit_reverse(APART, APART), fit_reverse(APART, -APART)
+    return {
+        "p": mixture(APART),
+        "right": normal(Z, *right),
+        "left": normal(Z, *left),
+        "near_p": mixture(NEAR),
+        "near_q": normal(Z, *fit_reverse(NEAR, NEAR)),
+    }
+
+
+def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, near_q: NDArray) -> None:
+    """Both fits on one mode are the best of all Gaussians; with near modes the best covers both."""
+    shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the modes lie at +-3, and at +-0.8")
+    shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "q has as little in the valley as p")
+    kls = [divergence(q, p) for q in (right, left)]
+    shows(all(is_least(kl, kl_reverse, APART) for kl in kls), "no Gaussian has a smaller KL(q || p)")
+    shows(is_near(kls, 0.688769), "both have KL(q || p) = 0.688769, just below log 2")
+    shows(is_near(left, right[::-1], 1e-8), "the fit on the left is the mirror image")
+    shows(is_near(right, normal(Z, 2.984306, 1.023369)), "the fit on the right is N(2.984306, 1.023369^2)")
+    shows(is_least(divergence(near_q, near_p), kl_reverse, NEAR), "nor has any where the modes are near")
+    shows(is_near(near_q, normal(Z, 0, 1.273423)), "with near modes the fit is N(0, 1.273423^2)")
+
+
+@styled
+def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
+    """cards-24: the q with the least KL(q || p) sits on one mode, whichever; on both, if they are near."""
+    drawn = drawn or on_one_mode()
+    check_reverse(**drawn)
+    p, right, left, near_p, near_q = drawn.values()
+    (mu, sigma), kl = moments(right), divergence(right, p)
+    figure = page(8.4, 4.5)
+    wide, narrow = figure.subplots(1, 2, sharey=True, width_ratios=(17, 7.2))     # one scale in both
+    hill(wide, p)
+    wide.plot(Z, left, color=BLUE, lw=2, ls=(0, (5, 2.5)), label="left")
+    wide.plot(Z, right, color=BLUE, lw=2, label="right")
+    wide.set(xlim=(-8.5, 8.5), xticks=range(-8, 9, 2), xlabel="$z$")
+    wide.set(ylim=(0, 0.43), yticks=(0, 0.1, 0.2, 0.3, 0.4), ylabel="density")
+    hill(narrow, near_p)
+    narrow.plot(Z, near_q, color=BLUE, lw=2, label="near q")
+    narrow.set(xlim=(-3.6, 3.6), xticks=(-2, 0, 2), xlabel="$z$")
+    label = {"size": 11, "color": BLUE, "va": "center", "linespacing": 1.4}
+    wide.text(4.25, 0.3, f"$q$ =\n$N({mu:.3f},\\,{sigma:.3f}^2)$", **label)
+    wide.text(-4.25, 0.3, "its mirror image\nis as good", ha="right", **label)
+    (_, near_sigma), near_kl = moments(near_q), divergence(near_q, near_p)
+    narrow.text(0, 0.35, f"$q = N(0,\\,{near_sigma:.3f}^2)$", ha="center", **label)
+    for axes, x in ((wide, 3), (wide, -3), (narrow, 0)):
+        axes.text(x, 0.07, "$p$", color=GREY, size=12, ha="center")
+    wide.set_title(f"modes at ±3: KL = {kl:.3f}")
+    narrow.set_title(f"at ±{NEAR}: KL = {near_kl:.3f}")
+    explain(
+        figure,
+        "Reverse KL: q sits on one mode and lets the other be, if they are far apart",
+        "p = ½N(−a, 1) + ½N(a, 1). With a = 3 there are two optima; that KL(q ‖ p) is just below log 2 = "
+        f"{LN_2:.3f} is the price of the half left out. q may not be large where p is small: between −1 and 1 it "
+        f"has {100 * area(right, 1):.1f} %, p {100 * area(p, 1):.1f} %. With a = 0.8 there is no valley, and q covers "
+        "both.",
+    )
+    return figure, (
+        "Two charts of densities, to one scale. Left: p has two equal modes at -3 and 3. Two Gaussians have the least "
+        f"KL(q || p), {kl:.6f} nats, just below log 2: N({mu:.5f}, {sigma:.5f}^2), which covers the mode on the right "
+        "and nothing of the other, and its mirror image on the left, dashed. Right: with modes at -0.8 and 0.8 p is "
+        f"one hump, and the best Gaussian, N(0, {near_sigma:.5f}^2), covers all of it: {near_kl:.6f} nats."
+    )

@@ -1,0 +1,136 @@
+"""The flashcards' graphical model: every edge of it, and what the plate repeats, found in the implemented model."""
+
+from dataclasses import replace
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+
+from derivations.figures.common import Drawn, shows
+from derivations.figures.nodes import HEAD
+from derivations.figures.odaibo import probed, small_vae
+from derivations.graph import Arrow
+from minivae.drawing import BLUE, DARK, GREY, ORANGE, explain, page, styled
+from minivae.vae import VAE
+
+NAMES = {"x": "x", "z": "z", "encoder weights": "phi", "decoder weights": "theta"}
+GENERATIVE: set[Arrow] = {("z", "x"), ("theta", "x")}       # p(z) p(x|z): solid
+INFERENCE: set[Arrow] = {("x", "z"), ("phi", "z")}          # q(z|x): dashed
+IN_PLATE = {"x", "z"}
+
+
+def parents(found: set[Arrow], end: str) -> set[str]:
+    """The letters of the graphical model that act on a number, not only through other letters."""
+    ahead, seen = {end}, set()
+    while ahead:
+        behind = {a for a, b in found if b in ahead}
+        seen |= behind
+        ahead = behind - set(NAMES)
+    return {NAMES[name] for name in seen & set(NAMES)}
+
+
+def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
+    """(generative, inference): p(x|z) is what the decoder puts out, q(z|x) what z is drawn from."""
+    found = probed(vae)
+    return {(a, "x") for a in parents(found, "out")}, {(a, "z") for a in parents(found, "z")}
+
+
+def repeated(vae: VAE) -> set[str]:
+    """The letters of which every datum has its own: changing that of one datum changes nothing of the others."""
+    rng = np.random.default_rng(2)
+    x = rng.random((4, vae.features))
+    eps = vae.draw_noise(rng, 4)
+    before, own = vae.forward(x, eps), np.arange(4) == 0
+
+    def only_own(after) -> bool:
+        changed = [np.any(a != b, axis=(0, 2)) for a, b in ((before.z, after.z), (before.out, after.out))]
+        return all(np.array_equal(rows, own) for rows in changed)
+
+    moved, noise, found = x.copy(), eps.copy(), set()
+    moved[0] += 0.5
+    noise[:, 0] += 0.5                                      # so z of the first datum alone
+    found |= {"x"} if only_own(vae.forward(moved, eps)) else set()
+    found |= {"z"} if only_own(vae.forward(x, noise)) else set()
+    for part, name in (("encoder", "phi"), ("decoder", "theta")):
+        params = vae.params.copy()
+        for weight, _ in vae.layers(part, params):
+            weight += 0.1
+        found |= {name} if only_own(replace(vae, params=params).forward(x, eps)) else set()
+    return found
+
+
+PLACES = {"phi": (1.0, 2.75), "z": (4.1, 2.75), "x": (4.1, 0.85), "theta": (7.2, 0.85)}
+LETTERS = {"phi": r"$\phi$", "z": "$z$", "x": "$x$", "theta": r"$\theta$"}
+BOX = (2.55, 0.0, 3.1, 3.55)                                # the plate: left, bottom, width, height
+RADIUS = 0.42
+
+
+def check_model(vae: VAE) -> None:
+    """The model has the edges of the graph, no others, and repeats what the plate repeats."""
+    found = edges(vae)
+    for mine, said, name in zip(found, (GENERATIVE, INFERENCE), ("generative", "inference")):
+        missing, extra = (", ".join(f"{a} -> {b}" for a, b in sorted(ab)) for ab in (said - mine, mine - said))
+        shows(not missing, f"the {name} model has the edge {missing}")
+        shows(not extra, f"the {name} model has no edge {extra}")
+    shows("theta" not in parents(probed(vae), "kl"), "the prior has no parameters")
+    inside = repeated(vae)
+    shows(inside == IN_PLATE, f"every datum has its own x and z, not its own {', '.join(sorted(inside - IN_PLATE))}")
+
+
+@styled
+def plate(vae: VAE | None = None) -> Drawn:
+    """cards-15: x and z in a plate of N, theta and phi outside; p solid, q dashed."""
+    vae = vae or small_vae()
+    check_model(vae)
+    generative, inference = edges(vae)
+    figure = page(6.8, 4.3)
+    axes = figure.subplots()
+    axes.set(xlim=(0, 8.2), ylim=(-0.1, 3.65), aspect="equal")
+    axes.set_axis_off()
+    left, bottom, w, h = BOX
+    rounded = FancyBboxPatch((left, bottom), w, h, "round,pad=0,rounding_size=0.15", fill=False, ec=GREY, lw=1.2)
+    rounded.set_gid("plate")
+    axes.add_patch(rounded)
+    axes.text(left + w - 0.15, bottom + 0.13, "$N$", ha="right", va="bottom", size=13, color=GREY)
+    for name, (x, y) in PLACES.items():
+        if name in IN_PLATE:
+            fill = "#e3e3e3" if name == "x" else "white"    # observed, as in graphical models
+            axes.add_patch(Circle((x, y), RADIUS, fc=fill, ec=DARK, lw=1.3, zorder=3, gid=name))
+        axes.text(x, y, LETTERS[name], ha="center", va="center", size=15, zorder=4, gid=f"letter {name}")
+    for a, b in sorted(generative):
+        edge(axes, a, b, BLUE, "-", 0)
+    for a, b in sorted(inference):
+        edge(axes, a, b, ORANGE, (0, (4, 2.2)), -0.55 if a == "x" else 0)
+    write = lambda x, y, text, **look: axes.text(x, y, text, ha="center", va="center", **look)  # noqa: E731
+    write(4.72, 1.8, r"$p_\theta(x|z)$", color=BLUE, size=12)
+    write(3.1, 1.8, r"$q_\phi(z|x)$", color=ORANGE, size=12)
+    note = {"color": GREY, "size": 9.5}
+    write(4.95, 2.75, "latent", **note)
+    write(3.12, 0.85, "observed", **note)
+    write(1.0, 2.3, "weights of\nthe encoder", **note, linespacing=1.3)
+    write(7.2, 0.4, "weights of\nthe decoder", **note, linespacing=1.3)
+    explain(
+        figure,
+        "Every datum has its own x and z; all share θ and φ",
+        "Solid: the model p(z) p(x|z). Dashed: q(z|x), which approximates the posterior. The edges were found in the "
+        "implemented model by changing its numbers, and the plate by changing one datum: nothing happened to the "
+        "others. The prior is N(0, I), so no edge leads from θ to z.",
+    )
+    return figure, (
+        "Graphical model. Inside a plate labelled N: the latent z, and x, shaded because it is observed. Outside: "
+        "theta, the weights of the decoder, and phi, those of the encoder. Solid arrows, the generative model: "
+        f"{said(generative)}. Dashed arrows, the approximate posterior: {said(inference)}. None leads from theta to z."
+    )
+
+
+def said(edges: set[Arrow]) -> str:
+    """Arrows in words."""
+    return ", ".join(f"{a} to {b}" for a, b in sorted(edges))
+
+
+def edge(axes: Axes, start: str, end: str, colour: str, dashes, bend: float) -> None:
+    """An arrow between two letters, as thick in its head whether it is dashed or not."""
+    look = {"arrowstyle": HEAD, "color": colour, "lw": 1.6, "ls": dashes, "joinstyle": "miter", "zorder": 2}
+    ends = {"posA": PLACES[start], "posB": PLACES[end], "shrinkA": 24, "shrinkB": 24}
+    curve = f"arc3,rad={bend}"
+    axes.add_patch(FancyArrowPatch(**ends, connectionstyle=curve, gid=f"{start}->{end}", **look))

@@ -1,0 +1,170 @@
+"""The flashcards' reparameterisation trick: where gradients reach, and how far their estimates spread."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from derivations.figures.common import Drawn, point, shows
+from derivations.figures.nodes import Node, draw_arrow, draw_node
+from derivations.numerics import complex_step, noise
+from minivae.drawing import BLUE, DARK, GREY, ORANGE, explain, page, styled
+from minivae.gaussian import log_normal_backward, reparameterize, reparameterize_backward
+
+MU, LOG_VAR = 1.0, 0.0                                      # sigma = 1
+DRAWS = 500
+TRUTH = 2 * MU                                              # d/dmu of E f(z) = mu^2 + sigma^2, for f(z) = z^2
+
+
+def drawn_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
+    """z comes from a generator of random numbers: it is a number, which no longer knows of mu and sigma."""
+    return {"z": reparameterize(MU, LOG_VAR, eps)}
+
+
+def computed_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
+    """Only the noise is drawn; z is computed from it, mu and sigma."""
+    return {"eps": eps, "z": reparameterize(mu, log_var, eps)}
+
+
+def estimates(eps: NDArray) -> dict[str, NDArray]:
+    """Three estimates of d/dmu E f(z), each from one draw of z: for every eps (n,)."""
+    mu, log_var = np.full_like(eps, MU), np.full_like(eps, LOG_VAR)
+    z = reparameterize(mu, log_var, eps)
+    _, d_log_q, _ = log_normal_backward(np.ones((1, len(eps))), z[None, :, None], mu[:, None], log_var[:, None])
+    d_mu, _ = reparameterize_backward(2 * z[None], mu, log_var, eps[None])      # f'(z) = 2 z
+    return {
+        "held": complex_step(lambda mu: drawn_z(mu, LOG_VAR, eps)["z"] ** 2, MU),
+        "score": z**2 * d_log_q[:, 0],
+        "path": d_mu,
+    }
+
+
+def behind(sampler, eps: NDArray) -> dict[str, set[str]]:
+    """For all that a sampler makes: which of mu and log_var move it, the noise being what it is."""
+    moved = {
+        "mu": lambda name: complex_step(lambda mu: sampler(mu, LOG_VAR, eps)[name], MU),
+        "log_var": lambda name: complex_step(lambda log_var: sampler(MU, log_var, eps)[name], LOG_VAR),
+    }
+    return {name: {to for to, slope in moved.items() if np.any(slope(name))} for name in sampler(MU, LOG_VAR, eps)}
+
+
+def check_arrows(eps: NDArray, left, right, backward) -> tuple[set[str], set[str]]:
+    """Where the gradient reaches behind z, on the left and on the right."""
+    same = np.array_equal(*(sampler(MU, LOG_VAR, eps)["z"] for sampler in (left, right)))
+    shows(same, "both sides draw the same z")
+    stopped, made = behind(left, eps)["z"], behind(right, eps)
+    shows(not stopped, f"a gradient stops at a drawn z: it reaches {', '.join(sorted(stopped))}")
+    shows(made["z"] == {"mu", "log_var"}, "a gradient reaches mu and sigma through a computed z")
+    shows(not made["eps"], "no parameter moves the noise")
+    mu, log_var = np.full_like(eps, MU), np.full_like(eps, LOG_VAR)
+    found = dict(zip(("mu", "log_var", "eps"), backward(np.ones((1, len(eps))), mu, log_var, eps[None])))
+    shows(set(found) == made["z"], "the implemented backward has gradients for mu and sigma and none for eps")
+    slopes = (
+        complex_step(lambda mu: right(mu, LOG_VAR, eps)["z"], MU),
+        complex_step(lambda log_var: right(MU, log_var, eps)["z"], LOG_VAR),
+    )
+    for name, slope in zip(("mu", "log_var"), slopes):
+        shows(np.allclose(found[name], slope, rtol=1e-12), f"the implemented gradient in {name} is right")
+    return stopped, set(found)
+
+
+def check_spread(eps: NDArray, estimate) -> tuple[dict[str, NDArray], dict[str, tuple[float, float]]]:
+    """The estimates at these draws, and mean and standard deviation of each, exactly."""
+    nodes, weights = noise(1, 12)                           # exact for polynomials up to degree 23
+    at_nodes, exact = estimate(nodes[:, 0]), {}
+    drawn = estimate(eps)
+    for name, mean, variance in (("held", 0, 0), ("score", TRUTH, 30), ("path", TRUTH, 4)):
+        away = at_nodes[name] - weights @ at_nodes[name]
+        exact[name] = weights @ at_nodes[name], (weights @ away**2) ** 0.5
+        shows(abs(exact[name][0] - mean) < 1e-9, f"the {name} estimate has mean {mean:g}")
+        shows(abs(exact[name][1] ** 2 - variance) < 1e-9, f"the {name} estimate has variance {variance:g}")
+        fourth, n = weights @ away**4, len(eps)
+        shows(abs(drawn[name].mean() - mean) <= 5 * (variance / n) ** 0.5, f"{name} draws average {mean:g}")
+        error = 5 * ((fourth - variance**2) / n) ** 0.5
+        shows(abs(drawn[name].var() - variance) <= error, f"{name} draws have variance {variance:g}")
+    return drawn, exact
+
+
+@styled
+def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, estimate=estimates) -> Drawn:
+    """cards-30: the gradient that stops at a drawn z and passes through a computed one; three estimates of it."""
+    eps = np.random.default_rng(29).standard_normal(DRAWS)
+    reached = check_arrows(eps, left, right, backward)
+    drawn, exact = check_spread(eps, estimate)
+    figure = page(8.4, 6.4)
+    panels = figure.subplot_mosaic([["left", "right"], ["spread", "spread"]], height_ratios=(1.15, 1))
+    for name, names in zip(("left", "right"), reached):
+        schematic(panels[name], names, name == "right")
+    strips(panels["spread"], drawn, exact)
+    explain(
+        figure,
+        "Drawn, z lets no gradient through; computed from noise, it does",
+        f"Below: estimates of dE[z²]/dμ = 2 at μ = σ = 1, each from one of {DRAWS} draws of z; bars: exact mean ± "
+        "standard deviation. The score function, f(z) d log q(z)/dμ, needs no gradient of z and is right on average "
+        "but spreads more.",
+    )
+    return figure, (
+        "Two schematics and a strip chart. Left: mu and sigma lead to a drawn z, z to f(z); the gradient goes from "
+        "f(z) back to z and stops there. Right: mu, sigma and the noise eps lead to z = mu + sigma eps; the gradient "
+        "goes back to z and on to mu and sigma, not to eps. Below, three estimates of the gradient 2 of E[z^2] in mu "
+        f"at mu = sigma = 1, {DRAWS} draws of each: with z held, always 0; by the score function, mean "
+        f"{exact['score'][0]:.3g} and variance {exact['score'][1] ** 2:.3g}; reparameterised, mean "
+        f"{exact['path'][0]:.3g} and variance {exact['path'][1] ** 2:.3g}."
+    )
+
+
+def schematic(axes: Axes, reached: set[str], computed: bool) -> None:
+    """Values flow to the right, dark; the gradient flows back, orange, as far as it reaches."""
+    nodes = {
+        "mu": Node((0.6, 2.75), r"$\mu$", "value", 13),
+        "log_var": Node((0.6, 1.6), r"$\sigma$", "value", 13),
+        "z": Node((3.1, 1.6), "$z$", "value" if computed else "noise", 13),
+        "f": Node((5.2, 1.6), "$f(z)$", "value", 12),
+    } | ({"eps": Node((0.6, 0.45), r"$\varepsilon$", "noise", 13)} if computed else {})
+    axes.set(xlim=(0, 5.8), ylim=(0, 3.25), aspect="equal")
+    axes.set_title("$z$ computed from noise" if computed else "$z$ drawn from $q$")
+    axes.set_axis_off()
+    patches = {name: draw_node(axes, name, node) for name, node in nodes.items()}
+    for start, end in [(name, "z") for name in nodes if name not in ("z", "f")] + [("z", "f")]:
+        draw_arrow(axes, nodes, patches, start, end)
+    for start, end in [("f", "z"), *(("z", name) for name in sorted(reached))]:
+        curve = f"arc3,rad={0.18 if end == 'log_var' else 0.32}"
+        flow = {"color": ORANGE, "lw": 1.8, "zorder": 2, "connectionstyle": curve}
+        draw_arrow(axes, nodes, patches, start, end, **flow, gid=f"gradient {start}->{end}")
+    text = {"ha": "center", "va": "center", "size": 10.5}
+    axes.text(4.15, 2.3, "gradient", color=ORANGE, **text)
+    if computed:
+        axes.text(3.1, 1.05, r"$= \mu + \sigma\varepsilon$", **text)
+        axes.text(1.2, 0.45, r"$\sim N(0, 1)$: a leaf", color=GREY, **text | {"ha": "left"})
+    else:
+        axes.text(3.1, 1.05, r"$\sim N(\mu, \sigma^2)$", color=GREY, **text)
+        axes.plot([2.47, 2.47], [1.25, 2.2], color=ORANGE, lw=3.2, zorder=5, solid_capstyle="butt", label="stop")
+        axes.text(2.3, 1.1, "stops here", color=ORANGE, **text | {"ha": "right"})
+
+
+ROWS = {                                                    # height, what it is called, colour
+    "held": (2, "$z$ held as drawn", GREY),
+    "score": (1, "score function", BLUE),
+    "path": (0, "reparameterised", ORANGE),
+}
+FIRST, LOW, HIGH = -25, -9, 49                              # the names, the axis, the end of both
+
+
+def strips(axes: Axes, drawn: dict[str, NDArray], exact: dict[str, tuple[float, float]]) -> None:
+    """Every estimate as a dot; mean and standard deviation as a bar."""
+    ends = min(values.min() for values in drawn.values()), max(values.max() for values in drawn.values())
+    shows(LOW < ends[0] and ends[1] < HIGH, "every draw is on the page")
+    axes.plot([TRUTH, TRUTH], [-0.55, 2.7], color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)
+    axes.text(TRUTH + 0.5, 2.55, f"truth: {TRUTH:g}", va="center", size=10, color=GREY)
+    scatter = (0.618034 * np.arange(DRAWS) % 1 - 0.5) * 0.42
+    for name, (y, text, colour) in ROWS.items():
+        mean, deviation = exact[name]
+        axes.plot(drawn[name], y + scatter, ".", color=colour, ms=4, alpha=0.5, mew=0, label=name)
+        axes.plot([mean - deviation, mean + deviation], [y - 0.34] * 2, color=DARK, lw=2, label=f"{name} bar")
+        point(axes, mean, y - 0.34, ms=5)
+        said = "always 0" if deviation == 0 else f"mean {mean:.0f}, variance {deviation**2:.0f}"
+        axes.text(FIRST, y + 0.12, text, color=colour, va="center", size=11)
+        axes.text(FIRST, y - 0.16, said, va="center", size=10)
+    axes.set(xlim=(FIRST, HIGH), ylim=(-0.55, 2.7), yticks=(), xticks=range(0, 41, 10))
+    axes.spines["left"].set_visible(False)
+    axes.spines["bottom"].set_bounds(LOW, HIGH)
+    axes.set_xlabel(r"estimate of $dE[z^2]/d\mu$", x=0.61)

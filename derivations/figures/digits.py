@@ -1,0 +1,45 @@
+"""An autoencoder and a VAE on the same digits: their codes, and what they decode from the prior."""
+
+import numpy as np
+
+from derivations.figures.common import Drawn, shows
+from derivations.questions import Pair, row_of
+from minivae.drawing import explain, page, show, styled
+from minivae.figures import draw_map
+
+ROWS, COLUMNS = 5, 12                                       # of digits decoded from the prior
+
+
+@styled
+def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
+    """Left the autoencoder, right the VAE: maps of their codes above, decode(z) for the same z ~ N(0, I) below.
+
+    `found` may replace the two rows of numbers that `questions.row_of` finds.
+    """
+    models = {"autoencoder": pair.autoencoder, "VAE": pair.vae}
+    found = found or [row_of(name, vae, pair.data) for name, vae in models.items()]
+    (_, repeats, near, largest, _), (_, repeats_vae, near_vae, largest_vae, _) = found
+    shows(repeats > repeats_vae, "the autoencoder repeats better")
+    shows(near < 0.5 * near_vae, "its codes lie outside the prior")
+    shows(largest > 0.5 > largest_vae, "it decodes the prior to mostly one digit, and the VAE does not")
+    figure = page(10.4, 8.2)
+    panels = figure.subplots(2, 2, height_ratios=(1.75, 1))
+    z = np.random.default_rng(0).standard_normal((ROWS * COLUMNS, 2))
+    for (name, vae), (above, below) in zip(models.items(), panels.T):
+        draw_map(above, vae, pair.data.test_x, pair.data.test_y)
+        above.set_title(f"{name}: codes of held-out digits", weight="bold")
+        show(below, vae, vae.decode(z), pair.data.image_shape, COLUMNS, ink=pair.data.test_x)
+        below.set_title("decoded from z ~ N(0, I)")
+    numbers = (
+        f"E log p(x|z) is {repeats:.1f} nats for the autoencoder and {repeats_vae:.1f} for the VAE. Of the codes, "
+        f"{near:.0%} and {near_vae:.0%} lie where 95 % of the prior is; of what is decoded from the prior, the largest "
+        f"class has {largest:.0%} and {largest_vae:.0%}."
+    )
+    title = "The autoencoder repeats better; only the VAE can be drawn from"
+    explain(figure, title, f"{numbers} Dashed: radius 1, 2, 3 of the prior. Both panels below have the same z.")
+    return figure, (
+        "Four panels, an autoencoder left and a VAE right, trained on the same digits with the same layers. Above, "
+        "scatter plots of their two-dimensional codes with the circles of the prior: those of the autoencoder are "
+        "spread far outside, those of the VAE lie around the origin. Below, digits decoded from the same draws of the "
+        f"prior: {numbers}"
+    )

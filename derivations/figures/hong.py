@@ -1,0 +1,60 @@
+"""Hong's bracket for one latent dimension, with the right and with the printed sign of log sigma."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derivations.figures.common import LEADER, Drawn, point, shows
+from derivations.numerics import kl_normal
+from minivae.drawing import BLUE, DARK, GREY, HALO, ORANGE, explain, minus, page, styled
+from minivae.gaussian import kl_standard_normal
+
+
+def brackets() -> dict[str, NDArray]:
+    """What hong-10 draws, at mu = 0: the bracket with the minus on log sigma, and as printed."""
+    sigma = np.arange(1, 501) / 200
+    half = (sigma**2 - 1) / 2
+    return {"sigma": sigma, "right": -np.log(sigma) + half, "printed": np.log(sigma) + half}
+
+
+@styled
+def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
+    """hong-10: with the right sign the bracket is the KL, least at sigma = 1; with the printed one it has no least."""
+    sigma, right, printed = (drawn or brackets()).values()
+    one, tenth = sigma == 1, sigma == 0.1
+    shows(one.sum() == tenth.sum() == 1, "sigma = 1 and sigma = 0.1 are among its points")
+    exact = kl_normal(np.zeros((len(sigma), 1)), sigma[:, None], 0.0, 1.0)[:, 0]
+    shows(np.allclose(right, exact, rtol=1e-9, atol=1e-9), "the right bracket is the KL")
+    implemented = kl_standard_normal(0.0, 2 * np.log(sigma))
+    shows(np.allclose(right, implemented, rtol=1e-12, atol=1e-12), "the right bracket is what is implemented")
+    shows(right[one][0] == 0 and np.all(right[~one] > 0), "the right bracket is 0 at sigma = 1 and positive elsewhere")
+    shows(np.all(np.diff(printed) > 0), "the printed bracket falls all the way as sigma falls")
+    shows(np.all(printed[sigma < 1] < np.log(sigma[sigma < 1])), "below 1 it is below log sigma, which has no end")
+    good, bad = right[tenth][0], printed[tenth][0]
+    shows(abs(good - 1.807585) < 1e-6 and abs(bad + 2.797585) < 1e-6, "at 0.1 they are 1.807585 and -2.797585")
+    shows(np.allclose(printed - right, 2 * np.log(sigma), rtol=1e-9), "they differ in the sign of log sigma")
+    figure = page(6.8, 5.0)
+    axes = figure.subplots()
+    axes.axhline(0, color=GREY, lw=0.6, zorder=1)
+    axes.plot([0.1, 0.1], [bad, good], color=GREY, lw=0.8, zorder=1)
+    axes.plot(sigma, printed, color=ORANGE, lw=2, label="printed")
+    axes.plot(sigma, right, color=BLUE, lw=2, label="right")
+    axes.set(xlim=(0, 2.5), ylim=(-4.4, 3.6), xlabel=r"$\sigma$", ylabel="nats", yticks=range(-4, 4))
+    for y, colour in ((good, BLUE), (bad, ORANGE)):
+        point(axes, 0.1, y, colour)
+        axes.text(0.15, y, minus(f"{y:.6f}"), color=colour, size=10.5, va="center", path_effects=HALO)
+    point(axes, 1, 0)
+    axes.annotate(r"least: 0 at $\sigma = 1$", (1, 0), (1.08, -0.75), color=DARK, size=10.5, arrowprops=LEADER)
+    label = {"size": 12, "path_effects": HALO}
+    axes.text(0.36, 1.15, r"KL:  $-\log\,\sigma + \frac{1}{2}(\sigma^2 - 1)$", color=BLUE, **label)
+    axes.text(0.46, -1.9, r"printed:  $+\log\,\sigma + \frac{1}{2}(\sigma^2 - 1)$", color=ORANGE, **label)
+    explain(
+        figure,
+        "As printed, Hong's bracket has no minimum: σ would go to 0",
+        "What one latent dimension with μ = 0 adds to the loss. With a minus on log σ it is the KL of "
+        "N(0, σ²) from N(0, 1), never below 0. With a plus it falls below every bound as σ goes to 0; marked at σ = 0.1.",
+    )
+    return figure, (
+        "Line chart over sigma from 0 to 2.5, at mu = 0. With the minus on log sigma the bracket is the KL from N(0, 1): "
+        "0 at sigma = 1, positive elsewhere. As printed, with a plus, it also passes through 0 at sigma = 1, but falls "
+        f"all the way to minus infinity as sigma goes to 0: at sigma = 0.1 it is {bad:.6f}, the KL {good:.6f}."
+    )

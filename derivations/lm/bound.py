@@ -1,0 +1,275 @@
+"""LM, "Variational AutoEncoder": the second display, the bound, and what is said of it."""
+
+import numpy as np
+
+from derivations.domains import positive, positives, real, vector
+from derivations.equation import Zero, equation
+from derivations.lm.first_display import (
+    GAP,
+    LINE_1,
+    LINE_2,
+    ONLY_JENSEN,
+    P,
+    TABLES,
+    WHOLE_TABLES,
+    gap,
+    line_1,
+    line_2,
+    prior_in_every_row,
+)
+from derivations.numerics import kl, kl_normal, log, mean, minus_log, times, total
+from derivations.odaibo.objective import OUTSIDE, POSTERIOR
+from derivations.worlds import (
+    evidence,
+    likelihood,
+    linear_elbo,
+    linear_log_evidence,
+    linear_posterior,
+    posterior,
+)
+
+KL_POSTERIOR = r"D_{KL}(q(z|x)\Vert p(z|x))"
+KL_PRIOR = r"D_{KL}(q_\phi(z|x)\Vert p(z))"
+RECONSTRUCTION = r"E_q(\ln p_\theta(x|z))"
+MINUS_F = rf"-\left[{KL_PRIOR} - {RECONSTRUCTION}\right]"
+LINE_3 = r"\int q(z|x)\ln\frac{p(x, z)}{q(z|x)}dz + \int q(z|x)\ln\frac{q(z|x)}{p(z|x)}dz"
+NEEDED = "p(x) > 0; q(z|x) sums to 1 and is zero wherever p(z|x) is"
+ASSUMED = {"needs": NEEDED, "outside": OUTSIDE}
+
+
+def line_3(p_xz, q):
+    """The right side of line 3."""
+    return total(times(q, log(p_xz / q))) + total(times(q, log(q / posterior(p_xz))))
+
+
+def divergence(p_xz, q):
+    """KL(q(z|x) || p(z)), of every x."""
+    return kl(q, prior_in_every_row(p_xz))
+
+
+def reconstruction(p_xz, q):
+    """E_q ln p(x|z)."""
+    return mean(q, log(likelihood(p_xz)))
+
+
+def minus_free_energy(p_xz, q):
+    """The square bracket of lines 4 and 5, with its minus."""
+    return -(divergence(p_xz, q) - reconstruction(p_xz, q))
+
+
+@equation(
+    "lm.14", "l.24 display 2, line 1", rf"\ln p_\theta(x) = {LINE_1}", (P,),
+    says="Line 1 of the first display again; here for tables.",
+    verdict="wrong", fault=ONLY_JENSEN,
+)  # fmt: skip
+def lm_14(p_xz):
+    return log(evidence(p_xz)), "=", line_1(p_xz)
+
+
+@lm_14.corrected(rf"\ln p_\theta(x) = {LINE_1} + {GAP}")
+def _(p_xz):
+    return log(evidence(p_xz)), "=", line_1(p_xz) + gap(p_xz)
+
+
+@equation(
+    "lm.15", "l.24 display 2, line 2 and the step to line 3", rf"{LINE_2} = {LINE_3}", WHOLE_TABLES,
+    says="From line 2 to line 3 in one step.",
+    verdict="wrong", fault="No algebra leads there: line 3 is exactly ln p(x), line 2 falls short of it.",
+)  # fmt: skip
+def lm_15(p_xz, q):
+    return line_2(p_xz, q), "=", line_3(p_xz, q)
+
+
+@lm_15.corrected(
+    r"\ln p_\theta(x) = \ln p_\theta(x)\int q(z|x)\,dz = \int q(z|x)\ln\frac{p(x, z)}{p(z|x)}dz"
+    r" = \int q(z|x)\ln\left(\frac{p(x, z)}{q(z|x)}\frac{q(z|x)}{p(z|x)}\right)dz"
+    rf" = {LINE_3}"
+)
+def _(p_xz, q):
+    log_p_x, p_z_given_x = log(evidence(p_xz)), posterior(p_xz)
+    return (
+        log_p_x,
+        "=", log_p_x * total(q),
+        "=", total(times(q, log(p_xz / p_z_given_x))),
+        "=", total(times(q, log(p_xz / q * (q / p_z_given_x)))),
+        "=", line_3(p_xz, q),
+    )  # fmt: skip
+
+
+@equation(
+    "lm.16", "l.24 display 2, line 3", rf"\ln p_\theta(x) = {LINE_3}", TABLES,
+    says="The log-likelihood, exactly, in two parts: the bound, and how far q is from the posterior.",
+    **ASSUMED,
+)  # fmt: skip
+def lm_16(p_xz, q):
+    return log(evidence(p_xz)), "=", line_3(p_xz, q)
+
+
+@equation(
+    "lm.17", "l.24 display 2, line 4", rf"\left[\ln p_\theta(x)\right] = {MINUS_F} + {KL_POSTERIOR}", TABLES,
+    says="The joint is likelihood times prior: the first part becomes reconstruction minus divergence.",
+    **ASSUMED,
+)  # fmt: skip
+def lm_17(p_xz, q):
+    return log(evidence(p_xz)), "=", minus_free_energy(p_xz, q) + kl(q, posterior(p_xz))
+
+
+@equation(
+    "lm.18", "l.24 display 2, line 5",
+    rf"\left[\ln p_\theta(x)\right] \geq {MINUS_F} = \left[\ln p_\theta(x) - {KL_POSTERIOR}\right]", TABLES,
+    says="The last divergence is dropped: what is left is a lower bound, reached by the posterior alone.",
+    tight=POSTERIOR, **ASSUMED,
+)  # fmt: skip
+def lm_18(p_xz, q):
+    log_p_x = log(evidence(p_xz))
+    return log_p_x, ">=", minus_free_energy(p_xz, q), "=", log_p_x - kl(q, posterior(p_xz))
+
+
+@equation(
+    "lm.19", "l.24 display 2, lines 6 and 7", rf"{MINUS_F} := -F(x) := \mathcal L", TABLES,
+    says="Two names: the free energy F, and L for -F. (Both depend on q and theta, too.)",
+    verdict="defines",
+)  # fmt: skip
+def lm_19(p_xz, q):
+    energy, entropy = mean(q, -log(p_xz)), -mean(q, log(q))
+    free_energy = energy - entropy
+    L = log(evidence(p_xz)) - kl(q, posterior(p_xz))
+    return minus_free_energy(p_xz, q), ":=", -free_energy, ":=", L
+
+
+@equation(
+    "lm.20", "l.26",
+    r"\int cq(z|x)\ln\frac{p(x, z)}{cq(z|x)}dz + \int cq(z|x)\ln\frac{cq(z|x)}{p(z|x)}dz ="
+    r" \ln p(x)\int cq(z|x)\,dz = c\ln p(x)",
+    (*TABLES, positive("c", "c", simple=(1, 1.3, 2))),
+    kind="claim",
+    says='"We used" that q integrates to one: with c q, for any c, it is c ln p(x).',
+)  # fmt: skip
+def lm_20(p_xz, q, c):
+    c, log_p_x = c[..., None], log(evidence(p_xz))
+    return line_3(p_xz, c * q), "=", log_p_x * total(c * q), "=", c * log_p_x
+
+
+@equation(
+    "lm.21", "l.28",
+    r"F(x) = E_q[-\ln p(x, z)] - H[q]"
+    rf" = \left[-\ln p(x) + {KL_POSTERIOR}\right] \geq \left[-\ln p(x)\right]", TABLES,
+    kind="claim", tight=POSTERIOR,
+    says='"The free energy": energy minus entropy. It is the variational one: -ln p(x) is its least value.',
+)  # fmt: skip
+def lm_21(p_xz, q):
+    entropy, minus_log_p_x = total(times(q, minus_log(q))), -log(evidence(p_xz))
+    return (
+        -minus_free_energy(p_xz, q),
+        "=", mean(q, -log(p_xz)) - entropy,
+        "=", minus_log_p_x + kl(q, posterior(p_xz)),
+        ">=", minus_log_p_x,
+    )  # fmt: skip
+
+
+@equation(
+    "lm.22", "l.30", rf"\mathcal L = -{KL_PRIOR} + {RECONSTRUCTION}", TABLES,
+    says="The Evidence Lower Bound: minus the divergence from the prior, plus the reconstruction.",
+)  # fmt: skip
+def lm_22(p_xz, q):
+    L = log(evidence(p_xz)) - kl(q, posterior(p_xz))
+    return L, "=", -divergence(p_xz, q) + reconstruction(p_xz, q)
+
+
+@equation(
+    "lm.23", "l.32",
+    rf"{KL_POSTERIOR} = \left[\int q(z|x)\ln\frac{{q(z|x)}}{{p(z|x)}}dz\right] \geq 0", TABLES,
+    kind="claim", tight=POSTERIOR,
+    says='The dropped divergence "is always non-negative"; it is zero at the posterior.',
+)  # fmt: skip
+def lm_23(p_xz, q):
+    p_z_given_x = posterior(p_xz)
+    return (
+        kl(q, p_z_given_x),
+        "=", total(times(q, log(q / p_z_given_x))),
+        ">=", Zero(mean(q, -log(p_z_given_x))),
+    )  # fmt: skip
+
+
+# What is to be maximised, and what follows. q = N(mu, sigma^2) in x = w z + s eps, before and after a step.
+
+MU = vector("mu", r"(\mu, \mu')", 2, simple=((0.5, -2), (0, 1), (1, 0.5)))
+SIGMA = positive("sigma", r"\sigma", simple=(0.5**0.5, 1))
+MODEL = (real("w", "w", simple=(1, 2)), positive("s", "s", simple=(1, 2)), real("x", "x", simple=(1, 0)))
+
+
+def bounds(w, s, x, mu, sigma):
+    """L of every q = N(mu, sigma^2), (n, K); what is one number for all q has the shape (n, 1)."""
+    return linear_elbo(*(letter[..., None] for letter in (w, s, x, mu, sigma)))[..., 0]
+
+
+def gaps(w, s, x, mu, sigma):
+    """KL(q || p(z|x)) of every q, (n, K)."""
+    mean, deviation = linear_posterior(w, s, x)
+    return kl_normal(*(letter[..., None] for letter in (mu, sigma, mean, deviation)))[..., 0]
+
+
+def rises(values):
+    """The sign of the change from the first to the second, (n, 1)."""
+    return np.sign(np.diff(values))
+
+
+@equation(
+    "lm.24", "l.32",
+    r"\mathrm{sign}\left(\mathcal L(q') - \mathcal L(q)\right) ="
+    r" \mathrm{sign}\left(D_{KL}(q'\Vert p(z|x)) - D_{KL}(q\Vert p(z|x))\right)", (MU, SIGMA, *MODEL),
+    kind="claim", verdict="wrong",
+    says='"We can not maximize this KL divergence as we do not know p(z|x)": as if it should be large.',
+    fault="It should be small: at one theta, L falls by what it rises. We cannot compute it directly.",
+)  # fmt: skip
+def lm_24(mu, sigma, w, s, x):
+    return rises(bounds(w, s, x, mu, sigma)), "=", rises(gaps(w, s, x, mu, sigma))
+
+
+@lm_24.corrected(
+    r"\left(\mathcal L(q),\; \mathcal L(q')\right) ="
+    r" \left(\ln p(x) - D_{KL}(q\Vert p(z|x)),\; \ln p(x) - D_{KL}(q'\Vert p(z|x))\right)"
+)
+def _(mu, sigma, w, s, x):
+    return bounds(w, s, x, mu, sigma), "=", linear_log_evidence(w, s, x) - gaps(w, s, x, mu, sigma)
+
+
+# A step of q and of the model at once: theta is s, the noise of the decoder.
+
+STEP = (
+    vector("mu", r"(\mu, \mu')", 2, simple=((0, 0), (0, 0.5))),
+    positives("sigma", r"(\sigma, \sigma')", 2, simple=((1, 1), (1, 0.5**0.5))),
+    real("w", "w", simple=(1, 2)),
+    positives("s", "(s, s')", 2, simple=((2, 1), (1, 1))),
+    real("x", "x", simple=(0, 1)),
+)
+KL_OF = r"D_{KL}^\theta(q)", r"D_{KL}^\theta(q')", r"D_{KL}^{\theta'}(q')"
+
+
+@equation(
+    "lm.25", "l.32",
+    r"\mathrm{sign}\left(\mathcal L_{\theta'}(q') - \mathcal L_\theta(q)\right) ="
+    rf" \mathrm{{sign}}\left({KL_OF[0]} - {KL_OF[2]}\right) ="
+    r" \mathrm{sign}\left(\ln p_{\theta'}(x) - \ln p_\theta(x)\right)", STEP,
+    kind="claim", verdict="wrong",
+    says='With a q that maximises L "we are also minimizing the KL divergence" to p(z|x) "and maximizing the '
+    'loglikelihood loss".',
+    fault="At one theta the KL falls, but ln p(x) stays. Where theta moves too, the KL can rise with L.",
+)  # fmt: skip
+def lm_25(mu, sigma, w, s, x):
+    return (
+        rises(bounds(w, s, x, mu, sigma)),
+        "=", rises(-gaps(w, s, x, mu, sigma)),
+        "=", rises(linear_log_evidence(w, s, x)),
+    )  # fmt: skip
+
+
+@lm_25.corrected(
+    r"\left(\mathcal L_\theta(q),\; \mathcal L_\theta(q'),\; \mathcal L_{\theta'}(q')\right) ="
+    rf" \left(\ln p_\theta(x) - {KL_OF[0]},\; \ln p_\theta(x) - {KL_OF[1]},\;"
+    rf" \ln p_{{\theta'}}(x) - {KL_OF[2]}\right)"
+)
+def _(mu, sigma, w, s, x):
+    mu, sigma, s = mu[:, [0, 1, 1]], sigma[:, [0, 1, 1]], s[:, [0, 0, 1]]       # first q moves, then theta
+    L = bounds(w, s, x, mu, sigma)
+    return L, "=", linear_log_evidence(w, s, x) - gaps(w, s, x, mu, sigma)

@@ -1,0 +1,164 @@
+"""LM, "Variational AutoEncoder": from its first words to its first display.
+
+Two worlds: tables p(x, z), where an integral over z is a sum; and x = w z + s eps, where it stays one.
+A whole side in square brackets is not on the page: it is what the line is about.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from derivations.domains import positive, real, weights
+from derivations.equation import equation
+from derivations.numerics import expect, integrate, kl, kl_normal, log, log_density, mean, ratio, total
+from derivations.odaibo.batch import linear_vae
+from derivations.worlds import (
+    ENCODER,
+    TABLE,
+    evidence,
+    likelihood,
+    linear_log_evidence,
+    linear_posterior,
+    posterior,
+    prior,
+)
+from minivae.likelihood import gaussian_log_prob
+
+W, S = real("w", "w", simple=(2, 1, 0.5)), positive("s", "s", simple=(0.5, 1, 2))
+X = real("x", "x", simple=(1, 0, 2))
+WORLD = (W, S, X)
+MU, SIGMA = real("mu", r"\mu"), positive("sigma", r"\sigma")
+NOT_ZERO = replace(
+    ENCODER, rule="> 0, every row summing to 1",
+    make=lambda raw: weights(raw.reshape(-1, 4, 5), False),
+    simple=ENCODER.simple[:3],
+)  # fmt: skip
+UNIFORM = [[0.25, 0.25], [0.25, 0.25]]
+P = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.5, 0.1], [0.1, 0.3]], UNIFORM))
+TABLES, WHOLE_TABLES = (P, ENCODER), (P, NOT_ZERO)
+Q_HAS_A_HOLE = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[1, 0], [0.5, 0.5]]}
+
+
+@equation(
+    "lm.1", "l.5", r"E_q\left[(x - wz)^2\right] = (x - w\mu)^2 + w^2\sigma^2 \geq (x - w\mu)^2",
+    (W, X, MU, SIGMA), kind="claim", verdict="prose", tight={"w": 0, "x": 1, "mu": 0, "sigma": 1},
+    says='"Very different from AE" is an opinion. In numbers: the noise of z adds w^2 sigma^2 to the error '
+    "of a VAE; an AE has none, sigma = 0 and z = mu.",
+)  # fmt: skip
+def lm_1(w, x, mu, sigma):
+    autoencoder = (x - w * mu) ** 2
+    return (
+        expect(lambda z: (x - w * z) ** 2, mu, sigma),
+        "=", autoencoder + w**2 * sigma**2,
+        ">=", autoencoder,
+    )  # fmt: skip
+
+
+def loss_of_autoencoder(w, x, mu):
+    """The loss of minivae's autoencoder, z = mu and beta = 0, for one x: (x - w mu)^2 if sigma^2 is 1/2."""
+    vae = linear_vae(np.array([[0.0], mu, [0.0], [1.0]]), w, np.sqrt([0.5]))
+    autoencoder = replace(vae, beta=0, noise=False)
+    return autoencoder.loss(x[None], np.zeros((1, 1, 1))) - np.log(np.pi) / 2
+
+
+@lm_1.tied("minivae.vae.VAE.loss", draws=50)
+def _(w, x, mu, sigma):
+    return np.vectorize(loss_of_autoencoder, signature="(o),(o),(o)->()")(w, x, mu)[:, None]
+
+
+@equation(
+    "lm.2", "l.5",
+    r"p_\theta(x) = \int p_\theta(x|z)\,p(z)\,dz = E_q\left[\frac{p_\theta(x, z)}{q(z|x)}\right]",
+    WHOLE_TABLES, kind="claim",
+    says='q is "to help us work out the weighted integral" over z: it becomes an average under q.',
+    needs="q(z|x) > 0 wherever p(x, z) is", outside=Q_HAS_A_HOLE,
+)  # fmt: skip
+def lm_2(p_xz, q):
+    return evidence(p_xz), "=", total(likelihood(p_xz) * prior(p_xz)), "=", mean(q, ratio(p_xz, q))
+
+
+# The first display: line 1 in the linear world, line 2 for tables. Both come back in the second display, with
+# tables for line 1, too.
+
+LINE_1 = r"\int \left(\ln p_\theta(x|z)\right)p(z)\,dz"
+LINE_2 = r"\int \left(\ln\frac{q_\phi(z|x)}{q_\phi(z|x)}p_\theta(x|z)\right)p(z)\,dz"
+GAP = r"D_{KL}(p(z)\Vert p(z|x))"
+ONLY_JENSEN = "The logarithm was moved inside the integral: what it says is never above ln p(x), by Jensen."
+
+
+def average_log_likelihood(w, s, x):
+    """The integral of ln p(x|z) p(z) dz in the linear world, z ~ N(0, 1)."""
+    return expect(lambda z: log_density(x, w * z, s), 0, 1)
+
+
+def prior_in_every_row(p_xz):
+    """p(z) beside every x: (n, rows, columns)."""
+    return np.broadcast_to(prior(p_xz), p_xz.shape)
+
+
+def line_1(p_xz):
+    """The right side of line 1, of tables."""
+    return mean(prior_in_every_row(p_xz), log(likelihood(p_xz)))
+
+
+def line_2(p_xz, q):
+    """The right side of line 2, of tables."""
+    return mean(prior_in_every_row(p_xz), log(q / q * likelihood(p_xz)))
+
+
+def gap(p_xz):
+    """KL(p(z) || p(z|x)), by which lines 1 and 2 fall short of ln p(x)."""
+    return kl(prior_in_every_row(p_xz), posterior(p_xz))
+
+
+@equation(
+    "lm.3", "l.7 display 1, line 1", rf"\ln p_\theta(x) = {LINE_1}", WORLD,
+    says="z is brought in: the log-likelihood, as an average over the prior.",
+    verdict="wrong", fault=ONLY_JENSEN, tight={"w": 0, "s": 1, "x": 1},
+)  # fmt: skip
+def lm_3(w, s, x):
+    return linear_log_evidence(w, s, x), "=", average_log_likelihood(w, s, x)
+
+
+@lm_3.corrected(rf"\ln p_\theta(x) = \ln\int p_\theta(x|z)\,p(z)\,dz = {LINE_1} + {GAP} \geq {LINE_1}")
+def _(w, s, x):
+    line_1, mu_sigma = average_log_likelihood(w, s, x), linear_posterior(w, s, x)
+    # p(x|z) p(z) dies off like the posterior, and has its top there. Without that, it might be no number.
+    log_joint = lambda z: log_density(x, w * z, s) + log_density(z, 0, 1)  # noqa: E731
+    highest = log_joint(mu_sigma[0])
+    integral = integrate(lambda z: np.exp(log_joint(z) - highest), *mu_sigma)
+    return (
+        linear_log_evidence(w, s, x),
+        "=", highest + log(integral),
+        "=", line_1 + kl_normal(0, 1, *mu_sigma),
+        ">=", line_1,
+    )  # fmt: skip
+
+
+@lm_3.tied("minivae.likelihood.gaussian_log_prob")
+def _(w, s, x):
+    two = np.array([-1.0, 1.0])[:, None, None]              # they average a quadratic of z exactly
+    return gaussian_log_prob(x, w * two, np.log(s)[:, 0]).mean(axis=0)[:, None]
+
+
+@equation(
+    "lm.4", "l.7 display 1, line 2", rf"[\ln p_\theta(x)] = {LINE_2}", WHOLE_TABLES,
+    says="q over q is put beside the likelihood: it is one, and changes nothing.",
+    verdict="wrong",
+    fault="Nothing is changed, so it still is not ln p(x). q/q belongs inside the logarithm of an integral.",
+)  # fmt: skip
+def lm_4(p_xz, q):
+    return log(evidence(p_xz)), "=", line_2(p_xz, q)
+
+
+@lm_4.corrected(
+    r"\ln p_\theta(x) = \ln\int q_\phi(z|x)\frac{p_\theta(x|z)\,p(z)}{q_\phi(z|x)}dz"
+    rf" = {LINE_2} + {GAP} = {LINE_1} + {GAP}"
+)
+def _(p_xz, q):
+    return (
+        log(evidence(p_xz)),
+        "=", log(mean(q, likelihood(p_xz) * prior(p_xz) / q)),
+        "=", line_2(p_xz, q) + gap(p_xz),
+        "=", line_1(p_xz) + gap(p_xz),
+    )  # fmt: skip

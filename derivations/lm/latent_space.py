@@ -1,0 +1,145 @@
+"""LM, "Variational AutoEncoder": Gaussian Latent Space, the ring, and how to sample z."""
+
+import numpy as np
+
+from derivations.domains import Symbol, real, vector
+from derivations.equation import equation
+from derivations.lm.first_display import Q_HAS_A_HOLE, WHOLE_TABLES
+from derivations.lm.model import around
+from derivations.numerics import integrate, log_density, mean, need_above_zero, normal, total
+from derivations.odaibo.objective import POSTERIOR
+from derivations.worlds import evidence, linear_posterior, posterior
+
+# The ring: polar nodes, Gauss-Legendre along the radius and eight directions
+
+NODES, LEGENDRE = np.polynomial.legendre.leggauss(60)
+RHO = 6 * (NODES + 1)                                       # |z| up to 12: beyond it there is nothing
+DIRECTIONS = np.stack([f(2 * np.pi * np.arange(8) / 8) for f in (np.cos, np.sin)], axis=-1)
+Z = vector("z", "z", 2, 1.0, ((1, 0), (3, 4), (0, 0.1)))
+
+
+def length(z):
+    """|z|, as a complex step passes through it."""
+    return np.sqrt((z**2).sum(axis=-1, keepdims=True))
+
+
+def ring(z):
+    """g(z) = z/10 + z/|z|, (..., 2)."""
+    return z / 10 + z / length(z)
+
+
+def jacobian(z):
+    """det dg/dz by a complex step in each coordinate, (..., 1)."""
+    columns = [ring(z + 1e-30j * axis).imag / 1e-30 for axis in np.eye(2)]
+    return columns[0][..., :1] * columns[1][..., 1:] - columns[0][..., 1:] * columns[1][..., :1]
+
+
+def over_polar(f):
+    """The integral of f over the plane of z, for f of nodes (60, 8, 2)."""
+    z = RHO[:, None, None] * DIRECTIONS
+    return (6 * LEGENDRE[:, None] * RHO[:, None] * f(z)[..., 0]).sum() * 2 * np.pi / 8
+
+
+def over_ring(f):
+    """The integral of f over the plane of x, |x| from 1 to 2.2: beyond it there is nothing of the ring."""
+    r = 1 + RHO / 10
+    x = r[:, None, None] * DIRECTIONS
+    return (0.6 * LEGENDRE[:, None] * r[:, None] * f(x)[..., 0]).sum() * 2 * np.pi / 8
+
+
+def density_of_ring(x):
+    """The density of x = g(z): that of z, where z leads to x, by how much g stretches there."""
+    z = 10 * (length(x) - 1) * x / length(x)
+    return np.prod(normal(z, 0, 1), axis=-1, keepdims=True) / jacobian(z)
+
+
+@equation(
+    "lm.11", "l.18-20 figure",
+    r"\left(|g(z)|,\; |\det g'(z)|,\; E|g(z)|,\; \int p(g)\,dg\right) ="
+    r" \left(1 + \frac{|z|}{10},\; \frac{1}{10}\left(\frac{1}{10} + \frac{1}{|z|}\right),\;"
+    r" 1 + \frac{1}{10}\sqrt{\frac{\pi}{2}},\; 1\right) > \left(1,\; \frac{1}{100},\; 1,\; 0\right)",
+    (Z,), kind="figure", verdict="figure",
+    says="g(z) = z/10 + z/|z| makes a ring of a Gaussian cloud: nothing lies within the circle of radius 1.",
+)  # fmt: skip
+def lm_11(z):
+    rho = need_above_zero("|z|", length(z))
+    gaussian = lambda z: np.prod(normal(z, 0, 1), axis=-1, keepdims=True)  # noqa: E731
+    mean_radius = over_polar(lambda z: gaussian(z) * length(ring(z)))
+    mass = over_ring(density_of_ring)
+    both = np.broadcast_to([mean_radius, mass], (len(z), 2))
+    expected = np.broadcast_to([1 + np.sqrt(np.pi / 2) / 10, 1], (len(z), 2))
+    return (
+        np.hstack([length(ring(z)), jacobian(z), both]),
+        "=", np.hstack([1 + rho / 10, (1 / 10 + 1 / rho) / 10, expected]),
+        ">", np.array([[1, 1 / 100, 1, 0]]),
+    )  # fmt: skip
+
+
+# How many draws of z? d copies of x = w z + s eps, each with a z of its own.
+
+ANY_NUMBER = "a whole number, > 0"
+DIMENSION = Symbol("d", "d", ANY_NUMBER, 1, lambda raw: np.ceil(8 * np.abs(raw)), (20, 1, 2, 5, 10))
+COPIES = (around("w", 1, (1,)), around("s", 0.5, (0.5,)), real("x", "x", 0.5, (0,)), DIMENSION)
+BY_QUADRATURE = r"100\left(\left(\frac{E_{p(z)}[p(x|z)^2]}{E_{p(z)}[p(x|z)]^2}\right)^d - 1\right)"
+CLOSED = r"\frac{\mathcal N(x; 0, w^2 + s^2/2)}{2s\sqrt{\pi}\,\mathcal N(x; 0, w^2 + s^2)^2}"
+
+
+def samples_needed(w, s, x, d):
+    """How many draws of the prior give p(x) of d copies of x = w z + s eps to 10 percent: 100 (R^d - 1).
+
+    R = E[p(x|z)^2] / E[p(x|z)]^2 = N(x; 0, w^2 + s^2/2) / (2 s sqrt(pi) N(x; 0, w^2 + s^2)^2), for one copy.
+    In logarithms: neither a density far out nor a difference from 1 is lost. It can be infinite.
+    """
+    log_square = log_density(x, 0, np.sqrt(w**2 + s**2 / 2)) - np.log(2 * s * np.sqrt(np.pi))
+    log_ratio = log_square - 2 * log_density(x, 0, np.sqrt(w**2 + s**2))
+    with np.errstate(over="ignore"):
+        return 100 * np.expm1(d * log_ratio)
+
+
+def samples_by_quadrature(w, s, x, d):
+    """The same from the definition: 1 percent is (Var[p(x|z)] / draws) / E[p(x|z)]^2 under the prior."""
+    joint = lambda z: normal(z, 0, 1) * normal(x, w * z, s)  # noqa: E731
+    square = lambda z: normal(z, 0, 1) * normal(x, w * z, s) ** 2  # noqa: E731
+    # Both integrands are Gaussian in z: the second is that of s / sqrt(2).
+    first = integrate(joint, *linear_posterior(w, s, x))
+    second = integrate(square, *linear_posterior(w, s / np.sqrt(2), x))
+    return 100 * ((second / first**2) ** d - 1)
+
+
+@equation(
+    "lm.12", "l.22", f"d = {BY_QUADRATURE}", COPIES,
+    kind="claim", verdict="wrong",
+    says='"Sampling from latent space becomes more difficult as the dimension" grows. On the left what one z '
+    "takes, d numbers; on the right how many z it takes to know p(x) to 10 percent.",
+    fault="To draw z is easy in any dimension. What gets hard is to estimate p(x) from draws of the prior.",
+)  # fmt: skip
+def lm_12(w, s, x, d):
+    return d, "=", samples_by_quadrature(w, s, x, d)
+
+
+@lm_12.corrected(rf"{BY_QUADRATURE} = 100\left(\left({CLOSED}\right)^d - 1\right)")
+def _(w, s, x, d):
+    return samples_by_quadrature(w, s, x, d), "=", samples_needed(w, s, x, d)
+
+
+WEIGHT = r"\frac{p(x, z)}{q(z|x)}"
+
+
+@equation(
+    "lm.13", "l.22",
+    rf"E_q\left[\left({WEIGHT}\right)^2\right] ="
+    r" p(x)^2\left(1 + \int\frac{(p(z|x) - q(z|x))^2}{q(z|x)}dz\right)"
+    rf" \geq E_q\left[{WEIGHT}\right]^2 = p(x)^2", WHOLE_TABLES,
+    kind="claim", tight=POSTERIOR,
+    says="Samples z of q(z|x), weighted by p(x,z)/q(z|x), estimate p(x): without any variance, if q is the "
+    "posterior.",
+    needs="q(z|x) > 0 wherever p(x, z) is", outside=Q_HAS_A_HOLE,
+)  # fmt: skip
+def lm_13(p_xz, q):
+    p_x, far = evidence(p_xz), posterior(p_xz) - q
+    return (
+        mean(q, (p_xz / q) ** 2),
+        "=", p_x**2 * (1 + total(far**2 / q)),
+        ">=", mean(q, p_xz / q) ** 2,
+        "=", p_x**2,
+    )  # fmt: skip

@@ -1,0 +1,137 @@
+"""LM, "Variational AutoEncoder": Loss Explanation; and how the bound is maximised."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from derivations.domains import positive, real
+from derivations.equation import equation
+from derivations.lm.first_display import WORLD
+from derivations.numerics import expect, integrate, kl_normal, log_density, normal
+from derivations.odaibo.batch import linear_vae
+from derivations.worlds import ENCODED, linear_elbo, linear_log_evidence, linear_posterior
+from minivae.gaussian import (
+    kl_standard_normal_backward,
+    reparameterize,
+    reparameterize_backward,
+)
+from minivae.likelihood import gaussian_log_prob_backward
+
+# The loss of one latent dimension, as a function of (mu, sigma), for three prices of the KL
+
+BETA = np.array([0.25, 1, 4])
+LEAST = r"-\beta\ln\int p(z)\,p(x|z)^{1/\beta}dz"
+Q_BETA = r"q_\beta(z) \propto p(z)\,p(x|z)^{1/\beta}"
+
+
+def best_q(w, s, x):
+    """Mean and standard deviation of q_beta, (n, 3): the posterior, were the noise of x sqrt(beta) s."""
+    return linear_posterior(w, s * np.sqrt(BETA), x)
+
+
+def of_each(f, *letters):
+    """f of letters (n, 1) or (n, 3), as a number for every beta, (n, 3)."""
+    return f(*(letter[..., None] for letter in letters))[..., 0]
+
+
+def reconstruction(w, s, x, mu, sigma):
+    """-E_q ln p(x|z)."""
+    return of_each(
+        lambda w, s, x, mu, sigma: expect(lambda z: -log_density(x, w * z, s), mu, sigma), w, s, x, mu, sigma
+    )
+
+
+def least_loss(w, s, x):
+    """-beta ln of the integral of p(z) p(x|z)^(1/beta), by quadrature, (n, 3). At beta = 1: -ln p(x)."""
+    integral = of_each(
+        lambda w, s, x, beta, mu, sigma: integrate(
+            lambda z: normal(z, 0, 1) * np.exp(log_density(x, w * z, s) / beta), mu, sigma
+        ),
+        w, s, x, BETA[None], *best_q(w, s, x),
+    )  # fmt: skip
+    return -BETA * np.log(integral)
+
+
+@equation(
+    "lm.43", "l.68-75 figure",
+    r"-E_q[\ln p(x|z)] + \beta D_{KL}(q\Vert p(z))"
+    rf" = {LEAST} + \beta D_{{KL}}(q\Vert q_\beta) \geq {LEAST}",
+    (*WORLD, *ENCODED), kind="figure", verdict="figure",
+    tight={"w": 0, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},
+    says="Reconstruction and KL, for beta = 1/4, 1, 4. The least sum is at q_beta, proportional to "
+    "p(z) p(x|z)^(1/beta); for beta = 1 that is the posterior, and the sum is -ELBO.",
+)  # fmt: skip
+def lm_43(w, s, x, mu_q, sigma_q):
+    price = BETA * kl_normal(mu_q, sigma_q, 0, 1)
+    far = BETA * of_each(kl_normal, mu_q, sigma_q, *best_q(w, s, x))
+    least = least_loss(w, s, x)
+    return reconstruction(w, s, x, mu_q, sigma_q) + price, "=", least + far, ">=", least
+
+
+def loss_by_minivae(w, s, x, mu, sigma, beta):
+    """minivae's loss of the one x, with q = N(mu, sigma^2)."""
+    vae = replace(linear_vae(np.array([[0], [mu], [0], [sigma]]), w, s), beta=float(beta))
+    two = np.array([[[-1.0]], [[1.0]]])                     # draws that average a quadratic exactly
+    return vae.loss(x[None], two)
+
+
+@lm_43.tied("minivae.vae.VAE.loss", draws=20)
+def _(w, s, x, mu_q, sigma_q):
+    every = np.vectorize(loss_by_minivae, signature="(o),(o),(o),(),(),()->()")
+    letters = (np.repeat(letter[:, None], 3, axis=1) for letter in (w, s, x))   # (n, 3, 1)
+    return every(*letters, *best_q(w, s, x), BETA)
+
+
+# Gradient ascent from the prior, q = N(0, 1), in mu and ln sigma
+
+SLOWLY = (
+    real("w", "w", 0.5, (1, 2, 0.5)),
+    positive("s", "s", 0.15, (1, 2)),
+    real("x", "x", simple=(1, 0, 2)),
+)
+STEPS, SIZE = 500, 0.05
+
+
+def ascend(gradient, x):
+    """mu and sigma after all steps; `gradient` returns dL/dmu and dL/dln sigma."""
+    mu, log_sigma = np.zeros_like(x), np.zeros_like(x)
+    for _ in range(STEPS):
+        d_mu, d_log_sigma = gradient(mu, log_sigma)
+        mu, log_sigma = mu + SIZE * d_mu, log_sigma + SIZE * d_log_sigma
+    return mu, np.exp(log_sigma)
+
+
+@equation(
+    "lm.44", "l.32",
+    r"\left(\mu_{\mathrm{end}},\; \sigma_{\mathrm{end}},\; \mathcal L(q_{\mathrm{end}})\right) ="
+    r" \left(\frac{wx}{w^2 + s^2},\; \frac{s}{\sqrt{w^2 + s^2}},\; \ln p(x)\right)", SLOWLY,
+    kind="claim",
+    says='"Now we only need to find a way to maximize L": gradient ascent does, and ends at the posterior.',
+)  # fmt: skip
+def lm_44(w, s, x):
+    precision = 1 + (w / s) ** 2                            # minus the curvature of L in mu
+
+    def gradient(mu, log_sigma):
+        return w * x / s**2 - precision * mu, 1 - precision * np.exp(2 * log_sigma)
+
+    mu, sigma = ascend(gradient, x)
+    return (
+        np.hstack([mu, sigma, linear_elbo(w, s, x, mu, sigma)]),
+        "=", np.hstack([*linear_posterior(w, s, x), linear_log_evidence(w, s, x)]),
+    )  # fmt: skip
+
+
+@lm_44.tied("minivae.gaussian.kl_standard_normal_backward", draws=100)
+def _(w, s, x):
+    two = np.array([-1.0, 1.0])[:, None, None] * np.ones_like(x)                # average a quadratic exactly
+
+    def gradient(mu, log_sigma):
+        log_var, half = 2 * log_sigma, np.full((2, len(x)), 0.5)
+        z = reparameterize(mu, log_var, two)
+        d_mean, _ = gaussian_log_prob_backward(half, x / s, w / s * z, np.zeros(()))    # in units of s
+        from_z = reparameterize_backward(w / s * d_mean, mu, log_var, two)
+        d_mu, d_log_var = (a - b for a, b in zip(from_z, kl_standard_normal_backward(1, mu, log_var)))
+        return d_mu, 2 * d_log_var
+
+    mu, sigma = ascend(gradient, x)
+    return np.hstack([mu, sigma, linear_elbo(w, s, x, mu, sigma)])

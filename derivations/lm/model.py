@@ -1,0 +1,229 @@
+"""LM, "Variational AutoEncoder": the list under the first display, "in the above derivation"."""
+
+import math
+
+import numpy as np
+
+from derivations.domains import Symbol, positive, real, vector
+from derivations.equation import Zero, equation
+from derivations.numerics import (
+    integrate,
+    kl_normal,
+    log,
+    log_density,
+    log_density_full,
+    need_positive,
+    normal,
+    total,
+)
+from derivations.worlds import (
+    SIGMA_Q,
+    chosen,
+    linear_elbo,
+    linear_log_evidence,
+    linear_posterior,
+)
+from minivae.gaussian import log_standard_normal
+from minivae.likelihood import gaussian_log_prob
+
+# Whose letters? The model is x = theta z + s eps, and q(z|x) = N(phi x, sigma_q^2).
+
+THETA, THETA_2 = positive("theta", r"\theta", 0.3, (1, 0.5)), positive("theta_2", r"\theta'", 0.3, (2, 3))
+PHI, PHI_2 = positive("phi", r"\phi", 0.3, (1, 2)), positive("phi_2", r"\phi'", 0.3, (3, 0.5))
+NOISE, X = positive("s", "s", 0.3, (1, 2, 0.5)), real("x", "x", 0.8, (2, 1))
+
+
+def bound_and_gap(theta, phi, s, x, sigma_q):
+    """L + KL(q_phi || p_theta(z|x)) of one datum, each by its own integrals."""
+    gap = kl_normal(phi * x, sigma_q, *linear_posterior(theta, s, x))
+    return linear_elbo(theta, s, x, phi * x, sigma_q) + gap
+
+
+def bound_and_gap_of(theta: str, phi: str) -> str:
+    return rf"\mathcal L_{{{theta},{phi}}} + D_{{KL}}(q_{{{phi}}}(z|x)\Vert p_{{{theta}}}(z|x))"
+
+
+@equation(
+    "lm.5", "l.11", r"\ln p_\theta(x) = \ln p_{\theta'}(x)", (THETA, THETA_2, NOISE, X),
+    kind="claim", verdict="slip",
+    says='"theta is the model for inference": then moving theta would leave ln p(x) where it is.',
+    fault="Inference is what q_phi does. theta generates x, as in all formulas here, and moves ln p(x).",
+)  # fmt: skip
+def lm_5(theta, theta_2, s, x):
+    return linear_log_evidence(theta, s, x), "=", linear_log_evidence(theta_2, s, x)
+
+
+@lm_5.intended(
+    r"\ln p_\theta(x) \neq \ln p_{\theta'}(x) = " + bound_and_gap_of(r"\theta'", r"\phi"),
+    inputs=(THETA, THETA_2, PHI, NOISE, X, SIGMA_Q),
+)
+def _(theta, theta_2, phi, s, x, sigma_q):
+    return (
+        linear_log_evidence(theta, s, x),
+        "!=", linear_log_evidence(theta_2, s, x),
+        "=", bound_and_gap(theta_2, phi, s, x, sigma_q),
+    )  # fmt: skip
+
+
+@equation(
+    "lm.6", "l.12",
+    r"\left[\ln p_\theta(x)\right] = " + bound_and_gap_of(r"\theta", r"\phi")
+    + " = " + bound_and_gap_of(r"\theta", r"\phi'"), (THETA, PHI, PHI_2, NOISE, X, SIGMA_Q),
+    kind="claim",
+    says='"phi is the model for variational approximation": moving it moves q and L, and ln p(x) not at all.',
+)  # fmt: skip
+def lm_6(theta, phi, phi_2, s, x, sigma_q):
+    return (
+        linear_log_evidence(theta, s, x),
+        "=", bound_and_gap(theta, phi, s, x, sigma_q),
+        "=", bound_and_gap(theta, phi_2, s, x, sigma_q),
+    )  # fmt: skip
+
+
+# A decoder of two outputs, f(z, theta) = tanh(theta z), and nodes for the plane of x in units of sigma
+
+LINE = np.linspace(-7.8, 7.8, 25)                           # the trapezoid rule: exact to the last digits
+PLANE = np.stack(np.meshgrid(LINE, LINE), axis=-1).reshape(-1, 2)
+CELL = (LINE[1] - LINE[0]) ** 2
+SIGMA = positive("sigma", r"\sigma")
+
+
+def over_plane(theta, z, sigma):
+    """f(z, theta) (n, 1, 2), and x (n, 625, 2) around it."""
+    f = np.tanh(theta * z)[:, None]
+    return f, f + need_positive("sigma", sigma)[:, None] * PLANE
+
+
+@equation(
+    "lm.7", "l.13",
+    r"\int \mathcal N(x; f(z,\theta), \sigma^2 I)\,dx = 1 ="
+    r" \frac{1}{D\sigma^2}\int |x - f(z,\theta)|^2 \mathcal N(x; f(z,\theta), \sigma^2 I)\,dx",
+    (vector("theta", r"\theta", 2), real("z", "z"), SIGMA),
+    kind="claim",
+    says="Given z, x is Gaussian, with a mean from z and theta: a density in all D dimensions at once.",
+    needs='sigma > 0; "usually" is right: for x of 0 and 1 a Bernoulli is as common',
+    outside=tuple({"theta": (1, 0), "z": 1, "sigma": sigma} for sigma in (0, -1)),
+)  # fmt: skip
+def lm_7(theta, z, sigma):
+    f, x = over_plane(theta, z, sigma)
+    cov = sigma[..., None] ** 2 * np.eye(2)
+    p = np.exp(log_density_full(x, f[:, 0], cov)) * sigma**2 * CELL             # (n, 625)
+    square = ((x - f) ** 2).sum(axis=-1)
+    return total(p), "=", 1, "=", total(square * p) / (2 * sigma**2)
+
+
+@lm_7.tied("minivae.likelihood.gaussian_log_prob", draws=50)
+def _(theta, z, sigma):
+    f, x = over_plane(theta, z, sigma)
+    rows, every_f = x.reshape(-1, 2), np.repeat(f, len(PLANE), axis=1).reshape(1, -1, 2)
+    log_p = gaussian_log_prob(rows, every_f, np.repeat(np.log(sigma), len(PLANE)))
+    p = np.exp(log_p).reshape(len(x), -1) * sigma**2 * CELL
+    return total(((x - f) ** 2).sum(axis=-1) * p) / (2 * sigma**2)
+
+
+# "The latent space variable p(z)"
+
+T = real("t", "t", 0.6, (0, 0.5, -0.5))
+LEGENDRE = np.polynomial.legendre.leggauss(30)
+
+
+def area(r, density=lambda z: normal(z, 0, 1)):
+    """The integral of a density from 0 to r."""
+    nodes, weights = LEGENDRE
+    return total(weights * density(r * (nodes + 1) / 2)) * r / 2
+
+
+def normal_below(t):
+    """Phi(t): the chance of a standard normal number up to t."""
+    return (1 + np.vectorize(math.erf)(t / math.sqrt(2))) / 2
+
+
+@equation(
+    "lm.8", "l.14", r"P(p(z) \leq t) = \Phi(t)", (T,),
+    kind="claim", verdict="slip",
+    says='"The latent space variable p(z) is usually assumed to be a normal distribution."',
+    fault="z is the variable, p(z) its density: a number that is never negative, and never above 0.4.",
+)  # fmt: skip
+def lm_8(t):
+    top = 1 / math.sqrt(2 * math.pi)                        # p(0): no density is higher
+    inside = np.clip(t, 1e-300, top)
+    r = np.sqrt(-2 * np.log(inside / top))                  # p(z) <= t means |z| >= r
+    return np.where(t <= 0, 0, 1 - 2 * area(np.minimum(r, 12))), "=", normal_below(t)
+
+
+@lm_8.intended(r"P(z \leq t) = \Phi(t)")
+def _(t):
+    return 1 / 2 + area(t), "=", normal_below(t)
+
+
+@lm_8.tied("minivae.gaussian.log_standard_normal")
+def _(t):
+    return 1 / 2 + area(t, lambda z: np.exp(log_standard_normal(z[..., None])))
+
+
+# What marginalising adds: x = f(z) + s eps with f(z) = a tanh(b z), an odd function, so that p(x) = p(-x).
+
+def around(name: str, value: float, simple: tuple) -> Symbol:
+    """A number above zero that stays near a value."""
+    return Symbol(name, name, "> 0", 1, lambda raw: value * np.exp(raw / 5), simple)
+
+
+CURVE = (around("a", 2, (2, 1)), around("b", 4, (4, 2)), around("s", 0.4, (0.4, 0.5)))
+U = np.linspace(-np.arcsinh(28), np.arcsinh(28), 61)
+CODES = np.sinh(U) / 4                                      # up to 7, and close together near 0: f is steep
+CHANCES = normal(CODES, 0, 1) * np.cosh(U) / np.sum(normal(CODES, 0, 1) * np.cosh(U))
+STRAIGHT = chosen("straight", "straight", 0, "0; with 1 the decoder is the line f(z) = a z")
+ENTROPY = r"\frac{1}{2}\ln(2\pi e\,Var[x])"
+
+
+def marginal(f, s):
+    """Var[x], KL(p(x) || N(0, Var[x])) and the entropy of p(x), for an odd f at the nodes, (n, 61)."""
+    reach = np.abs(f).max(axis=-1, keepdims=True) + 8 * s
+    x = reach * np.linspace(0, 1, 30)                       # half of the line: the other half mirrors it
+    dx = np.where(x > 0, 2, 1) * reach / 29
+    p = (CHANCES * normal(x[..., None], f[:, None], s[..., None])).sum(axis=-1)             # (n, 30)
+    variance = total(CHANCES * f**2) + s**2
+    divergence = total(dx * p * (log(p) - log_density(x, 0, np.sqrt(variance))))
+    return variance, divergence, -total(dx * p * log(p))
+
+
+def largest_entropy(variance):
+    """That of the Gaussian of this variance: no density with the same variance has more."""
+    return (1 + log(2 * np.pi * variance)) / 2
+
+
+@equation(
+    "lm.9", "l.15",
+    r"D_{KL}(p_\theta(x)\Vert \mathcal N(x; 0, Var[x])) ="
+    rf" {ENTROPY} + \int p_\theta(x)\ln p_\theta(x)\,dx > 0",
+    (*CURVE, STRAIGHT), kind="claim",
+    says='"Marginalization increases the expressive power": from Gaussians, a p(x) that is none.',
+    needs="a decoder that is no straight line: with one, p(x) is just another Gaussian",
+    outside={"a": 1, "b": 1, "s": 1, "straight": 1},
+)  # fmt: skip
+def lm_9(a, b, s, straight):
+    f = (1 - straight) * a * np.tanh(b * CODES) + straight * a * CODES
+    variance, divergence, entropy = marginal(f, s)
+    return divergence, "=", largest_entropy(variance) - entropy, ">", Zero(1)
+
+
+@equation(
+    "lm.10", "l.16",
+    r"-\int p_\theta(x|z)\ln p_\theta(x|z)\,dx < \frac{1}{2}\ln(2\pi e\,Var[x|z])",
+    (*CURVE, real("z", "z")), kind="claim", verdict="slip",
+    says="Called complex is the likelihood p(x|z): then its entropy would be below that of a Gaussian.",
+    fault="p(x|z) is the Gaussian, the simple part. What is complex, and not modelled directly, is p(x).",
+)  # fmt: skip
+def lm_10(a, b, s, z):
+    f = a * np.tanh(b * z)
+    entropy = integrate(lambda x: -normal(x, f, s) * log_density(x, f, s), f, s)
+    return entropy, "<", largest_entropy(integrate(lambda x: normal(x, f, s) * (x - f) ** 2, f, s))
+
+
+@lm_10.intended(
+    rf"-\int p_\theta(x)\ln p_\theta(x)\,dx ="
+    rf" {ENTROPY} - D_{{KL}}(p_\theta(x)\Vert \mathcal N(x; 0, Var[x])) < {ENTROPY}", inputs=CURVE,
+)  # fmt: skip
+def _(a, b, s):
+    variance, divergence, entropy = marginal(a * np.tanh(b * CODES), s)
+    return entropy, "=", largest_entropy(variance) - divergence, "<", largest_entropy(variance)

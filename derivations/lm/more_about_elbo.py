@@ -1,0 +1,219 @@
+"""LM, "Variational AutoEncoder": More about this ELBO."""
+
+import numpy as np
+
+from derivations.domains import positive, real
+from derivations.equation import equation
+from derivations.lm.bound import ASSUMED, NEEDED, divergence
+from derivations.lm.first_display import TABLES
+from derivations.numerics import (
+    integrate,
+    kl,
+    kl_normal,
+    kl_normal_full,
+    log,
+    log_density,
+    log_density_full,
+    noise,
+    normal,
+    times,
+    total,
+)
+from derivations.odaibo.claims import linear_model
+from derivations.odaibo.objective import DATUM, OUTSIDE
+from derivations.worlds import (
+    evidence,
+    likelihood,
+    linear_posterior,
+    posterior,
+    prior,
+    small_vae,
+)
+from minivae.gaussian import kl_standard_normal, log_standard_normal
+
+JOINT = (
+    real("w", "w", 0.6, (1, 2)),
+    positive("s", "s", 0.3, (1, 0.5)),
+    real("x", "x", 0.8, (1, 0)),
+    real("z", "z", 0.8, (0, 1)),
+)
+
+
+@equation(
+    "lm.26", "l.36", r"p_\theta(x|z)\,p(z) \neq p(x, z)", JOINT,
+    kind="claim", verdict="wrong",
+    says='"We do not know p(x,z) either": decoder and prior, which we do know, would not give it.',
+    fault="They do, as the next line says. Unknown is p(x), an integral over every z, and with it p(z|x).",
+)  # fmt: skip
+def lm_26(w, s, x, z):
+    return normal(x, w * z, s) * normal(z, 0, 1), "!=", joint_density(w, s, x, z)
+
+
+def joint_density(w, s, x, z):
+    """p(x, z) of the linear world: a Gaussian in the plane, with the covariance of (x, z)."""
+    cov = np.stack([np.stack([w**2 + s**2, w], axis=-1), np.stack([w, 0 * w + 1], axis=-1)], axis=-2)[:, 0]
+    return np.exp(log_density_full(np.stack([x, z], axis=-1), np.zeros((len(x), 2)), cov))
+
+
+@lm_26.corrected(
+    r"\left(p_\theta(x|z)\,p(z),\; \int p_\theta(x|z)\,p(z)\,dz\right) = (p(x, z),\; p(x))"
+)
+def _(w, s, x, z):
+    joint = lambda z: normal(x, w * z, s) * normal(z, 0, 1)  # noqa: E731
+    return (
+        np.hstack([joint(z), integrate(joint, *linear_posterior(w, s, x))]),
+        "=", np.hstack([joint_density(w, s, x, z), normal(x, 0, np.sqrt(w**2 + s**2))]),
+    )  # fmt: skip
+
+
+# The four lines of the display. What they must come to is L = ln p(x) - KL(q(z|x) || p(z|x)), by a divergence
+# that takes no logarithm.
+
+KL_TO = r"\mathrm{KL}(q(z|x)\parallel"
+SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"
+
+
+def bound(p_xz, q):
+    """L(q), by how far it is below ln p(x)."""
+    return log(evidence(p_xz)) - kl(q, posterior(p_xz))
+
+
+@equation(
+    "lm.27", "l.38, line 1", r"\mathcal L(q) = \int q(z|x)\ln\frac{p(x, z)}{q(z|x)}dz", TABLES,
+    says="The bound, as the joint over q, in logarithms, averaged over q.", **ASSUMED,
+)  # fmt: skip
+def lm_27(p_xz, q):
+    return bound(p_xz, q), "=", total(times(q, log(p_xz / q)))
+
+
+@equation(
+    "lm.28", "l.38, line 2",
+    r"\left[\mathcal L(q)\right] = \int q(z|x)\ln\frac{p(x|z)p(z)}{q(z|x)}dz", TABLES,
+    says="The joint is decoder times prior: so it is known.", **ASSUMED,
+)  # fmt: skip
+def lm_28(p_xz, q):
+    return bound(p_xz, q), "=", total(times(q, log(likelihood(p_xz) * prior(p_xz) / q)))
+
+
+@equation(
+    "lm.29", "l.38, line 3",
+    rf"\left[\mathcal L(q)\right] = {SPLIT} + \int q(z|x)\ln\frac{{p(z)}}{{q(z|x)}}dz", TABLES,
+    says="The logarithm of a product, as a sum: two integrals.",
+    needs=NEEDED + "; both integrals are finite", outside=OUTSIDE,
+)  # fmt: skip
+def lm_29(p_xz, q):
+    second = total(times(q, log(prior(p_xz) / q)))
+    return bound(p_xz, q), "=", total(times(q, log(likelihood(p_xz)))) + second
+
+
+@equation(
+    "lm.30", "l.38, line 4", rf"\left[\mathcal L(q)\right] = {SPLIT} - {KL_TO} p(z))", TABLES,
+    says="The second integral is minus a Kullback-Leibler divergence: that from the prior.",
+    needs=NEEDED + "; q(z|x) is zero wherever p(z) is", outside=OUTSIDE,
+)  # fmt: skip
+def lm_30(p_xz, q):
+    return bound(p_xz, q), "=", total(times(q, log(likelihood(p_xz)))) - divergence(p_xz, q)
+
+
+@equation(
+    "lm.31", "l.42",
+    rf"-\mathcal L(q) = \left[-\ln p(x) + {KL_TO} p(z|x))\right] = -E_q\ln p(x|z) + {KL_TO} p(z))", (DATUM,),
+    says="The loss: make the data likely, and stay near the prior. (It depends on theta, not on q alone.)",
+)  # fmt: skip
+def lm_31(x):
+    mu, sigma, W, b, s = linear_model(x)                                        # (n, 1, 2) and the decoder's
+    eps, chances = noise(2)                                                     # (9, 2), (9,)
+    z, x = mu + sigma * eps, x[:, None]                                         # (n, 9, 2), (n, 1, 3)
+    log_p_x = log_density_full(x, b, W.T @ W + s**2 * np.eye(3))
+    cov = np.linalg.inv(np.eye(2) + W @ W.T / s**2)                             # that of the posterior
+    from_x = ((x - b) @ W.T @ cov / s**2)[:, 0]                                 # its mean
+    far = kl_normal_full(mu[:, 0], sigma[:, 0, :, None] ** 2 * np.eye(2), from_x, cov)
+    near = kl_normal(mu[:, 0, :, None], sigma[:, 0, :, None], 0, 1).sum(axis=1)
+    log_p_x_given_z = log_density(x, z @ W + b, s).sum(axis=-1)
+    log_joint = log_p_x_given_z + log_density(z, 0, 1).sum(axis=-1)
+    log_q = log_density(z, mu, sigma).sum(axis=-1)
+    return (
+        total(chances * (log_q - log_joint)),
+        "=", -log_p_x + far,
+        "=", -total(chances * log_p_x_given_z) + near,
+    )  # fmt: skip
+
+
+@lm_31.tied("minivae.vae.VAE.loss", draws=50)
+def _(x):
+    # Four equal draws of noise, (-1, -1) to (1, 1), average a quadratic of two coordinates exactly.
+    vae, corners = small_vae(), np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]
+    return np.vectorize(lambda datum: vae.loss(datum[None], corners), signature="(d)->()")(x)[:, None]
+
+
+def layers(x, first, second):
+    """tanh(x W + b) W' + b', written out: the layers of a network with one hidden layer."""
+    (W, b), (W_2, b_2) = first, second
+    e = np.exp(2 * (np.einsum("ni,ih->nh", x, W) + b))
+    return np.einsum("nh,ho->no", (e - 1) / (e + 1), W_2) + b_2
+
+
+@equation(
+    "lm.32", "l.44",
+    r"\left(\mu(x),\; \ln\sigma^2(x),\; f(\mu(x))\right) :="
+    r" \left(W_\phi'\tanh(W_\phi x + b_\phi) + b_\phi',\;"
+    r" W_\theta'\tanh(W_\theta\mu(x) + b_\theta) + b_\theta'\right)", (DATUM,),
+    kind="claim", verdict="defines",
+    says="q(z|x) is the encoder, p(x|z) the decoder: each a network that puts out a Gaussian's parameters.",
+)  # fmt: skip
+def lm_32(x):
+    vae = small_vae(hidden=(5,))
+    made = vae.forward(x, np.zeros((1, len(x), 2)))                             # no noise: z = mu
+    heads = layers(x, *vae.layers("encoder"))
+    decoded = layers(heads[:, :2], *vae.layers("decoder"))
+    return np.hstack([made.mu, made.log_var, made.out[0]]), ":=", np.hstack([heads, decoded])
+
+
+@lm_32.tied("minivae.vae.VAE.decode")
+@lm_32.tied("minivae.vae.VAE.encode")
+def _(x):
+    vae = small_vae(hidden=(5,))
+    mu, log_var = vae.encode(x)
+    return np.hstack([mu, log_var, vae.decode(mu)])
+
+
+BEST = (
+    positive("w", "w", 0.3, (1, 2)),
+    positive("s", "s", 0.3, (0.5, 1)),
+    real("x", "x", 1, (2, 1, 0)),
+    real("z", "z", 1, (0, 1)),
+)
+
+
+@equation(
+    "lm.33", "l.44", r"D_{KL}(q^*(z|x)\Vert p(z)) = 0", BEST,
+    kind="claim", verdict="wrong",
+    says='"The second term ensures our encoder is similar to our priors": so the best q is the prior.',
+    fault="It has a price, no more: the best q pays it for every x. Their average over x is the prior.",
+)  # fmt: skip
+def lm_33(w, s, x, z):
+    return kl_normal(*linear_posterior(w, s, x), 0, 1), "=", 0
+
+
+@lm_33.corrected(
+    r"0 < \left(D_{KL}(q^*(z|x)\Vert p(z)),\; \int q^*(z|x)p(x)\,dx\right) ="
+    r" \left(\frac{\mu^2 + \sigma^2 - 1 - \ln\sigma^2}{2},\; p(z)\right),"
+    r"\quad \mu \,\mathrm{is}\, \frac{wx}{w^2 + s^2},\; \sigma^2 \,\mathrm{is}\, \frac{s^2}{w^2 + s^2}"
+)
+def _(w, s, x, z):
+    mu, sigma = w * x / (w**2 + s**2), s / np.sqrt(w**2 + s**2)
+    p_x = lambda x: normal(x, 0, np.sqrt(w**2 + s**2))  # noqa: E731
+    best = lambda x: normal(z, w * x / (w**2 + s**2), sigma)  # noqa: E731
+    aggregate = integrate(lambda x: best(x) * p_x(x), w * z, s)
+    return (
+        0,
+        "<", np.hstack([kl_normal(*linear_posterior(w, s, x), 0, 1), aggregate]),
+        "=", np.hstack([(mu**2 + sigma**2 - 1 - log(sigma**2)) / 2, normal(z, 0, 1)]),
+    )  # fmt: skip
+
+
+@lm_33.tied("minivae.gaussian.log_standard_normal")
+@lm_33.tied("minivae.gaussian.kl_standard_normal")
+def _(w, s, x, z):
+    mu, sigma = linear_posterior(w, s, x)
+    return np.hstack([kl_standard_normal(mu, 2 * np.log(sigma)), np.exp(log_standard_normal(z))[:, None]])

@@ -1,0 +1,45 @@
+"""Looking at a drawn figure: its lines, its words; and at why a figure is not drawn."""
+
+import functools
+import traceback
+from pathlib import Path
+
+import pytest
+
+from derivations import figures
+
+
+@functools.cache
+def drawn(name):
+    """The figure of that name and its alt text, for tests that only look."""
+    return figures.FIGURES[name]()
+
+
+def line(axes, label):
+    """The line of that label as (x, y)."""
+    return next(artist.get_data() for artist in axes.lines if artist.get_label() == label)
+
+
+def by_gid(axes, gid):
+    """The artist that carries this name."""
+    return next(artist for artist in axes.get_children() if artist.get_gid() == gid)
+
+
+def words(figure):
+    """What is written on the page: (text, artist). Ticks of no axis, or beyond the ends of one, are not drawn."""
+    figure.draw_without_rendering()
+    unseen = set()
+    for axes, axis in [(axes, axis) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:
+        low, high = sorted(axis.get_view_interval()) if axes.axison else (1, 0)
+        unseen |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
+    written = figure.findobj(lambda artist: hasattr(artist, "get_fontsize") and artist.get_visible())
+    return [(text.get_text(), text) for text in written if text.get_text().strip() and text not in unseen]
+
+
+def refused(call, message):
+    """That a figure is not drawn, and says this; returns the place of the claim that failed, (file, line)."""
+    with pytest.raises(figures.NotShown, match="would not show that") as error:
+        call()
+    assert message in str(error.value)
+    frames = [frame for frame in traceback.extract_tb(error.value.__traceback__) if frame.name != "shows"]
+    return Path(frames[-1].filename).name, frames[-1].lineno
