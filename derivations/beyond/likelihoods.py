@@ -1,0 +1,163 @@
+"""Beyond the sources: gradients of the log-likelihoods, as `minivae` has them.
+
+Numbers are on grids, such that no gradient is zero: next to 0 nothing is small.
+"""
+
+from math import comb
+
+import numpy as np
+from numpy import ceil, exp, log
+
+from derivations.beyond.divergences import between_hundredths, between_tenths, tenths
+from derivations.beyond.gradients import density
+from derivations.domains import Symbol
+from derivations.equation import equation
+from derivations.numerics import LEGENDRE, complex_step, need_positive, total
+from derivations.worlds import chosen
+from minivae.likelihood import (
+    bernoulli_log_prob,
+    bernoulli_log_prob_backward,
+    binomial_log_prob,
+    binomial_log_prob_backward,
+    gaussian_log_prob_backward,
+)
+
+MOST = 5                                                    # trials
+
+
+def counts(raw):
+    """(x, n), (draws, 2): n trials, more often one than several, and x successes."""
+    n = np.clip(ceil(2 * raw[:, 0]), 1, MOST)
+    return np.stack([np.clip(np.rint(n / 2 + n * raw[:, 1] / 2), 0, n), n], axis=1)
+
+
+SEEN = Symbol("seen", "(x, n)", "x successes in n trials", 2, counts, ((1, 1), (0, 1), (3, 4)))
+LOGITS = Symbol(
+    "logits", r"\ell", "real, halfway between tenths", 1, lambda raw: between_tenths(1.2 * raw),
+    (1, -1, log(9)),
+)
+GREY = chosen("grey", "grey", 0, "1 if every grey value from 0 to 1 may be seen")
+
+
+def of_coins(n, pi):
+    """P(X = k) for k = 0..MOST, if X of n coins show 1: one coin after the other, (draws, MOST + 1)."""
+    p = np.zeros((len(pi), MOST + 1), pi.dtype)
+    p[:, 0] = 1
+    for coin in range(MOST):
+        one_more = np.roll(p, 1, axis=1) * pi + p * (1 - pi)                # what is rolled in is 0
+        p = np.where(coin < n, one_more, p)
+    return p
+
+
+def probability(seen, logits):
+    """P(X = x), (draws, 1): nothing but 0, 1, ..., n is ever seen."""
+    x, n = seen[:, :1], seen[:, 1:]
+    return total(of_coins(n, 1 / (1 + exp(-logits))) * (np.arange(MOST + 1) == x))
+
+
+def choose(n, k):
+    """C(n, k), for whole numbers as floats."""
+    return np.vectorize(lambda n, k: float(comb(int(n), int(k))))(n, k)
+
+
+@equation(
+    "beyond.18", "Bernoulli (n = 1) and binomial log-likelihood in logits",
+    r"\left[\pi = \frac{1}{1+e^{-\ell}}\right]:\;"
+    r" \left(1,\; \log P(X=x),\; \frac{d}{d\ell}\log P(X=x)\right)"
+    r" = \left(1,\; \log C(n, x) + x\log\pi + (n-x)\log(1-\pi),\;"
+    r" \left(\frac{x}{\pi} - \frac{n-x}{1-\pi}\right)\pi(1-\pi)\right)"
+    r" = \left(\sum_{k=0}^{n} C(n, k)\,\frac{e^{k\ell}}{(1+e^\ell)^n},\;"
+    r" \log C(n, x) + x\ell - n\log(1+e^\ell),\; x - \frac{n}{1+e^{-\ell}}\right)",
+    (SEEN, LOGITS, GREY),
+    says="n coins, each 1 with chance pi: the slope in the logit is what was seen minus what was expected.",
+    needs="x is a whole number, and nothing else may be seen; pi is not rounded to 0 or 1",
+    outside=(
+        {"seen": (0.5, 1), "logits": 0, "grey": 0},
+        {"seen": (1, 1), "logits": 0, "grey": 1},
+        {"seen": (1, 1), "logits": -800, "grey": 0},        # the last line alone is right
+    ),
+)  # fmt: skip
+def eq_18(seen, logits, grey):
+    (x, n), pi = (seen[:, :1], seen[:, 1:]), 1 / (1 + exp(-logits))
+    k, log_p = np.arange(MOST + 1), lambda logits: log(probability(seen, logits))
+    softplus, log_choose = np.logaddexp(0, logits), log(choose(n, x))
+    nodes, weights = (LEGENDRE[0] + 1) / 2, LEGENDRE[1] / 2
+    of_greys = total(weights * exp(nodes * logits - softplus))
+    of_counts = total(choose(n, k) * exp(k * logits - n * softplus))
+    by_pi = (x / pi - (n - x) / (1 - pi)) * pi * (1 - pi)
+    return (
+        np.hstack([total(of_coins(n, pi)), log_p(logits), complex_step(log_p, logits)]),
+        "=", np.hstack([np.ones_like(pi), log_choose + x * log(pi) + (n - x) * log(1 - pi), by_pi]),
+        "=", np.hstack([
+            np.where(grey == 1, of_greys, of_counts), log_choose + x * logits - n * softplus, x - n * pi
+        ]),
+    )  # fmt: skip
+
+
+@eq_18.tied("minivae.likelihood.bernoulli_log_prob")
+@eq_18.tied("minivae.likelihood.bernoulli_log_prob_backward")
+def _(seen, logits, grey):
+    # A count of n coins: x of them show 1, and n - x show 0.
+    (x, n), one = (seen[:, :1], seen[:, 1:]), np.ones((1, len(logits)))
+    log_p = [bernoulli_log_prob(one.T * side, logits[None]).T for side in (1, 0)]
+    slope = [bernoulli_log_prob_backward(one, one.T * side, logits[None])[0] for side in (1, 0)]
+    return np.hstack([
+        (exp(log_p[0]) + exp(log_p[1])) ** n,
+        log(choose(n, x)) + x * log_p[0] + (n - x) * log_p[1],
+        x * slope[0] + (n - x) * slope[1],
+    ])  # fmt: skip
+
+
+@eq_18.tied("minivae.likelihood.binomial_log_prob")
+@eq_18.tied("minivae.likelihood.binomial_log_prob_backward")
+def _(seen, logits, grey):
+    made = np.empty((len(seen), 3))
+    for n in range(1, MOST + 1):
+        who = seen[:, 1] == n
+        x, out = seen[who, :1], logits[None, who]
+        masses = [exp(binomial_log_prob(np.full_like(x, k), out, n)) for k in range(n + 1)]
+        slope = binomial_log_prob_backward(np.ones((1, len(x))), x, out, n)
+        made[who] = np.stack([sum(masses)[0], binomial_log_prob(x, out, n)[0], slope[0, :, 0]], axis=1)
+    return made
+
+
+# In units of 1/200 every x_d - m_d is even and s is odd: the three squares do not add up to 3 s^2.
+
+GAUSSIAN = (
+    Symbol("x", "x", "real, halfway between tenths", 3, between_tenths, ((1, 2, 3), (1, 0, 1))),
+    Symbol("m", "m", "real, in tenths", 3, tenths, ((0, 0, 0), (0, 1, -1))),
+    Symbol("s", "s", "> 0, halfway between hundredths", 1, between_hundredths, (2, 0.5, 3)),
+)
+
+
+@equation(
+    "beyond.19", "Gaussian log-likelihood",
+    r"\left(\frac{\partial}{\partial m_d},\; \frac{\partial}{\partial\log s}\right)\log p(x|z)"
+    r" = \left(\frac{x_d-m_d}{s^2},\;"
+    r" s\left(\sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^3} - \frac{D}{s}\right)\right)"
+    r" = \left(\frac{x_d-m_d}{s^2},\; \sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^2} - D\right)", GAUSSIAN,
+    says="The mean is pulled to x by what it misses, and s to where the squares, in its units, come to D.",
+    needs="s > 0: its square hides a sign", outside={"x": (1, 2, 3), "m": (0, 0, 0), "s": -2},
+)  # fmt: skip
+def eq_19(x, m, s):
+    log_p = lambda m, log_s: log(density(x, m, exp(log_s)))  # noqa: E731   (n, D)
+    log_s, D, error = log(need_positive("s", s)), x.shape[-1], x - m
+    return (
+        np.hstack([
+            complex_step(lambda m: log_p(m, log_s), m),                     # every m_d has its own x_d
+            complex_step(lambda log_s: total(log_p(m, log_s)), log_s),
+        ]),
+        "=", np.hstack([error / s**2, s * (total(error**2) / s**3 - D / s)]),
+        "=", np.hstack([error / s**2, total(error**2 / s**2) - D]),
+    )  # fmt: skip
+
+
+def by_minivae(x, m, s):
+    """One datum and one draw: minivae has one s for all of them."""
+    d_mean, d_log_sigma = gaussian_log_prob_backward(np.ones((1, 1)), x[None], m[None, None], log(s[0]))
+    return np.append(d_mean, d_log_sigma)
+
+
+@eq_19.tied("minivae.likelihood.gaussian_log_prob_backward", draws=100)
+def _(x, m, s):
+    return np.vectorize(by_minivae, signature="(d),(d),(o)->(k)")(x, m, s)

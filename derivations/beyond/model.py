@@ -1,0 +1,195 @@
+"""Beyond the sources: the gradient of a whole VAE in every one of its weights.
+
+D = 3, two hidden units, J = 2; weights and biases are random, and always the same. The draws of an entry are
+data here: a batch, with one gradient. Every datum has two draws of eps, and stands in two rows: the loss is a
+mean over rows. There are four ways to read what the decoder puts out and two to count the divergence, so
+eight models.
+"""
+
+import itertools
+from functools import cache
+
+import numpy as np
+from numpy import exp, log, pi, tanh
+
+from derivations.beyond.likelihoods import choose
+from derivations.beyond.network import gradient
+from derivations.domains import Symbol
+from derivations.equation import equation
+from derivations.worlds import chosen
+from minivae.likelihood import Bernoulli, Binomial, Gaussian
+from minivae.params import Params
+from minivae.vae import VAE, mlp_shapes
+
+D, H, J, L = 3, 2, 2, 2
+N = 3                                                       # trials of the binomial
+BETA = 0.7
+LIKELIHOODS = (Bernoulli(), Binomial(N), Gaussian("learned"), Gaussian("optimal"))
+ESTIMATORS = ("analytic", "sampled")
+CASES = list(itertools.product(LIKELIHOODS, ESTIMATORS))
+SHAPES = mlp_shapes("encoder", [D, H, 2 * J]) | mlp_shapes("decoder", [J, H, D]) | {"log_sigma": ()}
+SIZES = [int(np.prod(shape)) for shape in SHAPES.values()]
+WEIGHTS = np.random.default_rng(0).normal(0, 0.7, sum(SIZES))
+
+
+def arrays(flat):
+    """W1, b1, ..., W4, b4, log sigma of flat vectors (..., P): matrices (..., I, O), biases (..., 1, O)."""
+    parts = np.split(flat, np.cumsum(SIZES)[:-1], axis=-1)
+    shapes = [shape if len(shape) == 2 else (1, *(shape or (1,))) for shape in SHAPES.values()]
+    return [part.reshape(*flat.shape[:-1], *shape) for part, shape in zip(parts, shapes)]
+
+
+def data_for(likelihood, x):
+    """What is seen, and what the encoder is shown of it: a coin says whether a count is above 0."""
+    seen = np.minimum(x, 1) if likelihood == Bernoulli() else x
+    return seen, seen / N if likelihood == Binomial(N) else seen
+
+
+def forward(flat, shown, eps):
+    """Steps 1 to 4 for rows of data (R, D) and of noise (R, J); flat (..., P) may be complex."""
+    W1, b1, W2, b2, W3, b3, W4, b4, _ = arrays(flat)
+    h = tanh(shown @ W1 + b1)                               # 1   (..., R, H)
+    heads = h @ W2 + b2                                     # 2   (..., R, 2J)
+    mu, log_var = heads[..., :J], heads[..., J:]            # 2
+    z = mu + exp(log_var / 2) * eps                         # 3   (..., R, J)
+    g = tanh(z @ W3 + b3)                                   # 4   (..., R, H)
+    return h, mu, log_var, z, g, g @ W4 + b4                # 4   (..., R, D)
+
+
+def log_likelihood(likelihood, x, out, log_sigma):
+    """Step 5: log p(x|z), term by term: (..., R, D)."""
+    if isinstance(likelihood, Gaussian):
+        if likelihood.sigma == "optimal":
+            log_sigma = log(((x - out) ** 2).mean(axis=(-2, -1), keepdims=True)) / 2
+        return -(((x - out) / exp(log_sigma)) ** 2) / 2 - log_sigma - log(2 * pi) / 2
+    n = N if isinstance(likelihood, Binomial) else 1
+    return log(choose(n, x)) + x * out - n * log(1 + exp(out))
+
+
+def divergence(estimator, mu, log_var, z):
+    """Step 6: of q(z|x) from the prior, term by term, (..., R, J): in closed form, or at what was drawn."""
+    if estimator == "analytic":
+        return (mu**2 + exp(log_var) - 1 - log_var) / 2
+    return (z**2 - (z - mu) ** 2 / exp(log_var) - log_var) / 2
+
+
+def losses(flat, x, eps):
+    """Step 7: sums over terms, and the mean over rows, for every case: (..., 8)."""
+    mean, made = lambda terms: terms.sum(axis=(-2, -1)) / len(x), []
+    for of_one_kind in (LIKELIHOODS[:1], LIKELIHOODS[1:2], LIKELIHOODS[2:]):
+        seen, shown = data_for(of_one_kind[0], x)
+        _, mu, log_var, z, _, out = forward(flat, shown, eps)
+        kl = [mean(divergence(estimator, mu, log_var, z)) for estimator in ESTIMATORS]
+        for likelihood in of_one_kind:
+            log_px_z = mean(log_likelihood(likelihood, seen, out, arrays(flat)[-1]))
+            made += [BETA * each - log_px_z for each in kl]
+    return np.stack(made, axis=-1)
+
+
+def by_hand(case, x, eps):
+    """The same steps from the last to the first: the gradient of the loss in all weights, (P,)."""
+    W1, b1, W2, b2, W3, b3, W4, b4, log_sigma = arrays(WEIGHTS)
+    likelihood, estimator = case
+    seen, shown = data_for(likelihood, x)
+    h, mu, log_var, z, g, out = forward(WEIGHTS, shown, eps)
+    sigma, share = exp(log_var / 2), 1 / len(x)             # 7   every row counts alike
+    d_out, d_log_sigma = slope_of_likelihood(likelihood, seen, out, log_sigma)              # 5
+    d_out, d_log_sigma = -share * d_out, -share * d_log_sigma
+    d_a = d_out @ W4.T * (1 - g**2)                         # 4
+    decoder = [z.T @ d_a, d_a.sum(axis=0), g.T @ d_out, d_out.sum(axis=0)]
+    if estimator == "analytic":
+        d_z_kl, d_mu_kl, d_log_var_kl = 0, mu, (sigma**2 - 1) / 2                           # 6
+    else:
+        u = (z - mu) / sigma**2
+        d_z_kl, d_mu_kl, d_log_var_kl = z - u, u, ((z - mu) * u - 1) / 2                    # 6
+    d_z = d_a @ W3.T + BETA * share * d_z_kl                # 3   two paths
+    d_mu = d_z + BETA * share * d_mu_kl                     # 2   two paths
+    d_log_var = d_z * eps * sigma / 2 + BETA * share * d_log_var_kl                         # 2   two paths
+    d_heads = np.hstack([d_mu, d_log_var])
+    d_a = d_heads @ W2.T * (1 - h**2)                       # 1
+    encoder = [shown.T @ d_a, d_a.sum(axis=0), h.T @ d_heads, d_heads.sum(axis=0)]
+    return np.concatenate([part.ravel() for part in (*encoder, *decoder, d_log_sigma)])
+
+
+def slope_of_likelihood(likelihood, x, out, log_sigma):
+    """Step 5: d/dout of log p(x|z), (R, D); and d/dlog sigma, summed over rows."""
+    if not isinstance(likelihood, Gaussian):
+        n = N if isinstance(likelihood, Binomial) else 1
+        return x - n / (1 + exp(-out)), np.zeros(1)
+    error = x - out
+    if likelihood.sigma == "learned":
+        return error / exp(2 * log_sigma), ((error / exp(log_sigma)) ** 2 - 1).sum(keepdims=True)
+    return error / (error**2).mean(), np.zeros(1)           # at its optimum sigma has no slope to pass on
+
+
+COUNTS = Symbol(
+    "x", "x", f"counts from 0 to {N}", D, lambda raw: np.clip(np.rint(N / 2 + 1.2 * raw), 0, N),
+    ((0, 2, 1), (1, 0, 3), (3, 3, 0)),
+)  # fmt: skip
+NOISE = Symbol(
+    "eps", r"\epsilon", "real, a row for every draw", L * J, lambda raw: raw.reshape(-1, L, J),
+    ([[0.5, -1], [1, 0.3]], [[-0.2, 0.7], [2, -1]]),
+)  # fmt: skip
+TURNED = chosen("turned", "turned", 0, "1 if the backward is given the noise with its sign turned")
+
+
+def in_rows(x, eps):
+    """Every datum once for each of its draws."""
+    return np.repeat(x, eps.shape[1], axis=0), eps.reshape(-1, eps.shape[-1])
+
+
+@equation(
+    "beyond.25", "backpropagation through a VAE",
+    r"\left[\mathrm{loss} = \frac{1}{BL}\sum_{b,l}\left(\beta D_{KL} - \log p(x_b|z_{bl})\right)\right]:\;"
+    r" \left(\mathrm{loss},\; \frac{d\,\mathrm{loss}}{dw}\right) = \left(\mathrm{loss},\;"
+    r" \left(\frac{\partial\mathrm{loss}}{\partial(\mu,\log\sigma^2)}"
+    r" + \frac{\partial\mathrm{loss}}{\partial z}\,\frac{\partial z}{\partial(\mu,\log\sigma^2)}\right)"
+    r"\frac{\partial(\mu,\log\sigma^2)}{\partial w}"
+    r" + \frac{\partial\mathrm{loss}}{\partial out}\,\frac{\partial out}{\partial w}\right)",
+    (COUNTS, NOISE, TURNED),
+    says="Every weight of eight models. Divergence and draw are two paths into the encoder: there they meet.",
+    needs="the noise of the forward is that of the backward; x is what its likelihood may see",
+    outside=(
+        {"x": (1, 0, 3), "eps": [[0.5, -1], [1, 0.3]], "turned": 1},
+        {"x": (1, 0.5, 3), "eps": [[0.5, -1], [1, 0.3]], "turned": 0},
+        {"x": (1, 0, 4), "eps": [[0.5, -1], [1, 0.3]], "turned": 0},
+    ),
+)  # fmt: skip
+def eq_25(x, eps, turned):
+    Binomial(N).check(x)
+    rows, other_rows = in_rows(x, eps), in_rows(x, np.where(turned[..., None] == 1, -eps, eps))
+    value = losses(WEIGHTS, *rows)
+    slopes = gradient(lambda flat: losses(flat, *rows), WEIGHTS)            # (8, P)
+    return row(value, slopes), "=", row(value, [by_hand(case, *other_rows) for case in CASES])
+
+
+def row(values, slopes):
+    """Loss and gradient of every case, in one row: they belong to the whole batch."""
+    return np.column_stack([values, slopes]).reshape(1, -1)
+
+
+@cache
+def by_minivae(case):
+    """The model of minivae. A likelihood without a sigma has no log_sigma, the last of the weights."""
+    likelihood, estimator = case
+    shapes = dict(list(SHAPES.items())[: None if likelihood.own else -1])
+    params = Params(shapes, WEIGHTS[: sum(SIZES) if likelihood.own else -1])
+    return VAE(params, likelihood, beta=BETA, estimator=estimator)
+
+
+@eq_25.tied("minivae.vae.VAE.loss")
+@eq_25.tied("minivae.vae.VAE.backward")
+@eq_25.tied("minivae.ops.mlp")
+@eq_25.tied("minivae.ops.mlp_backward")
+@eq_25.tied("minivae.likelihood.Bernoulli.log_prob_backward")
+@eq_25.tied("minivae.likelihood.Binomial.log_prob_backward")
+@eq_25.tied("minivae.likelihood.Gaussian.log_prob_backward")
+@eq_25.tied("minivae.likelihood.Gaussian.fit")
+def _(x, eps, turned):
+    draws = np.swapaxes(eps, 0, 1)                          # (L, B, J)
+    values, slopes = [], np.zeros((len(CASES), len(WEIGHTS)))
+    for case, slope in zip(CASES, slopes):
+        (seen, _), model = data_for(case[0], x), by_minivae(case)
+        values.append(model.loss(seen, draws))
+        slope[: len(model.params.flat)] = model.gradient(seen, draws).flat      # the rest stays 0
+    return row(values, slopes)

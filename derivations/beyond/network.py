@@ -1,0 +1,253 @@
+"""Beyond the sources: the operations of a network, one by one, and their backward.
+
+G is the gradient of a loss in what an operation puts out: as the output moves, the loss moves by the sum of G
+times that. So the gradient in an input is the slope of the sum of G times the output, by complex step. For a
+function of one number G = 1, and an entry is (value, slope). Numbers are on grids: no sum below is zero.
+"""
+
+import numpy as np
+from numpy import exp, log, log1p
+
+from derivations.beyond.divergences import between_tenths
+from derivations.domains import Symbol
+from derivations.equation import equation
+from derivations.numerics import complex_step, total
+from minivae.checks import refuse
+from minivae.evidence import log_sum_exp
+from minivae.ops import (
+    affine,
+    affine_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    softplus,
+    softplus_backward,
+    tanh,
+    tanh_backward,
+)
+
+
+def gradient(f, at):
+    """The slope of f in every number of `at` (..., P), by complex step. The slopes are (..., P), too.
+
+    f is called once, on K = P copies of `at`, and in each another number is moved: (K, ..., P) -> (K, ...).
+    """
+    step = 1e-30
+    moves = np.eye(at.shape[-1]).reshape(-1, *[1] * (at.ndim - 1), at.shape[-1])
+    return np.moveaxis(f(at + 1j * step * moves).imag / step, 0, -1)
+
+
+# A layer. In units of 1/400 products are odd, so sums of three are, and the bias is even: nothing comes to 0.
+
+SIZE = 3
+EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def square(name, latex, simple):
+    """A matrix of three rows and three columns."""
+    make = lambda raw: between_tenths(raw).reshape(-1, SIZE, SIZE)  # noqa: E731
+    return Symbol(name, latex, "3 by 3, halfway between tenths", SIZE**2, make, simple)
+
+
+LAYER = (
+    square("x", "X", ([[1, 2, 3], [0, 1, 0], [1, 0, 1]], EYE)),
+    square("weight", "W", (EYE, [[0, 2, 1], [1, 0, 0], [1, 1, 0]])),
+    Symbol("bias", "b", "real, halfway between tenths", SIZE, between_tenths, ((0, 0, 0), (1, -2, 0.5))),
+    square("g", "G", (EYE, [[1, 2, 3], [4, 5, 6], [7, 8, 9]])),
+)
+
+
+def as_matrix(numbers):
+    """(..., 9) -> (..., 3, 3)."""
+    return numbers.reshape(*numbers.shape[:-1], SIZE, SIZE)
+
+
+def as_row(*arrays):
+    """Everything in one row for every draw."""
+    return np.hstack([array.reshape(len(array), -1) for array in arrays])
+
+
+def need_fitting(x, weight, bias):
+    """Refused unless X W + b is what it says: one number of b must not be stretched to three."""
+    if (x.shape[-1], bias.shape[-1]) != weight.shape[1:]:
+        came = f"X (B, {x.shape[-1]}), W {weight.shape[1:]}, b ({bias.shape[-1]},)"
+        refuse("X, W and b", "of shapes (B, I), (I, O), (O,)", came, "Nothing is stretched to fit.")
+
+
+def transposed(matrices):
+    """Every one of a stack of matrices."""
+    return np.swapaxes(matrices, -2, -1)
+
+
+@equation(
+    "beyond.20", "backward of a layer",
+    r"\left[Y_{nj} = \sum_i X_{ni}W_{ij} + b_j,\; \ell = \sum_{nj}G_{nj}Y_{nj}\right]:\;"
+    r" \left(Y,\; \frac{\partial\ell}{\partial X},\; \frac{\partial\ell}{\partial W},\;"
+    r" \frac{\partial\ell}{\partial b}\right)"
+    r" = \left(Y,\; \sum_j G_{nj}W_{ij},\; \sum_n X_{ni}G_{nj},\; \sum_n G_{nj}\right)"
+    r" = \left(XW + b,\; GW^T,\; X^T G,\; \sum_n G_n\right)", LAYER,
+    says="A weight meets every row of the batch, so its gradients add up: a sum over rows, and no mean.",
+    needs="X has a column for every row of W, and b a number for every column of W",
+    outside=(
+        {"x": EYE, "weight": EYE, "bias": (1,), "g": EYE},
+        {"x": EYE, "weight": EYE[:2], "bias": (1, 1, 1), "g": EYE},
+    ),
+)  # fmt: skip
+def eq_20(x, weight, bias, g):
+    need_fitting(x, weight, bias)
+    y = lambda x, w, b: np.einsum("...ni,...ij->...nj", x, w) + b[..., None, :]  # noqa: E731
+    loss = lambda x, w, b: np.einsum("...nj,...nj->...", g, y(x, w, b))  # noqa: E731
+    return (
+        as_row(
+            y(x, weight, bias),
+            gradient(lambda x: loss(as_matrix(x), weight, bias), as_row(x)),
+            gradient(lambda w: loss(x, as_matrix(w), bias), as_row(weight)),
+            gradient(lambda b: loss(x, weight, b), bias),
+        ),
+        "=", as_row(
+            y(x, weight, bias),
+            np.einsum("knj,kij->kni", g, weight),
+            np.einsum("kni,knj->kij", x, g),
+            np.einsum("knj->kj", g),
+        ),
+        "=", as_row(
+            x @ weight + bias[:, None], g @ transposed(weight), transposed(x) @ g, g.sum(axis=1)
+        ),
+    )  # fmt: skip
+
+
+@eq_20.tied("minivae.ops.affine", draws=100)
+@eq_20.tied("minivae.ops.affine_backward", draws=100)
+def _(x, weight, bias, g):
+    # All draws as one large layer: X, b and G side by side, and W block by block along the diagonal.
+    wide = lambda each: np.hstack(list(each))  # noqa: E731
+    apart = lambda both: np.stack(np.split(both, len(x), axis=-1))  # noqa: E731
+    large = np.zeros((len(x), SIZE, len(x), SIZE))
+    np.einsum("kikj->kij", large)[...] = weight
+    large = large.reshape(len(x) * SIZE, -1)
+    y = affine(wide(x), large, bias.ravel())
+    d_x, d_large, d_bias = affine_backward(wide(g), wide(x), large, bias.ravel())
+    d_weight = np.einsum("kikj->kij", d_large.reshape(len(x), SIZE, len(x), SIZE))
+    return as_row(apart(y), apart(d_x), d_weight, apart(d_bias))
+
+
+# Functions of one number: (value, slope)
+
+A = Symbol("a", "a", "real, halfway between tenths", 1, between_tenths, (1, -1, 2, -0.5))
+
+
+@equation(
+    "beyond.21", "slope of tanh",
+    r"\left[h = \frac{e^a - e^{-a}}{e^a + e^{-a}}\right]:\; \left(h,\; \frac{dh}{da}\right)"
+    r" = \left(h,\; \frac{(e^a + e^{-a})^2 - (e^a - e^{-a})^2}{(e^a + e^{-a})^2}\right)"
+    r" = \left(\tanh a,\; 1 - \tanh^2 a\right)", (A,),
+    says="The rule for quotients: the slope is 1 - h^2, so all that the backward needs is what came out.",
+)  # fmt: skip
+def eq_21(a):
+    h = lambda a: (exp(a) - exp(-a)) / (exp(a) + exp(-a))  # noqa: E731
+    above, below = exp(a) - exp(-a), exp(a) + exp(-a)
+    return (
+        np.hstack([h(a), complex_step(h, a)]),
+        "=", np.hstack([h(a), (below**2 - above**2) / below**2]),
+        "=", np.hstack([np.tanh(a), 1 - np.tanh(a) ** 2]),
+    )  # fmt: skip
+
+
+@eq_21.tied("minivae.ops.tanh")
+@eq_21.tied("minivae.ops.tanh_backward")
+def _(a):
+    h = tanh(a)
+    return np.hstack([h, tanh_backward(1, h)])
+
+
+def sharp(a, c=100_000):
+    """softplus(c a) / c for a large c, which keeps its digits; a may be complex."""
+    positive = np.real(a) > 0
+    return np.where(positive, a, 0) + log1p(exp(np.where(positive, -c * a, c * a))) / c
+
+
+@equation(
+    "beyond.22", "slope of the softplus, and of max(a, 0), which is its limit",
+    r"\left[f(a) = \log(1+e^a),\; g(a) = \lim_{c \to \infty}\frac{f(ca)}{c}\right]:\;"
+    r" \left(f,\; f',\; g,\; g'\right)"
+    r" = \left(f,\; \frac{e^a}{1+e^a},\; g,\; \lim_{c \to \infty}f'(ca)\right)"
+    r" = \left(\max(a, 0) + \log(1+e^{-|a|}),\; \frac{1}{1+e^{-a}},\; \max(a, 0),\; 1_{a > 0}\right)", (A,),
+    says="The slope of a softplus is the sigmoid. From far away it is a ReLU, with the slope 0 or 1.",
+    needs="a is not 0, where max(a, 0) has no slope; e^a is not too large (the last line can do without)",
+    outside=({"a": 0}, {"a": 800}),
+)  # fmt: skip
+def eq_22(a):
+    f = lambda a: log(1 + exp(a))  # noqa: E731
+    far_out = 100_000 * a
+    return (
+        np.hstack([f(a), complex_step(f, a), sharp(a), complex_step(sharp, a)]),
+        "=", np.hstack([f(a), exp(a) / (1 + exp(a)), sharp(a), 1 / (1 + exp(-far_out))]),
+        "=", np.hstack([
+            np.maximum(a, 0) + log1p(exp(-np.abs(a))), 1 / (1 + exp(-a)), np.maximum(a, 0), a > 0
+        ]),
+    )  # fmt: skip
+
+
+@eq_22.tied("minivae.ops.softplus")
+@eq_22.tied("minivae.ops.softplus_backward")
+@eq_22.tied("minivae.ops.relu")
+@eq_22.tied("minivae.ops.relu_backward")
+def _(a):
+    h = relu(a)
+    return np.hstack([softplus(a), softplus_backward(1, a), h, relu_backward(1, h)])
+
+
+@equation(
+    "beyond.23", "slope of the sigmoid",
+    r"\left[s = \frac{1}{1+e^{-a}}\right]:\; \left(s,\; \frac{ds}{da}\right)"
+    r" = \left(s,\; \frac{1}{1+e^{-a}}\,\frac{e^{-a}}{1+e^{-a}}\right)"
+    r" = \left(\frac{1}{2} + \frac{1}{2}\tanh\frac{a}{2},\; s(1-s)\right)", (A,),
+    says="The chance of one side of a coin times that of the other: largest, 1/4, where both are alike.",
+)  # fmt: skip
+def eq_23(a):
+    s = lambda a: 1 / (1 + exp(-a))  # noqa: E731
+    return (
+        np.hstack([s(a), complex_step(s, a)]),
+        "=", np.hstack([s(a), 1 / (1 + exp(-a)) * (exp(-a) / (1 + exp(-a)))]),
+        "=", np.hstack([1 / 2 + np.tanh(a / 2) / 2, s(a) * (1 - s(a))]),
+    )  # fmt: skip
+
+
+@eq_23.tied("minivae.ops.sigmoid")
+@eq_23.tied("minivae.ops.sigmoid_backward")
+def _(a):
+    s = sigmoid(a)
+    return np.hstack([s, sigmoid_backward(1, s)])
+
+
+LOG_W = Symbol(
+    "log_w", r"\ell", "real, halfway between tenths", 4, between_tenths,
+    ((0, 0, 0, 0), (0, 1, 2, 3), (1, -1, 2, 0)),
+)
+
+
+@equation(
+    "beyond.24", "slopes of log-sum-exp; the weights of IWAE, Burda et al. 2016",
+    r"\left[f(\ell) = \log\sum_j e^{\ell_j}\right]:\; \left(f,\; \frac{\partial f}{\partial\ell_k}\right)"
+    r" = \left(f,\; \frac{e^{\ell_k}}{\sum_j e^{\ell_j}}\right)"
+    r" = \left(m + \log\sum_j e^{\ell_j-m},\; \frac{e^{\ell_k-m}}{\sum_j e^{\ell_j-m}}\right)", (LOG_W,),
+    says="Every draw counts as its weight e^l among all of them. With m, the largest l, none is too small.",
+    needs="some e^l is not rounded to 0 (the last line can do without)",
+    outside={"log_w": (-800, -801, -802, -803)},
+)  # fmt: skip
+def eq_24(log_w):
+    f = lambda l: log(exp(l).sum(axis=-1))  # noqa: E731, E741
+    most = log_w.max(axis=-1, keepdims=True)
+    weights, shifted = exp(log_w), exp(log_w - most)
+    return (
+        np.hstack([f(log_w)[:, None], gradient(f, log_w)]),
+        "=", np.hstack([f(log_w)[:, None], weights / total(weights)]),
+        "=", np.hstack([most + log(total(shifted)), shifted / total(shifted)]),
+    )  # fmt: skip
+
+
+@eq_24.tied("minivae.evidence.log_sum_exp")
+def _(log_w):
+    f = lambda l: log_sum_exp(l, axis=-1)  # noqa: E731, E741
+    return np.hstack([f(log_w)[:, None], gradient(f, log_w)])
