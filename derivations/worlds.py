@@ -1,15 +1,25 @@
 """Where checks take place: worlds in which every probability is known exactly.
 
 Finite joint tables p(x, z) with an encoder q(z|x); events of a finite space; pairs of Gaussians (of numbers, of
-vectors with independent coordinates, of vectors with any covariance); the linear-Gaussian model
-x = w z + s eps with z ~ N(0, 1), whose evidence and posterior have closed forms.
+vectors with independent coordinates, of vectors with any covariance); the linear-Gaussian models
+x = w z + s eps with z ~ N(0, 1) and x = b + W z + s eps with z ~ N(0, I), whose evidence and posterior have closed
+forms.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from derivations.domains import Symbol, conditional, joint, pmf, positive, positives, real, vector
-from derivations.numerics import expect, kl_normal, log_density, need_positive, need_same_shape, refuse, total
+from derivations.numerics import (
+    expect,
+    kl_normal,
+    log_density,
+    log_density_full,
+    need_positive,
+    need_same_shape,
+    refuse,
+    total,
+)
 from minivae.likelihood import Gaussian
 from minivae.vae import VAE
 
@@ -187,6 +197,35 @@ def one_or_two(name: str, meaning: str) -> Symbol:
 def pick(values: NDArray, index: NDArray) -> NDArray:
     """The entry of that number, counted from 1, along the last axis, which is kept."""
     return np.take_along_axis(values, index.astype(int) - 1, axis=-1)
+
+
+# Vectors: z ~ N(0, I) in the plane, x = b + W z + s eps in space. The posterior has a full covariance.
+
+MATRIX_W = Symbol("W", "W", "real, 3 by 2", 6, lambda raw: raw.reshape(-1, 3, 2), (
+    [[1, 0], [0, 1], [1, 1]], [[1, 0], [0, 2], [0, 0]], [[1, 1], [0, 0], [0, 0]],
+))  # fmt: skip
+OFFSET = vector("b", "b", 3, simple=((0, 0, 0), (1, 0, 0)))
+OBSERVED_3 = vector("x", "x", 3, simple=((1, 1, 0), (0, 0, 0)))
+VECTOR_LINEAR = (MATRIX_W, OFFSET, S, OBSERVED_3)
+
+
+def vector_log_evidence(W: NDArray, b: NDArray, s: NDArray, x: NDArray) -> NDArray:
+    """log p(x) = log N(x; b, W W' + s^2 I), (n, 1)."""
+    noise = need_positive("s", s)[..., None] ** 2 * np.eye(W.shape[-2])
+    return log_density_full(x[..., None, :], b, W @ np.swapaxes(W, -2, -1) + noise)
+
+
+def vector_posterior(W: NDArray, b: NDArray, s: NDArray, x: NDArray) -> tuple[NDArray, NDArray]:
+    """Mean V W' (x - b) / s^2, (n, 2), and covariance V = (I + W' W / s^2)^-1, (n, 2, 2), of p(z|x)."""
+    scaled = np.swapaxes(W, -2, -1) / need_positive("s", s)[..., None] ** 2     # (n, 2, 3)   W' / s^2
+    cov = np.linalg.inv(np.eye(W.shape[-1]) + scaled @ W)
+    return (cov @ scaled @ (x - b)[..., None])[..., 0], (cov + np.swapaxes(cov, -2, -1)) / 2
+
+
+def vector_log_p(W: NDArray, b: NDArray, s: NDArray, x: NDArray, z: NDArray) -> NDArray:
+    """log p(x|z) = log N(x; b + W z, s^2 I) for codes z (n, K, 2): (n, K)."""
+    mean = b[..., None, :] + z @ np.swapaxes(W, -2, -1)     # (n, K, 3)
+    return log_density(x[..., None, :], mean, s[..., None]).sum(axis=-1)
 
 
 # A model of minivae

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from derivations import worlds
-from derivations.numerics import kl, kl_normal, kl_normal_full, need_pmf, total
+from derivations.numerics import kl, kl_normal, kl_normal_full, log_density_full, need_pmf, total
 from derivations.worlds import EVENTS, LINEAR, MU_Q, SIGMA_Q, TABLES, linear_elbo, linear_log_evidence, linear_posterior
 from minivae.gaussian import kl_diagonal, kl_full
 from tests.numeric import refused
@@ -123,6 +123,37 @@ def test_an_event_far_out_has_a_finite_logarithm():
 def test_a_linear_model_has_noise(bad):
     for call in (linear_log_evidence, linear_posterior, lambda w, s, x: linear_elbo(w, s, x, 0.0, 1.0)):
         refused(lambda call=call: call(1.0, bad, 1.0), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
+
+
+# The same of vectors
+
+
+@given(points(worlds.VECTOR_LINEAR))
+def test_prior_times_likelihood_is_posterior_times_evidence_at_every_code(values):
+    """At six codes, which fix a quadratic: so both, the posterior and the evidence, are right."""
+    z = np.array([[[0, 0], [1, 0], [0, 1], [1, 1], [-1, 0], [0, -1]]], float)
+    prior = log_density_full(z, np.zeros((1, 2)), np.eye(2)[None])
+    joint = prior + worlds.vector_log_p(**values, z=z)
+    mean, cov = worlds.vector_posterior(**values)
+    assert mean.shape == (1, 2) and cov.shape == (1, 2, 2) and (cov == np.swapaxes(cov, 1, 2)).all()
+    agree(log_density_full(z, mean, cov) + worlds.vector_log_evidence(**values), joint, 1e-11)
+
+
+def test_a_vector_model_by_hand():
+    """Two coordinates that have nothing to do with each other, and a third that z does not reach."""
+    W, b, s, x = np.array([[[1, 0], [0, 2], [0, 0]]]), np.array([[1, 0, 3]]), np.ones((1, 1)), np.array([[2, 5, 3]])
+    mean, cov = worlds.vector_posterior(W, b, s, x)
+    agree(mean, np.array([[1 / 2, 2]]))
+    agree(cov, np.array([[[1 / 2, 0], [0, 1 / 5]]]))
+    each = [linear_log_evidence(w, 1.0, d) for w, d in ((1.0, 1.0), (2.0, 5.0), (0.0, 0.0))]
+    agree(worlds.vector_log_evidence(W, b, s, x), np.array([[sum(each)]]))
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+def test_a_vector_model_has_noise(bad):
+    W, b, s, x = np.ones((1, 3, 2)), np.zeros((1, 3)), np.full((1, 1), bad), np.ones((1, 3))
+    for call in (worlds.vector_log_evidence, worlds.vector_posterior):
+        refused(lambda call=call: call(W, b, s, x), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
 
 
 # Pairs of Gaussians
