@@ -3,3 +3,5 @@
 Here nothing is printed elsewhere, so nothing is a slip or wrong: every entry is a statement of our own, with its
 assumption, its witness outside it and, wherever `minivae` computes a side, that very function as one more link.
 """
+
+from derivations.beyond import elbo, aggregate  # noqa: F401, I001
