@@ -4,4 +4,4 @@ Here nothing is printed elsewhere, so nothing is a slip or wrong: every entry is
 assumption, its witness outside it and, wherever `minivae` computes a side, that very function as one more link.
 """
 
-from derivations.beyond import elbo, aggregate  # noqa: F401, I001
+from derivations.beyond import elbo, aggregate, bounds, algorithms  # noqa: F401, I001

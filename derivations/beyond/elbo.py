@@ -15,11 +15,11 @@ from numpy import exp, log
 from derivations.domains import Symbol, joint, weights
 from derivations.equation import equation
 from derivations.numerics import (
+    complex_step,
     expect_full,
     kl,
     kl_normal,
     kl_normal_full,
-    log_density,
     log_density_full,
     mean,
     need_pmf,
@@ -108,7 +108,7 @@ def by_minivae(f, signature):
     return np.vectorize(f, signature=signature)
 
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))          # draws that average squares exactly
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # draws that average squares exactly
 
 
 @equation(
@@ -156,7 +156,7 @@ def _(W, b, s, x, mu, sigma):
     return total(chances * (log_px_z + log_p_z - log_q))
 
 
-@eq_2.tied("minivae.vae.VAE.elbo", draws=100)
+@eq_2.tied("minivae.vae.VAE.elbo", draws=50)
 def _(W, b, s, x, mu, sigma):
     def elbo(W, b, s, x, mu, sigma):
         return linear_vae(W, b, s, mu, sigma).elbo(x[None], CORNERS[:, None])
@@ -172,7 +172,7 @@ class Corners:
         return np.broadcast_to(CORNERS[:, None], shape)
 
 
-@eq_2.tied("minivae.evidence.lower_bounds", draws=100)
+@eq_2.tied("minivae.evidence.lower_bounds", draws=50)
 def _(W, b, s, x, mu, sigma):
     def elbo(W, b, s, x, mu, sigma):
         return lower_bounds(linear_vae(W, b, s, mu, sigma), x[None], len(CORNERS), Corners()).elbo
@@ -257,7 +257,7 @@ def gap_of(K, q, w):
 
 SMALL_TABLE = replace(joint("p_xz", "p(x, z)", 2, 3), simple=TABLE.simple)
 SMALL_Q = replace(EVERYWHERE, size=6, make=lambda raw: weights(raw.reshape(-1, 2, 3), False))
-UP_TO = 5
+UP_TO = 6
 E_DRAWS = r"E_{z_1 \ldots z_K \sim q}"
 MEAN_OF_K, MEAN_OF_OTHERS = r"\frac{1}{K}\sum_k", r"\frac{1}{K}\sum_{k:\,k \neq j}"
 L_K = r"\mathcal{L}_K"
@@ -274,14 +274,14 @@ NEXT_L = r"\mathcal{L}_{K+1}"
     needs=NEEDED, outside=OUTSIDE, tight=POSTERIOR,
 )  # fmt: skip
 def eq_4(p_xz, q):
-    w, K = importance_weights(p_xz, q), range(1, UP_TO + 1)
-    next_bound = np.concatenate([bound_of(k + 1, q, w) for k in K], axis=-1)                # (n, rows, 5)
+    w, K = importance_weights(p_xz, q), range(1, UP_TO)
+    bounds = np.concatenate([bound_of(k, q, w) for k in (*K, UP_TO)], axis=-1)              # (n, rows, 6)
     return (
-        np.concatenate([bound_of(k, q, w) for k in K], axis=-1),
+        bounds[..., :-1],
         "=", np.concatenate([bound_of_the_others(k, q, w) for k in K], axis=-1),
-        "<=", next_bound,
+        "<=", bounds[..., 1:],
         "<=", log(evidence(p_xz)),
-        "=", next_bound + np.concatenate([gap_of(k + 1, q, w) for k in K], axis=-1),
+        "=", bounds[..., 1:] + np.concatenate([gap_of(k + 1, q, w) for k in K], axis=-1),
     )  # fmt: skip
 
 
@@ -299,17 +299,18 @@ def two_weights(raw):
 
 TWO_Q = Symbol("q", "q(z|x)", "> 0, in hundredths, summing to 1", 1, hundredths, ((0.5, 0.5), (0.75, 0.25)))
 TWO_W = Symbol("w", "w", "> 0, and not alike", 2, two_weights, ((1, 2), (2, 1), (1, 4)))
-MANY_DRAWS = np.array([1, 4, 16, 64, 256])
-CUBIC = r"\frac{\mu_2}{2} - \frac{\mu_3}{3K}"
+MANY_DRAWS = np.array([1, 4, 16, 64])
+LEADING = r"\frac{\mu_2}{2} - \frac{\mu_3}{3K},\; \mu_2 - \frac{\mu_3}{K},\; \mu_2 - \frac{2\mu_3}{K}"
+FOURTH = r"\frac{\mu_4 + 3(K - 1)\mu_2^2}{K^2}\left(\frac{1}{4a},\; \frac{1}{a},\; \frac{2a + 1}{a^2}\right)"
 
 
 @equation(
-    "beyond.5", "the rate of the importance weighted gap; Maddison et al. 2017",
-    rf"\{{p(x) = {E_Q}[w],\; \mu_r = {E_Q}[(w / p(x) - 1)^r]\}}:\;"
-    rf" {CUBIC} \leq K\left(\log p(x) - {L_K}\right) \leq {CUBIC}"
-    r" + \frac{\mu_4 + 3(K - 1)\mu_2^2}{4K^2}\,\frac{p(x)}{\min w}",
-    (TWO_Q, TWO_W),
-    says="The gap falls like 1/K: K times it goes to Var(w) / 2 p(x)^2, between bounds that close on it.",
+    "beyond.5", "rate of that bound's gap and gradient; Maddison et al. 2017, Rainforth et al. 2018",
+    rf"\left\{{\mu_r = {E_Q}[(w / p(x) - 1)^r],\; a = \min w / p(x),\; w - p(x) \propto \phi,\;"
+    rf" \Delta_K = \frac{{d}}{{d\phi}}\log\left({MEAN_OF_K} w_k\right)\right\}}:\;"
+    rf" \left({LEADING}\right) \leq K\left(\log p(x) - {L_K},\; -E[\Delta_K],\; E[\Delta_K^2]\right)"
+    rf" \leq \left({LEADING}\right) + {FOURTH}", (TWO_Q, TWO_W),
+    says="Gap and gradient of q fall like 1/K, the gap like Var(w) / 2K p(x)^2; the noise, like 1/sqrt(K).",
     needs="q sums to 1, and p(x, z) > 0 wherever q(z|x) is: no weight is 0, and their variance is finite",
     outside=({"q": (0.5, 0.5), "w": (0, 1)}, {"q": (0.6, 0.6), "w": (1, 2)}),
     tight={"q": (0.5, 0.5), "w": (1, 1)},
@@ -317,10 +318,17 @@ CUBIC = r"\frac{\mu_2}{2} - \frac{\mu_3}{3K}"
 def eq_5(q, w):
     p_x, K = mean(q, w), MANY_DRAWS
     mu_2, mu_3, mu_4 = (mean(q, (w / p_x - 1) ** r) for r in (2, 3, 4))
-    bounds = np.concatenate([bound_of(k, q, w) for k in K.tolist()], axis=-1)               # (n, 5)
-    cubic = mu_2 / 2 - mu_3 / (3 * K)                       # t - t^2/2 + t^3/3 is above log(1 + t) everywhere
-    rest = (mu_4 + 3 * (K - 1) * mu_2**2) / (4 * K**2) * p_x / w.min(axis=-1, keepdims=True)
-    return cubic, "<=", K * (log(p_x) - bounds), "<=", cubic + rest
+    bounds = np.concatenate([bound_of(k, q, w) for k in K.tolist()], axis=-1)               # (n, 4)
+    mean_log = lambda k: lambda phi: log(mean_weights(k, p_x + phi * (w - p_x)))  # noqa: E731
+    slopes = [(chances_of(k, q), complex_step(mean_log(k), 1)) for k in K.tolist()]
+    signal, square = (np.hstack([total(chance * slope**r) for chance, slope in slopes]) for r in (1, 2))
+    # The mean of w / p(x) is 1 + t. The three are -log(1 + t), -t / (1 + t) and the square of that: each is a
+    # cubic in t, plus t^4 times what is not negative and is largest where all draws have the least weight.
+    leading = np.stack([mu_2 / 2 - mu_3 / (3 * K), mu_2 - mu_3 / K, mu_2 - 2 * mu_3 / K], axis=1)
+    fourth = (mu_4 + 3 * (K - 1) * mu_2**2) / K**2          # K times the fourth moment of t
+    a = w.min(axis=-1, keepdims=True) / p_x
+    rest = np.stack([fourth / (4 * a), fourth / a, fourth * (2 * a + 1) / a**2], axis=1)
+    return leading, "<=", K * np.stack([log(p_x) - bounds, -signal, square], axis=1), "<=", leading + rest
 
 
 @equation(
