@@ -90,8 +90,8 @@ def steps_of_em(x, pi, coins):
     "beyond.46", "EM as coordinate ascent on the ELBO; Dempster et al. 1977, Neal and Hinton 1998",
     r"\{\theta_{t+1} = (\pi, m),\; N_k = \sum_n q_t(z_n = k)\}:\;"
     r" \log p(x; \theta_t) = ELBO(q_t, \theta_t) \leq ELBO(q_t, \theta_{t+1}) ="
-    rf" \left[ELBO(q_t, \theta') + \sum_k N_k\left(\log\frac{{\pi_k}}{{\pi'_k}}"
-    rf" + \sum_d {D}(m_{{kd}}||m'_{{kd}})\right)\right] \leq \log p(x; \theta_{{t+1}}) ="
+    rf" \left[ELBO(q_t, \theta') + N\,{D}(\pi||\pi') + \sum_k N_k \sum_d {D}(m_{{kd}}||m'_{{kd}})\right]"
+    r" \leq \log p(x; \theta_{t+1}) ="
     rf" \left[ELBO(q_t, \theta_{{t+1}}) + {D}(q_t||q_{{t+1}})\right]",
     (BITS, SHARES, COINS, *OTHER),
     says="The E-step closes the gap, the M-step lifts the bound as far as any theta' can: log p never falls.",
@@ -104,9 +104,8 @@ def eq_46(x, pi, m, pi_2, m_2):
 
     def over_other(q, best):
         """By how much the best theta is better for q than the other."""
-        counts = q.sum(axis=1)
-        coins = kl(best[1], np.broadcast_to(other[1], best[1].shape)).sum(axis=(2, 3))          # (n, K)
-        return total(counts * (log(best[0] / other[0]) + coins))
+        of_coins = kl(best[1], other[1]).sum(axis=(2, 3))                                       # (n, K)
+        return q.shape[1] * kl(best[0], other[0]) + total(q.sum(axis=1) * of_coins)
 
     steps = lambda f: np.hstack([f(*step) for step in made])  # noqa: E731     (n, STEPS)
     lifted = steps(lambda q, old, new, q_new: mixture_elbo(x, q, *new))
@@ -156,7 +155,7 @@ def variance(chances, values):
     "beyond.48", "sticking the landing; Roeder et al. 2017",
     r"\{z = \mu + \sigma\epsilon,\; A = \log p(x, z) - \log q(z|x)\}:\;"
     rf" \frac{{\partial A}}{{\partial z}}\,{NABLA} z = 0 ="
-    rf" E_\epsilon\left[{NABLA} A\right] < Var_\epsilon\left[{NABLA} A\right] ="
+    rf" E_\epsilon\left[{NABLA} A\right] < E_\epsilon\left[({NABLA} A)^2\right] ="
     r" \left(\frac{1}{\sigma^2},\; \frac{1}{2}\right)",
     (*LINEAR, AWAY),
     says="At the posterior no draw has a gradient along its path through z: all the noise is the score of q.",
@@ -165,17 +164,17 @@ def variance(chances, values):
 def eq_48(w, s, x, away):
     mu, sigma = linear_posterior(w, s, x)
     path, whole = gradients(w, s, x, mu + away * sigma, 2 * log(sigma), EPS[:, 0])
-    spread = variance(CHANCES, whole)
+    squared = total(CHANCES * whole**2)
     return (
         path,
-        "=", Zero(sqrt(spread)),
+        "=", Zero(sqrt(squared)),
         "=", total(CHANCES * whole),
-        "<", spread,
+        "<", squared,
         "=", np.stack([1 / sigma**2, 1 / 2 + 0 * sigma], axis=1),
     )  # fmt: skip
 
 
-@eq_48.tied("minivae.gaussian.reparameterize_backward")
+@eq_48.tied("minivae.gaussian.log_standard_normal_backward")
 @eq_48.tied("minivae.gaussian.log_normal_backward")
 def _(w, s, x, away):
     def of_draws(value):
@@ -189,7 +188,7 @@ def _(w, s, x, away):
     d_z = w * (x - w * z) / s**2 + log_standard_normal_backward(one, z) + d_z_q
     d_mu, d_log_var = reparameterize_backward(d_z, mu, log_var, eps)
     whole = np.hstack([d_mu + d_mu_q, d_log_var + d_log_var_q])             # (3 n, 2)   two paths
-    return variance(CHANCES, np.swapaxes(whole.reshape(-1, 3, 2), 1, 2))
+    return total(CHANCES * np.swapaxes(whole.reshape(-1, 3, 2), 1, 2) ** 2)
 
 
 # Two estimators of the ELBO from one draw: A has log q(z|x) at the draw, B the KL in closed form

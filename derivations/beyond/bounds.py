@@ -13,7 +13,6 @@ from derivations.beyond.elbo import (
     E_Q,
     EVERYWHERE,
     LEAVES_OUT,
-    NEEDED,
     D,
     by_minivae,
     importance_weights,
@@ -52,21 +51,21 @@ def flat(table):
 
 @equation(
     "beyond.42", "evidence upper bound (EUBO), with the ELBO below",
-    rf"\left[\log p(x) - {D}(q(z|x)||p(z|x))\right] = {E_Q}\left[{LOG_RATIO}\right] \leq \log p(x) \leq"
-    rf" E_{{z \sim p(z|x)}}\left[{LOG_RATIO}\right] = \left[\log p(x) + {D}(p(z|x)||q(z|x))\right]",
+    rf"\left[p(x)\,e^{{-{D}(q(z|x)||p(z|x))}}\right] = \exp {E_Q}\left[{LOG_RATIO}\right] \leq p(x) \leq"
+    rf" \exp E_{{z \sim p(z|x)}}\left[{LOG_RATIO}\right] = \left[p(x)\,e^{{{D}(p(z|x)||q(z|x))}}\right]",
     (TABLE, EVERYWHERE),
-    says="Averaged over q the log weight is below log p(x); averaged over the posterior it is above.",
-    needs=NEEDED, outside=(LEAVES_OUT, *OUTSIDE), tight=POSTERIOR,
+    says="Averaged over q, the log weight is below log p(x): the ELBO. Over the posterior, it is above.",
+    needs="p(x) > 0, q(z|x) sums to 1 and is above zero wherever p(x, z) is",
+    outside=(LEAVES_OUT, *OUTSIDE[1:]), tight=POSTERIOR,
 )  # fmt: skip
 def eq_42(p_xz, q):
-    log_p_x, p_z_given_x = log(evidence(p_xz)), posterior(p_xz)
-    log_w = log(p_xz) - log(q)
+    p_x, p_z_given_x = evidence(p_xz), posterior(p_xz)      # without the exp, the upper bound would cross 0
     return (
-        log_p_x - kl(q, p_z_given_x),
-        "=", mean(q, log(importance_weights(p_xz, q))),
-        "<=", log_p_x,
-        "<=", mean(p_z_given_x, log_w),
-        "=", log_p_x + kl(p_z_given_x, q),
+        p_x * exp(-kl(q, p_z_given_x)),
+        "=", exp(mean(q, log(importance_weights(p_xz, q)))),
+        "<=", p_x,
+        "<=", exp(mean(p_z_given_x, log(p_xz) - log(q))),
+        "=", p_x * exp(kl(p_z_given_x, q)),
     )  # fmt: skip
 
 

@@ -124,14 +124,14 @@ CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # draws 
     ),
 )  # fmt: skip
 def eq_2(W, b, s, x, mu, sigma):
-    cov = sigma[..., None] ** 2 * np.eye(2)
+    log_p_x, cov = vector_log_evidence(W, b, s, x), sigma[..., None] ** 2 * np.eye(2)
     E_q = lambda f: expect_full(f, mu, cov)  # noqa: E731
     kl_prior = kl_normal(mu[..., None], sigma[..., None], 0, 1).sum(axis=1)
     entropy = total(log(2 * math.pi * math.e * sigma**2) / 2)
     return (
         E_q(lambda z: vector_log_p(W, b, s, x, z)) - kl_prior,
         "=", E_q(lambda z: vector_log_joint(W, b, s, x, z)) + entropy,
-        "=", vector_log_evidence(W, b, s, x) - kl_normal_full(mu, cov, *vector_posterior(W, b, s, x)),
+        "=", log_p_x - kl_normal_full(mu, cov, *vector_posterior(W, b, s, x)),
     )  # fmt: skip
 
 
