@@ -5,5 +5,7 @@ assumption, a point outside it and, wherever `minivae` computes a side, that ver
 of the files here, and of the entries in each, is the order of the ledger.
 """
 
+from derivations.beyond import elbo, aggregate  # noqa: F401, I001
 from derivations.beyond import gradients, divergences, likelihoods, network, model  # noqa: F401
 from derivations.beyond import gaussians, information, linear, posterior  # noqa: F401
+from derivations.beyond import bounds, algorithms  # noqa: F401

@@ -1,0 +1,108 @@
+"""Beyond the sources: what the KL term of a whole data set is made of, and that of several coordinates.
+
+Distributions are tables, and sums over them are exact.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy import log
+
+from derivations.beyond.elbo import D
+from derivations.domains import Symbol, conditional, joint, pmf, weights
+from derivations.equation import Zero, equation
+from derivations.numerics import kl, mean, times, total
+
+# The KL of a data set: n is the number of a datum, and all data are equally likely
+
+Q_SIMPLE = [[0.5, 0.5], [0.75, 0.25]], [[1, 0], [0.5, 0.5]], [[0.2, 0.8], [0.6, 0.4]]
+DATA_Q = replace(conditional("q", "q_n(z)", 6, 5), simple=Q_SIMPLE)
+P_Z = pmf("p", "p(z)", simple=((0.25, 0.75), (0.9, 0.1), (0.5, 0.5)))
+COVERED = "all are distributions, and p(z) > 0 wherever a q_n(z) is"
+NOT_COVERED = (
+    {"q": [[0.5, 0.5], [1, 0]], "p": (1, 0)},
+    {"q": [[0.5, 0.5], [1, 0]], "p": (0.6, 0.6)},
+    {"q": [[0.6, 0.6], [1, 0]], "p": (0.5, 0.5)},
+)
+BAR_Q = r"\bar q(z)"
+GAP = rf"{D}({BAR_Q}||p(z))"
+MEAN_OF_N = r"\frac{1}{N}\sum_{n=1}^{N}"
+
+
+def mean_kl(q, p):
+    """1/N sum_n KL(q_n || p), (n, 1), of q (n, N, Z) and p (n, Z)."""
+    return kl(q, np.broadcast_to(p[:, None], q.shape)).mean(axis=1)
+
+
+@equation(
+    "beyond.7", "ELBO surgery; Hoffman and Johnson 2016",
+    rf"{GAP} \leq {MEAN_OF_N} {D}(q_n(z)||p(z)) = I_q(n; z) + {GAP} = \log N - H_q(n|z) + {GAP}"
+    rf" \leq \log N + {GAP}", (DATA_Q, P_Z),
+    says="The KL of a data set: what z tells of its datum, at most log N, and that of the mean of all q_n.",
+    needs=COVERED, outside=NOT_COVERED, tight={"q": [[0.5, 0.5]], "p": (0.25, 0.75)},
+)  # fmt: skip
+def eq_7(q, p):
+    N, bar_q = q.shape[1], q.mean(axis=1)                   # bar q, (n, Z): the aggregate posterior
+    flat = lambda table: table.reshape(len(table), -1)  # noqa: E731
+    rest = kl(bar_q, p)
+    information = kl(flat(q / N), flat(np.broadcast_to(bar_q[:, None] / N, q.shape)))       # of n and z
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -total(flat(times(q / N, log(q / N / bar_q[:, None]))))   # of n, where z is known
+    return (
+        rest,
+        "<=", mean_kl(q, p),
+        "=", information + rest,
+        "=", math.log(N) - entropy + rest,
+        "<=", math.log(N) + rest,
+    )  # fmt: skip
+
+
+@equation(
+    "beyond.8", "the best prior is the aggregate posterior; Tomczak and Welling 2018",
+    rf"{MEAN_OF_N} {D}(q_n(z)||p(z)) - {MEAN_OF_N} {D}(q_n(z)||{BAR_Q}) = {GAP} \geq 0", (DATA_Q, P_Z),
+    says="No prior makes the KL smaller than the mean of all q_n does: others pay what they differ from it.",
+    needs=COVERED, outside=NOT_COVERED, tight={"q": [[0.5, 0.5], [1, 0]], "p": (0.75, 0.25)},
+)  # fmt: skip
+def eq_8(q, p):
+    bar_q = q.mean(axis=1)
+    return mean_kl(q, p) - mean_kl(q, bar_q), "=", mean(bar_q, log(bar_q / p)), ">=", Zero(mean_kl(q, p))
+
+
+# z = (z_1, z_2) on a grid: z_1 along the rows, z_2 along the columns
+
+
+def independent(raw):
+    """Tables of 3 x 4 in which rows and columns are independent."""
+    return weights(raw[:, :3], False)[:, :, None] * weights(raw[:, 3:], False)[:, None]
+
+
+GRID_Q = joint("q", "q(z)", 3, 4)
+GRID_P = Symbol(
+    "p", "p(z)", "> 0, summing to 1, z_1 and z_2 independent", 7, independent,
+    ([[0.25, 0.25], [0.25, 0.25]], [[0.125, 0.375], [0.125, 0.375]]),
+)  # fmt: skip
+
+
+@equation(
+    "beyond.9", "total correlation; Watanabe 1960, Chen et al. 2018",
+    rf"{D}(q(z)||p(z)) = {D}(q(z)||\prod_j q(z_j)) + \sum_j {D}(q(z_j)||p(z_j)) ="
+    rf" \sum_j H[q(z_j)] - H[q(z)] + \sum_j {D}(q(z_j)||p(z_j))", (GRID_Q, GRID_P),
+    says="With a prior of independent coordinates: the total correlation of q, and a KL for each coordinate.",
+    needs="the coordinates are independent under p, and all are distributions",
+    outside=(
+        {"q": [[0.1, 0.4], [0.3, 0.2]], "p": [[0.4, 0.1], [0.1, 0.4]]},
+        {"q": [[0.1, 0.4], [0.3, 0.3]], "p": [[0.25, 0.25], [0.25, 0.25]]},
+    ),
+)  # fmt: skip
+def eq_9(q, p):
+    flat = lambda table: table.reshape(len(table), -1)  # noqa: E731
+    sides = [(q.sum(axis=other), p.sum(axis=other)) for other in (2, 1)]    # q(z_j) and p(z_j), j = 1, 2
+    (q_1, _), (q_2, _) = sides
+    entropy = lambda q: -mean(q, log(q))  # noqa: E731
+    of_each = sum(mean(q_j, log(q_j / p_j)) for q_j, p_j in sides)
+    return (
+        kl(flat(q), flat(p)),
+        "=", kl(flat(q), flat(q_1[:, :, None] * q_2[:, None])) + of_each,
+        "=", entropy(q_1) + entropy(q_2) - entropy(flat(q)) + of_each,
+    )  # fmt: skip

@@ -1,0 +1,360 @@
+"""Beyond the sources: what is done with the bound. EM, gradients without the score, two estimators, batches.
+
+What is drawn is compared by its mean and its variance, and both are exact: by nodes of quadrature, or by
+going through all that can be drawn. A whole side in square brackets says by how much a bound falls short.
+"""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+from numpy import exp, log, sqrt
+
+from derivations.beyond.bounds import NABLA, NOT_UNIFORM_TABLE, TWO, scalar_vae
+from derivations.beyond.elbo import D, by_minivae
+from derivations.domains import Symbol, pmf, positive, real, vector
+from derivations.equation import Zero, equation
+from derivations.numerics import complex_step, kl, log_density, mean, noise, times, total
+from derivations.odaibo.objective import OUTSIDE
+from derivations.worlds import LINEAR, chosen, linear_elbo, linear_posterior, posterior
+from minivae.gaussian import (
+    log_normal_backward,
+    log_standard_normal_backward,
+    reparameterize,
+    reparameterize_backward,
+)
+
+# EM in a mixture of K sorts of coins: N data of D bits each; z_n, not seen, says of which sort datum n is
+
+
+def bits(raw):
+    """Six data of three bits, (n, 6, 3); both 0 and 1 occur in every column."""
+    x = (raw.reshape(-1, 6, 3) > 0).astype(float)
+    x[:, -1] = 1 - x[:, 0]
+    return x
+
+
+BITS = Symbol("x", "x", "0 or 1, both in every column", 18, bits, (
+    [[1, 0], [0, 1], [1, 1]], [[1, 1], [0, 0], [1, 0]],
+))  # fmt: skip
+SHARES = pmf("pi", r"\pi", 2, simple=((0.5, 0.5), (0.25, 0.75)))
+COINS = Symbol(
+    "m", "m", "between 0 and 1", 6, lambda raw: 1 / (1 + exp(-raw.reshape(-1, 2, 3))),
+    ([[0.5, 0.5], [0.25, 0.75]], [[0.5, 0.25], [0.25, 0.5]]),
+)  # fmt: skip
+OTHER = replace(SHARES, name="pi_2", latex=r"\pi'"), replace(COINS, name="m_2", latex="m'")
+STEPS = 4
+
+
+def faces(m):
+    """Chances of 0 and of 1, (..., 2): both are kept, as 1 - m has no digits left where m is near 1."""
+    return np.stack([1 - m, m], axis=-1)
+
+
+def joint_of(x, pi, coins):
+    """p(x_n, z_n = k), (n, N, K), by products."""
+    shown = np.where(x[:, :, None] == 1, coins[:, None, ..., 1], coins[:, None, ..., 0])        # (n, N, K, D)
+    return pi[:, None] * np.prod(shown, axis=-1)
+
+
+def e_step(x, pi, coins):
+    """The posterior q(z_n = k), (n, N, K)."""
+    joint = joint_of(x, pi, coins)
+    return joint / total(joint)
+
+
+def m_step(x, q):
+    """The mixture that is best for q: averages over the data, a datum counting q times for each sort."""
+    counts = q.sum(axis=1)                                                                      # (n, K)
+    shown = np.einsum("nik,nidf->nkdf", q, faces(x))
+    return counts / q.shape[1], shown / counts[..., None, None]
+
+
+def mixture_elbo(x, q, pi, coins):
+    """sum_n E_q[log p(x_n, z_n) - log q(z_n)], (n, 1)."""
+    log_shown = times(faces(x)[:, :, None], log(coins)[:, None]).sum(axis=(-2, -1))             # (n, N, K)
+    return mean(q, log(pi)[:, None] + log_shown - log(q)).sum(axis=1)
+
+
+def steps_of_em(x, pi, coins):
+    """The first steps: (q_t, theta_t, theta_(t+1), q_(t+1)) of each."""
+    theta = pi, coins
+    for _ in range(STEPS):
+        q = e_step(x, *theta)
+        better = m_step(x, q)
+        yield q, theta, better, e_step(x, *better)
+        theta = better
+
+
+@equation(
+    "beyond.46", "EM as coordinate ascent on the ELBO; Dempster et al. 1977, Neal and Hinton 1998",
+    r"\{\theta_{t+1} = (\pi, m),\; N_k = \sum_n q_t(z_n = k)\}:\;"
+    r" \log p(x; \theta_t) = ELBO(q_t, \theta_t) \leq ELBO(q_t, \theta_{t+1}) ="
+    rf" \left[ELBO(q_t, \theta') + N\,{D}(\pi||\pi') + \sum_k N_k \sum_d {D}(m_{{kd}}||m'_{{kd}})\right]"
+    r" \leq \log p(x; \theta_{t+1}) ="
+    rf" \left[ELBO(q_t, \theta_{{t+1}}) + {D}(q_t||q_{{t+1}})\right]",
+    (BITS, SHARES, COINS, *OTHER),
+    says="The E-step closes the gap, the M-step lifts the bound as far as any theta' can: log p never falls.",
+    tight={"x": [[1, 0], [0, 1]], "pi": (0.5, 0.5), "m": [[0.5, 0.5], [0.5, 0.5]]}
+    | {"pi_2": (0.25, 0.75), "m_2": [[0.5, 0.25], [0.25, 0.5]]},
+)  # fmt: skip
+def eq_46(x, pi, m, pi_2, m_2):
+    log_p = lambda theta: log(total(joint_of(x, *theta))).sum(axis=1)  # noqa: E731     (n, 1)
+    made, other = list(steps_of_em(x, pi, faces(m))), (pi_2, faces(m_2))
+
+    def over_other(q, best):
+        """By how much the best theta is better for q than the other."""
+        of_coins = kl(best[1], other[1]).sum(axis=(2, 3))                                       # (n, K)
+        return q.shape[1] * kl(best[0], other[0]) + total(q.sum(axis=1) * of_coins)
+
+    steps = lambda f: np.hstack([f(*step) for step in made])  # noqa: E731     (n, STEPS)
+    lifted = steps(lambda q, old, new, q_new: mixture_elbo(x, q, *new))
+    return (
+        steps(lambda q, old, new, q_new: log_p(old)),
+        "=", steps(lambda q, old, new, q_new: mixture_elbo(x, q, *old)),
+        "<=", lifted,
+        "=", steps(lambda q, old, new, q_new: mixture_elbo(x, q, *other) + over_other(q, new)),
+        "<=", steps(lambda q, old, new, q_new: log_p(new)),
+        "=", lifted + steps(lambda q, old, new, q_new: kl(q, q_new).sum(axis=1)),
+    )  # fmt: skip
+
+
+# The gradient of one draw, log p(x, z) - log q(z|x) with z = mu + sigma eps, in (mu, log sigma^2)
+
+EPS, CHANCES = noise(1)                                     # (3, 1), (3,): exact for squares of what follows
+AWAY = chosen("away", "away", 0, "how far mu is from the mean of p(z|x), in units of sigma")
+
+
+def log_weight(w, s, x, z, mu, log_var):
+    """log p(x, z) - log q(z|x), for complex numbers too."""
+    log_joint = -(((x - w * z) / s) ** 2) / 2 - z**2 / 2 - log(s)
+    return log_joint + ((z - mu) ** 2 * exp(-log_var) + log_var - log(2 * np.pi)) / 2
+
+
+def gradients(w, s, x, mu, log_var, eps):
+    """The path through z alone, and all of it with the score of q: (n, 2, L) each."""
+    made = lambda mu, log_var: mu + exp(log_var / 2) * eps  # noqa: E731
+
+    def path(move_mu, move_log_var):
+        return lambda t: log_weight(w, s, x, made(mu + t * move_mu, log_var + t * move_log_var), mu, log_var)
+
+    def whole(move_mu, move_log_var):
+        moved = lambda t: (mu + t * move_mu, log_var + t * move_log_var)  # noqa: E731
+        return lambda t: log_weight(w, s, x, made(*moved(t)), *moved(t))
+
+    in_both = lambda f: np.stack([complex_step(f(1, 0), 0), complex_step(f(0, 1), 0)], axis=1)  # noqa: E731
+    return in_both(path), in_both(whole)
+
+
+def variance(chances, values):
+    """Of the last axis, which is kept."""
+    return total(chances * (values - total(chances * values)) ** 2)
+
+
+@equation(
+    "beyond.48", "sticking the landing; Roeder et al. 2017",
+    r"\{z = \mu + \sigma\epsilon,\; A = \log p(x, z) - \log q(z|x)\}:\;"
+    rf" \frac{{\partial A}}{{\partial z}}\,{NABLA} z = 0 ="
+    rf" E_\epsilon\left[{NABLA} A\right] < E_\epsilon\left[({NABLA} A)^2\right] ="
+    r" \left(\frac{1}{\sigma^2},\; \frac{1}{2}\right)",
+    (*LINEAR, AWAY),
+    says="At the posterior no draw has a gradient along its path through z: all the noise is the score of q.",
+    needs="q(z|x) is the posterior", outside={"w": 1, "s": 1, "x": 1, "away": 1},
+)  # fmt: skip
+def eq_48(w, s, x, away):
+    mu, sigma = linear_posterior(w, s, x)
+    path, whole = gradients(w, s, x, mu + away * sigma, 2 * log(sigma), EPS[:, 0])
+    squared = total(CHANCES * whole**2)
+    return (
+        path,
+        "=", Zero(sqrt(squared)),
+        "=", total(CHANCES * whole),
+        "<", squared,
+        "=", np.stack([1 / sigma**2, 1 / 2 + 0 * sigma], axis=1),
+    )  # fmt: skip
+
+
+@eq_48.tied("minivae.gaussian.log_standard_normal_backward")
+@eq_48.tied("minivae.gaussian.log_normal_backward")
+def _(w, s, x, away):
+    def of_draws(value):
+        """One row for every draw: minivae adds up the gradients of draws that share their mu."""
+        return np.repeat(value, 3, axis=0)                                  # (3 n, 1)
+
+    w, s, x, mu, sigma = (of_draws(value) for value in (w, s, x, *linear_posterior(w, s, x)))
+    log_var, eps = 2 * log(sigma), np.tile(EPS, (len(x) // 3, 1))[None]   # (1, 3 n, 1)
+    z, one = reparameterize(mu, log_var, eps), np.ones((1, len(x)))
+    d_z_q, d_mu_q, d_log_var_q = log_normal_backward(-one, z, mu, log_var)
+    d_z = w * (x - w * z) / s**2 + log_standard_normal_backward(one, z) + d_z_q
+    d_mu, d_log_var = reparameterize_backward(d_z, mu, log_var, eps)
+    whole = np.hstack([d_mu + d_mu_q, d_log_var + d_log_var_q])             # (3 n, 2)   two paths
+    return total(CHANCES * np.swapaxes(whole.reshape(-1, 3, 2), 1, 2) ** 2)
+
+
+# Two estimators of the ELBO from one draw: A has log q(z|x) at the draw, B the KL in closed form
+
+USED_W = Symbol("w", "w", "real, not near 0", 1, lambda raw: np.sign(raw) * (0.3 + np.abs(raw)), (1, 2, 0.5))
+Q_MU = real("mu_q", r"\mu_q", simple=(0.5, 1, -1))          # never the prior, nor the posterior
+Q_SIGMA = positive("sigma_q", r"\sigma_q", simple=(0.5, 2))
+AT_POSTERIOR, AT_0 = r"_{q = p(z|x)}", r"_{w = 0}"
+
+
+def estimates(w, s, x, mu, sigma):
+    """A and B at the nodes, (..., 3) each."""
+    z = mu + sigma * EPS[:, 0]
+    likely = log_density(x, w * z, s)
+    closed_form = (mu**2 + sigma**2 - 1 - log(sigma**2)) / 2
+    return likely + log_density(z, 0, 1) - log_density(z, mu, sigma), likely - closed_form
+
+
+def variance_of_a(w, s, x, mu, sigma):
+    """As printed: A is a quadratic in eps."""
+    return sigma**2 * (w * (x - w * mu) / s**2 - mu) ** 2 + (1 - sigma**2 - (w * sigma / s) ** 2) ** 2 / 2
+
+
+def variance_of_b(w, s, x, mu, sigma):
+    """As printed: B is the same without log p(z) and log q(z|x)."""
+    return sigma**2 * (w * (x - w * mu) / s**2) ** 2 + (w * sigma / s) ** 4 / 2
+
+
+@equation(
+    "beyond.49", "the estimators A and B of SGVB; Kingma and Welling 2014",
+    r"\{A = \log p(x, z) - \log q(z|x),\;"
+    rf" B = \log p(x|z) - {D}(q(z|x)||p(z))\}}:\;"
+    rf" \left(E[A] - ELBO,\; E[B] - ELBO,\; Var{AT_POSTERIOR}[A],\; Var{AT_0}[B]\right) = 0 <"
+    rf" \left(Var[A],\; Var[B],\; Var{AT_POSTERIOR}[B],\; Var{AT_0}[A]\right) ="
+    rf" \left(V_A,\; V_B,\; V_B{AT_POSTERIOR},\; V_A{AT_0}\right),\quad"
+    r" \left\{V_A = \sigma_q^2\left(\frac{w(x - w\mu_q)}{s^2} - \mu_q\right)^2"
+    r" + \frac{1}{2}\left(1 - \sigma_q^2 - \frac{w^2\sigma_q^2}{s^2}\right)^2,\;"
+    r" V_B = \sigma_q^2\,\frac{w^2(x - w\mu_q)^2}{s^4} + \frac{w^4\sigma_q^4}{2s^4}\right\}",
+    (USED_W, *LINEAR[1:], Q_MU, Q_SIGMA),
+    says="Both are right on average, neither is always better: A has no noise at the posterior, B at w = 0.",
+)  # fmt: skip
+def eq_49(w, s, x, mu_q, sigma_q):
+    at = {"q": (w, s, x, mu_q, sigma_q), "posterior": (w, s, x, *linear_posterior(w, s, x))}
+    at["w = 0"] = 0 * w, s, x, mu_q, sigma_q
+    (a, b), (best_a, best_b), (flat_a, flat_b) = (estimates(*values) for values in at.values())
+    E, Var = lambda f: total(CHANCES * f), lambda f: variance(CHANCES, f)  # noqa: E731
+    elbo = linear_elbo(*at["q"])
+    return (
+        np.hstack([E(a) - elbo, E(b) - elbo, Var(best_a), Var(flat_b)]),
+        "=", Zero(np.hstack([sqrt(E(a**2)), sqrt(E(b**2)), Var(best_b), Var(flat_a)])),
+        "<", np.hstack([Var(a), Var(b), Var(best_b), Var(flat_a)]),
+        "=", np.hstack([
+            variance_of_a(*at["q"]), variance_of_b(*at["q"]),
+            variance_of_b(*at["posterior"]), variance_of_a(*at["w = 0"]),
+        ]),
+    )  # fmt: skip
+
+
+@eq_49.tied("minivae.vae.VAE.loss", draws=20)
+def _(w, s, x, mu_q, sigma_q):
+    def spread(w, s, x, mu, sigma, estimator):
+        vae = scalar_vae(w, s, mu, sigma, estimator=estimator)
+        return variance(CHANCES, np.array([-vae.loss(x[None], eps[None, None]) for eps in EPS]))
+
+    def four(w, s, x, mu, sigma):
+        best = linear_posterior(w, s, x)
+        return np.hstack([
+            spread(w, s, x, mu, sigma, "sampled"), spread(w, s, x, mu, sigma, "analytic"),
+            spread(w, s, x, *best, "analytic"), spread(0 * w, s, x, mu, sigma, "sampled"),
+        ])  # fmt: skip
+
+    return by_minivae(four, "(o),(o),(o),(o),(o)->(p)")(w, s, x, mu_q, sigma_q)
+
+
+# A part of the data stands for all: N = 4 data, every batch of M = 1, 2, 3, 4 of them
+
+X_4 = vector("x", "x", 4, simple=((1.2, 0, -1, 2), (1, 0, 0, 0)))
+SLOPE, SIGMA = real("a", "a", simple=(1, 0.5)), positive("sigma", r"\sigma", simple=(1, 0.5))
+TILT = chosen("tilt", "tilt", 0, "how much more often the batches with the first datum come")
+
+
+def batches(N):
+    """Every batch as a mask (M of N ones), for M = 1, ..., N."""
+    for M in range(1, N + 1):
+        chosen = itertools.combinations(range(N), M)
+        yield M, np.array([np.isin(np.arange(N), batch) for batch in chosen], float)
+
+
+def mean_and_variance(estimates, tilt, masks):
+    """Of estimates (n, batches): (n, 1, 2)."""
+    chances = 1 + tilt * masks[:, 0]
+    chances = chances / total(chances)                      # (n, batches)
+    return np.stack([total(chances * estimates), variance(chances, estimates)], axis=-1)
+
+
+@equation(
+    "beyond.50", "minibatches without bias; Hoffman et al. 2013",
+    r"\left(E_{batch},\; Var_{batch}\right)\left[\frac{N}{M}\sum_{i \in batch} ELBO_i\right] ="
+    r" \left(\sum_{i=1}^{N} ELBO_i,\; \frac{N(N - M)}{M}\,"
+    r"\frac{1}{N-1}\sum_{i=1}^{N}\left(ELBO_i - \frac{1}{N}\sum_j ELBO_j\right)^2\right)",
+    (SLOPE, SIGMA, *LINEAR[:2], X_4, TILT),
+    says="N/M times the sum over a batch is right on average; its variance falls with M, and is 0 for M = N.",
+    needs="every batch of M data is as likely as any other",
+    outside={"a": 1, "sigma": 1, "w": 1, "s": 1, "x": (1.2, 0, -1, 2), "tilt": 1},
+)  # fmt: skip
+def eq_50(a, sigma, w, s, x, tilt):
+    in_draws, _ = estimates(*(value[..., None] for value in (w, s, x, a * x, sigma)))       # (n, N, 3)
+    each = in_draws @ CHANCES                               # (n, N)
+    N = x.shape[-1]
+    spread = total((each - each.mean(axis=-1, keepdims=True)) ** 2) / (N - 1)
+    M = np.arange(1, N + 1)
+    of_batches = [mean_and_variance(N / m * each @ masks.T, tilt, masks) for m, masks in batches(N)]
+    return (
+        np.concatenate(of_batches, axis=1),                 # (n, N, 2)   one for every M
+        "=", np.stack([np.repeat(total(each), N, axis=1), N * (N - M) / M * spread], axis=-1),
+    )  # fmt: skip
+
+
+@eq_50.tied("minivae.vae.VAE.loss", draws=20)
+def _(a, sigma, w, s, x, tilt):
+    def of_batches(a, sigma, w, s, x, tilt):
+        vae, N = scalar_vae(w, s, 0 * a, sigma), len(x)
+        vae.params["encoder.1.weight"][0, 0] = a[0]         # mu = a x
+        found = []
+        for M, masks in batches(N):                         # the loss is a mean: N times it is N/M of the sum
+            x_of = [x[mask == 1][:, None] for mask in masks]
+            made = np.array([-N * vae.loss(batch, np.repeat(TWO, M, axis=1)) for batch in x_of])
+            found.append(mean_and_variance(made, tilt, masks)[0])
+        return np.array(found)                              # (N, 2)
+
+    return by_minivae(of_batches, "(o),(o),(o),(o),(i),(o)->(i,p)")(a, sigma, w, s, x, tilt)
+
+
+# One q for all data
+
+SHARED_Q = pmf("q", "q(z)", simple=((0.5, 0.5), (0.25, 0.75)))
+P_DATA = pmf("p_d", "p_d(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
+E_DATA = r"E_{x \sim p_d}"
+CROSSED = {"p_d": (0.5, 0.5), "p_xz": [[0.1, 0.4], [0.4, 0.1]]}             # posteriors (.2, .8) and (.8, .2)
+
+
+@equation(
+    "beyond.56", "the best shared q, and the amortisation gap it leaves",
+    rf"\left\{{q^*(z) \propto \exp {E_DATA}\left[\log p(z|x)\right]\right\}}:\;"
+    rf" {E_DATA}\left[{D}(q^*(z)||p(z|x))\right] ="
+    rf" -\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] \leq {E_DATA}\left[{D}(q(z)||p(z|x))\right] ="
+    rf" \left[-\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] + {D}(q(z)||q^*(z))\right]",
+    (P_DATA, NOT_UNIFORM_TABLE, SHARED_Q),
+    says="If all data share one q, the geometric mean of their posteriors is best; what it lacks is the gap.",
+    needs="all are distributions, and p(z|x) > 0 wherever q(z) is, for every x that is there",
+    outside=tuple(CROSSED | {"q": (0.5, 0.5)} | other for other in (
+        {"p_xz": OUTSIDE[0]["p_xz"]}, {"p_xz": OUTSIDE[1]["p_xz"]}, {"p_d": (0.5, 0.6)}, {"q": (0.5, 0.6)},
+    )),
+    tight=CROSSED | {"q": (0.5, 0.5)},
+)  # fmt: skip
+def eq_56(p_d, p_xz, q):
+    p_z_given_x = posterior(p_xz)
+
+    def shared_kl(q):
+        return mean(p_d, kl(np.broadcast_to(q[:, None], p_z_given_x.shape), p_z_given_x)[..., 0])
+
+    geometric = exp(mean(p_d[:, None], np.swapaxes(log(p_z_given_x), 1, 2))[..., 0])        # (n, columns)
+    Z = total(geometric)
+    return (
+        shared_kl(geometric / Z),
+        "=", -log(Z),
+        "<=", shared_kl(q),
+        "=", -log(Z) + kl(q, geometric / Z),
+    )  # fmt: skip

@@ -1,0 +1,226 @@
+"""Beyond the sources: bounds of log p(x) from above, of the information in z, and with a weight on the KL.
+
+Distributions are tables where nothing else is said, and sums over them are exact. A whole side in square
+brackets says by how much a bound falls short.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy import exp, log
+
+from derivations.beyond.elbo import (
+    E_Q,
+    EVERYWHERE,
+    LEAVES_OUT,
+    D,
+    by_minivae,
+    importance_weights,
+    linear_vae,
+)
+from derivations.domains import Symbol, pmf, vector
+from derivations.equation import equation
+from derivations.numerics import complex_step, expect, kl, kl_normal, log_density, mean, times, total
+from derivations.odaibo.bound import LINEAR_POSTERIOR
+from derivations.odaibo.objective import OUTSIDE, POSTERIOR
+from derivations.worlds import (
+    ENCODED,
+    ENCODER,
+    LINEAR,
+    PLANE_MU,
+    PLANE_SIGMA,
+    TABLE,
+    VECTOR_LINEAR,
+    evidence,
+    likelihood,
+    linear_log_evidence,
+    linear_posterior,
+    posterior,
+    prior,
+)
+
+P_DATA = pmf("p_d", "p_d(x)", 4, zeros=True, simple=((0.25, 0.75), (1, 0)))
+E_DATA = r"E_{x \sim p_d}"
+LOG_RATIO = r"\log\frac{p(x, z)}{q(z|x)}"
+
+
+def flat(table):
+    """A joint table as one distribution, (n, rows * columns)."""
+    return table.reshape(len(table), -1)
+
+
+@equation(
+    "beyond.42", "evidence upper bound (EUBO), with the ELBO below",
+    rf"\left[p(x)\,e^{{-{D}(q(z|x)||p(z|x))}}\right] = \exp {E_Q}\left[{LOG_RATIO}\right] \leq p(x) \leq"
+    rf" \exp E_{{z \sim p(z|x)}}\left[{LOG_RATIO}\right] = \left[p(x)\,e^{{{D}(p(z|x)||q(z|x))}}\right]",
+    (TABLE, EVERYWHERE),
+    says="Averaged over q, the log weight is below log p(x): the ELBO. Over the posterior, it is above.",
+    needs="p(x) > 0, q(z|x) sums to 1 and is above zero wherever p(x, z) is",
+    outside=(LEAVES_OUT, *OUTSIDE[1:]), tight=POSTERIOR,
+)  # fmt: skip
+def eq_42(p_xz, q):
+    p_x, p_z_given_x = evidence(p_xz), posterior(p_xz)      # without the exp, the upper bound would cross 0
+    return (
+        p_x * exp(-kl(q, p_z_given_x)),
+        "=", exp(mean(q, log(importance_weights(p_xz, q)))),
+        "<=", p_x,
+        "<=", exp(mean(p_z_given_x, log(p_xz) - log(q))),
+        "=", p_x * exp(kl(p_z_given_x, q)),
+    )  # fmt: skip
+
+
+# A data set: p_d(x) is how often every x is in it
+
+UNCOVERED = {"p_d": (0.5, 0.5), "p_xz": [[0.5, 0], [0.25, 0.25]], "q": [[0.5, 0.5], [0.5, 0.5]]}
+NOT_ONE = {"p_d": (0.5, 0.6), "p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.5, 0.5], [0.5, 0.5]]}
+NOT_ONE_GIVEN_X = {"p_d": (0.5, 0.5), "p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.6, 0.6], [0.5, 0.5]]}
+COVERED = "all are distributions, and p(x, z) > 0 wherever p_d(x) q(z|x) is"
+
+
+@equation(
+    "beyond.43", "the ELBO of a data set as one divergence",
+    rf"{D}(p_d(x)q(z|x)||p(x, z)) = -{E_DATA}\left[ELBO(x)\right] - H[p_d] ="
+    rf" {D}(p_d(x)||p(x)) + {E_DATA}\left[{D}(q(z|x)||p(z|x))\right]",
+    (P_DATA, TABLE, ENCODER),
+    says="To maximise the ELBO of a data set is to bring data and encoder, taken together, near the model.",
+    needs=COVERED, outside=(UNCOVERED, NOT_ONE, NOT_ONE_GIVEN_X),
+)  # fmt: skip
+def eq_43(p_d, p_xz, q):
+    elbo = mean(q, log(p_xz) - log(q))[..., 0]              # (n, rows)   one for every x
+    gap = kl(q, posterior(p_xz))[..., 0]
+    return (
+        kl(flat(p_d[..., None] * q), flat(p_xz)),
+        "=", -mean(p_d, elbo) + mean(p_d, log(p_d)),
+        "=", mean(p_d, log(p_d) - log(evidence(p_xz)[..., 0])) + mean(p_d, gap),
+    )  # fmt: skip
+
+
+DISTORTION = r"\mathrm{distortion}"
+NOT_UNIFORM_TABLE = replace(TABLE, simple=TABLE.simple[:1] + TABLE.simple[2:])
+
+
+@equation(
+    "beyond.44", "rate and distortion; Alemi et al. 2018",
+    rf"\left[I_q - {D}(p_d(x)q(z|x)||q(z)p(x|z))\right] = H[p_d] - {DISTORTION} \leq I_q \leq"
+    rf" \mathrm{{rate}} = \left[I_q + {D}(q(z)||p(z))\right] = -{E_DATA}\left[ELBO(x)\right] - {DISTORTION}",
+    (P_DATA, NOT_UNIFORM_TABLE, ENCODER),
+    says="What z tells of x: at least H minus the distortion -E log p(x|z), at most the rate, the mean KL.",
+    needs=COVERED, outside=(UNCOVERED, NOT_ONE, NOT_ONE_GIVEN_X),
+    tight={"p_d": (0.5, 0.5)} | POSTERIOR,
+)  # fmt: skip
+def eq_44(p_d, p_xz, q):
+    p_z, p_x_given_z = prior(p_xz), likelihood(p_xz)
+    joint = p_d[..., None] * q                              # (n, rows, columns)   of x and z
+    q_z = joint.sum(axis=1)                                 # (n, columns)   the aggregate posterior
+    with np.errstate(divide="ignore", invalid="ignore"):
+        information = total(flat(times(joint, log(q / q_z[:, None]))))
+    distortion = -total(flat(times(joint, log(p_x_given_z))))
+    rate = mean(p_d, kl(q, np.broadcast_to(p_z, q.shape))[..., 0])
+    elbo = mean(p_d, mean(q, log(p_xz) - log(q))[..., 0])
+    return (
+        information - kl(flat(joint), flat(q_z[:, None] * p_x_given_z)),
+        "=", -mean(p_d, log(p_d)) - distortion,
+        "<=", information,
+        "<=", rate,
+        "=", information + kl(q_z, p_z[:, 0]),
+        "=", -elbo - distortion,
+    )  # fmt: skip
+
+
+# A weight on the KL, where everything is Gaussian
+
+BETA_1 = Symbol("beta", r"\beta", ">= 1", 1, lambda raw: 1 + np.abs(raw), (1, 2, 4))
+SHARP = {"w": 3, "s": 0.1, "x": 3, "mu_q": 9 / 9.01, "sigma_q": 0.1 / 9.01**0.5}        # q is the posterior
+GAP = rf"\log p(x) - {D}(q(z|x)||p(z|x)) - (\beta - 1){D}(q(z|x)||p(z))"
+
+
+@equation(
+    "beyond.45", "the beta-ELBO; Higgins et al. 2017",
+    rf"\log p(x) \geq {E_Q}\left[\log p(x|z)\right] - \beta {D}(q(z|x)||p(z)) = \left[{GAP}\right]",
+    (*LINEAR, *ENCODED, BETA_1),
+    says="With a weight of 1 or more on the KL it still is a lower bound of log p(x), a looser one.",
+    needs="beta >= 1: with less it can lie above log p(x), and bounds nothing",
+    outside=SHARP | {"beta": 0.5}, tight=LINEAR_POSTERIOR | {"beta": 1},
+)  # fmt: skip
+def eq_45(w, s, x, mu_q, sigma_q, beta):
+    log_p_x, kl_prior = linear_log_evidence(w, s, x), kl_normal(mu_q, sigma_q, 0, 1)
+    gap = kl_normal(mu_q, sigma_q, *linear_posterior(w, s, x))
+    return (
+        log_p_x,
+        ">=", expect(lambda z: log_density(x, w * z, s), mu_q, sigma_q) - beta * kl_prior,
+        "=", log_p_x - gap - (beta - 1) * kl_prior,
+    )  # fmt: skip
+
+
+def scalar_vae(w, s, mu, sigma, **settings):
+    """minivae's model of one draw with D = J = 1."""
+    return linear_vae(w[None], 0 * w, s, mu, sigma, **settings)
+
+
+TWO = np.array([[[-1.0]], [[1.0]]])                         # two draws of noise that average squares exactly
+
+
+@eq_45.tied("minivae.vae.VAE.loss", draws=50)
+def _(w, s, x, mu_q, sigma_q, beta):
+    def bound(w, s, x, mu, sigma, beta):
+        return -scalar_vae(w, s, mu, sigma, beta=float(beta[0])).loss(x[None], TWO)
+
+    return by_minivae(bound, "(o),(o),(o),(o),(o),(o)->()")(w, s, x, mu_q, sigma_q, beta)[:, None]
+
+
+# Sums or means: which beta trains the same model. The code is mu + sigma eps, its noise one draw.
+
+BETA = Symbol("beta", r"\beta", ">= 0", 1, np.abs, (1, 4, 0.5))
+EPS = vector("eps", r"\epsilon", 2, 1.0, ((0, 0), (1, -1)))
+NABLA = r"\nabla_{\mu,\,\log\sigma^2}"
+NLL_K = r"-\log p(x_k|z)"
+KL_J = rf"{D}(q(z_j|x)||p(z_j))"
+
+
+def loss_of(reduce, beta, W, b, s, x, eps):
+    """reduce_k{-log p(x_k|z)} + beta reduce_j{KL_j} as a function of (mu, log_var), (n, M, 4)."""
+    x, b, s, W_t = x[:, None], b[:, None], s[..., None], np.swapaxes(W, 1, 2)
+
+    def loss(at):
+        mu, log_var = at[..., :2], at[..., 2:]
+        miss = (x - b - (mu + exp(log_var / 2) * eps[:, None]) @ W_t) / s       # (n, M, 3)
+        nll = miss**2 / 2 + log(s) + log(2 * np.pi) / 2
+        return reduce(nll, axis=-1) + beta * reduce((mu**2 + exp(log_var) - 1 - log_var) / 2, axis=-1)
+
+    return loss
+
+
+def slopes(loss, at):
+    """The gradient (n, K) at (n, K), one coordinate moved in each of K rows."""
+    return complex_step(lambda t: loss(at[:, None] + t * np.eye(at.shape[-1])), 0)
+
+
+@equation(
+    "beyond.57", "the weight of a beta-VAE, normalised; Higgins et al. 2017",
+    rf"{NABLA}\left(\sum_{{k=1}}^{{D}} {NLL_K} + \beta\sum_{{j=1}}^{{d}} {KL_J}\right) ="
+    rf" D\,{NABLA}\left(\frac{{1}}{{D}}\sum_{{k=1}}^{{D}} {NLL_K}"
+    rf" + \frac{{\beta d}}{{D}}\,\frac{{1}}{{d}}\sum_{{j=1}}^{{d}} {KL_J}\right) ="
+    r" \left(g + \beta\mu,\; \frac{g\,\sigma\epsilon + \beta(\sigma^2 - 1)}{2}\right),"
+    r"\quad g \,\mathrm{being}\, W^\top(b + Wz - x) / s^2",
+    (*VECTOR_LINEAR, PLANE_MU, PLANE_SIGMA, EPS, BETA),
+    says="A loss of means, over D features and d coordinates, trains the same with beta_norm = beta d / D.",
+)  # fmt: skip
+def eq_57(W, b, s, x, mu, sigma, eps, beta):
+    at, (D, d) = np.concatenate([mu, 2 * log(sigma)], axis=-1), W.shape[-2:]
+    miss = b + (W @ (mu + sigma * eps)[..., None])[..., 0] - x                  # (n, D)
+    g = (np.swapaxes(W, 1, 2) @ miss[..., None])[..., 0] / s**2                 # (n, d)
+    by_hand = g + beta * mu, (g * sigma * eps + beta * (sigma**2 - 1)) / 2
+    return (
+        slopes(loss_of(np.sum, beta, W, b, s, x, eps), at),
+        "=", D * slopes(loss_of(np.mean, beta * d / D, W, b, s, x, eps), at),
+        "=", np.concatenate(by_hand, axis=-1),
+    )  # fmt: skip
+
+
+@eq_57.tied("minivae.vae.VAE.gradient", draws=50)
+def _(W, b, s, x, mu, sigma, eps, beta):
+    def gradient(W, b, s, x, mu, sigma, eps, beta):
+        vae = linear_vae(W, b, s, mu, sigma, beta=float(beta[0]))
+        return vae.gradient(x[None], eps[None, None])["encoder.1.bias"]         # d_mu and d_log_var
+
+    return by_minivae(gradient, "(d,j),(d),(o),(d),(j),(j),(j),(o)->(p)")(W, b, s, x, mu, sigma, eps, beta)

@@ -1,0 +1,358 @@
+"""Beyond the sources: the evidence lower bound, and the tighter bounds of several draws.
+
+Nothing is drawn. Expectations over tables run over every z, or every K draws of it; those over Gaussians run
+over nodes of quadrature. A whole side in square brackets says by how much a bound falls short.
+"""
+
+import itertools
+import math
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from numpy import exp, log
+
+from derivations.domains import Symbol, joint, weights
+from derivations.equation import equation
+from derivations.numerics import (
+    complex_step,
+    expect_full,
+    kl,
+    kl_normal,
+    kl_normal_full,
+    log_density_full,
+    mean,
+    need_pmf,
+    noise,
+    ratio,
+    times,
+    total,
+)
+from derivations.odaibo.objective import OUTSIDE, POSTERIOR
+from derivations.worlds import (
+    ENCODER,
+    MUS_Q,
+    PLANE_MU,
+    PLANE_SIGMA,
+    TABLE,
+    VECTOR_LINEAR,
+    any_covariance,
+    evidence,
+    likelihood,
+    posterior,
+    prior,
+    vector_log_evidence,
+    vector_log_p,
+    vector_posterior,
+)
+from minivae.evidence import log_sum_exp, lower_bounds
+from minivae.gaussian import entropy_diagonal, kl_full, log_normal, log_standard_normal, reparameterize
+from minivae.likelihood import Gaussian, gaussian_log_prob
+from minivae.params import Params
+from minivae.vae import VAE, mlp_shapes
+
+D = r"D_{KL}"
+E_Q = r"E_{z \sim q}"
+
+# Gaussians: x = b + W z + s eps, where log p(x) and p(z|x) are known
+
+
+def vector_log_joint(W, b, s, x, z):
+    """log p(x, z) from the covariance of (z, x), which are Gaussian together: codes z (n, K, 2), (n, K)."""
+    W_t, (D, J) = np.swapaxes(W, -2, -1), W.shape[-2:]
+    of_z = np.concatenate([np.broadcast_to(np.eye(J), (len(W), J, J)), W_t], axis=-1)
+    of_x = np.concatenate([W, W @ W_t + s[..., None] ** 2 * np.eye(D)], axis=-1)
+    at = np.concatenate([z, np.broadcast_to(x[:, None], (*z.shape[:2], D))], axis=-1)       # (n, K, 5)
+    mean = np.concatenate([np.zeros((len(b), J)), b], axis=-1)
+    return log_density_full(at, mean, np.concatenate([of_z, of_x], axis=1))
+
+
+@equation(
+    "beyond.1", "the gap of the bound; Jordan et al. 1999",
+    rf"\log p(x) - {E_Q}\left[\log p(x, z) - \log q(z|x)\right] ="
+    rf" \log p(x) - {E_Q}\left[\log p(x|z)\right] + {D}(q(z|x)||p(z)) = {D}(q(z|x)||p(z|x))",
+    (*VECTOR_LINEAR, MUS_Q, any_covariance("cov_q", r"\Sigma_q")),
+    says="What the ELBO lacks of log p(x) is the divergence from q to the true posterior, and nothing else.",
+    needs="q has a density, Sigma_q is symmetric and positive definite, and s > 0",
+    outside=tuple(
+        {"W": [[1, 0], [0, 1], [1, 1]], "b": (0, 0, 0), "s": s, "x": (1, 1, 0), "mu_q": (0, 0), "cov_q": cov}
+        for s, cov in ((1, [[1, 2], [2, 1]]), (1, [[1, 1], [1, 1]]), (0, [[1, 0], [0, 1]]))
+    ),
+)  # fmt: skip
+def eq_1(W, b, s, x, mu_q, cov_q):
+    E_q = lambda f: expect_full(f, mu_q, cov_q)  # noqa: E731
+    log_ratio = lambda z: vector_log_joint(W, b, s, x, z) - log_density_full(z, mu_q, cov_q)  # noqa: E731
+    log_p_x, none, one = vector_log_evidence(W, b, s, x), 0 * mu_q, np.broadcast_to(np.eye(2), cov_q.shape)
+    return (
+        log_p_x - E_q(log_ratio),
+        "=", log_p_x - E_q(lambda z: vector_log_p(W, b, s, x, z)) + kl_normal_full(mu_q, cov_q, none, one),
+        "=", kl_normal_full(mu_q, cov_q, *vector_posterior(W, b, s, x)),
+    )  # fmt: skip
+
+
+@eq_1.tied("minivae.gaussian.kl_full")
+def _(W, b, s, x, mu_q, cov_q):
+    return kl_full(mu_q, cov_q, *vector_posterior(W, b, s, x))[:, None]
+
+
+def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
+    """minivae's model of one draw: the decoder's mean is b + W z, and q is N(mu, sigma^2) whatever x is."""
+    D, J = W.shape
+    shapes = mlp_shapes("encoder", [D, 2 * J]) | mlp_shapes("decoder", [J, D]) | {"log_sigma": ()}
+    flat = np.concatenate([np.zeros(D * 2 * J), mu, 2 * log(sigma), W.T.ravel(), b, log(s)])
+    return VAE(Params(shapes, flat), Gaussian(float(s[0])), **settings)
+
+
+def by_minivae(f, signature):
+    """f of one draw, for all of them."""
+    return np.vectorize(f, signature=signature)
+
+
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # draws that average squares exactly
+
+
+@equation(
+    "beyond.2", "three forms of the ELBO; Kingma and Welling 2014",
+    rf"{E_Q}\left[\log p(x|z)\right] - {D}(q(z|x)||p(z)) = {E_Q}\left[\log p(x, z)\right] +"
+    rf" \sum_{{j=1}}^{{J}}\frac{{1}}{{2}}\log(2\pi e\sigma_j^2) = \log p(x) - {D}(q(z|x)||p(z|x))",
+    (*VECTOR_LINEAR, PLANE_MU, PLANE_SIGMA),
+    says="One number in three ways: reconstruction minus KL, joint plus entropy of q, evidence minus gap.",
+    needs="sigma > 0 and s > 0, so that every term is finite",
+    outside=tuple(
+        {"W": [[1, 0], [0, 1], [1, 1]], "b": (0, 0, 0), "s": s, "x": (1, 1, 0), "mu": (0, 0), "sigma": sigma}
+        for s, sigma in ((1, (1, 0)), (1, (1, -1)), (0, (1, 1)))
+    ),
+)  # fmt: skip
+def eq_2(W, b, s, x, mu, sigma):
+    log_p_x, cov = vector_log_evidence(W, b, s, x), sigma[..., None] ** 2 * np.eye(2)
+    E_q = lambda f: expect_full(f, mu, cov)  # noqa: E731
+    kl_prior = kl_normal(mu[..., None], sigma[..., None], 0, 1).sum(axis=1)
+    entropy = total(log(2 * math.pi * math.e * sigma**2) / 2)
+    return (
+        E_q(lambda z: vector_log_p(W, b, s, x, z)) - kl_prior,
+        "=", E_q(lambda z: vector_log_joint(W, b, s, x, z)) + entropy,
+        "=", log_p_x - kl_normal_full(mu, cov, *vector_posterior(W, b, s, x)),
+    )  # fmt: skip
+
+
+def terms_of_minivae(W, b, s, x, mu, sigma):
+    """log p(x|z), log p(z), log q(z|x), (n, 9), at codes that minivae makes of nodes; their weights (9,)."""
+    eps, chances = noise(2)
+    z = reparameterize(mu, 2 * log(sigma), eps[:, None])                                    # (9, n, 2)
+    mean_x = b + np.einsum("ndj,lnj->lnd", W, z)
+    log_q = log_normal(z, mu, 2 * log(sigma))
+    return gaussian_log_prob(x, mean_x, log(s)[:, 0]).T, log_standard_normal(z).T, log_q.T, chances
+
+
+@eq_2.tied("minivae.gaussian.entropy_diagonal")
+def _(W, b, s, x, mu, sigma):
+    log_px_z, log_p_z, _, chances = terms_of_minivae(W, b, s, x, mu, sigma)
+    return total(chances * (log_px_z + log_p_z)) + total(entropy_diagonal(2 * log(sigma)))
+
+
+@eq_2.tied("minivae.gaussian.log_normal")
+def _(W, b, s, x, mu, sigma):
+    log_px_z, log_p_z, log_q, chances = terms_of_minivae(W, b, s, x, mu, sigma)
+    return total(chances * (log_px_z + log_p_z - log_q))
+
+
+@eq_2.tied("minivae.vae.VAE.elbo", draws=50)
+def _(W, b, s, x, mu, sigma):
+    def elbo(W, b, s, x, mu, sigma):
+        return linear_vae(W, b, s, mu, sigma).elbo(x[None], CORNERS[:, None])
+
+    return by_minivae(elbo, "(d,j),(d),(o),(d),(j),(j)->(o)")(W, b, s, x, mu, sigma)
+
+
+class Corners:
+    """In the place of a random number generator: the four corners are its draws."""
+
+    def standard_normal(self, shape):
+        """CORNERS as (L, N, J)."""
+        return np.broadcast_to(CORNERS[:, None], shape)
+
+
+@eq_2.tied("minivae.evidence.lower_bounds", draws=50)
+def _(W, b, s, x, mu, sigma):
+    def elbo(W, b, s, x, mu, sigma):
+        return lower_bounds(linear_vae(W, b, s, mu, sigma), x[None], len(CORNERS), Corners()).elbo
+
+    return by_minivae(elbo, "(d,j),(d),(o),(d),(j),(j)->(o)")(W, b, s, x, mu, sigma)
+
+
+# Tables: q(z|x) leaves out no z here, so that w = p(x, z) / q(z|x) is a number everywhere
+
+EVERYWHERE = Symbol(
+    "q", "q(z|x)", "> 0, every row summing to 1", 20, lambda raw: weights(raw.reshape(-1, 4, 5), False),
+    ENCODER.simple[:3],
+)  # fmt: skip
+NEEDED = "p(x) > 0, q(z|x) sums to 1 and is above zero just where p(x, z) is"
+LEAVES_OUT = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[1, 0], [0.5, 0.5]]}
+
+
+def importance_weights(p_xz, q):
+    """w = p(x, z) / q(z|x); 0 for a z that is never drawn, as no mean over draws has it."""
+    return np.where(q > 0, ratio(p_xz, need_pmf("q", q)), 0.0)
+
+
+@equation(
+    "beyond.3", "the bound by Jensen's inequality; Jordan et al. 1999",
+    rf"\log p(x) = \log {E_Q}\left[\frac{{p(x, z)}}{{q(z|x)}}\right] \geq"
+    rf" {E_Q}\left[\log\frac{{p(x, z)}}{{q(z|x)}}\right] = \left[\log p(x) - {D}(q(z|x)||p(z|x))\right]",
+    (TABLE, EVERYWHERE),
+    says="The log goes inside the average over q after p(x, z) has been divided by q, and it costs the gap.",
+    needs=NEEDED, outside=(LEAVES_OUT, *OUTSIDE), tight=POSTERIOR,
+)  # fmt: skip
+def eq_3(p_xz, q):
+    log_p_x, w = log(evidence(p_xz)), importance_weights(p_xz, q)
+    return (
+        log_p_x,
+        "=", log(mean(q, w)),
+        ">=", mean(q, log(w)),
+        "=", log_p_x - kl(q, posterior(p_xz)),
+    )  # fmt: skip
+
+
+# K draws: what counts is how often every z is among them
+
+
+@cache
+def draws_of(K, J):
+    """How often each of J values of z is among K draws, (M, J), in every way there is; its orders, (M,)."""
+    ways = itertools.combinations_with_replacement(range(J), K)
+    counts = np.array([np.bincount(drawn, minlength=J) for drawn in ways])
+    orders = [math.factorial(K) // math.prod(map(math.factorial, of_each)) for of_each in counts.tolist()]
+    return counts, np.array(orders, float)
+
+
+def chances_of(K, q):
+    """How likely every way is if z ~ q, (..., M)."""
+    counts, orders = draws_of(K, q.shape[-1])
+    return orders * np.prod(q[..., None, :] ** counts, axis=-1)
+
+
+def mean_weights(K, w):
+    """1/K sum_k w_k of every way, (..., M), from w (..., J)."""
+    return w @ draws_of(K, w.shape[-1])[0].T / K
+
+
+def bound_of(K, q, w):
+    """L_K = E log 1/K sum_k w_k over K draws z_k ~ q, (..., 1)."""
+    return total(chances_of(K, q) * log(mean_weights(K, w)))
+
+
+def bound_of_the_others(K, q, w):
+    """The same from K + 1 draws: each in turn is left out, and the K + 1 results are averaged."""
+    counts = draws_of(K + 1, w.shape[-1])[0]                                # (M, J)
+    others = counts[:, None, :] - np.eye(w.shape[-1])                       # (M, J, J)   without one z
+    of_others = np.einsum("...j,mzj->...mz", w, np.maximum(others, 0)) / K
+    return total(chances_of(K + 1, q) * times(counts / (K + 1), log(of_others)).sum(axis=-1))
+
+
+def gap_of(K, q, w):
+    """The divergence of K draws ~ q from K draws of which one, no matter which, is from p(z|x): (..., 1)."""
+    of_q = chances_of(K, q)
+    return kl(of_q, of_q * mean_weights(K, w) / mean(q, w))
+
+
+SMALL_TABLE = replace(joint("p_xz", "p(x, z)", 2, 3), simple=TABLE.simple)
+SMALL_Q = replace(EVERYWHERE, size=6, make=lambda raw: weights(raw.reshape(-1, 2, 3), False))
+UP_TO = 6
+E_DRAWS = r"E_{z_1 \ldots z_K \sim q}"
+MEAN_OF_K, MEAN_OF_OTHERS = r"\frac{1}{K}\sum_k", r"\frac{1}{K}\sum_{k:\,k \neq j}"
+L_K = r"\mathcal{L}_K"
+NEXT_L = r"\mathcal{L}_{K+1}"
+
+
+@equation(
+    "beyond.4", "the importance weighted bound; Burda et al. 2016, theorem 1",
+    rf"\{{{L_K} = {E_DRAWS}\left[\log\left({MEAN_OF_K} w_k\right)\right],\; w_k = p(x, z_k) / q(z_k|x)\}}:\;"
+    rf" {L_K} = {E_DRAWS}\left[\frac{{1}}{{K+1}}\sum_j \log\left({MEAN_OF_OTHERS} w_k\right)\right]"
+    rf" \leq {NEXT_L} \leq \log p(x) = \left[{NEXT_L} + {D}(q^{{K+1}}||p(z_j|x)\,q^K)\right]",
+    (SMALL_TABLE, SMALL_Q),
+    says="Every draw more, averaged inside the log, lifts the bound, and never above log p(x): K = 1 to 6.",
+    needs=NEEDED, outside=OUTSIDE, tight=POSTERIOR,
+)  # fmt: skip
+def eq_4(p_xz, q):
+    w, K = importance_weights(p_xz, q), range(1, UP_TO)
+    bounds = np.concatenate([bound_of(k, q, w) for k in (*K, UP_TO)], axis=-1)              # (n, rows, 6)
+    return (
+        bounds[..., :-1],
+        "=", np.concatenate([bound_of_the_others(k, q, w) for k in K], axis=-1),
+        "<=", bounds[..., 1:],
+        "<=", log(evidence(p_xz)),
+        "=", bounds[..., 1:] + np.concatenate([gap_of(k + 1, q, w) for k in K], axis=-1),
+    )  # fmt: skip
+
+
+def hundredths(raw):
+    """(q, 1 - q) with q in hundredths."""
+    q = np.ceil(99 / (1 + exp(-raw))) / 100
+    return np.concatenate([q, 1 - q], axis=-1)
+
+
+def two_weights(raw):
+    """Two weights, one of them at least a fifth larger than the other."""
+    first, apart = raw[:, :1], np.sign(raw[:, 1:]) * (0.2 + np.abs(raw[:, 1:]) / 2)
+    return exp(np.concatenate([first / 2, first / 2 + apart], axis=-1))
+
+
+TWO_Q = Symbol("q", "q(z|x)", "> 0, in hundredths, summing to 1", 1, hundredths, ((0.5, 0.5), (0.75, 0.25)))
+TWO_W = Symbol("w", "w", "> 0, and not alike", 2, two_weights, ((1, 2), (2, 1), (1, 4)))
+MANY_DRAWS = np.array([1, 4, 16, 64])
+LEADING = r"\frac{\mu_2}{2} - \frac{\mu_3}{3K},\; \mu_2 - \frac{\mu_3}{K},\; \mu_2 - \frac{2\mu_3}{K}"
+FOURTH = r"\frac{\mu_4 + 3(K - 1)\mu_2^2}{K^2}\left(\frac{1}{4a},\; \frac{1}{a},\; \frac{2a + 1}{a^2}\right)"
+
+
+@equation(
+    "beyond.5", "rate of that bound's gap and gradient; Maddison et al. 2017, Rainforth et al. 2018",
+    rf"\left\{{\mu_r = {E_Q}[(w / p(x) - 1)^r],\; a = \min w / p(x),\; w - p(x) \propto \phi,\;"
+    rf" \Delta_K = \frac{{d}}{{d\phi}}\log\left({MEAN_OF_K} w_k\right)\right\}}:\;"
+    rf" \left({LEADING}\right) \leq K\left(\log p(x) - {L_K},\; -E[\Delta_K],\; E[\Delta_K^2]\right)"
+    rf" \leq \left({LEADING}\right) + {FOURTH}", (TWO_Q, TWO_W),
+    says="Gap and gradient of q fall like 1/K, the gap like Var(w) / 2K p(x)^2; the noise, like 1/sqrt(K).",
+    needs="q sums to 1, and p(x, z) > 0 wherever q(z|x) is: no weight is 0, and their variance is finite",
+    outside=({"q": (0.5, 0.5), "w": (0, 1)}, {"q": (0.6, 0.6), "w": (1, 2)}),
+    tight={"q": (0.5, 0.5), "w": (1, 1)},
+)  # fmt: skip
+def eq_5(q, w):
+    p_x, K = mean(q, w), MANY_DRAWS
+    mu_2, mu_3, mu_4 = (mean(q, (w / p_x - 1) ** r) for r in (2, 3, 4))
+    bounds = np.concatenate([bound_of(k, q, w) for k in K.tolist()], axis=-1)               # (n, 4)
+    mean_log = lambda k: lambda phi: log(mean_weights(k, p_x + phi * (w - p_x)))  # noqa: E731
+    slopes = [(chances_of(k, q), complex_step(mean_log(k), 1)) for k in K.tolist()]
+    signal, square = (np.hstack([total(chance * slope**r) for chance, slope in slopes]) for r in (1, 2))
+    # The mean of w / p(x) is 1 + t. The three are -log(1 + t), -t / (1 + t) and the square of that: each is a
+    # cubic in t, plus t^4 times what is not negative and is largest where all draws have the least weight.
+    leading = np.stack([mu_2 / 2 - mu_3 / (3 * K), mu_2 - mu_3 / K, mu_2 - 2 * mu_3 / K], axis=1)
+    fourth = (mu_4 + 3 * (K - 1) * mu_2**2) / K**2          # K times the fourth moment of t
+    a = w.min(axis=-1, keepdims=True) / p_x
+    rest = np.stack([fourth / (4 * a), fourth / a, fourth * (2 * a + 1) / a**2], axis=1)
+    return leading, "<=", K * np.stack([log(p_x) - bounds, -signal, square], axis=1), "<=", leading + rest
+
+
+@equation(
+    "beyond.6", "importance weights are unbiased",
+    rf"{E_Q}\left[\frac{{p(x, z)}}{{q(z|x)}}\right] ="
+    rf" {E_DRAWS}\left[{MEAN_OF_K} \frac{{p(x, z_k)}}{{q(z_k|x)}}\right] ="
+    r" \sum_z p(x|z)\,p(z) = p(x)", (TABLE, EVERYWHERE),
+    says="On average a weight p(x, z) / q(z|x) is p(x), and so is the mean of K of them: here K = 3.",
+    needs="q(z|x) sums to 1 and is above zero wherever p(x, z) is", outside=(LEAVES_OUT, OUTSIDE[2]),
+)  # fmt: skip
+def eq_6(p_xz, q):
+    w = importance_weights(p_xz, q)
+    return (
+        mean(q, w),
+        "=", total(chances_of(3, q) * mean_weights(3, w)),
+        "=", total(likelihood(p_xz) * prior(p_xz)),
+        "=", evidence(p_xz),
+    )  # fmt: skip
+
+
+@eq_6.tied("minivae.evidence.log_sum_exp")
+def _(p_xz, q):
+    counts = draws_of(3, q.shape[-1])[0]
+    drawn = np.array([np.repeat(np.arange(len(z)), z) for z in counts])     # (M, K)   which z they are
+    log_w = log(p_xz) - log(q)
+    log_mean = log_sum_exp(log_w[..., drawn], axis=-1) - math.log(3)        # (n, rows, M)
+    return total(chances_of(3, q) * exp(log_mean))
