@@ -10,8 +10,11 @@ Read it in this order:
     judge        from sides and relations to a verdict with a witness
     graph        which number of the model depends on which, found by changing them
     figures      the figures of the sources redrawn, each proving what it shows before it is saved
+    beyond       what the sources leave out: every hand gradient, bounds, exact models
     compare      the same thing in every source, side by side
     questions    what the sources ask, answered by computation
+    trace        one training step of minivae, line by line; fourways: its gradient in four ways
+    reading      what proves a function of minivae, and which tests hold it
 
 Beside them: ledger (finding entries), records (what is known of one), unicode and pages (writing it), flashcards and
 quiz (learning it), cli.

@@ -108,7 +108,7 @@ def log_normal(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
 
 
 def log_normal_backward(d_out, z, mu, log_var):
-    """Gradients in z, mu and log_var; the L draws share mu and log_var, so their gradients meet there"""
+    """Gradients in z, mu and log_var; the L draws share the last two, so their gradients meet there   [beyond.10]"""
     u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)
     d = d_out[..., None]                                    # (L, B, 1)
     d_z = -d * u * np.exp(-log_var / 2)                     # (L, B, J)   -(z - mu) / sigma^2
@@ -122,7 +122,7 @@ def log_standard_normal(z: NDArray) -> NDArray:
 
 
 def log_standard_normal_backward(d_out, z):
-    """d/dz log N(z; 0, I) = -z"""
+    """d/dz log N(z; 0, I) = -z   [beyond.48]"""
     return -d_out[..., None] * z
 
 

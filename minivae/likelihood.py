@@ -38,21 +38,22 @@ def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
 
 
 def bernoulli_log_prob_backward(d_out, x, logits):
-    """d/dl = x - sigmoid(l)"""
+    """d/dl = x - sigmoid(l)   [beyond.18]"""
     return binomial_log_prob_backward(d_out, x, logits, 1)
 
 
 def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
     """log p(x|z) = sum_d ( log C(n, x) + x l - n log(1 + e^l) ),   x in 0..n   (L, B)
 
-    n = 1 is the Bernoulli. The coefficient log C(n, x) is part of the likelihood: without it the sum over x is not 1.
+    n = 1 is the Bernoulli. The coefficient log C(n, x) is part of the likelihood: without it the sum over x is not 1
+    [beyond.18].
     """
     log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)            # (B,)
     return log_coefficient + inner(x, logits) - n * softplus(logits).sum(axis=-1)
 
 
 def binomial_log_prob_backward(d_out, x, logits, n):
-    """d/dl = x - n sigmoid(l):   what was seen, minus what was expected"""
+    """d/dl = x - n sigmoid(l):   what was seen, minus what was expected   [beyond.18]"""
     d_logits = sigmoid(logits)                              # (L, B, D)
     d_logits *= -n
     d_logits += x

@@ -44,7 +44,7 @@ def relu(a: NDArray) -> NDArray:
 
 
 def relu_backward(d_h, h):
-    """dh/da = 1 where h > 0, else 0   (at the kink itself: 0)"""
+    """dh/da = 1 where h > 0, else 0   (at the kink itself: 0)   [beyond.22]"""
     return d_h * (h > 0)
 
 

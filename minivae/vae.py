@@ -200,7 +200,7 @@ class VAE:
     # Forward and backward. The arguments of all that follows are taken to be checked.
 
     def forward(self, x: NDArray, eps: NDArray, fit: bool = True) -> Forward:
-        """Steps 1 to 7. With `fit` a likelihood that re-estimates its own parameters does so on this batch."""
+        """Steps 1 to 7. With `fit` a likelihood that re-estimates its own parameters does so on this batch   [odaibo.43]"""
         L, B, J = eps.shape
         hs, mu, log_var = self._encode(x)                                                   # 1, 2   (B, J) each
         z = reparameterize(mu, log_var, eps)                                                # 3   (L, B, J)
@@ -213,7 +213,7 @@ class VAE:
         return Forward(hs, mu, log_var, z, gs, out, own, log_px_z, kl, loss)
 
     def backward(self, x: NDArray, eps: NDArray, f: Forward, gradient: Params) -> Params:
-        """Steps 7 to 1: the gradient of the loss in every parameter, written into `gradient`."""
+        """Steps 7 to 1: the gradient of the loss in every parameter, written into `gradient`   [beyond.25]"""
         L, B, J = eps.shape
         encoder, d_encoder = self.layers("encoder"), self.layers("encoder", gradient)
         decoder, d_decoder = self.layers("decoder"), self.layers("decoder", gradient)

@@ -1,6 +1,7 @@
 """The map: nothing public is forgotten, everything in it exists, and it leads there and back."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,9 @@ def test_without_tests_beside_it_the_map_is_still_there(monkeypatch):
 
 def test_an_entry_without_a_tie_is_in_no_function():
     assert reading.of_entry(ledger.entries("odaibo")[12].id) == []
+
+
+def test_the_readme_has_the_map_that_the_command_prints(capsys):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"<!-- map -->\n(.*?)<!-- end -->", readme, re.DOTALL)
+    assert block and block[1].strip() == run(capsys, "--markdown")[1].strip()

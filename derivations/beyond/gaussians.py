@@ -211,6 +211,7 @@ def eq_33(mu_q, cov_q, mu_p, cov_p):
 
 
 @eq_33.tied("minivae.gaussian.kl_full")
+@eq_33.tied("minivae.gaussian.log_det")
 def _(mu_q, cov_q, mu_p, cov_p):
     return kl_full(mu_q, cov_q, mu_p, cov_p)[:, None]
 

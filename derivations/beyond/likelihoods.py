@@ -20,6 +20,7 @@ from minivae.likelihood import (
     binomial_log_prob,
     binomial_log_prob_backward,
     gaussian_log_prob_backward,
+    log_binomials,
 )
 
 MOST = 5                                                    # trials
@@ -96,6 +97,7 @@ def eq_18(seen, logits, grey):
 
 @eq_18.tied("minivae.likelihood.bernoulli_log_prob")
 @eq_18.tied("minivae.likelihood.bernoulli_log_prob_backward")
+@eq_18.tied("minivae.likelihood.inner")
 def _(seen, logits, grey):
     # A count of n coins: x of them show 1, and n - x show 0.
     (x, n), one = (seen[:, :1], seen[:, 1:]), np.ones((1, len(logits)))
@@ -110,7 +112,9 @@ def _(seen, logits, grey):
 
 @eq_18.tied("minivae.likelihood.binomial_log_prob")
 @eq_18.tied("minivae.likelihood.binomial_log_prob_backward")
+@eq_18.tied("minivae.likelihood.log_binomials")
 def _(seen, logits, grey):
+    log_binomials.cache_clear()                             # so that it is computed here
     made = np.empty((len(seen), 3))
     for n in range(1, MOST + 1):
         who = seen[:, 1] == n

@@ -9,6 +9,8 @@ import itertools
 import numpy as np
 from numpy import cos, exp, log, pi, sin, sqrt
 
+from derivations.beyond.elbo import by_minivae as by_model
+from derivations.beyond.elbo import linear_vae as constant_encoder
 from derivations.domains import Symbol, positive, vector
 from derivations.equation import equation
 from derivations.numerics import (
@@ -31,6 +33,7 @@ from derivations.worlds import (
     vector_log_p,
     vector_posterior,
 )
+from minivae.evidence import exact_log_px
 from minivae.gaussian import cholesky, kl_standard_normal, log_standard_normal
 from minivae.likelihood import (
     Gaussian,
@@ -93,6 +96,16 @@ def _(W, b, s, x, z):
     out = b + (W @ z[..., None])[..., 0]                                    # (n, D)
     log_px_z = gaussian_log_prob(x, out[None], log(s[:, 0]))[0]
     return exp(log_px_z + log_standard_normal(z) - log_posterior)[:, None]
+
+
+@eq_30.tied("minivae.evidence.exact_log_px", draws=5)
+def _(W, b, s, x, z):
+    def evidence(W, b, s, x, m, sigma):
+        return exp(exact_log_px(constant_encoder(W, b, s, m, sigma), x[None], 1e-9).log_px)
+
+    m, V = vector_posterior(W, b, s, x)
+    sigma = sqrt(np.diagonal(V, axis1=1, axis2=2))
+    return by_model(evidence, "(d,j),(d),(o),(d),(j),(j)->(o)")(W, b, s, x, m, sigma)
 
 
 # A data set, its covariance by axes, and probabilistic PCA with d = 2: x = b + W z + sigma eps
