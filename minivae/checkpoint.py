@@ -4,8 +4,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -13,6 +11,7 @@ from typing import IO
 import numpy as np
 
 from minivae.likelihood import make_likelihood
+from minivae.strict import read_npz
 from minivae.vae import VAE
 
 FORMAT = 1
@@ -54,15 +53,14 @@ def save(path: Path, vae: VAE) -> None:
 def load(path: Path) -> VAE:
     """Read a model back. Raises CheckpointError (a ValueError) unless every array is there, of its shape, and finite."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = read_npz(path)
         about = json.loads(str(arrays.pop("about")))
         if about["format"] > FORMAT:
             raise CheckpointError(f"{path}: written by a newer minivae (format {about['format']}, this one reads {FORMAT}).")
         vae = build(about["model"])
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file. Name the directory of a run.") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path}: not a model written by minivae ({error}).") from error

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ("minivae", "derivations")
 OURS = (*SOURCE, "tests")
 LAYERS = (                                                  # a module imports from its own and those before
-    {"__init__", "checks", "progress"},
+    {"__init__", "checks", "progress", "strict"},
     {"ops", "gaussian", "likelihood", "params"},
     {"vae"},
     {"adam", "data", "checkpoint", "drawing"},
