@@ -32,6 +32,7 @@ def describe(vae: VAE) -> dict:
         "activation": vae.activation,
         "beta": vae.beta,
         "estimator": vae.estimator,
+        "objective": vae.objective,
         "noise": vae.noise,
     }
 

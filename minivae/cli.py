@@ -55,7 +55,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--sigma", type=number_or_word, metavar="S", help="of the gaussian: a number, learned or optimal (default: optimal)")
     add("--beta", type=float, default=1.0, help="weight of the KL; the loss is a bound only at 1 (default: 1)")
     add("--samples", type=int, default=1, metavar="L", help="draws of z for every datum (default: %(default)s)")
-    add("--estimator", default="analytic", metavar="NAME", help="of the KL: analytic or sampled (default: analytic)")
+    add("--objective", default="elbo", metavar="NAME", help="elbo, or iwae: the bound with --samples weights (default: elbo)")
+    add("--estimator", metavar="NAME", help="of the KL: analytic, sampled or path (default: analytic; sampled for iwae)")
     add("--autoencoder", action="store_true", help="no noise and beta 0: a plain autoencoder, for contrast")
     add("--activation", default="tanh", metavar="NAME", help="tanh or relu (default: tanh)")
     add("--epochs", type=int, default=150, metavar="N", help="passes over the data (default: %(default)s)")
@@ -116,7 +117,8 @@ def train_command(options: argparse.Namespace) -> int:
         data_mean=learned.train_x.mean(axis=0),
         likelihood=likelihood,
         activation=options.activation,
-        estimator=options.estimator,
+        objective=options.objective,
+        estimator=options.estimator or ("sampled" if options.objective == "iwae" else "analytic"),
         beta=0.0 if options.autoencoder else options.beta,
         noise=not options.autoencoder,
     )
