@@ -4,18 +4,18 @@ import contextlib
 import dataclasses
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minivae.likelihood import make_likelihood
+from minivae.strict import read_npz
 from minivae.vae import VAE
 
-FORMAT = 1
+FORMAT = 2                                                  # 1 had no training, and is read as well
 
 
 class CheckpointError(ValueError):
@@ -33,6 +33,7 @@ def describe(vae: VAE) -> dict:
         "activation": vae.activation,
         "beta": vae.beta,
         "estimator": vae.estimator,
+        "objective": vae.objective,
         "noise": vae.noise,
     }
 
@@ -44,28 +45,54 @@ def build(description: dict) -> VAE:
     return VAE.init(np.random.default_rng(0), likelihood=likelihood, **settings)
 
 
-def save(path: Path, vae: VAE) -> None:
-    """Write the model to `path`, atomically."""
-    about = json.dumps({"format": FORMAT, "model": describe(vae)})
+class Saved(NamedTuple):
+    """What a file holds: the model and, of a training that can go on, its arrays and numbers (else None)."""
+
+    vae: VAE
+    arrays: dict[str, NDArray] | None = None
+    numbers: dict | None = None
+
+
+def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers: dict | None = None) -> None:
+    """Write the model, and what `Training.state` gives of its training, to `path`: atomically, and nothing but numbers.
+
+    Raises CheckpointError if a parameter is infinite or NaN: no good file is replaced by a bad one.
+    """
+    bad = [name for name, array in vae.params.items() if not np.isfinite(array).all()]
+    if bad:
+        raise CheckpointError(f"{path}: not written, {bad[0]} is infinite or NaN. What was there before is still there.")
+    about = json.dumps({"format": FORMAT, "model": describe(vae), "training": numbers})
+    members = {f"params/{name}": array for name, array in vae.params.items()}
+    members |= {f"training/{name}": array for name, array in (arrays or {}).items()}
     with write_atomically(path) as file:
-        np.savez(file, about=np.array(about), **{f"params/{name}": array for name, array in vae.params.items()})
+        np.savez(file, about=np.array(about), **members)
 
 
 def load(path: Path) -> VAE:
     """Read a model back. Raises CheckpointError (a ValueError) unless every array is there, of its shape, and finite."""
+    return read(path).vae
+
+
+def read(path: Path) -> Saved:
+    """The model and its training, if that was written. Raises CheckpointError unless all of it is whole.
+
+    What the arrays of the training have to be, `Training.restore` knows.
+    """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = read_npz(path)
         about = json.loads(str(arrays.pop("about")))
         if about["format"] > FORMAT:
             raise CheckpointError(f"{path}: written by a newer minivae (format {about['format']}, this one reads {FORMAT}).")
-        vae = build(about["model"])
+        vae, numbers = build(about["model"]), about.get("training")
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file. Name the directory of a run.") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path}: not a model written by minivae ({error}).") from error
+    training = {name.removeprefix("training/"): arrays.pop(name) for name in list(arrays) if name.startswith("training/")}
+    if bool(training) != (numbers is not None):
+        raise CheckpointError(f"{path}: it has half of a training.")
     expected = {f"params/{name}": array for name, array in vae.params.items()}
     if arrays.keys() != expected.keys():
         raise CheckpointError(f"{path}: expected the arrays {sorted(expected)}; got {sorted(arrays)}.")
@@ -74,7 +101,7 @@ def load(path: Path) -> VAE:
         if came.shape != array.shape or came.dtype != array.dtype or not np.isfinite(came).all():
             raise CheckpointError(f"{path}: {name} must be finite {array.dtype} of shape {array.shape}.")
         array[...] = came
-    return vae
+    return Saved(vae, training or None, numbers)
 
 
 @contextlib.contextmanager
@@ -88,6 +115,20 @@ def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)                      # so that the message says where there is no room
         raise
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename in this directory last through a power cut, where the system can."""
+    with contextlib.suppress(OSError):                      # some systems open no directories
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -8,17 +8,21 @@ import argparse
 import json
 import os
 import shlex
-import signal
 import sys
-import time
 from pathlib import Path
 
 from minivae import __version__
 from minivae.command import run
 
+RECORDED = (                                                # what a run keeps, and cannot be changed on the way
+    "data", "seed", "latent", "hidden", "likelihood", "sigma", "beta", "samples", "objective", "estimator",
+    "autoencoder", "activation", "batch", "lr", "dtype",
+)  # fmt: skip
 EXAMPLES = """examples:
   minivae train                                  learn the bundled digits, into minivae-out/
   minivae train --latent 10 --out wide           with ten latent dimensions
+  minivae train --resume minivae-out             go on with an interrupted run
+  minivae runs                                   list the runs here
   minivae plot minivae-out                       draw a run's figures again
   minivae sample minivae-out -n 100              new digits, as a picture and as .npy
 """
@@ -55,19 +59,25 @@ def make_parser() -> argparse.ArgumentParser:
     add("--sigma", type=number_or_word, metavar="S", help="of the gaussian: a number, learned or optimal (default: optimal)")
     add("--beta", type=float, default=1.0, help="weight of the KL; the loss is a bound only at 1 (default: 1)")
     add("--samples", type=int, default=1, metavar="L", help="draws of z for every datum (default: %(default)s)")
-    add("--estimator", default="analytic", metavar="NAME", help="of the KL: analytic or sampled (default: analytic)")
+    add("--objective", default="elbo", metavar="NAME", help="elbo, or iwae: the bound with --samples weights (default: elbo)")
+    add("--estimator", metavar="NAME", help="of the KL: analytic, sampled or path (default: analytic; sampled for iwae)")
     add("--autoencoder", action="store_true", help="no noise and beta 0: a plain autoencoder, for contrast")
     add("--activation", default="tanh", metavar="NAME", help="tanh or relu (default: tanh)")
-    add("--epochs", type=int, default=150, metavar="N", help="passes over the data (default: %(default)s)")
+    add("--epochs", type=int, metavar="N", help="passes over the data (default: 150, or those of the run resumed)")
     add("--batch", type=int, default=128, metavar="B", help="rows in a mini-batch (default: %(default)s)")
     add("--lr", type=float, default=2e-3, metavar="RATE", help="Adam's learning rate (default: %(default)s)")
     add("--dtype", default="float32", metavar="NAME", help="float32 or float64 (default: float32)")
     add("--out", type=Path, default=Path("minivae-out"), metavar="DIR", help="where the run goes (default: %(default)s)")
+    add("--resume", type=Path, metavar="RUN", help="go on with an interrupted run, bit for bit")
+    add("--save-every", type=int, metavar="STEPS", help="write the state after so many steps (default: every 5 seconds)")
 
     plot = commands.add_parser("plot", parents=[common], help="draw a run's figures again")
     plot.set_defaults(command=plot_command)
     sample = commands.add_parser("sample", parents=[common], help="draw new data from a trained model")
     sample.set_defaults(command=sample_command)
+    listing = commands.add_parser("runs", parents=[common], help="list the runs in a directory")
+    listing.set_defaults(command=runs_command)
+    listing.add_argument("path", nargs="?", type=Path, default=Path("."), metavar="DIR", help="where (default: here)")
     sample.add_argument("-n", type=int, default=64, help="how many (default: %(default)s)")
     for command in (plot, sample):
         command.add_argument("run", type=Path, metavar="RUN", help="the directory of a run")
@@ -88,186 +98,37 @@ def number_or_word(text: str) -> float | str:
         return text
 
 
-# train
-
-
 def train_command(options: argparse.Namespace) -> int:
     """Train, measure, draw, and say what came out."""
-    if options.data == "digits":
+    if options.resume is not None:
+        given = [name for name in RECORDED if getattr(options, name) != defaults()[name]]
+        if given:
+            raise ValueError(f"--{given[0]} must be left out with --resume: the run knows it. Only --epochs may be more.")
+    if options.data == "digits" and (options.resume is None or resumes_digits(options.resume)):
         use_one_thread()
-    import numpy as np
+    from minivae.learn import learn
 
-    from minivae import checkpoint, checks, data, runs
-    from minivae.progress import Progress, Silent
-    from minivae.train import train
-    from minivae.vae import VAE
-
-    began = time.perf_counter()
-    whole = data.load(options.data)
-    likelihood = choose_likelihood(options, whole)
-    learned = whole if likelihood.name == "binomial" else whole.as_fractions()
-    rng = np.random.default_rng(checks.whole_number("seed", options.seed, 0))
-    vae = VAE.init(
-        rng,
-        learned.train_x.shape[1],
-        options.latent,
-        options.hidden,
-        dtype=options.dtype,
-        data_mean=learned.train_x.mean(axis=0),
-        likelihood=likelihood,
-        activation=options.activation,
-        estimator=options.estimator,
-        beta=0.0 if options.autoencoder else options.beta,
-        noise=not options.autoencoder,
-    )
-    stop = StopOnInterrupt()
-    settings = {name: getattr(options, name) for name in ("epochs", "batch", "lr", "samples")}
-    epochs = train(vae, learned, rng, **settings, stop=stop)
-    config = {"data": options.data, "seed": options.seed, **settings, "model": checkpoint.describe(vae)}
-    run = runs.Run(runs.create(options.out, options.overwrite), config, [], vae)
-    progress = Silent() if options.quiet else Progress(options.epochs)
-    with stop:
-        say(options, "nats per datum: reconstruction | KL | ELBO")
-        for record in epochs:
-            run.history.append(record)
-            progress.update(record.epoch, progress_text(record))
-    progress.end()
-    runs.write(run)
-    if stop.asked:
-        after = f"{len(run.history)} whole epochs"
-        print(f"minivae: interrupted after {after}; the model is kept in {run.path}", file=sys.stderr)
-        return 130
-    results = measure(vae, learned, rng)
-    files = draw(run, learned, results["log_px"])
-    results |= {
-        "seconds": round(time.perf_counter() - began, 2),
-        "epochs": len(run.history),
-        "files": files,
-        "seed": options.seed,
-        "config": config,
-        "command": command_again(options),
-    }
-    runs.write_json(run.path / "results.json", results)
-    report(options, run, results)
-    return 0
+    return learn(options, command_again(options))
 
 
-def choose_likelihood(options, data):
-    """The likelihood asked for; else what the data are: Binomial for counts, Bernoulli for the rest."""
-    from minivae.checks import refuse
-    from minivae.likelihood import make_likelihood
-
-    name = options.likelihood or ("bernoulli" if data.trials is None else "binomial")
-    settings = {}
-    if name == "gaussian":
-        settings["sigma"] = "optimal" if options.sigma is None else options.sigma
-    elif options.sigma is not None:
-        rule = "given for the gaussian likelihood only"
-        refuse("--sigma", rule, f"{options.sigma} for {name}", "Add --likelihood gaussian.")
-    if name == "binomial":
-        if data.trials is None:
-            remedy = "Only the bundled digits are counts."
-            refuse("--likelihood", "bernoulli or gaussian for these data", "binomial", remedy)
-        settings["n"] = data.trials
-    return make_likelihood(name, **settings)
+def defaults() -> dict:
+    """Every option of train with its default."""
+    return vars(make_parser().parse_args(["train"]))
 
 
-class StopOnInterrupt:
-    """While this is entered, Ctrl-C lets the step that runs end first; asked again, it ends at once."""
-
-    asked = False
-
-    def __call__(self) -> bool:
-        return self.asked
-
-    def __enter__(self):
-        self.before = signal.signal(signal.SIGINT, self._ask)
-
-    def __exit__(self, *error):
-        signal.signal(signal.SIGINT, self.before)
-
-    def _ask(self, number, frame):
-        self.asked = True
-        signal.signal(signal.SIGINT, self.before)
-
-
-def progress_text(r) -> str:
-    """reconstruction | KL | ELBO, of both halves of the data."""
-    train = f"train {r.train_reconstruction:8.2f} | {r.train_kl:5.2f} | {r.train_elbo:8.2f}"
-    return f"{train}   held-out {r.test_reconstruction:8.2f} | {r.test_kl:5.2f} | {r.test_elbo:8.2f}"
-
-
-def measure(vae, data, rng, k: int = 1000) -> dict:
-    """Bounds and exact log p(x) on the held-out data: nats, mean per datum; None where a number does not exist."""
-    from minivae.evidence import exact_log_px, lower_bounds
-
-    names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")
-    results = dict.fromkeys(names) | {"iw_k": k, "held_out": len(data.test_x)}
-    if vae.noise:                                           # a plain autoencoder has no q(z|x): no bound
-        bounds = lower_bounds(vae, data.test_x, k, rng)
-        for name, values in bounds._asdict().items():
-            mean_se = (values**2).sum() ** 0.5 / len(values)
-            results[name] = float(mean_se if name.endswith("_se") else values.mean())
-        results["reconstruction_se"] = results["elbo_se"]   # the KL has none
-    if vae.latent <= 2:
-        exact = exact_log_px(vae, data.test_x)
-        results |= {"log_px": float(exact.log_px.mean()), "log_px_error": float(exact.error.max())}
-    if vae.noise and vae.latent <= 2:
-        results["gap"] = results["log_px"] - results["elbo"]
-    return results
-
-
-def draw(run, data, log_px: float | None) -> list[dict]:
-    """Draw and save every figure of a run; returns path and alt text of each."""
-    import numpy as np
-
-    from minivae import drawing, figures
-
-    drawn = figures.all_figures(run.vae, data, run.history, np.random.default_rng(run.config["seed"]), log_px)
-    files = []
-    for name, (figure, alt) in drawn.items():
-        path = run.path / f"{name}.png"
-        drawing.save(figure, alt, path)
-        files.append({"path": str(path), "alt": alt})
-    return files
-
-
-def report(options, run, results: dict) -> None:
-    """The results on stdout: a table, or one JSON document."""
-    if options.json:
-        print(json.dumps(results, indent=2))
-        return
-    rows = [
-        ("reconstruction", "reconstruction", "reconstruction_se", "E log p(x|z)"),
-        ("KL", "kl", None, "KL(q(z|x) || p(z)), in closed form"),
-        ("ELBO", "elbo", "elbo_se", "reconstruction - KL"),
-        (f"IW bound, k={results['iw_k']}", "iw_bound", "iw_bound_se", "importance-weighted"),
-        ("exact log p(x)", "log_px", None, f"by quadrature, sure to {results['log_px_error'] or 0:.0e}"),
-        ("gap", "gap", "elbo_se", "log p(x) - ELBO"),
-    ]
-    print(f"{results['held_out']} held-out data, nats per datum (+- standard error of the draws)")
-    for label, key, se, meaning in rows:
-        if results[key] is not None:
-            error = f"+- {results[se]:.3f}" if se else ""
-            print(f"  {label:18} {results[key]:9.3f} {error:9}  {meaning}")
-    if results["log_px"] is None:
-        print("  (the exact log p(x) is computed for one or two latent dimensions)")
-    print("files")
-    for file in ("config.json", "history.csv", "model.npz", "results.json"):
-        print(f"  {run.path / file}")
-    for file in results["files"]:
-        print(f"  {file['path']}")
-    print(f"again  {results['command']}")
-    print(f"next   minivae sample {shlex.quote(str(run.path))}")
-    say(options, f"{results['seconds']:.1f} s in all")
+def resumes_digits(path: Path) -> bool:
+    """Whether a run learns from the bundled digits; whether it is a run at all, is asked later."""
+    try:
+        return json.loads((path / "config.json").read_text(encoding="utf-8"))["data"] == "digits"
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def command_again(options) -> str:
     """The command that makes this run again: what differs from the defaults, and the seed."""
-    defaults = vars(make_parser().parse_args(["train"]))
     words = ["minivae", "train", "--seed", str(options.seed)]
     for name, value in vars(options).items():
-        if value == defaults[name] or name in ("seed", "quiet", "json", "overwrite", "debug", "out"):
+        if value == defaults()[name] or name not in (*RECORDED, "epochs") or name == "seed":
             continue
         text = ",".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
         words += [f"--{name}"] if value is True else [f"--{name}", text]
@@ -279,6 +140,8 @@ def command_again(options) -> str:
 
 def plot_command(options: argparse.Namespace) -> int:
     """Draw a run's figures again."""
+    from minivae.learn import draw
+
     run, data = open_run(options.run)
     saved = run.path / "results.json"
     log_px = json.loads(saved.read_text(encoding="utf-8"))["log_px"] if saved.exists() else None
@@ -319,6 +182,30 @@ def sample_command(options: argparse.Namespace) -> int:
         files.append({"path": str(picture), "alt": alt})
     document = {"n": options.n, "seed": options.seed, "files": files}
     print(json.dumps(document, indent=2) if options.json else "\n".join(file["path"] for file in files))
+    return 0
+
+
+def runs_command(options: argparse.Namespace) -> int:
+    """One line for every run: what it learns, how far it is, how well it does."""
+    from minivae import runs
+
+    rows = []
+    for run in runs.listed(options.path):
+        model, done = run.config["model"], len(run.history)
+        row = {"run": str(run.path), "data": run.config["data"], "likelihood": model["likelihood"]["name"]}
+        row |= {"latent": model["latent"], "seed": run.config["seed"], "epochs": run.config["epochs"], "done": done}
+        rows.append(row | {"elbo": run.history[-1].test_elbo if done else None})
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    if rows:
+        print(f"{'run':24} {'data':16} {'likelihood':10} {'latent':>6} {'epochs':>11} {'held-out ELBO':>13}")
+    for row in rows:
+        elbo = "-" if row["elbo"] is None else f"{row['elbo']:.2f}"
+        epochs = f"{row['done']}/{row['epochs']}"
+        print(f"{row['run']:24} {row['data']:16} {row['likelihood']:10} {row['latent']:6} {epochs:>11} {elbo:>13}")
+    if not rows:
+        say(options, f"no runs in {options.path}")
     return 0
 
 

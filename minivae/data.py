@@ -4,11 +4,9 @@ The bundled digits are the 1,797 real handwritten ones of Alpaydin and Kaynak (U
 the count 0..16 of set pixels in a 4x4 block of the scan. So Binomial(16) is their true discrete likelihood.
 """
 
-import gzip
 import math
-import struct
-import zipfile
-import zlib
+import re
+import warnings
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.checks import real_array
+from minivae.strict import Damaged, read_idx, read_npy, read_npz
 
 
 class DataError(ValueError):
@@ -69,7 +68,7 @@ def load(source: str = "digits") -> Dataset:
         return _dataset(path.name, *hold_out(*_read(path)))
     except DataError:
         raise
-    except (ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error) as error:
+    except ValueError as error:                             # Damaged is one
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Is the path right?") from error
@@ -108,48 +107,62 @@ def _dataset(name, train_x, test_x, train_y=None, test_y=None) -> Dataset:
 
 def _read(path: Path) -> tuple[NDArray, NDArray | None]:
     """x and, where the file has them, labels y."""
-    if path.suffix == ".npz":
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            if "x" not in stored:
-                raise ValueError(f"an .npz needs an array named x (and y for labels); it holds {sorted(stored)}.")
-            x, y = stored["x"], stored["y"] if "y" in stored else None
-    elif path.suffix == ".npy":
-        x, y = np.load(path, allow_pickle=False), None
-    elif path.suffix == ".csv":
-        x, y = np.loadtxt(path, delimiter=",", ndmin=2), None
+    kind, y = path.suffix.lower(), None
+    if kind == ".npz":
+        arrays = read_npz(path)
+        if "x" not in arrays:
+            raise Damaged(f"an .npz of data has an array x (and y for labels); this one has {sorted(arrays)}.")
+        x, y = arrays["x"], arrays.get("y")
+    elif kind == ".npy":
+        x = read_npy(path)
+    elif kind == ".csv":
+        x = read_csv(path)
     else:
-        x, y = read_idx(path), None
-    if x.ndim not in (2, 3) or (y is not None and y.shape != x.shape[:1]):
-        raise ValueError(f"expected x (N, D) or (N, height, width) and y (N,); got {x.shape}, {np.shape(y)}.")
+        x = read_idx(path)
+    if x.dtype.kind not in "buif" or x.ndim not in (2, 3) or (y is not None and y.shape != x.shape[:1]):
+        shapes = f"x {x.shape} of {x.dtype}, y {np.shape(y)}"
+        raise Damaged(f"expected numbers x (N, D) or (N, height, width), and y (N,) if any; got {shapes}.")
     return x, y
+
+
+def read_csv(path: Path) -> NDArray:
+    """Rows of numbers with commas between them, (N, D)."""
+    with open(path, encoding="utf-8") as file, warnings.catch_warnings(action="error"):
+        try:
+            return np.loadtxt(file, delimiter=",", ndmin=2)
+        except (ValueError, Warning) as error:              # an empty file is a warning
+            raise Damaged(f"not rows of numbers with commas between them ({error}).") from error
+
+
+PARTS = {"train": "train", "test": "t10k"}
+KINDS = {"images": 3, "labels": 1}                          # number of axes
 
 
 def _mnist_directory(path: Path) -> Dataset:
     """The four files of MNIST or Fashion-MNIST, plain or .gz; grey bytes become fractions of 255."""
     arrays = {}
-    for part in ("train", "t10k"):
-        for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
-            found = [p for p in (path / f"{part}-{kind}", path / f"{part}-{kind}.gz") if p.exists()]
-            if not found:
-                raise DataError(f"{path}: {part}-{kind}(.gz) is missing. Name a directory with the four files of MNIST.")
-            arrays[part, kind[0]] = read_idx(found[0])
-    grey = [(arrays[part, "i"] / np.float32(255)) for part in ("train", "t10k")]
-    return _dataset(path.name, *grey, arrays["train", "l"], arrays["t10k", "l"])
+    for part, usual in PARTS.items():
+        for kind, axes in KINDS.items():
+            file = _find(path, usual, kind, axes)
+            try:
+                array = read_idx(file)
+            except ValueError as error:
+                raise DataError(f"{file}: {error}") from error
+            if array.ndim != axes or array.dtype != np.uint8:
+                raise DataError(f"{file}: expected bytes with {axes} axes; got {array.dtype} of shape {array.shape}.")
+            arrays[part, kind] = array
+        if len(arrays[part, "images"]) != len(arrays[part, "labels"]):
+            counts = [f"{len(arrays[part, kind])} {kind}" for kind in KINDS]
+            raise DataError(f"{path}: every image needs a label; the {part} files have {' and '.join(counts)}.")
+    grey = [(arrays[part, "images"] / np.float32(255)) for part in PARTS]
+    return _dataset(path.name, *grey, *(arrays[part, "labels"] for part in PARTS))
 
 
-IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-
-
-def read_idx(path: Path) -> NDArray:
-    """An array in LeCun's IDX format, plain or gzipped: 0, 0, type, number of axes, their lengths, then the numbers."""
-    content = Path(path).read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        content = gzip.decompress(content)
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
-        raise DataError(f"{path}: not an IDX file (it begins with {content[:4]!r}).")
-    axes = content[3]
-    shape = struct.unpack_from(f">{axes}I", content, 4)
-    dtype, start = np.dtype(IDX_TYPES[content[2]]), 4 + 4 * axes
-    if len(content) - start != math.prod(shape) * dtype.itemsize:
-        raise DataError(f"{path}: {len(content) - start} bytes of data where shape {shape} of {dtype} was announced.")
-    return np.frombuffer(content, dtype, offset=start).reshape(shape)
+def _find(path: Path, part: str, kind: str, axes: int) -> Path:
+    """The file of that part, by its usual name in any of the usual spellings: with - or . before idx, plain or .gz."""
+    spelled = re.compile(rf"{part}[-_.]{kind}[-_.]idx{axes}[-_.]ubyte(\.gz)?", re.IGNORECASE)
+    found = sorted(file for file in path.iterdir() if spelled.fullmatch(file.name))
+    if not found:
+        usual = f"{part}-{kind}-idx{axes}-ubyte"
+        raise DataError(f"{path}: {usual}(.gz) is missing. Name a directory with the four files of MNIST.")
+    return found[0]

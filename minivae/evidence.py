@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
+from minivae.ops import log_sum_exp
 from minivae.vae import VAE
 
 AT_ONCE = 2_000_000                                         # numbers in one array: memory stays bounded, whatever k is
@@ -34,14 +35,6 @@ class Exact(NamedTuple):
 
     log_px: NDArray
     error: NDArray              # by how much it changed when the spacing was last halved
-
-
-def log_sum_exp(a: NDArray, axis: int = 0) -> NDArray:
-    """log sum exp(a), with the largest entry taken out first; -inf where all entries are -inf."""
-    top = a.max(axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):
-        return np.log(np.exp(a - top).sum(axis=axis)) + top.squeeze(axis)
 
 
 def lower_bounds(vae: VAE, x: NDArray, k: int, rng: np.random.Generator) -> Bounds:

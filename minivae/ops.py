@@ -72,6 +72,21 @@ def sigmoid_backward(d_s, s):
     return d_s * s * (1 - s)
 
 
+def log_sum_exp(a: NDArray, axis: int = 0) -> NDArray:
+    """log sum exp(a) along an axis, the largest entry taken out first; -inf where all entries are -inf"""
+    top = a.max(axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):
+        return np.log(np.exp(a - top).sum(axis=axis)) + top.squeeze(axis)
+
+
+def log_sum_exp_backward(d_out, a, axis=0):
+    """d/da_l log sum exp(a) = exp(a_l) / sum exp(a), the softmax: every entry's share   [beyond.24]"""
+    share = np.exp(a - a.max(axis=axis, keepdims=True))     # of an entry, relative to the largest
+    share /= share.sum(axis=axis, keepdims=True)
+    return np.expand_dims(d_out, axis) * share
+
+
 ACTIVATIONS = {"tanh": (tanh, tanh_backward), "relu": (relu, relu_backward)}
 
 

@@ -31,71 +31,130 @@ class Record(NamedTuple):
     test_elbo: float
 
 
+class Training:
+    """A training between two steps: go on with it, write it down, take it up again bit for bit.
+
+    Parameters
+    ----------
+    vae, data : VAE, Dataset
+        The model, trained in place, and what it learns from. Only `data.train_x` is learned from.
+    rng : numpy.random.Generator
+        The order of the data, then the noise: the same generator, the same run.
+    epochs, batch, lr, samples : numbers
+        Passes over the data, rows in a mini-batch, Adam's learning rate, draws of z for every datum (L).
+
+    Raises
+    ------
+    ValueError
+        If an argument breaks its rule.
+    """
+
+    def __init__(self, vae: VAE, data: Dataset, rng: np.random.Generator, *, epochs=300, batch=64, lr=2e-3, samples=1):
+        self.vae, self.data, self.rng = vae, data, checks.generator("rng", rng)
+        self.epochs, self.batch = checks.whole_number("epochs", epochs, 1), checks.whole_number("batch", batch, 1)
+        self.samples = checks.whole_number("samples", samples, 1)
+        for x in (data.train_x, data.test_x):
+            vae.check_data(x)
+        self.optimiser, self.gradient = Adam(vae.params, lr), vae.params.zeros_like()
+        self.epoch = 1                                      # the one that runs
+        self.order = np.empty(0, int)                       # of its rows, (N,); empty before it begins
+        self.done = 0                                       # mini-batches of it
+        self.reconstruction = self.kl = 0.0                 # sums over its rows so far
+
+    def steps(self) -> Iterator[Record | None]:
+        """Train, step by step: yields None after a mini-batch, a Record after the last one of an epoch.
+
+        To stop is to ask no further. Raises Diverged if the loss becomes infinite or NaN.
+        """
+        while self.epoch <= self.epochs:
+            if not len(self.order):
+                self.order = self.rng.permutation(len(self.data.train_x))
+            batches = split(self.order, self.batch)
+            while self.done < len(batches):
+                self.step(batches[self.done])
+                self.done += 1
+                if self.done < len(batches):
+                    yield None
+            yield self.end_epoch()
+
+    def step(self, rows: NDArray) -> None:
+        """Learn from these rows."""
+        x = self.data.train_x[rows].astype(self.vae.dtype, copy=False)
+        eps = self.vae.draw_noise(self.rng, len(x), self.samples)
+        f = self.vae.forward(x, eps)
+        if not math.isfinite(f.loss):
+            raise Diverged(diverged_message(f, self.epoch, self.done + 1))
+        self.vae.backward(x, eps, f, self.gradient)
+        self.optimiser.step(self.gradient)
+        self.reconstruction += float(f.log_px_z.mean()) * len(rows)
+        self.kl += float(f.kl.mean()) * len(rows)
+
+    def end_epoch(self) -> Record:
+        """What the epoch came to; the next one is ready to begin."""
+        settle_own(self.vae, self.data.train_x, self.rng)
+        reconstruction, kl = self.reconstruction / len(self.order), self.kl / len(self.order)
+        held_out = evaluate(self.vae, self.data.test_x, self.rng)
+        record = Record(self.epoch, reconstruction, kl, reconstruction - kl, *held_out)
+        self.epoch, self.order, self.done = self.epoch + 1, self.order[:0], 0
+        self.reconstruction = self.kl = 0.0
+        return record
+
+    # Written down
+
+    def state(self) -> tuple[dict[str, NDArray], dict]:
+        """Everything but the model: arrays, and what is no array, as plain JSON types."""
+        arrays = {"m": self.optimiser.m, "v": self.optimiser.v, "order": self.order.astype(np.int64)}
+        numbers = {name: getattr(self, name) for name in ("epoch", "done", "reconstruction", "kl")}
+        return arrays, numbers | {"t": self.optimiser.t, "rng": self.rng.bit_generator.state}
+
+    def restore(self, arrays: dict[str, NDArray], numbers: dict) -> None:
+        """Take up what `state` wrote down. Raises ValueError unless it is a possible state of this very training."""
+        n, size = len(self.data.train_x), self.vae.params.flat.shape
+        order, m, v = (arrays[name] for name in ("order", "m", "v"))
+        if order.dtype != np.int64 or (len(order) and not np.array_equal(np.sort(order), np.arange(n))):
+            checks.refuse("order", f"a permutation of the {n} rows", f"{len(order)} numbers", "Are these its data?")
+        for name, moment in (("m", m), ("v", v)):
+            if moment.shape != size or moment.dtype != self.vae.dtype or not np.isfinite(moment).all():
+                checks.refuse(name, f"finite {self.vae.dtype} of shape {size}", str(moment.shape), "It is damaged.")
+        self.epoch, self.done = (checks.whole_number(name, numbers[name], least) for name, least in (("epoch", 1), ("done", 0)))
+        if self.done > (len(split(order, self.batch)) if len(order) else 0):
+            checks.refuse("done", "at most the mini-batches of an epoch", str(self.done), "It is damaged.")
+        self.reconstruction, self.kl = (checks.real_number(name, numbers[name]) for name in ("reconstruction", "kl"))
+        self.order = order
+        self.optimiser.m[...], self.optimiser.v[...] = m, v
+        self.optimiser.t = checks.whole_number("t", numbers["t"], 0)
+        self.rng.bit_generator.state = numbers["rng"]
+
+
 def train(
     vae: VAE,
     data: Dataset,
     rng: np.random.Generator,
     *,
-    epochs: int = 300,
-    batch: int = 64,
-    lr: float = 2e-3,
-    samples: int = 1,
     stop: Callable[[], bool] = lambda: False,
+    **settings,
 ) -> Iterator[Record]:
-    """Train `vae` in place; yields a `Record` after every epoch.
+    """Train `vae` in place; yields a `Record` after every epoch. Arguments and errors are those of `Training`.
 
-    Parameters
-    ----------
-    vae, data : VAE, Dataset
-        The model and what it learns from. Only `data.train_x` is learned from.
-    rng : numpy.random.Generator
-        The order of the data, then the noise: the same generator, the same run.
-    epochs, batch, lr, samples : numbers
-        Passes over the data, rows in a mini-batch, Adam's learning rate, draws of z for every datum (L).
-    stop : function
-        Asked before every step; when it says True the generator ends, with the parameters as the last step left them.
-
-    Raises
-    ------
-    ValueError
-        If an argument breaks its rule. Raised by the call itself, before the first epoch.
-    Diverged
-        If the loss becomes infinite or NaN.
+    `stop` is asked before every step: when it says True the generator ends, with the parameters as the last step left
+    them.
     """
-    checks.generator("rng", rng)
-    epochs, batch = checks.whole_number("epochs", epochs, 1), checks.whole_number("batch", batch, 1)
-    checks.whole_number("samples", samples, 1)
-    for x in (data.train_x, data.test_x):
-        vae.check_data(x)
-    optimiser = Adam(vae.params, lr)
-    return _epochs(vae, data, rng, optimiser, epochs, batch, samples, stop)
+    return _records(Training(vae, data, rng, **settings), stop)     # so that a bad argument is refused by the call
 
 
-def _epochs(vae, data, rng, optimiser, epochs, batch, samples, stop):
-    gradient = vae.params.zeros_like()
-    for epoch in range(1, epochs + 1):
-        reconstruction = kl = 0.0
-        for rows in minibatches(rng, len(data.train_x), batch):
-            if stop():
-                return
-            x = data.train_x[rows].astype(vae.dtype, copy=False)
-            eps = vae.draw_noise(rng, len(x), samples)
-            f = vae.forward(x, eps)
-            if not math.isfinite(f.loss):
-                raise Diverged(diverged_message(f, epoch))
-            vae.backward(x, eps, f, gradient)
-            optimiser.step(gradient)
-            reconstruction += float(f.log_px_z.mean()) * len(rows)
-            kl += float(f.kl.mean()) * len(rows)
-        settle_own(vae, data.train_x, rng)
-        n = len(data.train_x)
-        held_out = evaluate(vae, data.test_x, rng)
-        yield Record(epoch, reconstruction / n, kl / n, (reconstruction - kl) / n, *held_out)
+def _records(training, stop):
+    steps = training.steps()
+    while not stop():
+        record = next(steps, StopIteration)
+        if record is StopIteration:
+            return
+        if record is not None:
+            yield record
 
 
-def minibatches(rng: np.random.Generator, rows: int, batch: int) -> list[NDArray]:
-    """All row numbers in random order, in batches whose sizes differ by one at most: no small last batch weighs more."""
-    return np.array_split(rng.permutation(rows), math.ceil(rows / batch))
+def split(order: NDArray, batch: int) -> list[NDArray]:
+    """All row numbers in batches whose sizes differ by one at most: no small last batch weighs more."""
+    return np.array_split(order, math.ceil(len(order) / batch))
 
 
 def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -126,11 +185,11 @@ def in_chunks(x: NDArray) -> Iterator[NDArray]:
     return (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
 
 
-def diverged_message(f: Forward, epoch: int) -> str:
+def diverged_message(f: Forward, epoch: int, step: int) -> str:
     """Which step of the forward pass was the first to be infinite or NaN, and what usually does that."""
     steps = {"mu": f.mu, "log_var": f.log_var, "z": f.z, "the decoder's output": f.out, "log p(x|z)": f.log_px_z, "KL": f.kl}
     first = next((name for name, value in steps.items() if not np.isfinite(value).all()), "the loss")
     return (
-        f"training diverged in epoch {epoch}: {first} is the first quantity that is infinite or NaN. "
+        f"training diverged in epoch {epoch}, step {step}: {first} is the first quantity that is infinite or NaN. "
         "Usual causes: a learning rate that is too high (try --lr a tenth of it), or data on a large scale."
     )

@@ -2,6 +2,7 @@
 
     loss = mean over data and draws of   beta KL( q(z|x) || p(z) )  -  log p(x|z),      z = mu + sigma eps
 
+Or, with importance-weighted draws, its own step 7: minus the mean over data of log 1/L sum_l p(x|z_l) p(z_l) / q(z_l|x).
 Shapes: x (B, D) data, mu and log_var (B, J), eps and z (L, B, J) with L draws for every datum, out (L, B, D).
 One reduction throughout: sum over D and J, mean over B and L.
 """
@@ -24,11 +25,12 @@ from minivae.gaussian import (
     reparameterize,
     reparameterize_backward,
 )
-from minivae.likelihood import Bernoulli, Likelihood
-from minivae.ops import ACTIVATIONS, mlp, mlp_backward
+from minivae.likelihood import Bernoulli, Gaussian, Likelihood
+from minivae.ops import ACTIVATIONS, log_sum_exp, log_sum_exp_backward, mlp, mlp_backward
 from minivae.params import Params
 
-ESTIMATORS = ("analytic", "sampled")
+ESTIMATORS = ("analytic", "sampled", "path")
+OBJECTIVES = ("elbo", "iwae")
 
 
 class Forward(NamedTuple):
@@ -61,7 +63,10 @@ class VAE:
     beta : float
         Weight of the KL, the only weight there is. Only at beta = 1 is -loss a lower bound of log p(x) by construction.
     estimator : str
-        "analytic": closed-form KL. "sampled": log q(z|x) - log p(z) at the drawn z, the same in expectation.
+        "analytic": closed-form KL. "sampled": log q(z|x) - log p(z) at the drawn z, the same in expectation. "path":
+        sampled, but the gradient leaves out the score of q, whose expectation is 0: then it vanishes at the posterior.
+    objective : str
+        "elbo", or "iwae": the importance-weighted bound of the L draws, which needs sampled and beta = 1.
     noise : bool
         False makes the encoder deterministic, z = mu; with beta = 0 that is a plain autoencoder.
     """
@@ -71,6 +76,7 @@ class VAE:
     activation: str = "tanh"
     beta: float = 1.0
     estimator: str = "analytic"
+    objective: str = "elbo"
     noise: bool = True
 
     def __post_init__(self):
@@ -80,6 +86,8 @@ class VAE:
             checks.refuse("likelihood", "a Likelihood", repr(self.likelihood), "Try likelihood=Bernoulli().")
         checks.choice("activation", self.activation, ACTIVATIONS)
         checks.choice("estimator", self.estimator, ESTIMATORS)
+        if checks.choice("objective", self.objective, OBJECTIVES) == "iwae":
+            self._check_iwae()
         if not isinstance(self.noise, (bool, np.bool_)):
             checks.refuse("noise", "True or False", repr(self.noise), "False makes a deterministic autoencoder.")
         object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))    # a plain float: no dtype
@@ -210,6 +218,8 @@ class VAE:
         log_px_z = self.likelihood.log_prob(x, out, *own)                                   # 5   (L, B)
         kl = self._kl(z, mu, log_var)                                                       # 6   (B,) or (L, B)
         loss = self.beta * kl.mean() - log_px_z.mean()                                      # 7   ()
+        if self.objective == "iwae":
+            loss -= jensen_gain(log_px_z - kl)                                              # 7   ()
         return Forward(hs, mu, log_var, z, gs, out, own, log_px_z, kl, loss)
 
     def backward(self, x: NDArray, eps: NDArray, f: Forward, gradient: Params) -> Params:
@@ -217,8 +227,9 @@ class VAE:
         L, B, J = eps.shape
         encoder, d_encoder = self.layers("encoder"), self.layers("encoder", gradient)
         decoder, d_decoder = self.layers("decoder"), self.layers("decoder", gradient)
-        d_kl = np.full(f.kl.shape, self.beta / f.kl.size, self.dtype)                       # 7   (B,) or (L, B)
-        d_log_px_z = np.full((L, B), -1 / (L * B), self.dtype)                              # 7   (L, B)
+        share = self._shares(f) / B                                                         # 7   (L, B)
+        d_kl = self.beta * (share if f.kl.ndim == 2 else share.sum(axis=0))                 # 7   (B,) or (L, B)
+        d_log_px_z = -share                                                                 # 7   (L, B)
         d_z_kl, d_mu_kl, d_log_var_kl = self._kl_backward(d_kl, f)                          # 6
         d_out, *d_own = self.likelihood.log_prob_backward(d_log_px_z, x, f.out, *f.own)     # 5   (L, B, D)
         d_rows = d_out.reshape(L * B, -1)                                                   # 4   (L * B, D)
@@ -249,6 +260,12 @@ class VAE:
         """Step 4: the layers of the decoder for rows of codes (rows, J)."""
         return mlp(z, self.layers("decoder"), self.activation)
 
+    def _shares(self, f):
+        """Step 7: how much every draw counts for its datum, (L, B): alike, or as its importance weight."""
+        if self.objective == "elbo":
+            return np.full(f.log_px_z.shape, 1 / len(f.z), self.dtype)
+        return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.log_px_z - f.kl)
+
     def _kl(self, z, mu, log_var):
         """Step 6: in closed form (B,), or sampled (L, B)."""
         if self.estimator == "analytic":
@@ -260,6 +277,8 @@ class VAE:
         if self.estimator == "analytic":
             return 0, *kl_standard_normal_backward(d_kl[:, None], f.mu, f.log_var)
         d_z_q, d_mu, d_log_var = log_normal_backward(d_kl, f.z, f.mu, f.log_var)
+        if self.estimator == "path":                        # E[d/dmu log q] = E[d/dlog_var log q] = 0: the score
+            d_mu, d_log_var = 0 * d_mu, 0 * d_log_var
         return d_z_q + log_standard_normal_backward(-d_kl, f.z), d_mu, d_log_var    # two paths into z
 
     # The public entrance
@@ -270,6 +289,17 @@ class VAE:
         self.likelihood.check(x)
         return x
 
+    def _check_iwae(self):
+        needs = "for the objective 'iwae'"
+        if self.estimator != "sampled":
+            remedy = "Its weights hold log q(z|x) at the drawn z."
+            checks.refuse("estimator", f"'sampled' {needs}", repr(self.estimator), remedy)
+        if self.beta != 1:
+            checks.refuse("beta", f"1 {needs}", repr(self.beta), "With another beta it bounds nothing.")
+        if isinstance(self.likelihood, Gaussian) and self.likelihood.sigma == "optimal":
+            remedy = "Its optimum is that of the ELBO. Try sigma='learned'."
+            checks.refuse("sigma", f"a number or 'learned' {needs}", "'optimal'", remedy)
+
     def _check_codes(self, z):
         return checks.real_array("z", z, (None, self.latent), self.dtype)
 
@@ -279,6 +309,15 @@ class VAE:
         if not self.noise and eps.any():
             checks.refuse("eps", "zero for a model without noise", "other numbers", "Use draw_noise.")
         return x, eps
+
+
+def jensen_gain(log_w: NDArray) -> NDArray:
+    """By how much the importance-weighted bound exceeds the mean of log w, log_w (L, B): the mean over data, never < 0
+
+    log 1/L sum_l w_l  -  1/L sum_l log w_l:   exactly 0 for one draw   (Burda, Grosse and Salakhutdinov 2016) [beyond.4]
+    """
+    bound = log_sum_exp(log_w) - np.log(len(log_w)).astype(log_w.dtype)         # (B,)
+    return (bound - log_w.mean(axis=0)).mean()              # ()
 
 
 def mlp_shapes(part: str, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:

@@ -119,6 +119,7 @@ TABLE = {
     "ops.relu_backward": from_output(ops.relu, ops.relu_backward)._replace(fit=half_integers),
     "ops.sigmoid_backward": from_output(ops.sigmoid, ops.sigmoid_backward),
     "ops.softplus_backward": Case(ops.softplus, lambda d, a: [ops.softplus_backward(d, a)], "BH", (0,)),
+    "ops.log_sum_exp_backward": Case(ops.log_sum_exp, lambda d, a: [ops.log_sum_exp_backward(d, a)], "LB", (0,)),
     "ops.mlp_backward: tanh": mlp_case("tanh", True),
     "ops.mlp_backward: relu": mlp_case("relu", True),
     "ops.mlp_backward: x is data": mlp_case("tanh", False),
@@ -164,6 +165,7 @@ TABLE = {
     "vae.VAE._kl_backward: sampled": kl_step_case("sampled"),
     "vae.VAE.backward": whole_model_case(),
     "vae.VAE.backward: sampled": whole_model_case(estimator="sampled", beta=0.5),
+    "vae.VAE.backward: importance-weighted": whole_model_case(estimator="sampled", objective="iwae"),
 }
 
 

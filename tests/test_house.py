@@ -14,12 +14,13 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ("minivae", "derivations")
 OURS = (*SOURCE, "tests")
 LAYERS = (                                                  # a module imports from its own and those before
-    {"__init__", "checks", "progress"},
+    {"__init__", "checks", "progress", "strict"},
     {"ops", "gaussian", "likelihood", "params"},
     {"vae"},
     {"adam", "data", "checkpoint", "drawing"},
     {"train"},
     {"runs", "evidence", "figures"},
+    {"learn"},
     {"cli", "command"},
     {"__main__"},
 )
@@ -199,7 +200,7 @@ def without_hints(path, tree):
     """
     for owner, node in public_definitions(tree):
         inherits = owner and "Likelihood" in [ast.unparse(base) for base in owner.bases]
-        inside = path.stem == "cli" and node.name != "main"
+        inside = path.stem in ("cli", "learn") and node.name != "main"
         if isinstance(node, ast.ClassDef) or node.name.endswith("backward") or inherits or inside:
             continue
         arguments = node.args.posonlyargs + node.args.args

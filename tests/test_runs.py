@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from minivae import runs
+from minivae.checkpoint import Saved
 from minivae.train import Record
 from tests.numeric import close, random_vae
 
 
 def a_run(path):
     history = [Record(i, *np.random.default_rng(i).normal(size=6).tolist()) for i in (1, 2, 3)]
-    return runs.Run(runs.create(path), {"data": "digits", "seed": 3}, history, random_vae(np.random.default_rng(0)))
+    return runs.Run(runs.create(path), {"data": "digits", "seed": 3}, history, Saved(random_vae(np.random.default_rng(0))))
 
 
 def test_a_run_comes_back_as_it_was_written(tmp_path):

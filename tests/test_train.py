@@ -9,7 +9,7 @@ import pytest
 from minivae import train as module
 from minivae.data import Dataset
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
-from minivae.train import Diverged, evaluate, minibatches, train
+from minivae.train import Diverged, Training, evaluate, split, train
 from minivae.vae import VAE
 from tests.numeric import close
 from tests.trained import trained
@@ -62,15 +62,20 @@ def test_held_out_rows_are_never_learned_from():
 
 @pytest.mark.parametrize("rows, batch", [(45, 8), (64, 64), (65, 64), (3, 64), (10, 1)])
 def test_mini_batches_hold_every_row_once_and_are_of_one_size_but_for_one_row(rows, batch):
-    parts = minibatches(np.random.default_rng(0), rows, batch)
+    parts = split(np.random.default_rng(0).permutation(rows), batch)
     assert sorted(np.concatenate(parts)) == list(range(rows))
     sizes = [len(part) for part in parts]
     assert max(sizes) <= batch and max(sizes) - min(sizes) <= 1
 
 
 def test_the_order_is_new_in_every_epoch():
-    rng = np.random.default_rng(0)
-    assert (minibatches(rng, 50, 50)[0] != minibatches(rng, 50, 50)[0]).any()
+    training, orders = Training(*small(0), batch=8), []
+    for _ in training.steps():
+        if training.done == 1:
+            orders.append(training.order)
+        if len(orders) == 2:
+            break
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(45)) and (orders[0] != orders[1]).any()
 
 
 def test_evaluation_in_chunks_is_evaluation_in_one(monkeypatch):
@@ -116,7 +121,7 @@ def test_asked_to_stop_it_ends_between_two_steps():
 
 def test_divergence_is_reported_with_its_place_and_the_last_good_parameters_are_kept():
     vae, data, rng = small(9, Gaussian(1.0), activation="relu")
-    with np.errstate(all="ignore"), pytest.raises(Diverged, match=r"epoch \d+: .* is the first quantity.*--lr"):
+    with np.errstate(all="ignore"), pytest.raises(Diverged, match=r"epoch \d+, step \d+: .* is the first quantity.*--lr"):
         list(train(vae, data, rng, epochs=100, lr=1e30))
     assert np.isfinite(vae.params.flat).all()
 

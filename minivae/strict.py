@@ -1,0 +1,176 @@
+"""Strict readers of arrays: IDX (plain or gzipped), .npy and .npz. The right array, or `Damaged`; nothing is executed.
+
+A file is believed only as far as it can be checked: what its header announces must be possible before any memory is
+asked for, every byte must be accounted for, and every checksum there is must be right.
+"""
+
+import ast
+import errno
+import math
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+PIECE = 1 << 20                                             # bytes that are read at once
+DEFLATE = 1032                                              # one byte unpacks to no more: the limit of the format
+IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MOST_AXES = 32                                              # more, NumPy cannot have
+LONGEST_HEADER = 10_000                                     # characters of an .npy header: what NumPy allows as well
+LAST = b"PK\5\6"                                           # how the last 22 bytes of a zip without a comment begin
+PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # numbers, and text
+
+
+class Damaged(ValueError):
+    """A file that is not what it should be; the message names the place and what was expected there."""
+
+
+def read_idx(path: Path) -> NDArray:
+    """An array in LeCun's IDX format, plain or gzipped: 0, 0, type, number of axes, their lengths, then the numbers.
+
+    All big-endian; read-only. Raises Damaged for anything else.
+    """
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        read, limit = (unpacking(file), size * DEFLATE) if packed else (file.read, size)
+        head = exactly(read, 4, "the magic number")
+        if head[:2] != b"\0\0" or head[2] not in IDX_TYPES:
+            raise Damaged(f"not an IDX file: it should begin with 0, 0 and a type code; it begins with {bytes(head)!r}.")
+        if not 1 <= head[3] <= MOST_AXES:
+            raise Damaged(f"an IDX file has 1 to {MOST_AXES} axes; byte 3 says {head[3]}.")
+        shape = struct.unpack(f">{head[3]}I", exactly(read, 4 * head[3], "the lengths of the axes"))
+        dtype = np.dtype(IDX_TYPES[head[2]])
+        announced = math.prod(shape) * dtype.itemsize       # Python's integers do not wrap around
+        if announced > limit:
+            raise Damaged(f"the header announces {announced:,} bytes, shape {shape}; the file cannot hold them.")
+        content = exactly(read, announced, f"the numbers of shape {shape}")
+        if read(1):
+            raise Damaged(f"there is something after the {announced:,} bytes of shape {shape}.")
+    return np.frombuffer(content, dtype).reshape(shape)
+
+
+def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
+    """So many bytes, asked for in pieces: a header that lies costs no more memory than the file has."""
+    content = bytearray()
+    while len(content) < count:
+        piece = read(min(count - len(content), PIECE))
+        if not piece:
+            raise Damaged(f"it ends {count - len(content):,} bytes too early, inside {what}.")
+        content += piece
+    return content
+
+
+def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
+    """read(n) of a gzip stream of one member. When it has ended, its checksum and length are right and nothing follows.
+
+    `gzip.open` would not do: it verifies nothing if no more than the payload is read, and skips padding.
+    """
+    stream = zlib.decompressobj(wbits=31)                   # gzip, with its trailer
+
+    def read(count: int) -> bytes:
+        try:
+            while not stream.eof:
+                packed = stream.unconsumed_tail or file.read(PIECE)
+                if piece := stream.decompress(packed, count):
+                    return piece
+                if not packed and not stream.eof:
+                    raise Damaged("the gzip stream is cut short.")
+        except zlib.error as error:
+            raise Damaged(f"the gzip stream is damaged ({error}).") from error
+        if stream.unused_data or file.read(1):
+            raise Damaged("there is something after the end of the gzip stream.")
+        return b""
+
+    return read
+
+
+def read_npy(path: Path) -> NDArray:
+    """The array of an .npy file. Raises Damaged for anything else; pickled objects are refused unread."""
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        return array_of(file.read, size)
+
+
+def array_of(read: Callable[[int], bytes], size: int) -> NDArray:
+    """One array in NumPy's format, of a stream of `size` bytes."""
+    magic = exactly(read, 8, "the magic number of an .npy")
+    if magic[:6] != b"\x93NUMPY" or magic[6] not in (1, 2, 3):
+        raise Damaged(f"not an .npy: it begins with {bytes(magic)!r}.")
+    width = 2 if magic[6] == 1 else 4
+    length = int.from_bytes(exactly(read, width, "the length of the header"), "little")
+    if length > LONGEST_HEADER:
+        raise Damaged(f"a header of {length:,} characters is too long to be one.")
+    shape, dtype, fortran = header_of(exactly(read, length, "the header"))
+    announced = math.prod(shape) * dtype.itemsize
+    if announced != size - 8 - width - length:
+        left = size - 8 - width - length
+        raise Damaged(f"the header announces {announced:,} bytes, shape {shape} of {dtype}; there are {left:,}.")
+    content = exactly(read, announced, f"the numbers of shape {shape}")
+    if read(1):
+        raise Damaged("there is something after the last number.")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def header_of(text: bytearray) -> tuple[tuple[int, ...], np.dtype, bool]:
+    """Shape, dtype and order of an .npy header: a Python dict of exactly three entries, of which only plain ones do."""
+    try:
+        header = ast.literal_eval(text.decode("latin1").strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
+        raise Damaged("the header is not a dict of plain values.") from error
+    if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
+        raise Damaged("the header should have exactly descr, fortran_order and shape.")
+    descr, shape, fortran = header["descr"], header["shape"], header["fortran_order"]
+    if not isinstance(descr, str) or not PLAIN.fullmatch(descr):
+        raise Damaged(f"an array of numbers is expected; its dtype is {descr!r}.")
+    lengths = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape) and len(shape) <= MOST_AXES
+    if not lengths or type(fortran) is not bool:
+        raise Damaged(f"the header has no possible shape and order: {shape!r}, {fortran!r}.")
+    return shape, np.dtype(descr), fortran
+
+
+def read_npz(path: Path) -> dict[str, NDArray]:
+    """Every array of an .npz by name. Raises Damaged unless all of it is one: names, sizes and checksums."""
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 22))
+        if not file.read().startswith(LAST):
+            raise Damaged("not a whole .npz: it does not end as a zip archive does.")
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return members_of(archive, size)
+        except Damaged:
+            raise
+        except Exception as error:                          # zipfile has nine ways to say that it is none
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:              # EINVAL: a place before 0
+                raise
+            raise Damaged(f"not a whole .npz ({type(error).__name__}: {error}).") from error
+
+
+def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:
+    """The arrays of an open archive, of which no two have one name."""
+    found = {}
+    for member in archive.infolist():
+        name = member.filename.removesuffix(".npy")
+        odd = member.filename == name or re.search(r"[\\:]|^/|//|(^|/)\.\.?(/|$)|[^ -~]", name) or not name
+        if odd or member.is_dir() or name in found:
+            raise Damaged(f"it should hold .npy members of plain and different names; one is {member.filename!r}.")
+        if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise Damaged(f"{name} is encrypted or packed in a way that no .npz is.")
+        if member.file_size > size * DEFLATE:
+            raise Damaged(f"{name} is said to have {member.file_size:,} bytes; the file cannot hold them.")
+        with archive.open(member) as stream:
+            try:
+                found[name] = array_of(stream.read, member.file_size)
+            except Damaged as error:
+                raise Damaged(f"{name}: {error}") from error
+    return found
