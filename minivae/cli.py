@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from minivae import __version__
+from minivae import __version__, rosetta_command
 from minivae.command import run
 
 RECORDED = (                                                # what a run keeps, and cannot be changed on the way
@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   minivae runs                                   list the runs here
   minivae plot minivae-out                       draw a run's figures again
   minivae sample minivae-out -n 100              new digits, as a picture and as .npy
+  minivae rosetta --list                         what public loss conventions really are
 """
 
 
@@ -82,6 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
     for command in (plot, sample):
         command.add_argument("run", type=Path, metavar="RUN", help="the directory of a run")
         command.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: into RUN)")
+    rosetta_command.add_parser(commands)
     return parser
 
 
