@@ -20,7 +20,8 @@ LAYERS = (                                                  # a module imports f
     {"adam", "data", "checkpoint", "drawing"},
     {"train"},
     {"runs", "evidence", "figures"},
-    {"learn", "rosetta_command"},
+    {"learn", "sweep", "rosetta_command"},
+    {"sweep_command"},
     {"cli", "command"},
     {"__main__"},
 )

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from derivations.hong.divergence import reductions
 from derivations.hong.world import as_vae
-from minivae import rosetta
+from minivae import data, rosetta
+from minivae.adam import Adam
 from minivae.conventions import PRESETS, preset
 from minivae.evidence import exact_log_px
 from minivae.gaussian import (
@@ -22,6 +23,8 @@ from minivae.gaussian import (
 from minivae.likelihood import Bernoulli, Gaussian
 from minivae.ops import mlp_backward, softplus
 from minivae.rosetta import BOUNDS, RECONSTRUCTIONS, REDUCTIONS, Convention, read, translate
+from minivae.sweep import Setting, measure, sweep
+from minivae.train import split
 from minivae.vae import VAE
 from tests.numeric import close, complex_step, random_data, random_vae, refused
 
@@ -323,3 +326,32 @@ def test_extreme_weights_give_numbers_or_are_refused(u, v, sigma, kind):
         return
     for reading in filter(None, (found.reading, found.elbo)):
         assert all(map(math.isfinite, reading)) and reading.factor > 0 and (reading.beta > 0) == (v > 0)
+
+
+# Mean over features and over latents, with D = 64 and J = 2
+
+
+def trained_as_written(c, epochs=30, batch=128):
+    """A point of a sweep, trained by the gradient of the loss as it is written."""
+    digits = data.digits().as_fractions()
+    rng = np.random.default_rng(0)
+    vae = VAE.init(rng, 64, 2, (64,), likelihood=Bernoulli(), data_mean=digits.train_x.mean(axis=0))
+    optimiser = Adam(vae.params, lr=2e-3)
+    for _ in range(epochs):
+        for rows in split(rng.permutation(len(digits.train_x)), batch):
+            optimiser.step(written_by_hand(c, vae, digits.train_x[rows], vae.draw_noise(rng, len(rows))))
+    return measure(vae, digits.test_x, rng, "as written")
+
+
+def test_means_over_features_and_latents_collapse_on_the_digits_and_sums_do_not():
+    sizes = {"features": 64, "latent": 2}
+    sums, means = Convention("bce", **sizes), Convention("bce", reduce="mean", kl_reduce="mean", **sizes)
+    beta = translate(means).reading.beta
+    kept, lost = trained_as_written(sums), trained_as_written(means)
+    assert beta == 32 and translate(sums).reading.beta == 1
+    assert kept.active == 2 and kept.rate > 1 and kept.spread > 0.35
+    assert lost.active == 0 and lost.rate < 0.01 and lost.spread < 0.01
+    assert lost.elbo < kept.elbo - 1
+    settings = [Setting(weight, Bernoulli(), weight) for weight in (1.0, beta)]
+    for written, point in zip((kept, lost), sweep(data.digits().as_fractions(), settings, epochs=30)):
+        assert written.elbo == pytest.approx(point.elbo, abs=0.05) and written.active == point.active
