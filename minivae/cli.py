@@ -92,7 +92,8 @@ def make_parser() -> argparse.ArgumentParser:
 def add_sweep(commands, common) -> None:
     """The options of sweep: as those of train, several values for one of the first three."""
     about = "Short trainings with another beta, sigma or number of latents each: rate, distortion, collapse."
-    sweep = commands.add_parser("sweep", parents=[common], help="rate, distortion and collapse by beta, sigma or latent", description=about)
+    brief = "rate, distortion and collapse by beta, sigma or latent"
+    sweep = commands.add_parser("sweep", parents=[common], help=brief, description=about)
     sweep.set_defaults(command=sweep_command)
     add = sweep.add_argument
     add("--beta", type=several(float), metavar="B,B,...", help="weights of the KL (default: 1)")

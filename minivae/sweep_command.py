@@ -3,6 +3,7 @@
 import argparse
 import json
 import shlex
+import sys
 from collections.abc import Iterator
 
 from minivae import checks, data, drawing, figures
@@ -25,11 +26,25 @@ def sweep_and_report(options: argparse.Namespace) -> int:
     progress = Silent() if options.quiet else Progress(len(settings))
     how = {name: getattr(options, name) for name in ("hidden", "epochs", "batch", "lr", "seed")}
     say(options, f"{len(settings)} trainings of {options.epochs} epochs; held-out nats per datum")
-    points = []
-    for point in sweep(learned, settings, **how):
-        points.append(point)
-        progress.update(len(points), f"{swept} {point.value}: rate {point.rate:.2f} | distortion {point.distortion:.2f}")
+    points, code = [], 0
+    try:
+        for point in sweep(learned, settings, **how):
+            points.append(point)
+            progress.update(len(points), f"{swept} {point.value}: rate {point.rate:.2f} | distortion {point.distortion:.2f}")
+    except KeyboardInterrupt:                               # what was done is kept
+        if not points:
+            raise
+        print(f"minivae: interrupted after {len(points)} of {len(settings)} trainings", file=sys.stderr)
+        code = 130
     progress.end()
+    report(options, swept, settings, learned, how, points)
+    return code
+
+
+def report(
+    options: argparse.Namespace, swept: str, settings: list[Setting], learned: data.Dataset, how: dict, points: list[Point]
+) -> None:
+    """Draw and write what was done, and say it on stdout."""
     figure, alt = figures.rate_distortion(points, swept)
     drawing.save(figure, alt, options.out / WRITTEN[1])
     files = [{"path": str(options.out / WRITTEN[1]), "alt": alt}]
@@ -39,7 +54,6 @@ def sweep_and_report(options: argparse.Namespace) -> int:
     with write_atomically(options.out / WRITTEN[0], "w") as file:
         json.dump(document, file, indent=2)
     print(json.dumps(document, indent=2) if options.json else page(document, points, options))
-    return 0
 
 
 def which(options: argparse.Namespace) -> str:

@@ -102,6 +102,22 @@ def test_the_table_says_the_same_as_json_and_progress_goes_to_stderr(tmp_path, c
         assert collapsed == ["collapsed"] * point["collapsed"]
 
 
+def test_an_interrupt_keeps_what_was_done(tmp_path, capsys, monkeypatch):
+    trainings = iter([None, KeyboardInterrupt()])
+
+    def interrupted(*arguments, **settings):
+        error = next(trainings)
+        if error:
+            raise error
+        return train(*arguments, **settings)
+
+    monkeypatch.setattr("minivae.sweep.train", interrupted)
+    assert cli.main([*QUICK, "--latent", "1,2,3", "--out", str(tmp_path / "run"), "--json"]) == 130
+    printed = capsys.readouterr()
+    assert "interrupted after 1 of 3" in printed.err and len(json.loads(printed.out)["points"]) == 1
+    assert (tmp_path / "run" / "rate_distortion.png").exists()
+
+
 def test_an_earlier_sweep_is_not_overwritten_unasked(tmp_path, capsys):
     line = [*QUICK, "--latent", "1,2", "--out", str(tmp_path / "run")]
     assert cli.main(line) == 0 and cli.main(line) == 2
