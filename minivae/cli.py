@@ -59,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--hidden", type=widths, default=(128, 64), metavar="H,H", help="hidden layers of the encoder (default: 128,64)")
     add("--likelihood", metavar="NAME", help="bernoulli, binomial or gaussian (default: what the data are)")
     add("--sigma", type=number_or_word, metavar="S", help="of the gaussian: a number, learned or optimal (default: optimal)")
-    add("--beta", type=float, default=1.0, help="weight of the KL; the loss is a bound only at 1 (default: 1)")
+    add("--beta", type=float, default=1.0, help="weight of the KL; below 1 the loss is no bound (default: 1)")
     add("--samples", type=int, default=1, metavar="L", help="draws of z for every datum (default: %(default)s)")
     add("--objective", default="elbo", metavar="NAME", help="elbo, or iwae: the bound with --samples weights (default: elbo)")
     add("--estimator", metavar="NAME", help="of the KL: analytic, sampled or path (default: analytic; sampled for iwae)")
