@@ -11,7 +11,8 @@
     figures      every picture, with the pen of drawing
 
 Beside them: data (the bundled digits, and files), checkpoint and runs (what is kept), progress, cli, command,
-checks.
+checks; rosetta, conventions and rosetta_command (what a loss with sums, means and weights really is); sweep and
+sweep_command (many short trainings: rate, distortion, collapse).
 """
 
 import importlib

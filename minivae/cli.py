@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from minivae import __version__
+from minivae import __version__, rosetta_command
 from minivae.command import run
 
 RECORDED = (                                                # what a run keeps, and cannot be changed on the way
@@ -25,6 +25,8 @@ EXAMPLES = """examples:
   minivae runs                                   list the runs here
   minivae plot minivae-out                       draw a run's figures again
   minivae sample minivae-out -n 100              new digits, as a picture and as .npy
+  minivae sweep --beta 0.25,1,4,64               rate, distortion, and where the code collapses
+  minivae rosetta --list                         what public loss conventions really are
 """
 
 
@@ -57,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--hidden", type=widths, default=(128, 64), metavar="H,H", help="hidden layers of the encoder (default: 128,64)")
     add("--likelihood", metavar="NAME", help="bernoulli, binomial or gaussian (default: what the data are)")
     add("--sigma", type=number_or_word, metavar="S", help="of the gaussian: a number, learned or optimal (default: optimal)")
-    add("--beta", type=float, default=1.0, help="weight of the KL; the loss is a bound only at 1 (default: 1)")
+    add("--beta", type=float, default=1.0, help="weight of the KL; below 1 the loss is no bound (default: 1)")
     add("--samples", type=int, default=1, metavar="L", help="draws of z for every datum (default: %(default)s)")
     add("--objective", default="elbo", metavar="NAME", help="elbo, or iwae: the bound with --samples weights (default: elbo)")
     add("--estimator", metavar="NAME", help="of the KL: analytic, sampled or path (default: analytic; sampled for iwae)")
@@ -82,7 +84,37 @@ def make_parser() -> argparse.ArgumentParser:
     for command in (plot, sample):
         command.add_argument("run", type=Path, metavar="RUN", help="the directory of a run")
         command.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: into RUN)")
+    rosetta_command.add_parser(commands)
+    add_sweep(commands, common)
     return parser
+
+
+def add_sweep(commands, common) -> None:
+    """The options of sweep: as those of train, several values for one of the first three."""
+    about = "Short trainings with another beta, sigma or number of latents each: rate, distortion, collapse."
+    brief = "rate, distortion and collapse by beta, sigma or latent"
+    sweep = commands.add_parser("sweep", parents=[common], help=brief, description=about)
+    sweep.set_defaults(command=sweep_command)
+    add = sweep.add_argument
+    add("--beta", type=several(float), metavar="B,B,...", help="weights of the KL (default: 1)")
+    add("--sigma", type=several(number_or_word), metavar="S,S,...", help="of the gaussian: numbers, learned, optimal")
+    add("--latent", type=several(int), metavar="J,J,...", help="latent dimensions (default: 2)")
+    add("--data", default="digits", metavar="digits|PATH", help="as for train")
+    add("--likelihood", metavar="NAME", help="bernoulli, binomial or gaussian (default: what the data are)")
+    add("--hidden", type=widths, default=(64,), metavar="H,H", help="hidden layers of the encoder (default: 64)")
+    add("--epochs", type=int, default=40, metavar="N", help="passes over the data (default: %(default)s)")
+    add("--batch", type=int, default=128, metavar="B", help="rows in a mini-batch (default: %(default)s)")
+    add("--lr", type=float, default=2e-3, metavar="RATE", help="Adam's learning rate (default: %(default)s)")
+    add("--out", type=Path, default=Path("minivae-sweep"), metavar="DIR", help="where the files go (default: %(default)s)")
+
+
+def several(kind):
+    """"0.25,1,4" -> a tuple of numbers, or whatever `kind` makes of each."""
+    def values(text: str) -> tuple:
+        return tuple(kind(part) for part in text.split(","))
+
+    values.__name__ = f"{kind.__name__} values"             # argparse names it when it refuses
+    return values
 
 
 def widths(text: str) -> tuple[int, ...]:
@@ -183,6 +215,15 @@ def sample_command(options: argparse.Namespace) -> int:
     document = {"n": options.n, "seed": options.seed, "files": files}
     print(json.dumps(document, indent=2) if options.json else "\n".join(file["path"] for file in files))
     return 0
+
+
+def sweep_command(options: argparse.Namespace) -> int:
+    """Train once for each value of beta, sigma or latent, and compare."""
+    if options.data == "digits":
+        use_one_thread()
+    from minivae.sweep_command import sweep_and_report
+
+    return sweep_and_report(options)
 
 
 def runs_command(options: argparse.Namespace) -> int:

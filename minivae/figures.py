@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from minivae import checks
 from minivae.data import Dataset
 from minivae.drawing import (
-    BLUE, CLASSES, DARK, DASHED, GREY, ORANGE,
+    BLUE, CLASSES, DARK, DASHED, GREY, HALO, ORANGE,
     Shape, at_right, explain, minus, number, page, percent, show, spread, styled, write,
 )  # fmt: skip
 from minivae.gaussian import kl_standard_normal, reparameterize
@@ -391,6 +391,76 @@ def latent_line(
     explain(figure, f"{ENCODER}: one latent dimension", seen)
     above = "" if image_shape is None else f", below {n} images decoded from even steps"
     return figure, f"Posterior means by class along z1 from {low:.1f} to {high:.1f}{above}. {seen}"
+
+
+# Many trainings
+
+
+@styled
+def rate_distortion(points: Sequence, swept: str) -> Drawn:
+    """What the code costs against what it saves, one point for each training of a sweep; and which latents it uses.
+
+    `points` are those of `sweep.sweep`, `swept` names what was changed: "beta", "sigma" or "latent".
+    """
+    if not points:
+        checks.refuse("points", "one point or more", "none", "Train first, then draw.")
+    names = [f"{point.value:g}" if not isinstance(point.value, str) else point.value for point in points]
+    figure = page(9.6, 4.6)
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    draw_rates(left, points, names, swept)
+    draw_use(right, points, names, swept)
+    best = max(range(len(points)), key=lambda i: points[i].elbo)
+    finding = f"The highest held-out ELBO, {number(points[best].elbo)} nats, is at {swept} {names[best]}"
+    collapsed = [name for name, point in zip(names, points) if point.active == 0]
+    finding += f"; no latent is used at {swept} {', '.join(collapsed)}" if collapsed else "; no training collapses"
+    caption = f"Dashed: all pairs with that ELBO. A latent is active where the variance of its posterior means is above {ACTIVE}."
+    if swept == "beta":
+        caption += " Only at beta = 1 is the loss minus the ELBO; above, the loss is a looser bound of log p(x); below, it need not be one."
+    explain(figure, finding, caption)
+    each = "; ".join(
+        f"{swept} {name}: rate {number(point.rate)}, distortion {number(point.distortion)}, {point.active} of {point.latent} active"
+        for name, point in zip(names, points)
+    )
+    return figure, (
+        f"Left, distortion against rate, in nats, held out, one point for each of {len(points)} trainings. "
+        f"Right, stacked bars of the KL of every latent. {each}. {finding}. {caption}"
+    )
+
+
+def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
+    """Rate to the right, distortion upward; the line of the best ELBO; beta = 1 ringed, if beta was swept."""
+    rate, distortion = np.array([[point.rate, point.distortion] for point in points]).T
+    order = np.argsort(rate, kind="stable")
+    axes.plot(rate[order], distortion[order], color=GREY, lw=0.8, zorder=1)
+    axes.scatter(rate, distortion, 30, color=BLUE, zorder=3)
+    right = 1.12 * rate.max() + 0.1
+    margin = 0.12 * np.ptp(distortion) or 1.0
+    axes.set(xlim=(-0.04 * right, right), ylim=(distortion.min() - margin, distortion.max() + margin))
+    along = np.array(axes.get_xlim())
+    axes.plot(along, -max(point.elbo for point in points) - along, **DASHED)
+    ends = np.stack([axes.get_xlim(), axes.get_ylim()])                         # (2, 2)
+    inches = np.array([4.6, 3.2]) / (ends[:, 1] - ends[:, 0])
+    places = spread(np.stack([rate, distortion], axis=1) * inches, 0.45) / inches
+    for name, point, xy, place in zip(names, points, zip(rate, distortion), places):
+        is_elbo = swept == "beta" and point.beta == 1
+        if is_elbo:
+            axes.scatter(*xy, 130, facecolor="none", edgecolor=ORANGE, lw=1.6, zorder=4)
+        text, colour = (f"{name}: the loss is \u2212ELBO", ORANGE) if is_elbo else (name, DARK)
+        axes.annotate(text, place, (9, 5), textcoords="offset points", size=9, color=colour, path_effects=HALO)
+    axes.set_title(f"Rate and distortion, by {swept}", weight="bold")
+    axes.set(xlabel="rate, KL( q(z|x) \u2016 p(z) ) (nats)", ylabel="distortion, \u2212E log p(x|z) (nats)")
+
+
+def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
+    """The rate as a stack of latents, a bar for each training; how many are active stands above."""
+    highest = max(point.rate for point in points) or 1.0
+    for i, point in enumerate(points):
+        top = np.cumsum(point.kls)
+        axes.bar(i, point.kls, 0.7, top - point.kls, color=BLUE, edgecolor="white", lw=0.8)
+        axes.text(i, top[-1] + 0.015 * highest, f"{point.active} of {point.latent}", ha="center", va="bottom", size=9)
+    axes.set_xticks(range(len(points)), names, color=DARK)
+    axes.set(xlim=(-0.7, len(points) - 0.3), ylim=(0, 1.1 * highest), xlabel=swept, ylabel="KL of every latent (nats)")
+    axes.set_title("Latents in use", weight="bold")
 
 
 def all_figures(

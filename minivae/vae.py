@@ -61,7 +61,7 @@ class VAE:
     activation : str
         "tanh" or "relu".
     beta : float
-        Weight of the KL, the only weight there is. Only at beta = 1 is -loss a lower bound of log p(x) by construction.
+        Weight of the KL, the only weight there is. At 1 -loss is the ELBO, above 1 a looser bound of log p(x), below 1 none.
     estimator : str
         "analytic": closed-form KL. "sampled": log q(z|x) - log p(z) at the drawn z, the same in expectation. "path":
         sampled, but the gradient leaves out the score of q, whose expectation is 0: then it vanishes at the posterior.

@@ -23,6 +23,7 @@ from matplotlib.text import Text
 from minivae import drawing, figures
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
+from minivae.sweep import Point
 from minivae.train import Record
 from minivae.vae import VAE
 from tests.png import png_texts
@@ -51,6 +52,15 @@ def history(epochs=20):
     return records
 
 
+def points():
+    """A sweep over beta, two of whose points are very near each other."""
+    rows = [(0.25, 170.0, (6.0, 4.5)), (1.0, 180.0, (3.0, 2.9)), (1.1, 180.5, (2.9, 2.8)), (64.0, 250.0, (0.001, 0.0))]
+    return [
+        Point(beta, beta, 2, distortion, 0.01, sum(kls), -distortion - sum(kls), kls, 2 * (beta < 64), 0.5)
+        for beta, distortion, kls in rows
+    ]
+
+
 def noise():
     return np.random.default_rng(5)
 
@@ -68,6 +78,7 @@ def draw(name):
         "manifold": lambda: figures.manifold(vae, SHAPE),
         "hero": lambda: figures.hero(vae, x, y, SHAPE),
         "latent_line": lambda: figures.latent_line(vae, x, y, SHAPE),
+        "rate_distortion": lambda: figures.rate_distortion(points(), "beta"),
     }[name]()
 
 
@@ -75,7 +86,7 @@ drawn = functools.cache(draw)                               # for tests that onl
 
 NAMES = [
     *("loss_curves", "kl_per_dimension", "reconstructions", "prior_samples", "traversals"),
-    *("latent_map", "manifold", "hero", "latent_line"),
+    *("latent_map", "manifold", "hero", "latent_line", "rate_distortion"),
 ]
 every_figure = pytest.mark.parametrize("name", NAMES)
 
@@ -102,6 +113,30 @@ def tiles(axes, columns, shape=SHAPE, gap=0):
 
 def names(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def test_rate_distortion_draws_the_points_marks_beta_1_and_stacks_the_latents():
+    figure, alt = drawn("rate_distortion")
+    left, right = figure.axes
+    rates = [[sum(point.kls), point.distortion] for point in points()]
+    np.testing.assert_allclose(left.collections[0].get_offsets(), rates)
+    ring = left.collections[1].get_offsets()
+    np.testing.assert_allclose(ring, [rates[1]])
+    dashed = next(line for line in left.lines if line.get_linestyle() == "--")
+    np.testing.assert_allclose(np.sum(dashed.get_xydata(), axis=1), 180.5)      # the best ELBO: 170 + 10.5
+    bars = np.array([[bar.get_y(), bar.get_height()] for bar in right.patches]).reshape(4, 2, 2)
+    for stack, point in zip(bars, points()):
+        np.testing.assert_allclose(stack, [[0, point.kls[0]], [point.kls[0], point.kls[1]]])
+    assert "is at beta 0.25; no latent is used at beta 64." in alt and "0 of 2 active" in alt
+    written = [text.get_text() for text in left.texts]
+    assert written == ["0.25", "1: the loss is \u2212ELBO", "1.1", "64"]
+    boxes = [box for text, box in texts(figure) if text in written]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_a_sweep_over_something_else_marks_no_beta():
+    figure, alt = figures.rate_distortion(points(), "sigma")
+    assert len(figure.axes[0].collections) == 1 and "beta = 1" not in alt
 
 
 # What is handed over

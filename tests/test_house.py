@@ -16,11 +16,12 @@ OURS = (*SOURCE, "tests")
 LAYERS = (                                                  # a module imports from its own and those before
     {"__init__", "checks", "progress", "strict"},
     {"ops", "gaussian", "likelihood", "params"},
-    {"vae"},
+    {"vae", "rosetta", "conventions"},
     {"adam", "data", "checkpoint", "drawing"},
     {"train"},
     {"runs", "evidence", "figures"},
-    {"learn"},
+    {"learn", "sweep", "rosetta_command"},
+    {"sweep_command"},
     {"cli", "command"},
     {"__main__"},
 )

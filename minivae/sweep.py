@@ -1,0 +1,86 @@
+"""The same short training again and again, with another beta, sigma or number of latents: where the code collapses."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae import checks
+from minivae.data import Dataset
+from minivae.evidence import lower_bounds
+from minivae.gaussian import kl_standard_normal
+from minivae.likelihood import Likelihood
+from minivae.train import train
+from minivae.vae import VAE
+
+ACTIVE = 0.01                                               # latent u is active if Var_x( E_q[z_u] ) is above
+DRAWS = 100                                                 # of z for every held-out datum
+
+
+class Setting(NamedTuple):
+    """What one training of a sweep is done with."""
+
+    value: float | str          # what was swept, as the figure and the table name it
+    likelihood: Likelihood
+    beta: float = 1.0
+    latent: int = 2
+
+
+class Point(NamedTuple):
+    """What came of one training, on the held-out data: nats, mean per datum."""
+
+    value: float | str
+    beta: float
+    latent: int
+    distortion: float           # -E log p(x|z)
+    distortion_se: float        # of the draws
+    rate: float                 # KL( q(z|x) || p(z) )
+    elbo: float                 # -(distortion + rate), whatever beta is
+    kls: tuple[float, ...]      # the rate of every latent, largest first
+    active: int                 # latents with Var_x( E_q[z_u] ) > 0.01
+    spread: float               # how much decoded means differ between data, relative to the data: 1 as they do, 0 not at all
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether no latent says anything about x."""
+        return self.active == 0
+
+
+def sweep(
+    data: Dataset, settings: Iterable[Setting], *, hidden=(64,), epochs: int = 40, batch: int = 128, lr: float = 2e-3,
+    seed: int = 0,
+) -> Iterator[Point]:  # fmt: skip
+    """Train one model for each setting, all from the same seed; yields a Point after each.
+
+    Raises ValueError if an argument breaks its rule, or the data are not the likelihood's.
+    """
+    checks.whole_number("seed", seed, 0)
+    for setting in settings:
+        rng = np.random.default_rng(seed)
+        mean = data.train_x.mean(axis=0)
+        kind = {"likelihood": setting.likelihood, "beta": setting.beta, "data_mean": mean}
+        vae = VAE.init(rng, data.train_x.shape[1], setting.latent, hidden, **kind)
+        for _ in train(vae, data, rng, epochs=epochs, batch=batch, lr=lr):
+            pass
+        yield measure(vae, data.test_x, rng, setting.value)
+
+
+def measure(vae: VAE, x: NDArray, rng: np.random.Generator, value: float | str) -> Point:
+    """Rate, distortion and collapse of a trained model on data x (N, D), under the name `value`."""
+    bounds = lower_bounds(vae, x, DRAWS, rng)
+    mu, log_var = vae.astype(np.float64).encode(x)
+    kls = kl_standard_normal(mu, log_var).mean(axis=0)      # (J,)
+    means = vae.decode(mu.astype(vae.dtype))                # (N, D)
+    return Point(
+        value,
+        vae.beta,
+        vae.latent,
+        distortion=-float(bounds.reconstruction.mean()),
+        distortion_se=float((bounds.elbo_se**2).sum() ** 0.5 / len(x)),
+        rate=float(bounds.kl.mean()),
+        elbo=float(bounds.elbo.mean()),
+        kls=tuple(float(kl) for kl in -np.sort(-kls)),
+        active=int((mu.var(axis=0) > ACTIVE).sum()),
+        spread=float((means.var(axis=0, dtype=float).mean() / x.var(axis=0, dtype=float).mean()) ** 0.5),
+    )
