@@ -1,32 +1,18 @@
-"""How close is the bound to the truth? log p(x) in nats for every datum: bounds by sampling, the exact value by quadrature.
+"""log p(x) exactly, for one or two latent dimensions: the integral of p(x|z) p(z) over z, by the trapezoid rule."""
 
-All of it is computed in float64, whatever the model was trained in.
-"""
-
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minivae import checks
-from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
+from minivae.evidence import sums
+from minivae.evidence.sums import log_sum_exp, need_log, widest
+from minivae.gaussian import log_standard_normal
 from minivae.vae import VAE
 
-AT_ONCE = 2_000_000                                         # numbers in one array: memory stays bounded, whatever k is
 COARSE = 128                                                # intervals on each axis of the first grid of the quadrature
 NEGLIGIBLE = 40.0                                           # nats below a datum's highest point: 4e-18 of it
-
-
-class Bounds(NamedTuple):
-    """Lower bounds of log p(x), per datum (N,), from the same k draws. `se`: standard error of the draws, nothing else."""
-
-    reconstruction: NDArray     # E_q log p(x|z)
-    kl: NDArray                 # closed form: no error
-    elbo: NDArray               # reconstruction - kl
-    elbo_se: NDArray
-    iw_bound: NDArray           # log of the mean of k importance weights
-    iw_bound_se: NDArray
 
 
 class Exact(NamedTuple):
@@ -34,46 +20,6 @@ class Exact(NamedTuple):
 
     log_px: NDArray
     error: NDArray              # by how much it changed when the spacing was last halved
-
-
-def log_sum_exp(a: NDArray, axis: int = 0) -> NDArray:
-    """log sum exp(a), with the largest entry taken out first; -inf where all entries are -inf."""
-    top = a.max(axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):
-        return np.log(np.exp(a - top).sum(axis=axis)) + top.squeeze(axis)
-
-
-def lower_bounds(vae: VAE, x: NDArray, k: int, rng: np.random.Generator) -> Bounds:
-    """ELBO and importance-weighted bound (Burda, Grosse and Salakhutdinov 2016) from k draws z ~ q(z|x) for every datum.
-
-    ELBO = E log p(x|z) - KL,    IW_k = log 1/k sum_k w_k,    w = p(x|z) p(z) / q(z|x)
-    In expectation ELBO <= IW_k <= log p(x).   [odaibo.28, beyond.4]
-    """
-    k = checks.whole_number("k", k, 2)
-    vae = vae.astype(np.float64)
-    x = vae.check_data(x)
-    mu, log_var = vae.encode(x)
-    draws = max(1, AT_ONCE // (x.size + 1))                 # draws at a time
-    at_mean = vae.log_likelihood(x, mu[None])[0]            # (N,)   subtracted, so that squares lose no digits
-    sum_1, sum_2 = np.zeros(len(x)), np.zeros(len(x))       # of log p(x|z) - at_mean, and of its square
-    log_w, log_w2 = [], []                                  # log of the sums of w and w^2, one row for every chunk
-    for done in range(0, k, draws):
-        eps = rng.standard_normal((min(draws, k - done), *mu.shape))
-        z = reparameterize(mu, log_var, eps)                                                # (L, N, J)
-        log_px_z = vae.log_likelihood(x, z)                                                 # (L, N)
-        weights = log_px_z + log_standard_normal(z) - log_normal(z, mu, log_var)            # (L, N)
-        sum_1 += (log_px_z - at_mean).sum(axis=0)
-        sum_2 += ((log_px_z - at_mean) ** 2).sum(axis=0)
-        log_w.append(log_sum_exp(weights))
-        log_w2.append(log_sum_exp(2 * weights))
-    reconstruction = at_mean + sum_1 / k
-    elbo_se = np.sqrt(np.maximum(sum_2 / k - (sum_1 / k) ** 2, 0) / (k - 1))
-    kl = kl_standard_normal(mu, log_var).sum(axis=-1)
-    iw_bound = log_sum_exp(np.array(log_w)) - math.log(k)
-    relative_variance = np.exp(log_sum_exp(np.array(log_w2)) - math.log(k) - 2 * iw_bound) - 1
-    iw_bound_se = np.sqrt(np.maximum(relative_variance, 0) / (k - 1))       # of log of a mean: sd / (mean sqrt(k))
-    return Bounds(reconstruction, kl, reconstruction - kl, elbo_se, iw_bound, iw_bound_se)
 
 
 def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 << 16) -> Exact:
@@ -89,7 +35,7 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
         checks.refuse("vae", "a model with one or two latent dimensions", f"{vae.latent}", "Use lower_bounds instead.")
     vae = vae.astype(np.float64)
     x = vae.check_data(x)
-    rows = max(1, 4 * AT_ONCE // (COARSE + 1) ** vae.latent)
+    rows = max(1, 4 * sums.AT_ONCE // (COARSE + 1) ** vae.latent)
     parts = [_exact(vae, x[start : start + rows], tolerance, finest) for start in range(0, len(x), rows)]
     return Exact(*(np.concatenate(column) for column in zip(*parts)))
 
@@ -124,16 +70,20 @@ def _exact(vae, x, tolerance, finest):
 
 def _on_shared_nodes(vae, x, z):
     """log p(x, z) of every datum at every node, (nodes, N)."""
-    at_once = max(1, AT_ONCE // max(len(x), vae.features, *vae.hidden, 1))
+    at_once = max(1, sums.AT_ONCE // max(len(x), widest(vae)))
     chunks = [z[start : start + at_once, None, :] for start in range(0, len(z), at_once)]   # (L, 1, J)
-    return np.concatenate([vae.log_likelihood(x, z) + log_standard_normal(z) for z in chunks])
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_joint = np.concatenate([vae.log_likelihood(x, z) + log_standard_normal(z) for z in chunks])
+    return need_log("log p(x, z)", log_joint)
 
 
 def _on_own_nodes(vae, x, who, z):
     """log p(x[who], z), (pairs,): every datum at its own nodes."""
-    at_once = max(1, AT_ONCE // max(vae.features, *vae.hidden, 1))
+    at_once = max(1, sums.AT_ONCE // widest(vae))
     chunks = [slice(start, start + at_once) for start in range(0, len(z), at_once)]
-    return np.concatenate([vae.log_likelihood(x[who[c]], z[None, c])[0] for c in chunks]) + log_standard_normal(z)
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_px_z = np.concatenate([vae.log_likelihood(x[who[c]], z[None, c])[0] for c in chunks])
+    return need_log("log p(x, z)", log_px_z + log_standard_normal(z))
 
 
 def _with_neighbours(who, index, data, points):

@@ -1,0 +1,13 @@
+"""How close is the bound to the truth? log p(x) in nats for every datum: bounds by sampling, and the truth itself.
+
+All of it is computed in float64, whatever the model was trained in.
+
+    sums         sums of exponentials, means in chunks
+    bounds       the ELBO and importance-weighted bounds
+    quadrature   log p(x) for one or two latent dimensions
+"""
+
+from minivae.evidence.bounds import Bounds, lower_bounds
+from minivae.evidence.quadrature import Exact, exact_log_px
+
+__all__ = ["Bounds", "Exact", "exact_log_px", "lower_bounds"]
