@@ -5,9 +5,22 @@ All of it is computed in float64, whatever the model was trained in.
     sums         sums of exponentials, means in chunks
     bounds       the ELBO and importance-weighted bounds
     quadrature   log p(x) for one or two latent dimensions
+    linear       log p(x), posterior and optimum of a model without hidden layers
+    descent      many small problems minimised at once
 """
 
 from minivae.evidence.bounds import Bounds, lower_bounds
+from minivae.evidence.linear import PPCA, Linear, exact_linear, ppca, with_best_encoder
 from minivae.evidence.quadrature import Exact, exact_log_px
 
-__all__ = ["Bounds", "Exact", "exact_log_px", "lower_bounds"]
+__all__ = [
+    "Bounds",
+    "Exact",
+    "Linear",
+    "PPCA",
+    "exact_linear",
+    "exact_log_px",
+    "lower_bounds",
+    "ppca",
+    "with_best_encoder",
+]
