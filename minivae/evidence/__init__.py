@@ -6,20 +6,25 @@ All of it is computed in float64, whatever the model was trained in.
     bounds       the ELBO and importance-weighted bounds
     quadrature   log p(x) for one or two latent dimensions
     linear       log p(x), posterior and optimum of a model without hidden layers
+    gaps         KL(q || p(z|x)): what no Gaussian can reach, and what the encoder misses
+    slopes       log p(x|z) and its slope in z
     descent      many small problems minimised at once
 """
 
 from minivae.evidence.bounds import Bounds, lower_bounds
+from minivae.evidence.gaps import Gap, gap
 from minivae.evidence.linear import PPCA, Linear, exact_linear, ppca, with_best_encoder
 from minivae.evidence.quadrature import Exact, exact_log_px
 
 __all__ = [
     "Bounds",
     "Exact",
+    "Gap",
     "Linear",
     "PPCA",
     "exact_linear",
     "exact_log_px",
+    "gap",
     "lower_bounds",
     "ppca",
     "with_best_encoder",
