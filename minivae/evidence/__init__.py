@@ -6,26 +6,32 @@ All of it is computed in float64, whatever the model was trained in.
     bounds       the ELBO and importance-weighted bounds
     quadrature   log p(x) for one or two latent dimensions
     linear       log p(x), posterior and optimum of a model without hidden layers
+    annealing    log p(x) by annealed importance sampling, for any number of latent dimensions
     gaps         KL(q || p(z|x)): what no Gaussian can reach, and what the encoder misses
     slopes       log p(x|z) and its slope in z
     descent      many small problems minimised at once
 """
 
+from minivae.evidence.annealing import Annealed, Sandwich, annealed, sandwich
 from minivae.evidence.bounds import Bounds, lower_bounds
 from minivae.evidence.gaps import Gap, gap
 from minivae.evidence.linear import PPCA, Linear, exact_linear, ppca, with_best_encoder
 from minivae.evidence.quadrature import Exact, exact_log_px
 
 __all__ = [
+    "Annealed",
     "Bounds",
     "Exact",
     "Gap",
     "Linear",
     "PPCA",
+    "Sandwich",
+    "annealed",
     "exact_linear",
     "exact_log_px",
     "gap",
     "lower_bounds",
     "ppca",
+    "sandwich",
     "with_best_encoder",
 ]
