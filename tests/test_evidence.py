@@ -144,6 +144,13 @@ def test_log_sum_exp_survives_what_exp_does_not():
 
 
 def test_what_cannot_be_computed_is_refused():
+    far, x, _ = linear_gaussian(np.random.default_rng(0), 1, 3, 1.0)
+    far.layers("decoder")[0][1][...] = 1e200
+    with pytest.raises(ValueError, match="x must be possible under the model; got .* for 7 of 7 rows.*underflows"):
+        exact_log_px(far, x)
+    far.layers("decoder")[0][0][...] = 1e308
+    with pytest.raises(ValueError, match="must be a number or -inf; got nan"):
+        exact_log_px(far, x)
     vae = VAE.init(np.random.default_rng(0), 4, 3, (), likelihood=Bernoulli())
     with pytest.raises(ValueError, match="one or two latent dimensions; got 3.*lower_bounds"):
         exact_log_px(vae, np.ones((2, 4)))

@@ -124,6 +124,8 @@ def test_what_cannot_be_computed_is_refused():
     vae, x = linear_model(0, 1)
     rng = np.random.default_rng(0)
     refused(lambda: gradient_noise(vae, x, rng, 2), "draws", "a whole number", "2", "Try")
+    vae.layers("decoder")[0][0][...] = 1e200
+    refused(lambda: gradient_noise(vae, x, rng, 20), "log p(x|z)", "finite", "infinities", "Check")
     refused(lambda: iw_signal_to_noise(vae, x, (0, 1), rng), "every k", "a whole number", "0", "Try")
     refused(lambda: iw_signal_to_noise(vae, x, (), rng), "vae and k", "at least one k", "()", "Try k=")
     plain = VAE.init(rng, 4, 2, (), noise=False)

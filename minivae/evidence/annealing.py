@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from minivae import checks
 from minivae.evidence.slopes import log_px_z_and_slope
 from minivae.evidence.sums import error_of_log_mean, in_rows, log_mean_exp, log_sum_exp, need_log
-from minivae.gaussian import log_normal, log_normal_backward, log_standard_normal, log_standard_normal_backward
+from minivae.gaussian import log_normal, log_standard_normal
 from minivae.vae import VAE
 
 WANTED = 0.8                                                # share of accepted proposals that step sizes are tuned for
@@ -131,10 +131,8 @@ def _tuned(vae, x, rng, distributions, leapfrogs, start):
     shape = (len(x), vae.latent)
     mu, log_var = vae.encode(x) if start == "encoder" else (np.zeros(shape), np.zeros(shape))
 
-    def log_start(z):
-        return log_normal(z, mu, log_var), log_normal_backward(np.ones(z.shape[:2]), z, mu, log_var)[0]
-
     scale = np.exp(log_var / 2)                             # (N, J)
+    log_start = lambda z: (log_normal(z, mu, log_var), (mu - z) / scale**2)  # noqa: E731
     draw = lambda chains: mu + scale * rng.standard_normal((chains, *shape))  # noqa: E731
     path = Path(log_start, scale, draw, schedule(distributions, start), None, leapfrogs)
     size = np.full(len(x), 0.5)                             # (N,)   in units of the start
@@ -158,15 +156,15 @@ def schedule(distributions: int, start: str) -> NDArray:
     return (s - s[0]) / (s[-1] - s[0])
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _densities(vae, x, path, z):
     """log start and log p(x, z), (L, N) each, and their slopes in z, (L, N, J) each."""
     log_start, d_start = path.log_start(z)
-    with np.errstate(over="ignore", invalid="ignore"):
-        log_px_z, d_px = log_px_z_and_slope(vae, x, z)
-    log_joint = log_px_z + log_standard_normal(z)
-    return log_start, log_joint, d_start, d_px + log_standard_normal_backward(np.ones(z.shape[:2]), z)
+    log_px_z, d_px = log_px_z_and_slope(vae, x, z)
+    return log_start, log_px_z + log_standard_normal(z), d_start, d_px - z
 
 
+@np.errstate(over="ignore", invalid="ignore")               # what overflowed is not accepted
 def _transition(vae, x, path, beta, size, z, here, rng):
     """One Hamiltonian transition that leaves f = start^(1 - beta) p(x, z)^beta invariant; also who accepted (L, N)."""
     step = size[:, None] * path.scale                       # (N, J)   one length for each coordinate
@@ -178,8 +176,7 @@ def _transition(vae, x, path, beta, size, z, here, rng):
         moved = moved + step * p
         there = _densities(vae, x, path, moved)
         p = p + (step if i < path.leapfrogs - 1 else step / 2) * mix(*there[2:])
-    with np.errstate(invalid="ignore"):                     # what overflowed is not accepted
-        gain = mix(*there[:2]) - mix(*here[:2]) + ((momentum**2).sum(axis=-1) - (p**2).sum(axis=-1)) / 2
+    gain = mix(*there[:2]) - mix(*here[:2]) + ((momentum**2).sum(axis=-1) - (p**2).sum(axis=-1)) / 2
     accepted = np.log(rng.random(gain.shape)) < gain        # (L, N)   NaN is not
     both = [np.where(accepted if a.ndim == 2 else accepted[..., None], a, b) for a, b in zip((moved, *there), (z, *here))]
     return both[0], tuple(both[1:]), accepted

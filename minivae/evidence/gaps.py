@@ -99,7 +99,8 @@ def _refine(vae, x, rules, integrand, tolerance):
     for eps, weights in rules:
         refined = [weights @ integrand(rows, eps) for rows in in_rows(vae, unsure, len(eps))]
         refined = np.concatenate(refined)
-        error[unsure] = np.abs(refined - values[unsure])
+        with np.errstate(invalid="ignore"):
+            error[unsure] = np.where(refined == values[unsure], 0, np.abs(refined - values[unsure]))   # -inf twice: 0
         values[unsure] = refined
         unsure = unsure[error[unsure] > tolerance]
         if not len(unsure):

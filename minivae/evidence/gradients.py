@@ -61,7 +61,9 @@ def _noise(vae, x, rng, draws):
     eps = rng.standard_normal((draws, *mu.shape))                                           # (L, N, J)
     with np.errstate(over="ignore", invalid="ignore"):
         log_px_z, d_z = log_px_z_and_slope(vae, x, reparameterize(mu, log_var, eps))
-    need_log("log p(x|z)", log_px_z)
+    if not np.isfinite(log_px_z).all():
+        came = "infinities or NaN"
+        checks.refuse("log p(x|z)", "finite to have a gradient", came, "Check that training did not diverge.")
     sigma = np.exp(log_var / 2)
     others = (log_px_z.sum(axis=0) - log_px_z) / (draws - 1)                                # (L, N)
     score = np.concatenate([eps / sigma, (eps * eps - 1) / 2], axis=2)                      # (L, N, 2J)

@@ -33,7 +33,8 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     no more than `tolerance` nats (what is left is then far smaller), an axis would need more than `finest` points, or
     the datum more than MOST. Where it has kinks (relu) a halving takes off three quarters of the error, no more.
     Posteriors can be a thousand times narrower than the prior: beyond the first two grids, which all data share, every
-    datum keeps only the places that matter to it. Raises ValueError if there are more than two latent dimensions.
+    datum keeps only the places that matter to it. Raises ValueError if there are more than two latent dimensions, if the
+    decoder overflows, or if p(x, z) is 0 in floating point wherever it is looked for.
     """
     if vae.latent > 2:
         checks.refuse("vae", "a model with one or two latent dimensions", f"{vae.latent}", "Use lower_bounds instead.")
@@ -52,6 +53,10 @@ def _exact(vae, x, tolerance, finest):
     spacing = (high - low) / points                                                         # (J,)
     index = np.indices((points + 1,) * vae.latent).reshape(vae.latent, -1).T                # (nodes, J)
     log_joint = _on_shared_nodes(vae, x, low + spacing * index)                             # (nodes, N)
+    nowhere = np.flatnonzero(log_joint.max(axis=0) == -np.inf)
+    if len(nowhere):
+        came = f"p(x, z) = 0 at every z for {len(nowhere)} of {len(x)} rows"
+        checks.refuse("x", "possible under the model", came, "The decoder is so far from x that exp underflows.")
     every_other = (index % 2 == 0).all(axis=1)              # the grid of twice the spacing is part of this one
     log_px = log_sum_exp(log_joint) + np.log(spacing).sum()
     error = np.abs(log_px - log_sum_exp(log_joint[every_other]) - np.log(2 * spacing).sum())

@@ -1,6 +1,6 @@
 """How far estimators of log p(x) get, and what they cost.
 
-    python -m tests.benchmarks.evidence linear [--latent 2 5 10]                                  (about ten minutes)
+    python -m tests.benchmarks.evidence linear [--latent 2 5 10]                                  (twenty minutes)
     python -m tests.benchmarks.evidence memory [--k 50 500 5000] [--rows 10000] [--features 784]  (about five minutes)
 
 linear: a linear VAE with a Gaussian likelihood and learned sigma, trained by the hand gradients on the bundled digits
