@@ -41,7 +41,7 @@ def test_no_digits_are_lost_at_any_noise(sigma):
     close(found.cov, [[sigma**2 / variance]], rel=1e-9)
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(linear_models)
 def test_the_best_encoder_leaves_the_gap_that_the_formula_says_and_no_other_leaves_less(model):
     vae, x = model
