@@ -103,15 +103,19 @@ def mlp(x: NDArray, layers: list, activation: str) -> list[NDArray]:
     return hs
 
 
-def mlp_backward(d_out, hs, layers, activation, d_layers, wrt_x=True):
+def mlp_backward(d_out, hs, layers, activation, d_layers=None, wrt_x=True):
     """Write the gradients in every weight and bias into `d_layers`; return the gradient in x, (B, I), or None.
 
-    With `wrt_x=False` the input is data, and nobody asks for its gradient: one large product less.
+    With `wrt_x=False` the input is data, and nobody asks for its gradient: one large product less. Without `d_layers`
+    nobody asks for those in the weights: one less in every layer.
     """
     _, act_backward = ACTIVATIONS[activation]
     d_h = d_out                                             # (B, O)
     for i in reversed(range(len(layers))):
         is_last, is_first = i == len(layers) - 1, i == 0
         d_a = d_h if is_last else act_backward(d_h, hs[i + 1])
+        if d_layers is None:
+            d_h = d_a @ layers[i][0].T
+            continue
         d_h, _, _ = affine_backward(d_a, hs[i], *layers[i], into=d_layers[i], wrt_x=wrt_x or not is_first)
     return d_h

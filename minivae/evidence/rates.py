@@ -1,0 +1,94 @@
+"""What the ELBO of a data set is made of: rate and distortion, and the rate taken apart once more (ELBO surgery)."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae import checks
+from minivae.evidence import sums
+from minivae.evidence.sums import Moments, in_rows, log_mean_exp, need_log
+from minivae.gaussian import LOG_2PI, kl_standard_normal, log_normal, reparameterize
+from minivae.vae import VAE
+
+ACTIVE = 0.01                                               # variance of mu_j over the data, above which j is in use
+IN_CACHE = 10                                               # parts of AT_ONCE, for arrays that are gone over many times
+
+
+class Rates(NamedTuple):
+    """Means over a data set, in nats per datum; standard errors are of the draws, nothing else."""
+
+    reconstruction: float       # E_q log p(x|z): minus the distortion
+    reconstruction_se: float
+    kl: float                   # the rate: KL( q(z|x) || p(z) ) in closed form, mutual_information + marginal_kl
+    mutual_information: float   # between a datum's number and z: at most log N
+    marginal_kl: float          # KL( q(z) || p(z) ) of the aggregate posterior q(z) = mean of q(z|x)
+    surgery_se: float           # of mutual_information and of marginal_kl, whose sum has none
+    kl_per_dimension: NDArray   # (J,)
+    variance_of_means: NDArray  # (J,) of mu_j over the data
+    active: NDArray             # (J,) where that is above ACTIVE
+    mean: NDArray               # (J,)   of q(z), in closed form
+    cov: NDArray                # (J, J) of q(z), in closed form
+
+
+def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int = 10) -> Rates:
+    """Rate, distortion, ELBO surgery (Hoffman and Johnson 2016) and active units (Burda et al. 2016) of data x (N, D).
+
+    mean KL( q(z|x) || p(z) ) = I(n; z) + KL( q(z) || p(z) ),   q(z) = 1/N sum_n q(z|x_n)
+    I(n; z) = mean over n of E_q(z|x_n) [ log q(z|x_n) - log q(z) ],   by `draws` >= 2 draws for every datum
+
+    log q(z) is exact: a log-sum-exp over all N data for every draw, in chunks of bounded memory, so that time grows as
+    draws N^2 J. Raises ValueError if an argument breaks its rule, the model has no noise, or the decoder overflows.
+    """
+    checks.generator("rng", rng)
+    draws = checks.whole_number("draws", draws, 2)
+    if not vae.noise:
+        checks.refuse("vae", "a model with noise", "a deterministic one", "Its encoder is no distribution.")
+    vae = vae.astype(np.float64)
+    x = vae.check_data(x)
+    mu, log_var = vae.encode(x)
+    reconstruction, information = [], []                    # mean and squared error of the mean, (rows,) each
+    for rows in in_rows(vae, np.arange(len(x)), draws):
+        z = reparameterize(mu[rows], log_var[rows], rng.standard_normal((draws, len(rows), vae.latent)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            log_px_z = need_log("log p(x|z)", vae.log_likelihood(x[rows], z))               # (L, rows)
+        log_q_z = log_aggregate(z.reshape(-1, vae.latent), mu, log_var).reshape(log_px_z.shape)
+        reconstruction.append(_moments(log_px_z))
+        information.append(_moments(log_normal(z, mu[rows], log_var[rows]) - log_q_z))
+    (distortion, distortion_se), (shared, shared_se) = _mean_over_data(reconstruction), _mean_over_data(information)
+    kl = kl_standard_normal(mu, log_var).mean(axis=0)                                       # (J,)
+    around = np.atleast_2d(np.cov(mu.T, bias=True))                                         # (J, J)
+    spread, cov = np.diagonal(around), around + np.diag(np.exp(log_var).mean(axis=0))
+    rate = float(kl.sum())
+    parts = (shared, rate - shared, shared_se, kl, spread, spread > ACTIVE, mu.mean(axis=0), cov)
+    return Rates(distortion, distortion_se, rate, *parts)
+
+
+def log_aggregate(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
+    """log of the aggregate posterior q(z) = 1/N sum_n N(z; mu_n, sigma_n^2), (L,), for z (L, J) and mu, log_var (N, J)."""
+    precision = np.exp(-log_var / 2).T                      # (J, N)   1 / sigma
+    at_most = -(log_var + LOG_2PI).sum(axis=1) / 2          # (N,)     log density at the mean
+    rows = max(1, sums.AT_ONCE // (IN_CACHE * len(mu)))
+    parts = []
+    for start in range(0, len(z), rows):
+        squares = np.zeros((min(rows, len(z) - start), len(mu)))                            # (rows, N)
+        for z_j, mu_j, precision_j in zip(z[start : start + rows].T, mu.T, precision):      # differences, then squares:
+            u = np.subtract.outer(z_j, mu_j)                                                # narrow q lose no digits
+            u *= precision_j
+            u *= u
+            squares += u
+        parts.append(log_mean_exp(at_most - squares / 2, axis=1))
+    return np.concatenate(parts)
+
+
+def _moments(values):
+    moments = Moments()
+    moments.add(values)
+    return moments.mean(), moments.error() ** 2
+
+
+def _mean_over_data(parts):
+    """Mean over all data, and its standard error: the draws of different data are independent."""
+    means, squares = (np.concatenate(column) for column in zip(*parts))
+    return float(means.mean()), math.sqrt(squares.sum()) / len(means)

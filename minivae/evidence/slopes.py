@@ -1,0 +1,17 @@
+"""log p(x|z) with its slope in z: what moves z, whether to the posterior's middle or through it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.ops import mlp, mlp_backward
+from minivae.vae import VAE
+
+
+def log_px_z_and_slope(vae: VAE, x: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
+    """log p(x|z) (L, N) and its gradient in z (L, N, J), for data x (N, D) and codes z (L, N, J)."""
+    gs = mlp(z.reshape(-1, vae.latent), vae.layers("decoder"), vae.activation)
+    out = gs[-1].reshape(*z.shape[:2], -1)                                                  # (L, N, D)
+    log_px_z = vae.likelihood.log_prob(x, out, *vae.own)                                    # (L, N)
+    d_out, *_ = vae.likelihood.log_prob_backward(np.ones_like(log_px_z), x, out, *vae.own)  # (L, N, D)
+    d_z = mlp_backward(d_out.reshape(len(gs[-1]), -1), gs, vae.layers("decoder"), vae.activation)
+    return log_px_z, d_z.reshape(z.shape)
