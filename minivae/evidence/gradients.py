@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.evidence.slopes import log_px_z_and_slope
-from minivae.evidence.sums import in_rows, log_sum_exp, need_log
-from minivae.gaussian import kl_standard_normal_backward, reparameterize, reparameterize_backward
-from minivae.ops import mlp_backward
+from minivae.evidence.sums import in_rows, need_log
+from minivae.gaussian import kl_standard_normal_backward, reparameterize
+from minivae.likelihood import Gaussian
 from minivae.params import Params
 from minivae.vae import VAE
 
@@ -104,23 +104,11 @@ def iw_signal_to_noise(
 
 
 def iw_gradient(vae: VAE, x: NDArray, eps: NDArray) -> Params:
-    """The gradient of -IW_k, mean over data x (B, D), with the k draws that eps (k, B, J) makes.
-
-    d/d. log 1/k sum_l w_l = sum_l share_l d/d. log w_l,   share_l = w_l / sum w: so every draw's steps 6 to 1 of the
-    model's own backward, weighted with its share.
-    """
-    vae = replace(vae, beta=1.0, estimator="sampled")       # log q(z|x) at the drawn z is part of the weight
-    gradient = vae.params.zeros_like()
+    """The gradient of -IW_k, mean over data x (B, D), with the k draws that eps (k, B, J) makes: the objective "iwae"."""
+    likelihood = vae.likelihood
+    if getattr(likelihood, "sigma", None) == "optimal":     # here it is what training has left, a number
+        likelihood = Gaussian(float(np.exp(vae.params["log_sigma"])))
+    vae = replace(vae, beta=1.0, estimator="sampled", objective="iwae", likelihood=likelihood)
     f = vae.forward(x, eps, fit=False)
-    log_w = need_log("the log of an importance weight", f.log_px_z - f.kl)                  # (k, B)
-    share = np.exp(log_w - log_sum_exp(log_w)) / len(x)                                     # (k, B)
-    d_z_kl, d_mu_kl, d_log_var_kl = vae._kl_backward(share, f)                              # 6
-    d_out, *d_own = vae.likelihood.log_prob_backward(-share, x, f.out, *f.own)              # 5
-    d_rows, decoder = d_out.reshape(-1, vae.features), vae.layers("decoder", gradient)
-    d_z_px = mlp_backward(d_rows, f.gs, vae.layers("decoder"), vae.activation, decoder)     # 4
-    d_mu_z, d_log_var_z = reparameterize_backward(d_z_px.reshape(eps.shape) + d_z_kl, f.mu, f.log_var, eps)    # 3
-    d_heads = np.concatenate([d_mu_z + d_mu_kl, d_log_var_z + d_log_var_kl], axis=1)        # 2
-    mlp_backward(d_heads, f.hs, vae.layers("encoder"), vae.activation, vae.layers("encoder", gradient), wrt_x=False)
-    for name, d in zip(vae.likelihood.own, d_own):
-        gradient[name][...] = d
-    return gradient
+    need_log("the log of an importance weight", f.log_px_z - f.kl)
+    return vae.backward(x, eps, f, vae.params.zeros_like())
