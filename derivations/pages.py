@@ -68,7 +68,7 @@ def value_text(value) -> str:
     if value.ndim == 0:
         return "undefined" if np.isnan(value) else f"{value + 0.0:.7g}"
     shown = [value_text(item) for item in value]
-    if len(shown) > 12:
+    if len(shown) > 12 or value.size > 24 and len(shown) > 4:
         return f"[{', '.join(shown[:3])}, …, {shown[-1]}]"
     return f"[{', '.join(shown)}]"
 

@@ -147,7 +147,8 @@ def check_value(symbol: Symbol, text: str) -> np.ndarray:
         value = np.array([math.nan])
     total = value.sum(axis=-1) if "every row" in symbol.rule else value.sum()
     allowed = np.isfinite(value).all() and value.ndim == as_drawn(symbol.simple[0]).ndim and value.size > 0
-    allowed &= value.size == 1 or symbol.size > 1           # a list is no number
+    several = as_drawn(symbol.simple[0]).size > 1
+    allowed &= value.size == 1 or several                   # a list is no number
     if symbol.rule.startswith(">"):
         allowed &= bool((value >= 0).all() if symbol.rule.startswith(">=") else (value > 0).all())
     allowed &= "summing to 1" not in symbol.rule or bool(np.allclose(total, 1, rtol=0, atol=1e-9))
@@ -155,7 +156,7 @@ def check_value(symbol: Symbol, text: str) -> np.ndarray:
     allowed &= "event" not in symbol.rule or bool(np.isin(value, (0, 1)).all() and value.any())
     if not allowed:
         listed = "rows of numbers [[...], ...]" if as_drawn(symbol.simple[0]).ndim > 1 else "numbers [...]"
-        form = listed if symbol.size > 1 else "a number"
+        form = listed if several else "a number"
         remedy = f"Try {symbol.name}={plain(symbol.simple[-1])}."
         refuse(symbol.name, f"{form} ({symbol.rule})", text or "nothing", remedy)
     return value
