@@ -16,11 +16,14 @@ from typing import NamedTuple
 from derivations import ledger
 from derivations.records import located
 from derivations.trace import ID
-from minivae import evidence, gaussian, likelihood, ops, vae
+from minivae import gaussian, likelihood, ops, vae
 from minivae.checks import refuse
+from minivae.evidence import bounds, linear, quadrature
 
-MATHEMATICS = (ops, gaussian, likelihood, vae, evidence)
-TOOLS = {"need_range", "logits_of", "make_likelihood", "mlp_shapes"}        # they check and make, and compute nothing
+MATHEMATICS = (ops, gaussian, likelihood, vae, bounds, quadrature, linear)
+TOOLS = {                                                   # they check and make, and compute nothing of their own
+    "need_range", "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts",
+}  # fmt: skip
 METHODS = ("encode", "decode", "loss", "gradient", "elbo", "forward", "backward", "log_likelihood")     # of the model
 TESTS = Path(__file__).parents[1] / "tests"
 

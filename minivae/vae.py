@@ -314,7 +314,7 @@ class VAE:
 def jensen_gain(log_w: NDArray) -> NDArray:
     """By how much the importance-weighted bound exceeds the mean of log w, log_w (L, B): the mean over data, never < 0
 
-    log 1/L sum_l w_l  -  1/L sum_l log w_l:   exactly 0 for one draw   (Burda, Grosse and Salakhutdinov 2016) [beyond.4]
+    log 1/L sum_l w_l  -  1/L sum_l log w_l:   exactly 0 for one draw   (Burda, Grosse and Salakhutdinov 2016)   [beyond.4]
     """
     bound = log_sum_exp(log_w) - np.log(len(log_w)).astype(log_w.dtype)         # (B,)
     return (bound - log_w.mean(axis=0)).mean()              # ()

@@ -45,11 +45,12 @@ from derivations.worlds import (
     vector_log_p,
     vector_posterior,
 )
-from minivae.evidence import log_sum_exp, lower_bounds
+from minivae.evidence import lower_bounds
 from minivae.gaussian import entropy_diagonal, kl_full, log_normal, log_standard_normal, reparameterize
 from minivae.likelihood import Gaussian, gaussian_log_prob
+from minivae.ops import log_sum_exp
 from minivae.params import Params
-from minivae.vae import VAE, mlp_shapes
+from minivae.vae import VAE, jensen_gain, mlp_shapes
 
 D = r"D_{KL}"
 E_Q = r"E_{z \sim q}"
@@ -172,7 +173,7 @@ class Corners:
         return np.broadcast_to(CORNERS[:, None], shape)
 
 
-@eq_2.tied("minivae.evidence.lower_bounds", draws=50)
+@eq_2.tied("minivae.evidence.bounds.lower_bounds", draws=50)
 @eq_2.tied("minivae.vae.VAE.log_likelihood", draws=50)
 def _(W, b, s, x, mu, sigma):
     def elbo(W, b, s, x, mu, sigma):
@@ -286,6 +287,20 @@ def eq_4(p_xz, q):
     )  # fmt: skip
 
 
+@eq_4.tied("minivae.vae.jensen_gain", draws=5)
+def _(p_xz, q):
+    w = importance_weights(p_xz, q)                         # (n, rows, columns)
+    log_w, mean_log = log(np.where(w > 0, w, 1)), mean(q, log(np.where(q > 0, w, 1)))       # w = 0 is never drawn
+    made = []
+    for k in range(2, UP_TO + 1):
+        counts = draws_of(k, q.shape[-1])[0]
+        drawn = np.array([np.repeat(np.arange(len(z)), z) for z in counts])                 # (M, k)   which z they are
+        gain = [[jensen_gain(row[:, None]) for row in rows] for rows in log_w[..., drawn].reshape(-1, len(drawn), k)]
+        gain = np.reshape(gain, (*w.shape[:2], len(drawn)))
+        made.append(mean_log + total(chances_of(k, q) * gain) + gap_of(k, q, w))
+    return np.concatenate(made, axis=-1)
+
+
 def hundredths(raw):
     """(q, 1 - q) with q in hundredths."""
     q = np.ceil(99 / (1 + exp(-raw))) / 100
@@ -350,7 +365,7 @@ def eq_6(p_xz, q):
     )  # fmt: skip
 
 
-@eq_6.tied("minivae.evidence.log_sum_exp")
+@eq_6.tied("minivae.ops.log_sum_exp")
 def _(p_xz, q):
     counts = draws_of(3, q.shape[-1])[0]
     drawn = np.array([np.repeat(np.arange(len(z)), z) for z in counts])     # (M, K)   which z they are

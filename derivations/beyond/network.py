@@ -13,10 +13,11 @@ from derivations.domains import Symbol
 from derivations.equation import equation
 from derivations.numerics import complex_step, total
 from minivae.checks import refuse
-from minivae.evidence import log_sum_exp
 from minivae.ops import (
     affine,
     affine_backward,
+    log_sum_exp,
+    log_sum_exp_backward,
     relu,
     relu_backward,
     sigmoid,
@@ -247,7 +248,13 @@ def eq_24(log_w):
     )  # fmt: skip
 
 
-@eq_24.tied("minivae.evidence.log_sum_exp")
+@eq_24.tied("minivae.ops.log_sum_exp")
 def _(log_w):
     f = lambda l: log_sum_exp(l, axis=-1)  # noqa: E731, E741
     return np.hstack([f(log_w)[:, None], gradient(f, log_w)])
+
+
+@eq_24.tied("minivae.ops.log_sum_exp_backward")
+def _(log_w):
+    by_hand = log_sum_exp_backward(np.ones(len(log_w)), log_w, axis=-1)
+    return np.hstack([log_sum_exp(log_w, axis=-1)[:, None], by_hand])
