@@ -11,5 +11,6 @@ Read it in this order:
     graph        which number of the model depends on which, found by changing them
     figures      the figures of the source redrawn, each proving what it shows before it is saved
 
-Beside them: ledger (finding entries), records (what is known of one), unicode and pages (writing it), cli.
+Beside them: ledger (finding entries), records (what is known of one), ties (its look at a changed
+minivae), unicode and pages (writing it), cli.
 """

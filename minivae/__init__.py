@@ -11,7 +11,7 @@
     figures      every picture, with the pen of drawing
 
 Beside them: data (the bundled digits, and files), checkpoint and runs (what is kept), progress, cli, command,
-checks.
+checks. And a museum of real bugs.
 """
 
 import importlib
