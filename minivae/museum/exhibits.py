@@ -56,3 +56,8 @@ def find(name: str) -> Bug:
         near = difflib.get_close_matches(name, known, 3, 0)
         refuse("NAME", "that of an exhibit", repr(name), f"Did you mean {' or '.join(near)}? See `minivae museum`.")
     return known[name]
+
+
+def room(bug: Bug) -> str:
+    """The module that holds it."""
+    return next(room for room in ROOMS if bug in importlib.import_module(f"minivae.museum.{room}").BUGS)

@@ -22,6 +22,7 @@ SAMPLER = (
             Change("gaussian", DRAW, "return mu + np.exp(log_var) * eps"),
             Change("gaussian", DRAW_BACKWARD, "d_log_var = (d_z * eps).sum(axis=0) * np.exp(log_var)"),
         ),
+        {"likelihood": "bernoulli"},
     ),
     Bug(
         "noise-forgotten",

@@ -36,13 +36,26 @@ def likelihood_of(copy: SimpleNamespace, name: str, sigma: float | str = "learne
     return copy.likelihood.make_likelihood(name, **settings[name])
 
 
-def problem(copy: SimpleNamespace, likelihood: str = "bernoulli", *, sigma: float | str = "learned", scale: float = 0.5,
-            rows: int = 3, samples: int = 2, dtype: type = np.float64, **settings: object) -> tuple:
-    """A model of the copy at random weights and biases, data for it (rows, 4), and noise (samples, rows, 2)."""
+def problem(
+    copy: SimpleNamespace,
+    likelihood: str = "bernoulli",
+    *,
+    sigma: float | str = "learned",
+    decoder: float = 1.0,
+    rows: int = 3,
+    samples: int = 2,
+    dtype: type = np.float64,
+    **settings: object,
+) -> tuple:
+    """A model of the copy at random weights and biases, data for it (rows, 4), and noise (samples, rows, 2).
+
+    The last layer of its decoder is so many times larger: its logits can be far out.
+    """
     rng = np.random.default_rng(7)
     kind = likelihood_of(copy, likelihood, sigma)
     vae = copy.vae.VAE.init(np.random.default_rng(0), 4, 2, (3,), dtype=dtype, likelihood=kind, **settings)
-    vae.params.flat[...] = rng.normal(0, scale, vae.params.flat.shape)
+    vae.params.flat[...] = rng.normal(0, 0.5, vae.params.flat.shape)
+    vae.layers("decoder")[-1][0][...] *= decoder
     most = {"bernoulli": 1, "binomial": 16}.get(likelihood)
     x = rng.normal(size=(rows, 4)) if most is None else rng.integers(0, most, (rows, 4), endpoint=True)
     return vae, x.astype(dtype), rng.standard_normal((samples, rows, 2)).astype(dtype)
