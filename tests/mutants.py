@@ -24,7 +24,7 @@ from minivae.museum.exhibits import bugs, find
 ROOT = Path(__file__).parents[1]
 TREE = ("minivae", "derivations", "tests", "setup.cfg")
 TESTS = {                                                   # of a module, the quickest to notice first
-    "ops": ("ops", "gradients", "vae"),
+    "ops": ("ops", "evidence", "gradients", "vae"),
     "gaussian": ("gaussian", "gradients", "vae"),
     "likelihood": ("likelihood", "input", "gradients", "vae"),
     "vae": ("vae", "iwae", "gradients", "evidence", "input"),

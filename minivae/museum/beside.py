@@ -13,8 +13,16 @@ BOUNDS = (
         "AntixK/PyTorch-VAE, models/iwae.py and miwae.py; #34, PR #53",
         "The worst draw gets the largest weight. The result lies below the ELBO, where it should lie above.",
         (
-            Change("vae", "bound = log_sum_exp(log_w) - np.log(len(log_w)).astype(log_w.dtype)", "bound = (log_sum_exp_backward(np.ones(log_w.shape[1], log_w.dtype), -log_w) * log_w).sum(axis=0)"),
-            Change("vae", "return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.log_px_z - f.kl)", "return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.kl - f.log_px_z)"),
+            Change(
+                "vae",
+                "bound = log_sum_exp(log_w) - np.log(len(log_w)).astype(log_w.dtype)",
+                "bound = (log_sum_exp_backward(np.ones(log_w.shape[1], log_w.dtype), -log_w) * log_w).sum(axis=0)",
+            ),
+            Change(
+                "vae",
+                "return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.log_px_z - f.kl)",
+                "return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.kl - f.log_px_z)",
+            ),
         ),
         {"objective": "iwae", "estimator": "sampled", "samples": 5},
     ),
@@ -23,21 +31,39 @@ BOUNDS = (
         "log K forgotten in the importance-weighted bound",
         "scVI-dev #8",
         "The sum of the weights instead of their mean: log K nats too much, so that more draws look better without end.",
-        (Change("evidence", "iw_bound = log_sum_exp(np.array(log_w)) - math.log(k)", "iw_bound = log_sum_exp(np.array(log_w))"),),
+        (
+            Change(
+                "evidence",
+                "iw_bound = log_sum_exp(np.array(log_w)) - math.log(k)",
+                "iw_bound = log_sum_exp(np.array(log_w))",
+            ),
+        ),
     ),
     Bug(
         "mean-of-logs",
         "the mean of the logs for the log of the mean",
         "generative-tf #1",
         "By Jensen's inequality that is the ELBO again: a thousand draws buy nothing.",
-        (Change("evidence", "log_w.append(log_sum_exp(weights))", "log_w.append(weights.mean(axis=0) + math.log(len(weights)))"),),
+        (
+            Change(
+                "evidence",
+                "log_w.append(log_sum_exp(weights))",
+                "log_w.append(weights.mean(axis=0) + math.log(len(weights)))",
+            ),
+        ),
     ),
     Bug(
         "no-max-subtracted",
         "log sum exp without the largest entry taken out",
         "IWAE #2 and #3",
         "exp of -1000 is 0 and its logarithm -inf: log-likelihoods of real images are that small.",
-        (Change("ops", "top = a.max(axis=axis, keepdims=True)\n", "top = np.zeros_like(a.max(axis=axis, keepdims=True))\n"),),
+        (
+            Change(
+                "ops",
+                "top = a.max(axis=axis, keepdims=True)\n",
+                "top = np.zeros_like(a.max(axis=axis, keepdims=True))\n",
+            ),
+        ),
         {"objective": "iwae", "estimator": "sampled", "samples": 5},
     ),
     Bug(
@@ -45,21 +71,39 @@ BOUNDS = (
         "the mean of log p(x) under the name of its negative",
         "pythae, get_nll in eight models; 18 lines of its tests expect a negative number",
         "The sign of the one number that models are compared by.",
-        (Change("evidence", "        who, index = who[matters], index[matters]\n    return log_px, error", "        who, index = who[matters], index[matters]\n    return -log_px, error"),),
+        (
+            Change(
+                "evidence",
+                "        who, index = who[matters], index[matters]\n    return log_px, error",
+                "        who, index = who[matters], index[matters]\n    return -log_px, error",
+            ),
+        ),
     ),
     Bug(
         "more-draws-than-asked",
         "the number of draws replaced by the size of a chunk",
         "pythae, get_nll: n_samples below batch_size",
         "Whoever asks for 2 draws is given thousands, and compares bounds of different tightness.",
-        (Change("evidence", "draws = max(1, AT_ONCE // (x.size + 1)) ", "draws = max(1, min(4000, AT_ONCE // (x.size + 1)))\n    k = max(k, draws) "),),
+        (
+            Change(
+                "evidence",
+                "draws = max(1, AT_ONCE // (x.size + 1)) ",
+                "draws = max(1, min(4000, AT_ONCE // (x.size + 1)))\n    k = max(k, draws) ",
+            ),
+        ),
     ),
     Bug(
         "mu-plus-sigma",
         "encode returns mu + sigma",
         "MONAI #8413",
         "Training never asks for it; whoever encodes data later gets codes that are off by one standard deviation.",
-        (Change("vae", "        return mu, log_var\n\n    def decode", "        return mu + np.exp(log_var / 2), log_var\n\n    def decode"),),
+        (
+            Change(
+                "vae",
+                "        return mu, log_var\n\n    def decode",
+                "        return mu + np.exp(log_var / 2), log_var\n\n    def decode",
+            ),
+        ),
     ),
 )
 
@@ -90,7 +134,13 @@ LOOP = (
         "a small last mini-batch that counts as much as the others",
         "named in public threads on VAE code",
         "With a mean over the batch, the rows of a last batch of one weigh as much as 128 others together.",
-        (Change("train", "return np.array_split(order, math.ceil(len(order) / batch))", "return [order[start : start + batch] for start in range(0, len(order), batch)]"),),
+        (
+            Change(
+                "train",
+                "return np.array_split(order, math.ceil(len(order) / batch))",
+                "return [order[start : start + batch] for start in range(0, len(order), batch)]",
+            ),
+        ),
     ),
     Bug(
         "random-state-not-restored",
@@ -107,7 +157,14 @@ DATA = (
         "the held-out rows are rows that were learned from",
         "orybkin, train_vae.py (sigma-VAE): SVHN(split='train') as test set",
         "Overfitting becomes invisible.",
-        (Change("data", SPLIT, "return x[~held], x[~held][: held.sum()], None if y is None else y[~held], None if y is None else y[~held][: held.sum()]"),),
+        (
+            Change(
+                "data",
+                SPLIT,
+                "test = np.flatnonzero(~held)[: held.sum()]\n"
+                "    return x[~held], x[test], None if y is None else y[~held], None if y is None else y[test]",
+            ),
+        ),
     ),
     Bug(
         "trained-on-all",
@@ -121,7 +178,13 @@ DATA = (
         "labels[labels[...]]",
         "abhayran/VAE-numpy (9efe3fb), the loader",
         "Nothing is learned from labels, so only the colours of the latent map are wrong. Its gradients are all right.",
-        (Change("data", SPLIT, "return x[~held], x[held], None if y is None else y[y[~held]], None if y is None else y[y[held]]"),),
+        (
+            Change(
+                "data",
+                SPLIT,
+                "return x[~held], x[held], None if y is None else y[y[~held]], None if y is None else y[y[held]]",
+            ),
+        ),
     ),
 )
 

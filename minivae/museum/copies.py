@@ -1,4 +1,4 @@
-"""A copy of a package in memory, with lines changed. Nothing is written, and the package that is imported stays as it is.
+"""A copy of a package in memory, with lines changed. Nothing is written; the package that is imported stays as it is.
 
 Python's own import machinery does it: while a copy is made, a finder stands first in line that answers to the name of
 the package and a suffix, reads the original's source, changes it, and renames what it imports.
@@ -11,6 +11,7 @@ import importlib.abc
 import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType, SimpleNamespace
 from typing import NamedTuple
@@ -48,8 +49,9 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
         return {name: importlib.import_module(copied(name, packages)) for name in names}
     finally:
         sys.meta_path.remove(finder)                        # the modules know each other: they need no names any more
-        for name in [name for name in sys.modules if original(name).partition(".")[0] in packages and name != original(name)]:
-            del sys.modules[name]
+        for name in list(sys.modules):
+            if name.partition(".")[0] in {copied(package, packages) for package in packages}:
+                del sys.modules[name]
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -58,7 +60,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def __init__(self, packages: frozenset, changes: tuple[Change, ...]):
         self.packages, self.changes = packages, changes
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None):
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """What there is to say about a copy, or None for a module that is none."""
         name = original(fullname)
         if name == fullname or name.partition(".")[0] not in self.packages:

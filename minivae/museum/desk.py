@@ -62,8 +62,10 @@ def show_all(options: argparse.Namespace) -> int:
 
 def described(bug: Bug) -> dict:
     """An exhibit as plain JSON types."""
-    changes = [{"file": f"minivae/{c.module}.py", "right": c.right.strip(), "broken": c.broken.strip()} for c in bug.changes]
-    return {"name": bug.name, "room": room(bug), "title": bug.title, "seen": bug.seen, "models": bug.models, "changes": changes}
+    said = {"name": bug.name, "room": room(bug), "title": bug.title, "seen": bug.seen, "models": bug.models}
+    files = [f"minivae/{change.module}.py" for change in bug.changes]
+    lines = [{"right": change.right.strip(), "broken": change.broken.strip()} for change in bug.changes]
+    return said | {"changes": [{"file": file} | line for file, line in zip(files, lines)]}
 
 
 # One
@@ -194,26 +196,30 @@ def markdown(found: dict) -> list[str]:
 
 def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
     """A bug that a seed hides: the two models' numbers, then what the layers say, one at a time."""
+    asked = 1 if options.hints is None else whole_number("--hints", options.hints, 1)
     bug = tour.blind(options.seed)
     shown = tour.exhibit(bug, options.seed, whole_number("--epochs", options.epochs, 1))
     hints = [f"{layer} ({MEANING[layer]}): {words or 'notices nothing'}" for layer, words in shown.noticed.items()]
     hints.append(f"the change is in minivae/{bug.changes[0].module}.py")
-    at_once = options.hints is not None or options.reveal or options.json or not sys.stdin.isatty()
-    count = whole_number("--hints", options.hints, 0) if options.hints is not None else len(hints) if options.reveal else 1
+    given = hints[: len(hints) if options.reveal else asked]
     if options.json:
-        document = {"seed": options.seed, "right": shown.right._asdict(), "broken": shown.broken._asdict(), "hints": hints[:count]}
-        print(json.dumps(document | ({"bug": described(bug)} if options.reveal else {}), indent=2))
+        pair = {"right": shown.right._asdict(), "broken": shown.broken._asdict()}
+        answer = {"bug": described(bug)} if options.reveal else {}
+        print(json.dumps({"seed": options.seed, "epochs": options.epochs} | pair | {"hints": given} | answer, indent=2))
         return 0
-    print("\n".join(["A line or two of minivae are not as they were. Which?", "", *side_by_side(shown, options), ""]))
-    guessed = True
-    if at_once:
-        print("\n".join(f"hint {i}: {hint}" for i, hint in enumerate(hints[:count], 1)))
-        if not options.reveal:
-            print(f"{len(hints) - min(count, len(hints))} more hints: --hints N; the answer: --reveal (both with --seed {options.seed})")
-            return 0
+    print("A line or two of minivae are not as they were. Which?")
+    print(f"minivae.museum.tour.handed({options.seed}) is that package: handed({options.seed}).vae.VAE is its model.")
+    print("\n".join(["", *side_by_side(shown, options), ""]))
+    if options.reveal or options.hints is not None or not sys.stdin.isatty():
+        print("\n".join(f"hint {i}: {hint}" for i, hint in enumerate(given, 1)))
+        verdict = "It is this one."
     else:
-        guessed = guess(bug, hints, read)
-    print("\n".join(["", "Found." if guessed and not at_once else "It is this one.", *exhibit_lines(bug)]))
+        verdict = "Found." if guess(bug, hints, read) else "It is this one."
+        options.reveal = True
+    if options.reveal:
+        print("\n".join(["", verdict, *exhibit_lines(bug)]))
+    else:
+        print(f"{len(hints) - len(given)} more hints: --hints N. The answer: --reveal. Both with --seed {options.seed}.")
     return 0
 
 

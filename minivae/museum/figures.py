@@ -43,7 +43,7 @@ def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
     most = max(names, key=counts.get)
     all_of = "Every bug is noticed" if not tour.faults(found) else "Not every bug is noticed"
     finding = f"{all_of}; the best single layer, {most}, notices {counts[most]} of {len(bugs())}"
-    caption = "Discs: the layer notices the bug. Diamonds: no other layer does. Columns are explained by `minivae museum`."
+    caption = "Discs: the layer notices the bug. Diamonds: no other layer does. `minivae museum` says what each layer is."
     explain(figure, finding, caption)
     return figure, alt_text(finding, names, counts, lone)
 
@@ -60,4 +60,5 @@ def alt_text(finding: str, names: Sequence[str], counts: dict[str, int], lone: d
     """The picture in words."""
     each = ", ".join(f"{name} {counts[name]}" for name in names)
     only = "; ".join(f"{name}: {', '.join(lone[name])}" for name in names if lone[name])
-    return f"Matrix of {len(bugs())} bugs against {len(names)} layers of checks. {finding}. Noticed: {each}. By one layer only: {only}."
+    what = f"Matrix of {len(bugs())} bugs against {len(names)} layers of checks"
+    return f"{what}. {finding}. Noticed: {each}. By one layer only: {only}."

@@ -13,7 +13,11 @@ HEADS = (
         "kwj2104/Simple-Variational-Autoencoder (21dcae4)",
         "The gradient in log_var belongs to draws that were never decoded: its direction is right by chance.",
         (
-            Change("vae", "reparameterize_backward(d_z, f.mu, f.log_var, eps)", "reparameterize_backward(d_z, f.mu, f.log_var, np.random.default_rng(0).standard_normal(eps.shape))"),
+            Change(
+                "vae",
+                "reparameterize_backward(d_z, f.mu, f.log_var, eps)",
+                "reparameterize_backward(d_z, f.mu, f.log_var, np.random.default_rng(0).standard_normal(eps.shape))",
+            ),
         ),
     ),
     Bug(
@@ -28,21 +32,39 @@ HEADS = (
         "dKL/dlog_var without its 1/2",
         "a NumPy VAE with a layer Reparam, its second version",
         "A factor of 2 in one of two paths: q becomes too wide, the curves fall as ever.",
-        (Change("gaussian", "return d_kl * mu, d_kl * np.expm1(log_var) / 2", "return d_kl * mu, d_kl * np.expm1(log_var)"),),
+        (
+            Change(
+                "gaussian",
+                "return d_kl * mu, d_kl * np.expm1(log_var) / 2",
+                "return d_kl * mu, d_kl * np.expm1(log_var)",
+            ),
+        ),
     ),
     Bug(
         "kl-pushes-away",
         "dKL/dmu = -mu",
         "'Simple Variational Autoencoder implemented with NumPy only'",
         "The KL pushes the codes away from the prior instead of towards it.",
-        (Change("gaussian", "return d_kl * mu, d_kl * np.expm1(log_var) / 2", "return -d_kl * mu, d_kl * np.expm1(log_var) / 2"),),
+        (
+            Change(
+                "gaussian",
+                "return d_kl * mu, d_kl * np.expm1(log_var) / 2",
+                "return -d_kl * mu, d_kl * np.expm1(log_var) / 2",
+            ),
+        ),
     ),
     Bug(
         "sigmoid-on-a-linear-head",
         "the derivative of a sigmoid on the head of log sigma, which has none",
         "y0ast, scikit-learn/VariationalAutoencoder_noSK.py @5c06a7f, Gaussian mode",
         "s (1 - s) is never above 1/4: the gradient of one head is at least four times too small.",
-        (Change("vae", D_HEADS, "d_heads = np.concatenate([d_mu, d_log_var / (4 * np.cosh(f.log_var / 2) ** 2)], axis=1)"),),
+        (
+            Change(
+                "vae",
+                D_HEADS,
+                "d_heads = np.concatenate([d_mu, d_log_var / (4 * np.cosh(f.log_var / 2) ** 2)], axis=1)",
+            ),
+        ),
     ),
     Bug(
         "path-through-sigma-missing",
@@ -74,14 +96,26 @@ LAYERS = (
         "weight gradients from what a layer was before its activation",
         "'Simple Variational Autoencoder implemented with NumPy only'",
         "dW = x' dy with the wrong x: the same shape, and nearly the same numbers while units are small.",
-        (Change("ops", "affine_backward(d_a, hs[i], *layers[i]", "affine_backward(d_a, np.arctanh(hs[i]) if i else hs[i], *layers[i]"),),
+        (
+            Change(
+                "ops",
+                "affine_backward(d_a, hs[i], *layers[i]",
+                "affine_backward(d_a, np.arctanh(hs[i]) if i else hs[i], *layers[i]",
+            ),
+        ),
     ),
     Bug(
         "mean-declared-sum-differentiated",
         "a mean squared error declared, a sum differentiated",
         "danielkurniadi/Numpy-VAE (29e08eb)",
         "The loss that is printed is D times smaller than the one whose gradient is followed.",
-        (Change("likelihood", "return -squared_error(x, mean) * np.exp(-2 * log_sigma) / 2", "return -squared_error(x, mean) / x.shape[-1] * np.exp(-2 * log_sigma) / 2"),),
+        (
+            Change(
+                "likelihood",
+                "return -squared_error(x, mean) * np.exp(-2 * log_sigma) / 2",
+                "return -squared_error(x, mean) / x.shape[-1] * np.exp(-2 * log_sigma) / 2",
+            ),
+        ),
         {"likelihood": "gaussian"},
     ),
 )

@@ -69,16 +69,17 @@ def shapes(copy: SimpleNamespace) -> None:
             vae, x, _ = problem(copy, kind, dtype=dtype)
             eps = vae.draw_noise(np.random.default_rng(0), 3, 2)
             mu, log_var = vae.encode(x)
-            made = {"noise": (eps, (2, 3, 2)), "mu": (mu, (3, 2)), "log_var": (log_var, (3, 2)), "mean": (vae.decode(mu), x.shape)}
-            made |= {"elbo": (vae.elbo(x, eps), (3,)), "loss": (vae.loss(x, eps), ())}
+            made = {"noise": (eps, (2, 3, 2)), "mu": (mu, (3, 2)), "log_var": (log_var, (3, 2))}
+            made |= {"mean": (vae.decode(mu), x.shape), "elbo": (vae.elbo(x, eps), (3,)), "loss": (vae.loss(x, eps), ())}
             made["gradient"] = vae.gradient(x, eps).flat, vae.params.flat.shape
             for name, (array, shape) in made.items():
                 insist(np.shape(array) == shape, f"{kind}: {name} has shape {np.shape(array)} instead of {shape}")
-                insist(np.asarray(array).dtype == dtype, f"{kind}: {name} is {np.asarray(array).dtype} instead of {np.dtype(dtype)}")
+                insist(array.dtype == dtype, f"{kind}: {name} is {array.dtype} instead of {np.dtype(dtype)}")
                 insist(np.isfinite(array).all(), f"{kind}: {name} is not finite")
     large = np.array([[1e4, -1e4]])
     insist(np.isfinite(copy.ops.softplus(large)).all(), "log(1 + e^a) at a = 10000 is not finite")
-    insist(np.isfinite(copy.ops.log_sum_exp(large - 2e4, axis=1)).all(), "log sum exp of numbers near -10000 is not finite")
+    far = copy.ops.log_sum_exp(large - 2e4, axis=1)
+    insist(np.isfinite(far).all(), "log sum exp of numbers near -10000 is not finite")
     for kind in ("bernoulli", "binomial"):
         try:
             likelihood_of(copy, kind).check(np.array([[0.0, 255.0]]))
@@ -179,7 +180,8 @@ def ordering(copy: SimpleNamespace) -> None:
     lowest = copy.gaussian.kl_standard_normal(mu, log_var).min()
     insist(lowest >= 0, f"KL is {lowest:.3g} somewhere")
     vae, x, _ = linear_world(copy, widen=1.0)
-    few, many = (copy.evidence.lower_bounds(vae, np.repeat(x, 50, axis=0), k, np.random.default_rng(5)) for k in (2, 200))
+    rows, bounds = np.repeat(x, 50, axis=0), copy.evidence.lower_bounds
+    few, many = (bounds(vae, rows, k, np.random.default_rng(5)) for k in (2, 200))
     exact = copy.evidence.exact_log_px(vae, x).log_px.mean()
     in_order("the ELBO", few.elbo.mean(), "IW_2", few.iw_bound.mean())
     in_order("IW_2", few.iw_bound.mean(), "IW_200", many.iw_bound.mean())

@@ -46,14 +46,26 @@ SAMPLER = (
         "one noise vector for the whole batch",
         "named in public threads on VAE code",
         "Every datum of a batch is drawn with the same eps. Each draw alone is right; their errors no longer average out.",
-        (Change("vae", NOISE, "return rng.standard_normal((shape[0], 1, shape[2]), self.dtype) + np.zeros(shape, self.dtype) if self.noise"),),
+        (
+            Change(
+                "vae",
+                NOISE,
+                "return np.zeros(shape, self.dtype) + rng.standard_normal(shape[::2], self.dtype)[:, None] if self.noise",
+            ),
+        ),
     ),
     Bug(
         "sigma-or-variance",
         "a log-variance under the name log_sigma",
         "y0ast, VAE.py",
         "What is drawn from p(x|z) has the square root of the standard deviation that its density has.",
-        (Change("likelihood", "return rng.normal(out, np.exp(log_sigma))", "return rng.normal(out, np.exp(log_sigma / 2))"),),
+        (
+            Change(
+                "likelihood",
+                "return rng.normal(out, np.exp(log_sigma))",
+                "return rng.normal(out, np.exp(log_sigma / 2))",
+            ),
+        ),
         {"likelihood": "gaussian"},
     ),
 )
@@ -109,7 +121,11 @@ DIVERGENCE = (
         "HIPS/autograd, fixed in PR #266",
         "The prior N(0, e^2) in the density, N(0, 1) in the closed form: two KLs that differ.",
         (
-            Change("gaussian", "return -(z * z + LOG_2PI).sum(axis=-1) / 2", "return -(z * z * np.exp(-2) + 2 + LOG_2PI).sum(axis=-1) / 2"),
+            Change(
+                "gaussian",
+                "return -(z * z + LOG_2PI).sum(axis=-1) / 2",
+                "return -(z * z * np.exp(-2) + 2 + LOG_2PI).sum(axis=-1) / 2",
+            ),
             Change("gaussian", "return -d_out[..., None] * z\n", "return -d_out[..., None] * z * np.exp(-2)\n"),
         ),
         {"estimator": "sampled"},
@@ -119,7 +135,13 @@ DIVERGENCE = (
         "eps = (z - mu) / log_var",
         "AntixK/PyTorch-VAE, models/iwae.py",
         "What brings z back to standard units divides by log_var instead of sigma.",
-        (Change("gaussian", "u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)   z in", "u = (z - mu) / log_var                     # (L, B, J)   z in"),),
+        (
+            Change(
+                "gaussian",
+                "u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)   z in",
+                "u = (z - mu) / log_var                     # (L, B, J)   z in",
+            ),
+        ),
         {"estimator": "sampled"},
     ),
     Bug(
@@ -128,8 +150,16 @@ DIVERGENCE = (
         "keras-molecules #59, grammarVAE #2, podgorskiy/VAE #1, labml sketch_rnn",
         "A hidden beta of 1/J: the KL costs half of what it should with J = 2, and the 'bound' lies higher.",
         (
-            Change("vae", "return kl_standard_normal(mu, log_var).sum(axis=-1)", "return kl_standard_normal(mu, log_var).mean(axis=-1)"),
-            Change("vae", "*kl_standard_normal_backward(d_kl[:, None], f.mu", "*kl_standard_normal_backward(d_kl[:, None] / f.mu.shape[1], f.mu"),
+            Change(
+                "vae",
+                "return kl_standard_normal(mu, log_var).sum(axis=-1)",
+                "return kl_standard_normal(mu, log_var).mean(axis=-1)",
+            ),
+            Change(
+                "vae",
+                "*kl_standard_normal_backward(d_kl[:, None], f.mu",
+                "*kl_standard_normal_backward(d_kl[:, None] / f.mu.shape[1], f.mu",
+            ),
         ),
     ),
 )
@@ -151,7 +181,11 @@ REDUCTION = (
         "keras #6015",
         "A hidden beta of D. The number looks like a likelihood per pixel; the latent space collapses.",
         (
-            Change("vae", "log_px_z = self.likelihood.log_prob(x, out, *own)", "log_px_z = self.likelihood.log_prob(x, out, *own) / x.shape[1]"),
+            Change(
+                "vae",
+                "log_px_z = self.likelihood.log_prob(x, out, *own)",
+                "log_px_z = self.likelihood.log_prob(x, out, *own) / x.shape[1]",
+            ),
             Change("vae", "d_log_px_z = -share ", "d_log_px_z = -share / x.shape[1] "),
         ),
     ),
@@ -177,7 +211,13 @@ REDUCTION = (
         "the weighted loss reported as a bound",
         "AntixK/PyTorch-VAE #11, #23, #35: six threads on one kld_weight",
         "With beta = 1 it is the ELBO; with any other it is no bound that can be compared.",
-        (Change("vae", "return f.log_px_z.mean(axis=0) - (f.kl", "return f.log_px_z.mean(axis=0) - self.beta * (f.kl"),),
+        (
+            Change(
+                "vae",
+                "return f.log_px_z.mean(axis=0) - (f.kl",
+                "return f.log_px_z.mean(axis=0) - self.beta * (f.kl",
+            ),
+        ),
         {"beta": 4.0},
     ),
 )
@@ -189,7 +229,11 @@ RECONSTRUCTION = (
         "oakleafwarrior/numpy_VAE (3136323), and other NumPy VAEs",
         "The loss is flat where the model is surest and wrong, and the backward does not know.",
         (
-            Change("likelihood", "return inner(x, logits) - softplus(logits).sum(axis=-1)", "logits = np.clip(logits, -16.118, 16.118)\n    return inner(x, logits) - softplus(logits).sum(axis=-1)"),
+            Change(
+                "likelihood",
+                "return inner(x, logits) - softplus(logits).sum(axis=-1)",
+                "logits = np.clip(logits, -16.118, 16.118)\n    return inner(x, logits) - softplus(logits).sum(axis=-1)",
+            ),
         ),
         {"likelihood": "bernoulli"},
     ),
@@ -198,7 +242,13 @@ RECONSTRUCTION = (
         "log(1 + e^a) computed as it is printed",
         "NaN losses: WorldModels #9, PyTorch-VAE #16, cryodrgn #18",
         "Right until e^a overflows: then the loss is infinite, and everything after it is no number.",
-        (Change("ops", "return np.log1p(np.exp(np.minimum(a, -a))) + np.maximum(a, 0)", "return np.log(1 + np.exp(a))"),),
+        (
+            Change(
+                "ops",
+                "return np.log1p(np.exp(np.minimum(a, -a))) + np.maximum(a, 0)",
+                "return np.log(1 + np.exp(a))",
+            ),
+        ),
     ),
     Bug(
         "grey-bytes",
