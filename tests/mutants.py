@@ -64,7 +64,7 @@ def plant(changes, there: Path) -> None:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, there / name)
     for change in changes:
-        path = there / "minivae" / f"{change.module}.py"
+        path = there / change.file
         path.write_text(changed(path.read_text(encoding="utf-8"), [change]), encoding="utf-8")
 
 

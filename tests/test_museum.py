@@ -37,8 +37,8 @@ def found():
 @every_bug
 def test_what_an_exhibit_replaces_occurs_exactly_once(bug):
     for change in bug.changes:
-        text = (SOURCE / f"{change.module}.py").read_text(encoding="utf-8")
-        assert change.module in CORE and change.module in mutants.TESTS
+        text = (SOURCE.parent / change.file).read_text(encoding="utf-8")
+        assert change.module.partition(".")[0] in CORE and change.module in mutants.TESTS
         assert text.count(change.right) == 1
         broken = changed(text, [change])
         assert broken != text and change.broken in broken and compile(broken, "broken", "exec")
@@ -127,7 +127,7 @@ def test_known_blind_spots(found):
     assert not said_of["exp-log-var"]["gradient"] and not said_of["exp-log-var"]["loss"]
     assert said_of["exp-log-var"]["joint"] and "above log p(x)" in said_of["exp-log-var"]["ordering"]
     assert not said_of["decoders-gradient-in-the-encoder"]["joint"]
-    assert tour.alone(said_of)["loop"] == [bug.name for bug in bugs() if bug.changes[0].module in ("adam", "train", "data")]
+    assert all(said_of[bug.name]["loop"] for bug in bugs() if bug.changes[0].module in ("adam", "train", "data"))
 
 
 def test_an_error_that_a_copy_raises_is_noticed():

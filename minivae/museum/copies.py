@@ -29,6 +29,11 @@ class Change(NamedTuple):
     right: str
     broken: str
 
+    @property
+    def file(self) -> str:
+        """Where its module is, seen from the top of the project."""
+        return f"minivae/{self.module.replace('.', '/')}.py"
+
 
 def package(changes: Sequence[Change] = ()) -> SimpleNamespace:
     """A copy of the modules that compute, with these changes: `package(...).vae.VAE` is its model."""
@@ -96,7 +101,7 @@ def changed(text: str, changes: Iterable[Change]) -> str:
     """The source of a module with its changes made."""
     for change in changes:
         if text.count(change.right) != 1:
-            rule = f"found exactly once in minivae/{change.module}.py"
+            rule = f"found exactly once in {change.file}"
             remedy = "The source has moved on: bring the exhibit after it."
             refuse("right", rule, f"{text.count(change.right)} times {change.right!r}", remedy)
         text = text.replace(change.right, change.broken)

@@ -63,7 +63,7 @@ def show_all(options: argparse.Namespace) -> int:
 def described(bug: Bug) -> dict:
     """An exhibit as plain JSON types."""
     said = {"name": bug.name, "room": room(bug), "title": bug.title, "seen": bug.seen, "models": bug.models}
-    files = [f"minivae/{change.module}.py" for change in bug.changes]
+    files = [change.file for change in bug.changes]
     lines = [{"right": change.right.strip(), "broken": change.broken.strip()} for change in bug.changes]
     return said | {"changes": [{"file": file} | line for file, line in zip(files, lines)]}
 
@@ -94,7 +94,7 @@ def exhibit_lines(bug: Bug) -> list[str]:
     for label, text in (("seen", bug.seen), ("models", bug.models)):
         made += textwrap.wrap(text, WIDTH, initial_indent=f"{label:8}", subsequent_indent=" " * 8)
     for change in bug.changes:
-        made += ["", f"minivae/{change.module}.py"]
+        made += ["", change.file]
         for sign, text in (("-", change.right), ("+", change.broken)):
             made += [f"  {sign} {line}" for line in textwrap.dedent(text.strip("\n")).splitlines() if line.strip()]
     return made
@@ -200,7 +200,7 @@ def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> 
     bug = tour.blind(options.seed)
     shown = tour.exhibit(bug, options.seed, whole_number("--epochs", options.epochs, 1))
     hints = [f"{layer} ({MEANING[layer]}): {words or 'notices nothing'}" for layer, words in shown.noticed.items()]
-    hints.append(f"the change is in minivae/{bug.changes[0].module}.py")
+    hints.append(f"the change is in {bug.changes[0].file}")
     given = hints[: len(hints) if options.reveal else asked]
     if options.json:
         pair = {"right": shown.right._asdict(), "broken": shown.broken._asdict()}

@@ -210,7 +210,7 @@ REDUCTION = (
         "weighted-bound",
         "the weighted loss reported as a bound",
         "AntixK/PyTorch-VAE #11, #23, #35: six threads on one kld_weight",
-        "With beta = 1 it is the ELBO; with any other it is no bound that can be compared.",
+        "With beta = 1 it is the ELBO; with any other it is another number, compared under the same name.",
         (
             Change(
                 "vae",
