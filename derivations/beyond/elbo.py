@@ -45,9 +45,10 @@ from derivations.worlds import (
     vector_log_p,
     vector_posterior,
 )
-from minivae.evidence import log_sum_exp, lower_bounds
+from minivae.evidence import lower_bounds
 from minivae.gaussian import entropy_diagonal, kl_full, log_normal, log_standard_normal, reparameterize
 from minivae.likelihood import Gaussian, gaussian_log_prob
+from minivae.ops import log_sum_exp
 from minivae.params import Params
 from minivae.vae import VAE, mlp_shapes
 

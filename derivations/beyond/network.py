@@ -13,7 +13,7 @@ from derivations.domains import Symbol
 from derivations.equation import equation
 from derivations.numerics import complex_step, total
 from minivae.checks import refuse
-from minivae.evidence import log_sum_exp
+from minivae.ops import log_sum_exp
 from minivae.ops import (
     affine,
     affine_backward,
