@@ -12,7 +12,7 @@
 
 Beside them: data (the bundled digits, and files), checkpoint and runs (what is kept), progress, cli, command,
 checks; rosetta, conventions and rosetta_command (what a loss with sums, means and weights really is); sweep and
-sweep_command (many short trainings: rate, distortion, collapse).
+sweep_command (many short trainings: rate, distortion, collapse). And a museum of real bugs.
 """
 
 import importlib

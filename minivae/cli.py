@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   minivae sample minivae-out -n 100              new digits, as a picture and as .npy
   minivae sweep --beta 0.25,1,4,64               rate, distortion, and where the code collapses
   minivae rosetta --list                         what public loss conventions really are
+  minivae museum exp-log-var                     a real bug, and which checks notice it
 """
 
 
@@ -80,6 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("runs", parents=[common], help="list the runs in a directory")
     listing.set_defaults(command=runs_command)
     listing.add_argument("path", nargs="?", type=Path, default=Path("."), metavar="DIR", help="where (default: here)")
+    add_museum(commands.add_parser("museum", parents=[common], help="real bugs, and what notices them", description=MUSEUM))
     sample.add_argument("-n", type=int, default=64, help="how many (default: %(default)s)")
     for command in (plot, sample):
         command.add_argument("run", type=Path, metavar="RUN", help="the directory of a run")
@@ -115,6 +117,32 @@ def several(kind):
 
     values.__name__ = f"{kind.__name__} values"             # argparse names it when it refuses
     return values
+
+
+MUSEUM = "Real bugs of public VAEs. Without NAME: all of them; with it: what it does, and which checks notice."
+
+
+def add_museum(museum: argparse.ArgumentParser) -> None:
+    """The options of museum."""
+    museum.set_defaults(command=museum_command)
+    add = museum.add_argument
+    add("name", nargs="?", metavar="NAME", help="of an exhibit: train it beside the right model")
+    add("--matrix", action="store_true", help="all bugs against all layers of checks, as a table and a figure")
+    add("--markdown", action="store_true", help="with --matrix: the table for a README, no figure")
+    add("--blind", action="store_true", help="a bug at random, of this --seed, and hints to find it by")
+    add("--hints", type=int, metavar="N", help="with --blind: so many hints at once, instead of one at the return key")
+    add("--reveal", action="store_true", help="with --blind: which it is")
+    add("--epochs", type=int, default=40, metavar="N", help="of the trainings side by side (default: %(default)s)")
+    out = "where the figure goes (default: %(default)s)"
+    add("--out", type=Path, default=Path("minivae-museum"), metavar="DIR", help=out)
+
+
+def museum_command(options: argparse.Namespace) -> int:
+    """Show the museum, one exhibit, the matrix, or a bug without its name."""
+    use_one_thread()
+    from minivae.museum import desk
+
+    return desk.visit(options)
 
 
 def widths(text: str) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ LAYERS = (                                                  # a module imports f
     {"runs", "evidence", "figures"},
     {"learn", "sweep", "rosetta_command"},
     {"sweep_command"},
+    {"museum"},
     {"cli", "command"},
     {"__main__"},
 )
