@@ -21,6 +21,7 @@ from minivae.train import Training
 from minivae.vae import VAE
 from tests.numeric import refused
 
+CONFIG = {"data": "small", "seed": 0, "epochs": 3, "model": {}}
 SETTINGS = {"epochs": 3, "batch": 16, "lr": 1e-2, "samples": 2}
 MODELS = {
     "bernoulli": {"likelihood": Bernoulli()},
@@ -145,7 +146,7 @@ CALLS = ("open", "write", "flush", "fsync", "replace")
 def test_whatever_call_fails_the_run_on_disk_stays_whole(tmp_path, monkeypatch, call, nth):
     """Disk full at the first, second, third such call of a save: the three files of a run."""
     training = fresh()
-    run = runs.Run(runs.create(tmp_path / "run"), {"data": "small"}, [], checkpoint.Saved(training.vae, *training.state()))
+    run = runs.Run(runs.create(tmp_path / "run"), CONFIG, [], checkpoint.Saved(training.vae, *training.state()))
     history = run_on(training, 3)
     saved = checkpoint.Saved(training.vae, *training.state())
     runs.write(run._replace(history=history, saved=saved))
@@ -212,7 +213,7 @@ def test_a_history_that_is_ahead_of_the_model_is_cut(tmp_path):
     training = fresh()
     history = run_on(training, 3)
     saved = checkpoint.Saved(training.vae, *training.state())
-    run = runs.Run(runs.create(tmp_path / "run"), {}, history + [history[0]._replace(epoch=2)], saved)
+    run = runs.Run(runs.create(tmp_path / "run"), CONFIG, history + [history[0]._replace(epoch=2)], saved)
     runs.write(run)
     assert runs.read(tmp_path / "run").history == history
 
