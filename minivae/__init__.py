@@ -10,8 +10,8 @@
     evidence     how close the bound is to log p(x)
     figures      every picture, with the pen of drawing
 
-Beside them: data (the bundled digits, and files), checkpoint and runs (what is kept), progress, cli, command,
-checks; rosetta, conventions and rosetta_command (what a loss with sums, means and weights really is); sweep and
+Beside them: data (the bundled digits, and files) and strict (its readers), checkpoint and runs (what is kept), learn
+(the command train), progress, cli, command, checks; rosetta, conventions and rosetta_command (what a loss with sums, means and weights really is); sweep and
 sweep_command (many short trainings: rate, distortion, collapse). And a museum of real bugs.
 """
 

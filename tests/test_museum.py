@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -246,6 +247,12 @@ def test_the_table_for_a_readme(capsys, quick):
     lines = out.splitlines()
     assert code == 0 and len(lines) == len(NAMES) + 3
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_readme_has_the_table(found):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"<!-- museum -->\n(.*?)<!-- end -->", readme, re.DOTALL)[1].strip()
+    assert "\n".join(desk.markdown(found[0])).strip() == block
 
 
 def test_a_museum_at_fault_ends_with_1(capsys, monkeypatch):
