@@ -200,11 +200,11 @@ def command_again(options) -> str:
 
 def plot_command(options: argparse.Namespace) -> int:
     """Draw a run's figures again."""
+    from minivae import runs
     from minivae.learn import draw
 
     run, data = open_run(options.run)
-    saved = run.path / "results.json"
-    log_px = json.loads(saved.read_text(encoding="utf-8"))["log_px"] if saved.exists() else None
+    log_px = runs.results(run.path).get("log_px")
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         run = run._replace(path=options.out)
@@ -260,9 +260,9 @@ def runs_command(options: argparse.Namespace) -> int:
 
     rows = []
     for run in runs.listed(options.path):
-        model, done = run.config["model"], len(run.history)
-        row = {"run": str(run.path), "data": run.config["data"], "likelihood": model["likelihood"]["name"]}
-        row |= {"latent": model["latent"], "seed": run.config["seed"], "epochs": run.config["epochs"], "done": done}
+        done = len(run.history)
+        row = {"run": str(run.path), "data": run.config["data"], "likelihood": run.vae.likelihood.name}
+        row |= {"latent": run.vae.latent, "seed": run.config["seed"], "epochs": run.config["epochs"], "done": done}
         rows.append(row | {"elbo": run.history[-1].test_elbo if done else None})
     if options.json:
         print(json.dumps(rows, indent=2))
@@ -281,10 +281,10 @@ def runs_command(options: argparse.Namespace) -> int:
 def open_run(path: Path):
     """A run, and the data it learned from as its likelihood saw them."""
     from minivae import data, runs
+    from minivae.learn import as_learned
 
     run = runs.read(path)
-    whole = data.load(run.config["data"])
-    return run, whole if run.vae.likelihood.name == "binomial" else whole.as_fractions()
+    return run, as_learned(data.load(run.config["data"]), run.vae.likelihood)
 
 
 def use_one_thread() -> None:

@@ -89,15 +89,20 @@ def write(run: Run) -> None:
 
 def read(path: Path) -> Run:
     """A run as it was written. Raises ValueError if the directory holds none, or one that is damaged."""
-    path = Path(path)
-    if not (path / "config.json").exists():
-        refuse("RUN", "the directory of a run", str(path), "Make one with `minivae train`; it has a config.json.")
+    path = must_hold(path)
     config, saved = read_config(path), checkpoint.read(path / "model.npz")
     history = read_history(path)
     ended = len(history) + 1 if saved.numbers is None else saved.numbers["epoch"]
     if len(history) < ended - 1:
         damaged(path / "history.csv", f"{len(history)} of {ended - 1} epochs")
     return Run(path, config, history[: ended - 1], saved)
+
+
+def must_hold(path: Path) -> Path:
+    """`path`, refused if there is no run."""
+    if not (Path(path) / "config.json").exists():
+        refuse("RUN", "the directory of a run", str(path), "Make one with `minivae train`; it has a config.json.")
+    return Path(path)
 
 
 def read_config(path: Path) -> dict:
