@@ -231,6 +231,12 @@ def pictures(vae: VAE, measured: Measured, labels: NDArray | None, image_shape: 
     """Every figure that these numbers are enough for, by name."""
     exact = None if measured.exact is None else measured.exact.values
     drawn = {"bounds_by_k": figures_evidence.bounds_by_k(measured.k, measured.bounds, exact)}
+    if vae.latent == 2:
+        drawn["aggregate"] = figures_evidence.aggregate(vae, measured.x, measured.rates)
+    if measured.parts is not None:
+        drawn["gap_split"] = figures_evidence.gap_split(measured.parts)
+        if vae.latent == 2:
+            drawn["posteriors"] = figures_evidence.posteriors(vae, measured.x, measured.parts, labels, image_shape)
     return drawn
 
 

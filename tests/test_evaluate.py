@@ -7,9 +7,9 @@ import shlex
 import numpy as np
 import pytest
 
-from minivae import cli, data, evaluate, figures_evidence, runs
+from minivae import cli, data, drawing, evaluate, figures_evidence, runs
 from minivae.checkpoint import Saved
-from minivae.evidence import exact_linear, exact_log_px, with_best_encoder
+from minivae.evidence import exact_linear, exact_log_px, gap, with_best_encoder
 from minivae.likelihood import Binomial
 from minivae.vae import VAE
 from tests.linear import linear_model
@@ -121,10 +121,11 @@ def test_a_bound_of_minus_infinity_violates_nothing_and_is_null_in_json():
 # The command
 
 
-def test_the_page_says_what_the_document_holds(run, capsys, tmp_path):
-    asked = [run, *QUICK, "--gap", "--ais", "--exact", "--out", tmp_path]
-    text = printed(capsys, *asked).out
-    document = json.loads(printed(capsys, *asked, "--json", "--overwrite").out)
+def test_the_page_says_what_the_document_holds(run, capsys, tmp_path, monkeypatch):
+    asked = ["--k", "1,10", "--rows", "4", "-q", "--gap", "--ais", "--exact", "--out", tmp_path]
+    monkeypatch.setattr(evaluate, "pictures", lambda *anything: {n: figure(n) for n in figures_evidence.NAMES})
+    text = printed(capsys, run, *asked).out
+    document = json.loads(printed(capsys, run, *asked, "--json", "--overwrite").out)
     assert set(document) == {
         *("rows", "held_out", "seed", "run", "command", "table", "meaning", "violations", "gap", "files"),
         *("reconstruction", "rate", "distortion", "mutual_information", "marginal_kl", "surgery_se"),
@@ -134,13 +135,13 @@ def test_the_page_says_what_the_document_holds(run, capsys, tmp_path):
     for row in document["table"]:
         assert set(row) == {"label", "mean", "error", "meaning"}
         assert f"  {row['label']:10} {row['mean']:10.3f}" in text and row["meaning"] in text
-    assert text.startswith("the first 12 of 355 held-out data") and document["meaning"] in text
+    assert text.startswith("the first 4 of 355 held-out data") and document["meaning"] in text
     assert "in order: ELBO <= IW_k <= log p(x)" in text
     assert f"{document['gap']['amortisation']:.3f} amortisation" in text
     assert f"again  {document['command']}" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["evaluate.json", *(f"{n}.png" for n in figures_evidence.NAMES)])
     words = shlex.split(document["command"])
-    assert words[:2] == ["minivae", "evaluate"] and cli.make_parser().parse_args(words[1:]).rows == 12
+    assert words[:2] == ["minivae", "evaluate"] and cli.make_parser().parse_args(words[1:]).rows == 4
 
 
 def test_without_out_nothing_is_written_and_the_seed_decides_the_numbers(run, capsys):
@@ -198,3 +199,107 @@ def test_more_than_two_latents_have_bounds_and_ais(tmp_path, capsys):
     out = printed(capsys, path, "--k", "1,10", "--rows", "10", "--ais", "-q", "--out", tmp_path / "here").out
     assert "AIS" in out and "exact" not in out and "is not known" in out
     assert (tmp_path / "here" / "bounds_by_k.png").exists()
+
+
+# Figures
+
+
+@functools.cache
+def figure(name):
+    """One of the figures of ten digits, and its alt text."""
+    vae, digits, _ = trained()
+    return evaluate.pictures(vae, measured(), digits.test_y[:10], digits.image_shape)[name]
+
+
+def test_the_bounds_are_drawn_with_two_standard_errors_to_either_side_up_to_the_exact_line():
+    m, (drawn, alt) = measured(), figure("bounds_by_k")
+    left, right = drawn.axes
+    mean = m.bounds.iw_bound.mean(axis=1)
+    assert left.lines[0].get_ydata() == pytest.approx(mean)
+    assert [line.get_ydata()[0] for line in left.lines[1:]] == pytest.approx([m.bounds.elbo.mean(), m.exact.mean])
+    error = np.linalg.norm(m.bounds.iw_bound_se, axis=1) / 10
+    corners = left.collections[0].get_paths()[0].vertices
+    for k, middle, half in zip(K, mean, 2 * error):
+        band = corners[np.isclose(corners[:, 0], k), 1]
+        assert (band.min(), band.max()) == pytest.approx((middle - half, middle + half))
+    rest = m.exact.values - m.bounds.iw_bound
+    assert right.lines[1].get_ydata() == pytest.approx(rest.mean(axis=1))
+    assert right.lines[2].get_ydata() == pytest.approx(np.median(rest, axis=1))
+    assert all(f"k = {k} " in alt for k in K) and "exact log p(x)" in alt
+
+
+def test_the_bar_ends_where_log_px_is_and_its_pieces_are_the_gaps():
+    parts, (drawn, alt) = measured().parts, figure("gap_split")
+    above, below = drawn.axes
+    _, amortisation, approximation = above.patches
+    assert amortisation.get_x() == pytest.approx(parts.elbo.mean())
+    assert amortisation.get_width() == pytest.approx(parts.amortisation.mean())
+    assert approximation.get_width() == pytest.approx(parts.approximation.mean(), abs=1e-9)
+    assert approximation.get_x() + approximation.get_width() == pytest.approx(parts.log_px.mean())
+    heights = [bar.get_height() for bar in below.patches]
+    tops = np.add(heights[:10], heights[10:])               # approximation, and amortisation on it
+    assert tops == pytest.approx(np.sort(parts.log_px - parts.elbo)[::-1])
+    assert f"amortisation {parts.amortisation.mean():.2f}" in alt
+
+
+def test_where_the_posterior_is_the_encoders_gaussian_its_contours_are_the_ellipses():
+    vae, x = linear_model(5, 2)
+    vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]     # orthogonal: no correlation
+    vae = with_best_encoder(vae)
+    parts = gap(vae, x)
+    drawn, alt = figures_evidence.posteriors(vae, x, parts, n=1)
+    axes, = drawn.axes
+    worst = np.argsort(parts.kl, kind="stable")[0]
+    mu, log_var = (part[worst] for part in vae.encode(x))
+    outlines = axes.collections[-1]
+    for path, mass in zip(outlines.get_paths(), sorted(figures_evidence.MASSES, reverse=True)):
+        away = (path.vertices - mu) / np.exp(log_var / 2)
+        radius = np.hypot(*away.T)
+        assert radius == pytest.approx(np.full(len(radius), (-2 * np.log(1 - mass)) ** 0.5), rel=0.03)
+        widths = [2 * (-2 * np.log(1 - mass)) ** 0.5 * np.exp(log_var[0] / 2)]
+        assert any(patch.width == pytest.approx(widths[0], rel=1e-6) for patch in axes.patches)
+    assert "KL" in axes.get_title("left")
+
+
+def test_posteriors_go_from_the_smallest_to_the_largest_kl_and_print_it():
+    parts, (drawn, alt) = measured().parts, figure("posteriors")
+    titles = [axes.get_title("left") for axes in drawn.axes if axes.get_title("left")]
+    assert len(titles) == 6
+    for title, kl in ((titles[0], parts.kl.min()), (titles[-1], parts.kl.max())):
+        assert title.startswith(f"KL {drawing.number(kl)} nats, a ")
+    assert f"KL {drawing.number(parts.kl.max())} = amortisation" in alt
+
+
+def test_the_density_of_a_posterior_integrates_to_1():
+    vae, digits, _ = trained()
+    axis = np.linspace(-5, 5, 401)
+    parts = measured().parts
+    density = figures_evidence.posterior_density(vae.astype(float), digits.test_x[0] * 1.0, parts.log_px[0], axis, axis)
+    assert density.sum() * (axis[1] - axis[0]) ** 2 == pytest.approx(1, abs=1e-6)
+
+
+def test_masses_in_circles_are_those_of_draws():
+    rng = np.random.default_rng(0)
+    mu, log_var = rng.normal(0, 1.5, (20, 2)), rng.normal(-1, 1, (20, 2))
+    z = np.linalg.norm(mu + np.exp(log_var / 2) * rng.normal(size=(20_000, 20, 2)), axis=-1)
+    found = figures_evidence.mass_in_circles(mu, log_var)
+    assert found == pytest.approx([(z < r).mean() for r in figures_evidence.RADII], abs=0.01)
+    origin = figures_evidence.mass_in_circles(np.zeros((1, 2)), np.zeros((1, 2)))
+    assert origin == pytest.approx([1 - np.exp(-r * r / 2) for r in figures_evidence.RADII], abs=0.03)
+
+
+def test_the_aggregate_has_the_circles_of_the_prior_and_says_the_rate():
+    rates, (drawn, alt) = measured().rates, figure("aggregate")
+    axes, = drawn.axes
+    assert sorted(patch.radius for patch in axes.patches) == [1, 2, 3]
+    assert axes.get_aspect() == 1 and f"{drawing.number(rates.marginal_kl)} nats from the prior" in alt
+
+
+def test_figures_of_what_they_are_not_for_are_refused():
+    vae, digits, _ = trained()
+    m = measured()
+    with pytest.raises(ValueError, match="k must be the 4 numbers of draws of the bounds"):
+        figures_evidence.bounds_by_k((1, 2), m.bounds)
+    three, x = linear_model(0, 3)
+    with pytest.raises(ValueError, match="vae must be a model with two latent dimensions"):
+        figures_evidence.aggregate(three, x, m.rates)
