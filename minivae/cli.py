@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   minivae runs                                   list the runs here
   minivae plot minivae-out                       draw a run's figures again
   minivae sample minivae-out -n 100              new digits, as a picture and as .npy
+  minivae evaluate minivae-out --gap             how far the bound is from log p(x), and why
   minivae sweep --beta 0.25,1,4,64               rate, distortion, and where the code collapses
   minivae rosetta --list                         what public loss conventions really are
   minivae museum exp-log-var                     a real bug, and which checks notice it
@@ -87,6 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
         command.add_argument("run", type=Path, metavar="RUN", help="the directory of a run")
         command.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: into RUN)")
     rosetta_command.add_parser(commands)
+    add_evaluate(commands, common)
     add_sweep(commands, common)
     return parser
 
@@ -108,6 +110,22 @@ def add_sweep(commands, common) -> None:
     add("--batch", type=int, default=128, metavar="B", help="rows in a mini-batch (default: %(default)s)")
     add("--lr", type=float, default=2e-3, metavar="RATE", help="Adam's learning rate (default: %(default)s)")
     add("--out", type=Path, default=Path("minivae-sweep"), metavar="DIR", help="where the files go (default: %(default)s)")
+
+
+def add_evaluate(commands, common) -> None:
+    """The options of evaluate: what is computed beyond bounds and rates."""
+    about = "Bounds of log p(x) on a run's held-out data, in the order of theory; exit code 1 if they violate it."
+    brief = "how far a run's bound is from log p(x), and why"
+    evaluate = commands.add_parser("evaluate", parents=[common], help=brief, description=about)
+    evaluate.set_defaults(command=evaluate_command)
+    add = evaluate.add_argument
+    add("run", type=Path, metavar="RUN", help="the directory of a run")
+    add("--k", type=several(int), default=(1, 10, 100, 1000), metavar="K,K,...", help="weights of the bounds (default: 1,10,100,1000)")
+    add("--ais", action="store_true", help="annealed importance sampling too, for any number of latents")
+    add("--exact", action="store_true", help="insist on the exact log p(x), which is computed wherever it exists")
+    add("--gap", action="store_true", help="what of the gap is the encoder's and what the Gaussian's (J <= 2)")
+    add("--rows", type=int, metavar="N", help="first held-out data to use (default: all; 100 with --ais or --gap)")
+    add("--out", type=Path, metavar="DIR", help="write the figures and evaluate.json there (default: nothing is written)")
 
 
 def several(kind):
@@ -164,7 +182,7 @@ def train_command(options: argparse.Namespace) -> int:
         given = [name for name in RECORDED if getattr(options, name) != defaults()[name]]
         if given:
             raise ValueError(f"--{given[0]} must be left out with --resume: the run knows it. Only --epochs may be more.")
-    if options.data == "digits" and (options.resume is None or resumes_digits(options.resume)):
+    if options.data == "digits" and (options.resume is None or learns_digits(options.resume)):
         use_one_thread()
     from minivae.learn import learn
 
@@ -176,7 +194,7 @@ def defaults() -> dict:
     return vars(make_parser().parse_args(["train"]))
 
 
-def resumes_digits(path: Path) -> bool:
+def learns_digits(path: Path) -> bool:
     """Whether a run learns from the bundled digits; whether it is a run at all, is asked later."""
     try:
         return json.loads((path / "config.json").read_text(encoding="utf-8"))["data"] == "digits"
@@ -252,6 +270,15 @@ def sweep_command(options: argparse.Namespace) -> int:
     from minivae.sweep_command import sweep_and_report
 
     return sweep_and_report(options)
+
+
+def evaluate_command(options: argparse.Namespace) -> int:
+    """Bounds and exact log p(x) of a run, side by side."""
+    if learns_digits(options.run):
+        use_one_thread()
+    from minivae.evaluate import evaluate_and_report
+
+    return evaluate_and_report(options)
 
 
 def runs_command(options: argparse.Namespace) -> int:
