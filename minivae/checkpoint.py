@@ -133,7 +133,7 @@ def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, temporary, str(temporary)):
-            error.filename, error.filename2 = str(path), None                   # what there is no room for, say
+            raise OSError(error.errno, error.strerror, str(path)) from error    # what there is no room for, say
         raise
 
 

@@ -198,7 +198,7 @@ def learns_digits(path: Path) -> bool:
     """Whether a run learns from the bundled digits; whether it is a run at all, is asked later."""
     try:
         return json.loads((path / "config.json").read_text(encoding="utf-8"))["data"] == "digits"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

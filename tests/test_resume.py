@@ -405,6 +405,14 @@ def test_a_run_whose_config_was_edited_is_not_gone_on_with(copy, change, message
     assert message in err and err.count("\n") == 1 and (copy / "model.npz").read_bytes() == before
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "5", "{"])
+def test_a_run_whose_config_is_damaged_is_not_gone_on_with(copy, text, capsys):
+    (copy / "config.json").write_text(text)
+    assert cli.main(["train", "--resume", str(copy)]) == 2
+    err = capsys.readouterr().err
+    assert "config.json is damaged" in err and err.count("\n") == 1
+
+
 def test_counts_of_other_trials_than_the_data_have_are_refused(copy, capsys):
     """A model file says anything: tables for so many trials would fill the memory."""
     saved = checkpoint.read(copy / "model.npz")
