@@ -22,7 +22,7 @@ from minivae.evidence import bounds, linear, quadrature
 
 MATHEMATICS = (ops, gaussian, likelihood, vae, bounds, quadrature, linear)
 TOOLS = {                                                   # they check and make, and compute nothing of their own
-    "need_range", "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts",
+    "need_range", "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts", "shapes_of",
 }  # fmt: skip
 METHODS = ("encode", "decode", "loss", "gradient", "elbo", "forward", "backward", "log_likelihood")     # of the model
 TESTS = Path(__file__).parents[1] / "tests"
