@@ -123,7 +123,8 @@ def test_a_bound_of_minus_infinity_violates_nothing_and_is_null_in_json():
 
 def test_the_page_says_what_the_document_holds(run, capsys, tmp_path, monkeypatch):
     asked = ["--k", "1,10", "--rows", "4", "-q", "--gap", "--ais", "--exact", "--out", tmp_path]
-    monkeypatch.setattr(evaluate, "pictures", lambda *anything: {n: figure(n) for n in figures_evidence.NAMES})
+    drawn = {name: figure(name) for name in figures_evidence.NAMES}
+    monkeypatch.setattr(evaluate, "pictures", lambda *anything: drawn)
     text = printed(capsys, run, *asked).out
     document = json.loads(printed(capsys, run, *asked, "--json", "--overwrite").out)
     assert set(document) == {
