@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.drawing import (
-    BLUE, DARK, DASHED, GREY, HALO, ORANGE, Shape, at_right, explain, minus, number, page, percent, spread, styled, write,
+    BLUE, DARK, DASHED, GREY, HALO, ORANGE, Shape, at_right, explain, minus, number, page, percent, spread, styled,
 )  # fmt: skip
 from minivae.evidence import Bounds, Gap, Rates, exact_log_px
 from minivae.evidence.rates import log_aggregate
@@ -278,15 +278,17 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
     axes.contourf(points, points, density, [low, high, np.inf], colors=["#b5d3ea", "#5c9ccb"])
     held = [1 - math.exp(-r * r / 2) for r in RADII]
     inside = mass_in_circles(mu, log_var)
-    angle = emptiest(mu)
-    for r, prior, own in zip(RADII, held, inside):
+    for r in RADII:
         axes.add_patch(Circle((0, 0), r, fill=False, **DASHED | {"zorder": 3, "color": DARK}))
-        write(axes, r * math.cos(angle), r * math.sin(angle), f"{100 * prior:.0f} % / {100 * own:.0f} %", size=8, color=DARK)
+    table = "\n".join(f"{r:6d} {100 * prior:6.0f} % {100 * own:6.0f} %" for r, prior, own in zip(RADII, held, inside))
+    head = f"{'radius':>6} {'prior':>8} {'q(z)':>8}"
+    box = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "size": 9, "family": "monospace"}
+    axes.text(0.99, 0.01, f"{head}\n{table}", **box, path_effects=HALO, zorder=5)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     finding = f"The aggregate posterior is {number(rates.marginal_kl)} nats from the prior"
     caption = (
-        f"Shaded: where q(z), the mean of q(z|x) over {len(x)} data, is densest and holds {unbroken(percent(MASSES))}. Circles of radius 1, 2, 3: "
-        f"what the prior has inside / what q(z) has. Rate {number(rates.kl)} = mutual information "
+        f"Shaded: where q(z), the mean of q(z|x) over {len(x)} data, is densest and holds {unbroken(percent(MASSES))}. Circles: radius 1, 2, 3, "
+        f"and what prior and q(z) hold within. Rate {number(rates.kl)} = mutual information "
         f"{number(rates.mutual_information)} + KL( q(z) \u2016 p(z) ) {number(rates.marginal_kl)}."
     )
     explain(figure, finding, caption)
@@ -294,14 +296,6 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
         f"Density of the aggregate posterior in the latent space, z2 against z1, on equal axes. {finding}. Inside the circles: "
         f"{percent(held)} of the prior, {percent(inside)} of q(z). {caption}"
     )
-
-
-def emptiest(mu: NDArray) -> float:
-    """The angle, upward first, at which labels on the circles hide the fewest codes (N, 2)."""
-    angles = np.pi / 2 + np.pi / 8 * np.arange(16)
-    labels = np.array(RADII)[:, None, None] * np.stack([np.cos(angles), np.sin(angles)], axis=-1)      # (3, 16, 2)
-    hidden = (np.abs(mu[:, None, None] - labels) < (0.9, 0.3)).all(axis=-1)     # (N, 3, 16)
-    return float(angles[hidden.sum(axis=(0, 1)).argmin()])
 
 
 def mass_in_circles(mu: NDArray, log_var: NDArray) -> list[float]:
