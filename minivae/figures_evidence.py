@@ -48,7 +48,8 @@ def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) 
     if exact is not None:
         left = exact - bounds.iw_bound                      # (K, N)
         draw_rest(panels[1], k, left)
-        finding += f"; {number(left[-1].mean())} up to log p(x) are left"
+        side = "below" if mean[-1] <= exact.mean() else "above"           # above: chance in the draws
+        finding += f" and ends {number(abs(left[-1].mean()))} {side} log p(x)"
         caption += " Right: the distance to log p(x), datum by datum; shaded: the middle 80 % of the data."
     explain(figure, finding, caption)
     each = ", ".join(f"k = {n} {number(m)} plus or minus {e:.2g}" for n, m, e in zip(k, mean, error))
@@ -70,7 +71,8 @@ def draw_rise(axes: Axes, k: NDArray, mean: NDArray, error: NDArray, elbo: float
         axes.axhline(exact, color=ORANGE, lw=1.4)
         axes.text(k[0], exact + 0.02 * room, minus(f"exact log p(x) {number(exact)}"), va="bottom", size=9, color=ORANGE)
     for n, value in zip(k, mean):
-        axes.annotate(minus(number(value)), (n, value), (5, -12), textcoords="offset points", size=9, color=BLUE, path_effects=HALO)
+        place = {"xytext": (5, -12), "textcoords": "offset points"}
+        axes.annotate(minus(number(value)), (n, value), **place, size=9, color=BLUE, path_effects=HALO)
     axes.set_title("The bound", weight="bold")
 
 
@@ -85,11 +87,11 @@ def draw_rest(axes: Axes, k: NDArray, left: NDArray) -> None:
     along_k(axes, k)
     axes.set_ylabel("log p(x) \u2212 bound (nats)")
     axes.set_title("What is left, by datum", weight="bold")
-    ends = {"high": (high[-1], GREY), "mean": (mean[-1], BLUE), "median": (median[-1], DARK)}
+    ends = {"90 % of data below": (high[-1], GREY), "mean": (mean[-1], BLUE), "median": (median[-1], DARK)}
     bottom, top = axes.get_ylim()
     places = spread(np.array([[value] for value, _ in ends.values()]), (top - bottom) / 16)
     for (name, (value, colour)), (y,) in zip(ends.items(), places):
-        at_right(axes, y, minus(f"{name} {number(value)}" if name != "high" else f"90 % of data below {number(value)}"), colour)
+        at_right(axes, y, minus(f"{name} {number(value)}"), colour)
 
 
 def along_k(axes: Axes, k: NDArray) -> None:
@@ -118,8 +120,8 @@ def gap_split(parts: Gap) -> Drawn:
     total = log_px - elbo
     finding = f"Of the gap of {number(total)} nats, {number(amortisation)} are the encoder's and {number(approximation)} the Gaussian's"
     caption = (
-        f"Amortisation: what a Gaussian of its own for every datum would gain. Approximation: what no diagonal Gaussian can "
-        f"reach. Below: the {len(parts.elbo)} data; a tenth of them has {100 * share:.0f} % of the whole gap."
+        "Amortisation: what a Gaussian of its own for every datum would gain. "
+        f"Approximation: what no diagonal Gaussian can reach. Below: the {len(parts.elbo)} data; a tenth of them has {100 * share:.0f} % of the whole gap."
     )
     explain(figure, finding, caption)
     sum_of = f"ELBO {elbo:.2f} + amortisation {amortisation:.2f} + approximation {approximation:.2f} = log p(x) {log_px:.2f}"
@@ -198,11 +200,13 @@ def posteriors(
         if image_shape is not None:
             thumbnail(axes, x[i], shape_of(vae, image_shape))
     for line, (name, colour) in enumerate((("p(z|x)", BLUE), ("q(z|x)", ORANGE), ("best (dashed)", DARK))):
-        panels[0].text(0.98, 0.18 - 0.075 * line, name, transform=panels[0].transAxes, ha="right", size=9, color=colour, zorder=5, path_effects=HALO)
-    finding = f"From the best to the worst of {len(x)} data: KL( q(z|x) \u2016 p(z|x) ) from {number(kl.min())} to {number(kl.max())} nats"
+        box = {"transform": panels[0].transAxes, "ha": "right", "size": 9, "zorder": 5, "path_effects": HALO}
+        panels[0].text(0.98, 0.18 - 0.075 * line, name, color=colour, **box)
+    finding = f"From the best to the worst of {len(x)} data: KL( q(z|x) \u2016 p(z|x) ) from {number(kl.min())}"
+    finding += f" to {number(kl.max())} nats"
     caption = (
-        f"Each outlined where it holds {unbroken(percent(MASSES))} of its mass. Best: the best diagonal Gaussian for this datum. "
-        f"z1 to the right, z2 upward, in the same unit; each panel has a scale of its own."
+        f"Each outlined where it holds {unbroken(percent(MASSES))} of its mass. "
+        "Best: the best diagonal Gaussian for this datum. z1 to the right, z2 upward, in the same unit; each panel has a scale of its own."
     )
     explain(figure, finding, caption)
     each = "; ".join(
@@ -287,7 +291,8 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     finding = f"The aggregate posterior is {number(rates.marginal_kl)} nats from the prior"
     caption = (
-        f"Shaded: where q(z), the mean of q(z|x) over {len(x)} data, is densest and holds {unbroken(percent(MASSES))}. Circles: radius 1, 2, 3, "
+        f"Shaded: where q(z), the mean of q(z|x) over {len(x)} data, is densest and "
+        f"holds {unbroken(percent(MASSES))}. Circles: radius 1, 2, 3, "
         f"and what prior and q(z) hold within. Rate {number(rates.kl)} = mutual information "
         f"{number(rates.mutual_information)} + KL( q(z) \u2016 p(z) ) {number(rates.marginal_kl)}."
     )
@@ -299,7 +304,7 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
 
 
 def mass_in_circles(mu: NDArray, log_var: NDArray) -> list[float]:
-    """What part of the mean of N(mu_n, sigma_n^2), (N, 2) each, lies within each of RADII of the origin: by a fixed rule of nodes."""
+    """What part of the mean of N(mu_n, sigma_n^2), (N, 2) each, lies within each of RADII: by a fixed rule of nodes."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     weight = np.outer(weights, weights) / weights.sum() ** 2                    # (40, 40)
     sigma = np.exp(log_var / 2)
