@@ -16,6 +16,6 @@ Read it in this order:
     trace        one training step of minivae, line by line; fourways: its gradient in four ways
     reading      what proves a function of minivae, and which tests hold it
 
-Beside them: ledger (finding entries), records (what is known of one), unicode and pages (writing it), flashcards and
-quiz (learning it), cli.
+Beside them: ledger (finding entries), records (what is known of one), ties (its look at a changed minivae), unicode
+and pages (writing it), flashcards and quiz (learning it), cli.
 """

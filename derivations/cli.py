@@ -106,7 +106,7 @@ def add_learner_commands(command: Callable, judging: argparse.ArgumentParser) ->
     add("--markdown", action="store_true", help="as a table for a README")
     add = command("trace", trace_command, "One training step, line by line, and its gradient four ways")
     add("--likelihood", default="bernoulli", metavar="NAME", help="bernoulli, binomial or gaussian (default: bernoulli)")
-    add("--estimator", default="analytic", metavar="NAME", help="of the KL: analytic or sampled (default: analytic)")
+    add("--estimator", default="analytic", metavar="NAME", help="of the KL: analytic, sampled or path (default: analytic)")
     add("--seed", type=int, default=0, help="of weights, datum and noise (default: %(default)s)")
     add("--step", action="store_true", help="wait for the return key after every line")
 
@@ -370,7 +370,7 @@ def trace_command(options: argparse.Namespace) -> int:
                 print(text, flush=True)
                 options.step = options.step and waited()
         print("\n" + "\n".join(trace.gradient_text(gradients)))
-    return 0 if all(agree[way] >= enough for way, enough in fourways.ENOUGH.items()) else 1
+    return 0 if fourways.agrees(given, gradients) else 1
 
 
 def waited() -> bool:

@@ -115,6 +115,13 @@ def digits(a: float, b: float, scale: float) -> int:
     return 16 if apart < 1e-16 else int(-math.log10(apart)) if apart < 1 else 0         # of NaN, none
 
 
+def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
+    """Whether enough digits agree. Without the score of q, the gradient is that of the loss on average only."""
+    ways = ["integral over z"] if given.vae.estimator == "path" else list(ENOUGH)
+    found = agreement(gradients)
+    return all(min(found[way]) >= ENOUGH[way] for way in ways)
+
+
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
     """For each other way the digits in which it agrees with the one by hand, number by number."""
     scale = max(abs(g.by_hand) for g in gradients)

@@ -7,12 +7,13 @@
     vae          the model: forward in seven steps, backward in the same seven, reversed
     adam         the optimiser
     train        mini-batches and epochs
-    evidence     how close the bound is to log p(x)
-    figures      every picture, with the pen of drawing
+    evidence     how close the bound is to log p(x), and what is in between
+    figures      every picture, with the pen of drawing; figures_evidence: those of the gap
 
-Beside them: data (the bundled digits, and files), checkpoint and runs (what is kept), progress, cli, command,
-checks; rosetta, conventions and rosetta_command (what a loss with sums, means and weights really is); sweep and
-sweep_command (many short trainings: rate, distortion, collapse).
+Beside them: data (the bundled digits, and files) and strict (its readers), checkpoint and runs (what is kept), learn
+and evaluate (the commands train and evaluate), progress, cli, command, checks; rosetta, conventions and
+rosetta_command (what a loss with sums, means and weights really is); sweep and sweep_command (many short trainings:
+rate, distortion, collapse). And a museum of real bugs.
 """
 
 import importlib

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minivae.likelihood import make_likelihood
 from minivae.strict import read_npz
-from minivae.vae import VAE
+from minivae.vae import VAE, shapes_of
 
 FORMAT = 2                                                  # 1 had no training, and is read as well
 
@@ -83,25 +83,38 @@ def read(path: Path) -> Saved:
         about = json.loads(str(arrays.pop("about")))
         if about["format"] > FORMAT:
             raise CheckpointError(f"{path}: written by a newer minivae (format {about['format']}, this one reads {FORMAT}).")
+        if type(about["format"]) is not int or about["format"] < 1:
+            raise CheckpointError(f"{path}: not a model written by minivae (its format is {about['format']!r}).")
+        refuse_others(path, arrays, about["model"])
         vae, numbers = build(about["model"]), about.get("training")
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such file. Name the directory of a run.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, RecursionError) as error:
+        raise CheckpointError(f"{path}: there is no such file. Name the directory of a run, or train again with --overwrite.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path}: not a model written by minivae ({error}).") from error
     training = {name.removeprefix("training/"): arrays.pop(name) for name in list(arrays) if name.startswith("training/")}
-    if bool(training) != (numbers is not None):
+    whole = isinstance(numbers, dict) and type(numbers.get("epoch")) is int
+    if (training or numbers is not None) and not (training and whole):
         raise CheckpointError(f"{path}: it has half of a training.")
-    expected = {f"params/{name}": array for name, array in vae.params.items()}
-    if arrays.keys() != expected.keys():
-        raise CheckpointError(f"{path}: expected the arrays {sorted(expected)}; got {sorted(arrays)}.")
-    for name, array in expected.items():
-        came = arrays[name]
+    for name, array in vae.params.items():
+        came = arrays[f"params/{name}"]
         if came.shape != array.shape or came.dtype != array.dtype or not np.isfinite(came).all():
             raise CheckpointError(f"{path}: {name} must be finite {array.dtype} of shape {array.shape}.")
         array[...] = came
     return Saved(vae, training or None, numbers)
+
+
+def refuse_others(path: Path, arrays: dict[str, NDArray], model: dict) -> None:
+    """Refuse parameters of other names and shapes than a model has: before it is made, for it may be of any size."""
+    own = make_likelihood(**model["likelihood"]).own
+    shapes = {f"params/{name}": shape for name, shape in shapes_of(model["features"], model["latent"], model["hidden"], own).items()}
+    odd = sorted(shapes.keys() ^ {name for name in arrays if not name.startswith("training/")})
+    if odd:
+        raise CheckpointError(f"{path}: expected the arrays of its model; not in both: {', '.join(odd[:3])}.")
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise CheckpointError(f"{path}: {name} must be of shape {shape}; got {arrays[name].shape}.")
 
 
 @contextlib.contextmanager
@@ -119,8 +132,8 @@ def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)                      # so that the message says where there is no room
+        if isinstance(error, OSError) and error.filename in (None, temporary, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error    # what there is no room for, say
         raise
 
 

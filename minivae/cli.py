@@ -28,6 +28,7 @@ EXAMPLES = """examples:
   minivae evaluate minivae-out --gap             how far the bound is from log p(x), and why
   minivae sweep --beta 0.25,1,4,64               rate, distortion, and where the code collapses
   minivae rosetta --list                         what public loss conventions really are
+  minivae museum exp-log-var                     a real bug, and which checks notice it
 """
 
 
@@ -81,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("runs", parents=[common], help="list the runs in a directory")
     listing.set_defaults(command=runs_command)
     listing.add_argument("path", nargs="?", type=Path, default=Path("."), metavar="DIR", help="where (default: here)")
+    add_museum(commands.add_parser("museum", parents=[common], help="real bugs, and what notices them", description=MUSEUM))
     sample.add_argument("-n", type=int, default=64, help="how many (default: %(default)s)")
     for command in (plot, sample):
         command.add_argument("run", type=Path, metavar="RUN", help="the directory of a run")
@@ -135,6 +137,32 @@ def several(kind):
     return values
 
 
+MUSEUM = "Real bugs of public VAEs. Without NAME: all of them; with it: what it does, and which checks notice."
+
+
+def add_museum(museum: argparse.ArgumentParser) -> None:
+    """The options of museum."""
+    museum.set_defaults(command=museum_command)
+    add = museum.add_argument
+    add("name", nargs="?", metavar="NAME", help="of an exhibit: train it beside the right model")
+    add("--matrix", action="store_true", help="all bugs against all layers of checks, as a table and a figure")
+    add("--markdown", action="store_true", help="with --matrix: the table for a README, no figure")
+    add("--blind", action="store_true", help="a bug at random, of this --seed, and hints to find it by")
+    add("--hints", type=int, metavar="N", help="with --blind: so many hints at once, instead of one at the return key")
+    add("--reveal", action="store_true", help="with --blind: which it is")
+    add("--epochs", type=int, default=40, metavar="N", help="of the trainings side by side (default: %(default)s)")
+    out = "where the figure goes (default: %(default)s)"
+    add("--out", type=Path, default=Path("minivae-museum"), metavar="DIR", help=out)
+
+
+def museum_command(options: argparse.Namespace) -> int:
+    """Show the museum, one exhibit, the matrix, or a bug without its name."""
+    use_one_thread()
+    from minivae.museum import desk
+
+    return desk.visit(options)
+
+
 def widths(text: str) -> tuple[int, ...]:
     """"128,64" -> (128, 64); "none" -> no hidden layer."""
     return () if text == "none" else tuple(int(width) for width in text.split(","))
@@ -170,7 +198,7 @@ def learns_digits(path: Path) -> bool:
     """Whether a run learns from the bundled digits; whether it is a run at all, is asked later."""
     try:
         return json.loads((path / "config.json").read_text(encoding="utf-8"))["data"] == "digits"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -190,11 +218,11 @@ def command_again(options) -> str:
 
 def plot_command(options: argparse.Namespace) -> int:
     """Draw a run's figures again."""
+    from minivae import runs
     from minivae.learn import draw
 
     run, data = open_run(options.run)
-    saved = run.path / "results.json"
-    log_px = json.loads(saved.read_text(encoding="utf-8"))["log_px"] if saved.exists() else None
+    log_px = runs.results(run.path).get("log_px")
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         run = run._replace(path=options.out)
@@ -259,9 +287,9 @@ def runs_command(options: argparse.Namespace) -> int:
 
     rows = []
     for run in runs.listed(options.path):
-        model, done = run.config["model"], len(run.history)
-        row = {"run": str(run.path), "data": run.config["data"], "likelihood": model["likelihood"]["name"]}
-        row |= {"latent": model["latent"], "seed": run.config["seed"], "epochs": run.config["epochs"], "done": done}
+        done = len(run.history)
+        row = {"run": str(run.path), "data": run.config["data"], "likelihood": run.vae.likelihood.name}
+        row |= {"latent": run.vae.latent, "seed": run.config["seed"], "epochs": run.config["epochs"], "done": done}
         rows.append(row | {"elbo": run.history[-1].test_elbo if done else None})
     if options.json:
         print(json.dumps(rows, indent=2))
@@ -280,10 +308,10 @@ def runs_command(options: argparse.Namespace) -> int:
 def open_run(path: Path):
     """A run, and the data it learned from as its likelihood saw them."""
     from minivae import data, runs
+    from minivae.learn import as_learned
 
     run = runs.read(path)
-    whole = data.load(run.config["data"])
-    return run, whole if run.vae.likelihood.name == "binomial" else whole.as_fractions()
+    return run, as_learned(data.load(run.config["data"]), run.vae.likelihood)
 
 
 def use_one_thread() -> None:

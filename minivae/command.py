@@ -4,8 +4,11 @@
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
+from collections.abc import Iterator
 
 
 def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
@@ -18,17 +21,41 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
         parser.print_help()
         return 0
     try:
-        code = options.command(options)
-        sys.stdout.flush()
+        with interruptible():
+            code = options.command(options)
+            sys.stdout.flush()
         return code
     except BrokenPipeError:                                 # whoever read stdout has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         if options.debug:
             raise
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {str(error) or 'more than fits into the memory of this machine'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 130
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is a KeyboardInterrupt here, even in the import of NumPy, which makes an ImportError of it."""
+    asked = []
+
+    def interrupt(number, frame):
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:                # else somebody has another use for it
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except ImportError:
+        if asked:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.checks import real_array
-from minivae.strict import Damaged, read_idx, read_npy, read_npz
+from minivae.strict import Damaged, read_idx, read_npy, read_npz, regular
 
 
 class DataError(ValueError):
@@ -71,7 +71,10 @@ def load(source: str = "digits") -> Dataset:
     except ValueError as error:                             # Damaged is one
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}). Is the path right?") from error
+        where = error.filename or path                      # of a directory, the file
+        raise DataError(f"{where}: cannot be read ({error.strerror or error}). Is the path right?") from error
+    except MemoryError as error:
+        raise DataError(f"{path}: more than fits into the memory of this machine. Take fewer rows.") from error
 
 
 def digits() -> Dataset:
@@ -91,7 +94,11 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
         for label in np.unique(y):
             rank[y == label] = np.arange(np.sum(y == label))
     held = rank % 5 == 4
-    if held.all() or not held.any():
+    if y is not None and len(x) and not held.any():
+        sizes = np.unique(y, return_counts=True)[1]
+        largest = f"the largest of {len(sizes)} has {max(sizes)}"
+        raise ValueError(f"a class of at least 5 rows is needed to hold some out; {largest}.")
+    if not held.any():
         raise ValueError(f"at least 5 rows are needed to hold some out; got {len(x)}.")
     return x[~held], x[held], None if y is None else y[~held], None if y is None else y[held]
 
@@ -122,12 +129,19 @@ def _read(path: Path) -> tuple[NDArray, NDArray | None]:
     if x.dtype.kind not in "buif" or x.ndim not in (2, 3) or (y is not None and y.shape != x.shape[:1]):
         shapes = f"x {x.shape} of {x.dtype}, y {np.shape(y)}"
         raise Damaged(f"expected numbers x (N, D) or (N, height, width), and y (N,) if any; got {shapes}.")
+    if y is not None and not are_whole(y):
+        raise Damaged(f"labels y must be whole numbers; got {y.dtype}. Number the classes 0, 1, 2, ...")
     return x, y
+
+
+def are_whole(y: NDArray) -> bool:
+    """Whether all of these are whole numbers, exact in float64."""
+    return y.dtype.kind in "bui" or (y.dtype.kind == "f" and bool(((y == np.rint(y)) & (np.abs(y) < 2**53)).all()))
 
 
 def read_csv(path: Path) -> NDArray:
     """Rows of numbers with commas between them, (N, D)."""
-    with open(path, encoding="utf-8") as file, warnings.catch_warnings(action="error"):
+    with open(regular(path), encoding="utf-8-sig") as file, warnings.catch_warnings(action="error"):
         try:
             return np.loadtxt(file, delimiter=",", ndmin=2)
         except (ValueError, Warning) as error:              # an empty file is a warning
@@ -148,12 +162,16 @@ def _mnist_directory(path: Path) -> Dataset:
                 array = read_idx(file)
             except ValueError as error:
                 raise DataError(f"{file}: {error}") from error
-            if array.ndim != axes or array.dtype != np.uint8:
-                raise DataError(f"{file}: expected bytes with {axes} axes; got {array.dtype} of shape {array.shape}.")
+            if array.ndim != axes or array.dtype != np.uint8 or not array.size:
+                came = f"{array.dtype} of shape {array.shape}"
+                raise DataError(f"{file}: expected bytes with {axes} axes, and one at least; got {came}.")
             arrays[part, kind] = array
         if len(arrays[part, "images"]) != len(arrays[part, "labels"]):
             counts = [f"{len(arrays[part, kind])} {kind}" for kind in KINDS]
             raise DataError(f"{path}: every image needs a label; the {part} files have {' and '.join(counts)}.")
+    sizes = [arrays[part, "images"].shape[1:] for part in PARTS]
+    if sizes[0] != sizes[1]:
+        raise DataError(f"{path}: all images should have one size; the two parts have {sizes[0]} and {sizes[1]}.")
     grey = [(arrays[part, "images"] / np.float32(255)) for part in PARTS]
     return _dataset(path.name, *grey, *(arrays[part, "labels"] for part in PARTS))
 
@@ -161,7 +179,7 @@ def _mnist_directory(path: Path) -> Dataset:
 def _find(path: Path, part: str, kind: str, axes: int) -> Path:
     """The file of that part, by its usual name in any of the usual spellings: with - or . before idx, plain or .gz."""
     spelled = re.compile(rf"{part}[-_.]{kind}[-_.]idx{axes}[-_.]ubyte(\.gz)?", re.IGNORECASE)
-    found = sorted(file for file in path.iterdir() if spelled.fullmatch(file.name))
+    found = sorted(file for file in path.iterdir() if spelled.fullmatch(file.name) and not file.is_dir())
     if not found:
         usual = f"{part}-{kind}-idx{axes}-ubyte"
         raise DataError(f"{path}: {usual}(.gz) is missing. Name a directory with the four files of MNIST.")

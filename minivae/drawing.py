@@ -17,6 +17,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from minivae import checks
+from minivae.checkpoint import write_atomically
 from minivae.likelihood import Gaussian
 from minivae.vae import VAE
 
@@ -47,7 +48,8 @@ def save(figure: Figure, alt: str, path: str | Path) -> None:
     if Path(path).suffix.lower() != ".png":
         checks.refuse("path", "the name of a .png file", repr(str(path)), "Try figure.savefig(path).")
     metadata = {"Title": "minivae", "Description": alt, "Software": "minivae"}
-    figure.savefig(path, format="png", metadata=metadata)
+    with write_atomically(path) as file:
+        figure.savefig(file, format="png", metadata=metadata)
     figure.set_layout_engine("none")                        # drawn again, it would move by a pixel or so
 
 

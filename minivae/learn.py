@@ -5,7 +5,6 @@ import contextlib
 import json
 import shlex
 import signal
-import sys
 import time
 import zlib
 
@@ -15,7 +14,7 @@ from minivae import checkpoint, checks, data, drawing, figures, runs
 from minivae.checkpoint import Saved
 from minivae.evidence import exact_log_px, lower_bounds
 from minivae.likelihood import make_likelihood
-from minivae.progress import Progress, Silent
+from minivae.progress import Progress, Silent, tell
 from minivae.train import Diverged, Training
 from minivae.vae import VAE
 
@@ -25,11 +24,17 @@ SAVE_SECONDS = 5.0                                          # a kill -9 loses no
 def learn(options: argparse.Namespace, again: str) -> int:
     """Train a fresh or a resumed run to its end, measure, draw and report; the exit code."""
     began = time.perf_counter()
-    training, config, history = resumed(options) if options.resume else fresh(options, again)
+    if options.save_every is not None:
+        checks.whole_number("--save-every", options.save_every, 1)
     path = options.resume or options.out
-    with runs.alone(path):
-        if not options.resume:
-            runs.create(path, options.overwrite)
+    if options.resume:
+        runs.must_hold(path)
+    else:                                                   # nothing is made or removed for what is refused
+        start = fresh(options, again)
+        path.mkdir(parents=True, exist_ok=True)
+    with runs.alone(path):                                  # nobody writes what is read here
+        training, config, history = resumed(options) if options.resume else start
+        make_room(path, training, options)
         run = runs.Run(path, config, history, Saved(training.vae, *training.state()))
         code = go_on(run, training, options)
         if code:
@@ -45,6 +50,17 @@ def learn(options: argparse.Namespace, again: str) -> int:
 
 
 # The beginning
+
+
+def make_room(path, training: Training, options: argparse.Namespace) -> None:
+    """Remove what an earlier run left and, of one that goes on, what will be no longer true."""
+    if not options.resume:
+        runs.create(path, options.overwrite)
+        return
+    for file in runs.left_over(path):
+        file.unlink()
+    if training.epoch <= training.epochs:
+        (path / "results.json").unlink(missing_ok=True)
 
 
 def fresh(options: argparse.Namespace, again: str) -> tuple[Training, dict, list]:
@@ -81,11 +97,14 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
         remedy = "It can be plotted and sampled; train another."
         checks.refuse("--resume", "a run that holds its training", str(options.resume), remedy)
     config = run.config
+    for name in ("batch", "lr", "samples", "data_crc32", "command"):
+        if name not in config:
+            runs.damaged(run.path / "config.json", f"{name} is missing")
     learned = as_learned(data.load(config["data"]), run.vae.likelihood)
     if fingerprint(learned) != config["data_crc32"]:
         checks.refuse("--resume", "a run whose data are unchanged", config["data"], "Its data are other ones now.")
-    if options.epochs is not None:
-        config = config | {"epochs": checks.whole_number("epochs", options.epochs, run.saved.numbers["epoch"] - 1)}
+    epochs = config["epochs"] if options.epochs is None else options.epochs
+    config = config | {"epochs": checks.whole_number("epochs", epochs, run.saved.numbers["epoch"] - 1)}
     settings = {name: config[name] for name in ("epochs", "batch", "lr", "samples")}
     training = Training(run.vae, learned, np.random.default_rng(config["seed"]), **settings)
     training.restore(run.saved.arrays, run.saved.numbers)
@@ -94,12 +113,17 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
 
 def as_learned(whole: data.Dataset, likelihood) -> data.Dataset:
     """The data as the likelihood sees them: counts for Binomial, else fractions."""
-    return whole if likelihood.name == "binomial" else whole.as_fractions()
+    if likelihood.name != "binomial":
+        return whole.as_fractions()
+    if whole.trials is not None and whole.trials != likelihood.n:
+        remedy = "Its model.npz is of other data, or damaged."
+        checks.refuse("the run", f"a model of counts 0..{whole.trials}", f"one of 0..{likelihood.n}", remedy)
+    return whole
 
 
 def fingerprint(learned: data.Dataset) -> int:
-    """A checksum of what is learned from: a run is gone on with on the same data, or not at all."""
-    return zlib.crc32(np.ascontiguousarray(learned.train_x))
+    """A checksum of the data, those held out as well: a run is gone on with on the same data, or not at all."""
+    return zlib.crc32(np.ascontiguousarray(learned.test_x), zlib.crc32(np.ascontiguousarray(learned.train_x)))
 
 
 def choose_likelihood(options, data):
@@ -124,10 +148,10 @@ def choose_likelihood(options, data):
 
 def go_on(run: runs.Run, training: Training, options: argparse.Namespace) -> int:
     """Train until the end or until asked to stop; 0, or the exit code of the signal. The state is written down often."""
-    every = options.save_every and checks.whole_number("--save-every", options.save_every, 1)
+    every = options.save_every
     progress, stop = Silent() if options.quiet else Progress(training.epochs), StopOnSignal()
     runs.write(run)
-    with stop, kept_if_it_diverges(run, training):
+    with stop, kept_if_it_diverges(run), np.errstate(over="ignore", invalid="ignore"):      # it is looked for
         say(options, "nats per datum: reconstruction | KL | ELBO")
         written = time.monotonic()
         for step, record in enumerate(training.steps(), 1):
@@ -139,12 +163,12 @@ def go_on(run: runs.Run, training: Training, options: argparse.Namespace) -> int
                 written = time.monotonic()
             if stop.signal:
                 break
-    progress.end()
-    keep(run, training)
-    if stop.signal and training.epoch <= training.epochs:
+        progress.end()
+        keep(run, training)
+    if stop.signal:
         after = f"{len(run.history)} whole epochs"
         hint = f"go on with `minivae train --resume {shlex.quote(str(run.path))}`"
-        print(f"minivae: interrupted after {after}; the model is kept in {run.path}; {hint}", file=sys.stderr)
+        tell(f"minivae: interrupted after {after}; the model is kept in {run.path}; {hint}")
         return 128 + stop.signal
     return 0
 
@@ -155,7 +179,7 @@ def keep(run: runs.Run, training: Training) -> None:
 
 
 @contextlib.contextmanager
-def kept_if_it_diverges(run: runs.Run, training: Training):
+def kept_if_it_diverges(run: runs.Run):
     """When the loss is no number any more, say where the last good state is."""
     try:
         yield
@@ -251,4 +275,4 @@ def report(options, run, results: dict) -> None:
 def say(options: argparse.Namespace, message: str) -> None:
     """A message on stderr, unless it is to be quiet."""
     if not options.quiet:
-        print(message, file=sys.stderr)
+        tell(message)

@@ -1,10 +1,17 @@
 """One line that moves on a terminal; plain lines, and few of them, everywhere else. Always on stderr."""
 
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable
 from typing import TextIO
+
+
+def tell(message: str, stream: TextIO | None = None, end: str = "\n") -> None:
+    """Say it on stderr, unless nobody listens any more: that is no reason to stop."""
+    with contextlib.suppress(OSError):
+        print(message, file=stream or sys.stderr, end=end, flush=True)
 
 
 class Progress:
@@ -33,15 +40,14 @@ class Progress:
         line = f"{done:{len(str(self.total))}d}/{self.total}  {text}  {left:3.0f} s left"
         if self.moving and (now - self.said > 0.1 or done == self.total):
             self.said = now
-            self.stream.write("\r\x1b[K" + line[: os.get_terminal_size(self.stream.fileno()).columns - 1])
-            self.stream.flush()
+            tell("\r\x1b[K" + line[: os.get_terminal_size(self.stream.fileno()).columns - 1], self.stream, end="")
         elif not self.moving and (done % self.plain_every == 0 or done == self.total):
-            print(line, file=self.stream, flush=True)
+            tell(line, self.stream)
 
     def end(self) -> None:
         """Leave the moving line behind, so that what follows begins on a line of its own."""
         if self.moving:
-            print(file=self.stream, flush=True)
+            tell("", self.stream)
 
 
 class Silent(Progress):

@@ -3,15 +3,16 @@
 import contextlib
 import csv
 import json
-import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from minivae import checkpoint
 from minivae.checkpoint import Saved
 from minivae.checks import refuse
+from minivae.strict import regular
 from minivae.train import Record
 from minivae.vae import VAE
 
@@ -20,7 +21,14 @@ try:
 except ImportError:
     fcntl = None
 
-WRITTEN = ("config.json", "history.csv", "model.npz", "results.json", "*.png")
+FIGURES = (
+    "loss_curves", "kl_per_dimension", "latent_line", "latent_map", "manifold", "hero", "traversals", "reconstructions",
+    "prior_samples", "samples",
+)  # fmt: skip
+WRITTEN = (                                                 # the config last: without it, the rest is no run
+    *(f"{name}.png" for name in FIGURES), "samples.npy", "results.json", "model.npz", "history.csv", "config.json",
+)  # fmt: skip
+CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # what any config has, among others
 
 
 class Run(NamedTuple):
@@ -40,17 +48,32 @@ class Run(NamedTuple):
 def create(path: Path, overwrite: bool = False) -> Path:
     """An empty directory for a run. One that holds anything is refused, unless it holds a run that may be overwritten."""
     path = Path(path)
-    is_run = (path / "config.json").exists()
     if path.exists() and not path.is_dir():
         refuse("out", "a directory", f"{path}, which is a file", "Name another one.")
-    if path.exists() and any(path.iterdir()) and not (overwrite and is_run):
-        remedy = "Name another with --out, or add --overwrite." if is_run else "Name another with --out."
-        refuse("out", "a new or an empty directory", f"{path}, which {'holds a run' if is_run else 'is not empty'}", remedy)
+    if path.exists() and set(path.iterdir()) - set(left_over(path)):
+        is_run = holds_run(path)
+        if not (overwrite and is_run):
+            remedy = "Name another with --out, or add --overwrite." if is_run else "Name another with --out."
+            refuse("out", "a new or an empty directory", f"{path}, which {'holds a run' if is_run else 'is not empty'}", remedy)
     path.mkdir(parents=True, exist_ok=True)
-    for pattern in WRITTEN:
-        for old in path.glob(pattern):
-            old.unlink()
+    for file in (*left_over(path), *(path / name for name in WRITTEN)):
+        file.unlink(missing_ok=True)
     return path
+
+
+def holds_run(path: Path) -> bool:
+    """Whether the config in a directory is that of a run: others have one of that name, too."""
+    try:
+        read_config(path)
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def left_over(path: Path) -> list[Path]:
+    """What a process that was killed has left half written in a directory."""
+    names = "|".join(map(re.escape, WRITTEN))
+    return [file for file in path.iterdir() if re.fullmatch(rf"\.({names})\.\d+", file.name)]
 
 
 def write(run: Run) -> None:
@@ -65,20 +88,66 @@ def write(run: Run) -> None:
 
 
 def read(path: Path) -> Run:
-    """A run as it was written. Raises ValueError if the directory holds none."""
-    path = Path(path)
-    if not (path / "config.json").exists():
+    """A run as it was written. Raises ValueError if the directory holds none, or one that is damaged."""
+    path = must_hold(path)
+    config, saved = read_config(path), checkpoint.read(path / "model.npz")
+    history = read_history(path)
+    ended = len(history) + 1 if saved.numbers is None else saved.numbers["epoch"]
+    if len(history) < ended - 1:
+        damaged(path / "history.csv", f"{len(history)} of {ended - 1} epochs")
+    return Run(path, config, history[: ended - 1], saved)
+
+
+def must_hold(path: Path) -> Path:
+    """`path`, refused if there is no run."""
+    if not (Path(path) / "config.json").exists():
         refuse("RUN", "the directory of a run", str(path), "Make one with `minivae train`; it has a config.json.")
-    saved = checkpoint.read(path / "model.npz")
+    return Path(path)
+
+
+def read_config(path: Path) -> dict:
+    """The config of a run. Raises ValueError if it is damaged, or somebody else's."""
+    config = read_json(path / "config.json")
+    for name, kind in CONFIG.items():
+        if type(config.get(name)) is not kind or (kind is int and config[name] < 0):
+            damaged(path / "config.json", f"{name} is {config.get(name)!r}")
+    return config
+
+
+def read_history(path: Path) -> list[Record]:
+    """Its epochs, from the first on, none left out. Raises ValueError if the file is damaged."""
     try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        with open(path / "history.csv", newline="", encoding="utf-8") as file:
+        with open(regular(path / "history.csv"), newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         history = [Record(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()}) for row in rows]
-    except (ValueError, TypeError, FileNotFoundError) as error:
-        refuse("RUN", "the directory of a run", f"{path} ({error})", "Its config.json or history.csv is damaged.")
-    ended = saved.numbers["epoch"] if saved.numbers else math.inf
-    return Run(path, config, [record for record in history if record.epoch < ended], saved)
+    except (ValueError, TypeError, KeyError, FileNotFoundError, csv.Error) as error:
+        damaged(path / "history.csv", error)
+    if [record.epoch for record in history] != list(range(1, len(history) + 1)):
+        damaged(path / "history.csv", "its epochs are not 1, 2, 3, ...")
+    return history
+
+
+def results(path: Path) -> dict:
+    """What was measured at the end of a run: {} before that. Raises ValueError if the file is damaged."""
+    file = path / "results.json"
+    return read_json(file) if file.exists() else {}
+
+
+def read_json(path: Path) -> dict:
+    """The object in a file. Raises ValueError if there is another thing, or none."""
+    try:
+        document = json.loads(regular(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        damaged(path, error)
+    if not isinstance(document, dict):
+        damaged(path, "it is no object")
+    return document
+
+
+def damaged(path: Path, why: object) -> NoReturn:
+    """Refuse a run for the sake of one of its files."""
+    came = f"{path.parent}, whose {path.name} is damaged ({why})"
+    refuse("RUN", "the directory of a run", came, "Take it from a copy, or train again.")
 
 
 @contextlib.contextmanager
@@ -87,14 +156,14 @@ def alone(path: Path) -> Iterator[None]:
 
     The system itself lets go of it when a process ends, however that happens.
     """
-    Path(path).mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDONLY)
+    handle = None if fcntl is None else os.open(path, os.O_RDONLY)
     try:
-        if fcntl is not None:
+        if handle is not None:
             _lock(handle, path)
         yield
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 def _lock(handle, path):
@@ -102,13 +171,15 @@ def _lock(handle, path):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         refuse("out", "a run that nobody else writes", f"{path}, which another process trains", "Wait, or name another.")
+    except OSError:                                         # some file systems, NFS among them, lock no directories
+        pass
 
 
 def listed(path: Path) -> list[Run]:
     """The runs in a directory, and the directory itself if it is one, by name; what is no whole run is left out."""
     found = []
     for place in sorted({file.parent for file in [*Path(path).glob("config.json"), *Path(path).glob("*/config.json")]}):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, OSError):
             found.append(read(place))
     return found
 

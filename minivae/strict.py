@@ -7,8 +7,11 @@ asked for, every byte must be accounted for, and every checksum there is must be
 import ast
 import errno
 import math
+import os
 import re
+import stat
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -24,6 +27,7 @@ IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E
 MOST_AXES = 32                                              # more, NumPy cannot have
 LONGEST_HEADER = 10_000                                     # characters of an .npy header: what NumPy allows as well
 LAST = b"PK\5\6"                                           # how the last 22 bytes of a zip without a comment begin
+DESCRIPTORS = (12, 16, 20, 24)                              # bytes behind a member that was written to a pipe
 PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # numbers, and text
 
 
@@ -31,12 +35,31 @@ class Damaged(ValueError):
     """A file that is not what it should be; the message names the place and what was expected there."""
 
 
+def regular(path: Path) -> Path:
+    """`path`, unless it is a pipe or a device: one may never end, and waiting for the other may not either."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):   # a directory is refused when it is opened
+        raise Damaged("a regular file is expected; this is a pipe or a device.")
+    return path
+
+
+def shaped(content: bytearray, dtype: np.dtype, shape: tuple[int, ...], order: str = "C") -> NDArray:
+    """The numbers, or the text, as an array. Raises Damaged if there is no such array or no such text."""
+    try:
+        array = np.frombuffer(content, dtype).reshape(shape, order=order)
+    except (ValueError, OverflowError) as error:            # with no rows, the other axes may have any length
+        raise Damaged(f"no array has the shape {shape} of {dtype}.") from error
+    if dtype.kind == "U" and np.frombuffer(content, f"{dtype.byteorder}u4").max(initial=0) > sys.maxunicode:
+        raise Damaged("its text is no Unicode.")
+    return array
+
+
 def read_idx(path: Path) -> NDArray:
     """An array in LeCun's IDX format, plain or gzipped: 0, 0, type, number of axes, their lengths, then the numbers.
 
     All big-endian; read-only. Raises Damaged for anything else.
     """
-    with open(path, "rb") as file:
+    with open(regular(path), "rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
         packed = file.read(2) == b"\x1f\x8b"
@@ -55,7 +78,7 @@ def read_idx(path: Path) -> NDArray:
         content = exactly(read, announced, f"the numbers of shape {shape}")
         if read(1):
             raise Damaged(f"there is something after the {announced:,} bytes of shape {shape}.")
-    return np.frombuffer(content, dtype).reshape(shape)
+    return shaped(content, dtype, shape)
 
 
 def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
@@ -95,7 +118,7 @@ def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
 
 def read_npy(path: Path) -> NDArray:
     """The array of an .npy file. Raises Damaged for anything else; pickled objects are refused unread."""
-    with open(path, "rb") as file:
+    with open(regular(path), "rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
         return array_of(file.read, size)
@@ -118,7 +141,7 @@ def array_of(read: Callable[[int], bytes], size: int) -> NDArray:
     content = exactly(read, announced, f"the numbers of shape {shape}")
     if read(1):
         raise Damaged("there is something after the last number.")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    return shaped(content, dtype, shape, "F" if fortran else "C")
 
 
 def header_of(text: bytearray) -> tuple[tuple[int, ...], np.dtype, bool]:
@@ -140,13 +163,14 @@ def header_of(text: bytearray) -> tuple[tuple[int, ...], np.dtype, bool]:
 
 def read_npz(path: Path) -> dict[str, NDArray]:
     """Every array of an .npz by name. Raises Damaged unless all of it is one: names, sizes and checksums."""
-    with open(path, "rb") as file:
+    with open(regular(path), "rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 22))
         if not file.read().startswith(LAST):
             raise Damaged("not a whole .npz: it does not end as a zip archive does.")
         try:
             with zipfile.ZipFile(file) as archive:
+                account_for(archive, file)
                 return members_of(archive, size)
         except Damaged:
             raise
@@ -154,6 +178,20 @@ def read_npz(path: Path) -> dict[str, NDArray]:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:              # EINVAL: a place before 0
                 raise
             raise Damaged(f"not a whole .npz ({type(error).__name__}: {error}).") from error
+
+
+def account_for(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
+    """Every byte before the directory is a member's: `zipfile` skips what is in between, and what stands before all."""
+    place, behind = 0, (0,)
+    for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
+        if member.header_offset - place not in behind:
+            raise Damaged(f"there is something that is no member, before {member.filename!r}.")
+        file.seek(member.header_offset + 26)                # where its header says how long its name and extra field are
+        lengths = struct.unpack("<2H", exactly(file.read, 4, "the header of a member"))
+        place = member.header_offset + 30 + sum(lengths) + member.compress_size
+        behind = DESCRIPTORS if member.flag_bits & 8 else (0,)
+    if archive.start_dir - place not in behind:
+        raise Damaged("there is something that is no member, before the directory.")
 
 
 def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:

@@ -16,7 +16,7 @@ CHUNK = 4096                                                # rows at a time, wh
 
 
 class Diverged(ValueError):
-    """The loss is no longer a number. The parameters are those of the last step at which it was."""
+    """The loss, or what was learned from it, is no longer a number. The parameters are as the last step left them."""
 
 
 class Record(NamedTuple):
@@ -83,7 +83,7 @@ class Training:
         eps = self.vae.draw_noise(self.rng, len(x), self.samples)
         f = self.vae.forward(x, eps)
         if not math.isfinite(f.loss):
-            raise Diverged(diverged_message(f, self.epoch, self.done + 1))
+            raise Diverged(diverged_message(first_bad(f), self.epoch, self.done + 1))
         self.vae.backward(x, eps, f, self.gradient)
         self.optimiser.step(self.gradient)
         self.reconstruction += float(f.log_px_z.mean()) * len(rows)
@@ -102,20 +102,39 @@ class Training:
     # Written down
 
     def state(self) -> tuple[dict[str, NDArray], dict]:
-        """Everything but the model: arrays, and what is no array, as plain JSON types."""
+        """Everything but the model: arrays, and what is no array, as plain JSON types.
+
+        Raises Diverged if one of them, or a parameter, is infinite or NaN: that is no state to go on from.
+        """
+        for name, array in {"Adam's m": self.optimiser.m, "Adam's v": self.optimiser.v, **self.vae.params}.items():
+            if not np.isfinite(array).all():
+                raise Diverged(diverged_message(name, self.epoch, self.done + 1))
         arrays = {"m": self.optimiser.m, "v": self.optimiser.v, "order": self.order.astype(np.int64)}
         numbers = {name: getattr(self, name) for name in ("epoch", "done", "reconstruction", "kl")}
-        return arrays, numbers | {"t": self.optimiser.t, "rng": self.rng.bit_generator.state}
+        return arrays, numbers | self.settings() | {"t": self.optimiser.t, "rng": self.rng.bit_generator.state}
+
+    def settings(self) -> dict:
+        """What a training cannot change on its way and be the same."""
+        return {"batch": self.batch, "lr": self.optimiser.lr, "samples": self.samples}
 
     def restore(self, arrays: dict[str, NDArray], numbers: dict) -> None:
         """Take up what `state` wrote down. Raises ValueError unless it is a possible state of this very training."""
+        for came, mine in zip((arrays, numbers), self.state()):
+            if came.keys() != mine.keys():
+                checks.refuse("a training", f"of {sorted(mine)}", str(sorted(came)), "It is damaged.")
+        for name, value in self.settings().items():
+            if numbers[name] != value:
+                checks.refuse(name, f"{numbers[name]}, as it began", str(value), "The config.json says another thing now.")
         n, size = len(self.data.train_x), self.vae.params.flat.shape
         order, m, v = (arrays[name] for name in ("order", "m", "v"))
-        if order.dtype != np.int64 or (len(order) and not np.array_equal(np.sort(order), np.arange(n))):
-            checks.refuse("order", f"a permutation of the {n} rows", f"{len(order)} numbers", "Are these its data?")
+        begun = order.shape != (0,)
+        if order.dtype != np.int64 or (begun and not np.array_equal(np.sort(order, axis=None), np.arange(n))) or order.ndim != 1:
+            checks.refuse("order", f"a permutation of the {n} rows", f"shape {order.shape}", "Are these its data?")
         for name, moment in (("m", m), ("v", v)):
             if moment.shape != size or moment.dtype != self.vae.dtype or not np.isfinite(moment).all():
                 checks.refuse(name, f"finite {self.vae.dtype} of shape {size}", str(moment.shape), "It is damaged.")
+        if (v < 0).any():
+            checks.refuse("v", "at least 0", "a negative number", "It is damaged.")
         self.epoch, self.done = (checks.whole_number(name, numbers[name], least) for name, least in (("epoch", 1), ("done", 0)))
         if self.done > (len(split(order, self.batch)) if len(order) else 0):
             checks.refuse("done", "at most the mini-batches of an epoch", str(self.done), "It is damaged.")
@@ -123,7 +142,10 @@ class Training:
         self.order = order
         self.optimiser.m[...], self.optimiser.v[...] = m, v
         self.optimiser.t = checks.whole_number("t", numbers["t"], 0)
-        self.rng.bit_generator.state = numbers["rng"]
+        try:
+            self.rng.bit_generator.state = numbers["rng"]
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            checks.refuse("rng", f"a state of {type(self.rng.bit_generator).__name__}", str(error), "It is damaged.")
 
 
 def train(
@@ -185,10 +207,14 @@ def in_chunks(x: NDArray) -> Iterator[NDArray]:
     return (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
 
 
-def diverged_message(f: Forward, epoch: int, step: int) -> str:
-    """Which step of the forward pass was the first to be infinite or NaN, and what usually does that."""
+def first_bad(f: Forward) -> str:
+    """Which step of the forward pass was the first to be infinite or NaN."""
     steps = {"mu": f.mu, "log_var": f.log_var, "z": f.z, "the decoder's output": f.out, "log p(x|z)": f.log_px_z, "KL": f.kl}
-    first = next((name for name, value in steps.items() if not np.isfinite(value).all()), "the loss")
+    return next((name for name, value in steps.items() if not np.isfinite(value).all()), "the loss")
+
+
+def diverged_message(first: str, epoch: int, step: int) -> str:
+    """What was the first to be infinite or NaN, and what usually does that."""
     return (
         f"training diverged in epoch {epoch}, step {step}: {first} is the first quantity that is infinite or NaN. "
         "Usual causes: a learning rate that is too high (try --lr a tenth of it), or data on a large scale."

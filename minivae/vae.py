@@ -114,12 +114,8 @@ class VAE:
         features, latent = checks.whole_number("features", features, 1), checks.whole_number("latent", latent, 1)
         hidden = checks.sizes("hidden", hidden)
         dtype = checks.float_dtype("dtype", dtype)
-        shapes = {
-            **mlp_shapes("encoder", [features, *hidden, 2 * latent]),
-            **mlp_shapes("decoder", [latent, *reversed(hidden), features]),
-        }
         likelihood = settings.get("likelihood", cls.likelihood)
-        shapes |= {name: () for name in getattr(likelihood, "own", ())}
+        shapes = shapes_of(features, latent, hidden, getattr(likelihood, "own", ()))
         size = sum(int(np.prod(shape)) for shape in shapes.values())
         vae = cls(Params(shapes, np.zeros(size, dtype)), **settings)
         for name, array in vae.params.items():
@@ -318,6 +314,13 @@ def jensen_gain(log_w: NDArray) -> NDArray:
     """
     bound = log_sum_exp(log_w) - np.log(len(log_w)).astype(log_w.dtype)         # (B,)
     return (bound - log_w.mean(axis=0)).mean()              # ()
+
+
+def shapes_of(features: int, latent: int, hidden: Sequence[int], own: Sequence[str] = ()) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter of a model of these sizes, by name; `own` are the likelihood's."""
+    encoder = mlp_shapes("encoder", [features, *hidden, 2 * latent])
+    decoder = mlp_shapes("decoder", [latent, *reversed(hidden), features])
+    return encoder | decoder | dict.fromkeys(own, ())
 
 
 def mlp_shapes(part: str, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:

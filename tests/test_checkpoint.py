@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def about(tmp_path, **changes):
     [
         ("params/encoder.1.bias", None, "expected the arrays"),
         ("params/extra", np.zeros(3), "expected the arrays"),
-        ("params/encoder.1.bias", np.zeros(9, np.float32), r"encoder\.1\.bias must be finite float32 of shape \(3,\)"),
+        ("params/encoder.1.bias", np.zeros(9, np.float32), r"encoder\.1\.bias must be of shape \(3,\); got \(9,\)"),
         ("params/encoder.1.bias", np.zeros(3, np.float64), r"encoder\.1\.bias must be finite float32"),
         ("params/encoder.1.bias", np.full(3, np.nan, np.float32), r"encoder\.1\.bias must be finite"),
         ("about", None, "not a model written by minivae"),
@@ -77,6 +78,39 @@ def test_a_newer_format_and_an_unknown_model_say_so(tmp_path):
         checkpoint.load(saved(tmp_path, about=about(tmp_path, format=checkpoint.FORMAT + 1)))
     with pytest.raises(CheckpointError, match="activation must be one of relu, tanh; got 'sine'"):
         checkpoint.load(saved(tmp_path, about=about(tmp_path, model={"activation": "sine"})))
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, float("nan"), None, "2", [2]])
+def test_a_format_that_never_was_is_refused(tmp_path, number):
+    with pytest.raises(CheckpointError, match=r"model\.npz: not a model written by minivae"):
+        checkpoint.load(saved(tmp_path, about=about(tmp_path, format=number)))
+
+
+@pytest.mark.parametrize("training", [[], 0, "x", True, {}, [1], {"epoch": "1"}, {"epoch": None}, {"epoch": 1.0}])
+def test_a_training_that_is_none_is_refused(tmp_path, training):
+    path = saved(tmp_path, about=about(tmp_path, training=training), **{"training/m": np.zeros(3)})
+    with pytest.raises(CheckpointError, match=r"model\.npz: it has half of a training"):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"features": 10**9}, {"features": 10**30}, {"features": 2**32, "hidden": [2**32]}, {"features": "4"}, {"features": None},
+        {"hidden": [10**5, 10**5]}, {"hidden": 10**9}, {"hidden": "3"}, {"hidden": [[3]]}, {"latent": 10**18}, {"latent": 2.0},
+        {"likelihood": {"name": "binomial", "n": 0}}, {"likelihood": None}, {"nonsense": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_model_that_the_file_does_not_hold_costs_no_memory(tmp_path, model):
+    path = saved(tmp_path, about=about(tmp_path, model=model))
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"model\.npz: .{,500}$"):
+            checkpoint.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a model", None])
@@ -109,3 +143,15 @@ def test_when_writing_fails_the_old_file_is_whole_and_nothing_else_is_left(tmp_p
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save(path, VAE.init(np.random.default_rng(1), 4))
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
+
+
+def test_where_nothing_can_be_written_the_file_is_named_and_not_the_temporary_one(tmp_path):
+    path = tmp_path / "nowhere" / "model.npz"
+    with pytest.raises(FileNotFoundError) as info:
+        checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))
+    assert info.value.filename == str(path)
+    path = tmp_path / "model.npz"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError) as info:
+        checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))
+    assert info.value.filename == str(path) and str(info.value).endswith(f"Is a directory: {str(path)!r}")

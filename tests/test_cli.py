@@ -1,8 +1,10 @@
 """The command: results on stdout, all else on stderr, exit codes as promised, nothing lost, nothing heavy for --help."""
 
+import argparse
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivae import cli, runs
+from minivae import cli, command, runs
 
 QUICK = ["train", "--epochs", "2", "--hidden", "8"]
 
@@ -218,6 +220,61 @@ def test_one_blas_thread_is_chosen_for_the_digits_unless_the_user_chose(tmp_path
     assert chosen() == "1"
     assert chosen(OPENBLAS_NUM_THREADS="3") == "3" and chosen(OMP_NUM_THREADS="2") == "None"
     assert chosen(before="import numpy; ") == "None"        # too late: and a library user's choice
+
+
+def ending(ends, **options):
+    """The exit code of a command that ends like this."""
+    parser = argparse.ArgumentParser("minivae")
+    parser.set_defaults(command=ends, debug=False, **options)
+    return command.run(parser, [])
+
+
+def test_more_than_fits_into_the_memory_is_one_line(capsys):
+    def too_much(options):
+        raise MemoryError
+
+    assert ending(too_much) == 2 and capsys.readouterr().err == "minivae: more than fits into the memory of this machine\n"
+    assert ending(lambda options: np.empty(2**55)) == 2
+    assert capsys.readouterr().err.startswith("minivae: Unable to allocate")
+
+
+def test_an_interrupt_that_an_import_made_something_else_of_is_one(capsys):
+    """NumPy says that it is badly installed, in fifty lines."""
+
+    def importing(options):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("This is unlikely to be a NumPy issue") from None
+
+    def broken(options):
+        raise ImportError("no such module")
+
+    before = signal.getsignal(signal.SIGINT)
+    assert ending(importing) == 130 and capsys.readouterr().err == "minivae: interrupted\n"
+    with pytest.raises(ImportError, match="no such module"):
+        ending(broken)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_results_that_are_damaged_are_one_line(quick, tmp_path, text, capsys):
+    copy = shutil.copytree(quick[0], tmp_path / "copy")
+    (copy / "results.json").write_text(text)
+    assert cli.main(["plot", str(copy)]) == 2
+    err = capsys.readouterr().err
+    assert "results.json is damaged" in err and err.count("\n") == 1
+    (copy / "results.json").write_text("{}")
+    assert cli.main(["plot", str(copy)]) == 0
+
+
+def test_a_list_of_runs_says_what_their_models_are(quick, tmp_path, capsys):
+    copy = shutil.copytree(quick[0], tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"model": {"latent": "many"}}))
+    assert cli.main(["runs", str(tmp_path), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["latent"] == 2 and row["likelihood"] == "binomial"
 
 
 def test_every_name_the_package_offers_can_be_fetched():

@@ -95,6 +95,75 @@ def test_a_directory_of_mnist_keeps_its_own_split_and_becomes_fractions(tmp_path
         data.load(str(tmp_path))
 
 
+def mnist(path, **changed):
+    """A small directory of MNIST, some of whose four arrays are others."""
+    rng = np.random.default_rng(2)
+    images = {f"{part}-images-idx3-ubyte": rng.integers(0, 256, (n, 4, 4), dtype=np.uint8) for part, n in (("train", 6), ("t10k", 3))}
+    labels = {f"{part}-labels-idx1-ubyte": np.arange(n, dtype=np.uint8) for part, n in (("train", 6), ("t10k", 3))}
+    for name, array in (images | labels | changed).items():
+        (path / name).write_bytes(idx(array, 8))
+    return str(path)
+
+
+def test_a_directory_in_the_place_of_a_file_is_passed_over(tmp_path):
+    """As Kaggle packs them: train-images.idx3-ubyte beside a directory train-images-idx3-ubyte."""
+    source = mnist(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte").rename(tmp_path / "train-images.idx3-ubyte")
+    (tmp_path / "train-images-idx3-ubyte").mkdir()
+    assert len(data.load(source).train_x) == 6
+
+
+@pytest.mark.parametrize(
+    "name, array, message",
+    [
+        ("train-images-idx3-ubyte", np.zeros((0, 4, 4), np.uint8), r"train-images-idx3-ubyte: .*got uint8 of shape \(0, 4, 4\)"),
+        ("t10k-images-idx3-ubyte", np.zeros((0, 4, 4), np.uint8), r"t10k-images-idx3-ubyte: .*got uint8 of shape \(0, 4, 4\)"),
+        ("t10k-images-idx3-ubyte", np.zeros((3, 2, 8), np.uint8), r"one size.*\(4, 4\).*\(2, 8\)"),
+        ("train-labels-idx1-ubyte", np.zeros(5, np.uint8), "every image needs a label; .* 6 images and 5 labels"),
+    ],
+)
+def test_a_directory_whose_files_do_not_belong_together_is_refused(tmp_path, name, array, message):
+    with pytest.raises(DataError, match=message):
+        data.load(mnist(tmp_path, **{name: array}))
+
+
+def test_a_file_of_a_directory_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def refusing(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(data, "read_idx", refusing)
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte: cannot be read \(Permission denied\)"):
+        data.load(mnist(tmp_path))
+
+
+@pytest.mark.parametrize("y", [np.full(20, np.nan), np.full(20, np.inf), np.arange(20) / 2, np.array(["a"] * 20), np.full(20, 1e300)])
+def test_labels_that_are_no_whole_numbers_are_refused_before_training(tmp_path, y):
+    np.savez(tmp_path / "x.npz", x=np.zeros((20, 2)), y=y)
+    with pytest.raises(DataError, match=r"x\.npz: labels y must be whole numbers"):
+        data.load(str(tmp_path / "x.npz"))
+
+
+def test_classes_too_small_to_hold_any_out_say_so(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.zeros((20, 2)), y=np.arange(20) // 4)
+    with pytest.raises(DataError, match="a class of at least 5 rows is needed to hold some out; the largest of 5 has 4"):
+        data.load(str(tmp_path / "x.npz"))
+
+
+@pytest.mark.parametrize("encoding, end", [("utf-8", "\n"), ("utf-8-sig", "\r\n")])
+def test_a_csv_is_read_as_spreadsheets_write_it(tmp_path, encoding, end):
+    (tmp_path / "a.csv").write_bytes(end.join(["0,0.5", "1,0.25"] * 5).encode(encoding))
+    assert data.load(str(tmp_path / "a.csv")).train_x[:4].tolist() == [[0, 0.5], [1, 0.25]] * 2
+
+
+def test_what_is_too_large_for_the_memory_is_refused_by_name(tmp_path, monkeypatch):
+    def full(path):
+        raise MemoryError
+
+    monkeypatch.setattr(data, "read_npy", full)
+    with pytest.raises(DataError, match=r"x\.npy: .*memory"):
+        data.load(str(tmp_path / "x.npy"))
+
+
 GOOD = idx(np.zeros((4, 2), np.uint8), 8)
 BAD_FILES = {
     "absent.npy": None,
@@ -121,6 +190,12 @@ def test_a_file_that_is_no_data_is_refused_by_name(tmp_path, name):
         path.write_bytes(BAD_FILES[name])
     with pytest.raises(DataError, match=name):
         data.load(str(path))
+
+
+def test_a_csv_that_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    (tmp_path / "zeros.csv").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"zeros\.csv: a regular file is expected"):
+        data.load(str(tmp_path / "zeros.csv"))
 
 
 def test_objects_are_refused_without_being_unpickled(tmp_path):

@@ -197,6 +197,19 @@ def test_save_refuses_other_formats(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    drawing.save(Figure((1, 1)), "old", tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device.*a\.png"):
+        drawing.save(Figure((1, 1)), "new", tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == before and os.listdir(tmp_path) == ["a.png"]
+
+
 def test_the_users_settings_neither_matter_nor_change(tmp_path):
     mine = {
         "font.size": 20, "axes.facecolor": "black", "image.origin": "lower", "lines.linewidth": 9,

@@ -22,6 +22,7 @@ LAYERS = (                                                  # a module imports f
     {"runs", "evidence", "figures", "figures_evidence"},
     {"learn", "sweep", "rosetta_command"},
     {"sweep_command", "evaluate"},
+    {"museum"},
     {"cli", "command"},
     {"__main__"},
 )

@@ -1,10 +1,14 @@
 """A training that is interrupted anywhere and taken up again ends as if nothing had happened, to the last bit."""
 
 import csv
+import dataclasses
 import itertools
 import json
 import os
 import random
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +17,15 @@ import time
 import numpy as np
 import pytest
 
-from minivae import checkpoint, cli, runs
+from minivae import checkpoint, cli, learn, progress, runs
 from minivae.checkpoint import CheckpointError
 from minivae.data import Dataset
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
-from minivae.train import Training
+from minivae.train import Diverged, Training
 from minivae.vae import VAE
 from tests.numeric import refused
 
+CONFIG = {"data": "small", "seed": 0, "epochs": 3, "model": {}}
 SETTINGS = {"epochs": 3, "batch": 16, "lr": 1e-2, "samples": 2}
 MODELS = {
     "bernoulli": {"likelihood": Bernoulli()},
@@ -102,9 +107,12 @@ def test_every_part_of_the_state_is_needed(lost):
 @pytest.mark.parametrize(
     "part, value, words",
     [
-        ("order", np.arange(32), ("order", "a permutation of the 33 rows", "32 numbers", "data")),
-        ("order", np.zeros(33, int), ("order", "a permutation", "33 numbers", "data")),
-        ("order", np.arange(33.0), ("order", "a permutation", "33 numbers", "data")),
+        ("order", np.arange(32), ("order", "a permutation of the 33 rows", "(32,)", "data")),
+        ("order", np.zeros(33, int), ("order", "a permutation", "(33,)", "data")),
+        ("order", np.array(3), ("order", "a permutation of the 33 rows", "()", "data")),
+        ("order", np.zeros((0, 3), int), ("order", "a permutation of the 33 rows", "(0, 3)", "data")),
+        ("v", -1, ("v", "at least 0", "negative", "damaged")),
+        ("order", np.arange(33.0), ("order", "a permutation", "(33,)", "data")),
         ("m", np.zeros(3, np.float32), ("m", "finite float32 of shape", "(3,)", "damaged")),
         ("v", None, ("v", "finite float32 of shape", "", "damaged")),
         ("epoch", 0, ("epoch", "a whole number >= 1", "0", "")),
@@ -120,8 +128,50 @@ def test_a_state_that_cannot_be_is_refused(part, value, words):
     arrays, numbers = training.state()
     if value is None:
         value = np.full_like(arrays[part], np.nan)
+    if part == "v" and np.isscalar(value):
+        value = arrays[part] + np.float32(value)
     (arrays if part in arrays else numbers)[part] = value
     refused(lambda: fresh().restore(arrays, numbers), *words)
+
+
+RNG = {"state": {"state": 1, "inc": 1}, "bit_generator": "PCG64", "has_uint32": 0, "uinteger": 0}
+BAD_RNGS = [None, [], "x", 5, {}, {"bit_generator": "PCG64"}, RNG | {"bit_generator": "MT19937"}]
+BAD_RNGS += [RNG | {"state": {"state": value, "inc": 1}} for value in (-1, 2**200, "1", None)]
+BAD_RNGS += [RNG | {"has_uint32": 2**70}, RNG | {"uinteger": -3}]
+
+
+@pytest.mark.parametrize("rng", BAD_RNGS, ids=str)
+def test_a_random_state_that_cannot_be_is_refused(rng):
+    arrays, numbers = fresh().state()
+    refused(lambda: fresh().restore(arrays, numbers | {"rng": rng}), "rng", "a state of PCG64", "", "damaged")
+
+
+@pytest.mark.parametrize("name", ["m", "v", "order", "t", "rng", "done", "reconstruction", "kl", "epoch", "lr"])
+def test_a_state_that_lacks_a_part_or_has_another_is_refused(name):
+    arrays, numbers = fresh().state()
+    state = arrays if name in arrays else numbers
+    del state[name]
+    refused(lambda: fresh().restore(arrays, numbers), "a training", "", "", "damaged")
+    arrays, numbers = fresh().state()
+    (arrays if name in arrays else numbers)["another"] = 1
+    refused(lambda: fresh().restore(arrays, numbers), "a training", "", "another", "damaged")
+
+
+@pytest.mark.parametrize("name, value", [("batch", 17), ("lr", 0.5), ("samples", 1)])
+def test_other_settings_than_those_it_began_with_are_refused(name, value):
+    arrays, numbers = fresh().state()
+    refused(lambda: fresh(**{name: value}).restore(arrays, numbers), name, str(SETTINGS[name]), str(value), "config.json")
+
+
+def test_what_overflows_without_a_sound_is_never_written_down():
+    """The loss is finite, its gradient as well; the square of that is not, and Adam stands still for ever."""
+    rng = np.random.default_rng(0)
+    x = rng.random((40, 6))
+    vae = VAE.init(rng, 6, 2, (5,), likelihood=Gaussian(1e-12))
+    training = Training(vae, Dataset("small", x[:33], x[33:]), rng, **SETTINGS)
+    with np.errstate(over="ignore"), pytest.raises(Diverged, match="epoch 1, step 3: Adam's v is the first quantity"):
+        run_on(training, 2)
+        training.state()
 
 
 def test_a_model_that_is_not_finite_is_never_written_over_a_good_one(tmp_path):
@@ -145,7 +195,7 @@ CALLS = ("open", "write", "flush", "fsync", "replace")
 def test_whatever_call_fails_the_run_on_disk_stays_whole(tmp_path, monkeypatch, call, nth):
     """Disk full at the first, second, third such call of a save: the three files of a run."""
     training = fresh()
-    run = runs.Run(runs.create(tmp_path / "run"), {"data": "small"}, [], checkpoint.Saved(training.vae, *training.state()))
+    run = runs.Run(runs.create(tmp_path / "run"), CONFIG, [], checkpoint.Saved(training.vae, *training.state()))
     history = run_on(training, 3)
     saved = checkpoint.Saved(training.vae, *training.state())
     runs.write(run._replace(history=history, saved=saved))
@@ -212,7 +262,7 @@ def test_a_history_that_is_ahead_of_the_model_is_cut(tmp_path):
     training = fresh()
     history = run_on(training, 3)
     saved = checkpoint.Saved(training.vae, *training.state())
-    run = runs.Run(runs.create(tmp_path / "run"), {}, history + [history[0]._replace(epoch=2)], saved)
+    run = runs.Run(runs.create(tmp_path / "run"), CONFIG, history + [history[0]._replace(epoch=2)], saved)
     runs.write(run)
     assert runs.read(tmp_path / "run").history == history
 
@@ -312,6 +362,138 @@ def test_what_is_no_run_or_has_no_training_or_other_data_is_refused(tmp_path, un
     assert "a run that holds its training" in capsys.readouterr().err
 
 
+def test_a_run_goes_on_with_the_data_it_held_out_as_well(tmp_path, capsys):
+    x = np.random.default_rng(0).random((30, 4))
+    np.save(tmp_path / "x.npy", x)
+    path = tmp_path / "run"
+    assert cli.main(["train", "--data", str(tmp_path / "x.npy"), "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]) == 0
+    x[4] = 0                                                # the fifth
+    np.save(tmp_path / "x.npy", x)
+    assert cli.main(["train", "--resume", str(path), "--epochs", "2"]) == 2
+    assert "data are unchanged" in capsys.readouterr().err
+
+
+@pytest.fixture
+def copy(tmp_path, uninterrupted):
+    return shutil.copytree(uninterrupted, tmp_path / "copy")
+
+
+def changed(path, **changes):
+    """The config of a run, edited; None: left out."""
+    config = json.loads((path / "config.json").read_text()) | changes
+    config = {name: value for name, value in config.items() if value is not None}
+    (path / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"batch": 64}, "batch must be 128, as it began; got 64"),
+        ({"lr": 0.01}, "lr must be 0.002, as it began; got 0.01"),
+        ({"samples": 2}, "samples must be 1, as it began; got 2"),
+        ({"lr": "fast"}, "lr must be a finite number > 0; got 'fast'"),
+        ({"epochs": 2}, "epochs must be a whole number >= 6; got 2"),
+        ({"data": "nowhere.npz"}, "nowhere.npz: cannot be read"),
+    ]
+    + [({name: None}, f"config.json is damaged ({name} is missing)") for name in ("batch", "lr", "samples", "data_crc32", "command")],
+)
+def test_a_run_whose_config_was_edited_is_not_gone_on_with(copy, change, message, capsys):
+    changed(copy, **change)
+    before = (copy / "model.npz").read_bytes()
+    assert cli.main(["train", "--resume", str(copy)]) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1 and (copy / "model.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "5", "{"])
+def test_a_run_whose_config_is_damaged_is_not_gone_on_with(copy, text, capsys):
+    (copy / "config.json").write_text(text)
+    assert cli.main(["train", "--resume", str(copy)]) == 2
+    err = capsys.readouterr().err
+    assert "config.json is damaged" in err and err.count("\n") == 1
+
+
+def test_counts_of_other_trials_than_the_data_have_are_refused(copy, capsys):
+    """A model file says anything: tables for so many trials would fill the memory."""
+    saved = checkpoint.read(copy / "model.npz")
+    vae = dataclasses.replace(saved.vae, likelihood=Binomial(10**12))
+    checkpoint.save(copy / "model.npz", vae, saved.arrays, saved.numbers)
+    for command in (["train", "--resume"], ["plot"], ["sample"]):
+        assert cli.main([*command, str(copy)]) == 2
+        assert "must be a model of counts 0..16" in capsys.readouterr().err
+
+
+def test_results_are_those_of_the_model_beside_them(copy, monkeypatch):
+    """Of a run that goes on, the old ones are gone before the model changes."""
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(learn, "measure", killed)
+    assert cli.main(["train", "--resume", str(copy), "-q"]) == 130
+    assert (copy / "results.json").exists()                 # nothing was left to learn
+    assert cli.main(["train", "--resume", str(copy), "-q", "--epochs", "7"]) == 130
+    assert not (copy / "results.json").exists() and len(runs.read(copy).history) == 7
+
+
+def test_a_run_is_read_only_when_nobody_else_can_write_it(copy, monkeypatch):
+    read, tried = runs.read, []
+
+    def reading(path):
+        with pytest.raises(ValueError, match="another process"), runs.alone(path):
+            pass
+        tried.append(path)
+        return read(path)
+
+    monkeypatch.setattr(runs, "read", reading)
+    assert cli.main(["train", "--resume", str(copy), "-q"]) == 0 and tried == [copy]
+
+
+def test_where_there_is_no_run_to_resume_nothing_is_made(tmp_path, capsys):
+    assert cli.main(["train", "--resume", str(tmp_path / "nowhere")]) == 2
+    assert "RUN must be the directory of a run" in capsys.readouterr().err and os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("wrong", [["--save-every", "-1"], ["--save-every", "0"], ["--epochs", "0"], ["--lr", "0"], ["--data", "nowhere"]])
+def test_a_command_that_is_refused_overwrites_nothing(copy, wrong, capsys):
+    before = sorted(os.listdir(copy))
+    assert cli.main(["train", *QUICK, *wrong, "--out", str(copy), "--overwrite"]) == 2
+    assert sorted(os.listdir(copy)) == before and capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_to_be_stopped_at_the_last_step_is_to_be_stopped(tmp_path, uninterrupted, monkeypatch, number, code, capsys):
+    path = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.Silent, "update", lambda self, done, text: signal.raise_signal(number) if done == 6 else None)
+        assert cli.main(["train", *QUICK, "--out", str(path)]) == code
+    assert "--resume" in capsys.readouterr().err and not (path / "results.json").exists()
+    assert cli.main(["train", "--resume", str(path), "-q"]) == 0
+    same_end(path, uninterrupted)
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_to_be_stopped_while_the_end_is_written_is_to_be_stopped(tmp_path, uninterrupted, monkeypatch, number, code):
+    path, write = tmp_path / "run", runs.write
+
+    def stopped(run):
+        write(run)
+        if run.saved.numbers["epoch"] == 7:
+            signal.raise_signal(number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "write", stopped)
+        assert cli.main(["train", "--epochs", "6", "--hidden", "8", "-q", "--out", str(path)]) == code
+    assert cli.main(["train", "--resume", str(path), "-q"]) == 0
+    same_end(path, uninterrupted)
+
+
+def test_what_a_kill_left_half_written_is_swept_up_by_the_next(copy):
+    (copy / ".model.npz.4711").write_bytes(b"half")
+    assert cli.main(["train", "--resume", str(copy), "-q"]) == 0
+    assert not (copy / ".model.npz.4711").exists()
+
+
 def test_two_processes_never_write_one_run(tmp_path):
     path = tmp_path / "run"
     process = start("train", "--epochs", "100000", "--out", path, "-q")
@@ -333,6 +515,23 @@ def test_a_run_that_diverges_keeps_its_last_good_state(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2 and "diverged in epoch" in done.stderr and f"last good state is in {path}" in done.stderr
     assert np.isfinite(is_whole(path).vae.params.flat).all()
+
+
+def test_weights_that_overflow_are_a_training_that_diverged(tmp_path):
+    """Seen when they are to be written down, before any loss is computed of them."""
+    path = tmp_path / "run"
+    again = ["--epochs", "2", "--hidden", "8", "--save-every", 1, "--out", path, "-q"]
+    done = subprocess.run(command("train", "--lr", "1e39", *again), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert re.search(r"diverged in epoch 1, step 2: encoder\.1\.weight is .*try --lr.*last good state is in", done.stderr)
+    assert np.isfinite(is_whole(path).vae.params.flat).all()
+
+
+def test_nobody_who_listens_is_no_reason_to_stop(tmp_path):
+    words = shlex.join(command("train", *QUICK[:-1], "--out", tmp_path / "run"))
+    done = subprocess.run(["bash", "-c", f"({words} >/dev/null; echo $? >{tmp_path}/code) 2>&1 | true"], timeout=60)
+    assert done.returncode == 0 and (tmp_path / "code").read_text() == "0\n"
+    assert len(is_whole(tmp_path / "run").history) == 6 and (tmp_path / "run" / "results.json").exists()
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):

@@ -1,17 +1,23 @@
 """A run comes back as it was written, and nothing that is not a run is ever touched."""
 
+import json
+import os
+
 import numpy as np
 import pytest
 
-from minivae import runs
+from minivae import figures, runs
 from minivae.checkpoint import Saved
 from minivae.train import Record
-from tests.numeric import close, random_vae
+from tests.numeric import close, random_vae, refused
+from tests.trained import trained
+
+CONFIG = {"data": "digits", "seed": 3, "epochs": 3, "model": {}}
 
 
 def a_run(path):
     history = [Record(i, *np.random.default_rng(i).normal(size=6).tolist()) for i in (1, 2, 3)]
-    return runs.Run(runs.create(path), {"data": "digits", "seed": 3}, history, Saved(random_vae(np.random.default_rng(0))))
+    return runs.Run(runs.create(path), CONFIG, history, Saved(random_vae(np.random.default_rng(0))))
 
 
 def test_a_run_comes_back_as_it_was_written(tmp_path):
@@ -48,3 +54,123 @@ def test_a_file_in_the_place_of_a_run_is_refused(tmp_path):
 def test_a_directory_without_a_run_cannot_be_read(tmp_path):
     with pytest.raises(ValueError, match="RUN must be the directory of a run.*minivae train"):
         runs.read(tmp_path)
+
+
+# What is somebody else's
+
+
+def test_a_directory_with_somebody_elses_config_is_no_run(tmp_path):
+    """config.json is a usual name."""
+    for name, text in {"config.json": '{"name": "my app"}', "model.npz": "mine", "cat.png": "mine"}.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match="is not empty"):
+        runs.create(tmp_path, overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == ["cat.png", "config.json", "model.npz"]
+    assert runs.listed(tmp_path) == []
+
+
+def test_overwriting_a_run_takes_what_was_written_for_it_and_no_more(tmp_path):
+    run = a_run(tmp_path)
+    runs.write(run)
+    for name in (*runs.WRITTEN, ".model.npz.17", "cat.png", ".model.npz.mine", "notes.npz"):
+        (tmp_path / name).touch()
+    runs.write(run)
+    runs.create(tmp_path, overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == [".model.npz.mine", "cat.png", "notes.npz"]
+
+
+@pytest.mark.parametrize("latent", [1, 2, 3])
+def test_every_figure_is_among_what_is_written(latent):
+    _, digits, history = trained()
+    vae = random_vae(np.random.default_rng(0), features=64, latent=latent)
+    drawn = figures.all_figures(vae, digits.as_fractions(), history, np.random.default_rng(0))
+    assert {f"{name}.png" for name in drawn} <= set(runs.WRITTEN)
+
+
+def test_a_removal_that_is_cut_short_leaves_a_run(tmp_path, monkeypatch):
+    runs.write(a_run(tmp_path))
+    unlink = runs.Path.unlink
+
+    def cut_short(path, missing_ok=False):
+        if path.name == "model.npz":
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.Path, "unlink", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            runs.create(tmp_path, overwrite=True)
+    assert runs.create(tmp_path, overwrite=True) == tmp_path and os.listdir(tmp_path) == []
+
+
+def test_what_a_kill_left_half_written_is_swept_up(tmp_path):
+    (tmp_path / ".config.json.4711").write_text("{")
+    runs.create(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_where_the_system_has_no_locks_a_run_is_written_without(tmp_path, monkeypatch):
+    def unsupported(*arguments):
+        raise OSError(9, "Bad file descriptor")             # as NFS says it
+
+    monkeypatch.setattr(runs.fcntl, "flock", unsupported)
+    with runs.alone(tmp_path):
+        pass
+    monkeypatch.setattr(runs, "fcntl", None)
+    monkeypatch.setattr(os, "open", unsupported)            # elsewhere, directories cannot be opened
+    with runs.alone(tmp_path):
+        pass
+
+
+# What is damaged
+
+
+WITHOUT = [{name: value for name, value in CONFIG.items() if name != left_out} for left_out in CONFIG]
+OTHERS = [CONFIG | change for change in ({"data": 5}, {"data": None}, {"seed": "x"}, {"seed": -1}, {"epochs": 2.5}, {"model": []})]
+BAD_CONFIGS = ["", "{", "[]", "null", "5", '"config"', "[" * 100_000, *map(json.dumps, [{}, *WITHOUT, *OTHERS])]
+
+
+@pytest.mark.parametrize("text", BAD_CONFIGS)
+def test_a_run_whose_config_is_damaged_is_refused_and_not_listed(tmp_path, text):
+    runs.write(a_run(tmp_path / "bad"))
+    runs.write(a_run(tmp_path / "good"))
+    (tmp_path / "bad" / "config.json").write_text(text)
+    refused(lambda: runs.read(tmp_path / "bad"), "RUN", "the directory of a run", "config.json is damaged", "train")
+    assert [run.path.name for run in runs.listed(tmp_path)] == ["good"]
+    with pytest.raises(ValueError, match="is not empty"):
+        runs.create(tmp_path / "bad", overwrite=True)
+
+
+@pytest.mark.parametrize("old, new", [("epoch,", "age,"), ("\n2,", "\ntwo,"), ("\n2,", "\n7,"), ("\n2,", f"\n{'2' * 200_000},"), ("\n2,", "\n2,1,")])
+def test_a_run_whose_history_is_damaged_is_refused_and_not_listed(tmp_path, old, new):
+    runs.write(a_run(tmp_path))
+    path = tmp_path / "history.csv"
+    path.write_bytes(path.read_bytes().replace(old.encode(), new.encode(), 1))
+    refused(lambda: runs.read(tmp_path), "RUN", "the directory of a run", "history.csv is damaged", "train")
+    assert runs.listed(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["config.json", "history.csv", "model.npz"])
+def test_a_run_with_a_pipe_in_it_is_refused_and_not_waited_for(tmp_path, name):
+    runs.write(a_run(tmp_path))
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name}.*regular file"):
+        runs.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "history.csv", "model.npz"])
+def test_one_run_that_cannot_be_read_does_not_hide_the_others(tmp_path, name):
+    for run in "ab":
+        runs.write(a_run(tmp_path / run))
+    (tmp_path / "a" / name).unlink()
+    (tmp_path / "a" / name).mkdir()
+    assert [run.path.name for run in runs.listed(tmp_path)] == ["b"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null"])
+def test_results_that_are_damaged_are_refused(tmp_path, text):
+    assert runs.results(tmp_path) == {}
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(ValueError, match="results.json is damaged"):
+        runs.results(tmp_path)

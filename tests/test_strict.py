@@ -6,6 +6,7 @@ Files are damaged by hand, one for each way that is known, and at random, byte b
 import gzip
 import io
 import math
+import os
 import pickle
 import struct
 import time
@@ -107,6 +108,7 @@ BAD_IDX = {
     "fewer axes than said": idx(BYTES, axes=4),
     "more axes than said": idx(BYTES, axes=2),
     "no rows, and data": idx(BYTES, shape=(0, 3, 2)),
+    "no rows, and axes that no array can have": idx(BYTES[:0], shape=(0, 2**32 - 1, 2**32 - 1, 2**32 - 1)),
     "a wider type": idx(BYTES, 13),
     "a narrower type": idx(BYTES.astype(">f4"), 8),
     "trailing newline": GOOD + b"\n",
@@ -203,7 +205,12 @@ BAD_NPY = {
     "one byte too many": WHOLE + b"\0",
     "one byte too few": WHOLE[:-1],
     "two arrays": WHOLE + WHOLE,
+    "text without room for any": npy(header=head("'<U0'"), data=b""),
+    "text that is no Unicode": npy(header=head("'<U1'", shape="()"), data=b"\xff" * 4),
+    "text that is no Unicode, the other way round": npy(header=head("'>U1'", shape="()"), data=b"\0\x11\0\0"),
 } | {f"header: {name}": npy(header=text, version=2, data=TWO.tobytes()) for name, text in BAD_HEADERS.items()}
+NO_ARRAY = (10**30, 2**63, f"{2**62}, {2**62}")             # nothing of it is stored: there are no rows
+BAD_NPY |= {f"no rows, and axes of {n}": npy(header=head(shape=f"(0, {n})"), data=b"") for n in NO_ARRAY}
 BAD_NPY |= {f"cut after {n} bytes": WHOLE[:n] for n in (1, 5, 6, 7, 8, 9, 10, 30)}
 
 
@@ -216,6 +223,13 @@ def test_a_damaged_npy_is_refused_alone_and_inside_an_npz(tmp_path, content):
 
 
 ARCHIVE = npz([("x.npy", WHOLE)])
+
+
+def hidden(content, before):
+    """An archive with eight bytes more before the first place of `before`; its directory is where it says it is."""
+    place, end = content.index(before), content.rindex(b"PK\5\6")
+    start = struct.pack("<I", struct.unpack_from("<I", content, end + 16)[0] + 8)
+    return content[:place] + b"8 bytes!" + content[place : end + 16] + start + content[end + 20 :]
 
 
 def patched(content, old, new, count=-1):
@@ -235,6 +249,9 @@ BAD_NPZ = {
     "no end": ARCHIVE[:-22],
     "a comment": npz([("x.npy", WHOLE)])[:-2] + b"\5\0hello",
     "garbage after": ARCHIVE + b"garbage",
+    "garbage before": b"#!/bin/sh\n" + ARCHIVE,
+    "a picture before": b"\x89PNG\r\n\x1a\n" + bytes(500) + ARCHIVE,
+    "garbage before the directory": hidden(ARCHIVE, b"PK\1\2"),
     "one name twice": npz([("x.npy", WHOLE), ("y.npy", WHOLE)]).replace(b"y.npy", b"x.npy"),
     "a wrong checksum": patched(ARCHIVE, struct.pack("<I", zlib.crc32(WHOLE)), bytes(4)),
     "a changed number": patched(ARCHIVE, TWO.tobytes(), (TWO + 1).tobytes()),
@@ -259,6 +276,35 @@ def test_a_directory_and_what_is_not_there_are_errors_of_the_system(tmp_path):
         for path in (tmp_path, tmp_path / "nowhere"):
             with pytest.raises(OSError):
                 reader(path)
+
+
+def test_an_npz_that_was_written_to_a_pipe_is_read(tmp_path):
+    """Sizes and checksum of its members stand behind them."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+        def seek(self, *place):
+            raise OSError
+
+        def tell(self):
+            raise OSError
+
+    with zipfile.ZipFile(pipe := Pipe(), "w") as archive:
+        for name in ("x.npy", "y.npy"):
+            archive.writestr(name, WHOLE)
+    found = read(tmp_path, strict.read_npz, pipe.getvalue())
+    assert [*found] == ["x", "y"] and np.array_equal(found["y"], TWO)
+
+
+@pytest.mark.parametrize("reader", [strict.read_idx, strict.read_npy, strict.read_npz])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, reader):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    for name in ("pipe", "zeros"):
+        with pytest.raises(Damaged, match="a regular file is expected"):
+            reader(tmp_path / name)
 
 
 # At random

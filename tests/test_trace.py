@@ -122,10 +122,13 @@ def test_an_error_inside_the_model_comes_through():
 @each_estimator
 @pytest.mark.parametrize("seed", range(4))
 def test_the_four_gradients_agree(likelihood, estimator, seed):
-    gradients = fourways.four_ways(fourways.problem(likelihood, seed, estimator))
+    given = fourways.problem(likelihood, seed, estimator)
+    gradients = fourways.four_ways(given)
     assert len(gradients) == (28 if likelihood == "gaussian" else 27)
     least = {way: min(found) for way, found in fourways.agreement(gradients).items()}
-    assert all(least[way] >= enough for way, enough in fourways.ENOUGH.items()), least
+    ways = fourways.ENOUGH if estimator != "path" else {"integral over z": 11}
+    assert all(least[way] >= enough for way, enough in ways.items()) and fourways.agrees(given, gradients), least
+    assert estimator != "path" or least["complex step"] < 3                     # at one noise, the score is missing
 
 
 def test_numbers_are_short_enough_for_paper():

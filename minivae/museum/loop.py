@@ -1,0 +1,98 @@
+"""The layer that looks at the training loop and at the data: all of it written out again, as the papers have it."""
+
+from types import SimpleNamespace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.museum.problems import insist, notice, problem
+
+
+def loop(copy: SimpleNamespace) -> None:
+    """Adam is the paper's; every row counts alike; the log says what was; resumed is uninterrupted; data are apart."""
+    adam(copy)
+    epochs(copy)
+    resume(copy)
+    data(copy)
+
+
+class TextbookAdam:
+    """Algorithm 1 of Kingma and Ba (2015), line by line."""
+
+    def __init__(self, theta: NDArray, lr: float):
+        self.theta, self.lr, self.t = theta, lr, 0
+        self.m = self.v = np.zeros_like(theta)
+
+    def step(self, g: NDArray) -> None:
+        """One update, in place."""
+        self.t += 1
+        self.m = 0.9 * self.m + 0.1 * g
+        self.v = 0.999 * self.v + 0.001 * g * g
+        m_hat, v_hat = self.m / (1 - 0.9**self.t), self.v / (1 - 0.999**self.t)
+        self.theta -= self.lr * m_hat / (np.sqrt(v_hat) + 1e-8)
+
+
+def adam(copy: SimpleNamespace) -> None:
+    """Ten steps."""
+    rng = np.random.default_rng(0)
+    params = copy.params.Params({"w": (6,)}, rng.normal(size=6))
+    optimiser, textbook = copy.adam.Adam(params, 0.01), TextbookAdam(params.flat.copy(), 0.01)
+    for g in rng.normal(size=(10, 6)):
+        optimiser.step(params.like(g))
+        textbook.step(g)
+    notice("parameters after ten steps of Adam", params.flat, textbook.theta)
+
+
+def epochs(copy: SimpleNamespace) -> None:
+    """Two epochs of nine rows in batches of four, and the same in plain lines: the noise is drawn after the order."""
+    vae, x, _ = problem(copy, rows=9)
+    training = start(copy, vae, x)
+    again, *_ = problem(copy, rows=9)
+    textbook, rng = TextbookAdam(again.params.flat, 0.01), np.random.default_rng(4)
+    for record in training.steps():
+        if record is None:
+            continue
+        sums = np.zeros(2)
+        for rows in np.array_split(rng.permutation(9), 3):
+            eps = again.draw_noise(rng, len(rows))
+            f = again.forward(x[rows], eps)
+            sums += float(f.log_px_z.mean()) * len(rows), float(f.kl.mean()) * len(rows)
+            textbook.step(again.gradient(x[rows], eps).flat)
+        again.draw_noise(rng, 9)                            # that of the held-out rows
+        notice("logged reconstruction and KL", [record.train_reconstruction, record.train_kl], sums / 9)
+        insist(record.train_kl >= 0, f"a logged KL is {record.train_kl:.3g}")
+        notice("logged ELBO", record.train_elbo, (sums[0] - sums[1]) / 9)
+    notice("parameters after two epochs", vae.params.flat, textbook.theta)
+
+
+def start(copy: SimpleNamespace, vae: object, x: NDArray) -> object:
+    """A training of nine rows, the same every time."""
+    rows = copy.data.Dataset("nine rows", x, x)
+    return copy.train.Training(vae, rows, np.random.default_rng(4), epochs=2, batch=4, lr=0.01)
+
+
+def resume(copy: SimpleNamespace) -> None:
+    """Stopped after two of six steps, written down and taken up by another process, it ends in the same bits."""
+    whole, x, _ = problem(copy, rows=9)
+    list(start(copy, whole, x).steps())
+    part, *_ = problem(copy, rows=9)
+    stopped = start(copy, part, x)
+    steps = stopped.steps()
+    next(steps), next(steps)
+    arrays, numbers = stopped.state()
+    other = start(copy, part, x)
+    other.restore({name: array.copy() for name, array in arrays.items()}, numbers)
+    list(other.steps())
+    insist(np.array_equal(part.params.flat, whole.params.flat), "an interrupted run ends elsewhere than a whole one")
+
+
+def data(copy: SimpleNamespace) -> None:
+    """Held-out rows are not learned from, none is lost, and every label belongs to its row."""
+    y = (3 * np.arange(50) + 2) % 7
+    x = np.arange(50)[:, None] * [1, 0] + y[:, None] * [0, 1]                   # every row knows its number and label
+    train_x, test_x, train_y, test_y = copy.data.hold_out(x, y)
+    both = np.intersect1d(train_x[:, 0], test_x[:, 0])
+    insist(not len(both), f"{len(both)} rows are learned from and held out")
+    insist(len(train_x) + len(test_x) == 50, f"of 50 rows there are {len(train_x)} and {len(test_x)}")
+    labels = np.array_equal(train_x[:, 1], train_y) and np.array_equal(test_x[:, 1], test_y)
+    insist(labels, "labels do not belong to their rows")
