@@ -16,6 +16,7 @@ from tests.linear import linear_model
 from tests.trained import trained
 
 K = (1, 4, 16, 64)
+CONFIG = {name: kind() for name, kind in runs.CONFIG.items()} | {"data": "digits"}
 QUICK = ["--k", "1,10,100", "--rows", "12", "-q"]
 
 
@@ -30,7 +31,7 @@ def write_run(path, **kind):
     """A run whose model has seen no data."""
     rng, mean = np.random.default_rng(0), data.digits().train_x.mean(axis=0)
     vae = VAE.init(rng, 64, **{"latent": 2, "hidden": (8,), "likelihood": Binomial(16), "data_mean": mean} | kind)
-    runs.write(runs.Run(runs.create(path), {"data": "digits", "seed": 0}, [], Saved(vae)))
+    runs.write(runs.Run(runs.create(path), CONFIG, [], Saved(vae)))
     return path
 
 
@@ -38,7 +39,7 @@ def write_run(path, **kind):
 def run(tmp_path_factory):
     """The directory of a run with two latent dimensions."""
     path = tmp_path_factory.mktemp("evaluate") / "run"
-    runs.write(runs.Run(runs.create(path), {"data": "digits", "seed": 0}, [], Saved(trained()[0])))
+    runs.write(runs.Run(runs.create(path), CONFIG, [], Saved(trained()[0])))
     return path
 
 
