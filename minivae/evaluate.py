@@ -91,7 +91,8 @@ def refuse_early(options: argparse.Namespace, vae: VAE) -> None:
     if options.rows is not None:
         checks.whole_number("--rows", options.rows, 2)
     if not vae.noise:
-        checks.refuse("RUN", "a model with noise", "a plain autoencoder", "It has no q(z|x), so no bound; train without --autoencoder.")
+        remedy = "It has no q(z|x), so no bound; train without --autoencoder."
+        checks.refuse("RUN", "a model with noise", "a plain autoencoder", remedy)
     if options.gap and vae.latent > 2:
         remedy = "Leave out --gap; --ais works for any number."
         checks.refuse("--gap", "asked of one or two latent dimensions", f"{vae.latent}", remedy)
@@ -190,15 +191,17 @@ def meaning(measured: Measured) -> str:
 def page(measured: Measured, document: dict) -> str:
     """The table, what it means, what the gap and the rate are made of, the files."""
     some = "" if document["rows"] == document["held_out"] else f"the first {document['rows']} of "
-    lines = [f"{some}{document['held_out']} held-out data, nats per datum (+- standard error of the draws), seed {document['seed']}"]
+    lines = [f"{some}{document['held_out']} held-out data, nats per datum (+- standard error of the draws), "]
+    lines[0] += f"seed {document['seed']}"
     for row in measured.table:
         error = f"+- {row.error:.3f}" if row.drawn else ""
         lines.append(f"  {row.label:10} {row.mean:10.3f} {error:9}  {row.meaning}")
     lines.append(measured_order(document["violations"], measured))
     lines.append(document["meaning"])
     if document["gap"]:
-        lines.append("  {elbo:.3f} ELBO + {amortisation:.3f} amortisation + {approximation:.3f} approximation = {log_px:.3f} log p(x)".format(**document["gap"]))
-        lines.append("  amortisation: what the encoder misses; approximation: what no diagonal Gaussian can reach")
+        split = "{elbo:.3f} ELBO + {amortisation:.3f} amortisation + {approximation:.3f} approximation = {log_px:.3f} log p(x)"
+        lines.append("  " + split.format(**document["gap"]))
+        lines.append("  amortisation: what the encoder misses; approximation: what no diagonal Gaussian can reach; all by quadrature")
     lines.append(
         "rate {rate:.3f} = mutual information {mutual_information:.3f} + marginal KL {marginal_kl:.3f} (+- {surgery_se:.3f}); "
         "distortion {distortion:.3f}; {active} of {latent} latent dimensions active".format(**document)

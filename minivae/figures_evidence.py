@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.drawing import (
-    BLUE, DARK, DASHED, GREY, HALO, ORANGE, Shape, at_right, explain, minus, number, page, percent, spread, styled, write,
+    BLUE, DARK, DASHED, GREY, HALO, ORANGE, Shape, at_right, explain, minus, number, page, percent, spread, styled,
 )  # fmt: skip
 from minivae.evidence import Bounds, Gap, Rates, exact_log_px
 from minivae.evidence.rates import log_aggregate
@@ -48,7 +48,8 @@ def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) 
     if exact is not None:
         left = exact - bounds.iw_bound                      # (K, N)
         draw_rest(panels[1], k, left)
-        finding += f"; {number(left[-1].mean())} up to log p(x) are left"
+        side = "below" if mean[-1] <= exact.mean() else "above"           # above: chance in the draws
+        finding += f" and ends {number(abs(left[-1].mean()))} {side} log p(x)"
         caption += " Right: the distance to log p(x), datum by datum; shaded: the middle 80 % of the data."
     explain(figure, finding, caption)
     each = ", ".join(f"k = {n} {number(m)} plus or minus {e:.2g}" for n, m, e in zip(k, mean, error))
@@ -70,7 +71,8 @@ def draw_rise(axes: Axes, k: NDArray, mean: NDArray, error: NDArray, elbo: float
         axes.axhline(exact, color=ORANGE, lw=1.4)
         axes.text(k[0], exact + 0.02 * room, minus(f"exact log p(x) {number(exact)}"), va="bottom", size=9, color=ORANGE)
     for n, value in zip(k, mean):
-        axes.annotate(minus(number(value)), (n, value), (5, -12), textcoords="offset points", size=9, color=BLUE, path_effects=HALO)
+        place = {"xytext": (5, -12), "textcoords": "offset points"}
+        axes.annotate(minus(number(value)), (n, value), **place, size=9, color=BLUE, path_effects=HALO)
     axes.set_title("The bound", weight="bold")
 
 
@@ -85,11 +87,11 @@ def draw_rest(axes: Axes, k: NDArray, left: NDArray) -> None:
     along_k(axes, k)
     axes.set_ylabel("log p(x) \u2212 bound (nats)")
     axes.set_title("What is left, by datum", weight="bold")
-    ends = {"high": (high[-1], GREY), "mean": (mean[-1], BLUE), "median": (median[-1], DARK)}
+    ends = {"90 % of data below": (high[-1], GREY), "mean": (mean[-1], BLUE), "median": (median[-1], DARK)}
     bottom, top = axes.get_ylim()
     places = spread(np.array([[value] for value, _ in ends.values()]), (top - bottom) / 16)
     for (name, (value, colour)), (y,) in zip(ends.items(), places):
-        at_right(axes, y, minus(f"{name} {number(value)}" if name != "high" else f"90 % of data below {number(value)}"), colour)
+        at_right(axes, y, minus(f"{name} {number(value)}"), colour)
 
 
 def along_k(axes: Axes, k: NDArray) -> None:
@@ -118,8 +120,8 @@ def gap_split(parts: Gap) -> Drawn:
     total = log_px - elbo
     finding = f"Of the gap of {number(total)} nats, {number(amortisation)} are the encoder's and {number(approximation)} the Gaussian's"
     caption = (
-        f"Amortisation: what a Gaussian of its own for every datum would gain. Approximation: what no diagonal Gaussian can "
-        f"reach. Below: the {len(parts.elbo)} data; a tenth of them has {100 * share:.0f} % of the whole gap."
+        "Amortisation: what a Gaussian of its own for every datum would gain. "
+        f"Approximation: what no diagonal Gaussian can reach. Below: the {len(parts.elbo)} data; a tenth of them has {100 * share:.0f} % of the whole gap."
     )
     explain(figure, finding, caption)
     sum_of = f"ELBO {elbo:.2f} + amortisation {amortisation:.2f} + approximation {approximation:.2f} = log p(x) {log_px:.2f}"
@@ -198,11 +200,13 @@ def posteriors(
         if image_shape is not None:
             thumbnail(axes, x[i], shape_of(vae, image_shape))
     for line, (name, colour) in enumerate((("p(z|x)", BLUE), ("q(z|x)", ORANGE), ("best (dashed)", DARK))):
-        panels[0].text(0.98, 0.18 - 0.075 * line, name, transform=panels[0].transAxes, ha="right", size=9, color=colour, zorder=5, path_effects=HALO)
-    finding = f"From the best to the worst of {len(x)} data: KL( q(z|x) \u2016 p(z|x) ) from {number(kl.min())} to {number(kl.max())} nats"
+        box = {"transform": panels[0].transAxes, "ha": "right", "size": 9, "zorder": 5, "path_effects": HALO}
+        panels[0].text(0.98, 0.18 - 0.075 * line, name, color=colour, **box)
+    finding = f"From the best to the worst of {len(x)} data: KL( q(z|x) \u2016 p(z|x) ) from {number(kl.min())}"
+    finding += f" to {number(kl.max())} nats"
     caption = (
-        f"Each outlined where it holds {unbroken(percent(MASSES))} of its mass. Best: the best diagonal Gaussian for this datum. "
-        f"z1 to the right, z2 upward, in the same unit; each panel has a scale of its own."
+        f"Each outlined where it holds {unbroken(percent(MASSES))} of its mass. "
+        "Best: the best diagonal Gaussian for this datum. z1 to the right, z2 upward, in the same unit; each panel has a scale of its own."
     )
     explain(figure, finding, caption)
     each = "; ".join(
@@ -278,15 +282,18 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
     axes.contourf(points, points, density, [low, high, np.inf], colors=["#b5d3ea", "#5c9ccb"])
     held = [1 - math.exp(-r * r / 2) for r in RADII]
     inside = mass_in_circles(mu, log_var)
-    angle = emptiest(mu)
-    for r, prior, own in zip(RADII, held, inside):
+    for r in RADII:
         axes.add_patch(Circle((0, 0), r, fill=False, **DASHED | {"zorder": 3, "color": DARK}))
-        write(axes, r * math.cos(angle), r * math.sin(angle), f"{100 * prior:.0f} % / {100 * own:.0f} %", size=8, color=DARK)
+    table = "\n".join(f"{r:6d} {100 * prior:6.0f} % {100 * own:6.0f} %" for r, prior, own in zip(RADII, held, inside))
+    head = f"{'radius':>6} {'prior':>8} {'q(z)':>8}"
+    box = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "size": 9, "family": "monospace"}
+    axes.text(0.99, 0.01, f"{head}\n{table}", **box, path_effects=HALO, zorder=5)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     finding = f"The aggregate posterior is {number(rates.marginal_kl)} nats from the prior"
     caption = (
-        f"Shaded: where q(z), the mean of q(z|x) over {len(x)} data, is densest and holds {unbroken(percent(MASSES))}. Circles of radius 1, 2, 3: "
-        f"what the prior has inside / what q(z) has. Rate {number(rates.kl)} = mutual information "
+        f"Shaded: where q(z), the mean of q(z|x) over {len(x)} data, is densest and "
+        f"holds {unbroken(percent(MASSES))}. Circles: radius 1, 2, 3, "
+        f"and what prior and q(z) hold within. Rate {number(rates.kl)} = mutual information "
         f"{number(rates.mutual_information)} + KL( q(z) \u2016 p(z) ) {number(rates.marginal_kl)}."
     )
     explain(figure, finding, caption)
@@ -296,16 +303,8 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
     )
 
 
-def emptiest(mu: NDArray) -> float:
-    """The angle, upward first, at which labels on the circles hide the fewest codes (N, 2)."""
-    angles = np.pi / 2 + np.pi / 8 * np.arange(16)
-    labels = np.array(RADII)[:, None, None] * np.stack([np.cos(angles), np.sin(angles)], axis=-1)      # (3, 16, 2)
-    hidden = (np.abs(mu[:, None, None] - labels) < (0.9, 0.3)).all(axis=-1)     # (N, 3, 16)
-    return float(angles[hidden.sum(axis=(0, 1)).argmin()])
-
-
 def mass_in_circles(mu: NDArray, log_var: NDArray) -> list[float]:
-    """What part of the mean of N(mu_n, sigma_n^2), (N, 2) each, lies within each of RADII of the origin: by a fixed rule of nodes."""
+    """What part of the mean of N(mu_n, sigma_n^2), (N, 2) each, lies within each of RADII: by a fixed rule of nodes."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     weight = np.outer(weights, weights) / weights.sum() ** 2                    # (40, 40)
     sigma = np.exp(log_var / 2)

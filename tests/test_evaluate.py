@@ -16,6 +16,7 @@ from tests.linear import linear_model
 from tests.trained import trained
 
 K = (1, 4, 16, 64)
+CONFIG = {name: kind() for name, kind in runs.CONFIG.items()} | {"data": "digits"}
 QUICK = ["--k", "1,10,100", "--rows", "12", "-q"]
 
 
@@ -30,7 +31,7 @@ def write_run(path, **kind):
     """A run whose model has seen no data."""
     rng, mean = np.random.default_rng(0), data.digits().train_x.mean(axis=0)
     vae = VAE.init(rng, 64, **{"latent": 2, "hidden": (8,), "likelihood": Binomial(16), "data_mean": mean} | kind)
-    runs.write(runs.Run(runs.create(path), {"data": "digits", "seed": 0}, [], Saved(vae)))
+    runs.write(runs.Run(runs.create(path), CONFIG, [], Saved(vae)))
     return path
 
 
@@ -38,7 +39,7 @@ def write_run(path, **kind):
 def run(tmp_path_factory):
     """The directory of a run with two latent dimensions."""
     path = tmp_path_factory.mktemp("evaluate") / "run"
-    runs.write(runs.Run(runs.create(path), {"data": "digits", "seed": 0}, [], Saved(trained()[0])))
+    runs.write(runs.Run(runs.create(path), CONFIG, [], Saved(trained()[0])))
     return path
 
 
@@ -123,7 +124,8 @@ def test_a_bound_of_minus_infinity_violates_nothing_and_is_null_in_json():
 
 def test_the_page_says_what_the_document_holds(run, capsys, tmp_path, monkeypatch):
     asked = ["--k", "1,10", "--rows", "4", "-q", "--gap", "--ais", "--exact", "--out", tmp_path]
-    monkeypatch.setattr(evaluate, "pictures", lambda *anything: {n: figure(n) for n in figures_evidence.NAMES})
+    drawn = {name: figure(name) for name in figures_evidence.NAMES}
+    monkeypatch.setattr(evaluate, "pictures", lambda *anything: drawn)
     text = printed(capsys, run, *asked).out
     document = json.loads(printed(capsys, run, *asked, "--json", "--overwrite").out)
     assert set(document) == {
