@@ -98,7 +98,7 @@ def along_k(axes: Axes, k: NDArray) -> None:
     """A logarithmic axis of k, with room for labels at its right end."""
     axes.set(xscale="log", xlim=(k[0] / 1.5, k[-1] * 1.5), xlabel="k, importance weights")
     axes.set_xticks(k, [f"{n:,}" for n in k])
-    axes.xaxis.minorticks_off()
+    axes.set_xticks([], minor=True)
 
 
 # The gap taken apart

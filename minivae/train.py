@@ -1,6 +1,7 @@
 """Learning: mini-batches, Adam, and one record for each epoch."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -143,8 +144,9 @@ class Training:
         self.optimiser.m[...], self.optimiser.v[...] = m, v
         self.optimiser.t = checks.whole_number("t", numbers["t"], 0)
         try:
-            self.rng.bit_generator.state = numbers["rng"]
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            with warnings.catch_warnings(action="error"):       # NumPy 1 wraps a negative number around, and warns
+                self.rng.bit_generator.state = numbers["rng"]
+        except (DeprecationWarning, ValueError, TypeError, KeyError, OverflowError) as error:
             checks.refuse("rng", f"a state of {type(self.rng.bit_generator).__name__}", str(error), "It is damaged.")
 
 

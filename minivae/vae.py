@@ -213,7 +213,7 @@ class VAE:
         own = self.likelihood.fit(x, out, *self.own) if fit else self.own                   # 5
         log_px_z = self.likelihood.log_prob(x, out, *own)                                   # 5   (L, B)
         kl = self._kl(z, mu, log_var)                                                       # 6   (B,) or (L, B)
-        loss = self.beta * kl.mean() - log_px_z.mean()                                      # 7   ()
+        loss = (self.beta * kl).mean() - log_px_z.mean()                                    # 7   ()
         if self.objective == "iwae":
             loss -= jensen_gain(log_px_z - kl)                                              # 7   ()
         return Forward(hs, mu, log_var, z, gs, out, own, log_px_z, kl, loss)

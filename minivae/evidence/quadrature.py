@@ -13,7 +13,8 @@ from minivae.vae import VAE
 
 COARSE = 128                                                # intervals on each axis of the first grid of the quadrature
 MOST = 50_000                                               # nodes of one datum, beyond the first grid
-NEGLIGIBLE = 40.0                                           # nats below a datum's highest point: 4e-18 of it
+NEGLIGIBLE = 19.0                                           # nats below a datum's highest point, and as many more as
+                                                            # the tolerance is below 1: 6e-12 of it at 1e-3
 
 
 class Exact(NamedTuple):
@@ -49,6 +50,7 @@ def _exact(vae, x, tolerance, finest):
     mu, log_var = vae.encode(x)
     reach = 8 * np.exp(log_var / 2)
     low, high = np.minimum(-8, (mu - reach).min(axis=0)), np.maximum(8, (mu + reach).max(axis=0))       # (J,)
+    negligible = NEGLIGIBLE - min(0.0, np.log(tolerance))
     points = COARSE
     spacing = (high - low) / points                                                         # (J,)
     index = np.indices((points + 1,) * vae.latent).reshape(vae.latent, -1).T                # (nodes, J)
@@ -60,7 +62,7 @@ def _exact(vae, x, tolerance, finest):
     every_other = (index % 2 == 0).all(axis=1)              # the grid of twice the spacing is part of this one
     log_px = log_sum_exp(log_joint) + np.log(spacing).sum()
     error = np.abs(log_px - log_sum_exp(log_joint[every_other]) - np.log(2 * spacing).sum())
-    who, node = np.nonzero(log_joint.T > log_joint.max(axis=0)[:, None] - NEGLIGIBLE)       # (pairs,) each
+    who, node = np.nonzero(log_joint.T > log_joint.max(axis=0)[:, None] - negligible)       # (pairs,) each
     index = index[node]                                                                     # (pairs, J)
     mean, cov = _moments(who, low + spacing * index, log_joint.T[who, node])                # (N, J), (N, J, J)
     while 2 * points <= finest:
@@ -71,14 +73,14 @@ def _exact(vae, x, tolerance, finest):
         points, spacing = 2 * points, spacing / 2
         who, index = _with_neighbours(who[unsure], 2 * index[unsure], len(x), points)
         z = low + spacing * index                                                           # (pairs, J)
-        log_joint = _on_own_nodes(vae, x, who, z)                                           # (pairs,)
+        log_joint = _on_own_nodes(vae, x, who, index, z)                                    # (pairs,)
         first, row = _runs(who)
         top = np.maximum.reduceat(log_joint, first)[row]                                    # (pairs,)
         refined = top[first] + np.log(np.add.reduceat(np.exp(log_joint - top), first)) + np.log(spacing).sum()
         error[who[first]] = np.abs(refined - log_px[who[first]])
         log_px[who[first]] = refined
         mean[who[first]], cov[who[first]] = _moments(who, z, log_joint)
-        matters = log_joint > top - NEGLIGIBLE
+        matters = log_joint > top - negligible
         who, index = who[matters], index[matters]
     return log_px, error, mean, cov
 
@@ -108,12 +110,23 @@ def _on_shared_nodes(vae, x, z):
     return need_log("log p(x, z)", log_joint)
 
 
-def _on_own_nodes(vae, x, who, z):
-    """log p(x[who], z), (pairs,): every datum at its own nodes."""
-    at_once = max(1, sums.AT_ONCE // widest(vae))
-    chunks = [slice(start, start + at_once) for start in range(0, len(z), at_once)]
+def _on_own_nodes(vae, x, who, index, z):
+    """log p(x[who], z), (pairs,): every datum at its own nodes.
+
+    To decode a node costs far more than to compare it with another datum, and data share nodes: so nodes that lie
+    together are decoded once, and compared with all the data that look at any of them.
+    """
+    order = np.lexsort(index.T)                                                             # (pairs,)   by node
+    new = np.any(np.diff(index[order], axis=0, prepend=-1), axis=1)                         # (pairs,)
+    node = np.cumsum(new) - 1                                                               # (pairs,)
+    at_once = max(1, sums.AT_ONCE // max(len(x), widest(vae)))
+    cuts = np.searchsorted(node, np.arange(at_once, node[-1] + 1, at_once))
+    log_px_z = np.empty(len(z))
     with np.errstate(over="ignore", invalid="ignore"):
-        log_px_z = np.concatenate([vae.log_likelihood(x[who[c]], z[None, c])[0] for c in chunks])
+        for pairs, node, new in zip(*(np.split(array, cuts) for array in (order, node, new))):
+            data, column = np.unique(who[pairs], return_inverse=True)
+            table = vae.log_likelihood(x[data], z[pairs[new], None])                        # (nodes, data)
+            log_px_z[pairs] = table[node - node[0], column]
     return need_log("log p(x, z)", log_px_z + log_standard_normal(z))
 
 
@@ -123,5 +136,6 @@ def _with_neighbours(who, index, data, points):
     around = (index[:, None, :] + steps).clip(0, points)                                    # (pairs, 3^J, J)
     shape = (data,) + (points + 1,) * index.shape[1]
     key = np.ravel_multi_index((who[:, None], *np.moveaxis(around, -1, 0)), shape)
-    who, *index = np.unravel_index(np.unique(key), shape)
+    key = np.sort(key, axis=None)                           # np.unique does it in twice the time
+    who, *index = np.unravel_index(key[np.diff(key, prepend=-1) > 0], shape)
     return who, np.stack(index, axis=-1)

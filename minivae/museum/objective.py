@@ -8,7 +8,7 @@ KL_BACKWARD = "return d_kl * mu, d_kl * np.expm1(log_var) / 2"
 DRAW = "return mu + sigma * eps"
 DRAW_BACKWARD = "d_log_var = (d_z * eps).sum(axis=0) * sigma / 2"
 NOISE = "return rng.standard_normal(shape, self.dtype) if self.noise"
-LOSS = "loss = self.beta * kl.mean() - log_px_z.mean()"
+LOSS = "loss = (self.beta * kl).mean() - log_px_z.mean()"
 D_KL = "d_kl = self.beta * (share if f.kl.ndim == 2 else share.sum(axis=0))"
 
 SAMPLER = (
@@ -171,7 +171,7 @@ REDUCTION = (
         "alibi-detect #90: curves change their scale with the batch size",
         "A hidden beta of B. The KL is driven to 0 and nothing is encoded.",
         (
-            Change("vae", LOSS, "loss = self.beta * B * kl.mean() - log_px_z.mean()"),
+            Change("vae", LOSS, "loss = (self.beta * B * kl).mean() - log_px_z.mean()"),
             Change("vae", D_KL, "d_kl = B * self.beta * (share if f.kl.ndim == 2 else share.sum(axis=0))"),
         ),
     ),
@@ -195,7 +195,7 @@ REDUCTION = (
         "KelvinHong, tex/main.tex (its code has the right one)",
         "The further q is from the prior, the better: the loss has no minimum.",
         (
-            Change("vae", LOSS, "loss = -self.beta * kl.mean() - log_px_z.mean()"),
+            Change("vae", LOSS, "loss = (-self.beta * kl).mean() - log_px_z.mean()"),
             Change("vae", D_KL, "d_kl = -self.beta * (share if f.kl.ndim == 2 else share.sum(axis=0))"),
         ),
     ),
