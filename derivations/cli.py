@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   derivations figures --out pictures             the figures of the sources, redrawn
   derivations map kl_standard_normal             what proves it, and which tests hold it
   derivations trace --step                       one training step, line by line
-  derivations cards --anki cards.tsv             the ledger as flashcards
+  derivations cards --anki cards.tsv --obsidian notes   the ledger as flashcards
 """
 VERDICTS = """verdicts:
   holds       as printed                         slip    the letters fail, the evident intention holds

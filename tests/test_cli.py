@@ -264,6 +264,10 @@ def test_results_that_are_damaged_are_one_line(quick, tmp_path, text, capsys):
     assert cli.main(["plot", str(copy)]) == 2
     err = capsys.readouterr().err
     assert "results.json is damaged" in err and err.count("\n") == 1
+
+
+def test_a_run_without_results_can_still_be_drawn(quick, tmp_path):
+    copy = shutil.copytree(quick[0], tmp_path / "copy")
     (copy / "results.json").write_text("{}")
     assert cli.main(["plot", str(copy)]) == 0
 

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tokenize
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,15 +61,23 @@ def test_the_comparison_of_outputs_can_fail():
 
 
 def test_every_command_runs_in_order_and_prints_what_is_shown(tmp_path):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}    # this checkout, installed or not
+    """Those of either command in their order, at the same time: neither reads what the other writes."""
     commands = list(sessions())
     assert len(commands) >= 6 and sum(bool(output) for _, output in commands) >= 1
+    names = ("minivae", "derivations")
+    assert {command.split()[0] for command, _ in commands} == set(names)
+    with ThreadPoolExecutor(len(names)) as pool:
+        chains = [[(c, o) for c, o in commands if c.split()[0] == name] for name in names]
+        for _ in pool.map(lambda chain: run_in_order(chain, tmp_path), chains):
+            pass                                            # whatever was raised there is raised here
+
+
+def run_in_order(commands, directory):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}    # this checkout, installed or not
     for command, output in commands:
-        words = shlex.split(command)
-        assert words[0] in ("minivae", "derivations")
-        run = [sys.executable, "-m", *words]
+        run = [sys.executable, "-m", *shlex.split(command)]
         quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-        done = subprocess.run(run, cwd=tmp_path, env=environment, timeout=150, **quiet)
+        done = subprocess.run(run, cwd=directory, env=environment, timeout=150, **quiet)
         assert done.returncode == 0, done.stderr
         assert not output or same(done.stdout, output), f"{command} printed\n{done.stdout}"
 

@@ -270,6 +270,14 @@ def test_a_history_that_is_ahead_of_the_model_is_cut(tmp_path):
 # The command
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_pictures():
+    """What a run holds is what is tested here. Commands in a process of their own do draw."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learn, "draw", lambda *_: [])
+        yield
+
+
 QUICK = ["--epochs", "6", "--hidden", "8", "--save-every", "1", "-q"]
 
 
