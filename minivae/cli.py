@@ -16,7 +16,7 @@ from minivae.command import run
 
 RECORDED = (                                                # what a run keeps, and cannot be changed on the way
     "data", "seed", "latent", "hidden", "likelihood", "sigma", "beta", "samples", "objective", "estimator",
-    "autoencoder", "activation", "batch", "lr", "dtype",
+    "autoencoder", "binarize", "activation", "batch", "lr", "dtype",
 )  # fmt: skip
 EXAMPLES = """examples:
   minivae train                                  learn the bundled digits, into minivae-out/
@@ -60,6 +60,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--latent", type=int, default=2, metavar="J", help="latent dimensions (default: %(default)s)")
     add("--hidden", type=widths, default=(128, 64), metavar="H,H", help="hidden layers of the encoder (default: 128,64)")
     add("--likelihood", metavar="NAME", help="bernoulli, binomial or gaussian (default: what the data are)")
+    binarize = "learn from zeros and ones that the data are the probabilities of, drawn afresh for every mini-batch"
+    add("--binarize", action="store_true", help=binarize)
     add("--sigma", type=number_or_word, metavar="S", help="of the gaussian: a number, learned or optimal (default: optimal)")
     add("--beta", type=float, default=1.0, help="weight of the KL; below 1 the loss is no bound (default: 1)")
     add("--samples", type=int, default=1, metavar="L", help="draws of z for every datum (default: %(default)s)")
@@ -307,11 +309,11 @@ def runs_command(options: argparse.Namespace) -> int:
 
 def open_run(path: Path):
     """A run, and the data it learned from as its likelihood saw them."""
-    from minivae import data, runs
-    from minivae.learn import as_learned
+    from minivae import runs
+    from minivae.learn import learned_by
 
     run = runs.read(path)
-    return run, as_learned(data.load(run.config["data"]), run.vae.likelihood)
+    return run, learned_by(run)
 
 
 def use_one_thread() -> None:

@@ -14,12 +14,47 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.checks import real_array
+from minivae.checks import real_array, refuse
 from minivae.strict import Damaged, read_idx, read_npy, read_npz, regular
 
 
 class DataError(ValueError):
     """A file that cannot be read as data; the message names the file and what was expected."""
+
+
+class Grey:
+    """Bytes 0..255 that are fractions of 255 to whoever takes rows out: only those rows become float32.
+
+    Parameters
+    ----------
+    levels : ndarray of uint8, shape (N, D)
+        Kept as it is: a quarter of the memory, and nothing is copied.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, levels: NDArray):
+        self.levels, self.shape = levels, levels.shape
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def __getitem__(self, rows) -> NDArray:
+        x = self.levels[rows].astype(np.float32)
+        x /= 255
+        return x
+
+    def mean(self, axis: int = 0) -> NDArray:
+        """The mean of the fractions."""
+        return self.levels.mean(axis) / 255
+
+    def draw(self, rows, rng: np.random.Generator) -> NDArray:
+        """x = 1 with probability level / 255, exactly: levels that exceed a byte below 255, any of which is as likely."""
+        levels = self.levels[rows]                          # (B, D)
+        u = np.frombuffer(bytearray(rng.bytes(levels.size)), np.uint8)
+        while len(top := np.flatnonzero(u == 255)):         # one in 256 is drawn again, and one in 256 of those
+            u[top] = np.frombuffer(rng.bytes(len(top)), np.uint8)
+        return (u.reshape(levels.shape) < levels).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -31,20 +66,24 @@ class Dataset:
     name : str
         Where it comes from.
     train_x, test_x : ndarray, shape (N, D)
+        Of a directory of MNIST train_x is `Grey`: rows taken out of it are such an array.
     train_y, test_y : ndarray of whole numbers, shape (N,), or None
     image_shape : (height, width) or None
         How a row is seen as a picture, if it is one.
     trials : int or None
         n, if the numbers are counts 0..n.
+    binarize : bool
+        Whether `take` draws zeros and ones whose probabilities the rows to learn from are.
     """
 
     name: str
-    train_x: NDArray
+    train_x: NDArray | Grey
     test_x: NDArray
     train_y: NDArray | None = None
     test_y: NDArray | None = None
     image_shape: tuple[int, int] | None = None
     trials: int | None = None
+    binarize: bool = False
 
     def as_fractions(self) -> "Dataset":
         """Counts 0..n as fractions 0..1, for the likelihoods that are not Binomial."""
@@ -52,6 +91,34 @@ class Dataset:
             return self
         divided = {name: (getattr(self, name) / self.trials).astype(np.float32) for name in ("train_x", "test_x")}
         return replace(self, trials=None, **divided)
+
+    def binarized(self) -> "Dataset":
+        """Fractions as probabilities of a 1: drawn afresh whenever rows to learn from are taken, once for all held out.
+
+        Dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). What is held out is drawn from a seed of its own,
+        the same for every run: their numbers can be compared. Raises ValueError if a number is not between 0 and 1.
+        """
+        data = self.as_fractions()
+        for x in (data.train_x if isinstance(data.train_x, np.ndarray) else data.train_x[:1], data.test_x):
+            if x.min() < 0 or x.max() > 1:
+                refuse("--binarize", "given for fractions 0..1", f"values from {x.min():g} to {x.max():g}", "Rescale them.")
+        return replace(data, binarize=True, test_x=draw_binary(data.test_x, np.random.default_rng(0)))
+
+    def take(self, rows, rng: np.random.Generator) -> NDArray:
+        """Rows to learn from, (B, D): as they are, or a draw of zeros and ones."""
+        if not self.binarize:
+            return self.train_x[rows]
+        return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)
+
+    def few(self, most: int) -> "Dataset":
+        """The same with no more than `most` rows held out, evenly spaced."""
+        rows = slice(None, None, math.ceil(len(self.test_x) / most))
+        return replace(self, test_x=self.test_x[rows], test_y=None if self.test_y is None else self.test_y[rows])
+
+
+def draw_binary(x: NDArray, rng: np.random.Generator) -> NDArray:
+    """Zeros and ones, 1 with probability x: (B, D) of float32."""
+    return (rng.random(x.shape, np.float32) < x).astype(np.float32)
 
 
 def load(source: str = "digits") -> Dataset:
@@ -153,7 +220,7 @@ KINDS = {"images": 3, "labels": 1}                          # number of axes
 
 
 def _mnist_directory(path: Path) -> Dataset:
-    """The four files of MNIST or Fashion-MNIST, plain or .gz; grey bytes become fractions of 255."""
+    """The four files of MNIST or Fashion-MNIST, plain or .gz; grey bytes are fractions of 255."""
     arrays = {}
     for part, usual in PARTS.items():
         for kind, axes in KINDS.items():
@@ -172,8 +239,8 @@ def _mnist_directory(path: Path) -> Dataset:
     sizes = [arrays[part, "images"].shape[1:] for part in PARTS]
     if sizes[0] != sizes[1]:
         raise DataError(f"{path}: all images should have one size; the two parts have {sizes[0]} and {sizes[1]}.")
-    grey = [(arrays[part, "images"] / np.float32(255)) for part in PARTS]
-    return _dataset(path.name, *grey, *(arrays[part, "labels"] for part in PARTS))
+    bytes_ = _dataset(path.name, *(arrays[part, kind] for kind in KINDS for part in PARTS))
+    return replace(bytes_, train_x=Grey(bytes_.train_x), test_x=Grey(bytes_.test_x)[:])
 
 
 def _find(path: Path, part: str, kind: str, axes: int) -> Path:

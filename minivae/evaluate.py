@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae import checks, data, drawing, figures_evidence, runs
+from minivae import checks, drawing, figures_evidence, runs
 from minivae.evidence import (
     Bounds, Gap, Rates, annealed, exact_linear, exact_log_px, gap, lower_bounds, rate_distortion,
 )  # fmt: skip
-from minivae.learn import as_learned, say
+from minivae.learn import learned_by, say
 from minivae.likelihood import Gaussian
 from minivae.vae import VAE
 
@@ -67,7 +67,7 @@ class Measured(NamedTuple):
 def evaluate_and_report(options: argparse.Namespace) -> int:
     """Measure, check the order, draw if there is a place to, say what came out; 1 if the order is violated."""
     run = runs.read(options.run)
-    learned = as_learned(data.load(run.config["data"]), run.vae.likelihood)
+    learned = learned_by(run)
     refuse_early(options, run.vae)
     rows = options.rows or (SLOW_ROWS if options.ais or options.gap else len(learned.test_x))
     x = learned.test_x[:rows]

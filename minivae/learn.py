@@ -15,8 +15,10 @@ from minivae.checkpoint import Saved
 from minivae.evidence import exact_log_px, lower_bounds
 from minivae.likelihood import make_likelihood
 from minivae.progress import Progress, Silent, tell
-from minivae.train import Diverged, Training
+from minivae.train import Diverged, Training, in_chunks
 from minivae.vae import VAE
+
+MEASURED = 500                                              # held-out rows that are measured and drawn at the end, at most
 
 SAVE_SECONDS = 5.0                                          # a kill -9 loses no more than that
 
@@ -39,7 +41,7 @@ def learn(options: argparse.Namespace, again: str) -> int:
         code = go_on(run, training, options)
         if code:
             return code
-        results = measure(training.vae, training.data, training.rng)
+        results = measure(training.vae, training.data.few(MEASURED), training.rng)
         files = draw(run, training.data, results["log_px"])
         seconds = round(time.perf_counter() - began, 2)
         results |= {"seconds": seconds, "epochs": len(run.history), "files": files, "seed": config["seed"]}
@@ -67,7 +69,7 @@ def fresh(options: argparse.Namespace, again: str) -> tuple[Training, dict, list
     """A new training of the model that the options describe, its config, and an empty history."""
     whole = data.load(options.data)
     likelihood = choose_likelihood(options, whole)
-    learned = as_learned(whole, likelihood)
+    learned = as_learned(whole, likelihood, options.binarize)
     rng = np.random.default_rng(checks.whole_number("seed", options.seed, 0))
     vae = VAE.init(
         rng,
@@ -86,7 +88,7 @@ def fresh(options: argparse.Namespace, again: str) -> tuple[Training, dict, list
     settings = {"epochs": 150 if options.epochs is None else options.epochs}
     settings |= {name: getattr(options, name) for name in ("batch", "lr", "samples")}
     config = {"data": options.data, "seed": options.seed, **settings, "model": checkpoint.describe(vae)}
-    config |= {"command": again, "data_crc32": fingerprint(learned)}
+    config |= {"binarize": options.binarize, "command": again, "data_crc32": fingerprint(learned)}
     return Training(vae, learned, rng, **settings), config, []
 
 
@@ -100,7 +102,7 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
     for name in ("batch", "lr", "samples", "data_crc32", "command"):
         if name not in config:
             runs.damaged(run.path / "config.json", f"{name} is missing")
-    learned = as_learned(data.load(config["data"]), run.vae.likelihood)
+    learned = learned_by(run)
     if fingerprint(learned) != config["data_crc32"]:
         checks.refuse("--resume", "a run whose data are unchanged", config["data"], "Its data are other ones now.")
     epochs = config["epochs"] if options.epochs is None else options.epochs
@@ -111,8 +113,18 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
     return training, config, run.history
 
 
-def as_learned(whole: data.Dataset, likelihood) -> data.Dataset:
-    """The data as the likelihood sees them: counts for Binomial, else fractions."""
+def learned_by(run: runs.Run) -> data.Dataset:
+    """The data of a run as it learns from them."""
+    return as_learned(data.load(run.config["data"]), run.vae.likelihood, run.config.get("binarize", False))
+
+
+def as_learned(whole: data.Dataset, likelihood, binarize: bool = False) -> data.Dataset:
+    """The data as the likelihood sees them: counts for Binomial, zeros and ones if asked for, else fractions."""
+    if binarize and likelihood.name != "bernoulli":
+        remedy = "Add --likelihood bernoulli, or leave it out."
+        checks.refuse("--binarize", "asked of the bernoulli likelihood", likelihood.name, remedy)
+    if binarize:
+        return whole.binarized()
     if likelihood.name != "binomial":
         return whole.as_fractions()
     if whole.trials is not None and whole.trials != likelihood.n:
@@ -123,12 +135,16 @@ def as_learned(whole: data.Dataset, likelihood) -> data.Dataset:
 
 def fingerprint(learned: data.Dataset) -> int:
     """A checksum of the data, those held out as well: a run is gone on with on the same data, or not at all."""
-    return zlib.crc32(np.ascontiguousarray(learned.test_x), zlib.crc32(np.ascontiguousarray(learned.train_x)))
+    crc = 0
+    for part in (*in_chunks(learned.train_x), learned.test_x):
+        crc = zlib.crc32(np.ascontiguousarray(part), crc)
+    return crc
 
 
 def choose_likelihood(options, data):
     """The likelihood asked for; else what the data are: Binomial for counts, Bernoulli for the rest."""
-    name = options.likelihood or ("bernoulli" if data.trials is None else "binomial")
+    binary = data.trials is None or getattr(options, "binarize", False)
+    name = options.likelihood or ("bernoulli" if binary else "binomial")
     settings = {}
     if name == "gaussian":
         settings["sigma"] = "optimal" if options.sigma is None else options.sigma
@@ -233,7 +249,7 @@ def measure(vae, data, rng, k: int = 1000) -> dict:
 
 def draw(run, data, log_px: float | None) -> list[dict]:
     """Draw and save every figure of a run; returns path and alt text of each."""
-    drawn = figures.all_figures(run.vae, data, run.history, np.random.default_rng(run.config["seed"]), log_px)
+    drawn = figures.all_figures(run.vae, data.few(MEASURED), run.history, np.random.default_rng(run.config["seed"]), log_px)
     files = []
     for name, (figure, alt) in drawn.items():
         path = run.path / f"{name}.png"

@@ -54,7 +54,7 @@ class Training:
         self.vae, self.data, self.rng = vae, data, checks.generator("rng", rng)
         self.epochs, self.batch = checks.whole_number("epochs", epochs, 1), checks.whole_number("batch", batch, 1)
         self.samples = checks.whole_number("samples", samples, 1)
-        for x in (data.train_x, data.test_x):
+        for x in (*in_chunks(data.train_x), data.test_x):
             vae.check_data(x)
         self.optimiser, self.gradient = Adam(vae.params, lr), vae.params.zeros_like()
         self.epoch = 1                                      # the one that runs
@@ -80,7 +80,7 @@ class Training:
 
     def step(self, rows: NDArray) -> None:
         """Learn from these rows."""
-        x = self.data.train_x[rows].astype(self.vae.dtype, copy=False)
+        x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)
         eps = self.vae.draw_noise(self.rng, len(x), self.samples)
         f = self.vae.forward(x, eps)
         if not math.isfinite(f.loss):

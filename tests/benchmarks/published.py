@@ -1,0 +1,201 @@
+"""Numbers of papers on MNIST, reached here: train as they did, measure as they did, say how much of it was done.
+
+    python -m tests.benchmarks.published NAME ... --data DIR [--epochs N] [--k 5000] [--rows N] [--out DIR] [--threads N]
+
+DIR holds the four files of MNIST. Names:
+    vae, iwae-5, iwae-50    Burda, Grosse and Salakhutdinov (2016), one stochastic layer: 784-200-200-50, tanh, Adam
+                            (epsilon 1e-4), mini-batches of 20, zeros and ones drawn afresh for each, and eight stages:
+                            3^i epochs at a learning rate of 0.001 10^(-i/7). Measured: -log p(x) of the test set by
+                            the bound of 5,000 importance weights. Published: 86.76, 85.54, 84.78 nats.
+    grey                    The basic VAE of PyTorch's examples: 784-400-20, ReLU, Adam 1e-3, mini-batches of 128, grey
+                            fractions as targets, 10 epochs. Measured: -ELBO of the test set, one draw for each. About
+                            105.5 is what it prints. Grey fractions are not binary data: a score, not a likelihood.
+
+What is held out is drawn once, from a seed of its own. `--epochs` stops early: the schedule is cut, not squeezed. `--rows`
+measures so many test data, evenly spaced. Every epoch is written down in --out (default: published-out), and a command
+that was stopped goes on from there; every result is appended to results.jsonl there, with its setting and its commit.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.benchmarks.timing import run_with_threads
+
+
+class Setting(NamedTuple):
+    """What was published, and how it came about."""
+
+    published: float
+    hidden: tuple[int, ...]
+    latent: int
+    activation: str
+    batch: int
+    epochs: int
+    tiny: float                 # Adam's
+    samples: int = 1
+    binarize: bool = True
+
+    def rate(self, epoch: int) -> float:
+        """Adam's learning rate in this epoch, from 1."""
+        return 1e-3 * 10 ** (-stage_of(epoch) / 7) if self.binarize else 1e-3
+
+
+STAGES = [3**i for i in range(8)]                           # epochs of each: 3,280
+BURDA = Setting(86.76, (200, 200), 50, "tanh", 20, sum(STAGES), 1e-4)
+SETTINGS = {
+    "vae": BURDA,
+    "iwae-5": BURDA._replace(published=85.54, samples=5),
+    "iwae-50": BURDA._replace(published=84.78, samples=50),
+    "grey": Setting(105.5, (400,), 20, "relu", 128, 10, 1e-8, binarize=False),
+}
+
+
+def stage_of(epoch: int) -> int:
+    """0 for epoch 1, 1 for the next 3, 2 for the next 9, and so on."""
+    return next(i for i in range(len(STAGES)) if epoch <= sum(STAGES[: i + 1]))
+
+
+def start(setting: Setting, data, epochs: int):
+    """A training of the model that the setting describes."""
+    import numpy as np
+
+    from minivae import VAE, Bernoulli
+    from minivae.adam import Adam
+    from minivae.train import Training
+
+    rng = np.random.default_rng(0)
+    kind = {"objective": "iwae", "estimator": "sampled"} if setting.samples > 1 else {}
+    kind |= {"likelihood": Bernoulli(), "activation": setting.activation, "data_mean": data.train_x.mean(axis=0)}
+    vae = VAE.init(rng, data.train_x.shape[1], setting.latent, setting.hidden, **kind)
+    training = Training(vae, data, rng, epochs=epochs, batch=setting.batch, samples=setting.samples)
+    training.optimiser = Adam(vae.params, setting.rate(1), tiny=setting.tiny)
+    return training
+
+
+def go_on(name: str, data, epochs: int, out: Path) -> tuple:
+    """Train from where it was left; the training, and the seconds of all its epochs."""
+    from minivae import checkpoint
+    from minivae.progress import Progress
+
+    setting, model, log = SETTINGS[name], out / f"{name}.npz", out / f"{name}.json"
+    training, history = start(setting, data, epochs), []
+    if model.exists():
+        saved = checkpoint.read(model)
+        history = json.loads(log.read_text())
+        training.optimiser.lr = saved.numbers["lr"]
+        training.vae.params.flat[...] = saved.vae.params.flat
+        training.restore(saved.arrays, saved.numbers)
+        del history[training.epoch - 1 :]
+    left = epochs + 1 - training.epoch
+    progress = Progress(max(left, 1))
+    while training.epoch <= epochs:
+        training.optimiser.lr, began = setting.rate(training.epoch), time.perf_counter()
+        record = next(record for record in training.steps() if record is not None)
+        history.append({"epoch": record.epoch, "elbo": record.test_elbo, "seconds": time.perf_counter() - began})
+        log.write_text(json.dumps(history))
+        checkpoint.save(model, training.vae, *training.state())
+        progress.update(left - (epochs - record.epoch), f"{name}: held-out ELBO {record.test_elbo:.2f}")
+    progress.end()
+    return training, sum(row["seconds"] for row in history)
+
+
+def nll(vae, x, k: int) -> tuple[float, float]:
+    """-log p(x) by k importance weights: the mean over data x, and its error from the draws alone."""
+    import numpy as np
+
+    from minivae import lower_bounds
+    from minivae.progress import Progress
+
+    rng = np.random.default_rng(1)
+    parts = np.array_split(x, max(1, len(x) // 100))
+    progress, bounds, errors = Progress(len(parts)), [], []
+    for done, part in enumerate(parts, start=1):
+        found = lower_bounds(vae, part, k, rng)
+        bounds.append(found.iw_bound)
+        errors.append(found.iw_bound_se)
+        progress.update(done, f"-log p(x) {-np.concatenate(bounds).mean():.2f}")
+    progress.end()
+    errors = np.concatenate(errors)
+    return -float(np.concatenate(bounds).mean()), float((errors**2).sum() ** 0.5 / len(errors))
+
+
+def run(name: str, options: argparse.Namespace) -> dict:
+    """Train, measure, and append the result to the file."""
+    from minivae import data
+    from minivae.train import evaluate
+
+    setting = SETTINGS[name]
+    epochs = min(options.epochs or setting.epochs, setting.epochs)
+    whole = data.load(str(options.data))
+    learned = whole.binarized() if setting.binarize else whole
+    training, seconds = go_on(name, learned, epochs, options.out)
+    done = {"setting": name, **setting._asdict(), "epochs_done": training.epoch - 1, "seconds": round(seconds, 1)}
+    test_x = learned.few(options.rows or len(learned.test_x)).test_x
+    began = time.perf_counter()
+    if setting.binarize:
+        done["measured"], done["error"] = nll(training.vae, test_x, options.k)
+        done["k"] = options.k
+    else:
+        done["measured"], done["error"] = -evaluate(training.vae, test_x, training.rng)[2], None
+    done |= {"rows": len(test_x), "seconds_to_measure": round(time.perf_counter() - began, 1)}
+    done |= {"data": options.data.name, "threads": options.threads, "commit": commit()}
+    with open(options.out / "results.jsonl", "a") as file:
+        file.write(json.dumps(done) + "\n")
+    return done
+
+
+def commit() -> str:
+    """The commit of this checkout, with a + if something is changed since; "unknown" outside of one."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=here).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + "+" * bool(changed)
+
+
+def table(rows: list[dict]) -> str:
+    """Setting, how much of it was done, time, what came out, what was published."""
+    lines = [f"{'setting':10}{'epochs':>14}{'minutes':>9}{'test data':>11}{'measured':>18}{'published':>11}"]
+    for row in rows:
+        error = "" if row["error"] is None else f" +- {row['error']:.3f}"
+        epochs = f"{row['epochs_done']} of {row['epochs']}"
+        measured = f"{row['measured']:.2f}{error}"
+        lines.append(
+            f"{row['setting']:10}{epochs:>14}{row['seconds'] / 60:9.1f}{row['rows']:>11}{measured:>18}{row['published']:>11}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", choices=SETTINGS, metavar="NAME", help=", ".join(SETTINGS))
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--epochs", type=int, metavar="N")
+    parser.add_argument("--k", type=int, default=5000)
+    parser.add_argument("--rows", type=int, metavar="N")
+    parser.add_argument("--out", type=Path, default=Path("published-out"), metavar="DIR")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    for name in ("epochs", "k", "rows", "threads"):
+        value = getattr(options, name)
+        if value is not None and value < 1 + (name == "k"):
+            parser.error(f"--{name} must be at least {1 + (name == 'k')}; got {value}.")
+    code = run_with_threads("tests.benchmarks.published", options.threads)
+    if code is not None:
+        return code
+    options.out.mkdir(parents=True, exist_ok=True)
+    rows = [run(name, options) for name in options.names]
+    print(table(rows))
+    return 0 if all(math.isfinite(row["measured"]) for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
