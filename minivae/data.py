@@ -39,7 +39,7 @@ class Grey:
     def __len__(self) -> int:
         return len(self.levels)
 
-    def __getitem__(self, rows) -> NDArray:
+    def __getitem__(self, rows: NDArray | slice) -> NDArray:
         x = self.levels[rows].astype(np.float32)
         x /= 255
         return x
@@ -48,7 +48,7 @@ class Grey:
         """The mean of the fractions."""
         return self.levels.mean(axis) / 255
 
-    def draw(self, rows, rng: np.random.Generator) -> NDArray:
+    def draw(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
         """x = 1 with probability level / 255, exactly: levels that exceed a byte below 255, any of which is as likely."""
         levels = self.levels[rows]                          # (B, D)
         u = np.frombuffer(bytearray(rng.bytes(levels.size)), np.uint8)
@@ -104,7 +104,7 @@ class Dataset:
                 refuse("--binarize", "given for fractions 0..1", f"values from {x.min():g} to {x.max():g}", "Rescale them.")
         return replace(data, binarize=True, test_x=draw_binary(data.test_x, np.random.default_rng(0)))
 
-    def take(self, rows, rng: np.random.Generator) -> NDArray:
+    def take(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
         """Rows to learn from, (B, D): as they are, or a draw of zeros and ones."""
         if not self.binarize:
             return self.train_x[rows]

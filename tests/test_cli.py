@@ -91,6 +91,7 @@ def test_the_command_it_prints_makes_the_same_model(quick, tmp_path):
         "--likelihood gaussian --hidden none --samples 2",
         "--latent 3 --likelihood gaussian --sigma learned --activation relu --dtype float64",
         "--likelihood gaussian --sigma 0.5 --estimator sampled --beta 0.5",
+        "--latent 3 --binarize",
         "--latent 3 --hidden 8,4 --batch 500 --lr 0.01",
         "--autoencoder",
     ],

@@ -88,11 +88,72 @@ def test_a_directory_of_mnist_keeps_its_own_split_and_becomes_fractions(tmp_path
         (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(len(array), dtype=np.uint8), 8))
     mnist = data.load(str(tmp_path))
     assert mnist.image_shape == (4, 4) and mnist.train_x.dtype == np.float32
-    assert (mnist.train_x == images["train"].reshape(6, 16) / np.float32(255)).all()
+    assert (mnist.train_x[:] == images["train"].reshape(6, 16) / np.float32(255)).all()
+    assert mnist.train_x.levels.dtype == np.uint8
     assert mnist.test_y.tolist() == [0, 1, 2]
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.*missing"):
         data.load(str(tmp_path))
+
+
+# Bytes and draws
+
+
+def test_grey_bytes_are_fractions_to_whoever_takes_rows_out():
+    levels = np.random.default_rng(0).integers(0, 256, (50, 7), dtype=np.uint8)
+    grey = data.Grey(levels)
+    assert grey.levels is levels and len(grey) == 50 and grey.shape == (50, 7)
+    for rows in (slice(3, 9), np.array([4, 4, 0])):
+        assert grey[rows].dtype == np.float32 and (grey[rows] == levels[rows] / np.float32(255)).all()
+    np.testing.assert_allclose(grey.mean(axis=0), (levels / 255).mean(axis=0), rtol=1e-12)
+
+
+def misfit(draw, draws=20_000):
+    """The largest error, in standard errors, of how often each of the 256 levels becomes a 1."""
+    levels = np.tile(np.arange(256, dtype=np.uint8), (draws, 1))
+    p = np.arange(1, 255) / 255
+    x = draw(levels)
+    assert set(np.unique(x)) == {0, 1} and not x[:, 0].any() and x[:, 255].all()
+    return np.abs((x[:, 1:255].mean(axis=0) - p) / np.sqrt(p * (1 - p) / draws)).max()
+
+
+def test_a_level_becomes_a_1_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    assert misfit(lambda levels: data.Grey(levels).draw(slice(None), rng)) < 5.5         # 254 levels: one in 1e5 seeds
+    assert misfit(lambda levels: data.draw_binary(levels / np.float32(255), rng)) < 5.5
+
+
+def test_of_256_bytes_the_last_must_be_drawn_again():
+    def biased(levels):                                     # each level out of 256 instead of 255
+        u = np.random.default_rng(1).integers(0, 256, levels.shape, dtype=np.uint8)
+        return np.where(levels == 255, 1, u < levels)
+
+    assert misfit(biased) > 5.5
+
+
+def test_zeros_and_ones_are_fresh_for_every_batch_and_the_same_for_all_that_is_held_out(tmp_path):
+    for learned in (data.digits().binarized(), data.load(mnist(tmp_path)).binarized()):
+        rng = np.random.default_rng(0)
+        one, two = (learned.take(np.arange(5), rng) for _ in range(2))
+        assert one.dtype == np.float32 and set(np.unique(one)) == {0, 1} and (one != two).any()
+        assert set(np.unique(learned.test_x)) == {0, 1} and learned.test_x.dtype == np.float32
+    again = data.load(mnist(tmp_path)).binarized()
+    assert (again.test_x == learned.test_x).all() and again.trials is None
+
+
+def test_what_is_no_probability_is_not_binarized(tmp_path):
+    np.save(tmp_path / "x.npy", np.linspace(-0.5, 1, 60).reshape(20, 3))
+    with pytest.raises(ValueError, match="--binarize must be given for fractions 0..1; got values from -0.5 to"):
+        data.load(str(tmp_path / "x.npy")).binarized()
+
+
+@pytest.mark.parametrize("most, kept", [(1, 1), (2, 2), (100, 89), (355, 355), (1000, 355)])
+def test_few_are_evenly_spaced_and_keep_their_labels(most, kept):
+    digits = data.digits()
+    few = digits.few(most)
+    assert len(few.test_x) == len(few.test_y) == kept and few.train_x is digits.train_x
+    step = -(-355 // kept)
+    assert (few.test_x == digits.test_x[::step]).all() and (few.test_y == digits.test_y[::step]).all()
 
 
 def mnist(path, **changed):

@@ -19,7 +19,7 @@ import pytest
 
 from minivae import checkpoint, cli, learn, progress, runs
 from minivae.checkpoint import CheckpointError
-from minivae.data import Dataset
+from minivae.data import Dataset, Grey
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.train import Diverged, Training
 from minivae.vae import VAE
@@ -35,6 +35,7 @@ MODELS = {
     "optimal": {"likelihood": Gaussian("optimal"), "dtype": np.float64},
     "iwae": {"objective": "iwae", "estimator": "sampled"},
     "autoencoder": {"noise": False, "beta": 0.0},
+    "binarized": {},
 }
 
 
@@ -42,7 +43,10 @@ def fresh(name="bernoulli", **changes):
     rng = np.random.default_rng(1)
     x = (rng.random((40, 6)) < 0.4).astype(np.uint8)
     vae = VAE.init(rng, 6, 2, (5,), **MODELS[name])
-    return Training(vae, Dataset("small", x[:33], x[33:]), rng, **SETTINGS | changes)
+    data = Dataset("small", x[:33], x[33:])
+    if name == "binarized":
+        data = Dataset("small", Grey(100 * x[:33]), 0.4 * x[33:]).binarized()
+    return Training(vae, data, rng, **SETTINGS | changes)
 
 
 def run_on(training, steps=None):
