@@ -38,6 +38,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from minivae.adam import Adam
+from minivae.train import keep_freed_memory
 from minivae.vae import VAE
 from tests.benchmarks import timing
 
@@ -124,6 +125,7 @@ class Minivae:
     name = "minivae"
 
     def __init__(self, start: Start):
+        keep_freed_memory()
         self.first, self.x, self.eps = start.vae, start.x, start.eps
         self.rng = np.random.default_rng(0)
         self.restart()
