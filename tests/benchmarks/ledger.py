@@ -13,12 +13,14 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.timing import cpu_name, held_to, quartiles, run_with_threads
+from tests.benchmarks.timing import cpu_name, exponent, held_to, quartiles, run_with_threads
 
 DRAWS = (100, 300, 1_000, 3_000, 10_000, 100_000)
 GROWING = 1_000  # draws from which on they are what takes the time
+STEADY = 10_000  # draws from which on one check is long enough to be steady
 
 
 def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
@@ -38,33 +40,32 @@ def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
     return taken
 
 
-def exponent(seconds: dict[int, float]) -> float:
-    """The slope of log(seconds) over log(draws), from GROWING on."""
-    import numpy as np
-
-    points = [(draws, value) for draws, value in seconds.items() if draws >= GROWING]
-    return float(np.polyfit(*np.log(np.array(points, float)).T, 1)[0])
+def seconds_of_checks(counts: Sequence[int], rounds: int) -> dict[int, list[float]]:
+    """Seconds of whole checks with these numbers of draws: one for every round, or one in all if that is steady."""
+    seconds_of_check(10, 0)  # imports, caches
+    taken = {draws: [] for draws in counts}
+    for seed in range(rounds):
+        for draws in counts:
+            if draws < STEADY or seed == 0:
+                taken[draws].append(sum(seconds_of_check(draws, seed).values()))
+    return taken
 
 
 def measure(rounds: int) -> dict:
     """Times of whole checks at 1,000 draws, of the slowest entries, and of growing numbers of draws."""
     from derivations import ledger
 
-    seconds_of_check(10, 0)  # imports, caches
+    growth = {draws: statistics.median(taken) for draws, taken in seconds_of_checks(DRAWS, rounds).items()}
     wholes = [seconds_of_check(1_000, seed) for seed in range(rounds)]
     low, middle, high = quartiles([sum(whole.values()) for whole in wholes])
     by_entry = {id: statistics.median(whole[id] for whole in wholes) for id in wholes[0]}
-    growth = {}
-    for draws in DRAWS:
-        repeats = rounds if draws <= 3_000 else 1  # long enough to be steady
-        growth[draws] = statistics.median(sum(seconds_of_check(draws, seed).values()) for seed in range(repeats))
     return {
         "rows": sum(len(entry.rows) for entry in ledger.entries()),
         "entries": len(by_entry),
         "check at 1000 draws, seconds": {"lower quartile": low, "median": middle, "upper quartile": high},
         "slowest entries, seconds": dict(sorted(by_entry.items(), key=lambda item: -item[1])[:5]),
         "draws, seconds": growth,
-        "exponent": exponent(growth),
+        "exponent": exponent(growth, GROWING),
     }
 
 

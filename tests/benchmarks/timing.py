@@ -6,10 +6,12 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 PAUSE = 0.05                                                # seconds; idle threads spin for about half of it
+Name = TypeVar("Name", str, int)
 
 
 class Contender(Protocol):
@@ -40,14 +42,19 @@ def seconds_per_step(contender: Contender, count: int) -> float:
     return (time.perf_counter() - start) / count
 
 
-def interleave(contenders: dict[str, Contender], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Seconds per step of each contender, one number for every round.
+def interleave(
+    contenders: Mapping[Name, Contender], rounds: int, seconds: float, least: int = 3
+) -> dict[Name, list[float]]:
+    """Seconds per step of each contender, by its name: a list with one number for every round.
 
-    In every round each contender gets a turn of about `seconds`; who begins changes from round to round. A
-    turn starts afresh, so the same stretch of training is timed however many rounds there are. A pause before
-    it lets the threads of the one before fall asleep, and a few steps that are not timed wake its own.
+    In every round each contender gets a turn of about `seconds`, of `least` steps if they take longer; who begins
+    changes from round to round. A turn starts afresh, so the same stretch of training is timed however many
+    rounds there are. A pause before it lets the threads of the one before fall asleep, and a few steps that are
+    not timed wake its own. Before all rounds, each runs for two turns to get warm.
     """
-    counts = {name: max(3, int(seconds / warm_up(contender))) for name, contender in contenders.items()}
+    counts = {}
+    for name, contender in contenders.items():
+        counts[name] = max(least, int(seconds / warm_up(contender, 2 * seconds, least)))
     times = {name: [] for name in contenders}
     names = list(contenders)
     for i in range(rounds):
@@ -60,12 +67,12 @@ def interleave(contenders: dict[str, Contender], rounds: int, seconds: float) ->
     return times
 
 
-def warm_up(contender: Contender, seconds: float = 0.3) -> float:
+def warm_up(contender: Contender, seconds: float, least: int) -> float:
     """Run until compilers and caches are warm; return the seconds that a step takes then."""
-    contender.steps(3)
-    start = time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        per_step = seconds_per_step(contender, 5)
+    contender.steps(least)
+    start, per_step = time.perf_counter(), None
+    while per_step is None or time.perf_counter() - start < seconds:
+        per_step = seconds_per_step(contender, least)
     return per_step
 
 
@@ -78,6 +85,28 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
     """Median over rounds of time(name) / time(other): what slows a whole round cancels."""
     return statistics.median(a / b for a, b in zip(times[name], times[other]))
+
+
+def exponent(values: dict[int, float], start: int = 0) -> float:
+    """p of value = c n^p, from {n: value}: the slope of log value over log n from n = start on, by least squares."""
+    import numpy as np
+
+    points = [(n, value) for n, value in values.items() if n >= start]
+    return float(np.polyfit(*np.log(np.array(points, float)).T, 1)[0])
+
+
+def environment(threads: int) -> dict[str, str | int]:
+    """What times depend on: the machine, and what runs on it."""
+    import numpy as np
+
+    return {
+        "cpu": cpu_name(),
+        "threads": threads,
+        "held to": held_to(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": blas_name(np),
+    }
 
 
 def cpu_name() -> str:

@@ -31,16 +31,12 @@ that is not measured here.
 
 import argparse
 import json
-import platform
 import sys
-from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minivae.adam import Adam
-from minivae.train import keep_freed_memory
-from minivae.vae import VAE
 from tests.benchmarks import timing
+from tests.benchmarks.model import B1, B2, LR, PARTS, TINY, Minivae, Size, Start
 
 try:
     import torch
@@ -51,43 +47,12 @@ try:
 except ImportError:
     jax = None
 
-LR, B1, B2, TINY = 1e-3, 0.9, 0.999, 1e-8
-PARTS = ("encoder", "decoder")
-
-
-@dataclass(frozen=True)
-class Size:
-    """Features, hidden widths and latent coordinates of a model, its activation, and the rows of a batch."""
-
-    widths: tuple[int, ...]
-    activation: str
-    batch: int
-
-    def __str__(self):
-        return f"{'-'.join(map(str, self.widths))} {self.activation}, batch {self.batch}"
-
-
 SIZES = (
     Size((64, 128, 2), "tanh", 64),
     Size((784, 400, 20), "relu", 128),
     Size((784, 200, 200, 50), "tanh", 20),
     Size((784, 400, 20), "relu", 1000),
 )
-
-
-class Start:
-    """Where everybody starts: the same model, the same batch, the same noise for the check."""
-
-    def __init__(self, size: Size):
-        rng = np.random.default_rng(0)
-        features, *hidden, latent = size.widths
-        self.vae = VAE.init(rng, features, latent, hidden, activation=size.activation)
-        self.x = (rng.random((size.batch, features)) < 0.2).astype(np.float32)
-        self.eps = self.vae.draw_noise(rng, size.batch)                         # (1, B, J)
-
-    def layers(self, part: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Copies of the (weight, bias) pairs of "encoder" or "decoder", weights (in, out)."""
-        return [(weight.copy(), bias.copy()) for weight, bias in self.vae.layers(part)]
 
 
 # Each contender is a timing.Contender; `loss_and_gradient()` is for the check.
@@ -119,31 +84,6 @@ class Roofline:
         for _ in range(count):
             for a, b, out in self.products:
                 np.matmul(a, b, out=out)
-
-
-class Minivae:
-    name = "minivae"
-
-    def __init__(self, start: Start):
-        keep_freed_memory()
-        self.first, self.x, self.eps = start.vae, start.x, start.eps
-        self.rng = np.random.default_rng(0)
-        self.restart()
-
-    def restart(self):
-        self.vae = replace(self.first, params=self.first.params.copy())
-        self.gradient = self.vae.params.zeros_like()
-        self.adam = Adam(self.vae.params, LR, B1, B2, TINY)
-
-    def steps(self, count):
-        for _ in range(count):
-            eps = self.vae.draw_noise(self.rng, len(self.x))
-            forward = self.vae.forward(self.x, eps)
-            self.adam.step(self.vae.backward(self.x, eps, forward, self.gradient))
-
-    def loss_and_gradient(self):
-        gradient = self.vae.gradient(self.x, self.eps)
-        return self.vae.loss(self.x, self.eps), [gradient[name] for name in gradient]
 
 
 class Torch:
@@ -335,13 +275,7 @@ def summary(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
 
 
 def environment(threads: int) -> dict[str, str | int]:
-    return {
-        "cpu": timing.cpu_name(),
-        "threads": threads,
-        "held to": timing.held_to(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "blas": timing.blas_name(np),
+    return timing.environment(threads) | {
         "torch": torch.__version__ if torch else "not installed",
         "jax": jax.__version__ if jax else "not installed",
     }

@@ -1,0 +1,68 @@
+"""The model that benchmarks train, where it starts, and one step of it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from minivae.adam import Adam
+from minivae.train import keep_freed_memory
+from minivae.vae import VAE
+
+LR, B1, B2, TINY = 1e-3, 0.9, 0.999, 1e-8
+PARTS = ("encoder", "decoder")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Features, hidden widths and latent coordinates of a model, its activation, rows of a batch, draws for each."""
+
+    widths: tuple[int, ...]
+    activation: str
+    batch: int
+    draws: int = 1
+
+    def __str__(self):
+        of_each = f", {self.draws} draws" if self.draws > 1 else ""
+        return f"{'-'.join(map(str, self.widths))} {self.activation}, batch {self.batch}{of_each}"
+
+
+class Start:
+    """Where everybody starts: the same model, the same batch, the same noise for the check."""
+
+    def __init__(self, size: Size):
+        rng = np.random.default_rng(0)
+        features, *hidden, latent = size.widths
+        self.vae = VAE.init(rng, features, latent, hidden, activation=size.activation)
+        self.x = (rng.random((size.batch, features)) < 0.2).astype(np.float32)
+        self.eps = self.vae.draw_noise(rng, size.batch, size.draws)             # (L, B, J)
+
+    def layers(self, part: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Copies of the (weight, bias) pairs of "encoder" or "decoder", weights (in, out)."""
+        return [(weight.copy(), bias.copy()) for weight, bias in self.vae.layers(part)]
+
+
+class Minivae:
+    """One step: noise, forward, backward, Adam."""
+
+    name = "minivae"
+
+    def __init__(self, start: Start):
+        keep_freed_memory()                                 # as a training does
+        self.first, self.x, self.eps = start.vae, start.x, start.eps
+        self.rng = np.random.default_rng(0)
+        self.restart()
+
+    def restart(self):
+        self.vae = replace(self.first, params=self.first.params.copy())
+        self.gradient = self.vae.params.zeros_like()
+        self.adam = Adam(self.vae.params, LR, B1, B2, TINY)
+
+    def steps(self, count):
+        for _ in range(count):
+            eps = self.vae.draw_noise(self.rng, len(self.x), len(self.eps))
+            forward = self.vae.forward(self.x, eps)
+            self.adam.step(self.vae.backward(self.x, eps, forward, self.gradient))
+
+    def loss_and_gradient(self):
+        gradient = self.vae.gradient(self.x, self.eps)
+        return self.vae.loss(self.x, self.eps), [gradient[name] for name in gradient]

@@ -1,0 +1,294 @@
+"""How cost grows with work: measured, fitted, and held against what theory says.
+
+    python -m tests.benchmarks.scaling [--threads N] [--seconds S] [--only NAME ...] [--json]    (under three minutes)
+
+Each table makes one thing larger, and leaves the rest of the work as it is, that of the model printed on top:
+    batch           a training step (noise, forward, backward, Adam; Bernoulli, float32), by rows of the batch
+    width           that step, by units of the hidden layer
+    depth           that step, by hidden layers of either network
+    draws           that step, by draws of z for every datum
+    epoch           an epoch of `minivae.train.Training`, by rows to learn from; a fifth as many are held out
+    evidence        `minivae.lower_bounds`, by draws k: its time, and the peak memory of a process that does only this
+    ledger          a check of all entries of the ledger, by draws
+
+Columns.
+    ms, s, MiB      median over the rounds
+    25 %..75 %      quartiles over the rounds: how steady that median is; "-" for one long round
+    exponent        p of value = c n^p between the line above and this one
+Below a table stand p of a straight line fitted to log value over log n, by least squares, the range it is fitted over,
+and what theory says. The range begins where what is paid once (the overhead of calls, Adam, layers that do not grow)
+is no longer most of the cost; what is left of it makes p smaller. Where it is never little, the first line is
+subtracted from all: theory then speaks of value(n) - value(first) over n - first, and so do the exponents.
+
+Exit code 1 if a fitted exponent is above its bound. Bounds leave room for noise and for caches that larger arrays no
+longer fit into, none for another power. A program that does something else on the same core makes p smaller or larger,
+depending on when it does.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from minivae.data import Dataset
+from minivae.train import Training
+from minivae.vae import VAE
+from tests.benchmarks import evidence, ledger, timing
+from tests.benchmarks.model import LR, Minivae, Size, Start
+
+MODEL = Size((784, 400, 20), "relu", 128)
+EVIDENCE_ROWS = 100
+LINEAR = 1.15                                               # the most that a linear cost may measure
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What theory says of one column: value = c n^p from n = start on, and the most that p may measure."""
+
+    theory: str
+    start: int
+    bound: float = LINEAR
+    above_first: bool = False                               # value(n) - value(first) = c (n - first)^p instead
+
+    def points(self, values: dict[int, float]) -> dict[int, float]:
+        """{n: value} that theory speaks of. A difference that noise has made negative is left out."""
+        if not self.above_first:
+            return values
+        first, base = next(iter(values.items()))
+        return {n - first: value - base for n, value in values.items() if value > base}
+
+
+@dataclass(frozen=True)
+class Table:
+    """`measure(sizes, rounds, seconds)` is {column: {n: one value for every round}}; `growth` says how columns grow."""
+
+    title: str
+    n: str
+    sizes: tuple[int, ...]
+    measure: Callable[[tuple[int, ...], int, float], dict[str, dict[int, list[float]]]]
+    growth: dict[str, Growth]
+    rounds: int = 5
+
+
+# What is measured
+
+
+def sized(axis: str, n: int) -> Size:
+    """MODEL with n rows in its batch, units in its hidden layer, hidden layers, or draws."""
+    features, hidden, latent = MODEL.widths
+    changed = {
+        "batch": {"batch": n},
+        "width": {"widths": (features, n, latent)},
+        "depth": {"widths": (features, *[hidden] * n, latent)},
+        "draws": {"draws": n},
+    }
+    return replace(MODEL, **changed[axis])
+
+
+def step_times(axis: str) -> Callable:
+    """Measures milliseconds of a training step along this axis."""
+
+    def measure(sizes, rounds, seconds):
+        contenders = {n: Minivae(Start(sized(axis, n))) for n in sizes}
+        times = timing.interleave(contenders, rounds, seconds)
+        return {"ms": {n: [1e3 * each for each in taken] for n, taken in times.items()}}
+
+    return measure
+
+
+class Epochs:
+    """A timing.Contender whose step is an epoch."""
+
+    def __init__(self, rows: int):
+        rng = np.random.default_rng(0)
+        features, *hidden, latent = MODEL.widths
+        self.first = VAE.init(rng, features, latent, hidden, activation=MODEL.activation)
+        held_out = math.ceil(rows / 5)
+        x = rng.integers(0, 2, (rows + held_out, features), np.uint8)
+        self.data = Dataset("random", x[:rows], x[rows:])
+        self.restart()
+
+    def restart(self):
+        vae = replace(self.first, params=self.first.params.copy())
+        settings = {"epochs": sys.maxsize, "batch": MODEL.batch, "lr": LR}
+        self.training = Training(vae, self.data, np.random.default_rng(0), **settings).steps()
+
+    def steps(self, count):
+        for _ in range(count):
+            while next(self.training) is None:              # after a mini-batch; a Record after the last
+                pass
+
+
+def epoch_times(sizes, rounds, seconds):
+    """Seconds of an epoch: steps enough to be a turn of their own."""
+    times = timing.interleave({n: Epochs(n) for n in sizes}, rounds, seconds, least=1)
+    return {"s": times}
+
+
+def evidence_costs(sizes, rounds, seconds):
+    """Seconds and peak memory of `lower_bounds`, each in a process of its own, which takes as long as it takes."""
+    found = {"s": {k: [] for k in sizes}, "MiB": {k: [] for k in sizes}}
+    for _ in range(rounds):
+        for k in sizes:
+            once = evidence.peak_alone(k, EVIDENCE_ROWS, MODEL.widths[0])
+            found["s"][k].append(once["seconds"])
+            found["MiB"][k].append(once["MiB"])
+    return found
+
+
+def ledger_times(sizes, rounds, seconds):
+    """Seconds of a whole check, which takes as long as it takes."""
+    return {"s": ledger.seconds_of_checks(sizes, rounds)}
+
+
+OF_STEP = "a training step"
+TABLES = {
+    "batch": Table(
+        OF_STEP, "batch", (1, 4, 16, 64, 256, 1024, 4096), step_times("batch"),
+        {"ms": Growth("linear, p = 1: every row passes through the same products; Adam is paid once a step", 256)},
+    ),
+    "width": Table(
+        OF_STEP, "hidden", (32, 64, 128, 256, 512, 1024, 2048), step_times("width"),
+        {"ms": Growth("linear, p = 1: with one hidden layer of H units, the weights are D H + H 2J and J H + H D;\n"
+                      "H^2 would come in with a second one; likelihood and noise do not grow with H", 256)},
+    ),
+    "depth": Table(
+        OF_STEP, "layers", (1, 2, 3, 4, 5, 6), step_times("depth"),
+        {"ms": Growth("affine, p = 1 of the differences: each further layer adds the same two products H x H, one to\n"
+                      "either network, to first and last layers (D H + H 2J, J H + H D) that never become negligible",
+                      1, above_first=True)},
+    ),
+    "draws": Table(
+        OF_STEP, "draws", (1, 2, 4, 8, 16, 32), step_times("draws"),
+        {"ms": Growth("linear, p = 1: all draws pass through the decoder; the encoder and Adam are paid once", 8)},
+    ),
+    "epoch": Table(
+        "an epoch", "rows", (1000, 2000, 4000, 8000, 16000, 32000), epoch_times,
+        {"s": Growth("linear, p = 1: N / B steps that cost the same, and every row held out once", 1000)},
+    ),
+    "evidence": Table(
+        f"lower_bounds of {EVIDENCE_ROWS} data", "k", (10, 30, 100, 300, 1000, 3000, 10000), evidence_costs,
+        {"s": Growth("linear, p = 1: every draw passes through the decoder", 300),
+         "MiB": Growth("constant, p = 0: draws come in chunks, from about 25 on in full ones; to keep one float64 for\n"
+                       "every draw and datum would be p = 0.02, and one for every coordinate of z p > 0.2", 100, 0.01)},
+        rounds=3,
+    ),
+    "ledger": Table(
+        "a check of the ledger", "draws", tuple(n for n in ledger.DRAWS if n <= ledger.STEADY), ledger_times,
+        {"s": Growth("linear, p = 1: entries are judged on their draws; what needs none is paid once", ledger.GROWING)},
+        rounds=2,
+    ),
+}  # fmt: skip
+
+
+# What is made of it
+
+
+def rows_of(values: dict[int, list[float]], growth: Growth) -> list[dict]:
+    """The lines of a table, in its columns."""
+    medians = {n: statistics.median(each) for n, each in values.items()}
+    points, first = growth.points(medians), min(medians) if growth.above_first else 0
+    rows, before = [], None
+    for n, each in values.items():
+        low, middle, high = timing.quartiles(each) if len(each) > 1 else (None, each[0], None)
+        row = {"n": n, "25": low, "median": middle, "75": high, "exponent": None}
+        here = n - first
+        if here in points:
+            if before is not None:
+                row["exponent"] = timing.exponent({m: points[m] for m in (before, here)})
+            before = here
+        rows.append(row)
+    return rows
+
+
+def fitted(values: dict[int, list[float]], growth: Growth) -> float:
+    """The exponent, fitted to medians; NaN, which keeps no bound, if noise has left fewer than two."""
+    points = growth.points({n: statistics.median(each) for n, each in values.items()})
+    return timing.exponent(points, growth.start) if sum(n >= growth.start for n in points) > 1 else math.nan
+
+
+def measured(table: Table, seconds: float) -> dict[str, dict]:
+    """{column: its lines, what was fitted to them over which range, and whether that keeps the bound}."""
+    found = {}
+    for column, values in table.measure(table.sizes, table.rounds, seconds).items():
+        growth = table.growth[column]
+        p = fitted(values, growth)
+        found[column] = {
+            "rows": rows_of(values, growth),
+            "exponent": p,
+            "from": growth.start + (min(values) if growth.above_first else 0),
+            "to": max(values),
+            "bound": growth.bound,
+            "kept": p <= growth.bound,
+        }
+    return found
+
+
+def print_table(table: Table, found: dict[str, dict]) -> None:
+    for column, result in found.items():
+        growth = table.growth[column]
+        print(f"\n{table.title}, by {table.n}")
+        print(f"  {table.n:>8} {column:>10} {'25 %..75 %':>19} {'exponent':>9}")
+        for row in result["rows"]:
+            spread = "-" if row["25"] is None else f"{row['25']:.3f}..{row['75']:.3f}"
+            p = "" if row["exponent"] is None else f"{row['exponent']:.2f}"
+            print(f"  {row['n']:8,} {row['median']:10.3f} {spread:>19} {p:>9}".rstrip())
+        of = f"{column} - {column} of the first" if growth.above_first else column
+        over = f"fitted from {result['from']:,} to {result['to']:,}; bound {growth.bound}"
+        print(f"  {of} ~ {table.n} ^ {result['exponent']:.3f}, {over}", flush=True)
+        print("  theory: " + growth.theory.replace("\n", "\n  "))
+
+
+def run(tables: dict[str, Table], seconds: float, threads: int, as_json: bool = False) -> int:
+    """Measure and print; 1 if an exponent is above its bound."""
+    result = {"environment": timing.environment(threads) | {"model": str(MODEL)}, "tables": {}}
+    if not as_json:
+        print(*(f"{key:8} {value}" for key, value in result["environment"].items()), sep="\n", flush=True)
+    faults = []
+    for name, table in tables.items():
+        result["tables"][name] = found = measured(table, seconds)
+        if not as_json:
+            print_table(table, found)
+        for column, each in found.items():
+            if not each["kept"]:
+                grows = f"{column} grows with exponent {each['exponent']:.3f}"
+                faults.append(f"{name}: {grows}, not at most {each['bound']}")
+    if as_json:
+        print(json.dumps(result | {"faults": faults}, indent=1))
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.scaling",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads it is held to (default 1)")
+    parser.add_argument("--seconds", type=float, default=0.15, help="length of a turn of steps (default 0.15)")
+    parser.add_argument("--only", nargs="+", choices=TABLES, metavar="NAME", help="only these tables")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
+    args = parser.parse_args()
+    if args.threads < 1 or not args.seconds > 0:
+        parser.error("--threads must be at least 1 and --seconds above 0")
+    return args
+
+
+def main() -> int:
+    args = arguments()
+    code = timing.run_with_threads("tests.benchmarks.scaling", args.threads)
+    if code is not None:
+        return code
+    tables = {name: table for name, table in TABLES.items() if name in (args.only or TABLES)}
+    return run(tables, args.seconds, args.threads, args.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
