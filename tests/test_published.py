@@ -19,7 +19,7 @@ def test_the_schedule_has_eight_stages_of_3_to_the_i_epochs():
 
 
 def options(tmp_path, out, **changed):
-    settings = {"data": tmp_path, "out": tmp_path / out, "epochs": 3, "k": 20, "rows": None, "threads": 1}
+    settings = {"data": tmp_path, "out": tmp_path / out, "epochs": 3, "k": 20, "rows": None, "threads": 1, "processes": 2}
     (tmp_path / out).mkdir(exist_ok=True)
     return argparse.Namespace(**settings | changed)
 

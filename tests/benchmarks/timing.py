@@ -22,14 +22,16 @@ class Contender(Protocol):
         """Do so many steps; return when the last is done."""
 
 
-def run_with_threads(module: str, threads: int) -> int | None:
+def run_with_threads(module: str, threads: int, cores: int | None = None) -> int | None:
     """Run `module` again, same arguments, in a process held to this many threads; return its exit code.
+
+    It is held to as many cores, or to `cores` of them if it has processes of its own.
 
     Returns None in that process itself. It takes a second process because NumPy reads the variables when it
     is imported. What does not read them (XLA) is held by the set of cores, where the system can restrict it.
     """
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-(cores or threads) :])
     wanted = dict.fromkeys(THREAD_VARIABLES, str(threads))
     if all(os.environ.get(name) == value for name, value in wanted.items()):
         return None
