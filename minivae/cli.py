@@ -123,7 +123,8 @@ def add_evaluate(commands, common) -> None:
     add = evaluate.add_argument
     add("run", type=Path, metavar="RUN", help="the directory of a run")
     add("--k", type=several(int), default=(1, 10, 100, 1000), metavar="K,K,...", help="weights of the bounds (default: 1,10,100,1000)")
-    add("--ais", action="store_true", help="annealed importance sampling too, for any number of latents")
+    ais = "annealed importance sampling from the prior, for any number of latents; its error is only of what chains see"
+    add("--ais", action="store_true", help=ais)
     add("--exact", action="store_true", help="insist on the exact log p(x), which is computed wherever it exists")
     add("--gap", action="store_true", help="what of the gap is the encoder's and what the Gaussian's (J <= 2)")
     add("--rows", type=int, metavar="N", help="first held-out data to use (default: all; 100 with --ais or --gap)")

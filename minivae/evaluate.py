@@ -122,8 +122,9 @@ def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = 
     chains = parts = exact = None
     if ais:
         result = annealed(vae, x, for_ais)
-        share = f"lower bound by annealed importance sampling, {100 * result.acceptance.mean():.0f} % accepted"
-        chains = Estimate("AIS", result.log_px, result.error, share)
+        share = 100 * result.acceptance.mean()
+        about = f"lower bound by annealed importance sampling from the prior, {share:.0f} % accepted"
+        chains = Estimate("AIS", result.log_px, result.error, about)
     if split:
         parts = gap(vae, x)
     if is_linear(vae):
@@ -196,6 +197,8 @@ def page(measured: Measured, document: dict) -> str:
     for row in measured.table:
         error = f"+- {row.error:.3f}" if row.drawn else ""
         lines.append(f"  {row.label:10} {row.mean:10.3f} {error:9}  {row.meaning}")
+    if measured.ais is not None:
+        lines.append("the error of AIS is the spread of its chains: too small where none sees part of the posterior")
     lines.append(measured_order(document["violations"], measured))
     lines.append(document["meaning"])
     if document["gap"]:

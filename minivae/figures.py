@@ -138,6 +138,78 @@ def draw_curves(axes: Axes, columns: dict[str, NDArray], part: str, exact: float
 
 
 @styled
+def sigma_and_error(history: Sequence, features: int) -> Drawn:
+    """sigma^2 of a Gaussian likelihood on its way to the mean squared error, epoch by epoch.
+
+    `history` holds records of a Gaussian whose sigma is learned or optimal; `features` is D. The objective is the ELBO:
+    importance weights have another optimum.
+    """
+    D = checks.whole_number("features", features, 1)
+    rows = [[record.epoch, record.sigma, record.train_mse, record.test_reconstruction] for record in history]
+    if not rows or any(value is None for row in rows for value in row):
+        remedy = "Only a gaussian likelihood whose sigma is learned or optimal has one."
+        checks.refuse("history", "one record or more, all with sigma", f"{len(rows)} records", remedy)
+    epochs, sigma, error, reconstruction = checks.real_array("history", rows, (None, 4), float).T
+    variance = sigma**2
+    if min(variance.min(), error.min()) <= 0:
+        checks.refuse("history", "above 0 in sigma and train_mse", "0 or less", "It has no logarithm.")
+    held_out = variance[-1] * (-2 * reconstruction[-1] / D - math.log(2 * math.pi * variance[-1]))
+    figure = page(8.4, 4.6)
+    draw_noise(figure.subplots(), epochs, variance, error)
+    finding = f"The decoder's sigma\u00b2 ends at {how_near(variance[-1], error[-1])}"
+    loss = "D/2 log sigma\u00b2 + D MSE / (2 sigma\u00b2)".replace(" ", "\u00a0")         # on one line
+    caption = (
+        "Per feature, over the training data, one draw z ~ q(z|x) each, at the end of every epoch. "
+        f"sigma\u00b2 enters the loss as {loss}, least where sigma\u00b2 = MSE (ledger row hong.14): "
+        f"the noise is what the means leave over. Held out, the mean squared error ends at {number(held_out)}."
+    )
+    explain(figure, finding, caption)
+    return figure, (
+        "Line chart of sigma\u00b2 and of the mean squared error on one logarithmic axis, "
+        f"against epoch {epochs[0]:.0f} to {epochs[-1]:.0f}. sigma\u00b2 begins at {number(variance[0])}, "
+        f"the error at {number(error[0])}. {finding}. {caption}"
+    )
+
+
+def draw_noise(axes: Axes, epochs: NDArray, variance: NDArray, error: NDArray) -> None:
+    """Both curves, the error so broad that sigma^2 can lie on it, names and values at the right ends."""
+    marker = "o" if len(epochs) == 1 else None
+    axes.plot(epochs, error, color=BLUE, lw=5, alpha=0.4, marker=marker, ms=9, solid_capstyle="round")
+    axes.plot(epochs, variance, color=ORANGE, lw=1.6, marker=marker, ms=4)
+    low, high = (math.log10(edge) for edge in (min(variance.min(), error.min()), max(variance.max(), error.max())))
+    margin = max(0.06 * (high - low), 0.02)
+    axes.set(xlim=(epochs[0] - 0.5, epochs[-1] + 0.5), yscale="log", ylim=(10 ** (low - margin), 10 ** (high + margin)))
+    axes.set(xlabel="epoch", ylabel="squared units of the data, logarithmic")
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+    log_ticks(axes)
+    ends = {"mean squared error": (error[-1], BLUE), "sigma\u00b2 of the decoder": (variance[-1], ORANGE)}
+    places = spread(np.log10([[value] for value, _ in ends.values()]), (high - low + 2 * margin) / 9)
+    for (name, (value, colour)), (y,) in zip(ends.items(), places):
+        at_right(axes, 10**y, minus(f"{name}\n{number(value)}"), colour)
+
+
+def how_near(variance: float, error: float) -> str:
+    """sigma^2 beside the error, in words; what no digit shows is no difference."""
+    off = 100 * (variance / error - 1)
+    if abs(off) < 0.01:
+        return f"the mean squared error, {number(error)}"
+    side = "above" if off > 0 else "below"
+    return f"{number(variance)}, {number(abs(off))} % {side} the mean squared error of {number(error)}"
+
+
+def log_ticks(axes: Axes) -> None:
+    """Three ticks or more on a logarithmic y axis, as plain numbers: powers of ten; if too few, 1-2-5; else finer."""
+    low, high = axes.get_ylim()
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((10,), (10, 20, 50), range(10, 100, 10), range(10, 100, 5), range(10, 100)):
+        ticks = [tick for power in powers for digit in digits if low <= (tick := digit / 10 * 10.0**power) <= high]
+        if len(ticks) > 2:
+            break
+    axes.set_yticks(ticks, [minus(f"{tick:g}") for tick in ticks])
+    axes.set_yticks([], minor=True)
+
+
+@styled
 def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
     """How many nats each latent dimension carries about x, most informative first, and which are active."""
     mu, log_var = vae.encode(x)
@@ -469,6 +541,9 @@ def all_figures(
     """Every figure that suits this model and the held-out part of these data, by name."""
     x, labels, shape, J = data.test_x, data.test_y, data.image_shape, vae.latent
     drawn = {"loss_curves": loss_curves(history, log_px)} if len(history) else {}
+    with_sigma = [record for record in history if record.sigma and record.train_mse]       # in older runs, not all have
+    if with_sigma and vae.objective == "elbo":
+        drawn["sigma_and_error"] = sigma_and_error(with_sigma, vae.features)
     drawn["kl_per_dimension"] = kl_per_dimension(vae, x)
     if J == 1:
         drawn["latent_line"] = latent_line(vae, x, labels, shape)

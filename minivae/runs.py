@@ -22,8 +22,8 @@ except ImportError:
     fcntl = None
 
 FIGURES = (
-    "loss_curves", "kl_per_dimension", "latent_line", "latent_map", "manifold", "hero", "traversals", "reconstructions",
-    "prior_samples", "samples",
+    "loss_curves", "sigma_and_error", "kl_per_dimension", "latent_line", "latent_map", "manifold", "hero", "traversals",
+    "reconstructions", "prior_samples", "samples",
 )  # fmt: skip
 WRITTEN = (                                                 # the config last: without it, the rest is no run
     *(f"{name}.png" for name in FIGURES), "samples.npy", "results.json", "model.npz", "history.csv", "config.json",
@@ -119,12 +119,19 @@ def read_history(path: Path) -> list[Record]:
     try:
         with open(regular(path / "history.csv"), newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        history = [Record(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()}) for row in rows]
+        history = [Record(int(row.pop("epoch")), **{name: _number(name, row[name]) for name in row}) for row in rows]
     except (ValueError, TypeError, KeyError, FileNotFoundError, csv.Error) as error:
         damaged(path / "history.csv", error)
     if [record.epoch for record in history] != list(range(1, len(history) + 1)):
         damaged(path / "history.csv", "its epochs are not 1, 2, 3, ...")
+    if any((record.sigma is None) != (record.train_mse is None) for record in history):
+        damaged(path / "history.csv", "of sigma and train_mse, one is missing")
     return history
+
+
+def _number(name, text):
+    """A cell of the history. What not every likelihood has may be empty; older histories lack those columns."""
+    return None if text == "" and name in Record._field_defaults else float(text)
 
 
 def results(path: Path) -> dict:

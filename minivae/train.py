@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from minivae import checks
 from minivae.adam import Adam
 from minivae.data import Dataset
+from minivae.likelihood import squared_error
 from minivae.vae import VAE, Forward
 
 CHUNK = 4096                                                # rows at a time, where all of the data is passed through
@@ -21,7 +22,11 @@ class Diverged(ValueError):
 
 
 class Record(NamedTuple):
-    """One epoch, in nats, mean per datum: elbo = reconstruction - kl, whatever beta is."""
+    """One epoch, in nats, mean per datum: elbo = reconstruction - kl, whatever beta is.
+
+    sigma is that of a Gaussian likelihood at the end of the epoch, train_mse the mean squared error per feature that it
+    is to meet: None for other likelihoods and where sigma is fixed.
+    """
 
     epoch: int
     train_reconstruction: float
@@ -30,6 +35,8 @@ class Record(NamedTuple):
     test_reconstruction: float
     test_kl: float
     test_elbo: float
+    sigma: float | None = None
+    train_mse: float | None = None
 
 
 class Training:
@@ -93,10 +100,10 @@ class Training:
 
     def end_epoch(self) -> Record:
         """What the epoch came to; the next one is ready to begin."""
-        settle_own(self.vae, self.data.train_x, self.rng)
+        noise = settle_own(self.vae, self.data.train_x, self.rng)
         reconstruction, kl = self.reconstruction / len(self.order), self.kl / len(self.order)
         held_out = evaluate(self.vae, self.data.test_x, self.rng)
-        record = Record(self.epoch, reconstruction, kl, reconstruction - kl, *held_out)
+        record = Record(self.epoch, reconstruction, kl, reconstruction - kl, *held_out, *noise)
         self.epoch, self.order, self.done = self.epoch + 1, self.order[:0], 0
         self.reconstruction = self.kl = 0.0
         return record
@@ -202,16 +209,22 @@ def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, flo
     return reconstruction, kl, reconstruction - kl
 
 
-def settle_own(vae: VAE, x: NDArray, rng: np.random.Generator) -> None:
-    """Re-estimate on all of x what has an analytic optimum: for Gaussian("optimal"), sigma^2 = mean squared error."""
-    if getattr(vae.likelihood, "sigma", None) != "optimal":
-        return
-    variance = 0.0
+def settle_own(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float] | tuple[None, None]:
+    """sigma of a Gaussian and the mean squared error of all of x, one draw of z for each; None, None if sigma is fixed.
+
+    An "optimal" sigma, so far re-estimated on each batch, is set to meet that error here   [hong.14]
+    """
+    kind = getattr(vae.likelihood, "sigma", None)
+    if kind not in ("learned", "optimal"):
+        return None, None
+    error = 0.0
     for part in in_chunks(x):
         part = part.astype(vae.dtype, copy=False)
-        (log_sigma,) = vae.forward(part, vae.draw_noise(rng, len(part))).own
-        variance += float(np.exp(2 * log_sigma)) * len(part) / len(x)
-    vae.params["log_sigma"][...] = math.log(variance) / 2
+        f = vae.forward(part, vae.draw_noise(rng, len(part)))
+        error += float(squared_error(part, f.out).sum(dtype=float)) / x.size
+    if kind == "optimal":
+        vae.params["log_sigma"][...] = math.log(error) / 2
+    return float(np.exp(vae.params["log_sigma"], dtype=float)), error
 
 
 def in_chunks(x: NDArray) -> Iterator[NDArray]:

@@ -200,6 +200,7 @@ def test_more_than_two_latents_have_bounds_and_ais(tmp_path, capsys):
     path = write_run(tmp_path / "run", latent=3)
     out = printed(capsys, path, "--k", "1,10", "--rows", "10", "--ais", "-q", "--out", tmp_path / "here").out
     assert "AIS" in out and "exact" not in out and "is not known" in out
+    assert "from the prior" in out and "error of AIS is the spread of its chains: too small where" in out
     assert (tmp_path / "here" / "bounds_by_k.png").exists()
 
 

@@ -84,10 +84,28 @@ def test_a_transition_leaves_its_distribution_as_it_is():
 
 def test_one_distribution_is_plain_importance_sampling():
     vae, x = linear_model(1, 2, rows=2, sigma=1.5)
-    found = annealed(vae, x, np.random.default_rng(0), chains=2000, distributions=1)
+    found = annealed(vae, x, np.random.default_rng(0), chains=2000, distributions=1, start="encoder")
     plain = lower_bounds(vae, x, 2000, np.random.default_rng(1))
     error = np.hypot(found.error, plain.iw_bound_se)
     assert (np.abs(found.log_px - plain.iw_bound) <= SURE * error).all()
+
+
+def test_from_a_narrow_encoder_the_error_is_too_small_and_from_the_prior_which_is_the_default_it_is_not():
+    """q(z|x) at the very posterior mean, its sigma a thirtieth of the posterior's: what chains agree on is wrong."""
+    vae, x = linear_model(3, 2, sigma=1.0, rows=50)
+    W, b = vae.layers("decoder")[0]
+    cov = np.linalg.inv(W @ W.T + np.eye(2))
+    (weight, bias), = vae.layers("encoder")
+    weight[:, :2], bias[:2] = W.T @ cov, -b @ W.T @ cov
+    weight[:, 2:], bias[2:] = 0, np.log(np.diagonal(cov) / 30**2)
+    np.testing.assert_allclose(vae.encode(x)[0], exact_linear(vae, x).mean, rtol=1e-9)
+    missed = {}
+    for name, start in (("encoder", {"start": "encoder"}), ("default", {})):
+        found = annealed(vae, x, np.random.default_rng(0), distributions=30, **start)
+        missed[name] = (closed_log_px(vae, x) - found.log_px) / found.error                 # in its standard errors
+        assert found.acceptance.min() > 0.6                 # nothing that is seen of the chains tells
+    assert np.median(missed["encoder"]) > 4 and missed["encoder"].max() > 15
+    assert abs(np.median(missed["default"])) < 0.5 and np.abs(missed["default"]).max() < 5
 
 
 @pytest.mark.parametrize("start", ["encoder", "prior"])
@@ -157,7 +175,8 @@ def test_what_cannot_be_computed_is_refused():
     refused(lambda: annealed(vae, x, rng, start="q"), "start", "encoder, prior", "'q'", "Check")
     refused(lambda: sandwich(vae, 0, rng), "rows", "a whole number", "0", "Try")
     plain = VAE.init(rng, 4, 2, (), noise=False)
-    refused(lambda: annealed(plain, np.zeros((2, 4)), rng), "start", "'prior'", "'encoder'", "Its encoder")
+    from_it = lambda: annealed(plain, np.zeros((2, 4)), rng, start="encoder")  # noqa: E731
+    refused(from_it, "start", "'prior'", "'encoder'", "Its encoder")
     vae.params.flat[...] = 1e300
     refused(lambda: annealed(vae, x, rng, start="prior"), "log p(x, z)", "a number", "", "overflows")
 

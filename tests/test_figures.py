@@ -24,7 +24,7 @@ from minivae import drawing, figures
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.sweep import Point
-from minivae.train import Record
+from minivae.train import Record, train
 from minivae.vae import VAE
 from tests.png import png_texts
 
@@ -52,6 +52,22 @@ def history(epochs=20):
     return records
 
 
+def with_sigma(variances, errors, held_out):
+    """Records of a Gaussian likelihood of these sigma^2 and mean squared errors per feature, (epochs,) each."""
+    records = []
+    for epoch, (variance, error, other) in enumerate(zip(variances, errors, held_out), start=1):
+        reconstruction = -D / 2 * (math.log(2 * math.pi * variance) + other / variance)
+        test = (reconstruction, 2.0, reconstruction - 2)
+        records.append(Record(epoch, 0.0, 0.0, 0.0, *test, math.sqrt(variance), error))
+    return records
+
+
+def sinking(epochs=30):
+    """sigma^2 that comes down from 1 to 3 % above an error of about 0.05, held out 0.06."""
+    down = np.exp(-np.arange(epochs) / 3)
+    return with_sigma(0.0515 + 0.95 * down, 0.05 + 0.02 * down, 0.06 + 0.02 * down)
+
+
 def points():
     """A sweep over beta, two of whose points are very near each other."""
     rows = [(0.25, 170.0, (6.0, 4.5)), (1.0, 180.0, (3.0, 2.9)), (1.1, 180.5, (2.9, 2.8)), (64.0, 250.0, (0.001, 0.0))]
@@ -70,6 +86,7 @@ def draw(name):
     vae, x, y = problem({"latent_line": 1, "traversals": 13}.get(name, 2))
     return {
         "loss_curves": lambda: figures.loss_curves(history(), -50.0),
+        "sigma_and_error": lambda: figures.sigma_and_error(sinking(), D),
         "kl_per_dimension": lambda: figures.kl_per_dimension(vae, x),
         "reconstructions": lambda: figures.reconstructions(vae, x, noise(), SHAPE, y),
         "prior_samples": lambda: figures.prior_samples(vae, noise(), SHAPE, x=x),
@@ -85,7 +102,7 @@ def draw(name):
 drawn = functools.cache(draw)                               # for tests that only look
 
 NAMES = [
-    *("loss_curves", "kl_per_dimension", "reconstructions", "prior_samples", "traversals"),
+    *("loss_curves", "sigma_and_error", "kl_per_dimension", "reconstructions", "prior_samples", "traversals"),
     *("latent_map", "manifold", "hero", "latent_line", "rate_distortion"),
 ]
 every_figure = pytest.mark.parametrize("name", NAMES)
@@ -285,6 +302,51 @@ def test_labels_of_curves_that_end_together_do_not_overlap():
     boxes = [box for text, box in texts(figure) if re.match("training|held out|exact", text)]
     assert len(boxes) == 7
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_sigma_and_error_are_drawn_as_recorded_and_the_words_say_how_near_they_are():
+    figure, alt = drawn("sigma_and_error")
+    (axes,) = figure.axes
+    error, variance = axes.lines
+    for line, values in ((error, [r.train_mse for r in sinking()]), (variance, [r.sigma**2 for r in sinking()])):
+        np.testing.assert_array_equal(line.get_data(), [range(1, 31), values])
+    assert axes.get_yscale() == "log" and "logarithmic" in axes.get_ylabel()
+    finding = "sigma\u00b2 ends at 0.0516, 3.12 % above the mean squared error of 0.0500"
+    assert finding in alt and figure.get_suptitle() == f"The decoder's {finding}"
+    assert "begins at 1.00, the error at 0.0700" in alt
+    assert "Held out, the mean squared error ends at 0.0600." in alt            # out of the recorded reconstruction
+    written = [text for text, _ in texts(figure)]
+    assert "mean squared error\n0.0500" in written and "sigma\u00b2 of the decoder\n0.0516" in written
+
+
+def test_the_held_out_error_that_is_stated_is_the_models():
+    """Without noise in the code, so that there is one number; and a wrong sigma beside it gives another."""
+    vae, x, _ = problem(2, Gaussian("learned"))
+    vae = dataclasses.replace(vae, noise=False, beta=0.0)
+    data = SimpleNamespace(train_x=x[:20], test_x=x[20:])
+    (record,) = train(vae, data, noise(), epochs=1)
+    error = ((vae.decode(vae.encode(x[20:])[0]) - x[20:]) ** 2).mean()
+    assert f"Held out, the mean squared error ends at {error:#.3g}." in figures.sigma_and_error([record], D)[1]
+    wrong = record._replace(sigma=1.1 * record.sigma)
+    assert f"ends at {error:#.3g}." not in figures.sigma_and_error([wrong], D)[1]
+
+
+def test_sigma_on_its_error_is_called_so_and_its_labels_do_not_overlap():
+    same = [0.3, 0.2, 0.1]
+    figure, alt = figures.sigma_and_error(with_sigma(same, same, same), D)
+    assert "sigma\u00b2 ends at the mean squared error, 0.100." in alt
+    boxes = [box for text, box in texts(figure) if text.endswith("\n0.100")]
+    assert len(boxes) == 2 and not boxes[0].overlaps(boxes[1])
+    assert "50.0 % below" in figures.sigma_and_error(with_sigma([0.1], [0.2], [0.2]), D)[1]
+
+
+@pytest.mark.parametrize("ends", [(0.031, 0.033), (0.034, 1), (1.01, 2.99), (290, 290), (1e-9, 1), (99, 101)])
+def test_a_logarithmic_axis_has_a_few_ticks_where_they_say_they_are(ends):
+    (axes,) = figures.sigma_and_error(with_sigma(ends, ends, ends), D)[0].axes
+    ticks, (low, high) = axes.get_yticks(), axes.get_ylim()
+    assert 2 <= len(ticks) <= 14 and low <= min(ticks) and max(ticks) <= high and not len(axes.get_yticks(minor=True))
+    labels = [float(name.replace("\u2212", "-")) for name in names(axes.yaxis)]
+    np.testing.assert_allclose(labels, ticks, rtol=1e-5)
 
 
 @pytest.mark.parametrize("J", [1, 2, 6, 30])
@@ -506,6 +568,17 @@ def test_all_figures_are_those_that_suit_the_model_and_the_data(J, of_images, of
     assert all(type(figure) is Figure and alt for figure, alt in drawn.values())
 
 
+def test_sigma_is_drawn_where_it_was_recorded_and_the_objective_is_the_elbo():
+    vae, x, _ = problem(3, Gaussian("learned"))
+    data = SimpleNamespace(train_x=x, train_y=None, test_x=x, test_y=None, image_shape=None)
+    older = [record._replace(sigma=None, train_mse=None) for record in sinking()[:10]]
+    figure, alt = figures.all_figures(vae, data, older + sinking()[10:], noise())["sigma_and_error"]
+    assert list(figure.axes[0].lines[0].get_xdata()) == list(range(11, 31)) and "epoch 11 to 30" in alt
+    assert "sigma_and_error" not in figures.all_figures(vae, data, older, noise())
+    weighted = dataclasses.replace(vae, objective="iwae", estimator="sampled")
+    assert "sigma_and_error" not in figures.all_figures(weighted, data, sinking(), noise())
+
+
 def refusals():
     one, two, three = problem(1), problem(2), problem(3)
     vae, x, y = two
@@ -527,6 +600,10 @@ def refusals():
         "x out of range": ("whole numbers 0..16", lambda: figures.kl_per_dimension(vae, x + 9)),
         "history empty": ("history must be one record", lambda: figures.loss_curves([])),
         "history with nan": ("history must be finite", lambda: figures.loss_curves(broken)),
+        "sigma not recorded": ("all with sigma", lambda: figures.sigma_and_error(history(), D)),
+        "sigma without epochs": ("all with sigma", lambda: figures.sigma_and_error([], D)),
+        "sigma 0": ("above 0", lambda: figures.sigma_and_error([sinking()[0]._replace(sigma=0.0)], D)),
+        "sigma nan": ("finite", lambda: figures.sigma_and_error([sinking()[0]._replace(sigma=math.nan)], D)),
         "log_px nan": ("log_px must be", lambda: figures.loss_curves(history(), math.nan)),
     }
 

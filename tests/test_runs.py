@@ -28,6 +28,50 @@ def test_a_run_comes_back_as_it_was_written(tmp_path):
     close(back.vae.params.flat, run.vae.params.flat, rel=0)
 
 
+def with_sigma(path, *cells):
+    """A run whose second epoch, of three, has these sigma and train_mse, and the others none."""
+    run = a_run(path)
+    run.history[1] = run.history[1]._replace(**dict(zip(("sigma", "train_mse"), cells)))
+    runs.write(run)
+    return run
+
+
+def test_sigma_comes_back_and_where_there_is_none_its_cells_are_empty(tmp_path):
+    run = with_sigma(tmp_path, 0.1 + 0.2, 1e-7)
+    assert runs.read(tmp_path).history == run.history
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    for line, end in zip(lines, (",sigma,train_mse", ",,", f",{0.1 + 0.2},1e-07", ",,"), strict=True):
+        assert line.endswith(end)
+
+
+def test_a_history_from_before_sigma_was_recorded_is_read(tmp_path):
+    run = a_run(tmp_path)
+    runs.write(run)
+    path = tmp_path / "history.csv"
+    path.write_text("".join(f"{line.rsplit(',', 2)[0]}\n" for line in path.read_text().splitlines()))
+    assert "sigma" not in path.read_text() and runs.read(tmp_path).history == run.history
+
+
+DAMAGES = [(",0.5,0.25", ",0.5,"), (",0.5,0.25", ",0.5"), (",sigma,", ",sigmo,"), (",0.5,", ",much,")]
+
+
+@pytest.mark.parametrize("old, new", DAMAGES)
+def test_sigma_without_its_error_and_the_like_are_refused(tmp_path, old, new):
+    with_sigma(tmp_path, 0.5, 0.25)
+    path = tmp_path / "history.csv"
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+    refused(lambda: runs.read(tmp_path), "RUN", "the directory of a run", "history.csv is damaged", "train")
+
+
+@pytest.mark.parametrize("column", ["kl", "elbo"])
+def test_an_empty_cell_elsewhere_is_refused(tmp_path, column):
+    run = a_run(tmp_path)
+    run.history[1] = run.history[1]._replace(**{f"test_{column}": None})
+    runs.write(run)
+    refused(lambda: runs.read(tmp_path), "RUN", "the directory of a run", "history.csv is damaged", "train")
+
+
 def test_a_run_is_not_overwritten_unless_asked(tmp_path):
     runs.write(a_run(tmp_path))
     with pytest.raises(ValueError, match="out must be a new or an empty directory; got .*holds a run.*--overwrite"):
@@ -83,7 +127,9 @@ def test_overwriting_a_run_takes_what_was_written_for_it_and_no_more(tmp_path):
 def test_every_figure_is_among_what_is_written(latent):
     _, digits, history = trained()
     vae = random_vae(np.random.default_rng(0), features=64, latent=latent)
+    history = [record._replace(sigma=1.0, train_mse=0.5) for record in history]
     drawn = figures.all_figures(vae, digits.as_fractions(), history, np.random.default_rng(0))
+    assert "sigma_and_error" in drawn
     assert {f"{name}.png" for name in drawn} <= set(runs.WRITTEN)
 
 

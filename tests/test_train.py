@@ -106,6 +106,50 @@ def test_a_learned_sigma_arrives_where_the_analytic_optimum_is():
     assert learned == pytest.approx(best, abs=0.1) and abs(best) > 0.5
 
 
+def check_recorded_sigma(kind, **settings):
+    """In every record sigma is the model's, and train_mse its mean squared error, to 6 standard errors of a pass."""
+    vae, data, rng = small(6, Gaussian(kind), **settings)
+    for record in train(vae, data, rng, epochs=200, batch=8, lr=5e-3):
+        assert record.sigma == pytest.approx(float(np.exp(vae.params["log_sigma"])), rel=1e-6)
+        if record.epoch in (1, 2, 5, 200):
+            x, passes = data.train_x.astype(vae.dtype), np.random.default_rng(0)
+            errors = [np.mean((vae.forward(x, vae.draw_noise(passes, len(x))).out - x) ** 2) for _ in range(200)]
+            assert abs(record.train_mse - np.mean(errors)) <= 6 * np.std(errors) + 1e-6 * np.mean(errors)
+        assert kind == "learned" or record.sigma**2 == pytest.approx(record.train_mse, rel=1e-6)
+    assert record.sigma**2 == pytest.approx(np.mean(errors), rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["learned", "optimal"])
+@pytest.mark.parametrize("noise", [True, False])
+def test_sigma_and_the_error_it_meets_are_recorded(kind, noise, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 20)                # of 45 rows: parts of different sizes
+    check_recorded_sigma(kind, noise=noise, beta=1.0 if noise else 0.0)
+
+
+PLANTED = {
+    "sigma^2 for sigma": lambda sigma, mse: (sigma**2, mse),
+    "log sigma for sigma": lambda sigma, mse: (math.log(sigma), mse),
+    "the sum over features for their mean": lambda sigma, mse: (sigma, 6 * mse),
+    "the root of the error": lambda sigma, mse: (sigma, mse**0.5),
+    "sigma^2 instead of what it is to meet": lambda sigma, mse: (sigma, sigma**2),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_error_in_what_is_recorded_is_noticed(fault, monkeypatch):
+    settle = module.settle_own
+    monkeypatch.setattr(module, "settle_own", lambda *arguments: PLANTED[fault](*settle(*arguments)))
+    with pytest.raises(AssertionError):
+        check_recorded_sigma("learned")
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)])
+def test_where_no_sigma_is_sought_none_is_recorded(likelihood):
+    vae, data, rng = small(1, likelihood)
+    (record,) = train(vae, data, rng, epochs=1)
+    assert record.sigma is None and record.train_mse is None
+
+
 def test_a_fixed_sigma_stays_what_the_user_said():
     vae, data, rng = small(7, Gaussian(0.3))
     list(train(vae, data, rng, epochs=3))

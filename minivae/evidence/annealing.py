@@ -20,7 +20,7 @@ class Annealed(NamedTuple):
     """log p(x) in nats by annealed importance sampling, per datum (N,)."""
 
     log_px: NDArray             # log of the mean weight of the chains: in expectation a lower bound
-    error: NDArray              # its standard error, to first order
+    error: NDArray              # its standard error, to first order, out of the spread of the chains: see `annealed`
     acceptance: NDArray         # (N,) share of the proposals that were accepted
 
 
@@ -53,16 +53,21 @@ def annealed(
     chains: int = 16,
     distributions: int = 100,
     leapfrogs: int = 5,
-    start: str = "encoder",
+    start: str = "prior",
 ) -> Annealed:
     """log p(x) by annealed importance sampling (Neal 2001; Wu, Burda, Salakhutdinov and Grosse 2017), for data x (N, D).
 
     log w = sum_t (beta_t - beta_(t-1)) ( log p(x, z_(t-1)) - log start(z_(t-1)) ),   log p(x) ~ log of the mean of w
 
-    z_0 comes from the start, "encoder" (q(z|x)) or "prior"; every z_t is z_(t-1) after one transition of Hamiltonian
+    z_0 comes from the start, "prior" or "encoder" (q(z|x)); every z_t is z_(t-1) after one transition of Hamiltonian
     Monte Carlo (`leapfrogs` leapfrog steps, then accepted or not) that leaves f_t = start^(1 - beta_t) p(x, z)^beta_t as
     it is. Step sizes are tuned for every datum and f_t by chains of their own and then held fixed, so that the mean of
     w is p(x) without bias. `distributions` is T: more of them, less variance.
+
+    `error` is the spread of the chains, so it knows of no place that none of them has been to. From a narrow q(z|x) few
+    chains see the rest of the posterior: they agree, and log_px is too low by many times `error`, with proposals
+    accepted as ever. The prior is the safe default: it starts everywhere, at the price of more spread. Where modes lie
+    far apart, though, chains that begin there can miss some, too.
 
     Raises ValueError if an argument breaks its rule, or the decoder overflows.
     """
@@ -83,7 +88,7 @@ def sandwich(
     chains: int = 16,
     distributions: int = 100,
     leapfrogs: int = 5,
-    start: str = "encoder",
+    start: str = "prior",
 ) -> Sandwich:
     """Bidirectional Monte Carlo (Grosse, Ghahramani and Adams 2015) on `rows` data drawn from the model itself.
 
