@@ -16,7 +16,7 @@ from derivations import cli, ledger, pages, records
 from derivations.domains import positive, real
 from derivations.equation import LEDGER, equation
 from derivations.unicode import KNOWN, sides, unicode
-from tests.test_readme import sessions
+from tests.readme import sessions
 
 ROOT = Path(__file__).parents[1]
 ledger.load()
