@@ -5,6 +5,7 @@ ValueError: sigma <= 0, weights that do not sum to one, conditioning on what has
 and p has none, the divergence is infinite; no term of a sum is ever left out to hide that.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -128,13 +129,19 @@ def expect(f: Callable[[NDArray], NDArray], mu: NDArray, sigma: NDArray) -> NDAr
     return total(node_weights * f(z)) / math.sqrt(2 * math.pi)
 
 
+@functools.cache
+def gauss(nodes: int) -> tuple[NDArray, NDArray]:
+    """Nodes of Gauss and Hermite and their weights: found by eigenvalues, so found once."""
+    return np.polynomial.hermite_e.hermegauss(nodes)
+
+
 def noise(count: int, nodes: int = 3) -> tuple[NDArray, NDArray]:
     """`count` independent standard normal numbers as nodes (K, count), with weights (K,) that sum to one.
 
     K = nodes^count. Sums over the nodes are expectations: exact where the degree in every number is below 2 nodes.
     """
     whole_number("the number of draws", count, 1)
-    one, weights = np.polynomial.hermite_e.hermegauss(nodes)
+    one, weights = gauss(nodes)
     every = np.stack(np.meshgrid(*[one] * count, indexing="ij"), axis=-1).reshape(-1, count)
     weight = np.stack(np.meshgrid(*[weights] * count, indexing="ij"), axis=-1).reshape(-1, count).prod(axis=-1)
     return every, weight / weight.sum()
