@@ -47,7 +47,8 @@ def test_every_command_runs_in_order_and_prints_what_is_shown(readme_commands):
     came = readme_commands()
     for each in came:
         assert each["code"] == 0, each["err"]
-        assert not each["output"] or same(each["printed"], each["output"]), f"{each['command']} printed\n{each['printed']}"
+        shown, printed = each["output"], each["printed"]
+        assert not shown or same(printed, shown), f"{each['command']} printed\n{printed}"
     assert sorted((each["command"], each["output"]) for each in came) == sorted(commands)
 
 
