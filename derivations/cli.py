@@ -290,14 +290,14 @@ def cards_command(options: argparse.Namespace) -> int:
 
     if not (options.anki or options.obsidian or options.json):
         refuse("cards", "told where to go", "neither file nor directory", "Try `derivations cards --anki cards.tsv`.")
-    made = {source: flashcards.cards(judged_items(options, ledger.find(source))) for source in ledger.SOURCES}
-    files = {}
-    if options.anki:
-        files[options.anki] = flashcards.anki(card for cards in made.values() for card in cards)
-    for source in made if options.obsidian else ():
-        files[options.obsidian / f"{source}.md"] = flashcards.obsidian(made[source], ledger.SOURCES[source])
-    if taken := [path for path in files if path.exists() and not options.overwrite]:
+    notes = {source: options.obsidian / f"{source}.md" for source in ledger.SOURCES} if options.obsidian else {}
+    wanted = [path for path in (options.anki, *notes.values()) if path]
+    if taken := [path for path in wanted if path.exists() and not options.overwrite]:
         refuse("the files", "new", f"{taken[0]}, which exists", "Add --overwrite, or name another.")
+    made = {source: flashcards.cards(judged_items(options, ledger.find(source))) for source in ledger.SOURCES}
+    files = {path: flashcards.obsidian(made[source], ledger.SOURCES[source]) for source, path in notes.items()}
+    if options.anki:
+        files = {options.anki: flashcards.anki(card for cards in made.values() for card in cards)} | files
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         with write_atomically(path, "w") as file:

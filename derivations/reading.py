@@ -84,6 +84,7 @@ def ties() -> dict[str, tuple[str, ...]]:
     return {name: tuple(dict.fromkeys(ids)) for name, ids in found.items()}
 
 
+@cache
 def place(name: str) -> Place:
     """What is known of one function."""
     tied = ties().get(name, ())

@@ -180,7 +180,7 @@ def plane_elbo(w: NDArray, s: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) 
 
 def plane_log_p(w: NDArray, s: NDArray, x: NDArray, z: NDArray) -> NDArray:
     """log p(x|z) = log N(x; w z, s^2) for codes z (..., K, 2): (..., K)."""
-    return log_density(x, total(w[..., None, :] * z)[..., 0], s)
+    return log_density(x, np.einsum("...j,...kj->...k", w, z), s)
 
 
 def plane_moments(w: NDArray, s: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:

@@ -1,6 +1,7 @@
 """Named arrays that are views on one flat vector."""
 
 import functools
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -24,16 +25,15 @@ class Params(Mapping):
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: NDArray):
-        size = sum(int(np.prod(shape)) for shape in shapes.values())
+        size = sum(map(math.prod, shapes.values()))
         if np.shape(flat) != (size,) or not isinstance(flat, np.ndarray):
             came = f"{type(flat).__name__} of shape {np.shape(flat)}"
             refuse("flat", f"an ndarray of shape ({size},) to hold these arrays", came, "Use `like` or `zeros_like`.")
-        self.shapes = dict(shapes)
-        self.flat = flat
+        self.shapes, self.flat = dict(shapes), flat
         self._views: dict[str, NDArray] = {}
         start = 0
         for name, shape in self.shapes.items():
-            stop = start + int(np.prod(shape))
+            stop = start + math.prod(shape)
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
 

@@ -87,8 +87,13 @@ def check_model_gradient(vae, x, eps, oracle):
     slope, rel = ORACLES[oracle]
     actual = vae.gradient(x, eps)
 
+    moved = {}
+
     def loss(flat):
-        return dataclasses.replace(vae, params=vae.params.like(flat)).forward(x, eps).loss
+        if flat.dtype not in moved:                         # one model of a kind for all entries: to make it takes time
+            moved[flat.dtype] = dataclasses.replace(vae, params=vae.params.like(np.empty_like(flat)))
+        moved[flat.dtype].params.flat[...] = flat
+        return moved[flat.dtype].forward(x, eps).loss
 
     desired = vae.params.like(slope(loss, [vae.params.flat], 0))
     if has_fixed_sigma(vae.likelihood):

@@ -170,5 +170,6 @@ def test_the_quiz_can_be_interrupted():
 
 def test_the_same_seed_asks_the_same(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    once, again, other = (run(capsys, "quiz", "-n", 1, "--seed", seed, "--draws", 20)[1] for seed in (3, 3, 4))
+    command = ("quiz", "cards", "-n", 1, "--draws", 20, "--seed")
+    once, again, other = (run(capsys, *command, seed)[1] for seed in (3, 3, 4))
     assert once == again != other

@@ -91,7 +91,8 @@ def test_what_does_not_show_it_is_refused(fault):
     refused(*FAULTS[fault])
 
 
-def test_the_command(tmp_path, capsys):
+def test_the_command(pair, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(questions, "train_pair", lambda: pair)              # as it is trained above
     assert cli.main(["questions", "--out", str(tmp_path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert len(document["answers"]) == 4 and {file["path"].rsplit(".")[-1] for file in document["files"]} == {"svg", "png"}

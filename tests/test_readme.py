@@ -4,14 +4,8 @@ import ast
 import doctest
 import importlib
 import io
-import os
 import re
-import shlex
-import subprocess
-import sys
 import tokenize
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -19,22 +13,7 @@ import derivations
 import minivae
 from derivations import ledger
 from tests.png import png_texts
-
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SETUP = "python3 -m venv .venv && "
-
-
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
-def sessions():
-    """(command, what it prints) for every command line, in order; the two that set up are run by .ci/run."""
-    for block in blocks("console"):
-        for command, output in re.findall(r"\$ (.*)\n((?:(?!\$ ).*\n)*)", block):
-            if not command.startswith(SETUP):
-                yield command, output
+from tests.readme import README, ROOT, SETUP, blocks, sessions
 
 
 def same(printed, shown):
@@ -60,26 +39,17 @@ def test_the_comparison_of_outputs_can_fail():
         assert not same(printed, shown), printed
 
 
-def test_every_command_runs_in_order_and_prints_what_is_shown(tmp_path):
-    """Those of either command in their order, at the same time: neither reads what the other writes."""
+def test_every_command_runs_in_order_and_prints_what_is_shown(readme_commands):
+    """Those of either command in their order, while others are tested."""
     commands = list(sessions())
     assert len(commands) >= 6 and sum(bool(output) for _, output in commands) >= 1
-    names = ("minivae", "derivations")
-    assert {command.split()[0] for command, _ in commands} == set(names)
-    with ThreadPoolExecutor(len(names)) as pool:
-        chains = [[(c, o) for c, o in commands if c.split()[0] == name] for name in names]
-        for _ in pool.map(lambda chain: run_in_order(chain, tmp_path), chains):
-            pass                                            # whatever was raised there is raised here
-
-
-def run_in_order(commands, directory):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}    # this checkout, installed or not
-    for command, output in commands:
-        run = [sys.executable, "-m", *shlex.split(command)]
-        quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-        done = subprocess.run(run, cwd=directory, env=environment, timeout=150, **quiet)
-        assert done.returncode == 0, done.stderr
-        assert not output or same(done.stdout, output), f"{command} printed\n{done.stdout}"
+    assert {command.split()[0] for command, _ in commands} == {"minivae", "derivations"}
+    came = readme_commands()
+    for each in came:
+        assert each["code"] == 0, each["err"]
+        shown, printed = each["output"], each["printed"]
+        assert not shown or same(printed, shown), f"{each['command']} printed\n{printed}"
+    assert sorted((each["command"], each["output"]) for each in came) == sorted(commands)
 
 
 def test_the_two_lines_that_set_up_end_in_the_main_job_and_in_pytest_and_ci_runs_them():

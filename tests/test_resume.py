@@ -24,6 +24,7 @@ from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.train import Diverged, Training
 from minivae.vae import VAE
 from tests.numeric import refused
+from tests.trained import end_quickly
 
 CONFIG = {"data": "small", "seed": 0, "epochs": 3, "model": {}}
 SETTINGS = {"epochs": 3, "batch": 16, "lr": 1e-2, "samples": 2}
@@ -275,14 +276,15 @@ def test_a_history_that_is_ahead_of_the_model_is_cut(tmp_path):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_pictures():
+def quick_ends():
     """What a run holds is what is tested here. Commands in a process of their own do draw."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learn, "draw", lambda *_: [])
+        end_quickly(patch)
         yield
 
 
-QUICK = ["--epochs", "6", "--hidden", "8", "--save-every", "1", "-q"]
+SELDOM = ["--epochs", "6", "--hidden", "8", "--save-every", "12", "-q"]  # after every epoch
+QUICK = [*SELDOM, "--save-every", "1"]
 
 
 def command(*arguments):
@@ -296,7 +298,7 @@ def start(*arguments):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "run"
-    assert cli.main(["train", *QUICK, "--out", str(path)]) == 0
+    assert cli.main(["train", *SELDOM, "--out", str(path)]) == 0
     return path
 
 
@@ -338,7 +340,7 @@ def test_a_command_that_is_stopped_and_resumed_ends_as_one_that_was_not(tmp_path
 
 def test_resumed_to_more_epochs_it_is_the_longer_run(tmp_path, uninterrupted):
     path = tmp_path / "run"
-    assert cli.main(["train", *QUICK, "--epochs", "2", "--out", str(path)]) == 0
+    assert cli.main(["train", *SELDOM, "--epochs", "2", "--out", str(path)]) == 0
     assert cli.main(["train", "--resume", str(path), "--epochs", "6", "-q"]) == 0
     assert [r.epoch for r in runs.read(path).history] == list(range(1, 7))
     first, whole = runs.read(path), runs.read(uninterrupted)
@@ -478,7 +480,7 @@ def test_to_be_stopped_at_the_last_step_is_to_be_stopped(tmp_path, uninterrupted
     path = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(progress.Silent, "update", lambda self, done, text: signal.raise_signal(number) if done == 6 else None)
-        assert cli.main(["train", *QUICK, "--out", str(path)]) == code
+        assert cli.main(["train", *SELDOM, "--out", str(path)]) == code
     assert "--resume" in capsys.readouterr().err and not (path / "results.json").exists()
     assert cli.main(["train", "--resume", str(path), "-q"]) == 0
     same_end(path, uninterrupted)
@@ -511,9 +513,10 @@ def test_two_processes_never_write_one_run(tmp_path):
     process = start("train", "--epochs", "100000", "--out", path, "-q")
     while not (path / "model.npz").exists() and process.poll() is None:
         time.sleep(0.01)
-    for arguments in (["--resume", path], ["--out", path, "--overwrite"]):
-        second = subprocess.run(command("train", *arguments), capture_output=True, text=True, timeout=60)
-        assert second.returncode == 2 and "another process" in second.stderr and (path / "model.npz").exists()
+    seconds = [start("train", *arguments) for arguments in (["--resume", path], ["--out", path, "--overwrite"])]
+    for second in seconds:
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 2 and "another process" in err and (path / "model.npz").exists()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 143 and is_whole(path)
@@ -540,7 +543,9 @@ def test_weights_that_overflow_are_a_training_that_diverged(tmp_path):
 
 
 def test_nobody_who_listens_is_no_reason_to_stop(tmp_path):
-    words = shlex.join(command("train", *QUICK[:-1], "--out", tmp_path / "run"))
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((100, 4)))  # few: soon measured and drawn
+    loud = [word for word in QUICK if word != "-q"]
+    words = shlex.join(command("train", *loud, "--data", tmp_path / "x.npy", "--out", tmp_path / "run"))
     done = subprocess.run(["bash", "-c", f"({words} >/dev/null; echo $? >{tmp_path}/code) 2>&1 | true"], timeout=60)
     assert done.returncode == 0 and (tmp_path / "code").read_text() == "0\n"
     assert len(is_whole(tmp_path / "run").history) == 6 and (tmp_path / "run" / "results.json").exists()
