@@ -243,7 +243,15 @@ def test_more_than_fits_into_the_memory_is_one_line(capsys):
     assert capsys.readouterr().err.startswith("minivae: Unable to allocate")
 
 
-def test_an_interrupt_that_an_import_made_something_else_of_is_one(capsys):
+@pytest.fixture
+def heard():
+    """SIGINT as at a terminal: a shell starts what runs in its background with ears shut."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_that_an_import_made_something_else_of_is_one(capsys, heard):
     """NumPy says that it is badly installed, in fifty lines."""
 
     def importing(options):

@@ -21,6 +21,7 @@ from matplotlib.patches import Circle, Ellipse, Rectangle
 from matplotlib.text import Text
 
 from minivae import drawing, figures
+from minivae.data import Dataset
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.sweep import Point
@@ -323,7 +324,7 @@ def test_the_held_out_error_that_is_stated_is_the_models():
     """Without noise in the code, so that there is one number; and a wrong sigma beside it gives another."""
     vae, x, _ = problem(2, Gaussian("learned"))
     vae = dataclasses.replace(vae, noise=False, beta=0.0)
-    data = SimpleNamespace(train_x=x[:20], test_x=x[20:])
+    data = Dataset("rows", x[:20], x[20:])
     (record,) = train(vae, data, noise(), epochs=1)
     error = ((vae.decode(vae.encode(x[20:])[0]) - x[20:]) ** 2).mean()
     assert f"Held out, the mean squared error ends at {error:#.3g}." in figures.sigma_and_error([record], D)[1]

@@ -42,8 +42,8 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     after 34 s and 470 MB, and one of 64 has a posterior fall between its nodes, 1.3 nats too low while sure to 5e-4;
     128, which find that one, are two million nodes and 13 s for it alone.
 
-    Raises ValueError if there are more than two latent dimensions, if the
-    decoder overflows, or if p(x, z) is 0 in floating point wherever it is looked for.
+    Raises ValueError if there are more than two latent dimensions, if the decoder overflows, or if p(x, z) is 0 in
+    floating point wherever it is looked for.
     """
     if vae.latent > 2:
         checks.refuse("vae", "a model with one or two latent dimensions", f"{vae.latent}", "Use lower_bounds instead.")
