@@ -29,6 +29,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.benchmarks.evidence import peak_so_far
 from tests.benchmarks.timing import run_with_threads
 
 
@@ -157,6 +158,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
     learned = whole.binarized() if setting.binarize else whole
     training, seconds = go_on(name, learned, epochs, options.out)
     done = {"setting": name, **setting._asdict(), "epochs_done": training.epoch - 1, "seconds": round(seconds, 1)}
+    done["MiB"] = round(peak_so_far())                      # of learning: what measures may have processes of its own
     test_x = learned.few(options.rows or len(learned.test_x)).test_x
     began = time.perf_counter()
     if setting.binarize:
@@ -184,13 +186,14 @@ def commit() -> str:
 
 def table(rows: list[dict]) -> str:
     """Setting, how much of it was done, time, what came out, what was published."""
-    lines = [f"{'setting':10}{'epochs':>14}{'minutes':>9}{'test data':>11}{'measured':>18}{'published':>11}"]
+    lines = [f"{'setting':10}{'epochs':>14}{'minutes':>9}{'MiB':>6}{'test data':>11}{'measured':>18}{'published':>11}"]
     for row in rows:
         error = "" if row["error"] is None else f" +- {row['error']:.3f}"
         epochs = f"{row['epochs_done']} of {row['epochs']}"
         measured = f"{row['measured']:.2f}{error}"
         lines.append(
-            f"{row['setting']:10}{epochs:>14}{row['seconds'] / 60:9.1f}{row['rows']:>11}{measured:>18}{row['published']:>11}"
+            f"{row['setting']:10}{epochs:>14}{row['seconds'] / 60:9.1f}{row['MiB']:6}{row['rows']:>11}"
+            f"{measured:>18}{row['published']:>11}"
         )
     return "\n".join(lines)
 
