@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from minivae import checkpoint, checks, data, drawing, figures, runs
+from minivae import checkpoint, checks, data, runs
 from minivae.checkpoint import Saved
 from minivae.evidence import exact_log_px, lower_bounds
 from minivae.likelihood import make_likelihood
@@ -249,6 +249,8 @@ def measure(vae, data, rng, k: int = 1000) -> dict:
 
 def draw(run, data, log_px: float | None) -> list[dict]:
     """Draw and save every figure of a run; returns path and alt text of each."""
+    from minivae import drawing, figures                    # matplotlib takes half a second: after what was asked for
+
     drawn = figures.all_figures(run.vae, data.few(MEASURED), run.history, np.random.default_rng(run.config["seed"]), log_px)
     files = []
     for name, (figure, alt) in drawn.items():

@@ -207,6 +207,20 @@ def test_help_imports_neither_numpy_nor_matplotlib(arguments):
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
 
+def test_the_first_step_waits_for_no_picture(tmp_path):
+    """Nor for more than half a second of its process's time."""
+    code = (
+        "import sys, time; from minivae import cli; from minivae.train import Training\n"
+        "def first(training, rows):\n"
+        "    print(time.process_time(), 'matplotlib' in sys.modules); sys.exit(0)\n"
+        "Training.step = first; cli.main(['train', '--out', sys.argv[1]])"
+    )
+    commands = [[sys.executable, "-c", code, str(tmp_path / str(i))] for i in range(3)]
+    done = [subprocess.run(command, capture_output=True, text=True) for command in commands]
+    assert all(run.stdout.split()[1:] == ["False"] for run in done), done[0].stderr
+    assert min(float(run.stdout.split()[0]) for run in done) < 0.5
+
+
 def test_importing_minivae_costs_at_most_30_ms_more_than_numpy():
     code = "import numpy, time; began = time.perf_counter(); import minivae; print(time.perf_counter() - began)"
     runs_of_it = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(5)]
