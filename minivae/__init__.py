@@ -8,7 +8,7 @@
     adam         the optimiser
     train        mini-batches and epochs
     evidence     how close the bound is to log p(x), and what is in between
-    figures      every picture, with the pen of drawing; figures_evidence: those of the gap
+    figures      every picture, with the pen of drawing; figures_learning: of training; figures_evidence: of the gap
 
 Beside them: data (the bundled digits, and files) and strict (its readers), checkpoint and runs (what is kept), learn
 and evaluate (the commands train and evaluate), progress, cli, command, checks; rosetta, conventions and

@@ -289,11 +289,11 @@ def runs_command(options: argparse.Namespace) -> int:
     from minivae import runs
 
     rows = []
-    for run in runs.listed(options.path):
-        done = len(run.history)
-        row = {"run": str(run.path), "data": run.config["data"], "likelihood": run.vae.likelihood.name}
-        row |= {"latent": run.vae.latent, "seed": run.config["seed"], "epochs": run.config["epochs"], "done": done}
-        rows.append(row | {"elbo": run.history[-1].test_elbo if done else None})
+    for found in runs.listed(options.path):
+        done = len(found.history)
+        row = {"run": str(found.path), "data": found.config["data"], "likelihood": found.vae.likelihood.name}
+        row |= {"latent": found.vae.latent, "seed": found.config["seed"], "epochs": found.config["epochs"], "done": done}
+        rows.append(row | {"elbo": found.history[-1].test_elbo if done else None})
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0

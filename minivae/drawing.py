@@ -22,6 +22,7 @@ from minivae.likelihood import Gaussian
 from minivae.vae import VAE
 
 Shape = tuple[int, int]                                     # (H, W) of an image
+Drawn = tuple[Figure, str]                                  # a figure and its alt text
 
 DARK, GREY, BLUE, ORANGE = "#1a1a1a", "#5f6368", "#0868ac", "#b85c00"
 # Found by search: all stand out from white; the closest two are 1.9 times as far apart as the closest two of

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.drawing import (
-    BLUE, DARK, DASHED, GREY, HALO, ORANGE, Shape, at_right, explain, minus, number, page, percent, spread, styled,
+    BLUE, DARK, DASHED, GREY, HALO, ORANGE, Drawn, Shape, at_right, explain, minus, number, page, percent, spread,
+    styled,
 )  # fmt: skip
 from minivae.evidence import Bounds, Gap, Rates, exact_log_px
 from minivae.evidence.rates import log_aggregate
-from minivae.figures import Drawn, labels_of, latent_is, shape_of
+from minivae.figures import RADII, labels_of, latent_is, shape_of
 from minivae.gaussian import log_standard_normal
 from minivae.vae import VAE
 
 NAMES = ("bounds_by_k", "aggregate", "gap_split", "posteriors")
 MASSES = (0.5, 0.95)                                        # of the regions that are outlined
 NODES = 161                                                 # of a map, on each axis
-RADII = (1, 2, 3)
 
 
 # Bounds against the number of weights

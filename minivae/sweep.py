@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from minivae import checks
 from minivae.data import Dataset
 from minivae.evidence import lower_bounds
+from minivae.evidence.rates import ACTIVE
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Likelihood
 from minivae.train import train
 from minivae.vae import VAE
 
-ACTIVE = 0.01                                               # latent u is active if Var_x( E_q[z_u] ) is above
 DRAWS = 100                                                 # of z for every held-out datum
 
 
@@ -38,7 +38,7 @@ class Point(NamedTuple):
     rate: float                 # KL( q(z|x) || p(z) )
     elbo: float                 # -(distortion + rate), whatever beta is
     kls: tuple[float, ...]      # the rate of every latent, largest first
-    active: int                 # latents with Var_x( E_q[z_u] ) > 0.01
+    active: int                 # latents with Var_x( E_q[z_u] ) > ACTIVE
     spread: float               # how much decoded means differ between data, relative to the data: 1 as they do, 0 not at all
 
     @property

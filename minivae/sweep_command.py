@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 
-from minivae import checks, data, drawing, figures
+from minivae import checks, data, drawing, figures_learning
 from minivae.checkpoint import write_atomically
 from minivae.learn import as_learned, choose_likelihood, say
 from minivae.progress import Progress, Silent
@@ -45,7 +45,7 @@ def report(
     options: argparse.Namespace, swept: str, settings: list[Setting], learned: data.Dataset, how: dict, points: list[Point]
 ) -> None:
     """Draw and write what was done, and say it on stdout."""
-    figure, alt = figures.rate_distortion(points, swept)
+    figure, alt = figures_learning.rate_distortion(points, swept)
     drawing.save(figure, alt, options.out / WRITTEN[1])
     files = [{"path": str(options.out / WRITTEN[1]), "alt": alt}]
     rows = [point._asdict() | {"collapsed": point.collapsed} for point in points]

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse, Rectangle
 from matplotlib.text import Text
 
-from minivae import drawing, figures
+from minivae import drawing, figures, figures_learning
 from minivae.data import Dataset
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
@@ -86,8 +86,8 @@ def draw(name):
     """The figure of this name and its alt text, for the small problem."""
     vae, x, y = problem({"latent_line": 1, "traversals": 13}.get(name, 2))
     return {
-        "loss_curves": lambda: figures.loss_curves(history(), -50.0),
-        "sigma_and_error": lambda: figures.sigma_and_error(sinking(), D),
+        "loss_curves": lambda: figures_learning.loss_curves(history(), -50.0),
+        "sigma_and_error": lambda: figures_learning.sigma_and_error(sinking(), D),
         "kl_per_dimension": lambda: figures.kl_per_dimension(vae, x),
         "reconstructions": lambda: figures.reconstructions(vae, x, noise(), SHAPE, y),
         "prior_samples": lambda: figures.prior_samples(vae, noise(), SHAPE, x=x),
@@ -96,7 +96,7 @@ def draw(name):
         "manifold": lambda: figures.manifold(vae, SHAPE),
         "hero": lambda: figures.hero(vae, x, y, SHAPE),
         "latent_line": lambda: figures.latent_line(vae, x, y, SHAPE),
-        "rate_distortion": lambda: figures.rate_distortion(points(), "beta"),
+        "rate_distortion": lambda: figures_learning.rate_distortion(points(), "beta"),
     }[name]()
 
 
@@ -153,7 +153,7 @@ def test_rate_distortion_draws_the_points_marks_beta_1_and_stacks_the_latents():
 
 
 def test_a_sweep_over_something_else_marks_no_beta():
-    figure, alt = figures.rate_distortion(points(), "sigma")
+    figure, alt = figures_learning.rate_distortion(points(), "sigma")
     assert len(figure.axes[0].collections) == 1 and "beta = 1" not in alt
 
 
@@ -284,7 +284,7 @@ def test_loss_curves_draw_the_records_and_elbo_is_reconstruction_minus_kl():
 
 
 def test_loss_curves_keep_the_first_epochs_from_squashing_the_rest_and_say_so():
-    figure, _ = figures.loss_curves(history(200))
+    figure, _ = figures_learning.loss_curves(history(200))
     low, high = figure.axes[0].get_ylim()
     settled = [record.test_elbo for record in history(200)[20:]]
     assert low < min(settled) and max(settled) < high and high - low < 20       # the first lies 400 below
@@ -293,13 +293,13 @@ def test_loss_curves_keep_the_first_epochs_from_squashing_the_rest_and_say_so():
 
 def test_a_bound_above_the_truth_is_called_so():
     last = history()[-1].test_elbo
-    assert "0.500 below the exact" in figures.loss_curves(history(), last + 0.5)[1]
-    assert "0.500 above the exact" in figures.loss_curves(history(), last - 0.5)[1]
+    assert "0.500 below the exact" in figures_learning.loss_curves(history(), last + 0.5)[1]
+    assert "0.500 above the exact" in figures_learning.loss_curves(history(), last - 0.5)[1]
 
 
 def test_labels_of_curves_that_end_together_do_not_overlap():
     same = [Record(epoch, -5.0, 2.0, -7.0, -5.0, 2.0, -7.0) for epoch in (1, 2)]
-    figure, _ = figures.loss_curves(same, -7.0)
+    figure, _ = figures_learning.loss_curves(same, -7.0)
     boxes = [box for text, box in texts(figure) if re.match("training|held out|exact", text)]
     assert len(boxes) == 7
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
@@ -327,23 +327,23 @@ def test_the_held_out_error_that_is_stated_is_the_models():
     data = Dataset("rows", x[:20], x[20:])
     (record,) = train(vae, data, noise(), epochs=1)
     error = ((vae.decode(vae.encode(x[20:])[0]) - x[20:]) ** 2).mean()
-    assert f"Held out, the mean squared error ends at {error:#.3g}." in figures.sigma_and_error([record], D)[1]
+    assert f"Held out, the mean squared error ends at {error:#.3g}." in figures_learning.sigma_and_error([record], D)[1]
     wrong = record._replace(sigma=1.1 * record.sigma)
-    assert f"ends at {error:#.3g}." not in figures.sigma_and_error([wrong], D)[1]
+    assert f"ends at {error:#.3g}." not in figures_learning.sigma_and_error([wrong], D)[1]
 
 
 def test_sigma_on_its_error_is_called_so_and_its_labels_do_not_overlap():
     same = [0.3, 0.2, 0.1]
-    figure, alt = figures.sigma_and_error(with_sigma(same, same, same), D)
+    figure, alt = figures_learning.sigma_and_error(with_sigma(same, same, same), D)
     assert "sigma\u00b2 ends at the mean squared error, 0.100." in alt
     boxes = [box for text, box in texts(figure) if text.endswith("\n0.100")]
     assert len(boxes) == 2 and not boxes[0].overlaps(boxes[1])
-    assert "50.0 % below" in figures.sigma_and_error(with_sigma([0.1], [0.2], [0.2]), D)[1]
+    assert "50.0 % below" in figures_learning.sigma_and_error(with_sigma([0.1], [0.2], [0.2]), D)[1]
 
 
 @pytest.mark.parametrize("ends", [(0.031, 0.033), (0.034, 1), (1.01, 2.99), (290, 290), (1e-9, 1), (99, 101)])
 def test_a_logarithmic_axis_has_a_few_ticks_where_they_say_they_are(ends):
-    (axes,) = figures.sigma_and_error(with_sigma(ends, ends, ends), D)[0].axes
+    (axes,) = figures_learning.sigma_and_error(with_sigma(ends, ends, ends), D)[0].axes
     ticks, (low, high) = axes.get_yticks(), axes.get_ylim()
     assert 2 <= len(ticks) <= 14 and low <= min(ticks) and max(ticks) <= high and not len(axes.get_yticks(minor=True))
     labels = [float(name.replace("\u2212", "-")) for name in names(axes.yaxis)]
@@ -524,7 +524,7 @@ def test_the_smallest_figures_can_be_drawn():
         figures.prior_samples(two, noise(), shape, 1),
         figures.latent_line(one, x, y, shape, 1),
         figures.kl_per_dimension(two, x),
-        figures.loss_curves(history(1)),
+        figures_learning.loss_curves(history(1)),
     ]:
         figure.draw_without_rendering()                     # a warning would be an error
 
@@ -599,13 +599,13 @@ def refusals():
         "labels too few": ("labels must be of shape", lambda: figures.latent_map(vae, x, y[:-1])),
         "rng as seed": ("rng must be", lambda: figures.prior_samples(vae, 3, SHAPE)),
         "x out of range": ("whole numbers 0..16", lambda: figures.kl_per_dimension(vae, x + 9)),
-        "history empty": ("history must be one record", lambda: figures.loss_curves([])),
-        "history with nan": ("history must be finite", lambda: figures.loss_curves(broken)),
-        "sigma not recorded": ("all with sigma", lambda: figures.sigma_and_error(history(), D)),
-        "sigma without epochs": ("all with sigma", lambda: figures.sigma_and_error([], D)),
-        "sigma 0": ("above 0", lambda: figures.sigma_and_error([sinking()[0]._replace(sigma=0.0)], D)),
-        "sigma nan": ("finite", lambda: figures.sigma_and_error([sinking()[0]._replace(sigma=math.nan)], D)),
-        "log_px nan": ("log_px must be", lambda: figures.loss_curves(history(), math.nan)),
+        "history empty": ("history must be one record", lambda: figures_learning.loss_curves([])),
+        "history with nan": ("history must be finite", lambda: figures_learning.loss_curves(broken)),
+        "sigma not recorded": ("all with sigma", lambda: figures_learning.sigma_and_error(history(), D)),
+        "sigma without epochs": ("all with sigma", lambda: figures_learning.sigma_and_error([], D)),
+        "sigma 0": ("above 0", lambda: figures_learning.sigma_and_error([sinking()[0]._replace(sigma=0.0)], D)),
+        "sigma nan": ("finite", lambda: figures_learning.sigma_and_error([sinking()[0]._replace(sigma=math.nan)], D)),
+        "log_px nan": ("log_px must be", lambda: figures_learning.loss_curves(history(), math.nan)),
     }
 
 

@@ -19,7 +19,7 @@ LAYERS = (                                                  # a module imports f
     {"vae", "rosetta", "conventions"},
     {"adam", "data", "checkpoint", "drawing"},
     {"train"},
-    {"runs", "evidence", "figures", "figures_evidence"},
+    {"runs", "evidence", "figures", "figures_evidence", "figures_learning"},
     {"learn", "sweep", "rosetta_command"},
     {"sweep_command", "evaluate"},
     {"museum"},
@@ -108,7 +108,7 @@ MAY_IMPORT = {
     "derivations": {"numpy", "minivae", "derivations"},
     "tests": {"numpy", "pytest", "hypothesis", *OURS},
 }
-DRAWS = ("drawing", "figures", "figures_evidence", "test_figures")            # of this name, or in a package of this name
+DRAWS = ("drawing", "figures", "figures_evidence", "figures_learning", "test_figures")            # of this name, or in a package of this name
 
 
 def strangers(package, path, tree):

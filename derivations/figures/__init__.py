@@ -10,9 +10,9 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from derivations.figures import cards_fits, cards_plate, cards_trick, hong, lm, lm_loss, odaibo
-from derivations.figures.common import Drawn, NotShown, save_svg
+from derivations.figures.common import NotShown, save_svg
 from minivae import checks
-from minivae.drawing import save
+from minivae.drawing import Drawn, save
 
 __all__ = ["FIGURES", "NotShown", "write", "write_all"]
 

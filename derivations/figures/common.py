@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from minivae.drawing import DARK, GREY, styled
 
-Drawn = tuple[Figure, str]                                  # a figure and its alt text
 LEADER = {"arrowstyle": "-", "color": GREY, "lw": 0.8, "shrinkA": 2, "shrinkB": 4}
 
 

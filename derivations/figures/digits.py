@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from derivations.figures.common import Drawn, shows
+from derivations.figures.common import shows
 from derivations.questions import Pair, row_of
-from minivae.drawing import explain, page, show, styled
+from minivae.drawing import Drawn, explain, page, show, styled
 from minivae.figures import draw_map
 
 ROWS, COLUMNS = 5, 12                                       # of digits decoded from the prior

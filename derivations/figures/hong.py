@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from derivations.figures.common import LEADER, Drawn, point, shows
+from derivations.figures.common import LEADER, point, shows
 from derivations.numerics import kl_normal
-from minivae.drawing import BLUE, DARK, GREY, HALO, ORANGE, explain, minus, page, styled
+from minivae.drawing import BLUE, DARK, GREY, HALO, ORANGE, Drawn, explain, minus, page, styled
 from minivae.gaussian import kl_standard_normal
 
 

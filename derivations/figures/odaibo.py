@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.path import Path
 
-from derivations.figures.common import Drawn, shows
+from derivations.figures.common import shows
 from derivations.figures.nodes import Node, draw_arrow, draw_node
 from derivations.graph import Arrow, arrows, reaches
-from minivae.drawing import BLUE, DARK, GREY, HALO, ORANGE, explain, page, styled
+from minivae.drawing import BLUE, DARK, GREY, HALO, ORANGE, Drawn, explain, page, styled
 from minivae.vae import VAE
 
 # Figure 1

@@ -13,7 +13,6 @@ from derivations.numerics import (
     integrate,
     kl_normal,
     log,
-    log_density,
     log_density_full,
     normal,
     total,

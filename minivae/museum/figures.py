@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from minivae.drawing import BLUE, DARK, GREY, ORANGE, explain, page, styled
-from minivae.figures import Drawn
+from minivae.drawing import BLUE, DARK, GREY, ORANGE, Drawn, explain, page, styled
 from minivae.museum import tour
 from minivae.museum.exhibits import ROOMS, bugs, room
 from minivae.museum.layers import layers
