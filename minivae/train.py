@@ -187,8 +187,8 @@ def _records(training, stop):
 def keep_freed_memory() -> None:
     """Have the C library keep what is freed, up to some 60 MB; of what is given back every page is zeroed when it returns.
 
-    glibc raises its limit to twice the largest block that it had mapped on its own and that was freed. At 1,000 rows of
-    784 a step then takes 6 % less time. Other libraries take no notice.
+    glibc raises its limit to twice the largest block that it had mapped on its own and that was freed. Other
+    libraries take no notice.
     """
     np.empty(31 << 20, np.uint8)
 

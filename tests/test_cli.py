@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivae import cli, command, runs
+from minivae import cli, command, learn, runs
 from tests.trained import end_quickly
 
 QUICK = ["train", "--epochs", "2", "--hidden", "8"]
@@ -291,6 +291,28 @@ def test_results_that_are_damaged_are_one_line(quick, tmp_path, text, capsys):
     assert cli.main(["plot", str(copy)]) == 2
     err = capsys.readouterr().err
     assert "results.json is damaged" in err and err.count("\n") == 1
+
+
+def test_binarize_is_what_is_learned_from_and_measured_again(tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        end_quickly(patch)
+        out = tmp_path / "run"
+        assert cli.main([*QUICK, "--binarize", "-q", "--out", str(out)]) == 0
+    options = cli.make_parser().parse_args(["train", "--binarize"])
+    training, _, _ = learn.fresh(options, "")
+    assert training.data.binarize and training.vae.likelihood.name == "bernoulli"
+    again = learn.learned_by(runs.read(out))
+    assert again.binarize and (again.test_x == training.data.test_x).all() and set(np.unique(again.test_x)) == {0, 1}
+    assert cli.main(["train", "--binarize", "--likelihood", "gaussian", "--out", str(tmp_path / "no")]) == 2
+    assert "--binarize must be asked of the bernoulli likelihood; got gaussian" in capsys.readouterr().err
+
+
+def test_no_more_is_measured_and_drawn_at_the_end_than_it_says(tmp_path, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(learn, "MEASURED", 20)
+    monkeypatch.setattr("minivae.figures.all_figures", lambda vae, data, *rest: drawn.append(len(data.test_x)) or {})
+    assert cli.main([*QUICK, "-q", "--json", "--out", str(tmp_path / "run")]) == 0
+    assert json.loads(capsys.readouterr().out)["held_out"] == drawn[0] == 20
 
 
 def test_a_run_without_results_can_still_be_drawn(quick, tmp_path):

@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -216,3 +219,21 @@ def test_a_plain_autoencoder_reconstructs_better_and_its_codes_are_no_sample_of_
         kinds[name] = history[-1].train_reconstruction, np.cov(mu.T).trace()
     assert kinds["autoencoder"][0] > kinds["vae"][0]
     assert kinds["autoencoder"][1] > 2 * kinds["vae"][1]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limits are those of glibc")
+def test_what_is_freed_is_kept():
+    """Page faults of thirty rounds of arrays that are filled and freed: each page once, not in every round."""
+    code = (
+        "import resource, sys, numpy as np; from minivae.train import keep_freed_memory\n"
+        "if sys.argv[1] == 'kept': keep_freed_memory()\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "begun = faults()\n"
+        "for _ in range(30): arrays = [np.ones(3 << 17) for _ in range(8)]; del arrays\n"   # 8 times 3 MiB
+        "print(faults() - begun)"
+    )
+    kept, given_back = (
+        int(subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("kept", "as it is")
+    )
+    assert kept < given_back / 5
