@@ -42,3 +42,14 @@ def test_what_is_measured_is_the_bound_of_so_many_weights(tmp_path):
     found = {k: published.nll(training.vae, learned.test_x, k) for k in (2, 2000)}
     assert found[2000][0] < found[2][0] + 3 * found[2][1] and found[2000][1] < found[2][1]
     assert np.isfinite(list(found.values())).all()
+
+
+def test_a_setting_is_trained_at_its_rates_and_from_its_beginning(tmp_path):
+    whole = data.load(mnist(tmp_path))
+    training, _ = published.go_on("vae", whole.binarized(), 3, options(tmp_path, "out").out)
+    assert training.optimiser.lr == published.BURDA.rate(3) < 1e-3 and training.optimiser.tiny == 1e-4
+    grey = published.start(published.SETTINGS["grey"], whole, 1)
+    for part in ("encoder", "decoder"):
+        for weight, bias in grey.vae.layers(part):
+            edge = len(weight) ** -0.5
+            assert 0.9 * edge < np.abs(weight).max() <= edge and 0 < np.abs(bias).max() <= edge

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minivae import train as module
-from minivae.data import Dataset
+from minivae.data import Dataset, Grey
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.train import Diverged, Training, evaluate, split, train
 from minivae.vae import VAE
@@ -219,6 +219,18 @@ def test_a_plain_autoencoder_reconstructs_better_and_its_codes_are_no_sample_of_
         kinds[name] = history[-1].train_reconstruction, np.cov(mu.T).trace()
     assert kinds["autoencoder"][0] > kinds["vae"][0]
     assert kinds["autoencoder"][1] > 2 * kinds["vae"][1]
+
+
+def test_every_mini_batch_of_binarized_data_is_a_fresh_draw(monkeypatch):
+    seen, forward = [], VAE.forward
+    monkeypatch.setattr(VAE, "forward", lambda self, x, *rest, **how: seen.append(x) or forward(self, x, *rest, **how))
+    levels = np.full((8, 6), 128, np.uint8)
+    data = Dataset("half", Grey(levels), levels[:2] / 255).binarized()
+    vae, _, rng = small()
+    list(train(vae, data, rng, epochs=3, batch=8))
+    batches = [x for x in seen if len(x) == 8]
+    assert len(batches) == 3 and all(set(np.unique(x)) == {0, 1} for x in batches)
+    assert len({np.sort(x, axis=0).tobytes() for x in batches}) == 3
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limits are those of glibc")
