@@ -51,7 +51,7 @@ def fate(bug) -> Fate:
         plant(bug.changes, there)
         files = [f"tests/test_{name}.py" for name in tests_of(bug.changes)]
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
-        environment = os.environ | {"PYTHONPATH": room, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = os.environ | {"PYTHONPATH": room, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DEBUG_TEMPROOT": room}
         done = subprocess.run(command, cwd=room, env=environment, capture_output=True, text=True, timeout=600)
     killer = re.search(r"^(?:FAILED|ERROR) tests/test_(\S+(?: [^-\n]*)?)", done.stdout, re.MULTILINE)
     if done.returncode not in (0, 1) and not killer:

@@ -1,8 +1,6 @@
 """The commands of the README, and what came of them when they were run.
 
-    python -m tests.readme DIRECTORY 2             run them there, two at a time: JSON on stdout
-
-A process of its own runs them beside the tests: they take most of a minute, and a test needs one core only.
+    python -m tests.readme DIRECTORY               run them there: JSON on stdout
 """
 
 import json
@@ -11,8 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -33,15 +30,10 @@ def sessions() -> Iterator[tuple[str, str]]:
                 yield command, output
 
 
-def chains() -> list[list[tuple[str, str]]]:
-    """The sessions of minivae, then those of derivations: neither reads what the other writes."""
-    return [[each for each in sessions() if each[0].split()[0] == name] for name in ("minivae", "derivations")]
-
-
-def run_in_order(chain: list[tuple[str, str]], directory: str) -> list[dict]:
+def run_in_order(commands: Iterable[tuple[str, str]], directory: str) -> list[dict]:
     """Every session with its exit code and what was printed; after one that failed no other is run."""
     came = []
-    for command, output in chain:
+    for command, output in commands:
         run = [sys.executable, "-m", *shlex.split(command)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}    # this checkout, installed or not
         quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
@@ -53,12 +45,5 @@ def run_in_order(chain: list[tuple[str, str]], directory: str) -> list[dict]:
     return came
 
 
-def main(directory: str, at_once: str) -> None:
-    """Print what came of all of them."""
-    with ThreadPoolExecutor(int(at_once)) as pool:
-        made = list(pool.map(lambda chain: run_in_order(chain, directory), chains()))
-    print(json.dumps([each for chain in made for each in chain]))
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(json.dumps(run_in_order(sessions(), *sys.argv[1:])))

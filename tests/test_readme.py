@@ -40,16 +40,14 @@ def test_the_comparison_of_outputs_can_fail():
 
 
 def test_every_command_runs_in_order_and_prints_what_is_shown(readme_commands):
-    """Those of either command in their order, while others are tested."""
     commands = list(sessions())
     assert len(commands) >= 6 and sum(bool(output) for _, output in commands) >= 1
     assert {command.split()[0] for command, _ in commands} == {"minivae", "derivations"}
-    came = readme_commands()
-    for each in came:
+    for each in readme_commands:
         assert each["code"] == 0, each["err"]
         shown, printed = each["output"], each["printed"]
         assert not shown or same(printed, shown), f"{each['command']} printed\n{printed}"
-    assert sorted((each["command"], each["output"]) for each in came) == sorted(commands)
+    assert [(each["command"], each["output"]) for each in readme_commands] == commands
 
 
 def test_the_two_lines_that_set_up_end_in_the_main_job_and_in_pytest_and_ci_runs_them():
