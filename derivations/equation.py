@@ -163,8 +163,6 @@ def equation(
         point, a row at one of them at least.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
-    tolerance : float
-        Relative error that counts as none.
     tolerance, kind : float, str
         Relative error that counts as none; what stands on the page, one of `KINDS`.
     """

@@ -13,14 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import minivae
 from derivations import ledger
 from derivations.records import located
 from derivations.trace import ID
-from minivae import gaussian, likelihood, ops, vae
+from minivae import evidence, gaussian, likelihood, ops, vae
 from minivae.checks import refuse
 from minivae.evidence import bounds, linear, quadrature
 
 MATHEMATICS = (ops, gaussian, likelihood, vae, bounds, quadrature, linear)
+PACKAGES = (minivae, evidence)                              # they offer what their modules define
 TOOLS = {                                                   # they check and make, and compute nothing of their own
     "need_range", "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts", "shapes_of",
 }  # fmt: skip
@@ -65,7 +67,14 @@ def names_in(path: Path) -> frozenset[str]:
             used.add(means.get(node.id, ""))
         elif isinstance(node, ast.Attribute):
             used |= {f".{node.attr}", f"{means.get(ast.unparse(node.value), '')}.{node.attr}"}
-    return frozenset(used)
+    return frozenset(real_names().get(name, name) for name in used)
+
+
+@cache
+def real_names() -> dict[str, str]:
+    """Where what a package offers is defined: minivae.evidence.rate_distortion in minivae.evidence.rates, and so on."""
+    offered = {f"{package.__name__}.{name}": getattr(package, name) for package in PACKAGES for name in package.__all__}
+    return {name: f"{thing.__module__}.{thing.__name__}" for name, thing in offered.items() if callable(thing)}
 
 
 def tests_of(name: str) -> tuple[str, ...]:

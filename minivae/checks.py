@@ -21,8 +21,9 @@ def refuse(argument: str, rule: str, came: str, remedy: str) -> NoReturn:
 def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     """`value` as a contiguous native array of finite numbers of exactly this shape (`None` in a place: any length >= 1).
 
-    A shape that begins with `...` is that of the last axes: there may be any number of them before. With `dtype=None` the numbers keep their own type (uint8 images stay uint8), with two exceptions: bools become
-    uint8 and float16 becomes float32, because arithmetic on either is a trap.
+    A shape that begins with `...` is that of the last axes: there may be any number of them before. With `dtype=None`
+    the numbers keep their own type (uint8 images stay uint8), with two exceptions: bools become uint8 and float16
+    becomes float32, because arithmetic on either is a trap.
     """
     wanted = str(shape).replace("None", "any").replace("Ellipsis", "...")
     rows = value if isinstance(value, (list, tuple)) else ()
@@ -92,7 +93,7 @@ def float_dtype(argument: str, value) -> np.dtype:
     """float32 or float64: NumPy's types, or their names."""
     try:
         dtype = np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):            # of ",,", say
         dtype = None
     if value is None or dtype not in (np.float32, np.float64):
         refuse(argument, "float32 or float64", repr(value), "Try 'float64'.")

@@ -14,10 +14,11 @@ from pathlib import Path
 from minivae import __version__, rosetta_command
 from minivae.command import run
 
-RECORDED = (                                                # what a run keeps, and cannot be changed on the way
-    "data", "seed", "latent", "hidden", "likelihood", "sigma", "beta", "samples", "objective", "estimator",
-    "autoencoder", "binarize", "activation", "batch", "lr", "dtype",
-)  # fmt: skip
+DEFAULTS = {                                                # of train: a run keeps them, and they change no more
+    "data": "digits", "seed": 0, "latent": 2, "hidden": (128, 64), "likelihood": None, "sigma": None, "beta": 1.0,
+    "samples": 1, "objective": "elbo", "estimator": None, "autoencoder": False, "binarize": False, "activation": "tanh",
+    "batch": 128, "lr": 2e-3, "dtype": "float32", "out": Path("minivae-out"), "overwrite": False,
+}  # fmt: skip
 EXAMPLES = """examples:
   minivae train                                  learn the bundled digits, into minivae-out/
   minivae train --latent 10 --out wide           with ten latent dimensions
@@ -45,61 +46,71 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"minivae {__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
-    common.add_argument("-q", "--quiet", action="store_true", help="no progress, no messages")
-    common.add_argument("--json", action="store_true", help="print the results as one JSON document")
-    common.add_argument("--overwrite", action="store_true", help="replace what an earlier command wrote")
-    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    plain, common = (argparse.ArgumentParser(add_help=False) for _ in range(2))
+    plain.add_argument("-q", "--quiet", action="store_true", help="no progress, no messages")
+    plain.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    plain.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_common(common.add_argument)
+    shared = [plain, common]
 
-    train = commands.add_parser("train", parents=[common], help="learn a data set", description="Train a VAE.")
-    train.set_defaults(command=train_command)
-    add = train.add_argument
-    data = "the bundled digits, or .npz .npy .csv IDX, or MNIST's directory"
-    add("--data", default="digits", metavar="digits|PATH", help=data)
-    add("--latent", type=int, default=2, metavar="J", help="latent dimensions (default: %(default)s)")
-    add("--hidden", type=widths, default=(128, 64), metavar="H,H", help="hidden layers of the encoder (default: 128,64)")
-    add("--likelihood", metavar="NAME", help="bernoulli, binomial or gaussian (default: what the data are)")
-    binarize = "learn from zeros and ones that the data are the probabilities of, drawn afresh for every mini-batch"
-    add("--binarize", action="store_true", help=binarize)
-    add("--sigma", type=number_or_word, metavar="S", help="of the gaussian: a number, learned or optimal (default: optimal)")
-    add("--beta", type=float, default=1.0, help="weight of the KL; below 1 the loss is no bound (default: 1)")
-    add("--samples", type=int, default=1, metavar="L", help="draws of z for every datum (default: %(default)s)")
-    add("--objective", default="elbo", metavar="NAME", help="elbo, or iwae: the bound with --samples weights (default: elbo)")
-    add("--estimator", metavar="NAME", help="of the KL: analytic, sampled or path (default: analytic; sampled for iwae)")
-    add("--autoencoder", action="store_true", help="no noise and beta 0: a plain autoencoder, for contrast")
-    add("--activation", default="tanh", metavar="NAME", help="tanh or relu (default: tanh)")
-    add("--epochs", type=int, metavar="N", help="passes over the data (default: 150, or those of the run resumed)")
-    add("--batch", type=int, default=128, metavar="B", help="rows in a mini-batch (default: %(default)s)")
-    add("--lr", type=float, default=2e-3, metavar="RATE", help="Adam's learning rate (default: %(default)s)")
-    add("--dtype", default="float32", metavar="NAME", help="float32 or float64 (default: float32)")
-    add("--out", type=Path, default=Path("minivae-out"), metavar="DIR", help="where the run goes (default: %(default)s)")
-    add("--resume", type=Path, metavar="RUN", help="go on with an interrupted run, bit for bit")
-    add("--save-every", type=int, metavar="STEPS", help="write the state after so many steps (default: every 5 seconds)")
-
-    plot = commands.add_parser("plot", parents=[common], help="draw a run's figures again")
+    add_train(commands.add_parser("train", parents=[plain], help="learn a data set", description="Train a VAE."))
+    plot = commands.add_parser("plot", parents=[plain], help="draw a run's figures again")
     plot.set_defaults(command=plot_command)
-    sample = commands.add_parser("sample", parents=[common], help="draw new data from a trained model")
+    sample = commands.add_parser("sample", parents=shared, help="draw new data from a trained model")
     sample.set_defaults(command=sample_command)
-    listing = commands.add_parser("runs", parents=[common], help="list the runs in a directory")
+    listing = commands.add_parser("runs", parents=[plain], help="list the runs in a directory")
     listing.set_defaults(command=runs_command)
     listing.add_argument("path", nargs="?", type=Path, default=Path("."), metavar="DIR", help="where (default: here)")
-    add_museum(commands.add_parser("museum", parents=[common], help="real bugs, and what notices them", description=MUSEUM))
+    add_museum(commands.add_parser("museum", parents=shared, help="real bugs, and what notices them", description=MUSEUM))
     sample.add_argument("-n", type=int, default=64, help="how many (default: %(default)s)")
     for command in (plot, sample):
         command.add_argument("run", type=Path, metavar="RUN", help="the directory of a run")
         command.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: into RUN)")
     rosetta_command.add_parser(commands)
-    add_evaluate(commands, common)
-    add_sweep(commands, common)
+    add_evaluate(commands, shared)
+    add_sweep(commands, shared)
     return parser
 
 
-def add_sweep(commands, common) -> None:
+def add_common(add, seed: int | None = 0, overwrite: bool | None = False) -> None:
+    """The options of whatever draws at random and writes files."""
+    add("--seed", type=int, default=seed, help="of everything random (default: 0)")
+    add("--overwrite", action="store_true", default=overwrite, help="replace what an earlier command wrote")
+
+
+def add_train(train: argparse.ArgumentParser) -> None:
+    """The options of train. What is not given is None, so that it is known; then it is as in DEFAULTS."""
+    train.set_defaults(command=train_command)
+    add = train.add_argument
+    add_common(add, None, None)
+    data = "the bundled digits, or .npz .npy .csv IDX, or MNIST's directory"
+    add("--data", metavar="digits|PATH", help=data)
+    add("--latent", type=int, metavar="J", help="latent dimensions (default: 2)")
+    add("--hidden", type=widths, metavar="H,H", help="hidden layers of the encoder (default: 128,64)")
+    add("--likelihood", metavar="NAME", help="bernoulli, binomial or gaussian (default: what the data are)")
+    binarize = "learn from zeros and ones that the data are the probabilities of, drawn afresh for every mini-batch"
+    add("--binarize", action="store_true", default=None, help=binarize)
+    add("--sigma", type=number_or_word, metavar="S", help="of the gaussian: a number, learned or optimal (default: optimal)")
+    add("--beta", type=float, help="weight of the KL; below 1 the loss is no bound (default: 1)")
+    add("--samples", type=int, metavar="L", help="draws of z for every datum (default: 1)")
+    add("--objective", metavar="NAME", help="elbo, or iwae: the bound with --samples weights (default: elbo)")
+    add("--estimator", metavar="NAME", help="of the KL: analytic, sampled or path (default: analytic; sampled for iwae)")
+    add("--autoencoder", action="store_true", default=None, help="no noise and beta 0: a plain autoencoder, for contrast")
+    add("--activation", metavar="NAME", help="tanh or relu (default: tanh)")
+    add("--epochs", type=int, metavar="N", help="passes over the data (default: 150, or those of the run resumed)")
+    add("--batch", type=int, metavar="B", help="rows in a mini-batch (default: 128)")
+    add("--lr", type=float, metavar="RATE", help="Adam's learning rate (default: 0.002)")
+    add("--dtype", metavar="NAME", help="float32 or float64 (default: float32)")
+    add("--out", type=Path, metavar="DIR", help="where the run goes (default: minivae-out)")
+    add("--resume", type=Path, metavar="RUN", help="go on with an interrupted run, bit for bit")
+    add("--save-every", type=int, metavar="STEPS", help="write the state after so many steps (default: every 5 seconds)")
+
+
+def add_sweep(commands, shared) -> None:
     """The options of sweep: as those of train, several values for one of the first three."""
     about = "Short trainings with another beta, sigma or number of latents each: rate, distortion, collapse."
     brief = "rate, distortion and collapse by beta, sigma or latent"
-    sweep = commands.add_parser("sweep", parents=[common], help=brief, description=about)
+    sweep = commands.add_parser("sweep", parents=shared, help=brief, description=about)
     sweep.set_defaults(command=sweep_command)
     add = sweep.add_argument
     add("--beta", type=several(float), metavar="B,B,...", help="weights of the KL (default: 1)")
@@ -114,11 +125,11 @@ def add_sweep(commands, common) -> None:
     add("--out", type=Path, default=Path("minivae-sweep"), metavar="DIR", help="where the files go (default: %(default)s)")
 
 
-def add_evaluate(commands, common) -> None:
+def add_evaluate(commands, shared) -> None:
     """The options of evaluate: what is computed beyond bounds and rates."""
     about = "Bounds of log p(x) on a run's held-out data, in the order of theory; exit code 1 if they violate it."
     brief = "how far a run's bound is from log p(x), and why"
-    evaluate = commands.add_parser("evaluate", parents=[common], help=brief, description=about)
+    evaluate = commands.add_parser("evaluate", parents=shared, help=brief, description=about)
     evaluate.set_defaults(command=evaluate_command)
     add = evaluate.add_argument
     add("run", type=Path, metavar="RUN", help="the directory of a run")
@@ -181,10 +192,12 @@ def number_or_word(text: str) -> float | str:
 
 def train_command(options: argparse.Namespace) -> int:
     """Train, measure, draw, and say what came out."""
-    if options.resume is not None:
-        given = [name for name in RECORDED if getattr(options, name) != defaults()[name]]
-        if given:
-            raise ValueError(f"--{given[0]} must be left out with --resume: the run knows it. Only --epochs may be more.")
+    given = [name for name in DEFAULTS if getattr(options, name) is not None]
+    if options.resume is not None and given:
+        raise ValueError(f"--{given[0]} must be left out with --resume: the run knows it. Only --epochs may be more.")
+    if options.autoencoder and options.beta is not None:
+        raise ValueError("--beta must be left out with --autoencoder: its loss has no KL.")
+    options = completed(options)
     if options.data == "digits" and (options.resume is None or learns_digits(options.resume)):
         use_one_thread()
     from minivae.learn import learn
@@ -192,9 +205,9 @@ def train_command(options: argparse.Namespace) -> int:
     return learn(options, command_again(options))
 
 
-def defaults() -> dict:
-    """Every option of train with its default."""
-    return vars(make_parser().parse_args(["train"]))
+def completed(options: argparse.Namespace) -> argparse.Namespace:
+    """The options of train, with its default for each that was not given."""
+    return argparse.Namespace(**vars(options) | {k: v for k, v in DEFAULTS.items() if getattr(options, k) is None})
 
 
 def learns_digits(path: Path) -> bool:
@@ -208,8 +221,9 @@ def learns_digits(path: Path) -> bool:
 def command_again(options) -> str:
     """The command that makes this run again: what differs from the defaults, and the seed."""
     words = ["minivae", "train", "--seed", str(options.seed)]
-    for name, value in vars(options).items():
-        if value == defaults()[name] or name not in (*RECORDED, "epochs") or name == "seed":
+    for name, default in (DEFAULTS | {"epochs": None}).items():
+        value = getattr(options, name)
+        if value == default or name in ("seed", "out", "overwrite"):
             continue
         text = ",".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
         words += [f"--{name}"] if value is True else [f"--{name}", text]
@@ -227,8 +241,7 @@ def plot_command(options: argparse.Namespace) -> int:
     run, data = open_run(options.run)
     log_px = runs.results(run.path).get("log_px")
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        run = run._replace(path=options.out)
+        run = run._replace(path=runs.make_directory(options.out))
     files = draw(run, data, log_px)
     print(json.dumps({"files": files}, indent=2) if options.json else "\n".join(file["path"] for file in files))
     return 0
@@ -239,13 +252,12 @@ def sample_command(options: argparse.Namespace) -> int:
     use_one_thread()
     import numpy as np
 
-    from minivae import checks, drawing, figures
+    from minivae import checks, drawing, figures, runs
     from minivae.checkpoint import write_atomically
 
     checks.whole_number("-n", options.n, 1)
     run, data = open_run(options.run)
-    out = options.out or run.path
-    out.mkdir(parents=True, exist_ok=True)
+    out = runs.make_directory(options.out or run.path)
     array, picture = out / "samples.npy", out / "samples.png"
     for path in (array, picture):
         if path.exists() and not options.overwrite:

@@ -77,6 +77,7 @@ def prior_quantiles(n: int) -> NDArray:
 @styled
 def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
     """How many nats each latent dimension carries about x, most informative first, and which are active."""
+    vae.check_noise()
     mu, log_var = vae.encode(x)
     kl, activity = kl_standard_normal(mu, log_var).mean(axis=0), mu.var(axis=0)         # (J,) each
     J, order, active = len(kl), np.argsort(-kl, kind="stable"), activity > ACTIVE
@@ -339,7 +340,8 @@ def all_figures(
     with_sigma = [record for record in history if record.sigma and record.train_mse]       # in older runs, not all have
     if with_sigma and vae.objective == "elbo":
         drawn["sigma_and_error"] = sigma_and_error(with_sigma, vae.features)
-    drawn["kl_per_dimension"] = kl_per_dimension(vae, x)
+    if vae.noise:
+        drawn["kl_per_dimension"] = kl_per_dimension(vae, x)
     if J == 1:
         drawn["latent_line"] = latent_line(vae, x, labels, shape)
     if J == 2:

@@ -27,13 +27,15 @@ FIELDS = ["epoch", *(f"{who}_{part}" for who in ("train", "test") for part in PA
 def loss_curves(history: Sequence, log_px: float | None = None) -> Drawn:
     """The ELBO on its way to the exact log p(x), and the two parts it is made of, epoch by epoch.
 
-    `history` holds records as `train` yields them; `log_px` is the mean exact log p(x) of the held-out data.
+    `history` holds records as `train` yields them; `log_px` is the mean exact log p(x) of the held-out data. A model
+    without noise has no ELBO: its reconstruction alone is drawn.
     """
-    rows = [[getattr(record, field) for field in FIELDS] for record in history]
-    if not rows:
+    if not len(history):
         checks.refuse("history", "one record or more", "none", "Train first, then draw.")
     log_px = log_px if log_px is None else checks.real_number("log_px", log_px)
-    columns = dict(zip(FIELDS, checks.real_array("history", rows, (None, len(FIELDS)), float).T))
+    if history[-1].test_elbo is None:
+        return reconstruction_curve(columns_of(history, ["epoch", "train_reconstruction", "test_reconstruction"]))
+    columns = columns_of(history, FIELDS)
     figure = page(8.4, 4.6)
     panels = figure.subplot_mosaic([["elbo", "reconstruction"], ["elbo", "kl"]], width_ratios=(1.15, 1))
     for part, axes in panels.items():
@@ -55,6 +57,28 @@ def loss_curves(history: Sequence, log_px: float | None = None) -> Drawn:
         f"{epochs[0]:.0f} to {epochs[-1]:.0f}. {finding}: reconstruction {last['test_reconstruction']} minus "
         f"KL {last['test_kl']}. It began at {number(elbo[0])}; its highest, {number(elbo.max())}, is at "
         f"epoch {epochs[elbo.argmax()]:.0f}. The training ELBO ends at {last['train_elbo']}."
+    )
+
+
+def columns_of(history: Sequence, fields: list[str]) -> dict[str, NDArray]:
+    """These fields of all records, (epochs,) each."""
+    rows = [[getattr(record, field) for field in fields] for record in history]
+    return dict(zip(fields, checks.real_array("history", rows, (None, len(fields)), float).T))
+
+
+def reconstruction_curve(columns: dict[str, NDArray]) -> Drawn:
+    """What a model without noise has: log p(x|z) at z = mu, which bounds nothing."""
+    figure = page(8.4, 4.6)
+    axes = figure.subplots()
+    draw_curves(axes, columns, "reconstruction", None)
+    axes.set(xlabel="epoch", ylabel="nats")
+    axes.set_title("reconstruction, log p(x|z) at z = \u03bc(x)", weight="bold")
+    epochs, train, test = columns.values()
+    finding = f"The held-out reconstruction ends at {number(test[-1])} nats"
+    explain(figure, finding, "Means over the data. A model without noise has no q(z|x), so no KL and no bound of log p(x).")
+    return figure, (
+        f"Line chart of the reconstruction in nats, training and held-out, against epoch {epochs[0]:.0f} to "
+        f"{epochs[-1]:.0f}. {finding}. It began at {number(test[0])}; that of training ends at {number(train[-1])}."
     )
 
 

@@ -33,7 +33,7 @@ def learn(options: argparse.Namespace, again: str) -> int:
         runs.must_hold(path)
     else:                                                   # nothing is made or removed for what is refused
         start = fresh(options, again)
-        path.mkdir(parents=True, exist_ok=True)
+        runs.make_directory(path)
     with runs.alone(path):                                  # nobody writes what is read here
         training, config, history = resumed(options) if options.resume else start
         make_room(path, training, options)
@@ -106,11 +106,22 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
     if fingerprint(learned) != config["data_crc32"]:
         checks.refuse("--resume", "a run whose data are unchanged", config["data"], "Its data are other ones now.")
     epochs = config["epochs"] if options.epochs is None else options.epochs
-    config = config | {"epochs": checks.whole_number("epochs", epochs, run.saved.numbers["epoch"] - 1)}
+    epochs = checks.whole_number("epochs", epochs, run.saved.numbers["epoch"] - 1)
+    if epochs != config["epochs"]:
+        config = config | {"epochs": epochs, "command": with_epochs(str(config["command"]), epochs)}
     settings = {name: config[name] for name in ("epochs", "batch", "lr", "samples")}
     training = Training(run.vae, learned, np.random.default_rng(config["seed"]), **settings)
     training.restore(run.saved.arrays, run.saved.numbers)
     return training, config, run.history
+
+
+def with_epochs(command: str, epochs: int) -> str:
+    """The command that makes the longer run at once."""
+    words = shlex.split(command)
+    if "--epochs" not in words:
+        return shlex.join([*words, "--epochs", str(epochs)])
+    words[words.index("--epochs") + 1] = str(epochs)
+    return shlex.join(words)
 
 
 def learned_by(run: runs.Run) -> data.Dataset:
@@ -119,18 +130,21 @@ def learned_by(run: runs.Run) -> data.Dataset:
 
 
 def as_learned(whole: data.Dataset, likelihood, binarize: bool = False) -> data.Dataset:
-    """The data as the likelihood sees them: counts for Binomial, zeros and ones if asked for, else fractions."""
+    """The data as the likelihood sees them: counts for Binomial, zeros and ones if asked for, else fractions.
+
+    Raises ValueError if they could not have come from it.
+    """
     if binarize and likelihood.name != "bernoulli":
         remedy = "Add --likelihood bernoulli, or leave it out."
         checks.refuse("--binarize", "asked of the bernoulli likelihood", likelihood.name, remedy)
-    if binarize:
-        return whole.binarized()
-    if likelihood.name != "binomial":
-        return whole.as_fractions()
-    if whole.trials is not None and whole.trials != likelihood.n:
+    counts = likelihood.name == "binomial"
+    if counts and whole.trials is not None and whole.trials != likelihood.n:
         remedy = "Its model.npz is of other data, or damaged."
         checks.refuse("the run", f"a model of counts 0..{whole.trials}", f"one of 0..{likelihood.n}", remedy)
-    return whole
+    learned = whole.binarized() if binarize else whole if counts else whole.as_fractions()
+    for x in (*in_chunks(learned.train_x), learned.test_x):
+        likelihood.check(x, "--data")
+    return learned
 
 
 def fingerprint(learned: data.Dataset) -> int:
@@ -168,7 +182,7 @@ def go_on(run: runs.Run, training: Training, options: argparse.Namespace) -> int
     progress, stop = Silent() if options.quiet else Progress(training.epochs), StopOnSignal()
     runs.write(run)
     with stop, kept_if_it_diverges(run), np.errstate(over="ignore", invalid="ignore"):      # it is looked for
-        say(options, "nats per datum: reconstruction | KL | ELBO")
+        say(options, "nats per datum: reconstruction" + " | KL | ELBO" * run.vae.noise)
         written = time.monotonic()
         for step, record in enumerate(training.steps(), 1):
             if record is not None:
@@ -221,7 +235,9 @@ class StopOnSignal:
 
 
 def progress_text(r) -> str:
-    """reconstruction | KL | ELBO, of both halves of the data."""
+    """reconstruction | KL | ELBO, of both halves of the data; without noise the reconstruction alone."""
+    if r.test_elbo is None:
+        return f"train {r.train_reconstruction:8.2f}   held-out {r.test_reconstruction:8.2f}"
     train = f"train {r.train_reconstruction:8.2f} | {r.train_kl:5.2f} | {r.train_elbo:8.2f}"
     return f"{train}   held-out {r.test_reconstruction:8.2f} | {r.test_kl:5.2f} | {r.test_elbo:8.2f}"
 

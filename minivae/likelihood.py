@@ -144,7 +144,7 @@ def need_range(argument: str, x: NDArray, n: int, whose: str) -> None:
     """Raise ValueError unless x lies within 0..n."""
     low, high = x.min(), x.max()
     if low < 0 or high > n:
-        remedy = "Divide by 255." if n == 1 and low >= 0 and 2 < high <= 255 else "Rescale it, or use 'gaussian'."
+        remedy = "Divide by 255." if n == 1 and low >= 0 and 2 < high <= 255 else "Rescale it, or use the gaussian."
         refuse(argument, f"within 0..{n} for {whose}", f"values from {low} to {high}", remedy)
 
 

@@ -28,6 +28,7 @@ FIGURES = (
 WRITTEN = (                                                 # the config last: without it, the rest is no run
     *(f"{name}.png" for name in FIGURES), "samples.npy", "results.json", "model.npz", "history.csv", "config.json",
 )  # fmt: skip
+MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # in history, all or none
 CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # what any config has, among others
 
 
@@ -48,16 +49,22 @@ class Run(NamedTuple):
 def create(path: Path, overwrite: bool = False) -> Path:
     """An empty directory for a run. One that holds anything is refused, unless it holds a run that may be overwritten."""
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        refuse("out", "a directory", f"{path}, which is a file", "Name another one.")
-    if path.exists() and set(path.iterdir()) - set(left_over(path)):
+    if path.is_dir() and set(path.iterdir()) - set(left_over(path)):
         is_run = holds_run(path)
         if not (overwrite and is_run):
             remedy = "Name another with --out, or add --overwrite." if is_run else "Name another with --out."
             refuse("out", "a new or an empty directory", f"{path}, which {'holds a run' if is_run else 'is not empty'}", remedy)
-    path.mkdir(parents=True, exist_ok=True)
+    make_directory(path)
     for file in (*left_over(path), *(path / name for name in WRITTEN)):
         file.unlink(missing_ok=True)
+    return path
+
+
+def make_directory(path: Path) -> Path:
+    """`path`, made if it is not there. Raises ValueError if it is a file."""
+    if path.exists() and not path.is_dir():
+        refuse("out", "a directory", f"{path}, which is a file", "Name another with --out.")
+    path.mkdir(parents=True, exist_ok=True)
     return path
 
 
@@ -95,6 +102,8 @@ def read(path: Path) -> Run:
     ended = len(history) + 1 if saved.numbers is None else saved.numbers["epoch"]
     if len(history) < ended - 1:
         damaged(path / "history.csv", f"{len(history)} of {ended - 1} epochs")
+    if saved.vae.noise and any(record.test_elbo is None for record in history):
+        damaged(path / "history.csv", "an epoch without its ELBO")
     return Run(path, config, history[: ended - 1], saved)
 
 
@@ -124,14 +133,15 @@ def read_history(path: Path) -> list[Record]:
         damaged(path / "history.csv", error)
     if [record.epoch for record in history] != list(range(1, len(history) + 1)):
         damaged(path / "history.csv", "its epochs are not 1, 2, 3, ...")
-    if any((record.sigma is None) != (record.train_mse is None) for record in history):
-        damaged(path / "history.csv", "of sigma and train_mse, one is missing")
+    for names in MAY_BE_EMPTY:
+        if any(len({getattr(record, name) is None for name in names}) > 1 for record in history):
+            damaged(path / "history.csv", f"of {', '.join(sorted(names))}, not all are missing")
     return history
 
 
 def _number(name, text):
-    """A cell of the history. What not every likelihood has may be empty; older histories lack those columns."""
-    return None if text == "" and name in Record._field_defaults else float(text)
+    """A cell of the history. What not every model has may be empty; older histories lack some of those columns."""
+    return None if text == "" and name in set.union(*MAY_BE_EMPTY) else float(text)
 
 
 def results(path: Path) -> dict:
@@ -183,7 +193,12 @@ def _lock(handle, path):
 
 
 def listed(path: Path) -> list[Run]:
-    """The runs in a directory, and the directory itself if it is one, by name; what is no whole run is left out."""
+    """The runs in a directory, and the directory itself if it is one, by name; what is no whole run is left out.
+
+    Raises ValueError if there is no such directory.
+    """
+    if not Path(path).is_dir():
+        refuse("DIR", "a directory", str(path), "Leave it out for the one you are in.")
     found = []
     for place in sorted({file.parent for file in [*Path(path).glob("config.json"), *Path(path).glob("*/config.json")]}):
         with contextlib.suppress(ValueError, OSError):

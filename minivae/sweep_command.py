@@ -60,7 +60,7 @@ def which(options: argparse.Namespace) -> str:
     """The one option of `SWEPT` that has several values; ValueError if there is none or another."""
     several = [name for name in SWEPT if len(getattr(options, name) or ()) > 1]
     if len(several) != 1:
-        came = " and ".join(f"--{name}" for name in several) or "none"
+        came = "several for " + (" and ".join(f"--{name}" for name in several) or "none")
         rule = "several, separated by commas, for exactly one of --beta, --sigma and --latent"
         checks.refuse("the values", rule, came, "Try --beta 0.25,1,4.")
     values = getattr(options, several[0])

@@ -24,17 +24,17 @@ class Diverged(ValueError):
 class Record(NamedTuple):
     """One epoch, in nats, mean per datum: elbo = reconstruction - kl, whatever beta is.
 
-    sigma is that of a Gaussian likelihood at the end of the epoch, train_mse the mean squared error per feature that it
+    A model without noise has no q(z|x): kl and elbo are None. sigma is that of a Gaussian likelihood at the end of the epoch, train_mse the mean squared error per feature that it
     is to meet: None for other likelihoods and where sigma is fixed.
     """
 
     epoch: int
     train_reconstruction: float
-    train_kl: float
-    train_elbo: float
+    train_kl: float | None
+    train_elbo: float | None
     test_reconstruction: float
-    test_kl: float
-    test_elbo: float
+    test_kl: float | None
+    test_elbo: float | None
     sigma: float | None = None
     train_mse: float | None = None
 
@@ -101,9 +101,9 @@ class Training:
     def end_epoch(self) -> Record:
         """What the epoch came to; the next one is ready to begin."""
         noise = settle_own(self.vae, self.data.train_x, self.rng)
-        reconstruction, kl = self.reconstruction / len(self.order), self.kl / len(self.order)
+        learned = elbo_of(self.vae, self.reconstruction / len(self.order), self.kl / len(self.order))
         held_out = evaluate(self.vae, self.data.test_x, self.rng)
-        record = Record(self.epoch, reconstruction, kl, reconstruction - kl, *held_out, *noise)
+        record = Record(self.epoch, *learned, *held_out, *noise)
         self.epoch, self.order, self.done = self.epoch + 1, self.order[:0], 0
         self.reconstruction = self.kl = 0.0
         return record
@@ -198,15 +198,20 @@ def split(order: NDArray, batch: int) -> list[NDArray]:
     return np.array_split(order, math.ceil(len(order) / batch))
 
 
-def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Reconstruction, KL and ELBO in nats: mean over all rows, one draw for each."""
+def elbo_of(vae: VAE, reconstruction: float, kl: float) -> tuple[float, float | None, float | None]:
+    """Reconstruction, KL and ELBO; without noise the encoder is no distribution, and there is only the first."""
+    return (reconstruction, kl, reconstruction - kl) if vae.noise else (reconstruction, None, None)
+
+
+def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float | None, float | None]:
+    """Reconstruction, KL and ELBO in nats: mean over all rows, one draw for each. Without noise, the first alone."""
     reconstruction = kl = 0.0
     for part in in_chunks(x):
         part = part.astype(vae.dtype, copy=False)
         f = vae.forward(part, vae.draw_noise(rng, len(part)), fit=False)
         reconstruction += float(f.log_px_z.mean()) * len(part) / len(x)
         kl += float(f.kl.mean()) * len(part) / len(x)
-    return reconstruction, kl, reconstruction - kl
+    return elbo_of(vae, reconstruction, kl)
 
 
 def settle_own(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float] | tuple[None, None]:

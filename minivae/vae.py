@@ -197,7 +197,11 @@ class VAE:
         return self.backward(x, eps, self.forward(x, eps), self.params.zeros_like())
 
     def elbo(self, x: NDArray, eps: NDArray) -> NDArray:
-        """The evidence lower bound in nats of every datum, (B,): mean over draws, whatever beta is   [odaibo.28]"""
+        """The evidence lower bound in nats of every datum, (B,): mean over draws, whatever beta is   [odaibo.28]
+
+        Refused with ValueError for a model without noise, which has none.
+        """
+        self.check_noise()
         f = self.forward(*self._check_batch(x, eps), fit=False)
         return f.log_px_z.mean(axis=0) - (f.kl if f.kl.ndim == 1 else f.kl.mean(axis=0))
 
@@ -284,6 +288,12 @@ class VAE:
         x = checks.real_array("x", x, (None, self.features), self.dtype)
         self.likelihood.check(x)
         return x
+
+    def check_noise(self) -> None:
+        """Raise ValueError for a model without noise: its encoder is no distribution, so there is no bound."""
+        if not self.noise:
+            remedy = "Its encoder is no distribution, so there is no bound."
+            checks.refuse("vae", "a model with noise", "a deterministic one", remedy)
 
     def _check_iwae(self):
         needs = "for the objective 'iwae'"

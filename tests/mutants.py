@@ -49,14 +49,19 @@ def fate(bug) -> Fate:
     with tempfile.TemporaryDirectory() as room:
         there = Path(room)
         plant(bug.changes, there)
-        files = [f"tests/test_{name}.py" for name in tests_of(bug.changes)]
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
-        environment = os.environ | {"PYTHONPATH": room, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DEBUG_TEMPROOT": room}
-        done = subprocess.run(command, cwd=room, env=environment, capture_output=True, text=True, timeout=600)
+        done = run_tests(there, tests_of(bug.changes))
     killer = re.search(r"^(?:FAILED|ERROR) tests/test_(\S+(?: [^-\n]*)?)", done.stdout, re.MULTILINE)
     if done.returncode not in (0, 1) and not killer:
         raise RuntimeError(done.stdout + done.stderr)
     return Fate(bug.name, killer[1].strip() if killer else "", done.stdout)
+
+
+def run_tests(room: Path, names: list[str]) -> subprocess.CompletedProcess:
+    """Run these tests of a copy of the tree until one fails."""
+    files = [f"tests/test_{name}.py" for name in names]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
+    own = {"PYTHONPATH": str(room), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DEBUG_TEMPROOT": str(room)}
+    return subprocess.run(command, cwd=room, env=os.environ | own, capture_output=True, text=True, timeout=600)
 
 
 def plant(changes, there: Path) -> None:

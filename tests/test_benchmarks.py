@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from derivations import ledger
-from tests.benchmarks import evidence, scaling, timing
+from tests.benchmarks import evidence, scaling, timing, training
 
 SIZES = (1, 10, 100, 1000)
 
@@ -113,3 +113,27 @@ def test_every_exponent_is_fitted_to_three_lines_at_least(name):
 def test_the_memory_of_a_process_is_not_that_of_the_one_that_started_it():
     large = np.ones(200 * 2**17)                            # 200 MiB
     assert evidence.peak_alone(10, 4, 8)["MiB"] < large.nbytes / 2**20 < evidence.peak_so_far()
+
+
+def contender(loss, *gradient):
+    return SimpleNamespace(name="other", loss_and_gradient=lambda: (loss, [np.array(array) for array in gradient]))
+
+
+def test_contenders_that_compute_the_same_agree():
+    right = contender(2.0, [[1.0, -2.0]], [0.5])
+    assert training.disagreement(contender(2.0 + 1e-5, [[1.0, -2.0001]], [0.5]), right) is None
+
+
+@pytest.mark.parametrize(
+    "other, said",
+    [
+        (contender(2.001, [[1.0, -2.0]], [0.5]), "loss 2.001, but other says 2"),
+        (contender(math.nan, [[1.0, -2.0]], [0.5]), "loss nan"),
+        (contender(2.0, [[1.0, -2.002]], [0.5]), "gradient off by 0.001 of its largest entry"),
+        (contender(2.0, [[1.0, -2.0]], [math.nan]), "gradient off by nan"),
+        (contender(2.0, [[math.nan, -2.0]], [0.5]), "gradient off by nan"),
+        (contender(2.0, [[-1.0, 2.0]], [-0.5]), "gradient off by 2"),
+    ],
+)
+def test_a_contender_that_computes_another_thing_is_noticed(other, said):
+    assert said in training.disagreement(other, contender(2.0, [[1.0, -2.0]], [0.5]))

@@ -1,8 +1,11 @@
 """The command: results on stdout, all else on stderr, exit codes as promised, nothing lost, nothing heavy for --help."""
 
 import argparse
+import csv
+import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -105,14 +108,74 @@ def test_every_option_is_kept_in_the_config_and_in_the_command(options, tmp_path
     assert cli.main([*shlex.split("train --epochs 1 --hidden 8 -q --json"), *options.split(), "--out", str(out)]) == 0
     document = json.loads(capsys.readouterr().out)
     assert shlex.join(options.split()) == options
-    again = cli.make_parser().parse_args(shlex.split(document["command"])[1:])
-    wanted = cli.make_parser().parse_args(["train", "--epochs", "1", "--hidden", "8", *options.split(), "--out", str(out)])
-    assert vars(again) == vars(wanted)
+    again = shlex.split(document["command"])[1:]
+    wanted = ["train", "--epochs", "1", "--hidden", "8", *options.split(), "--out", str(out)]
+    again, wanted = (cli.completed(cli.make_parser().parse_args(words)) for words in (again, wanted))
+    assert vars(again) == vars(wanted) and None not in (again.seed, again.latent, again.overwrite)
     if "--autoencoder" in options:
         assert document["elbo"] is None and document["log_px"] is not None
     if "--latent 3" in options:
         assert document["log_px"] is None and document["elbo"] is not None
         assert not any("latent_map" in file["path"] for file in document["files"])
+
+
+def test_an_autoencoder_has_no_bound_and_none_is_shown(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "plain"
+    assert cli.main([*QUICK, "--autoencoder", "--beta", "1", "--out", str(out)]) == 2
+    assert "--beta must be left out with --autoencoder" in capsys.readouterr().err and not out.exists()
+    assert cli.main([*QUICK, "--autoencoder", "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "ELBO" not in printed.out + printed.err and "held-out" in printed.err and "kl_per" not in printed.out
+    results = json.loads((out / "results.json").read_text())
+    (curves,) = [file["alt"] for file in results["files"] if file["path"].endswith("loss_curves.png")]
+    record = runs.read(out).history[-1]
+    assert f"reconstruction ends at {record.test_reconstruction:.1f}".replace("-", "\u2212") in curves.replace("-", "\u2212")
+    assert record.train_kl is record.train_elbo is record.test_kl is record.test_elbo is None and "ELBO" not in curves
+    assert cli.main(["runs", str(tmp_path)]) == 0
+    assert re.search(r"plain .* -\n$", capsys.readouterr().out)
+    history = out / "history.csv"
+    for cells in (",1.5,,", ",1.5,,2,,"):
+        history.write_text(history.read_text().replace(",,,", cells, 1))
+        assert cli.main(["plot", str(out)]) == 2
+        assert "history.csv is damaged" in capsys.readouterr().err
+
+
+def test_the_history_of_a_vae_has_its_elbo(quick, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(quick[0], copy)
+    names, *rows = csv.reader(io.StringIO((copy / "history.csv").read_text()))
+    cut = [["" if "elbo" in name or "kl" in name else cell for name, cell in zip(names, row)] for row in rows]
+    (copy / "history.csv").write_text("\n".join(",".join(row) for row in [names, *cut]))
+    assert cli.main(["plot", str(copy)]) == 2
+    assert "an epoch without its ELBO" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "x, came",
+    [
+        (np.tile([-3.0, 3.0], 20), "values from -3.0 to 3.0. Rescale it, or use the gaussian."),
+        (np.tile([0, 400], 20), "values from 0 to 400. Rescale it"),
+        (np.tile([0.0, 234.0], 20), "values from 0.0 to 234.0. Divide by 255."),
+    ],
+)
+@pytest.mark.parametrize("command", [["train"], ["sweep", "--beta", "1,2"]])
+def test_data_that_no_coin_has_thrown_are_refused_as_they_are(command, x, came, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", x.reshape(20, 2))
+    assert cli.main([*command, "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "no")]) == 2
+    err = capsys.readouterr().err
+    assert "--data must be within 0..1 for the Bernoulli likelihood; got " + came in err and not (tmp_path / "no").exists()
+
+
+def test_a_file_is_no_directory(quick, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for words in (QUICK, ["plot", str(quick[0])], ["sample", str(quick[0])]):
+        assert cli.main([*words, "--out", str(file)]) == 2
+        assert f"out must be a directory; got {file}, which is a file" in capsys.readouterr().err
+    for place in (file, tmp_path / "nowhere"):
+        assert cli.main(["runs", str(place)]) == 2
+        assert f"DIR must be a directory; got {place}." in capsys.readouterr().err
+    assert file.read_text() == "mine"
 
 
 def test_plot_draws_the_same_pictures_again(quick, tmp_path, capsys):
@@ -298,7 +361,7 @@ def test_binarize_is_what_is_learned_from_and_measured_again(tmp_path, monkeypat
         end_quickly(patch)
         out = tmp_path / "run"
         assert cli.main([*QUICK, "--binarize", "-q", "--out", str(out)]) == 0
-    options = cli.make_parser().parse_args(["train", "--binarize"])
+    options = cli.completed(cli.make_parser().parse_args(["train", "--binarize"]))
     training, _, _ = learn.fresh(options, "")
     assert training.data.binarize and training.vae.likelihood.name == "bernoulli"
     again = learn.learned_by(runs.read(out))

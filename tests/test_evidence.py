@@ -154,5 +154,11 @@ def test_what_cannot_be_computed_is_refused():
     vae = VAE.init(np.random.default_rng(0), 4, 3, (), likelihood=Bernoulli())
     with pytest.raises(ValueError, match="one or two latent dimensions; got 3.*lower_bounds"):
         exact_log_px(vae, np.ones((2, 4)))
+    for tolerance in (0, -1e-3, math.nan, math.inf, "fine", None):
+        with pytest.raises(ValueError, match="tolerance must be a finite number > 0; got"):
+            exact_log_px(far, x, tolerance)
+    for finest in (0, 127, 1.5e3, "a"):
+        with pytest.raises(ValueError, match="finest must be a whole number >= 128; got"):
+            exact_log_px(far, x, finest=finest)
     with pytest.raises(ValueError, match="k must be a whole number >= 2; got 1"):
         lower_bounds(vae, np.ones((2, 4)), 1, np.random.default_rng(0))

@@ -127,9 +127,10 @@ def test_what_cannot_be_computed_is_refused():
     vae.layers("decoder")[0][0][...] = 1e200
     refused(lambda: gradient_noise(vae, x, rng, 20), "log p(x|z)", "finite", "infinities", "Check")
     refused(lambda: iw_signal_to_noise(vae, x, (0, 1), rng), "every k", "a whole number", "0", "Try")
-    refused(lambda: iw_signal_to_noise(vae, x, (), rng), "vae and k", "at least one k", "()", "Try k=")
+    refused(lambda: iw_signal_to_noise(vae, x, (), rng), "k", "at least one", "none", "Try k=")
     plain = VAE.init(rng, 4, 2, (), noise=False)
-    refused(lambda: iw_signal_to_noise(plain, np.zeros((2, 4)), (1,), rng), "vae and k", "noise", "noise=False", "Try k=")
+    for call in (lambda x: iw_signal_to_noise(plain, x, (1,), rng), lambda x: gradient_noise(plain, x, rng)):
+        refused(lambda call=call: call(np.zeros((2, 4))), "vae", "a model with noise", "deterministic", "Its encoder")
     refused(lambda: iw_signal_to_noise(vae, x, (1,), rng, 1), "repeats", "a whole number", "1", "Try")
 
 

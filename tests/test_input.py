@@ -8,6 +8,8 @@ import warnings
 import numpy as np
 import pytest
 
+from minivae.evidence import lower_bounds
+from minivae.figures import kl_per_dimension
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.vae import VAE
 from tests.numeric import arrays_in, close, every_likelihood, random_problem, random_vae, refused
@@ -193,6 +195,7 @@ BAD_SETTINGS = [
     ("dtype", complex, "float32 or float64", "float64"),
     ("dtype", "float23", "float32 or float64", "float64"),
     ("dtype", None, "float32 or float64", "float64"),
+    ("dtype", ",,", "float32 or float64", "float64"),
     ("dtype", "", "float32 or float64", "float64"),
     ("noise", "no", "True or False", ""),
     ("noise", None, "True or False", ""),
@@ -287,8 +290,15 @@ def test_a_model_without_noise_refuses_noise():
     vae = random_vae(np.random.default_rng(0), noise=False)
     x, eps = np.ones((2, 4)), np.zeros((1, 2, 2))
     assert np.isfinite(vae.loss(x, eps))
-    for call in (vae.loss, vae.gradient, vae.elbo):
+    for call in (vae.loss, vae.gradient):
         refused(lambda call=call: call(x, eps + 0.1), "eps", "zero for a model without noise", "", "draw_noise")
+
+
+def test_a_model_without_noise_has_no_bound():
+    vae, rng = random_vae(np.random.default_rng(0), noise=False), np.random.default_rng(0)
+    x, eps = np.ones((2, 4)), np.zeros((1, 2, 2))
+    for call in (lambda: vae.elbo(x, eps), lambda: lower_bounds(vae, x, 10, rng), lambda: kl_per_dimension(vae, x)):
+        refused(call, "vae", "a model with noise", "deterministic", "no bound")
 
 
 def test_a_perfect_fit_has_no_optimal_sigma():

@@ -316,3 +316,15 @@ def test_the_projects_own_tests_kill_a_bug(name):
 def test_a_tree_without_a_bug_survives():
     unchanged = Bug("none", "", "", "", (Change("data", "rank % 5 == 4", "rank % 5 == 5 - 1"),))
     assert mutants.fate(unchanged).killer == ""
+
+
+def test_what_the_readme_would_have_a_reader_break_is_noticed_but_not_by_the_gradient_checks(tmp_path):
+    readme = " ".join((SOURCE.parent / "README.md").read_text(encoding="utf-8").split())
+    assert "make sigma `np.exp(log_var)` for `np.exp(log_var / 2)`, twice, and the `* sigma / 2` of the backward `* sigma`" in readme
+    mutants.plant([], tmp_path)
+    file = tmp_path / "minivae" / "gaussian.py"
+    text = file.read_text(encoding="utf-8")
+    assert text.count("sigma = np.exp(log_var / 2)") == 2 and text.count("* sigma / 2") == 1
+    text = text.replace("sigma = np.exp(log_var / 2)", "sigma = np.exp(log_var)").replace("* sigma / 2", "* sigma")
+    file.write_text(text, encoding="utf-8")
+    assert [mutants.run_tests(tmp_path, [name]).returncode for name in ("gradients", "gaussian")] == [0, 1]

@@ -52,6 +52,14 @@ def test_tests_are_found_by_what_a_name_means(tmp_path):
     assert not {"minivae.ops.relu", "minivae.gaussian.cholesky"} & used
 
 
+def test_a_function_is_found_by_the_name_under_which_a_package_offers_it(tmp_path):
+    file = tmp_path / "test_a.py"
+    file.write_text("import minivae\nfrom minivae.evidence import lower_bounds as b, gap\nb(1, gap(2))\nminivae.exact_log_px(3)\n")
+    used = reading.names_in(file)
+    assert {"minivae.evidence.bounds.lower_bounds", "minivae.evidence.quadrature.exact_log_px"} <= used
+    assert "minivae.evidence.linear.exact_linear" not in used
+
+
 def test_every_test_file_exists_and_holds_the_function():
     for one in PLACES.values():
         for file in one.tests:

@@ -345,6 +345,9 @@ def test_resumed_to_more_epochs_it_is_the_longer_run(tmp_path, uninterrupted):
     assert [r.epoch for r in runs.read(path).history] == list(range(1, 7))
     first, whole = runs.read(path), runs.read(uninterrupted)
     assert first.config["epochs"] == 6 and len(first.history) == len(whole.history)
+    again = shlex.split(first.config["command"])
+    assert again[again.index("--epochs") + 1] == "6" and again.count("--epochs") == 1
+    assert learn.with_epochs("minivae train --out 'a b'", 7) == "minivae train --out 'a b' --epochs 7"
 
 
 @pytest.mark.parametrize(
@@ -352,6 +355,9 @@ def test_resumed_to_more_epochs_it_is_the_longer_run(tmp_path, uninterrupted):
     [
         (["--lr", "1"], "--lr must be left out with --resume"),
         (["--latent", "3"], "--latent must be left out with --resume"),
+        (["--latent", "2"], "--latent must be left out with --resume"),         # the default: given is given
+        (["--out", "elsewhere"], "--out must be left out with --resume"),
+        (["--overwrite"], "--overwrite must be left out with --resume"),
         (["--epochs", "1"], "epochs must be a whole number >= 6"),
     ],
 )

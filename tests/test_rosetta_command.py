@@ -62,7 +62,7 @@ LINES = [f"--preset {name}" for name in PRESETS] + [
 @pytest.mark.parametrize("line", LINES)
 def test_the_command_it_names_trains_on_a_multiple_of_this_loss(capsys, line):
     found = document(capsys, line)
-    options = cli.make_parser().parse_args(shlex.split(found["same"])[1:])
+    options = cli.completed(cli.make_parser().parse_args(shlex.split(found["same"])[1:]))
     reading = found["elbo"] or found["reading"]
     assert options.likelihood == ("bernoulli" if found["convention"]["reconstruction"] == "bce" else "gaussian")
     assert options.beta == pytest.approx(reading["beta"], rel=1e-8)
@@ -93,7 +93,7 @@ def test_lists_hold_every_preset(capsys):
     everything = document(capsys, "--list")
     assert alone == text and [found["preset"] for found in everything] == [*PRESETS]
     rows = table.splitlines()[2:]
-    assert len(rows) == len(PRESETS) and {row.count("|") for row in rows} == {8}
+    assert len(rows) == len(PRESETS) and {row.count("|") for row in rows} == {10}
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     assert table.strip() == re.search(r"<!-- rosetta -->\n(.*?)<!-- end -->", readme, re.DOTALL)[1].strip()
     for (name, preset), row in zip(PRESETS.items(), rows):

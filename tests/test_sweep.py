@@ -129,8 +129,8 @@ def test_an_earlier_sweep_is_not_overwritten_unasked(tmp_path, capsys):
     "line, words",
     [
         ("", "exactly one of --beta"),
-        ("--beta 1", "exactly one of --beta"),
-        ("--beta 1,2 --latent 1,2", "got --beta and --latent"),
+        ("--beta 1", "exactly one of --beta, --sigma and --latent; got several for none"),
+        ("--beta 1,2 --latent 1,2", "got several for --beta and --latent"),
         ("--beta 1,1", "different values"),
         ("--beta 1,-1", "beta must be"),
         ("--latent 2,0", "latent must be"),

@@ -43,11 +43,12 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
 
     Returns nats per datum, computed in float64, in memory that does not grow with k. The error of the largest k is that
     of the log of a mean to first order: where a few weights outweigh all others, it is too small, and the bound low.
-    Where all weights are 0 a bound is -inf and its error inf. Raises ValueError if an argument breaks its rule, or the
-    decoder overflows.
+    Where all weights are 0 a bound is -inf and its error inf. Raises ValueError if an argument breaks its rule, the
+    model has no noise, or the decoder overflows.
     """
     counts = checked_counts(k)
     checks.generator("rng", rng)
+    vae.check_noise()
     vae = vae.astype(np.float64)
     parts = [_bounds(vae, rows, counts, rng) for rows in in_rows(vae, vae.check_data(x))]
     bounds = Bounds(*(np.concatenate(column, axis=-1) for column in zip(*parts)))

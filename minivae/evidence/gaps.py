@@ -49,8 +49,7 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
     covariance; it is never worse than q(z|x). Raises ValueError if there are more than two latent dimensions, or
     the model has no noise.
     """
-    if not vae.noise:
-        checks.refuse("vae", "a model with noise", "a deterministic one", "Its encoder is no distribution.")
+    vae.check_noise()
     checks.real_number("tolerance", tolerance, above=0)
     exact = exact_log_px(vae, x, tolerance)
     vae = vae.astype(np.float64)

@@ -46,8 +46,10 @@ def gradient_noise(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int = 
     score      d/dmu = log p(x|z) eps / sigma,       d/dlog_var = log p(x|z) (eps^2 - 1) / 2
 
     each minus the gradient of the KL in closed form, which has no noise. Nats. (Kingma and Welling 2014; Williams 1992;
-    the baseline that leaves its own draw out: Mnih and Rezende 2016.) Raises ValueError if an argument breaks its rule.
+    the baseline that leaves its own draw out: Mnih and Rezende 2016.) Raises ValueError if an argument breaks its rule,
+    or the model has no noise.
     """
+    vae.check_noise()
     checks.generator("rng", rng)
     draws = checks.whole_number("draws", draws, 3)
     vae = vae.astype(np.float64)
@@ -81,13 +83,14 @@ def iw_signal_to_noise(
     More draws make the bound tighter, the decoder's gradient clearer (as sqrt(k)) and the encoder's less clear (as
     1 / sqrt(k)): Rainforth et al. 2018. Mean over the data x (N, D) in every gradient; parameters whose gradient never
     changes do not count. What noise alone would give, a square of 1 / repeats, is subtracted: 0 means nothing was
-    distinguishable from it. Raises ValueError if an argument breaks its rule.
+    distinguishable from it. Raises ValueError if an argument breaks its rule, or the model has no noise.
     """
     checks.generator("rng", rng)
     repeats = checks.whole_number("repeats", repeats, 2)
     counts = [checks.whole_number("every k", each, 1) for each in k]
-    if not vae.noise or not counts:
-        checks.refuse("vae and k", "a model with noise and at least one k", f"noise={vae.noise}, {k}", "Try k=(1, 10, 100).")
+    if not counts:
+        checks.refuse("k", "at least one number of draws", "none", "Try k=(1, 10, 100).")
+    vae.check_noise()
     vae = vae.astype(np.float64)
     x = vae.check_data(x)
     parts = {part: [name for name in vae.params if name.startswith(part)] for part in ("encoder", "decoder")}

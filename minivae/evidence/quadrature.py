@@ -41,9 +41,22 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     Three dimensions are refused: a first grid as fine as this one would have two million nodes for each datum, and
     between those of a coarser one whole posteriors of real digits fall.
 
-    Raises ValueError if there are more than two latent dimensions, if the decoder overflows, or if p(x, z) is 0 in
-    floating point wherever it is looked for.
+    Parameters
+    ----------
+    x : ndarray, shape (N, D)
+    tolerance : float
+        Above 0, nats: a datum that changes by more is refined.
+    finest : int
+        Points on an axis, at most; at least COARSE, those of the first grid.
+
+    Raises
+    ------
+    ValueError
+        If an argument breaks its rule, there are more than two latent dimensions, the decoder overflows, or p(x, z) is
+        0 in floating point wherever it is looked for.
     """
+    tolerance = checks.real_number("tolerance", tolerance, above=0)
+    finest = checks.whole_number("finest", finest, COARSE)
     if vae.latent > 2:
         checks.refuse("vae", "a model with one or two latent dimensions", f"{vae.latent}", "Use lower_bounds instead.")
     vae = vae.astype(np.float64)

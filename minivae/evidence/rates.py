@@ -43,8 +43,7 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
     """
     checks.generator("rng", rng)
     draws = checks.whole_number("draws", draws, 2)
-    if not vae.noise:
-        checks.refuse("vae", "a model with noise", "a deterministic one", "Its encoder is no distribution.")
+    vae.check_noise()
     vae = vae.astype(np.float64)
     x = vae.check_data(x)
     mu, log_var = vae.encode(x)

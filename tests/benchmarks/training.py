@@ -234,10 +234,10 @@ def installed() -> tuple[list[str], list[str]]:
 def disagreement(contender, reference) -> str | None:
     """How this contender's loss or gradient differs from the reference's; None if only by rounding."""
     (loss, d), (loss_0, d_0) = contender.loss_and_gradient(), reference.loss_and_gradient()
-    if abs(loss - loss_0) > 1e-4 * abs(loss_0):
+    if not abs(loss - loss_0) <= 1e-4 * abs(loss_0):        # NaN agrees with nothing
         return f"loss {loss:.6g}, but {reference.name} says {loss_0:.6g}"
-    worst = max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(d, d_0, strict=True))
-    return f"gradient off by {worst:.2g} of its largest entry" if worst > 1e-4 else None
+    worst = np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in zip(d, d_0, strict=True)])
+    return None if worst <= 1e-4 else f"gradient off by {worst:.2g} of its largest entry"
 
 
 def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
