@@ -95,7 +95,9 @@ def vector(name: str, latex: str, size: int, spread: float = 1.2, simple: Sequen
     return Symbol(name, latex, "real", size, lambda raw: spread * raw, tuple(simple))
 
 
-def positives(name: str, latex: str, size: int, spread: float = 0.5, simple: Sequence = ((1, 1), (2, 1), (0.5, 2))) -> Symbol:
+def positives(
+    name: str, latex: str, size: int, spread: float = 0.5, simple: Sequence = ((1, 1), (2, 1), (0.5, 2))
+) -> Symbol:
     """Numbers above zero, (n, size)."""
     return Symbol(name, latex, "> 0", size, lambda raw: np.exp(spread * raw), tuple(simple))
 

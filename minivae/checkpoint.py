@@ -88,7 +88,8 @@ def read(path: Path) -> Saved:
         refuse_others(path, arrays, about["model"])
         vae, numbers = build(about["model"]), about.get("training")
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such file. Name the directory of a run, or train again with --overwrite.") from error
+        remedy = "Name the directory of a run, or train again with --overwrite."
+        raise CheckpointError(f"{path}: there is no such file. {remedy}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -108,7 +109,8 @@ def read(path: Path) -> Saved:
 def refuse_others(path: Path, arrays: dict[str, NDArray], model: dict) -> None:
     """Refuse parameters of other names and shapes than a model has: before it is made, for it may be of any size."""
     own = make_likelihood(**model["likelihood"]).own
-    shapes = {f"params/{name}": shape for name, shape in shapes_of(model["features"], model["latent"], model["hidden"], own).items()}
+    shapes = shapes_of(model["features"], model["latent"], model["hidden"], own)
+    shapes = {f"params/{name}": shape for name, shape in shapes.items()}
     odd = sorted(shapes.keys() ^ {name for name in arrays if not name.startswith("training/")})
     if odd:
         raise CheckpointError(f"{path}: expected the arrays of its model; not in both: {', '.join(odd[:3])}.")

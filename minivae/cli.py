@@ -133,7 +133,8 @@ def add_evaluate(commands, shared) -> None:
     evaluate.set_defaults(command=evaluate_command)
     add = evaluate.add_argument
     add("run", type=Path, metavar="RUN", help="the directory of a run")
-    add("--k", type=several(int), default=(1, 10, 100, 1000), metavar="K,K,...", help="weights of the bounds (default: 1,10,100,1000)")
+    k = "weights of the bounds (default: 1,10,100,1000)"
+    add("--k", type=several(int), default=(1, 10, 100, 1000), metavar="K,K,...", help=k)
     ais = "annealed importance sampling from the prior, for any number of latents; its error is only of what chains see"
     add("--ais", action="store_true", help=ais)
     add("--exact", action="store_true", help="insist on the exact log p(x), which is computed wherever it exists")
@@ -270,7 +271,8 @@ def sample_command(options: argparse.Namespace) -> int:
         np.save(file, x if data.image_shape is None else x.reshape(-1, *data.image_shape))
     files = [{"path": str(array), "alt": None}]
     if data.image_shape is not None:
-        figure, alt = figures.prior_samples(run.vae, np.random.default_rng(options.seed), data.image_shape, options.n, data.test_x)
+        same = np.random.default_rng(options.seed)          # the draws that the array holds
+        figure, alt = figures.prior_samples(run.vae, same, data.image_shape, options.n, data.test_x)
         drawing.save(figure, alt, picture)
         files.append({"path": str(picture), "alt": alt})
     document = {"n": options.n, "seed": options.seed, "files": files}

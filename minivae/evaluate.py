@@ -202,11 +202,13 @@ def page(measured: Measured, document: dict) -> str:
     lines.append(measured_order(document["violations"], measured))
     lines.append(document["meaning"])
     if document["gap"]:
-        split = "{elbo:.3f} ELBO + {amortisation:.3f} amortisation + {approximation:.3f} approximation = {log_px:.3f} log p(x)"
-        lines.append("  " + split.format(**document["gap"]))
-        lines.append("  amortisation: what the encoder misses; approximation: what no diagonal Gaussian can reach; all by quadrature")
+        parts = "{elbo:.3f} ELBO + {amortisation:.3f} amortisation + {approximation:.3f} approximation"
+        lines.append(f"  {parts} = {{log_px:.3f}} log p(x)".format(**document["gap"]))
+        meaning = "amortisation: what the encoder misses; approximation: what no diagonal Gaussian can reach"
+        lines.append(f"  {meaning}; all by quadrature")
     lines.append(
-        "rate {rate:.3f} = mutual information {mutual_information:.3f} + marginal KL {marginal_kl:.3f} (+- {surgery_se:.3f}); "
+        "rate {rate:.3f} = mutual information {mutual_information:.3f} + marginal KL {marginal_kl:.3f} "
+        "(+- {surgery_se:.3f}); "
         "distortion {distortion:.3f}; {active} of {latent} latent dimensions active".format(**document)
     )
     if document["files"]:

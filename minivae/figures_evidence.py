@@ -54,7 +54,8 @@ def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) 
     explain(figure, finding, caption)
     each = ", ".join(f"k = {n} {number(m)} plus or minus {e:.2g}" for n, m, e in zip(k, mean, error))
     truth = "" if exact is None else f" The exact log p(x) is {number(exact.mean())}."
-    return figure, f"Line chart of the importance-weighted bound against k, logarithmic: {each}.{truth} {finding}. {caption}"
+    drawn = "Line chart of the importance-weighted bound against k, logarithmic"
+    return figure, f"{drawn}: {each}.{truth} {finding}. {caption}"
 
 
 def draw_rise(axes: Axes, k: NDArray, mean: NDArray, error: NDArray, elbo: float, exact: float | None) -> None:
@@ -118,10 +119,12 @@ def gap_split(parts: Gap) -> Drawn:
     draw_bar(above, *means)
     share = draw_data(below, parts)
     total = log_px - elbo
-    finding = f"Of the gap of {number(total)} nats, {number(amortisation)} are the encoder's and {number(approximation)} the Gaussian's"
+    shares = f"{number(amortisation)} are the encoder's and {number(approximation)} the Gaussian's"
+    finding = f"Of the gap of {number(total)} nats, {shares}"
     caption = (
         "Amortisation: what a Gaussian of its own for every datum would gain. "
-        f"Approximation: what no diagonal Gaussian can reach. Below: the {len(parts.elbo)} data; a tenth of them has {100 * share:.0f} % of the whole gap."
+        "Approximation: what no diagonal Gaussian can reach. "
+        f"Below: the {len(parts.elbo)} data; a tenth of them has {100 * share:.0f} % of the whole gap."
     )
     explain(figure, finding, caption)
     sum_of = f"ELBO {elbo:.2f} + amortisation {amortisation:.2f} + approximation {approximation:.2f} = log p(x) {log_px:.2f}"
@@ -196,7 +199,8 @@ def posteriors(
     for axes, i, mean, cov, m, v in zip(panels, chosen, exact.mean, exact.cov, mu, log_var):
         best = parts.mu[i], parts.log_var[i]
         draw_posterior(axes, vae, x[i], parts.log_px[i], (mean, cov), (m, v), best)
-        axes.set_title(minus(f"KL {number(kl[i])} nats" + ("" if labels is None else f", a {labels[i]}")), weight="bold", y=1.02)
+        which = "" if labels is None else f", a {labels[i]}"
+        axes.set_title(minus(f"KL {number(kl[i])} nats{which}"), weight="bold", y=1.02)
         if image_shape is not None:
             thumbnail(axes, x[i], shape_of(vae, image_shape))
     for line, (name, colour) in enumerate((("p(z|x)", BLUE), ("q(z|x)", ORANGE), ("best (dashed)", DARK))):
@@ -206,14 +210,16 @@ def posteriors(
     finding += f" to {number(kl.max())} nats"
     caption = (
         f"Each outlined where it holds {unbroken(percent(MASSES))} of its mass. "
-        "Best: the best diagonal Gaussian for this datum. z1 to the right, z2 upward, in the same unit; each panel has a scale of its own."
+        "Best: the best diagonal Gaussian for this datum. "
+        "z1 to the right, z2 upward, in the same unit; each panel has a scale of its own."
     )
     explain(figure, finding, caption)
     each = "; ".join(
         f"KL {number(kl[i])} = amortisation {number(parts.amortisation[i])} + approximation {number(parts.approximation[i])}"
         for i in chosen
     )
-    return figure, f"{n} panels with contours of p(z|x) and ellipses of q(z|x) in the latent space. {each}. {finding}. {caption}"
+    drawn = f"{n} panels with contours of p(z|x) and ellipses of q(z|x) in the latent space"
+    return figure, f"{drawn}. {each}. {finding}. {caption}"
 
 
 def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, true: tuple, own: tuple, best: tuple) -> None:
@@ -298,8 +304,8 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
     )
     explain(figure, finding, caption)
     return figure, (
-        f"Density of the aggregate posterior in the latent space, z2 against z1, on equal axes. {finding}. Inside the circles: "
-        f"{percent(held)} of the prior, {percent(inside)} of q(z). {caption}"
+        f"Density of the aggregate posterior in the latent space, z2 against z1, on equal axes. {finding}. "
+        f"Inside the circles: {percent(held)} of the prior, {percent(inside)} of q(z). {caption}"
     )
 
 

@@ -200,12 +200,15 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
     finding = f"The highest held-out ELBO, {number(points[best].elbo)} nats, is at {swept} {names[best]}"
     collapsed = [name for name, point in zip(names, points) if point.active == 0]
     finding += f"; no latent is used at {swept} {', '.join(collapsed)}" if collapsed else "; no training collapses"
-    caption = f"Dashed: all pairs with that ELBO. A latent is active where the variance of its posterior means is above {ACTIVE}."
+    caption = "Dashed: all pairs with that ELBO. "
+    caption += f"A latent is active where the variance of its posterior means is above {ACTIVE}."
     if swept == "beta":
-        caption += " Only at beta = 1 is the loss minus the ELBO; above, the loss is a looser bound of log p(x); below, it need not be one."
+        caption += " Only at beta = 1 is the loss minus the ELBO; "
+        caption += "above, the loss is a looser bound of log p(x); below, it need not be one."
     explain(figure, finding, caption)
     each = "; ".join(
-        f"{swept} {name}: rate {number(point.rate)}, distortion {number(point.distortion)}, {point.active} of {point.latent} active"
+        f"{swept} {name}: rate {number(point.rate)}, distortion {number(point.distortion)}, "
+        f"{point.active} of {point.latent} active"
         for name, point in zip(names, points)
     )
     return figure, (

@@ -19,7 +19,7 @@ EXAMPLES = """examples:
 """
 PARTS = (
     ("reconstruction", "mse|bce|gaussian", str, "squared error, cross-entropy, or minus the log of a Gaussian"),
-    ("sigma", "S", "number or word", "of gaussian: a number, learned or optimal; of mse: read it at this sigma (default: 1)"),
+    ("sigma", "S", "number or word", "of gaussian: a number, learned or optimal; of mse: read at this sigma (default: 1)"),
     ("reduce", "sum|mean", str, "of the reconstruction over features (default: sum)"),
     ("batch_reduce", "sum|mean", str, "of the reconstruction over the batch (default: mean)"),
     ("kl_reduce", "sum|mean", str, "of the KL over latents (default: sum)"),
@@ -187,7 +187,8 @@ def page(found: dict) -> str:
     rows += [("instead", found["instead"])]
     if found["bound"] in ("looser", "none") and c["kl_weight"]:
         rows += [("", f"or, all reductions kept, {found['kl_weight_for_elbo']:.6g} as weight of the KL")]
-    rows += [("the same", found["same"]), ("", "(Adam hardly sees the factor; for plain SGD it is part of the learning rate)")]
+    rows += [("the same", found["same"])]
+    rows += [("", "(Adam hardly sees the factor; for plain SGD it is part of the learning rate)")]
     rows += [("remark", found["remark"])]
     return "\n".join(f"{label:9} {text}" for label, text in rows if text)
 
@@ -203,7 +204,8 @@ def in_nats(reading: dict, what: str) -> str:
 def cells(found: dict) -> list[str]:
     """One row of a table: name, written, the D and J that a mean is over, beta, sigma at beta = 1, factor, bound."""
     reading, elbo, c = found["reading"], found["elbo"], found["convention"]
-    sizes = [str(c["features"]) if c["reduce"] == "mean" else "any", str(c["latent"]) if c["kl_reduce"] == "mean" else "any"]
+    means = (c["reduce"], c["features"]), (c["kl_reduce"], c["latent"])
+    sizes = [str(size) if reduction == "mean" else "any" for reduction, size in means]
     beta = f"{reading['beta']:.4g}{at_sigma(reading)}"
     sigma = f"{elbo['sigma']:.4g}" if elbo and elbo["sigma"] is not None else ""
     return [found["preset"], found["written"], *sizes, beta, sigma, f"{reading['factor']:.4g}", short_bound(found)]
@@ -226,9 +228,9 @@ def listing(everything: list[dict]) -> str:
 
 def markdown(everything: list[dict]) -> str:
     """The same table as Markdown."""
-    head = "| convention | written | D | J | beta | sigma if beta = 1 | gradient × | a bound | seen in |\n" + 9 * "|---" + "|"
+    head = "| convention | written | D | J | beta | sigma if beta = 1 | gradient × | a bound | seen in |"
     rows = []
     for found in everything:
         name, formula, *rest = cells(found)
         rows.append([f"`{name}`", f"`{formula}`", *rest, found["source"]])
-    return "\n".join([head, *("| " + " | ".join(row) + " |" for row in rows)])
+    return "\n".join([head, 9 * "|---" + "|", *("| " + " | ".join(row) + " |" for row in rows)])

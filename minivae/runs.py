@@ -53,7 +53,8 @@ def create(path: Path, overwrite: bool = False) -> Path:
         is_run = holds_run(path)
         if not (overwrite and is_run):
             remedy = "Name another with --out, or add --overwrite." if is_run else "Name another with --out."
-            refuse("out", "a new or an empty directory", f"{path}, which {'holds a run' if is_run else 'is not empty'}", remedy)
+            came = f"{path}, which {'holds a run' if is_run else 'is not empty'}"
+            refuse("out", "a new or an empty directory", came, remedy)
     make_directory(path)
     for file in (*left_over(path), *(path / name for name in WRITTEN)):
         file.unlink(missing_ok=True)

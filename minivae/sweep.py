@@ -39,7 +39,7 @@ class Point(NamedTuple):
     elbo: float                 # -(distortion + rate), whatever beta is
     kls: tuple[float, ...]      # the rate of every latent, largest first
     active: int                 # latents with Var_x( E_q[z_u] ) > ACTIVE
-    spread: float               # how much decoded means differ between data, relative to the data: 1 as they do, 0 not at all
+    spread: float               # how much decoded means differ, relative to the data: 1 as they do, 0 not at all
 
     @property
     def collapsed(self) -> bool:

@@ -30,7 +30,8 @@ def sweep_and_report(options: argparse.Namespace) -> int:
     try:
         for point in sweep(learned, settings, **how):
             points.append(point)
-            progress.update(len(points), f"{swept} {point.value}: rate {point.rate:.2f} | distortion {point.distortion:.2f}")
+            text = f"{swept} {point.value}: rate {point.rate:.2f} | distortion {point.distortion:.2f}"
+            progress.update(len(points), text)
     except KeyboardInterrupt:                               # what was done is kept
         if not points:
             raise

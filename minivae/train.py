@@ -24,8 +24,9 @@ class Diverged(ValueError):
 class Record(NamedTuple):
     """One epoch, in nats, mean per datum: elbo = reconstruction - kl, whatever beta is.
 
-    A model without noise has no q(z|x): kl and elbo are None. sigma is that of a Gaussian likelihood at the end of the epoch, train_mse the mean squared error per feature that it
-    is to meet: None for other likelihoods and where sigma is fixed.
+    A model without noise has no q(z|x): kl and elbo are None. sigma is that of a Gaussian likelihood at the end of the
+    epoch, train_mse the mean squared error per feature that it is to meet: None for other likelihoods and where sigma
+    is fixed.
     """
 
     epoch: int
@@ -137,14 +138,16 @@ class Training:
         n, size = len(self.data.train_x), self.vae.params.flat.shape
         order, m, v = (arrays[name] for name in ("order", "m", "v"))
         begun = order.shape != (0,)
-        if order.dtype != np.int64 or (begun and not np.array_equal(np.sort(order, axis=None), np.arange(n))) or order.ndim != 1:
+        holds_all = np.array_equal(np.sort(order, axis=None), np.arange(n))
+        if order.dtype != np.int64 or order.ndim != 1 or (begun and not holds_all):
             checks.refuse("order", f"a permutation of the {n} rows", f"shape {order.shape}", "Are these its data?")
         for name, moment in (("m", m), ("v", v)):
             if moment.shape != size or moment.dtype != self.vae.dtype or not np.isfinite(moment).all():
                 checks.refuse(name, f"finite {self.vae.dtype} of shape {size}", str(moment.shape), "It is damaged.")
         if (v < 0).any():
             checks.refuse("v", "at least 0", "a negative number", "It is damaged.")
-        self.epoch, self.done = (checks.whole_number(name, numbers[name], least) for name, least in (("epoch", 1), ("done", 0)))
+        self.epoch = checks.whole_number("epoch", numbers["epoch"], 1)
+        self.done = checks.whole_number("done", numbers["done"], 0)
         if self.done > (len(split(order, self.batch)) if len(order) else 0):
             checks.refuse("done", "at most the mini-batches of an epoch", str(self.done), "It is damaged.")
         self.reconstruction, self.kl = (checks.real_number(name, numbers[name]) for name in ("reconstruction", "kl"))
@@ -239,7 +242,8 @@ def in_chunks(x: NDArray) -> Iterator[NDArray]:
 
 def first_bad(f: Forward) -> str:
     """Which step of the forward pass was the first to be infinite or NaN."""
-    steps = {"mu": f.mu, "log_var": f.log_var, "z": f.z, "the decoder's output": f.out, "log p(x|z)": f.log_px_z, "KL": f.kl}
+    steps = {"mu": f.mu, "log_var": f.log_var, "z": f.z, "the decoder's output": f.out}
+    steps |= {"log p(x|z)": f.log_px_z, "KL": f.kl}
     return next((name for name, value in steps.items() if not np.isfinite(value).all()), "the loss")
 
 

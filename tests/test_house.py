@@ -108,7 +108,7 @@ MAY_IMPORT = {
     "derivations": {"numpy", "minivae", "derivations"},
     "tests": {"numpy", "pytest", "hypothesis", *OURS},
 }
-DRAWS = ("drawing", "figures", "figures_evidence", "figures_learning", "test_figures")            # of this name, or in a package of this name
+DRAWS = ("drawing", "figures", "figures_evidence", "figures_learning", "test_figures")      # or in a package so named
 
 
 def strangers(package, path, tree):
@@ -134,6 +134,15 @@ def long_functions(path, tree, most=60):
 
 def test_no_function_needs_scrolling():
     assert [found for path in files_of(*OURS) for found in long_functions(path, tree_of(path))] == []
+
+
+def long_lines(path, text, most=125):
+    return [f"{path}:{n}" for n, line in enumerate(text.split("\n"), 1) if len(line) > most]
+
+
+def test_no_line_needs_scrolling_either():
+    assert [place for path in files_of(*SOURCE) for place in long_lines(path, path.read_text(encoding="utf-8"))] == []
+    assert long_lines("a.py", f"{'x' * 125}\n{'x' * 126}\n") == ["a.py:2"]
 
 
 def asserts(path, tree):

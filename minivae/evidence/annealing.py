@@ -153,7 +153,7 @@ def _tuned(vae, x, rng, distributions, leapfrogs, start):
 
 
 def schedule(distributions: int, start: str) -> NDArray:
-    """beta_0 = 0 to beta_T = 1, (T + 1,): even from q(z|x); from the prior slow at both ends, where densities change most."""
+    """beta_0 = 0 to beta_T = 1, (T + 1,): even from q(z|x); from the prior slow at both ends, where most changes."""
     even = np.linspace(0, 1, distributions + 1)
     if start == "encoder":
         return even

@@ -1,4 +1,4 @@
-"""Exhibits that change what is optimised, or what is drawn. Most keep the gradient consistent: no gradient check sees them."""
+"""Exhibits that change what is optimised, or what is drawn. Most keep the gradient right: no gradient check sees them."""
 
 from minivae.museum.copies import Change
 from minivae.museum.exhibits import Bug

@@ -86,7 +86,8 @@ def linear_world(copy: SimpleNamespace, beta: float = 1.0, widen: float = 0.0) -
     """
     rng = np.random.default_rng(3)
     latent, features, sigma = 2, 5, 0.6
-    vae = copy.vae.VAE.init(rng, features, latent, (), dtype=np.float64, beta=beta, likelihood=copy.likelihood.Gaussian(sigma))
+    settings = {"dtype": np.float64, "beta": beta, "likelihood": copy.likelihood.Gaussian(sigma)}
+    vae = copy.vae.VAE.init(rng, features, latent, (), **settings)
     W = np.linalg.qr(rng.normal(size=(features, latent)))[0].T * [[0.7], [1.6]]             # (J, D)
     b = rng.normal(size=features)
     variance = 1 / (1 + (W * W).sum(axis=1) / sigma**2)                                     # (J,) of the posterior

@@ -9,8 +9,9 @@ DIR holds the four files of MNIST. Names:
                             3^i epochs at a learning rate of 0.001 10^(-i/7). Measured: -log p(x) of the test set by
                             the bound of 5,000 importance weights. Published: 86.76, 85.54, 84.78 nats.
     grey                    The basic VAE of PyTorch's examples: 784-400-20, ReLU, Adam 1e-3, mini-batches of 128, grey
-                            fractions as targets, 10 epochs, from where a PyTorch Linear begins. Measured: -ELBO of the test set, one draw for each. About
-                            105.5 is what it prints. Grey fractions are not binary data: a score, not a likelihood.
+                            fractions as targets, 10 epochs, from where a PyTorch Linear begins. Measured: -ELBO of the
+                            test set, one draw for each. About 105.5 is what it prints. Grey fractions are not binary
+                            data: a score, not a likelihood.
 
 Training runs on --threads (1: these products are small), measuring on --processes, of so many threads each.
 What is held out is drawn once, from a seed of its own. `--epochs` stops early: the schedule is cut, not squeezed. `--rows`
