@@ -165,8 +165,8 @@ def test_a_planted_violation_ends_in_1_and_is_named(run, capsys, monkeypatch):
 
 
 def test_slow_parts_use_fewer_data_and_say_so(run, monkeypatch, capsys):
-    asked = []
-    monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(len(x)) or measured())
+    asked, found = [], measured()                           # before its own function is another one
+    monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(len(x)) or found)
     for arguments in ([], ["--gap"], ["--ais"], ["--ais", "--rows", "7"]):
         printed(capsys, run, *arguments)
     assert asked == [355, evaluate.SLOW_ROWS, evaluate.SLOW_ROWS, 7]
