@@ -61,6 +61,7 @@ def run_tests(room: Path, names: list[str]) -> subprocess.CompletedProcess:
     files = [f"tests/test_{name}.py" for name in names]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
     own = {"PYTHONPATH": str(room), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DEBUG_TEMPROOT": str(room)}
+    own["HYPOTHESIS_PROFILE"] = "repeatable"                # whoever asks
     return subprocess.run(command, cwd=room, env=os.environ | own, capture_output=True, text=True, timeout=600)
 
 
