@@ -39,7 +39,8 @@ def loss_curves(history: Sequence, log_px: float | None = None) -> Drawn:
     figure = page(8.4, 4.6)
     panels = figure.subplot_mosaic([["elbo", "reconstruction"], ["elbo", "kl"]], width_ratios=(1.15, 1))
     for part, axes in panels.items():
-        draw_curves(axes, columns, part, log_px if part == "elbo" else None)
+        tall = part == "elbo"
+        draw_curves(axes, columns, part, log_px if tall else None, tall)
     panels["elbo"].set_title("ELBO = reconstruction \u2212 KL", weight="bold")
     panels["elbo"].set_ylabel("nats")
     panels["reconstruction"].set_title("reconstruction, $E_q$ log p(x|z)")
@@ -70,7 +71,7 @@ def reconstruction_curve(columns: dict[str, NDArray]) -> Drawn:
     """What a model without noise has: log p(x|z) at z = mu, which bounds nothing."""
     figure = page(8.4, 4.6)
     axes = figure.subplots()
-    draw_curves(axes, columns, "reconstruction", None)
+    draw_curves(axes, columns, "reconstruction", None, tall=True)
     axes.set(xlabel="epoch", ylabel="nats")
     axes.set_title("reconstruction, log p(x|z) at z = \u03bc(x)", weight="bold")
     epochs, train, test = columns.values()
@@ -82,7 +83,7 @@ def reconstruction_curve(columns: dict[str, NDArray]) -> Drawn:
     )
 
 
-def draw_curves(axes: Axes, columns: dict[str, NDArray], part: str, exact: float | None) -> None:
+def draw_curves(axes: Axes, columns: dict[str, NDArray], part: str, exact: float | None, tall: bool) -> None:
     """One panel: training and held-out `part`, the exact value if any, names and values at the right ends."""
     epochs, train, test = (columns[field] for field in ("epoch", f"train_{part}", f"test_{part}"))
     marker = "o" if len(epochs) == 1 else None
@@ -103,7 +104,7 @@ def draw_curves(axes: Axes, columns: dict[str, NDArray], part: str, exact: float
         arrow, y, side = ("\u2193", 0.03, "bottom") if test[0] < low else ("\u2191", 0.97, "top")
         text = minus(f"{arrow} starts at {number(test[0])}")
         axes.text(0.98, y, text, transform=axes.transAxes, ha="right", va=side, size=9, color=BLUE)
-    line = (high - low) / (11 if exact is not None else 22 if part == "elbo" else 9)    # height of a label
+    line = (high - low) / (11 if exact is not None else 22 if tall else 9)      # height of a label
     for (name, (value, colour)), (y,) in zip(ends.items(), spread(values, line)):
         at_right(axes, y, minus(f"{name} {number(value)}"), colour)
 
