@@ -56,10 +56,10 @@ def fate(bug) -> Fate:
     return Fate(bug.name, killer[1].strip() if killer else "", done.stdout)
 
 
-def run_tests(room: Path, names: list[str]) -> subprocess.CompletedProcess:
-    """Run these tests of a copy of the tree until one fails."""
+def run_tests(room: Path, names: list[str], *chosen: str) -> subprocess.CompletedProcess:
+    """Run these tests of a copy of the tree, or those `chosen` as pytest does, until one fails."""
     files = [f"tests/test_{name}.py" for name in names]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files, *chosen]
     own = {"PYTHONPATH": str(room), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DEBUG_TEMPROOT": str(room)}
     own["HYPOTHESIS_PROFILE"] = "repeatable"                # whoever asks
     return subprocess.run(command, cwd=room, env=os.environ | own, capture_output=True, text=True, timeout=600)

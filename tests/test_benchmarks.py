@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from derivations import ledger
-from tests.benchmarks import evidence, scaling, timing, training
+from tests.benchmarks import evidence, model, scaling, timing
 
 SIZES = (1, 10, 100, 1000)
 
@@ -121,7 +121,7 @@ def contender(loss, *gradient):
 
 def test_contenders_that_compute_the_same_agree():
     right = contender(2.0, [[1.0, -2.0]], [0.5])
-    assert training.disagreement(contender(2.0 + 1e-5, [[1.0, -2.0001]], [0.5]), right) is None
+    assert model.disagreement(contender(2.0 + 1e-5, [[1.0, -2.0001]], [0.5]), right) is None
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_contenders_that_compute_the_same_agree():
     ],
 )
 def test_a_contender_that_computes_another_thing_is_noticed(other, said):
-    assert said in training.disagreement(other, contender(2.0, [[1.0, -2.0]], [0.5]))
+    assert said in model.disagreement(other, contender(2.0, [[1.0, -2.0]], [0.5]))

@@ -327,4 +327,6 @@ def test_what_the_readme_would_have_a_reader_break_is_noticed_but_not_by_the_gra
     assert text.count("sigma = np.exp(log_var / 2)") == 2 and text.count("* sigma / 2") == 1
     text = text.replace("sigma = np.exp(log_var / 2)", "sigma = np.exp(log_var)").replace("* sigma / 2", "* sigma")
     file.write_text(text, encoding="utf-8")
-    assert [mutants.run_tests(tmp_path, [name]).returncode for name in ("gradients", "gaussian")] == [0, 1]
+    checks = mutants.run_tests(tmp_path, ["gradients"], "-k", "gradient_of_its_forward and (reparameterize or VAE)")
+    assert checks.returncode == 0 and checks.stdout.startswith("....")         # as many passed, or more
+    assert mutants.run_tests(tmp_path, ["gaussian"]).returncode == 1

@@ -66,3 +66,12 @@ class Minivae:
     def loss_and_gradient(self):
         gradient = self.vae.gradient(self.x, self.eps)
         return self.vae.loss(self.x, self.eps), [gradient[name] for name in gradient]
+
+
+def disagreement(contender, reference) -> str | None:
+    """How this contender's loss or gradient differs from the reference's; None if only by rounding."""
+    (loss, d), (loss_0, d_0) = contender.loss_and_gradient(), reference.loss_and_gradient()
+    if not abs(loss - loss_0) <= 1e-4 * abs(loss_0):        # NaN agrees with nothing
+        return f"loss {loss:.6g}, but {reference.name} says {loss_0:.6g}"
+    worst = np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in zip(d, d_0, strict=True)])
+    return None if worst <= 1e-4 else f"gradient off by {worst:.2g} of its largest entry"

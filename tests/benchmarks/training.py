@@ -36,7 +36,7 @@ import sys
 import numpy as np
 
 from tests.benchmarks import timing
-from tests.benchmarks.model import B1, B2, LR, PARTS, TINY, Minivae, Size, Start
+from tests.benchmarks.model import B1, B2, LR, PARTS, TINY, Minivae, Size, Start, disagreement
 
 try:
     import torch
@@ -229,15 +229,6 @@ def installed() -> tuple[list[str], list[str]]:
     missing = [name for name, module in (("torch", torch), ("jax", jax)) if module is None]
     names = [name for name in CONTENDERS if name.split(".")[0] not in missing]
     return names, [f"{name} is not installed here, so it is not in the table." for name in missing]
-
-
-def disagreement(contender, reference) -> str | None:
-    """How this contender's loss or gradient differs from the reference's; None if only by rounding."""
-    (loss, d), (loss_0, d_0) = contender.loss_and_gradient(), reference.loss_and_gradient()
-    if not abs(loss - loss_0) <= 1e-4 * abs(loss_0):        # NaN agrees with nothing
-        return f"loss {loss:.6g}, but {reference.name} says {loss_0:.6g}"
-    worst = np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in zip(d, d_0, strict=True)])
-    return None if worst <= 1e-4 else f"gradient off by {worst:.2g} of its largest entry"
 
 
 def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
