@@ -107,7 +107,7 @@ FULL_PMFS = tuple(pmf for pmf in PMFS if 0 not in pmf) + ((0.25, 0.25, 0.5),)
 
 
 def pmf(name: str, latex: str, size: int = 5, zeros: bool = False, simple: Sequence | None = None) -> Symbol:
-    """Weights that sum to one, (n, size); with `zeros` about a sixth of them are zero."""
+    """Weights that sum to one, (n, size); with `zeros` about a seventh of them are zero."""
     rule = ">= 0, summing to 1" if zeros else "> 0, summing to 1"
     default = PMFS if zeros else FULL_PMFS
     return Symbol(name, latex, rule, size, lambda raw: weights(raw, zeros), tuple(simple or default))
@@ -121,7 +121,7 @@ def joint(name: str, latex: str, rows: int = 4, columns: int = 5) -> Symbol:
 
 
 def conditional(name: str, latex: str, rows: int = 4, columns: int = 5) -> Symbol:
-    """A table q(z|x) whose every row sums to one, (n, rows, columns); about a sixth of it is zero."""
+    """A table q(z|x) whose every row sums to one, (n, rows, columns); about a seventh of it is zero."""
     simple = ([[0.5, 0.5], [0.5, 0.5]], [[0.2, 0.8], [0.6, 0.4]], [[0.25, 0.75], [0.5, 0.5]], [[1, 0], [0.5, 0.5]])
     make = lambda raw: weights(raw.reshape(-1, rows, columns), True)  # noqa: E731
     return Symbol(name, latex, ">= 0, every row summing to 1", rows * columns, make, simple)

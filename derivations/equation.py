@@ -159,8 +159,8 @@ def equation(
     rows : str
         Letters of the links that are rows of their own; "" if the whole entry is one.
     needs, outside : str, dict or tuple of dicts
-        The assumption, and points outside it at which the statement fails or is refused: the whole entry at every
-        point, a row at one of them at least.
+        The assumption, and points outside it at which the statement fails or is refused: some link of the entry at
+        every point, every row that needs it at one of them at least.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str

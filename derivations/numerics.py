@@ -38,7 +38,7 @@ def need_positive(name: str, sigma: NDArray) -> NDArray:
     sigma = np.asarray(sigma, float)
     good = np.isfinite(sigma) & (sigma > 0)
     if not good.all():
-        refuse(name, "finite and > 0", f"{sigma[~good][0]:g}", "A standard deviation has no sign.")
+        refuse(name, "finite and > 0", f"{sigma[~good][0]:g}", "A standard deviation is above zero.")
     return sigma
 
 

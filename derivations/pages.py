@@ -302,7 +302,7 @@ def errata_rows(items: list[Judged]) -> list[tuple[Entry, Judgement]]:
 def witness_text(entry: Entry, judgement: Judgement) -> str:
     """Where the printed form fails, with the two numbers that show it."""
     if judgement.free:
-        return f"nothing says what {' and '.join(judgement.free)} is"
+        return f"nothing says what {' and '.join(judgement.free)} {'is' if len(judgement.free) == 1 else 'are'}"
     there = judgement.at_witness
     if judgement.witness is None or there is None:
         return "it fails at random draws"

@@ -83,17 +83,16 @@ class Recorder:
             self.stack.pop()
             if self.stack:
                 self.stack[-1].called += tuple(id for id in watched.ids if id not in self.stack[-1].called)
-            if is_number(returned) and not any(returned is value for value in frame.f_locals.values()):
-                self.note(frame, watched, f"{frame.f_code.co_name}(...)", np.array(returned))
+            for name, value in results_of(frame, returned).items():
+                self.note(frame, watched, name, value)
         watched.held, watched.line, watched.called, watched.since = now, frame.f_lineno, (), len(self.made)
         return self.at_line
 
     def note(self, frame: FrameType, watched: Watched, name: str, value: NDArray) -> None:
-        """Add a number, unless it has been seen by this name. What a function returned is named by who called it."""
-        if any(made.name == name and np.array_equal(made.value, value) for made in self.made[watched.since :]):
+        """Add a number, unless it was seen in this line: by this name or, if it is returned, by any."""
+        shown = [made for made in self.made[watched.since :] if made.name == name or "(...)" in name]
+        if any(np.array_equal(made.value, value) for made in shown):
             return
-        if self.made and self.made[-1].name.endswith("(...)") and np.array_equal(self.made[-1].value, value):
-            self.made.pop()
         source, _, comment = linecache.getline(frame.f_code.co_filename, watched.line).strip().partition("  #")
         number = re.match(r"\s*(\d)(?:, \d)*\b(?! *x)", comment) if "self" in frame.f_locals else None
         step = number[1] if number else ""
@@ -132,6 +131,14 @@ def numbers_of(frame: FrameType) -> dict[str, NDArray]:
         elif isinstance(value, (list, tuple)) and not isinstance(value, vae.Forward):
             found |= {f"{name}[{i}]": np.array(item) for i, item in enumerate(value) if is_number(item)}
     return found
+
+
+def results_of(frame: FrameType, returned) -> dict[str, NDArray]:
+    """Copies of the numbers a function returns that have no name in it."""
+    name, held = f"{frame.f_code.co_name}(...)", [id(value) for value in frame.f_locals.values()]
+    many = isinstance(returned, tuple) and not isinstance(returned, vae.Forward)
+    found = {f"{name}[{i}]": value for i, value in enumerate(returned)} if many else {name: returned}
+    return {name: np.array(value) for name, value in found.items() if is_number(value) and id(value) not in held}
 
 
 def is_number(value) -> bool:

@@ -1,7 +1,8 @@
 """Bad input is refused here, once, at the public entrance.
 
 Every refusal is a `ValueError` that says the argument, the rule, what came and the remedy. Nothing is repaired in
-silence: what is accepted is converted exactly (integers, bools, float16, other byte orders and memory layouts).
+silence: what is accepted (integers, bools, float16, other byte orders and memory layouts) becomes the nearest number of
+the dtype that is asked for.
 """
 
 import math

@@ -1,6 +1,7 @@
 """The command `minivae`. Results go to stdout, progress and messages to stderr.
 
-Exit codes: 0 fine, 1 a check failed, 2 usage or bad input, 130 interrupted with what was done saved.
+Exit codes: 0 fine, 1 a check failed, 2 usage or bad input, 130 interrupted, 143 terminated.
+An interrupted `train` or `sweep` has saved what was done.
 Nothing heavy is imported before a command runs: `--help` needs neither numpy nor matplotlib.
 """
 

@@ -1,7 +1,8 @@
 """Data in: the bundled real digits, and the reader's own files.
 
 The bundled digits are the 1,797 real handwritten ones of Alpaydin and Kaynak (UCI, 1998; CC BY 4.0): 8x8 pixels, each
-the count 0..16 of set pixels in a 4x4 block of the scan. So Binomial(16) is their true discrete likelihood.
+the count 0..16 of set pixels in a 4x4 block of the scan. So Binomial(16) has the right support, 0..16, and its sum over
+it is 1. The 16 pixels of a block are neighbours, not independent: the counts spread more than it says.
 """
 
 import math

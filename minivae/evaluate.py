@@ -181,11 +181,11 @@ def known(value: float) -> float | None:
 
 def meaning(measured: Measured) -> str:
     """One line on what the numbers of the table mean."""
-    elbo, best = measured.table[0], measured.table[len(measured.k)]
-    tighter = f"{measured.k[-1]} weights raise the bound by {best.mean - elbo.mean:.2f} nats"
+    elbo = measured.table[0].mean if measured.parts is None else measured.parts.elbo.mean()     # without draws, if known
+    tighter = f"{measured.k[-1]} weights raise the ELBO by {measured.table[len(measured.k)].mean - elbo:.2f} nats"
     if measured.exact is None:
         return f"log p(x) is at least the highest line; {tighter}, and how far it still is from log p(x) is not known."
-    distance = measured.exact.mean - elbo.mean
+    distance = measured.exact.mean - elbo
     return f"The ELBO is {distance:.2f} nats below log p(x), the mean KL( q(z|x) || p(z|x) ); {tighter}."
 
 

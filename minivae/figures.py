@@ -204,21 +204,31 @@ def draw_map(axes: Axes, vae: VAE, x: NDArray, labels: NDArray | None = None) ->
     every = math.ceil(len(x) / MOST_CODES)
     draw_codes(axes, mu[::every], labels if labels is None else labels[::every])
     for i in np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]:     # a few, from left to right
-        axes.add_patch(Ellipse(mu[i], *(4 * sigma[i]), fill=False, ec=DARK, lw=1.1, zorder=4))
+        axes.add_patch(Ellipse(mu[i], *(4 * sigma[i]), fill=False, ec=DARK, lw=1.1, zorder=6))
     held = [1 - math.exp(-r * r / 2) for r in RADII]        # prior mass within radius r
-    for r, mass in zip(RADII, held):
-        axes.add_patch(Circle((0, 0), r, fill=False, **DASHED))
-        if reach < 7:
-            write(axes, 0, r, f"{100 * mass:.0f} %", size=8, color=GREY)
     inside = percent([(np.hypot(*mu.T) < r).mean() for r in RADII])
     glyphs, drawn = "Dots" if labels is None else "Glyphs", f" (1 in {every} drawn)" if every > 1 else ""
     seen = f"{glyphs}: posterior means of {len(x)} data{drawn}. "
     seen += "Ellipses: q(z|x) of a few, to 2 sigma. " if vae.noise else ""
     seen += f"Circles of radius 1, 2, 3 hold {percent(held)} of the prior, {inside} of these means."
+    places = np.empty((0, 2))
     if labels is not None:
-        right = draw_classes(axes, mu, labels, reach)
+        right, places = draw_classes(axes, mu, labels, reach)
         seen += f" {100 * right:.0f} % are nearest to the median of their class."
+    draw_prior(axes, held, places, named=reach < 7)
     return seen
+
+
+def draw_prior(axes: Axes, held: list[float], places: NDArray, named: bool) -> None:
+    """The circles of RADII and what they hold of the prior, named in an upper direction far from `places` (K, 2)."""
+    turn = np.pi / 2 + np.pi / 12 * np.array([0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5])
+    beam = np.stack([np.cos(turn), np.sin(turn)], axis=-1)  # (11, 2)
+    names = np.multiply.outer(RADII, beam)                  # (3, 11, 2)
+    room = np.linalg.norm(names[:, :, None] - places, axis=-1).min(axis=(0, 2), initial=np.inf)     # (11,)
+    for r, mass, at in zip(RADII, held, names[:, room.argmax()]):
+        axes.add_patch(Circle((0, 0), r, fill=False, **DASHED))
+        if named:
+            write(axes, *at, f"{100 * mass:.0f} %", size=8, color=GREY)
 
 
 def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None) -> None:
@@ -230,15 +240,16 @@ def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None) -> None:
         axes.scatter(*mu[labels == label].T, 26, color=CLASSES[label % 10], marker=f"${label}$", lw=0.2)
 
 
-def draw_classes(axes: Axes, mu: NDArray, labels: NDArray, reach: float) -> float:
-    """A large glyph at the median of every class; returns what fraction of mu is nearest to its own."""
+def draw_classes(axes: Axes, mu: NDArray, labels: NDArray, reach: float) -> tuple[float, NDArray]:
+    """A large glyph at the median of every class; returns what fraction of mu is nearest to its own, and where they are."""
     classes = np.unique(labels)
     medians = np.array([np.median(mu[labels == label], axis=0) for label in classes])   # (K, 2)
-    for label, median, place in zip(classes, medians, spread(medians, reach / 8)):
+    places = spread(medians, reach / 8)
+    for label, median, place in zip(classes, medians, places):
         axes.plot(*zip(median, place), color=CLASSES[label % 10], lw=0.8)      # from where it was pushed away
         write(axes, *place, label, size=17, weight="bold", color=CLASSES[label % 10])
     distance = np.linalg.norm(mu[:, None] - medians, axis=-1)                   # (N, K)
-    return float((classes[distance.argmin(axis=1)] == labels).mean())
+    return float((classes[distance.argmin(axis=1)] == labels).mean()), places
 
 
 def draw_manifold(axes: Axes, vae: VAE, image_shape: Shape, n: int) -> str:

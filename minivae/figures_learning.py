@@ -42,14 +42,15 @@ def loss_curves(history: Sequence, log_px: float | None = None) -> Drawn:
         tall = part == "elbo"
         draw_curves(axes, columns, part, log_px if tall else None, tall)
     panels["elbo"].set_title("ELBO = reconstruction \u2212 KL", weight="bold")
-    panels["elbo"].set_ylabel("nats")
+    for axes in panels.values():
+        axes.set_ylabel("nats")
     panels["reconstruction"].set_title("reconstruction, $E_q$ log p(x|z)")
     panels["kl"].set_title("KL( q(z|x) \u2016 p(z) )")
     epochs, elbo = columns["epoch"], columns["test_elbo"]
     finding = f"The held-out ELBO ends at {number(elbo[-1])} nats"
     if log_px is not None:
         side = "below" if elbo[-1] <= log_px else "above"   # above: chance in few draws, or it is no bound
-        finding += f", {number(abs(log_px - elbo[-1]))} {side} the exact log p(x)"
+        finding += f", {abs(log_px - elbo[-1]):.1f} {side} the exact log p(x)"
     caption = "Only the ELBO has to grow: a KL that grows is the price of a better reconstruction."
     explain(figure, finding, f"Means over the data; held out: one draw of z each. {caption}")
     last = {field: number(column[-1]) for field, column in columns.items()}
@@ -165,6 +166,8 @@ def how_near(variance: float, error: float) -> str:
     off = 100 * (variance / error - 1)
     if abs(off) < 0.01:
         return f"the mean squared error, {number(error)}"
+    if off > 100:
+        return f"{number(variance)}, {number(variance / error)} times the mean squared error of {number(error)}"
     side = "above" if off > 0 else "below"
     return f"{number(variance)}, {number(abs(off))} % {side} the mean squared error of {number(error)}"
 
@@ -204,7 +207,7 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
     caption = "Dashed: all pairs with that ELBO. "
     caption += f"A latent is active where the variance of its posterior means is above {ACTIVE}."
     if swept == "beta":
-        caption += " Only at beta = 1 is the loss minus the ELBO; "
+        caption += " Only at beta = 1, ringed, is the loss minus the ELBO; "
         caption += "above, the loss is a looser bound of log p(x); below, it need not be one."
     explain(figure, finding, caption)
     each = "; ".join(
@@ -236,8 +239,8 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
         is_elbo = swept == "beta" and point.beta == 1
         if is_elbo:
             axes.scatter(*xy, 130, facecolor="none", edgecolor=ORANGE, lw=1.6, zorder=4)
-        text, colour = (f"{name}: the loss is \u2212ELBO", ORANGE) if is_elbo else (name, DARK)
-        axes.annotate(text, place, (9, 5), textcoords="offset points", size=9, color=colour, path_effects=HALO)
+        colour = ORANGE if is_elbo else DARK
+        axes.annotate(name, place, (9, 5), textcoords="offset points", size=9, color=colour, path_effects=HALO)
     axes.set_title(f"Rate and distortion, by {swept}", weight="bold")
     axes.set(xlabel="rate, KL( q(z|x) \u2016 p(z) ) (nats)", ylabel="distortion, \u2212E log p(x|z) (nats)")
 

@@ -34,8 +34,9 @@ def reparameterize_backward(d_z, mu, log_var, eps):
 def kl_standard_normal(mu: NDArray, log_var: NDArray) -> NDArray:
     """KL( N(mu, sigma^2) || N(0, 1) ) = 1/2 (mu^2 + sigma^2 - 1 - log sigma^2), for every coordinate
 
-    The KL of a whole diagonal Gaussian is the sum over its last axis. expm1(log_var) - log_var keeps the digits that
-    sigma^2 - 1 - log sigma^2 loses near the prior, and is never negative   [odaibo.40c, beyond.51]
+    The KL of a whole diagonal Gaussian is the sum over its last axis. Near the prior, where it is log_var^2 / 4, rounding
+    is off by about eps log_var in expm1(log_var) - log_var, by eps in sigma^2 - 1 - log sigma^2. The former is never
+    negative   [odaibo.40c, beyond.51]
     """
     return (mu * mu + (np.expm1(log_var) - log_var)) / 2    # (B, J)
 
@@ -82,15 +83,23 @@ def kl_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> NDA
 
 
 def cholesky(cov: NDArray, name: str = "cov") -> NDArray:
-    """The lower triangular R with R R' = cov, (..., J, J); ValueError if cov is not symmetric positive definite."""
-    cov = real_array(name, cov, (..., None, None), float)
+    """The lower triangular R with R R' = cov, (..., J, J); ValueError if cov is not symmetric positive definite.
+
+    Two entries that should be one may differ by rounding: by 4096 units of their dtype, relative to the two sigmas.
+    """
+    cov, rule = real_array(name, cov, (..., None, None)), "a symmetric positive definite matrix"
+    if cov.shape[-2] != cov.shape[-1]:
+        refuse(name, rule, f"shape {cov.shape}", "It has a row and a column for every dimension.")
+    cov = cov.astype(np.result_type(cov, np.float32), copy=False)
+    sigma = np.sqrt(np.abs(np.diagonal(cov, axis1=-2, axis2=-1)))               # (..., J)
+    rounding = 4096 * np.finfo(cov.dtype).eps * sigma[..., :, None] * sigma[..., None, :]
+    if (np.abs(cov - np.swapaxes(cov, -2, -1)) > rounding).any():
+        refuse(name, rule, f"one that is not symmetric, {cov}", "If that is rounding, take (cov + cov.T) / 2.")
     try:
-        if cov.shape[-2] == cov.shape[-1] and np.allclose(cov, np.swapaxes(cov, -2, -1), rtol=1e-12, atol=0):
-            return np.linalg.cholesky(cov)
+        return np.linalg.cholesky(cov.astype(float, copy=False))
     except np.linalg.LinAlgError:
-        pass
-    remedy = "Variances are positive and |correlations| below 1: check the order of rows and columns."
-    refuse(name, "a symmetric positive definite matrix", str(cov), remedy)
+        remedy = "Variances are positive and |correlations| below 1: check the order of rows and columns."
+        refuse(name, rule, str(cov), remedy)
 
 
 def log_det(root: NDArray) -> NDArray:
@@ -137,6 +146,9 @@ def entropy_diagonal_backward(d_h, log_var):
 
 
 def entropy_full(cov: NDArray) -> NDArray:
-    """H[ N(mu, cov) ] = 1/2 (J (1 + log 2 pi) + log det cov), cov (..., J, J): (...)   [beyond.26]"""
+    """H[ N(mu, cov) ] = 1/2 (J (1 + log 2 pi) + log det cov), cov (..., J, J): (...)   [beyond.26]
+
+    Raises ValueError if a covariance is not symmetric positive definite.
+    """
     root = cholesky(cov)
     return (root.shape[-1] * (1 + LOG_2PI) + log_det(root)) / 2

@@ -202,13 +202,13 @@ def in_nats(reading: dict, what: str) -> str:
 
 
 def cells(found: dict) -> list[str]:
-    """One row of a table: name, written, the D and J that a mean is over, beta, sigma at beta = 1, factor, bound."""
+    """One row of a table: name, written, the D and J that a mean is over, beta and factor, sigma at beta = 1, bound."""
     reading, elbo, c = found["reading"], found["elbo"], found["convention"]
     means = (c["reduce"], c["features"]), (c["kl_reduce"], c["latent"])
     sizes = [str(size) if reduction == "mean" else "any" for reduction, size in means]
     beta = f"{reading['beta']:.4g}{at_sigma(reading)}"
     sigma = f"{elbo['sigma']:.4g}" if elbo and elbo["sigma"] is not None else ""
-    return [found["preset"], found["written"], *sizes, beta, sigma, f"{reading['factor']:.4g}", short_bound(found)]
+    return [found["preset"], found["written"], *sizes, beta, f"{reading['factor']:.4g}", sigma, short_bound(found)]
 
 
 def short_bound(found: dict) -> str:
@@ -218,7 +218,7 @@ def short_bound(found: dict) -> str:
 
 def listing(everything: list[dict]) -> str:
     """The table of all presets as text, and where they were seen."""
-    head = ["preset", "written", "D", "J", "beta", "sigma if beta = 1", "gradient x", "bound"]
+    head = ["preset", "written", "D", "J", "beta", "gradient x", "sigma if beta = 1", "bound"]
     rows = [head, *map(cells, everything)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
@@ -228,7 +228,7 @@ def listing(everything: list[dict]) -> str:
 
 def markdown(everything: list[dict]) -> str:
     """The same table as Markdown."""
-    head = "| convention | written | D | J | beta | sigma if beta = 1 | gradient × | a bound | seen in |"
+    head = "| convention | written | D | J | beta | gradient × | sigma if beta = 1 | a bound | seen in |"
     rows = []
     for found in everything:
         name, formula, *rest = cells(found)

@@ -61,10 +61,12 @@ class VAE:
     activation : str
         "tanh" or "relu".
     beta : float
-        Weight of the KL, the only weight there is. At 1 -loss is the ELBO, above 1 a looser bound of log p(x), below 1 none.
+        Weight of the KL, the only weight there is. At beta = 1, minus the loss is the ELBO; above, a looser lower bound of
+        log p(x); below, no bound.
     estimator : str
         "analytic": closed-form KL. "sampled": log q(z|x) - log p(z) at the drawn z, the same in expectation. "path":
-        sampled, but the gradient leaves out the score of q, whose expectation is 0: then it vanishes at the posterior.
+        sampled, but the gradient leaves out the score of q, whose expectation is 0. So, at beta = 1, that in the encoder
+        is 0 for every draw where q(z|x) is the posterior (Roeder, Wu and Duvenaud 2017)   [beyond.48].
     objective : str
         "elbo", or "iwae": the importance-weighted bound of the L draws, which needs sampled and beta = 1.
     noise : bool
@@ -318,9 +320,10 @@ class VAE:
 
 
 def jensen_gain(log_w: NDArray) -> NDArray:
-    """By how much the importance-weighted bound exceeds the mean of log w, log_w (L, B): the mean over data, never < 0
+    """By how much the importance-weighted bound exceeds the mean of log w, log_w (L, B): the mean over data
 
-    log 1/L sum_l w_l  -  1/L sum_l log w_l:   exactly 0 for one draw   (Burda, Grosse and Salakhutdinov 2016)   [beyond.4]
+    log 1/L sum_l w_l  -  1/L sum_l log w_l:   not negative but for rounding (of log w), exactly 0 for one draw
+    (Burda, Grosse and Salakhutdinov 2016)   [beyond.4]
     """
     bound = log_sum_exp(log_w) - np.log(len(log_w)).astype(log_w.dtype)         # (B,)
     return (bound - log_w.mean(axis=0)).mean()              # ()

@@ -111,6 +111,14 @@ def test_more_draws_help_the_decoder_and_harm_the_encoder():
     assert -0.95 < slope(found.encoder) < -0.3
 
 
+@pytest.mark.parametrize("repeats", [6, 20])
+@pytest.mark.parametrize("ratio", [0.0, 0.7])
+def test_a_signal_is_as_large_as_it_is_however_few_repeats_there_are(repeats, ratio):
+    rng = np.random.default_rng(0)
+    squares = gradients.signal_squared(3 * rng.standard_normal((repeats, 400_000)) + 3 * ratio)
+    assert abs(squares.mean() - ratio**2) < 5 * squares.std() / len(squares) ** 0.5 < 0.1 / repeats
+
+
 def test_gradients_in_the_weights_are_left_out_only_where_nobody_asks():
     vae, x, eps = random_problem(1, Bernoulli(), hidden=(3, 4))
     f = vae.forward(x, eps)
@@ -131,7 +139,7 @@ def test_what_cannot_be_computed_is_refused():
     plain = VAE.init(rng, 4, 2, (), noise=False)
     for call in (lambda x: iw_signal_to_noise(plain, x, (1,), rng), lambda x: gradient_noise(plain, x, rng)):
         refused(lambda call=call: call(np.zeros((2, 4))), "vae", "a model with noise", "deterministic", "Its encoder")
-    refused(lambda: iw_signal_to_noise(vae, x, (1,), rng, 1), "repeats", "a whole number", "1", "Try")
+    refused(lambda: iw_signal_to_noise(vae, x, (1,), rng, 3), "repeats", "a whole number >= 4", "3", "Try")
 
 
 PLANTED = {

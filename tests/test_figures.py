@@ -147,7 +147,7 @@ def test_rate_distortion_draws_the_points_marks_beta_1_and_stacks_the_latents():
         np.testing.assert_allclose(stack, [[0, point.kls[0]], [point.kls[0], point.kls[1]]])
     assert "is at beta 0.25; no latent is used at beta 64." in alt and "0 of 2 active" in alt
     written = [text.get_text() for text in left.texts]
-    assert written == ["0.25", "1: the loss is \u2212ELBO", "1.1", "64"]
+    assert written == ["0.25", "1", "1.1", "64"]
     boxes = [box for text, box in texts(figure) if text in written]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
@@ -181,7 +181,7 @@ def test_alt_texts_state_what_was_computed():
     assert f"{np.var(x, axis=0).mean():.1f} for the data" in drawn("reconstructions")[1]
     assert f"{x.mean():#.3g} in the data" in drawn("prior_samples")[1]
     last = history()[-1]
-    assert f"ends at {last.test_elbo:.1f} nats, {-50 - last.test_elbo:#.3g} below" in drawn("loss_curves")[1]
+    assert f"ends at {last.test_elbo:.1f} nats, {-50 - last.test_elbo:.1f} below" in drawn("loss_curves")[1]
     assert f"began at {history()[0].test_elbo:.1f}" in drawn("loss_curves")[1]
     z = problem(1)[0].encode(problem(1)[1])[0]
     assert f"{100 * np.mean(abs(z) < 1):.3g}, " in drawn("latent_line")[1]
@@ -293,8 +293,8 @@ def test_loss_curves_keep_the_first_epochs_from_squashing_the_rest_and_say_so():
 
 def test_a_bound_above_the_truth_is_called_so():
     last = history()[-1].test_elbo
-    assert "0.500 below the exact" in figures_learning.loss_curves(history(), last + 0.5)[1]
-    assert "0.500 above the exact" in figures_learning.loss_curves(history(), last - 0.5)[1]
+    assert "0.5 below the exact" in figures_learning.loss_curves(history(), last + 0.5)[1]
+    assert "0.5 above the exact" in figures_learning.loss_curves(history(), last - 0.5)[1]
 
 
 def test_labels_of_curves_that_end_together_do_not_overlap():
@@ -473,11 +473,27 @@ def test_classes_are_written_where_their_median_is_unless_they_would_overlap():
     centres = np.array([[2.0, 0.0], [-2.0, 1.0], [-2.0, 1.0]])
     mu = np.repeat(centres, 20, axis=0) + np.random.default_rng(0).normal(0, 1e-3, (60, 2))
     axes = Figure().subplots()
-    right = figures.draw_classes(axes, mu, y, reach=4.0)
+    right, put = figures.draw_classes(axes, mu, y, reach=4.0)
     places = {text.get_text(): np.array(text.get_position()) for text in axes.texts}
     assert np.abs(places["0"] - centres[0]).max() < 0.01
     assert np.linalg.norm(places["1"] - places["7"]) > 0.4
+    np.testing.assert_array_equal(put, list(places.values()))
     assert 0.33 < right < 1                                 # class 0 is apart, the other two are mixed
+
+
+def test_what_circles_hold_is_written_where_no_class_is():
+    def names_at(places):
+        axes = Figure().subplots()
+        figures.draw_prior(axes, [0.4, 0.9, 0.99], np.reshape(places, (-1, 2)), named=True)
+        return np.array([text.get_position() for text in axes.texts])
+
+    np.testing.assert_allclose(names_at([]), [[0, 1], [0, 2], [0, 3]], atol=1e-12)
+    crowd = [[0, 2.1], [1, 1.5], [-2, 0.1]]
+    at = names_at(crowd)
+    np.testing.assert_allclose(np.hypot(*at.T), [1, 2, 3])
+    assert np.linalg.norm(at[:, None] - crowd, axis=-1).min() > 0.9 and (at[:, 1] > 0).all()
+    with pytest.raises(AssertionError):                     # straight up they would have been in the crowd
+        assert np.linalg.norm(names_at([])[:, None] - crowd, axis=-1).min() > 0.9
 
 
 def test_without_labels_codes_are_dots():

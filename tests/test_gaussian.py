@@ -263,6 +263,20 @@ def test_a_bad_covariance_is_refused_by_name(bad, rule):
     refused(lambda: entropy_full(bad), "cov", rule, "", "")
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_covariance_that_is_symmetric_but_for_rounding_is_one(dtype):
+    rng = np.random.default_rng(0)
+    for size in (2, 5, 20, 50):
+        root, turn = rng.standard_normal((size, size + 2)), rng.standard_normal((size, size)).astype(dtype)
+        cov = (root @ root.T).astype(dtype)
+        cov = (cov + cov.T) / 2
+        for each in (np.linalg.inv(cov), turn @ cov @ turn.T):
+            assert np.isfinite(entropy_full(each))
+    hardly = np.array([[1, 0], [1e-3, 1]], dtype)
+    refused(lambda: entropy_full(hardly), "cov", "symmetric", "one that is not", "(cov + cov.T) / 2")
+    np.testing.assert_array_equal(entropy_full(np.eye(3, dtype=np.uint8)), entropy_full(np.eye(3)))
+
+
 @pytest.mark.parametrize("bad", [np.zeros(3), np.zeros(1), 0.0, np.zeros((1, 2))])
 def test_means_that_do_not_fit_their_covariance_are_refused(bad):
     good, cov, words = np.zeros(2), np.eye(2), ("of shape (2,)", f"shape {np.shape(bad)}", "Reshape")

@@ -176,7 +176,8 @@ def test_digits_are_counted(a, b, expected):
 def test_the_command_shows_every_step_and_all_gradients(likelihood, capsys):
     code, out, err = run(capsys, "--likelihood", likelihood)
     assert code == 0 and err == ""
-    for text in ("z = reparameterize(mu, log_var, eps)", "d_z = d_z_px.reshape(L, B, J) + d_z_kl", "encoder.1.weight[2, 1]"):
+    formulas = "return mu + sigma * eps", "return d_kl * mu, d_kl * np.expm1(log_var) / 2", "reparameterize(...) (1, 1, 1) = "
+    for text in (*formulas, "z = reparameterize(mu, log_var, eps)", "d_z = d_z_px.reshape(L, B, J) + d_z_kl", "encoder.1.weight[2, 1]"):
         assert text in out
     assert out.index("\nforward\n") < out.index("\nbackward\n") and not any(line != line.rstrip() for line in out.splitlines())
 

@@ -1,6 +1,6 @@
 """Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, as far as the ELBO.
 
-Tables p(x, z) hold all data at once, one in each row; about a sixth of q(z|x) is zero.
+Tables p(x, z) hold all data at once, one in each row; about a seventh of q(z|x) is zero.
 """
 
 import numpy as np

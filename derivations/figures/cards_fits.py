@@ -157,8 +157,8 @@ def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
     narrow.text(0, 0.35, f"$q = N(0,\\,{near_sigma:.3f}^2)$", ha="center", **label)
     for axes, x in ((wide, 3), (wide, -3), (narrow, 0)):
         axes.text(x, 0.07, "$p$", color=GREY, size=12, ha="center")
-    wide.set_title(f"modes at ±3: KL = {kl:.3f}")
-    narrow.set_title(f"at ±{NEAR}: KL = {near_kl:.3f}")
+    wide.set_title(f"modes at ±3: KL = {kl:.3f} nats")
+    narrow.set_title(f"at ±{NEAR}: KL = {near_kl:.3f} nats")
     explain(
         figure,
         "Reverse KL: q sits on one mode and lets the other be, if they are far apart",

@@ -60,7 +60,7 @@ def repeated(vae: VAE) -> set[str]:
 
 
 PLACES = {"phi": (1.0, 2.75), "z": (4.1, 2.75), "x": (4.1, 0.85), "theta": (7.2, 0.85)}
-LETTERS = {"phi": r"$\phi$", "z": "$z$", "x": "$x$", "theta": r"$\theta$"}
+LETTERS = {"phi": r"$\varphi$", "z": "$z$", "x": "$x$", "theta": r"$\theta$"}
 BOX = (2.55, 0.0, 3.1, 3.55)                                # the plate: left, bottom, width, height
 RADIUS = 0.42
 
@@ -103,7 +103,7 @@ def plate(vae: VAE | None = None) -> Drawn:
         edge(axes, a, b, ORANGE, (0, (4, 2.2)), -0.55 if a == "x" else 0)
     write = lambda x, y, text, **look: axes.text(x, y, text, ha="center", va="center", **look)  # noqa: E731
     write(4.72, 1.8, r"$p_\theta(x|z)$", color=BLUE, size=12)
-    write(3.1, 1.8, r"$q_\phi(z|x)$", color=ORANGE, size=12)
+    write(3.1, 1.8, r"$q_\varphi(z|x)$", color=ORANGE, size=12)
     note = {"color": GREY, "size": 9.5}
     write(4.95, 2.75, "latent", **note)
     write(3.12, 0.85, "observed", **note)

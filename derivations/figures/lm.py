@@ -140,6 +140,8 @@ def doersch_ring(drawn: dict[str, NDArray] | None = None) -> Drawn:
         circle(left, r, f"{r}")
         circle(right, 1 + r / 10)
     circle(right, 1, colour=DARK, lw=1.3, gid="edge")
+    left.set(xlabel="$z_1$", ylabel="$z_2$")
+    right.set(xlabel="$g_1(z)$", ylabel="$g_2(z)$")
     left.set_title(r"$z \sim N(0, I)$, coloured by $|z|$")
     right.set_title(r"$g(z) = z/10 + z/|z|$, every point in its old colour")
     radius_inside(right, g, density)

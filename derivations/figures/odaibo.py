@@ -66,7 +66,7 @@ def log_and_tangent(drawn: dict[str, np.ndarray] | None = None) -> Drawn:
 
 NODES = {                                                   # by their names in the code
     "x": Node((0.7, 2.5), "$x$", "data", 13),
-    "hs": Node((2.35, 2.5), "encoder\n" r"$q_\phi(z|x)$", "step"),
+    "hs": Node((2.35, 2.5), "encoder\n" r"$q_\varphi(z|x)$", "step"),
     "mu": Node((4.6, 3.1), r"$\mu$", "value", 13),
     "log_var": Node((4.6, 1.9), r"$\log\,\sigma^2$", "value"),
     "eps": Node((6.4, 3.95), r"$\varepsilon$", "noise", 13),
@@ -130,7 +130,7 @@ def schematic(vae: VAE | None = None) -> Drawn:
     for arrow in sorted(found):
         if arrow[0] not in WEIGHTS:
             draw_arrow(axes, NODES, patches, *arrow, BENT.get(arrow))
-    for name, letter in (("hs", r"\phi"), ("gs", r"\theta")):
+    for name, letter in (("hs", r"\varphi"), ("gs", r"\theta")):
         x, y = NODES[name].place
         axes.text(x, y + 0.52, f"weights ${letter}$", ha="center", va="bottom", size=9, color=GREY)
     note = {"ha": "center", "size": 9, "color": GREY, "va": "center"}

@@ -378,7 +378,8 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     r" = \frac{1}{2}\log(\sigma_q^2) - \frac{\sigma_q^2+\mu_q^2}{2} + \frac{1}{2}"
     r" = \frac{1}{2}\left[1 + \log(\sigma_q^2) - \sigma_q^2 - \mu_q^2\right]",
     (HUNDREDTHS_MU, HUNDREDTHS_SIGMA), rows="abc",
-    needs="sigma_q > 0: log sigma_q^2 takes -1 in silence, and says 0", outside={"mu_q": 0, "sigma_q": -1},
+    needs="sigma_q > 0: the square hides the sign, and at sigma_q = -1 a formula says 0 where it should fail",
+    outside={"mu_q": 0, "sigma_q": -1},
     says={
         "a": "The prior is now N(0, 1): sigma_p = 1 and mu_p = 0 in (39).",
         "b": "log sigma is half of log sigma^2.",

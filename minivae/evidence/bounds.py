@@ -39,7 +39,7 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
     x : ndarray, shape (N, D)
     k : a whole number, or several in increasing order
         As many draws as the largest, which is at least 2, serve all of them: IW_k is the mean over the whole blocks of
-        k draws. Where each k divides the next, the bounds are in order for every datum, not only in expectation.
+        k draws. Where each k divides the next, the IW_k are in order for every datum, not only in expectation.
 
     Returns nats per datum, computed in float64, in memory that does not grow with k. The error of the largest k is that
     of the log of a mean to first order: where a few weights outweigh all others, it is too small, and the bound low.

@@ -82,11 +82,11 @@ def iw_signal_to_noise(
 
     More draws make the bound tighter, the decoder's gradient clearer (as sqrt(k)) and the encoder's less clear (as
     1 / sqrt(k)): Rainforth et al. 2018. Mean over the data x (N, D) in every gradient; parameters whose gradient never
-    changes do not count. What noise alone would give, a square of 1 / repeats, is subtracted: 0 means nothing was
-    distinguishable from it. Raises ValueError if an argument breaks its rule, or the model has no noise.
+    changes do not count. What noise alone would give is taken off: 0 means nothing was distinguishable from it.
+    Raises ValueError if an argument breaks its rule, or the model has no noise.
     """
     checks.generator("rng", rng)
-    repeats = checks.whole_number("repeats", repeats, 2)
+    repeats = checks.whole_number("repeats", repeats, 4)
     counts = [checks.whole_number("every k", each, 1) for each in k]
     if not counts:
         checks.refuse("k", "at least one number of draws", "none", "Try k=(1, 10, 100).")
@@ -99,11 +99,18 @@ def iw_signal_to_noise(
         gradients = [iw_gradient(vae, x, vae.draw_noise(rng, len(x), count)) for _ in range(repeats)]
         for part, names in parts.items():
             values = np.array([np.concatenate([g[name].ravel() for name in names]) for g in gradients])
-            sd = values.std(axis=0, ddof=1)
-            moves = sd > 0
-            squares = (values.mean(axis=0)[moves] / sd[moves]) ** 2 - 1 / repeats
-            ratios[part].append(max(squares.mean(), 0) ** 0.5 if moves.any() else np.inf)
+            squares = signal_squared(values[:, values.std(axis=0) > 0])
+            ratios[part].append(max(squares.mean(), 0) ** 0.5 if len(squares) else np.inf)
     return SignalToNoise(np.array(counts), *(np.array(ratios[part]) for part in ("encoder", "decoder")))
+
+
+def signal_squared(values: NDArray) -> NDArray:
+    """(mean / sd)^2 of what each column of `values` (R, P) is drawn from: unbiased if that is normal, R > 3
+
+    (m / s)^2 of R draws is 1/R of a noncentral F(1, R - 1), whose mean is (R - 1) / (R - 3) (1 + R (mean / sd)^2).
+    """
+    R = len(values)
+    return (values.mean(axis=0) / values.std(axis=0, ddof=1)) ** 2 * (R - 3) / (R - 1) - 1 / R
 
 
 def iw_gradient(vae: VAE, x: NDArray, eps: NDArray) -> Params:

@@ -34,7 +34,8 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     no more than `tolerance` nats (what is left is then far smaller), an axis would need more than `finest` points, or
     the datum more than MOST. Where it has kinks (relu) a halving takes off three quarters of the error, no more.
     A mode that falls between the nodes of the first grid, whose nearest node is more than NEGLIGIBLE nats below another
-    mode of the same datum, is missed: that takes two modes, one of them far narrower than the spacing of 0.125.
+    mode of the same datum, is missed: that takes two modes, one of them far narrower than that grid's spacing, which is
+    0.125 where no q(z|x) reaches beyond 8, else wider.
     Posteriors can be a thousand times narrower than the prior: beyond the first two grids, which all data share, every
     datum keeps only the places that matter to it.
 
@@ -105,7 +106,7 @@ def _exact(vae, x, tolerance, finest):
 
 
 def _runs(who):
-    """Pairs are sorted by datum: where each datum begins, and for every pair the how manieth datum it belongs to."""
+    """Pairs are sorted by datum: where each datum begins, and for every pair its datum's place among those that have any."""
     first = np.flatnonzero(np.diff(who, prepend=-1))
     return first, np.searchsorted(who[first], who)
 

@@ -55,13 +55,13 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
         log_q_z = log_aggregate(z.reshape(-1, vae.latent), mu, log_var).reshape(log_px_z.shape)
         reconstruction.append(_moments(log_px_z))
         information.append(_moments(log_normal(z, mu[rows], log_var[rows]) - log_q_z))
-    (distortion, distortion_se), (shared, shared_se) = _mean_over_data(reconstruction), _mean_over_data(information)
+    (likely, likely_se), (shared, shared_se) = _mean_over_data(reconstruction), _mean_over_data(information)
     kl = kl_standard_normal(mu, log_var).mean(axis=0)                                       # (J,)
     around = np.atleast_2d(np.cov(mu.T, bias=True))                                         # (J, J)
     spread, cov = np.diagonal(around), around + np.diag(np.exp(log_var).mean(axis=0))
     rate = float(kl.sum())
     parts = (shared, rate - shared, shared_se, kl, spread, spread > ACTIVE, mu.mean(axis=0), cov)
-    return Rates(distortion, distortion_se, rate, *parts)
+    return Rates(likely, likely_se, rate, *parts)
 
 
 def log_aggregate(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
