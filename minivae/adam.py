@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minivae.checks import real_number
+from minivae.checks import real_number, refuse
 from minivae.params import Params
 
 BLOCK = 32768                                               # numbers at a time, so that they stay in the cache
@@ -25,6 +25,8 @@ class Adam:
     """
 
     def __init__(self, params: Params, lr: float = 1e-3, b1: float = 0.9, b2: float = 0.999, tiny: float = 1e-8):
+        if not isinstance(params, Params):
+            refuse("params", "a Params", type(params).__name__, "Give it those of a model: vae.params.")
         self.params = params
         self.lr = real_number("lr", lr, above=0)
         self.b1 = real_number("b1", b1, at_least=0, below=1)

@@ -103,7 +103,8 @@ def float_dtype(argument: str, value) -> np.dtype:
 
 def sizes(argument: str, value) -> tuple[int, ...]:
     """A tuple of layer widths; `()` is a model without hidden layers."""
-    if isinstance(value, (str, bytes, set, frozenset, dict)) or not isinstance(value, Iterable):
+    unordered, a_number = (str, bytes, set, frozenset, dict), isinstance(value, np.ndarray) and value.ndim == 0
+    if isinstance(value, unordered) or a_number or not isinstance(value, Iterable):
         refuse(argument, "a tuple of layer widths", repr(value), f"Write {argument}=(128,) for one hidden layer.")
     return tuple(whole_number(f"every width in {argument}", width, 1, f"Try {argument}=(128,).") for width in value)
 

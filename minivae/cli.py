@@ -199,6 +199,8 @@ def train_command(options: argparse.Namespace) -> int:
         raise ValueError(f"--{given[0]} must be left out with --resume: the run knows it. Only --epochs may be more.")
     if options.autoencoder and options.beta is not None:
         raise ValueError("--beta must be left out with --autoencoder: its loss has no KL.")
+    if options.autoencoder and options.objective == "iwae":
+        raise ValueError("--objective iwae must be left out with --autoencoder: it has no importance weights.")
     options = completed(options)
     if options.data == "digits" and (options.resume is None or learns_digits(options.resume)):
         use_one_thread()

@@ -6,6 +6,7 @@ it is 1. The 16 pixels of a block are neighbours, not independent: the counts sp
 """
 
 import math
+import os
 import re
 import warnings
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.checks import real_array, refuse
+from minivae.checks import real_array, refuse, whole_number
 from minivae.strict import Damaged, read_idx, read_npy, read_npz, regular
 
 
@@ -113,6 +114,7 @@ class Dataset:
 
     def few(self, most: int) -> "Dataset":
         """The same with no more than `most` rows held out, evenly spaced."""
+        most = whole_number("most", most, 1)
         rows = slice(None, None, math.ceil(len(self.test_x) / most))
         return replace(self, test_x=self.test_x[rows], test_y=None if self.test_y is None else self.test_y[rows])
 
@@ -127,6 +129,8 @@ def load(source: str = "digits") -> Dataset:
 
     Raises DataError (a ValueError) if the path holds no such data.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        refuse("source", "'digits' or a path", repr(source), "Try data.load().")
     if source == "digits":
         return digits()
     path = Path(source)
@@ -159,11 +163,11 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
     """
     rank = np.arange(len(x))                                # a row's place among the rows of its class
     if y is not None:
-        for label in np.unique(y):
-            rank[y == label] = np.arange(np.sum(y == label))
+        order = np.argsort(y, kind="stable")
+        _, first, sizes = np.unique(y[order], return_index=True, return_counts=True)
+        rank[order] = np.arange(len(y)) - np.repeat(first, sizes)
     held = rank % 5 == 4
     if y is not None and len(x) and not held.any():
-        sizes = np.unique(y, return_counts=True)[1]
         largest = f"the largest of {len(sizes)} has {max(sizes)}"
         raise ValueError(f"a class of at least 5 rows is needed to hold some out; {largest}.")
     if not held.any():
@@ -208,10 +212,11 @@ def are_whole(y: NDArray) -> bool:
 
 
 def read_csv(path: Path) -> NDArray:
-    """Rows of numbers with commas between them, (N, D)."""
+    """Rows of numbers with commas between them, (N, D); a line that begins with # is a remark."""
     with open(regular(path), encoding="utf-8-sig") as file, warnings.catch_warnings(action="error"):
         try:
-            return np.loadtxt(file, delimiter=",", ndmin=2)
+            rows = (line for line in file if not line.startswith("#"))
+            return np.loadtxt(rows, delimiter=",", ndmin=2, comments=None)
         except (ValueError, Warning) as error:              # an empty file is a warning
             raise Damaged(f"not rows of numbers with commas between them ({error}).") from error
 

@@ -42,10 +42,11 @@ def learn(options: argparse.Namespace, again: str) -> int:
         if code:
             return code
         results = measure(training.vae, training.data.few(MEASURED), training.rng)
-        files = draw(run, training.data, results["log_px"])
-        seconds = round(time.perf_counter() - began, 2)
-        results |= {"seconds": seconds, "epochs": len(run.history), "files": files, "seed": config["seed"]}
+        results |= {"seconds": None, "epochs": len(run.history), "files": [], "seed": config["seed"]}
         results |= {"config": config, "command": config["command"]}
+        runs.write_json(run.path / "results.json", results)                     # whatever becomes of the figures
+        results["files"] = draw(run, training.data, results["log_px"])
+        results["seconds"] = round(time.perf_counter() - began, 2)
         runs.write_json(run.path / "results.json", results)
     report(options, run, results)
     return 0
@@ -77,7 +78,7 @@ def fresh(options: argparse.Namespace, again: str) -> tuple[Training, dict, list
         options.latent,
         options.hidden,
         dtype=options.dtype,
-        data_mean=learned.train_x.mean(axis=0),
+        data_mean=mean_of(learned),
         likelihood=likelihood,
         activation=options.activation,
         objective=options.objective,
@@ -92,6 +93,15 @@ def fresh(options: argparse.Namespace, again: str) -> tuple[Training, dict, list
     return Training(vae, learned, rng, **settings), config, []
 
 
+def mean_of(learned: data.Dataset) -> np.ndarray:
+    """The mean of the data to learn from, (D,). Raises ValueError if they are too large to have one."""
+    with np.errstate(over="ignore"):
+        mean = learned.train_x.mean(axis=0)
+    if not np.isfinite(mean).all():
+        checks.refuse("--data", "small enough to have a mean", "numbers whose sum is infinite", "Rescale them.")
+    return mean
+
+
 def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
     """The training of a run, where it was left."""
     run = runs.read(options.resume)
@@ -103,30 +113,40 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
         if name not in config:
             runs.damaged(run.path / "config.json", f"{name} is missing")
     learned = learned_by(run)
-    if fingerprint(learned) != config["data_crc32"]:
-        checks.refuse("--resume", "a run whose data are unchanged", config["data"], "Its data are other ones now.")
     epochs = config["epochs"] if options.epochs is None else options.epochs
     epochs = checks.whole_number("epochs", epochs, run.saved.numbers["epoch"] - 1)
     if epochs != config["epochs"]:
-        config = config | {"epochs": epochs, "command": with_epochs(str(config["command"]), epochs)}
+        config = config | {"epochs": epochs, "command": with_epochs(run, epochs)}
     settings = {name: config[name] for name in ("epochs", "batch", "lr", "samples")}
     training = Training(run.vae, learned, np.random.default_rng(config["seed"]), **settings)
     training.restore(run.saved.arrays, run.saved.numbers)
     return training, config, run.history
 
 
-def with_epochs(command: str, epochs: int) -> str:
+def with_epochs(run: runs.Run, epochs: int) -> str:
     """The command that makes the longer run at once."""
-    words = shlex.split(command)
-    if "--epochs" not in words:
-        return shlex.join([*words, "--epochs", str(epochs)])
-    words[words.index("--epochs") + 1] = str(epochs)
-    return shlex.join(words)
+    try:
+        words = shlex.split(str(run.config["command"]))
+    except ValueError as error:
+        runs.damaged(run.path / "config.json", f"its command: {error}")
+    if "--epochs" in words:
+        at = words.index("--epochs")
+        del words[at : at + 2]
+    return shlex.join([*words, "--epochs", str(epochs)])
 
 
 def learned_by(run: runs.Run) -> data.Dataset:
-    """The data of a run as it learns from them."""
-    return as_learned(data.load(run.config["data"]), run.vae.likelihood, run.config.get("binarize", False))
+    """The data of a run as it learns from them. Raises ValueError if they are not there, or not those it began with."""
+    try:
+        whole = data.load(run.config["data"])
+    except data.DataError as error:
+        raise data.DataError(f"the data of {run.path}: {error}") from error
+    learned = as_learned(whole, run.vae.likelihood, run.config.get("binarize", False))
+    crc = fingerprint(learned)
+    if run.config.get("data_crc32", crc) != crc:
+        came = f"{run.path}, which learned from other data than {run.config['data']} holds now"
+        checks.refuse("RUN", "a run whose data are unchanged", came, "Put them back, or train on the new ones.")
+    return learned
 
 
 def as_learned(whole: data.Dataset, likelihood, binarize: bool = False) -> data.Dataset:

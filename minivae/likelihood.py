@@ -232,7 +232,8 @@ class Gaussian(Likelihood):
 
     def __post_init__(self):
         if isinstance(self.sigma, str):
-            choice("sigma", self.sigma, ("learned", "optimal"))
+            if self.sigma not in ("learned", "optimal"):
+                refuse("sigma", "a number, 'learned' or 'optimal'", repr(self.sigma), "Try sigma=1.")
         else:
             object.__setattr__(self, "sigma", real_number("sigma", self.sigma, above=0))
 

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -99,6 +100,9 @@ def read(path: Path) -> Run:
     """A run as it was written. Raises ValueError if the directory holds none, or one that is damaged."""
     path = must_hold(path)
     config, saved = read_config(path), checkpoint.read(path / "model.npz")
+    described = checkpoint.describe(saved.vae)
+    if described | config["model"] != described:
+        damaged(path / "model.npz", "it is of another model than config.json describes")
     history = read_history(path)
     ended = len(history) + 1 if saved.numbers is None else saved.numbers["epoch"]
     if len(history) < ended - 1:
@@ -142,13 +146,21 @@ def read_history(path: Path) -> list[Record]:
 
 def _number(name, text):
     """A cell of the history. What not every model has may be empty; older histories lack some of those columns."""
-    return None if text == "" and name in set.union(*MAY_BE_EMPTY) else float(text)
+    if text == "" and name in set.union(*MAY_BE_EMPTY):
+        return None
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{name} is {number}")
+    return number
 
 
 def results(path: Path) -> dict:
     """What was measured at the end of a run: {} before that. Raises ValueError if the file is damaged."""
     file = path / "results.json"
-    return read_json(file) if file.exists() else {}
+    found = read_json(file) if file.exists() else {}
+    log_px = found.get("log_px")
+    if log_px is not None and not (isinstance(log_px, float) and math.isfinite(log_px)):
+        damaged(file, f"log_px is {log_px!r}")
+    return found
 
 
 def read_json(path: Path) -> dict:

@@ -82,8 +82,9 @@ class VAE:
     noise: bool = True
 
     def __post_init__(self):
-        if not isinstance(self.params, Params):
-            checks.refuse("params", "a Params", type(self.params).__name__, "Make the model with VAE.init.")
+        if not isinstance(self.params, Params) or self.params.layers.keys() != {"encoder", "decoder"}:
+            came = list(self.params) if isinstance(self.params, Params) else type(self.params).__name__
+            checks.refuse("params", "a Params with an encoder and a decoder", str(came), "Make the model with VAE.init.")
         if not isinstance(self.likelihood, Likelihood):
             checks.refuse("likelihood", "a Likelihood", repr(self.likelihood), "Try likelihood=Bernoulli().")
         checks.choice("activation", self.activation, ACTIVATIONS)

@@ -166,3 +166,8 @@ def test_a_decay_outside_its_range_is_refused(name, bad):
 @pytest.mark.parametrize("bad", [0.0, -1e-8, np.nan, None])
 def test_a_stabiliser_that_cannot_keep_the_division_finite_is_refused(bad):
     refused(lambda: Adam(vector(np.zeros(1)), tiny=bad), "tiny", "a finite number > 0", repr(bad), "scale")
+
+
+@pytest.mark.parametrize("bad", [None, np.zeros(2)])
+def test_what_is_no_params_is_refused(bad):
+    refused(lambda: Adam(bad), "params", "a Params", type(bad).__name__, "vae.params")

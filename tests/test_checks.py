@@ -150,7 +150,7 @@ def test_layer_widths_come_out_as_a_tuple_of_ints(good):
     assert type(widths) is tuple and all(type(width) is int for width in widths)
 
 
-@pytest.mark.parametrize("bad", [3, "3", b"3", None, 3.5])
+@pytest.mark.parametrize("bad", [3, "3", b"3", None, 3.5, np.array(3)])
 def test_widths_that_are_no_sequence_are_refused(bad):
     words = "hidden", "a tuple of layer widths", repr(bad), "hidden=(128,)"
     refused(lambda: checks.sizes("hidden", bad), *words)

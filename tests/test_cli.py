@@ -206,7 +206,9 @@ def test_sample_writes_counts_and_a_picture_and_overwrites_nothing(quick, tmp_pa
         ("train --beta -1", "beta must be a finite number >= 0; got -1"),
         ("train --likelihood poisson", "likelihood must be one of bernoulli, binomial, gaussian; got 'poisson'"),
         ("train --likelihood gaussian --sigma 0", "sigma must be a finite number > 0; got 0.0"),
-        ("train --likelihood gaussian --sigma best", "sigma must be one of learned, optimal; got 'best'"),
+        ("train --likelihood gaussian --sigma best", "sigma must be a number, 'learned' or 'optimal'; got 'best'"),
+        ("train --likelihood gaussian --sigma 0,5", "sigma must be a number, 'learned' or 'optimal'; got '0,5'"),
+        ("train --autoencoder --objective iwae", "--objective iwae must be left out with --autoencoder"),
         ("train --sigma 1", "--sigma must be given for the gaussian likelihood only"),
         ("train --activation sine", "activation must be one of relu, tanh; got 'sine'"),
         ("train --dtype float16", "dtype must be float32 or float64; got 'float16'"),
@@ -385,12 +387,16 @@ def test_a_run_without_results_can_still_be_drawn(quick, tmp_path):
 
 
 def test_a_list_of_runs_says_what_their_models_are(quick, tmp_path, capsys):
-    copy = shutil.copytree(quick[0], tmp_path / "copy")
-    config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(config | {"model": {"latent": "many"}}))
+    for name, model in (("whole", {}), ("older", {"objective": None}), ("edited", {"latent": "many"})):
+        copy = shutil.copytree(quick[0], tmp_path / name)
+        config = json.loads((copy / "config.json").read_text())
+        config["model"] = {k: v for k, v in (config["model"] | model).items() if v is not None}
+        (copy / "config.json").write_text(json.dumps(config))
     assert cli.main(["runs", str(tmp_path), "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)
-    assert row["latent"] == 2 and row["likelihood"] == "binomial"
+    rows = json.loads(capsys.readouterr().out)              # what is not its own model is no whole run
+    assert [(Path(row["run"]).name, row["latent"], row["likelihood"]) for row in rows] == [
+        ("older", 2, "binomial"), ("whole", 2, "binomial"),
+    ]  # fmt: skip
 
 
 def test_every_name_the_package_offers_can_be_fetched():

@@ -2,12 +2,14 @@
 
 import gzip
 import struct
+import time
 
 import numpy as np
 import pytest
 
-from minivae import data
+from minivae import cli, data
 from minivae.data import DataError
+from tests.numeric import refused
 
 
 def test_the_bundled_digits_are_the_1797_of_the_uci_set():
@@ -251,6 +253,45 @@ def test_a_file_that_is_no_data_is_refused_by_name(tmp_path, name):
         path.write_bytes(BAD_FILES[name])
     with pytest.raises(DataError, match=name):
         data.load(str(path))
+
+
+def test_a_remark_is_a_whole_line_of_a_csv(tmp_path):
+    rows = ["0,0.5", "1,0.25"] * 5
+    (tmp_path / "a.csv").write_text("\n".join(["# two columns", *rows]))
+    assert len(data.load(str(tmp_path / "a.csv")).train_x) == 8
+    (tmp_path / "a.csv").write_text("\n".join([*rows, "0,1 # 0.5,0.5"]))
+    with pytest.raises(DataError, match=r"a\.csv: not rows of numbers"):
+        data.load(str(tmp_path / "a.csv"))
+
+
+def test_every_fifth_of_each_class_is_held_out_however_many_classes_there_are():
+    y = np.random.default_rng(0).integers(-3, 4, 200)
+    x = np.arange(200)[:, None]
+    train_x, test_x, train_y, test_y = data.hold_out(x, y)
+    for label in np.unique(y):
+        np.testing.assert_array_equal(test_x[test_y == label], x[y == label][4::5])
+    assert len(train_x) + len(test_x) == 200 and len(train_y) == len(train_x)
+    many = np.repeat(np.arange(200_000), 5)
+    began = time.process_time()
+    assert len(data.hold_out(many, many)[1]) == 200_000 and time.process_time() - began < 10
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5])
+def test_few_are_at_least_one(bad):
+    refused(lambda: data.digits().few(bad), "most", "a whole number >= 1", repr(bad), "Try")
+
+
+@pytest.mark.parametrize("bad", [None, 5, b"digits"])
+def test_what_is_no_path_is_refused(bad):
+    refused(lambda: data.load(bad), "source", "'digits' or a path", repr(bad), "load()")
+
+
+def test_data_without_a_finite_mean_are_refused_as_such(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.full((50, 4), 1e308))
+    words = ["train", "--data", str(tmp_path / "x.npy"), "--likelihood", "gaussian", "--out", str(tmp_path / "run")]
+    assert cli.main(words) == 2 and not (tmp_path / "run").exists()
+    printed = capsys.readouterr().err
+    assert printed.startswith("minivae: --data must be small enough to have a mean") and printed.count("\n") == 1
 
 
 def test_a_csv_that_is_no_file_is_refused_and_not_waited_for(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from minivae.evidence import lower_bounds
 from minivae.figures import kl_per_dimension
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
+from minivae.params import Params
 from minivae.vae import VAE
 from tests.numeric import arrays_in, close, every_likelihood, random_problem, random_vae, refused
 
@@ -309,6 +310,7 @@ def test_a_perfect_fit_has_no_optimal_sigma():
 
 def test_parameters_that_are_none_and_widths_without_an_order_are_refused():
     refused(lambda: VAE(params=None), "params", "a Params", "NoneType", "VAE.init")
+    refused(lambda: VAE(Params({"a": (2,)}, np.zeros(2))), "params", "an encoder and a decoder", "['a']", "VAE.init")
     refused(lambda: VAE.init(np.random.default_rng(0), 4, hidden={4, 3}), "hidden", "a tuple", "{3, 4}", "hidden=(128,)")
 
 

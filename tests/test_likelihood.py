@@ -265,7 +265,7 @@ def test_a_sigma_that_is_not_positive_is_refused(bad):
 
 @pytest.mark.parametrize("bad", ["", "Learned", "0.5", "fixed"])
 def test_an_unknown_word_for_sigma_is_refused(bad):
-    refused(lambda: Gaussian(bad), "sigma", "one of learned, optimal", repr(bad), "spelling")
+    refused(lambda: Gaussian(bad), "sigma", "a number, 'learned' or 'optimal'", repr(bad), "sigma=1")
 
 
 def test_settings_are_kept_as_plain_numbers():

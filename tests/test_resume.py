@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -347,7 +348,17 @@ def test_resumed_to_more_epochs_it_is_the_longer_run(tmp_path, uninterrupted):
     assert first.config["epochs"] == 6 and len(first.history) == len(whole.history)
     again = shlex.split(first.config["command"])
     assert again[again.index("--epochs") + 1] == "6" and again.count("--epochs") == 1
-    assert learn.with_epochs("minivae train --out 'a b'", 7) == "minivae train --out 'a b' --epochs 7"
+
+
+@pytest.mark.parametrize("command", ["minivae train --out 'a b'", "minivae train --epochs 3 --out 'a b'", "minivae train --out 'a b' --epochs"])
+def test_the_command_of_a_longer_run_has_its_epochs(command):
+    run = runs.Run(Path("a b"), {"command": command}, [], None)
+    assert learn.with_epochs(run, 7) == "minivae train --out 'a b' --epochs 7"
+
+
+def test_a_command_without_end_is_damage():
+    with pytest.raises(ValueError, match=r"whose config\.json is damaged \(its command: No closing quotation\)"):
+        learn.with_epochs(runs.Run(Path("run"), {"command": "minivae 'train"}, [], None), 7)
 
 
 @pytest.mark.parametrize(
@@ -391,6 +402,42 @@ def test_a_run_goes_on_with_the_data_it_held_out_as_well(tmp_path, capsys):
     np.save(tmp_path / "x.npy", x)
     assert cli.main(["train", "--resume", str(path), "--epochs", "2"]) == 2
     assert "data are unchanged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["plot", "sample", "evaluate", "train --resume"])
+def test_whatever_is_done_with_a_run_its_data_are_those_it_learned_from(tmp_path, command, capsys):
+    file, path, x = tmp_path / "x.npy", tmp_path / "run", np.random.default_rng(0).random((30, 4))
+    np.save(file, x)
+    assert cli.main(["train", "--data", str(file), "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]) == 0
+    before = {each: each.read_bytes() for each in path.iterdir()}
+    for spoil, message in ((lambda: np.save(file, 1 - x), f"data are unchanged; got {path}"), (file.unlink, f"the data of {path}: ")):
+        spoil()
+        capsys.readouterr()
+        assert cli.main([*command.split(), str(path)]) == 2
+        printed = capsys.readouterr()
+        assert message in printed.err and printed.err.count("\n") == 1 and printed.out == ""
+        assert {each: each.read_bytes() for each in path.iterdir()} == before
+
+
+def test_a_model_of_another_run_is_not_taken_for_its_own(tmp_path, copy, capsys):
+    other = tmp_path / "other"
+    assert cli.main(["train", "--epochs", "1", "--latent", "3", "--out", str(other), "-q"]) == 0
+    shutil.copy(other / "model.npz", copy / "model.npz")
+    for command in (["train", "--resume"], ["plot"], ["sample"], ["evaluate"]):
+        assert cli.main([*command, str(copy)]) == 2
+        assert "whose model.npz is damaged (it is of another model than config.json describes)" in capsys.readouterr().err
+
+
+def test_measurements_outlive_figures_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
+    def broken(*anything):
+        raise OSError(28, "No space left on device", "hero.png")
+
+    monkeypatch.setattr(learn, "draw", broken)
+    path = tmp_path / "run"
+    assert cli.main(["train", "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]) == 2
+    assert "No space left" in capsys.readouterr().err
+    results = json.loads((path / "results.json").read_text())
+    assert results["log_px"] > results["elbo"] and results["files"] == []
 
 
 @pytest.fixture
@@ -438,6 +485,7 @@ def test_counts_of_other_trials_than_the_data_have_are_refused(copy, capsys):
     saved = checkpoint.read(copy / "model.npz")
     vae = dataclasses.replace(saved.vae, likelihood=Binomial(10**12))
     checkpoint.save(copy / "model.npz", vae, saved.arrays, saved.numbers)
+    changed(copy, model=checkpoint.describe(vae))
     for command in (["train", "--resume"], ["plot"], ["sample"]):
         assert cli.main([*command, str(copy)]) == 2
         assert "must be a model of counts 0..16" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def test_a_history_from_before_sigma_was_recorded_is_read(tmp_path):
     assert "sigma" not in path.read_text() and runs.read(tmp_path).history == run.history
 
 
-DAMAGES = [(",0.5,0.25", ",0.5,"), (",0.5,0.25", ",0.5"), (",sigma,", ",sigmo,"), (",0.5,", ",much,")]
+DAMAGES = [(",0.5,0.25", ",0.5,"), (",0.5,0.25", ",0.5,nan"), (",0.5,0.25", ",inf,0.25"), (",0.5,0.25", ",0.5"), (",sigma,", ",sigmo,"), (",0.5,", ",much,")]
 
 
 @pytest.mark.parametrize("old, new", DAMAGES)
@@ -214,7 +214,7 @@ def test_one_run_that_cannot_be_read_does_not_hide_the_others(tmp_path, name):
     assert [run.path.name for run in runs.listed(tmp_path)] == ["b"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "null"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"log_px": "abc"}', '{"log_px": NaN}', '{"log_px": true}'])
 def test_results_that_are_damaged_are_refused(tmp_path, text):
     assert runs.results(tmp_path) == {}
     (tmp_path / "results.json").write_text(text)
