@@ -163,7 +163,7 @@ def draw_data(axes: Axes, parts: Gap) -> float:
     axes.bar(places, amortisation, width, approximation, color=BLUE)
     axes.set(xlim=(-0.7, len(gaps) - 0.3), xticks=[], ylabel="log p(x) \u2212 ELBO (nats)", xlabel="data, largest gap first")
     axes.text(0.98, 0.9, "amortisation", transform=axes.transAxes, ha="right", size=9, color=BLUE)
-    axes.text(0.98, 0.8, "approximation", transform=axes.transAxes, ha="right", size=9, color=ORANGE)
+    axes.text(0.98, 0.8, "approximation (hatched)", transform=axes.transAxes, ha="right", size=9, color=ORANGE)
     first = math.ceil(len(gaps) / 10)
     return float(gaps[order[:first]].sum() / max(gaps.sum(), 1e-300))
 
