@@ -166,7 +166,7 @@ def how_near(variance: float, error: float) -> str:
     off = 100 * (variance / error - 1)
     if abs(off) < 0.01:
         return f"the mean squared error, {number(error)}"
-    if off > 100:
+    if variance > 2 * error:
         return f"{number(variance)}, {number(variance / error)} times the mean squared error of {number(error)}"
     side = "above" if off > 0 else "below"
     return f"{number(variance)}, {number(abs(off))} % {side} the mean squared error of {number(error)}"

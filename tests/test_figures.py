@@ -320,6 +320,11 @@ def test_sigma_and_error_are_drawn_as_recorded_and_the_words_say_how_near_they_a
     assert "mean squared error\n0.0500" in written and "sigma\u00b2 of the decoder\n0.0516" in written
 
 
+@pytest.mark.parametrize("times, words", [(1.0, "the mean squared error, 0.500"), (0.9, "10.0 % below"), (2.0, "100.0 % above"), (10.1, "10.1 times")])
+def test_what_is_far_from_the_error_is_so_many_times_it(times, words):
+    assert words in figures_learning.how_near(0.5 * times, 0.5)
+
+
 def test_the_held_out_error_that_is_stated_is_the_models():
     """Without noise in the code, so that there is one number; and a wrong sigma beside it gives another."""
     vae, x, _ = problem(2, Gaussian("learned"))
