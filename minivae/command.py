@@ -5,10 +5,11 @@
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import Iterator
+
+from minivae.progress import tell, unheard
 
 
 def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
@@ -26,15 +27,15 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
             sys.stdout.flush()
         return code
     except BrokenPipeError:                                 # whoever read stdout has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        unheard(sys.stdout)
         return 0
     except (ValueError, OSError, MemoryError) as error:
         if options.debug:
             raise
-        print(f"{parser.prog}: {str(error) or 'more than fits into the memory of this machine'}", file=sys.stderr)
+        tell(f"{parser.prog}: {str(error) or 'more than fits into the memory of this machine'}")
         return 2
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        tell(f"{parser.prog}: interrupted")
         return 130
 
 

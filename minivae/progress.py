@@ -10,8 +10,18 @@ from typing import TextIO
 
 def tell(message: str, stream: TextIO | None = None, end: str = "\n") -> None:
     """Say it on stderr, unless nobody listens any more: that is no reason to stop."""
-    with contextlib.suppress(OSError):
+    try:
         print(message, file=stream or sys.stderr, end=end, flush=True)
+    except BlockingIOError:                                 # a slow reader, who may hear the next one
+        pass
+    except OSError:
+        unheard(stream or sys.stderr)
+
+
+def unheard(stream: TextIO) -> None:
+    """Send what a stream still holds, and all to come, nowhere: a flush that fails at exit makes 120 of the exit code."""
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 class Progress:

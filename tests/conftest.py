@@ -73,3 +73,11 @@ def museum_matrix(beside):
 def readme_commands(beside):
     """The README's commands, with what came of each."""
     return beside["readme_commands"]()
+
+
+@pytest.fixture
+def heard():
+    """SIGINT as at a terminal: a shell starts what runs in its background with ears shut."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -322,12 +322,20 @@ def test_more_than_fits_into_the_memory_is_one_line(capsys):
     assert capsys.readouterr().err.startswith("minivae: Unable to allocate")
 
 
-@pytest.fixture
-def heard():
-    """SIGINT as at a terminal: a shell starts what runs in its background with ears shut."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+@pytest.mark.parametrize("ends, code", [("ValueError('no')", 2), ("KeyboardInterrupt", 130)])
+def test_that_nobody_listens_any_more_changes_no_exit_code(ends, code):
+    script = (
+        "import argparse, sys; from minivae.command import run\n"
+        "def ends(options): raise {}\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.set_defaults(command=ends, debug=False)\n"
+        "sys.exit(run(parser, []))"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", script.format(ends)], stderr=writing)
+    os.close(writing)
+    assert done.returncode == code
 
 
 def test_an_interrupt_that_an_import_made_something_else_of_is_one(capsys, heard):

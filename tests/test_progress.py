@@ -1,6 +1,8 @@
 """One moving line on a terminal, few plain ones elsewhere, and an estimate of the time that is left that is right."""
 
+import contextlib
 import io
+import os
 
 import pytest
 
@@ -61,3 +63,25 @@ def test_a_dumb_terminal_gets_plain_lines(clock, monkeypatch):
 
 def test_fewer_updates_than_lines_print_every_one(clock):
     assert len(run(io.StringIO(), clock, total=3).splitlines()) == 3
+
+
+def test_who_is_gone_is_told_nothing_more_and_nothing_is_left_to_flush():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as stream:
+        progress.tell("one", stream)
+        progress.tell("two", stream)
+
+
+def test_who_is_slow_hears_what_comes_later():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    os.set_blocking(reading, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    with open(reading, "rb", buffering=0) as reader, open(writing, "w", encoding="utf-8") as stream:
+        progress.tell("one", stream)
+        reader.readall()
+        progress.tell("two", stream)
+        assert reader.readall().endswith(b"two\n")
