@@ -3,13 +3,13 @@
 import argparse
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 
-from minivae import checks, data, drawing, figures_learning
-from minivae.checkpoint import write_atomically
-from minivae.learn import as_learned, choose_likelihood, say
-from minivae.progress import Progress, Silent
+from minivae import checks, data, drawing, figures_learning, runs
+from minivae.learn import StopOnSignal, as_learned, choose_likelihood, say
+from minivae.progress import Progress, Silent, tell, unheard
 from minivae.sweep import Point, Setting, sweep
 
 SWEPT = ("beta", "sigma", "latent")
@@ -17,44 +17,68 @@ WRITTEN = ("sweep.json", "rate_distortion.png")
 
 
 def sweep_and_report(options: argparse.Namespace) -> int:
-    """Train once for each value, say what came out, draw it."""
+    """Train once for each value, write down and draw what came of it, then say it; the exit code."""
     swept = which(options)
     whole = data.load(options.data)
     settings = list(settings_of(options, swept, whole))
     learned = as_learned(whole, settings[0].likelihood)
-    prepare(options)
-    progress = Silent() if options.quiet else Progress(len(settings))
     how = {name: getattr(options, name) for name in ("hidden", "epochs", "batch", "lr", "seed")}
+    points, stop = [], StopOnSignal()
+    coming = sweep(learned, settings, **how, stop=lambda: stop.signal > 0)
+    prepare(options)                                        # nothing is made for what is refused
     say(options, f"{len(settings)} trainings of {options.epochs} epochs; held-out nats per datum")
-    points, code = [], 0
+    with stop:
+        failed = gather(coming, points, swept, Silent() if options.quiet else Progress(len(settings)), stop)
+        document = write(options, swept, settings, learned, how, points) if points else None
+    kept = f"; what came of them is in {shlex.quote(str(options.out))}" if points else ""
+    if stop.signal:
+        tell(f"minivae: interrupted after {len(points)} of {len(settings)} trainings{kept}")
+    if document is not None:
+        give(json.dumps(document, indent=2) if options.json else page(document, points, options))
+    if failed is not None:
+        value, done = settings[len(points)].value, f"{len(points)} of {len(settings)} trainings were done before{kept}."
+        raise ValueError(f"--{swept} {value}: {failed} {done}") from failed
+    return 128 + stop.signal if stop.signal else 0
+
+
+def gather(
+    coming: Iterator[Point], points: list[Point], swept: str, progress: Progress, stop: StopOnSignal
+) -> Exception | None:
+    """Put what comes into `points`, until the end or until asked to stop; what went wrong, if anything did."""
     try:
-        for point in sweep(learned, settings, **how):
+        for point in coming:
             points.append(point)
             text = f"{swept} {point.value}: rate {point.rate:.2f} | distortion {point.distortion:.2f}"
             progress.update(len(points), text)
-    except KeyboardInterrupt:                               # what was done is kept
-        if not points:
-            raise
-        print(f"minivae: interrupted after {len(points)} of {len(settings)} trainings", file=sys.stderr)
-        code = 130
-    progress.end()
-    report(options, swept, settings, learned, how, points)
-    return code
+    except (ValueError, MemoryError) as error:              # those before it are none the worse
+        return error
+    except KeyboardInterrupt:                               # asked twice, in the middle of a step
+        stop.signal = signal.SIGINT
+    finally:
+        progress.end()
+    return None
 
 
-def report(
+def write(
     options: argparse.Namespace, swept: str, settings: list[Setting], learned: data.Dataset, how: dict, points: list[Point]
-) -> None:
-    """Draw and write what was done, and say it on stdout."""
+) -> dict:
+    """Draw and write what was done; the document that says it."""
     figure, alt = figures_learning.rate_distortion(points, swept)
     drawing.save(figure, alt, options.out / WRITTEN[1])
     files = [{"path": str(options.out / WRITTEN[1]), "alt": alt}]
     rows = [point._asdict() | {"collapsed": point.collapsed} for point in points]
     document = {"swept": swept, "points": rows, "likelihood": settings[0].likelihood.name, "held_out": len(learned.test_x)}
     document |= {**how, "data": options.data, "files": files, "command": command_again(options)}
-    with write_atomically(options.out / WRITTEN[0], "w") as file:
-        json.dump(document, file, indent=2)
-    print(json.dumps(document, indent=2) if options.json else page(document, points, options))
+    runs.write_json(options.out / WRITTEN[0], document)
+    return document
+
+
+def give(results: str) -> None:
+    """Print on stdout. That nobody reads it any more changes no exit code: it is written down."""
+    try:
+        print(results, flush=True)
+    except BrokenPipeError:
+        unheard(sys.stdout)
 
 
 def which(options: argparse.Namespace) -> str:
@@ -89,7 +113,7 @@ def prepare(options: argparse.Namespace) -> None:
     for path in (options.out / name for name in WRITTEN):
         if path.exists() and not options.overwrite:
             checks.refuse("--out", "without an earlier sweep", f"{path}, which exists", "Add --overwrite, or name another.")
-    options.out.mkdir(parents=True, exist_ok=True)
+    runs.make_directory(options.out)
 
 
 def command_again(options: argparse.Namespace) -> str:
@@ -111,7 +135,8 @@ def page(document: dict, points: list[Point], options: argparse.Namespace) -> st
     for point in points:
         active = f"{point.active} of {point.latent}"
         name = point.value if isinstance(point.value, str) else f"{point.value:g}"
-        numbers = f"{point.distortion:10.2f}  {point.rate:7.3f}  {point.elbo:9.2f}  {active:>8}  {point.spread:6.3f}"
+        spread = "-" if point.spread is None else f"{point.spread:.3f}"
+        numbers = f"{point.distortion:10.2f}  {point.rate:7.3f}  {point.elbo:9.2f}  {active:>8}  {spread:>6}"
         lines += [f"{name:>9}  {numbers}{'  collapsed' if point.collapsed else ''}"]
     lines += ["distortion: -E log p(x|z); rate: KL; ELBO: minus their sum; active: variance of the code's mean > 0.01;"]
     lines += ["spread: standard deviation of decoded means between data, relative to that of the data"]

@@ -1,15 +1,20 @@
 """Sweeps: every point is what its own training comes to, and what collapses is called so."""
 
 import json
+import os
 import shlex
+import signal
+import subprocess
+import sys
+import warnings
 
 import numpy as np
 import pytest
 
-from minivae import cli, data
+from minivae import cli, data, drawing
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.sweep import DRAWS, Setting, measure, sweep
-from minivae.train import train
+from minivae.train import Diverged, Training, train
 from minivae.vae import VAE
 from tests.numeric import refused
 
@@ -69,6 +74,37 @@ def test_bad_settings_are_refused():
     refused(lambda: points([Setting(1, Bernoulli())], seed=-1), "seed", ">= 0", "-1", "seed")
 
 
+def test_bad_settings_are_refused_by_the_call_and_not_after_those_before_them():
+    digits, good = data.digits().as_fractions(), Setting(1, Bernoulli())
+    refused(lambda: sweep(digits, [good, Setting(2, Bernoulli(), -1.0)]), "beta", ">= 0", "-1.0", "sign")
+    refused(lambda: sweep(digits, [good], epochs=0), "epochs", ">= 1", "0", "epochs=1")
+
+
+def test_when_asked_to_stop_it_ends_without_a_point_of_what_has_not_ended():
+    asked = []
+    stop = lambda: len(asked) >= 15 or asked.append(None)   # 12 steps are one training of one epoch
+    swept = points([Setting(beta, Bernoulli(), beta) for beta in (1.0, 2.0, 3.0)], epochs=1, hidden=(4,), stop=stop)
+    assert [point.value for point in swept] == [1.0] and len(asked) == 15
+
+
+def test_a_training_whose_last_step_has_ended_is_measured_though_it_is_to_stop():
+    (point,) = points([Setting(1, Bernoulli())], epochs=1, hidden=(4,), batch=10**6, stop=lambda: True)
+    assert point.value == 1
+
+
+def test_a_training_that_ends_in_what_is_no_number_has_no_point():
+    """Its loss is finite, and so are its parameters; Adam's v is not, and stands still for ever."""
+    with warnings.catch_warnings(action="error"), pytest.raises(Diverged, match="Adam's v is the first quantity"):
+        points([Setting(1e-12, Gaussian(1e-12))], epochs=1, hidden=(4,))
+
+
+@pytest.mark.parametrize("x", [np.full((50, 4), 0.1), np.full((50, 4), 7, np.uint8), np.random.default_rng(0).random((1, 4))])
+def test_data_that_do_not_differ_have_no_spread(x):
+    vae = VAE.init(np.random.default_rng(0), 4, 2, (3,), likelihood=Gaussian(1.0))
+    with warnings.catch_warnings(action="error"):
+        assert measure(vae, x, np.random.default_rng(0), "same").spread is None
+
+
 # The command
 
 
@@ -102,20 +138,120 @@ def test_the_table_says_the_same_as_json_and_progress_goes_to_stderr(tmp_path, c
         assert collapsed == ["collapsed"] * point["collapsed"]
 
 
-def test_an_interrupt_keeps_what_was_done(tmp_path, capsys, monkeypatch):
-    trainings = iter([None, KeyboardInterrupt()])
+def signalled(monkeypatch, *numbers):
+    """These signals come one after the other in the first step of the second training."""
+    step, trainings = Training.step, []
 
-    def interrupted(*arguments, **settings):
-        error = next(trainings)
-        if error:
-            raise error
-        return train(*arguments, **settings)
+    def stepping(training, rows):
+        if training not in trainings:
+            trainings.append(training)
+            for number in numbers if len(trainings) == 2 else ():
+                signal.raise_signal(number)
+        step(training, rows)
 
-    monkeypatch.setattr("minivae.sweep.train", interrupted)
-    assert cli.main([*QUICK, "--latent", "1,2,3", "--out", str(tmp_path / "run"), "--json"]) == 130
+    monkeypatch.setattr(Training, "step", stepping)
+
+
+INT, TERM = signal.SIGINT, signal.SIGTERM
+
+
+@pytest.mark.parametrize("numbers, code", [([INT], 130), ([TERM], 143), ([INT, INT], 130), ([TERM, INT], 130)])
+def test_an_interrupt_keeps_what_was_done(tmp_path, capsys, monkeypatch, heard, numbers, code):
+    signalled(monkeypatch, *numbers)
+    assert cli.main([*QUICK, "--latent", "1,2,3", "--out", str(tmp_path / "run"), "--json"]) == code
     printed = capsys.readouterr()
-    assert "interrupted after 1 of 3" in printed.err and len(json.loads(printed.out)["points"]) == 1
+    assert "interrupted after 1 of 3" in printed.err and str(tmp_path / "run") in printed.err
+    assert len(json.loads(printed.out)["points"]) == 1 and json.loads((tmp_path / "run" / "sweep.json").read_text())
     assert (tmp_path / "run" / "rate_distortion.png").exists()
+
+
+def test_an_interrupt_before_anything_is_done_leaves_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Training, "step", lambda training, rows: signal.raise_signal(TERM))
+    assert cli.main([*QUICK, "--latent", "1,2,3", "--out", str(tmp_path / "run")]) == 143
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err == "minivae: interrupted after 0 of 3 trainings\n"
+    assert os.listdir(tmp_path / "run") == []
+
+
+def test_an_interrupt_while_the_figure_is_drawn_keeps_all(tmp_path, capsys, monkeypatch):
+    save = drawing.save
+    monkeypatch.setattr(drawing, "save", lambda *drawn: (signal.raise_signal(TERM), save(*drawn)))
+    assert cli.main([*QUICK, "--latent", "1,2", "--out", str(tmp_path / "run"), "--json"]) == 143
+    assert len(json.loads(capsys.readouterr().out)["points"]) == 2
+
+
+@pytest.mark.parametrize("number, code", [(INT, 130), (TERM, 143)])
+@pytest.mark.parametrize("unbuffered", [False, True])
+def test_what_was_done_is_written_though_nobody_listens_any_more(tmp_path, number, code, unbuffered):
+    """Both streams go down one pipe, and who reads it dies of the same Ctrl-C."""
+    words = ["sweep", "--latent", "1,2,3", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path / "run")]
+    stepping = (
+        "import sys; from minivae import cli; from minivae.train import Training\n"
+        "step, seen = Training.step, set()\n"
+        "def stepping(training, rows):\n"
+        "    if training.epoch == 1 and training.done == 0:\n"
+        "        seen.add(training.vae.latent)\n"
+        "        if len(seen) == 2: input()\n"              # until the signal is there
+        "    step(training, rows)\n"
+        "Training.step = stepping\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    environment = os.environ | {"PYTHONUNBUFFERED": "1" if unbuffered else ""}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "env": environment}
+    with subprocess.Popen([sys.executable, "-c", stepping, *words], **pipes) as process:
+        while b"1/3" not in process.stdout.readline():
+            assert process.poll() is None
+        process.stdout.close()
+        process.send_signal(number)
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert process.wait(timeout=60) == code
+    assert len(json.loads((tmp_path / "run" / "sweep.json").read_text())["points"]) == 1
+
+
+def test_a_training_that_diverges_is_named_and_those_before_it_are_kept(tmp_path, capsys):
+    line = [*QUICK, "--sigma", "1,0.5,1e-30,2", "--out", str(tmp_path / "run"), "--json"]
+    with warnings.catch_warnings(action="error"):
+        assert cli.main(line) == 2
+    printed = capsys.readouterr()
+    document = json.loads((tmp_path / "run" / "sweep.json").read_text())
+    assert json.loads(printed.out) == document and [point["value"] for point in document["points"]] == [1, 0.5]
+    assert printed.err.startswith("minivae: --sigma 1e-30: training diverged in epoch 1") and printed.err.count("\n") == 1
+    assert f"2 of 4 trainings were done before; what came of them is in {tmp_path / 'run'}." in printed.err
+
+
+def test_when_the_first_training_diverges_there_is_nothing_to_keep(tmp_path, capsys):
+    assert cli.main([*QUICK, "--beta", "1e30,1", "--out", str(tmp_path / "run")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("minivae: --beta 1e+30: training diverged")
+    assert "0 of 2 trainings were done before.\n" in printed.err and os.listdir(tmp_path / "run") == []
+
+
+def test_of_data_that_do_not_differ_there_is_a_table_a_figure_and_valid_json(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.full((50, 4), 0.5))
+    line = [*QUICK, "--beta", "1,2", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run")]
+    with warnings.catch_warnings(action="error"):
+        assert cli.main(line) == 0
+    rows = capsys.readouterr().out.splitlines()[2:4]
+    assert [row.split()[7] for row in rows] == ["-", "-"] and (tmp_path / "run" / "rate_distortion.png").exists()
+    document = json.loads((tmp_path / "run" / "sweep.json").read_text(), parse_constant=pytest.fail)
+    assert [point["spread"] for point in document["points"]] == [None, None]
+
+
+def test_a_file_for_a_directory_is_refused_before_any_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Training, "step", None)
+    (tmp_path / "file").write_text("mine")
+    assert cli.main(["sweep", "--beta", "1,2", "--out", str(tmp_path / "file")]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"minivae: out must be a directory; got {tmp_path / 'file'}, which is a file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("wrong", ["--epochs 0", "--batch 0", "--lr 0", "--hidden 0", "--seed -1"])
+def test_what_is_refused_is_not_announced_and_leaves_no_directory(wrong, tmp_path, capsys):
+    assert cli.main(["sweep", "--beta", "1,2", *wrong.split(), "--out", str(tmp_path / "run")]) == 2
+    printed = capsys.readouterr()
+    assert "must be" in printed.err and printed.err.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
 def test_an_earlier_sweep_is_not_overwritten_unasked(tmp_path, capsys):
