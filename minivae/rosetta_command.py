@@ -3,8 +3,8 @@
 import argparse
 import dataclasses
 import json
+import math
 import shlex
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:                                           # it imports NumPy, and --help must not
@@ -52,11 +52,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def fraction(text: str) -> float:
-    """"1/784" and "0.5" as numbers."""
-    try:
-        return float(Fraction(text))
-    except (ZeroDivisionError, OverflowError):
-        raise ValueError(text) from None
+    """"1/784" and "0.5" as numbers; ValueError for what is none, or infinite."""
+    parts = [float(part) for part in text.split("/", 1)]
+    if not all(map(math.isfinite, parts)) or parts[1:] == [0]:
+        raise ValueError(text)
+    return parts[0] / (parts[1:] or [1])[0]
 
 
 def fraction_or_word(text: str) -> float | str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minivae import cli
+from minivae import cli, rosetta_command
 from minivae.conventions import PRESETS
 from minivae.rosetta import Convention, translate
 
@@ -115,8 +115,13 @@ def test_bad_input_is_one_line_on_stderr(capsys, line, words):
     assert code == 2 and out == "" and words in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("text", ["1/0", "1e999", "half", "nan"])
+@pytest.mark.parametrize("text", ["1/0", "1e999", "half", "nan", "1e99999999", "-1e99999999/2", "1/inf", "1/2/3", "1/"])
 def test_a_weight_that_is_no_number_is_a_usage_error(capsys, text):
     with pytest.raises(SystemExit) as end:
         rosetta(capsys, f"--reconstruction mse --kl-weight {text}")
     assert end.value.code == 2 and "--kl-weight" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text, number", [("0.5", 0.5), ("1/784", 1 / 784), ("3e-4", 3e-4), ("-1/4", -0.25), ("0.5/2", 0.25)])
+def test_weights_are_numbers_or_quotients(text, number):
+    assert rosetta_command.fraction(text) == number == rosetta_command.fraction_or_word(text)
