@@ -1,6 +1,7 @@
 """Several numbers of draws in one pass: the bounds are right, in order, and survive weights of any size."""
 
 import math
+import sys
 import tracemalloc
 
 import numpy as np
@@ -174,6 +175,18 @@ def test_numbers_of_draws_must_increase(k):
 def test_a_number_of_draws_must_be_one():
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, (0.5, 2), np.random.default_rng(0)), "every k", "a whole number", "0.5", "Try")
+
+
+@pytest.mark.parametrize("k", [10**30, [1, 10**30], 10**4000, sys.maxsize + 1])
+def test_more_draws_than_can_be_counted_are_refused(k):
+    vae, x = linear_model(0, 1)
+    refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "at most 9", "bits", "Try k=")
+
+
+@pytest.mark.parametrize("k", [[1, [2]], [[1], [2, 3]]])
+def test_lists_beside_numbers_are_refused(k):
+    vae, x = linear_model(0, 1)
+    refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "a whole number, or several", str(k), "Try k=")
 
 
 class ShiftedByOne(bounds._Blocks):

@@ -1,5 +1,6 @@
 """Lower bounds of log p(x) from draws z ~ q(z|x): the ELBO, and importance-weighted bounds for any numbers of draws."""
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -57,11 +58,16 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
 
 def checked_counts(k: int | Sequence[int]) -> list[int]:
     """One k >= 2, or several in increasing order of which the last is."""
-    if np.ndim(k) == 0:
-        return [checks.whole_number("k", k, 2)]
-    counts = [checks.whole_number("every k", each, 1) for each in k]
+    try:
+        several = np.ndim(k) > 0
+    except ValueError:                                      # NumPy's own, of lists beside numbers
+        checks.refuse("k", "a whole number, or several", repr(k), "Try k=(1, 10, 100).")
+    counts = [checks.whole_number("every k", each, 1) for each in k] if several else [checks.whole_number("k", k, 2)]
     if not counts or counts[-1] < 2 or sorted(set(counts)) != counts:
         checks.refuse("k", "whole numbers in increasing order, the last >= 2", repr(list(k)), "Try k=(1, 10, 100).")
+    if counts[-1] > sys.maxsize:
+        came = f"a number of {counts[-1].bit_length()} bits"
+        checks.refuse("k", f"at most {sys.maxsize}, the largest index", came, "Try k=1000.")
     return counts
 
 
