@@ -62,11 +62,18 @@ def create(path: Path, overwrite: bool = False) -> Path:
     return path
 
 
-def make_directory(path: Path) -> Path:
-    """`path`, made if it is not there. Raises ValueError if it is a file."""
-    if path.exists() and not path.is_dir():
-        refuse("out", "a directory", f"{path}, which is a file", "Name another with --out.")
-    path.mkdir(parents=True, exist_ok=True)
+def make_directory(path: Path, argument: str = "out") -> Path:
+    """`path`, made if it is not there. Raises ValueError if it cannot be one."""
+    must_be_directory(path, argument).mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def must_be_directory(path: Path, argument: str = "out") -> Path:
+    """`path`, refused if it, or what it should lie in, is a file or a link that leads nowhere."""
+    for place in (path, *path.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            came = f"{place}, which is a {'file' if place.exists() else 'link that leads nowhere'}"
+            refuse(argument, "a directory", came, "Name another.")
     return path
 
 

@@ -11,7 +11,7 @@ from minivae import checkpoint
 from minivae.checkpoint import CheckpointError
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.vae import VAE
-from tests.numeric import random_vae
+from tests.numeric import random_vae, refused
 
 MODELS = {
     "default": {},
@@ -150,8 +150,38 @@ def test_where_nothing_can_be_written_the_file_is_named_and_not_the_temporary_on
     with pytest.raises(FileNotFoundError) as info:
         checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))
     assert info.value.filename == str(path)
-    path = tmp_path / "model.npz"
-    path.mkdir()
-    with pytest.raises(IsADirectoryError) as info:
-        checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))
-    assert info.value.filename == str(path) and str(info.value).endswith(f"Is a directory: {str(path)!r}")
+
+
+@pytest.mark.parametrize("make, what", [(os.mkdir, "a directory"), (os.mkfifo, "a device or the like")])
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_no_regular_file_is_not_replaced_by_one(tmp_path, make, what, linked):
+    path = tmp_path / "there"
+    make(path)
+    kind = path.lstat().st_mode
+    if linked:
+        path = tmp_path / "link"
+        path.symlink_to("there")
+    write = checkpoint.write_atomically(path)
+    refused(write.__enter__, "the file", "a regular one", f"{str(path)!r}, which is {what}", "Name another")
+    refused(lambda: checkpoint.must_be_free("x", "new", [path], True), "the file", "a regular one", what, "Name another")
+    assert (tmp_path / "there").lstat().st_mode == kind and set(os.listdir(tmp_path)) <= {"there", "link"}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_to_a_file_is_written_through(tmp_path, there):
+    (tmp_path / "elsewhere").mkdir()
+    file, link = tmp_path / "elsewhere" / "file", tmp_path / "link"
+    file.write_text("before") if there else None
+    link.symlink_to(file)
+    with checkpoint.write_atomically(link, "w") as opened:
+        opened.write("after")
+    assert link.is_symlink() and file.read_text() == "after" and os.listdir(file.parent) == ["file"]
+
+
+def test_what_is_there_is_free_only_to_be_overwritten(tmp_path):
+    (tmp_path / "a").touch()
+    (tmp_path / "b").symlink_to("nowhere")
+    checkpoint.must_be_free("--out", "new", [tmp_path / "c"], False)
+    for path in (tmp_path / "a", tmp_path / "b"):
+        checkpoint.must_be_free("--out", "new", [path], True)
+        refused(lambda: checkpoint.must_be_free("--out", "new", [path], False), "--out", "new", str(path), "Add --overwrite")

@@ -93,6 +93,11 @@ def test_a_file_in_the_place_of_a_run_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ValueError, match="which is a file"):
         runs.create(tmp_path / "file", overwrite=True)
+    (tmp_path / "link").symlink_to("nowhere")
+    for path in (tmp_path / "link", tmp_path / "link" / "run"):
+        with pytest.raises(ValueError, match="out must be a directory; got .*link, which is a link that leads nowhere"):
+            runs.create(path)
+    assert runs.make_directory(tmp_path / "new" / "one").is_dir()
 
 
 def test_a_directory_without_a_run_cannot_be_read(tmp_path):
