@@ -46,7 +46,7 @@ def judged(found: list[Found], draws: int, seed: int, debug: bool = False) -> li
         try:
             judgements = judge(entry, draws, seed)
         except Exception as error:                          # a broken entry must not hide the others
-            if debug:
+            if debug or isinstance(error, MemoryError):     # that is no fault of the entry
                 raise
             why = f"{type(error).__name__}: {error}"
             judgements = [Judgement(row, "undecided", [], [], [], [], None, why) for row in entry.rows]
