@@ -14,6 +14,7 @@ from pathlib import Path
 
 from minivae import __version__
 from minivae.command import run
+from minivae.progress import tell
 
 EXAMPLES = """examples:
   derivations list                               every entry of the ledger, in printed order
@@ -65,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+MOST_DRAWS = 1_000_000                                      # more are minutes and gigabytes for nothing
 SOURCE = {"nargs": "?", "metavar": "SOURCE", "help": "of this source (default: of all)"}
 
 
@@ -142,10 +144,17 @@ def known_source(name: str | None) -> str:
 def judged_items(options: argparse.Namespace, found: list) -> list:
     """The judgements of what was found, with the draws and seed that were asked for."""
     from derivations import records
-    from minivae.checks import whole_number
 
-    draws, seed = whole_number("--draws", options.draws, 1), whole_number("--seed", options.seed, 0)
-    return records.judged(found, draws, seed, options.debug)
+    return records.judged(found, *draws_and_seed(options), options.debug)
+
+
+def draws_and_seed(options: argparse.Namespace) -> tuple[int, int]:
+    """What was asked for, checked: what does not fit into the memory would look like an entry that is at fault."""
+    from minivae.checks import refuse, whole_number
+
+    if whole_number("--draws", options.draws, 1) > MOST_DRAWS:
+        refuse("--draws", f"at most {MOST_DRAWS}", str(options.draws), "The default, 1000, decides every verdict.")
+    return options.draws, whole_number("--seed", options.seed, 0)
 
 
 def check_command(options: argparse.Namespace) -> int:
@@ -215,7 +224,7 @@ def errata_command(options: argparse.Namespace) -> int:
     bad = [judgement for item in items for judgement in item.rows if not judgement.ok]
     for judgement in bad:
         verdict, row = judgement.verdict, judgement.row
-        print(f"derivations: {row.id} is {verdict}, expected {row.expected}", file=sys.stderr)
+        tell(f"derivations: {row.id} is {verdict}, expected {row.expected}")
     return 1 if bad else 0
 
 
@@ -226,7 +235,7 @@ def figures_command(options: argparse.Namespace) -> int:
     try:
         files = figures.write_all(options.out, options.overwrite, options.names)
     except figures.NotShown as error:
-        print(f"derivations: {error}", file=sys.stderr)
+        tell(f"derivations: {error}")
         return 1
     document = json.dumps({"files": files}, indent=2, ensure_ascii=False)
     print(document if options.json else "\n".join(file["path"] for file in files))
@@ -236,9 +245,8 @@ def figures_command(options: argparse.Namespace) -> int:
 def compare_command(options: argparse.Namespace) -> int:
     """Notation and numbers side by side; 1 if a line that holds does not agree with what it is about."""
     from derivations import compare, ledger, pages
-    from minivae.checks import whole_number
 
-    draws, seed = whole_number("--draws", options.draws, 1), whole_number("--seed", options.seed, 0)
+    draws, seed = draws_and_seed(options)
     ledger.load()
     notation = compare.notation()
     if options.markdown:
@@ -265,14 +273,15 @@ def questions_command(options: argparse.Namespace) -> int:
     from derivations import questions
     from derivations.pages import page_width
 
+    if options.out is not None:                             # what cannot be written is said before the work
+        from derivations import figures
+        from derivations.figures.digits import two_models
+
+        figures.places(options.out, options.overwrite, ["autoencoder-vae"])
     pair = questions.train_pair()
     answers = [*(ask() for ask in questions.QUESTIONS), questions.autoencoder_or_vae(pair)]
     files = []
     if options.out is not None:
-        from derivations import figures
-
-        from derivations.figures.digits import two_models
-
         files = figures.write(options.out, options.overwrite, {"autoencoder-vae": lambda: two_models(pair)})
     if options.json:
         print(json.dumps({"answers": [answer._asdict() for answer in answers], "files": files}, indent=2))
@@ -285,21 +294,22 @@ def questions_command(options: argparse.Namespace) -> int:
 def cards_command(options: argparse.Namespace) -> int:
     """Write every row as a flashcard, for Anki and for Obsidian."""
     from derivations import flashcards, ledger
-    from minivae.checkpoint import write_atomically
+    from minivae.checkpoint import must_be_free, write_atomically
     from minivae.checks import refuse
+    from minivae.runs import make_directory
 
     if not (options.anki or options.obsidian or options.json):
         refuse("cards", "told where to go", "neither file nor directory", "Try `derivations cards --anki cards.tsv`.")
     notes = {source: options.obsidian / f"{source}.md" for source in ledger.SOURCES} if options.obsidian else {}
     wanted = [path for path in (options.anki, *notes.values()) if path]
-    if taken := [path for path in wanted if path.exists() and not options.overwrite]:
-        refuse("the files", "new", f"{taken[0]}, which exists", "Add --overwrite, or name another.")
+    must_be_free("the files", "new", wanted, options.overwrite)
+    for path in wanted:
+        make_directory(path.parent, "the place of the cards")
     made = {source: flashcards.cards(judged_items(options, ledger.find(source))) for source in ledger.SOURCES}
     files = {path: flashcards.obsidian(made[source], ledger.SOURCES[source]) for source, path in notes.items()}
     if options.anki:
         files = {options.anki: flashcards.anki(card for cards in made.values() for card in cards)} | files
     for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
         with write_atomically(path, "w") as file:
             file.write(text)
     if options.json:
@@ -385,4 +395,4 @@ def waited() -> bool:
 def say(options, message: str) -> None:
     """A message on stderr, unless it is to be quiet."""
     if not options.quiet:
-        print(message, file=sys.stderr)
+        tell(message)

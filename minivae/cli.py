@@ -14,6 +14,7 @@ from pathlib import Path
 
 from minivae import __version__, rosetta_command
 from minivae.command import run
+from minivae.progress import tell
 
 DEFAULTS = {                                                # of train: a run keeps them, and they change no more
     "data": "digits", "seed": 0, "latent": 2, "hidden": (128, 64), "likelihood": None, "sigma": None, "beta": 1.0,
@@ -67,6 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     for command in (plot, sample):
         command.add_argument("run", type=Path, metavar="RUN", help="the directory of a run")
         command.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: into RUN)")
+    plot.add_argument("--overwrite", action="store_true", help="with --out: replace the figures that are there")
     rosetta_command.add_parser(commands)
     add_evaluate(commands, shared)
     add_sweep(commands, shared)
@@ -240,11 +242,14 @@ def command_again(options) -> str:
 def plot_command(options: argparse.Namespace) -> int:
     """Draw a run's figures again."""
     from minivae import runs
+    from minivae.checkpoint import must_be_free
     from minivae.learn import draw
 
     run, data = open_run(options.run)
     log_px = runs.results(run.path).get("log_px")
     if options.out is not None:
+        earlier = [options.out / f"{name}.png" for name in runs.FIGURES if name != "samples"]   # those are not drawn here
+        must_be_free("--out", "without earlier figures", earlier, options.overwrite)
         run = run._replace(path=runs.make_directory(options.out))
     files = draw(run, data, log_px)
     print(json.dumps({"files": files}, indent=2) if options.json else "\n".join(file["path"] for file in files))
@@ -257,16 +262,13 @@ def sample_command(options: argparse.Namespace) -> int:
     import numpy as np
 
     from minivae import checks, drawing, figures, runs
-    from minivae.checkpoint import write_atomically
+    from minivae.checkpoint import must_be_free, write_atomically
 
     checks.whole_number("-n", options.n, 1)
     run, data = open_run(options.run)
     out = runs.make_directory(options.out or run.path)
     array, picture = out / "samples.npy", out / "samples.png"
-    for path in (array, picture):
-        if path.exists() and not options.overwrite:
-            remedy = "Add --overwrite, or name another."
-            checks.refuse("--out", "without earlier samples", f"{path}, which exists", remedy)
+    must_be_free("--out", "without earlier samples", (array, picture), options.overwrite)
     rng = np.random.default_rng(checks.whole_number("seed", options.seed, 0))
     z = rng.standard_normal((options.n, run.vae.latent))
     x = run.vae.sample(rng, z)
@@ -344,4 +346,4 @@ def use_one_thread() -> None:
 def say(options, message: str) -> None:
     """A message on stderr, unless it is to be quiet."""
     if not options.quiet:
-        print(message, file=sys.stderr)
+        tell(message)

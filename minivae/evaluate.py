@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae import checks, drawing, figures_evidence, runs
+from minivae.checkpoint import must_be_free
 from minivae.evidence import (
     Bounds, Gap, Rates, annealed, exact_linear, exact_log_px, gap, lower_bounds, rate_distortion,
 )  # fmt: skip
+from minivae.evidence.bounds import checked_counts
 from minivae.learn import learned_by, say
 from minivae.likelihood import Gaussian
 from minivae.vae import VAE
@@ -88,6 +90,7 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
 def refuse_early(options: argparse.Namespace, vae: VAE) -> None:
     """Whatever cannot be done is said before anything is computed."""
     checks.whole_number("--seed", options.seed, 0)
+    checked_counts(options.k)
     if options.rows is not None:
         checks.whole_number("--rows", options.rows, 2)
     if not vae.noise:
@@ -100,10 +103,9 @@ def refuse_early(options: argparse.Namespace, vae: VAE) -> None:
         rule = "asked of one or two latent dimensions, or of a gaussian model without hidden layers"
         checks.refuse("--exact", rule, f"{vae.latent} latent dimensions", "Leave out --exact; --ais works for any number.")
     if options.out is not None:
-        for name in (DOCUMENT, *(f"{name}.png" for name in figures_evidence.NAMES)):
-            if (options.out / name).exists() and not options.overwrite:
-                remedy = "Add --overwrite, or name another."
-                checks.refuse("--out", "without an earlier evaluation", f"{options.out / name}, which exists", remedy)
+        files = [options.out / name for name in (DOCUMENT, *(f"{name}.png" for name in figures_evidence.NAMES))]
+        must_be_free("--out", "without an earlier evaluation", files, options.overwrite)
+        runs.make_directory(options.out)
 
 
 def is_linear(vae: VAE) -> bool:
@@ -250,7 +252,6 @@ def pictures(vae: VAE, measured: Measured, labels: NDArray | None, image_shape: 
 
 def write(out: Path, drawn: dict) -> list[dict]:
     """Save the figures; path and alt text of each."""
-    out.mkdir(parents=True, exist_ok=True)
     for name, (figure, alt) in drawn.items():
         drawing.save(figure, alt, out / f"{name}.png")
     return [{"path": str(out / f"{name}.png"), "alt": alt} for name, (_, alt) in drawn.items()]

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from derivations import cli as derivations_cli
 from minivae import cli, command, learn, runs
 from tests.trained import end_quickly
 
@@ -427,3 +428,87 @@ def test_a_reader_of_stdout_who_has_seen_enough_is_no_error(quick):
     command = f"{shlex.quote(sys.executable)} -m minivae runs {shlex.quote(str(out))} --json | true"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
+
+
+def shell(words, **environment):
+    """A command of either package as a shell runs it, with what it redirects, and with buffers: code, stdout, stderr."""
+    line = f"{shlex.quote(sys.executable)} -m {words}"
+    environment = {**os.environ, "PYTHONUNBUFFERED": "", **environment}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment, timeout=120)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.parametrize("words, code, out", [
+    ("minivae runs {} >&-", 0, ""),
+    ("minivae runs {} 2>&-", 0, "digits"),
+    ("minivae runs nosuch 2>&-", 2, ""),
+    ("minivae runs nosuch 2>/dev/full", 2, ""),
+    ("minivae nosuch 2>/dev/full", 2, ""),
+    ("minivae runs {} 2>/dev/full", 0, "digits"),
+    ("minivae museum --blind --epochs 1 <&-", 0, "hint 1:"),
+    ("derivations quiz lm -n 1 --draws 20 <&-", 0, "0 known, 0 missed"),
+    ("derivations trace --step <&-", 0, "backward"),
+    ("derivations check odaibo.1 2>/dev/full", 0, "no mismatches"),
+])  # fmt: skip
+def test_a_stream_that_is_closed_or_full_changes_no_exit_code(quick, words, code, out):
+    found = shell(words.format(shlex.quote(str(quick[0]))))
+    assert found[0] == code and out in found[1] and found[2] == "" and (out or found[1] == ""), found
+
+
+def test_training_goes_on_without_stderr(tmp_path):
+    code, out, _ = shell(f"minivae train --epochs 1 --hidden 4 --out {shlex.quote(str(tmp_path / 'run'))} 2>&-")
+    assert code == 0 and out.startswith("355 held-out data") and "next   minivae sample" in out
+
+
+def test_results_that_there_is_no_room_for_are_one_line_and_2(quick):
+    code, _, err = shell(f"minivae runs {shlex.quote(str(quick[0]))} >/dev/full")
+    assert code == 2 and err.startswith("minivae: ") and err.count("\n") == 1
+
+
+def test_what_stdout_cannot_encode_is_escaped(quick, tmp_path):
+    copy = shutil.copytree(quick[0], tmp_path / "L\u00e4ufe" / "\U0001d4df")
+    code, out, err = shell(f"minivae runs {shlex.quote(str(copy.parent))}", PYTHONIOENCODING="ascii", PYTHONUTF8="1")
+    assert code == 0 and "L\\u00e4ufe/\\ud835\\udcdf" in out and err == ""
+    code, out, err = shell("derivations list --json", PYTHONIOENCODING="ascii")
+    assert code == 0 and err == "" and json.loads(out) == json.loads(shell("derivations list --json")[1])
+    assert "\\u" in out
+
+
+def test_plot_replaces_figures_elsewhere_only_if_asked(quick, tmp_path, capsys):
+    (tmp_path / "samples.png").write_text("of another command")
+    words = ["plot", str(quick[0]), "--out", str(tmp_path)]
+    assert cli.main(words) == 0
+    (tmp_path / "hero.png").write_text("mine")
+    capsys.readouterr()
+    assert cli.main(words) == 2 and "--out must be without earlier figures" in capsys.readouterr().err
+    assert (tmp_path / "hero.png").read_text() == "mine"
+    assert cli.main([*words, "--overwrite"]) == 0 and cli.main(words[:2]) == 0
+    assert (tmp_path / "hero.png").read_bytes() == (quick[0] / "hero.png").read_bytes()
+
+
+@pytest.fixture(params=["a file", "a link that leads nowhere", "in a file"])
+def no_directory(request, tmp_path):
+    """What no directory can be made of."""
+    path = tmp_path / "taken"
+    path.symlink_to(tmp_path / "nowhere") if "link" in request.param else path.touch()
+    return path / "deeper" if request.param == "in a file" else path
+
+
+def worked(*arguments, **settings):
+    raise AssertionError("the work was begun")
+
+
+@pytest.mark.parametrize("words", [
+    "minivae evaluate {run} --out {out}", "minivae museum --matrix --out {out}", "minivae plot {run} --out {out}",
+    "minivae sample {run} --out {out}", "derivations questions --out {out}", "derivations figures --out {out}",
+    "derivations cards --obsidian {out}", "derivations cards --anki {out}/cards.tsv",
+])  # fmt: skip
+def test_what_is_no_directory_is_refused_before_the_work(quick, no_directory, words, monkeypatch, capsys):
+    for place in ("minivae.evaluate.measure", "minivae.museum.tour.matrix", "minivae.learn.draw", "minivae.vae.VAE.sample",
+                  "derivations.questions.train_pair", "derivations.records.judged"):  # fmt: skip
+        monkeypatch.setattr(place, worked)
+    monkeypatch.setattr("derivations.figures.FIGURES", {"hong-10": worked})
+    program, *arguments = words.format(run=quick[0], out=no_directory).split()
+    assert {"minivae": cli, "derivations": derivations_cli}[program].main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and " must be a directory; got " in err and "taken, which is a " in err

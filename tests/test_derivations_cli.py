@@ -331,6 +331,8 @@ def test_the_point_that_a_page_suggests_works(entry, capsys):
         ("list kingma", "SOURCE must be one of beyond, cards, hong, lm, odaibo; got 'kingma'"),
         ("errata kingma", "SOURCE must be one of beyond, cards, hong, lm, odaibo"),
         ("check --draws 0", "--draws must be a whole number >= 1; got 0"),
+        ("check odaibo.902 --draws 99999999999999", "--draws must be at most 1000000; got 99999999999999. The default"),
+        ("compare --draws 99999999999999", "--draws must be at most 1000000; got 99999999999999. The default"),
         ("check --seed -1", "--seed must be a whole number >= 0; got -1"),
         ("show odaibo.902 --at s=-1", "s must be a number (> 0); got -1"),
         ("show odaibo.902 --at s=0", "s must be a number (> 0); got 0"),
@@ -357,6 +359,15 @@ def test_the_point_that_a_page_suggests_works(entry, capsys):
 def test_bad_input_is_one_line_on_stderr_and_exit_code_2(arguments, message, planted, capsys):
     code, out, err = run(capsys, *arguments.split())
     assert code == 2 and out == "" and err.count("\n") == 1 and err.startswith(f"derivations: {message}"), err
+
+
+def test_what_does_not_fit_into_the_memory_is_no_fault_of_an_entry(planted, capsys, monkeypatch):
+    def judge(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(records, "judge", judge)
+    code, out, err = run(capsys, "check", "odaibo.902")
+    assert code == 2 and out == "" and err == "derivations: more than fits into the memory of this machine\n"
 
 
 def test_debug_shows_the_traceback(planted):

@@ -179,6 +179,7 @@ def test_slow_parts_use_fewer_data_and_say_so(run, monkeypatch, capsys):
         ({"latent": 3}, ["--gap"], "--gap must be asked of one or two latent dimensions; got 3"),
         ({"latent": 3}, ["--exact"], "--exact must be asked of one or two latent dimensions, or of a gaussian"),
         ({}, ["--k", "10,1"], "k must be whole numbers in increasing order"),
+        ({}, ["--k", "9" * 30], "k must be at most"),
         ({}, ["--k", "1"], "k must be whole numbers in increasing order, the last >= 2"),
         ({}, ["--rows", "1"], "--rows must be a whole number >= 2"),
         ({}, ["--seed", "-1"], "--seed must be a whole number >= 0"),

@@ -4,6 +4,7 @@ import csv
 import html
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -112,6 +113,16 @@ def test_the_command_writes_both_formats_and_never_over_what_is_there(tmp_path, 
     assert code == 2 and "exists" in err and "--overwrite" in err
     assert run(capsys, "cards", *where, "--overwrite", "-q")[0] == 0
     assert run(capsys, "cards")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["", "pipe"])
+def test_cards_go_into_no_directory_and_no_pipe(tmp_path, capsys, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    monkeypatch.setattr(records, "judged", None)            # it is said before the work
+    code, out, err = run(capsys, "cards", "--anki", name, "--overwrite")
+    assert code == 2 and out == "" and err.startswith("derivations: the file must be a regular one") and err.count("\n") == 1
+    assert (tmp_path / "pipe").is_fifo() and os.listdir(tmp_path) == ["pipe"]
 
 
 def test_the_cards_as_one_json_document(capsys):

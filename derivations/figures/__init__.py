@@ -7,14 +7,16 @@ ledger to which it belongs.
 
 import difflib
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from derivations.figures import cards_fits, cards_plate, cards_trick, hong, lm, lm_loss, odaibo
 from derivations.figures.common import NotShown, save_svg
 from minivae import checks
+from minivae.checkpoint import must_be_free
 from minivae.drawing import Drawn, save
+from minivae.runs import make_directory, must_be_directory
 
-__all__ = ["FIGURES", "NotShown", "write", "write_all"]
+__all__ = ["FIGURES", "NotShown", "places", "write", "write_all"]
 
 FIGURES: dict[str, Callable[[], Drawn]] = {
     "odaibo-F1": odaibo.log_and_tangent,
@@ -42,17 +44,20 @@ def write_all(out: pathlib.Path, overwrite: bool, names: Sequence[str] = ()) -> 
 
 def write(out: pathlib.Path, overwrite: bool, figures: dict[str, Callable[[], Drawn]]) -> list[dict]:
     """Draw all, then write all; path and alt text of each file."""
-    paths = [out / f"{name}.{kind}" for name in figures for kind in ("svg", "png")]
-    for path in paths:
-        if path.exists() and not overwrite:
-            remedy = "Add --overwrite, or name another."
-            checks.refuse("--out", "without earlier figures", f"{path}, which exists", remedy)
+    paths = places(out, overwrite, figures)
     drawn = {name: draw() for name, draw in figures.items()}
-    out.mkdir(parents=True, exist_ok=True)
+    make_directory(out)
     for name, (figure, alt) in drawn.items():
         save(figure, alt, out / f"{name}.png")
         save_svg(figure, alt, out / f"{name}.svg", name)
     return [{"path": str(path), "alt": drawn[path.stem][1]} for path in paths]
+
+
+def places(out: pathlib.Path, overwrite: bool, names: Iterable[str]) -> list[pathlib.Path]:
+    """The files that figures of these names go to; refused, before there are any, if they cannot."""
+    paths = [must_be_directory(out) / f"{name}.{kind}" for name in names for kind in ("svg", "png")]
+    must_be_free("--out", "without earlier figures", paths, overwrite)
+    return paths
 
 
 def known(name: str) -> str:

@@ -6,12 +6,14 @@ import sys
 import textwrap
 from collections.abc import Callable
 
+from minivae.checkpoint import must_be_free
 from minivae.checks import refuse, whole_number
 from minivae.museum import tour
 from minivae.museum.exhibits import ROOMS, Bug, bugs, find, room
 from minivae.museum.layers import MEANING, layers
 from minivae.museum.tour import Exhibit, Report
-from minivae.progress import Progress, Silent
+from minivae.progress import Progress, Silent, tell
+from minivae.runs import make_directory
 
 ROWS = {
     "loss": "loss of what it learned from",
@@ -129,8 +131,9 @@ def layer_lines(said: dict[str, str | None]) -> list[str]:
 def show_matrix(options: argparse.Namespace) -> int:
     """Bugs against layers: a table, and a figure. 1 if the right model is noticed, or a bug is not."""
     path = options.out / "museum.png"
-    if not options.markdown and path.exists() and not options.overwrite:
-        refuse("--out", "without an earlier figure", f"{path}, which exists", "Add --overwrite, or name another.")
+    if not options.markdown:
+        must_be_free("--out", "without an earlier figure", [path], options.overwrite)
+        make_directory(options.out)
     progress = Silent() if options.quiet else Progress(len(bugs()))
     found = tour.matrix(progress.update)
     progress.end()
@@ -140,7 +143,6 @@ def show_matrix(options: argparse.Namespace) -> int:
     from minivae import drawing
     from minivae.museum import figures
 
-    options.out.mkdir(parents=True, exist_ok=True)
     figure, alt = figures.matrix(found)
     drawing.save(figure, alt, path)
     if options.json:
@@ -156,7 +158,7 @@ def report_faults(found: dict) -> int:
     """1 and a word on stderr if the museum itself is at fault."""
     wrong = tour.faults(found)
     for words in wrong:
-        print(f"minivae: {words}", file=sys.stderr)
+        tell(f"minivae: {words}")
     return 1 if wrong else 0
 
 
