@@ -14,7 +14,7 @@ from pathlib import Path
 
 from minivae import __version__
 from minivae.command import run
-from minivae.progress import tell
+from minivae.progress import say, tell
 
 EXAMPLES = """examples:
   derivations list                               every entry of the ledger, in printed order
@@ -390,9 +390,3 @@ def waited() -> bool:
     except EOFError:
         return False
     return True
-
-
-def say(options, message: str) -> None:
-    """A message on stderr, unless it is to be quiet."""
-    if not options.quiet:
-        tell(message)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from minivae import __version__, rosetta_command
 from minivae.command import run
-from minivae.progress import tell
+from minivae.progress import say
 
 DEFAULTS = {                                                # of train: a run keeps them, and they change no more
     "data": "digits", "seed": 0, "latent": 2, "hidden": (128, 64), "likelihood": None, "sigma": None, "beta": 1.0,
@@ -341,9 +341,3 @@ def use_one_thread() -> None:
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     if "numpy" not in sys.modules and not any(name in os.environ for name in names):
         os.environ |= dict.fromkeys(names, "1")
-
-
-def say(options, message: str) -> None:
-    """A message on stderr, unless it is to be quiet."""
-    if not options.quiet:
-        tell(message)

@@ -1,6 +1,6 @@
 """What every command does alike: run what was asked for, and end with the promised exit code.
 
-0 fine, 1 a check failed, 2 usage or bad input, 130 interrupted.
+0 fine, 1 a check failed, 2 usage or bad input, 130 interrupted, 143 terminated.
 """
 
 import argparse
@@ -23,6 +23,7 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     A stderr that nothing can be written to changes no exit code.
     """
     ready_streams()
+    os.environ["MPLBACKEND"] = "agg"                        # a command shows no windows, whatever a notebook has set
     try:
         return exit_code(parser, parser.parse_args(argv))
     finally:

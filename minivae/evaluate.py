@@ -16,8 +16,9 @@ from minivae.evidence import (
     Bounds, Gap, Rates, annealed, exact_linear, exact_log_px, gap, lower_bounds, rate_distortion,
 )  # fmt: skip
 from minivae.evidence.bounds import checked_counts
-from minivae.learn import learned_by, say
+from minivae.learn import learned_by
 from minivae.likelihood import Gaussian
+from minivae.progress import say
 from minivae.vae import VAE
 
 SLOW_ROWS = 100                                             # data that --ais and --gap are content with

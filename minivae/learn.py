@@ -14,7 +14,7 @@ from minivae import checkpoint, checks, data, runs
 from minivae.checkpoint import Saved
 from minivae.evidence import exact_log_px, lower_bounds
 from minivae.likelihood import make_likelihood
-from minivae.progress import Progress, Silent, tell
+from minivae.progress import Progress, Silent, say, tell
 from minivae.train import Diverged, Training, in_chunks
 from minivae.vae import VAE
 
@@ -324,9 +324,3 @@ def report(options, run, results: dict) -> None:
     print(f"again  {results['command']}")
     print(f"next   minivae sample {shlex.quote(str(run.path))}")
     say(options, f"{results['seconds']:.1f} s in all")
-
-
-def say(options: argparse.Namespace, message: str) -> None:
-    """A message on stderr, unless it is to be quiet."""
-    if not options.quiet:
-        tell(message)

@@ -1,5 +1,6 @@
 """One line that moves on a terminal; plain lines, and few of them, everywhere else. Always on stderr."""
 
+import argparse
 import contextlib
 import os
 import sys
@@ -16,6 +17,12 @@ def tell(message: str, stream: TextIO | None = None, end: str = "\n") -> None:
         pass
     except OSError:
         unheard(stream or sys.stderr)
+
+
+def say(options: argparse.Namespace, message: str) -> None:
+    """Tell it, unless it is to be quiet."""
+    if not options.quiet:
+        tell(message)
 
 
 def unheard(stream: TextIO) -> None:

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 
 from minivae import checks, data, drawing, figures_learning, runs
-from minivae.learn import StopOnSignal, as_learned, choose_likelihood, say
-from minivae.progress import Progress, Silent, tell, unheard
+from minivae.checkpoint import must_be_free
+from minivae.learn import StopOnSignal, as_learned, choose_likelihood
+from minivae.progress import Progress, Silent, say, tell, unheard
 from minivae.sweep import Point, Setting, sweep
 
 SWEPT = ("beta", "sigma", "latent")
@@ -110,9 +111,7 @@ def settings_of(options: argparse.Namespace, swept: str, whole: data.Dataset) ->
 
 def prepare(options: argparse.Namespace) -> None:
     """The directory for the files, which must not hold an earlier sweep unless it may be overwritten."""
-    for path in (options.out / name for name in WRITTEN):
-        if path.exists() and not options.overwrite:
-            checks.refuse("--out", "without an earlier sweep", f"{path}, which exists", "Add --overwrite, or name another.")
+    must_be_free("--out", "without an earlier sweep", [options.out / name for name in WRITTEN], options.overwrite)
     runs.make_directory(options.out)
 
 

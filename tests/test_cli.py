@@ -408,6 +408,12 @@ def test_a_list_of_runs_says_what_their_models_are(quick, tmp_path, capsys):
     ]  # fmt: skip
 
 
+def test_a_setting_for_windows_that_are_not_there_stops_no_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Qt4Agg")              # of an older matplotlib: none knows it now
+    done = minivae("train", "--epochs", "1", "--hidden", "4", "--out", str(tmp_path / "run"), "-q")
+    assert done.returncode == 0 and (tmp_path / "run" / "loss_curves.png").exists()
+
+
 def test_every_name_the_package_offers_can_be_fetched():
     import minivae
 
