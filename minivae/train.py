@@ -118,10 +118,16 @@ class Training:
         """
         for name, array in {"Adam's m": self.optimiser.m, "Adam's v": self.optimiser.v, **self.vae.params}.items():
             if not np.isfinite(array).all():
-                raise Diverged(diverged_message(name, self.epoch, self.done + 1))
+                raise Diverged(diverged_message(name, *self.last_step()))
         arrays = {"m": self.optimiser.m, "v": self.optimiser.v, "order": self.order.astype(np.int64)}
         numbers = {name: getattr(self, name) for name in ("epoch", "done", "reconstruction", "kl")}
         return arrays, numbers | self.settings() | {"t": self.optimiser.t, "rng": self.rng.bit_generator.state}
+
+    def last_step(self) -> tuple[int, int]:
+        """Epoch and number of the step that was done last; (1, 0) before the first."""
+        if self.done or self.epoch == 1:
+            return self.epoch, self.done
+        return self.epoch - 1, math.ceil(len(self.data.train_x) / self.batch)
 
     def settings(self) -> dict:
         """What a training cannot change on its way and be the same."""
@@ -251,5 +257,5 @@ def diverged_message(first: str, epoch: int, step: int) -> str:
     """What was the first to be infinite or NaN, and what usually does that."""
     return (
         f"training diverged in epoch {epoch}, step {step}: {first} is the first quantity that is infinite or NaN. "
-        "Usual causes: a learning rate that is too high (try --lr a tenth of it), or data on a large scale."
+        "Usual causes: a learning rate that is too high (try --lr a tenth of it), data on a large scale, or a tiny --sigma."
     )

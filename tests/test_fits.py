@@ -78,5 +78,5 @@ def test_masses_are_integrals_of_the_densities():
 
 def test_what_is_no_width_and_where_descent_is_lost_is_refused():
     for kl in (fits.kl_forward, fits.kl_reverse):
-        refused(lambda: kl(3, 0, -1), "sigma", "> 0", "-1", "no sign")
+        refused(lambda: kl(3, 0, -1), "sigma", "> 0", "-1", "above zero")
     refused(lambda: fits.fit_reverse(3, 1e4), "start", "minimum", "10000", "modes")

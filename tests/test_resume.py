@@ -175,7 +175,7 @@ def test_what_overflows_without_a_sound_is_never_written_down():
     x = rng.random((40, 6))
     vae = VAE.init(rng, 6, 2, (5,), likelihood=Gaussian(1e-12))
     training = Training(vae, Dataset("small", x[:33], x[33:]), rng, **SETTINGS)
-    with np.errstate(over="ignore"), pytest.raises(Diverged, match="epoch 1, step 3: Adam's v is the first quantity"):
+    with np.errstate(over="ignore"), pytest.raises(Diverged, match="epoch 1, step 2: Adam's v is the first quantity"):
         run_on(training, 2)
         training.state()
 
@@ -592,7 +592,7 @@ def test_weights_that_overflow_are_a_training_that_diverged(tmp_path):
     again = ["--epochs", "2", "--hidden", "8", "--save-every", 1, "--out", path, "-q"]
     done = subprocess.run(command("train", "--lr", "1e39", *again), capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert re.search(r"diverged in epoch 1, step 2: encoder\.1\.weight is .*try --lr.*last good state is in", done.stderr)
+    assert re.search(r"diverged in epoch 1, step 1: encoder\.1\.weight is .*try --lr.*last good state is in", done.stderr)
     assert np.isfinite(is_whole(path).vae.params.flat).all()
 
 

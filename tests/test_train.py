@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import platform
+import re
 import subprocess
 import sys
 
@@ -252,3 +253,16 @@ def test_what_is_freed_is_kept():
         for how in ("kept", "as it is")
     )
     assert kept < given_back / 5
+
+
+def test_what_is_no_number_is_blamed_on_the_step_that_made_it():
+    x = np.random.default_rng(0).integers(0, 2, (60, 4))
+    training = Training(VAE.init(np.random.default_rng(0), 4), Dataset("", x[:50], x[50:]), np.random.default_rng(0), epochs=2, batch=20)
+    found = []
+    for _ in training.steps():
+        training.vae.params.flat[0] += np.inf
+        with pytest.raises(Diverged, match="is infinite or NaN") as error:
+            training.state()
+        training.vae.params.flat[0] = 0
+        found.append(re.search(r"epoch (\d), step (\d)", str(error.value)).groups())
+    assert found == [(epoch, step) for epoch in "12" for step in "123"]
