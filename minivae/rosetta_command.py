@@ -53,10 +53,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def fraction(text: str) -> float:
     """"1/784" and "0.5" as numbers; ValueError for what is none, or infinite."""
-    parts = [float(part) for part in text.split("/", 1)]
-    if not all(map(math.isfinite, parts)) or parts[1:] == [0]:
+    above, below = map(float, text.split("/", 1) if "/" in text else (text, "1"))
+    value = above / below if below else math.inf
+    if not all(map(math.isfinite, (above, below, value))):
         raise ValueError(text)
-    return parts[0] / (parts[1:] or [1])[0]
+    return value
 
 
 def fraction_or_word(text: str) -> float | str:

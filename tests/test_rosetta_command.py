@@ -115,7 +115,7 @@ def test_bad_input_is_one_line_on_stderr(capsys, line, words):
     assert code == 2 and out == "" and words in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("text", ["1/0", "1e999", "half", "nan", "1e99999999", "-1e99999999/2", "1/inf", "1/2/3", "1/"])
+@pytest.mark.parametrize("text", ["1/0", "1e999", "half", "nan", "1e99999999", "-1e99999999/2", "1/inf", "1e308/1e-308", "1/2/3", "1/"])
 def test_a_weight_that_is_no_number_is_a_usage_error(capsys, text):
     with pytest.raises(SystemExit) as end:
         rosetta(capsys, f"--reconstruction mse --kl-weight {text}")
