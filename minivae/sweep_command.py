@@ -63,13 +63,14 @@ def gather(
 def write(
     options: argparse.Namespace, swept: str, settings: list[Setting], learned: data.Dataset, how: dict, points: list[Point]
 ) -> dict:
-    """Draw and write what was done; the document that says it."""
-    figure, alt = figures_learning.rate_distortion(points, swept)
-    drawing.save(figure, alt, options.out / WRITTEN[1])
-    files = [{"path": str(options.out / WRITTEN[1]), "alt": alt}]
+    """Write what was done, whatever becomes of the figure, then draw it; the document that says it."""
     rows = [point._asdict() | {"collapsed": point.collapsed} for point in points]
     document = {"swept": swept, "points": rows, "likelihood": settings[0].likelihood.name, "held_out": len(learned.test_x)}
-    document |= {**how, "data": options.data, "files": files, "command": command_again(options)}
+    document |= {**how, "data": options.data, "files": [], "command": command_again(options)}
+    runs.write_json(options.out / WRITTEN[0], document)
+    figure, alt = figures_learning.rate_distortion(points, swept)
+    drawing.save(figure, alt, options.out / WRITTEN[1])
+    document["files"] = [{"path": str(options.out / WRITTEN[1]), "alt": alt}]
     runs.write_json(options.out / WRITTEN[0], document)
     return document
 

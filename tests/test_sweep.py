@@ -173,6 +173,17 @@ def test_an_interrupt_before_anything_is_done_leaves_nothing(tmp_path, capsys, m
     assert os.listdir(tmp_path / "run") == []
 
 
+def test_trainings_outlive_a_figure_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
+    def broken(*anything):
+        raise OSError(28, "No space left on device", "rate_distortion.png")
+
+    monkeypatch.setattr(drawing, "save", broken)
+    assert cli.main([*QUICK, "--latent", "1,2", "--out", str(tmp_path / "run")]) == 2
+    assert "No space left" in capsys.readouterr().err
+    document = json.loads((tmp_path / "run" / "sweep.json").read_text())
+    assert len(document["points"]) == 2 and document["files"] == []
+
+
 def test_an_interrupt_while_the_figure_is_drawn_keeps_all(tmp_path, capsys, monkeypatch):
     save = drawing.save
     monkeypatch.setattr(drawing, "save", lambda *drawn: (signal.raise_signal(TERM), save(*drawn)))
