@@ -10,6 +10,7 @@ import pytest
 from minivae import cli, data
 from minivae.data import DataError
 from tests.numeric import refused
+from tests.trained import trained
 
 
 def test_the_bundled_digits_are_the_1797_of_the_uci_set():
@@ -323,3 +324,14 @@ def test_not_a_number_in_a_file_is_refused(tmp_path):
     np.save(tmp_path / "nan.npy", np.full((10, 3), np.nan))
     with pytest.raises(DataError, match=r"nan\.npy: x must be finite; got nan"):
         data.load(str(tmp_path / "nan.npy"))
+
+
+def test_the_digits_spread_more_than_the_binomial_says():
+    """Relative to its variance n p (1 - p), where p is not near 0 or 1; the model's own draws spread just as it says."""
+    vae, digits, _ = trained()
+    mu, _ = vae.encode(digits.test_x)
+    mean = vae.decode(mu).astype(float)                     # n p
+    drawn = vae.sample(np.random.default_rng(0), mu)
+    unsure = (0.05 < mean / 16) & (mean / 16 < 0.95)
+    spread = [((x - mean) ** 2 / (mean * (1 - mean / 16)))[unsure].mean() for x in (digits.test_x, drawn)]
+    assert spread[0] > 2 and abs(spread[1] - 1) < 0.1
