@@ -2,6 +2,6 @@
 
 import sys
 
-from derivations.cli import main
+from derivations.app.cli import main
 
 sys.exit(main())

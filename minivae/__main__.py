@@ -2,6 +2,6 @@
 
 import sys
 
-from minivae.cli import main
+from minivae.app.cli import main
 
 sys.exit(main())

@@ -3,14 +3,13 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.adam import Adam
-from minivae.data import Dataset
 from minivae.likelihood import squared_error
 from minivae.vae import VAE, Forward
 
@@ -40,6 +39,16 @@ class Record(NamedTuple):
     train_mse: float | None = None
 
 
+class Data(Protocol):
+    """What a training needs of its data; `minivae.data.Dataset` has it, and any object with these three will do."""
+
+    train_x: NDArray            # (N, D) rows to train on
+    test_x: NDArray             # (N', D) rows held out
+
+    def take(self, rows: NDArray, rng: np.random.Generator) -> NDArray:
+        """Return these training rows, (B, D); `rng` is there for data that are drawn anew each time."""
+
+
 class Training:
     """A training between two steps: go on with it, write it down, take it up again bit for bit.
 
@@ -58,7 +67,7 @@ class Training:
         If an argument breaks its rule.
     """
 
-    def __init__(self, vae: VAE, data: Dataset, rng: np.random.Generator, *, epochs=300, batch=64, lr=2e-3, samples=1):
+    def __init__(self, vae: VAE, data: Data, rng: np.random.Generator, *, epochs=300, batch=64, lr=2e-3, samples=1):
         self.vae, self.data, self.rng = vae, data, checks.generator("rng", rng)
         self.epochs, self.batch = checks.whole_number("epochs", epochs, 1), checks.whole_number("batch", batch, 1)
         self.samples = checks.whole_number("samples", samples, 1)
@@ -169,7 +178,7 @@ class Training:
 
 def train(
     vae: VAE,
-    data: Dataset,
+    data: Data,
     rng: np.random.Generator,
     *,
     stop: Callable[[], bool] = lambda: False,

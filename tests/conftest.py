@@ -23,8 +23,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 BESIDE = {                                                  # by the fixture that has what came of it
     "figures_again": ["derivations", "figures", "--json", "--out", "{}"],
-    "museum_matrix": ["tests.matrix"],
-    "readme_commands": ["tests.readme", "{}"],
+    "museum_matrix": ["tests.helpers.matrix"],
+    "readme_commands": ["tests.helpers.readme", "{}"],
 }
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy import log
 
 from derivations.beyond.elbo import D
-from derivations.domains import Symbol, conditional, joint, pmf, weights
-from derivations.equation import Zero, equation
-from derivations.numerics import kl, mean, times, total
+from derivations.engine.domains import Symbol, conditional, joint, pmf, weights
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import kl, mean, times, total
 
 # The KL of a data set: n is the number of a datum, and all data are equally likely
 

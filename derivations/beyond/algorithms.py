@@ -12,11 +12,11 @@ from numpy import exp, log, sqrt
 
 from derivations.beyond.bounds import NABLA, NOT_UNIFORM_TABLE, TWO, scalar_vae
 from derivations.beyond.elbo import D, by_minivae
-from derivations.domains import Symbol, pmf, positive, real, vector
-from derivations.equation import Zero, equation
-from derivations.numerics import complex_step, kl, log_density, mean, noise, times, total
+from derivations.engine.domains import Symbol, pmf, positive, real, vector
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import complex_step, kl, log_density, mean, noise, times, total
+from derivations.engine.worlds import LINEAR, chosen, linear_elbo, linear_posterior, posterior
 from derivations.odaibo.objective import OUTSIDE
-from derivations.worlds import LINEAR, chosen, linear_elbo, linear_posterior, posterior
 from minivae.gaussian import (
     log_normal_backward,
     log_standard_normal_backward,

@@ -18,12 +18,10 @@ from derivations.beyond.elbo import (
     importance_weights,
     linear_vae,
 )
-from derivations.domains import Symbol, pmf, vector
-from derivations.equation import equation
-from derivations.numerics import complex_step, expect, kl, kl_normal, log_density, mean, times, total
-from derivations.odaibo.bound import LINEAR_POSTERIOR
-from derivations.odaibo.objective import OUTSIDE, POSTERIOR
-from derivations.worlds import (
+from derivations.engine.domains import Symbol, pmf, vector
+from derivations.engine.equation import equation
+from derivations.engine.numerics import complex_step, expect, kl, kl_normal, log_density, mean, times, total
+from derivations.engine.worlds import (
     ENCODED,
     ENCODER,
     LINEAR,
@@ -38,6 +36,8 @@ from derivations.worlds import (
     posterior,
     prior,
 )
+from derivations.odaibo.bound import LINEAR_POSTERIOR
+from derivations.odaibo.objective import OUTSIDE, POSTERIOR
 
 P_DATA = pmf("p_d", "p_d(x)", 4, zeros=True, simple=((0.25, 0.75), (1, 0)))
 E_DATA = r"E_{x \sim p_d}"

@@ -9,10 +9,10 @@ import numpy as np
 from numpy import ceil, exp, log, log1p
 
 from derivations.beyond.gradients import density, for_integrals, for_means, log_q, slopes
-from derivations.domains import Symbol
-from derivations.equation import equation
-from derivations.numerics import need_positive, total
-from derivations.worlds import chosen
+from derivations.engine.domains import Symbol
+from derivations.engine.equation import equation
+from derivations.engine.numerics import need_positive, total
+from derivations.engine.worlds import chosen
 from minivae.gaussian import (
     kl_diagonal_backward,
     kl_standard_normal_backward,

@@ -12,9 +12,9 @@ from functools import cache
 import numpy as np
 from numpy import exp, log
 
-from derivations.domains import Symbol, joint, weights
-from derivations.equation import equation
-from derivations.numerics import (
+from derivations.engine.domains import Symbol, joint, weights
+from derivations.engine.equation import equation
+from derivations.engine.numerics import (
     complex_step,
     expect_full,
     kl,
@@ -28,8 +28,7 @@ from derivations.numerics import (
     times,
     total,
 )
-from derivations.odaibo.objective import OUTSIDE, POSTERIOR
-from derivations.worlds import (
+from derivations.engine.worlds import (
     ENCODER,
     MUS_Q,
     PLANE_MU,
@@ -45,6 +44,7 @@ from derivations.worlds import (
     vector_log_p,
     vector_posterior,
 )
+from derivations.odaibo.objective import OUTSIDE, POSTERIOR
 from minivae.evidence import lower_bounds
 from minivae.gaussian import entropy_diagonal, kl_full, log_normal, log_standard_normal, reparameterize
 from minivae.likelihood import Gaussian, gaussian_log_prob

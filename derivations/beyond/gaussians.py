@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy import exp, expm1, log, pi, tanh
 
-from derivations.domains import Symbol, positive, positives, vector
-from derivations.equation import equation
-from derivations.numerics import (
+from derivations.engine.domains import Symbol, positive, positives, vector
+from derivations.engine.equation import equation
+from derivations.engine.numerics import (
     LINE,
     complex_step,
     expect,
@@ -26,8 +26,8 @@ from derivations.numerics import (
     noise,
     total,
 )
+from derivations.engine.worlds import FULL_PAIR, MATRIX_W, OBSERVED_3, chosen, covariance
 from derivations.odaibo.closed_form import TWO
-from derivations.worlds import FULL_PAIR, MATRIX_W, OBSERVED_3, chosen, covariance
 from minivae.gaussian import (
     LOG_2PI,
     cholesky,

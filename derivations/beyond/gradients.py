@@ -9,10 +9,10 @@ are known, E sin z = sin(mu) exp(-sigma^2 / 2), and mu is kept to where no slope
 import numpy as np
 from numpy import cos, exp, log, pi, sin, sqrt
 
-from derivations.domains import Symbol, positive
-from derivations.equation import equation
-from derivations.numerics import complex_step, need_positive, noise, total
-from derivations.worlds import chosen
+from derivations.engine.domains import Symbol, positive
+from derivations.engine.equation import equation
+from derivations.engine.numerics import complex_step, need_positive, noise, total
+from derivations.engine.worlds import chosen
 from minivae.gaussian import log_normal_backward, reparameterize, reparameterize_backward
 
 MU = Symbol(

@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy import exp, log1p, sqrt
 
-from derivations.domains import Symbol, conditional, pmf, positive, positives, real, vector
-from derivations.equation import equation
-from derivations.numerics import (
+from derivations.engine.domains import Symbol, conditional, pmf, positive, positives, real, vector
+from derivations.engine.equation import equation
+from derivations.engine.numerics import (
     complex_step,
     integrate,
     kl,
@@ -27,9 +27,9 @@ from derivations.numerics import (
     times,
     total,
 )
+from derivations.engine.worlds import ENCODER, TABLE, chance, chosen, evidence, likelihood, posterior, prior
 from derivations.odaibo.divergence import NOT_COVERED, NOT_NORMALISED, P, Q
 from derivations.odaibo.objective import POSTERIOR
-from derivations.worlds import ENCODER, TABLE, chance, chosen, evidence, likelihood, posterior, prior
 from minivae.gaussian import kl_diagonal
 
 D = r"D_{KL}"

@@ -10,10 +10,10 @@ from numpy import ceil, exp, log
 
 from derivations.beyond.divergences import between_hundredths, between_tenths, tenths
 from derivations.beyond.gradients import density
-from derivations.domains import Symbol
-from derivations.equation import equation
-from derivations.numerics import LEGENDRE, complex_step, need_positive, total
-from derivations.worlds import chosen
+from derivations.engine.domains import Symbol
+from derivations.engine.equation import equation
+from derivations.engine.numerics import LEGENDRE, complex_step, need_positive, total
+from derivations.engine.worlds import chosen
 from minivae.likelihood import (
     bernoulli_log_prob,
     bernoulli_log_prob_backward,

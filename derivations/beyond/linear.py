@@ -11,9 +11,9 @@ from numpy import cos, exp, log, pi, sin, sqrt
 
 from derivations.beyond.elbo import by_minivae as by_model
 from derivations.beyond.elbo import linear_vae as constant_encoder
-from derivations.domains import Symbol, positive, vector
-from derivations.equation import equation
-from derivations.numerics import (
+from derivations.engine.domains import Symbol, positive, vector
+from derivations.engine.equation import equation
+from derivations.engine.numerics import (
     complex_step,
     kl_normal,
     log_density,
@@ -23,7 +23,7 @@ from derivations.numerics import (
     refuse,
     total,
 )
-from derivations.worlds import (
+from derivations.engine.worlds import (
     MATRIX_W,
     OBSERVED_3,
     OFFSET,

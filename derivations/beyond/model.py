@@ -14,9 +14,9 @@ from numpy import exp, log, pi, tanh
 
 from derivations.beyond.likelihoods import choose
 from derivations.beyond.network import gradient
-from derivations.domains import Symbol
-from derivations.equation import equation
-from derivations.worlds import chosen
+from derivations.engine.domains import Symbol
+from derivations.engine.equation import equation
+from derivations.engine.worlds import chosen
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.params import Params
 from minivae.vae import VAE, mlp_shapes

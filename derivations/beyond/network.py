@@ -9,9 +9,9 @@ import numpy as np
 from numpy import exp, log, log1p
 
 from derivations.beyond.divergences import between_tenths
-from derivations.domains import Symbol
-from derivations.equation import equation
-from derivations.numerics import complex_step, total
+from derivations.engine.domains import Symbol
+from derivations.engine.equation import equation
+from derivations.engine.numerics import complex_step, total
 from minivae.checks import refuse
 from minivae.ops import (
     affine,

@@ -9,10 +9,10 @@ import numpy as np
 from numpy import exp, log
 
 from derivations.beyond.linear import CORNERS, t
-from derivations.domains import Symbol, vector
-from derivations.equation import equation
-from derivations.numerics import complex_step, kl_normal_full, log_density_full, need_positive, noise, total
-from derivations.worlds import MATRIX_W, OBSERVED_3, OFFSET, PLANE_S, chosen, covariance, vector_posterior
+from derivations.engine.domains import Symbol, vector
+from derivations.engine.equation import equation
+from derivations.engine.numerics import complex_step, kl_normal_full, log_density_full, need_positive, noise, total
+from derivations.engine.worlds import MATRIX_W, OBSERVED_3, OFFSET, PLANE_S, chosen, covariance, vector_posterior
 from minivae.gaussian import cholesky, kl_full
 from minivae.likelihood import gaussian_log_prob_backward
 

@@ -20,11 +20,11 @@ from derivations.cards.elbo import (
 )
 from derivations.cards.loss import LOSS
 from derivations.cards.reverse_kl import P_FULL, Q_FULL
-from derivations.domains import weights
-from derivations.equation import Zero, equation
-from derivations.numerics import kl, log, mean, ratio, times, total
+from derivations.engine.domains import weights
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import kl, log, mean, ratio, times, total
+from derivations.engine.worlds import evidence, likelihood, posterior, prior
 from derivations.odaibo.objective import POSTERIOR, figure_2
-from derivations.worlds import evidence, likelihood, posterior, prior
 
 
 @equation(

@@ -19,11 +19,10 @@ from derivations.cards.elbo import (
     left_form,
     right_form,
 )
-from derivations.domains import Symbol, positives, real, vector
-from derivations.equation import Zero, equation
-from derivations.numerics import complex_step, kl, log, mean, ratio, times, total
-from derivations.odaibo.objective import OUTSIDE
-from derivations.worlds import (
+from derivations.engine.domains import Symbol, positives, real, vector
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import complex_step, kl, log, mean, ratio, times, total
+from derivations.engine.worlds import (
     chosen,
     evidence,
     likelihood,
@@ -33,6 +32,7 @@ from derivations.worlds import (
     posterior,
     prior,
 )
+from derivations.odaibo.objective import OUTSIDE
 
 # Where q is moved, it is a softmax of numbers phi: any q that is nowhere zero.
 

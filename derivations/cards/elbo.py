@@ -7,10 +7,10 @@ the line is about.
 
 from dataclasses import replace
 
-from derivations.equation import equation
-from derivations.numerics import kl, log, mean, ratio, times, total
+from derivations.engine.equation import equation
+from derivations.engine.numerics import kl, log, mean, ratio, times, total
+from derivations.engine.worlds import ENCODER, TABLE, evidence, likelihood, posterior, prior
 from derivations.odaibo.objective import OUTSIDE, POSTERIOR
-from derivations.worlds import ENCODER, TABLE, evidence, likelihood, posterior, prior
 
 # Simple values in which no row of q is the posterior or the prior: there a divergence is nil, without digits.
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from derivations.numerics import need_positive
+from derivations.engine.numerics import need_positive
 from minivae.checks import refuse
 
 LOG_2PI = math.log(2 * math.pi)

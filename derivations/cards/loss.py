@@ -6,10 +6,10 @@ It is checked in a small linear model of minivae, where log p(x) and p(z|x) are 
 import numpy as np
 
 from derivations.cards.elbo import KL_POSTERIOR, KL_PRIOR, LOG_P_X, RECONSTRUCTION
-from derivations.domains import Symbol, positive, real
-from derivations.equation import equation
-from derivations.graph import arrows, reaches
-from derivations.numerics import (
+from derivations.engine.domains import Symbol, positive, real
+from derivations.engine.equation import equation
+from derivations.engine.graph import arrows, reaches
+from derivations.engine.numerics import (
     kl_normal,
     kl_normal_full,
     log_density,
@@ -18,10 +18,10 @@ from derivations.numerics import (
     noise,
     total,
 )
+from derivations.engine.worlds import linear_elbo, linear_log_evidence, linear_posterior, small_vae
 from derivations.odaibo.batch import BY_MINIVAE
 from derivations.odaibo.claims import linear_model
 from derivations.odaibo.objective import DATUM
-from derivations.worlds import linear_elbo, linear_log_evidence, linear_posterior, small_vae
 from minivae.gaussian import kl_standard_normal
 
 LOSS = r"L_\text{VAE}(\theta, \phi)"

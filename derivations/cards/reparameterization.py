@@ -6,9 +6,9 @@ known. The function whose average is differentiated is f(z) = z^2, with z from N
 
 import numpy as np
 
-from derivations.domains import Symbol, positive, positives, real, vector
-from derivations.equation import Zero, equation
-from derivations.numerics import (
+from derivations.engine.domains import Symbol, positive, positives, real, vector
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import (
     central_difference,
     complex_step,
     integrate,
@@ -19,7 +19,7 @@ from derivations.numerics import (
     normal,
     total,
 )
-from derivations.worlds import chosen
+from derivations.engine.worlds import chosen
 from minivae.gaussian import (
     log_normal,
     log_normal_backward,

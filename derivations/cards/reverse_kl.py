@@ -21,11 +21,11 @@ from derivations.cards.fits import (
     mass,
     mixture_mass,
 )
-from derivations.domains import Symbol, pmf, positive, real, weights
-from derivations.equation import equation
-from derivations.numerics import LEGENDRE, kl, kl_normal, log, mean, ratio, times, total
+from derivations.engine.domains import Symbol, pmf, positive, real, weights
+from derivations.engine.equation import equation
+from derivations.engine.numerics import LEGENDRE, kl, kl_normal, log, mean, ratio, times, total
+from derivations.engine.worlds import SIGMA_P, SIGMA_Q, chosen
 from derivations.odaibo.closed_form import TWO, tenths
-from derivations.worlds import SIGMA_P, SIGMA_Q, chosen
 from minivae.gaussian import kl_diagonal
 
 # Not symmetric. mu_p lies halfway between two tenths, where mu_q never is: p and q are not nearly the same.

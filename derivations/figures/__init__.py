@@ -3,6 +3,8 @@
 A figure function returns the Figure and its alt text; it raises `NotShown` if its numbers do not say what it says. It
 can be given other numbers to draw: that is how the tests see it refuse them. A figure is named after the row of the
 ledger to which it belongs.
+
+    digits, nodes, common   what several of them need: models of digits, boxes and arrows, claims that are checked
 """
 
 import difflib
@@ -12,9 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from derivations.figures import cards_fits, cards_plate, cards_trick, hong, lm, lm_loss, odaibo
 from derivations.figures.common import NotShown, save_svg
 from minivae import checks
-from minivae.checkpoint import must_be_free
-from minivae.drawing import Drawn, save
+from minivae.figures.style import Drawn, save
 from minivae.runs import make_directory, must_be_directory
+from minivae.runs.files import must_be_free
 
 __all__ = ["FIGURES", "NotShown", "places", "write", "write_all"]
 

@@ -5,9 +5,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from derivations.cards.fits import fit_forward, fit_reverse, kl_forward, kl_reverse, log_mixture
+from derivations.engine.numerics import normal
 from derivations.figures.common import shows
-from derivations.numerics import normal
-from minivae.drawing import BLUE, GREY, HALO, ORANGE, Drawn, explain, page, styled
+from minivae.figures.style import BLUE, GREY, HALO, ORANGE, Drawn, explain, page, styled
 
 APART, NEAR = 3.0, 0.8                                      # the modes lie at -3 and 3; at -0.8 and 0.8
 STEP = 0.02

@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
+from derivations.engine.graph import Arrow
 from derivations.figures.common import shows
 from derivations.figures.nodes import HEAD
 from derivations.figures.odaibo import probed, small_vae
-from derivations.graph import Arrow
-from minivae.drawing import BLUE, DARK, GREY, ORANGE, Drawn, explain, page, styled
+from minivae.figures.style import BLUE, DARK, GREY, ORANGE, Drawn, explain, page, styled
 from minivae.vae import VAE
 
 NAMES = {"x": "x", "z": "z", "encoder weights": "phi", "decoder weights": "theta"}

@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from derivations.engine.numerics import complex_step, noise
 from derivations.figures.common import point, shows
 from derivations.figures.nodes import Node, draw_arrow, draw_node
-from derivations.numerics import complex_step, noise
-from minivae.drawing import BLUE, DARK, GREY, ORANGE, Drawn, explain, page, styled
+from minivae.figures.style import BLUE, DARK, GREY, ORANGE, Drawn, explain, page, styled
 from minivae.gaussian import log_normal_backward, reparameterize, reparameterize_backward
 
 MU, LOG_VAR = 1.0, 0.0                                      # sigma = 1

@@ -6,7 +6,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from minivae.drawing import DARK, GREY, styled
+from minivae.figures.style import DARK, GREY, styled
 
 LEADER = {"arrowstyle": "-", "color": GREY, "lw": 0.8, "shrinkA": 2, "shrinkB": 4}
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from derivations.figures.common import shows
-from derivations.questions import Pair, row_of
-from minivae.drawing import Drawn, explain, page, show, styled
-from minivae.figures import draw_map
+from derivations.study.questions import Pair, row_of
+from minivae.figures.latent import draw_map
+from minivae.figures.style import Drawn, explain, page, show, styled
 
 ROWS, COLUMNS = 5, 12                                       # of digits decoded from the prior
 

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from derivations.engine.numerics import kl_normal
 from derivations.figures.common import LEADER, point, shows
-from derivations.numerics import kl_normal
-from minivae.drawing import BLUE, DARK, GREY, HALO, ORANGE, Drawn, explain, minus, page, styled
+from minivae.figures.style import BLUE, DARK, GREY, HALO, ORANGE, Drawn, explain, minus, page, styled
 from minivae.gaussian import kl_standard_normal
 
 

@@ -6,10 +6,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
+from derivations.engine.numerics import complex_step, expect, log_density
+from derivations.engine.worlds import linear_elbo, linear_log_evidence, linear_posterior
 from derivations.figures.common import point, shows
-from derivations.numerics import complex_step, expect, log_density
-from derivations.worlds import linear_elbo, linear_log_evidence, linear_posterior
-from minivae.drawing import BLUE, DARK, GREY, HALO, ORANGE, Drawn, at_right, explain, minus, page, styled
+from minivae.figures.style import BLUE, DARK, GREY, HALO, ORANGE, Drawn, at_right, explain, minus, page, styled
 from minivae.gaussian import kl_diagonal
 
 # lm-3: the logarithm moved inside the integral

@@ -5,10 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
+from derivations.engine.numerics import expect, log_density
+from derivations.engine.worlds import linear_elbo, linear_log_evidence, linear_posterior
 from derivations.figures.common import point, shows
-from derivations.numerics import expect, log_density
-from derivations.worlds import linear_elbo, linear_log_evidence, linear_posterior
-from minivae.drawing import GREY, HALO, ORANGE, Drawn, explain, page, styled
+from minivae.figures.style import GREY, HALO, ORANGE, Drawn, explain, page, styled
 from minivae.gaussian import kl_diagonal, kl_standard_normal
 
 W, S, X = 1.0, 0.5, 2.0                                     # x = w z + s eps

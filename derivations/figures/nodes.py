@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, PathPatch
 from matplotlib.path import Path
 
-from minivae.drawing import BLUE, DARK, GREY, ORANGE
+from minivae.figures.style import BLUE, DARK, GREY, ORANGE
 
 
 class Node(NamedTuple):

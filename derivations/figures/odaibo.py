@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.path import Path
 
+from derivations.engine.graph import Arrow, arrows, reaches
 from derivations.figures.common import shows
 from derivations.figures.nodes import Node, draw_arrow, draw_node
-from derivations.graph import Arrow, arrows, reaches
-from minivae.drawing import BLUE, DARK, GREY, HALO, ORANGE, Drawn, explain, page, styled
+from minivae.figures.style import BLUE, DARK, GREY, HALO, ORANGE, Drawn, explain, page, styled
 from minivae.vae import VAE
 
 # Figure 1
@@ -114,7 +114,7 @@ def probed(vae: VAE) -> set[Arrow]:
 
 @styled
 def schematic(vae: VAE | None = None) -> Drawn:
-    """Figure 2: the VAE, every arrow of it found in the implemented model by `derivations.graph`."""
+    """Figure 2: the VAE, every arrow of it found in the implemented model by `derivations.engine.graph`."""
     found = probed(vae or small_vae())
     missing, extra = GRAPH - found, found - GRAPH
     shows(not any(b == "eps" for _, b in found), "eps is a leaf")

@@ -7,8 +7,9 @@ whole side in square brackets is not on the page.
 import numpy as np
 from numpy import exp, log
 
-from derivations.domains import positive, vector
-from derivations.equation import equation
+from derivations.engine.domains import positive, vector
+from derivations.engine.equation import equation
+from derivations.engine.numerics import complex_step, normal, total
 from derivations.hong.notation import Z
 from derivations.hong.world import (
     KL,
@@ -26,7 +27,6 @@ from derivations.hong.world import (
     kl_prior,
     lowest,
 )
-from derivations.numerics import complex_step, normal, total
 from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal
 
 DISTANCE = r"\frac{(z_i-\mu_i)^2}{\sigma_i^2} - z_i^2"

@@ -5,12 +5,12 @@ import math
 import numpy as np
 from numpy import exp, log, pi, sqrt
 
-from derivations.domains import Symbol
-from derivations.equation import equation
+from derivations.engine.domains import Symbol
+from derivations.engine.equation import equation
+from derivations.engine.numerics import log_density_full, need_above_zero, normal, total
+from derivations.engine.worlds import chosen
 from derivations.hong.notation import MEAN_4, SIGMA_4, X_4, X_TILDE, mse
 from derivations.hong.world import CORNERS, MSE, W, codes, decoded, lowest
-from derivations.numerics import log_density_full, need_above_zero, normal, total
-from derivations.worlds import chosen
 from minivae.gaussian import reparameterize
 from minivae.likelihood import gaussian_log_prob, optimal_log_sigma
 

@@ -10,8 +10,10 @@ import numpy as np
 from numpy import exp, log
 from numpy.typing import NDArray
 
-from derivations.domains import positive, real
-from derivations.equation import equation
+from derivations.engine.domains import positive, real
+from derivations.engine.equation import equation
+from derivations.engine.numerics import expect, kl_normal, log_density, total
+from derivations.engine.worlds import chosen, linear_log_evidence, linear_posterior
 from derivations.hong.divergence import bracket
 from derivations.hong.world import (
     CORNERS,
@@ -28,8 +30,6 @@ from derivations.hong.world import (
     minus_elbo,
     minus_log_evidence,
 )
-from derivations.numerics import expect, kl_normal, log_density, total
-from derivations.worlds import chosen, linear_log_evidence, linear_posterior
 from minivae.gaussian import kl_standard_normal, reparameterize
 from minivae.likelihood import squared_error
 

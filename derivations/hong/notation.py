@@ -8,11 +8,11 @@ import math
 import numpy as np
 from numpy import exp, log
 
-from derivations.domains import Symbol, positive, real, vector
-from derivations.equation import equation
+from derivations.engine.domains import Symbol, positive, real, vector
+from derivations.engine.equation import equation
+from derivations.engine.numerics import expect, kl_normal, log_density_full, need_same_shape, normal, total
+from derivations.engine.worlds import SIGMA_Q, linear_elbo, linear_log_evidence, linear_posterior
 from derivations.hong.world import MODEL, MSE, SIGMA, SIGMA_THETA, corners, decoded, minus_log_evidence
-from derivations.numerics import expect, kl_normal, log_density_full, need_same_shape, normal, total
-from derivations.worlds import SIGMA_Q, linear_elbo, linear_log_evidence, linear_posterior
 from minivae.gaussian import log_normal, log_standard_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob, squared_error
 

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy import log
 
-from derivations.domains import Symbol
-from derivations.equation import equation
+from derivations.engine.domains import Symbol
+from derivations.engine.equation import equation
+from derivations.engine.numerics import kl_normal, total
 from derivations.hong.world import MU, SIGMA, SQUARES, kl_prior
-from derivations.numerics import kl_normal, total
 from derivations.odaibo.closed_form import tenths
 from minivae.gaussian import kl_diagonal, kl_standard_normal
 

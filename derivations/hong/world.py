@@ -9,8 +9,8 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from derivations.domains import Symbol, positive, positives, vector
-from derivations.numerics import complex_step, kl_normal, log_density, log_density_full, noise, total
+from derivations.engine.domains import Symbol, positive, positives, vector
+from derivations.engine.numerics import complex_step, kl_normal, log_density, log_density_full, noise, total
 from minivae.likelihood import Gaussian
 from minivae.params import Params
 from minivae.vae import VAE, mlp_shapes

@@ -2,24 +2,10 @@
 
 import numpy as np
 
-from derivations.domains import positive, positives, real, vector
-from derivations.equation import Zero, equation
-from derivations.lm.first_display import (
-    GAP,
-    LINE_1,
-    LINE_2,
-    ONLY_JENSEN,
-    P,
-    TABLES,
-    WHOLE_TABLES,
-    gap,
-    line_1,
-    line_2,
-    prior_in_every_row,
-)
-from derivations.numerics import kl, kl_normal, log, mean, minus_log, times, total
-from derivations.odaibo.objective import OUTSIDE, POSTERIOR
-from derivations.worlds import (
+from derivations.engine.domains import positive, positives, real, vector
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import kl, kl_normal, log, mean, minus_log, times, total
+from derivations.engine.worlds import (
     evidence,
     likelihood,
     linear_elbo,
@@ -27,6 +13,20 @@ from derivations.worlds import (
     linear_posterior,
     posterior,
 )
+from derivations.lm.first_display import (
+    GAP,
+    LINE_1,
+    LINE_2,
+    ONLY_JENSEN,
+    TABLES,
+    WHOLE_TABLES,
+    P,
+    gap,
+    line_1,
+    line_2,
+    prior_in_every_row,
+)
+from derivations.odaibo.objective import OUTSIDE, POSTERIOR
 
 KL_POSTERIOR = r"D_{KL}(q(z|x)\Vert p(z|x))"
 KL_PRIOR = r"D_{KL}(q_\phi(z|x)\Vert p(z))"

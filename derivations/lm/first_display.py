@@ -8,11 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from derivations.domains import positive, real, weights
-from derivations.equation import equation
-from derivations.numerics import expect, integrate, kl, kl_normal, log, log_density, mean, ratio, total
-from derivations.odaibo.batch import linear_vae
-from derivations.worlds import (
+from derivations.engine.domains import positive, real, weights
+from derivations.engine.equation import equation
+from derivations.engine.numerics import expect, integrate, kl, kl_normal, log, log_density, mean, ratio, total
+from derivations.engine.worlds import (
     ENCODER,
     TABLE,
     evidence,
@@ -22,6 +21,7 @@ from derivations.worlds import (
     posterior,
     prior,
 )
+from derivations.odaibo.batch import linear_vae
 from minivae.likelihood import gaussian_log_prob
 
 W, S = real("w", "w", simple=(2, 1, 0.5)), positive("s", "s", simple=(0.5, 1, 2))

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from derivations.domains import Symbol, real, vector
-from derivations.equation import equation
+from derivations.engine.domains import Symbol, real, vector
+from derivations.engine.equation import equation
+from derivations.engine.numerics import integrate, log_density, mean, need_above_zero, normal, total
+from derivations.engine.worlds import evidence, linear_posterior, posterior
 from derivations.lm.first_display import Q_HAS_A_HOLE, WHOLE_TABLES
 from derivations.lm.model import around
-from derivations.numerics import integrate, log_density, mean, need_above_zero, normal, total
 from derivations.odaibo.objective import POSTERIOR
-from derivations.worlds import evidence, linear_posterior, posterior
 
 # The ring: polar nodes, Gauss-Legendre along the radius and eight directions
 

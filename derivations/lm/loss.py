@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from derivations.domains import positive, real
-from derivations.equation import equation
+from derivations.engine.domains import positive, real
+from derivations.engine.equation import equation
+from derivations.engine.numerics import expect, integrate, kl_normal, log_density, normal
+from derivations.engine.worlds import ENCODED, linear_elbo, linear_log_evidence, linear_posterior
 from derivations.lm.first_display import WORLD
-from derivations.numerics import expect, integrate, kl_normal, log_density, normal
 from derivations.odaibo.batch import linear_vae
-from derivations.worlds import ENCODED, linear_elbo, linear_log_evidence, linear_posterior
 from minivae.gaussian import (
     kl_standard_normal_backward,
     reparameterize,

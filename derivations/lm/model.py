@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from derivations.domains import Symbol, positive, real, vector
-from derivations.equation import Zero, equation
-from derivations.numerics import (
+from derivations.engine.domains import Symbol, positive, real, vector
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import (
     integrate,
     kl_normal,
     log,
@@ -16,13 +16,7 @@ from derivations.numerics import (
     normal,
     total,
 )
-from derivations.worlds import (
-    SIGMA_Q,
-    chosen,
-    linear_elbo,
-    linear_log_evidence,
-    linear_posterior,
-)
+from derivations.engine.worlds import SIGMA_Q, chosen, linear_elbo, linear_log_evidence, linear_posterior
 from minivae.gaussian import log_standard_normal
 from minivae.likelihood import gaussian_log_prob
 

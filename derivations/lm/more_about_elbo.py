@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from derivations.domains import positive, real
-from derivations.equation import equation
-from derivations.lm.bound import ASSUMED, NEEDED, divergence
-from derivations.lm.first_display import TABLES
-from derivations.numerics import (
+from derivations.engine.domains import positive, real
+from derivations.engine.equation import equation
+from derivations.engine.numerics import (
     integrate,
     kl,
     kl_normal,
@@ -19,16 +17,11 @@ from derivations.numerics import (
     times,
     total,
 )
+from derivations.engine.worlds import evidence, likelihood, linear_posterior, posterior, prior, small_vae
+from derivations.lm.bound import ASSUMED, NEEDED, divergence
+from derivations.lm.first_display import TABLES
 from derivations.odaibo.claims import linear_model
 from derivations.odaibo.objective import DATUM, OUTSIDE
-from derivations.worlds import (
-    evidence,
-    likelihood,
-    linear_posterior,
-    posterior,
-    prior,
-    small_vae,
-)
 from minivae.gaussian import kl_standard_normal, log_standard_normal
 
 JOINT = (

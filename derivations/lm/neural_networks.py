@@ -5,25 +5,11 @@ from dataclasses import replace
 import numpy as np
 from numpy import exp, pi, sqrt
 
-from derivations.domains import Symbol, positive, real, vector
-from derivations.equation import equation
+from derivations.engine.domains import Symbol, positive, real, vector
+from derivations.engine.equation import equation
+from derivations.engine.numerics import complex_step, integrate, kl_normal, log, log_density_full, normal, total
+from derivations.engine.worlds import chosen, linear_elbo, linear_log_evidence, linear_posterior, small_vae
 from derivations.lm.first_display import GAP, LINE_1, WORLD, average_log_likelihood
-from derivations.numerics import (
-    complex_step,
-    integrate,
-    kl_normal,
-    log,
-    log_density_full,
-    normal,
-    total,
-)
-from derivations.worlds import (
-    chosen,
-    linear_elbo,
-    linear_log_evidence,
-    linear_posterior,
-    small_vae,
-)
 from minivae.gaussian import kl_standard_normal, log_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob
 from minivae.ops import mlp, mlp_backward

@@ -3,12 +3,12 @@
 import numpy as np
 from numpy import exp
 
-from derivations.domains import positive, real
-from derivations.equation import equation
-from derivations.graph import arrows
+from derivations.engine.domains import positive, real
+from derivations.engine.equation import equation
+from derivations.engine.graph import arrows
+from derivations.engine.numerics import HERMITE, complex_step, expect, integrate, normal, total
+from derivations.engine.worlds import chosen, small_vae
 from derivations.lm.first_display import MU, SIGMA
-from derivations.numerics import HERMITE, complex_step, expect, integrate, normal, total
-from derivations.worlds import chosen, small_vae
 from minivae.gaussian import (
     log_normal_backward,
     reparameterize,

@@ -9,10 +9,9 @@ import itertools
 import numpy as np
 from numpy import exp, log, sqrt
 
-from derivations.domains import Symbol, positive, real, vector
-from derivations.equation import Zero, equation
-from derivations.odaibo.loss import drawn_log_p
-from derivations.numerics import (
+from derivations.engine.domains import Symbol, positive, real, vector
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import (
     HERMITE,
     expect,
     integrate,
@@ -23,7 +22,7 @@ from derivations.numerics import (
     normal,
     total,
 )
-from derivations.worlds import (
+from derivations.engine.worlds import (
     PLANE,
     PLANE_S,
     PLANE_W,
@@ -35,6 +34,7 @@ from derivations.worlds import (
     plane_log_p,
     plane_moments,
 )
+from derivations.odaibo.loss import drawn_log_p
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Gaussian, bernoulli_log_prob
 from minivae.params import Params

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from derivations.domains import positive, real
-from derivations.equation import equation
-from derivations.numerics import expect, integrate, kl_normal, log, normal, total
-from derivations.worlds import (
+from derivations.engine.domains import positive, real
+from derivations.engine.equation import equation
+from derivations.engine.numerics import expect, integrate, kl_normal, log, normal, total
+from derivations.engine.worlds import (
     ENCODED,
     EVENTS,
     LINEAR,

@@ -6,9 +6,9 @@ that, a bound with something dropped from it would pass as well.
 
 import numpy as np
 
-from derivations.domains import positive, real
-from derivations.equation import equation
-from derivations.numerics import (
+from derivations.engine.domains import positive, real
+from derivations.engine.equation import equation
+from derivations.engine.numerics import (
     expect,
     integrate,
     kl,
@@ -21,8 +21,7 @@ from derivations.numerics import (
     times,
     total,
 )
-from derivations.odaibo.objective import BAYES, OUTSIDE, POSTERIOR
-from derivations.worlds import (
+from derivations.engine.worlds import (
     ENCODED,
     LINEAR,
     MU_Q,
@@ -34,6 +33,7 @@ from derivations.worlds import (
     posterior,
     prior,
 )
+from derivations.odaibo.objective import BAYES, OUTSIDE, POSTERIOR
 from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from derivations.domains import Symbol, positive, real, vector
-from derivations.equation import Zero, equation
-from derivations.numerics import (
+from derivations.engine.domains import Symbol, positive, real, vector
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import (
     complex_step,
     expect,
     integrate,
@@ -19,9 +19,7 @@ from derivations.numerics import (
     normal,
     total,
 )
-from derivations.odaibo.bound import ELBO
-from derivations.odaibo.objective import DATUM, POSTERIOR
-from derivations.worlds import (
+from derivations.engine.worlds import (
     ENCODED,
     LINEAR,
     MU_P,
@@ -37,6 +35,8 @@ from derivations.worlds import (
     prior,
     small_vae,
 )
+from derivations.odaibo.bound import ELBO
+from derivations.odaibo.objective import DATUM, POSTERIOR
 from minivae.gaussian import kl_standard_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob
 

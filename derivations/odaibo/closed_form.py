@@ -10,10 +10,10 @@ from math import pi
 import numpy as np
 from numpy import exp, sqrt
 
-from derivations.domains import Symbol, positive, real
-from derivations.equation import equation
-from derivations.numerics import expect, integrate, kl_normal, log, log_density, normal
-from derivations.worlds import MU_P, MU_Q, SIGMA_P, SIGMA_Q
+from derivations.engine.domains import Symbol, positive, real
+from derivations.engine.equation import equation
+from derivations.engine.numerics import expect, integrate, kl_normal, log, log_density, normal
+from derivations.engine.worlds import MU_P, MU_Q, SIGMA_P, SIGMA_Q
 from minivae.gaussian import (
     entropy_diagonal,
     kl_diagonal,

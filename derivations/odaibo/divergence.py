@@ -8,20 +8,10 @@ import math
 
 import numpy as np
 
-from derivations.domains import Symbol, pmf, positive, weights
-from derivations.equation import Zero, equation
-from derivations.numerics import (
-    kl,
-    log,
-    mean,
-    minus_log,
-    need_above_zero,
-    need_covered,
-    ratio,
-    times,
-    total,
-)
-from derivations.worlds import chance, chosen
+from derivations.engine.domains import Symbol, pmf, positive, weights
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import kl, log, mean, minus_log, need_above_zero, need_covered, ratio, times, total
+from derivations.engine.worlds import chance, chosen
 
 # q may be zero where p is not: q << p. Where both directions are asked for, neither is zero anywhere.
 

@@ -9,10 +9,10 @@ not on the page: it is what the line is about.
 import numpy as np
 from numpy import exp, log, sqrt
 
-from derivations.domains import positives, vector
-from derivations.equation import equation
-from derivations.numerics import kl_normal, kl_normal_full, need_same_shape, noise, normal, total
-from derivations.worlds import (
+from derivations.engine.domains import positives, vector
+from derivations.engine.equation import equation
+from derivations.engine.numerics import kl_normal, kl_normal_full, need_same_shape, noise, normal, total
+from derivations.engine.worlds import (
     DIAGONAL_PAIR,
     PLANE,
     PLANE_MU,

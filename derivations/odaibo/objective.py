@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from derivations.domains import Symbol, positive, real, vector, weights
-from derivations.equation import Zero, equation
-from derivations.graph import arrows, reaches
-from derivations.numerics import kl, kl_normal, log, mean, noise, times, total
-from derivations.worlds import (
+from derivations.engine.domains import Symbol, positive, real, vector, weights
+from derivations.engine.equation import Zero, equation
+from derivations.engine.graph import arrows, reaches
+from derivations.engine.numerics import kl, kl_normal, log, mean, noise, times, total
+from derivations.engine.worlds import (
     ENCODER,
     SIGMA_Q,
     TABLE,

@@ -10,6 +10,7 @@ All of it is computed in float64, whatever the model was trained in.
     gaps         KL(q || p(z|x)): what no Gaussian can reach, and what the encoder misses
     rates        rate and distortion, mutual information, active units
     gradients    how noisy the estimators of the gradient are
+    sweep        many short trainings: rate, distortion, collapse
     slopes       log p(x|z) and its slope in z
     descent      many small problems minimised at once
 """

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from minivae.drawing import BLUE, DARK, GREY, ORANGE, Drawn, explain, page, styled
+from minivae.figures.style import BLUE, DARK, GREY, ORANGE, Drawn, explain, page, styled
 from minivae.museum import tour
 from minivae.museum.exhibits import ROOMS, bugs, room
 from minivae.museum.layers import layers
 
-HEADS = {"objective": "what is optimised", "gradient": "the gradient", "beside": "beside the model"}
+HEADS = {
+    "objective": "what is optimised", "gradient": "the gradient", "bounds": "the bounds", "training": "the training loop",
+    "data": "the data",
+}  # fmt: skip
 MARKS = {True: {"color": ORANGE, "marker": "D", "s": 62}, False: {"color": BLUE, "marker": "o", "s": 46}}
 
 

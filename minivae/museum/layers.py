@@ -12,13 +12,20 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from minivae.museum import loop
+from minivae.museum import loop_layer
 from minivae.museum.problems import (
-    Noticed, complex_gradient, insist, likelihood_of, linear_world, noise_nodes, notice, problem,
+    Noticed,
+    complex_gradient,
+    insist,
+    likelihood_of,
+    linear_world,
+    noise_nodes,
+    notice,
+    problem,
 )  # fmt: skip
 
 KINDS = ("bernoulli", "binomial", "gaussian")
-LEDGER = "derivations.ties"                                 # a layer of the ledger's own: nothing here may import it
+LEDGER = "derivations.engine.ties"                                 # a layer of the ledger's own: nothing here may import it
 
 
 def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
@@ -42,7 +49,7 @@ def layers() -> dict[str, Callable]:
     """Every layer by its name; the ledger's ties, where the package `derivations` is there."""
     own = {
         "shapes": shapes, "loss": loss, "gradient": gradient, "joint": joint,
-        "ordering": ordering, "evidence": evidence, "loop": loop.loop,
+        "ordering": ordering, "evidence": evidence, "loop": loop_layer.loop,
     }  # fmt: skip
     return own | ({"ledger": importlib.import_module(LEDGER).ties} if importlib.util.find_spec("derivations") else {})
 

@@ -12,9 +12,9 @@ from minivae.checks import whole_number
 from minivae.data import digits
 from minivae.evidence import exact_log_px
 from minivae.likelihood import make_likelihood
-from minivae.museum.copies import package
 from minivae.museum.exhibits import Bug, bugs
 from minivae.museum.layers import layers, noticed
+from minivae.museum.patched import package
 from minivae.museum.problems import likelihood_of
 from minivae.params import Params
 from minivae.vae import VAE

@@ -32,9 +32,9 @@ def command(*arguments: str) -> list[str]:
 
 def end_of(path: Path) -> tuple:
     """What a run in its present state comes to, trained to its end here: every bit of it."""
-    from minivae import cli, learn
+    from minivae.app import cli, train
 
-    training, _, history = learn.resumed(cli.make_parser().parse_args(["train", "--resume", str(path)]))
+    training, _, history = train.resumed(cli.make_parser().parse_args(["train", "--resume", str(path)]))
     history += [record for record in training.steps() if record is not None]
     arrays, numbers = training.state()
     return training.vae.params.flat.tobytes(), {k: v.tobytes() for k, v in arrays.items()}, numbers, history

@@ -60,7 +60,7 @@ def linear(options) -> int:
 
     from minivae import VAE, Gaussian, digits
     from minivae.evidence import exact_linear, ppca
-    from tests.linear import fit_linear
+    from tests.helpers.linear import fit_linear
 
     x = digits().as_fractions().train_x.astype(np.float64)
     missed = 0

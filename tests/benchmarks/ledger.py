@@ -25,8 +25,8 @@ STEADY = 10_000  # draws from which on one check is long enough to be steady
 
 def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
     """Seconds for every entry of the ledger, judged once. A verdict that is not the expected one is said."""
-    from derivations import ledger
-    from derivations.judge import judge
+    from derivations.engine import ledger
+    from derivations.engine.judge import judge
 
     taken = {}
     for entry in ledger.entries():
@@ -53,7 +53,7 @@ def seconds_of_checks(counts: Sequence[int], rounds: int) -> dict[int, list[floa
 
 def measure(rounds: int) -> dict:
     """Times of whole checks at 1,000 draws, of the slowest entries, and of growing numbers of draws."""
-    from derivations import ledger
+    from derivations.engine import ledger
 
     growth = {draws: statistics.median(taken) for draws, taken in seconds_of_checks(DRAWS, rounds).items()}
     wholes = [seconds_of_check(1_000, seed) for seed in range(rounds)]

@@ -96,8 +96,8 @@ def begin_as_torch(vae, rng) -> None:
 
 def go_on(name: str, data, epochs: int, out: Path) -> tuple:
     """Train from where it was left; the training, and the seconds of all its epochs."""
-    from minivae import checkpoint
-    from minivae.progress import Progress
+    from minivae.app.progress import Progress
+    from minivae.runs import checkpoint
 
     setting, model, log = SETTINGS[name], out / f"{name}.npz", out / f"{name}.json"
     training, history = start(setting, data, epochs), []
@@ -125,7 +125,7 @@ def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
     """-log p(x) by k importance weights: the mean over data x, and its error from the draws alone."""
     import numpy as np
 
-    from minivae.progress import Progress
+    from minivae.app.progress import Progress
 
     parts = np.array_split(x, max(1, len(x) // 100))
     progress, bounds, errors = Progress(len(parts)), [], []

@@ -1,0 +1,202 @@
+"""What an entry of the ledger is, and the registry of all entries.
+
+An entry is a plain function. It is called with arrays of draws and returns the sides of a printed statement and the
+printed relations between them, in order:
+
+    @equation("odaibo.40", "l.258-262 (40)", r"... = ... = ...", (MU_Q, SIGMA_Q), rows="abc", ...)
+    def eq_40(mu_q, sigma_q):
+        return -kl_normal(mu_q, sigma_q, 0, 1), "=", log(sigma_q) - ..., "=", ...
+
+A row is what has a verdict of its own: the whole entry or, with `rows="abc"`, one link of it: `odaibo.40a` is the
+first. What the printed form needs to be true is beside it, in words and as a point outside. Where the printed form is
+false, the form that holds is attached with `corrected` (the statement is wrong) or `intended` (a slip: the reading is
+evident, the letters are not).
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from derivations.engine.domains import Inputs
+
+RELATIONS = ("=", ":=", "<=", ">=", "<", ">", "!=")
+KINDS = ("equation", "claim", "table", "figure")
+VERDICTS = ("holds", "holds-if", "defines", "slip", "wrong", "figure", "prose")
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to write the statement: a function of draws that returns sides and relations."""
+
+    function: Callable
+    latex: str
+    inputs: Inputs
+
+    @property
+    def free(self) -> list[str]:
+        """Letters that the function uses and the statement does not bind: with any, the form is ill-typed."""
+        bound = {symbol.name for symbol in self.inputs}
+        return [name for name in inspect.signature(self.function).parameters if name not in bound]
+
+
+@dataclass(frozen=True)
+class Zero:
+    """The side 0, with the size of what cancels in it: a number is only small compared with something."""
+
+    scale: object
+
+
+@dataclass
+class Row:
+    """What has a verdict: an entry, or one link of it. `link` is None for a whole entry."""
+
+    id: str
+    expected: str
+    says: str
+    link: int | None = None
+    fault: str = ""
+    repair: Form | None = None
+
+
+@dataclass
+class Entry:
+    """An entry of the ledger; see the module's docstring."""
+
+    id: str
+    ref: str
+    printed: Form
+    needs: str = ""
+    outside: tuple[dict, ...] = ()
+    tight: dict | None = None
+    tolerance: float = 1e-9
+    kind: str = "equation"
+    rows: list[Row] = field(default_factory=list)
+    ties: list["Tie"] = field(default_factory=list)
+
+    def __call__(self, *args, **kwargs):
+        return self.printed.function(*args, **kwargs)
+
+    def row(self, letter: str = "") -> Row:
+        """The row of that letter; the only one, without a letter."""
+        ids = [row.id for row in self.rows]
+        if self.id + letter not in ids:
+            raise ValueError(f"letter must be that of a row; got {letter!r}. The rows are {ids}.")
+        return self.rows[ids.index(self.id + letter)]
+
+    def corrected(self, latex: str, letter: str = "", inputs: Inputs | None = None):
+        """Attach the form that holds to a row whose printed form is wrong."""
+        return self._repair("wrong", latex, letter, inputs)
+
+    def intended(self, latex: str, letter: str = "", inputs: Inputs | None = None):
+        """Attach the evident reading to a row whose printed form is a slip."""
+        return self._repair("slip", latex, letter, inputs)
+
+    def _repair(self, verdict, latex, letter, inputs):
+        row = self.row(letter)
+        if row.expected != verdict:
+            raise ValueError(f"{row.id} is expected to be {row.expected}; a {verdict} row alone has this repair.")
+
+        def attach(function: Callable) -> Callable:
+            row.repair = Form(function, latex, inputs or self.printed.inputs)
+            return function
+
+        return attach
+
+    def tied(self, name: str, draws: int | None = None):
+        """Attach a function of draws that calls minivae's `name`: one more link, to the last side of what holds.
+
+        It is called with all draws. A model has one set of weights: where every draw is another model, and they are
+        called one by one, the first `draws` must do.
+        """
+
+        def attach(function: Callable) -> Callable:
+            self.ties.append(Tie(name, function, draws))
+            return function
+
+        return attach
+
+
+class Tie(NamedTuple):
+    """A function of minivae that computes the last side of what holds, and how many draws it is given: None is all."""
+
+    name: str
+    function: Callable
+    draws: int | None
+
+
+LEDGER: dict[str, Entry] = {}
+
+
+def equation(
+    id: str,
+    ref: str,
+    latex: str,
+    inputs: Inputs = (),
+    *,
+    says: str | dict[str, str],
+    verdict: str | dict[str, str] = "holds",
+    rows: str = "",
+    fault: str | dict[str, str] = "",
+    needs: str = "",
+    outside: tuple[dict, ...] | dict = (),
+    tight: dict | None = None,
+    tolerance: float = 1e-9,
+    kind: str = "equation",
+):
+    """Enter a function into the ledger.
+
+    Parameters
+    ----------
+    id, ref, latex : str
+        Permanent id, place in the source, statement as printed.
+    inputs, says : tuple of Symbol, str or dict
+        What the letters may be; what is meant, in plain words, of an entry with `rows` for each letter.
+    verdict, fault : str or dict
+        What is expected, and what is wrong in a few kind words; with `rows` a dict of the letters that differ from
+        "holds" ("holds-if", if something is needed; a row that does not need it says "holds"). What a "figure" or
+        "prose" row returns must hold too; prose without anything to compute returns ().
+    rows : str
+        Letters of the links that are rows of their own; "" if the whole entry is one.
+    needs, outside : str, dict or tuple of dicts
+        The assumption, and points outside it at which the statement fails or is refused: some link of the entry at
+        every point, every row that needs it at one of them at least.
+    tight : dict
+        The point at which every inequality of the statement becomes an equality.
+    tolerance, kind : float, str
+        Relative error that counts as none; what stands on the page, one of `KINDS`.
+    """
+    if id in LEDGER:
+        raise ValueError(f"id must be new; got {id!r}, which is in the ledger. Ids are permanent.")
+    unusual = by_letter(id, "verdict", "" if verdict == "holds" else verdict, rows)
+    expected = dict.fromkeys(rows or [""], "holds-if" if needs else "holds") | unusual
+    said, faults = by_letter(id, "says", says, rows), by_letter(id, "fault", fault, rows)
+    known_words(id, "verdict", set(expected.values()), VERDICTS)
+    known_words(id, "kind", {kind}, KINDS)
+
+    def enter(function: Callable) -> Entry:
+        outsides = (outside,) if isinstance(outside, dict) else tuple(outside)
+        entry = Entry(id, ref, Form(function, latex, inputs), needs, outsides, tight, tolerance, kind)
+        entry.rows = [
+            Row(id + letter, expected[letter], said.get(letter, ""), link, faults.get(letter, ""))
+            for link, letter in (enumerate(rows) if rows else [(None, "")])
+        ]
+        LEDGER[id] = entry
+        return entry
+
+    return enter
+
+
+def known_words(id: str, argument: str, words: set[str], known: tuple[str, ...]) -> None:
+    """Refuse words that are not known."""
+    if unknown := words - set(known):
+        raise ValueError(f"{argument} must be one of {known}; got {sorted(unknown)} in {id}.")
+
+
+def by_letter(id: str, argument: str, value: str | dict[str, str], rows: str) -> dict[str, str]:
+    """A text for every row: one text is that of all of them, "" of none."""
+    if not isinstance(value, dict):
+        return dict.fromkeys(rows or [""], value) if value else {}
+    if not set(value) <= set(rows):
+        raise ValueError(f"{argument} must have letters of rows; got {sorted(value)} in {id}. The rows are {rows!r}.")
+    return value

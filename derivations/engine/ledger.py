@@ -1,0 +1,66 @@
+"""Finding entries: the sources, their entries in printed order, and the one that an id means."""
+
+import difflib
+import importlib
+from typing import NamedTuple
+
+from derivations.engine.equation import LEDGER, Entry, Row
+
+SOURCES = {                                                 # module: author
+    "odaibo": "Odaibo",
+    "lm": "LM",
+    "hong": "Hong",
+    "cards": "Machine Learning Research Flashcards",
+    "beyond": "what the sources leave out",
+}
+
+
+class Found(NamedTuple):
+    """An entry, and those of its rows that are meant."""
+
+    entry: Entry
+    rows: list[Row]
+
+
+def load() -> None:
+    """Enter everything: importing a source enters it."""
+    for source in SOURCES:
+        importlib.import_module(f"derivations.{source}")
+
+
+def source_of(entry: Entry) -> str:
+    """ "odaibo" of odaibo.40."""
+    return entry.id.split(".")[0]
+
+
+def entries(source: str = "") -> list[Entry]:
+    """The entries of one source, or of all, in the order in which they are written down: that of the source."""
+    load()
+    wanted = [entry for entry in LEDGER.values() if source in ("", source_of(entry))]
+    return sorted(wanted, key=lambda entry: list(SOURCES).index(source_of(entry)))
+
+
+def find(name: str) -> list[Found]:
+    """What an id means: a row, an entry with all its rows, or all entries of a source."""
+    if name in SOURCES:
+        return [Found(entry, entry.rows) for entry in entries(name)]
+    everything = entries()
+    for entry in everything:
+        if name == entry.id:
+            return [Found(entry, entry.rows)]
+        if mine := [row for row in entry.rows if row.id == name]:
+            return [Found(entry, mine)]
+    ids = [id for entry in everything for id in (entry.id, *(row.id for row in entry.rows))]
+    known = [*SOURCES, *dict.fromkeys(ids)]
+    near = difflib.get_close_matches(name, known, 3, 0.6) or difflib.get_close_matches(name, known, 1, 0)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "See `derivations list`."
+    raise ValueError(f"ID must be an entry, a row or a source of the ledger; got {name!r}. {hint}")
+
+
+def find_all(names: list[str]) -> list[Found]:
+    """Several of them, each entry once, in printed order; everything, if none is named."""
+    if not names:
+        return [Found(entry, entry.rows) for entry in entries()]
+    wanted = {row.id for name in names for found in find(name) for row in found.rows}
+    chosen = [Found(entry, [row for row in entry.rows if row.id in wanted]) for entry in entries()]
+    return [found for found in chosen if found.rows]

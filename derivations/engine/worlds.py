@@ -1,0 +1,241 @@
+"""Where checks take place: worlds in which every probability is known exactly.
+
+Finite joint tables p(x, z) with an encoder q(z|x); events of a finite space; pairs of Gaussians (of numbers, of
+vectors with independent coordinates, of vectors with any covariance); the linear-Gaussian models
+x = w z + s eps with z ~ N(0, 1) and x = b + W z + s eps with z ~ N(0, I), whose evidence and posterior have closed
+forms.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derivations.engine.domains import Symbol, conditional, joint, pmf, positive, positives, real, vector
+from derivations.engine.numerics import (
+    expect,
+    kl_normal,
+    log_density,
+    log_density_full,
+    need_positive,
+    need_same_shape,
+    refuse,
+    total,
+)
+from minivae.likelihood import Gaussian
+from minivae.vae import VAE
+
+# Finite tables: x along the rows, z along the columns. Everything below has the shape (n, rows, columns) or (n, rows, 1).
+
+TABLE = joint("p_xz", "p(x, z)")
+ENCODER = conditional("q", "q(z|x)")
+TABLES = (TABLE, ENCODER)
+
+
+def evidence(p_xz: NDArray) -> NDArray:
+    """p(x) = sum over z of p(x, z), (n, rows, 1)."""
+    return total(p_xz)
+
+
+def prior(p_xz: NDArray) -> NDArray:
+    """p(z) = sum over x of p(x, z), (n, 1, columns)."""
+    return np.sum(p_xz, axis=-2, keepdims=True)
+
+
+def likelihood(p_xz: NDArray) -> NDArray:
+    """p(x|z) = p(x, z) / p(z): every column sums to one."""
+    return given(p_xz, prior(p_xz), "p(z)")
+
+
+def posterior(p_xz: NDArray) -> NDArray:
+    """p(z|x): every row of the table, restricted and renormalised."""
+    return given(p_xz, evidence(p_xz), "p(x)")
+
+
+def given(both: NDArray, condition: NDArray, name: str = "the condition") -> NDArray:
+    """P(both) / P(condition), refused where the condition has probability zero."""
+    if not (np.asarray(condition) > 0).all():               # so that NaN is refused too
+        refuse(name, "> 0 to be conditioned on", "0", "Nothing is defined given what cannot happen.")
+    return both / condition
+
+
+# Events: masks over the atoms of a finite space.
+
+ATOMS = pmf("atoms", r"P(\omega)", 12, simple=((0.25, 0.25, 0.25, 0.25), (0.1, 0.2, 0.3, 0.4)))
+
+
+def event(name: str, latex: str, simple):
+    """A random event, as a mask (n, 12) of zeros and ones that is never empty."""
+    def make(raw):
+        mask = raw > 0
+        mask[np.arange(len(raw)), np.abs(raw).argmax(axis=-1)] = True
+        return mask.astype(float)
+
+    return Symbol(name, latex, "an event of positive probability", 12, make, simple)
+
+
+X = event("X", "X", ((1, 1, 0, 0), (0, 1, 1, 1), (1, 0, 1, 0)))
+Y = event("Y", "Y", ((0, 1, 1, 1), (0, 1, 0, 0), (1, 1, 0, 0)))
+EVENTS = (ATOMS, X, Y)
+
+
+def probability(atoms: NDArray, event: NDArray) -> NDArray:
+    """P(event) = sum of the atoms in it, (n, 1)."""
+    return total(atoms * event)
+
+
+def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
+    """The measure given an event: its atoms kept, all others dropped, renormalised. No ratio of probabilities."""
+    kept = atoms * condition
+    return given(kept, total(kept), "P(condition)")
+
+
+# Single probabilities, and choices
+
+
+def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):
+    """A probability in hundredths, up to `top`: two are equal, or so far apart that log p - log q keeps its digits."""
+    make = lambda raw: np.ceil(top / (1 + np.exp(-1.7 * raw))) / 100  # noqa: E731
+    return Symbol(name, latex, "> 0, a probability in hundredths", 1, make, simple)
+
+
+def chosen(name: str, latex: str, value: float, meaning: str):
+    """A letter for a choice that the source makes in silence; other values are outside what it needs."""
+    return Symbol(name, latex, meaning, 1, lambda raw: np.full_like(raw, value), (value,))
+
+
+# Scalar Gaussians
+
+MU_Q, SIGMA_Q = real("mu_q", r"\mu_q"), positive("sigma_q", r"\sigma_q")
+MU_P, SIGMA_P = real("mu_p", r"\mu_p", simple=(0, 1, -1)), positive("sigma_p", r"\sigma_p")
+PAIR = (MU_Q, SIGMA_Q, MU_P, SIGMA_P)
+ENCODED = (MU_Q, SIGMA_Q)
+
+# Gaussians in the plane: pairs with independent coordinates, pairs with any covariance
+
+MUS_Q, SIGMAS_Q = vector("mu_q", r"\mu_q", 2, simple=((0, 0), (1, -1))), positives("sigma_q", r"\sigma_q", 2)
+MUS_P = Symbol("mu_p", r"\mu_p", "real", 2, lambda raw: 1.2 * raw + 0.5, ((0.5, 1), (-1, 0.5)))     # not mu_q
+SIGMAS_P = positives("sigma_p", r"\sigma_p", 2)
+DIAGONAL_PAIR = (MUS_Q, SIGMAS_Q, MUS_P, SIGMAS_P)
+RHO = chosen("rho", r"\rho", 0, "the correlation of z_1 and z_2 under q")
+
+
+def covariance(sigma: NDArray, rho: NDArray) -> NDArray:
+    """((sigma_1^2, rho sigma_1 sigma_2), (rho sigma_1 sigma_2, sigma_2^2)), (..., 2, 2), of sigma (..., 2), rho (..., 1)."""
+    correlation = np.eye(2) + np.asarray(rho)[..., None] * (1 - np.eye(2))
+    return sigma[..., :, None] * correlation * sigma[..., None, :]
+
+
+def any_covariance(name: str, latex: str) -> Symbol:
+    """A symmetric positive definite matrix (n, 2, 2): any sigma, any correlation."""
+    make = lambda raw: covariance(np.exp(raw[:, :2] / 2), np.tanh(raw[:, 2:]))  # noqa: E731
+    return Symbol(name, latex, "symmetric, positive definite", 3, make, ([[1, 0], [0, 1]], [[2, 1], [1, 2]]))
+
+
+FULL_PAIR = (MUS_Q, any_covariance("cov_q", r"\Sigma_q"), MUS_P, any_covariance("cov_p", r"\Sigma_p"))
+
+# The linear-Gaussian model: z ~ N(0, 1), x = w z + s eps
+
+W, S, OBSERVED = real("w", "w", simple=(1, 2, 0.5)), positive("s", "s"), real("x", "x", simple=(1, 0, 2))
+LINEAR = (W, S, OBSERVED)
+
+
+def linear_log_evidence(w: NDArray, s: NDArray, x: NDArray) -> NDArray:
+    """log p(x) = log N(x; 0, w^2 + s^2)."""
+    return log_density(x, 0, np.sqrt(w**2 + need_positive("s", s) ** 2))
+
+
+def linear_posterior(w: NDArray, s: NDArray, x: NDArray) -> tuple[NDArray, NDArray]:
+    """Mean and standard deviation of p(z|x) = N(w x / (w^2 + s^2), s^2 / (w^2 + s^2))."""
+    variance = w**2 + need_positive("s", s) ** 2
+    return w * x / variance, s / np.sqrt(variance)
+
+
+def linear_elbo(w: NDArray, s: NDArray, x: NDArray, mu_q: NDArray, sigma_q: NDArray) -> NDArray:
+    """E_q log p(x|z) - KL(q || p(z)) of the linear-Gaussian model, both by quadrature; q = N(mu_q, sigma_q^2)."""
+    log_2_pi_s2 = np.log(2 * np.pi) + 2 * np.log(need_positive("s", s))
+    log_likelihood = lambda z: -(((x - w * z) / s) ** 2 + log_2_pi_s2) / 2  # noqa: E731
+    return expect(log_likelihood, mu_q, sigma_q) - kl_normal(mu_q, sigma_q, 0, 1)
+
+
+# Two latent coordinates: z ~ N(0, I), x = w z + s eps with w (n, 2); q = N(mu_j, sigma_j^2) in each coordinate
+
+PLANE_W = Symbol("w", "w", "real", 2, lambda raw: 1.2 * raw + (0.5, -0.5), ((1, -0.5), (0, 1)))     # never (0, 0)
+PLANE_S = positive("s", "s", 0.3, (1, 0.5))
+PLANE_X = real("x_i", "x_i", simple=(1.2, 0))
+PLANE_MU = vector("mu", r"\mu", 2, simple=((0.5, -1), (0, 0)))
+PLANE_SIGMA = positives("sigma", r"\sigma", 2, simple=((0.5, 2), (1, 1)))
+PLANE = (PLANE_W, PLANE_S, PLANE_X, PLANE_MU, PLANE_SIGMA)
+
+
+def plane_elbo(w: NDArray, s: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
+    """log p(x) - KL( q || p(z|x) ), exactly: p(x) is N(0, |w|^2 + s^2), p(z|x) has the precision I + w w' / s^2."""
+    need_same_shape(mu=mu, sigma=sigma)
+    need_positive("sigma", sigma)
+    variance = total(w**2) + s**2
+    d = mu - w * x / variance                               # from the posterior's mean
+    distance = total(d**2) + (total(w * d) / s) ** 2
+    trace = total((1 + (w / s) ** 2) * sigma**2)
+    kl = (trace + distance - 2 - np.log(variance / s**2) - total(2 * np.log(sigma))) / 2
+    return log_density(x, 0, np.sqrt(variance)) - kl
+
+
+def plane_log_p(w: NDArray, s: NDArray, x: NDArray, z: NDArray) -> NDArray:
+    """log p(x|z) = log N(x; w z, s^2) for codes z (..., K, 2): (..., K)."""
+    return log_density(x, np.einsum("...j,...kj->...k", w, z), s)
+
+
+def plane_moments(w: NDArray, s: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
+    """Mean and variance of log p(x|z) under q, without an integral: by the mean and the spread of w z."""
+    miss, spread = x - total(w * mu), total((w * sigma) ** 2)
+    return log_density(miss, 0, s) - spread / (2 * s**2), (spread * miss**2 + spread**2 / 2) / s**4
+
+
+def one_or_two(name: str, meaning: str) -> Symbol:
+    """An index that a page leaves free."""
+    return Symbol(name, name, meaning, 1, lambda raw: np.where(raw > 0, 2.0, 1.0), (1, 2))
+
+
+def pick(values: NDArray, index: NDArray) -> NDArray:
+    """The entry of that number, counted from 1, along the last axis, which is kept."""
+    return np.take_along_axis(values, index.astype(int) - 1, axis=-1)
+
+
+# Vectors: z ~ N(0, I) in the plane, x = b + W z + s eps in space. The posterior has a full covariance.
+
+MATRIX_W = Symbol("W", "W", "real, 3 by 2", 6, lambda raw: raw.reshape(-1, 3, 2), (
+    [[1, 0], [0, 1], [1, 1]], [[1, 0], [0, 2], [0, 0]], [[1, 1], [0, 0], [0, 0]],
+))  # fmt: skip
+OFFSET = vector("b", "b", 3, simple=((0, 0, 0), (1, 0, 0)))
+OBSERVED_3 = vector("x", "x", 3, simple=((1, 1, 0), (0, 0, 0)))
+VECTOR_LINEAR = (MATRIX_W, OFFSET, S, OBSERVED_3)
+
+
+def vector_log_evidence(W: NDArray, b: NDArray, s: NDArray, x: NDArray) -> NDArray:
+    """log p(x) = log N(x; b, W W' + s^2 I), (n, 1)."""
+    noise = need_positive("s", s)[..., None] ** 2 * np.eye(W.shape[-2])
+    return log_density_full(x[..., None, :], b, W @ np.swapaxes(W, -2, -1) + noise)
+
+
+def vector_posterior(W: NDArray, b: NDArray, s: NDArray, x: NDArray) -> tuple[NDArray, NDArray]:
+    """Mean V W' (x - b) / s^2, (n, 2), and covariance V = (I + W' W / s^2)^-1, (n, 2, 2), of p(z|x)."""
+    scaled = np.swapaxes(W, -2, -1) / need_positive("s", s)[..., None] ** 2     # (n, 2, 3)   W' / s^2
+    cov = np.linalg.inv(np.eye(W.shape[-1]) + scaled @ W)
+    return (cov @ scaled @ (x - b)[..., None])[..., 0], (cov + np.swapaxes(cov, -2, -1)) / 2
+
+
+def vector_log_p(W: NDArray, b: NDArray, s: NDArray, x: NDArray, z: NDArray) -> NDArray:
+    """log p(x|z) = log N(x; b + W z, s^2 I) for codes z (n, K, 2): (n, K)."""
+    mean = b[..., None, :] + z @ np.swapaxes(W, -2, -1)     # (n, K, 3)
+    return log_density(x[..., None, :], mean, s[..., None]).sum(axis=-1)
+
+
+# A model of minivae
+
+
+def small_vae(hidden: tuple[int, ...] = ()) -> VAE:
+    """D = 3, J = 2, Gaussian likelihood, random weights and biases; without hidden layers everything in it is linear."""
+    rng = np.random.default_rng(0)
+    vae = VAE.init(rng, 3, 2, hidden, dtype=np.float64, likelihood=Gaussian(0.8))
+    weights = [name for name in vae.params if name not in vae.likelihood.own]
+    for name in weights:
+        vae.params[name][...] = rng.normal(0, 0.5, vae.params[name].shape)
+    return vae

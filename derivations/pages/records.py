@@ -1,0 +1,264 @@
+"""What the command knows of an entry: its judgement, its sides at a point, its code; and as JSON."""
+
+import ast
+import importlib
+import inspect
+import math
+import re
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from derivations.engine.domains import Inputs, Symbol, as_drawn, point
+from derivations.engine.equation import Entry, Form, Row
+from derivations.engine.judge import Judgement, Link, judge, split, value_and_scale
+from derivations.engine.ledger import Found, source_of
+from derivations.pages.unicode import unicode
+from minivae.checks import refuse
+
+ROOT = Path(__file__).parents[2]
+GRAVITY = ("holds", "defines", "prose", "figure", "holds-if", "slip", "wrong", "fails", "undecided")
+
+
+class Judged(NamedTuple):
+    """An entry and the judgements of those of its rows that are meant."""
+
+    entry: Entry
+    rows: list[Judgement]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every verdict is the expected one."""
+        return all(judgement.ok for judgement in self.rows)
+
+    @property
+    def gravest(self) -> Judgement:
+        """The row that speaks for the entry: one that is not as expected, else the one with most to say."""
+        return max(self.rows, key=lambda judgement: (not judgement.ok, GRAVITY.index(judgement.verdict)))
+
+
+def judged(found: list[Found], draws: int, seed: int, debug: bool = False) -> list[Judged]:
+    """The judgements of what was found. An entry that cannot be computed is undecided, and says why."""
+    made = []
+    for entry, rows in found:
+        try:
+            judgements = judge(entry, draws, seed)
+        except Exception as error:                          # a broken entry must not hide the others
+            if debug or isinstance(error, MemoryError):     # that is no fault of the entry
+                raise
+            why = f"{type(error).__name__}: {error}"
+            judgements = [Judgement(row, "undecided", [], [], [], [], None, why) for row in entry.rows]
+        wanted = {row.id for row in rows}
+        made.append(Judged(entry, [judgement for judgement in judgements if judgement.row.id in wanted]))
+    return made
+
+
+def worst(judgement: Judgement) -> float:
+    """The worst miss of the printed form in tolerances; nan if there was nothing to compute."""
+    return max((link.misses for link in judgement.links), default=math.nan)
+
+
+# Points, and what the sides are there
+
+
+def sample(form: Form) -> dict:
+    """A point that is simple and not special.
+
+    The first simple values are special (mu = 0, sigma = 1), and so are two letters of one kind with one value
+    (q = p): the first letter of a kind has its second simple value, the next its third, where that can be computed.
+    """
+    for step, start in ((1, 1), (0, 1), (0, 0)):
+        values = chosen(form.inputs, step, start)
+        try:
+            if all(np.isfinite(side).all() for side in sides_at(form, values)):
+                return values
+        except ValueError:                                  # what the form needs is not so there
+            continue
+    return values
+
+
+def chosen(inputs: Inputs, step: int, start: int) -> dict:
+    """Every letter's simple value of rank `start`, `step` more for each earlier letter of the same kind."""
+    values, seen = {}, Counter()
+    for symbol in inputs:
+        values[symbol.name] = symbol.simple[min(start + step * seen[symbol.rule], len(symbol.simple) - 1)]
+        seen[symbol.rule] += 1
+    return values
+
+
+def sides_at(form: Form, values: dict) -> list[np.ndarray]:
+    """The value of every side at one point, without the axes that have length one."""
+    values = {symbol.name: values[symbol.name] for symbol in form.inputs}
+    with np.errstate(all="ignore"):                         # what is undefined is shown as that
+        try:
+            sides = split(form.function(**point(**values)))[0]
+        except IndexError as error:
+            raise ValueError(f"These values do not go together: {error}") from error
+    return [np.squeeze(value_and_scale(side)[0]) for side in sides]
+
+
+def holding(entry: Entry, row: Row | None = None) -> Form:
+    """The form that holds: the corrected or intended one, if there is one."""
+    rows = entry.rows if row is None else [row]
+    return next((row.repair for row in rows if row.repair), entry.printed)
+
+
+def shown(entry: Entry) -> Form:
+    """The form whose sides are shown: the printed one, unless a letter of it is free."""
+    return holding(entry) if entry.printed.free else entry.printed
+
+
+def letters(entry: Entry) -> dict[str, Symbol]:
+    """Every letter of the printed and of the repaired forms, by name."""
+    forms = [entry.printed, *(row.repair for row in entry.rows if row.repair)]
+    return {symbol.name: symbol for form in forms for symbol in form.inputs}
+
+
+def parse_point(text: str, entry: Entry) -> dict:
+    """The values of "mu_q=0.5,sigma_q=2" or "p=[0.5,0.5]", refused unless an entry's letters may have them."""
+    known, values = letters(entry), {}
+    for part in re.split(r",(?=\s*\w+\s*=)", text):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or name not in known:
+            rule = f"LETTER=VALUE with letters of {entry.id}: {', '.join(known) or 'it has none'}"
+            refuse("--at", rule, repr(part.strip()), f"Try {example(entry)}.")
+        values[name] = check_value(known[name], value)
+    return values
+
+
+def example(entry: Entry) -> str:
+    """An --at that works."""
+    point = ",".join(f"{name}={plain(value)}" for name, value in sample(shown(entry)).items())
+    return f"--at '{point}'" if "[" in point else f"--at {point}" if point else "without --at"
+
+
+def plain(value) -> str:
+    """A value as it is typed: 0.5 or [0.5,0.5]."""
+    return str(np.asarray(value).tolist()).replace(" ", "")
+
+
+def check_value(symbol: Symbol, text: str) -> np.ndarray:
+    """The number or list that was typed, refused unless it obeys the rule of its letter."""
+    try:
+        value = as_drawn(ast.literal_eval(text))
+    except (ValueError, SyntaxError, TypeError):
+        value = np.array([math.nan])
+    total = value.sum(axis=-1) if "every row" in symbol.rule else value.sum()
+    allowed = np.isfinite(value).all() and value.ndim == as_drawn(symbol.simple[0]).ndim and value.size > 0
+    several = as_drawn(symbol.simple[0]).size > 1
+    allowed &= value.size == 1 or several                   # a list is no number
+    if symbol.rule.startswith(">"):
+        allowed &= bool((value >= 0).all() if symbol.rule.startswith(">=") else (value > 0).all())
+    allowed &= "summing to 1" not in symbol.rule or bool(np.allclose(total, 1, rtol=0, atol=1e-9))
+    allowed &= "a probability" not in symbol.rule or bool((value <= 1).all())
+    allowed &= "event" not in symbol.rule or bool(np.isin(value, (0, 1)).all() and value.any())
+    if not allowed:
+        listed = "rows of numbers [[...], ...]" if as_drawn(symbol.simple[0]).ndim > 1 else "numbers [...]"
+        form = listed if several else "a number"
+        remedy = f"Try {symbol.name}={plain(symbol.simple[-1])}."
+        refuse(symbol.name, f"{form} ({symbol.rule})", text or "nothing", remedy)
+    return value
+
+
+# Code
+
+
+def located(function) -> str:
+    """file:line of a function, as seen from the project."""
+    function = inspect.unwrap(function)
+    path = Path(inspect.getsourcefile(function))
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
+    return f"{shown}:{inspect.getsourcelines(function)[1]}"
+
+
+def fetch(name: str):
+    """What a dotted name means: minivae.vae.VAE.forward."""
+    words = name.split(".")
+    for length in range(len(words), 0, -1):
+        try:
+            found = importlib.import_module(".".join(words[:length]))
+        except ModuleNotFoundError:
+            continue
+        for word in words[length:]:
+            found = getattr(found, word)
+        return found
+    raise ValueError(f"a tied function must exist; got {name!r}.")
+
+
+def code_of(entry: Entry) -> list:
+    """The functions an entry consists of, in the order of their file."""
+    repairs = [row.repair.function for row in entry.rows if row.repair]
+    functions = [entry.printed.function, *repairs, *(tie.function for tie in entry.ties)]
+    return sorted(dict.fromkeys(functions), key=lambda function: inspect.getsourcelines(function)[1])
+
+
+# For JSON
+
+
+def number(value: float) -> float | None:
+    """A number that JSON can hold."""
+    return float(value) if math.isfinite(value) else None
+
+
+def finite(thing):
+    """The same lists and dicts with None for infinities and what is no number."""
+    if isinstance(thing, dict):
+        return {key: finite(value) for key, value in thing.items()}
+    if isinstance(thing, list):
+        return [finite(value) for value in thing]
+    return number(thing) if isinstance(thing, float) else thing
+
+
+def lists(values: dict | None) -> dict | None:
+    """A point as JSON."""
+    return values and {name: np.squeeze(as_drawn(value)).tolist() for name, value in values.items()}
+
+
+def link_record(id: str, verdict: str, link: Link | None) -> dict:
+    """One link; without numbers if a letter of it is free."""
+    keys = ("relation", "left", "right", "residual", "tolerance", "ok")
+    if link is None:
+        return {"id": id, "verdict": verdict} | dict.fromkeys(keys) | {"ok": False}
+    numbers = (number(value) for value in (link.left, link.right, link.residual, link.tolerance))
+    return {"id": id, "verdict": verdict} | dict(zip(keys, (link.relation, *numbers, link.state == "holds")))
+
+
+def link_records(item: Judged) -> list[dict]:
+    """Every link of an entry: with the verdict of its own row, if it is one; else with how it fared."""
+    made = []
+    for judgement in item.rows:
+        row, links = judgement.row, judgement.links
+        if row.link is not None:
+            record = link_record(row.id, judgement.verdict, links[0] if links else None)
+            own = {"expected": row.expected, "fault": row.fault or None, "witness": lists(judgement.witness)}
+            made.append(record | own | {"corrected": row.repair and row.repair.latex})
+        for i, link in enumerate(links if row.link is None else ()):
+            made.append(link_record(row.id + (chr(ord("a") + i) if len(links) > 1 else ""), link.state, link))
+    return made
+
+
+def record(item: Judged) -> dict:
+    """An entry as JSON. What is said once, of a chain of several rows, is said of the gravest of them."""
+    entry, grave = item.entry, item.gravest
+    row = grave.row
+    return {
+        "id": entry.id,
+        "source": source_of(entry),
+        "ref": entry.ref,
+        "kind": entry.kind,
+        "latex": entry.printed.latex,
+        "statement": unicode(entry.printed.latex),
+        "says": {judgement.row.id: judgement.row.says for judgement in item.rows},
+        "needs": entry.needs or None,
+        "expected": row.expected,
+        "verdict": grave.verdict,
+        "ok": item.ok,
+        "why": grave.why or None,
+        "links": link_records(item),
+        "tied_to": [tie.name for tie in entry.ties],
+        "fault": row.fault or None,
+        "witness": lists(grave.witness),
+        "corrected": row.repair and row.repair.latex,
+    }

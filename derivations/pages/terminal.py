@@ -1,0 +1,338 @@
+"""Entries of the ledger as text for a terminal: list, table of verdicts, the page of one entry, errata."""
+
+import inspect
+import math
+import shutil
+import textwrap
+import unicodedata
+from collections import Counter
+
+import numpy as np
+
+from derivations.engine.domains import Symbol, as_drawn
+from derivations.engine.equation import KINDS, Entry, Form
+from derivations.engine.judge import Judgement, Link
+from derivations.engine.ledger import SOURCES, source_of
+from derivations.pages.records import Judged, code_of, example, fetch, letters, located, sample, shown, sides_at, worst
+from derivations.pages.unicode import sides, unicode
+
+UNBROKEN = "\u00a0"                                         # a space at which no line ends
+SIGNS = {"<=": "≤", ">=": "≥", "!=": "≠"}
+ARTICLE = {"slip": "a "}
+VERDICTS = ("holds", "holds-if", "defines", "slip", "wrong", "figure", "prose", "fails", "undecided")
+
+
+def page_width() -> int:
+    """Columns to write in: those of the terminal, up to 100."""
+    return max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
+
+
+def columns(text: str) -> int:
+    """Columns that a text takes: accents take none."""
+    return sum(not unicodedata.combining(letter) for letter in text)
+
+
+def fit(text: str, width: int) -> str:
+    """The text in exactly so many columns, cut with an ellipsis if it is longer."""
+    if columns(text) <= width:
+        return text + " " * (width - columns(text))
+    while columns(text) >= width:
+        text = text[:-1]
+    return text + "…" + " " * (width - columns(text) - 1)
+
+
+def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
+    """Text in lines, the first and the others with their own beginning; formulas break at their spaces."""
+    whole_words = {"break_long_words": False, "break_on_hyphens": False}
+    lines = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, **whole_words)
+    return [line.replace(UNBROKEN, " ") for line in lines]
+
+
+# Numbers and points
+
+
+def value_text(value) -> str:
+    """A number to seven digits, or a list of them; a long one is shortened."""
+    value = np.asarray(value, float)
+    if value.ndim == 0:
+        return "undefined" if np.isnan(value) else f"{value + 0.0:.7g}"
+    shown = [value_text(item) for item in value]
+    if len(shown) > 12 or value.size > 24 and len(shown) > 4:
+        return f"[{', '.join(shown[:3])}, …, {shown[-1]}]"
+    return f"[{', '.join(shown)}]"
+
+
+def link_text(link: Link) -> str:
+    """Both sides of a link as numbers: 0.5 = 0.25."""
+    return f"{value_text(link.left)} {SIGNS.get(link.relation, link.relation)} {value_text(link.right)}"
+
+
+def point_text(values: dict, known: dict) -> str:
+    """A point in the letters of the source: μ_q = 0.5, σ_q = 2."""
+    named = []
+    for name, value in values.items():
+        letter = unicode(known[name].latex) if name in known else name
+        named.append(f"{letter} = {value_text(np.squeeze(as_drawn(value)))}".replace(" ", UNBROKEN))
+    return ", ".join(named)
+
+
+def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]:
+    """A printed chain, a side on each line, with the value of each to the right."""
+    printed = sides(latex)
+    texts = [value_text(value) for value in values] or [""] * len(printed)
+    if len(printed) != len(texts):                          # letters and numbers do not pair up
+        printed, texts = [("", unicode(latex))], ["   ".join(texts)]
+    lead = max(columns(relation) for relation, _ in printed) + 1 if len(printed) > 1 else 0
+    begin, more = len(indent) + lead, " " * (len(indent) + lead + 4)
+    longest, widest = max(columns(side) for _, side in printed), max(columns(text) for text in texts)
+    beside = begin + longest + 4 if begin + longest + 4 + widest <= width else width - widest
+    lines = []
+    for (relation, side), text in zip(printed, texts):
+        lines += wrapped(side, f"{indent}{relation:{lead}}", more, width)
+        if text and columns(lines[-1]) + 2 <= beside:
+            lines[-1] += " " * (beside - columns(lines[-1])) + text
+        elif text:
+            lines += wrapped(text, f"{more}-> ", f"{more}   ", width)
+    return lines
+
+
+def at_point(form: Form, values: dict, width: int, indent: str = "  ") -> list[str]:
+    """A form with its values at a point, or why it has none there."""
+    try:
+        return chain(form.latex, sides_at(form, values), width, indent)
+    except ValueError as error:
+        return wrapped(f"refused: {error}", indent, indent * 2, width)
+
+
+# derivations list
+
+
+def list_line(entry: Entry, width: int) -> str:
+    """One entry on one line."""
+    verdicts = "/".join(dict.fromkeys(row.expected for row in entry.rows))
+    return f"{entry.id:12} {fit(verdicts, 15)} {fit(unicode(entry.printed.latex), width - 29)}".rstrip()
+
+
+# derivations check
+
+
+def check_rows(item: Judged, width: int) -> list[str]:
+    """The lines of an entry in the table of verdicts: one for each row, and what is not as expected."""
+    printed, lines = sides(item.entry.printed.latex), []
+    for judgement in item.rows:
+        row = judgement.row
+        statement = unicode(item.entry.printed.latex)
+        if row.link is not None and len(printed) > row.link + 1:
+            (_, left), (relation, right) = printed[row.link], printed[row.link + 1]
+            statement = f"{left} {relation} {right}" if row.link == 0 else f"… {relation} {right}"
+        line = f"{row.id:12} {fit(statement, width - 34)} {judgement.verdict:10}{miss_text(judgement):>10}"
+        lines.append(line.rstrip())
+        if not judgement.ok:
+            lines += wrapped(
+                f"expected {row.expected}. {judgement.why}".strip(), "    MISMATCH: ", "    ", width
+            )
+    return lines
+
+
+def miss_text(judgement: Judgement) -> str:
+    """The worst residual of a row in tolerances."""
+    if judgement.free:
+        return f"free {','.join(judgement.free)}"
+    miss = worst(judgement)
+    if math.isnan(miss):
+        return "-"
+    return "infinite" if math.isinf(miss) else "0" if miss == 0 else f"{miss:.0e}"
+
+
+def totals(items: list[Judged]) -> list[str]:
+    """How many rows of each kind have which verdict."""
+    count = Counter((item.entry.kind, judgement.verdict) for item in items for judgement in item.rows)
+    used = [verdict for verdict in VERDICTS if any(count[kind, verdict] for kind in KINDS)]
+    lines = [f"{'rows':12}" + "".join(f"{verdict:>10}" for verdict in used) + f"{'all':>10}"]
+    for kind in [kind for kind in KINDS if any(count[kind, verdict] for verdict in used)] + ["all"]:
+        numbers = [sum(count[k, verdict] for k in KINDS if kind in (k, "all")) for verdict in used]
+        lines.append(f"{kind:12}" + "".join(f"{number or '.':>10}" for number in [*numbers, sum(numbers)]))
+    return lines
+
+
+# derivations show
+
+
+def page(item: Judged, values: dict, draws: int, seed: int) -> str:
+    """Everything about one entry."""
+    entry, width = item.entry, page_width()
+    known = letters(entry)
+    title = f"{entry.id}   {entry.kind} in {SOURCES[source_of(entry)]}, {entry.ref}"
+    lines = [*wrapped(title, "", "  ", width), ""]
+    lines += [*chain(entry.printed.latex, [], width), ""]
+    lines += says(item, width)
+    lines += labelled("Needs", entry.needs, width) if entry.needs else []
+    described = "; ".join(f"{letter_text(symbol)}: {symbol.rule}" for symbol in known.values())
+    lines += labelled("Letters", described or "none: a statement about fixed numbers", width)
+    lines += ["", *sample_lines(entry, shown(entry), values, width)]
+    for judgement in item.rows:
+        lines += fault_lines(entry, judgement, width)
+    for outside in entry.outside:
+        lines += ["", *wrapped(f"Outside what it needs, at {point_text(outside, known)}", "", "  ", width)]
+        lines += at_point(entry.printed, sample(entry.printed) | outside, width)
+    if name := drawn_as(entry):
+        lines += ["", f"Drawn by: derivations figures {name}"]
+    lines += ["", *judged_lines(item, draws, seed, width), "", *code_lines(item, width)]
+    return "\n".join(lines)
+
+
+DRAWN = ("odaibo.F1", "odaibo.F2", "lm.3", "lm.11", "lm.43", "hong.10", "cards.15", "cards.23", "cards.24", "cards.30")
+SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # the schematic, drawn once
+
+
+def drawn_as(entry: Entry) -> str:
+    """The name of the figure that belongs to an entry; "" if there is none."""
+    id = SAME.get(entry.id, entry.id)
+    return id.replace(".", "-") if id in DRAWN else ""
+
+
+def letter_text(symbol: Symbol) -> str:
+    """A letter as it is printed and, where it is another, as it is typed."""
+    printed = unicode(symbol.latex)
+    return printed if printed == symbol.name else f"{printed} ({symbol.name})"
+
+
+def labelled(label: str, text: str, width: int) -> list[str]:
+    """A label in the margin, the text beside it."""
+    return wrapped(text, f"{label:9} ", " " * 10, width)
+
+
+def says(item: Judged, width: int) -> list[str]:
+    """Verdict and meaning of every row."""
+    lines = []
+    for judgement in item.rows:
+        row = judgement.row
+        letter = row.id.removeprefix(item.entry.id)
+        verdict = judgement.verdict if judgement.ok else f"{judgement.verdict} (expected {row.expected})"
+        lines += labelled(verdict, f"{letter}  {row.says}" if letter else row.says, width)
+    return lines
+
+
+def sample_lines(entry: Entry, form: Form, values: dict, width: int) -> list[str]:
+    """Every side at a sample point, or where the reader says."""
+    if not form.inputs:
+        return ["The numbers", *at_point(form, {}, width)]
+    point = sample(form) | values
+    title = f"At {point_text({symbol.name: point[symbol.name] for symbol in form.inputs}, letters(entry))}"
+    reading = " (as intended)" if form is not entry.printed else ""
+    lines = wrapped(title + reading, "", "  ", width) + at_point(form, point, width)
+    return lines if values else [*lines, "", f"Elsewhere: derivations show {entry.id} {example(entry)}"]
+
+
+def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
+    """The fault of a row, where it shows, and the form that holds."""
+    row, known = judgement.row, letters(entry)
+    if row.repair is None:
+        return []
+    verdict = ARTICLE.get(judgement.verdict, "") + judgement.verdict
+    lines = ["", *wrapped(f"{row.id} is {verdict}. {row.fault}", "", "  ", width)]
+    point = sample(row.repair) | (judgement.witness or {})
+    if judgement.free:
+        lines.append(f"  As printed, nothing says what {' and '.join(judgement.free)} may be.")
+    elif judgement.witness:
+        where = point_text(judgement.witness, known)
+        lines += wrapped(f"Printed, at the simplest witness {where}", "", "  ", width)
+        lines += at_point(entry.printed, judgement.witness, width)
+    else:
+        lines += ["Printed", *at_point(entry.printed, sample(entry.printed), width)]
+    verb = "Corrected" if row.expected == "wrong" else "Intended"
+    if judgement.free:                                      # its numbers are those above
+        return [*lines, verb, *chain(row.repair.latex, [], width)]
+    title = f"{verb}, at the same point" if judgement.witness else verb
+    return [*lines, title, *at_point(row.repair, point, width)]
+
+
+def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
+    """How every link fared."""
+    where = f"Judged over {draws} random draws (seed {seed}) and the simple points"
+    head = wrapped(f"{where}, relative tolerance {item.entry.tolerance:.0e}", "", "  ", width)
+    lines = []
+    for judgement in item.rows:
+        if judgement.free:
+            lines.append(f"  {judgement.row.id:12} ill-typed  free letters: {', '.join(judgement.free)}")
+        forms = [("", judgement.links), ("repaired ", judgement.repaired if judgement.row.repair else [])]
+        for name, links in forms:
+            for link in links:
+                far = "beyond all tolerance" if np.isinf(link.misses) else f"by {link.misses:.0e} tolerances"
+                far = far if link.misses > 0 else "by nothing"
+                worst_case = link_text(link)
+                fate = f"{link.state:10} {name}misses {far} at worst: {worst_case}"
+                lines += wrapped(fate, f"  {judgement.row.id:12} ", " " * 15, width)
+        if judgement.why:
+            lines += wrapped(judgement.why, f"  {judgement.row.id:12} undecided  ", " " * 15, width)
+    return head + lines if lines else ["Nothing to compute here."]
+
+
+def code_lines(item: Judged, width: int) -> list[str]:
+    """The functions of minivae that implement it, and the entry's own source code."""
+    ties, lines = {name: link for judgement in item.rows for name, link in judgement.ties}, []
+    for name in (tie.name for tie in item.entry.ties):
+        agrees = f"   {'agrees' if ties[name].state == 'holds' else 'DISAGREES'}" if name in ties else ""
+        lines.append(f"In the model   {name}   {located(fetch(name))}{agrees}")
+    for function in code_of(item.entry):
+        lines += ["", located(function), "", textwrap.indent(inspect.getsource(function).rstrip(), "  ")]
+    return lines if item.entry.ties else lines[1:]
+
+
+# derivations errata
+
+
+def errata_rows(items: list[Judged]) -> list[tuple[Entry, Judgement]]:
+    """Every row whose printed form is a slip or wrong."""
+    rows = [(item.entry, judgement) for item in items for judgement in item.rows]
+    return [(entry, judgement) for entry, judgement in rows if judgement.row.expected in ("slip", "wrong")]
+
+
+def witness_text(entry: Entry, judgement: Judgement) -> str:
+    """Where the printed form fails, with the two numbers that show it."""
+    if judgement.free:
+        return f"nothing says what {' and '.join(judgement.free)} {'is' if len(judgement.free) == 1 else 'are'}"
+    there = judgement.at_witness
+    if judgement.witness is None or there is None:
+        return "it fails at random draws"
+    where = point_text(judgement.witness, letters(entry))
+    return f"{where}: printed, {link_text(there)}" if where else f"printed, {link_text(there)}"
+
+
+def printed_text(entry: Entry, judgement: Judgement) -> str:
+    """The printed statement; of a chain, the link at fault."""
+    printed, link = sides(entry.printed.latex), judgement.row.link
+    if link is None or len(printed) <= link + 1:
+        return unicode(entry.printed.latex)
+    return f"{printed[link][1]} {printed[link + 1][0]} {printed[link + 1][1]}"
+
+
+def errata_text(items: list[Judged]) -> str:
+    """The errata as paragraphs."""
+    width, blocks = page_width(), []
+    for entry, judgement in errata_rows(items):
+        row = judgement.row
+        lines = [f"{row.id}   {judgement.verdict}   {entry.ref}"]
+        lines += labelled("  printed", printed_text(entry, judgement), width)
+        lines += labelled("  fault", row.fault, width) if row.fault else []
+        lines += labelled("  witness", witness_text(entry, judgement), width)
+        lines += labelled("  better", unicode(row.repair.latex), width) if row.repair else []
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def errata_markdown(items: list[Judged]) -> str:
+    """The errata as a table for the README."""
+    lines = ["| where | printed | what is at fault | better | seen at |", "|---|---|---|---|---|"]
+    for entry, judgement in errata_rows(items):
+        row = judgement.row
+        better = code(unicode(row.repair.latex)) if row.repair else ""
+        printed, seen = code(printed_text(entry, judgement)), code(witness_text(entry, judgement))
+        cells = [f"`{row.id}` {entry.ref}, {judgement.verdict}", printed, row.fault, better, seen]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def code(text: str) -> str:
+    """Text as code in Markdown."""
+    return f"`{text.replace(UNBROKEN, ' ')}`"

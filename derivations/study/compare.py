@@ -1,0 +1,246 @@
+"""Where the sources differ: who writes what for the same thing, and the same number in each of them side by side.
+
+The notation is read off the printed lines of the ledger. The numbers are those of the entries themselves, at one set
+of draws: where two agree to the last bit, where only to rounding, and where one is wrong, is computed.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derivations.engine import ledger
+from derivations.engine.domains import Inputs, draw, point, positive, real, vector
+from derivations.engine.equation import LEDGER, Entry
+from derivations.engine.judge import judge, value_and_scale
+from derivations.engine.numerics import kl, kl_normal, log_density, total
+from derivations.engine.worlds import LINEAR, TABLES, evidence, linear_log_evidence, posterior
+from derivations.odaibo.divergence import Q_FULL, P
+from derivations.pages.terminal import columns, fit, wrapped
+from derivations.pages.unicode import sides
+from minivae.gaussian import kl_standard_normal
+from minivae.likelihood import gaussian_log_prob
+
+AGREE = 1e-9                                                # relative: what rounding can do
+
+# Notation
+
+NAMES: dict[str, tuple[dict[str, str], str]] = {            # thing: how it may be written in Unicode, minivae's name
+    "encoder's weights": ({"q_θ": r"q_θ", "q_φ": r"q_φ"}, "params, encoder.*"),
+    "decoder's weights": ({"p_θ(x|z)": r"p_θ\([^)]*\|z", "p_φ(x|z)": r"p_φ\([^)]*\|z"}, "params, decoder.*"),
+    "logarithm": ({"log": r"\blog\b", "ln": r"\bln\b"}, "natural"),
+    "divergence": (
+        {"D_KL(q ‖ p)": r"D_KL\(.*‖", "KL(q ‖ p)": r"(?<!_)KL\(.*‖", "D_KL(q|p)": r"D_KL\([\w]+\|[\w]+\)"},
+        "kl_standard_normal",
+    ),
+    "spread of q": (
+        {"σ_q": r"σ_q", "σⱼ": r"σⱼ", "σᵢ": r"σᵢ", "σ_φ": r"σ_φ", "σ²⁽ⁱ⁾": r"σ\^\{2\(i\)\}", "Σ": r"Σ\("}, "log_var"
+    ),
+    "dimensions of z": ({"j to J": r"ⱼ₌₁ᴶ", "i to d": r"ᵢ₌₁\^d"}, "J"),
+    "objective": ({"𝒢": r"𝒢", "ℒ": r"ℒ", "F": r"\bF\(", "L_VAE": r"L_VAE"}, "loss = -elbo"),
+    "decoder's output": ({"x̂": r"x̂", "x̃": r"x̃", "f(z, θ)": r"f\(z, θ\)"}, "decode(z)"),
+    "noise": ({"ε": r"ε"}, "eps"),
+}
+
+
+class Spelling(NamedTuple):
+    """One way to write a thing: as it is written, and the rows of a source that do."""
+
+    text: str
+    ids: tuple[str, ...]
+
+
+def notation() -> dict[str, dict[str, list[Spelling]]]:
+    """For every thing and every source the spellings that its printed lines have."""
+    sources = [source for source in ledger.SOURCES if source != "beyond"]
+    return {thing: {source: spellings(source, ways) for source in sources} for thing, (ways, _) in NAMES.items()}
+
+
+def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
+    """Those of these spellings that a source uses."""
+    lines = {entry.id: printed(entry) for entry in ledger.entries(source)}
+    found = {way: tuple(id for id, line in lines.items() if re.search(pattern, line)) for way, pattern in ways.items()}
+    return [Spelling(way, ids) for way, ids in found.items() if ids]
+
+
+def printed(entry: Entry) -> str:
+    """What stands on the page: the sides that are not in square brackets, as Unicode."""
+    return "   ".join(side for _, side in sides(entry.printed.latex) if not re.fullmatch(r"\[[^\[\]]*\]", side))
+
+
+# The same number
+
+
+class Saying(NamedTuple):
+    """What a side of an entry, or a function of minivae, says of a thing at draws of its letters: (n, ...) numbers."""
+
+    name: str
+    text: str
+    compute: Callable[[dict], NDArray]
+
+
+class Thing(NamedTuple):
+    """Something that several sources print: its letters, a simple point, what it is by definition, who prints it."""
+
+    name: str
+    inputs: Inputs
+    simple: dict
+    truth: Callable[[dict], NDArray]
+    sayings: tuple[Saying, ...]
+
+
+def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Saying:
+    """A side of the printed form of an entry, whose letters are made from those of the thing."""
+
+    def compute(values: dict) -> NDArray:
+        letters = of(values)
+        with np.errstate(all="ignore"):
+            value = LEDGER[id](**{symbol.name: letters[symbol.name] for symbol in LEDGER[id].printed.inputs})
+        return sign * value_and_scale(value[2 * number])[0]
+
+    return Saying(id, sides(LEDGER[id].printed.latex)[number][1], compute)
+
+
+def minivaes(name: str, compute: Callable[[dict], NDArray]) -> Saying:
+    """What a function of minivae says."""
+    return Saying(name, f"{name.rpartition('.')[2]}(...)", compute)
+
+
+def things() -> tuple[Thing, ...]:
+    """Everything that is compared. The entries must be loaded."""
+    mu, sigma = real("mu", r"\mu"), positive("sigma", r"\sigma")
+    x, mean, s = vector("x", "x", 4), vector("mean", r"\tilde{x}", 4), positive("s", r"\sigma")
+    scalar = lambda v: {"mu_q": v["mu"], "sigma_q": v["sigma"]}  # noqa: E731
+    table = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.5, 0.5], [0.5, 0.5]]}
+    bound = lambda v: np.log(evidence(v["p_xz"])) - kl(v["q"], posterior(v["p_xz"]))  # noqa: E731
+    pixels = lambda v: {"x": v["x"], "x_tilde": v["mean"], "sigma": v["s"]}  # noqa: E731
+    return (
+        Thing(
+            "-KL(q || N(0, 1)) in closed form", (mu, sigma), {"mu": 1, "sigma": 2},
+            lambda v: -kl_normal(v["mu"], v["sigma"], 0, 1),
+            (
+                side("odaibo.40", 3, of=scalar),
+                side("hong.9", 1),
+                side("hong.10", 1),
+                minivaes("minivae.gaussian.kl_standard_normal",
+                         lambda v: -kl_standard_normal(v["mu"], 2 * np.log(v["sigma"]))),
+            ),
+        ),
+        Thing(
+            "ELBO, reconstruction minus KL", TABLES, table, bound,
+            (side("odaibo.28", 1), side("lm.22", 1), side("cards.1", 1)),
+        ),
+        Thing(
+            "ELBO, from the joint probability", TABLES, table, bound,
+            (side("odaibo.26", 1), side("lm.27", 1)),
+        ),
+        Thing(
+            "log p(x) of x = w z + s eps", LINEAR, {"w": 2, "s": 0.5, "x": 1},
+            lambda v: linear_log_evidence(v["w"], v["s"], v["x"]),
+            (side("lm.3", 0), side("lm.3", 1)),
+        ),
+        Thing(
+            "log p(x), from the bound and its gap", TABLES, table, lambda v: np.log(evidence(v["p_xz"])),
+            (side("lm.14", 1), side("lm.16", 1), side("lm.17", 1)),
+        ),
+        Thing(
+            "KL(p || q), from its expectation", (Q_FULL, P), {"q": (0.5, 0.5), "p": (0.9, 0.1)},
+            lambda v: kl(v["p"], v["q"]),
+            (side("odaibo.10", 1), side("cards.17", 2)),
+        ),
+        Thing(
+            "-log p(x|z) of four pixels", (x, mean, s), {"x": (0.5,) * 4, "mean": (0,) * 4, "s": 0.5},
+            lambda v: -total(log_density(v["x"], v["mean"], v["s"])),
+            (
+                side("hong.15", 0, of=pixels),
+                side("hong.15", 1, of=pixels),
+                side("lm.37", 1, -1, lambda v: {"x": v["x"], "f": v["mean"], "var": v["s"] ** 2}),
+                minivaes("minivae.likelihood.gaussian_log_prob",
+                         lambda v: -gaussian_log_prob(v["x"], v["mean"][None], np.log(v["s"])[:, 0]).T),
+            ),
+        ),
+    )  # fmt: skip
+
+
+class Compared(NamedTuple):
+    """One saying about a thing: who, how it is written, its row's verdict, its value at the simple point, how far off."""
+
+    name: str
+    text: str
+    verdict: str
+    value: float
+    apart: float
+    alike: tuple[str, ...]      # those that agree with it to the last bit, everywhere
+
+
+def compare(thing: Thing, draws: int = 1000, seed: int = 0) -> list[Compared]:
+    """Every saying about a thing, against what it is by definition and against each other."""
+    values = draw(thing.inputs, np.random.default_rng(seed), draws)
+    truth = value_and_scale(thing.truth(values))[0].reshape(draws, -1)
+    found = [np.asarray(saying.compute(values)).reshape(draws, -1) for saying in thing.sayings]
+    compared = []
+    for saying, numbers in zip(thing.sayings, found):
+        at = np.asarray(saying.compute(point(**thing.simple))).reshape(-1)[0]
+        apart = float((np.abs(numbers - truth) / np.maximum(np.abs(truth), np.abs(numbers))).max())
+        pairs = zip(thing.sayings, found)
+        alike = tuple(
+            other.name for other, theirs in pairs if other is not saying and np.array_equal(theirs, numbers)
+        )
+        verdict = verdict_of(saying.name, seed) if saying.name in LEDGER else "in the model"
+        compared.append(Compared(saying.name, saying.text, verdict, float(at), apart, alike))
+    return compared
+
+
+def verdict_of(id: str, seed: int) -> str:
+    """The computed verdict of an entry: of its rows, all that there are."""
+    return "/".join(dict.fromkeys(judgement.verdict for judgement in judge(LEDGER[id], 200, seed)))
+
+
+# As text
+
+
+def notation_markdown(found: dict[str, dict[str, list[Spelling]]]) -> str:
+    """The notation as a table for the README: every spelling, and in how many entries of the source it stands."""
+    sources = list(next(iter(found.values())))
+    titles = [ledger.SOURCES[source].split(",")[0] for source in sources]
+    lines = [f"| | {' | '.join(titles)} | `minivae` |", "|---" * (len(titles) + 2) + "|"]
+    for thing, by_source in found.items():
+        cells = [", ".join(f"`{one.text}` {len(one.ids)}" for one in by_source[source]) or "–" for source in sources]
+        row = " | ".join(cell.replace("|", "\\|") for cell in (thing, *cells, f"`{NAMES[thing][1]}`"))
+        lines.append(f"| {row} |")
+    return "\n".join(lines)
+
+
+def notation_lines(found: dict[str, dict[str, list[Spelling]]]) -> list[str]:
+    """The notation as a table for a terminal."""
+    sources = list(next(iter(found.values())))
+    wide = 18
+    lines = [f"{'':{wide}}" + "".join(f"{source:{wide}}" for source in sources) + "minivae"]
+    for thing, by_source in found.items():
+        cells = [", ".join(f"{one.text} {len(one.ids)}" for one in by_source[source]) or "-" for source in sources]
+        lines.append(fit(thing, wide) + "".join(fit(cell, wide - 1) + " " for cell in cells) + NAMES[thing][1])
+    return lines
+
+
+def thing_lines(thing: Thing, compared: list[Compared], width: int) -> list[str]:
+    """One thing in all sources: value at the simple point, distance from its definition, verdict of the line."""
+    where = ", ".join(f"{name} = {np.asarray(value).tolist()}" for name, value in thing.simple.items())
+    lines = [*wrapped(f"{thing.name}, at {where}", "", "  ", width)]
+    for one in compared:
+        off = "right" if one.apart <= AGREE else f"off by {min(one.apart, 2):.0%}"
+        short = one.name.removeprefix("minivae.").rpartition(".")[2] if one.name.startswith("minivae") else one.name
+        lead = f"  {fit(short, 20)} {one.value:12.6f}  {off:10} {one.verdict:12} "
+        lines.append(lead + fit(one.text, width - columns(lead)).rstrip())
+    for one in compared:
+        if one.alike:
+            lines.append(f"  to the last bit alike: {', '.join(sorted({one.name, *one.alike}))}")
+            break
+    return lines
+
+
+def contradictions(compared: list[Compared]) -> list[str]:
+    """Lines that are said to hold and are off."""
+    holds = ("holds", "holds-if", "defines", "in the model")
+    return [one.name for one in compared if one.verdict in holds and not one.apart <= AGREE]

@@ -1,0 +1,133 @@
+"""The gradient of one training step four ways, on a VAE small enough for paper.
+
+By hand, as minivae has it; as a central difference; by complex step; and as the gradient of an integral over z, in
+which nothing is drawn and nothing reparameterised.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derivations.engine.numerics import LINE, normal
+from minivae.likelihood import make_likelihood
+from minivae.vae import VAE
+
+SETTINGS = {"bernoulli": {}, "binomial": {"n": 4}, "gaussian": {"sigma": "learned"}}
+DATA = {"bernoulli": (1, 0, 1), "binomial": (3, 0, 2), "gaussian": (0.5, -0.2, 0.9)}
+ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # digits that must agree
+
+
+class Problem(NamedTuple):
+    """A model, one datum, one draw of noise: numbers with one decimal each."""
+
+    vae: VAE
+    x: NDArray
+    eps: NDArray
+
+
+def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic") -> Problem:
+    """D = 3, H = 2, J = 1: weights, biases, datum and noise at random, and short."""
+    rng = np.random.default_rng(seed)
+    kind = make_likelihood(name, **SETTINGS.get(name, {}))  # an unknown name is refused there
+    model = VAE.init(rng, 3, 1, (2,), dtype=np.float64, likelihood=kind, estimator=estimator)
+    short = rng.integers(1, 10, model.params.flat.shape) * rng.choice([-0.1, 0.1], model.params.flat.shape)
+    model.params.flat[...] = np.round(short, 1)
+    eps = np.round(rng.normal(size=(1, 1, 1)), 1)
+    return Problem(model, model.check_data(np.array([DATA[kind.name]], float)), eps)
+
+
+class Gradient(NamedTuple):
+    """One number of the gradient: by hand and by two other ways at this noise; by hand and as an integral, averaged."""
+
+    name: str
+    by_hand: float
+    central_difference: float
+    complex_step: float
+    averaged: float
+    integral: float
+
+
+def four_ways(given: Problem) -> list[Gradient]:
+    """The gradient of the loss in every parameter.
+
+    At the given noise: by hand, by complex step, by central difference. On average over the noise: by hand at the
+    nodes of a quadrature, and as the gradient of the integral over z, in which nothing is reparameterised.
+    """
+    model, x, eps = given
+    by_hand = model.gradient(x, eps).flat
+    loss = lambda flat: with_numbers(model, flat).forward(x, eps).loss  # noqa: E731
+    by_step = derivative(loss, model.params.flat, 1e-30j)
+    by_difference = derivative(loss, model.params.flat, 1e-5)
+    weights = normal(LINE, 0, 1) * (LINE[1] - LINE[0])
+    averaged = sum(w * model.gradient(x, np.full_like(eps, node)).flat for node, w in zip(LINE, weights))
+    exact = derivative(integral_of_loss(model, x), model.params.flat, 1e-30j)
+    columns = (by_hand, by_difference, by_step, averaged, exact)
+    return [Gradient(name, *map(float, row)) for name, *row in zip(entries(model), *columns)]
+
+
+def with_numbers(model: VAE, flat: NDArray) -> VAE:
+    """The same model with other numbers, complex ones too."""
+    return dataclasses.replace(model, params=model.params.like(flat))
+
+
+def derivative(f: Callable[[NDArray], NDArray], at: NDArray, step: complex) -> NDArray:
+    """The gradient of f, number by number: a complex step has no difference in it, a real one is central."""
+    found = []
+    for i in range(at.size):
+        moved = np.zeros(at.shape, type(step))
+        moved[i] = step
+        up = f(at + moved)
+        found.append(up.imag / step.imag if isinstance(step, complex) else (up - f(at - moved)) / (2 * step))
+    return np.array(found)
+
+
+def integral_of_loss(model: VAE, x: NDArray) -> Callable[[NDArray], NDArray]:
+    """Parameters -> the integral of q(z|x) (log q(z|x) - log p(z) - log p(x|z)) dz, on nodes z that stay in place."""
+    mu, log_var = model.encode(x)
+    sigma = np.exp(log_var / 2)
+    z = (mu + sigma * LINE).T[:, None]                      # (K, 1, 1)
+    width = float(sigma.item() * (LINE[1] - LINE[0]))
+
+    def loss(flat: NDArray) -> NDArray:
+        moved = with_numbers(model, flat)
+        mu, log_var = (head.item() for head in moved._encode(x)[1:])
+        log_q = -((z - mu) ** 2) / 2 * np.exp(-log_var) - log_var / 2 - math.log(2 * math.pi) / 2
+        log_prior = -(z**2) / 2 - math.log(2 * math.pi) / 2
+        log_px_z = moved.log_likelihood(x, z)[..., None]
+        return (np.exp(log_q) * (log_q - log_prior - log_px_z)).sum() * width
+
+    return loss
+
+
+def entries(model: VAE) -> list[str]:
+    """The name of every number of the flat vector: encoder.1.weight[0, 1]."""
+    arrays = model.params.items()
+    return [f"{name}{list(i)}" if i else name for name, array in arrays for i in np.ndindex(array.shape)]
+
+
+def digits(a: float, b: float, scale: float) -> int:
+    """How many leading digits agree, relative to `scale`, the largest number of the gradient; 16 at most."""
+    apart = abs(a - b) / scale
+    return 16 if apart < 1e-16 else int(-math.log10(apart)) if apart < 1 else 0         # of NaN, none
+
+
+def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
+    """Whether enough digits agree. Without the score of q, the gradient is that of the loss on average only."""
+    ways = ["integral over z"] if given.vae.estimator == "path" else list(ENOUGH)
+    found = agreement(gradients)
+    return all(min(found[way]) >= ENOUGH[way] for way in ways)
+
+
+def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
+    """For each other way the digits in which it agrees with the one by hand, number by number."""
+    scale = max(abs(g.by_hand) for g in gradients)
+    average = max(abs(g.averaged) for g in gradients)
+    return {
+        "central difference": [digits(g.by_hand, g.central_difference, scale) for g in gradients],
+        "complex step": [digits(g.by_hand, g.complex_step, scale) for g in gradients],
+        "integral over z": [digits(g.averaged, g.integral, average) for g in gradients],
+    }

@@ -1,0 +1,157 @@
+"""Questions that the sources ask and leave open, each answered by a small computation.
+
+An answer is a table of numbers and a sentence. Nothing here is drawn at random but the weights and the order of the
+data of the two models that the last question trains.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from derivations.engine.numerics import kl_normal
+from derivations.engine.worlds import linear_elbo, linear_log_evidence, linear_posterior
+from derivations.lm.latent_space import samples_needed
+from derivations.pages.terminal import wrapped
+from minivae.data import Dataset, digits
+from minivae.likelihood import Binomial
+from minivae.train import train
+from minivae.vae import VAE
+
+
+class Answer(NamedTuple):
+    """A question, the rows of the ledger it belongs to, a table, and what the table says."""
+
+    question: str
+    ids: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: list[tuple]
+    says: str
+
+
+def why_not_the_prior() -> Answer:
+    """What it costs to estimate p(x) with draws of p(z), by the number of latent dimensions."""
+    w, s, x = 1.0, 0.5, 0.0
+    rows = [(d, float(samples_needed(w, s, x, d))) for d in (1, 2, 5, 10, 20)]
+    best = linear_posterior(np.array(w), np.array(s), np.array(x))
+    return Answer(
+        "Why not draw z from p(z)?",
+        ("lm.12", "lm.39", "odaibo.t20"),
+        ("latent dimensions", "draws of p(z) for 10 % error"),
+        rows,
+        f"For d copies of x = z + eps/2 at x = 0. With draws of the posterior N({best[0]:g}, {best[1]:.3f}^2) of each "
+        "coordinate one is enough: every weight p(x, z)/q(z|x) is then p(x). That is what an encoder is for.",
+    )
+
+
+def why_the_reverse_divergence() -> Answer:
+    """Which of the two divergences the bound falls short by."""
+    w, s, x = (np.array([[value]]) for value in (1.0, 0.5, 1.0))
+    posterior = linear_posterior(w, s, x)
+    rows = []
+    for mu, sigma in ((0.0, 1.0), (0.5, 0.5), (0.8, 0.2), tuple(float(value.item()) for value in posterior)):
+        q = np.array([[mu]]), np.array([[sigma]])
+        gap = np.round(linear_log_evidence(w, s, x) - linear_elbo(w, s, x, *q), 12) + 0.0     # no -3e-15
+        rows.append((mu, sigma, *(value.item() for value in (gap, kl_normal(*q, *posterior), kl_normal(*posterior, *q)))))
+    return Answer(
+        "Why does the ELBO use the reverse divergence?",
+        ("cards.32", "lm.16", "odaibo.23"),
+        ("mean of q", "sigma of q", "log p(x) - ELBO", "KL(q || p(z|x))", "KL(p(z|x) || q)"),
+        rows,
+        "The gap is KL(q || p(z|x)): nobody chose it, it is what Jensen's inequality leaves. And its average is over "
+        "q, from which we can draw; that of the other is over the posterior, which is what we do not have.",
+    )
+
+
+def why_the_sum() -> Answer:
+    """What the best encoder becomes if the KL is averaged over latent dimensions and not summed."""
+    w, s, x = 1.0, 0.5, 1.0
+    rows = []
+    for d in (1, 2, 10, 50):
+        _, sigma = linear_posterior(np.array(w), s * np.sqrt(1 / d), np.array(x))     # log p(x|z) counts d times
+        rows.append((d, 1 / d, float(sigma) ** 2, float(linear_posterior(np.array(w), np.array(s), np.array(x))[1]) ** 2))
+    return Answer(
+        "Why a sum over the latent dimensions, and not a mean?",
+        ("hong.11", "odaibo.t25"),
+        ("latent dimensions d", "beta that a mean is", "variance of the best q", "of the posterior"),
+        rows,
+        "For x = z + eps/2 in every dimension. A mean over d dimensions is the sum with beta = 1/d: it is no bound, "
+        "and the more dimensions, the further the encoder's noise falls below that of the posterior.",
+    )
+
+
+# An autoencoder and a VAE on the same digits: same layers, same first weights, same order of the data
+
+TRAINING = {"epochs": 60, "batch": 64, "lr": 2e-3}
+PRIOR_DRAWS = 1000
+
+
+class Pair(NamedTuple):
+    """The data, and what was trained on them."""
+
+    data: Dataset
+    autoencoder: VAE
+    vae: VAE
+
+
+def train_pair(seed: int = 0) -> Pair:
+    """The two models; the autoencoder is a VAE without noise and without KL."""
+    data, models = digits(), []
+    for settings in ({"noise": False, "beta": 0.0}, {}):
+        rng = np.random.default_rng(seed)
+        start = {"data_mean": data.train_x.mean(axis=0), "likelihood": Binomial(data.trials)}
+        vae = VAE.init(rng, data.train_x.shape[1], 2, (64,), **start, **settings)
+        for _ in train(vae, data, rng, **TRAINING):
+            pass
+        models.append(vae)
+    return Pair(data, *models)
+
+
+def classes_of(pictures: np.ndarray, data: Dataset) -> np.ndarray:
+    """Shares (10,) of the classes of the nearest training digits."""
+    x = data.train_x.astype(float)                          # (N, D)
+    apart = (pictures**2).sum(axis=1)[:, None] - 2 * pictures @ x.T + (x**2).sum(axis=1)        # (K, N)
+    return np.bincount(data.train_y[apart.argmin(axis=1)], minlength=10) / len(pictures)
+
+
+def row_of(name: str, vae: VAE, data: Dataset) -> tuple:
+    """What distinguishes the two: how well they repeat, where their codes are, what they make up."""
+    mu, _ = vae.encode(data.test_x)
+    z = np.random.default_rng(0).standard_normal((PRIOR_DRAWS, 2))
+    shares = classes_of(vae.decode(z).astype(float), data)
+    noise = np.zeros((1, *mu.shape)) if not vae.noise else vae.draw_noise(np.random.default_rng(0), len(mu), 100)
+    repeats = float(vae.forward(vae.check_data(data.test_x), noise.astype(vae.dtype)).log_px_z.mean())
+    radius = np.sqrt(-2 * np.log(0.05))                     # 95 % of N(0, I) lie within
+    near = float((np.linalg.norm(mu, axis=1) < radius).mean())
+    return name, repeats, near, float(shares.max()), int((shares > 0.01).sum())
+
+
+def autoencoder_or_vae(pair: Pair) -> Answer:
+    """The same digits, learned with and without the noise and the KL."""
+    rows = [row_of("autoencoder", pair.autoencoder, pair.data), row_of("VAE", pair.vae, pair.data)]
+    return Answer(
+        "What does a VAE have that an autoencoder has not?",
+        ("lm.1", "hong.17"),
+        ("model", "E log p(x|z)", "codes inside 95 % of p(z)", "largest class of decode(z ~ p)", "classes above 1 %"),
+        rows,
+        "Held-out digits; classes of the nearest training digits. The autoencoder repeats better, but its codes lie "
+        "where p(z) has no mass: what it decodes from p(z) is mostly one digit. The VAE can be drawn from.",
+    )
+
+
+QUESTIONS: tuple[Callable[[], Answer], ...] = (why_not_the_prior, why_the_reverse_divergence, why_the_sum)
+
+
+def lines(answer: Answer, width: int) -> list[str]:
+    """An answer as text: the question, its table, what it says."""
+    shown = [answer.columns, *([cell(value) for value in row] for row in answer.rows)]
+    wide = [max(len(row[i]) for row in shown) for i in range(len(answer.columns))]
+    table = ["  " + "  ".join(f"{text:>{w}}" for text, w in zip(row, wide)) for row in shown]
+    return [f"{answer.question}   [{', '.join(answer.ids)}]", "", *table, "", *wrapped(answer.says, "  ", "  ", width)]
+
+
+def cell(value) -> str:
+    """A number to four digits, with commas if it is a large one; a word as it is."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"

@@ -1,0 +1,63 @@
+"""Old names of modules, from when they all stood in one folder: `import minivae.checkpoint` still works.
+
+A finder, last in Python's line of finders, answers for these names alone and returns the module under its new name.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+from types import ModuleType
+
+MOVED = {
+    "minivae.checkpoint": "minivae.runs.checkpoint",
+    "minivae.cli": "minivae.app.cli",
+    "minivae.command": "minivae.app.runner",
+    "minivae.conventions": "minivae.rosetta.presets",
+    "minivae.drawing": "minivae.figures.style",
+    "minivae.evaluate": "minivae.app.evaluate",
+    "minivae.figures_evidence": "minivae.figures.evidence",
+    "minivae.figures_learning": "minivae.figures.training",
+    "minivae.learn": "minivae.app.train",
+    "minivae.museum.copies": "minivae.museum.patched",
+    "minivae.museum.desk": "minivae.museum.command",
+    "minivae.museum.gradient": "minivae.museum.exhibits.gradient",
+    "minivae.museum.loop": "minivae.museum.loop_layer",
+    "minivae.museum.objective": "minivae.museum.exhibits.objective",
+    "minivae.progress": "minivae.app.progress",
+    "minivae.rosetta_command": "minivae.rosetta.command",
+    "minivae.strict": "minivae.data.formats",
+    "minivae.sweep": "minivae.evidence.sweep",
+    "minivae.sweep_command": "minivae.app.sweep",
+    "derivations.cli": "derivations.app.cli",
+    "derivations.reading": "derivations.study.code_map",
+    "derivations.records": "derivations.pages.records",
+    "derivations.unicode": "derivations.pages.unicode",
+}
+MOVED |= {f"derivations.{name}": f"derivations.engine.{name}"
+          for name in ("domains", "equation", "graph", "judge", "ledger", "numerics", "ties", "worlds")}  # fmt: skip
+MOVED |= {f"derivations.{name}": f"derivations.study.{name}"
+          for name in ("compare", "flashcards", "fourways", "questions", "quiz", "trace")}  # fmt: skip
+
+
+class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a module under its old name."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        """Return a spec for an old name, None for every other."""
+        return importlib.machinery.ModuleSpec(fullname, self) if fullname in MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Put the module itself in the place of the empty one that the import has made."""
+        sys.modules[module.__name__] = importlib.import_module(MOVED[module.__name__])
+
+
+def fetch(package: str, name: str) -> ModuleType | None:
+    """Return the module that was `package.name`, None if there was none: for a package's `__getattr__`."""
+    return importlib.import_module(MOVED[f"{package}.{name}"]) if f"{package}.{name}" in MOVED else None
+
+
+def install() -> None:
+    """Answer to the old names from now on."""
+    if not any(type(finder).__name__ == "Moved" for finder in sys.meta_path):    # in a patched copy it is another class
+        sys.meta_path.append(Moved())

@@ -1,0 +1,145 @@
+"""The command sweep: the options that hold several values, the trainings, the table, the figure."""
+
+import argparse
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+
+from minivae import checks, data, runs
+from minivae.app.progress import Progress, Silent, say, tell, unheard
+from minivae.app.train import StopOnSignal, as_learned, choose_likelihood
+from minivae.evidence.sweep import Point, Setting, sweep
+from minivae.figures import style, training
+from minivae.runs.files import must_be_free
+
+SWEPT = ("beta", "sigma", "latent")
+WRITTEN = ("sweep.json", "rate_distortion.png")
+
+
+def sweep_and_report(options: argparse.Namespace) -> int:
+    """Train once for each value, write down and draw what came of it, then say it; the exit code."""
+    swept = which(options)
+    whole = data.load(options.data)
+    settings = list(settings_of(options, swept, whole))
+    learned = as_learned(whole, settings[0].likelihood)
+    how = {name: getattr(options, name) for name in ("hidden", "epochs", "batch", "lr", "seed")}
+    points, stop = [], StopOnSignal()
+    coming = sweep(learned, settings, **how, stop=lambda: stop.signal > 0)
+    prepare(options)                                        # nothing is made for what is refused
+    say(options, f"{len(settings)} trainings of {options.epochs} epochs; held-out nats per datum")
+    with stop:
+        failed = gather(coming, points, swept, Silent() if options.quiet else Progress(len(settings)), stop)
+        document = write(options, swept, settings, learned, how, points) if points else None
+    kept = f"; what came of them is in {shlex.quote(str(options.out))}" if points else ""
+    if stop.signal:
+        tell(f"minivae: interrupted after {len(points)} of {len(settings)} trainings{kept}")
+    if document is not None:
+        give(json.dumps(document, indent=2) if options.json else page(document, points, options))
+    if failed is not None:
+        value, done = settings[len(points)].value, f"{len(points)} of {len(settings)} trainings were done before{kept}."
+        raise ValueError(f"--{swept} {value}: {failed} {done}") from failed
+    return 128 + stop.signal if stop.signal else 0
+
+
+def gather(
+    coming: Iterator[Point], points: list[Point], swept: str, progress: Progress, stop: StopOnSignal
+) -> Exception | None:
+    """Put what comes into `points`, until the end or until asked to stop; what went wrong, if anything did."""
+    try:
+        for point in coming:
+            points.append(point)
+            text = f"{swept} {point.value}: rate {point.rate:.2f} | distortion {point.distortion:.2f}"
+            progress.update(len(points), text)
+    except (ValueError, MemoryError) as error:              # those before it are none the worse
+        return error
+    except KeyboardInterrupt:                               # asked twice, in the middle of a step
+        stop.signal = signal.SIGINT
+    finally:
+        progress.end()
+    return None
+
+
+def write(
+    options: argparse.Namespace, swept: str, settings: list[Setting], learned: data.Dataset, how: dict, points: list[Point]
+) -> dict:
+    """Write what was done, whatever becomes of the figure, then draw it; the document that says it."""
+    rows = [point._asdict() | {"collapsed": point.collapsed} for point in points]
+    document = {"swept": swept, "points": rows, "likelihood": settings[0].likelihood.name, "held_out": len(learned.test_x)}
+    document |= {**how, "data": options.data, "files": [], "command": command_again(options)}
+    runs.write_json(options.out / WRITTEN[0], document)
+    figure, alt = training.rate_distortion(points, swept)
+    style.save(figure, alt, options.out / WRITTEN[1])
+    document["files"] = [{"path": str(options.out / WRITTEN[1]), "alt": alt}]
+    runs.write_json(options.out / WRITTEN[0], document)
+    return document
+
+
+def give(results: str) -> None:
+    """Print on stdout. That nobody reads it any more changes no exit code: it is written down."""
+    try:
+        print(results, flush=True)
+    except BrokenPipeError:
+        unheard(sys.stdout)
+
+
+def which(options: argparse.Namespace) -> str:
+    """The one option of `SWEPT` that has several values; ValueError if there is none or another."""
+    several = [name for name in SWEPT if len(getattr(options, name) or ()) > 1]
+    if len(several) != 1:
+        came = "several for " + (" and ".join(f"--{name}" for name in several) or "none")
+        rule = "several, separated by commas, for exactly one of --beta, --sigma and --latent"
+        checks.refuse("the values", rule, came, "Try --beta 0.25,1,4.")
+    values = getattr(options, several[0])
+    if len(set(values)) < len(values):
+        checks.refuse(f"--{several[0]}", "different values", ",".join(map(str, values)), "Name each once.")
+    return several[0]
+
+
+def settings_of(options: argparse.Namespace, swept: str, whole: data.Dataset) -> Iterator[Setting]:
+    """What each training is done with, checked before the first begins."""
+    fixed = {"beta": 1.0, "sigma": None, "latent": 2}
+    fixed |= {name: getattr(options, name)[0] for name in SWEPT if getattr(options, name)}
+    for value in getattr(options, swept):
+        each = fixed | {swept: value}
+        asked = argparse.Namespace(likelihood=options.likelihood, sigma=each["sigma"])
+        if each["sigma"] is not None and options.likelihood is None:
+            asked.likelihood = "gaussian"                   # nothing else has a sigma
+        beta = checks.real_number("beta", each["beta"], at_least=0)
+        latent = checks.whole_number("latent", each["latent"], 1)
+        yield Setting(value, choose_likelihood(asked, whole), beta, latent)
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """The directory for the files, which must not hold an earlier sweep unless it may be overwritten."""
+    must_be_free("--out", "without an earlier sweep", [options.out / name for name in WRITTEN], options.overwrite)
+    runs.make_directory(options.out)
+
+
+def command_again(options: argparse.Namespace) -> str:
+    """The command that makes this sweep again, every choice named."""
+    words = ["minivae", "sweep", "--seed", str(options.seed)]
+    for name in (*SWEPT, "data", "likelihood", "hidden", "epochs", "batch", "lr", "out"):
+        value = getattr(options, name)
+        if value is not None:
+            text = ",".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
+            words += [f"--{name}", text]
+    return shlex.join(words)
+
+
+def page(document: dict, points: list[Point], options: argparse.Namespace) -> str:
+    """The table, the files, the seed."""
+    swept, held_out = document["swept"], document["held_out"]
+    lines = [f"{held_out} held-out data, nats per datum, {document['likelihood']} likelihood, seed {options.seed}"]
+    lines += [f"{swept:>9}  {'distortion':>10}  {'rate':>7}  {'ELBO':>9}  {'active':>8}  {'spread':>6}"]
+    for point in points:
+        active = f"{point.active} of {point.latent}"
+        name = point.value if isinstance(point.value, str) else f"{point.value:g}"
+        spread = "-" if point.spread is None else f"{point.spread:.3f}"
+        numbers = f"{point.distortion:10.2f}  {point.rate:7.3f}  {point.elbo:9.2f}  {active:>8}  {spread:>6}"
+        lines += [f"{name:>9}  {numbers}{'  collapsed' if point.collapsed else ''}"]
+    lines += ["distortion: -E log p(x|z); rate: KL; ELBO: minus their sum; active: variance of the code's mean > 0.01;"]
+    lines += ["spread: standard deviation of decoded means between data, relative to that of the data"]
+    lines += ["files", *(f"  {options.out / name}" for name in WRITTEN), f"again  {document['command']}"]
+    return "\n".join(lines)

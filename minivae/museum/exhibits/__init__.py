@@ -1,0 +1,63 @@
+"""What an exhibit is: a bug that was seen, as a change of a line or two of this package's own source."""
+
+import difflib
+import functools
+import importlib
+from dataclasses import dataclass, field
+
+from minivae.checks import refuse
+from minivae.museum.patched import Change
+
+ROOMS = ("objective", "gradient", "bounds", "training", "data")                # the modules that hold them
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One exhibit.
+
+    Attributes
+    ----------
+    name, title : str
+        How it is asked for; what it is, in a line.
+    seen : str
+        Repository and thread. What was broken there is re-created here: nothing is copied.
+    models : str
+        What the change does in this model, and why it is not easily seen.
+    changes : tuple of Change
+        The lines as they are and as they were broken.
+    settings : dict
+        What a model needs to show it in training: of `VAE.init`; `samples`, the draws; `white`, the brightest pixel.
+    own_decoder : bool
+        Whether p(x|z) itself is another one, so that its log p(x) has to be computed with the broken decoder.
+    """
+
+    name: str
+    title: str
+    seen: str
+    models: str
+    changes: tuple[Change, ...]
+    settings: dict = field(default_factory=dict)
+    own_decoder: bool = False
+
+
+@functools.cache
+def bugs() -> tuple[Bug, ...]:
+    """All exhibits, room by room."""
+    found = [bug for room in ROOMS for bug in importlib.import_module(f"minivae.museum.exhibits.{room}").BUGS]
+    if len({bug.name for bug in found}) < len(found):
+        refuse("names", "different", str([bug.name for bug in found]), "Rename one.")
+    return tuple(found)
+
+
+def find(name: str) -> Bug:
+    """The exhibit of that name; ValueError with the nearest names if there is none."""
+    known = {bug.name: bug for bug in bugs()}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 3, 0)
+        refuse("NAME", "that of an exhibit", repr(name), f"Did you mean {' or '.join(near)}? See `minivae museum`.")
+    return known[name]
+
+
+def room(bug: Bug) -> str:
+    """The module that holds it."""
+    return next(room for room in ROOMS if bug in importlib.import_module(f"minivae.museum.exhibits.{room}").BUGS)

@@ -1,0 +1,97 @@
+"""Exhibits of the bounds and of the exact log p(x)."""
+
+from minivae.museum.exhibits import Bug
+from minivae.museum.patched import Change
+
+BUGS = (
+    Bug(
+        "weights-upside-down",
+        "importance weights from the loss instead of minus the loss",
+        "AntixK/PyTorch-VAE, models/iwae.py and miwae.py; #34, PR #53",
+        "The worst draw gets the largest weight. The result lies below the ELBO, where it should lie above.",
+        (
+            Change(
+                "vae",
+                "bound = log_sum_exp(log_w) - np.log(len(log_w)).astype(log_w.dtype)",
+                "bound = (log_sum_exp_backward(np.ones(log_w.shape[1], log_w.dtype), -log_w) * log_w).sum(axis=0)",
+            ),
+            Change(
+                "vae",
+                "return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.log_px_z - f.kl)",
+                "return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.kl - f.log_px_z)",
+            ),
+        ),
+        {"objective": "iwae", "estimator": "sampled", "samples": 5},
+    ),
+    Bug(
+        "log-k-forgotten",
+        "log K forgotten in the importance-weighted bound",
+        "scVI-dev #8",
+        "The sum of the weights instead of their mean: log K nats too much, so that more draws look better without end.",
+        (
+            Change(
+                "evidence.bounds",
+                "self.whole.add(sums[: len(ends)] - np.log(self.k))",
+                "self.whole.add(sums[: len(ends)])",
+            ),
+        ),
+    ),
+    Bug(
+        "mean-of-logs",
+        "the mean of the logs for the log of the mean",
+        "generative-tf #1",
+        "By Jensen's inequality that is the ELBO again: a thousand draws buy nothing.",
+        (
+            Change("evidence.bounds", "block.add(log_w)", "block.add(log_w.mean(axis=0) + 0 * log_w)"),
+        ),
+    ),
+    Bug(
+        "no-max-subtracted",
+        "log sum exp without the largest entry taken out",
+        "IWAE #2 and #3",
+        "exp of -1000 is 0 and its logarithm -inf: log-likelihoods of real images are that small.",
+        (
+            Change(
+                "ops",
+                "top = a.max(axis=axis, keepdims=True)\n",
+                "top = np.zeros_like(a.max(axis=axis, keepdims=True))\n",
+            ),
+        ),
+        {"objective": "iwae", "estimator": "sampled", "samples": 5},
+    ),
+    Bug(
+        "nll-of-the-wrong-sign",
+        "the mean of log p(x) under the name of its negative",
+        "pythae, get_nll in eight models; 18 lines of its tests expect a negative number",
+        "The sign of the one number that models are compared by.",
+        (
+            Change("evidence.quadrature", "return log_px, error, mean, cov", "return -log_px, error, mean, cov"),
+        ),
+    ),
+    Bug(
+        "more-draws-than-asked",
+        "the number of draws replaced by the size of a chunk",
+        "pythae, get_nll: n_samples below batch_size",
+        "Whoever asks for 2 draws is given thousands, and compares bounds of different tightness.",
+        (
+            Change(
+                "evidence.bounds",
+                "counts = checked_counts(k)",
+                "counts = [max(count, 4000) for count in checked_counts(k)]",
+            ),
+        ),
+    ),
+    Bug(
+        "mu-plus-sigma",
+        "encode returns mu + sigma",
+        "MONAI #8413",
+        "Training never asks for it; whoever encodes data later gets codes that are off by one standard deviation.",
+        (
+            Change(
+                "vae",
+                "        return mu, log_var\n\n    def decode",
+                "        return mu + np.exp(log_var / 2), log_var\n\n    def decode",
+            ),
+        ),
+    ),
+)

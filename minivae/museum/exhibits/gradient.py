@@ -1,0 +1,142 @@
+"""Exhibits whose forward is right and whose gradient is not, or the reverse. All of them train, and look fine."""
+
+from minivae.museum.exhibits import Bug
+from minivae.museum.patched import Change
+
+D_HEADS = "d_heads = np.concatenate([d_mu, d_log_var], axis=1)"
+DRAW_BACKWARD = "d_log_var = (d_z * eps).sum(axis=0) * sigma / 2"
+
+HEADS = (
+    Bug(
+        "noise-drawn-twice",
+        "noise drawn anew for the backward",
+        "kwj2104/Simple-Variational-Autoencoder (21dcae4)",
+        "The gradient in log_var belongs to draws that were never decoded: its direction is right by chance.",
+        (
+            Change(
+                "vae",
+                "reparameterize_backward(d_z, f.mu, f.log_var, eps)",
+                "reparameterize_backward(d_z, f.mu, f.log_var, np.random.default_rng(0).standard_normal(eps.shape))",
+            ),
+        ),
+    ),
+    Bug(
+        "noise-not-in-gradient",
+        "the gradient passes the sampler unchanged",
+        "npnn, layer Sample",
+        "dz/dlog_var = eps sigma / 2 is taken for 1: the width of q moves whichever way its mean does.",
+        (Change("gaussian", DRAW_BACKWARD, "d_log_var = d_z.sum(axis=0)"),),
+    ),
+    Bug(
+        "half-forgotten",
+        "dKL/dlog_var without its 1/2",
+        "a NumPy VAE with a layer Reparam, its second version",
+        "A factor of 2 in one of two paths: q becomes too wide, the curves fall as ever.",
+        (
+            Change(
+                "gaussian",
+                "return d_kl * mu, d_kl * np.expm1(log_var) / 2",
+                "return d_kl * mu, d_kl * np.expm1(log_var)",
+            ),
+        ),
+    ),
+    Bug(
+        "kl-pushes-away",
+        "dKL/dmu = -mu",
+        "'Simple Variational Autoencoder implemented with NumPy only'",
+        "The KL pushes the codes away from the prior instead of towards it.",
+        (
+            Change(
+                "gaussian",
+                "return d_kl * mu, d_kl * np.expm1(log_var) / 2",
+                "return -d_kl * mu, d_kl * np.expm1(log_var) / 2",
+            ),
+        ),
+    ),
+    Bug(
+        "sigmoid-on-a-linear-head",
+        "the derivative of a sigmoid on the head of log sigma, which has none",
+        "y0ast, scikit-learn/VariationalAutoencoder_noSK.py @5c06a7f, Gaussian mode",
+        "s (1 - s) is never above 1/4: the gradient of one head is at least four times too small.",
+        (
+            Change(
+                "vae",
+                D_HEADS,
+                "d_heads = np.concatenate([d_mu, d_log_var / (4 * np.cosh(f.log_var / 2) ** 2)], axis=1)",
+            ),
+        ),
+    ),
+    Bug(
+        "path-through-sigma-missing",
+        "the path through sigma missing",
+        "y0ast, scikit-learn/VariationalAutoencoder_noSK.py @5c06a7f, Gaussian mode",
+        "log_var hears of the KL alone, never of the reconstruction: q stays as wide as the prior.",
+        (Change("vae", "d_log_var = d_log_var_z + d_log_var_kl", "d_log_var = d_log_var_kl"),),
+    ),
+    Bug(
+        "decoders-gradient-in-the-encoder",
+        "the encoder's trunk fed the decoder's leftover gradient",
+        "oakleafwarrior/numpy_VAE (3136323)",
+        "dmu and dlog_var are computed and never used; dz goes back instead. All shapes match.",
+        (Change("vae", D_HEADS, "d_heads = np.concatenate([d_z.sum(axis=0), d_z.sum(axis=0)], axis=1)"),),
+    ),
+)
+
+WEIGHTS = (
+    Bug(
+        "weights-not-held-fixed",
+        "importance weights not held fixed in the gradient",
+        "AntixK/PyTorch-VAE, models/iwae.py and miwae.py: the weights are not detached",
+        "The gradient of sum w log w goes through w as well; that of the bound is sum w d log w with w as it stands.",
+        (
+            Change(
+                "vae",
+                "return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.log_px_z - f.kl)",
+                "log_w = f.log_px_z - f.kl\n"
+                "        share = log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), log_w)\n"
+                "        return share * (1 + log_w - (share * log_w).sum(axis=0))",
+            ),
+        ),
+        {"objective": "iwae", "estimator": "sampled", "samples": 5},
+    ),
+)
+
+LAYERS = (
+    Bug(
+        "activation-skipped",
+        "the activation skipped forward, not backward",
+        "danielkurniadi/Numpy-VAE (29e08eb)",
+        "The network is linear, and is told that it is not.",
+        (Change("ops", "hs.append(act(affine(hs[-1], weight, bias)))", "hs.append(affine(hs[-1], weight, bias))"),),
+        own_decoder=True,
+    ),
+    Bug(
+        "before-the-activation",
+        "weight gradients from what a layer was before its activation",
+        "'Simple Variational Autoencoder implemented with NumPy only'",
+        "dW = x' dy with the wrong x: the same shape, and nearly the same numbers while units are small.",
+        (
+            Change(
+                "ops",
+                "affine_backward(d_a, hs[i], *layers[i]",
+                "affine_backward(d_a, np.arctanh(hs[i]) if i else hs[i], *layers[i]",
+            ),
+        ),
+    ),
+    Bug(
+        "mean-declared-sum-differentiated",
+        "a mean squared error declared, a sum differentiated",
+        "danielkurniadi/Numpy-VAE (29e08eb)",
+        "The loss that is printed is D times smaller than the one whose gradient is followed.",
+        (
+            Change(
+                "likelihood",
+                "return -squared_error(x, mean) * np.exp(-2 * log_sigma) / 2",
+                "return -squared_error(x, mean) / x.shape[-1] * np.exp(-2 * log_sigma) / 2",
+            ),
+        ),
+        {"likelihood": "gaussian"},
+    ),
+)
+
+BUGS = (*HEADS, *WEIGHTS, *LAYERS)

@@ -1,0 +1,120 @@
+"""A copy of a package in memory, with lines changed. Nothing is written; the package that is imported stays as it is.
+
+Python's own import machinery does it: while a copy is made, a finder stands first in line that answers to the name of
+the package and a suffix, reads the original's source, changes it, and renames what it imports.
+"""
+
+import ast
+import functools
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType, SimpleNamespace
+from typing import NamedTuple
+
+from minivae.checks import refuse
+
+SUFFIX = "_copy"
+CORE = ("ops", "gaussian", "likelihood", "params", "vae", "adam", "data", "train", "evidence")
+
+
+class Change(NamedTuple):
+    """Lines of a module, as they are and as they were broken. What is replaced occurs exactly once in its source."""
+
+    module: str                                             # "gaussian" is minivae/gaussian.py
+    right: str
+    broken: str
+
+    @property
+    def file(self) -> str:
+        """Where its module is, seen from the top of the project."""
+        return f"minivae/{self.module.replace('.', '/')}.py"
+
+
+def package(changes: Sequence[Change] = ()) -> SimpleNamespace:
+    """A copy of the modules that compute, with these changes: `package(...).vae.VAE` is its model."""
+    modules = load([f"minivae.{name}" for name in CORE], changes)
+    return SimpleNamespace(changes=tuple(changes), **{name: modules[f"minivae.{name}"] for name in CORE})
+
+
+def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, ModuleType]:
+    """Fresh modules by the names of their originals; all packages named, and minivae, are copied and see each other.
+
+    Raises ValueError if what is to be replaced does not occur exactly once.
+    """
+    names = list(names)
+    packages = frozenset({"minivae", *(name.partition(".")[0] for name in names)})
+    finder = Finder(packages, tuple(changes))
+    sys.meta_path.insert(0, finder)
+    try:
+        return {name: importlib.import_module(copied(name, packages)) for name in names}
+    finally:
+        sys.meta_path.remove(finder)                        # the modules know each other: they need no names any more
+        for name in list(sys.modules):
+            if name.partition(".")[0] in {copied(package, packages) for package in packages}:
+                del sys.modules[name]
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds copies of modules, and executes their changed source."""
+
+    def __init__(self, packages: frozenset, changes: tuple[Change, ...]):
+        self.packages, self.changes = packages, changes
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """What there is to say about a copy, or None for a module that is none."""
+        name = original(fullname)
+        if name == fullname or name.partition(".")[0] not in self.packages:
+            return None
+        spec = importlib.util.find_spec(name)
+        if spec is None:
+            return None
+        whole = spec.submodule_search_locations is not None
+        return importlib.util.spec_from_loader(fullname, self, origin=spec.origin, is_package=whole)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute the original's source with the changes that are meant for it."""
+        name, source = original(module.__name__), Path(module.__spec__.origin)
+        mine = tuple(change for change in self.changes if f"minivae.{change.module}" == name)
+        exec(compiled(source, mine, self.packages), module.__dict__)
+
+
+@functools.cache
+def compiled(source: Path, changes: tuple[Change, ...], packages: frozenset) -> CodeType:
+    """The code of a file, changed, whose imports from the packages come from their copies."""
+    tree = ast.parse(changed(source.read_text(encoding="utf-8"), changes))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            node.module = copied(node.module, packages)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                alias.asname = alias.asname or (alias.name if copied(alias.name, packages) != alias.name else None)
+                alias.name = copied(alias.name, packages)
+    return compile(tree, f"<copy of {source.name}>", "exec")
+
+
+def changed(text: str, changes: Iterable[Change]) -> str:
+    """The source of a module with its changes made."""
+    for change in changes:
+        if text.count(change.right) != 1:
+            rule = f"found exactly once in {change.file}"
+            remedy = "The source has moved on: bring the exhibit after it."
+            refuse("right", rule, f"{text.count(change.right)} times {change.right!r}", remedy)
+        text = text.replace(change.right, change.broken)
+    return text
+
+
+def copied(name: str, packages: Iterable[str]) -> str:
+    """ "minivae.vae" -> "minivae_copy.vae"; other packages keep their names."""
+    root, dot, rest = name.partition(".")
+    return root + SUFFIX + dot + rest if root in packages else name
+
+
+def original(name: str) -> str:
+    """ "minivae_copy.vae" -> "minivae.vae"."""
+    root, dot, rest = name.partition(".")
+    return root.removesuffix(SUFFIX) + dot + rest

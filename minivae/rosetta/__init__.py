@@ -1,0 +1,17 @@
+"""The Rosetta: what a loss with sums, means and weights really is.
+
+    convention   a loss as it is written, translated: effective beta, sigma, whether it bounds log p(x)
+    presets      losses as public code and posts write them
+    command      the command `minivae rosetta`
+"""
+
+_NAMES = ("Convention", "Reading", "Translation", "translate")
+
+
+def __getattr__(name: str):
+    """Names of `convention` are fetched when they are first asked for: `minivae --help` must not import NumPy."""
+    if name not in _NAMES:
+        raise AttributeError(f"module 'minivae.rosetta' has no attribute {name!r}")
+    from minivae.rosetta import convention
+
+    return getattr(convention, name)

@@ -1,0 +1,237 @@
+"""The command rosetta: a loss convention in, what it really is out. Imports nothing heavy before it runs."""
+
+import argparse
+import dataclasses
+import json
+import math
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:                                           # it imports NumPy, and --help must not
+    from minivae.rosetta import Convention, Reading, Translation
+    from minivae.rosetta.presets import Preset
+
+EXAMPLES = """examples:
+  minivae rosetta --list                         public conventions, and what they are
+  minivae rosetta --preset antixk-train          one of them
+  minivae rosetta --reconstruction mse --reduce mean --kl-reduce mean --kl-weight 0.00025 --features 12288 --latent 128
+  minivae rosetta --reconstruction bce --reduce mean --features 784 --json
+"""
+PARTS = (
+    ("reconstruction", "mse|bce|gaussian", str, "squared error, cross-entropy, or minus the log of a Gaussian"),
+    ("sigma", "S", "number or word", "of gaussian: a number, learned or optimal; of mse: read at this sigma (default: 1)"),
+    ("reduce", "sum|mean", str, "of the reconstruction over features (default: sum)"),
+    ("batch_reduce", "sum|mean", str, "of the reconstruction over the batch (default: mean)"),
+    ("kl_reduce", "sum|mean", str, "of the KL over latents (default: sum)"),
+    ("kl_batch_reduce", "sum|mean", str, "of the KL over the batch (default: mean)"),
+    ("recon_weight", "U", "number", "of the reconstruction, 0.5 or 1/784, say (default: 1)"),
+    ("kl_weight", "V", "number", "of the KL (default: 1)"),
+    ("features", "D", int, "how many, where a mean is over them"),
+    ("latent", "J", int, "how many, where a mean is over them"),
+    ("batch", "B", int, "how many rows, where a sum is over them"),
+)
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Enter the command and its options."""
+    about = "What a VAE's loss really is: effective beta, the decoder's sigma, whether it bounds log p(x)."
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(
+        "rosetta", help="what a loss with sums, means and weights really is", description=about, epilog=EXAMPLES,
+        formatter_class=raw,
+    )  # fmt: skip
+    parser.set_defaults(command=rosetta_command)
+    kinds = {"number": fraction, "number or word": fraction_or_word}
+    for name, metavar, kind, about in PARTS:
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kinds.get(kind, kind), help=about)
+    parser.add_argument("--preset", metavar="NAME", help="begin with a public convention; see --list")
+    parser.add_argument("--list", action="store_true", help="every public convention, in a table")
+    parser.add_argument("--markdown", action="store_true", help="that table for a README")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def fraction(text: str) -> float:
+    """"1/784" and "0.5" as numbers; ValueError for what is none, or infinite."""
+    above, below = map(float, text.split("/", 1) if "/" in text else (text, "1"))
+    value = above / below if below else math.inf
+    if not all(map(math.isfinite, (above, below, value))):
+        raise ValueError(text)
+    return value
+
+
+def fraction_or_word(text: str) -> float | str:
+    """"0.5" as a number, "learned" as it is."""
+    try:
+        return fraction(text)
+    except ValueError:
+        return text
+
+
+def rosetta_command(options: argparse.Namespace) -> int:
+    """Say what the convention asked for is; or all that are known."""
+    from minivae import checks
+    from minivae.rosetta import Convention, presets
+
+    given = {name: getattr(options, name) for name, *_ in PARTS if getattr(options, name) is not None}
+    if options.list or options.markdown or not (given or options.preset):
+        if given or options.preset:
+            checks.refuse("--list", "alone", "a convention as well", "Leave out one of the two.")
+        everything = [document(preset.convention, name, preset) for name, preset in presets.PRESETS.items()]
+        show = markdown if options.markdown else listing
+        print(json.dumps(everything, indent=2) if options.json else show(everything))
+        return 0
+    preset = presets.preset(options.preset) if options.preset else None
+    if preset is None and "reconstruction" not in given:
+        remedy = "Add --reconstruction mse, bce or gaussian, or begin with a --preset."
+        checks.refuse("--reconstruction", "given", "none", remedy)
+    convention = dataclasses.replace(preset.convention, **given) if preset else Convention(**given)
+    found = document(convention, options.preset, None if given else preset)
+    print(json.dumps(found, indent=2) if options.json else page(found))
+    return 0
+
+
+def document(convention: "Convention", name: str | None = None, preset: "Preset | None" = None) -> dict:
+    """All that is known about a convention, as plain JSON types; a preset that was changed has no source."""
+    from minivae.rosetta import translate
+
+    found = translate(convention)
+    elbo = found.elbo._asdict() if found.elbo else None
+    result = {"preset": name, "convention": dataclasses.asdict(convention), "written": written(convention)}
+    result |= {"reading": found.reading._asdict(), "elbo": elbo, "bound": found.bound}
+    result |= {"kl_weight_for_elbo": found.kl_weight, "bound_in_words": bound_in_words(convention, found)}
+    result |= {"same": train_command(convention, found.elbo or found.reading), "instead": instead(convention, found)}
+    return result | {"source": preset and preset.source, "remark": preset and preset.remark}
+
+
+# In words
+
+
+def written(convention: "Convention") -> str:
+    """The loss as it is written: 'sum_D (x - m)^2 + 0.00025 mean_J KL, means over B'."""
+    c = convention
+    costs = {"mse": "(x - m)^2", "bce": "BCE(x, m)", "gaussian": f"-log N(x; m, sigma = {c.sigma})"}
+    same = c.batch_reduce == c.kl_batch_reduce
+    batch = ("", "") if same else (f"{c.batch_reduce}_B ", f"{c.kl_batch_reduce}_B ")
+    first = f"{times(c.recon_weight)}{batch[0]}{c.reduce}_D {costs[c.reconstruction]}"
+    return f"{first} + {times(c.kl_weight)}{batch[1]}{c.kl_reduce}_J KL" + (f", {c.batch_reduce} over B" if same else "")
+
+
+def times(weight: float) -> str:
+    """A weight before what it multiplies; 1 is not written."""
+    return "" if weight == 1 else f"{weight:.6g} "
+
+
+def at_sigma(reading: dict) -> str:
+    """' at sigma = 1.24', or nothing for a Bernoulli."""
+    sigma = reading["sigma"]
+    return "" if sigma is None else f" at sigma {sigma}" if isinstance(sigma, str) else f" at sigma = {sigma:.6g}"
+
+
+def bound_in_words(convention: "Convention", found: "Translation") -> str:
+    """Whether written / factor, in nats, is a bound of log p(x), and of which model."""
+    beta = found.reading.beta
+    if beta == 0:
+        return "no: without a KL it is the loss of an autoencoder"
+    if found.bound == "none":
+        return f"no: with beta = {beta:.6g} < 1 minus the loss can lie above log p(x)"
+    if found.bound == "looser":
+        return f"yes, but a loose one: {beta - 1:.6g} KL below the ELBO"
+    sigma = at_sigma(found.elbo._asdict()).removeprefix(" at ")
+    if found.bound == "elbo":
+        return "yes: minus the ELBO" + (f" of a decoder with {sigma}" if sigma else "")
+    if convention.reconstruction == "mse":
+        return f"yes: minus the ELBO of a decoder with {sigma}"
+    other = "a loose one" if beta > 1 else "none"
+    return f"yes: minus the ELBO of a decoder with {sigma}; for the sigma = {convention.sigma:.6g} it declares, {other}"
+
+
+def train_command(convention: "Convention", reading: "Reading") -> str:
+    """The command that trains on a multiple of this very loss."""
+    words = ["minivae", "train", "--likelihood", "bernoulli" if convention.reconstruction == "bce" else "gaussian"]
+    if reading.sigma is not None:
+        words += ["--sigma", f"{reading.sigma:.9g}" if isinstance(reading.sigma, float) else reading.sigma]
+    if reading.beta != 1:
+        words += ["--beta", f"{reading.beta:.9g}"]
+    if convention.latent is not None:
+        words += ["--latent", str(convention.latent)]
+    return shlex.join(words)
+
+
+def instead(convention: "Convention", found: "Translation") -> str:
+    """The loss to write: sums over features and latents, mean over the batch, beta = 1."""
+    if convention.reconstruction == "bce":
+        return "mean_B ( sum_D BCE(x, m) + sum_J KL )"
+    if convention.has_fixed_sigma and found.elbo is not None:
+        double = 2 * found.elbo.sigma * found.elbo.sigma
+        return f"mean_B ( sum_D (x - m)^2 / {double:.6g} + sum_J KL ), or with sigma learned"
+    return "mean_B ( sum_D ( (x - m)^2 / (2 sigma^2) + log sigma ) + sum_J KL ), sigma learned"
+
+
+# On the page
+
+
+def page(found: dict) -> str:
+    """One convention, line by line."""
+    reading, elbo, c = found["reading"], found["elbo"], found["convention"]
+    sizes = ", ".join(f"{letter} = {c[name]}" for name, letter in zip(("features", "latent", "batch"), "DJB") if c[name])
+    rows = [("preset", found["preset"] if found["source"] else None), ("seen in", found["source"])]
+    rows += [("written", found["written"] + (f"   ({sizes})" if sizes else ""))]
+    rows += [("beta", f"{reading['beta']:.6g}{at_sigma(reading)}")]
+    if elbo and found["bound"] != "elbo":
+        rows += [("or", f"1{at_sigma(elbo)}: only beta sigma^2 = {elbo['sigma'] ** 2:.6g} is fixed by the loss")]
+    rows += [("gradient", f"{reading['factor']:.6g} x that of -log p(x|z) + beta KL{at_sigma(reading)}")]
+    rows += [("in nats", in_nats(elbo, "-ELBO") if elbo else in_nats(reading, "-log p(x|z) + beta KL"))]
+    rows += [("a bound", found["bound_in_words"])]
+    if c["reconstruction"] == "bce":
+        rows += [("", "(where every x is 0 or 1; between them BCE is no log-likelihood)")]
+    rows += [("instead", found["instead"])]
+    if found["bound"] in ("looser", "none") and c["kl_weight"]:
+        rows += [("", f"or, all reductions kept, {found['kl_weight_for_elbo']:.6g} as weight of the KL")]
+    rows += [("the same", found["same"])]
+    rows += [("", "(Adam hardly sees the factor; for plain SGD it is part of the learning rate)")]
+    rows += [("remark", found["remark"])]
+    return "\n".join(f"{label:9} {text}" for label, text in rows if text)
+
+
+def in_nats(reading: dict, what: str) -> str:
+    """How to read a printed loss: 'loss / 2 + 0.572 D = -ELBO at sigma = 0.707'."""
+    factor, constant = reading["factor"], reading["constant"]
+    loss = "loss" if factor == 1 else f"loss / {factor:.6g}"
+    normaliser = f" {'-' if constant < 0 else '+'} {abs(constant):.6g} D" if constant else ""
+    return f"{loss}{normaliser} = {what}{at_sigma(reading)}, per datum"
+
+
+def cells(found: dict) -> list[str]:
+    """One row of a table: name, written, the D and J that a mean is over, beta and factor, sigma at beta = 1, bound."""
+    reading, elbo, c = found["reading"], found["elbo"], found["convention"]
+    means = (c["reduce"], c["features"]), (c["kl_reduce"], c["latent"])
+    sizes = [str(size) if reduction == "mean" else "any" for reduction, size in means]
+    beta = f"{reading['beta']:.4g}{at_sigma(reading)}"
+    sigma = f"{elbo['sigma']:.4g}" if elbo and elbo["sigma"] is not None else ""
+    return [found["preset"], found["written"], *sizes, beta, f"{reading['factor']:.4g}", sigma, short_bound(found)]
+
+
+def short_bound(found: dict) -> str:
+    """yes, no, or 'loose' for a bound that is not the ELBO."""
+    return {"none": "no", "looser": "loose"}.get(found["bound"], "yes")
+
+
+def listing(everything: list[dict]) -> str:
+    """The table of all presets as text, and where they were seen."""
+    head = ["preset", "written", "D", "J", "beta", "gradient x", "sigma if beta = 1", "bound"]
+    rows = [head, *map(cells, everything)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    sources = [f"{found['preset']}: {found['source']}" for found in everything]
+    return "\n".join([*lines, "", *sources])
+
+
+def markdown(everything: list[dict]) -> str:
+    """The same table as Markdown."""
+    head = "| convention | written | D | J | beta | gradient × | sigma if beta = 1 | a bound | seen in |"
+    rows = []
+    for found in everything:
+        name, formula, *rest = cells(found)
+        rows.append([f"`{name}`", f"`{formula}`", *rest, found["source"]])
+    return "\n".join([head, 9 * "|---" + "|", *("| " + " | ".join(row) + " |" for row in rows)])

@@ -1,0 +1,234 @@
+"""A run is a directory that says what it is: config.json, history.csv, model.npz, results.json and figures."""
+
+import contextlib
+import csv
+import json
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from minivae.checks import refuse
+from minivae.data.formats import regular
+from minivae.runs import checkpoint
+from minivae.runs.checkpoint import Saved
+from minivae.runs.files import write_atomically
+from minivae.train import Record
+from minivae.vae import VAE
+
+try:
+    import fcntl  # not on every system
+except ImportError:
+    fcntl = None
+
+FIGURES = (
+    "loss_curves", "sigma_and_error", "kl_per_dimension", "latent_line", "latent_map", "manifold", "hero", "traversals",
+    "reconstructions", "prior_samples", "samples",
+)  # fmt: skip
+WRITTEN = (                                                 # the config last: without it, the rest is no run
+    *(f"{name}.png" for name in FIGURES), "samples.npy", "results.json", "model.npz", "history.csv", "config.json",
+)  # fmt: skip
+MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # in history, all or none
+CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # what any config has, among others
+
+
+class Run(NamedTuple):
+    """What was kept of a run; `saved` is its model and, if it can go on, its training."""
+
+    path: Path
+    config: dict
+    history: list[Record]
+    saved: Saved
+
+    @property
+    def vae(self) -> VAE:
+        """Its model."""
+        return self.saved.vae
+
+
+def create(path: Path, overwrite: bool = False) -> Path:
+    """An empty directory for a run. One that holds anything is refused, unless it holds a run that may be overwritten."""
+    path = Path(path)
+    if path.is_dir() and set(path.iterdir()) - set(left_over(path)):
+        is_run = holds_run(path)
+        if not (overwrite and is_run):
+            remedy = "Name another with --out, or add --overwrite." if is_run else "Name another with --out."
+            came = f"{path}, which {'holds a run' if is_run else 'is not empty'}"
+            refuse("out", "a new or an empty directory", came, remedy)
+    make_directory(path)
+    for file in (*left_over(path), *(path / name for name in WRITTEN)):
+        file.unlink(missing_ok=True)
+    return path
+
+
+def make_directory(path: Path, argument: str = "out") -> Path:
+    """`path`, made if it is not there. Raises ValueError if it cannot be one."""
+    must_be_directory(path, argument).mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def must_be_directory(path: Path, argument: str = "out") -> Path:
+    """`path`, refused if it, or what it should lie in, is a file or a link that leads nowhere."""
+    for place in (path, *path.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            came = f"{place}, which is a {'file' if place.exists() else 'link that leads nowhere'}"
+            refuse(argument, "a directory", came, "Name another.")
+    return path
+
+
+def holds_run(path: Path) -> bool:
+    """Whether the config in a directory is that of a run: others have one of that name, too."""
+    try:
+        read_config(path)
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def left_over(path: Path) -> list[Path]:
+    """What a process that was killed has left half written in a directory."""
+    names = "|".join(map(re.escape, WRITTEN))
+    return [file for file in path.iterdir() if re.fullmatch(rf"\.({names})\.\d+", file.name)]
+
+
+def write(run: Run) -> None:
+    """Write config, history and model, in this order; each file whole or not at all.
+
+    A crash in between leaves a history that may be one epoch ahead of the model: `read` cuts that off.
+    """
+    write_json(run.path / "config.json", run.config)
+    with write_atomically(run.path / "history.csv", "w") as file:
+        csv.writer(file).writerows([Record._fields, *run.history])
+    checkpoint.save(run.path / "model.npz", *run.saved)
+
+
+def read(path: Path) -> Run:
+    """A run as it was written. Raises ValueError if the directory holds none, or one that is damaged."""
+    path = must_hold(path)
+    config, saved = read_config(path), checkpoint.read(path / "model.npz")
+    described = checkpoint.describe(saved.vae)
+    if described | config["model"] != described:
+        damaged(path / "model.npz", "it is of another model than config.json describes")
+    history = read_history(path)
+    ended = len(history) + 1 if saved.numbers is None else saved.numbers["epoch"]
+    if len(history) < ended - 1:
+        damaged(path / "history.csv", f"{len(history)} of {ended - 1} epochs")
+    if saved.vae.noise and any(record.test_elbo is None for record in history):
+        damaged(path / "history.csv", "an epoch without its ELBO")
+    return Run(path, config, history[: ended - 1], saved)
+
+
+def must_hold(path: Path) -> Path:
+    """`path`, refused if there is no run."""
+    if not (Path(path) / "config.json").exists():
+        refuse("RUN", "the directory of a run", str(path), "Make one with `minivae train`; it has a config.json.")
+    return Path(path)
+
+
+def read_config(path: Path) -> dict:
+    """The config of a run. Raises ValueError if it is damaged, or somebody else's."""
+    config = read_json(path / "config.json")
+    for name, kind in CONFIG.items():
+        if type(config.get(name)) is not kind or (kind is int and config[name] < 0):
+            damaged(path / "config.json", f"{name} is {config.get(name)!r}")
+    return config
+
+
+def read_history(path: Path) -> list[Record]:
+    """Its epochs, from the first on, none left out. Raises ValueError if the file is damaged."""
+    try:
+        with open(regular(path / "history.csv"), newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        history = [Record(int(row.pop("epoch")), **{name: _number(name, row[name]) for name in row}) for row in rows]
+    except (ValueError, TypeError, KeyError, FileNotFoundError, csv.Error) as error:
+        damaged(path / "history.csv", error)
+    if [record.epoch for record in history] != list(range(1, len(history) + 1)):
+        damaged(path / "history.csv", "its epochs are not 1, 2, 3, ...")
+    for names in MAY_BE_EMPTY:
+        if any(len({getattr(record, name) is None for name in names}) > 1 for record in history):
+            damaged(path / "history.csv", f"of {', '.join(sorted(names))}, not all are missing")
+    return history
+
+
+def _number(name, text):
+    """A cell of the history. What not every model has may be empty; older histories lack some of those columns."""
+    if text == "" and name in set.union(*MAY_BE_EMPTY):
+        return None
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{name} is {number}")
+    return number
+
+
+def results(path: Path) -> dict:
+    """What was measured at the end of a run: {} before that. Raises ValueError if the file is damaged."""
+    file = path / "results.json"
+    found = read_json(file) if file.exists() else {}
+    log_px = found.get("log_px")
+    if log_px is not None and not (isinstance(log_px, float) and math.isfinite(log_px)):
+        damaged(file, f"log_px is {log_px!r}")
+    return found
+
+
+def read_json(path: Path) -> dict:
+    """The object in a file. Raises ValueError if there is another thing, or none."""
+    try:
+        document = json.loads(regular(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        damaged(path, error)
+    if not isinstance(document, dict):
+        damaged(path, "it is no object")
+    return document
+
+
+def damaged(path: Path, why: object) -> NoReturn:
+    """Refuse a run for the sake of one of its files."""
+    came = f"{path.parent}, whose {path.name} is damaged ({why})"
+    refuse("RUN", "the directory of a run", came, "Take it from a copy, or train again.")
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """While this is entered, no other process can enter it for the same directory; ValueError if one is in it.
+
+    The system itself lets go of it when a process ends, however that happens.
+    """
+    handle = None if fcntl is None else os.open(path, os.O_RDONLY)
+    try:
+        if handle is not None:
+            _lock(handle, path)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _lock(handle, path):
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        refuse("out", "a run that nobody else writes", f"{path}, which another process trains", "Wait, or name another.")
+    except OSError:                                         # some file systems, NFS among them, lock no directories
+        pass
+
+
+def listed(path: Path) -> list[Run]:
+    """The runs in a directory, and the directory itself if it is one, by name; what is no whole run is left out.
+
+    Raises ValueError if there is no such directory.
+    """
+    if not Path(path).is_dir():
+        refuse("DIR", "a directory", str(path), "Leave it out for the one you are in.")
+    found = []
+    for place in sorted({file.parent for file in [*Path(path).glob("config.json"), *Path(path).glob("*/config.json")]}):
+        with contextlib.suppress(ValueError, OSError):
+            found.append(read(place))
+    return found
+
+
+def write_json(path: Path, document: dict) -> None:
+    """Write a JSON document, whole or not at all."""
+    with write_atomically(path, "w") as file:
+        json.dump(document, file, indent=2)
+        file.write("\n")

@@ -1,0 +1,515 @@
+"""The command: results on stdout, all else on stderr, exit codes as promised, nothing lost, nothing heavy for --help."""
+
+import argparse
+import csv
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from derivations.app import cli as derivations_cli
+from minivae import runs
+from minivae.app import cli, runner, train
+from tests.helpers.trained import end_quickly
+
+QUICK = ["train", "--epochs", "2", "--hidden", "8"]
+
+
+def minivae(*arguments, **environment):
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "minivae", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """A run of two epochs: its directory and the JSON document that the command printed."""
+    out = tmp_path_factory.mktemp("quick") / "run"
+    done = minivae(*QUICK, "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    return out, json.loads(done.stdout), done
+
+
+def test_json_is_one_document_with_the_promised_keys(quick):
+    out, document, _ = quick
+    promised = {"elbo", "reconstruction", "kl", "iw_bound", "log_px", "seconds", "epochs", "files", "seed", "config"}
+    assert promised <= document.keys()
+    assert {"elbo_se", "reconstruction_se", "iw_bound_se"} <= document.keys()
+    assert document["elbo"] == pytest.approx(document["reconstruction"] - document["kl"], abs=1e-9)
+    assert document["gap"] == pytest.approx(document["log_px"] - document["elbo"], abs=1e-9)
+    assert document["elbo"] < document["iw_bound"] < document["log_px"]
+    assert document["epochs"] == 2 and document["seed"] == 0 and document["seconds"] > 0
+    assert json.loads((out / "results.json").read_text()) == document
+
+
+def test_every_file_it_names_exists_and_has_an_alt_text(quick):
+    out, document, _ = quick
+    assert {Path(file["path"]).stem for file in document["files"]} >= {
+        "loss_curves", "reconstructions", "latent_map", "manifold", "kl_per_dimension", "prior_samples", "hero"
+    }
+    for file in document["files"]:
+        assert Path(file["path"]).read_bytes().startswith(b"\x89PNG") and len(file["alt"]) > 80
+    for name in ("config.json", "history.csv", "model.npz"):
+        assert (out / name).exists()
+
+
+def test_progress_and_messages_go_to_stderr_without_escapes(quick):
+    _, _, done = quick
+    assert "held-out" in done.stderr and "\x1b" not in done.stderr + done.stdout
+
+
+def test_quiet_is_quiet_and_the_table_says_the_same_as_json(quick, tmp_path, capsys):
+    _, document, _ = quick
+    assert cli.main([*QUICK, "--out", str(tmp_path / "run"), "-q"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    rows = {"reconstruction": "reconstruction", "KL": "kl", "ELBO": "elbo", "exact log p(x)": "log_px", "gap": "gap"}
+    for label, key in rows.items():
+        value = printed.out.split(f"\n  {label} ")[1].split()[0]
+        assert float(value) == pytest.approx(document[key], abs=0.01), label
+    again = printed.out.split("again  minivae ")[1].splitlines()[0]
+    assert vars(cli.make_parser().parse_args(shlex.split(again)))["epochs"] == 2
+    assert f"next   minivae sample {tmp_path / 'run'}\n" in printed.out
+
+
+def test_the_command_it_prints_makes_the_same_model(quick, tmp_path, monkeypatch):
+    end_quickly(monkeypatch)
+    out, document, _ = quick
+    words = shlex.split(document["command"])
+    words[words.index("--out") + 1] = str(tmp_path / "again")
+    assert words[0] == "minivae" and cli.main(words[1:]) == 0
+    first, again = runs.read(out).vae, runs.read(tmp_path / "again").vae
+    assert first.params.flat.tobytes() == again.params.flat.tobytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--likelihood bernoulli --latent 1",
+        "--likelihood gaussian --hidden none --samples 2",
+        "--latent 3 --likelihood gaussian --sigma learned --activation relu --dtype float64",
+        "--likelihood gaussian --sigma 0.5 --estimator sampled --beta 0.5",
+        "--latent 3 --binarize",
+        "--latent 3 --hidden 8,4 --batch 500 --lr 0.01",
+        "--autoencoder",
+    ],
+)
+def test_every_option_is_kept_in_the_config_and_in_the_command(options, tmp_path, monkeypatch, capsys):
+    if "--latent 3" not in options:                         # of whose figures something is said below
+        end_quickly(monkeypatch)
+    out = tmp_path / "run"
+    assert cli.main([*shlex.split("train --epochs 1 --hidden 8 -q --json"), *options.split(), "--out", str(out)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert shlex.join(options.split()) == options
+    again = shlex.split(document["command"])[1:]
+    wanted = ["train", "--epochs", "1", "--hidden", "8", *options.split(), "--out", str(out)]
+    again, wanted = (cli.completed(cli.make_parser().parse_args(words)) for words in (again, wanted))
+    assert vars(again) == vars(wanted) and None not in (again.seed, again.latent, again.overwrite)
+    if "--autoencoder" in options:
+        assert document["elbo"] is None and document["log_px"] is not None
+    if "--latent 3" in options:
+        assert document["log_px"] is None and document["elbo"] is not None
+        assert not any("latent_map" in file["path"] for file in document["files"])
+
+
+def test_an_autoencoder_has_no_bound_and_none_is_shown(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "plain"
+    assert cli.main([*QUICK, "--autoencoder", "--beta", "1", "--out", str(out)]) == 2
+    assert "--beta must be left out with --autoencoder" in capsys.readouterr().err and not out.exists()
+    assert cli.main([*QUICK, "--autoencoder", "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "ELBO" not in printed.out + printed.err and "held-out" in printed.err and "kl_per" not in printed.out
+    results = json.loads((out / "results.json").read_text())
+    (curves,) = [file["alt"] for file in results["files"] if file["path"].endswith("loss_curves.png")]
+    record = runs.read(out).history[-1]
+    assert f"reconstruction ends at {record.test_reconstruction:.1f}".replace("-", "\u2212") in curves.replace("-", "\u2212")
+    assert record.train_kl is record.train_elbo is record.test_kl is record.test_elbo is None and "ELBO" not in curves
+    assert cli.main(["runs", str(tmp_path)]) == 0
+    assert re.search(r"plain .* -\n$", capsys.readouterr().out)
+    history = out / "history.csv"
+    for cells in (",1.5,,", ",1.5,,2,,"):
+        history.write_text(history.read_text().replace(",,,", cells, 1))
+        assert cli.main(["plot", str(out)]) == 2
+        assert "history.csv is damaged" in capsys.readouterr().err
+
+
+def test_the_history_of_a_vae_has_its_elbo(quick, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(quick[0], copy)
+    names, *rows = csv.reader(io.StringIO((copy / "history.csv").read_text()))
+    cut = [["" if "elbo" in name or "kl" in name else cell for name, cell in zip(names, row)] for row in rows]
+    (copy / "history.csv").write_text("\n".join(",".join(row) for row in [names, *cut]))
+    assert cli.main(["plot", str(copy)]) == 2
+    assert "an epoch without its ELBO" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "x, came",
+    [
+        (np.tile([-3.0, 3.0], 20), "values from -3.0 to 3.0. Rescale it, or use the gaussian."),
+        (np.tile([0, 400], 20), "values from 0 to 400. Rescale it"),
+        (np.tile([0.0, 234.0], 20), "values from 0.0 to 234.0. Divide by 255."),
+    ],
+)
+@pytest.mark.parametrize("command", [["train"], ["sweep", "--beta", "1,2"]])
+def test_data_that_no_coin_has_thrown_are_refused_as_they_are(command, x, came, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", x.reshape(20, 2))
+    assert cli.main([*command, "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "no")]) == 2
+    err = capsys.readouterr().err
+    assert "--data must be within 0..1 for the Bernoulli likelihood; got " + came in err and not (tmp_path / "no").exists()
+
+
+def test_a_file_is_no_directory(quick, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for words in (QUICK, ["plot", str(quick[0])], ["sample", str(quick[0])]):
+        assert cli.main([*words, "--out", str(file)]) == 2
+        assert f"out must be a directory; got {file}, which is a file" in capsys.readouterr().err
+    for place in (file, tmp_path / "nowhere"):
+        assert cli.main(["runs", str(place)]) == 2
+        assert f"DIR must be a directory; got {place}." in capsys.readouterr().err
+    assert file.read_text() == "mine"
+
+
+def test_plot_draws_the_same_pictures_again(quick, tmp_path, capsys):
+    out, document, _ = quick
+    assert cli.main(["plot", str(out), "--out", str(tmp_path), "--json"]) == 0
+    redrawn = json.loads(capsys.readouterr().out)["files"]
+    assert [file["alt"] for file in redrawn] == [file["alt"] for file in document["files"]]
+    for old, new in zip(document["files"], redrawn):
+        assert Path(old["path"]).read_bytes() == Path(new["path"]).read_bytes()
+
+
+def test_sample_writes_counts_and_a_picture_and_overwrites_nothing(quick, tmp_path, capsys):
+    out, _, _ = quick
+    command = ["sample", str(out), "-n", "9", "--out", str(tmp_path)]
+    assert cli.main(command) == 0
+    samples = np.load(tmp_path / "samples.npy")
+    assert samples.shape == (9, 8, 8) and samples.min() >= 0 and samples.max() <= 16
+    assert (samples == samples.astype(int)).all() and (tmp_path / "samples.png").exists()
+    assert cli.main(command) == 2 and "--overwrite" in capsys.readouterr().err
+    assert cli.main([*command, "--overwrite", "--seed", "1"]) == 0
+    assert (np.load(tmp_path / "samples.npy") != samples).any()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("train --latent 0", "latent must be a whole number >= 1; got 0"),
+        ("train --beta -1", "beta must be a finite number >= 0; got -1"),
+        ("train --likelihood poisson", "likelihood must be one of bernoulli, binomial, gaussian; got 'poisson'"),
+        ("train --likelihood gaussian --sigma 0", "sigma must be a finite number > 0; got 0.0"),
+        ("train --likelihood gaussian --sigma best", "sigma must be a number, 'learned' or 'optimal'; got 'best'"),
+        ("train --likelihood gaussian --sigma 0,5", "sigma must be a number, 'learned' or 'optimal'; got '0,5'"),
+        ("train --autoencoder --objective iwae", "--objective iwae must be left out with --autoencoder"),
+        ("train --sigma 1", "--sigma must be given for the gaussian likelihood only"),
+        ("train --activation sine", "activation must be one of relu, tanh; got 'sine'"),
+        ("train --dtype float16", "dtype must be float32 or float64; got 'float16'"),
+        ("train --dtype number", "dtype must be float32 or float64; got 'number'"),
+        ("train --samples 0", "samples must be a whole number >= 1; got 0"),
+        ("train --lr 0", "lr must be a finite number > 0; got 0"),
+        ("train --seed -1", "seed must be a whole number >= 0; got -1"),
+        ("train --data nowhere.npz", "nowhere.npz: cannot be read (No such file or directory)"),
+        ("plot nowhere", "RUN must be the directory of a run; got nowhere"),
+        ("sample nowhere", "RUN must be the directory of a run; got nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(f"minivae: {message}") and printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_usage_errors_exit_with_2_and_no_command_prints_help(capsys):
+    for arguments in (["train", "--epochs", "many"], ["juggle"], ["train", "--hidden", "a,b"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == 2
+    assert cli.main([]) == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+def test_a_run_is_never_overwritten_silently(quick, capsys):
+    out, _, _ = quick
+    before = (out / "model.npz").read_bytes()
+    assert cli.main([*QUICK, "--out", str(out)]) == 2
+    assert "--overwrite" in capsys.readouterr().err and (out / "model.npz").read_bytes() == before
+
+
+def test_an_interrupt_keeps_what_was_done_and_exits_with_130(tmp_path):
+    command = [sys.executable, "-m", "minivae", "train", "--epochs", "1000000", "--out", str(tmp_path / "run")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        first = process.stderr.readline()                   # said when training begins
+        while not process.poll() and len(first) == 0:
+            first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "" and "the model is kept" in err and "Traceback" not in err
+    run = runs.read(tmp_path / "run")
+    assert np.isfinite(run.vae.params.flat).all() and run.config["seed"] == 0
+
+
+def test_a_diverging_run_says_so_and_exits_with_2(tmp_path):
+    done = minivae(*QUICK, "--lr", "1e30", "--activation", "relu", "--out", tmp_path / "run")
+    assert done.returncode == 2 and "training diverged in epoch" in done.stderr and "Traceback" not in done.stderr
+
+
+IMPORTED = "import sys; from minivae.app.cli import main\ntry: main({arguments})\nexcept SystemExit: pass\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["rosetta", "--help"], ["--version"], []])
+def test_help_imports_neither_numpy_nor_matplotlib(arguments):
+    code = IMPORTED.format(arguments=arguments) + "sys.exit('numpy' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_the_first_step_waits_for_no_picture(tmp_path):
+    """Nor for more than half a second of its process's time."""
+    code = (
+        "import sys, time; from minivae.app import cli; from minivae.train import Training\n"
+        "def first(training, rows):\n"
+        "    print(time.process_time(), 'matplotlib' in sys.modules); sys.exit(0)\n"
+        "Training.step = first; cli.main(['train', '--out', sys.argv[1]])"
+    )
+    commands = [[sys.executable, "-c", code, str(tmp_path / str(i))] for i in range(3)]
+    done = [subprocess.run(command, capture_output=True, text=True) for command in commands]
+    assert all(run.stdout.split()[1:] == ["False"] for run in done), done[0].stderr
+    assert min(float(run.stdout.split()[0]) for run in done) < 0.5
+
+
+def test_importing_minivae_costs_at_most_30_ms_more_than_numpy():
+    code = "import numpy, time; began = time.perf_counter(); import minivae; print(time.perf_counter() - began)"
+    runs_of_it = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(5)]
+    assert min(float(run.stdout) for run in runs_of_it) < 0.030
+
+
+def test_one_blas_thread_is_chosen_for_the_digits_unless_the_user_chose(tmp_path):
+    code = "import os, sys; from minivae.app import cli; cli.use_one_thread(); print(os.environ.get('OPENBLAS_NUM_THREADS'))"
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    clean = {name: value for name, value in os.environ.items() if name not in names}
+
+    def chosen(before="", **set_by_user):
+        done = subprocess.run([sys.executable, "-c", before + code], capture_output=True, text=True, env=clean | set_by_user)
+        return done.stdout.strip()
+
+    assert chosen() == "1"
+    assert chosen(OPENBLAS_NUM_THREADS="3") == "3" and chosen(OMP_NUM_THREADS="2") == "None"
+    assert chosen(before="import numpy; ") == "None"        # too late: and a library user's choice
+
+
+def ending(ends, **options):
+    """The exit code of a command that ends like this."""
+    parser = argparse.ArgumentParser("minivae")
+    parser.set_defaults(command=ends, debug=False, **options)
+    return runner.run(parser, [])
+
+
+def test_more_than_fits_into_the_memory_is_one_line(capsys):
+    def too_much(options):
+        raise MemoryError
+
+    assert ending(too_much) == 2 and capsys.readouterr().err == "minivae: more than fits into the memory of this machine\n"
+    assert ending(lambda options: np.empty(2**55)) == 2
+    assert capsys.readouterr().err.startswith("minivae: Unable to allocate")
+
+
+@pytest.mark.parametrize("ends, code", [("ValueError('no')", 2), ("KeyboardInterrupt", 130)])
+def test_that_nobody_listens_any_more_changes_no_exit_code(ends, code):
+    script = (
+        "import argparse, sys; from minivae.app.runner import run\n"
+        "def ends(options): raise {}\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.set_defaults(command=ends, debug=False)\n"
+        "sys.exit(run(parser, []))"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", script.format(ends)], stderr=writing)
+    os.close(writing)
+    assert done.returncode == code
+
+
+def test_an_interrupt_that_an_import_made_something_else_of_is_one(capsys, heard):
+    """NumPy says that it is badly installed, in fifty lines."""
+
+    def importing(options):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("This is unlikely to be a NumPy issue") from None
+
+    def broken(options):
+        raise ImportError("no such module")
+
+    before = signal.getsignal(signal.SIGINT)
+    assert ending(importing) == 130 and capsys.readouterr().err == "minivae: interrupted\n"
+    with pytest.raises(ImportError, match="no such module"):
+        ending(broken)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_results_that_are_damaged_are_one_line(quick, tmp_path, text, capsys):
+    copy = shutil.copytree(quick[0], tmp_path / "copy")
+    (copy / "results.json").write_text(text)
+    assert cli.main(["plot", str(copy)]) == 2
+    err = capsys.readouterr().err
+    assert "results.json is damaged" in err and err.count("\n") == 1
+
+
+def test_binarize_is_what_is_learned_from_and_measured_again(tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        end_quickly(patch)
+        out = tmp_path / "run"
+        assert cli.main([*QUICK, "--binarize", "-q", "--out", str(out)]) == 0
+    options = cli.completed(cli.make_parser().parse_args(["train", "--binarize"]))
+    training, _, _ = train.fresh(options, "")
+    assert training.data.binarize and training.vae.likelihood.name == "bernoulli"
+    again = train.learned_by(runs.read(out))
+    assert again.binarize and (again.test_x == training.data.test_x).all() and set(np.unique(again.test_x)) == {0, 1}
+    assert cli.main(["train", "--binarize", "--likelihood", "gaussian", "--out", str(tmp_path / "no")]) == 2
+    assert "--binarize must be asked of the bernoulli likelihood; got gaussian" in capsys.readouterr().err
+
+
+def test_no_more_is_measured_and_drawn_at_the_end_than_it_says(tmp_path, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(train, "MEASURED", 20)
+    monkeypatch.setattr("minivae.figures.all_figures", lambda vae, data, *rest: drawn.append(len(data.test_x)) or {})
+    assert cli.main([*QUICK, "-q", "--json", "--out", str(tmp_path / "run")]) == 0
+    assert json.loads(capsys.readouterr().out)["held_out"] == drawn[0] == 20
+
+
+def test_a_run_without_results_can_still_be_drawn(quick, tmp_path):
+    copy = shutil.copytree(quick[0], tmp_path / "copy")
+    (copy / "results.json").write_text("{}")
+    assert cli.main(["plot", str(copy)]) == 0
+
+
+def test_a_list_of_runs_says_what_their_models_are(quick, tmp_path, capsys):
+    for name, model in (("whole", {}), ("older", {"objective": None}), ("edited", {"latent": "many"})):
+        copy = shutil.copytree(quick[0], tmp_path / name)
+        config = json.loads((copy / "config.json").read_text())
+        config["model"] = {k: v for k, v in (config["model"] | model).items() if v is not None}
+        (copy / "config.json").write_text(json.dumps(config))
+    assert cli.main(["runs", str(tmp_path), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)              # what is not its own model is no whole run
+    assert [(Path(row["run"]).name, row["latent"], row["likelihood"]) for row in rows] == [
+        ("older", 2, "binomial"), ("whole", 2, "binomial"),
+    ]  # fmt: skip
+
+
+def test_every_name_the_package_offers_can_be_fetched():
+    import minivae
+
+    assert minivae.__all__ and all(callable(getattr(minivae, name)) for name in minivae.__all__)
+    assert set(minivae.__all__) <= set(dir(minivae))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        minivae.nonsense
+
+
+def test_both_entrances_are_the_same_command():
+    assert minivae("--version").stdout == f"minivae {cli.__version__}\n"
+    config = (Path(__file__).parents[2] / "setup.cfg").read_text()
+    assert "minivae = minivae.app.cli:main" in config
+
+
+def test_a_reader_of_stdout_who_has_seen_enough_is_no_error(quick):
+    out, _, _ = quick
+    command = f"{shlex.quote(sys.executable)} -m minivae runs {shlex.quote(str(out))} --json | true"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def shell(words, **environment):
+    """A command of either package as a shell runs it, with what it redirects, and with buffers: code, stdout, stderr."""
+    line = f"{shlex.quote(sys.executable)} -m {words}"
+    environment = {**os.environ, "PYTHONUNBUFFERED": "", **environment}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment, timeout=120)
+    return done.returncode, str(done.stdout, "utf-8"), str(done.stderr, "utf-8")
+
+
+@pytest.mark.parametrize("words, code, out", [
+    ("minivae runs {} >&-", 0, ""),
+    ("minivae runs {} 2>&-", 0, "digits"),
+    ("minivae runs nosuch 2>&-", 2, ""),
+    ("minivae runs nosuch 2>/dev/full", 2, ""),
+    ("minivae nosuch 2>/dev/full", 2, ""),
+    ("minivae runs {} 2>/dev/full", 0, "digits"),
+    ("minivae museum --blind --epochs 1 <&-", 0, "hint 1:"),
+    ("derivations quiz lm -n 1 --draws 20 <&-", 0, "0 known, 0 missed"),
+    ("derivations trace --step <&-", 0, "backward"),
+    ("derivations check odaibo.1 2>/dev/full", 0, "no mismatches"),
+])  # fmt: skip
+def test_a_stream_that_is_closed_or_full_changes_no_exit_code(quick, words, code, out):
+    found = shell(words.format(shlex.quote(str(quick[0]))))
+    assert found[0] == code and out in found[1] and found[2] == "" and (out or found[1] == ""), found
+
+
+def test_training_goes_on_without_stderr_and_with_a_setting_for_windows_that_are_not_there(tmp_path):
+    words = f"minivae train --epochs 1 --hidden 4 --out {shlex.quote(str(tmp_path / 'run'))} 2>&-"
+    code, out, _ = shell(words, MPLBACKEND="Qt4Agg")        # of an older matplotlib: none knows it now
+    assert code == 0 and out.startswith("355 held-out data") and "next   minivae sample" in out
+
+
+def test_results_that_there_is_no_room_for_are_one_line_and_2(quick):
+    code, _, err = shell(f"minivae runs {shlex.quote(str(quick[0]))} >/dev/full")
+    assert code == 2 and err.startswith("minivae: ") and err.count("\n") == 1
+
+
+def test_what_stdout_cannot_encode_is_escaped(quick, tmp_path):
+    copy = shutil.copytree(quick[0], tmp_path / "L\u00e4ufe" / "\U0001d4df")
+    code, out, err = shell(f"minivae runs {shlex.quote(str(copy.parent))}", PYTHONIOENCODING="ascii", PYTHONUTF8="1")
+    assert code == 0 and "L\\u00e4ufe/\\ud835\\udcdf" in out and err == ""
+    code, out, err = shell("derivations list --json", PYTHONIOENCODING="ascii")
+    assert code == 0 and err == "" and json.loads(out) == json.loads(shell("derivations list --json")[1])
+    assert "\\u" in out
+
+
+def test_plot_replaces_figures_elsewhere_only_if_asked(quick, tmp_path, capsys):
+    for name in ("samples", "hero"):                        # the former is of another command
+        (tmp_path / f"{name}.png").write_text("mine")
+    words = ["plot", str(quick[0]), "--out", str(tmp_path)]
+    capsys.readouterr()
+    assert cli.main(words) == 2 and "--out must be without earlier figures" in capsys.readouterr().err
+    assert (tmp_path / "hero.png").read_text() == "mine"
+    assert cli.main([*words, "--overwrite"]) == 0 and (tmp_path / "samples.png").read_text() == "mine"
+    assert (tmp_path / "hero.png").read_bytes() == (quick[0] / "hero.png").read_bytes()
+
+
+@pytest.fixture(params=["a file", "a link that leads nowhere", "in a file"])
+def no_directory(request, tmp_path):
+    """What no directory can be made of."""
+    path = tmp_path / "taken"
+    path.symlink_to(tmp_path / "nowhere") if "link" in request.param else path.touch()
+    return path / "deeper" if request.param == "in a file" else path
+
+
+def worked(*arguments, **settings):
+    raise AssertionError("the work was begun")
+
+
+@pytest.mark.parametrize("words", [
+    "minivae evaluate {run} --out {out}", "minivae museum --matrix --out {out}", "minivae plot {run} --out {out}",
+    "minivae sample {run} --out {out}", "derivations questions --out {out}", "derivations figures --out {out}",
+    "derivations cards --obsidian {out}", "derivations cards --anki {out}/cards.tsv",
+])  # fmt: skip
+def test_what_is_no_directory_is_refused_before_the_work(quick, no_directory, words, monkeypatch, capsys):
+    for place in ("minivae.app.evaluate.measure", "minivae.museum.tour.matrix", "minivae.app.train.draw", "minivae.vae.VAE.sample",
+                  "derivations.study.questions.train_pair", "derivations.pages.records.judged"):  # fmt: skip
+        monkeypatch.setattr(place, worked)
+    monkeypatch.setattr("derivations.figures.FIGURES", {"hong-10": worked})
+    program, *arguments = words.format(run=quick[0], out=no_directory).split()
+    assert {"minivae": cli, "derivations": derivations_cli}[program].main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and " must be a directory; got " in err and "taken, which is a " in err

@@ -1,0 +1,311 @@
+"""The command evaluate: numbers in the order of theory, a violation noticed, what cannot be done refused, figures true."""
+
+import functools
+import json
+import shlex
+
+import numpy as np
+import pytest
+
+from minivae import data, runs
+from minivae.app import cli, evaluate
+from minivae.evidence import exact_linear, exact_log_px, gap, with_best_encoder
+from minivae.figures import evidence, style
+from minivae.likelihood import Binomial
+from minivae.runs.checkpoint import Saved
+from minivae.vae import VAE
+from tests.helpers.linear import linear_model
+from tests.helpers.trained import trained
+
+K = (1, 4, 16, 64)
+CONFIG = {name: kind() for name, kind in runs.directory.CONFIG.items()} | {"data": "digits"}
+QUICK = ["--k", "1,10,100", "--rows", "12", "-q"]
+
+
+@functools.cache
+def measured():
+    """Everything about ten digits and a model of two latent dimensions."""
+    vae, digits, _ = trained()
+    return evaluate.measure(vae, digits.test_x[:10], K, 0, ais=True, split=True)
+
+
+def write_run(path, **kind):
+    """A run whose model has seen no data."""
+    rng, mean = np.random.default_rng(0), data.digits().train_x.mean(axis=0)
+    vae = VAE.init(rng, 64, **{"latent": 2, "hidden": (8,), "likelihood": Binomial(16), "data_mean": mean} | kind)
+    runs.write(runs.Run(runs.create(path), CONFIG, [], Saved(vae)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The directory of a run with two latent dimensions."""
+    path = tmp_path_factory.mktemp("evaluate") / "run"
+    runs.write(runs.Run(runs.create(path), CONFIG, [], Saved(trained()[0])))
+    return path
+
+
+def printed(capsys, *arguments, code=0):
+    capsys.readouterr()
+    assert cli.main(["evaluate", *map(str, arguments)]) == code
+    return capsys.readouterr()
+
+
+# Numbers
+
+
+def test_the_table_goes_from_the_lowest_bound_to_the_truth():
+    m = measured()
+    assert [row.label for row in m.table] == ["ELBO", "IW_1", "IW_4", "IW_16", "IW_64", "AIS", "log p(x)"]
+    assert evaluate.violations(m) == []
+    vae, digits, _ = trained()
+    exact = exact_log_px(vae, digits.test_x[:10]).log_px
+    assert m.exact.mean == pytest.approx(exact.mean(), abs=1e-5)
+    iw = [row.mean for row in m.table[1:5]]
+    assert iw == sorted(iw) and iw[-1] < exact.mean() and abs(m.ais.mean - exact.mean()) < 1
+
+
+def test_errors_of_means_are_those_of_independent_draws():
+    m = measured()
+    assert m.table[0].error == pytest.approx(np.linalg.norm(m.bounds.elbo_se) / 10)
+    assert m.exact.error == pytest.approx(m.parts.error.mean())
+
+
+def test_the_parts_of_the_gap_sum_to_it_and_agree_with_the_draws():
+    m = measured()
+    document = evaluate.document_of(m, [])
+    split = document["gap"]
+    assert split["elbo"] + split["amortisation"] + split["approximation"] == pytest.approx(split["log_px"], abs=1e-9)
+    assert split["amortisation"] >= 0 and split["approximation"] > -1e-6
+    assert abs(split["elbo"] - m.table[0].mean) < 6 * m.table[0].error          # false alarms: 2e-9
+    assert document["rate"] == pytest.approx(document["mutual_information"] + document["marginal_kl"], rel=1e-12)
+
+
+def test_asking_for_more_changes_no_other_number():
+    vae, digits, _ = trained()
+    less = evaluate.measure(vae, digits.test_x[:10], K, 0)
+    for low, high in zip(less.table[:5], measured().table):
+        assert low.mean == high.mean
+    assert less.rates.mutual_information == measured().rates.mutual_information
+
+
+def test_a_linear_gaussian_model_is_exact_in_closed_form_for_any_number_of_latents():
+    vae, x = linear_model(3, 4)
+    m = evaluate.measure(vae, x, (1, 100), 0)
+    assert m.exact.mean == exact_linear(vae, x).log_px.mean() and "closed form" in m.exact.meaning
+
+
+def test_of_a_model_without_exact_value_the_order_of_the_bounds_remains():
+    vae, digits, _ = trained()
+    m = measured()._replace(exact=None, parts=None)
+    assert evaluate.violations(m) == [] and "is not known" in evaluate.meaning(m)
+    falling = m.bounds._replace(iw_bound=m.bounds.iw_bound - 50 * np.arange(4)[:, None])
+    assert any(line.startswith("IW_1 <= IW_4 is violated") for line in evaluate.violations(m._replace(bounds=falling)))
+
+
+@pytest.mark.parametrize("label", ["ELBO", "IW_1", "IW_64", "AIS"])
+def test_every_bound_above_the_truth_is_noticed_and_chance_is_not(label):
+    m = measured()
+    row, = (row for row in m.table if row.label == label)
+    for errors, noticed in ((3, False), (5, True)):
+        truth = m.exact._replace(values=m.exact.values - m.exact.mean + row.mean - errors * row.error, errors=0 * m.exact.values)
+        wrong = evaluate.violations(m._replace(exact=truth))
+        assert any(line.startswith(f"{label} <= log p(x)") for line in wrong) == noticed
+
+
+def test_a_bound_of_minus_infinity_violates_nothing_and_is_null_in_json():
+    m = measured()
+    nothing = m.bounds._replace(iw_bound=0 * m.bounds.iw_bound - np.inf, iw_bound_se=0 * m.bounds.iw_bound + np.inf)
+    m = m._replace(bounds=nothing)
+    assert evaluate.violations(m) == []
+    assert json.loads(json.dumps(evaluate.document_of(m, []), allow_nan=False))["table"][1]["mean"] is None
+
+
+# The command
+
+
+def test_the_page_says_what_the_document_holds(run, capsys, tmp_path, monkeypatch):
+    asked = ["--k", "1,10", "--rows", "4", "-q", "--gap", "--ais", "--exact", "--out", tmp_path]
+    drawn = {name: figure(name) for name in evidence.NAMES}
+    monkeypatch.setattr(evaluate, "pictures", lambda *anything: drawn)
+    text = printed(capsys, run, *asked).out
+    document = json.loads(printed(capsys, run, *asked, "--json", "--overwrite").out)
+    assert set(document) == {
+        *("rows", "held_out", "seed", "run", "command", "table", "meaning", "violations", "gap", "files"),
+        *("reconstruction", "rate", "distortion", "mutual_information", "marginal_kl", "surgery_se"),
+        *("kl_per_dimension", "active", "latent"),
+    }
+    assert json.loads((tmp_path / "evaluate.json").read_text()) == document
+    for row in document["table"]:
+        assert set(row) == {"label", "mean", "error", "meaning"}
+        assert f"  {row['label']:10} {row['mean']:10.3f}" in text and row["meaning"] in text
+    assert text.startswith("the first 4 of 355 held-out data") and document["meaning"] in text
+    assert "in order: ELBO <= IW_k <= log p(x)" in text
+    assert f"{document['gap']['amortisation']:.3f} amortisation" in text
+    assert f"again  {document['command']}" in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["evaluate.json", *(f"{n}.png" for n in evidence.NAMES)])
+    words = shlex.split(document["command"])
+    assert words[:2] == ["minivae", "evaluate"] and cli.make_parser().parse_args(words[1:]).rows == 4
+
+
+def test_without_out_nothing_is_written_and_the_seed_decides_the_numbers(run, capsys):
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in run.iterdir())
+    first, same, other = (printed(capsys, run, *QUICK, "--seed", seed).out for seed in (1, 1, 2))
+    assert first == same != other
+    assert sorted((path.name, path.stat().st_mtime_ns) for path in run.iterdir()) == before
+
+
+def test_a_planted_violation_ends_in_1_and_is_named(run, capsys, monkeypatch):
+    def too_low(vae, x):
+        exact = exact_log_px(vae, x)
+        return exact._replace(log_px=exact.log_px - 100)
+
+    monkeypatch.setattr(evaluate, "exact_log_px", too_low)
+    assert "WRONG: ELBO <= log p(x) is violated by" in printed(capsys, run, *QUICK, code=1).out
+    document = json.loads(printed(capsys, run, *QUICK, "--json", code=1).out)
+    assert len(document["violations"]) == 4
+
+
+def test_slow_parts_use_fewer_data_and_say_so(run, monkeypatch, capsys):
+    asked, found = [], measured()                           # before its own function is another one
+    monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(len(x)) or found)
+    for arguments in ([], ["--gap"], ["--ais"], ["--ais", "--rows", "7"]):
+        printed(capsys, run, *arguments)
+    assert asked == [355, evaluate.SLOW_ROWS, evaluate.SLOW_ROWS, 7]
+
+
+@pytest.mark.parametrize(
+    "kind, arguments, message",
+    [
+        ({"noise": False, "beta": 0.0}, [], "RUN must be a model with noise; got a plain autoencoder"),
+        ({"latent": 3}, ["--gap"], "--gap must be asked of one or two latent dimensions; got 3"),
+        ({"latent": 3}, ["--exact"], "--exact must be asked of one or two latent dimensions, or of a gaussian"),
+        ({}, ["--k", "10,1"], "k must be whole numbers in increasing order"),
+        ({}, ["--k", "9" * 30], "k must be at most"),
+        ({}, ["--k", "1"], "k must be whole numbers in increasing order, the last >= 2"),
+        ({}, ["--rows", "1"], "--rows must be a whole number >= 2"),
+        ({}, ["--seed", "-1"], "--seed must be a whole number >= 0"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line(tmp_path, capsys, kind, arguments, message):
+    error = printed(capsys, write_run(tmp_path / "run", **kind), *arguments, "-q", code=2).err
+    assert error.startswith(f"minivae: {message}") and error.count("\n") == 1
+
+
+def test_what_is_no_run_and_an_earlier_evaluation_are_refused(tmp_path, run, capsys):
+    assert "RUN must be the directory of a run" in printed(capsys, tmp_path, code=2).err
+    (tmp_path / "evaluate.json").write_text("mine")
+    assert "without an earlier evaluation" in printed(capsys, run, *QUICK, "--out", tmp_path, code=2).err
+    assert (tmp_path / "evaluate.json").read_text() == "mine"
+
+
+def test_more_than_two_latents_have_bounds_and_ais(tmp_path, capsys):
+    path = write_run(tmp_path / "run", latent=3)
+    out = printed(capsys, path, "--k", "1,10", "--rows", "10", "--ais", "-q", "--out", tmp_path / "here").out
+    assert "AIS" in out and "exact" not in out and "is not known" in out
+    assert "from the prior" in out and "error of AIS is the spread of its chains: too small where" in out
+    assert (tmp_path / "here" / "bounds_by_k.png").exists()
+
+
+# Figures
+
+
+@functools.cache
+def figure(name):
+    """One of the figures of ten digits, and its alt text."""
+    vae, digits, _ = trained()
+    return evaluate.pictures(vae, measured(), digits.test_y[:10], digits.image_shape)[name]
+
+
+def test_the_bounds_are_drawn_with_two_standard_errors_to_either_side_up_to_the_exact_line():
+    m, (drawn, alt) = measured(), figure("bounds_by_k")
+    left, right = drawn.axes
+    mean = m.bounds.iw_bound.mean(axis=1)
+    assert left.lines[0].get_ydata() == pytest.approx(mean)
+    assert [line.get_ydata()[0] for line in left.lines[1:]] == pytest.approx([m.bounds.elbo.mean(), m.exact.mean])
+    error = np.linalg.norm(m.bounds.iw_bound_se, axis=1) / 10
+    corners = left.collections[0].get_paths()[0].vertices
+    for k, middle, half in zip(K, mean, 2 * error):
+        band = corners[np.isclose(corners[:, 0], k), 1]
+        assert (band.min(), band.max()) == pytest.approx((middle - half, middle + half))
+    rest = m.exact.values - m.bounds.iw_bound
+    assert right.lines[1].get_ydata() == pytest.approx(rest.mean(axis=1))
+    assert right.lines[2].get_ydata() == pytest.approx(np.median(rest, axis=1))
+    assert all(f"k = {k} " in alt for k in K) and "exact log p(x)" in alt
+
+
+def test_the_bar_ends_where_log_px_is_and_its_pieces_are_the_gaps():
+    parts, (drawn, alt) = measured().parts, figure("gap_split")
+    above, below = drawn.axes
+    _, amortisation, approximation = above.patches
+    assert amortisation.get_x() == pytest.approx(parts.elbo.mean())
+    assert amortisation.get_width() == pytest.approx(parts.amortisation.mean())
+    assert approximation.get_width() == pytest.approx(parts.approximation.mean(), abs=1e-9)
+    assert approximation.get_x() + approximation.get_width() == pytest.approx(parts.log_px.mean())
+    heights = [bar.get_height() for bar in below.patches]
+    tops = np.add(heights[:10], heights[10:])               # approximation, and amortisation on it
+    assert tops == pytest.approx(np.sort(parts.log_px - parts.elbo)[::-1])
+    assert f"amortisation {parts.amortisation.mean():.2f}" in alt
+
+
+def test_where_the_posterior_is_the_encoders_gaussian_its_contours_are_the_ellipses():
+    vae, x = linear_model(5, 2)
+    vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]     # orthogonal: no correlation
+    vae = with_best_encoder(vae)
+    parts = gap(vae, x)
+    drawn, alt = evidence.posteriors(vae, x, parts, n=1)
+    axes, = drawn.axes
+    worst = np.argsort(parts.kl, kind="stable")[0]
+    mu, log_var = (part[worst] for part in vae.encode(x))
+    outlines = axes.collections[-1]
+    for path, mass in zip(outlines.get_paths(), sorted(evidence.MASSES, reverse=True)):
+        away = (path.vertices - mu) / np.exp(log_var / 2)
+        radius = np.hypot(*away.T)
+        assert radius == pytest.approx(np.full(len(radius), (-2 * np.log(1 - mass)) ** 0.5), rel=0.03)
+        widths = [2 * (-2 * np.log(1 - mass)) ** 0.5 * np.exp(log_var[0] / 2)]
+        assert any(patch.width == pytest.approx(widths[0], rel=1e-6) for patch in axes.patches)
+    assert "KL" in axes.get_title("left")
+
+
+def test_posteriors_go_from_the_smallest_to_the_largest_kl_and_print_it():
+    parts, (drawn, alt) = measured().parts, figure("posteriors")
+    titles = [axes.get_title("left") for axes in drawn.axes if axes.get_title("left")]
+    assert len(titles) == 6
+    for title, kl in ((titles[0], parts.kl.min()), (titles[-1], parts.kl.max())):
+        assert title.startswith(f"KL {style.number(kl)} nats, a ")
+    assert f"KL {style.number(parts.kl.max())} = amortisation" in alt
+
+
+def test_the_density_of_a_posterior_integrates_to_1():
+    vae, digits, _ = trained()
+    axis = np.linspace(-5, 5, 401)
+    parts = measured().parts
+    density = evidence.posterior_density(vae.astype(float), digits.test_x[0] * 1.0, parts.log_px[0], axis, axis)
+    assert density.sum() * (axis[1] - axis[0]) ** 2 == pytest.approx(1, abs=1e-6)
+
+
+def test_masses_in_circles_are_those_of_draws():
+    rng = np.random.default_rng(0)
+    mu, log_var = rng.normal(0, 1.5, (20, 2)), rng.normal(-1, 1, (20, 2))
+    z = np.linalg.norm(mu + np.exp(log_var / 2) * rng.normal(size=(20_000, 20, 2)), axis=-1)
+    found = evidence.mass_in_circles(mu, log_var)
+    assert found == pytest.approx([(z < r).mean() for r in evidence.RADII], abs=0.01)
+    origin = evidence.mass_in_circles(np.zeros((1, 2)), np.zeros((1, 2)))
+    assert origin == pytest.approx([1 - np.exp(-r * r / 2) for r in evidence.RADII], abs=0.03)
+
+
+def test_the_aggregate_has_the_circles_of_the_prior_and_says_the_rate():
+    rates, (drawn, alt) = measured().rates, figure("aggregate")
+    axes, = drawn.axes
+    assert sorted(patch.radius for patch in axes.patches) == [1, 2, 3]
+    assert axes.get_aspect() == 1 and f"{style.number(rates.marginal_kl)} nats from the prior" in alt
+
+
+def test_figures_of_what_they_are_not_for_are_refused():
+    vae, digits, _ = trained()
+    m = measured()
+    with pytest.raises(ValueError, match="k must be the 4 numbers of draws of the bounds"):
+        evidence.bounds_by_k((1, 2), m.bounds)
+    three, x = linear_model(0, 3)
+    with pytest.raises(ValueError, match="vae must be a model with two latent dimensions"):
+        evidence.aggregate(three, x, m.rates)

@@ -1,0 +1,303 @@
+"""Sweeps: every point is what its own training comes to, and what collapses is called so."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from minivae import data
+from minivae.app import cli
+from minivae.evidence.sweep import DRAWS, Setting, measure, sweep
+from minivae.figures import style
+from minivae.likelihood import Bernoulli, Binomial, Gaussian
+from minivae.train import Diverged, Training, train
+from minivae.vae import VAE
+from tests.helpers.numeric import refused
+
+QUICK = ["sweep", "--epochs", "2", "--hidden", "8", "-q"]
+
+
+def points(settings, **how):
+    return list(sweep(data.digits().as_fractions(), settings, **how))
+
+
+def test_a_point_is_what_its_own_training_comes_to():
+    digits = data.digits()
+    settings = [Setting(beta, Binomial(16), beta, latent) for beta, latent in ((0.5, 3), (2.0, 2))]
+    swept = list(sweep(digits, settings, hidden=(8,), epochs=2, seed=4))
+    for setting, point in zip(settings, swept):
+        rng = np.random.default_rng(4)
+        kind = {"likelihood": Binomial(16), "data_mean": digits.train_x.mean(axis=0), "beta": setting.beta}
+        vae = VAE.init(rng, 64, setting.latent, (8,), **kind)
+        list(train(vae, digits, rng, epochs=2, batch=128))
+        assert measure(vae, digits.test_x, rng, setting.value) == point
+        rng = np.random.default_rng(9)
+        elbos = np.array([vae.elbo(digits.test_x, vae.draw_noise(rng, 355)).mean() for _ in range(DRAWS)])
+        error = np.hypot(elbos.std() / DRAWS**0.5, point.distortion_se)
+        assert abs(elbos.mean() - point.elbo) < 6 * error   # false alarms: 2e-9
+        assert point.elbo == pytest.approx(-point.distortion - point.rate, abs=1e-9)
+        assert sum(point.kls) == pytest.approx(point.rate, rel=1e-9) and len(point.kls) == setting.latent
+        assert list(point.kls) == sorted(point.kls, reverse=True)
+
+
+def test_measures_of_a_model_without_a_code_and_of_a_perfect_one():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    vae = VAE.init(np.random.default_rng(0), 3, 3, (), dtype=np.float64, likelihood=Gaussian(1.0))
+    vae.params.flat[:] = 0
+    point = measure(vae, x, np.random.default_rng(0), "none")
+    assert (point.rate, point.active, point.spread, point.collapsed) == (0, 0, 0, True)
+    vae.params["encoder.1.weight"][:, :3] = vae.params["decoder.1.weight"][...] = np.eye(3)
+    point = measure(vae, x, np.random.default_rng(0), "identity")
+    assert point.active == 3 and point.spread == pytest.approx(1) and not point.collapsed
+
+
+def test_a_large_beta_or_sigma_collapses_and_a_small_one_does_not():
+    by_beta = points([Setting(beta, Bernoulli(), beta) for beta in (1.0, 32.0)], epochs=30)
+    by_sigma = points([Setting(sigma, Gaussian(sigma)) for sigma in (0.2, 3.0)], epochs=30)
+    for kept, lost in (by_beta, by_sigma):
+        assert not kept.collapsed and kept.rate > 0.9 and kept.spread > 0.3
+        assert lost.collapsed and lost.rate < 0.01 and lost.spread < 0.01
+
+
+def test_more_latents_cost_more_and_save_more():
+    one, two, five = points([Setting(latent, Bernoulli(), 0.25, latent) for latent in (1, 2, 5)], epochs=30)
+    assert one.rate < two.rate < five.rate and one.distortion > two.distortion > five.distortion
+
+
+def test_bad_settings_are_refused():
+    refused(lambda: points([Setting(1, Bernoulli(), -1.0)]), "beta", ">= 0", "-1.0", "sign")
+    refused(lambda: points([Setting(1, Bernoulli(), latent=0)]), "latent", ">= 1", "0", "latent=1")
+    refused(lambda: points([Setting(1, Bernoulli())], seed=-1), "seed", ">= 0", "-1", "seed")
+
+
+def test_bad_settings_are_refused_by_the_call_and_not_after_those_before_them():
+    digits, good = data.digits().as_fractions(), Setting(1, Bernoulli())
+    refused(lambda: sweep(digits, [good, Setting(2, Bernoulli(), -1.0)]), "beta", ">= 0", "-1.0", "sign")
+    refused(lambda: sweep(digits, [good], epochs=0), "epochs", ">= 1", "0", "epochs=1")
+
+
+def test_when_asked_to_stop_it_ends_without_a_point_of_what_has_not_ended():
+    asked = []
+    stop = lambda: len(asked) >= 15 or asked.append(None)   # 12 steps are one training of one epoch
+    swept = points([Setting(beta, Bernoulli(), beta) for beta in (1.0, 2.0, 3.0)], epochs=1, hidden=(4,), stop=stop)
+    assert [point.value for point in swept] == [1.0] and len(asked) == 15
+
+
+def test_a_training_whose_last_step_has_ended_is_measured_though_it_is_to_stop():
+    (point,) = points([Setting(1, Bernoulli())], epochs=1, hidden=(4,), batch=10**6, stop=lambda: True)
+    assert point.value == 1
+
+
+def test_a_training_that_ends_in_what_is_no_number_has_no_point():
+    """Its loss is finite, and so are its parameters; Adam's v is not, and stands still for ever."""
+    with warnings.catch_warnings(action="error"), pytest.raises(Diverged, match="Adam's v is the first quantity"):
+        points([Setting(1e-12, Gaussian(1e-12))], epochs=1, hidden=(4,))
+
+
+@pytest.mark.parametrize("x", [np.full((50, 4), 0.1), np.full((50, 4), 7, np.uint8), np.random.default_rng(0).random((1, 4))])
+def test_data_that_do_not_differ_have_no_spread(x):
+    vae = VAE.init(np.random.default_rng(0), 4, 2, (3,), likelihood=Gaussian(1.0))
+    with warnings.catch_warnings(action="error"):
+        assert measure(vae, x, np.random.default_rng(0), "same").spread is None
+
+
+# The command
+
+
+def test_the_command_prints_one_document_and_can_be_repeated(tmp_path, capsys):
+    assert cli.main([*QUICK, "--beta", "0.25,1", "--latent", "3", "--out", str(tmp_path / "a"), "--json"]) == 0
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert printed.err == "" and document == json.loads((tmp_path / "a" / "sweep.json").read_text())
+    assert document["swept"] == "beta" and [point["beta"] for point in document["points"]] == [0.25, 1]
+    assert all(len(point["kls"]) == point["latent"] == 3 for point in document["points"])
+    assert document["likelihood"] == "binomial" and document["held_out"] == 355 and document["seed"] == 0
+    (file,) = document["files"]
+    assert (tmp_path / "a" / "rate_distortion.png").exists() and len(file["alt"]) > 100
+    words = shlex.split(document["command"])
+    words[words.index("--out") + 1] = str(tmp_path / "b")
+    assert cli.main([*words[1:], "-q", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["points"] == document["points"]
+
+
+def test_the_table_says_the_same_as_json_and_progress_goes_to_stderr(tmp_path, capsys):
+    line = ["sweep", "--epochs", "2", "--hidden", "none", "--sigma", "0.3,5,optimal", "--out", str(tmp_path / "run")]
+    assert cli.main(line) == 0
+    printed = capsys.readouterr()
+    document = json.loads((tmp_path / "run" / "sweep.json").read_text())
+    assert "3/3" in printed.err and document["likelihood"] == "gaussian" and document["hidden"] == []
+    for point, row in zip(document["points"], printed.out.splitlines()[2:5]):
+        name, distortion, rate, elbo, active, _, latent, spread, *collapsed = row.split()
+        assert name == str(point["value"]).removesuffix(".0") and (active, latent) == (str(point["active"]), "2")
+        shown = [float(number) for number in (distortion, rate, elbo, spread)]
+        assert shown == pytest.approx([point[key] for key in ("distortion", "rate", "elbo", "spread")], abs=0.006)
+        assert collapsed == ["collapsed"] * point["collapsed"]
+
+
+def signalled(monkeypatch, *numbers):
+    """These signals come one after the other in the first step of the second training."""
+    step, trainings = Training.step, []
+
+    def stepping(training, rows):
+        if training not in trainings:
+            trainings.append(training)
+            for number in numbers if len(trainings) == 2 else ():
+                signal.raise_signal(number)
+        step(training, rows)
+
+    monkeypatch.setattr(Training, "step", stepping)
+
+
+INT, TERM = signal.SIGINT, signal.SIGTERM
+
+
+@pytest.mark.parametrize("numbers, code", [([INT], 130), ([TERM], 143), ([INT, INT], 130), ([TERM, INT], 130)])
+def test_an_interrupt_keeps_what_was_done(tmp_path, capsys, monkeypatch, heard, numbers, code):
+    signalled(monkeypatch, *numbers)
+    assert cli.main([*QUICK, "--latent", "1,2,3", "--out", str(tmp_path / "run"), "--json"]) == code
+    printed = capsys.readouterr()
+    assert "interrupted after 1 of 3" in printed.err and str(tmp_path / "run") in printed.err
+    assert len(json.loads(printed.out)["points"]) == 1 and json.loads((tmp_path / "run" / "sweep.json").read_text())
+    assert (tmp_path / "run" / "rate_distortion.png").exists()
+
+
+def test_an_interrupt_before_anything_is_done_leaves_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Training, "step", lambda training, rows: signal.raise_signal(TERM))
+    assert cli.main([*QUICK, "--latent", "1,2,3", "--out", str(tmp_path / "run")]) == 143
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err == "minivae: interrupted after 0 of 3 trainings\n"
+    assert os.listdir(tmp_path / "run") == []
+
+
+def test_trainings_outlive_a_figure_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
+    def broken(*anything):
+        raise OSError(28, "No space left on device", "rate_distortion.png")
+
+    monkeypatch.setattr(style, "save", broken)
+    assert cli.main([*QUICK, "--latent", "1,2", "--out", str(tmp_path / "run")]) == 2
+    assert "No space left" in capsys.readouterr().err
+    document = json.loads((tmp_path / "run" / "sweep.json").read_text())
+    assert len(document["points"]) == 2 and document["files"] == []
+
+
+def test_an_interrupt_while_the_figure_is_drawn_keeps_all(tmp_path, capsys, monkeypatch):
+    save = style.save
+    monkeypatch.setattr(style, "save", lambda *drawn: (signal.raise_signal(TERM), save(*drawn)))
+    assert cli.main([*QUICK, "--latent", "1,2", "--out", str(tmp_path / "run"), "--json"]) == 143
+    assert len(json.loads(capsys.readouterr().out)["points"]) == 2
+
+
+@pytest.mark.parametrize("number, code", [(INT, 130), (TERM, 143)])
+@pytest.mark.parametrize("unbuffered", [False, True])
+def test_what_was_done_is_written_though_nobody_listens_any_more(tmp_path, number, code, unbuffered):
+    """Both streams go down one pipe, and who reads it dies of the same Ctrl-C."""
+    words = ["sweep", "--latent", "1,2,3", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path / "run")]
+    stepping = (
+        "import sys; from minivae.app import cli; from minivae.train import Training\n"
+        "step, seen = Training.step, set()\n"
+        "def stepping(training, rows):\n"
+        "    if training.epoch == 1 and training.done == 0:\n"
+        "        seen.add(training.vae.latent)\n"
+        "        if len(seen) == 2: input()\n"              # until the signal is there
+        "    step(training, rows)\n"
+        "Training.step = stepping\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    environment = os.environ | {"PYTHONUNBUFFERED": "1" if unbuffered else ""}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "env": environment}
+    with subprocess.Popen([sys.executable, "-c", stepping, *words], **pipes) as process:
+        while b"1/3" not in process.stdout.readline():
+            assert process.poll() is None
+        process.stdout.close()
+        process.send_signal(number)
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert process.wait(timeout=60) == code
+    assert len(json.loads((tmp_path / "run" / "sweep.json").read_text())["points"]) == 1
+
+
+def test_a_training_that_diverges_is_named_and_those_before_it_are_kept(tmp_path, capsys):
+    line = [*QUICK, "--sigma", "1,0.5,1e-30,2", "--out", str(tmp_path / "run"), "--json"]
+    with warnings.catch_warnings(action="error"):
+        assert cli.main(line) == 2
+    printed = capsys.readouterr()
+    document = json.loads((tmp_path / "run" / "sweep.json").read_text())
+    assert json.loads(printed.out) == document and [point["value"] for point in document["points"]] == [1, 0.5]
+    assert printed.err.startswith("minivae: --sigma 1e-30: training diverged in epoch 1") and printed.err.count("\n") == 1
+    assert f"2 of 4 trainings were done before; what came of them is in {tmp_path / 'run'}." in printed.err
+
+
+def test_when_the_first_training_diverges_there_is_nothing_to_keep(tmp_path, capsys):
+    assert cli.main([*QUICK, "--beta", "1e30,1", "--out", str(tmp_path / "run")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("minivae: --beta 1e+30: training diverged")
+    assert "0 of 2 trainings were done before.\n" in printed.err and os.listdir(tmp_path / "run") == []
+
+
+def test_of_data_that_do_not_differ_there_is_a_table_a_figure_and_valid_json(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.full((50, 4), 0.5))
+    line = [*QUICK, "--beta", "1,2", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run")]
+    with warnings.catch_warnings(action="error"):
+        assert cli.main(line) == 0
+    rows = capsys.readouterr().out.splitlines()[2:4]
+    assert [row.split()[7] for row in rows] == ["-", "-"] and (tmp_path / "run" / "rate_distortion.png").exists()
+    document = json.loads((tmp_path / "run" / "sweep.json").read_text(), parse_constant=pytest.fail)
+    assert [point["spread"] for point in document["points"]] == [None, None]
+
+
+def test_a_file_for_a_directory_is_refused_before_any_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Training, "step", None)
+    (tmp_path / "file").write_text("mine")
+    assert cli.main(["sweep", "--beta", "1,2", "--out", str(tmp_path / "file")]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"minivae: out must be a directory; got {tmp_path / 'file'}, which is a file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("wrong", ["--epochs 0", "--batch 0", "--lr 0", "--hidden 0", "--seed -1"])
+def test_what_is_refused_is_not_announced_and_leaves_no_directory(wrong, tmp_path, capsys):
+    assert cli.main(["sweep", "--beta", "1,2", *wrong.split(), "--out", str(tmp_path / "run")]) == 2
+    printed = capsys.readouterr()
+    assert "must be" in printed.err and printed.err.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+def test_an_earlier_sweep_is_not_overwritten_unasked(tmp_path, capsys):
+    line = [*QUICK, "--latent", "1,2", "--out", str(tmp_path / "run")]
+    assert cli.main(line) == 0 and cli.main(line) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert cli.main([*line, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("", "exactly one of --beta"),
+        ("--beta 1", "exactly one of --beta, --sigma and --latent; got several for none"),
+        ("--beta 1,2 --latent 1,2", "got several for --beta and --latent"),
+        ("--beta 1,1", "different values"),
+        ("--beta 1,-1", "beta must be"),
+        ("--latent 2,0", "latent must be"),
+        ("--sigma 1,0", "sigma must be"),
+        ("--sigma 1,2 --likelihood bernoulli", "--likelihood gaussian"),
+        ("--beta 1,2 --likelihood cauchy", "likelihood must be one of"),
+        ("--beta 1,2 --data nowhere.npz", "nowhere.npz"),
+        ("--beta 1,2 --epochs 0", "epochs must be"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr(line, words, tmp_path, capsys):
+    assert cli.main([*QUICK[:1], "-q", *shlex.split(line), "--out", str(tmp_path / "run")]) == 2
+    printed = capsys.readouterr()
+    assert words in printed.err and printed.err.count("\n") == 1 and printed.out == ""
+
+
+@pytest.mark.parametrize("line", ["--beta 1,x", "--latent 1.5,2"])
+def test_what_is_no_number_is_a_usage_error(line, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["sweep", *shlex.split(line)])
+    assert end.value.code == 2 and "values" in capsys.readouterr().err

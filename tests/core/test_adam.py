@@ -1,0 +1,173 @@
+"""Adam is the textbook's algorithm to the last digits, in place, and makes no array while it runs."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from minivae.adam import BLOCK, FORGET, Adam
+from minivae.params import Params
+from tests.helpers.numeric import close, refused
+
+
+def textbook_adam(theta, gradients, lr=1e-3, b1=0.9, b2=0.999, tiny=1e-8):
+    """Algorithm 1 of Kingma and Ba (2015), line by line; yields theta after every step."""
+    m, v = np.zeros_like(theta), np.zeros_like(theta)
+    for t, g in enumerate(gradients, start=1):
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g**2
+        m_hat = m / (1 - b1**t)
+        v_hat = v / (1 - b2**t)
+        theta = theta - lr * m_hat / (np.sqrt(v_hat) + tiny)
+        yield theta
+
+
+def vector(flat):
+    return Params({"all": (flat.size,)}, flat)
+
+
+def random_gradients(size, scale=1.0, steps=60, dtype=np.float64):
+    """Gradients that pull one way on average, so that the mean and the mean square both matter."""
+    rng = np.random.default_rng(size)
+    pull = rng.normal(size=size)
+    return [(scale * (pull + rng.normal(size=size))).astype(dtype) for _ in range(steps)]
+
+
+SETTINGS = [
+    {},
+    {"lr": 0.1},
+    {"b1": 0.0},
+    {"b2": 0.0},
+    {"b1": 0.5, "b2": 0.9, "lr": 2.0},
+    {"b1": 0.99, "b2": 0.9999},
+    {"tiny": 1e-2},                                         # large enough to show where it is added
+    {"tiny": 1.0, "b2": 0.9},
+]
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("settings", SETTINGS, ids=repr)
+def test_sixty_steps_are_those_of_the_textbook(settings, scale):
+    start, gradients = np.random.default_rng(0).normal(size=7), random_gradients(7, scale)
+    optimiser = Adam(vector(start.copy()), **settings)
+    for gradient, expected in zip(gradients, textbook_adam(start, gradients, **settings)):
+        optimiser.step(vector(gradient))
+        close(optimiser.params.flat - start, expected - start, rel=1e-12, abs_=1e-15)
+    assert optimiser.t == 60
+
+
+def test_forgetting_what_has_decayed_to_nothing_changes_no_step():
+    """Dead units, gradient 0 after the first steps, beside living ones: the textbook's path, past many looks."""
+    start = np.random.default_rng(1).normal(size=8)
+    gradients = random_gradients(8, steps=20 * FORGET)
+    for gradient in gradients[5:]:
+        gradient[:4] = 0
+    optimiser = Adam(vector(start.copy()), b2=0.9)
+    for gradient, expected in zip(gradients, textbook_adam(start, gradients, b2=0.9)):
+        optimiser.step(vector(gradient))
+    close(optimiser.params.flat - start, expected - start, rel=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_moments_of_dead_units_end_at_zero_and_never_below_the_normal_range(dtype):
+    optimiser = Adam(vector(np.zeros(3, dtype)), b2=0.9)
+    for t in range(12_000):
+        optimiser.step(vector(np.full(3, t == 0, dtype)))
+        if t % FORGET == 0:
+            for moment in (optimiser.m, optimiser.v):
+                assert ((moment == 0) | (moment >= np.finfo(dtype).tiny)).all()
+    assert not optimiser.m.any() and not optimiser.v.any()
+
+
+@pytest.mark.parametrize("size", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 5])
+def test_every_number_is_updated_whatever_the_size(size):
+    start, gradients = np.random.default_rng(1).normal(size=size), random_gradients(size, steps=3)
+    optimiser = Adam(vector(start.copy()))
+    for gradient in gradients:
+        optimiser.step(vector(gradient))
+    *_, expected = textbook_adam(start, gradients)
+    close(optimiser.params.flat - start, expected - start, rel=1e-12)
+
+
+def test_the_first_step_goes_lr_against_the_sign_of_the_gradient():
+    """Whatever its size: this is what dividing by the sum of the weights is for."""
+    params = vector(np.zeros(3))
+    Adam(params, lr=0.01, tiny=1e-30).step(vector(np.array([1e-9, -3.0, 1e9])))
+    close(params.flat, [-0.01, 0.01, -0.01], rel=1e-14)
+
+
+def test_where_the_gradient_is_zero_nothing_moves():
+    params = vector(np.array([1.0, 2.0]))
+    optimiser = Adam(params)
+    for _ in range(3):
+        optimiser.step(vector(np.array([0.0, 1.0])))
+    assert params.flat[0] == 1 and params.flat[1] < 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_update_is_in_place_and_leaves_the_gradient_alone(dtype):
+    params = Params({"weight": (3, 2), "bias": (2,)}, np.ones(8, dtype))
+    flat, weight, bias = params.flat, params["weight"], params["bias"]
+    gradient = params.like(np.arange(1, 9, dtype=dtype))
+    optimiser = Adam(params)
+    moments = optimiser.m, optimiser.v
+    optimiser.step(gradient)
+    assert params.flat is flat and params["weight"] is weight and params["bias"] is bias
+    assert np.shares_memory(weight, flat) and (weight < 1).all() and (bias < 1).all()
+    assert optimiser.m is moments[0] and optimiser.v is moments[1]
+    assert {array.dtype for array in (flat, *moments)} == {np.dtype(dtype)}
+    close(gradient.flat, np.arange(1, 9, dtype=dtype), rel=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_single_precision_agrees_with_double_precision(dtype):
+    start, gradients = np.random.default_rng(2).normal(size=9), random_gradients(9)
+    optimiser = Adam(vector(start.astype(dtype)))
+    for gradient in gradients:
+        optimiser.step(vector(gradient.astype(dtype)))
+    *_, expected = textbook_adam(start, gradients)
+    close(optimiser.params.flat, expected, rel=1e-6)
+
+
+def test_a_step_makes_no_array():
+    params = vector(np.ones(4 * BLOCK))
+    gradient, optimiser = vector(np.ones(4 * BLOCK)), Adam(params)
+    optimiser.step(gradient)                                # whatever is made once is made now
+    tracemalloc.start()
+    try:
+        optimiser.step(gradient)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1000 * params.flat.itemsize
+
+
+def test_the_memory_probe_notices_an_array():
+    tracemalloc.start()
+    try:
+        np.ones(BLOCK)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak > 1000 * 8
+
+
+@pytest.mark.parametrize("bad", [0, 0.0, -1e-3, np.nan, np.inf, None, "0.001", True])
+def test_a_learning_rate_that_is_not_positive_is_refused(bad):
+    refused(lambda: Adam(vector(np.zeros(1)), lr=bad), "lr", "a finite number > 0", repr(bad), "scale")
+
+
+@pytest.mark.parametrize("name", ["b1", "b2"])
+@pytest.mark.parametrize("bad", [1.0, 1.5, -0.1, np.nan, None, "0.9"])
+def test_a_decay_outside_its_range_is_refused(name, bad):
+    refused(lambda: Adam(vector(np.zeros(1)), **{name: bad}), name, "1", repr(bad), "")
+
+
+@pytest.mark.parametrize("bad", [0.0, -1e-8, np.nan, None])
+def test_a_stabiliser_that_cannot_keep_the_division_finite_is_refused(bad):
+    refused(lambda: Adam(vector(np.zeros(1)), tiny=bad), "tiny", "a finite number > 0", repr(bad), "scale")
+
+
+@pytest.mark.parametrize("bad", [None, np.zeros(2)])
+def test_what_is_no_params_is_refused(bad):
+    refused(lambda: Adam(bad), "params", "a Params", type(bad).__name__, "vae.params")

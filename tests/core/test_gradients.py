@@ -1,0 +1,275 @@
+"""Every hand-written backward is the gradient of its forward, and an error planted in any of them is noticed.
+
+One table holds them all. What belongs in it is found by reading the source, so nothing can be forgotten.
+"""
+
+import ast
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+import minivae
+from minivae import gaussian, likelihood, ops
+from tests.helpers.numeric import ORACLES, check_gradient, close, complex_step, random_problem, random_vae
+
+
+class Case(NamedTuple):
+    """A forward, its backward, and which random inputs to try them on."""
+
+    forward: Callable                                       # (*inputs) -> output
+    backward: Callable                                      # (d_out, *inputs) -> gradients in inputs `wrt`
+    inputs: str                                             # "BI I .": a word an input, a letter an axis
+    wrt: tuple[int, ...]
+    fit: Callable = lambda *inputs: inputs                  # standard normal draws -> legal inputs
+
+
+def halved(*inputs):
+    """Small enough that no tanh saturates: there 1 - h^2 has no digits to compare."""
+    return [a / 2 for a in inputs]
+
+
+def half_integers(a):
+    """A ReLU fed a whole number and a half is never near its kink."""
+    return [np.rint(2 * a) + 0.5]
+
+
+def even_with_half_integer_biases(*inputs):
+    """So that every ReLU of an MLP is fed a whole number and a half."""
+    return [np.rint(2 * a) + 0.5 if a.ndim == 1 else 2 * np.sign(a) * np.ceil(np.abs(a)) for a in inputs]
+
+
+def counts(n):
+    return lambda x, out: (np.clip(np.rint(n / 2 + x), 0, n).astype(int), out)
+
+
+def from_output(act, act_backward):
+    """The activations' backward takes the output; here everything is a function of the input."""
+    return Case(act, lambda d_h, a: [act_backward(d_h, act(a))], "BH", (0,))
+
+
+def affine_into(d_out, x, weight, bias):
+    """The gradients in W and b as they stand in the arrays that were handed in."""
+    into = np.full_like(weight, np.nan), np.full_like(bias, np.nan)
+    d_x, _, _ = ops.affine_backward(d_out, x, weight, bias, into=into)
+    return d_x, *into
+
+
+def mlp_case(activation, wrt_x):
+    def layers(weights_and_biases):
+        return list(zip(weights_and_biases[::2], weights_and_biases[1::2]))
+
+    def forward(x, *wb):
+        return ops.mlp(x, layers(wb), activation)[-1]
+
+    def backward(d_out, x, *wb):
+        d_wb = [np.full_like(array, np.nan) for array in wb]
+        hs = ops.mlp(x, layers(wb), activation)
+        d_x = ops.mlp_backward(d_out, hs, layers(wb), activation, layers(d_wb), wrt_x=wrt_x)
+        return [d_x, *d_wb] if wrt_x else d_wb
+
+    fit = halved if activation == "tanh" else even_with_half_integer_biases
+    return Case(forward, backward, "BI IH H HJ J JO O", tuple(range(not wrt_x, 7)), fit)
+
+
+def log_prob_case(kind, fit=lambda *inputs: inputs):
+    """The methods of a likelihood, in the decoder's output and in its own parameters."""
+    own = len(kind.own)
+    inputs = "BD LBD" + " ." * own
+    return Case(kind.log_prob, kind.log_prob_backward, inputs, tuple(range(1, 2 + own)), fit)
+
+
+def kl_step_case(estimator):
+    """Step 6 of the model by itself. The closed form hands z a plain 0: z takes no part in it."""
+    vae = random_vae(np.random.default_rng(0), estimator=estimator)
+    first = 1 if estimator == "analytic" else 0
+
+    def backward(d_kl, z, mu, log_var):
+        return vae._kl_backward(d_kl, SimpleNamespace(z=z, mu=mu, log_var=log_var))[first:]
+
+    return Case(vae._kl, backward, "LBJ BJ BJ", (0, 1, 2)[first:])
+
+
+def whole_model_case(**settings):
+    """All of a model at once, as a function of its flat vector of P parameters. test_vae.py looks closer."""
+    vae, x, eps = random_problem(1, samples=2, features=3, **settings)
+
+    def at(flat):
+        return dataclasses.replace(vae, params=vae.params.like(flat))
+
+    def backward(d_loss, flat):
+        model = at(flat)
+        return [d_loss * model.backward(x, eps, model.forward(x, eps), model.params.zeros_like()).flat]
+
+    assert vae.params.flat.size == P
+    return Case(lambda flat: at(flat).forward(x, eps).loss, backward, "P", (0,))
+
+
+P = 49                                                      # that many parameters has 3 - 3 - 2 - 3 - 3
+TABLE = {
+    "ops.affine_backward": Case(ops.affine, ops.affine_backward, "BI IO O", (0, 1, 2)),
+    "ops.affine_backward: into": Case(ops.affine, affine_into, "BI IO O", (0, 1, 2)),
+    "ops.tanh_backward": from_output(ops.tanh, ops.tanh_backward),
+    "ops.relu_backward": from_output(ops.relu, ops.relu_backward)._replace(fit=half_integers),
+    "ops.sigmoid_backward": from_output(ops.sigmoid, ops.sigmoid_backward),
+    "ops.softplus_backward": Case(ops.softplus, lambda d, a: [ops.softplus_backward(d, a)], "BH", (0,)),
+    "ops.log_sum_exp_backward": Case(ops.log_sum_exp, lambda d, a: [ops.log_sum_exp_backward(d, a)], "LB", (0,)),
+    "ops.mlp_backward: tanh": mlp_case("tanh", True),
+    "ops.mlp_backward: relu": mlp_case("relu", True),
+    "ops.mlp_backward: x is data": mlp_case("tanh", False),
+    "gaussian.reparameterize_backward": Case(
+        gaussian.reparameterize, gaussian.reparameterize_backward, "BJ BJ LBJ", (0, 1)
+    ),
+    "gaussian.kl_standard_normal_backward": Case(
+        gaussian.kl_standard_normal, gaussian.kl_standard_normal_backward, "BJ BJ", (0, 1)
+    ),
+    "gaussian.kl_diagonal_backward": Case(
+        gaussian.kl_diagonal, gaussian.kl_diagonal_backward, "BJ BJ BJ BJ", (0, 1, 2, 3)
+    ),
+    "gaussian.log_normal_backward": Case(
+        gaussian.log_normal, gaussian.log_normal_backward, "LBJ BJ BJ", (0, 1, 2)
+    ),
+    "gaussian.log_standard_normal_backward": Case(
+        gaussian.log_standard_normal, lambda d, z: [gaussian.log_standard_normal_backward(d, z)], "LBJ", (0,)
+    ),
+    "gaussian.entropy_diagonal_backward": Case(
+        gaussian.entropy_diagonal, lambda d, v: [gaussian.entropy_diagonal_backward(d, v)], "BJ", (0,)
+    ),
+    "likelihood.bernoulli_log_prob_backward": Case(
+        likelihood.bernoulli_log_prob,
+        lambda *inputs: [likelihood.bernoulli_log_prob_backward(*inputs)],
+        "BD LBD",
+        (1,),
+        counts(1),
+    ),
+    "likelihood.binomial_log_prob_backward": Case(
+        lambda x, logits: likelihood.binomial_log_prob(x, logits, 5),
+        lambda *inputs: [likelihood.binomial_log_prob_backward(*inputs, 5)],
+        "BD LBD",
+        (1,),
+        counts(5),
+    ),
+    "likelihood.gaussian_log_prob_backward": Case(
+        likelihood.gaussian_log_prob, likelihood.gaussian_log_prob_backward, "BD LBD .", (1, 2)
+    ),
+    "likelihood.Bernoulli.log_prob_backward": log_prob_case(likelihood.Bernoulli(), counts(1)),
+    "likelihood.Binomial.log_prob_backward": log_prob_case(likelihood.Binomial(16), counts(16)),
+    "likelihood.Gaussian.log_prob_backward": log_prob_case(likelihood.Gaussian("learned")),
+    "vae.VAE._kl_backward: analytic": kl_step_case("analytic"),
+    "vae.VAE._kl_backward: sampled": kl_step_case("sampled"),
+    "vae.VAE.backward": whole_model_case(),
+    "vae.VAE.backward: sampled": whole_model_case(estimator="sampled", beta=0.5),
+    "vae.VAE.backward: importance-weighted": whole_model_case(estimator="sampled", objective="iwae"),
+}
+
+
+def draw(case, seed, sizes):
+    """Random inputs of these sizes, and a random gradient in the output."""
+    rng = np.random.default_rng(seed)
+    shapes = [tuple(sizes[letter] for letter in word if letter != ".") for word in case.inputs.split()]
+    inputs = case.fit(*(np.asarray(rng.normal(size=shape)) for shape in shapes))
+    return inputs, rng.normal(size=case.forward(*inputs).shape)
+
+
+def number(case, d_out):
+    """<d_out, forward(inputs)>: the number whose slopes backward(d_out, *inputs) claims to be."""
+    return lambda *inputs: (d_out * case.forward(*inputs)).sum()
+
+
+def check(case, inputs, d_out, gradients, oracle):
+    check_gradient(number(case, d_out), inputs, dict(zip(case.wrt, gradients)), oracle)
+
+
+def backwards_in_the_source():
+    """Every function and method whose name ends in "backward", as module.function or module.Class.method.
+
+    But for the one of `Likelihood`, which says what a likelihood must have and does nothing itself.
+    """
+    found = set()
+    for path in Path(minivae.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        homes = [(path.stem, tree), *((f"{path.stem}.{node.name}", node) for node in classes)]
+        for home, node in homes:
+            names = [child.name for child in node.body if isinstance(child, ast.FunctionDef)]
+            found |= {f"{home}.{name}" for name in names if name.endswith("backward")}
+    return found - {"likelihood.Likelihood.log_prob_backward"}
+
+
+def test_every_backward_in_the_source_is_in_the_table():
+    assert {name.split(":")[0] for name in TABLE} == backwards_in_the_source()
+
+
+SIZES = st.fixed_dictionaries({letter: st.integers(1, 4) for letter in "LBDIHJO"} | {"P": st.just(P)})
+ONES, SQUARE = (dict.fromkeys("LBDIHJO", size) | {"P": P} for size in (1, 3))
+
+
+@pytest.mark.parametrize("name", TABLE)
+@settings(max_examples=settings.default.max_examples // 5)  # of each of the cases in the table
+@given(seed=st.integers(0, 2**32 - 1), sizes=SIZES)
+@example(seed=0, sizes=ONES)                                # a batch of one, one draw, one of everything
+def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
+    case = TABLE[name]
+    inputs, d_out = draw(case, seed, sizes)
+    # Where a gradient cancels to nearly nothing, in all of its entries, rounding is all there is to compare.
+    assume(all(np.abs(complex_step(number(case, d_out), inputs, i)).max() > 0.01 for i in case.wrt))
+    gradients = case.backward(d_out, *inputs)
+    assert len(gradients) == len(case.wrt)
+    for oracle in ORACLES:
+        check(case, inputs, d_out, gradients, oracle)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_neither_forward_nor_backward_writes_into_its_arguments(name):
+    case = TABLE[name]
+    inputs, d_out = draw(case, 2, SQUARE)
+    d_out = np.asarray(d_out)
+    for array in (d_out, *inputs):
+        array.flags.writeable = False
+    before = [array.copy() for array in (d_out, *inputs)]
+    case.backward(d_out, *inputs)
+    for array, old in zip((d_out, *inputs), before):
+        close(array, old, rel=0)
+
+
+PLANTS = {
+    "scaled by 1 + 1e-4": lambda d: d * (1 + 1e-4),
+    "sign flipped": lambda d: -d,
+    "transposed": lambda d: d.T if d.ndim > 1 else d[::-1] if d.ndim else None,     # a vector is reversed
+    "dropped": lambda d: 0 * d,
+}
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+@pytest.mark.parametrize("plant", PLANTS)
+@pytest.mark.parametrize("name", TABLE)
+def test_a_planted_wrong_gradient_is_noticed(name, plant, oracle):
+    case = TABLE[name]
+    inputs, d_out = draw(case, 3, SQUARE)                   # so that every transpose is legal
+    right = list(case.backward(d_out, *inputs))
+    check(case, inputs, d_out, right, oracle)
+    for i, gradient in enumerate(right):
+        spoilt = PLANTS[plant](np.asarray(gradient))
+        if spoilt is None:                                  # a number has no transpose
+            continue
+        assert spoilt.shape == np.shape(gradient)
+        assert np.abs(spoilt - gradient).max() > 0.9e-4 * np.abs(gradient).max() > 0
+        with pytest.raises(AssertionError, match=f"input {case.wrt[i]}, by {oracle}: .* entries differ"):
+            check(case, inputs, d_out, [*right[:i], spoilt, *right[i + 1 :]], oracle)
+
+
+def test_gradients_add_up_over_the_draws_that_share_mu_and_log_var():
+    """Three draws at once are the sum of the three by themselves."""
+    rng = np.random.default_rng(4)
+    mu, log_var = rng.normal(size=(2, 3, 2))
+    d_z, eps = rng.normal(size=(2, 3, 3, 2))
+    together = gaussian.reparameterize_backward(d_z, mu, log_var, eps)
+    alone = [gaussian.reparameterize_backward(d_z[[i]], mu, log_var, eps[[i]]) for i in range(3)]
+    for whole, parts in zip(together, zip(*alone)):
+        close(whole, sum(parts), rel=1e-14)

@@ -1,0 +1,136 @@
+"""Training on the importance-weighted bound, and the gradient without the score.
+
+Exact oracles throughout: complex steps, quadrature over the noise, the linear model whose posterior is known.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from minivae.likelihood import Bernoulli, Binomial, Gaussian
+from minivae.vae import VAE, jensen_gain
+from tests.helpers.numeric import check_model_gradient, close, noise_nodes, random_problem, refused
+
+LIKELIHOODS = [Bernoulli(), Binomial(16), Gaussian(0.7), Gaussian("learned")]
+every_likelihood = pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+IWAE = {"objective": "iwae", "estimator": "sampled"}
+
+
+# The loss
+
+
+@every_likelihood
+def test_the_loss_is_minus_the_logarithm_of_the_mean_weight(likelihood):
+    vae, x, eps = random_problem(0, likelihood, samples=4, **IWAE)
+    f = vae.forward(x, eps)
+    log_w = f.log_px_z - f.kl                               # (L, B)
+    close(f.loss, -np.log(np.exp(log_w).mean(axis=0)).mean(), rel=1e-13)
+
+
+@every_likelihood
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_with_one_draw_it_is_the_sampled_bound_bit_for_bit(likelihood, dtype):
+    vae, x, eps = random_problem(1, likelihood, rows=5, dtype=dtype, **IWAE)
+    elbo = dataclasses.replace(vae, objective="elbo")
+    assert vae.loss(x, eps) == elbo.loss(x, eps) and vae.loss(x, eps).dtype == dtype
+    assert np.array_equal(vae.gradient(x, eps).flat, elbo.gradient(x, eps).flat)
+
+
+def test_more_draws_never_lower_the_bound_on_average():
+    """Exactly: the mean over all pairs of nodes, with their weights, against the mean over single nodes."""
+    vae, x, _ = random_problem(2, Gaussian("learned"), rows=2, latent=1, **IWAE)
+    eps, weights = noise_nodes(1, 2, nodes=40)              # (K, B, 1), (K,)
+    one = sum(w * vae.loss(x, e[None]) for e, w in zip(eps, weights))
+    two = sum(w * v * vae.loss(x, np.stack([e, d])) for e, w in zip(eps, weights) for d, v in zip(eps, weights))
+    assert two < one - 1e-3
+
+
+def test_the_gain_is_nil_for_equal_weights_and_positive_otherwise():
+    rng = np.random.default_rng(0)
+    assert jensen_gain(np.full((4, 3), -700.0)) == pytest.approx(0, abs=1e-12)
+    assert all(jensen_gain(rng.normal(0, spread, (4, 3))) > 0 for spread in (0.1, 1, 1000))
+    assert jensen_gain(rng.normal(size=(1, 3))) == 0
+    assert jensen_gain(np.array([[-1e4], [1e4]])) == pytest.approx(1e4 - np.log(2))
+
+
+# Its gradient
+
+
+@every_likelihood
+@pytest.mark.parametrize("depth", [(), (4, 3)])
+@pytest.mark.parametrize("samples", [1, 2, 5])
+def test_the_gradient_is_the_gradient_of_the_loss(likelihood, depth, samples):
+    problem = random_problem(samples, likelihood, samples=samples, hidden=depth, **IWAE)
+    check_model_gradient(*problem, "complex step")
+    check_model_gradient(*problem, "central difference")
+
+
+WRONG = {
+    "equal shares": lambda self, f: np.full(f.kl.shape, 1 / len(f.z)),
+    "weights not divided by their sum": lambda self, f: np.exp(f.log_px_z - f.kl),
+    "shares over the data": lambda self, f: np.exp(f.log_px_z - f.kl) / np.exp(f.log_px_z - f.kl).sum(),
+    "shares of the inverse weights": lambda self, f: (s := np.exp(f.kl - f.log_px_z)) / s.sum(axis=0),
+    "log q left out of the weights": lambda self, f: (s := np.exp(f.log_px_z)) / s.sum(axis=0),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_wrong_shares_are_noticed(wrong, monkeypatch):
+    problem = random_problem(3, Gaussian("learned"), samples=3, **IWAE)
+    check_model_gradient(*problem, "complex step")
+    monkeypatch.setattr(VAE, "_shares", wrong)
+    with pytest.raises(AssertionError, match="entries differ"):
+        check_model_gradient(*problem, "complex step")
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"estimator": "analytic"}, ("estimator", "'sampled' for the objective 'iwae'", "'analytic'", "weights")),
+        ({"estimator": "path"}, ("estimator", "'sampled' for the objective 'iwae'", "'path'", "weights")),
+        ({"beta": 0.5}, ("beta", "1 for the objective 'iwae'", "0.5", "bounds nothing")),
+        ({"likelihood": Gaussian("optimal")}, ("sigma", "a number or 'learned'", "'optimal'", "learned")),
+    ],
+)
+def test_what_does_not_go_with_it_is_refused(settings, words):
+    rng = np.random.default_rng(0)
+    refused(lambda: VAE.init(rng, 4, 2, **IWAE | settings), *words)
+
+
+# Without the score
+
+
+@every_likelihood
+@pytest.mark.parametrize("beta", [1, 0.5])
+def test_without_the_score_the_gradient_is_the_same_on_average(likelihood, beta):
+    sampled, x, _ = random_problem(4, likelihood, rows=2, latent=1, estimator="sampled", beta=beta)
+    path = dataclasses.replace(sampled, estimator="path")
+    eps, weights = noise_nodes(1, 2, nodes=100)
+    means = [sum(w * vae.gradient(x, e[None]).flat for e, w in zip(eps, weights)) for vae in (path, sampled)]
+    close(means[0], means[1], rel=1e-9)
+    single = [vae.gradient(x, eps[60][None]).flat for vae in (path, sampled)]
+    assert np.abs(single[0] - single[1]).max() > 1e-3      # for one noise it is another
+    assert path.loss(x, eps[:1]) == sampled.loss(x, eps[:1])
+
+
+def at_its_posterior(estimator):
+    """A linear model whose encoder is the exact posterior of x = z w + b + s eps, J = 1."""
+    vae, x, _ = random_problem(5, Gaussian(0.8), rows=3, latent=1, hidden=(), estimator=estimator)
+    ((w, b),), s2 = vae.layers("decoder"), 0.64
+    variance = 1 / (1 + (w**2).sum() / s2)
+    ((weight, bias),) = vae.layers("encoder")
+    weight[...] = 0
+    weight[:, :1] = variance * w.T / s2
+    bias[...] = (-variance * (w @ b).item() / s2, np.log(variance))
+    return vae, x
+
+
+def test_at_the_exact_posterior_the_encoders_gradient_vanishes_for_every_noise():
+    rng = np.random.default_rng(6)
+    vae, x = at_its_posterior("path")
+    other, _ = at_its_posterior("sampled")
+    for _ in range(20):
+        eps = rng.standard_normal((1, 3, 1))
+        right, kept = (np.abs(model.gradient(x, eps)["encoder.1.weight"]).max() for model in (vae, other))
+        assert right < 1e-13 < 1e-2 < kept

@@ -1,0 +1,298 @@
+"""Every likelihood is a distribution over data: it sums or integrates to one; mean and draws belong to it."""
+
+import dataclasses
+import itertools
+import math
+import tracemalloc
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minivae.gaussian import log_normal
+from minivae.likelihood import LIKELIHOODS as KINDS
+from minivae.likelihood import (
+    Bernoulli,
+    Binomial,
+    Gaussian,
+    bernoulli_log_prob,
+    binomial_log_prob,
+    binomial_log_prob_backward,
+    gaussian_log_prob,
+    gaussian_log_prob_backward,
+    log_binomials,
+    make_likelihood,
+    optimal_log_sigma,
+)
+from tests.helpers.numeric import close, every_likelihood, gaussian_line, random_data, refused
+
+LOGITS = np.array([[0.3, -1.7, 4.0], [-6.0, 0.0, 2.2]])
+
+
+def every_x(n, features):
+    """All data there can be: (rows, features)."""
+    return np.array(list(itertools.product(range(n + 1), repeat=features)), float)
+
+
+def probabilities(logits):
+    return np.array([[1 / (1 + math.exp(-l)) for l in row] for row in logits])
+
+
+def test_bernoulli_is_a_product_of_coins_and_sums_to_one():
+    x = every_x(1, 3)
+    for logits, p in zip(LOGITS, probabilities(LOGITS)):
+        expected = np.where(x == 1, p, 1 - p).prod(axis=1)
+        probability = np.exp(bernoulli_log_prob(x, np.broadcast_to(logits, (1, *x.shape))))[0]
+        close(probability, expected, rel=1e-13)
+        close(probability.sum(), 1.0, rel=1e-13)
+        close(probability @ x, Bernoulli().mean(logits), rel=1e-13)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 16, 255])
+def test_binomial_counts_successes_and_sums_to_one(n):
+    x = every_x(n, 1)
+    for logit, p in zip(LOGITS.ravel(), probabilities(LOGITS).ravel()):
+        expected = np.array([math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)])
+        probability = np.exp(binomial_log_prob(x, np.full((1, n + 1, 1), logit), n))[0]
+        close(probability, expected, rel=1e-11)
+        close(probability.sum(), 1.0, rel=1e-12)
+        close(probability @ x[:, 0], Binomial(n).mean(logit), rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 16, 255])
+def test_binomial_coefficients_are_exact_to_rounding(n):
+    exact = [math.log(math.comb(n, k)) for k in range(n + 1)]
+    close(log_binomials(n), exact, rel=1e-14)
+    close(log_binomials(n, np.dtype(np.float32)), exact, rel=1e-7)
+
+
+def test_binomial_in_several_features_is_the_product_over_them():
+    x = every_x(3, 2)
+    logits = np.repeat(LOGITS[:, None, :2], len(x), axis=1)
+    both = binomial_log_prob(x, logits, 3)
+    first, second = (binomial_log_prob(x[:, [d]], logits[..., [d]], 3) for d in (0, 1))
+    close(both, first + second, rel=1e-14)
+    close(np.exp(both).sum(axis=1), np.ones(2), rel=1e-13)
+
+
+def test_bernoulli_is_binomial_with_one_trial():
+    rng = np.random.default_rng(0)
+    x, logits = rng.integers(0, 2, (4, 3)).astype(float), rng.normal(size=(2, 4, 3))
+    close(binomial_log_prob(x, logits, 1), bernoulli_log_prob(x, logits), rel=1e-15)
+
+
+@pytest.mark.parametrize("log_sigma", [-2.0, 0.0, 1.3])
+def test_gaussian_is_the_normal_density_and_integrates_to_one(log_sigma):
+    mean, log_sigma = np.array([0.4, -3.0]), np.array(log_sigma)
+    axes = [gaussian_line(m, np.exp(log_sigma)) for m in mean]
+    x = np.stack(np.meshgrid(*(nodes[::2] for nodes, _ in axes)), axis=-1).reshape(-1, 2)
+    log_prob = gaussian_log_prob(x, np.broadcast_to(mean, (1, *x.shape)), log_sigma)
+    close(log_prob[0], log_normal(x, mean, 2 * log_sigma), rel=1e-14)
+    weights = np.exp(log_prob[0]) * math.prod(2 * spacing for _, spacing in axes)
+    close(weights.sum(), 1.0, rel=1e-12)
+    close(weights @ x, Gaussian().mean(mean), rel=1e-12)
+    close(weights @ (x - mean) ** 2, np.full(2, np.exp(2 * log_sigma)), rel=1e-12)
+
+
+@every_likelihood
+def test_an_output_shared_by_all_data_gives_what_copies_of_it_give(likelihood):
+    rng = np.random.default_rng(1)
+    x, out = random_data(rng, likelihood, rows=5), rng.normal(size=(3, 1, 4))
+    own = (np.array(0.3),) * len(likelihood.own)
+    copies = likelihood.log_prob(x, np.repeat(out, 5, axis=1), *own)
+    close(likelihood.log_prob(x, out, *own), copies, rel=1e-13)
+
+
+def test_a_squared_error_does_not_cancel_where_there_is_but_one_datum():
+    x, mean = np.array([[1e8 + 1]]), np.array([[[1e8]]])
+    close(gaussian_log_prob(x, mean, np.array(0.0)), [[-(1 + math.log(2 * math.pi)) / 2]], rel=1e-15)
+
+
+@every_likelihood
+def test_no_array_of_all_draws_and_all_data_and_all_features_is_made_for_a_shared_output(likelihood):
+    x, out = random_data(np.random.default_rng(0), likelihood, 100, 50), np.zeros((100, 1, 50))
+    own = (np.array(0.3),) * len(likelihood.own)
+    tracemalloc.start()
+    try:
+        likelihood.log_prob(x, out, *own)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * 100 * 50                            # bytes; the array would have that many numbers
+
+
+@every_likelihood
+def test_draws_and_data_each_keep_their_own_place(likelihood):
+    """log p (L, B) entry by entry: every draw of every datum by itself."""
+    rng = np.random.default_rng(2)
+    x, out = random_data(rng, likelihood, rows=3), rng.normal(size=(2, 3, 4))
+    own = (np.array(-0.2),) * len(likelihood.own)
+    together = likelihood.log_prob(x, out, *own)
+    for l, b in np.ndindex(2, 3):
+        close(together[l, b], likelihood.log_prob(x[[b]], out[[l]][:, [b]], *own)[0, 0], rel=1e-13)
+
+
+def test_logits_of_ten_thousand_give_the_right_finite_number():
+    x, logits = np.array([[1.0, 0.0, 1.0, 0.0]]), np.array([[[1e4, -1e4, -1e4, 1e4]]])
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        close(bernoulli_log_prob(x, logits), [[-2e4]], rel=1e-15)
+        close(binomial_log_prob(16 * x, logits, 16), [[-32e4]], rel=1e-15)
+        d_logits = binomial_log_prob_backward(np.ones((1, 1)), 16 * x, logits, 16)
+        close(d_logits, [[[0.0, 0.0, 16.0, -16.0]]], rel=0)
+
+
+def test_the_optimal_sigma_is_where_the_likelihood_is_highest():
+    rng = np.random.default_rng(3)
+    x, mean = rng.normal(size=(5, 3)), rng.normal(size=(2, 5, 3))
+    best = optimal_log_sigma(x, mean)
+    close(np.exp(2 * best), ((x - mean) ** 2).mean(), rel=1e-14)
+    _, slope = gaussian_log_prob_backward(np.full((2, 5), 1 / 10), x, mean, best)
+    close(slope, 0.0, rel=0, abs_=1e-14)
+    height = [gaussian_log_prob(x, mean, best + step).mean() for step in (-1e-3, 0, 1e-3)]
+    assert height[1] > max(height[0], height[2])
+
+
+@pytest.mark.parametrize("sigma, learns", [(0.7, False), ("optimal", False), ("learned", True)])
+def test_only_a_learned_sigma_has_a_gradient_and_only_an_optimal_one_is_fitted(sigma, learns):
+    rng = np.random.default_rng(4)
+    x, mean, log_sigma = rng.normal(size=(5, 3)), rng.normal(size=(2, 5, 3)), np.array(0.4)
+    likelihood = Gaussian(sigma)
+    d_mean, d_log_sigma = likelihood.log_prob_backward(np.ones((2, 5)), x, mean, log_sigma)
+    right = gaussian_log_prob_backward(np.ones((2, 5)), x, mean, log_sigma)
+    close(d_mean, right[0], rel=0)
+    close(d_log_sigma, right[1] if learns else 0 * right[1], rel=0)
+    fitted = optimal_log_sigma(x, mean) if sigma == "optimal" else log_sigma
+    close(likelihood.fit(x, mean, log_sigma), (fitted,), rel=0)
+
+
+@pytest.mark.parametrize("sigma, log_sigma", [(2, math.log(2)), ("learned", 0.0), ("optimal", 0.0), (1, 0.0)])
+def test_sigma_starts_as_given_or_at_one(sigma, log_sigma):
+    assert Gaussian(sigma).start() == (pytest.approx(log_sigma, rel=1e-15),)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every_likelihood
+def test_everything_but_draws_keeps_the_precision_of_the_model(likelihood, dtype):
+    rng = np.random.default_rng(5)
+    x, out = random_data(rng, likelihood, 3, dtype=dtype), rng.normal(size=(2, 3, 4)).astype(dtype)
+    own = (np.array(0.3, dtype),) * len(likelihood.own)
+    d_out, *_ = likelihood.log_prob_backward(np.ones((2, 3), dtype), x, out, *own)
+    for array in (
+        likelihood.log_prob(x, out, *own),
+        d_out,
+        likelihood.mean(out),
+        likelihood.output_for(likelihood.mean(out[0])),
+        likelihood.encoder_input(x),
+    ):
+        assert array.dtype == dtype
+
+
+SAMPLES = 40000
+
+
+@every_likelihood
+def test_draws_have_the_mean_and_the_variance_of_their_distribution(likelihood):
+    """Off by 6 standard errors at most: a right sampler fails one time in 10^8, were the seed not fixed.
+
+    A standard error is 1/200 of a standard deviation here: a sigma that is wrong by 5 % is noticed as well.
+    """
+    out = np.broadcast_to(np.array([0.3, -1.7, 2.0]), (SAMPLES, 3))
+    own = (np.array(np.log(0.7)),) * len(likelihood.own)
+    x = likelihood.sample(np.random.default_rng(6), out, *own)
+    assert x.shape == out.shape
+    mean, n = likelihood.mean(out[0]), getattr(likelihood, "n", 1)
+    variance = np.full(3, 0.49) if own else mean * (1 - mean / n)
+    close(x.mean(axis=0), mean, rel=0, abs_=6 * np.sqrt(variance.max() / SAMPLES))
+    fourth = ((x - mean) ** 4).mean(axis=0)
+    error = np.sqrt((fourth - variance**2) / SAMPLES)
+    close(((x - mean) ** 2).mean(axis=0), variance, rel=0, abs_=6 * error.max())
+    assert np.corrcoef(x.T)[np.triu_indices(3, 1)] == pytest.approx(0, abs=6 / np.sqrt(SAMPLES))
+    likelihood.check(x)
+
+
+def test_what_cannot_happen_is_never_drawn():
+    """Not even where the generator says exactly 0, as it does once in 2^53 times."""
+    zeros = SimpleNamespace(random=np.zeros)
+    close(Bernoulli().sample(zeros, np.array([-1e4, 1e4])), np.array([0, 1], np.uint8), rel=0)
+
+
+@every_likelihood
+def test_a_likelihood_cannot_be_changed_by_accident_and_may_be_a_key(likelihood):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        likelihood.name = "another"
+    assert {likelihood: 1}[dataclasses.replace(likelihood)] == 1
+
+
+@given(st.floats(0.01, 0.99))
+def test_output_for_is_the_inverse_of_mean(p):
+    for likelihood, mean in ((Bernoulli(), p), (Binomial(16), 16 * p), (Gaussian(), p)):
+        mean = np.array([mean])
+        close(likelihood.mean(likelihood.output_for(mean)), mean, rel=1e-14)
+
+
+def test_features_that_never_or_always_light_up_start_at_odds_of_one_to_ninety_nine():
+    close(Bernoulli().output_for(np.array([0.0, 1.0])), [math.log(1 / 99), math.log(99)], rel=1e-13)
+    close(Binomial(16).output_for(np.array([0.0, 16.0])), [math.log(1 / 99), math.log(99)], rel=1e-13)
+
+
+def test_the_encoder_is_shown_counts_as_fractions_and_everything_else_as_it_is():
+    x = np.array([[0.0, 8.0, 16.0]])
+    close(Binomial(16).encoder_input(x), [[0.0, 0.5, 1.0]], rel=0)
+    assert Bernoulli().encoder_input(x) is x and Gaussian().encoder_input(x) is x
+
+
+@every_likelihood
+def test_a_likelihood_is_made_from_its_name_and_settings(likelihood):
+    assert make_likelihood(likelihood.name, **dataclasses.asdict(likelihood)) == likelihood
+
+
+def test_an_unknown_likelihood_is_refused_with_the_known_ones():
+    for bad in ("poisson", "Bernoulli", "", None, Bernoulli):
+        refused(lambda: make_likelihood(bad), "likelihood", ", ".join(sorted(KINDS)), repr(bad), "spelling")
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, 16.0, True, "16", None, np.nan])
+def test_a_number_of_trials_that_is_not_a_whole_number_is_refused(bad):
+    refused(lambda: Binomial(bad), "n", "a whole number >= 1", repr(bad), "n=1")
+
+
+@pytest.mark.parametrize("bad", [0, 0.0, -1, -0.5, np.nan, np.inf, None, True, [1.0], 1j])
+def test_a_sigma_that_is_not_positive_is_refused(bad):
+    refused(lambda: Gaussian(bad), "sigma", "a finite number > 0", repr(bad), "scale")
+
+
+@pytest.mark.parametrize("bad", ["", "Learned", "0.5", "fixed"])
+def test_an_unknown_word_for_sigma_is_refused(bad):
+    refused(lambda: Gaussian(bad), "sigma", "a number, 'learned' or 'optimal'", repr(bad), "sigma=1")
+
+
+def test_settings_are_kept_as_plain_numbers():
+    """A NumPy number brings a precision of its own, and an unsigned one wraps around where it is negated."""
+    assert type(Binomial(np.uint8(16)).n) is int and type(Gaussian(np.float32(0.5)).sigma) is float
+    assert Gaussian(1) == Gaussian() and Binomial(16) == Binomial()
+
+
+@pytest.mark.parametrize("whole", [np.int64(16), np.int8(16), np.uint8(16), np.uint64(16)])
+def test_any_kind_of_whole_number_will_do_as_the_number_of_trials(whole):
+    rng = np.random.default_rng(7)
+    x = random_data(rng, Binomial(16), 3, dtype=np.float32)
+    logits = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    expected, got = Binomial(16), Binomial(whole)
+    for method, arguments in (
+        ("log_prob", (x, logits)),
+        ("log_prob_backward", (np.ones((2, 3), np.float32), x, logits)),
+        ("mean", (logits,)),
+        ("encoder_input", (x,)),
+    ):
+        right, actual = (np.asarray(getattr(kind, method)(*arguments)) for kind in (expected, got))
+        assert actual.dtype == right.dtype
+        close(actual, right, rel=0)
+
+
+def test_the_table_of_coefficients_cannot_be_spoiled_and_draws_keep_the_precision_of_the_model():
+    with pytest.raises(ValueError, match="read-only"):
+        log_binomials(3)[1] = 99
+    out = np.zeros((2, 3), np.float32)
+    assert Gaussian(1.0).sample(np.random.default_rng(0), out, np.float32(0)).dtype == np.float32

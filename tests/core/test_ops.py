@@ -1,0 +1,120 @@
+"""The operations compute what they say, to the last digit that they promise, however large their input is."""
+
+import decimal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minivae import ops
+from tests.helpers.numeric import close
+
+EDGES = [0.0, 1e-300, 1e-9, 0.5, 1.0, 17.0, 36.7, 40.0, 700.0, 745.0, 1e4, 1e38, 1e308]
+EDGES = np.array(EDGES + [-a for a in EDGES])
+NEVER_OVERFLOWS = {"over": "raise", "invalid": "raise", "divide": "raise"}      # to underflow to 0 is right
+
+
+def exact(function, a):
+    """Ninety digits of the function of a float, rounded once."""
+    with decimal.localcontext(decimal.Context(prec=90, Emin=-(10**9), Emax=10**9)):
+        return float(function(decimal.Decimal(a)))
+
+
+def exact_softplus(a):
+    return a + (1 + (-a).exp()).ln() if a > 100 else a.exp() if a < -100 else (1 + a.exp()).ln()
+
+
+def exact_sigmoid(a):
+    return 1 / (1 + (-a).exp()) if a > -10000 else decimal.Decimal(0)
+
+
+def test_affine_is_the_double_sum_over_rows_and_columns():
+    rng = np.random.default_rng(0)
+    x, weight, bias = rng.normal(size=(3, 4)), rng.normal(size=(4, 2)), rng.normal(size=2)
+    out = [[sum(x[b, i] * weight[i, o] for i in range(4)) + bias[o] for o in range(2)] for b in range(3)]
+    close(ops.affine(x, weight, bias), out, rel=1e-14)
+
+
+def test_tanh_and_relu_are_what_they_are_called():
+    a = np.array([[-2.0, -0.0, 3.0], [0.5, -1e308, 1e308]])
+    close(ops.tanh(a), [[np.tanh(v) for v in row] for row in a], rel=1e-15)
+    close(ops.relu(a), [[0.0, 0.0, 3.0], [0.5, 0.0, 1e308]], rel=0)
+
+
+def test_the_kink_of_relu_has_gradient_zero():
+    close(ops.relu_backward(np.full(3, 7.0), ops.relu(np.array([-1.0, 0.0, 1.0]))), [0.0, 0.0, 7.0], rel=0)
+
+
+@given(st.floats(-800, 800))
+def test_softplus_keeps_its_tail_to_full_precision(a):
+    close(ops.softplus(np.array(a)), exact(exact_softplus, a), rel=1e-15, abs_=5e-324)
+
+
+@given(st.floats(-800, 800))
+def test_sigmoid_is_right_to_a_unit_in_the_last_place_of_one(a):
+    close(ops.sigmoid(np.array(a)), exact(exact_sigmoid, a), rel=0, abs_=2.3e-16)
+
+
+@pytest.mark.parametrize("dtype, ulp", [(np.float64, 2.3e-16), (np.float32, 1.2e-7)])
+def test_softplus_and_sigmoid_never_overflow(dtype, ulp):
+    a = EDGES[np.abs(EDGES) < np.finfo(dtype).max].astype(dtype)
+    with np.errstate(**NEVER_OVERFLOWS):
+        softplus, sigmoid = ops.softplus(a), ops.sigmoid(a)
+    assert softplus.dtype == sigmoid.dtype == dtype
+    tiny = float(np.finfo(dtype).smallest_subnormal)
+    for i, value in enumerate(a.astype(float)):
+        close(softplus[i], exact(exact_softplus, value), rel=2 * ulp, abs_=tiny)
+        close(sigmoid[i], exact(exact_sigmoid, value), rel=0, abs_=ulp)
+
+
+@given(st.floats(0, 1e4))
+def test_softplus_and_sigmoid_have_their_symmetries(a):
+    a = np.array(a)
+    close(ops.softplus(a), a + ops.softplus(-a), rel=1e-15)
+    close(ops.sigmoid(a) + ops.sigmoid(-a), np.array(1.0), rel=2.3e-16)
+
+
+def random_layers(rng, *widths):
+    return [(rng.normal(size=pair), rng.normal(size=pair[1])) for pair in zip(widths, widths[1:])]
+
+
+@pytest.mark.parametrize("activation, act", [("tanh", np.tanh), ("relu", lambda a: a * (a > 0))])
+def test_an_mlp_returns_every_layer_and_its_last_one_stays_linear(activation, act):
+    rng = np.random.default_rng(1)
+    x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 5, 6, 2)
+    (w1, b1), (w2, b2), (w3, b3) = layers
+    h1 = act(x @ w1 + b1)
+    h2 = act(h1 @ w2 + b2)
+    hs = ops.mlp(x, layers, activation)
+    assert hs[0] is x
+    for h, expected in zip(hs[1:], [h1, h2, h2 @ w3 + b3], strict=True):
+        close(h, expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("activation", ops.ACTIVATIONS)
+def test_an_mlp_of_one_layer_is_affine(activation):
+    rng = np.random.default_rng(2)
+    x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 2)
+    close(ops.mlp(x, layers, activation)[-1], ops.affine(x, *layers[0]), rel=0)
+
+
+def test_the_gradient_in_data_is_not_computed_when_nobody_asks():
+    rng = np.random.default_rng(3)
+    x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 5, 2)
+    hs, d_out = ops.mlp(x, layers, "tanh"), rng.normal(size=(3, 2))
+    d_asked, d_not = (
+        [(np.empty_like(weight), np.empty_like(bias)) for weight, bias in layers] for _ in range(2)
+    )
+    assert ops.mlp_backward(d_out, hs, layers, "tanh", d_asked).shape == x.shape
+    assert ops.mlp_backward(d_out, hs, layers, "tanh", d_not, wrt_x=False) is None
+    for (d_weight, d_bias), (same_weight, same_bias) in zip(d_asked, d_not):
+        close(d_weight, same_weight, rel=0)
+        close(d_bias, same_bias, rel=0)
+
+
+@pytest.mark.parametrize("name", ["tanh", "relu", "sigmoid", "softplus"])
+def test_single_precision_stays_single_precision(name):
+    a = np.linspace(-3, 3, 12, dtype=np.float32).reshape(3, 4)
+    out = getattr(ops, name)(a)
+    assert out.dtype == getattr(ops, f"{name}_backward")(np.ones_like(a), out).dtype == np.float32

@@ -1,0 +1,268 @@
+"""Training learns, repeats itself bit for bit, tells the truth about what it did, and stops when it should."""
+
+import dataclasses
+import math
+import platform
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minivae import train as module
+from minivae.data import Dataset, Grey
+from minivae.likelihood import Bernoulli, Binomial, Gaussian
+from minivae.train import Diverged, Training, evaluate, split, train
+from minivae.vae import VAE
+from tests.helpers.numeric import close
+from tests.helpers.trained import trained
+
+
+def small(seed=0, likelihood=Bernoulli(), **settings):
+    rng = np.random.default_rng(seed)
+    means = rng.uniform(0.1, 0.9, (4, 6))
+    if isinstance(likelihood, Gaussian):
+        x = means[rng.integers(0, 4, 60)] + 0.2 * rng.normal(size=(60, 6))
+    else:
+        x = (rng.random((60, 6)) < means[rng.integers(0, 4, 60)]).astype(np.uint8)
+    vae = VAE.init(rng, 6, 2, (8,), likelihood=likelihood, **settings)
+    return vae, Dataset("small", x[:45], x[45:]), rng
+
+
+def test_forty_epochs_on_the_digits_gain_more_than_forty_nats():
+    _, _, history = trained()
+    assert history[-1].test_elbo > history[0].test_elbo + 40
+    assert [record.epoch for record in history] == list(range(1, 41))
+
+
+def test_elbo_is_reconstruction_minus_kl_in_every_record():
+    for r in trained()[2]:
+        assert r.train_elbo == pytest.approx(r.train_reconstruction - r.train_kl, abs=1e-9)
+        assert r.test_elbo == pytest.approx(r.test_reconstruction - r.test_kl, abs=1e-9)
+        assert r.train_kl >= 0 and r.test_kl >= 0
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian("learned"), Gaussian("optimal")])
+def test_the_same_seed_gives_the_same_run_bit_for_bit(likelihood):
+    runs = []
+    for _ in range(2):
+        vae, data, rng = small(3, likelihood)
+        runs.append((list(train(vae, data, rng, epochs=3, batch=8, samples=2)), vae.params.flat.tobytes()))
+    assert runs[0] == runs[1]
+    vae, data, rng = small(4, likelihood)
+    list(train(vae, data, rng, epochs=3, batch=8, samples=2))
+    assert vae.params.flat.tobytes() != runs[0][1]
+
+
+def test_held_out_rows_are_never_learned_from():
+    flats = []
+    for test_x in (np.zeros((15, 6), np.uint8), np.ones((15, 6), np.uint8)):
+        vae, data, rng = small(1)
+        list(train(vae, dataclasses.replace(data, test_x=test_x), rng, epochs=2))
+        flats.append(vae.params.flat.copy())
+    assert (flats[0] == flats[1]).all()
+
+
+@pytest.mark.parametrize("rows, batch", [(45, 8), (64, 64), (65, 64), (3, 64), (10, 1)])
+def test_mini_batches_hold_every_row_once_and_are_of_one_size_but_for_one_row(rows, batch):
+    parts = split(np.random.default_rng(0).permutation(rows), batch)
+    assert sorted(np.concatenate(parts)) == list(range(rows))
+    sizes = [len(part) for part in parts]
+    assert max(sizes) <= batch and max(sizes) - min(sizes) <= 1
+
+
+def test_the_order_is_new_in_every_epoch():
+    training, orders = Training(*small(0), batch=8), []
+    for _ in training.steps():
+        if training.done == 1:
+            orders.append(training.order)
+        if len(orders) == 2:
+            break
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(45)) and (orders[0] != orders[1]).any()
+
+
+def test_evaluation_in_chunks_is_evaluation_in_one(monkeypatch):
+    vae, data, _ = small(2)
+    monkeypatch.setattr(VAE, "draw_noise", lambda vae, rng, rows: np.zeros((1, rows, vae.latent), vae.dtype))
+    whole = evaluate(vae, data.train_x, np.random.default_rng(0))
+    monkeypatch.setattr(module, "CHUNK", 7)
+    assert evaluate(vae, data.train_x, np.random.default_rng(0)) == pytest.approx(whole, rel=1e-6)
+    plain = dataclasses.replace(vae, noise=False)
+    assert evaluate(plain, data.train_x, np.random.default_rng(0)) == (pytest.approx(whole[0], rel=1e-6), None, None)
+
+
+def test_optimal_sigma_ends_as_the_root_mean_squared_error_of_the_training_data():
+    vae, data, rng = small(5, Gaussian("optimal"), dtype=np.float64)
+    list(train(vae, data, rng, epochs=20))
+    errors = []
+    for _ in range(300):
+        eps = vae.draw_noise(rng, len(data.train_x))
+        errors.append(np.mean((vae.forward(data.train_x, eps).out - data.train_x) ** 2))
+    se = np.std(errors)                                     # of one pass, which is what sigma was estimated from
+    assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
+
+
+def test_a_learned_sigma_arrives_where_the_analytic_optimum_is():
+    vae, data, rng = small(6, Gaussian("learned"))
+    list(train(vae, data, rng, epochs=200, batch=8, lr=5e-3))
+    learned = float(vae.params["log_sigma"])
+    optimal = dataclasses.replace(vae, likelihood=Gaussian("optimal"))
+    x = data.train_x.astype(np.float32)
+    best = float(np.mean([optimal.forward(x, vae.draw_noise(rng, len(x))).own[0] for _ in range(100)]))
+    assert learned == pytest.approx(best, abs=0.1) and abs(best) > 0.5
+
+
+def check_recorded_sigma(kind, **settings):
+    """In every record sigma is the model's, and train_mse its mean squared error, to 6 standard errors of a pass."""
+    vae, data, rng = small(6, Gaussian(kind), **settings)
+    for record in train(vae, data, rng, epochs=200, batch=8, lr=5e-3):
+        assert record.sigma == pytest.approx(float(np.exp(vae.params["log_sigma"])), rel=1e-6)
+        if record.epoch in (1, 2, 5, 200):
+            x, passes = data.train_x.astype(vae.dtype), np.random.default_rng(0)
+            errors = [np.mean((vae.forward(x, vae.draw_noise(passes, len(x))).out - x) ** 2) for _ in range(200)]
+            assert abs(record.train_mse - np.mean(errors)) <= 6 * np.std(errors) + 1e-6 * np.mean(errors)
+        assert kind == "learned" or record.sigma**2 == pytest.approx(record.train_mse, rel=1e-6)
+    assert record.sigma**2 == pytest.approx(np.mean(errors), rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["learned", "optimal"])
+@pytest.mark.parametrize("noise", [True, False])
+def test_sigma_and_the_error_it_meets_are_recorded(kind, noise, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 20)                # of 45 rows: parts of different sizes
+    check_recorded_sigma(kind, noise=noise, beta=1.0 if noise else 0.0)
+
+
+PLANTED = {
+    "sigma^2 for sigma": lambda sigma, mse: (sigma**2, mse),
+    "log sigma for sigma": lambda sigma, mse: (math.log(sigma), mse),
+    "the sum over features for their mean": lambda sigma, mse: (sigma, 6 * mse),
+    "the root of the error": lambda sigma, mse: (sigma, mse**0.5),
+    "sigma^2 instead of what it is to meet": lambda sigma, mse: (sigma, sigma**2),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_error_in_what_is_recorded_is_noticed(fault, monkeypatch):
+    settle = module.settle_own
+    monkeypatch.setattr(module, "settle_own", lambda *arguments: PLANTED[fault](*settle(*arguments)))
+    with pytest.raises(AssertionError):
+        check_recorded_sigma("learned")
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)])
+def test_where_no_sigma_is_sought_none_is_recorded(likelihood):
+    vae, data, rng = small(1, likelihood)
+    (record,) = train(vae, data, rng, epochs=1)
+    assert record.sigma is None and record.train_mse is None
+
+
+def test_a_fixed_sigma_stays_what_the_user_said():
+    vae, data, rng = small(7, Gaussian(0.3))
+    list(train(vae, data, rng, epochs=3))
+    assert np.exp(vae.params["log_sigma"]) == pytest.approx(0.3, rel=1e-6)
+
+
+def test_asked_to_stop_it_ends_between_two_steps():
+    vae, data, rng = small(8)
+    asked = iter([False] * 7 + [True])                      # six steps are an epoch: stops in the second one
+    records = list(train(vae, data, rng, epochs=50, batch=8, stop=lambda: next(asked)))
+    assert len(records) == 1 and np.isfinite(vae.params.flat).all()
+
+
+def test_divergence_is_reported_with_its_place_and_the_last_good_parameters_are_kept():
+    vae, data, rng = small(9, Gaussian(1.0), activation="relu")
+    with np.errstate(all="ignore"), pytest.raises(Diverged, match=r"epoch \d+, step \d+: .* is the first quantity.*--lr"):
+        list(train(vae, data, rng, epochs=100, lr=1e30))
+    assert np.isfinite(vae.params.flat).all()
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"epochs": 0}, "epochs must be a whole number >= 1; got 0"),
+        ({"batch": 2.5}, "batch must be a whole number >= 1; got 2.5"),
+        ({"samples": True}, "samples must be a whole number"),
+        ({"lr": 0}, "lr must be a finite number > 0; got 0"),
+        ({"lr": math.nan}, "lr must be a finite number > 0; got nan"),
+    ],
+)
+def test_bad_settings_are_refused_before_the_first_epoch(settings, message):
+    vae, data, rng = small()
+    with pytest.raises(ValueError, match=message):
+        train(vae, data, rng, **settings)
+
+
+def test_data_of_another_likelihood_is_refused_before_the_first_epoch():
+    vae, data, rng = small()
+    with pytest.raises(ValueError, match="within 0..1 for the Bernoulli.*Divide by 255"):
+        train(vae, dataclasses.replace(data, train_x=data.train_x * 255), rng)
+    with pytest.raises(ValueError, match="numpy.random.Generator"):
+        train(vae, data, 0)
+
+
+def test_uint8_data_and_its_floats_train_the_same_model():
+    flats = []
+    for dtype in (np.uint8, np.float32, np.float64):
+        vae, data, rng = small(10)
+        data = dataclasses.replace(data, train_x=data.train_x.astype(dtype), test_x=data.test_x.astype(dtype))
+        list(train(vae, data, rng, epochs=2))
+        flats.append(vae.params.flat.copy())
+    close(flats[1], flats[0], rel=0)
+    close(flats[2], flats[0], rel=0)
+
+
+def test_a_plain_autoencoder_reconstructs_better_and_its_codes_are_no_sample_of_the_prior():
+    digits = trained()[1]
+    kinds = {}
+    for name, settings in {"vae": {}, "autoencoder": {"beta": 0.0, "noise": False}}.items():
+        rng = np.random.default_rng(0)
+        vae = VAE.init(rng, 64, 2, (64,), likelihood=Binomial(16), data_mean=digits.train_x.mean(axis=0), **settings)
+        history = list(train(vae, digits, rng, epochs=30))
+        mu, _ = vae.encode(digits.test_x)
+        kinds[name] = history[-1].train_reconstruction, np.cov(mu.T).trace()
+    assert kinds["autoencoder"][0] > kinds["vae"][0]
+    assert kinds["autoencoder"][1] > 2 * kinds["vae"][1]
+
+
+def test_every_mini_batch_of_binarized_data_is_a_fresh_draw(monkeypatch):
+    seen, forward = [], VAE.forward
+    monkeypatch.setattr(VAE, "forward", lambda self, x, *rest, **how: seen.append(x) or forward(self, x, *rest, **how))
+    levels = np.full((8, 6), 128, np.uint8)
+    data = Dataset("half", Grey(levels), levels[:2] / 255).binarized()
+    vae, _, rng = small()
+    list(train(vae, data, rng, epochs=3, batch=8))
+    batches = [x for x in seen if len(x) == 8]
+    assert len(batches) == 3 and all(set(np.unique(x)) == {0, 1} for x in batches)
+    assert len({np.sort(x, axis=0).tobytes() for x in batches}) == 3
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limits are those of glibc")
+def test_what_is_freed_is_kept():
+    """Page faults of thirty rounds of arrays that are filled and freed: each page once, not in every round."""
+    code = (
+        "import resource, sys, numpy as np; from minivae.train import keep_freed_memory\n"
+        "if sys.argv[1] == 'kept': keep_freed_memory()\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "begun = faults()\n"
+        "for _ in range(30): arrays = [np.ones(3 << 17) for _ in range(8)]; del arrays\n"   # 8 times 3 MiB
+        "print(faults() - begun)"
+    )
+    kept, given_back = (
+        int(subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("kept", "as it is")
+    )
+    assert kept < given_back / 5
+
+
+def test_what_is_no_number_is_blamed_on_the_step_that_made_it():
+    x = np.random.default_rng(0).integers(0, 2, (60, 4))
+    training = Training(VAE.init(np.random.default_rng(0), 4), Dataset("", x[:50], x[50:]), np.random.default_rng(0), epochs=2, batch=20)
+    found = []
+    for _ in training.steps():
+        training.vae.params.flat[0] += np.inf
+        with pytest.raises(Diverged, match="is infinite or NaN") as error:
+            training.state()
+        training.vae.params.flat[0] = 0
+        found.append(re.search(r"epoch (\d), step (\d)", str(error.value)).groups())
+    assert found == [(epoch, step) for epoch in "12" for step in "123"]

@@ -1,0 +1,339 @@
+"""What is read is what was written; the split is fixed, stratified and leaks nothing; what is no data is refused."""
+
+import gzip
+import struct
+import time
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from minivae import data
+from minivae.app import cli
+from minivae.data import DataError, files, formats
+from tests.helpers.numeric import refused
+from tests.helpers.trained import trained
+
+
+def test_the_bundled_digits_are_the_1797_of_the_uci_set():
+    digits = data.digits()
+    assert len(digits.train_x) + len(digits.test_x) == 1797
+    both = np.concatenate([digits.train_x, digits.test_x])
+    assert both.dtype == np.uint8 and both.min() == 0 and both.max() == 16 and both.shape == (1797, 64)
+    assert digits.trials == 16 and digits.image_shape == (8, 8)
+    labels = np.concatenate([digits.train_y, digits.test_y])
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert f"{len(digits.train_x):,} to train on, {len(digits.test_x)} held out" in data.digits.__doc__
+
+
+def test_the_bundled_file_names_its_authors_and_licence():
+    with resources.files("minivae.data").joinpath("digits.npz").open("rb") as file, np.load(file) as stored:
+        attribution = str(stored["attribution"])
+    for part in ("Alpaydin", "Kaynak", "1998", "CC BY 4.0", "https://"):
+        assert part in attribution
+
+
+def test_the_split_is_stratified_and_the_same_every_time():
+    first, second = data.digits(), data.digits()
+    assert (first.test_x == second.test_x).all() and (first.train_y == second.train_y).all()
+    train, test = np.bincount(first.train_y), np.bincount(first.test_y)
+    assert (np.abs(test / (train + test) - 0.2) < 0.01).all()
+
+
+def test_no_row_is_both_learned_from_and_held_out():
+    x = np.arange(23)[:, None]
+    train_x, test_x, _, _ = data.hold_out(x, None)
+    assert sorted([*train_x[:, 0], *test_x[:, 0]]) == list(range(23))
+
+
+def test_counts_as_fractions_are_float32_between_0_and_1():
+    fractions = data.digits().as_fractions()
+    assert fractions.train_x.dtype == np.float32 and fractions.trials is None
+    assert (fractions.train_x * 16 == data.digits().train_x).all()
+    assert fractions.as_fractions() is fractions
+
+
+@pytest.mark.parametrize("with_labels", [True, False])
+def test_npz_npy_and_csv_give_the_same_rows(tmp_path, with_labels):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((20, 9)), rng.integers(0, 3, 20)
+    np.savez(tmp_path / "a.npz", x=x, **({"y": y} if with_labels else {}))
+    np.save(tmp_path / "a.npy", x)
+    np.savetxt(tmp_path / "a.csv", x, delimiter=",")
+    from_npz, from_npy, from_csv = (data.load(str(tmp_path / f"a.{kind}")) for kind in ("npz", "npy", "csv"))
+    assert (from_npy.train_x == from_csv.train_x).all() and (from_npy.test_x == from_csv.test_x).all()
+    assert from_npz.image_shape == (3, 3) and from_npz.name == "a.npz"
+    if with_labels:
+        assert sorted([*from_npz.train_y, *from_npz.test_y]) == sorted(y)
+        labels = {tuple(row): label for row, label in zip(x, y)}
+        assert all(labels[tuple(row)] == label for row, label in zip(from_npz.train_x, from_npz.train_y))
+    else:
+        assert from_npz.train_y is None and (from_npz.train_x == from_npy.train_x).all()
+
+
+def idx(array, code, axes=None):
+    shape = array.shape if axes is None else axes
+    return struct.pack(f">BBBB{len(shape)}I", 0, 0, code, len(shape), *shape) + array.tobytes()
+
+
+@pytest.mark.parametrize("code, dtype", [(8, "u1"), (9, "i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8")])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_every_idx_type_is_read_back(tmp_path, code, dtype, pack):
+    array = np.arange(60).reshape(5, 3, 4).astype(dtype)
+    (tmp_path / "file").write_bytes(pack(idx(array, code)))
+    read = formats.read_idx(tmp_path / "file")
+    assert read.dtype == dtype and (read == array).all()
+
+
+def test_a_directory_of_mnist_keeps_its_own_split_and_becomes_fractions(tmp_path):
+    rng = np.random.default_rng(1)
+    images = {part: rng.integers(0, 256, (n, 4, 4), dtype=np.uint8) for part, n in (("train", 6), ("t10k", 3))}
+    for part, array in images.items():
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(array, 8)))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(len(array), dtype=np.uint8), 8))
+    mnist = data.load(str(tmp_path))
+    assert mnist.image_shape == (4, 4) and mnist.train_x.dtype == np.float32
+    assert (mnist.train_x[:] == images["train"].reshape(6, 16) / np.float32(255)).all()
+    assert mnist.train_x.levels.dtype == np.uint8
+    assert mnist.test_y.tolist() == [0, 1, 2]
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.*missing"):
+        data.load(str(tmp_path))
+
+
+# Bytes and draws
+
+
+def test_grey_bytes_are_fractions_to_whoever_takes_rows_out():
+    levels = np.random.default_rng(0).integers(0, 256, (50, 7), dtype=np.uint8)
+    grey = data.Grey(levels)
+    assert grey.levels is levels and len(grey) == 50 and grey.shape == (50, 7)
+    for rows in (slice(3, 9), np.array([4, 4, 0])):
+        assert grey[rows].dtype == np.float32 and (grey[rows] == levels[rows] / np.float32(255)).all()
+    np.testing.assert_allclose(grey.mean(axis=0), (levels / 255).mean(axis=0), rtol=1e-12)
+
+
+def misfit(draw, draws=20_000):
+    """The largest error, in standard errors, of how often each of the 256 levels becomes a 1."""
+    levels = np.tile(np.arange(256, dtype=np.uint8), (draws, 1))
+    p = np.arange(1, 255) / 255
+    x = draw(levels)
+    assert set(np.unique(x)) == {0, 1} and not x[:, 0].any() and x[:, 255].all()
+    return np.abs((x[:, 1:255].mean(axis=0) - p) / np.sqrt(p * (1 - p) / draws)).max()
+
+
+def test_a_level_becomes_a_1_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    assert misfit(lambda levels: data.Grey(levels).draw(slice(None), rng)) < 5.5         # 254 levels: one in 1e5 seeds
+    assert misfit(lambda levels: data.draw_binary(levels / np.float32(255), rng)) < 5.5
+
+
+def test_of_256_bytes_the_last_must_be_drawn_again():
+    def biased(levels):                                     # each level out of 256 instead of 255
+        u = np.random.default_rng(1).integers(0, 256, levels.shape, dtype=np.uint8)
+        return np.where(levels == 255, 1, u < levels)
+
+    assert misfit(biased) > 5.5
+
+
+def test_zeros_and_ones_are_fresh_for_every_batch_and_the_same_for_all_that_is_held_out(tmp_path):
+    for learned in (data.digits().binarized(), data.load(mnist(tmp_path)).binarized()):
+        rng = np.random.default_rng(0)
+        one, two = (learned.take(np.arange(5), rng) for _ in range(2))
+        assert one.dtype == np.float32 and set(np.unique(one)) == {0, 1} and (one != two).any()
+        assert set(np.unique(learned.test_x)) == {0, 1} and learned.test_x.dtype == np.float32
+    again = data.load(mnist(tmp_path)).binarized()
+    assert (again.test_x == learned.test_x).all() and again.trials is None
+
+
+def test_what_is_no_probability_is_not_binarized(tmp_path):
+    np.save(tmp_path / "x.npy", np.linspace(-0.5, 1, 60).reshape(20, 3))
+    with pytest.raises(ValueError, match="--binarize must be given for fractions 0..1; got values from -0.5 to"):
+        data.load(str(tmp_path / "x.npy")).binarized()
+
+
+@pytest.mark.parametrize("most, kept", [(1, 1), (2, 2), (100, 89), (355, 355), (1000, 355)])
+def test_few_are_evenly_spaced_and_keep_their_labels(most, kept):
+    digits = data.digits()
+    few = digits.few(most)
+    assert len(few.test_x) == len(few.test_y) == kept and few.train_x is digits.train_x
+    step = -(-355 // kept)
+    assert (few.test_x == digits.test_x[::step]).all() and (few.test_y == digits.test_y[::step]).all()
+
+
+def mnist(path, **changed):
+    """A small directory of MNIST, some of whose four arrays are others."""
+    rng = np.random.default_rng(2)
+    images = {f"{part}-images-idx3-ubyte": rng.integers(0, 256, (n, 4, 4), dtype=np.uint8) for part, n in (("train", 6), ("t10k", 3))}
+    labels = {f"{part}-labels-idx1-ubyte": np.arange(n, dtype=np.uint8) for part, n in (("train", 6), ("t10k", 3))}
+    for name, array in (images | labels | changed).items():
+        (path / name).write_bytes(idx(array, 8))
+    return str(path)
+
+
+def test_a_directory_in_the_place_of_a_file_is_passed_over(tmp_path):
+    """As Kaggle packs them: train-images.idx3-ubyte beside a directory train-images-idx3-ubyte."""
+    source = mnist(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte").rename(tmp_path / "train-images.idx3-ubyte")
+    (tmp_path / "train-images-idx3-ubyte").mkdir()
+    assert len(data.load(source).train_x) == 6
+
+
+@pytest.mark.parametrize(
+    "name, array, message",
+    [
+        ("train-images-idx3-ubyte", np.zeros((0, 4, 4), np.uint8), r"train-images-idx3-ubyte: .*got uint8 of shape \(0, 4, 4\)"),
+        ("t10k-images-idx3-ubyte", np.zeros((0, 4, 4), np.uint8), r"t10k-images-idx3-ubyte: .*got uint8 of shape \(0, 4, 4\)"),
+        ("t10k-images-idx3-ubyte", np.zeros((3, 2, 8), np.uint8), r"one size.*\(4, 4\).*\(2, 8\)"),
+        ("train-labels-idx1-ubyte", np.zeros(5, np.uint8), "every image needs a label; .* 6 images and 5 labels"),
+    ],
+)
+def test_a_directory_whose_files_do_not_belong_together_is_refused(tmp_path, name, array, message):
+    with pytest.raises(DataError, match=message):
+        data.load(mnist(tmp_path, **{name: array}))
+
+
+def test_a_file_of_a_directory_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def refusing(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(files, "read_idx", refusing)
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte: cannot be read \(Permission denied\)"):
+        data.load(mnist(tmp_path))
+
+
+@pytest.mark.parametrize("y", [np.full(20, np.nan), np.full(20, np.inf), np.arange(20) / 2, np.array(["a"] * 20), np.full(20, 1e300)])
+def test_labels_that_are_no_whole_numbers_are_refused_before_training(tmp_path, y):
+    np.savez(tmp_path / "x.npz", x=np.zeros((20, 2)), y=y)
+    with pytest.raises(DataError, match=r"x\.npz: labels y must be whole numbers"):
+        data.load(str(tmp_path / "x.npz"))
+
+
+def test_classes_too_small_to_hold_any_out_say_so(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.zeros((20, 2)), y=np.arange(20) // 4)
+    with pytest.raises(DataError, match="a class of at least 5 rows is needed to hold some out; the largest of 5 has 4"):
+        data.load(str(tmp_path / "x.npz"))
+
+
+@pytest.mark.parametrize("encoding, end", [("utf-8", "\n"), ("utf-8-sig", "\r\n")])
+def test_a_csv_is_read_as_spreadsheets_write_it(tmp_path, encoding, end):
+    (tmp_path / "a.csv").write_bytes(end.join(["0,0.5", "1,0.25"] * 5).encode(encoding))
+    assert data.load(str(tmp_path / "a.csv")).train_x[:4].tolist() == [[0, 0.5], [1, 0.25]] * 2
+
+
+def test_what_is_too_large_for_the_memory_is_refused_by_name(tmp_path, monkeypatch):
+    def full(path):
+        raise MemoryError
+
+    monkeypatch.setattr(files, "read_npy", full)
+    with pytest.raises(DataError, match=r"x\.npy: .*memory"):
+        data.load(str(tmp_path / "x.npy"))
+
+
+GOOD = idx(np.zeros((4, 2), np.uint8), 8)
+BAD_FILES = {
+    "absent.npy": None,
+    "empty.idx": b"",
+    "page.idx": b"<!DOCTYPE html><html></html>",
+    "cut.idx": GOOD[:-1],
+    "long.idx": GOOD + b"\0",
+    "type.idx": GOOD[:2] + b"\x0a" + GOOD[3:],
+    "header.idx": GOOD[:7],
+    "lies.idx": idx(np.zeros(4, np.uint8), 8, axes=(2**31, 2**31, 4)),
+    "cut.idx.gz": gzip.compress(GOOD)[:-9],
+    "crc.idx.gz": gzip.compress(GOOD)[:-8] + b"\0\0\0\0" + gzip.compress(GOOD)[-4:],
+    "empty.npy": b"",
+    "pickle.npy": b"\x80\x04K\x01.",
+    "words.csv": b"a,b\nc,d\n",
+    "zip.npz": b"PK\x03\x04",
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_file_that_is_no_data_is_refused_by_name(tmp_path, name):
+    path = tmp_path / name
+    if BAD_FILES[name] is not None:
+        path.write_bytes(BAD_FILES[name])
+    with pytest.raises(DataError, match=name):
+        data.load(str(path))
+
+
+def test_a_remark_is_a_whole_line_of_a_csv(tmp_path):
+    rows = ["0,0.5", "1,0.25"] * 5
+    (tmp_path / "a.csv").write_text("\n".join(["# two columns", *rows]))
+    assert len(data.load(str(tmp_path / "a.csv")).train_x) == 8
+    (tmp_path / "a.csv").write_text("\n".join([*rows, "0,1 # 0.5,0.5"]))
+    with pytest.raises(DataError, match=r"a\.csv: not rows of numbers"):
+        data.load(str(tmp_path / "a.csv"))
+
+
+def test_every_fifth_of_each_class_is_held_out_however_many_classes_there_are():
+    y = np.random.default_rng(0).integers(-3, 4, 200)
+    x = np.arange(200)[:, None]
+    train_x, test_x, train_y, test_y = data.hold_out(x, y)
+    for label in np.unique(y):
+        np.testing.assert_array_equal(test_x[test_y == label], x[y == label][4::5])
+    assert len(train_x) + len(test_x) == 200 and len(train_y) == len(train_x)
+    many = np.repeat(np.arange(200_000), 5)
+    began = time.process_time()
+    assert len(data.hold_out(many, many)[1]) == 200_000 and time.process_time() - began < 10
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5])
+def test_few_are_at_least_one(bad):
+    refused(lambda: data.digits().few(bad), "most", "a whole number >= 1", repr(bad), "Try")
+
+
+@pytest.mark.parametrize("bad", [None, 5, b"digits"])
+def test_what_is_no_path_is_refused(bad):
+    refused(lambda: data.load(bad), "source", "'digits' or a path", repr(bad), "load()")
+
+
+def test_data_without_a_finite_mean_are_refused_as_such(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.full((50, 4), 1e308))
+    words = ["train", "--data", str(tmp_path / "x.npy"), "--likelihood", "gaussian", "--out", str(tmp_path / "run")]
+    assert cli.main(words) == 2 and not (tmp_path / "run").exists()
+    printed = capsys.readouterr().err
+    assert printed.startswith("minivae: --data must be small enough to have a mean") and printed.count("\n") == 1
+
+
+def test_a_csv_that_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    (tmp_path / "zeros.csv").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"zeros\.csv: a regular file is expected"):
+        data.load(str(tmp_path / "zeros.csv"))
+
+
+def test_objects_are_refused_without_being_unpickled(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("it was unpickled",))
+
+    np.save(tmp_path / "bomb.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "bomb.npz", x=np.array([Bomb()], dtype=object))
+    for name in ("bomb.npy", "bomb.npz"):
+        with pytest.raises(DataError, match=name):
+            data.load(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("x, y", [(np.zeros(5), None), (np.zeros((9, 2)), np.zeros(8)), (np.zeros((3, 2)), None)])
+def test_arrays_that_are_no_rows_are_refused(tmp_path, x, y):
+    np.savez(tmp_path / "x.npz", x=x, **({} if y is None else {"y": y}))
+    with pytest.raises(DataError, match=r"x\.npz"):
+        data.load(str(tmp_path / "x.npz"))
+
+
+def test_not_a_number_in_a_file_is_refused(tmp_path):
+    np.save(tmp_path / "nan.npy", np.full((10, 3), np.nan))
+    with pytest.raises(DataError, match=r"nan\.npy: x must be finite; got nan"):
+        data.load(str(tmp_path / "nan.npy"))
+
+
+def test_the_digits_spread_more_than_the_binomial_says():
+    """Relative to its variance n p (1 - p), where p is not near 0 or 1; the model's own draws spread just as it says."""
+    vae, digits, _ = trained()
+    mu, _ = vae.encode(digits.test_x)
+    mean = vae.decode(mu).astype(float)                     # n p
+    drawn = vae.sample(np.random.default_rng(0), mu)
+    unsure = (0.05 < mean / 16) & (mean / 16 < 0.95)
+    spread = [((x - mean) ** 2 / (mean * (1 - mean / 16)))[unsure].mean() for x in (digits.test_x, drawn)]
+    assert spread[0] > 2 and abs(spread[1] - 1) < 0.1

@@ -1,0 +1,546 @@
+"""The checker can fail: every way in which a false statement might slip through is tried here."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from derivations.engine.domains import draw, pmf, positive, real, vector
+from derivations.engine.equation import Zero, equation
+from derivations.engine.judge import judge, judge_link, split
+from minivae.checks import refuse
+
+A, B, S = real("a", "a"), real("b", "b"), positive("s", "s")
+INF, NAN = np.inf, np.nan
+NUMBERS = itertools.count(100)
+
+
+@pytest.fixture(autouse=True)
+def a_ledger_of_its_own(monkeypatch):
+    """The entries of these tests are not entered into the ledger."""
+    monkeypatch.setattr("derivations.engine.equation.LEDGER", {})
+
+
+def enter(function, inputs=(A,), id="test.1", **options):
+    """An entry that nobody prints."""
+    return equation(id, "l.1", "test", inputs, says="A test.", **options)(function)
+
+
+def judged(function, inputs=(A,), **options):
+    """The judgement of a statement of one row. Each is a new one."""
+    (judgement,) = judge(enter(function, inputs, f"test.{next(NUMBERS)}", **options))
+    return judgement
+
+
+def state(left, relation, right, rel=1e-9):
+    return judge_link(left, relation, right, rel).state
+
+
+# Links
+
+
+@pytest.mark.parametrize("relation", ["=", ":=", "<=", ">=", "<", ">", "!="])
+@pytest.mark.parametrize("left, right", [(NAN, NAN), (NAN, 1), (1, NAN), (NAN, INF), ([1, 1, NAN], [1, 1, 1])])
+def test_nan_satisfies_nothing(left, relation, right):
+    assert state(left, relation, right) == "fails"
+
+
+@pytest.mark.parametrize("relation", ["=", ":=", "<=", ">=", "<", ">", "!="])
+@pytest.mark.parametrize("infinity", [INF, -INF])
+def test_infinity_has_no_relation_to_itself(relation, infinity):
+    assert state(infinity, relation, infinity) == "fails"
+
+
+@pytest.mark.parametrize(
+    "relation, holding",
+    [("=", ()), (":=", ()), ("!=", ()), ("<", ("5 inf",)), ("<=", ("5 inf",)), (">", ("inf 5",)), (">=", ("inf 5",))],
+)
+def test_a_number_is_less_than_infinity_and_no_more_is_said(relation, holding):
+    for left, right in ((5.0, INF), (INF, 5.0)):
+        assert state(left, relation, right) == ("holds" if f"{left:g} {right:g}" in holding else "fails")
+
+
+@pytest.mark.parametrize("relation", ["<", ">", "!="])
+@pytest.mark.parametrize("apart", [0, 1e-12, -1e-12, 1e-10, -1e-10])
+def test_a_strict_relation_fails_where_the_sides_agree(relation, apart):
+    assert state(1.0, relation, 1 + apart) == "fails"
+
+
+@pytest.mark.parametrize(
+    "relation, left, right",
+    [("<", 1, 2), (">", 2, 1), ("!=", 1, 2), ("<=", 1, 2), (">=", 2, 1), ("<=", 1, 1), ("<=", 0, 0)],
+)
+def test_an_order_holds_and_its_opposite_fails(relation, left, right):
+    assert state(left, relation, right) == "holds"
+    if left != right:
+        assert state(right, relation, left) == ("holds" if relation == "!=" else "fails")
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-300, 1e-30, 1e30, 1e300, -1.0])
+@pytest.mark.parametrize(
+    "error, expected",
+    [(0, "holds"), (1e-12, "holds"), (1e-7, "undecided"), (9e-7, "undecided"), (2e-6, "fails"), (1e-4, "fails")],
+)
+def test_what_is_noticed_depends_on_the_relative_error_alone(size, error, expected):
+    for sign in (1, -1):
+        assert state(size * (1 + sign * error), "=", size) == state(size, "=", size * (1 + sign * error)) == expected
+
+
+def test_small_numbers_are_not_equal():
+    assert state(1e-30, "=", 2e-30) == state(0.0, "=", 1e-300) == state(0.0, ">=", 1e-300) == "fails"
+    assert state(0.0, "=", 0.0) == state(0.0, "=", -0.0) == "holds"
+
+
+def test_zero_is_compared_with_what_cancels_in_it():
+    assert state(1e-14, "=", Zero(1.0)) == state(Zero(1.0), "=", 1e-14) == "holds"
+    assert state(1e-14, "=", Zero(1e-8)) != "holds" and state(1e-14, "=", 0.0) == state(1.0, "=", Zero(1.0)) == "fails"
+    for value in (0.0, 1.0):
+        assert state(value, "=", Zero(INF)) == state(value, "=", Zero(NAN)) == state(value, "<=", Zero(NAN)) == "fails"
+
+
+def test_one_bad_draw_is_enough_and_is_reported():
+    left = np.ones((1000, 3))
+    left[517, 1] = 1.5
+    link = judge_link(left, "=", np.ones((1000, 1)), 1e-9)
+    assert (link.state, link.left, link.right, link.residual) == ("fails", 1.5, 1.0, 0.5)
+    assert not link.ok and link.tolerance == pytest.approx(1.5e-9) and link.misses == pytest.approx(0.5 / 1.5e-9)
+
+
+def test_a_relation_between_no_numbers_is_missed():
+    assert state(np.zeros((0, 1)), "=", np.zeros((0, 1))) == "fails"
+
+
+def test_numbers_of_a_draw_stand_beside_its_tables():
+    table, number = np.arange(24.0).reshape(2, 3, 4), np.array([[11.0], [23.0]])
+    assert (
+        state(table, "<=", number)
+        == state(table, "<=", number[:, :, None])
+        == state(table, "<=", number[:, 0])
+        == "holds"
+    )
+    assert state(table, "<=", number[::-1]) == "fails"
+    assert state(number[:, 0], "=", number) == "holds"  # not every draw with every other
+
+
+@pytest.mark.parametrize(
+    "left, right",
+    [((2, 4), (2, 3, 4)), ((1, 4), (1, 3, 4)), ((2, 3), (2, 3, 4)), ((2, 3, 4), (2, 2, 4)), ((3, 1), (2, 1))],
+)
+def test_sides_that_do_not_fit_are_an_error(left, right):
+    with pytest.raises(ValueError):
+        state(np.zeros(left), "=", np.zeros(right))
+
+
+def test_a_side_is_real():
+    with pytest.raises(ValueError, match="real"):
+        state(1 + 0j, "=", 1.0)
+
+
+@pytest.mark.parametrize(
+    "statement", [np.ones(3), [1, "=", 1], (1, "=="), (1, "=", 2, "="), (1, "~", 2), (1,), (1, 2, 3), ("=", 1)]
+)
+def test_a_malformed_statement_is_an_error(statement):
+    with pytest.raises(ValueError, match="a statement is"):
+        split(statement)
+
+
+# Verdicts
+
+
+def test_an_identity_holds():
+    judgement = judged(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1))
+    assert (judgement.verdict, judgement.ok, judgement.witness, judgement.first_false) == ("holds", True, None, None)
+
+
+@pytest.mark.parametrize("error, verdict", [(1e-4, "fails"), (9e-7, "undecided"), (1e-12, "holds")])
+def test_a_planted_error_is_noticed_by_its_size(error, verdict):
+    judgement = judged(lambda a: ((a + 3) ** 2 * (1 + error), "=", a**2 + 6 * a + 9))
+    assert judgement.verdict == verdict and judgement.ok == (verdict == "holds")
+
+
+@pytest.mark.parametrize("expected", ["holds", "holds-if", "defines", "slip", "wrong", "figure", "prose"])
+def test_undecided_is_never_expected(expected):
+    nearly = lambda a: ((a + 3) ** 2 * (1 + 1e-7), "=", a**2 + 6 * a + 9)  # noqa: E731
+    judgement = judged(nearly, verdict=expected)
+    assert judgement.verdict == "undecided" and not judgement.ok
+
+
+def test_undecided_cannot_be_asked_for():
+    with pytest.raises(ValueError, match="verdict"):
+        enter(lambda a: (a, "=", a), verdict="undecided")
+
+
+@pytest.mark.parametrize("expected", ["holds-if", "slip", "wrong", "defines"])
+def test_a_statement_that_holds_is_not_taken_for_another(expected):
+    judgement = judged(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1), verdict=expected)
+    assert judgement.verdict == "holds" and not judgement.ok
+
+
+@pytest.mark.parametrize("expected", ["holds", "holds-if", "slip", "wrong", "defines", "figure", "prose"])
+def test_a_false_statement_without_a_form_that_holds_fails(expected):
+    judgement = judged(lambda a: (a + 1, "=", a + 2), verdict=expected)
+    assert judgement.verdict == "fails" and not judgement.ok
+
+
+@pytest.mark.parametrize("expected", ["slip", "wrong"])
+@pytest.mark.parametrize("term, verdict", [(1, None), (1 + 1e-7, "undecided"), (2, "undecided")])
+def test_a_false_statement_needs_a_form_that_holds(expected, term, verdict):
+    entry = enter(lambda a: ((a + 1) ** 2, "=", a**2 + 1), verdict=expected)
+    attach = entry.corrected if expected == "wrong" else entry.intended
+    attach("test")(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + term))
+    (judgement,) = judge(entry)
+    assert judgement.verdict == (verdict or expected) and judgement.ok == (verdict is None)
+    assert not judgement.links[0].ok and judgement.repaired[0].ok == (verdict is None)
+
+
+def test_a_repair_has_its_own_kind_of_row():
+    with pytest.raises(ValueError, match="slip"):
+        enter(lambda a: (a, "=", a + 1), verdict="slip").corrected("test")
+
+
+def test_a_false_statement_that_is_true_after_all_is_no_error():
+    entry = enter(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1), verdict="wrong")
+    entry.corrected("test")(lambda a: ((a + 1) ** 2, "=", a * (a + 2) + 1))
+    (judgement,) = judge(entry)
+    assert judgement.verdict == "holds" and not judgement.ok
+
+
+def test_a_definition_defines():
+    assert judged(lambda a: (2 * a, ":=", a + a), verdict="defines").ok  # the same to the bit: it claims nothing
+    assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2)), verdict="defines").ok
+    assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2), "=", (a + 1) ** 2 - 1)).verdict == "holds"
+
+
+def test_prose_may_have_nothing_to_compute_and_nothing_else_may():
+    assert judged(lambda a: (), verdict="prose").ok
+    for expected in ("holds", "defines", "wrong"):
+        judgement = judged(lambda a: (), verdict=expected)
+        assert judgement.verdict == "undecided" and "nothing" in judgement.why
+
+
+@pytest.mark.parametrize("expected", ["figure", "prose"])
+def test_what_a_figure_or_prose_claims_must_hold(expected):
+    assert judged(lambda a: (a, "<", a + 1), verdict=expected).ok
+    assert judged(lambda a: (a + 1, "<", a), verdict=expected).verdict == "fails"
+
+
+def test_a_computation_is_not_compared_with_itself():
+    same = judged(lambda a: (np.exp(a), "=", np.exp(a)))
+    assert same.verdict == "undecided" and "same computation" in same.why
+    assert judged(lambda a: (np.exp(a), "=", np.exp(a), "=", np.exp(a / 2) ** 2)).ok
+
+
+def test_few_draws_that_agree_to_the_last_bit_are_no_computation_with_itself():
+    entry = enter(lambda a: (a / 10 * 10, "=", a))
+    assert all(judge(entry, 1, seed)[0].ok for seed in range(10))
+
+
+def test_fixed_numbers_may_agree_to_the_last_bit():
+    assert judged(lambda: (0.5, "=", 0.25 + 0.25), ()).ok
+    judgement = judged(lambda: (0.5, "=", 0.25 + 0.5), ())
+    assert judgement.verdict == "fails" and judgement.witness == {} and judgement.at_witness.right == 0.75
+
+
+@pytest.mark.parametrize("draws", [1, 2, 1000])
+def test_few_draws_are_enough(draws):
+    entry = enter(lambda a, s: (s * np.exp(a), "=", np.exp(a + np.log(s))), (A, S))
+    assert judge(entry, draws)[0].ok
+
+
+@pytest.mark.parametrize("at", [0, 999, 1000, 2499])
+def test_every_piece_of_many_draws_is_judged(at):
+    """One draw in 2,500 is bad, and it is the witness."""
+    (a,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
+    entry = enter(
+        lambda a_: (a_ + 3, "=", np.where(a_ == a, 9, 6) / 2 + a_), (replace(A, name="a_", rule="", simple=(50,)),)
+    )
+    (judgement,) = judge(entry, 2500)
+    assert judgement.verdict == "fails" and judgement.witness == {"a_": a}
+
+
+@pytest.mark.parametrize("draws, at, noticed", [(None, 0, True), (None, 2499, True), (50, 49, True), (50, 50, False)])
+def test_a_tie_is_judged_at_every_draw_or_at_as_many_as_it_says(draws, at, noticed):
+    (bad,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
+    entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
+    entry.tied("minivae.ops.relu", draws)(lambda a: (a + 3) ** 2 + (a == bad))
+    assert (judge(entry, 2500)[0].verdict == "undecided") == noticed and judge(entry, 2500, 1)[0].ok
+
+
+@pytest.mark.parametrize("draws", [0, -1, 1.5, True])
+def test_no_draws_are_refused(draws):
+    with pytest.raises(ValueError, match="draws must be a whole number >= 1"):
+        judge(enter(lambda a: (a, "=", a)), draws)
+
+
+def test_functions_cannot_change_the_draws_of_others():
+    def changing(a):
+        a += 1
+        return a, "=", a
+
+    with pytest.raises(ValueError, match="read-only"):
+        judged(changing)
+
+
+# Inequalities
+
+
+SQUARE = lambda a, b: (2 * a * b, "<=", a**2 + b**2)  # noqa: E731
+ONE = {"a": 1, "b": 1}
+
+
+def test_an_inequality_must_be_reached():
+    assert judged(SQUARE, (A, B), tight=ONE).ok
+    for tight in (None, {"a": 1, "b": 2}, {"a": 1, "b": 1 + 1e-4}):
+        judgement = judged(SQUARE, (A, B), tight=tight)
+        assert judgement.verdict == "undecided" and "not reached" in judgement.why
+    assert not judged(lambda a, b: (2 * a * b, "<=", 1.0001 * (a**2 + b**2)), (A, B), tight=ONE).ok
+    assert not judged(lambda a, b: (2 * a * b, "<=", 0.9999 * (a**2 + b**2)), (A, B), tight=ONE).ok
+
+
+def test_a_swapped_inequality_is_noticed():
+    assert judged(lambda a, b: (a**2 + b**2, "<=", 2 * a * b), (A, B), tight=ONE).verdict == "fails"
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_swapped_strict_inequality_is_noticed(swapped):
+    less, more = (lambda a: a), (lambda a: a + 1)
+    judgement = judged(lambda a: (more(a), "<", less(a)) if swapped else (less(a), "<", more(a)))
+    assert judgement.verdict == ("fails" if swapped else "holds")
+
+
+def test_a_strict_inequality_fails_where_there_is_equality():
+    judgement = judged(lambda a, b: (2 * a * b, "<", a**2 + b**2), (A, B))
+    assert judgement.verdict == "fails"
+    assert judgement.witness == {"a": 0, "b": 0}  # no random draw has a = b
+
+
+def test_the_tight_point_of_a_corrected_form_may_have_letters_that_the_form_has_not():
+    entry = enter(lambda a, b: (2 * a * b, "<", a**2 + b**2), (A, B), verdict="wrong", tight={"a": 0, "b": 0})
+    entry.corrected("test", inputs=(A,))(lambda a: (Zero(1.0), "<=", a**2))
+    (judgement,) = judge(entry)
+    assert judgement.ok
+
+
+def test_a_point_has_every_letter():
+    with pytest.raises(ValueError, match="every letter.*without b"):
+        judged(SQUARE, (A, B), tight={"a": 1})
+
+
+# Assumptions
+
+
+def root(a):
+    """sqrt(a^2) = a, which needs a >= 0."""
+    return np.sqrt(a**2), "=", a
+
+
+def log_square(s):
+    if (np.asarray(s) <= 0).any():
+        refuse("s", "> 0", "less", "Take another.")
+    return np.log(s**2), "=", 2 * np.log(s)
+
+
+def test_an_assumption_that_is_needed():
+    assert judged(log_square, (S,), needs="s > 0", outside={"s": -1}).verdict == "holds-if"
+
+
+@pytest.mark.parametrize("outside", [(), {"s": 2}, ({"s": -1}, {"s": 2})])
+def test_an_assumption_that_is_not_needed_is_noticed(outside):
+    judgement = judged(log_square, (S,), needs="s > 0", outside=outside)
+    assert judgement.verdict == "holds" and not judgement.ok
+
+
+def test_an_assumption_is_said_in_words():
+    judgement = judged(log_square, (S,), outside={"s": -1})
+    assert judgement.verdict == "holds-if" and not judgement.ok
+
+
+def test_outside_the_statement_may_simply_fail():
+    assert (
+        judged(lambda s: (np.sqrt(s**2), "=", s * s / s), (S,), needs="s > 0", outside={"s": -1}).verdict == "holds-if"
+    )
+
+
+def test_outside_the_statement_must_fail_beyond_doubt():
+    nearly = lambda s: (np.sqrt(s**2), "=", s * s / s * np.where(s == 7, 1 + 1e-7, 1))  # noqa: E731
+    assert judged(nearly, (S,), needs="s < 7", outside={"s": 7}).verdict == "holds"
+
+
+def test_a_broken_call_is_no_refusal():
+    def broken(s):
+        return np.log(s**2), "=", 2 * np.log(s) + (np.zeros(2) + np.zeros(3) if (s < 0).any() else 0)
+
+    with pytest.raises(ValueError, match="broadcast"):
+        judged(broken, (S,), needs="s > 0", outside={"s": -1})
+
+
+# Letters
+
+
+def test_a_free_letter_is_reported():
+    entry = enter(lambda a, j: (a[j], "=", a), (A,), verdict="slip")
+    (judgement,) = judge(entry)
+    assert (judgement.verdict, judgement.free, judgement.ok) == ("undecided", ["j"], False)
+    entry.intended("test")(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1))
+    (judgement,) = judge(entry)
+    assert (judgement.verdict, judgement.free, judgement.links, judgement.ok) == ("slip", ["j"], [], True)
+
+
+@pytest.mark.parametrize("expected", ["holds", "defines", "figure"])
+def test_an_ill_typed_form_never_holds(expected):
+    assert not judged(lambda a, j: (a, "=", a), verdict=expected).ok
+
+
+# Chains
+
+
+CHAIN = lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1, "=", a**2 + 2 * a + 2, "=", a**2 + 2 * a + 3)  # noqa: E731
+
+
+def test_the_first_false_link_of_a_chain_is_named():
+    judgement = judged(CHAIN)
+    assert judgement.first_false == 1 and [link.state for link in judgement.links] == ["holds", "fails", "fails"]
+    assert judgement.witness == {"a": 0} and (judgement.at_witness.left, judgement.at_witness.right) == (1, 2)
+
+
+def test_rows_of_a_chain_are_judged_by_themselves():
+    entry = enter(CHAIN, rows="abc", verdict={"b": "wrong", "c": "slip"})
+    entry.corrected("test", "b")(lambda a: (a**2 + 2 * a + 1, "=", a * (a + 2) + 1))
+    entry.intended("test", "c")(lambda a: (a**2 + 2 * a + 2, "=", (a + 1) ** 2 + 1))
+    judgements = judge(entry)
+    assert [judgement.verdict for judgement in judgements] == ["holds", "wrong", "slip"]
+    assert [judgement.row.id for judgement in judgements] == ["test.1a", "test.1b", "test.1c"]
+    assert [(judgement.at_witness.left, judgement.at_witness.right) for judgement in judgements[1:]] == [(1, 2), (2, 3)]
+
+
+def test_an_inequality_of_one_row_and_of_its_repair():
+    chain = lambda a, b: ((a - b) ** 2 + 2 * a * b, "=", a**2 + b**2, ">=", 2 * a * b, ">=", 0 * a)  # noqa: E731
+    entry = enter(chain, (A, B), rows="abc", verdict={"c": "wrong"}, tight={"a": 1, "b": 1})
+    entry.corrected("test", "c")(lambda a, b: (2 * a * b, ">=", -(a**2) - b**2))
+    assert [judgement.verdict for judgement in judge(entry)] == ["holds", "holds", "undecided"]
+    entry.tight = {"a": 0, "b": 0}
+    assert [judgement.verdict for judgement in judge(entry)] == ["holds", "holds", "wrong"]
+
+
+@pytest.mark.parametrize("letters", ["ab", "abcd"])
+def test_every_link_of_a_lettered_chain_has_a_row(letters):
+    with pytest.raises(ValueError, match="a row for every link"):
+        judge(enter(CHAIN, rows=letters))
+
+
+def test_letters_that_no_row_has_are_refused():
+    with pytest.raises(ValueError, match="says must have letters"):
+        equation("test.2", "l.1", "test", (A,), says={"d": "?"}, rows="abc")
+    with pytest.raises(ValueError, match="verdict must have letters"):
+        equation("test.2", "l.1", "test", (A,), says="A test.", verdict={"a": "wrong"})
+    with pytest.raises(ValueError, match="letter must be that of a row"):
+        enter(CHAIN, rows="abc").corrected("test", "d")
+
+
+def test_ids_are_entered_once():
+    enter(CHAIN)
+    with pytest.raises(ValueError, match="must be new"):
+        enter(CHAIN)
+
+
+def partly(s):
+    """The first link needs s > 0, the second holds for all."""
+    return np.sqrt(s**2), "=", s * s / s, "=", (2 * s + s) / 3
+
+
+def test_outside_an_assumption_a_row_may_hold_and_says_so():
+    outside = {"s": -1}
+    assert [j.verdict for j in judge(enter(partly, (S,), rows="ab", needs="s > 0", outside=outside))] == [
+        "holds-if",
+        "holds",
+    ]
+
+
+def test_each_row_needs_one_point_outside_and_each_point_a_row():
+    bounds = lambda a: (np.minimum(a + 9, 18), "=", (a**2 - 81) / (a - 9), "=", np.maximum(a + 9, 0))  # noqa: E731
+    outside = ({"a": 10}, {"a": -10})
+    entry = enter(bounds, rows="ab", needs="|a| < 9", outside=outside)
+    assert [judgement.verdict for judgement in judge(entry)] == ["holds-if"] * 2
+    entry.outside = (*outside, {"a": 8})
+    assert [judgement.verdict for judgement in judge(entry)] == ["holds"] * 2
+
+
+def test_a_row_that_needs_nothing_can_say_so():
+    entry = enter(partly, (S,), rows="ab", needs="s > 0", outside={"s": -1}, verdict={"b": "holds"})
+    assert all(judgement.ok for judgement in judge(entry))
+
+
+# Witnesses
+
+
+def test_the_witness_is_the_simplest_point_with_both_sides_there():
+    judgement = judged(lambda a, b: ((a + b) ** 2, "=", a**2 + b**2), (A, B))
+    assert judgement.witness == {"a": 1, "b": 1} and judgement.witness["a"].shape == (1,)
+    assert (judgement.at_witness.left, judgement.at_witness.right, judgement.at_witness.residual) == (4, 2, 2)
+
+
+def test_a_witness_found_by_draws_alone_is_rounded():
+    limit = real("a", "a", simple=(0,))
+    judgement = judged(lambda a: (a + 1, "=", np.where(np.abs(a) > 3, 7.0, 1.0) + a), (limit,))
+    (a,) = judgement.witness["a"]
+    assert abs(a) > 3 and a == float(f"{a:.2g}") and judgement.at_witness.right == a + 7
+
+
+def test_it_is_not_rounded_where_that_would_make_it_hold():
+    integer = real("a", "a", simple=(0,))
+    judgement = judged(lambda a: (np.sin(50 * np.pi * a) ** 2, "=", 0 * a), (integer,), tolerance=1e-3)
+    (a,) = judgement.witness["a"]
+    assert a != float(f"{a:.2g}") or abs(np.sin(50 * np.pi * a)) > 1e-3
+    assert judgement.at_witness.state == "fails"
+
+
+def test_weights_are_not_rounded():
+    p = pmf("p", "p", 9, simple=((1, 0, 0),))
+    judgement = judged(lambda p: (p[:, :1] * p[:, 1:2], "=", 0 * p[:, :1]), (p,))
+    assert judgement.witness["p"].sum() == pytest.approx(1, abs=1e-15) and judgement.at_witness.state == "fails"
+
+
+def test_a_rounded_point_that_is_refused_is_not_taken():
+    def picky(a):
+        if a.size == 1 and a.item() == float(f"{a.item():.2g}") and a.item() != 0:
+            refuse("a", "unround", "round", "")
+        return np.abs(a) + 1, "=", np.where(a == 0, 1, 3 + a)
+
+    judgement = judged(picky, (real("a", "a", spread=0.1, simple=(0,)),))
+    assert judgement.verdict == "fails" and judgement.at_witness.state == "fails"
+
+
+def test_witnesses_of_tables_vectors_and_sides_that_never_change():
+    v = vector("v", "v", 2)
+    table = judged(lambda v: (v[:, :, None] * v[:, None, :], "=", np.ones((1, 1, 1))), (v,))
+    assert list(table.witness["v"]) == [0, 0] and (table.at_witness.left, table.at_witness.right) == (0, 1)
+    constant = judged(lambda v: (1.0, "=", 2.0, "=", v[:, :1]), (v,))
+    assert list(constant.witness["v"]) == [0, 0] and constant.first_false == 0
+
+
+# Ties
+
+
+@pytest.mark.parametrize(
+    "error, verdict", [(0, "holds"), (1e-12, "holds"), (1e-7, "undecided"), (1e-4, "undecided"), (NAN, "undecided")]
+)
+def test_a_tied_function_must_say_the_same(error, verdict):
+    entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
+    entry.tied("minivae.ops.relu")(lambda a: (a + 3) ** 2 * (1 + error))
+    (judgement,) = judge(entry)
+    assert judgement.verdict == verdict and [name for name, _ in judgement.ties] == ["minivae.ops.relu"]
+    assert verdict == "holds" or "minivae.ops.relu" in judgement.why
+
+
+def test_a_tie_is_to_the_form_that_holds_and_to_its_letters():
+    entry = enter(lambda a, b: ((a + 3) ** 2, "=", a**2 + 9), (A, B), verdict="wrong")
+    entry.corrected("test", inputs=(A,))(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
+    entry.tied("minivae.ops.relu")(lambda a: (a + 3) * (a + 3))
+    assert judge(entry)[0].ok
+
+
+def test_nothing_is_tied_to_nothing():
+    entry = enter(lambda a: (), verdict="prose")
+    entry.tied("minivae.ops.relu")(lambda a: a)
+    assert not judge(entry)[0].ok

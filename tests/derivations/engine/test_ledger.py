@@ -1,0 +1,322 @@
+"""The ledger itself: complete, as expected, and every check in it can fail.
+
+The entries of a source are judged once for all tests here. What a test asks of an entry it asks of each of its forms:
+the printed one, as far as its links hold, and every corrected or intended one.
+"""
+
+import ast
+import inspect
+import re
+import sys
+import textwrap
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+
+from derivations.engine import ledger
+from derivations.engine.domains import draw, pmf, point
+from derivations.engine.equation import RELATIONS, Zero
+from derivations.engine.judge import Computed, aligned, judge, judge_link, sides_of, value_and_scale
+from derivations.engine.numerics import kl, kl_normal, log, mean
+from derivations.engine.worlds import PAIR, TABLES, evidence, likelihood, posterior, prior
+from derivations.pages import records
+from derivations.pages.unicode import sides as printed_sides
+from minivae import gaussian
+from tests.helpers.strategies import points
+
+ROOT = Path(__file__).parents[3]
+ODAIBO = """
+    t1 t2 t3 t4 1 t5 t6 2 3 4 5 T1 t9 t26 t7 t8 6 7 8 9 10 11 t10 t11 t12 12 13 F1 14a 14b 14c 14d 14e 15 16 t13 t14 t15 F2
+    17 18 19 20 21 22 t16 23 24 25 26 27 28 28r t17 t18 t19 t20 t21 t22 t23 t24 t27 29 30 31 32 33 34 35a 35b 35c 36
+    37a 37b 37c 37d 38 39a 39b 39c 39d 39e 39f 40a 40b 40c t25 41 t28 t29 42 t30 t31 t32 43 44 t34
+""".split()
+BEYOND = """
+    1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 58 33 34 54 51 52 28 29 39
+    40 41 31 32 55 53 30 35 36 37 38 47 42 43 44 45 57 46 48 49 50 56
+""".split()
+INDEX = {"odaibo": ODAIBO, "lm": range(1, 45), "hong": range(1, 23), "cards": range(1, 36), "beyond": BEYOND}
+ENTRIES = ledger.entries()
+BY_ID = {entry.id: entry for entry in ENTRIES}
+each_entry = pytest.mark.parametrize("id", BY_ID)
+
+
+@cache
+def judgements(id):
+    return judge(BY_ID[id])
+
+
+def forms(entry):
+    """Every form that can be computed, with the links of it that hold."""
+    if not entry.printed.free:
+        yield entry.printed, [i for i, link in enumerate(computed(entry.printed, entry.tolerance).links) if link.ok]
+    for form in repairs(entry):
+        yield form, range(len(computed(form, entry.tolerance).links))
+
+
+def repairs(entry):
+    return [row.repair for row in entry.rows if row.repair]
+
+
+@cache
+def computed(form, tolerance):
+    return Computed(form, tolerance, 1000, 0)
+
+
+# Complete
+
+
+@pytest.mark.parametrize("source", INDEX)
+def test_every_row_of_a_source_is_there_once_and_in_order(source):
+    rows = [row.id for entry in ledger.entries(source) for row in entry.rows]
+    assert rows == [f"{source}.{id}" for id in INDEX[source]]
+
+
+def test_the_sources_have_198_rows_and_58_are_beyond_them():
+    assert list(INDEX) == list(ledger.SOURCES)
+    assert sum(len(INDEX[source]) for source in INDEX if source != "beyond") == 198 and len(BEYOND) == 58
+
+
+def test_every_numbered_equation_is_there():
+    numbers = [int(entry.id.split(".")[1]) for entry in ENTRIES if re.fullmatch(r"odaibo\.\d+", entry.id)]
+    assert numbers == list(range(1, 45))  # in printed order
+
+
+def test_the_reference_of_a_numbered_equation_has_its_number():
+    for entry in ENTRIES:
+        number = re.fullmatch(r"odaibo\.(\d+)r?", entry.id)
+        if number and not re.search(rf"\({number[1]}( recalled)?\)", entry.ref):
+            pytest.fail(f"{entry.id} stands at {entry.ref}")
+
+
+def cited():
+    """Every id that is cited, with the file."""
+    id = r"(?:odaibo|lm|hong|cards|beyond)\.(?:[tTF]?\d+\w*)"
+    for path in [*ROOT.glob("minivae/**/*.py"), *ROOT.glob("derivations/**/*.py"), ROOT / "README.md"]:
+        for found in re.findall(rf"(?<![\w.]){id}", path.read_text(encoding="utf-8")):
+            yield found, path.name
+        for found in re.findall(r"\[((?:odaibo|lm|hong|cards|beyond)\.[^\]\s,]*)", path.read_text(encoding="utf-8")):
+            yield found, path.name
+
+
+def test_every_id_that_is_cited_exists():
+    known = {id for entry in ENTRIES for id in (entry.id, *(row.id for row in entry.rows))}
+    found = set(cited())
+    assert len(found) > 20
+    assert {(id, file) for id, file in found if id not in known} == set()
+
+
+# As expected
+
+
+@each_entry
+def test_printed_form_earns_its_recorded_verdict(id):
+    for judgement in judgements(id):
+        got = judgement.verdict, judgement.why, [link.state for link in judgement.links]
+        assert judgement.ok, f"{judgement.row.id} should be {judgement.row.expected}: {got}"
+
+
+@each_entry
+def test_rows_say_what_they_should(id):
+    entry = BY_ID[id]
+    for row in entry.rows:
+        assert row.says and row.says[-1] in ".!?)\"'" and "\n" not in row.says
+        faulty = row.expected in ("slip", "wrong")
+        assert bool(row.fault) == bool(row.repair) == faulty, row.id
+    conditional = any(row.expected == "holds-if" for row in entry.rows)
+    assert not conditional or (entry.needs and entry.outside)
+
+
+@each_entry
+def test_what_is_false_has_a_witness(id):
+    for judgement in judgements(id):
+        if judgement.verdict in ("slip", "wrong") and not judgement.free:
+            assert judgement.witness is not None and not judgement.at_witness.ok
+            assert judgement.at_witness.relation == judgement.links[judgement.first_false].relation
+
+
+def used_letters(function):
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+@each_entry
+def test_a_free_letter_is_used(id):
+    entry = BY_ID[id]
+    assert set(entry.printed.free) <= used_letters(entry.printed.function)
+
+
+WRITTEN = {"≤": "<=", "≥": ">=", "≠": "!=", "→": ":="}
+
+
+def relations_of(form):
+    """The relations of the code: from what it returns or, if it cannot be called, from the source of that."""
+    if not form.free:
+        return computed(form, 1e-9).relations
+    tree = ast.parse(textwrap.dedent(inspect.getsource(form.function)))
+    (returned,) = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)][-1:]
+    return [item.value for item in returned.elts if isinstance(item, ast.Constant) and item.value in RELATIONS]
+
+
+@each_entry
+def test_the_formula_has_the_relations_of_the_code(id):
+    entry = BY_ID[id]
+    for form in (entry.printed, *repairs(entry)):
+        relations = [WRITTEN.get(relation, relation) for relation, _ in printed_sides(form.latex)[1:]]
+        assert relations == relations_of(form), form.latex
+
+
+# The checks can fail
+
+
+def moved(side, other, by):
+    """A side made wrong by `by`, relative to itself or, if it is 0, to what it is compared with."""
+    value, scale = value_and_scale(side)
+    value, scale, theirs = aligned(value, scale, value_and_scale(other)[1])
+    size = np.where(value != 0, np.abs(value), np.maximum(scale, theirs))
+    return value + by * np.where(size == 0, 1, size)
+
+
+def unnoticed(left, relation, right, tolerance):
+    """The planted errors that a link does not see, as words."""
+    for by in (1e-4, -1e-4):
+        if judge_link(moved(left, right, by), relation, right, tolerance).ok:
+            yield f"left side moved by {by}"
+        if judge_link(left, relation, moved(right, left, by), tolerance).ok:
+            yield f"right side moved by {by}"
+
+
+@each_entry
+def test_an_error_of_one_in_ten_thousand_is_noticed_in_every_side_of_every_equation(id):
+    entry = BY_ID[id]
+    for form, holding in forms(entry):
+        made = computed(form, entry.tolerance)
+        for i in holding:
+            if made.relations[i] in ("=", ":="):
+                left, right = made.random[0].sides[i : i + 2]
+                assert list(unnoticed(left, made.relations[i], right, entry.tolerance)) == [], (
+                    f"link {i} of {form.latex}"
+                )
+
+
+@each_entry
+def test_a_moved_constant_of_an_inequality_is_noticed(id):
+    entry = BY_ID[id]
+    for form, holding in forms(entry):
+        relations = computed(form, entry.tolerance).relations
+        for i in (i for i in holding if relations[i] in ("<=", ">=")):
+            left, right = sides_of(form, point(**entry.tight))[0][i : i + 2]
+            assert list(unnoticed(left, "=", right, entry.tolerance)) == [], f"link {i} of {form.latex}"
+
+
+@each_entry
+def test_a_swapped_inequality_is_noticed(id):
+    entry = BY_ID[id]
+    for form, holding in forms(entry):
+        made = computed(form, entry.tolerance)
+        for i in (i for i in holding if made.relations[i] in ("<", ">", "<=", ">=")):
+            left, right = made.random[0].sides[i : i + 2]
+            assert not judge_link(right, made.relations[i], left, entry.tolerance).ok, form.latex
+
+
+@each_entry
+def test_nothing_is_undecided_with_other_draws(id):
+    """Random draws alone: all else is the same for every seed."""
+    entry = BY_ID[id]
+    for form, holding in forms(entry):
+        for seed in range(1, 21):
+            values = draw(form.inputs, np.random.default_rng(seed), 250)
+            sides, relations = sides_of(form, values)
+            links = [
+                judge_link(sides[i], relation, sides[i + 1], entry.tolerance) for i, relation in enumerate(relations)
+            ]
+            assert [link.state for link in links if link.state == "undecided"] == [], f"seed {seed}"
+            assert all(links[i].ok for i in holding), f"seed {seed}"
+
+
+def test_the_harness_itself_can_fail():
+    assert len(list(unnoticed(1.0, "=", 1.0, 1e-3))) == 4 and len(list(unnoticed(0.0, "=", Zero(1.0), 1e-3))) == 2
+    assert (
+        list(unnoticed(1.0, "=", 1.0, 1e-9))
+        == list(unnoticed(0.0, "=", Zero(1e-30), 1e-9))
+        == list(unnoticed(0.0, "=", 0.0, 1e-9))
+        == []
+    )
+    log_normal = gaussian.log_normal.__code__
+    assert log_normal in calls(gaussian.log_normal, dict.fromkeys(("z", "mu", "log_var"), np.zeros((1, 1))))
+    assert log_normal not in calls(gaussian.log_standard_normal, {"z": np.zeros((1, 1))})
+
+
+# Ties
+
+
+TIES = [(entry.id, tie.name, tie.function) for entry in ENTRIES for tie in entry.ties]
+
+
+def calls(function, values):
+    """The code of everything that a call runs."""
+    seen = set()
+    sys.setprofile(lambda frame, event, _: seen.add(frame.f_code) if event == "call" else None)
+    try:
+        function(**values)
+    finally:
+        sys.setprofile(None)
+    return seen
+
+
+@pytest.mark.parametrize("id, name, function", TIES, ids=[f"{id}-{name}" for id, name, _ in TIES])
+def test_a_tie_calls_the_function_that_it_names(id, name, function):
+    assert name.startswith("minivae.")
+    target = records.fetch(name)
+    target = target.__init__ if inspect.isclass(target) else target
+    entry = BY_ID[id]
+    form = entry.rows[-1].repair or entry.printed
+    values = draw(form.inputs, np.random.default_rng(0), 3)
+    assert inspect.unwrap(target).__code__ in calls(function, values)
+    assert not [letter for letter in inspect.signature(function).parameters if letter not in values]
+
+
+# The identities on which all of this rests, with shrinking: a counterexample would be a short one
+
+Q_P = (pmf("q", "q"), pmf("p", "p"))
+
+
+@given(points(Q_P))
+@example(point(q=(0.5, 0.5), p=(0.5, 0.5)))
+@example(point(q=(1, 0), p=(1e-9, 1 - 1e-9)))
+def test_a_divergence_is_not_negative_and_its_opposite_is_another(values):
+    q, p = values["q"], values["p"]
+    forward, backward = kl(q, p).item(), kl(p, q).item()
+    assert forward > -1e-14 and backward > -1e-14
+    assert (forward < 1e-12) == bool(np.abs(q - p).max() < 1e-6)
+
+
+@given(points(PAIR))
+@example(point(mu_q=0, sigma_q=1, mu_p=0, sigma_p=1))
+def test_the_closed_form_of_minivae_is_the_integral(values):
+    mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in PAIR)
+    log_var_q, log_var_p = 2 * np.log(sigma_q), 2 * np.log(sigma_p)
+    pair, integral = gaussian.kl_diagonal(mu_q, log_var_q, mu_p, log_var_p).item(), kl_normal(**values).item()
+    assert abs(pair - integral) < 1e-12 * (1 + integral) and pair >= 0
+    standard, integral = gaussian.kl_standard_normal(mu_q, log_var_q).item(), kl_normal(mu_q, sigma_q, 0, 1).item()
+    assert abs(standard - integral) < 1e-12 * (1 + integral) and standard >= 0
+
+
+@given(points(TABLES))
+def test_the_elbo_has_three_forms_and_never_exceeds_the_evidence(values):
+    p_xz, q = values["p_xz"], values["q"]
+    log_p_x = np.log(evidence(p_xz))
+    joint = mean(q, np.log(p_xz) - log(q))                  # q may be zero: 0 log 0 = 0
+    reconstruction = mean(q, np.log(likelihood(p_xz))) - kl(q, np.broadcast_to(prior(p_xz), q.shape))
+    gap = kl(q, posterior(p_xz))
+    assert np.abs(joint - reconstruction).max() < 1e-12 and np.abs(log_p_x - gap - joint).max() < 1e-12
+    assert (joint <= log_p_x + 1e-13).all()
+
+
+@given(points(TABLES[:1]))
+def test_the_elbo_reaches_the_evidence_at_the_posterior(values):
+    p_xz = values["p_xz"]
+    q = posterior(p_xz)
+    assert np.abs(mean(q, np.log(p_xz) - np.log(q)) - np.log(evidence(p_xz))).max() < 1e-13

@@ -1,0 +1,221 @@
+"""Worlds in which every probability is known: tables and events obey their axioms, linear models their integrals."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from derivations.engine import worlds
+from derivations.engine.numerics import kl, kl_normal, kl_normal_full, log_density_full, need_pmf, total
+from derivations.engine.worlds import (
+    EVENTS,
+    LINEAR,
+    MU_Q,
+    SIGMA_Q,
+    TABLES,
+    linear_elbo,
+    linear_log_evidence,
+    linear_posterior,
+)
+from minivae.gaussian import kl_diagonal, kl_full
+from tests.helpers.numeric import refused
+from tests.helpers.strategies import points
+
+GRID = np.linspace(-60, 60, 60001)  # of z; every density below is nil at its ends
+
+
+def agree(left, right, rel=1e-12):
+    assert np.abs(left - right).max() <= rel * np.maximum(np.abs(left), np.abs(right)).max()
+
+
+# Finite tables
+
+
+@given(points(TABLES))
+def test_conditionals_are_distributions_whose_mixtures_are_the_marginals(values):
+    p_xz = values["p_xz"]
+    p_x, p_z = worlds.evidence(p_xz), worlds.prior(p_xz)
+    assert p_x.shape == (1, 4, 1) and p_z.shape == (1, 1, 5)
+    need_pmf("posterior", worlds.posterior(p_xz))
+    need_pmf("likelihood", np.swapaxes(worlds.likelihood(p_xz), -1, -2))
+    agree(total(worlds.likelihood(p_xz) * p_z), p_x)
+    agree(worlds.posterior(p_xz) * p_x, p_xz)
+    agree(worlds.likelihood(p_xz) * p_z, p_xz)
+    agree(p_x.sum(), 1)
+
+
+def test_a_table_by_hand():
+    p_xz = np.array([[[0.1, 0.4], [0.3, 0.2]]])
+    agree(worlds.posterior(p_xz), np.array([[[0.2, 0.8], [0.6, 0.4]]]))
+    agree(worlds.likelihood(p_xz), np.array([[[1 / 4, 2 / 3], [3 / 4, 1 / 3]]]))
+
+
+@pytest.mark.parametrize("call, name", [(worlds.posterior, "p(x)"), (worlds.likelihood, "p(z)")])
+def test_nothing_is_given_what_cannot_happen(call, name):
+    table = np.array([[[0, 0], [0, 1.0]]])
+    refused(lambda: call(table), name, "> 0 to be conditioned on", "0", "Nothing is defined")
+    with pytest.raises(ValueError, match="conditioned on"):
+        call(np.full((1, 2, 2), np.nan))
+
+
+# Events
+
+
+@given(points(EVENTS))
+def test_probabilities_of_events_obey_their_axioms(values):
+    atoms, X, Y = values["atoms"], values["X"], values["Y"]
+    P = lambda event: worlds.probability(atoms, event)  # noqa: E731
+    assert 0 < P(X).item() <= 1 + 1e-15 and P(X).shape == (1, 1)
+    agree(P(np.ones_like(X)), 1)
+    agree(P(np.maximum(X, Y)) + P(X * Y), P(X) + P(Y))
+    need_pmf("given Y", worlds.conditioned(atoms, Y))
+    agree(worlds.probability(worlds.conditioned(atoms, Y), Y), 1)
+    ratio = P(X * Y) / P(Y)
+    assert abs(worlds.probability(worlds.conditioned(atoms, Y), X) - ratio).item() < 1e-14
+
+
+def test_an_event_by_hand():
+    atoms, X, Y = (np.array([row]) for row in ((0.1, 0.2, 0.3, 0.4), (1, 1, 0, 0), (0, 1, 1, 1)))
+    agree(worlds.probability(atoms, X), 0.3)
+    agree(worlds.conditioned(atoms, Y), np.array([[0, 2, 3, 4]]) / 9)
+    refused(lambda: worlds.conditioned(atoms, 0 * Y), "P(condition)", "> 0", "0", "Nothing is defined")
+
+
+# Linear-Gaussian models, against sums over a grid that know nothing of them
+
+
+def density(z, mu, sigma):
+    return np.exp(-(((z - mu) / sigma) ** 2) / 2) / np.sqrt(2 * np.pi * sigma**2)
+
+
+def on_grid(w, s, x):
+    """p(z) p(x|z) on the grid."""
+    return density(GRID, 0, 1) * density(x, w * GRID, s)
+
+
+STEP = GRID[1] - GRID[0]
+
+
+@given(points(LINEAR))
+def test_evidence_and_posterior_are_exact(values):
+    both = on_grid(**values)[0]
+    p_x = both.sum() * STEP
+    mean, sigma = linear_posterior(**values)
+    assert abs(linear_log_evidence(**values).item() - np.log(p_x)) < 1e-11
+    assert abs(mean.item() - (both * GRID).sum() * STEP / p_x) < 1e-11
+    assert abs(sigma.item() ** 2 - (both * (GRID - mean.item()) ** 2).sum() * STEP / p_x) < 1e-11
+
+
+@given(points((*LINEAR, MU_Q, SIGMA_Q)))
+def test_the_elbo_is_exact_and_its_gap_is_the_divergence_from_the_posterior(values):
+    mu_q, sigma_q = values.pop("mu_q"), values.pop("sigma_q")
+    q = density(GRID, mu_q, sigma_q)[0]
+    w, s, x = (values[name].item() for name in "wsx")
+    log_joint = -(GRID**2) / 2 - ((x - w * GRID) / s) ** 2 / 2 - np.log(2 * np.pi * s)
+    log_q = -(((GRID - mu_q.item()) / sigma_q.item()) ** 2) / 2 - np.log(2 * np.pi * sigma_q.item() ** 2) / 2
+    elbo, log_p = linear_elbo(**values, mu_q=mu_q, sigma_q=sigma_q).item(), linear_log_evidence(**values).item()
+    size = 1 + abs(elbo) + abs(log_p)
+    assert abs(elbo - (q * (log_joint - log_q)).sum() * STEP) < 1e-10 * size
+    assert abs(log_p - elbo - kl_normal(mu_q, sigma_q, *linear_posterior(**values)).item()) < 1e-10 * size
+
+
+def test_a_linear_model_by_hand():
+    one = [np.ones((1, 1))] * 3
+    agree(np.hstack(linear_posterior(*one)), np.array([[1 / 2, np.sqrt(1 / 2)]]))
+    agree(linear_log_evidence(*one), -np.log(4 * np.pi) / 2 - 1 / 4)
+
+
+def test_an_event_far_out_has_a_finite_logarithm():
+    agree(linear_log_evidence(0.0, 1.0, 100.0), -5000 - np.log(2 * np.pi) / 2)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+def test_a_linear_model_has_noise(bad):
+    for call in (linear_log_evidence, linear_posterior, lambda w, s, x: linear_elbo(w, s, x, 0.0, 1.0)):
+        refused(lambda call=call: call(1.0, bad, 1.0), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
+
+
+# The same of vectors
+
+
+@given(points(worlds.VECTOR_LINEAR))
+def test_prior_times_likelihood_is_posterior_times_evidence_at_every_code(values):
+    """At six codes, which fix a quadratic: so both, the posterior and the evidence, are right."""
+    z = np.array([[[0, 0], [1, 0], [0, 1], [1, 1], [-1, 0], [0, -1]]], float)
+    prior = log_density_full(z, np.zeros((1, 2)), np.eye(2)[None])
+    joint = prior + worlds.vector_log_p(**values, z=z)
+    mean, cov = worlds.vector_posterior(**values)
+    assert mean.shape == (1, 2) and cov.shape == (1, 2, 2) and (cov == np.swapaxes(cov, 1, 2)).all()
+    agree(log_density_full(z, mean, cov) + worlds.vector_log_evidence(**values), joint, 1e-11)
+
+
+def test_a_vector_model_by_hand():
+    """Two coordinates that have nothing to do with each other, and a third that z does not reach."""
+    W, b, s, x = np.array([[[1, 0], [0, 2], [0, 0]]]), np.array([[1, 0, 3]]), np.ones((1, 1)), np.array([[2, 5, 3]])
+    mean, cov = worlds.vector_posterior(W, b, s, x)
+    agree(mean, np.array([[1 / 2, 2]]))
+    agree(cov, np.array([[[1 / 2, 0], [0, 1 / 5]]]))
+    each = [linear_log_evidence(w, 1.0, d) for w, d in ((1.0, 1.0), (2.0, 5.0), (0.0, 0.0))]
+    agree(worlds.vector_log_evidence(W, b, s, x), np.array([[sum(each)]]))
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+def test_a_vector_model_has_noise(bad):
+    W, b, s, x = np.ones((1, 3, 2)), np.zeros((1, 3)), np.full((1, 1), bad), np.ones((1, 3))
+    for call in (worlds.vector_log_evidence, worlds.vector_posterior):
+        refused(lambda call=call: call(W, b, s, x), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
+
+
+# Pairs of Gaussians
+
+
+@given(points(worlds.FULL_PAIR))
+def test_a_pair_with_any_covariance_has_the_divergence_of_minivae(values):
+    by_nodes = kl_normal_full(*(values[symbol.name] for symbol in worlds.FULL_PAIR))
+    agree(by_nodes, kl_full(**values)[:, None], 1e-9)
+
+
+@given(points(worlds.DIAGONAL_PAIR))
+def test_a_pair_of_independent_coordinates_is_a_pair_without_correlation(values):
+    mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in worlds.DIAGONAL_PAIR)
+    none = np.zeros((1, 1))
+    both = kl_normal_full(mu_q, worlds.covariance(sigma_q, none), mu_p, worlds.covariance(sigma_p, none))
+    agree(both, kl_diagonal(mu_q, 2 * np.log(sigma_q), mu_p, 2 * np.log(sigma_p)).sum(axis=1, keepdims=True), 1e-9)
+
+
+def test_a_covariance_by_hand():
+    agree(worlds.covariance(np.array([[1.0, 2.0]]), np.array([[0.5]])), np.array([[[1.0, 1.0], [1.0, 4.0]]]))
+
+
+@given(points(worlds.PAIR))
+def test_of_two_gaussians_the_wider_one_has_the_larger_divergence_from_the_other(values):
+    """Symmetric if the widths are equal, and then only, whatever the means."""
+    mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in worlds.PAIR)
+    same = kl_normal(mu_q, sigma_q, mu_p, sigma_q), kl_normal(mu_p, sigma_q, mu_q, sigma_q)
+    assert np.abs(same[0] - same[1]) <= 1e-11 * (1 + same[0])
+    if abs(np.log(sigma_q / sigma_p)) > 1e-2:
+        gap = kl_normal(mu_q, sigma_q, mu_p, sigma_p) - kl_normal(mu_p, sigma_p, mu_q, sigma_q)
+        assert np.sign(gap) == np.sign(sigma_q - sigma_p)
+
+
+# The refusals that the index of the ledger asks for, with its own numbers
+
+
+def test_unnormalised_weights_would_give_a_negative_divergence():
+    q, p = np.array([0.1, 0.1]), np.array([0.5, 0.5])
+    assert (q * np.log(q / p)).sum() == pytest.approx(-0.3219, abs=5e-5)
+    with pytest.raises(ValueError, match="sum to one"):
+        kl(q, p)
+
+
+def test_leaving_out_what_is_not_covered_would_give_a_negative_divergence():
+    q, p = np.array([0.5, 0.3, 0.2]), np.array([0.6, 0.4, 0.0])
+    covered = p > 0
+    assert (q[covered] * np.log(q[covered] / p[covered])).sum() == pytest.approx(-0.1775, abs=5e-5)
+    assert kl(q, p) == np.inf
+
+
+def test_a_variance_would_hide_the_sign_of_a_standard_deviation():
+    sigma = -1.0
+    assert (1 + np.log(sigma**2) - sigma**2) / 2 == 0
+    with pytest.raises(ValueError, match="sigma"):
+        kl_normal(0.0, sigma, 0.0, 1.0)

@@ -1,0 +1,169 @@
+"""What all redrawn figures have in common: their files, their words on the page, and that every claim can fail."""
+
+import ast
+import itertools
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from derivations import figures
+from derivations.app import cli
+from derivations.figures import odaibo
+from tests.derivations.figures import test_cards, test_hong, test_lm, test_odaibo
+from tests.derivations.study import test_questions
+from tests.helpers.drawn import drawn, refused, words
+from tests.helpers.png import png_texts
+
+NAMES = (
+    *("odaibo-F1", "odaibo-F2", "lm-3", "lm-11", "lm-43"),
+    *("hong-10", "cards-15", "cards-23", "cards-24", "cards-30"),
+)
+every_figure = pytest.mark.parametrize("name", NAMES)
+
+
+def test_all_ten_are_there_in_the_order_of_the_sources():
+    assert tuple(figures.FIGURES) == NAMES
+
+
+# Claims
+
+
+def claims():
+    """Every call of `shows` in the source, as (file, its lines)."""
+    for path in sorted(Path(figures.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "shows":
+                yield path.name, range(node.lineno, node.end_lineno + 1)
+
+
+def test_every_claim_of_a_figure_fails_for_some_fault():
+    tested = (
+        test_odaibo,
+        test_lm,
+        test_hong,
+        test_cards,
+        test_questions,
+    )
+    failed = {refused(*fault) for module in tested for fault in module.FAULTS.values()}
+    found = list(claims())
+    unseen = [
+        f"{name}:{lines[0]}" for name, lines in found if not failed & {(name, line) for line in lines}
+    ]
+    assert unseen == [] and len(found) > 60
+
+
+# The page
+
+
+@every_figure
+def test_nothing_written_is_cut_off_or_too_small(name):
+    figure, _ = drawn(name)
+    written = words(figure)
+    right, top = figure.bbox.max
+    boxes = [(text, artist.get_window_extent()) for text, artist in written]
+    inside = [text for text, b in boxes if 0 <= b.x0 and b.x1 <= right and 0 <= b.y0 and b.y1 <= top]
+    assert inside == [text for text, _ in written] and len(inside) > 5
+    assert min(artist.get_fontsize() for _, artist in written) >= 8
+
+
+@every_figure
+def test_no_words_lie_on_others(name):
+    boxes = [(text, artist.get_window_extent()) for text, artist in words(drawn(name)[0])]
+    assert [(a, b) for (a, one), (b, other) in itertools.combinations(boxes, 2) if one.overlaps(other)] == []
+
+
+@every_figure
+def test_a_page_is_no_wider_than_it_can_be_read(name):
+    width = drawn(name)[0].get_figwidth()
+    smallest = min(artist.get_fontsize() for _, artist in words(drawn(name)[0]))
+    assert smallest * min(1, 830 / 72 / width) > 7          # points, where a page is 830 pixels of 1/72 inch
+
+
+@every_figure
+def test_the_alt_text_says_what_is_to_be_seen(name):
+    figure, alt = drawn(name)
+    assert 150 < len(alt) < 900 and alt.endswith(".") and "  " not in alt and not re.search(r"[\\$]", alt)
+    assert figure.get_suptitle() and figure.get_supxlabel()
+
+
+# Files
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    out = tmp_path_factory.mktemp("figures") / "new"
+    return out, figures.write_all(out, overwrite=False)
+
+
+def test_every_figure_is_written_as_svg_and_png_with_its_alt_text(written):
+    out, files = written
+    assert [Path(file["path"]).name for file in files] == [f"{n}.{kind}" for n in NAMES for kind in ("svg", "png")]
+    for file in files:
+        content = Path(file["path"]).read_bytes()
+        if file["path"].endswith("png"):
+            assert content.startswith(b"\x89PNG") and png_texts(Path(file["path"]))["Description"] == file["alt"]
+        else:
+            words = [
+                " ".join("".join(node.itertext()).split())
+                for node in ElementTree.fromstring(content).iter()
+                if node.tag.endswith("}description")
+            ]
+            assert words == [file["alt"]]
+            assert not re.search(rb"dc:date|/(home|tmp|usr)/", content) and len(content) < 600_000
+
+
+def test_the_same_figure_is_the_same_bytes(written, figures_again):
+    out, files = written
+    for old, new in zip(files, figures_again, strict=True):
+        assert old["path"] != new["path"] and Path(old["path"]).read_bytes() == Path(new["path"]).read_bytes()
+
+
+def test_a_figure_drawn_alone_is_the_same_bytes(written, tmp_path):
+    out, _ = written
+    files = figures.write_all(tmp_path, overwrite=False, names=["hong-10", "odaibo-F1", "hong-10"])
+    assert [Path(file["path"]).name for file in files] == [
+        *("hong-10.svg", "hong-10.png", "odaibo-F1.svg", "odaibo-F1.png"),
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(Path(file["path"]).name for file in files)
+    for file in files:
+        path = Path(file["path"])
+        assert path.read_bytes() == (out / path.name).read_bytes()
+
+
+def test_the_command_overwrites_nothing_silently_and_prints_alt_texts(tmp_path, capsys):
+    command = ["figures", "odaibo-F1", "odaibo-F2", "--out", str(tmp_path), "--json"]
+    assert cli.main(command) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert all(Path(file["path"]).exists() and file["alt"] for file in files) and len(files) == 4
+    (tmp_path / "odaibo-F2.svg").write_text("mine")
+    (tmp_path / "odaibo-F1.svg").unlink()
+    assert cli.main(command) == 2
+    error = capsys.readouterr().err
+    assert "--overwrite" in error and error.count("\n") == 1
+    assert (tmp_path / "odaibo-F2.svg").read_text() == "mine" and not (tmp_path / "odaibo-F1.svg").exists()
+    assert cli.main([*command, "--overwrite"]) == 0
+    assert (tmp_path / "odaibo-F2.svg").read_text() != "mine"
+
+
+@pytest.mark.parametrize(
+    "name, near", [("lm.11", "lm-11"), ("card-24", "cards-24"), ("odaibo-F3", "odaibo-F"), ("ring", "")]
+)
+def test_an_unknown_name_is_refused_with_the_nearest(tmp_path, capsys, name, near):
+    assert cli.main(["figures", "hong-10", name, "--out", str(tmp_path / "new")]) == 2
+    printed = capsys.readouterr()
+    assert f"NAME must be of a figure; got {name!r}. Did you mean {near}" in printed.err
+    assert printed.out == "" and printed.err.count("\n") == 1 and not (tmp_path / "new").exists()
+
+
+def test_a_figure_that_does_not_show_it_is_not_written_and_exits_with_1(tmp_path, capsys, monkeypatch):
+    good = odaibo.curves()
+    wrong = good | {"log": np.log10(good["t"])}
+    monkeypatch.setitem(figures.FIGURES, "odaibo-F1", lambda: odaibo.log_and_tangent(wrong))
+    assert cli.main(["figures", "hong-10", "odaibo-F1", "--out", str(tmp_path / "new")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1 and "would not show" in printed.err
+    assert not (tmp_path / "new").exists()

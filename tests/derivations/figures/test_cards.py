@@ -1,0 +1,288 @@
+"""The flashcards' figures show what they say: what is on the page is what was proven, and faults are refused."""
+
+import numpy as np
+import pytest
+
+from derivations.figures import cards_fits, cards_plate, cards_trick
+from minivae.gaussian import reparameterize, reparameterize_backward
+from minivae.vae import VAE, Forward
+from tests.helpers.drawn import by_gid, drawn, line, refused, words
+
+FAULTS = {}
+
+# cards-15
+
+
+def test_cards_15_has_x_and_z_in_the_plate_theta_and_phi_outside():
+    axes = drawn("cards-15")[0].axes[0]
+    axes.figure.draw_without_rendering()
+    plate = by_gid(axes, "plate").get_window_extent()
+    letters = {name: by_gid(axes, f"letter {name}").get_window_extent() for name in cards_plate.PLACES}
+    inside = {name for name, box in letters.items() if plate.contains(*box.min) and plate.contains(*box.max)}
+    assert inside == {"x", "z"} and not any(plate.overlaps(letters[name]) for name in ("theta", "phi"))
+    n = next(text for text in axes.texts if text.get_text() == "$N$").get_window_extent()
+    assert plate.contains(*n.min) and plate.contains(*n.max)
+    assert by_gid(axes, "x").get_facecolor()[:3] != (1, 1, 1) == by_gid(axes, "z").get_facecolor()[:3]
+
+
+def test_the_edges_of_cards_15_are_solid_for_p_and_dashed_for_q():
+    axes = drawn("cards-15")[0].axes[0]
+    styles = {a.get_gid(): a.get_linestyle() for a in axes.patches if "->" in str(a.get_gid())}
+    solid = {gid for gid, style in styles.items() if style in ("-", "solid")}
+    assert solid == {"z->x", "theta->x"} and set(styles) - solid == {"x->z", "phi->z"}
+
+
+def test_the_edges_of_cards_15_lead_from_letter_to_letter():
+    axes = drawn("cards-15")[0].axes[0]
+    axes.figure.draw_without_rendering()
+    places = {name: axes.transData.transform(place) for name, place in cards_plate.PLACES.items()}
+    radius = np.ptp(axes.transData.transform([(0, 0), (cards_plate.RADIUS, 0)])[:, 0])
+    for patch in [patch for patch in axes.patches if "->" in str(patch.get_gid())]:
+        start, end = patch.get_gid().split("->")
+        along = patch.get_transform().transform(patch.get_path().vertices)
+        assert np.hypot(*(along[0] - places[start])) < 1.25 * radius, patch.get_gid()
+        assert np.hypot(*(along - places[end]).T).min() == pytest.approx(radius, abs=6), patch.get_gid()
+
+
+class Step(VAE):
+    """A model whose forward can be changed in one place; the rest of it is as it should be."""
+
+    def forward(self, x, eps, fit=True):
+        hs, mu, log_var = self._encode(x)
+        z = self.draw(mu, log_var, eps, x)
+        out = self.put_out(z, x)
+        kl = self.prior(mu, log_var)
+        return Forward(hs, mu, log_var, z, [out], out, (), None, kl, None)
+
+    def draw(self, mu, log_var, eps, x):
+        return reparameterize(mu, log_var, eps)
+
+    def put_out(self, z, x):
+        return self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)
+
+    def prior(self, mu, log_var):
+        return self._kl(None, mu, log_var)
+
+
+class Deaf(Step):
+    """Wrong: the decoder does not hear z."""
+
+    def put_out(self, z, x):
+        return super().put_out(0 * z, x)
+
+
+class Peeking(Step):
+    """Wrong: the decoder sees x."""
+
+    def put_out(self, z, x):
+        return super().put_out(z + x.mean(axis=1, keepdims=True), x)
+
+
+class Blind(Step):
+    """Wrong: z is drawn from the prior."""
+
+    def draw(self, mu, log_var, eps, x):
+        return reparameterize(0 * mu, 0 * log_var, eps)
+
+
+class Tied(Step):
+    """Wrong: the decoder's weights act on z."""
+
+    def draw(self, mu, log_var, eps, x):
+        return super().draw(mu, log_var, eps, x) * self.layers("decoder")[0][0].sum()
+
+
+class Learned(Step):
+    """Not this figure: a prior with parameters."""
+
+    def prior(self, mu, log_var):
+        return super().prior(mu - self.layers("decoder")[0][0][:, 0], log_var)
+
+
+class Centred(Step):
+    """Wrong: what is drawn for one datum depends on the others."""
+
+    def draw(self, mu, log_var, eps, x):
+        return super().draw(mu - mu.mean(axis=0), log_var, eps, x)
+
+
+def plate(cls):
+    return lambda: cards_plate.plate(cls(cards_plate.small_vae().params))
+
+
+def test_a_model_put_together_from_steps_is_not_refused():
+    cards_plate.check_model(Step(cards_plate.small_vae().params))
+
+
+FAULTS |= {
+    "a decoder that does not hear z": (plate(Deaf), "generative model has the edge z -> x"),
+    "a decoder that sees x": (plate(Peeking), "generative model has no edge x -> x"),
+    "a z drawn from the prior": (plate(Blind), "inference model has the edge phi -> z, x -> z"),
+    "weights of the decoder that act on z": (plate(Tied), "inference model has no edge theta -> z"),
+    "a prior with parameters": (plate(Learned), "the prior has no parameters"),
+    "data that act on each other": (plate(Centred), "every datum has its own x and z"),
+}
+
+
+# cards-23
+
+
+def test_cards_23_draws_both_densities_and_shades_the_valley():
+    figure, _ = drawn("cards-23")
+    axes = figure.axes[0]
+    z, q = line(axes, "q")
+    np.testing.assert_allclose(q, np.exp(-(z**2) / 20) / np.sqrt(20 * np.pi), rtol=1e-9)
+    p = next(a for a in axes.collections if a.get_label() == "p").get_paths()[0].vertices
+    expected = (np.exp(-((p[:, 0] - 3) ** 2) / 2) + np.exp(-((p[:, 0] + 3) ** 2) / 2)) / np.sqrt(8 * np.pi)
+    assert all(y == 0 or abs(y - e) < 1e-9 for y, e in zip(p[:, 1], expected)) and p[:, 1].max() > 0.199
+    valley = next(a for a in axes.collections if a.get_label() == "valley").get_paths()[0].vertices
+    assert valley[:, 0].min() == pytest.approx(-1) and valley[:, 0].max() == pytest.approx(1)
+    assert any("24.8 % of $q$\n2.3 % of $p$" in text for text, _ in words(figure))
+
+
+Z = cards_fits.Z
+covering = cards_fits.covering()
+q = covering["q"]
+
+
+def forward(**faulty):
+    return lambda: cards_fits.forward(covering | faulty)
+
+
+def bell(mu, sigma):
+    return cards_fits.normal(Z, mu, sigma)
+
+
+outside = abs(Z) > 1.1
+FAULTS |= {
+    "other modes": (forward(p=cards_fits.mixture(2.9)), "p has its modes"),
+    "the reverse fit": (forward(q=bell(2.984, 1.023)), "quarter of its mass in the valley"),
+    "a q that is too narrow": (forward(q=bell(0, 3)), "quarter of its mass in the valley"),
+    "a q that leans": (forward(q=q * (1 + 0.5 * np.sign(Z) * outside)), "no Gaussian has a smaller"),
+    "a q that leans a little": (forward(q=q * (1 + 0.02 * np.sign(Z) * outside)), "0.461995"),
+    "a q with heavy tails": (forward(q=q + 2e-6 * (abs(Z) > 12)), "same mean and variance"),
+    "a q that trembles": (forward(q=q * (1 + 1e-3 * np.sin(20 * Z) * outside)), "q is N(0, 10)"),
+}
+
+
+# cards-24
+
+
+def test_cards_24_draws_both_optima_and_near_modes_to_one_scale():
+    figure, _ = drawn("cards-24")
+    wide, narrow = figure.axes
+    z, right = line(wide, "right")
+    mean, var = (right * z).sum() / right.sum(), (right * z**2).sum() / right.sum()
+    assert (mean, (var - mean**2) ** 0.5) == pytest.approx((2.98431, 1.02337), abs=1e-5)
+    np.testing.assert_allclose(line(wide, "left")[1], right[::-1], atol=1e-12)
+    z, near = line(narrow, "near q")
+    assert (near * z**2).sum() / near.sum() == pytest.approx(1.27342**2, abs=1e-4)
+    figure.draw_without_rendering()
+    scales = [axes.transData.transform([(0, 0), (1, 0.1)]) for axes in (wide, narrow)]
+    np.testing.assert_allclose(np.diff(scales[0], axis=0), np.diff(scales[1], axis=0), rtol=0.02)
+
+
+on_one_mode = cards_fits.on_one_mode()
+right, left, near_q = (on_one_mode[name] for name in ("right", "left", "near_q"))
+
+
+def reverse(**faulty):
+    return lambda: cards_fits.reverse(on_one_mode | faulty)
+
+
+FAULTS |= {
+    "modes that are nearer": (reverse(near_p=cards_fits.mixture(0.9)), "modes lie at +-3, and at +-0.8"),
+    "the forward fit": (reverse(right=bell(0, 10**0.5), left=bell(0, 10**0.5)), "as little in the valley"),
+    "a q that is not the best": (reverse(left=bell(-2.7, 1.2)), "no Gaussian has a smaller"),
+    "a q that is not quite the best": (reverse(left=bell(-2.98, 1.03)), "0.688769"),
+    "both on one side": (reverse(left=right), "the mirror image"),
+    "a q that trembles, and its image": (
+        reverse(right=right * (1 + 1e-3 * np.sin(20 * Z) * outside), left=left * (1 - 1e-3 * np.sin(20 * Z) * outside)),
+        "the fit on the right is",
+    ),
+    "one mode of near ones": (reverse(near_q=bell(0.8, 1)), "nor has any where the modes are near"),
+    "near modes and the bell of one": (reverse(near_q=bell(0, 1.2734 + 1e-4)), "with near modes the fit is"),
+}
+
+
+# cards-30
+
+
+def test_the_gradient_arrows_of_cards_30_reach_mu_and_sigma_on_the_right_alone():
+    left, right, _ = drawn("cards-30")[0].axes
+    gids = [{patch.get_gid() for patch in axes.patches} for axes in (left, right)]
+    gradients = [{gid for gid in page if "gradient" in gid} for page in gids]
+    assert gradients == [{"gradient f->z"}, {"gradient f->z", "gradient z->mu", "gradient z->log_var"}]
+    assert "eps->z" in gids[1] - gids[0] and not any(gid.endswith("->eps") for page in gids for gid in page)
+    assert [a.get_label() for a in left.lines] == ["stop"] and not right.lines
+
+
+def test_cards_30_draws_every_estimate_and_bars_of_their_exact_spread():
+    axes = drawn("cards-30")[0].axes[2]
+    eps = np.random.default_rng(29).standard_normal(cards_trick.DRAWS)
+    expected = {"held": 0 * eps, "score": (1 + eps) ** 2 * eps, "path": 2 + 2 * eps}
+    low, high = axes.get_xlim()
+    for name, (mean, variance) in {"held": (0, 0), "score": (2, 30), "path": (2, 4)}.items():
+        dots = line(axes, name)[0]
+        np.testing.assert_allclose(dots, expected[name], atol=1e-12)
+        assert low < dots.min() and dots.max() < high
+        ends = line(axes, f"{name} bar")[0]
+        np.testing.assert_allclose(ends, (mean - variance**0.5, mean + variance**0.5), atol=1e-9)
+
+
+def trick(**faulty):
+    return lambda: cards_trick.trick(**faulty)
+
+
+def estimate(name, change):
+    """The estimates with one of them changed, by its values and the noise."""
+    def faulty(eps):
+        good = cards_trick.estimates(eps)
+        return good | {name: change(good[name], eps)}
+
+    return trick(estimate=faulty)
+
+
+def replaced(sampler, name, value):
+    """A sampler that makes another thing of that name."""
+    return lambda mu, log_var, eps: sampler(mu, log_var, eps) | {name: value(mu, log_var, eps)}
+
+
+drawn_z, computed_z = cards_trick.drawn_z, cards_trick.computed_z
+one_more = lambda *given: (*reparameterize_backward(*given), given[0][0])  # noqa: E731
+no_half = lambda *given: (reparameterize_backward(*given)[0], 2 * reparameterize_backward(*given)[1])  # noqa: E731
+sign = lambda *given: (-reparameterize_backward(*given)[0], reparameterize_backward(*given)[1])  # noqa: E731
+many = lambda eps: len(eps) > 100  # noqa: E731         the draws, and not the nodes of the quadrature
+FAULTS |= {
+    "another z": (trick(left=replaced(drawn_z, "z", lambda mu, log_var, eps: eps)), "both sides draw the same z"),
+    "a drawn z that is computed": (trick(left=computed_z), "a gradient stops at a drawn z"),
+    "a computed z that is drawn": (
+        trick(right=replaced(computed_z, "z", lambda *given: drawn_z(*given)["z"])),
+        "through a computed z",
+    ),
+    "noise that knows mu": (
+        trick(right=replaced(computed_z, "eps", lambda mu, log_var, eps: eps + mu)),
+        "no parameter moves the noise",
+    ),
+    "a gradient for eps": (trick(backward=one_more), "none for eps"),
+    "a gradient without the half": (trick(backward=no_half), "implemented gradient in log_var"),
+    "a gradient of the other sign": (trick(backward=sign), "implemented gradient in mu"),
+    "a path that is half as steep": (estimate("path", lambda d, eps: d / 2), "path estimate has mean 2"),
+    "a path as if z were held": (estimate("held", lambda d, eps: 0 * d + 1), "held estimate has mean 0"),
+    "a path with more noise": (estimate("path", lambda d, eps: d + eps), "path estimate has variance 4"),
+    "a score with its mean taken off": (estimate("score", lambda d, eps: d - eps), "score estimate has variance 30"),
+    "draws that are off": (estimate("path", lambda d, eps: d + 0.5 * many(eps)), "path draws average 2"),
+    "draws that are too near": (
+        estimate("path", lambda d, eps: d + (2 - d) * 0.4 * many(eps)),
+        "path draws have variance 4",
+    ),
+    "a draw that is off the page": (
+        estimate("score", lambda d, eps: d + 5 * (d == d.max()) * many(eps)),
+        "every draw is on the page",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_does_not_show_it_is_refused(fault):
+    refused(*FAULTS[fault])

@@ -1,0 +1,45 @@
+"""Hong's figure shows what it says, and faults are refused."""
+
+import numpy as np
+import pytest
+
+from derivations.figures import hong
+from tests.helpers.drawn import drawn, line, refused, words
+
+brackets = hong.brackets()
+sigma, right, printed = brackets.values()
+
+
+def test_hong_10_draws_the_bracket_with_both_signs_of_the_logarithm():
+    figure, _ = drawn("hong-10")
+    s, good = line(figure.axes[0], "right")
+    _, bad = line(figure.axes[0], "printed")
+    np.testing.assert_allclose(np.exp((s**2 - 1) / 2 - good), s, rtol=1e-12)
+    np.testing.assert_allclose(np.exp(bad - (s**2 - 1) / 2), s, rtol=1e-12)
+    said = [text for text, _ in words(figure)]
+    assert "1.807585" in said and "\u22122.797585" in said
+    marked = {tuple(float(v[0]) for v in a.get_data()) for a in figure.axes[0].lines if len(a.get_xdata()) == 1}
+    assert marked == {(0.1, good[s == 0.1][0]), (0.1, bad[s == 0.1][0]), (1, 0)}
+
+
+def sign(**faulty):
+    return lambda: hong.sign(brackets | faulty)
+
+
+log, half = np.log(sigma), (sigma**2 - 1) / 2
+FAULTS = {
+    "no sigma = 1": (lambda: hong.sign({name: v[sigma != 1] for name, v in brackets.items()}), "sigma = 1 and"),
+    "the two exchanged": (sign(right=printed, printed=right), "the right bracket is the KL"),
+    "a minus on the whole": (sign(right=-printed), "the right bracket is the KL"),
+    "a KL with fewer digits": (sign(right=right * (1 + 3e-10)), "what is implemented"),
+    "a KL that is not quite 0": (sign(right=right + 1e-14), "0 at sigma = 1"),
+    "the right sign for the printed": (sign(printed=right), "falls all the way"),
+    "no logarithm": (sign(printed=half), "below log sigma"),
+    "another value at 0.1": (sign(printed=printed - 0.001 * (sigma == 0.1)), "at 0.1 they are"),
+    "another value at 0.5": (sign(printed=printed - 0.001 * (sigma == 0.5)), "sign of log sigma"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_does_not_show_it_is_refused(fault):
+    refused(*FAULTS[fault])

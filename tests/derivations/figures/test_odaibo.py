@@ -1,0 +1,158 @@
+"""Odaibo's figures show what they say: what is on the page is what was proven, and faults are refused."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from derivations.engine import graph
+from derivations.figures import odaibo
+from minivae.vae import VAE
+from tests.helpers.drawn import drawn, line, refused
+
+# Figure 1
+
+
+def test_figure_1_draws_log_t_its_tangent_and_the_shaded_gap():
+    axes = drawn("odaibo-F1")[0].axes[0]
+    (t, log), (same, tangent), (_, log2) = (line(axes, name) for name in ("log", "tangent", "log2"))
+    assert np.array_equal(t, same) and t.min() < 0.05 and t.max() == 4 and 1 in t
+    np.testing.assert_allclose(np.exp(log), t, rtol=1e-12)
+    np.testing.assert_allclose(2.0**log2, t, rtol=1e-12)
+    assert np.array_equal(tangent, t - 1)
+    assert (log <= tangent).all() and list(t[log == tangent]) == [1]
+    gap = next(artist for artist in axes.collections if artist.get_label() == "gap")
+    vertices = gap.get_paths()[0].vertices
+    for curve in (log, tangent):
+        assert {tuple(point) for point in np.column_stack([t, curve])} <= {tuple(point) for point in vertices}
+
+
+def curves(**faulty):
+    return lambda: odaibo.log_and_tangent(odaibo.curves() | faulty)
+
+
+good = odaibo.curves()
+t, log2 = good["t"], good["log2"]
+FAULTS = {
+    "base 2 instead of e": (curves(log=np.log2(t)), "log t lies below t - 1"),
+    "base 10": (curves(log=np.log10(t)), "log t lies below t - 1"),
+    "log(1 + t)": (curves(log=np.log1p(t)), "touch at t = 1"),
+    "the tangent at t = 2": (curves(tangent=np.log(2) + (t - 2) / 2), "touch at t = 1"),
+    "the tangent moved up": (curves(tangent=t - 1 + 1e-6), "touch at t = 1"),
+    "the tangent moved down": (curves(tangent=t - 1 - 1e-6), "touch at t = 1"),
+    "a steeper line through (1, 0)": (curves(tangent=1.1 * (t - 1)), "log t lies below t - 1"),
+    "a kink at t = 1": (curves(log=t - 1 - abs(t - 1)), "t - 1 is the tangent"),
+    "no t = 1": (curves(**{name: values[t != 1] for name, values in good.items()}), "touch at t = 1"),
+    "log10 for log2": (curves(log2=np.log10(t)), "log2 t lies above t - 1"),
+    "ln for log2": (curves(log2=np.log(t)), "log2 t lies above t - 1"),
+    "log2 that rises too fast": (curves(log2=log2 + 0.3 * (t > 2)), "log2 t lies below t - 1"),
+    "log2 that is a little too large": (curves(log2=log2 + 0.01 * ((t > 1) & (t < 2))), "log2 1.5 = 0.585"),
+}
+
+
+# Figure 2
+
+
+def test_the_arrows_of_figure_2_are_those_of_the_implemented_model():
+    figure, alt = drawn("odaibo-F2")
+    gids = [artist.get_gid() for artist in figure.axes[0].patches if artist.get_gid()]
+    on_page = {tuple(gid.split("->")) for gid in gids if "->" in gid}
+    found = odaibo.probed(odaibo.small_vae())
+    assert on_page | set(odaibo.WEIGHTS.items()) == found == odaibo.GRAPH
+    names = {gid for gid in gids if "->" not in gid}
+    assert names == set(odaibo.NODES) == {name for arrow in on_page for name in arrow}
+    assert alt.count(" to ") - alt.count("back to") == len(on_page)
+    assert f"{len(on_page)} arrows" in figure.get_supxlabel()
+
+
+def test_every_arrow_begins_and_ends_at_its_nodes():
+    figure, _ = drawn("odaibo-F2")
+    figure.draw_without_rendering()
+    patches = {patch.get_gid(): patch for patch in figure.axes[0].patches if patch.get_gid()}
+    for gid in filter(lambda gid: "->" in gid, patches):
+        start, end = (patches[name].get_window_extent() for name in gid.split("->"))
+        line = patches[gid].get_path().vertices             # from the start, then the head with its tip
+        line = patches[gid].get_transform().transform(line)
+        assert gap(line[:1], start) < 6 and gap(line, end) < 6, gid
+        assert gap(line[1:], start) > gap(line[:1], start), gid
+
+
+def gap(points, box):
+    """How near points come to a box, in pixels."""
+    return np.hypot(*np.maximum(0, np.maximum(box.min - points, points - box.max)).T).min()
+
+
+class Feedback(VAE):
+    """Wrong: the heads are read again after z is drawn."""
+
+    def forward(self, x, eps, fit=True):
+        z = eps[0] * np.exp(self._encode(x)[2] / 2)
+        mu = z + self._encode(x)[1]
+        return mu
+
+
+class NoiseOfTheData(VAE):
+    """Wrong: the noise is as large as the data."""
+
+    def forward(self, x, eps, fit=True):
+        eps = eps * x.mean()
+        return eps
+
+
+class SeenData(VAE):
+    """Wrong: the decoder also sees x."""
+
+    def forward(self, x, eps, fit=True):
+        hs, mu, log_var = self._encode(x)
+        z = mu + np.exp(log_var / 2) * eps
+        gs = self._decode(z.reshape(-1, self.latent) + x.mean())
+        out = gs[-1]
+        return out
+
+
+class SharedWeights(VAE):
+    """Wrong: the encoder's weights act on the KL once more."""
+
+    def _kl(self, z, mu, log_var):
+        return super()._kl(z, mu, log_var) + self.layers("encoder")[0][1].sum()
+
+
+class NoNoise(VAE):
+    """Wrong: what is called z is the mean."""
+
+    def forward(self, x, eps, fit=True):
+        hs, mu, log_var = self._encode(x)
+        z = mu + 0 * eps
+        return z
+
+
+def as_model(cls):
+    return cls(odaibo.small_vae().params)
+
+
+def schematic(vae):
+    return lambda: odaibo.schematic(vae)
+
+
+FAULTS |= {
+    "feedback": (schematic(as_model(Feedback)), "nothing leads from z back"),
+    "noise of the data": (schematic(as_model(NoiseOfTheData)), "eps is a leaf"),
+    "x seen by the decoder": (schematic(as_model(SeenData)), "acts on"),
+    "no noise": (schematic(as_model(NoNoise)), "eps acts on z"),
+    "shared weights": (schematic(as_model(SharedWeights)), "encoder weights does not act on kl"),
+    "sampled KL": (schematic(dataclasses.replace(odaibo.small_vae(), estimator="sampled")), "z does not act on kl"),
+    "no KL": (schematic(dataclasses.replace(odaibo.small_vae(), beta=0.0)), "kl acts on loss"),
+}
+
+
+def test_probing_finds_the_arrow_that_each_fault_adds_or_lacks():
+    assert ("z", "mu") in odaibo.probed(as_model(Feedback))
+    assert ("x", "gs") in odaibo.probed(as_model(SeenData))
+    found = odaibo.probed(as_model(NoNoise))
+    assert ("mu", "z") in found and not {("eps", "z"), ("log_var", "z")} & found
+    assert graph.reaches({("z", "a"), ("a", "mu")}, "z", "mu") and not graph.reaches({("mu", "z")}, "z", "mu")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_does_not_show_it_is_refused(fault):
+    refused(*FAULTS[fault])

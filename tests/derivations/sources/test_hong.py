@@ -1,0 +1,57 @@
+"""Hong's loss, descended: with the right sign to the posterior, as printed without end."""
+
+import numpy as np
+
+from derivations.engine.domains import draw
+from derivations.engine.worlds import linear_posterior
+from derivations.hong.loss import AS_PRINTED, MODEL, RIGHT, descent, loss
+from derivations.hong.world import complex_gradient, lowest
+
+STEPS = 2000
+
+
+def test_the_right_sign_ends_at_the_exact_posterior():
+    mu, log_sigma = descent(RIGHT, STEPS)
+    best_mu, best_sigma = linear_posterior(1, np.array(0.5), 1)
+    assert abs(best_mu - 0.8) < 1e-15 and abs(best_sigma**2 - 0.2) < 1e-15
+    assert abs(mu[-1] - best_mu) < 1e-12 and abs(np.exp(log_sigma[-1]) - best_sigma) < 1e-12
+
+
+def test_the_printed_sign_takes_sigma_down_without_end():
+    _, log_sigma = descent(AS_PRINTED, STEPS)
+    assert log_sigma[-1] < -40 and (np.diff(log_sigma, axis=0) < -0.02 + 1e-12).all()
+
+
+def losses(log_sign, rate=0.02):
+    """The loss after every step, for w = 1, sigma_theta^2 = 1/4, x = 1."""
+    mu, log_sigma = descent(log_sign, STEPS, rate=rate)
+    one = np.ones((STEPS + 1, 1))
+    return loss(one[..., None], one / 2, one, mu, np.exp(log_sigma), log_sign)[:, 0]
+
+
+def test_only_the_printed_loss_falls_below_what_a_bound_can_be():
+    minus_log_p = np.log(2 * np.pi * 1.25) / 2 + 1 / 2.5  # x = 1 under N(0, 1 + 1/4)
+    right, printed = losses(RIGHT), losses(AS_PRINTED)
+    assert right.min() > minus_log_p - 1e-12 and abs(right[-1] - minus_log_p) < 1e-12
+    assert printed[-1] < minus_log_p - 40 and (np.diff(printed) < 0).all()
+
+
+def test_a_step_is_down_the_gradient_of_the_loss():
+    values = draw(MODEL, np.random.default_rng(0), 20)
+    models = [values[name] for name in ("W", "sigma_theta", "x")]
+    for log_sign in (RIGHT, AS_PRINTED):
+        at = np.concatenate(descent(log_sign, 3, *models, rate=0.01), axis=-1)              # (4, 20, 2d)
+
+        def at_places(places):
+            mu, log_sigma = np.split(places, 2, axis=-1)
+            return loss(*(each[:, None] for each in models), mu, np.exp(log_sigma), log_sign)[..., 0]
+
+        for t in range(3):
+            step = -0.01 * complex_gradient(at_places, at[t])
+            assert np.abs(at[t + 1] - at[t] - step).max() < 1e-14
+
+
+def test_the_lowest_point_is_found_for_many_at_once():
+    lows = np.array([[-1.5], [0.0], [3.25]])
+    found = lowest(lambda t: np.cosh((t - lows) / 4))
+    assert found.shape == lows.shape and np.abs(found - lows).max() < 1e-12

@@ -1,0 +1,102 @@
+"""The sources side by side: notation is read off their lines, numbers are computed, and a wrong one stands out."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from derivations.app import cli
+from derivations.engine import ledger
+from derivations.engine.equation import LEDGER
+from derivations.study import compare
+
+ROOT = Path(__file__).parents[3]
+ledger.load()
+NOTATION = compare.notation()
+THINGS = compare.things()
+
+
+def run(capsys, *arguments):
+    code = cli.main(["compare", *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+
+def used(thing, source):
+    return {one.text for one in NOTATION[thing][source]}
+
+
+def test_the_sources_contradict_each_other_where_they_do():
+    assert used("encoder's weights", "odaibo") == {"q_θ"} and used("decoder's weights", "odaibo") == {"p_φ(x|z)"}
+    for source in ("lm", "hong", "cards"):
+        assert used("encoder's weights", source) == {"q_φ"} and used("decoder's weights", source) == {"p_θ(x|z)"}
+    assert used("logarithm", "lm") == {"ln"} and used("logarithm", "hong") == {"log", "ln"}
+    assert used("objective", "odaibo") >= {"𝒢", "ℒ"} and used("objective", "cards") == {"L_VAE"}
+
+
+def test_every_spelling_stands_in_the_entries_it_names():
+    for thing, by_source in NOTATION.items():
+        for source, ways in by_source.items():
+            for one in ways:
+                pattern = compare.NAMES[thing][0][one.text]
+                assert one.ids and all(re.search(pattern, compare.printed(LEDGER[id])) for id in one.ids)
+                assert all(id.startswith(f"{source}.") for id in one.ids)
+
+
+def test_what_is_in_brackets_is_not_the_sources_own():
+    entry = LEDGER["odaibo.28"]
+    assert "[" in entry.printed.latex and "log p(xᵢ) − D_KL" not in compare.printed(entry)
+
+
+@pytest.mark.parametrize("thing", THINGS, ids=lambda thing: thing.name)
+def test_what_holds_is_right_and_what_is_off_is_not_said_to_hold(thing):
+    found = compare.compare(thing, 300)
+    assert compare.contradictions(found) == []
+    assert any(one.apart <= compare.AGREE for one in found)
+    for one in found:
+        if one.apart > compare.AGREE:
+            assert one.verdict in ("wrong", "slip") and one.apart > 1e-3
+
+
+def test_the_known_faults_stand_out():
+    found = {(thing.name, one.name): one for thing in THINGS for one in compare.compare(thing, 300)}
+    for thing, id, value in (
+        ("-KL(q || N(0, 1)) in closed form", "hong.10", 2.693147),
+        ("KL(p || q), from its expectation", "odaibo.10", -0.368064),
+    ):
+        assert found[thing, id].value == pytest.approx(value, abs=1e-6) and found[thing, id].apart > 1
+    assert found["log p(x) of x = w z + s eps", "lm.3"].value == pytest.approx(-10.225791, abs=1e-6)
+    assert found["log p(x), from the bound and its gap", "lm.16"].apart < 1e-12
+
+
+def test_a_planted_error_is_a_contradiction(monkeypatch, capsys):
+    (thing,) = (thing for thing in compare.things() if thing.name.startswith("ELBO, reconstruction"))
+    (saying,) = (saying for saying in thing.sayings if saying.name == "cards.1")
+    wrong = saying._replace(compute=lambda values: saying.compute(values) + 1e-4)
+    found = compare.compare(thing._replace(sayings=(wrong, *thing.sayings[:1])), 300)
+    assert compare.contradictions(found) == ["cards.1"]
+    monkeypatch.setattr(compare, "things", lambda: (thing._replace(sayings=(wrong,)),))
+    assert run(capsys)[0] == 1
+
+
+def test_alike_to_the_last_bit_is_just_that():
+    (thing,) = (thing for thing in THINGS if thing.name.startswith("ELBO, reconstruction"))
+    twice = compare.compare(thing._replace(sayings=(thing.sayings[0], thing.sayings[0]._replace(name="odaibo.26"))), 50)
+    assert twice[0].alike == ("odaibo.26",) and twice[1].alike == (thing.sayings[0].name,)
+    moved = thing.sayings[0]._replace(name="odaibo.26", compute=lambda v: np.nextafter(thing.sayings[0].compute(v), 0))
+    assert compare.compare(thing._replace(sayings=(thing.sayings[0], moved)), 50)[0].alike == ()
+
+
+def test_the_command(capsys):
+    code, out, err = run(capsys)
+    assert code == 0 and err == "" and "hong.10" in out and "off by" in out and "q_θ" in out
+    document = json.loads(run(capsys, "--json", "--draws", 100)[1])
+    assert set(document) == {"notation", "numbers"} and len(document["numbers"]) == len(THINGS)
+    assert {"name", "text", "verdict", "value", "apart", "alike"} == set(next(iter(document["numbers"].values()))[0])
+
+
+def test_the_readme_has_the_notation_that_the_command_prints(capsys):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"<!-- notation -->\n(.*?)<!-- end -->", readme, re.DOTALL)
+    assert block and block[1].strip() == run(capsys, "--markdown")[1].strip()

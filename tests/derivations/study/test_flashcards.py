@@ -1,0 +1,189 @@
+"""Flashcards: one for every row, and what stands on one survives every format; the quiz ends well, however it ends."""
+
+import csv
+import html
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from derivations.app import cli
+from derivations.engine import ledger
+from derivations.pages import records
+from derivations.pages.unicode import latex_sides, sides
+from derivations.study import flashcards, quiz
+from derivations.study.flashcards import Card, Formula
+
+ROOT = Path(__file__).parents[3]
+ITEMS = records.judged(ledger.find_all([]), 50, 0)
+CARDS = flashcards.cards(ITEMS)
+HARD = Card(
+    "odaibo.900",
+    "slip",
+    ("a\ttab, a <b>tag</b> & an &lt;", "two\nlines\n\nand \"quotes\"", Formula("a < b \\& c > d")),
+    ("?", "5 $ and 6 $", Formula("x")),
+)
+
+
+def from_anki(text):
+    """What Anki's import makes of a file: every line that is no header, its fields unquoted, its HTML read."""
+    rows = [row for row in csv.reader(io.StringIO(text), dialect="excel-tab") if not row[0].startswith("#")]
+    for front, back, id, tag in rows:
+        lines = [[html.unescape(line) for line in field.split("<br>")] for field in (front, back)]
+        yield id, tag, *lines
+
+
+def shown(lines, opening, closing):
+    """A side of a card as a list of single lines, with the marks of a formula."""
+    marked = [opening + line + closing if isinstance(line, Formula) else line for line in lines]
+    return "\n".join(marked).split("\n")
+
+
+def test_every_row_has_one_card_and_every_faulty_one_asks_what_is_wrong():
+    rows = [judgement for item in ITEMS for judgement in item.rows]
+    assert [card.id for card in CARDS] == [judgement.row.id for judgement in rows]
+    for card, judgement in zip(CARDS, rows):
+        asks = "What is wrong with this line?" in card.question
+        assert asks == (judgement.row.expected in ("slip", "wrong"))
+        if asks:
+            assert judgement.row.fault in card.answer and Formula(judgement.row.repair.latex) in card.answer
+
+
+def test_no_card_answers_itself():
+    for card in CARDS:
+        said = [line for line in card.answer if isinstance(line, Formula)]
+        assert all(line not in card.question for line in said), card.id
+
+
+@pytest.mark.parametrize("card", [HARD, *CARDS[:40]], ids=lambda card: card.id)
+def test_tab_newline_and_angle_bracket_survive_anki(card):
+    ((id, tag, front, back),) = from_anki(flashcards.anki([card]))
+    assert (id, tag) == (card.id, card.verdict)
+    assert front == shown(card.question, "\\[", "\\]") and back == shown(card.answer, "\\[", "\\]")
+
+
+def test_anki_is_told_how_to_read_the_file():
+    lines = flashcards.anki(CARDS).splitlines()
+    assert lines[:4] == ["#separator:tab", "#html:true", "#columns:Front\tBack\tId\tTags", "#tags column:4"]
+    assert len(list(from_anki("\n".join(lines)))) == len(CARDS)
+
+
+def from_obsidian(text):
+    """The cards of a note: blocks between empty lines, question and answer parted by a line with a ?."""
+    heading, tag, *blocks = re.split(r"\n\n+", text.strip())
+    assert heading.startswith("# ") and tag == "#flashcards/derivations"
+    for block in blocks:
+        question, answer = re.split(r"^\?$", block, flags=re.MULTILINE)
+        yield [[html.unescape("" if line == "<br>" else line) for line in part.strip("\n").split("\n")] for part in (question, answer)]
+
+
+@pytest.mark.parametrize("card", [HARD, *CARDS[:40]], ids=lambda card: card.id)
+def test_tab_newline_and_angle_bracket_survive_obsidian(card):
+    ((question, answer),) = from_obsidian(flashcards.obsidian([card], "Title"))
+    assert question == shown(card.question, "$$", "$$") and answer == shown(card.answer, "$$", "$$")
+
+
+def test_a_note_has_all_cards_of_its_source():
+    assert len(list(from_obsidian(flashcards.obsidian(CARDS, "Title")))) == len(CARDS)
+
+
+def test_a_chain_falls_apart_alike_in_latex_and_in_text():
+    for item in ITEMS:
+        latex = item.entry.printed.latex
+        assert len(latex_sides(latex)) == len(sides(latex)), latex
+        assert "".join(r + s for r, s in latex_sides(latex)).replace(" ", "") == latex.replace(" ", "")
+    assert latex_sides(r"a = b_{i=1} \leq \left(c = d\right)") == [("", "a"), ("=", "b_{i=1}"), (r"\leq", r"\left(c = d\right)")]
+
+
+def run(capsys, *arguments):
+    code = cli.main([str(argument) for argument in arguments])
+    return code, *capsys.readouterr()
+
+
+def test_the_command_writes_both_formats_and_never_over_what_is_there(tmp_path, capsys):
+    where = "--anki", tmp_path / "a.tsv", "--obsidian", tmp_path / "notes", "--draws", 50
+    code, out, _ = run(capsys, "cards", *where)
+    assert code == 0 and out.splitlines() == [str(tmp_path / "a.tsv"), *(str(tmp_path / "notes" / f"{s}.md") for s in ledger.SOURCES)]
+    assert len(list(from_anki((tmp_path / "a.tsv").read_text(encoding="utf-8")))) == len(CARDS)
+    code, _, err = run(capsys, "cards", *where)
+    assert code == 2 and "exists" in err and "--overwrite" in err
+    assert run(capsys, "cards", *where, "--overwrite", "-q")[0] == 0
+    assert run(capsys, "cards")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["", "pipe"])
+def test_cards_go_into_no_directory_and_no_pipe(tmp_path, capsys, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    monkeypatch.setattr(records, "judged", None)            # it is said before the work
+    code, out, err = run(capsys, "cards", "--anki", name, "--overwrite")
+    assert code == 2 and out == "" and err.startswith("derivations: the file must be a regular one") and err.count("\n") == 1
+    assert (tmp_path / "pipe").is_fifo() and os.listdir(tmp_path) == ["pipe"]
+
+
+def test_the_cards_as_one_json_document(capsys):
+    documents = json.loads(run(capsys, "cards", "--json", "--draws", 50)[1])
+    assert [document["id"] for document in documents] == [card.id for card in CARDS]
+    assert set(documents[0]) == {"id", "verdict", "question", "answer"}
+
+
+def asked(answers, cards=CARDS[:3]):
+    out, replies = io.StringIO(), iter(answers)
+
+    def read():
+        reply = next(replies, EOFError())
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
+
+    return quiz.ask(cards, out, read), out.getvalue()
+
+
+def test_the_quiz_shows_the_answer_only_when_asked_and_counts():
+    tally, text = asked(["", "y", "", "what?", "N", "", "y"])
+    assert tally == (2, [CARDS[1].id]) and "3 of 3" in text
+    _, text = asked([EOFError()])
+    assert CARDS[0].question[0] in text and CARDS[0].answer[-1] not in text
+
+
+@pytest.mark.parametrize("end", [EOFError(), KeyboardInterrupt(), "q", "QUIT"])
+@pytest.mark.parametrize("before", [[], [""], ["", "y"], ["", "y", ""]])
+def test_the_quiz_can_be_left_at_any_question(end, before):
+    tally, _ = asked([*before, end])
+    assert tally == (int("y" in before), [])
+
+
+def process(*arguments):
+    command = [sys.executable, "-m", "derivations", "quiz", "--draws", "20", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_quiz_without_a_terminal_ends_with_its_input():
+    out, err = process("odaibo", "-n", "2").communicate("\ny\n", timeout=60)
+    assert "2 of 2" in out and out.endswith("1 known, 0 missed\n") and err == ""
+    out, err = process("odaibo", "--faults", "-n", "1", "--json").communicate("\nn\n", timeout=60)
+    assert json.loads(out)["known"] == 0 and len(json.loads(out)["missed"]) == 1 and "What is wrong" in err
+
+
+def test_the_quiz_can_be_interrupted():
+    asking = process("odaibo")
+    while ">" not in (text := asking.stdout.readline()) and "of 10" not in text:
+        pass
+    time.sleep(0.2)
+    asking.send_signal(signal.SIGINT)
+    out, err = asking.communicate(timeout=60)
+    assert asking.returncode == 0 and out.endswith("0 known, 0 missed\n") and err == ""
+
+
+def test_the_same_seed_asks_the_same(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    command = ("quiz", "cards", "-n", 1, "--draws", 20, "--seed")
+    once, again, other = (run(capsys, *command, seed)[1] for seed in (3, 3, 4))
+    assert once == again != other

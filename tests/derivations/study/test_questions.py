@@ -1,0 +1,103 @@
+"""What the answers say is what their numbers show, and would not be said of other numbers."""
+
+import functools
+import json
+import re
+
+import numpy as np
+import pytest
+
+from derivations.app import cli
+from derivations.engine import ledger
+from derivations.engine.worlds import linear_log_evidence
+from derivations.figures.digits import two_models
+from derivations.study import questions
+from tests.helpers.drawn import refused
+
+ANSWERS = [ask() for ask in questions.QUESTIONS]
+
+
+trained = functools.cache(questions.train_pair)
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return trained()
+
+
+def test_every_answer_belongs_to_rows_that_exist(pair):
+    for answer in [*ANSWERS, questions.autoencoder_or_vae(pair)]:
+        for id in answer.ids:
+            assert ledger.find(id)
+        assert all(len(row) == len(answer.columns) for row in answer.rows)
+
+
+def test_the_draws_it_takes_grow_without_end_and_are_those_of_an_experiment():
+    """The relative variance of the mean of n weights is 1/100 of the squared mean: so n is right in one dimension."""
+    (rows,) = (answer.rows for answer in ANSWERS if "prior" in answer.says or "draw z" in answer.question)
+    needed = dict(rows)
+    assert list(needed) == [1, 2, 5, 10, 20] and needed[20] > 1e6
+    rng = np.random.default_rng(0)
+    draws, repeats = round(needed[1]), 20_000
+    z = rng.standard_normal((repeats, draws))
+    estimate = (np.exp(-((z / 0.5) ** 2) / 2) / (0.5 * np.sqrt(2 * np.pi))).mean(axis=1)
+    exact = np.exp(linear_log_evidence(1.0, 0.5, 0.0))
+    assert estimate.std() / exact == pytest.approx(0.1, rel=0.03)          # five standard errors are 0.025
+
+
+def test_the_gap_is_the_reverse_divergence_and_not_the_forward_one():
+    (rows,) = (answer.rows for answer in ANSWERS if "reverse" in answer.question)
+    for _, _, gap, reverse, forward in rows:
+        assert gap == pytest.approx(reverse, abs=1e-12)
+    assert max(abs(gap - forward) for *_, gap, _, forward in rows) > 0.1 and rows[-1][2] == 0
+
+
+def test_a_mean_over_dimensions_takes_the_noise_away():
+    (rows,) = (answer.rows for answer in ANSWERS if "sum" in answer.question)
+    variances = [row[2] for row in rows]
+    assert variances == sorted(variances, reverse=True) and rows[0][2] == pytest.approx(rows[0][3])
+    assert rows[-1][0] == 50 and rows[-1][2] == pytest.approx(0.004975, abs=1e-6)
+    assert all(row[3] == pytest.approx(0.2) for row in rows)
+
+
+def test_the_autoencoder_repeats_better_and_cannot_be_drawn_from(pair):
+    auto, vae = questions.autoencoder_or_vae(pair).rows
+    assert (auto[0], vae[0]) == ("autoencoder", "VAE")
+    assert auto[1] > vae[1] + 2                             # repeats better
+    assert auto[2] < 0.3 < 0.45 < vae[2]                    # codes inside the prior
+    assert auto[3] > 0.5 > 0.4 > vae[3] and auto[4] < vae[4]                # one digit, or many
+
+
+def test_the_nearest_digit_of_a_digit_is_itself(pair):
+    chosen = pair.data.train_x[:200].astype(float)
+    shares = questions.classes_of(chosen, pair.data)
+    assert shares == pytest.approx(np.bincount(pair.data.train_y[:200], minlength=10) / 200)
+
+
+AUTO, RIGHT = ("autoencoder", -152.0, 0.15, 0.7, 6), ("VAE", -158.0, 0.55, 0.3, 9)
+FAULTS = {
+    "no better": (lambda: two_models(trained(), [AUTO, ("VAE", -150.0, *RIGHT[2:])]), "autoencoder repeats better"),
+    "codes where the prior is": (lambda: two_models(trained(), [(*AUTO[:2], 0.5, *AUTO[3:]), RIGHT]), "outside the prior"),
+    "many digits": (lambda: two_models(trained(), [(*AUTO[:3], 0.4, 6), RIGHT]), "mostly one digit"),
+    "one digit from both": (lambda: two_models(trained(), [AUTO, (*RIGHT[:3], 0.6, 9)]), "mostly one digit"),
+}
+
+
+def test_the_figure_says_its_numbers(pair):
+    figure, alt = two_models(pair)
+    assert len(figure.axes) == 4 and "68%" in alt
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_does_not_show_it_is_refused(fault):
+    refused(*FAULTS[fault])
+
+
+def test_the_command(pair, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(questions, "train_pair", lambda: pair)              # as it is trained above
+    assert cli.main(["questions", "--out", str(tmp_path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["answers"]) == 4 and {file["path"].rsplit(".")[-1] for file in document["files"]} == {"svg", "png"}
+    assert cli.main(["questions", "--out", str(tmp_path)]) == 2 and "--overwrite" in capsys.readouterr().err
+    text = "\n".join(line for answer in ANSWERS for line in questions.lines(answer, 90))
+    assert all(len(line) <= 110 for line in text.splitlines()) and re.search(r"20 +2,735,011", text)

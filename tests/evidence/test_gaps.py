@@ -1,0 +1,139 @@
+"""The gap between bound and log p(x), both ways and in parts, against closed forms and brute force."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivae.evidence import exact_linear, exact_log_px, gap, gaps, with_best_encoder
+from minivae.evidence.slopes import log_px_z_and_slope
+from minivae.gaussian import kl_full, log_normal, log_standard_normal
+from minivae.likelihood import Bernoulli, Binomial, Gaussian
+from minivae.vae import VAE
+from tests.helpers.linear import closed_elbo, linear_model
+from tests.helpers.numeric import central_difference, close, every_likelihood, random_problem, refused
+from tests.helpers.trained import trained
+
+planes = st.builds(
+    linear_model,
+    seed=st.integers(0, 2**32 - 1),
+    latent=st.integers(1, 2),
+    features=st.integers(1, 5),
+    sigma=st.sampled_from([0.2, 1.0, 3.0]),
+    rows=st.integers(1, 4),
+)
+
+
+@settings(max_examples=25)
+@given(planes)
+def test_every_part_of_a_linear_model_is_what_the_closed_form_says(model):
+    vae, x = model
+    found, exact, best = gap(vae, x), exact_linear(vae, x), with_best_encoder(vae)
+    mu, log_var = vae.encode(x)
+    covs, diagonals = np.repeat(exact.cov[None], len(x), axis=0), np.exp(log_var)[:, :, None] * np.eye(vae.latent)
+    kl = kl_full(mu, diagonals, exact.mean, covs)
+    close(found.log_px, exact.log_px, rel=1e-8)
+    close(found.elbo, closed_elbo(vae, x), rel=1e-8)
+    close(found.kl, kl, rel=1e-8, abs_=1e-8)
+    close(found.approximation, exact.log_px - closed_elbo(best, x), rel=1e-7, abs_=1e-7)
+    close(found.amortisation, closed_elbo(best, x) - closed_elbo(vae, x), rel=1e-7, abs_=1e-7)
+    close(found.mu, best.encode(x)[0], rel=1e-4, abs_=1e-4)
+    close(found.log_var, best.encode(x)[1], rel=1e-4, abs_=1e-4)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([Bernoulli(), Binomial(5), Gaussian(0.5)]), st.integers(1, 2))
+def test_the_parts_of_a_model_that_bends(seed, likelihood, latent):
+    vae, x, _ = random_problem(seed, likelihood, latent=latent, rows=2)
+    found = gap(vae, x)
+    close(found.kl, found.log_px - found.elbo, rel=0, abs_=1e-6)
+    close(found.approximation + found.amortisation, found.log_px - found.elbo, rel=1e-12, abs_=1e-12)
+    assert (found.approximation >= -found.error).all() and (found.amortisation >= 0).all() and (found.error < 1e-5).all()
+    for _ in range(5):                                      # no Gaussian nearby is better
+        mu, log_var = (p + 0.01 * np.random.default_rng(seed).normal(size=p.shape) for p in (found.mu, found.log_var))
+        assert (gaps.expected(vae, x, mu, log_var, 1e-9)[0] < found.best_elbo + 1e-6).all()
+
+
+@pytest.mark.parametrize("latent", [1, 2])
+def test_kl_against_brute_force(latent):
+    """q log q / p(z|x) on one grid over everything, p(z|x) normalised on that same grid."""
+    vae, x, _ = random_problem(3, Gaussian(0.4), latent=latent, rows=2)
+    mu, log_var = vae.encode(x)
+    reach = max(8, (np.abs(mu) + 9 * np.exp(log_var / 2)).max())
+    axis = np.linspace(-reach, reach, 6001 if latent == 1 else 401)
+    z = np.stack(np.meshgrid(*[axis] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
+    cell = (axis[1] - axis[0]) ** latent
+    joint, log_q = vae.log_likelihood(x, z) + log_standard_normal(z), log_normal(z, mu, log_var)
+    log_px = np.log(np.exp(joint).sum(axis=0) * cell)
+    kl = (np.exp(log_q) * (log_q - joint + log_px)).sum(axis=0) * cell
+    found = gap(vae, x)
+    close(found.log_px, log_px, rel=1e-8)
+    close(found.kl, kl, rel=1e-7)
+
+
+def test_both_ways_agree_on_a_trained_model():
+    vae, data, _ = trained()
+    found = gap(vae, data.test_x[:6])
+    close(found.kl, found.log_px - found.elbo, rel=0, abs_=1e-6)
+    assert (found.approximation > 0).all() and (found.amortisation > 0).all()
+    assert found.amortisation.mean() > 5 * found.approximation.mean()   # the encoder misses more than Gaussians do
+
+
+def test_descent_from_afar_finds_the_best_gaussian():
+    vae, x = linear_model(2, 2)
+    far = np.concatenate([np.full((len(x), 2), 3.0), np.full((len(x), 2), -4.0)], axis=1)
+    mu, log_var = with_best_encoder(vae).encode(x)
+    close(gaps._descend(vae, x, far), np.concatenate([mu, log_var], axis=1), rel=1e-4)
+
+
+def test_the_posterior_s_mean_and_covariance():
+    vae, x = linear_model(5, 2, sigma=0.05)
+    found, exact = exact_log_px(vae, x), exact_linear(vae, x)
+    close(found.mean, exact.mean, rel=1e-9)
+    close(found.cov, np.repeat(exact.cov[None], len(x), axis=0), rel=1e-8)
+
+
+@every_likelihood
+def test_the_slope_in_z(likelihood):
+    vae, x, z = random_problem(1, likelihood, samples=2, hidden=(3, 4))
+    log_px_z, slope = log_px_z_and_slope(vae, x, z)
+    close(log_px_z, vae.log_likelihood(x, z), rel=1e-14)
+    close(slope, central_difference(lambda z: vae.log_likelihood(x, z).sum(), [z], 0), rel=1e-7)
+
+
+@pytest.mark.parametrize("latent", [1, 2])
+def test_kinks_are_said(latent):
+    vae, x, _ = random_problem(0, Gaussian(0.3), activation="relu", hidden=(5,), latent=latent)
+    found = gap(vae, x)
+    assert 1e-7 < found.error.max() < 1e-2
+    assert (np.abs(found.kl - (found.log_px - found.elbo)) <= 2 * found.error).all()
+
+
+def test_what_cannot_be_computed_is_refused():
+    rng = np.random.default_rng(0)
+    x = np.zeros((2, 4))
+    refused(lambda: gap(VAE.init(rng, 4, 3, ()), x), "vae", "one or two latent dimensions", "3", "lower_bounds")
+    refused(lambda: gap(VAE.init(rng, 4, 2, (), noise=False), x), "vae", "noise", "deterministic", "Its encoder")
+    refused(lambda: gap(VAE.init(rng, 4, 2, ()), x, 0), "tolerance", "> 0", "0", "Check")
+
+
+PLANTED = {
+    "exp(log_var) as standard deviation": ("reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps),
+    "KL without its half": ("kl_standard_normal", lambda mu, log_var: mu * mu + np.expm1(log_var) - log_var),
+    "the prior forgotten": ("log_standard_normal", lambda z: np.zeros(z.shape[:-1])),
+    "marginal variances for the best": (
+        "_matching", lambda mean, cov: np.concatenate([mean, np.log(np.diagonal(cov, axis1=1, axis2=2))], axis=1)
+    ),
+    "no gradient of the KL": ("kl_standard_normal_backward", lambda d_kl, mu, log_var: (0, 0)),
+    "noise left out of the slope": ("reparameterize_backward", lambda d_z, mu, log_var, eps: (d_z.sum(0), 0 * mu)),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
+    monkeypatch.setattr(gaps, *PLANTED[fault])
+    if fault.startswith("marginal"):                        # from there alone: the other descent would hide it
+        monkeypatch.setattr(gaps, "_descend", lambda vae, x, start: start)
+    with pytest.raises(AssertionError):
+        test_every_part_of_a_linear_model_is_what_the_closed_form_says.hypothesis.inner_test(linear_model(2, 2))
+        test_descent_from_afar_finds_the_best_gaussian()

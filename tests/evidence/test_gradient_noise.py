@@ -1,0 +1,164 @@
+"""The noise of gradients: means and variances against exact ones, and the law in the number of draws."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivae.evidence import gradient_noise, gradients, iw_signal_to_noise, with_best_encoder
+from minivae.evidence.gradients import iw_gradient
+from minivae.likelihood import Bernoulli, Gaussian
+from minivae.ops import mlp_backward
+from minivae.vae import VAE
+from tests.helpers.linear import linear_model, linear_models
+from tests.helpers.numeric import LIKELIHOODS, central_difference, close, noise_nodes, random_problem, refused
+
+SURE = 8                                                    # standard errors
+
+
+def exact_gradient(vae, x):
+    """Of the closed ELBO of a linear model, in mu and log_var, (N, 2J)."""
+    W, b = vae.layers("decoder")[0]
+    precision = np.exp(-2 * vae.params["log_sigma"])
+    mu, log_var = vae.encode(x)
+    d_mu = precision * (x - b - mu @ W) @ W.T - mu
+    d_log_var = -np.exp(log_var) * (precision * (W * W).sum(axis=1) + 1) / 2 + 0.5
+    return np.concatenate([d_mu, d_log_var], axis=1)
+
+
+def exact_variances(vae, x):
+    """Of one draw of each estimator, (N, 2J): polynomials in the noise of degree 6 at most, so that 5 nodes are exact."""
+    W, b = vae.layers("decoder")[0]
+    precision = np.exp(-2 * vae.params["log_sigma"])
+    mu, log_var = vae.encode(x)
+    sigma = np.exp(log_var / 2)
+    eps, weights = noise_nodes(vae.latent, len(x))
+    z = mu + sigma * eps
+    d_z = precision * (x - b - z @ W) @ W.T
+    f = vae.log_likelihood(x, z)
+    score = np.concatenate([eps / sigma, (eps**2 - 1) / 2], axis=2)
+    estimators = (
+        np.concatenate([d_z, d_z * eps * sigma / 2], axis=2),
+        f[..., None] * score,
+        (f - weights @ f)[..., None] * score,
+    )
+    mean = lambda values: np.einsum("l,lnj->nj", weights, values)  # noqa: E731
+    return [mean(values**2) - mean(values) ** 2 for values in estimators]
+
+
+@settings(max_examples=40)
+@given(linear_models, st.integers(0, 2**32 - 1))
+def test_all_three_estimate_the_same_gradient(model, seed):
+    vae, x = model
+    check_means(vae, x, seed, 2000)
+
+
+def check_means(vae, x, seed, draws):
+    exact = exact_gradient(vae, x)
+    for estimator in gradient_noise(vae, x, np.random.default_rng(seed), draws):
+        error = np.sqrt(estimator.variance / draws)
+        assert (np.abs(estimator.mean - exact) <= SURE * error + 1e-9).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_their_variances_are_the_exact_ones(seed):
+    """20,000 draws of polynomials of degree 3: the variance is known to a few per cent."""
+    vae, x = linear_model(seed, 2, rows=2)
+    found = gradient_noise(vae, x, np.random.default_rng(seed), 20_000)
+    for estimator, exact in zip(found, exact_variances(vae, x)):
+        assert (np.abs(estimator.variance / exact - 1) < 0.25).all()
+
+
+def test_the_score_function_s_variance_is_larger_and_the_baseline_helps():
+    vae, x, _ = random_problem(0, Bernoulli(), features=12, rows=4)
+    found = gradient_noise(vae, x, np.random.default_rng(0), 2000)
+    pathwise, score, baseline = (estimator.variance.mean() for estimator in found)
+    assert score > 10 * baseline > 10 * pathwise
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS[:4], ids=repr)
+def test_the_importance_weighted_gradient_is_that_of_its_bound(likelihood):
+    vae, x, eps = random_problem(2, likelihood, samples=4)
+    actual = iw_gradient(vae, x, eps)
+
+    def loss(flat):
+        f = replace(vae, params=vae.params.like(flat), estimator="sampled").forward(x, eps, fit=False)
+        return -np.log(np.exp(f.log_px_z - f.kl).mean(axis=0)).mean()
+
+    desired = vae.params.like(central_difference(loss, [vae.params.flat], 0))
+    if likelihood == Gaussian(0.7):
+        desired["log_sigma"][...] = 0                       # a number the user chose
+    for name in vae.params:
+        close(actual[name], desired[name], rel=1e-7)
+
+
+def test_with_one_draw_it_is_the_sampled_elbo_s_bit_for_bit():
+    vae, x, eps = random_problem(3, Bernoulli())
+    close(iw_gradient(vae, x, eps).flat, replace(vae, estimator="sampled").gradient(x, eps).flat, rel=0)
+
+
+def test_more_draws_help_the_decoder_and_harm_the_encoder():
+    """Rainforth et al. 2018: as sqrt(k) and 1 / sqrt(k)."""
+    vae, x = linear_model(0, 2, sigma=1.5, rows=3)
+    vae = with_best_encoder(vae)
+    bias = vae.layers("encoder")[0][1]
+    bias += [0.8, -0.8, 1.0, 1.0]                           # far from the best, and wide enough for bounded weights
+    found = iw_signal_to_noise(vae, x, (4, 16, 64), np.random.default_rng(0), 1000)
+    slope = lambda values: np.polyfit(np.log(found.k), np.log(values), 1)[0]  # noqa: E731
+    assert 0.4 < slope(found.decoder) < 0.7
+    assert -0.95 < slope(found.encoder) < -0.3
+
+
+@pytest.mark.parametrize("repeats", [6, 20])
+@pytest.mark.parametrize("ratio", [0.0, 0.7])
+def test_a_signal_is_as_large_as_it_is_however_few_repeats_there_are(repeats, ratio):
+    rng = np.random.default_rng(0)
+    squares = gradients.signal_squared(3 * rng.standard_normal((repeats, 400_000)) + 3 * ratio)
+    assert abs(squares.mean() - ratio**2) < 5 * squares.std() / len(squares) ** 0.5 < 0.1 / repeats
+
+
+def test_gradients_in_the_weights_are_left_out_only_where_nobody_asks():
+    vae, x, eps = random_problem(1, Bernoulli(), hidden=(3, 4))
+    f = vae.forward(x, eps)
+    layers, d_layers = vae.layers("decoder"), vae.layers("decoder", vae.params.zeros_like())
+    d_out = np.random.default_rng(0).normal(size=f.gs[-1].shape)
+    close(mlp_backward(d_out, f.gs, layers, "tanh"), mlp_backward(d_out, f.gs, layers, "tanh", d_layers), rel=0)
+    assert all(array.any() for pair in d_layers for array in pair)
+
+
+def test_what_cannot_be_computed_is_refused():
+    vae, x = linear_model(0, 1)
+    rng = np.random.default_rng(0)
+    refused(lambda: gradient_noise(vae, x, rng, 2), "draws", "a whole number", "2", "Try")
+    vae.layers("decoder")[0][0][...] = 1e200
+    refused(lambda: gradient_noise(vae, x, rng, 20), "log p(x|z)", "finite", "infinities", "Check")
+    refused(lambda: iw_signal_to_noise(vae, x, (0, 1), rng), "every k", "a whole number", "0", "Try")
+    refused(lambda: iw_signal_to_noise(vae, x, (), rng), "k", "at least one", "none", "Try k=")
+    plain = VAE.init(rng, 4, 2, (), noise=False)
+    for call in (lambda x: iw_signal_to_noise(plain, x, (1,), rng), lambda x: gradient_noise(plain, x, rng)):
+        refused(lambda call=call: call(np.zeros((2, 4))), "vae", "a model with noise", "deterministic", "Its encoder")
+    refused(lambda: iw_signal_to_noise(vae, x, (1,), rng, 3), "repeats", "a whole number >= 4", "3", "Try")
+
+
+PLANTED = {
+    "exp(log_var) as standard deviation": ("reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps),
+    "the gradient of the KL left out": ("kl_standard_normal_backward", lambda d_kl, mu, log_var: (0 * mu, 0 * mu)),
+    "a slope off by a tenth": (
+        "log_px_z_and_slope", lambda *a: (gradients.SOUND(*a)[0], 1.1 * gradients.SOUND(*a)[1])
+    ),
+    "a likelihood off by a tenth": (
+        "log_px_z_and_slope", lambda *a: (1.1 * gradients.SOUND(*a)[0], gradients.SOUND(*a)[1])
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_error_in_the_estimators_is_noticed(fault, monkeypatch):
+    vae, x = linear_model(1, 2)
+    check_means(vae, x, 0, 40_000)
+    monkeypatch.setattr(gradients, "SOUND", gradients.log_px_z_and_slope, raising=False)
+    monkeypatch.setattr(gradients, *PLANTED[fault])
+    with pytest.raises(AssertionError):
+        check_means(vae, x, 0, 40_000)

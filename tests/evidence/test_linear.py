@@ -1,0 +1,185 @@
+"""The linear-Gaussian model: closed forms by two routes, and a VAE that is trained to the analytic optimum."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from minivae.evidence import descent, exact_linear, linear, lower_bounds, ppca, with_best_encoder
+from minivae.gaussian import kl_full
+from minivae.likelihood import Bernoulli, Gaussian
+from minivae.vae import VAE
+from tests.helpers.linear import closed_elbo, closed_log_px, fit_linear, linear_model, linear_models
+from tests.helpers.numeric import close, random_vae, refused
+
+
+@settings(max_examples=100)
+@given(linear_models)
+def test_log_px_and_posterior_against_the_covariance_of_everything(model):
+    """x and z together are one Gaussian: conditioning it on x is a route of its own."""
+    vae, x = model
+    found = exact_linear(vae, x)
+    W, b = vae.layers("decoder")[0]
+    cov_x = W.T @ W + np.exp(2 * vae.params["log_sigma"]) * np.eye(vae.features)
+    gain = np.linalg.solve(cov_x, W.T).T                                                    # (J, D)
+    close(found.log_px, closed_log_px(vae, x), rel=1e-11)
+    close(found.mean, (x - b) @ gain.T, rel=1e-10, abs_=1e-12)
+    close(found.cov, np.eye(vae.latent) - gain @ W.T, rel=1e-11)
+
+
+@pytest.mark.parametrize("sigma", [1e-6, 1e-3, 1.0, 1e3])
+def test_no_digits_are_lost_at_any_noise(sigma):
+    """J = D = 1, where both sides are school formulas."""
+    vae, _ = linear_model(1, 1, features=1, sigma=sigma)
+    w, b = (float(a.item()) for a in vae.layers("decoder")[0])
+    x = np.array([[b + 1.5 * w]])
+    found = exact_linear(vae, x)
+    variance = w * w + sigma * sigma
+    close(found.log_px, [-((1.5 * w) ** 2 / variance + math.log(2 * math.pi * variance)) / 2], rel=1e-12)
+    close(found.mean, [[1.5 * w * w / variance]], rel=1e-12)
+    close(found.cov, [[sigma**2 / variance]], rel=1e-9)
+
+
+@settings(max_examples=30)
+@given(linear_models)
+def test_the_best_encoder_leaves_the_gap_that_the_formula_says_and_no_other_leaves_less(model):
+    vae, x = model
+    exact, best = exact_linear(vae, x), with_best_encoder(vae)
+    mu, log_var = best.encode(x)
+    gap = exact.log_px - closed_elbo(best, x)
+    covs = np.repeat(exact.cov[None], len(x), axis=0)
+    diagonals = np.exp(log_var)[:, :, None] * np.eye(vae.latent)
+    close(gap, kl_full(mu, diagonals, exact.mean, covs), rel=1e-9, abs_=1e-10)
+    precision = np.linalg.inv(exact.cov)
+    formula = (np.log(np.diagonal(precision)).sum() - np.linalg.slogdet(precision)[1]) / 2
+    close(gap, np.full(len(x), formula), rel=1e-9, abs_=1e-9)
+    for name in ("encoder.1.weight", "encoder.1.bias"):
+        for index in np.ndindex(best.params[name].shape):
+            for step in (-1e-2, 1e-2):
+                other = best.astype(np.float64)
+                other.params[name][index] += step
+                assert (closed_elbo(other, x) <= closed_elbo(best, x) + 1e-10).all()
+    assert (closed_elbo(vae, x) <= closed_elbo(best, x) + 1e-10).all()
+
+
+def test_with_orthogonal_rows_the_best_encoder_is_the_posterior():
+    vae, x = linear_model(0, 3, features=6)
+    weight = vae.layers("decoder")[0][0]
+    weight[...] = np.linalg.qr(weight.T)[0].T
+    found = lower_bounds(with_best_encoder(vae), x, 5, np.random.default_rng(0))
+    close(found.iw_bound, exact_linear(vae, x).log_px, rel=1e-12)       # every weight is p(x) itself
+
+
+def spread_data(seed, scales, rows=60):
+    """Data whose covariance has exactly the eigenvalues scales^2."""
+    rng = np.random.default_rng(seed)
+    D = len(scales)
+    z = rng.normal(size=(rows, D))
+    z = np.linalg.qr(z - z.mean(axis=0))[0] * math.sqrt(rows)
+    return z * scales @ np.linalg.qr(rng.normal(size=(D, D)))[0] + rng.normal(size=D)
+
+
+def at_optimum(best, latent):
+    """A VAE with the weights that probabilistic PCA found."""
+    vae = VAE.init(np.random.default_rng(0), len(best.bias), latent, (), dtype=np.float64, likelihood=Gaussian(best.sigma))
+    weight, bias = vae.layers("decoder")[0]
+    weight[...], bias[...] = best.weight, best.bias
+    return with_best_encoder(vae)
+
+
+SCALES = [3, 2, 1.3, 0.6, 0.5, 0.4]
+
+
+@pytest.mark.parametrize("sigma", [None, 0.3, 1.0, 1.6])
+def test_the_log_likelihood_of_the_optimum_is_that_of_its_model_and_neighbours_have_less(sigma):
+    x = spread_data(0, SCALES)
+    best = ppca(x, 3, sigma)
+    vae = at_optimum(best, 3)
+    close(best.eigenvalues, np.square(SCALES), rel=1e-13)
+    close(exact_linear(vae, x).log_px.mean(), best.log_px, rel=1e-13)
+    close(closed_elbo(vae, x).mean(), best.log_px, rel=1e-13)           # orthogonal rows: no gap
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        other = vae.astype(np.float64)
+        for name in ("decoder.1.weight", "decoder.1.bias", "log_sigma")[: 3 if sigma is None else 2]:
+            other.params[name][...] += 10 ** rng.uniform(-4, 0) * rng.normal(size=other.params[name].shape)
+        assert exact_linear(other, x).log_px.mean() < best.log_px
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("sigma, collapsed", [("learned", 0), (1.0, 0), (1.65, 1), (2.5, 2)])
+def test_training_by_the_hand_gradients_reaches_the_analytic_optimum(sigma, collapsed, seed):
+    x = spread_data(seed, SCALES)
+    best = ppca(x, 3, None if sigma == "learned" else sigma)
+    assert best.collapsed.sum() == collapsed
+    vae = VAE.init(np.random.default_rng(seed), 6, 3, (), dtype=np.float64, likelihood=Gaussian(sigma))
+    elbo = fit_linear(vae, x)
+    close(elbo, best.log_px, rel=0, abs_=1e-6)                          # the bound is tight there
+    close(exact_linear(vae, x).log_px.mean(), best.log_px, rel=0, abs_=1e-6)
+    close(np.exp(vae.params["log_sigma"]), best.sigma, rel=1e-4)
+    weight = vae.layers("decoder")[0][0]
+    close(weight.T @ weight, best.weight.T @ best.weight, rel=1e-3)     # the same subspace, whatever the rotation
+    lengths = np.sort(np.linalg.norm(weight, axis=1))[::-1]
+    close(lengths, np.linalg.norm(best.weight, axis=1), rel=1e-3)
+    assert (lengths < 1e-3).sum() == collapsed                          # the same directions are given up
+    mu, log_var = vae.encode(x)
+    unused = np.linalg.norm(weight, axis=1) < 1e-3
+    assert np.abs(mu[:, unused]).max(initial=0) < 1e-2 and np.abs(log_var[:, unused]).max(initial=0) < 1e-2
+
+
+def test_what_cannot_be_computed_is_refused():
+    rng = np.random.default_rng(0)
+    rule = "a model without hidden layers and with a Gaussian likelihood"
+    for vae in (random_vae(rng, Gaussian(1.0)), random_vae(rng, Bernoulli(), hidden=())):
+        came = f"hidden layers {vae.hidden} and {vae.likelihood!r}"
+        for call in (lambda: exact_linear(vae, np.ones((2, 4))), lambda: with_best_encoder(vae)):
+            refused(call, "vae", rule, came, "exact_log_px")
+    x = spread_data(0, SCALES)
+    refused(lambda: ppca(x, 7), "latent", "at most the 6 features", "7", "Try")
+    refused(lambda: ppca(x, 6), "latent", "too few to fit x perfectly", "6", "Give sigma a number")
+    refused(lambda: ppca(x[:3], 2), "latent", "too few to fit x perfectly", "2", "Give sigma a number")
+    refused(lambda: ppca(x, 2, 0.0), "sigma", "> 0", "0.0", "Check")
+    assert ppca(x, 6, 0.1).log_px > ppca(x, 5, 0.1).log_px
+
+
+def test_many_minima_are_found_at_once():
+    """Ill-conditioned bowls and Rosenbrock valleys, each to its own known minimum."""
+    rng = np.random.default_rng(0)
+    where, steep = rng.normal(size=(20, 4)), 10 ** rng.uniform(-2, 3, (20, 4))
+
+    def bowls(points, which):
+        away = points - where[which]
+        return (steep[which] * away**2).sum(axis=1), 2 * steep[which] * away
+
+    points, values = descent.minimise(bowls, np.zeros((20, 4)), 1e-16)
+    assert values.max() < 1e-12
+
+    def valleys(points, which):
+        a, b = points.T
+        slopes = np.stack([2 * (a - 1) - 400 * a * (b - a * a), 200 * (b - a * a)], axis=1)
+        return (1 - a) ** 2 + 100 * (b - a * a) ** 2, slopes
+
+    start = np.array([[-1.2, 1.0], [0.0, 0.0], [2.0, -1.0], [1.0, 1.0]])
+    points, values = descent.minimise(valleys, start, 1e-16)
+    close(points, np.ones((4, 2)), rel=1e-6)
+
+
+PLANTED = {
+    "the posterior's precision without the prior": (
+        "_stacked", lambda weight, sigma: np.linalg.qr(np.concatenate([weight.T / sigma, 1e-3 * np.eye(len(weight))]))
+    ),
+    "sigma^2 for sigma": (
+        "_stacked", lambda weight, sigma: np.linalg.qr(np.concatenate([weight.T / sigma**2, np.eye(len(weight))]))
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_error_in_the_closed_forms_is_noticed(fault, monkeypatch):
+    vae, x = linear_model(0, 2)
+    monkeypatch.setattr(linear, *PLANTED[fault])
+    with pytest.raises(AssertionError):
+        close(exact_linear(vae, x).log_px, closed_log_px(vae, x), rel=1e-3)
+    with pytest.raises(AssertionError):
+        test_the_best_encoder_leaves_the_gap_that_the_formula_says_and_no_other_leaves_less.hypothesis.inner_test((vae, x))

@@ -1,0 +1,164 @@
+"""The bounds lie in the order the theory says, and the quadrature is exact where the truth is known in closed form."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minivae.evidence import exact_log_px, lower_bounds
+from minivae.evidence.bounds import _Blocks
+from minivae.gaussian import log_normal
+from minivae.likelihood import Bernoulli, Gaussian
+from minivae.ops import log_sum_exp
+from minivae.vae import VAE
+from tests.helpers.numeric import close
+from tests.helpers.trained import trained
+
+
+def linear_gaussian(rng, latent, features, sigma, scale=1.0):
+    """A VAE without hidden layers whose encoder is the exact posterior, data, and their exact log p(x).
+
+    x = z W + b + sigma noise with orthogonal rows of W, so that the posterior is a diagonal Gaussian.
+    """
+    vae = VAE.init(rng, features, latent, (), dtype=np.float64, likelihood=Gaussian(sigma), estimator="sampled")
+    directions = np.linalg.qr(rng.normal(size=(features, latent)))[0].T                     # (J, D)
+    W, b = directions * scale * rng.uniform(0.5, 2, (latent, 1)), rng.normal(size=features)
+    variance = 1 / (1 + (W * W).sum(axis=1) / sigma**2)                                     # (J,) of the posterior
+    (encoder_weight, encoder_bias), = vae.layers("encoder")
+    (decoder_weight, decoder_bias), = vae.layers("decoder")
+    decoder_weight[...], decoder_bias[...] = W, b
+    encoder_weight[:, :latent] = W.T * variance / sigma**2
+    encoder_weight[:, latent:] = 0
+    encoder_bias[:] = np.concatenate([-b @ encoder_weight[:, :latent], np.log(variance)])
+    x = rng.normal(size=(7, latent)) @ W + b + sigma * rng.normal(size=(7, features))
+    covariance = W.T @ W + sigma**2 * np.eye(features)
+    r = x - b
+    log_det = np.linalg.slogdet(2 * math.pi * covariance)[1]
+    return vae, x, -(np.einsum("bd,bd->b", r, np.linalg.solve(covariance, r.T).T) + log_det) / 2
+
+
+@pytest.mark.parametrize("latent", [1, 2, 5])
+def test_at_the_exact_posterior_every_draw_gives_log_px_itself(latent):
+    rng = np.random.default_rng(latent)
+    vae, x, log_px = linear_gaussian(rng, latent, 8, sigma=0.6)
+    for _ in range(5):
+        close(vae.elbo(x, vae.draw_noise(rng, len(x))), log_px, rel=1e-10)
+    bounds = lower_bounds(vae, x, 50, rng)
+    close(bounds.iw_bound, log_px, rel=1e-10)
+    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # closed-form KL: only exact in expectation
+
+
+@pytest.mark.parametrize("latent", [1, 2])
+@pytest.mark.parametrize("sigma", [1e-3, 1e-2, 0.1, 1.0, 3.0])
+def test_quadrature_agrees_with_the_closed_form_at_every_posterior_width(latent, sigma):
+    vae, x, log_px = linear_gaussian(np.random.default_rng(3), latent, 4, sigma)
+    exact = exact_log_px(vae, x, tolerance=1e-4)
+    close(exact.log_px, log_px, rel=1e-8)
+    assert (exact.error <= 1e-4).all()
+
+
+@pytest.mark.parametrize("latent", [1, 2])
+def test_quadrature_does_not_need_an_encoder_that_is_right(latent):
+    vae, x, log_px = linear_gaussian(np.random.default_rng(4), latent, 4, 0.05)
+    for array in vae.layers("encoder")[0]:
+        array[...] = 0
+    close(exact_log_px(vae, x, tolerance=1e-4).log_px, log_px, rel=1e-8)
+
+
+def test_quadrature_finds_both_modes_of_a_folded_decoder():
+    rng = np.random.default_rng(5)
+    vae = VAE.init(rng, 3, 1, (4,), dtype=np.float64, likelihood=Gaussian(0.05), activation="relu")
+    (_, _), (weight, bias) = vae.layers("decoder")
+    first, _ = vae.layers("decoder")[0]
+    first[...] = [[1, -1, 1, -1]]                           # |z|, twice: z and -z decode to the same
+    weight[...] = rng.normal(size=(2, 3))[[0, 0, 1, 1]]
+    x = vae.decode(np.array([[0.7], [1.9]]))
+    z = np.linspace(-9, 9, 2_000_001)[:, None, None]
+    brute = log_sum_exp(vae.log_likelihood(x, z) - z[..., 0] ** 2 / 2 - math.log(2 * math.pi) / 2) + math.log(18 / 2e6)
+    close(exact_log_px(vae, x, tolerance=1e-5).log_px, brute, rel=1e-7)
+
+
+def test_elbo_below_importance_bound_below_exact_log_px_on_a_trained_model():
+    vae, data, _ = trained()
+    x = data.test_x[:100]
+    bounds = lower_bounds(vae, x, 300, np.random.default_rng(0))
+    exact = exact_log_px(vae, x)
+    assert bounds.elbo.mean() + 6 * bounds.elbo_se.mean() < bounds.iw_bound.mean()
+    assert bounds.iw_bound.mean() < exact.log_px.mean() - exact.error.max()
+    assert (bounds.elbo - 6 * bounds.elbo_se < exact.log_px + exact.error).all()
+
+
+def test_the_stated_error_of_the_quadrature_covers_what_is_left():
+    vae, data, _ = trained()
+    x = data.test_x[:40]
+    rough, fine = exact_log_px(vae, x, tolerance=1e-2), exact_log_px(vae, x, tolerance=1e-9)
+    assert (np.abs(rough.log_px - fine.log_px) <= rough.error + fine.error).all()
+    assert rough.error.max() > fine.error.max()
+
+
+def test_the_same_numbers_come_out_in_chunks(monkeypatch):
+    vae, data, _ = trained()
+    x = data.test_x[:12]
+    whole = exact_log_px(vae, x), lower_bounds(vae, x, 60, np.random.default_rng(1))
+    monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", 40_000)
+    parts = exact_log_px(vae, x), lower_bounds(vae, x, 60, np.random.default_rng(1))
+    close(parts[0].log_px, whole[0].log_px, rel=1e-12)
+    for a, b in zip(parts[1], whole[1]):
+        close(a, b, rel=1e-9)
+
+
+PLANTED = {
+    "sampler with exp(log_var) as standard deviation": ("reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps),
+    "prior forgotten in the weight": ("log_standard_normal", lambda z: 0 * z.sum(axis=-1)),
+    "weight upside down": ("log_normal", lambda z, mu, log_var: -log_normal(z, mu, log_var)),
+    "mean of the logs for log of the mean": ("_Blocks", lambda k: _Blocks(1)),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_error_in_the_importance_weights_is_noticed(fault, monkeypatch):
+    rng = np.random.default_rng(8)
+    vae, x, log_px = linear_gaussian(rng, 2, 6, 0.6)
+    vae.layers("encoder")[0][1][2:] += 1.0                  # at the exact posterior any draws would do
+    close(lower_bounds(vae, x, 20_000, rng).iw_bound, log_px, rel=3e-3)
+    monkeypatch.setattr(f"minivae.evidence.bounds.{PLANTED[fault][0]}", PLANTED[fault][1])
+    with pytest.raises(AssertionError):
+        close(lower_bounds(vae, x, 20_000, rng).iw_bound, log_px, rel=3e-3)
+
+
+def test_standard_errors_are_those_of_repeated_runs():
+    """Over 200 repetitions the spread agrees with the stated error; a ratio off by 30 % is 7 standard deviations away."""
+    vae, x, _ = linear_gaussian(np.random.default_rng(6), 2, 5, 1.0)
+    vae.layers("encoder")[0][1][2:] += 0.3                  # a q that is a little too wide
+    runs = [lower_bounds(vae, x[:1], 400, np.random.default_rng(seed)) for seed in range(200)]
+    for value, se in (("elbo", "elbo_se"), ("iw_bound", "iw_bound_se")):
+        spread = np.std([getattr(run, value)[0] for run in runs], ddof=1)
+        stated = np.mean([getattr(run, se)[0] for run in runs])
+        assert 0.7 < stated / spread < 1.3
+
+
+def test_log_sum_exp_survives_what_exp_does_not():
+    assert log_sum_exp(np.array([[1e4], [1e4]]))[0] == pytest.approx(1e4 + math.log(2), rel=1e-15)
+    assert log_sum_exp(np.array([[-1e4], [-np.inf]]))[0] == -1e4
+    assert log_sum_exp(np.array([[-np.inf], [-np.inf]]))[0] == -np.inf
+
+
+def test_what_cannot_be_computed_is_refused():
+    far, x, _ = linear_gaussian(np.random.default_rng(0), 1, 3, 1.0)
+    far.layers("decoder")[0][1][...] = 1e200
+    with pytest.raises(ValueError, match="x must be possible under the model; got .* for 7 of 7 rows.*underflows"):
+        exact_log_px(far, x)
+    far.layers("decoder")[0][0][...] = 1e308
+    with pytest.raises(ValueError, match="must be a number or -inf; got nan"):
+        exact_log_px(far, x)
+    vae = VAE.init(np.random.default_rng(0), 4, 3, (), likelihood=Bernoulli())
+    with pytest.raises(ValueError, match="one or two latent dimensions; got 3.*lower_bounds"):
+        exact_log_px(vae, np.ones((2, 4)))
+    for tolerance in (0, -1e-3, math.nan, math.inf, "fine", None):
+        with pytest.raises(ValueError, match="tolerance must be a finite number > 0; got"):
+            exact_log_px(far, x, tolerance)
+    for finest in (0, 127, 1.5e3, "a"):
+        with pytest.raises(ValueError, match="finest must be a whole number >= 128; got"):
+            exact_log_px(far, x, finest=finest)
+    with pytest.raises(ValueError, match="k must be a whole number >= 2; got 1"):
+        lower_bounds(vae, np.ones((2, 4)), 1, np.random.default_rng(0))

@@ -1,0 +1,683 @@
+"""Every figure shows what it says: the arrays, places and sizes on the page are those of the model.
+
+Nothing here compares pictures with stored pictures: each test asks an artist of the figure for its numbers.
+"""
+
+import dataclasses
+import functools
+import math
+import os
+import re
+import subprocess
+import sys
+from statistics import NormalDist
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Ellipse, Rectangle
+from matplotlib.text import Text
+
+from minivae import figures
+from minivae.data import Dataset
+from minivae.evidence.sweep import Point
+from minivae.figures import latent, style, training
+from minivae.gaussian import kl_standard_normal
+from minivae.likelihood import Bernoulli, Binomial, Gaussian
+from minivae.train import Record, train
+from minivae.vae import VAE
+from tests.helpers.png import png_texts
+
+SHAPE = (3, 4)
+N, D = 40, 12
+
+
+def problem(J=2, likelihood=Binomial(16), dtype=np.float64):
+    """A small model with random weights and biases, data (N, D) and four classes."""
+    rng = np.random.default_rng(J)
+    vae = VAE.init(rng, D, J, (7,), likelihood=likelihood, dtype=dtype)
+    vae.params.flat[...] = rng.normal(0, 0.6, vae.params.flat.shape)
+    x = rng.integers(0, 17, (N, D)) if isinstance(likelihood, Binomial) else rng.random((N, D))
+    return vae, x, rng.integers(0, 4, N)
+
+
+def history(epochs=20):
+    """Records whose first epochs lie far below the others."""
+    records = []
+    for epoch in range(1, epochs + 1):
+        reconstruction, kl = -50 - 400 / epoch**2, 3 - 1 / epoch
+        train = (reconstruction, kl, reconstruction - kl)
+        test = (reconstruction - 4, kl, reconstruction - 4 - kl)
+        records.append(Record(epoch, *train, *test))
+    return records
+
+
+def with_sigma(variances, errors, held_out):
+    """Records of a Gaussian likelihood of these sigma^2 and mean squared errors per feature, (epochs,) each."""
+    records = []
+    for epoch, (variance, error, other) in enumerate(zip(variances, errors, held_out), start=1):
+        reconstruction = -D / 2 * (math.log(2 * math.pi * variance) + other / variance)
+        test = (reconstruction, 2.0, reconstruction - 2)
+        records.append(Record(epoch, 0.0, 0.0, 0.0, *test, math.sqrt(variance), error))
+    return records
+
+
+def sinking(epochs=30):
+    """sigma^2 that comes down from 1 to 3 % above an error of about 0.05, held out 0.06."""
+    down = np.exp(-np.arange(epochs) / 3)
+    return with_sigma(0.0515 + 0.95 * down, 0.05 + 0.02 * down, 0.06 + 0.02 * down)
+
+
+def points():
+    """A sweep over beta, two of whose points are very near each other."""
+    rows = [(0.25, 170.0, (6.0, 4.5)), (1.0, 180.0, (3.0, 2.9)), (1.1, 180.5, (2.9, 2.8)), (64.0, 250.0, (0.001, 0.0))]
+    return [
+        Point(beta, beta, 2, distortion, 0.01, sum(kls), -distortion - sum(kls), kls, 2 * (beta < 64), 0.5)
+        for beta, distortion, kls in rows
+    ]
+
+
+def noise():
+    return np.random.default_rng(5)
+
+
+def draw(name):
+    """The figure of this name and its alt text, for the small problem."""
+    vae, x, y = problem({"latent_line": 1, "traversals": 13}.get(name, 2))
+    return {
+        "loss_curves": lambda: training.loss_curves(history(), -50.0),
+        "sigma_and_error": lambda: training.sigma_and_error(sinking(), D),
+        "kl_per_dimension": lambda: figures.kl_per_dimension(vae, x),
+        "reconstructions": lambda: figures.reconstructions(vae, x, noise(), SHAPE, y),
+        "prior_samples": lambda: figures.prior_samples(vae, noise(), SHAPE, x=x),
+        "traversals": lambda: figures.traversals(vae, x, SHAPE),
+        "latent_map": lambda: figures.latent_map(vae, x, y),
+        "manifold": lambda: figures.manifold(vae, SHAPE),
+        "hero": lambda: figures.hero(vae, x, y, SHAPE),
+        "latent_line": lambda: figures.latent_line(vae, x, y, SHAPE),
+        "rate_distortion": lambda: training.rate_distortion(points(), "beta"),
+    }[name]()
+
+
+drawn = functools.cache(draw)                               # for tests that only look
+
+NAMES = [
+    *("loss_curves", "sigma_and_error", "kl_per_dimension", "reconstructions", "prior_samples", "traversals"),
+    *("latent_map", "manifold", "hero", "latent_line", "rate_distortion"),
+]
+every_figure = pytest.mark.parametrize("name", NAMES)
+
+
+def texts(figure):
+    """What is written on the page: (text, box in pixels). Ticks beyond the ends of an axis are not drawn."""
+    figure.draw_without_rendering()
+    unseen = set()
+    for axis in [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:
+        low, high = sorted(axis.get_view_interval())
+        unseen |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
+    written = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [(text.get_text(), text.get_window_extent()) for text in written if text not in unseen]
+
+
+def tiles(axes, columns, shape=SHAPE, gap=0):
+    """The images in a picture, (rows columns, D), in reading order."""
+    H, W = shape[0] + 2 * gap, shape[1] + 2 * gap
+    picture = np.ma.filled(axes.images[0].get_array(), np.nan)
+    rows = picture.shape[0] // H
+    cut = picture.reshape(rows, H, columns, W).transpose(0, 2, 1, 3)[:, :, gap : H - gap, gap : W - gap]
+    return cut.reshape(rows * columns, -1)
+
+
+def names(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def test_rate_distortion_draws_the_points_marks_beta_1_and_stacks_the_latents():
+    figure, alt = drawn("rate_distortion")
+    left, right = figure.axes
+    rates = [[sum(point.kls), point.distortion] for point in points()]
+    np.testing.assert_allclose(left.collections[0].get_offsets(), rates)
+    ring = left.collections[1].get_offsets()
+    np.testing.assert_allclose(ring, [rates[1]])
+    dashed = next(line for line in left.lines if line.get_linestyle() == "--")
+    np.testing.assert_allclose(np.sum(dashed.get_xydata(), axis=1), 180.5)      # the best ELBO: 170 + 10.5
+    bars = np.array([[bar.get_y(), bar.get_height()] for bar in right.patches]).reshape(4, 2, 2)
+    for stack, point in zip(bars, points()):
+        np.testing.assert_allclose(stack, [[0, point.kls[0]], [point.kls[0], point.kls[1]]])
+    assert "is at beta 0.25; no latent is used at beta 64." in alt and "0 of 2 active" in alt
+    written = [text.get_text() for text in left.texts]
+    assert written == ["0.25", "1", "1.1", "64"]
+    boxes = [box for text, box in texts(figure) if text in written]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_a_sweep_over_something_else_marks_no_beta():
+    figure, alt = training.rate_distortion(points(), "sigma")
+    assert len(figure.axes[0].collections) == 1 and "beta = 1" not in alt
+
+
+# What is handed over
+
+
+@every_figure
+def test_every_function_returns_a_figure_and_an_alt_text_with_numbers(name):
+    figure, alt = drawn(name)
+    assert type(figure) is Figure
+    assert len(alt) > 80 and alt.endswith(".") and "nan" not in alt and "$" not in alt
+    assert len(re.findall(r"\d+\.\d", alt)) >= 2
+
+
+def test_alt_texts_state_what_was_computed():
+    vae, x, y = problem()
+    mu, log_var = vae.encode(x)
+    kl = kl_standard_normal(mu, log_var).mean(axis=0)
+    assert f"z{kl.argmax() + 1} {kl.max():#.3g}, " in drawn("kl_per_dimension")[1]
+    assert f"together {kl.sum():#.3g} nats" in drawn("kl_per_dimension")[1]
+    inside = [100 * np.mean(np.hypot(*mu.T) < r) for r in (1, 2, 3)]
+    assert "{:.3g}, {:.3g} and {:.3g} % of these means".format(*inside) in drawn("latent_map")[1]
+    assert "39.3, 86.5 and 98.9 % of the prior" in drawn("latent_map")[1]
+    assert "from -1.96 to 1.96" in drawn("manifold")[1]
+    assert f"{np.var(x, axis=0).mean():.1f} for the data" in drawn("reconstructions")[1]
+    assert f"{x.mean():#.3g} in the data" in drawn("prior_samples")[1]
+    last = history()[-1]
+    assert f"ends at {last.test_elbo:.1f} nats, {-50 - last.test_elbo:.1f} below" in drawn("loss_curves")[1]
+    assert f"began at {history()[0].test_elbo:.1f}" in drawn("loss_curves")[1]
+    z = problem(1)[0].encode(problem(1)[1])[0]
+    assert f"{100 * np.mean(abs(z) < 1):.3g}, " in drawn("latent_line")[1]
+    assert "68.3, 95.4 and 99.7 % of the prior" in drawn("latent_line")[1]
+
+
+@every_figure
+def test_alt_text_is_in_the_png_and_two_drawings_are_the_same_bytes(name, tmp_path):
+    figure, alt = draw(name)                               # saving one that was measured moves it by a pixel
+    style.save(figure, alt, tmp_path / "a.png")
+    style.save(*draw(name), tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert png_texts(tmp_path / "a.png") == {"Title": "minivae", "Description": alt, "Software": "minivae"}
+
+
+def test_a_figure_saved_again_is_the_same_bytes(tmp_path):
+    figure, alt = draw("loss_curves")                       # the one whose layout is not settled by one pass
+    for copy in ("a.png", "b.png"):
+        style.save(figure, alt, tmp_path / copy)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_alt_text_survives_letters_beyond_latin_1(tmp_path):
+    style.save(Figure((1, 1)), "E\u2097 \u2265 \u2212\u221e", tmp_path / "a.png")
+    assert png_texts(tmp_path / "a.png")["Description"] == "E\u2097 \u2265 \u2212\u221e"
+
+
+def test_save_refuses_other_formats(tmp_path):
+    with pytest.raises(ValueError, match="path must be the name of a .png file"):
+        style.save(Figure(), "alt", tmp_path / "figure.svg")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    style.save(Figure((1, 1)), "old", tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device.*a\.png"):
+        style.save(Figure((1, 1)), "new", tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == before and os.listdir(tmp_path) == ["a.png"]
+
+
+def test_the_users_settings_neither_matter_nor_change(tmp_path):
+    mine = {
+        "font.size": 20, "axes.facecolor": "black", "image.origin": "lower", "lines.linewidth": 9,
+        "xaxis.labellocation": "right", "scatter.marker": "x", "savefig.bbox": "tight", "text.usetex": True,
+    }  # fmt: skip
+    before = dict(matplotlib.rcParams)
+    style.save(*draw("latent_line"), tmp_path / "plain.png")
+    assert dict(matplotlib.rcParams) == before
+    with matplotlib.rc_context(mine):
+        style.save(*draw("latent_line"), tmp_path / "mine.png")
+        assert all(matplotlib.rcParams[key] == value for key, value in mine.items())
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "mine.png").read_bytes()
+
+
+def test_no_display_and_no_pyplot_are_needed(tmp_path):
+    program = (
+        "import sys, numpy as np; from minivae import drawing, figures; from minivae.vae import VAE\n"
+        "vae = VAE.init(np.random.default_rng(0), 4, 2, ())\n"
+        "drawing.save(*figures.manifold(vae, (2, 2), 3), sys.argv[1])\n"
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
+    environment = {key: value for key, value in os.environ.items() if key not in hidden}
+    command = [sys.executable, "-c", program, str(tmp_path / "figure.png")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "False", "")
+    assert (tmp_path / "figure.png").stat().st_size > 1000
+
+
+# What is on the page
+
+
+@every_figure
+def test_nothing_written_is_cut_off(name):
+    figure, _ = drawn(name)
+    written = texts(figure)
+    right, top = figure.bbox.max
+    inside = [text for text, b in written if 0 <= b.x0 and b.x1 <= right and 0 <= b.y0 and b.y1 <= top]
+    assert [text for text, _ in written] == inside and len(inside) > 3
+
+
+def test_loss_curves_draw_the_records_and_elbo_is_reconstruction_minus_kl():
+    figure, _ = drawn("loss_curves")
+    elbo, reconstruction, kl = figure.axes
+    for i, who in enumerate(("train", "test")):
+        for axes, part in zip(figure.axes, ("elbo", "reconstruction", "kl")):
+            expected = [getattr(record, f"{who}_{part}") for record in history()]
+            np.testing.assert_array_equal(axes.lines[i].get_xdata(), np.arange(1, 21))
+            np.testing.assert_array_equal(axes.lines[i].get_ydata(), expected)
+        difference = reconstruction.lines[i].get_ydata() - kl.lines[i].get_ydata()
+        np.testing.assert_allclose(elbo.lines[i].get_ydata(), difference, rtol=1e-12)
+    assert list(elbo.lines[2].get_ydata()) == [-50.0, -50.0]
+    assert [len(axes.lines) for axes in (reconstruction, kl)] == [2, 2]
+
+
+def test_loss_curves_keep_the_first_epochs_from_squashing_the_rest_and_say_so():
+    figure, _ = training.loss_curves(history(200))
+    low, high = figure.axes[0].get_ylim()
+    settled = [record.test_elbo for record in history(200)[20:]]
+    assert low < min(settled) and max(settled) < high and high - low < 20       # the first lies 400 below
+    assert f"\u2193 starts at \u2212{-history(200)[0].test_elbo:.1f}" in [text for text, _ in texts(figure)]
+
+
+def test_a_bound_above_the_truth_is_called_so():
+    last = history()[-1].test_elbo
+    assert "0.5 below the exact" in training.loss_curves(history(), last + 0.5)[1]
+    assert "0.5 above the exact" in training.loss_curves(history(), last - 0.5)[1]
+
+
+def test_labels_of_curves_that_end_together_do_not_overlap():
+    same = [Record(epoch, -5.0, 2.0, -7.0, -5.0, 2.0, -7.0) for epoch in (1, 2)]
+    figure, _ = training.loss_curves(same, -7.0)
+    boxes = [box for text, box in texts(figure) if re.match("training|held out|exact", text)]
+    assert len(boxes) == 7
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_sigma_and_error_are_drawn_as_recorded_and_the_words_say_how_near_they_are():
+    figure, alt = drawn("sigma_and_error")
+    (axes,) = figure.axes
+    error, variance = axes.lines
+    for line, values in ((error, [r.train_mse for r in sinking()]), (variance, [r.sigma**2 for r in sinking()])):
+        np.testing.assert_array_equal(line.get_data(), [range(1, 31), values])
+    assert axes.get_yscale() == "log" and "logarithmic" in axes.get_ylabel()
+    finding = "sigma\u00b2 ends at 0.0516, 3.12 % above the mean squared error of 0.0500"
+    assert finding in alt and figure.get_suptitle() == f"The decoder's {finding}"
+    assert "begins at 1.00, the error at 0.0700" in alt
+    assert "Held out, the mean squared error ends at 0.0600." in alt            # out of the recorded reconstruction
+    written = [text for text, _ in texts(figure)]
+    assert "mean squared error\n0.0500" in written and "sigma\u00b2 of the decoder\n0.0516" in written
+
+
+@pytest.mark.parametrize("times, words", [(1.0, "the mean squared error, 0.500"), (0.9, "10.0 % below"), (2.0, "100.0 % above"), (10.1, "10.1 times")])
+def test_what_is_far_from_the_error_is_so_many_times_it(times, words):
+    assert words in training.how_near(0.5 * times, 0.5)
+
+
+def test_the_held_out_error_that_is_stated_is_the_models():
+    """Without noise in the code, so that there is one number; and a wrong sigma beside it gives another."""
+    vae, x, _ = problem(2, Gaussian("learned"))
+    vae = dataclasses.replace(vae, noise=False, beta=0.0)
+    data = Dataset("rows", x[:20], x[20:])
+    (record,) = train(vae, data, noise(), epochs=1)
+    error = ((vae.decode(vae.encode(x[20:])[0]) - x[20:]) ** 2).mean()
+    assert f"Held out, the mean squared error ends at {error:#.3g}." in training.sigma_and_error([record], D)[1]
+    wrong = record._replace(sigma=1.1 * record.sigma)
+    assert f"ends at {error:#.3g}." not in training.sigma_and_error([wrong], D)[1]
+
+
+def test_sigma_on_its_error_is_called_so_and_its_labels_do_not_overlap():
+    same = [0.3, 0.2, 0.1]
+    figure, alt = training.sigma_and_error(with_sigma(same, same, same), D)
+    assert "sigma\u00b2 ends at the mean squared error, 0.100." in alt
+    boxes = [box for text, box in texts(figure) if text.endswith("\n0.100")]
+    assert len(boxes) == 2 and not boxes[0].overlaps(boxes[1])
+    assert "50.0 % below" in training.sigma_and_error(with_sigma([0.1], [0.2], [0.2]), D)[1]
+
+
+@pytest.mark.parametrize("ends", [(0.031, 0.033), (0.034, 1), (1.01, 2.99), (290, 290), (1e-9, 1), (99, 101)])
+def test_a_logarithmic_axis_has_a_few_ticks_where_they_say_they_are(ends):
+    (axes,) = training.sigma_and_error(with_sigma(ends, ends, ends), D)[0].axes
+    ticks, (low, high) = axes.get_yticks(), axes.get_ylim()
+    assert 2 <= len(ticks) <= 14 and low <= min(ticks) and max(ticks) <= high and not len(axes.get_yticks(minor=True))
+    labels = [float(name.replace("\u2212", "-")) for name in names(axes.yaxis)]
+    np.testing.assert_allclose(labels, ticks, rtol=1e-5)
+
+
+@pytest.mark.parametrize("J", [1, 2, 6, 30])
+def test_kl_bars_are_the_mean_kl_sorted_and_filled_where_active(J):
+    vae, x, _ = problem(J)
+    weight, bias = vae.layers("encoder")[-1]
+    weight[:, : J // 2] = 0                                 # half of the posterior means: constant
+    if J > 2:
+        weight[:, J // 2] *= 0.01                           # one more: nearly
+    mu, log_var = vae.encode(x)
+    kl = kl_standard_normal(mu, log_var).mean(axis=0)
+    order = np.argsort(-kl)
+    (axes,) = figures.kl_per_dimension(vae, x)[0].axes
+    bars = axes.containers[0].patches
+    np.testing.assert_allclose([bar.get_height() for bar in bars], kl[order], rtol=1e-12)
+    filled = [bar.get_facecolor()[:3] != (1, 1, 1) for bar in bars]
+    assert filled == [bool(a > 0.01) for a in mu.var(axis=0)[order]]
+    assert sum(filled) == J - J // 2 - (J > 2)
+    if J <= 24:
+        assert [name.split("\n")[0] for name in names(axes.xaxis)] == [f"$z_{{{u + 1}}}$" for u in order]
+        shown = [float(name.split("\n")[1]) for name in names(axes.xaxis)]
+        np.testing.assert_allclose(shown, mu.var(axis=0)[order], rtol=0.006, atol=1e-20)
+
+
+def test_reconstructions_are_data_mean_and_draw_of_the_same_code():
+    vae, x, y = problem()
+    (axes,) = figures.reconstructions(vae, x, noise(), SHAPE, y, n=6)[0].axes
+    chosen = [np.flatnonzero(y == label)[0] for label in range(4)]      # one of each, then again
+    chosen += [np.flatnonzero(y == label)[1] for label in range(2)]
+    rng = noise()
+    mu, log_var = vae.encode(x)
+    z = mu + np.exp(log_var / 2) * vae.draw_noise(rng, N)[0]
+    means, draws = vae.decode(z), vae.sample(rng, z)
+    expected = np.concatenate([x[chosen], means[chosen], draws[chosen]])
+    np.testing.assert_allclose(tiles(axes, 6, gap=1), expected, rtol=1e-12)
+    assert names(axes.xaxis) == ["0", "1", "2", "3", "0", "1"]
+    assert names(axes.yaxis) == ["data", "mean of p(x|z)", "draw from p(x|z)"]
+    assert list(axes.get_yticks()) == [2.5, 1.5, 0.5]       # the first row is at the top
+
+
+def test_pixels_without_bounds_are_inked_over_the_range_of_the_data():
+    vae, x, _ = problem(2, Gaussian("learned"))
+    rows = figures.reconstructions(vae, x, noise(), SHAPE)
+    grids = figures.prior_samples(vae, noise(), SHAPE, x=x)
+    for figure, _ in (rows, grids):
+        assert {axes.images[0].get_clim() for axes in figure.axes} == {(x.min(), x.max())}
+
+
+def test_prior_samples_are_means_and_draws_of_the_same_codes():
+    vae, x, _ = problem()
+    left, right = figures.prior_samples(vae, noise(), SHAPE, n=7)[0].axes
+    rng = noise()
+    z = rng.standard_normal((7, 2))
+    np.testing.assert_allclose(tiles(left, 3, gap=1)[:7], vae.decode(z), rtol=1e-12)
+    np.testing.assert_allclose(tiles(right, 3, gap=1)[:7], vae.sample(rng, z), rtol=1e-12)
+    assert np.isnan(tiles(left, 3, gap=1)[7:]).all()        # two places of the 3 x 3 stay empty
+
+
+def test_traversals_walk_one_coordinate_over_prior_quantiles_most_nats_first():
+    vae, x, _ = problem(13)
+    figure, alt = figures.traversals(vae, x, SHAPE, n=5)
+    kl = kl_standard_normal(*vae.encode(x)).mean(axis=0)
+    order = np.argsort(-kl)[:10]
+    z = [NormalDist().inv_cdf(p) for p in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    expected = np.concatenate([vae.decode(np.outer(z, np.eye(13)[u])) for u in order])
+    np.testing.assert_allclose(tiles(figure.axes[0], 5, gap=1), expected, rtol=1e-12)
+    assert names(figure.axes[0].yaxis) == [f"$z_{{{u + 1}}}$" for u in order]
+    assert f"Left out: 3 dimensions with less, {np.sort(kl)[:3].sum():#.3g} nats together" in alt
+    assert f"{kl[order[0]]:#.3g} nats" in [text for text, _ in texts(figure)]
+
+
+@pytest.mark.parametrize("likelihood", [Binomial(16), Bernoulli(), Gaussian("learned")], ids=repr)
+def test_manifold_is_the_decoder_at_normal_quantiles_first_latent_right_second_up(likelihood):
+    vae, _, _ = problem(2, likelihood)
+    (axes,) = figures.manifold(vae, SHAPE, n=5)[0].axes
+    z = [NormalDist().inv_cdf(p) for p in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    expected = [vae.decode(np.array([[z_1, z_2]]))[0] for z_2 in reversed(z) for z_1 in z]
+    np.testing.assert_allclose(tiles(axes, 5), expected, rtol=1e-12)
+    assert axes.images[0].origin == "upper" and axes.images[0].get_extent() == [0, 5, 0, 5]
+    assert not np.ma.getmaskarray(axes.images[0].get_array()).any()             # no gaps
+    for axis in (axes.xaxis, axes.yaxis):                   # a tick for z is where the mass below z ends
+        mass = [NormalDist().cdf(float(name.replace("\u2212", "-"))) for name in names(axis)]
+        np.testing.assert_allclose(axis.get_ticklocs(), 5 * np.array(mass), rtol=1e-12)
+    white, black = axes.images[0].get_clim()
+    if isinstance(likelihood, Gaussian):
+        assert (white, black) == pytest.approx((np.min(expected), np.max(expected)))
+    else:
+        assert (white, black) == (0, getattr(likelihood, "n", 1))
+    assert axes.images[0].cmap([0.0, 1.0]).tolist() == [[1, 1, 1, 1], [0, 0, 0, 1]]         # ink is dark
+
+
+def test_latent_map_has_equal_axes_prior_circles_and_the_codes():
+    vae, x, y = problem()
+    mu, _ = vae.encode(x)
+    (axes,) = figures.latent_map(vae, x, y)[0].axes
+    circles = [patch for patch in axes.patches if isinstance(patch, Circle)]
+    assert [(circle.center, circle.radius) for circle in circles] == [((0, 0), 1), ((0, 0), 2), ((0, 0), 3)]
+    assert axes.get_aspect() == 1 and np.ptp(axes.get_xlim()) == pytest.approx(np.ptp(axes.get_ylim()))
+    for scatter, label in zip(axes.collections, range(4), strict=True):
+        np.testing.assert_array_equal(scatter.get_offsets(), mu[y == label])
+    masses = [text.get_text() for text in axes.texts if "%" in text.get_text()]
+    assert masses == [f"{100 * (1 - math.exp(-r * r / 2)):.0f} %" for r in (1, 2, 3)]
+    codes = np.concatenate([mu - 1e-9, mu + 1e-9])
+    assert (codes > [axes.get_xlim()[0], axes.get_ylim()[0]]).all()
+    assert (codes < [axes.get_xlim()[1], axes.get_ylim()[1]]).all()
+
+
+def test_ellipses_are_posteriors_two_sigma_to_either_side():
+    vae, x, y = problem()
+    mu, log_var = vae.encode(x)
+    (axes,) = figures.latent_map(vae, x, y)[0].axes
+    ellipses = [patch for patch in axes.patches if type(patch) is Ellipse]
+    assert 5 <= len(ellipses) <= 12
+    for ellipse in ellipses:
+        (i,) = np.flatnonzero((mu == ellipse.center).all(axis=1))
+        sigma = np.sqrt(np.exp(log_var[i]))
+        np.testing.assert_allclose([ellipse.width, ellipse.height], 2 * 2 * sigma, rtol=1e-12)
+        assert ellipse.angle == 0
+
+
+def test_classes_are_written_where_their_median_is_unless_they_would_overlap():
+    y = np.repeat([0, 1, 7], 20)
+    centres = np.array([[2.0, 0.0], [-2.0, 1.0], [-2.0, 1.0]])
+    mu = np.repeat(centres, 20, axis=0) + np.random.default_rng(0).normal(0, 1e-3, (60, 2))
+    axes = Figure().subplots()
+    right, put = latent.draw_classes(axes, mu, y, reach=4.0)
+    places = {text.get_text(): np.array(text.get_position()) for text in axes.texts}
+    assert np.abs(places["0"] - centres[0]).max() < 0.01
+    assert np.linalg.norm(places["1"] - places["7"]) > 0.4
+    np.testing.assert_array_equal(put, list(places.values()))
+    assert 0.33 < right < 1                                 # class 0 is apart, the other two are mixed
+
+
+def test_what_circles_hold_is_written_where_no_class_is():
+    def names_at(places):
+        axes = Figure().subplots()
+        latent.draw_prior(axes, [0.4, 0.9, 0.99], np.reshape(places, (-1, 2)), named=True)
+        return np.array([text.get_position() for text in axes.texts])
+
+    np.testing.assert_allclose(names_at([]), [[0, 1], [0, 2], [0, 3]], atol=1e-12)
+    crowd = [[0, 2.1], [1, 1.5], [-2, 0.1]]
+    at = names_at(crowd)
+    np.testing.assert_allclose(np.hypot(*at.T), [1, 2, 3])
+    assert np.linalg.norm(at[:, None] - crowd, axis=-1).min() > 0.9 and (at[:, 1] > 0).all()
+    with pytest.raises(AssertionError):                     # straight up they would have been in the crowd
+        assert np.linalg.norm(names_at([])[:, None] - crowd, axis=-1).min() > 0.9
+
+
+def test_without_labels_codes_are_dots():
+    vae, x, _ = problem()
+    (axes,) = figures.latent_map(vae, x)[0].axes
+    np.testing.assert_array_equal(axes.collections[0].get_offsets(), vae.encode(x)[0])
+    assert len(axes.collections) == 1
+
+
+def test_hero_has_both_pictures_in_the_same_orientation():
+    vae, x, y = problem()
+    left, right = drawn("hero")[0].axes
+    assert left.get_xlabel() == "$z_1$" and right.get_xlabel().startswith("$z_1$")
+    z = NormalDist().inv_cdf(0.5 / 16)
+    corners = vae.decode(np.array([[z, -z], [-z, -z], [z, z], [-z, z]]))    # top: left, right; bottom: same
+    np.testing.assert_allclose(tiles(right, 16)[[0, 15, -16, -1]], corners, rtol=1e-12)
+    (box,) = [patch for patch in left.patches if isinstance(patch, Rectangle)]
+    np.testing.assert_allclose(box.get_corners()[[0, 2]], [[z, z], [-z, -z]], rtol=1e-12)
+
+
+def test_of_very_many_codes_one_in_k_is_drawn_and_the_caption_says_so():
+    vae, x, y = problem()
+    x, y = np.tile(x, (101, 1)), np.tile(y, 101)            # 4040 rows
+    figure, alt = figures.latent_map(vae, x, y)
+    assert sum(len(glyphs.get_offsets()) for glyphs in figure.axes[0].collections) == math.ceil(4040 / 3)
+    assert "posterior means of 4040 data (1 in 3 drawn)" in alt
+
+
+def test_a_deterministic_model_has_no_ellipses():
+    vae, x, _ = problem()
+    figure, alt = figures.latent_map(dataclasses.replace(vae, noise=False), x)
+    widths = [patch.width for patch in figure.axes[0].patches if type(patch) is Ellipse]
+    assert not any(widths) and "Ellipses" not in alt
+
+
+def test_the_smallest_figures_can_be_drawn():
+    one, two, three = problem(1)[0], problem(2)[0], problem(3)[0]
+    x, y, shape = problem(2)[1][:1], [3], (12, 1)
+    for figure, _ in [
+        figures.manifold(two, shape, 1),
+        figures.latent_map(two, x, y),
+        figures.traversals(three, x, shape, 1),
+        figures.reconstructions(two, x, noise(), shape, y, 1),
+        figures.prior_samples(two, noise(), shape, 1),
+        figures.latent_line(one, x, y, shape, 1),
+        figures.kl_per_dimension(two, x),
+        training.loss_curves(history(1)),
+    ]:
+        figure.draw_without_rendering()                     # a warning would be an error
+
+
+def test_latent_line_draws_codes_by_class_under_the_decoded_axis():
+    vae, x, y = problem(1)
+    above, rows = drawn("latent_line")[0].axes
+    z = vae.encode(x)[0][:, 0]
+    for label in range(4):
+        offsets = rows.collections[label].get_offsets()
+        np.testing.assert_array_equal(offsets[:, 0], z[y == label])
+        assert set(offsets[:, 1]) == {label}
+    low, high = rows.get_xlim()
+    assert low < z.min() and z.max() < high and above.get_xlim() == (low, high)
+    middle = low + (high - low) * (np.arange(20) + 0.5) / 20
+    np.testing.assert_allclose(tiles(above, 20), vae.decode(middle[:, None]), rtol=1e-12)
+
+
+# Which figures, and what is refused
+
+
+@pytest.mark.parametrize(
+    ("J", "of_images", "of_others"),
+    [
+        (1, {"latent_line"}, {"latent_line"}),
+        (2, {"latent_map", "manifold", "hero"}, {"latent_map"}),
+        (3, {"traversals"}, set()),
+    ],
+)
+@pytest.mark.parametrize("labelled", [True, False])
+def test_all_figures_are_those_that_suit_the_model_and_the_data(J, of_images, of_others, labelled):
+    vae, x, y = problem(J)
+    y = y if labelled else None
+    data = SimpleNamespace(train_x=x, train_y=y, test_x=x, test_y=y, image_shape=SHAPE)
+    images = {"reconstructions", "prior_samples"}
+    always = {"kl_per_dimension"}
+    drawn = figures.all_figures(vae, data, history(), noise())
+    assert set(drawn) == {"loss_curves"} | always | images | of_images
+    data.image_shape = None
+    drawn = figures.all_figures(vae, data, [], noise())
+    assert set(drawn) == always | of_others
+    assert all(type(figure) is Figure and alt for figure, alt in drawn.values())
+
+
+def test_sigma_is_drawn_where_it_was_recorded_and_the_objective_is_the_elbo():
+    vae, x, _ = problem(3, Gaussian("learned"))
+    data = SimpleNamespace(train_x=x, train_y=None, test_x=x, test_y=None, image_shape=None)
+    older = [record._replace(sigma=None, train_mse=None) for record in sinking()[:10]]
+    figure, alt = figures.all_figures(vae, data, older + sinking()[10:], noise())["sigma_and_error"]
+    assert list(figure.axes[0].lines[0].get_xdata()) == list(range(11, 31)) and "epoch 11 to 30" in alt
+    assert "sigma_and_error" not in figures.all_figures(vae, data, older, noise())
+    weighted = dataclasses.replace(vae, objective="iwae", estimator="sampled")
+    assert "sigma_and_error" not in figures.all_figures(weighted, data, sinking(), noise())
+
+
+def refusals():
+    one, two, three = problem(1), problem(2), problem(3)
+    vae, x, y = two
+    broken = [history()[0]._replace(test_kl=math.nan)]
+    return {
+        "map of J = 3": ("two latent dimensions", lambda: figures.latent_map(*three)),
+        "map of J = 1": ("two latent dimensions", lambda: figures.latent_map(*one)),
+        "manifold of J = 3": ("two latent dimensions", lambda: figures.manifold(three[0], SHAPE)),
+        "hero of J = 1": ("two latent dimensions", lambda: figures.hero(*one, SHAPE)),
+        "traversals of J = 2": ("more than two latent", lambda: figures.traversals(vae, x, SHAPE)),
+        "line of J = 2": ("one latent dimension", lambda: figures.latent_line(vae, x)),
+        "shape": (r"height \* width = 12", lambda: figures.manifold(vae, (3, 5))),
+        "shape of three": (r"height \* width = 12", lambda: figures.manifold(vae, (3, 4, 1))),
+        "shape as number": ("image_shape must be", lambda: figures.manifold(vae, 12)),
+        "no tiles": ("n must be a whole number", lambda: figures.manifold(vae, SHAPE, 0)),
+        "labels as fractions": ("labels must be whole", lambda: figures.latent_map(vae, x, y + 0.5)),
+        "labels too few": ("labels must be of shape", lambda: figures.latent_map(vae, x, y[:-1])),
+        "rng as seed": ("rng must be", lambda: figures.prior_samples(vae, 3, SHAPE)),
+        "x out of range": ("whole numbers 0..16", lambda: figures.kl_per_dimension(vae, x + 9)),
+        "history empty": ("history must be one record", lambda: training.loss_curves([])),
+        "history with nan": ("history must be finite", lambda: training.loss_curves(broken)),
+        "sigma not recorded": ("all with sigma", lambda: training.sigma_and_error(history(), D)),
+        "sigma without epochs": ("all with sigma", lambda: training.sigma_and_error([], D)),
+        "sigma 0": ("above 0", lambda: training.sigma_and_error([sinking()[0]._replace(sigma=0.0)], D)),
+        "sigma nan": ("finite", lambda: training.sigma_and_error([sinking()[0]._replace(sigma=math.nan)], D)),
+        "log_px nan": ("log_px must be", lambda: training.loss_curves(history(), math.nan)),
+    }
+
+
+REFUSALS = refusals()
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_bad_arguments_are_refused_with_the_rule(name):
+    rule, call = REFUSALS[name]
+    with pytest.raises(ValueError, match=rule) as refused:
+        call()
+    assert "; got " in str(refused.value)
+
+
+# Colours
+
+
+def linear(colours):
+    """sRGB hex codes as linear light (n, 3)."""
+    c = np.array([[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for code in colours])
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+# Machado, Oliveira and Fernandes 2009, full severity: protan, deutan, tritan.
+EYES = np.array([
+    np.eye(3),
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+])  # fmt: skip
+
+
+def oklab(light):
+    """Linear light (..., 3) in Oklab (Ottosson 2020), where distance is about how different colours look."""
+    to_cones = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+                [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
+    to_lab = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+              [0.0259040371, 0.7827717662, -0.8086757660]]  # fmt: skip
+    return np.cbrt(np.clip(light, 0, 1) @ np.transpose(to_cones)) @ np.transpose(to_lab)
+
+
+def closest(colours):
+    """Distance of the two most similar colours, to the eyes that tell them apart worst."""
+    pairs = np.triu_indices(len(colours), 1)
+    seen = [oklab(linear(colours) @ eye.T) for eye in EYES]
+    return min(np.linalg.norm(lab[:, None] - lab, axis=-1)[pairs].min() for lab in seen)
+
+
+def test_class_colours_stand_out_from_paper_and_from_each_other_to_all_eyes():
+    contrast = 1.05 / (linear(style.CLASSES) @ [0.2126, 0.7152, 0.0722] + 0.05)      # WCAG 2
+    assert contrast.min() > 3
+    petroff10 = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
+    assert closest(style.CLASSES) / closest(petroff10) == pytest.approx(1.9, abs=0.05)

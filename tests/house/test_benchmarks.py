@@ -1,0 +1,139 @@
+"""The benchmark of growth: it fits the exponent that is there, notices one that should not be, and runs."""
+
+import json
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from derivations.engine import ledger
+from tests.benchmarks import evidence, model, scaling, timing
+
+SIZES = (1, 10, 100, 1000)
+
+
+def planted(cost, growth):
+    """A table whose every round measures cost(n)."""
+    return scaling.Table("plant", "n", SIZES, lambda sizes, *_: {"s": {n: [cost(n)] * 3 for n in sizes}}, {"s": growth})
+
+
+@pytest.mark.parametrize("p", [0, 0.5, 1, 2, 3])
+@pytest.mark.parametrize("c", [1e-6, 40])
+def test_the_exponent_of_a_power_is_that_power(p, c):
+    assert timing.exponent({n: c * n**p for n in SIZES}) == pytest.approx(p, abs=1e-12)
+
+
+def test_the_exponent_is_fitted_to_the_upper_part_only():
+    values = {n: max(n, 50.0) for n in SIZES}
+    assert timing.exponent(values, start=100) == pytest.approx(1) and timing.exponent(values) < 0.7
+
+
+def test_differences_from_the_first_line_show_a_power_under_a_large_constant():
+    growth = scaling.Growth("affine", 1, above_first=True)
+    values = {n: [1000 + 3.0 * n] for n in (1, 2, 3, 4, 5, 6)}
+    assert scaling.fitted(values, growth) == pytest.approx(1)
+    assert [row["exponent"] for row in scaling.rows_of(values, growth)] == [None, None, *[pytest.approx(1)] * 4]
+    assert scaling.fitted({n: [1000 + 3.0 * n * n] for n in values}, growth) > scaling.LINEAR
+
+
+def test_a_linear_cost_keeps_its_bound(capsys):
+    assert scaling.run({"plant": planted(lambda n: 2e-3 * n, scaling.Growth("linear", 10))}, 1, 1) == 0
+    out, err = capsys.readouterr()
+    assert "s ~ n ^ 1.000, fitted from 10 to 1,000" in out and err == ""
+
+
+@pytest.mark.parametrize(
+    "cost, growth",
+    [
+        (lambda n: 2e-3 * n * n, scaling.Growth("linear", 10)),
+        (lambda n: 1 + 1e-3 * n * n, scaling.Growth("linear", 10)),             # under what is paid once
+        (lambda n: 1 + 1e-3 * n * n, scaling.Growth("affine", 1, above_first=True)),
+        (lambda n: 50 + 8 * 100 * n / 2**20, scaling.Growth("constant", 10, 1e-4)),
+        (lambda n: 1 / n, scaling.Growth("affine", 1, above_first=True)),       # nothing left to fit
+    ],
+)
+def test_a_cost_that_grows_faster_than_it_should_is_noticed(cost, growth, capsys):
+    assert scaling.run({"plant": planted(cost, growth)}, 1, 1) == 1
+    assert "plant: s grows with exponent" in capsys.readouterr().err
+    assert scaling.run({"plant": planted(cost, growth)}, 1, 1, as_json=True) == 1
+    assert len(json.loads(capsys.readouterr().out)["faults"]) == 1
+
+
+class Work:
+    """A contender whose step takes n^p seconds of a clock that nothing else moves."""
+
+    def __init__(self, clock, n, p):
+        self.clock, self.cost = clock, n**p
+
+    def restart(self):
+        self.clock.now += 1000.0                            # is not timed
+
+    def steps(self, count):
+        self.clock.now += count * self.cost
+
+
+@pytest.mark.parametrize("p, code", [(1, 0), (2, 1)])
+def test_what_the_clock_says_is_what_is_fitted(monkeypatch, p, code):
+    clock = SimpleNamespace(now=0.0)
+    clock.perf_counter, clock.sleep = lambda: clock.now, lambda seconds: None
+    monkeypatch.setattr(timing, "time", clock)
+    monkeypatch.setattr(scaling, "Start", lambda size: size)
+    monkeypatch.setattr(scaling, "Minivae", lambda size: Work(clock, size.batch, p))
+    table = replace(scaling.TABLES["batch"], sizes=SIZES, growth={"ms": scaling.Growth("linear", 1)})
+    assert scaling.run({"batch": table}, 5.0, 1) == code
+    assert scaling.measured(table, 5.0)["ms"]["exponent"] == pytest.approx(p)
+
+
+def test_every_table_runs_and_says_what_theory_says(monkeypatch, capsys):
+    monkeypatch.setattr(scaling, "MODEL", scaling.Size((16, 8, 2), "relu", 4))
+    monkeypatch.setattr(timing, "PAUSE", 0)
+    entries = ledger.entries()[:2]
+    monkeypatch.setattr(ledger, "entries", lambda: entries)
+    tables = {}
+    for name, table in scaling.TABLES.items():
+        growth = {column: replace(each, start=1, bound=math.inf) for column, each in table.growth.items()}
+        tables[name] = replace(table, sizes=(2, 4, 8), rounds=1 if name == "evidence" else 2, growth=growth)
+    codes = [scaling.run({name: table}, 0.001, 1) for name, table in tables.items()]
+    out = capsys.readouterr().out
+    assert all(table.title in out and each.theory.split("\n")[0] in out
+               for table in tables.values() for each in table.growth.values())
+    assert [code for name, code in zip(tables, codes) if name != "depth"] == [0] * 6    # noise may leave nothing to fit
+
+
+@pytest.mark.parametrize("name", scaling.TABLES)
+def test_every_exponent_is_fitted_to_three_lines_at_least(name):
+    table = scaling.TABLES[name]
+    for growth in table.growth.values():
+        points = growth.points({n: float(n) for n in table.sizes})
+        assert sum(n >= growth.start for n in points) >= 3
+
+
+def test_the_memory_of_a_process_is_not_that_of_the_one_that_started_it():
+    large = np.ones(200 * 2**17)                            # 200 MiB
+    assert evidence.peak_alone(10, 4, 8)["MiB"] < large.nbytes / 2**20 < evidence.peak_so_far()
+
+
+def contender(loss, *gradient):
+    return SimpleNamespace(name="other", loss_and_gradient=lambda: (loss, [np.array(array) for array in gradient]))
+
+
+def test_contenders_that_compute_the_same_agree():
+    right = contender(2.0, [[1.0, -2.0]], [0.5])
+    assert model.disagreement(contender(2.0 + 1e-5, [[1.0, -2.0001]], [0.5]), right) is None
+
+
+@pytest.mark.parametrize(
+    "other, said",
+    [
+        (contender(2.001, [[1.0, -2.0]], [0.5]), "loss 2.001, but other says 2"),
+        (contender(math.nan, [[1.0, -2.0]], [0.5]), "loss nan"),
+        (contender(2.0, [[1.0, -2.002]], [0.5]), "gradient off by 0.001 of its largest entry"),
+        (contender(2.0, [[1.0, -2.0]], [math.nan]), "gradient off by nan"),
+        (contender(2.0, [[math.nan, -2.0]], [0.5]), "gradient off by nan"),
+        (contender(2.0, [[-1.0, 2.0]], [-0.5]), "gradient off by 2"),
+    ],
+)
+def test_a_contender_that_computes_another_thing_is_noticed(other, said):
+    assert said in model.disagreement(other, contender(2.0, [[1.0, -2.0]], [0.5]))

@@ -1,0 +1,55 @@
+"""The benchmark of published numbers: its schedule is the paper's, and a run that was stopped is the one that was not."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from minivae import data
+from tests.benchmarks import published
+from tests.data.test_data import mnist
+
+
+def test_the_schedule_has_eight_stages_of_3_to_the_i_epochs():
+    assert published.BURDA.epochs == 3280 and published.stage_of(3280) == 7
+    assert [published.stage_of(epoch) for epoch in (1, 2, 4, 5, 13, 14, 40, 41, 364, 365)] == [0, 1, 1, 2, 2, 3, 3, 4, 5, 6]
+    assert published.BURDA.rate(1) == 1e-3 and published.BURDA.rate(3280) == pytest.approx(1e-4)
+    assert published.SETTINGS["grey"].rate(10) == 1e-3
+
+
+def options(tmp_path, out, **changed):
+    settings = {"data": tmp_path, "out": tmp_path / out, "epochs": 3, "k": 20, "rows": None, "threads": 1, "processes": 2}
+    (tmp_path / out).mkdir(exist_ok=True)
+    return argparse.Namespace(**settings | changed)
+
+
+@pytest.mark.parametrize("name", ["vae", "iwae-5", "grey"])
+def test_a_run_that_was_stopped_is_the_one_that_was_not(tmp_path, name):
+    mnist(tmp_path)
+    published.run(name, options(tmp_path, "two", epochs=1))
+    one, two = (published.run(name, options(tmp_path, out)) for out in ("one", "two"))
+    assert one["measured"] == two["measured"] and one["epochs_done"] == two["epochs_done"] == 3
+    assert (tmp_path / "one" / f"{name}.npz").read_bytes() == (tmp_path / "two" / f"{name}.npz").read_bytes()
+    rows = [json.loads(line) for line in (tmp_path / "two" / "results.jsonl").read_text().splitlines()]
+    assert [row["epochs_done"] for row in rows] == [1, 3] and rows[1]["commit"] == published.commit()
+    assert f"{one['measured']:.2f}" in published.table([one]) and str(one["published"]) in published.table([one])
+
+
+def test_what_is_measured_is_the_bound_of_so_many_weights(tmp_path):
+    learned = data.load(mnist(tmp_path)).binarized()
+    training, _ = published.go_on("vae", learned, 1, options(tmp_path, "out").out)
+    found = {k: published.nll(training.vae, learned.test_x, k) for k in (2, 2000)}
+    assert found[2000][0] < found[2][0] + 3 * found[2][1] and found[2000][1] < found[2][1]
+    assert np.isfinite(list(found.values())).all()
+
+
+def test_a_setting_is_trained_at_its_rates_and_from_its_beginning(tmp_path):
+    whole = data.load(mnist(tmp_path))
+    training, _ = published.go_on("vae", whole.binarized(), 3, options(tmp_path, "out").out)
+    assert training.optimiser.lr == published.BURDA.rate(3) < 1e-3 and training.optimiser.tiny == 1e-4
+    grey = published.start(published.SETTINGS["grey"], whole, 1)
+    for part in ("encoder", "decoder"):
+        for weight, bias in grey.vae.layers(part):
+            edge = len(weight) ** -0.5
+            assert 0.9 * edge < np.abs(weight).max() <= edge and 0 < np.abs(bias).max() <= edge

@@ -1,0 +1,305 @@
+"""The rules of the house, read off the source: who may import whom, how long, how random, how documented.
+
+A module that does not exist yet breaks no rule. A new one must be given its place in LAYERS.
+"""
+
+import ast
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ("minivae", "derivations")
+OURS = (*SOURCE, "tests")
+LAYERS = (                                                  # a module imports from its own and those before
+    {"__init__", "_moved", "checks"},                                # the core: files that one reads
+    {"ops", "gaussian", "likelihood", "params"},
+    {"objective"},
+    {"vae"},
+    {"adam"},
+    {"train"},
+    {"one_page"},
+    {"data"},                                               # the rooms: folders that one uses
+    {"runs", "evidence"},
+    {"figures"},
+    {"rosetta", "museum", "app"},
+    {"__main__"},
+)
+LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
+
+
+def files_of(*packages):
+    """Every file of source but the benchmarks, which may compare with anything a reader has installed."""
+    found = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    return [path for path in found if "benchmarks" not in path.parts]
+
+
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imported(tree, package):
+    """Every name that is imported anywhere, inside functions too, with all its dots; and the line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            home = ".".join([*above, *filter(None, [node.module])])
+            yield from ((f"{home}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def module_of(dotted, modules):
+    """The one of these modules that an imported name is or lies in, or None; a package is its __init__."""
+    while dotted:
+        for module in (dotted, f"{dotted}.__init__"):
+            if module in modules:
+                return module
+        dotted = dotted.rpartition(".")[0]
+    return None
+
+
+def place_of(path):
+    """The name in LAYERS of a file of minivae: a package inside it has one place, and so have all its files."""
+    return path.relative_to(ROOT / "minivae").with_suffix("").parts[0]
+
+
+def wrong_imports(module, tree):
+    """What a module of minivae imports from a later layer than its own."""
+    for dotted, line in imported(tree, "minivae"):
+        source = module_of(dotted, [f"minivae.{name}" for name in LEVEL])
+        if source and LEVEL[source.split(".")[1]] > LEVEL[module]:
+            yield f"minivae/{module}.py:{line} imports {dotted}"
+
+
+def test_every_module_has_its_place():
+    assert {place_of(path) for path in files_of("minivae")} <= set(LEVEL)
+
+
+def test_imports_inside_minivae_go_one_way():
+    assert [wrong for path in files_of("minivae") for wrong in wrong_imports(place_of(path), tree_of(path))] == []
+
+
+def circles(imports):
+    """The modules that reach themselves, given who imports whom."""
+    reach = {module: set(others) for module, others in imports.items()}
+    for middle in imports:
+        for module in imports:
+            if middle in reach[module]:
+                reach[module] |= reach[middle]
+    return {module for module in imports if module in reach[module]}
+
+
+@pytest.mark.parametrize("package", SOURCE)
+def test_there_are_no_circles(package):
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files_of(package)}
+    imports = {}
+    for name, path in modules.items():
+        names = imported(tree_of(path), name.rpartition(".")[0])
+        imports[name] = {module_of(dotted, modules) for dotted, _ in names} - {None}
+    assert circles(imports) == set()
+
+
+STDLIB = set(sys.stdlib_module_names)
+MAY_IMPORT = {
+    "minivae": {"numpy", "minivae"},
+    "derivations": {"numpy", "minivae", "derivations"},
+    "tests": {"numpy", "pytest", "hypothesis", *OURS},
+}
+DRAWS = ("figures", "test_figures")                         # or in a package so named
+
+
+def strangers(package, path, tree):
+    """What is imported and neither the standard library's nor allowed here; matplotlib is for who draws."""
+    allowed = MAY_IMPORT[package] | ({"matplotlib"} if {path.stem, path.parent.name} & {*DRAWS} else set())
+    for dotted, line in imported(tree, package):
+        if dotted.split(".")[0] not in STDLIB | allowed:
+            yield f"{path.parent.name}/{path.name}:{line} imports {dotted}"
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_nothing_is_imported_but_what_the_house_is_built_on(package):
+    assert [found for path in files_of(package) for found in strangers(package, path, tree_of(path))] == []
+
+
+def long_functions(path, tree, most=60):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            lines = node.end_lineno - node.lineno + 1
+            if lines > most:
+                yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name} has {lines} lines"
+
+
+def test_no_function_needs_scrolling():
+    assert [found for path in files_of(*OURS) for found in long_functions(path, tree_of(path))] == []
+
+
+def long_lines(path, text, most=125):
+    return [f"{path}:{n}" for n, line in enumerate(text.split("\n"), 1) if len(line) > most]
+
+
+def test_no_line_needs_scrolling_either():
+    assert [place for path in files_of(*SOURCE) for place in long_lines(path, path.read_text(encoding="utf-8"))] == []
+    assert long_lines("a.py", f"{'x' * 125}\n{'x' * 126}\n") == ["a.py:2"]
+
+
+def asserts(path, tree):
+    """`assert` disappears under python -O, and its message helps nobody."""
+    found = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    return [f"{path.parent.name}/{path.name}:{line}" for line in found]
+
+
+def test_no_error_is_raised_with_assert():
+    assert [found for path in files_of(*SOURCE) for found in asserts(path, tree_of(path))] == []
+
+
+PASSED_ALONG = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64"}    # the rest is global
+
+
+def global_randomness(path, tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random"):
+            if node.attr not in PASSED_ALONG:
+                yield f"{path.parent.name}/{path.name}:{node.lineno} uses {ast.unparse(node)}"
+        if isinstance(node, ast.ImportFrom) and node.module == "numpy.random":
+            yield f"{path.parent.name}/{path.name}:{node.lineno} imports from numpy.random"
+    for dotted, line in imported(tree, ""):
+        if dotted.split(".")[0] == "random":
+            yield f"{path.parent.name}/{path.name}:{line} imports random"
+
+
+def test_randomness_is_always_an_argument():
+    assert [found for path in files_of(*SOURCE) for found in global_randomness(path, tree_of(path))] == []
+
+
+def public_definitions(tree):
+    """(class or None, definition) of every public function, class and method."""
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            yield None, node
+            if isinstance(node, ast.ClassDef):
+                for child in node.body:
+                    if isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
+                        yield node, child
+
+
+def documented_methods(tree):
+    """{class: the methods that have a docstring} of one module."""
+    documented = {}
+    for owner, node in public_definitions(tree):
+        if owner and ast.get_docstring(node):
+            documented.setdefault(owner.name, set()).add(node.name)
+    return documented
+
+
+def without_docstring(path, tree):
+    """A method that overrides a documented one of a base in the same module is documented by it."""
+    documented = documented_methods(tree)
+    for owner, node in public_definitions(tree):
+        bases = [ast.unparse(base) for base in owner.bases] if owner else []
+        if not ast.get_docstring(node) and not any(node.name in documented.get(base, ()) for base in bases):
+            yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name}"
+
+
+def test_everything_public_says_what_it_is():
+    assert [found for path in files_of("minivae") for found in without_docstring(path, tree_of(path))] == []
+
+
+def without_hints(path, tree):
+    """Public functions and methods hint every argument that has no default, and what they return.
+
+    A backward is exempt: its arguments are those of the forward above it, whose hints hold. So are methods
+    of a likelihood: `Likelihood` says it for all. `value` is what is checked, and may be anything. And the
+    inside of the command line is nobody's library.
+    """
+    for owner, node in public_definitions(tree):
+        inherits = owner and "Likelihood" in [ast.unparse(base) for base in owner.bases]
+        inside = path.parent.name == "app" and node.name != "main"
+        if isinstance(node, ast.ClassDef) or node.name.endswith("backward") or inherits or inside:
+            continue
+        arguments = node.args.posonlyargs + node.args.args
+        needed = arguments[: len(arguments) - len(node.args.defaults)]
+        needed += [arg for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults) if not default]
+        bare = [arg.arg for arg in needed if not arg.annotation and arg.arg not in ("self", "cls", "value")]
+        bare += [] if node.returns else ["the result"]
+        if bare:
+            yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name}: {', '.join(bare)}"
+
+
+def test_public_signatures_say_what_goes_in_and_what_comes_out():
+    assert [found for path in files_of("minivae") for found in without_hints(path, tree_of(path))] == []
+
+
+# Each rule can be broken
+
+def applied(rule, module):
+    """The rule as a function of source code that stands in minivae/module.py."""
+    path = Path(f"{module}.py")
+    first = {wrong_imports: [module], strangers: ["minivae", path]}.get(rule, [path])
+    return lambda source: list(rule(*first, ast.parse(source)))
+
+
+METHOD = "class B:\n    'b'\n    def f(self): {}\nclass C(B):\n    'c'\n    def f(self): pass"
+
+
+@pytest.mark.parametrize(
+    "rule, module, source",
+    [
+        (wrong_imports, "ops", "from minivae.vae import VAE"),
+        (wrong_imports, "ops", "from minivae import vae"),
+        (wrong_imports, "vae", "def f():\n    import minivae.train as t"),
+        (wrong_imports, "vae", "from .app.cli import main"),
+        (strangers, "vae", "import derivations.engine.judge"),
+        (strangers, "vae", "def f():\n    import torch.nn"),
+        (strangers, "cli", "from matplotlib import pyplot"),
+        (strangers, "odaibo/loss", "from matplotlib import pyplot"),
+        (long_functions, "vae", "def f():\n" + "    pass\n" * 60),
+        (asserts, "vae", "def f(x):\n    assert x > 0"),
+        (global_randomness, "vae", "np.random.seed(0)"),
+        (global_randomness, "vae", "x = numpy.random.normal(size=3)"),
+        (global_randomness, "vae", "from numpy.random import normal"),
+        (global_randomness, "vae", "import random"),
+        (without_docstring, "vae", "def f(): pass"),
+        (without_docstring, "vae", "class C: pass"),
+        (without_docstring, "vae", METHOD.format("'f'").replace("(B)", "")),
+        (without_hints, "vae", "def f(x) -> int: pass"),
+        (without_hints, "vae", "def f(x: int): pass"),
+        (without_hints, "vae", "def f(*, x) -> int: pass"),
+    ],
+)
+def test_a_broken_rule_is_noticed(rule, module, source):
+    assert len(applied(rule, module)(source)) == 1
+
+
+@pytest.mark.parametrize(
+    "rule, module, source",
+    [
+        (wrong_imports, "vae", "from minivae import ops, __version__\nimport numpy"),
+        (wrong_imports, "likelihood", "from minivae.gaussian import LOG_2PI"),
+        (strangers, "figures", "import matplotlib.pyplot"),
+        (strangers, "figures/loss", "import matplotlib.pyplot"),
+        (strangers, "vae", "import math\nfrom numpy.typing import NDArray\nfrom minivae import ops"),
+        (long_functions, "vae", "def f():\n" + "    pass\n" * 59),
+        (global_randomness, "vae", "def f(rng: np.random.Generator): return np.random.default_rng(0)"),
+        (without_docstring, "vae", METHOD.format("'f'")),
+        (without_docstring, "vae", "def _f(): pass"),
+        (without_hints, "vae", "def f(x: int, y=1, *z, w=2) -> int: pass\ndef f_backward(d, x): pass"),
+    ],
+)
+def test_a_kept_rule_is_not(rule, module, source):
+    assert applied(rule, module)(source) == []
+
+
+def test_an_imported_name_is_found_in_its_module():
+    modules = ["a.__init__", "a.b.__init__", "a.b.c", "a.d"]
+    source = "from . import c, other\nfrom ..d import name\nimport a.b.c, numpy\nfrom a import d, name"
+    found = [module_of(dotted, modules) for dotted, _ in imported(ast.parse(source), "a.b")]
+    assert found == ["a.b.c", "a.b.__init__", "a.d", "a.b.c", None, "a.d", "a.__init__"]
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == set()

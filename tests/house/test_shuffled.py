@@ -1,0 +1,43 @@
+"""The runs in random order: every test runs, in an order that its seed decides, and one that leans on order is found."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+from tests.shuffled import shuffle
+
+ITEMS = [SimpleNamespace(path=path, name=name) for path in "abcde" for name in range(9)]
+
+
+def names(items):
+    return [(item.path, item.name) for item in items]
+
+
+def test_every_test_is_there_once_and_a_file_stays_together():
+    for seed in "123456":
+        made = names(shuffle(ITEMS, seed))
+        assert sorted(made) == names(ITEMS) != made
+        assert len({path for path, _ in made[:9]}) == 1 and len({path for path, _ in made[9:18]}) == 1
+
+
+def test_the_seed_decides():
+    orders = [names(shuffle(ITEMS, seed)) for seed in "123456"]
+    assert orders == [names(shuffle(ITEMS, seed)) for seed in "123456"]
+    assert all(one != other for n, one in enumerate(orders) for other in orders[:n])
+    assert len({order[0][0] for order in orders}) > 1       # the files too
+
+
+def test_a_test_that_leans_on_the_one_before_it_is_noticed(tmp_path):
+    leaning = tmp_path / "test_leaning.py"
+    leaning.write_text("""\
+seen = []
+def test_one():
+    seen.append(1)
+def test_other():
+    assert seen
+""")
+    command = [sys.executable, "-m", "tests.shuffled", "6", str(leaning)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    passed = sum(f"seed {seed}: passed" in done.stdout for seed in range(1, 7))
+    assert 0 < passed < 6 and f"\n{passed} of 6 passed\n" in done.stdout and done.returncode == 1

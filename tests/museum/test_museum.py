@@ -1,0 +1,331 @@
+"""Every exhibit of the museum is noticed, the right model is not, every layer is needed; and nothing real is touched."""
+
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minivae.gaussian
+from derivations.engine import ties
+from minivae.app.cli import main, make_parser
+from minivae.museum import command, figures, problems, tour
+from minivae.museum.exhibits import Bug, bugs, find, room
+from minivae.museum.layers import MEANING, layers, noticed, said
+from minivae.museum.patched import CORE, Change, changed, package
+from tests import mutants
+from tests.helpers.numeric import close, refused
+
+SOURCE = Path(minivae.__file__).parent
+NAMES = [bug.name for bug in bugs()]
+every_bug = pytest.mark.parametrize("bug", bugs(), ids=lambda bug: bug.name)
+
+
+@pytest.fixture
+def found(museum_matrix):
+    """What every layer says of every bug, and of none."""
+    return museum_matrix["found"]
+
+
+# The exhibits
+
+
+@every_bug
+def test_what_an_exhibit_replaces_occurs_exactly_once(bug):
+    for change in bug.changes:
+        text = (SOURCE.parent / change.file).read_text(encoding="utf-8")
+        assert change.module.partition(".")[0] in CORE and change.module in mutants.TESTS
+        assert text.count(change.right) == 1
+        broken = changed(text, [change])
+        assert broken != text and change.broken in broken and compile(broken, "broken", "exec")
+
+
+def test_there_are_thirty_and_each_says_what_it_is():
+    assert len(bugs()) >= 30 and len(set(NAMES)) == len(bugs())
+    for bug in bugs():
+        assert bug.title and bug.seen and bug.models.endswith(".") and 1 <= len(bug.changes) <= 2
+        assert len(bug.title) < 80 and len(bug.name) <= 34      # of one line
+
+
+def test_a_pattern_that_does_not_occur_once_is_refused():
+    twice, never = (Change("gaussian", right, "pass") for right in ("np.exp(log_var / 2)", "np.exp(log_var / 3)"))
+    for change, count in ((twice, "2 times"), (never, "0 times")):
+        refused(lambda change=change: package([change]), "right", "exactly once in minivae/gaussian.py", count, "The source")
+
+
+def test_an_unknown_name_is_refused_with_the_nearest():
+    refused(lambda: find("exp-logvar"), "NAME", "that of an exhibit", "'exp-logvar'", "exp-log-var")
+
+
+# Copies
+
+
+def digest():
+    """Of every file of minivae."""
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def test_a_copy_is_broken_and_what_is_imported_is_not():
+    before, modules, finders = digest(), dict(sys.modules), list(sys.meta_path)
+    right, broken = package(), package(find("exp-log-var").changes)
+    mu, log_var, eps = np.zeros((1, 1)), np.full((1, 1), -2.0), np.ones((1, 1, 1))
+    for module, wanted in ((minivae.gaussian, -1.0), (right.gaussian, -1.0), (broken.gaussian, -2.0)):
+        close(module.reparameterize(mu, log_var, eps), np.exp([[[wanted]]]), rel=1e-15)
+    assert broken.vae.reparameterize is broken.gaussian.reparameterize
+    assert right.vae.VAE is not broken.vae.VAE is not minivae.VAE
+    assert digest() == before and sys.meta_path == finders
+    assert {name: sys.modules[name] for name in modules} == modules
+    assert not [name for name in sys.modules if "_copy" in name.partition(".")[0]]
+
+
+def test_nothing_of_a_copy_comes_from_the_original():
+    copy = package()
+    for name in CORE:
+        for value in [value for key, value in vars(vars(copy)[name]).items() if not key.startswith("__")]:
+            home = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+            assert str(home).partition(".")[0] != "minivae", (name, value)
+
+
+def test_a_failed_copy_leaves_nothing_behind():
+    finders = list(sys.meta_path)
+    with pytest.raises(ZeroDivisionError):
+        package([Change("gaussian", "LOG_2PI = math.log(2 * math.pi)", "LOG_2PI = 1 / 0")])
+    assert sys.meta_path == finders and not [name for name in sys.modules if "_copy" in name.partition(".")[0]]
+
+
+# Layers
+
+
+def test_the_right_model_is_noticed_by_no_layer(found):
+    assert found[""] == dict.fromkeys(layers())
+
+
+@every_bug
+def test_every_bug_is_noticed(found, bug):
+    words = {layer: words for layer, words in found[bug.name].items() if words}
+    assert words
+    for layer, line in words.items():
+        assert "Error:" not in line or layer == "ledger", "a layer stumbles, instead of noticing"
+
+
+def test_every_layer_is_needed(found):
+    assert all(tour.alone(found).values())
+    assert list(layers()) == list(MEANING)
+
+
+def test_the_matrix_takes_less_than_a_minute_of_one_core(museum_matrix):
+    assert museum_matrix["seconds"] < 60
+
+
+def test_known_blind_spots(found):
+    """What no loss curve and no gradient check can see, the joint check does; and the other way round."""
+    said_of = found
+    assert not said_of["exp-log-var"]["gradient"] and not said_of["exp-log-var"]["loss"]
+    assert said_of["exp-log-var"]["joint"] and "above log p(x)" in said_of["exp-log-var"]["ordering"]
+    assert not said_of["decoders-gradient-in-the-encoder"]["joint"]
+    assert all(said_of[bug.name]["loop"] for bug in bugs() if bug.changes[0].module in ("adam", "train", "data"))
+
+
+def test_an_error_that_a_copy_raises_is_noticed():
+    copy = package([Change("gaussian", "u * u + log_var + LOG_2PI", "u * u + log_var + missing")])
+    assert said(layers()["joint"], copy) == "NameError: name 'missing' is not defined"
+
+
+def test_the_ledger_judges_the_copy_and_not_the_original():
+    copy = package(find("minus-one-once").changes)
+    with pytest.raises(problems.Noticed, match="minivae.gaussian.kl_full gives"):
+        ties.ties(copy)
+    ties.ties(package())
+
+
+def test_a_notice_says_the_worst_number():
+    problems.notice("x", [1.0, 2.0], [1.0, 2.0])
+    for came, words in (([1.0, 2.1], "x: 2.1 instead of 2"), ([1.0, np.nan], "x: nan instead of 2"), ([1.0], "shape")):
+        with pytest.raises(problems.Noticed, match=words):
+            problems.notice("x", came, [1.0, 2.0])
+
+
+def test_faults_of_the_museum_itself_are_said():
+    found = {"": {"loss": "5 instead of 4"}, "unseen": {"loss": None}}
+    assert tour.faults(found) == ["the right model is noticed by loss: 5 instead of 4", "unseen is noticed by no layer"]
+
+
+# Side by side
+
+
+def test_the_most_visible_bug_looks_better_and_bounds_nothing():
+    shown = tour.exhibit(find("exp-log-var"))
+    assert shown.broken.loss < shown.right.loss - 0.3
+    assert shown.broken.elbo > shown.broken.log_px + 0.3 and shown.right.elbo < shown.right.log_px + 0.1
+    better, above = tour.remarks(shown)[:2]
+    assert better.startswith("The broken loss looks better") and above.startswith("What it calls a lower bound lies")
+    close(shown.right.own_log_px, shown.right.log_px, rel=1e-6)
+
+
+def test_two_right_models_are_alike():
+    nothing = Bug("nothing", "nothing", "", "", ())
+    a, b = (tour.trained(package(), nothing, epochs=2) for _ in range(2))
+    assert a == b and not a.words
+    assert tour.remarks(tour.Exhibit(nothing, a, b, {})) == [
+        "The two losses cannot be told apart: no loss curve shows this bug."
+    ]
+
+
+@pytest.mark.parametrize("name, side, words", [
+    ("no-max-subtracted", "broken", "training diverged in epoch 1"),
+    ("grey-bytes", "right", "x must be within 0..1"),
+])  # fmt: skip
+def test_a_model_that_ends_in_words_has_no_numbers(name, side, words):
+    bug = find(name)
+    report = tour.trained(package(bug.changes if side == "broken" else ()), bug, epochs=1)
+    assert report.words.startswith(words) and report.loss is report.log_px is None
+    lines = command.side_by_side(tour.Exhibit(bug, report, report, {}), make_parser().parse_args(["museum"]))
+    assert any(words in line for line in lines) and lines[1].split()[-1] == "-"
+
+
+@pytest.mark.parametrize("name", ["activation-skipped", "weights-upside-down", "softened-sigma", "prior-too-wide"])
+def test_exhibits_of_every_kind_can_be_trained(name):
+    report = tour.trained(package(find(name).changes), find(name), epochs=1)
+    assert not report.words and None not in report[:-1]
+
+
+# The command
+
+
+def printed(capsys, *words):
+    """Exit code, stdout and stderr of `minivae museum WORDS`."""
+    code = main(["museum", *words])
+    return code, *capsys.readouterr()
+
+
+def test_the_list(capsys):
+    code, out, _ = printed(capsys)
+    assert code == 0 and all(name in out for name in [*NAMES, *MEANING])
+    code, out, _ = printed(capsys, "--json")
+    listed = json.loads(out)
+    assert [item["name"] for item in listed] == NAMES
+    assert listed[0]["changes"][0]["file"] == "minivae/gaussian.py" and listed[0]["room"] == room(bugs()[0]) == "objective"
+
+
+def test_one_exhibit(capsys):
+    code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
+    assert code == 0
+    for words in ("  + return (squares - 1 +", "seed 3", "exact log p(x)", "noticed by 1 of 8", "x ledger"):
+        assert words in out
+    code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--json")
+    document = json.loads(out)
+    assert document["right"] == document["broken"] and document["noticed"]["ledger"] and not document["noticed"]["loss"]
+
+
+@pytest.fixture
+def quick(found, monkeypatch):
+    """The matrix as it was computed above."""
+    monkeypatch.setattr(tour, "matrix", lambda done: found)
+
+
+def test_the_matrix(capsys, quick, tmp_path, found):
+    code, out, err = printed(capsys, "--matrix", "--out", str(tmp_path))
+    assert code == 0 and err == "" and (tmp_path / "museum.png").stat().st_size > 10_000
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line and line.split()[0] in NAMES}
+    for name, marks in rows.items():
+        assert [mark.lower() == "x" for mark in marks] == [bool(words) for words in found[name].values()]
+    assert len(rows) == len(NAMES)
+    code, _, err = printed(capsys, "--matrix", "--out", str(tmp_path))
+    assert code == 2 and "--overwrite" in err
+    code, out, _ = printed(capsys, "--matrix", "--out", str(tmp_path), "--overwrite", "--json")
+    document = json.loads(out)
+    assert list(document["bugs"]) == NAMES and document["files"][0]["alt"].startswith(f"Matrix of {len(NAMES)} bugs")
+
+
+def test_the_table_for_a_readme(capsys, quick):
+    code, out, _ = printed(capsys, "--matrix", "--markdown")
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == len(NAMES) + 3
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_readme_has_the_table(found):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"<!-- museum -->\n(.*?)<!-- end -->", readme, re.DOTALL)[1].strip()
+    assert "\n".join(command.markdown(found)).strip() == block
+
+
+def test_a_museum_at_fault_ends_with_1(capsys, monkeypatch):
+    nothing = dict.fromkeys(layers())
+    monkeypatch.setattr(tour, "matrix", lambda done: {"": nothing} | dict.fromkeys(NAMES, nothing))
+    code, _, err = printed(capsys, "--matrix", "--markdown")
+    assert code == 1 and "exp-log-var is noticed by no layer" in err
+
+
+def test_the_figure_marks_what_was_noticed(found):
+    figure, alt = figures.matrix(found)
+    marks = len(figure.axes[0].collections)
+    assert marks == sum(bool(words) for said in found.values() for words in said.values())
+    for layer, lone in tour.alone(found).items():
+        assert f"{layer} {sum(bool(said[layer]) for said in found.values())}" in alt
+        assert ", ".join(lone) in alt
+
+
+def test_blind_hints_and_the_answer(capsys):
+    code, out, _ = printed(capsys, "--blind", "--seed", "4", "--hints", "2", "--epochs", "1")
+    name = tour.blind(4).name
+    assert code == 0 and "hint 2: loss" in out and "hint 3" not in out and name not in out
+    code, out, _ = printed(capsys, "--blind", "--seed", "4", "--reveal", "--epochs", "1")
+    assert code == 0 and "hint 9: the change is in minivae/" in out and f"{name}: {find(name).title}" in out
+    assert len({tour.blind(seed).name for seed in range(40)}) > 15
+    assert any(noticed(tour.handed(4)).values())
+
+
+def test_hints_one_at_a_time(capsys):
+    bug, hints = bugs()[0], ["first", "second"]
+    for said_, found_ in ((["", "nonsense", bug.name], True), (["", "", "", "r"], False), ([], False)):
+        lines = iter(said_)
+
+        def read(lines=lines):
+            try:
+                return next(lines)
+            except StopIteration:
+                raise EOFError from None
+
+        assert command.guess(bug, hints, read) is found_
+    out = capsys.readouterr().out
+    assert "hint 1: first" in out and "hint 2: second" in out and "No, not nonsense." in out and "no more hints" in out
+
+
+@pytest.mark.parametrize("words", [
+    ["nothing-like-it"], ["exp-log-var", "--matrix"], ["--reveal"], ["--hints", "2"], ["--markdown"],
+    ["--blind", "--hints", "0"], ["--blind", "--seed", "-1"], ["exp-log-var", "--epochs", "0"],
+])  # fmt: skip
+def test_what_cannot_be_done_is_refused(capsys, words):
+    code, out, err = printed(capsys, *words)
+    assert code == 2 and out == "" and err.startswith("minivae: ")
+
+
+# Mutants: all of them with `python -m tests.mutants`
+
+
+@pytest.mark.parametrize("name", ["labels-of-labels", "momentum-forgotten"])
+def test_the_projects_own_tests_kill_a_bug(name):
+    assert mutants.fate(find(name)).killer
+
+
+def test_a_tree_without_a_bug_survives():
+    unchanged = Bug("none", "", "", "", (Change("data.dataset", "rank % 5 == 4", "rank % 5 == 5 - 1"),))
+    assert mutants.fate(unchanged).killer == ""
+
+
+def test_what_the_readme_would_have_a_reader_break_is_noticed_but_not_by_the_gradient_checks(tmp_path):
+    readme = " ".join((SOURCE.parent / "README.md").read_text(encoding="utf-8").split())
+    assert "make sigma `np.exp(log_var)` for `np.exp(log_var / 2)`, twice, and the `* sigma / 2` of the backward `* sigma`" in readme
+    mutants.plant([], tmp_path)
+    file = tmp_path / "minivae" / "gaussian.py"
+    text = file.read_text(encoding="utf-8")
+    assert text.count("sigma = np.exp(log_var / 2)") == 2 and text.count("* sigma / 2") == 1
+    text = text.replace("sigma = np.exp(log_var / 2)", "sigma = np.exp(log_var)").replace("* sigma / 2", "* sigma")
+    file.write_text(text, encoding="utf-8")
+    checks = mutants.run_tests(tmp_path, ["core/test_gradients"], "-k", "gradient_of_its_forward and (reparameterize or VAE)")
+    assert checks.returncode == 0 and checks.stdout.startswith("....")         # as many passed, or more
+    assert mutants.run_tests(tmp_path, ["core/test_gaussian"]).returncode == 1

@@ -1,0 +1,127 @@
+"""The command rosetta: what it prints is what the Rosetta says, and the commands it names train that very model."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from minivae.app import cli
+from minivae.rosetta import Convention, command, translate
+from minivae.rosetta.presets import PRESETS
+
+ANTIXK = "--reconstruction mse --reduce mean --kl-weight 0.00025 --features 12288 --latent 128"
+
+
+def rosetta(capsys, line):
+    """(exit code, stdout, stderr) of one command line."""
+    code = cli.main(["rosetta", *shlex.split(line)])
+    return code, *capsys.readouterr()
+
+
+def document(capsys, line):
+    code, out, _ = rosetta(capsys, f"{line} --json")
+    assert code == 0
+    return json.loads(out)
+
+
+def test_options_make_the_convention_that_they_name(capsys):
+    line = "--reconstruction gaussian --sigma 0.5 --reduce mean --batch-reduce sum --kl-reduce mean --kl-batch-reduce sum "
+    line += "--kl-weight 1/4 --recon-weight 2 --features 784 --latent 20 --batch 100"
+    found = document(capsys, line)
+    convention = Convention("gaussian", 0.5, "mean", "sum", "mean", "sum", 2, 0.25, 784, 20, 100)
+    expected = translate(convention)
+    assert Convention(**found["convention"]) == convention
+    assert found["reading"] == expected.reading._asdict() and found["elbo"] == expected.elbo._asdict()
+    assert found["bound"] == expected.bound and found["kl_weight_for_elbo"] == expected.kl_weight
+
+
+def test_the_options_of_the_issue_and_their_preset_are_the_same_but_for_the_source(capsys):
+    by_name, by_hand = document(capsys, "--preset antixk-train"), document(capsys, ANTIXK)
+    assert by_name.pop("source").startswith("AntixK/PyTorch-VAE") and by_name.pop("remark") and by_name.pop("preset")
+    assert by_hand.pop("source") is by_hand.pop("remark") is by_hand.pop("preset") is None
+    assert by_name == by_hand and by_name["reading"]["beta"] == pytest.approx(1.536)
+
+
+def test_an_option_changes_a_preset_which_then_has_no_source(capsys):
+    found = document(capsys, "--preset keras-blog --latent 20")
+    assert found["reading"]["beta"] == pytest.approx(784 / 20) and found["source"] is None
+
+
+LINES = [f"--preset {name}" for name in PRESETS] + [
+    ANTIXK,
+    "--reconstruction gaussian --sigma learned --kl-weight 1/4 --batch-reduce sum --batch 10",
+    "--reconstruction gaussian --sigma optimal --reduce mean --features 64",
+    "--reconstruction gaussian --sigma 0.5 --kl-weight 4",
+    "--reconstruction gaussian --sigma 0.5 --kl-weight 0.1",
+    "--reconstruction mse --kl-weight 0",
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_command_it_names_trains_on_a_multiple_of_this_loss(capsys, line):
+    found = document(capsys, line)
+    options = cli.completed(cli.make_parser().parse_args(shlex.split(found["same"])[1:]))
+    reading = found["elbo"] or found["reading"]
+    assert options.likelihood == ("bernoulli" if found["convention"]["reconstruction"] == "bce" else "gaussian")
+    assert options.beta == pytest.approx(reading["beta"], rel=1e-8)
+    if isinstance(reading["sigma"], float):
+        assert options.sigma == pytest.approx(reading["sigma"], rel=1e-8)
+    else:
+        assert options.sigma == reading["sigma"]
+    assert options.latent == (found["convention"]["latent"] or 2)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_page_says_the_numbers_of_the_document(capsys, line):
+    found = document(capsys, line)
+    code, page, err = rosetta(capsys, line)
+    assert code == 0 and err == ""
+    assert re.search(rf"^beta +{found['reading']['beta']:.6g}\b", page, re.MULTILINE)
+    for text in ("written", "bound_in_words", "instead", "same"):
+        assert found[text] in page
+    if found["bound"] == "elbo of another sigma":
+        assert f"sigma = {found['elbo']['sigma']:.6g}" in page
+    assert all(line == line.rstrip() and len(line) < 125 for line in page.splitlines())
+
+
+def test_lists_hold_every_preset(capsys):
+    _, text, _ = rosetta(capsys, "--list")
+    _, alone, _ = rosetta(capsys, "")
+    _, table, _ = rosetta(capsys, "--markdown")
+    everything = document(capsys, "--list")
+    assert alone == text and [found["preset"] for found in everything] == [*PRESETS]
+    rows = table.splitlines()[2:]
+    assert len(rows) == len(PRESETS) and {row.count("|") for row in rows} == {10}
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert table.strip() == re.search(r"<!-- rosetta -->\n(.*?)<!-- end -->", readme, re.DOTALL)[1].strip()
+    for (name, preset), row in zip(PRESETS.items(), rows):
+        assert row.startswith(f"| `{name}` |") and preset.source in row and f"{name}: {preset.source}\n" in text
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("--preset keras", "preset must be one of"),
+        ("--kl-weight 2", "Add --reconstruction"),
+        ("--list --preset hong", "--list must be alone"),
+        ("--reconstruction mse --reduce mean", "--features N"),
+        ("--reconstruction mse --kl-weight -1", "kl_weight must be"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr(capsys, line, words):
+    code, out, err = rosetta(capsys, line)
+    assert code == 2 and out == "" and words in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["1/0", "1e999", "half", "nan", "1e99999999", "-1e99999999/2", "1/inf", "1e308/1e-308", "1/2/3", "1/"])
+def test_a_weight_that_is_no_number_is_a_usage_error(capsys, text):
+    with pytest.raises(SystemExit) as end:
+        rosetta(capsys, f"--reconstruction mse --kl-weight {text}")
+    assert end.value.code == 2 and "--kl-weight" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text, number", [("0.5", 0.5), ("1/784", 1 / 784), ("3e-4", 3e-4), ("-1/4", -0.25), ("0.5/2", 0.25)])
+def test_weights_are_numbers_or_quotients(text, number):
+    assert command.fraction(text) == number == command.fraction_or_word(text)

@@ -1,0 +1,187 @@
+"""A model comes back bit for bit or not at all."""
+
+import json
+import os
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from minivae.likelihood import Bernoulli, Binomial, Gaussian
+from minivae.runs import checkpoint, files
+from minivae.runs.checkpoint import CheckpointError
+from minivae.vae import VAE
+from tests.helpers.numeric import random_vae, refused
+
+MODELS = {
+    "default": {},
+    "float64": {"dtype": np.float64},
+    "deep": {"hidden": (5, 4, 3)},
+    "linear": {"hidden": ()},
+    "autoencoder": {"noise": False, "beta": 0.0},
+    "sampled": {"estimator": "sampled", "activation": "relu", "beta": 0.25},
+    "binomial": {"likelihood": Binomial(7)},
+    "fixed": {"likelihood": Gaussian(0.3)},
+    "learned": {"likelihood": Gaussian("learned")},
+    "optimal": {"likelihood": Gaussian("optimal")},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_comes_back_bit_for_bit(tmp_path, name):
+    vae = random_vae(np.random.default_rng(0), **{"likelihood": Bernoulli(), **MODELS[name]})
+    checkpoint.save(tmp_path / "model.npz", vae)
+    back = checkpoint.load(tmp_path / "model.npz")
+    assert back.params.flat.tobytes() == vae.params.flat.tobytes() and back.dtype == vae.dtype
+    assert back.params.shapes == vae.params.shapes
+    assert checkpoint.describe(back) == checkpoint.describe(vae)
+    assert back.likelihood == vae.likelihood and back.hidden == vae.hidden and back.noise == vae.noise
+
+
+def saved(tmp_path, **changes):
+    """A saved model, some of whose members were changed (None: left out)."""
+    path = tmp_path / "model.npz"
+    checkpoint.save(path, random_vae(np.random.default_rng(1), dtype=np.float32))
+    with np.load(path) as stored:
+        members = {**{name: stored[name] for name in stored.files}, **changes}
+    np.savez(path, **{name: array for name, array in members.items() if array is not None})
+    return path
+
+
+def about(tmp_path, **changes):
+    with np.load(saved(tmp_path)) as stored:
+        document = json.loads(str(stored["about"]))
+    document["model"] |= changes.pop("model", {})
+    return np.array(json.dumps(document | changes))
+
+
+@pytest.mark.parametrize(
+    "member, array, message",
+    [
+        ("params/encoder.1.bias", None, "expected the arrays"),
+        ("params/extra", np.zeros(3), "expected the arrays"),
+        ("params/encoder.1.bias", np.zeros(9, np.float32), r"encoder\.1\.bias must be of shape \(3,\); got \(9,\)"),
+        ("params/encoder.1.bias", np.zeros(3, np.float64), r"encoder\.1\.bias must be finite float32"),
+        ("params/encoder.1.bias", np.full(3, np.nan, np.float32), r"encoder\.1\.bias must be finite"),
+        ("about", None, "not a model written by minivae"),
+        ("about", np.array("{}"), "not a model written by minivae"),
+        ("about", np.array([1, 2], dtype=object), "not a model written by minivae"),
+    ],
+)
+def test_a_model_that_is_not_whole_is_refused_by_name(tmp_path, member, array, message):
+    with pytest.raises(CheckpointError, match=rf"model\.npz: .*{message}"):
+        checkpoint.load(saved(tmp_path, **{member: array}))
+
+
+def test_a_newer_format_and_an_unknown_model_say_so(tmp_path):
+    with pytest.raises(CheckpointError, match="newer minivae"):
+        checkpoint.load(saved(tmp_path, about=about(tmp_path, format=checkpoint.FORMAT + 1)))
+    with pytest.raises(CheckpointError, match="activation must be one of relu, tanh; got 'sine'"):
+        checkpoint.load(saved(tmp_path, about=about(tmp_path, model={"activation": "sine"})))
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, float("nan"), None, "2", [2]])
+def test_a_format_that_never_was_is_refused(tmp_path, number):
+    with pytest.raises(CheckpointError, match=r"model\.npz: not a model written by minivae"):
+        checkpoint.load(saved(tmp_path, about=about(tmp_path, format=number)))
+
+
+@pytest.mark.parametrize("training", [[], 0, "x", True, {}, [1], {"epoch": "1"}, {"epoch": None}, {"epoch": 1.0}])
+def test_a_training_that_is_none_is_refused(tmp_path, training):
+    path = saved(tmp_path, about=about(tmp_path, training=training), **{"training/m": np.zeros(3)})
+    with pytest.raises(CheckpointError, match=r"model\.npz: it has half of a training"):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"features": 10**9}, {"features": 10**30}, {"features": 2**32, "hidden": [2**32]}, {"features": "4"}, {"features": None},
+        {"hidden": [10**5, 10**5]}, {"hidden": 10**9}, {"hidden": "3"}, {"hidden": [[3]]}, {"latent": 10**18}, {"latent": 2.0},
+        {"likelihood": {"name": "binomial", "n": 0}}, {"likelihood": None}, {"nonsense": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_model_that_the_file_does_not_hold_costs_no_memory(tmp_path, model):
+    path = saved(tmp_path, about=about(tmp_path, model=model))
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"model\.npz: .{,500}$"):
+            checkpoint.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a model", None])
+def test_a_file_that_is_no_model_is_refused(tmp_path, content):
+    path = tmp_path / "model.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.npz"):
+        checkpoint.load(path)
+
+
+def test_every_truncation_of_a_model_is_refused(tmp_path):
+    whole = saved(tmp_path).read_bytes()
+    for length in range(0, len(whole), max(1, len(whole) // 60)):
+        (tmp_path / "cut.npz").write_bytes(whole[:length])
+        with pytest.raises(CheckpointError):
+            checkpoint.load(tmp_path / "cut.npz")
+
+
+@pytest.mark.parametrize("broken", ["os.fsync", "os.replace"])
+def test_when_writing_fails_the_old_file_is_whole_and_nothing_else_is_left(tmp_path, monkeypatch, broken):
+    path = tmp_path / "model.npz"
+    checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))
+    before = path.read_bytes()
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(broken, fail)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(path, VAE.init(np.random.default_rng(1), 4))
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
+
+
+def test_where_nothing_can_be_written_the_file_is_named_and_not_the_temporary_one(tmp_path):
+    path = tmp_path / "nowhere" / "model.npz"
+    with pytest.raises(FileNotFoundError) as info:
+        checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))
+    assert info.value.filename == str(path)
+
+
+@pytest.mark.parametrize("make, what", [(os.mkdir, "a directory"), (os.mkfifo, "a device or the like")])
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_no_regular_file_is_not_replaced_by_one(tmp_path, make, what, linked):
+    path = tmp_path / "there"
+    make(path)
+    kind = path.lstat().st_mode
+    if linked:
+        path = tmp_path / "link"
+        path.symlink_to("there")
+    write = files.write_atomically(path)
+    refused(write.__enter__, "the file", "a regular one", f"{str(path)!r}, which is {what}", "Name another")
+    refused(lambda: files.must_be_free("x", "new", [path], True), "the file", "a regular one", what, "Name another")
+    assert (tmp_path / "there").lstat().st_mode == kind and set(os.listdir(tmp_path)) <= {"there", "link"}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_to_a_file_is_written_through(tmp_path, there):
+    (tmp_path / "elsewhere").mkdir()
+    file, link = tmp_path / "elsewhere" / "file", tmp_path / "link"
+    file.write_text("before") if there else None
+    link.symlink_to(file)
+    with files.write_atomically(link, "w") as opened:
+        opened.write("after")
+    assert link.is_symlink() and file.read_text() == "after" and os.listdir(file.parent) == ["file"]
+
+
+def test_what_is_there_is_free_only_to_be_overwritten(tmp_path):
+    (tmp_path / "a").touch()
+    (tmp_path / "b").symlink_to("nowhere")
+    files.must_be_free("--out", "new", [tmp_path / "c"], False)
+    for path in (tmp_path / "a", tmp_path / "b"):
+        files.must_be_free("--out", "new", [path], True)
+        refused(lambda: files.must_be_free("--out", "new", [path], False), "--out", "new", str(path), "Add --overwrite")

@@ -1,0 +1,228 @@
+"""A run comes back as it was written, and nothing that is not a run is ever touched."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from minivae import figures, runs
+from minivae.runs import directory
+from minivae.runs.checkpoint import Saved
+from minivae.train import Record
+from tests.helpers.numeric import close, random_vae, refused
+from tests.helpers.trained import trained
+
+CONFIG = {"data": "digits", "seed": 3, "epochs": 3, "model": {}}
+
+
+def a_run(path):
+    history = [Record(i, *np.random.default_rng(i).normal(size=6).tolist()) for i in (1, 2, 3)]
+    return runs.Run(runs.create(path), CONFIG, history, Saved(random_vae(np.random.default_rng(0))))
+
+
+def test_a_run_comes_back_as_it_was_written(tmp_path):
+    run = a_run(tmp_path / "run")
+    runs.write(run)
+    back = runs.read(tmp_path / "run")
+    assert back.config == run.config and back.history == run.history and back.path == run.path
+    close(back.vae.params.flat, run.vae.params.flat, rel=0)
+
+
+def with_sigma(path, *cells):
+    """A run whose second epoch, of three, has these sigma and train_mse, and the others none."""
+    run = a_run(path)
+    run.history[1] = run.history[1]._replace(**dict(zip(("sigma", "train_mse"), cells)))
+    runs.write(run)
+    return run
+
+
+def test_sigma_comes_back_and_where_there_is_none_its_cells_are_empty(tmp_path):
+    run = with_sigma(tmp_path, 0.1 + 0.2, 1e-7)
+    assert runs.read(tmp_path).history == run.history
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    for line, end in zip(lines, (",sigma,train_mse", ",,", f",{0.1 + 0.2},1e-07", ",,"), strict=True):
+        assert line.endswith(end)
+
+
+def test_a_history_from_before_sigma_was_recorded_is_read(tmp_path):
+    run = a_run(tmp_path)
+    runs.write(run)
+    path = tmp_path / "history.csv"
+    path.write_text("".join(f"{line.rsplit(',', 2)[0]}\n" for line in path.read_text().splitlines()))
+    assert "sigma" not in path.read_text() and runs.read(tmp_path).history == run.history
+
+
+DAMAGES = [(",0.5,0.25", ",0.5,"), (",0.5,0.25", ",0.5,nan"), (",0.5,0.25", ",inf,0.25"), (",0.5,0.25", ",0.5"), (",sigma,", ",sigmo,"), (",0.5,", ",much,")]
+
+
+@pytest.mark.parametrize("old, new", DAMAGES)
+def test_sigma_without_its_error_and_the_like_are_refused(tmp_path, old, new):
+    with_sigma(tmp_path, 0.5, 0.25)
+    path = tmp_path / "history.csv"
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+    refused(lambda: runs.read(tmp_path), "RUN", "the directory of a run", "history.csv is damaged", "train")
+
+
+@pytest.mark.parametrize("column", ["kl", "elbo"])
+def test_an_empty_cell_elsewhere_is_refused(tmp_path, column):
+    run = a_run(tmp_path)
+    run.history[1] = run.history[1]._replace(**{f"test_{column}": None})
+    runs.write(run)
+    refused(lambda: runs.read(tmp_path), "RUN", "the directory of a run", "history.csv is damaged", "train")
+
+
+def test_a_run_is_not_overwritten_unless_asked(tmp_path):
+    runs.write(a_run(tmp_path))
+    with pytest.raises(ValueError, match="out must be a new or an empty directory; got .*holds a run.*--overwrite"):
+        runs.create(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    runs.create(tmp_path, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_directory_that_is_no_run_is_refused_and_left_alone(tmp_path, overwrite):
+    (tmp_path / "model.npz").write_text("not ours")
+    with pytest.raises(ValueError, match="is not empty"):
+        runs.create(tmp_path, overwrite)
+    assert (tmp_path / "model.npz").read_text() == "not ours"
+
+
+def test_a_file_in_the_place_of_a_run_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match="which is a file"):
+        runs.create(tmp_path / "file", overwrite=True)
+    (tmp_path / "link").symlink_to("nowhere")
+    for path in (tmp_path / "link", tmp_path / "link" / "run"):
+        with pytest.raises(ValueError, match="out must be a directory; got .*link, which is a link that leads nowhere"):
+            runs.create(path)
+    assert runs.make_directory(tmp_path / "new" / "one").is_dir()
+
+
+def test_a_directory_without_a_run_cannot_be_read(tmp_path):
+    with pytest.raises(ValueError, match="RUN must be the directory of a run.*minivae train"):
+        runs.read(tmp_path)
+
+
+# What is somebody else's
+
+
+def test_a_directory_with_somebody_elses_config_is_no_run(tmp_path):
+    """config.json is a usual name."""
+    for name, text in {"config.json": '{"name": "my app"}', "model.npz": "mine", "cat.png": "mine"}.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match="is not empty"):
+        runs.create(tmp_path, overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == ["cat.png", "config.json", "model.npz"]
+    assert runs.listed(tmp_path) == []
+
+
+def test_overwriting_a_run_takes_what_was_written_for_it_and_no_more(tmp_path):
+    run = a_run(tmp_path)
+    runs.write(run)
+    for name in (*directory.WRITTEN, ".model.npz.17", "cat.png", ".model.npz.mine", "notes.npz"):
+        (tmp_path / name).touch()
+    runs.write(run)
+    runs.create(tmp_path, overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == [".model.npz.mine", "cat.png", "notes.npz"]
+
+
+@pytest.mark.parametrize("latent", [1, 2, 3])
+def test_every_figure_is_among_what_is_written(latent):
+    _, digits, history = trained()
+    vae = random_vae(np.random.default_rng(0), features=64, latent=latent)
+    history = [record._replace(sigma=1.0, train_mse=0.5) for record in history]
+    drawn = figures.all_figures(vae, digits.as_fractions(), history, np.random.default_rng(0))
+    assert "sigma_and_error" in drawn
+    assert {f"{name}.png" for name in drawn} <= set(directory.WRITTEN)
+
+
+def test_a_removal_that_is_cut_short_leaves_a_run(tmp_path, monkeypatch):
+    runs.write(a_run(tmp_path))
+    unlink = directory.Path.unlink
+
+    def cut_short(path, missing_ok=False):
+        if path.name == "model.npz":
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(directory.Path, "unlink", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            runs.create(tmp_path, overwrite=True)
+    assert runs.create(tmp_path, overwrite=True) == tmp_path and os.listdir(tmp_path) == []
+
+
+def test_what_a_kill_left_half_written_is_swept_up(tmp_path):
+    (tmp_path / ".config.json.4711").write_text("{")
+    runs.create(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_where_the_system_has_no_locks_a_run_is_written_without(tmp_path, monkeypatch):
+    def unsupported(*arguments):
+        raise OSError(9, "Bad file descriptor")             # as NFS says it
+
+    monkeypatch.setattr(directory.fcntl, "flock", unsupported)
+    with runs.alone(tmp_path):
+        pass
+    monkeypatch.setattr(directory, "fcntl", None)
+    monkeypatch.setattr(os, "open", unsupported)            # elsewhere, directories cannot be opened
+    with runs.alone(tmp_path):
+        pass
+
+
+# What is damaged
+
+
+WITHOUT = [{name: value for name, value in CONFIG.items() if name != left_out} for left_out in CONFIG]
+OTHERS = [CONFIG | change for change in ({"data": 5}, {"data": None}, {"seed": "x"}, {"seed": -1}, {"epochs": 2.5}, {"model": []})]
+BAD_CONFIGS = ["", "{", "[]", "null", "5", '"config"', "[" * 100_000, *map(json.dumps, [{}, *WITHOUT, *OTHERS])]
+
+
+@pytest.mark.parametrize("text", BAD_CONFIGS)
+def test_a_run_whose_config_is_damaged_is_refused_and_not_listed(tmp_path, text):
+    runs.write(a_run(tmp_path / "bad"))
+    runs.write(a_run(tmp_path / "good"))
+    (tmp_path / "bad" / "config.json").write_text(text)
+    refused(lambda: runs.read(tmp_path / "bad"), "RUN", "the directory of a run", "config.json is damaged", "train")
+    assert [run.path.name for run in runs.listed(tmp_path)] == ["good"]
+    with pytest.raises(ValueError, match="is not empty"):
+        runs.create(tmp_path / "bad", overwrite=True)
+
+
+@pytest.mark.parametrize("old, new", [("epoch,", "age,"), ("\n2,", "\ntwo,"), ("\n2,", "\n7,"), ("\n2,", f"\n{'2' * 200_000},"), ("\n2,", "\n2,1,")])
+def test_a_run_whose_history_is_damaged_is_refused_and_not_listed(tmp_path, old, new):
+    runs.write(a_run(tmp_path))
+    path = tmp_path / "history.csv"
+    path.write_bytes(path.read_bytes().replace(old.encode(), new.encode(), 1))
+    refused(lambda: runs.read(tmp_path), "RUN", "the directory of a run", "history.csv is damaged", "train")
+    assert runs.listed(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["config.json", "history.csv", "model.npz"])
+def test_a_run_with_a_pipe_in_it_is_refused_and_not_waited_for(tmp_path, name):
+    runs.write(a_run(tmp_path))
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name}.*regular file"):
+        runs.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "history.csv", "model.npz"])
+def test_one_run_that_cannot_be_read_does_not_hide_the_others(tmp_path, name):
+    for run in "ab":
+        runs.write(a_run(tmp_path / run))
+    (tmp_path / "a" / name).unlink()
+    (tmp_path / "a" / name).mkdir()
+    assert [run.path.name for run in runs.listed(tmp_path)] == ["b"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"log_px": "abc"}', '{"log_px": NaN}', '{"log_px": true}'])
+def test_results_that_are_damaged_are_refused(tmp_path, text):
+    assert runs.results(tmp_path) == {}
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(ValueError, match="results.json is damaged"):
+        runs.results(tmp_path)
