@@ -20,8 +20,8 @@ LAYERS = (                                                  # a module imports f
     {"vae"},
     {"adam"},
     {"train"},
-    {"one_page"},
     {"data"},                                               # the rooms: folders that one uses
+    {"one_page"},                                           # a file that one reads, but it needs the digits
     {"runs", "evidence"},
     {"figures"},
     {"rosetta", "museum", "app"},
