@@ -21,13 +21,14 @@ from tests.helpers.numeric import close, random_problem
 
 SOURCE = Path(one_page.__file__).read_text(encoding="utf-8")
 LINES = SOURCE.splitlines()
+LAYERS = ("encoder.1", "encoder.2", "decoder.1", "decoder.2")
 LR = 5e-3                                                   # Adam's on the page
 
 
 def as_on_the_page(params):
     """Copies of a model's arrays in the page's order: the encoder's last layer holds both heads, mu first."""
     arrays = []
-    for layer in ("encoder.1", "encoder.2", "decoder.1", "decoder.2"):
+    for layer in LAYERS:
         weight, bias = params[f"{layer}.weight"], params[f"{layer}.bias"]
         heads = 2 if layer == "encoder.2" else 1
         for W, b in zip(np.split(weight, heads, axis=1), np.split(bias, heads)):
@@ -41,7 +42,7 @@ def model_of(arrays):
     (D, H), J = W_h.shape, W_mu.shape[1]
     vae = VAE.init(np.random.default_rng(0), D, J, (H,), dtype=np.float64, likelihood=Binomial(16), activation="tanh")
     values = [W_h, b_h, np.hstack([W_mu, W_log_var]), np.hstack([b_mu, b_log_var]), *decoder]
-    names = [f"{layer}.{kind}" for layer in ("encoder.1", "encoder.2", "decoder.1", "decoder.2") for kind in ("weight", "bias")]
+    names = [f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")]
     for name, value in zip(names, values, strict=True):
         vae.params[name][...] = value
     return vae
