@@ -9,7 +9,7 @@ import math
 import numbers
 import operator
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -80,6 +80,14 @@ def real_number(
         rule = f"a finite number {' and '.join(limits)}".strip()
         refuse(argument, rule, repr(value), "Check its sign and scale.")
     return number
+
+
+def instance(argument: str, value, kind: type, remedy: str) -> Any:
+    """`value`, which must be an object of this class."""
+    if not isinstance(value, kind):
+        came = repr(value) if isinstance(value, (str, type)) else type(value).__name__
+        refuse(argument, f"a {kind.__name__}", came, remedy)
+    return value
 
 
 def choice(argument: str, value, options: Iterable) -> str:

@@ -53,12 +53,8 @@ def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
 
 
 def binomial_log_prob_backward(d_out, x, logits, n):
-    """d/dl = x - n sigmoid(l):   what was seen, minus what was expected   [beyond.18]"""
-    d_logits = sigmoid(logits)                              # (L, B, D)
-    d_logits *= -n
-    d_logits += x
-    d_logits *= d_out[..., None]
-    return d_logits
+    """d/dl = x - n sigmoid(l):   observed minus expected   [beyond.18]"""
+    return d_out[..., None] * (x - n * sigmoid(logits))     # (L, B, D)
 
 
 @functools.cache
@@ -66,7 +62,7 @@ def log_binomials(n: int, dtype=np.dtype(np.float64)) -> NDArray:
     """log C(n, k) for k = 0..n, (n + 1,)"""
     log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]
     table = np.array([log_factorial[n] - log_factorial[k] - log_factorial[n - k] for k in range(n + 1)]).astype(dtype)
-    table.flags.writeable = False                           # every later call gets this very array
+    table.flags.writeable = False                           # cached: later calls return the same array
     return table
 
 
@@ -80,11 +76,9 @@ def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
 
 def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
     """d/dmean = (x - mean) / sigma^2,   d/dlog_sigma = sum_d (x - mean)^2 / sigma^2 - D   [beyond.19]"""
-    r = x - mean                                            # (L, B, D)
-    precision = np.exp(-2 * log_sigma)                      # ()
-    d_log_sigma = (d_out * (squared_error(x, mean) * precision - x.shape[-1])).sum()
-    d_mean = r
-    d_mean *= d_out[..., None] * precision
+    precision = np.exp(-2 * log_sigma)                      # ()   1 / sigma^2
+    d_mean = d_out[..., None] * (x - mean) * precision      # (L, B, D)
+    d_log_sigma = (d_out * (squared_error(x, mean) * precision - x.shape[-1])).sum()    # ()
     return d_mean, d_log_sigma
 
 
@@ -98,45 +92,48 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
 
 
 class Likelihood:
-    """What the model asks of a likelihood. `out` is the decoder's output; `own` names the likelihood's own parameters,
-    of which only the Gaussian has one, log_sigma, and their values come last in every call."""
+    """Interface of a likelihood. `out` is the decoder's output.
+
+    `scale` names the parameter of the likelihood itself: ("log_sigma",) for the Gaussian, () for the others. Its value
+    comes last in every call.
+    """
 
     name: str
-    own: tuple[str, ...] = ()
+    scale: tuple[str, ...] = ()
 
     def check(self, x: NDArray, argument: str = "x") -> None:
         """Raise ValueError unless x (B, D) could have come from this distribution."""
 
     def encoder_input(self, x: NDArray) -> NDArray:
-        """What the encoder is shown of x."""
+        """The encoder's input for data x."""
         return x
 
     def start(self) -> tuple[float, ...]:
-        """Its own parameters at the beginning."""
+        """The initial value of `scale`."""
         return ()
 
-    def fit(self, x: NDArray, out: NDArray, *own: NDArray) -> tuple[NDArray, ...]:
-        """Its own parameters, re-estimated for this batch where they have an analytic optimum; else as they are."""
-        return own
+    def fit(self, x: NDArray, out: NDArray, *scale: NDArray, refit: bool = True) -> tuple[NDArray, ...]:
+        """The value of `scale` for this batch: an "optimal" one is re-estimated, unless `refit` is False."""
+        return scale
 
-    def log_prob(self, x: NDArray, out: NDArray, *own: NDArray) -> NDArray:
+    def log_prob(self, x: NDArray, out: NDArray, *scale: NDArray) -> NDArray:
         """log p(x|z) in nats, (L, B)."""
         raise NotImplementedError
 
-    def log_prob_backward(self, d_out: NDArray, x: NDArray, out: NDArray, *own: NDArray) -> tuple[NDArray, ...]:
-        """Gradients in `out` and in its own parameters."""
+    def log_prob_backward(self, d_out: NDArray, x: NDArray, out: NDArray, *scale: NDArray) -> tuple[NDArray, ...]:
+        """Gradients in `out` and in `scale`."""
         raise NotImplementedError
 
     def mean(self, out: NDArray) -> NDArray:
         """E[x|z], of the shape of `out`."""
         raise NotImplementedError
 
-    def sample(self, rng: np.random.Generator, out: NDArray, *own: NDArray) -> NDArray:
+    def sample(self, rng: np.random.Generator, out: NDArray, *scale: NDArray) -> NDArray:
         """One draw x ~ p(x|z), of the shape of `out`."""
         raise NotImplementedError
 
     def output_for(self, mean: NDArray) -> NDArray:
-        """The decoder's output whose mean this is, so that a model can begin at the mean of the data."""
+        """The decoder's output for this mean: a model can start at the mean of the data."""
         raise NotImplementedError
 
 
@@ -149,7 +146,7 @@ def need_range(argument: str, x: NDArray, n: int, whose: str) -> None:
 
 
 def logits_of(p: NDArray) -> NDArray:
-    """log p / (1 - p), with p kept within odds of 1 to 99: a pixel that is never lit may be lit tomorrow."""
+    """log p / (1 - p), with p clipped to [0.01, 0.99] so that the logit stays finite."""
     p = np.clip(p, 0.01, 0.99)
     return np.log(p / (1 - p))
 
@@ -228,7 +225,7 @@ class Gaussian(Likelihood):
 
     sigma: float | str = 1.0
     name = "gaussian"
-    own = ("log_sigma",)
+    scale = ("log_sigma",)
 
     def __post_init__(self):
         if isinstance(self.sigma, str):
@@ -240,8 +237,8 @@ class Gaussian(Likelihood):
     def start(self):
         return (0.0 if isinstance(self.sigma, str) else math.log(self.sigma),)
 
-    def fit(self, x, out, log_sigma):
-        return (optimal_log_sigma(x, out),) if self.sigma == "optimal" else (log_sigma,)
+    def fit(self, x, out, log_sigma, refit=True):
+        return (optimal_log_sigma(x, out) if self.sigma == "optimal" and refit else log_sigma,)
 
     def log_prob(self, x, out, log_sigma):
         return gaussian_log_prob(x, out, log_sigma)

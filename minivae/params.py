@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -21,7 +21,7 @@ class Params(Mapping):
     shapes : dict
         The shape of every array, in order; `()` for a single number.
     flat : ndarray, shape (size,)
-        The numbers, whose dtype is everybody's. It is not copied.
+        One flat vector, not copied. All arrays share its dtype.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: NDArray):
@@ -52,12 +52,17 @@ class Params(Mapping):
     @functools.cached_property
     def layers(self) -> dict[str, list[tuple[NDArray, NDArray]]]:
         """For every part the (weight, bias) pairs, first to last: {"encoder": [...], "decoder": [...]}."""
-        layers: dict[str, list] = {}                        # found once: a training step asks four times
+        layers: dict[str, list] = {}                        # cached: used four times per step
         for name in self:
             if name.endswith(".weight"):
                 pair = self[name], self[name.removesuffix("weight") + "bias"]
                 layers.setdefault(name.partition(".")[0], []).append(pair)
         return layers
+
+    @classmethod
+    def zeros(cls, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike) -> "Params":
+        """Arrays of these shapes, all zero."""
+        return cls(shapes, np.zeros(sum(map(math.prod, shapes.values())), dtype))
 
     def like(self, flat: NDArray) -> "Params":
         """The same names and shapes over other numbers."""
@@ -65,12 +70,28 @@ class Params(Mapping):
 
     def zeros_like(self) -> "Params":
         """The same names and shapes, all zero."""
-        return self.like(np.zeros_like(self.flat))
+        return Params.zeros(self.shapes, self.flat.dtype)
 
     def copy(self) -> "Params":
-        """The same numbers in memory of their own."""
+        """A copy that shares no memory."""
         return self.like(self.flat.copy())
 
     def astype(self, dtype: DTypeLike) -> "Params":
         """A copy in another dtype."""
         return self.like(self.flat.astype(dtype))
+
+
+def mlp_shapes(part: str, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights and biases of layers of these widths."""
+    shapes = {}
+    for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:]), start=1):
+        shapes[f"{part}.{i}.weight"] = (fan_in, fan_out)
+        shapes[f"{part}.{i}.bias"] = (fan_out,)
+    return shapes
+
+
+def shapes_of(features: int, latent: int, hidden: Sequence[int], scale: Sequence[str] = ()) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the parameters of a model of these sizes; `scale` names the likelihood's own."""
+    encoder = mlp_shapes("encoder", [features, *hidden, 2 * latent])
+    decoder = mlp_shapes("decoder", [latent, *reversed(hidden), features])
+    return encoder | decoder | dict.fromkeys(scale, ())

@@ -27,6 +27,7 @@ TESTS = {                                                   # of a module, the q
     "ops": ("core/test_ops", "evidence/test_quadrature", "core/test_gradients", "core/test_vae"),
     "gaussian": ("core/test_gaussian", "core/test_gradients", "core/test_vae"),
     "likelihood": ("core/test_likelihood", "core/test_input", "core/test_gradients", "core/test_vae"),
+    "objective": ("core/test_vae", "core/test_iwae", "core/test_gradients", "evidence/test_quadrature"),
     "vae": ("core/test_vae", "core/test_iwae", "core/test_gradients", "evidence/test_quadrature", "core/test_input"),
     "adam": ("core/test_adam", "core/test_train"),
     "train": ("core/test_train", "core/test_adam", "runs/test_resume"),

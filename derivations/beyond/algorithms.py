@@ -17,12 +17,8 @@ from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import complex_step, kl, log_density, mean, noise, times, total
 from derivations.engine.worlds import LINEAR, chosen, linear_elbo, linear_posterior, posterior
 from derivations.odaibo.objective import OUTSIDE
-from minivae.gaussian import (
-    log_normal_backward,
-    log_standard_normal_backward,
-    reparameterize,
-    reparameterize_backward,
-)
+from minivae.gaussian import reparameterize, reparameterize_backward
+from minivae.objective import kl_path_backward, kl_sampled_backward
 
 # EM in a mixture of K sorts of coins: N data of D bits each; z_n, not seen, says of which sort datum n is
 
@@ -174,6 +170,7 @@ def eq_48(w, s, x, away):
     )  # fmt: skip
 
 
+@eq_48.tied("minivae.objective.kl_path_backward")
 @eq_48.tied("minivae.gaussian.log_standard_normal_backward")
 @eq_48.tied("minivae.gaussian.log_normal_backward")
 def _(w, s, x, away):
@@ -184,8 +181,9 @@ def _(w, s, x, away):
     w, s, x, mu, sigma = (of_draws(value) for value in (w, s, x, *linear_posterior(w, s, x)))
     log_var, eps = 2 * log(sigma), np.tile(EPS, (len(x) // 3, 1))[None]   # (1, 3 n, 1)
     z, one = reparameterize(mu, log_var, eps), np.ones((1, len(x)))
-    d_z_q, d_mu_q, d_log_var_q = log_normal_backward(-one, z, mu, log_var)
-    d_z = w * (x - w * z) / s**2 + log_standard_normal_backward(one, z) + d_z_q
+    d_z_path, _, _ = kl_path_backward(-one, z, mu, log_var)
+    _, d_mu_q, d_log_var_q = kl_sampled_backward(-one, z, mu, log_var)      # the score
+    d_z = w * (x - w * z) / s**2 + d_z_path
     d_mu, d_log_var = reparameterize_backward(d_z, mu, log_var, eps)
     whole = np.hstack([d_mu + d_mu_q, d_log_var + d_log_var_q])             # (3 n, 2)   two paths
     return total(CHANCES * np.swapaxes(whole.reshape(-1, 3, 2), 1, 2) ** 2)

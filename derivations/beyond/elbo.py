@@ -48,9 +48,10 @@ from derivations.odaibo.objective import OUTSIDE, POSTERIOR
 from minivae.evidence import lower_bounds
 from minivae.gaussian import entropy_diagonal, kl_full, log_normal, log_standard_normal, reparameterize
 from minivae.likelihood import Gaussian, gaussian_log_prob
+from minivae.objective import iw_bound
 from minivae.ops import log_sum_exp
-from minivae.params import Params
-from minivae.vae import VAE, jensen_gain, mlp_shapes
+from minivae.params import Params, mlp_shapes
+from minivae.vae import VAE
 
 D = r"D_{KL}"
 E_Q = r"E_{z \sim q}"
@@ -287,7 +288,7 @@ def eq_4(p_xz, q):
     )  # fmt: skip
 
 
-@eq_4.tied("minivae.vae.jensen_gain", draws=5)
+@eq_4.tied("minivae.objective.iw_bound", draws=5)
 def _(p_xz, q):
     w = importance_weights(p_xz, q)                         # (n, rows, columns)
     log_w, mean_log = log(np.where(w > 0, w, 1)), mean(q, log(np.where(q > 0, w, 1)))       # w = 0 is never drawn
@@ -295,8 +296,9 @@ def _(p_xz, q):
     for k in range(2, UP_TO + 1):
         counts = draws_of(k, q.shape[-1])[0]
         drawn = np.array([np.repeat(np.arange(len(z)), z) for z in counts])                 # (M, k)   which z they are
-        gain = [[jensen_gain(row[:, None]) for row in rows] for rows in log_w[..., drawn].reshape(-1, len(drawn), k)]
-        gain = np.reshape(gain, (*w.shape[:2], len(drawn)))
+        drawn_w = log_w[..., drawn]                         # (n, rows, M, k)
+        bound = iw_bound(np.moveaxis(drawn_w, -1, 0).reshape(k, -1)).reshape(drawn_w.shape[:-1])
+        gain = bound - drawn_w.mean(axis=-1)                # of more draws, by Jensen's inequality
         made.append(mean_log + total(chances_of(k, q) * gain) + gap_of(k, q, w))
     return np.concatenate(made, axis=-1)
 

@@ -40,8 +40,8 @@ from minivae.likelihood import (
     gaussian_log_prob,
     optimal_log_sigma,
 )
-from minivae.params import Params
-from minivae.vae import VAE, mlp_shapes
+from minivae.params import Params, mlp_shapes
+from minivae.vae import VAE
 
 # The posterior, and the evidence four ways
 

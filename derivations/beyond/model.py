@@ -18,8 +18,8 @@ from derivations.engine.domains import Symbol
 from derivations.engine.equation import equation
 from derivations.engine.worlds import chosen
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
-from minivae.params import Params
-from minivae.vae import VAE, mlp_shapes
+from minivae.params import Params, mlp_shapes
+from minivae.vae import VAE
 
 D, H, J, L = 3, 2, 2, 2
 N = 3                                                       # trials of the binomial
@@ -172,8 +172,8 @@ def row(values, slopes):
 def by_minivae(case):
     """The model of minivae. A likelihood without a sigma has no log_sigma, the last of the weights."""
     likelihood, estimator = case
-    shapes = dict(list(SHAPES.items())[: None if likelihood.own else -1])
-    params = Params(shapes, WEIGHTS[: sum(SIZES) if likelihood.own else -1])
+    shapes = dict(list(SHAPES.items())[: None if likelihood.scale else -1])
+    params = Params(shapes, WEIGHTS[: sum(SIZES) if likelihood.scale else -1])
     return VAE(params, likelihood, beta=BETA, estimator=estimator)
 
 
@@ -181,6 +181,12 @@ def by_minivae(case):
 @eq_25.tied("minivae.vae.VAE.backward")
 @eq_25.tied("minivae.ops.mlp")
 @eq_25.tied("minivae.ops.mlp_backward")
+@eq_25.tied("minivae.objective.kl_analytic")
+@eq_25.tied("minivae.objective.kl_analytic_backward")
+@eq_25.tied("minivae.objective.kl_sampled")
+@eq_25.tied("minivae.objective.kl_sampled_backward")
+@eq_25.tied("minivae.objective.elbo_loss")
+@eq_25.tied("minivae.objective.elbo_loss_backward")
 @eq_25.tied("minivae.likelihood.Bernoulli.log_prob_backward")
 @eq_25.tied("minivae.likelihood.Binomial.log_prob_backward")
 @eq_25.tied("minivae.likelihood.Gaussian.log_prob_backward")

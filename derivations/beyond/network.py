@@ -13,6 +13,7 @@ from derivations.engine.domains import Symbol
 from derivations.engine.equation import equation
 from derivations.engine.numerics import complex_step, total
 from minivae.checks import refuse
+from minivae.objective import iw_loss, iw_loss_backward
 from minivae.ops import (
     affine,
     affine_backward,
@@ -258,3 +259,12 @@ def _(log_w):
 def _(log_w):
     by_hand = log_sum_exp_backward(np.ones(len(log_w)), log_w, axis=-1)
     return np.hstack([log_sum_exp(log_w, axis=-1)[:, None], by_hand])
+
+
+@eq_24.tied("minivae.objective.iw_loss")
+@eq_24.tied("minivae.objective.iw_loss_backward")
+def _(log_w):
+    l, B = log_w.T, len(log_w)                              # (K, B): the mean over draws divides by K, that over data by B
+    f = [log(len(l)) - iw_loss(row[:, None], np.zeros((len(row), 1)), 1) for row in log_w]
+    by_hand, _ = iw_loss_backward(-B, l, 0 * l, 1)          # -B undoes the mean over data, and its minus
+    return np.hstack([np.reshape(f, (-1, 1)), by_hand.T])

@@ -235,7 +235,7 @@ def small_vae(hidden: tuple[int, ...] = ()) -> VAE:
     """D = 3, J = 2, Gaussian likelihood, random weights and biases; without hidden layers everything in it is linear."""
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 3, 2, hidden, dtype=np.float64, likelihood=Gaussian(0.8))
-    weights = [name for name in vae.params if name not in vae.likelihood.own]
+    weights = [name for name in vae.params if name not in vae.likelihood.scale]
     for name in weights:
         vae.params[name][...] = rng.normal(0, 0.5, vae.params[name].shape)
     return vae

@@ -66,12 +66,12 @@ def log_and_tangent(drawn: dict[str, np.ndarray] | None = None) -> Drawn:
 
 NODES = {                                                   # by their names in the code
     "x": Node((0.7, 2.5), "$x$", "data", 13),
-    "hs": Node((2.35, 2.5), "encoder\n" r"$q_\varphi(z|x)$", "step"),
+    "encoder_hs": Node((2.35, 2.5), "encoder\n" r"$q_\varphi(z|x)$", "step"),
     "mu": Node((4.6, 3.1), r"$\mu$", "value", 13),
     "log_var": Node((4.6, 1.9), r"$\log\,\sigma^2$", "value"),
     "eps": Node((6.4, 3.95), r"$\varepsilon$", "noise", 13),
     "z": Node((6.4, 2.5), "$z$", "value", 13),
-    "gs": Node((8.15, 2.5), "decoder\n" r"$p_\theta(x|z)$", "step"),
+    "decoder_hs": Node((8.15, 2.5), "decoder\n" r"$p_\theta(x|z)$", "step"),
     "out": Node((9.85, 2.5), "logits", "value"),
     "kl": Node((4.6, 0.55), r"$\mathrm{KL}(q(z|x)\,\Vert\,p(z))$", "term"),
     "log_px_z": Node((9.85, 0.55), r"$-\log\,p(x|z)$", "term"),
@@ -81,15 +81,16 @@ BENT = {                                                    # the two that would
     ("mu", "kl"): Path([(4.26, 2.9), (3.55, 2.4), (3.5, 1.5), (3.85, 0.89)], [Path.MOVETO] + 3 * [Path.CURVE4]),
     ("x", "log_px_z"): Path([(0.7, 2.16), (0.7, -0.15), (9.85, -0.15), (9.85, 0.21)]),
 }  # fmt: skip
-WEIGHTS = {"encoder weights": "hs", "decoder weights": "gs"}
+WEIGHTS = {"encoder weights": "encoder_hs", "decoder weights": "decoder_hs"}
 GRAPH: set[Arrow] = {
-    ("x", "hs"), ("hs", "mu"), ("hs", "log_var"), ("mu", "z"), ("log_var", "z"), ("eps", "z"), ("z", "gs"), ("gs", "out"),
+    ("x", "encoder_hs"), ("encoder_hs", "mu"), ("encoder_hs", "log_var"), ("mu", "z"), ("log_var", "z"),
+    ("eps", "z"), ("z", "decoder_hs"), ("decoder_hs", "out"),
     ("mu", "kl"), ("log_var", "kl"), ("x", "log_px_z"), ("out", "log_px_z"), ("kl", "loss"), ("log_px_z", "loss"),
     *WEIGHTS.items(),
 }  # fmt: skip
 SAID = {
-    "hs": "encoder",
-    "gs": "decoder",
+    "encoder_hs": "encoder",
+    "decoder_hs": "decoder",
     "log_var": "log sigma^2",
     "out": "logits",
     "kl": "KL",
@@ -130,7 +131,7 @@ def schematic(vae: VAE | None = None) -> Drawn:
     for arrow in sorted(found):
         if arrow[0] not in WEIGHTS:
             draw_arrow(axes, NODES, patches, *arrow, BENT.get(arrow))
-    for name, letter in (("hs", r"\varphi"), ("gs", r"\theta")):
+    for name, letter in (("encoder_hs", r"\varphi"), ("decoder_hs", r"\theta")):
         x, y = NODES[name].place
         axes.text(x, y + 0.52, f"weights ${letter}$", ha="center", va="bottom", size=9, color=GREY)
     note = {"ha": "center", "size": 9, "color": GREY, "va": "center"}

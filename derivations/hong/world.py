@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from derivations.engine.domains import Symbol, positive, positives, vector
 from derivations.engine.numerics import complex_step, kl_normal, log_density, log_density_full, noise, total
 from minivae.likelihood import Gaussian
-from minivae.params import Params
-from minivae.vae import VAE, mlp_shapes
+from minivae.params import Params, mlp_shapes
+from minivae.vae import VAE
 
 # Letters. sigma_i and mu_i come from the encoder, W and sigma_theta make the decoder.
 

@@ -23,7 +23,7 @@ DATUM = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
 def decoder():
     """Its layers, W (2, 5), b (5,), W' (5, 3), b' (3,), and sigma."""
     vae = small_vae(hidden=(5,))
-    return vae.layers("decoder"), exp(vae.own[0])
+    return vae.layers("decoder"), exp(vae.scale[0])
 
 
 def log_likelihood(x, z, W, b, W_2, b_2, sigma):

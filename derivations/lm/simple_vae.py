@@ -18,12 +18,12 @@ from minivae.gaussian import (
 # What the picture shows: an arrow for every number, or half of the weights, that one is computed from
 
 DRAWN = {
-    "hs": ("x", "encoder weights"),
-    "mu": ("hs",),
-    "log_var": ("hs",),
+    "encoder_hs": ("x", "encoder weights"),
+    "mu": ("encoder_hs",),
+    "log_var": ("encoder_hs",),
     "z": ("mu", "log_var", "eps"),      # eps is a leaf; nothing leads from z back to mu or log_var
-    "gs": ("z", "decoder weights"),
-    "out": ("gs",),
+    "decoder_hs": ("z", "decoder weights"),
+    "out": ("decoder_hs",),
     "log_px_z": ("x", "out"),
     "kl": ("mu", "log_var"),
     "loss": ("log_px_z", "kl"),

@@ -37,8 +37,8 @@ from derivations.engine.worlds import (
 from derivations.odaibo.loss import drawn_log_p
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Gaussian, bernoulli_log_prob
-from minivae.params import Params
-from minivae.vae import VAE, mlp_shapes
+from minivae.params import Params, mlp_shapes
+from minivae.vae import VAE
 
 # The encoder: mu = a x + b and sigma = d exp(c x), for two coordinates
 

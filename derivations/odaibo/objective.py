@@ -89,7 +89,7 @@ def t_15(x):
     vae, (eps, chances) = small_vae(hidden=(5,)), noise(2)
     mu, log_var = vae.encode(x)
     eps = np.repeat(eps[:, None], len(x), axis=1)                           # (9, n, 2)
-    fed = vae.forward(x, eps).gs[0].reshape(eps.shape)                      # what enters the decoder
+    fed = vae.forward(x, eps).decoder_hs[0].reshape(eps.shape)                      # what enters the decoder
     average = lambda f: np.einsum("l,lbj->bj", chances, f)  # noqa: E731
     first = average(fed)
     return np.hstack([mu, np.exp(log_var)]), "=", np.hstack([first, average((fed - first) ** 2)])

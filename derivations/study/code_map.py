@@ -17,14 +17,15 @@ import minivae
 from derivations.engine import ledger
 from derivations.pages.records import located
 from derivations.study.trace import ID
-from minivae import evidence, gaussian, likelihood, ops, vae
+from minivae import evidence, gaussian, likelihood, objective, ops, vae
 from minivae.checks import refuse
 from minivae.evidence import bounds, linear, quadrature
 
-MATHEMATICS = (ops, gaussian, likelihood, vae, bounds, quadrature, linear)
+MATHEMATICS = (ops, gaussian, likelihood, objective, vae, bounds, quadrature, linear)
 PACKAGES = (minivae, evidence)                              # they offer what their modules define
 TOOLS = {                                                   # they check and make, and compute nothing of their own
     "need_range", "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts", "shapes_of",
+    "check_objective",
 }  # fmt: skip
 METHODS = ("encode", "decode", "loss", "gradient", "elbo", "forward", "backward", "log_likelihood")     # of the model
 TESTS = Path(__file__).parents[2] / "tests"

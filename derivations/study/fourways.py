@@ -94,7 +94,7 @@ def integral_of_loss(model: VAE, x: NDArray) -> Callable[[NDArray], NDArray]:
 
     def loss(flat: NDArray) -> NDArray:
         moved = with_numbers(model, flat)
-        mu, log_var = (head.item() for head in moved._encode(x)[1:])
+        mu, log_var = (head.item() for head in moved.encode(x))
         log_q = -((z - mu) ** 2) / 2 * np.exp(-log_var) - log_var / 2 - math.log(2 * math.pi) / 2
         log_prior = -(z**2) / 2 - math.log(2 * math.pi) / 2
         log_px_z = moved.log_likelihood(x, z)[..., None]

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derivations.study.fourways import Gradient, Problem, agreement
-from minivae import gaussian, likelihood, ops, vae
+from minivae import gaussian, likelihood, objective, ops, vae
 
-SHOWN = (ops, gaussian, likelihood, vae)                    # the modules whose lines are shown
+SHOWN = (ops, gaussian, likelihood, objective, vae)                    # the modules whose lines are shown
 WHOLE = ("sigmoid", "softplus", "inner", "squared_error", "log_binomials")              # by their results alone
 ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 

@@ -112,7 +112,7 @@ def textbook_loss(vae: object, f: object, x: np.ndarray, kind: str) -> float:
     total = 0.0
     for l, b in np.ndindex(f.z.shape[:2]):
         for d in range(x.shape[1]):
-            total -= log_p(kind, x[b, d], f.out[l, b, d], *(math.exp(own) for own in f.own))
+            total -= log_p(kind, x[b, d], f.out[l, b, d], *(math.exp(own) for own in f.scale))
         for m, v, z in zip(f.mu[b], f.log_var[b], f.z[l, b]):
             closed = (m * m + math.exp(v) - 1 - v) / 2
             drawn = (z * z - (z - m) ** 2 / math.exp(v) - v) / 2

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from minivae.checks import refuse
 
 SUFFIX = "_copy"
-CORE = ("ops", "gaussian", "likelihood", "params", "vae", "adam", "data", "train", "evidence")
+CORE = ("ops", "gaussian", "likelihood", "params", "objective", "vae", "adam", "data", "train", "evidence")
 
 
 class Change(NamedTuple):

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from minivae.data.formats import read_npz
 from minivae.likelihood import make_likelihood
+from minivae.params import shapes_of
 from minivae.runs.files import write_atomically
-from minivae.vae import VAE, shapes_of
+from minivae.vae import VAE
 
 FORMAT = 2                                                  # 1 had no training, and is read as well
 
@@ -106,8 +107,8 @@ def read(path: Path) -> Saved:
 
 def refuse_others(path: Path, arrays: dict[str, NDArray], model: dict) -> None:
     """Refuse parameters of other names and shapes than a model has: before it is made, for it may be of any size."""
-    own = make_likelihood(**model["likelihood"]).own
-    shapes = shapes_of(model["features"], model["latent"], model["hidden"], own)
+    scale = make_likelihood(**model["likelihood"]).scale
+    shapes = shapes_of(model["features"], model["latent"], model["hidden"], scale)
     shapes = {f"params/{name}": shape for name, shape in shapes.items()}
     odd = sorted(shapes.keys() ^ {name for name in arrays if not name.startswith("training/")})
     if odd:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
-from minivae.vae import VAE, jensen_gain
+from minivae.objective import OBJECTIVES, iw_bound
+from minivae.vae import VAE
 from tests.helpers.numeric import check_model_gradient, close, noise_nodes, random_problem, refused
 
 LIKELIHOODS = [Bernoulli(), Binomial(16), Gaussian(0.7), Gaussian("learned")]
@@ -46,7 +47,12 @@ def test_more_draws_never_lower_the_bound_on_average():
     assert two < one - 1e-3
 
 
-def test_the_gain_is_nil_for_equal_weights_and_positive_otherwise():
+def jensen_gain(log_w):
+    """Mean over data of how much the importance-weighted bound exceeds the mean of log w (L, B)."""
+    return (iw_bound(log_w) - log_w.mean(axis=0)).mean()
+
+
+def test_bound_exceeds_the_mean_log_weight_unless_all_weights_are_equal():
     rng = np.random.default_rng(0)
     assert jensen_gain(np.full((4, 3), -700.0)) == pytest.approx(0, abs=1e-12)
     assert all(jensen_gain(rng.normal(0, spread, (4, 3))) > 0 for spread in (0.1, 1, 1000))
@@ -67,19 +73,25 @@ def test_the_gradient_is_the_gradient_of_the_loss(likelihood, depth, samples):
 
 
 WRONG = {
-    "equal shares": lambda self, f: np.full(f.kl.shape, 1 / len(f.z)),
-    "weights not divided by their sum": lambda self, f: np.exp(f.log_px_z - f.kl),
-    "shares over the data": lambda self, f: np.exp(f.log_px_z - f.kl) / np.exp(f.log_px_z - f.kl).sum(),
-    "shares of the inverse weights": lambda self, f: (s := np.exp(f.kl - f.log_px_z)) / s.sum(axis=0),
-    "log q left out of the weights": lambda self, f: (s := np.exp(f.log_px_z)) / s.sum(axis=0),
+    "equal weights": lambda log_px_z, kl: np.full(kl.shape, 1 / len(kl)),
+    "weights not divided by their sum": lambda log_px_z, kl: np.exp(log_px_z - kl),
+    "weights over the data": lambda log_px_z, kl: np.exp(log_px_z - kl) / np.exp(log_px_z - kl).sum(),
+    "inverse weights": lambda log_px_z, kl: (s := np.exp(kl - log_px_z)) / s.sum(axis=0),
+    "log q left out of the weights": lambda log_px_z, kl: (s := np.exp(log_px_z)) / s.sum(axis=0),
 }
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_wrong_shares_are_noticed(wrong, monkeypatch):
+def test_wrong_importance_weights_are_noticed(wrong, monkeypatch):
     problem = random_problem(3, Gaussian("learned"), samples=3, **IWAE)
     check_model_gradient(*problem, "complex step")
-    monkeypatch.setattr(VAE, "_shares", wrong)
+
+    def wrong_backward(d_loss, log_px_z, kl, beta):
+        d_log_w = -d_loss * wrong(log_px_z, kl) / kl.shape[1]
+        return d_log_w, -d_log_w
+
+    planted = OBJECTIVES["iwae", "sampled"]._replace(loss_backward=wrong_backward)
+    monkeypatch.setitem(OBJECTIVES, ("iwae", "sampled"), planted)
     with pytest.raises(AssertionError, match="entries differ"):
         check_model_gradient(*problem, "complex step")
 

@@ -100,7 +100,7 @@ def test_gaussian_is_the_normal_density_and_integrates_to_one(log_sigma):
 def test_an_output_shared_by_all_data_gives_what_copies_of_it_give(likelihood):
     rng = np.random.default_rng(1)
     x, out = random_data(rng, likelihood, rows=5), rng.normal(size=(3, 1, 4))
-    own = (np.array(0.3),) * len(likelihood.own)
+    own = (np.array(0.3),) * len(likelihood.scale)
     copies = likelihood.log_prob(x, np.repeat(out, 5, axis=1), *own)
     close(likelihood.log_prob(x, out, *own), copies, rel=1e-13)
 
@@ -113,7 +113,7 @@ def test_a_squared_error_does_not_cancel_where_there_is_but_one_datum():
 @every_likelihood
 def test_no_array_of_all_draws_and_all_data_and_all_features_is_made_for_a_shared_output(likelihood):
     x, out = random_data(np.random.default_rng(0), likelihood, 100, 50), np.zeros((100, 1, 50))
-    own = (np.array(0.3),) * len(likelihood.own)
+    own = (np.array(0.3),) * len(likelihood.scale)
     tracemalloc.start()
     try:
         likelihood.log_prob(x, out, *own)
@@ -128,7 +128,7 @@ def test_draws_and_data_each_keep_their_own_place(likelihood):
     """log p (L, B) entry by entry: every draw of every datum by itself."""
     rng = np.random.default_rng(2)
     x, out = random_data(rng, likelihood, rows=3), rng.normal(size=(2, 3, 4))
-    own = (np.array(-0.2),) * len(likelihood.own)
+    own = (np.array(-0.2),) * len(likelihood.scale)
     together = likelihood.log_prob(x, out, *own)
     for l, b in np.ndindex(2, 3):
         close(together[l, b], likelihood.log_prob(x[[b]], out[[l]][:, [b]], *own)[0, 0], rel=1e-13)
@@ -177,7 +177,7 @@ def test_sigma_starts_as_given_or_at_one(sigma, log_sigma):
 def test_everything_but_draws_keeps_the_precision_of_the_model(likelihood, dtype):
     rng = np.random.default_rng(5)
     x, out = random_data(rng, likelihood, 3, dtype=dtype), rng.normal(size=(2, 3, 4)).astype(dtype)
-    own = (np.array(0.3, dtype),) * len(likelihood.own)
+    own = (np.array(0.3, dtype),) * len(likelihood.scale)
     d_out, *_ = likelihood.log_prob_backward(np.ones((2, 3), dtype), x, out, *own)
     for array in (
         likelihood.log_prob(x, out, *own),
@@ -199,7 +199,7 @@ def test_draws_have_the_mean_and_the_variance_of_their_distribution(likelihood):
     A standard error is 1/200 of a standard deviation here: a sigma that is wrong by 5 % is noticed as well.
     """
     out = np.broadcast_to(np.array([0.3, -1.7, 2.0]), (SAMPLES, 3))
-    own = (np.array(np.log(0.7)),) * len(likelihood.own)
+    own = (np.array(np.log(0.7)),) * len(likelihood.scale)
     x = likelihood.sample(np.random.default_rng(6), out, *own)
     assert x.shape == out.shape
     mean, n = likelihood.mean(out[0]), getattr(likelihood, "n", 1)

@@ -109,7 +109,7 @@ def test_a_learned_sigma_arrives_where_the_analytic_optimum_is():
     learned = float(vae.params["log_sigma"])
     optimal = dataclasses.replace(vae, likelihood=Gaussian("optimal"))
     x = data.train_x.astype(np.float32)
-    best = float(np.mean([optimal.forward(x, vae.draw_noise(rng, len(x))).own[0] for _ in range(100)]))
+    best = float(np.mean([optimal.forward(x, vae.draw_noise(rng, len(x))).scale[0] for _ in range(100)]))
     assert learned == pytest.approx(best, abs=0.1) and abs(best) > 0.5
 
 

@@ -13,11 +13,13 @@ import warnings
 import numpy as np
 import pytest
 
+from minivae import objective as objective_module
 from minivae import ops
 from minivae import vae as vae_module
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Bernoulli, Gaussian
-from minivae.vae import ESTIMATORS, VAE
+from minivae.objective import OBJECTIVES
+from minivae.vae import VAE
 from tests.helpers.numeric import (
     ORACLES,
     arrays_in,
@@ -32,6 +34,7 @@ from tests.helpers.numeric import (
 
 HIDDEN = {0: (), 1: (3,), 2: (4, 3), 3: (4, 3, 3)}
 EXACT = ("analytic", "sampled")  # the gradient is that of the loss for every noise; "path": on average over it
+ESTIMATORS = tuple(estimator for objective, estimator in OBJECTIVES if objective == "elbo")
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 every_exact_estimator = pytest.mark.parametrize("estimator", EXACT)
 
@@ -67,7 +70,7 @@ def layers_one_by_one(params, part, row, activation):
 def test_the_loss_is_what_a_plain_loop_over_numbers_says(likelihood, activation):
     vae, x, eps = random_problem(0, likelihood, samples=2, hidden=(4, 3), activation=activation, beta=1.5)
     scale = getattr(likelihood, "n", 1)
-    sigma = math.exp(vae.forward(x, eps).own[0]) if likelihood.own else None
+    sigma = math.exp(vae.forward(x, eps).scale[0]) if likelihood.scale else None
     total = 0.0
     for l, b in np.ndindex(2, 3):
         heads = layers_one_by_one(vae.params, "encoder", x[b] / scale, activation)
@@ -83,8 +86,8 @@ def test_the_loss_is_what_a_plain_loop_over_numbers_says(likelihood, activation)
 @every_estimator
 def test_at_beta_one_the_loss_is_minus_the_mean_bound(likelihood, estimator):
     vae, x, eps = random_problem(1, likelihood, samples=3, estimator=estimator)
-    if likelihood.own:                                      # the loss may re-estimate sigma, the bound not
-        vae.params["log_sigma"][...] = vae.forward(x, eps).own[0]
+    if likelihood.scale:                                      # the loss may re-estimate sigma, the bound not
+        vae.params["log_sigma"][...] = vae.forward(x, eps).scale[0]
     assert vae.elbo(x, eps).shape == (3,)
     close(vae.loss(x, eps), -vae.elbo(x, eps).mean(), rel=1e-14)
 
@@ -185,7 +188,7 @@ def test_the_gradient_in_an_idle_parameter_is_exactly_zero(likelihood, estimator
     buffer = vae.params.like(np.full_like(vae.params.flat, np.nan))
     assert vae.backward(x, eps, vae.forward(x, eps), buffer) is buffer
     close(buffer.flat, vae.gradient(x, eps).flat, rel=0)
-    if likelihood.own and likelihood.sigma != "learned":
+    if likelihood.scale and likelihood.sigma != "learned":
         assert buffer["log_sigma"] == 0
 
 
@@ -196,7 +199,7 @@ def test_an_optimal_sigma_needs_no_gradient_through_its_re_estimate(estimator, s
     what the model returns, and the gradient at a sigma frozen at the optimum."""
     vae, x, eps = random_problem(9, Gaussian("optimal"), samples=samples, estimator=estimator)
     learned = dataclasses.replace(vae, likelihood=Gaussian("learned"), params=vae.params.copy())
-    learned.params["log_sigma"][...] = vae.forward(x, eps).own[0]
+    learned.params["log_sigma"][...] = vae.forward(x, eps).scale[0]
     close(learned.loss(x, eps), vae.loss(x, eps), rel=1e-14)
     frozen = learned.gradient(x, eps)
     close(frozen["log_sigma"], np.array(0.0), rel=0, abs_=1e-14)
@@ -212,11 +215,12 @@ def test_an_optimal_sigma_needs_no_gradient_through_its_re_estimate(estimator, s
 
 
 def replace_result(name, change):
-    """Plant: minivae.vae's function of that name returns what `change` makes of its result."""
+    """Plant: the model's function of that name returns what `change` makes of its result."""
+    home = vae_module if hasattr(vae_module, name) else objective_module
 
     def plant(monkeypatch):
-        right = getattr(vae_module, name)
-        monkeypatch.setattr(vae_module, name, lambda *inputs, **options: change(*right(*inputs, **options)))
+        right = getattr(home, name)
+        monkeypatch.setattr(home, name, lambda *inputs, **options: change(*right(*inputs, **options)))
 
     return plant
 
@@ -388,7 +392,7 @@ def test_sampled_data_belong_to_the_decoded_mean(likelihood):
     z = np.repeat(np.random.default_rng(3).normal(size=(2, 2)), 20000, axis=0)
     x, mean = vae.sample(np.random.default_rng(4), z), vae.decode(z)
     trials = getattr(likelihood, "n", 1)
-    deviation = math.exp(*vae.own) if likelihood.own else math.sqrt(trials) / 2     # at most
+    deviation = math.exp(*vae.scale) if likelihood.scale else math.sqrt(trials) / 2     # at most
     for rows in (slice(0, 20000), slice(20000, None)):
         close(x[rows].mean(axis=0), mean[rows][0], rel=0, abs_=6 * deviation / math.sqrt(20000))
     vae.check_data(x)
@@ -483,7 +487,7 @@ def test_extreme_outputs_give_finite_and_right_numbers_without_a_warning(likelih
         close(mean, np.full_like(mean, likelihood.mean(np.array(out, dtype))), rel=rel)
         d_heads, d_out = (vae.layers(part, gradient)[-1][1].astype(float) for part in ("encoder", "decoder"))
         check_extreme_kl(f, d_heads, eps, log_var, estimator, rel)
-        if not likelihood.own:
+        if not likelihood.scale:
             check_extreme_counts(f, d_out, x, out, getattr(likelihood, "n", 1), rel)
 
 

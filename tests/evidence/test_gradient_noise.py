@@ -123,8 +123,8 @@ def test_gradients_in_the_weights_are_left_out_only_where_nobody_asks():
     vae, x, eps = random_problem(1, Bernoulli(), hidden=(3, 4))
     f = vae.forward(x, eps)
     layers, d_layers = vae.layers("decoder"), vae.layers("decoder", vae.params.zeros_like())
-    d_out = np.random.default_rng(0).normal(size=f.gs[-1].shape)
-    close(mlp_backward(d_out, f.gs, layers, "tanh"), mlp_backward(d_out, f.gs, layers, "tanh", d_layers), rel=0)
+    d_out = np.random.default_rng(0).normal(size=f.decoder_hs[-1].shape)
+    close(mlp_backward(d_out, f.decoder_hs, layers, "tanh"), mlp_backward(d_out, f.decoder_hs, layers, "tanh", d_layers), rel=0)
     assert all(array.any() for pair in d_layers for array in pair)
 
 

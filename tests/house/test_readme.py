@@ -64,7 +64,7 @@ def test_every_python_session_prints_what_is_shown():
     assert doctest.DocTestRunner().run(test, out=report.write).failed == 0, report.getvalue()
 
 
-CORE = ("ops", "gaussian", "likelihood", "params", "vae", "adam")
+CORE = ("ops", "gaussian", "likelihood", "objective", "params", "vae", "adam")
 
 
 def count_code(source):

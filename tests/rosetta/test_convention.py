@@ -46,7 +46,7 @@ def costs_of(c, x, f):
         return softplus(f.out) - x * f.out
     if c.reconstruction == "mse":
         return (x - f.out) ** 2
-    log_sigma = f.own[0] if isinstance(c.sigma, str) else np.log(c.sigma)
+    log_sigma = f.scale[0] if isinstance(c.sigma, str) else np.log(c.sigma)
     return (x - f.out) ** 2 * np.exp(-2 * log_sigma) / 2 + log_sigma + LOG_2PI / 2
 
 
@@ -76,15 +76,15 @@ def written_by_hand(c, vae, x, eps):
     if c.reconstruction == "mse":
         d_out = 2 * d_cost * (f.out - x)
     else:
-        d_out, *d_own = vae.likelihood.log_prob_backward(np.full(f.log_px_z.shape, -d_cost), x, f.out, *f.own)
-        for name, d in zip(vae.likelihood.own, d_own):
+        d_out, *d_own = vae.likelihood.log_prob_backward(np.full(f.log_px_z.shape, -d_cost), x, f.out, *f.scale)
+        for name, d in zip(vae.likelihood.scale, d_own):
             gradient[name][...] = d
     encoder, decoder = (vae.layers(part, gradient) for part in ("encoder", "decoder"))
-    d_z = mlp_backward(d_out.reshape(-1, vae.features), f.gs, vae.layers("decoder"), vae.activation, decoder)
+    d_z = mlp_backward(d_out.reshape(-1, vae.features), f.decoder_hs, vae.layers("decoder"), vae.activation, decoder)
     d_mu_z, d_log_var_z = reparameterize_backward(d_z.reshape(f.z.shape), f.mu, f.log_var, eps)
     d_mu_kl, d_log_var_kl = kl_standard_normal_backward(np.full(f.mu.shape, d_each_kl), f.mu, f.log_var)
     d_heads = np.concatenate([d_mu_z + d_mu_kl, d_log_var_z + d_log_var_kl], axis=1)
-    mlp_backward(d_heads, f.hs, vae.layers("encoder"), vae.activation, encoder, wrt_x=False)
+    mlp_backward(d_heads, f.encoder_hs, vae.layers("encoder"), vae.activation, encoder, wrt_x=False)
     return gradient
 
 

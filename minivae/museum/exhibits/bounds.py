@@ -11,14 +11,14 @@ BUGS = (
         "The worst draw gets the largest weight. The result lies below the ELBO, where it should lie above.",
         (
             Change(
-                "vae",
-                "bound = log_sum_exp(log_w) - np.log(len(log_w)).astype(log_w.dtype)",
-                "bound = (log_sum_exp_backward(np.ones(log_w.shape[1], log_w.dtype), -log_w) * log_w).sum(axis=0)",
+                "objective",
+                "return log_sum_exp(log_w) - math.log(len(log_w))",
+                "return (log_sum_exp_backward(np.ones_like(log_w[0]), -log_w) * log_w).sum(axis=0)",
             ),
             Change(
-                "vae",
-                "return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.log_px_z - f.kl)",
-                "return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.kl - f.log_px_z)",
+                "objective",
+                "d_log_w = log_sum_exp_backward(d_bound, log_w)",
+                "d_log_w = log_sum_exp_backward(d_bound, -log_w)",
             ),
         ),
         {"objective": "iwae", "estimator": "sampled", "samples": 5},
@@ -89,8 +89,9 @@ BUGS = (
         (
             Change(
                 "vae",
-                "        return mu, log_var\n\n    def decode",
-                "        return mu + np.exp(log_var / 2), log_var\n\n    def decode",
+                "return self._heads(self._encode(self.check_data(x))[-1])",
+                "mu, log_var = self._heads(self._encode(self.check_data(x))[-1])\n"
+                "        return mu + np.exp(log_var / 2), log_var",
             ),
         ),
     ),

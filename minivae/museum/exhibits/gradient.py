@@ -91,10 +91,12 @@ WEIGHTS = (
         (
             Change(
                 "vae",
-                "return log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), f.log_px_z - f.kl)",
-                "log_w = f.log_px_z - f.kl\n"
-                "        share = log_sum_exp_backward(np.ones(f.kl.shape[1], self.dtype), log_w)\n"
-                "        return share * (1 + log_w - (share * log_w).sum(axis=0))",
+                "d_log_px_z, d_kl = objective.loss_backward(1, f.log_px_z, f.kl, self.beta)",
+                "d_log_px_z, d_kl = objective.loss_backward(1, f.log_px_z, f.kl, self.beta)\n"
+                "        if self.objective == 'iwae':\n"
+                "            log_w = f.log_px_z - f.kl\n"
+                "            d_kl *= 1 + log_w - (B * d_kl * log_w).sum(axis=0)\n"
+                "            d_log_px_z = -d_kl",
             ),
         ),
         {"objective": "iwae", "estimator": "sampled", "samples": 5},

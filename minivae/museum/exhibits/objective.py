@@ -8,8 +8,8 @@ KL_BACKWARD = "return d_kl * mu, d_kl * np.expm1(log_var) / 2"
 DRAW = "return mu + sigma * eps"
 DRAW_BACKWARD = "d_log_var = (d_z * eps).sum(axis=0) * sigma / 2"
 NOISE = "return rng.standard_normal(shape, self.dtype) if self.noise"
-LOSS = "loss = (self.beta * kl).mean() - log_px_z.mean()"
-D_KL = "d_kl = self.beta * (share if f.kl.ndim == 2 else share.sum(axis=0))"
+LOSS = "return (beta * kl - log_px_z).mean()"
+D_KL = "np.full_like(kl, d_loss * beta / kl.size)"
 
 SAMPLER = (
     Bug(
@@ -151,14 +151,14 @@ DIVERGENCE = (
         "A hidden beta of 1/J: the KL costs half of what it should with J = 2, and the 'bound' lies higher.",
         (
             Change(
-                "vae",
+                "objective",
                 "return kl_standard_normal(mu, log_var).sum(axis=-1)",
                 "return kl_standard_normal(mu, log_var).mean(axis=-1)",
             ),
             Change(
-                "vae",
-                "*kl_standard_normal_backward(d_kl[:, None], f.mu",
-                "*kl_standard_normal_backward(d_kl[:, None] / f.mu.shape[1], f.mu",
+                "objective",
+                "kl_standard_normal_backward(d_kl[:, None], mu",
+                "kl_standard_normal_backward(d_kl[:, None] / mu.shape[1], mu",
             ),
         ),
     ),
@@ -171,8 +171,8 @@ REDUCTION = (
         "alibi-detect #90: curves change their scale with the batch size",
         "A hidden beta of B. The KL is driven to 0 and nothing is encoded.",
         (
-            Change("vae", LOSS, "loss = (self.beta * B * kl).mean() - log_px_z.mean()"),
-            Change("vae", D_KL, "d_kl = B * self.beta * (share if f.kl.ndim == 2 else share.sum(axis=0))"),
+            Change("objective", LOSS, "return (beta * log_px_z.shape[1] * kl - log_px_z).mean()"),
+            Change("objective", D_KL, "np.full_like(kl, d_loss * beta / kl.size * log_px_z.shape[1])"),
         ),
     ),
     Bug(
@@ -183,10 +183,10 @@ REDUCTION = (
         (
             Change(
                 "vae",
-                "log_px_z = self.likelihood.log_prob(x, out, *own)",
-                "log_px_z = self.likelihood.log_prob(x, out, *own) / x.shape[1]",
+                "log_px_z = self.likelihood.log_prob(x, out, *scale)",
+                "log_px_z = self.likelihood.log_prob(x, out, *scale) / x.shape[1]",
             ),
-            Change("vae", "d_log_px_z = -share ", "d_log_px_z = -share / x.shape[1] "),
+            Change("vae", "log_prob_backward(d_log_px_z, x,", "log_prob_backward(d_log_px_z / x.shape[1], x,"),
         ),
     ),
     Bug(
@@ -195,8 +195,8 @@ REDUCTION = (
         "KelvinHong, tex/main.tex (its code has the right one)",
         "The further q is from the prior, the better: the loss has no minimum.",
         (
-            Change("vae", LOSS, "loss = (-self.beta * kl).mean() - log_px_z.mean()"),
-            Change("vae", D_KL, "d_kl = -self.beta * (share if f.kl.ndim == 2 else share.sum(axis=0))"),
+            Change("objective", LOSS, "return (-beta * kl - log_px_z).mean()"),
+            Change("objective", D_KL, "np.full_like(kl, -d_loss * beta / kl.size)"),
         ),
     ),
     Bug(
@@ -204,7 +204,7 @@ REDUCTION = (
         "learned with one weight of the KL, reported with another",
         "AntixK/PyTorch-VAE, experiment.py: M_N = 0.00025 in training, 1 in validation",
         "The reported loss is not what is minimised: the gradient is that of beta = 0.00025.",
-        (Change("vae", D_KL, "d_kl = 2.5e-4 * self.beta * (share if f.kl.ndim == 2 else share.sum(axis=0))"),),
+        (Change("objective", D_KL, "np.full_like(kl, 2.5e-4 * d_loss * beta / kl.size)"),),
     ),
     Bug(
         "weighted-bound",
@@ -214,8 +214,8 @@ REDUCTION = (
         (
             Change(
                 "vae",
-                "return f.log_px_z.mean(axis=0) - (f.kl",
-                "return f.log_px_z.mean(axis=0) - self.beta * (f.kl",
+                "return (f.log_px_z - f.kl).mean(axis=0)",
+                "return (f.log_px_z - self.beta * f.kl).mean(axis=0)",
             ),
         ),
         {"beta": 4.0},
@@ -245,7 +245,7 @@ RECONSTRUCTION = (
         (
             Change(
                 "ops",
-                "return np.log1p(np.exp(np.minimum(a, -a))) + np.maximum(a, 0)",
+                "return np.maximum(a, 0) + np.log1p(np.exp(np.minimum(a, -a)))",
                 "return np.log(1 + np.exp(a))",
             ),
         ),

@@ -7,6 +7,7 @@ import pytest
 
 from derivations.engine import graph
 from derivations.figures import odaibo
+from minivae.gaussian import kl_standard_normal, reparameterize
 from minivae.vae import VAE
 from tests.helpers.drawn import drawn, line, refused
 
@@ -86,8 +87,8 @@ class Feedback(VAE):
     """Wrong: the heads are read again after z is drawn."""
 
     def forward(self, x, eps, fit=True):
-        z = eps[0] * np.exp(self._encode(x)[2] / 2)
-        mu = z + self._encode(x)[1]
+        z = eps[0] * np.exp(self._heads(self._encode(x)[-1])[1] / 2)
+        mu = z + self._heads(self._encode(x)[-1])[0]
         return mu
 
 
@@ -103,25 +104,34 @@ class SeenData(VAE):
     """Wrong: the decoder also sees x."""
 
     def forward(self, x, eps, fit=True):
-        hs, mu, log_var = self._encode(x)
+        encoder_hs = self._encode(x)
+        mu, log_var = self._heads(encoder_hs[-1])
         z = mu + np.exp(log_var / 2) * eps
-        gs = self._decode(z.reshape(-1, self.latent) + x.mean())
-        out = gs[-1]
+        decoder_hs = self._decode(z.reshape(-1, self.latent) + x.mean())
+        out = decoder_hs[-1]
         return out
 
 
 class SharedWeights(VAE):
     """Wrong: the encoder's weights act on the KL once more."""
 
-    def _kl(self, z, mu, log_var):
-        return super()._kl(z, mu, log_var) + self.layers("encoder")[0][1].sum()
+    def forward(self, x, eps, fit=True):
+        encoder_hs = self._encode(x)
+        mu, log_var = self._heads(encoder_hs[-1])
+        z = reparameterize(mu, log_var, eps)
+        decoder_hs = self._decode(z.reshape(-1, self.latent))
+        out = decoder_hs[-1].reshape(*z.shape[:2], -1)
+        log_px_z = self.likelihood.log_prob(x, out, *self.scale)
+        kl = kl_standard_normal(mu, log_var).sum(axis=-1) + self.layers("encoder")[0][1].sum()
+        loss = kl.mean() - log_px_z.mean()
+        return loss
 
 
 class NoNoise(VAE):
     """Wrong: what is called z is the mean."""
 
     def forward(self, x, eps, fit=True):
-        hs, mu, log_var = self._encode(x)
+        mu, log_var = self._heads(self._encode(x)[-1])
         z = mu + 0 * eps
         return z
 
@@ -147,7 +157,7 @@ FAULTS |= {
 
 def test_probing_finds_the_arrow_that_each_fault_adds_or_lacks():
     assert ("z", "mu") in odaibo.probed(as_model(Feedback))
-    assert ("x", "gs") in odaibo.probed(as_model(SeenData))
+    assert ("x", "decoder_hs") in odaibo.probed(as_model(SeenData))
     found = odaibo.probed(as_model(NoNoise))
     assert ("mu", "z") in found and not {("eps", "z"), ("log_var", "z")} & found
     assert graph.reaches({("z", "a"), ("a", "mu")}, "z", "mu") and not graph.reaches({("mu", "z")}, "z", "mu")

@@ -17,7 +17,7 @@ from minivae.vae import VAE
 
 LIKELIHOODS = list(fourways.SETTINGS)
 each_likelihood = pytest.mark.parametrize("likelihood", LIKELIHOODS)
-each_estimator = pytest.mark.parametrize("estimator", vae.ESTIMATORS)
+each_estimator = pytest.mark.parametrize("estimator", ["analytic", "sampled", "path"])
 
 
 def run(capsys, *arguments):
@@ -48,7 +48,7 @@ def assigned(method):
     return {node.id for node in names if isinstance(node.ctx, ast.Store)}
 
 
-NO_NUMBERS = {"L", "B", "J", "encoder", "decoder", "d_encoder", "d_decoder"}
+NO_NUMBERS = {"L", "B", "J", "objective", "encoder", "decoder", "d_encoder", "d_decoder"}
 
 
 @each_likelihood
@@ -58,15 +58,16 @@ def test_every_line_of_the_model_is_shown(likelihood):
     for method, made in ((VAE.forward, forward), (VAE.backward, backward)):
         shown = {one.name.split("[")[0] for one in made}
         missing = assigned(method) - shown - NO_NUMBERS
-        assert missing <= ({"own", "d_own"} if likelihood != "gaussian" else set()), missing
+        assert missing <= ({"scale", "d_scale"} if likelihood != "gaussian" else set()), missing
 
 
 def test_what_is_shown_is_the_line_that_made_it():
     source, given = inspect.getsource(ops).splitlines(), fourways.problem()
     made, _ = trace.training_step(given)
-    one = next(one for one in made if one.file == "ops.py" and one.name == "out")
-    assert one.source == "out = x @ weight" and source[one.line - 1].strip().startswith(one.source)
-    np.testing.assert_array_equal(one.value, given.x @ given.vae.params["encoder.1.weight"])
+    one = next(one for one in made if one.file == "ops.py" and one.function == "affine")
+    assert one.source == "return x @ weight + bias" and source[one.line - 1].strip().startswith(one.source)
+    weight, bias = given.vae.params["encoder.1.weight"], given.vae.params["encoder.1.bias"]
+    np.testing.assert_array_equal(one.value, given.x @ weight + bias)
 
 
 def test_a_changed_model_is_traced_as_it_is(monkeypatch):
@@ -78,10 +79,11 @@ def test_a_changed_model_is_traced_as_it_is(monkeypatch):
 
 
 def test_the_numbers_are_copies_of_their_moment():
-    """`out += bias` must not change what `out = x @ weight` showed."""
-    made, _ = trace.training_step(fourways.problem())
-    first, second = [one for one in made if one.name == "out" and one.file == "ops.py"][:2]
-    assert not np.array_equal(first.value, second.value)
+    """`out += 1` must not change what `out = 2 * x` showed."""
+    code, known = "def in_place(x):\n    out = 2 * x\n    out += 1\n    return out\n", {}
+    exec(compile(code, ops.__file__, "exec"), known)
+    first, second = [one for one in trace.record(lambda: known["in_place"](np.ones(2))) if one.name == "out"]
+    assert first.value.tolist() == [2, 2] and second.value.tolist() == [3, 3]
 
 
 def test_ids_are_those_of_the_function_that_is_called():
