@@ -9,6 +9,7 @@
     adam         the optimiser
     train        mini-batches and epochs
     params       named arrays on one flat vector; checks: refusing bad input
+    divergences  Gaussians beyond what the model needs: KL between any two, entropy
 
 The folders are there to be used: data, runs, evidence (log p(x), exactly and by bounds), figures, museum (real bugs),
 rosetta (what a loss with sums and means is), app (the commands).

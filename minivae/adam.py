@@ -5,8 +5,7 @@ import numpy as np
 from minivae.checks import instance, real_number
 from minivae.params import Params
 
-BLOCK = 32768               # numbers updated at a time, so that they stay in the cache: 15 % of a step at 784-400-20
-RESET = 64                  # steps between two resets of tiny moments
+BLOCK, RESET = 32768, 64    # numbers updated at a time: in the cache, 15 % of a step at 784-400-20; steps between resets
 
 
 class Adam:
@@ -16,12 +15,8 @@ class Adam:
     dividing by it is what is called bias correction. The paper has m (1 - b1) for the sum m that is kept here: the same
     update with fewer passes, 5 % of a step at 784-200-200-50. t counts steps, not epochs.
 
-    Parameters
-    ----------
-    params : Params
-        The parameters, updated in place.
-    lr, b1, b2, tiny : float
-        Learning rate > 0; decay of the weights in [0, 1); a small number that keeps the division finite.
+    `params` are updated in place. lr > 0 is the learning rate, b1 and b2 in [0, 1) are the decay of the weights, tiny > 0
+    keeps the division finite. Raises ValueError if an argument breaks its rule.
     """
 
     def __init__(self, params: Params, lr: float = 1e-3, b1: float = 0.9, b2: float = 0.999, tiny: float = 1e-8):

@@ -122,3 +122,42 @@ def generator(argument: str, value) -> np.random.Generator:
     if not isinstance(value, np.random.Generator):
         refuse(argument, "a numpy.random.Generator", type(value).__name__, "Use np.random.default_rng(seed).")
     return value
+
+
+def within(argument: str, x: np.ndarray, n: int, whose: str) -> None:
+    """Raise ValueError unless all of x is within 0..n."""
+    low, high = x.min(), x.max()
+    if low < 0 or high > n:
+        remedy = "Divide by 255." if n == 1 and low >= 0 and 2 < high <= 255 else "Rescale it, or use the gaussian."
+        refuse(argument, f"within 0..{n} for {whose}", f"values from {low} to {high}", remedy)
+
+
+def counts(argument: str, x: np.ndarray, n: int) -> None:
+    """Raise ValueError unless all of x are whole numbers 0..n."""
+    low, high, whole = x.min(), x.max(), (x == np.rint(x)).all()
+    if low < 0 or high > n or not whole:
+        came = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole")
+        refuse(argument, f"whole numbers 0..{n} for Binomial({n})", came, "Give counts, or use another likelihood.")
+
+
+def batch(vae: Any, x: Any, eps: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Data x (B, D) and noise eps (L, B, J) in the dtype of a model; zero noise for one that is deterministic."""
+    x = vae.check_data(x)
+    eps = real_array("eps", eps, (None, len(x), vae.latent), vae.dtype)
+    if not vae.noise and eps.any():
+        refuse("eps", "zero for a model without noise", "other numbers", "Use draw_noise.")
+    return x, eps
+
+
+def objective(vae: Any, known: Iterable[tuple[str, str]]) -> None:
+    """Raise ValueError unless a model's (objective, estimator) is known, and for what "iwae" cannot have."""
+    choice("objective", vae.objective, {name for name, _ in known})
+    choice("estimator", vae.estimator, {name for _, name in known})
+    iwae, needs = vae.objective == "iwae", " for the objective 'iwae'"
+    if iwae and vae.estimator != "sampled":
+        refuse("estimator", f"'sampled'{needs}", repr(vae.estimator), "Its weights hold log q(z|x) at the drawn z.")
+    if iwae and vae.beta != 1:
+        refuse("beta", f"1{needs}", repr(vae.beta), "With another beta it bounds nothing.")
+    if iwae and getattr(vae.likelihood, "sigma", None) == "optimal":
+        remedy = "Its optimum is that of the ELBO. Try sigma='learned'."
+        refuse("sigma", f"a number or 'learned'{needs}", "'optimal'", remedy)

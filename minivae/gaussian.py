@@ -1,17 +1,22 @@
-"""Gaussians: densities, the reparameterised draw, Kullback-Leibler divergences, entropy. Everything is in nats.
+"""Diagonal Gaussians: the reparameterised draw, the KL to N(0, I), densities. Everything is in nats.
 
-A diagonal Gaussian is given by `mu` and `log_var` = log sigma^2, arrays of the same shape whose last axis is the J
-coordinates. A full one is given by `mu` (..., J) and `cov` (..., J, J): one Gaussian, or a stack of them.
+A Gaussian is given by `mu` and `log_var` = log sigma^2, arrays of the same shape; the last axis is the J coordinates.
 """
-
-import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.checks import real_array, refuse
-
-LOG_2PI = math.log(2 * math.pi)
+from minivae.divergences import (  # noqa: F401   LOG_2PI is used here; the others can be imported from here as well
+    LOG_2PI,
+    cholesky,
+    entropy_diagonal,
+    entropy_diagonal_backward,
+    entropy_full,
+    kl_diagonal,
+    kl_diagonal_backward,
+    kl_full,
+    log_det,
+)  # fmt: skip
 
 
 def reparameterize(mu: NDArray, log_var: NDArray, eps: NDArray) -> NDArray:
@@ -21,7 +26,6 @@ def reparameterize(mu: NDArray, log_var: NDArray, eps: NDArray) -> NDArray:
     """
     sigma = np.exp(log_var / 2)                             # (B, J)
     return mu + sigma * eps                                 # (L, B, J)
-
 
 def reparameterize_backward(d_z, mu, log_var, eps):
     """Gradients in mu and log_var; eps is noise, nothing flows into it   [beyond.12]"""
@@ -34,77 +38,13 @@ def reparameterize_backward(d_z, mu, log_var, eps):
 def kl_standard_normal(mu: NDArray, log_var: NDArray) -> NDArray:
     """KL( N(mu, sigma^2) || N(0, 1) ) = 1/2 (mu^2 + sigma^2 - 1 - log sigma^2), for every coordinate
 
-    The KL of a whole diagonal Gaussian is the sum over its last axis. Near the prior, where it is log_var^2 / 4, rounding
-    is off by about eps log_var in expm1(log_var) - log_var, by eps in sigma^2 - 1 - log sigma^2. The former is never
-    negative   [odaibo.40c, beyond.51]
+    Near log_var = 0, expm1 avoids the cancellation of sigma^2 and 1; the result is never negative   [odaibo.40c, beyond.51]
     """
     return (mu * mu + (np.expm1(log_var) - log_var)) / 2    # (B, J)
-
 
 def kl_standard_normal_backward(d_kl, mu, log_var):
     """dKL/dmu = mu,   dKL/dlog_var = 1/2 (sigma^2 - 1)   [beyond.14, beyond.15]"""
     return d_kl * mu, d_kl * np.expm1(log_var) / 2          # (B, J) each
-
-
-def kl_diagonal(mu_q: NDArray, log_var_q: NDArray, mu_p: NDArray, log_var_p: NDArray) -> NDArray:
-    """KL( N(mu_q, sigma_q^2) || N(mu_p, sigma_p^2) ) for every coordinate
-
-    = 1/2 ( (mu_q - mu_p)^2 / sigma_p^2 + sigma_q^2 / sigma_p^2 - 1 - log(sigma_q^2 / sigma_p^2) )   [odaibo.39f]
-    """
-    t = log_var_q - log_var_p                               # (B, J)   log of the ratio of the variances
-    return ((mu_q - mu_p) ** 2 * np.exp(-log_var_p) + (np.expm1(t) - t)) / 2
-
-
-def kl_diagonal_backward(d_kl, mu_q, log_var_q, mu_p, log_var_p):
-    """With u = (mu_q - mu_p) / sigma_p^2 and r = sigma_q^2 / sigma_p^2: gradients in all four   [beyond.16]"""
-    u = (mu_q - mu_p) * np.exp(-log_var_p)                  # (B, J)
-    r_minus_1 = np.expm1(log_var_q - log_var_p)             # (B, J)
-    d_mu_q = d_kl * u                                       # u
-    d_log_var_q = d_kl * r_minus_1 / 2                      # (r - 1) / 2
-    d_log_var_p = -d_log_var_q - d_mu_q * (mu_q - mu_p) / 2  # (1 - r - u (mu_q - mu_p)) / 2
-    return d_mu_q, d_log_var_q, -d_mu_q, d_log_var_p
-
-
-def kl_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> NDArray:
-    """KL( N(mu_q, cov_q) || N(mu_p, cov_p) ), means (..., J), covariances (..., J, J): (...)
-
-    = 1/2 ( tr(cov_p^-1 cov_q) + d' cov_p^-1 d - J + log det cov_p - log det cov_q ),  d = mu_p - mu_q   [beyond.33]
-
-    Raises ValueError if a covariance is not symmetric positive definite, or shapes do not go together.
-    """
-    root_q, root_p = cholesky(cov_q, "cov_q"), cholesky(cov_p, "cov_p")         # (..., J, J)
-    if root_p.shape != root_q.shape:
-        refuse("cov_p", f"of the shape of cov_q, {root_q.shape}", f"{root_p.shape}", "Compare Gaussians of one dimension.")
-    mu_q, mu_p = (real_array(name, mu, root_q.shape[:-1], float) for name, mu in (("mu_q", mu_q), ("mu_p", mu_p)))
-    whitened = np.linalg.solve(root_p, root_q)              # (..., J, J)   squared and summed: tr(cov_p^-1 cov_q)
-    distance = np.linalg.solve(root_p, (mu_p - mu_q)[..., None])                # (..., J, 1)
-    squares = (whitened**2).sum(axis=(-2, -1)) + (distance**2).sum(axis=(-2, -1))
-    return (squares - root_q.shape[-1] + log_det(root_p) - log_det(root_q)) / 2
-
-
-def cholesky(cov: NDArray, name: str = "cov") -> NDArray:
-    """The lower triangular R with R R' = cov, (..., J, J); ValueError if cov is not symmetric positive definite.
-
-    Two entries that should be one may differ by rounding: by 4096 units of their dtype, relative to the two sigmas.
-    """
-    cov, rule = real_array(name, cov, (..., None, None)), "a symmetric positive definite matrix"
-    if cov.shape[-2] != cov.shape[-1]:
-        refuse(name, rule, f"shape {cov.shape}", "It has a row and a column for every dimension.")
-    cov = cov.astype(np.result_type(cov, np.float32), copy=False)
-    sigma = np.sqrt(np.abs(np.diagonal(cov, axis1=-2, axis2=-1)))               # (..., J)
-    rounding = 4096 * np.finfo(cov.dtype).eps * sigma[..., :, None] * sigma[..., None, :]
-    if (np.abs(cov - np.swapaxes(cov, -2, -1)) > rounding).any():
-        refuse(name, rule, f"one that is not symmetric, {cov}", "If that is rounding, take (cov + cov.T) / 2.")
-    try:
-        return np.linalg.cholesky(cov.astype(float, copy=False))
-    except np.linalg.LinAlgError:
-        remedy = "Variances are positive and |correlations| below 1: check the order of rows and columns."
-        refuse(name, rule, str(cov), remedy)
-
-
-def log_det(root: NDArray) -> NDArray:
-    """log det cov, (...), from the triangular root of cov: twice the sum of the logarithms of its diagonal."""
-    return 2 * np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
 
 
 def log_normal(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
@@ -114,7 +54,6 @@ def log_normal(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
     """
     u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)   z in standard units
     return -(u * u + log_var + LOG_2PI).sum(axis=-1) / 2    # (L, B)
-
 
 def log_normal_backward(d_out, z, mu, log_var):
     """Gradients in z, mu and log_var; the L draws share the last two, so their gradients meet there   [beyond.10]"""
@@ -129,26 +68,6 @@ def log_standard_normal(z: NDArray) -> NDArray:
     """log N(z; 0, I), summed over the last axis: z (..., J) -> (...)   [odaibo.29]"""
     return -(z * z + LOG_2PI).sum(axis=-1) / 2
 
-
 def log_standard_normal_backward(d_out, z):
     """d/dz log N(z; 0, I) = -z   [beyond.48]"""
     return -d_out[..., None] * z
-
-
-def entropy_diagonal(log_var: NDArray) -> NDArray:
-    """H[ N(mu, sigma^2) ] = 1/2 (1 + log 2 pi + log_var) for every coordinate, whatever mu   [beyond.26]"""
-    return (1 + LOG_2PI + log_var) / 2
-
-
-def entropy_diagonal_backward(d_h, log_var):
-    """dH/dlog_var = 1/2"""
-    return d_h * np.full_like(log_var, 0.5)
-
-
-def entropy_full(cov: NDArray) -> NDArray:
-    """H[ N(mu, cov) ] = 1/2 (J (1 + log 2 pi) + log det cov), cov (..., J, J): (...)   [beyond.26]
-
-    Raises ValueError if a covariance is not symmetric positive definite.
-    """
-    root = cholesky(cov)
-    return (root.shape[-1] * (1 + LOG_2PI) + log_det(root)) / 2

@@ -1,8 +1,6 @@
 """p(x|z): what the decoder's output means. Log-likelihoods are in nats and summed over the D features.
 
-First the mathematics, as functions with their backward. Then one small class for each likelihood, which ties that
-mathematics to what data it accepts, what its mean is and how it is sampled.
-
+First the mathematics, as functions with their backward; then a small class for each likelihood: its data, mean, samples.
 `x` is (B, D). `logits` or `mean`, the decoder's output, is (L, B, D): L draws of z for every datum; or (L, 1, D): L
 values of z, each tried on every datum (forward only).
 """
@@ -14,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.checks import choice, real_number, refuse, whole_number
+from minivae.checks import choice, counts, real_number, refuse, whole_number, within
 from minivae.gaussian import LOG_2PI
 from minivae.ops import sigmoid, softplus
 
@@ -36,21 +34,18 @@ def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
     """log p(x|z) = sum_d ( x l - log(1 + e^l) )   (L, B)   [beyond.18]"""
     return inner(x, logits) - softplus(logits).sum(axis=-1)
 
-
 def bernoulli_log_prob_backward(d_out, x, logits):
     """d/dl = x - sigmoid(l)   [beyond.18]"""
     return binomial_log_prob_backward(d_out, x, logits, 1)
 
 
 def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
-    """log p(x|z) = sum_d ( log C(n, x) + x l - n log(1 + e^l) ),   x in 0..n   (L, B)
+    """log p(x|z) = sum_d ( log C(n, x) + x l - n log(1 + e^l) ),   x in 0..n   (L, B)   [beyond.18]
 
-    n = 1 is the Bernoulli. The coefficient log C(n, x) is part of the likelihood: without it the sum over x is not 1
-    [beyond.18].
+    The coefficient log C(n, x) is part of the likelihood: without it the sum over x is not 1.
     """
     log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)            # (B,)
     return log_coefficient + inner(x, logits) - n * softplus(logits).sum(axis=-1)
-
 
 def binomial_log_prob_backward(d_out, x, logits, n):
     """d/dl = x - n sigmoid(l):   observed minus expected   [beyond.18]"""
@@ -72,7 +67,6 @@ def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
     The 1/2, the D log sigma and the D/2 log 2 pi are what turn a squared error into nats   [hong.15, lm.37]
     """
     return -squared_error(x, mean) * np.exp(-2 * log_sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
-
 
 def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
     """d/dmean = (x - mean) / sigma^2,   d/dlog_sigma = sum_d (x - mean)^2 / sigma^2 - D   [beyond.19]"""
@@ -137,37 +131,19 @@ class Likelihood:
         raise NotImplementedError
 
 
-def need_range(argument: str, x: NDArray, n: int, whose: str) -> None:
-    """Raise ValueError unless x lies within 0..n."""
-    low, high = x.min(), x.max()
-    if low < 0 or high > n:
-        remedy = "Divide by 255." if n == 1 and low >= 0 and 2 < high <= 255 else "Rescale it, or use the gaussian."
-        refuse(argument, f"within 0..{n} for {whose}", f"values from {low} to {high}", remedy)
-
-
-def logits_of(p: NDArray) -> NDArray:
-    """log p / (1 - p), with p clipped to [0.01, 0.99] so that the logit stays finite."""
-    p = np.clip(p, 0.01, 0.99)
-    return np.log(p / (1 - p))
-
-
 @dataclass(frozen=True)
 class Bernoulli(Likelihood):
-    """Every feature is a coin. x in {0, 1}; grey values in [0, 1] are accepted, but then this is a loss, no likelihood."""
+    """Every feature is a coin. x in {0, 1}; grey values in [0, 1] are accepted, but then it is a loss, not a likelihood."""
 
     name = "bernoulli"
 
     def check(self, x, argument="x"):
-        need_range(argument, x, 1, "the Bernoulli likelihood")
+        within(argument, x, 1, "the Bernoulli likelihood")
 
-    def log_prob(self, x, out):
-        return bernoulli_log_prob(x, out)
+    mean, log_prob = staticmethod(sigmoid), staticmethod(bernoulli_log_prob)
 
     def log_prob_backward(self, d_out, x, out):
         return (bernoulli_log_prob_backward(d_out, x, out),)
-
-    def mean(self, out):
-        return sigmoid(out)
 
     def sample(self, rng, out):
         return (rng.random(out.shape) < sigmoid(out)).astype(np.uint8)
@@ -188,11 +164,7 @@ class Binomial(Likelihood):
         object.__setattr__(self, "n", whole_number("n", self.n, 1))
 
     def check(self, x, argument="x"):
-        low, high, whole = x.min(), x.max(), (x == np.rint(x)).all()
-        if low < 0 or high > self.n or not whole:
-            came = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole")
-            rule = f"whole numbers 0..{self.n} for Binomial({self.n})"
-            refuse(argument, rule, came, "Give counts, or use another likelihood.")
+        counts(argument, x, self.n)
 
     def encoder_input(self, x):
         return x / self.n                                   # 0..1, like every other input
@@ -210,7 +182,7 @@ class Binomial(Likelihood):
         return rng.binomial(self.n, sigmoid(out))
 
     def output_for(self, mean):
-        need_range("data_mean", mean, self.n, f"Binomial({self.n})")
+        within("data_mean", mean, self.n, f"Binomial({self.n})")
         return logits_of(mean / self.n)
 
 
@@ -218,9 +190,8 @@ class Binomial(Likelihood):
 class Gaussian(Likelihood):
     """Every feature is the decoder's mean plus noise of one shared sigma: a number, "learned" or "optimal".
 
-    learned: log_sigma is a parameter like any other, with its own gradient.
-    optimal: sigma^2 is set to the batch's mean squared error, where d/dsigma of the loss is zero. So the gradient in
-    everything else is that of a fixed sigma, and nothing has to flow through the re-estimate   [hong.14]
+    learned: log_sigma is a parameter with its own gradient. optimal: sigma^2 is the batch's mean squared error. There
+    d/dsigma of the loss is 0, so all other gradients are those of a fixed sigma   [hong.14]
     """
 
     sigma: float | str = 1.0
@@ -228,10 +199,9 @@ class Gaussian(Likelihood):
     scale = ("log_sigma",)
 
     def __post_init__(self):
-        if isinstance(self.sigma, str):
-            if self.sigma not in ("learned", "optimal"):
+        if self.sigma not in ("learned", "optimal"):
+            if isinstance(self.sigma, str):
                 refuse("sigma", "a number, 'learned' or 'optimal'", repr(self.sigma), "Try sigma=1.")
-        else:
             object.__setattr__(self, "sigma", real_number("sigma", self.sigma, above=0))
 
     def start(self):
@@ -240,8 +210,7 @@ class Gaussian(Likelihood):
     def fit(self, x, out, log_sigma, refit=True):
         return (optimal_log_sigma(x, out) if self.sigma == "optimal" and refit else log_sigma,)
 
-    def log_prob(self, x, out, log_sigma):
-        return gaussian_log_prob(x, out, log_sigma)
+    log_prob = staticmethod(gaussian_log_prob)
 
     def log_prob_backward(self, d_out, x, out, log_sigma):
         d_mean, d_log_sigma = gaussian_log_prob_backward(d_out, x, out, log_sigma)
@@ -255,6 +224,12 @@ class Gaussian(Likelihood):
 
     def output_for(self, mean):
         return mean
+
+
+def logits_of(p: NDArray) -> NDArray:
+    """log p / (1 - p), with p clipped to [0.01, 0.99] so that the logit stays finite."""
+    p = np.clip(p, 0.01, 0.99)
+    return np.log(p / (1 - p))
 
 
 LIKELIHOODS = {kind.name: kind for kind in (Bernoulli, Binomial, Gaussian)}

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.checks import choice, refuse
 from minivae.gaussian import (
     kl_standard_normal,
     kl_standard_normal_backward,
@@ -25,7 +24,7 @@ from minivae.gaussian import (
     log_normal_backward,
     log_standard_normal,
     log_standard_normal_backward,
-)
+)  # fmt: skip
 from minivae.ops import log_sum_exp, log_sum_exp_backward
 
 # Step 6: KL( q(z|x) || p(z) )
@@ -34,7 +33,6 @@ from minivae.ops import log_sum_exp, log_sum_exp_backward
 def kl_analytic(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
     """KL in closed form, summed over the J coordinates, (B,). It does not depend on the drawn z."""
     return kl_standard_normal(mu, log_var).sum(axis=-1)
-
 
 def kl_analytic_backward(d_kl, z, mu, log_var):
     """Gradients in z, which is 0, mu and log_var   [beyond.14, beyond.15]"""
@@ -46,13 +44,11 @@ def kl_sampled(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
     """KL estimated at every draw, (L, B):   log q(z|x) - log p(z)"""
     return log_normal(z, mu, log_var) - log_standard_normal(z)
 
-
 def kl_sampled_backward(d_kl, z, mu, log_var):
     """Gradients in z, mu and log_var; z enters both densities   [beyond.10, beyond.25]"""
     d_z_q, d_mu, d_log_var = log_normal_backward(d_kl, z, mu, log_var)
     d_z_p = log_standard_normal_backward(-d_kl, z)
     return d_z_q + d_z_p, d_mu, d_log_var                   # two paths into z
-
 
 def kl_path_backward(d_kl, z, mu, log_var):
     """The gradient of `kl_sampled` through z alone: that in mu and log_var, the score of q, is 0 on average.
@@ -71,7 +67,6 @@ def elbo_loss(log_px_z: NDArray, kl: NDArray, beta: float) -> NDArray:
     """loss = mean of (beta KL - log p(x|z)): at beta = 1, minus the ELBO   [odaibo.43]"""
     return (beta * kl - log_px_z).mean()                    # ()
 
-
 def elbo_loss_backward(d_loss, log_px_z, kl, beta):
     """Gradients in log_px_z and kl: every entry of a mean has the same share."""
     return np.full_like(log_px_z, -d_loss / log_px_z.size), np.full_like(kl, d_loss * beta / kl.size)
@@ -89,7 +84,6 @@ def iw_loss(log_px_z: NDArray, kl: NDArray, beta: float) -> NDArray:
     """loss = minus the mean over data of `iw_bound`,   log w = log p(x|z) + log p(z) - log q(z|x).   beta is 1."""
     log_w = log_px_z - kl                                   # (L, B)
     return -iw_bound(log_w).mean()                          # ()
-
 
 def iw_loss_backward(d_loss, log_px_z, kl, beta):
     """Gradients in log_px_z and kl: every draw counts by its importance weight, which sums to 1 over the L draws."""
@@ -114,18 +108,3 @@ OBJECTIVES = {                                              # by (objective, est
     ("elbo", "path"): Objective(kl_sampled, kl_path_backward, elbo_loss, elbo_loss_backward),
     ("iwae", "sampled"): Objective(kl_sampled, kl_sampled_backward, iw_loss, iw_loss_backward),
 }
-
-
-def check_objective(objective: str, estimator: str, beta: float, likelihood: object) -> None:
-    """Raise ValueError for an unknown objective or estimator, and for what "iwae" cannot have."""
-    choice("objective", objective, {objective for objective, _ in OBJECTIVES})
-    choice("estimator", estimator, {estimator for _, estimator in OBJECTIVES})
-    if objective == "iwae":
-        if estimator != "sampled":
-            remedy = "Its weights hold log q(z|x) at the drawn z."
-            refuse("estimator", "'sampled' for the objective 'iwae'", repr(estimator), remedy)
-        if beta != 1:
-            refuse("beta", "1 for the objective 'iwae'", repr(beta), "With another beta it bounds nothing.")
-        if getattr(likelihood, "sigma", None) == "optimal":
-            remedy = "Its optimum is that of the ELBO. Try sigma='learned'."
-            refuse("sigma", "a number or 'learned' for the objective 'iwae'", "'optimal'", remedy)

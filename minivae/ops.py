@@ -1,4 +1,4 @@
-"""The operations of a multilayer perceptron, each with its backward right under it.
+"""The operations of a multilayer perceptron, each with its backward one line below it.
 
 `d_x` is the gradient of the loss in `x`. A backward takes the gradient in the operation's output first, then the
 operation's inputs, and returns one gradient for each input, in their order. The two activations take their *output*
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 def affine(x: NDArray, weight: NDArray, bias: NDArray) -> NDArray:
     """y = x W + b   with x (B, I), W (I, O), b (O,); returns (B, O)   [beyond.20]"""
     return x @ weight + bias
-
 
 def affine_backward(d_y, x, weight, bias, *, into=(None, None), wrt_x=True):
     """Gradients in x, W and b   [beyond.20]
@@ -30,7 +29,6 @@ def tanh(a: NDArray) -> NDArray:
     """h = tanh(a), any shape"""
     return np.tanh(a)
 
-
 def tanh_backward(d_h, h):
     """dh/da = 1 - tanh(a)^2 = 1 - h^2   [beyond.21]"""
     return d_h * (1 - h * h)
@@ -39,7 +37,6 @@ def tanh_backward(d_h, h):
 def relu(a: NDArray) -> NDArray:
     """h = max(a, 0), any shape"""
     return np.maximum(a, 0)
-
 
 def relu_backward(d_h, h):
     """dh/da = 1 where h > 0, else 0   (at the kink itself: 0)   [beyond.22]"""
@@ -50,7 +47,6 @@ def softplus(a: NDArray) -> NDArray:
     """log(1 + e^a) = max(a, 0) + log(1 + e^-|a|), which does not overflow; any shape"""
     return np.maximum(a, 0) + np.log1p(np.exp(np.minimum(a, -a)))               # -|a|; a complex step passes through min
 
-
 def softplus_backward(d_out, a):
     """d/da log(1 + e^a) = sigmoid(a)   [beyond.22]"""
     return d_out * sigmoid(a)
@@ -59,7 +55,6 @@ def softplus_backward(d_out, a):
 def sigmoid(a: NDArray) -> NDArray:
     """1 / (1 + e^-a) = (1 + tanh(a/2)) / 2, which does not overflow; any shape"""
     return (1 + np.tanh(a / 2)) / 2
-
 
 def sigmoid_backward(d_s, s):
     """ds/da = s (1 - s), from the output s   [beyond.23]"""
@@ -72,7 +67,6 @@ def log_sum_exp(a: NDArray, axis: int = 0) -> NDArray:
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):
         return np.log(np.exp(a - top).sum(axis=axis)) + top.squeeze(axis)
-
 
 def log_sum_exp_backward(d_out, a, axis=0):
     """d/da_l log sum exp(a) = exp(a_l) / sum exp(a): the softmax   [beyond.24]"""
@@ -94,7 +88,6 @@ def mlp(x: NDArray, layers: list, activation: str) -> list[NDArray]:
         hs.append(act(affine(hs[-1], weight, bias)))        # (B, H)
     hs.append(affine(hs[-1], *layers[-1]))                  # (B, O)
     return hs
-
 
 def mlp_backward(d_out, hs, layers, activation, d_layers=None, wrt_x=True):
     """Write the gradients in every weight and bias into `d_layers`; return the gradient in x, (B, I), or None.

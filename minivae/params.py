@@ -14,14 +14,8 @@ class Params(Mapping):
     """A model's parameters, or their gradient: `params["decoder.1.weight"]` is a view on `params.flat`.
 
     One object serves the model (names), Adam (one vector to update), the gradient check (one number at a time) and the
-    checkpoint. Write into a view, or into `flat`: both are the same memory.
-
-    Parameters
-    ----------
-    shapes : dict
-        The shape of every array, in order; `()` for a single number.
-    flat : ndarray, shape (size,)
-        One flat vector, not copied. All arrays share its dtype.
+    checkpoint. Write into a view, or into `flat`: both are the same memory. `shapes` has the shape of every array, in
+    order, `()` for a single number; `flat`, (size,), is not copied, and all arrays share its dtype.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: NDArray):

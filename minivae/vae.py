@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from minivae import checks
 from minivae.gaussian import reparameterize, reparameterize_backward
 from minivae.likelihood import Bernoulli, Likelihood
-from minivae.objective import OBJECTIVES, check_objective
+from minivae.objective import OBJECTIVES
 from minivae.ops import ACTIVATIONS, mlp, mlp_backward
 from minivae.params import Params, shapes_of
 
@@ -46,10 +46,8 @@ class VAE:
     ----------
     params : Params
         Every weight and bias, and log_sigma if the likelihood has one: views on one flat vector.
-    likelihood : Likelihood
-        Bernoulli(), Binomial(n) or Gaussian(sigma).
-    activation : str
-        "tanh" or "relu".
+    likelihood, activation : Likelihood, str
+        Bernoulli(), Binomial(n) or Gaussian(sigma); "tanh" or "relu".
     beta : float
         The weight of the KL. Minus the loss is the ELBO at 1, a looser lower bound of log p(x) above 1, no bound below.
     estimator, objective : str
@@ -69,14 +67,14 @@ class VAE:
     def __post_init__(self):
         checks.instance("params", self.params, Params, "Make the model with VAE.init.")
         if self.params.layers.keys() != {"encoder", "decoder"}:
-            came = str(list(self.params))
-            checks.refuse("params", "a Params with an encoder and a decoder", came, "Make the model with VAE.init.")
+            rule, remedy = "a Params with an encoder and a decoder", "Make the model with VAE.init."
+            checks.refuse("params", rule, str(list(self.params)), remedy)
         checks.instance("likelihood", self.likelihood, Likelihood, "Try likelihood=Bernoulli().")
         checks.choice("activation", self.activation, ACTIVATIONS)
         if not isinstance(self.noise, (bool, np.bool_)):
             checks.refuse("noise", "True or False", repr(self.noise), "False makes a deterministic autoencoder.")
         object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))    # a plain float: no dtype
-        check_objective(self.objective, self.estimator, self.beta, self.likelihood)
+        checks.objective(self, OBJECTIVES)
 
     @classmethod
     def init(
@@ -113,15 +111,8 @@ class VAE:
         """float32 or float64: the dtype of the parameters and of all results."""
         return self.params.flat.dtype
 
-    @property
-    def features(self) -> int:
-        """D, the number of features of a datum."""
-        return self.layers("encoder")[0][0].shape[0]
-
-    @property
-    def latent(self) -> int:
-        """J, the number of latent coordinates."""
-        return self.layers("decoder")[0][0].shape[0]
+    features = property(lambda self: self.layers("encoder")[0][0].shape[0], doc="D, the number of features of a datum.")
+    latent = property(lambda self: self.layers("decoder")[0][0].shape[0], doc="J, the number of latent coordinates.")
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -155,20 +146,21 @@ class VAE:
 
     def decode(self, z: NDArray) -> NDArray:
         """The mean of p(x|z), (B, D), for codes z (B, J)."""
-        return self.likelihood.mean(self._decode(self._check_codes(z))[-1])
+        z = checks.real_array("z", z, (None, self.latent), self.dtype)
+        return self.likelihood.mean(self._decode(z)[-1])
 
     def sample(self, rng: np.random.Generator, z: NDArray) -> NDArray:
         """One draw x ~ p(x|z), (B, D), for every code z (B, J)."""
-        out = self._decode(self._check_codes(z))[-1]
-        return self.likelihood.sample(checks.generator("rng", rng), out, *self.scale)
+        z = checks.real_array("z", z, (None, self.latent), self.dtype)
+        return self.likelihood.sample(checks.generator("rng", rng), self._decode(z)[-1], *self.scale)
 
     def loss(self, x: NDArray, eps: NDArray) -> NDArray:
         """The loss in nats, mean over data x (B, D) and draws eps (L, B, J)."""
-        return self.forward(*self._check_batch(x, eps)).loss
+        return self.forward(*checks.batch(self, x, eps)).loss
 
     def gradient(self, x: NDArray, eps: NDArray) -> Params:
         """The gradient of `loss` in every parameter."""
-        x, eps = self._check_batch(x, eps)
+        x, eps = checks.batch(self, x, eps)
         return self.backward(x, eps, self.forward(x, eps), self.params.zeros_like())
 
     def elbo(self, x: NDArray, eps: NDArray) -> NDArray:
@@ -177,7 +169,7 @@ class VAE:
         Raises ValueError for a model without noise, which has no bound.
         """
         self.check_noise()
-        f = self.forward(*self._check_batch(x, eps), fit=False)
+        f = self.forward(*checks.batch(self, x, eps), fit=False)
         return (f.log_px_z - f.kl).mean(axis=0)             # (L, B) - (B,) or (L, B)
 
     # Forward and backward. The methods below assume valid arguments.
@@ -243,15 +235,4 @@ class VAE:
     def check_noise(self) -> None:
         """Raise ValueError for a model without noise: its encoder is not a distribution, so there is no bound."""
         if not self.noise:
-            remedy = "Its encoder is not a distribution, so there is no bound."
-            checks.refuse("vae", "a model with noise", "a deterministic one", remedy)
-
-    def _check_codes(self, z):
-        return checks.real_array("z", z, (None, self.latent), self.dtype)
-
-    def _check_batch(self, x, eps):
-        x = self.check_data(x)
-        eps = checks.real_array("eps", eps, (None, len(x), self.latent), self.dtype)
-        if not self.noise and eps.any():
-            checks.refuse("eps", "zero for a model without noise", "other numbers", "Use draw_noise.")
-        return x, eps
+            checks.refuse("vae", "a model with noise", "a deterministic one", "Its encoder is not a distribution: no bound.")

@@ -24,6 +24,8 @@ from minivae.museum.patched import changed
 ROOT = Path(__file__).parents[1]
 TREE = ("minivae", "derivations", "tests", "setup.cfg")
 TESTS = {                                                   # of a module, the quickest to notice first
+    "checks": ("core/test_input", "core/test_likelihood"),
+    "divergences": ("core/test_gaussian", "core/test_gradients"),
     "ops": ("core/test_ops", "evidence/test_quadrature", "core/test_gradients", "core/test_vae"),
     "gaussian": ("core/test_gaussian", "core/test_gradients", "core/test_vae"),
     "likelihood": ("core/test_likelihood", "core/test_input", "core/test_gradients", "core/test_vae"),

@@ -179,7 +179,7 @@ def eq_16(mu_q, sigma_q, mu_p, sigma_p):
     )  # fmt: skip
 
 
-@eq_16.tied("minivae.gaussian.kl_diagonal_backward")
+@eq_16.tied("minivae.divergences.kl_diagonal_backward")
 def _(mu_q, sigma_q, mu_p, sigma_p):
     d = kl_diagonal_backward(1, mu_q, 2 * log(sigma_q), mu_p, 2 * log(sigma_p))
     return np.hstack([d[0], d[2], 2 * d[1], 2 * d[3]])      # log sigma^2 moves twice as far as log sigma

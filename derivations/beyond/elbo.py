@@ -92,7 +92,7 @@ def eq_1(W, b, s, x, mu_q, cov_q):
     )  # fmt: skip
 
 
-@eq_1.tied("minivae.gaussian.kl_full")
+@eq_1.tied("minivae.divergences.kl_full")
 def _(W, b, s, x, mu_q, cov_q):
     return kl_full(mu_q, cov_q, *vector_posterior(W, b, s, x))[:, None]
 
@@ -146,7 +146,7 @@ def terms_of_minivae(W, b, s, x, mu, sigma):
     return gaussian_log_prob(x, mean_x, log(s)[:, 0]).T, log_standard_normal(z).T, log_q.T, chances
 
 
-@eq_2.tied("minivae.gaussian.entropy_diagonal")
+@eq_2.tied("minivae.divergences.entropy_diagonal")
 def _(W, b, s, x, mu, sigma):
     log_px_z, log_p_z, _, chances = terms_of_minivae(W, b, s, x, mu, sigma)
     return total(chances * (log_px_z + log_p_z)) + total(entropy_diagonal(2 * log(sigma)))

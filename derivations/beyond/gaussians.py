@@ -89,16 +89,16 @@ def eq_26(mu, sigma, cov):
     )  # fmt: skip
 
 
-@eq_26.tied("minivae.gaussian.entropy_diagonal")
-@eq_26.tied("minivae.gaussian.entropy_diagonal_backward")
-@eq_26.tied("minivae.gaussian.entropy_full")
+@eq_26.tied("minivae.divergences.entropy_diagonal")
+@eq_26.tied("minivae.divergences.entropy_diagonal_backward")
+@eq_26.tied("minivae.divergences.entropy_full")
 def _(mu, sigma, cov):
     log_var = 2 * log(sigma)
     slope = entropy_diagonal_backward(np.ones_like(log_var), log_var)
     return np.hstack([entropy_diagonal(log_var), slope, entropy_full(cov)[:, None]])
 
 
-@eq_26.tied("minivae.gaussian.cholesky")
+@eq_26.tied("minivae.divergences.cholesky")
 def _(mu, sigma, cov):
     # R_jj is the standard deviation of z_j, given those before it: their entropies add up.
     given_before = np.diagonal(cholesky(cov), axis1=-2, axis2=-1)
@@ -131,7 +131,7 @@ def eq_27(mu_q, sigma_q, mu_p, sigma_p):
     )  # fmt: skip
 
 
-@eq_27.tied("minivae.gaussian.kl_diagonal")
+@eq_27.tied("minivae.divergences.kl_diagonal")
 def _(mu_q, sigma_q, mu_p, sigma_p):
     log_var = 2 * log(sigma_q)
     return entropy_diagonal(log_var) + kl_diagonal(mu_q, log_var, mu_p, 2 * log(sigma_p))
@@ -210,8 +210,8 @@ def eq_33(mu_q, cov_q, mu_p, cov_p):
     )  # fmt: skip
 
 
-@eq_33.tied("minivae.gaussian.kl_full")
-@eq_33.tied("minivae.gaussian.log_det")
+@eq_33.tied("minivae.divergences.kl_full")
+@eq_33.tied("minivae.divergences.log_det")
 def _(mu_q, cov_q, mu_p, cov_p):
     return kl_full(mu_q, cov_q, mu_p, cov_p)[:, None]
 
@@ -277,7 +277,7 @@ def eq_54(mu_q, sigma_q, mu_p, sigma_p):
     )  # fmt: skip
 
 
-@eq_54.tied("minivae.gaussian.kl_diagonal")
+@eq_54.tied("minivae.divergences.kl_diagonal")
 def _(mu_q, sigma_q, mu_p, sigma_p):
     q, p = (mu_q, 2 * log(sigma_q)), (mu_p, 2 * log(sigma_p))
     return kl_diagonal(*q, *p) + kl_diagonal(*p, *q)
@@ -362,7 +362,7 @@ def decoded(W, m, V):
 
 
 @eq_52.tied("minivae.likelihood.squared_error")
-@eq_52.tied("minivae.gaussian.cholesky")
+@eq_52.tied("minivae.divergences.cholesky")
 def _(x, W, m, V):
     out, weights = decoded(W, m, V)
     return (weights @ squared_error(x, out))[:, None]

@@ -363,7 +363,7 @@ def eq_53(share, mus, sigmas, m, s):
     return nearest, "<=", other, "=", nearest + kl_normal(*matched, m, s)
 
 
-@eq_53.tied("minivae.gaussian.kl_diagonal")
+@eq_53.tied("minivae.divergences.kl_diagonal")
 def _(share, mus, sigmas, m, s):
     mu, sigma = moments(share, mus, sigmas)
     (nearest,) = from_mixture(share, mus, sigmas, (mu, sigma))

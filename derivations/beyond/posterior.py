@@ -68,7 +68,7 @@ def eq_38(precision, m, off, stretch):
     )  # fmt: skip
 
 
-@eq_38.tied("minivae.gaussian.kl_full")
+@eq_38.tied("minivae.divergences.kl_full")
 def _(precision, m, off, stretch):
     diagonal = np.diagonal(precision, axis1=1, axis2=2)
     gap = kl_full(m, np.eye(2) / diagonal[..., None], m, np.linalg.inv(precision))

@@ -59,7 +59,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     )  # fmt: skip
 
 
-@card_16.tied("minivae.gaussian.kl_diagonal")
+@card_16.tied("minivae.divergences.kl_diagonal")
 def _(mu_q, sigma_q, mu_p, sigma_p):
     return kl_diagonal(mu_q, 2 * log(sigma_q), mu_p, 2 * log(sigma_p))
 

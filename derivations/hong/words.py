@@ -65,6 +65,6 @@ def _(a, b, c):
     return 0 * a, "<=", divergence(a, c), "=", divergence(a, b) + divergence(b, c) + (a - b) * (b - c)
 
 
-@metric.tied("minivae.gaussian.kl_diagonal")
+@metric.tied("minivae.divergences.kl_diagonal")
 def _(a, b, c):
     return kl_diagonal(a, 0 * a, c, 0 * c)

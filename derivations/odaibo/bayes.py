@@ -92,7 +92,7 @@ def t_3(mu_q, sigma_q, mu_p, sigma_p):
     )  # fmt: skip
 
 
-@t_3.tied("minivae.gaussian.kl_diagonal")
+@t_3.tied("minivae.divergences.kl_diagonal")
 def _(mu_q, sigma_q, mu_p, sigma_p):
     return kl_diagonal(mu_q, 2 * np.log(sigma_q), mu_p, 2 * np.log(sigma_p))
 

@@ -211,7 +211,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", over_z(inside_32, mu_q, sigma_q, mu_p, sigma_p)
 
 
-@eq_32.tied("minivae.gaussian.entropy_diagonal")
+@eq_32.tied("minivae.divergences.entropy_diagonal")
 def _(mu_q, sigma_q, mu_p, sigma_p):
     return expect(lambda z: log_density(z, mu_p, sigma_p), mu_q, sigma_q) + entropy_diagonal(2 * log(sigma_q))
 
@@ -367,7 +367,7 @@ def eq_39(mu_q, sigma_q, mu_p, sigma_p):
     )  # fmt: skip
 
 
-@eq_39.tied("minivae.gaussian.kl_diagonal")
+@eq_39.tied("minivae.divergences.kl_diagonal")
 def _(mu_q, sigma_q, mu_p, sigma_p):
     return -kl_diagonal(mu_q, 2 * log(sigma_q), mu_p, 2 * log(sigma_p))
 

@@ -44,7 +44,7 @@ def t_25(mu_q, sigma_q, mu_p, sigma_p, rho):
     return whole, "=", each.sum(axis=1)
 
 
-@t_25.tied("minivae.gaussian.kl_full")
+@t_25.tied("minivae.divergences.kl_full")
 def _(mu_q, sigma_q, mu_p, sigma_p, rho):
     return kl_full(mu_q, covariance(sigma_q, rho), mu_p, covariance(sigma_p, 0 * rho))[:, None]
 

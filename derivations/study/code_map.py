@@ -17,15 +17,14 @@ import minivae
 from derivations.engine import ledger
 from derivations.pages.records import located
 from derivations.study.trace import ID
-from minivae import evidence, gaussian, likelihood, objective, ops, vae
+from minivae import divergences, evidence, gaussian, likelihood, objective, ops, vae
 from minivae.checks import refuse
 from minivae.evidence import bounds, linear, quadrature
 
-MATHEMATICS = (ops, gaussian, likelihood, objective, vae, bounds, quadrature, linear)
+MATHEMATICS = (ops, gaussian, divergences, likelihood, objective, vae, bounds, quadrature, linear)
 PACKAGES = (minivae, evidence)                              # they offer what their modules define
 TOOLS = {                                                   # they check and make, and compute nothing of their own
-    "need_range", "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts", "shapes_of",
-    "check_objective",
+    "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts", "shapes_of",
 }  # fmt: skip
 METHODS = ("encode", "decode", "loss", "gradient", "elbo", "forward", "backward", "log_likelihood")     # of the model
 TESTS = Path(__file__).parents[2] / "tests"
@@ -75,7 +74,8 @@ def names_in(path: Path) -> frozenset[str]:
 def real_names() -> dict[str, str]:
     """Where what a package offers is defined: minivae.evidence.rate_distortion in minivae.evidence.rates, and so on."""
     offered = {f"{package.__name__}.{name}": getattr(package, name) for package in PACKAGES for name in package.__all__}
-    return {name: f"{thing.__module__}.{thing.__name__}" for name, thing in offered.items() if callable(thing)}
+    offered |= {f"{gaussian.__name__}.{name}": thing for name, thing in vars(gaussian).items()}     # of divergences too
+    return {name: f"{thing.__module__}.{thing.__name__}" for name, thing in offered.items() if inspect.isroutine(thing)}
 
 
 def tests_of(name: str) -> tuple[str, ...]:

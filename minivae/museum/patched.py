@@ -19,7 +19,9 @@ from typing import NamedTuple
 from minivae.checks import refuse
 
 SUFFIX = "_copy"
-CORE = ("ops", "gaussian", "likelihood", "params", "objective", "vae", "adam", "data", "train", "evidence")
+CORE = (
+    "checks", "divergences", "ops", "gaussian", "likelihood", "params", "objective", "vae", "adam", "data", "train", "evidence",
+)  # fmt: skip
 
 
 class Change(NamedTuple):

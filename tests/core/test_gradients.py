@@ -122,7 +122,7 @@ TABLE = {
     "gaussian.kl_standard_normal_backward": Case(
         gaussian.kl_standard_normal, gaussian.kl_standard_normal_backward, "BJ BJ", (0, 1)
     ),
-    "gaussian.kl_diagonal_backward": Case(
+    "divergences.kl_diagonal_backward": Case(
         gaussian.kl_diagonal, gaussian.kl_diagonal_backward, "BJ BJ BJ BJ", (0, 1, 2, 3)
     ),
     "gaussian.log_normal_backward": Case(
@@ -131,7 +131,7 @@ TABLE = {
     "gaussian.log_standard_normal_backward": Case(
         gaussian.log_standard_normal, lambda d, z: [gaussian.log_standard_normal_backward(d, z)], "LBJ", (0,)
     ),
-    "gaussian.entropy_diagonal_backward": Case(
+    "divergences.entropy_diagonal_backward": Case(
         gaussian.entropy_diagonal, lambda d, v: [gaussian.entropy_diagonal_backward(d, v)], "BJ", (0,)
     ),
     "likelihood.bernoulli_log_prob_backward": Case(

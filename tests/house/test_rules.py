@@ -15,7 +15,7 @@ SOURCE = ("minivae", "derivations")
 OURS = (*SOURCE, "tests")
 LAYERS = (                                                  # a module imports from its own and those before
     {"__init__", "_moved", "checks"},                                # the core: files that one reads
-    {"ops", "gaussian", "likelihood", "params"},
+    {"divergences", "ops", "gaussian", "likelihood", "params"},
     {"objective"},
     {"vae"},
     {"adam"},

@@ -92,7 +92,7 @@ def test_nothing_of_a_copy_comes_from_the_original():
 def test_a_failed_copy_leaves_nothing_behind():
     finders = list(sys.meta_path)
     with pytest.raises(ZeroDivisionError):
-        package([Change("gaussian", "LOG_2PI = math.log(2 * math.pi)", "LOG_2PI = 1 / 0")])
+        package([Change("divergences", "LOG_2PI = math.log(2 * math.pi)", "LOG_2PI = 1 / 0")])
     assert sys.meta_path == finders and not [name for name in sys.modules if "_copy" in name.partition(".")[0]]
 
 
@@ -136,7 +136,7 @@ def test_an_error_that_a_copy_raises_is_noticed():
 
 def test_the_ledger_judges_the_copy_and_not_the_original():
     copy = package(find("minus-one-once").changes)
-    with pytest.raises(problems.Noticed, match="minivae.gaussian.kl_full gives"):
+    with pytest.raises(problems.Noticed, match="minivae.divergences.kl_full gives"):
         ties.ties(copy)
     ties.ties(package())
 

@@ -113,7 +113,7 @@ DIVERGENCE = (
         "the -1 of the KL counted once instead of once per dimension",
         "ericjang/draw #2, #6",
         "In the KL of two full Gaussians J stands where there was one -1 per coordinate. Right for J = 1 only.",
-        (Change("gaussian", "return (squares - root_q.shape[-1] +", "return (squares - 1 +"),),
+        (Change("divergences", "return (squares - root_q.shape[-1] +", "return (squares - 1 +"),),
     ),
     Bug(
         "prior-too-wide",
@@ -255,7 +255,7 @@ RECONSTRUCTION = (
         "0..255 pixels fed to a Bernoulli",
         "Cross Validated 630079: a loss of -5e7 with cross-entropy",
         "Where nothing refuses them, x l - log(1 + e^l) has no maximum in l: the loss falls without end.",
-        (Change("likelihood", "if low < 0 or high > n:", "if low < 0:"),),
+        (Change("checks", "if low < 0 or high > n:", "if low < 0:"),),
         {"likelihood": "bernoulli", "white": 255},
     ),
     Bug(
