@@ -30,7 +30,7 @@ def run(capsys, *arguments):
 
 @each_likelihood
 @each_estimator
-def test_every_number_of_the_forward_is_recorded_with_its_value(likelihood, estimator):
+def test_trace_records_every_number_of_the_forward(likelihood, estimator):
     given = fourways.problem(likelihood, 1, estimator)
     f = given.vae.forward(given.x, given.eps)
     made, _ = trace.training_step(given)
@@ -52,7 +52,7 @@ NO_NUMBERS = {"L", "B", "J", "objective", "encoder", "decoder", "d_encoder", "d_
 
 
 @each_likelihood
-def test_every_line_of_the_model_is_shown(likelihood):
+def test_trace_shows_every_line_of_the_model(likelihood):
     given = fourways.problem(likelihood, 0, "sampled")
     forward, backward = trace.training_step(given)
     for method, made in ((VAE.forward, forward), (VAE.backward, backward)):
@@ -61,7 +61,7 @@ def test_every_line_of_the_model_is_shown(likelihood):
         assert missing <= ({"scale", "d_scale"} if likelihood != "gaussian" else set()), missing
 
 
-def test_what_is_shown_is_the_line_that_made_it():
+def test_trace_shows_the_line_that_made_a_number():
     source, given = inspect.getsource(ops).splitlines(), fourways.problem()
     made, _ = trace.training_step(given)
     one = next(one for one in made if one.file == "ops.py" and one.function == "affine")
@@ -70,7 +70,7 @@ def test_what_is_shown_is_the_line_that_made_it():
     np.testing.assert_array_equal(one.value, given.x @ weight + bias)
 
 
-def test_a_changed_model_is_traced_as_it_is(monkeypatch):
+def test_trace_follows_a_changed_model(monkeypatch):
     """Nothing of the model is written down a second time."""
     before = {one.name: one.value for one in trace.training_step(fourways.problem())[0]}
     monkeypatch.setattr(vae, "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps)
@@ -78,7 +78,7 @@ def test_a_changed_model_is_traced_as_it_is(monkeypatch):
     assert before["mu"] == after["mu"] and before["z"] != after["z"]
 
 
-def test_the_numbers_are_copies_of_their_moment():
+def test_trace_copies_numbers_before_they_change():
     """`out += 1` must not change what `out = 2 * x` showed."""
     code, known = "def in_place(x):\n    out = 2 * x\n    out += 1\n    return out\n", {}
     exec(compile(code, ops.__file__, "exec"), known)
@@ -86,13 +86,13 @@ def test_the_numbers_are_copies_of_their_moment():
     assert first.value.tolist() == [2, 2] and second.value.tolist() == [3, 3]
 
 
-def test_ids_are_those_of_the_function_that_is_called():
+def test_trace_cites_the_ids_of_the_called_function():
     made = {one.name: one for part in trace.training_step(fourways.problem()) for one in part if one.depth == 0}
     assert made["z"].ids == ("cards.29", "odaibo.t31") and "beyond.14" in made["d_mu_kl"].ids
     assert made["kl"].ids == ("odaibo.40c", "beyond.51") and made["log_px_z"].ids == ("beyond.18",)
 
 
-def test_an_earlier_trace_function_is_put_back_even_after_an_error():
+def test_record_restores_an_earlier_trace_function():
     def mine(frame, event, argument):
         return None
 
@@ -111,7 +111,7 @@ def test_an_earlier_trace_function_is_put_back_even_after_an_error():
         sys.settrace(before)
 
 
-def test_an_error_inside_the_model_comes_through():
+def test_record_passes_on_an_error_of_the_model():
     given = fourways.problem()
     with pytest.raises(ValueError):
         trace.record(lambda: given.vae.forward(given.x[:, :2], given.eps))
@@ -124,7 +124,7 @@ def test_an_error_inside_the_model_comes_through():
 @each_likelihood
 @each_estimator
 @pytest.mark.parametrize("seed", range(4))
-def test_the_four_gradients_agree(likelihood, estimator, seed):
+def test_four_ways_give_the_same_gradient(likelihood, estimator, seed):
     given = fourways.problem(likelihood, seed, estimator)
     gradients = fourways.four_ways(given)
     assert len(gradients) == (28 if likelihood == "gaussian" else 27)
@@ -134,7 +134,7 @@ def test_the_four_gradients_agree(likelihood, estimator, seed):
     assert estimator != "path" or least["complex step"] < 3                     # at one noise, the score is missing
 
 
-def test_numbers_are_short_enough_for_paper():
+def test_problem_has_numbers_with_one_decimal():
     for seed in range(20):
         model, x, eps = fourways.problem("gaussian", seed)
         for array in (model.params.flat, x, eps):
@@ -150,14 +150,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_a_wrong_gradient_by_hand_is_noticed_by_every_other_way(wrong, monkeypatch, capsys):
+def test_four_ways_notice_a_wrong_gradient_by_hand(wrong, monkeypatch, capsys):
     monkeypatch.setattr(vae, "reparameterize_backward", wrong)
     least = {way: min(found) for way, found in fourways.agreement(fourways.four_ways(fourways.problem())).items()}
     assert all(digits < 3 for digits in least.values()), least
     assert run(capsys)[0] == 1
 
 
-def test_a_wrong_sampler_is_noticed_by_the_integral_alone(monkeypatch):
+def test_integral_alone_notices_a_wrong_sampler(monkeypatch):
     """exp(log_var) as standard deviation, in the forward and, consistently, in the backward: no other way can tell."""
     monkeypatch.setattr(vae, "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps)
     monkeypatch.setattr(
@@ -168,7 +168,7 @@ def test_a_wrong_sampler_is_noticed_by_the_integral_alone(monkeypatch):
 
 
 @pytest.mark.parametrize("a, b, expected", [(1, 1, 16), (1, 1 + 1.1e-5, 4), (1, -1, 0), (0, 0, 16), (1, np.nan, 0), (0, np.inf, 0)])
-def test_digits_are_counted(a, b, expected):
+def test_digits_counts_agreeing_digits(a, b, expected):
     assert fourways.digits(a, b, 1.0) == expected
 
 
@@ -176,7 +176,7 @@ def test_digits_are_counted(a, b, expected):
 
 
 @each_likelihood
-def test_the_command_shows_every_step_and_all_gradients(likelihood, capsys):
+def test_trace_command_shows_every_step_and_all_gradients(likelihood, capsys):
     code, out, err = run(capsys, "--likelihood", likelihood)
     assert code == 0 and err == ""
     formulas = "return mu + sigma * eps", "return d_kl * mu, d_kl * np.expm1(log_var) / 2", "reparameterize(...) (1, 1, 1) = "
@@ -185,14 +185,14 @@ def test_the_command_shows_every_step_and_all_gradients(likelihood, capsys):
     assert out.index("\nforward\n") < out.index("\nbackward\n") and not any(line != line.rstrip() for line in out.splitlines())
 
 
-def test_the_command_as_json(capsys):
+def test_trace_command_prints_json(capsys):
     document = json.loads(run(capsys, "--json", "--seed", 3, "--likelihood", "gaussian")[1])
     assert document["seed"] == 3 and len(document["gradient"]) == 28 and document["digits"]["complex step"] >= 11
     line = next(one for one in document["forward"] if one["name"] == "z")
     assert {"name", "shape", "value", "ids", "source", "file", "line", "step"} <= set(line) and line["shape"] == [1, 1, 1]
 
 
-def test_step_waits_after_every_line_until_the_input_ends(capsys, monkeypatch):
+def test_trace_step_waits_after_every_line_until_input_ends(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n" * 3))
     asked = []
     monkeypatch.setattr(cli, "waited", lambda wait=cli.waited: asked.append(wait()) or asked[-1])
@@ -202,6 +202,6 @@ def test_step_waits_after_every_line_until_the_input_ends(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("bad", [("--likelihood", "poisson"), ("--estimator", "wrong"), ("--seed", "-1")])
-def test_bad_input_is_one_line(bad, capsys):
+def test_trace_command_refuses_bad_input_in_one_line(bad, capsys):
     code, out, err = run(capsys, *bad)
     assert code == 2 and out == "" and len(err.splitlines()) == 1 and "must be" in err
