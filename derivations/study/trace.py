@@ -82,6 +82,7 @@ class Watched:
     def __init__(self, frame: FrameType, lines: list[Line]):
         self.held, self.lines, self.line = numbers_of(frame), lines, None
         self.ids, self.whole = cited(frame), frame.f_code.co_name in WHOLE
+        self.called: tuple[str, ...] = ()                   # ledger ids of the functions that it has called
 
 
 class Recorder:
@@ -113,9 +114,8 @@ class Recorder:
             shown = [one.value for one in numbers([line])]
             results = results_of(frame, returned).items()
             line.results = {name: value for name, value in results if not among(value, shown)}
-            if self.stack:
-                above = self.stack[-1].line
-                above.called = tuple(dict.fromkeys((*above.called, *line.ids)))
+            for above in (self.stack[-1], self.stack[-1].line) if self.stack else ():
+                above.called = tuple(dict.fromkeys((*above.called, *(watched.ids or watched.called))))
         return self.at_line
 
     def begin(self, frame: FrameType, watched: Watched, event: str) -> None:
