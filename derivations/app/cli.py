@@ -20,7 +20,7 @@ from minivae.app.runner import run
 EXAMPLES = """examples:
   derivations list                               the sections of the ledger; `list entropy`: entries with that word
   derivations check                              compute every verdict and print the totals
-  derivations check odaibo.40 odaibo.14d         of one entry, and of one step of another
+  derivations check odaibo.40 odaibo.14d         the verdicts of one entry, and of one step of another
   derivations show odaibo.40                     its formula, numbers, verdict and code
   derivations show odaibo.40 --at mu_q=0.5,sigma_q=2
   derivations errata                             every slip and error, one line each

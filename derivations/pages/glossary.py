@@ -2,11 +2,11 @@
 
 MEANINGS = {                                                # in the order in which tables list them
     "holds": "true as printed",
-    "holds-if": "true under the assumption that the entry names, and false without it",
+    "holds-if": "true under the assumption that the entry names, false without it",
     "defines": "gives a name to something",
     "slip": "a misprint: false as printed, true as it was evidently meant",
     "wrong": "false as printed; numbers show it, and a corrected form holds",
-    "figure": "the claim of a figure, computed: it holds",
+    "figure": "the claim of a figure, computed; it holds",
     "prose": "a remark in words; what can be computed of it holds",
     "fails": "false, although no fault was expected",
     "undecided": "no verdict could be computed",

@@ -176,10 +176,12 @@ def totals(items: list[Judged]) -> list[str]:
     """The number of rows for every kind and verdict."""
     count = Counter((item.entry.kind, judgement.verdict) for item in items for judgement in item.rows)
     used = [verdict for verdict in MEANINGS if any(count[kind, verdict] for kind in KINDS)]
-    lines = [f"{'rows':12}" + "".join(f"{verdict:>10}" for verdict in used) + f"{'all':>10}"]
+    titles = [f"  {verdict:>4}" for verdict in (*used, "all")]
+    lines = [f"{'rows':10}" + "".join(titles)]
     for kind in [kind for kind in KINDS if any(count[kind, verdict] for verdict in used)] + ["all"]:
         numbers = [sum(count[k, verdict] for k in KINDS if kind in (k, "all")) for verdict in used]
-        lines.append(f"{kind:12}" + "".join(f"{number or '.':>10}" for number in [*numbers, sum(numbers)]))
+        cells = zip(titles, [*numbers, sum(numbers)])
+        lines.append(f"{kind:10}" + "".join(f"{number or '.':>{len(title)}}" for title, number in cells))
     return lines
 
 

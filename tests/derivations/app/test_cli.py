@@ -222,6 +222,12 @@ def test_check_prints_the_table_if_it_is_short_or_with_all(planted, capsys):
     assert "holds" in out and re.search(r"^fails +false", out, re.MULTILINE)
 
 
+def test_check_fits_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run(capsys, "check", "--draws", 50)[1].splitlines()
+    assert len(lines) < 24 and max(map(terminal.columns, lines)) <= 80
+
+
 def test_check_quiet_prints_one_line(planted, capsys):
     plant("odaibo.999", lambda t: (t, "=", t + 1e-4))
     words = "check", "odaibo.901", "odaibo.999", "--seed", 3, "--draws", 60, "-q"
