@@ -29,7 +29,8 @@ TOOLS = {                                                   # helpers that check
     "need_range", "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts", "shapes_of",
     "check_objective",
 }  # fmt: skip
-METHODS = ("encode", "decode", "loss", "gradient", "elbo", "forward", "backward", "log_likelihood")     # of VAE
+METHODS = [f"minivae.vae.VAE.{name}" for name in (
+    "encode", "decode", "loss", "gradient", "elbo", "forward", "backward", "log_likelihood")]  # fmt: skip
 TESTS = Path(__file__).parents[2] / "tests"
 
 
@@ -51,8 +52,9 @@ def functions() -> dict[str, Callable]:
             own = getattr(thing, "__module__", "") == module.__name__ and not inspect.isclass(thing)
             if own and callable(thing) and not name.startswith("_") and name not in TOOLS:
                 found[f"{module.__name__}.{name}"] = thing
-        found |= {name: fetch(name) for name in ties() if name.startswith(f"{module.__name__}.") and name not in found}
-    return found | {f"minivae.vae.VAE.{name}": getattr(vae.VAE, name) for name in METHODS}
+        methods = METHODS if module is vae else [name for name in ties() if name.startswith(f"{module.__name__}.")]
+        found |= {name: fetch(name) for name in methods if name not in found}
+    return found
 
 
 @cache
