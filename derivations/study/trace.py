@@ -100,31 +100,23 @@ class Recorder:
         return self.at_line
 
     def at_line(self, frame: FrameType, event: str, returned):
-        """Record the numbers of the line that ended, and begin the next one."""
+        """Record the numbers of the line that ended, and begin the next; a function of WHOLE has only its last line."""
         watched = self.stack[-1]
         if event == "exception":
             return self.at_line
         if watched.line:
             watched.line.made, watched.held = made_by(watched.line, frame, watched.held), numbers_of(frame)
-        if not watched.whole or event == "return":
-            self.begin(frame, watched, event)
+        if event == ("return" if watched.whole else "line"):
+            place = frame.f_code.co_name, frame.f_code.co_filename, frame.f_lineno
+            watched.line = Line(len(self.stack) - 1, *place, watched.ids)
+            watched.lines.append(watched.line)
         if event == "return":
             self.stack.pop()
-            line = watched.lines[-1]
-            shown = [one.value for one in numbers([line])]
-            results = results_of(frame, returned).items()
-            line.results = {name: value for name, value in results if not among(value, shown)}
+            shown, results = [one.value for one in numbers([watched.line])], results_of(frame, returned).items()
+            watched.line.results = {name: value for name, value in results if not among(value, shown)}
             for above in (self.stack[-1], self.stack[-1].line) if self.stack else ():
                 above.called = tuple(dict.fromkeys((*above.called, *(watched.ids or watched.called))))
         return self.at_line
-
-    def begin(self, frame: FrameType, watched: Watched, event: str) -> None:
-        """Begin a line; a return ends the line that is there."""
-        if event == "return" and watched.line:
-            return
-        place = frame.f_code.co_name, frame.f_code.co_filename, frame.f_lineno
-        watched.line = Line(len(self.stack) - 1, *place, watched.ids)
-        watched.lines.append(watched.line)
 
 
 def record(call: Callable[[], object]) -> list[Line]:
