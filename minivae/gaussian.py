@@ -7,14 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.divergences import (  # noqa: F401   LOG_2PI is used here; the others can be imported from here as well
-    LOG_2PI,
-    cholesky,
-    entropy_diagonal,
-    entropy_diagonal_backward,
-    entropy_full,
-    kl_diagonal,
-    kl_diagonal_backward,
-    kl_full,
+    LOG_2PI, cholesky, entropy_diagonal, entropy_diagonal_backward, entropy_full, kl_diagonal, kl_diagonal_backward, kl_full,
     log_det,
 )  # fmt: skip
 

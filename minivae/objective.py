@@ -18,11 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.gaussian import (
-    kl_standard_normal,
-    kl_standard_normal_backward,
-    log_normal,
-    log_normal_backward,
-    log_standard_normal,
+    kl_standard_normal, kl_standard_normal_backward, log_normal, log_normal_backward, log_standard_normal,
     log_standard_normal_backward,
 )  # fmt: skip
 from minivae.ops import log_sum_exp, log_sum_exp_backward

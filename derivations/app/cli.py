@@ -1,8 +1,8 @@
 """The command `derivations`. Results go to stdout, messages to stderr.
 
-Exit codes: 0 fine; 1 a verdict is not the expected one, or a figure does not show what it says; 2 usage or bad
+Exit codes: 0 fine; 1 a verdict is not the expected one, or a figure does not show its claim; 2 usage or bad
 input; 130 interrupted.
-Nothing heavy is imported before a command runs: `--help` needs neither numpy nor matplotlib.
+Heavy modules are imported inside the commands: `--help` needs neither numpy nor matplotlib.
 """
 
 import argparse
@@ -12,49 +12,46 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from derivations.pages.glossary import glossary
 from minivae import __version__
 from minivae.app.progress import say, tell
 from minivae.app.runner import run
 
 EXAMPLES = """examples:
-  derivations list                               every entry of the ledger, in printed order
-  derivations check                              compute every verdict
-  derivations check odaibo.40 odaibo.14d         of one entry, and of one step of another
-  derivations show odaibo.40                     what it says, its numbers, its code
+  derivations list                               the sections of the ledger; `list entropy`: entries with that word
+  derivations check                              compute every verdict and print the totals
+  derivations check odaibo.40 odaibo.14d         the verdicts of one entry, and of one step of another
+  derivations show odaibo.40                     its formula, numbers, verdict and code
   derivations show odaibo.40 --at mu_q=0.5,sigma_q=2
-  derivations errata                             what is printed, and what holds
+  derivations errata                             every slip and error, one line each
   derivations figures --out pictures             the figures of the sources, redrawn
-  derivations map kl_standard_normal             what proves it, and which tests hold it
+  derivations map kl_standard_normal             the entries and the tests of a function
   derivations trace --step                       one training step, line by line
   derivations cards --anki cards.tsv --obsidian notes   the ledger as flashcards
 """
-VERDICTS = """verdicts:
-  holds       as printed                         slip    the letters fail, the evident intention holds
-  holds-if    under the assumption it needs      wrong   false as printed; a witness and a form that holds
-  defines     it gives a name                    figure, prose   what it shows or claims is computed
-"""
+VERDICTS = "\n".join(["verdicts:", *(f"  {line}" for line in glossary())])
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; return its exit code."""
     return run(make_parser(), argv)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Every command and option, with its default."""
     raw = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    about = "Every equation of a VAE tutorial as a function that can be called, stepped through, and fail."
+    about = "Every equation of four VAE tutorials as a function that you can call and step through, with its verdict."
     parser = argparse.ArgumentParser("derivations", description=about, epilog=f"{EXAMPLES}\n{VERDICTS}", **raw)
     parser.add_argument("--version", action="version", version=f"derivations {__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("-q", "--quiet", action="store_true", help="no messages")
+    common.add_argument("-q", "--quiet", action="store_true", help="print results only, no messages")
     common.add_argument("--json", action="store_true", help="print the results as one JSON document")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     judging = argparse.ArgumentParser(add_help=False)
-    judging.add_argument("--draws", type=int, default=1000, metavar="N", help="of every letter (default: %(default)s)")
-    judging.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    judging.add_argument("--draws", type=int, default=1000, metavar="N", help="random draws of every letter (default: 1000)")
+    judging.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
 
     def command(name, function, help, *more, **settings):
         made = commands.add_parser(name, parents=[common, *more], help=help, description=f"{help}.", **settings)
@@ -62,64 +59,72 @@ def make_parser() -> argparse.ArgumentParser:
         return made.add_argument
 
     add_ledger_commands(command, judging, raw)
-    add_learner_commands(command, judging)
+    add_study_commands(command, judging)
     return parser
 
 
-MOST_DRAWS = 1_000_000                                      # more are minutes and gigabytes for nothing
-SOURCE = {"nargs": "?", "metavar": "SOURCE", "help": "of this source (default: of all)"}
+MOST_DRAWS = 1_000_000                                      # more take minutes and gigabytes and decide nothing
+SOURCE = {"nargs": "?", "metavar": "SOURCE", "help": "odaibo, lm, hong, cards or beyond (default: all of them)"}
+WORDS = "a source (odaibo), an id (odaibo.40), or a word in a formula, its meaning or a tied function (entropy)"
+FILTER = {"nargs": "?", "default": "", "metavar": "FILTER", "help": f"{WORDS}; default: all"}
 
 
 def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw: dict) -> None:
-    """What prints the ledger, and what judges it."""
-    command("list", list_command, "Every entry, in printed order")("source", **SOURCE)
-    add = command("check", check_command, "Compute every verdict", judging, epilog=VERDICTS, **raw)
-    add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows, sources (default: everything)")
-    add = command("show", show_command, "What an entry says, its numbers, its code", judging)
-    add("id", metavar="ID", help="of an entry, or of one row of it")
-    add("--at", metavar="LETTER=VALUE,...", help="where its sides are computed, like mu_q=0.5,sigma_q=2")
-    add = command("errata", errata_command, "Every slip and error, with what holds", judging)
-    add("source", **SOURCE)
-    add("--markdown", action="store_true", help="as a table for a README")
-    add = command("figures", figures_command, "Draw the sources' figures, each proven first")
-    add("names", nargs="*", metavar="NAME", help="of a figure, after its row: lm-11 for lm.11 (default: all figures)")
-    add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="where they go (default: %(default)s)")
-    add("--overwrite", action="store_true", help="replace what an earlier command wrote")
+    """Add the commands that print and judge the ledger."""
+    add = command("list", list_command, "Print the sections of the ledger, or the entries that match a filter")
+    add("filter", **FILTER)
+    add("--all", action="store_true", help="print every entry")
+    help = "Compute every verdict; print the totals and what is not as expected (-q: one line)"
+    add = command("check", check_command, help, judging, epilog=VERDICTS, **raw)
+    add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows or sources (default: everything)")
+    add("--all", action="store_true", help="print the verdict of every row; without it a long table is left out")
+    add = command("show", show_command, "Print an entry: its formula, numbers, verdict and code", judging)
+    add("id", metavar="ID", help="an entry or one row of it")
+    add("--at", metavar="LETTER=VALUE,...", help="compute the sides here, like mu_q=0.5,sigma_q=2")
+    add = command("errata", errata_command, "Print every slip and error, one line each", judging)
+    add("filter", **FILTER)
+    add("--full", action="store_true", help="print the printed form, a point where it fails, and the form that holds")
+    add("--markdown", action="store_true", help="print a Markdown table")
+    add = command("figures", figures_command, "Draw the figures of the sources; each must first prove its claim")
+    add("names", nargs="*", metavar="NAME", help="figures, named after their rows: lm-11 for lm.11 (default: all)")
+    add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="output directory (default: %(default)s)")
+    add("--overwrite", action="store_true", help="replace existing files")
 
 
-def add_learner_commands(command: Callable, judging: argparse.ArgumentParser) -> None:
-    """What is made of the ledger for somebody who learns."""
-    add = command("compare", compare_command, "The sources side by side: notation, and the same number in each", judging)
-    add("--markdown", action="store_true", help="the table of notation, for a README")
-    add = command("questions", questions_command, "Questions that the sources ask, answered by computation")
-    add("--out", type=Path, metavar="DIR", help="also draw the autoencoder and the VAE of the last one there")
-    add("--overwrite", action="store_true", help="replace what an earlier command wrote")
-    help = "The ledger as flashcards, for Anki and for Obsidian"
+def add_study_commands(command: Callable, judging: argparse.ArgumentParser) -> None:
+    """Add the commands for studying the ledger."""
+    add = command("compare", compare_command, "Compare the sources: their notation, and the same quantity in each", judging)
+    add("--markdown", action="store_true", help="print the table of notation in Markdown")
+    add = command("questions", questions_command, "Answer questions that the sources leave open, by computation")
+    add("--out", type=Path, metavar="DIR", help="also draw the autoencoder and the VAE of the last question there")
+    add("--overwrite", action="store_true", help="replace existing files")
+    help = "Write the ledger as flashcards, for Anki and for Obsidian"
     add = command("cards", cards_command, help, judging)
-    add("--anki", type=Path, metavar="FILE", help="a file of tab-separated fields, for Anki's import")
-    add("--obsidian", type=Path, metavar="DIR", help="a directory of notes, one for each source")
-    add("--overwrite", action="store_true", help="replace what an earlier command wrote")
-    add = command("quiz", quiz_command, "Flashcards asked in the terminal", judging)
+    add("--anki", type=Path, metavar="FILE", help="write tab-separated fields, for Anki's import")
+    add("--obsidian", type=Path, metavar="DIR", help="write one note for each source")
+    add("--overwrite", action="store_true", help="replace existing files")
+    add = command("quiz", quiz_command, "Ask flashcards in the terminal", judging)
     add("source", **SOURCE)
-    add("-n", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
-    add("--faults", action="store_true", help="only lines in which something is wrong")
-    add = command("map", map_command, "What proves a function of minivae and what holds it, and back")
-    add("name", nargs="?", default="", metavar="NAME|ID", help="a function, or an entry (default: everything)")
-    add("--markdown", action="store_true", help="as a table for a README")
-    add = command("trace", trace_command, "One training step, line by line, and its gradient four ways")
+    add("-n", type=int, default=10, metavar="N", help="number of cards (default: %(default)s)")
+    add("--faults", action="store_true", help="ask only about lines with a fault")
+    add = command("map", map_command, "Print the entries and tests of a function of minivae, or the functions of an entry")
+    add("name", **FILTER | {"help": f"a function or a part of its name, else {WORDS}; default: every name"})
+    add("--all", action="store_true", help="print the entries and the tests of every function")
+    add("--markdown", action="store_true", help="print a Markdown table")
+    add = command("trace", trace_command, "Print one training step, line by line, and its gradient computed four ways")
     add("--likelihood", default="bernoulli", metavar="NAME", help="bernoulli, binomial or gaussian (default: bernoulli)")
     add("--estimator", default="analytic", metavar="NAME", help="of the KL: analytic, sampled or path (default: analytic)")
-    add("--seed", type=int, default=0, help="of weights, datum and noise (default: %(default)s)")
+    add("--seed", type=int, default=0, help="seed of the weights, the data point and the noise (default: %(default)s)")
     add("--step", action="store_true", help="wait for the return key after every line")
 
 
 def list_command(options: argparse.Namespace) -> int:
-    """One line for every entry."""
+    """Print the sections, or a line for every entry that matches."""
     from derivations.engine import ledger
-    from derivations.pages import terminal
+    from derivations.pages import records, terminal
     from derivations.pages.unicode import unicode
 
-    chosen = ledger.entries(known_source(options.source))
+    chosen, everything = records.matching(options.filter), ledger.entries()
     if options.json:
         keys = ("id", "source", "ref", "kind", "expected", "statement")
         rows = []
@@ -129,9 +134,19 @@ def list_command(options: argparse.Namespace) -> int:
             rows += [dict(zip(keys, (row.id, *of_entry, row.expected, statement))) for row in entry.rows]
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
-    for entry in chosen:
-        print(terminal.list_line(entry, terminal.page_width()))
+    whole = bool(options.filter or options.all)
+    lines = terminal.list_lines if whole else terminal.contents
+    print("\n".join(lines(chosen, terminal.page_width())))
+    say_count(options, chosen, everything, "entries", ("entropy", "odaibo.closed_form"), "" if whole else "--all")
     return 0
+
+
+def say_count(options: argparse.Namespace, shown: list, all: list, noun: str, filters: tuple[str, ...], more: str) -> None:
+    """Say how many were printed, how to filter them, and which option prints more."""
+    name = f"derivations {options.command.__name__.removesuffix('_command')}"
+    count = f"{len(all)} {noun}" if len(shown) == len(all) else f"{len(shown)} of {len(all)} {noun}"
+    examples = ", ".join(f"{name} {word}" for word in filters)
+    say(options, f"{count}; filter: {examples}" + (f"; more: {name} {more}" if more else ""))
 
 
 def known_source(name: str | None) -> str:
@@ -143,14 +158,14 @@ def known_source(name: str | None) -> str:
 
 
 def judged_items(options: argparse.Namespace, found: list) -> list:
-    """The judgements of what was found, with the draws and seed that were asked for."""
+    """The judgements of these entries, at the draws and the seed of the command line."""
     from derivations.pages import records
 
     return records.judged(found, *draws_and_seed(options), options.debug)
 
 
 def draws_and_seed(options: argparse.Namespace) -> tuple[int, int]:
-    """What was asked for, checked: what does not fit into the memory would look like an entry that is at fault."""
+    """`--draws` and `--seed`, checked here: running out of memory later would look like a fault of an entry."""
     from minivae.checks import refuse, whole_number
 
     if whole_number("--draws", options.draws, 1) > MOST_DRAWS:
@@ -158,31 +173,35 @@ def draws_and_seed(options: argparse.Namespace) -> tuple[int, int]:
     return options.draws, whole_number("--seed", options.seed, 0)
 
 
+FITS = 24                                                   # rows of a table that fit a screen with totals and glossary
+
+
 def check_command(options: argparse.Namespace) -> int:
-    """The table of verdicts, or one JSON document; 1 if a verdict is not the expected one."""
+    """Print totals, and a table if it is short or --all; return 1 if a verdict is not the expected one."""
     from derivations.engine import ledger
     from derivations.pages import records, terminal
 
     began = time.perf_counter()
     items = judged_items(options, ledger.find_all(options.ids))
-    failed = sum(not judgement.ok for item in items for judgement in item.rows)
+    rows = [judgement for item in items for judgement in item.rows]
+    failed = sum(not judgement.ok for judgement in rows)
+    whole = options.all or bool(options.ids and len(rows) <= FITS)
     if options.json:
         print(json.dumps([records.record(item) for item in items], indent=2, ensure_ascii=False))
+    elif options.quiet and not options.all:
+        print(f"{len(rows)} rows, {len(rows) - failed} as expected; {options.draws} draws, seed {options.seed}")
     else:
-        width = terminal.page_width()
-        print(f"{'id':12} {'statement':{width - 34}} {'verdict':10}{'worst miss':>10}")
-        for item in items:
-            print("\n".join(terminal.check_rows(item, width)))
-        print()
-        print("\n".join(terminal.totals(items)))
+        print("\n".join(terminal.check_lines(items, whole, terminal.page_width())))
         mismatches = "1 mismatch" if failed == 1 else f"{failed or 'no'} mismatches"
-        print(f"\n{mismatches}; {options.draws} draws, seed {options.seed}; a miss of 1 is the tolerance")
+        command = " ".join(["derivations check", *options.ids, "--all"])
+        more = "a miss of 1 is the tolerance" if whole else f"all {len(rows)} rows: {command}"
+        print(f"\n{mismatches}; {options.draws} draws, seed {options.seed}; {more}")
     say(options, f"{time.perf_counter() - began:.1f} s in all")
     return 1 if failed else 0
 
 
 def show_command(options: argparse.Namespace) -> int:
-    """The page of one entry; 1 if its verdict is not the expected one."""
+    """Print the page of one entry; return 1 if its verdict is not the expected one."""
     from derivations.engine import ledger
     from derivations.pages import records, terminal
 
@@ -211,29 +230,31 @@ def show_command(options: argparse.Namespace) -> int:
 
 
 def errata_command(options: argparse.Namespace) -> int:
-    """Every slip and wrong row; 1 if a verdict is not the expected one."""
+    """Print every slip and wrong row; return 1 if a verdict is not the expected one."""
     from derivations.engine import ledger
     from derivations.pages import records, terminal
 
-    faulty = [
-        ledger.Found(entry, rows)
-        for entry in ledger.entries(known_source(options.source))
-        if (rows := [row for row in entry.rows if row.expected in ("slip", "wrong")])
-    ]
-    items = judged_items(options, faulty)
+    faulty = {entry.id: [row for row in entry.rows if row.expected in ("slip", "wrong")] for entry in ledger.entries()}
+    chosen = [ledger.Found(entry, faulty[entry.id]) for entry in records.matching(options.filter) if faulty[entry.id]]
+    items = judged_items(options, chosen)
+    rows = [judgement for item in items for judgement in item.rows]
     if options.json:
         print(json.dumps([records.record(item) for item in items], indent=2, ensure_ascii=False))
-    else:
-        print(terminal.errata_markdown(items) if options.markdown else terminal.errata_text(items))
-    bad = [judgement for item in items for judgement in item.rows if not judgement.ok]
+    elif options.markdown:
+        print(terminal.errata_markdown(items))
+    elif rows:
+        print(terminal.errata_text(items) if options.full else "\n".join(terminal.errata_lines(items)))
+    if not (options.json or options.markdown):
+        everything = [row for of_entry in faulty.values() for row in of_entry]
+        say_count(options, rows, everything, "errata", ("hong", "hong.10"), "" if options.full else "--full")
+    bad = [judgement for judgement in rows if not judgement.ok]
     for judgement in bad:
-        verdict, row = judgement.verdict, judgement.row
-        tell(f"derivations: {row.id} is {verdict}, expected {row.expected}")
+        tell(f"derivations: {judgement.row.id} is {judgement.verdict}, expected {judgement.row.expected}")
     return 1 if bad else 0
 
 
 def figures_command(options: argparse.Namespace) -> int:
-    """Draw figures, as SVG and as PNG; 1 if one does not show what it says."""
+    """Draw figures as SVG and PNG; return 1 if one does not show its claim."""
     from derivations import figures
 
     try:
@@ -247,7 +268,7 @@ def figures_command(options: argparse.Namespace) -> int:
 
 
 def compare_command(options: argparse.Namespace) -> int:
-    """Notation and numbers side by side; 1 if a line that holds does not agree with what it is about."""
+    """Print notation and numbers side by side; return 1 if a line that holds is off."""
     from derivations.engine import ledger
     from derivations.pages import terminal
     from derivations.study import compare
@@ -264,22 +285,22 @@ def compare_command(options: argparse.Namespace) -> int:
         numbers = {thing.name: [one._asdict() for one in found] for thing, found in compared}
         print(json.dumps({"notation": words, "numbers": numbers}, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(["Notation, and in how many entries", "", *compare.notation_lines(notation)]))
-        print(f"\nThe same number in each; off: the most that a side misses by, relative, over {draws} draws, seed {seed}")
+        print("\n".join(["Notation, and the number of entries that use it", "", *compare.notation_lines(notation)]))
+        print(f"\nThe same quantity in each source. {compare.LEGEND.format(draws=draws, seed=seed)}")
         for thing, found in compared:
             print("\n".join(["", *compare.thing_lines(thing, found, terminal.page_width())]))
     return 1 if any(compare.contradictions(found) for _, found in compared) else 0
 
 
 def questions_command(options: argparse.Namespace) -> int:
-    """The questions with their numbers; with --out, the two models of the last one as a figure."""
+    """Print the questions with their answers; with --out, draw the two models of the last one."""
     from minivae.app.cli import use_one_thread
 
-    use_one_thread()                                        # of the two models that are trained
+    use_one_thread()                                        # for the two models that are trained
     from derivations.pages.terminal import page_width
     from derivations.study import questions
 
-    if options.out is not None:                             # what cannot be written is said before the work
+    if options.out is not None:                             # refuse a bad directory before the training
         from derivations import figures
         from derivations.figures.digits import two_models
 
@@ -306,13 +327,14 @@ def cards_command(options: argparse.Namespace) -> int:
     from minivae.runs.files import must_be_free, write_atomically
 
     if not (options.anki or options.obsidian or options.json):
-        refuse("cards", "told where to go", "neither file nor directory", "Try `derivations cards --anki cards.tsv`.")
+        refuse("cards", "written to a file or directory", "neither", "Try `derivations cards --anki cards.tsv`.")
     notes = {source: options.obsidian / f"{source}.md" for source in ledger.SOURCES} if options.obsidian else {}
     wanted = [path for path in (options.anki, *notes.values()) if path]
     must_be_free("the files", "new", wanted, options.overwrite)
     for path in wanted:
         make_directory(path.parent, "the place of the cards")
-    made = {source: flashcards.cards(judged_items(options, ledger.find(source))) for source in ledger.SOURCES}
+    items = {source: judged_items(options, ledger.find(source)) for source in ledger.SOURCES}
+    made = {source: flashcards.cards(of_source) for source, of_source in items.items()}
     files = {path: flashcards.obsidian(made[source], ledger.SOURCES[source]) for source, path in notes.items()}
     if options.anki:
         files = {options.anki: flashcards.anki(card for cards in made.values() for card in cards)} | files
@@ -324,11 +346,13 @@ def cards_command(options: argparse.Namespace) -> int:
         print(json.dumps(documents, indent=2, ensure_ascii=False))
     else:
         print("\n".join(map(str, files)))
+    rows = sum(len(item.rows) for of_source in items.values() for item in of_source)
+    say(options, f"{sum(map(len, made.values()))} cards for {rows} rows; a row that nobody can answer by heart has no card")
     return 0
 
 
 def quiz_command(options: argparse.Namespace) -> int:
-    """Ask flashcards in the terminal, in random order."""
+    """Ask flashcards in random order."""
     import numpy as np
 
     from derivations.engine import ledger
@@ -340,7 +364,7 @@ def quiz_command(options: argparse.Namespace) -> int:
     made = [card for card in flashcards.cards(items) if not options.faults or card.verdict in ("slip", "wrong")]
     order = np.random.default_rng(options.seed).permutation(len(made))
     most = whole_number("-n", options.n, 1)
-    talk = sys.stderr if options.json else sys.stdout       # stdout is for the results
+    talk = sys.stderr if options.json else sys.stdout       # with --json stdout has the results alone
     tally = quiz.ask([made[i] for i in order[:most]], talk)
     missed = f"{': ' if tally.missed else ''}{', '.join(tally.missed)}"
     print(json.dumps(tally._asdict()) if options.json else f"{tally.known} known, {len(tally.missed)} missed{missed}")
@@ -348,7 +372,7 @@ def quiz_command(options: argparse.Namespace) -> int:
 
 
 def map_command(options: argparse.Namespace) -> int:
-    """The functions, the ids that prove them, the tests that hold them."""
+    """Print the functions, the entries that prove them, the tests that call them."""
     from derivations.pages.terminal import page_width
     from derivations.study import code_map
 
@@ -358,12 +382,15 @@ def map_command(options: argparse.Namespace) -> int:
     elif options.markdown:
         print(code_map.map_markdown(places))
     else:
-        print("\n".join(code_map.map_lines(places, page_width())))
+        whole = bool(options.name or options.all)
+        lines, everything = code_map.map_lines if whole else code_map.contents, code_map.reading_map()
+        print("\n".join(lines(places, page_width())))
+        say_count(options, places, everything, "functions", ("kl_full", "odaibo.40"), "" if whole else "--all")
     return 0
 
 
 def trace_command(options: argparse.Namespace) -> int:
-    """Step through one training step; 1 if one of the four gradients does not agree."""
+    """Print one training step; return 1 if one of the four gradients does not agree."""
     from derivations.pages.terminal import page_width
     from derivations.study import fourways, trace
     from minivae.checks import whole_number

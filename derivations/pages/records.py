@@ -1,4 +1,4 @@
-"""What the command knows of an entry: its judgement, its sides at a point, its code; and as JSON."""
+"""Facts about an entry that the commands print: its judgement, its sides at a point, its code; the same as JSON."""
 
 import ast
 import importlib
@@ -14,7 +14,7 @@ import numpy as np
 from derivations.engine.domains import Inputs, Symbol, as_drawn, point
 from derivations.engine.equation import Entry, Form, Row
 from derivations.engine.judge import Judgement, Link, judge, split, value_and_scale
-from derivations.engine.ledger import Found, source_of
+from derivations.engine.ledger import SOURCES, Found, entries, find, source_of
 from derivations.pages.unicode import unicode
 from minivae.checks import refuse
 
@@ -23,30 +23,30 @@ GRAVITY = ("holds", "defines", "prose", "figure", "holds-if", "slip", "wrong", "
 
 
 class Judged(NamedTuple):
-    """An entry and the judgements of those of its rows that are meant."""
+    """An entry, and the judgements of the rows that were asked for."""
 
     entry: Entry
     rows: list[Judgement]
 
     @property
     def ok(self) -> bool:
-        """Whether every verdict is the expected one."""
+        """True if every verdict is the expected one."""
         return all(judgement.ok for judgement in self.rows)
 
     @property
     def gravest(self) -> Judgement:
-        """The row that speaks for the entry: one that is not as expected, else the one with most to say."""
+        """The row that stands for the entry: one that is not as expected, else the one with the gravest verdict."""
         return max(self.rows, key=lambda judgement: (not judgement.ok, GRAVITY.index(judgement.verdict)))
 
 
 def judged(found: list[Found], draws: int, seed: int, debug: bool = False) -> list[Judged]:
-    """The judgements of what was found. An entry that cannot be computed is undecided, and says why."""
+    """The judgements of the entries found. An entry that cannot be computed is undecided, with the error as the reason."""
     made = []
     for entry, rows in found:
         try:
             judgements = judge(entry, draws, seed)
-        except Exception as error:                          # a broken entry must not hide the others
-            if debug or isinstance(error, MemoryError):     # that is no fault of the entry
+        except Exception as error:                          # one broken entry must not stop the others
+            if debug or isinstance(error, MemoryError):     # not the fault of the entry
                 raise
             why = f"{type(error).__name__}: {error}"
             judgements = [Judgement(row, "undecided", [], [], [], [], None, why) for row in entry.rows]
@@ -55,26 +55,52 @@ def judged(found: list[Found], draws: int, seed: int, debug: bool = False) -> li
     return made
 
 
+def module_of(entry: Entry) -> str:
+    """The module that an entry stands in, which is a section of its source: "derivations.odaibo.bayes"."""
+    return inspect.unwrap(entry.printed.function).__module__
+
+
+def matching(filter: str) -> list[Entry]:
+    """The entries of a source; the one with an id; else those with a word anywhere in `words_of`. All without a filter."""
+    everything = entries()
+    if filter in ("", *SOURCES):
+        return entries(filter)
+    if exact := [entry for entry in everything if filter in (entry.id, *(row.id for row in entry.rows))]:
+        return exact
+    if chosen := [entry for entry in everything if filter.lower() in words_of(entry).lower()]:
+        return chosen
+    if re.match(rf"({'|'.join(SOURCES)})\.", filter):
+        find(filter)                                        # raises, and suggests ids that exist
+    words = f"a source ({', '.join(SOURCES)}), an id, or a word in a formula, its meaning or a tied function"
+    refuse("FILTER", words, repr(filter), "See `derivations list`.")
+
+
+def words_of(entry: Entry) -> str:
+    """The text that a filter is searched in: formula, meaning, place in the source, section, tied functions."""
+    said = (row.says for row in entry.rows)
+    return "\n".join([unicode(entry.printed.latex), *said, entry.ref, module_of(entry), *(tie.name for tie in entry.ties)])
+
+
 def worst(judgement: Judgement) -> float:
-    """The worst miss of the printed form in tolerances; nan if there was nothing to compute."""
+    """The worst miss of the printed form in tolerances; nan if there is nothing to compute."""
     return max((link.misses for link in judgement.links), default=math.nan)
 
 
-# Points, and what the sides are there
+# Points, and the sides at a point
 
 
 def sample(form: Form) -> dict:
-    """A point that is simple and not special.
+    """A simple point at which no term vanishes by chance.
 
-    The first simple values are special (mu = 0, sigma = 1), and so are two letters of one kind with one value
-    (q = p): the first letter of a kind has its second simple value, the next its third, where that can be computed.
+    The first simple values are special (mu = 0, sigma = 1), and so are two equal letters (q = p). So the first letter
+    of a kind takes its second simple value, and the next letter its third, if the form can be computed there.
     """
     for step, start in ((1, 1), (0, 1), (0, 0)):
         values = chosen(form.inputs, step, start)
         try:
             if all(np.isfinite(side).all() for side in sides_at(form, values)):
                 return values
-        except ValueError:                                  # what the form needs is not so there
+        except ValueError:                                  # outside the assumption of the form
             continue
     return values
 
@@ -89,9 +115,9 @@ def chosen(inputs: Inputs, step: int, start: int) -> dict:
 
 
 def sides_at(form: Form, values: dict) -> list[np.ndarray]:
-    """The value of every side at one point, without the axes that have length one."""
+    """The value of every side at one point, without axes of length one."""
     values = {symbol.name: values[symbol.name] for symbol in form.inputs}
-    with np.errstate(all="ignore"):                         # what is undefined is shown as that
+    with np.errstate(all="ignore"):                         # an undefined value is printed as undefined
         try:
             sides = split(form.function(**point(**values)))[0]
         except IndexError as error:
@@ -100,13 +126,13 @@ def sides_at(form: Form, values: dict) -> list[np.ndarray]:
 
 
 def holding(entry: Entry, row: Row | None = None) -> Form:
-    """The form that holds: the corrected or intended one, if there is one."""
+    """The form that holds: the corrected or intended one, else the printed one."""
     rows = entry.rows if row is None else [row]
     return next((row.repair for row in rows if row.repair), entry.printed)
 
 
 def shown(entry: Entry) -> Form:
-    """The form whose sides are shown: the printed one, unless a letter of it is free."""
+    """The form whose sides are shown: the printed one, unless it has a free letter."""
     return holding(entry) if entry.printed.free else entry.printed
 
 
@@ -117,7 +143,7 @@ def letters(entry: Entry) -> dict[str, Symbol]:
 
 
 def parse_point(text: str, entry: Entry) -> dict:
-    """The values of "mu_q=0.5,sigma_q=2" or "p=[0.5,0.5]", refused unless an entry's letters may have them."""
+    """The values of "mu_q=0.5,sigma_q=2" or "p=[0.5,0.5]"; raises ValueError if a letter may not have its value."""
     known, values = letters(entry), {}
     for part in re.split(r",(?=\s*\w+\s*=)", text):
         name, equals, value = (word.strip() for word in part.partition("="))
@@ -129,18 +155,18 @@ def parse_point(text: str, entry: Entry) -> dict:
 
 
 def example(entry: Entry) -> str:
-    """An --at that works."""
+    """An `--at` option that works for the entry."""
     point = ",".join(f"{name}={plain(value)}" for name, value in sample(shown(entry)).items())
     return f"--at '{point}'" if "[" in point else f"--at {point}" if point else "without --at"
 
 
 def plain(value) -> str:
-    """A value as it is typed: 0.5 or [0.5,0.5]."""
+    """A value in the form in which a user types it: 0.5 or [0.5,0.5]."""
     return str(np.asarray(value).tolist()).replace(" ", "")
 
 
 def check_value(symbol: Symbol, text: str) -> np.ndarray:
-    """The number or list that was typed, refused unless it obeys the rule of its letter."""
+    """The number or list in the text; raises ValueError if it breaks the rule of its letter."""
     try:
         value = as_drawn(ast.literal_eval(text))
     except (ValueError, SyntaxError, TypeError):
@@ -148,7 +174,7 @@ def check_value(symbol: Symbol, text: str) -> np.ndarray:
     total = value.sum(axis=-1) if "every row" in symbol.rule else value.sum()
     allowed = np.isfinite(value).all() and value.ndim == as_drawn(symbol.simple[0]).ndim and value.size > 0
     several = as_drawn(symbol.simple[0]).size > 1
-    allowed &= value.size == 1 or several                   # a list is no number
+    allowed &= value.size == 1 or several                   # a list is refused where a number is needed
     if symbol.rule.startswith(">"):
         allowed &= bool((value >= 0).all() if symbol.rule.startswith(">=") else (value > 0).all())
     allowed &= "summing to 1" not in symbol.rule or bool(np.allclose(total, 1, rtol=0, atol=1e-9))
@@ -166,7 +192,7 @@ def check_value(symbol: Symbol, text: str) -> np.ndarray:
 
 
 def located(function) -> str:
-    """file:line of a function, as seen from the project."""
+    """file:line of a function, relative to the project."""
     function = inspect.unwrap(function)
     path = Path(inspect.getsourcefile(function))
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
@@ -174,7 +200,7 @@ def located(function) -> str:
 
 
 def fetch(name: str):
-    """What a dotted name means: minivae.vae.VAE.forward."""
+    """The object with this dotted name: minivae.vae.VAE.forward."""
     words = name.split(".")
     for length in range(len(words), 0, -1):
         try:
@@ -188,7 +214,7 @@ def fetch(name: str):
 
 
 def code_of(entry: Entry) -> list:
-    """The functions an entry consists of, in the order of their file."""
+    """The functions of an entry, in the order of its file."""
     repairs = [row.repair.function for row in entry.rows if row.repair]
     functions = [entry.printed.function, *repairs, *(tie.function for tie in entry.ties)]
     return sorted(dict.fromkeys(functions), key=lambda function: inspect.getsourcelines(function)[1])
@@ -198,12 +224,12 @@ def code_of(entry: Entry) -> list:
 
 
 def number(value: float) -> float | None:
-    """A number that JSON can hold."""
+    """The number, or None if JSON cannot hold it."""
     return float(value) if math.isfinite(value) else None
 
 
 def finite(thing):
-    """The same lists and dicts with None for infinities and what is no number."""
+    """The same lists and dicts with None for infinity and NaN."""
     if isinstance(thing, dict):
         return {key: finite(value) for key, value in thing.items()}
     if isinstance(thing, list):
@@ -217,7 +243,7 @@ def lists(values: dict | None) -> dict | None:
 
 
 def link_record(id: str, verdict: str, link: Link | None) -> dict:
-    """One link; without numbers if a letter of it is free."""
+    """One link as JSON; without numbers if it has a free letter."""
     keys = ("relation", "left", "right", "residual", "tolerance", "ok")
     if link is None:
         return {"id": id, "verdict": verdict} | dict.fromkeys(keys) | {"ok": False}
@@ -226,7 +252,7 @@ def link_record(id: str, verdict: str, link: Link | None) -> dict:
 
 
 def link_records(item: Judged) -> list[dict]:
-    """Every link of an entry: with the verdict of its own row, if it is one; else with how it fared."""
+    """Every link of an entry: with the verdict of its row if it is a row of its own, else with its state."""
     made = []
     for judgement in item.rows:
         row, links = judgement.row, judgement.links
@@ -240,7 +266,7 @@ def link_records(item: Judged) -> list[dict]:
 
 
 def record(item: Judged) -> dict:
-    """An entry as JSON. What is said once, of a chain of several rows, is said of the gravest of them."""
+    """An entry as JSON. In a chain of several rows, the single fields are those of the gravest row."""
     entry, grave = item.entry, item.gravest
     row = grave.row
     return {

@@ -2,7 +2,9 @@
 
 import inspect
 import math
+import re
 import shutil
+import sys
 import textwrap
 import unicodedata
 from collections import Counter
@@ -13,22 +15,24 @@ from derivations.engine.domains import Symbol, as_drawn
 from derivations.engine.equation import KINDS, Entry, Form
 from derivations.engine.judge import Judgement, Link
 from derivations.engine.ledger import SOURCES, source_of
-from derivations.pages.records import Judged, code_of, example, fetch, letters, located, sample, shown, sides_at, worst
+from derivations.pages.glossary import MEANINGS, glossary
+from derivations.pages.records import (
+    Judged, code_of, example, fetch, letters, located, module_of, sample, shown, sides_at, worst,
+)  # fmt: skip
 from derivations.pages.unicode import sides, unicode
 
-UNBROKEN = "\u00a0"                                         # a space at which no line ends
+UNBROKEN = "\u00a0"                                         # no-break space: `wrapped` does not break there
 SIGNS = {"<=": "≤", ">=": "≥", "!=": "≠"}
 ARTICLE = {"slip": "a "}
-VERDICTS = ("holds", "holds-if", "defines", "slip", "wrong", "figure", "prose", "fails", "undecided")
 
 
 def page_width() -> int:
-    """Columns to write in: those of the terminal, up to 100."""
+    """Width of a page in columns: that of the terminal, between 60 and 100."""
     return max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
 
 
 def columns(text: str) -> int:
-    """Columns that a text takes: accents take none."""
+    """Columns that a text takes up; combining accents take none."""
     return sum(not unicodedata.combining(letter) for letter in text)
 
 
@@ -42,7 +46,7 @@ def fit(text: str, width: int) -> str:
 
 
 def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
-    """Text in lines, the first and the others with their own beginning; formulas break at their spaces."""
+    """Text wrapped into lines, with a prefix for the first and one for the rest; formulas break at spaces only."""
     whole_words = {"break_long_words": False, "break_on_hyphens": False}
     lines = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, **whole_words)
     return [line.replace(UNBROKEN, " ") for line in lines]
@@ -52,7 +56,7 @@ def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
 
 
 def value_text(value) -> str:
-    """A number to seven digits, or a list of them; a long one is shortened."""
+    """A number to seven digits, or a list of them; a long list is shortened."""
     value = np.asarray(value, float)
     if value.ndim == 0:
         return "undefined" if np.isnan(value) else f"{value + 0.0:.7g}"
@@ -80,7 +84,7 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
     """A printed chain, a side on each line, with the value of each to the right."""
     printed = sides(latex)
     texts = [value_text(value) for value in values] or [""] * len(printed)
-    if len(printed) != len(texts):                          # letters and numbers do not pair up
+    if len(printed) != len(texts):                          # formula and numbers have different numbers of sides
         printed, texts = [("", unicode(latex))], ["   ".join(texts)]
     lead = max(columns(relation) for relation, _ in printed) + 1 if len(printed) > 1 else 0
     begin, more = len(indent) + lead, " " * (len(indent) + lead + 4)
@@ -97,7 +101,7 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
 
 
 def at_point(form: Form, values: dict, width: int, indent: str = "  ") -> list[str]:
-    """A form with its values at a point, or why it has none there."""
+    """A form with its values at a point, or the reason why it has none there."""
     try:
         return chain(form.latex, sides_at(form, values), width, indent)
     except ValueError as error:
@@ -107,17 +111,41 @@ def at_point(form: Form, values: dict, width: int, indent: str = "  ") -> list[s
 # derivations list
 
 
-def list_line(entry: Entry, width: int) -> str:
-    """One entry on one line."""
-    verdicts = "/".join(dict.fromkeys(row.expected for row in entry.rows))
-    return f"{entry.id:12} {fit(verdicts, 15)} {fit(unicode(entry.printed.latex), width - 29)}".rstrip()
+def contents(entries: list[Entry], width: int) -> list[str]:
+    """One line for every section of the sources: its name, how many entries it has, its title."""
+    counts = Counter(module_of(entry) for entry in entries)
+    names = {module: f"{module.removeprefix('derivations.'):28}{count:3}  " for module, count in counts.items()}
+    return [(name + fit(title_of(module), width - 33)).rstrip() for module, name in names.items()]
+
+
+def title_of(module: str) -> str:
+    """The first line of a module's docstring, without the name of its source in front."""
+    return re.sub(r'^[^":]*("[^"]*"[^":]*)?: ', "", sys.modules[module].__doc__.splitlines()[0])
+
+
+def list_lines(entries: list[Entry], width: int) -> list[str]:
+    """One line for every entry: id, verdicts, formula."""
+    lines = []
+    for entry in entries:
+        verdicts = "/".join(dict.fromkeys(row.expected for row in entry.rows))
+        lines.append(f"{entry.id:12} {fit(verdicts, 15)} {fit(unicode(entry.printed.latex), width - 29)}".rstrip())
+    return lines
 
 
 # derivations check
 
 
+def check_lines(items: list[Judged], whole: bool, width: int) -> list[str]:
+    """The table of verdicts, of all rows or of those that are not as expected; totals; what the verdicts mean."""
+    bad = [item._replace(rows=[judgement for judgement in item.rows if not judgement.ok]) for item in items]
+    rows = [line for item in (items if whole else bad) for line in check_rows(item, width)]
+    head = [f"{'id':12} {'statement':{width - 34}} {'verdict':10}{'worst miss':>10}"]
+    used = {judgement.verdict for item in items for judgement in item.rows}
+    return [*(head + rows + [""] if rows else []), *totals(items), "", *glossary(used)]
+
+
 def check_rows(item: Judged, width: int) -> list[str]:
-    """The lines of an entry in the table of verdicts: one for each row, and what is not as expected."""
+    """One line for each row of an entry, and under it the reason if its verdict is not the expected one."""
     printed, lines = sides(item.entry.printed.latex), []
     for judgement in item.rows:
         row = judgement.row
@@ -145,13 +173,15 @@ def miss_text(judgement: Judgement) -> str:
 
 
 def totals(items: list[Judged]) -> list[str]:
-    """How many rows of each kind have which verdict."""
+    """The number of rows for every kind and verdict."""
     count = Counter((item.entry.kind, judgement.verdict) for item in items for judgement in item.rows)
-    used = [verdict for verdict in VERDICTS if any(count[kind, verdict] for kind in KINDS)]
-    lines = [f"{'rows':12}" + "".join(f"{verdict:>10}" for verdict in used) + f"{'all':>10}"]
+    used = [verdict for verdict in MEANINGS if any(count[kind, verdict] for kind in KINDS)]
+    titles = [f"  {verdict:>4}" for verdict in (*used, "all")]
+    lines = [f"{'rows':10}" + "".join(titles)]
     for kind in [kind for kind in KINDS if any(count[kind, verdict] for verdict in used)] + ["all"]:
         numbers = [sum(count[k, verdict] for k in KINDS if kind in (k, "all")) for verdict in used]
-        lines.append(f"{kind:12}" + "".join(f"{number or '.':>10}" for number in [*numbers, sum(numbers)]))
+        cells = zip(titles, [*numbers, sum(numbers)])
+        lines.append(f"{kind:10}" + "".join(f"{number or '.':>{len(title)}}" for title, number in cells))
     return lines
 
 
@@ -159,7 +189,7 @@ def totals(items: list[Judged]) -> list[str]:
 
 
 def page(item: Judged, values: dict, draws: int, seed: int) -> str:
-    """Everything about one entry."""
+    """The page of one entry: formula, meaning, numbers, faults, judgement, code."""
     entry, width = item.entry, page_width()
     known = letters(entry)
     title = f"{entry.id}   {entry.kind} in {SOURCES[source_of(entry)]}, {entry.ref}"
@@ -182,7 +212,7 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
 
 
 DRAWN = ("odaibo.F1", "odaibo.F2", "lm.3", "lm.11", "lm.43", "hong.10", "cards.15", "cards.23", "cards.24", "cards.30")
-SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # the schematic, drawn once
+SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # one drawing shows all three
 
 
 def drawn_as(entry: Entry) -> str:
@@ -192,13 +222,13 @@ def drawn_as(entry: Entry) -> str:
 
 
 def letter_text(symbol: Symbol) -> str:
-    """A letter as it is printed and, where it is another, as it is typed."""
+    """A letter as it is printed, and in brackets the name to type if that differs."""
     printed = unicode(symbol.latex)
     return printed if printed == symbol.name else f"{printed} ({symbol.name})"
 
 
 def labelled(label: str, text: str, width: int) -> list[str]:
-    """A label in the margin, the text beside it."""
+    """A label in the margin with wrapped text beside it."""
     return wrapped(text, f"{label:9} ", " " * 10, width)
 
 
@@ -214,7 +244,7 @@ def says(item: Judged, width: int) -> list[str]:
 
 
 def sample_lines(entry: Entry, form: Form, values: dict, width: int) -> list[str]:
-    """Every side at a sample point, or where the reader says."""
+    """Every side at a sample point, or at the point that the reader gives."""
     if not form.inputs:
         return ["The numbers", *at_point(form, {}, width)]
     point = sample(form) | values
@@ -225,7 +255,7 @@ def sample_lines(entry: Entry, form: Form, values: dict, width: int) -> list[str
 
 
 def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
-    """The fault of a row, where it shows, and the form that holds."""
+    """The fault of a row, a point where it fails, and the form that holds."""
     row, known = judgement.row, letters(entry)
     if row.repair is None:
         return []
@@ -241,14 +271,14 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
     else:
         lines += ["Printed", *at_point(entry.printed, sample(entry.printed), width)]
     verb = "Corrected" if row.expected == "wrong" else "Intended"
-    if judgement.free:                                      # its numbers are those above
+    if judgement.free:                                      # its numbers stand above
         return [*lines, verb, *chain(row.repair.latex, [], width)]
     title = f"{verb}, at the same point" if judgement.witness else verb
     return [*lines, title, *at_point(row.repair, point, width)]
 
 
 def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
-    """How every link fared."""
+    """The result of every link: holds or fails, and the worst miss."""
     where = f"Judged over {draws} random draws (seed {seed}) and the simple points"
     head = wrapped(f"{where}, relative tolerance {item.entry.tolerance:.0e}", "", "  ", width)
     lines = []
@@ -288,8 +318,14 @@ def errata_rows(items: list[Judged]) -> list[tuple[Entry, Judgement]]:
     return [(entry, judgement) for entry, judgement in rows if judgement.row.expected in ("slip", "wrong")]
 
 
+def errata_lines(items: list[Judged]) -> list[str]:
+    """One line for every erratum: id, verdict, fault; a long fault is cut."""
+    width = page_width() - 20
+    return [f"{j.row.id:12} {j.verdict:6} {fit(j.row.fault, width)}".rstrip() for _, j in errata_rows(items)]
+
+
 def witness_text(entry: Entry, judgement: Judgement) -> str:
-    """Where the printed form fails, with the two numbers that show it."""
+    """A point where the printed form fails, with both sides there."""
     if judgement.free:
         return f"nothing says what {' and '.join(judgement.free)} {'is' if len(judgement.free) == 1 else 'are'}"
     there = judgement.at_witness
@@ -300,7 +336,7 @@ def witness_text(entry: Entry, judgement: Judgement) -> str:
 
 
 def printed_text(entry: Entry, judgement: Judgement) -> str:
-    """The printed statement; of a chain, the link at fault."""
+    """The printed statement; in a chain of rows, only the link at fault."""
     printed, link = sides(entry.printed.latex), judgement.row.link
     if link is None or len(printed) <= link + 1:
         return unicode(entry.printed.latex)
@@ -308,7 +344,7 @@ def printed_text(entry: Entry, judgement: Judgement) -> str:
 
 
 def errata_text(items: list[Judged]) -> str:
-    """The errata as paragraphs."""
+    """The errata as paragraphs, each with the printed form, a point where it fails, and the form that holds."""
     width, blocks = page_width(), []
     for entry, judgement in errata_rows(items):
         row = judgement.row
@@ -322,7 +358,7 @@ def errata_text(items: list[Judged]) -> str:
 
 
 def errata_markdown(items: list[Judged]) -> str:
-    """The errata as a table for the README."""
+    """The errata as a table in Markdown."""
     lines = ["| where | printed | what is at fault | better | seen at |", "|---|---|---|---|---|"]
     for entry, judgement in errata_rows(items):
         row = judgement.row

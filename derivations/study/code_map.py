@@ -1,12 +1,14 @@
-"""The map between minivae, the ledger and the tests: what proves a function, what holds it, and back.
+"""The map between minivae, the ledger and the tests: the entries and the tests of every function, and back.
 
-A function is proven by the entries that call it as one more link, its ties, and stated by those its docstring cites.
-It is held by the tests that name it. Nothing of this is kept in a list: ties are registered, docstrings and tests read.
+An entry proves a function if it calls the function and compares the result (a tie). An entry states a function if the
+docstring of the function cites it. A test holds a function if it names the function. The map is computed: from the
+registered ties, from the docstrings and from the source of the tests.
 """
 
 import ast
 import difflib
 import inspect
+import itertools
 import textwrap
 from collections.abc import Callable
 from functools import cache
@@ -15,18 +17,19 @@ from typing import NamedTuple
 
 import minivae
 from derivations.engine import ledger
-from derivations.pages.records import located
+from derivations.pages.records import fetch, located, matching
 from derivations.study.trace import ID
 from minivae import divergences, evidence, gaussian, likelihood, objective, ops, vae
 from minivae.checks import refuse
 from minivae.evidence import bounds, linear, quadrature
 
 MATHEMATICS = (ops, gaussian, divergences, likelihood, objective, vae, bounds, quadrature, linear)
-PACKAGES = (minivae, evidence)                              # they offer what their modules define
-TOOLS = {                                                   # they check and make, and compute nothing of their own
+PACKAGES = (minivae, evidence)                              # they re-export functions of their modules
+TOOLS = {                                                   # helpers that check or construct: not mathematics
     "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts", "shapes_of",
 }  # fmt: skip
-METHODS = ("encode", "decode", "loss", "gradient", "elbo", "forward", "backward", "log_likelihood")     # of the model
+METHODS = [f"minivae.vae.VAE.{name}" for name in (
+    "encode", "decode", "loss", "gradient", "elbo", "forward", "backward", "log_likelihood")]  # fmt: skip
 TESTS = Path(__file__).parents[2] / "tests"
 
 
@@ -41,21 +44,23 @@ class Place(NamedTuple):
 
 @cache
 def functions() -> dict[str, Callable]:
-    """Every public function of minivae's mathematics and every such method of its model, by dotted name, in order."""
+    """Every public function of minivae's mathematics, by dotted name; of methods, those of `VAE` and the tied ones."""
     found = {}
     for module in MATHEMATICS:
         for name, thing in vars(module).items():
             own = getattr(thing, "__module__", "") == module.__name__ and not inspect.isclass(thing)
             if own and callable(thing) and not name.startswith("_") and name not in TOOLS:
                 found[f"{module.__name__}.{name}"] = thing
-    return found | {f"minivae.vae.VAE.{name}": getattr(vae.VAE, name) for name in METHODS}
+        methods = METHODS if module is vae else [name for name in ties() if name.startswith(f"{module.__name__}.")]
+        found |= {name: fetch(name) for name in methods if name not in found}
+    return found
 
 
 @cache
 def names_in(path: Path) -> frozenset[str]:
-    """What the code of a file uses of minivae: dotted names, and ".name" of every attribute of anything."""
+    """The names that the code of a file uses: dotted names, and ".name" for every attribute of any object."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    means = {}                                              # a name of the file: what was imported by it
+    means = {}                                              # name in the file: dotted name that it imports
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             means |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
@@ -72,7 +77,7 @@ def names_in(path: Path) -> frozenset[str]:
 
 @cache
 def real_names() -> dict[str, str]:
-    """Where what a package offers is defined: minivae.evidence.rate_distortion in minivae.evidence.rates, and so on."""
+    """Where a re-exported function is defined: minivae.evidence.rate_distortion is in minivae.evidence.rates."""
     offered = {f"{package.__name__}.{name}": getattr(package, name) for package in PACKAGES for name in package.__all__}
     offered |= {f"{gaussian.__name__}.{name}": thing for name, thing in vars(gaussian).items()}     # of divergences too
     return {name: f"{thing.__module__}.{thing.__name__}" for name, thing in offered.items() if inspect.isroutine(thing)}
@@ -80,7 +85,8 @@ def real_names() -> dict[str, str]:
 
 def tests_of(name: str) -> tuple[str, ...]:
     """The test files that use a function; none where the tests are not installed."""
-    word = f".{name.rpartition('.')[2]}" if ".VAE." in name else name
+    *_, owner, last = name.split(".")
+    word = f".{last}" if owner[0].isupper() else name       # of a method, any call of that name
     return tuple(str(path.relative_to(TESTS)) for path in sorted(TESTS.rglob("test_*.py")) if word in names_in(path))
 
 
@@ -96,7 +102,7 @@ def ties() -> dict[str, tuple[str, ...]]:
 
 @cache
 def place(name: str) -> Place:
-    """What is known of one function."""
+    """The entries and tests of one function."""
     tied = ties().get(name, ())
     cited = ID.findall(inspect.getdoc(functions()[name]) or "")
     own = {*tied, *(id.rstrip("abcdefg") for id in tied)}
@@ -104,12 +110,12 @@ def place(name: str) -> Place:
 
 
 def reading_map() -> list[Place]:
-    """Every function of minivae's mathematics that the ledger or a test knows of, and those that none does."""
+    """Every function of minivae's mathematics with its entries and tests."""
     return [place(name) for name in functions()]
 
 
 def of_entry(id: str) -> list[Place]:
-    """The functions that an entry, or a row of one, is about."""
+    """The functions that an entry, or one row of it, proves or states."""
     return [one for one in reading_map() if id in one.tied or any(id in (c, c.rstrip("abcdefg")) for c in one.cited)]
 
 
@@ -117,26 +123,44 @@ def of_entry(id: str) -> list[Place]:
 
 
 def found(name: str) -> list[Place]:
-    """What a name means: a function by any ending of its dotted name, an entry, a row; everything, without one."""
+    """The functions of that name or with that part of a name; else those of the entries that match; all for ""."""
     everything = reading_map()
-    if not name:
-        return everything
-    if chosen := [one for one in everything if f".{one.name}".endswith(f".{name}")]:
+    if chosen := [one for one in everything if not name or f".{one.name}".endswith(f".{name}")]:
         return chosen
-    known = [one.name.removeprefix("minivae.") for one in everything]
-    if name.partition(".")[0] not in ledger.SOURCES or "." not in name:
-        near = difflib.get_close_matches(name, known, 3, 0.4)
-        hint = f"Did you mean {' or '.join(near)}?" if near else "See `derivations map`."
-        refuse("NAME", "a function of minivae's mathematics or an id of the ledger", repr(name), hint)
-    entry = ledger.find(name)[0].entry
-    return list(dict.fromkeys([*of_entry(name), *of_entry(entry.id)]))
+    if chosen := [one for one in everything if name.lower() in short(one).lower()]:
+        return chosen
+    near = difflib.get_close_matches(name, map(short, everything), 3, 0.4)
+    try:
+        entries = matching(name)
+    except ValueError:
+        if near and name.partition(".")[0] not in ledger.SOURCES:
+            rule = "a function of minivae, a part of its name, a source, an id or a word of an entry"
+            refuse("FILTER", rule, repr(name), f"Did you mean {' or '.join(near)}?")
+        raise
+    wanted = {one for id in (name, *(entry.id for entry in entries)) for one in of_entry(id)}
+    return [one for one in everything if one in wanted]
+
+
+def short(one: Place) -> str:
+    """The dotted name without the package: "gaussian.kl_full"."""
+    return one.name.removeprefix("minivae.")
+
+
+def contents(places: list[Place], width: int) -> list[str]:
+    """A paragraph for every module: the names of its functions."""
+    lines = []
+    for module, group in itertools.groupby(places, lambda one: functions()[one.name].__module__):
+        names = ", ".join(one.name.removeprefix(f"{module}.") for one in group)
+        lines.append(module.removeprefix("minivae."))
+        lines += textwrap.wrap(names, width, initial_indent="  ", subsequent_indent="  ")
+    return lines
 
 
 def map_lines(places: list[Place], width: int) -> list[str]:
-    """A paragraph for every function: its place in the source, and what is known of it."""
+    """A paragraph for every function: its place in the source, its entries, its tests."""
     lines = [] if places else ["no function of minivae computes it"]
     for one in places:
-        lines.append(f"{one.name.removeprefix('minivae.'):40}{located(functions()[one.name])}")
+        lines.append(f"{short(one):40}{located(functions()[one.name])}")
         for label, names in (("proven by", one.tied), ("states", one.cited), ("held by", one.tests)):
             if names:
                 lines += textwrap.wrap(", ".join(names), width, initial_indent=f"  {label:10}", subsequent_indent=" " * 12)
@@ -144,9 +168,9 @@ def map_lines(places: list[Place], width: int) -> list[str]:
 
 
 def map_markdown(places: list[Place]) -> str:
-    """The map as a table for the README."""
+    """The map as a table in Markdown."""
     lines = ["| function | proven by | states | held by |", "|---|---|---|---|"]
     for one in places:
         cells = (", ".join(f"`{name}`" for name in names) for names in (one.tied, one.cited, one.tests))
-        lines.append(f"| `{one.name.removeprefix('minivae.')}` | {' | '.join(cells)} |")
+        lines.append(f"| `{short(one)}` | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""Where the sources differ: who writes what for the same thing, and the same number in each of them side by side.
+"""Where the sources differ: their notation, and the same quantity in each of them, side by side.
 
-The notation is read off the printed lines of the ledger. The numbers are those of the entries themselves, at one set
-of draws: where two agree to the last bit, where only to rounding, and where one is wrong, is computed.
+The notation is read from the printed lines of the ledger. The numbers are computed by the entries, all at the same
+draws; so is which of them agree to the last bit, which up to rounding, and which are wrong.
 """
 
 import re
@@ -23,7 +23,10 @@ from derivations.pages.unicode import sides
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import gaussian_log_prob
 
-AGREE = 1e-9                                                # relative: what rounding can do
+AGREE = 1e-9                                                # relative difference that rounding can cause
+LEGEND = """Columns: entry; value at the point; the side against the
+definition of the quantity, over {draws} draws, seed {seed} ("off by" is the largest relative difference);
+the verdict of the whole line, which can be wrong although one of its sides agrees."""
 
 # Notation
 
@@ -46,27 +49,27 @@ NAMES: dict[str, tuple[dict[str, str], str]] = {            # thing: how it may 
 
 
 class Spelling(NamedTuple):
-    """One way to write a thing: as it is written, and the rows of a source that do."""
+    """One way to write a thing, and the entries of a source that use it."""
 
     text: str
     ids: tuple[str, ...]
 
 
 def notation() -> dict[str, dict[str, list[Spelling]]]:
-    """For every thing and every source the spellings that its printed lines have."""
+    """The spellings of every thing in the printed lines of every source."""
     sources = [source for source in ledger.SOURCES if source != "beyond"]
     return {thing: {source: spellings(source, ways) for source in sources} for thing, (ways, _) in NAMES.items()}
 
 
 def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
-    """Those of these spellings that a source uses."""
+    """The spellings that a source uses, of those given."""
     lines = {entry.id: printed(entry) for entry in ledger.entries(source)}
     found = {way: tuple(id for id, line in lines.items() if re.search(pattern, line)) for way, pattern in ways.items()}
     return [Spelling(way, ids) for way, ids in found.items() if ids]
 
 
 def printed(entry: Entry) -> str:
-    """What stands on the page: the sides that are not in square brackets, as Unicode."""
+    """The printed sides of an entry as Unicode. Sides in square brackets are ours and are left out."""
     return "   ".join(side for _, side in sides(entry.printed.latex) if not re.fullmatch(r"\[[^\[\]]*\]", side))
 
 
@@ -74,7 +77,7 @@ def printed(entry: Entry) -> str:
 
 
 class Saying(NamedTuple):
-    """What a side of an entry, or a function of minivae, says of a thing at draws of its letters: (n, ...) numbers."""
+    """A side of an entry, or a function of minivae, that computes a thing at n draws of its letters: (n, ...) numbers."""
 
     name: str
     text: str
@@ -82,7 +85,7 @@ class Saying(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """Something that several sources print: its letters, a simple point, what it is by definition, who prints it."""
+    """A quantity that several sources print: its letters, a simple point, its definition, the sides that print it."""
 
     name: str
     inputs: Inputs
@@ -92,7 +95,7 @@ class Thing(NamedTuple):
 
 
 def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Saying:
-    """A side of the printed form of an entry, whose letters are made from those of the thing."""
+    """A side of the printed form of an entry; `of` turns the letters of the thing into those of the entry."""
 
     def compute(values: dict) -> NDArray:
         letters = of(values)
@@ -104,12 +107,12 @@ def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambd
 
 
 def minivaes(name: str, compute: Callable[[dict], NDArray]) -> Saying:
-    """What a function of minivae says."""
+    """A function of minivae that computes a thing."""
     return Saying(name, f"{name.rpartition('.')[2]}(...)", compute)
 
 
 def things() -> tuple[Thing, ...]:
-    """Everything that is compared. The entries must be loaded."""
+    """All things that are compared. The entries must be loaded."""
     mu, sigma = real("mu", r"\mu"), positive("sigma", r"\sigma")
     x, mean, s = vector("x", "x", 4), vector("mean", r"\tilde{x}", 4), positive("s", r"\sigma")
     scalar = lambda v: {"mu_q": v["mu"], "sigma_q": v["sigma"]}  # noqa: E731
@@ -165,18 +168,18 @@ def things() -> tuple[Thing, ...]:
 
 
 class Compared(NamedTuple):
-    """One saying about a thing: who, how it is written, its row's verdict, its value at the simple point, how far off."""
+    """One side compared: its name, its formula, its row's verdict, its value at the simple point, how far off it is."""
 
     name: str
     text: str
     verdict: str
     value: float
     apart: float
-    alike: tuple[str, ...]      # those that agree with it to the last bit, everywhere
+    alike: tuple[str, ...]      # names of the sides that agree with it to the last bit at every draw
 
 
 def compare(thing: Thing, draws: int = 1000, seed: int = 0) -> list[Compared]:
-    """Every saying about a thing, against what it is by definition and against each other."""
+    """Compare every side with the definition of the thing, and with each other."""
     values = draw(thing.inputs, np.random.default_rng(seed), draws)
     truth = value_and_scale(thing.truth(values))[0].reshape(draws, -1)
     found = [np.asarray(saying.compute(values)).reshape(draws, -1) for saying in thing.sayings]
@@ -194,7 +197,7 @@ def compare(thing: Thing, draws: int = 1000, seed: int = 0) -> list[Compared]:
 
 
 def verdict_of(id: str, seed: int) -> str:
-    """The computed verdict of an entry: of its rows, all that there are."""
+    """The computed verdict of an entry; several, if its rows differ."""
     return "/".join(dict.fromkeys(judgement.verdict for judgement in judge(LEDGER[id], 200, seed)))
 
 
@@ -202,7 +205,7 @@ def verdict_of(id: str, seed: int) -> str:
 
 
 def notation_markdown(found: dict[str, dict[str, list[Spelling]]]) -> str:
-    """The notation as a table for the README: every spelling, and in how many entries of the source it stands."""
+    """The notation as a table in Markdown: every spelling, and the number of entries that use it."""
     sources = list(next(iter(found.values())))
     titles = [ledger.SOURCES[source].split(",")[0] for source in sources]
     lines = [f"| | {' | '.join(titles)} | `minivae` |", "|---" * (len(titles) + 2) + "|"]
@@ -225,22 +228,22 @@ def notation_lines(found: dict[str, dict[str, list[Spelling]]]) -> list[str]:
 
 
 def thing_lines(thing: Thing, compared: list[Compared], width: int) -> list[str]:
-    """One thing in all sources: value at the simple point, distance from its definition, verdict of the line."""
+    """One thing in all sources: value at the simple point, agreement with its definition, verdict of the line."""
     where = ", ".join(f"{name} = {np.asarray(value).tolist()}" for name, value in thing.simple.items())
     lines = [*wrapped(f"{thing.name}, at {where}", "", "  ", width)]
     for one in compared:
-        off = "right" if one.apart <= AGREE else f"off by {min(one.apart, 2):.0%}"
+        off = "agrees" if one.apart <= AGREE else f"off by {min(one.apart, 2):.0%}"
         short = one.name.removeprefix("minivae.").rpartition(".")[2] if one.name.startswith("minivae") else one.name
         lead = f"  {fit(short, 20)} {one.value:12.6f}  {off:10} {one.verdict:12} "
         lines.append(lead + fit(one.text, width - columns(lead)).rstrip())
     for one in compared:
         if one.alike:
-            lines.append(f"  to the last bit alike: {', '.join(sorted({one.name, *one.alike}))}")
+            lines.append(f"  equal to the last bit: {', '.join(sorted({one.name, *one.alike}))}")
             break
     return lines
 
 
 def contradictions(compared: list[Compared]) -> list[str]:
-    """Lines that are said to hold and are off."""
+    """Names of the sides that are off although their line holds."""
     holds = ("holds", "holds-if", "defines", "in the model")
     return [one.name for one in compared if one.verdict in holds and not one.apart <= AGREE]

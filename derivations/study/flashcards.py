@@ -1,21 +1,23 @@
-"""The ledger as flashcards: a question and an answer for every row, for Anki, for Obsidian, for a terminal.
+"""The ledger as flashcards: a question and an answer for every row that can be answered by heart.
 
 A side of a card is a sequence of lines, each of them text or a formula; every format writes both in its own way.
-A row that is a slip or wrong asks what is wrong with its line; its answer has the simplest numbers that show it.
+A row that is a slip or wrong asks for the fault of its line; the answer shows the simplest numbers that expose it.
 """
 
 import csv
 import html
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from derivations.engine.equation import Entry
 from derivations.engine.judge import Judgement
 from derivations.engine.ledger import SOURCES, source_of
 from derivations.pages.records import Judged
-from derivations.pages.terminal import UNBROKEN, witness_text
-from derivations.pages.unicode import latex_sides, unicode
+from derivations.pages.terminal import UNBROKEN, columns, witness_text
+from derivations.pages.unicode import latex_sides, outside, pieces, unicode
+
+LONGEST = 100                                               # columns of a formula that one can know by heart: one line
 
 
 class Formula(str):
@@ -23,7 +25,7 @@ class Formula(str):
 
 
 class Card(NamedTuple):
-    """One card: id and verdict of its row, and what stands on its two sides."""
+    """One card: id and verdict of its row, and the lines on its two sides."""
 
     id: str
     verdict: str
@@ -32,23 +34,67 @@ class Card(NamedTuple):
 
 
 def cards(items: Iterable[Judged]) -> list[Card]:
-    """One card for every row, in the order of the ledger."""
-    return [card(item.entry, judgement) for item in items for judgement in item.rows]
+    """One card for every row with an answer that a person can give, in the order of the ledger."""
+    rows = [(item.entry, judgement) for item in items for judgement in item.rows]
+    return [card(entry, judgement) for entry, judgement in rows if answerable(entry, judgement)]
+
+
+def answerable(entry: Entry, judgement: Judgement) -> bool:
+    """True if the answer is a sentence, or one formula that is short and differs from the one in the question.
+
+    A figure has no card, because its question would not name it; a remark has none, because it asks nothing.
+    """
+    if judgement.row.expected in ("figure", "prose"):
+        return False
+    if asked_of(entry, judgement) in (faulty, claimed):
+        return True
+    (_, first), *others = statement(entry, judgement)
+    wanted = [(relation, side) for relation, side in others if not is_aside(side)]
+    short = columns(unicode(written(wanted))) <= LONGEST and not any(has_tuple(side) for _, side in wanted)
+    return short and any(side != first for _, side in wanted)
+
+
+def is_aside(latex: str) -> bool:
+    """True for a side in square brackets: it is ours, not printed by the source."""
+    text = unicode(latex)
+    return text.startswith("[") and outside(text) == "()"
+
+
+def has_tuple(latex: str) -> bool:
+    """True if round brackets with a comma in them stand for several quantities, not for the arguments of a function."""
+    open_brackets, before = [], ""
+    for piece in pieces(latex):
+        if piece.part == "open":
+            open_brackets.append(piece.text == "(" and before not in ("ord", "close", "word"))
+        elif piece.part == "close":
+            open_brackets[-1:] = []
+        elif piece.text == "," and any(open_brackets[-1:]):
+            return True
+        before = before if piece.part == "space" else piece.part
+    return False
 
 
 def card(entry: Entry, judgement: Judgement) -> Card:
     """The card of one row."""
     where = f"{SOURCES[source_of(entry)]}, {entry.ref}"
-    asked = faulty if judgement.row.repair else ASKED.get(judgement.row.expected, ASKED.get(entry.kind, stated))
-    question, answer = asked(entry, judgement, statement(entry, judgement))
+    question, answer = asked_of(entry, judgement)(entry, judgement, statement(entry, judgement))
     needs = (f"It needs: {entry.needs}.",) if judgement.row.expected == "holds-if" else ()
     end = f"{judgement.row.id}: {judgement.verdict}"
     front, back = (where, *filter(None, question)), (*filter(None, answer), *needs, end)
     return Card(judgement.row.id, judgement.verdict, front, back)
 
 
+def asked_of(entry: Entry, judgement: Judgement) -> Callable:
+    """The function that makes the question and the answer for a row."""
+    if judgement.row.repair:
+        return faulty
+    if judgement.row.expected == "defines":
+        return defined
+    return claimed if entry.kind == "claim" else stated
+
+
 def statement(entry: Entry, judgement: Judgement) -> list[tuple[str, str]]:
-    """(relation, side) of what the row states: the whole chain, or its own link of it."""
+    """(relation, side) of the row: the whole chain, or one link of it."""
     sides, link = latex_sides(entry.printed.latex), judgement.row.link
     return sides if link is None else [("", sides[link][1]), sides[link + 1]]
 
@@ -59,7 +105,7 @@ def written(sides: list[tuple[str, str]]) -> Formula:
 
 
 def faulty(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """What is wrong with a line, and what holds."""
+    """Ask for the fault of a line; answer with the fault, numbers and the form that holds."""
     row = judgement.row
     seen = witness_text(entry, judgement).replace(UNBROKEN, " ")
     return (
@@ -69,31 +115,19 @@ def faulty(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tupl
 
 
 def stated(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """How a displayed line goes on."""
+    """Ask how a displayed line continues."""
     return (judgement.row.says, "How does it go on?", written(sides[:1])), (written(sides),)
 
 
 def defined(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """How something is defined."""
+    """Ask for a definition."""
     return (judgement.row.says, "How is it defined?", written(sides[:1])), (written(sides),)
 
 
 def claimed(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """Whether a claim holds, and as what formula."""
-    return (judgement.row.says, "Does it hold? Say it as a formula."), ("It holds:", written(sides))
-
-
-def drawn(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """What a figure must show."""
-    return ("Draw the figure. What must it show?",), (judgement.row.says, written(sides))
-
-
-def told(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """What can be computed of a remark."""
-    return (judgement.row.says, "Is there something in it that can be computed?"), (written(sides),)
-
-
-ASKED = {"defines": defined, "prose": told, "figure": drawn, "claim": claimed}       # by verdict, then by kind
+    """Ask whether a claim needs an assumption, which `card` adds to the answer."""
+    holds = "It holds under an assumption:" if judgement.row.expected == "holds-if" else "It holds as it stands:"
+    return (judgement.row.says, "Does it hold as it stands, or does it need an assumption?"), (holds, written(sides))
 
 
 # As text for a terminal
@@ -104,11 +138,11 @@ def plain(lines: Iterable[str]) -> list[str]:
     return [f"  {unicode(line)}" if isinstance(line, Formula) else line for line in lines]
 
 
-# As Anki reads it: a line of tab-separated fields for every card; a field is HTML
+# For Anki: a line of tab-separated fields for every card; a field is HTML
 
 
 def anki(made: Iterable[Card]) -> str:
-    """A file for Anki's import: front, back, id, verdict as tag."""
+    """A file for Anki's import: front, back, id, and the verdict as a tag."""
     head = "#separator:tab\n#html:true\n#columns:Front\tBack\tId\tTags\n#tags column:4\n"
     rows = io.StringIO()
     write = csv.writer(rows, dialect="excel-tab", lineterminator="\n").writerow
@@ -118,12 +152,12 @@ def anki(made: Iterable[Card]) -> str:
 
 
 def as_html(lines: Iterable[str]) -> str:
-    """Lines of a card in HTML; MathJax reads what is in \\[ \\]."""
+    """Lines of a card in HTML; MathJax renders what is in \\[ \\]."""
     shown = (rf"\[{line}\]" if isinstance(line, Formula) else line for line in lines)
     return "<br>".join(html.escape(line, quote=False).replace("\n", "<br>") for line in shown)
 
 
-# As Obsidian's spaced repetition reads it: question, a line with ?, answer; an empty line ends the card
+# For Obsidian's spaced repetition: question, a line with ?, answer; an empty line ends the card
 
 
 def obsidian(made: Iterable[Card], title: str) -> str:
@@ -134,7 +168,7 @@ def obsidian(made: Iterable[Card], title: str) -> str:
 
 
 def as_markdown(line: str) -> str:
-    """A line of a card in Markdown, in which nothing ends the card or its question."""
+    """A line of a card in Markdown; escapes every line that would end the card or its question."""
     if isinstance(line, Formula):
         return f"$${line}$$"
     rows = html.escape(line, quote=False).replace("$", "&#36;").split("\n")

@@ -1,7 +1,7 @@
-"""The gradient of one training step four ways, on a VAE small enough for paper.
+"""The gradient of one training step computed four ways, on a VAE small enough for paper.
 
-By hand, as minivae has it; as a central difference; by complex step; and as the gradient of an integral over z, in
-which nothing is drawn and nothing reparameterised.
+The four ways: by hand, as in minivae; a central difference; a complex step; and the gradient of an integral over z,
+which needs neither draws nor the reparameterisation.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}   
 
 
 class Problem(NamedTuple):
-    """A model, one datum, one draw of noise: numbers with one decimal each."""
+    """A model, one data point and one draw of noise: every number has one decimal."""
 
     vae: VAE
     x: NDArray
@@ -30,9 +30,9 @@ class Problem(NamedTuple):
 
 
 def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic") -> Problem:
-    """D = 3, H = 2, J = 1: weights, biases, datum and noise at random, and short."""
+    """D = 3, H = 2, J = 1: random weights, biases, data and noise, rounded to one decimal."""
     rng = np.random.default_rng(seed)
-    kind = make_likelihood(name, **SETTINGS.get(name, {}))  # an unknown name is refused there
+    kind = make_likelihood(name, **SETTINGS.get(name, {}))  # refuses an unknown name
     model = VAE.init(rng, 3, 1, (2,), dtype=np.float64, likelihood=kind, estimator=estimator)
     short = rng.integers(1, 10, model.params.flat.shape) * rng.choice([-0.1, 0.1], model.params.flat.shape)
     model.params.flat[...] = np.round(short, 1)
@@ -54,8 +54,8 @@ class Gradient(NamedTuple):
 def four_ways(given: Problem) -> list[Gradient]:
     """The gradient of the loss in every parameter.
 
-    At the given noise: by hand, by complex step, by central difference. On average over the noise: by hand at the
-    nodes of a quadrature, and as the gradient of the integral over z, in which nothing is reparameterised.
+    At the given noise: by hand, by complex step, by central difference. Averaged over the noise: by hand at the
+    nodes of a quadrature, and as the gradient of the integral over z.
     """
     model, x, eps = given
     by_hand = model.gradient(x, eps).flat
@@ -70,12 +70,12 @@ def four_ways(given: Problem) -> list[Gradient]:
 
 
 def with_numbers(model: VAE, flat: NDArray) -> VAE:
-    """The same model with other numbers, complex ones too."""
+    """The same model with other parameters, which may be complex."""
     return dataclasses.replace(model, params=model.params.like(flat))
 
 
 def derivative(f: Callable[[NDArray], NDArray], at: NDArray, step: complex) -> NDArray:
-    """The gradient of f, number by number: a complex step has no difference in it, a real one is central."""
+    """The gradient of f, number by number: by complex step, or as a central difference for a real step."""
     found = []
     for i in range(at.size):
         moved = np.zeros(at.shape, type(step))
@@ -86,7 +86,7 @@ def derivative(f: Callable[[NDArray], NDArray], at: NDArray, step: complex) -> N
 
 
 def integral_of_loss(model: VAE, x: NDArray) -> Callable[[NDArray], NDArray]:
-    """Parameters -> the integral of q(z|x) (log q(z|x) - log p(z) - log p(x|z)) dz, on nodes z that stay in place."""
+    """Parameters -> the integral of q(z|x) (log q(z|x) - log p(z) - log p(x|z)) dz, on fixed nodes z."""
     mu, log_var = model.encode(x)
     sigma = np.exp(log_var / 2)
     z = (mu + sigma * LINE).T[:, None]                      # (K, 1, 1)
@@ -104,26 +104,26 @@ def integral_of_loss(model: VAE, x: NDArray) -> Callable[[NDArray], NDArray]:
 
 
 def entries(model: VAE) -> list[str]:
-    """The name of every number of the flat vector: encoder.1.weight[0, 1]."""
+    """The name of every entry of the flat vector: encoder.1.weight[0, 1]."""
     arrays = model.params.items()
     return [f"{name}{list(i)}" if i else name for name, array in arrays for i in np.ndindex(array.shape)]
 
 
 def digits(a: float, b: float, scale: float) -> int:
-    """How many leading digits agree, relative to `scale`, the largest number of the gradient; 16 at most."""
+    """Number of leading digits that agree, relative to `scale`, the largest entry of the gradient; 16 at most."""
     apart = abs(a - b) / scale
     return 16 if apart < 1e-16 else int(-math.log10(apart)) if apart < 1 else 0         # of NaN, none
 
 
 def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
-    """Whether enough digits agree. Without the score of q, the gradient is that of the loss on average only."""
+    """True if enough digits agree. The path estimator is compared on average only: it leaves out the score of q."""
     ways = ["integral over z"] if given.vae.estimator == "path" else list(ENOUGH)
     found = agreement(gradients)
     return all(min(found[way]) >= ENOUGH[way] for way in ways)
 
 
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
-    """For each other way the digits in which it agrees with the one by hand, number by number."""
+    """For each other way, the digits in which it agrees with the gradient by hand, entry by entry."""
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)
     return {

@@ -1,4 +1,4 @@
-"""Flashcards asked in a terminal: a question, the answer at the return key, and a tally at the end."""
+"""Ask flashcards in a terminal: the return key shows the answer, and a tally ends the quiz."""
 
 import sys
 import textwrap
@@ -12,14 +12,14 @@ KNOWN, MISSED, LEAVE = ("y", "yes"), ("n", "no"), ("q", "quit")
 
 
 class Tally(NamedTuple):
-    """How it went."""
+    """Result of a quiz: the number of cards known, and the ids of those missed."""
 
     known: int
     missed: list[str]
 
 
 def ask(cards: Sequence[Card], out: TextIO = sys.stdout, read: Callable[[], str] = input) -> Tally:
-    """Ask the cards one after the other; Ctrl-C and the end of input leave, as q does."""
+    """Ask the cards one after the other. Ctrl-C, the end of input and q end the quiz."""
     known, missed = 0, []
 
     def reply(prompt: str) -> str:
@@ -43,7 +43,7 @@ def ask(cards: Sequence[Card], out: TextIO = sys.stdout, read: Callable[[], str]
 
 
 def wrapped(lines: Sequence[str]) -> list[str]:
-    """Lines of a card, broken where the page ends."""
+    """Lines of a card, wrapped at the page width."""
     whole_words, made = {"break_long_words": False, "break_on_hyphens": False}, []
     for line in plain(lines):
         more = " " * 6 if line.startswith(" ") else ""

@@ -20,7 +20,8 @@ from minivae.checks import refuse
 
 SUFFIX = "_copy"
 CORE = (
-    "checks", "divergences", "ops", "gaussian", "likelihood", "params", "objective", "vae", "adam", "data", "train", "evidence",
+    "checks", "divergences", "ops", "gaussian", "likelihood", "params", "objective", "vae", "adam", "data", "train",
+    "evidence",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The command of the ledger: what it prints, what it refuses, and that a planted fault does not pass."""
+"""The command of the ledger: its output, its refusals, and that it notices planted faults."""
 
 import io
 import json
@@ -15,8 +15,8 @@ import pytest
 from derivations.app import cli
 from derivations.engine import ledger
 from derivations.engine.domains import positive, real
-from derivations.engine.equation import LEDGER, equation
-from derivations.pages import records, terminal
+from derivations.engine.equation import LEDGER, VERDICTS, equation
+from derivations.pages import glossary, records, terminal
 from derivations.pages.unicode import KNOWN, sides, unicode
 from tests.helpers.readme import sessions
 
@@ -97,7 +97,7 @@ def plant(id, function, **settings):
 # LaTeX in a terminal
 
 
-def test_no_backslash_and_no_unknown_command_survives_in_any_formula_of_the_ledger():
+def test_unicode_leaves_no_latex_command_in_any_formula():
     assert len(LATEX) > 3
     for latex in LATEX:
         text = unicode(latex)
@@ -126,16 +126,16 @@ def test_no_backslash_and_no_unknown_command_survives_in_any_formula_of_the_ledg
         (r"a - -b = -c", "a − −b = −c"),
     ],
 )  # fmt: skip
-def test_formulas_become_text_that_reads(latex, text):
+def test_unicode_writes_formulas_as_readable_text(latex, text):
     assert unicode(latex) == text
 
 
-def test_a_chain_falls_apart_at_its_own_relations_only():
+def test_sides_splits_a_chain_at_its_top_level_relations():
     assert sides(r"a = \sum_{j=1}^J b \leq p(X = x)") == [("", "a"), ("=", "∑ⱼ₌₁ᴶ b"), ("≤", "p(X = x)")]
 
 
 @pytest.mark.parametrize("entry", EVERYTHING, ids=lambda entry: entry.id)
-def test_letters_and_numbers_go_together_side_by_side(entry):
+def test_every_form_prints_as_many_sides_as_it_computes(entry):
     for form in (entry.printed, *(row.repair for row in entry.rows if row.repair)):
         if not form.free:
             values = records.sides_at(form, records.sample(form))
@@ -145,29 +145,95 @@ def test_letters_and_numbers_go_together_side_by_side(entry):
 # list
 
 
-def test_the_list_has_every_entry_once_in_printed_order(capsys):
-    code, out, err = run(capsys, "list")
+def test_list_all_prints_every_entry_once_in_printed_order(capsys):
+    code, out, err = run(capsys, "list", "--all")
     ids = [line.split()[0] for line in out.splitlines()]
-    assert code == 0 and err == "" and ids == [entry.id for entry in EVERYTHING]
+    assert code == 0 and err.startswith(f"{len(ids)} entries; filter: ") and ids == [entry.id for entry in EVERYTHING]
     assert sorted(ids) == sorted(LEDGER)                    # which is in the order of imports
     assert all(terminal.columns(line) <= 100 for line in out.splitlines())
     rows = json.loads(run(capsys, "list", "--json")[1])
     assert len(rows) == sum(len(entry.rows) for entry in EVERYTHING)
 
 
+def test_list_prints_sections_that_count_every_entry_once(capsys):
+    code, out, err = run(capsys, "list")
+    sections = [re.fullmatch(r"(\w+\.\w+) +(\d+)  (\S.*)", line).groups() for line in out.splitlines()]
+    assert code == 0 and len(sections) <= 40 and all(terminal.columns(line) <= 100 for line in out.splitlines())
+    assert sum(int(count) for _, count, _ in sections) == len(EVERYTHING)
+    assert err.startswith(f"{len(EVERYTHING)} entries; filter: ") and err.endswith("derivations list --all\n")
+    assert run(capsys, "list", "-q") == (0, out, "")
+    for name, count, _ in sections[::7]:
+        assert len(run(capsys, "list", name)[1].splitlines()) == int(count)
+
+
+@pytest.mark.parametrize(
+    "filter, ids",
+    [
+        ("odaibo.40", ["odaibo.40"]),                       # an id
+        ("odaibo.14d", ["odaibo.14"]),                      # a row
+        ("in no entry", None),
+        ("Roeder", ["beyond.48"]),                          # the place in the source
+        ("ill-typed twice", ["odaibo.901"]),                # the meaning
+        ("t(t + 2)", ["odaibo.901"]),                       # the formula
+        ("ops.relu", ["odaibo.901", "beyond.22"]),          # a tied function
+    ],
+)
+def test_list_finds_entries_by_id_meaning_formula_and_function(filter, ids, planted, capsys):
+    LEDGER["odaibo.901"].rows[0].says = "Ill-typed TWICE."
+    code, out, err = run(capsys, "list", filter)
+    if ids is None:
+        assert (code, out) == (2, "") and err.startswith("derivations: FILTER must be a source (odaibo, ")
+        return
+    assert code == 0 and [line.split()[0] for line in out.splitlines()] == ids
+    assert err.startswith(f"{len(ids)} of {len(ledger.entries())} entries; filter: ")
+    rows = json.loads(run(capsys, "list", filter, "--json")[1])
+    assert [row["id"] for row in rows] == [row.id for entry in records.matching(filter) for row in entry.rows]
+
+
+def test_list_prints_all_entries_of_a_source(capsys):
+    lines = run(capsys, "list", "hong")[1].splitlines()
+    assert [line.split()[0] for line in lines] == [entry.id for entry in ledger.entries("hong")]
+
+
 # check
 
 
-def test_the_whole_ledger_is_as_expected(capsys):
+def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, err = run(capsys, "check")
     assert code == 0, "\n".join(line for line in out.splitlines() if "MISMATCH" in line)
     assert "no mismatches; 1000 draws, seed 0" in out and "s in all" in err
     count = sum(len(entry.rows) for entry in EVERYTHING)
     assert int(re.search(r"^all .* (\d+)$", out, re.MULTILINE).group(1)) == count
+    assert len(out.splitlines()) <= 24 and max(map(terminal.columns, out.splitlines())) <= 80
+    assert out.endswith(f"all {count} rows: derivations check --all\n")
+    for word in VERDICTS:                                   # each is used, and explained
+        assert re.search(rf"^{word} +{re.escape(glossary.MEANINGS[word])}$", out, re.MULTILINE)
 
 
-def test_the_table_has_id_statement_verdict_and_worst_miss(planted, capsys):
-    code, out, _ = run(capsys, "check", "odaibo.901", "odaibo.902", "odaibo.903", "-q")
+def test_check_prints_the_table_if_it_is_short_or_with_all(planted, capsys):
+    rows = {source: [row.id for entry in ledger.entries(source) for row in entry.rows] for source in ("hong", "lm")}
+    for arguments, ids in ((("hong",), rows["hong"]), (("lm", "--all"), rows["lm"]), (("lm",), [])):
+        out = run(capsys, "check", *arguments, "--draws", 50)[1]
+        assert [line.split()[0] for line in out.splitlines() if re.match(r"\w+\.\w+ ", line)] == ids
+        assert "--all" in arguments or len(out.splitlines()) <= 40
+    assert out.splitlines()[-1].endswith(f"all {len(rows['lm'])} rows: derivations check lm --all")
+    plant("lm.999", lambda t: (t, "=", t + 1e-4))
+    out = run(capsys, "check", "lm", "--draws", 50)[1]
+    assert [line.split()[0] for line in out.splitlines() if re.match(r"\w+\.\w+ ", line)] == ["lm.999"] and "MISMATCH" in out
+    assert "holds" in out and re.search(r"^fails +false", out, re.MULTILINE)
+
+
+def test_check_quiet_prints_one_line(planted, capsys):
+    plant("odaibo.999", lambda t: (t, "=", t + 1e-4))
+    words = "check", "odaibo.901", "odaibo.999", "--seed", 3, "--draws", 60, "-q"
+    assert run(capsys, *words) == (1, "3 rows, 2 as expected; 60 draws, seed 3\n", "")
+    assert "odaibo.901a" in run(capsys, *words, "--all")[1]
+    assert len(json.loads(run(capsys, *words, "--json")[1])) == 2
+
+
+def test_check_table_has_id_statement_verdict_and_worst_miss(planted, capsys):
+    code, out, _ = run(capsys, "check", "odaibo.901", "odaibo.902", "odaibo.903")
     table = [line.split("  ") for line in out.splitlines()[1:5]]
     assert code == 0
     assert [row[0] for row in table] == ["odaibo.901a", "odaibo.901b", "odaibo.902", "odaibo.903"]
@@ -183,7 +249,7 @@ def test_the_table_has_id_statement_verdict_and_worst_miss(planted, capsys):
     assert re.search(r"^equation +2 +1 +1 +4$", out, re.MULTILINE)
 
 
-def test_json_has_the_promised_keys_and_a_row_of_a_chain_has_its_own_verdict(planted, capsys):
+def test_check_json_has_all_keys_and_a_verdict_for_every_row(planted, capsys):
     code, out, err = run(capsys, "check", "odaibo.901", "odaibo.903", "--json", "-q")
     chain, free = json.loads(out)
     promised = {
@@ -211,7 +277,7 @@ def test_json_has_the_promised_keys_and_a_row_of_a_chain_has_its_own_verdict(pla
     assert free["verdict"] == "slip" and free["links"] == [] and free["witness"] is None
 
 
-def test_one_row_of_a_chain_can_be_asked_for(planted, capsys):
+def test_check_accepts_the_id_of_a_single_row(planted, capsys):
     assert [
         link["id"] for link in json.loads(run(capsys, "check", "odaibo.901b", "--json")[1])[0]["links"]
     ] == ["odaibo.901b"]
@@ -233,7 +299,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_planted_fault_ends_in_exit_code_1_and_is_named(name, planted, capsys):
+def test_check_names_a_planted_fault_and_returns_1(name, planted, capsys):
     function, settings, message = FAULTS[name]
     plant("odaibo.999", function, **settings)
     code, out, _ = run(capsys, "check", "odaibo.999")
@@ -250,13 +316,13 @@ def test_a_planted_fault_ends_in_exit_code_1_and_is_named(name, planted, capsys)
     assert code == 1 and json.loads(out)[0]["ok"] is False
 
 
-def test_a_broken_errata_row_ends_in_exit_code_1(planted, capsys):
+def test_errata_names_a_wrong_verdict_and_returns_1(planted, capsys):
     plant("odaibo.999", TRUE, verdict="wrong")
     code, _, err = run(capsys, "errata")
     assert code == 1 and "odaibo.999" in err
 
 
-def test_draws_and_seed_reach_the_judge(planted, capsys):
+def test_check_passes_draws_and_seed_to_the_judge(planted, capsys):
     plant("odaibo.999", lambda t: (len(t) + 0 * t, "=", 7.0 + 0 * t))
     assert "7 draws, seed 3" in run(capsys, "check", "odaibo.902", "--draws", "7", "--seed", "3")[1]
     first, again, other = (
@@ -268,7 +334,7 @@ def test_draws_and_seed_reach_the_judge(planted, capsys):
 # show
 
 
-def test_the_page_of_an_entry_has_all_a_learner_asks_for(planted, capsys):
+def test_show_prints_formula_numbers_fault_and_code(planted, capsys):
     code, out, _ = run(capsys, "show", "odaibo.901")
     assert code == 0
     for text in (
@@ -281,13 +347,13 @@ def test_the_page_of_an_entry_has_all_a_learner_asks_for(planted, capsys):
     assert (ROOT / "minivae" / "ops.py").read_text().splitlines()[int(line) - 1].startswith("def relu(")
 
 
-def test_the_sides_are_computed_where_the_reader_says(planted, capsys):
+def test_show_computes_the_sides_at_a_given_point(planted, capsys):
     assert "At t = 0.5\n    (t + 1)²       2.25\n" in run(capsys, "show", "odaibo.901", "--at", "t=0.5")[1]
     document = json.loads(run(capsys, "show", "odaibo.901", "--at", "t=0.5", "--json")[1])
     assert document["at"] == {"t": 0.5} and document["sides"] == [2.25, 2.25, 1.25]
 
 
-def test_free_letters_are_said_and_the_intended_reading_is_computed(planted, capsys):
+def test_show_names_free_letters_and_computes_the_intended_form(planted, capsys):
     code, out, _ = run(capsys, "show", "odaibo.903", "--at", "t=3")
     assert (
         code == 0
@@ -298,7 +364,7 @@ def test_free_letters_are_said_and_the_intended_reading_is_computed(planted, cap
 
 
 @pytest.mark.parametrize("entry", EVERYTHING, ids=lambda entry: entry.id)
-def test_every_page_can_be_written_and_read(entry, capsys, monkeypatch):
+def test_show_prints_every_entry_within_80_columns(entry, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, err = run(capsys, "show", entry.id, "--draws", "50")
     assert code == 0 and err == "" and "\x1b" not in out
@@ -315,7 +381,7 @@ def test_every_page_can_be_written_and_read(entry, capsys, monkeypatch):
 @pytest.mark.parametrize(
     "entry", [entry for entry in EVERYTHING if records.letters(entry)], ids=lambda entry: entry.id
 )
-def test_the_point_that_a_page_suggests_works(entry, capsys):
+def test_show_suggests_points_that_work(entry, capsys):
     words = shlex.split(records.example(entry))
     assert run(capsys, "show", entry.id, *words, "--draws", "50")[0] == 0
 
@@ -330,8 +396,10 @@ def test_the_point_that_a_page_suggests_works(entry, capsys):
         ("show odaibo.901c", "ID must be"),
         ("show odaibo", "ID must be an entry; got the source odaibo"),
         ("check odaibo.902 nonsense", "ID must be"),
-        ("list kingma", "SOURCE must be one of beyond, cards, hong, lm, odaibo; got 'kingma'"),
-        ("errata kingma", "SOURCE must be one of beyond, cards, hong, lm, odaibo"),
+        ("list kinqma", "FILTER must be a source (odaibo, lm, hong, cards, beyond), an id, or a word in a formula"),
+        ("list odaibo.499", "ID must be an entry, a row or a source of the ledger; got 'odaibo.499'. Did you mean"),
+        ("errata kinqma", "FILTER must be a source (odaibo, lm, hong, cards, beyond), an id, or a word"),
+        ("quiz kingma", "SOURCE must be one of beyond, cards, hong, lm, odaibo; got 'kingma'"),
         ("check --draws 0", "--draws must be a whole number >= 1; got 0"),
         ("check odaibo.902 --draws 99999999999999", "--draws must be at most 1000000; got 99999999999999. The default"),
         ("compare --draws 99999999999999", "--draws must be at most 1000000; got 99999999999999. The default"),
@@ -358,12 +426,12 @@ def test_the_point_that_a_page_suggests_works(entry, capsys):
         ("show odaibo.2 --at X=[1,2,0,0]", "X must be"),
     ],
 )
-def test_bad_input_is_one_line_on_stderr_and_exit_code_2(arguments, message, planted, capsys):
+def test_bad_input_prints_one_line_and_returns_2(arguments, message, planted, capsys):
     code, out, err = run(capsys, *arguments.split())
     assert code == 2 and out == "" and err.count("\n") == 1 and err.startswith(f"derivations: {message}"), err
 
 
-def test_what_does_not_fit_into_the_memory_is_no_fault_of_an_entry(planted, capsys, monkeypatch):
+def test_check_does_not_blame_an_entry_for_a_memory_error(planted, capsys, monkeypatch):
     def judge(*arguments):
         raise MemoryError
 
@@ -372,12 +440,12 @@ def test_what_does_not_fit_into_the_memory_is_no_fault_of_an_entry(planted, caps
     assert code == 2 and out == "" and err == "derivations: more than fits into the memory of this machine\n"
 
 
-def test_debug_shows_the_traceback(planted):
+def test_debug_raises_the_error(planted):
     with pytest.raises(ValueError, match="must be a number"):
         cli.main(["show", "odaibo.902", "--at", "s=-1", "--debug"])
 
 
-def test_a_negative_standard_deviation_is_refused_with_one_line(capsys):
+def test_show_refuses_a_negative_standard_deviation(capsys):
     letters = {entry.id: records.letters(entry).get("sigma_q") for entry in EVERYTHING}
     ids = [id for id, sigma_q in letters.items() if sigma_q and sigma_q.rule == "> 0"]
     assert len(ids) > 5
@@ -394,8 +462,8 @@ def test_a_negative_standard_deviation_is_refused_with_one_line(capsys):
 # errata
 
 
-def test_the_errata_have_printed_fault_witness_and_what_holds(planted, capsys):
-    code, out, _ = run(capsys, "errata", "odaibo")
+def test_errata_full_prints_fault_witness_and_corrected_form(planted, capsys):
+    code, out, _ = run(capsys, "errata", "odaibo", "--full")
     assert code == 0
     for text in (
         "odaibo.901b   wrong   l.901 (901)",
@@ -415,8 +483,20 @@ def test_the_errata_have_printed_fault_witness_and_what_holds(planted, capsys):
     )
 
 
+def test_errata_prints_one_line_for_each(planted, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    code, out, err = run(capsys, "errata", "odaibo")
+    faulty = [row for entry in ledger.entries("odaibo") for row in entry.rows if row.expected in ("slip", "wrong")]
+    assert code == 0 and [line.split()[:2] for line in out.splitlines()] == [[row.id, row.expected] for row in faulty]
+    assert "odaibo.901b  wrong  The 1 is lost.\n" in out and "\nodaibo.t28   wrong  There is no draw in (41)" in out
+    assert max(map(terminal.columns, out.splitlines())) == 70 and "…" in out
+    assert re.match(rf"{len(faulty)} of \d+ errata; filter: .* derivations errata --full$", err)
+    assert run(capsys, "errata", "odaibo.901", "-q") == (0, "odaibo.901b  wrong  The 1 is lost.\n", "")
+    assert run(capsys, "errata", "odaibo.902")[:2] == (0, "")
+
+
 @pytest.mark.parametrize("source", [source for source in ledger.SOURCES if source != "beyond"])
-def test_the_readme_has_the_errata_that_the_command_prints(source, capsys):
+def test_readme_has_the_errata_that_the_command_prints(source, capsys):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(rf"<!-- errata {source} -->\n(.*?)<!-- end -->", readme, re.DOTALL)
     assert block, f"README.md needs the output of `derivations errata {source} --markdown` between its two markers"
@@ -440,12 +520,12 @@ def test_help_imports_neither_numpy_nor_matplotlib(arguments):
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, cwd=ROOT).returncode == 0
 
 
-def test_only_the_figures_import_matplotlib():
+def test_errata_does_not_import_matplotlib():
     code = IMPORTED.format(arguments=["errata", "-q"]) + "sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, cwd=ROOT).returncode == 0
 
 
-def test_usage_errors_exit_with_2_and_no_command_prints_help(capsys):
+def test_usage_errors_return_2_and_no_command_prints_help(capsys):
     for arguments in (["check", "--draws", "many"], ["juggle"], ["show"]):
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
@@ -454,30 +534,30 @@ def test_usage_errors_exit_with_2_and_no_command_prints_help(capsys):
     assert "examples:" in capsys.readouterr().out
 
 
-def test_every_example_of_the_help_runs(tmp_path, monkeypatch, capsys):
+def test_help_has_examples_that_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     elsewhere = {command for command, _ in sessions()}      # the README's are run by its own test
-    elsewhere.add("derivations check")                      # test_the_whole_ledger_is_as_expected
+    elsewhere.add("derivations check")                      # test_check_finds_every_verdict_as_expected
     for line in cli.EXAMPLES.splitlines()[1:]:
         command = re.split(r" {3,}", line.strip())[0]
         assert command.startswith("derivations ")
         assert command in elsewhere or run(capsys, *command.split()[1:])[0] == 0, line
 
 
-def test_both_entrances_are_the_same_command():
+def test_module_and_console_script_are_the_same_command():
     assert derivations("--version").stdout == f"derivations {cli.__version__}\n"
     config = (ROOT / "setup.cfg").read_text()
     assert "derivations = derivations.app.cli:main" in config and "packages = find:" in config
 
 
-def test_results_go_to_stdout_messages_to_stderr_without_escapes():
+def test_check_writes_results_to_stdout_and_messages_to_stderr():
     done = derivations("check", "odaibo.1", FORCE_COLOR="1", CLICOLOR_FORCE="1")
     assert done.returncode == 0 and "odaibo.1" in done.stdout and done.stderr.endswith("s in all\n")
     assert "\x1b" not in done.stdout + done.stderr
 
 
-def test_a_reader_of_stdout_who_has_seen_enough_is_no_error():
+def test_commands_survive_a_closed_stdout():
     for arguments in ("list", "check odaibo.7 -q", "errata odaibo -q", "show odaibo.1"):
         command = f"{shlex.quote(sys.executable)} -m derivations {arguments} | true"
         done = subprocess.run(

@@ -1,5 +1,6 @@
 """The map: nothing public is forgotten, everything in it exists, and it leads there and back."""
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -21,30 +22,32 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
-def test_every_function_with_a_backward_is_in_the_map_with_it():
+def test_map_has_the_forward_of_every_backward():
     for name in set(PLACES) - {"minivae.objective.kl_path_backward"}:       # of kl_sampled
-        if name.endswith("_backward"):
+        if name.endswith("_backward") and not inspect.isclass(records.fetch(name.rpartition(".")[0])):
             assert name.removesuffix("_backward") in PLACES
     assert {"minivae.divergences.kl_full", "minivae.ops.relu_backward", "minivae.vae.VAE.elbo"} <= set(PLACES)
 
 
-def test_every_public_mathematical_function_is_called_by_an_entry():
+def test_map_has_an_entry_for_every_public_function():
     assert [name for name, one in PLACES.items() if not one.tied] == []
 
 
-def test_every_tie_is_to_something_in_the_map_or_to_another_public_thing():
+def test_map_knows_every_tied_function():
     for name in code_map.ties():
-        assert callable(records.fetch(name)), name
+        assert callable(records.fetch(name)) and name in PLACES, name
+    fit = PLACES["minivae.likelihood.Gaussian.fit"]         # a method
+    assert fit.tied and "core/test_likelihood.py" in fit.tests
 
 
-def test_the_map_leads_back():
+def test_map_leads_from_an_entry_back_to_its_functions():
     for one in PLACES.values():
         for id in (*one.tied, *one.cited):
             assert one in code_map.of_entry(id), (one.name, id)
     assert [one.name for one in code_map.of_entry("odaibo.40c")] == ["minivae.gaussian.kl_standard_normal"]
 
 
-def test_tests_are_found_by_what_a_name_means(tmp_path):
+def test_names_in_resolves_imports(tmp_path):
     file = tmp_path / "test_a.py"
     file.write_text(
         "from minivae import gaussian as g\nfrom minivae.ops import tanh as t\nimport minivae.ops\nfrom numpy import tanh\n"
@@ -55,7 +58,7 @@ def test_tests_are_found_by_what_a_name_means(tmp_path):
     assert not {"minivae.ops.relu", "minivae.gaussian.cholesky"} & used
 
 
-def test_a_function_is_found_by_the_name_under_which_a_package_offers_it(tmp_path):
+def test_names_in_resolves_reexported_names(tmp_path):
     file = tmp_path / "test_a.py"
     file.write_text("import minivae\nfrom minivae.evidence import lower_bounds as b, gap\nb(1, gap(2))\nminivae.exact_log_px(3)\n")
     used = code_map.names_in(file)
@@ -63,39 +66,63 @@ def test_a_function_is_found_by_the_name_under_which_a_package_offers_it(tmp_pat
     assert "minivae.evidence.linear.exact_linear" not in used
 
 
-def test_every_test_file_exists_and_holds_the_function():
+def test_map_names_test_files_that_call_the_function():
     for one in PLACES.values():
         for file in one.tests:
             assert one.name.rpartition(".")[2] in (ROOT / "tests" / file).read_text(encoding="utf-8")
 
 
-def test_the_command(capsys):
+def test_map_command_prints_functions_entries_and_json(capsys):
     code, out, err = run(capsys, "kl_standard_normal")
-    assert code == 0 and err == "" and "odaibo.40" in out and "test_gaussian.py" in out and "minivae/gaussian.py:" in out
+    assert code == 0 and "odaibo.40" in out and "test_gaussian.py" in out and "minivae/gaussian.py:" in out
+    assert err.startswith(f"1 of {len(PLACES)} functions; filter: derivations map ")
     assert run(capsys, "odaibo.40c")[1] == out
-    assert "kl_full" in run(capsys)[1] and run(capsys, "odaibo.t13") == (0, "no function of minivae computes it\n", "")
+    assert run(capsys, "odaibo.t13", "-q") == (0, "no function of minivae computes it\n", "")
     documents = json.loads(run(capsys, "VAE.elbo", "--json")[1])
     assert [document["name"] for document in documents] == ["minivae.vae.VAE.elbo"]
     assert run(capsys, "--markdown")[1].count("\n") == len(PLACES) + 2
 
 
+def test_map_prints_every_name_on_a_screen(capsys):
+    code, out, err = run(capsys)
+    names = re.findall(r"[\w.]+(?=,|$)", out, re.MULTILINE)
+    modules = [line for line in out.splitlines() if not line.startswith(" ")]
+    assert code == 0 and len(out.splitlines()) <= 40 and len(names) - len(modules) == len(PLACES)
+    assert err.startswith(f"{len(PLACES)} functions; filter: ") and err.endswith("derivations map --all\n")
+    paragraphs = [line.split()[0] for line in run(capsys, "--all")[1].splitlines() if not line.startswith(" ")]
+    assert paragraphs == [name.removeprefix("minivae.") for name in PLACES]
+
+
+def test_map_finds_functions_by_name_source_and_word():
+    def names(filter):
+        return [one.name.removeprefix("minivae.") for one in code_map.found(filter)]
+
+    assert names("entropy") == ["gaussian.entropy_diagonal", "gaussian.entropy_diagonal_backward", "gaussian.entropy_full"]
+    assert "gaussian.kl_full" in names("kl_") and "likelihood.inner" in names("likelihood.")
+    assert names("KL_Full") == ["gaussian.kl_full"]
+    of_lm = [one for one in PLACES.values() if any(id.startswith("lm.") for id in (*one.tied, *one.cited))]
+    assert code_map.found("lm") == of_lm
+    woodbury = set(code_map.of_entry("beyond.30"))
+    assert woodbury and set(code_map.found("Woodbury")) == woodbury
+
+
 @pytest.mark.parametrize("bad, hint", [("kl_stndard_normal", "kl_standard_normal"), ("odaibo.999", "Did you mean"), ("", None)])
-def test_a_name_that_is_not_known_suggests_the_nearest(bad, hint, capsys):
+def test_map_suggests_names_near_an_unknown_one(bad, hint, capsys):
     code, out, err = run(capsys, *filter(None, [bad]))
     assert (code, hint is None) == (0, True) or (code == 2 and out == "" and hint in err)
 
 
-def test_without_tests_beside_it_the_map_is_still_there(monkeypatch):
+def test_map_works_without_the_tests_directory(monkeypatch):
     monkeypatch.setattr(code_map, "TESTS", ROOT / "nowhere")
     assert code_map.tests_of("minivae.divergences.kl_full") == ()
     assert gaussian.kl_full is code_map.functions()["minivae.divergences.kl_full"] and vae.VAE.elbo in code_map.functions().values()
 
 
-def test_an_entry_without_a_tie_is_in_no_function():
+def test_map_has_no_function_for_an_untied_entry():
     assert code_map.of_entry(ledger.entries("odaibo")[12].id) == []
 
 
-def test_the_readme_has_the_map_that_the_command_prints(capsys):
+def test_readme_has_the_map_that_the_command_prints(capsys):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(r"<!-- map -->\n(.*?)<!-- end -->", readme, re.DOTALL)
     assert block and block[1].strip() == run(capsys, "--markdown")[1].strip()

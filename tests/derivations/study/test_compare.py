@@ -1,4 +1,4 @@
-"""The sources side by side: notation is read off their lines, numbers are computed, and a wrong one stands out."""
+"""The sources side by side: notation is read from their lines, numbers are computed, and wrong ones stand out."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def used(thing, source):
     return {one.text for one in NOTATION[thing][source]}
 
 
-def test_the_sources_contradict_each_other_where_they_do():
+def test_notation_finds_where_the_sources_contradict_each_other():
     assert used("encoder's weights", "odaibo") == {"q_θ"} and used("decoder's weights", "odaibo") == {"p_φ(x|z)"}
     for source in ("lm", "hong", "cards"):
         assert used("encoder's weights", source) == {"q_φ"} and used("decoder's weights", source) == {"p_θ(x|z)"}
@@ -35,7 +35,7 @@ def test_the_sources_contradict_each_other_where_they_do():
     assert used("objective", "odaibo") >= {"𝒢", "ℒ"} and used("objective", "cards") == {"L_VAE"}
 
 
-def test_every_spelling_stands_in_the_entries_it_names():
+def test_notation_names_entries_that_use_the_spelling():
     for thing, by_source in NOTATION.items():
         for source, ways in by_source.items():
             for one in ways:
@@ -44,13 +44,13 @@ def test_every_spelling_stands_in_the_entries_it_names():
                 assert all(id.startswith(f"{source}.") for id in one.ids)
 
 
-def test_what_is_in_brackets_is_not_the_sources_own():
+def test_notation_ignores_sides_in_square_brackets():
     entry = LEDGER["odaibo.28"]
     assert "[" in entry.printed.latex and "log p(xᵢ) − D_KL" not in compare.printed(entry)
 
 
 @pytest.mark.parametrize("thing", THINGS, ids=lambda thing: thing.name)
-def test_what_holds_is_right_and_what_is_off_is_not_said_to_hold(thing):
+def test_compare_finds_no_side_off_in_a_line_that_holds(thing):
     found = compare.compare(thing, 300)
     assert compare.contradictions(found) == []
     assert any(one.apart <= compare.AGREE for one in found)
@@ -59,7 +59,7 @@ def test_what_holds_is_right_and_what_is_off_is_not_said_to_hold(thing):
             assert one.verdict in ("wrong", "slip") and one.apart > 1e-3
 
 
-def test_the_known_faults_stand_out():
+def test_compare_shows_the_known_faults():
     found = {(thing.name, one.name): one for thing in THINGS for one in compare.compare(thing, 300)}
     for thing, id, value in (
         ("-KL(q || N(0, 1)) in closed form", "hong.10", 2.693147),
@@ -70,7 +70,7 @@ def test_the_known_faults_stand_out():
     assert found["log p(x), from the bound and its gap", "lm.16"].apart < 1e-12
 
 
-def test_a_planted_error_is_a_contradiction(monkeypatch, capsys):
+def test_compare_notices_a_planted_error(monkeypatch, capsys):
     (thing,) = (thing for thing in compare.things() if thing.name.startswith("ELBO, reconstruction"))
     (saying,) = (saying for saying in thing.sayings if saying.name == "cards.1")
     wrong = saying._replace(compute=lambda values: saying.compute(values) + 1e-4)
@@ -80,7 +80,13 @@ def test_a_planted_error_is_a_contradiction(monkeypatch, capsys):
     assert run(capsys)[0] == 1
 
 
-def test_alike_to_the_last_bit_is_just_that():
+def test_compare_calls_no_line_of_a_wrong_row_right(capsys):
+    lines = [line for line in run(capsys, "--draws", 50)[1].splitlines() if re.search(r" (wrong|slip) ", line)]
+    assert len(lines) >= 6 and not [line for line in lines if "right" in line]
+    assert any(" agrees " in line for line in lines) and any(" off by " in line for line in lines)
+
+
+def test_compare_calls_only_identical_bits_equal():
     (thing,) = (thing for thing in THINGS if thing.name.startswith("ELBO, reconstruction"))
     twice = compare.compare(thing._replace(sayings=(thing.sayings[0], thing.sayings[0]._replace(name="odaibo.26"))), 50)
     assert twice[0].alike == ("odaibo.26",) and twice[1].alike == (thing.sayings[0].name,)
@@ -88,15 +94,15 @@ def test_alike_to_the_last_bit_is_just_that():
     assert compare.compare(thing._replace(sayings=(thing.sayings[0], moved)), 50)[0].alike == ()
 
 
-def test_the_command(capsys):
+def test_compare_command_prints_tables_and_json(capsys):
     code, out, err = run(capsys)
-    assert code == 0 and err == "" and "hong.10" in out and "off by" in out and "q_θ" in out
+    assert code == 0 and err == "" and "hong.10" in out and "off by" in out and "q_θ" in out and "1000 draws, seed 0" in out
     document = json.loads(run(capsys, "--json", "--draws", 100)[1])
     assert set(document) == {"notation", "numbers"} and len(document["numbers"]) == len(THINGS)
     assert {"name", "text", "verdict", "value", "apart", "alike"} == set(next(iter(document["numbers"].values()))[0])
 
 
-def test_the_readme_has_the_notation_that_the_command_prints(capsys):
+def test_readme_has_the_notation_that_the_command_prints(capsys):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(r"<!-- notation -->\n(.*?)<!-- end -->", readme, re.DOTALL)
     assert block and block[1].strip() == run(capsys, "--markdown")[1].strip()

@@ -1,9 +1,11 @@
-"""The trace shows what runs, all of it; the four gradients agree, and a wrong one by hand is noticed."""
+"""The trace shows every line that runs; the four gradients agree, and a wrong gradient by hand is noticed."""
 
 import ast
+import importlib
 import inspect
 import io
 import json
+import re
 import sys
 import textwrap
 
@@ -25,15 +27,20 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
+def step_numbers(given):
+    """The numbers made by the forward and by the backward pass of a training step."""
+    return tuple(trace.numbers(lines) for lines in trace.training_step(given))
+
+
 # Line by line
 
 
 @each_likelihood
 @each_estimator
-def test_every_number_of_the_forward_is_recorded_with_its_value(likelihood, estimator):
+def test_trace_records_every_number_of_the_forward(likelihood, estimator):
     given = fourways.problem(likelihood, 1, estimator)
     f = given.vae.forward(given.x, given.eps)
-    made, _ = trace.training_step(given)
+    made, _ = step_numbers(given)
     last = {one.name: one.value for one in made}
     for name in ("mu", "log_var", "z", "out", "log_px_z", "kl", "loss"):
         np.testing.assert_array_equal(last[name], getattr(f, name), err_msg=name)
@@ -52,47 +59,48 @@ NO_NUMBERS = {"L", "B", "J", "objective", "encoder", "decoder", "d_encoder", "d_
 
 
 @each_likelihood
-def test_every_line_of_the_model_is_shown(likelihood):
+def test_trace_shows_every_line_of_the_model(likelihood):
     given = fourways.problem(likelihood, 0, "sampled")
-    forward, backward = trace.training_step(given)
+    forward, backward = step_numbers(given)
     for method, made in ((VAE.forward, forward), (VAE.backward, backward)):
         shown = {one.name.split("[")[0] for one in made}
         missing = assigned(method) - shown - NO_NUMBERS
         assert missing <= ({"scale", "d_scale"} if likelihood != "gaussian" else set()), missing
 
 
-def test_what_is_shown_is_the_line_that_made_it():
+def test_trace_shows_the_line_that_made_a_number():
     source, given = inspect.getsource(ops).splitlines(), fourways.problem()
-    made, _ = trace.training_step(given)
+    made, _ = step_numbers(given)
     one = next(one for one in made if one.file == "ops.py" and one.function == "affine")
     assert one.source == "return x @ weight + bias" and source[one.line - 1].strip().startswith(one.source)
     weight, bias = given.vae.params["encoder.1.weight"], given.vae.params["encoder.1.bias"]
     np.testing.assert_array_equal(one.value, given.x @ weight + bias)
 
 
-def test_a_changed_model_is_traced_as_it_is(monkeypatch):
+def test_trace_follows_a_changed_model(monkeypatch):
     """Nothing of the model is written down a second time."""
-    before = {one.name: one.value for one in trace.training_step(fourways.problem())[0]}
+    before = {one.name: one.value for one in step_numbers(fourways.problem())[0]}
     monkeypatch.setattr(vae, "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps)
-    after = {one.name: one.value for one in trace.training_step(fourways.problem())[0]}
+    after = {one.name: one.value for one in step_numbers(fourways.problem())[0]}
     assert before["mu"] == after["mu"] and before["z"] != after["z"]
 
 
-def test_the_numbers_are_copies_of_their_moment():
+def test_trace_copies_numbers_before_they_change():
     """`out += 1` must not change what `out = 2 * x` showed."""
     code, known = "def in_place(x):\n    out = 2 * x\n    out += 1\n    return out\n", {}
     exec(compile(code, ops.__file__, "exec"), known)
-    first, second = [one for one in trace.record(lambda: known["in_place"](np.ones(2))) if one.name == "out"]
+    lines = trace.record(lambda: known["in_place"](np.ones(2)))
+    first, second = [one for one in trace.numbers(lines) if one.name == "out"]
     assert first.value.tolist() == [2, 2] and second.value.tolist() == [3, 3]
 
 
-def test_ids_are_those_of_the_function_that_is_called():
-    made = {one.name: one for part in trace.training_step(fourways.problem()) for one in part if one.depth == 0}
+def test_trace_cites_the_ids_of_the_called_function():
+    made = {one.name: one for part in step_numbers(fourways.problem()) for one in part if one.depth == 0}
     assert made["z"].ids == ("cards.29", "odaibo.t31") and "beyond.14" in made["d_mu_kl"].ids
     assert made["kl"].ids == ("odaibo.40c", "beyond.51") and made["log_px_z"].ids == ("beyond.18",)
 
 
-def test_an_earlier_trace_function_is_put_back_even_after_an_error():
+def test_record_restores_an_earlier_trace_function():
     def mine(frame, event, argument):
         return None
 
@@ -111,11 +119,65 @@ def test_an_earlier_trace_function_is_put_back_even_after_an_error():
         sys.settrace(before)
 
 
-def test_an_error_inside_the_model_comes_through():
+def test_record_passes_on_an_error_of_the_model():
     given = fourways.problem()
     with pytest.raises(ValueError):
         trace.record(lambda: given.vae.forward(given.x[:, :2], given.eps))
-    assert len(trace.record(lambda: given.vae.forward(given.x, given.eps))) > 20
+    assert len(trace.numbers(trace.record(lambda: given.vae.forward(given.x, given.eps)))) > 20
+
+
+def shown_steps(lines):
+    """The step numbers in front of the headings, without repetitions."""
+    found = [text[0] for text in trace.step_text(lines, 100) if text[0].isdigit()]
+    return [number for number, before in zip(found, ["", *found]) if number != before]
+
+
+@each_likelihood
+@each_estimator
+def test_trace_shows_steps_1_to_7_and_back(likelihood, estimator):
+    forward, backward = trace.training_step(fourways.problem(likelihood, 0, estimator))
+    assert shown_steps(forward) == list("1234567") and shown_steps(backward) == list("7654321")
+    made = {one.name for one in trace.numbers(backward) if one.step == "1"}
+    assert {"gradient[encoder.1.weight]", "gradient[encoder.2.bias]"} <= made
+
+
+def test_trace_prints_a_line_before_what_happens_inside_it():
+    forward, backward = (list(trace.step_text(lines, 100)) for lines in trace.training_step(fourways.problem()))
+    at = next(i for i, text in enumerate(forward) if text.startswith("3  z = reparameterize(mu, log_var, eps)"))
+    heading, sigma, returned, z = [text.strip() for text in forward[at : at + 4]]
+    assert heading.count("\n") == 0 and sigma.startswith("sigma = np.exp(log_var / 2)") and "\n" in sigma
+    assert returned.startswith("return mu + sigma * eps") and z.startswith("z (1, 1, 1) = ")
+    last = next(i for i, text in enumerate(backward) if text.startswith("1  mlp_backward(d_heads"))
+    assert "d_weight (3, 2)" in "".join(backward[last:]) and "gradient[encoder.1.weight] (3, 2)" in backward[-1]
+
+
+def test_trace_shows_a_result_under_the_name_that_the_caller_assigns():
+    text = "\n".join("\n".join(trace.step_text(lines, 100)) for lines in trace.training_step(fourways.problem("gaussian")))
+    assert "reparameterize(...)" not in text and "squared_error(...) (1, 1) = " in text
+    assert re.search(r"^ +d_mean \(1, 1, 3\) = ", text, re.MULTILINE)
+
+
+REUSE = """
+import numpy as np
+def outer(d, x):
+    d_mean, d_x = reuses(d, x), 0
+    return d_mean
+def reuses(d, x):
+    r = x - 1
+    d_mean = np.multiply(r, d, out=r)
+    return d_mean
+"""
+
+
+def test_trace_names_a_reused_array_after_the_variable_that_is_assigned(tmp_path, monkeypatch):
+    (tmp_path / "reuse_of_an_array.py").write_text(REUSE)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("reuse_of_an_array")
+    monkeypatch.setattr(trace, "SHOWN", (module,))
+    lines = trace.record(lambda: module.outer(np.array(2.0), np.array([1.0, 3.0])))
+    assert [(one.name, one.value.tolist()) for one in trace.numbers(lines)] == [
+        ("r", [0.0, 2.0]), ("d_mean", [0.0, 4.0]), ("d_mean", [0.0, 4.0]),
+    ]  # fmt: skip
 
 
 # Four ways
@@ -124,7 +186,7 @@ def test_an_error_inside_the_model_comes_through():
 @each_likelihood
 @each_estimator
 @pytest.mark.parametrize("seed", range(4))
-def test_the_four_gradients_agree(likelihood, estimator, seed):
+def test_four_ways_give_the_same_gradient(likelihood, estimator, seed):
     given = fourways.problem(likelihood, seed, estimator)
     gradients = fourways.four_ways(given)
     assert len(gradients) == (28 if likelihood == "gaussian" else 27)
@@ -134,7 +196,7 @@ def test_the_four_gradients_agree(likelihood, estimator, seed):
     assert estimator != "path" or least["complex step"] < 3                     # at one noise, the score is missing
 
 
-def test_numbers_are_short_enough_for_paper():
+def test_problem_has_numbers_with_one_decimal():
     for seed in range(20):
         model, x, eps = fourways.problem("gaussian", seed)
         for array in (model.params.flat, x, eps):
@@ -150,14 +212,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_a_wrong_gradient_by_hand_is_noticed_by_every_other_way(wrong, monkeypatch, capsys):
+def test_four_ways_notice_a_wrong_gradient_by_hand(wrong, monkeypatch, capsys):
     monkeypatch.setattr(vae, "reparameterize_backward", wrong)
     least = {way: min(found) for way, found in fourways.agreement(fourways.four_ways(fourways.problem())).items()}
     assert all(digits < 3 for digits in least.values()), least
     assert run(capsys)[0] == 1
 
 
-def test_a_wrong_sampler_is_noticed_by_the_integral_alone(monkeypatch):
+def test_integral_alone_notices_a_wrong_sampler(monkeypatch):
     """exp(log_var) as standard deviation, in the forward and, consistently, in the backward: no other way can tell."""
     monkeypatch.setattr(vae, "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps)
     monkeypatch.setattr(
@@ -168,7 +230,7 @@ def test_a_wrong_sampler_is_noticed_by_the_integral_alone(monkeypatch):
 
 
 @pytest.mark.parametrize("a, b, expected", [(1, 1, 16), (1, 1 + 1.1e-5, 4), (1, -1, 0), (0, 0, 16), (1, np.nan, 0), (0, np.inf, 0)])
-def test_digits_are_counted(a, b, expected):
+def test_digits_counts_agreeing_digits(a, b, expected):
     assert fourways.digits(a, b, 1.0) == expected
 
 
@@ -176,23 +238,23 @@ def test_digits_are_counted(a, b, expected):
 
 
 @each_likelihood
-def test_the_command_shows_every_step_and_all_gradients(likelihood, capsys):
+def test_trace_command_shows_every_step_and_all_gradients(likelihood, capsys):
     code, out, err = run(capsys, "--likelihood", likelihood)
     assert code == 0 and err == ""
-    formulas = "return mu + sigma * eps", "return d_kl * mu, d_kl * np.expm1(log_var) / 2", "reparameterize(...) (1, 1, 1) = "
+    formulas = "return mu + sigma * eps", "return d_kl * mu, d_kl * np.expm1(log_var) / 2", "\n     z (1, 1, 1) = "
     for text in (*formulas, "z = reparameterize(mu, log_var, eps)", "d_z = d_z_px.reshape(L, B, J) + d_z_kl", "encoder.1.weight[2, 1]"):
         assert text in out
     assert out.index("\nforward\n") < out.index("\nbackward\n") and not any(line != line.rstrip() for line in out.splitlines())
 
 
-def test_the_command_as_json(capsys):
+def test_trace_command_prints_json(capsys):
     document = json.loads(run(capsys, "--json", "--seed", 3, "--likelihood", "gaussian")[1])
     assert document["seed"] == 3 and len(document["gradient"]) == 28 and document["digits"]["complex step"] >= 11
     line = next(one for one in document["forward"] if one["name"] == "z")
     assert {"name", "shape", "value", "ids", "source", "file", "line", "step"} <= set(line) and line["shape"] == [1, 1, 1]
 
 
-def test_step_waits_after_every_line_until_the_input_ends(capsys, monkeypatch):
+def test_trace_step_waits_after_every_line_until_input_ends(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n" * 3))
     asked = []
     monkeypatch.setattr(cli, "waited", lambda wait=cli.waited: asked.append(wait()) or asked[-1])
@@ -202,6 +264,6 @@ def test_step_waits_after_every_line_until_the_input_ends(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("bad", [("--likelihood", "poisson"), ("--estimator", "wrong"), ("--seed", "-1")])
-def test_bad_input_is_one_line(bad, capsys):
+def test_trace_command_refuses_bad_input_in_one_line(bad, capsys):
     code, out, err = run(capsys, *bad)
     assert code == 2 and out == "" and len(err.splitlines()) == 1 and "must be" in err
