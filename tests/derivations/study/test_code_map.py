@@ -97,9 +97,9 @@ def test_map_finds_functions_by_name_source_and_word():
     def names(filter):
         return [one.name.removeprefix("minivae.") for one in code_map.found(filter)]
 
-    assert names("entropy") == ["gaussian.entropy_diagonal", "gaussian.entropy_diagonal_backward", "gaussian.entropy_full"]
-    assert "gaussian.kl_full" in names("kl_") and "likelihood.inner" in names("likelihood.")
-    assert names("KL_Full") == ["gaussian.kl_full"]
+    assert names("entropy") == ["divergences.entropy_diagonal", "divergences.entropy_diagonal_backward", "divergences.entropy_full"]
+    assert "divergences.kl_full" in names("kl_") and "likelihood.inner" in names("likelihood.")
+    assert names("KL_Full") == ["divergences.kl_full"]
     of_lm = [one for one in PLACES.values() if any(id.startswith("lm.") for id in (*one.tied, *one.cited))]
     assert code_map.found("lm") == of_lm
     woodbury = set(code_map.of_entry("beyond.30"))
