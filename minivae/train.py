@@ -1,4 +1,4 @@
-"""Learning: mini-batches, Adam, and one record for each epoch."""
+"""Training: mini-batches, Adam, and one record for each epoch."""
 
 import math
 import warnings
@@ -13,19 +13,19 @@ from minivae.adam import Adam
 from minivae.likelihood import squared_error
 from minivae.vae import VAE, Forward
 
-CHUNK = 4096                                                # rows at a time, where all of the data is passed through
+CHUNK = 4096                                                # rows at a time, where all of the data is evaluated
 
 
 class Diverged(ValueError):
-    """The loss, or what was learned from it, is no longer a number. The parameters are as the last step left them."""
+    """Raised when the loss or a parameter is NaN or infinite. The parameters are those of the last step."""
 
 
 class Record(NamedTuple):
     """One epoch, in nats, mean per datum: elbo = reconstruction - kl, whatever beta is.
 
-    A model without noise has no q(z|x): kl and elbo are None. sigma is that of a Gaussian likelihood at the end of the
-    epoch, train_mse the mean squared error per feature that it is to meet: None for other likelihoods and where sigma
-    is fixed.
+    A model without noise has no q(z|x): kl and elbo are None. sigma is the Gaussian likelihood's at the end of the epoch,
+    train_mse the mean squared error per feature; both are None for other likelihoods and for a fixed sigma. At the
+    optimum sigma^2 = train_mse.
     """
 
     epoch: int
@@ -40,7 +40,7 @@ class Record(NamedTuple):
 
 
 class Data(Protocol):
-    """What a training needs of its data; `minivae.data.Dataset` has it, and any object with these three will do."""
+    """Interface of the data: `minivae.data.Dataset` has it, and so may any object with these three."""
 
     train_x: NDArray            # (N, D) rows to train on
     test_x: NDArray             # (N', D) rows held out
@@ -50,16 +50,16 @@ class Data(Protocol):
 
 
 class Training:
-    """A training between two steps: go on with it, write it down, take it up again bit for bit.
+    """A training run that can be stepped, saved and resumed exactly.
 
     Parameters
     ----------
     vae, data : VAE, Dataset
-        The model, trained in place, and what it learns from. Only `data.train_x` is learned from.
+        The model, trained in place, and the data. Only `data.train_x` is trained on.
     rng : numpy.random.Generator
         The order of the data, then the noise: the same generator, the same run.
     epochs, batch, lr, samples : numbers
-        Passes over the data, rows in a mini-batch, Adam's learning rate, draws of z for every datum (L).
+        Epochs (passes over the data), rows in a mini-batch, Adam's learning rate, draws of z for every datum (L).
 
     Raises
     ------
@@ -74,16 +74,16 @@ class Training:
         for x in (*in_chunks(data.train_x), data.test_x):
             vae.check_data(x)
         self.optimiser, self.gradient = Adam(vae.params, lr), vae.params.zeros_like()
-        self.epoch = 1                                      # the one that runs
-        self.order = np.empty(0, int)                       # of its rows, (N,); empty before it begins
-        self.done = 0                                       # mini-batches of it
+        self.epoch = 1                                      # the current epoch
+        self.order = np.empty(0, int)                       # its order of the rows, (N,); empty before it begins
+        self.done = 0                                       # its mini-batches so far
         self.reconstruction = self.kl = 0.0                 # sums over its rows so far
         keep_freed_memory()
 
     def steps(self) -> Iterator[Record | None]:
-        """Train, step by step: yields None after a mini-batch, a Record after the last one of an epoch.
+        """Train step by step: yields None after a mini-batch, a Record after the last one of an epoch.
 
-        To stop is to ask no further. Raises Diverged if the loss becomes infinite or NaN.
+        To stop, stop iterating. Raises Diverged if the loss becomes infinite or NaN.
         """
         while self.epoch <= self.epochs:
             if not len(self.order):
@@ -97,7 +97,7 @@ class Training:
             yield self.end_epoch()
 
     def step(self, rows: NDArray) -> None:
-        """Learn from these rows."""
+        """Take one training step on these rows."""
         x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)
         eps = self.vae.draw_noise(self.rng, len(x), self.samples)
         f = self.vae.forward(x, eps)
@@ -109,7 +109,7 @@ class Training:
         self.kl += float(f.kl.mean()) * len(rows)
 
     def end_epoch(self) -> Record:
-        """What the epoch came to; the next one is ready to begin."""
+        """Return this epoch's record and prepare the next epoch."""
         noise = settle_own(self.vae, self.data.train_x, self.rng)
         learned = elbo_of(self.vae, self.reconstruction / len(self.order), self.kl / len(self.order))
         held_out = evaluate(self.vae, self.data.test_x, self.rng)
@@ -118,12 +118,12 @@ class Training:
         self.reconstruction = self.kl = 0.0
         return record
 
-    # Written down
+    # Saving and resuming
 
     def state(self) -> tuple[dict[str, NDArray], dict]:
-        """Everything but the model: arrays, and what is no array, as plain JSON types.
+        """Everything but the model: arrays, and the rest as plain JSON types.
 
-        Raises Diverged if one of them, or a parameter, is infinite or NaN: that is no state to go on from.
+        Raises Diverged if one of them, or a parameter, is infinite or NaN: training cannot be resumed from that.
         """
         for name, array in {"Adam's m": self.optimiser.m, "Adam's v": self.optimiser.v, **self.vae.params}.items():
             if not np.isfinite(array).all():
@@ -133,17 +133,17 @@ class Training:
         return arrays, numbers | self.settings() | {"t": self.optimiser.t, "rng": self.rng.bit_generator.state}
 
     def last_step(self) -> tuple[int, int]:
-        """Epoch and number of the step that was done last; (1, 0) before the first."""
+        """Epoch and number of the last step; (1, 0) before the first."""
         if self.done or self.epoch == 1:
             return self.epoch, self.done
         return self.epoch - 1, math.ceil(len(self.data.train_x) / self.batch)
 
     def settings(self) -> dict:
-        """What a training cannot change on its way and be the same."""
+        """Settings that must stay the same when a training is resumed."""
         return {"batch": self.batch, "lr": self.optimiser.lr, "samples": self.samples}
 
     def restore(self, arrays: dict[str, NDArray], numbers: dict) -> None:
-        """Take up what `state` wrote down. Raises ValueError unless it is a possible state of this very training."""
+        """Resume from what `state` returned. Raises ValueError unless it is a possible state of this training."""
         for came, mine in zip((arrays, numbers), self.state()):
             if came.keys() != mine.keys():
                 checks.refuse("a training", f"of {sorted(mine)}", str(sorted(came)), "It is damaged.")
@@ -186,10 +186,9 @@ def train(
 ) -> Iterator[Record]:
     """Train `vae` in place; yields a `Record` after every epoch. Arguments and errors are those of `Training`.
 
-    `stop` is asked before every step: when it says True the generator ends, with the parameters as the last step left
-    them.
+    `stop` is called before every step: when it returns True, the generator ends, with the parameters of the last step.
     """
-    return _records(Training(vae, data, rng, **settings), stop)     # so that a bad argument is refused by the call
+    return _records(Training(vae, data, rng, **settings), stop)     # a bad argument is refused here, not at the first epoch
 
 
 def _records(training, stop):
@@ -203,26 +202,26 @@ def _records(training, stop):
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep what is freed, up to some 60 MB; of what is given back every page is zeroed when it returns.
+    """Ask malloc to reuse freed memory up to 60 MB: 12 % of a step at 784-400-20 with 1,000 rows.
 
-    glibc raises its limit to twice the largest block that it had mapped on its own and that was freed. Other
-    libraries take no notice.
+    glibc raises its limit to twice the largest block that was mapped and freed; otherwise the system zeroes every page of
+    a large array again. Other C libraries ignore this.
     """
     np.empty(31 << 20, np.uint8)
 
 
 def split(order: NDArray, batch: int) -> list[NDArray]:
-    """All row numbers in batches whose sizes differ by one at most: no small last batch weighs more."""
+    """All row numbers in batches whose sizes differ by at most one: rows of a small last batch would weigh more."""
     return np.array_split(order, math.ceil(len(order) / batch))
 
 
 def elbo_of(vae: VAE, reconstruction: float, kl: float) -> tuple[float, float | None, float | None]:
-    """Reconstruction, KL and ELBO; without noise the encoder is no distribution, and there is only the first."""
+    """Reconstruction, KL and ELBO; for a model without noise only the first, the others are None."""
     return (reconstruction, kl, reconstruction - kl) if vae.noise else (reconstruction, None, None)
 
 
 def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float | None, float | None]:
-    """Reconstruction, KL and ELBO in nats: mean over all rows, one draw for each. Without noise, the first alone."""
+    """Reconstruction, KL and ELBO in nats, mean over all rows with one draw each; without noise only the first."""
     reconstruction = kl = 0.0
     for part in in_chunks(x):
         part = part.astype(vae.dtype, copy=False)
@@ -235,7 +234,7 @@ def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, flo
 def settle_own(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float] | tuple[None, None]:
     """sigma of a Gaussian and the mean squared error of all of x, one draw of z for each; None, None if sigma is fixed.
 
-    An "optimal" sigma, so far re-estimated on each batch, is set to meet that error here   [hong.14]
+    An "optimal" sigma, re-estimated on each batch during the epoch, is set to that error here   [hong.14]
     """
     kind = getattr(vae.likelihood, "sigma", None)
     if kind not in ("learned", "optimal"):
@@ -256,14 +255,14 @@ def in_chunks(x: NDArray) -> Iterator[NDArray]:
 
 
 def first_bad(f: Forward) -> str:
-    """Which step of the forward pass was the first to be infinite or NaN."""
+    """The first result of the forward pass that is infinite or NaN."""
     steps = {"mu": f.mu, "log_var": f.log_var, "z": f.z, "the decoder's output": f.out}
     steps |= {"log p(x|z)": f.log_px_z, "KL": f.kl}
     return next((name for name, value in steps.items() if not np.isfinite(value).all()), "the loss")
 
 
 def diverged_message(first: str, epoch: int, step: int) -> str:
-    """What was the first to be infinite or NaN, and what usually does that."""
+    """Text for Diverged: the first quantity that is infinite or NaN, and the usual causes."""
     return (
         f"training diverged in epoch {epoch}, step {step}: {first} is the first quantity that is infinite or NaN. "
         "Usual causes: a learning rate that is too high (try --lr a tenth of it), data on a large scale, or a tiny --sigma."
