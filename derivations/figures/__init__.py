@@ -1,10 +1,9 @@
-"""The figures of the sources redrawn. Each proves what it shows with the very numbers it draws, before it is saved.
+"""The figures of the sources, redrawn. Before a figure is saved, its claims are checked with the numbers it draws.
 
-A figure function returns the Figure and its alt text; it raises `NotShown` if its numbers do not say what it says. It
-can be given other numbers to draw: that is how the tests see it refuse them. A figure is named after the row of the
-ledger to which it belongs.
+A figure function returns the Figure and its alt text; it raises `NotShown` if its numbers do not support its text.
+Tests pass it wrong numbers and expect it to refuse them. A figure is named after its entry in the ledger.
 
-    digits, nodes, common   what several of them need: models of digits, boxes and arrows, claims that are checked
+    digits, nodes, common   shared parts: models of digits, boxes and arrows, checked claims
 """
 
 import difflib
@@ -35,17 +34,17 @@ FIGURES: dict[str, Callable[[], Drawn]] = {
 
 
 def write_all(out: pathlib.Path, overwrite: bool, names: Sequence[str] = ()) -> list[dict]:
-    """Draw and prove the figures of these names, or all of them; then write each as SVG and PNG.
+    """Draw and check the figures of these names, or all of them; then write each as SVG and PNG.
 
-    Returns path and alt text of each file. Nothing is written if a name is unknown, a file exists and is not to be
-    overwritten, or a figure does not show what it says.
+    Returns path and alt text of each file. Nothing is written if a name is unknown, if a file exists and `overwrite` is
+    false, or if a figure refuses its numbers.
     """
     names = [known(name) for name in dict.fromkeys(names)] or list(FIGURES)
     return write(out, overwrite, {name: FIGURES[name] for name in names})
 
 
 def write(out: pathlib.Path, overwrite: bool, figures: dict[str, Callable[[], Drawn]]) -> list[dict]:
-    """Draw all, then write all; path and alt text of each file."""
+    """Draw all, then write all; return path and alt text of each file."""
     paths = places(out, overwrite, figures)
     drawn = {name: draw() for name, draw in figures.items()}
     make_directory(out)
@@ -56,14 +55,14 @@ def write(out: pathlib.Path, overwrite: bool, figures: dict[str, Callable[[], Dr
 
 
 def places(out: pathlib.Path, overwrite: bool, names: Iterable[str]) -> list[pathlib.Path]:
-    """The files that figures of these names go to; refused, before there are any, if they cannot."""
+    """Return the files for figures of these names; raise ValueError if they cannot be written there."""
     paths = [must_be_directory(out) / f"{name}.{kind}" for name in names for kind in ("svg", "png")]
     must_be_free("--out", "without earlier figures", paths, overwrite)
     return paths
 
 
 def known(name: str) -> str:
-    """`name`, which must be that of a figure; if not, the nearest is offered."""
+    """Return `name`; refuse the name of no figure, and suggest the nearest."""
     if name not in FIGURES:
         near = difflib.get_close_matches(name, FIGURES, 1, 0)
         checks.refuse("NAME", "of a figure", repr(name), f"Did you mean {near[0]}?")

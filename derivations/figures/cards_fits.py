@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from derivations.cards.fits import fit_forward, fit_reverse, kl_forward, kl_reverse, log_mixture
 from derivations.engine.numerics import normal
 from derivations.figures.common import shows
-from minivae.figures.style import BLUE, GREY, HALO, ORANGE, Drawn, explain, page, styled
+from minivae.figures.style import GREY, HALO, ORANGE, Drawn, explain, page, styled
 
 APART, NEAR = 3.0, 0.8                                      # the modes lie at -3 and 3; at -0.8 and 0.8
 STEP = 0.02
@@ -16,36 +16,36 @@ LN_2 = np.log(2)
 
 
 def mixture(apart: float) -> NDArray:
-    """p = N(-apart, 1) / 2 + N(apart, 1) / 2 along Z."""
+    """Return p = N(-apart, 1) / 2 + N(apart, 1) / 2 along Z."""
     return np.exp(log_mixture(Z, apart))
 
 
 def area(density: NDArray, within: float = np.inf) -> float:
-    """What lies under a drawn curve where |z| <= within, by the trapezoid rule."""
+    """Return the area under a drawn curve where |z| <= within, by the trapezoid rule."""
     f = density[abs(Z) < within + STEP / 2]
     return float((f[1:] + f[:-1]).sum() * STEP / 2)
 
 
 def moments(density: NDArray) -> tuple[float, float]:
-    """Mean and standard deviation of a drawn curve."""
+    """Return mean and standard deviation of a drawn curve."""
     mean = area(Z * density)
     return mean, area((Z - mean) ** 2 * density) ** 0.5
 
 
 def divergence(a: NDArray, b: NDArray) -> float:
-    """KL(a || b) of two drawn curves; where a is too small to be a number, so is its share."""
+    """Return KL(a || b) of two drawn curves; where a underflows to 0, it contributes 0."""
     seen = (a > 0) & (b > 0)
     return area(np.where(seen, a * np.log(np.where(seen, a, 1) / np.where(seen, b, 1)), 0))
 
 
 def is_least(value: float, kl, apart: float) -> bool:
-    """Whether no Gaussian of a grid is nearer to p."""
+    """Return True if no Gaussian of a grid is nearer to p."""
     mu, sigma = np.linspace(-4, 4, 41)[:, None], np.geomspace(0.4, 5, 41)
     return value <= kl(apart, mu, sigma).min() + 1e-6
 
 
 def is_near(values, expected, tolerance: float = 1e-5) -> bool:
-    """Whether numbers read off the curves are those that are to come out."""
+    """Return True if numbers read off the curves are the expected ones."""
     return np.allclose(values, expected, rtol=0, atol=tolerance)
 
 
@@ -53,12 +53,12 @@ def is_near(values, expected, tolerance: float = 1e-5) -> bool:
 
 
 def covering() -> dict[str, NDArray]:
-    """What cards-23 draws."""
+    """Return the curves of cards-23."""
     return {"p": mixture(APART), "q": normal(Z, *fit_forward(APART))}
 
 
 def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]) -> None:
-    """The fit is the best of all Gaussians, that with the moments of p, and lies in the valley."""
+    """Refuse a q that is not the best Gaussian, with the moments of p and a quarter of its mass in the valley."""
     shows(is_near(p, mixture(APART)), "p has its modes at -3 and 3")
     shows(is_near(valley, (0.02272, 0.24817)), "q has a quarter of its mass in the valley, p hardly any")
     shows(is_least(kl, kl_forward, APART), "no Gaussian has a smaller KL(p || q)")
@@ -69,7 +69,7 @@ def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]
 
 @styled
 def forward(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-23: the q with the least KL(p || q) covers both modes, and the valley between them."""
+    """cards-23: draw the q with the least KL(p || q); it covers both modes and the valley between them."""
     p, q = (drawn or covering()).values()
     (mean, sd), kl, valley = moments(q), divergence(p, q), (area(p, 1), area(q, 1))
     check_forward(p, q, kl, valley)
@@ -86,21 +86,19 @@ def forward(drawn: dict[str, NDArray] | None = None) -> Drawn:
     axes.text(0, 0.142, share, ha="center", va="bottom", size=10.5, linespacing=1.4)
     explain(
         figure,
-        "Forward KL: q covers both modes, and what lies between them",
-        "p = ½N(−3, 1) + ½N(3, 1). Of all Gaussians the one with the mean and the variance of p has the least "
-        f"KL(p ‖ q), {kl:.3f} nats: q may not be small where p is not, however much of it is wasted. "
-        "The valley is −1 < z < 1.",
+        "Forward KL: q covers both modes and the valley between them",
+        "p = ½N(−3, 1) + ½N(3, 1). Among all Gaussians, the one with the mean and the variance of p has the smallest "
+        f"KL(p ‖ q), {kl:.3f} nats: q must not be small where p is large, so it wastes mass in the valley, "
+        "−1 < z < 1.",
     )
     return figure, (
-        "Two densities over z from -9 to 9. p has two equal modes at -3 and 3 and hardly anything between them. q, the "
-        "Gaussian with the least KL(p || q), has the mean and variance of p: N(0, 10). It is one broad bell whose top "
-        f"lies in the valley: between -1 and 1 it has {100 * valley[1]:.1f} % of its mass, p {100 * valley[0]:.1f} %. "
-        f"The KL is {kl:.6f} nats."
+        "Density p with two equal modes at -3 and 3, and the Gaussian q with the least KL(p || q), N(0, 10): one broad bell. "
+        f"Between -1 and 1 lie {100 * valley[1]:.1f} % of q and {100 * valley[0]:.1f} % of p. The KL is {kl:.3f} nats."
     )
 
 
 def hill(axes: Axes, p: NDArray) -> None:
-    """The density to be fitted."""
+    """Draw the density that is fitted."""
     axes.fill_between(Z, p, color="#d9d9d9", lw=0, label="p")
     axes.plot(Z, p, color=GREY, lw=1.2)
 
@@ -109,7 +107,7 @@ def hill(axes: Axes, p: NDArray) -> None:
 
 
 def on_one_mode() -> dict[str, NDArray]:
-    """What cards-24 draws: both optima, and the inset."""
+    """Return the curves of cards-24: both optima, and those for near modes."""
     right, left = fit_reverse(APART, APART), fit_reverse(APART, -APART)
     return {
         "p": mixture(APART),
@@ -121,7 +119,7 @@ def on_one_mode() -> dict[str, NDArray]:
 
 
 def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, near_q: NDArray) -> None:
-    """Both fits on one mode are the best of all Gaussians; with near modes the best covers both."""
+    """Refuse fits that are not the best Gaussians; with near modes the best covers both."""
     shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the modes lie at +-3, and at +-0.8")
     shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "q has as little in the valley as p")
     kls = [divergence(q, p) for q in (right, left)]
@@ -135,7 +133,7 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: the q with the least KL(q || p) sits on one mode, whichever; on both, if they are near."""
+    """cards-24: draw the q with the least KL(q || p): on one mode, whichever; on both, if they are near."""
     drawn = drawn or on_one_mode()
     check_reverse(**drawn)
     p, right, left, near_p, near_q = drawn.values()
@@ -143,14 +141,14 @@ def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
     figure = page(8.4, 4.5)
     wide, narrow = figure.subplots(1, 2, sharey=True, width_ratios=(17, 7.2))     # one scale in both
     hill(wide, p)
-    wide.plot(Z, left, color=BLUE, lw=2, ls=(0, (5, 2.5)), label="left")
-    wide.plot(Z, right, color=BLUE, lw=2, label="right")
+    wide.plot(Z, left, color=ORANGE, lw=2, ls=(0, (5, 2.5)), label="left")
+    wide.plot(Z, right, color=ORANGE, lw=2, label="right")
     wide.set(xlim=(-8.5, 8.5), xticks=range(-8, 9, 2), xlabel="$z$")
     wide.set(ylim=(0, 0.43), yticks=(0, 0.1, 0.2, 0.3, 0.4), ylabel="density")
     hill(narrow, near_p)
-    narrow.plot(Z, near_q, color=BLUE, lw=2, label="near q")
+    narrow.plot(Z, near_q, color=ORANGE, lw=2, label="near q")
     narrow.set(xlim=(-3.6, 3.6), xticks=(-2, 0, 2), xlabel="$z$")
-    label = {"size": 11, "color": BLUE, "va": "center", "linespacing": 1.4}
+    label = {"size": 11, "color": ORANGE, "va": "center", "linespacing": 1.4}
     wide.text(4.25, 0.3, f"$q$ =\n$N({mu:.3f},\\,{sigma:.3f}^2)$", **label)
     wide.text(-4.25, 0.3, "its mirror image\nis as good", ha="right", **label)
     (_, near_sigma), near_kl = moments(near_q), divergence(near_q, near_p)
@@ -161,15 +159,13 @@ def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
     narrow.set_title(f"at ±{NEAR}: KL = {near_kl:.3f} nats")
     explain(
         figure,
-        "Reverse KL: q sits on one mode and lets the other be, if they are far apart",
-        "p = ½N(−a, 1) + ½N(a, 1). With a = 3 there are two optima; that KL(q ‖ p) is just below log 2 = "
-        f"{LN_2:.3f} is the price of the half left out. q may not be large where p is small: between −1 and 1 it "
-        f"has {100 * area(right, 1):.1f} %, p {100 * area(p, 1):.1f} %. With a = 0.8 there is no valley, and q covers "
-        "both.",
+        "Reverse KL: q covers one mode and ignores the other, if they are far apart",
+        "p = ½N(−a, 1) + ½N(a, 1). With a = 3 there are two optima, each with a KL(q ‖ p) just below log 2 = "
+        f"{LN_2:.3f}, since q leaves out half of p. q must not be large where p is small: {100 * area(right, 1):.1f} % of q "
+        f"and {100 * area(p, 1):.1f} % of p lie between −1 and 1. With a = 0.8 there is no valley, and q covers both modes.",
     )
     return figure, (
-        "Two charts of densities, to one scale. Left: p has two equal modes at -3 and 3. Two Gaussians have the least "
-        f"KL(q || p), {kl:.6f} nats, just below log 2: N({mu:.5f}, {sigma:.5f}^2), which covers the mode on the right "
-        "and nothing of the other, and its mirror image on the left, dashed. Right: with modes at -0.8 and 0.8 p is "
-        f"one hump, and the best Gaussian, N(0, {near_sigma:.5f}^2), covers all of it: {near_kl:.6f} nats."
+        f"Densities. Left: p has modes at -3 and 3; two Gaussians have the least KL(q || p), {kl:.3f} nats: N({mu:.3f}, "
+        f"{sigma:.3f}^2) and its mirror image. Right: with modes at -0.8 and 0.8 the best, N(0, {near_sigma:.3f}^2), covers "
+        f"both: {near_kl:.3f} nats."
     )

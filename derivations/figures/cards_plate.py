@@ -1,4 +1,4 @@
-"""The flashcards' graphical model: every edge of it, and what the plate repeats, found in the implemented model."""
+"""The flashcards' graphical model: its edges and its plate, found in the implemented model."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ IN_PLATE = {"x", "z"}
 
 
 def parents(found: set[Arrow], end: str) -> set[str]:
-    """The letters of the graphical model that act on a number, not only through other letters."""
+    """Return the letters of the graphical model that act on a number, not only through other letters."""
     ahead, seen = {end}, set()
     while ahead:
         behind = {a for a, b in found if b in ahead}
@@ -30,13 +30,13 @@ def parents(found: set[Arrow], end: str) -> set[str]:
 
 
 def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
-    """(generative, inference): p(x|z) is what the decoder puts out, q(z|x) what z is drawn from."""
+    """Return (generative, inference): p(x|z) is the decoder's output, and z is drawn from q(z|x)."""
     found = probed(vae)
     return {(a, "x") for a in parents(found, "out")}, {(a, "z") for a in parents(found, "z")}
 
 
 def repeated(vae: VAE) -> set[str]:
-    """The letters of which every datum has its own: changing that of one datum changes nothing of the others."""
+    """Return the letters that each data point has for itself: changing one point changes nothing for the others."""
     rng = np.random.default_rng(2)
     x = rng.random((4, vae.features))
     eps = vae.draw_noise(rng, 4)
@@ -66,7 +66,7 @@ RADIUS = 0.42
 
 
 def check_model(vae: VAE) -> None:
-    """The model has the edges of the graph, no others, and repeats what the plate repeats."""
+    """Refuse a model with other edges than the graph, or that repeats something else than the plate."""
     found = edges(vae)
     for mine, said, name in zip(found, (GENERATIVE, INFERENCE), ("generative", "inference")):
         missing, extra = (", ".join(f"{a} -> {b}" for a, b in sorted(ab)) for ab in (said - mine, mine - said))
@@ -79,7 +79,7 @@ def check_model(vae: VAE) -> None:
 
 @styled
 def plate(vae: VAE | None = None) -> Drawn:
-    """cards-15: x and z in a plate of N, theta and phi outside; p solid, q dashed."""
+    """cards-15: draw x and z in a plate of N, theta and phi outside; p solid, q dashed."""
     vae = vae or small_vae()
     check_model(vae)
     generative, inference = edges(vae)
@@ -111,25 +111,24 @@ def plate(vae: VAE | None = None) -> Drawn:
     write(7.2, 0.4, "weights of\nthe decoder", **note, linespacing=1.3)
     explain(
         figure,
-        "Every datum has its own x and z; all share θ and φ",
-        "Solid: the model p(z) p(x|z). Dashed: q(z|x), which approximates the posterior. The edges were found in the "
-        "implemented model by changing its numbers, and the plate by changing one datum: nothing happened to the "
-        "others. The prior is N(0, I), so no edge leads from θ to z.",
+        "Each data point has its own x and z; all share θ and φ",
+        "Solid: the model p(z) p(x|z). Dashed: q(z|x), which approximates the posterior. The edges were found by changing "
+        "numbers of the implemented model, the plate by changing one data point: the others stayed the same. The prior "
+        "N(0, I) has no parameters, so no edge leads from θ to z.",
     )
     return figure, (
-        "Graphical model. Inside a plate labelled N: the latent z, and x, shaded because it is observed. Outside: "
-        "theta, the weights of the decoder, and phi, those of the encoder. Solid arrows, the generative model: "
-        f"{said(generative)}. Dashed arrows, the approximate posterior: {said(inference)}. None leads from theta to z."
+        "Graphical model: inside a plate labelled N the latent z and the observed x, outside theta (decoder) and phi "
+        f"(encoder). Solid arrows, p: {said(generative)}. Dashed arrows, q: {said(inference)}. No arrow from theta to z."
     )
 
 
 def said(edges: set[Arrow]) -> str:
-    """Arrows in words."""
+    """Return arrows in words."""
     return ", ".join(f"{a} to {b}" for a, b in sorted(edges))
 
 
 def edge(axes: Axes, start: str, end: str, colour: str, dashes, bend: float) -> None:
-    """An arrow between two letters, as thick in its head whether it is dashed or not."""
+    """Draw an arrow between two letters."""
     look = {"arrowstyle": HEAD, "color": colour, "lw": 1.6, "ls": dashes, "joinstyle": "miter", "zorder": 2}
     ends = {"posA": PLACES[start], "posB": PLACES[end], "shrinkA": 24, "shrinkB": 24}
     curve = f"arc3,rad={bend}"

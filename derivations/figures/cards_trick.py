@@ -1,4 +1,4 @@
-"""The flashcards' reparameterisation trick: where gradients reach, and how far their estimates spread."""
+"""The flashcards' reparameterisation trick: where gradients reach, and how much their estimates vary."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from derivations.engine.numerics import complex_step, noise
 from derivations.figures.common import point, shows
-from derivations.figures.nodes import Node, draw_arrow, draw_node
+from derivations.figures.nodes import Node, draw_legend, draw_node, draw_way
 from minivae.figures.style import BLUE, DARK, GREY, ORANGE, Drawn, explain, page, styled
 from minivae.gaussian import log_normal_backward, reparameterize, reparameterize_backward
 
@@ -16,17 +16,17 @@ TRUTH = 2 * MU                                              # d/dmu of E f(z) = 
 
 
 def drawn_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
-    """z comes from a generator of random numbers: it is a number, which no longer knows of mu and sigma."""
+    """Return z as a generator of random numbers gives it: a constant, without derivative in mu and sigma."""
     return {"z": reparameterize(MU, LOG_VAR, eps)}
 
 
 def computed_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
-    """Only the noise is drawn; z is computed from it, mu and sigma."""
+    """Return z computed from mu, sigma and the noise; only the noise is drawn."""
     return {"eps": eps, "z": reparameterize(mu, log_var, eps)}
 
 
 def estimates(eps: NDArray) -> dict[str, NDArray]:
-    """Three estimates of d/dmu E f(z), each from one draw of z: for every eps (n,)."""
+    """Return three estimates of d/dmu E f(z), each from one draw of z: for every eps (n,)."""
     mu, log_var = np.full_like(eps, MU), np.full_like(eps, LOG_VAR)
     z = reparameterize(mu, log_var, eps)
     _, d_log_q, _ = log_normal_backward(np.ones((1, len(eps))), z[None, :, None], mu[:, None], log_var[:, None])
@@ -39,7 +39,7 @@ def estimates(eps: NDArray) -> dict[str, NDArray]:
 
 
 def behind(sampler, eps: NDArray) -> dict[str, set[str]]:
-    """For all that a sampler makes: which of mu and log_var move it, the noise being what it is."""
+    """Return for each result of a sampler which of mu and log_var change it, at fixed noise."""
     moved = {
         "mu": lambda name: complex_step(lambda mu: sampler(mu, LOG_VAR, eps)[name], MU),
         "log_var": lambda name: complex_step(lambda log_var: sampler(MU, log_var, eps)[name], LOG_VAR),
@@ -48,7 +48,7 @@ def behind(sampler, eps: NDArray) -> dict[str, set[str]]:
 
 
 def check_arrows(eps: NDArray, left, right, backward) -> tuple[set[str], set[str]]:
-    """Where the gradient reaches behind z, on the left and on the right."""
+    """Return the parameters that the gradient reaches behind z, on the left and on the right."""
     same = np.array_equal(*(sampler(MU, LOG_VAR, eps)["z"] for sampler in (left, right)))
     shows(same, "both sides draw the same z")
     stopped, made = behind(left, eps)["z"], behind(right, eps)
@@ -68,7 +68,7 @@ def check_arrows(eps: NDArray, left, right, backward) -> tuple[set[str], set[str
 
 
 def check_spread(eps: NDArray, estimate) -> tuple[dict[str, NDArray], dict[str, tuple[float, float]]]:
-    """The estimates at these draws, and mean and standard deviation of each, exactly."""
+    """Return the estimates at these draws, and the exact mean and standard deviation of each."""
     nodes, weights = noise(1, 12)                           # exact for polynomials up to degree 23
     at_nodes, exact = estimate(nodes[:, 0]), {}
     drawn = estimate(eps)
@@ -86,59 +86,53 @@ def check_spread(eps: NDArray, estimate) -> tuple[dict[str, NDArray], dict[str, 
 
 @styled
 def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, estimate=estimates) -> Drawn:
-    """cards-30: the gradient that stops at a drawn z and passes through a computed one; three estimates of it."""
+    """cards-30: draw the gradient that stops at a drawn z and passes through a computed one; three estimates of it."""
     eps = np.random.default_rng(29).standard_normal(DRAWS)
     reached = check_arrows(eps, left, right, backward)
     drawn, exact = check_spread(eps, estimate)
     figure = page(8.4, 6.4)
-    panels = figure.subplot_mosaic([["left", "right"], ["spread", "spread"]], height_ratios=(1.15, 1))
+    panels = figure.subplot_mosaic([["left", "right"], ["spread", "spread"]], height_ratios=(1.05, 1))
     for name, names in zip(("left", "right"), reached):
         schematic(panels[name], names, name == "right")
     strips(panels["spread"], drawn, exact)
     explain(
         figure,
-        "Drawn, z lets no gradient through; computed from noise, it does",
-        f"Below: estimates of dE[z²]/dμ = 2 at μ = σ = 1, each from one of {DRAWS} draws of z; bars: exact mean ± "
-        "standard deviation. The score function, f(z) d log q(z)/dμ, needs no gradient of z and is right on average "
-        "but spreads more.",
+        "The gradient stops at a z drawn from q, and passes through a z computed from noise",
+        f"Below: {DRAWS} estimates of dE[z²]/dμ = 2 at μ = σ = 1, each from one z. Bars: exact mean ± standard deviation. "
+        "The score-function estimate f(z) d log q(z)/dμ needs no gradient of z; its mean is right too, but it varies more.",
     )
     return figure, (
-        "Two schematics and a strip chart. Left: mu and sigma lead to a drawn z, z to f(z); the gradient goes from "
-        "f(z) back to z and stops there. Right: mu, sigma and the noise eps lead to z = mu + sigma eps; the gradient "
-        "goes back to z and on to mu and sigma, not to eps. Below, three estimates of the gradient 2 of E[z^2] in mu "
-        f"at mu = sigma = 1, {DRAWS} draws of each: with z held, always 0; by the score function, mean "
-        f"{exact['score'][0]:.3g} and variance {exact['score'][1] ** 2:.3g}; reparameterised, mean "
-        f"{exact['path'][0]:.3g} and variance {exact['path'][1] ** 2:.3g}."
+        "Schematics: the gradient goes from f(z) back to a drawn z and stops; through z = mu + sigma eps it reaches mu and "
+        f"log sigma^2. Below, {DRAWS} estimates of the gradient 2: z held, always 0; score function, variance "
+        f"{exact['score'][1] ** 2:.3g}; reparameterised, variance {exact['path'][1] ** 2:.3g}."
     )
 
 
 def schematic(axes: Axes, reached: set[str], computed: bool) -> None:
-    """Values flow to the right, dark; the gradient flows back, orange, as far as it reaches."""
+    """Draw where values go, dark, and how far the gradient comes back, orange."""
     nodes = {
-        "mu": Node((0.6, 2.75), r"$\mu$", "value", 13),
-        "log_var": Node((0.6, 1.6), r"$\sigma$", "value", 13),
-        "z": Node((3.1, 1.6), "$z$", "value" if computed else "noise", 13),
-        "f": Node((5.2, 1.6), "$f(z)$", "value", 12),
-    } | ({"eps": Node((0.6, 0.45), r"$\varepsilon$", "noise", 13)} if computed else {})
-    axes.set(xlim=(0, 5.8), ylim=(0, 3.25), aspect="equal")
+        "mu": Node((0.6, 2.45), r"$\mu$", "value", 13),
+        "log_var": Node((0.6, 0.95), r"$\log\,\sigma^2$", "value"),
+        "z": Node((3.1, 1.7), "$z$", "value" if computed else "noise", 13),
+        "f": Node((5.2, 1.7), "$f(z)$", "value", 12),
+    } | ({"eps": Node((3.1, 3.0), r"$\varepsilon$", "noise", 13)} if computed else {})
+    axes.set(xlim=(0.1, 5.8), ylim=(0.55, 3.4), aspect="equal")
     axes.set_title("$z$ computed from noise" if computed else "$z$ drawn from $q$")
     axes.set_axis_off()
     patches = {name: draw_node(axes, name, node) for name, node in nodes.items()}
     for start, end in [(name, "z") for name in nodes if name not in ("z", "f")] + [("z", "f")]:
-        draw_arrow(axes, nodes, patches, start, end)
-    for start, end in [("f", "z"), *(("z", name) for name in sorted(reached))]:
-        curve = f"arc3,rad={0.18 if end == 'log_var' else 0.32}"
-        flow = {"color": ORANGE, "lw": 1.8, "zorder": 2, "connectionstyle": curve}
-        draw_arrow(axes, nodes, patches, start, end, **flow, gid=f"gradient {start}->{end}")
+        places = nodes[start].place, nodes[end].place
+        draw_way(axes, patches, start, end, places, both=start in reached | {"z"})
     text = {"ha": "center", "va": "center", "size": 10.5}
-    axes.text(4.15, 2.3, "gradient", color=ORANGE, **text)
     if computed:
-        axes.text(3.1, 1.05, r"$= \mu + \sigma\varepsilon$", **text)
-        axes.text(1.2, 0.45, r"$\sim N(0, 1)$: a leaf", color=GREY, **text | {"ha": "left"})
+        axes.text(3.1, 1.18, r"$= \mu + \sigma\varepsilon$", **text)
+        axes.text(3.65, 3.0, r"$\sim N(0, 1)$", color=GREY, **text | {"ha": "left"})
     else:
-        axes.text(3.1, 1.05, r"$\sim N(\mu, \sigma^2)$", color=GREY, **text)
-        axes.plot([2.47, 2.47], [1.25, 2.2], color=ORANGE, lw=3.2, zorder=5, solid_capstyle="butt", label="stop")
-        axes.text(2.3, 1.1, "stops here", color=ORANGE, **text | {"ha": "right"})
+        axes.text(3.1, 1.18, r"$\sim N(\mu, \sigma^2)$", color=GREY, **text)
+        bar = [2.62, 2.4, np.nan, 2.4, 2.4], [1.7, 1.7, np.nan, 1.52, 1.88]
+        axes.plot(*bar, color=ORANGE, lw=2.6, solid_capstyle="butt", label="stop")
+        axes.text(2.3, 1.7, "stops here", color=ORANGE, **text | {"ha": "right"})
+        draw_legend(axes, 3.9, 3.2)
 
 
 ROWS = {                                                    # height, what it is called, colour
@@ -146,11 +140,11 @@ ROWS = {                                                    # height, what it is
     "score": (1, "score function", BLUE),
     "path": (0, "reparameterised", ORANGE),
 }
-FIRST, LOW, HIGH = -25, -9, 49                              # the names, the axis, the end of both
+FIRST, LOW, HIGH = -25, -9, 49                              # left ends of the names and of the axis, right end
 
 
 def strips(axes: Axes, drawn: dict[str, NDArray], exact: dict[str, tuple[float, float]]) -> None:
-    """Every estimate as a dot; mean and standard deviation as a bar."""
+    """Draw every estimate as a dot, mean and standard deviation as a bar."""
     ends = min(values.min() for values in drawn.values()), max(values.max() for values in drawn.values())
     shows(LOW < ends[0] and ends[1] < HIGH, "every draw is on the page")
     axes.plot([TRUTH, TRUTH], [-0.55, 2.7], color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)

@@ -1,4 +1,4 @@
-"""What every figure needs: the refusal to show what is not so, and the file it ends in."""
+"""Parts of every figure: the check of its claims, marked points, the SVG file."""
 
 import pathlib
 
@@ -12,23 +12,23 @@ LEADER = {"arrowstyle": "-", "color": GREY, "lw": 0.8, "shrinkA": 2, "shrinkB": 
 
 
 class NotShown(Exception):
-    """A figure's numbers do not show what the figure says."""
+    """Raised when a figure's numbers do not support what the figure says."""
 
 
 def shows(fact: bool, claim: str) -> None:
-    """Refuse to draw what is not so."""
+    """Raise NotShown if `fact` is false; `claim` is the sentence of the figure that would be wrong."""
     if not fact:
         raise NotShown(f"the figure would not show that {claim}")
 
 
 def point(axes: Axes, x: float, y: float, colour: str = DARK, **look) -> None:
-    """A point that a sentence of the figure is about; one on the edge is not cut."""
+    """Draw a point that the text mentions; on the edge it is not cut."""
     axes.plot(x, y, "o", **({"color": colour, "ms": 6, "zorder": 6, "clip_on": False} | look))
 
 
 @styled
 def save_svg(figure: Figure, alt: str, path: pathlib.Path, name: str) -> None:
-    """Write an SVG whose metadata hold the alt text; the same figure gives the same bytes."""
+    """Write an SVG with the alt text in its metadata; the same figure gives the same bytes."""
     metadata = {"Title": name, "Description": alt, "Date": None, "Creator": "derivations"}
     with matplotlib.rc_context({"svg.hashsalt": "derivations", "svg.fonttype": "path"}):
         figure.savefig(path, format="svg", metadata=metadata)

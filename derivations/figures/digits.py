@@ -1,4 +1,4 @@
-"""An autoencoder and a VAE on the same digits: their codes, and what they decode from the prior."""
+"""An autoencoder and a VAE on the same digits: their codes, and images decoded from the prior."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from derivations.study.questions import Pair, row_of
 from minivae.figures.latent import draw_map
 from minivae.figures.style import Drawn, explain, page, show, styled
 
-ROWS, COLUMNS = 5, 12                                       # of digits decoded from the prior
+ROWS, COLUMNS = 5, 12                                       # of images decoded from the prior
 
 
 @styled
 def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
-    """Left the autoencoder, right the VAE: maps of their codes above, decode(z) for the same z ~ N(0, I) below.
+    """Draw the autoencoder left and the VAE right: maps of their codes above, decode(z) for z ~ N(0, I) below.
 
     `found` may replace the two rows of numbers that `questions.row_of` finds.
     """
@@ -31,15 +31,12 @@ def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
         show(below, vae, vae.decode(z), pair.data.image_shape, COLUMNS, ink=pair.data.test_x)
         below.set_title("decoded from z ~ N(0, I)")
     numbers = (
-        f"E log p(x|z) is {repeats:.1f} nats for the autoencoder and {repeats_vae:.1f} for the VAE. Of the codes, "
-        f"{near:.0%} and {near_vae:.0%} lie where 95 % of the prior is; of what is decoded from the prior, the largest "
-        f"class has {largest:.0%} and {largest_vae:.0%}."
+        f"E log p(x|z) is {repeats:.1f} nats for the autoencoder and {repeats_vae:.1f} for the VAE. {near:.0%} and "
+        f"{near_vae:.0%} of the codes lie in the circle with 95 % of the prior; {largest:.0%} and {largest_vae:.0%} of the "
+        "images decoded from the prior belong to one class."
     )
-    title = "The autoencoder repeats better; only the VAE can be drawn from"
-    explain(figure, title, f"{numbers} Dashed: radius 1, 2, 3 of the prior. Both panels below have the same z.")
+    title = "The autoencoder reconstructs better; only the VAE generates new digits"
+    explain(figure, title, f"{numbers} Dashed: radius 1, 2 and 3. Both lower panels use the same z.")
     return figure, (
-        "Four panels, an autoencoder left and a VAE right, trained on the same digits with the same layers. Above, "
-        "scatter plots of their two-dimensional codes with the circles of the prior: those of the autoencoder are "
-        "spread far outside, those of the VAE lie around the origin. Below, digits decoded from the same draws of the "
-        f"prior: {numbers}"
+        f"Autoencoder left, VAE right: codes above, digits decoded from the prior below. {numbers}"
     )

@@ -1,4 +1,4 @@
-"""Hong's bracket for one latent dimension, with the right and with the printed sign of log sigma."""
+"""Hong's bracket for one latent dimension, with the correct and with the printed sign of log sigma."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from minivae.gaussian import kl_standard_normal
 
 
 def brackets() -> dict[str, NDArray]:
-    """What hong-10 draws, at mu = 0: the bracket with the minus on log sigma, and as printed."""
+    """Return the curves of hong-10, at mu = 0: the bracket with a minus on log sigma, and as printed."""
     sigma = np.arange(1, 501) / 200
     half = (sigma**2 - 1) / 2
     return {"sigma": sigma, "right": -np.log(sigma) + half, "printed": np.log(sigma) + half}
@@ -18,7 +18,7 @@ def brackets() -> dict[str, NDArray]:
 
 @styled
 def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """hong-10: with the right sign the bracket is the KL, least at sigma = 1; with the printed one it has no least."""
+    """hong-10: draw the bracket with a minus, the KL, least at sigma = 1, and as printed, without a minimum."""
     sigma, right, printed = (drawn or brackets()).values()
     one, tenth = sigma == 1, sigma == 0.1
     shows(one.sum() == tenth.sum() == 1, "sigma = 1 and sigma = 0.1 are among its points")
@@ -41,20 +41,20 @@ def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
     axes.set(xlim=(0, 2.5), ylim=(-4.4, 3.6), xlabel=r"$\sigma$", ylabel="nats", yticks=range(-4, 4))
     for y, colour in ((good, BLUE), (bad, ORANGE)):
         point(axes, 0.1, y, colour)
-        axes.text(0.15, y, minus(f"{y:.6f}"), color=colour, size=10.5, va="center", path_effects=HALO)
+        axes.text(0.15, y, minus(f"{y:.3f}"), color=colour, size=10.5, va="center", path_effects=HALO)
     point(axes, 1, 0)
-    axes.annotate(r"least: 0 at $\sigma = 1$", (1, 0), (1.08, -0.75), color=DARK, size=10.5, arrowprops=LEADER)
+    axes.annotate(r"minimum 0 at $\sigma = 1$", (1, 0), (1.08, -0.75), color=DARK, size=10.5, arrowprops=LEADER)
     label = {"size": 12, "path_effects": HALO}
     axes.text(0.36, 1.15, r"KL:  $-\log\,\sigma + \frac{1}{2}(\sigma^2 - 1)$", color=BLUE, **label)
     axes.text(0.46, -1.9, r"printed:  $+\log\,\sigma + \frac{1}{2}(\sigma^2 - 1)$", color=ORANGE, **label)
     explain(
         figure,
         "As printed, Hong's bracket has no minimum: σ would go to 0",
-        "What one latent dimension with μ = 0 adds to the loss. With a minus on log σ it is the KL of "
-        "N(0, σ²) from N(0, 1), never below 0. With a plus it falls below every bound as σ goes to 0; marked at σ = 0.1.",
+        "The term of one latent dimension with μ = 0 in the loss. With a minus before log σ it is KL(N(0, σ²) ‖ N(0, 1)), "
+        "which is never negative. With a plus it goes to −∞ as σ goes to 0. Marked: both at σ = 0.1.",
     )
     return figure, (
-        "Line chart over sigma from 0 to 2.5, at mu = 0. With the minus on log sigma the bracket is the KL from N(0, 1): "
-        "0 at sigma = 1, positive elsewhere. As printed, with a plus, it also passes through 0 at sigma = 1, but falls "
-        f"all the way to minus infinity as sigma goes to 0: at sigma = 0.1 it is {bad:.6f}, the KL {good:.6f}."
+        "Line chart against sigma, at mu = 0. With a minus before log sigma the bracket is the KL, with minimum 0 at sigma "
+        f"= 1. As printed, with a plus, it falls to minus infinity as sigma goes to 0: at 0.1 it is {bad:.3f}, the KL "
+        f"{good:.3f}."
     )

@@ -1,4 +1,4 @@
-"""LM's figures: what the printed first line misses, Doersch's ring, the loss of one latent dimension."""
+"""LM's figures: the gap of the printed first line, and Doersch's ring."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ BIAS_S, BIAS_X = 0.5, 1.0
 
 
 def three_lines() -> dict[str, NDArray]:
-    """What lm-3 draws, for w = -2 to 2: x = 1 under the model x = w z + s eps with s = 1/2."""
+    """Return the curves of lm-3, for w = -2 to 2: x = 1 under the model x = w z + s eps with s = 1/2."""
     w = np.arange(-200, 201) / 100
     mu, sigma = linear_posterior(w, BIAS_S, BIAS_X)
     each = w[:, None]                                       # (n, 1): quadrature runs along a further axis
@@ -35,7 +35,7 @@ def three_lines() -> dict[str, NDArray]:
 
 @styled
 def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """lm-3: ln p(x), the printed integral of ln p(x|z) p(z), and the ELBO at the posterior."""
+    """lm-3: draw ln p(x), the printed integral of ln p(x|z) p(z), and the ELBO at the posterior."""
     w, evidence, printed, elbo, kl = (drawn or three_lines()).values()
     gap, at_0, at_2 = evidence - printed, np.flatnonzero(w == 0), np.flatnonzero(w == 2)
     shows(len(at_0) == len(at_2) == 1, "w = 0 and w = 2 are among its points")
@@ -65,15 +65,14 @@ def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
     axes.text(1.52, -3.4, gap_is, color=BLUE, size=11, ha="center", va="center", linespacing=1.4)
     explain(
         figure,
-        "The logarithm moved inside the integral: below ln p(x) unless w = 0",
-        f"x = wz + sε with z ~ N(0, 1), s = {BIAS_S:g} and x = {BIAS_X:g}. ln p(x) is largest at w = ±{best:.2f}, the "
-        f"printed integral at w = 0, where z says nothing of x; at w = 2 it misses {true - false:.2f} nats.",
+        "The logarithm inside the integral gives less than ln p(x), unless w = 0",
+        f"x = wz + sε with z ~ N(0, 1), s = {BIAS_S:g}, x = {BIAS_X:g}. ln p(x) is largest at w = ±{best:.2f}, the printed "
+        f"integral at w = 0, where x does not depend on z. At w = 2 it is {true - false:.2f} nats too low.",
     )
     return figure, (
-        "Line chart over the weight w of a linear decoder, from -2 to 2. ln p(x) and the ELBO at the posterior "
-        f"are one curve, largest at w = +-{best:.2f}. The printed integral of ln p(x|z) p(z) dz is a parabola below "
-        "it that touches it only at w = 0, where the parabola is largest. The shaded gap is KL(p(z) || p(z|x)) at "
-        f"every w: at w = 2 ln p(x) is {true:.6f}, the integral {false:.6f}."
+        "Line chart against the weight w of a linear decoder. ln p(x) and the ELBO at the posterior are one curve; the "
+        f"printed integral touches it at w = 0 and lies below: at w = 2, {false:.2f} against {true:.2f} nats. "
+        "The gap is KL(p(z) || p(z|x))."
     )
 
 
@@ -84,17 +83,17 @@ COLOURS = LinearSegmentedColormap.from_list("radius", ["#e8a33d", "#c0504d", "#6
 
 
 def to_ring(z: NDArray) -> NDArray:
-    """g(z) = z / 10 + z / |z|, for z (..., 2)."""
+    """Return g(z) = z / 10 + z / |z|, for z (..., 2)."""
     return z / 10 + z / np.sqrt((z * z).sum(axis=-1, keepdims=True))
 
 
 def slope_area(rho: NDArray) -> NDArray:
-    """|det dg/dz| at |z| = rho: the radius grows by 1/10, the circumference by 1/10 + 1/rho."""
+    """Return |det dg/dz| at |z| = rho: the radius is scaled by 1/10, the circumference by 1/10 + 1/rho."""
     return (0.1 + 1 / rho) / 10
 
 
 def ring(count: int = 1500) -> dict[str, NDArray]:
-    """What lm-11 draws: draws z, their images, and the density of the radius of the images."""
+    """Return what lm-11 shows: draws z, their images, and the density of the radius of the images."""
     z = np.random.default_rng(11).standard_normal((count, 2))
     area = slope_area(RHO)
     in_the_plane = np.exp(-(RHO**2) / 2) / (2 * np.pi) / area
@@ -102,7 +101,7 @@ def ring(count: int = 1500) -> dict[str, NDArray]:
 
 
 def check_ring(z: NDArray, g: NDArray, area: NDArray, density: NDArray) -> None:
-    """Every point goes outwards along its ray; the draws and the curve are of one distribution."""
+    """Refuse points that leave their ray, and draws that do not follow the density."""
     rho, radius, count = np.linalg.norm(z, axis=1), np.linalg.norm(g, axis=1), len(z)
     shows(np.all(radius > 1), "no point lies inside the circle")
     across = z[:, 0] * g[:, 1] - z[:, 1] * g[:, 0]
@@ -125,12 +124,12 @@ def check_ring(z: NDArray, g: NDArray, area: NDArray, density: NDArray) -> None:
 
 @styled
 def doersch_ring(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """lm-11: z ~ N(0, I) in the plane, and the same points under g."""
+    """lm-11: draw z ~ N(0, I) in the plane, and the same points under g."""
     drawn = drawn or ring()
     check_ring(**drawn)
     z, g, _, density = drawn.values()
     rho = np.linalg.norm(z, axis=1)
-    figure = page(8.4, 5.2)
+    figure = page(8.4, 5.0)
     left, right = figure.subplots(1, 2)
     for axes, points, end, step in ((left, z, 4.2, 2), (right, g, 1.47, 1)):
         axes.scatter(*points.T, c=rho, cmap=COLOURS, s=5, lw=0, vmin=0, vmax=3.5, zorder=3)
@@ -143,33 +142,30 @@ def doersch_ring(drawn: dict[str, NDArray] | None = None) -> Drawn:
     left.set(xlabel="$z_1$", ylabel="$z_2$")
     right.set(xlabel="$g_1(z)$", ylabel="$g_2(z)$")
     left.set_title(r"$z \sim N(0, I)$, coloured by $|z|$")
-    right.set_title(r"$g(z) = z/10 + z/|z|$, every point in its old colour")
+    right.set_title(r"$g(z) = z/10 + z/|z|$, same colours")
     radius_inside(right, g, density)
     mean = np.linalg.norm(g, axis=1).mean()
     explain(
         figure,
-        "A Gaussian becomes a ring: one simple map, and no point is left in the middle",
-        "Every point keeps its direction, and |z| becomes 1 + |z|/10: the circles at 1, 2 and 3 become those at 1.1, "
-        "1.2 and 1.3, and nothing comes nearer than 1. Inside the ring: the distances of the points, and their exact "
-        "density, from that of z and the Jacobian (0.1 + 1/|z|)/10.",
+        "One simple map turns a Gaussian into a ring, with no point in the middle",
+        "Each point keeps its direction and its colour, and |z| becomes 1 + |z|/10: the circles of radius 1, 2 and 3 become "
+        "those of 1.1, 1.2 and 1.3, and no point comes nearer than 1. Inside the ring: histogram of the distances, and "
+        "their exact density, from that of z and the Jacobian (0.1 + 1/|z|)/10.",
     )
     return figure, (
-        f"Two scatter charts of {len(z)} points. Left: draws from a Gaussian in the plane, coloured by their distance "
-        "from 0, with circles of radius 1, 2 and 3. Right: the same points under g(z) = z/10 + z/|z|, in their old "
-        "colours: a ring around an empty disc of radius 1. Points from near 0 lie at its inner edge, and the circles "
-        f"have become those of radius 1.1, 1.2 and 1.3. The mean distance from the middle is {mean:.3f}, exactly "
-        "1.12533. Inside the ring, a histogram of the distances lies along the exact density, which is 0 at 1."
+        f"Scatter charts of {len(z)} points: z from a Gaussian in the plane, and z/10 + z/|z|, a ring around an empty disc "
+        f"of radius 1. Their mean distance from the middle is {mean:.3f}, exactly 1.125; a histogram shows all distances."
     )
 
 
 def circle(axes: Axes, r: float, text: str = "", colour=GREY, lw=0.7, **look) -> None:
-    """A circle around 0, with its radius written where it crosses the diagonal."""
+    """Draw a circle around 0, with its radius written where it crosses the diagonal."""
     axes.add_patch(Circle((0, 0), r, fill=False, ec=colour, lw=lw, zorder=4, **look))
     axes.text(-r / 2**0.5, r / 2**0.5, text, ha="center", va="center", size=10, path_effects=HALO, zorder=5)
 
 
 def radius_inside(axes: Axes, g: NDArray, density: NDArray) -> None:
-    """The distribution of the radius, in the empty middle of the ring."""
+    """Draw the distribution of the radius in the empty middle of the ring."""
     inside = axes.inset_axes((-0.55, -0.3, 1.1, 0.62), transform=axes.transData)
     radius = np.linalg.norm(g, axis=1)
     inside.hist(radius, np.arange(1, 1.5, 0.025), density=True, color="#d9d9d9", ec="white", lw=0.6)

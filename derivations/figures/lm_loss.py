@@ -1,4 +1,4 @@
-"""LM's figure of the loss: reconstruction and KL of one latent dimension, and where their sum is least."""
+"""LM's figure of the loss: reconstruction and KL of one latent dimension, and the minimum of their sum."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,20 +20,20 @@ SHADES = LinearSegmentedColormap.from_list("loss", ["#9cc3e2", "#dceaf5", "#ffff
 
 
 def reconstruction(mu: NDArray, sigma: NDArray) -> NDArray:
-    """E_q[-ln p(x|z)], by quadrature along one more axis."""
+    """Return E_q[-ln p(x|z)], by numerical integration along one more axis."""
     mu, sigma = np.broadcast_arrays(mu, sigma)
     return expect(lambda z: -log_density(X, W * z, S), mu[..., None], sigma[..., None])[..., 0]
 
 
 def kl_to_prior(mu: NDArray, sigma: NDArray) -> NDArray:
-    """KL( N(mu, sigma^2) || N(0, 1) )."""
+    """Return KL( N(mu, sigma^2) || N(0, 1) )."""
     return kl_standard_normal(mu, 2 * np.log(sigma))
 
 
 def terms() -> dict[str, NDArray]:
-    """What lm-43 draws: both terms, for mu along the columns and sigma along the rows.
+    """Return the numbers of lm-43: both terms, for mu along the columns and sigma along the rows.
 
-    And for each beta the (mu, sigma) at which the loss is least: with s^2 beta for s^2, the posterior.
+    And for each beta the (mu, sigma) with the least loss: the posterior of a model with s^2 beta in place of s^2.
     """
     mu, sigma = STEP * np.arange(-50, 151), STEP * np.arange(1, 101)[:, None]
     least = lambda beta: np.stack(linear_posterior(W, S * np.sqrt(beta), X), axis=1)  # noqa: E731
@@ -48,7 +48,7 @@ def terms() -> dict[str, NDArray]:
 
 
 def check_sum(mu: NDArray, sigma: NDArray, total: NDArray) -> None:
-    """The sum of both terms is -ELBO."""
+    """Refuse a sum of both terms that is not -ELBO."""
     few = [values[::9, ::9, None] for values in np.broadcast_arrays(mu, sigma)]     # by quadrature, which takes time
     elbo = linear_elbo(W, S, X, *few)[..., 0]
     shows(np.allclose(total[::9, ::9], -elbo, rtol=1e-9), "the sum is -ELBO")
@@ -59,13 +59,13 @@ def check_sum(mu: NDArray, sigma: NDArray, total: NDArray) -> None:
 
 
 def lowest(mu: NDArray, sigma: NDArray, values: NDArray) -> NDArray:
-    """The (mu, sigma) of the grid at which the values are least."""
+    """Return the (mu, sigma) of the grid with the least value."""
     row, column = np.unravel_index(values.argmin(), values.shape)
     return np.array([mu[column], sigma[row, 0]])
 
 
 def check_minima(mu: NDArray, sigma: NDArray, fit: NDArray, kl: NDArray, best: NDArray, path: NDArray) -> None:
-    """Every minimum is where it is drawn."""
+    """Refuse minima that are not where they are drawn."""
     near = lambda place, values: np.all(abs(lowest(mu, sigma, values) - place) < 1.01 * STEP)  # noqa: E731
     shows(near(linear_posterior(W, S, X), fit + kl), "the sum is least at the posterior")
     shows(near((X / W, 0), fit), "the reconstruction is best at mu = x / w, without spread")
@@ -84,7 +84,7 @@ def check_minima(mu: NDArray, sigma: NDArray, fit: NDArray, kl: NDArray, best: N
 
 @styled
 def loss(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """lm-43: reconstruction + KL = loss, for one latent dimension and one datum; and what beta does to its minimum."""
+    """lm-43: draw reconstruction + KL = loss, for one latent dimension and one x, and its minimum for each beta."""
     drawn = drawn or terms()
     mu, sigma, fit, kl, best, path = drawn.values()
     check_sum(mu, sigma, fit + kl)
@@ -112,25 +112,21 @@ def loss(drawn: dict[str, NDArray] | None = None) -> Drawn:
         axes.set_ylabel(r"$\sigma$" if axes in panels[::2] else "", rotation=0)
     explain(
         figure,
-        "The loss pulls two ways: the fit wants a sharp code, the KL wants the prior",
-        f"One latent dimension, q = N(μ, σ²), for one datum of x = wz + sε with w = {W:g}, s = {S:g}, x = {X:g}; "
-        "contours in nats. The sum is least at the exact posterior, where it is −ln p(x). The weight β moves the "
-        "minimum along the line, to the posterior of a model whose s² is β times as large: its KL falls.",
+        "The reconstruction is best at σ = 0, the KL at the prior; β sets the balance",
+        f"One latent dimension, q = N(μ, σ²), one x. Model: x = wz + sε with w = {W:g}, s = {S:g}, x = {X:g}. Contours in "
+        "nats. The sum has its minimum, −ln p(x), at the exact posterior. A weight β moves the minimum along the line, to "
+        "the posterior of a model with βs² in place of s²; a larger β means a smaller KL.",
     )
     return figure, alt_of(fit + kl, best, kls)
 
 
 def alt_of(total: NDArray, best: NDArray, kls: NDArray) -> str:
-    """The four panels in words."""
-    minima = [
-        f"mu = {m:.3f}, sigma = {s:.3f}, KL = {kl:.3f} at beta = {beta}"
-        for (m, s), kl, beta in zip(best, kls, BETAS.values())
-    ]
+    """Return the four panels in words."""
+    falling = ", ".join(f"{kl:.3f} for {beta}" for kl, beta in zip(kls, BETAS.values()))
     return (
-        "Four contour charts over mu from -1 to 3 and sigma from 0 to 2. The reconstruction term is least at mu = x/w "
-        "= 2 with sigma going to 0; the KL to the prior is 0 at mu = 0, sigma = 1; their sum, the negative ELBO, is "
-        f"least at the exact posterior, mu = {best[1][0]:.3f}, sigma = {best[1][1]:.3f}, where it is {total.min():.2f}. "
-        f"The fourth shows the KL, and the path of the minimum as beta weighs the KL: {'; '.join(minima)}."
+        "Contour charts over mu and sigma. The reconstruction is least at mu = 2, sigma = 0, the KL at mu = 0, sigma = 1, "
+        f"their sum at the posterior, mu = {best[1][0]:.3f}, sigma = {best[1][1]:.3f}: {total.min():.2f}. "
+        f"The KL at the minimum, by beta: {falling}."
     )
 
 
@@ -139,7 +135,7 @@ NAME = {"textcoords": "offset points", "size": 10, "path_effects": HALO, "zorder
 
 
 def shade(axes: Axes, mu: NDArray, sigma: NDArray, values: NDArray, lowest, way) -> None:
-    """Contours in nats, labelled along a line from the lowest point on; the lower, the darker."""
+    """Draw contours in nats, labelled along a line from the lowest point; lower values are darker."""
     lines = [level for level in LEVELS if level > values.min()]
     shades = SHADES(np.linspace(0, 1, len(lines) + 1))
     axes.contourf(mu, sigma.ravel(), values, (-1, *lines, 1e3), colors=shades)

@@ -1,18 +1,24 @@
-"""Boxes and arrows: the pen of the figures that show what depends on what."""
+"""Boxes and arrows for the figures that show what depends on what.
+
+One convention: dark arrows carry values forward, orange arrows carry gradients back, on the other side of the same way.
+"""
 
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, PathPatch
 from matplotlib.path import Path
 
 from minivae.figures.style import BLUE, DARK, GREY, ORANGE
 
+Place = tuple[float, float]
+
 
 class Node(NamedTuple):
-    """What stands where, and how it looks."""
+    """A box: its place, its text, its kind."""
 
-    place: tuple[float, float]
+    place: Place
     text: str
     kind: str
     size: float = 10.5
@@ -23,14 +29,16 @@ STYLES = {                                                  # half width, half h
     "data": (0.45, 0.32, 0.32, {"fc": "#e3e3e3", "ec": DARK, "lw": 1.3}),       # observed, as in graphical models
     "noise": (0.45, 0.32, 0.32, {"fc": "white", "ec": GREY, "lw": 1.3, "ls": (0, (3, 2))}),
     "step": (0.72, 0.45, 0.06, {"fc": "#dceaf5", "ec": BLUE, "lw": 1.3}),
-    "term": (1.12, 0.32, 0.06, {"fc": "#fbe9d9", "ec": ORANGE, "lw": 1.3}),
-    "sum": (0.55, 0.38, 0.06, {"fc": ORANGE, "ec": ORANGE, "lw": 1.3}),
+    "term": (1.12, 0.32, 0.06, {"fc": "#f1f1f1", "ec": GREY, "lw": 1.3}),
+    "sum": (0.55, 0.38, 0.06, {"fc": DARK, "ec": DARK, "lw": 1.3}),
 }  # fmt: skip
 HEAD = "-|>,head_length=5,head_width=2.6"
+LANE = 0.085                                                # from the middle of a way to each of its two arrows
+BACK = {"color": ORANGE, "lw": 1.7}
 
 
 def draw_node(axes: Axes, name: str, node: Node) -> Patch:
-    """A node with its text."""
+    """Draw a node with its text."""
     (x, y), text, kind, size = node
     w, h, rounding, look = STYLES[kind]
     box = f"round,pad=0,rounding_size={rounding}"
@@ -41,20 +49,41 @@ def draw_node(axes: Axes, name: str, node: Node) -> Patch:
     return patch
 
 
-def draw_arrow(
-    axes: Axes, nodes: dict[str, Node], patches: dict[str, Patch], start: str, end: str, bent: Path | None = None,
-    **look,
+def draw_way(
+    axes: Axes, patches: dict[str, Patch], start: str, end: str, places: tuple[Place, Place], *,
+    both: bool, over: bool = False,
 ) -> None:  # fmt: skip
-    """An arrow from edge to edge; a bent one passes over what it crosses."""
-    look = {"arrowstyle": HEAD, "color": DARK, "lw": 1.2, "joinstyle": "miter", "gid": f"{start}->{end}"} | look
-    if bent is None:
-        ends = {
-            "posA": nodes[start].place,
-            "posB": nodes[end].place,
-            "patchA": patches[start],
-            "patchB": patches[end],
-        }
-        axes.add_patch(FancyArrowPatch(**ends, **({"shrinkA": 1, "shrinkB": 1, "zorder": 1} | look)))
-        return
+    """Draw an arrow from edge to edge between places in two nodes; with `both`, a gradient beside it, back.
+
+    Each keeps to the left in its own direction. `over`: the way crosses another one and interrupts it.
+    """
+    a, b = np.array(places)
+    along = (b - a) / np.linalg.norm(b - a)
+    left = both * LANE * np.array([-along[1], along[0]])
+    arrows = [(f"{start}->{end}", start, end, a + left, b + left, {"color": DARK, "lw": 1.2})]
+    if both:
+        arrows += [(f"gradient {end}->{start}", end, start, b - left, a - left, BACK)]
+    for gid, tail, head, first, last, look in arrows:
+        ends = {"posA": tuple(first), "posB": tuple(last), "patchA": patches[tail], "patchB": patches[head]}
+        if over:                                            # a white band below the arrow
+            axes.add_patch(FancyArrowPatch(**ends, arrowstyle="-", color="white", lw=6, shrinkA=8, shrinkB=8, zorder=1.5))
+        shape = {"arrowstyle": HEAD, "joinstyle": "miter", "shrinkA": 1, "shrinkB": 1, "zorder": 2 if over else 1}
+        axes.add_patch(FancyArrowPatch(**ends, **shape, **look, gid=gid))
+
+
+def draw_bent(axes: Axes, start: str, end: str, bent: Path) -> None:
+    """Draw an arrow along a path, over what it crosses."""
     axes.add_patch(PathPatch(bent, fill=False, ec="white", lw=6, zorder=1.5))
-    axes.add_patch(FancyArrowPatch(path=bent, zorder=2, **look))
+    look = {"arrowstyle": HEAD, "color": DARK, "lw": 1.2, "joinstyle": "miter"}
+    axes.add_patch(FancyArrowPatch(path=bent, zorder=2, gid=f"{start}->{end}", **look))
+
+
+def draw_legend(axes: Axes, x: float, y: float) -> None:
+    """Name both kinds of arrows, from (x, y) downward."""
+    for line, (text, ends, look) in enumerate(
+        (("values, forward", (0, 0.5), {"color": DARK, "lw": 1.2}), ("gradients, back", (0.5, 0), BACK))
+    ):
+        height = y - 0.33 * line
+        tail, head = ((x + end, height) for end in ends)
+        axes.add_patch(FancyArrowPatch(tail, head, arrowstyle=HEAD, joinstyle="miter", shrinkA=0, shrinkB=0, **look))
+        axes.text(x + 0.62, height, text, va="center", size=10, color=look["color"])

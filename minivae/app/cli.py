@@ -117,7 +117,8 @@ def add_sweep(commands, shared) -> None:
     sweep = commands.add_parser("sweep", parents=shared, help=brief, description=about)
     sweep.set_defaults(command=sweep_command)
     add = sweep.add_argument
-    add("--beta", type=several(float), metavar="B,B,...", help="weights of the KL (default: 1)")
+    beta = "weights of the KL (default: 0.25,1,4,16,64; 1 if another option has several values)"
+    add("--beta", type=several(float), metavar="B,B,...", help=beta)
     add("--sigma", type=several(number_or_word), metavar="S,S,...", help="of the gaussian: numbers, learned, optimal")
     add("--latent", type=several(int), metavar="J,J,...", help="latent dimensions (default: 2)")
     add("--data", default="digits", metavar="digits|PATH", help="as for train")

@@ -15,6 +15,7 @@ from minivae.figures import style, training
 from minivae.runs.files import must_be_free
 
 SWEPT = ("beta", "sigma", "latent")
+BETAS = (0.25, 1.0, 4.0, 16.0, 64.0)                        # swept if no option has several values
 WRITTEN = ("sweep.json", "rate_distortion.png")
 
 
@@ -85,7 +86,12 @@ def give(results: str) -> None:
 
 
 def which(options: argparse.Namespace) -> str:
-    """The one option of `SWEPT` that has several values; ValueError if there is none or another."""
+    """Return the one option of `SWEPT` that has several values: --beta, with `BETAS`, if neither it nor another has any.
+
+    Raises ValueError if none has several although --beta is given, or if more than one has.
+    """
+    if options.beta is None and all(len(getattr(options, name) or ()) < 2 for name in SWEPT):
+        options.beta = BETAS
     several = [name for name in SWEPT if len(getattr(options, name) or ()) > 1]
     if len(several) != 1:
         came = "several for " + (" and ".join(f"--{name}" for name in several) or "none")

@@ -1,22 +1,17 @@
 """Figures: each function returns a matplotlib Figure and its alt text; `style.save` writes both into a PNG.
 
     style        colours, page, tiles, labels, numbers as text
-    latent       the latent space, the decoder's pictures; `all_figures` has what suits a run
+    arguments    checks of latent size, image shape and labels
+    latent       the latent space: map, manifold, line, KL of each dimension
+    pictures     images from the decoder: reconstructions, samples, traversals
     training     loss curves, sigma, rate and distortion
     evidence     the bounds, the gap, posteriors
+    run          `all_figures`: those that suit a run
 """
 
-from minivae.figures.latent import (
-    all_figures,
-    hero,
-    kl_per_dimension,
-    latent_line,
-    latent_map,
-    manifold,
-    prior_samples,
-    reconstructions,
-    traversals,
-)
+from minivae.figures.latent import hero, kl_per_dimension, latent_line, latent_map, manifold
+from minivae.figures.pictures import prior_samples, reconstructions, traversals
+from minivae.figures.run import all_figures
 
 __all__ = [
     "all_figures", "hero", "kl_per_dimension", "latent_line", "latent_map", "manifold", "prior_samples", "reconstructions",

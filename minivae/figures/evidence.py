@@ -1,6 +1,6 @@
-"""Plots of the distance between the bound and log p(x): each function returns a Figure and its alt text.
+"""Figures of the distance between bounds and log p(x): each function returns a Figure and its alt text.
 
-Shapes: x (N, D) data, one number for every datum (N,). Numbers: nats.
+Shapes: x (N, D) data; a number for each data point is (N,). Numbers: nats.
 """
 
 import math
@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle, Ellipse
+from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.evidence import Bounds, Gap, Rates, exact_log_px
 from minivae.evidence.rates import log_aggregate
-from minivae.figures.latent import RADII, labels_of, latent_is, shape_of
+from minivae.figures.arguments import labels_of, latent_is, shape_of
+from minivae.figures.latent import HELD, RADII, draw_prior, limits
 from minivae.figures.style import (
     BLUE,
     DARK,
@@ -37,8 +38,8 @@ from minivae.gaussian import log_standard_normal
 from minivae.vae import VAE
 
 NAMES = ("bounds_by_k", "aggregate", "gap_split", "posteriors")
-MASSES = (0.5, 0.95)                                        # of the regions that are outlined
-NODES = 161                                                 # of a map, on each axis
+MASSES = (0.5, 0.95)                                        # inside the outlined regions
+NODES = 161                                                 # grid points of a map, on each axis
 
 
 # Bounds against the number of weights
@@ -46,7 +47,7 @@ NODES = 161                                                 # of a map, on each 
 
 @styled
 def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) -> Drawn:
-    """Importance-weighted bounds rising with k to the exact log p(x), and how far each datum still is from it.
+    """Draw importance-weighted bounds against k, and their distances to the exact log p(x) for each data point.
 
     `bounds` are those of `lower_bounds` for these k; `exact` (N,) is log p(x), or None where it is not known.
     """
@@ -57,31 +58,31 @@ def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) 
     figure = page(8.8 if exact is not None else 5.4, 4.2)
     panels = np.atleast_1d(figure.subplots(1, 1 if exact is None else 2))
     draw_rise(panels[0], k, mean, error, float(bounds.elbo.mean()), None if exact is None else float(exact.mean()))
-    caption = f"Means of {N} data; band: two standard errors of the draws to either side."
+    caption = f"Means over {N} data points. Band: two standard errors of the draws to either side."
     finding = f"From k = {k[0]} to {k[-1]} the bound rises by {number(mean[-1] - mean[0])} nats"
     if exact is not None:
         left = exact - bounds.iw_bound                      # (K, N)
         draw_rest(panels[1], k, left)
         side = "below" if mean[-1] <= exact.mean() else "above"           # above: chance in the draws
         finding += f" and ends {number(abs(left[-1].mean()))} {side} log p(x)"
-        caption += " Right: the distance to log p(x), datum by datum; shaded: the middle 80 % of the data."
+        caption += " Right: log p(x) minus the bound of each data point; shaded: the middle 80 % of the points."
         if np.quantile(left, 0.1, axis=1).min() < 0:
-            caption += " Below 0 is chance in the draws: a bound holds in expectation."
+            caption += " Values below 0 are chance in the draws: a bound holds on average."
     explain(figure, finding, caption)
-    each = ", ".join(f"k = {n} {number(m)} plus or minus {e:.2g}" for n, m, e in zip(k, mean, error))
+    each = list(zip(k, mean)) if len(k) <= 5 else [(k[0], mean[0]), (k[-1], mean[-1])]
+    said = ", ".join(f"k = {n} gives {number(m)}" for n, m in each)
     truth = "" if exact is None else f" The exact log p(x) is {number(exact.mean())}."
-    drawn = "Line chart of the importance-weighted bound against k, logarithmic"
-    return figure, f"{drawn}: {each}.{truth} {finding}. {caption}"
+    return figure, f"Line chart of the importance-weighted bound against k: {said} nats.{truth} {finding}."
 
 
 def draw_rise(axes: Axes, k: NDArray, mean: NDArray, error: NDArray, elbo: float, exact: float | None) -> None:
-    """The mean bound of every k with its band, the ELBO as its beginning and log p(x) as its limit."""
+    """Draw the mean bound of each k with its band, between the ELBO and log p(x)."""
     axes.fill_between(k, mean - 2 * error, mean + 2 * error, color=BLUE, alpha=0.3, lw=0)
     axes.plot(k, mean, color=BLUE, lw=1.4, marker="o", ms=4)
     top = mean.max() if exact is None else exact
     room = top - elbo or 1.0
     along_k(axes, k)
-    axes.set(ylim=(elbo - 0.12 * room, top + 0.12 * room), ylabel="nats per datum")
+    axes.set(ylim=(elbo - 0.12 * room, top + 0.12 * room), ylabel="nats per data point")
     axes.axhline(elbo, **DASHED)
     axes.text(k[-1], elbo - 0.02 * room, minus(f"ELBO {number(elbo)}"), ha="right", va="top", size=9, color=GREY)
     if exact is not None:
@@ -94,7 +95,7 @@ def draw_rise(axes: Axes, k: NDArray, mean: NDArray, error: NDArray, elbo: float
 
 
 def draw_rest(axes: Axes, k: NDArray, left: NDArray) -> None:
-    """log p(x) - IW_k (K, N): its mean, its median, and the middle 80 % of the data."""
+    """Draw log p(x) - IW_k (K, N): its mean, its median, and the middle 80 % of the data points."""
     low, median, high = np.quantile(left, (0.1, 0.5, 0.9), axis=1)              # (K,) each
     mean = left.mean(axis=1)
     axes.fill_between(k, low, high, color=BLUE, alpha=0.15, lw=0)
@@ -103,8 +104,8 @@ def draw_rest(axes: Axes, k: NDArray, left: NDArray) -> None:
     axes.plot(k, median, color=DARK, lw=1.4, marker="s", ms=4)
     along_k(axes, k)
     axes.set_ylabel("log p(x) \u2212 bound (nats)")
-    axes.set_title("What is left, by datum", weight="bold")
-    ends = {"90 % of data below": (high[-1], GREY), "mean": (mean[-1], BLUE), "median": (median[-1], DARK)}
+    axes.set_title("Remaining distance to log p(x)", weight="bold")
+    ends = {"90 % are below": (high[-1], GREY), "mean": (mean[-1], BLUE), "median": (median[-1], DARK)}
     bottom, top = axes.get_ylim()
     places = spread(np.array([[value] for value, _ in ends.values()]), (top - bottom) / 16)
     for (name, (value, colour)), (y,) in zip(ends.items(), places):
@@ -112,18 +113,18 @@ def draw_rest(axes: Axes, k: NDArray, left: NDArray) -> None:
 
 
 def along_k(axes: Axes, k: NDArray) -> None:
-    """A logarithmic axis of k, with room for labels at its right end."""
-    axes.set(xscale="log", xlim=(k[0] / 1.5, k[-1] * 1.5), xlabel="k, importance weights")
+    """Set a logarithmic axis of k, with room for labels at its right end."""
+    axes.set(xscale="log", xlim=(k[0] / 1.5, k[-1] * 1.5), xlabel="k, number of importance weights")
     axes.set_xticks(k, [f"{n:,}" for n in k])
     axes.set_xticks([], minor=True)
 
 
-# The gap taken apart
+# The two parts of the gap
 
 
 @styled
 def gap_split(parts: Gap) -> Drawn:
-    """log p(x) = ELBO + amortisation gap + approximation gap: as one bar of means, and datum by datum.
+    """Draw log p(x) = ELBO + amortisation gap + approximation gap: as one bar of means, and for each data point.
 
     `parts` are those of `evidence.gap`.
     """
@@ -135,26 +136,27 @@ def gap_split(parts: Gap) -> Drawn:
     draw_bar(above, *means)
     share = draw_data(below, parts)
     total = log_px - elbo
-    shares = f"{number(amortisation)} are the encoder's and {number(approximation)} the Gaussian's"
-    finding = f"Of the gap of {number(total)} nats, {shares}"
+    shares = f"{number(amortisation)} from the encoder and {number(approximation)} from the Gaussian shape"
+    finding = f"The gap of {number(total)} nats: {shares}"
+    tenth = f"the tenth with the largest gaps has {100 * share:.0f} % of the total"
     caption = (
-        "Amortisation: what a Gaussian of its own for every datum would gain. "
+        "Amortisation: what the best Gaussian for each data point would gain over the encoder's. "
         "Approximation: what no diagonal Gaussian can reach. "
-        f"Below: the {len(parts.elbo)} data; a tenth of them has {100 * share:.0f} % of the whole gap."
+        f"Below: one bar for each of {len(parts.elbo)} data points; {tenth}."
     )
     explain(figure, finding, caption)
     sum_of = f"ELBO {elbo:.2f} + amortisation {amortisation:.2f} + approximation {approximation:.2f} = log p(x) {log_px:.2f}"
-    return figure, f"Above, one bar of means: {sum_of}. Below, a bar of the gap for every datum. {finding}. {caption}"
+    return figure, f"Above, one bar: {sum_of} nats. Below, the gap of each of {len(parts.elbo)} data points: {tenth}."
 
 
 def draw_bar(axes: Axes, elbo: float, amortisation: float, approximation: float, log_px: float) -> None:
-    """One bar from below the ELBO, where it is cut, to log p(x)."""
+    """Draw one bar from the ELBO, whose left part is cut off, to log p(x)."""
     total = log_px - elbo or 1.0
     left = elbo - 0.3 * total
     pieces = ((left, elbo, GREY), (elbo, elbo + amortisation, BLUE), (elbo + amortisation, log_px, ORANGE))
     for start, end, colour in pieces:
         axes.barh(0, end - start, 0.5, start, color=colour, edgecolor="white", lw=0.8)
-    axes.set(xlim=(left, log_px + 0.12 * total), ylim=(-0.75, 0.95), yticks=[], xlabel="nats, mean over the data")
+    axes.set(xlim=(left, log_px + 0.12 * total), ylim=(-0.75, 0.95), yticks=[], xlabel="nats, mean over the data points")
     axes.spines["left"].set_visible(False)
     axes.text((left + elbo) / 2, 0, minus(f"\u2026 ELBO\n{elbo:.2f}"), ha="center", va="center", size=9, color="white")
     inside = amortisation > 0.2 * total
@@ -168,14 +170,14 @@ def draw_bar(axes: Axes, elbo: float, amortisation: float, approximation: float,
 
 
 def draw_data(axes: Axes, parts: Gap) -> float:
-    """A bar for every datum, the largest gap first; returns what share of the whole the first tenth has."""
+    """Draw a bar for each data point, largest gap first; return the share of the first tenth in the total."""
     gaps = parts.log_px - parts.elbo                        # (N,)
     order, places = np.argsort(-gaps, kind="stable"), np.arange(len(gaps))
     approximation, amortisation = parts.approximation[order], parts.amortisation[order]
     width = 0.85 if len(gaps) <= 200 else 1.0
     axes.bar(places, approximation, width, color=ORANGE, hatch="////", edgecolor="white", lw=0)
     axes.bar(places, amortisation, width, approximation, color=BLUE)
-    axes.set(xlim=(-0.7, len(gaps) - 0.3), xticks=[], ylabel="log p(x) \u2212 ELBO (nats)", xlabel="data, largest gap first")
+    axes.set(xlim=(-0.7, len(gaps) - 0.3), xticks=[], ylabel="log p(x) \u2212 ELBO (nats)", xlabel="data points, largest gap first")
     axes.text(0.98, 0.9, "amortisation", transform=axes.transAxes, ha="right", size=9, color=BLUE)
     axes.text(0.98, 0.8, "approximation (hatched)", transform=axes.transAxes, ha="right", size=9, color=ORANGE)
     first = math.ceil(len(gaps) / 10)
@@ -183,7 +185,7 @@ def draw_data(axes: Axes, parts: Gap) -> float:
 
 
 def unbroken(text: str) -> str:
-    """`text` that no line break parts."""
+    """Return `text` with spaces at which no line is broken."""
     return text.replace(" ", "\u00a0")
 
 
@@ -194,9 +196,9 @@ def unbroken(text: str) -> str:
 def posteriors(
     vae: VAE, x: NDArray, parts: Gap, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 6
 ) -> Drawn:
-    """For J = 2: the true posterior's contours under the encoder's ellipse and the best Gaussian's, for n data.
+    """For J = 2: draw contours of the true posterior, the encoder's Gaussian and the best one, for n data points.
 
-    `parts` are those of `evidence.gap` for x. The data are those at even steps from the smallest to the largest KL.
+    `parts` are those of `evidence.gap` for x. The points are at even steps from the smallest to the largest KL.
     """
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     vae, labels = vae.astype(np.float64), labels_of(labels, len(x))
@@ -215,31 +217,34 @@ def posteriors(
     for axes, i, mean, cov, m, v in zip(panels, chosen, exact.mean, exact.cov, mu, log_var):
         best = parts.mu[i], parts.log_var[i]
         draw_posterior(axes, vae, x[i], parts.log_px[i], (mean, cov), (m, v), best)
-        which = "" if labels is None else f", a {labels[i]}"
+        which = "" if labels is None else f", class {labels[i]}"
         axes.set_title(minus(f"KL {number(kl[i])} nats{which}"), weight="bold", y=1.02)
         if image_shape is not None:
             thumbnail(axes, x[i], shape_of(vae, image_shape))
+    for axes in panels[:n]:
+        axes.set_xlabel("$z_1$" if axes in panels[max(0, n - columns) :] else "")
+        axes.set_ylabel("$z_2$" if axes in panels[::columns] else "", rotation=0, va="center")
     for line, (name, colour) in enumerate((("p(z|x)", BLUE), ("q(z|x)", ORANGE), ("best (dashed)", DARK))):
         box = {"transform": panels[0].transAxes, "ha": "right", "size": 9, "zorder": 5, "path_effects": HALO}
         panels[0].text(0.98, 0.18 - 0.075 * line, name, color=colour, **box)
-    finding = f"From the best to the worst of {len(x)} data: KL( q(z|x) \u2016 p(z|x) ) from {number(kl.min())}"
-    finding += f" to {number(kl.max())} nats"
+    finding = f"KL( q(z|x) \u2016 p(z|x) ) of {len(x)} data points: from {number(kl.min())} to {number(kl.max())} nats"
     caption = (
-        f"Each outlined where it holds {unbroken(percent(MASSES))} of its mass. "
-        "Best: the best diagonal Gaussian for this datum. "
-        "z1 to the right, z2 upward, in the same unit; each panel has a scale of its own."
+        f"Contours contain {unbroken(percent(MASSES))} of the true posterior p(z|x), of the encoder's q(z|x), and of the "
+        "best diagonal Gaussian. Each panel has its own scale, the same on both axes."
     )
     explain(figure, finding, caption)
-    each = "; ".join(
+    best, worst = (
         f"KL {number(kl[i])} = amortisation {number(parts.amortisation[i])} + approximation {number(parts.approximation[i])}"
-        for i in chosen
+        for i in chosen[[0, -1]]
     )
-    drawn = f"{n} panels with contours of p(z|x) and ellipses of q(z|x) in the latent space"
-    return figure, f"{drawn}. {each}. {finding}. {caption}"
+    return figure, (
+        f"{n} panels with contours of p(z|x), q(z|x) and the best Gaussian, from the best to the worst of {len(x)} data "
+        f"points. Best: {best}. Worst: {worst} nats."
+    )
 
 
 def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, true: tuple, own: tuple, best: tuple) -> None:
-    """One datum x (D,): p(z|x) filled, of mean and covariance `true`; q of mu and log_var `own`; the best Gaussian."""
+    """Draw p(z|x) of one x (D,), filled; `true` is its mean and covariance, `own` and `best` are mu and log_var of Gaussians."""
     (mean, cov), (mu, log_var) = true, own
     reach = np.stack([4.0 * np.sqrt(np.diagonal(cov)), 3.2 * np.exp(log_var / 2), 3.2 * np.exp(best[1] / 2)])   # (3, 2)
     centres = np.stack([mean, mu, best[0]])
@@ -260,14 +265,14 @@ def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, true: tuple,
 
 
 def posterior_density(vae: VAE, x: NDArray, log_px: float, axis_1: NDArray, axis_2: NDArray) -> NDArray:
-    """p(z|x) = p(x|z) p(z) / p(x) at every pair of z1 and z2, rows are z2."""
+    """Return p(z|x) = p(x|z) p(z) / p(x) at each pair of z1 and z2; rows are z2."""
     z = np.stack(np.meshgrid(axis_1, axis_2), axis=-1).reshape(-1, 1, 2)        # (L, 1, 2)
     log_joint = vae.log_likelihood(x[None], z) + log_standard_normal(z)         # (L, 1)
     return np.exp(log_joint - log_px).reshape(len(axis_2), len(axis_1))
 
 
 def levels_of(density: NDArray, cell: float) -> list[float]:
-    """The densities above which the masses lie, lowest first."""
+    """Return the densities above which the masses lie, lowest first."""
     falling = np.sort(density, axis=None)[::-1]
     mass = np.cumsum(falling) * cell
     places = [min(int(np.searchsorted(mass, wanted)), len(mass) - 1) for wanted in sorted(MASSES, reverse=True)]
@@ -276,7 +281,7 @@ def levels_of(density: NDArray, cell: float) -> list[float]:
 
 
 def thumbnail(axes: Axes, x: NDArray, shape: Shape) -> None:
-    """The datum itself, above the right end of the panel."""
+    """Draw the data point itself above the right end of the panel."""
     inset = axes.inset_axes((0.82, 1.02, 0.18, 0.18))
     inset.imshow(x.reshape(shape), "gray_r")
     inset.set_axis_off()
@@ -287,46 +292,43 @@ def thumbnail(axes: Axes, x: NDArray, shape: Shape) -> None:
 
 @styled
 def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
-    """For J = 2: the density of q(z), the mean of q(z|x) over the data, under the circles of the prior.
+    """For J = 2: draw the density of q(z), the mean of q(z|x) over the data, with circles of the prior.
 
     `rates` are those of `rate_distortion` for x.
     """
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     vae = vae.astype(np.float64)
     mu, log_var = vae.encode(vae.check_data(x))
-    reach = max(3.6, float((np.abs(mu) + 3 * np.exp(log_var / 2)).max()))
-    points = np.linspace(-reach, reach, 2 * NODES)
-    z = np.stack(np.meshgrid(points, points), axis=-1).reshape(-1, 2)
-    density = np.exp(log_aggregate(z, mu, log_var)).reshape(len(points), -1)    # rows are z2
-    figure = page(6.2, 6.7)
+    reach = 3 * np.exp(log_var / 2)
+    low, high = limits(np.concatenate([mu - reach, mu + reach]))
+    steps = np.round(2 * NODES * (high - low) / (high - low).max()).astype(int)
+    axis_1, axis_2 = (np.linspace(a, b, n) for a, b, n in zip(low, high, steps))
+    z = np.stack(np.meshgrid(axis_1, axis_2), axis=-1).reshape(-1, 2)
+    density = np.exp(log_aggregate(z, mu, log_var)).reshape(len(axis_2), -1)    # rows are z2
+    figure = page(6.2, 1.5 + 5.3 * (high - low)[1] / (high - low)[0])
     axes = figure.subplots()
-    low, high = levels_of(density, (points[1] - points[0]) ** 2)
-    axes.contourf(points, points, density, [low, high, np.inf], colors=["#b5d3ea", "#5c9ccb"])
-    held = [1 - math.exp(-r * r / 2) for r in RADII]
-    inside = mass_in_circles(mu, log_var)
-    for r in RADII:
-        axes.add_patch(Circle((0, 0), r, fill=False, **DASHED | {"zorder": 3, "color": DARK}))
-    table = "\n".join(f"{r:6d} {100 * prior:6.0f} % {100 * own:6.0f} %" for r, prior, own in zip(RADII, held, inside))
-    head = f"{'radius':>6} {'prior':>8} {'q(z)':>8}"
-    box = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "size": 9, "family": "monospace"}
-    axes.text(0.99, 0.01, f"{head}\n{table}", **box, path_effects=HALO, zorder=5)
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
-    finding = f"The aggregate posterior is {number(rates.marginal_kl)} nats from the prior"
+    half, most = levels_of(density, (axis_1[1] - axis_1[0]) * (axis_2[1] - axis_2[0]))[::-1]
+    axes.contourf(axis_1, axis_2, density, [most, half, np.inf], colors=["#b5d3ea", "#5c9ccb"])
+    draw_prior(axes, mu, named=True)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
+    axes.locator_params(integer=True, nbins=8)
+    inside = f"{percent(mass_in_circles(mu, log_var))} of q(z)"
+    finding = f"The aggregate posterior q(z) is {number(rates.marginal_kl)} nats from the prior"
     caption = (
-        f"Shaded: where q(z), the mean of q(z|x) over {len(x)} data, is densest and "
-        f"holds {unbroken(percent(MASSES))}. Circles: radius 1, 2, 3, "
-        f"and what prior and q(z) hold within. Rate {number(rates.kl)} = mutual information "
-        f"{number(rates.mutual_information)} + KL( q(z) \u2016 p(z) ) {number(rates.marginal_kl)}."
+        f"q(z) is the mean of q(z|x) over {len(x)} data points. Dark and light: the smallest regions with "
+        f"{unbroken(percent(MASSES))} of q(z). Dashed circles, radius 1, 2 and 3, contain {percent(HELD)} of the prior and "
+        f"{inside}. Rate {number(rates.kl)} = mutual information {number(rates.mutual_information)} + "
+        f"KL( q(z) \u2016 p(z) ) {number(rates.marginal_kl)}."
     )
     explain(figure, finding, caption)
     return figure, (
-        f"Density of the aggregate posterior in the latent space, z2 against z1, on equal axes. {finding}. "
-        f"Inside the circles: {percent(held)} of the prior, {percent(inside)} of q(z). {caption}"
+        f"Density of the aggregate posterior in the latent space, z2 against z1. {finding}. "
+        f"Within radius 1, 2 and 3 lie {inside} and {percent(HELD)} of the prior."
     )
 
 
 def mass_in_circles(mu: NDArray, log_var: NDArray) -> list[float]:
-    """What part of the mean of N(mu_n, sigma_n^2), (N, 2) each, lies within each of RADII: by a fixed rule of nodes."""
+    """Return the mass of the mean of N(mu_n, sigma_n^2), (N, 2) each, within each of RADII, by Gauss-Hermite quadrature."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     weight = np.outer(weights, weights) / weights.sum() ** 2                    # (40, 40)
     sigma = np.exp(log_var / 2)

@@ -1,7 +1,7 @@
-"""The pen that every figure is drawn with: one style, the page, tiles of images, labels in place, numbers as text.
+"""One style for every figure: colours, the page, image tiles, labels beside what they name, numbers as text.
 
-No pyplot, no display, no global state: figures are drawn under `STYLE` alone, whatever the user's settings.
-Pictures are dark ink on white paper. Colour never speaks alone: curves, classes, bars are labelled in place.
+Figures need no pyplot and no display. They are drawn under `STYLE`, so the user's settings change nothing.
+Images are dark on white. Colour is never the only label: curves, classes and bars are labelled in place.
 """
 
 import math
@@ -25,9 +25,9 @@ Shape = tuple[int, int]                                     # (H, W) of an image
 Drawn = tuple[Figure, str]                                  # a figure and its alt text
 
 DARK, GREY, BLUE, ORANGE = "#1a1a1a", "#5f6368", "#0868ac", "#b85c00"
-# Found by search: all stand out from white; the closest two are 1.9 times as far apart as the closest two of
-# matplotlib's petroff10, to normal and to colour-blind eyes. tests/test_figures.py measures both.
-CLASSES = "#0897f6 #d10100 #442991 #d57c00 #7a02ef #13765a #9c4fad #1a1a1a #978a9d #702632".split()
+# Of the ten classes: found by search, with one purple at most. All stand out from white, and the two most similar are
+# 1.9 times as far apart as in matplotlib's petroff10, to colour-blind and to normal eyes: tests/figures measures it.
+CLASSES = "#95611a #1a1a1a #7c14ae #8f0000 #0098fd #198982 #2101fc #274d5e #859e04 #ff28ba".split()
 HALO = [withStroke(linewidth=4, foreground="white")]
 DASHED = {"color": GREY, "lw": 0.9, "ls": (0, (4, 3)), "zorder": 1}
 FAMILIES = (
@@ -45,42 +45,47 @@ styled = matplotlib.rc_context(STYLE)                       # a decorator: in fo
 
 @styled
 def save(figure: Figure, alt: str, path: str | Path) -> None:
-    """Write a PNG whose metadata hold the alt text as Description; the same figure gives the same bytes."""
+    """Write a PNG with the alt text as Description in its metadata; the same figure gives the same bytes."""
     if Path(path).suffix.lower() != ".png":
         checks.refuse("path", "the name of a .png file", repr(str(path)), "Try figure.savefig(path).")
     metadata = {"Title": "minivae", "Description": alt, "Software": "minivae"}
     with write_atomically(path) as file:
         figure.savefig(file, format="png", metadata=metadata)
-    figure.set_layout_engine("none")                        # drawn again, it would move by a pixel or so
+    figure.set_layout_engine("none")                        # a second layout would move things by about a pixel
 
 
 def page(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches."""
+    """Return an empty figure of this size in inches."""
     figure = Figure((width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
     return figure
 
 
 def explain(figure: Figure, title: str, caption: str) -> None:
-    """The finding above, how to read the figure below."""
+    """Write a title above the figure and a caption below it."""
     width = figure.get_figwidth()
     if title:
-        figure.suptitle(minus(fill(title, int(10.5 * width))), x=0.012, ha="left", size=11, weight="bold")
-    figure.supxlabel(minus(fill(caption, int(14 * width))), x=0.012, ha="left", size=9, color=GREY)
+        figure.suptitle(lines_of(title, int(10.5 * width)), x=0.012, ha="left", size=11, weight="bold")
+    figure.supxlabel(lines_of(caption, int(14 * width)), x=0.012, ha="left", size=9, color=GREY)
+
+
+def lines_of(text: str, width: int) -> str:
+    """Break text into lines, but not before '%'; draw minus signs as such."""
+    return minus(fill(text.replace(" %", "\u00a0%"), width))
 
 
 def show(
     axes: Axes, vae: VAE, images: NDArray, shape: Shape, columns: int, *,
     gap=1, span=None, ink=None, names=(), notes=(),
 ) -> None:  # fmt: skip
-    """images (n, D) as one picture, `columns` tiles a row from the top left; a tile is one unit in size.
+    """Draw images (n, D) as one picture, `columns` tiles per row from the top left; a tile is one unit wide.
 
-    gap: pixels of bare paper around a tile. span: left and right end, if not 0 and `columns`. ink: images
-    whose range is white to black, if not these. names, notes: what to write left and right of the rows.
+    gap: empty pixels around a tile. span: left and right end (default: 0 and `columns`). ink: images whose range
+    sets white and black (default: these). names, notes: texts to the left and right of the rows.
     """
     (H, W), rows = (side + 2 * gap for side in shape), math.ceil(len(images) / columns)
     left, right = span or (0, columns)
-    tiles = np.full((rows * columns, H, W), np.nan)                             # NaN is bare paper
+    tiles = np.full((rows * columns, H, W), np.nan)                             # NaN stays white
     tiles[: len(images), gap : H - gap, gap : W - gap] = images.reshape(-1, *shape)
     picture = tiles.reshape(rows, columns, H, W).transpose(0, 2, 1, 3).reshape(rows * H, columns * W)
     low, high = ink_range(vae, images if ink is None else ink)
@@ -95,25 +100,25 @@ def show(
 
 
 def ink_range(vae: VAE, images: NDArray) -> tuple[float, float]:
-    """White and black: all that a pixel can be or, if that has no bounds, the range of these images."""
+    """Return the values drawn white and black: the bounds of a pixel or, without bounds, the range of these images."""
     if isinstance(vae.likelihood, Gaussian):
         return float(images.min()), float(images.max())
     return 0.0, float(getattr(vae.likelihood, "n", 1))
 
 
 def write(axes: Axes, x: float, y: float, text: str | int, **style) -> None:
-    """Text in the middle of a crowd: centred, with a white halo."""
+    """Write centred text with a white halo, so that it can be read on top of points and lines."""
     axes.text(x, y, text, ha="center", va="center", path_effects=HALO, zorder=5, **style)
 
 
 def at_right(axes: Axes, y: float, text: str, colour: str) -> None:
-    """A direct label at height y, just outside the right edge."""
+    """Write a label at height y, just outside the right edge."""
     axes.annotate(text, (1.02, y), xycoords=("axes fraction", "data"), color=colour, va="center", size=9)
 
 
 def spread(places: NDArray, apart: float) -> NDArray:
-    """Places of labels (K, d), pushed until no two are much closer than `apart`; d is 1 or 2."""
-    turn = 2.4 * np.arange(len(places))                     # equal places part in different directions
+    """Push places of labels (K, d), d = 1 or 2, until no two are much closer than `apart`."""
+    turn = 2.4 * np.arange(len(places))                     # equal places move in different directions
     start = np.stack([np.cos(turn), np.sin(turn)], axis=1)[:, : places.shape[1]]
     places = places + 1e-3 * apart * start
     for _ in range(200):
@@ -124,16 +129,16 @@ def spread(places: NDArray, apart: float) -> NDArray:
 
 
 def number(value: float) -> str:
-    """One decimal from 10 on, three digits below."""
+    """Format with one decimal from 10 on, with three digits below."""
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:#.3g}"
 
 
 def minus(text: str) -> str:
-    """`text` with the true minus sign before digits."""
+    """Replace each hyphen before a digit by a minus sign."""
     return "".join("\u2212" if a == "-" and b.isdigit() else a for a, b in zip(text, text[1:] + " "))
 
 
 def percent(fractions: Sequence[float]) -> str:
-    """Fractions as '39.3, 86.5 and 98.9 %'."""
+    """Format fractions as '39.3, 86.5 and 98.9 %'."""
     *most, last = (f"{100 * f:.3g}" for f in fractions)
     return f"{', '.join(most)} and {last} %"

@@ -1,6 +1,6 @@
-"""Plots of what training did: each function returns a Figure and its alt text.
+"""Figures of training: each function returns a Figure and its alt text.
 
-One training epoch by epoch, from its `history` of records; many trainings, from the points of a sweep. Numbers: nats.
+Of one training, epoch by epoch, from its `history` of records; of many, from the points of a sweep. Numbers: nats.
 """
 
 import math
@@ -37,80 +37,97 @@ FIELDS = ["epoch", *(f"{who}_{part}" for who in ("train", "test") for part in PA
 
 
 @styled
-def loss_curves(history: Sequence, log_px: float | None = None) -> Drawn:
-    """The ELBO on its way to the exact log p(x), and the two parts it is made of, epoch by epoch.
+def loss_curves(
+    history: Sequence, log_px: float | None = None, elbo: float | None = None, rows: int | None = None
+) -> Drawn:
+    """Draw the ELBO and its two parts against the epoch, for the training and the held-out data.
 
-    `history` holds records as `train` yields them; `log_px` is the mean exact log p(x) of the held-out data. A model
-    without noise has no ELBO: its reconstruction alone is drawn.
+    `history` contains records as `train` yields them. `log_px` and `elbo` are the exact mean log p(x) and the mean ELBO
+    of `rows` held-out data points, measured after training; the figure states these, and without `elbo` the last
+    record. For a model without noise, which has no ELBO, only the reconstruction is drawn.
     """
     if not len(history):
         checks.refuse("history", "one record or more", "none", "Train first, then draw.")
-    log_px = log_px if log_px is None else checks.real_number("log_px", log_px)
+    log_px, elbo = (value if value is None else checks.real_number(name, value)
+                    for name, value in (("log_px", log_px), ("elbo", elbo)))  # fmt: skip
     if history[-1].test_elbo is None:
         return reconstruction_curve(columns_of(history, ["epoch", "train_reconstruction", "test_reconstruction"]))
     columns = columns_of(history, FIELDS)
-    figure = page(8.4, 4.6)
+    figure = page(8.4, 4.7)
     panels = figure.subplot_mosaic([["elbo", "reconstruction"], ["elbo", "kl"]], width_ratios=(1.15, 1))
     for part, axes in panels.items():
         tall = part == "elbo"
-        draw_curves(axes, columns, part, log_px if tall else None, tall)
+        draw_curves(axes, columns, part, tall, **({"exact": log_px, "measured": elbo} if tall else {"valued": elbo is None}))
+        axes.set_ylabel("nats per data point" if tall else "nats")
     panels["elbo"].set_title("ELBO = reconstruction \u2212 KL", weight="bold")
-    for axes in panels.values():
-        axes.set_ylabel("nats")
     panels["reconstruction"].set_title("reconstruction, $E_q$ log p(x|z)")
     panels["kl"].set_title("KL( q(z|x) \u2016 p(z) )")
-    epochs, elbo = columns["epoch"], columns["test_elbo"]
-    finding = f"The held-out ELBO ends at {number(elbo[-1])} nats"
+    epochs, first, last = columns["epoch"], columns["test_elbo"][0], columns["test_elbo"][-1] if elbo is None else elbo
+    finding = f"The held-out ELBO ends at {number(last)} nats"
     if log_px is not None:
-        side = "below" if elbo[-1] <= log_px else "above"   # above: chance in few draws, or it is no bound
-        finding += f", {abs(log_px - elbo[-1]):.1f} {side} the exact log p(x)"
-    caption = "Only the ELBO has to grow: a KL that grows is the price of a better reconstruction."
-    explain(figure, finding, f"Means over the data; held out: one draw of z each. {caption}")
-    last = {field: number(column[-1]) for field, column in columns.items()}
+        side = "below" if last <= log_px else "above"       # above: chance in few draws, or it is no bound
+        finding += f", {number(abs(log_px - last))} {side} the exact log p(x)"
+    explain(figure, finding, how_measured(log_px, elbo, rows))
     return figure, (
-        f"Line charts of ELBO, reconstruction and KL in nats, training and held-out, against epoch "
-        f"{epochs[0]:.0f} to {epochs[-1]:.0f}. {finding}: reconstruction {last['test_reconstruction']} minus "
-        f"KL {last['test_kl']}. It began at {number(elbo[0])}; its highest, {number(elbo.max())}, is at "
-        f"epoch {epochs[elbo.argmax()]:.0f}. The training ELBO ends at {last['train_elbo']}."
+        f"Line charts of ELBO, reconstruction and KL against epoch {epochs[0]:.0f} to {epochs[-1]:.0f}. {finding}. "
+        f"It began at {number(first)}; the training ELBO ends at {number(columns['train_elbo'][-1])}."
     )
 
 
+def how_measured(log_px: float | None, elbo: float | None, rows: int | None) -> str:
+    """Return the caption of the loss curves: which data and how many draws each curve and each mark stands for."""
+    marks = " and ".join(["dot"] * (elbo is not None) + ["dashed line"] * (log_px is not None))
+    of = "held-out data" if rows is None else f"{rows} held-out data points"
+    said = ["Held-out curves: one draw of z per data point, after each epoch."]
+    said += [f"{marks.capitalize()}: measured after training, on {of}{' with many draws of z' * (elbo is not None)}."] * bool(marks)
+    said += ["The training curve is of other data, so it may cross the dashed line."] * (log_px is not None)
+    return " ".join([*said, "Only the ELBO has to rise; a rising KL can pay for a better reconstruction."])
+
+
 def columns_of(history: Sequence, fields: list[str]) -> dict[str, NDArray]:
-    """These fields of all records, (epochs,) each."""
+    """Return these fields of all records, (epochs,) each."""
     rows = [[getattr(record, field) for field in fields] for record in history]
     return dict(zip(fields, checks.real_array("history", rows, (None, len(fields)), float).T))
 
 
 def reconstruction_curve(columns: dict[str, NDArray]) -> Drawn:
-    """What a model without noise has: log p(x|z) at z = mu, which bounds nothing."""
+    """Draw log p(x|z) at z = mu, the loss of a model without noise; it bounds nothing."""
     figure = page(8.4, 4.6)
     axes = figure.subplots()
-    draw_curves(axes, columns, "reconstruction", None, tall=True)
-    axes.set(xlabel="epoch", ylabel="nats")
+    draw_curves(axes, columns, "reconstruction", tall=True)
+    axes.set(xlabel="epoch", ylabel="nats per data point")
     axes.set_title("reconstruction, log p(x|z) at z = \u03bc(x)", weight="bold")
     epochs, train, test = columns.values()
     finding = f"The held-out reconstruction ends at {number(test[-1])} nats"
-    explain(figure, finding, "Means over the data. A model without noise has no q(z|x), so no KL and no bound of log p(x).")
+    caption = "Means over the data. A plain autoencoder draws no z, so it has no KL and no lower bound on log p(x)."
+    explain(figure, finding, caption)
     return figure, (
-        f"Line chart of the reconstruction in nats, training and held-out, against epoch {epochs[0]:.0f} to "
-        f"{epochs[-1]:.0f}. {finding}. It began at {number(test[0])}; that of training ends at {number(train[-1])}."
+        f"Line chart of the reconstruction, training and held-out, against epoch {epochs[0]:.0f} to {epochs[-1]:.0f}. "
+        f"{finding}. It began at {number(test[0])}; that of training ends at {number(train[-1])}."
     )
 
 
-def draw_curves(axes: Axes, columns: dict[str, NDArray], part: str, exact: float | None, tall: bool) -> None:
-    """One panel: training and held-out `part`, the exact value if any, names and values at the right ends."""
+def draw_curves(
+    axes: Axes, columns: dict[str, NDArray], part: str, tall: bool, exact: float | None = None,
+    measured: float | None = None, valued: bool = True,
+) -> None:  # fmt: skip
+    """Draw one panel: training and held-out `part`, exact and measured value if any, labels at the right ends.
+
+    `valued` adds the last values to the labels. Beside a measured ELBO, those of one draw would not sum to it.
+    """
     epochs, train, test = (columns[field] for field in ("epoch", f"train_{part}", f"test_{part}"))
     marker = "o" if len(epochs) == 1 else None
     axes.plot(epochs, train, color=ORANGE, lw=1.2, marker=marker)
     axes.plot(epochs, test, color=BLUE, lw=1.8, marker=marker)
     ends = {"training": (train[-1], ORANGE), "held out": (test[-1], BLUE)}
+    if measured is not None:
+        axes.plot(epochs[-1], measured, "o", color=BLUE, mec="white", ms=8, zorder=4, clip_on=False)
+        ends["held out"] = measured, BLUE
     if exact is not None:
         axes.axhline(exact, color=BLUE, lw=1.2, ls=(0, (4, 2)))
         ends["exact log p(x),\nheld out"] = exact, BLUE
     values = np.array([[value] for value, _ in ends.values()])                  # (2 or 3, 1)
-    settled = np.concatenate([train[len(train) // 10 :], test[len(test) // 10 :], values[:, 0]])
-    margin = 0.08 * np.ptp(settled) or 0.5                  # the first tenth must not squash the rest
-    low, high = settled.min() - margin, settled.max() + margin
+    low, high = span_of(train, test, values[:, 0])
     axes.set(xlim=(epochs[0] - 0.5, epochs[-1] + 0.5), ylim=(low, high))
     axes.set_xlabel("epoch" if part != "reconstruction" else "")
     axes.locator_params(axis="x", integer=True, min_n_ticks=1)
@@ -120,15 +137,23 @@ def draw_curves(axes: Axes, columns: dict[str, NDArray], part: str, exact: float
         axes.text(0.98, y, text, transform=axes.transAxes, ha="right", va=side, size=9, color=BLUE)
     line = (high - low) / (11 if exact is not None else 22 if tall else 9)      # height of a label
     for (name, (value, colour)), (y,) in zip(ends.items(), spread(values, line)):
-        at_right(axes, y, minus(f"{name} {number(value)}"), colour)
+        at_right(axes, y, minus(f"{name} {number(value)}") if valued else name, colour)
+
+
+def span_of(train: NDArray, test: NDArray, others: NDArray) -> tuple[float, float]:
+    """Return the ends of the y axis: of whole curves, or without their first tenth if that would squash the rest."""
+    whole, settled = (np.concatenate([train[skip:], test[skip:], others]) for skip in (0, len(train) // 10))
+    shown = whole if np.ptp(whole) < 3 * np.ptp(settled) else settled
+    margin = 0.08 * np.ptp(shown) or 0.5
+    return shown.min() - margin, shown.max() + margin
 
 
 @styled
 def sigma_and_error(history: Sequence, features: int) -> Drawn:
-    """sigma^2 of a Gaussian likelihood on its way to the mean squared error, epoch by epoch.
+    """Draw sigma^2 of a Gaussian likelihood and the mean squared error, its optimal value, against the epoch.
 
-    `history` holds records of a Gaussian whose sigma is learned or optimal; `features` is D. The objective is the ELBO:
-    importance weights have another optimum.
+    `history` contains records of a Gaussian whose sigma is learned or optimal; `features` is D. The objective is the
+    ELBO: importance weights have another optimum.
     """
     D = checks.whole_number("features", features, 1)
     rows = [[record.epoch, record.sigma, record.train_mse, record.test_reconstruction] for record in history]
@@ -144,28 +169,28 @@ def sigma_and_error(history: Sequence, features: int) -> Drawn:
     draw_noise(figure.subplots(), epochs, variance, error)
     finding = f"The decoder's sigma\u00b2 ends at {how_near(variance[-1], error[-1])}"
     loss = "D/2 log sigma\u00b2 + D MSE / (2 sigma\u00b2)".replace(" ", "\u00a0")         # on one line
+    other = f"Held out, the mean squared error ends at {number(held_out)}."
     caption = (
-        "Per feature, over the training data, one draw z ~ q(z|x) each, at the end of every epoch. "
-        f"sigma\u00b2 enters the loss as {loss}, least where sigma\u00b2 = MSE (ledger row hong.14): "
-        f"the noise is what the means leave over. Held out, the mean squared error ends at {number(held_out)}."
+        "Both curves: training data, mean over features, one z ~ q(z|x) per data point, after each epoch. The loss "
+        f"contains {loss}, which is smallest where sigma\u00b2 = MSE (ledger entry hong.14). {other}"
     )
     explain(figure, finding, caption)
     return figure, (
-        "Line chart of sigma\u00b2 and of the mean squared error on one logarithmic axis, "
-        f"against epoch {epochs[0]:.0f} to {epochs[-1]:.0f}. sigma\u00b2 begins at {number(variance[0])}, "
-        f"the error at {number(error[0])}. {finding}. {caption}"
+        "Line chart of sigma\u00b2 and the mean squared error, logarithmic, against epoch "
+        f"{epochs[0]:.0f} to {epochs[-1]:.0f}: sigma\u00b2 begins at {number(variance[0])}, "
+        f"the error at {number(error[0])}. {finding}. {other}"
     )
 
 
 def draw_noise(axes: Axes, epochs: NDArray, variance: NDArray, error: NDArray) -> None:
-    """Both curves, the error so broad that sigma^2 can lie on it, names and values at the right ends."""
+    """Draw both curves, the error so broad that sigma^2 stays visible on it, with labels at the right ends."""
     marker = "o" if len(epochs) == 1 else None
     axes.plot(epochs, error, color=BLUE, lw=5, alpha=0.4, marker=marker, ms=9, solid_capstyle="round")
     axes.plot(epochs, variance, color=ORANGE, lw=1.6, marker=marker, ms=4)
     low, high = (math.log10(edge) for edge in (min(variance.min(), error.min()), max(variance.max(), error.max())))
     margin = max(0.06 * (high - low), 0.02)
     axes.set(xlim=(epochs[0] - 0.5, epochs[-1] + 0.5), yscale="log", ylim=(10 ** (low - margin), 10 ** (high + margin)))
-    axes.set(xlabel="epoch", ylabel="squared units of the data, logarithmic")
+    axes.set(xlabel="epoch", ylabel="squared units of the data (logarithmic)")
     axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     log_ticks(axes)
     ends = {"mean squared error": (error[-1], BLUE), "sigma\u00b2 of the decoder": (variance[-1], ORANGE)}
@@ -175,7 +200,7 @@ def draw_noise(axes: Axes, epochs: NDArray, variance: NDArray, error: NDArray) -
 
 
 def how_near(variance: float, error: float) -> str:
-    """sigma^2 beside the error, in words; what no digit shows is no difference."""
+    """Describe sigma^2 relative to the error; a difference below 0.01 % is not mentioned."""
     off = 100 * (variance / error - 1)
     if abs(off) < 0.01:
         return f"the mean squared error, {number(error)}"
@@ -186,7 +211,7 @@ def how_near(variance: float, error: float) -> str:
 
 
 def log_ticks(axes: Axes) -> None:
-    """Three ticks or more on a logarithmic y axis, as plain numbers: powers of ten; if too few, 1-2-5; else finer."""
+    """Set three or more plain ticks on a logarithmic y axis: powers of ten; if too few, 1-2-5; else finer."""
     low, high = axes.get_ylim()
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((10,), (10, 20, 50), range(10, 100, 10), range(10, 100, 5), range(10, 100)):
@@ -202,40 +227,37 @@ def log_ticks(axes: Axes) -> None:
 
 @styled
 def rate_distortion(points: Sequence, swept: str) -> Drawn:
-    """What the code costs against what it saves, one point for each training of a sweep; and which latents it uses.
+    """Draw the distortion against the rate (KL), one point for each training of a sweep; and which latents are used.
 
     `points` are those of `sweep.sweep`, `swept` names what was changed: "beta", "sigma" or "latent".
     """
     if not points:
         checks.refuse("points", "one point or more", "none", "Train first, then draw.")
     names = [f"{point.value:g}" if not isinstance(point.value, str) else point.value for point in points]
+    best = max(range(len(points)), key=lambda i: points[i].elbo)
     figure = page(9.6, 4.6)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     draw_rates(left, points, names, swept)
     draw_use(right, points, names, swept)
-    best = max(range(len(points)), key=lambda i: points[i].elbo)
     finding = f"The highest held-out ELBO, {number(points[best].elbo)} nats, is at {swept} {names[best]}"
     collapsed = [name for name, point in zip(names, points) if point.active == 0]
-    finding += f"; no latent is used at {swept} {', '.join(collapsed)}" if collapsed else "; no training collapses"
-    caption = "Dashed: all pairs with that ELBO. "
-    caption += f"A latent is active where the variance of its posterior means is above {ACTIVE}."
+    finding += f"; no latent is used at {swept} {', '.join(collapsed)}" if collapsed else "; every model uses its latents"
+    caption = f"Dashed: all pairs of rate and distortion with an ELBO of {number(points[best].elbo)}. "
+    caption += f"A latent is active if the variance of its posterior means over the data is above {ACTIVE}."
     if swept == "beta":
-        caption += " Only at beta = 1, ringed, is the loss minus the ELBO; "
-        caption += "above, the loss is a looser bound of log p(x); below, it need not be one."
+        caption += " Only at beta = 1 (ringed) is the loss the negative ELBO; a larger beta makes it a looser bound on "
+        caption += "log p(x), a smaller beta may make it no bound."
     explain(figure, finding, caption)
-    each = "; ".join(
-        f"{swept} {name}: rate {number(point.rate)}, distortion {number(point.distortion)}, "
-        f"{point.active} of {point.latent} active"
-        for name, point in zip(names, points)
-    )
+    first, last = points[0], points[-1]
     return figure, (
-        f"Left, distortion against rate, in nats, held out, one point for each of {len(points)} trainings. "
-        f"Right, stacked bars of the KL of every latent. {each}. {finding}. {caption}"
+        f"Distortion against rate for {len(points)} values of {swept}: from rate {number(first.rate)}, distortion "
+        f"{number(first.distortion)} nats at {names[0]} to {number(last.rate)}, {number(last.distortion)} at {names[-1]}. "
+        f"{finding}."
     )
 
 
 def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Rate to the right, distortion upward; the line of the best ELBO; beta = 1 ringed, if beta was swept."""
+    """Draw rate to the right, distortion upward, and the line of the best ELBO; ring beta = 1 if beta was swept."""
     rate, distortion = np.array([[point.rate, point.distortion] for point in points]).T
     order = np.argsort(rate, kind="stable")
     axes.plot(rate[order], distortion[order], color=GREY, lw=0.8, zorder=1)
@@ -254,17 +276,18 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
             axes.scatter(*xy, 130, facecolor="none", edgecolor=ORANGE, lw=1.6, zorder=4)
         colour = ORANGE if is_elbo else DARK
         axes.annotate(name, place, (9, 5), textcoords="offset points", size=9, color=colour, path_effects=HALO)
-    axes.set_title(f"Rate and distortion, by {swept}", weight="bold")
+    axes.set_title(f"Rate and distortion; numbers: {swept}", weight="bold")
     axes.set(xlabel="rate, KL( q(z|x) \u2016 p(z) ) (nats)", ylabel="distortion, \u2212E log p(x|z) (nats)")
 
 
 def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """The rate as a stack of latents, a bar for each training; how many are active stands above."""
+    """Draw the rate as a stack of latents, a bar for each training, with the number of active latents above."""
     highest = max(point.rate for point in points) or 1.0
     for i, point in enumerate(points):
         top = np.cumsum(point.kls)
         axes.bar(i, point.kls, 0.7, top - point.kls, color=BLUE, edgecolor="white", lw=0.8)
-        axes.text(i, top[-1] + 0.015 * highest, f"{point.active} of {point.latent}", ha="center", va="bottom", size=9)
+        text = f"{point.active} of {point.latent}" if len(points) <= 8 else f"{point.active}"
+        axes.text(i, top[-1] + 0.015 * highest, text, ha="center", va="bottom", size=9)
     axes.set_xticks(range(len(points)), names, color=DARK)
-    axes.set(xlim=(-0.7, len(points) - 0.3), ylim=(0, 1.1 * highest), xlabel=swept, ylabel="KL of every latent (nats)")
-    axes.set_title("Latents in use", weight="bold")
+    axes.set(xlim=(-0.7, len(points) - 0.3), ylim=(0, 1.1 * highest), xlabel=swept, ylabel="KL of each latent, stacked (nats)")
+    axes.set_title("Active latents", weight="bold")

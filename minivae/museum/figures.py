@@ -1,4 +1,4 @@
-"""All bugs against all layers of checks, as a picture."""
+"""The figure of the museum: all bugs against all layers of checks."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ from minivae.museum.exhibits import ROOMS, bugs, room
 from minivae.museum.layers import layers
 
 HEADS = {
-    "objective": "what is optimised", "gradient": "the gradient", "bounds": "the bounds", "training": "the training loop",
-    "data": "the data",
+    "objective": "in the objective", "gradient": "in the gradient", "bounds": "in the bounds",
+    "training": "in the training loop", "data": "in the data",
 }  # fmt: skip
 MARKS = {True: {"color": ORANGE, "marker": "D", "s": 62}, False: {"color": BLUE, "marker": "o", "s": 46}}
 
 
 @styled
 def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
-    """A row for every bug, a column for every layer; a disc where it notices, a diamond where no other does."""
+    """Draw a row per bug and a column per layer: a disc where the layer notices the bug, a diamond where only it does."""
     names, lone = list(layers()), tour.alone(found)
     counts = {name: sum(bool(said[name]) for said in found.values()) for name in names}
     figure = page(8.4, 12.4)
@@ -34,8 +34,8 @@ def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
     for i, name in enumerate(names):
         axes.text(i, y, f"{counts[name]}", ha="center", va="center", weight="bold", color=DARK)
         axes.text(i, y + 0.9, f"{len(lone[name])}", ha="center", va="center", color=ORANGE)
-    axes.text(-0.6, y, "bugs it notices", ha="right", va="center", size=9, color=DARK)
-    axes.text(-0.6, y + 0.9, "which no other does", ha="right", va="center", size=9, color=ORANGE)
+    axes.text(-0.6, y, "bugs noticed", ha="right", va="center", size=9, color=DARK)
+    axes.text(-0.6, y + 0.9, "noticed by no other layer", ha="right", va="center", size=9, color=ORANGE)
     axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(y + 1.6, -0.8))
     axes.xaxis.tick_top()
     axes.set_xticks(range(len(names)), names, size=10, color=DARK)
@@ -45,22 +45,17 @@ def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
     most = max(names, key=counts.get)
     all_of = "Every bug is noticed" if not tour.faults(found) else "Not every bug is noticed"
     finding = f"{all_of}; the best single layer, {most}, notices {counts[most]} of {len(bugs())}"
-    caption = "Discs: the layer notices the bug. Diamonds: no other layer does. `minivae museum` says what each layer is."
+    caption = "Disc: this layer of checks notices the bug. Diamond: only this layer does. "
+    caption += "`minivae museum` lists the bugs and what each layer checks."
     explain(figure, finding, caption)
-    return figure, alt_text(finding, names, counts, lone)
+    each = ", ".join(f"{name} {counts[name]}" for name in names)
+    return figure, f"Matrix of {len(bugs())} bugs against {len(names)} layers of checks. {finding}. Noticed: {each}."
 
 
 def draw_row(axes: Axes, y: float, name: str, loud: Sequence[str], names: Sequence[str]) -> None:
-    """One bug: a thin line, its name, its marks."""
+    """Draw one bug: a thin line, its name, its marks."""
     axes.axhline(y, xmin=0, xmax=1, color=GREY, lw=0.3, alpha=0.6, zorder=0)
     axes.text(-0.6, y, name, ha="right", va="center", size=8.5, color=DARK)
     for layer in loud:
         axes.scatter(names.index(layer), y, zorder=2, **MARKS[len(loud) == 1])
 
-
-def alt_text(finding: str, names: Sequence[str], counts: dict[str, int], lone: dict[str, list[str]]) -> str:
-    """The picture in words."""
-    each = ", ".join(f"{name} {counts[name]}" for name in names)
-    only = "; ".join(f"{name}: {', '.join(lone[name])}" for name in names if lone[name])
-    what = f"Matrix of {len(bugs())} bugs against {len(names)} layers of checks"
-    return f"{what}. {finding}. Noticed: {each}. By one layer only: {only}."

@@ -1,0 +1,113 @@
+"""Figures of images that the decoder makes: each returns a Figure and its alt text.
+
+Shapes: x (N, D) data, labels (N,) whole numbers or None, image_shape (H, W) with H W = D. Numbers: nats.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae import checks
+from minivae.figures.arguments import labels_of, latent_is, shape_of
+from minivae.figures.latent import prior_quantiles
+from minivae.figures.style import DARK, GREY, Drawn, Shape, at_right, explain, minus, number, page, show, styled
+from minivae.gaussian import kl_standard_normal, reparameterize
+from minivae.vae import VAE
+
+MOST_ROWS = 10                                              # latent dimensions in the traversals, at most
+
+
+def one_of_each(labels: NDArray) -> NDArray:
+    """Return row numbers: the first row of every class, then the second of every class, and so on."""
+    rank = np.zeros(len(labels), int)
+    for label in np.unique(labels):
+        rank[labels == label] = np.arange((labels == label).sum())
+    return np.lexsort((labels, rank))
+
+
+@styled
+def reconstructions(
+    vae: VAE, x: NDArray, rng: np.random.Generator, image_shape: Shape, labels: NDArray | None = None, n=10
+) -> Drawn:
+    """Draw n data points; for each a z ~ q(z|x), the mean of p(x|z), and a sample from p(x|z): only the mean is blurred.
+
+    With labels, the first data point of every class is shown, then the second, until there are n.
+    """
+    shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
+    x = vae.check_data(x)
+    labels = labels_of(labels, len(x))
+    z = reparameterize(*vae.encode(x), vae.draw_noise(checks.generator("rng", rng), len(x)))[0]     # (N, J)
+    rows = {"data": x, "mean of p(x|z)": vae.decode(z), "sample from p(x|z)": vae.sample(rng, z)}
+    variance = [number(np.var(images, axis=0, dtype=float).mean()) for images in rows.values()]
+    chosen = np.arange(len(x))[:n] if labels is None else one_of_each(labels)[:n]
+    images, columns = np.concatenate([images[chosen] for images in rows.values()]), len(chosen)
+    figure = page(max(6.0, 0.72 * columns + 2.6), 3.4)
+    axes = figure.subplots()
+    show(axes, vae, images, shape, columns, ink=x, names=[*rows], notes=variance)
+    at_right(axes, 3.3, "pixel\nvariance", GREY)
+    axes.set_xticks(np.arange(columns) + 0.5, [""] * columns if labels is None else labels[chosen], size=10)
+    axes.tick_params(labelbottom=False, labeltop=True, labelcolor=DARK)
+    code = "the same z ~ q(z|x)" if vae.noise else "the same z = \u03bc(x)"
+    caption = f"Both lower rows come from {code}. The mean keeps what z explains; a sample adds the noise of p(x|z). "
+    caption += f"Pixel variance: over {len(x)} data points, averaged over pixels."
+    explain(figure, "The mean of p(x|z) is blurred; a sample from p(x|z) is noisy instead", caption)
+    return figure, (
+        f"Images in {columns} columns and three rows: data, mean of p(x|z), sample from p(x|z). The pixel variance is "
+        f"{variance[0]} for the data, {variance[1]} for the means and {variance[2]} for the samples."
+    )
+
+
+@styled
+def prior_samples(
+    vae: VAE, rng: np.random.Generator, image_shape: Shape, n: int = 64, x: NDArray | None = None
+) -> Drawn:
+    """Draw n new images: for each z ~ N(0, I) the mean of p(x|z), and a sample from p(x|z).
+
+    Given data x, the caption compares their average pixel: the decoder is not trained where no code of the data lies.
+    """
+    shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
+    z = checks.generator("rng", rng).standard_normal((n, vae.latent))
+    pictures = {"mean of p(x|z)": vae.decode(z), "sample from p(x|z), same z": vae.sample(rng, z)}
+    means, samples = pictures.values()
+    columns = math.ceil(math.sqrt(n))
+    height = 3.9 * math.ceil(n / columns) * (shape[0] + 2) / (columns * (shape[1] + 2))     # of a panel, in inches
+    figure = page(8.4, min(height, 8.0) + 0.95)
+    for axes, (title, images) in zip(figure.subplots(1, 2), pictures.items()):
+        show(axes, vae, images, shape, columns, ink=means if x is None else x)
+        axes.set_title(title)
+    data = f", {number(vae.check_data(x).mean())} in the data" if x is not None else ""
+    noise = number(np.sqrt(((samples - means) ** 2).mean()))
+    seen = f"Average pixel: {number(means.mean())} left, {number(samples.mean())} right{data}."
+    caption = f"{seen} A sample differs from its mean by {noise} per pixel (RMS)."
+    explain(figure, f"{n} new images, decoded from z ~ N(0, I)", caption)
+    return figure, f"Two grids of {n} images decoded from z ~ N(0, I): {' and '.join(pictures)}. {caption}"
+
+
+@styled
+def traversals(vae: VAE, x: NDArray, image_shape: Shape, n: int = 11) -> Drawn:
+    """For J > 2: draw a row for each latent dimension, at n quantiles of the prior, the other dimensions at 0.
+
+    Rows are sorted by KL; at most ten are drawn, and the caption says what is left out. An odd n has 0 in the middle.
+    """
+    latent_is(vae, "more than two latent dimensions", vae.latent > 2)
+    shape, z = shape_of(vae, image_shape), prior_quantiles(n)
+    kl = kl_standard_normal(*vae.encode(x)).mean(axis=0)    # (J,)
+    order = np.argsort(-kl, kind="stable")
+    rows, rest = order[:MOST_ROWS], order[MOST_ROWS:]
+    codes = np.zeros((len(rows), n, vae.latent))
+    codes[np.arange(len(rows)), :, rows] = z
+    images, nats = vae.decode(codes.reshape(-1, vae.latent)), [f"{number(kl[u])} nats" for u in rows]
+    figure = page(0.55 * n + 2.0, 0.55 * len(rows) + 1.6)
+    axes = figure.subplots()
+    show(axes, vae, images, shape, n, names=[f"$z_{{{u + 1}}}$" for u in rows], notes=nats)
+    at_right(axes, len(rows) + 0.15, "mean KL", GREY)
+    axes.tick_params(labelbottom=True)
+    axes.set_xticks(np.arange(n) + 0.5, [minus(f"{value:.1f}") for value in z])
+    axes.set_xlabel("value of the changed coordinate")
+    finding = f"One latent dimension at a time: z{rows[0] + 1} carries {nats[0]}, z{rows[-1] + 1} {nats[-1]}"
+    left_out = f" Left out: {len(rest)} dimensions with less, {number(kl[rest].sum())} nats together." if len(rest) else ""
+    caption = "Each row changes one coordinate of z, over quantiles of the prior, and keeps the others at 0. "
+    explain(figure, finding, f"{caption}Rows are sorted by mean KL.{left_out}")
+    grid = f"Decoded images: {len(rows)} latent dimensions at {n} values from {z[0]:.2f} to {z[-1]:.2f}"
+    return figure, f"{grid}. {finding}.{left_out}"

@@ -1,0 +1,41 @@
+"""The figures that suit a run: which ones depends on its model, its data and its history."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minivae.data import Dataset
+from minivae.figures.latent import hero, kl_per_dimension, latent_line, latent_map, manifold
+from minivae.figures.pictures import prior_samples, reconstructions, traversals
+from minivae.figures.style import Drawn
+from minivae.figures.training import loss_curves, sigma_and_error
+from minivae.vae import VAE
+
+
+def all_figures(
+    vae: VAE, data: Dataset, history: Sequence, rng: np.random.Generator, log_px: float | None = None,
+    elbo: float | None = None,
+) -> dict[str, Drawn]:  # fmt: skip
+    """Return every figure that suits this model and the held-out part of these data, by name.
+
+    `log_px` and `elbo` are the means over that part, as measured after training; None leaves them out.
+    """
+    x, labels, shape, J = data.test_x, data.test_y, data.image_shape, vae.latent
+    drawn = {"loss_curves": loss_curves(history, log_px, elbo, len(x))} if len(history) else {}
+    with_sigma = [record for record in history if record.sigma and record.train_mse]       # older runs lack them
+    if with_sigma and vae.objective == "elbo":
+        drawn["sigma_and_error"] = sigma_and_error(with_sigma, vae.features)
+    if vae.noise:
+        drawn["kl_per_dimension"] = kl_per_dimension(vae, x)
+    if J == 1:
+        drawn["latent_line"] = latent_line(vae, x, labels, shape)
+    if J == 2:
+        drawn["latent_map"] = latent_map(vae, x, labels)
+    if shape is not None:
+        if J == 2:
+            drawn |= {"manifold": manifold(vae, shape), "hero": hero(vae, x, labels, shape)}
+        if J > 2:
+            drawn["traversals"] = traversals(vae, x, shape)
+        drawn["reconstructions"] = reconstructions(vae, x, rng, shape, labels)
+        drawn["prior_samples"] = prior_samples(vae, rng, shape, x=x)
+    return drawn
