@@ -22,21 +22,22 @@ def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
     shows(repeats > repeats_vae, "the autoencoder repeats better")
     shows(near < 0.5 * near_vae, "its codes lie outside the prior")
     shows(largest > 0.5 > largest_vae, "it decodes the prior to mostly one digit, and the VAE does not")
-    figure = page(10.4, 8.2)
+    figure = page(10.4, 7.8)
     panels = figure.subplots(2, 2, height_ratios=(1.75, 1))
     z = np.random.default_rng(0).standard_normal((ROWS * COLUMNS, 2))
     for (name, vae), (above, below) in zip(models.items(), panels.T):
         draw_map(above, vae, pair.data.test_x, pair.data.test_y)
+        above.set_anchor("N")                               # both maps begin at the same height
         above.set_title(f"{name}: codes of held-out digits", weight="bold")
         show(below, vae, vae.decode(z), pair.data.image_shape, COLUMNS, ink=pair.data.test_x)
         below.set_title("decoded from z ~ N(0, I)")
     numbers = (
-        f"E log p(x|z) is {repeats:.1f} nats for the autoencoder and {repeats_vae:.1f} for the VAE. {near:.0%} and "
-        f"{near_vae:.0%} of the codes lie in the circle with 95 % of the prior; {largest:.0%} and {largest_vae:.0%} of the "
-        "images decoded from the prior belong to one class."
+        f"E log p(x|z) is {repeats:.1f} nats for the autoencoder, {repeats_vae:.1f} for the VAE. {100 * near:.0f} and "
+        f"{100 * near_vae:.0f} % of the codes lie in the circle with 95 % of the prior; {100 * largest:.0f} and "
+        f"{100 * largest_vae:.0f} % of the images from the prior show one class."
     )
     title = "The autoencoder reconstructs better; only the VAE generates new digits"
     explain(figure, title, f"{numbers} Dashed: radius 1, 2 and 3. Both lower panels use the same z.")
     return figure, (
-        f"Autoencoder left, VAE right: codes above, digits decoded from the prior below. {numbers}"
+        f"An autoencoder and a VAE: their codes, and images from the prior. {numbers}"
     )

@@ -107,13 +107,13 @@ def draw_map(axes: Axes, vae: VAE, x: NDArray, labels: NDArray | None = None) ->
     seen = f"{kind}: posterior means of {len(x)} data points{part}{by_class}. "
     seen += f"Ellipses: q(z|x) of {len(some)} of them, out to 2 sigma. " if vae.noise else ""
     seen += f"Dashed circles, radius 1, 2 and 3, contain {percent(HELD)} of the prior and {inside} of these means."
-    alt = f"posterior means of {len(x)} data points; {inside} of them lie within radius 1, 2 and 3, "
-    alt += f"where the prior has {percent(HELD)}."
+    alt = f"posterior means of {len(x)} data points; {inside} of them lie within radius 1, 2 and 3 "
+    alt += f"(prior: {percent(HELD)})."
     places = np.empty((0, 2))
     if labels is not None:
         right, places = draw_classes(axes, mu, labels, drawn)
         seen += f" Naming each point after the nearest class median is right for {100 * right:.0f} %."
-        alt += f" The nearest class median names {100 * right:.0f} % of their classes."
+        alt += f" The nearest class median predicts the class of {100 * right:.0f} %."
     draw_prior(axes, np.concatenate([drawn, places]), named=(high - low).max() < 14)
     return seen, alt
 
@@ -243,7 +243,7 @@ def hero(vae: VAE, x: NDArray, labels: NDArray | None, image_shape: Shape) -> Dr
     right.set_title(DECODER, weight="bold")
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.985))   # a margin above the titles of the panels
     explain(figure, "", f"{codes} Blue square: the part of the plane that is decoded on the right.")
-    return figure, f"Left, {alt} Right, {n} by {n} images decoded from z1, z2 from {-edge:.2f} to {edge:.2f}."
+    return figure, f"Left, {alt} Right, images decoded on a {n} by {n} grid, {-edge:.2f} to {edge:.2f}."
 
 
 def ratio(axes: Axes) -> float:

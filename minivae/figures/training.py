@@ -135,7 +135,7 @@ def draw_curves(
         arrow, y, side = ("\u2193", 0.03, "bottom") if test[0] < low else ("\u2191", 0.97, "top")
         text = minus(f"{arrow} starts at {number(test[0])}")
         axes.text(0.98, y, text, transform=axes.transAxes, ha="right", va=side, size=9, color=BLUE)
-    line = (high - low) / (11 if exact is not None else 22 if tall else 9)      # height of a label
+    line = (high - low) / (10 if exact is not None else 20 if tall else 8)      # height of a label
     for (name, (value, colour)), (y,) in zip(ends.items(), spread(values, line)):
         at_right(axes, y, minus(f"{name} {number(value)}") if valued else name, colour)
 
@@ -176,9 +176,8 @@ def sigma_and_error(history: Sequence, features: int) -> Drawn:
     )
     explain(figure, finding, caption)
     return figure, (
-        "Line chart of sigma\u00b2 and the mean squared error, logarithmic, against epoch "
-        f"{epochs[0]:.0f} to {epochs[-1]:.0f}: sigma\u00b2 begins at {number(variance[0])}, "
-        f"the error at {number(error[0])}. {finding}. {other}"
+        f"Line chart of sigma\u00b2 and mean squared error, epoch {epochs[0]:.0f} to {epochs[-1]:.0f}: sigma\u00b2 begins at "
+        f"{number(variance[0])}, the error at {number(error[0])}. {finding}. {other}"
     )
 
 

@@ -1,6 +1,6 @@
-"""Every figure shows what it says: the arrays, places and sizes on the page are those of the model.
+"""Every figure shows what its text says: the arrays, places and sizes on the page are those of the model.
 
-Nothing here compares pictures with stored pictures: each test asks an artist of the figure for its numbers.
+No test compares a picture with a stored picture; each reads the numbers of the artists in the figure.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ N, D = 40, 12
 
 
 def problem(J=2, likelihood=Binomial(16), dtype=np.float64):
-    """A small model with random weights and biases, data (N, D) and four classes."""
+    """Return a small model with random weights and biases, data (N, D) and four classes."""
     rng = np.random.default_rng(J)
     vae = VAE.init(rng, D, J, (7,), likelihood=likelihood, dtype=dtype)
     vae.params.flat[...] = rng.normal(0, 0.6, vae.params.flat.shape)
@@ -44,7 +44,7 @@ def problem(J=2, likelihood=Binomial(16), dtype=np.float64):
 
 
 def history(epochs=20):
-    """Records whose first epochs lie far below the others."""
+    """Return records whose first epochs lie far below the others."""
     records = []
     for epoch in range(1, epochs + 1):
         reconstruction, kl = -50 - 400 / epoch**2, 3 - 1 / epoch
@@ -55,7 +55,7 @@ def history(epochs=20):
 
 
 def with_sigma(variances, errors, held_out):
-    """Records of a Gaussian likelihood of these sigma^2 and mean squared errors per feature, (epochs,) each."""
+    """Return records of a Gaussian likelihood with these sigma^2 and mean squared errors per feature, (epochs,) each."""
     records = []
     for epoch, (variance, error, other) in enumerate(zip(variances, errors, held_out), start=1):
         reconstruction = -D / 2 * (math.log(2 * math.pi * variance) + other / variance)
@@ -65,13 +65,13 @@ def with_sigma(variances, errors, held_out):
 
 
 def sinking(epochs=30):
-    """sigma^2 that comes down from 1 to 3 % above an error of about 0.05, held out 0.06."""
+    """Return records whose sigma^2 falls from 1 to 3 % above an error of about 0.05, held out 0.06."""
     down = np.exp(-np.arange(epochs) / 3)
     return with_sigma(0.0515 + 0.95 * down, 0.05 + 0.02 * down, 0.06 + 0.02 * down)
 
 
 def points():
-    """A sweep over beta, two of whose points are very near each other."""
+    """Return a sweep over beta in which two points are very near each other."""
     rows = [(0.25, 170.0, (6.0, 4.5)), (1.0, 180.0, (3.0, 2.9)), (1.1, 180.5, (2.9, 2.8)), (64.0, 250.0, (0.001, 0.0))]
     return [
         Point(beta, beta, 2, distortion, 0.01, sum(kls), -distortion - sum(kls), kls, 2 * (beta < 64), 0.5)
@@ -84,10 +84,11 @@ def noise():
 
 
 def draw(name):
-    """The figure of this name and its alt text, for the small problem."""
+    """Return the figure of this name and its alt text, for the small problem."""
     vae, x, y = problem({"latent_line": 1, "traversals": 13}.get(name, 2))
     return {
         "loss_curves": lambda: training.loss_curves(history(), -50.0),
+        "measured_curves": lambda: training.loss_curves(history(), -50.0, -58.04, 7),
         "sigma_and_error": lambda: training.sigma_and_error(sinking(), D),
         "kl_per_dimension": lambda: figures.kl_per_dimension(vae, x),
         "reconstructions": lambda: figures.reconstructions(vae, x, noise(), SHAPE, y),
@@ -105,13 +106,13 @@ drawn = functools.cache(draw)                               # for tests that onl
 
 NAMES = [
     *("loss_curves", "sigma_and_error", "kl_per_dimension", "reconstructions", "prior_samples", "traversals"),
-    *("latent_map", "manifold", "hero", "latent_line", "rate_distortion"),
+    *("latent_map", "manifold", "hero", "latent_line", "rate_distortion", "measured_curves"),
 ]
 every_figure = pytest.mark.parametrize("name", NAMES)
 
 
 def texts(figure):
-    """What is written on the page: (text, box in pixels). Ticks beyond the ends of an axis are not drawn."""
+    """Return the text on the page: (text, box in pixels), without ticks beyond the ends of an axis."""
     figure.draw_without_rendering()
     unseen = set()
     for axis in [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:
@@ -122,7 +123,7 @@ def texts(figure):
 
 
 def tiles(axes, columns, shape=SHAPE, gap=0):
-    """The images in a picture, (rows columns, D), in reading order."""
+    """Return the images in a picture, (rows columns, D), in reading order."""
     H, W = shape[0] + 2 * gap, shape[1] + 2 * gap
     picture = np.ma.filled(axes.images[0].get_array(), np.nan)
     rows = picture.shape[0] // H
@@ -134,7 +135,7 @@ def names(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
-def test_rate_distortion_draws_the_points_marks_beta_1_and_stacks_the_latents():
+def test_rate_distortion_draws_points_rings_beta_1_and_stacks_latents():
     figure, alt = drawn("rate_distortion")
     left, right = figure.axes
     rates = [[sum(point.kls), point.distortion] for point in points()]
@@ -146,14 +147,15 @@ def test_rate_distortion_draws_the_points_marks_beta_1_and_stacks_the_latents():
     bars = np.array([[bar.get_y(), bar.get_height()] for bar in right.patches]).reshape(4, 2, 2)
     for stack, point in zip(bars, points()):
         np.testing.assert_allclose(stack, [[0, point.kls[0]], [point.kls[0], point.kls[1]]])
-    assert "is at beta 0.25; no latent is used at beta 64." in alt and "0 of 2 active" in alt
+    assert "is at beta 0.25; no latent is used at beta 64." in alt and "to 0.00100, 250.0 at 64" in alt
+    assert [text.get_text() for text in right.texts] == ["2 of 2"] * 3 + ["0 of 2"]
     written = [text.get_text() for text in left.texts]
     assert written == ["0.25", "1", "1.1", "64"]
     boxes = [box for text, box in texts(figure) if text in written]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-def test_a_sweep_over_something_else_marks_no_beta():
+def test_rate_distortion_rings_nothing_when_sigma_is_swept():
     figure, alt = training.rate_distortion(points(), "sigma")
     assert len(figure.axes[0].collections) == 1 and "beta = 1" not in alt
 
@@ -162,27 +164,27 @@ def test_a_sweep_over_something_else_marks_no_beta():
 
 
 @every_figure
-def test_every_function_returns_a_figure_and_an_alt_text_with_numbers(name):
+def test_figures_come_with_a_short_alt_text_with_numbers(name):
     figure, alt = drawn(name)
     assert type(figure) is Figure
-    assert len(alt) > 80 and alt.endswith(".") and "nan" not in alt and "$" not in alt
+    assert 80 < len(alt) <= 250 and alt.endswith(".") and "nan" not in alt and "$" not in alt
     assert len(re.findall(r"\d+\.\d", alt)) >= 2
 
 
-def test_alt_texts_state_what_was_computed():
+def test_alt_texts_state_the_computed_numbers():
     vae, x, y = problem()
     mu, log_var = vae.encode(x)
     kl = kl_standard_normal(mu, log_var).mean(axis=0)
     assert f"z{kl.argmax() + 1} {kl.max():#.3g}, " in drawn("kl_per_dimension")[1]
     assert f"together {kl.sum():#.3g} nats" in drawn("kl_per_dimension")[1]
     inside = [100 * np.mean(np.hypot(*mu.T) < r) for r in (1, 2, 3)]
-    assert "{:.3g}, {:.3g} and {:.3g} % of these means".format(*inside) in drawn("latent_map")[1]
-    assert "39.3, 86.5 and 98.9 % of the prior" in drawn("latent_map")[1]
+    assert "{:.3g}, {:.3g} and {:.3g} % of them lie within radius 1, 2 and 3".format(*inside) in drawn("latent_map")[1]
+    assert "(prior: 39.3, 86.5 and 98.9 %)" in drawn("latent_map")[1]
     assert "from -1.96 to 1.96" in drawn("manifold")[1]
     assert f"{np.var(x, axis=0).mean():.1f} for the data" in drawn("reconstructions")[1]
     assert f"{x.mean():#.3g} in the data" in drawn("prior_samples")[1]
     last = history()[-1]
-    assert f"ends at {last.test_elbo:.1f} nats, {-50 - last.test_elbo:.1f} below" in drawn("loss_curves")[1]
+    assert f"ends at {last.test_elbo:.1f} nats, {-50 - last.test_elbo:#.3g} below" in drawn("loss_curves")[1]
     assert f"began at {history()[0].test_elbo:.1f}" in drawn("loss_curves")[1]
     z = problem(1)[0].encode(problem(1)[1])[0]
     assert f"{100 * np.mean(abs(z) < 1):.3g}, " in drawn("latent_line")[1]
@@ -190,7 +192,7 @@ def test_alt_texts_state_what_was_computed():
 
 
 @every_figure
-def test_alt_text_is_in_the_png_and_two_drawings_are_the_same_bytes(name, tmp_path):
+def test_png_contains_the_alt_text_and_is_reproducible(name, tmp_path):
     figure, alt = draw(name)                               # saving one that was measured moves it by a pixel
     style.save(figure, alt, tmp_path / "a.png")
     style.save(*draw(name), tmp_path / "b.png")
@@ -198,14 +200,14 @@ def test_alt_text_is_in_the_png_and_two_drawings_are_the_same_bytes(name, tmp_pa
     assert png_texts(tmp_path / "a.png") == {"Title": "minivae", "Description": alt, "Software": "minivae"}
 
 
-def test_a_figure_saved_again_is_the_same_bytes(tmp_path):
+def test_save_writes_the_same_bytes_twice(tmp_path):
     figure, alt = draw("loss_curves")                       # the one whose layout is not settled by one pass
     for copy in ("a.png", "b.png"):
         style.save(figure, alt, tmp_path / copy)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_alt_text_survives_letters_beyond_latin_1(tmp_path):
+def test_alt_text_keeps_letters_outside_latin_1(tmp_path):
     style.save(Figure((1, 1)), "E\u2097 \u2265 \u2212\u221e", tmp_path / "a.png")
     assert png_texts(tmp_path / "a.png")["Description"] == "E\u2097 \u2265 \u2212\u221e"
 
@@ -216,7 +218,7 @@ def test_save_refuses_other_formats(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     style.save(Figure((1, 1)), "old", tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
 
@@ -229,7 +231,7 @@ def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatc
     assert (tmp_path / "a.png").read_bytes() == before and os.listdir(tmp_path) == ["a.png"]
 
 
-def test_the_users_settings_neither_matter_nor_change(tmp_path):
+def test_user_settings_neither_change_figures_nor_are_changed(tmp_path):
     mine = {
         "font.size": 20, "axes.facecolor": "black", "image.origin": "lower", "lines.linewidth": 9,
         "xaxis.labellocation": "right", "scatter.marker": "x", "savefig.bbox": "tight", "text.usetex": True,
@@ -243,11 +245,11 @@ def test_the_users_settings_neither_matter_nor_change(tmp_path):
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "mine.png").read_bytes()
 
 
-def test_no_display_and_no_pyplot_are_needed(tmp_path):
+def test_figures_need_neither_display_nor_pyplot(tmp_path):
     program = (
-        "import sys, numpy as np; from minivae import drawing, figures; from minivae.vae import VAE\n"
+        "import sys, numpy as np; from minivae import figures; from minivae.figures import style; from minivae.vae import VAE\n"
         "vae = VAE.init(np.random.default_rng(0), 4, 2, ())\n"
-        "drawing.save(*figures.manifold(vae, (2, 2), 3), sys.argv[1])\n"
+        "style.save(*figures.manifold(vae, (2, 2), 3), sys.argv[1])\n"
         "print('matplotlib.pyplot' in sys.modules)"
     )
     hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
@@ -262,7 +264,7 @@ def test_no_display_and_no_pyplot_are_needed(tmp_path):
 
 
 @every_figure
-def test_nothing_written_is_cut_off(name):
+def test_all_text_is_inside_the_page(name):
     figure, _ = drawn(name)
     written = texts(figure)
     right, top = figure.bbox.max
@@ -284,7 +286,7 @@ def test_loss_curves_draw_the_records_and_elbo_is_reconstruction_minus_kl():
     assert [len(axes.lines) for axes in (reconstruction, kl)] == [2, 2]
 
 
-def test_loss_curves_keep_the_first_epochs_from_squashing_the_rest_and_say_so():
+def test_loss_curves_cut_off_a_far_start_and_state_it():
     figure, _ = training.loss_curves(history(200))
     low, high = figure.axes[0].get_ylim()
     settled = [record.test_elbo for record in history(200)[20:]]
@@ -292,21 +294,53 @@ def test_loss_curves_keep_the_first_epochs_from_squashing_the_rest_and_say_so():
     assert f"\u2193 starts at \u2212{-history(200)[0].test_elbo:.1f}" in [text for text, _ in texts(figure)]
 
 
-def test_a_bound_above_the_truth_is_called_so():
+def test_loss_curves_say_when_the_elbo_exceeds_log_px():
     last = history()[-1].test_elbo
-    assert "0.5 below the exact" in training.loss_curves(history(), last + 0.5)[1]
-    assert "0.5 above the exact" in training.loss_curves(history(), last - 0.5)[1]
+    assert "0.500 below the exact" in training.loss_curves(history(), last + 0.5)[1]
+    assert "0.500 above the exact" in training.loss_curves(history(), last - 0.5)[1]
+    assert "0.250 above the exact" in training.loss_curves(history(), last, last + 0.25)[1]
 
 
-def test_labels_of_curves_that_end_together_do_not_overlap():
+def test_loss_curves_state_the_measured_elbo_instead_of_the_last_record():
+    figure, alt = drawn("measured_curves")
+    assert "ends at -58.0 nats, 8.04 below the exact log p(x)" in alt and "began at" in alt
+    assert figure.get_suptitle() == "The held-out ELBO ends at \u221258.0 nats, 8.04 below the exact log p(x)"
+    elbo, *parts = figure.axes
+    (dot,) = [line.get_xydata() for line in elbo.lines if line.get_marker() == "o"]
+    np.testing.assert_array_equal(dot, [[20, -58.04]])
+    assert "held out \u221258.0" in [text.get_text() for text in elbo.texts]
+    for axes in parts:                                      # values of one draw would not sum to the measured ELBO
+        assert {text.get_text() for text in axes.texts if "starts" not in text.get_text()} == {"training", "held out"}
+    assert not any(line.get_marker() == "o" for line in drawn("loss_curves")[0].axes[0].lines)
+
+
+def test_loss_curves_say_which_data_each_curve_and_line_is_of():
+    caption = " ".join(drawn("measured_curves")[0].get_supxlabel().split())
+    assert "Held-out curves: one draw of z per data point" in caption and "with many draws of z" in caption
+    assert "Dot and dashed line: measured after training, on 7 held-out data points" in caption
+    assert "The training curve is of other data, so it may cross the dashed line" in caption
+    exact = " ".join(drawn("loss_curves")[0].get_supxlabel().split())
+    assert "Dashed line: measured after training, on held-out data." in exact and "may cross" in exact
+    neither = " ".join(training.loss_curves(history())[0].get_supxlabel().split())
+    assert "dashed" not in neither.lower() and "dot" not in neither.lower()
+
+
+def test_loss_curves_show_whole_curves_unless_the_start_squashes_the_rest():
+    records = [Record(epoch, *3 * [-20.0 - epoch], *3 * [-21.0 - epoch]) for epoch in range(1, 31)]
+    for axes in training.loss_curves(records)[0].axes:
+        low, high = axes.get_ylim()
+        assert low < -51 and high > -21 and not any("starts" in text.get_text() for text in axes.texts)
+
+
+def test_loss_curve_labels_do_not_overlap_when_curves_end_together():
     same = [Record(epoch, -5.0, 2.0, -7.0, -5.0, 2.0, -7.0) for epoch in (1, 2)]
     figure, _ = training.loss_curves(same, -7.0)
     boxes = [box for text, box in texts(figure) if re.match("training|held out|exact", text)]
-    assert len(boxes) == 7
+    assert len(boxes) == 7                                  # three beside the ELBO, two beside each part
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-def test_sigma_and_error_are_drawn_as_recorded_and_the_words_say_how_near_they_are():
+def test_sigma_and_error_are_drawn_as_recorded_and_compared_in_words():
     figure, alt = drawn("sigma_and_error")
     (axes,) = figure.axes
     error, variance = axes.lines
@@ -314,20 +348,20 @@ def test_sigma_and_error_are_drawn_as_recorded_and_the_words_say_how_near_they_a
         np.testing.assert_array_equal(line.get_data(), [range(1, 31), values])
     assert axes.get_yscale() == "log" and "logarithmic" in axes.get_ylabel()
     finding = "sigma\u00b2 ends at 0.0516, 3.12 % above the mean squared error of 0.0500"
-    assert finding in alt and figure.get_suptitle() == f"The decoder's {finding}"
+    assert finding in alt and figure.get_suptitle().replace("\u00a0", " ") == f"The decoder's {finding}"
     assert "begins at 1.00, the error at 0.0700" in alt
-    assert "Held out, the mean squared error ends at 0.0600." in alt            # out of the recorded reconstruction
+    assert "Held out, the mean squared error ends at 0.0600." in alt            # from the recorded reconstruction
     written = [text for text, _ in texts(figure)]
     assert "mean squared error\n0.0500" in written and "sigma\u00b2 of the decoder\n0.0516" in written
 
 
 @pytest.mark.parametrize("times, words", [(1.0, "the mean squared error, 0.500"), (0.9, "10.0 % below"), (2.0, "100.0 % above"), (10.1, "10.1 times")])
-def test_what_is_far_from_the_error_is_so_many_times_it(times, words):
+def test_sigma_far_from_the_error_is_given_as_a_multiple(times, words):
     assert words in training.how_near(0.5 * times, 0.5)
 
 
-def test_the_held_out_error_that_is_stated_is_the_models():
-    """Without noise in the code, so that there is one number; and a wrong sigma beside it gives another."""
+def test_stated_held_out_error_is_that_of_the_model():
+    """Without noise in the code there is one error; with a wrong sigma the stated error differs from it."""
     vae, x, _ = problem(2, Gaussian("learned"))
     vae = dataclasses.replace(vae, noise=False, beta=0.0)
     data = Dataset("rows", x[:20], x[20:])
@@ -338,7 +372,7 @@ def test_the_held_out_error_that_is_stated_is_the_models():
     assert f"ends at {error:#.3g}." not in training.sigma_and_error([wrong], D)[1]
 
 
-def test_sigma_on_its_error_is_called_so_and_its_labels_do_not_overlap():
+def test_sigma_equal_to_the_error_is_stated_without_overlapping_labels():
     same = [0.3, 0.2, 0.1]
     figure, alt = training.sigma_and_error(with_sigma(same, same, same), D)
     assert "sigma\u00b2 ends at the mean squared error, 0.100." in alt
@@ -348,7 +382,7 @@ def test_sigma_on_its_error_is_called_so_and_its_labels_do_not_overlap():
 
 
 @pytest.mark.parametrize("ends", [(0.031, 0.033), (0.034, 1), (1.01, 2.99), (290, 290), (1e-9, 1), (99, 101)])
-def test_a_logarithmic_axis_has_a_few_ticks_where_they_say_they_are(ends):
+def test_logarithmic_axis_has_a_few_correct_ticks(ends):
     (axes,) = training.sigma_and_error(with_sigma(ends, ends, ends), D)[0].axes
     ticks, (low, high) = axes.get_yticks(), axes.get_ylim()
     assert 2 <= len(ticks) <= 14 and low <= min(ticks) and max(ticks) <= high and not len(axes.get_yticks(minor=True))
@@ -360,9 +394,9 @@ def test_a_logarithmic_axis_has_a_few_ticks_where_they_say_they_are(ends):
 def test_kl_bars_are_the_mean_kl_sorted_and_filled_where_active(J):
     vae, x, _ = problem(J)
     weight, bias = vae.layers("encoder")[-1]
-    weight[:, : J // 2] = 0                                 # half of the posterior means: constant
+    weight[:, : J // 2] = 0                                 # half of the posterior means are constant
     if J > 2:
-        weight[:, J // 2] *= 0.01                           # one more: nearly
+        weight[:, J // 2] *= 0.01                           # one more nearly is
     mu, log_var = vae.encode(x)
     kl = kl_standard_normal(mu, log_var).mean(axis=0)
     order = np.argsort(-kl)
@@ -372,13 +406,15 @@ def test_kl_bars_are_the_mean_kl_sorted_and_filled_where_active(J):
     filled = [bar.get_facecolor()[:3] != (1, 1, 1) for bar in bars]
     assert filled == [bool(a > 0.01) for a in mu.var(axis=0)[order]]
     assert sum(filled) == J - J // 2 - (J > 2)
+    assert "nats" in axes.get_ylabel() and axes.get_xlabel().startswith("latent dimension, largest KL first")
+    assert ("variance of its mean" in axes.get_xlabel()) == (J <= 24)
     if J <= 24:
         assert [name.split("\n")[0] for name in names(axes.xaxis)] == [f"$z_{{{u + 1}}}$" for u in order]
         shown = [float(name.split("\n")[1]) for name in names(axes.xaxis)]
         np.testing.assert_allclose(shown, mu.var(axis=0)[order], rtol=0.006, atol=1e-20)
 
 
-def test_reconstructions_are_data_mean_and_draw_of_the_same_code():
+def test_reconstructions_show_data_mean_and_sample_of_one_code():
     vae, x, y = problem()
     (axes,) = figures.reconstructions(vae, x, noise(), SHAPE, y, n=6)[0].axes
     chosen = [np.flatnonzero(y == label)[0] for label in range(4)]      # one of each, then again
@@ -390,11 +426,11 @@ def test_reconstructions_are_data_mean_and_draw_of_the_same_code():
     expected = np.concatenate([x[chosen], means[chosen], draws[chosen]])
     np.testing.assert_allclose(tiles(axes, 6, gap=1), expected, rtol=1e-12)
     assert names(axes.xaxis) == ["0", "1", "2", "3", "0", "1"]
-    assert names(axes.yaxis) == ["data", "mean of p(x|z)", "draw from p(x|z)"]
+    assert names(axes.yaxis) == ["data", "mean of p(x|z)", "sample from p(x|z)"]
     assert list(axes.get_yticks()) == [2.5, 1.5, 0.5]       # the first row is at the top
 
 
-def test_pixels_without_bounds_are_inked_over_the_range_of_the_data():
+def test_unbounded_pixels_use_the_range_of_the_data():
     vae, x, _ = problem(2, Gaussian("learned"))
     rows = figures.reconstructions(vae, x, noise(), SHAPE)
     grids = figures.prior_samples(vae, noise(), SHAPE, x=x)
@@ -402,7 +438,7 @@ def test_pixels_without_bounds_are_inked_over_the_range_of_the_data():
         assert {axes.images[0].get_clim() for axes in figure.axes} == {(x.min(), x.max())}
 
 
-def test_prior_samples_are_means_and_draws_of_the_same_codes():
+def test_prior_samples_show_means_and_samples_of_the_same_codes():
     vae, x, _ = problem()
     left, right = figures.prior_samples(vae, noise(), SHAPE, n=7)[0].axes
     rng = noise()
@@ -412,7 +448,7 @@ def test_prior_samples_are_means_and_draws_of_the_same_codes():
     assert np.isnan(tiles(left, 3, gap=1)[7:]).all()        # two places of the 3 x 3 stay empty
 
 
-def test_traversals_walk_one_coordinate_over_prior_quantiles_most_nats_first():
+def test_traversals_change_one_coordinate_over_prior_quantiles_largest_kl_first():
     vae, x, _ = problem(13)
     figure, alt = figures.traversals(vae, x, SHAPE, n=5)
     kl = kl_standard_normal(*vae.encode(x)).mean(axis=0)
@@ -426,7 +462,7 @@ def test_traversals_walk_one_coordinate_over_prior_quantiles_most_nats_first():
 
 
 @pytest.mark.parametrize("likelihood", [Binomial(16), Bernoulli(), Gaussian("learned")], ids=repr)
-def test_manifold_is_the_decoder_at_normal_quantiles_first_latent_right_second_up(likelihood):
+def test_manifold_decodes_normal_quantiles_first_latent_right_second_up(likelihood):
     vae, _, _ = problem(2, likelihood)
     (axes,) = figures.manifold(vae, SHAPE, n=5)[0].axes
     z = [NormalDist().inv_cdf(p) for p in (0.1, 0.3, 0.5, 0.7, 0.9)]
@@ -448,10 +484,13 @@ def test_manifold_is_the_decoder_at_normal_quantiles_first_latent_right_second_u
 def test_latent_map_has_equal_axes_prior_circles_and_the_codes():
     vae, x, y = problem()
     mu, _ = vae.encode(x)
-    (axes,) = figures.latent_map(vae, x, y)[0].axes
+    figure, _ = figures.latent_map(vae, x, y)
+    (axes,) = figure.axes
     circles = [patch for patch in axes.patches if isinstance(patch, Circle)]
     assert [(circle.center, circle.radius) for circle in circles] == [((0, 0), 1), ((0, 0), 2), ((0, 0), 3)]
-    assert axes.get_aspect() == 1 and np.ptp(axes.get_xlim()) == pytest.approx(np.ptp(axes.get_ylim()))
+    figure.draw_without_rendering()
+    unit = np.diff(axes.transData.transform([(0, 0), (1, 1)]), axis=0)
+    assert axes.get_aspect() == 1 and unit[0, 0] == pytest.approx(unit[0, 1])
     for scatter, label in zip(axes.collections, range(4), strict=True):
         np.testing.assert_array_equal(scatter.get_offsets(), mu[y == label])
     masses = [text.get_text() for text in axes.texts if "%" in text.get_text()]
@@ -461,7 +500,16 @@ def test_latent_map_has_equal_axes_prior_circles_and_the_codes():
     assert (codes < [axes.get_xlim()[1], axes.get_ylim()[1]]).all()
 
 
-def test_ellipses_are_posteriors_two_sigma_to_either_side():
+@pytest.mark.parametrize("end", [(9, 0), (-9, 1), (0, 9), (0, -9), (1, 1), (5, -4)])
+def test_latent_map_has_no_empty_band_beside_what_it_shows(end):
+    low, high = latent.limits(np.array([[0.0, 0.0], end]))
+    first, last = np.minimum(-3, end), np.maximum(3, end)   # the circle of radius 3, and the code
+    assert (low < first).all() and (high > last).all()
+    free = 1 - (last - first) / (high - low)
+    assert free.max() < 0.1 or (high - low).min() == pytest.approx(0.6 * (high - low).max())
+
+
+def test_ellipses_show_posteriors_out_to_two_sigma():
     vae, x, y = problem()
     mu, log_var = vae.encode(x)
     (axes,) = figures.latent_map(vae, x, y)[0].axes
@@ -474,42 +522,73 @@ def test_ellipses_are_posteriors_two_sigma_to_either_side():
         assert ellipse.angle == 0
 
 
-def test_classes_are_written_where_their_median_is_unless_they_would_overlap():
+def crowd(seed):
+    """Return codes (300, 2) in ten overlapping clusters, and their labels."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(10), 30)
+    return rng.normal(0, 1.2, (10, 2))[y] + rng.normal(0, 0.4, (300, 2)), y
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_class_numerals_cover_no_code_and_no_other_numeral(seed):
+    mu, y = crowd(seed)
+    figure = style.page(6.2, 6.2)
+    axes = figure.subplots()
+    axes.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
+    _, places = latent.draw_classes(axes, mu, y, mu)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == [*"0123456789"]
+    np.testing.assert_array_equal(places, [text.get_position() for text in axes.texts])
+    codes = axes.transData.transform(mu)
+    assert not any(box.contains(*code) for box in boxes for code in codes)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    for label, text in enumerate(axes.texts):               # at the medians, numerals would cover codes
+        text.set_position(np.median(mu[y == label], axis=0))
+    assert any(text.get_window_extent().contains(*code) for text in axes.texts for code in codes)
+
+
+def test_class_numerals_stand_near_their_median_or_have_a_line_to_it():
     y = np.repeat([0, 1, 7], 20)
     centres = np.array([[2.0, 0.0], [-2.0, 1.0], [-2.0, 1.0]])
     mu = np.repeat(centres, 20, axis=0) + np.random.default_rng(0).normal(0, 1e-3, (60, 2))
     axes = Figure().subplots()
-    right, put = latent.draw_classes(axes, mu, y, reach=4.0)
-    places = {text.get_text(): np.array(text.get_position()) for text in axes.texts}
-    assert np.abs(places["0"] - centres[0]).max() < 0.01
-    assert np.linalg.norm(places["1"] - places["7"]) > 0.4
-    np.testing.assert_array_equal(put, list(places.values()))
+    axes.set(xlim=(-4, 4), ylim=(-4, 4))
+    right, places = latent.draw_classes(axes, mu, y, mu)
+    away = np.linalg.norm(places - centres, axis=1)
+    assert 0.2 < away[0] < 0.5 and away.max() < 1           # clear of the codes, not far
+    assert np.linalg.norm(places[1] - places[2]) > 0.4
+    lines = {line.get_color(): line.get_xydata() for line in axes.lines}
+    for label, centre, place, distance in zip((0, 1, 7), centres, places, away):
+        if distance > 0.33:
+            np.testing.assert_allclose(lines[style.CLASSES[label]], [centre, place], atol=0.01)
     assert 0.33 < right < 1                                 # class 0 is apart, the other two are mixed
 
 
-def test_what_circles_hold_is_written_where_no_class_is():
+def test_percentages_of_the_circles_stand_where_no_code_is():
     def names_at(places):
         axes = Figure().subplots()
-        latent.draw_prior(axes, [0.4, 0.9, 0.99], np.reshape(places, (-1, 2)), named=True)
+        latent.draw_prior(axes, np.reshape(places, (-1, 2)), named=True)
+        assert [text.get_text() for text in axes.texts] == ["39 %", "86 %", "99 %"]
         return np.array([text.get_position() for text in axes.texts])
 
     np.testing.assert_allclose(names_at([]), [[0, 1], [0, 2], [0, 3]], atol=1e-12)
-    crowd = [[0, 2.1], [1, 1.5], [-2, 0.1]]
-    at = names_at(crowd)
+    codes = [[0, 2.1], [1, 1.5], [-2, 0.1]]
+    at = names_at(codes)
     np.testing.assert_allclose(np.hypot(*at.T), [1, 2, 3])
-    assert np.linalg.norm(at[:, None] - crowd, axis=-1).min() > 0.9 and (at[:, 1] > 0).all()
-    with pytest.raises(AssertionError):                     # straight up they would have been in the crowd
-        assert np.linalg.norm(names_at([])[:, None] - crowd, axis=-1).min() > 0.9
+    assert np.linalg.norm(at[:, None] - codes, axis=-1).min() > 0.9
+    with pytest.raises(AssertionError):                     # straight up they would have been on codes
+        assert np.linalg.norm(names_at([])[:, None] - codes, axis=-1).min() > 0.9
 
 
-def test_without_labels_codes_are_dots():
+def test_codes_without_labels_are_dots():
     vae, x, _ = problem()
     (axes,) = figures.latent_map(vae, x)[0].axes
     np.testing.assert_array_equal(axes.collections[0].get_offsets(), vae.encode(x)[0])
     assert len(axes.collections) == 1
 
 
-def test_hero_has_both_pictures_in_the_same_orientation():
+def test_hero_shows_map_and_manifold_in_the_same_orientation():
     vae, x, y = problem()
     left, right = drawn("hero")[0].axes
     assert left.get_xlabel() == "$z_1$" and right.get_xlabel().startswith("$z_1$")
@@ -520,22 +599,23 @@ def test_hero_has_both_pictures_in_the_same_orientation():
     np.testing.assert_allclose(box.get_corners()[[0, 2]], [[z, z], [-z, -z]], rtol=1e-12)
 
 
-def test_of_very_many_codes_one_in_k_is_drawn_and_the_caption_says_so():
+def test_latent_map_thins_out_many_codes_and_states_it():
     vae, x, y = problem()
     x, y = np.tile(x, (101, 1)), np.tile(y, 101)            # 4040 rows
     figure, alt = figures.latent_map(vae, x, y)
     assert sum(len(glyphs.get_offsets()) for glyphs in figure.axes[0].collections) == math.ceil(4040 / 3)
-    assert "posterior means of 4040 data (1 in 3 drawn)" in alt
+    assert "posterior means of 4040 data points (1 in 3 drawn)" in " ".join(figure.get_supxlabel().split())
+    assert "posterior means of 4040 data points;" in alt
 
 
-def test_a_deterministic_model_has_no_ellipses():
+def test_deterministic_model_has_no_ellipses():
     vae, x, _ = problem()
     figure, alt = figures.latent_map(dataclasses.replace(vae, noise=False), x)
     widths = [patch.width for patch in figure.axes[0].patches if type(patch) is Ellipse]
-    assert not any(widths) and "Ellipses" not in alt
+    assert not any(widths) and "Ellipses" not in figure.get_supxlabel() + alt
 
 
-def test_the_smallest_figures_can_be_drawn():
+def test_smallest_figures_can_be_drawn():
     one, two, three = problem(1)[0], problem(2)[0], problem(3)[0]
     x, y, shape = problem(2)[1][:1], [3], (12, 1)
     for figure, _ in [
@@ -577,13 +657,14 @@ def test_latent_line_draws_codes_by_class_under_the_decoded_axis():
     ],
 )
 @pytest.mark.parametrize("labelled", [True, False])
-def test_all_figures_are_those_that_suit_the_model_and_the_data(J, of_images, of_others, labelled):
+def test_all_figures_suit_the_model_and_the_data(J, of_images, of_others, labelled):
     vae, x, y = problem(J)
     y = y if labelled else None
     data = SimpleNamespace(train_x=x, train_y=y, test_x=x, test_y=y, image_shape=SHAPE)
     images = {"reconstructions", "prior_samples"}
     always = {"kl_per_dimension"}
-    drawn = figures.all_figures(vae, data, history(), noise())
+    drawn = figures.all_figures(vae, data, history(), noise(), -50.0, -58.04)
+    assert "-58.0 nats, 8.04 below" in drawn["loss_curves"][1]
     assert set(drawn) == {"loss_curves"} | always | images | of_images
     data.image_shape = None
     drawn = figures.all_figures(vae, data, [], noise())
@@ -591,7 +672,7 @@ def test_all_figures_are_those_that_suit_the_model_and_the_data(J, of_images, of
     assert all(type(figure) is Figure and alt for figure, alt in drawn.values())
 
 
-def test_sigma_is_drawn_where_it_was_recorded_and_the_objective_is_the_elbo():
+def test_sigma_is_drawn_only_if_recorded_and_the_objective_is_the_elbo():
     vae, x, _ = problem(3, Gaussian("learned"))
     data = SimpleNamespace(train_x=x, train_y=None, test_x=x, test_y=None, image_shape=None)
     older = [record._replace(sigma=None, train_mse=None) for record in sinking()[:10]]
@@ -628,6 +709,7 @@ def refusals():
         "sigma 0": ("above 0", lambda: training.sigma_and_error([sinking()[0]._replace(sigma=0.0)], D)),
         "sigma nan": ("finite", lambda: training.sigma_and_error([sinking()[0]._replace(sigma=math.nan)], D)),
         "log_px nan": ("log_px must be", lambda: training.loss_curves(history(), math.nan)),
+        "elbo nan": ("elbo must be", lambda: training.loss_curves(history(), -50.0, math.nan)),
     }
 
 
@@ -646,7 +728,7 @@ def test_bad_arguments_are_refused_with_the_rule(name):
 
 
 def linear(colours):
-    """sRGB hex codes as linear light (n, 3)."""
+    """Return sRGB hex codes as linear light (n, 3)."""
     c = np.array([[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for code in colours])
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
 
@@ -661,7 +743,7 @@ EYES = np.array([
 
 
 def oklab(light):
-    """Linear light (..., 3) in Oklab (Ottosson 2020), where distance is about how different colours look."""
+    """Return linear light (..., 3) in Oklab (Ottosson 2020), where distance is about how different colours look."""
     to_cones = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
                 [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
     to_lab = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
@@ -669,15 +751,26 @@ def oklab(light):
     return np.cbrt(np.clip(light, 0, 1) @ np.transpose(to_cones)) @ np.transpose(to_lab)
 
 
-def closest(colours):
-    """Distance of the two most similar colours, to the eyes that tell them apart worst."""
+def closest(colours, eyes=EYES):
+    """Return the distance of the two most similar colours, for the eyes that distinguish them worst."""
     pairs = np.triu_indices(len(colours), 1)
-    seen = [oklab(linear(colours) @ eye.T) for eye in EYES]
+    seen = [oklab(linear(colours) @ eye.T) for eye in eyes]
     return min(np.linalg.norm(lab[:, None] - lab, axis=-1)[pairs].min() for lab in seen)
 
 
-def test_class_colours_stand_out_from_paper_and_from_each_other_to_all_eyes():
+def test_class_colours_are_distinct_to_all_eyes():
     contrast = 1.05 / (linear(style.CLASSES) @ [0.2126, 0.7152, 0.0722] + 0.05)      # WCAG 2
     assert contrast.min() > 3
     petroff10 = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
     assert closest(style.CLASSES) / closest(petroff10) == pytest.approx(1.9, abs=0.05)
+    assert closest(style.CLASSES, EYES[:1]) / closest(petroff10, EYES[:1]) == pytest.approx(1.9, abs=0.05)
+
+
+def test_class_colours_have_at_most_two_near_purple():
+    _, a, b = oklab(linear(style.CLASSES)).T
+    hue, chroma = np.degrees(np.arctan2(b, a)) % 360, np.hypot(a, b)
+    assert np.sum((hue > 268) & (hue < 352) & (chroma > 0.05)) <= 2            # from violet to pink
+    assert np.sum((hue > 285) & (hue < 345) & (chroma > 0.05)) <= 1
+    old = "#442991 #7a02ef #9c4fad".split()                 # three purples
+    _, a, b = oklab(linear(old)).T
+    assert np.sum((np.degrees(np.arctan2(b, a)) % 360 > 268) & (np.hypot(a, b) > 0.05)) == 3
