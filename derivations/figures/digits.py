@@ -38,6 +38,4 @@ def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
     )
     title = "The autoencoder reconstructs better; only the VAE generates new digits"
     explain(figure, title, f"{numbers} Dashed: radius 1, 2 and 3. Both lower panels use the same z.")
-    return figure, (
-        f"An autoencoder and a VAE: their codes, and images from the prior. {numbers}"
-    )
+    return figure, f"Autoencoder and VAE: codes, and images from the prior. {numbers}"

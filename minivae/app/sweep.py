@@ -86,9 +86,9 @@ def give(results: str) -> None:
 
 
 def which(options: argparse.Namespace) -> str:
-    """Return the one option of `SWEPT` that has several values: --beta, with `BETAS`, if neither it nor another has any.
+    """Return the one option of `SWEPT` that has several values; without --beta and without several values, beta.
 
-    Raises ValueError if none has several although --beta is given, or if more than one has.
+    Raises ValueError if --beta is given and no option has several values, or if more than one has.
     """
     if options.beta is None and all(len(getattr(options, name) or ()) < 2 for name in SWEPT):
         options.beta = BETAS

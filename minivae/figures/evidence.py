@@ -177,7 +177,8 @@ def draw_data(axes: Axes, parts: Gap) -> float:
     width = 0.85 if len(gaps) <= 200 else 1.0
     axes.bar(places, approximation, width, color=ORANGE, hatch="////", edgecolor="white", lw=0)
     axes.bar(places, amortisation, width, approximation, color=BLUE)
-    axes.set(xlim=(-0.7, len(gaps) - 0.3), xticks=[], ylabel="log p(x) \u2212 ELBO (nats)", xlabel="data points, largest gap first")
+    axes.set(xlim=(-0.7, len(gaps) - 0.3), xticks=[], xlabel="data points, largest gap first")
+    axes.set_ylabel("log p(x) \u2212 ELBO (nats)")
     axes.text(0.98, 0.9, "amortisation", transform=axes.transAxes, ha="right", size=9, color=BLUE)
     axes.text(0.98, 0.8, "approximation (hatched)", transform=axes.transAxes, ha="right", size=9, color=ORANGE)
     first = math.ceil(len(gaps) / 10)
@@ -244,7 +245,10 @@ def posteriors(
 
 
 def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, true: tuple, own: tuple, best: tuple) -> None:
-    """Draw p(z|x) of one x (D,), filled; `true` is its mean and covariance, `own` and `best` are mu and log_var of Gaussians."""
+    """Draw p(z|x) of one x (D,), filled, and two Gaussians.
+
+    `true` is the mean and covariance of p(z|x), `own` and `best` are mu and log_var of q(z|x) and of the best Gaussian.
+    """
     (mean, cov), (mu, log_var) = true, own
     reach = np.stack([4.0 * np.sqrt(np.diagonal(cov)), 3.2 * np.exp(log_var / 2), 3.2 * np.exp(best[1] / 2)])   # (3, 2)
     centres = np.stack([mean, mu, best[0]])

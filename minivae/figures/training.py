@@ -78,8 +78,9 @@ def how_measured(log_px: float | None, elbo: float | None, rows: int | None) -> 
     """Return the caption of the loss curves: which data and how many draws each curve and each mark stands for."""
     marks = " and ".join(["dot"] * (elbo is not None) + ["dashed line"] * (log_px is not None))
     of = "held-out data" if rows is None else f"{rows} held-out data points"
+    draws = "" if elbo is None else " with many draws of z"
     said = ["Held-out curves: one draw of z per data point, after each epoch."]
-    said += [f"{marks.capitalize()}: measured after training, on {of}{' with many draws of z' * (elbo is not None)}."] * bool(marks)
+    said += [f"{marks.capitalize()}: measured after training, on {of}{draws}."] * bool(marks)
     said += ["The training curve is of other data, so it may cross the dashed line."] * (log_px is not None)
     return " ".join([*said, "Only the ELBO has to rise; a rising KL can pay for a better reconstruction."])
 
@@ -176,8 +177,8 @@ def sigma_and_error(history: Sequence, features: int) -> Drawn:
     )
     explain(figure, finding, caption)
     return figure, (
-        f"Line chart of sigma\u00b2 and mean squared error, epoch {epochs[0]:.0f} to {epochs[-1]:.0f}: sigma\u00b2 begins at "
-        f"{number(variance[0])}, the error at {number(error[0])}. {finding}. {other}"
+        f"Line chart of sigma\u00b2 and mean squared error, epoch {epochs[0]:.0f} to {epochs[-1]:.0f}: "
+        f"sigma\u00b2 begins at {number(variance[0])}, the error at {number(error[0])}. {finding}. {other}"
     )
 
 
@@ -288,5 +289,6 @@ def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> 
         text = f"{point.active} of {point.latent}" if len(points) <= 8 else f"{point.active}"
         axes.text(i, top[-1] + 0.015 * highest, text, ha="center", va="bottom", size=9)
     axes.set_xticks(range(len(points)), names, color=DARK)
-    axes.set(xlim=(-0.7, len(points) - 0.3), ylim=(0, 1.1 * highest), xlabel=swept, ylabel="KL of each latent, stacked (nats)")
+    axes.set(xlim=(-0.7, len(points) - 0.3), ylim=(0, 1.1 * highest), xlabel=swept)
+    axes.set_ylabel("KL of each latent, stacked (nats)")
     axes.set_title("Active latents", weight="bold")

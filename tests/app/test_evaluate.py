@@ -272,7 +272,7 @@ def test_posteriors_go_from_the_smallest_to_the_largest_kl_and_print_it():
     titles = [axes.get_title("left") for axes in drawn.axes if axes.get_title("left")]
     assert len(titles) == 6
     for title, kl in ((titles[0], parts.kl.min()), (titles[-1], parts.kl.max())):
-        assert title.startswith(f"KL {style.number(kl)} nats, a ")
+        assert title.startswith(f"KL {style.number(kl)} nats, class ")
     assert f"KL {style.number(parts.kl.max())} = amortisation" in alt
 
 
@@ -299,6 +299,17 @@ def test_the_aggregate_has_the_circles_of_the_prior_and_says_the_rate():
     axes, = drawn.axes
     assert sorted(patch.radius for patch in axes.patches) == [1, 2, 3]
     assert axes.get_aspect() == 1 and f"{style.number(rates.marginal_kl)} nats from the prior" in alt
+
+
+@pytest.mark.parametrize("name", evidence.NAMES)
+def test_evidence_figures_have_short_alt_texts_and_text_inside_the_page(name):
+    drawn, alt = figure(name)
+    assert 80 < len(alt) <= 250 and alt.endswith(".")
+    drawn.draw_without_rendering()
+    assert drawn.get_suptitle() and drawn.get_supxlabel()
+    boxes = [text.get_window_extent() for axes in drawn.axes for text in axes.texts]
+    right, top = drawn.bbox.max
+    assert all(0 <= box.x0 and box.x1 <= right and 0 <= box.y0 and box.y1 <= top for box in boxes)
 
 
 def test_figures_of_what_they_are_not_for_are_refused():

@@ -274,10 +274,18 @@ def test_an_earlier_sweep_is_not_overwritten_unasked(tmp_path, capsys):
     assert cli.main([*line, "--overwrite"]) == 0
 
 
+@pytest.mark.parametrize("fixed", [[], ["--latent", "3"]])
+def test_sweep_without_several_values_sweeps_five_betas(tmp_path, capsys, fixed):
+    assert cli.main([*QUICK, *fixed, "--out", str(tmp_path / "run"), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["swept"] == "beta" and [point["value"] for point in document["points"]] == [0.25, 1, 4, 16, 64]
+    assert {point["latent"] for point in document["points"]} == {3 if fixed else 2}
+    assert "--beta 0.25,1.0,4.0,16.0,64.0" in document["command"]
+
+
 @pytest.mark.parametrize(
     "line, words",
     [
-        ("", "exactly one of --beta"),
         ("--beta 1", "exactly one of --beta, --sigma and --latent; got several for none"),
         ("--beta 1,2 --latent 1,2", "got several for --beta and --latent"),
         ("--beta 1,1", "different values"),

@@ -247,7 +247,8 @@ def test_user_settings_neither_change_figures_nor_are_changed(tmp_path):
 
 def test_figures_need_neither_display_nor_pyplot(tmp_path):
     program = (
-        "import sys, numpy as np; from minivae import figures; from minivae.figures import style; from minivae.vae import VAE\n"
+        "import sys, numpy as np; from minivae import figures; from minivae.figures import style\n"
+        "from minivae.vae import VAE\n"
         "vae = VAE.init(np.random.default_rng(0), 4, 2, ())\n"
         "style.save(*figures.manifold(vae, (2, 2), 3), sys.argv[1])\n"
         "print('matplotlib.pyplot' in sys.modules)"
@@ -355,7 +356,10 @@ def test_sigma_and_error_are_drawn_as_recorded_and_compared_in_words():
     assert "mean squared error\n0.0500" in written and "sigma\u00b2 of the decoder\n0.0516" in written
 
 
-@pytest.mark.parametrize("times, words", [(1.0, "the mean squared error, 0.500"), (0.9, "10.0 % below"), (2.0, "100.0 % above"), (10.1, "10.1 times")])
+@pytest.mark.parametrize(
+    "times, words",
+    [(1.0, "the mean squared error, 0.500"), (0.9, "10.0 % below"), (2.0, "100.0 % above"), (10.1, "10.1 times")],
+)
 def test_sigma_far_from_the_error_is_given_as_a_multiple(times, words):
     assert words in training.how_near(0.5 * times, 0.5)
 

@@ -264,9 +264,15 @@ def test_the_figure_marks_what_was_noticed(found):
     figure, alt = figures.matrix(found)
     marks = len(figure.axes[0].collections)
     assert marks == sum(bool(words) for said in found.values() for words in said.values())
-    for layer, lone in tour.alone(found).items():
-        assert f"{layer} {sum(bool(said[layer]) for said in found.values())}" in alt
-        assert ", ".join(lone) in alt
+    names, rows = list(layers()), {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
+    places = {tuple(mark.get_offsets()[0]): mark.get_sizes()[0] for mark in figure.axes[0].collections}
+    for i, (layer, lone) in enumerate(tour.alone(found).items()):
+        assert f"{layer} {sum(bool(said[layer]) for said in found.values())}" in alt and names[i] == layer
+        noticed = [name for name, said in found.items() if said[layer]]
+        assert {(i, rows[name]) for name in noticed} == {place for place in places if place[0] == i}
+        diamonds = {place for place, size in places.items() if place[0] == i and size == figures.MARKS[True]["s"]}
+        assert diamonds == {(i, rows[name]) for name in lone}
+    assert len(alt) <= 250
 
 
 def test_blind_hints_and_the_answer(capsys):

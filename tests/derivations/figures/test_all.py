@@ -1,4 +1,4 @@
-"""What all redrawn figures have in common: their files, their words on the page, and that every claim can fail."""
+"""Tests of all redrawn figures: their files, the text on the page, and that every claim can fail."""
 
 import ast
 import itertools
@@ -25,7 +25,7 @@ NAMES = (
 every_figure = pytest.mark.parametrize("name", NAMES)
 
 
-def test_all_ten_are_there_in_the_order_of_the_sources():
+def test_all_ten_figures_are_listed_in_source_order():
     assert tuple(figures.FIGURES) == NAMES
 
 
@@ -33,14 +33,14 @@ def test_all_ten_are_there_in_the_order_of_the_sources():
 
 
 def claims():
-    """Every call of `shows` in the source, as (file, its lines)."""
+    """Return every call of `shows` in the source, as (file, its lines)."""
     for path in sorted(Path(figures.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "shows":
                 yield path.name, range(node.lineno, node.end_lineno + 1)
 
 
-def test_every_claim_of_a_figure_fails_for_some_fault():
+def test_every_claim_fails_for_some_fault():
     tested = (
         test_odaibo,
         test_lm,
@@ -60,7 +60,7 @@ def test_every_claim_of_a_figure_fails_for_some_fault():
 
 
 @every_figure
-def test_nothing_written_is_cut_off_or_too_small(name):
+def test_text_is_inside_the_page_and_large_enough(name):
     figure, _ = drawn(name)
     written = words(figure)
     right, top = figure.bbox.max
@@ -71,22 +71,22 @@ def test_nothing_written_is_cut_off_or_too_small(name):
 
 
 @every_figure
-def test_no_words_lie_on_others(name):
+def test_texts_do_not_overlap(name):
     boxes = [(text, artist.get_window_extent()) for text, artist in words(drawn(name)[0])]
     assert [(a, b) for (a, one), (b, other) in itertools.combinations(boxes, 2) if one.overlaps(other)] == []
 
 
 @every_figure
-def test_a_page_is_no_wider_than_it_can_be_read(name):
+def test_page_is_narrow_enough_to_read(name):
     width = drawn(name)[0].get_figwidth()
     smallest = min(artist.get_fontsize() for _, artist in words(drawn(name)[0]))
     assert smallest * min(1, 830 / 72 / width) > 7          # points, where a page is 830 pixels of 1/72 inch
 
 
 @every_figure
-def test_the_alt_text_says_what_is_to_be_seen(name):
+def test_alt_text_is_short_and_the_page_has_title_and_caption(name):
     figure, alt = drawn(name)
-    assert 150 < len(alt) < 900 and alt.endswith(".") and "  " not in alt and not re.search(r"[\\$]", alt)
+    assert 150 < len(alt) <= 250 and alt.endswith(".") and "  " not in alt and not re.search(r"[\\$]", alt)
     assert figure.get_suptitle() and figure.get_supxlabel()
 
 
@@ -99,7 +99,7 @@ def written(tmp_path_factory):
     return out, figures.write_all(out, overwrite=False)
 
 
-def test_every_figure_is_written_as_svg_and_png_with_its_alt_text(written):
+def test_figures_are_written_as_svg_and_png_with_alt_text(written):
     out, files = written
     assert [Path(file["path"]).name for file in files] == [f"{n}.{kind}" for n in NAMES for kind in ("svg", "png")]
     for file in files:
@@ -116,13 +116,13 @@ def test_every_figure_is_written_as_svg_and_png_with_its_alt_text(written):
             assert not re.search(rb"dc:date|/(home|tmp|usr)/", content) and len(content) < 600_000
 
 
-def test_the_same_figure_is_the_same_bytes(written, figures_again):
+def test_figures_are_reproducible(written, figures_again):
     out, files = written
     for old, new in zip(files, figures_again, strict=True):
         assert old["path"] != new["path"] and Path(old["path"]).read_bytes() == Path(new["path"]).read_bytes()
 
 
-def test_a_figure_drawn_alone_is_the_same_bytes(written, tmp_path):
+def test_single_figure_has_the_same_bytes(written, tmp_path):
     out, _ = written
     files = figures.write_all(tmp_path, overwrite=False, names=["hong-10", "odaibo-F1", "hong-10"])
     assert [Path(file["path"]).name for file in files] == [
@@ -134,7 +134,7 @@ def test_a_figure_drawn_alone_is_the_same_bytes(written, tmp_path):
         assert path.read_bytes() == (out / path.name).read_bytes()
 
 
-def test_the_command_overwrites_nothing_silently_and_prints_alt_texts(tmp_path, capsys):
+def test_command_prints_alt_texts_and_overwrites_only_on_request(tmp_path, capsys):
     command = ["figures", "odaibo-F1", "odaibo-F2", "--out", str(tmp_path), "--json"]
     assert cli.main(command) == 0
     files = json.loads(capsys.readouterr().out)["files"]
@@ -152,14 +152,14 @@ def test_the_command_overwrites_nothing_silently_and_prints_alt_texts(tmp_path, 
 @pytest.mark.parametrize(
     "name, near", [("lm.11", "lm-11"), ("card-24", "cards-24"), ("odaibo-F3", "odaibo-F"), ("ring", "")]
 )
-def test_an_unknown_name_is_refused_with_the_nearest(tmp_path, capsys, name, near):
+def test_unknown_name_is_refused_with_the_nearest_name(tmp_path, capsys, name, near):
     assert cli.main(["figures", "hong-10", name, "--out", str(tmp_path / "new")]) == 2
     printed = capsys.readouterr()
     assert f"NAME must be of a figure; got {name!r}. Did you mean {near}" in printed.err
     assert printed.out == "" and printed.err.count("\n") == 1 and not (tmp_path / "new").exists()
 
 
-def test_a_figure_that_does_not_show_it_is_not_written_and_exits_with_1(tmp_path, capsys, monkeypatch):
+def test_refused_figure_is_not_written_and_exits_with_1(tmp_path, capsys, monkeypatch):
     good = odaibo.curves()
     wrong = good | {"log": np.log10(good["t"])}
     monkeypatch.setitem(figures.FIGURES, "odaibo-F1", lambda: odaibo.log_and_tangent(wrong))

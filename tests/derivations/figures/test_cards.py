@@ -1,7 +1,8 @@
-"""The flashcards' figures show what they say: what is on the page is what was proven, and faults are refused."""
+"""Tests of the flashcards' figures: the page shows the checked numbers, and faults are refused."""
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from derivations.figures import cards_fits, cards_plate, cards_trick
 from minivae.gaussian import kl_standard_normal, reparameterize, reparameterize_backward
@@ -25,14 +26,14 @@ def test_cards_15_has_x_and_z_in_the_plate_theta_and_phi_outside():
     assert by_gid(axes, "x").get_facecolor()[:3] != (1, 1, 1) == by_gid(axes, "z").get_facecolor()[:3]
 
 
-def test_the_edges_of_cards_15_are_solid_for_p_and_dashed_for_q():
+def test_edges_of_cards_15_are_solid_for_p_and_dashed_for_q():
     axes = drawn("cards-15")[0].axes[0]
     styles = {a.get_gid(): a.get_linestyle() for a in axes.patches if "->" in str(a.get_gid())}
     solid = {gid for gid, style in styles.items() if style in ("-", "solid")}
     assert solid == {"z->x", "theta->x"} and set(styles) - solid == {"x->z", "phi->z"}
 
 
-def test_the_edges_of_cards_15_lead_from_letter_to_letter():
+def test_edges_of_cards_15_lead_from_letter_to_letter():
     axes = drawn("cards-15")[0].axes[0]
     axes.figure.draw_without_rendering()
     places = {name: axes.transData.transform(place) for name, place in cards_plate.PLACES.items()}
@@ -45,7 +46,7 @@ def test_the_edges_of_cards_15_lead_from_letter_to_letter():
 
 
 class Step(VAE):
-    """A model whose forward can be changed in one place; the rest of it is as it should be."""
+    """A correct model whose forward can be changed in one place."""
 
     def forward(self, x, eps, fit=True):
         hs = self._encode(x)
@@ -65,43 +66,43 @@ class Step(VAE):
         return kl_standard_normal(mu, log_var).sum(axis=-1)
 
 
-class Deaf(Step):
-    """Wrong: the decoder does not hear z."""
+class IgnoresZ(Step):
+    """Wrong: the decoder ignores z."""
 
     def put_out(self, z, x):
         return super().put_out(0 * z, x)
 
 
-class Peeking(Step):
+class SeesX(Step):
     """Wrong: the decoder sees x."""
 
     def put_out(self, z, x):
         return super().put_out(z + x.mean(axis=1, keepdims=True), x)
 
 
-class Blind(Step):
+class DrawsFromThePrior(Step):
     """Wrong: z is drawn from the prior."""
 
     def draw(self, mu, log_var, eps, x):
         return reparameterize(0 * mu, 0 * log_var, eps)
 
 
-class Tied(Step):
+class WeightsActOnZ(Step):
     """Wrong: the decoder's weights act on z."""
 
     def draw(self, mu, log_var, eps, x):
         return super().draw(mu, log_var, eps, x) * self.layers("decoder")[0][0].sum()
 
 
-class Learned(Step):
+class PriorWithParameters(Step):
     """Not this figure: a prior with parameters."""
 
     def prior(self, mu, log_var):
         return super().prior(mu - self.layers("decoder")[0][0][:, 0], log_var)
 
 
-class Centred(Step):
-    """Wrong: what is drawn for one datum depends on the others."""
+class PointsActOnEachOther(Step):
+    """Wrong: the z of one data point depends on the others."""
 
     def draw(self, mu, log_var, eps, x):
         return super().draw(mu - mu.mean(axis=0), log_var, eps, x)
@@ -111,17 +112,17 @@ def plate(cls):
     return lambda: cards_plate.plate(cls(cards_plate.small_vae().params))
 
 
-def test_a_model_put_together_from_steps_is_not_refused():
+def test_cards_15_accepts_a_correct_model():
     cards_plate.check_model(Step(cards_plate.small_vae().params))
 
 
 FAULTS |= {
-    "a decoder that does not hear z": (plate(Deaf), "generative model has the edge z -> x"),
-    "a decoder that sees x": (plate(Peeking), "generative model has no edge x -> x"),
-    "a z drawn from the prior": (plate(Blind), "inference model has the edge phi -> z, x -> z"),
-    "weights of the decoder that act on z": (plate(Tied), "inference model has no edge theta -> z"),
-    "a prior with parameters": (plate(Learned), "the prior has no parameters"),
-    "data that act on each other": (plate(Centred), "every datum has its own x and z"),
+    "a decoder that ignores z": (plate(IgnoresZ), "generative model has the edge z -> x"),
+    "a decoder that sees x": (plate(SeesX), "generative model has no edge x -> x"),
+    "a z drawn from the prior": (plate(DrawsFromThePrior), "inference model has the edge phi -> z, x -> z"),
+    "weights of the decoder that act on z": (plate(WeightsActOnZ), "inference model has no edge theta -> z"),
+    "a prior with parameters": (plate(PriorWithParameters), "the prior has no parameters"),
+    "data that act on each other": (plate(PointsActOnEachOther), "every datum has its own x and z"),
 }
 
 
@@ -169,7 +170,7 @@ FAULTS |= {
 # cards-24
 
 
-def test_cards_24_draws_both_optima_and_near_modes_to_one_scale():
+def test_cards_24_draws_both_optima_and_near_modes_on_one_scale():
     figure, _ = drawn("cards-24")
     wide, narrow = figure.axes
     z, right = line(wide, "right")
@@ -209,13 +210,31 @@ FAULTS |= {
 # cards-30
 
 
-def test_the_gradient_arrows_of_cards_30_reach_mu_and_sigma_on_the_right_alone():
+def test_gradients_of_cards_30_reach_mu_and_log_var_on_the_right_only():
     left, right, _ = drawn("cards-30")[0].axes
-    gids = [{patch.get_gid() for patch in axes.patches} for axes in (left, right)]
+    gids = [{patch.get_gid() for patch in axes.patches} - {None} for axes in (left, right)]
     gradients = [{gid for gid in page if "gradient" in gid} for page in gids]
     assert gradients == [{"gradient f->z"}, {"gradient f->z", "gradient z->mu", "gradient z->log_var"}]
+    values = [page - back - {*"mu log_var eps z f".split()} for page, back in zip(gids, gradients)]
+    assert values == [{"mu->z", "log_var->z", "z->f"}, {"mu->z", "log_var->z", "eps->z", "z->f"}]
     assert "eps->z" in gids[1] - gids[0] and not any(gid.endswith("->eps") for page in gids for gid in page)
     assert [a.get_label() for a in left.lines] == ["stop"] and not right.lines
+
+
+def test_cards_30_and_figure_2_of_odaibo_draw_the_same_arrows_alike():
+    """Between mu, log sigma^2, eps and z: same directions, same colours, same line widths, one legend."""
+    pages = drawn("odaibo-F2")[0].axes[0], drawn("cards-30")[0].axes[1]
+    inner = {"mu->z", "log_var->z", "eps->z", "gradient z->mu", "gradient z->log_var"}
+    arrows = [[patch for patch in axes.patches if patch.get_gid() in inner] for axes in pages]
+    looks = [{arrow.get_gid(): (arrow.get_edgecolor(), arrow.get_linewidth()) for arrow in each} for each in arrows]
+    assert looks[0] == looks[1] and set(looks[0]) == inner
+    colours = {gid.startswith("gradient"): look[0] for gid, look in looks[0].items()}
+    assert len({look for look in looks[0].values()}) == len(set(colours.values())) == 2
+    for name in ("odaibo-F2", "cards-30"):
+        said = {text: to_rgba(artist.get_color()) for text, artist in words(drawn(name)[0])}
+        assert (said["values, forward"], said["gradients, back"]) == (colours[False], colours[True])
+    nodes = [{t.get_text() for t in axes.texts} & {r"$\mu$", r"$\log\,\sigma^2$", r"$\varepsilon$", "$z$"} for axes in pages]
+    assert nodes[0] == nodes[1] and len(nodes[0]) == 4
 
 
 def test_cards_30_draws_every_estimate_and_bars_of_their_exact_spread():
@@ -236,7 +255,7 @@ def trick(**faulty):
 
 
 def estimate(name, change):
-    """The estimates with one of them changed, by its values and the noise."""
+    """Return the estimates with one of them changed, as a function of its values and the noise."""
     def faulty(eps):
         good = cards_trick.estimates(eps)
         return good | {name: change(good[name], eps)}
@@ -245,7 +264,7 @@ def estimate(name, change):
 
 
 def replaced(sampler, name, value):
-    """A sampler that makes another thing of that name."""
+    """Return a sampler with another result of that name."""
     return lambda mu, log_var, eps: sampler(mu, log_var, eps) | {name: value(mu, log_var, eps)}
 
 
@@ -285,5 +304,5 @@ FAULTS |= {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_does_not_show_it_is_refused(fault):
+def test_faulty_figure_is_refused(fault):
     refused(*FAULTS[fault])

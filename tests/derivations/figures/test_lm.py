@@ -1,4 +1,4 @@
-"""LM's figures show what they say: what is on the page is what was proven, and faults are refused."""
+"""Tests of LM's figures: the page shows the checked numbers, and faults are refused."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.helpers.drawn import by_gid, drawn, line, refused, words
 # lm-3
 
 
-def test_lm_3_draws_ln_p_the_elbo_on_it_and_the_printed_integral_below_it():
+def test_lm_3_draws_evidence_elbo_and_the_printed_integral():
     axes = drawn("lm-3")[0].axes[0]
     (w, evidence), (_, elbo), (_, printed) = (line(axes, name) for name in ("evidence", "elbo", "printed"))
     variance = w**2 + 0.25
@@ -24,7 +24,7 @@ w = bias["w"]
 
 
 def three_lines(change=None, **faulty):
-    """The lines with some replaced, or with all three moved together: their gaps stay."""
+    """Return the lines with some replaced, or all three moved together, which keeps their gaps."""
     moved = {} if change is None else {name: bias[name] + change for name in ("evidence", "printed", "elbo")}
     return lambda: lm.bias(bias | moved | faulty)
 
@@ -48,7 +48,7 @@ FAULTS = {
 # lm-11
 
 
-def test_lm_11_draws_every_point_twice_in_the_colour_of_its_first_radius():
+def test_lm_11_draws_each_point_twice_in_the_same_colour():
     left, right = drawn("lm-11")[0].axes
     z, g = (axes.collections[0].get_offsets().data for axes in (left, right))
     rho = np.linalg.norm(z, axis=1)
@@ -63,12 +63,12 @@ def test_lm_11_draws_every_point_twice_in_the_colour_of_its_first_radius():
     assert [c.radius for c in left.patches] == [1, 2, 3] and [c.radius for c in right.patches] == [1.1, 1.2, 1.3, 1]
 
 
-def test_the_colours_of_lm_11_darken_with_the_radius():
+def test_colours_of_lm_11_darken_with_the_radius():
     brightness = lm.COLOURS(np.linspace(0, 1, 50))[:, :3] ** 2.2 @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(brightness) < 0).all() and brightness[0] > 8 * brightness[-1]
 
 
-def test_the_histogram_in_lm_11_is_of_the_points_on_the_page_and_its_curve_is_their_density():
+def test_histogram_of_lm_11_matches_the_points_and_their_density():
     right = drawn("lm-11")[0].axes[1]
     radius = np.linalg.norm(right.collections[0].get_offsets(), axis=1)
     (inside,) = right.child_axes
@@ -110,7 +110,7 @@ FAULTS |= {
 # lm-43
 
 
-def test_the_contours_of_lm_43_are_those_of_both_terms_of_their_sum_and_of_the_kl_again():
+def test_contours_of_lm_43_show_both_terms_their_sum_and_the_kl():
     fit = lambda mu, sigma: np.log(2 * np.pi / 4) / 2 + 2 * ((2 - mu) ** 2 + sigma**2)  # noqa: E731
     kl = lambda mu, sigma: (mu**2 + sigma**2 - 1) / 2 - np.log(sigma)  # noqa: E731
     total = lambda mu, sigma: fit(mu, sigma) + kl(mu, sigma)  # noqa: E731
@@ -175,5 +175,5 @@ FAULTS |= {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_does_not_show_it_is_refused(fault):
+def test_faulty_figure_is_refused(fault):
     refused(*FAULTS[fault])

@@ -1,4 +1,4 @@
-"""Odaibo's figures show what they say: what is on the page is what was proven, and faults are refused."""
+"""Tests of Odaibo's figures: the page shows the checked numbers, and faults are refused."""
 
 import dataclasses
 
@@ -54,33 +54,76 @@ FAULTS = {
 # Figure 2
 
 
-def test_the_arrows_of_figure_2_are_those_of_the_implemented_model():
+CARRYING = {                                                # against these arrows, gradients flow back
+    ("encoder_hs", "mu"), ("encoder_hs", "log_var"), ("mu", "z"), ("log_var", "z"), ("z", "decoder_hs"),
+    ("decoder_hs", "out"), ("mu", "kl"), ("log_var", "kl"), ("out", "log_px_z"), ("kl", "loss"), ("log_px_z", "loss"),
+}  # fmt: skip
+
+
+def test_arrows_of_figure_2_are_those_of_the_implemented_model():
     figure, alt = drawn("odaibo-F2")
     gids = [artist.get_gid() for artist in figure.axes[0].patches if artist.get_gid()]
-    on_page = {tuple(gid.split("->")) for gid in gids if "->" in gid}
+    on_page = {tuple(gid.split("->")) for gid in gids if "->" in gid and "gradient" not in gid}
     found = odaibo.probed(odaibo.small_vae())
     assert on_page | set(odaibo.WEIGHTS.items()) == found == odaibo.GRAPH
     names = {gid for gid in gids if "->" not in gid}
     assert names == set(odaibo.NODES) == {name for arrow in on_page for name in arrow}
-    assert alt.count(" to ") - alt.count("back to") == len(on_page)
-    assert f"{len(on_page)} arrows" in figure.get_supxlabel()
+    assert f"{len(on_page)} dark arrows" in alt and f"{len(on_page)} dark arrows" in figure.get_supxlabel()
 
 
-def test_every_arrow_begins_and_ends_at_its_nodes():
+def test_gradients_of_figure_2_run_against_the_arrows_except_to_x_and_eps():
+    figure, alt = drawn("odaibo-F2")
+    gids = {artist.get_gid() for artist in figure.axes[0].patches}
+    back = {tuple(gid.removeprefix("gradient ").split("->")) for gid in gids if gid and gid.startswith("gradient")}
+    assert back == {(b, a) for a, b in CARRYING} and f"{len(back)} orange ones" in alt
+    assert odaibo.GRAPH - CARRYING == {("x", "encoder_hs"), ("x", "log_px_z"), ("eps", "z"), *odaibo.WEIGHTS.items()}
+
+
+def test_arrows_begin_and_end_at_their_nodes():
     figure, _ = drawn("odaibo-F2")
     figure.draw_without_rendering()
     patches = {patch.get_gid(): patch for patch in figure.axes[0].patches if patch.get_gid()}
-    for gid in filter(lambda gid: "->" in gid, patches):
-        start, end = (patches[name].get_window_extent() for name in gid.split("->"))
+    arrows = [gid for gid in patches if "->" in gid]
+    assert len(arrows) == 14 + 11
+    for gid in arrows:
+        start, end = (patches[name].get_window_extent() for name in gid.removeprefix("gradient ").split("->"))
         line = patches[gid].get_path().vertices             # from the start, then the head with its tip
         line = patches[gid].get_transform().transform(line)
         assert gap(line[:1], start) < 6 and gap(line, end) < 6, gid
         assert gap(line[1:], start) > gap(line[:1], start), gid
 
 
+def test_arrows_keep_clear_of_other_nodes():
+    figure, _ = drawn("odaibo-F2")
+    figure.draw_without_rendering()
+    patches = {patch.get_gid(): patch for patch in figure.axes[0].patches if patch.get_gid()}
+    for gid in filter(lambda gid: "->" in gid, patches):
+        line = patches[gid].get_transform().transform(patches[gid].get_path().interpolated(50).vertices)
+        for name in set(odaibo.NODES) - set(gid.removeprefix("gradient ").split("->")):
+            assert gap(line, patches[name].get_window_extent()) > 3, (gid, name)
+
+
 def gap(points, box):
-    """How near points come to a box, in pixels."""
+    """Return the distance in pixels from a box to the nearest point."""
     return np.hypot(*np.maximum(0, np.maximum(box.min - points, points - box.max)).T).min()
+
+
+class LostGradient(VAE):
+    """Wrong: the backward pass forgets one half of the model."""
+
+    lost = "encoder"
+
+    def backward(self, x, eps, f, gradient):
+        super().backward(x, eps, f, gradient)
+        for name, array in gradient.items():
+            array[...] *= not name.startswith(self.lost)
+        return gradient
+
+
+class LostDecoder(LostGradient):
+    """Wrong in the other half."""
+
+    lost = "decoder"
 
 
 class Feedback(VAE):
@@ -151,11 +194,13 @@ FAULTS |= {
     "no noise": (schematic(as_model(NoNoise)), "eps acts on z"),
     "shared weights": (schematic(as_model(SharedWeights)), "encoder weights does not act on kl"),
     "sampled KL": (schematic(dataclasses.replace(odaibo.small_vae(), estimator="sampled")), "z does not act on kl"),
+    "no gradient in the encoder": (schematic(as_model(LostGradient)), "reaches the weights of the encoder"),
+    "no gradient in the decoder": (schematic(as_model(LostDecoder)), "reaches the weights of the decoder"),
     "no KL": (schematic(dataclasses.replace(odaibo.small_vae(), beta=0.0)), "kl acts on loss"),
 }
 
 
-def test_probing_finds_the_arrow_that_each_fault_adds_or_lacks():
+def test_probing_finds_the_arrows_that_faults_add_or_remove():
     assert ("z", "mu") in odaibo.probed(as_model(Feedback))
     assert ("x", "decoder_hs") in odaibo.probed(as_model(SeenData))
     found = odaibo.probed(as_model(NoNoise))
@@ -164,5 +209,5 @@ def test_probing_finds_the_arrow_that_each_fault_adds_or_lacks():
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_does_not_show_it_is_refused(fault):
+def test_faulty_figure_is_refused(fault):
     refused(*FAULTS[fault])

@@ -85,7 +85,7 @@ FAULTS = {
 
 def test_the_figure_says_its_numbers(pair):
     figure, alt = two_models(pair)
-    assert len(figure.axes) == 4 and "68 and 28 % of" in alt
+    assert len(figure.axes) == 4 and "68 and 28 % of" in alt and len(alt) <= 250
 
 
 @pytest.mark.parametrize("fault", FAULTS)
