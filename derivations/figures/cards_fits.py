@@ -92,7 +92,7 @@ def forward(drawn: dict[str, NDArray] | None = None) -> Drawn:
         "−1 < z < 1.",
     )
     return figure, (
-        "Density p with two equal modes at -3 and 3, and the Gaussian q with the least KL(p || q), N(0, 10): one broad bell. "
+        "Density p with two equal modes at -3 and 3, and the Gaussian q with the least KL(p || q), N(0, 10): a broad bell. "
         f"Between -1 and 1 lie {100 * valley[1]:.1f} % of q and {100 * valley[0]:.1f} % of p. The KL is {kl:.3f} nats."
     )
 

@@ -153,9 +153,9 @@ def schematic(vae: VAE | None = None) -> Drawn:
         "changed its end. Encoder φ and decoder θ as in Kingma and Welling; Odaibo swaps the letters.",
     )
     return figure, (
-        f"Schematic of the VAE: {len(found) - len(WEIGHTS)} dark arrows carry values forward from x through encoder, mu, log "
-        f"sigma^2, z = mu + sigma eps, decoder and logits to KL, -log p(x|z) and their sum, the loss; {len(backward)} orange "
-        "ones carry gradients back, none to x or eps."
+        f"Schematic of the VAE: {len(found) - len(WEIGHTS)} dark arrows carry values forward from x through encoder, mu, "
+        "log sigma^2, z = mu + sigma eps, decoder and logits to KL, -log p(x|z) and their sum, the loss; "
+        f"{len(backward)} orange ones carry gradients back, none to x or eps."
     )
 
 

@@ -112,7 +112,7 @@ def draw_map(axes: Axes, vae: VAE, x: NDArray, labels: NDArray | None = None) ->
     places = np.empty((0, 2))
     if labels is not None:
         right, places = draw_classes(axes, mu, labels, drawn)
-        seen += f" Naming each point after the nearest class median is right for {100 * right:.0f} %."
+        seen += f" Classifying each point by the nearest class median is right for {100 * right:.0f} %."
         alt += f" The nearest class median predicts the class of {100 * right:.0f} %."
     draw_prior(axes, np.concatenate([drawn, places]), named=(high - low).max() < 14)
     return seen, alt

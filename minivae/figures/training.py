@@ -48,17 +48,18 @@ def loss_curves(
     """
     if not len(history):
         checks.refuse("history", "one record or more", "none", "Train first, then draw.")
-    log_px, elbo = (value if value is None else checks.real_number(name, value)
-                    for name, value in (("log_px", log_px), ("elbo", elbo)))  # fmt: skip
+    log_px = log_px if log_px is None else checks.real_number("log_px", log_px)
+    elbo = elbo if elbo is None else checks.real_number("elbo", elbo)
     if history[-1].test_elbo is None:
         return reconstruction_curve(columns_of(history, ["epoch", "train_reconstruction", "test_reconstruction"]))
     columns = columns_of(history, FIELDS)
-    figure = page(8.4, 4.7)
+    figure = page(8.4, 4.8)
     panels = figure.subplot_mosaic([["elbo", "reconstruction"], ["elbo", "kl"]], width_ratios=(1.15, 1))
-    for part, axes in panels.items():
-        tall = part == "elbo"
-        draw_curves(axes, columns, part, tall, **({"exact": log_px, "measured": elbo} if tall else {"valued": elbo is None}))
-        axes.set_ylabel("nats per data point" if tall else "nats")
+    draw_curves(panels["elbo"], columns, "elbo", tall=True, exact=log_px, measured=elbo)
+    for part in ("reconstruction", "kl"):
+        draw_curves(panels[part], columns, part, tall=False, valued=elbo is None)
+        panels[part].set_ylabel("nats")
+    panels["elbo"].set_ylabel("nats per data point")
     panels["elbo"].set_title("ELBO = reconstruction \u2212 KL", weight="bold")
     panels["reconstruction"].set_title("reconstruction, $E_q$ log p(x|z)")
     panels["kl"].set_title("KL( q(z|x) \u2016 p(z) )")
@@ -75,14 +76,16 @@ def loss_curves(
 
 
 def how_measured(log_px: float | None, elbo: float | None, rows: int | None) -> str:
-    """Return the caption of the loss curves: which data and how many draws each curve and each mark stands for."""
-    marks = " and ".join(["dot"] * (elbo is not None) + ["dashed line"] * (log_px is not None))
-    of = "held-out data" if rows is None else f"{rows} held-out data points"
-    draws = "" if elbo is None else " with many draws of z"
-    said = ["Held-out curves: one draw of z per data point, after each epoch."]
-    said += [f"{marks.capitalize()}: measured after training, on {of}{draws}."] * bool(marks)
-    said += ["The training curve is of other data, so it may cross the dashed line."] * (log_px is not None)
-    return " ".join([*said, "Only the ELBO has to rise; a rising KL can pay for a better reconstruction."])
+    """Return the caption of the loss curves: the data and the number of draws behind each curve and mark."""
+    said = ["Training curves: means over each epoch. Held-out curves: after each epoch, one draw of z per data point."]
+    marks = [name for name, value in (("dot", elbo), ("dashed line", log_px)) if value is not None]
+    if marks:
+        of = "held-out data" if rows is None else f"{rows} held-out data points"
+        draws = "" if elbo is None else " with many draws of z"
+        said.append(f"{' and '.join(marks).capitalize()}: measured after training, on {of}{draws}.")
+    if log_px is not None:
+        said.append("The training curve is of other data and may cross that line.")
+    return " ".join([*said, "Only the ELBO has to rise, not its parts."])
 
 
 def columns_of(history: Sequence, fields: list[str]) -> dict[str, NDArray]:
