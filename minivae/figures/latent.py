@@ -223,7 +223,7 @@ def manifold(vae: VAE, image_shape: Shape, n: int = 20) -> Drawn:
     figure = page(6.2, 6.7)
     axes = figure.subplots()
     seen, alt = draw_manifold(axes, vae, image_shape, n)
-    figure.set_figheight(1.4 + 5.2 * min(2.0, image_shape[0] / image_shape[1]))
+    figure.set_figheight(1.4 + 5.2 * min(2.0, max(0.5, image_shape[0] / image_shape[1])))
     explain(figure, DECODER, seen)
     return figure, f"Grid of {alt}"
 
@@ -234,7 +234,7 @@ def hero(vae: VAE, x: NDArray, labels: NDArray | None, image_shape: Shape) -> Dr
     figure, n = page(10.4, 5.6), 16
     left, right = figure.subplots(1, 2)
     (codes, alt), _ = draw_map(left, vae, x, labels), draw_manifold(right, vae, image_shape, n)
-    widths = 1 / ratio(left), image_shape[1] / image_shape[0]                   # of panels that are equally high
+    widths = 1 / ratio(left), min(2.0, max(1.0, image_shape[1] / image_shape[0]))       # of panels that are equally high
     left.get_gridspec().set_width_ratios(widths)
     figure.set_figheight(1.15 + 9.0 / sum(widths))
     edge = prior_quantiles(n)[-1]

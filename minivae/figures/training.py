@@ -272,15 +272,28 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
     axes.plot(along, -max(point.elbo for point in points) - along, **DASHED)
     ends = np.stack([axes.get_xlim(), axes.get_ylim()])                         # (2, 2)
     inches = np.array([4.6, 3.2]) / (ends[:, 1] - ends[:, 0])
-    places = spread(np.stack([rate, distortion], axis=1) * inches, 0.45) / inches
-    for name, point, xy, place in zip(names, points, zip(rate, distortion), places):
+    at = np.stack([rate, distortion], axis=1)               # (points, 2)
+    for name, point, xy, place in zip(names, points, at, beside(at * inches, names) / inches):
         is_elbo = swept == "beta" and point.beta == 1
         if is_elbo:
             axes.scatter(*xy, 130, facecolor="none", edgecolor=ORANGE, lw=1.6, zorder=4)
         colour = ORANGE if is_elbo else DARK
-        axes.annotate(name, place, (9, 5), textcoords="offset points", size=9, color=colour, path_effects=HALO)
+        axes.text(*place, name, ha="center", va="center", size=9, color=colour, path_effects=HALO)
     axes.set_title(f"Rate and distortion; numbers: {swept}", weight="bold")
     axes.set(xlabel="rate, KL( q(z|x) \u2016 p(z) ) (nats)", ylabel="distortion, \u2212E log p(x|z) (nats)")
+
+
+def beside(points: NDArray, names: Sequence[str]) -> NDArray:
+    """Return the middles of labels (K, 2) in inches, each beside its point, covering as few points and labels as possible."""
+    sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
+    halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half sizes of the labels
+    places = np.empty((0, 2))
+    for point, half in zip(points, halves):
+        tried = point + sides * (half + 0.07)               # (8, 2)
+        on_points = (np.abs(tried[:, None] - points) < half + 0.08).all(axis=-1).sum(axis=1)
+        on_labels = (np.abs(tried[:, None] - places) < half + halves[: len(places)]).all(axis=-1).sum(axis=1)
+        places = np.concatenate([places, tried[[(on_points + on_labels).argmin()]]])
+    return places
 
 
 def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:

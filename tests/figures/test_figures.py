@@ -155,6 +155,21 @@ def test_rate_distortion_draws_points_rings_beta_1_and_stacks_latents():
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+def test_rate_distortion_labels_cover_neither_points_nor_each_other():
+    rates, names = (0.0, 0.25, 0.65, 2.0, 2.6, 4.2), (1.0, "learned", 0.6, 0.3, "optimal", 0.1)
+    distortions = (61.0, 34.0, 31.0, 1.0, -3.0, 79.0)
+    close = [Point(name, 1.0, 2, d, 0.01, r, -d - r, (r, 0.0), 1, 0.5) for name, r, d in zip(names, rates, distortions)]
+    figure, _ = training.rate_distortion(close, "sigma")
+    figure.draw_without_rendering()
+    left = figure.axes[0]
+    boxes = [text.get_window_extent() for text in left.texts]
+    dots = left.transData.transform(left.collections[0].get_offsets())
+    assert len(boxes) == 6 and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert not any(box.contains(*dot) for box in boxes for dot in dots)
+    for box, dot in zip(boxes, dots):                       # each is next to its own point
+        assert min(np.hypot(*(dot - corner)) for corner in box.corners()) < 0.5 * figure.dpi
+
+
 def test_rate_distortion_rings_nothing_when_sigma_is_swept():
     figure, alt = training.rate_distortion(points(), "sigma")
     assert len(figure.axes[0].collections) == 1 and "beta = 1" not in alt
