@@ -284,7 +284,7 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
 
 
 def beside(points: NDArray, names: Sequence[str]) -> NDArray:
-    """Return the middles of labels (K, 2) in inches, each beside its point, covering as few points and labels as possible."""
+    """Return the middles of labels (K, 2) in inches, each beside its point, where it covers the fewest points and labels."""
     sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
     halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half sizes of the labels
     places = np.empty((0, 2))
