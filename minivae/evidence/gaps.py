@@ -9,7 +9,7 @@ from minivae import checks
 from minivae.evidence.descent import minimise
 from minivae.evidence.quadrature import exact_log_px
 from minivae.evidence.slopes import log_px_z_and_slope
-from minivae.evidence.sums import in_rows
+from minivae.evidence.sums import IN_CACHE, in_rows
 from minivae.gaussian import (
     kl_standard_normal,
     kl_standard_normal_backward,
@@ -21,7 +21,8 @@ from minivae.gaussian import (
 from minivae.vae import VAE
 
 FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # spacings, in standard deviations
-FOR_DESCENT = {1: 24, 2: 12}                                # nodes on each axis while the best Gaussian is looked for
+FOR_DESCENT = {1: 24, 2: 12}                                # nodes on each axis during the search for the best Gaussian
+LIGHT = 1e-7                                                # the search leaves out nodes of less weight: a third of them
 
 
 class Gap(NamedTuple):
@@ -46,8 +47,8 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
     log p(x), ELBO and KL are integrals on nodes of their own, each refined until it changes by no more than `tolerance`
     nats or its finest grid is reached; kinks (relu) converge slowly, and `error` tells. The best
     Gaussian is a local optimum: the better of two descents, one from q(z|x), one from the posterior's mean and
-    covariance; it is never worse than q(z|x). Raises ValueError if there are more than two latent dimensions, or
-    the model has no noise.
+    covariance, each of which ends when a step promises less than a thousandth of `tolerance`; it is never worse than
+    q(z|x). Raises ValueError if there are more than two latent dimensions, or the model has no noise.
     """
     vae.check_noise()
     checks.real_number("tolerance", tolerance, above=0)
@@ -59,7 +60,7 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
     log_ratio, error_kl = _log_ratio(vae, x, mu, log_var, tolerance)
     best_elbo, best = elbo.copy(), np.concatenate([mu, log_var], axis=1)                    # (N, 2J)
     for start in (best.copy(), _matching(exact.mean, exact.cov)):
-        points = _descend(vae, x, start)
+        points = _descend(vae, x, start, tolerance / 1000)
         value, error_best = expected(vae, x, *np.split(points, 2, axis=1), tolerance)
         better = value > best_elbo
         best[better], best_elbo[better] = points[better], value[better]
@@ -96,7 +97,7 @@ def _refine(vae, x, rules, integrand, tolerance):
     values, error = np.full(len(x), np.inf), np.full(len(x), np.inf)
     unsure = np.arange(len(x))
     for eps, weights in rules:
-        refined = [weights @ integrand(rows, eps) for rows in in_rows(vae, unsure, len(eps))]
+        refined = [weights @ integrand(rows, eps) for rows in in_rows(vae, unsure, IN_CACHE * len(eps))]
         refined = np.concatenate(refined)
         with np.errstate(invalid="ignore"):
             error[unsure] = np.where(refined == values[unsure], 0, np.abs(refined - values[unsure]))   # -inf twice: 0
@@ -107,10 +108,10 @@ def _refine(vae, x, rules, integrand, tolerance):
     return values, error
 
 
-def _gauss_hermite(nodes, latent):
+def _gauss_hermite(nodes, latent, light=1e-18):
     """eps (L, 1, J) and weights (L,) of the mean over standard normal noise; exact up to degree 2 nodes - 1."""
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
-    return _product(points, weights, latent)
+    return _product(points, weights, latent, light)
 
 
 def _trapezoid(spacing, latent, offset=0.0):
@@ -119,11 +120,11 @@ def _trapezoid(spacing, latent, offset=0.0):
     return _product(points, np.exp(-points * points / 2), latent)
 
 
-def _product(points, weights, latent):
-    """One rule on each axis, without the corners, which weigh nothing."""
+def _product(points, weights, latent, light=1e-18):
+    """One rule on each axis, without the corners, whose weight is at most `light`."""
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
     weight = np.prod(np.meshgrid(*[weights / weights.sum()] * latent, indexing="ij"), axis=0).ravel()
-    weighs = weight > 1e-18
+    weighs = weight > light
     return eps[weighs], weight[weighs] / weight[weighs].sum()
 
 
@@ -133,11 +134,11 @@ def _matching(mean, cov):
     return np.concatenate([mean, -np.log(np.diagonal(precision, axis1=1, axis2=2))], axis=1)
 
 
-def _descend(vae, x, start):
+def _descend(vae, x, start, tolerance=1e-10):
     """The diagonal Gaussian (N, 2J) that a descent of -ELBO from `start` finds, for each datum by itself."""
-    eps, weights = _gauss_hermite(FOR_DESCENT[vae.latent], vae.latent)
-    rows = in_rows(vae, np.arange(len(x)), len(eps))
-    return np.concatenate([minimise(_local_loss(vae, x[r], eps, weights), start[r], 1e-10)[0] for r in rows])
+    eps, weights = _gauss_hermite(FOR_DESCENT[vae.latent], vae.latent, LIGHT)
+    rows = in_rows(vae, np.arange(len(x)), IN_CACHE * len(eps))
+    return np.concatenate([minimise(_local_loss(vae, x[r], eps, weights), start[r], tolerance)[0] for r in rows])
 
 
 def _local_loss(vae, x, eps, weights):

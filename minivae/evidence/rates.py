@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.evidence import sums
-from minivae.evidence.sums import Moments, in_rows, log_mean_exp, need_log
+from minivae.evidence.sums import IN_CACHE, Moments, in_rows, log_mean_exp, need_log
 from minivae.gaussian import LOG_2PI, kl_standard_normal, log_normal, reparameterize
 from minivae.vae import VAE
 
 ACTIVE = 0.01                                               # variance of mu_j over the data, above which j is in use
-IN_CACHE = 10                                               # parts of AT_ONCE, for arrays that are gone over many times
 
 
 class Rates(NamedTuple):

@@ -10,6 +10,7 @@ from minivae.ops import log_sum_exp
 from minivae.vae import VAE
 
 AT_ONCE = 2_000_000                                         # numbers in one array: memory stays bounded, whatever k is
+IN_CACHE = 10                                               # parts of AT_ONCE, for arrays that are read many times
 
 
 def log_mean_exp(a: NDArray, axis: int = 0) -> NDArray:

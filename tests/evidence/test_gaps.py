@@ -79,6 +79,14 @@ def test_both_ways_agree_on_a_trained_model():
     assert found.amortisation.mean() > 5 * found.approximation.mean()   # the encoder misses more than Gaussians do
 
 
+def test_gap_at_a_loose_tolerance_is_within_its_error_of_the_fine_one():
+    vae, data, _ = trained()
+    loose, fine = gap(vae, data.test_x[:6], 1e-4), gap(vae, data.test_x[:6])
+    for part in ("log_px", "elbo", "kl", "best_elbo", "approximation", "amortisation"):
+        close(getattr(loose, part), getattr(fine, part), rel=0, abs_=3e-4)
+    assert loose.error.max() < 3e-4
+
+
 def test_descent_from_afar_finds_the_best_gaussian():
     vae, x = linear_model(2, 2)
     far = np.concatenate([np.full((len(x), 2), 3.0), np.full((len(x), 2), -4.0)], axis=1)
@@ -133,7 +141,7 @@ PLANTED = {
 def test_a_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(gaps, *PLANTED[fault])
     if fault.startswith("marginal"):                        # from there alone: the other descent would hide it
-        monkeypatch.setattr(gaps, "_descend", lambda vae, x, start: start)
+        monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, tolerance: start)
     with pytest.raises(AssertionError):
         test_every_part_of_a_linear_model_is_what_the_closed_form_says.hypothesis.inner_test(linear_model(2, 2))
         test_descent_from_afar_finds_the_best_gaussian()
