@@ -1,9 +1,9 @@
-"""The commands. Nothing here is needed by who uses the library.
+"""The commands of `minivae`. Users of the library need nothing from here.
 
-    cli          the parser: every command and option
-    train        train: a fresh or a resumed run, to its end, measured and drawn
-    evaluate     evaluate: bounds, gap, rates of a run
+    cli          the parser: every command and option; plot, sample, runs
+    train        train: a new or a resumed run, to its end, measured and drawn
+    evaluate     evaluate: bounds, gap and rates of a run
     sweep        sweep: many short trainings
-    runner       what every command does alike: exit codes, streams, interrupts
-    progress     one line that moves on a terminal
+    runner       the frame of every command: exit codes, streams, interrupts
+    progress     progress and messages on stderr
 """

@@ -2,7 +2,7 @@
 
 Exit codes: 0 fine, 1 a check failed, 2 usage or bad input, 130 interrupted, 143 terminated.
 An interrupted `train` or `sweep` has saved what was done.
-Nothing heavy is imported before a command runs: `--help` needs neither numpy nor matplotlib.
+Modules that import NumPy are imported when a command runs: `--help` needs neither NumPy nor matplotlib.
 """
 
 import argparse
@@ -17,32 +17,32 @@ from minivae.app.progress import say
 from minivae.app.runner import run
 from minivae.rosetta import command as rosetta_command
 
-DEFAULTS = {                                                # of train: a run keeps them, and they change no more
+DEFAULTS = {                                                # of train; a resumed run keeps its own
     "data": "digits", "seed": 0, "latent": 2, "hidden": (128, 64), "likelihood": None, "sigma": None, "beta": 1.0,
     "samples": 1, "objective": "elbo", "estimator": None, "autoencoder": False, "binarize": False, "activation": "tanh",
     "batch": 128, "lr": 2e-3, "dtype": "float32", "out": Path("minivae-out"), "overwrite": False,
 }  # fmt: skip
 EXAMPLES = """examples:
-  minivae train                                  learn the bundled digits, into minivae-out/
-  minivae train --latent 10 --out wide           with ten latent dimensions
-  minivae train --resume minivae-out             go on with an interrupted run
-  minivae runs                                   list the runs here
-  minivae plot minivae-out                       draw a run's figures again
-  minivae sample minivae-out -n 100              new digits, as a picture and as .npy
-  minivae evaluate minivae-out --gap             how far the bound is from log p(x), and why
-  minivae sweep --beta 0.25,1,4,64               rate, distortion, and where the code collapses
-  minivae rosetta --list                         what public loss conventions really are
+  minivae train                                  train a VAE on the bundled digits, into minivae-out/
+  minivae train --latent 10 --out wide           the same with ten latent dimensions
+  minivae train --resume minivae-out             continue an interrupted run
+  minivae evaluate minivae-out --gap             how far the ELBO is below log p(x), and the two reasons
+  minivae sample minivae-out -n 100              100 new digits, as a picture and as .npy
+  minivae plot minivae-out                       draw the figures of a run again
+  minivae runs                                   list the runs in this directory
+  minivae sweep --beta 0.25,1,4,64               what the weight of the KL does to rate and distortion
+  minivae rosetta --list                         what the losses of public VAE code are equivalent to
   minivae museum exp-log-var                     a real bug, and which checks notice it
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; return its exit code."""
     return run(make_parser(), argv)
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Every command and option, with its default."""
+    """Return the parser with every command and option."""
     raw = argparse.RawDescriptionHelpFormatter
     about = "A variational autoencoder in NumPy, every gradient written by hand."
     parser = argparse.ArgumentParser("minivae", description=about, epilog=EXAMPLES, formatter_class=raw)
@@ -50,133 +50,151 @@ def make_parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     plain, common = (argparse.ArgumentParser(add_help=False) for _ in range(2))
-    plain.add_argument("-q", "--quiet", action="store_true", help="no progress, no messages")
+    plain.add_argument("-q", "--quiet", action="store_true", help="print no progress and no messages")
     plain.add_argument("--json", action="store_true", help="print the results as one JSON document")
     plain.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_common(common.add_argument)
     shared = [plain, common]
 
-    add_train(commands.add_parser("train", parents=[plain], help="learn a data set", description="Train a VAE."))
-    plot = commands.add_parser("plot", parents=[plain], help="draw a run's figures again")
-    plot.set_defaults(command=plot_command)
-    sample = commands.add_parser("sample", parents=shared, help="draw new data from a trained model")
+    def add_command(name, parents, brief, about=None):
+        return commands.add_parser(name, parents=parents, help=brief, description=about or f"{brief.capitalize()}.")
+
+    add_train(add_command("train", [plain], "train a VAE on a data set", TRAIN))
+    add_evaluate(add_command("evaluate", shared, "compare the bounds of a trained model with the exact log p(x)", EVALUATE))
+    sample = add_command("sample", shared, "draw new data from a trained model")
     sample.set_defaults(command=sample_command)
-    listing = commands.add_parser("runs", parents=[plain], help="list the runs in a directory")
-    listing.set_defaults(command=runs_command)
-    listing.add_argument("path", nargs="?", type=Path, default=Path("."), metavar="DIR", help="where (default: here)")
-    add_museum(commands.add_parser("museum", parents=shared, help="real bugs, and what notices them", description=MUSEUM))
-    sample.add_argument("-n", type=int, default=64, help="how many (default: %(default)s)")
+    sample.add_argument("-n", type=int, default=64, help="number of samples (default: %(default)s)")
+    plot = add_command("plot", [plain], "draw the figures of a run again")
+    plot.set_defaults(command=plot_command)
+    plot.add_argument("--overwrite", action="store_true", help="with --out: replace earlier figures")
     for command in (plot, sample):
-        command.add_argument("run", type=Path, metavar="RUN", help="the directory of a run")
-        command.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: into RUN)")
-    plot.add_argument("--overwrite", action="store_true", help="with --out: replace the figures that are there")
+        command.add_argument("run", type=Path, metavar="RUN", help="directory of a run")
+        command.add_argument("--out", type=Path, metavar="DIR", help="directory for the files (default: RUN)")
+    listing = add_command("runs", [plain], "list the runs in a directory")
+    listing.set_defaults(command=runs_command)
+    listing.add_argument("path", nargs="?", type=Path, default=Path("."), metavar="DIR", help="directory (default: .)")
+    add_sweep(add_command("sweep", shared, "train with several values of beta, sigma or latent, and compare", SWEEP))
+    add_museum(add_command("museum", shared, "show real bugs of public VAE code, and which checks notice them", MUSEUM))
     rosetta_command.add_parser(commands)
-    add_evaluate(commands, shared)
-    add_sweep(commands, shared)
     return parser
 
 
 def add_common(add, seed: int | None = 0, overwrite: bool | None = False) -> None:
-    """The options of whatever draws at random and writes files."""
-    add("--seed", type=int, default=seed, help="of everything random (default: 0)")
-    add("--overwrite", action="store_true", default=overwrite, help="replace what an earlier command wrote")
+    """Add the options of commands that draw random numbers and write files."""
+    add("--seed", type=int, default=seed, help="random seed (default: 0)")
+    add("--overwrite", action="store_true", default=overwrite, help="replace the files of an earlier command")
+
+
+TRAIN = """Train a VAE, measure it on held-out data, draw figures. The run is a directory with config, history, model,
+results and figures; an interrupted run can be continued with --resume."""
+LIKELIHOOD = "bernoulli, binomial or gaussian (default: binomial for the bundled digits, else bernoulli)"
 
 
 def add_train(train: argparse.ArgumentParser) -> None:
-    """The options of train. What is not given is None, so that it is known; then it is as in DEFAULTS."""
+    """Add the options of train. Options that are not given stay None; `completed` fills in DEFAULTS."""
     train.set_defaults(command=train_command)
     add = train.add_argument
     add_common(add, None, None)
-    data = "the bundled digits, or .npz .npy .csv IDX, or MNIST's directory"
+    data = "the bundled digits, a file (.npz, .npy, .csv, IDX), or a directory with MNIST's files (default: digits)"
     add("--data", metavar="digits|PATH", help=data)
-    add("--latent", type=int, metavar="J", help="latent dimensions (default: 2)")
-    add("--hidden", type=widths, metavar="H,H", help="hidden layers of the encoder (default: 128,64)")
-    add("--likelihood", metavar="NAME", help="bernoulli, binomial or gaussian (default: what the data are)")
-    binarize = "learn from zeros and ones that the data are the probabilities of, drawn afresh for every mini-batch"
+    add("--latent", type=int, metavar="J", help="number of latent dimensions (default: 2)")
+    add("--hidden", type=widths, metavar="H,H", help="widths of the encoder's hidden layers, or none (default: 128,64)")
+    add("--likelihood", metavar="NAME", help=LIKELIHOOD)
+    binarize = "treat each pixel as a probability and sample a 0/1 image for every mini-batch"
     add("--binarize", action="store_true", default=None, help=binarize)
-    add("--sigma", type=number_or_word, metavar="S", help="of the gaussian: a number, learned or optimal (default: optimal)")
-    add("--beta", type=float, help="weight of the KL; below 1 the loss is no bound (default: 1)")
-    add("--samples", type=int, metavar="L", help="draws of z for every datum (default: 1)")
-    add("--objective", metavar="NAME", help="elbo, or iwae: the bound with --samples weights (default: elbo)")
-    add("--estimator", metavar="NAME", help="of the KL: analytic, sampled or path (default: analytic; sampled for iwae)")
-    add("--autoencoder", action="store_true", default=None, help="no noise and beta 0: a plain autoencoder, for contrast")
+    sigma = "sigma of the gaussian likelihood: a number, learned or optimal (default: optimal)"
+    add("--sigma", type=number_or_word, metavar="S", help=sigma)
+    add("--beta", type=float, help="weight of the KL; below 1, minus the loss need not be a bound (default: 1)")
+    add("--samples", type=int, metavar="L", help="draws of z per data point (default: 1)")
+    add("--objective", metavar="NAME", help="elbo, or iwae: the bound with --samples importance weights (default: elbo)")
+    add("--estimator", metavar="NAME", help="KL estimator: analytic, sampled or path (default: analytic; sampled for iwae)")
+    add("--autoencoder", action="store_true", default=None, help="plain autoencoder, for contrast: no noise, beta 0")
     add("--activation", metavar="NAME", help="tanh or relu (default: tanh)")
-    add("--epochs", type=int, metavar="N", help="passes over the data (default: 150, or those of the run resumed)")
+    add("--epochs", type=int, metavar="N", help="passes over the data (default: 150; with --resume, those of the run)")
     add("--batch", type=int, metavar="B", help="rows in a mini-batch (default: 128)")
-    add("--lr", type=float, metavar="RATE", help="Adam's learning rate (default: 0.002)")
+    add("--lr", type=float, metavar="RATE", help="learning rate of Adam (default: 0.002)")
     add("--dtype", metavar="NAME", help="float32 or float64 (default: float32)")
-    add("--out", type=Path, metavar="DIR", help="where the run goes (default: minivae-out)")
-    add("--resume", type=Path, metavar="RUN", help="go on with an interrupted run, bit for bit")
-    add("--save-every", type=int, metavar="STEPS", help="write the state after so many steps (default: every 5 seconds)")
+    add("--out", type=Path, metavar="DIR", help="directory of the new run (default: minivae-out)")
+    add("--resume", type=Path, metavar="RUN", help="continue an interrupted run exactly where it stopped")
+    add("--save-every", type=int, metavar="STEPS", help="save after every STEPS steps (default: every 5 seconds)")
 
 
-def add_sweep(commands, shared) -> None:
-    """The options of sweep: as those of train, several values for one of the first three."""
-    about = "Short trainings with another beta, sigma or number of latents each: rate, distortion, collapse."
-    brief = "rate, distortion and collapse by beta, sigma or latent"
-    sweep = commands.add_parser("sweep", parents=shared, help=brief, description=about)
+SWEEP = """Train once for each value of one option and compare rate (KL), distortion (reconstruction error) and collapse
+(no latent dimension depends on x). Give several values to one of --beta, --sigma and --latent (default: five betas)."""
+
+
+def add_sweep(sweep: argparse.ArgumentParser) -> None:
+    """Add the options of sweep: those of train, the first three with several values."""
     sweep.set_defaults(command=sweep_command)
     add = sweep.add_argument
     beta = "weights of the KL (default: 0.25,1,4,16,64; 1 if another option has several values)"
     add("--beta", type=several(float), metavar="B,B,...", help=beta)
-    add("--sigma", type=several(number_or_word), metavar="S,S,...", help="of the gaussian: numbers, learned, optimal")
-    add("--latent", type=several(int), metavar="J,J,...", help="latent dimensions (default: 2)")
+    sigma = "sigmas of the gaussian likelihood: numbers, learned, optimal"
+    add("--sigma", type=several(number_or_word), metavar="S,S,...", help=sigma)
+    add("--latent", type=several(int), metavar="J,J,...", help="numbers of latent dimensions (default: 2)")
     add("--data", default="digits", metavar="digits|PATH", help="as for train")
-    add("--likelihood", metavar="NAME", help="bernoulli, binomial or gaussian (default: what the data are)")
-    add("--hidden", type=widths, default=(64,), metavar="H,H", help="hidden layers of the encoder (default: 64)")
+    add("--likelihood", metavar="NAME", help=LIKELIHOOD)
+    hidden = "widths of the encoder's hidden layers, or none (default: 64)"
+    add("--hidden", type=widths, default=(64,), metavar="H,H", help=hidden)
     add("--epochs", type=int, default=40, metavar="N", help="passes over the data (default: %(default)s)")
     add("--batch", type=int, default=128, metavar="B", help="rows in a mini-batch (default: %(default)s)")
-    add("--lr", type=float, default=2e-3, metavar="RATE", help="Adam's learning rate (default: %(default)s)")
-    add("--out", type=Path, default=Path("minivae-sweep"), metavar="DIR", help="where the files go (default: %(default)s)")
+    add("--lr", type=float, default=2e-3, metavar="RATE", help="learning rate of Adam (default: %(default)s)")
+    out = "directory for the table and the figure (default: %(default)s)"
+    add("--out", type=Path, default=Path("minivae-sweep"), metavar="DIR", help=out)
 
 
-def add_evaluate(commands, shared) -> None:
-    """The options of evaluate: what is computed beyond bounds and rates."""
-    about = "Bounds of log p(x) on a run's held-out data, in the order of theory; exit code 1 if they violate it."
-    brief = "how far a run's bound is from log p(x), and why"
-    evaluate = commands.add_parser("evaluate", parents=shared, help=brief, description=about)
+EVALUATE = """Compute lower bounds of log p(x) on the held-out data of a run and, for one or two latent dimensions, the exact
+log p(x). The default rows and seed are those of train, so both print the same ELBO. Exit code 1 if bounds and log p(x)
+contradict the order of theory."""
+
+
+def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
+    """Add the options of evaluate: what to compute beyond bounds and rate."""
     evaluate.set_defaults(command=evaluate_command)
     add = evaluate.add_argument
-    add("run", type=Path, metavar="RUN", help="the directory of a run")
-    k = "weights of the bounds (default: 1,10,100,1000)"
+    add("run", type=Path, metavar="RUN", help="directory of a run")
+    k = "numbers of importance weights of the bounds (default: 1,10,100,1000)"
     add("--k", type=several(int), default=(1, 10, 100, 1000), metavar="K,K,...", help=k)
-    ais = "annealed importance sampling from the prior, for any number of latents; its error is only of what chains see"
+    gap = "split the gap log p(x) - ELBO into the encoder's error and the limit of any diagonal Gaussian (J <= 2)"
+    add("--gap", action="store_true", help=gap)
+    ais = "add annealed importance sampling from the prior, for any number of latent dimensions"
     add("--ais", action="store_true", help=ais)
-    add("--exact", action="store_true", help="insist on the exact log p(x), which is computed wherever it exists")
-    add("--gap", action="store_true", help="what of the gap is the encoder's and what the Gaussian's (J <= 2)")
-    add("--rows", type=int, metavar="N", help="first held-out data to use (default: all; 100 with --ais or --gap)")
-    add("--out", type=Path, metavar="DIR", help="write the figures and evaluate.json there (default: nothing is written)")
+    add("--exact", action="store_true", help="fail if the exact log p(x) cannot be computed")
+    rows = "use the first N held-out data points (default: those that train measured; about 100 of them with --ais)"
+    add("--rows", type=int, metavar="N", help=rows)
+    add("--out", type=Path, metavar="DIR", help="write the figures and evaluate.json to DIR (default: write nothing)")
 
 
 def several(kind):
-    """"0.25,1,4" -> a tuple of numbers, or whatever `kind` makes of each."""
+    """Return a parser of "0.25,1,4": a tuple of what `kind` returns for each part."""
     def values(text: str) -> tuple:
         return tuple(kind(part) for part in text.split(","))
 
-    values.__name__ = f"{kind.__name__} values"             # argparse names it when it refuses
+    values.__name__ = f"{kind.__name__} values"             # argparse prints this name in its error message
     return values
 
 
-MUSEUM = "Real bugs of public VAEs. Without NAME: all of them; with it: what it does, and which checks notice."
+MUSEUM = """Real bugs of public VAE code, re-created in this package. Without NAME, list them all; with it, train a model
+with the bug beside a correct one and print which checks notice the bug."""
 
 
 def add_museum(museum: argparse.ArgumentParser) -> None:
-    """The options of museum."""
+    """Add the options of museum."""
     museum.set_defaults(command=museum_command)
     add = museum.add_argument
-    add("name", nargs="?", metavar="NAME", help="of an exhibit: train it beside the right model")
-    add("--matrix", action="store_true", help="all bugs against all layers of checks, as a table and a figure")
-    add("--markdown", action="store_true", help="with --matrix: the table for a README, no figure")
-    add("--blind", action="store_true", help="a bug at random, of this --seed, and hints to find it by")
-    add("--hints", type=int, metavar="N", help="with --blind: so many hints at once, instead of one at the return key")
-    add("--reveal", action="store_true", help="with --blind: which it is")
-    add("--epochs", type=int, default=40, metavar="N", help="of the trainings side by side (default: %(default)s)")
-    out = "where the figure goes (default: %(default)s)"
+    add("name", nargs="?", metavar="NAME", help="name of an exhibit")
+    add("--matrix", action="store_true", help="run all checks on all bugs: a table and a figure")
+    add("--markdown", action="store_true", help="with --matrix: print the table as Markdown, draw no figure")
+    add("--blind", action="store_true", help="find a bug yourself: --seed chooses it, each hint is what one check reports")
+    add("--hints", type=int, metavar="N", help="with --blind: print N hints at once, instead of one for each return key")
+    add("--reveal", action="store_true", help="with --blind: print the answer")
+    add("--epochs", type=int, default=40, metavar="N", help="epochs of the two trainings (default: %(default)s)")
+    out = "directory for the figure (default: %(default)s)"
     add("--out", type=Path, default=Path("minivae-museum"), metavar="DIR", help=out)
 
 
 def museum_command(options: argparse.Namespace) -> int:
-    """Show the museum, one exhibit, the matrix, or a bug without its name."""
+    """Print the list of bugs, one of them, the matrix, or a bug without its name."""
     use_one_thread()
     from minivae.museum import command
 
@@ -184,12 +202,12 @@ def museum_command(options: argparse.Namespace) -> int:
 
 
 def widths(text: str) -> tuple[int, ...]:
-    """"128,64" -> (128, 64); "none" -> no hidden layer."""
+    """Return the tuple (128, 64) for "128,64", and () for "none"."""
     return () if text == "none" else tuple(int(width) for width in text.split(","))
 
 
 def number_or_word(text: str) -> float | str:
-    """"0.5" -> 0.5; "learned" as it is."""
+    """Return 0.5 for "0.5"; return words unchanged."""
     try:
         return float(text)
     except ValueError:
@@ -197,29 +215,29 @@ def number_or_word(text: str) -> float | str:
 
 
 def train_command(options: argparse.Namespace) -> int:
-    """Train, measure, draw, and say what came out."""
+    """Train, measure, draw and print the results."""
     given = [name for name in DEFAULTS if getattr(options, name) is not None]
     if options.resume is not None and given:
-        raise ValueError(f"--{given[0]} must be left out with --resume: the run knows it. Only --epochs may be more.")
+        raise ValueError(f"--{given[0]} must be left out with --resume: the run's config has it. Only --epochs may change.")
     if options.autoencoder and options.beta is not None:
         raise ValueError("--beta must be left out with --autoencoder: its loss has no KL.")
     if options.autoencoder and options.objective == "iwae":
         raise ValueError("--objective iwae must be left out with --autoencoder: it has no importance weights.")
     options = completed(options)
-    if options.data == "digits" and (options.resume is None or learns_digits(options.resume)):
+    if options.data == "digits" and (options.resume is None or is_of_digits(options.resume)):
         use_one_thread()
-    from minivae.app.train import learn
+    from minivae.app.train import train_and_report
 
-    return learn(options, command_again(options))
+    return train_and_report(options, command_again(options))
 
 
 def completed(options: argparse.Namespace) -> argparse.Namespace:
-    """The options of train, with its default for each that was not given."""
+    """Return the options of train with the default for each that is None."""
     return argparse.Namespace(**vars(options) | {k: v for k, v in DEFAULTS.items() if getattr(options, k) is None})
 
 
-def learns_digits(path: Path) -> bool:
-    """Whether a run learns from the bundled digits; whether it is a run at all, is asked later."""
+def is_of_digits(path: Path) -> bool:
+    """Return True if a run is trained on the bundled digits; False also for a path that is no run."""
     try:
         return json.loads((path / "config.json").read_text(encoding="utf-8"))["data"] == "digits"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -227,7 +245,7 @@ def learns_digits(path: Path) -> bool:
 
 
 def command_again(options) -> str:
-    """The command that makes this run again: what differs from the defaults, and the seed."""
+    """Return the command that repeats this run: the seed, and every option that differs from its default."""
     words = ["minivae", "train", "--seed", str(options.seed)]
     for name, default in (DEFAULTS | {"epochs": None}).items():
         value = getattr(options, name)
@@ -238,28 +256,28 @@ def command_again(options) -> str:
     return shlex.join([*words, "--out", str(options.out)])
 
 
-# plot and sample
+# Commands without a module of their own
 
 
 def plot_command(options: argparse.Namespace) -> int:
-    """Draw a run's figures again."""
+    """Draw the figures of a run again."""
     from minivae import runs
     from minivae.app.train import draw
     from minivae.runs.files import must_be_free
 
     run, data = open_run(options.run)
-    log_px = runs.results(run.path).get("log_px")
+    results = runs.results(run.path)
     if options.out is not None:
         earlier = [options.out / f"{name}.png" for name in runs.directory.FIGURES if name != "samples"]
         must_be_free("--out", "without earlier figures", earlier, options.overwrite)
         run = run._replace(path=runs.make_directory(options.out))
-    files = draw(run, data, log_px)
+    files = draw(run, data, results)
     print(json.dumps({"files": files}, indent=2) if options.json else "\n".join(file["path"] for file in files))
     return 0
 
 
 def sample_command(options: argparse.Namespace) -> int:
-    """Draw x ~ p(x|z) with z from the prior; write an array and, of pictures, a picture."""
+    """Draw x ~ p(x|z) with z from the prior; write an array and, for images, a picture."""
     use_one_thread()
     import numpy as np
 
@@ -279,7 +297,7 @@ def sample_command(options: argparse.Namespace) -> int:
         np.save(file, x if data.image_shape is None else x.reshape(-1, *data.image_shape))
     files = [{"path": str(array), "alt": None}]
     if data.image_shape is not None:
-        same = np.random.default_rng(options.seed)          # the draws that the array holds
+        same = np.random.default_rng(options.seed)          # the picture shows the draws of the array
         figure, alt = figures.prior_samples(run.vae, same, data.image_shape, options.n, data.test_x)
         style.save(figure, alt, picture)
         files.append({"path": str(picture), "alt": alt})
@@ -298,8 +316,8 @@ def sweep_command(options: argparse.Namespace) -> int:
 
 
 def evaluate_command(options: argparse.Namespace) -> int:
-    """Bounds and exact log p(x) of a run, side by side."""
-    if learns_digits(options.run):
+    """Compare bounds and exact log p(x) of a run."""
+    if is_of_digits(options.run):
         use_one_thread()
     from minivae.app.evaluate import evaluate_and_report
 
@@ -307,7 +325,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
 
 
 def runs_command(options: argparse.Namespace) -> int:
-    """One line for every run: what it learns, how far it is, how well it does."""
+    """Print one line for each run: data, model, epochs done, held-out ELBO."""
     from minivae import runs
 
     rows = []
@@ -331,16 +349,16 @@ def runs_command(options: argparse.Namespace) -> int:
 
 
 def open_run(path: Path):
-    """A run, and the data it learned from as its likelihood saw them."""
+    """Return a run and its data, prepared for its likelihood."""
     from minivae import runs
-    from minivae.app.train import learned_by
+    from minivae.app.train import data_of
 
     run = runs.read(path)
-    return run, learned_by(run)
+    return run, data_of(run)
 
 
 def use_one_thread() -> None:
-    """Matrices as small as those of the digits are slower on many threads. What the user has set is left alone."""
+    """Use one BLAS thread, because small matrices are slower on many; leave the user's own setting unchanged."""
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     if "numpy" not in sys.modules and not any(name in os.environ for name in names):
         os.environ |= dict.fromkeys(names, "1")

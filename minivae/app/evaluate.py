@@ -1,9 +1,10 @@
-"""The command evaluate: how far a run's bound is from log p(x) on its held-out data, and what the distance is made of."""
+"""The command evaluate: bounds and exact log p(x) of a run on its held-out data; the gap between them and its parts."""
 
 import argparse
 import json
 import math
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from minivae import checks, runs
 from minivae.app.progress import say
-from minivae.app.train import learned_by
+from minivae.app.train import GAP, MEASURED, UNIT, by_integration, data_of
+from minivae.data import Dataset
 from minivae.evidence import (
     Bounds,
     Gap,
@@ -30,33 +32,35 @@ from minivae.likelihood import Gaussian
 from minivae.runs.files import must_be_free
 from minivae.vae import VAE
 
-SLOW_ROWS = 100                                             # data that --ais and --gap are content with
-SURE = 4                                                    # standard errors, beyond which an order is violated
+SLOW_ROWS = 100                                             # with --ais, at most so many rows: 100 digits take 3 s
+TOLERANCE = 1e-4                                            # of the integrals of --gap, in nats: 355 digits take 7 s
+SURE = 4                                                    # standard errors beyond which an order is violated
 DOCUMENT = "evaluate.json"
+MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}                    # in the results of `train`
 
 
 class Estimate(NamedTuple):
-    """One line of the table: nats, a number for every datum."""
+    """One line of the table: nats, one number per data point."""
 
     label: str
     values: NDArray             # (N,)
-    errors: NDArray             # (N,) standard errors, or of what the integrals are sure to
+    errors: NDArray             # (N,) standard errors of draws, or errors of integrals
     meaning: str
-    drawn: bool = True          # whether `errors` are those of independent draws
+    drawn: bool = True          # True if `errors` are standard errors of independent draws
 
     @property
     def mean(self) -> float:
-        """Over the data."""
+        """Mean over the data."""
         return float(self.values.mean())
 
     @property
     def error(self) -> float:
-        """Of the mean: draws of different data are independent, quadratures need not be."""
+        """Error of the mean: draws for different data points are independent, errors of integrals need not be."""
         return math.sqrt((self.errors**2).sum()) / len(self.errors) if self.drawn else float(self.errors.mean())
 
 
 class Measured(NamedTuple):
-    """Everything that was computed of one model on data x (N, D); None is what was not asked for or does not exist."""
+    """Everything that was computed for one model on data x (N, D); None for what was not requested or does not exist."""
 
     x: NDArray
     k: tuple[int, ...]
@@ -68,37 +72,44 @@ class Measured(NamedTuple):
 
     @property
     def table(self) -> list[Estimate]:
-        """From the lowest bound to the truth."""
+        """Rows from the lowest bound to the exact value."""
         b = self.bounds
-        rows = [Estimate("ELBO", b.elbo, b.elbo_se, "reconstruction - KL")]
+        rows = [Estimate("ELBO", b.elbo, b.elbo_se, "reconstruction - KL: a lower bound of log p(x)")]
         for k, values, errors in zip(self.k, b.iw_bound, b.iw_bound_se):
-            rows.append(Estimate(f"IW_{k}", values, errors, f"log of the mean of {k} importance weight{'s' * (k > 1)}"))
+            about = f"lower bound: log of the mean of {k} importance weight{'s' * (k > 1)}"
+            rows.append(Estimate(f"IW_{k}", values, errors, about))
         return [*rows, *filter(None, [self.ais, self.exact])]
 
 
 def evaluate_and_report(options: argparse.Namespace) -> int:
-    """Measure, check the order, draw if there is a place to, say what came out; 1 if the order is violated."""
+    """Measure, check the order, draw with --out, print; return 1 if the order is violated."""
     run = runs.read(options.run)
-    learned = learned_by(run)
+    whole, results = data_of(run), runs.results(run.path)
     refuse_early(options, run.vae)
-    rows = options.rows or (SLOW_ROWS if options.ais or options.gap else len(learned.test_x))
-    x = learned.test_x[:rows]
-    say(options, f"{len(x)} of {len(learned.test_x)} held-out data, {max(options.k)} draws for each")
-    measured = measure(run.vae, x, options.k, options.seed, ais=options.ais, split=options.gap)
+    chosen = rows_of(whole, options)
+    say(options, f"evaluating {len(chosen.test_x)} of {len(whole.test_x)} held-out data points; fewer with --rows N")
+    measured = measure(run.vae, chosen.test_x, options.k, options.seed, ais=options.ais, split=options.gap)
     wrong = violations(measured)
-    document = document_of(measured, wrong) | {"held_out": len(learned.test_x), "seed": options.seed}
+    document = document_of(measured, wrong) | {"held_out": len(whole.test_x), "seed": options.seed}
     document |= {"run": str(options.run), "command": command_again(options), "files": []}
     if options.out is not None:
-        labels = None if learned.test_y is None else learned.test_y[:rows]
-        drawn = pictures(run.vae, measured, labels, learned.image_shape)
+        drawn = pictures(run.vae, measured, chosen.test_y, whole.image_shape)
         document["files"] = write(options.out, drawn)
         runs.write_json(options.out / DOCUMENT, document)
-    print(json.dumps(document, indent=2) if options.json else page(measured, document))
+    print(json.dumps(document, indent=2) if options.json else page(measured, document, options, results))
     return 1 if wrong else 0
 
 
+def rows_of(whole: Dataset, options: argparse.Namespace) -> Dataset:
+    """Return the data with the held-out rows to use: the first --rows, else those that `train` measures; few with --ais."""
+    if options.rows is None:
+        return whole.few(SLOW_ROWS if options.ais else MEASURED)
+    labels = None if whole.test_y is None else whole.test_y[: options.rows]
+    return replace(whole, test_x=whole.test_x[: options.rows], test_y=labels)
+
+
 def refuse_early(options: argparse.Namespace, vae: VAE) -> None:
-    """Whatever cannot be done is said before anything is computed."""
+    """Refuse impossible requests before any computation."""
     checks.whole_number("--seed", options.seed, 0)
     checked_counts(options.k)
     if options.rows is not None:
@@ -108,9 +119,9 @@ def refuse_early(options: argparse.Namespace, vae: VAE) -> None:
         checks.refuse("RUN", "a model with noise", "a plain autoencoder", remedy)
     if options.gap and vae.latent > 2:
         remedy = "Leave out --gap; --ais works for any number."
-        checks.refuse("--gap", "asked of one or two latent dimensions", f"{vae.latent}", remedy)
+        checks.refuse("--gap", "used with one or two latent dimensions", f"{vae.latent}", remedy)
     if options.exact and vae.latent > 2 and not is_linear(vae):
-        rule = "asked of one or two latent dimensions, or of a gaussian model without hidden layers"
+        rule = "used with one or two latent dimensions, or with a gaussian model without hidden layers"
         checks.refuse("--exact", rule, f"{vae.latent} latent dimensions", "Leave out --exact; --ais works for any number.")
     if options.out is not None:
         files = [options.out / name for name in (DOCUMENT, *(f"{name}.png" for name in evidence.NAMES))]
@@ -119,14 +130,15 @@ def refuse_early(options: argparse.Namespace, vae: VAE) -> None:
 
 
 def is_linear(vae: VAE) -> bool:
-    """Whether log p(x) is known in closed form."""
+    """Return True if log p(x) has a closed form: a Gaussian likelihood and no hidden layer."""
     return not vae.hidden and isinstance(vae.likelihood, Gaussian)
 
 
 def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = False, split: bool = False) -> Measured:
-    """Bounds and rates of data x (N, D); the exact log p(x) where there is one; if asked, AIS and the gap taken apart.
+    """Return bounds and rates of data x (N, D), and the exact log p(x) if it can be computed.
 
-    Each part has random numbers of its own, so that asking for more changes no other number.
+    `ais` adds annealed importance sampling, `split` the parts of the gap. Each part has its own random numbers, so that
+    adding one changes no other number; with seed 0 the bounds are those that `train` prints.
     """
     for_bounds, for_rates, for_ais = np.random.default_rng(seed).spawn(3)
     bounds = lower_bounds(vae, x, k, for_bounds)
@@ -135,21 +147,21 @@ def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = 
     if ais:
         result = annealed(vae, x, for_ais)
         share = 100 * result.acceptance.mean()
-        about = f"lower bound by annealed importance sampling from the prior, {share:.0f} % accepted"
+        about = f"lower bound: annealed importance sampling from the prior, {share:.0f} % of steps accepted"
         chains = Estimate("AIS", result.log_px, result.error, about)
     if split:
-        parts = gap(vae, x)
+        parts = gap(vae, x, TOLERANCE)
     if is_linear(vae):
         log_px = exact_linear(vae, x).log_px
         exact = Estimate("log p(x)", log_px, 1e-12 * np.abs(log_px), "exact, in closed form", drawn=False)
     elif vae.latent <= 2:
         values, errors = (parts.log_px, parts.error) if split else exact_log_px(vae, x)[:2]
-        exact = Estimate("log p(x)", values, errors, f"exact, by quadrature, sure to {errors.max():.0e}", drawn=False)
+        exact = Estimate("log p(x)", values, errors, f"exact, {by_integration(errors.max())}", drawn=False)
     return Measured(x, tuple(k), bounds, rates, chains, exact, parts)
 
 
 def violations(measured: Measured) -> list[str]:
-    """Every pair of the table that theory orders and that is the other way round by more than SURE standard errors.
+    """Return the pairs of the table that contradict the order of theory by more than SURE standard errors.
 
     ELBO <= IW_j <= IW_k <= log p(x) for j < k, and AIS <= log p(x), all in expectation; AIS and IW have no order.
     """
@@ -160,76 +172,110 @@ def violations(measured: Measured) -> list[str]:
     wrong = []
     for low, high in pairs:
         excess, error = low.mean - high.mean, math.hypot(low.error, high.error)
-        if excess > SURE * error:                           # of -inf and its infinite error nothing is known
+        if excess > SURE * error:                           # False for a bound of -inf, whose error is infinite
             wrong.append(f"{low.label} <= {high.label} is violated by {excess:.3g} nats, standard error {error:.2g}")
     return wrong
 
 
-# What is said
+# Output
 
 
 def document_of(measured: Measured, wrong: list[str]) -> dict:
-    """The results as one JSON document: nats, means over the data."""
+    """Return the results as one JSON document: means over the data, in nats."""
     names = ("label", "mean", "error", "meaning")
-    table = [dict(zip(names, (row.label, known(row.mean), known(row.error), row.meaning))) for row in measured.table]
+    table = [dict(zip(names, (row.label, finite(row.mean), finite(row.error), row.meaning))) for row in measured.table]
     bounds, rates = measured.bounds, measured.rates
     document = {"rows": len(measured.x), "table": table, "meaning": meaning(measured), "violations": wrong}
-    document["reconstruction"] = known(bounds.reconstruction.mean())
-    document |= {"rate": rates.kl, "distortion": known(-bounds.reconstruction.mean())}
+    document["reconstruction"] = finite(bounds.reconstruction.mean())
+    document |= {"rate": rates.kl, "distortion": finite(-bounds.reconstruction.mean())}
     document |= {"mutual_information": rates.mutual_information, "marginal_kl": rates.marginal_kl}
     document |= {"surgery_se": rates.surgery_se, "kl_per_dimension": rates.kl_per_dimension.tolist()}
     document |= {"active": int(rates.active.sum()), "latent": len(rates.active), "gap": None}
     if measured.parts is not None:
         names = ("elbo", "amortisation", "approximation", "log_px")
-        document["gap"] = {name: known(getattr(measured.parts, name).mean()) for name in names}
-        document["gap"]["error"] = known(measured.parts.error.max())
+        document["gap"] = {name: finite(getattr(measured.parts, name).mean()) for name in names}
+        document["gap"]["error"] = finite(measured.parts.error.max())
     return document
 
 
-def known(value: float) -> float | None:
-    """`value` as JSON can hold it: None where it is infinite."""
+def finite(value: float) -> float | None:
+    """Return `value`, or None if it is infinite: JSON has no infinity."""
     return float(value) if math.isfinite(value) else None
 
 
 def meaning(measured: Measured) -> str:
-    """One line on what the numbers of the table mean."""
-    elbo = measured.table[0].mean if measured.parts is None else measured.parts.elbo.mean()     # without draws, if known
-    tighter = f"{measured.k[-1]} weights raise the ELBO by {measured.table[len(measured.k)].mean - elbo:.2f} nats"
+    """Return one line that says how far the bounds are from log p(x)."""
+    elbo, weights = measured.table[0].mean, measured.k[-1]
+    tighter = f"{weights} weights raise the ELBO by {measured.table[len(measured.k)].mean - elbo:.2f} nats"
     if measured.exact is None:
-        return f"log p(x) is at least the highest line; {tighter}, and how far it still is from log p(x) is not known."
-    distance = measured.exact.mean - elbo
-    return f"The ELBO is {distance:.2f} nats below log p(x), the mean KL( q(z|x) || p(z|x) ); {tighter}."
+        return f"log p(x) is at least the highest line; {tighter}; the remaining distance to log p(x) is not known."
+    return f"The ELBO is {measured.exact.mean - elbo:.2f} nats below log p(x); {tighter}."
 
 
-def page(measured: Measured, document: dict) -> str:
-    """The table, what it means, what the gap and the rate are made of, the files."""
-    some = "" if document["rows"] == document["held_out"] else f"the first {document['rows']} of "
-    lines = [f"{some}{document['held_out']} held-out data, nats per datum (+- standard error of the draws), "]
-    lines[0] += f"seed {document['seed']}"
+def page(measured: Measured, document: dict, options: argparse.Namespace, results: dict) -> str:
+    """Return the printed page: the table, the gap and its parts, the rate and its parts, the files.
+
+    `results` are those of `train`: if it measured other rows, its means are printed as well.
+    """
+    lines = [f"{rows_in_words(document, options)}, seed {document['seed']}; mean +- standard error of the draws", UNIT]
     for row in measured.table:
-        error = f"+- {row.error:.3f}" if row.drawn else ""
-        lines.append(f"  {row.label:10} {row.mean:10.3f} {error:9}  {row.meaning}")
+        lines.append(table_line(row.label, row.mean, row.error if row.drawn else None, row.meaning))
+    if measured.exact is not None:
+        elbo = measured.table[0]
+        lines.append(table_line("gap", measured.exact.mean - elbo.mean, elbo.error, "log p(x) - ELBO"))
+        lines += gap_lines(document["gap"])
     if measured.ais is not None:
-        lines.append("the error of AIS is the spread of its chains: too small where none sees part of the posterior")
-    lines.append(measured_order(document["violations"], measured))
-    lines.append(document["meaning"])
-    if document["gap"]:
-        parts = "{elbo:.3f} ELBO + {amortisation:.3f} amortisation + {approximation:.3f} approximation"
-        lines.append(f"  {parts} = {{log_px:.3f}} log p(x)".format(**document["gap"]))
-        meaning = "amortisation: what the encoder misses; approximation: what no diagonal Gaussian can reach"
-        lines.append(f"  {meaning}; all by quadrature")
-    lines.append(
-        "rate {rate:.3f} = mutual information {mutual_information:.3f} + marginal KL {marginal_kl:.3f} "
-        "(+- {surgery_se:.3f}); "
-        "distortion {distortion:.3f}; {active} of {latent} latent dimensions active".format(**document)
-    )
+        lines.append("the error of AIS is the spread of its chains: too small if no chain reaches part of the posterior")
+    if results.get("elbo") is not None and results.get("held_out") != document["rows"]:
+        means = [f"{name} {results[key]:.3f}" for name, key in MEANS.items() if results.get(key) is not None]
+        lines.append(f"`train` measured {results.get('held_out')} held-out data points: {', '.join(means)}")
+    lines += [order_in_words(document["violations"], measured), document["meaning"]]
+    lines += rate_lines(document)
     if document["files"]:
         lines += ["files", *(f"  {file['path']}" for file in document["files"])]
     return "\n".join([*lines, f"again  {document['command']}"])
 
 
-def measured_order(wrong: list[str], measured: Measured) -> str:
-    """Whether the order of theory holds."""
+def rows_in_words(document: dict, options: argparse.Namespace) -> str:
+    """Return which rows were evaluated."""
+    rows, held_out = document["rows"], document["held_out"]
+    if rows == held_out:
+        return f"{held_out} held-out data points"
+    if options.rows is not None:
+        return f"the first {rows} of {held_out} held-out data points"
+    return f"{rows} of {held_out} held-out data points, evenly spaced"
+
+
+def table_line(label: str, mean: float, error: float | None, about: str) -> str:
+    """Return one line of the table; `error` is a standard error, None for an exact number."""
+    plus_minus = "" if error is None else f"+- {error:.3f}"
+    return f"  {label:10} {mean:10.3f} {plus_minus:9}  {about}"
+
+
+def gap_lines(parts: dict | None) -> list[str]:
+    """Return what the gap is; with its parts, a line for each and their sum."""
+    if parts is None:
+        return [GAP, "--gap splits it into the encoder's error and the limit of any diagonal Gaussian"]
+    text = (
+        "  {amortisation:7.3f}  the encoder's error: the best diagonal Gaussian of each x has a higher ELBO (amortisation)",
+        "  {approximation:7.3f}  the limit of any diagonal Gaussian: even the best is not the posterior (approximation)",
+        "  {total:7.3f}  their sum: log p(x) {log_px:.3f} minus ELBO {elbo:.3f}, both by numerical integration, no draws",
+    )
+    return [GAP, *(line.format(**parts, total=parts["amortisation"] + parts["approximation"]) for line in text)]
+
+
+def rate_lines(document: dict) -> list[str]:
+    """Return the rate and its parts, the distortion, and the number of latent dimensions in use."""
+    text = (
+        "rate (the KL) {rate:.3f} = mutual information of x and z {mutual_information:.3f} "
+        "+ KL from the average q(z|x) to the prior {marginal_kl:.3f} (+- {surgery_se:.3f})",
+        "distortion (minus the reconstruction) {distortion:.3f}; {active} of {latent} latent dimensions active",
+    )
+    return [line.format(**document) for line in text]
+
+
+def order_in_words(wrong: list[str], measured: Measured) -> str:
+    """Return the violations of the order of theory, or that there is none."""
     if wrong:
         return "\n".join(f"WRONG: {each}" for each in wrong)
     truth = "" if measured.exact is None else " <= log p(x)"
@@ -237,18 +283,18 @@ def measured_order(wrong: list[str], measured: Measured) -> str:
 
 
 def command_again(options: argparse.Namespace) -> str:
-    """The command that computes these numbers again."""
+    """Return the command that computes these numbers again."""
     words = ["minivae", "evaluate", str(options.run), "--seed", str(options.seed), "--k", ",".join(map(str, options.k))]
     words += [f"--{name}" for name in ("ais", "exact", "gap") if getattr(options, name)]
     words += ["--rows", str(options.rows)] if options.rows is not None else []
     return shlex.join(words + (["--out", str(options.out)] if options.out is not None else []))
 
 
-# What is drawn
+# Figures
 
 
 def pictures(vae: VAE, measured: Measured, labels: NDArray | None, image_shape: tuple[int, int] | None) -> dict:
-    """Every figure that these numbers are enough for, by name."""
+    """Return every figure that these numbers suffice for, by name."""
     exact = None if measured.exact is None else measured.exact.values
     drawn = {"bounds_by_k": evidence.bounds_by_k(measured.k, measured.bounds, exact)}
     if vae.latent == 2:
@@ -261,7 +307,7 @@ def pictures(vae: VAE, measured: Measured, labels: NDArray | None, image_shape: 
 
 
 def write(out: Path, drawn: dict) -> list[dict]:
-    """Save the figures; path and alt text of each."""
+    """Save the figures; return path and alt text of each."""
     for name, (figure, alt) in drawn.items():
         style.save(figure, alt, out / f"{name}.png")
     return [{"path": str(out / f"{name}.png"), "alt": alt} for name, (_, alt) in drawn.items()]

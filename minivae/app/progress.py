@@ -1,4 +1,4 @@
-"""One line that moves on a terminal; plain lines, and few of them, everywhere else. Always on stderr."""
+"""Progress and messages, on stderr: one line that is rewritten on a terminal, at most ten plain lines elsewhere."""
 
 import argparse
 import contextlib
@@ -10,38 +10,38 @@ from typing import TextIO
 
 
 def tell(message: str, stream: TextIO | None = None, end: str = "\n") -> None:
-    """Say it on stderr, unless nobody listens any more: that is no reason to stop."""
+    """Print a message on stderr; a stderr that is closed or full stops no command."""
     try:
         print(message, file=stream or sys.stderr, end=end, flush=True)
-    except BlockingIOError:                                 # a slow reader, who may hear the next one
+    except BlockingIOError:                                 # the pipe is full now; the next message may fit
         pass
     except OSError:
-        unheard(stream or sys.stderr)
+        discard(stream or sys.stderr)
 
 
 def say(options: argparse.Namespace, message: str) -> None:
-    """Tell it, unless it is to be quiet."""
+    """Print a message on stderr unless --quiet."""
     if not options.quiet:
         tell(message)
 
 
-def unheard(stream: TextIO) -> None:
-    """Send what a stream still holds, and all to come, nowhere: a flush that fails at exit makes 120 of the exit code."""
+def discard(stream: TextIO) -> None:
+    """Send everything in a stream, now and later, to the null device: a flush that fails at exit gives exit code 120."""
     with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
 class Progress:
-    """Say how far a loop has come and when it will end.
+    """Prints how far a loop is and how many seconds are left.
 
     Parameters
     ----------
     total : int
-        How many updates there will be.
+        Number of updates.
     stream : text file
-        Where to write; its `isatty` decides between one moving line and plain ones.
+        Where to write; its `isatty` decides between one rewritten line and plain lines.
     clock : function
-        Seconds, as `time.monotonic` gives them.
+        Returns seconds, like `time.monotonic`.
     """
 
     def __init__(self, total: int, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
@@ -51,7 +51,7 @@ class Progress:
         self.plain_every = max(1, total // 10)
 
     def update(self, done: int, text: str) -> None:
-        """`done` of `total` are done; `text` says what came of it."""
+        """Print that `done` of `total` are done, with `text`."""
         now = self.clock()
         left = (now - self.began) / done * (self.total - done)
         line = f"{done:{len(str(self.total))}d}/{self.total}  {text}  {left:3.0f} s left"
@@ -62,13 +62,13 @@ class Progress:
             tell(line, self.stream)
 
     def end(self) -> None:
-        """Leave the moving line behind, so that what follows begins on a line of its own."""
+        """End the rewritten line, so that later output begins on a new line."""
         if self.moving:
             tell("", self.stream)
 
 
 class Silent(Progress):
-    """A progress that says nothing."""
+    """A progress that prints nothing."""
 
     def __init__(self):
         pass

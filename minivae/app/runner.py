@@ -1,4 +1,4 @@
-"""What every command does alike: run what was asked for, and end with the promised exit code.
+"""The frame of every command: parse, run, turn errors into one line and an exit code.
 
 0 fine, 1 a check failed, 2 usage or bad input, 130 interrupted, 143 terminated.
 """
@@ -13,25 +13,25 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from minivae.app.progress import tell, unheard
+from minivae.app.progress import discard, tell
 
 
 def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
-    """Parse `argv` and call `options.command(options)`, which returns an exit code; without a command, help.
+    """Parse `argv`, call `options.command(options)` and return its exit code; without a command, print the help.
 
-    Bad input (ValueError) and what the system refuses (OSError) is one line on stderr; a traceback only with `--debug`.
-    A stderr that nothing can be written to changes no exit code.
+    Bad input (ValueError) and errors of the system (OSError) become one line on stderr, with `--debug` a traceback.
+    A stderr that is closed or full changes no exit code.
     """
     ready_streams()
-    os.environ["MPLBACKEND"] = "agg"                        # a command shows no windows, whatever a notebook has set
+    os.environ["MPLBACKEND"] = "agg"                        # commands open no window, whatever a notebook has set
     try:
         return exit_code(parser, parser.parse_args(argv))
     finally:
-        give_up(sys.stderr)
+        flush_or_discard(sys.stderr)
 
 
 def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """The command's own, or that of how it ended."""
+    """Run the command; return its exit code, or the one of the error that ended it."""
     if options.command is None:
         parser.print_help()
         return 0
@@ -40,14 +40,14 @@ def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
             code = options.command(options)
             sys.stdout.flush()
         return code
-    except BrokenPipeError:                                 # whoever read stdout has seen enough
-        unheard(sys.stdout)
+    except BrokenPipeError:                                 # the reader of stdout has ended, as `head` does
+        discard(sys.stdout)
         return 0
     except (ValueError, OSError, MemoryError) as error:
         if options.debug:
             raise
         tell(f"{parser.prog}: {str(error) or 'more than fits into the memory of this machine'}")
-        give_up(sys.stdout)
+        flush_or_discard(sys.stdout)
         return 2
     except KeyboardInterrupt:
         tell(f"{parser.prog}: interrupted")
@@ -55,31 +55,31 @@ def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 
 
 def ready_streams() -> None:
-    """One that was closed before the start is empty, not None; what stdout cannot encode is escaped, not fatal."""
+    """Replace a closed stream (None) by an empty one; let stdout escape characters that it cannot encode."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
-    if hasattr(sys.stdout, "reconfigure"):                  # what stands for it in a test may have none
+    if hasattr(sys.stdout, "reconfigure"):                  # a substitute for stdout in a test may not have it
         codecs.register_error("minivae.escaped", escaped)
         sys.stdout.reconfigure(errors="minivae.escaped")
 
 
 def escaped(error: UnicodeEncodeError) -> tuple[str, int]:
-    """What cannot be encoded, as JSON writes it: a document stays one, and in other text it can be read."""
+    """Return the escapes of JSON for characters that cannot be encoded, so that a JSON document stays valid."""
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
-def give_up(stream: TextIO) -> None:
-    """What it holds and cannot write is lost."""
+def flush_or_discard(stream: TextIO) -> None:
+    """Write what is in the stream's buffer; discard it if that fails."""
     try:
         stream.flush()
     except OSError:
-        unheard(stream)
+        discard(stream)
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C is a KeyboardInterrupt here, even in the import of NumPy, which makes an ImportError of it."""
+    """Inside `with`, Ctrl-C raises KeyboardInterrupt, also while NumPy is imported, which turns it into ImportError."""
     asked = []
 
     def interrupt(number, frame):
@@ -87,7 +87,7 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:                # else somebody has another use for it
+    if before is signal.default_int_handler:                # do not replace the handler of another program
         signal.signal(signal.SIGINT, interrupt)
     try:
         yield

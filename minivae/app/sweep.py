@@ -1,4 +1,4 @@
-"""The command sweep: the options that hold several values, the trainings, the table, the figure."""
+"""The command sweep: one short training for each value of an option, then a table and a figure."""
 
 import argparse
 import json
@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 
 from minivae import checks, data, runs
-from minivae.app.progress import Progress, Silent, say, tell, unheard
-from minivae.app.train import StopOnSignal, as_learned, choose_likelihood
+from minivae.app.progress import Progress, Silent, discard, say, tell
+from minivae.app.train import UNIT, StopOnSignal, choose_likelihood, prepare_data
 from minivae.evidence.sweep import Point, Setting, sweep
 from minivae.figures import style, training
 from minivae.runs.files import must_be_free
@@ -20,26 +20,26 @@ WRITTEN = ("sweep.json", "rate_distortion.png")
 
 
 def sweep_and_report(options: argparse.Namespace) -> int:
-    """Train once for each value, write down and draw what came of it, then say it; the exit code."""
+    """Train once for each value, write and draw the results, print them; return the exit code."""
     swept = which(options)
     whole = data.load(options.data)
     settings = list(settings_of(options, swept, whole))
-    learned = as_learned(whole, settings[0].likelihood)
+    prepared = prepare_data(whole, settings[0].likelihood)
     how = {name: getattr(options, name) for name in ("hidden", "epochs", "batch", "lr", "seed")}
     points, stop = [], StopOnSignal()
-    coming = sweep(learned, settings, **how, stop=lambda: stop.signal > 0)
-    prepare(options)                                        # nothing is made for what is refused
-    say(options, f"{len(settings)} trainings of {options.epochs} epochs; held-out nats per datum")
+    coming = sweep(prepared, settings, **how, stop=lambda: stop.signal > 0)
+    make_out(options)                                       # after every check: a refused command makes no directory
+    say(options, f"{len(settings)} trainings of {options.epochs} epochs; held-out data, nats per data point")
     with stop:
         failed = gather(coming, points, swept, Silent() if options.quiet else Progress(len(settings)), stop)
-        document = write(options, swept, settings, learned, how, points) if points else None
-    kept = f"; what came of them is in {shlex.quote(str(options.out))}" if points else ""
+        document = write(options, swept, settings, prepared, how, points) if points else None
+    kept = f"; their results are in {shlex.quote(str(options.out))}" if points else ""
     if stop.signal:
         tell(f"minivae: interrupted after {len(points)} of {len(settings)} trainings{kept}")
     if document is not None:
-        give(json.dumps(document, indent=2) if options.json else page(document, points, options))
+        print_results(json.dumps(document, indent=2) if options.json else page(document, points, options))
     if failed is not None:
-        value, done = settings[len(points)].value, f"{len(points)} of {len(settings)} trainings were done before{kept}."
+        value, done = settings[len(points)].value, f"{len(points)} of {len(settings)} trainings were finished before{kept}."
         raise ValueError(f"--{swept} {value}: {failed} {done}") from failed
     return 128 + stop.signal if stop.signal else 0
 
@@ -47,15 +47,15 @@ def sweep_and_report(options: argparse.Namespace) -> int:
 def gather(
     coming: Iterator[Point], points: list[Point], swept: str, progress: Progress, stop: StopOnSignal
 ) -> Exception | None:
-    """Put what comes into `points`, until the end or until asked to stop; what went wrong, if anything did."""
+    """Append each point to `points` until the end or a signal; return the error that ended it, or None."""
     try:
         for point in coming:
             points.append(point)
             text = f"{swept} {point.value}: rate {point.rate:.2f} | distortion {point.distortion:.2f}"
             progress.update(len(points), text)
-    except (ValueError, MemoryError) as error:              # those before it are none the worse
+    except (ValueError, MemoryError) as error:              # the points before it are kept
         return error
-    except KeyboardInterrupt:                               # asked twice, in the middle of a step
+    except KeyboardInterrupt:                               # a second signal, in the middle of a step
         stop.signal = signal.SIGINT
     finally:
         progress.end()
@@ -63,11 +63,11 @@ def gather(
 
 
 def write(
-    options: argparse.Namespace, swept: str, settings: list[Setting], learned: data.Dataset, how: dict, points: list[Point]
+    options: argparse.Namespace, swept: str, settings: list[Setting], prepared: data.Dataset, how: dict, points: list[Point]
 ) -> dict:
-    """Write what was done, whatever becomes of the figure, then draw it; the document that says it."""
+    """Write the numbers, then draw the figure, so that the numbers survive a failed figure; return the document."""
     rows = [point._asdict() | {"collapsed": point.collapsed} for point in points]
-    document = {"swept": swept, "points": rows, "likelihood": settings[0].likelihood.name, "held_out": len(learned.test_x)}
+    document = {"swept": swept, "points": rows, "likelihood": settings[0].likelihood.name, "held_out": len(prepared.test_x)}
     document |= {**how, "data": options.data, "files": [], "command": command_again(options)}
     runs.write_json(options.out / WRITTEN[0], document)
     figure, alt = training.rate_distortion(points, swept)
@@ -77,12 +77,12 @@ def write(
     return document
 
 
-def give(results: str) -> None:
-    """Print on stdout. That nobody reads it any more changes no exit code: it is written down."""
+def print_results(results: str) -> None:
+    """Print on stdout. A closed pipe changes no exit code: the results are in a file as well."""
     try:
         print(results, flush=True)
     except BrokenPipeError:
-        unheard(sys.stdout)
+        discard(sys.stdout)
 
 
 def which(options: argparse.Namespace) -> str:
@@ -104,27 +104,27 @@ def which(options: argparse.Namespace) -> str:
 
 
 def settings_of(options: argparse.Namespace, swept: str, whole: data.Dataset) -> Iterator[Setting]:
-    """What each training is done with, checked before the first begins."""
+    """Yield the settings of each training; all of them are checked before the first training."""
     fixed = {"beta": 1.0, "sigma": None, "latent": 2}
     fixed |= {name: getattr(options, name)[0] for name in SWEPT if getattr(options, name)}
     for value in getattr(options, swept):
         each = fixed | {swept: value}
         asked = argparse.Namespace(likelihood=options.likelihood, sigma=each["sigma"])
         if each["sigma"] is not None and options.likelihood is None:
-            asked.likelihood = "gaussian"                   # nothing else has a sigma
+            asked.likelihood = "gaussian"                   # the only likelihood with a sigma
         beta = checks.real_number("beta", each["beta"], at_least=0)
         latent = checks.whole_number("latent", each["latent"], 1)
         yield Setting(value, choose_likelihood(asked, whole), beta, latent)
 
 
-def prepare(options: argparse.Namespace) -> None:
-    """The directory for the files, which must not hold an earlier sweep unless it may be overwritten."""
+def make_out(options: argparse.Namespace) -> None:
+    """Make the directory for the files. Raises ValueError if it contains an earlier sweep and --overwrite is not given."""
     must_be_free("--out", "without an earlier sweep", [options.out / name for name in WRITTEN], options.overwrite)
     runs.make_directory(options.out)
 
 
 def command_again(options: argparse.Namespace) -> str:
-    """The command that makes this sweep again, every choice named."""
+    """Return the command that repeats this sweep, with every option."""
     words = ["minivae", "sweep", "--seed", str(options.seed)]
     for name in (*SWEPT, "data", "likelihood", "hidden", "epochs", "batch", "lr", "out"):
         value = getattr(options, name)
@@ -135,9 +135,9 @@ def command_again(options: argparse.Namespace) -> str:
 
 
 def page(document: dict, points: list[Point], options: argparse.Namespace) -> str:
-    """The table, the files, the seed."""
+    """Return the printed page: the table, the meaning of its columns, the files."""
     swept, held_out = document["swept"], document["held_out"]
-    lines = [f"{held_out} held-out data, nats per datum, {document['likelihood']} likelihood, seed {options.seed}"]
+    lines = [f"{held_out} held-out data points, {document['likelihood']} likelihood, seed {options.seed}", UNIT]
     lines += [f"{swept:>9}  {'distortion':>10}  {'rate':>7}  {'ELBO':>9}  {'active':>8}  {'spread':>6}"]
     for point in points:
         active = f"{point.active} of {point.latent}"
@@ -145,7 +145,8 @@ def page(document: dict, points: list[Point], options: argparse.Namespace) -> st
         spread = "-" if point.spread is None else f"{point.spread:.3f}"
         numbers = f"{point.distortion:10.2f}  {point.rate:7.3f}  {point.elbo:9.2f}  {active:>8}  {spread:>6}"
         lines += [f"{name:>9}  {numbers}{'  collapsed' if point.collapsed else ''}"]
-    lines += ["distortion: -E log p(x|z); rate: KL; ELBO: minus their sum; active: variance of the code's mean > 0.01;"]
-    lines += ["spread: standard deviation of decoded means between data, relative to that of the data"]
+    lines += ["distortion: -E log p(x|z), the reconstruction error; rate: KL(q(z|x) || p(z)); ELBO: minus their sum"]
+    lines += ["active: latent dimensions whose mean varies over the data (variance above 0.01); collapsed: none is active"]
+    lines += ["spread: standard deviation of the decoded means over the data, relative to that of the data"]
     lines += ["files", *(f"  {options.out / name}" for name in WRITTEN), f"again  {document['command']}"]
     return "\n".join(lines)

@@ -1,8 +1,9 @@
-"""The command train: what a run begins with, how it goes on after an interrupt, and what it ends in."""
+"""The command train: prepare data and model, train or resume, measure, draw, print."""
 
 import argparse
 import contextlib
 import json
+import math
 import shlex
 import signal
 import time
@@ -19,45 +20,48 @@ from minivae.runs.checkpoint import Saved
 from minivae.train import Diverged, Training, in_chunks
 from minivae.vae import VAE
 
-MEASURED = 500                                              # held-out rows that are measured and drawn at the end, at most
+MEASURED = 500                                              # measure and draw at most so many held-out rows
+MEASURE_SEED = 0                                            # the default of `evaluate`: both commands print the same numbers
+SAVE_SECONDS = 5.0                                          # a kill -9 loses at most the last 5 seconds
+UNIT = "in nats per data point (unit of the natural logarithm; 1 nat = 1.44 bits)"
+GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gaussian is from the exact posterior"
 
-SAVE_SECONDS = 5.0                                          # a kill -9 loses no more than that
 
-
-def learn(options: argparse.Namespace, again: str) -> int:
-    """Train a fresh or a resumed run to its end, measure, draw and report; the exit code."""
+def train_and_report(options: argparse.Namespace, again: str) -> int:
+    """Train a new or a resumed run to its end, measure, draw, print; return the exit code."""
     began = time.perf_counter()
     if options.save_every is not None:
         checks.whole_number("--save-every", options.save_every, 1)
     path = options.resume or options.out
     if options.resume:
         runs.must_hold(path)
-    else:                                                   # nothing is made or removed for what is refused
+    else:                                                   # refuse bad options before writing or removing any file
         start = fresh(options, again)
         runs.make_directory(path)
-    with runs.alone(path):                                  # nobody writes what is read here
+    with runs.alone(path):                                  # no other process writes to this run meanwhile
         training, config, history = resumed(options) if options.resume else start
         make_room(path, training, options)
         run = runs.Run(path, config, history, Saved(training.vae, *training.state()))
-        code = go_on(run, training, options)
+        code = run_epochs(run, training, options)
         if code:
             return code
-        results = measure(training.vae, training.data.few(MEASURED), training.rng)
+        draws, = np.random.default_rng(MEASURE_SEED).spawn(1)
+        results = measure(training.vae, training.data.few(MEASURED), draws)
         results |= {"seconds": None, "epochs": len(run.history), "files": [], "seed": config["seed"]}
         results |= {"config": config, "command": config["command"]}
-        runs.write_json(run.path / "results.json", results)                     # whatever becomes of the figures
-        results["files"] = draw(run, training.data, results["log_px"])
+        runs.write_json(run.path / "results.json", results)                     # keep the numbers if drawing fails
+        results["files"] = draw(run, training.data, results)
         results["seconds"] = round(time.perf_counter() - began, 2)
         runs.write_json(run.path / "results.json", results)
     report(options, run, results)
     return 0
 
 
-# The beginning
+# Before training
 
 
 def make_room(path, training: Training, options: argparse.Namespace) -> None:
-    """Remove what an earlier run left and, of one that goes on, what will be no longer true."""
+    """Remove the files of an earlier run; of a run that is resumed, half-written files and outdated results."""
     if not options.resume:
         runs.create(path, options.overwrite)
         return
@@ -68,18 +72,18 @@ def make_room(path, training: Training, options: argparse.Namespace) -> None:
 
 
 def fresh(options: argparse.Namespace, again: str) -> tuple[Training, dict, list]:
-    """A new training of the model that the options describe, its config, and an empty history."""
+    """Return a new training of the model that the options describe, its config, and an empty history."""
     whole = data.load(options.data)
     likelihood = choose_likelihood(options, whole)
-    learned = as_learned(whole, likelihood, options.binarize)
+    prepared = prepare_data(whole, likelihood, options.binarize)
     rng = np.random.default_rng(checks.whole_number("seed", options.seed, 0))
     vae = VAE.init(
         rng,
-        learned.train_x.shape[1],
+        prepared.train_x.shape[1],
         options.latent,
         options.hidden,
         dtype=options.dtype,
-        data_mean=mean_of(learned),
+        data_mean=mean_of(prepared),
         likelihood=likelihood,
         activation=options.activation,
         objective=options.objective,
@@ -90,21 +94,21 @@ def fresh(options: argparse.Namespace, again: str) -> tuple[Training, dict, list
     settings = {"epochs": 150 if options.epochs is None else options.epochs}
     settings |= {name: getattr(options, name) for name in ("batch", "lr", "samples")}
     config = {"data": options.data, "seed": options.seed, **settings, "model": checkpoint.describe(vae)}
-    config |= {"binarize": options.binarize, "command": again, "data_crc32": fingerprint(learned)}
-    return Training(vae, learned, rng, **settings), config, []
+    config |= {"binarize": options.binarize, "command": again, "data_crc32": checksum(prepared)}
+    return Training(vae, prepared, rng, **settings), config, []
 
 
-def mean_of(learned: data.Dataset) -> np.ndarray:
-    """The mean of the data to learn from, (D,). Raises ValueError if they are too large to have one."""
+def mean_of(prepared: data.Dataset) -> np.ndarray:
+    """Return the mean of the training rows, (D,). Raises ValueError if it overflows."""
     with np.errstate(over="ignore"):
-        mean = learned.train_x.mean(axis=0)
+        mean = prepared.train_x.mean(axis=0)
     if not np.isfinite(mean).all():
         checks.refuse("--data", "small enough to have a mean", "numbers whose sum is infinite", "Rescale them.")
     return mean
 
 
 def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
-    """The training of a run, where it was left."""
+    """Return the training of a run at the step where it stopped, its config and its history."""
     run = runs.read(options.resume)
     if run.saved.numbers is None:
         remedy = "It can be plotted and sampled; train another."
@@ -113,19 +117,19 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
     for name in ("batch", "lr", "samples", "data_crc32", "command"):
         if name not in config:
             runs.damaged(run.path / "config.json", f"{name} is missing")
-    learned = learned_by(run)
+    prepared = data_of(run)
     epochs = config["epochs"] if options.epochs is None else options.epochs
     epochs = checks.whole_number("epochs", epochs, run.saved.numbers["epoch"] - 1)
     if epochs != config["epochs"]:
         config = config | {"epochs": epochs, "command": with_epochs(run, epochs)}
     settings = {name: config[name] for name in ("epochs", "batch", "lr", "samples")}
-    training = Training(run.vae, learned, np.random.default_rng(config["seed"]), **settings)
+    training = Training(run.vae, prepared, np.random.default_rng(config["seed"]), **settings)
     training.restore(run.saved.arrays, run.saved.numbers)
     return training, config, run.history
 
 
 def with_epochs(run: runs.Run, epochs: int) -> str:
-    """The command that makes the longer run at once."""
+    """Return the command that trains for `epochs` epochs without an interruption."""
     try:
         words = shlex.split(str(run.config["command"]))
     except ValueError as error:
@@ -136,55 +140,55 @@ def with_epochs(run: runs.Run, epochs: int) -> str:
     return shlex.join([*words, "--epochs", str(epochs)])
 
 
-def learned_by(run: runs.Run) -> data.Dataset:
-    """The data of a run as it learns from them. Raises ValueError if they are not there, or not those it began with."""
+def data_of(run: runs.Run) -> data.Dataset:
+    """Return the data of a run, prepared for its likelihood. Raises ValueError if they are missing or have changed."""
     try:
         whole = data.load(run.config["data"])
     except data.DataError as error:
         raise data.DataError(f"the data of {run.path}: {error}") from error
-    learned = as_learned(whole, run.vae.likelihood, run.config.get("binarize", False))
-    crc = fingerprint(learned)
+    prepared = prepare_data(whole, run.vae.likelihood, run.config.get("binarize", False))
+    crc = checksum(prepared)
     if run.config.get("data_crc32", crc) != crc:
-        came = f"{run.path}, which learned from other data than {run.config['data']} holds now"
+        came = f"{run.path}, which was trained on other data than {run.config['data']} contains now"
         checks.refuse("RUN", "a run whose data are unchanged", came, "Put them back, or train on the new ones.")
-    return learned
+    return prepared
 
 
-def as_learned(whole: data.Dataset, likelihood, binarize: bool = False) -> data.Dataset:
-    """The data as the likelihood sees them: counts for Binomial, zeros and ones if asked for, else fractions.
+def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> data.Dataset:
+    """Return the data as the likelihood needs them: counts for Binomial, zeros and ones with `binarize`, else fractions.
 
-    Raises ValueError if they could not have come from it.
+    Raises ValueError if the likelihood gives them probability 0.
     """
     if binarize and likelihood.name != "bernoulli":
         remedy = "Add --likelihood bernoulli, or leave it out."
-        checks.refuse("--binarize", "asked of the bernoulli likelihood", likelihood.name, remedy)
+        checks.refuse("--binarize", "used with the bernoulli likelihood", likelihood.name, remedy)
     counts = likelihood.name == "binomial"
     if counts and whole.trials is not None and whole.trials != likelihood.n:
         remedy = "Its model.npz is of other data, or damaged."
         checks.refuse("the run", f"a model of counts 0..{whole.trials}", f"one of 0..{likelihood.n}", remedy)
-    learned = whole.binarized() if binarize else whole if counts else whole.as_fractions()
-    for x in (*in_chunks(learned.train_x), learned.test_x):
+    prepared = whole.binarized() if binarize else whole if counts else whole.as_fractions()
+    for x in (*in_chunks(prepared.train_x), prepared.test_x):
         likelihood.check(x, "--data")
-    return learned
+    return prepared
 
 
-def fingerprint(learned: data.Dataset) -> int:
-    """A checksum of the data, those held out as well: a run is gone on with on the same data, or not at all."""
+def checksum(prepared: data.Dataset) -> int:
+    """Return a checksum of all rows, training and held out: a run can only be resumed with the same data."""
     crc = 0
-    for part in (*in_chunks(learned.train_x), learned.test_x):
+    for part in (*in_chunks(prepared.train_x), prepared.test_x):
         crc = zlib.crc32(np.ascontiguousarray(part), crc)
     return crc
 
 
 def choose_likelihood(options, data):
-    """The likelihood asked for; else what the data are: Binomial for counts, Bernoulli for the rest."""
+    """Return the likelihood of the options; without one, Binomial for counts and Bernoulli for all other data."""
     binary = data.trials is None or getattr(options, "binarize", False)
     name = options.likelihood or ("bernoulli" if binary else "binomial")
     settings = {}
     if name == "gaussian":
         settings["sigma"] = "optimal" if options.sigma is None else options.sigma
     elif options.sigma is not None:
-        rule = "given for the gaussian likelihood only"
+        rule = "used with the gaussian likelihood only"
         checks.refuse("--sigma", rule, f"{options.sigma} for {name}", "Add --likelihood gaussian.")
     if name == "binomial":
         if data.trials is None:
@@ -194,44 +198,43 @@ def choose_likelihood(options, data):
     return make_likelihood(name, **settings)
 
 
-# On the way
+# During training
 
 
-def go_on(run: runs.Run, training: Training, options: argparse.Namespace) -> int:
-    """Train until the end or until asked to stop; 0, or the exit code of the signal. The state is written down often."""
+def run_epochs(run: runs.Run, training: Training, options: argparse.Namespace) -> int:
+    """Train until the last epoch or a signal, saving the state often; return 0 or the exit code of the signal."""
     every = options.save_every
     progress, stop = Silent() if options.quiet else Progress(training.epochs), StopOnSignal()
     runs.write(run)
-    with stop, kept_if_it_diverges(run), np.errstate(over="ignore", invalid="ignore"):      # it is looked for
-        say(options, "nats per datum: reconstruction" + " | KL | ELBO" * run.vae.noise)
-        written = time.monotonic()
+    with stop, add_saved_path(run), np.errstate(over="ignore", invalid="ignore"):          # Training checks for overflow
+        say(options, "nats per data point: reconstruction" + " | KL | ELBO" * run.vae.noise)
+        saved = time.monotonic()
         for step, record in enumerate(training.steps(), 1):
             if record is not None:
                 run.history.append(record)
                 progress.update(record.epoch, progress_text(record))
-            if step % every == 0 if every else time.monotonic() - written > SAVE_SECONDS:
-                keep(run, training)
-                written = time.monotonic()
+            if step % every == 0 if every else time.monotonic() - saved > SAVE_SECONDS:
+                save(run, training)
+                saved = time.monotonic()
             if stop.signal:
                 break
         progress.end()
-        keep(run, training)
+        save(run, training)
     if stop.signal:
-        after = f"{len(run.history)} whole epochs"
-        hint = f"go on with `minivae train --resume {shlex.quote(str(run.path))}`"
-        tell(f"minivae: interrupted after {after}; the model is kept in {run.path}; {hint}")
+        resume = f"continue with `minivae train --resume {shlex.quote(str(run.path))}`"
+        tell(f"minivae: interrupted after {len(run.history)} whole epochs; the model is saved in {run.path}; {resume}")
         return 128 + stop.signal
     return 0
 
 
-def keep(run: runs.Run, training: Training) -> None:
-    """Write the run down as it is now."""
+def save(run: runs.Run, training: Training) -> None:
+    """Write the run in its present state."""
     runs.write(run._replace(saved=Saved(training.vae, *training.state())))
 
 
 @contextlib.contextmanager
-def kept_if_it_diverges(run: runs.Run):
-    """When the loss is no number any more, say where the last good state is."""
+def add_saved_path(run: runs.Run):
+    """Add the place of the last finite state to the message of a training that diverges."""
     try:
         yield
     except Diverged as error:
@@ -239,43 +242,43 @@ def kept_if_it_diverges(run: runs.Run):
 
 
 class StopOnSignal:
-    """While this is entered, Ctrl-C and SIGTERM let the step that runs end first; asked again, it ends at once."""
+    """Inside `with`, the first Ctrl-C or SIGTERM sets `signal`, so that the step can end; the second acts at once."""
 
     signal = 0
 
     def __enter__(self):
-        self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def __exit__(self, *error):
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number, frame):
+    def _note(self, number, frame):
         self.signal = number
         self.__exit__()
 
 
 def progress_text(r) -> str:
-    """reconstruction | KL | ELBO, of both halves of the data; without noise the reconstruction alone."""
+    """Return reconstruction | KL | ELBO of the training and the held-out rows; without noise, the reconstruction alone."""
     if r.test_elbo is None:
         return f"train {r.train_reconstruction:8.2f}   held-out {r.test_reconstruction:8.2f}"
     train = f"train {r.train_reconstruction:8.2f} | {r.train_kl:5.2f} | {r.train_elbo:8.2f}"
     return f"{train}   held-out {r.test_reconstruction:8.2f} | {r.test_kl:5.2f} | {r.test_elbo:8.2f}"
 
 
-# The end
+# After training
 
 
 def measure(vae, data, rng, k: int = 1000) -> dict:
-    """Bounds and exact log p(x) on the held-out data: nats, mean per datum; None where a number does not exist."""
+    """Return bounds and exact log p(x) of the held-out rows, means in nats; None where a number does not exist."""
     names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")
     results = dict.fromkeys(names) | {"iw_k": k, "held_out": len(data.test_x)}
-    if vae.noise:                                           # a plain autoencoder has no q(z|x): no bound
+    if vae.noise:                                           # a plain autoencoder has no q(z|x), so no bound
         bounds = lower_bounds(vae, data.test_x, k, rng)
         for name, values in bounds._asdict().items():
             mean_se = (values**2).sum() ** 0.5 / len(values)
             results[name] = float(mean_se if name.endswith("_se") else values.mean())
-        results["reconstruction_se"] = results["elbo_se"]   # the KL has none
+        results["reconstruction_se"] = results["elbo_se"]   # the KL is exact
     if vae.latent <= 2:
         exact = exact_log_px(vae, data.test_x)
         results |= {"log_px": float(exact.log_px.mean()), "log_px_error": float(exact.error.max())}
@@ -284,12 +287,13 @@ def measure(vae, data, rng, k: int = 1000) -> dict:
     return results
 
 
-def draw(run, data, log_px: float | None) -> list[dict]:
-    """Draw and save every figure of a run; returns path and alt text of each."""
+def draw(run, data, results: dict) -> list[dict]:
+    """Draw and save every figure of a run; return path and alt text of each. `results` states the measured means."""
     from minivae import figures
-    from minivae.figures import style  # matplotlib takes half a second: after what was asked for
+    from minivae.figures import style                       # importing matplotlib takes half a second: train first
 
-    drawn = figures.all_figures(run.vae, data.few(MEASURED), run.history, np.random.default_rng(run.config["seed"]), log_px)
+    rng = np.random.default_rng(run.config["seed"])
+    drawn = figures.all_figures(run.vae, data.few(MEASURED), run.history, rng, results.get("log_px"))
     files = []
     for name, (figure, alt) in drawn.items():
         path = run.path / f"{name}.png"
@@ -299,30 +303,49 @@ def draw(run, data, log_px: float | None) -> list[dict]:
 
 
 def report(options, run, results: dict) -> None:
-    """The results on stdout: a table, or one JSON document."""
+    """Print the results on stdout: tables, or one JSON document."""
     if options.json:
         print(json.dumps(results, indent=2))
         return
-    rows = [
-        ("reconstruction", "reconstruction", "reconstruction_se", "E log p(x|z)"),
-        ("KL", "kl", None, "KL(q(z|x) || p(z)), in closed form"),
-        ("ELBO", "elbo", "elbo_se", "reconstruction - KL"),
-        (f"IW bound, k={results['iw_k']}", "iw_bound", "iw_bound_se", "importance-weighted"),
-        ("exact log p(x)", "log_px", None, f"by quadrature, sure to {results['log_px_error'] or 0:.0e}"),
-        ("gap", "gap", "elbo_se", "log p(x) - ELBO"),
-    ]
-    print(f"{results['held_out']} held-out data, nats per datum (+- standard error of the draws)")
-    for label, key, se, meaning in rows:
-        if results[key] is not None:
-            error = f"+- {results[se]:.3f}" if se else ""
-            print(f"  {label:18} {results[key]:9.3f} {error:9}  {meaning}")
-    if results["log_px"] is None:
-        print("  (the exact log p(x) is computed for one or two latent dimensions)")
-    print("files")
+    print("\n".join([*table(results), "files"]))
     for file in ("config.json", "history.csv", "model.npz", "results.json"):
         print(f"  {run.path / file}")
     for file in results["files"]:
         print(f"  {file['path']}")
     print(f"again  {results['command']}")
-    print(f"next   minivae sample {shlex.quote(str(run.path))}")
+    path = shlex.quote(str(run.path))
+    if run.vae.noise:
+        print(f"next   minivae evaluate {path}{' --gap' * (run.vae.latent <= 2)}")
+    else:
+        print(f"next   minivae sample {path}")
     say(options, f"{results['seconds']:.1f} s in all")
+
+
+def table(results: dict) -> list[str]:
+    """Return one line for each number with its meaning, then the explanation of the gap."""
+    k = results["iw_k"]
+    rows = [
+        ("reconstruction", "reconstruction", "reconstruction_se", "mean log p(x|z), with z drawn from the encoder's q(z|x)"),
+        ("KL", "kl", None, "KL(q(z|x) || p(z)): how far the encoder's Gaussian is from the prior"),
+        ("ELBO", "elbo", "elbo_se", "reconstruction - KL: a lower bound of log p(x)"),
+        (f"IW bound, k={k}", "iw_bound", "iw_bound_se", "importance-weighted: a tighter lower bound, from k draws of z"),
+        ("exact log p(x)", "log_px", None, by_integration(results["log_px_error"] or 0)),
+        ("gap", "gap", "elbo_se", "log p(x) - ELBO"),
+    ]
+    lines = [f"{results['held_out']} held-out data points; mean +- standard error of the draws", UNIT]
+    for label, key, se, meaning in rows:
+        if results[key] is not None:
+            error = f"+- {results[se]:.3f}" if se else ""
+            lines.append(f"  {label:18} {results[key]:9.3f} {error:9}  {meaning}")
+    if results["log_px"] is None:
+        return [*lines, "  (the exact log p(x) is computed for one or two latent dimensions)"]
+    if results["gap"] is None:
+        return lines
+    parts = "its parts, the encoder's error and the limit of any diagonal Gaussian, are computed by the next command"
+    return [*lines, GAP, parts]
+
+
+def by_integration(error: float) -> str:
+    """Return how log p(x) was computed, with a power of ten above its error, at least the 0.001 that is printed."""
+    below = max(0.001, 10.0 ** math.ceil(math.log10(error))) if error > 0 else 0.001
+    return f"by numerical integration over z, error below {below:g} nats"

@@ -1,11 +1,11 @@
-"""A museum of real bugs: each a change of a line or two of this package's own source. Read it in this order:
+"""A museum of real bugs, each re-created by changing a line or two of this package's source. Reading order:
 
     exhibits     the bugs: objective, gradient, bounds, training, data
-    patched      a copy of the package in memory with lines changed
-    problems     small models and data to try a copy on
-    layers       the layers of checks: what each of them notices about a copy
-    loop_layer   the layer that looks at the training loop and the data
-    tour         trained side by side, bugs against layers, and a bug to be found
-    figures      bugs against layers as a picture
+    patched      a copy of the package in memory with changed lines
+    problems     small models and data for the checks
+    layers       the layers of checks: what each one notices about a copy
+    loop_layer   the layer that checks the training loop and the data
+    tour         right and broken model trained side by side; all bugs against all layers; the bug of --blind
+    figures      all bugs against all layers as a picture
     command      the command `minivae museum`
 """

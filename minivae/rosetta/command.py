@@ -1,4 +1,7 @@
-"""The command rosetta: a loss convention in, what it really is out. Imports nothing heavy before it runs."""
+"""The command rosetta: translate a loss with sums, means and weights into beta, sigma and a bound.
+
+Modules that import NumPy are imported when the command runs: `minivae --help` must not import NumPy.
+"""
 
 import argparse
 import dataclasses
@@ -7,52 +10,50 @@ import math
 import shlex
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:                                           # it imports NumPy, and --help must not
+if TYPE_CHECKING:
     from minivae.rosetta import Convention, Reading, Translation
     from minivae.rosetta.presets import Preset
 
+ABOUT = """Translate the loss of a VAE into its effective beta, the decoder's sigma, and whether minus the loss is a
+lower bound of log p(x). Without options, print this help."""
 EXAMPLES = """examples:
-  minivae rosetta --list                         public conventions, and what they are
+  minivae rosetta --list                         the losses of public VAE code, translated
   minivae rosetta --preset antixk-train          one of them
   minivae rosetta --reconstruction mse --reduce mean --kl-reduce mean --kl-weight 0.00025 --features 12288 --latent 128
   minivae rosetta --reconstruction bce --reduce mean --features 784 --json
 """
 PARTS = (
-    ("reconstruction", "mse|bce|gaussian", str, "squared error, cross-entropy, or minus the log of a Gaussian"),
-    ("sigma", "S", "number or word", "of gaussian: a number, learned or optimal; of mse: read at this sigma (default: 1)"),
-    ("reduce", "sum|mean", str, "of the reconstruction over features (default: sum)"),
-    ("batch_reduce", "sum|mean", str, "of the reconstruction over the batch (default: mean)"),
-    ("kl_reduce", "sum|mean", str, "of the KL over latents (default: sum)"),
-    ("kl_batch_reduce", "sum|mean", str, "of the KL over the batch (default: mean)"),
-    ("recon_weight", "U", "number", "of the reconstruction, 0.5 or 1/784, say (default: 1)"),
-    ("kl_weight", "V", "number", "of the KL (default: 1)"),
-    ("features", "D", int, "how many, where a mean is over them"),
-    ("latent", "J", int, "how many, where a mean is over them"),
-    ("batch", "B", int, "how many rows, where a sum is over them"),
+    ("reconstruction", "mse|bce|gaussian", str, "squared error, binary cross-entropy, or minus log of a Gaussian density"),
+    ("sigma", "S", "number or word", "for gaussian: a number, learned or optimal; for mse: a number (default: 1)"),
+    ("reduce", "sum|mean", str, "reduction of the reconstruction over features (default: sum)"),
+    ("batch_reduce", "sum|mean", str, "reduction of the reconstruction over the batch (default: mean)"),
+    ("kl_reduce", "sum|mean", str, "reduction of the KL over latent dimensions (default: sum)"),
+    ("kl_batch_reduce", "sum|mean", str, "reduction of the KL over the batch (default: mean)"),
+    ("recon_weight", "U", "number", "weight of the reconstruction, for example 0.5 or 1/784 (default: 1)"),
+    ("kl_weight", "V", "number", "weight of the KL (default: 1)"),
+    ("features", "D", int, "number of features, needed for a mean over them"),
+    ("latent", "J", int, "number of latent dimensions, needed for a mean over them"),
+    ("batch", "B", int, "number of rows in a batch, needed for a sum over them"),
 )
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Enter the command and its options."""
-    about = "What a VAE's loss really is: effective beta, the decoder's sigma, whether it bounds log p(x)."
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = commands.add_parser(
-        "rosetta", help="what a loss with sums, means and weights really is", description=about, epilog=EXAMPLES,
-        formatter_class=raw,
-    )  # fmt: skip
-    parser.set_defaults(command=rosetta_command)
+    """Add the command and its options."""
+    raw, brief = argparse.RawDescriptionHelpFormatter, "translate a loss with sums, means and weights into beta and sigma"
+    parser = commands.add_parser("rosetta", help=brief, description=ABOUT, epilog=EXAMPLES, formatter_class=raw)
+    parser.set_defaults(command=rosetta_command, print_help=parser.print_help)
     kinds = {"number": fraction, "number or word": fraction_or_word}
     for name, metavar, kind, about in PARTS:
         parser.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kinds.get(kind, kind), help=about)
-    parser.add_argument("--preset", metavar="NAME", help="begin with a public convention; see --list")
-    parser.add_argument("--list", action="store_true", help="every public convention, in a table")
-    parser.add_argument("--markdown", action="store_true", help="that table for a README")
+    parser.add_argument("--preset", metavar="NAME", help="start from a public convention; --list prints their names")
+    parser.add_argument("--list", action="store_true", help="print all public conventions as a table")
+    parser.add_argument("--markdown", action="store_true", help="print that table as Markdown")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def fraction(text: str) -> float:
-    """"1/784" and "0.5" as numbers; ValueError for what is none, or infinite."""
+    """Return the number of "1/784" or "0.5". Raises ValueError if the text is no finite number."""
     above, below = map(float, text.split("/", 1) if "/" in text else (text, "1"))
     value = above / below if below else math.inf
     if not all(map(math.isfinite, (above, below, value))):
@@ -61,7 +62,7 @@ def fraction(text: str) -> float:
 
 
 def fraction_or_word(text: str) -> float | str:
-    """"0.5" as a number, "learned" as it is."""
+    """Return the number of "0.5" or "1/2"; return words unchanged."""
     try:
         return fraction(text)
     except ValueError:
@@ -69,21 +70,26 @@ def fraction_or_word(text: str) -> float | str:
 
 
 def rosetta_command(options: argparse.Namespace) -> int:
-    """Say what the convention asked for is; or all that are known."""
+    """Translate one convention, or list all public ones; without options, print the help."""
+    given = {name: getattr(options, name) for name, *_ in PARTS if getattr(options, name) is not None}
+    one, table = given or options.preset, options.list or options.markdown or options.json
+    if not (one or table):
+        options.print_help()
+        return 0
+
     from minivae import checks
     from minivae.rosetta import Convention, presets
 
-    given = {name: getattr(options, name) for name, *_ in PARTS if getattr(options, name) is not None}
-    if options.list or options.markdown or not (given or options.preset):
-        if given or options.preset:
-            checks.refuse("--list", "alone", "a convention as well", "Leave out one of the two.")
+    if options.list or options.markdown or not one:
+        if one:
+            checks.refuse("--list", "used without a convention", "both", "Leave out one of the two.")
         everything = [document(preset.convention, name, preset) for name, preset in presets.PRESETS.items()]
         show = markdown if options.markdown else listing
         print(json.dumps(everything, indent=2) if options.json else show(everything))
         return 0
     preset = presets.preset(options.preset) if options.preset else None
     if preset is None and "reconstruction" not in given:
-        remedy = "Add --reconstruction mse, bce or gaussian, or begin with a --preset."
+        remedy = "Add --reconstruction mse, bce or gaussian, or start from a --preset."
         checks.refuse("--reconstruction", "given", "none", remedy)
     convention = dataclasses.replace(preset.convention, **given) if preset else Convention(**given)
     found = document(convention, options.preset, None if given else preset)
@@ -92,7 +98,7 @@ def rosetta_command(options: argparse.Namespace) -> int:
 
 
 def document(convention: "Convention", name: str | None = None, preset: "Preset | None" = None) -> dict:
-    """All that is known about a convention, as plain JSON types; a preset that was changed has no source."""
+    """Return the translation of a convention as plain JSON types; a preset with changed options has no source."""
     from minivae.rosetta import translate
 
     found = translate(convention)
@@ -104,11 +110,11 @@ def document(convention: "Convention", name: str | None = None, preset: "Preset 
     return result | {"source": preset and preset.source, "remark": preset and preset.remark}
 
 
-# In words
+# The translation in words
 
 
 def written(convention: "Convention") -> str:
-    """The loss as it is written: 'sum_D (x - m)^2 + 0.00025 mean_J KL, means over B'."""
+    """Return the loss as a formula: 'sum_D (x - m)^2 + 0.00025 mean_J KL, mean over B'."""
     c = convention
     costs = {"mse": "(x - m)^2", "bce": "BCE(x, m)", "gaussian": f"-log N(x; m, sigma = {c.sigma})"}
     same = c.batch_reduce == c.kl_batch_reduce
@@ -118,36 +124,36 @@ def written(convention: "Convention") -> str:
 
 
 def times(weight: float) -> str:
-    """A weight before what it multiplies; 1 is not written."""
+    """Return a weight as a factor, "" for 1."""
     return "" if weight == 1 else f"{weight:.6g} "
 
 
 def at_sigma(reading: dict) -> str:
-    """' at sigma = 1.24', or nothing for a Bernoulli."""
+    """Return ' at sigma = 1.24', or "" for a Bernoulli."""
     sigma = reading["sigma"]
     return "" if sigma is None else f" at sigma {sigma}" if isinstance(sigma, str) else f" at sigma = {sigma:.6g}"
 
 
 def bound_in_words(convention: "Convention", found: "Translation") -> str:
-    """Whether written / factor, in nats, is a bound of log p(x), and of which model."""
+    """Return whether minus the loss, in nats, is a lower bound of log p(x), and for which decoder."""
     beta = found.reading.beta
     if beta == 0:
         return "no: without a KL it is the loss of an autoencoder"
     if found.bound == "none":
-        return f"no: with beta = {beta:.6g} < 1 minus the loss can lie above log p(x)"
+        return f"no: with beta = {beta:.6g} < 1, minus the loss can be above log p(x)"
     if found.bound == "looser":
-        return f"yes, but a loose one: {beta - 1:.6g} KL below the ELBO"
+        return f"yes, but a loose one: below the ELBO by {beta - 1:.6g} KL"
     sigma = at_sigma(found.elbo._asdict()).removeprefix(" at ")
     if found.bound == "elbo":
         return "yes: minus the ELBO" + (f" of a decoder with {sigma}" if sigma else "")
     if convention.reconstruction == "mse":
         return f"yes: minus the ELBO of a decoder with {sigma}"
     other = "a loose one" if beta > 1 else "none"
-    return f"yes: minus the ELBO of a decoder with {sigma}; for the sigma = {convention.sigma:.6g} it declares, {other}"
+    return f"yes: minus the ELBO of a decoder with {sigma}; for the declared sigma = {convention.sigma:.6g}, {other}"
 
 
 def train_command(convention: "Convention", reading: "Reading") -> str:
-    """The command that trains on a multiple of this very loss."""
+    """Return the command that trains on a multiple of this loss."""
     words = ["minivae", "train", "--likelihood", "bernoulli" if convention.reconstruction == "bce" else "gaussian"]
     if reading.sigma is not None:
         words += ["--sigma", f"{reading.sigma:.9g}" if isinstance(reading.sigma, float) else reading.sigma]
@@ -159,7 +165,7 @@ def train_command(convention: "Convention", reading: "Reading") -> str:
 
 
 def instead(convention: "Convention", found: "Translation") -> str:
-    """The loss to write: sums over features and latents, mean over the batch, beta = 1."""
+    """Return the loss to write instead: sums over features and latent dimensions, mean over the batch, beta = 1."""
     if convention.reconstruction == "bce":
         return "mean_B ( sum_D BCE(x, m) + sum_J KL )"
     if convention.has_fixed_sigma and found.elbo is not None:
@@ -168,42 +174,42 @@ def instead(convention: "Convention", found: "Translation") -> str:
     return "mean_B ( sum_D ( (x - m)^2 / (2 sigma^2) + log sigma ) + sum_J KL ), sigma learned"
 
 
-# On the page
+# Printed output
 
 
 def page(found: dict) -> str:
-    """One convention, line by line."""
+    """Return the printed page of one convention."""
     reading, elbo, c = found["reading"], found["elbo"], found["convention"]
     sizes = ", ".join(f"{letter} = {c[name]}" for name, letter in zip(("features", "latent", "batch"), "DJB") if c[name])
     rows = [("preset", found["preset"] if found["source"] else None), ("seen in", found["source"])]
     rows += [("written", found["written"] + (f"   ({sizes})" if sizes else ""))]
     rows += [("beta", f"{reading['beta']:.6g}{at_sigma(reading)}")]
     if elbo and found["bound"] != "elbo":
-        rows += [("or", f"1{at_sigma(elbo)}: only beta sigma^2 = {elbo['sigma'] ** 2:.6g} is fixed by the loss")]
+        rows += [("or", f"1{at_sigma(elbo)}: the loss fixes only beta sigma^2 = {elbo['sigma'] ** 2:.6g}")]
     rows += [("gradient", f"{reading['factor']:.6g} x that of -log p(x|z) + beta KL{at_sigma(reading)}")]
     rows += [("in nats", in_nats(elbo, "-ELBO") if elbo else in_nats(reading, "-log p(x|z) + beta KL"))]
     rows += [("a bound", found["bound_in_words"])]
     if c["reconstruction"] == "bce":
-        rows += [("", "(where every x is 0 or 1; between them BCE is no log-likelihood)")]
+        rows += [("", "(if every x is 0 or 1; for values between them BCE is no log-likelihood)")]
     rows += [("instead", found["instead"])]
     if found["bound"] in ("looser", "none") and c["kl_weight"]:
-        rows += [("", f"or, all reductions kept, {found['kl_weight_for_elbo']:.6g} as weight of the KL")]
+        rows += [("", f"or keep the reductions and weight the KL with {found['kl_weight_for_elbo']:.6g}")]
     rows += [("the same", found["same"])]
-    rows += [("", "(Adam hardly sees the factor; for plain SGD it is part of the learning rate)")]
+    rows += [("", "(a constant factor hardly changes Adam's steps; for plain SGD it scales the learning rate)")]
     rows += [("remark", found["remark"])]
     return "\n".join(f"{label:9} {text}" for label, text in rows if text)
 
 
 def in_nats(reading: dict, what: str) -> str:
-    """How to read a printed loss: 'loss / 2 + 0.572 D = -ELBO at sigma = 0.707'."""
+    """Return how to read a printed loss: 'loss / 2 + 0.572 D = -ELBO at sigma = 0.707'."""
     factor, constant = reading["factor"], reading["constant"]
     loss = "loss" if factor == 1 else f"loss / {factor:.6g}"
     normaliser = f" {'-' if constant < 0 else '+'} {abs(constant):.6g} D" if constant else ""
-    return f"{loss}{normaliser} = {what}{at_sigma(reading)}, per datum"
+    return f"{loss}{normaliser} = {what}{at_sigma(reading)}, per data point"
 
 
 def cells(found: dict) -> list[str]:
-    """One row of a table: name, written, the D and J that a mean is over, beta and factor, sigma at beta = 1, bound."""
+    """Return one row of the table: name, formula, D and J of a mean, beta, factor, sigma at beta = 1, bound."""
     reading, elbo, c = found["reading"], found["elbo"], found["convention"]
     means = (c["reduce"], c["features"]), (c["kl_reduce"], c["latent"])
     sizes = [str(size) if reduction == "mean" else "any" for reduction, size in means]
@@ -213,12 +219,12 @@ def cells(found: dict) -> list[str]:
 
 
 def short_bound(found: dict) -> str:
-    """yes, no, or 'loose' for a bound that is not the ELBO."""
+    """Return 'yes', 'no', or 'loose' for a bound below the ELBO."""
     return {"none": "no", "looser": "loose"}.get(found["bound"], "yes")
 
 
 def listing(everything: list[dict]) -> str:
-    """The table of all presets as text, and where they were seen."""
+    """Return the table of all presets as text, then where each was seen."""
     head = ["preset", "written", "D", "J", "beta", "gradient x", "sigma if beta = 1", "bound"]
     rows = [head, *map(cells, everything)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
@@ -228,7 +234,7 @@ def listing(everything: list[dict]) -> str:
 
 
 def markdown(everything: list[dict]) -> str:
-    """The same table as Markdown."""
+    """Return the same table as Markdown."""
     head = "| convention | written | D | J | beta | gradient × | sigma if beta = 1 | a bound | seen in |"
     rows = []
     for found in everything:

@@ -162,12 +162,13 @@ def _number(name, text):
 
 
 def results(path: Path) -> dict:
-    """What was measured at the end of a run: {} before that. Raises ValueError if the file is damaged."""
+    """Return what was measured at the end of a run, {} before that. Raises ValueError if the file is damaged."""
     file = path / "results.json"
     found = read_json(file) if file.exists() else {}
-    log_px = found.get("log_px")
-    if log_px is not None and not (isinstance(log_px, float) and math.isfinite(log_px)):
-        damaged(file, f"log_px is {log_px!r}")
+    for name in ("log_px", "elbo", "gap"):
+        value = found.get(name)
+        if value is not None and not (isinstance(value, float) and math.isfinite(value)):
+            damaged(file, f"{name} is {value!r}")
     return found
 
 

@@ -39,7 +39,7 @@ def quick(tmp_path_factory):
     return out, json.loads(done.stdout), done
 
 
-def test_json_is_one_document_with_the_promised_keys(quick):
+def test_train_json_is_one_document_with_the_promised_keys(quick):
     out, document, _ = quick
     promised = {"elbo", "reconstruction", "kl", "iw_bound", "log_px", "seconds", "epochs", "files", "seed", "config"}
     assert promised <= document.keys()
@@ -51,7 +51,7 @@ def test_json_is_one_document_with_the_promised_keys(quick):
     assert json.loads((out / "results.json").read_text()) == document
 
 
-def test_every_file_it_names_exists_and_has_an_alt_text(quick):
+def test_every_file_train_names_exists_and_has_alt_text(quick):
     out, document, _ = quick
     assert {Path(file["path"]).stem for file in document["files"]} >= {
         "loss_curves", "reconstructions", "latent_map", "manifold", "kl_per_dimension", "prior_samples", "hero"
@@ -62,12 +62,12 @@ def test_every_file_it_names_exists_and_has_an_alt_text(quick):
         assert (out / name).exists()
 
 
-def test_progress_and_messages_go_to_stderr_without_escapes(quick):
+def test_progress_goes_to_stderr_without_escape_codes(quick):
     _, _, done = quick
     assert "held-out" in done.stderr and "\x1b" not in done.stderr + done.stdout
 
 
-def test_quiet_is_quiet_and_the_table_says_the_same_as_json(quick, tmp_path, capsys):
+def test_train_table_shows_the_numbers_of_json(quick, tmp_path, capsys):
     _, document, _ = quick
     assert cli.main([*QUICK, "--out", str(tmp_path / "run"), "-q"]) == 0
     printed = capsys.readouterr()
@@ -81,7 +81,7 @@ def test_quiet_is_quiet_and_the_table_says_the_same_as_json(quick, tmp_path, cap
     assert f"next   minivae sample {tmp_path / 'run'}\n" in printed.out
 
 
-def test_the_command_it_prints_makes_the_same_model(quick, tmp_path, monkeypatch):
+def test_printed_train_command_makes_the_same_model(quick, tmp_path, monkeypatch):
     end_quickly(monkeypatch)
     out, document, _ = quick
     words = shlex.split(document["command"])
@@ -103,7 +103,7 @@ def test_the_command_it_prints_makes_the_same_model(quick, tmp_path, monkeypatch
         "--autoencoder",
     ],
 )
-def test_every_option_is_kept_in_the_config_and_in_the_command(options, tmp_path, monkeypatch, capsys):
+def test_every_train_option_is_kept_in_config_and_command(options, tmp_path, monkeypatch, capsys):
     if "--latent 3" not in options:                         # of whose figures something is said below
         end_quickly(monkeypatch)
     out = tmp_path / "run"
@@ -121,7 +121,7 @@ def test_every_option_is_kept_in_the_config_and_in_the_command(options, tmp_path
         assert not any("latent_map" in file["path"] for file in document["files"])
 
 
-def test_an_autoencoder_has_no_bound_and_none_is_shown(tmp_path, monkeypatch, capsys):
+def test_autoencoder_has_no_bound_and_prints_none(tmp_path, monkeypatch, capsys):
     out = tmp_path / "plain"
     assert cli.main([*QUICK, "--autoencoder", "--beta", "1", "--out", str(out)]) == 2
     assert "--beta must be left out with --autoencoder" in capsys.readouterr().err and not out.exists()
@@ -142,7 +142,7 @@ def test_an_autoencoder_has_no_bound_and_none_is_shown(tmp_path, monkeypatch, ca
         assert "history.csv is damaged" in capsys.readouterr().err
 
 
-def test_the_history_of_a_vae_has_its_elbo(quick, tmp_path, capsys):
+def test_history_of_a_vae_without_elbo_is_refused(quick, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(quick[0], copy)
     names, *rows = csv.reader(io.StringIO((copy / "history.csv").read_text()))
@@ -161,14 +161,14 @@ def test_the_history_of_a_vae_has_its_elbo(quick, tmp_path, capsys):
     ],
 )
 @pytest.mark.parametrize("command", [["train"], ["sweep", "--beta", "1,2"]])
-def test_data_that_no_coin_has_thrown_are_refused_as_they_are(command, x, came, tmp_path, capsys):
+def test_data_outside_0_to_1_are_refused_for_bernoulli(command, x, came, tmp_path, capsys):
     np.save(tmp_path / "x.npy", x.reshape(20, 2))
     assert cli.main([*command, "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "no")]) == 2
     err = capsys.readouterr().err
     assert "--data must be within 0..1 for the Bernoulli likelihood; got " + came in err and not (tmp_path / "no").exists()
 
 
-def test_a_file_is_no_directory(quick, tmp_path, capsys):
+def test_file_in_place_of_a_directory_is_refused(quick, tmp_path, capsys):
     file = tmp_path / "file"
     file.write_text("mine")
     for words in (QUICK, ["plot", str(quick[0])], ["sample", str(quick[0])]):
@@ -240,14 +240,14 @@ def test_usage_errors_exit_with_2_and_no_command_prints_help(capsys):
     assert "examples:" in capsys.readouterr().out
 
 
-def test_a_run_is_never_overwritten_silently(quick, capsys):
+def test_train_never_overwrites_a_run_silently(quick, capsys):
     out, _, _ = quick
     before = (out / "model.npz").read_bytes()
     assert cli.main([*QUICK, "--out", str(out)]) == 2
     assert "--overwrite" in capsys.readouterr().err and (out / "model.npz").read_bytes() == before
 
 
-def test_an_interrupt_keeps_what_was_done_and_exits_with_130(tmp_path):
+def test_interrupted_training_saves_the_run_and_exits_with_130(tmp_path):
     command = [sys.executable, "-m", "minivae", "train", "--epochs", "1000000", "--out", str(tmp_path / "run")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         first = process.stderr.readline()                   # said when training begins
@@ -260,7 +260,7 @@ def test_an_interrupt_keeps_what_was_done_and_exits_with_130(tmp_path):
     assert np.isfinite(run.vae.params.flat).all() and run.config["seed"] == 0
 
 
-def test_a_diverging_run_says_so_and_exits_with_2(tmp_path):
+def test_diverging_training_says_so_and_exits_with_2(tmp_path):
     done = minivae(*QUICK, "--lr", "1e30", "--activation", "relu", "--out", tmp_path / "run")
     assert done.returncode == 2 and "training diverged in epoch" in done.stderr and "Traceback" not in done.stderr
 
@@ -274,7 +274,7 @@ def test_help_imports_neither_numpy_nor_matplotlib(arguments):
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
 
-def test_the_first_step_waits_for_no_picture(tmp_path):
+def test_first_training_step_does_not_wait_for_matplotlib(tmp_path):
     """Nor for more than half a second of its process's time."""
     code = (
         "import sys, time; from minivae.app import cli; from minivae.train import Training\n"
@@ -288,13 +288,13 @@ def test_the_first_step_waits_for_no_picture(tmp_path):
     assert min(float(run.stdout.split()[0]) for run in done) < 0.5
 
 
-def test_importing_minivae_costs_at_most_30_ms_more_than_numpy():
+def test_importing_minivae_takes_at_most_30_ms_more_than_numpy():
     code = "import numpy, time; began = time.perf_counter(); import minivae; print(time.perf_counter() - began)"
     runs_of_it = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(5)]
     assert min(float(run.stdout) for run in runs_of_it) < 0.030
 
 
-def test_one_blas_thread_is_chosen_for_the_digits_unless_the_user_chose(tmp_path):
+def test_one_blas_thread_is_used_unless_the_user_set_it(tmp_path):
     code = "import os, sys; from minivae.app import cli; cli.use_one_thread(); print(os.environ.get('OPENBLAS_NUM_THREADS'))"
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     clean = {name: value for name, value in os.environ.items() if name not in names}
@@ -315,7 +315,7 @@ def ending(ends, **options):
     return runner.run(parser, [])
 
 
-def test_more_than_fits_into_the_memory_is_one_line(capsys):
+def test_out_of_memory_is_one_line_on_stderr(capsys):
     def too_much(options):
         raise MemoryError
 
@@ -325,7 +325,7 @@ def test_more_than_fits_into_the_memory_is_one_line(capsys):
 
 
 @pytest.mark.parametrize("ends, code", [("ValueError('no')", 2), ("KeyboardInterrupt", 130)])
-def test_that_nobody_listens_any_more_changes_no_exit_code(ends, code):
+def test_closed_stderr_changes_no_exit_code(ends, code):
     script = (
         "import argparse, sys; from minivae.app.runner import run\n"
         "def ends(options): raise {}\n"
@@ -340,7 +340,7 @@ def test_that_nobody_listens_any_more_changes_no_exit_code(ends, code):
     assert done.returncode == code
 
 
-def test_an_interrupt_that_an_import_made_something_else_of_is_one(capsys, heard):
+def test_interrupt_during_an_import_exits_with_130(capsys, heard):
     """NumPy says that it is badly installed, in fifty lines."""
 
     def importing(options):
@@ -360,7 +360,7 @@ def test_an_interrupt_that_an_import_made_something_else_of_is_one(capsys, heard
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{"])
-def test_results_that_are_damaged_are_one_line(quick, tmp_path, text, capsys):
+def test_damaged_results_are_one_line_on_stderr(quick, tmp_path, text, capsys):
     copy = shutil.copytree(quick[0], tmp_path / "copy")
     (copy / "results.json").write_text(text)
     assert cli.main(["plot", str(copy)]) == 2
@@ -368,7 +368,7 @@ def test_results_that_are_damaged_are_one_line(quick, tmp_path, text, capsys):
     assert "results.json is damaged" in err and err.count("\n") == 1
 
 
-def test_binarize_is_what_is_learned_from_and_measured_again(tmp_path, monkeypatch, capsys):
+def test_binarize_applies_to_training_and_to_later_measurements(tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         end_quickly(patch)
         out = tmp_path / "run"
@@ -382,7 +382,7 @@ def test_binarize_is_what_is_learned_from_and_measured_again(tmp_path, monkeypat
     assert "--binarize must be asked of the bernoulli likelihood; got gaussian" in capsys.readouterr().err
 
 
-def test_no_more_is_measured_and_drawn_at_the_end_than_it_says(tmp_path, monkeypatch, capsys):
+def test_train_measures_and_draws_the_same_held_out_rows(tmp_path, monkeypatch, capsys):
     drawn = []
     monkeypatch.setattr(train, "MEASURED", 20)
     monkeypatch.setattr("minivae.figures.all_figures", lambda vae, data, *rest: drawn.append(len(data.test_x)) or {})
@@ -390,13 +390,13 @@ def test_no_more_is_measured_and_drawn_at_the_end_than_it_says(tmp_path, monkeyp
     assert json.loads(capsys.readouterr().out)["held_out"] == drawn[0] == 20
 
 
-def test_a_run_without_results_can_still_be_drawn(quick, tmp_path):
+def test_plot_draws_a_run_without_results(quick, tmp_path):
     copy = shutil.copytree(quick[0], tmp_path / "copy")
     (copy / "results.json").write_text("{}")
     assert cli.main(["plot", str(copy)]) == 0
 
 
-def test_a_list_of_runs_says_what_their_models_are(quick, tmp_path, capsys):
+def test_runs_lists_the_models_and_skips_edited_runs(quick, tmp_path, capsys):
     for name, model in (("whole", {}), ("older", {"objective": None}), ("edited", {"latent": "many"})):
         copy = shutil.copytree(quick[0], tmp_path / name)
         config = json.loads((copy / "config.json").read_text())
@@ -409,7 +409,7 @@ def test_a_list_of_runs_says_what_their_models_are(quick, tmp_path, capsys):
     ]  # fmt: skip
 
 
-def test_every_name_the_package_offers_can_be_fetched():
+def test_every_public_name_of_minivae_can_be_imported():
     import minivae
 
     assert minivae.__all__ and all(callable(getattr(minivae, name)) for name in minivae.__all__)
@@ -418,13 +418,13 @@ def test_every_name_the_package_offers_can_be_fetched():
         minivae.nonsense
 
 
-def test_both_entrances_are_the_same_command():
+def test_module_and_console_script_are_the_same_command():
     assert minivae("--version").stdout == f"minivae {cli.__version__}\n"
     config = (Path(__file__).parents[2] / "setup.cfg").read_text()
     assert "minivae = minivae.app.cli:main" in config
 
 
-def test_a_reader_of_stdout_who_has_seen_enough_is_no_error(quick):
+def test_closed_stdout_pipe_is_no_error(quick):
     out, _, _ = quick
     command = f"{shlex.quote(sys.executable)} -m minivae runs {shlex.quote(str(out))} --json | true"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
@@ -451,23 +451,23 @@ def shell(words, **environment):
     ("derivations trace --step <&-", 0, "backward"),
     ("derivations check odaibo.1 2>/dev/full", 0, "no mismatches"),
 ])  # fmt: skip
-def test_a_stream_that_is_closed_or_full_changes_no_exit_code(quick, words, code, out):
+def test_closed_or_full_streams_change_no_exit_code(quick, words, code, out):
     found = shell(words.format(shlex.quote(str(quick[0]))))
     assert found[0] == code and out in found[1] and found[2] == "" and (out or found[1] == ""), found
 
 
-def test_training_goes_on_without_stderr_and_with_a_setting_for_windows_that_are_not_there(tmp_path):
+def test_training_survives_closed_stderr_and_unknown_matplotlib_backend(tmp_path):
     words = f"minivae train --epochs 1 --hidden 4 --out {shlex.quote(str(tmp_path / 'run'))} 2>&-"
     code, out, _ = shell(words, MPLBACKEND="Qt4Agg")        # of an older matplotlib: none knows it now
     assert code == 0 and out.startswith("355 held-out data") and "next   minivae sample" in out
 
 
-def test_results_that_there_is_no_room_for_are_one_line_and_2(quick):
+def test_full_stdout_is_one_line_on_stderr_and_exit_code_2(quick):
     code, _, err = shell(f"minivae runs {shlex.quote(str(quick[0]))} >/dev/full")
     assert code == 2 and err.startswith("minivae: ") and err.count("\n") == 1
 
 
-def test_what_stdout_cannot_encode_is_escaped(quick, tmp_path):
+def test_characters_that_stdout_cannot_encode_are_escaped(quick, tmp_path):
     copy = shutil.copytree(quick[0], tmp_path / "L\u00e4ufe" / "\U0001d4df")
     code, out, err = shell(f"minivae runs {shlex.quote(str(copy.parent))}", PYTHONIOENCODING="ascii", PYTHONUTF8="1")
     assert code == 0 and "L\\u00e4ufe/\\ud835\\udcdf" in out and err == ""
@@ -476,7 +476,7 @@ def test_what_stdout_cannot_encode_is_escaped(quick, tmp_path):
     assert "\\u" in out
 
 
-def test_plot_replaces_figures_elsewhere_only_if_asked(quick, tmp_path, capsys):
+def test_plot_replaces_figures_in_out_only_with_overwrite(quick, tmp_path, capsys):
     for name in ("samples", "hero"):                        # the former is of another command
         (tmp_path / f"{name}.png").write_text("mine")
     words = ["plot", str(quick[0]), "--out", str(tmp_path)]
@@ -504,7 +504,7 @@ def worked(*arguments, **settings):
     "minivae sample {run} --out {out}", "derivations questions --out {out}", "derivations figures --out {out}",
     "derivations cards --obsidian {out}", "derivations cards --anki {out}/cards.tsv",
 ])  # fmt: skip
-def test_what_is_no_directory_is_refused_before_the_work(quick, no_directory, words, monkeypatch, capsys):
+def test_unusable_out_directory_is_refused_before_any_computation(quick, no_directory, words, monkeypatch, capsys):
     for place in ("minivae.app.evaluate.measure", "minivae.museum.tour.matrix", "minivae.app.train.draw", "minivae.vae.VAE.sample",
                   "derivations.study.questions.train_pair", "derivations.pages.records.judged"):  # fmt: skip
         monkeypatch.setattr(place, worked)

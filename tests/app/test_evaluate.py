@@ -54,7 +54,7 @@ def printed(capsys, *arguments, code=0):
 # Numbers
 
 
-def test_the_table_goes_from_the_lowest_bound_to_the_truth():
+def test_table_goes_from_the_lowest_bound_to_log_px():
     m = measured()
     assert [row.label for row in m.table] == ["ELBO", "IW_1", "IW_4", "IW_16", "IW_64", "AIS", "log p(x)"]
     assert evaluate.violations(m) == []
@@ -71,7 +71,7 @@ def test_errors_of_means_are_those_of_independent_draws():
     assert m.exact.error == pytest.approx(m.parts.error.mean())
 
 
-def test_the_parts_of_the_gap_sum_to_it_and_agree_with_the_draws():
+def test_parts_of_the_gap_sum_to_it_and_agree_with_draws():
     m = measured()
     document = evaluate.document_of(m, [])
     split = document["gap"]
@@ -81,7 +81,7 @@ def test_the_parts_of_the_gap_sum_to_it_and_agree_with_the_draws():
     assert document["rate"] == pytest.approx(document["mutual_information"] + document["marginal_kl"], rel=1e-12)
 
 
-def test_asking_for_more_changes_no_other_number():
+def test_ais_and_gap_change_no_other_number():
     vae, digits, _ = trained()
     less = evaluate.measure(vae, digits.test_x[:10], K, 0)
     for low, high in zip(less.table[:5], measured().table):
@@ -89,13 +89,13 @@ def test_asking_for_more_changes_no_other_number():
     assert less.rates.mutual_information == measured().rates.mutual_information
 
 
-def test_a_linear_gaussian_model_is_exact_in_closed_form_for_any_number_of_latents():
+def test_linear_gaussian_model_uses_the_closed_form():
     vae, x = linear_model(3, 4)
     m = evaluate.measure(vae, x, (1, 100), 0)
     assert m.exact.mean == exact_linear(vae, x).log_px.mean() and "closed form" in m.exact.meaning
 
 
-def test_of_a_model_without_exact_value_the_order_of_the_bounds_remains():
+def test_bounds_are_ordered_also_without_exact_log_px():
     vae, digits, _ = trained()
     m = measured()._replace(exact=None, parts=None)
     assert evaluate.violations(m) == [] and "is not known" in evaluate.meaning(m)
@@ -104,7 +104,7 @@ def test_of_a_model_without_exact_value_the_order_of_the_bounds_remains():
 
 
 @pytest.mark.parametrize("label", ["ELBO", "IW_1", "IW_64", "AIS"])
-def test_every_bound_above_the_truth_is_noticed_and_chance_is_not(label):
+def test_bound_above_log_px_is_noticed_beyond_four_standard_errors(label):
     m = measured()
     row, = (row for row in m.table if row.label == label)
     for errors, noticed in ((3, False), (5, True)):
@@ -113,7 +113,7 @@ def test_every_bound_above_the_truth_is_noticed_and_chance_is_not(label):
         assert any(line.startswith(f"{label} <= log p(x)") for line in wrong) == noticed
 
 
-def test_a_bound_of_minus_infinity_violates_nothing_and_is_null_in_json():
+def test_infinite_bound_violates_nothing_and_is_null_in_json():
     m = measured()
     nothing = m.bounds._replace(iw_bound=0 * m.bounds.iw_bound - np.inf, iw_bound_se=0 * m.bounds.iw_bound + np.inf)
     m = m._replace(bounds=nothing)
@@ -124,7 +124,7 @@ def test_a_bound_of_minus_infinity_violates_nothing_and_is_null_in_json():
 # The command
 
 
-def test_the_page_says_what_the_document_holds(run, capsys, tmp_path, monkeypatch):
+def test_evaluate_page_shows_the_numbers_of_json(run, capsys, tmp_path, monkeypatch):
     asked = ["--k", "1,10", "--rows", "4", "-q", "--gap", "--ais", "--exact", "--out", tmp_path]
     drawn = {name: figure(name) for name in evidence.NAMES}
     monkeypatch.setattr(evaluate, "pictures", lambda *anything: drawn)
@@ -148,14 +148,14 @@ def test_the_page_says_what_the_document_holds(run, capsys, tmp_path, monkeypatc
     assert words[:2] == ["minivae", "evaluate"] and cli.make_parser().parse_args(words[1:]).rows == 4
 
 
-def test_without_out_nothing_is_written_and_the_seed_decides_the_numbers(run, capsys):
+def test_evaluate_without_out_writes_nothing_and_repeats_with_the_seed(run, capsys):
     before = sorted((path.name, path.stat().st_mtime_ns) for path in run.iterdir())
     first, same, other = (printed(capsys, run, *QUICK, "--seed", seed).out for seed in (1, 1, 2))
     assert first == same != other
     assert sorted((path.name, path.stat().st_mtime_ns) for path in run.iterdir()) == before
 
 
-def test_a_planted_violation_ends_in_1_and_is_named(run, capsys, monkeypatch):
+def test_planted_violation_is_named_and_exits_with_1(run, capsys, monkeypatch):
     def too_low(vae, x):
         exact = exact_log_px(vae, x)
         return exact._replace(log_px=exact.log_px - 100)
@@ -166,7 +166,7 @@ def test_a_planted_violation_ends_in_1_and_is_named(run, capsys, monkeypatch):
     assert len(document["violations"]) == 4
 
 
-def test_slow_parts_use_fewer_data_and_say_so(run, monkeypatch, capsys):
+def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypatch, capsys):
     asked, found = [], measured()                           # before its own function is another one
     monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(len(x)) or found)
     for arguments in ([], ["--gap"], ["--ais"], ["--ais", "--rows", "7"]):
@@ -187,19 +187,19 @@ def test_slow_parts_use_fewer_data_and_say_so(run, monkeypatch, capsys):
         ({}, ["--seed", "-1"], "--seed must be a whole number >= 0"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(tmp_path, capsys, kind, arguments, message):
+def test_impossible_evaluation_is_refused_in_one_line(tmp_path, capsys, kind, arguments, message):
     error = printed(capsys, write_run(tmp_path / "run", **kind), *arguments, "-q", code=2).err
     assert error.startswith(f"minivae: {message}") and error.count("\n") == 1
 
 
-def test_what_is_no_run_and_an_earlier_evaluation_are_refused(tmp_path, run, capsys):
+def test_evaluate_refuses_a_missing_run_and_an_earlier_evaluation(tmp_path, run, capsys):
     assert "RUN must be the directory of a run" in printed(capsys, tmp_path, code=2).err
     (tmp_path / "evaluate.json").write_text("mine")
     assert "without an earlier evaluation" in printed(capsys, run, *QUICK, "--out", tmp_path, code=2).err
     assert (tmp_path / "evaluate.json").read_text() == "mine"
 
 
-def test_more_than_two_latents_have_bounds_and_ais(tmp_path, capsys):
+def test_three_latent_dimensions_have_bounds_and_ais(tmp_path, capsys):
     path = write_run(tmp_path / "run", latent=3)
     out = printed(capsys, path, "--k", "1,10", "--rows", "10", "--ais", "-q", "--out", tmp_path / "here").out
     assert "AIS" in out and "exact" not in out and "is not known" in out
@@ -217,7 +217,7 @@ def figure(name):
     return evaluate.pictures(vae, measured(), digits.test_y[:10], digits.image_shape)[name]
 
 
-def test_the_bounds_are_drawn_with_two_standard_errors_to_either_side_up_to_the_exact_line():
+def test_bounds_figure_shows_two_standard_errors_and_the_exact_value():
     m, (drawn, alt) = measured(), figure("bounds_by_k")
     left, right = drawn.axes
     mean = m.bounds.iw_bound.mean(axis=1)
@@ -234,7 +234,7 @@ def test_the_bounds_are_drawn_with_two_standard_errors_to_either_side_up_to_the_
     assert all(f"k = {k} " in alt for k in K) and "exact log p(x)" in alt
 
 
-def test_the_bar_ends_where_log_px_is_and_its_pieces_are_the_gaps():
+def test_gap_figure_shows_both_parts_ending_at_log_px():
     parts, (drawn, alt) = measured().parts, figure("gap_split")
     above, below = drawn.axes
     _, amortisation, approximation = above.patches
@@ -248,7 +248,7 @@ def test_the_bar_ends_where_log_px_is_and_its_pieces_are_the_gaps():
     assert f"amortisation {parts.amortisation.mean():.2f}" in alt
 
 
-def test_where_the_posterior_is_the_encoders_gaussian_its_contours_are_the_ellipses():
+def test_posterior_contours_are_ellipses_if_the_encoder_is_exact():
     vae, x = linear_model(5, 2)
     vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]     # orthogonal: no correlation
     vae = with_best_encoder(vae)
@@ -267,7 +267,7 @@ def test_where_the_posterior_is_the_encoders_gaussian_its_contours_are_the_ellip
     assert "KL" in axes.get_title("left")
 
 
-def test_posteriors_go_from_the_smallest_to_the_largest_kl_and_print_it():
+def test_posteriors_figure_goes_from_smallest_to_largest_kl():
     parts, (drawn, alt) = measured().parts, figure("posteriors")
     titles = [axes.get_title("left") for axes in drawn.axes if axes.get_title("left")]
     assert len(titles) == 6
@@ -276,7 +276,7 @@ def test_posteriors_go_from_the_smallest_to_the_largest_kl_and_print_it():
     assert f"KL {style.number(parts.kl.max())} = amortisation" in alt
 
 
-def test_the_density_of_a_posterior_integrates_to_1():
+def test_posterior_density_integrates_to_1():
     vae, digits, _ = trained()
     axis = np.linspace(-5, 5, 401)
     parts = measured().parts
@@ -284,7 +284,7 @@ def test_the_density_of_a_posterior_integrates_to_1():
     assert density.sum() * (axis[1] - axis[0]) ** 2 == pytest.approx(1, abs=1e-6)
 
 
-def test_masses_in_circles_are_those_of_draws():
+def test_masses_in_circles_agree_with_draws():
     rng = np.random.default_rng(0)
     mu, log_var = rng.normal(0, 1.5, (20, 2)), rng.normal(-1, 1, (20, 2))
     z = np.linalg.norm(mu + np.exp(log_var / 2) * rng.normal(size=(20_000, 20, 2)), axis=-1)
@@ -294,7 +294,7 @@ def test_masses_in_circles_are_those_of_draws():
     assert origin == pytest.approx([1 - np.exp(-r * r / 2) for r in evidence.RADII], abs=0.03)
 
 
-def test_the_aggregate_has_the_circles_of_the_prior_and_says_the_rate():
+def test_aggregate_figure_has_prior_circles_and_the_marginal_kl():
     rates, (drawn, alt) = measured().rates, figure("aggregate")
     axes, = drawn.axes
     assert sorted(patch.radius for patch in axes.patches) == [1, 2, 3]
@@ -312,7 +312,7 @@ def test_evidence_figures_have_short_alt_texts_and_text_inside_the_page(name):
     assert all(0 <= box.x0 and box.x1 <= right and 0 <= box.y0 and box.y1 <= top for box in boxes)
 
 
-def test_figures_of_what_they_are_not_for_are_refused():
+def test_evidence_figures_refuse_wrong_arguments():
     vae, digits, _ = trained()
     m = measured()
     with pytest.raises(ValueError, match="k must be the 4 numbers of draws of the bounds"):

@@ -35,14 +35,14 @@ def run(stream, clock, total=100, seconds=1.0):
     return stream.getvalue()
 
 
-def test_elsewhere_it_prints_ten_plain_lines(clock):
+def test_progress_prints_ten_plain_lines_without_a_terminal(clock):
     lines = run(io.StringIO(), clock).splitlines()
     assert len(lines) == 10
     assert lines[0] == " 10/100  text   90 s left" and lines[-1] == "100/100  text    0 s left"
     assert not any("\x1b" in line or "\r" in line for line in lines)
 
 
-def test_on_a_terminal_it_is_one_line_no_wider_than_the_terminal(clock):
+def test_progress_is_one_line_no_wider_than_the_terminal(clock):
     shown = Progress(10, stream := Terminal(), lambda: clock["now"])
     clock["now"] += 1
     shown.update(1, "x" * 200)
@@ -51,21 +51,21 @@ def test_on_a_terminal_it_is_one_line_no_wider_than_the_terminal(clock):
     assert len(stream.getvalue().strip().removeprefix("\x1b[K")) < 60
 
 
-def test_on_a_terminal_it_is_rewritten_ten_times_a_second_at_most_and_at_the_end(clock):
+def test_progress_rewrites_its_line_ten_times_a_second_at_most(clock):
     text = run(Terminal(), clock, total=1000, seconds=0.001)
     assert 9 <= text.count("\r") <= 11 and "1000/1000" in text
 
 
-def test_a_dumb_terminal_gets_plain_lines(clock, monkeypatch):
+def test_progress_prints_plain_lines_on_a_dumb_terminal(clock, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     assert "\x1b" not in run(Terminal(), clock)
 
 
-def test_fewer_updates_than_lines_print_every_one(clock):
+def test_progress_prints_every_update_if_there_are_few(clock):
     assert len(run(io.StringIO(), clock, total=3).splitlines()) == 3
 
 
-def test_who_is_gone_is_told_nothing_more_and_nothing_is_left_to_flush():
+def test_messages_to_a_closed_pipe_are_discarded():
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w", encoding="utf-8") as stream:
@@ -73,7 +73,7 @@ def test_who_is_gone_is_told_nothing_more_and_nothing_is_left_to_flush():
         progress.tell("two", stream)
 
 
-def test_who_is_slow_hears_what_comes_later():
+def test_messages_to_a_full_pipe_are_skipped_until_it_is_read():
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     os.set_blocking(reading, False)

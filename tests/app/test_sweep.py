@@ -27,7 +27,7 @@ def points(settings, **how):
     return list(sweep(data.digits().as_fractions(), settings, **how))
 
 
-def test_a_point_is_what_its_own_training_comes_to():
+def test_sweep_point_equals_a_training_of_its_own():
     digits = data.digits()
     settings = [Setting(beta, Binomial(16), beta, latent) for beta, latent in ((0.5, 3), (2.0, 2))]
     swept = list(sweep(digits, settings, hidden=(8,), epochs=2, seed=4))
@@ -46,7 +46,7 @@ def test_a_point_is_what_its_own_training_comes_to():
         assert list(point.kls) == sorted(point.kls, reverse=True)
 
 
-def test_measures_of_a_model_without_a_code_and_of_a_perfect_one():
+def test_sweep_measures_collapse_and_a_perfect_model():
     x = np.random.default_rng(0).normal(size=(50, 3))
     vae = VAE.init(np.random.default_rng(0), 3, 3, (), dtype=np.float64, likelihood=Gaussian(1.0))
     vae.params.flat[:] = 0
@@ -57,7 +57,7 @@ def test_measures_of_a_model_without_a_code_and_of_a_perfect_one():
     assert point.active == 3 and point.spread == pytest.approx(1) and not point.collapsed
 
 
-def test_a_large_beta_or_sigma_collapses_and_a_small_one_does_not():
+def test_large_beta_or_sigma_collapses_and_small_does_not():
     by_beta = points([Setting(beta, Bernoulli(), beta) for beta in (1.0, 32.0)], epochs=30)
     by_sigma = points([Setting(sigma, Gaussian(sigma)) for sigma in (0.2, 3.0)], epochs=30)
     for kept, lost in (by_beta, by_sigma):
@@ -65,43 +65,43 @@ def test_a_large_beta_or_sigma_collapses_and_a_small_one_does_not():
         assert lost.collapsed and lost.rate < 0.01 and lost.spread < 0.01
 
 
-def test_more_latents_cost_more_and_save_more():
+def test_more_latents_raise_the_rate_and_lower_the_distortion():
     one, two, five = points([Setting(latent, Bernoulli(), 0.25, latent) for latent in (1, 2, 5)], epochs=30)
     assert one.rate < two.rate < five.rate and one.distortion > two.distortion > five.distortion
 
 
-def test_bad_settings_are_refused():
+def test_sweep_refuses_bad_settings():
     refused(lambda: points([Setting(1, Bernoulli(), -1.0)]), "beta", ">= 0", "-1.0", "sign")
     refused(lambda: points([Setting(1, Bernoulli(), latent=0)]), "latent", ">= 1", "0", "latent=1")
     refused(lambda: points([Setting(1, Bernoulli())], seed=-1), "seed", ">= 0", "-1", "seed")
 
 
-def test_bad_settings_are_refused_by_the_call_and_not_after_those_before_them():
+def test_sweep_refuses_bad_settings_before_the_first_training():
     digits, good = data.digits().as_fractions(), Setting(1, Bernoulli())
     refused(lambda: sweep(digits, [good, Setting(2, Bernoulli(), -1.0)]), "beta", ">= 0", "-1.0", "sign")
     refused(lambda: sweep(digits, [good], epochs=0), "epochs", ">= 1", "0", "epochs=1")
 
 
-def test_when_asked_to_stop_it_ends_without_a_point_of_what_has_not_ended():
+def test_stopped_sweep_yields_no_point_of_an_unfinished_training():
     asked = []
     stop = lambda: len(asked) >= 15 or asked.append(None)   # 12 steps are one training of one epoch
     swept = points([Setting(beta, Bernoulli(), beta) for beta in (1.0, 2.0, 3.0)], epochs=1, hidden=(4,), stop=stop)
     assert [point.value for point in swept] == [1.0] and len(asked) == 15
 
 
-def test_a_training_whose_last_step_has_ended_is_measured_though_it_is_to_stop():
+def test_stopped_sweep_yields_a_training_that_has_just_finished():
     (point,) = points([Setting(1, Bernoulli())], epochs=1, hidden=(4,), batch=10**6, stop=lambda: True)
     assert point.value == 1
 
 
-def test_a_training_that_ends_in_what_is_no_number_has_no_point():
+def test_training_that_ends_with_infinite_moments_is_refused():
     """Its loss is finite, and so are its parameters; Adam's v is not, and stands still for ever."""
     with warnings.catch_warnings(action="error"), pytest.raises(Diverged, match="Adam's v is the first quantity"):
         points([Setting(1e-12, Gaussian(1e-12))], epochs=1, hidden=(4,))
 
 
 @pytest.mark.parametrize("x", [np.full((50, 4), 0.1), np.full((50, 4), 7, np.uint8), np.random.default_rng(0).random((1, 4))])
-def test_data_that_do_not_differ_have_no_spread(x):
+def test_constant_data_have_no_spread(x):
     vae = VAE.init(np.random.default_rng(0), 4, 2, (3,), likelihood=Gaussian(1.0))
     with warnings.catch_warnings(action="error"):
         assert measure(vae, x, np.random.default_rng(0), "same").spread is None
@@ -110,7 +110,7 @@ def test_data_that_do_not_differ_have_no_spread(x):
 # The command
 
 
-def test_the_command_prints_one_document_and_can_be_repeated(tmp_path, capsys):
+def test_sweep_json_is_one_document_that_can_be_repeated(tmp_path, capsys):
     assert cli.main([*QUICK, "--beta", "0.25,1", "--latent", "3", "--out", str(tmp_path / "a"), "--json"]) == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
@@ -126,7 +126,7 @@ def test_the_command_prints_one_document_and_can_be_repeated(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["points"] == document["points"]
 
 
-def test_the_table_says_the_same_as_json_and_progress_goes_to_stderr(tmp_path, capsys):
+def test_sweep_table_shows_the_numbers_of_json(tmp_path, capsys):
     line = ["sweep", "--epochs", "2", "--hidden", "none", "--sigma", "0.3,5,optimal", "--out", str(tmp_path / "run")]
     assert cli.main(line) == 0
     printed = capsys.readouterr()
@@ -158,7 +158,7 @@ INT, TERM = signal.SIGINT, signal.SIGTERM
 
 
 @pytest.mark.parametrize("numbers, code", [([INT], 130), ([TERM], 143), ([INT, INT], 130), ([TERM, INT], 130)])
-def test_an_interrupt_keeps_what_was_done(tmp_path, capsys, monkeypatch, heard, numbers, code):
+def test_interrupted_sweep_keeps_finished_trainings(tmp_path, capsys, monkeypatch, heard, numbers, code):
     signalled(monkeypatch, *numbers)
     assert cli.main([*QUICK, "--latent", "1,2,3", "--out", str(tmp_path / "run"), "--json"]) == code
     printed = capsys.readouterr()
@@ -167,7 +167,7 @@ def test_an_interrupt_keeps_what_was_done(tmp_path, capsys, monkeypatch, heard, 
     assert (tmp_path / "run" / "rate_distortion.png").exists()
 
 
-def test_an_interrupt_before_anything_is_done_leaves_nothing(tmp_path, capsys, monkeypatch):
+def test_sweep_interrupted_in_its_first_training_writes_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Training, "step", lambda training, rows: signal.raise_signal(TERM))
     assert cli.main([*QUICK, "--latent", "1,2,3", "--out", str(tmp_path / "run")]) == 143
     printed = capsys.readouterr()
@@ -175,7 +175,7 @@ def test_an_interrupt_before_anything_is_done_leaves_nothing(tmp_path, capsys, m
     assert os.listdir(tmp_path / "run") == []
 
 
-def test_trainings_outlive_a_figure_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
+def test_sweep_numbers_survive_a_figure_that_cannot_be_saved(tmp_path, monkeypatch, capsys):
     def broken(*anything):
         raise OSError(28, "No space left on device", "rate_distortion.png")
 
@@ -186,7 +186,7 @@ def test_trainings_outlive_a_figure_that_cannot_be_drawn(tmp_path, monkeypatch, 
     assert len(document["points"]) == 2 and document["files"] == []
 
 
-def test_an_interrupt_while_the_figure_is_drawn_keeps_all(tmp_path, capsys, monkeypatch):
+def test_sweep_interrupted_while_drawing_keeps_all_points(tmp_path, capsys, monkeypatch):
     save = style.save
     monkeypatch.setattr(style, "save", lambda *drawn: (signal.raise_signal(TERM), save(*drawn)))
     assert cli.main([*QUICK, "--latent", "1,2", "--out", str(tmp_path / "run"), "--json"]) == 143
@@ -195,7 +195,7 @@ def test_an_interrupt_while_the_figure_is_drawn_keeps_all(tmp_path, capsys, monk
 
 @pytest.mark.parametrize("number, code", [(INT, 130), (TERM, 143)])
 @pytest.mark.parametrize("unbuffered", [False, True])
-def test_what_was_done_is_written_though_nobody_listens_any_more(tmp_path, number, code, unbuffered):
+def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, number, code, unbuffered):
     """Both streams go down one pipe, and who reads it dies of the same Ctrl-C."""
     words = ["sweep", "--latent", "1,2,3", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path / "run")]
     stepping = (
@@ -222,7 +222,7 @@ def test_what_was_done_is_written_though_nobody_listens_any_more(tmp_path, numbe
     assert len(json.loads((tmp_path / "run" / "sweep.json").read_text())["points"]) == 1
 
 
-def test_a_training_that_diverges_is_named_and_those_before_it_are_kept(tmp_path, capsys):
+def test_diverging_sweep_names_the_value_and_keeps_earlier_points(tmp_path, capsys):
     line = [*QUICK, "--sigma", "1,0.5,1e-30,2", "--out", str(tmp_path / "run"), "--json"]
     with warnings.catch_warnings(action="error"):
         assert cli.main(line) == 2
@@ -233,14 +233,14 @@ def test_a_training_that_diverges_is_named_and_those_before_it_are_kept(tmp_path
     assert f"2 of 4 trainings were done before; what came of them is in {tmp_path / 'run'}." in printed.err
 
 
-def test_when_the_first_training_diverges_there_is_nothing_to_keep(tmp_path, capsys):
+def test_sweep_that_diverges_at_once_writes_nothing(tmp_path, capsys):
     assert cli.main([*QUICK, "--beta", "1e30,1", "--out", str(tmp_path / "run")]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.startswith("minivae: --beta 1e+30: training diverged")
     assert "0 of 2 trainings were done before.\n" in printed.err and os.listdir(tmp_path / "run") == []
 
 
-def test_of_data_that_do_not_differ_there_is_a_table_a_figure_and_valid_json(tmp_path, capsys):
+def test_sweep_of_constant_data_has_table_figure_and_valid_json(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.full((50, 4), 0.5))
     line = [*QUICK, "--beta", "1,2", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run")]
     with warnings.catch_warnings(action="error"):
@@ -251,7 +251,7 @@ def test_of_data_that_do_not_differ_there_is_a_table_a_figure_and_valid_json(tmp
     assert [point["spread"] for point in document["points"]] == [None, None]
 
 
-def test_a_file_for_a_directory_is_refused_before_any_training(tmp_path, capsys, monkeypatch):
+def test_sweep_refuses_a_file_as_out_before_training(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Training, "step", None)
     (tmp_path / "file").write_text("mine")
     assert cli.main(["sweep", "--beta", "1,2", "--out", str(tmp_path / "file")]) == 2
@@ -261,13 +261,13 @@ def test_a_file_for_a_directory_is_refused_before_any_training(tmp_path, capsys,
 
 
 @pytest.mark.parametrize("wrong", ["--epochs 0", "--batch 0", "--lr 0", "--hidden 0", "--seed -1"])
-def test_what_is_refused_is_not_announced_and_leaves_no_directory(wrong, tmp_path, capsys):
+def test_refused_sweep_prints_one_line_and_makes_no_directory(wrong, tmp_path, capsys):
     assert cli.main(["sweep", "--beta", "1,2", *wrong.split(), "--out", str(tmp_path / "run")]) == 2
     printed = capsys.readouterr()
     assert "must be" in printed.err and printed.err.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
-def test_an_earlier_sweep_is_not_overwritten_unasked(tmp_path, capsys):
+def test_sweep_overwrites_only_with_overwrite(tmp_path, capsys):
     line = [*QUICK, "--latent", "1,2", "--out", str(tmp_path / "run")]
     assert cli.main(line) == 0 and cli.main(line) == 2
     assert "--overwrite" in capsys.readouterr().err
@@ -298,14 +298,14 @@ def test_sweep_without_several_values_sweeps_five_betas(tmp_path, capsys, fixed)
         ("--beta 1,2 --epochs 0", "epochs must be"),
     ],
 )
-def test_bad_input_is_one_line_on_stderr(line, words, tmp_path, capsys):
+def test_sweep_bad_input_is_one_line_on_stderr(line, words, tmp_path, capsys):
     assert cli.main([*QUICK[:1], "-q", *shlex.split(line), "--out", str(tmp_path / "run")]) == 2
     printed = capsys.readouterr()
     assert words in printed.err and printed.err.count("\n") == 1 and printed.out == ""
 
 
 @pytest.mark.parametrize("line", ["--beta 1,x", "--latent 1.5,2"])
-def test_what_is_no_number_is_a_usage_error(line, capsys):
+def test_sweep_values_that_are_no_numbers_are_usage_errors(line, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["sweep", *shlex.split(line)])
     assert end.value.code == 2 and "values" in capsys.readouterr().err

@@ -34,7 +34,7 @@ def found(museum_matrix):
 
 
 @every_bug
-def test_what_an_exhibit_replaces_occurs_exactly_once(bug):
+def test_replaced_line_of_an_exhibit_occurs_exactly_once(bug):
     for change in bug.changes:
         text = (SOURCE.parent / change.file).read_text(encoding="utf-8")
         assert change.module.partition(".")[0] in CORE and change.module in mutants.TESTS
@@ -43,20 +43,20 @@ def test_what_an_exhibit_replaces_occurs_exactly_once(bug):
         assert broken != text and change.broken in broken and compile(broken, "broken", "exec")
 
 
-def test_there_are_thirty_and_each_says_what_it_is():
+def test_exhibits_are_thirty_or_more_and_described():
     assert len(bugs()) >= 30 and len(set(NAMES)) == len(bugs())
     for bug in bugs():
         assert bug.title and bug.seen and bug.models.endswith(".") and 1 <= len(bug.changes) <= 2
         assert len(bug.title) < 80 and len(bug.name) <= 34      # of one line
 
 
-def test_a_pattern_that_does_not_occur_once_is_refused():
+def test_pattern_that_does_not_occur_once_is_refused():
     twice, never = (Change("gaussian", right, "pass") for right in ("np.exp(log_var / 2)", "np.exp(log_var / 3)"))
     for change, count in ((twice, "2 times"), (never, "0 times")):
         refused(lambda change=change: package([change]), "right", "exactly once in minivae/gaussian.py", count, "The source")
 
 
-def test_an_unknown_name_is_refused_with_the_nearest():
+def test_unknown_exhibit_is_refused_with_the_nearest_names():
     refused(lambda: find("exp-logvar"), "NAME", "that of an exhibit", "'exp-logvar'", "exp-log-var")
 
 
@@ -68,7 +68,7 @@ def digest():
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(SOURCE.rglob("*.py"))}
 
 
-def test_a_copy_is_broken_and_what_is_imported_is_not():
+def test_broken_copy_leaves_the_imported_package_unchanged():
     before, modules, finders = digest(), dict(sys.modules), list(sys.meta_path)
     right, broken = package(), package(find("exp-log-var").changes)
     mu, log_var, eps = np.zeros((1, 1)), np.full((1, 1), -2.0), np.ones((1, 1, 1))
@@ -81,7 +81,7 @@ def test_a_copy_is_broken_and_what_is_imported_is_not():
     assert not [name for name in sys.modules if "_copy" in name.partition(".")[0]]
 
 
-def test_nothing_of_a_copy_comes_from_the_original():
+def test_copy_contains_nothing_of_the_original():
     copy = package()
     for name in CORE:
         for value in [value for key, value in vars(vars(copy)[name]).items() if not key.startswith("__")]:
@@ -89,7 +89,7 @@ def test_nothing_of_a_copy_comes_from_the_original():
             assert str(home).partition(".")[0] != "minivae", (name, value)
 
 
-def test_a_failed_copy_leaves_nothing_behind():
+def test_failed_copy_leaves_no_finder_and_no_module():
     finders = list(sys.meta_path)
     with pytest.raises(ZeroDivisionError):
         package([Change("divergences", "LOG_2PI = math.log(2 * math.pi)", "LOG_2PI = 1 / 0")])
@@ -99,7 +99,7 @@ def test_a_failed_copy_leaves_nothing_behind():
 # Layers
 
 
-def test_the_right_model_is_noticed_by_no_layer(found):
+def test_right_model_is_noticed_by_no_layer(found):
     assert found[""] == dict.fromkeys(layers())
 
 
@@ -111,16 +111,16 @@ def test_every_bug_is_noticed(found, bug):
         assert "Error:" not in line or layer == "ledger", "a layer stumbles, instead of noticing"
 
 
-def test_every_layer_is_needed(found):
+def test_every_layer_notices_a_bug_that_no_other_does(found):
     assert all(tour.alone(found).values())
     assert list(layers()) == list(MEANING)
 
 
-def test_the_matrix_takes_less_than_a_minute_of_one_core(museum_matrix):
+def test_museum_matrix_takes_less_than_a_minute(museum_matrix):
     assert museum_matrix["seconds"] < 60
 
 
-def test_known_blind_spots(found):
+def test_gradient_check_misses_exp_log_var_and_joint_check_notices_it(found):
     """What no loss curve and no gradient check can see, the joint check does; and the other way round."""
     said_of = found
     assert not said_of["exp-log-var"]["gradient"] and not said_of["exp-log-var"]["loss"]
@@ -129,26 +129,26 @@ def test_known_blind_spots(found):
     assert all(said_of[bug.name]["loop"] for bug in bugs() if bug.changes[0].module in ("adam", "train", "data"))
 
 
-def test_an_error_that_a_copy_raises_is_noticed():
+def test_error_raised_by_a_copy_is_noticed():
     copy = package([Change("gaussian", "u * u + log_var + LOG_2PI", "u * u + log_var + missing")])
     assert said(layers()["joint"], copy) == "NameError: name 'missing' is not defined"
 
 
-def test_the_ledger_judges_the_copy_and_not_the_original():
+def test_ledger_layer_judges_the_copy():
     copy = package(find("minus-one-once").changes)
     with pytest.raises(problems.Noticed, match="minivae.divergences.kl_full gives"):
         ties.ties(copy)
     ties.ties(package())
 
 
-def test_a_notice_says_the_worst_number():
+def test_notice_names_the_worst_number():
     problems.notice("x", [1.0, 2.0], [1.0, 2.0])
     for came, words in (([1.0, 2.1], "x: 2.1 instead of 2"), ([1.0, np.nan], "x: nan instead of 2"), ([1.0], "shape")):
         with pytest.raises(problems.Noticed, match=words):
             problems.notice("x", came, [1.0, 2.0])
 
 
-def test_faults_of_the_museum_itself_are_said():
+def test_faults_of_the_museum_itself_are_named():
     found = {"": {"loss": "5 instead of 4"}, "unseen": {"loss": None}}
     assert tour.faults(found) == ["the right model is noticed by loss: 5 instead of 4", "unseen is noticed by no layer"]
 
@@ -156,7 +156,7 @@ def test_faults_of_the_museum_itself_are_said():
 # Side by side
 
 
-def test_the_most_visible_bug_looks_better_and_bounds_nothing():
+def test_exp_log_var_looks_better_and_exceeds_log_px():
     shown = tour.exhibit(find("exp-log-var"))
     assert shown.broken.loss < shown.right.loss - 0.3
     assert shown.broken.elbo > shown.broken.log_px + 0.3 and shown.right.elbo < shown.right.log_px + 0.1
@@ -165,7 +165,7 @@ def test_the_most_visible_bug_looks_better_and_bounds_nothing():
     close(shown.right.own_log_px, shown.right.log_px, rel=1e-6)
 
 
-def test_two_right_models_are_alike():
+def test_two_right_models_have_equal_reports():
     nothing = Bug("nothing", "nothing", "", "", ())
     a, b = (tour.trained(package(), nothing, epochs=2) for _ in range(2))
     assert a == b and not a.words
@@ -178,7 +178,7 @@ def test_two_right_models_are_alike():
     ("no-max-subtracted", "broken", "training diverged in epoch 1"),
     ("grey-bytes", "right", "x must be within 0..1"),
 ])  # fmt: skip
-def test_a_model_that_ends_in_words_has_no_numbers(name, side, words):
+def test_model_that_ends_with_an_error_has_no_numbers(name, side, words):
     bug = find(name)
     report = tour.trained(package(bug.changes if side == "broken" else ()), bug, epochs=1)
     assert report.words.startswith(words) and report.loss is report.log_px is None
@@ -201,7 +201,7 @@ def printed(capsys, *words):
     return code, *capsys.readouterr()
 
 
-def test_the_list(capsys):
+def test_museum_list_names_every_exhibit_and_layer(capsys):
     code, out, _ = printed(capsys)
     assert code == 0 and all(name in out for name in [*NAMES, *MEANING])
     code, out, _ = printed(capsys, "--json")
@@ -210,7 +210,7 @@ def test_the_list(capsys):
     assert listed[0]["changes"][0]["file"] == "minivae/gaussian.py" and listed[0]["room"] == room(bugs()[0]) == "objective"
 
 
-def test_one_exhibit(capsys):
+def test_exhibit_page_shows_change_numbers_and_layers(capsys):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0
     for words in ("  + return (squares - 1 +", "seed 3", "exact log p(x)", "noticed by 1 of 8", "x ledger"):
@@ -226,7 +226,7 @@ def quick(found, monkeypatch):
     monkeypatch.setattr(tour, "matrix", lambda done: found)
 
 
-def test_the_matrix(capsys, quick, tmp_path, found):
+def test_matrix_marks_what_each_layer_notices(capsys, quick, tmp_path, found):
     code, out, err = printed(capsys, "--matrix", "--out", str(tmp_path))
     assert code == 0 and err == "" and (tmp_path / "museum.png").stat().st_size > 10_000
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line and line.split()[0] in NAMES}
@@ -240,27 +240,27 @@ def test_the_matrix(capsys, quick, tmp_path, found):
     assert list(document["bugs"]) == NAMES and document["files"][0]["alt"].startswith(f"Matrix of {len(NAMES)} bugs")
 
 
-def test_the_table_for_a_readme(capsys, quick):
+def test_markdown_matrix_has_one_row_per_exhibit(capsys, quick):
     code, out, _ = printed(capsys, "--matrix", "--markdown")
     lines = out.splitlines()
     assert code == 0 and len(lines) == len(NAMES) + 3
     assert len({line.count("|") for line in lines}) == 1
 
 
-def test_the_readme_has_the_table(found):
+def test_readme_has_the_museum_matrix(found):
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     block = re.search(r"<!-- museum -->\n(.*?)<!-- end -->", readme, re.DOTALL)[1].strip()
     assert "\n".join(command.markdown(found)).strip() == block
 
 
-def test_a_museum_at_fault_ends_with_1(capsys, monkeypatch):
+def test_museum_with_a_fault_exits_with_1(capsys, monkeypatch):
     nothing = dict.fromkeys(layers())
     monkeypatch.setattr(tour, "matrix", lambda done: {"": nothing} | dict.fromkeys(NAMES, nothing))
     code, _, err = printed(capsys, "--matrix", "--markdown")
     assert code == 1 and "exp-log-var is noticed by no layer" in err
 
 
-def test_the_figure_marks_what_was_noticed(found):
+def test_matrix_figure_marks_what_each_layer_notices(found):
     figure, alt = figures.matrix(found)
     marks = len(figure.axes[0].collections)
     assert marks == sum(bool(words) for said in found.values() for words in said.values())
@@ -275,7 +275,7 @@ def test_the_figure_marks_what_was_noticed(found):
     assert len(alt) <= 250
 
 
-def test_blind_hints_and_the_answer(capsys):
+def test_blind_prints_hints_and_the_answer_on_request(capsys):
     code, out, _ = printed(capsys, "--blind", "--seed", "4", "--hints", "2", "--epochs", "1")
     name = tour.blind(4).name
     assert code == 0 and "hint 2: loss" in out and "hint 3" not in out and name not in out
@@ -285,7 +285,7 @@ def test_blind_hints_and_the_answer(capsys):
     assert any(noticed(tour.handed(4)).values())
 
 
-def test_hints_one_at_a_time(capsys):
+def test_blind_prints_one_hint_at_a_time(capsys):
     bug, hints = bugs()[0], ["first", "second"]
     for said_, found_ in ((["", "nonsense", bug.name], True), (["", "", "", "r"], False), ([], False)):
         lines = iter(said_)
@@ -305,7 +305,7 @@ def test_hints_one_at_a_time(capsys):
     ["nothing-like-it"], ["exp-log-var", "--matrix"], ["--reveal"], ["--hints", "2"], ["--markdown"],
     ["--blind", "--hints", "0"], ["--blind", "--seed", "-1"], ["exp-log-var", "--epochs", "0"],
 ])  # fmt: skip
-def test_what_cannot_be_done_is_refused(capsys, words):
+def test_museum_refuses_impossible_requests(capsys, words):
     code, out, err = printed(capsys, *words)
     assert code == 2 and out == "" and err.startswith("minivae: ")
 
@@ -314,11 +314,11 @@ def test_what_cannot_be_done_is_refused(capsys, words):
 
 
 @pytest.mark.parametrize("name", ["labels-of-labels", "momentum-forgotten"])
-def test_the_projects_own_tests_kill_a_bug(name):
+def test_own_tests_kill_an_exhibit(name):
     assert mutants.fate(find(name)).killer
 
 
-def test_a_tree_without_a_bug_survives():
+def test_own_tests_pass_on_an_unchanged_copy():
     unchanged = Bug("none", "", "", "", (Change("data.dataset", "rank % 5 == 4", "rank % 5 == 5 - 1"),))
     assert mutants.fate(unchanged).killer == ""
 

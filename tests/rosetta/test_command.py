@@ -26,7 +26,7 @@ def document(capsys, line):
     return json.loads(out)
 
 
-def test_options_make_the_convention_that_they_name(capsys):
+def test_rosetta_options_make_the_convention_they_name(capsys):
     line = "--reconstruction gaussian --sigma 0.5 --reduce mean --batch-reduce sum --kl-reduce mean --kl-batch-reduce sum "
     line += "--kl-weight 1/4 --recon-weight 2 --features 784 --latent 20 --batch 100"
     found = document(capsys, line)
@@ -37,14 +37,14 @@ def test_options_make_the_convention_that_they_name(capsys):
     assert found["bound"] == expected.bound and found["kl_weight_for_elbo"] == expected.kl_weight
 
 
-def test_the_options_of_the_issue_and_their_preset_are_the_same_but_for_the_source(capsys):
+def test_preset_and_its_options_differ_only_in_the_source(capsys):
     by_name, by_hand = document(capsys, "--preset antixk-train"), document(capsys, ANTIXK)
     assert by_name.pop("source").startswith("AntixK/PyTorch-VAE") and by_name.pop("remark") and by_name.pop("preset")
     assert by_hand.pop("source") is by_hand.pop("remark") is by_hand.pop("preset") is None
     assert by_name == by_hand and by_name["reading"]["beta"] == pytest.approx(1.536)
 
 
-def test_an_option_changes_a_preset_which_then_has_no_source(capsys):
+def test_preset_with_a_changed_option_has_no_source(capsys):
     found = document(capsys, "--preset keras-blog --latent 20")
     assert found["reading"]["beta"] == pytest.approx(784 / 20) and found["source"] is None
 
@@ -60,7 +60,7 @@ LINES = [f"--preset {name}" for name in PRESETS] + [
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_the_command_it_names_trains_on_a_multiple_of_this_loss(capsys, line):
+def test_printed_command_trains_on_a_multiple_of_the_loss(capsys, line):
     found = document(capsys, line)
     options = cli.completed(cli.make_parser().parse_args(shlex.split(found["same"])[1:]))
     reading = found["elbo"] or found["reading"]
@@ -74,7 +74,7 @@ def test_the_command_it_names_trains_on_a_multiple_of_this_loss(capsys, line):
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_the_page_says_the_numbers_of_the_document(capsys, line):
+def test_rosetta_page_shows_the_numbers_of_json(capsys, line):
     found = document(capsys, line)
     code, page, err = rosetta(capsys, line)
     assert code == 0 and err == ""
@@ -86,7 +86,7 @@ def test_the_page_says_the_numbers_of_the_document(capsys, line):
     assert all(line == line.rstrip() and len(line) < 125 for line in page.splitlines())
 
 
-def test_lists_hold_every_preset(capsys):
+def test_rosetta_lists_contain_every_preset(capsys):
     _, text, _ = rosetta(capsys, "--list")
     _, alone, _ = rosetta(capsys, "")
     _, table, _ = rosetta(capsys, "--markdown")
@@ -110,13 +110,13 @@ def test_lists_hold_every_preset(capsys):
         ("--reconstruction mse --kl-weight -1", "kl_weight must be"),
     ],
 )
-def test_bad_input_is_one_line_on_stderr(capsys, line, words):
+def test_rosetta_bad_input_is_one_line_on_stderr(capsys, line, words):
     code, out, err = rosetta(capsys, line)
     assert code == 2 and out == "" and words in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", ["1/0", "1e999", "half", "nan", "1e99999999", "-1e99999999/2", "1/inf", "1e308/1e-308", "1/2/3", "1/"])
-def test_a_weight_that_is_no_number_is_a_usage_error(capsys, text):
+def test_weight_that_is_no_number_is_a_usage_error(capsys, text):
     with pytest.raises(SystemExit) as end:
         rosetta(capsys, f"--reconstruction mse --kl-weight {text}")
     assert end.value.code == 2 and "--kl-weight" in capsys.readouterr().err

@@ -134,7 +134,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @given(conventions(), SEEDS, st.integers(1, 2))
-def test_the_gradient_as_written_is_the_factor_times_the_canonical_one(c, seed, samples):
+def test_written_gradient_is_the_factor_times_the_canonical_one(c, seed, samples):
     vae, x, eps = problem(c, seed, samples)
     by_hand = written_by_hand(c, vae, x, eps)
     close(by_hand.flat, written_by_complex_step(c, vae, x, eps).flat, rel=1e-11)
@@ -147,7 +147,7 @@ def test_the_gradient_as_written_is_the_factor_times_the_canonical_one(c, seed, 
 
 
 @given(conventions(), SEEDS)
-def test_a_printed_loss_can_be_read_in_nats(c, seed):
+def test_printed_loss_can_be_read_in_nats(c, seed):
     vae, x, eps = problem(c, seed)
     for reading in readings(c):
         nats = written_loss(c, vae, x, eps) / reading.factor + reading.constant * c.features
@@ -155,7 +155,7 @@ def test_a_printed_loss_can_be_read_in_nats(c, seed):
 
 
 @given(conventions(), SEEDS, st.sampled_from(["beta", "factor", "sigma"]))
-def test_a_slightly_wrong_reading_is_noticed(c, seed, part):
+def test_reading_that_is_one_percent_wrong_is_noticed(c, seed, part):
     vae, x, eps = problem(c, seed)
     reading = translate(c).reading
     assume(1e-3 < reading.beta < 1e3)                       # else one term is lost beside the other
@@ -169,7 +169,7 @@ def test_a_slightly_wrong_reading_is_noticed(c, seed, part):
 
 
 @given(conventions(("mse", "gaussian"), fitted=()), powers_of_ten(-2, 2))
-def test_only_the_product_of_beta_and_variance_is_fixed(c, sigma):
+def test_squared_error_fixes_only_beta_times_variance(c, sigma):
     here, there = translate(c).reading, read(c, sigma)
     assert there.beta * sigma**2 == pytest.approx(here.beta * here.sigma**2, rel=1e-12)
     assert there.beta * there.factor == pytest.approx(here.beta * here.factor, rel=1e-12)
@@ -177,7 +177,7 @@ def test_only_the_product_of_beta_and_variance_is_fixed(c, sigma):
 
 
 @given(conventions())
-def test_with_the_weight_it_names_the_loss_is_an_elbo(c):
+def test_loss_with_the_recommended_kl_weight_is_an_elbo(c):
     found = translate(c)
     better = translate(dataclasses.replace(c, kl_weight=found.kl_weight))
     assert found.bound in BOUNDS
@@ -188,7 +188,7 @@ def test_with_the_weight_it_names_the_loss_is_an_elbo(c):
 
 
 @given(powers_of_ten(-3, 3), st.integers(1, 5000), st.integers(1, 200))
-def test_the_normed_beta_of_hong_is_a_special_case(beta, D, J):
+def test_normed_beta_of_hong_is_a_special_case(beta, D, J):
     summed = translate(Convention("mse", kl_weight=beta)).reading
     sizes = {"features": D, "latent": J}
     averaged = translate(Convention("mse", reduce="mean", kl_reduce="mean", kl_weight=beta * J / D, **sizes)).reading
@@ -197,7 +197,7 @@ def test_the_normed_beta_of_hong_is_a_special_case(beta, D, J):
 
 
 @given(SEEDS)
-def test_both_sides_of_the_ledger_row_are_what_the_rosetta_says(seed):
+def test_rosetta_agrees_with_both_sides_of_hong_11(seed):
     rng = np.random.default_rng(seed)
     D, d = rng.integers(1, 5, 2)
     beta, W, x = np.exp(rng.normal(size=1)), rng.normal(size=(D, d)), rng.normal(size=D)
@@ -228,7 +228,7 @@ AT_ZERO, ONE_SIGMA = np.zeros((1, 1)), np.array([[[1.0]], [[-1.0]]])    # two dr
 
 
 @given(powers_of_ten(-1, 1), powers_of_ten(-1, 1), powers_of_ten(-2, 2), powers_of_ten(-3, 1))
-def test_minus_the_loss_bounds_log_px_from_beta_1_on(w, s, beta, variance):
+def test_minus_the_loss_bounds_log_px_for_beta_at_least_1(w, s, beta, variance):
     vae = linear_model(w, s, max(beta, 1.0), variance)
     assert -vae.loss(AT_ZERO, ONE_SIGMA) <= exact_log_px(vae, AT_ZERO).log_px[0] + 1e-9
     best = 1 / (1 + w**2 / (beta * s**2))                   # what the encoder would learn
@@ -237,7 +237,7 @@ def test_minus_the_loss_bounds_log_px_from_beta_1_on(w, s, beta, variance):
     assert above == pytest.approx(0, abs=1e-9) if beta == 1 else (above > -1e-9 if beta < 1 else above < 1e-9)
 
 
-def test_below_beta_1_it_need_not():
+def test_minus_the_loss_can_exceed_log_px_below_beta_1():
     vae = linear_model(3.0, 0.5, 0.1, 1 / (1 + 360))
     assert -vae.loss(AT_ZERO, ONE_SIGMA) > exact_log_px(vae, AT_ZERO).log_px[0] + 0.5
 
@@ -259,7 +259,7 @@ def test_below_beta_1_it_need_not():
         (Convention("bce", kl_weight=0), "none"),
     ],
 )
-def test_which_losses_bound_log_px(convention, bound):
+def test_bound_of_each_convention_is_as_listed(convention, bound):
     found = translate(convention)
     assert found.bound == bound and (found.elbo is None) == (bound in ("looser", "none"))
 
@@ -281,13 +281,13 @@ BY_HAND = {                                                 # beta sigma^2 of a 
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_public_conventions_are_what_they_are_by_hand(name):
+def test_public_conventions_agree_with_a_calculation_by_hand(name):
     found = translate(preset(name).convention)
     assert found.reading.beta * (found.reading.sigma or 1) ** 2 == pytest.approx(BY_HAND[name], rel=1e-12)
     assert len(preset(name).source) > 10 and preset(name).remark.endswith(".")
 
 
-def test_training_and_validating_with_two_conventions_is_off_by_four_thousand():
+def test_antixk_training_and_validation_betas_differ_by_four_thousand():
     betas = [translate(preset(f"antixk-{half}").convention).reading.beta for half in ("train", "validation")]
     assert betas[1] / betas[0] == pytest.approx(4000)
 
@@ -316,12 +316,12 @@ def test_training_and_validating_with_two_conventions_is_off_by_four_thousand():
         ({"reconstruction": "gaussian", "sigma": "fixed"}, ("sigma", "learned, optimal", "'fixed'", "spelling")),
     ],
 )
-def test_what_is_no_convention_is_refused(arguments, words):
+def test_impossible_convention_is_refused(arguments, words):
     refused(lambda: Convention(**{"reconstruction": "mse", **arguments}), *words)
 
 
 @given(st.floats(5e-324, 1e308), st.floats(0, 1e308), st.floats(5e-324, 1e308), st.sampled_from(("mse", "gaussian")))
-def test_extreme_weights_give_numbers_or_are_refused(u, v, sigma, kind):
+def test_extreme_weights_give_finite_numbers_or_are_refused(u, v, sigma, kind):
     try:
         found = translate(Convention(kind, sigma, recon_weight=u, kl_weight=v))
     except ValueError as error:
@@ -346,7 +346,7 @@ def trained_as_written(c, epochs=30, batch=128):
     return measure(vae, digits.test_x, rng, "as written")
 
 
-def test_means_over_features_and_latents_collapse_on_the_digits_and_sums_do_not():
+def test_means_collapse_on_the_digits_and_sums_do_not():
     sizes = {"features": 64, "latent": 2}
     sums, means = Convention("bce", **sizes), Convention("bce", reduce="mean", kl_reduce="mean", **sizes)
     beta = translate(means).reading.beta
