@@ -9,7 +9,7 @@ _NAMES = ("Convention", "Reading", "Translation", "translate")
 
 
 def __getattr__(name: str):
-    """Import `convention`, and NumPy with it, at the first use of one of its names: `minivae --help` must not import NumPy."""
+    """Import `convention` at the first use of one of its names: `minivae --help` must not import NumPy."""
     if name not in _NAMES:
         raise AttributeError(f"module 'minivae.rosetta' has no attribute {name!r}")
     from minivae.rosetta import convention

@@ -1,8 +1,9 @@
-"""The command evaluate: numbers in the order of theory, a violation noticed, what cannot be done refused, figures true."""
+"""The command evaluate: numbers in the order of theory, violations noticed, impossible requests refused, true figures."""
 
 import functools
 import json
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -139,9 +140,10 @@ def test_evaluate_page_shows_the_numbers_of_json(run, capsys, tmp_path, monkeypa
     for row in document["table"]:
         assert set(row) == {"label", "mean", "error", "meaning"}
         assert f"  {row['label']:10} {row['mean']:10.3f}" in text and row["meaning"] in text
-    assert text.startswith("the first 4 of 355 held-out data") and document["meaning"] in text
-    assert "in order: ELBO <= IW_k <= log p(x)" in text
-    assert f"{document['gap']['amortisation']:.3f} amortisation" in text
+    assert text.startswith("the first 4 of 355 held-out data points") and document["meaning"] in text
+    assert "in order: ELBO <= IW_k <= log p(x)" in text and evaluate.GAP in text and text.count("1 nat = ") == 1
+    for part, about in {"amortisation": "the encoder's error", "approximation": "the limit of any diagonal Gaussian"}.items():
+        assert f"  {document['gap'][part]:7.3f}  {about}" in text
     assert f"again  {document['command']}" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["evaluate.json", *(f"{n}.png" for n in evidence.NAMES)])
     words = shlex.split(document["command"])
@@ -167,19 +169,34 @@ def test_planted_violation_is_named_and_exits_with_1(run, capsys, monkeypatch):
 
 
 def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypatch, capsys):
-    asked, found = [], measured()                           # before its own function is another one
-    monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(len(x)) or found)
-    for arguments in ([], ["--gap"], ["--ais"], ["--ais", "--rows", "7"]):
+    asked, found, test_x = [], measured(), data.digits().test_x          # `measured` calls the function replaced below
+    monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(x) or found)
+    for arguments in ([], ["--gap"], ["--rows", "7"], ["--ais"]):
         printed(capsys, run, *arguments)
-    assert asked == [355, evaluate.SLOW_ROWS, evaluate.SLOW_ROWS, 7]
+    assert [len(x) for x in asked] == [355, 355, 7, 89] and (asked[2] == test_x[:7]).all() and (asked[3] == test_x[::4]).all()
+    monkeypatch.setattr(evaluate, "MEASURED", 200)
+    printed(capsys, run, "--gap")
+    assert (asked[4] == data.digits().few(200).test_x).all()
+
+
+def test_evaluate_of_other_rows_prints_the_means_of_train_too(run, tmp_path, capsys):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    results = {"held_out": 355, "elbo": -135.0, "log_px": -123.5, "gap": 11.5}
+    (copy / "results.json").write_text(json.dumps(results))
+    text = printed(capsys, copy, *QUICK).out
+    assert "`train` measured 355 held-out data points: ELBO -135.000, log p(x) -123.500, gap 11.500\n" in text
+    (copy / "results.json").write_text(json.dumps(results | {"held_out": 12}))
+    assert "`train` measured" not in printed(capsys, copy, *QUICK).out
+    (copy / "results.json").write_text(json.dumps(results | {"gap": "large"}))
+    assert "results.json is damaged (gap is 'large')" in printed(capsys, copy, *QUICK, code=2).err
 
 
 @pytest.mark.parametrize(
     "kind, arguments, message",
     [
         ({"noise": False, "beta": 0.0}, [], "RUN must be a model with noise; got a plain autoencoder"),
-        ({"latent": 3}, ["--gap"], "--gap must be asked of one or two latent dimensions; got 3"),
-        ({"latent": 3}, ["--exact"], "--exact must be asked of one or two latent dimensions, or of a gaussian"),
+        ({"latent": 3}, ["--gap"], "--gap must be used with one or two latent dimensions; got 3"),
+        ({"latent": 3}, ["--exact"], "--exact must be used with one or two latent dimensions, or with a gaussian"),
         ({}, ["--k", "10,1"], "k must be whole numbers in increasing order"),
         ({}, ["--k", "9" * 30], "k must be at most"),
         ({}, ["--k", "1"], "k must be whole numbers in increasing order, the last >= 2"),
@@ -202,8 +219,8 @@ def test_evaluate_refuses_a_missing_run_and_an_earlier_evaluation(tmp_path, run,
 def test_three_latent_dimensions_have_bounds_and_ais(tmp_path, capsys):
     path = write_run(tmp_path / "run", latent=3)
     out = printed(capsys, path, "--k", "1,10", "--rows", "10", "--ais", "-q", "--out", tmp_path / "here").out
-    assert "AIS" in out and "exact" not in out and "is not known" in out
-    assert "from the prior" in out and "error of AIS is the spread of its chains: too small where" in out
+    assert "AIS" in out and "exact" not in out and "gap" not in out and "is not known" in out
+    assert "from the prior" in out and "error of AIS is the spread of its chains: too small if" in out
     assert (tmp_path / "here" / "bounds_by_k.png").exists()
 
 

@@ -1,4 +1,4 @@
-"""One moving line on a terminal, few plain ones elsewhere, and an estimate of the time that is left that is right."""
+"""Progress: one rewritten line on a terminal, few plain lines elsewhere, the right number of seconds left."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Sweeps: every point is what its own training comes to, and what collapses is called so."""
+"""Sweeps: every point equals a training of its own; collapse is detected; the command keeps what was finished."""
 
 import json
 import os
@@ -95,7 +95,7 @@ def test_stopped_sweep_yields_a_training_that_has_just_finished():
 
 
 def test_training_that_ends_with_infinite_moments_is_refused():
-    """Its loss is finite, and so are its parameters; Adam's v is not, and stands still for ever."""
+    """Loss and parameters stay finite, but Adam's v is infinite, so nothing moves any more."""
     with warnings.catch_warnings(action="error"), pytest.raises(Diverged, match="Adam's v is the first quantity"):
         points([Setting(1e-12, Gaussian(1e-12))], epochs=1, hidden=(4,))
 
@@ -132,7 +132,7 @@ def test_sweep_table_shows_the_numbers_of_json(tmp_path, capsys):
     printed = capsys.readouterr()
     document = json.loads((tmp_path / "run" / "sweep.json").read_text())
     assert "3/3" in printed.err and document["likelihood"] == "gaussian" and document["hidden"] == []
-    for point, row in zip(document["points"], printed.out.splitlines()[2:5]):
+    for point, row in zip(document["points"], printed.out.splitlines()[3:6]):
         name, distortion, rate, elbo, active, _, latent, spread, *collapsed = row.split()
         assert name == str(point["value"]).removesuffix(".0") and (active, latent) == (str(point["active"]), "2")
         shown = [float(number) for number in (distortion, rate, elbo, spread)]
@@ -141,7 +141,7 @@ def test_sweep_table_shows_the_numbers_of_json(tmp_path, capsys):
 
 
 def signalled(monkeypatch, *numbers):
-    """These signals come one after the other in the first step of the second training."""
+    """Raise these signals one after the other in the first step of the second training."""
     step, trainings = Training.step, []
 
     def stepping(training, rows):
@@ -196,7 +196,7 @@ def test_sweep_interrupted_while_drawing_keeps_all_points(tmp_path, capsys, monk
 @pytest.mark.parametrize("number, code", [(INT, 130), (TERM, 143)])
 @pytest.mark.parametrize("unbuffered", [False, True])
 def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, number, code, unbuffered):
-    """Both streams go down one pipe, and who reads it dies of the same Ctrl-C."""
+    """stdout and stderr share one pipe, whose reader ends with the same Ctrl-C."""
     words = ["sweep", "--latent", "1,2,3", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path / "run")]
     stepping = (
         "import sys; from minivae.app import cli; from minivae.train import Training\n"
@@ -230,14 +230,14 @@ def test_diverging_sweep_names_the_value_and_keeps_earlier_points(tmp_path, caps
     document = json.loads((tmp_path / "run" / "sweep.json").read_text())
     assert json.loads(printed.out) == document and [point["value"] for point in document["points"]] == [1, 0.5]
     assert printed.err.startswith("minivae: --sigma 1e-30: training diverged in epoch 1") and printed.err.count("\n") == 1
-    assert f"2 of 4 trainings were done before; what came of them is in {tmp_path / 'run'}." in printed.err
+    assert f"2 of 4 trainings were finished before; their results are in {tmp_path / 'run'}." in printed.err
 
 
 def test_sweep_that_diverges_at_once_writes_nothing(tmp_path, capsys):
     assert cli.main([*QUICK, "--beta", "1e30,1", "--out", str(tmp_path / "run")]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.startswith("minivae: --beta 1e+30: training diverged")
-    assert "0 of 2 trainings were done before.\n" in printed.err and os.listdir(tmp_path / "run") == []
+    assert "0 of 2 trainings were finished before.\n" in printed.err and os.listdir(tmp_path / "run") == []
 
 
 def test_sweep_of_constant_data_has_table_figure_and_valid_json(tmp_path, capsys):
@@ -245,7 +245,7 @@ def test_sweep_of_constant_data_has_table_figure_and_valid_json(tmp_path, capsys
     line = [*QUICK, "--beta", "1,2", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run")]
     with warnings.catch_warnings(action="error"):
         assert cli.main(line) == 0
-    rows = capsys.readouterr().out.splitlines()[2:4]
+    rows = capsys.readouterr().out.splitlines()[3:5]
     assert [row.split()[7] for row in rows] == ["-", "-"] and (tmp_path / "run" / "rate_distortion.png").exists()
     document = json.loads((tmp_path / "run" / "sweep.json").read_text(), parse_constant=pytest.fail)
     assert [point["spread"] for point in document["points"]] == [None, None]

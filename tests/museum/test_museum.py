@@ -1,4 +1,4 @@
-"""Every exhibit of the museum is noticed, the right model is not, every layer is needed; and nothing real is touched."""
+"""Every exhibit is noticed, the right model is not, every layer is needed, and the imported package stays unchanged."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from derivations.engine import ties
 from minivae.app.cli import main, make_parser
 from minivae.museum import command, figures, problems, tour
 from minivae.museum.exhibits import Bug, bugs, find, room
-from minivae.museum.layers import MEANING, layers, noticed, said
+from minivae.museum.layers import MEANING, layers, said
 from minivae.museum.patched import CORE, Change, changed, package
 from tests import mutants
 from tests.helpers.numeric import close, refused
@@ -26,7 +26,7 @@ every_bug = pytest.mark.parametrize("bug", bugs(), ids=lambda bug: bug.name)
 
 @pytest.fixture
 def found(museum_matrix):
-    """What every layer says of every bug, and of none."""
+    """What every layer reports about every bug and, for "", about the right package."""
     return museum_matrix["found"]
 
 
@@ -64,7 +64,7 @@ def test_unknown_exhibit_is_refused_with_the_nearest_names():
 
 
 def digest():
-    """Of every file of minivae."""
+    """A checksum of every file of minivae."""
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(SOURCE.rglob("*.py"))}
 
 
@@ -121,7 +121,6 @@ def test_museum_matrix_takes_less_than_a_minute(museum_matrix):
 
 
 def test_gradient_check_misses_exp_log_var_and_joint_check_notices_it(found):
-    """What no loss curve and no gradient check can see, the joint check does; and the other way round."""
     said_of = found
     assert not said_of["exp-log-var"]["gradient"] and not said_of["exp-log-var"]["loss"]
     assert said_of["exp-log-var"]["joint"] and "above log p(x)" in said_of["exp-log-var"]["ordering"]
@@ -161,7 +160,7 @@ def test_exp_log_var_looks_better_and_exceeds_log_px():
     assert shown.broken.loss < shown.right.loss - 0.3
     assert shown.broken.elbo > shown.broken.log_px + 0.3 and shown.right.elbo < shown.right.log_px + 0.1
     better, above = tour.remarks(shown)[:2]
-    assert better.startswith("The broken loss looks better") and above.startswith("What it calls a lower bound lies")
+    assert better.startswith("The broken loss looks better") and above.startswith("Its 'lower bound' is ")
     close(shown.right.own_log_px, shown.right.log_px, rel=1e-6)
 
 
@@ -170,7 +169,7 @@ def test_two_right_models_have_equal_reports():
     a, b = (tour.trained(package(), nothing, epochs=2) for _ in range(2))
     assert a == b and not a.words
     assert tour.remarks(tour.Exhibit(nothing, a, b, {})) == [
-        "The two losses cannot be told apart: no loss curve shows this bug."
+        "The two losses are equal within 0.3 nats: no loss curve shows this bug."
     ]
 
 
@@ -213,16 +212,40 @@ def test_museum_list_names_every_exhibit_and_layer(capsys):
 def test_exhibit_page_shows_change_numbers_and_layers(capsys):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0
-    for words in ("  + return (squares - 1 +", "seed 3", "exact log p(x)", "noticed by 1 of 8", "x ledger"):
+    for words in ("  +     return (squares - 1 +", "in kl_full\n", "seed 3", "exact log p(x)", "noticed by 1 of 8", "x ledger"):
         assert words in out
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--json")
     document = json.loads(out)
     assert document["right"] == document["broken"] and document["noticed"]["ledger"] and not document["noticed"]["loss"]
 
 
+@every_bug
+def test_diff_of_an_exhibit_applied_to_the_source_gives_the_broken_file(bug):
+    """Every `-` line is in the file with its indentation, and replacing them by the `+` lines gives the changed file."""
+    for file in {change.file for change in bug.changes}:
+        changes = [change for change in bug.changes if change.file == file]
+        source = (SOURCE.parent / file).read_text(encoding="utf-8")
+        lines, moved = source.splitlines(), 0
+        for line in command.diff(file, changes):
+            if line.startswith(file):
+                at = int(re.search(r"line (\d+), in (\S+)$", line)[1]) - 1 + moved
+            elif line.startswith("  - "):
+                assert lines.pop(at) == line[4:]
+                moved -= 1
+            elif line.startswith("  + "):
+                lines.insert(at, line[4:])
+                at, moved = at + 1, moved + 1
+        assert lines == changed(source, changes).splitlines()
+
+
+def test_diff_names_the_function_with_its_class():
+    source = "x = 1\nclass A:\n    def f(self):\n        return 1\ndef g():\n    pass\n"
+    assert [command.function_at(source, line) for line in (1, 4, 6)] == ["the module", "A.f", "g"]
+
+
 @pytest.fixture
 def quick(found, monkeypatch):
-    """The matrix as it was computed above."""
+    """`tour.matrix` returns the matrix that was computed once for all tests."""
     monkeypatch.setattr(tour, "matrix", lambda done: found)
 
 
@@ -275,14 +298,33 @@ def test_matrix_figure_marks_what_each_layer_notices(found):
     assert len(alt) <= 250
 
 
-def test_blind_prints_hints_and_the_answer_on_request(capsys):
+@pytest.fixture
+def known(found, monkeypatch):
+    """`tour.noticed_of` looks up the matrix that was computed once for all tests."""
+    by_changes = {bug.changes: found[bug.name] for bug in bugs()}
+    monkeypatch.setattr(tour, "noticed_of", by_changes.__getitem__)
+
+
+def test_blind_chooses_bugs_that_several_layers_notice(found, known):
+    chosen = [tour.blind(seed).name for seed in range(40)]
+    counts = [sum(map(bool, found[name].values())) for name in chosen]
+    assert counts[0] >= 4 and min(counts) >= 2 and len(set(chosen)) > 10
+    assert chosen == [tour.blind(seed).name for seed in range(40)]
+
+
+def test_layers_of_one_bug_report_what_the_matrix_reports(found):
+    bug = find("log-k-forgotten")
+    assert tour.noticed_of(bug.changes) == found[bug.name]
+
+
+def test_blind_prints_hints_and_the_answer_on_request(capsys, found, known):
     code, out, _ = printed(capsys, "--blind", "--seed", "4", "--hints", "2", "--epochs", "1")
-    name = tour.blind(4).name
-    assert code == 0 and "hint 2: loss" in out and "hint 3" not in out and name not in out
+    bug = tour.blind(4)
+    assert code == 0 and "hint 2: loss" in out and "hint 3" not in out and bug.name not in out
+    assert f"{sum(map(bool, found[bug.name].values()))} of 8 layers of checks notice the change" in out
     code, out, _ = printed(capsys, "--blind", "--seed", "4", "--reveal", "--epochs", "1")
-    assert code == 0 and "hint 9: the change is in minivae/" in out and f"{name}: {find(name).title}" in out
-    assert len({tour.blind(seed).name for seed in range(40)}) > 15
-    assert any(noticed(tour.handed(4)).values())
+    assert code == 0 and "hint 9: the change is in minivae/" in out and f"{bug.name}: {bug.title}" in out
+    assert tour.handed(4).changes == bug.changes
 
 
 def test_blind_prints_one_hint_at_a_time(capsys):

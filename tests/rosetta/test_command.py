@@ -1,4 +1,4 @@
-"""The command rosetta: what it prints is what the Rosetta says, and the commands it names train that very model."""
+"""The command rosetta: it prints the numbers of `translate`, and the commands it names train on that loss."""
 
 import json
 import re
@@ -88,10 +88,9 @@ def test_rosetta_page_shows_the_numbers_of_json(capsys, line):
 
 def test_rosetta_lists_contain_every_preset(capsys):
     _, text, _ = rosetta(capsys, "--list")
-    _, alone, _ = rosetta(capsys, "")
     _, table, _ = rosetta(capsys, "--markdown")
     everything = document(capsys, "--list")
-    assert alone == text and [found["preset"] for found in everything] == [*PRESETS]
+    assert document(capsys, "") == everything and [found["preset"] for found in everything] == [*PRESETS]
     rows = table.splitlines()[2:]
     assert len(rows) == len(PRESETS) and {row.count("|") for row in rows} == {10}
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -100,12 +99,17 @@ def test_rosetta_lists_contain_every_preset(capsys):
         assert row.startswith(f"| `{name}` |") and preset.source in row and f"{name}: {preset.source}\n" in text
 
 
+def test_rosetta_without_options_prints_its_help(capsys):
+    code, out, err = rosetta(capsys, "")
+    assert code == 0 and err == "" and out.startswith("usage: minivae rosetta") and "examples:" in out
+
+
 @pytest.mark.parametrize(
     "line, words",
     [
         ("--preset keras", "preset must be one of"),
         ("--kl-weight 2", "Add --reconstruction"),
-        ("--list --preset hong", "--list must be alone"),
+        ("--list --preset hong", "--list must be used without a convention"),
         ("--reconstruction mse --reduce mean", "--features N"),
         ("--reconstruction mse --kl-weight -1", "kl_weight must be"),
     ],
