@@ -293,7 +293,8 @@ def draw(run, data, results: dict) -> list[dict]:
     from minivae.figures import style                       # importing matplotlib takes half a second: train first
 
     rng = np.random.default_rng(run.config["seed"])
-    drawn = figures.all_figures(run.vae, data.few(MEASURED), run.history, rng, results.get("log_px"))
+    measured = results.get("log_px"), results.get("elbo")
+    drawn = figures.all_figures(run.vae, data.few(MEASURED), run.history, rng, *measured)
     files = []
     for name, (figure, alt) in drawn.items():
         path = run.path / f"{name}.png"

@@ -19,6 +19,7 @@ import pytest
 from derivations.app import cli as derivations_cli
 from minivae import runs
 from minivae.app import cli, evaluate, runner, train
+from minivae.figures import style
 from tests.helpers.trained import end_quickly
 
 QUICK = ["train", "--epochs", "2", "--hidden", "8"]
@@ -90,6 +91,13 @@ def test_train_explains_nats_and_the_gap_and_names_the_next_command(quick, capsy
     assert printed.count("1 nat = 1.44 bits") == 1 and "by numerical integration over z, error below 0.001 nats" in printed
     assert f"\n{train.GAP}\n" in printed and "the encoder's error and the limit of any diagonal Gaussian" in printed
     assert printed.endswith(f"\nnext   minivae evaluate {out} --gap\n")
+
+
+def test_loss_curves_state_the_elbo_that_train_prints(quick):
+    _, document, _ = quick
+    (alt,) = [file["alt"] for file in document["files"] if file["path"].endswith("loss_curves.png")]
+    assert f"The held-out ELBO ends at {style.number(document['elbo'])} nats" in alt.replace("\u2212", "-")
+    assert f"{style.number(document['gap'])} below the exact log p(x)" in alt
 
 
 @pytest.mark.parametrize("error, words", [(0, "0.001"), (1e-7, "0.001"), (0.001, "0.001"), (0.0011, "0.01"), (0.2, "1")])
