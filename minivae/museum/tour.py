@@ -78,7 +78,7 @@ def report(copy: SimpleNamespace, bug: Bug, vae: object, data: object, last: obj
 
 
 def evidence_of(vae: object, bug: Bug) -> float:
-    """The mean exact log p(x) of the decoder that was learned, by the right code; NaN if these are no data for it."""
+    """Return the mean exact log p(x) under the trained decoder, by the right code; NaN if its data are not 0..1."""
     if bug.settings.get("white"):
         return math.nan
     kind = make_likelihood(vae.likelihood.name, **dataclasses.asdict(vae.likelihood))

@@ -148,7 +148,7 @@ def bound_in_words(convention: "Convention", found: "Translation") -> str:
         return "yes: minus the ELBO" + (f" of a decoder with {sigma}" if sigma else "")
     if convention.reconstruction == "mse":
         return f"yes: minus the ELBO of a decoder with {sigma}"
-    other = "a loose one" if beta > 1 else "none"
+    other = "a loose bound" if beta > 1 else "no bound"
     return f"yes: minus the ELBO of a decoder with {sigma}; for the declared sigma = {convention.sigma:.6g}, {other}"
 
 

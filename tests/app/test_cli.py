@@ -295,7 +295,7 @@ def test_diverging_training_says_so_and_exits_with_2(tmp_path):
 IMPORTED = "import sys; from minivae.app.cli import main\ntry: main({arguments})\nexcept SystemExit: pass\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["rosetta", "--help"], ["--version"], []])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["rosetta", "--help"], ["rosetta"], ["--version"], []])
 def test_help_imports_neither_numpy_nor_matplotlib(arguments):
     code = IMPORTED.format(arguments=arguments) + "sys.exit('numpy' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
