@@ -127,6 +127,9 @@ TABLE = {
     "ops.sigmoid_backward": from_output(ops.sigmoid, ops.sigmoid_backward),
     "ops.softplus_backward": Case(ops.softplus, lambda d, a: [ops.softplus_backward(d, a)], "BH", (0,)),
     "ops.log_sum_exp_backward": Case(ops.log_sum_exp, lambda d, a: [ops.log_sum_exp_backward(d, a)], "LB", (0,)),
+    "ops.log_sum_exp_backward: axis 1": Case(
+        lambda a: ops.log_sum_exp(a, axis=1), lambda d, a: [ops.log_sum_exp_backward(d, a, axis=1)], "LBJ", (0,)
+    ),
     "ops.mlp_backward: tanh": mlp_case("tanh", True),
     "ops.mlp_backward: relu": mlp_case("relu", True),
     "ops.mlp_backward: x is data": mlp_case("tanh", False),
