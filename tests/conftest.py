@@ -1,5 +1,6 @@
 """Hypothesis draws the same examples every time; with HYPOTHESIS_PROFILE=new others, with =random many more."""
 
+import gc
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")                        # before NumPy is imported: the other core has tests of its own
 
-settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=200)
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=100)
 settings.register_profile("new", deadline=None, max_examples=200, database=None)
 settings.register_profile("random", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
@@ -28,6 +29,11 @@ COMMANDS = {                                                # by the fixture tha
     "museum_matrix": ["tests.helpers.matrix"],
     "readme_commands": ["tests.helpers.readme", "{}"],
 }
+
+
+def pytest_collection_finish():
+    """Take all that is imported and collected by now out of garbage collection: it stays, and to look through it takes time."""
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -106,9 +106,13 @@ def loss_case(loss, loss_backward, inputs, beta):
 def whole_model_case(**settings):
     """All of a model at once, as a function of its flat vector of P parameters. test_vae.py looks closer."""
     vae, x, eps = random_problem(1, samples=2, features=3, **settings)
+    models = {}                                             # one for each dtype: to make one takes longer than to run it
 
     def at(flat):
-        return dataclasses.replace(vae, params=vae.params.like(flat))
+        if flat.dtype not in models:
+            models[flat.dtype] = dataclasses.replace(vae, params=vae.params.like(np.empty_like(flat)))
+        models[flat.dtype].params.flat[...] = flat
+        return models[flat.dtype]
 
     def backward(d_loss, flat):
         model = at(flat)
