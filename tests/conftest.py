@@ -1,78 +1,75 @@
 """Hypothesis draws the same examples every time; with HYPOTHESIS_PROFILE=new others, with =random many more."""
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")                        # before NumPy is imported: the other core has the README's commands
+from tests.helpers.two_cores import run_on_two_cores
 
-settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=200)
+ROOT = Path(__file__).parents[1]
+
+for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")                        # before NumPy is imported: the other core has tests of its own
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=100)
 settings.register_profile("new", deadline=None, max_examples=200, database=None)
 settings.register_profile("random", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
-BESIDE = {                                                  # by the fixture that has what came of it
+COMMANDS = {                                                # by the fixture that has what came of it
     "figures_again": ["derivations", "figures", "--json", "--out", "{}"],
     "museum_matrix": ["tests.helpers.matrix"],
     "readme_commands": ["tests.helpers.readme", "{}"],
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def beside(request, tmp_path_factory):
-    """What takes long and is asked for by some test runs from the beginning, one after the other, on another core.
+def pytest_collection_finish():
+    """Take all that is imported and collected by now out of garbage collection: it stays, and to look through it takes time."""
+    gc.freeze()
 
-    A dictionary of functions that wait for what a command printed as JSON; "{}" in it is a directory of its own.
-    """
-    asked = {name for item in request.session.items for name in item.fixturenames}
-    processes, stopped = [], threading.Event()
 
-    def run(command, directory):
-        if stopped.is_set():
-            return None
-        made = {"stdout": subprocess.PIPE, "cwd": Path(__file__).parents[1], "start_new_session": True}
-        words = [word.format(directory) for word in command]
-        processes.append(subprocess.Popen([sys.executable, "-m", *words], **made))
-        printed, _ = processes[-1].communicate(timeout=600)
-        assert processes[-1].returncode == 0, command
-        return json.loads(printed)
-
-    with ThreadPoolExecutor(1) as lane:
-        wanted = {name: command for name, command in BESIDE.items() if name in asked}
-        came = {name: lane.submit(run, command, tmp_path_factory.mktemp("beside")) for name, command in wanted.items()}
-        yield {name: each.result for name, each in came.items()}
-        stopped.set()
-        for process in processes:                           # the tests may have ended before they asked
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    """Use the second core for a large run; first come the tests that wait for a long command."""
+    return run_on_two_cores(session, frozenset(COMMANDS))
 
 
 @pytest.fixture(scope="session")
-def figures_again(beside):
+def output_of(tmp_path_factory):
+    """A function that runs a command of COMMANDS and returns what it printed, read as JSON; "{}" is a new directory."""
+
+    def run_command(name):
+        words = [word.format(tmp_path_factory.mktemp(name)) for word in COMMANDS[name]]
+        done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.PIPE, cwd=ROOT, check=True, timeout=600)
+        return json.loads(done.stdout)
+
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def figures_again(output_of):
     """Every figure of the derivations, drawn by a process of its own: their files, as the command lists them."""
-    return beside["figures_again"]()["files"]
+    return output_of("figures_again")["files"]
 
 
 @pytest.fixture(scope="session")
-def museum_matrix(beside):
+def museum_matrix(output_of):
     """What every layer says of every bug, and how many seconds of one core that took."""
-    return beside["museum_matrix"]()
+    return output_of("museum_matrix")
 
 
 @pytest.fixture(scope="session")
-def readme_commands(beside):
+def readme_commands(output_of):
     """The README's commands, with what came of each."""
-    return beside["readme_commands"]()
+    return output_of("readme_commands")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The operations compute what they say, to the last digit that they promise, however large their input is."""
 
 import decimal
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minivae import ops
-from tests.helpers.numeric import close
+from tests.helpers.numeric import close, complex_step
 
 EDGES = [0.0, 1e-300, 1e-9, 0.5, 1.0, 17.0, 36.7, 40.0, 700.0, 745.0, 1e4, 1e38, 1e308]
 EDGES = np.array(EDGES + [-a for a in EDGES])
@@ -73,6 +74,38 @@ def test_softplus_and_sigmoid_have_their_symmetries(a):
     a = np.array(a)
     close(ops.softplus(a), a + ops.softplus(-a), rel=1e-15)
     close(ops.sigmoid(a) + ops.sigmoid(-a), np.array(1.0), rel=2.3e-16)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_log_sum_exp_backward_is_the_softmax_along_its_axis(axis):
+    rng = np.random.default_rng(4)
+    a = rng.normal(size=(2, 3, 4))
+    d_out = rng.normal(size=ops.log_sum_exp(a, axis).shape)
+    share, expected = ops.log_sum_exp_backward(d_out, a, axis), np.empty_like(a)
+    for place in np.ndindex(a.shape):
+        others, shared = list(place), list(place)
+        others[axis] = slice(None)
+        del shared[axis]
+        expected[place] = d_out[tuple(shared)] * math.exp(a[place]) / sum(map(math.exp, a[tuple(others)]))
+    close(share, expected, rel=1e-14)
+    slopes = complex_step(lambda a: (d_out * ops.log_sum_exp(a, axis)).sum(), [a], 0)
+    close(share, slopes, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shift", [0.0, 1e4, -1e4])
+def test_log_sum_exp_and_its_backward_survive_numbers_whose_exp_does_not(dtype, shift):
+    """Columns: two equal entries; one three times the other; a weight of 0; a difference that exp cannot hold."""
+    log_3 = 1.0 if shift else math.log(3)                   # 1e4 + log 3 is rounded in float32; 1e4 + 1 is not
+    three = math.exp(log_3)
+    a = np.array([[0, log_3, -np.inf, -2e4], [0, 0, 0, 0]], dtype) + dtype(shift)
+    with np.errstate(**NEVER_OVERFLOWS):
+        value, share = ops.log_sum_exp(a), ops.log_sum_exp_backward(np.array([1, 2, 3, 4], dtype), a)
+    eps = np.finfo(dtype).eps
+    assert value.dtype == share.dtype == dtype
+    close(value, np.array([math.log(2), math.log(1 + three), 0, 0]) + shift, rel=2 * eps)
+    expected = np.array([[0.5, 2 * three / (1 + three), 0, 0], [0.5, 2 / (1 + three), 3, 4]])
+    close(share, expected, rel=2 * eps)
 
 
 def random_layers(rng, *widths):

@@ -30,6 +30,60 @@ def small(seed=0, likelihood=Bernoulli(), **settings):
     return vae, Dataset("small", x[:45], x[45:]), rng
 
 
+def agree(quantity, actual, desired):
+    """Raise AssertionError with the name of the quantity unless both are the same to rounding."""
+    __tracebackhide__ = True
+    assert actual == pytest.approx(desired, rel=1e-12), f"{quantity} is {actual} instead of {desired}"
+
+
+def test_an_epochs_training_means_weigh_every_row_once(monkeypatch):
+    """45 rows in batches of 8 and 7, two draws each: the mean over rows is not the mean over batches."""
+    vae, data, rng = small(2, dtype=np.float64)
+    batches, forward = [], VAE.forward
+
+    def spy(self, x, eps, **how):
+        f = forward(self, x, eps, **how)
+        if not how:                                         # a training step; the held-out rows come with fit=False
+            batches.append(f)
+        return f
+
+    monkeypatch.setattr(VAE, "forward", spy)
+    for record in train(vae, data, rng, epochs=2, batch=8, samples=2):
+        assert [f.kl.shape for f in batches] == 3 * [(8,)] + 3 * [(7,)]
+        rows = np.concatenate([f.log_px_z.mean(axis=0) for f in batches])
+        agree(f"train_reconstruction of epoch {record.epoch}", record.train_reconstruction, sum(rows) / 45)
+        agree(f"train_kl of epoch {record.epoch}", record.train_kl, sum(np.concatenate([f.kl for f in batches])) / 45)
+        batches.clear()
+
+
+@pytest.mark.parametrize("chunk", [7, 15, 4096])            # of 15 rows: the parts are of different sizes
+def test_held_out_means_are_those_of_all_rows_at_once(chunk, monkeypatch):
+    vae, data, rng = small(2, Gaussian("learned"), dtype=np.float64)
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    (record,) = train(vae, data, rng, epochs=1, batch=8)
+    reconstruction, kl, elbo = evaluate(vae, data.test_x, np.random.default_rng(0))
+    eps = vae.draw_noise(np.random.default_rng(0), 15)      # row by row, so the same in parts
+    f = vae.forward(data.test_x, eps, fit=False)
+    agree("reconstruction of held-out rows", reconstruction, sum(f.log_px_z[0]) / 15)
+    agree("KL of held-out rows", kl, sum(f.kl) / 15)
+    agree("ELBO of held-out rows", elbo, sum(vae.elbo(data.test_x, eps)) / 15)
+    agree("test_kl of the record", record.test_kl, kl)      # has no noise in it
+
+
+@pytest.mark.parametrize("chunk", [7, 4096])                # of 45 rows
+@pytest.mark.parametrize("kind", ["learned", "optimal"])
+def test_the_recorded_error_is_the_mean_over_all_pixels_at_once(kind, chunk, monkeypatch):
+    vae, data, rng = small(2, Gaussian(kind), dtype=np.float64)
+    list(train(vae, data, rng, epochs=1))
+    out = vae.forward(data.train_x, vae.draw_noise(np.random.default_rng(0), 45)).out[0]
+    error = sum(((data.train_x - out) ** 2).ravel()) / (45 * 6)
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    sigma, mse = module.settle_own(vae, data.train_x, np.random.default_rng(0))
+    agree("train_mse", mse, error)
+    agree("sigma", sigma, math.sqrt(error) if kind == "optimal" else math.exp(vae.params["log_sigma"]))
+    agree("sigma of the model", math.exp(vae.params["log_sigma"]), sigma)
+
+
 def test_forty_epochs_on_the_digits_gain_more_than_forty_nats():
     _, _, history = trained()
     assert history[-1].test_elbo > history[0].test_elbo + 40

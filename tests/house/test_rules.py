@@ -41,9 +41,14 @@ def tree_of(path):
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+@cache
+def nodes_of(tree):
+    return list(ast.walk(tree))
+
+
 def imported(tree, package):
     """Every name that is imported anywhere, inside functions too, with all its dots; and the line."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -126,7 +131,7 @@ def test_nothing_is_imported_but_what_the_house_is_built_on(package):
 
 
 def long_functions(path, tree, most=60):
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.FunctionDef):
             lines = node.end_lineno - node.lineno + 1
             if lines > most:
@@ -148,7 +153,7 @@ def test_no_line_needs_scrolling_either():
 
 def asserts(path, tree):
     """`assert` disappears under python -O, and its message helps nobody."""
-    found = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    found = [node.lineno for node in nodes_of(tree) if isinstance(node, ast.Assert)]
     return [f"{path.parent.name}/{path.name}:{line}" for line in found]
 
 
@@ -160,7 +165,7 @@ PASSED_ALONG = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG
 
 
 def global_randomness(path, tree):
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random"):
             if node.attr not in PASSED_ALONG:
                 yield f"{path.parent.name}/{path.name}:{node.lineno} uses {ast.unparse(node)}"

@@ -1,0 +1,167 @@
+"""The suite in two processes: what fails in either is reported as in one, and neither outlives the other."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.helpers import two_cores
+
+ROOT = Path(__file__).parents[2]
+HOOK = """\
+import os, time
+from pathlib import Path
+import pytest
+from tests.helpers import two_cores
+two_cores.MANY = 4
+FIRST, HERE = os.getpid(), Path(__file__).parent
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    return two_cores.run_on_two_cores(session, frozenset({"slow"}))
+
+@pytest.fixture(scope="session")
+def slow():
+    pass
+
+@pytest.fixture(scope="session", autouse=True)
+def ends():
+    yield
+    (HERE / f"ended-{os.getpid()}").touch()
+
+@pytest.fixture
+def meet(request, tmp_path):
+    "Wait until a test of the other file runs too: each process has one of them then. True in the second process."
+    (HERE / f"met-{request.path.stem}").write_text(f"{os.getpid()} {tmp_path}")
+    until = time.monotonic() + 20
+    while len(list(HERE.glob("met-*"))) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    return os.getpid() != FIRST
+"""
+FAILS = """\
+def test_first(meet):
+    print("said by", __name__)
+    one, other = [1, 2, __name__], [1, 3, __name__]
+    assert one == other
+def test_second():
+    assert True
+"""
+needs_two_cores = pytest.mark.skipif(
+    sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="needs two cores and a safe fork"
+)
+
+
+def start(room, files, *options):
+    """Start pytest on these files in a room of their own, which uses two processes from four tests on."""
+    for name, content in {"conftest": HOOK, **files}.items():
+        (room / f"{name}.py").write_text(content)
+    (room / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--basetemp", room / "temp", *options, room]
+    settings = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    return subprocess.Popen(command, cwd=room, env=os.environ | settings, **pipes)
+
+
+def run(room, files, *options):
+    """Exit code and output of pytest on these files."""
+    process = start(room, files, *options)
+    printed, _ = process.communicate(timeout=60)
+    return process.returncode, printed
+
+
+def met(room):
+    """Process number and temporary directory of the test in each file that waits for the other."""
+    return [path.read_text().split() for path in sorted(room.glob("met-*"))]
+
+
+def is_alive(number):
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@needs_two_cores
+def test_failures_of_both_processes_are_reported_as_in_one(tmp_path):
+    code, printed = run(tmp_path, {"test_a": FAILS, "test_b": FAILS}, "--durations=2", f"--junitxml={tmp_path}/report.xml")
+    assert code == 1 and "2 failed, 2 passed" in printed
+    for name in ("test_a", "test_b"):
+        assert f"FAILED {name}.py::test_first - " in printed and f"said by {name}\n" in printed
+        assert f"assert [1, 2, '{name}'] == [1, 3, '{name}']" in printed and "At index 1 diff: 2 != 3" in printed
+    assert "[100%]" in printed and "slowest 2 durations" in printed
+    assert (tmp_path / "report.xml").read_text().count("<testcase") == 4
+    (one, room), (other, elsewhere) = met(tmp_path)
+    assert one != other and room != elsewhere
+    assert {path.name for path in tmp_path.glob("ended-*")} == {f"ended-{one}", f"ended-{other}"}
+
+
+@needs_two_cores
+def test_everything_passes_with_exit_code_0(tmp_path):
+    code, printed = run(tmp_path, {name: FAILS.replace("3,", "2,") for name in ("test_a", "test_b")})
+    assert code == 0 and "4 passed" in printed and len({number for number, _ in met(tmp_path)}) == 2
+
+
+@needs_two_cores
+def test_x_stops_both_processes_at_the_first_failure(tmp_path):
+    later = "".join(f"def test_{n}(): __import__('time').sleep(0.1)\n" for n in range(300))
+    code, printed = run(tmp_path, {"test_a": FAILS + later, "test_b": FAILS.replace("3,", "2,") + later}, "-x")
+    assert code == 1 and "1 failed" in printed and "stopping after 1 failures" in printed
+    assert int(re.search(r"(\d+) passed", printed)[1]) < 300
+    assert not any(is_alive(int(number)) for number, _ in met(tmp_path))
+
+
+@needs_two_cores
+@pytest.mark.parametrize("end, status", [("os._exit(3)", "3"), ("os.kill(os.getpid(), 9)", "-9")])
+def test_a_second_process_that_dies_is_a_failure_with_its_place(end, status, tmp_path):
+    dies = f"import os\ndef test_first(meet):\n    if meet: {end}\ndef test_second(): pass\n"
+    code, printed = run(tmp_path, {"test_a": dies, "test_b": dies})
+    assert code == 1 and re.search(rf"the second process ended with {status} in test_[ab]\.py::test_first", printed)
+
+
+@needs_two_cores
+def test_an_interrupt_ends_both_processes_and_their_fixtures(tmp_path):
+    waits = "import time\ndef test_first(meet): time.sleep(60)\ndef test_second(): pass\n"
+    process = start(tmp_path, {"test_a": waits, "test_b": waits})
+    until = time.monotonic() + 30
+    while len(list(tmp_path.glob("met-*"))) < 2 and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)                      # to the first process alone: it has to end the other
+    printed, _ = process.communicate(timeout=30)
+    assert process.returncode == 2 and "KeyboardInterrupt" in printed
+    assert len(list(tmp_path.glob("ended-*"))) == 2 and not any(is_alive(int(number)) for number, _ in met(tmp_path))
+
+
+WATCHED = {"collectonly": True, "usepdb": True, "trace": True, "capture": "no"}
+
+
+@needs_two_cores
+def test_a_small_broken_or_watched_run_stays_in_one_process():
+    def session(tests=two_cores.MANY, failed=0, **settings):
+        option = SimpleNamespace(**{"collectonly": False, "usepdb": False, "trace": False, "capture": "fd"} | settings)
+        return SimpleNamespace(items=[None] * tests, testsfailed=failed, config=SimpleNamespace(option=option))
+
+    assert two_cores.worthwhile(session(), [[], []])
+    assert not two_cores.worthwhile(session(), [[]])        # a single file
+    assert not two_cores.worthwhile(session(tests=two_cores.MANY - 1), [[], []])
+    assert not two_cores.worthwhile(session(failed=1), [[], []])        # while the tests were collected
+    for name, value in WATCHED.items():
+        assert not two_cores.worthwhile(session(**{name: value}), [[], []]), name
+
+
+def test_files_with_a_slow_fixture_come_first_and_stay_together():
+    a, b, c, d = (SimpleNamespace(path=path, fixturenames=names) for path, *names in ("x", "y", ["y", "slow"], "x"))
+    assert two_cores.in_files([a, b, c, d], frozenset({"slow"})) == [[b, c], [a, d]]
+
+
+def test_every_test_is_dealt_once_with_the_one_that_follows():
+    deck = two_cores.deck_of(3)
+    assert list(two_cores.dealt([["a", "b"], ["c"], ["d"]], deck)) == [("a", "b"), ("b", "c"), ("c", "d"), ("d", None)]
+    assert list(two_cores.dealt([["a", "b"], ["c"], ["d"]], deck)) == []
+    os.close(deck)
