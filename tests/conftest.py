@@ -28,7 +28,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 COMMANDS = {                                                # by the fixture that has what came of it
     "figures_again": ["derivations", "figures", "--json", "--out", "{}"],
     "museum_matrix": ["tests.helpers.matrix"],
-    "readme_commands": ["tests.helpers.readme", "{}"],
+    "readme_sessions": ["tests.helpers.readme", "{}"],
 }
 
 
@@ -69,9 +69,9 @@ def museum_matrix(output_of):
 
 
 @pytest.fixture(scope="session")
-def readme_commands(output_of):
-    """The README's commands, with what came of each."""
-    return output_of("readme_commands")
+def readme_sessions(output_of):
+    """Every session of the pages, with its exit code and output."""
+    return output_of("readme_sessions")
 
 
 @pytest.fixture

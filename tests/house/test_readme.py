@@ -1,7 +1,6 @@
-"""The README is executed: every command, every Python session, every number, every name, every file."""
+"""Every page is executed: its commands, Python sessions, tables, numbers, names, links and alt texts."""
 
 import ast
-import doctest
 import importlib
 import io
 import re
@@ -9,11 +8,14 @@ import tokenize
 
 import pytest
 
-import derivations
-import minivae
+import derivations.app.cli
+import minivae.app.cli
 from derivations.engine import ledger
-from tests.helpers.png import png_texts
-from tests.helpers.readme import README, ROOT, SETUP, blocks, sessions
+from tests.helpers import readme
+from tests.helpers.readme import PAGES, README, ROOT, SETUP, alt_text, blocks, fences, pictures, sessions
+
+PROGRAMS = {"minivae": minivae.app.cli, "derivations": derivations.app.cli}
+every_page = pytest.mark.parametrize("name", PAGES)
 
 
 def same(printed, shown):
@@ -31,7 +33,7 @@ def same(printed, shown):
     return True
 
 
-def test_the_comparison_of_outputs_can_fail():
+def test_same_refuses_other_words_and_distant_numbers():
     shown = "ELBO  -135.7 +- 0.009  files  a.png"
     assert same("ELBO -137.1 +- 0.010 files a.png", shown)
     for printed in ("ELBO -135.7 +- 0.009 files b.png", "ELBO -150.0 +- 0.009 files a.png", "ELBO -135.7 +- 0.009 files",
@@ -39,29 +41,73 @@ def test_the_comparison_of_outputs_can_fail():
         assert not same(printed, shown), printed
 
 
-def test_every_command_runs_in_order_and_prints_what_is_shown(readme_commands):
-    commands = list(sessions())
-    assert len(commands) >= 6 and sum(bool(output) for _, output in commands) >= 1
-    assert {command.split()[0] for command, _ in commands} == {"minivae", "derivations"}
-    for each in readme_commands:
+@every_page
+def test_page_sessions_print_what_is_shown(name, readme_sessions):
+    came = [each for each in readme_sessions if each["page"] == name]
+    for each in came:
         assert each["code"] == 0, each["err"]
-        shown, printed = each["output"], each["printed"]
-        assert not shown or same(printed, shown), f"{each['command']} printed\n{printed}"
-    assert [(each["command"], each["output"]) for each in readme_commands] == commands
+        printed, shown = each["printed"], each["shown"]
+        optional = not shown and each["kind"] == "console"          # a page may leave out the output of a command
+        assert optional or same(printed, shown), f"{each['command']} printed\n{printed}"
+    assert [(each["command"], each["shown"]) for each in came] == [(each.command, each.text) for each in sessions(PAGES[name])]
 
 
-def test_the_two_lines_that_set_up_end_in_the_main_job_and_in_pytest_and_ci_runs_them():
-    lines = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ " + SETUP)]
+def test_pages_show_sessions_with_output():
+    shown = {kind: [each.text for name in PAGES for each in sessions(PAGES[name]) if each.kind == kind] for kind in ("console", "python")}
+    assert len(shown["console"]) >= 30 and sum(map(bool, shown["console"])) >= 6
+    assert len(shown["python"]) >= 20 and sum(map(bool, shown["python"])) >= 5
+
+
+def test_run_page_reports_a_wrong_command_and_a_wrong_example(tmp_path):
+    page = "```console\n$ minivae rosetta --list | head -n 1\n$ minivae juggle\n$ minivae\n```\n"
+    assert [(shown.command.split()[1], code) for shown, code, *_ in readme.run_page(page, tmp_path)] == [("rosetta", 0), ("juggle", 2)]
+    page = "```python\n>>> 1 + 1\n2\n\n>>> int('x')\n```\n"
+    assert [(printed, code) for _, code, printed, _ in readme.run_page(page, tmp_path)] == [("2\n", 0), ("", 1)]
+
+
+def test_run_page_types_what_follows_the_debugger_prompt(tmp_path):
+    page = "```python\n>>> import pdb\n>>> pdb.runcall(lambda a: a + 1, 2)\n(Pdb) p a + 40\n42\n(Pdb) q\n```\n"
+    *_, (_, code, printed, error) = readme.run_page(page, tmp_path)
+    assert code == 0 and printed.endswith("(Pdb) p a + 40\n42\n(Pdb) q\n"), error
+
+
+def test_setup_commands_end_in_train_and_pytest_and_ci_runs_them():
+    lines = [line[2:] for fence in fences(README, "console") for line in fence[1].splitlines() if line.startswith("$ " + SETUP)]
     assert [line.split()[-1] for line in lines] == ["train", "pytest"]
     assert "README.md" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_every_python_session_prints_what_is_shown():
-    sessions = "\n".join(blocks("python"))
-    assert sessions.count(">>>") > 10
-    test = doctest.DocTestParser().get_doctest(sessions, {}, "README.md", "README.md", 0)
-    report = io.StringIO()
-    assert doctest.DocTestRunner().run(test, out=report.write).failed == 0, report.getvalue()
+MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test_museum.py compares it
+
+
+@pytest.mark.parametrize("block", [block for page in PAGES.values() for block in blocks(page)], ids=lambda block: block.command)
+def test_generated_block_is_what_its_command_prints(block, capsys):
+    if block.command == MATRIX:
+        return
+    program, *arguments = block.command.split()
+    if program == "sed":
+        printed = readme.run_command(block.command, ROOT)[1]
+    else:
+        assert PROGRAMS[program].main(arguments) == 0
+        printed = capsys.readouterr().out
+    assert block.text == printed, "python -m tests.helpers.readme --write"
+    assert len(printed.splitlines()) > 2
+
+
+def test_pages_have_all_generated_tables():
+    commands = {block.command for page in PAGES.values() for block in blocks(page)}
+    sources = [source for source in ledger.SOURCES if source != "beyond"]
+    errata = {f"derivations errata {source} --markdown" for source in sources}
+    assert commands >= errata | {MATRIX, "minivae rosetta --markdown", "derivations compare --markdown", "derivations map --markdown"}
+
+
+def test_rewritten_replaces_outputs_blocks_and_alt_texts():
+    picture = "![old](tests/pictures/hero.png)\n"
+    page = f"```python\n>>> 1 + 1\n3\n```\n<!-- $ sed -n 1p LICENSE -->\n```\nold\n```\n<!-- end -->\n{picture}```console\n$ minivae --version\nold\n```\n"
+    new = readme.rewritten("README.md", page)
+    assert [each.text for each in sessions(new)] == ["2\n", f"minivae {minivae.__version__}\n"]
+    assert blocks(new)[0].text == (ROOT / "LICENSE").read_text().splitlines(True)[0]
+    assert pictures(new)[0].text == alt_text("README.md", "tests/pictures/hero.png")
 
 
 CORE = ("ops", "gaussian", "likelihood", "objective", "params", "vae", "adam")
@@ -81,25 +127,58 @@ def count_code(source):
     return len(lines - docstrings)
 
 
-def test_the_size_of_the_core_is_what_the_readme_says():
+def test_core_has_the_size_that_the_readme_says():
     sources = [(ROOT / "minivae" / f"{name}.py").read_text() for name in CORE]
-    lines, code = (int(number) for number in re.search(r"is (\d+) lines, (\d+) of them code", README).groups())
-    assert lines == sum(len(source.splitlines()) for source in sources)
-    assert code == sum(count_code(source) for source in sources)
-    assert code < 600
+    said = [int(number) for number in re.search(r"(\d+) lines, (\d+) of them code", README).groups()]
+    assert said == [sum(len(source.splitlines()) for source in sources), sum(count_code(source) for source in sources)]
+    assert said[1] < 600
 
 
-def test_every_name_and_file_that_is_mentioned_exists():
-    names = set(re.findall(r"`([a-z]+(?:\.[A-Za-z_]+)+)`", README))
-    files = {name for name in names if name.endswith((".py", ".csv", ".npy", ".npz"))}
-    assert len(names - files) >= 15
-    for name in names - files:
-        module, *attributes = name.split(".")
-        found = importlib.import_module(f"minivae.{module}")
-        for attribute in attributes:
+def test_front_page_is_short():
+    assert len(README.splitlines()) <= 200 and len(README.encode()) <= 12_288
+
+
+def resolved(name):
+    """The object of a dotted name, in minivae, in derivations or with its package written out."""
+    module, *attributes = name.split(".")
+    for package in ("minivae.", "derivations.", ""):
+        try:
+            found = importlib.import_module(package + module)
+        except ModuleNotFoundError:
+            continue
+        while attributes:
+            attribute = attributes.pop(0)
+            if not hasattr(found, attribute):
+                importlib.import_module(f"{found.__name__}.{attribute}")
             found = getattr(found, attribute)
-    for path in re.findall(r"`(tests/[\w/.]+)`", README) + re.findall(r"\]\(([\w/.]+)\)", README):
+        return found
+    raise ModuleNotFoundError(name)
+
+
+FILES = (".py", ".csv", ".npy", ".npz", ".json", ".tsv", ".png", ".gz", ".md", ".cfg")
+
+
+@every_page
+def test_page_names_only_what_exists(name, capsys):
+    page = PAGES[name]
+    for dotted in set(re.findall(r"`([a-z_]+(?:\.[A-Za-z_]+)+)`", page)):
+        assert dotted.endswith(FILES) or resolved(dotted) is not None
+    for path in re.findall(r"`((?:tests|minivae|derivations)/[\w/.]+)`", page):
         assert (ROOT / path).exists(), path
+    for program, command, words in re.findall(r"`(minivae|derivations) ([a-z]+)([^`\n]*)`", page):
+        with pytest.raises(SystemExit):
+            PROGRAMS[program].main([command, "--help"])
+        assert set(re.findall(r"--[a-z-]+", words)) <= set(re.findall(r"--[a-z-]+", capsys.readouterr().out)), (command, words)
+
+
+@every_page
+def test_page_links_lead_somewhere(name):
+    for path, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", PAGES[name]):
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists(), path
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, anchor
 
 
 PACKAGES = [path.parent for name in ("minivae", "derivations") for path in sorted((ROOT / name).rglob("__init__.py"))]
@@ -112,22 +191,24 @@ def test_entrance_of_a_package_names_every_module_in_it(package):
     assert modules - set(re.findall(r"\w+", entrance)) == set()
 
 
-def test_the_size_of_the_ledger_is_what_the_readme_says():
-    said = {source: int(rows) for source, rows in re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", README, re.MULTILINE)}
+def test_ledger_has_the_size_that_its_readme_says():
+    page = PAGES["derivations/README.md"]
+    said = {source: int(rows) for source, rows in re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", page, re.MULTILINE)}
     sources = [source for source in ledger.SOURCES if source != "beyond"]
     assert said == {source: sum(len(entry.rows) for entry in ledger.entries(source)) for source in sources}
-    assert int(re.search(r"of four tutorials as a function, (\d+) rows in all", README)[1]) == sum(said.values())
+    assert int(re.search(r"have (\d+) rows", page)[1]) == sum(said.values())
     numbered = [entry for entry in ledger.entries("odaibo") if entry.id.removeprefix("odaibo.").isdigit()]
-    assert int(re.search(r"(\d+) numbered equations", README)[1]) == len(numbered)
+    assert int(re.search(r"(\d+) numbered equations", page)[1]) == len(numbered)
+    assert int(re.search(r"(\d+) further identities", page)[1]) == len(ledger.entries("beyond"))
 
 
-def test_every_picture_carries_the_alt_text_that_the_readme_gives_it():
-    pictures = re.findall(r"!\[(.*?)\]\((.*?)\)", README, re.DOTALL)
-    assert pictures
-    for alt, path in pictures:
-        assert " ".join(alt.split()) == " ".join(png_texts(ROOT / path)["Description"].split())
+@every_page
+def test_page_gives_every_picture_the_alt_text_in_its_file(name):
+    assert pictures(README)
+    for picture in pictures(PAGES[name]):
+        assert picture.text == alt_text(name, picture.command)
 
 
 @pytest.mark.parametrize("word", ["TODO", "HERO", "OUTPUT", "BENCHMARK"])
-def test_nothing_is_left_to_fill_in(word):
-    assert word not in README
+def test_pages_have_nothing_left_to_fill_in(word):
+    assert not [name for name, page in PAGES.items() if word in page]

@@ -18,6 +18,7 @@ from minivae.museum.layers import MEANING, layers, said
 from minivae.museum.patched import CORE, Change, changed, package
 from tests import mutants
 from tests.helpers.numeric import close, refused
+from tests.helpers.readme import PAGES, blocks
 
 SOURCE = Path(minivae.__file__).parent
 NAMES = [bug.name for bug in bugs()]
@@ -271,9 +272,8 @@ def test_markdown_matrix_has_one_row_per_exhibit(capsys, quick):
 
 
 def test_readme_has_the_museum_matrix(found):
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"<!-- museum -->\n(.*?)<!-- end -->", readme, re.DOTALL)[1].strip()
-    assert "\n".join(command.markdown(found)).strip() == block
+    (block,) = blocks(PAGES["minivae/museum/README.md"])
+    assert block.command == "minivae museum --matrix --markdown" and block.text.splitlines() == list(command.markdown(found))
 
 
 def test_museum_with_a_fault_exits_with_1(capsys, monkeypatch):
@@ -365,9 +365,9 @@ def test_own_tests_pass_on_an_unchanged_copy():
     assert mutants.fate(unchanged).killer == ""
 
 
-def test_what_the_readme_would_have_a_reader_break_is_noticed_but_not_by_the_gradient_checks(tmp_path):
-    readme = " ".join((SOURCE.parent / "README.md").read_text(encoding="utf-8").split())
-    assert "make sigma `np.exp(log_var)` for `np.exp(log_var / 2)`, twice, and the `* sigma / 2` of the backward `* sigma`" in readme
+def test_readme_exercise_is_noticed_but_not_by_gradient_checks(tmp_path):
+    page = " ".join(PAGES["minivae/README.md"].split())
+    assert "replace `np.exp(log_var / 2)` by `np.exp(log_var)` in both places, and `* sigma / 2` by `* sigma`" in page
     mutants.plant([], tmp_path)
     file = tmp_path / "minivae" / "gaussian.py"
     text = file.read_text(encoding="utf-8")

@@ -26,6 +26,7 @@ from derivations.engine.worlds import PAIR, TABLES, evidence, likelihood, poster
 from derivations.pages import records
 from derivations.pages.unicode import sides as printed_sides
 from minivae import gaussian
+from tests.helpers.readme import FILES
 from tests.helpers.strategies import points
 
 ROOT = Path(__file__).parents[3]
@@ -105,7 +106,7 @@ def test_the_reference_of_a_numbered_equation_has_its_number():
 def cited():
     """Every id that is cited, with the file."""
     id = r"(?:odaibo|lm|hong|cards|beyond)\.(?:[tTF]?\d+\w*)"
-    for path in [*ROOT.glob("minivae/**/*.py"), *ROOT.glob("derivations/**/*.py"), ROOT / "README.md"]:
+    for path in [*ROOT.glob("minivae/**/*.py"), *ROOT.glob("derivations/**/*.py"), *FILES]:
         for found in re.findall(rf"(?<![\w.]){id}", path.read_text(encoding="utf-8")):
             yield found, path.name
         for found in re.findall(r"\[((?:odaibo|lm|hong|cards|beyond)\.[^\]\s,]*)", path.read_text(encoding="utf-8")):

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -120,9 +119,3 @@ def test_map_works_without_the_tests_directory(monkeypatch):
 
 def test_map_has_no_function_for_an_untied_entry():
     assert code_map.of_entry(ledger.entries("odaibo")[12].id) == []
-
-
-def test_readme_has_the_map_that_the_command_prints(capsys):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"<!-- map -->\n(.*?)<!-- end -->", readme, re.DOTALL)
-    assert block and block[1].strip() == run(capsys, "--markdown")[1].strip()

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from derivations.engine import ledger
 from derivations.engine.equation import LEDGER
 from derivations.study import compare
 
-ROOT = Path(__file__).parents[3]
 ledger.load()
 NOTATION = compare.notation()
 THINGS = compare.things()
@@ -100,9 +98,3 @@ def test_compare_command_prints_tables_and_json(capsys):
     document = json.loads(run(capsys, "--json", "--draws", 100)[1])
     assert set(document) == {"notation", "numbers"} and len(document["numbers"]) == len(THINGS)
     assert {"name", "text", "verdict", "value", "apart", "alike"} == set(next(iter(document["numbers"].values()))[0])
-
-
-def test_readme_has_the_notation_that_the_command_prints(capsys):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"<!-- notation -->\n(.*?)<!-- end -->", readme, re.DOTALL)
-    assert block and block[1].strip() == run(capsys, "--markdown")[1].strip()
