@@ -94,6 +94,7 @@ class Likelihood:
 
     name: str
     scale: tuple[str, ...] = ()
+    counts: bool = False                                    # the data of the bundled digits stay counts, not fractions
 
     def check(self, x: NDArray, argument: str = "x") -> None:
         """Raise ValueError unless x (B, D) could have come from this distribution."""
@@ -159,6 +160,7 @@ class Binomial(Likelihood):
 
     n: int = 16
     name = "binomial"
+    counts = True
 
     def __post_init__(self):
         object.__setattr__(self, "n", whole_number("n", self.n, 1))

@@ -22,7 +22,7 @@ from minivae.museum.exhibits import bugs, find
 from minivae.museum.patched import changed
 
 ROOT = Path(__file__).parents[1]
-TREE = ("minivae", "derivations", "tests", "setup.cfg")
+TREE = ("minivae", "derivations", "tests", "setup.cfg", "README.md")
 TESTS = {                                                   # of a module, the quickest to notice first
     "checks": ("core/test_input", "core/test_likelihood"),
     "divergences": ("core/test_gaussian", "core/test_gradients"),
