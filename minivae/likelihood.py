@@ -86,15 +86,14 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
 
 
 class Likelihood:
-    """Interface of a likelihood. `out` is the decoder's output.
+    """Interface of a likelihood. `out` is the decoder's output. With `takes_counts`, counts are not made fractions.
 
-    `scale` names the parameter of the likelihood itself: ("log_sigma",) for the Gaussian, () for the others. Its value
-    comes last in every call.
+    `scale` names the likelihood's own parameter, () or ("log_sigma",) of the Gaussian. Its value comes last in every call.
     """
 
     name: str
     scale: tuple[str, ...] = ()
-    counts: bool = False                                    # the data of the bundled digits stay counts, not fractions
+    takes_counts: bool = False
 
     def check(self, x: NDArray, argument: str = "x") -> None:
         """Raise ValueError unless x (B, D) could have come from this distribution."""
@@ -159,8 +158,7 @@ class Binomial(Likelihood):
     """Every feature is a count of successes in n trials: x in {0, 1, ..., n}."""
 
     n: int = 16
-    name = "binomial"
-    counts = True
+    name, takes_counts = "binomial", True
 
     def __post_init__(self):
         object.__setattr__(self, "n", whole_number("n", self.n, 1))

@@ -165,7 +165,7 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
     if likelihood.name == "binomial" and whole.trials is not None and whole.trials != likelihood.n:
         remedy = "Its model.npz is of other data, or damaged."
         checks.refuse("the run", f"a model of counts 0..{whole.trials}", f"one of 0..{likelihood.n}", remedy)
-    prepared = whole.binarized() if binarize else whole if likelihood.counts else whole.as_fractions()
+    prepared = whole.binarized() if binarize else whole if likelihood.takes_counts else whole.as_fractions()
     for x in (*in_chunks(prepared.train_x), prepared.test_x):
         likelihood.check(x, "--data")
     return prepared

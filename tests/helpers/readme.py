@@ -30,7 +30,7 @@ PAGES = {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file 
 README = PAGES["README.md"]
 SETUP = "python3 -m venv .venv && "
 SHELL = """set -o pipefail
-export PYTHONPATH={root}
+export PYTHONPATH={root} COLUMNS=100
 python() {{ {python} "$@"; }}
 minivae() {{ python -m minivae "$@"; }}
 derivations() {{ python -m derivations "$@"; }}

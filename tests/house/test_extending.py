@@ -55,8 +55,7 @@ class Likelihood:
 class Poisson(Likelihood):
     """Every feature is a count without an upper limit: x in {0, 1, 2, ...}."""
 
-    name = "poisson"
-    counts = True
+    name, takes_counts = "poisson", True
 
     def check(self, x, argument="x"):
         if x.min() < 0 or (x != np.rint(x)).any():

@@ -11,6 +11,8 @@ import pytest
 import derivations.app.cli
 import minivae.app.cli
 from derivations.engine import ledger
+from derivations.engine.equation import VERDICTS
+from derivations.pages.glossary import MEANINGS
 from tests.helpers import readme
 from tests.helpers.readme import PAGES, README, ROOT, SETUP, alt_text, blocks, fences, pictures, sessions
 
@@ -199,7 +201,12 @@ def test_ledger_has_the_size_that_its_readme_says():
     assert int(re.search(r"have (\d+) rows", page)[1]) == sum(said.values())
     numbered = [entry for entry in ledger.entries("odaibo") if entry.id.removeprefix("odaibo.").isdigit()]
     assert int(re.search(r"(\d+) numbered equations", page)[1]) == len(numbered)
-    assert int(re.search(r"(\d+) further identities", page)[1]) == len(ledger.entries("beyond"))
+
+
+def test_pages_explain_the_verdicts_in_the_words_of_the_commands():
+    front = " ".join(README.split()).lower()
+    for word in VERDICTS:
+        assert f"| `{word}` | {MEANINGS[word]} |" in PAGES["derivations/README.md"] and f"`{word}`: {MEANINGS[word].lower()}." in front
 
 
 @every_page
