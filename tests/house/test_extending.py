@@ -33,8 +33,7 @@ LISTS = {                                                   # by the heading: th
     for heading, text in re.findall(r"^### (Add .*)\n((?:(?!#).*\n)*)", PAGES["minivae/README.md"], re.MULTILINE)
 }
 
-# What is added: by the heading and the path, texts that occur once and texts that replace them. A text that ends or begins
-# with the old one is an insertion; "" is the end of the file.
+# The changes, by heading and path: a text of the file and the text that replaces it; "" is the end of the file.
 
 LIKELIHOOD = {
     "minivae/likelihood.py": {
@@ -339,7 +338,7 @@ def came_of(check):
 
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory):
-    """What came of every check in the copy."""
+    """The traceback of every check in the copy, "" where it passed."""
     room = tmp_path_factory.mktemp("extended")
     mutants.plant([], room)
     for changes in ADDED.values():
