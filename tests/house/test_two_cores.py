@@ -127,10 +127,11 @@ def test_a_second_process_that_dies_is_a_failure_with_its_place(end, status, tmp
 
 @needs_two_cores
 def test_an_interrupt_ends_both_processes_and_their_fixtures(tmp_path):
-    waits = "import time\ndef test_first(meet): time.sleep(60)\ndef test_second(): pass\n"
+    waits = "import time, pathlib\ndef test_first(meet):\n    pathlib.Path(__file__ + '.waits').touch()\n    time.sleep(60)\n"
+    waits += "def test_second(): pass\n"                     # interrupted in a fixture's setup, pytest itself ends with 1
     process = start(tmp_path, {"test_a": waits, "test_b": waits})
     until = time.monotonic() + 30
-    while len(list(tmp_path.glob("met-*"))) < 2 and time.monotonic() < until:
+    while len(list(tmp_path.glob("*.waits"))) < 2 and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)                      # to the first process alone: it has to end the other
     printed, _ = process.communicate(timeout=30)
