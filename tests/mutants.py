@@ -9,6 +9,7 @@ run until one fails. The museum's own tests are not among them: they would kill 
 """
 
 import argparse
+import functools
 import os
 import random
 import re
@@ -103,11 +104,16 @@ def tests_of(changes) -> list[str]:
     return list(dict.fromkeys(name for change in changes for name in TESTS[change.module]))
 
 
+@functools.cache
+def of_the_core() -> tuple[one_token.Mutant, ...]:
+    """Every one-token mutant of the core."""
+    sources = {module: (ROOT / "minivae" / f"{module}.py").read_text(encoding="utf-8") for module in CORE}
+    return tuple(mutant for module, source in sources.items() for mutant in one_token.mutants(module, source))
+
+
 def sample(count: int, seed: int) -> list[one_token.Mutant]:
     """Draw one-token mutants of the core."""
-    sources = {module: (ROOT / "minivae" / f"{module}.py").read_text(encoding="utf-8") for module in CORE}
-    everything = [mutant for module, source in sources.items() for mutant in one_token.mutants(module, source)]
-    return random.Random(seed).sample(everything, min(count, len(everything)))
+    return random.Random(seed).sample(of_the_core(), min(count, len(of_the_core())))
 
 
 def main() -> int:
