@@ -146,6 +146,16 @@ def test_the_gradient_in_data_is_not_computed_when_nobody_asks():
         close(d_bias, same_bias, rel=0)
 
 
+@pytest.mark.parametrize("activation", ops.ACTIVATIONS)
+def test_mlp_backward_gives_the_same_gradient_in_x_without_those_in_the_weights(activation):
+    rng = np.random.default_rng(5)
+    x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 5, 6, 2)
+    hs, d_out = ops.mlp(x, layers, activation), rng.normal(size=(3, 2))
+    d_layers = [(np.empty_like(weight), np.empty_like(bias)) for weight, bias in layers]
+    d_x = ops.mlp_backward(d_out, hs, layers, activation, d_layers)
+    close(ops.mlp_backward(d_out, hs, layers, activation), d_x, rel=0)
+
+
 @pytest.mark.parametrize("name", ["tanh", "relu", "sigmoid", "softplus"])
 def test_single_precision_stays_single_precision(name):
     a = np.linspace(-3, 3, 12, dtype=np.float32).reshape(3, 4)

@@ -309,6 +309,18 @@ def test_what_is_freed_is_kept():
     assert kept < given_back / 5
 
 
+def test_first_bad_names_the_first_step_that_is_not_finite():
+    vae, data, rng = small(2)
+    f = vae.forward(data.train_x, vae.draw_noise(rng, 45))
+    names = {"mu": "mu", "log_var": "log_var", "z": "z", "out": "the decoder's output", "log_px_z": "log p(x|z)", "kl": "KL"}
+    assert module.first_bad(f) == "the loss"
+    for step in reversed(names):                            # from then on, all later ones are bad as well
+        bad = np.array(getattr(f, step))
+        bad.flat[-1] = np.nan
+        f = f._replace(**{step: bad})
+        assert module.first_bad(f) == names[step]
+
+
 def test_what_is_no_number_is_blamed_on_the_step_that_made_it():
     x = np.random.default_rng(0).integers(0, 2, (60, 4))
     training = Training(VAE.init(np.random.default_rng(0), 4), Dataset("", x[:50], x[50:]), np.random.default_rng(0), epochs=2, batch=20)

@@ -21,6 +21,7 @@ from minivae.likelihood import Bernoulli, Gaussian
 from minivae.objective import OBJECTIVES
 from minivae.vae import VAE
 from tests.helpers.numeric import (
+    LIKELIHOODS,
     ORACLES,
     arrays_in,
     check_model_gradient,
@@ -167,9 +168,15 @@ def test_log_likelihood_is_the_one_in_the_loss_also_for_codes_shared_by_all_data
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
 @pytest.mark.parametrize("depth", HIDDEN)
 def test_the_gradient_is_the_gradient_of_the_loss(likelihood, activation, depth):
-    """By complex step everywhere; by central differences, which do not need analytic code, now and then."""
-    grid = itertools.product([1, 3], [0, 0.5, 1, 4], EXACT)
-    for i, (samples, beta, estimator) in enumerate(grid):
+    """By complex step everywhere; by central differences, which do not need analytic code, now and then.
+
+    Of all combinations of the six settings, half: any five of them occur in every combination.
+    """
+    turn = LIKELIHOODS.index(likelihood) + [*ops.ACTIVATIONS].index(activation) + [*HIDDEN].index(depth)
+    for i, choice in enumerate(itertools.product([0, 1], range(4), [0, 1])):
+        if (turn + sum(choice)) % 2:
+            continue
+        samples, beta, estimator = (levels[k] for levels, k in zip(([1, 3], [0, 0.5, 1, 4], EXACT), choice))
         settings = {"hidden": HIDDEN[depth], "activation": activation, "beta": beta, "estimator": estimator}
         problem = random_problem(i, likelihood, rows=1 + i % 3, samples=samples, features=3, **settings)
         try:

@@ -134,12 +134,12 @@ def test_sides_splits_a_chain_at_its_top_level_relations():
     assert sides(r"a = \sum_{j=1}^J b \leq p(X = x)") == [("", "a"), ("=", "∑ⱼ₌₁ᴶ b"), ("≤", "p(X = x)")]
 
 
-@pytest.mark.parametrize("entry", EVERYTHING, ids=lambda entry: entry.id)
-def test_every_form_prints_as_many_sides_as_it_computes(entry):
-    for form in (entry.printed, *(row.repair for row in entry.rows if row.repair)):
-        if not form.free:
-            values = records.sides_at(form, records.sample(form))
-            assert not values or len(sides(form.latex)) == len(values), form.latex
+def test_every_form_prints_as_many_sides_as_it_computes():
+    for entry in EVERYTHING:
+        for form in (entry.printed, *(row.repair for row in entry.rows if row.repair)):
+            if not form.free:
+                values = records.sides_at(form, records.sample(form))
+                assert not values or len(sides(form.latex)) == len(values), f"{entry.id}: {form.latex}"
 
 
 # list
@@ -200,9 +200,9 @@ def test_list_prints_all_entries_of_a_source(capsys):
 
 def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, err = run(capsys, "check")
+    code, out, err = run(capsys, "check", "--draws", 100)  # with 1000, the default, in engine/test_ledger.py
     assert code == 0, "\n".join(line for line in out.splitlines() if "MISMATCH" in line)
-    assert "no mismatches; 1000 draws, seed 0" in out and "s in all" in err
+    assert "no mismatches; 100 draws, seed 0" in out and "s in all" in err
     count = sum(len(entry.rows) for entry in EVERYTHING)
     assert int(re.search(r"^all .* (\d+)$", out, re.MULTILINE).group(1)) == count
     assert len(out.splitlines()) <= 24 and max(map(terminal.columns, out.splitlines())) <= 80
@@ -363,27 +363,33 @@ def test_show_names_free_letters_and_computes_the_intended_form(planted, capsys)
     )
 
 
-@pytest.mark.parametrize("entry", EVERYTHING, ids=lambda entry: entry.id)
-def test_show_prints_every_entry_within_80_columns(entry, capsys, monkeypatch):
+@pytest.fixture
+def one_parser(monkeypatch):
+    """Make the parser of the command once, for many calls in one test."""
+    parser = cli.make_parser()
+    monkeypatch.setattr(cli, "make_parser", lambda: parser)
+
+
+def test_show_prints_every_entry_within_80_columns(one_parser, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, err = run(capsys, "show", entry.id, "--draws", "50")
-    assert code == 0 and err == "" and "\x1b" not in out
-    prose = re.split(r"\n\S+\.py:\d+\n", out)[0]            # code keeps its own width
-    too_long = [
-        line
-        for line in prose.splitlines()
-        if terminal.columns(line) > 80 and "Elsewhere" not in line and "In the model" not in line
-    ]
-    assert not [line for line in too_long if " " in line.strip()], too_long
-    assert not re.search(r"\bnan\b", prose.split("Judged")[0])
+    for entry in EVERYTHING:
+        code, out, err = run(capsys, "show", entry.id, "--draws", 10)
+        assert code == 0 and err == "" and "\x1b" not in out, entry.id
+        prose = re.split(r"\n\S+\.py:\d+\n", out)[0]        # code keeps its own width
+        too_long = [
+            line
+            for line in prose.splitlines()
+            if terminal.columns(line) > 80 and "Elsewhere" not in line and "In the model" not in line
+        ]
+        assert not [line for line in too_long if " " in line.strip()], (entry.id, too_long)
+        assert not re.search(r"\bnan\b", prose.split("Judged")[0]), entry.id
 
 
-@pytest.mark.parametrize(
-    "entry", [entry for entry in EVERYTHING if records.letters(entry)], ids=lambda entry: entry.id
-)
-def test_show_suggests_points_that_work(entry, capsys):
-    words = shlex.split(records.example(entry))
-    assert run(capsys, "show", entry.id, *words, "--draws", "50")[0] == 0
+def test_show_suggests_points_that_work(one_parser, capsys):
+    suggested = {entry.id: records.example(entry) for entry in EVERYTHING if records.letters(entry)}
+    assert len(suggested) > 200
+    for id, words in suggested.items():
+        assert run(capsys, "show", id, *shlex.split(words), "--draws", 10)[0] == 0, f"show {id} {words}"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import ast
 import itertools
 import json
 import re
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -59,10 +60,15 @@ def test_every_claim_fails_for_some_fault():
 # The page
 
 
+@cache
+def written_on(name):
+    """The text on a figure, for all tests that look at it."""
+    return words(drawn(name)[0])
+
+
 @every_figure
 def test_text_is_inside_the_page_and_large_enough(name):
-    figure, _ = drawn(name)
-    written = words(figure)
+    figure, written = drawn(name)[0], written_on(name)
     right, top = figure.bbox.max
     boxes = [(text, artist.get_window_extent()) for text, artist in written]
     inside = [text for text, b in boxes if 0 <= b.x0 and b.x1 <= right and 0 <= b.y0 and b.y1 <= top]
@@ -72,14 +78,14 @@ def test_text_is_inside_the_page_and_large_enough(name):
 
 @every_figure
 def test_texts_do_not_overlap(name):
-    boxes = [(text, artist.get_window_extent()) for text, artist in words(drawn(name)[0])]
+    boxes = [(text, artist.get_window_extent()) for text, artist in written_on(name)]
     assert [(a, b) for (a, one), (b, other) in itertools.combinations(boxes, 2) if one.overlaps(other)] == []
 
 
 @every_figure
 def test_page_is_narrow_enough_to_read(name):
     width = drawn(name)[0].get_figwidth()
-    smallest = min(artist.get_fontsize() for _, artist in words(drawn(name)[0]))
+    smallest = min(artist.get_fontsize() for _, artist in written_on(name))
     assert smallest * min(1, 830 / 72 / width) > 7          # points, where a page is 830 pixels of 1/72 inch
 
 

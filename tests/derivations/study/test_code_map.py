@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,11 @@ from derivations.study import code_map
 from minivae import gaussian, vae
 
 ROOT = Path(__file__).parents[3]
-PLACES = {one.name: one for one in code_map.reading_map()}
+
+
+@cache
+def places():
+    return {one.name: one for one in code_map.reading_map()}
 
 
 def run(capsys, *arguments):
@@ -23,25 +28,25 @@ def run(capsys, *arguments):
 
 
 def test_map_has_the_forward_of_every_backward():
-    for name in set(PLACES) - {"minivae.objective.kl_path_backward"}:       # of kl_sampled
+    for name in set(places()) - {"minivae.objective.kl_path_backward"}:       # of kl_sampled
         if name.endswith("_backward") and not inspect.isclass(records.fetch(name.rpartition(".")[0])):
-            assert name.removesuffix("_backward") in PLACES
-    assert {"minivae.divergences.kl_full", "minivae.ops.relu_backward", "minivae.vae.VAE.elbo"} <= set(PLACES)
+            assert name.removesuffix("_backward") in places()
+    assert {"minivae.divergences.kl_full", "minivae.ops.relu_backward", "minivae.vae.VAE.elbo"} <= set(places())
 
 
 def test_map_has_an_entry_for_every_public_function():
-    assert [name for name, one in PLACES.items() if not one.tied] == []
+    assert [name for name, one in places().items() if not one.tied] == []
 
 
 def test_map_knows_every_tied_function():
     for name in code_map.ties():
-        assert callable(records.fetch(name)) and name in PLACES, name
-    fit = PLACES["minivae.likelihood.Gaussian.fit"]         # a method
+        assert callable(records.fetch(name)) and name in places(), name
+    fit = places()["minivae.likelihood.Gaussian.fit"]         # a method
     assert fit.tied and "core/test_likelihood.py" in fit.tests
 
 
 def test_map_leads_from_an_entry_back_to_its_functions():
-    for one in PLACES.values():
+    for one in places().values():
         for id in (*one.tied, *one.cited):
             assert one in code_map.of_entry(id), (one.name, id)
     assert [one.name for one in code_map.of_entry("odaibo.40c")] == ["minivae.gaussian.kl_standard_normal"]
@@ -67,7 +72,7 @@ def test_names_in_resolves_reexported_names(tmp_path):
 
 
 def test_map_names_test_files_that_call_the_function():
-    for one in PLACES.values():
+    for one in places().values():
         for file in one.tests:
             assert one.name.rpartition(".")[2] in (ROOT / "tests" / file).read_text(encoding="utf-8")
 
@@ -75,22 +80,22 @@ def test_map_names_test_files_that_call_the_function():
 def test_map_command_prints_functions_entries_and_json(capsys):
     code, out, err = run(capsys, "kl_standard_normal")
     assert code == 0 and "odaibo.40" in out and "test_gaussian.py" in out and "minivae/gaussian.py:" in out
-    assert err.startswith(f"1 of {len(PLACES)} functions; filter: derivations map ")
+    assert err.startswith(f"1 of {len(places())} functions; filter: derivations map ")
     assert run(capsys, "odaibo.40c")[1] == out
     assert run(capsys, "odaibo.t13", "-q") == (0, "no function of minivae computes it\n", "")
     documents = json.loads(run(capsys, "VAE.elbo", "--json")[1])
     assert [document["name"] for document in documents] == ["minivae.vae.VAE.elbo"]
-    assert run(capsys, "--markdown")[1].count("\n") == len(PLACES) + 2
+    assert run(capsys, "--markdown")[1].count("\n") == len(places()) + 2
 
 
 def test_map_prints_every_name_on_a_screen(capsys):
     code, out, err = run(capsys)
     names = re.findall(r"[\w.]+(?=,|$)", out, re.MULTILINE)
     modules = [line for line in out.splitlines() if not line.startswith(" ")]
-    assert code == 0 and len(out.splitlines()) <= 40 and len(names) - len(modules) == len(PLACES)
-    assert err.startswith(f"{len(PLACES)} functions; filter: ") and err.endswith("derivations map --all\n")
+    assert code == 0 and len(out.splitlines()) <= 40 and len(names) - len(modules) == len(places())
+    assert err.startswith(f"{len(places())} functions; filter: ") and err.endswith("derivations map --all\n")
     paragraphs = [line.split()[0] for line in run(capsys, "--all")[1].splitlines() if not line.startswith(" ")]
-    assert paragraphs == [name.removeprefix("minivae.") for name in PLACES]
+    assert paragraphs == [name.removeprefix("minivae.") for name in places()]
 
 
 def test_map_finds_functions_by_name_source_and_word():
@@ -100,7 +105,7 @@ def test_map_finds_functions_by_name_source_and_word():
     assert names("entropy") == ["divergences.entropy_diagonal", "divergences.entropy_diagonal_backward", "divergences.entropy_full"]
     assert "divergences.kl_full" in names("kl_") and "likelihood.inner" in names("likelihood.")
     assert names("KL_Full") == ["divergences.kl_full"]
-    of_lm = [one for one in PLACES.values() if any(id.startswith("lm.") for id in (*one.tied, *one.cited))]
+    of_lm = [one for one in places().values() if any(id.startswith("lm.") for id in (*one.tied, *one.cited))]
     assert code_map.found("lm") == of_lm
     woodbury = set(code_map.of_entry("beyond.30"))
     assert woodbury and set(code_map.found("Woodbury")) == woodbury

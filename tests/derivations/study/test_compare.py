@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ from derivations.engine.equation import LEDGER
 from derivations.study import compare
 
 ledger.load()
-NOTATION = compare.notation()
 THINGS = compare.things()
+
+
+@cache
+def notation():
+    return compare.notation()
 
 
 def run(capsys, *arguments):
@@ -22,7 +27,7 @@ def run(capsys, *arguments):
 
 
 def used(thing, source):
-    return {one.text for one in NOTATION[thing][source]}
+    return {one.text for one in notation()[thing][source]}
 
 
 def test_notation_finds_where_the_sources_contradict_each_other():
@@ -34,7 +39,7 @@ def test_notation_finds_where_the_sources_contradict_each_other():
 
 
 def test_notation_names_entries_that_use_the_spelling():
-    for thing, by_source in NOTATION.items():
+    for thing, by_source in notation().items():
         for source, ways in by_source.items():
             for one in ways:
                 pattern = compare.NAMES[thing][0][one.text]

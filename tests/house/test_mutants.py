@@ -1,0 +1,70 @@
+"""One-token mutants: each differs in the one token that its name says, and nothing is changed that has no effect."""
+
+import io
+import tokenize
+
+import pytest
+
+from minivae.museum.patched import changed
+from tests import mutants
+from tests.helpers import one_token
+
+SOURCE = '''\
+"""Add 1 + 1."""
+import sum as mean
+
+
+def f(x: int = 1, *args, **rest) -> int | None:
+    """Return -1."""
+    y: int = 1
+    y = g(*args) - x
+    y = g(*args) - x
+    return -y * 0.5 if y < 2 else max(y, not x)
+'''
+
+
+def tokens(source):
+    return [token.string for token in tokenize.generate_tokens(io.StringIO(source).readline)]
+
+
+def made(source):
+    """The changed sources, by name."""
+    return {mutant.name: changed(source, mutant.changes) for mutant in one_token.mutants("m", source)}
+
+
+def test_every_mutant_differs_in_the_token_that_its_name_says():
+    right = tokens(SOURCE)
+    for name, source in made(SOURCE).items():
+        old, new = name.split("  ")[1].split(" -> ")
+        pairs = [(a, b) for a, b in zip(right, tokens(source), strict=new != "(nothing)") if a != b]
+        assert pairs == [(old, new)] or new == "(nothing)" and right.count("not") == 1 + tokens(source).count("not"), name
+
+
+def test_imports_signatures_annotations_docstrings_and_stars_are_left_alone():
+    names = [name.split("  ")[0] + " " + name.split("  ")[1] for name in made(SOURCE)]
+    assert names == [
+        *("m.py:8:17 - -> +", "m.py:9:17 - -> +", "m.py:10:11 - -> +", "m.py:10:14 * -> /", "m.py:10:16 0.5 -> 1.0"),
+        *("m.py:10:25 < -> <=", "m.py:10:27 2 -> 1", "m.py:10:34 max -> min", "m.py:10:41 not -> (nothing)"),
+    ]
+
+
+def test_the_second_of_two_equal_lines_can_be_changed():
+    source = made(SOURCE)["m.py:9:17  - -> +  in  y = g(*args) - x"]
+    assert [line.strip() for line in source.splitlines()[7:9]] == ["y = g(*args) - x", "y = g(*args) + x"]
+
+
+def test_what_python_cannot_compile_is_no_mutant():
+    assert list(one_token.mutants("m", "def f():\n    return\nx = {**{}}\nprint(*[1])\n")) != []
+    assert all(compile(source, "m", "exec") for source in made("x = [*y]\nif not x: z = 1 + 0\n").values())
+
+
+def test_a_sample_is_drawn_from_every_module_of_the_core_and_its_seed_decides():
+    every = mutants.of_the_core()
+    assert {mutant.changes[0].module for mutant in every} == set(mutants.CORE) <= set(mutants.TESTS)
+    assert len({mutant.name for mutant in every}) == len(every) > 400
+    assert mutants.sample(20, 3) == mutants.sample(20, 3) != mutants.sample(20, 4)
+
+
+@pytest.mark.parametrize("end", mutants.EQUIVALENT)
+def test_a_mutant_said_to_be_equivalent_exists(end):
+    assert any(mutant.name.endswith(end) for mutant in mutants.of_the_core()), "the line has changed: judge it anew"
