@@ -61,13 +61,13 @@ def deck_of(count: int) -> int:
 
 
 def dealt(files: list[list], deck: int) -> Iterator[tuple]:
-    """Every test that this process draws from the deck, with the next one, or None after the last."""
-    drawn = (item for card in iter(lambda: os.read(deck, 1), b"") for item in files[card[0]])
-    item = next(drawn, None)
-    while item is not None:
-        following = next(drawn, None)
-        yield item, following
-        item = following
+    """Every test that this process draws from the deck, with the next one of its file, or None after the last.
+
+    After a None pytest ends all fixtures, those of the session too: the next file is drawn only when this one has ended.
+    """
+    for card in iter(lambda: os.read(deck, 1), b""):
+        file = files[card[0]]
+        yield from zip(file, [*file[1:], None])
 
 
 class Second:
@@ -98,21 +98,23 @@ class Second:
             signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell may have started us deaf to it
             config._tmp_path_factory._basetemp = self.room  # the parent removes it with its own
             config.pluginmanager.register(Reporter(self.reports))
-            for item, following in dealt(files, self.deck):
-                config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                if os.getppid() != first:
-                    break
+            try:
+                for item, following in dealt(files, self.deck):
+                    config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                    if os.getppid() != first:
+                        break
+            finally:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                config.pluginmanager.getplugin("runner").pytest_sessionfinish(self.session)     # ends fixtures that are left
             status = 0
         except KeyboardInterrupt:
             pass                                            # the parent says so
         except BaseException:
             traceback.print_exc()
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            config.pluginmanager.getplugin("runner").pytest_sessionfinish(self.session)    # ends the fixtures that are left
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(status)
+            os._exit(status)                                # whatever happens: the rest is the parent's
 
     def pass_on_reports(self) -> bool:
         """Give pytest all reports that are complete; return whether more may come."""

@@ -19,7 +19,7 @@ import os, time
 from pathlib import Path
 import pytest
 from tests.helpers import two_cores
-two_cores.MANY = 4
+two_cores.MANY = 2
 FIRST, HERE = os.getpid(), Path(__file__).parent
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,6 +43,10 @@ def meet(request, tmp_path):
     while len(list(HERE.glob("met-*"))) < 2 and time.monotonic() < until:
         time.sleep(0.01)
     return os.getpid() != FIRST
+
+@pytest.fixture
+def here():
+    return HERE
 """
 FAILS = """\
 def test_first(meet):
@@ -58,7 +62,7 @@ needs_two_cores = pytest.mark.skipif(
 
 
 def start(room, files, *options):
-    """Start pytest on these files in a room of their own, which uses two processes from four tests on."""
+    """Start pytest on these files in a room of their own, which uses two processes from two tests on."""
     for name, content in {"conftest": HOOK, **files}.items():
         (room / f"{name}.py").write_text(content)
     (room / "pytest.ini").write_text("[pytest]\n")
@@ -126,16 +130,15 @@ def test_a_second_process_that_dies_is_a_failure_with_its_place(end, status, tmp
 
 
 @needs_two_cores
-def test_an_interrupt_ends_both_processes_and_their_fixtures(tmp_path):
-    waits = "import time, pathlib\ndef test_first(meet):\n    pathlib.Path(__file__ + '.waits').touch()\n    time.sleep(60)\n"
-    waits += "def test_second(): pass\n"                     # interrupted in a fixture's setup, pytest itself ends with 1
+def test_an_interrupt_ends_both_processes_and_their_fixtures(tmp_path, heard):
+    waits = "import time\ndef test_first(meet, here):\n    (here / f'waits-{__name__}').touch()\n    time.sleep(60)\n"
     process = start(tmp_path, {"test_a": waits, "test_b": waits})
     until = time.monotonic() + 30
-    while len(list(tmp_path.glob("*.waits"))) < 2 and time.monotonic() < until:
+    while len(list(tmp_path.glob("waits-*"))) < 2 and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)                      # to the first process alone: it has to end the other
     printed, _ = process.communicate(timeout=30)
-    assert process.returncode == 2 and "KeyboardInterrupt" in printed
+    assert process.returncode == 2 and "KeyboardInterrupt" in printed, printed
     assert len(list(tmp_path.glob("ended-*"))) == 2 and not any(is_alive(int(number)) for number, _ in met(tmp_path))
 
 
@@ -163,6 +166,6 @@ def test_files_with_a_slow_fixture_come_first_and_stay_together():
 
 def test_every_test_is_dealt_once_with_the_one_that_follows():
     deck = two_cores.deck_of(3)
-    assert list(two_cores.dealt([["a", "b"], ["c"], ["d"]], deck)) == [("a", "b"), ("b", "c"), ("c", "d"), ("d", None)]
+    assert list(two_cores.dealt([["a", "b"], ["c"], ["d"]], deck)) == [("a", "b"), ("b", None), ("c", None), ("d", None)]
     assert list(two_cores.dealt([["a", "b"], ["c"], ["d"]], deck)) == []
     os.close(deck)
