@@ -193,8 +193,7 @@ def test_sweep_interrupted_while_drawing_keeps_all_points(tmp_path, capsys, monk
     assert len(json.loads(capsys.readouterr().out)["points"]) == 2
 
 
-@pytest.mark.parametrize("number, code", [(INT, 130), (TERM, 143)])
-@pytest.mark.parametrize("unbuffered", [False, True])
+@pytest.mark.parametrize("number, code, unbuffered", [(INT, 130, False), (TERM, 143, True)])
 def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, number, code, unbuffered):
     """stdout and stderr share one pipe, whose reader ends with the same Ctrl-C."""
     words = ["sweep", "--latent", "1,2,3", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path / "run")]

@@ -332,21 +332,22 @@ PLANTS = {
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
-@pytest.mark.parametrize("plant", PLANTS)
 @pytest.mark.parametrize("name", TABLE)
-def test_a_planted_wrong_gradient_is_noticed(name, plant, oracle):
+def test_a_planted_wrong_gradient_is_noticed(name, oracle):
     case = TABLE[name]
     inputs, d_out = draw(case, 3, SQUARE)                   # so that every transpose is legal
     right = list(case.backward(d_out, *inputs))
     check(case, inputs, d_out, right, oracle)
-    for i, gradient in enumerate(right):
-        spoilt = PLANTS[plant](np.asarray(gradient))
-        if spoilt is None or (plant == "transposed" and np.ptp(gradient) == 0):
-            continue                                        # a number, or all entries alike: no transpose to notice
-        assert spoilt.shape == np.shape(gradient)
-        assert np.abs(spoilt - gradient).max() > 0.9e-4 * np.abs(gradient).max() > 0
-        with pytest.raises(AssertionError, match=f"input {case.wrt[i]}, by {oracle}: .* entries differ"):
-            check(case, inputs, d_out, [*right[:i], spoilt, *right[i + 1 :]], oracle)
+    for index, gradient in zip(case.wrt, right):
+        for plant, spoil in PLANTS.items():
+            spoilt = spoil(np.asarray(gradient))
+            if spoilt is None or (plant == "transposed" and np.ptp(gradient) == 0):
+                continue                                    # a number, or all entries alike: no transpose to notice
+            assert spoilt.shape == np.shape(gradient)
+            assert np.abs(spoilt - gradient).max() > 0.9e-4 * np.abs(gradient).max() > 0, plant
+            with pytest.raises(AssertionError, match=f"input {index}, by {oracle}: .* entries differ"):
+                check_gradient(number(case, d_out), inputs, {index: spoilt}, oracle)
+                pytest.fail(f"the gradient in input {index}, {plant}, passes")
 
 
 def test_gradients_add_up_over_the_draws_that_share_mu_and_log_var():

@@ -141,18 +141,18 @@ def test_single_figure_has_the_same_bytes(written, tmp_path):
 
 
 def test_command_prints_alt_texts_and_overwrites_only_on_request(tmp_path, capsys):
-    command = ["figures", "odaibo-F1", "odaibo-F2", "--out", str(tmp_path), "--json"]
+    command = ["figures", "lm-3", "cards-15", "--out", str(tmp_path), "--json"]
     assert cli.main(command) == 0
     files = json.loads(capsys.readouterr().out)["files"]
     assert all(Path(file["path"]).exists() and file["alt"] for file in files) and len(files) == 4
-    (tmp_path / "odaibo-F2.svg").write_text("mine")
-    (tmp_path / "odaibo-F1.svg").unlink()
+    (tmp_path / "cards-15.svg").write_text("mine")
+    (tmp_path / "lm-3.svg").unlink()
     assert cli.main(command) == 2
     error = capsys.readouterr().err
     assert "--overwrite" in error and error.count("\n") == 1
-    assert (tmp_path / "odaibo-F2.svg").read_text() == "mine" and not (tmp_path / "odaibo-F1.svg").exists()
+    assert (tmp_path / "cards-15.svg").read_text() == "mine" and not (tmp_path / "lm-3.svg").exists()
     assert cli.main([*command, "--overwrite"]) == 0
-    assert (tmp_path / "odaibo-F2.svg").read_text() != "mine"
+    assert (tmp_path / "cards-15.svg").read_text() != "mine"
 
 
 @pytest.mark.parametrize(
