@@ -66,7 +66,7 @@ def test_every_file_train_names_exists_and_has_alt_text(quick):
 
 def test_progress_goes_to_stderr_without_escape_codes(quick):
     _, _, (printed, err) = quick
-    assert "held-out" in err and "held-out" not in printed and "\x1b" not in printed + err
+    assert "2/2  train" in err and "2/2  train" not in printed and "\x1b" not in printed + err
 
 
 def printed_report(out, document, capsys):
