@@ -36,7 +36,7 @@ def pytest_collection_finish():
     """Exclude all that is imported so far from garbage collection, and collect less often: it took 6 s of 240."""
     given(none())(lambda nothing: None)()                   # Hypothesis looks for its random state with gc: before that
     gc.freeze()
-    gc.set_threshold(20_000)
+    gc.set_threshold(100_000, 20, 20)
 
 
 @pytest.hookimpl(tryfirst=True)

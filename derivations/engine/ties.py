@@ -13,7 +13,7 @@ from derivations.engine.judge import Computed, tied_links
 from minivae.museum.patched import load
 from minivae.museum.problems import insist
 
-DRAWS = 20                                                  # of every letter: a bug is no rare event
+DRAWS = 10                                                  # of every letter: a bug is no rare event
 
 
 def ties(copy: SimpleNamespace) -> None:

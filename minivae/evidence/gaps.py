@@ -135,10 +135,15 @@ def _matching(mean, cov):
 
 
 def _descend(vae, x, start, tolerance=1e-10):
-    """The diagonal Gaussian (N, 2J) that a descent of -ELBO from `start` finds, for each datum by itself."""
+    """The diagonal Gaussian (N, 2J) that a descent of -ELBO from `start` finds, for each datum by itself.
+
+    The first steps are scaled by the inverse Fisher information of a Gaussian: sigma^2 in mu, and 2 in log_var.
+    """
     eps, weights = _gauss_hermite(FOR_DESCENT[vae.latent], vae.latent, LIGHT)
+    scale = np.concatenate([np.exp(start[:, vae.latent :]), np.full((len(x), vae.latent), 2.0)], axis=1)
     rows = in_rows(vae, np.arange(len(x)), IN_CACHE * len(eps))
-    return np.concatenate([minimise(_local_loss(vae, x[r], eps, weights), start[r], tolerance)[0] for r in rows])
+    found = [minimise(_local_loss(vae, x[r], eps, weights), start[r], tolerance, scale=scale[r]) for r in rows]
+    return np.concatenate([points for points, _ in found])
 
 
 def _local_loss(vae, x, eps, weights):

@@ -20,6 +20,7 @@ from derivations.app import cli as derivations_cli
 from minivae import runs
 from minivae.app import cli, evaluate, runner, train
 from minivae.figures import style
+from tests.helpers.forked import run_forked
 from tests.helpers.trained import end_quickly
 
 QUICK = ["train", "--epochs", "2", "--hidden", "8"]
@@ -35,9 +36,9 @@ def minivae(*arguments, **environment):
 def quick(tmp_path_factory):
     """A run of two epochs: its directory and the JSON document that the command printed."""
     out = tmp_path_factory.mktemp("quick") / "run"
-    done = minivae(*QUICK, "--out", out, "--json")
-    assert done.returncode == 0, done.stderr
-    return out, json.loads(done.stdout), done
+    code, printed, err = run_forked(cli.main, [*QUICK, "--out", str(out), "--json"], out.parent)
+    assert code == 0, err
+    return out, json.loads(printed), (printed, err)
 
 
 def test_train_json_is_one_document_with_the_promised_keys(quick):
@@ -64,8 +65,8 @@ def test_every_file_train_names_exists_and_has_alt_text(quick):
 
 
 def test_progress_goes_to_stderr_without_escape_codes(quick):
-    _, _, done = quick
-    assert "held-out" in done.stderr and "\x1b" not in done.stderr + done.stdout
+    _, _, (printed, err) = quick
+    assert "2/2  train" in err and "2/2  train" not in printed and "\x1b" not in printed + err
 
 
 def printed_report(out, document, capsys):
@@ -503,7 +504,7 @@ def test_closed_or_full_streams_change_no_exit_code(quick, words, code, out):
 def test_training_survives_closed_stderr_and_unknown_matplotlib_backend(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((50, 4)))       # few: soon measured and drawn
     run, data = (shlex.quote(str(tmp_path / name)) for name in ("run", "x.npy"))
-    words = f"minivae train --data {data} --epochs 1 --hidden 4 --out {run} 2>&-"
+    words = f"minivae train --data {data} --epochs 1 --hidden 4 --latent 3 --out {run} 2>&-"
     code, out, _ = shell(words, MPLBACKEND="Qt4Agg")        # of an older matplotlib: none knows it now
     assert code == 0 and out.startswith("10 held-out data") and "next   minivae evaluate" in out
 

@@ -9,6 +9,8 @@ a directory of its own. A generated block stands between `<!-- $ COMMAND -->` an
 """
 
 import contextlib
+import functools
+import importlib
 import io
 import json
 import os
@@ -18,10 +20,11 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.helpers.forked import run_forked
 from tests.helpers.png import png_texts
 
 ROOT = Path(__file__).parents[2]
@@ -92,9 +95,34 @@ def alt_text(name: str, picture: str) -> str:
 
 
 def run_command(command: str, directory: Path) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a shell command in which `minivae`, `derivations` and `python` are this checkout's."""
+    """Exit code, stdout and stderr of a shell command in which `minivae`, `derivations` and `python` are this checkout's.
+
+    A plain `minivae` or `derivations`, with a filter behind it or none, runs in a fork, which saves it the imports.
+    """
+    plain = re.fullmatch(r"(minivae|derivations) ([\w.,=/ -]*)(?: \| (.*))?", command)
+    if not plain:
+        return in_shell(command, directory)
+    program, words, behind = plain.groups()
+    code, out, err = run_forked(main_of(program), words.split(), directory, COLUMNS="100")
+    if behind:
+        filtered, out, more = in_shell(behind, directory, out)
+        code, err = filtered or code, err + more
+    return code, out, err
+
+
+@functools.cache
+def main_of(program: str) -> Callable:
+    """The main function of a program, with all modules imported that its commands import late."""
+    late = ("matplotlib.backends.backend_agg", "minivae.figures", "minivae.museum.command", "derivations.figures")
+    for name in (*late, f"{program}.app.cli"):
+        importlib.import_module(name)
+    return sys.modules[f"{program}.app.cli"].main
+
+
+def in_shell(command: str, directory: Path, typed: str = "") -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command that bash runs, with this text as its stdin."""
     script = SHELL.format(root=shlex.quote(str(ROOT)), python=shlex.quote(sys.executable)) + command
-    settings = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 150}
+    settings = {"input": typed, "capture_output": True, "text": True, "timeout": 150}
     done = subprocess.run(["bash", "-c", script], cwd=directory, **settings)
     return done.returncode, done.stdout, done.stderr
 

@@ -25,10 +25,10 @@ minivae museum
 minivae museum minus-one-once --epochs 1
 minivae rosetta --list
 derivations list
-derivations check --draws 20
+derivations check lm --draws 20
 derivations show odaibo.40
 derivations errata --draws 20
-derivations figures odaibo-F2 --out pictures
+derivations figures hong-10 --out pictures
 derivations compare --draws 20
 derivations map
 derivations trace

@@ -600,8 +600,8 @@ def test_weights_that_overflow_are_a_training_that_diverged(tmp_path):
 
 def test_nobody_who_listens_is_no_reason_to_stop(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((100, 4)))  # few: soon measured and drawn
-    loud = [word for word in QUICK if word != "-q"]
-    words = shlex.join(command("train", *loud, "--data", tmp_path / "x.npy", "--out", tmp_path / "run"))
+    loud = [word for word in QUICK if word != "-q"]         # and three latents: fewer figures
+    words = shlex.join(command("train", *loud, "--latent", 3, "--data", tmp_path / "x.npy", "--out", tmp_path / "run"))
     done = subprocess.run(["bash", "-c", f"({words} >/dev/null; echo $? >{tmp_path}/code) 2>&1 | true"], timeout=60)
     assert done.returncode == 0 and (tmp_path / "code").read_text() == "0\n"
     assert len(is_whole(tmp_path / "run").history) == 6 and (tmp_path / "run" / "results.json").exists()

@@ -1,0 +1,41 @@
+"""A command of the project in a fork of this process: a process of its own that has to import nothing again."""
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+
+def run_forked(main: Callable, arguments: list[str], directory: Path, **environment: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of main(arguments) in this directory, with an empty stdin."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(os.devnull) as empty, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = os.fork()
+        if not child:
+            run_here(main, arguments, directory, environment, (empty, out, err))
+        _, status = os.waitpid(child, 0)
+        printed = [(file.seek(0), file.read())[1] for file in (out, err)]
+    return os.waitstatus_to_exitcode(status), *printed
+
+
+def run_here(main, arguments, directory, environment, files):
+    """In the child: take the files as stdin, stdout and stderr, run main, and never return."""
+    code = 1
+    try:
+        os.chdir(directory)
+        os.environ.update(environment)
+        for number, file in enumerate(files):
+            os.dup2(file.fileno(), number)
+        sys.stdin, sys.stdout, sys.stderr = files
+        code = main(arguments)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
