@@ -36,7 +36,7 @@ def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
 
 def bernoulli_log_prob_backward(d_out, x, logits):
     """d/dl = x - sigmoid(l)   [beyond.18]"""
-    return binomial_log_prob_backward(d_out, x, logits, 1)
+    return d_out[..., None] * (x - sigmoid(logits))         # (L, B, D)
 
 
 def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
