@@ -11,8 +11,10 @@ from minivae.evidence.sums import log_sum_exp, need_log, widest
 from minivae.gaussian import log_standard_normal
 from minivae.vae import VAE
 
-COARSE = 128                                                # intervals on each axis of the first grid of the quadrature
+COARSE = 128                                                # intervals of the first grid, on its longer axis
 MOST = 50_000                                               # nodes of one datum, beyond the first grid
+SMOOTH = 16                                                 # a larger drop of the change shows a smooth integrand; kinks: 4
+SHARE = 1 / 8                                               # of a posterior, at most, at one node of a grid that resolves it
 NEGLIGIBLE = 40.0                                           # nats below a datum's highest point: 4e-18 of it
 SPARE = 19.0                                                # with the digits of the tolerance: 6e-12 of it at 1e-3
 
@@ -21,7 +23,7 @@ class Exact(NamedTuple):
     """log p(x) by quadrature, per datum (N,), with mean and covariance of the posterior p(z|x)."""
 
     log_px: NDArray
-    error: NDArray              # by how much it changed when the spacing was last halved
+    error: NDArray              # an upper estimate, in nats; inf where the finest grid does not resolve the posterior
     mean: NDArray               # (N, J)
     cov: NDArray                # (N, J, J)
 
@@ -29,18 +31,24 @@ class Exact(NamedTuple):
 def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 << 16) -> Exact:
     """log p(x) = log of the integral of p(x|z) p(z) over one or two latent dimensions, per datum.
 
-    The trapezoid rule, over everything that the prior or any q(z|x) reaches. For a smooth integrand that dies off on
-    all sides its error falls faster than any power of the spacing, so the spacing is halved until a datum changes by
-    no more than `tolerance` nats (what is left is then far smaller), an axis would need more than `finest` points, or
-    the datum more than MOST. Where it has kinks (relu) a halving takes off three quarters of the error, no more.
-    A mode that falls between the nodes of the first grid, whose nearest node is more than NEGLIGIBLE nats below another
-    mode of the same datum, is missed: that takes two modes, one of them far narrower than that grid's spacing, which is
-    0.125 where no q(z|x) reaches beyond 8, else wider.
-    Posteriors can be a thousand times narrower than the prior: beyond the first two grids, which all data share, every
-    datum keeps only the places that matter to it.
+    The trapezoidal rule on a square grid over everything that the prior reaches and every q(z|x) points at. The spacing h
+    is halved until, for each datum, the estimated error is at most `tolerance` nats:
 
-    Three dimensions are refused: a first grid as fine as this one would have two million nodes for each datum, and
-    between those of a coarser one whole posteriors of real digits fall.
+        error = the last change of the value, when h was halved; plus the change before, unless it was SMOOTH times larger
+
+    and the grid resolves the posterior: h is at most its smallest standard deviation, and no node holds more than SHARE.
+    Without this condition two coarse grids can agree by chance. Its numbers come from the grid itself, on which a
+    posterior that is narrower than h looks narrower still. Why the last change is enough: the error of a smooth integrand
+    falls faster than any power of h (for a Gaussian, h = sd leaves 5e-9), so far less than the last change is left. With
+    kinks (relu) it falls by a factor of about four, irregularly; so the change before counts as well. A datum that would
+    need more than `finest` points on an axis, or more than MOST nodes, keeps its last value and error.
+
+    Posteriors can be a thousand times narrower than the prior. So all data share the first grid; on the finer ones each
+    datum keeps only the nodes within NEGLIGIBLE nats of its highest one. A mode is missed if its nearest node on the
+    first grid is further below than that: this takes two modes, one of them far narrower than that grid's spacing.
+
+    Three dimensions are refused: the first grid would have two million nodes for each datum, and a coarser one can miss
+    a narrow posterior entirely.
 
     Parameters
     ----------
@@ -68,41 +76,61 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
 
 
 def _exact(vae, x, tolerance, finest):
-    mu, log_var = vae.encode(x)
-    reach = 8 * np.exp(log_var / 2)
-    low, high = np.minimum(-8, (mu - reach).min(axis=0)), np.maximum(8, (mu + reach).max(axis=0))       # (J,)
-    points = COARSE
-    spacing = (high - low) / points                                                         # (J,)
-    index = np.indices((points + 1,) * vae.latent).reshape(vae.latent, -1).T                # (nodes, J)
+    low, spacing, shape = _first_grid(*vae.encode(x))
+    index = np.indices(shape).reshape(vae.latent, -1).T                                     # (nodes, J)
     log_joint = _on_shared_nodes(vae, x, low + spacing * index)                             # (nodes, N)
     nowhere = np.flatnonzero(log_joint.max(axis=0) == -np.inf)
     if len(nowhere):
         came = f"p(x, z) = 0 at every z for {len(nowhere)} of {len(x)} rows"
         checks.refuse("x", "possible under the model", came, "The decoder is so far from x that exp underflows.")
-    every_other = (index % 2 == 0).all(axis=1)              # the grid of twice the spacing is part of this one
-    log_px = log_sum_exp(log_joint) + np.log(spacing).sum()
-    error = np.abs(log_px - log_sum_exp(log_joint[every_other]) - np.log(2 * spacing).sum())
+    coarser = [(index % step == 0).all(axis=1) for step in (4, 2, 1)]   # grids of 4 and 2 times the spacing are part of it
+    sums = [log_sum_exp(log_joint[nodes]) for nodes in coarser]
+    quarter, half, log_px = (total + vae.latent * np.log(step * spacing) for total, step in zip(sums, (4, 2, 1)))
+    before, change = np.abs(half - quarter), np.abs(log_px - half)                          # (N,) each
     who, node = np.nonzero(log_joint.T > log_joint.max(axis=0)[:, None] - NEGLIGIBLE)       # (pairs,) each
     index = index[node]                                                                     # (pairs, J)
-    mean, cov = _moments(who, low + spacing * index, log_joint.T[who, node])                # (N, J), (N, J, J)
-    while 2 * points <= finest:
+    mean, cov, resolved = _moments(who, low + spacing * index, log_joint.T[who, node], spacing)
+    while 2 * (max(shape) - 1) <= finest:
         affordable = np.bincount(who, minlength=len(x)) * 2**vae.latent <= MOST
-        unsure = ((error > tolerance) & affordable)[who]                                    # (pairs,)
+        unsure = (affordable & (_error(before, change, resolved) > tolerance))[who]         # (pairs,)
         if not unsure.any():
             break
-        points, spacing = 2 * points, spacing / 2
-        who, index = _with_neighbours(who[unsure], 2 * index[unsure], len(x), points)
+        shape, spacing = tuple(2 * n - 1 for n in shape), spacing / 2
+        who, index = _with_neighbours(who[unsure], 2 * index[unsure], len(x), shape)
         z = low + spacing * index                                                           # (pairs, J)
         log_joint = _on_own_nodes(vae, x, who, index, z)                                    # (pairs,)
         first, row = _runs(who)
         top = np.maximum.reduceat(log_joint, first)[row]                                    # (pairs,)
-        refined = top[first] + np.log(np.add.reduceat(np.exp(log_joint - top), first)) + np.log(spacing).sum()
-        error[who[first]] = np.abs(refined - log_px[who[first]])
-        log_px[who[first]] = refined
-        mean[who[first]], cov[who[first]] = _moments(who, z, log_joint)
+        refined = top[first] + np.log(np.add.reduceat(np.exp(log_joint - top), first)) + vae.latent * np.log(spacing)
+        data = who[first]
+        before[data], change[data] = change[data], np.abs(refined - log_px[data])
+        log_px[data] = refined
+        mean[data], cov[data], resolved[data] = _moments(who, z, log_joint, spacing)
         matters = log_joint > top - min(NEGLIGIBLE, SPARE - np.log(tolerance))              # places are known by now
         who, index = who[matters], index[matters]
-    return log_px, error, mean, cov
+    rounding = 8 * np.finfo(np.float64).eps * np.abs(log_px)
+    return log_px, _error(before, change, resolved) + rounding, mean, cov
+
+
+def _error(before, change, resolved):
+    """An upper estimate of the error of every datum, (N,), from the last two changes of its value.
+
+    For a smooth integrand the last change is far larger than what is left. Kinks make changes small by chance, so the
+    change before counts too, unless the last one is much smaller.
+    """
+    return np.where(resolved, change + np.where(change < before / SMOOTH, 0, before), np.inf)
+
+
+def _first_grid(mu, log_var):
+    """Lowest corner (J,), spacing and nodes on each axis of a square grid: 8 sd of the prior and of each q(z|x).
+
+    A q that is wider than the prior says nothing about the posterior, so its sd counts as 1.
+    """
+    reach = 8 * np.exp(log_var.clip(max=0) / 2)
+    low, high = np.minimum(-8, (mu - reach).min(axis=0)), np.maximum(8, (mu + reach).max(axis=0))       # (J,)
+    spacing = (high - low).max() / COARSE
+    intervals = 4 * np.ceil((high - low) / (4 * spacing) - 1e-9).astype(int)                # every fourth node is a grid
+    return low, spacing, tuple(intervals + 1)
 
 
 def _runs(who):
@@ -111,14 +139,16 @@ def _runs(who):
     return first, np.searchsorted(who[first], who)
 
 
-def _moments(who, z, log_joint):
-    """Mean and covariance of the posterior of every datum that has nodes, its density known at those nodes."""
+def _moments(who, z, log_joint, spacing):
+    """Mean and covariance of the posterior of every datum that has nodes, and whether a grid this coarse resolves it."""
     first, row = _runs(who)
     p = np.exp(log_joint - np.maximum.reduceat(log_joint, first)[row])                      # (pairs,)
     p /= np.add.reduceat(p, first)[row]
     mean = np.add.reduceat(p[:, None] * z, first)                                           # (data, J)
     away = z - mean[row]
-    return mean, np.add.reduceat(p[:, None, None] * away[:, :, None] * away[:, None, :], first)
+    cov = np.add.reduceat(p[:, None, None] * away[:, :, None] * away[:, None, :], first)
+    wide = np.linalg.eigvalsh(cov)[:, 0] >= spacing**2
+    return mean, cov, wide & (np.maximum.reduceat(p, first) <= SHARE)
 
 
 def _on_shared_nodes(vae, x, z):
@@ -150,12 +180,11 @@ def _on_own_nodes(vae, x, who, index, z):
     return need_log("log p(x, z)", log_px_z + log_standard_normal(z))
 
 
-def _with_neighbours(who, index, data, points):
+def _with_neighbours(who, index, data, shape):
     """Every pair of datum and node with the nodes next to it, each pair once, sorted by datum."""
     steps = np.indices((3,) * index.shape[1]).reshape(index.shape[1], -1).T - 1             # (3^J, J)
-    around = (index[:, None, :] + steps).clip(0, points)                                    # (pairs, 3^J, J)
-    shape = (data,) + (points + 1,) * index.shape[1]
-    key = np.ravel_multi_index((who[:, None], *np.moveaxis(around, -1, 0)), shape)
+    around = (index[:, None, :] + steps).clip(0, np.array(shape) - 1)                       # (pairs, 3^J, J)
+    key = np.ravel_multi_index((who[:, None], *np.moveaxis(around, -1, 0)), (data, *shape))
     key = np.sort(key, axis=None)                           # np.unique does it in twice the time
-    who, *index = np.unravel_index(key[np.diff(key, prepend=-1) > 0], shape)
+    who, *index = np.unravel_index(key[np.diff(key, prepend=-1) > 0], (data, *shape))
     return who, np.stack(index, axis=-1)

@@ -27,7 +27,7 @@ def test_linear_models_of_any_dimension(seed, latent, sigma):
 @given(st.integers(0, 2**32 - 1), st.sampled_from([Bernoulli(), Binomial(5), Gaussian(0.5)]), st.integers(1, 2))
 def test_models_that_bend(seed, likelihood, latent):
     vae, x, _ = random_problem(seed, likelihood, latent=latent, rows=2)
-    found = annealed(vae, x, np.random.default_rng(seed), chains=100, distributions=30, start="prior")
+    found = annealed(vae, x, np.random.default_rng(seed), chains=100, distributions=60, start="prior")
     assert found.error.max() < 0.3
     assert (np.abs(found.log_px - exact_log_px(vae, x).log_px) <= SURE * found.error + found.error**2).all()
 

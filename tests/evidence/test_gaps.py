@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minivae.evidence import exact_linear, exact_log_px, gap, gaps, with_best_encoder
@@ -25,6 +25,7 @@ planes = st.builds(
 
 
 @settings(max_examples=25)
+@example(linear_model(seed=540, latent=2, features=1, sigma=3.0, rows=1))       # an encoder of sd 400
 @given(planes)
 def test_every_part_of_a_linear_model_is_what_the_closed_form_says(model):
     vae, x = model

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minivae.evidence import exact_log_px, lower_bounds
+from minivae.evidence import exact_linear, exact_log_px, lower_bounds
 from minivae.evidence.bounds import _Blocks
 from minivae.gaussian import log_normal
 from minivae.likelihood import Bernoulli, Gaussian
@@ -55,6 +55,46 @@ def test_quadrature_agrees_with_the_closed_form_at_every_posterior_width(latent,
     exact = exact_log_px(vae, x, tolerance=1e-4)
     close(exact.log_px, log_px, rel=1e-8)
     assert (exact.error <= 1e-4).all()
+
+
+def narrow_posterior(sd, mean):
+    """A linear model, and one datum whose posterior has these two standard deviations and means. The encoder says N(0, I)."""
+    vae = VAE.init(np.random.default_rng(0), 2, 2, (), dtype=np.float64, likelihood=Gaussian(1.0))
+    slope = np.sqrt(1 / np.square(sd) - 1)
+    vae.params.flat[...] = 0
+    vae.layers("decoder")[0][0][...] = np.diag(slope)
+    return vae, (mean / (np.square(sd) * slope))[None]
+
+
+@pytest.mark.parametrize("mean", [(0.0625, 0.0625), (1.0625, 0.5625)])
+def test_quadrature_is_not_misled_by_coarse_grids_that_agree(mean):
+    """Grids of spacing 0.25 and 0.125 agree to 1e-15 on this posterior, and both are off by 0.0214 nats."""
+    vae, x = narrow_posterior((0.1, 0.06), mean)
+    exact = exact_log_px(vae, x)
+    off = np.abs(exact.log_px - exact_linear(vae, x).log_px)
+    assert off < 1e-6 and (off <= exact.error).all() and exact.error < 1e-3
+
+
+@pytest.mark.parametrize("sd", [(0.1, 0.06), (0.02, 0.9), (0.004, 0.004)])
+def test_quadrature_error_covers_the_distance_from_the_closed_form(sd):
+    for shift in np.linspace(0, 0.125, 9):
+        vae, x = narrow_posterior(sd, (0.5 + shift, shift))
+        exact = exact_log_px(vae, x)
+        assert np.abs(exact.log_px - exact_linear(vae, x).log_px) <= exact.error
+
+
+def test_quadrature_reports_an_infinite_error_for_an_unresolved_posterior():
+    vae, x = narrow_posterior((0.004, 0.004), (0.06, 0.06))
+    assert exact_log_px(vae, x, finest=1024).error == math.inf
+    assert exact_log_px(vae, x, finest=1 << 16).error < 1e-3
+
+
+def test_quadrature_ignores_the_width_of_an_encoder_wider_than_the_prior():
+    vae, x = narrow_posterior((0.1, 0.06), (0.5, 0.3))
+    vae.layers("encoder")[0][1][2:] = 12                    # sd 400
+    exact = exact_log_px(vae, x, tolerance=1e-8)
+    close(exact.log_px, exact_linear(vae, x).log_px, rel=1e-9)
+    assert exact.error < 1e-8
 
 
 @pytest.mark.parametrize("latent", [1, 2])

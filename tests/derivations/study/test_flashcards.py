@@ -33,9 +33,12 @@ HARD = Card(
 )
 
 
+JUDGED = records.judged                                    # before any test replaces it
+
+
 @cache
 def judged_items():
-    return records.judged(ledger.find_all([]), 50, 0)
+    return JUDGED(ledger.find_all([]), 50, 0)
 
 
 def judged_before(found, *_):

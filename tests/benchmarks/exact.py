@@ -1,0 +1,133 @@
+"""Does the error that `exact_log_px` reports hold? Every value is compared with an adaptive integration by other rules.
+
+    python -m tests.benchmarks.exact [--seeds N] [--mnist FOLDER] [--only NAME ...]       (the digits, 10 seeds: 40 minutes)
+
+Every model is trained as `minivae train` does it, and compared on all held-out data (with MNIST: on 150). Columns:
+    log p(x)    mean over the data, nats
+    reported    the largest error that `exact_log_px` reports
+    off         the largest distance from the reference
+    off / err   the largest ratio of the two for one datum: the claim holds if it is at most 1
+    s           seconds that `exact_log_px` takes
+
+The reference splits a square into cells, integrates each by a product of Gauss-Legendre rules, and splits a cell again
+while its four quarters differ from it. It shares no node and no stopping rule with the trapezoidal grids of the package.
+
+Exit code 1 if a claim does not hold.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from minivae import runs
+from minivae.app import cli
+from minivae.app import train as app_train
+from minivae.evidence import exact_log_px
+from minivae.gaussian import log_standard_normal
+from minivae.ops import log_sum_exp
+
+ENOUGH = 1e-7                                               # of p(x): quarters that agree so well are not split again
+FAR = 45                                                    # nats below the highest node: cells that are left out
+DEEPEST = 14                                                # splits of a cell
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)        # on (-1, 1)
+
+MODELS = {
+    "default": "",
+    "relu": "--activation relu",
+    "gaussian learned": "--likelihood gaussian --sigma learned",
+    "gaussian fixed": "--likelihood gaussian --sigma 0.2",
+    "J = 1": "--latent 1",
+    "iwae": "--objective iwae --samples 5",
+}
+
+
+def reference(vae, x) -> np.ndarray:
+    """log p(x) of every datum, (N,), by adaptive cubature in one or two latent dimensions."""
+    vae = vae.astype(np.float64)
+    reach = 8 + np.abs(vae.encode(x)[0]).max()
+    return np.array([integrate(lambda z: log_joint(vae, row[None], z), vae.latent, reach) for row in x])
+
+
+def log_joint(vae, row, z):
+    """log p(x, z) of one datum at nodes z (cells, nodes, J), (cells, nodes)."""
+    nodes = z.reshape(-1, 1, z.shape[-1])
+    return (vae.log_likelihood(row, nodes) + log_standard_normal(nodes)).reshape(z.shape[:2])
+
+
+def integrate(f, J: int, reach: float) -> float:
+    """log of the integral of exp f over the cube from -reach to reach."""
+    centres = grid((np.arange(8) + 0.5) / 4 * reach - reach, J)                             # (cells, J)
+    half, done = reach / 8, []
+    values, top = cells(f, centres, half)
+    best = top.max()
+    for _ in range(DEEPEST):
+        near = top > best - (200 if not done else FAR)      # a first grid may touch a narrow mode at its foot only
+        centres, values, half = centres[near], values[near], half / 2
+        quarters = (centres[:, None] + half * grid(np.array([-1.0, 1.0]), J)).reshape(-1, J)
+        finer, top = cells(f, quarters, half)
+        best = max(best, top.max())
+        sums = log_sum_exp(finer.reshape(-1, 2**J), axis=1)                                 # (cells,)
+        total = log_sum_exp(np.concatenate([*done, sums]))
+        agree = np.abs(np.exp(sums - total) - np.exp(values - total)) <= ENOUGH / 100
+        done.append(sums[agree])
+        split = np.repeat(~agree, 2**J)
+        centres, values, top = quarters[split], finer[split], top[split]
+        if not len(centres):
+            break
+    return float(log_sum_exp(np.concatenate([*done, values])))
+
+
+def cells(f, centres, half):
+    """log of the integral over every cell, (cells,), and the highest value of f found there."""
+    J = centres.shape[1]
+    values = f(centres[:, None] + half * grid(NODES, J))                                    # (cells, nodes)
+    log_weights = np.log(half * grid(WEIGHTS, J)).sum(axis=1)
+    return log_sum_exp(values + log_weights, axis=1), values.max(axis=1)
+
+
+def grid(points, J):
+    """All J-tuples of these numbers, (n^J, J)."""
+    return np.stack(np.meshgrid(*[points] * J, indexing="ij"), axis=-1).reshape(-1, J)
+
+
+def trained(words: list[str], folder: Path, rows: int | None):
+    """The model that `minivae train` makes, and the data to compare on."""
+    if cli.main(["train", *words, "-q", "--out", str(folder / "run"), "--overwrite"]):
+        raise SystemExit("the training failed")
+    run = runs.read(folder / "run")
+    return run.vae, app_train.data_of(run).test_x[:rows]
+
+
+def main(arguments=None) -> int:
+    """Print the table; return 1 if a claim does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--mnist", help="folder with the four IDX files")
+    parser.add_argument("--only", nargs="*", choices=MODELS, default=list(MODELS))
+    options = parser.parse_args(arguments)
+    app_train.draw = lambda *_: []                          # no figures
+    app_train.report = lambda *_: None
+    data, rows = (["--data", options.mnist, "--epochs", "5"], 150) if options.mnist else ([], None)
+    print(f"{'model':18} seed   log p(x)  reported       off  off / err      s")
+    worst = 0.0
+    for name in options.only:
+        for seed in range(options.seeds):
+            with tempfile.TemporaryDirectory() as folder:
+                vae, x = trained([*MODELS[name].split(), "--seed", str(seed), *data], Path(folder), rows)
+            begun = time.perf_counter()
+            found = exact_log_px(vae, x)
+            seconds = time.perf_counter() - begun
+            off = np.abs(found.log_px - reference(vae, x))
+            ratio = (off / (found.error + ENOUGH)).max()
+            worst = max(worst, ratio)
+            numbers = f"{found.log_px.mean():10.3f} {found.error.max():9.1e} {off.max():9.1e} {ratio:10.2f} {seconds:6.2f}"
+            print(f"{name:18} {seed:4} {numbers}", flush=True)
+    return int(worst > 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
