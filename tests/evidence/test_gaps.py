@@ -43,6 +43,7 @@ def test_linear_model_gap_parts_agree_with_their_closed_forms(model):
 
 
 @settings(max_examples=20)
+@example(200327, Binomial(5), 2)                            # the search's few nodes miss its best Gaussian by 1.7e-4 nats
 @given(st.integers(0, 2**32 - 1), st.sampled_from([Bernoulli(), Binomial(5), Gaussian(0.5)]), st.integers(1, 2))
 def test_gap_parts_of_a_nonlinear_model_are_consistent(seed, likelihood, latent):
     vae, x, _ = random_problem(seed, likelihood, latent=latent, rows=2)
@@ -92,7 +93,7 @@ def test_descent_from_a_distant_start_finds_the_best_gaussian():
     vae, x = linear_model(2, 2)
     far = np.concatenate([np.full((len(x), 2), 3.0), np.full((len(x), 2), -4.0)], axis=1)
     mu, log_var = with_best_encoder(vae).encode(x)
-    close(gaps._descend(vae, x, far), np.concatenate([mu, log_var], axis=1), rel=1e-4)
+    close(gaps._descend(vae, x, far, nodes=12), np.concatenate([mu, log_var], axis=1), rel=1e-4)
 
 
 def test_posterior_mean_and_covariance_agree_with_brute_force():
@@ -142,7 +143,7 @@ PLANTED = {
 def test_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(gaps, *PLANTED[fault])
     if fault.startswith("marginal"):                        # from there alone: the other descent would hide it
-        monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, tolerance: start)
+        monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, nodes, tolerance: start)
     with pytest.raises(AssertionError):
         test_linear_model_gap_parts_agree_with_their_closed_forms.hypothesis.inner_test(linear_model(2, 2))
         test_descent_from_a_distant_start_finds_the_best_gaussian()
