@@ -21,7 +21,8 @@ from minivae.gaussian import (
 from minivae.vae import VAE
 
 FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # spacings, in standard deviations
-FOR_DESCENT = {1: 24, 2: 12}                                # nodes on each axis during the search for the best Gaussian
+SEARCH = {1: 24, 2: 12}                                     # nodes on each axis during the search for the best Gaussian
+POLISH = {1: 64, 2: 32}                                     # and in the last steps, from the better of the places found
 LIGHT = 1e-7                                                # the search leaves out nodes of less weight: a third of them
 
 
@@ -45,10 +46,12 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
     log p(x) - ELBO  =  KL( q(z|x) || p(z|x) )  =  approximation gap + amortisation gap
 
     log p(x), ELBO and KL are integrals on nodes of their own, each refined until it changes by no more than `tolerance`
-    nats or its finest grid is reached; kinks (relu) converge slowly, and `error` tells. The best
-    Gaussian is a local optimum: the better of two descents, one from q(z|x), one from the posterior's mean and
-    covariance, each of which ends when a step promises less than a thousandth of `tolerance`; it is never worse than
-    q(z|x). Raises ValueError if there are more than two latent dimensions, or the model has no noise.
+    nats or its finest grid is reached; kinks (relu) converge slowly, and `error` tells. The best Gaussian is a local
+    optimum, never worse than q(z|x). Two descents search for it on a few nodes, one from q(z|x), one from the posterior's
+    mean and covariance; a third one, on more nodes, starts from the better of the two. Each ends when a step promises
+    less than a thousandth of `tolerance`.
+
+    Raises ValueError if there are more than two latent dimensions, or the model has no noise.
     """
     vae.check_noise()
     checks.real_number("tolerance", tolerance, above=0)
@@ -59,8 +62,9 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
     elbo, error = expected(vae, x, mu, log_var, tolerance)
     log_ratio, error_kl = _log_ratio(vae, x, mu, log_var, tolerance)
     best_elbo, best = elbo.copy(), np.concatenate([mu, log_var], axis=1)                    # (N, 2J)
-    for start in (best.copy(), _matching(exact.mean, exact.cov)):
-        points = _descend(vae, x, start, tolerance / 1000)
+    starts = (best.copy(), SEARCH), (_matching(exact.mean, exact.cov), SEARCH), (None, POLISH)
+    for start, nodes in starts:
+        points = _descend(vae, x, best.copy() if start is None else start, nodes[vae.latent], tolerance / 1000)
         value, error_best = expected(vae, x, *np.split(points, 2, axis=1), tolerance)
         better = value > best_elbo
         best[better], best_elbo[better] = points[better], value[better]
@@ -134,12 +138,14 @@ def _matching(mean, cov):
     return np.concatenate([mean, -np.log(np.diagonal(precision, axis1=1, axis2=2))], axis=1)
 
 
-def _descend(vae, x, start, tolerance=1e-10):
+def _descend(vae, x, start, nodes, tolerance=1e-10):
     """The diagonal Gaussian (N, 2J) that a descent of -ELBO from `start` finds, for each datum by itself.
+
+    The ELBO is computed with this many Gauss-Hermite nodes on each axis.
 
     The first steps are scaled by the inverse Fisher information of a Gaussian: sigma^2 in mu, and 2 in log_var.
     """
-    eps, weights = _gauss_hermite(FOR_DESCENT[vae.latent], vae.latent, LIGHT)
+    eps, weights = _gauss_hermite(nodes, vae.latent, LIGHT)
     scale = np.concatenate([np.exp(start[:, vae.latent :]), np.full((len(x), vae.latent), 2.0)], axis=1)
     rows = in_rows(vae, np.arange(len(x)), IN_CACHE * len(eps))
     found = [minimise(_local_loss(vae, x[r], eps, weights), start[r], tolerance, scale=scale[r]) for r in rows]

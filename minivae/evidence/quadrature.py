@@ -109,7 +109,8 @@ def _exact(vae, x, tolerance, finest):
         matters = log_joint > top - min(NEGLIGIBLE, SPARE - np.log(tolerance))              # places are known by now
         who, index = who[matters], index[matters]
     rounding = 8 * np.finfo(np.float64).eps * np.abs(log_px)
-    return log_px, _error(before, change, resolved) + rounding, mean, cov
+    error = _error(before, change, resolved) + rounding
+    return log_px, error, mean, cov
 
 
 def _error(before, change, resolved):

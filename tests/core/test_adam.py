@@ -47,7 +47,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
 @pytest.mark.parametrize("settings", SETTINGS, ids=repr)
-def test_sixty_steps_are_those_of_the_textbook(settings, scale):
+def test_adam_equals_the_textbook_update_for_sixty_steps(settings, scale):
     start, gradients = np.random.default_rng(0).normal(size=7), random_gradients(7, scale)
     optimiser = Adam(vector(start.copy()), **settings)
     for gradient, expected in zip(gradients, textbook_adam(start, gradients, **settings)):
@@ -56,7 +56,7 @@ def test_sixty_steps_are_those_of_the_textbook(settings, scale):
     assert optimiser.t == 60
 
 
-def test_forgetting_what_has_decayed_to_nothing_changes_no_step():
+def test_resetting_tiny_moments_changes_no_step():
     """Dead units, gradient 0 after the first steps, beside living ones: the textbook's path, past many looks."""
     start = np.random.default_rng(1).normal(size=8)
     gradients = random_gradients(8, steps=20 * RESET)
@@ -69,7 +69,7 @@ def test_forgetting_what_has_decayed_to_nothing_changes_no_step():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_moments_of_dead_units_end_at_zero_and_never_below_the_normal_range(dtype):
+def test_moments_of_dead_units_become_zero_and_never_subnormal(dtype):
     optimiser = Adam(vector(np.zeros(3, dtype)), b2=0.9)
     for t in range(12_000):
         optimiser.step(vector(np.full(3, t == 0, dtype)))
@@ -80,7 +80,7 @@ def test_moments_of_dead_units_end_at_zero_and_never_below_the_normal_range(dtyp
 
 
 @pytest.mark.parametrize("size", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 5])
-def test_every_number_is_updated_whatever_the_size(size):
+def test_adam_updates_every_parameter_for_any_vector_size(size):
     start, gradients = np.random.default_rng(1).normal(size=size), random_gradients(size, steps=3)
     optimiser = Adam(vector(start.copy()))
     for gradient in gradients:
@@ -89,14 +89,14 @@ def test_every_number_is_updated_whatever_the_size(size):
     close(optimiser.params.flat - start, expected - start, rel=1e-12)
 
 
-def test_the_first_step_goes_lr_against_the_sign_of_the_gradient():
+def test_first_step_is_lr_against_the_sign_of_the_gradient():
     """Whatever its size: this is what dividing by the sum of the weights is for."""
     params = vector(np.zeros(3))
     Adam(params, lr=0.01, tiny=1e-30).step(vector(np.array([1e-9, -3.0, 1e9])))
     close(params.flat, [-0.01, 0.01, -0.01], rel=1e-14)
 
 
-def test_where_the_gradient_is_zero_nothing_moves():
+def test_zero_gradient_changes_no_parameter():
     params = vector(np.array([1.0, 2.0]))
     optimiser = Adam(params)
     for _ in range(3):
@@ -105,7 +105,7 @@ def test_where_the_gradient_is_zero_nothing_moves():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_update_is_in_place_and_leaves_the_gradient_alone(dtype):
+def test_step_updates_in_place_and_keeps_the_gradient(dtype):
     params = Params({"weight": (3, 2), "bias": (2,)}, np.ones(8, dtype))
     flat, weight, bias = params.flat, params["weight"], params["bias"]
     gradient = params.like(np.arange(1, 9, dtype=dtype))
@@ -120,7 +120,7 @@ def test_the_update_is_in_place_and_leaves_the_gradient_alone(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_single_precision_agrees_with_double_precision(dtype):
+def test_adam_in_float32_agrees_with_float64(dtype):
     start, gradients = np.random.default_rng(2).normal(size=9), random_gradients(9)
     optimiser = Adam(vector(start.astype(dtype)))
     for gradient in gradients:
@@ -142,7 +142,7 @@ def test_step_needs_memory_for_three_blocks_at_most():
     assert peak < 3 * BLOCK * params.flat.itemsize
 
 
-def test_the_memory_probe_notices_an_array():
+def test_memory_probe_notices_an_extra_array():
     tracemalloc.start()
     try:
         np.ones(BLOCK)
@@ -169,5 +169,5 @@ def test_a_stabiliser_that_cannot_keep_the_division_finite_is_refused(bad):
 
 
 @pytest.mark.parametrize("bad", [None, np.zeros(2)])
-def test_what_is_no_params_is_refused(bad):
+def test_adam_refuses_anything_but_params(bad):
     refused(lambda: Adam(bad), "params", "a Params", type(bad).__name__, "vae.params")

@@ -11,7 +11,7 @@ from minivae import checks
 from tests.helpers.numeric import close, refused
 
 
-def test_a_refusal_says_argument_rule_what_came_and_remedy():
+def test_refusal_contains_argument_rule_value_and_remedy():
     refused(lambda: checks.refuse("x", "small", "a big one", "Divide."), "x", "small", "a big one", "Divide.")
 
 
@@ -20,7 +20,7 @@ TYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
 
 
 @given(st.lists(st.lists(EXACT, min_size=3, max_size=3), min_size=1, max_size=4), st.sampled_from(TYPES))
-def test_numbers_survive_their_conversion(rows, kind):
+def test_conversion_keeps_every_value(rows, kind):
     for order, target in itertools.product("<>", [None, np.float32, np.float64]):
         given_array = np.array(rows, np.dtype(kind).newbyteorder(order))
         array = checks.real_array("x", given_array, (None, 3), target)
@@ -33,11 +33,11 @@ def test_numbers_survive_their_conversion(rows, kind):
     "came, kept",
     [("?", "u1"), ("f2", "f4"), ("u1", "u1"), ("f8", "f8"), (">i4", "i4"), (">f4", "f4"), (">f2", "f4")],
 )
-def test_numbers_keep_their_type_but_bools_and_half_precision_do_not(came, kept):
+def test_conversion_keeps_dtype_except_bool_and_float16(came, kept):
     assert checks.real_array("x", np.ones((2, 3), came), (2, 3)).dtype == np.dtype(kept)
 
 
-def test_what_is_already_right_is_not_copied_and_nothing_else_is_written_to():
+def test_right_arrays_are_not_copied_and_inputs_never_written():
     array = np.ones((2, 3))
     assert checks.real_array("x", array, (None, 3), np.float64) is array
     backwards = np.arange(6.0).reshape(2, 3)[::-1]
@@ -64,12 +64,12 @@ def test_what_is_already_right_is_not_copied_and_nothing_else_is_written_to():
         ([[1.0], [-np.inf]], (2, 1), "finite", "-inf at index (1, 0)", "Find where"),
     ],
 )
-def test_what_is_no_array_of_finite_numbers_of_that_shape_is_refused(bad, shape, rule, came, remedy):
+def test_real_array_refuses_wrong_shapes_and_non_finite_numbers(bad, shape, rule, came, remedy):
     for dtype in (None, np.float32, np.float64):
         refused(lambda dtype=dtype: checks.real_array("x", bad, shape, dtype), "x", rule, came, remedy)
 
 
-def test_numbers_beyond_the_range_of_the_target_are_refused_without_a_warning():
+def test_numbers_too_large_for_the_dtype_are_refused_without_a_warning():
     words = "x", "range of float32", "beyond", "float64"
     for big in ([1e39], [-1e300]):
         refused(lambda big=big: checks.real_array("x", big, (1,), np.float32), *words)
@@ -84,11 +84,11 @@ def test_whole_numbers_of_every_kind_come_out_as_int(good):
 
 
 @pytest.mark.parametrize("bad", [0, -3, 1.0, 1.5, np.float64(2), True, np.True_, "3", None, [3], 1j, np.nan])
-def test_what_is_no_whole_number_is_refused(bad):
+def test_whole_number_refuses_everything_else(bad):
     refused(lambda: checks.whole_number("k", bad, 1), "k", "a whole number >= 1", repr(bad), "k=1")
 
 
-def test_the_remedy_for_a_whole_number_is_one_that_would_be_accepted():
+def test_remedy_for_a_whole_number_is_accepted_itself():
     refused(lambda: checks.whole_number("k", 3, 5), "k", "a whole number >= 5", "3", "k=5")
     refused(lambda: checks.whole_number("k", -1, 0), "k", "a whole number >= 0", "-1", "k=1")
     assert checks.whole_number("k", 0, 0) == 0
@@ -104,14 +104,14 @@ NO_NUMBERS = [np.nan, np.inf, -np.inf, -0.1, "1", b"1", None, True, np.True_, 1j
 
 
 @pytest.mark.parametrize("bad", NO_NUMBERS, ids=lambda bad: repr(bad)[:20])
-def test_what_is_no_finite_number_in_range_is_refused(bad):
+def test_real_number_refuses_numbers_out_of_range_and_non_finite_ones(bad):
     came, remedy = repr(bad), "scale"
     refused(lambda: checks.real_number("beta", bad, at_least=0), "beta", "a finite number >= 0", came, remedy)
     refused(lambda: checks.real_number("lr", bad, above=0), "lr", "a finite number > 0", came, remedy)
 
 
 @pytest.mark.parametrize("bad", [np.array([0.5]), np.ma.masked, np.ma.array(0.5)])
-def test_an_array_is_no_number(bad):
+def test_real_number_refuses_arrays(bad):
     refused(lambda: checks.real_number("beta", bad, at_least=0), "beta", "a finite number >= 0", "", "scale")
 
 
@@ -124,20 +124,20 @@ def test_an_array_is_no_number(bad):
         ({"at_least": 0, "below": 1}, "a finite number >= 0 and < 1"),
     ],
 )
-def test_the_rule_for_a_number_names_the_limits_there_are_and_no_others(limits, rule):
+def test_refusal_of_a_number_names_only_the_limits_given(limits, rule):
     with pytest.raises(ValueError) as info:
         checks.real_number("b1", np.nan, **limits)
     assert str(info.value) == f"b1 must be {rule}; got nan. Check its sign and scale."
 
 
-def test_above_is_strict_and_at_least_is_not():
+def test_above_excludes_its_limit_and_at_least_includes_it():
     assert checks.real_number("beta", 0, at_least=0) == 0
     refused(lambda: checks.real_number("lr", 0, above=0), "lr", "a finite number > 0", "0", "scale")
     assert checks.real_number("any", -1e300) == -1e300
 
 
 @pytest.mark.parametrize("bad", ["tan", "TANH", "", None, 1, ["tanh"], b"tanh", np.array(["tanh"])])
-def test_a_word_that_is_no_option_is_refused_with_the_options(bad):
+def test_unknown_choice_is_refused_with_the_choices(bad):
     options = ("tanh", "relu")
     refused(lambda: checks.choice("act", bad, options), "act", "one of relu, tanh", repr(bad), "spelling")
     assert checks.choice("act", "tanh", options) == "tanh"
@@ -151,18 +151,18 @@ def test_layer_widths_come_out_as_a_tuple_of_ints(good):
 
 
 @pytest.mark.parametrize("bad", [3, "3", b"3", None, 3.5, np.array(3)])
-def test_widths_that_are_no_sequence_are_refused(bad):
+def test_layer_widths_must_be_a_sequence(bad):
     words = "hidden", "a tuple of layer widths", repr(bad), "hidden=(128,)"
     refused(lambda: checks.sizes("hidden", bad), *words)
 
 
 @pytest.mark.parametrize("bad", [(0,), (3, -1), (2.5,), ("3",), (True,), ((3,),), np.ones((2, 2), int)])
-def test_a_width_that_is_no_whole_number_is_refused(bad):
+def test_layer_width_must_be_a_whole_number(bad):
     words = "every width in hidden", "a whole number >= 1", "", "hidden=(128,)"
     refused(lambda: checks.sizes("hidden", bad), *words)
 
 
-def test_only_a_generator_is_a_generator():
+def test_generator_refuses_everything_else():
     rng = np.random.default_rng(0)
     assert checks.generator("rng", rng) is rng
     for bad in (None, 0, np.random, np.random.RandomState(0), np.random.PCG64(0)):

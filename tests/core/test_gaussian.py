@@ -41,14 +41,14 @@ def test_sampler_density_and_kl_describe_one_distribution():
     close(kl_of_the_draws(MU, LOG_VAR), kl_standard_normal(MU, LOG_VAR).sum(axis=-1), rel=1e-12)
 
 
-def test_the_draws_have_mean_mu_and_variance_exp_log_var():
+def test_reparameterized_draws_have_mean_mu_and_variance_exp_log_var():
     eps, weights = noise_nodes(latent=2, rows=3)
     z = reparameterize(MU, LOG_VAR, eps)
     close(np.tensordot(weights, z, 1), MU, rel=1e-13)
     close(np.tensordot(weights, (z - MU) ** 2, 1), np.exp(LOG_VAR), rel=1e-13)
 
 
-def test_every_draw_is_as_many_standard_deviations_from_the_mean_as_its_noise_says():
+def test_reparameterized_draw_is_eps_standard_deviations_from_the_mean():
     eps = np.random.default_rng(0).normal(size=(4, 3, 2))
     close((reparameterize(MU, LOG_VAR, eps) - MU) / np.sqrt(np.exp(LOG_VAR)), eps, rel=1e-14)
 
@@ -68,7 +68,7 @@ PLANTS = {
 
 
 @pytest.mark.parametrize("plant", PLANTS)
-def test_a_planted_disagreement_is_noticed(plant, monkeypatch):
+def test_planted_disagreement_of_sampler_density_and_kl_is_noticed(plant, monkeypatch):
     monkeypatch.setattr(gaussian, *PLANTS[plant])
     with pytest.raises(AssertionError, match="entries differ"):
         close(kl_of_the_draws(MU, LOG_VAR), kl_standard_normal(MU, LOG_VAR).sum(axis=-1), rel=1e-3)
@@ -82,7 +82,7 @@ def test_log_normal_is_the_log_of_the_textbook_density():
 
 
 @pytest.mark.parametrize("mu, log_var", [(0.0, 0.0), (-3.0, -4.0), (50.0, 3.0)])
-def test_densities_integrate_to_one(mu, log_var):
+def test_gaussian_densities_integrate_to_one(mu, log_var):
     z, spacing = gaussian_line(mu, np.exp(log_var / 2))
     close(np.exp(log_normal(z[:, None], mu, log_var)).sum() * spacing, 1.0, rel=1e-12)
     z, spacing = gaussian_line(0.0, 1.0)
@@ -112,7 +112,7 @@ def test_kl_of_two_gaussians_equals_its_definition(mu_q, log_var_q, mu_p, log_va
 
 
 @given(MEANS, LOG_VARS)
-def test_kl_to_the_standard_normal_is_the_pair_whose_second_is_standard(mu, log_var):
+def test_kl_to_the_standard_normal_equals_kl_of_two_gaussians(mu, log_var):
     mu, log_var, zero = np.array(mu), np.array(log_var), np.array(0.0)
     close(kl_diagonal(mu, log_var, zero, zero), kl_standard_normal(mu, log_var), rel=1e-15)
 
@@ -137,7 +137,7 @@ NEAR_THE_PRIOR = st.builds(lambda digits, power: digits * 10.0**power, st.floats
 @example(0.0, 1e-9)
 @example(1e-9, 0.0)
 @example(0.0, -1e-4)
-def test_near_the_prior_kl_keeps_its_digits_and_is_never_negative(mu, log_var):
+def test_kl_near_the_prior_keeps_its_digits_and_is_never_negative(mu, log_var):
     """Against the series of e^t - 1 - t in exact fractions: right to the rounding of log_var itself, once."""
     series = sum(Fraction(log_var) ** k / math.factorial(k) for k in range(2, 16))
     exact = float((Fraction(mu) ** 2 + series) / 2)
@@ -217,7 +217,7 @@ def test_full_kl_is_zero_for_equal_and_positive_for_unequal_gaussians():
         assert isinstance(kl_full(mu, cov, mu, cov), float) and isinstance(entropy_full(cov), float)
 
 
-def test_a_stack_of_gaussians_is_one_after_the_other():
+def test_stacked_gaussians_give_what_single_ones_give():
     rng = np.random.default_rng(5)
     mu_q, mu_p = rng.normal(size=(2, 4, 3, 2))
     cov_q, cov_p = (np.stack([[random_covariance(rng, 2) for _ in range(3)] for _ in range(4)]) for _ in "qp")
@@ -256,7 +256,7 @@ BAD_COVARIANCES = {
 
 
 @pytest.mark.parametrize("bad, rule", BAD_COVARIANCES.values(), ids=BAD_COVARIANCES)
-def test_a_bad_covariance_is_refused_by_name(bad, rule):
+def test_bad_covariance_is_refused_by_argument_name(bad, rule):
     good, mu = np.eye(2), np.zeros(2)
     refused(lambda: kl_full(mu, bad, mu, good), "cov_q", rule, "", "")
     refused(lambda: kl_full(mu, good, mu, bad), "cov_p", rule, "", "")
@@ -264,7 +264,7 @@ def test_a_bad_covariance_is_refused_by_name(bad, rule):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_a_covariance_that_is_symmetric_but_for_rounding_is_one(dtype):
+def test_covariance_symmetric_up_to_rounding_is_accepted(dtype):
     rng = np.random.default_rng(0)
     for size in (2, 5, 20, 50):
         root, turn = rng.standard_normal((size, size + 2)), rng.standard_normal((size, size)).astype(dtype)

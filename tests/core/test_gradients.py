@@ -273,7 +273,7 @@ def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
         check(case, inputs, d_out, gradients, oracle)
 
 
-def test_a_slope_that_cancels_below_the_rounding_is_not_resolvable():
+def test_slope_below_rounding_is_reported_as_not_resolvable():
     """The draw that failed once: in d_out the three rows cancel to -0.01, and the terms together are 1051."""
     layers = [[[4, 2, 4], [-4, -4, -2], [2, 2, -2]], [1.5, 0.5, 1.5], [[2], [2], [2]], [-0.5], [[2]], [2.5]]
     inputs = [np.array(a, float) for a in ([[2, -6, -2], [2, -2, 2], [4, -4, 4]], *layers)]
@@ -311,7 +311,7 @@ def test_no_central_difference_crosses_the_kink_of_a_relu(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_neither_forward_nor_backward_writes_into_its_arguments(name):
+def test_forward_and_backward_do_not_write_into_their_arguments(name):
     case = TABLE[name]
     inputs, d_out = draw(case, 2, SQUARE)
     d_out = np.asarray(d_out)
@@ -333,7 +333,7 @@ PLANTS = {
 
 @pytest.mark.parametrize("oracle", ORACLES)
 @pytest.mark.parametrize("name", TABLE)
-def test_a_planted_wrong_gradient_is_noticed(name, oracle):
+def test_planted_error_in_any_backward_is_noticed(name, oracle):
     case = TABLE[name]
     inputs, d_out = draw(case, 3, SQUARE)                   # so that every transpose is legal
     right = list(case.backward(d_out, *inputs))
@@ -350,7 +350,7 @@ def test_a_planted_wrong_gradient_is_noticed(name, oracle):
                 pytest.fail(f"the gradient in input {index}, {plant}, passes")
 
 
-def test_gradients_add_up_over_the_draws_that_share_mu_and_log_var():
+def test_gradients_in_mu_and_log_var_sum_over_draws():
     """Three draws at once are the sum of the three by themselves."""
     rng = np.random.default_rng(4)
     mu, log_var = rng.normal(size=(2, 3, 2))

@@ -61,7 +61,7 @@ ENTRANCES = {
 @every_likelihood
 @pytest.mark.parametrize("entrance", ENTRANCES)
 @pytest.mark.parametrize("bad, rule, came, remedy", BAD_DATA.values(), ids=BAD_DATA)
-def test_bad_data_are_refused_at_every_entrance(likelihood, entrance, bad, rule, came, remedy):
+def test_bad_data_are_refused_by_every_public_method(likelihood, entrance, bad, rule, came, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
     refused(lambda: ENTRANCES[entrance](vae, bad), "x", rule, came, remedy)
 
@@ -89,20 +89,20 @@ def test_data_of_another_likelihood_are_refused(entrance, likelihood, value, rul
         refused(lambda bad=bad: ENTRANCES[entrance](vae, bad), "x", rule, came, remedy)
 
 
-def test_the_remedy_for_pixels_is_not_offered_for_what_is_no_pixels():
+def test_remedy_for_pixels_is_offered_only_for_pixels():
     vae = random_vae(np.random.default_rng(0), features=3)
     refused(lambda: vae.encode(255 * coins() - 1), "x", "within 0..1", "-1.0 to 254.0", "Rescale")
 
 
 @pytest.mark.parametrize("entrance", ENTRANCES)
-def test_data_beyond_the_range_of_the_model_are_refused(entrance):
+def test_data_too_large_for_the_dtype_of_the_model_are_refused(entrance):
     vae = random_vae(np.random.default_rng(0), Gaussian(), features=3, dtype=np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         refused(lambda: ENTRANCES[entrance](vae, spoilt(1e300)), "x", "range of float32", "beyond", "float64")
 
 
-def test_the_message_for_whole_counts_out_of_range_does_not_call_them_fractions():
+def test_message_for_counts_out_of_range_does_not_call_them_fractions():
     vae = random_vae(np.random.default_rng(0), Binomial(16), features=3)
     with pytest.raises(ValueError) as info:
         vae.encode(spoilt(17.0))
@@ -123,7 +123,7 @@ BAD_NOISE = {
 
 @pytest.mark.parametrize("method", ["loss", "gradient", "elbo"])
 @pytest.mark.parametrize("bad, rule, came, remedy", BAD_NOISE.values(), ids=BAD_NOISE)
-def test_noise_that_does_not_fit_is_refused(method, bad, rule, came, remedy):
+def test_noise_of_the_wrong_shape_is_refused(method, bad, rule, came, remedy):
     vae = random_vae(np.random.default_rng(0), features=3)
     refused(lambda: getattr(vae, method)(coins(), bad), "eps", rule, came, remedy)
 
@@ -138,7 +138,7 @@ def test_noise_that_does_not_fit_is_refused(method, bad, rule, came, remedy):
         (np.zeros((1, 2), complex), "real numbers", "dtype complex128", "astype"),
     ],
 )
-def test_codes_that_do_not_fit_are_refused(bad, rule, came, remedy):
+def test_codes_of_the_wrong_shape_are_refused(bad, rule, came, remedy):
     vae = random_vae(np.random.default_rng(0), features=3)
     refused(lambda: vae.decode(bad), "z", rule, came, remedy)
     refused(lambda: vae.sample(np.random.default_rng(0), bad), "z", rule, came, remedy)
@@ -148,7 +148,7 @@ NOT_GENERATORS = [None, 0, np.random.RandomState(0), np.random, np.random.defaul
 
 
 @pytest.mark.parametrize("bad", NOT_GENERATORS, ids=lambda bad: type(bad).__name__)
-def test_only_a_generator_will_do_where_numbers_are_drawn(bad):
+def test_drawing_methods_refuse_anything_but_a_generator(bad):
     vae, deterministic = (random_vae(np.random.default_rng(0), noise=noise) for noise in (True, False))
     for call in (
         lambda: VAE.init(bad, 3),
@@ -213,20 +213,20 @@ def test_bad_settings_of_a_model_are_refused(name, bad, rule, remedy):
     refused(lambda: VAE.init(**settings), name, rule, came, remedy)
 
 
-def test_a_mean_no_data_could_have_is_refused_by_the_likelihood_of_the_model():
+def test_impossible_data_mean_is_refused_by_the_likelihood():
     rng, mean = np.random.default_rng(0), [0.5, 3.0, 200.0]
     words = "data_mean", "0..16 for Binomial(16)", "0.5 to 200", "Rescale"
     refused(lambda: VAE.init(rng, 3, likelihood=Binomial(16), data_mean=mean), *words)
 
 
 @pytest.mark.parametrize("bad", [int, "float16", None, "float23", complex])
-def test_a_model_is_not_converted_to_a_precision_it_cannot_have(bad):
+def test_astype_refuses_unsupported_dtypes(bad):
     vae = random_vae(np.random.default_rng(0))
     refused(lambda: vae.astype(bad), "dtype", "float32 or float64", "", "float64")
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, 1.0, True, "1", None, np.nan])
-def test_a_number_of_draws_or_rows_that_is_not_a_whole_number_is_refused(bad):
+def test_draw_noise_refuses_rows_and_samples_that_are_not_whole(bad):
     vae, rng = random_vae(np.random.default_rng(0)), np.random.default_rng(0)
     refused(lambda: vae.draw_noise(rng, 3, bad), "samples", "a whole number >= 1", repr(bad), "samples=1")
     refused(lambda: vae.draw_noise(rng, bad), "rows", "a whole number >= 1", repr(bad), "rows=1")
@@ -255,7 +255,7 @@ SAME_DATA = {dtype: lambda x, dtype=dtype: x.astype(dtype) for dtype in TYPES} |
 @every_likelihood
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("change", SAME_DATA.values(), ids=SAME_DATA)
-def test_the_same_data_in_another_guise_give_the_same_numbers_and_stay_as_they_are(likelihood, dtype, change):
+def test_equal_data_of_other_types_give_equal_results_and_stay_unchanged(likelihood, dtype, change):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3, dtype=dtype)
     plain, eps = coins(), np.random.default_rng(1).integers(0, 2, (2, 4, 2)).astype(float)
     x, z = change(plain), change(eps[0])
@@ -272,7 +272,7 @@ def test_the_same_data_in_another_guise_give_the_same_numbers_and_stay_as_they_a
 
 @every_likelihood
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_nothing_a_model_is_given_is_written_to(likelihood, dtype):
+def test_model_never_writes_into_its_arguments(likelihood, dtype):
     """Arrays that already have the model's dtype are not copied on the way in: the likeliest to be harmed."""
     vae, x, eps = random_problem(16, likelihood, dtype=dtype, samples=2)
     for array in (x, eps, vae.params.flat, *vae.params.values()):
@@ -295,25 +295,25 @@ def test_a_model_without_noise_refuses_noise():
         refused(lambda call=call: call(x, eps + 0.1), "eps", "zero for a model without noise", "", "draw_noise")
 
 
-def test_a_model_without_noise_has_no_bound():
+def test_elbo_refuses_a_model_without_noise():
     vae, rng = random_vae(np.random.default_rng(0), noise=False), np.random.default_rng(0)
     x, eps = np.ones((2, 4)), np.zeros((1, 2, 2))
     for call in (lambda: vae.elbo(x, eps), lambda: lower_bounds(vae, x, 10, rng), lambda: kl_per_dimension(vae, x)):
         refused(call, "vae", "a model with noise", "deterministic", "no bound")
 
 
-def test_a_perfect_fit_has_no_optimal_sigma():
+def test_optimal_sigma_of_a_perfect_fit_is_refused():
     vae = random_vae(np.random.default_rng(0), Gaussian("optimal"))
     vae.params.flat[:] = 0
     refused(lambda: vae.loss(np.zeros((2, 4)), np.zeros((1, 2, 2))), "sigma", "above zero", "0", "Give sigma a number")
 
 
-def test_parameters_that_are_none_and_widths_without_an_order_are_refused():
+def test_params_none_and_unordered_widths_are_refused():
     refused(lambda: VAE(params=None), "params", "a Params", "NoneType", "VAE.init")
     refused(lambda: VAE(Params({"a": (2,)}, np.zeros(2))), "params", "an encoder and a decoder", "['a']", "VAE.init")
     refused(lambda: VAE.init(np.random.default_rng(0), 4, hidden={4, 3}), "hidden", "a tuple", "{3, 4}", "hidden=(128,)")
 
 
-def test_models_can_be_told_apart_and_put_into_sets():
+def test_models_can_be_compared_and_hashed():
     vae = random_vae(np.random.default_rng(0))
     assert vae == vae and vae != vae.astype("float64") and len({vae, vae}) == 1

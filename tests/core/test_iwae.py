@@ -22,7 +22,7 @@ IWAE = {"objective": "iwae", "estimator": "sampled"}
 
 
 @every_likelihood
-def test_the_loss_is_minus_the_logarithm_of_the_mean_weight(likelihood):
+def test_iwae_loss_is_minus_the_log_of_the_mean_weight(likelihood):
     vae, x, eps = random_problem(0, likelihood, samples=4, **IWAE)
     f = vae.forward(x, eps)
     log_w = f.log_px_z - f.kl                               # (L, B)
@@ -31,14 +31,14 @@ def test_the_loss_is_minus_the_logarithm_of_the_mean_weight(likelihood):
 
 @every_likelihood
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_with_one_draw_it_is_the_sampled_bound_bit_for_bit(likelihood, dtype):
+def test_iwae_with_one_draw_equals_the_sampled_elbo_bit_for_bit(likelihood, dtype):
     vae, x, eps = random_problem(1, likelihood, rows=5, dtype=dtype, **IWAE)
     elbo = dataclasses.replace(vae, objective="elbo")
     assert vae.loss(x, eps) == elbo.loss(x, eps) and vae.loss(x, eps).dtype == dtype
     assert np.array_equal(vae.gradient(x, eps).flat, elbo.gradient(x, eps).flat)
 
 
-def test_more_draws_never_lower_the_bound_on_average():
+def test_more_draws_do_not_lower_the_iwae_bound_on_average():
     """Exactly: the mean over all pairs of nodes, with their weights, against the mean over single nodes."""
     vae, x, _ = random_problem(2, Gaussian("learned"), rows=2, latent=1, **IWAE)
     eps, weights = noise_nodes(1, 2, nodes=40)              # (K, B, 1), (K,)
@@ -66,7 +66,7 @@ def test_bound_exceeds_the_mean_log_weight_unless_all_weights_are_equal():
 @every_likelihood
 @pytest.mark.parametrize("depth", [(), (4, 3)])
 @pytest.mark.parametrize("samples", [1, 2, 5])
-def test_the_gradient_is_the_gradient_of_the_loss(likelihood, depth, samples):
+def test_iwae_gradient_is_the_gradient_of_its_loss(likelihood, depth, samples):
     problem = random_problem(samples, likelihood, samples=samples, hidden=depth, **IWAE)
     check_model_gradient(*problem, "complex step")
     check_model_gradient(*problem, "central difference")
@@ -105,7 +105,7 @@ def test_wrong_importance_weights_are_noticed(wrong, monkeypatch):
         ({"likelihood": Gaussian("optimal")}, ("sigma", "a number or 'learned'", "'optimal'", "learned")),
     ],
 )
-def test_what_does_not_go_with_it_is_refused(settings, words):
+def test_iwae_refuses_settings_that_contradict_it(settings, words):
     rng = np.random.default_rng(0)
     refused(lambda: VAE.init(rng, 4, 2, **IWAE | settings), *words)
 
@@ -115,7 +115,7 @@ def test_what_does_not_go_with_it_is_refused(settings, words):
 
 @every_likelihood
 @pytest.mark.parametrize("beta", [1, 0.5])
-def test_without_the_score_the_gradient_is_the_same_on_average(likelihood, beta):
+def test_path_gradient_has_the_same_mean_as_the_full_gradient(likelihood, beta):
     sampled, x, _ = random_problem(4, likelihood, rows=2, latent=1, estimator="sampled", beta=beta)
     path = dataclasses.replace(sampled, estimator="path")
     eps, weights = noise_nodes(1, 2, nodes=100)
@@ -138,7 +138,7 @@ def at_its_posterior(estimator):
     return vae, x
 
 
-def test_at_the_exact_posterior_the_encoders_gradient_vanishes_for_every_noise():
+def test_path_gradient_of_the_encoder_vanishes_at_the_exact_posterior():
     rng = np.random.default_rng(6)
     vae, x = at_its_posterior("path")
     other, _ = at_its_posterior("sampled")

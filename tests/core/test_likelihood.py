@@ -97,7 +97,7 @@ def test_gaussian_is_the_normal_density_and_integrates_to_one(log_sigma):
 
 
 @every_likelihood
-def test_an_output_shared_by_all_data_gives_what_copies_of_it_give(likelihood):
+def test_shared_output_gives_the_same_as_copies_of_it(likelihood):
     rng = np.random.default_rng(1)
     x, out = random_data(rng, likelihood, rows=5), rng.normal(size=(3, 1, 4))
     own = (np.array(0.3),) * len(likelihood.scale)
@@ -105,13 +105,13 @@ def test_an_output_shared_by_all_data_gives_what_copies_of_it_give(likelihood):
     close(likelihood.log_prob(x, out, *own), copies, rel=1e-13)
 
 
-def test_a_squared_error_does_not_cancel_where_there_is_but_one_datum():
+def test_squared_error_of_one_datum_does_not_cancel():
     x, mean = np.array([[1e8 + 1]]), np.array([[[1e8]]])
     close(gaussian_log_prob(x, mean, np.array(0.0)), [[-(1 + math.log(2 * math.pi)) / 2]], rel=1e-15)
 
 
 @every_likelihood
-def test_no_array_of_all_draws_and_all_data_and_all_features_is_made_for_a_shared_output(likelihood):
+def test_shared_output_needs_no_array_of_draws_by_data_by_features(likelihood):
     x, out = random_data(np.random.default_rng(0), likelihood, 100, 50), np.zeros((100, 1, 50))
     own = (np.array(0.3),) * len(likelihood.scale)
     tracemalloc.start()
@@ -124,7 +124,7 @@ def test_no_array_of_all_draws_and_all_data_and_all_features_is_made_for_a_share
 
 
 @every_likelihood
-def test_draws_and_data_each_keep_their_own_place(likelihood):
+def test_log_prob_keeps_the_order_of_draws_and_data(likelihood):
     """log p (L, B) entry by entry: every draw of every datum by itself."""
     rng = np.random.default_rng(2)
     x, out = random_data(rng, likelihood, rows=3), rng.normal(size=(2, 3, 4))
@@ -134,7 +134,7 @@ def test_draws_and_data_each_keep_their_own_place(likelihood):
         close(together[l, b], likelihood.log_prob(x[[b]], out[[l]][:, [b]], *own)[0, 0], rel=1e-13)
 
 
-def test_logits_of_ten_thousand_give_the_right_finite_number():
+def test_log_prob_is_finite_and_right_at_logits_of_ten_thousand():
     x, logits = np.array([[1.0, 0.0, 1.0, 0.0]]), np.array([[[1e4, -1e4, -1e4, 1e4]]])
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         close(bernoulli_log_prob(x, logits), [[-2e4]], rel=1e-15)
@@ -143,7 +143,7 @@ def test_logits_of_ten_thousand_give_the_right_finite_number():
         close(d_logits, [[[0.0, 0.0, 16.0, -16.0]]], rel=0)
 
 
-def test_the_optimal_sigma_is_where_the_likelihood_is_highest():
+def test_optimal_sigma_maximises_the_likelihood():
     rng = np.random.default_rng(3)
     x, mean = rng.normal(size=(5, 3)), rng.normal(size=(2, 5, 3))
     best = optimal_log_sigma(x, mean)
@@ -155,7 +155,7 @@ def test_the_optimal_sigma_is_where_the_likelihood_is_highest():
 
 
 @pytest.mark.parametrize("sigma, learns", [(0.7, False), ("optimal", False), ("learned", True)])
-def test_only_a_learned_sigma_has_a_gradient_and_only_an_optimal_one_is_fitted(sigma, learns):
+def test_only_learned_sigma_has_a_gradient_and_only_optimal_is_fitted(sigma, learns):
     rng = np.random.default_rng(4)
     x, mean, log_sigma = rng.normal(size=(5, 3)), rng.normal(size=(2, 5, 3)), np.array(0.4)
     likelihood = Gaussian(sigma)
@@ -174,7 +174,7 @@ def test_sigma_starts_as_given_or_at_one(sigma, log_sigma):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @every_likelihood
-def test_everything_but_draws_keeps_the_precision_of_the_model(likelihood, dtype):
+def test_likelihood_results_keep_the_dtype_of_the_model(likelihood, dtype):
     rng = np.random.default_rng(5)
     x, out = random_data(rng, likelihood, 3, dtype=dtype), rng.normal(size=(2, 3, 4)).astype(dtype)
     own = (np.array(0.3, dtype),) * len(likelihood.scale)
@@ -193,7 +193,7 @@ SAMPLES = 40000
 
 
 @every_likelihood
-def test_draws_have_the_mean_and_the_variance_of_their_distribution(likelihood):
+def test_sampled_data_have_the_mean_and_variance_of_the_likelihood(likelihood):
     """Off by 6 standard errors at most: a right sampler fails one time in 10^8, were the seed not fixed.
 
     A standard error is 1/200 of a standard deviation here: a sigma that is wrong by 5 % is noticed as well.
@@ -212,14 +212,14 @@ def test_draws_have_the_mean_and_the_variance_of_their_distribution(likelihood):
     likelihood.check(x)
 
 
-def test_what_cannot_happen_is_never_drawn():
+def test_events_of_probability_zero_are_never_sampled():
     """Not even where the generator says exactly 0, as it does once in 2^53 times."""
     zeros = SimpleNamespace(random=np.zeros)
     close(Bernoulli().sample(zeros, np.array([-1e4, 1e4])), np.array([0, 1], np.uint8), rel=0)
 
 
 @every_likelihood
-def test_a_likelihood_cannot_be_changed_by_accident_and_may_be_a_key(likelihood):
+def test_likelihood_is_frozen_and_hashable(likelihood):
     with pytest.raises(dataclasses.FrozenInstanceError):
         likelihood.name = "another"
     assert {likelihood: 1}[dataclasses.replace(likelihood)] == 1
@@ -232,12 +232,12 @@ def test_output_for_is_the_inverse_of_mean(p):
         close(likelihood.mean(likelihood.output_for(mean)), mean, rel=1e-14)
 
 
-def test_features_that_never_or_always_light_up_start_at_odds_of_one_to_ninety_nine():
+def test_constant_features_start_at_probability_0_01_or_0_99():
     close(Bernoulli().output_for(np.array([0.0, 1.0])), [math.log(1 / 99), math.log(99)], rel=1e-13)
     close(Binomial(16).output_for(np.array([0.0, 16.0])), [math.log(1 / 99), math.log(99)], rel=1e-13)
 
 
-def test_the_encoder_is_shown_counts_as_fractions_and_everything_else_as_it_is():
+def test_encoder_input_divides_counts_by_n_and_leaves_other_data_unchanged():
     x = np.array([[0.0, 8.0, 16.0]])
     close(Binomial(16).encoder_input(x), [[0.0, 0.5, 1.0]], rel=0)
     assert Bernoulli().encoder_input(x) is x and Gaussian().encoder_input(x) is x
@@ -268,14 +268,14 @@ def test_an_unknown_word_for_sigma_is_refused(bad):
     refused(lambda: Gaussian(bad), "sigma", "a number, 'learned' or 'optimal'", repr(bad), "sigma=1")
 
 
-def test_settings_are_kept_as_plain_numbers():
+def test_likelihood_settings_are_stored_as_plain_numbers():
     """A NumPy number brings a precision of its own, and an unsigned one wraps around where it is negated."""
     assert type(Binomial(np.uint8(16)).n) is int and type(Gaussian(np.float32(0.5)).sigma) is float
     assert Gaussian(1) == Gaussian() and Binomial(16) == Binomial()
 
 
 @pytest.mark.parametrize("whole", [np.int64(16), np.int8(16), np.uint8(16), np.uint64(16)])
-def test_any_kind_of_whole_number_will_do_as_the_number_of_trials(whole):
+def test_number_of_trials_may_be_any_type_of_whole_number(whole):
     rng = np.random.default_rng(7)
     x = random_data(rng, Binomial(16), 3, dtype=np.float32)
     logits = rng.normal(size=(2, 3, 4)).astype(np.float32)
@@ -291,7 +291,7 @@ def test_any_kind_of_whole_number_will_do_as_the_number_of_trials(whole):
         close(actual, right, rel=0)
 
 
-def test_the_table_of_coefficients_cannot_be_spoiled_and_draws_keep_the_precision_of_the_model():
+def test_cached_coefficients_are_read_only_and_draws_keep_the_dtype():
     with pytest.raises(ValueError, match="read-only"):
         log_binomials(3)[1] = 99
     out = np.zeros((2, 3), np.float32)

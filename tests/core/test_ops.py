@@ -37,13 +37,13 @@ def test_affine_is_the_double_sum_over_rows_and_columns():
     close(ops.affine(x, weight, bias), out, rel=1e-14)
 
 
-def test_tanh_and_relu_are_what_they_are_called():
+def test_tanh_and_relu_equal_their_definitions():
     a = np.array([[-2.0, -0.0, 3.0], [0.5, -1e308, 1e308]])
     close(ops.tanh(a), [[np.tanh(v) for v in row] for row in a], rel=1e-15)
     close(ops.relu(a), [[0.0, 0.0, 3.0], [0.5, 0.0, 1e308]], rel=0)
 
 
-def test_the_kink_of_relu_has_gradient_zero():
+def test_relu_backward_is_zero_at_the_kink():
     close(ops.relu_backward(np.full(3, 7.0), ops.relu(np.array([-1.0, 0.0, 1.0]))), [0.0, 0.0, 7.0], rel=0)
 
 
@@ -53,7 +53,7 @@ def test_softplus_keeps_its_tail_to_full_precision(a):
 
 
 @given(st.floats(-800, 800))
-def test_sigmoid_is_right_to_a_unit_in_the_last_place_of_one(a):
+def test_sigmoid_is_accurate_to_one_ulp_of_one(a):
     close(ops.sigmoid(np.array(a)), exact(exact_sigmoid, a), rel=0, abs_=2.3e-16)
 
 
@@ -94,7 +94,7 @@ def test_log_sum_exp_backward_is_the_softmax_along_its_axis(axis):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shift", [0.0, 1e4, -1e4])
-def test_log_sum_exp_and_its_backward_survive_numbers_whose_exp_does_not(dtype, shift):
+def test_log_sum_exp_and_its_backward_do_not_overflow(dtype, shift):
     """Columns: two equal entries; one three times the other; a weight of 0; a difference that exp cannot hold."""
     log_3 = 1.0 if shift else math.log(3)                   # 1e4 + log 3 is rounded in float32; 1e4 + 1 is not
     three = math.exp(log_3)
@@ -113,7 +113,7 @@ def random_layers(rng, *widths):
 
 
 @pytest.mark.parametrize("activation, act", [("tanh", np.tanh), ("relu", lambda a: a * (a > 0))])
-def test_an_mlp_returns_every_layer_and_its_last_one_stays_linear(activation, act):
+def test_mlp_returns_every_layer_and_keeps_the_last_linear(activation, act):
     rng = np.random.default_rng(1)
     x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 5, 6, 2)
     (w1, b1), (w2, b2), (w3, b3) = layers
@@ -126,13 +126,13 @@ def test_an_mlp_returns_every_layer_and_its_last_one_stays_linear(activation, ac
 
 
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
-def test_an_mlp_of_one_layer_is_affine(activation):
+def test_mlp_of_one_layer_is_affine(activation):
     rng = np.random.default_rng(2)
     x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 2)
     close(ops.mlp(x, layers, activation)[-1], ops.affine(x, *layers[0]), rel=0)
 
 
-def test_the_gradient_in_data_is_not_computed_when_nobody_asks():
+def test_mlp_backward_skips_the_gradient_in_x_on_request():
     rng = np.random.default_rng(3)
     x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 5, 2)
     hs, d_out = ops.mlp(x, layers, "tanh"), rng.normal(size=(3, 2))
@@ -147,7 +147,7 @@ def test_the_gradient_in_data_is_not_computed_when_nobody_asks():
 
 
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
-def test_mlp_backward_gives_the_same_gradient_in_x_without_those_in_the_weights(activation):
+def test_mlp_backward_without_weight_gradients_returns_the_same_gradient_in_x(activation):
     rng = np.random.default_rng(5)
     x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 5, 6, 2)
     hs, d_out = ops.mlp(x, layers, activation), rng.normal(size=(3, 2))
@@ -157,7 +157,7 @@ def test_mlp_backward_gives_the_same_gradient_in_x_without_those_in_the_weights(
 
 
 @pytest.mark.parametrize("name", ["tanh", "relu", "sigmoid", "softplus"])
-def test_single_precision_stays_single_precision(name):
+def test_operations_on_float32_return_float32(name):
     a = np.linspace(-3, 3, 12, dtype=np.float32).reshape(3, 4)
     out = getattr(ops, name)(a)
     assert out.dtype == getattr(ops, f"{name}_backward")(np.ones_like(a), out).dtype == np.float32

@@ -18,7 +18,7 @@ def numbered():
     return Params(SHAPES, np.arange(10.0))
 
 
-def test_arrays_lie_in_the_vector_one_after_the_other():
+def test_params_arrays_lie_in_the_flat_vector_in_order():
     params = numbered()
     close(params["weight"], [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]], rel=0)
     close(params["bias"], [6.0, 7.0, 8.0], rel=0)
@@ -28,7 +28,7 @@ def test_arrays_lie_in_the_vector_one_after_the_other():
 
 
 @given(st.lists(st.lists(st.integers(0, 3), max_size=3), max_size=5))
-def test_every_number_belongs_to_exactly_one_array(shapes):
+def test_every_entry_of_the_flat_vector_belongs_to_one_array(shapes):
     shapes = {str(i): tuple(shape) for i, shape in enumerate(shapes)}
     size = sum(int(np.prod(shape)) for shape in shapes.values())
     params = Params(shapes, np.arange(size, dtype=float))
@@ -57,7 +57,7 @@ def test_arrays_and_vector_are_the_same_memory():
     assert is_one_memory(params)
 
 
-def test_a_vector_that_is_a_slice_of_another_is_written_through_to_it():
+def test_params_on_a_slice_write_through_to_the_whole_vector():
     whole = np.arange(20.0)
     params = Params(SHAPES, whole[::2])
     close(params["weight"], [[0.0, 2.0, 4.0], [6.0, 8.0, 10.0]], rel=0)
@@ -76,7 +76,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize("make", COPIES.values(), ids=COPIES)
-def test_a_copy_has_the_same_numbers_in_a_memory_of_its_own(make):
+def test_params_copy_has_equal_numbers_in_new_memory(make):
     params = numbered()
     twin = make(params)
     assert twin.shapes == SHAPES and not np.shares_memory(twin.flat, params.flat)
@@ -86,7 +86,7 @@ def test_a_copy_has_the_same_numbers_in_a_memory_of_its_own(make):
     close(params.flat, np.arange(10.0), rel=0)
 
 
-def test_layers_are_the_weights_and_biases_of_every_part_in_their_order():
+def test_layers_pair_weights_and_biases_in_order():
     shapes = {"a.1.weight": (1, 2), "a.1.bias": (2,), "b.1.weight": (2, 1), "b.1.bias": (1,), "log_sigma": ()}
     shapes |= {"a.2.weight": (2, 2), "a.2.bias": (2,)}
     params = Params(shapes, np.arange(14.0))

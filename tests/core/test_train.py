@@ -36,7 +36,7 @@ def agree(quantity, actual, desired):
     assert actual == pytest.approx(desired, rel=1e-12), f"{quantity} is {actual} instead of {desired}"
 
 
-def test_an_epochs_training_means_weigh_every_row_once(monkeypatch):
+def test_epoch_means_of_training_weigh_every_row_once(monkeypatch):
     """45 rows in batches of 8 and 7, two draws each: the mean over rows is not the mean over batches."""
     vae, data, rng = small(2, dtype=np.float64)
     batches, forward = [], VAE.forward
@@ -84,7 +84,7 @@ def test_the_recorded_error_is_the_mean_over_all_pixels_at_once(kind, chunk, mon
     agree("sigma of the model", math.exp(vae.params["log_sigma"]), sigma)
 
 
-def test_forty_epochs_on_the_digits_gain_more_than_forty_nats():
+def test_forty_epochs_on_the_digits_raise_the_elbo_by_forty_nats():
     _, _, history = trained()
     assert history[-1].test_elbo > history[0].test_elbo + 40
     assert [record.epoch for record in history] == list(range(1, 41))
@@ -98,7 +98,7 @@ def test_elbo_is_reconstruction_minus_kl_in_every_record():
 
 
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian("learned"), Gaussian("optimal")])
-def test_the_same_seed_gives_the_same_run_bit_for_bit(likelihood):
+def test_training_with_equal_seeds_is_equal_bit_for_bit(likelihood):
     runs = []
     for _ in range(2):
         vae, data, rng = small(3, likelihood)
@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(likelihood):
     assert vae.params.flat.tobytes() != runs[0][1]
 
 
-def test_held_out_rows_are_never_learned_from():
+def test_training_never_uses_held_out_rows():
     flats = []
     for test_x in (np.zeros((15, 6), np.uint8), np.ones((15, 6), np.uint8)):
         vae, data, rng = small(1)
@@ -119,14 +119,14 @@ def test_held_out_rows_are_never_learned_from():
 
 
 @pytest.mark.parametrize("rows, batch", [(45, 8), (64, 64), (65, 64), (3, 64), (10, 1)])
-def test_mini_batches_hold_every_row_once_and_are_of_one_size_but_for_one_row(rows, batch):
+def test_mini_batches_contain_every_row_once_in_nearly_equal_sizes(rows, batch):
     parts = split(np.random.default_rng(0).permutation(rows), batch)
     assert sorted(np.concatenate(parts)) == list(range(rows))
     sizes = [len(part) for part in parts]
     assert max(sizes) <= batch and max(sizes) - min(sizes) <= 1
 
 
-def test_the_order_is_new_in_every_epoch():
+def test_order_of_rows_changes_every_epoch():
     training, orders = Training(*small(0), batch=8), []
     for _ in training.steps():
         if training.done == 1:
@@ -136,7 +136,7 @@ def test_the_order_is_new_in_every_epoch():
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(45)) and (orders[0] != orders[1]).any()
 
 
-def test_evaluation_in_chunks_is_evaluation_in_one(monkeypatch):
+def test_held_out_evaluation_in_chunks_equals_one_pass(monkeypatch):
     vae, data, _ = small(2)
     monkeypatch.setattr(VAE, "draw_noise", lambda vae, rng, rows: np.zeros((1, rows, vae.latent), vae.dtype))
     whole = evaluate(vae, data.train_x, np.random.default_rng(0))
@@ -146,7 +146,7 @@ def test_evaluation_in_chunks_is_evaluation_in_one(monkeypatch):
     assert evaluate(plain, data.train_x, np.random.default_rng(0)) == (pytest.approx(whole[0], rel=1e-6), None, None)
 
 
-def test_optimal_sigma_ends_as_the_root_mean_squared_error_of_the_training_data():
+def test_optimal_sigma_ends_as_the_training_root_mean_squared_error():
     vae, data, rng = small(5, Gaussian("optimal"), dtype=np.float64)
     list(train(vae, data, rng, epochs=20))
     errors = []
@@ -157,7 +157,7 @@ def test_optimal_sigma_ends_as_the_root_mean_squared_error_of_the_training_data(
     assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
 
 
-def test_a_learned_sigma_arrives_where_the_analytic_optimum_is():
+def test_learned_sigma_converges_to_the_analytic_optimum():
     vae, data, rng = small(6, Gaussian("learned"))
     list(train(vae, data, rng, epochs=200, batch=8, lr=5e-3))
     learned = float(vae.params["log_sigma"])
@@ -182,7 +182,7 @@ def check_recorded_sigma(kind, **settings):
 
 @pytest.mark.parametrize("kind", ["learned", "optimal"])
 @pytest.mark.parametrize("noise", [True, False])
-def test_sigma_and_the_error_it_meets_are_recorded(kind, noise, monkeypatch):
+def test_history_records_sigma_and_the_mean_squared_error(kind, noise, monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 20)                # of 45 rows: parts of different sizes
     check_recorded_sigma(kind, noise=noise, beta=1.0 if noise else 0.0)
 
@@ -197,7 +197,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_a_planted_error_in_what_is_recorded_is_noticed(fault, monkeypatch):
+def test_planted_error_in_the_history_is_noticed(fault, monkeypatch):
     settle = module.settle_own
     monkeypatch.setattr(module, "settle_own", lambda *arguments: PLANTED[fault](*settle(*arguments)))
     with pytest.raises(AssertionError):
@@ -205,26 +205,26 @@ def test_a_planted_error_in_what_is_recorded_is_noticed(fault, monkeypatch):
 
 
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)])
-def test_where_no_sigma_is_sought_none_is_recorded(likelihood):
+def test_history_has_no_sigma_without_a_gaussian_likelihood(likelihood):
     vae, data, rng = small(1, likelihood)
     (record,) = train(vae, data, rng, epochs=1)
     assert record.sigma is None and record.train_mse is None
 
 
-def test_a_fixed_sigma_stays_what_the_user_said():
+def test_fixed_sigma_is_not_trained():
     vae, data, rng = small(7, Gaussian(0.3))
     list(train(vae, data, rng, epochs=3))
     assert np.exp(vae.params["log_sigma"]) == pytest.approx(0.3, rel=1e-6)
 
 
-def test_asked_to_stop_it_ends_between_two_steps():
+def test_training_stops_between_two_steps_on_request():
     vae, data, rng = small(8)
     asked = iter([False] * 7 + [True])                      # six steps are an epoch: stops in the second one
     records = list(train(vae, data, rng, epochs=50, batch=8, stop=lambda: next(asked)))
     assert len(records) == 1 and np.isfinite(vae.params.flat).all()
 
 
-def test_divergence_is_reported_with_its_place_and_the_last_good_parameters_are_kept():
+def test_diverging_training_names_its_step_and_keeps_the_last_good_parameters():
     vae, data, rng = small(9, Gaussian(1.0), activation="relu")
     with np.errstate(all="ignore"), pytest.raises(Diverged, match=r"epoch \d+, step \d+: .* is the first quantity.*--lr"):
         list(train(vae, data, rng, epochs=100, lr=1e30))
@@ -266,7 +266,7 @@ def test_uint8_data_and_its_floats_train_the_same_model():
     close(flats[2], flats[0], rel=0)
 
 
-def test_a_plain_autoencoder_reconstructs_better_and_its_codes_are_no_sample_of_the_prior():
+def test_autoencoder_without_noise_reconstructs_better_and_ignores_the_prior():
     digits = trained()[1]
     kinds = {}
     for name, settings in {"vae": {}, "autoencoder": {"beta": 0.0, "noise": False}}.items():
@@ -292,7 +292,7 @@ def test_every_mini_batch_of_binarized_data_is_a_fresh_draw(monkeypatch):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limits are those of glibc")
-def test_what_is_freed_is_kept():
+def test_malloc_hint_reuses_freed_memory():
     """Page faults of thirty rounds of arrays that are filled and freed: each page once, not in every round."""
     code = (
         "import resource, sys, numpy as np; from minivae.train import keep_freed_memory\n"
@@ -321,7 +321,7 @@ def test_first_bad_names_the_first_step_that_is_not_finite():
         assert module.first_bad(f) == names[step]
 
 
-def test_what_is_no_number_is_blamed_on_the_step_that_made_it():
+def test_nan_is_attributed_to_the_step_that_made_it():
     x = np.random.default_rng(0).integers(0, 2, (60, 4))
     training = Training(VAE.init(np.random.default_rng(0), 4), Dataset("", x[:50], x[50:]), np.random.default_rng(0), epochs=2, batch=20)
     found = []

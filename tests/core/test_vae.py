@@ -69,7 +69,7 @@ def layers_one_by_one(params, part, row, activation):
 
 @every_likelihood
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
-def test_the_loss_is_what_a_plain_loop_over_numbers_says(likelihood, activation):
+def test_loss_equals_a_plain_loop_over_numbers(likelihood, activation):
     vae, x, eps = random_problem(0, likelihood, samples=2, hidden=(4, 3), activation=activation, beta=1.5)
     scale = getattr(likelihood, "n", 1)
     sigma = math.exp(vae.forward(x, eps).scale[0]) if likelihood.scale else None
@@ -86,7 +86,7 @@ def test_the_loss_is_what_a_plain_loop_over_numbers_says(likelihood, activation)
 
 @every_likelihood
 @every_estimator
-def test_at_beta_one_the_loss_is_minus_the_mean_bound(likelihood, estimator):
+def test_loss_at_beta_one_is_minus_the_mean_elbo(likelihood, estimator):
     vae, x, eps = random_problem(1, likelihood, samples=3, estimator=estimator)
     if likelihood.scale:                                      # the loss may re-estimate sigma, the bound not
         vae.params["log_sigma"][...] = vae.forward(x, eps).scale[0]
@@ -96,7 +96,7 @@ def test_at_beta_one_the_loss_is_minus_the_mean_bound(likelihood, estimator):
 
 @every_likelihood
 @every_estimator
-def test_beta_weighs_the_kl_in_the_loss_and_does_nothing_to_the_bound(likelihood, estimator):
+def test_beta_weighs_the_kl_in_the_loss_but_not_in_the_elbo(likelihood, estimator):
     vae, x, eps = random_problem(2, likelihood, samples=3, estimator=estimator)
     f, elbo = vae.forward(x, eps), vae.elbo(x, eps)
     assert f.kl.shape == ((3,) if estimator == "analytic" else (3, 3))
@@ -107,7 +107,7 @@ def test_beta_weighs_the_kl_in_the_loss_and_does_nothing_to_the_bound(likelihood
 
 
 @every_likelihood
-def test_both_estimators_are_the_same_in_expectation_and_so_are_their_gradients(likelihood):
+def test_analytic_and_sampled_losses_and_gradients_agree_in_expectation(likelihood):
     """Quadrature nodes as noise: the sampled KL is a quadratic in the noise, so its mean over them is exact.
 
     Gaussian("optimal") is left with the sigma of each batch of nodes, which does not depend on the estimator.
@@ -127,7 +127,7 @@ def test_both_estimators_are_the_same_in_expectation_and_so_are_their_gradients(
 
 @every_likelihood
 @every_estimator
-def test_repeating_or_permuting_the_batch_changes_nothing(likelihood, estimator):
+def test_loss_is_invariant_to_repeating_or_permuting_the_batch(likelihood, estimator):
     vae, x, eps = random_problem(4, likelihood, rows=5, samples=2, estimator=estimator, beta=0.7)
     loss, gradient = vae.loss(x, eps), vae.gradient(x, eps).flat
     twice, order = np.tile(np.arange(5), 2), np.random.default_rng(0).permutation(5)
@@ -138,7 +138,7 @@ def test_repeating_or_permuting_the_batch_changes_nothing(likelihood, estimator)
 
 @every_likelihood
 @every_estimator
-def test_equal_copies_of_the_noise_are_as_good_as_one(likelihood, estimator):
+def test_repeated_noise_gives_the_loss_of_one_draw(likelihood, estimator):
     vae, x, eps = random_problem(5, likelihood, estimator=estimator)
     copies = np.repeat(eps, 4, axis=0)
     close(vae.loss(x, copies), vae.loss(x, eps), rel=1e-12)
@@ -147,14 +147,14 @@ def test_equal_copies_of_the_noise_are_as_good_as_one(likelihood, estimator):
 
 
 @every_likelihood
-def test_a_datum_by_itself_gets_the_bound_it_gets_among_others(likelihood):
+def test_elbo_of_a_datum_does_not_depend_on_its_batch(likelihood):
     vae, x, eps = random_problem(6, likelihood, samples=2)
     alone = np.concatenate([vae.elbo(x[[b]], eps[:, [b]]) for b in range(3)])
     close(alone, vae.elbo(x, eps), rel=1e-13)
 
 
 @every_likelihood
-def test_log_likelihood_is_the_one_in_the_loss_also_for_codes_shared_by_all_data(likelihood):
+def test_log_likelihood_equals_that_of_the_loss_for_own_and_shared_codes(likelihood):
     vae, x, eps = random_problem(7, likelihood, samples=4)
     f = vae.forward(x, eps, fit=False)
     close(vae.log_likelihood(x, f.z), f.log_px_z, rel=1e-14)
@@ -168,7 +168,7 @@ def test_log_likelihood_is_the_one_in_the_loss_also_for_codes_shared_by_all_data
 @every_likelihood
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
 @pytest.mark.parametrize("depth", HIDDEN)
-def test_the_gradient_is_the_gradient_of_the_loss(likelihood, activation, depth):
+def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth):
     """By complex step everywhere; by central differences, which do not need analytic code, now and then.
 
     Of all combinations of the six settings, half: any five of them occur in every combination.
@@ -190,7 +190,7 @@ def test_the_gradient_is_the_gradient_of_the_loss(likelihood, activation, depth)
 
 @every_likelihood
 @every_estimator
-def test_the_gradient_in_an_idle_parameter_is_exactly_zero(likelihood, estimator):
+def test_gradient_in_an_unused_parameter_is_exactly_zero(likelihood, estimator):
     """Sigma, where it is not learned; and whatever the buffer held before."""
     vae, x, eps = random_problem(8, likelihood, estimator=estimator)
     buffer = vae.params.like(np.full_like(vae.params.flat, np.nan))
@@ -202,7 +202,7 @@ def test_the_gradient_in_an_idle_parameter_is_exactly_zero(likelihood, estimator
 
 @every_exact_estimator
 @pytest.mark.parametrize("samples", [1, 3])
-def test_an_optimal_sigma_needs_no_gradient_through_its_re_estimate(estimator, samples):
+def test_optimal_sigma_needs_no_gradient_through_its_estimate(estimator, samples):
     """The envelope theorem. Three gradients are one: the total derivative of a loss that re-estimates sigma,
     what the model returns, and the gradient at a sigma frozen at the optimum."""
     vae, x, eps = random_problem(9, Gaussian("optimal"), samples=samples, estimator=estimator)
@@ -317,7 +317,7 @@ def checked_problem(estimator, oracle):
 
 @pytest.mark.parametrize("oracle", ORACLES)
 @pytest.mark.parametrize("plant", PLANTS)
-def test_a_planted_error_in_the_whole_model_is_noticed(plant, oracle, monkeypatch):
+def test_planted_error_in_forward_or_backward_is_noticed(plant, oracle, monkeypatch):
     for estimator in EXACT:
         problem = checked_problem(estimator, oracle)
         right = problem[0].gradient(*problem[1:])
@@ -335,7 +335,7 @@ def test_a_planted_error_in_the_whole_model_is_noticed(plant, oracle, monkeypatc
 # Fresh models, randomness, precision
 
 
-def test_a_fresh_model_has_mirrored_layers_zero_biases_and_the_promised_spread():
+def test_fresh_model_has_mirrored_layers_zero_biases_and_stated_variances():
     for activation, variance in (("tanh", lambda i, o: 2 / (i + o)), ("relu", lambda i, o: 2 / i)):
         vae = VAE.init(np.random.default_rng(0), 300, 100, (400, 200), activation=activation)
         parts = itertools.product(["encoder", "decoder"], "123", ["weight", "bias"])
@@ -353,7 +353,7 @@ def test_a_fresh_model_has_mirrored_layers_zero_biases_and_the_promised_spread()
             close((array.astype(float) ** 2).mean(), spread, rel=6 * math.sqrt(2 / n))
 
 
-def test_a_fresh_model_is_a_tanh_model_of_coins_with_two_latent_coordinates():
+def test_fresh_model_defaults_to_tanh_bernoulli_and_two_latents():
     vae = VAE.init(np.random.default_rng(0), 5)
     assert (vae.latent, vae.hidden, vae.activation, vae.beta) == (2, (128,), "tanh", 1)
     assert (vae.likelihood, vae.estimator, vae.noise) == (Bernoulli(), "analytic", True)
@@ -363,7 +363,7 @@ def test_a_fresh_model_is_a_tanh_model_of_coins_with_two_latent_coordinates():
 
 @every_likelihood
 @pytest.mark.parametrize("depth", HIDDEN)
-def test_a_fresh_model_can_start_out_saying_the_mean_of_the_data(likelihood, depth):
+def test_fresh_decoder_outputs_the_mean_of_the_data(likelihood, depth):
     mean = np.array([0.1, 0.5, 0.9]) * getattr(likelihood, "n", 1)
     vae = VAE.init(
         np.random.default_rng(0), 3, 2, HIDDEN[depth], likelihood=likelihood, data_mean=mean, dtype=np.float64
@@ -372,13 +372,13 @@ def test_a_fresh_model_can_start_out_saying_the_mean_of_the_data(likelihood, dep
 
 
 @pytest.mark.parametrize("sigma, log_sigma", [(0.7, math.log(0.7)), ("learned", 0.0), ("optimal", 0.0)])
-def test_a_fresh_gaussian_model_starts_at_its_sigma(sigma, log_sigma):
+def test_fresh_gaussian_model_starts_at_its_sigma(sigma, log_sigma):
     vae = VAE.init(np.random.default_rng(0), 3, likelihood=Gaussian(sigma), dtype=np.float64)
     close(vae.params["log_sigma"], np.array(log_sigma), rel=0)
 
 
 @every_likelihood
-def test_the_same_seed_gives_the_same_bits(likelihood):
+def test_models_of_equal_seeds_are_equal_bit_for_bit(likelihood):
     def everything(seed):
         rng = np.random.default_rng(seed)
         vae = VAE.init(rng, 4, 2, (3,), likelihood=likelihood)
@@ -402,7 +402,7 @@ def test_noise_is_standard_normal_and_different_for_every_draw_and_datum():
 
 
 @every_likelihood
-def test_sampled_data_belong_to_the_decoded_mean(likelihood):
+def test_sampled_data_have_the_decoded_mean(likelihood):
     vae = random_vae(np.random.default_rng(2), likelihood)
     z = np.repeat(np.random.default_rng(3).normal(size=(2, 2)), 20000, axis=0)
     x, mean = vae.sample(np.random.default_rng(4), z), vae.decode(z)
@@ -416,7 +416,7 @@ def test_sampled_data_belong_to_the_decoded_mean(likelihood):
 @every_likelihood
 @every_estimator
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_every_array_has_the_precision_of_the_model(likelihood, estimator, dtype):
+def test_every_result_has_the_dtype_of_the_model(likelihood, estimator, dtype):
     for samples, rows in itertools.product([1, 2], [1, 3]):
         settings = {"rows": rows, "samples": samples, "estimator": estimator}
         vae, x, eps = random_problem(11, likelihood, dtype=dtype, **settings)
@@ -431,7 +431,7 @@ def test_every_array_has_the_precision_of_the_model(likelihood, estimator, dtype
 
 @every_likelihood
 @every_estimator
-def test_no_step_of_the_backward_leaves_single_precision(likelihood, estimator, monkeypatch):
+def test_backward_in_float32_never_uses_float64(likelihood, estimator, monkeypatch):
     """The result cannot tell: whatever the steps hand on is rounded when it is written into the gradient."""
     seen = []
 
@@ -454,7 +454,7 @@ def test_no_step_of_the_backward_leaves_single_precision(likelihood, estimator, 
 
 @every_likelihood
 @every_estimator
-def test_single_precision_agrees_with_double_precision(likelihood, estimator):
+def test_vae_in_float32_agrees_with_float64(likelihood, estimator):
     double, x, eps = random_problem(12, likelihood, samples=2, hidden=(4, 3), estimator=estimator)
     single = double.astype(np.float32)
     assert single.dtype == np.float32 and double.dtype == np.float64
@@ -466,7 +466,7 @@ def test_single_precision_agrees_with_double_precision(likelihood, estimator):
 
 @pytest.mark.parametrize("samples", [1, 3])
 @every_likelihood
-def test_without_noise_and_kl_it_is_a_plain_autoencoder(likelihood, samples):
+def test_vae_without_noise_and_kl_is_an_autoencoder(likelihood, samples):
     vae, x, _ = random_problem(13, likelihood, noise=False, beta=0)
     eps = vae.draw_noise(np.random.default_rng(0), 3, samples)
     assert eps.shape == (samples, 3, 2)
@@ -491,7 +491,7 @@ def extreme_problem(likelihood, dtype, out, log_var, depth, estimator):
 @every_likelihood
 @every_estimator
 @pytest.mark.parametrize("dtype, rel", [(np.float32, 1e-5), (np.float64, 1e-13)])
-def test_extreme_outputs_give_finite_and_right_numbers_without_a_warning(likelihood, estimator, dtype, rel):
+def test_extreme_outputs_give_finite_right_losses_without_a_warning(likelihood, estimator, dtype, rel):
     for out, log_var, depth in itertools.product([-1e4, 1e4], [-80.0, 80.0], [0, 2]):
         vae, x, eps = extreme_problem(likelihood, dtype, out, log_var, depth, estimator)
         with warnings.catch_warnings(), np.errstate(over="raise", divide="raise", invalid="raise"):
@@ -527,7 +527,7 @@ def check_extreme_counts(f, d_out, x, out, n, rel):
 
 
 @pytest.mark.parametrize("beta", [1, 0.5, np.float64(0.5), np.float32(0.5), np.int8(1)])
-def test_any_kind_of_number_will_do_as_beta_and_the_loss_keeps_its_precision(beta):
+def test_beta_may_be_any_number_type_and_the_loss_keeps_its_dtype(beta):
     vae, x, eps = random_problem(17, dtype=np.float32, beta=beta)
     plain = dataclasses.replace(vae, beta=float(beta))
     assert vae.loss(x, eps).dtype == plain.loss(x, eps).dtype
@@ -535,7 +535,7 @@ def test_any_kind_of_number_will_do_as_beta_and_the_loss_keeps_its_precision(bet
     close(vae.gradient(x, eps).flat, plain.gradient(x, eps).flat, rel=0)
 
 
-def test_a_model_in_another_precision_is_a_copy():
+def test_astype_returns_a_copy():
     vae, x, eps = random_problem(18)
     copy = vae.astype(np.float64)
     copy.params.flat[...] = 0

@@ -40,7 +40,7 @@ def test_the_split_is_stratified_and_the_same_every_time():
     assert (np.abs(test / (train + test) - 0.2) < 0.01).all()
 
 
-def test_no_row_is_both_learned_from_and_held_out():
+def test_no_row_is_both_in_training_and_held_out():
     x = np.arange(23)[:, None]
     train_x, test_x, _, _ = data.hold_out(x, None)
     assert sorted([*train_x[:, 0], *test_x[:, 0]]) == list(range(23))
@@ -104,7 +104,7 @@ def test_a_directory_of_mnist_keeps_its_own_split_and_becomes_fractions(tmp_path
 # Bytes and draws
 
 
-def test_grey_bytes_are_fractions_to_whoever_takes_rows_out():
+def test_indexing_grey_bytes_returns_fractions():
     levels = np.random.default_rng(0).integers(0, 256, (50, 7), dtype=np.uint8)
     grey = data.Grey(levels)
     assert grey.levels is levels and len(grey) == 50 and grey.shape == (50, 7)
@@ -122,13 +122,13 @@ def misfit(draw, draws=20_000):
     return np.abs((x[:, 1:255].mean(axis=0) - p) / np.sqrt(p * (1 - p) / draws)).max()
 
 
-def test_a_level_becomes_a_1_as_often_as_it_says():
+def test_binarized_grey_level_is_1_with_its_probability():
     rng = np.random.default_rng(1)
     assert misfit(lambda levels: data.Grey(levels).draw(slice(None), rng)) < 5.5         # 254 levels: one in 1e5 seeds
     assert misfit(lambda levels: data.draw_binary(levels / np.float32(255), rng)) < 5.5
 
 
-def test_of_256_bytes_the_last_must_be_drawn_again():
+def test_random_byte_255_is_drawn_again():
     def biased(levels):                                     # each level out of 256 instead of 255
         u = np.random.default_rng(1).integers(0, 256, levels.shape, dtype=np.uint8)
         return np.where(levels == 255, 1, u < levels)
@@ -136,7 +136,7 @@ def test_of_256_bytes_the_last_must_be_drawn_again():
     assert misfit(biased) > 5.5
 
 
-def test_zeros_and_ones_are_fresh_for_every_batch_and_the_same_for_all_that_is_held_out(tmp_path):
+def test_binarized_batches_are_fresh_and_held_out_rows_fixed(tmp_path):
     for learned in (data.digits().binarized(), data.load(mnist(tmp_path)).binarized()):
         rng = np.random.default_rng(0)
         one, two = (learned.take(np.arange(5), rng) for _ in range(2))
@@ -146,14 +146,14 @@ def test_zeros_and_ones_are_fresh_for_every_batch_and_the_same_for_all_that_is_h
     assert (again.test_x == learned.test_x).all() and again.trials is None
 
 
-def test_what_is_no_probability_is_not_binarized(tmp_path):
+def test_binarize_refuses_data_outside_0_to_1(tmp_path):
     np.save(tmp_path / "x.npy", np.linspace(-0.5, 1, 60).reshape(20, 3))
     with pytest.raises(ValueError, match="--binarize must be given for fractions 0..1; got values from -0.5 to"):
         data.load(str(tmp_path / "x.npy")).binarized()
 
 
 @pytest.mark.parametrize("most, kept", [(1, 1), (2, 2), (100, 89), (355, 355), (1000, 355)])
-def test_few_are_evenly_spaced_and_keep_their_labels(most, kept):
+def test_limited_held_out_rows_are_evenly_spaced_and_keep_labels(most, kept):
     digits = data.digits()
     few = digits.few(most)
     assert len(few.test_x) == len(few.test_y) == kept and few.train_x is digits.train_x
@@ -171,7 +171,7 @@ def mnist(path, **changed):
     return str(path)
 
 
-def test_a_directory_in_the_place_of_a_file_is_passed_over(tmp_path):
+def test_idx_directory_ignores_a_directory_named_like_a_file(tmp_path):
     """As Kaggle packs them: train-images.idx3-ubyte beside a directory train-images-idx3-ubyte."""
     source = mnist(tmp_path)
     (tmp_path / "train-images-idx3-ubyte").rename(tmp_path / "train-images.idx3-ubyte")
@@ -188,12 +188,12 @@ def test_a_directory_in_the_place_of_a_file_is_passed_over(tmp_path):
         ("train-labels-idx1-ubyte", np.zeros(5, np.uint8), "every image needs a label; .* 6 images and 5 labels"),
     ],
 )
-def test_a_directory_whose_files_do_not_belong_together_is_refused(tmp_path, name, array, message):
+def test_idx_directory_with_files_of_different_sets_is_refused(tmp_path, name, array, message):
     with pytest.raises(DataError, match=message):
         data.load(mnist(tmp_path, **{name: array}))
 
 
-def test_a_file_of_a_directory_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+def test_unreadable_file_of_an_idx_directory_is_named(tmp_path, monkeypatch):
     def refusing(path):
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -203,25 +203,25 @@ def test_a_file_of_a_directory_that_cannot_be_read_is_named(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("y", [np.full(20, np.nan), np.full(20, np.inf), np.arange(20) / 2, np.array(["a"] * 20), np.full(20, 1e300)])
-def test_labels_that_are_no_whole_numbers_are_refused_before_training(tmp_path, y):
+def test_labels_that_are_not_whole_numbers_are_refused(tmp_path, y):
     np.savez(tmp_path / "x.npz", x=np.zeros((20, 2)), y=y)
     with pytest.raises(DataError, match=r"x\.npz: labels y must be whole numbers"):
         data.load(str(tmp_path / "x.npz"))
 
 
-def test_classes_too_small_to_hold_any_out_say_so(tmp_path):
+def test_classes_too_small_for_held_out_rows_are_reported(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.zeros((20, 2)), y=np.arange(20) // 4)
     with pytest.raises(DataError, match="a class of at least 5 rows is needed to hold some out; the largest of 5 has 4"):
         data.load(str(tmp_path / "x.npz"))
 
 
 @pytest.mark.parametrize("encoding, end", [("utf-8", "\n"), ("utf-8-sig", "\r\n")])
-def test_a_csv_is_read_as_spreadsheets_write_it(tmp_path, encoding, end):
+def test_csv_is_read_as_spreadsheets_write_it(tmp_path, encoding, end):
     (tmp_path / "a.csv").write_bytes(end.join(["0,0.5", "1,0.25"] * 5).encode(encoding))
     assert data.load(str(tmp_path / "a.csv")).train_x[:4].tolist() == [[0, 0.5], [1, 0.25]] * 2
 
 
-def test_what_is_too_large_for_the_memory_is_refused_by_name(tmp_path, monkeypatch):
+def test_file_too_large_for_memory_is_refused_by_name(tmp_path, monkeypatch):
     def full(path):
         raise MemoryError
 
@@ -250,7 +250,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_file_that_is_no_data_is_refused_by_name(tmp_path, name):
+def test_file_without_data_is_refused_by_name(tmp_path, name):
     path = tmp_path / name
     if BAD_FILES[name] is not None:
         path.write_bytes(BAD_FILES[name])
@@ -258,7 +258,7 @@ def test_a_file_that_is_no_data_is_refused_by_name(tmp_path, name):
         data.load(str(path))
 
 
-def test_a_remark_is_a_whole_line_of_a_csv(tmp_path):
+def test_csv_comment_is_a_whole_line(tmp_path):
     rows = ["0,0.5", "1,0.25"] * 5
     (tmp_path / "a.csv").write_text("\n".join(["# two columns", *rows]))
     assert len(data.load(str(tmp_path / "a.csv")).train_x) == 8
@@ -267,7 +267,7 @@ def test_a_remark_is_a_whole_line_of_a_csv(tmp_path):
         data.load(str(tmp_path / "a.csv"))
 
 
-def test_every_fifth_of_each_class_is_held_out_however_many_classes_there_are():
+def test_a_fifth_of_each_class_is_held_out_for_any_class_count():
     y = np.random.default_rng(0).integers(-3, 4, 200)
     x = np.arange(200)[:, None]
     train_x, test_x, train_y, test_y = data.hold_out(x, y)
@@ -280,16 +280,16 @@ def test_every_fifth_of_each_class_is_held_out_however_many_classes_there_are():
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5])
-def test_few_are_at_least_one(bad):
+def test_limited_held_out_rows_are_at_least_one(bad):
     refused(lambda: data.digits().few(bad), "most", "a whole number >= 1", repr(bad), "Try")
 
 
 @pytest.mark.parametrize("bad", [None, 5, b"digits"])
-def test_what_is_no_path_is_refused(bad):
+def test_load_refuses_anything_but_a_path(bad):
     refused(lambda: data.load(bad), "source", "'digits' or a path", repr(bad), "load()")
 
 
-def test_data_without_a_finite_mean_are_refused_as_such(tmp_path, capsys):
+def test_data_whose_mean_overflows_are_refused(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.full((50, 4), 1e308))
     words = ["train", "--data", str(tmp_path / "x.npy"), "--likelihood", "gaussian", "--out", str(tmp_path / "run")]
     assert cli.main(words) == 2 and not (tmp_path / "run").exists()
@@ -297,13 +297,13 @@ def test_data_without_a_finite_mean_are_refused_as_such(tmp_path, capsys):
     assert printed.startswith("minivae: --data must be small enough to have a mean") and printed.count("\n") == 1
 
 
-def test_a_csv_that_is_no_file_is_refused_and_not_waited_for(tmp_path):
+def test_csv_that_is_a_pipe_is_refused_without_waiting(tmp_path):
     (tmp_path / "zeros.csv").symlink_to("/dev/zero")
     with pytest.raises(DataError, match=r"zeros\.csv: a regular file is expected"):
         data.load(str(tmp_path / "zeros.csv"))
 
 
-def test_objects_are_refused_without_being_unpickled(tmp_path):
+def test_object_arrays_are_refused_without_unpickling(tmp_path):
     class Bomb:
         def __reduce__(self):
             return (pytest.fail, ("it was unpickled",))
@@ -316,19 +316,19 @@ def test_objects_are_refused_without_being_unpickled(tmp_path):
 
 
 @pytest.mark.parametrize("x, y", [(np.zeros(5), None), (np.zeros((9, 2)), np.zeros(8)), (np.zeros((3, 2)), None)])
-def test_arrays_that_are_no_rows_are_refused(tmp_path, x, y):
+def test_arrays_without_rows_are_refused(tmp_path, x, y):
     np.savez(tmp_path / "x.npz", x=x, **({} if y is None else {"y": y}))
     with pytest.raises(DataError, match=r"x\.npz"):
         data.load(str(tmp_path / "x.npz"))
 
 
-def test_not_a_number_in_a_file_is_refused(tmp_path):
+def test_nan_in_a_file_is_refused(tmp_path):
     np.save(tmp_path / "nan.npy", np.full((10, 3), np.nan))
     with pytest.raises(DataError, match=r"nan\.npy: x must be finite; got nan"):
         data.load(str(tmp_path / "nan.npy"))
 
 
-def test_the_digits_spread_more_than_the_binomial_says():
+def test_digits_have_more_variance_than_the_binomial():
     """Relative to its variance n p (1 - p), where p is not near 0 or 1; the model's own draws spread just as it says."""
     vae, digits, _ = trained()
     mu, _ = vae.encode(digits.test_x)

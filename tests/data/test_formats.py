@@ -64,7 +64,7 @@ PACKED = gzip.compress(idx(BYTES))
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda b: gzip.compress(b, 0)], ids=["plain", "gz", "stored gz"])
 @pytest.mark.parametrize("code, dtype", TYPES.items())
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 0), (1, 1, 1, 1), (2, 3, 4, 5)])
-def test_every_type_and_number_of_axes_is_read(tmp_path, pack, code, dtype, shape):
+def test_npy_and_idx_of_every_type_and_shape_are_read(tmp_path, pack, code, dtype, shape):
     array = np.arange(math.prod(shape)).reshape(shape).astype(dtype)
     found = read(tmp_path, formats.read_idx, pack(idx(array, code)))
     assert found.dtype == dtype and np.array_equal(found, array) and found.shape == shape
@@ -271,7 +271,7 @@ def test_a_damaged_npz_is_refused(tmp_path, content):
         read(tmp_path, formats.read_npz, content)
 
 
-def test_a_directory_and_what_is_not_there_are_errors_of_the_system(tmp_path):
+def test_missing_file_and_directory_raise_os_errors(tmp_path):
     for reader in (formats.read_idx, formats.read_npy, formats.read_npz):
         for path in (tmp_path, tmp_path / "nowhere"):
             with pytest.raises(OSError):
@@ -299,7 +299,7 @@ def test_an_npz_that_was_written_to_a_pipe_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("reader", [formats.read_idx, formats.read_npy, formats.read_npz])
-def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, reader):
+def test_pipes_are_refused_without_waiting(tmp_path, reader):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zeros").symlink_to("/dev/zero")
     for name in ("pipe", "zeros"):
@@ -361,7 +361,7 @@ def all_right(found):
 
 @given(changes=edits(PACKED_FLOATS))
 @example(changes=[("flip", 3, 8)])                          # gzip's flag for a file name
-def test_an_edited_gzip_is_the_right_array_or_refused(file, changes):
+def test_edited_gzip_gives_the_right_array_or_is_refused(file, changes):
     file.write_bytes(edited(PACKED_FLOATS, changes))
     try:
         assert np.array_equal(formats.read_idx(file), FLOATS)
@@ -371,7 +371,7 @@ def test_an_edited_gzip_is_the_right_array_or_refused(file, changes):
 
 @pytest.mark.parametrize("content", [STORED, DEFLATED], ids=["stored", "deflated"])
 @given(data=st.data())
-def test_an_edited_npz_is_the_right_arrays_or_refused(file, content, data):
+def test_edited_npz_gives_the_right_arrays_or_is_refused(file, content, data):
     """Its names have no checksum: a member under another name is there, or not; its numbers are right."""
     file.write_bytes(edited(content, data.draw(edits(content))))
     try:
@@ -382,7 +382,7 @@ def test_an_edited_npz_is_the_right_arrays_or_refused(file, content, data):
     assert all(array.tobytes() in right for array in found.values())
 
 
-def test_every_single_flipped_bit_of_a_stored_npz_is_noticed_or_harmless(file):
+def test_every_flipped_bit_of_an_npz_is_noticed_or_harmless(file):
     silent = 0
     for place in range(0, len(STORED), 3):
         file.write_bytes(edited(STORED, [("flip", place, 1 << place % 8)]))
@@ -438,14 +438,14 @@ MANY = 64 * 2**20
     ],
     ids=["gzip bomb", "gzip that lies", "gzip one byte short", "npz bomb", "npz that lies", "32 MiB that are there"],
 )
-def test_a_file_costs_no_more_memory_than_it_announces(tmp_path, reader, content, end, most):
+def test_reading_a_file_needs_no_more_memory_than_its_size(tmp_path, reader, content, end, most):
     (tmp_path / "file").write_bytes(content())
     start = time.perf_counter()
     ended, memory = cost(tmp_path / "file", reader)
     assert ended == end and memory < most and time.perf_counter() - start < 5
 
 
-def test_the_measurement_would_notice(tmp_path):
+def test_memory_measurement_notices_a_larger_array(tmp_path):
     (tmp_path / "file").write_bytes(idx(np.zeros(MANY // 2, np.uint8)))
     ended, memory = cost(tmp_path / "file", formats.read_idx)
     assert ended == "read" and memory >= MANY / 2**21

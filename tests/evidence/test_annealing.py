@@ -16,7 +16,7 @@ SURE = 8                                                    # standard errors, o
 
 @settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.sampled_from([0.5, 1.0, 3.0]))
-def test_linear_models_of_any_dimension(seed, latent, sigma):
+def test_annealed_log_px_of_linear_models_agrees_with_the_closed_form(seed, latent, sigma):
     vae, x = linear_model(seed, latent, sigma=sigma, rows=3)
     found = annealed(vae, x, np.random.default_rng(seed), chains=100, distributions=60, start="prior")
     assert found.error.max() < 0.3 and found.acceptance.min() > 0.6
@@ -25,7 +25,7 @@ def test_linear_models_of_any_dimension(seed, latent, sigma):
 
 @settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([Bernoulli(), Binomial(5), Gaussian(0.5)]), st.integers(1, 2))
-def test_models_that_bend(seed, likelihood, latent):
+def test_annealed_log_px_of_nonlinear_models_agrees_with_quadrature(seed, likelihood, latent):
     vae, x, _ = random_problem(seed, likelihood, latent=latent, rows=2)
     found = annealed(vae, x, np.random.default_rng(seed), chains=100, distributions=60, start="prior")
     assert found.error.max() < 0.3
@@ -34,7 +34,7 @@ def test_models_that_bend(seed, likelihood, latent):
 
 @pytest.mark.parametrize("start", ["encoder", "prior"])
 @pytest.mark.parametrize("distributions", [1, 2, 7])
-def test_weights_have_the_right_mean_in_both_directions(start, distributions):
+def test_annealed_weights_have_the_right_mean_in_both_directions(start, distributions):
     """E[w] = p(x) from the start, E[1/w] = 1/p(x) from exact draws of the posterior, however few the steps."""
     vae, x = linear_model(2, 2, sigma=1.5, rows=2)
     (weight, bias), = vae.layers("encoder")
@@ -78,11 +78,11 @@ def check_transition():
     assert np.abs(np.corrcoef(z[:, 0, 0], moved[:, 0, 0])[0, 1]) < 0.95                     # and it does move
 
 
-def test_a_transition_leaves_its_distribution_as_it_is():
+def test_annealed_transition_keeps_its_distribution():
     check_transition()
 
 
-def test_one_distribution_is_plain_importance_sampling():
+def test_annealing_with_one_distribution_is_importance_sampling():
     vae, x = linear_model(1, 2, rows=2, sigma=1.5)
     found = annealed(vae, x, np.random.default_rng(0), chains=2000, distributions=1, start="encoder")
     plain = lower_bounds(vae, x, 2000, np.random.default_rng(1))
@@ -90,7 +90,7 @@ def test_one_distribution_is_plain_importance_sampling():
     assert (np.abs(found.log_px - plain.iw_bound) <= SURE * error).all()
 
 
-def test_from_a_narrow_encoder_the_error_is_too_small_and_from_the_prior_which_is_the_default_it_is_not():
+def test_annealing_from_a_narrow_encoder_understates_its_error_unlike_the_prior():
     """q(z|x) at the very posterior mean, its sigma a thirtieth of the posterior's: what chains agree on is wrong."""
     vae, x = linear_model(3, 2, sigma=1.0, rows=50)
     W, b = vae.layers("decoder")[0]
@@ -122,7 +122,7 @@ def test_log_px_lies_between_lower_and_upper_bound(start):
     assert 0 < both.mean() < 0.2 and (found.acceptance > 0.5).all()
 
 
-def test_more_distributions_close_the_sandwich():
+def test_more_distributions_narrow_the_sandwich():
     vae, _, _ = random_problem(0, Gaussian(0.2), latent=3)
     widths = []
     for distributions in (1, 10, 100):
@@ -131,7 +131,7 @@ def test_more_distributions_close_the_sandwich():
     assert widths[0] > 4 * widths[1] > 16 * widths[2] > 0
 
 
-def test_in_parts_the_estimates_are_as_good(monkeypatch):
+def test_annealing_in_chunks_is_as_accurate(monkeypatch):
     vae, x = linear_model(0, 2, rows=7, sigma=1.5)
     monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", 500)            # one datum at a time
     found = annealed(vae, x, np.random.default_rng(0), chains=50, distributions=10, start="prior")
@@ -142,19 +142,19 @@ def test_in_parts_the_estimates_are_as_good(monkeypatch):
 
 
 @pytest.mark.parametrize("start", ["encoder", "prior"])
-def test_the_schedule_runs_from_nothing_to_all(start):
+def test_annealing_schedule_runs_from_0_to_1(start):
     beta = annealing.schedule(20, start)
     assert beta[0] == 0 and beta[-1] == 1 and len(beta) == 21 and (np.diff(beta) > 0).all()
 
 
-def test_weights_that_are_all_zero_are_said_and_nothing_is_nan():
+def test_all_zero_weights_are_reported_without_nan():
     vae, x = linear_model(0, 1)
     vae.layers("decoder")[0][0][...] = 1e200                # squares overflow: p(x|z) is 0
     found = annealed(vae, x, np.random.default_rng(0), distributions=3, start="prior")
     assert (found.log_px == -np.inf).all() and (found.error == np.inf).all()
 
 
-def test_a_range_of_ten_thousand_nats():
+def test_annealing_survives_a_range_of_ten_thousand_nats():
     """Noise so small that the start is as far from the posterior as that."""
     vae, x = linear_model(1, 1, sigma=0.02, spread=1.0)
     (weight, bias), = vae.layers("encoder")
@@ -166,7 +166,7 @@ def test_a_range_of_ten_thousand_nats():
     assert (np.abs(found.log_px - closed_log_px(vae, x)) <= SURE * found.error + found.error**2).all()
 
 
-def test_what_cannot_be_computed_is_refused():
+def test_annealing_refuses_bad_arguments():
     vae, x = linear_model(0, 1)
     rng = np.random.default_rng(0)
     for name, low in (("chains", 1), ("distributions", 0), ("leapfrogs", 0)):
@@ -210,7 +210,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_a_planted_error_in_the_transitions_is_noticed(fault, monkeypatch):
+def test_planted_error_in_the_annealed_transitions_is_noticed(fault, monkeypatch):
     name, wrong = PLANTED[fault]
     monkeypatch.setattr(annealing, "SOUND", getattr(annealing, name), raising=False)
     monkeypatch.setattr(annealing, name, wrong)
@@ -219,11 +219,11 @@ def test_a_planted_error_in_the_transitions_is_noticed(fault, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", ["the last step of the schedule is left out", "transitions ahead of the weights"])
-def test_a_planted_error_in_the_weights_is_noticed(fault, monkeypatch):
+def test_planted_error_in_the_annealed_weights_is_noticed(fault, monkeypatch):
     schedule, transition = annealing.schedule, annealing._transition
     if fault.startswith("the last step"):
         monkeypatch.setattr(annealing, "schedule", lambda T, start: 0.9 * schedule(T, start))
     else:
         monkeypatch.setattr(annealing, "_transition", lambda *a: transition(*a[:3], min(1, a[3] * 1.5), *a[4:]))
     with pytest.raises(AssertionError):
-        test_weights_have_the_right_mean_in_both_directions("prior", 7)
+        test_annealed_weights_have_the_right_mean_in_both_directions("prior", 7)

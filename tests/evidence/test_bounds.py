@@ -20,7 +20,7 @@ SURE = 8                                                    # standard errors: 1
 
 @settings(max_examples=60)
 @given(linear_models, st.integers(0, 2**32 - 1))
-def test_every_bound_is_where_the_closed_form_says(model, seed):
+def test_every_bound_of_a_linear_model_agrees_with_its_closed_form(model, seed):
     vae, x = model
     found = lower_bounds(vae, x, (1, 10, 1000), np.random.default_rng(seed))
     elbo, log_px = closed_elbo(vae, x), closed_log_px(vae, x)
@@ -32,7 +32,7 @@ def test_every_bound_is_where_the_closed_form_says(model, seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_with_a_q_that_covers_the_posterior_the_bound_closes_on_log_px(seed):
+def test_importance_bound_converges_to_log_px_for_a_covering_q(seed):
     """The weights are bounded, so that the error is that of a normal distribution; the bias is variance / 2k."""
     vae, x = linear_model(seed, 2)
     vae.layers("encoder")[0][0][...] = 0
@@ -43,7 +43,7 @@ def test_with_a_q_that_covers_the_posterior_the_bound_closes_on_log_px(seed):
     assert (np.abs(found.iw_bound - closed_log_px(vae, x)) <= 7 * error + error**2).all()
 
 
-def test_two_draws_against_an_integral_over_both():
+def test_importance_bound_of_two_draws_equals_its_double_integral():
     """E log (w_1 + w_2) / 2, over a square of nodes, for a decoder that bends."""
     rng = np.random.default_rng(0)
     vae = random_vae(rng, latent=1, hidden=(3,))
@@ -61,7 +61,7 @@ def test_two_draws_against_an_integral_over_both():
 
 
 @pytest.mark.parametrize("at_once", [40, 2_000, 2_000_000])
-def test_blocks_are_means_of_draws_that_follow_one_another(at_once, monkeypatch):
+def test_blocks_are_means_of_successive_draws(at_once, monkeypatch):
     vae, x = linear_model(3, 2)
     monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", at_once)       # 40: one draw at a time
     found = lower_bounds(vae, x, (3, 7, 50), np.random.default_rng(5))
@@ -77,7 +77,7 @@ def test_blocks_are_means_of_draws_that_follow_one_another(at_once, monkeypatch)
     close(found.iw_bound_se[-1], whole.iw_bound_se, rel=0)
 
 
-def test_stated_errors_are_those_of_repeated_runs():
+def test_standard_errors_of_bounds_match_repeated_runs():
     """A ratio of the spread of 200 runs to the error is off by 30 % once in 10^8."""
     vae, x = linear_model(4, 2, sigma=1.0)
     for array in vae.layers("encoder")[0]:
@@ -103,7 +103,7 @@ def bounds_of(table, monkeypatch, k):
     return lower_bounds(vae, x, k, np.random.default_rng(0))
 
 
-def test_a_range_of_ten_thousand_nats_gives_the_right_numbers(monkeypatch):
+def test_bounds_survive_a_range_of_ten_thousand_nats(monkeypatch):
     table = [[0.0, -1e4], [-1e4, -2e4], [-5e3, -1e4], [1.0, -3e4]]
     found = bounds_of(table, monkeypatch, (1, 2, 4))
     expected = [
@@ -118,7 +118,7 @@ def test_a_range_of_ten_thousand_nats_gives_the_right_numbers(monkeypatch):
 INF = math.inf
 
 
-def test_weights_of_zero_among_others(monkeypatch):
+def test_bounds_accept_some_weights_of_zero(monkeypatch):
     found = bounds_of([[-INF, 0.0], [2.0, -INF], [-INF, -INF], [1.0, -INF]], monkeypatch, (1, 2, 4))
     mean = math.log((math.exp(2) + math.e) / 4)
     expected = [[-INF, -INF], [(2 + 1 - 2 * math.log(2)) / 2, -INF], [mean, -math.log(4)]]
@@ -129,19 +129,19 @@ def test_weights_of_zero_among_others(monkeypatch):
     assert not np.isnan(found.iw_bound_se).any()
 
 
-def test_weights_that_are_all_zero(monkeypatch):
+def test_bounds_of_all_zero_weights_are_minus_infinity(monkeypatch):
     found = bounds_of([[-INF, 0.0]] * 6, monkeypatch, (2, 6))
     close(found.iw_bound, [[-INF, 0.0], [-INF, 0.0]], rel=0, abs_=1e-15)
     assert (found.iw_bound_se[:, 0] == INF).all() and (found.iw_bound_se[:, 1] < 1e-6).all()
 
 
 @pytest.mark.parametrize("value", [math.nan, INF])
-def test_what_is_no_logarithm_of_a_weight_is_refused(value, monkeypatch):
+def test_log_weights_of_nan_or_infinity_are_refused(value, monkeypatch):
     rule = "a number or -inf", f"{value} for 1 of 4"
     refused(lambda: bounds_of([[0.0, 1.0], [value, 0.0]], monkeypatch, 2), "log p(x|z)", *rule, "overflows")
 
 
-def test_a_decoder_that_overflows_says_so_and_warns_of_nothing():
+def test_overflowing_decoder_is_reported_without_a_warning():
     vae, x = linear_model(0, 1)
     vae.layers("decoder")[0][0][...] = 1e200                # squares overflow: p(x|z) is 0
     assert (lower_bounds(vae, x, 5, np.random.default_rng(0)).iw_bound == -INF).all()
@@ -151,7 +151,7 @@ def test_a_decoder_that_overflows_says_so_and_warns_of_nothing():
     assert (bound == -INF).all()
 
 
-def test_memory_does_not_grow_with_k(monkeypatch):
+def test_memory_of_bounds_does_not_grow_with_k(monkeypatch):
     vae, x = linear_model(0, 2, rows=50)
     monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", 5_000)
 
@@ -167,24 +167,24 @@ def test_memory_does_not_grow_with_k(monkeypatch):
 
 
 @pytest.mark.parametrize("k", [[], [1], [10, 1], [5, 5]])
-def test_numbers_of_draws_must_increase(k):
+def test_bounds_refuse_draws_that_do_not_increase(k):
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "in increasing order", str(k), "Try k=")
 
 
-def test_a_number_of_draws_must_be_one():
+def test_bounds_refuse_draws_that_are_not_whole():
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, (0.5, 2), np.random.default_rng(0)), "every k", "a whole number", "0.5", "Try")
 
 
 @pytest.mark.parametrize("k", [10**30, [1, 10**30], 10**4000, sys.maxsize + 1])
-def test_more_draws_than_can_be_counted_are_refused(k):
+def test_bounds_refuse_too_many_draws(k):
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "at most 9", "bits", "Try k=")
 
 
 @pytest.mark.parametrize("k", [[1, [2]], [[1], [2, 3]]])
-def test_lists_beside_numbers_are_refused(k):
+def test_bounds_refuse_lists_mixed_with_numbers(k):
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "a whole number, or several", str(k), "Try k=")
 
@@ -206,7 +206,7 @@ class WithoutDivision(bounds._Blocks):
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_a_planted_error_in_the_blocks_is_noticed(fault, monkeypatch):
+def test_planted_error_in_the_blocks_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(bounds, "_Blocks", PLANTED[fault])
     with pytest.raises(AssertionError):
-        test_blocks_are_means_of_draws_that_follow_one_another(2_000_000, monkeypatch)
+        test_blocks_are_means_of_successive_draws(2_000_000, monkeypatch)

@@ -27,7 +27,7 @@ planes = st.builds(
 @settings(max_examples=25)
 @example(linear_model(seed=540, latent=2, features=1, sigma=3.0, rows=1))       # an encoder of sd 400
 @given(planes)
-def test_every_part_of_a_linear_model_is_what_the_closed_form_says(model):
+def test_linear_model_gap_parts_agree_with_their_closed_forms(model):
     vae, x = model
     found, exact, best = gap(vae, x), exact_linear(vae, x), with_best_encoder(vae)
     mu, log_var = vae.encode(x)
@@ -43,8 +43,9 @@ def test_every_part_of_a_linear_model_is_what_the_closed_form_says(model):
 
 
 @settings(max_examples=20)
+@example(200327, Binomial(5), 2)                            # the search's few nodes miss its best Gaussian by 1.7e-4 nats
 @given(st.integers(0, 2**32 - 1), st.sampled_from([Bernoulli(), Binomial(5), Gaussian(0.5)]), st.integers(1, 2))
-def test_the_parts_of_a_model_that_bends(seed, likelihood, latent):
+def test_gap_parts_of_a_nonlinear_model_are_consistent(seed, likelihood, latent):
     vae, x, _ = random_problem(seed, likelihood, latent=latent, rows=2)
     found = gap(vae, x)
     close(found.kl, found.log_px - found.elbo, rel=0, abs_=1e-6)
@@ -56,7 +57,7 @@ def test_the_parts_of_a_model_that_bends(seed, likelihood, latent):
 
 
 @pytest.mark.parametrize("latent", [1, 2])
-def test_kl_against_brute_force(latent):
+def test_kl_to_the_posterior_agrees_with_brute_force(latent):
     """q log q / p(z|x) on one grid over everything, p(z|x) normalised on that same grid."""
     vae, x, _ = random_problem(3, Gaussian(0.4), latent=latent, rows=2)
     mu, log_var = vae.encode(x)
@@ -72,7 +73,7 @@ def test_kl_against_brute_force(latent):
     close(found.kl, kl, rel=1e-7)
 
 
-def test_both_ways_agree_on_a_trained_model():
+def test_gap_and_kl_agree_on_a_trained_model():
     vae, data, _ = trained()
     found = gap(vae, data.test_x[:6])
     close(found.kl, found.log_px - found.elbo, rel=0, abs_=1e-6)
@@ -80,7 +81,7 @@ def test_both_ways_agree_on_a_trained_model():
     assert found.amortisation.mean() > 5 * found.approximation.mean()   # the encoder misses more than Gaussians do
 
 
-def test_gap_at_a_loose_tolerance_is_within_its_error_of_the_fine_one():
+def test_gap_at_a_loose_tolerance_is_within_its_error():
     vae, data, _ = trained()
     loose, fine = gap(vae, data.test_x[:6], 1e-4), gap(vae, data.test_x[:6])
     for part in ("log_px", "elbo", "kl", "best_elbo", "approximation", "amortisation"):
@@ -88,14 +89,14 @@ def test_gap_at_a_loose_tolerance_is_within_its_error_of_the_fine_one():
     assert loose.error.max() < 3e-4
 
 
-def test_descent_from_afar_finds_the_best_gaussian():
+def test_descent_from_a_distant_start_finds_the_best_gaussian():
     vae, x = linear_model(2, 2)
     far = np.concatenate([np.full((len(x), 2), 3.0), np.full((len(x), 2), -4.0)], axis=1)
     mu, log_var = with_best_encoder(vae).encode(x)
-    close(gaps._descend(vae, x, far), np.concatenate([mu, log_var], axis=1), rel=1e-4)
+    close(gaps._descend(vae, x, far, nodes=12), np.concatenate([mu, log_var], axis=1), rel=1e-4)
 
 
-def test_the_posterior_s_mean_and_covariance():
+def test_posterior_mean_and_covariance_agree_with_brute_force():
     vae, x = linear_model(5, 2, sigma=0.05)
     found, exact = exact_log_px(vae, x), exact_linear(vae, x)
     close(found.mean, exact.mean, rel=1e-9)
@@ -103,7 +104,7 @@ def test_the_posterior_s_mean_and_covariance():
 
 
 @every_likelihood
-def test_the_slope_in_z(likelihood):
+def test_slope_of_log_px_in_z_agrees_with_differences(likelihood):
     vae, x, z = random_problem(1, likelihood, samples=2, hidden=(3, 4))
     log_px_z, slope = log_px_z_and_slope(vae, x, z)
     close(log_px_z, vae.log_likelihood(x, z), rel=1e-14)
@@ -111,14 +112,14 @@ def test_the_slope_in_z(likelihood):
 
 
 @pytest.mark.parametrize("latent", [1, 2])
-def test_kinks_are_said(latent):
+def test_gap_error_reports_the_kinks_of_relu(latent):
     vae, x, _ = random_problem(0, Gaussian(0.3), activation="relu", hidden=(5,), latent=latent)
     found = gap(vae, x)
     assert 1e-7 < found.error.max() < 1e-2
     assert (np.abs(found.kl - (found.log_px - found.elbo)) <= 2 * found.error).all()
 
 
-def test_what_cannot_be_computed_is_refused():
+def test_gap_refuses_bad_arguments():
     rng = np.random.default_rng(0)
     x = np.zeros((2, 4))
     refused(lambda: gap(VAE.init(rng, 4, 3, ()), x), "vae", "one or two latent dimensions", "3", "lower_bounds")
@@ -139,10 +140,10 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_a_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
+def test_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(gaps, *PLANTED[fault])
     if fault.startswith("marginal"):                        # from there alone: the other descent would hide it
-        monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, tolerance: start)
+        monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, nodes, tolerance: start)
     with pytest.raises(AssertionError):
-        test_every_part_of_a_linear_model_is_what_the_closed_form_says.hypothesis.inner_test(linear_model(2, 2))
-        test_descent_from_afar_finds_the_best_gaussian()
+        test_linear_model_gap_parts_agree_with_their_closed_forms.hypothesis.inner_test(linear_model(2, 2))
+        test_descent_from_a_distant_start_finds_the_best_gaussian()

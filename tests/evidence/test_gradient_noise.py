@@ -50,7 +50,7 @@ def exact_variances(vae, x):
 
 @settings(max_examples=40)
 @given(linear_models, st.integers(0, 2**32 - 1))
-def test_all_three_estimate_the_same_gradient(model, seed):
+def test_three_gradient_estimators_have_the_same_mean(model, seed):
     vae, x = model
     check_means(vae, x, seed, 2000)
 
@@ -63,7 +63,7 @@ def check_means(vae, x, seed, draws):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_their_variances_are_the_exact_ones(seed):
+def test_gradient_variances_agree_with_exact_ones(seed):
     """20,000 draws of polynomials of degree 3: the variance is known to a few per cent."""
     vae, x = linear_model(seed, 2, rows=2)
     found = gradient_noise(vae, x, np.random.default_rng(seed), 20_000)
@@ -71,7 +71,7 @@ def test_their_variances_are_the_exact_ones(seed):
         assert (np.abs(estimator.variance / exact - 1) < 0.25).all()
 
 
-def test_the_score_function_s_variance_is_larger_and_the_baseline_helps():
+def test_score_function_has_more_variance_and_a_baseline_reduces_it():
     vae, x, _ = random_problem(0, Bernoulli(), features=12, rows=4)
     found = gradient_noise(vae, x, np.random.default_rng(0), 2000)
     pathwise, score, baseline = (estimator.variance.mean() for estimator in found)
@@ -79,7 +79,7 @@ def test_the_score_function_s_variance_is_larger_and_the_baseline_helps():
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS[:4], ids=repr)
-def test_the_importance_weighted_gradient_is_that_of_its_bound(likelihood):
+def test_importance_weighted_gradient_is_that_of_its_bound(likelihood):
     vae, x, eps = random_problem(2, likelihood, samples=4)
     actual = iw_gradient(vae, x, eps)
 
@@ -94,12 +94,12 @@ def test_the_importance_weighted_gradient_is_that_of_its_bound(likelihood):
         close(actual[name], desired[name], rel=1e-7)
 
 
-def test_with_one_draw_it_is_the_sampled_elbo_s_bit_for_bit():
+def test_importance_weighted_gradient_of_one_draw_is_that_of_the_elbo():
     vae, x, eps = random_problem(3, Bernoulli())
     close(iw_gradient(vae, x, eps).flat, replace(vae, estimator="sampled").gradient(x, eps).flat, rel=0)
 
 
-def test_more_draws_help_the_decoder_and_harm_the_encoder():
+def test_more_draws_raise_decoder_snr_and_lower_encoder_snr():
     """Rainforth et al. 2018: as sqrt(k) and 1 / sqrt(k)."""
     vae, x = linear_model(0, 2, sigma=1.5, rows=3)
     vae = with_best_encoder(vae)
@@ -113,13 +113,13 @@ def test_more_draws_help_the_decoder_and_harm_the_encoder():
 
 @pytest.mark.parametrize("repeats", [6, 20])
 @pytest.mark.parametrize("ratio", [0.0, 0.7])
-def test_a_signal_is_as_large_as_it_is_however_few_repeats_there_are(repeats, ratio):
+def test_signal_to_noise_is_unbiased_for_few_repeats(repeats, ratio):
     rng = np.random.default_rng(0)
     squares = gradients.signal_squared(3 * rng.standard_normal((repeats, 400_000)) + 3 * ratio)
     assert abs(squares.mean() - ratio**2) < 5 * squares.std() / len(squares) ** 0.5 < 0.1 / repeats
 
 
-def test_gradients_in_the_weights_are_left_out_only_where_nobody_asks():
+def test_weight_gradients_are_skipped_only_on_request():
     vae, x, eps = random_problem(1, Bernoulli(), hidden=(3, 4))
     f = vae.forward(x, eps)
     layers, d_layers = vae.layers("decoder"), vae.layers("decoder", vae.params.zeros_like())
@@ -128,7 +128,7 @@ def test_gradients_in_the_weights_are_left_out_only_where_nobody_asks():
     assert all(array.any() for pair in d_layers for array in pair)
 
 
-def test_what_cannot_be_computed_is_refused():
+def test_gradient_noise_refuses_bad_arguments():
     vae, x = linear_model(0, 1)
     rng = np.random.default_rng(0)
     refused(lambda: gradient_noise(vae, x, rng, 2), "draws", "a whole number", "2", "Try")
@@ -155,7 +155,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_a_planted_error_in_the_estimators_is_noticed(fault, monkeypatch):
+def test_planted_error_in_the_gradient_estimators_is_noticed(fault, monkeypatch):
     vae, x = linear_model(1, 2)
     check_means(vae, x, 0, 40_000)
     monkeypatch.setattr(gradients, "SOUND", gradients.log_px_z_and_slope, raising=False)

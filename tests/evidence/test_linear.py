@@ -16,7 +16,7 @@ from tests.helpers.numeric import close, random_vae, refused
 
 @settings(max_examples=100)
 @given(linear_models)
-def test_log_px_and_posterior_against_the_covariance_of_everything(model):
+def test_linear_log_px_and_posterior_agree_with_the_joint_covariance(model):
     """x and z together are one Gaussian: conditioning it on x is a route of its own."""
     vae, x = model
     found = exact_linear(vae, x)
@@ -29,7 +29,7 @@ def test_log_px_and_posterior_against_the_covariance_of_everything(model):
 
 
 @pytest.mark.parametrize("sigma", [1e-6, 1e-3, 1.0, 1e3])
-def test_no_digits_are_lost_at_any_noise(sigma):
+def test_linear_log_px_keeps_its_digits_at_any_sigma(sigma):
     """J = D = 1, where both sides are school formulas."""
     vae, _ = linear_model(1, 1, features=1, sigma=sigma)
     w, b = (float(a.item()) for a in vae.layers("decoder")[0])
@@ -43,7 +43,7 @@ def test_no_digits_are_lost_at_any_noise(sigma):
 
 @settings(max_examples=30)
 @given(linear_models)
-def test_the_best_encoder_leaves_the_gap_that_the_formula_says_and_no_other_leaves_less(model):
+def test_best_encoder_has_the_stated_gap_and_no_encoder_has_less(model):
     vae, x = model
     exact, best = exact_linear(vae, x), with_best_encoder(vae)
     mu, log_var = best.encode(x)
@@ -92,7 +92,7 @@ SCALES = [3, 2, 1.3, 0.6, 0.5, 0.4]
 
 
 @pytest.mark.parametrize("sigma", [None, 0.3, 1.0, 1.6])
-def test_the_log_likelihood_of_the_optimum_is_that_of_its_model_and_neighbours_have_less(sigma):
+def test_analytic_optimum_has_its_stated_likelihood_and_neighbours_have_less(sigma):
     x = spread_data(0, SCALES)
     best = ppca(x, 3, sigma)
     vae = at_optimum(best, 3)
@@ -128,7 +128,7 @@ def test_training_by_the_hand_gradients_reaches_the_analytic_optimum(sigma, coll
     assert np.abs(mu[:, unused]).max(initial=0) < 1e-2 and np.abs(log_var[:, unused]).max(initial=0) < 1e-2
 
 
-def test_what_cannot_be_computed_is_refused():
+def test_exact_linear_refuses_other_models():
     rng = np.random.default_rng(0)
     rule = "a model without hidden layers and with a Gaussian likelihood"
     for vae in (random_vae(rng, Gaussian(1.0)), random_vae(rng, Bernoulli(), hidden=())):
@@ -143,7 +143,7 @@ def test_what_cannot_be_computed_is_refused():
     assert ppca(x, 6, 0.1).log_px > ppca(x, 5, 0.1).log_px
 
 
-def test_many_minima_are_found_at_once():
+def test_minimise_finds_many_minima_at_once():
     """Ill-conditioned bowls and Rosenbrock valleys, each to its own known minimum."""
     rng = np.random.default_rng(0)
     where, steep = rng.normal(size=(20, 4)), 10 ** rng.uniform(-2, 3, (20, 4))
@@ -176,10 +176,10 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_a_planted_error_in_the_closed_forms_is_noticed(fault, monkeypatch):
+def test_planted_error_in_the_closed_forms_is_noticed(fault, monkeypatch):
     vae, x = linear_model(0, 2)
     monkeypatch.setattr(linear, *PLANTED[fault])
     with pytest.raises(AssertionError):
         close(exact_linear(vae, x).log_px, closed_log_px(vae, x), rel=1e-3)
     with pytest.raises(AssertionError):
-        test_the_best_encoder_leaves_the_gap_that_the_formula_says_and_no_other_leaves_less.hypothesis.inner_test((vae, x))
+        test_best_encoder_has_the_stated_gap_and_no_encoder_has_less.hypothesis.inner_test((vae, x))

@@ -38,7 +38,7 @@ def linear_gaussian(rng, latent, features, sigma, scale=1.0):
 
 
 @pytest.mark.parametrize("latent", [1, 2, 5])
-def test_at_the_exact_posterior_every_draw_gives_log_px_itself(latent):
+def test_every_draw_from_the_exact_posterior_gives_log_px(latent):
     rng = np.random.default_rng(latent)
     vae, x, log_px = linear_gaussian(rng, latent, 8, sigma=0.6)
     for _ in range(5):
@@ -98,7 +98,7 @@ def test_quadrature_ignores_the_width_of_an_encoder_wider_than_the_prior():
 
 
 @pytest.mark.parametrize("latent", [1, 2])
-def test_quadrature_does_not_need_an_encoder_that_is_right(latent):
+def test_quadrature_works_with_a_wrong_encoder(latent):
     vae, x, log_px = linear_gaussian(np.random.default_rng(4), latent, 4, 0.05)
     for array in vae.layers("encoder")[0]:
         array[...] = 0
@@ -136,7 +136,7 @@ def test_the_stated_error_of_the_quadrature_covers_what_is_left():
     assert rough.error.max() > fine.error.max()
 
 
-def test_the_same_numbers_come_out_in_chunks(monkeypatch):
+def test_quadrature_and_bounds_in_chunks_give_equal_numbers(monkeypatch):
     vae, data, _ = trained()
     x = data.test_x[:12]
     whole = exact_log_px(vae, x), lower_bounds(vae, x, 60, np.random.default_rng(1))
@@ -156,7 +156,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_a_planted_error_in_the_importance_weights_is_noticed(fault, monkeypatch):
+def test_planted_error_in_the_importance_weights_is_noticed(fault, monkeypatch):
     rng = np.random.default_rng(8)
     vae, x, log_px = linear_gaussian(rng, 2, 6, 0.6)
     vae.layers("encoder")[0][1][2:] += 1.0                  # at the exact posterior any draws would do
@@ -166,7 +166,7 @@ def test_a_planted_error_in_the_importance_weights_is_noticed(fault, monkeypatch
         close(lower_bounds(vae, x, 20_000, rng).iw_bound, log_px, rel=3e-3)
 
 
-def test_standard_errors_are_those_of_repeated_runs():
+def test_standard_error_of_a_wide_q_matches_repeated_runs():
     """Over 200 repetitions the spread agrees with the stated error; a ratio off by 30 % is 7 standard deviations away."""
     vae, x, _ = linear_gaussian(np.random.default_rng(6), 2, 5, 1.0)
     vae.layers("encoder")[0][1][2:] += 0.3                  # a q that is a little too wide
@@ -177,13 +177,13 @@ def test_standard_errors_are_those_of_repeated_runs():
         assert 0.7 < stated / spread < 1.3
 
 
-def test_log_sum_exp_survives_what_exp_does_not():
+def test_evidence_log_sum_exp_does_not_overflow():
     assert log_sum_exp(np.array([[1e4], [1e4]]))[0] == pytest.approx(1e4 + math.log(2), rel=1e-15)
     assert log_sum_exp(np.array([[-1e4], [-np.inf]]))[0] == -1e4
     assert log_sum_exp(np.array([[-np.inf], [-np.inf]]))[0] == -np.inf
 
 
-def test_what_cannot_be_computed_is_refused():
+def test_quadrature_refuses_bad_arguments():
     far, x, _ = linear_gaussian(np.random.default_rng(0), 1, 3, 1.0)
     far.layers("decoder")[0][1][...] = 1e200
     with pytest.raises(ValueError, match="x must be possible under the model; got .* for 7 of 7 rows.*underflows"):

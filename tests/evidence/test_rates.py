@@ -19,7 +19,7 @@ SURE = 8                                                    # standard errors
 
 @settings(max_examples=40)
 @given(linear_models, st.integers(0, 2**32 - 1))
-def test_reconstruction_and_kl_are_those_of_the_closed_form(model, seed):
+def test_rate_and_reconstruction_agree_with_the_closed_form(model, seed):
     vae, x = model
     found = rate_distortion(vae, x, np.random.default_rng(seed), 400)
     assert abs(found.reconstruction - found.kl - closed_elbo(vae, x).mean()) <= SURE * found.reconstruction_se + 1e-9
@@ -32,7 +32,7 @@ def test_reconstruction_and_kl_are_those_of_the_closed_form(model, seed):
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
-def test_the_surgery_against_integrals_over_the_aggregate_posterior(seed):
+def test_parts_of_the_rate_agree_with_integrals_over_the_aggregate_posterior(seed):
     """One latent dimension: KL(q(z) || p(z)), mean and variance of q(z) by a fine grid."""
     vae, x, _ = random_problem(seed, latent=1, rows=5)
     for array in vae.layers("encoder")[-1]:
@@ -61,7 +61,7 @@ def model_with_codes(mu, log_var):
     return vae, np.eye(len(mu))
 
 
-def test_codes_that_all_agree_tell_nothing():
+def test_identical_codes_have_zero_mutual_information():
     vae, x = model_with_codes([[0.5, -1]] * 4, [[0.2, -0.7]] * 4)
     found = rate_distortion(vae, x, np.random.default_rng(0), 5)
     close(found.mutual_information, 0.0, rel=0, abs_=1e-12)
@@ -70,7 +70,7 @@ def test_codes_that_all_agree_tell_nothing():
     assert not found.active.any()
 
 
-def test_codes_that_never_meet_tell_everything():
+def test_disjoint_codes_have_full_mutual_information():
     vae, x = model_with_codes([[-90, 0], [-30, 0], [30, 0], [90, 0]], [[-40, 0]] * 4)
     found = rate_distortion(vae, x, np.random.default_rng(0), 5)
     close(found.mutual_information, math.log(4), rel=1e-12)
@@ -79,7 +79,7 @@ def test_codes_that_never_meet_tell_everything():
     close(found.kl_per_dimension[1], 0.0, rel=0, abs_=1e-12)
 
 
-def test_the_aggregate_posterior_in_chunks(monkeypatch):
+def test_aggregate_posterior_in_chunks_gives_equal_numbers(monkeypatch):
     rng = np.random.default_rng(0)
     z, mu, log_var = rng.normal(size=(50, 3)), rng.normal(size=(20, 3)), rng.normal(size=(20, 3))
     densities = gaussian_density(z[:, None], mu, np.exp(log_var / 2)).prod(axis=2)
@@ -88,7 +88,7 @@ def test_the_aggregate_posterior_in_chunks(monkeypatch):
     close(rates.log_aggregate(z, mu, log_var), np.log(densities.mean(axis=1)), rel=1e-13)
 
 
-def test_a_trained_model_uses_both_dimensions_and_knows_most_of_its_data_apart():
+def test_trained_model_uses_both_dimensions_and_has_high_mutual_information():
     vae, data, _ = trained()
     found = rate_distortion(vae, data.test_x, np.random.default_rng(0))
     assert found.active.all()
@@ -96,7 +96,7 @@ def test_a_trained_model_uses_both_dimensions_and_knows_most_of_its_data_apart()
     assert found.surgery_se < 0.05
 
 
-def test_what_cannot_be_computed_is_refused():
+def test_rate_distortion_refuses_bad_arguments():
     vae, x = linear_model(0, 1)
     rng = np.random.default_rng(0)
     refused(lambda: rate_distortion(vae, x, rng, 1), "draws", "a whole number", "1", "Try")
@@ -114,8 +114,8 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_a_planted_error_in_the_surgery_is_noticed(fault, monkeypatch):
+def test_planted_error_in_the_parts_of_the_rate_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(rates, "SOUND", rates.log_normal, raising=False)
     monkeypatch.setattr(rates, *PLANTED[fault])
     with pytest.raises(AssertionError):
-        test_the_surgery_against_integrals_over_the_aggregate_posterior.hypothesis.inner_test(3)
+        test_parts_of_the_rate_agree_with_integrals_over_the_aggregate_posterior.hypothesis.inner_test(3)

@@ -21,7 +21,7 @@ def planted(cost, growth):
 
 @pytest.mark.parametrize("p", [0, 0.5, 1, 2, 3])
 @pytest.mark.parametrize("c", [1e-6, 40])
-def test_the_exponent_of_a_power_is_that_power(p, c):
+def test_fitted_exponent_of_a_power_is_that_power(p, c):
     assert timing.exponent({n: c * n**p for n in SIZES}) == pytest.approx(p, abs=1e-12)
 
 
@@ -75,7 +75,7 @@ class Work:
 
 
 @pytest.mark.parametrize("p, code", [(1, 0), (2, 1)])
-def test_what_the_clock_says_is_what_is_fitted(monkeypatch, p, code):
+def test_fit_uses_the_measured_times(monkeypatch, p, code):
     clock = SimpleNamespace(now=0.0)
     clock.perf_counter, clock.sleep = lambda: clock.now, lambda seconds: None
     monkeypatch.setattr(timing, "time", clock)
@@ -86,7 +86,7 @@ def test_what_the_clock_says_is_what_is_fitted(monkeypatch, p, code):
     assert scaling.measured(table, 5.0)["ms"]["exponent"] == pytest.approx(p)
 
 
-def test_every_table_runs_and_says_what_theory_says(monkeypatch, capsys):
+def test_every_scaling_table_runs_and_states_its_theory(monkeypatch, capsys):
     monkeypatch.setattr(scaling, "MODEL", scaling.Size((16, 8, 2), "relu", 4))
     monkeypatch.setattr(timing, "PAUSE", 0)
     entries = ledger.entries()[:2]
@@ -110,7 +110,7 @@ def test_every_exponent_is_fitted_to_three_lines_at_least(name):
         assert sum(n >= growth.start for n in points) >= 3
 
 
-def test_the_memory_of_a_process_is_not_that_of_the_one_that_started_it():
+def test_measured_memory_excludes_the_parent_process():
     large = np.ones(200 * 2**17)                            # 200 MiB
     assert evidence.peak_alone(10, 4, 8)["MiB"] < large.nbytes / 2**20 < evidence.peak_so_far()
 
@@ -135,5 +135,5 @@ def test_contenders_that_compute_the_same_agree():
         (contender(2.0, [[-1.0, 2.0]], [-0.5]), "gradient off by 2"),
     ],
 )
-def test_a_contender_that_computes_another_thing_is_noticed(other, said):
+def test_contender_that_computes_something_else_is_noticed(other, said):
     assert said in model.disagreement(other, contender(2.0, [[1.0, -2.0]], [0.5]))

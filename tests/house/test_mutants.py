@@ -32,7 +32,7 @@ def made(source):
     return {mutant.name: changed(source, mutant.changes) for mutant in one_token.mutants("m", source)}
 
 
-def test_every_mutant_differs_in_the_token_that_its_name_says():
+def test_every_mutant_differs_in_its_named_token():
     right = tokens(SOURCE)
     for name, source in made(SOURCE).items():
         old, new = name.split("  ")[1].split(" -> ")
@@ -40,7 +40,7 @@ def test_every_mutant_differs_in_the_token_that_its_name_says():
         assert pairs == [(old, new)] or new == "(nothing)" and right.count("not") == 1 + tokens(source).count("not"), name
 
 
-def test_imports_signatures_annotations_docstrings_and_stars_are_left_alone():
+def test_mutants_leave_imports_signatures_annotations_and_docstrings_unchanged():
     names = [name.split("  ")[0] + " " + name.split("  ")[1] for name in made(SOURCE)]
     assert names == [
         *("m.py:8:17 - -> +", "m.py:9:17 - -> +", "m.py:10:11 - -> +", "m.py:10:14 * -> /", "m.py:10:16 0.5 -> 1.0"),
@@ -53,12 +53,12 @@ def test_the_second_of_two_equal_lines_can_be_changed():
     assert [line.strip() for line in source.splitlines()[7:9]] == ["y = g(*args) - x", "y = g(*args) + x"]
 
 
-def test_what_python_cannot_compile_is_no_mutant():
+def test_mutants_compile():
     assert list(one_token.mutants("m", "def f():\n    return\nx = {**{}}\nprint(*[1])\n")) != []
     assert all(compile(source, "m", "exec") for source in made("x = [*y]\nif not x: z = 1 + 0\n").values())
 
 
-def test_a_sample_is_drawn_from_every_module_of_the_core_and_its_seed_decides():
+def test_mutant_sample_covers_the_core_and_depends_on_its_seed():
     every = mutants.of_the_core()
     assert {mutant.changes[0].module for mutant in every} == set(mutants.CORE) <= set(mutants.TESTS)
     assert len({mutant.name for mutant in every}) == len(every) > 400
@@ -66,5 +66,5 @@ def test_a_sample_is_drawn_from_every_module_of_the_core_and_its_seed_decides():
 
 
 @pytest.mark.parametrize("end", mutants.EQUIVALENT)
-def test_a_mutant_said_to_be_equivalent_exists(end):
+def test_every_mutant_listed_as_equivalent_exists(end):
     assert any(mutant.name.endswith(end) for mutant in mutants.of_the_core()), "the line has changed: judge it anew"

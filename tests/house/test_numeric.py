@@ -78,7 +78,7 @@ D_A, D_B = 3 * A**2 + np.sin(B).sum() * np.array([[1, 0, 0], [0, 0, 0]]), np.cos
 
 
 @pytest.mark.parametrize("slope, rel", [(complex_step, 1e-15), (central_difference, 1e-9)])
-def test_both_routes_find_a_known_gradient_and_leave_their_input_alone(slope, rel):
+def test_both_difference_methods_find_a_known_gradient_and_keep_their_input(slope, rel):
     before = A.copy(), B.copy()
     close(slope(cubes_and_sines, [A, B], 0), D_A, rel=rel)
     close(slope(cubes_and_sines, [A, B], 1), D_B, rel=rel)
@@ -142,7 +142,7 @@ def test_noise_nodes_have_the_moments_of_standard_normal_noise():
 
 
 @pytest.mark.parametrize("mu, sigma", [(0.0, 1.0), (-3.0, 0.01), (50.0, 7.0)])
-def test_the_line_integrates_gaussians_exactly(mu, sigma):
+def test_line_nodes_integrate_gaussians_exactly(mu, sigma):
     nodes, spacing = gaussian_line(mu, sigma)
     density = gaussian_density(nodes, mu, sigma) * spacing
     close(density.sum(), 1.0, rel=1e-13)
@@ -150,7 +150,7 @@ def test_the_line_integrates_gaussians_exactly(mu, sigma):
     close((density * (nodes - mu) ** 2).sum(), sigma**2, rel=1e-13)
 
 
-def test_a_refusal_needs_all_four_parts():
+def test_refused_requires_all_four_parts_of_a_message():
     def complain(message, kind=ValueError):
         def call():
             raise kind(message)

@@ -25,7 +25,7 @@ def options(tmp_path, out, **changed):
 
 
 @pytest.mark.parametrize("name", ["vae", "iwae-5", "grey"])
-def test_a_run_that_was_stopped_is_the_one_that_was_not(tmp_path, name):
+def test_stopped_and_resumed_published_run_equals_uninterrupted(tmp_path, name):
     mnist(tmp_path)
     published.run(name, options(tmp_path, "two", epochs=1))
     one, two = (published.run(name, options(tmp_path, out)) for out in ("one", "two"))
@@ -36,7 +36,7 @@ def test_a_run_that_was_stopped_is_the_one_that_was_not(tmp_path, name):
     assert f"{one['measured']:.2f}" in published.table([one]) and str(one["published"]) in published.table([one])
 
 
-def test_what_is_measured_is_the_bound_of_so_many_weights(tmp_path):
+def test_published_measurement_is_the_bound_of_the_stated_weights(tmp_path):
     learned = data.load(mnist(tmp_path)).binarized()
     training, _ = published.go_on("vae", learned, 1, options(tmp_path, "out").out)
     found = {k: published.nll(training.vae, learned.test_x, k) for k in (2, 2000)}
@@ -44,7 +44,7 @@ def test_what_is_measured_is_the_bound_of_so_many_weights(tmp_path):
     assert np.isfinite(list(found.values())).all()
 
 
-def test_a_setting_is_trained_at_its_rates_and_from_its_beginning(tmp_path):
+def test_published_setting_uses_its_learning_rates_and_initial_weights(tmp_path):
     whole = data.load(mnist(tmp_path))
     training, _ = published.go_on("vae", whole.binarized(), 3, options(tmp_path, "out").out)
     assert training.optimiser.lr == published.BURDA.rate(3) < 1e-3 and training.optimiser.tiny == 1e-4

@@ -80,7 +80,7 @@ def wrong_imports(module, tree):
             yield f"minivae/{module}.py:{line} imports {dotted}"
 
 
-def test_every_module_has_its_place():
+def test_every_module_has_a_layer():
     assert {place_of(path) for path in files_of("minivae")} <= set(LEVEL)
 
 
@@ -99,7 +99,7 @@ def circles(imports):
 
 
 @pytest.mark.parametrize("package", SOURCE)
-def test_there_are_no_circles(package):
+def test_imports_have_no_circles(package):
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files_of(package)}
     imports = {}
     for name, path in modules.items():
@@ -126,7 +126,7 @@ def strangers(package, path, tree):
 
 
 @pytest.mark.parametrize("package", OURS)
-def test_nothing_is_imported_but_what_the_house_is_built_on(package):
+def test_only_the_four_allowed_libraries_are_imported(package):
     assert [found for path in files_of(package) for found in strangers(package, path, tree_of(path))] == []
 
 
@@ -138,7 +138,7 @@ def long_functions(path, tree, most=60):
                 yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name} has {lines} lines"
 
 
-def test_no_function_needs_scrolling():
+def test_functions_have_at_most_sixty_lines():
     assert [found for path in files_of(*OURS) for found in long_functions(path, tree_of(path))] == []
 
 
@@ -146,7 +146,7 @@ def long_lines(path, text, most=125):
     return [f"{path}:{n}" for n, line in enumerate(text.split("\n"), 1) if len(line) > most]
 
 
-def test_no_line_needs_scrolling_either():
+def test_lines_have_at_most_125_columns():
     assert [place for path in files_of(*SOURCE) for place in long_lines(path, path.read_text(encoding="utf-8"))] == []
     assert long_lines("a.py", f"{'x' * 125}\n{'x' * 126}\n") == ["a.py:2"]
 
@@ -209,7 +209,7 @@ def without_docstring(path, tree):
             yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name}"
 
 
-def test_everything_public_says_what_it_is():
+def test_public_names_have_docstrings():
     assert [found for path in files_of("minivae") for found in without_docstring(path, tree_of(path))] == []
 
 
@@ -234,8 +234,33 @@ def without_hints(path, tree):
             yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name}: {', '.join(bare)}"
 
 
-def test_public_signatures_say_what_goes_in_and_what_comes_out():
+def test_public_signatures_have_type_hints():
     assert [found for path in files_of("minivae") for found in without_hints(path, tree_of(path))] == []
+
+
+# Names of tests
+
+def names_of_tests(files):
+    """The names of all test functions in these files, and their places."""
+    for path in files:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield node.name, f"{path.name}:{node.lineno}"
+
+
+def unclear_names(names, most=12):
+    """Names with more words than this, and names that two tests share."""
+    places = {}
+    for name, place in names:
+        places.setdefault(name, []).append(place)
+    long = [name for name in places if len(name.split("_")) - 1 > most]
+    return long + [f"{name} in {', '.join(found)}" for name, found in places.items() if len(found) > 1]
+
+
+def test_every_test_has_a_name_of_its_own_in_twelve_words():
+    assert unclear_names(names_of_tests(files_of("tests"))) == []
+    assert unclear_names([("test_a", "x:1"), ("test_a", "y:2")]) == ["test_a in x:1, y:2"]
+    assert unclear_names([("test" + "_a" * 13, "x:1"), ("test" + "_a" * 12, "x:2")]) == ["test" + "_a" * 13]
 
 
 # Each rule can be broken
@@ -275,7 +300,7 @@ METHOD = "class B:\n    'b'\n    def f(self): {}\nclass C(B):\n    'c'\n    def 
         (without_hints, "vae", "def f(*, x) -> int: pass"),
     ],
 )
-def test_a_broken_rule_is_noticed(rule, module, source):
+def test_broken_house_rule_is_noticed(rule, module, source):
     assert len(applied(rule, module)(source)) == 1
 
 
@@ -294,17 +319,17 @@ def test_a_broken_rule_is_noticed(rule, module, source):
         (without_hints, "vae", "def f(x: int, y=1, *z, w=2) -> int: pass\ndef f_backward(d, x): pass"),
     ],
 )
-def test_a_kept_rule_is_not(rule, module, source):
+def test_kept_house_rule_is_not_reported(rule, module, source):
     assert applied(rule, module)(source) == []
 
 
-def test_an_imported_name_is_found_in_its_module():
+def test_imported_names_exist_in_their_modules():
     modules = ["a.__init__", "a.b.__init__", "a.b.c", "a.d"]
     source = "from . import c, other\nfrom ..d import name\nimport a.b.c, numpy\nfrom a import d, name"
     found = [module_of(dotted, modules) for dotted, _ in imported(ast.parse(source), "a.b")]
     assert found == ["a.b.c", "a.b.__init__", "a.d", "a.b.c", None, "a.d", "a.__init__"]
 
 
-def test_circles_are_found():
+def test_planted_import_circle_is_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
     assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == set()

@@ -15,21 +15,21 @@ def names(items):
     return [(item.path, item.name) for item in items]
 
 
-def test_every_test_is_there_once_and_a_file_stays_together():
+def test_shuffling_keeps_every_test_once_and_files_together():
     for seed in "123456":
         made = names(shuffle(ITEMS, seed))
         assert sorted(made) == names(ITEMS) != made
         assert len({path for path, _ in made[:9]}) == 1 and len({path for path, _ in made[9:18]}) == 1
 
 
-def test_the_seed_decides():
+def test_shuffled_order_depends_on_the_seed():
     orders = [names(shuffle(ITEMS, seed)) for seed in "123456"]
     assert orders == [names(shuffle(ITEMS, seed)) for seed in "123456"]
     assert all(one != other for n, one in enumerate(orders) for other in orders[:n])
     assert len({order[0][0] for order in orders}) > 1       # the files too
 
 
-def test_a_test_that_leans_on_the_one_before_it_is_noticed(tmp_path):
+def test_shuffling_notices_an_order_dependent_test(tmp_path):
     leaning = tmp_path / "test_leaning.py"
     leaning.write_text("""\
 seen = []

@@ -93,7 +93,7 @@ def is_alive(number):
 
 
 @needs_two_cores
-def test_failures_of_both_processes_are_reported_as_in_one(tmp_path):
+def test_two_processes_report_failures_as_one_does(tmp_path):
     code, printed = run(tmp_path, {"test_a": FAILS, "test_b": FAILS}, "--durations=2", f"--junitxml={tmp_path}/report.xml")
     assert code == 1 and "2 failed, 2 passed" in printed
     for name in ("test_a", "test_b"):
@@ -107,13 +107,13 @@ def test_failures_of_both_processes_are_reported_as_in_one(tmp_path):
 
 
 @needs_two_cores
-def test_everything_passes_with_exit_code_0(tmp_path):
+def test_two_processes_pass_with_exit_code_0(tmp_path):
     code, printed = run(tmp_path, {name: FAILS.replace("3,", "2,") for name in ("test_a", "test_b")})
     assert code == 0 and "4 passed" in printed and len({number for number, _ in met(tmp_path)}) == 2
 
 
 @needs_two_cores
-def test_x_stops_both_processes_at_the_first_failure(tmp_path):
+def test_option_x_stops_both_processes_at_the_first_failure(tmp_path):
     later = "".join(f"def test_{n}(): __import__('time').sleep(0.1)\n" for n in range(300))
     code, printed = run(tmp_path, {"test_a": FAILS + later, "test_b": FAILS.replace("3,", "2,") + later}, "-x")
     assert code == 1 and "1 failed" in printed and "stopping after 1 failures" in printed
@@ -123,14 +123,14 @@ def test_x_stops_both_processes_at_the_first_failure(tmp_path):
 
 @needs_two_cores
 @pytest.mark.parametrize("end, status", [("os._exit(3)", "3"), ("os.kill(os.getpid(), 9)", "-9")])
-def test_a_second_process_that_dies_is_a_failure_with_its_place(end, status, tmp_path):
+def test_dying_second_process_is_reported_with_its_test(end, status, tmp_path):
     dies = f"import os\ndef test_first(meet):\n    if meet: {end}\ndef test_second(): pass\n"
     code, printed = run(tmp_path, {"test_a": dies, "test_b": dies})
     assert code == 1 and re.search(rf"the second process ended with {status} in test_[ab]\.py::test_first", printed)
 
 
 @needs_two_cores
-def test_an_interrupt_ends_both_processes_and_their_fixtures(tmp_path, heard):
+def test_interrupt_ends_both_processes_and_their_fixtures(tmp_path, heard):
     waits = "import time\ndef test_first(meet, here):\n    (here / f'waits-{__name__}').touch()\n    time.sleep(60)\n"
     process = start(tmp_path, {"test_a": waits, "test_b": waits})
     until = time.monotonic() + 30
@@ -146,7 +146,7 @@ WATCHED = {"collectonly": True, "usepdb": True, "trace": True, "capture": "no"}
 
 
 @needs_two_cores
-def test_a_small_broken_or_watched_run_stays_in_one_process():
+def test_small_failing_or_debugged_runs_stay_in_one_process():
     def session(tests=two_cores.MANY, failed=0, **settings):
         option = SimpleNamespace(**{"collectonly": False, "usepdb": False, "trace": False, "capture": "fd"} | settings)
         return SimpleNamespace(items=[None] * tests, testsfailed=failed, config=SimpleNamespace(option=option))
@@ -164,7 +164,7 @@ def test_files_with_a_slow_fixture_come_first_and_stay_together():
     assert two_cores.in_files([a, b, c, d], frozenset({"slow"})) == [[b, c], [a, d]]
 
 
-def test_every_test_is_dealt_once_with_the_one_that_follows():
+def test_every_test_is_dealt_once_with_its_follower():
     deck = two_cores.deck_of(3)
     assert list(two_cores.dealt([["a", "b"], ["c"], ["d"]], deck)) == [("a", "b"), ("b", None), ("c", None), ("d", None)]
     assert list(two_cores.dealt([["a", "b"], ["c"], ["d"]], deck)) == []

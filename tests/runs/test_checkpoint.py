@@ -28,7 +28,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_comes_back_bit_for_bit(tmp_path, name):
+def test_model_survives_save_and_load_bit_for_bit(tmp_path, name):
     vae = random_vae(np.random.default_rng(0), **{"likelihood": Bernoulli(), **MODELS[name]})
     checkpoint.save(tmp_path / "model.npz", vae)
     back = checkpoint.load(tmp_path / "model.npz")
@@ -68,12 +68,12 @@ def about(tmp_path, **changes):
         ("about", np.array([1, 2], dtype=object), "not a model written by minivae"),
     ],
 )
-def test_a_model_that_is_not_whole_is_refused_by_name(tmp_path, member, array, message):
+def test_incomplete_model_file_is_refused_by_name(tmp_path, member, array, message):
     with pytest.raises(CheckpointError, match=rf"model\.npz: .*{message}"):
         checkpoint.load(saved(tmp_path, **{member: array}))
 
 
-def test_a_newer_format_and_an_unknown_model_say_so(tmp_path):
+def test_newer_format_and_unknown_model_are_reported(tmp_path):
     with pytest.raises(CheckpointError, match="newer minivae"):
         checkpoint.load(saved(tmp_path, about=about(tmp_path, format=checkpoint.FORMAT + 1)))
     with pytest.raises(CheckpointError, match="activation must be one of relu, tanh; got 'sine'"):
@@ -81,13 +81,13 @@ def test_a_newer_format_and_an_unknown_model_say_so(tmp_path):
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, True, float("nan"), None, "2", [2]])
-def test_a_format_that_never_was_is_refused(tmp_path, number):
+def test_unknown_format_number_is_refused(tmp_path, number):
     with pytest.raises(CheckpointError, match=r"model\.npz: not a model written by minivae"):
         checkpoint.load(saved(tmp_path, about=about(tmp_path, format=number)))
 
 
 @pytest.mark.parametrize("training", [[], 0, "x", True, {}, [1], {"epoch": "1"}, {"epoch": None}, {"epoch": 1.0}])
-def test_a_training_that_is_none_is_refused(tmp_path, training):
+def test_malformed_training_state_is_refused(tmp_path, training):
     path = saved(tmp_path, about=about(tmp_path, training=training), **{"training/m": np.zeros(3)})
     with pytest.raises(CheckpointError, match=r"model\.npz: it has half of a training"):
         checkpoint.read(path)
@@ -102,7 +102,7 @@ def test_a_training_that_is_none_is_refused(tmp_path, training):
     ],
     ids=str,
 )  # fmt: skip
-def test_a_model_that_the_file_does_not_hold_costs_no_memory(tmp_path, model):
+def test_model_larger_than_its_file_allocates_no_memory(tmp_path, model):
     path = saved(tmp_path, about=about(tmp_path, model=model))
     tracemalloc.start()
     try:
@@ -114,7 +114,7 @@ def test_a_model_that_the_file_does_not_hold_costs_no_memory(tmp_path, model):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a model", None])
-def test_a_file_that_is_no_model_is_refused(tmp_path, content):
+def test_file_without_model_is_refused(tmp_path, content):
     path = tmp_path / "model.npz"
     if content is not None:
         path.write_bytes(content)
@@ -131,7 +131,7 @@ def test_every_truncation_of_a_model_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["os.fsync", "os.replace"])
-def test_when_writing_fails_the_old_file_is_whole_and_nothing_else_is_left(tmp_path, monkeypatch, broken):
+def test_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch, broken):
     path = tmp_path / "model.npz"
     checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))
     before = path.read_bytes()
@@ -145,7 +145,7 @@ def test_when_writing_fails_the_old_file_is_whole_and_nothing_else_is_left(tmp_p
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
 
 
-def test_where_nothing_can_be_written_the_file_is_named_and_not_the_temporary_one(tmp_path):
+def test_failed_write_names_the_file_and_not_the_temporary_one(tmp_path):
     path = tmp_path / "nowhere" / "model.npz"
     with pytest.raises(FileNotFoundError) as info:
         checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))
@@ -154,7 +154,7 @@ def test_where_nothing_can_be_written_the_file_is_named_and_not_the_temporary_on
 
 @pytest.mark.parametrize("make, what", [(os.mkdir, "a directory"), (os.mkfifo, "a device or the like")])
 @pytest.mark.parametrize("linked", [False, True])
-def test_what_is_no_regular_file_is_not_replaced_by_one(tmp_path, make, what, linked):
+def test_save_refuses_to_replace_special_files(tmp_path, make, what, linked):
     path = tmp_path / "there"
     make(path)
     kind = path.lstat().st_mode
@@ -168,7 +168,7 @@ def test_what_is_no_regular_file_is_not_replaced_by_one(tmp_path, make, what, li
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_link_to_a_file_is_written_through(tmp_path, there):
+def test_save_writes_through_a_symbolic_link(tmp_path, there):
     (tmp_path / "elsewhere").mkdir()
     file, link = tmp_path / "elsewhere" / "file", tmp_path / "link"
     file.write_text("before") if there else None
@@ -178,7 +178,7 @@ def test_a_link_to_a_file_is_written_through(tmp_path, there):
     assert link.is_symlink() and file.read_text() == "after" and os.listdir(file.parent) == ["file"]
 
 
-def test_what_is_there_is_free_only_to_be_overwritten(tmp_path):
+def test_existing_file_is_replaced_only_with_overwrite(tmp_path):
     (tmp_path / "a").touch()
     (tmp_path / "b").symlink_to("nowhere")
     files.must_be_free("--out", "new", [tmp_path / "c"], False)

@@ -21,7 +21,7 @@ def a_run(path):
     return runs.Run(runs.create(path), CONFIG, history, Saved(random_vae(np.random.default_rng(0))))
 
 
-def test_a_run_comes_back_as_it_was_written(tmp_path):
+def test_run_survives_write_and_read(tmp_path):
     run = a_run(tmp_path / "run")
     runs.write(run)
     back = runs.read(tmp_path / "run")
@@ -37,7 +37,7 @@ def with_sigma(path, *cells):
     return run
 
 
-def test_sigma_comes_back_and_where_there_is_none_its_cells_are_empty(tmp_path):
+def test_history_keeps_sigma_and_leaves_missing_cells_empty(tmp_path):
     run = with_sigma(tmp_path, 0.1 + 0.2, 1e-7)
     assert runs.read(tmp_path).history == run.history
     lines = (tmp_path / "history.csv").read_text().splitlines()
@@ -57,7 +57,7 @@ DAMAGES = [(",0.5,0.25", ",0.5,"), (",0.5,0.25", ",0.5,nan"), (",0.5,0.25", ",in
 
 
 @pytest.mark.parametrize("old, new", DAMAGES)
-def test_sigma_without_its_error_and_the_like_are_refused(tmp_path, old, new):
+def test_history_with_half_of_a_pair_of_columns_is_refused(tmp_path, old, new):
     with_sigma(tmp_path, 0.5, 0.25)
     path = tmp_path / "history.csv"
     assert path.read_text().count(old) == 1
@@ -66,7 +66,7 @@ def test_sigma_without_its_error_and_the_like_are_refused(tmp_path, old, new):
 
 
 @pytest.mark.parametrize("column", ["kl", "elbo"])
-def test_an_empty_cell_elsewhere_is_refused(tmp_path, column):
+def test_history_with_another_empty_cell_is_refused(tmp_path, column):
     run = a_run(tmp_path)
     run.history[1] = run.history[1]._replace(**{f"test_{column}": None})
     runs.write(run)
@@ -83,14 +83,14 @@ def test_a_run_is_not_overwritten_unless_asked(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_directory_that_is_no_run_is_refused_and_left_alone(tmp_path, overwrite):
+def test_directory_without_run_is_refused_and_unchanged(tmp_path, overwrite):
     (tmp_path / "model.npz").write_text("not ours")
     with pytest.raises(ValueError, match="is not empty"):
         runs.create(tmp_path, overwrite)
     assert (tmp_path / "model.npz").read_text() == "not ours"
 
 
-def test_a_file_in_the_place_of_a_run_is_refused(tmp_path):
+def test_file_instead_of_a_run_directory_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ValueError, match="which is a file"):
         runs.create(tmp_path / "file", overwrite=True)
@@ -109,7 +109,7 @@ def test_a_directory_without_a_run_cannot_be_read(tmp_path):
 # What is somebody else's
 
 
-def test_a_directory_with_somebody_elses_config_is_no_run(tmp_path):
+def test_directory_with_a_foreign_config_is_not_a_run(tmp_path):
     """config.json is a usual name."""
     for name, text in {"config.json": '{"name": "my app"}', "model.npz": "mine", "cat.png": "mine"}.items():
         (tmp_path / name).write_text(text)
@@ -119,7 +119,7 @@ def test_a_directory_with_somebody_elses_config_is_no_run(tmp_path):
     assert runs.listed(tmp_path) == []
 
 
-def test_overwriting_a_run_takes_what_was_written_for_it_and_no_more(tmp_path):
+def test_overwriting_a_run_removes_only_its_own_files(tmp_path):
     run = a_run(tmp_path)
     runs.write(run)
     for name in (*directory.WRITTEN, ".model.npz.17", "cat.png", ".model.npz.mine", "notes.npz"):
@@ -130,7 +130,7 @@ def test_overwriting_a_run_takes_what_was_written_for_it_and_no_more(tmp_path):
 
 
 @pytest.mark.parametrize("latent", [1, 2, 3])
-def test_every_figure_is_among_what_is_written(latent):
+def test_every_figure_file_is_known_to_overwrite(latent):
     _, digits, history = trained()
     vae = random_vae(np.random.default_rng(0), features=64, latent=latent)
     history = [record._replace(sigma=1.0, train_mse=0.5) for record in history]
@@ -139,7 +139,7 @@ def test_every_figure_is_among_what_is_written(latent):
     assert {f"{name}.png" for name in drawn} <= set(directory.WRITTEN)
 
 
-def test_a_removal_that_is_cut_short_leaves_a_run(tmp_path, monkeypatch):
+def test_interrupted_removal_leaves_a_readable_run(tmp_path, monkeypatch):
     runs.write(a_run(tmp_path))
     unlink = directory.Path.unlink
 
@@ -155,13 +155,13 @@ def test_a_removal_that_is_cut_short_leaves_a_run(tmp_path, monkeypatch):
     assert runs.create(tmp_path, overwrite=True) == tmp_path and os.listdir(tmp_path) == []
 
 
-def test_what_a_kill_left_half_written_is_swept_up(tmp_path):
+def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     (tmp_path / ".config.json.4711").write_text("{")
     runs.create(tmp_path)
     assert os.listdir(tmp_path) == []
 
 
-def test_where_the_system_has_no_locks_a_run_is_written_without(tmp_path, monkeypatch):
+def test_run_is_written_without_locks_where_unsupported(tmp_path, monkeypatch):
     def unsupported(*arguments):
         raise OSError(9, "Bad file descriptor")             # as NFS says it
 
@@ -183,7 +183,7 @@ BAD_CONFIGS = ["", "{", "[]", "null", "5", '"config"', "[" * 100_000, *map(json.
 
 
 @pytest.mark.parametrize("text", BAD_CONFIGS)
-def test_a_run_whose_config_is_damaged_is_refused_and_not_listed(tmp_path, text):
+def test_run_with_damaged_config_is_refused_and_not_listed(tmp_path, text):
     runs.write(a_run(tmp_path / "bad"))
     runs.write(a_run(tmp_path / "good"))
     (tmp_path / "bad" / "config.json").write_text(text)
@@ -194,7 +194,7 @@ def test_a_run_whose_config_is_damaged_is_refused_and_not_listed(tmp_path, text)
 
 
 @pytest.mark.parametrize("old, new", [("epoch,", "age,"), ("\n2,", "\ntwo,"), ("\n2,", "\n7,"), ("\n2,", f"\n{'2' * 200_000},"), ("\n2,", "\n2,1,")])
-def test_a_run_whose_history_is_damaged_is_refused_and_not_listed(tmp_path, old, new):
+def test_run_with_damaged_history_is_refused_and_not_listed(tmp_path, old, new):
     runs.write(a_run(tmp_path))
     path = tmp_path / "history.csv"
     path.write_bytes(path.read_bytes().replace(old.encode(), new.encode(), 1))
@@ -203,7 +203,7 @@ def test_a_run_whose_history_is_damaged_is_refused_and_not_listed(tmp_path, old,
 
 
 @pytest.mark.parametrize("name", ["config.json", "history.csv", "model.npz"])
-def test_a_run_with_a_pipe_in_it_is_refused_and_not_waited_for(tmp_path, name):
+def test_run_with_a_pipe_is_refused_without_waiting(tmp_path, name):
     runs.write(a_run(tmp_path))
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)
@@ -212,7 +212,7 @@ def test_a_run_with_a_pipe_in_it_is_refused_and_not_waited_for(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["config.json", "history.csv", "model.npz"])
-def test_one_run_that_cannot_be_read_does_not_hide_the_others(tmp_path, name):
+def test_unreadable_run_does_not_hide_other_runs(tmp_path, name):
     for run in "ab":
         runs.write(a_run(tmp_path / run))
     (tmp_path / "a" / name).unlink()
@@ -221,7 +221,7 @@ def test_one_run_that_cannot_be_read_does_not_hide_the_others(tmp_path, name):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"log_px": "abc"}', '{"log_px": NaN}', '{"log_px": true}'])
-def test_results_that_are_damaged_are_refused(tmp_path, text):
+def test_damaged_results_are_refused(tmp_path, text):
     assert runs.results(tmp_path) == {}
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(ValueError, match="results.json is damaged"):

@@ -74,7 +74,7 @@ def everything(training):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_interrupted_after_any_step_it_ends_as_if_it_had_not_been(tmp_path, name):
+def test_resumed_training_equals_uninterrupted_after_any_step(tmp_path, name):
     whole = fresh(name)
     records = run_on(whole)
     assert len(records) == 3
@@ -86,7 +86,7 @@ def test_interrupted_after_any_step_it_ends_as_if_it_had_not_been(tmp_path, name
         assert before + run_on(again) == records and everything(again) == everything(whole)
 
 
-def test_interrupted_at_every_step_it_ends_as_if_it_had_not_been(tmp_path):
+def test_training_interrupted_at_every_step_equals_uninterrupted(tmp_path):
     whole, training, records = fresh("learned"), fresh("learned"), []
     while training.epoch <= 3:
         records += run_on(training, 1)
@@ -95,7 +95,7 @@ def test_interrupted_at_every_step_it_ends_as_if_it_had_not_been(tmp_path):
 
 
 @pytest.mark.parametrize("lost", ["m", "v", "t", "rng", "order", "done", "reconstruction", "kl", "epoch"])
-def test_every_part_of_the_state_is_needed(lost):
+def test_resume_needs_every_part_of_the_state(lost):
     """Left as it is at the beginning, each of them changes what comes out."""
     whole, training, start = fresh(), fresh(), fresh()
     records = run_on(whole)
@@ -130,7 +130,7 @@ def test_every_part_of_the_state_is_needed(lost):
         ("kl", float("nan"), ("kl", "a finite number", "nan", "")),
     ],
 )
-def test_a_state_that_cannot_be_is_refused(part, value, words):
+def test_impossible_training_state_is_refused(part, value, words):
     training = fresh()
     run_on(training, 2)
     arrays, numbers = training.state()
@@ -149,13 +149,13 @@ BAD_RNGS += [RNG | {"has_uint32": 2**70}, RNG | {"uinteger": -3}]
 
 
 @pytest.mark.parametrize("rng", BAD_RNGS, ids=str)
-def test_a_random_state_that_cannot_be_is_refused(rng):
+def test_impossible_random_state_is_refused(rng):
     arrays, numbers = fresh().state()
     refused(lambda: fresh().restore(arrays, numbers | {"rng": rng}), "rng", "a state of PCG64", "", "damaged")
 
 
 @pytest.mark.parametrize("name", ["m", "v", "order", "t", "rng", "done", "reconstruction", "kl", "epoch", "lr"])
-def test_a_state_that_lacks_a_part_or_has_another_is_refused(name):
+def test_training_state_with_missing_or_extra_parts_is_refused(name):
     arrays, numbers = fresh().state()
     state = arrays if name in arrays else numbers
     del state[name]
@@ -166,12 +166,12 @@ def test_a_state_that_lacks_a_part_or_has_another_is_refused(name):
 
 
 @pytest.mark.parametrize("name, value", [("batch", 17), ("lr", 0.5), ("samples", 1)])
-def test_other_settings_than_those_it_began_with_are_refused(name, value):
+def test_resume_refuses_changed_settings(name, value):
     arrays, numbers = fresh().state()
     refused(lambda: fresh(**{name: value}).restore(arrays, numbers), name, str(SETTINGS[name]), str(value), "config.json")
 
 
-def test_what_overflows_without_a_sound_is_never_written_down():
+def test_silent_overflow_is_never_saved():
     """The loss is finite, its gradient as well; the square of that is not, and Adam stands still for ever."""
     rng = np.random.default_rng(0)
     x = rng.random((40, 6))
@@ -182,7 +182,7 @@ def test_what_overflows_without_a_sound_is_never_written_down():
         training.state()
 
 
-def test_a_model_that_is_not_finite_is_never_written_over_a_good_one(tmp_path):
+def test_non_finite_model_never_replaces_a_good_one(tmp_path):
     path, vae = tmp_path / "model.npz", fresh().vae
     checkpoint.save(path, vae)
     before = path.read_bytes()
@@ -200,7 +200,7 @@ CALLS = ("open", "write", "flush", "fsync", "replace")
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("nth", range(1, 4))
-def test_whatever_call_fails_the_run_on_disk_stays_whole(tmp_path, monkeypatch, call, nth):
+def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth):
     """Disk full at the first, second, third such call of a save: the three files of a run."""
     training = fresh()
     run = runs.Run(runs.create(tmp_path / "run"), CONFIG, [], checkpoint.Saved(training.vae, *training.state()))
@@ -265,7 +265,7 @@ class Failing:
         return self._file.__exit__(*error)
 
 
-def test_a_history_that_is_ahead_of_the_model_is_cut(tmp_path):
+def test_history_longer_than_the_model_is_cut(tmp_path):
     """As after a crash between the two."""
     training = fresh()
     history = run_on(training, 3)
@@ -331,7 +331,7 @@ def is_whole(path):
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_a_command_that_is_stopped_and_resumed_ends_as_one_that_was_not(tmp_path, uninterrupted, number, code):
+def test_stopped_and_resumed_command_equals_uninterrupted(tmp_path, uninterrupted, number, code):
     path = tmp_path / "run"
     returned, out, err = killed(path, number, random.Random(int(number)).uniform(0, 0.15))
     assert returned in (code, 0) and out == "" or returned == 0
@@ -341,7 +341,7 @@ def test_a_command_that_is_stopped_and_resumed_ends_as_one_that_was_not(tmp_path
     same_end(path, uninterrupted)
 
 
-def test_resumed_to_more_epochs_it_is_the_longer_run(tmp_path, uninterrupted):
+def test_resume_with_more_epochs_equals_the_longer_run(tmp_path, uninterrupted):
     path = tmp_path / "run"
     assert cli.main(["train", *SELDOM, "--epochs", "2", "--out", str(path)]) == 0
     assert cli.main(["train", "--resume", str(path), "--epochs", "6", "-q"]) == 0
@@ -353,12 +353,12 @@ def test_resumed_to_more_epochs_it_is_the_longer_run(tmp_path, uninterrupted):
 
 
 @pytest.mark.parametrize("command", ["minivae train --out 'a b'", "minivae train --epochs 3 --out 'a b'", "minivae train --out 'a b' --epochs"])
-def test_the_command_of_a_longer_run_has_its_epochs(command):
+def test_printed_command_of_an_extended_run_has_the_new_epochs(command):
     run = runs.Run(Path("a b"), {"command": command}, [], None)
     assert train.with_epochs(run, 7) == "minivae train --out 'a b' --epochs 7"
 
 
-def test_a_command_without_end_is_damage():
+def test_config_with_an_unclosed_quotation_is_damaged():
     with pytest.raises(ValueError, match=r"whose config\.json is damaged \(its command: No closing quotation\)"):
         train.with_epochs(runs.Run(Path("run"), {"command": "minivae 'train"}, [], None), 7)
 
@@ -374,13 +374,13 @@ def test_a_command_without_end_is_damage():
         (["--epochs", "1"], "epochs must be a whole number >= 6"),
     ],
 )
-def test_what_a_run_has_decided_cannot_be_changed(uninterrupted, arguments, message, capsys):
+def test_resume_refuses_options_that_the_run_fixed(uninterrupted, arguments, message, capsys):
     before = (uninterrupted / "model.npz").read_bytes()
     assert cli.main(["train", "--resume", str(uninterrupted), *arguments]) == 2
     assert message in capsys.readouterr().err and (uninterrupted / "model.npz").read_bytes() == before
 
 
-def test_what_is_no_run_or_has_no_training_or_other_data_is_refused(tmp_path, uninterrupted, capsys):
+def test_resume_refuses_non_runs_missing_states_and_changed_data(tmp_path, uninterrupted, capsys):
     assert cli.main(["train", "--resume", str(tmp_path)]) == 2
     assert "RUN must be the directory of a run" in capsys.readouterr().err
     x = np.random.default_rng(0).random((30, 4))
@@ -395,7 +395,7 @@ def test_what_is_no_run_or_has_no_training_or_other_data_is_refused(tmp_path, un
     assert "a run that holds its training" in capsys.readouterr().err
 
 
-def test_a_run_goes_on_with_the_data_it_held_out_as_well(tmp_path, capsys):
+def test_resume_refuses_changed_held_out_data(tmp_path, capsys):
     x = np.random.default_rng(0).random((30, 4))
     np.save(tmp_path / "x.npy", x)
     path = tmp_path / "run"
@@ -407,7 +407,7 @@ def test_a_run_goes_on_with_the_data_it_held_out_as_well(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", ["plot", "sample", "evaluate", "train --resume"])
-def test_whatever_is_done_with_a_run_its_data_are_those_it_learned_from(tmp_path, command, capsys):
+def test_every_command_refuses_a_run_with_changed_data(tmp_path, command, capsys):
     file, path, x = tmp_path / "x.npy", tmp_path / "run", np.random.default_rng(0).random((30, 4))
     np.save(file, x)
     assert cli.main(["train", "--data", str(file), "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]) == 0
@@ -421,7 +421,7 @@ def test_whatever_is_done_with_a_run_its_data_are_those_it_learned_from(tmp_path
         assert {each: each.read_bytes() for each in path.iterdir()} == before
 
 
-def test_a_model_of_another_run_is_not_taken_for_its_own(tmp_path, copy, capsys):
+def test_model_file_of_another_run_is_refused(tmp_path, copy, capsys):
     other = tmp_path / "other"
     assert cli.main(["train", "--epochs", "1", "--latent", "3", "--out", str(other), "-q"]) == 0
     shutil.copy(other / "model.npz", copy / "model.npz")
@@ -430,7 +430,7 @@ def test_a_model_of_another_run_is_not_taken_for_its_own(tmp_path, copy, capsys)
         assert "whose model.npz is damaged (it is of another model than config.json describes)" in capsys.readouterr().err
 
 
-def test_measurements_outlive_figures_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
+def test_results_survive_figures_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
     def broken(*anything):
         raise OSError(28, "No space left on device", "hero.png")
 
@@ -466,7 +466,7 @@ def changed(path, **changes):
     ]
     + [({name: None}, f"config.json is damaged ({name} is missing)") for name in ("batch", "lr", "samples", "data_crc32", "command")],
 )
-def test_a_run_whose_config_was_edited_is_not_gone_on_with(copy, change, message, capsys):
+def test_resume_refuses_an_edited_config(copy, change, message, capsys):
     changed(copy, **change)
     before = (copy / "model.npz").read_bytes()
     assert cli.main(["train", "--resume", str(copy)]) == 2
@@ -475,14 +475,14 @@ def test_a_run_whose_config_was_edited_is_not_gone_on_with(copy, change, message
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[]", "5", "{"])
-def test_a_run_whose_config_is_damaged_is_not_gone_on_with(copy, text, capsys):
+def test_resume_refuses_a_damaged_config(copy, text, capsys):
     (copy / "config.json").write_text(text)
     assert cli.main(["train", "--resume", str(copy)]) == 2
     err = capsys.readouterr().err
     assert "config.json is damaged" in err and err.count("\n") == 1
 
 
-def test_counts_of_other_trials_than_the_data_have_are_refused(copy, capsys):
+def test_resume_refuses_another_number_of_trials(copy, capsys):
     """A model file says anything: tables for so many trials would fill the memory."""
     saved = checkpoint.read(copy / "model.npz")
     vae = dataclasses.replace(saved.vae, likelihood=Binomial(10**12))
@@ -493,7 +493,7 @@ def test_counts_of_other_trials_than_the_data_have_are_refused(copy, capsys):
         assert "must be a model of counts 0..16" in capsys.readouterr().err
 
 
-def test_results_are_those_of_the_model_beside_them(copy, monkeypatch):
+def test_results_belong_to_the_saved_model(copy, monkeypatch):
     """Of a run that goes on, the old ones are gone before the model changes."""
 
     def killed(*arguments):
@@ -506,7 +506,7 @@ def test_results_are_those_of_the_model_beside_them(copy, monkeypatch):
     assert not (copy / "results.json").exists() and len(runs.read(copy).history) == 7
 
 
-def test_a_run_is_read_only_when_nobody_else_can_write_it(copy, monkeypatch):
+def test_run_is_read_only_under_its_lock(copy, monkeypatch):
     read, tried = runs.read, []
 
     def reading(path):
@@ -519,20 +519,20 @@ def test_a_run_is_read_only_when_nobody_else_can_write_it(copy, monkeypatch):
     assert cli.main(["train", "--resume", str(copy), "-q"]) == 0 and tried == [copy]
 
 
-def test_where_there_is_no_run_to_resume_nothing_is_made(tmp_path, capsys):
+def test_resume_of_a_missing_run_creates_nothing(tmp_path, capsys):
     assert cli.main(["train", "--resume", str(tmp_path / "nowhere")]) == 2
     assert "RUN must be the directory of a run" in capsys.readouterr().err and os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("wrong", [["--save-every", "-1"], ["--save-every", "0"], ["--epochs", "0"], ["--lr", "0"], ["--data", "nowhere"]])
-def test_a_command_that_is_refused_overwrites_nothing(copy, wrong, capsys):
+def test_refused_command_overwrites_nothing(copy, wrong, capsys):
     before = sorted(os.listdir(copy))
     assert cli.main(["train", *QUICK, *wrong, "--out", str(copy), "--overwrite"]) == 2
     assert sorted(os.listdir(copy)) == before and capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_to_be_stopped_at_the_last_step_is_to_be_stopped(tmp_path, uninterrupted, monkeypatch, number, code, capsys):
+def test_stop_at_the_last_step_is_reported(tmp_path, uninterrupted, monkeypatch, number, code, capsys):
     path = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(progress.Silent, "update", lambda self, done, text: signal.raise_signal(number) if done == 6 else None)
@@ -543,7 +543,7 @@ def test_to_be_stopped_at_the_last_step_is_to_be_stopped(tmp_path, uninterrupted
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_to_be_stopped_while_the_end_is_written_is_to_be_stopped(tmp_path, uninterrupted, monkeypatch, number, code):
+def test_stop_while_writing_results_is_reported(tmp_path, uninterrupted, monkeypatch, number, code):
     path, write = tmp_path / "run", runs.write
 
     def stopped(run):
@@ -558,7 +558,7 @@ def test_to_be_stopped_while_the_end_is_written_is_to_be_stopped(tmp_path, unint
     same_end(path, uninterrupted)
 
 
-def test_what_a_kill_left_half_written_is_swept_up_by_the_next(copy):
+def test_next_command_removes_files_of_a_killed_one(copy):
     (copy / ".model.npz.4711").write_bytes(b"half")
     assert cli.main(["train", "--resume", str(copy), "-q"]) == 0
     assert not (copy / ".model.npz.4711").exists()
@@ -578,7 +578,7 @@ def test_two_processes_never_write_one_run(tmp_path):
     assert process.returncode == 143 and is_whole(path)
 
 
-def test_a_run_that_diverges_keeps_its_last_good_state(tmp_path):
+def test_diverging_run_keeps_its_last_good_state(tmp_path):
     path = tmp_path / "run"
     done = subprocess.run(
         command("train", "--epochs", "9", "--hidden", "8", "--lr", "1e30", "--activation", "relu", "--out", path, "--save-every", 1),
@@ -588,7 +588,7 @@ def test_a_run_that_diverges_keeps_its_last_good_state(tmp_path):
     assert np.isfinite(is_whole(path).vae.params.flat).all()
 
 
-def test_weights_that_overflow_are_a_training_that_diverged(tmp_path):
+def test_overflowing_weights_are_reported_as_divergence(tmp_path):
     """Seen when they are to be written down, before any loss is computed of them."""
     path = tmp_path / "run"
     again = ["--epochs", "2", "--hidden", "8", "--save-every", 1, "--out", path, "-q"]
@@ -598,7 +598,7 @@ def test_weights_that_overflow_are_a_training_that_diverged(tmp_path):
     assert np.isfinite(is_whole(path).vae.params.flat).all()
 
 
-def test_nobody_who_listens_is_no_reason_to_stop(tmp_path):
+def test_training_survives_a_closed_stdout(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((100, 4)))  # few: soon measured and drawn
     loud = [word for word in QUICK if word != "-q"]         # and three latents: fewer figures
     words = shlex.join(command("train", *loud, "--latent", 3, "--data", tmp_path / "x.npy", "--out", tmp_path / "run"))
@@ -607,7 +607,7 @@ def test_nobody_who_listens_is_no_reason_to_stop(tmp_path):
     assert len(is_whole(tmp_path / "run").history) == 6 and (tmp_path / "run" / "results.json").exists()
 
 
-def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
+def test_full_disk_gives_a_one_line_error(tmp_path, monkeypatch, capsys):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
@@ -617,7 +617,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
     assert err.count("\n") == 1 and "No space left on device" in err and "config.json" in err
 
 
-def test_a_directory_that_cannot_be_written_is_one_line(tmp_path, capsys):
+def test_unwritable_directory_gives_a_one_line_error(tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
         assert cli.main(["train", *QUICK, "--out", str(path)]) == 2
@@ -625,7 +625,7 @@ def test_a_directory_that_cannot_be_written_is_one_line(tmp_path, capsys):
         assert err.count("\n") == 1 and str(tmp_path / "file") in err
 
 
-def test_a_clock_that_goes_backwards_disturbs_nothing(tmp_path, monkeypatch, uninterrupted):
+def test_clock_going_backwards_changes_nothing(tmp_path, monkeypatch, uninterrupted):
     ticks = itertools.count(1e9, -7.5)
     monkeypatch.setattr(time, "monotonic", lambda: next(ticks))
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))

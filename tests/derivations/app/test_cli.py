@@ -510,7 +510,7 @@ IMPORTED = "import sys; from derivations.app.cli import main\ntry: main({argumen
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["check", "--help"], ["figures", "--help"], ["--version"], []]
 )
-def test_help_imports_neither_numpy_nor_matplotlib(arguments):
+def test_derivations_help_imports_neither_numpy_nor_matplotlib(arguments):
     code = (
         IMPORTED.format(arguments=arguments)
         + "sys.exit('numpy' in sys.modules or 'matplotlib' in sys.modules)"
@@ -544,7 +544,7 @@ def test_help_has_examples_that_run(tmp_path, monkeypatch, capsys):
         assert command in elsewhere or run(capsys, *command.split()[1:])[0] == 0, line
 
 
-def test_module_and_console_script_are_the_same_command():
+def test_derivations_module_and_script_are_the_same_command():
     assert derivations("--version").stdout == f"derivations {cli.__version__}\n"
     config = (ROOT / "setup.cfg").read_text()
     assert "derivations = derivations.app.cli:main" in config and "packages = find:" in config

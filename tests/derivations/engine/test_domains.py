@@ -61,7 +61,7 @@ def test_draws_and_simple_values_obey_the_rule(kind):
 
 
 @pytest.mark.parametrize("kind", SYMBOLS)
-def test_what_hypothesis_makes_obeys_the_rule_and_has_the_shape_of_a_draw(kind):
+def test_hypothesis_examples_obey_the_rule_and_have_the_shape_of_a_draw(kind):
     symbol = SYMBOLS[kind]
     shape = draw((symbol,), np.random.default_rng(0), 1)["a"].shape
 
@@ -82,17 +82,17 @@ def test_what_hypothesis_makes_obeys_the_rule_and_has_the_shape_of_a_draw(kind):
         ("real", [[np.nan]]),
     ],
 )
-def test_a_broken_rule_would_be_noticed(kind, bad):
+def test_broken_domain_rule_is_noticed(kind, bad):
     assert not obeys(kind, np.array(bad))
 
 
-def test_zeros_are_planted_and_nothing_else_is_zero():
+def test_only_planted_entries_are_zero():
     with_zeros = draw((pmf("a", "a", zeros=True),), np.random.default_rng(0), 4000)["a"]
     assert 0.1 < (with_zeros == 0).mean() < 0.2 and (with_zeros.max(axis=-1) > 0).all()
     assert (draw((pmf("a", "a"),), np.random.default_rng(0), 4000)["a"] > 0).all()
 
 
-def test_draws_spread_as_said():
+def test_draws_have_the_stated_spread():
     """Standard deviations within 6 standard errors: a false alarm in 10^9."""
     values = draw((real("a", "a"), positive("s", "s")), np.random.default_rng(0), 20000)
     for sample, spread in ((values["a"], 1.2), (np.log(values["s"]), 0.5)):
@@ -114,19 +114,19 @@ def test_draws_are_read_only():
             values["s"] += 1
 
 
-def test_the_simplest_combinations_come_first():
+def test_simplest_points_come_first():
     values = simple_points((real("a", "a", simple=(0, 1, 2)), real("b", "b", simple=(5, 6))))
     assert values["a"].shape == (6, 1)
     assert list(zip(values["a"].ravel(), values["b"].ravel())) == [(0, 5), (0, 6), (1, 5), (1, 6), (2, 5), (2, 6)]
 
 
-def test_no_letter_is_left_at_its_first_value_when_there_are_too_many_combinations():
+def test_every_letter_varies_even_with_too_many_combinations():
     inputs = tuple(real(f"a{i}", "a", simple=tuple(range(9))) for i in range(8))
     values = simple_points(inputs)
     assert all(len(np.unique(column)) > 2 and len(column) == domains.MOST_SIMPLE for column in values.values())
 
 
-def test_nothing_is_a_point_of_no_letters():
+def test_statement_without_letters_has_one_empty_point():
     assert simple_points(()) == {} == draw((), np.random.default_rng(0), 5)
 
 

@@ -56,14 +56,14 @@ def test_infinity_has_no_relation_to_itself(relation, infinity):
     "relation, holding",
     [("=", ()), (":=", ()), ("!=", ()), ("<", ("5 inf",)), ("<=", ("5 inf",)), (">", ("inf 5",)), (">=", ("inf 5",))],
 )
-def test_a_number_is_less_than_infinity_and_no_more_is_said(relation, holding):
+def test_number_is_less_than_infinity_and_equals_none(relation, holding):
     for left, right in ((5.0, INF), (INF, 5.0)):
         assert state(left, relation, right) == ("holds" if f"{left:g} {right:g}" in holding else "fails")
 
 
 @pytest.mark.parametrize("relation", ["<", ">", "!="])
 @pytest.mark.parametrize("apart", [0, 1e-12, -1e-12, 1e-10, -1e-10])
-def test_a_strict_relation_fails_where_the_sides_agree(relation, apart):
+def test_strict_relation_fails_where_the_sides_agree(relation, apart):
     assert state(1.0, relation, 1 + apart) == "fails"
 
 
@@ -82,7 +82,7 @@ def test_an_order_holds_and_its_opposite_fails(relation, left, right):
     "error, expected",
     [(0, "holds"), (1e-12, "holds"), (1e-7, "undecided"), (9e-7, "undecided"), (2e-6, "fails"), (1e-4, "fails")],
 )
-def test_what_is_noticed_depends_on_the_relative_error_alone(size, error, expected):
+def test_verdict_depends_on_the_relative_error_alone(size, error, expected):
     for sign in (1, -1):
         assert state(size * (1 + sign * error), "=", size) == state(size, "=", size * (1 + sign * error)) == expected
 
@@ -99,7 +99,7 @@ def test_zero_is_compared_with_what_cancels_in_it():
         assert state(value, "=", Zero(INF)) == state(value, "=", Zero(NAN)) == state(value, "<=", Zero(NAN)) == "fails"
 
 
-def test_one_bad_draw_is_enough_and_is_reported():
+def test_one_failing_draw_is_enough_and_is_reported():
     left = np.ones((1000, 3))
     left[517, 1] = 1.5
     link = judge_link(left, "=", np.ones((1000, 1)), 1e-9)
@@ -107,11 +107,11 @@ def test_one_bad_draw_is_enough_and_is_reported():
     assert not link.ok and link.tolerance == pytest.approx(1.5e-9) and link.misses == pytest.approx(0.5 / 1.5e-9)
 
 
-def test_a_relation_between_no_numbers_is_missed():
+def test_relation_between_empty_sides_fails():
     assert state(np.zeros((0, 1)), "=", np.zeros((0, 1))) == "fails"
 
 
-def test_numbers_of_a_draw_stand_beside_its_tables():
+def test_scalars_of_a_draw_are_aligned_with_its_tables():
     table, number = np.arange(24.0).reshape(2, 3, 4), np.array([[11.0], [23.0]])
     assert (
         state(table, "<=", number)
@@ -127,12 +127,12 @@ def test_numbers_of_a_draw_stand_beside_its_tables():
     "left, right",
     [((2, 4), (2, 3, 4)), ((1, 4), (1, 3, 4)), ((2, 3), (2, 3, 4)), ((2, 3, 4), (2, 2, 4)), ((3, 1), (2, 1))],
 )
-def test_sides_that_do_not_fit_are_an_error(left, right):
+def test_sides_of_incompatible_shapes_are_an_error(left, right):
     with pytest.raises(ValueError):
         state(np.zeros(left), "=", np.zeros(right))
 
 
-def test_a_side_is_real():
+def test_complex_side_is_refused():
     with pytest.raises(ValueError, match="real"):
         state(1 + 0j, "=", 1.0)
 
@@ -148,13 +148,13 @@ def test_a_malformed_statement_is_an_error(statement):
 # Verdicts
 
 
-def test_an_identity_holds():
+def test_identity_holds():
     judgement = judged(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1))
     assert (judgement.verdict, judgement.ok, judgement.witness, judgement.first_false) == ("holds", True, None, None)
 
 
 @pytest.mark.parametrize("error, verdict", [(1e-4, "fails"), (9e-7, "undecided"), (1e-12, "holds")])
-def test_a_planted_error_is_noticed_by_its_size(error, verdict):
+def test_planted_error_is_undecided_or_fails_by_its_size(error, verdict):
     judgement = judged(lambda a: ((a + 3) ** 2 * (1 + error), "=", a**2 + 6 * a + 9))
     assert judgement.verdict == verdict and judgement.ok == (verdict == "holds")
 
@@ -172,7 +172,7 @@ def test_undecided_cannot_be_asked_for():
 
 
 @pytest.mark.parametrize("expected", ["holds-if", "slip", "wrong", "defines"])
-def test_a_statement_that_holds_is_not_taken_for_another(expected):
+def test_true_statement_gets_no_other_expected_verdict(expected):
     judgement = judged(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1), verdict=expected)
     assert judgement.verdict == "holds" and not judgement.ok
 
@@ -194,12 +194,12 @@ def test_a_false_statement_needs_a_form_that_holds(expected, term, verdict):
     assert not judgement.links[0].ok and judgement.repaired[0].ok == (verdict is None)
 
 
-def test_a_repair_has_its_own_kind_of_row():
+def test_repairs_are_refused_for_other_verdicts():
     with pytest.raises(ValueError, match="slip"):
         enter(lambda a: (a, "=", a + 1), verdict="slip").corrected("test")
 
 
-def test_a_false_statement_that_is_true_after_all_is_no_error():
+def test_statement_expected_false_but_true_is_a_mismatch():
     entry = enter(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1), verdict="wrong")
     entry.corrected("test")(lambda a: ((a + 1) ** 2, "=", a * (a + 2) + 1))
     (judgement,) = judge(entry)
@@ -212,7 +212,7 @@ def test_a_definition_defines():
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2), "=", (a + 1) ** 2 - 1)).verdict == "holds"
 
 
-def test_prose_may_have_nothing_to_compute_and_nothing_else_may():
+def test_only_prose_may_have_nothing_to_compute():
     assert judged(lambda a: (), verdict="prose").ok
     for expected in ("holds", "defines", "wrong"):
         judgement = judged(lambda a: (), verdict=expected)
@@ -225,18 +225,18 @@ def test_what_a_figure_or_prose_claims_must_hold(expected):
     assert judged(lambda a: (a + 1, "<", a), verdict=expected).verdict == "fails"
 
 
-def test_a_computation_is_not_compared_with_itself():
+def test_identical_computations_are_undecided():
     same = judged(lambda a: (np.exp(a), "=", np.exp(a)))
     assert same.verdict == "undecided" and "same computation" in same.why
     assert judged(lambda a: (np.exp(a), "=", np.exp(a), "=", np.exp(a / 2) ** 2)).ok
 
 
-def test_few_draws_that_agree_to_the_last_bit_are_no_computation_with_itself():
+def test_few_draws_that_agree_exactly_are_not_taken_for_identical_computations():
     entry = enter(lambda a: (a / 10 * 10, "=", a))
     assert all(judge(entry, 1, seed)[0].ok for seed in range(10))
 
 
-def test_fixed_numbers_may_agree_to_the_last_bit():
+def test_fixed_numbers_may_agree_exactly():
     assert judged(lambda: (0.5, "=", 0.25 + 0.25), ()).ok
     judgement = judged(lambda: (0.5, "=", 0.25 + 0.5), ())
     assert judgement.verdict == "fails" and judgement.witness == {} and judgement.at_witness.right == 0.75
@@ -249,7 +249,7 @@ def test_few_draws_are_enough(draws):
 
 
 @pytest.mark.parametrize("at", [0, 999, 1000, 2499])
-def test_every_piece_of_many_draws_is_judged(at):
+def test_all_pieces_of_many_draws_are_judged(at):
     """One draw in 2,500 is bad, and it is the witness."""
     (a,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
     entry = enter(
@@ -260,7 +260,7 @@ def test_every_piece_of_many_draws_is_judged(at):
 
 
 @pytest.mark.parametrize("draws, at, noticed", [(None, 0, True), (None, 2499, True), (50, 49, True), (50, 50, False)])
-def test_a_tie_is_judged_at_every_draw_or_at_as_many_as_it_says(draws, at, noticed):
+def test_tie_is_judged_at_every_draw_or_its_stated_number(draws, at, noticed):
     (bad,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
     entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
     entry.tied("minivae.ops.relu", draws)(lambda a: (a + 3) ** 2 + (a == bad))
@@ -273,7 +273,7 @@ def test_no_draws_are_refused(draws):
         judge(enter(lambda a: (a, "=", a)), draws)
 
 
-def test_functions_cannot_change_the_draws_of_others():
+def test_entries_cannot_change_the_draws_of_others():
     def changing(a):
         a += 1
         return a, "=", a
@@ -298,12 +298,12 @@ def test_an_inequality_must_be_reached():
     assert not judged(lambda a, b: (2 * a * b, "<=", 0.9999 * (a**2 + b**2)), (A, B), tight=ONE).ok
 
 
-def test_a_swapped_inequality_is_noticed():
+def test_judge_notices_a_swapped_inequality():
     assert judged(lambda a, b: (a**2 + b**2, "<=", 2 * a * b), (A, B), tight=ONE).verdict == "fails"
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_a_swapped_strict_inequality_is_noticed(swapped):
+def test_judge_notices_a_swapped_strict_inequality(swapped):
     less, more = (lambda a: a), (lambda a: a + 1)
     judgement = judged(lambda a: (more(a), "<", less(a)) if swapped else (less(a), "<", more(a)))
     assert judgement.verdict == ("fails" if swapped else "holds")
@@ -315,14 +315,14 @@ def test_a_strict_inequality_fails_where_there_is_equality():
     assert judgement.witness == {"a": 0, "b": 0}  # no random draw has a = b
 
 
-def test_the_tight_point_of_a_corrected_form_may_have_letters_that_the_form_has_not():
+def test_tight_point_of_a_corrected_form_may_have_extra_letters():
     entry = enter(lambda a, b: (2 * a * b, "<", a**2 + b**2), (A, B), verdict="wrong", tight={"a": 0, "b": 0})
     entry.corrected("test", inputs=(A,))(lambda a: (Zero(1.0), "<=", a**2))
     (judgement,) = judge(entry)
     assert judgement.ok
 
 
-def test_a_point_has_every_letter():
+def test_point_must_have_every_letter():
     with pytest.raises(ValueError, match="every letter.*without b"):
         judged(SQUARE, (A, B), tight={"a": 1})
 
@@ -356,18 +356,18 @@ def test_an_assumption_is_said_in_words():
     assert judgement.verdict == "holds-if" and not judgement.ok
 
 
-def test_outside_the_statement_may_simply_fail():
+def test_failure_outside_the_assumption_gives_holds_if():
     assert (
         judged(lambda s: (np.sqrt(s**2), "=", s * s / s), (S,), needs="s > 0", outside={"s": -1}).verdict == "holds-if"
     )
 
 
-def test_outside_the_statement_must_fail_beyond_doubt():
+def test_undecided_point_outside_does_not_give_holds_if():
     nearly = lambda s: (np.sqrt(s**2), "=", s * s / s * np.where(s == 7, 1 + 1e-7, 1))  # noqa: E731
     assert judged(nearly, (S,), needs="s < 7", outside={"s": 7}).verdict == "holds"
 
 
-def test_a_broken_call_is_no_refusal():
+def test_broken_call_outside_is_raised_and_not_a_refusal():
     def broken(s):
         return np.log(s**2), "=", 2 * np.log(s) + (np.zeros(2) + np.zeros(3) if (s < 0).any() else 0)
 
@@ -388,7 +388,7 @@ def test_a_free_letter_is_reported():
 
 
 @pytest.mark.parametrize("expected", ["holds", "defines", "figure"])
-def test_an_ill_typed_form_never_holds(expected):
+def test_form_with_free_letters_never_holds(expected):
     assert not judged(lambda a, j: (a, "=", a), verdict=expected).ok
 
 
@@ -438,7 +438,7 @@ def test_letters_that_no_row_has_are_refused():
         enter(CHAIN, rows="abc").corrected("test", "d")
 
 
-def test_ids_are_entered_once():
+def test_repeated_id_is_refused():
     enter(CHAIN)
     with pytest.raises(ValueError, match="must be new"):
         enter(CHAIN)
@@ -449,7 +449,7 @@ def partly(s):
     return np.sqrt(s**2), "=", s * s / s, "=", (2 * s + s) / 3
 
 
-def test_outside_an_assumption_a_row_may_hold_and_says_so():
+def test_row_that_holds_outside_the_assumption_says_so():
     outside = {"s": -1}
     assert [j.verdict for j in judge(enter(partly, (S,), rows="ab", needs="s > 0", outside=outside))] == [
         "holds-if",
@@ -466,7 +466,7 @@ def test_each_row_needs_one_point_outside_and_each_point_a_row():
     assert [judgement.verdict for judgement in judge(entry)] == ["holds"] * 2
 
 
-def test_a_row_that_needs_nothing_can_say_so():
+def test_row_without_assumption_can_be_marked_holds():
     entry = enter(partly, (S,), rows="ab", needs="s > 0", outside={"s": -1}, verdict={"b": "holds"})
     assert all(judgement.ok for judgement in judge(entry))
 
@@ -487,7 +487,7 @@ def test_a_witness_found_by_draws_alone_is_rounded():
     assert abs(a) > 3 and a == float(f"{a:.2g}") and judgement.at_witness.right == a + 7
 
 
-def test_it_is_not_rounded_where_that_would_make_it_hold():
+def test_witness_is_not_rounded_if_it_would_then_hold():
     integer = real("a", "a", simple=(0,))
     judgement = judged(lambda a: (np.sin(50 * np.pi * a) ** 2, "=", 0 * a), (integer,), tolerance=1e-3)
     (a,) = judgement.witness["a"]
@@ -495,13 +495,13 @@ def test_it_is_not_rounded_where_that_would_make_it_hold():
     assert judgement.at_witness.state == "fails"
 
 
-def test_weights_are_not_rounded():
+def test_witness_weights_are_not_rounded():
     p = pmf("p", "p", 9, simple=((1, 0, 0),))
     judgement = judged(lambda p: (p[:, :1] * p[:, 1:2], "=", 0 * p[:, :1]), (p,))
     assert judgement.witness["p"].sum() == pytest.approx(1, abs=1e-15) and judgement.at_witness.state == "fails"
 
 
-def test_a_rounded_point_that_is_refused_is_not_taken():
+def test_witness_is_not_rounded_to_a_refused_point():
     def picky(a):
         if a.size == 1 and a.item() == float(f"{a.item():.2g}") and a.item() != 0:
             refuse("a", "unround", "round", "")
@@ -525,7 +525,7 @@ def test_witnesses_of_tables_vectors_and_sides_that_never_change():
 @pytest.mark.parametrize(
     "error, verdict", [(0, "holds"), (1e-12, "holds"), (1e-7, "undecided"), (1e-4, "undecided"), (NAN, "undecided")]
 )
-def test_a_tied_function_must_say_the_same(error, verdict):
+def test_tied_function_must_return_the_same_numbers(error, verdict):
     entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
     entry.tied("minivae.ops.relu")(lambda a: (a + 3) ** 2 * (1 + error))
     (judgement,) = judge(entry)
@@ -533,14 +533,14 @@ def test_a_tied_function_must_say_the_same(error, verdict):
     assert verdict == "holds" or "minivae.ops.relu" in judgement.why
 
 
-def test_a_tie_is_to_the_form_that_holds_and_to_its_letters():
+def test_tie_uses_the_form_that_holds_and_its_letters():
     entry = enter(lambda a, b: ((a + 3) ** 2, "=", a**2 + 9), (A, B), verdict="wrong")
     entry.corrected("test", inputs=(A,))(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
     entry.tied("minivae.ops.relu")(lambda a: (a + 3) * (a + 3))
     assert judge(entry)[0].ok
 
 
-def test_nothing_is_tied_to_nothing():
+def test_tie_to_an_empty_statement_fails():
     entry = enter(lambda a: (), verdict="prose")
     entry.tied("minivae.ops.relu")(lambda a: a)
     assert not judge(entry)[0].ok

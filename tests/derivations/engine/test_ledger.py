@@ -81,17 +81,17 @@ def compute_every_form_once():
 
 
 @pytest.mark.parametrize("source", INDEX)
-def test_every_row_of_a_source_is_there_once_and_in_order(source):
+def test_every_row_of_a_source_exists_once_in_order(source):
     rows = [row.id for entry in ledger.entries(source) for row in entry.rows]
     assert rows == [f"{source}.{id}" for id in INDEX[source]]
 
 
-def test_the_sources_have_198_rows_and_58_are_beyond_them():
+def test_sources_have_198_rows_and_beyond_has_58():
     assert list(INDEX) == list(ledger.SOURCES)
     assert sum(len(INDEX[source]) for source in INDEX if source != "beyond") == 198 and len(BEYOND) == 58
 
 
-def test_every_numbered_equation_is_there():
+def test_every_numbered_equation_has_an_entry():
     numbers = [int(entry.id.split(".")[1]) for entry in ENTRIES if re.fullmatch(r"odaibo\.\d+", entry.id)]
     assert numbers == list(range(1, 45))  # in printed order
 
@@ -130,7 +130,7 @@ def test_printed_form_earns_its_recorded_verdict(id):
         assert judgement.ok, f"{judgement.row.id} should be {judgement.row.expected}: {got}"
 
 
-def test_rows_say_what_they_should():
+def test_every_row_has_the_texts_of_its_verdict():
     for entry in ENTRIES:
         for row in entry.rows:
             assert row.says and row.says[-1] in ".!?)\"'" and "\n" not in row.says, row.id
@@ -140,7 +140,7 @@ def test_rows_say_what_they_should():
         assert not conditional or (entry.needs and entry.outside), entry.id
 
 
-def test_what_is_false_has_a_witness():
+def test_every_false_row_has_a_witness():
     for id in BY_ID:
         for judgement in judgements(id):
             if judgement.verdict in ("slip", "wrong") and not judgement.free:
@@ -198,7 +198,7 @@ def unnoticed(left, relation, right, tolerance):
 
 
 @each_entry
-def test_an_error_of_one_in_ten_thousand_is_noticed_in_every_side_of_every_equation(id):
+def test_error_of_1e_4_in_any_side_of_any_equation_is_noticed(id):
     entry = BY_ID[id]
     for form, holding in forms(entry):
         made = computed(form, entry.tolerance)
@@ -218,13 +218,13 @@ def inequalities(*relations):
             yield from ((entry, form, i, made[i]) for i in holding if made[i] in relations)
 
 
-def test_a_moved_constant_of_an_inequality_is_noticed():
+def test_moved_constant_of_an_inequality_is_noticed():
     for entry, form, i, _ in inequalities("<=", ">="):
         left, right = sides_of(form, point(**entry.tight))[0][i : i + 2]
         assert list(unnoticed(left, "=", right, entry.tolerance)) == [], f"{entry.id}, link {i} of {form.latex}"
 
 
-def test_a_swapped_inequality_is_noticed():
+def test_swapped_inequality_of_any_entry_is_noticed():
     assert len(list(inequalities("<", ">", "<=", ">="))) > 100
     for entry, form, i, relation in inequalities("<", ">", "<=", ">="):
         left, right = computed(form, entry.tolerance).random[0].sides[i : i + 2]
@@ -232,7 +232,7 @@ def test_a_swapped_inequality_is_noticed():
 
 
 @each_entry
-def test_nothing_is_undecided_with_other_draws(id):
+def test_no_link_is_undecided_with_other_seeds(id):
     """Random draws alone: all else is the same for every seed. There are more seeds where there are more examples."""
     entry = BY_ID[id]
     for form, holding in forms(entry):
@@ -246,7 +246,7 @@ def test_nothing_is_undecided_with_other_draws(id):
             assert all(links[i].ok for i in holding), f"seed {seed}"
 
 
-def test_the_harness_itself_can_fail():
+def test_ledger_checks_notice_planted_errors():
     assert len(list(unnoticed(1.0, "=", 1.0, 1e-3))) == 4 and len(list(unnoticed(0.0, "=", Zero(1.0), 1e-3))) == 2
     assert (
         list(unnoticed(1.0, "=", 1.0, 1e-9))
@@ -296,7 +296,7 @@ Q_P = (pmf("q", "q"), pmf("p", "p"))
 @given(points(Q_P))
 @example(point(q=(0.5, 0.5), p=(0.5, 0.5)))
 @example(point(q=(1, 0), p=(1e-9, 1 - 1e-9)))
-def test_a_divergence_is_not_negative_and_its_opposite_is_another(values):
+def test_divergence_is_not_negative_and_not_symmetric(values):
     q, p = values["q"], values["p"]
     forward, backward = kl(q, p).item(), kl(p, q).item()
     assert forward > -1e-14 and backward > -1e-14
@@ -315,7 +315,7 @@ def test_the_closed_form_of_minivae_is_the_integral(values):
 
 
 @given(points(TABLES))
-def test_the_elbo_has_three_forms_and_never_exceeds_the_evidence(values):
+def test_three_forms_of_the_elbo_agree_and_never_exceed_the_evidence(values):
     p_xz, q = values["p_xz"], values["q"]
     log_p_x = np.log(evidence(p_xz))
     joint = mean(q, np.log(p_xz) - log(q))                  # q may be zero: 0 log 0 = 0

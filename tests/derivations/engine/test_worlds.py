@@ -43,14 +43,14 @@ def test_conditionals_are_distributions_whose_mixtures_are_the_marginals(values)
     agree(p_x.sum(), 1)
 
 
-def test_a_table_by_hand():
+def test_table_world_agrees_with_hand_computation():
     p_xz = np.array([[[0.1, 0.4], [0.3, 0.2]]])
     agree(worlds.posterior(p_xz), np.array([[[0.2, 0.8], [0.6, 0.4]]]))
     agree(worlds.likelihood(p_xz), np.array([[[1 / 4, 2 / 3], [3 / 4, 1 / 3]]]))
 
 
 @pytest.mark.parametrize("call, name", [(worlds.posterior, "p(x)"), (worlds.likelihood, "p(z)")])
-def test_nothing_is_given_what_cannot_happen(call, name):
+def test_conditioning_on_probability_zero_is_refused(call, name):
     table = np.array([[[0, 0], [0, 1.0]]])
     refused(lambda: call(table), name, "> 0 to be conditioned on", "0", "Nothing is defined")
     with pytest.raises(ValueError, match="conditioned on"):
@@ -73,7 +73,7 @@ def test_probabilities_of_events_obey_their_axioms(values):
     assert abs(worlds.probability(worlds.conditioned(atoms, Y), X) - ratio).item() < 1e-14
 
 
-def test_an_event_by_hand():
+def test_event_world_agrees_with_hand_computation():
     atoms, X, Y = (np.array([row]) for row in ((0.1, 0.2, 0.3, 0.4), (1, 1, 0, 0), (0, 1, 1, 1)))
     agree(worlds.probability(atoms, X), 0.3)
     agree(worlds.conditioned(atoms, Y), np.array([[0, 2, 3, 4]]) / 9)
@@ -106,7 +106,7 @@ def test_evidence_and_posterior_are_exact(values):
 
 
 @given(points((*LINEAR, MU_Q, SIGMA_Q)))
-def test_the_elbo_is_exact_and_its_gap_is_the_divergence_from_the_posterior(values):
+def test_linear_world_elbo_is_exact_and_its_gap_is_the_kl(values):
     mu_q, sigma_q = values.pop("mu_q"), values.pop("sigma_q")
     q = density(GRID, mu_q, sigma_q)[0]
     w, s, x = (values[name].item() for name in "wsx")
@@ -118,18 +118,18 @@ def test_the_elbo_is_exact_and_its_gap_is_the_divergence_from_the_posterior(valu
     assert abs(log_p - elbo - kl_normal(mu_q, sigma_q, *linear_posterior(**values)).item()) < 1e-10 * size
 
 
-def test_a_linear_model_by_hand():
+def test_linear_world_agrees_with_hand_computation():
     one = [np.ones((1, 1))] * 3
     agree(np.hstack(linear_posterior(*one)), np.array([[1 / 2, np.sqrt(1 / 2)]]))
     agree(linear_log_evidence(*one), -np.log(4 * np.pi) / 2 - 1 / 4)
 
 
-def test_an_event_far_out_has_a_finite_logarithm():
+def test_log_probability_of_a_distant_event_is_finite():
     agree(linear_log_evidence(0.0, 1.0, 100.0), -5000 - np.log(2 * np.pi) / 2)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-def test_a_linear_model_has_noise(bad):
+def test_linear_world_refuses_zero_noise(bad):
     for call in (linear_log_evidence, linear_posterior, lambda w, s, x: linear_elbo(w, s, x, 0.0, 1.0)):
         refused(lambda call=call: call(1.0, bad, 1.0), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
 
@@ -148,7 +148,7 @@ def test_prior_times_likelihood_is_posterior_times_evidence_at_every_code(values
     agree(log_density_full(z, mean, cov) + worlds.vector_log_evidence(**values), joint, 1e-11)
 
 
-def test_a_vector_model_by_hand():
+def test_vector_world_agrees_with_hand_computation():
     """Two coordinates that have nothing to do with each other, and a third that z does not reach."""
     W, b, s, x = np.array([[[1, 0], [0, 2], [0, 0]]]), np.array([[1, 0, 3]]), np.ones((1, 1)), np.array([[2, 5, 3]])
     mean, cov = worlds.vector_posterior(W, b, s, x)
@@ -159,7 +159,7 @@ def test_a_vector_model_by_hand():
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-def test_a_vector_model_has_noise(bad):
+def test_vector_world_refuses_zero_noise(bad):
     W, b, s, x = np.ones((1, 3, 2)), np.zeros((1, 3)), np.full((1, 1), bad), np.ones((1, 3))
     for call in (worlds.vector_log_evidence, worlds.vector_posterior):
         refused(lambda call=call: call(W, b, s, x), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
@@ -182,12 +182,12 @@ def test_a_pair_of_independent_coordinates_is_a_pair_without_correlation(values)
     agree(both, kl_diagonal(mu_q, 2 * np.log(sigma_q), mu_p, 2 * np.log(sigma_p)).sum(axis=1, keepdims=True), 1e-9)
 
 
-def test_a_covariance_by_hand():
+def test_covariance_world_agrees_with_hand_computation():
     agree(worlds.covariance(np.array([[1.0, 2.0]]), np.array([[0.5]])), np.array([[[1.0, 1.0], [1.0, 4.0]]]))
 
 
 @given(points(worlds.PAIR))
-def test_of_two_gaussians_the_wider_one_has_the_larger_divergence_from_the_other(values):
+def test_kl_from_the_wider_of_two_gaussians_is_larger(values):
     """Symmetric if the widths are equal, and then only, whatever the means."""
     mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in worlds.PAIR)
     same = kl_normal(mu_q, sigma_q, mu_p, sigma_q), kl_normal(mu_p, sigma_q, mu_q, sigma_q)
@@ -200,21 +200,21 @@ def test_of_two_gaussians_the_wider_one_has_the_larger_divergence_from_the_other
 # The refusals that the index of the ledger asks for, with its own numbers
 
 
-def test_unnormalised_weights_would_give_a_negative_divergence():
+def test_unnormalised_weights_are_refused():
     q, p = np.array([0.1, 0.1]), np.array([0.5, 0.5])
     assert (q * np.log(q / p)).sum() == pytest.approx(-0.3219, abs=5e-5)
     with pytest.raises(ValueError, match="sum to one"):
         kl(q, p)
 
 
-def test_leaving_out_what_is_not_covered_would_give_a_negative_divergence():
+def test_uncovered_outcomes_are_not_left_out_of_a_divergence():
     q, p = np.array([0.5, 0.3, 0.2]), np.array([0.6, 0.4, 0.0])
     covered = p > 0
     assert (q[covered] * np.log(q[covered] / p[covered])).sum() == pytest.approx(-0.1775, abs=5e-5)
     assert kl(q, p) == np.inf
 
 
-def test_a_variance_would_hide_the_sign_of_a_standard_deviation():
+def test_negative_standard_deviation_is_refused():
     sigma = -1.0
     assert (1 + np.log(sigma**2) - sigma**2) / 2 == 0
     with pytest.raises(ValueError, match="sigma"):

@@ -14,7 +14,7 @@ FAULTS = {}
 # cards-15
 
 
-def test_cards_15_has_x_and_z_in_the_plate_theta_and_phi_outside():
+def test_cards_15_has_only_x_and_z_in_the_plate():
     axes = drawn("cards-15")[0].axes[0]
     axes.figure.draw_without_rendering()
     plate = by_gid(axes, "plate").get_window_extent()
@@ -210,7 +210,7 @@ FAULTS |= {
 # cards-30
 
 
-def test_gradients_of_cards_30_reach_mu_and_log_var_on_the_right_only():
+def test_gradients_of_cards_30_reach_mu_and_log_var_right_only():
     left, right, _ = drawn("cards-30")[0].axes
     gids = [{patch.get_gid() for patch in axes.patches} - {None} for axes in (left, right)]
     gradients = [{gid for gid in page if "gradient" in gid} for page in gids]
@@ -304,5 +304,5 @@ FAULTS |= {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faulty_figure_is_refused(fault):
+def test_faulty_figure_of_cards_is_refused(fault):
     refused(*FAULTS[fault])

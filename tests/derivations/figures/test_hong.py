@@ -42,5 +42,5 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faulty_figure_is_refused(fault):
+def test_faulty_figure_of_hong_is_refused(fault):
     refused(*FAULTS[fault])

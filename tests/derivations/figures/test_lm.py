@@ -175,5 +175,5 @@ FAULTS |= {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faulty_figure_is_refused(fault):
+def test_faulty_figure_of_lm_is_refused(fault):
     refused(*FAULTS[fault])

@@ -71,7 +71,7 @@ def test_arrows_of_figure_2_are_those_of_the_implemented_model():
     assert f"{len(on_page)} dark arrows" in alt and f"{len(on_page)} dark arrows" in figure.get_supxlabel()
 
 
-def test_gradients_of_figure_2_run_against_the_arrows_except_to_x_and_eps():
+def test_gradients_of_figure_2_run_backwards_except_to_x_and_eps():
     figure, alt = drawn("odaibo-F2")
     gids = {artist.get_gid() for artist in figure.axes[0].patches}
     back = {tuple(gid.removeprefix("gradient ").split("->")) for gid in gids if gid and gid.startswith("gradient")}
@@ -215,5 +215,5 @@ def test_probing_finds_the_arrows_that_faults_add_or_remove():
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faulty_figure_is_refused(fault):
+def test_faulty_figure_of_odaibo_is_refused(fault):
     refused(*FAULTS[fault])

@@ -21,13 +21,13 @@ def plain(apart, mu, sigma):
 
 
 @pytest.mark.parametrize("apart, mu, sigma", POINTS)
-def test_both_divergences_are_those_of_the_densities(apart, mu, sigma):
+def test_both_divergences_of_a_fit_agree_with_integrals(apart, mu, sigma):
     both = [kl(apart, mu, sigma) for kl in (fits.kl_forward, fits.kl_reverse)]
     np.testing.assert_allclose(both, plain(apart, mu, sigma), rtol=1e-10)
 
 
 @pytest.mark.parametrize("apart, mu, sigma", POINTS)
-def test_the_slopes_are_those_of_the_divergence(apart, mu, sigma):
+def test_slopes_of_a_fit_are_those_of_its_divergence(apart, mu, sigma):
     at, step = np.array([mu, np.log(sigma)], float), 1e-5
     gradient, hessian = fits.reverse_slopes(apart, mu, sigma)
     for i, d in enumerate(step * np.eye(2)):
@@ -45,7 +45,7 @@ def test_no_other_gaussian_is_nearer_either_way():
             assert least <= on_grid < least + 0.01
 
 
-def test_fits_at_3_and_at_eight_tenths():
+def test_fits_at_separations_3_and_0_8_have_the_printed_numbers():
     np.testing.assert_allclose(fits.fit_forward(3), (0, np.sqrt(10)), atol=1e-12)
     right, left = fits.fit_reverse(3, 3), fits.fit_reverse(3, -3)
     np.testing.assert_allclose(right, (2.984306, 1.023369), atol=1e-6)
@@ -62,13 +62,13 @@ def test_a_fit_is_stationary_and_arrays_give_what_numbers_give():
         np.testing.assert_allclose(mu.ravel(), [fit(apart)[0] for apart in APART.ravel()], atol=1e-9)
 
 
-def test_far_modes_are_taken_singly_and_near_ones_together():
+def test_reverse_fit_covers_one_far_mode_or_both_near_ones():
     mu, _ = fits.best_reverse(np.array([0.8, 2.5, 2.8, 2.9, 3, 4]))
     np.testing.assert_allclose(mu[:3], 0, atol=1e-9)
     np.testing.assert_allclose(mu[3:], (2.9, 3, 4), atol=0.03)
 
 
-def test_masses_are_integrals_of_the_densities():
+def test_masses_of_a_fit_are_integrals_of_its_density():
     z = np.linspace(-1, 1, 20001)
     middle = (z[1:] + z[:-1]) / 2
     p = np.exp(fits.log_mixture(middle, 3.0)).mean() * 2
@@ -76,7 +76,7 @@ def test_masses_are_integrals_of_the_densities():
     assert abs(fits.mixture_mass(3.0, -1, 1) - p) < 1e-8 and abs(fits.mass(0.5, 2.0, -1, 1) - q) < 1e-8
 
 
-def test_what_is_no_width_and_where_descent_is_lost_is_refused():
+def test_fit_refuses_bad_widths_and_lost_descents():
     for kl in (fits.kl_forward, fits.kl_reverse):
         refused(lambda: kl(3, 0, -1), "sigma", "> 0", "-1", "above zero")
     refused(lambda: fits.fit_reverse(3, 1e4), "start", "minimum", "10000", "modes")

@@ -10,14 +10,14 @@ from derivations.hong.world import complex_gradient, lowest
 STEPS = 2000
 
 
-def test_the_right_sign_ends_at_the_exact_posterior():
+def test_right_sign_converges_to_the_exact_posterior():
     mu, log_sigma = descent(RIGHT, STEPS)
     best_mu, best_sigma = linear_posterior(1, np.array(0.5), 1)
     assert abs(best_mu - 0.8) < 1e-15 and abs(best_sigma**2 - 0.2) < 1e-15
     assert abs(mu[-1] - best_mu) < 1e-12 and abs(np.exp(log_sigma[-1]) - best_sigma) < 1e-12
 
 
-def test_the_printed_sign_takes_sigma_down_without_end():
+def test_printed_sign_decreases_sigma_without_end():
     _, log_sigma = descent(AS_PRINTED, STEPS)
     assert log_sigma[-1] < -40 and (np.diff(log_sigma, axis=0) < -0.02 + 1e-12).all()
 
@@ -29,14 +29,14 @@ def losses(log_sign, rate=0.02):
     return loss(one[..., None], one / 2, one, mu, np.exp(log_sigma), log_sign)[:, 0]
 
 
-def test_only_the_printed_loss_falls_below_what_a_bound_can_be():
+def test_only_the_printed_loss_falls_below_any_bound():
     minus_log_p = np.log(2 * np.pi * 1.25) / 2 + 1 / 2.5  # x = 1 under N(0, 1 + 1/4)
     right, printed = losses(RIGHT), losses(AS_PRINTED)
     assert right.min() > minus_log_p - 1e-12 and abs(right[-1] - minus_log_p) < 1e-12
     assert printed[-1] < minus_log_p - 40 and (np.diff(printed) < 0).all()
 
 
-def test_a_step_is_down_the_gradient_of_the_loss():
+def test_descent_step_follows_the_gradient_of_the_loss():
     values = draw(MODEL, np.random.default_rng(0), 20)
     models = [values[name] for name in ("W", "sigma_theta", "x")]
     for log_sign in (RIGHT, AS_PRINTED):
@@ -51,7 +51,7 @@ def test_a_step_is_down_the_gradient_of_the_loss():
             assert np.abs(at[t + 1] - at[t] - step).max() < 1e-14
 
 
-def test_the_lowest_point_is_found_for_many_at_once():
+def test_descent_finds_many_minima_at_once():
     lows = np.array([[-1.5], [0.0], [3.25]])
     found = lowest(lambda t: np.cosh((t - lows) / 4))
     assert found.shape == lows.shape and np.abs(found - lows).max() < 1e-12

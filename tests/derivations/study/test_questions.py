@@ -32,7 +32,7 @@ def test_every_answer_belongs_to_rows_that_exist(pair):
         assert all(len(row) == len(answer.columns) for row in answer.rows)
 
 
-def test_the_draws_it_takes_grow_without_end_and_are_those_of_an_experiment():
+def test_draws_needed_grow_without_bound_and_agree_with_an_experiment():
     """The relative variance of the mean of n weights is 1/100 of the squared mean: so n is right in one dimension."""
     (rows,) = (answer.rows for answer in ANSWERS if "prior" in answer.says or "draw z" in answer.question)
     needed = dict(rows)
