@@ -1,8 +1,7 @@
-"""Bad input is refused here, once, at the public entrance.
+"""Checks of arguments: public methods refuse bad input here, once.
 
-Every refusal is a `ValueError` that says the argument, the rule, what came and the remedy. Nothing is repaired in
-silence: what is accepted (integers, bools, float16, other byte orders and memory layouts) becomes the nearest number of
-the dtype that is asked for.
+A refusal is a `ValueError` with the argument, the rule, the value that came, and the remedy. Accepted input (integers,
+bools, float16, other byte orders and memory layouts) is converted to the nearest numbers of the dtype.
 """
 
 import math
@@ -15,16 +14,15 @@ import numpy as np
 
 
 def refuse(argument: str, rule: str, came: str, remedy: str) -> NoReturn:
-    """Raise the ValueError that says these four things."""
+    """Raise a ValueError with these four parts."""
     raise ValueError(f"{argument} must be {rule}; got {came}. {remedy}")
 
 
 def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
-    """`value` as a contiguous native array of finite numbers of exactly this shape (`None` in a place: any length >= 1).
+    """Return `value` as a contiguous native array of finite numbers with exactly this shape (`None`: any length >= 1).
 
-    A shape that begins with `...` is that of the last axes: there may be any number of them before. With `dtype=None`
-    the numbers keep their own type (uint8 images stay uint8), with two exceptions: bools become uint8 and float16
-    becomes float32, because arithmetic on either is a trap.
+    A shape that begins with `...` is the shape of the last axes. With `dtype=None` the numbers keep their type (uint8
+    images stay uint8), except that bools become uint8 and float16 becomes float32: sums of both overflow easily.
     """
     wanted = str(shape).replace("None", "any").replace("Ellipsis", "...")
     rows = value if isinstance(value, (list, tuple)) else ()
@@ -47,7 +45,7 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
         refuse(argument, "finite", f"{array[bad]} at index {bad}", "Find where it comes from before you train on it.")
     kept = {"b": np.uint8, "f": np.float32 if array.dtype.itemsize == 2 else array.dtype.newbyteorder("=")}
     target = dtype or kept.get(array.dtype.kind, array.dtype.newbyteorder("="))
-    with np.errstate(over="ignore"):                       # an overflow is reported below, in words
+    with np.errstate(over="ignore"):                       # overflow is checked below
         converted = np.ascontiguousarray(array, dtype=target)
     if array.dtype.kind == "f" and not np.isfinite(converted).all():
         refuse(argument, f"within the range of {np.dtype(target)}", "a number beyond it", "Rescale it, or use float64.")
@@ -55,7 +53,7 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
 
 
 def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
-    """`value` as an int, at least so large; 2.0 and True are no whole numbers."""
+    """Return `value` as an int >= at_least; rejects 2.0 and True."""
     try:
         number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
     except TypeError:
@@ -68,7 +66,7 @@ def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
 def real_number(
     argument: str, value, at_least: float = -math.inf, above: float = -math.inf, below: float = math.inf
 ) -> float:
-    """`value` as a finite float, with at_least <= value, above < value < below."""
+    """Return `value` as a finite float with at_least <= value, above < value < below."""
     limits = [f">= {at_least:g}"] * (at_least > -math.inf) + [f"> {above:g}"] * (above > -math.inf)
     limits += [f"< {below:g}"] * (below < math.inf)
     is_number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
@@ -83,7 +81,7 @@ def real_number(
 
 
 def instance(argument: str, value, kind: type, remedy: str) -> Any:
-    """`value`, which must be an object of this class."""
+    """Return `value`; refuse it unless it is an object of this class."""
     if not isinstance(value, kind):
         came = repr(value) if isinstance(value, (str, type)) else type(value).__name__
         refuse(argument, f"a {kind.__name__}", came, remedy)
@@ -91,7 +89,7 @@ def instance(argument: str, value, kind: type, remedy: str) -> Any:
 
 
 def choice(argument: str, value, options: Iterable) -> str:
-    """`value`, which must be one of these words."""
+    """Return `value`; refuse it unless it is one of these words."""
     options = sorted(options)
     if not isinstance(value, str) or value not in options:
         refuse(argument, f"one of {', '.join(options)}", repr(value), "Check the spelling.")
@@ -99,7 +97,7 @@ def choice(argument: str, value, options: Iterable) -> str:
 
 
 def float_dtype(argument: str, value) -> np.dtype:
-    """float32 or float64: NumPy's types, or their names."""
+    """Return float32 or float64, given as a NumPy type or a name."""
     try:
         dtype = np.dtype(value)
     except (TypeError, ValueError, SyntaxError):            # of ",,", say
@@ -110,7 +108,7 @@ def float_dtype(argument: str, value) -> np.dtype:
 
 
 def sizes(argument: str, value) -> tuple[int, ...]:
-    """A tuple of layer widths; `()` is a model without hidden layers."""
+    """Return layer widths as a tuple of ints; `()` is a model without hidden layers."""
     unordered, a_number = (str, bytes, set, frozenset, dict), isinstance(value, np.ndarray) and value.ndim == 0
     if isinstance(value, unordered) or a_number or not isinstance(value, Iterable):
         refuse(argument, "a tuple of layer widths", repr(value), f"Write {argument}=(128,) for one hidden layer.")
@@ -118,7 +116,7 @@ def sizes(argument: str, value) -> tuple[int, ...]:
 
 
 def generator(argument: str, value) -> np.random.Generator:
-    """`value`, which must be a numpy.random.Generator: nothing here draws from a global state."""
+    """Return `value`; refuse it unless it is a numpy.random.Generator, because nothing here uses a global random state."""
     if not isinstance(value, np.random.Generator):
         refuse(argument, "a numpy.random.Generator", type(value).__name__, "Use np.random.default_rng(seed).")
     return value
@@ -150,7 +148,7 @@ def batch(vae: Any, x: Any, eps: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def objective(vae: Any, known: Iterable[tuple[str, str]]) -> None:
-    """Raise ValueError unless a model's (objective, estimator) is known, and for what "iwae" cannot have."""
+    """Raise ValueError for an unknown (objective, estimator) of a model, and for settings that contradict "iwae"."""
     choice("objective", vae.objective, {name for name, _ in known})
     choice("estimator", vae.estimator, {name for _, name in known})
     iwae, needs = vae.objective == "iwae", " for the objective 'iwae'"

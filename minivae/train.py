@@ -23,9 +23,9 @@ class Diverged(ValueError):
 class Record(NamedTuple):
     """One epoch, in nats, mean per datum: elbo = reconstruction - kl, whatever beta is.
 
-    A model without noise has no q(z|x): kl and elbo are None. sigma is the Gaussian likelihood's at the end of the epoch,
-    train_mse the mean squared error per feature; both are None for other likelihoods and for a fixed sigma. At the
-    optimum sigma^2 = train_mse.
+    kl and elbo are None for a model without noise, which has no q(z|x). sigma is that of a Gaussian likelihood at the end
+    of the epoch, train_mse the mean squared error per feature; both are None for a fixed sigma and for other likelihoods.
+    At the optimum sigma^2 = train_mse.
     """
 
     epoch: int
@@ -216,7 +216,7 @@ def split(order: NDArray, batch: int) -> list[NDArray]:
 
 
 def elbo_of(vae: VAE, reconstruction: float, kl: float) -> tuple[float, float | None, float | None]:
-    """Reconstruction, KL and ELBO; for a model without noise only the first, the others are None."""
+    """Reconstruction, KL and ELBO; KL and ELBO are None for a model without noise."""
     return (reconstruction, kl, reconstruction - kl) if vae.noise else (reconstruction, None, None)
 
 

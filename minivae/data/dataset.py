@@ -1,8 +1,8 @@
 """A data set: rows to train on, rows held out; and the bundled real digits.
 
 The bundled digits are the 1,797 real handwritten ones of Alpaydin and Kaynak (UCI, 1998; CC BY 4.0): 8x8 pixels, each
-the count 0..16 of set pixels in a 4x4 block of the scan. So Binomial(16) has the right support, 0..16, and its sum over
-it is 1. The 16 pixels of a block are neighbours, not independent: the counts spread more than it says.
+the count 0..16 of set pixels in a 4x4 block of the scan. So Binomial(16) is a distribution over exactly these counts. The
+16 pixels of a block are neighbours, not independent: the counts have more variance than Binomial(16).
 """
 
 import math
@@ -16,12 +16,12 @@ from minivae.checks import real_array, refuse, whole_number
 
 
 class Grey:
-    """Bytes 0..255 that are fractions of 255 to whoever takes rows out: only those rows become float32.
+    """uint8 images; indexing returns rows as float32 in [0, 1], the bytes divided by 255.
 
     Parameters
     ----------
     levels : ndarray of uint8, shape (N, D)
-        Kept as it is: a quarter of the memory, and nothing is copied.
+        Not copied or converted: this takes a quarter of the memory.
     """
 
     dtype = np.dtype(np.float32)
@@ -38,35 +38,35 @@ class Grey:
         return x
 
     def mean(self, axis: int = 0) -> NDArray:
-        """The mean of the fractions."""
+        """Mean of the fractions over rows, (D,)."""
         return self.levels.mean(axis) / 255
 
     def draw(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
-        """x = 1 with probability level / 255, exactly: levels that exceed a byte below 255, any of which is as likely."""
+        """Draw x = 1 with probability level / 255, exactly: where the level exceeds a uniform byte from 0 to 254."""
         levels = self.levels[rows]                          # (B, D)
         u = np.frombuffer(bytearray(rng.bytes(levels.size)), np.uint8)
-        while len(top := np.flatnonzero(u == 255)):         # one in 256 is drawn again, and one in 256 of those
+        while len(top := np.flatnonzero(u == 255)):         # a byte of 255 is drawn again
             u[top] = np.frombuffer(rng.bytes(len(top)), np.uint8)
         return (u.reshape(levels.shape) < levels).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows to learn from and rows held out. Labels colour the figures; nothing is learned from them.
+    """Rows to train on and rows held out. Labels colour the figures and are not used in training.
 
     Attributes
     ----------
     name : str
-        Where it comes from.
+        Where the data come from: "digits" or a path.
     train_x, test_x : ndarray, shape (N, D)
-        Of a directory of MNIST train_x is `Grey`: rows taken out of it are such an array.
+        For a directory of MNIST, train_x is a `Grey`; its rows are such arrays.
     train_y, test_y : ndarray of whole numbers, shape (N,), or None
     image_shape : (height, width) or None
-        How a row is seen as a picture, if it is one.
+        Shape of a row as a picture, or None.
     trials : int or None
-        n, if the numbers are counts 0..n.
+        n if the numbers are counts 0..n, else None.
     binarize : bool
-        Whether `take` draws zeros and ones whose probabilities the rows to learn from are.
+        True if `take` draws zeros and ones with the training rows as probabilities.
     """
 
     name: str
@@ -79,17 +79,17 @@ class Dataset:
     binarize: bool = False
 
     def as_fractions(self) -> "Dataset":
-        """Counts 0..n as fractions 0..1, for the likelihoods that are not Binomial."""
+        """Return the same data with counts 0..n divided by n, for likelihoods other than the Binomial."""
         if self.trials is None:
             return self
         divided = {name: (getattr(self, name) / self.trials).astype(np.float32) for name in ("train_x", "test_x")}
         return replace(self, trials=None, **divided)
 
     def binarized(self) -> "Dataset":
-        """Fractions as probabilities of a 1: drawn afresh whenever rows to learn from are taken, once for all held out.
+        """Return data of zeros and ones, drawn with the fractions as probabilities: anew for each batch, once for held-out rows.
 
-        Dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). What is held out is drawn from a seed of its own,
-        the same for every run: their numbers can be compared. Raises ValueError if a number is not between 0 and 1.
+        Dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn with a seed of their own, the
+        same for every run, so that results can be compared. Raises ValueError if a number is not between 0 and 1.
         """
         data = self.as_fractions()
         for x in (data.train_x if isinstance(data.train_x, np.ndarray) else data.train_x[:1], data.test_x):
@@ -98,20 +98,20 @@ class Dataset:
         return replace(data, binarize=True, test_x=draw_binary(data.test_x, np.random.default_rng(0)))
 
     def take(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
-        """Rows to learn from, (B, D): as they are, or a draw of zeros and ones."""
+        """Return these training rows, (B, D), or with `binarize` a draw of zeros and ones."""
         if not self.binarize:
             return self.train_x[rows]
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)
 
     def few(self, most: int) -> "Dataset":
-        """The same with no more than `most` rows held out, evenly spaced."""
+        """Return the same data with at most `most` held-out rows, evenly spaced."""
         most = whole_number("most", most, 1)
         rows = slice(None, None, math.ceil(len(self.test_x) / most))
         return replace(self, test_x=self.test_x[rows], test_y=None if self.test_y is None else self.test_y[rows])
 
 
 def draw_binary(x: NDArray, rng: np.random.Generator) -> NDArray:
-    """Zeros and ones, 1 with probability x: (B, D) of float32."""
+    """Draw zeros and ones, 1 with probability x: (B, D) of float32."""
     return (rng.random(x.shape, np.float32) < x).astype(np.float32)
 
 
@@ -123,11 +123,11 @@ def digits() -> Dataset:
 
 
 def hold_out(x: NDArray, y: NDArray | None) -> tuple:
-    """Every fifth row of each class held out (every fifth row, without labels): the same split on every machine.
+    """Hold out every fifth row of each class (without labels, every fifth row): the same split on every machine.
 
     Returns train_x, test_x, train_y, test_y.
     """
-    rank = np.arange(len(x))                                # a row's place among the rows of its class
+    rank = np.arange(len(x))                                # number of a row within its class
     if y is not None:
         order = np.argsort(y, kind="stable")
         _, first, sizes = np.unique(y[order], return_index=True, return_counts=True)
@@ -142,7 +142,7 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
 
 
 def as_dataset(name: str, train_x: NDArray, test_x: NDArray, train_y=None, test_y=None) -> Dataset:
-    """Rows of pictures become rows of numbers; a square number of features is taken to be a square picture."""
+    """Return a Dataset: pictures become rows of numbers; a square number of features counts as a square picture."""
     side = math.isqrt(train_x[0].size)
     square = (side, side) if side * side == train_x[0].size else None
     shape = train_x.shape[1:] if train_x.ndim == 3 else square

@@ -1,4 +1,4 @@
-"""The reader's own files as data: .npz, .npy, .csv, IDX, and the directory of MNIST."""
+"""Load data from files: .npz, .npy, .csv, IDX, and the directory of MNIST."""
 
 import os
 import re
@@ -19,7 +19,7 @@ class DataError(ValueError):
 
 
 def load(source: str = "digits") -> Dataset:
-    """The bundled "digits", or a path: .npz (x, y), .npy, .csv, an IDX file, or a directory with the files of MNIST.
+    """Load the bundled "digits" or a path: .npz (x, y), .npy, .csv, an IDX file, or a directory with the files of MNIST.
 
     Raises DataError (a ValueError) if the path holds no such data.
     """
@@ -44,7 +44,7 @@ def load(source: str = "digits") -> Dataset:
 
 
 def _read(path: Path) -> tuple[NDArray, NDArray | None]:
-    """x and, where the file has them, labels y."""
+    """Return x, and the labels y or None."""
     kind, y = path.suffix.lower(), None
     if kind == ".npz":
         arrays = read_npz(path)
@@ -66,12 +66,12 @@ def _read(path: Path) -> tuple[NDArray, NDArray | None]:
 
 
 def are_whole(y: NDArray) -> bool:
-    """Whether all of these are whole numbers, exact in float64."""
+    """Return True if all of these are whole numbers that float64 holds exactly."""
     return y.dtype.kind in "bui" or (y.dtype.kind == "f" and bool(((y == np.rint(y)) & (np.abs(y) < 2**53)).all()))
 
 
 def read_csv(path: Path) -> NDArray:
-    """Rows of numbers with commas between them, (N, D); a line that begins with # is a remark."""
+    """Read rows of numbers separated by commas, (N, D); a line that begins with # is a comment."""
     with open(regular(path), encoding="utf-8-sig") as file, warnings.catch_warnings(action="error"):
         try:
             rows = (line for line in file if not line.startswith("#"))
@@ -85,7 +85,7 @@ KINDS = {"images": 3, "labels": 1}                          # number of axes
 
 
 def _mnist_directory(path: Path) -> Dataset:
-    """The four files of MNIST or Fashion-MNIST, plain or .gz; grey bytes are fractions of 255."""
+    """Read the four files of MNIST or Fashion-MNIST, plain or .gz; grey bytes become fractions of 255."""
     arrays = {}
     for part, usual in PARTS.items():
         for kind, axes in KINDS.items():
@@ -109,7 +109,7 @@ def _mnist_directory(path: Path) -> Dataset:
 
 
 def _find(path: Path, part: str, kind: str, axes: int) -> Path:
-    """The file of that part, by its usual name in any of the usual spellings: with - or . before idx, plain or .gz."""
+    """Return the file of this part by its usual name: with - or . before idx, plain or .gz."""
     spelled = re.compile(rf"{part}[-_.]{kind}[-_.]idx{axes}[-_.]ubyte(\.gz)?", re.IGNORECASE)
     found = sorted(file for file in path.iterdir() if spelled.fullmatch(file.name) and not file.is_dir())
     if not found:

@@ -1,7 +1,7 @@
-"""Strict readers of arrays: IDX (plain or gzipped), .npy and .npz. The right array, or `Damaged`; nothing is executed.
+"""Strict readers of arrays: IDX (plain or gzipped), .npy and .npz. They return the right array or raise `Damaged`.
 
-A file is believed only as far as it can be checked: what its header announces must be possible before any memory is
-asked for, every byte must be accounted for, and every checksum there is must be right.
+They execute nothing. They check the size in the header against the file before they allocate memory, use every byte of the
+file, and verify every checksum.
 """
 
 import ast
@@ -22,21 +22,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 PIECE = 1 << 20                                             # bytes that are read at once
-DEFLATE = 1032                                              # one byte unpacks to no more: the limit of the format
+DEFLATE = 1032                                              # bytes that one byte can unpack to: the limit of the format
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-MOST_AXES = 32                                              # more, NumPy cannot have
-LONGEST_HEADER = 10_000                                     # characters of an .npy header: what NumPy allows as well
-LAST = b"PK\5\6"                                           # how the last 22 bytes of a zip without a comment begin
-DESCRIPTORS = (12, 16, 20, 24)                              # bytes behind a member that was written to a pipe
+MOST_AXES = 32                                              # limit of NumPy
+LONGEST_HEADER = 10_000                                     # characters of an .npy header: the limit of NumPy
+LAST = b"PK\5\6"                                           # first of the last 22 bytes of a zip without a comment
+DESCRIPTORS = (12, 16, 20, 24)                              # lengths of what follows a member that was written to a pipe
 PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # numbers, and text
 
 
 class Damaged(ValueError):
-    """A file that is not what it should be; the message names the place and what was expected there."""
+    """A file breaks its format; the message names the place and what was expected there."""
 
 
 def regular(path: Path) -> Path:
-    """`path`, unless it is a pipe or a device: one may never end, and waiting for the other may not either."""
+    """Return `path`. Refuses pipes and devices: reading them may never end."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):   # a directory is refused when it is opened
         raise Damaged("a regular file is expected; this is a pipe or a device.")
@@ -44,7 +44,7 @@ def regular(path: Path) -> Path:
 
 
 def shaped(content: bytearray, dtype: np.dtype, shape: tuple[int, ...], order: str = "C") -> NDArray:
-    """The numbers, or the text, as an array. Raises Damaged if there is no such array or no such text."""
+    """Return these bytes as an array of numbers or text. Raises Damaged if that is impossible."""
     try:
         array = np.frombuffer(content, dtype).reshape(shape, order=order)
     except (ValueError, OverflowError) as error:            # with no rows, the other axes may have any length
@@ -55,9 +55,9 @@ def shaped(content: bytearray, dtype: np.dtype, shape: tuple[int, ...], order: s
 
 
 def read_idx(path: Path) -> NDArray:
-    """An array in LeCun's IDX format, plain or gzipped: 0, 0, type, number of axes, their lengths, then the numbers.
+    """Read an array in LeCun's IDX format, plain or gzipped: 0, 0, type, number of axes, their lengths, then the numbers.
 
-    All big-endian; read-only. Raises Damaged for anything else.
+    All numbers are big-endian. Raises Damaged for anything else.
     """
     with open(regular(path), "rb") as file:
         size = file.seek(0, 2)
@@ -82,7 +82,7 @@ def read_idx(path: Path) -> NDArray:
 
 
 def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
-    """So many bytes, asked for in pieces: a header that lies costs no more memory than the file has."""
+    """Read exactly `size` bytes, in pieces: a header with a wrong size needs no more memory than the file."""
     content = bytearray()
     while len(content) < count:
         piece = read(min(count - len(content), PIECE))
@@ -93,9 +93,9 @@ def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
 
 
 def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
-    """read(n) of a gzip stream of one member. When it has ended, its checksum and length are right and nothing follows.
+    """Return read(n) for a gzip stream of one member. At its end, checksum and length are right and nothing follows.
 
-    `gzip.open` would not do: it verifies nothing if no more than the payload is read, and skips padding.
+    `gzip.open` does not verify the checksum if only the payload is read, and it skips padding.
     """
     stream = zlib.decompressobj(wbits=31)                   # gzip, with its trailer
 
@@ -117,7 +117,7 @@ def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
 
 
 def read_npy(path: Path) -> NDArray:
-    """The array of an .npy file. Raises Damaged for anything else; pickled objects are refused unread."""
+    """Read the array of an .npy file. Raises Damaged for anything else; pickled objects are refused and not read."""
     with open(regular(path), "rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
@@ -125,7 +125,7 @@ def read_npy(path: Path) -> NDArray:
 
 
 def array_of(read: Callable[[int], bytes], size: int) -> NDArray:
-    """One array in NumPy's format, of a stream of `size` bytes."""
+    """Read one array in NumPy's format from a stream of `size` bytes."""
     magic = exactly(read, 8, "the magic number of an .npy")
     if magic[:6] != b"\x93NUMPY" or magic[6] not in (1, 2, 3):
         raise Damaged(f"not an .npy: it begins with {bytes(magic)!r}.")
@@ -145,7 +145,7 @@ def array_of(read: Callable[[int], bytes], size: int) -> NDArray:
 
 
 def header_of(text: bytearray) -> tuple[tuple[int, ...], np.dtype, bool]:
-    """Shape, dtype and order of an .npy header: a Python dict of exactly three entries, of which only plain ones do."""
+    """Return shape, dtype and order from an .npy header: a dict literal of exactly three entries with a plain dtype."""
     try:
         header = ast.literal_eval(text.decode("latin1").strip())
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
@@ -162,7 +162,7 @@ def header_of(text: bytearray) -> tuple[tuple[int, ...], np.dtype, bool]:
 
 
 def read_npz(path: Path) -> dict[str, NDArray]:
-    """Every array of an .npz by name. Raises Damaged unless all of it is one: names, sizes and checksums."""
+    """Read every array of an .npz by name. Raises Damaged if a name, size or checksum is wrong anywhere."""
     with open(regular(path), "rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 22))
@@ -174,19 +174,19 @@ def read_npz(path: Path) -> dict[str, NDArray]:
                 return members_of(archive, size)
         except Damaged:
             raise
-        except Exception as error:                          # zipfile has nine ways to say that it is none
+        except Exception as error:                          # zipfile raises nine types for a file that is not a zip
             if isinstance(error, OSError) and error.errno != errno.EINVAL:              # EINVAL: a place before 0
                 raise
             raise Damaged(f"not a whole .npz ({type(error).__name__}: {error}).") from error
 
 
 def account_for(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
-    """Every byte before the directory is a member's: `zipfile` skips what is in between, and what stands before all."""
+    """Check that members fill every byte before the directory: `zipfile` skips bytes before and between members."""
     place, behind = 0, (0,)
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         if member.header_offset - place not in behind:
             raise Damaged(f"there is something that is no member, before {member.filename!r}.")
-        file.seek(member.header_offset + 26)                # where its header says how long its name and extra field are
+        file.seek(member.header_offset + 26)                # the lengths of its name and extra field
         lengths = struct.unpack("<2H", exactly(file.read, 4, "the header of a member"))
         place = member.header_offset + 30 + sum(lengths) + member.compress_size
         behind = DESCRIPTORS if member.flag_bits & 8 else (0,)
@@ -195,7 +195,7 @@ def account_for(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
 
 
 def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:
-    """The arrays of an open archive, of which no two have one name."""
+    """Return the arrays of an open archive by name; names must be unique."""
     found = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")

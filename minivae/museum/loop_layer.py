@@ -1,4 +1,4 @@
-"""The layer that looks at the training loop and at the data: all of it written out again, as the papers have it."""
+"""The layer that checks the training loop and the data, by code that is written a second time from the papers."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ from minivae.museum.problems import insist, notice, problem
 
 
 def loop(copy: SimpleNamespace) -> None:
-    """Adam is the paper's; every row counts alike; the log says what was; resumed is uninterrupted; data are apart."""
+    """Check Adam, the weights of rows, the history, resuming, and the split of the data."""
     adam(copy)
     epochs(copy)
     resume(copy)
@@ -24,7 +24,7 @@ class TextbookAdam:
         self.m = self.v = np.zeros_like(theta)
 
     def step(self, g: NDArray) -> None:
-        """One update, in place."""
+        """Update the parameters once, in place."""
         self.t += 1
         self.m = 0.9 * self.m + 0.1 * g
         self.v = 0.999 * self.v + 0.001 * g * g
@@ -33,7 +33,7 @@ class TextbookAdam:
 
 
 def adam(copy: SimpleNamespace) -> None:
-    """Ten steps."""
+    """Compare ten steps of Adam with the textbook's."""
     rng = np.random.default_rng(0)
     params = copy.params.Params({"w": (6,)}, rng.normal(size=6))
     optimiser, textbook = copy.adam.Adam(params, 0.01), TextbookAdam(params.flat.copy(), 0.01)
@@ -44,7 +44,7 @@ def adam(copy: SimpleNamespace) -> None:
 
 
 def epochs(copy: SimpleNamespace) -> None:
-    """Two epochs of nine rows in batches of four, and the same in plain lines: the noise is drawn after the order."""
+    """Compare two epochs of nine rows in batches of four with a plain loop: the noise is drawn after the order."""
     vae, x, _ = problem(copy, rows=9)
     training = start(copy, vae, x)
     again, *_ = problem(copy, rows=9)
@@ -66,13 +66,13 @@ def epochs(copy: SimpleNamespace) -> None:
 
 
 def start(copy: SimpleNamespace, vae: object, x: NDArray) -> object:
-    """A training of nine rows, the same every time."""
+    """Return a training on nine rows, always the same."""
     rows = copy.data.Dataset("nine rows", x, x)
     return copy.train.Training(vae, rows, np.random.default_rng(4), epochs=2, batch=4, lr=0.01)
 
 
 def resume(copy: SimpleNamespace) -> None:
-    """Stopped after two of six steps, written down and taken up by another process, it ends in the same bits."""
+    """Check that a training saved after two of six steps and resumed ends with the same bits as an uninterrupted one."""
     whole, x, _ = problem(copy, rows=9)
     list(start(copy, whole, x).steps())
     part, *_ = problem(copy, rows=9)
@@ -87,9 +87,9 @@ def resume(copy: SimpleNamespace) -> None:
 
 
 def data(copy: SimpleNamespace) -> None:
-    """Held-out rows are not learned from, none is lost, and every label belongs to its row."""
+    """Check that held-out rows are not trained on, that no row is lost, and that labels stay with their rows."""
     y = (3 * np.arange(50) + 2) % 7
-    x = np.arange(50)[:, None] * [1, 0] + y[:, None] * [0, 1]                   # every row knows its number and label
+    x = np.arange(50)[:, None] * [1, 0] + y[:, None] * [0, 1]                   # a row contains its number and label
     train_x, test_x, train_y, test_y = copy.data.hold_out(x, y)
     both = np.intersect1d(train_x[:, 0], test_x[:, 0])
     insist(not len(both), f"{len(both)} rows are learned from and held out")

@@ -1,7 +1,7 @@
-"""A copy of a package in memory, with lines changed. Nothing is written; the package that is imported stays as it is.
+"""A copy of a package in memory with changed lines. No file is written, and the imported package does not change.
 
-Python's own import machinery does it: while a copy is made, a finder stands first in line that answers to the name of
-the package and a suffix, reads the original's source, changes it, and renames what it imports.
+This uses Python's import system: while a copy is made, the first finder answers for the package's name with a suffix. It
+reads the original source, changes it, and renames its imports.
 """
 
 import ast
@@ -26,7 +26,7 @@ CORE = (
 
 
 class Change(NamedTuple):
-    """Lines of a module, as they are and as they were broken. What is replaced occurs exactly once in its source."""
+    """A change of some lines of a module. The right lines occur exactly once in its source."""
 
     module: str                                             # "gaussian" is minivae/gaussian.py
     right: str
@@ -34,20 +34,20 @@ class Change(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Where its module is, seen from the top of the project."""
+        """Path of the module, relative to the project."""
         return f"minivae/{self.module.replace('.', '/')}.py"
 
 
 def package(changes: Sequence[Change] = ()) -> SimpleNamespace:
-    """A copy of the modules that compute, with these changes: `package(...).vae.VAE` is its model."""
+    """Return a copy of the computing modules with these changes: `package(...).vae.VAE` is its model."""
     modules = load([f"minivae.{name}" for name in CORE], changes)
     return SimpleNamespace(changes=tuple(changes), **{name: modules[f"minivae.{name}"] for name in CORE})
 
 
 def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, ModuleType]:
-    """Fresh modules by the names of their originals; all packages named, and minivae, are copied and see each other.
+    """Return copied modules by the names of their originals: minivae and the named packages, which import each other.
 
-    Raises ValueError if what is to be replaced does not occur exactly once.
+    Raises ValueError if the lines to replace do not occur exactly once.
     """
     names = list(names)
     packages = frozenset({"minivae", *(name.partition(".")[0] for name in names)})
@@ -56,20 +56,20 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
     try:
         return {name: importlib.import_module(copied(name, packages)) for name in names}
     finally:
-        sys.meta_path.remove(finder)                        # the modules know each other: they need no names any more
+        sys.meta_path.remove(finder)                        # the copies hold references to each other
         for name in list(sys.modules):
             if name.partition(".")[0] in {copied(package, packages) for package in packages}:
                 del sys.modules[name]
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds copies of modules, and executes their changed source."""
+    """Finder and loader of copies of modules: executes their changed source."""
 
     def __init__(self, packages: frozenset, changes: tuple[Change, ...]):
         self.packages, self.changes = packages, changes
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """What there is to say about a copy, or None for a module that is none."""
+        """Return the spec of a copy, or None for any other module."""
         name = original(fullname)
         if name == fullname or name.partition(".")[0] not in self.packages:
             return None
@@ -80,7 +80,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.util.spec_from_loader(fullname, self, origin=spec.origin, is_package=whole)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Execute the original's source with the changes that are meant for it."""
+        """Execute the original's source with its changes."""
         name, source = original(module.__name__), Path(module.__spec__.origin)
         mine = tuple(change for change in self.changes if f"minivae.{change.module}" == name)
         exec(compiled(source, mine, self.packages), module.__dict__)
@@ -88,7 +88,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 @functools.cache
 def compiled(source: Path, changes: tuple[Change, ...], packages: frozenset) -> CodeType:
-    """The code of a file, changed, whose imports from the packages come from their copies."""
+    """Compile the changed source of a file; its imports of the packages become imports of their copies."""
     tree = ast.parse(changed(source.read_text(encoding="utf-8"), changes))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
@@ -101,7 +101,7 @@ def compiled(source: Path, changes: tuple[Change, ...], packages: frozenset) -> 
 
 
 def changed(text: str, changes: Iterable[Change]) -> str:
-    """The source of a module with its changes made."""
+    """Return the source of a module with its changes."""
     for change in changes:
         if text.count(change.right) != 1:
             rule = f"found exactly once in {change.file}"

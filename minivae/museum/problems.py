@@ -1,4 +1,4 @@
-"""Small models and data to try a copy of the package on. Every number comes from one seed: all copies get the same."""
+"""Small models and data for checks of a copy of the package. All copies get the same numbers, from one seed."""
 
 import math
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 
 class Noticed(Exception):
-    """What a layer has to say about a copy, in words and numbers."""
+    """Raised by a layer that notices a fault of a copy; the message has words and numbers."""
 
 
 def notice(what: str, came: object, wanted: object, rel: float = 1e-10) -> None:
-    """Raise Noticed unless `came` is `wanted`: same shape, relative to the largest entry that is wanted."""
+    """Raise Noticed unless `came` equals `wanted`: in shape, and in numbers relative to the largest wanted entry."""
     came, wanted = np.asarray(came), np.asarray(wanted)
     if came.shape != wanted.shape:
         raise Noticed(f"{what}: shape {came.shape} instead of {wanted.shape}")
@@ -25,13 +25,13 @@ def notice(what: str, came: object, wanted: object, rel: float = 1e-10) -> None:
 
 
 def insist(fine: bool, what: str) -> None:
-    """Raise Noticed unless it is fine."""
+    """Raise Noticed unless the condition is true."""
     if not fine:
         raise Noticed(what)
 
 
 def likelihood_of(copy: SimpleNamespace, name: str, sigma: float | str = "learned") -> object:
-    """The copy's likelihood of that name; counts are up to 16."""
+    """Return the copy's likelihood with this name; counts are up to 16."""
     settings = {"bernoulli": {}, "binomial": {"n": 16}, "gaussian": {"sigma": sigma}}
     return copy.likelihood.make_likelihood(name, **settings[name])
 
@@ -47,9 +47,9 @@ def problem(
     dtype: type = np.float64,
     **settings: object,
 ) -> tuple:
-    """A model of the copy at random weights and biases, data for it (rows, 4), and noise (samples, rows, 2).
+    """Return a model of the copy with random weights and biases, data (rows, 4), and noise (samples, rows, 2).
 
-    The last layer of its decoder is so many times larger: its logits can be far out.
+    The weights of the decoder's last layer are multiplied by a factor: this makes logits large.
     """
     rng = np.random.default_rng(7)
     kind = likelihood_of(copy, likelihood, sigma)
@@ -62,7 +62,7 @@ def problem(
 
 
 def complex_gradient(f: Callable, flat: NDArray) -> NDArray:
-    """The gradient of the number f(flat), Im f(flat + ih) / h: nothing cancels."""
+    """Return the gradient of f(flat) by complex steps, Im f(flat + ih) / h: without a difference, so no cancellation."""
     gradient = np.empty_like(flat)
     for i in range(len(flat)):
         moved = flat.astype(complex)
@@ -72,7 +72,7 @@ def complex_gradient(f: Callable, flat: NDArray) -> NDArray:
 
 
 def noise_nodes(latent: int, rows: int, nodes: int = 8) -> tuple[NDArray, NDArray]:
-    """eps (L, rows, J) and weights (L,): the weighted sum is the mean over the noise, exact for low polynomials."""
+    """Return eps (L, rows, J) and weights (L,): the weighted sum is the mean over the noise, exact for low polynomials."""
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
     weight = np.prod(np.meshgrid(*[weights] * latent, indexing="ij"), axis=0).ravel()
@@ -80,9 +80,9 @@ def noise_nodes(latent: int, rows: int, nodes: int = 8) -> tuple[NDArray, NDArra
 
 
 def linear_world(copy: SimpleNamespace, beta: float = 1.0, widen: float = 0.0) -> tuple:
-    """A model of the copy without hidden layers, whose encoder is the exact posterior; data; their exact log p(x).
+    """Return a model without hidden layers whose encoder is the exact posterior, data, and their exact log p(x).
 
-    x = z W + b + sigma noise, with orthogonal rows of W. With `widen` the encoder's log_var is so much too large.
+    x = z W + b + sigma noise, with orthogonal rows of W. `widen` is added to the encoder's log_var.
     """
     rng = np.random.default_rng(3)
     latent, features, sigma = 2, 5, 0.6

@@ -30,7 +30,7 @@ OF_MODEL = ("beta", "estimator", "objective")
 class Report(NamedTuple):
     """Numbers of a trained model by its own code, nats per digit; `log_px` is computed by the right code."""
 
-    loss: float | None = None                               # of the training rows; None: there is no number
+    loss: float | None = None                               # of the training rows, or None
     logged: float | None = None                             # ELBO of these rows in the record of the last epoch
     elbo: float | None = None                               # of held-out rows, like all below
     iw_bound: float | None = None
@@ -88,7 +88,7 @@ def evidence_of(vae: object, bug: Bug) -> float:
 
 
 class Exhibit(NamedTuple):
-    """A bug as it is shown: the numbers of both models, and what every layer reports about the broken one."""
+    """Everything that is shown of a bug: the numbers of both models, and what every layer reports about the broken one."""
 
     bug: Bug
     right: Report

@@ -1,6 +1,6 @@
-"""The Rosetta: what a loss with sums, means and weights really is.
+"""The Rosetta: translate a loss with sums, means and weights into one canonical form.
 
-    convention   a loss as it is written, translated: effective beta, sigma, whether it bounds log p(x)
+    convention   the translation: effective beta, sigma, and whether the loss bounds log p(x)
     presets      losses as public code and posts write them
     command      the command `minivae rosetta`
 """

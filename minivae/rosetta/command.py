@@ -53,7 +53,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def fraction(text: str) -> float:
-    """Return the number of "1/784" or "0.5". Raises ValueError if the text is no finite number."""
+    """Return the number of "1/784" or "0.5". Raises ValueError if the text is not a finite number."""
     above, below = map(float, text.split("/", 1) if "/" in text else (text, "1"))
     value = above / below if below else math.inf
     if not all(map(math.isfinite, (above, below, value))):
@@ -110,7 +110,7 @@ def document(convention: "Convention", name: str | None = None, preset: "Preset 
     return result | {"source": preset and preset.source, "remark": preset and preset.remark}
 
 
-# The translation in words
+# Sentences about a translation
 
 
 def written(convention: "Convention") -> str:

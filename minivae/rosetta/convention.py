@@ -1,12 +1,12 @@
-"""What a loss really is: a VAE's loss, written with this or that sum, mean and weight, said in one language.
+"""Translate the loss of a VAE, written with sums, means and weights, into one canonical form.
 
-    written    = u reduce_B reduce_D r  +  v reduce_B reduce_J KL,        r: what a feature costs, reduce: sum or mean
+    written    = u reduce_B reduce_D r  +  v reduce_B reduce_J KL,        r: cost of a feature, reduce: sum or mean
     canonical  = mean_B sum_D -log p(x_d|z)  +  beta mean_B sum_J KL,     p: Bernoulli, or Gaussian with some sigma
 
     gradient of written = factor x gradient of canonical
 
-Every mean over features or latents hides a weight, and that is all there is to "sum or mean?". With a squared error
-only beta sigma^2 is fixed: the same loss is beta = 1 with one sigma, and any other beta with another.
+A mean over features or latents is a sum with a hidden weight; this answers "sum or mean?". With a squared error only
+beta sigma^2 is fixed: the same loss has beta = 1 at one sigma, and another beta at another sigma.
 """
 
 import math
@@ -24,14 +24,16 @@ BOUNDS = ("elbo", "elbo of another sigma", "looser", "none")
 
 @dataclass(frozen=True)
 class Convention:
-    """A loss as it is written. Raises ValueError if a part breaks its rule, or a mean is over an unknown number.
+    """The form in which somebody wrote a loss.
+
+    Raises ValueError if a part breaks its rule, or a mean is taken over an unknown number.
 
     Attributes
     ----------
     reconstruction : str
-        What a feature costs. "mse": (x - m)^2. "bce": -x log m - (1 - x) log(1 - m). "gaussian": -log N(x; m, sigma^2).
+        Cost r of a feature. "mse": (x - m)^2. "bce": -x log m - (1 - x) log(1 - m). "gaussian": -log N(x; m, sigma^2).
     sigma : float, "learned" or "optimal", or None
-        Of "gaussian", declared; of "mse" the one it is read at, a number. None: 1.
+        The declared sigma of "gaussian"; for "mse" a number, the sigma at which to translate. None: 1.
     reduce, batch_reduce, kl_reduce, kl_batch_reduce : str
         "sum" or "mean": of the reconstruction over features and batch, of the KL over latents and batch.
     recon_weight, kl_weight : float
@@ -61,7 +63,7 @@ class Convention:
         for name in ("features", "latent", "batch"):
             if getattr(self, name) is not None:
                 whole = checks.whole_number(name, getattr(self, name), 1)
-                checks.real_number(name, whole, below=1e15)  # beyond, it is no longer exact as a float
+                checks.real_number(name, whole, below=1e15)  # larger whole numbers are not exact as floats
                 self._set(name, whole)
         self._need("features", self.reduce == "mean", "a mean over features")
         self._need("latent", self.kl_reduce == "mean", "a mean over latents")
@@ -88,24 +90,24 @@ class Convention:
 
     @property
     def on_features(self) -> float:
-        """What every r_d is multiplied with, the mean over the batch apart."""
+        """Weight of every r_d, without the mean over the batch."""
         over_features = 1 / self.features if self.reduce == "mean" else 1.0
         return self.recon_weight * over_features * (self.batch if self.batch_reduce == "sum" else 1)
 
     @property
     def on_latents(self) -> float:
-        """What every KL_j is multiplied with at kl_weight = 1, the mean over the batch apart."""
+        """Weight of every KL_j at kl_weight = 1, without the mean over the batch."""
         over_latents = 1 / self.latent if self.kl_reduce == "mean" else 1.0
         return over_latents * (self.batch if self.kl_batch_reduce == "sum" else 1)
 
     @property
     def has_fixed_sigma(self) -> bool:
-        """Whether it is a squared error times a number, so that beta and sigma can be traded for each other."""
+        """True if r is a squared error times a number: then only beta sigma^2 is fixed."""
         return self.reconstruction == "mse" or not isinstance(self.sigma, (str, type(None)))
 
 
 class Reading(NamedTuple):
-    """One way to say what a convention is: gradient of written = factor x gradient of canonical at beta and sigma."""
+    """One translation of a convention: gradient of written = factor x gradient of canonical at beta and sigma."""
 
     beta: float                 # weight of the KL beside -log p(x|z)
     sigma: float | str | None   # of p(x|z); None for a Bernoulli
@@ -114,16 +116,16 @@ class Reading(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """What a convention really is."""
+    """All translations of a convention, and what follows from them."""
 
-    reading: Reading            # at the sigma it declares, or that it was asked to be read at
-    elbo: Reading | None        # the one with beta = 1, where there is one: there the loss is minus the ELBO
+    reading: Reading            # at the declared sigma, or at the one asked for
+    elbo: Reading | None        # with beta = 1, if one exists: there the loss is minus the ELBO
     bound: str                  # one of BOUNDS
-    kl_weight: float            # what the weight must be for beta = 1 at that sigma, all reductions kept
+    kl_weight: float            # the weight with which beta = 1 at that sigma, with the same sums and means
 
 
 def translate(convention: Convention) -> Translation:
-    """What this loss really is. Raises ValueError if its weights are beyond the range of a number."""
+    """Translate a convention. Raises ValueError if its weights are beyond the range of a number."""
     reading = read(convention, convention.sigma)
     elbo = None
     if convention.kl_weight and convention.has_fixed_sigma:
@@ -139,7 +141,7 @@ def translate(convention: Convention) -> Translation:
 
 
 def read(convention: Convention, sigma: float | str | None) -> Reading:
-    """The convention as a weight beta and a decoder of this sigma.
+    """Translate a convention into beta and a decoder with this sigma.
 
     r is -log p itself (factor = its weight), or a squared error: a (x - m)^2 = 2 a sigma^2 x (x - m)^2 / (2 sigma^2), so
     factor = 2 a sigma^2. Then beta = (weight of the KL) / factor.
@@ -148,30 +150,30 @@ def read(convention: Convention, sigma: float | str | None) -> Reading:
     if convention.has_fixed_sigma:
         factor = _in_range(_weight_of_square(convention) * 2 * sigma * sigma)
         constant = _log_normaliser(sigma)
-        if convention.reconstruction == "gaussian":         # it has a normaliser, that of its own sigma
+        if convention.reconstruction == "gaussian":         # its normaliser is that of the declared sigma
             constant -= _in_range(convention.on_features / factor) * _log_normaliser(convention.sigma)
     beta = convention.kl_weight * convention.on_latents / factor
     return Reading(_in_range(beta) if convention.kl_weight else 0.0, sigma, factor, constant)
 
 
 def implied_sigma(convention: Convention) -> float:
-    """The sigma that a squared error with a KL of this weight means: sigma^2 = (weight of KL) / (2 weight of square)."""
+    """Return the sigma at which beta = 1 with a squared error: sigma^2 = (weight of KL) / (2 weight of square)."""
     return _in_range(convention.kl_weight * convention.on_latents / (2 * _weight_of_square(convention))) ** 0.5
 
 
 def _weight_of_square(convention):
-    """a, what every (x - m)^2 is multiplied with."""
+    """Weight a of every (x - m)^2."""
     own = 2 * convention.sigma * convention.sigma if convention.reconstruction == "gaussian" else 1
     return _in_range(convention.on_features / _in_range(own))
 
 
 def _log_normaliser(sigma):
-    """log sigma + 1/2 log 2 pi, of one feature."""
+    """log sigma + 1/2 log 2 pi: the normaliser of one feature."""
     return math.log(sigma) + LOG_2PI / 2
 
 
 def _in_range(number):
-    if not 1e-300 <= number <= 1e300:                       # room for a logarithm to be multiplied with it
+    if not 1e-300 <= number <= 1e300:                       # leaves room for further factors
         remedy = "Rescale the weights: only their ratio matters."
         checks.refuse("the weights", "such that their products and ratios are numbers", f"{number:g}", remedy)
     return number

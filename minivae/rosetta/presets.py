@@ -1,6 +1,6 @@
-"""Losses as public code and posts write them, each with where it can be read. All of them are facts, none a reproach.
+"""Losses as public code and posts write them, each with its source. These are descriptions, not criticism.
 
-What is missing in a convention (D, J) is what its result does not depend on.
+A convention leaves out D or J if its translation does not depend on it.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from minivae.rosetta import Convention
 
 
 class Preset(NamedTuple):
-    """A convention, where it was seen, and what is known about it."""
+    """A convention, its source, and remarks."""
 
     convention: Convention
     source: str
@@ -73,5 +73,5 @@ PRESETS = {
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name; ValueError if there is none."""
+    """Return the preset with this name. Raises ValueError if the name is unknown."""
     return PRESETS[choice("preset", name, PRESETS)]

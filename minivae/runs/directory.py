@@ -1,4 +1,4 @@
-"""A run is a directory that says what it is: config.json, history.csv, model.npz, results.json and figures."""
+"""A run is a directory with config.json, history.csv, model.npz, results.json and figures."""
 
 import contextlib
 import csv
@@ -27,15 +27,15 @@ FIGURES = (
     "loss_curves", "sigma_and_error", "kl_per_dimension", "latent_line", "latent_map", "manifold", "hero", "traversals",
     "reconstructions", "prior_samples", "samples",
 )  # fmt: skip
-WRITTEN = (                                                 # the config last: without it, the rest is no run
+WRITTEN = (                                                 # removed in this order; the config last, because it marks a run
     *(f"{name}.png" for name in FIGURES), "samples.npy", "results.json", "model.npz", "history.csv", "config.json",
 )  # fmt: skip
-MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # in history, all or none
-CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # what any config has, among others
+MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # all or none of them
+CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # fields that every config has
 
 
 class Run(NamedTuple):
-    """What was kept of a run; `saved` is its model and, if it can go on, its training."""
+    """A run in memory; `saved` holds its model and, if it can be resumed, the state of its training."""
 
     path: Path
     config: dict
@@ -44,12 +44,12 @@ class Run(NamedTuple):
 
     @property
     def vae(self) -> VAE:
-        """Its model."""
+        """The model of the run."""
         return self.saved.vae
 
 
 def create(path: Path, overwrite: bool = False) -> Path:
-    """An empty directory for a run. One that holds anything is refused, unless it holds a run that may be overwritten."""
+    """Make an empty directory for a run. A directory with content is refused, except a run with `overwrite`."""
     path = Path(path)
     if path.is_dir() and set(path.iterdir()) - set(left_over(path)):
         is_run = holds_run(path)
@@ -64,13 +64,13 @@ def create(path: Path, overwrite: bool = False) -> Path:
 
 
 def make_directory(path: Path, argument: str = "out") -> Path:
-    """`path`, made if it is not there. Raises ValueError if it cannot be one."""
+    """Return `path` as a directory; make it if it does not exist. Raises ValueError if it cannot be a directory."""
     must_be_directory(path, argument).mkdir(parents=True, exist_ok=True)
     return path
 
 
 def must_be_directory(path: Path, argument: str = "out") -> Path:
-    """`path`, refused if it, or what it should lie in, is a file or a link that leads nowhere."""
+    """Return `path`; refuse it if it or a parent is a file or a broken link."""
     for place in (path, *path.parents):
         if os.path.lexists(place) and not place.is_dir():
             came = f"{place}, which is a {'file' if place.exists() else 'link that leads nowhere'}"
@@ -79,7 +79,7 @@ def must_be_directory(path: Path, argument: str = "out") -> Path:
 
 
 def holds_run(path: Path) -> bool:
-    """Whether the config in a directory is that of a run: others have one of that name, too."""
+    """Return True if the config.json in a directory is that of a run; other programs use this name too."""
     try:
         read_config(path)
     except (ValueError, OSError):
@@ -88,7 +88,7 @@ def holds_run(path: Path) -> bool:
 
 
 def left_over(path: Path) -> list[Path]:
-    """What a process that was killed has left half written in a directory."""
+    """Return the temporary files that killed processes left in a directory."""
     names = "|".join(map(re.escape, WRITTEN))
     return [file for file in path.iterdir() if re.fullmatch(rf"\.({names})\.\d+", file.name)]
 
@@ -105,7 +105,7 @@ def write(run: Run) -> None:
 
 
 def read(path: Path) -> Run:
-    """A run as it was written. Raises ValueError if the directory holds none, or one that is damaged."""
+    """Read a run. Raises ValueError if the directory holds no run, or a damaged one."""
     path = must_hold(path)
     config, saved = read_config(path), checkpoint.read(path / "model.npz")
     described = checkpoint.describe(saved.vae)
@@ -121,14 +121,14 @@ def read(path: Path) -> Run:
 
 
 def must_hold(path: Path) -> Path:
-    """`path`, refused if there is no run."""
+    """Return `path`; refuse it if it holds no run."""
     if not (Path(path) / "config.json").exists():
         refuse("RUN", "the directory of a run", str(path), "Make one with `minivae train`; it has a config.json.")
     return Path(path)
 
 
 def read_config(path: Path) -> dict:
-    """The config of a run. Raises ValueError if it is damaged, or somebody else's."""
+    """Read the config of a run. Raises ValueError if it is damaged, or not the config of a run."""
     config = read_json(path / "config.json")
     for name, kind in CONFIG.items():
         if type(config.get(name)) is not kind or (kind is int and config[name] < 0):
@@ -137,7 +137,7 @@ def read_config(path: Path) -> dict:
 
 
 def read_history(path: Path) -> list[Record]:
-    """Its epochs, from the first on, none left out. Raises ValueError if the file is damaged."""
+    """Read the records of all epochs, without gaps. Raises ValueError if the file is damaged."""
     try:
         with open(regular(path / "history.csv"), newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -153,7 +153,7 @@ def read_history(path: Path) -> list[Record]:
 
 
 def _number(name, text):
-    """A cell of the history. What not every model has may be empty; older histories lack some of those columns."""
+    """Read a cell of the history. Columns that only some models fill may be empty or, in older runs, missing."""
     if text == "" and name in set.union(*MAY_BE_EMPTY):
         return None
     if not math.isfinite(number := float(text)):
@@ -173,7 +173,7 @@ def results(path: Path) -> dict:
 
 
 def read_json(path: Path) -> dict:
-    """The object in a file. Raises ValueError if there is another thing, or none."""
+    """Read the JSON object in a file. Raises ValueError if the file holds no object."""
     try:
         document = json.loads(regular(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -184,16 +184,16 @@ def read_json(path: Path) -> dict:
 
 
 def damaged(path: Path, why: object) -> NoReturn:
-    """Refuse a run for the sake of one of its files."""
+    """Refuse a run because one of its files is damaged."""
     came = f"{path.parent}, whose {path.name} is damaged ({why})"
     refuse("RUN", "the directory of a run", came, "Take it from a copy, or train again.")
 
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """While this is entered, no other process can enter it for the same directory; ValueError if one is in it.
+    """Lock a directory against other processes while the block runs. Raises ValueError if another process holds the lock.
 
-    The system itself lets go of it when a process ends, however that happens.
+    The system releases the lock when the process ends, even if it is killed.
     """
     handle = None if fcntl is None else os.open(path, os.O_RDONLY)
     try:
@@ -210,14 +210,14 @@ def _lock(handle, path):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         refuse("out", "a run that nobody else writes", f"{path}, which another process trains", "Wait, or name another.")
-    except OSError:                                         # some file systems, NFS among them, lock no directories
+    except OSError:                                         # some file systems, such as NFS, cannot lock directories
         pass
 
 
 def listed(path: Path) -> list[Run]:
-    """The runs in a directory, and the directory itself if it is one, by name; what is no whole run is left out.
+    """List the runs in a directory by name, including the directory itself; skip incomplete runs.
 
-    Raises ValueError if there is no such directory.
+    Raises ValueError if the directory does not exist.
     """
     if not Path(path).is_dir():
         refuse("DIR", "a directory", str(path), "Leave it out for the one you are in.")

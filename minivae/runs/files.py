@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old one or the new one, whole, and that nothing is overwritten unasked."""
+"""Write files so that a crash leaves the old or the new one whole, and overwrite only on request."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ from minivae.checks import refuse
 
 @contextlib.contextmanager
 def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
-    """`with write_atomically(path) as file`: the bytes are on disk under `path` when the block ends, or not at all.
+    """Open a file to write in a `with` block; at its end all bytes are on disk under `path`, after an error none.
 
-    Raises ValueError, before the block, if there is something that is not a regular file.
+    Raises ValueError, before the block, if `path` is something other than a regular file.
     """
     path = destination(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")    # same directory: a rename there is one indivisible step
@@ -28,14 +28,14 @@ def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, temporary, str(temporary)):
-            raise OSError(error.errno, error.strerror, str(path)) from error    # what there is no room for, say
+            raise OSError(error.errno, error.strerror, str(path)) from error    # for example a full disk
         raise
 
 
 def destination(path: Path) -> Path:
-    """Where what is written to `path` goes: through a link, to where it leads. Refused unless a regular file, or none yet.
+    """Return the file that `path` means, following links. Refuses what exists and is not a regular file.
 
-    A rename would put a regular file in the place of a pipe, a device or a link.
+    Without this, the rename would replace a pipe, a device or a link by a regular file.
     """
     target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     if target.exists() and not target.is_file():
@@ -45,7 +45,7 @@ def destination(path: Path) -> Path:
 
 
 def must_be_free(argument: str, rule: str, paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuse what is there already and may not be overwritten, or cannot be: `argument` must be `rule`."""
+    """Refuse existing paths without `overwrite`, and paths that cannot be replaced: `argument` must be `rule`."""
     for path in paths:
         destination(path)
         if os.path.lexists(path) and not overwrite:
@@ -53,8 +53,8 @@ def must_be_free(argument: str, rule: str, paths: Iterable[Path], overwrite: boo
 
 
 def sync_directory(path: Path) -> None:
-    """Make a rename in this directory last through a power cut, where the system can."""
-    with contextlib.suppress(OSError):                      # some systems open no directories
+    """Make renames in this directory survive a power cut, where the system supports it."""
+    with contextlib.suppress(OSError):                      # some systems cannot open directories
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -1,4 +1,4 @@
-"""What an exhibit is: a bug that was seen, as a change of a line or two of this package's own source."""
+"""The exhibits: bugs that were seen elsewhere, each re-created by changing a line or two of this package's source."""
 
 import difflib
 import functools
@@ -18,17 +18,17 @@ class Bug:
     Attributes
     ----------
     name, title : str
-        How it is asked for; what it is, in a line.
+        The word to type; a one-line description.
     seen : str
-        Repository and thread. What was broken there is re-created here: nothing is copied.
+        Repository and thread of the original. The bug is re-created here; no code is copied.
     models : str
         What the change does in this model, and why it is not easily seen.
     changes : tuple of Change
-        The lines as they are and as they were broken.
+        The right and the broken lines.
     settings : dict
-        What a model needs to show it in training: of `VAE.init`; `samples`, the draws; `white`, the brightest pixel.
+        Settings with which training shows the bug: those of `VAE.init`; `samples`, the draws; `white`, the brightest pixel.
     own_decoder : bool
-        Whether p(x|z) itself is another one, so that its log p(x) has to be computed with the broken decoder.
+        True if the bug changes p(x|z) itself, so that log p(x) has to be computed with the broken decoder.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Bug:
 
 @functools.cache
 def bugs() -> tuple[Bug, ...]:
-    """All exhibits, room by room."""
+    """Return all exhibits, room by room."""
     found = [bug for room in ROOMS for bug in importlib.import_module(f"minivae.museum.exhibits.{room}").BUGS]
     if len({bug.name for bug in found}) < len(found):
         refuse("names", "different", str([bug.name for bug in found]), "Rename one.")
@@ -50,7 +50,7 @@ def bugs() -> tuple[Bug, ...]:
 
 
 def find(name: str) -> Bug:
-    """The exhibit of that name; ValueError with the nearest names if there is none."""
+    """Return the exhibit with this name. Raises ValueError with the nearest names if it is unknown."""
     known = {bug.name: bug for bug in bugs()}
     if name not in known:
         near = difflib.get_close_matches(name, known, 3, 0)
@@ -59,5 +59,5 @@ def find(name: str) -> Bug:
 
 
 def room(bug: Bug) -> str:
-    """The module that holds it."""
+    """Return the name of the module that defines it."""
     return next(room for room in ROOMS if bug in importlib.import_module(f"minivae.museum.exhibits.{room}").BUGS)
