@@ -1,4 +1,4 @@
-"""One-token mutants: each differs in the one token that its name says, and nothing is changed that has no effect."""
+"""One-token mutants differ in the token stated by their name, and only code with an effect is changed."""
 
 import io
 import tokenize
@@ -28,7 +28,7 @@ def tokens(source):
 
 
 def made(source):
-    """The changed sources, by name."""
+    """Return the changed sources by the name of the mutant."""
     return {mutant.name: changed(source, mutant.changes) for mutant in one_token.mutants("m", source)}
 
 
