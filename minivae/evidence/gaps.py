@@ -59,17 +59,17 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
     vae = vae.astype(np.float64)
     x = vae.check_data(x)
     mu, log_var = vae.encode(x)
-    elbo, error = expected(vae, x, mu, log_var, tolerance)
+    elbo, error_elbo = expected(vae, x, mu, log_var, tolerance)
     log_ratio, error_kl = _log_ratio(vae, x, mu, log_var, tolerance)
-    best_elbo, best = elbo.copy(), np.concatenate([mu, log_var], axis=1)                    # (N, 2J)
+    best_elbo, error_best = elbo.copy(), error_elbo.copy()
+    best = np.concatenate([mu, log_var], axis=1)                                            # (N, 2J)
     starts = (best.copy(), SEARCH), (_matching(exact.mean, exact.cov), SEARCH), (None, POLISH)
     for start, nodes in starts:
         points = _descend(vae, x, best.copy() if start is None else start, nodes[vae.latent], tolerance / 1000)
-        value, error_best = expected(vae, x, *np.split(points, 2, axis=1), tolerance)
+        value, error = expected(vae, x, *np.split(points, 2, axis=1), tolerance)
         better = value > best_elbo
-        best[better], best_elbo[better] = points[better], value[better]
-        error = np.where(better, np.maximum(error, error_best), error)
-    error = np.maximum(error, error_kl) + exact.error
+        best[better], best_elbo[better], error_best[better] = points[better], value[better], error[better]
+    error = np.maximum.reduce([error_elbo, error_kl, error_best]) + exact.error
     parts = exact.log_px - best_elbo, best_elbo - elbo
     return Gap(exact.log_px, elbo, log_ratio + exact.log_px, best_elbo, *parts, error, *np.split(best, 2, axis=1))
 

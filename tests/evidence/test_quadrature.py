@@ -7,7 +7,7 @@ import pytest
 
 from minivae.evidence import exact_linear, exact_log_px, lower_bounds
 from minivae.evidence.bounds import _Blocks
-from minivae.gaussian import log_normal
+from minivae.gaussian import log_normal, log_standard_normal
 from minivae.likelihood import Bernoulli, Gaussian
 from minivae.ops import log_sum_exp
 from minivae.vae import VAE
@@ -81,6 +81,49 @@ def test_quadrature_error_covers_the_distance_from_the_closed_form(sd):
         vae, x = narrow_posterior(sd, (0.5 + shift, shift))
         exact = exact_log_px(vae, x)
         assert np.abs(exact.log_px - exact_linear(vae, x).log_px) <= exact.error
+
+
+@pytest.mark.parametrize("slope", [(300, 200), (1, 80), (700, 0), (41, -40)])
+def test_quadrature_follows_a_ridge_that_is_thinner_than_its_first_grid(slope):
+    """One feature, two latent coordinates: the posterior is a ridge of width 1 / |slope|, far longer than it is wide."""
+    vae = VAE.init(np.random.default_rng(0), 1, 2, (), dtype=np.float64, likelihood=Gaussian(1.0))
+    vae.params.flat[...] = 0
+    vae.layers("decoder")[0][0][...] = np.transpose([slope])
+    x = np.array([[0.3], [14.0], [150.0]])
+    exact = exact_log_px(vae, x, tolerance=1e-2)
+    assert (np.abs(exact.log_px - exact_linear(vae, x).log_px) <= exact.error).all()
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_quadrature_error_holds_for_steep_random_decoders(activation):
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        vae = VAE.init(rng, 3, 1, (8,), dtype=np.float64, likelihood=Gaussian(0.03), activation=activation)
+        for weight, bias in vae.layers("decoder"):
+            weight *= 3
+            bias[...] = rng.normal(size=bias.shape)
+        vae.layers("encoder")[0][0][...] = 0
+        x = vae.decode(rng.normal(size=(5, 1))) + 0.03 * rng.normal(size=(5, 3))
+        z = np.linspace(-8, 8, 40_001)[:, None]
+        log_joint = vae.log_likelihood(x, z[:, None]) + log_standard_normal(z)[:, None]
+        brute = log_sum_exp(log_joint) + math.log(16 / 40_000)
+        for tolerance in (1e-2, 1e-4):
+            exact = exact_log_px(vae, x, tolerance)
+            assert (np.abs(exact.log_px - brute) <= exact.error + 1e-7).all() and (exact.error <= tolerance).all()
+
+
+def test_quadrature_error_covers_rounding_far_from_zero():
+    """A shift of data and decoder by a million changes nothing but the digits that are left: steps of 2^-33."""
+    rng = np.random.default_rng(0)
+    for sigma in (0.01, 1.0):
+        vae = VAE.init(rng, 4, 2, (5,), dtype=np.float64, likelihood=Gaussian(sigma))
+        vae.layers("encoder")[0][0][...] = 0
+        bias = vae.layers("decoder")[-1][1]
+        x = np.round((vae.decode(rng.normal(size=(7, 2))) + sigma * rng.normal(size=(7, 4))) * 2**20) / 2**20
+        near = exact_log_px(vae, x)
+        bias += 1e6
+        far = exact_log_px(vae, x + 1e6)
+        assert (np.abs(far.log_px - near.log_px) <= far.error + near.error).all()
 
 
 def test_quadrature_reports_an_infinite_error_for_an_unresolved_posterior():
