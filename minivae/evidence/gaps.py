@@ -141,9 +141,8 @@ def _matching(mean, cov):
 def _descend(vae, x, start, nodes, tolerance=1e-10):
     """The diagonal Gaussian (N, 2J) that a descent of -ELBO from `start` finds, for each datum by itself.
 
-    The ELBO is computed with this many Gauss-Hermite nodes on each axis.
-
-    The first steps are scaled by the inverse Fisher information of a Gaussian: sigma^2 in mu, and 2 in log_var.
+    The ELBO is a sum over `nodes` Gauss-Hermite nodes on each axis. The first steps are scaled by the inverse Fisher
+    information of a Gaussian: sigma^2 in mu, and 2 in log_var.
     """
     eps, weights = _gauss_hermite(nodes, vae.latent, LIGHT)
     scale = np.concatenate([np.exp(start[:, vae.latent :]), np.full((len(x), vae.latent), 2.0)], axis=1)
