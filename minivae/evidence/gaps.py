@@ -45,9 +45,9 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
 
     log p(x) - ELBO  =  KL( q(z|x) || p(z|x) )  =  approximation gap + amortisation gap
 
-    log p(x), ELBO and KL are integrals on nodes of their own, each refined until it changes by no more than `tolerance`
-    nats or its finest grid is reached; kinks (relu) converge slowly, and `error` tells. The best Gaussian is a local
-    optimum, never worse than q(z|x). Two descents search for it on a few nodes, one from q(z|x), one from the posterior's
+    log p(x), ELBO and KL are integrals, each on its own nodes. Each is refined until it changes by at most `tolerance` nats
+    or its finest grid is reached; `error` is larger where kinks (relu) converge slowly. The best Gaussian is a local optimum,
+    never worse than q(z|x). Two descents search for it on a few nodes, one from q(z|x), one from the posterior's
     mean and covariance; a third one, on more nodes, starts from the better of the two. Each ends when a step promises
     less than a thousandth of `tolerance`.
 
@@ -125,7 +125,7 @@ def _trapezoid(spacing, latent, offset=0.0):
 
 
 def _product(points, weights, latent, light=1e-18):
-    """One rule on each axis, without the corners, whose weight is at most `light`."""
+    """The product of one rule on each axis, without nodes of weight `light` or less."""
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
     weight = np.prod(np.meshgrid(*[weights / weights.sum()] * latent, indexing="ij"), axis=0).ravel()
     weighs = weight > light
