@@ -46,8 +46,8 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
     log p(x) - ELBO  =  KL( q(z|x) || p(z|x) )  =  approximation gap + amortisation gap
 
     log p(x), ELBO and KL are integrals, each on its own nodes. Each is refined until it changes by at most `tolerance` nats
-    or its finest grid is reached; `error` is larger where kinks (relu) converge slowly. The best Gaussian is a local optimum,
-    never worse than q(z|x). Two descents search for it on a few nodes, one from q(z|x), one from the posterior's
+    or its finest grid is reached; `error` is larger where kinks (relu) converge slowly. The best Gaussian is a local
+    optimum, never worse than q(z|x). Two descents search for it on a few nodes, one from q(z|x), one from the posterior's
     mean and covariance; a third one, on more nodes, starts from the better of the two. Each ends when a step promises
     less than a thousandth of `tolerance`.
 

@@ -102,7 +102,7 @@ def _exact(vae, x, tolerance, finest):
 def _first_grid(mu, log_var, intervals):
     """Lowest corner (J,), spacing and nodes on each axis of a square grid: 8 sd of the prior and of each q(z|x).
 
-    The sd of a q that is wider than the prior counts as 1, because a posterior is hardly ever so wide.
+    The sd of a q that is wider than the prior counts as 1: otherwise one wide q makes the grid coarse for all data.
     """
     reach = 8 * np.exp(log_var.clip(max=0) / 2)
     low, high = np.minimum(-8, (mu - reach).min(axis=0)), np.maximum(8, (mu + reach).max(axis=0))       # (J,)
