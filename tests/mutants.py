@@ -3,6 +3,7 @@
     python -m tests.mutants                        every exhibit of the museum; 1 if one survives
     python -m tests.mutants exp-log-var -j 2       one of them, or two at a time
     python -m tests.mutants --core 100 --seed 0    a random sample of one-token mutants of the core
+    python -m tests.mutants --evidence 200         the same of the folders evidence and rosetta
 
 Each is applied to a copy of the tree in a temporary directory, where the fast tests of the rooms that it touches are
 run until one fails. The museum's own tests are not among them: they would kill everything.
@@ -40,8 +41,25 @@ TESTS = {                                                   # of a module, the q
     "adam": ("core/test_adam", "core/test_train"),
     "train": ("core/test_train", "core/test_adam", "runs/test_resume"),
     "data.dataset": ("data/test_data",),
+    "evidence.annealing": ("evidence/test_annealing",),
     "evidence.bounds": ("evidence/test_bounds", "evidence/test_quadrature"),
+    "evidence.descent": ("evidence/test_linear", "evidence/test_gaps"),
+    "evidence.gaps": ("evidence/test_gaps",),
+    "evidence.gradients": ("evidence/test_gradient_noise",),
+    "evidence.linear": ("evidence/test_linear",),
     "evidence.quadrature": ("evidence/test_quadrature",),
+    "evidence.rates": ("evidence/test_rates",),
+    "evidence.slopes": ("evidence/test_gaps",),
+    "evidence.sums": ("evidence/test_bounds", "evidence/test_quadrature", "evidence/test_rates"),
+    "evidence.sweep": ("rosetta/test_convention",),
+    "rosetta.command": ("rosetta/test_command",),
+    "rosetta.convention": ("rosetta/test_convention",),
+    "rosetta.presets": ("rosetta/test_convention",),
+}
+EVIDENCE = tuple(module for module in TESTS if module.startswith(("evidence.", "rosetta.")))
+FURTHER = {                                                 # tests that are run if those of the module see nothing
+    "core": ("tests/core",),
+    "evidence": ("tests/evidence", "tests/rosetta", "tests/app/test_sweep.py", "tests/app/test_evaluate.py"),
 }
 CORE = ("ops", "gaussian", "likelihood", "objective", "params", "vae", "adam", "train")
 NO_COPY = "equivalent: the copy has the same numbers"
@@ -105,15 +123,15 @@ def tests_of(changes) -> list[str]:
 
 
 @functools.cache
-def of_the_core() -> tuple[one_token.Mutant, ...]:
-    """Every one-token mutant of the core."""
-    sources = {module: (ROOT / "minivae" / f"{module}.py").read_text(encoding="utf-8") for module in CORE}
-    return tuple(mutant for module, source in sources.items() for mutant in one_token.mutants(module, source))
+def of_modules(modules: tuple[str, ...]) -> tuple[one_token.Mutant, ...]:
+    """Every one-token mutant of these modules."""
+    paths = {module: ROOT / "minivae" / f"{module.replace('.', '/')}.py" for module in modules}
+    return tuple(mutant for module, path in paths.items() for mutant in one_token.mutants(module, path.read_text("utf-8")))
 
 
-def sample(count: int, seed: int) -> list[one_token.Mutant]:
-    """Draw one-token mutants of the core."""
-    return random.Random(seed).sample(of_the_core(), min(count, len(of_the_core())))
+def sample(count: int, seed: int, modules: tuple[str, ...] = CORE) -> list[one_token.Mutant]:
+    """Draw one-token mutants of these modules."""
+    return random.Random(seed).sample(of_modules(modules), min(count, len(of_modules(modules))))
 
 
 def main() -> int:
@@ -121,11 +139,16 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.mutants", description="Which test kills which mutant?")
     parser.add_argument("names", nargs="*", metavar="NAME", help="of exhibits (default: all)")
     parser.add_argument("--core", type=int, metavar="N", help="instead, N one-token mutants of the core")
+    parser.add_argument("--evidence", type=int, metavar="N", help="instead, N of the folders evidence and rosetta")
     parser.add_argument("--seed", type=int, default=0, help="of that sample (default: 0)")
     parser.add_argument("-j", type=int, default=1, metavar="N", help="how many at a time (default: 1)")
     options = parser.parse_args()
-    chosen = sample(options.core, options.seed) if options.core else [find(name) for name in options.names] or bugs()
-    further, alive, equivalent = ("tests/core",) if options.core else (), 0, 0
+    if options.core or options.evidence:
+        modules, further = (CORE, FURTHER["core"]) if options.core else (EVIDENCE, FURTHER["evidence"])
+        chosen = sample(options.core or options.evidence, options.seed, modules)
+    else:
+        chosen, further = [find(name) for name in options.names] or bugs(), ()
+    alive = equivalent = 0
     with ThreadPoolExecutor(options.j) as pool:
         for name, killer, _ in pool.map(lambda bug: fate(bug, *further), chosen):
             reason = next((why for end, why in EQUIVALENT.items() if name.endswith(end)), "")

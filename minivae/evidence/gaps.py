@@ -45,8 +45,8 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
 
     log p(x) - ELBO  =  KL( q(z|x) || p(z|x) )  =  approximation gap + amortisation gap
 
-    log p(x), ELBO and KL are integrals on nodes of their own, each refined until it changes by no more than `tolerance`
-    nats or its finest grid is reached; kinks (relu) converge slowly, and `error` tells. The best Gaussian is a local
+    log p(x), ELBO and KL are integrals, each on its own nodes. Each is refined until it changes by at most `tolerance` nats
+    or its finest grid is reached; `error` is larger where kinks (relu) converge slowly. The best Gaussian is a local
     optimum, never worse than q(z|x). Two descents search for it on a few nodes, one from q(z|x), one from the posterior's
     mean and covariance; a third one, on more nodes, starts from the better of the two. Each ends when a step promises
     less than a thousandth of `tolerance`.
@@ -59,17 +59,17 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
     vae = vae.astype(np.float64)
     x = vae.check_data(x)
     mu, log_var = vae.encode(x)
-    elbo, error = expected(vae, x, mu, log_var, tolerance)
+    elbo, error_elbo = expected(vae, x, mu, log_var, tolerance)
     log_ratio, error_kl = _log_ratio(vae, x, mu, log_var, tolerance)
-    best_elbo, best = elbo.copy(), np.concatenate([mu, log_var], axis=1)                    # (N, 2J)
+    best_elbo, error_best = elbo.copy(), error_elbo.copy()
+    best = np.concatenate([mu, log_var], axis=1)                                            # (N, 2J)
     starts = (best.copy(), SEARCH), (_matching(exact.mean, exact.cov), SEARCH), (None, POLISH)
     for start, nodes in starts:
         points = _descend(vae, x, best.copy() if start is None else start, nodes[vae.latent], tolerance / 1000)
-        value, error_best = expected(vae, x, *np.split(points, 2, axis=1), tolerance)
+        value, error = expected(vae, x, *np.split(points, 2, axis=1), tolerance)
         better = value > best_elbo
-        best[better], best_elbo[better] = points[better], value[better]
-        error = np.where(better, np.maximum(error, error_best), error)
-    error = np.maximum(error, error_kl) + exact.error
+        best[better], best_elbo[better], error_best[better] = points[better], value[better], error[better]
+    error = np.maximum.reduce([error_elbo, error_kl, error_best]) + exact.error
     parts = exact.log_px - best_elbo, best_elbo - elbo
     return Gap(exact.log_px, elbo, log_ratio + exact.log_px, best_elbo, *parts, error, *np.split(best, 2, axis=1))
 
@@ -125,7 +125,7 @@ def _trapezoid(spacing, latent, offset=0.0):
 
 
 def _product(points, weights, latent, light=1e-18):
-    """One rule on each axis, without the corners, whose weight is at most `light`."""
+    """The product of one rule on each axis, without nodes of weight `light` or less."""
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
     weight = np.prod(np.meshgrid(*[weights / weights.sum()] * latent, indexing="ij"), axis=0).ravel()
     weighs = weight > light
@@ -141,9 +141,8 @@ def _matching(mean, cov):
 def _descend(vae, x, start, nodes, tolerance=1e-10):
     """The diagonal Gaussian (N, 2J) that a descent of -ELBO from `start` finds, for each datum by itself.
 
-    The ELBO is computed with this many Gauss-Hermite nodes on each axis.
-
-    The first steps are scaled by the inverse Fisher information of a Gaussian: sigma^2 in mu, and 2 in log_var.
+    The ELBO is a sum over `nodes` Gauss-Hermite nodes on each axis. The first steps are scaled by the inverse Fisher
+    information of a Gaussian: sigma^2 in mu, and 2 in log_var.
     """
     eps, weights = _gauss_hermite(nodes, vae.latent, LIGHT)
     scale = np.concatenate([np.exp(start[:, vae.latent :]), np.full((len(x), vae.latent), 2.0)], axis=1)

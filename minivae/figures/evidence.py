@@ -254,10 +254,10 @@ def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, true: tuple,
     centres = np.stack([mean, mu, best[0]])
     low, high = (centres - reach).min(axis=0), (centres + reach).max(axis=0)
     centre, half = (low + high) / 2, (high - low).max() / 2
-    axis_1, axis_2 = (np.linspace(c - half, c + half, NODES) for c in centre)
-    density = posterior_density(vae, x, log_px, axis_1, axis_2)                 # (NODES, NODES), rows are z2
-    cell = (axis_1[1] - axis_1[0]) * (axis_2[1] - axis_2[0])
-    levels = levels_of(density, cell)
+    fine = [np.linspace(c - r, c + r, NODES // 2) for c, r in zip(centres[[0, 2]], reach[[0, 2]])]     # p(z|x) may be narrow
+    axis_1, axis_2 = np.sort(np.concatenate([np.linspace(centre - half, centre + half, NODES), *fine]), axis=0).T
+    density = posterior_density(vae, x, log_px, axis_1, axis_2)                 # rows are z2
+    levels = levels_of(density, np.outer(np.gradient(axis_2), np.gradient(axis_1)))
     axes.contourf(axis_1, axis_2, density, [*levels, np.inf], colors=["#b5d3ea", "#5c9ccb"])
     axes.contour(axis_1, axis_2, density, levels, colors=BLUE, linewidths=0.8)
     for (m, v), style in ((best, {"ec": DARK, "ls": (0, (3, 2)), "lw": 1.0}), ((mu, log_var), {"ec": ORANGE, "lw": 1.6})):
@@ -275,10 +275,10 @@ def posterior_density(vae: VAE, x: NDArray, log_px: float, axis_1: NDArray, axis
     return np.exp(log_joint - log_px).reshape(len(axis_2), len(axis_1))
 
 
-def levels_of(density: NDArray, cell: float) -> list[float]:
-    """Return the densities above which the masses lie, lowest first."""
-    falling = np.sort(density, axis=None)[::-1]
-    mass = np.cumsum(falling) * cell
+def levels_of(density: NDArray, cell: NDArray | float) -> list[float]:
+    """Return the densities above which the masses lie, lowest first; `cell` is the area of a node, or of each."""
+    order = np.argsort(-density, axis=None)
+    falling, mass = density.ravel()[order], np.cumsum((density * cell).ravel()[order])
     places = [min(int(np.searchsorted(mass, wanted)), len(mass) - 1) for wanted in sorted(MASSES, reverse=True)]
     low, high = (float(falling[place]) for place in places)
     return [low, max(high, low * (1 + 1e-9))]

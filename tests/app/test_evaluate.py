@@ -285,6 +285,18 @@ def test_posterior_contours_are_ellipses_if_the_encoder_is_exact():
     assert "KL" in axes.get_title("left")
 
 
+def test_posterior_is_drawn_finely_where_the_encoder_is_far_away():
+    vae, x = linear_model(5, 2, sigma=0.01)
+    vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]
+    vae = with_best_encoder(vae)
+    mu, log_var = vae.encode(x[:1])
+    vae.layers("encoder")[0][1][:2] += 5                    # 500 standard deviations
+    (axes,) = evidence.posteriors(vae, x[:1], gap(vae, x[:1]), n=1)[0].axes
+    for path, mass in zip(axes.collections[-1].get_paths(), sorted(evidence.MASSES, reverse=True)):
+        radius = np.hypot(*((path.vertices - mu) / np.exp(log_var / 2)).T)
+        assert len(radius) > 20 and radius == pytest.approx(np.full(len(radius), (-2 * np.log(1 - mass)) ** 0.5), rel=0.1)
+
+
 def test_posteriors_figure_goes_from_smallest_to_largest_kl():
     parts, (drawn, alt) = measured().parts, figure("posteriors")
     titles = [axes.get_title("left") for axes in drawn.axes if axes.get_title("left")]

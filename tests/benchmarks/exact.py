@@ -31,7 +31,8 @@ from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp
 
 ENOUGH = 1e-7                                               # of p(x): quarters that agree so well are not split again
-FAR = 45                                                    # nats below the highest node: cells that are left out
+CELLS = 32                                                  # on an axis, to begin with
+FAR_AT_FIRST, FAR = 100, 45                                 # nats below the highest value: cells that are left out
 DEEPEST = 14                                                # splits of a cell
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)        # on (-1, 1)
 
@@ -48,45 +49,50 @@ MODELS = {
 def reference(vae, x) -> np.ndarray:
     """log p(x) of every datum, (N,), by adaptive cubature in one or two latent dimensions."""
     vae = vae.astype(np.float64)
-    reach = 8 + np.abs(vae.encode(x)[0]).max()
-    return np.array([integrate(lambda z: log_joint(vae, row[None], z), vae.latent, reach) for row in x])
+    half = (8 + np.abs(vae.encode(x)[0]).max()) / CELLS
+    centres = grid(half * np.arange(1 - CELLS, CELLS, 2), vae.latent)                       # (cells, J)
+    parts = [x[start : start + 20] for start in range(0, len(x), 20)]
+    first = [cells(vae, part, centres, half) for part in parts]                             # the first cells are shared
+    values, top = (np.concatenate(column, axis=1).T for column in zip(*first))              # (N, cells) each
+    return np.array([integrate(vae, row[None], centres, half, *each) for row, *each in zip(x, values, top)])
 
 
-def log_joint(vae, row, z):
-    """log p(x, z) of one datum at nodes z (cells, nodes, J), (cells, nodes)."""
-    nodes = z.reshape(-1, 1, z.shape[-1])
-    return (vae.log_likelihood(row, nodes) + log_standard_normal(nodes)).reshape(z.shape[:2])
+def integrate(vae, row, centres, half, values, top) -> float:
+    """log of the integral of p(x, z) of one datum, from its integral over the first cells and its highest value in each.
 
-
-def integrate(f, J: int, reach: float) -> float:
-    """log of the integral of exp f over the cube from -reach to reach."""
-    centres = grid((np.arange(8) + 0.5) / 4 * reach - reach, J)                             # (cells, J)
-    half, done = reach / 8, []
-    values, top = cells(f, centres, half)
-    best = top.max()
+    A node may hit a narrow mode that the nodes of the quarters miss, so a quarter inherits the highest value that was
+    found in its cell or in any quarter of it.
+    """
+    J, done, far = vae.latent, [], FAR_AT_FIRST
     for _ in range(DEEPEST):
-        near = top > best - (200 if not done else FAR)      # a first grid may touch a narrow mode at its foot only
-        centres, values, half = centres[near], values[near], half / 2
+        near = top > top.max() - far
+        centres, values, top, half, far = centres[near], values[near], top[near], half / 2, FAR
         quarters = (centres[:, None] + half * grid(np.array([-1.0, 1.0]), J)).reshape(-1, J)
-        finer, top = cells(f, quarters, half)
-        best = max(best, top.max())
-        sums = log_sum_exp(finer.reshape(-1, 2**J), axis=1)                                 # (cells,)
+        finer, found = (each.reshape(-1, 2**J) for each in cells(vae, row, quarters, half))     # (cells, quarters)
+        top = np.maximum(top, found.max(axis=1))                                            # (cells,)
+        sums = log_sum_exp(finer, axis=1)                                                   # (cells,)
         total = log_sum_exp(np.concatenate([*done, sums]))
-        agree = np.abs(np.exp(sums - total) - np.exp(values - total)) <= ENOUGH / 100
+        agree = np.abs(np.exp(sums - total) - np.exp(np.minimum(values - total, 700))) <= ENOUGH / 100
         done.append(sums[agree])
         split = np.repeat(~agree, 2**J)
-        centres, values, top = quarters[split], finer[split], top[split]
+        centres, values, top = quarters[split], finer[~agree].ravel(), np.repeat(top[~agree], 2**J)
         if not len(centres):
-            break
+            return float(total)
     return float(log_sum_exp(np.concatenate([*done, values])))
 
 
-def cells(f, centres, half):
-    """log of the integral over every cell, (cells,), and the highest value of f found there."""
+def cells(vae, x, centres, half):
+    """log of the integral of p(x, z) over every cell, and its highest log found there, (cells, N) each."""
     J = centres.shape[1]
-    values = f(centres[:, None] + half * grid(NODES, J))                                    # (cells, nodes)
-    log_weights = np.log(half * grid(WEIGHTS, J)).sum(axis=1)
-    return log_sum_exp(values + log_weights, axis=1), values.max(axis=1)
+    log_weights = np.log(half * grid(WEIGHTS, J)).sum(axis=1)[:, None]                      # (nodes, 1)
+    values, top = [], []
+    for start in range(0, len(centres), 64):
+        z = centres[start : start + 64, None] + half * grid(NODES, J)                       # (cells, nodes, J)
+        nodes = z.reshape(-1, 1, J)
+        log_joint = (vae.log_likelihood(x, nodes) + log_standard_normal(nodes)).reshape(*z.shape[:2], len(x))
+        values.append(log_sum_exp(log_joint + log_weights, axis=1))
+        top.append(log_joint.max(axis=1))
+    return np.concatenate(values), np.concatenate(top)
 
 
 def grid(points, J):

@@ -1,4 +1,4 @@
-"""Adam is the textbook's algorithm to the last digits, in place, and makes no array while it runs."""
+"""Adam equals the textbook's algorithm to rounding, works in place and allocates no large array."""
 
 import tracemalloc
 
@@ -11,7 +11,7 @@ from tests.helpers.numeric import close, refused
 
 
 def textbook_adam(theta, gradients, lr=1e-3, b1=0.9, b2=0.999, tiny=1e-8):
-    """Algorithm 1 of Kingma and Ba (2015), line by line; yields theta after every step."""
+    """Yield theta after every step of Algorithm 1 of Kingma and Ba (2015), written line by line."""
     m, v = np.zeros_like(theta), np.zeros_like(theta)
     for t, g in enumerate(gradients, start=1):
         m = b1 * m + (1 - b1) * g
@@ -27,7 +27,7 @@ def vector(flat):
 
 
 def random_gradients(size, scale=1.0, steps=60, dtype=np.float64):
-    """Gradients that pull one way on average, so that the mean and the mean square both matter."""
+    """Return gradients with a non-zero mean, so that both moments matter."""
     rng = np.random.default_rng(size)
     pull = rng.normal(size=size)
     return [(scale * (pull + rng.normal(size=size))).astype(dtype) for _ in range(steps)]
@@ -57,7 +57,7 @@ def test_adam_equals_the_textbook_update_for_sixty_steps(settings, scale):
 
 
 def test_resetting_tiny_moments_changes_no_step():
-    """Dead units, gradient 0 after the first steps, beside living ones: the textbook's path, past many looks."""
+    """Units whose gradient becomes 0, beside others, follow the textbook's path through many resets."""
     start = np.random.default_rng(1).normal(size=8)
     gradients = random_gradients(8, steps=20 * RESET)
     for gradient in gradients[5:]:
@@ -90,7 +90,7 @@ def test_adam_updates_every_parameter_for_any_vector_size(size):
 
 
 def test_first_step_is_lr_against_the_sign_of_the_gradient():
-    """Whatever its size: this is what dividing by the sum of the weights is for."""
+    """The bias correction makes the first step independent of the gradient's size."""
     params = vector(np.zeros(3))
     Adam(params, lr=0.01, tiny=1e-30).step(vector(np.array([1e-9, -3.0, 1e9])))
     close(params.flat, [-0.01, 0.01, -0.01], rel=1e-14)
@@ -132,7 +132,7 @@ def test_adam_in_float32_agrees_with_float64(dtype):
 def test_step_needs_memory_for_three_blocks_at_most():
     params = vector(np.ones(16 * BLOCK))
     gradient, optimiser = vector(np.ones(16 * BLOCK)), Adam(params)
-    optimiser.step(gradient)                                # whatever is made once is made now
+    optimiser.step(gradient)                                # allocates what is allocated only once
     tracemalloc.start()
     try:
         optimiser.step(gradient)

@@ -1,4 +1,4 @@
-"""What is refused is refused in words, what is accepted is converted exactly, and nothing is written to."""
+"""Refusals have a message, accepted values are converted exactly, and inputs are never written to."""
 
 import itertools
 

@@ -1,7 +1,7 @@
-"""Densities, draws, divergences and entropies belong to one distribution and equal their definitions.
+"""Densities, draws, KLs and entropies describe the same Gaussian and equal their definitions.
 
-The joint check comes first. A gradient check cannot see that sampler, density and KL disagree about what
-log_var means: each has the right gradient of its own value. Quadrature nodes passed as noise can.
+The joint check comes first. If sampler, density and KL disagree about log_var, each can still have the right gradient
+of its own value, so a gradient check passes. Quadrature nodes passed as noise show the disagreement.
 """
 
 import math
@@ -31,7 +31,7 @@ LOG_VAR = np.array([[0.0, -2.0], [1.1, 0.4], [-0.6, -3.0]])
 
 
 def kl_of_the_draws(mu, log_var):
-    """E_q [ log q(z) - log p(z) ], (B,), over z as `reparameterize` makes it: a quadratic, so it is exact."""
+    """Return E_q [ log q(z) - log p(z) ], (B,), over z from `reparameterize`; exact, as it is quadratic in the noise."""
     eps, weights = noise_nodes(latent=mu.shape[1], rows=len(mu))
     z = gaussian.reparameterize(mu, log_var, eps)
     return weights @ (gaussian.log_normal(z, mu, log_var) - gaussian.log_standard_normal(z))
@@ -90,7 +90,7 @@ def test_gaussian_densities_integrate_to_one(mu, log_var):
 
 
 def kl_by_quadrature(mu_q, sigma_q, mu_p, sigma_p):
-    """The integral of q log(q / p). The logs are written out: far out the densities themselves are 0."""
+    """Return the integral of q log(q / p). The logs are written out, because the densities underflow in the tails."""
     z, spacing = gaussian_line(mu_q, sigma_q)
     log_ratio = np.log(sigma_p / sigma_q) + (((z - mu_p) / sigma_p) ** 2 - ((z - mu_q) / sigma_q) ** 2) / 2
     return (gaussian_density(z, mu_q, sigma_q) * log_ratio).sum() * spacing
@@ -125,7 +125,7 @@ def test_kl_is_zero_where_both_are_the_same_and_positive_elsewhere(mu_q, log_var
     kl = kl_diagonal(*map(np.array, (mu_q, log_var_q, mu_p, log_var_p)))
     assert kl >= 0
     assert kl_diagonal(*map(np.array, (mu_q, log_var_q, mu_q, log_var_q))) == 0
-    assume(abs(mu_q - mu_p) > 1e-6 or abs(log_var_q - log_var_p) > 1e-6)    # nearer, it rounds to 0
+    assume(abs(mu_q - mu_p) > 1e-6 or abs(log_var_q - log_var_p) > 1e-6)    # smaller differences round to 0
     assert kl > 0
 
 
@@ -138,12 +138,12 @@ NEAR_THE_PRIOR = st.builds(lambda digits, power: digits * 10.0**power, st.floats
 @example(1e-9, 0.0)
 @example(0.0, -1e-4)
 def test_kl_near_the_prior_keeps_its_digits_and_is_never_negative(mu, log_var):
-    """Against the series of e^t - 1 - t in exact fractions: right to the rounding of log_var itself, once."""
+    """Compare with the series of e^t - 1 - t in exact fractions; the error is at most one rounding of log_var."""
     series = sum(Fraction(log_var) ** k / math.factorial(k) for k in range(2, 16))
     exact = float((Fraction(mu) ** 2 + series) / 2)
     kl = kl_standard_normal(np.array(mu), np.array(log_var))
     assert kl >= 0
-    assume(mu == 0 or mu * mu > 4 * np.finfo(float).tiny)   # a subnormal number has not so many digits
+    assume(mu == 0 or mu * mu > 4 * np.finfo(float).tiny)   # a subnormal number has fewer digits
     close(kl, exact, rel=1e-14, abs_=2.3e-16 * abs(log_var))
 
 
@@ -162,14 +162,14 @@ def random_covariance(rng, size):
 
 
 def log_density_full(z, mu, cov):
-    """Rows z (..., J), by inverse and determinant rather than by a Cholesky root."""
+    """Return log N(z; mu, cov) for rows z (..., J), by inverse and determinant instead of a Cholesky root."""
     d = z - mu
     quadratic = np.einsum("...i,ij,...j->...", d, np.linalg.inv(cov), d)
     return -(quadratic + np.linalg.slogdet(cov)[1] + len(mu) * np.log(2 * np.pi)) / 2
 
 
 def expectation_full(f, mu, cov):
-    """E f(z) over N(mu, cov), exact for quadratic f: standard noise, spread along the axes of cov."""
+    """Return E f(z) over N(mu, cov), exact for quadratic f, with noise nodes along the eigenvectors of cov."""
     eps, weights = noise_nodes(latent=len(mu), rows=1, nodes=3)
     variances, axes = np.linalg.eigh(cov)
     return weights @ f(mu + eps[:, 0] * np.sqrt(variances) @ axes.T)
@@ -189,7 +189,7 @@ def test_full_kl_and_entropy_equal_their_definitions(size):
 
 
 def test_full_kl_equals_the_integral_over_the_plane():
-    """Straight from the definition once, on a grid, with nothing transformed."""
+    """A grid sum of the definition, without any change of variables."""
     mu_q, cov_q = np.array([0.3, -0.2]), np.array([[1.0, 0.6], [0.6, 0.8]])
     mu_p, cov_p = np.array([-0.5, 0.1]), np.array([[0.9, -0.3], [-0.3, 1.4]])
     line, spacing = gaussian_line(0.0, 1.0)

@@ -1,6 +1,6 @@
 """Every hand-written backward is the gradient of its forward, and an error planted in any of them is noticed.
 
-One table holds them all. What belongs in it is found by reading the source, so nothing can be forgotten.
+One table lists all of them. A test reads the source and fails if a backward is not in the table.
 """
 
 import ast
@@ -27,29 +27,29 @@ from tests.helpers.numeric import (
 
 
 class Case(NamedTuple):
-    """A forward, its backward, and which random inputs to try them on."""
+    """A forward, its backward, and the random inputs to check them on."""
 
     forward: Callable                                       # (*inputs) -> output
     backward: Callable                                      # (d_out, *inputs) -> gradients in inputs `wrt`
-    inputs: str                                             # "BI I .": a word an input, a letter an axis
+    inputs: str                                             # "BI I .": one word per input, one letter per axis
     wrt: tuple[int, ...]
     fit: Callable = lambda *inputs: inputs                  # standard normal draws -> legal inputs
 
 
 def halved(*inputs):
-    """Small enough that no tanh saturates: there 1 - h^2 has no digits to compare."""
+    """Return inputs so small that no tanh saturates; a saturated 1 - h^2 has no digits to compare."""
     return [a / 2 for a in inputs]
 
 
 def half_integers(a):
-    """A ReLU fed a whole number and a half is never near its kink."""
+    """Return half-integers, which are never near the kink of a ReLU."""
     return [np.rint(2 * a) + 0.5]
 
 
 def whole_with_odd_biases(*inputs):
-    """Whole x and weights; biases are odd multiples of 1/2, then of 1/4, then of 1/8.
+    """Return whole x and weights, and biases that are odd multiples of 1/2, then of 1/4, then of 1/8.
 
-    So the first ReLU of an MLP gets odd multiples of 1/2, and the second of 1/4: both are far from the kink.
+    The inputs of the first ReLU are odd multiples of 1/2, those of the second of 1/4: both are far from the kink.
     """
     fitted, grid = [], 1.0
     for a in inputs:
@@ -63,12 +63,12 @@ def counts(n):
 
 
 def from_output(act, act_backward):
-    """The activations' backward takes the output; here everything is a function of the input."""
+    """Return the case of an activation, whose backward takes its output, as a function of its input."""
     return Case(act, lambda d_h, a: [act_backward(d_h, act(a))], "BH", (0,))
 
 
 def affine_into(d_out, x, weight, bias):
-    """The gradients in W and b as they stand in the arrays that were handed in."""
+    """Return d_x, and the gradients in W and b that were written into the given arrays."""
     into = np.full_like(weight, np.nan), np.full_like(bias, np.nan)
     d_x, _, _ = ops.affine_backward(d_out, x, weight, bias, into=into)
     return d_x, *into
@@ -92,21 +92,21 @@ def mlp_case(activation, wrt_x):
 
 
 def log_prob_case(kind, fit=lambda *inputs: inputs):
-    """The methods of a likelihood, in the decoder's output and in its own parameters."""
+    """Return the case of a likelihood's methods, in the decoder's output and in its own parameters."""
     own = len(kind.scale)
     inputs = "BD LBD" + " ." * own
     return Case(kind.log_prob, kind.log_prob_backward, inputs, tuple(range(1, 2 + own)), fit)
 
 
 def loss_case(loss, loss_backward, inputs, beta):
-    """Step 7 of the model by itself; beta is a constant."""
+    """Return the case of step 7 of the model alone, with constant beta."""
     return Case(lambda *terms: loss(*terms, beta), lambda d, *terms: loss_backward(d, *terms, beta), inputs, (0, 1))
 
 
 def whole_model_case(**settings):
-    """All of a model at once, as a function of its flat vector of P parameters. test_vae.py looks closer."""
+    """Return the case of a whole model as a function of its P parameters; test_vae.py checks more settings."""
     vae, x, eps = random_problem(1, samples=2, features=3, **settings)
-    models = {}                                             # one for each dtype: to make one takes longer than to run it
+    models = {}                                             # one per dtype, cached: making one takes longer than running it
 
     def at(flat):
         if flat.dtype not in models:
@@ -122,7 +122,7 @@ def whole_model_case(**settings):
     return Case(lambda flat: at(flat).forward(x, eps).loss, backward, "P", (0,))
 
 
-P = 49                                                      # that many parameters has 3 - 3 - 2 - 3 - 3
+P = 49                                                      # number of parameters of a model 3 - 3 - 2 - 3 - 3
 TABLE = {
     "ops.affine_backward": Case(ops.affine, ops.affine_backward, "BI IO O", (0, 1, 2)),
     "ops.affine_backward: into": Case(ops.affine, affine_into, "BI IO O", (0, 1, 2)),
@@ -175,11 +175,11 @@ TABLE = {
     "likelihood.Bernoulli.log_prob_backward": log_prob_case(likelihood.Bernoulli(), counts(1)),
     "likelihood.Binomial.log_prob_backward": log_prob_case(likelihood.Binomial(16), counts(16)),
     "likelihood.Gaussian.log_prob_backward": log_prob_case(likelihood.Gaussian("learned")),
-    "objective.kl_analytic_backward": Case(             # z takes no part in it
+    "objective.kl_analytic_backward": Case(             # does not depend on z
         objective.kl_analytic, lambda *inputs: objective.kl_analytic_backward(*inputs)[1:], "LBJ BJ BJ", (1, 2)
     ),
     "objective.kl_sampled_backward": Case(objective.kl_sampled, objective.kl_sampled_backward, "LBJ BJ BJ", (0, 1, 2)),
-    "objective.kl_path_backward": Case(                 # through z alone
+    "objective.kl_path_backward": Case(                 # only through z
         objective.kl_sampled, lambda *inputs: objective.kl_path_backward(*inputs)[:1], "LBJ BJ BJ", (0,)
     ),
     "objective.elbo_loss_backward: analytic": loss_case(objective.elbo_loss, objective.elbo_loss_backward, "LB B", 0.5),
@@ -192,7 +192,7 @@ TABLE = {
 
 
 def draw(case, seed, sizes):
-    """Random inputs of these sizes and a random gradient in the output, drawn until the slopes are `resolvable`."""
+    """Return random inputs of these sizes and a random output gradient, drawn until the slopes are `resolvable`."""
     rng = np.random.default_rng(seed)
     for _ in range(100):
         inputs, d_out = draw_once(case, rng, sizes)
@@ -209,7 +209,7 @@ def draw_once(case, rng, sizes):
 
 
 def number(case, d_out):
-    """<d_out, forward(inputs)>: the number whose slopes backward(d_out, *inputs) claims to be."""
+    """Return the function <d_out, forward(inputs)>; backward(d_out, *inputs) must be its gradient."""
     return lambda *inputs: (d_out * case.forward(*inputs)).sum()
 
 
@@ -229,9 +229,9 @@ def check(case, inputs, d_out, gradients, oracle):
 
 
 def backwards_in_the_source():
-    """Every function and method whose name ends in "backward", as module.function or module.Class.method.
+    """Return every function and method whose name ends in "backward", as module.function or module.Class.method.
 
-    But for the one of `Likelihood`, which says what a likelihood must have and does nothing itself.
+    The one of the interface `Likelihood` is left out: it has no body.
     """
     found = set()
     for path in set(Path(minivae.__file__).parent.glob("*.py")) - {Path(minivae.__file__).parent / "one_page.py"}:
@@ -260,9 +260,9 @@ REPORTED = ONES | {"B": 3, "I": 3, "H": 3}
 
 
 @pytest.mark.parametrize("name", TABLE)
-@settings(max_examples=settings.default.max_examples // 5)  # of each of the cases in the table
+@settings(max_examples=settings.default.max_examples // 5)  # for each case of the table
 @given(seed=st.integers(0, 2**32 - 1), sizes=SIZES)
-@example(seed=0, sizes=ONES)                                # a batch of one, one draw, one of everything
+@example(seed=0, sizes=ONES)                                # all sizes 1
 @example(seed=2_318_184_297, sizes=REPORTED)                # failed once: see below
 def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
     case = TABLE[name]
@@ -274,7 +274,7 @@ def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
 
 
 def test_slope_below_rounding_is_reported_as_not_resolvable():
-    """The draw that failed once: in d_out the three rows cancel to -0.01, and the terms together are 1051."""
+    """This draw failed once: the rows of d_out cancel to -0.01, while the terms add up to 1051 in absolute value."""
     layers = [[[4, 2, 4], [-4, -4, -2], [2, 2, -2]], [1.5, 0.5, 1.5], [[2], [2], [2]], [-0.5], [[2]], [2.5]]
     inputs = [np.array(a, float) for a in ([[2, -6, -2], [2, -2, 2], [4, -4, 4]], *layers)]
     case, d_out = TABLE["ops.mlp_backward: relu"], np.array([[0.9102284], [0.77149715], [-1.69217503]])
@@ -283,13 +283,13 @@ def test_slope_below_rounding_is_reported_as_not_resolvable():
     with pytest.raises(AssertionError, match="input 6, by central difference"):
         check_gradient(number(case, d_out), inputs, {6: gradients[6]}, "central difference")
     assert not resolvable(case, inputs, d_out, dict(zip(case.wrt, gradients)))
-    d_out = np.abs(d_out)                                   # so that nothing cancels
+    d_out = np.abs(d_out)                                   # nothing cancels
     check(case, inputs, d_out, case.backward(d_out, *inputs), "central difference")
 
 
 @pytest.mark.parametrize("name", ["ops.relu_backward", "ops.mlp_backward: relu"])
 def test_no_central_difference_crosses_the_kink_of_a_relu(name, monkeypatch):
-    """Both ends of every step that the oracle takes lie on the same side of the kink, at least 1/8 away from it."""
+    """Both ends of every difference lie on the same side of the kink, at least 1/8 away from it."""
     case, fed, relu = TABLE[name], [], ops.relu
 
     def spy(a):
@@ -342,7 +342,7 @@ def test_planted_error_in_any_backward_is_noticed(name, oracle):
         for plant, spoil in PLANTS.items():
             spoilt = spoil(np.asarray(gradient))
             if spoilt is None or (plant == "transposed" and np.ptp(gradient) == 0):
-                continue                                    # a number, or all entries alike: no transpose to notice
+                continue                                    # a number or equal entries: the transpose is the same
             assert spoilt.shape == np.shape(gradient)
             assert np.abs(spoilt - gradient).max() > 0.9e-4 * np.abs(gradient).max() > 0, plant
             with pytest.raises(AssertionError, match=f"input {index}, by {oracle}: .* entries differ"):
@@ -351,7 +351,7 @@ def test_planted_error_in_any_backward_is_noticed(name, oracle):
 
 
 def test_gradients_in_mu_and_log_var_sum_over_draws():
-    """Three draws at once are the sum of the three by themselves."""
+    """The gradient of three draws is the sum of three gradients of one draw."""
     rng = np.random.default_rng(4)
     mu, log_var = rng.normal(size=(2, 3, 2))
     d_z, eps = rng.normal(size=(2, 3, 3, 2))

@@ -1,6 +1,6 @@
-"""What comes in is refused in words if it is wrong, and gives the same numbers in every guise if it is right.
+"""Wrong input is refused with a message; right input of any type and layout gives the same numbers.
 
-A refusal is a ValueError that says argument, rule, what came and remedy: `refused` looks for all four.
+A refusal is a ValueError with argument, rule, value and remedy; `refused` checks all four.
 """
 
 import warnings
@@ -50,7 +50,7 @@ BAD_DATA = {
     "ragged": ([[0, 1, 0], [1, 1]], "shape (any, 3)", "unequal length", "same length"),
     "a dict": ({"x": 1}, "real numbers", "dtype object", "astype"),
 }
-ENTRANCES = {
+METHODS = {
     "loss": lambda vae, x: vae.loss(x, np.zeros((1, 4, 2))),
     "gradient": lambda vae, x: vae.gradient(x, np.zeros((1, 4, 2))),
     "elbo": lambda vae, x: vae.elbo(x, np.zeros((1, 4, 2))),
@@ -59,20 +59,20 @@ ENTRANCES = {
 
 
 @every_likelihood
-@pytest.mark.parametrize("entrance", ENTRANCES)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bad, rule, came, remedy", BAD_DATA.values(), ids=BAD_DATA)
-def test_bad_data_are_refused_by_every_public_method(likelihood, entrance, bad, rule, came, remedy):
+def test_bad_data_are_refused_by_every_public_method(likelihood, method, bad, rule, came, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
-    refused(lambda: ENTRANCES[entrance](vae, bad), "x", rule, came, remedy)
+    refused(lambda: METHODS[method](vae, bad), "x", rule, came, remedy)
 
 
-@pytest.mark.parametrize("entrance", ENTRANCES)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "likelihood, value, rule, came, remedy",
     [
         (Bernoulli(), 255, "within 0..1", "0 to 255", "Divide by 255."),
         (Bernoulli(), 3, "within 0..1", "0 to 3", "Divide by 255."),
-        (Bernoulli(), 2, "within 0..1", "0 to 2", "Rescale"),   # two classes, not the darkest of greys
+        (Bernoulli(), 2, "within 0..1", "0 to 2", "Rescale"),   # class labels rather than very dark pixels
         (Bernoulli(), 256, "within 0..1", "0 to 256", "Rescale"),
         (Bernoulli(), -0.5, "within 0..1", "-0.5 to 1", "Rescale"),
         (Bernoulli(), 1.0000001, "within 0..1", "0 to 1.0000001", "Rescale"),
@@ -81,12 +81,12 @@ def test_bad_data_are_refused_by_every_public_method(likelihood, entrance, bad, 
         (Binomial(16), 0.5, "whole numbers 0..16 for Binomial(16)", "not all whole", "counts"),
     ],
 )
-def test_data_of_another_likelihood_are_refused(entrance, likelihood, value, rule, came, remedy):
+def test_data_of_another_likelihood_are_refused(method, likelihood, value, rule, came, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
-    assert {0, 1} == set(np.delete(coins().ravel(), 7))     # so that the spoilt number is an extreme
+    assert {0, 1} == set(np.delete(coins().ravel(), 7))     # the spoilt number is then the minimum or maximum
     for dtype in (np.float64, np.float32) if value % 1 else (np.float64, np.float32, np.int16):
         bad = spoilt(value).astype(dtype)
-        refused(lambda bad=bad: ENTRANCES[entrance](vae, bad), "x", rule, came, remedy)
+        refused(lambda bad=bad: METHODS[method](vae, bad), "x", rule, came, remedy)
 
 
 def test_remedy_for_pixels_is_offered_only_for_pixels():
@@ -94,12 +94,12 @@ def test_remedy_for_pixels_is_offered_only_for_pixels():
     refused(lambda: vae.encode(255 * coins() - 1), "x", "within 0..1", "-1.0 to 254.0", "Rescale")
 
 
-@pytest.mark.parametrize("entrance", ENTRANCES)
-def test_data_too_large_for_the_dtype_of_the_model_are_refused(entrance):
+@pytest.mark.parametrize("method", METHODS)
+def test_data_too_large_for_the_dtype_of_the_model_are_refused(method):
     vae = random_vae(np.random.default_rng(0), Gaussian(), features=3, dtype=np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        refused(lambda: ENTRANCES[entrance](vae, spoilt(1e300)), "x", "range of float32", "beyond", "float64")
+        refused(lambda: METHODS[method](vae, spoilt(1e300)), "x", "range of float32", "beyond", "float64")
 
 
 def test_message_for_counts_out_of_range_does_not_call_them_fractions():
@@ -273,7 +273,7 @@ def test_equal_data_of_other_types_give_equal_results_and_stay_unchanged(likelih
 @every_likelihood
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_model_never_writes_into_its_arguments(likelihood, dtype):
-    """Arrays that already have the model's dtype are not copied on the way in: the likeliest to be harmed."""
+    """Arrays of the model's dtype are not copied, so a write into them would reach the caller."""
     vae, x, eps = random_problem(16, likelihood, dtype=dtype, samples=2)
     for array in (x, eps, vae.params.flat, *vae.params.values()):
         array.flags.writeable = False

@@ -1,6 +1,6 @@
-"""Training on the importance-weighted bound, and the gradient without the score.
+"""The importance-weighted bound as training objective, and the path gradient.
 
-Exact oracles throughout: complex steps, quadrature over the noise, the linear model whose posterior is known.
+The references are exact: complex steps, quadrature over the noise, a linear model with known posterior.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ def test_iwae_with_one_draw_equals_the_sampled_elbo_bit_for_bit(likelihood, dtyp
 
 
 def test_more_draws_do_not_lower_the_iwae_bound_on_average():
-    """Exactly: the mean over all pairs of nodes, with their weights, against the mean over single nodes."""
+    """Compare the weighted mean over all pairs of quadrature nodes with that over single nodes; both are exact."""
     vae, x, _ = random_problem(2, Gaussian("learned"), rows=2, latent=1, **IWAE)
     eps, weights = noise_nodes(1, 2, nodes=40)              # (K, B, 1), (K,)
     one = sum(w * vae.loss(x, e[None]) for e, w in zip(eps, weights))
@@ -48,7 +48,7 @@ def test_more_draws_do_not_lower_the_iwae_bound_on_average():
 
 
 def jensen_gain(log_w):
-    """Mean over data of how much the importance-weighted bound exceeds the mean of log w (L, B)."""
+    """Return the mean over data of the importance-weighted bound minus the mean of log w (L, B)."""
     return (iw_bound(log_w) - log_w.mean(axis=0)).mean()
 
 
@@ -60,7 +60,7 @@ def test_bound_exceeds_the_mean_log_weight_unless_all_weights_are_equal():
     assert jensen_gain(np.array([[-1e4], [1e4]])) == pytest.approx(1e4 - np.log(2))
 
 
-# Its gradient
+# The gradient
 
 
 @every_likelihood
@@ -110,7 +110,7 @@ def test_iwae_refuses_settings_that_contradict_it(settings, words):
     refused(lambda: VAE.init(rng, 4, 2, **IWAE | settings), *words)
 
 
-# Without the score
+# The path gradient, without the score
 
 
 @every_likelihood
@@ -122,12 +122,12 @@ def test_path_gradient_has_the_same_mean_as_the_full_gradient(likelihood, beta):
     means = [sum(w * vae.gradient(x, e[None]).flat for e, w in zip(eps, weights)) for vae in (path, sampled)]
     close(means[0], means[1], rel=1e-9)
     single = [vae.gradient(x, eps[60][None]).flat for vae in (path, sampled)]
-    assert np.abs(single[0] - single[1]).max() > 1e-3      # for one noise it is another
+    assert np.abs(single[0] - single[1]).max() > 1e-3      # for a single noise they differ
     assert path.loss(x, eps[:1]) == sampled.loss(x, eps[:1])
 
 
 def at_its_posterior(estimator):
-    """A linear model whose encoder is the exact posterior of x = z w + b + s eps, J = 1."""
+    """Return a linear model whose encoder is the exact posterior of x = z w + b + s eps, J = 1, and data."""
     vae, x, _ = random_problem(5, Gaussian(0.8), rows=3, latent=1, hidden=(), estimator=estimator)
     ((w, b),), s2 = vae.layers("decoder"), 0.64
     variance = 1 / (1 + (w**2).sum() / s2)

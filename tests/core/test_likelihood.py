@@ -1,4 +1,4 @@
-"""Every likelihood is a distribution over data: it sums or integrates to one; mean and draws belong to it."""
+"""Every likelihood sums or integrates to one, and its mean and samples agree with its density."""
 
 import dataclasses
 import itertools
@@ -32,7 +32,7 @@ LOGITS = np.array([[0.3, -1.7, 4.0], [-6.0, 0.0, 2.2]])
 
 
 def every_x(n, features):
-    """All data there can be: (rows, features)."""
+    """Return all possible data, (rows, features)."""
     return np.array(list(itertools.product(range(n + 1), repeat=features)), float)
 
 
@@ -120,12 +120,12 @@ def test_shared_output_needs_no_array_of_draws_by_data_by_features(likelihood):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 100 * 100 * 50                            # bytes; the array would have that many numbers
+    assert peak < 100 * 100 * 50                            # bytes; the array would have as many numbers
 
 
 @every_likelihood
 def test_log_prob_keeps_the_order_of_draws_and_data(likelihood):
-    """log p (L, B) entry by entry: every draw of every datum by itself."""
+    """Compare log p (L, B) with the log p of every draw of every datum alone."""
     rng = np.random.default_rng(2)
     x, out = random_data(rng, likelihood, rows=3), rng.normal(size=(2, 3, 4))
     own = (np.array(-0.2),) * len(likelihood.scale)
@@ -194,9 +194,9 @@ SAMPLES = 40000
 
 @every_likelihood
 def test_sampled_data_have_the_mean_and_variance_of_the_likelihood(likelihood):
-    """Off by 6 standard errors at most: a right sampler fails one time in 10^8, were the seed not fixed.
+    """Moments may be off by 6 standard errors; with random seeds, a right sampler would fail once in 10^8.
 
-    A standard error is 1/200 of a standard deviation here: a sigma that is wrong by 5 % is noticed as well.
+    A standard error is 1/200 of a standard deviation, so a sigma that is wrong by 5 % is noticed.
     """
     out = np.broadcast_to(np.array([0.3, -1.7, 2.0]), (SAMPLES, 3))
     own = (np.array(np.log(0.7)),) * len(likelihood.scale)
@@ -213,7 +213,7 @@ def test_sampled_data_have_the_mean_and_variance_of_the_likelihood(likelihood):
 
 
 def test_events_of_probability_zero_are_never_sampled():
-    """Not even where the generator says exactly 0, as it does once in 2^53 times."""
+    """This holds even if the generator returns exactly 0, which has probability 2^-53."""
     zeros = SimpleNamespace(random=np.zeros)
     close(Bernoulli().sample(zeros, np.array([-1e4, 1e4])), np.array([0, 1], np.uint8), rel=0)
 
@@ -269,7 +269,7 @@ def test_an_unknown_word_for_sigma_is_refused(bad):
 
 
 def test_likelihood_settings_are_stored_as_plain_numbers():
-    """A NumPy number brings a precision of its own, and an unsigned one wraps around where it is negated."""
+    """A NumPy number would change the dtype of results, and a negated unsigned one would wrap around."""
     assert type(Binomial(np.uint8(16)).n) is int and type(Gaussian(np.float32(0.5)).sigma) is float
     assert Gaussian(1) == Gaussian() and Binomial(16) == Binomial()
 

@@ -1,4 +1,4 @@
-"""The operations compute what they say, to the last digit that they promise, however large their input is."""
+"""The operations equal their definitions to the stated precision, also for very large inputs."""
 
 import decimal
 import math
@@ -13,11 +13,11 @@ from tests.helpers.numeric import close, complex_step
 
 EDGES = [0.0, 1e-300, 1e-9, 0.5, 1.0, 17.0, 36.7, 40.0, 700.0, 745.0, 1e4, 1e38, 1e308]
 EDGES = np.array(EDGES + [-a for a in EDGES])
-NEVER_OVERFLOWS = {"over": "raise", "invalid": "raise", "divide": "raise"}      # to underflow to 0 is right
+NEVER_OVERFLOWS = {"over": "raise", "invalid": "raise", "divide": "raise"}      # underflow to 0 is right
 
 
 def exact(function, a):
-    """Ninety digits of the function of a float, rounded once."""
+    """Return the function of a float, computed with 90 digits and rounded once."""
     with decimal.localcontext(decimal.Context(prec=90, Emin=-(10**9), Emax=10**9)):
         return float(function(decimal.Decimal(a)))
 
@@ -95,7 +95,7 @@ def test_log_sum_exp_backward_is_the_softmax_along_its_axis(axis):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shift", [0.0, 1e4, -1e4])
 def test_log_sum_exp_and_its_backward_do_not_overflow(dtype, shift):
-    """Columns: two equal entries; one three times the other; a weight of 0; a difference that exp cannot hold."""
+    """Columns: equal entries; weights 3 to 1; a weight of 0; a difference whose exp underflows."""
     log_3 = 1.0 if shift else math.log(3)                   # 1e4 + log 3 is rounded in float32; 1e4 + 1 is not
     three = math.exp(log_3)
     a = np.array([[0, log_3, -np.inf, -2e4], [0, 0, 0, 0]], dtype) + dtype(shift)

@@ -1,4 +1,4 @@
-"""Named arrays and one flat vector are the same numbers, whichever is written to, however they are copied."""
+"""The named arrays and the flat vector share their memory, also in every kind of copy."""
 
 import copy
 import pickle
@@ -37,8 +37,8 @@ def test_every_entry_of_the_flat_vector_belongs_to_one_array(shapes):
     close(flat, np.arange(size, dtype=float), rel=0)
 
 
-def is_one_memory(params):
-    """Writing into an array shows in the vector, and the other way round."""
+def shares_one_memory(params):
+    """Return whether a write into an array changes the vector, and the reverse."""
     for name, array in params.items():
         params.flat[...] = 0
         array[...] = 7
@@ -54,7 +54,7 @@ def test_arrays_and_vector_are_the_same_memory():
     flat = np.zeros(10)
     params = Params(SHAPES, flat)
     assert params.flat is flat                              # not copied
-    assert is_one_memory(params)
+    assert shares_one_memory(params)
 
 
 def test_params_on_a_slice_write_through_to_the_whole_vector():
@@ -63,7 +63,7 @@ def test_params_on_a_slice_write_through_to_the_whole_vector():
     close(params["weight"], [[0.0, 2.0, 4.0], [6.0, 8.0, 10.0]], rel=0)
     params["weight"][...] = -1
     close(whole[:12:2], np.full(6, -1.0), rel=0)
-    assert is_one_memory(params)
+    assert shares_one_memory(params)
 
 
 COPIES = {
@@ -82,7 +82,7 @@ def test_params_copy_has_equal_numbers_in_new_memory(make):
     assert twin.shapes == SHAPES and not np.shares_memory(twin.flat, params.flat)
     for name in SHAPES:
         close(twin[name], params[name], rel=0)
-    assert is_one_memory(twin)
+    assert shares_one_memory(twin)
     close(params.flat, np.arange(10.0), rel=0)
 
 
@@ -110,6 +110,6 @@ def test_a_vector_of_the_wrong_size_is_refused(flat):
         Params(SHAPES, flat)
 
 
-def test_an_unknown_name_is_a_key_error():
+def test_unknown_array_name_raises_key_error():
     with pytest.raises(KeyError):
         numbered()["scale"]

@@ -1,4 +1,4 @@
-"""Training learns, repeats itself bit for bit, tells the truth about what it did, and stops when it should."""
+"""Training improves the ELBO, is reproducible bit for bit, records the right numbers and stops when asked."""
 
 import dataclasses
 import math
@@ -67,7 +67,7 @@ def test_held_out_means_are_those_of_all_rows_at_once(chunk, monkeypatch):
     agree("reconstruction of held-out rows", reconstruction, sum(f.log_px_z[0]) / 15)
     agree("KL of held-out rows", kl, sum(f.kl) / 15)
     agree("ELBO of held-out rows", elbo, sum(vae.elbo(data.test_x, eps)) / 15)
-    agree("test_kl of the record", record.test_kl, kl)      # has no noise in it
+    agree("test_kl of the record", record.test_kl, kl)      # has no noise
 
 
 @pytest.mark.parametrize("chunk", [7, 4096])                # of 45 rows
@@ -153,7 +153,7 @@ def test_optimal_sigma_ends_as_the_training_root_mean_squared_error():
     for _ in range(300):
         eps = vae.draw_noise(rng, len(data.train_x))
         errors.append(np.mean((vae.forward(data.train_x, eps).out - data.train_x) ** 2))
-    se = np.std(errors)                                     # of one pass, which is what sigma was estimated from
+    se = np.std(errors)                                     # of one pass, from which sigma is estimated
     assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
 
 
@@ -168,7 +168,7 @@ def test_learned_sigma_converges_to_the_analytic_optimum():
 
 
 def check_recorded_sigma(kind, **settings):
-    """In every record sigma is the model's, and train_mse its mean squared error, to 6 standard errors of a pass."""
+    """Check that every record has the model's sigma, and its mean squared error to 6 standard errors of a pass."""
     vae, data, rng = small(6, Gaussian(kind), **settings)
     for record in train(vae, data, rng, epochs=200, batch=8, lr=5e-3):
         assert record.sigma == pytest.approx(float(np.exp(vae.params["log_sigma"])), rel=1e-6)
@@ -192,7 +192,7 @@ PLANTED = {
     "log sigma for sigma": lambda sigma, mse: (math.log(sigma), mse),
     "the sum over features for their mean": lambda sigma, mse: (sigma, 6 * mse),
     "the root of the error": lambda sigma, mse: (sigma, mse**0.5),
-    "sigma^2 instead of what it is to meet": lambda sigma, mse: (sigma, sigma**2),
+    "sigma^2 instead of the error": lambda sigma, mse: (sigma, sigma**2),
 }
 
 
@@ -219,7 +219,7 @@ def test_fixed_sigma_is_not_trained():
 
 def test_training_stops_between_two_steps_on_request():
     vae, data, rng = small(8)
-    asked = iter([False] * 7 + [True])                      # six steps are an epoch: stops in the second one
+    asked = iter([False] * 7 + [True])                      # an epoch has six steps: stops in the second epoch
     records = list(train(vae, data, rng, epochs=50, batch=8, stop=lambda: next(asked)))
     assert len(records) == 1 and np.isfinite(vae.params.flat).all()
 
@@ -293,7 +293,7 @@ def test_every_mini_batch_of_binarized_data_is_a_fresh_draw(monkeypatch):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limits are those of glibc")
 def test_malloc_hint_reuses_freed_memory():
-    """Page faults of thirty rounds of arrays that are filled and freed: each page once, not in every round."""
+    """Thirty rounds fill and free arrays; with the hint, a page causes a fault once instead of in every round."""
     code = (
         "import resource, sys, numpy as np; from minivae.train import keep_freed_memory\n"
         "if sys.argv[1] == 'kept': keep_freed_memory()\n"
@@ -314,7 +314,7 @@ def test_first_bad_names_the_first_step_that_is_not_finite():
     f = vae.forward(data.train_x, vae.draw_noise(rng, 45))
     names = {"mu": "mu", "log_var": "log_var", "z": "z", "out": "the decoder's output", "log_px_z": "log p(x|z)", "kl": "KL"}
     assert module.first_bad(f) == "the loss"
-    for step in reversed(names):                            # from then on, all later ones are bad as well
+    for step in reversed(names):                            # the later steps are bad already
         bad = np.array(getattr(f, step))
         bad.flat[-1] = np.nan
         f = f._replace(**{step: bad})

@@ -1,8 +1,7 @@
-"""The whole model: its loss is the one written down, its gradient is the loss's, in either precision.
+"""The whole model: the loss equals its formula, and the gradient is that of the loss, in both precisions.
 
-The gradient is checked elementwise at 1e-12 over every likelihood, activation, depth, number of draws, beta
-and estimator. Errors like those found in public VAEs are planted to see that the same check notices them.
-test_input.py stands at the doors.
+The gradient is checked elementwise at 1e-12 for every likelihood, activation, depth, number of draws, beta and
+estimator. The same check notices planted errors like those found in public VAEs. test_input.py tests bad arguments.
 """
 
 import dataclasses
@@ -35,7 +34,7 @@ from tests.helpers.numeric import (
 )
 
 HIDDEN = {0: (), 1: (3,), 2: (4, 3), 3: (4, 3, 3)}
-EXACT = ("analytic", "sampled")  # the gradient is that of the loss for every noise; "path": on average over it
+EXACT = ("analytic", "sampled")  # right gradient for every noise; "path" only on average
 ESTIMATORS = tuple(estimator for objective, estimator in OBJECTIVES if objective == "elbo")
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 every_exact_estimator = pytest.mark.parametrize("estimator", EXACT)
@@ -45,7 +44,7 @@ every_exact_estimator = pytest.mark.parametrize("estimator", EXACT)
 
 
 def log_likelihood_of_one(likelihood, x, out, sigma):
-    """log p(x|z) of one datum, feature by feature, from the textbook."""
+    """Return log p(x|z) of one datum, feature by feature, from the textbook."""
     total = 0.0
     for value, o in zip(x, out):
         if isinstance(likelihood, Gaussian):
@@ -57,7 +56,7 @@ def log_likelihood_of_one(likelihood, x, out, sigma):
 
 
 def layers_one_by_one(params, part, row, activation):
-    """One row through an MLP, number by number."""
+    """Return the output of an MLP for one row, number by number."""
     weights = [name for name in params if name.startswith(part) and name.endswith("weight")]
     for name in weights:
         weight, bias = params[name], params[name.replace("weight", "bias")]
@@ -88,7 +87,7 @@ def test_loss_equals_a_plain_loop_over_numbers(likelihood, activation):
 @every_estimator
 def test_loss_at_beta_one_is_minus_the_mean_elbo(likelihood, estimator):
     vae, x, eps = random_problem(1, likelihood, samples=3, estimator=estimator)
-    if likelihood.scale:                                      # the loss may re-estimate sigma, the bound not
+    if likelihood.scale:                                      # the loss may re-estimate sigma, the bound does not
         vae.params["log_sigma"][...] = vae.forward(x, eps).scale[0]
     assert vae.elbo(x, eps).shape == (3,)
     close(vae.loss(x, eps), -vae.elbo(x, eps).mean(), rel=1e-14)
@@ -108,9 +107,9 @@ def test_beta_weighs_the_kl_in_the_loss_but_not_in_the_elbo(likelihood, estimato
 
 @every_likelihood
 def test_analytic_and_sampled_losses_and_gradients_agree_in_expectation(likelihood):
-    """Quadrature nodes as noise: the sampled KL is a quadratic in the noise, so its mean over them is exact.
+    """The sampled KL is quadratic in the noise, so its mean over quadrature nodes is exact.
 
-    Gaussian("optimal") is left with the sigma of each batch of nodes, which does not depend on the estimator.
+    Gaussian("optimal") uses the sigma of each batch of nodes, which does not depend on the estimator.
     """
     eps, weights = noise_nodes(latent=2, rows=3)
     analytic, x, _ = random_problem(3, likelihood, beta=2.0)
@@ -169,9 +168,9 @@ def test_log_likelihood_equals_that_of_the_loss_for_own_and_shared_codes(likelih
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
 @pytest.mark.parametrize("depth", HIDDEN)
 def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth):
-    """By complex step everywhere; by central differences, which do not need analytic code, now and then.
+    """Check all cases by complex step, and some by central differences, which need no analytic code.
 
-    Of all combinations of the six settings, half: any five of them occur in every combination.
+    Half of all combinations of the six settings are tried, so that any five settings occur in every combination.
     """
     turn = LIKELIHOODS.index(likelihood) + [*ops.ACTIVATIONS].index(activation) + [*HIDDEN].index(depth)
     for i, choice in enumerate(itertools.product([0, 1], range(4), [0, 1])):
@@ -191,7 +190,7 @@ def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth)
 @every_likelihood
 @every_estimator
 def test_gradient_in_an_unused_parameter_is_exactly_zero(likelihood, estimator):
-    """Sigma, where it is not learned; and whatever the buffer held before."""
+    """The gradient in a sigma that is not learned is 0, whatever the buffer contained before."""
     vae, x, eps = random_problem(8, likelihood, estimator=estimator)
     buffer = vae.params.like(np.full_like(vae.params.flat, np.nan))
     assert vae.backward(x, eps, vae.forward(x, eps), buffer) is buffer
@@ -203,8 +202,8 @@ def test_gradient_in_an_unused_parameter_is_exactly_zero(likelihood, estimator):
 @every_exact_estimator
 @pytest.mark.parametrize("samples", [1, 3])
 def test_optimal_sigma_needs_no_gradient_through_its_estimate(estimator, samples):
-    """The envelope theorem. Three gradients are one: the total derivative of a loss that re-estimates sigma,
-    what the model returns, and the gradient at a sigma frozen at the optimum."""
+    """The envelope theorem: three gradients are equal. They are the total derivative of a loss that re-estimates sigma,
+    the gradient of the model, and the gradient for a sigma fixed at the optimum."""
     vae, x, eps = random_problem(9, Gaussian("optimal"), samples=samples, estimator=estimator)
     learned = dataclasses.replace(vae, likelihood=Gaussian("learned"), params=vae.params.copy())
     learned.params["log_sigma"][...] = vae.forward(x, eps).scale[0]
@@ -223,7 +222,7 @@ def test_optimal_sigma_needs_no_gradient_through_its_estimate(estimator, samples
 
 
 def replace_result(name, change):
-    """Plant: the model's function of that name returns what `change` makes of its result."""
+    """Return a plant that applies `change` to the result of the model's function of that name."""
     home = vae_module if hasattr(vae_module, name) else objective_module
 
     def plant(monkeypatch):
@@ -242,14 +241,14 @@ def noise_drawn_again(monkeypatch):
     monkeypatch.setattr(vae_module, "reparameterize_backward", wrong)
 
 
-def encoder_fed_the_leftovers_of_the_decoder(monkeypatch):
-    right, leftovers = vae_module.mlp_backward, []
+def encoder_given_the_gradient_of_the_decoder(monkeypatch):
+    right, decoder_gradients = vae_module.mlp_backward, []
 
     def wrong(d_out, *inputs, wrt_x=True):
-        if not wrt_x:                                       # the encoder: its input is data
-            d_out = np.concatenate([leftovers[0]] * 2, axis=1)
-        leftovers.append(right(d_out, *inputs, wrt_x=wrt_x))
-        return leftovers[-1]
+        if not wrt_x:                                       # this is the encoder: its input is data
+            d_out = np.concatenate([decoder_gradients[0]] * 2, axis=1)
+        decoder_gradients.append(right(d_out, *inputs, wrt_x=wrt_x))
+        return decoder_gradients[-1]
 
     monkeypatch.setattr(vae_module, "mlp_backward", wrong)
 
@@ -271,7 +270,7 @@ def activation_skipped_forward_but_not_backward(monkeypatch):
     monkeypatch.setitem(ops.ACTIVATIONS, "tanh", (lambda a: a, ops.tanh_backward))
 
 
-def log_sigma_forgotten(monkeypatch):
+def gradient_of_log_sigma_dropped(monkeypatch):
     right = Gaussian.log_prob_backward
     monkeypatch.setattr(Gaussian, "log_prob_backward", lambda *inputs: (right(*inputs)[0], np.array(0.0)))
 
@@ -296,11 +295,11 @@ PLANTS = {
     "d_log_var from log q dropped": replace_result(LOG_Q, lambda d_z, d_mu, d_v: (d_z, d_mu, 0 * d_v)),
     "d_z from log p dropped": replace_result(LOG_P, lambda *draws: 0 * np.stack(draws)),
     "noise drawn again for the backward": noise_drawn_again,
-    "encoder fed the leftovers of the decoder": encoder_fed_the_leftovers_of_the_decoder,
+    "encoder given the gradient of the decoder": encoder_given_the_gradient_of_the_decoder,
     "gradients of the two heads swapped": heads_swapped,
     "activation derivative skipped": activation_derivative_skipped,
     "activation skipped forward but not backward": activation_skipped_forward_but_not_backward,
-    "log_sigma forgotten": log_sigma_forgotten,
+    "gradient of log_sigma dropped": gradient_of_log_sigma_dropped,
     "log p(x|z) scaled in its backward": log_prob_scaled_in_its_backward,
 }
 ONLY_SAMPLED = {name for name in PLANTS if "from log" in name}
@@ -309,7 +308,7 @@ ONLY_ANALYTIC = {name for name in PLANTS if "from the KL" in name}
 
 @functools.cache
 def checked_problem(estimator, oracle):
-    """A problem for planted errors: without one its gradient passes the check."""
+    """Return a problem for planted errors, after checking that its gradient is right without one."""
     problem = random_problem(10, Gaussian("learned"), hidden=(4, 3), beta=0.5, estimator=estimator)
     check_model_gradient(*problem, oracle)
     return problem
@@ -324,7 +323,7 @@ def test_planted_error_in_forward_or_backward_is_noticed(plant, oracle, monkeypa
         with monkeypatch.context() as patch:
             PLANTS[plant](patch)
             if plant in (ONLY_ANALYTIC if estimator == "sampled" else ONLY_SAMPLED):
-                check_model_gradient(*problem, oracle)      # out of this estimator's way
+                check_model_gradient(*problem, oracle)      # this estimator does not use the planted function
                 continue
             wrong = problem[0].gradient(*problem[1:])
             assert any(np.abs(wrong[n] - right[n]).max() > 1e-2 * np.abs(right[n]).max() for n in right)
@@ -432,7 +431,7 @@ def test_every_result_has_the_dtype_of_the_model(likelihood, estimator, dtype):
 @every_likelihood
 @every_estimator
 def test_backward_in_float32_never_uses_float64(likelihood, estimator, monkeypatch):
-    """The result cannot tell: whatever the steps hand on is rounded when it is written into the gradient."""
+    """The steps are spied on, because the result is rounded when it is written into the gradient."""
     seen = []
 
     def spied_on(function):
@@ -480,7 +479,7 @@ def test_vae_without_noise_and_kl_is_an_autoencoder(likelihood, samples):
 
 
 def extreme_problem(likelihood, dtype, out, log_var, depth, estimator):
-    """mu is 1/2, log_var and the decoder's output are as given: the layers that make them have no weights."""
+    """Return a problem with mu = 1/2 and the given log_var and decoder output; the last layers have only biases."""
     problem = random_problem(14, likelihood, dtype=dtype, hidden=HIDDEN[depth], estimator=estimator)
     (*_, (head, head_bias)), (*_, (last, last_bias)) = map(problem[0].layers, ("encoder", "decoder"))
     head[...], head_bias[...] = 0, [0.5, 0.5, log_var, log_var]
@@ -507,7 +506,7 @@ def test_extreme_outputs_give_finite_right_losses_without_a_warning(likelihood, 
 
 
 def check_extreme_kl(f, d_heads, eps, log_var, estimator, rel):
-    """Of two coordinates, with nothing coming back through a decoder without weights."""
+    """Check the KL of two coordinates; a last layer without weights passes no gradient back to z."""
     if estimator == "analytic":
         close(f.kl.astype(float), np.full(3, 1 / 4 + math.expm1(log_var) - log_var), rel=rel)
         close(d_heads[:2], np.full(2, 1 / 2), rel=rel)
@@ -518,7 +517,7 @@ def check_extreme_kl(f, d_heads, eps, log_var, estimator, rel):
 
 
 def check_extreme_counts(f, d_out, x, out, n, rel):
-    """Logits of +-10^4 are a certainty: log p is the number of contradictions, ten thousand nats each."""
+    """Check that log p at logits of +-10^4 is -10^4 nats for every count that contradicts them."""
     expected = n * float(out > 0)
     log_coefficient = np.array([sum(math.log(math.comb(n, int(value))) for value in row) for row in x])
     log_px_z = log_coefficient - 1e4 * np.abs(expected - x.astype(float)).sum(axis=1)

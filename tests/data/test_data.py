@@ -1,4 +1,4 @@
-"""What is read is what was written; the split is fixed, stratified and leaks nothing; what is no data is refused."""
+"""Files are read back exactly, the split is fixed, stratified and without overlap, and bad files are refused."""
 
 import gzip
 import struct
@@ -101,7 +101,7 @@ def test_a_directory_of_mnist_keeps_its_own_split_and_becomes_fractions(tmp_path
         data.load(str(tmp_path))
 
 
-# Bytes and draws
+# Grey bytes and binarized draws
 
 
 def test_indexing_grey_bytes_returns_fractions():
@@ -113,8 +113,8 @@ def test_indexing_grey_bytes_returns_fractions():
     np.testing.assert_allclose(grey.mean(axis=0), (levels / 255).mean(axis=0), rtol=1e-12)
 
 
-def misfit(draw, draws=20_000):
-    """The largest error, in standard errors, of how often each of the 256 levels becomes a 1."""
+def frequency_error(draw, draws=20_000):
+    """Return the largest error, in standard errors, of the frequencies with which the 256 levels become 1."""
     levels = np.tile(np.arange(256, dtype=np.uint8), (draws, 1))
     p = np.arange(1, 255) / 255
     x = draw(levels)
@@ -124,26 +124,26 @@ def misfit(draw, draws=20_000):
 
 def test_binarized_grey_level_is_1_with_its_probability():
     rng = np.random.default_rng(1)
-    assert misfit(lambda levels: data.Grey(levels).draw(slice(None), rng)) < 5.5         # 254 levels: one in 1e5 seeds
-    assert misfit(lambda levels: data.draw_binary(levels / np.float32(255), rng)) < 5.5
+    assert frequency_error(lambda levels: data.Grey(levels).draw(slice(None), rng)) < 5.5   # one of 1e5 seeds
+    assert frequency_error(lambda levels: data.draw_binary(levels / np.float32(255), rng)) < 5.5
 
 
 def test_random_byte_255_is_drawn_again():
-    def biased(levels):                                     # each level out of 256 instead of 255
+    def biased(levels):                                     # level / 256 instead of level / 255
         u = np.random.default_rng(1).integers(0, 256, levels.shape, dtype=np.uint8)
         return np.where(levels == 255, 1, u < levels)
 
-    assert misfit(biased) > 5.5
+    assert frequency_error(biased) > 5.5
 
 
 def test_binarized_batches_are_fresh_and_held_out_rows_fixed(tmp_path):
-    for learned in (data.digits().binarized(), data.load(mnist(tmp_path)).binarized()):
+    for binary in (data.digits().binarized(), data.load(mnist(tmp_path)).binarized()):
         rng = np.random.default_rng(0)
-        one, two = (learned.take(np.arange(5), rng) for _ in range(2))
+        one, two = (binary.take(np.arange(5), rng) for _ in range(2))
         assert one.dtype == np.float32 and set(np.unique(one)) == {0, 1} and (one != two).any()
-        assert set(np.unique(learned.test_x)) == {0, 1} and learned.test_x.dtype == np.float32
+        assert set(np.unique(binary.test_x)) == {0, 1} and binary.test_x.dtype == np.float32
     again = data.load(mnist(tmp_path)).binarized()
-    assert (again.test_x == learned.test_x).all() and again.trials is None
+    assert (again.test_x == binary.test_x).all() and again.trials is None
 
 
 def test_binarize_refuses_data_outside_0_to_1(tmp_path):
@@ -162,7 +162,7 @@ def test_limited_held_out_rows_are_evenly_spaced_and_keep_labels(most, kept):
 
 
 def mnist(path, **changed):
-    """A small directory of MNIST, some of whose four arrays are others."""
+    """Write a small MNIST directory, with some of its four arrays replaced; return its path."""
     rng = np.random.default_rng(2)
     images = {f"{part}-images-idx3-ubyte": rng.integers(0, 256, (n, 4, 4), dtype=np.uint8) for part, n in (("train", 6), ("t10k", 3))}
     labels = {f"{part}-labels-idx1-ubyte": np.arange(n, dtype=np.uint8) for part, n in (("train", 6), ("t10k", 3))}
@@ -172,7 +172,7 @@ def mnist(path, **changed):
 
 
 def test_idx_directory_ignores_a_directory_named_like_a_file(tmp_path):
-    """As Kaggle packs them: train-images.idx3-ubyte beside a directory train-images-idx3-ubyte."""
+    """Kaggle's archive has a file train-images.idx3-ubyte beside a directory train-images-idx3-ubyte."""
     source = mnist(tmp_path)
     (tmp_path / "train-images-idx3-ubyte").rename(tmp_path / "train-images.idx3-ubyte")
     (tmp_path / "train-images-idx3-ubyte").mkdir()
@@ -329,7 +329,7 @@ def test_nan_in_a_file_is_refused(tmp_path):
 
 
 def test_digits_have_more_variance_than_the_binomial():
-    """Relative to its variance n p (1 - p), where p is not near 0 or 1; the model's own draws spread just as it says."""
+    """Compare squared errors with n p (1 - p) where p is not near 0 or 1; for the model's samples the ratio is 1."""
     vae, digits, _ = trained()
     mu, _ = vae.encode(digits.test_x)
     mean = vae.decode(mu).astype(float)                     # n p

@@ -1,6 +1,6 @@
-"""The right array or the documented error, never another exception, and no more memory than the file announces.
+"""A reader returns the right array or raises the documented error, and needs no more memory than the file states.
 
-Files are damaged by hand, one for each way that is known, and at random, byte by byte.
+Files are damaged by hand, once in every known way, and at random.
 """
 
 import gzip
@@ -30,7 +30,7 @@ def idx(array, code=8, shape=None, axes=None):
 
 
 def npy(array=None, header=None, version=1, data=None):
-    """An .npy, of an array or of a header that is written by hand."""
+    """Return the bytes of an .npy file, from an array or a hand-written header."""
     if header is None:
         header = f"{{'descr': '{array.dtype.str}', 'fortran_order': False, 'shape': {array.shape}, }}"
     text = header.encode("latin1") + b"\n"
@@ -39,7 +39,7 @@ def npy(array=None, header=None, version=1, data=None):
 
 
 def npz(members, **settings):
-    """An .npz of (name, content) pairs, names twice if so."""
+    """Return the bytes of an .npz file of (name, content) pairs; names may be repeated."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", **settings) as archive:
         for name, content in members:
@@ -53,7 +53,7 @@ def read(tmp_path, reader, content):
     return reader(path)
 
 
-# What is good is read
+# Good files are read
 
 
 TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -84,7 +84,7 @@ def test_what_numpy_saves_is_read(tmp_path, dtype, order):
     assert formats.read_npz(tmp_path / "a.npz")["second"] == array[0, 0]
 
 
-# What is damaged is refused
+# Damaged files are refused
 
 
 GOOD = idx(BYTES)
@@ -209,7 +209,7 @@ BAD_NPY = {
     "text that is no Unicode": npy(header=head("'<U1'", shape="()"), data=b"\xff" * 4),
     "text that is no Unicode, the other way round": npy(header=head("'>U1'", shape="()"), data=b"\0\x11\0\0"),
 } | {f"header: {name}": npy(header=text, version=2, data=TWO.tobytes()) for name, text in BAD_HEADERS.items()}
-NO_ARRAY = (10**30, 2**63, f"{2**62}, {2**62}")             # nothing of it is stored: there are no rows
+NO_ARRAY = (10**30, 2**63, f"{2**62}, {2**62}")             # without rows, nothing is stored
 BAD_NPY |= {f"no rows, and axes of {n}": npy(header=head(shape=f"(0, {n})"), data=b"") for n in NO_ARRAY}
 BAD_NPY |= {f"cut after {n} bytes": WHOLE[:n] for n in (1, 5, 6, 7, 8, 9, 10, 30)}
 
@@ -225,8 +225,8 @@ def test_a_damaged_npy_is_refused_alone_and_inside_an_npz(tmp_path, content):
 ARCHIVE = npz([("x.npy", WHOLE)])
 
 
-def hidden(content, before):
-    """An archive with eight bytes more before the first place of `before`; its directory is where it says it is."""
+def with_bytes_before(content, before):
+    """Return an archive with eight extra bytes before the first `before`, and a correct offset of its directory."""
     place, end = content.index(before), content.rindex(b"PK\5\6")
     start = struct.pack("<I", struct.unpack_from("<I", content, end + 16)[0] + 8)
     return content[:place] + b"8 bytes!" + content[place : end + 16] + start + content[end + 20 :]
@@ -251,7 +251,7 @@ BAD_NPZ = {
     "garbage after": ARCHIVE + b"garbage",
     "garbage before": b"#!/bin/sh\n" + ARCHIVE,
     "a picture before": b"\x89PNG\r\n\x1a\n" + bytes(500) + ARCHIVE,
-    "garbage before the directory": hidden(ARCHIVE, b"PK\1\2"),
+    "garbage before the directory": with_bytes_before(ARCHIVE, b"PK\1\2"),
     "one name twice": npz([("x.npy", WHOLE), ("y.npy", WHOLE)]).replace(b"y.npy", b"x.npy"),
     "a wrong checksum": patched(ARCHIVE, struct.pack("<I", zlib.crc32(WHOLE)), bytes(4)),
     "a changed number": patched(ARCHIVE, TWO.tobytes(), (TWO + 1).tobytes()),
@@ -279,7 +279,7 @@ def test_missing_file_and_directory_raise_os_errors(tmp_path):
 
 
 def test_an_npz_that_was_written_to_a_pipe_is_read(tmp_path):
-    """Sizes and checksum of its members stand behind them."""
+    """In such a file, sizes and checksums come after the members."""
 
     class Pipe(io.BytesIO):
         def seekable(self):
@@ -307,11 +307,11 @@ def test_pipes_are_refused_without_waiting(tmp_path, reader):
             reader(tmp_path / name)
 
 
-# At random
+# Random damage
 
 
 def edits(content):
-    """Up to three changes: bits flipped, bytes cut, put in, or copied from elsewhere in the file."""
+    """Strategy for one to three changes: flip bits, cut or insert bytes, or copy bytes within the file."""
     place = st.integers(0, len(content))
     length = st.integers(1, 40)
     flip = st.tuples(st.just("flip"), place, st.integers(1, 255))
@@ -372,7 +372,7 @@ def test_edited_gzip_gives_the_right_array_or_is_refused(file, changes):
 @pytest.mark.parametrize("content", [STORED, DEFLATED], ids=["stored", "deflated"])
 @given(data=st.data())
 def test_edited_npz_gives_the_right_arrays_or_is_refused(file, content, data):
-    """Its names have no checksum: a member under another name is there, or not; its numbers are right."""
+    """Names have no checksum, so a member may be renamed, but its numbers must be right."""
     file.write_bytes(edited(content, data.draw(edits(content))))
     try:
         found = formats.read_npz(file)
@@ -397,7 +397,7 @@ def test_every_flipped_bit_of_an_npz_is_noticed_or_harmless(file):
 
 
 def cost(path, reader):
-    """How it ended, and the MiB that it took at most: Python counts what NumPy allocates, too."""
+    """Return "read" or "refused", and the peak memory in MiB; tracemalloc counts NumPy arrays as well."""
     tracemalloc.start()
     try:
         reader(path)
@@ -411,7 +411,7 @@ def cost(path, reader):
 
 
 def bomb(announced, content):
-    """A gzip of an IDX whose numbers are zeros, 1,000 times smaller than what it holds."""
+    """Return a function that makes a gzipped IDX of zeros, compressed by a factor of 1,000."""
     return lambda: gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", announced) + bytes(content))
 
 
@@ -419,7 +419,7 @@ def deflated_bomb():
     return npz([("x.npy", WHOLE + bytes(MANY))], compression=zipfile.ZIP_DEFLATED)
 
 
-def says_too_much():
+def npz_with_too_large_a_shape():
     return npz([("x.npy", npy(header=head(shape="(9999999999,)"), data=bytes(80)))])
 
 
@@ -433,7 +433,7 @@ MANY = 64 * 2**20
         (formats.read_idx, bomb(2**32 - 1, 1000), "refused", 4),                 # announces 4 GiB, has 1,000 bytes
         (formats.read_idx, bomb(MANY, MANY - 1), "refused", 64 + 64),
         (formats.read_npz, deflated_bomb, "refused", 4),
-        (formats.read_npz, says_too_much, "refused", 4),
+        (formats.read_npz, npz_with_too_large_a_shape, "refused", 4),
         (formats.read_idx, bomb(2**25, 2**25), "read", 32 + 64),
     ],
     ids=["gzip bomb", "gzip that lies", "gzip one byte short", "npz bomb", "npz that lies", "32 MiB that are there"],

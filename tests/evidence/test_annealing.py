@@ -1,4 +1,4 @@
-"""Annealed importance sampling against closed forms: without bias, from both sides, and with transitions that are right."""
+"""Compare annealed importance sampling with closed forms: bias, both bounds and the transitions."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from minivae.vae import VAE
 from tests.helpers.linear import closed_log_px, linear_model
 from tests.helpers.numeric import close, random_problem, refused
 
-SURE = 8                                                    # standard errors, of means of a hundred chains and more
+LIMIT = 8                                                   # in standard errors, for means of at least 100 chains
 
 
 @settings(max_examples=8)
@@ -20,7 +20,7 @@ def test_annealed_log_px_of_linear_models_agrees_with_the_closed_form(seed, late
     vae, x = linear_model(seed, latent, sigma=sigma, rows=3)
     found = annealed(vae, x, np.random.default_rng(seed), chains=100, distributions=60, start="prior")
     assert found.error.max() < 0.3 and found.acceptance.min() > 0.6
-    assert (np.abs(found.log_px - closed_log_px(vae, x)) <= SURE * found.error + found.error**2).all()
+    assert (np.abs(found.log_px - closed_log_px(vae, x)) <= LIMIT * found.error + found.error**2).all()
 
 
 @settings(max_examples=10)
@@ -29,13 +29,13 @@ def test_annealed_log_px_of_nonlinear_models_agrees_with_quadrature(seed, likeli
     vae, x, _ = random_problem(seed, likelihood, latent=latent, rows=2)
     found = annealed(vae, x, np.random.default_rng(seed), chains=100, distributions=60, start="prior")
     assert found.error.max() < 0.3
-    assert (np.abs(found.log_px - exact_log_px(vae, x).log_px) <= SURE * found.error + found.error**2).all()
+    assert (np.abs(found.log_px - exact_log_px(vae, x).log_px) <= LIMIT * found.error + found.error**2).all()
 
 
 @pytest.mark.parametrize("start", ["encoder", "prior"])
 @pytest.mark.parametrize("distributions", [1, 2, 7])
 def test_annealed_weights_have_the_right_mean_in_both_directions(start, distributions):
-    """E[w] = p(x) from the start, E[1/w] = 1/p(x) from exact draws of the posterior, however few the steps."""
+    """E[w] = p(x) forward from the start; E[1/w] = 1/p(x) in reverse from exact posterior draws; for any number of steps."""
     vae, x = linear_model(2, 2, sigma=1.5, rows=2)
     (weight, bias), = vae.layers("encoder")
     weight[...], bias[:2], bias[2:] = 0, 0.1, -0.1          # a q near the prior: both kinds of weights are bounded
@@ -50,8 +50,8 @@ def test_annealed_weights_have_the_right_mean_in_both_directions(start, distribu
         assert (np.abs(ratio.mean(axis=0) - 1) <= 6 * error).all()
 
 
-def posterior_at(vae, x, beta):
-    """Mean and covariance of f = N(0, I)^(1 - beta) p(x, z)^beta, which is Gaussian: beta weighs p(x|z)."""
+def tempered_posterior(vae, x, beta):
+    """Return mean and covariance of f = N(0, I)^(1 - beta) p(x, z)^beta, a Gaussian in which beta weighs p(x|z)."""
     W, b = vae.layers("decoder")[0]
     precision = beta / np.exp(2 * vae.params["log_sigma"])
     cov = np.linalg.inv(np.eye(vae.latent) + precision * W @ W.T)
@@ -59,10 +59,10 @@ def posterior_at(vae, x, beta):
 
 
 def check_transition():
-    """Draws of f, moved on by steps so long that many are refused, are draws of f: moments to 6 standard errors."""
+    """Move draws of f by steps so long that many are rejected, and check the moments of f to 6 standard errors."""
     vae, x = linear_model(4, 2, rows=2)
     rng, beta, draws = np.random.default_rng(0), 0.6, 40_000
-    mean, cov = posterior_at(vae, x, beta)
+    mean, cov = tempered_posterior(vae, x, beta)
     root = np.linalg.cholesky(cov)
     path = annealing._tuned(vae, x, rng, 1, 3, "prior")
     z = mean + rng.standard_normal((draws, 2, 2)) @ root.T
@@ -70,12 +70,12 @@ def check_transition():
     moved, there, accepted = annealing._transition(vae, x, path, beta, np.full(2, 0.75), z, here, rng)
     assert 0.2 < accepted.mean() < 0.95
     for a, b in zip(there, annealing._densities(vae, x, path, moved)):
-        close(a, b, rel=1e-12)                              # what is carried along belongs to where the chain is
+        close(a, b, rel=1e-12)                              # the cached densities are those at the new point
     u = (moved - mean) @ np.linalg.inv(root).T              # standard normal
     assert np.abs(u.mean(axis=0)).max() <= 6 / draws**0.5
     second = np.einsum("lni,lnj->nij", u, u) / draws
     assert np.abs(second - np.eye(2)).max() <= 6 * (2 / draws) ** 0.5
-    assert np.abs(np.corrcoef(z[:, 0, 0], moved[:, 0, 0])[0, 1]) < 0.95                     # and it does move
+    assert np.abs(np.corrcoef(z[:, 0, 0], moved[:, 0, 0])[0, 1]) < 0.95                     # and the chain moves
 
 
 def test_annealed_transition_keeps_its_distribution():
@@ -87,11 +87,11 @@ def test_annealing_with_one_distribution_is_importance_sampling():
     found = annealed(vae, x, np.random.default_rng(0), chains=2000, distributions=1, start="encoder")
     plain = lower_bounds(vae, x, 2000, np.random.default_rng(1))
     error = np.hypot(found.error, plain.iw_bound_se)
-    assert (np.abs(found.log_px - plain.iw_bound) <= SURE * error).all()
+    assert (np.abs(found.log_px - plain.iw_bound) <= LIMIT * error).all()
 
 
 def test_annealing_from_a_narrow_encoder_understates_its_error_unlike_the_prior():
-    """q(z|x) at the very posterior mean, its sigma a thirtieth of the posterior's: what chains agree on is wrong."""
+    """q(z|x) has the exact posterior mean and 1/30 of its sigma: all chains miss the same mass, so their spread is small."""
     vae, x = linear_model(3, 2, sigma=1.0, rows=50)
     W, b = vae.layers("decoder")[0]
     cov = np.linalg.inv(W @ W.T + np.eye(2))
@@ -102,8 +102,8 @@ def test_annealing_from_a_narrow_encoder_understates_its_error_unlike_the_prior(
     missed = {}
     for name, start in (("encoder", {"start": "encoder"}), ("default", {})):
         found = annealed(vae, x, np.random.default_rng(0), distributions=30, **start)
-        missed[name] = (closed_log_px(vae, x) - found.log_px) / found.error                 # in its standard errors
-        assert found.acceptance.min() > 0.6                 # nothing that is seen of the chains tells
+        missed[name] = (closed_log_px(vae, x) - found.log_px) / found.error                 # in standard errors
+        assert found.acceptance.min() > 0.6                 # the acceptance rate gives no warning
     assert np.median(missed["encoder"]) > 4 and missed["encoder"].max() > 15
     assert abs(np.median(missed["default"])) < 0.5 and np.abs(missed["default"]).max() < 5
 
@@ -135,7 +135,7 @@ def test_annealing_in_chunks_is_as_accurate(monkeypatch):
     vae, x = linear_model(0, 2, rows=7, sigma=1.5)
     monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", 500)            # one datum at a time
     found = annealed(vae, x, np.random.default_rng(0), chains=50, distributions=10, start="prior")
-    assert (np.abs(found.log_px - closed_log_px(vae, x)) <= SURE * found.error + found.error**2).all()
+    assert (np.abs(found.log_px - closed_log_px(vae, x)) <= LIMIT * found.error + found.error**2).all()
     many = sandwich(vae, 7, np.random.default_rng(0), chains=50, distributions=10, start="prior")
     exact = closed_log_px(vae, many.x)
     assert np.abs(many.lower - exact).max() < 0.5 and np.abs(many.upper - exact).max() < 0.5
@@ -155,7 +155,7 @@ def test_all_zero_weights_are_reported_without_nan():
 
 
 def test_annealing_survives_a_range_of_ten_thousand_nats():
-    """Noise so small that the start is as far from the posterior as that."""
+    """The noise is so small that log p(x|z) varies by more than 10,000 nats over draws of the start."""
     vae, x = linear_model(1, 1, sigma=0.02, spread=1.0)
     (weight, bias), = vae.layers("encoder")
     weight[...], bias[...] = 0, 0
@@ -163,7 +163,7 @@ def test_annealing_survives_a_range_of_ten_thousand_nats():
     log_px_z = vae.log_likelihood(x, z)
     assert np.ptp(log_px_z, axis=0).min() > 1e4
     found = annealed(vae, x, np.random.default_rng(0), chains=50, distributions=400, start="prior")
-    assert (np.abs(found.log_px - closed_log_px(vae, x)) <= SURE * found.error + found.error**2).all()
+    assert (np.abs(found.log_px - closed_log_px(vae, x)) <= LIMIT * found.error + found.error**2).all()
 
 
 def test_annealing_refuses_bad_arguments():
@@ -181,13 +181,15 @@ def test_annealing_refuses_bad_arguments():
     refused(lambda: annealed(vae, x, rng, start="prior"), "log p(x, z)", "a number", "", "overflows")
 
 
-def drifting(vae, x, path, beta, size, z, here, rng):
-    """Accepts everything."""
-    moved, there, accepted = annealing.SOUND(vae, x, path, beta, size, z, here, NeverRefusing(rng))
+def accept_every_proposal(vae, x, path, beta, size, z, here, rng):
+    """Make the same transition, but accept every proposal."""
+    moved, there, accepted = annealing.ORIGINAL(vae, x, path, beta, size, z, here, AlwaysAccepting(rng))
     return moved, there, accepted
 
 
-class NeverRefusing:
+class AlwaysAccepting:
+    """A random generator whose uniform numbers accept every proposal."""
+
     def __init__(self, rng):
         self.standard_normal = rng.standard_normal
 
@@ -195,16 +197,16 @@ class NeverRefusing:
         return np.full(shape, 1e-300)
 
 
-def without_prior_slope(vae, x, path, z):
-    log_start, log_joint, d_start, d_joint = annealing.SOUND(vae, x, path, z)
+def half_of_the_prior(vae, x, path, z):
+    log_start, log_joint, d_start, d_joint = annealing.ORIGINAL(vae, x, path, z)
     return log_start, log_joint + (z**2).sum(axis=-1) / 4, d_start, d_joint
 
 
 PLANTED = {
-    "every proposal accepted": ("_transition", drifting),
-    "half of the prior forgotten": ("_densities", without_prior_slope),
+    "every proposal accepted": ("_transition", accept_every_proposal),
+    "half of the prior left out": ("_densities", half_of_the_prior),
     "a temperature too low": (
-        "_transition", lambda vae, x, path, beta, *rest: annealing.SOUND(vae, x, path, beta**2, *rest)
+        "_transition", lambda vae, x, path, beta, *rest: annealing.ORIGINAL(vae, x, path, beta**2, *rest)
     ),
 }
 
@@ -212,7 +214,7 @@ PLANTED = {
 @pytest.mark.parametrize("fault", PLANTED)
 def test_planted_error_in_the_annealed_transitions_is_noticed(fault, monkeypatch):
     name, wrong = PLANTED[fault]
-    monkeypatch.setattr(annealing, "SOUND", getattr(annealing, name), raising=False)
+    monkeypatch.setattr(annealing, "ORIGINAL", getattr(annealing, name), raising=False)
     monkeypatch.setattr(annealing, name, wrong)
     with pytest.raises(AssertionError):
         check_transition()

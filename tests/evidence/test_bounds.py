@@ -1,4 +1,4 @@
-"""Several numbers of draws in one pass: the bounds are right, in order, and survive weights of any size."""
+"""Lower bounds for several numbers of draws: they are right, in order, and finite for weights of any size."""
 
 import math
 import sys
@@ -15,7 +15,7 @@ from minivae.vae import VAE
 from tests.helpers.linear import closed_elbo, closed_log_px, linear_model, linear_models
 from tests.helpers.numeric import close, gaussian_line, random_data, random_vae, refused
 
-SURE = 8                                                    # standard errors: 1e-12, with the skew of a thousand draws
+LIMIT = 8                                                   # in standard errors: false alarm about 1e-12 for 1,000 draws
 
 
 @settings(max_examples=60)
@@ -24,16 +24,16 @@ def test_every_bound_of_a_linear_model_agrees_with_its_closed_form(model, seed):
     vae, x = model
     found = lower_bounds(vae, x, (1, 10, 1000), np.random.default_rng(seed))
     elbo, log_px = closed_elbo(vae, x), closed_log_px(vae, x)
-    assert (np.abs(found.elbo - elbo) <= SURE * found.elbo_se + 1e-9).all()
-    assert (np.abs(found.iw_bound[0] - elbo) <= SURE * found.iw_bound_se[0] + 1e-9).all()
+    assert (np.abs(found.elbo - elbo) <= LIMIT * found.elbo_se + 1e-9).all()
+    assert (np.abs(found.iw_bound[0] - elbo) <= LIMIT * found.iw_bound_se[0] + 1e-9).all()
     assert (found.iw_bound[0] <= found.iw_bound[1] + 1e-9).all()
-    assert (found.iw_bound[1] <= found.iw_bound[2] + 1e-9).all()        # for every datum: 1 | 10 | 1000
-    assert (found.iw_bound[2] <= log_px + SURE * found.iw_bound_se[2] + 1e-9).all()
+    assert (found.iw_bound[1] <= found.iw_bound[2] + 1e-9).all()        # for every datum, as 1 | 10 | 1000
+    assert (found.iw_bound[2] <= log_px + LIMIT * found.iw_bound_se[2] + 1e-9).all()
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_importance_bound_converges_to_log_px_for_a_covering_q(seed):
-    """The weights are bounded, so that the error is that of a normal distribution; the bias is variance / 2k."""
+    """The weights are bounded, so the error is about normal; the bias is variance / 2k."""
     vae, x = linear_model(seed, 2)
     vae.layers("encoder")[0][0][...] = 0
     vae.layers("encoder")[0][1][...] = 0                    # q is the prior
@@ -44,7 +44,7 @@ def test_importance_bound_converges_to_log_px_for_a_covering_q(seed):
 
 
 def test_importance_bound_of_two_draws_equals_its_double_integral():
-    """E log (w_1 + w_2) / 2, over a square of nodes, for a decoder that bends."""
+    """E log (w_1 + w_2) / 2 is summed over a square of nodes, for a nonlinear decoder."""
     rng = np.random.default_rng(0)
     vae = random_vae(rng, latent=1, hidden=(3,))
     x = random_data(rng, vae.likelihood, 3)
@@ -57,7 +57,7 @@ def test_importance_bound_of_two_draws_equals_its_double_integral():
     exact = (np.exp(log_q[:, None] + log_q[None, :]) * both).sum(axis=(0, 1)) * h[:, 0] ** 2
     found = lower_bounds(vae, x, (1, 2, 60_000), np.random.default_rng(1))
     assert (np.abs(found.iw_bound[1] - exact) <= 7 * found.iw_bound_se[1]).all()
-    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()                 # sharp enough to see it
+    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()                 # small beside the difference
 
 
 @pytest.mark.parametrize("at_once", [40, 2_000, 2_000_000])
@@ -78,7 +78,7 @@ def test_blocks_are_means_of_successive_draws(at_once, monkeypatch):
 
 
 def test_standard_errors_of_bounds_match_repeated_runs():
-    """A ratio of the spread of 200 runs to the error is off by 30 % once in 10^8."""
+    """By chance, the spread of 200 runs is off by 30 % once in 10^8."""
     vae, x = linear_model(4, 2, sigma=1.0)
     for array in vae.layers("encoder")[0]:
         array[...] = 0                                      # q is the prior: the weights are bounded
@@ -89,11 +89,11 @@ def test_standard_errors_of_bounds_match_repeated_runs():
     assert (0.7 < stated / spread).all() and (stated / spread < 1.4).all()
 
 
-# Log weights of any size: q is the prior, so that the weight is p(x|z), and p(x|z) is a table
+# Log weights of any size. q is the prior, so the weight is p(x|z), and p(x|z) comes from a table.
 
 
-def bounds_of(table, monkeypatch, k):
-    """The bounds for log weights (L, N) that come one draw after the other."""
+def bounds_of_log_weights(table, monkeypatch, k):
+    """Return the bounds for a table (L, N) of log weights, one row per draw."""
     table = np.array(table, float)
     vae, x = linear_model(0, 1, rows=table.shape[1])
     for array in vae.layers("encoder")[0]:
@@ -105,7 +105,7 @@ def bounds_of(table, monkeypatch, k):
 
 def test_bounds_survive_a_range_of_ten_thousand_nats(monkeypatch):
     table = [[0.0, -1e4], [-1e4, -2e4], [-5e3, -1e4], [1.0, -3e4]]
-    found = bounds_of(table, monkeypatch, (1, 2, 4))
+    found = bounds_of_log_weights(table, monkeypatch, (1, 2, 4))
     expected = [
         [(0 - 1e4 - 5e3 + 1) / 4, -1.75e4],
         [(0 + 1 - 2 * math.log(2)) / 2, -1e4 - math.log(2)],
@@ -119,7 +119,7 @@ INF = math.inf
 
 
 def test_bounds_accept_some_weights_of_zero(monkeypatch):
-    found = bounds_of([[-INF, 0.0], [2.0, -INF], [-INF, -INF], [1.0, -INF]], monkeypatch, (1, 2, 4))
+    found = bounds_of_log_weights([[-INF, 0.0], [2.0, -INF], [-INF, -INF], [1.0, -INF]], monkeypatch, (1, 2, 4))
     mean = math.log((math.exp(2) + math.e) / 4)
     expected = [[-INF, -INF], [(2 + 1 - 2 * math.log(2)) / 2, -INF], [mean, -math.log(4)]]
     close(found.iw_bound, expected, rel=0, abs_=1e-12)
@@ -130,7 +130,7 @@ def test_bounds_accept_some_weights_of_zero(monkeypatch):
 
 
 def test_bounds_of_all_zero_weights_are_minus_infinity(monkeypatch):
-    found = bounds_of([[-INF, 0.0]] * 6, monkeypatch, (2, 6))
+    found = bounds_of_log_weights([[-INF, 0.0]] * 6, monkeypatch, (2, 6))
     close(found.iw_bound, [[-INF, 0.0], [-INF, 0.0]], rel=0, abs_=1e-15)
     assert (found.iw_bound_se[:, 0] == INF).all() and (found.iw_bound_se[:, 1] < 1e-6).all()
 
@@ -138,7 +138,7 @@ def test_bounds_of_all_zero_weights_are_minus_infinity(monkeypatch):
 @pytest.mark.parametrize("value", [math.nan, INF])
 def test_log_weights_of_nan_or_infinity_are_refused(value, monkeypatch):
     rule = "a number or -inf", f"{value} for 1 of 4"
-    refused(lambda: bounds_of([[0.0, 1.0], [value, 0.0]], monkeypatch, 2), "log p(x|z)", *rule, "overflows")
+    refused(lambda: bounds_of_log_weights([[0.0, 1.0], [value, 0.0]], monkeypatch, 2), "log p(x|z)", *rule, "overflows")
 
 
 def test_overflowing_decoder_is_reported_without_a_warning():

@@ -1,4 +1,4 @@
-"""The noise of gradients: means and variances against exact ones, and the law in the number of draws."""
+"""Compare means and variances of gradient estimators with exact ones, and check how they scale with the draws."""
 
 from dataclasses import replace
 
@@ -15,11 +15,11 @@ from minivae.vae import VAE
 from tests.helpers.linear import linear_model, linear_models
 from tests.helpers.numeric import LIKELIHOODS, central_difference, close, noise_nodes, random_problem, refused
 
-SURE = 8                                                    # standard errors
+LIMIT = 8                                                   # in standard errors
 
 
 def exact_gradient(vae, x):
-    """Of the closed ELBO of a linear model, in mu and log_var, (N, 2J)."""
+    """Return the gradient of the closed-form ELBO of a linear model in mu and log_var, (N, 2J)."""
     W, b = vae.layers("decoder")[0]
     precision = np.exp(-2 * vae.params["log_sigma"])
     mu, log_var = vae.encode(x)
@@ -29,7 +29,10 @@ def exact_gradient(vae, x):
 
 
 def exact_variances(vae, x):
-    """Of one draw of each estimator, (N, 2J): polynomials in the noise of degree 6 at most, so that 5 nodes are exact."""
+    """Return the variance of one draw of each estimator, (N, 2J).
+
+    The squares are polynomials in the noise of degree 6 at most, so 5 nodes are exact.
+    """
     W, b = vae.layers("decoder")[0]
     precision = np.exp(-2 * vae.params["log_sigma"])
     mu, log_var = vae.encode(x)
@@ -59,12 +62,12 @@ def check_means(vae, x, seed, draws):
     exact = exact_gradient(vae, x)
     for estimator in gradient_noise(vae, x, np.random.default_rng(seed), draws):
         error = np.sqrt(estimator.variance / draws)
-        assert (np.abs(estimator.mean - exact) <= SURE * error + 1e-9).all()
+        assert (np.abs(estimator.mean - exact) <= LIMIT * error + 1e-9).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_gradient_variances_agree_with_exact_ones(seed):
-    """20,000 draws of polynomials of degree 3: the variance is known to a few per cent."""
+    """20,000 draws of a polynomial of degree 3 give its variance to a few per cent."""
     vae, x = linear_model(seed, 2, rows=2)
     found = gradient_noise(vae, x, np.random.default_rng(seed), 20_000)
     for estimator, exact in zip(found, exact_variances(vae, x)):
@@ -89,7 +92,7 @@ def test_importance_weighted_gradient_is_that_of_its_bound(likelihood):
 
     desired = vae.params.like(central_difference(loss, [vae.params.flat], 0))
     if likelihood == Gaussian(0.7):
-        desired["log_sigma"][...] = 0                       # a number the user chose
+        desired["log_sigma"][...] = 0                       # fixed by the user: no gradient
     for name in vae.params:
         close(actual[name], desired[name], rel=1e-7)
 
@@ -100,11 +103,11 @@ def test_importance_weighted_gradient_of_one_draw_is_that_of_the_elbo():
 
 
 def test_more_draws_raise_decoder_snr_and_lower_encoder_snr():
-    """Rainforth et al. 2018: as sqrt(k) and 1 / sqrt(k)."""
+    """The ratios grow as sqrt(k) and fall as 1 / sqrt(k) (Rainforth et al. 2018)."""
     vae, x = linear_model(0, 2, sigma=1.5, rows=3)
     vae = with_best_encoder(vae)
     bias = vae.layers("encoder")[0][1]
-    bias += [0.8, -0.8, 1.0, 1.0]                           # far from the best, and wide enough for bounded weights
+    bias += [0.8, -0.8, 1.0, 1.0]                           # far from the optimum, and wide: bounded weights
     found = iw_signal_to_noise(vae, x, (4, 16, 64), np.random.default_rng(0), 1000)
     slope = lambda values: np.polyfit(np.log(found.k), np.log(values), 1)[0]  # noqa: E731
     assert 0.4 < slope(found.decoder) < 0.7
@@ -146,10 +149,10 @@ PLANTED = {
     "exp(log_var) as standard deviation": ("reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps),
     "the gradient of the KL left out": ("kl_standard_normal_backward", lambda d_kl, mu, log_var: (0 * mu, 0 * mu)),
     "a slope off by a tenth": (
-        "log_px_z_and_slope", lambda *a: (gradients.SOUND(*a)[0], 1.1 * gradients.SOUND(*a)[1])
+        "log_px_z_and_slope", lambda *a: (gradients.ORIGINAL(*a)[0], 1.1 * gradients.ORIGINAL(*a)[1])
     ),
     "a likelihood off by a tenth": (
-        "log_px_z_and_slope", lambda *a: (1.1 * gradients.SOUND(*a)[0], gradients.SOUND(*a)[1])
+        "log_px_z_and_slope", lambda *a: (1.1 * gradients.ORIGINAL(*a)[0], gradients.ORIGINAL(*a)[1])
     ),
 }
 
@@ -158,7 +161,7 @@ PLANTED = {
 def test_planted_error_in_the_gradient_estimators_is_noticed(fault, monkeypatch):
     vae, x = linear_model(1, 2)
     check_means(vae, x, 0, 40_000)
-    monkeypatch.setattr(gradients, "SOUND", gradients.log_px_z_and_slope, raising=False)
+    monkeypatch.setattr(gradients, "ORIGINAL", gradients.log_px_z_and_slope, raising=False)
     monkeypatch.setattr(gradients, *PLANTED[fault])
     with pytest.raises(AssertionError):
         check_means(vae, x, 0, 40_000)

@@ -1,4 +1,4 @@
-"""The linear-Gaussian model: closed forms by two routes, and a VAE that is trained to the analytic optimum."""
+"""The linear-Gaussian model: closed forms by two routes, and a VAE trained to the analytic optimum."""
 
 import math
 
@@ -17,7 +17,7 @@ from tests.helpers.numeric import close, random_vae, refused
 @settings(max_examples=100)
 @given(linear_models)
 def test_linear_log_px_and_posterior_agree_with_the_joint_covariance(model):
-    """x and z together are one Gaussian: conditioning it on x is a route of its own."""
+    """x and z are jointly Gaussian; conditioning on x is a second route to the posterior."""
     vae, x = model
     found = exact_linear(vae, x)
     W, b = vae.layers("decoder")[0]
@@ -30,7 +30,7 @@ def test_linear_log_px_and_posterior_agree_with_the_joint_covariance(model):
 
 @pytest.mark.parametrize("sigma", [1e-6, 1e-3, 1.0, 1e3])
 def test_linear_log_px_keeps_its_digits_at_any_sigma(sigma):
-    """J = D = 1, where both sides are school formulas."""
+    """For J = D = 1 both sides are elementary formulas."""
     vae, _ = linear_model(1, 1, features=1, sigma=sigma)
     w, b = (float(a.item()) for a in vae.layers("decoder")[0])
     x = np.array([[b + 1.5 * w]])
@@ -63,7 +63,7 @@ def test_best_encoder_has_the_stated_gap_and_no_encoder_has_less(model):
     assert (closed_elbo(vae, x) <= closed_elbo(best, x) + 1e-10).all()
 
 
-def test_with_orthogonal_rows_the_best_encoder_is_the_posterior():
+def test_best_encoder_is_the_posterior_for_orthogonal_decoder_rows():
     vae, x = linear_model(0, 3, features=6)
     weight = vae.layers("decoder")[0][0]
     weight[...] = np.linalg.qr(weight.T)[0].T
@@ -72,7 +72,7 @@ def test_with_orthogonal_rows_the_best_encoder_is_the_posterior():
 
 
 def spread_data(seed, scales, rows=60):
-    """Data whose covariance has exactly the eigenvalues scales^2."""
+    """Return data whose covariance has exactly the eigenvalues scales^2."""
     rng = np.random.default_rng(seed)
     D = len(scales)
     z = rng.normal(size=(rows, D))
@@ -81,7 +81,7 @@ def spread_data(seed, scales, rows=60):
 
 
 def at_optimum(best, latent):
-    """A VAE with the weights that probabilistic PCA found."""
+    """Return a VAE with the weights of probabilistic PCA and the best encoder for them."""
     vae = VAE.init(np.random.default_rng(0), len(best.bias), latent, (), dtype=np.float64, likelihood=Gaussian(best.sigma))
     weight, bias = vae.layers("decoder")[0]
     weight[...], bias[...] = best.weight, best.bias
@@ -109,20 +109,20 @@ def test_analytic_optimum_has_its_stated_likelihood_and_neighbours_have_less(sig
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("sigma, collapsed", [("learned", 0), (1.0, 0), (1.65, 1), (2.5, 2)])
-def test_training_by_the_hand_gradients_reaches_the_analytic_optimum(sigma, collapsed, seed):
+def test_trained_linear_vae_reaches_the_analytic_optimum(sigma, collapsed, seed):
     x = spread_data(seed, SCALES)
     best = ppca(x, 3, None if sigma == "learned" else sigma)
     assert best.collapsed.sum() == collapsed
     vae = VAE.init(np.random.default_rng(seed), 6, 3, (), dtype=np.float64, likelihood=Gaussian(sigma))
     elbo = fit_linear(vae, x)
-    close(elbo, best.log_px, rel=0, abs_=1e-6)                          # the bound is tight there
+    close(elbo, best.log_px, rel=0, abs_=1e-6)                          # the bound is tight at the optimum
     close(exact_linear(vae, x).log_px.mean(), best.log_px, rel=0, abs_=1e-6)
     close(np.exp(vae.params["log_sigma"]), best.sigma, rel=1e-4)
     weight = vae.layers("decoder")[0][0]
     close(weight.T @ weight, best.weight.T @ best.weight, rel=1e-3)     # the same subspace, whatever the rotation
     lengths = np.sort(np.linalg.norm(weight, axis=1))[::-1]
     close(lengths, np.linalg.norm(best.weight, axis=1), rel=1e-3)
-    assert (lengths < 1e-3).sum() == collapsed                          # the same directions are given up
+    assert (lengths < 1e-3).sum() == collapsed                          # the same number of dimensions collapses
     mu, log_var = vae.encode(x)
     unused = np.linalg.norm(weight, axis=1) < 1e-3
     assert np.abs(mu[:, unused]).max(initial=0) < 1e-2 and np.abs(log_var[:, unused]).max(initial=0) < 1e-2
@@ -144,7 +144,7 @@ def test_exact_linear_refuses_other_models():
 
 
 def test_minimise_finds_many_minima_at_once():
-    """Ill-conditioned bowls and Rosenbrock valleys, each to its own known minimum."""
+    """The functions are ill-conditioned bowls and Rosenbrock valleys."""
     rng = np.random.default_rng(0)
     where, steep = rng.normal(size=(20, 4)), 10 ** rng.uniform(-2, 3, (20, 4))
 

@@ -1,4 +1,4 @@
-"""Rate, distortion and their parts, against integrals over the aggregate posterior and closed forms."""
+"""Compare rate, distortion and their parts with integrals over the aggregate posterior and closed forms."""
 
 import math
 
@@ -14,7 +14,7 @@ from tests.helpers.linear import closed_elbo, linear_model, linear_models
 from tests.helpers.numeric import close, gaussian_density, random_problem, refused
 from tests.helpers.trained import trained
 
-SURE = 8                                                    # standard errors
+LIMIT = 8                                                   # in standard errors
 
 
 @settings(max_examples=40)
@@ -22,18 +22,18 @@ SURE = 8                                                    # standard errors
 def test_rate_and_reconstruction_agree_with_the_closed_form(model, seed):
     vae, x = model
     found = rate_distortion(vae, x, np.random.default_rng(seed), 400)
-    assert abs(found.reconstruction - found.kl - closed_elbo(vae, x).mean()) <= SURE * found.reconstruction_se + 1e-9
+    assert abs(found.reconstruction - found.kl - closed_elbo(vae, x).mean()) <= LIMIT * found.reconstruction_se + 1e-9
     close(found.kl, kl_standard_normal(*vae.encode(x)).sum(axis=1).mean(), rel=1e-13)
     close(found.kl_per_dimension.sum(), found.kl, rel=1e-13)
-    assert -SURE * found.surgery_se - 1e-9 <= found.mutual_information <= math.log(len(x)) + 1e-9
-    assert found.marginal_kl >= -SURE * found.surgery_se - 1e-9
+    assert -LIMIT * found.surgery_se - 1e-9 <= found.mutual_information <= math.log(len(x)) + 1e-9
+    assert found.marginal_kl >= -LIMIT * found.surgery_se - 1e-9
     close(found.mutual_information + found.marginal_kl, found.kl, rel=1e-12)
 
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_parts_of_the_rate_agree_with_integrals_over_the_aggregate_posterior(seed):
-    """One latent dimension: KL(q(z) || p(z)), mean and variance of q(z) by a fine grid."""
+    """For one latent dimension, a fine grid gives KL(q(z) || p(z)) and the mean and variance of q(z)."""
     vae, x, _ = random_problem(seed, latent=1, rows=5)
     for array in vae.layers("encoder")[-1]:
         array[..., 1] = 0
@@ -45,15 +45,15 @@ def test_parts_of_the_rate_agree_with_integrals_over_the_aggregate_posterior(see
     marginal_kl, h = (q * log_ratio).sum() * 24 / 200_000, 24 / 200_000
     found = rate_distortion(vae, x, np.random.default_rng(seed), 2000)
     assert found.surgery_se < 0.02
-    assert abs(found.marginal_kl - marginal_kl) <= SURE * found.surgery_se
-    assert abs(found.mutual_information - (found.kl - marginal_kl)) <= SURE * found.surgery_se
+    assert abs(found.marginal_kl - marginal_kl) <= LIMIT * found.surgery_se
+    assert abs(found.mutual_information - (found.kl - marginal_kl)) <= LIMIT * found.surgery_se
     mean = (q * z).sum() * h
     close(found.mean, [mean], rel=1e-9, abs_=1e-9)
     close(found.cov, [[(q * (z - mean) ** 2).sum() * h]], rel=1e-9)
 
 
 def model_with_codes(mu, log_var):
-    """A linear model whose codes of the unit vectors are these."""
+    """Return a linear model and unit vectors that it encodes as mu and log_var."""
     mu, log_var = np.array(mu, float), np.array(log_var, float)
     vae, _ = linear_model(0, mu.shape[1], features=len(mu))
     (weight, bias), = vae.layers("encoder")
@@ -108,14 +108,14 @@ PLANTED = {
     "a sum for the mean over data": ("log_mean_exp", lambda a, axis: np.log(np.exp(a).sum(axis=axis))),
     "exp(log_var) as standard deviation": ("reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps),
     "the density of q without its scale": (
-        "log_normal", lambda z, mu, log_var: rates.SOUND(z, mu, log_var) + log_var.sum(axis=-1) / 2
+        "log_normal", lambda z, mu, log_var: rates.ORIGINAL(z, mu, log_var) + log_var.sum(axis=-1) / 2
     ),
 }
 
 
 @pytest.mark.parametrize("fault", PLANTED)
 def test_planted_error_in_the_parts_of_the_rate_is_noticed(fault, monkeypatch):
-    monkeypatch.setattr(rates, "SOUND", rates.log_normal, raising=False)
+    monkeypatch.setattr(rates, "ORIGINAL", rates.log_normal, raising=False)
     monkeypatch.setattr(rates, *PLANTED[fault])
     with pytest.raises(AssertionError):
         test_parts_of_the_rate_agree_with_integrals_over_the_aggregate_posterior.hypothesis.inner_test(3)

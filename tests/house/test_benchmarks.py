@@ -1,4 +1,4 @@
-"""The benchmark of growth: it fits the exponent that is there, notices one that should not be, and runs."""
+"""The scaling benchmark fits known exponents, notices exponents that are too large, and runs."""
 
 import json
 import math
@@ -15,7 +15,7 @@ SIZES = (1, 10, 100, 1000)
 
 
 def planted(cost, growth):
-    """A table whose every round measures cost(n)."""
+    """Return a table in which every round measures cost(n)."""
     return scaling.Table("plant", "n", SIZES, lambda sizes, *_: {"s": {n: [cost(n)] * 3 for n in sizes}}, {"s": growth})
 
 
@@ -48,10 +48,10 @@ def test_a_linear_cost_keeps_its_bound(capsys):
     "cost, growth",
     [
         (lambda n: 2e-3 * n * n, scaling.Growth("linear", 10)),
-        (lambda n: 1 + 1e-3 * n * n, scaling.Growth("linear", 10)),             # under what is paid once
+        (lambda n: 1 + 1e-3 * n * n, scaling.Growth("linear", 10)),             # beside a constant cost
         (lambda n: 1 + 1e-3 * n * n, scaling.Growth("affine", 1, above_first=True)),
         (lambda n: 50 + 8 * 100 * n / 2**20, scaling.Growth("constant", 10, 1e-4)),
-        (lambda n: 1 / n, scaling.Growth("affine", 1, above_first=True)),       # nothing left to fit
+        (lambda n: 1 / n, scaling.Growth("affine", 1, above_first=True)),       # no growth to fit
     ],
 )
 def test_a_cost_that_grows_faster_than_it_should_is_noticed(cost, growth, capsys):
@@ -62,13 +62,13 @@ def test_a_cost_that_grows_faster_than_it_should_is_noticed(cost, growth, capsys
 
 
 class Work:
-    """A contender whose step takes n^p seconds of a clock that nothing else moves."""
+    """A contender whose step advances a fake clock by n^p seconds."""
 
     def __init__(self, clock, n, p):
         self.clock, self.cost = clock, n**p
 
     def restart(self):
-        self.clock.now += 1000.0                            # is not timed
+        self.clock.now += 1000.0                            # must not be timed
 
     def steps(self, count):
         self.clock.now += count * self.cost
@@ -99,7 +99,7 @@ def test_every_scaling_table_runs_and_states_its_theory(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert all(table.title in out and each.theory.split("\n")[0] in out
                for table in tables.values() for each in table.growth.values())
-    assert [code for name, code in zip(tables, codes) if name != "depth"] == [0] * 6    # noise may leave nothing to fit
+    assert [code for name, code in zip(tables, codes) if name != "depth"] == [0] * 6    # timing noise may hide the growth
 
 
 @pytest.mark.parametrize("name", scaling.TABLES)

@@ -1,6 +1,6 @@
-"""minivae/README.md lists the files to change for a new likelihood, activation, ...: every list is enough.
+"""minivae/README.md lists the files to change for a new likelihood, activation, ...: every list is complete.
 
-One of each is added to one copy of the project, by changing the files of its list alone. A process there tries them all.
+The test adds one of each to a copy of the project, changing only the listed files, and checks them in a subprocess.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from tests import mutants
 from tests.helpers.readme import PAGES
 from tests.helpers.trained import end_quickly
 
-LISTS = {                                                   # by the heading: the paths that it lists
+LISTS = {                                                   # heading -> the listed paths
     heading: re.findall(r"^\* `([^`]+)`", text, re.MULTILINE)
     for heading, text in re.findall(r"^### (Add .*)\n((?:(?!#).*\n)*)", PAGES["minivae/README.md"], re.MULTILINE)
 }
@@ -264,11 +264,11 @@ ADDED = {
 }
 
 
-# In the copy
+# Checks that run in the copy
 
 
 def check_gradient(name):
-    """The backward of a row of the table of gradients agrees with both oracles."""
+    """Check the backward of a row of the table of gradients with both oracles."""
     from tests.core import test_gradients as table
 
     case = table.TABLE[name]
@@ -278,7 +278,7 @@ def check_gradient(name):
 
 
 def check_train(*words):
-    """A training of one epoch with these options ends well."""
+    """Check that training for one epoch with these options succeeds."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as room:
         end_quickly(patch)
         assert minivae.main(["train", "-q", "--epochs", "1", "--hidden", "8", "--out", f"{room}/run", *words]) == 0
@@ -323,8 +323,8 @@ def check_exhibit():
 CHECKS = (check_likelihood, check_activation, check_estimator, check_format, check_entry, check_exhibit)
 
 
-def came_of(check):
-    """"" if a check passes, else its traceback."""
+def traceback_of(check):
+    """Return "" if a check passes, else its traceback."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             check()
@@ -333,12 +333,12 @@ def came_of(check):
         return traceback.format_exc()
 
 
-# Here
+# Tests of the lists
 
 
 @pytest.fixture(scope="module")
-def tried(tmp_path_factory):
-    """The traceback of every check in the copy, "" where it passed."""
+def tracebacks(tmp_path_factory):
+    """The traceback of every check in the copy, "" if it passed."""
     room = tmp_path_factory.mktemp("extended")
     mutants.plant([], room)
     for changes in ADDED.values():
@@ -356,17 +356,17 @@ def tried(tmp_path_factory):
 
 
 @pytest.mark.parametrize("heading", ADDED)
-def test_changing_the_listed_files_is_enough(heading, tried):
-    assert tried[heading] == ""
+def test_changing_the_listed_files_is_enough(heading, tracebacks):
+    assert tracebacks[heading] == ""
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_checks_fail_where_nothing_was_added(check):
-    assert came_of(check)
+    assert traceback_of(check)
 
 
-def test_extended_copy_keeps_the_rules_for_new_functions(tried):
-    assert tried["rules"] == ""
+def test_extended_copy_keeps_the_rules_for_new_functions(tracebacks):
+    assert tracebacks["rules"] == ""
 
 
 def test_every_list_is_tried_with_exactly_its_files():
@@ -385,7 +385,7 @@ def test_train_help_names_every_likelihood_activation_and_estimator():
 
 
 def check_rules():
-    """The copy keeps the rules for new functions: a row of the table, an entry of the ledger, a word of the help."""
+    """Check that every new function has a row of the gradient table, an entry of the ledger and a word in the help."""
     from tests.core import test_gradients as table
 
     assert {name.split(":")[0] for name in table.TABLE} == table.backwards_in_the_source()
@@ -394,4 +394,4 @@ def check_rules():
 
 
 if __name__ == "__main__":
-    print(json.dumps({heading: came_of(check) for heading, check in zip((*ADDED, "rules"), (*CHECKS, check_rules))}))
+    print(json.dumps({heading: traceback_of(check) for heading, check in zip((*ADDED, "rules"), (*CHECKS, check_rules))}))

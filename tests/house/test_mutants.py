@@ -1,4 +1,4 @@
-"""One-token mutants: each differs in the one token that its name says, and nothing is changed that has no effect."""
+"""One-token mutants differ in the token stated by their name, and only code with an effect is changed."""
 
 import io
 import tokenize
@@ -28,7 +28,7 @@ def tokens(source):
 
 
 def made(source):
-    """The changed sources, by name."""
+    """Return the changed sources by the name of the mutant."""
     return {mutant.name: changed(source, mutant.changes) for mutant in one_token.mutants("m", source)}
 
 
@@ -59,12 +59,20 @@ def test_mutants_compile():
 
 
 def test_mutant_sample_covers_the_core_and_depends_on_its_seed():
-    every = mutants.of_the_core()
+    every = mutants.of_modules(mutants.CORE)
     assert {mutant.changes[0].module for mutant in every} == set(mutants.CORE) <= set(mutants.TESTS)
     assert len({mutant.name for mutant in every}) == len(every) > 400
     assert mutants.sample(20, 3) == mutants.sample(20, 3) != mutants.sample(20, 4)
 
 
+def test_mutant_sample_covers_every_module_of_evidence_and_rosetta():
+    files = [path for room in ("evidence", "rosetta") for path in (mutants.ROOT / "minivae" / room).glob("[!_]*.py")]
+    assert sorted(f"{path.parent.name}.{path.stem}" for path in files) == sorted(mutants.EVIDENCE)
+    every = mutants.of_modules(mutants.EVIDENCE)
+    assert len({mutant.name for mutant in every}) == len(every) > 700
+
+
 @pytest.mark.parametrize("end", mutants.EQUIVALENT)
 def test_every_mutant_listed_as_equivalent_exists(end):
-    assert any(mutant.name.endswith(end) for mutant in mutants.of_the_core()), "the line has changed: judge it anew"
+    every = mutants.of_modules(mutants.CORE + mutants.EVIDENCE)
+    assert any(mutant.name.endswith(end) for mutant in every), "the line has changed: judge it anew"

@@ -1,4 +1,4 @@
-"""The checkers are checked: each of them can fail, and does so for the reasons it exists for."""
+"""The numerical checkers accept right values and fail for every kind of wrong value."""
 
 import numpy as np
 import pytest
@@ -29,9 +29,9 @@ def wrong_in_one_entry(value):
 @pytest.mark.parametrize(
     "actual, desired",
     [
-        (ONE_TO_SIX[:1], ONE_TO_SIX),                       # NumPy would broadcast this one ...
-        (np.ones(()), np.ones(3)),                          # ... and this ...
-        (np.ones(3), np.ones((3, 1))),                      # ... and this
+        (ONE_TO_SIX[:1], ONE_TO_SIX),                       # NumPy would broadcast these three
+        (np.ones(()), np.ones(3)),
+        (np.ones(3), np.ones((3, 1))),
         (np.ones((0,)), np.ones((1,))),
         (np.ones(2, int), np.ones(2)),
         (np.ones(2, complex), np.ones(2)),
@@ -44,7 +44,7 @@ def wrong_in_one_entry(value):
         (wrong_in_one_entry(-np.inf), wrong_in_one_entry(np.inf)),
         (wrong_in_one_entry(4 + 1.1e-5), ONE_TO_SIX),
         (ONE_TO_SIX * (1 + 1.1e-6), ONE_TO_SIX),
-        (np.full(2, 1e-300), np.zeros(2)),                  # nothing is close to zero but zero
+        (np.full(2, 1e-300), np.zeros(2)),                  # only zero is close to zero
         (np.zeros(2), np.full(2, 1e-300)),
         (np.array([0], np.uint8), np.array([255], np.uint8)),
     ],
@@ -95,7 +95,7 @@ def test_the_gradient_checker_accepts_the_right_gradient(oracle):
     "spoil",
     [
         lambda g: g * (1 + 1e-4),
-        lambda g: g + 1e-4 * np.abs(g).max() * (np.arange(g.size) == 0).reshape(g.shape),   # in one place
+        lambda g: g + 1e-4 * np.abs(g).max() * (np.arange(g.size) == 0).reshape(g.shape),   # in one entry
         lambda g: -g,
         lambda g: 0 * g,
         lambda g: np.nan * g,
@@ -138,7 +138,7 @@ def test_noise_nodes_have_the_moments_of_standard_normal_noise():
         close(np.tensordot(weights, eps**power, 1), np.full((3, 2), moment), rel=1e-13, abs_=1e-13)
     close(weights @ (eps[:, 0, 0] * eps[:, 0, 1]) ** 2, 1.0, rel=1e-13)
     with pytest.raises(AssertionError):
-        close(weights @ eps[:, 0, 0] ** 10, 945.0, rel=1e-3)            # beyond the degree that is promised
+        close(weights @ eps[:, 0, 0] ** 10, 945.0, rel=1e-3)            # beyond the stated degree
 
 
 @pytest.mark.parametrize("mu, sigma", [(0.0, 1.0), (-3.0, 0.01), (50.0, 7.0)])

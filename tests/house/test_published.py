@@ -1,4 +1,4 @@
-"""The benchmark of published numbers: its schedule is the paper's, and a run that was stopped is the one that was not."""
+"""The benchmark of published numbers has the paper's schedule, and its runs can be stopped and resumed."""
 
 import argparse
 import json

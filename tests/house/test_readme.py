@@ -13,6 +13,7 @@ import minivae.app.cli
 from derivations.engine import ledger
 from derivations.engine.equation import VERDICTS
 from derivations.pages.glossary import MEANINGS
+from minivae.museum.exhibits import bugs
 from tests.helpers import readme
 from tests.helpers.readme import PAGES, README, ROOT, SETUP, alt_text, blocks, fences, pictures, sessions
 
@@ -144,6 +145,15 @@ def test_readme_says_how_long_the_rest_of_the_code_is():
         lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
         assert abs(lines - int(number.replace(",", ""))) < 0.1 * lines, lines
 
+
+
+def test_front_page_counts_the_exhibits_and_names_the_default_size():
+    (exhibits,) = re.findall(r"what notices (\d+) bugs", README)
+    assert int(exhibits) == len(bugs())
+    words = r"with (\d+) hidden units \(the command has ([\d,]+)\) and (\d+) epochs:.*?hidden=\((\d+),\).*?epochs=(\d+)\)"
+    units, command, epochs, typed_units, typed_epochs = re.search(words, README, re.DOTALL).groups()
+    assert (units, epochs) == (typed_units, typed_epochs)
+    assert tuple(map(int, command.split(","))) == minivae.app.cli.DEFAULTS["hidden"]
 
 
 def test_front_page_is_short():

@@ -1,6 +1,6 @@
-"""The rules of the house, read off the source: who may import whom, how long, how random, how documented.
+"""House rules, checked on the source: imports, lengths, randomness, documentation and names of tests.
 
-A module that does not exist yet breaks no rule. A new one must be given its place in LAYERS.
+A new module of minivae must be entered in LAYERS.
 """
 
 import ast
@@ -13,15 +13,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = ("minivae", "derivations")
 OURS = (*SOURCE, "tests")
-LAYERS = (                                                  # a module imports from its own and those before
-    {"__init__", "_moved", "checks"},                                # the core: files that one reads
+LAYERS = (                                                  # a module imports from its own layer and earlier ones
+    {"__init__", "_moved", "checks"},                                # the core: files to read
     {"divergences", "ops", "gaussian", "likelihood", "params"},
     {"objective"},
     {"vae"},
     {"adam"},
     {"train"},
-    {"data"},                                               # the rooms: folders that one uses
-    {"one_page"},                                           # a file that one reads, but it needs the digits
+    {"data"},                                               # folders to use
+    {"one_page"},                                           # a file to read, but it needs the digits
     {"runs", "evidence"},
     {"figures"},
     {"rosetta", "museum", "app"},
@@ -31,7 +31,7 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 
 
 def files_of(*packages):
-    """Every file of source but the benchmarks, which may compare with anything a reader has installed."""
+    """Return all source files except the benchmarks, which may import any installed library."""
     found = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
     return [path for path in found if "benchmarks" not in path.parts]
 
@@ -47,7 +47,7 @@ def nodes_of(tree):
 
 
 def imported(tree, package):
-    """Every name that is imported anywhere, inside functions too, with all its dots; and the line."""
+    """Yield the dotted name and the line of every import, also inside functions."""
     for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
@@ -58,7 +58,7 @@ def imported(tree, package):
 
 
 def module_of(dotted, modules):
-    """The one of these modules that an imported name is or lies in, or None; a package is its __init__."""
+    """Return the module that an imported name is or lies in, or None; a package is its __init__."""
     while dotted:
         for module in (dotted, f"{dotted}.__init__"):
             if module in modules:
@@ -68,12 +68,12 @@ def module_of(dotted, modules):
 
 
 def place_of(path):
-    """The name in LAYERS of a file of minivae: a package inside it has one place, and so have all its files."""
+    """Return the name in LAYERS of a file of minivae; all files of a subpackage share the name of the package."""
     return path.relative_to(ROOT / "minivae").with_suffix("").parts[0]
 
 
 def wrong_imports(module, tree):
-    """What a module of minivae imports from a later layer than its own."""
+    """Yield the imports of a module of minivae from a later layer."""
     for dotted, line in imported(tree, "minivae"):
         source = module_of(dotted, [f"minivae.{name}" for name in LEVEL])
         if source and LEVEL[source.split(".")[1]] > LEVEL[module]:
@@ -89,7 +89,7 @@ def test_imports_inside_minivae_go_one_way():
 
 
 def circles(imports):
-    """The modules that reach themselves, given who imports whom."""
+    """Return the modules that import themselves through others."""
     reach = {module: set(others) for module, others in imports.items()}
     for middle in imports:
         for module in imports:
@@ -114,11 +114,11 @@ MAY_IMPORT = {
     "derivations": {"numpy", "minivae", "derivations"},
     "tests": {"numpy", "pytest", "hypothesis", *OURS},
 }
-DRAWS = ("figures", "test_figures")                         # or in a package so named
+DRAWS = ("figures", "test_figures")                         # or files in a package of that name
 
 
-def strangers(package, path, tree):
-    """What is imported and neither the standard library's nor allowed here; matplotlib is for who draws."""
+def foreign_imports(package, path, tree):
+    """Yield imports that are neither standard library nor allowed; only drawing code may import matplotlib."""
     allowed = MAY_IMPORT[package] | ({"matplotlib"} if {path.stem, path.parent.name} & {*DRAWS} else set())
     for dotted, line in imported(tree, package):
         if dotted.split(".")[0] not in STDLIB | allowed:
@@ -127,7 +127,7 @@ def strangers(package, path, tree):
 
 @pytest.mark.parametrize("package", OURS)
 def test_only_the_four_allowed_libraries_are_imported(package):
-    assert [found for path in files_of(package) for found in strangers(package, path, tree_of(path))] == []
+    assert [found for path in files_of(package) for found in foreign_imports(package, path, tree_of(path))] == []
 
 
 def long_functions(path, tree, most=60):
@@ -152,7 +152,7 @@ def test_lines_have_at_most_125_columns():
 
 
 def asserts(path, tree):
-    """`assert` disappears under python -O, and its message helps nobody."""
+    """Yield every `assert`: python -O removes it, and its message does not help users."""
     found = [node.lineno for node in nodes_of(tree) if isinstance(node, ast.Assert)]
     return [f"{path.parent.name}/{path.name}:{line}" for line in found]
 
@@ -161,7 +161,7 @@ def test_no_error_is_raised_with_assert():
     assert [found for path in files_of(*SOURCE) for found in asserts(path, tree_of(path))] == []
 
 
-PASSED_ALONG = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64"}    # the rest is global
+PASSED_ALONG = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64"}    # all other names are global state
 
 
 def global_randomness(path, tree):
@@ -181,7 +181,7 @@ def test_randomness_is_always_an_argument():
 
 
 def public_definitions(tree):
-    """(class or None, definition) of every public function, class and method."""
+    """Yield (class or None, definition) of every public function, class and method."""
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             yield None, node
@@ -192,7 +192,7 @@ def public_definitions(tree):
 
 
 def documented_methods(tree):
-    """{class: the methods that have a docstring} of one module."""
+    """Return {class: its methods with a docstring} of one module."""
     documented = {}
     for owner, node in public_definitions(tree):
         if owner and ast.get_docstring(node):
@@ -201,7 +201,7 @@ def documented_methods(tree):
 
 
 def without_docstring(path, tree):
-    """A method that overrides a documented one of a base in the same module is documented by it."""
+    """Yield public names without docstring; a method may inherit the docstring of a base class of the same module."""
     documented = documented_methods(tree)
     for owner, node in public_definitions(tree):
         bases = [ast.unparse(base) for base in owner.bases] if owner else []
@@ -241,7 +241,7 @@ def test_public_signatures_have_type_hints():
 # Names of tests
 
 def names_of_tests(files):
-    """The names of all test functions in these files, and their places."""
+    """Yield the name and the place of every test function in these files."""
     for path in files:
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -249,7 +249,7 @@ def names_of_tests(files):
 
 
 def unclear_names(names, most=12):
-    """Names with more words than this, and names that two tests share."""
+    """Return the names with too many words, and the names that several tests share."""
     places = {}
     for name, place in names:
         places.setdefault(name, []).append(place)
@@ -263,12 +263,12 @@ def test_every_test_has_a_name_of_its_own_in_twelve_words():
     assert unclear_names([("test" + "_a" * 13, "x:1"), ("test" + "_a" * 12, "x:2")]) == ["test" + "_a" * 13]
 
 
-# Each rule can be broken
+# Every rule notices a violation
 
 def applied(rule, module):
-    """The rule as a function of source code that stands in minivae/module.py."""
+    """Return the rule as a function of the source code of minivae/module.py."""
     path = Path(f"{module}.py")
-    first = {wrong_imports: [module], strangers: ["minivae", path]}.get(rule, [path])
+    first = {wrong_imports: [module], foreign_imports: ["minivae", path]}.get(rule, [path])
     return lambda source: list(rule(*first, ast.parse(source)))
 
 
@@ -282,10 +282,10 @@ METHOD = "class B:\n    'b'\n    def f(self): {}\nclass C(B):\n    'c'\n    def 
         (wrong_imports, "ops", "from minivae import vae"),
         (wrong_imports, "vae", "def f():\n    import minivae.train as t"),
         (wrong_imports, "vae", "from .app.cli import main"),
-        (strangers, "vae", "import derivations.engine.judge"),
-        (strangers, "vae", "def f():\n    import torch.nn"),
-        (strangers, "cli", "from matplotlib import pyplot"),
-        (strangers, "odaibo/loss", "from matplotlib import pyplot"),
+        (foreign_imports, "vae", "import derivations.engine.judge"),
+        (foreign_imports, "vae", "def f():\n    import torch.nn"),
+        (foreign_imports, "cli", "from matplotlib import pyplot"),
+        (foreign_imports, "odaibo/loss", "from matplotlib import pyplot"),
         (long_functions, "vae", "def f():\n" + "    pass\n" * 60),
         (asserts, "vae", "def f(x):\n    assert x > 0"),
         (global_randomness, "vae", "np.random.seed(0)"),
@@ -309,9 +309,9 @@ def test_broken_house_rule_is_noticed(rule, module, source):
     [
         (wrong_imports, "vae", "from minivae import ops, __version__\nimport numpy"),
         (wrong_imports, "likelihood", "from minivae.gaussian import LOG_2PI"),
-        (strangers, "figures", "import matplotlib.pyplot"),
-        (strangers, "figures/loss", "import matplotlib.pyplot"),
-        (strangers, "vae", "import math\nfrom numpy.typing import NDArray\nfrom minivae import ops"),
+        (foreign_imports, "figures", "import matplotlib.pyplot"),
+        (foreign_imports, "figures/loss", "import matplotlib.pyplot"),
+        (foreign_imports, "vae", "import math\nfrom numpy.typing import NDArray\nfrom minivae import ops"),
         (long_functions, "vae", "def f():\n" + "    pass\n" * 59),
         (global_randomness, "vae", "def f(rng: np.random.Generator): return np.random.default_rng(0)"),
         (without_docstring, "vae", METHOD.format("'f'")),

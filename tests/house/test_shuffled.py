@@ -1,4 +1,4 @@
-"""The runs in random order: every test runs, in an order that its seed decides, and one that leans on order is found."""
+"""Runs in random order: every test runs, the seed decides the order, and a test that depends on the order is found."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def test_shuffled_order_depends_on_the_seed():
     orders = [names(shuffle(ITEMS, seed)) for seed in "123456"]
     assert orders == [names(shuffle(ITEMS, seed)) for seed in "123456"]
     assert all(one != other for n, one in enumerate(orders) for other in orders[:n])
-    assert len({order[0][0] for order in orders}) > 1       # the files too
+    assert len({order[0][0] for order in orders}) > 1       # the order of files changes too
 
 
 def test_shuffling_notices_an_order_dependent_test(tmp_path):

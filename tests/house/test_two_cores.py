@@ -1,4 +1,4 @@
-"""The suite in two processes: what fails in either is reported as in one, and neither outlives the other."""
+"""The suite in two processes reports failures like one process, and neither process outlives the other."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def ends():
 
 @pytest.fixture
 def meet(request, tmp_path):
-    "Wait until a test of the other file runs too: each process has one of them then. True in the second process."
+    "Wait until a test of the other file runs too, in the other process. Return True in the second process."
     (HERE / f"met-{request.path.stem}").write_text(f"{os.getpid()} {tmp_path}")
     until = time.monotonic() + 20
     while len(list(HERE.glob("met-*"))) < 2 and time.monotonic() < until:
@@ -62,7 +62,7 @@ needs_two_cores = pytest.mark.skipif(
 
 
 def start(room, files, *options):
-    """Start pytest on these files in a room of their own, which uses two processes from two tests on."""
+    """Start pytest on these files in the directory `room`; it uses two processes for two or more tests."""
     for name, content in {"conftest": HOOK, **files}.items():
         (room / f"{name}.py").write_text(content)
     (room / "pytest.ini").write_text("[pytest]\n")
@@ -73,14 +73,14 @@ def start(room, files, *options):
 
 
 def run(room, files, *options):
-    """Exit code and output of pytest on these files."""
+    """Return exit code and output of pytest on these files."""
     process = start(room, files, *options)
     printed, _ = process.communicate(timeout=60)
     return process.returncode, printed
 
 
 def met(room):
-    """Process number and temporary directory of the test in each file that waits for the other."""
+    """Return process number and temporary directory of the test of each file that uses `meet`."""
     return [path.read_text().split() for path in sorted(room.glob("met-*"))]
 
 
@@ -136,7 +136,7 @@ def test_interrupt_ends_both_processes_and_their_fixtures(tmp_path, heard):
     until = time.monotonic() + 30
     while len(list(tmp_path.glob("waits-*"))) < 2 and time.monotonic() < until:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)                      # to the first process alone: it has to end the other
+    process.send_signal(signal.SIGINT)                      # only to the first process, which has to end the other
     printed, _ = process.communicate(timeout=30)
     assert process.returncode == 2 and "KeyboardInterrupt" in printed, printed
     assert len(list(tmp_path.glob("ended-*"))) == 2 and not any(is_alive(int(number)) for number, _ in met(tmp_path))
@@ -154,7 +154,7 @@ def test_small_failing_or_debugged_runs_stay_in_one_process():
     assert two_cores.worthwhile(session(), [[], []])
     assert not two_cores.worthwhile(session(), [[]])        # a single file
     assert not two_cores.worthwhile(session(tests=two_cores.MANY - 1), [[], []])
-    assert not two_cores.worthwhile(session(failed=1), [[], []])        # while the tests were collected
+    assert not two_cores.worthwhile(session(failed=1), [[], []])        # a failure during collection
     for name, value in WATCHED.items():
         assert not two_cores.worthwhile(session(**{name: value}), [[], []]), name
 

@@ -1,4 +1,4 @@
-"""What a wheel contains is enough: the packages are built from the tracked files and run where there is no checkout."""
+"""The contents of a wheel are complete: packages built from the tracked files run without a checkout."""
 
 import importlib.util
 import json
@@ -52,7 +52,7 @@ print(json.dumps({"ended": ended, "homes": homes}))
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The directory into which setuptools puts what a wheel of the tracked files contains."""
+    """The directory to which setuptools copies the contents of a wheel of the tracked files."""
     if importlib.util.find_spec("setuptools") is None or not (ROOT / ".git").exists():
         pytest.skip("needs setuptools and a git checkout")
     source, target = (tmp_path_factory.mktemp(name) for name in ("source", "built"))
@@ -66,7 +66,7 @@ def built(tmp_path_factory):
 
 
 def run_in(directory, built, commands):
-    """Run `python -m` for each command in one process, with the built packages on its path; what it found."""
+    """Run `python -m` for each command in one process that imports the built packages; return its report."""
     np.save(directory / "x.npy", np.random.default_rng(0).random((15, 5)))
     environment = os.environ | {"PYTHONPATH": str(built), "PYTHONDONTWRITEBYTECODE": "1"}
     quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}

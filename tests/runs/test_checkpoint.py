@@ -1,4 +1,4 @@
-"""A model comes back bit for bit or not at all."""
+"""A saved model is loaded bit for bit or refused."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_model_survives_save_and_load_bit_for_bit(tmp_path, name):
 
 
 def saved(tmp_path, **changes):
-    """A saved model, some of whose members were changed (None: left out)."""
+    """Save a model with some members replaced (None: left out); return its path."""
     path = tmp_path / "model.npz"
     checkpoint.save(path, random_vae(np.random.default_rng(1), dtype=np.float32))
     with np.load(path) as stored:

@@ -1,4 +1,4 @@
-"""A run comes back as it was written, and nothing that is not a run is ever touched."""
+"""A run is read back as it was written, and other files and directories are never changed."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def test_run_survives_write_and_read(tmp_path):
 
 
 def with_sigma(path, *cells):
-    """A run whose second epoch, of three, has these sigma and train_mse, and the others none."""
+    """Write a run of three epochs; only the second has values of sigma and train_mse."""
     run = a_run(path)
     run.history[1] = run.history[1]._replace(**dict(zip(("sigma", "train_mse"), cells)))
     runs.write(run)
@@ -106,11 +106,11 @@ def test_a_directory_without_a_run_cannot_be_read(tmp_path):
         runs.read(tmp_path)
 
 
-# What is somebody else's
+# Files of other programs
 
 
 def test_directory_with_a_foreign_config_is_not_a_run(tmp_path):
-    """config.json is a usual name."""
+    """Other programs use the name config.json as well."""
     for name, text in {"config.json": '{"name": "my app"}', "model.npz": "mine", "cat.png": "mine"}.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match="is not empty"):
@@ -163,18 +163,18 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
 
 def test_run_is_written_without_locks_where_unsupported(tmp_path, monkeypatch):
     def unsupported(*arguments):
-        raise OSError(9, "Bad file descriptor")             # as NFS says it
+        raise OSError(9, "Bad file descriptor")             # as on NFS
 
     monkeypatch.setattr(directory.fcntl, "flock", unsupported)
     with runs.alone(tmp_path):
         pass
     monkeypatch.setattr(directory, "fcntl", None)
-    monkeypatch.setattr(os, "open", unsupported)            # elsewhere, directories cannot be opened
+    monkeypatch.setattr(os, "open", unsupported)            # some systems cannot open directories
     with runs.alone(tmp_path):
         pass
 
 
-# What is damaged
+# Damaged runs
 
 
 WITHOUT = [{name: value for name, value in CONFIG.items() if name != left_out} for left_out in CONFIG]

@@ -1,4 +1,4 @@
-"""A training that is interrupted anywhere and taken up again ends as if nothing had happened, to the last bit."""
+"""Training that is interrupted at any point and resumed equals uninterrupted training bit for bit."""
 
 import csv
 import dataclasses
@@ -54,12 +54,12 @@ def fresh(name="bernoulli", **changes):
 
 
 def run_on(training, steps=None):
-    """So many steps, or all that are left; the records on the way."""
+    """Run this many steps, or all that are left; return the records of the finished epochs."""
     return [record for record in itertools.islice(training.steps(), steps) if record is not None]
 
 
-def through_a_file(training, path, name="bernoulli"):
-    """What another process would have of it."""
+def saved_and_restored(training, path, name="bernoulli"):
+    """Save a training and restore it from the file, as another process would."""
     checkpoint.save(path, training.vae, *training.state())
     saved = checkpoint.read(path)
     other = fresh(name)
@@ -78,10 +78,10 @@ def test_resumed_training_equals_uninterrupted_after_any_step(tmp_path, name):
     whole = fresh(name)
     records = run_on(whole)
     assert len(records) == 3
-    for steps in range(10):                                 # three in an epoch: before, inside and after each
+    for steps in range(10):                                 # an epoch has three: before, inside and after each
         first = fresh(name)
         before = run_on(first, steps)
-        again = through_a_file(first, tmp_path / "model.npz", name)
+        again = saved_and_restored(first, tmp_path / "model.npz", name)
         assert everything(again) == everything(first)
         assert before + run_on(again) == records and everything(again) == everything(whole)
 
@@ -90,23 +90,23 @@ def test_training_interrupted_at_every_step_equals_uninterrupted(tmp_path):
     whole, training, records = fresh("learned"), fresh("learned"), []
     while training.epoch <= 3:
         records += run_on(training, 1)
-        training = through_a_file(training, tmp_path / "model.npz", "learned")
+        training = saved_and_restored(training, tmp_path / "model.npz", "learned")
     assert records == run_on(whole) and everything(training) == everything(whole)
 
 
-@pytest.mark.parametrize("lost", ["m", "v", "t", "rng", "order", "done", "reconstruction", "kl", "epoch"])
-def test_resume_needs_every_part_of_the_state(lost):
-    """Left as it is at the beginning, each of them changes what comes out."""
+@pytest.mark.parametrize("reset", ["m", "v", "t", "rng", "order", "done", "reconstruction", "kl", "epoch"])
+def test_resume_needs_every_part_of_the_state(reset):
+    """Each part changes the result if it is reset to its initial value."""
     whole, training, start = fresh(), fresh(), fresh()
     records = run_on(whole)
     before = run_on(training, 4)
     arrays, numbers = training.state()
     first_arrays, first_numbers = start.state()
     for state, first in ((arrays, first_arrays), (numbers, first_numbers)):
-        if lost in state:
-            state[lost] = first[lost]
-    if lost == "order":
-        numbers["done"] = 0                                 # else it is refused
+        if reset in state:
+            state[reset] = first[reset]
+    if reset == "order":
+        numbers["done"] = 0                                 # otherwise the state is refused
     again = Training(training.vae, whole.data, np.random.default_rng(0), **SETTINGS)
     again.restore(arrays, numbers)
     assert (before + run_on(again), everything(again)) != (records, everything(whole))
@@ -172,7 +172,7 @@ def test_resume_refuses_changed_settings(name, value):
 
 
 def test_silent_overflow_is_never_saved():
-    """The loss is finite, its gradient as well; the square of that is not, and Adam stands still for ever."""
+    """Loss and gradient are finite, but the squared gradient overflows, so Adam would never move again."""
     rng = np.random.default_rng(0)
     x = rng.random((40, 6))
     vae = VAE.init(rng, 6, 2, (5,), likelihood=Gaussian(1e-12))
@@ -192,7 +192,7 @@ def test_non_finite_model_never_replaces_a_good_one(tmp_path):
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
 
 
-# The disk
+# Failing writes
 
 
 CALLS = ("open", "write", "flush", "fsync", "replace")
@@ -201,7 +201,7 @@ CALLS = ("open", "write", "flush", "fsync", "replace")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("nth", range(1, 4))
 def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth):
-    """Disk full at the first, second, third such call of a save: the three files of a run."""
+    """The disk is full at the first, second or third such call of a save, which writes three files."""
     training = fresh()
     run = runs.Run(runs.create(tmp_path / "run"), CONFIG, [], checkpoint.Saved(training.vae, *training.state()))
     history = run_on(training, 3)
@@ -210,7 +210,7 @@ def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth)
     before = everything(training)
     history += run_on(training, 4)
     count = itertools.count(1)
-    nth = 2 * nth - 1 if call == "fsync" else nth           # every second one is the directory's: it may fail
+    nth = 2 * nth - 1 if call == "fsync" else nth           # every second call is for the directory and may fail
 
     def failing(function):
         def called(*arguments, **settings):
@@ -236,7 +236,7 @@ def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth)
 
 
 class FailingFiles:
-    """`open`, whose files fail at a method."""
+    """Replacement of `open`: opening, or one method of the opened files, fails."""
 
     def __init__(self, method, failing):
         self.method, self.failing = method, failing
@@ -249,6 +249,8 @@ class FailingFiles:
 
 
 class Failing:
+    """A file of which one method fails."""
+
     def __init__(self, file, method, call):
         self._file, self._method, self._call = file, method, call
 
@@ -266,7 +268,7 @@ class Failing:
 
 
 def test_history_longer_than_the_model_is_cut(tmp_path):
-    """As after a crash between the two."""
+    """A crash between writing the two files leaves them like this."""
     training = fresh()
     history = run_on(training, 3)
     saved = checkpoint.Saved(training.vae, *training.state())
@@ -275,19 +277,19 @@ def test_history_longer_than_the_model_is_cut(tmp_path):
     assert runs.read(tmp_path / "run").history == history
 
 
-# The command
+# The command line
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_ends():
-    """What a run holds is what is tested here. Commands in a process of their own do draw."""
+def short_measurements():
+    """Measure on few rows and skip the figures, which are not tested here. Subprocesses still do both in full."""
     with pytest.MonkeyPatch.context() as patch:
         end_quickly(patch)
         yield
 
 
-SELDOM = ["--epochs", "6", "--hidden", "8", "--save-every", "12", "-q"]  # after every epoch
-QUICK = [*SELDOM, "--save-every", "1"]
+SAVE_EACH_EPOCH = ["--epochs", "6", "--hidden", "8", "--save-every", "12", "-q"]           # an epoch has 12 steps
+SAVE_EACH_STEP = [*SAVE_EACH_EPOCH, "--save-every", "1"]
 
 
 def command(*arguments):
@@ -301,13 +303,13 @@ def start(*arguments):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "run"
-    assert cli.main(["train", *SELDOM, "--out", str(path)]) == 0
+    assert cli.main(["train", *SAVE_EACH_EPOCH, "--out", str(path)]) == 0
     return path
 
 
-def killed(path, number, after):
-    """A training that gets a signal once it has written its first state and some more time has passed."""
-    process = start("train", *QUICK, "--out", path)
+def run_and_signal(path, number, after):
+    """Start a training and send it a signal `after` seconds after its first save; return exit code and outputs."""
+    process = start("train", *SAVE_EACH_STEP, "--out", path)
     while not (path / "model.npz").exists() and process.poll() is None:
         time.sleep(0.002)
     time.sleep(after)
@@ -333,7 +335,7 @@ def is_whole(path):
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_stopped_and_resumed_command_equals_uninterrupted(tmp_path, uninterrupted, number, code):
     path = tmp_path / "run"
-    returned, out, err = killed(path, number, random.Random(int(number)).uniform(0, 0.15))
+    returned, out, err = run_and_signal(path, number, random.Random(int(number)).uniform(0, 0.15))
     assert returned in (code, 0) and out == "" or returned == 0
     assert "Traceback" not in err and (code == -9 or returned == 0 or "--resume" in err)
     is_whole(path)
@@ -343,7 +345,7 @@ def test_stopped_and_resumed_command_equals_uninterrupted(tmp_path, uninterrupte
 
 def test_resume_with_more_epochs_equals_the_longer_run(tmp_path, uninterrupted):
     path = tmp_path / "run"
-    assert cli.main(["train", *SELDOM, "--epochs", "2", "--out", str(path)]) == 0
+    assert cli.main(["train", *SAVE_EACH_EPOCH, "--epochs", "2", "--out", str(path)]) == 0
     assert cli.main(["train", "--resume", str(path), "--epochs", "6", "-q"]) == 0
     assert [r.epoch for r in runs.read(path).history] == list(range(1, 7))
     first, whole = runs.read(path), runs.read(uninterrupted)
@@ -368,7 +370,7 @@ def test_config_with_an_unclosed_quotation_is_damaged():
     [
         (["--lr", "1"], "--lr must be left out with --resume"),
         (["--latent", "3"], "--latent must be left out with --resume"),
-        (["--latent", "2"], "--latent must be left out with --resume"),         # the default: given is given
+        (["--latent", "2"], "--latent must be left out with --resume"),         # the default value, but given explicitly
         (["--out", "elsewhere"], "--out must be left out with --resume"),
         (["--overwrite"], "--overwrite must be left out with --resume"),
         (["--epochs", "1"], "epochs must be a whole number >= 6"),
@@ -400,7 +402,7 @@ def test_resume_refuses_changed_held_out_data(tmp_path, capsys):
     np.save(tmp_path / "x.npy", x)
     path = tmp_path / "run"
     assert cli.main(["train", "--data", str(tmp_path / "x.npy"), "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]) == 0
-    x[4] = 0                                                # the fifth
+    x[4] = 0                                                # a held-out row
     np.save(tmp_path / "x.npy", x)
     assert cli.main(["train", "--resume", str(path), "--epochs", "2"]) == 2
     assert "data are unchanged" in capsys.readouterr().err
@@ -448,7 +450,7 @@ def copy(tmp_path, uninterrupted):
 
 
 def changed(path, **changes):
-    """The config of a run, edited; None: left out."""
+    """Edit the config of a run (None: left out)."""
     config = json.loads((path / "config.json").read_text()) | changes
     config = {name: value for name, value in config.items() if value is not None}
     (path / "config.json").write_text(json.dumps(config))
@@ -483,7 +485,7 @@ def test_resume_refuses_a_damaged_config(copy, text, capsys):
 
 
 def test_resume_refuses_another_number_of_trials(copy, capsys):
-    """A model file says anything: tables for so many trials would fill the memory."""
+    """The tables of an arbitrary number of trials from a file could fill the memory."""
     saved = checkpoint.read(copy / "model.npz")
     vae = dataclasses.replace(saved.vae, likelihood=Binomial(10**12))
     checkpoint.save(copy / "model.npz", vae, saved.arrays, saved.numbers)
@@ -494,14 +496,14 @@ def test_resume_refuses_another_number_of_trials(copy, capsys):
 
 
 def test_results_belong_to_the_saved_model(copy, monkeypatch):
-    """Of a run that goes on, the old ones are gone before the model changes."""
+    """Results of an earlier model are removed before the model changes."""
 
-    def killed(*arguments):
+    def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "measure", killed)
+    monkeypatch.setattr(train, "measure", interrupted)
     assert cli.main(["train", "--resume", str(copy), "-q"]) == 130
-    assert (copy / "results.json").exists()                 # nothing was left to learn
+    assert (copy / "results.json").exists()                 # training was already complete
     assert cli.main(["train", "--resume", str(copy), "-q", "--epochs", "7"]) == 130
     assert not (copy / "results.json").exists() and len(runs.read(copy).history) == 7
 
@@ -527,7 +529,7 @@ def test_resume_of_a_missing_run_creates_nothing(tmp_path, capsys):
 @pytest.mark.parametrize("wrong", [["--save-every", "-1"], ["--save-every", "0"], ["--epochs", "0"], ["--lr", "0"], ["--data", "nowhere"]])
 def test_refused_command_overwrites_nothing(copy, wrong, capsys):
     before = sorted(os.listdir(copy))
-    assert cli.main(["train", *QUICK, *wrong, "--out", str(copy), "--overwrite"]) == 2
+    assert cli.main(["train", *SAVE_EACH_STEP, *wrong, "--out", str(copy), "--overwrite"]) == 2
     assert sorted(os.listdir(copy)) == before and capsys.readouterr().err.count("\n") == 1
 
 
@@ -536,7 +538,7 @@ def test_stop_at_the_last_step_is_reported(tmp_path, uninterrupted, monkeypatch,
     path = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(progress.Silent, "update", lambda self, done, text: signal.raise_signal(number) if done == 6 else None)
-        assert cli.main(["train", *SELDOM, "--out", str(path)]) == code
+        assert cli.main(["train", *SAVE_EACH_EPOCH, "--out", str(path)]) == code
     assert "--resume" in capsys.readouterr().err and not (path / "results.json").exists()
     assert cli.main(["train", "--resume", str(path), "-q"]) == 0
     same_end(path, uninterrupted)
@@ -589,7 +591,7 @@ def test_diverging_run_keeps_its_last_good_state(tmp_path):
 
 
 def test_overflowing_weights_are_reported_as_divergence(tmp_path):
-    """Seen when they are to be written down, before any loss is computed of them."""
+    """The save notices the overflow, before a loss is computed with these weights."""
     path = tmp_path / "run"
     again = ["--epochs", "2", "--hidden", "8", "--save-every", 1, "--out", path, "-q"]
     done = subprocess.run(command("train", "--lr", "1e39", *again), capture_output=True, text=True, timeout=60)
@@ -599,8 +601,8 @@ def test_overflowing_weights_are_reported_as_divergence(tmp_path):
 
 
 def test_training_survives_a_closed_stdout(tmp_path):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((100, 4)))  # few: soon measured and drawn
-    loud = [word for word in QUICK if word != "-q"]         # and three latents: fewer figures
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((100, 4)))  # few rows, so measuring is fast
+    loud = [word for word in SAVE_EACH_STEP if word != "-q"]                # three latents have fewer figures
     words = shlex.join(command("train", *loud, "--latent", 3, "--data", tmp_path / "x.npy", "--out", tmp_path / "run"))
     done = subprocess.run(["bash", "-c", f"({words} >/dev/null; echo $? >{tmp_path}/code) 2>&1 | true"], timeout=60)
     assert done.returncode == 0 and (tmp_path / "code").read_text() == "0\n"
@@ -612,7 +614,7 @@ def test_full_disk_gives_a_one_line_error(tmp_path, monkeypatch, capsys):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert cli.main(["train", *QUICK, "--out", str(tmp_path / "run")]) == 2
+    assert cli.main(["train", *SAVE_EACH_STEP, "--out", str(tmp_path / "run")]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "No space left on device" in err and "config.json" in err
 
@@ -620,7 +622,7 @@ def test_full_disk_gives_a_one_line_error(tmp_path, monkeypatch, capsys):
 def test_unwritable_directory_gives_a_one_line_error(tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        assert cli.main(["train", *QUICK, "--out", str(path)]) == 2
+        assert cli.main(["train", *SAVE_EACH_STEP, "--out", str(path)]) == 2
         err = capsys.readouterr().err
         assert err.count("\n") == 1 and str(tmp_path / "file") in err
 

@@ -1,4 +1,4 @@
-"""A letter's draws, its simple values and its Hypothesis strategy come from one description and obey one rule."""
+"""The draws, simple values and Hypothesis examples of a letter satisfy the one rule of its symbol."""
 
 import numpy as np
 import pytest
@@ -37,8 +37,8 @@ SYMBOLS = {
 }
 
 
-def obeys(kind, values):
-    """Whether every one of (n, ...) values is what its symbol says."""
+def satisfies_rule(kind, values):
+    """Return whether all values (n, ...) satisfy the rule of their kind."""
     if not np.isfinite(values).all():
         return False
     if kind in ("real", "vector"):
@@ -57,7 +57,7 @@ def test_draws_and_simple_values_obey_the_rule(kind):
     symbol = SYMBOLS[kind]
     values = draw((symbol,), np.random.default_rng(0), 500)["a"]
     assert len(values) == 500 and values.ndim == 1 + as_drawn(symbol.simple[0]).ndim
-    assert obeys(kind, values) and obeys(kind, simple_points((symbol,))["a"])
+    assert satisfies_rule(kind, values) and satisfies_rule(kind, simple_points((symbol,))["a"])
 
 
 @pytest.mark.parametrize("kind", SYMBOLS)
@@ -67,7 +67,7 @@ def test_hypothesis_examples_obey_the_rule_and_have_the_shape_of_a_draw(kind):
 
     @given(points((symbol,)))
     def check(values):
-        assert values["a"].shape == shape and obeys(kind, values["a"])
+        assert values["a"].shape == shape and satisfies_rule(kind, values["a"])
 
     check()
 
@@ -83,7 +83,7 @@ def test_hypothesis_examples_obey_the_rule_and_have_the_shape_of_a_draw(kind):
     ],
 )
 def test_broken_domain_rule_is_noticed(kind, bad):
-    assert not obeys(kind, np.array(bad))
+    assert not satisfies_rule(kind, np.array(bad))
 
 
 def test_only_planted_entries_are_zero():
@@ -93,7 +93,7 @@ def test_only_planted_entries_are_zero():
 
 
 def test_draws_have_the_stated_spread():
-    """Standard deviations within 6 standard errors: a false alarm in 10^9."""
+    """Check standard deviations to 6 standard errors: a false alarm in 10^9."""
     values = draw((real("a", "a"), positive("s", "s")), np.random.default_rng(0), 20000)
     for sample, spread in ((values["a"], 1.2), (np.log(values["s"]), 0.5)):
         assert abs(sample.std() - spread) < 6 * spread / np.sqrt(2 * 20000) and abs(
@@ -131,17 +131,17 @@ def test_statement_without_letters_has_one_empty_point():
 
 
 @given(st.lists(st.integers(1, 4), max_size=4), st.integers(0, 12))
-def test_ranks_are_all_tuples_of_that_sum(sizes, step):
+def test_ranks_of_lists_all_tuples_of_a_sum(sizes, step):
     every = [tuple(int(i) for i in ranks) for ranks in np.ndindex(*sizes)]
     assert list(ranks_of(step, sizes)) == [ranks for ranks in every if sum(ranks) == step]
 
 
-def test_a_point_is_one_draw():
+def test_point_has_the_shape_of_one_draw():
     made = point(a=1, p=(0.5, 0.5), table=TABLE)
     assert {name: value.shape for name, value in made.items()} == {"a": (1, 1), "p": (1, 2), "table": (1, 2, 3)}
 
 
 @pytest.mark.parametrize("name, simple", [("a b", (1,)), ("", (1,)), ("a", ())])
-def test_a_symbol_has_a_name_and_simple_values(name, simple):
+def test_symbol_without_name_or_simple_values_is_refused(name, simple):
     with pytest.raises(ValueError, match="a symbol needs"):
         Symbol(name, "a", "real", 1, lambda raw: raw, simple)

@@ -1,4 +1,4 @@
-"""The checker can fail: every way in which a false statement might slip through is tried here."""
+"""The judge rejects false statements: a test for every way in which one could pass."""
 
 import itertools
 from dataclasses import replace
@@ -17,18 +17,18 @@ NUMBERS = itertools.count(100)
 
 
 @pytest.fixture(autouse=True)
-def a_ledger_of_its_own(monkeypatch):
-    """The entries of these tests are not entered into the ledger."""
+def empty_ledger(monkeypatch):
+    """Replace the ledger by an empty one, so that the entries of these tests do not enter it."""
     monkeypatch.setattr("derivations.engine.equation.LEDGER", {})
 
 
 def enter(function, inputs=(A,), id="test.1", **options):
-    """An entry that nobody prints."""
+    """Return a new entry with placeholder texts."""
     return equation(id, "l.1", "test", inputs, says="A test.", **options)(function)
 
 
 def judged(function, inputs=(A,), **options):
-    """The judgement of a statement of one row. Each is a new one."""
+    """Return the judgement of a new statement of one row."""
     (judgement,) = judge(enter(function, inputs, f"test.{next(NUMBERS)}", **options))
     return judgement
 
@@ -42,7 +42,7 @@ def state(left, relation, right, rel=1e-9):
 
 @pytest.mark.parametrize("relation", ["=", ":=", "<=", ">=", "<", ">", "!="])
 @pytest.mark.parametrize("left, right", [(NAN, NAN), (NAN, 1), (1, NAN), (NAN, INF), ([1, 1, NAN], [1, 1, 1])])
-def test_nan_satisfies_nothing(left, relation, right):
+def test_nan_satisfies_no_relation(left, relation, right):
     assert state(left, relation, right) == "fails"
 
 
@@ -71,7 +71,7 @@ def test_strict_relation_fails_where_the_sides_agree(relation, apart):
     "relation, left, right",
     [("<", 1, 2), (">", 2, 1), ("!=", 1, 2), ("<=", 1, 2), (">=", 2, 1), ("<=", 1, 1), ("<=", 0, 0)],
 )
-def test_an_order_holds_and_its_opposite_fails(relation, left, right):
+def test_inequality_holds_and_its_opposite_fails(relation, left, right):
     assert state(left, relation, right) == "holds"
     if left != right:
         assert state(right, relation, left) == ("holds" if relation == "!=" else "fails")
@@ -87,12 +87,12 @@ def test_verdict_depends_on_the_relative_error_alone(size, error, expected):
         assert state(size * (1 + sign * error), "=", size) == state(size, "=", size * (1 + sign * error)) == expected
 
 
-def test_small_numbers_are_not_equal():
+def test_tiny_unequal_numbers_are_not_equal():
     assert state(1e-30, "=", 2e-30) == state(0.0, "=", 1e-300) == state(0.0, ">=", 1e-300) == "fails"
     assert state(0.0, "=", 0.0) == state(0.0, "=", -0.0) == "holds"
 
 
-def test_zero_is_compared_with_what_cancels_in_it():
+def test_zero_is_compared_relative_to_the_terms_that_cancel():
     assert state(1e-14, "=", Zero(1.0)) == state(Zero(1.0), "=", 1e-14) == "holds"
     assert state(1e-14, "=", Zero(1e-8)) != "holds" and state(1e-14, "=", 0.0) == state(1.0, "=", Zero(1.0)) == "fails"
     for value in (0.0, 1.0):
@@ -120,7 +120,7 @@ def test_scalars_of_a_draw_are_aligned_with_its_tables():
         == "holds"
     )
     assert state(table, "<=", number[::-1]) == "fails"
-    assert state(number[:, 0], "=", number) == "holds"  # not every draw with every other
+    assert state(number[:, 0], "=", number) == "holds"  # draw by draw, not all pairs
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_planted_error_is_undecided_or_fails_by_its_size(error, verdict):
 
 
 @pytest.mark.parametrize("expected", ["holds", "holds-if", "defines", "slip", "wrong", "figure", "prose"])
-def test_undecided_is_never_expected(expected):
+def test_undecided_statement_matches_no_expected_verdict(expected):
     nearly = lambda a: ((a + 3) ** 2 * (1 + 1e-7), "=", a**2 + 6 * a + 9)  # noqa: E731
     judgement = judged(nearly, verdict=expected)
     assert judgement.verdict == "undecided" and not judgement.ok
 
 
-def test_undecided_cannot_be_asked_for():
+def test_undecided_is_refused_as_an_expected_verdict():
     with pytest.raises(ValueError, match="verdict"):
         enter(lambda a: (a, "=", a), verdict="undecided")
 
@@ -178,14 +178,14 @@ def test_true_statement_gets_no_other_expected_verdict(expected):
 
 
 @pytest.mark.parametrize("expected", ["holds", "holds-if", "slip", "wrong", "defines", "figure", "prose"])
-def test_a_false_statement_without_a_form_that_holds_fails(expected):
+def test_false_statement_without_a_corrected_form_fails(expected):
     judgement = judged(lambda a: (a + 1, "=", a + 2), verdict=expected)
     assert judgement.verdict == "fails" and not judgement.ok
 
 
 @pytest.mark.parametrize("expected", ["slip", "wrong"])
 @pytest.mark.parametrize("term, verdict", [(1, None), (1 + 1e-7, "undecided"), (2, "undecided")])
-def test_a_false_statement_needs_a_form_that_holds(expected, term, verdict):
+def test_false_statement_needs_a_corrected_form_that_holds(expected, term, verdict):
     entry = enter(lambda a: ((a + 1) ** 2, "=", a**2 + 1), verdict=expected)
     attach = entry.corrected if expected == "wrong" else entry.intended
     attach("test")(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + term))
@@ -206,8 +206,8 @@ def test_statement_expected_false_but_true_is_a_mismatch():
     assert judgement.verdict == "holds" and not judgement.ok
 
 
-def test_a_definition_defines():
-    assert judged(lambda a: (2 * a, ":=", a + a), verdict="defines").ok  # the same to the bit: it claims nothing
+def test_definition_has_the_verdict_defines():
+    assert judged(lambda a: (2 * a, ":=", a + a), verdict="defines").ok  # bitwise equal, but a definition claims nothing
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2)), verdict="defines").ok
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2), "=", (a + 1) ** 2 - 1)).verdict == "holds"
 
@@ -220,7 +220,7 @@ def test_only_prose_may_have_nothing_to_compute():
 
 
 @pytest.mark.parametrize("expected", ["figure", "prose"])
-def test_what_a_figure_or_prose_claims_must_hold(expected):
+def test_claim_of_a_figure_or_prose_must_hold(expected):
     assert judged(lambda a: (a, "<", a + 1), verdict=expected).ok
     assert judged(lambda a: (a + 1, "<", a), verdict=expected).verdict == "fails"
 
@@ -243,14 +243,14 @@ def test_fixed_numbers_may_agree_exactly():
 
 
 @pytest.mark.parametrize("draws", [1, 2, 1000])
-def test_few_draws_are_enough(draws):
+def test_true_identity_holds_for_one_draw_and_for_many(draws):
     entry = enter(lambda a, s: (s * np.exp(a), "=", np.exp(a + np.log(s))), (A, S))
     assert judge(entry, draws)[0].ok
 
 
 @pytest.mark.parametrize("at", [0, 999, 1000, 2499])
 def test_all_pieces_of_many_draws_are_judged(at):
-    """One draw in 2,500 is bad, and it is the witness."""
+    """One draw of 2,500 is bad; the witness is that draw."""
     (a,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
     entry = enter(
         lambda a_: (a_ + 3, "=", np.where(a_ == a, 9, 6) / 2 + a_), (replace(A, name="a_", rule="", simple=(50,)),)
@@ -268,7 +268,7 @@ def test_tie_is_judged_at_every_draw_or_its_stated_number(draws, at, noticed):
 
 
 @pytest.mark.parametrize("draws", [0, -1, 1.5, True])
-def test_no_draws_are_refused(draws):
+def test_judge_refuses_zero_or_fractional_draws(draws):
     with pytest.raises(ValueError, match="draws must be a whole number >= 1"):
         judge(enter(lambda a: (a, "=", a)), draws)
 
@@ -289,7 +289,7 @@ SQUARE = lambda a, b: (2 * a * b, "<=", a**2 + b**2)  # noqa: E731
 ONE = {"a": 1, "b": 1}
 
 
-def test_an_inequality_must_be_reached():
+def test_inequality_must_be_tight_at_its_stated_point():
     assert judged(SQUARE, (A, B), tight=ONE).ok
     for tight in (None, {"a": 1, "b": 2}, {"a": 1, "b": 1 + 1e-4}):
         judgement = judged(SQUARE, (A, B), tight=tight)
@@ -404,7 +404,7 @@ def test_the_first_false_link_of_a_chain_is_named():
     assert judgement.witness == {"a": 0} and (judgement.at_witness.left, judgement.at_witness.right) == (1, 2)
 
 
-def test_rows_of_a_chain_are_judged_by_themselves():
+def test_rows_of_a_chain_are_judged_separately():
     entry = enter(CHAIN, rows="abc", verdict={"b": "wrong", "c": "slip"})
     entry.corrected("test", "b")(lambda a: (a**2 + 2 * a + 1, "=", a * (a + 2) + 1))
     entry.intended("test", "c")(lambda a: (a**2 + 2 * a + 2, "=", (a + 1) ** 2 + 1))
@@ -414,7 +414,7 @@ def test_rows_of_a_chain_are_judged_by_themselves():
     assert [(judgement.at_witness.left, judgement.at_witness.right) for judgement in judgements[1:]] == [(1, 2), (2, 3)]
 
 
-def test_an_inequality_of_one_row_and_of_its_repair():
+def test_corrected_inequality_must_be_tight_too():
     chain = lambda a, b: ((a - b) ** 2 + 2 * a * b, "=", a**2 + b**2, ">=", 2 * a * b, ">=", 0 * a)  # noqa: E731
     entry = enter(chain, (A, B), rows="abc", verdict={"c": "wrong"}, tight={"a": 1, "b": 1})
     entry.corrected("test", "c")(lambda a, b: (2 * a * b, ">=", -(a**2) - b**2))
@@ -424,12 +424,12 @@ def test_an_inequality_of_one_row_and_of_its_repair():
 
 
 @pytest.mark.parametrize("letters", ["ab", "abcd"])
-def test_every_link_of_a_lettered_chain_has_a_row(letters):
+def test_chain_with_too_few_or_too_many_rows_is_refused(letters):
     with pytest.raises(ValueError, match="a row for every link"):
         judge(enter(CHAIN, rows=letters))
 
 
-def test_letters_that_no_row_has_are_refused():
+def test_letters_of_missing_rows_are_refused():
     with pytest.raises(ValueError, match="says must have letters"):
         equation("test.2", "l.1", "test", (A,), says={"d": "?"}, rows="abc")
     with pytest.raises(ValueError, match="verdict must have letters"):
@@ -457,7 +457,7 @@ def test_row_that_holds_outside_the_assumption_says_so():
     ]
 
 
-def test_each_row_needs_one_point_outside_and_each_point_a_row():
+def test_every_point_outside_must_break_some_row():
     bounds = lambda a: (np.minimum(a + 9, 18), "=", (a**2 - 81) / (a - 9), "=", np.maximum(a + 9, 0))  # noqa: E731
     outside = ({"a": 10}, {"a": -10})
     entry = enter(bounds, rows="ab", needs="|a| < 9", outside=outside)
@@ -474,13 +474,13 @@ def test_row_without_assumption_can_be_marked_holds():
 # Witnesses
 
 
-def test_the_witness_is_the_simplest_point_with_both_sides_there():
+def test_witness_is_the_simplest_point_with_both_sides():
     judgement = judged(lambda a, b: ((a + b) ** 2, "=", a**2 + b**2), (A, B))
     assert judgement.witness == {"a": 1, "b": 1} and judgement.witness["a"].shape == (1,)
     assert (judgement.at_witness.left, judgement.at_witness.right, judgement.at_witness.residual) == (4, 2, 2)
 
 
-def test_a_witness_found_by_draws_alone_is_rounded():
+def test_witness_found_by_random_draws_is_rounded():
     limit = real("a", "a", simple=(0,))
     judgement = judged(lambda a: (a + 1, "=", np.where(np.abs(a) > 3, 7.0, 1.0) + a), (limit,))
     (a,) = judgement.witness["a"]
@@ -511,7 +511,7 @@ def test_witness_is_not_rounded_to_a_refused_point():
     assert judgement.verdict == "fails" and judgement.at_witness.state == "fails"
 
 
-def test_witnesses_of_tables_vectors_and_sides_that_never_change():
+def test_witness_is_found_for_tables_vectors_and_constant_sides():
     v = vector("v", "v", 2)
     table = judged(lambda v: (v[:, :, None] * v[:, None, :], "=", np.ones((1, 1, 1))), (v,))
     assert list(table.witness["v"]) == [0, 0] and (table.at_witness.left, table.at_witness.right) == (0, 1)

@@ -1,7 +1,7 @@
-"""The ledger itself: complete, as expected, and every check in it can fail.
+"""The ledger is complete, every verdict is as expected, and every check can fail.
 
-The entries of a source are judged once for all tests here. What a test asks of an entry it asks of each of its forms:
-the printed one, as far as its links hold, and every corrected or intended one.
+Every entry is judged once for all tests. A test checks every form of an entry: the printed one, as far as its links
+hold, and every corrected or intended one.
 """
 
 import ast
@@ -51,7 +51,7 @@ def judgements(id):
 
 
 def forms(entry):
-    """Every form that can be computed, with the links of it that hold."""
+    """Yield every form that can be computed, and the numbers of its links that hold."""
     if not entry.printed.free:
         yield entry.printed, [i for i, link in enumerate(computed(entry.printed, entry.tolerance).links) if link.ok]
     for form in repairs(entry):
@@ -66,18 +66,18 @@ shared = cache(Computed)
 
 
 def computed(form, tolerance):
-    return shared(form, tolerance, 1000, 0)                 # as the judge does
+    return shared(form, tolerance, 1000, 0)                 # the arguments of the judge
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compute_every_form_once():
-    """The judge computes the same forms at the same draws: let it share them with the tests."""
+    """Cache the computed forms: the judge and the tests use the same draws."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judge_module, "Computed", shared)
         yield
 
 
-# Complete
+# The ledger is complete
 
 
 @pytest.mark.parametrize("source", INDEX)
@@ -104,7 +104,7 @@ def test_the_reference_of_a_numbered_equation_has_its_number():
 
 
 def cited():
-    """Every id that is cited, with the file."""
+    """Yield every cited id, with the file that cites it."""
     id = r"(?:odaibo|lm|hong|cards|beyond)\.(?:[tTF]?\d+\w*)"
     for path in [*ROOT.glob("minivae/**/*.py"), *ROOT.glob("derivations/**/*.py"), *FILES]:
         for found in re.findall(rf"(?<![\w.]){id}", path.read_text(encoding="utf-8")):
@@ -120,7 +120,7 @@ def test_every_id_that_is_cited_exists():
     assert {(id, file) for id, file in found if id not in known} == set()
 
 
-# As expected
+# Verdicts are as expected
 
 
 @each_entry
@@ -153,7 +153,7 @@ def used_letters(function):
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def test_a_free_letter_is_used():
+def test_every_free_letter_occurs_in_the_code():
     unused = {entry.id: {*entry.printed.free} - used_letters(entry.printed.function) for entry in ENTRIES if entry.printed.free}
     assert len(unused) >= 2 and not any(unused.values()), unused
 
@@ -162,7 +162,7 @@ WRITTEN = {"≤": "<=", "≥": ">=", "≠": "!=", "→": ":="}
 
 
 def relations_of(form, tolerance):
-    """The relations of the code: from what it returns or, if it cannot be called, from the source of that."""
+    """Return the relations of a form: from its return value or, if it cannot be called, from its source."""
     if not form.free:
         return computed(form, tolerance).relations
     tree = ast.parse(textwrap.dedent(inspect.getsource(form.function)))
@@ -181,7 +181,7 @@ def test_the_formula_has_the_relations_of_the_code():
 
 
 def moved(side, other, by):
-    """A side made wrong by `by`, relative to itself or, if it is 0, to what it is compared with."""
+    """Return a side with a relative error `by`; where it is 0, relative to its scale and that of the other side."""
     value, scale = value_and_scale(side)
     value, scale, theirs = aligned(value, scale, value_and_scale(other)[1])
     size = np.where(value != 0, np.abs(value), np.maximum(scale, theirs))
@@ -189,7 +189,7 @@ def moved(side, other, by):
 
 
 def unnoticed(left, relation, right, tolerance):
-    """The planted errors that a link does not see, as words."""
+    """Yield a description of every planted error that the link does not notice."""
     for by in (1e-4, -1e-4):
         if judge_link(moved(left, right, by), relation, right, tolerance).ok:
             yield f"left side moved by {by}"
@@ -211,7 +211,7 @@ def test_error_of_1e_4_in_any_side_of_any_equation_is_noticed(id):
 
 
 def inequalities(*relations):
-    """(entry, form, number of the link, its relation) of every link of these relations that holds."""
+    """Yield (entry, form, link number, relation) for every link that holds and has one of these relations."""
     for entry in ENTRIES:
         for form, holding in forms(entry):
             made = computed(form, entry.tolerance).relations
@@ -233,7 +233,7 @@ def test_swapped_inequality_of_any_entry_is_noticed():
 
 @each_entry
 def test_no_link_is_undecided_with_other_seeds(id):
-    """Random draws alone: all else is the same for every seed. There are more seeds where there are more examples."""
+    """Only the random draws depend on the seed. The Hypothesis profile sets the number of seeds."""
     entry = BY_ID[id]
     for form, holding in forms(entry):
         for seed in range(1, 1 + settings.default.max_examples // 20):
@@ -266,7 +266,7 @@ TIES = [(entry.id, tie.name, tie.function) for entry in ENTRIES for tie in entry
 
 
 def calls(function, values):
-    """The code of everything that a call runs."""
+    """Return the code objects of all functions that a call runs."""
     seen = set()
     sys.setprofile(lambda frame, event, _: seen.add(frame.f_code) if event == "call" else None)
     try:
@@ -288,7 +288,7 @@ def test_a_tie_calls_the_function_that_it_names(id, name, function):
     assert not [letter for letter in inspect.signature(function).parameters if letter not in values]
 
 
-# The identities on which all of this rests, with shrinking: a counterexample would be a short one
+# The identities behind the ledger, with Hypothesis, which shrinks a counterexample
 
 Q_P = (pmf("q", "q"), pmf("p", "p"))
 
@@ -305,7 +305,7 @@ def test_divergence_is_not_negative_and_not_symmetric(values):
 
 @given(points(PAIR))
 @example(point(mu_q=0, sigma_q=1, mu_p=0, sigma_p=1))
-def test_the_closed_form_of_minivae_is_the_integral(values):
+def test_kl_of_minivae_equals_the_integral(values):
     mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in PAIR)
     log_var_q, log_var_p = 2 * np.log(sigma_q), 2 * np.log(sigma_p)
     pair, integral = gaussian.kl_diagonal(mu_q, log_var_q, mu_p, log_var_p).item(), kl_normal(**values).item()

@@ -1,4 +1,4 @@
-"""Exact sums and quadrature: against closed forms, by mathematics that goes another way, and refusing bad input."""
+"""Exact sums and quadrature agree with closed forms and other methods, and refuse bad input."""
 
 import math
 from fractions import Fraction
@@ -23,7 +23,7 @@ PAIR = (real("mu_q", "m"), positive("sigma_q", "s"), real("mu_p", "m"), positive
 
 
 @pytest.mark.parametrize("bad", [0, -1, NAN, INF, [[1.0], [-1e-300]]])
-def test_a_standard_deviation_is_finite_and_above_zero(bad):
+def test_standard_deviation_must_be_finite_and_positive(bad):
     for call in (
         lambda: normal(0.0, 0.0, bad),
         lambda: expect(lambda z: z, 0.0, bad),
@@ -38,7 +38,7 @@ def test_a_standard_deviation_is_finite_and_above_zero(bad):
 @pytest.mark.parametrize(
     "bad", [(0.1, 0.1), (1.5, -0.5), (0.5, 0.5 + 1e-9), (NAN, 1), (0, 0), (INF, 1), (1, 1), ((0.5, 0.5), (0.1, 0.1))]
 )
-def test_weights_are_non_negative_and_sum_to_one(bad):
+def test_probabilities_must_be_non_negative_and_sum_to_one(bad):
     refused(
         lambda: numerics.need_pmf("q", bad),
         "q",
@@ -77,7 +77,7 @@ def test_minus_log_calls_no_logarithm(monkeypatch):
 
 
 @given(points(PMFS))
-def test_kl_is_its_definition_with_logarithms(values):
+def test_kl_equals_its_definition_with_logarithms(values):
     q, p = values["q"][0].tolist(), values["p"][0].tolist()
     terms = [a * (math.log(a) - math.log(b)) for a, b in zip(q, p)]
     assert abs(kl(**values).item() - math.fsum(terms)) < 1e-13
@@ -85,7 +85,7 @@ def test_kl_is_its_definition_with_logarithms(values):
 
 @given(points(PMFS))
 def test_kl_is_the_slope_of_the_renyi_sum(values):
-    """d/da of sum q^a p^(1-a) at a = 1: neither a logarithm of a ratio nor quadrature."""
+    """KL is d/da of sum q^a p^(1-a) at a = 1, which needs neither a log ratio nor quadrature."""
     q, p = values["q"], values["p"]
     slope = numerics.complex_step(lambda a: np.sum(q**a * p ** (1 - a)), 1.0)
     assert abs(kl(q, p).item() - slope) < 1e-12
@@ -97,12 +97,12 @@ def test_kl_is_not_negative_and_zero_for_equals(values):
 
 
 @pytest.mark.parametrize("n", [2, 3, 8, 100])
-def test_kl_from_one_of_n_to_all_of_them_is_log_n(n):
+def test_kl_from_a_point_mass_to_uniform_is_log_n(n):
     one, all_ = np.eye(n), np.full((n, n), 1 / n)
     assert np.allclose(kl(one, all_), math.log(n), rtol=1e-14, atol=0)
 
 
-def test_kl_is_infinite_where_q_is_not_covered_and_only_there():
+def test_kl_is_infinite_only_where_p_is_zero_and_q_is_not():
     q, p = (
         np.array([[0.6, 0.4, 0], [0.5, 0.3, 0.2], [1, 0, 0]]),
         np.array([[0.5, 0.3, 0.2], [0.6, 0.4, 0], [0, 0.5, 0.5]]),
@@ -169,7 +169,7 @@ def test_normal_density_agrees_with_its_logarithm(values):
             assert numerics.log_density(z, mu, sigma) == pytest.approx(math.log(exact), rel=1e-13, abs=1e-13)
 
 
-def test_standard_normal_density_to_its_printed_digits():
+def test_standard_normal_density_has_the_printed_digits():
     assert normal(0.0, 0.0, 1.0) == pytest.approx(0.3989422804014327, rel=1e-15)
     assert normal(1.0, 0.0, 1.0) == pytest.approx(0.24197072451914337, rel=1e-15)
 

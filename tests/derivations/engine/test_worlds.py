@@ -1,4 +1,4 @@
-"""Worlds in which every probability is known: tables and events obey their axioms, linear models their integrals."""
+"""Tables and events satisfy the axioms of probability; linear models agree with numerical integrals."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from minivae.gaussian import kl_diagonal, kl_full
 from tests.helpers.numeric import refused
 from tests.helpers.strategies import points
 
-GRID = np.linspace(-60, 60, 60001)  # of z; every density below is nil at its ends
+GRID = np.linspace(-60, 60, 60001)  # of z; every density below is 0 at its ends
 
 
 def agree(left, right, rel=1e-12):
@@ -80,7 +80,7 @@ def test_event_world_agrees_with_hand_computation():
     refused(lambda: worlds.conditioned(atoms, 0 * Y), "P(condition)", "> 0", "0", "Nothing is defined")
 
 
-# Linear-Gaussian models, against sums over a grid that know nothing of them
+# Linear-Gaussian models, compared with sums over a grid
 
 
 def density(z, mu, sigma):
@@ -88,7 +88,7 @@ def density(z, mu, sigma):
 
 
 def on_grid(w, s, x):
-    """p(z) p(x|z) on the grid."""
+    """Return p(z) p(x|z) on the grid."""
     return density(GRID, 0, 1) * density(x, w * GRID, s)
 
 
@@ -96,7 +96,7 @@ STEP = GRID[1] - GRID[0]
 
 
 @given(points(LINEAR))
-def test_evidence_and_posterior_are_exact(values):
+def test_linear_evidence_and_posterior_agree_with_grid_integrals(values):
     both = on_grid(**values)[0]
     p_x = both.sum() * STEP
     mean, sigma = linear_posterior(**values)
@@ -134,12 +134,12 @@ def test_linear_world_refuses_zero_noise(bad):
         refused(lambda call=call: call(1.0, bad, 1.0), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
 
 
-# The same of vectors
+# Linear-Gaussian models of vectors
 
 
 @given(points(worlds.VECTOR_LINEAR))
 def test_prior_times_likelihood_is_posterior_times_evidence_at_every_code(values):
-    """At six codes, which fix a quadratic: so both, the posterior and the evidence, are right."""
+    """Six codes determine a quadratic in z, so the posterior and the evidence are both right."""
     z = np.array([[[0, 0], [1, 0], [0, 1], [1, 1], [-1, 0], [0, -1]]], float)
     prior = log_density_full(z, np.zeros((1, 2)), np.eye(2)[None])
     joint = prior + worlds.vector_log_p(**values, z=z)
@@ -149,7 +149,7 @@ def test_prior_times_likelihood_is_posterior_times_evidence_at_every_code(values
 
 
 def test_vector_world_agrees_with_hand_computation():
-    """Two coordinates that have nothing to do with each other, and a third that z does not reach."""
+    """The first two coordinates of x depend on one coordinate of z each, the third on none."""
     W, b, s, x = np.array([[[1, 0], [0, 2], [0, 0]]]), np.array([[1, 0, 3]]), np.ones((1, 1)), np.array([[2, 5, 3]])
     mean, cov = worlds.vector_posterior(W, b, s, x)
     agree(mean, np.array([[1 / 2, 2]]))
@@ -169,13 +169,13 @@ def test_vector_world_refuses_zero_noise(bad):
 
 
 @given(points(worlds.FULL_PAIR))
-def test_a_pair_with_any_covariance_has_the_divergence_of_minivae(values):
+def test_kl_of_full_gaussians_equals_kl_full_of_minivae(values):
     by_nodes = kl_normal_full(*(values[symbol.name] for symbol in worlds.FULL_PAIR))
     agree(by_nodes, kl_full(**values)[:, None], 1e-9)
 
 
 @given(points(worlds.DIAGONAL_PAIR))
-def test_a_pair_of_independent_coordinates_is_a_pair_without_correlation(values):
+def test_kl_without_correlation_equals_kl_diagonal_of_minivae(values):
     mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in worlds.DIAGONAL_PAIR)
     none = np.zeros((1, 1))
     both = kl_normal_full(mu_q, worlds.covariance(sigma_q, none), mu_p, worlds.covariance(sigma_p, none))
@@ -188,7 +188,7 @@ def test_covariance_world_agrees_with_hand_computation():
 
 @given(points(worlds.PAIR))
 def test_kl_from_the_wider_of_two_gaussians_is_larger(values):
-    """Symmetric if the widths are equal, and then only, whatever the means."""
+    """For any means, the KL is symmetric only if the widths are equal."""
     mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in worlds.PAIR)
     same = kl_normal(mu_q, sigma_q, mu_p, sigma_q), kl_normal(mu_p, sigma_q, mu_q, sigma_q)
     assert np.abs(same[0] - same[1]) <= 1e-11 * (1 + same[0])
@@ -197,7 +197,7 @@ def test_kl_from_the_wider_of_two_gaussians_is_larger(values):
         assert np.sign(gap) == np.sign(sigma_q - sigma_p)
 
 
-# The refusals that the index of the ledger asks for, with its own numbers
+# Refusals, with the numbers of the ledger's index
 
 
 def test_unnormalised_weights_are_refused():

@@ -1,4 +1,4 @@
-"""Fits of one Gaussian to two modes: the divergences against plain sums, the optima against all other Gaussians."""
+"""Fits of one Gaussian to two modes: compare the KLs with sums on a grid, and the optima with other Gaussians."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ APART = np.array([0.8, 2.0, 2.5, 3.0, 4.0])[:, None]
 POINTS = [(0.8, 0, 1.3), (2, 1, 0.4), (3, -3, 1), (3, 0, 10**0.5), (4, 2, 2)]
 
 
-def plain(apart, mu, sigma):
-    """KL(p || q) and KL(q || p) of densities on one fine grid."""
+def both_kl_on_a_grid(apart, mu, sigma):
+    """Return KL(p || q) and KL(q || p), summed over a fine grid."""
     z = np.linspace(-40, 40, 160001)
     bell = lambda mu, sigma: np.exp(-(((z - mu) / sigma) ** 2) / 2) / (np.sqrt(2 * np.pi) * sigma)  # noqa: E731
     p, q = (bell(-apart, 1) + bell(apart, 1)) / 2, bell(mu, sigma)
@@ -23,7 +23,7 @@ def plain(apart, mu, sigma):
 @pytest.mark.parametrize("apart, mu, sigma", POINTS)
 def test_both_divergences_of_a_fit_agree_with_integrals(apart, mu, sigma):
     both = [kl(apart, mu, sigma) for kl in (fits.kl_forward, fits.kl_reverse)]
-    np.testing.assert_allclose(both, plain(apart, mu, sigma), rtol=1e-10)
+    np.testing.assert_allclose(both, both_kl_on_a_grid(apart, mu, sigma), rtol=1e-10)
 
 
 @pytest.mark.parametrize("apart, mu, sigma", POINTS)
@@ -37,7 +37,7 @@ def test_slopes_of_a_fit_are_those_of_its_divergence(apart, mu, sigma):
         np.testing.assert_allclose((g(at + d) - g(at - d)) / (2 * step), hessian[i], atol=1e-8)
 
 
-def test_no_other_gaussian_is_nearer_either_way():
+def test_fits_have_the_smallest_kl_in_both_directions():
     mu, sigma = np.linspace(-6, 6, 61)[:, None], np.geomspace(0.3, 6, 41)
     for apart in APART.ravel():
         for kl, fit in ((fits.kl_forward, fits.fit_forward), (fits.kl_reverse, fits.best_reverse)):
@@ -54,7 +54,7 @@ def test_fits_at_separations_3_and_0_8_have_the_printed_numbers():
     np.testing.assert_allclose(fits.best_reverse(0.8), (0, 1.273423), atol=1e-6)
 
 
-def test_a_fit_is_stationary_and_arrays_give_what_numbers_give():
+def test_fit_of_an_array_is_stationary_and_equals_single_fits():
     for fit in (lambda a: fits.fit_reverse(a, a), lambda a: fits.fit_reverse(a, 0), fits.best_reverse):
         mu, sigma = fit(APART)
         gradient, hessian = fits.reverse_slopes(APART, mu, sigma)

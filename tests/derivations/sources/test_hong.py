@@ -1,4 +1,4 @@
-"""Hong's loss, descended: with the right sign to the posterior, as printed without end."""
+"""Descent of Hong's loss: with the right sign it reaches the posterior, with the printed sign it never stops."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def test_printed_sign_decreases_sigma_without_end():
 
 
 def losses(log_sign, rate=0.02):
-    """The loss after every step, for w = 1, sigma_theta^2 = 1/4, x = 1."""
+    """Return the loss after every step, for w = 1, sigma_theta^2 = 1/4, x = 1."""
     mu, log_sigma = descent(log_sign, STEPS, rate=rate)
     one = np.ones((STEPS + 1, 1))
     return loss(one[..., None], one / 2, one, mu, np.exp(log_sigma), log_sign)[:, 0]

@@ -42,7 +42,7 @@ def judged_items():
 
 
 def judged_before(found, *_):
-    """Stands in for records.judged, without its work."""
+    """Replacement for records.judged that looks up judgements made before."""
     ids = {entry.id for entry, _ in found}
     return [item for item in judged_items() if item.entry.id in ids]
 
@@ -53,7 +53,7 @@ def all_cards():
 
 
 def from_anki(text):
-    """What Anki's import makes of a file: every line that is no header, its fields unquoted, its HTML read."""
+    """Read a file as Anki does: skip the header lines, unquote the fields, and decode the HTML."""
     rows = [row for row in csv.reader(io.StringIO(text), dialect="excel-tab") if not row[0].startswith("#")]
     for front, back, id, tag in rows:
         lines = [[html.unescape(line) for line in field.split("<br>")] for field in (front, back)]
@@ -190,7 +190,7 @@ def test_cards_command_writes_both_formats_and_overwrites_nothing(tmp_path, caps
 def test_cards_command_refuses_directories_and_pipes(tmp_path, capsys, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
-    monkeypatch.setattr(records, "judged", None)            # it is said before the work
+    monkeypatch.setattr(records, "judged", None)            # the refusal comes before any judging
     code, out, err = run(capsys, "cards", "--anki", name, "--overwrite")
     assert code == 2 and out == "" and err.startswith("derivations: the file must be a regular one") and err.count("\n") == 1
     assert (tmp_path / "pipe").is_fifo() and os.listdir(tmp_path) == ["pipe"]

@@ -1,4 +1,4 @@
-"""What the answers say is what their numbers show, and would not be said of other numbers."""
+"""The answers agree with their numbers, and would be refused for other numbers."""
 
 import functools
 import json
@@ -93,8 +93,8 @@ def test_what_does_not_show_it_is_refused(fault):
     refused(*FAULTS[fault])
 
 
-def test_the_command(pair, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(questions, "train_pair", lambda: pair)              # as it is trained above
+def test_questions_command_writes_json_and_figures(pair, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(questions, "train_pair", lambda: pair)              # the pair of the fixture
     assert cli.main(["questions", "--out", str(tmp_path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert len(document["answers"]) == 4 and {file["path"].rsplit(".")[-1] for file in document["files"]} == {"svg", "png"}
