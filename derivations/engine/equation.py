@@ -8,9 +8,11 @@ printed relations between them, in order:
         return -kl_normal(mu_q, sigma_q, 0, 1), "=", log(sigma_q) - ..., "=", ...
 
 A row is what has a verdict of its own: the whole entry or, with `rows="abc"`, one link of it: `odaibo.40a` is the
-first. What the printed form needs to be true is beside it, in words and as a point outside. Where the printed form is
-false, the form that holds is attached with `corrected` (the statement is wrong) or `intended` (a slip: the reading is
-evident, the letters are not).
+first. An assumption that is sufficient for the statement stands beside it, in words and as points outside.
+
+Where a source makes its statement in words, `claim` says in indirect speech what it says, and the formula is our
+reading of it. Where the printed form is false, the form that holds is attached: with `corrected` if the statement leads
+to a wrong number, with `intended` if it is a slip whose meaning is evident, with `precise` if it is loose wording.
 """
 
 import inspect
@@ -22,7 +24,9 @@ from derivations.engine.domains import Inputs
 
 RELATIONS = ("=", ":=", "<=", ">=", "<", ">", "!=")
 KINDS = ("equation", "claim", "table", "figure")
-VERDICTS = ("holds", "holds-if", "defines", "slip", "wrong", "figure", "prose")
+REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}          # and their verdicts
+ERRATA = ("slip", "wrong")                                  # faults of a source; the next two are nobody's error
+VERDICTS = ("holds", "holds-if", "defines", *ERRATA, "loose", "copy", "figure", "prose")
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,11 @@ class Zero:
 
 @dataclass
 class Row:
-    """What has a verdict: an entry, or one link of it. `link` is None for a whole entry."""
+    """What has a verdict: an entry, or one link of it. `link` is None for a whole entry.
+
+    `claim` is what the source says, where the formula is not printed but our reading of it. Rows of one `group` have
+    the same fault: it is the id of the first of them.
+    """
 
     id: str
     expected: str
@@ -57,6 +65,8 @@ class Row:
     link: int | None = None
     fault: str = ""
     repair: Form | None = None
+    claim: str = ""
+    group: str = ""
 
 
 @dataclass
@@ -71,6 +81,7 @@ class Entry:
     tight: dict | None = None
     tolerance: float = 1e-9
     kind: str = "equation"
+    undefined: str = ""
     rows: list[Row] = field(default_factory=list)
     ties: list["Tie"] = field(default_factory=list)
 
@@ -86,16 +97,21 @@ class Entry:
 
     def corrected(self, latex: str, letter: str = "", inputs: Inputs | None = None):
         """Attach the form that holds to a row whose printed form is wrong."""
-        return self._repair("wrong", latex, letter, inputs)
+        return self._repair("corrected", latex, letter, inputs)
 
     def intended(self, latex: str, letter: str = "", inputs: Inputs | None = None):
-        """Attach the evident reading to a row whose printed form is a slip."""
-        return self._repair("slip", latex, letter, inputs)
+        """Attach the evident reading to a row whose printed form is a slip, or damaged by copying."""
+        return self._repair("intended", latex, letter, inputs)
 
-    def _repair(self, verdict, latex, letter, inputs):
+    def precise(self, latex: str, letter: str = "", inputs: Inputs | None = None):
+        """Attach the precise form to a row whose wording is loose: read to the letter, it fails somewhere."""
+        return self._repair("precise", latex, letter, inputs)
+
+    def _repair(self, name, latex, letter, inputs):
         row = self.row(letter)
-        if row.expected != verdict:
-            raise ValueError(f"{row.id} is expected to be {row.expected}; a {verdict} row alone has this repair.")
+        if row.expected not in REPAIRS[name]:
+            verdicts = " or ".join(REPAIRS[name])
+            raise ValueError(f"`{name}` must be for a row that is {verdicts}; got {row.id}, which is {row.expected}.")
 
         def attach(function: Callable) -> Callable:
             row.repair = Form(function, latex, inputs or self.printed.inputs)
@@ -138,8 +154,11 @@ def equation(
     verdict: str | dict[str, str] = "holds",
     rows: str = "",
     fault: str | dict[str, str] = "",
+    claim: str | dict[str, str] = "",
+    group: str | dict[str, str] = "",
     needs: str = "",
     outside: tuple[dict, ...] | dict = (),
+    undefined: str = "",
     tight: dict | None = None,
     tolerance: float = 1e-9,
     kind: str = "equation",
@@ -156,11 +175,18 @@ def equation(
         What is expected, and what is wrong in a few kind words; with `rows` a dict of the letters that differ from
         "holds" ("holds-if", if something is needed; a row that does not need it says "holds"). What a "figure" or
         "prose" row returns must hold too; prose without anything to compute returns ().
+    claim : str or dict
+        For a statement in words: what the source says, in indirect speech, at most a few words of it in quotation marks.
+        The formula is then our reading.
+    group : str or dict
+        Id of the first row with the same fault, for the rows that repeat it.
     rows : str
         Letters of the links that are rows of their own; "" if the whole entry is one.
     needs, outside : str, dict or tuple of dicts
-        The assumption, and points outside it at which the statement fails or is refused: some link of the entry at
-        every point, every row that needs it at one of them at least.
+        A sufficient assumption, and points outside it. At every point some link of the entry fails or is undefined;
+        every row that has the assumption fails at one of them.
+    undefined : str
+        Why the statement has no value at the points outside, for an entry that fails at none of them.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str
@@ -170,17 +196,18 @@ def equation(
         raise ValueError(f"id must be new; got {id!r}, which is in the ledger. Ids are permanent.")
     unusual = by_letter(id, "verdict", "" if verdict == "holds" else verdict, rows)
     expected = dict.fromkeys(rows or [""], "holds-if" if needs else "holds") | unusual
-    said, faults = by_letter(id, "says", says, rows), by_letter(id, "fault", fault, rows)
+    texts = {"says": says, "fault": fault, "claim": claim, "group": group}
+    said = {argument: by_letter(id, argument, text, rows) for argument, text in texts.items()}
     known_words(id, "verdict", set(expected.values()), VERDICTS)
     known_words(id, "kind", {kind}, KINDS)
 
     def enter(function: Callable) -> Entry:
         outsides = (outside,) if isinstance(outside, dict) else tuple(outside)
-        entry = Entry(id, ref, Form(function, latex, inputs), needs, outsides, tight, tolerance, kind)
-        entry.rows = [
-            Row(id + letter, expected[letter], said.get(letter, ""), link, faults.get(letter, ""))
-            for link, letter in (enumerate(rows) if rows else [(None, "")])
-        ]
+        entry = Entry(id, ref, Form(function, latex, inputs), needs, outsides, tight, tolerance, kind, undefined)
+        for link, letter in enumerate(rows) if rows else [(None, "")]:
+            row = Row(id + letter, expected[letter], said["says"].get(letter, ""), link, said["fault"].get(letter, ""))
+            row.claim, row.group = said["claim"].get(letter, ""), said["group"].get(letter, row.id)
+            entry.rows.append(row)
         LEDGER[id] = entry
         return entry
 
