@@ -68,6 +68,9 @@ class Row:
     claim: str = ""
     group: str = ""
 
+    def __post_init__(self):
+        self.group = self.group or self.id
+
 
 @dataclass
 class Entry:
@@ -142,6 +145,7 @@ class Tie(NamedTuple):
 
 
 LEDGER: dict[str, Entry] = {}
+Texts = str | dict[str, str]                                # one text; of an entry with `rows` one for each letter
 
 
 def equation(
@@ -150,12 +154,12 @@ def equation(
     latex: str,
     inputs: Inputs = (),
     *,
-    says: str | dict[str, str],
-    verdict: str | dict[str, str] = "holds",
+    says: Texts,
+    verdict: Texts = "holds",
     rows: str = "",
-    fault: str | dict[str, str] = "",
-    claim: str | dict[str, str] = "",
-    group: str | dict[str, str] = "",
+    fault: Texts = "",
+    claim: Texts = "",
+    group: Texts = "",
     needs: str = "",
     outside: tuple[dict, ...] | dict = (),
     undefined: str = "",
@@ -169,24 +173,19 @@ def equation(
     ----------
     id, ref, latex : str
         Permanent id, place in the source, statement as printed.
-    inputs, says : tuple of Symbol, str or dict
-        What the letters may be; what is meant, in plain words, of an entry with `rows` for each letter.
-    verdict, fault : str or dict
-        What is expected, and what is wrong in a few kind words; with `rows` a dict of the letters that differ from
-        "holds" ("holds-if", if something is needed; a row that does not need it says "holds"). What a "figure" or
-        "prose" row returns must hold too; prose without anything to compute returns ().
-    claim : str or dict
-        For a statement in words: what the source says, in indirect speech, at most a few words of it in quotation marks.
-        The formula is then our reading.
-    group : str or dict
-        Id of the first row with the same fault, for the rows that repeat it.
+    inputs, says : tuple of Symbol, Texts
+        Domains of the letters; the meaning in plain words.
+    verdict, fault : Texts
+        The expected verdict, and the fault; with `rows` only those of letters that differ from "holds" (from "holds-if",
+        with `needs`). Sides of a "figure" or "prose" row must hold too; prose without numbers returns ().
+    claim, group : Texts
+        For a statement in words: what the source says, in indirect speech; the formula is then our reading. For a row
+        that repeats a fault: the id of the first row with it.
     rows : str
         Letters of the links that are rows of their own; "" if the whole entry is one.
     needs, outside : str, dict or tuple of dicts
-        A sufficient assumption, and points outside it. At every point some link of the entry fails or is undefined;
-        every row that has the assumption fails at one of them.
-    undefined : str
-        Why the statement has no value at the points outside, for an entry that fails at none of them.
+        A sufficient assumption, and points outside it. At every point some link fails or is undefined, and every row
+        that has the assumption fails at one of them; if at none, `undefined` says why the statement has no value.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str
@@ -194,22 +193,20 @@ def equation(
     """
     if id in LEDGER:
         raise ValueError(f"id must be new; got {id!r}, which is in the ledger. Ids are permanent.")
-    unusual = by_letter(id, "verdict", "" if verdict == "holds" else verdict, rows)
-    expected = dict.fromkeys(rows or [""], "holds-if" if needs else "holds") | unusual
-    texts = {"says": says, "fault": fault, "claim": claim, "group": group}
-    said = {argument: by_letter(id, argument, text, rows) for argument, text in texts.items()}
-    known_words(id, "verdict", set(expected.values()), VERDICTS)
     known_words(id, "kind", {kind}, KINDS)
+    expected = dict.fromkeys(rows or [""], "holds-if" if needs else "holds")
+    expected |= by_letter(id, "verdict", "" if verdict == "holds" else verdict, rows)
+    known_words(id, "verdict", set(expected.values()), VERDICTS)
+    made = [Row(id + letter, expected[letter], "", link) for link, letter in (enumerate(rows) if rows else [(None, "")])]
+    for name, text in (("says", says), ("fault", fault), ("claim", claim), ("group", group)):
+        for letter, own in by_letter(id, name, text, rows).items():
+            setattr(made[rows.index(letter)], name, own)
 
     def enter(function: Callable) -> Entry:
-        outsides = (outside,) if isinstance(outside, dict) else tuple(outside)
-        entry = Entry(id, ref, Form(function, latex, inputs), needs, outsides, tight, tolerance, kind, undefined)
-        for link, letter in enumerate(rows) if rows else [(None, "")]:
-            row = Row(id + letter, expected[letter], said["says"].get(letter, ""), link, said["fault"].get(letter, ""))
-            row.claim, row.group = said["claim"].get(letter, ""), said["group"].get(letter, row.id)
-            entry.rows.append(row)
-        LEDGER[id] = entry
-        return entry
+        points = (outside,) if isinstance(outside, dict) else tuple(outside)
+        printed = Form(function, latex, inputs)
+        LEDGER[id] = Entry(id, ref, printed, needs, points, tight, tolerance, kind, undefined, rows=made)
+        return LEDGER[id]
 
     return enter
 
@@ -220,7 +217,7 @@ def known_words(id: str, argument: str, words: set[str], known: tuple[str, ...])
         raise ValueError(f"{argument} must be one of {known}; got {sorted(unknown)} in {id}.")
 
 
-def by_letter(id: str, argument: str, value: str | dict[str, str], rows: str) -> dict[str, str]:
+def by_letter(id: str, argument: str, value: Texts, rows: str) -> dict[str, str]:
     """A text for every row: one text is that of all of them, "" of none."""
     if not isinstance(value, dict):
         return dict.fromkeys(rows or [""], value) if value else {}
