@@ -204,8 +204,7 @@ def equation(
 
     def enter(function: Callable) -> Entry:
         points = (outside,) if isinstance(outside, dict) else tuple(outside)
-        printed = Form(function, latex, inputs)
-        LEDGER[id] = Entry(id, ref, printed, needs, points, tight, tolerance, kind, undefined, rows=made)
+        LEDGER[id] = Entry(id, ref, Form(function, latex, inputs), needs, points, tight, tolerance, kind, undefined, made)
         return LEDGER[id]
 
     return enter
