@@ -46,9 +46,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Zero:
-    """The side 0, with the size of what cancels in it: a number is only small compared with something."""
+    """A side in which numbers of size `scale` cancel, so that its error is compared with them. Its value is 0 or near 0."""
 
     scale: object
+    value: object = 0.0
 
 
 @dataclass

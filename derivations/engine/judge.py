@@ -92,7 +92,8 @@ def value_and_scale(side) -> tuple[NDArray, NDArray]:
         raise ValueError("a side is real; got complex numbers. Take the part that is meant.")
     if isinstance(side, Zero):
         scale = np.abs(np.asarray(side.scale, float))
-        return np.where(np.isfinite(scale), 0.0, np.nan), scale
+        value, scale = np.broadcast_arrays(np.asarray(side.value, float), scale)
+        return np.where(np.isfinite(scale), value, np.nan), np.maximum(scale, np.abs(value))
     value = np.asarray(side, float)
     return value, np.abs(value)
 
