@@ -295,12 +295,12 @@ def loss_of(a, sigma, w, s, x):
 @equation(
     "odaibo.44", "l.287 (44)",
     r"\{(\theta^*, \phi^*) = \mathrm{argmin}_{(\theta,\phi)}\,\mathcal{L}(\theta, \phi)\}:\;"
-    r" [-\log p^*(x)] = \mathcal{L}(\theta^*, \phi^*) = \mathcal{L}(-\theta^*, -\phi^*)"
+    r" [-\log p^*(x)] = \mathcal{L}(\theta^*, \phi^*) = [\mathcal{L}(-\theta^*, -\phi^*)]"
     r" \leq \mathcal{L}(\theta, \phi)",
     (SLOPE, SIGMA, *DECODER, DATA),
     says="Training minimises the loss. The minimum is never at one point only: z and -z are equally good.",
-    needs="a minimum exists: the decoder cannot repeat all data exactly",
-    undefined="if all data are 0, the loss falls without bound as s goes to 0",
+    needs="a minimum exists: in this model, not all data are 0",
+    undefined="if all data are 0, the loss falls without bound as w and s go to 0",
     outside={"a": 1, "sigma": 1, "w": 1, "s": 1, "x": (0, 0, 0)},
     tight={"a": sqrt(0.5), "sigma": sqrt(0.5), "w": sqrt(0.5), "s": sqrt(0.5), "x": (1, 1, 1)},
 )  # fmt: skip

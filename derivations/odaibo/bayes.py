@@ -35,6 +35,11 @@ WEIGHT, NOISE, CURVE = positive("w", "w", 0.3), positive("s", "s", 0.3), positiv
 FOUR = (0.5, 0.5, 0, 0)
 NO_Y = {"atoms": FOUR, "X": (1, 0, 0, 0), "Y": (0, 0, 1, 1)}
 NO_X = {"atoms": FOUR, "X": (0, 0, 1, 1), "Y": (1, 0, 0, 0)}
+NO_VALUE = "p(Y|X) has no value where p(X) = 0, and p(X|Y) none where p(Y) = 0"
+
+# Tables with p(x_1) = 0, or with p(z_2) = 0
+
+IMPOSSIBLE = {"p_xz": [[0, 0], [0.5, 0.5]]}, {"p_xz": [[0.5, 0], [0.5, 0]]}
 
 # Table 1: p(x|z) with rows (0.9, 0.8) and (0.1, 0.2), both z equally likely
 
@@ -46,8 +51,8 @@ GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
     (WEIGHT, NOISE, CURVE),
     kind="claim",
     claim='The abstract says that the posterior is "typically computationally intractable" (l.10).',
-    says="With a curved decoder p(x) is not Gaussian: its fourth moment is smaller. Then p(z|x) has no simple formula.",
-    needs="the decoder is curved (c > 0): a linear one gives a Gaussian p(x) and a Gaussian posterior",
+    says="With a curved decoder, p(x) is not Gaussian: its fourth moment is smaller than that of a Gaussian.",
+    needs="the decoder is curved (c > 0): a linear one gives a Gaussian p(x) and a Gaussian p(z|x)",
     outside={"w": 1, "s": 1, "c": 0},
 )  # fmt: skip
 def t_1(w, s, c):
@@ -102,8 +107,8 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     "odaibo.t4", "l.18, l.36-39", r"p(x),\; p(z),\; p(x|z),\; p(z|x) \leq 1", (TABLE,),
     kind="claim", claim="The text and Table 1 call p(x), p(z), p(x|z) and p(z|x) probabilities (l.18, l.36-39).",
     says="A probability is at most 1.",
-    needs="x and z are discrete: the density of a continuous x may well be above one",
-    outside={"p_xz": [[normal(0, 0, 0.1)]]}, tight={"p_xz": [[1]]},
+    needs="x and z are discrete (a density can exceed 1), p(x) > 0 and p(z) > 0",
+    outside=({"p_xz": [[normal(0, 0, 0.1)]]}, *IMPOSSIBLE), tight={"p_xz": [[1]]},
 )  # fmt: skip
 def t_4(p_xz):
     four = np.broadcast_arrays(evidence(p_xz), prior(p_xz), likelihood(p_xz), posterior(p_xz))
@@ -113,7 +118,7 @@ def t_4(p_xz):
 @equation(
     "odaibo.1", "l.16 (1)", r"p(z|x) = \frac{p(x|z)\,p(z)}{p(x)}", (TABLE,),
     says="Bayes' theorem: the posterior is likelihood times prior over evidence.",
-    needs="p(x) > 0 and p(z) > 0", outside=({"p_xz": [[0, 0], [0.5, 0.5]]}, {"p_xz": [[0.5, 0], [0.5, 0]]}),
+    needs="p(x) > 0 and p(z) > 0", outside=IMPOSSIBLE,
     undefined="p(z|x) has no value where p(x) = 0, and p(x|z) none where p(z) = 0",
 )  # fmt: skip
 def eq_1(p_xz):
@@ -174,7 +179,7 @@ def eq_3(atoms, X, Y):
 @equation(
     "odaibo.4", "l.26 (4)", r"p(X|Y)\,p(Y) = p(Y|X)\,p(X)", EVENTS,
     says="(2) and (3) have the same left side, so their right sides are equal.",
-    needs="p(X) > 0 and p(Y) > 0", outside=(NO_X, NO_Y), undefined="p(Y|X) or p(X|Y) has no value there",
+    needs="p(X) > 0 and p(Y) > 0", outside=(NO_X, NO_Y), undefined=NO_VALUE,
 )  # fmt: skip
 def eq_4(atoms, X, Y):
     return (
@@ -186,7 +191,7 @@ def eq_4(atoms, X, Y):
 @equation(
     "odaibo.5", "l.43 (5)", r"p(X|Y) = \frac{p(Y|X)\,p(X)}{p(Y)}", EVENTS,
     says="Bayes' theorem for events: divide (4) by p(Y).",
-    needs="p(X) > 0 and p(Y) > 0", outside=(NO_X, NO_Y), undefined="p(Y|X) or p(X|Y) has no value there",
+    needs="p(X) > 0 and p(Y) > 0", outside=(NO_X, NO_Y), undefined=NO_VALUE,
 )  # fmt: skip
 def eq_5(atoms, X, Y):
     numerator = probability(conditioned(atoms, X), Y) * probability(atoms, X)

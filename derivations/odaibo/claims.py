@@ -8,15 +8,15 @@ from derivations.engine.numerics import (
     complex_step,
     expect,
     integrate,
-    kl,
     kl_normal,
+    kl_of_weights,
     log,
     log_density,
     log_density_full,
-    mean,
     need_positive,
     noise,
     normal,
+    times,
     total,
 )
 from derivations.engine.worlds import (
@@ -36,7 +36,7 @@ from derivations.engine.worlds import (
     small_vae,
 )
 from derivations.odaibo.bound import ELBO
-from derivations.odaibo.objective import DATUM, POSTERIOR
+from derivations.odaibo.objective import DATUM, NO_Z, NOT_A_DISTRIBUTION, POSTERIOR
 from minivae.gaussian import kl_standard_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob
 
@@ -91,17 +91,17 @@ def _(x):
     "odaibo.t18", "l.178",
     r"\exp\left(-\beta D_{KL}(q_\theta(z|x_i)||p(z))"
     r" + E_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right]\right) \leq p(x_i)",
-    (*TABLES, chosen("beta", r"\beta", 1, "1: the KL counts in full")),
+    (*TABLES, chosen("beta", r"\beta", 1, "1: the KL has its full weight")),
     kind="claim",
     claim='The text says that the ELBO "bounds the likelihood of the data" (l.178).',
     says="The ELBO bounds log p(x), so exp(ELBO) bounds p(x).",
-    needs="the KL has its full weight, as in (28): beta = 1",
-    outside={"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.2, 0.8], [0.6, 0.4]], "beta": 0.25},
+    needs="the KL has its full weight (beta = 1), p(z) > 0, and q(z|x_i) sums to 1",
+    outside=(POSTERIOR | {"beta": 0.25}, NOT_A_DISTRIBUTION | {"beta": 1}, NO_Z | {"beta": 1}),
     tight=POSTERIOR | {"beta": 1},
 )  # fmt: skip
 def t_18(p_xz, q, beta):
     p_z, beta = np.broadcast_to(prior(p_xz), q.shape), beta[..., None]
-    return np.exp(-beta * kl(q, p_z) + mean(q, log(likelihood(p_xz)))), "<=", evidence(p_xz)
+    return np.exp(-beta * kl_of_weights(q, p_z) + total(times(q, log(likelihood(p_xz))))), "<=", evidence(p_xz)
 
 
 # To raise a lower bound is not to raise the number it bounds: in x = w z + s eps, w changes and q stays N(0, 1).

@@ -52,7 +52,7 @@ HUNDREDTHS_SIGMA = Symbol(
 HUNDREDTHS_A = Symbol("a", "a", "real, in hundredths", 1, hundredths, (1, 2, -1))
 HUNDREDTHS_B = Symbol("b", "b", "real, in hundredths", 1, hundredths, (1, -1, 3))
 
-# What several lines print
+# Parts that several lines print
 
 KL = r"D_{KL}(q_\theta(z|x_i)||p(z))"
 BELL_Q, BELL_P = (rf"\exp\left(-\frac{{(x-\mu_{k})^2}}{{2\sigma_{k}^2}}\right)" for k in "qp")

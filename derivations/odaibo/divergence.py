@@ -1,7 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Kullback-Leibler Divergence, (6) to (16).
 
 Integrals over x are exact sums over tables. `kl` computes the divergence without calling log: it is the second route
-for formulas with log.
+for formulas with log. If q is close to p, numbers of size 1 cancel in the divergence: `Zero(1)` compares errors with 1.
 """
 
 import math
@@ -53,7 +53,7 @@ def _(q, p):
     outside={"q": (0.5, 0.5), "p": (0.9, 0.1), "a": 0},
 )  # fmt: skip
 def t_26(q, p, a):
-    return kl(q, p), "=", mean(a * q + (1 - a) * p, -log(p) + log(q))
+    return Zero(1, kl(q, p)), "=", mean(a * q + (1 - a) * p, -log(p) + log(q))
 
 
 @equation(
@@ -160,8 +160,8 @@ def _(q, p):
     (pmf("q", "q(x)", simple=((0.2, 0.8), (0.5, 0.5))), pmf("p", "p(x)", simple=((0.8, 0.2), (0.5, 0.5)))),
     verdict="loose",
     says="The divergence is not symmetric.",
-    fault='"Not symmetric" means that the two directions differ for some q and p. Read as a statement about all q and p, '
-    "(11) is false: the directions agree, for example, if q = p.",
+    fault='"Not symmetric" means that the two directions differ for some q and p: by the integral of (q + p) log(q/p). '
+    "Read as a statement about all q and p, (11) is false: the directions agree, for example, if q = p.",
 )  # fmt: skip
 def eq_11(q, p):
     return kl(q, p), "!=", kl(p, q)
@@ -248,15 +248,15 @@ def t_12(a, b, c):
     needs="q and p both sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
 )  # fmt: skip
 def eq_12(q, p):
-    return kl_of_weights(q, p), "=", -mean(q, log(ratio(p, q))), ">=", 0
+    return Zero(1, kl_of_weights(q, p)), "=", -mean(q, log(ratio(p, q))), ">=", Zero(1)
 
 
 @equation(
     "odaibo.13", "l.88 (13), Fig. 1", r"\log t \leq t - 1",
     (positive("t", "t", 2, (1, 1.5, 0.9, 2)), chosen("base", r"\mathrm{base}", math.e, "e, as ln has it")),
     says="The logarithm lies below its tangent at t = 1.",
-    needs="t > 0, and the natural logarithm",
-    outside=({"t": 1.5, "base": 2}, {"t": 0.9, "base": 10}, {"t": -1, "base": math.e}),
+    needs="log is the natural logarithm",
+    outside=({"t": 1.5, "base": 2}, {"t": 0.9, "base": 10}),
     tight={"t": 1, "base": math.e},
 )  # fmt: skip
 def eq_13(t, base):
@@ -266,7 +266,7 @@ def eq_13(t, base):
 @equation(
     "odaibo.F1", "l.114 Figure 1", r"\ln t - t < \ln 1 - 1 = -1 < \log_2 1.5 - 1.5",
     kind="figure", verdict="figure",
-    says="ln t runs below its tangent t - 1 and touches it at t = 1 alone; log2 t does not: log2 1.5 > 0.5.",
+    says="ln t runs below its tangent t - 1 and touches it only at t = 1. log2 t does not stay below: log2 1.5 > 0.5.",
 )  # fmt: skip
 def figure_1():
     t = np.linspace(0, 4, 401)[1:]
@@ -291,9 +291,9 @@ def figure_1():
     outside=({"q": (0.6, 0.4, 0), "p": (0.5, 0.3, 0.2)}, NOT_NORMALISED), tight=EQUAL,
 )  # fmt: skip
 def eq_14(q, p):
-    # From (13) on, numbers of size 1 cancel in every side, so errors are compared with 1.
+    # In every side numbers of size 1 cancel, so errors are compared with 1.
     return (
-        -kl_of_weights(q, p),
+        Zero(1, -kl_of_weights(q, p)),
         "=", total(times(q, log(ratio(p, q)))),
         "<=", Zero(1, total(times(q, ratio(p, q) - 1))),
         "=", Zero(1, total(times(q, ratio(p, q))) - total(q)),
@@ -308,7 +308,7 @@ def eq_14(q, p):
     needs="p and q both sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
 )  # fmt: skip
 def eq_15(q, p):
-    return -mean(q, log(ratio(q, p))), "<=", 0
+    return -mean(q, log(ratio(q, p))), "<=", Zero(1)
 
 
 @equation(
@@ -317,4 +317,4 @@ def eq_15(q, p):
     needs="p and q both sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
 )  # fmt: skip
 def eq_16(q, p):
-    return mean(q, log(ratio(q, p))), ">=", 0
+    return mean(q, log(ratio(q, p))), ">=", Zero(1)
