@@ -172,9 +172,15 @@ def _(theta, w, s, x):
 # L draws
 
 
-def moments(values, weights):
-    """(E, L Var) of the mean of L numbers, for values (n, K, L) at K nodes: (n, 1, 2)."""
-    estimate, L = values.mean(axis=-1), values.shape[-1]
+def moments(log_p, chances, L, shared=0):
+    """(E, L Var) of the mean of L numbers out of log_p (n, K), picked with these chances: (n, 1, 2).
+
+    The picks are independent; with `shared` = 1 all L are the first one.
+    """
+    picks = np.indices([len(chances)] * L).reshape(L, -1)                   # (L, K^L)   every choice of L numbers
+    weights = chances[picks].prod(axis=0)
+    first, all_L = log_p[:, picks[0]], sum(log_p[:, pick_l] for pick_l in picks) / L
+    estimate = all_L + shared * (first - all_L)                             # (n, K^L)
     mean = total(weights * estimate)
     return np.stack([mean, L * total(weights * (estimate - mean) ** 2)], axis=-1)
 
@@ -189,24 +195,18 @@ def moments(values, weights):
     outside={"w": (1, -0.5), "s": 1, "x_i": 1.2, "mu": (0.5, -1), "sigma": (0.5, 2), "shared": 1},
 )  # fmt: skip
 def t_31(w, s, x_i, mu, sigma, shared):
-    estimates = []
-    for L in (1, 2, 3):
-        eps, weights = noise(2 * L)
-        eps = eps.reshape(-1, L, 2)                                         # (K, L, J)
-        eps = eps + shared[..., None, None] * (eps[:, :1] - eps)            # (n, K, L, J)
-        z = mu[:, None, None] + sigma[:, None, None] * eps
-        estimates.append(moments(plane_log_p(w[:, None], s[..., None], x_i[..., None], z), weights))
+    eps, chances = noise(2)
+    log_p = plane_log_p(w, s, x_i, mu[:, None] + sigma[:, None] * eps)      # (n, 9)
+    estimates = [moments(log_p, chances, L, shared) for L in (1, 2, 3)]
     return np.stack(plane_moments(w, s, x_i, mu, sigma), axis=-1), "=", np.concatenate(estimates, axis=1)
 
 
 @t_31.tied("minivae.gaussian.reparameterize")
 def _(w, s, x_i, mu, sigma, shared):
-    estimates = []
-    for L in (1, 2, 3):
-        eps, weights = noise(2 * L)
-        values = drawn_log_p(w, s, x_i, mu, sigma, eps.reshape(-1, 1, 2))   # (n, K L)
-        estimates.append(moments(values.reshape(len(x_i), -1, L), weights))
-    return np.concatenate(estimates, axis=1)
+    eps, chances = noise(2)
+    log_p = drawn_log_p(w, s, x_i, mu, sigma, eps[:, None])                 # (n, 9)
+    return np.concatenate([moments(log_p, chances, L) for L in (1, 2, 3)], axis=1)
+
 
 
 # The loss
