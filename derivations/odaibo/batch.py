@@ -123,7 +123,7 @@ THREE_FAULTS = (
 
 @equation(
     "odaibo.42", "l.275 (42)", rf"\mathcal{{G}} = {SUM_J} {bracket('i')} + {PRINTED_DRAWN}", (*BATCH, FREE_I),
-    says="The gain of a batch: its mean is the sum of the bounds of the data; its variance falls like 1/L.",
+    says="The mean of the gain is the sum of the bounds of the data; its variance falls like 1/L.",
     verdict="wrong", fault=f"(42) has {THREE_FAULTS}",
 )  # fmt: skip
 def eq_42(theta, w, s, x, i):
@@ -149,7 +149,7 @@ SIX = (*BATCH[:3], vector("x", "x", 6, simple=((1.2, 0, -1, 1, 2, -2), (1, 0, 0,
     "odaibo.t30", "l.273", r"\sum_{i=1}^{M} ELBO_i = ELBO_i", (*SIX, FREE_I),
     kind="claim", verdict="wrong", group="odaibo.42",
     claim="The text says that (42) is the objective function for a batch (l.273).",
-    says="The objective of a batch as that of a single datum i.",
+    says="This reads the objective of a batch as that of a single datum i.",
     fault="(42) has no sum over the data. The batch needs it; N/M times that sum estimates the sum over all N without bias.",
 )  # fmt: skip
 def t_30(theta, w, s, x, i):
@@ -230,7 +230,7 @@ def t_32(theta, w, s, x):
 @equation(
     "odaibo.43", "l.282 (43)",
     rf"\mathcal{{L}} = -{SUM_J} {bracket('i')} - {PRINTED_DRAWN}", (*BATCH, FREE_I),
-    says="The loss of a batch: minus (42).",
+    says="The loss of a batch is minus (42).",
     verdict="wrong", group="odaibo.42", fault=f"As minus (42), (43) has {THREE_FAULTS}",
 )  # fmt: skip
 def eq_43(theta, w, s, x, i):
@@ -338,7 +338,7 @@ def coin_log_p(x, t, z):
     "odaibo.t34", "l.292", r"E_\epsilon\left[\log p(x|\mu+\sigma\epsilon)\right] = \log p(x|\mu)", (COIN, TILT, *CODE),
     kind="claim", verdict="loose", group="odaibo.t23",
     claim='The Conclusion says that "the closed form loss" has been derived (l.292).',
-    says="A closed form without an integral: the decoder is used at the mean of q only.",
+    says="A closed form without an integral could use the decoder at the mean of q only.",
     fault="The divergence has a closed form. The reconstruction term remains an integral, which draws estimate.",
 )  # fmt: skip
 def t_34(x, t, mu, sigma):

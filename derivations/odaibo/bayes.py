@@ -68,7 +68,7 @@ def t_1(w, s, c):
     r"L(w, q) \leq L(w, q^*) = \log p_w(x) \leq L(w^*, q^*) \leq \log p_{w^*}(x)", (*LINEAR, *ENCODED),
     kind="claim",
     claim="The abstract says that training maximises a lower bound on the log likelihood of the data (l.10).",
-    says="A better encoder q, then a better decoder w: each raises the bound, which never exceeds log p(x).",
+    says="A better encoder q, then a better decoder w: neither lowers the bound, which never exceeds log p(x).",
     tight={"w": np.sqrt(3), "s": 1, "x": 2, "mu_q": np.sqrt(3) / 2, "sigma_q": 0.5},
 )  # fmt: skip
 def t_2(w, s, x, mu_q, sigma_q):
@@ -130,7 +130,7 @@ def eq_1(p_xz):
 @equation(
     "odaibo.t5", "l.18", r"p(X|Y) := \frac{p(X \cap Y)}{p(Y)}", EVENTS, kind="claim", verdict="defines",
     claim='The text derives Bayes\' theorem from the "conditional probability axiom" (l.18).',
-    says="Definition of a conditional probability: keep the outcomes in Y and renormalise them.",
+    says="This defines a conditional probability: keep the outcomes in Y and renormalise them.",
 )  # fmt: skip
 def t_5(atoms, X, Y):
     return (
@@ -142,7 +142,7 @@ def t_5(atoms, X, Y):
 @equation(
     "odaibo.t6", "l.18", r"p(X \cap X) = p(X|Y)\,p(Y)", EVENTS, kind="claim", verdict="slip",
     claim='The sentence before (2) speaks of "an event X and an event X" that occur jointly (l.18).',
-    says="The probability that two events occur jointly.",
+    says="This is the probability that two events occur jointly.",
     fault="The second X should be Y, as in (2). X and X occur jointly with probability p(X).",
 )  # fmt: skip
 def t_6(atoms, X, Y):

@@ -56,7 +56,7 @@ def log_evidence_minus_gap(p_xz, q):
 @equation(
     "odaibo.23", "l.157 (23)",
     r"\log p(x_i) \geq \int q_\theta(z|x_i)\log\left(" + BAYES + r"\right)dz" + GAP, TABLES,
-    says="The evidence lower bound. Its gap is KL(q || p(z|x_i)), which is 0 only for the posterior.",
+    says="This is the evidence lower bound. Its gap is KL(q || p(z|x_i)), which is 0 only for the posterior.",
     needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_23(p_xz, q):
@@ -67,7 +67,7 @@ def eq_23(p_xz, q):
 @equation(
     "odaibo.24", "l.161 (24)",
     r"\log p(x_i) \geq \int q_\theta(z|x_i)\left[" + THREE_LOGS + r"\right]dz" + GAP, TABLES,
-    says="The logarithm of the quotient in three parts.", needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
+    says="The logarithm of the quotient has three parts.", needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_24(p_xz, q):
     p_x_given_z, p_z, log_p_x = likelihood(p_xz), prior(p_xz), log_evidence(p_xz)
@@ -152,7 +152,7 @@ def two_integrals(w, s, x, mu_q, sigma_q):
 @equation(
     "odaibo.27", "l.173 (27)", r"\log\frac{p(x_i)}{p(x_i)} \geq " + SPLIT, SHARP,
     verdict="copy", tight=LINEAR_POSTERIOR,
-    says="The bound as two integrals: one with the prior, one with the likelihood.",
+    says="The bound is the sum of two integrals: one with the prior, one with the likelihood.",
     fault="The left side should be log p(x_i), as in (23) and (28). As it stands it is log 1 = 0; densities can exceed 1. "
     "Our copy has other damage nearby: stray underlines and lost brackets.",
 )  # fmt: skip
@@ -176,7 +176,7 @@ ELBO = r"-D_{KL}(q_\theta(z|x_i)||p(z)) + E_{\sim q_\theta(z|x_i)}\left[\log p_\
 
 @equation(
     "odaibo.28", "l.175 (28)", r"\log p(x_i) \geq " + ELBO + GAP, TABLES,
-    says="The bound that training uses: minus the KL from the prior, plus the expected log-likelihood.",
+    says="Training uses this bound: minus the KL from the prior, plus the expected log-likelihood.",
     needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_28(p_xz, q):
@@ -190,7 +190,7 @@ def eq_28(p_xz, q):
 
 @equation(
     "odaibo.28r", "l.267 (28 recalled)", r"\log p(x_i) \geq " + ELBO + GAP, (*LINEAR, *ENCODED),
-    says="The same bound for Gaussians.",
+    says="This is the same bound for Gaussians.",
     tight=LINEAR_POSTERIOR,
 )  # fmt: skip
 def eq_28_recalled(w, s, x, mu_q, sigma_q):

@@ -145,7 +145,7 @@ MANY = Symbol("J", "J", "a whole number, > 50", 1, lambda raw: 50 + np.ceil(10 *
     r" = 100\left(\left(\frac{5}{3}\right)^J - 1\right) > 10^{12}", (MANY,),
     kind="claim",
     claim='The text says that maximising the log probability directly is "typically" intractable (l.178).',
-    says="Number of prior draws that estimate p(x) within 10 %, for J copies of x = z + eps/2 at x = 0.",
+    says="So many prior draws estimate p(x) within 10 %, for J copies of x = z + eps/2 at x = 0.",
     needs="more than 50 latent coordinates, and an integral that is estimated from draws of the prior",
     outside={"J": 2},
 )  # fmt: skip
@@ -199,7 +199,7 @@ NOISE = positive("s", "s", simple=(0.5, 1, 2))
     "odaibo.t22", "l.178", r"\log p_\phi(x_i|z) = \log p_\phi(\hat x|z)", (X4, OUT4, NOISE),
     kind="claim", verdict="loose",
     claim='The text calls the second term a measure of the likelihood of the "reconstructed data output" (l.178).',
-    says="log p(x_i|z) as the likelihood of the decoder's output x^.",
+    says="This reads log p(x_i|z) as the likelihood of the decoder's output x^.",
     fault="The second term is the likelihood of the input x_i, with the output x^ as its mean, as (28) has it. The "
     "likelihood of x^ itself does not depend on x_i.",
 )  # fmt: skip
@@ -247,7 +247,7 @@ def losses(w, s, x, mu_q, sigma_q, c):
     r"\{f_K(z) = w z + c\,He_K((z - \mu_q)/\sigma_q),\; f_0(z) = w z\}:\; \mathcal{L}(f_K) = \mathcal{L}(f_0)", CURVED,
     kind="claim", verdict="loose",
     claim='The text says that Gaussians give "a closed form for the loss function" (l.180); the abstract says it of the KL.',
-    says="With a closed form for every decoder, decoders that agree at K points would have equal losses.",
+    says="If K values of the decoder fixed the loss, decoders that agree at K points would have equal losses.",
     fault="Only the KL has a closed form for every decoder. The reconstruction term is an integral that depends on all "
     "values of the decoder.",
 )  # fmt: skip

@@ -180,7 +180,7 @@ LATEX_34 = rf"[-{KL}] = {FRONT_Q} \int {BELL_Q} \left\{{{RATIO} - {SQUARE_P} + {
 
 @equation(
     "odaibo.31", "l.198 (31)", LATEX_31, TWO_AND_X,
-    says="(29) and (30) inserted into the divergence: q times the logarithm of p over q.", **FREE_X,
+    says="With (29) and (30), minus the divergence is the integral of q times the logarithm of p over q.", **FREE_X,
 )  # fmt: skip
 def eq_31(x, mu_q, sigma_q, mu_p, sigma_p):
     return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", endless(inside_31(x, mu_q, sigma_q, mu_p, sigma_p))
@@ -193,7 +193,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 
 @equation(
     "odaibo.32", "l.202-204 (32)", LATEX_32, TWO_AND_X,
-    says="The logarithms of both densities, written out.", **FREE_X,
+    says="The logarithms of both densities are written out.", **FREE_X,
 )  # fmt: skip
 def eq_32(x, mu_q, sigma_q, mu_p, sigma_p):
     return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", endless(inside_32(x, mu_q, sigma_q, mu_p, sigma_p))
@@ -288,7 +288,7 @@ SPLIT = rf"{RATIO} - {HALF_P} E_q\left\{{(x-\mu_q+\mu_q-\mu_p)^2\right\}} + \fra
         "a": "The last expectation is sigma_q^2, by (36).",
         "b": "sigma_q^2 over 2 sigma_q^2 is one half.",
         "c": "Subtract mu_q and add it again.",
-        "d": "The same line, in two parts a and b. (Our copy has lost the braces under them.)",
+        "d": "This is the same line, in two parts a and b. (Our copy has lost the braces under them.)",
     },
 )  # fmt: skip
 def eq_37(mu_q, sigma_q, mu_p, sigma_p):
@@ -328,12 +328,12 @@ EXPANDED = (
     rf" = {RATIO} - \frac{{\sigma_q^2 + (\mu_q-\mu_p)^2}}{{2\sigma_p^2}} + \frac{{1}}{{2}}",
     TWO, rows="abcdef",
     says={
-        "a": "The last line of (37) again, with x - mu_q for a and mu_q - mu_p for b.",
-        "b": "(38): the square of the sum, written out.",
-        "c": "The same line, in three parts. (Our copy has lost the braces under them.)",
+        "a": "This is the last line of (37) again, with x - mu_q for a and mu_q - mu_p for b.",
+        "b": "By (38), the square of the sum has three terms.",
+        "c": "This is the same line, in three parts. (Our copy has lost the braces under them.)",
         "d": "The expectation of a sum is the sum of the expectations.",
         "e": "The mixed term is 0, because the mean of x - mu_q is 0.",
-        "f": "The divergence of two scalar Gaussians, without an integral.",
+        "f": "The divergence of two scalar Gaussians needs no integral.",
     },
 )  # fmt: skip
 def eq_39(mu_q, sigma_q, mu_p, sigma_p):
@@ -371,9 +371,9 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     r" = \frac{1}{2}\left[1 + \log(\sigma_q^2) - \sigma_q^2 - \mu_q^2\right]",
     (HUNDREDTHS_MU, HUNDREDTHS_SIGMA), rows="abc",
     says={
-        "a": "(39) with the prior N(0, 1): sigma_p = 1 and mu_p = 0.",
+        "a": "This is (39) with the prior N(0, 1): sigma_p = 1 and mu_p = 0.",
         "b": "log sigma is half of log sigma^2.",
-        "c": "The form that VAEs compute: it is 0 for mu_q = 0 and sigma_q = 1, where q is the prior.",
+        "c": "VAEs compute this form: it is 0 for mu_q = 0 and sigma_q = 1, where q is the prior.",
     },
 )  # fmt: skip
 def eq_40(mu_q, sigma_q):

@@ -80,7 +80,7 @@ def t_8(p, r):
 
 @equation(
     "odaibo.6", "l.52 (6)", r"I_p(x) = -\log p(x)", (chance("p", "p(x)"),),
-    says="The information content of an event: the rarer it is under p, the larger.",
+    says="The rarer an event is under p, the larger is its information content.",
 )  # fmt: skip
 def eq_6(p):
     p = need_above_zero("p(x)", p)
@@ -89,7 +89,7 @@ def eq_6(p):
 
 @equation(
     "odaibo.7", "l.56 (7)", r"I_q(x) = -\log q(x)", (chance("q", "q(x)", (0.5, 0.2, 0.8)),),
-    says="The information content of the same event under q.",
+    says="This is the information content of the same event under q.",
 )  # fmt: skip
 def eq_7(q):
     q = need_above_zero("q(x)", q)
@@ -100,7 +100,7 @@ def eq_7(q):
     "odaibo.8", "l.61 (8)",
     r"\Delta I = I_p - I_q = -\log p(x) + \log q(x) = \log\left(\frac{q(x)}{p(x)}\right)",
     (chance("q", "q(x)"), chance("p", "p(x)", (0.9, 0.25, 0.5))),
-    says="The difference between the information content of an event under p and under q.",
+    says="This is the difference between the information content of an event under p and under q.",
 )  # fmt: skip
 def eq_8(q, p):
     q, p = need_above_zero("q(x)", q), need_above_zero("p(x)", p)
@@ -111,7 +111,7 @@ def eq_8(q, p):
     "odaibo.9", "l.66 (9)",
     r"D_{KL}(q(x)\Vert p(x)) := E_{\sim q}[\Delta I] = \int (\Delta I)\,q(x)\,dx = "
     r"\int q(x)\log\left(\frac{q(x)}{p(x)}\right)dx", (Q, P),
-    says="The Kullback-Leibler divergence: the mean of the information difference (8) under q. 0 log 0 counts as 0.",
+    says="The Kullback-Leibler divergence is the mean of the information difference (8) under q. 0 log 0 counts as 0.",
 )  # fmt: skip
 def eq_9(q, p):
     delta_I = -log(p) + log(q)                              # (8)
@@ -180,7 +180,7 @@ def _(q, p):
     r"D_{KL}(q\,\Vert\,p) + D_{KL}(p\,\Vert\,q) = E_{\sim q}[\Delta I] + E_{\sim p}[\Delta I]",
     (Q_FULL, P), kind="claim", verdict="slip", group="odaibo.10",
     claim="The text says that both divergences are expectations of the information difference, under q and under p (l.77).",
-    says="The sum of both divergences.",
+    says="This compares the sum of both divergences with two means of the information difference.",
     fault="As in (10), the sign is missing: the divergence of p from q is the mean of minus the information difference (8).",
 )  # fmt: skip
 def t_10(q, p):
@@ -281,8 +281,8 @@ def figure_1():
     r"\int p(x)\,dx - \int q(x)\,dx = 1 - 1", (Q_FULL, P), rows="abcde",
     verdict=dict.fromkeys("abc", "holds"),
     says={
-        "a": "Minus the divergence, written out.",
-        "b": "(13) for every x, with t = p(x) / q(x).",
+        "a": "This is minus the divergence, written out.",
+        "b": "This is (13) for every x, with t = p(x) / q(x).",
         "c": "The integral of a difference is the difference of the integrals.",
         "d": "Cancel q in the first integral. (Where q = 0 < p, the left side is smaller: <= is all that the proof needs.)",
         "e": "Both integrals are 1, so the chain ends at 0.",
@@ -304,7 +304,7 @@ def eq_14(q, p):
 
 @equation(
     "odaibo.15", "l.105 (15)", r"-D_{KL}(q(x)\Vert p(x)) \leq 0", (Q, P),
-    says="The result of the chain (14).",
+    says="This is the result of the chain (14).",
     needs="p and q both sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
 )  # fmt: skip
 def eq_15(q, p):

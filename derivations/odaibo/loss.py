@@ -67,7 +67,7 @@ RECONSTRUCTION = r"E_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right]"
     "odaibo.41", "l.271 (41)",
     rf"[ELBO_i] = \frac{{1}}{{2}}\left[1 + \log(\sigma_j^2) - \sigma_j^2 - \mu_j^2\right] + {RECONSTRUCTION}",
     (*PLANE, one_or_two("j", "1 or 2: the page does not say")),
-    says="The contribution of a datum to the objective: minus the divergence, plus the expected log-likelihood.",
+    says="A datum contributes minus the divergence, plus the expected log-likelihood.",
     verdict="wrong", fault="Only one coordinate's KL is counted; sum over j.",
 )  # fmt: skip
 def eq_41(w, s, x_i, mu, sigma, j):
@@ -102,8 +102,8 @@ def _(w, s, x_i, mu, sigma):
     "odaibo.t28", "l.269", rf"{RECONSTRUCTION} = \log p_\phi(x_i|z^{{(i,1)}})", (*PLANE, EPS),
     kind="claim", verdict="wrong", group="odaibo.42",
     claim='The text calls (41) the contribution of a datum "and a single stochastic draw" (l.269).',
-    says="The expectation in (41) as a single draw.",
-    fault="(41) contains an expectation and no draw. One draw has this expectation as its mean, but is not equal to it.",
+    says="This reads the expectation in (41) as a single draw.",
+    fault="(41) contains an expectation and no draw. One draw has this expectation as its mean, but varies around it.",
 )  # fmt: skip
 def t_28(w, s, x_i, mu, sigma, eps):
     z_1 = (mu + sigma * eps)[:, None, :]                    # (n, 1, J)   one draw

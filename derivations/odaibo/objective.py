@@ -169,7 +169,7 @@ def eq_19(p_xz, q):
     "odaibo.20", "l.142 (20)",
     r"\left[" + KL_POSTERIOR + r"\right] = -\int q_\theta(z|x_i)\log\left(" + BAYES + r"\right)dz"
     r" + \int q_\theta(z|x_i)\log p(x_i)\,dz \geq 0",
-    TABLES, says="The integral of a difference, as a difference of integrals.",
+    TABLES, says="The integral of a difference is a difference of integrals.",
     needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_20(p_xz, q):
@@ -220,7 +220,7 @@ MODEL = replace(TABLE, simple=([[0.3, 0.3], [0.2, 0.2]], *TABLE.simple))
     "odaibo.t16", "l.133-175", r"\log p(x_i) \geq \int q_\theta(z|x_i)\log\left(" + BAYES + r"\right)dz",
     (P_DATA, MODEL, ENCODER), kind="claim", verdict="loose", tight=POSTERIOR,
     claim="The text writes p(x_i) and p(z|x_i) without the letter phi (l.133-175).",
-    says="The bound with p(x_i) read as the law of the data.",
+    says="This is the bound with p(x_i) read as the law of the data.",
     fault="p(x_i) is the model's, p_phi(x_i): Bayes' theorem in (18) fixes this. The bound can exceed log p(x_i) of the "
     "data.",
 )  # fmt: skip
