@@ -355,7 +355,7 @@ def eq_5(q, w):
     rf" {E_DRAWS}\left[{MEAN_OF_K} \frac{{p(x, z_k)}}{{q(z_k|x)}}\right] ="
     r" \sum_z p(x|z)\,p(z) = p(x)", (TABLE, EVERYWHERE),
     says="On average a weight p(x, z) / q(z|x) is p(x), and so is the mean of K of them: here K = 3.",
-    needs="q(z|x) sums to 1 and is above zero wherever p(x, z) is", outside=(LEAVES_OUT, OUTSIDE[2]),
+    needs="q(z|x) sums to 1 and is above zero wherever p(x, z) is", outside=(LEAVES_OUT, OUTSIDE[0]),
 )  # fmt: skip
 def eq_6(p_xz, q):
     w = importance_weights(p_xz, q)

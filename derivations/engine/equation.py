@@ -8,9 +8,11 @@ printed relations between them, in order:
         return -kl_normal(mu_q, sigma_q, 0, 1), "=", log(sigma_q) - ..., "=", ...
 
 A row is what has a verdict of its own: the whole entry or, with `rows="abc"`, one link of it: `odaibo.40a` is the
-first. What the printed form needs to be true is beside it, in words and as a point outside. Where the printed form is
-false, the form that holds is attached with `corrected` (the statement is wrong) or `intended` (a slip: the reading is
-evident, the letters are not).
+first. An assumption that is sufficient for the statement stands beside it, in words and as points outside.
+
+Where a source makes its statement in words, `claim` says in indirect speech what it says, and the formula is our
+reading of it. Where the printed form is false, the form that holds is attached: with `corrected` if the statement leads
+to a wrong number, with `intended` if it is a slip whose meaning is evident, with `precise` if it is loose wording.
 """
 
 import inspect
@@ -22,7 +24,9 @@ from derivations.engine.domains import Inputs
 
 RELATIONS = ("=", ":=", "<=", ">=", "<", ">", "!=")
 KINDS = ("equation", "claim", "table", "figure")
-VERDICTS = ("holds", "holds-if", "defines", "slip", "wrong", "figure", "prose")
+REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}          # and their verdicts
+ERRATA = ("slip", "wrong")                                  # faults of a source; the next two are nobody's error
+VERDICTS = ("holds", "holds-if", "defines", *ERRATA, "loose", "copy", "figure", "prose")
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,19 @@ class Form:
 
 @dataclass(frozen=True)
 class Zero:
-    """The side 0, with the size of what cancels in it: a number is only small compared with something."""
+    """A side in which numbers of size `scale` cancel, so that its error is compared with them. Its value is 0 or near 0."""
 
     scale: object
+    value: object = 0.0
 
 
 @dataclass
 class Row:
-    """What has a verdict: an entry, or one link of it. `link` is None for a whole entry."""
+    """What has a verdict: an entry, or one link of it. `link` is None for a whole entry.
+
+    `claim` is what the source says, where the formula is not printed but our reading of it. Rows of one `group` have
+    the same fault: it is the id of the first of them.
+    """
 
     id: str
     expected: str
@@ -57,6 +66,11 @@ class Row:
     link: int | None = None
     fault: str = ""
     repair: Form | None = None
+    claim: str = ""
+    group: str = ""
+
+    def __post_init__(self):
+        self.group = self.group or self.id
 
 
 @dataclass
@@ -71,6 +85,7 @@ class Entry:
     tight: dict | None = None
     tolerance: float = 1e-9
     kind: str = "equation"
+    undefined: str = ""
     rows: list[Row] = field(default_factory=list)
     ties: list["Tie"] = field(default_factory=list)
 
@@ -86,16 +101,21 @@ class Entry:
 
     def corrected(self, latex: str, letter: str = "", inputs: Inputs | None = None):
         """Attach the form that holds to a row whose printed form is wrong."""
-        return self._repair("wrong", latex, letter, inputs)
+        return self._repair("corrected", latex, letter, inputs)
 
     def intended(self, latex: str, letter: str = "", inputs: Inputs | None = None):
-        """Attach the evident reading to a row whose printed form is a slip."""
-        return self._repair("slip", latex, letter, inputs)
+        """Attach the evident reading to a row whose printed form is a slip, or damaged by copying."""
+        return self._repair("intended", latex, letter, inputs)
 
-    def _repair(self, verdict, latex, letter, inputs):
+    def precise(self, latex: str, letter: str = "", inputs: Inputs | None = None):
+        """Attach the precise form to a row whose wording is loose: read to the letter, it fails somewhere."""
+        return self._repair("precise", latex, letter, inputs)
+
+    def _repair(self, name, latex, letter, inputs):
         row = self.row(letter)
-        if row.expected != verdict:
-            raise ValueError(f"{row.id} is expected to be {row.expected}; a {verdict} row alone has this repair.")
+        if row.expected not in REPAIRS[name]:
+            verdicts = " or ".join(REPAIRS[name])
+            raise ValueError(f"`{name}` must be for a row that is {verdicts}; got {row.id}, which is {row.expected}.")
 
         def attach(function: Callable) -> Callable:
             row.repair = Form(function, latex, inputs or self.printed.inputs)
@@ -126,6 +146,7 @@ class Tie(NamedTuple):
 
 
 LEDGER: dict[str, Entry] = {}
+Texts = str | dict[str, str]                                # one text; of an entry with `rows` one for each letter
 
 
 def equation(
@@ -134,12 +155,15 @@ def equation(
     latex: str,
     inputs: Inputs = (),
     *,
-    says: str | dict[str, str],
-    verdict: str | dict[str, str] = "holds",
+    says: Texts,
+    verdict: Texts = "holds",
     rows: str = "",
-    fault: str | dict[str, str] = "",
+    fault: Texts = "",
+    claim: Texts = "",
+    group: Texts = "",
     needs: str = "",
     outside: tuple[dict, ...] | dict = (),
+    undefined: str = "",
     tight: dict | None = None,
     tolerance: float = 1e-9,
     kind: str = "equation",
@@ -150,17 +174,19 @@ def equation(
     ----------
     id, ref, latex : str
         Permanent id, place in the source, statement as printed.
-    inputs, says : tuple of Symbol, str or dict
-        What the letters may be; what is meant, in plain words, of an entry with `rows` for each letter.
-    verdict, fault : str or dict
-        What is expected, and what is wrong in a few kind words; with `rows` a dict of the letters that differ from
-        "holds" ("holds-if", if something is needed; a row that does not need it says "holds"). What a "figure" or
-        "prose" row returns must hold too; prose without anything to compute returns ().
+    inputs, says : tuple of Symbol, Texts
+        Domains of the letters; the meaning in plain words.
+    verdict, fault : Texts
+        The expected verdict, and the fault; with `rows` only those of letters that differ from "holds" (from "holds-if",
+        with `needs`). Sides of a "figure" or "prose" row must hold too; prose without numbers returns ().
+    claim, group : Texts
+        For a statement in words: what the source says, in indirect speech; the formula is then our reading. For a row
+        that repeats a fault: the id of the first row with it.
     rows : str
         Letters of the links that are rows of their own; "" if the whole entry is one.
     needs, outside : str, dict or tuple of dicts
-        The assumption, and points outside it at which the statement fails or is refused: some link of the entry at
-        every point, every row that needs it at one of them at least.
+        A sufficient assumption, and points outside it. At every point some link fails or is undefined, and every row
+        that has the assumption fails at one of them; if at none, `undefined` says why the statement has no value.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str
@@ -168,21 +194,19 @@ def equation(
     """
     if id in LEDGER:
         raise ValueError(f"id must be new; got {id!r}, which is in the ledger. Ids are permanent.")
-    unusual = by_letter(id, "verdict", "" if verdict == "holds" else verdict, rows)
-    expected = dict.fromkeys(rows or [""], "holds-if" if needs else "holds") | unusual
-    said, faults = by_letter(id, "says", says, rows), by_letter(id, "fault", fault, rows)
-    known_words(id, "verdict", set(expected.values()), VERDICTS)
     known_words(id, "kind", {kind}, KINDS)
+    expected = dict.fromkeys(rows or [""], "holds-if" if needs else "holds")
+    expected |= by_letter(id, "verdict", "" if verdict == "holds" else verdict, rows)
+    known_words(id, "verdict", set(expected.values()), VERDICTS)
+    made = [Row(id + letter, expected[letter], "", link) for link, letter in (enumerate(rows) if rows else [(None, "")])]
+    for name, text in (("says", says), ("fault", fault), ("claim", claim), ("group", group)):
+        for letter, own in by_letter(id, name, text, rows).items():
+            setattr(made[rows.index(letter)], name, own)
 
     def enter(function: Callable) -> Entry:
-        outsides = (outside,) if isinstance(outside, dict) else tuple(outside)
-        entry = Entry(id, ref, Form(function, latex, inputs), needs, outsides, tight, tolerance, kind)
-        entry.rows = [
-            Row(id + letter, expected[letter], said.get(letter, ""), link, faults.get(letter, ""))
-            for link, letter in (enumerate(rows) if rows else [(None, "")])
-        ]
-        LEDGER[id] = entry
-        return entry
+        points = (outside,) if isinstance(outside, dict) else tuple(outside)
+        LEDGER[id] = Entry(id, ref, Form(function, latex, inputs), needs, points, tight, tolerance, kind, undefined, made)
+        return LEDGER[id]
 
     return enter
 
@@ -193,7 +217,7 @@ def known_words(id: str, argument: str, words: set[str], known: tuple[str, ...])
         raise ValueError(f"{argument} must be one of {known}; got {sorted(unknown)} in {id}.")
 
 
-def by_letter(id: str, argument: str, value: str | dict[str, str], rows: str) -> dict[str, str]:
+def by_letter(id: str, argument: str, value: Texts, rows: str) -> dict[str, str]:
     """A text for every row: one text is that of all of them, "" of none."""
     if not isinstance(value, dict):
         return dict.fromkeys(rows or [""], value) if value else {}

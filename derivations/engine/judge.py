@@ -1,8 +1,10 @@
 """Links of a chain, judged one by one, and the verdict of a row with its witness.
 
-A row whose every link holds `holds`, or `defines`, or `holds-if` what is outside its assumption fails. One with a link
-that fails is what its entry calls it, `slip` or `wrong`, provided that a form is attached which holds; else it `fails`.
-Where no verdict can be given it is `undecided`, and `why` says so: nothing is ever expected to fail or to be undecided.
+If every link of a row holds, its verdict is `holds`, `defines`, or `holds-if`: that one needs a point outside the
+assumption at which the row fails. If a link fails, the verdict is `wrong`, `slip` or `loose`, as the entry says, but only
+if a form is attached that holds; otherwise it is `fails`. `copy` says that a sign may be lost in our copy of the source,
+and needs no such form. Where no verdict can be computed it is `undecided`, and `why` gives the reason. No row is expected
+to fail or to be undecided.
 """
 
 import re
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derivations.engine.domains import draw, point, simple_points
-from derivations.engine.equation import RELATIONS, Entry, Form, Row, Tie, Zero
+from derivations.engine.equation import ERRATA, RELATIONS, Entry, Form, Row, Tie, Zero
 from minivae.checks import whole_number
 
 UNDECIDED = 1000                                            # tolerances: up to here a miss is neither held nor failed
@@ -90,7 +92,8 @@ def value_and_scale(side) -> tuple[NDArray, NDArray]:
         raise ValueError("a side is real; got complex numbers. Take the part that is meant.")
     if isinstance(side, Zero):
         scale = np.abs(np.asarray(side.scale, float))
-        return np.where(np.isfinite(scale), 0.0, np.nan), scale
+        value, scale = np.broadcast_arrays(np.asarray(side.value, float), scale)
+        return np.where(np.isfinite(scale), value, np.nan), np.maximum(scale, np.abs(value))
     value = np.asarray(side, float)
     return value, np.abs(value)
 
@@ -108,7 +111,8 @@ def miss(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDAr
     """By how much a relation is missed, in tolerances, entry by entry; and both sides and the tolerance.
 
     The tolerance is `rel` times the larger magnitude of the two sides: small numbers need small errors. NaN satisfies
-    nothing, and infinity equals nothing. A strict relation is missed, beyond all doubt, where the sides agree.
+    nothing. An infinity equals an infinity of the same sign and nothing else. A strict relation is missed, beyond all
+    doubt, where the sides agree.
     """
     left, left_scale, right, right_scale = aligned(*value_and_scale(left), *value_and_scale(right))
     left, right, scale = np.broadcast_arrays(left, right, np.maximum(left_scale, right_scale))
@@ -116,11 +120,10 @@ def miss(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDAr
     with np.errstate(all="ignore"):
         apart = np.abs(left - right)
         if relation in ("=", ":="):
-            misses = np.where(apart == 0, 0.0, np.where(np.isfinite(scale), apart / allowed, np.inf))
+            misses = np.where(left == right, 0.0, np.where(np.isfinite(scale), apart / allowed, np.inf))
         elif relation in ("<=", ">="):
             under = left <= right if relation == "<=" else left >= right
             misses = np.where(under, 0.0, np.where(np.isfinite(scale), apart / allowed, np.inf))
-            misses = np.where(np.isinf(left) & (left == right), np.inf, misses)
         else:
             order = {"<": left < right, ">": left > right, "!=": np.isfinite(scale)}[relation]
             differ = (apart > allowed) | (np.isinf(apart) & (np.isinf(left) | np.isinf(right)))
@@ -248,6 +251,8 @@ def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed
     """The verdict of one row, given its entry's printed form."""
     repaired = Computed(row.repair, entry.tolerance, draws, seed) if row.repair else None
     holding, free = repaired or printed, entry.printed.free
+    if holding is None and row.expected == "copy":
+        return Judgement(row, "copy", [], [], [], free, None, "")
     if holding is None:
         return Judgement(row, "undecided", [], [], [], free, None, f"free letters {free}, and no reading of them")
     links = [] if printed is None else printed.links if row.link is None else [printed.links[row.link]]
@@ -282,7 +287,7 @@ def verdict_of(entry: Entry, row: Row, links: list[Link], mended: list[Link], wh
     if why or any(link.state == "undecided" for link in [*links, *mended]):
         return "undecided"
     if entry.printed.free or any(link.state == "fails" for link in links):
-        return row.expected if row.expected in ("slip", "wrong") and mended else "fails"
+        return row.expected if row.expected == "copy" or row.expected in (*ERRATA, "loose") and mended else "fails"
     if row.expected in ("figure", "prose"):
         return row.expected
     if all(link.relation == ":=" for link in links):
@@ -291,7 +296,9 @@ def verdict_of(entry: Entry, row: Row, links: list[Link], mended: list[Link], wh
 
 
 def problem(entry: Entry, row: Row, holding: Computed, links: list, mended: list, ties: list, seed: int) -> str:
-    """Why a verdict cannot be given, in words; "" if it can. `links` are those of the form that should hold."""
+    """The reason why no verdict can be computed, or "". `links` are those of the form that should hold."""
+    if row.expected == "copy" and not mended:
+        return ""                                           # what may be lost need not be known
     for name, link in ties:
         if not link.ok:
             return f"{name} is not what the statement says: {link.right!r} for {link.left!r}"
@@ -316,18 +323,46 @@ def is_tight(entry: Entry, row: Row, form: Form) -> bool:
     return all(judge_link(sides[i], "=", sides[i + 1], entry.tolerance).ok for i in tight)
 
 
-def is_needed(entry: Entry, row: Row) -> bool:
-    """Whether the assumption is: every point outside it fails the statement, one of them at least this row of it."""
-    failing = [links_failing(entry, values) for values in entry.outside]
-    return all(failing) and any(row.link is None or row.link in links for links in failing)
+# Outside the assumption
 
 
-def links_failing(entry: Entry, values: dict) -> set[int]:
-    """The links that fail at a point; all of them where the input is refused."""
+class Outside(NamedTuple):
+    """A point outside the assumption, and the links of the printed form that fail there.
+
+    A link fails where its sides are numbers that break the relation. It is undefined where a side is NaN, and all are
+    where the input is refused: `refusal` says why.
+    """
+
+    values: dict
+    failing: set[int]
+    undefined: set[int]
+    refusal: str = ""
+
+    @property
+    def state(self) -> str:
+        """fails, undefined or holds."""
+        return "fails" if self.failing else "undefined" if self.undefined else "holds"
+
+
+def outside(entry: Entry, values: dict) -> Outside:
+    """The links that fail at a point, and those that are undefined there."""
     try:
         links = judge_sides(*sides_of(entry.printed, point(**values)), entry.tolerance)
     except ValueError as error:
         if not REFUSAL.search(str(error)):
             raise
-        return set(range(max(1, len(entry.rows))))
-    return {i for i, link in enumerate(links) if link.state == "fails"}
+        return Outside(values, set(), set(range(max(1, len(entry.rows)))), str(error))
+    failing = {i for i, link in enumerate(links) if link.state == "fails"}
+    undefined = {i for i in failing if np.isnan([links[i].left, links[i].right]).any()}
+    return Outside(values, failing - undefined, undefined)
+
+
+def is_needed(entry: Entry, row: Row) -> bool:
+    """Return whether no point outside the assumption satisfies the entry, and this row fails at one of them.
+
+    An entry that says why its statement is `undefined` outside needs no failure, only a point that is undefined.
+    """
+    points = [outside(entry, values) for values in entry.outside]
+    counting = [at.failing | at.undefined if entry.undefined else at.failing for at in points]
+    fails = any(links and row.link in (None, *links) for links in counting)
+    return fails and all(at.state != "holds" for at in points)

@@ -99,6 +99,12 @@ def kl(q: NDArray, p: NDArray) -> NDArray:
     return np.where(((q > 0) & (p == 0)).any(axis=-1, keepdims=True), np.inf, total(term))
 
 
+def kl_of_weights(q: NDArray, p: NDArray) -> NDArray:
+    """sum q log(q / p) of weights that need not sum to one, by the `kl` of the normalised ones: it may be negative."""
+    q_sum, p_sum = total(q), total(p)
+    return q_sum * (kl(q / q_sum, p / p_sum) + log(q_sum / p_sum))
+
+
 def minus_log(t: NDArray) -> NDArray:
     """-log t without log: five square roots bring t near 1, then log t = integral of (t - 1) / (1 + u (t - 1)) du."""
     root = np.asarray(t, float)

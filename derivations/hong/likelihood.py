@@ -25,16 +25,17 @@ def of_pixels(x, mean, sigma):
 
 @equation(
     "hong.13", "l.39", rf"p(x|z) = N(x;\, {MU_THETA},\, \sigma^2)", (X_4, MEAN_4, SIGMA_4),
-    kind="claim", verdict="slip",
-    says='The decoder\'s density, with one sigma for all pixels: "p(x|z) ~ N(x; mu_theta(z), sigma^2)".',
-    fault="A density equals N, only x is drawn from it; and D pixels need the covariance sigma^2 I_D.",
+    kind="claim", verdict="loose", group="hong.5",
+    claim='The text writes the decoder\'s density with variance sigma^2, "shared between all pixels" (l.39).',
+    says="The density of D pixels with the normalising factor of one number.",
+    fault="For D pixels the covariance is sigma^2 I_D, as the words say. The formula has the variance of one number.",
 )  # fmt: skip
 def decoder_density(x, mean, sigma):
     bell = exp(-total((x - mean) ** 2) / (2 * sigma**2))
-    return of_pixels(x, mean, sigma), "=", bell / sqrt(2 * pi * sigma**2)    # the front factor of one number
+    return of_pixels(x, mean, sigma), "=", bell / sqrt(2 * pi * sigma**2)    # the normalising factor of one number
 
 
-@decoder_density.intended(rf"p(x|z) = \left[{PIXELS}\right] = N(x;\, {MU_THETA},\, \sigma^2 I_D)")
+@decoder_density.precise(rf"p(x|z) = \left[{PIXELS}\right] = N(x;\, {MU_THETA},\, \sigma^2 I_D)")
 def _(x, mean, sigma):
     cov = sigma[..., None] ** 2 * np.eye(x.shape[-1])
     at_the_mean = (2 * pi * sigma**2) ** (-x.shape[-1] / 2)
@@ -50,7 +51,7 @@ def _(x, mean, sigma):
     return exp(gaussian_log_prob(x, mean[None], log(sigma)[:, 0])).T
 
 
-# The best sigma^2, for N = 2 data with a q of their own
+# The best sigma^2, for N = 2 data
 
 ONES = [[1, 1], [1, 1]]
 TWO_DATA = {
@@ -78,8 +79,9 @@ def mean_nll(W, x, mu, sigma):
     r" \frac{1}{N}\sum_n E_{\sim q(z|x_n)}\left[-\ln p_\theta(x_n|z)\right] ="
     rf" \left(v,\; \frac{{D}}{{2}}(\ln 2\pi v + 1)\right),\quad v \,\mathrm{{being}}\, {RESIDUAL}",
     (W, N_X, N_MU, N_SIGMA, AT), kind="claim",
-    says='"Manually chosen, learned, or analytically calculated": the best sigma^2 is the MSE itself.',
-    needs="the MSE is averaged over q and over all data, and not 0: a perfect fit has no best sigma^2",
+    claim="The text says that sigma^2 can be chosen, learned or calculated (l.39).",
+    says="The sigma^2 with the largest likelihood is the mean squared error.",
+    needs="the mean squared error is averaged over q and all data, and is above 0",
     outside=(TWO_DATA | {"a": 0}, PERFECT | {"a": 1}),
 )  # fmt: skip
 def best_sigma(W, x, mu, sigma, a):
@@ -96,7 +98,7 @@ def best_sigma(W, x, mu, sigma, a):
 
 
 def optimum_of_one(W, x, mu, sigma):
-    """minivae's sigma^2 for one batch, and -ln p(x|z) with it; four equal draws average it exactly."""
+    """minivae's sigma^2 for one batch, and -ln p(x|z) with it, as exact means over four draws."""
     z = reparameterize(mu, 2 * log(sigma), CORNERS * np.ones((len(x), 1)))      # (4, N, d)
     log_sigma = optimal_log_sigma(x, decoded(W, z))
     return np.array([exp(2 * log_sigma), -gaussian_log_prob(x, decoded(W, z), log_sigma).mean()])
@@ -118,15 +120,15 @@ def nll(x, x_tilde, sigma):
 
 @equation(
     "hong.15", "l.41", r"-\ln p(\tilde{x}|z) = " + NLL, (X_4, X_TILDE, SIGMA_4),
-    verdict="wrong",
-    says='"The negative log-likelihood of getting x~", the reconstruction. The right side lacks nothing.',
-    fault="It is x that has a likelihood, p(x|z). At x~, the mean of that density, no MSE would be left.",
+    verdict="slip",
+    says="The negative log-likelihood of the decoder.",
+    fault="The likelihood is that of the data x: read -ln p(x|z). At x~, the mean, the MSE would be 0.",
 )  # fmt: skip
 def eq_15(x, x_tilde, sigma):
     return -total(log(normal(x_tilde, x_tilde, sigma))), "=", nll(x, x_tilde, sigma)
 
 
-@eq_15.corrected(r"-\ln p(x|z) = " + NLL)
+@eq_15.intended(r"-\ln p(x|z) = " + NLL)
 def _(x, x_tilde, sigma):
     return -total(log(normal(x, x_tilde, sigma))), "=", nll(x, x_tilde, sigma)
 
@@ -142,7 +144,8 @@ def _(x, x_tilde, sigma):
     r" \sum_i\left\{\ln\sigma + \frac{1}{2}\ln(2\pi) + \frac{(x_i-\tilde{x}_i)^2}{2\sigma^2}\right\} = "
     + NLL,
     (X_4, X_TILDE, SIGMA_4), kind="claim", verdict="prose",
-    says='"The proof can be found" in a paper. It is two steps: the log of a product, and D terms added up.',
+    claim="The text refers to a paper for the proof of the line before (l.43).",
+    says="The proof has two steps: the logarithm of a product is a sum, and D equal terms are added.",
 )  # fmt: skip
 def proof(x, x_tilde, sigma):
     terms = log(sigma) + math.log(2 * pi) / 2 + (x - x_tilde) ** 2 / (2 * sigma**2)

@@ -15,15 +15,16 @@ BASE = Symbol("base", "b", "2 or 10", 1, lambda raw: np.where(raw > 0, 2.0, 10.0
 
 @equation(
     "hong.21", "l.35-47", rf"D_{{KL}}(q(z|x)||p(z)) = \sum_i\left[-\log_b\sigma_i + {SQUARES}\right]",
-    (MU, SIGMA, BASE), kind="claim", verdict="slip",
-    says="The loss has log sigma_i beside ln sigma_theta, as if the two were different logarithms.",
-    fault="Both are natural: with a log to base 2 or 10 the KL would be another number.",
+    (MU, SIGMA, BASE), kind="claim", verdict="loose",
+    claim="The text writes log sigma_i and ln sigma_theta in one loss (l.35-47).",
+    says="The KL with a logarithm to another base.",
+    fault="Both logarithms are natural. With base 2 or 10 the KL would be another number.",
 )  # fmt: skip
 def logarithms(mu, sigma, base):
     return kl_prior(mu, sigma), "=", total(-log(sigma) / log(base) + (mu**2 + sigma**2 - 1) / 2)
 
 
-@logarithms.intended(
+@logarithms.precise(
     rf"D_{{KL}}(q(z|x)||p(z)) = \sum_i\left[-\ln\sigma_i + {SQUARES}\right]", inputs=(MU, SIGMA)
 )  # fmt: skip
 def _(mu, sigma):
@@ -35,7 +36,7 @@ def _(mu, sigma):
     return total(kl_standard_normal(mu, 2 * log(sigma)))
 
 
-# Three normal distributions with sigma = 1: with c halfway between tenths, that of a and c is never nearly 0.
+# Three normal distributions with sigma = 1. With c halfway between tenths, the divergence of a and c is never nearly 0.
 
 THREE = (
     Symbol("a", "a", "real, in tenths", 1, tenths, (0, 1)),
@@ -52,15 +53,16 @@ def divergence(a, b):
 @equation(
     "hong.22", "l.37",
     r"D_{KL}(N_a||N_c) \leq D_{KL}(N_a||N_b) + D_{KL}(N_b||N_c),\quad N_m \,\mathrm{for}\, N(m, 1)",
-    THREE, kind="claim", verdict="slip", tight={"a": 0, "b": 0, "c": 0},
-    says='The KL is called "the resulting metric": then no detour would be shorter.',
-    fault="It is a divergence: not symmetric in general, and with these three a detour over b is shorter.",
+    THREE, kind="claim", verdict="loose", tight={"a": 0, "b": 0, "c": 0},
+    claim='The text calls the KL "the resulting metric" (l.37).',
+    says="A metric obeys the triangle inequality.",
+    fault="The KL is a divergence, not a metric: it is not symmetric, and it does not obey the triangle inequality.",
 )  # fmt: skip
 def metric(a, b, c):
     return divergence(a, c), "<=", divergence(a, b) + divergence(b, c)
 
 
-@metric.intended(r"0 \leq D_{KL}(N_a||N_c) = D_{KL}(N_a||N_b) + D_{KL}(N_b||N_c) + (a - b)(b - c)")
+@metric.precise(r"0 \leq D_{KL}(N_a||N_c) = D_{KL}(N_a||N_b) + D_{KL}(N_b||N_c) + (a - b)(b - c)")
 def _(a, b, c):
     return 0 * a, "<=", divergence(a, c), "=", divergence(a, b) + divergence(b, c) + (a - b) * (b - c)
 

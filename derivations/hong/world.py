@@ -1,7 +1,7 @@
-"""Hong, "Derivations": the model in which the lines are computed, and what several of them print.
+"""Hong, "Derivations": the model in which the lines are computed, and formulas that several of them share.
 
-It is linear, with D = 3 and d = 2: z ~ N(0, I_d), mu_theta(z) = W z, and one sigma_theta for all pixels. So
-p(x) and p(z|x) are known, and -L as well. Expectations over q run over nodes, and are exact.
+It is linear, with D = 3 and d = 2: z ~ N(0, I_d), mu_theta(z) = W z, and one sigma_theta for all pixels. So p(x), p(z|x) and
+-L are known. Expectations over q are exact sums over nodes.
 """
 
 import itertools
@@ -41,7 +41,7 @@ def decoded(W: NDArray, z: NDArray) -> NDArray:
 
 
 def codes(mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
-    """Nodes z (..., 9, d) of q(z|x), weights (9,): sums over them are expectations of what is quadratic."""
+    """Nodes z (..., 9, d) of q(z|x) and weights (9,): sums over them are expectations, exact for quadratic functions."""
     eps, weights = noise(mu.shape[-1])
     return mu[..., None, :] + sigma[..., None, :] * eps, weights
 
@@ -68,7 +68,7 @@ def minus_log_evidence(W: NDArray, sigma_theta: NDArray, x: NDArray) -> NDArray:
 
 
 def kl_prior(mu: NDArray, sigma: NDArray) -> NDArray:
-    """KL(q(z|x) || p(z)) by quadrature, (n, 1): coordinate by coordinate, and these added up."""
+    """KL(q(z|x) || p(z)) by quadrature, (n, 1): the sum over the coordinates."""
     return kl_normal(mu[..., None], sigma[..., None], 0, 1).sum(axis=-2)
 
 
@@ -78,7 +78,7 @@ def complex_gradient(f, at: NDArray) -> NDArray:
 
 
 def lowest(f, halvings: int = 60) -> NDArray:
-    """Where a convex f(t) is lowest, t between -20 and 20: by halving, until its complex step is 0."""
+    """The minimiser of a convex f(t) between -20 and 20, by bisection of its derivative (a complex step)."""
     low, high = -20.0, 20.0
     for _ in range(halvings):
         middle = np.asarray((low + high) / 2)
@@ -87,11 +87,11 @@ def lowest(f, halvings: int = 60) -> NDArray:
     return (low + high) / 2
 
 
-# The same model in minivae. It takes equal draws of noise.
+# The same model in minivae, with draws of noise of equal weight
 
 
 def corners(count: int) -> NDArray:
-    """2^count draws (+-1, ..., +-1): their mean and covariance are those of N(0, I), to the last bit."""
+    """2^count draws (+-1, ..., +-1), whose mean and covariance are exactly those of N(0, I)."""
     return np.array(list(itertools.product((-1.0, 1.0), repeat=count)))
 
 
@@ -99,7 +99,7 @@ CORNERS = corners(2)[:, None]                               # (4, 1, 2)
 
 
 def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **settings) -> VAE:
-    """One model of minivae that encodes every x as mu and sigma: its encoder has a bias alone."""
+    """One model of minivae that encodes every x as mu and sigma: its encoder has only a bias."""
     (D, d), sigma_theta = W.shape, float(sigma_theta[0])
     shapes = mlp_shapes("encoder", [D, 2 * d]) | mlp_shapes("decoder", [d, D]) | {"log_sigma": ()}
     flat = [np.zeros(2 * d * D), mu, 2 * np.log(sigma), W.T.ravel(), np.zeros(D), [np.log(sigma_theta)]]
@@ -107,8 +107,8 @@ def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **sett
 
 
 def by_minivae(f, more: str = "->(o)"):
-    """f(W, sigma_theta, x, mu, sigma, ...) of one draw, as a function of many: every draw is another model.
+    """f(W, sigma_theta, x, mu, sigma, ...) of one draw, as a function of many draws, each with its own model.
 
-    `more` is the rest of np.vectorize's signature: the shapes of further arguments, and of what f returns.
+    `more` is the rest of np.vectorize's signature: the shapes of further arguments and of the result.
     """
     return np.vectorize(f, signature=f"(D,d),(o),(D),(d),(d){',' if more[0] == '(' else ''}{more}")

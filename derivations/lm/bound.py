@@ -1,10 +1,10 @@
-"""LM, "Variational AutoEncoder": the second display, the bound, and what is said of it."""
+"""LM, "Variational AutoEncoder": the second display, the bound, and the remarks on it."""
 
 import numpy as np
 
 from derivations.engine.domains import positive, positives, real, vector
 from derivations.engine.equation import Zero, equation
-from derivations.engine.numerics import kl, kl_normal, log, mean, minus_log, times, total
+from derivations.engine.numerics import kl_normal, kl_of_weights, log, mean, minus_log, times, total
 from derivations.engine.worlds import (
     evidence,
     likelihood,
@@ -26,15 +26,15 @@ from derivations.lm.first_display import (
     line_2,
     prior_in_every_row,
 )
-from derivations.odaibo.objective import OUTSIDE, POSTERIOR
+from derivations.odaibo.objective import NEEDED_BY_BAYES, OUTSIDE, OUTSIDE_BAYES, POSTERIOR
 
 KL_POSTERIOR = r"D_{KL}(q(z|x)\Vert p(z|x))"
 KL_PRIOR = r"D_{KL}(q_\phi(z|x)\Vert p(z))"
 RECONSTRUCTION = r"E_q(\ln p_\theta(x|z))"
 MINUS_F = rf"-\left[{KL_PRIOR} - {RECONSTRUCTION}\right]"
 LINE_3 = r"\int q(z|x)\ln\frac{p(x, z)}{q(z|x)}dz + \int q(z|x)\ln\frac{q(z|x)}{p(z|x)}dz"
-NEEDED = "p(x) > 0; q(z|x) sums to 1 and is zero wherever p(z|x) is"
-ASSUMED = {"needs": NEEDED, "outside": OUTSIDE}
+ASSUMED = {"needs": "p(x) > 0 and q(z|x) sums to 1", "outside": OUTSIDE}
+ASSUMED_BY_BAYES = {"needs": NEEDED_BY_BAYES.replace("x_i", "x"), "outside": OUTSIDE_BAYES}
 
 
 def line_3(p_xz, q):
@@ -44,23 +44,23 @@ def line_3(p_xz, q):
 
 def divergence(p_xz, q):
     """KL(q(z|x) || p(z)), of every x."""
-    return kl(q, prior_in_every_row(p_xz))
+    return kl_of_weights(q, prior_in_every_row(p_xz))
 
 
 def reconstruction(p_xz, q):
     """E_q ln p(x|z)."""
-    return mean(q, log(likelihood(p_xz)))
+    return total(times(q, log(likelihood(p_xz))))
 
 
 def minus_free_energy(p_xz, q):
-    """The square bracket of lines 4 and 5, with its minus."""
+    """Minus the square bracket of lines 4 and 5."""
     return -(divergence(p_xz, q) - reconstruction(p_xz, q))
 
 
 @equation(
     "lm.14", "l.24 display 2, line 1", rf"\ln p_\theta(x) = {LINE_1}", (P,),
-    says="Line 1 of the first display again; here for tables.",
-    verdict="wrong", fault=ONLY_JENSEN,
+    says="Line 1 of the first display again.",
+    verdict="wrong", group="lm.3", fault=ONLY_JENSEN,
 )  # fmt: skip
 def lm_14(p_xz):
     return log(evidence(p_xz)), "=", line_1(p_xz)
@@ -74,7 +74,8 @@ def _(p_xz):
 @equation(
     "lm.15", "l.24 display 2, line 2 and the step to line 3", rf"{LINE_2} = {LINE_3}", WHOLE_TABLES,
     says="From line 2 to line 3 in one step.",
-    verdict="wrong", fault="No algebra leads there: line 3 is exactly ln p(x), line 2 falls short of it.",
+    verdict="wrong", group="lm.3",
+    fault="Line 3 is ln p(x), and line 2 is at most ln p(x): no algebra leads from one to the other.",
 )  # fmt: skip
 def lm_15(p_xz, q):
     return line_2(p_xz, q), "=", line_3(p_xz, q)
@@ -98,8 +99,7 @@ def _(p_xz, q):
 
 @equation(
     "lm.16", "l.24 display 2, line 3", rf"\ln p_\theta(x) = {LINE_3}", TABLES,
-    says="The log-likelihood, exactly, in two parts: the bound, and how far q is from the posterior.",
-    **ASSUMED,
+    says="The log-likelihood is the bound plus the divergence of q from the posterior.", **ASSUMED,
 )  # fmt: skip
 def lm_16(p_xz, q):
     return log(evidence(p_xz)), "=", line_3(p_xz, q)
@@ -107,33 +107,32 @@ def lm_16(p_xz, q):
 
 @equation(
     "lm.17", "l.24 display 2, line 4", rf"\left[\ln p_\theta(x)\right] = {MINUS_F} + {KL_POSTERIOR}", TABLES,
-    says="The joint is likelihood times prior: the first part becomes reconstruction minus divergence.",
-    **ASSUMED,
+    says="The joint is likelihood times prior, so the bound is reconstruction minus divergence.", **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def lm_17(p_xz, q):
-    return log(evidence(p_xz)), "=", minus_free_energy(p_xz, q) + kl(q, posterior(p_xz))
+    return log(evidence(p_xz)), "=", minus_free_energy(p_xz, q) + kl_of_weights(q, posterior(p_xz))
 
 
 @equation(
     "lm.18", "l.24 display 2, line 5",
     rf"\left[\ln p_\theta(x)\right] \geq {MINUS_F} = \left[\ln p_\theta(x) - {KL_POSTERIOR}\right]", TABLES,
-    says="The last divergence is dropped: what is left is a lower bound, reached by the posterior alone.",
-    tight=POSTERIOR, **ASSUMED,
+    says="Without the last divergence, a lower bound remains. Only q = p(z|x) reaches ln p(x).",
+    tight=POSTERIOR, **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def lm_18(p_xz, q):
     log_p_x = log(evidence(p_xz))
-    return log_p_x, ">=", minus_free_energy(p_xz, q), "=", log_p_x - kl(q, posterior(p_xz))
+    return log_p_x, ">=", minus_free_energy(p_xz, q), "=", log_p_x - kl_of_weights(q, posterior(p_xz))
 
 
 @equation(
     "lm.19", "l.24 display 2, lines 6 and 7", rf"{MINUS_F} := -F(x) := \mathcal L", TABLES,
-    says="Two names: the free energy F, and L for -F. (Both depend on q and theta, too.)",
+    says="Two names: the free energy F, and L for -F. (Both also depend on q and theta.)",
     verdict="defines",
 )  # fmt: skip
 def lm_19(p_xz, q):
     energy, entropy = mean(q, -log(p_xz)), -mean(q, log(q))
     free_energy = energy - entropy
-    L = log(evidence(p_xz)) - kl(q, posterior(p_xz))
+    L = log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz))
     return minus_free_energy(p_xz, q), ":=", -free_energy, ":=", L
 
 
@@ -143,7 +142,8 @@ def lm_19(p_xz, q):
     r" \ln p(x)\int cq(z|x)\,dz = c\ln p(x)",
     (*TABLES, positive("c", "c", simple=(1, 1.3, 2))),
     kind="claim",
-    says='"We used" that q integrates to one: with c q, for any c, it is c ln p(x).',
+    claim="The text says that the derivation used the integral of q(z|x), which is 1 (l.26).",
+    says="With c q in place of q, the sum of both integrals is c ln p(x).",
 )  # fmt: skip
 def lm_20(p_xz, q, c):
     c, log_p_x = c[..., None], log(evidence(p_xz))
@@ -154,44 +154,46 @@ def lm_20(p_xz, q, c):
     "lm.21", "l.28",
     r"F(x) = E_q[-\ln p(x, z)] - H[q]"
     rf" = \left[-\ln p(x) + {KL_POSTERIOR}\right] \geq \left[-\ln p(x)\right]", TABLES,
-    kind="claim", tight=POSTERIOR,
-    says='"The free energy": energy minus entropy. It is the variational one: -ln p(x) is its least value.',
+    kind="claim", tight=POSTERIOR, **ASSUMED_BY_BAYES,
+    claim="The text calls F the free energy (l.28).",
+    says="F is energy minus entropy, the variational free energy. Its smallest value is -ln p(x).",
 )  # fmt: skip
 def lm_21(p_xz, q):
     entropy, minus_log_p_x = total(times(q, minus_log(q))), -log(evidence(p_xz))
     return (
         -minus_free_energy(p_xz, q),
-        "=", mean(q, -log(p_xz)) - entropy,
-        "=", minus_log_p_x + kl(q, posterior(p_xz)),
+        "=", total(times(q, -log(p_xz))) - entropy,
+        "=", minus_log_p_x + kl_of_weights(q, posterior(p_xz)),
         ">=", minus_log_p_x,
     )  # fmt: skip
 
 
 @equation(
     "lm.22", "l.30", rf"\mathcal L = -{KL_PRIOR} + {RECONSTRUCTION}", TABLES,
-    says="The Evidence Lower Bound: minus the divergence from the prior, plus the reconstruction.",
+    says="The evidence lower bound: minus the divergence from the prior, plus the reconstruction.", **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def lm_22(p_xz, q):
-    L = log(evidence(p_xz)) - kl(q, posterior(p_xz))
+    L = log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz))
     return L, "=", -divergence(p_xz, q) + reconstruction(p_xz, q)
 
 
 @equation(
     "lm.23", "l.32",
     rf"{KL_POSTERIOR} = \left[\int q(z|x)\ln\frac{{q(z|x)}}{{p(z|x)}}dz\right] \geq 0", TABLES,
-    kind="claim", tight=POSTERIOR,
-    says='The dropped divergence "is always non-negative"; it is zero at the posterior.',
+    kind="claim", tight=POSTERIOR, **ASSUMED,
+    claim='The text says that the dropped divergence "is always non-negative" (l.32).',
+    says="The divergence of q from the posterior is not negative, and 0 for the posterior.",
 )  # fmt: skip
 def lm_23(p_xz, q):
     p_z_given_x = posterior(p_xz)
     return (
-        kl(q, p_z_given_x),
+        kl_of_weights(q, p_z_given_x),
         "=", total(times(q, log(q / p_z_given_x))),
-        ">=", Zero(mean(q, -log(p_z_given_x))),
+        ">=", Zero(total(times(q, -log(p_z_given_x)))),
     )  # fmt: skip
 
 
-# What is to be maximised, and what follows. q = N(mu, sigma^2) in x = w z + s eps, before and after a step.
+# A step of the maximisation: q = N(mu, sigma^2) in x = w z + s eps, before and after the step
 
 MU = vector("mu", r"(\mu, \mu')", 2, simple=((0.5, -2), (0, 1), (1, 0.5)))
 SIGMA = positive("sigma", r"\sigma", simple=(0.5**0.5, 1))
@@ -199,7 +201,7 @@ MODEL = (real("w", "w", simple=(1, 2)), positive("s", "s", simple=(1, 2)), real(
 
 
 def bounds(w, s, x, mu, sigma):
-    """L of every q = N(mu, sigma^2), (n, K); what is one number for all q has the shape (n, 1)."""
+    """L of every q = N(mu, sigma^2), (n, K); letters that all q share have the shape (n, 1)."""
     return linear_elbo(*(letter[..., None] for letter in (w, s, x, mu, sigma)))[..., 0]
 
 
@@ -218,23 +220,22 @@ def rises(values):
     "lm.24", "l.32",
     r"\mathrm{sign}\left(\mathcal L(q') - \mathcal L(q)\right) ="
     r" \mathrm{sign}\left(D_{KL}(q'\Vert p(z|x)) - D_{KL}(q\Vert p(z|x))\right)", (MU, SIGMA, *MODEL),
-    kind="claim", verdict="wrong",
-    says='"We can not maximize this KL divergence as we do not know p(z|x)": as if it should be large.',
-    fault="It should be small: at one theta, L falls by what it rises. We cannot compute it directly.",
+    kind="claim", verdict="loose",
+    claim='The text says that "we can not maximize this KL divergence" because p(z|x) is unknown (l.32).',
+    says="L rises when the KL rises.",
+    fault='"Maximize" stands for "optimise". The KL should become small: for fixed theta, L decreases by as much as the KL '
+    "increases.",
 )  # fmt: skip
 def lm_24(mu, sigma, w, s, x):
     return rises(bounds(w, s, x, mu, sigma)), "=", rises(gaps(w, s, x, mu, sigma))
 
 
-@lm_24.corrected(
-    r"\left(\mathcal L(q),\; \mathcal L(q')\right) ="
-    r" \left(\ln p(x) - D_{KL}(q\Vert p(z|x)),\; \ln p(x) - D_{KL}(q'\Vert p(z|x))\right)"
-)
+@lm_24.precise(r"\mathcal L(q) + D_{KL}(q\Vert p(z|x)) = \ln p(x)")
 def _(mu, sigma, w, s, x):
-    return bounds(w, s, x, mu, sigma), "=", linear_log_evidence(w, s, x) - gaps(w, s, x, mu, sigma)
+    return bounds(w, s, x, mu, sigma) + gaps(w, s, x, mu, sigma), "=", linear_log_evidence(w, s, x)
 
 
-# A step of q and of the model at once: theta is s, the noise of the decoder.
+# A step of q and of the model at once: theta is s, the noise of the decoder
 
 STEP = (
     vector("mu", r"(\mu, \mu')", 2, simple=((0, 0), (0, 0.5))),
@@ -243,18 +244,19 @@ STEP = (
     positives("s", "(s, s')", 2, simple=((2, 1), (1, 1))),
     real("x", "x", simple=(0, 1)),
 )
-KL_OF = r"D_{KL}^\theta(q)", r"D_{KL}^\theta(q')", r"D_{KL}^{\theta'}(q')"
+KL_OF = r"D_{KL}(q\Vert p_\theta(z|x))", r"D_{KL}(q'\Vert p_{\theta'}(z|x))"
 
 
 @equation(
     "lm.25", "l.32",
     r"\mathrm{sign}\left(\mathcal L_{\theta'}(q') - \mathcal L_\theta(q)\right) ="
-    rf" \mathrm{{sign}}\left({KL_OF[0]} - {KL_OF[2]}\right) ="
+    rf" \mathrm{{sign}}\left({KL_OF[0]} - {KL_OF[1]}\right) ="
     r" \mathrm{sign}\left(\ln p_{\theta'}(x) - \ln p_\theta(x)\right)", STEP,
-    kind="claim", verdict="wrong",
-    says='With a q that maximises L "we are also minimizing the KL divergence" to p(z|x) "and maximizing the '
-    'loglikelihood loss".',
-    fault="At one theta the KL falls, but ln p(x) stays. Where theta moves too, the KL can rise with L.",
+    kind="claim", verdict="loose",
+    claim="The text says that a q that maximises L also minimises the KL and maximises the log-likelihood (l.32).",
+    says="Whenever L rises, the KL falls and ln p(x) rises.",
+    fault="For fixed theta the KL falls and ln p(x) does not change. If theta changes, L can rise while the KL rises or "
+    "ln p(x) falls.",
 )  # fmt: skip
 def lm_25(mu, sigma, w, s, x):
     return (
@@ -264,12 +266,6 @@ def lm_25(mu, sigma, w, s, x):
     )  # fmt: skip
 
 
-@lm_25.corrected(
-    r"\left(\mathcal L_\theta(q),\; \mathcal L_\theta(q'),\; \mathcal L_{\theta'}(q')\right) ="
-    rf" \left(\ln p_\theta(x) - {KL_OF[0]},\; \ln p_\theta(x) - {KL_OF[1]},\;"
-    rf" \ln p_{{\theta'}}(x) - {KL_OF[2]}\right)"
-)
+@lm_25.precise(r"\mathcal L_\theta(q) + D_{KL}(q\Vert p_\theta(z|x)) = \ln p_\theta(x)")
 def _(mu, sigma, w, s, x):
-    mu, sigma, s = mu[:, [0, 1, 1]], sigma[:, [0, 1, 1]], s[:, [0, 0, 1]]       # first q moves, then theta
-    L = bounds(w, s, x, mu, sigma)
-    return L, "=", linear_log_evidence(w, s, x) - gaps(w, s, x, mu, sigma)
+    return bounds(w, s, x, mu, sigma) + gaps(w, s, x, mu, sigma), "=", linear_log_evidence(w, s, x)

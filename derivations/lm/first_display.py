@@ -1,7 +1,7 @@
 """LM, "Variational AutoEncoder": from its first words to its first display.
 
-Two worlds: tables p(x, z), where an integral over z is a sum; and x = w z + s eps, where it stays one.
-A whole side in square brackets is not on the page: it is what the line is about.
+Two models: tables p(x, z), where an integral over z is a sum; and x = w z + s eps, where it is an integral. A side in square
+brackets is not on the page: it is carried over from the line above.
 """
 
 from dataclasses import replace
@@ -37,13 +37,14 @@ UNIFORM = [[0.25, 0.25], [0.25, 0.25]]
 P = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.5, 0.1], [0.1, 0.3]], UNIFORM))
 TABLES, WHOLE_TABLES = (P, ENCODER), (P, NOT_ZERO)
 Q_HAS_A_HOLE = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[1, 0], [0.5, 0.5]]}
+NO_SECOND_Z = {"p_xz": [[0.5, 0], [0.5, 0]], "q": [[0.5, 0.5], [0.5, 0.5]]}                 # p(z_2) = 0
 
 
 @equation(
     "lm.1", "l.5", r"E_q\left[(x - wz)^2\right] = (x - w\mu)^2 + w^2\sigma^2 \geq (x - w\mu)^2",
     (W, X, MU, SIGMA), kind="claim", verdict="prose", tight={"w": 0, "x": 1, "mu": 0, "sigma": 1},
-    says='"Very different from AE" is an opinion. In numbers: the noise of z adds w^2 sigma^2 to the error '
-    "of a VAE; an AE has none, sigma = 0 and z = mu.",
+    claim='The text says that a VAE is "very different from AE" (l.5).',
+    says="The noise of z adds w^2 sigma^2 to the squared error of a VAE. In an autoencoder, sigma = 0 and z = mu.",
 )  # fmt: skip
 def lm_1(w, x, mu, sigma):
     autoencoder = (x - w * mu) ** 2
@@ -70,20 +71,20 @@ def _(w, x, mu, sigma):
     "lm.2", "l.5",
     r"p_\theta(x) = \int p_\theta(x|z)\,p(z)\,dz = E_q\left[\frac{p_\theta(x, z)}{q(z|x)}\right]",
     WHOLE_TABLES, kind="claim",
-    says='q is "to help us work out the weighted integral" over z: it becomes an average under q.',
-    needs="q(z|x) > 0 wherever p(x, z) is", outside=Q_HAS_A_HOLE,
+    claim='The text introduces q "to help us work out the weighted integral" over z (l.5).',
+    says="The integral over z is an expectation under q.",
+    needs="q(z|x) > 0 wherever p(x, z) > 0, and p(z) > 0", outside=(Q_HAS_A_HOLE, NO_SECOND_Z),
 )  # fmt: skip
 def lm_2(p_xz, q):
     return evidence(p_xz), "=", total(likelihood(p_xz) * prior(p_xz)), "=", mean(q, ratio(p_xz, q))
 
 
-# The first display: line 1 in the linear world, line 2 for tables. Both come back in the second display, with
-# tables for line 1, too.
+# The first display: line 1 in the linear model, line 2 for tables. Both lines occur again in the second display.
 
 LINE_1 = r"\int \left(\ln p_\theta(x|z)\right)p(z)\,dz"
 LINE_2 = r"\int \left(\ln\frac{q_\phi(z|x)}{q_\phi(z|x)}p_\theta(x|z)\right)p(z)\,dz"
 GAP = r"D_{KL}(p(z)\Vert p(z|x))"
-ONLY_JENSEN = "The logarithm was moved inside the integral: what it says is never above ln p(x), by Jensen."
+ONLY_JENSEN = "The logarithm was moved inside the integral. By Jensen's inequality, the right side is at most ln p(x)."
 
 
 def average_log_likelihood(w, s, x):
@@ -107,13 +108,13 @@ def line_2(p_xz, q):
 
 
 def gap(p_xz):
-    """KL(p(z) || p(z|x)), by which lines 1 and 2 fall short of ln p(x)."""
+    """KL(p(z) || p(z|x)): ln p(x) minus line 1 or line 2."""
     return kl(prior_in_every_row(p_xz), posterior(p_xz))
 
 
 @equation(
     "lm.3", "l.7 display 1, line 1", rf"\ln p_\theta(x) = {LINE_1}", WORLD,
-    says="z is brought in: the log-likelihood, as an average over the prior.",
+    says="The log-likelihood as an average over the prior.",
     verdict="wrong", fault=ONLY_JENSEN, tight={"w": 0, "s": 1, "x": 1},
 )  # fmt: skip
 def lm_3(w, s, x):
@@ -123,7 +124,7 @@ def lm_3(w, s, x):
 @lm_3.corrected(rf"\ln p_\theta(x) = \ln\int p_\theta(x|z)\,p(z)\,dz = {LINE_1} + {GAP} \geq {LINE_1}")
 def _(w, s, x):
     line_1, mu_sigma = average_log_likelihood(w, s, x), linear_posterior(w, s, x)
-    # p(x|z) p(z) dies off like the posterior, and has its top there. Without that, it might be no number.
+    # p(x|z) p(z) is divided by its largest value, which prevents underflow.
     log_joint = lambda z: log_density(x, w * z, s) + log_density(z, 0, 1)  # noqa: E731
     highest = log_joint(mu_sigma[0])
     integral = integrate(lambda z: np.exp(log_joint(z) - highest), *mu_sigma)
@@ -137,15 +138,15 @@ def _(w, s, x):
 
 @lm_3.tied("minivae.likelihood.gaussian_log_prob")
 def _(w, s, x):
-    two = np.array([-1.0, 1.0])[:, None, None]              # they average a quadratic of z exactly
+    two = np.array([-1.0, 1.0])[:, None, None]              # these two nodes average a quadratic of z exactly
     return gaussian_log_prob(x, w * two, np.log(s)[:, 0]).mean(axis=0)[:, None]
 
 
 @equation(
     "lm.4", "l.7 display 1, line 2", rf"[\ln p_\theta(x)] = {LINE_2}", WHOLE_TABLES,
-    says="q over q is put beside the likelihood: it is one, and changes nothing.",
-    verdict="wrong",
-    fault="Nothing is changed, so it still is not ln p(x). q/q belongs inside the logarithm of an integral.",
+    says="The likelihood is multiplied by q/q = 1.",
+    verdict="wrong", group="lm.3",
+    fault="The step from line 1 to line 2 is valid. But line 1 is not ln p(x), so line 2 is not either.",
 )  # fmt: skip
 def lm_4(p_xz, q):
     return log(evidence(p_xz)), "=", line_2(p_xz, q)

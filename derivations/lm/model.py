@@ -1,4 +1,4 @@
-"""LM, "Variational AutoEncoder": the list under the first display, "in the above derivation"."""
+"""LM, "Variational AutoEncoder": the list under the first display."""
 
 import math
 
@@ -20,7 +20,7 @@ from derivations.engine.worlds import SIGMA_Q, chosen, linear_elbo, linear_log_e
 from minivae.gaussian import log_standard_normal
 from minivae.likelihood import gaussian_log_prob
 
-# Whose letters? The model is x = theta z + s eps, and q(z|x) = N(phi x, sigma_q^2).
+# The letters theta and phi, in the model x = theta z + s eps with q(z|x) = N(phi x, sigma_q^2)
 
 THETA, THETA_2 = positive("theta", r"\theta", 0.3, (1, 0.5)), positive("theta_2", r"\theta'", 0.3, (2, 3))
 PHI, PHI_2 = positive("phi", r"\phi", 0.3, (1, 2)), positive("phi_2", r"\phi'", 0.3, (3, 0.5))
@@ -39,24 +39,22 @@ def bound_and_gap_of(theta: str, phi: str) -> str:
 
 @equation(
     "lm.5", "l.11", r"\ln p_\theta(x) = \ln p_{\theta'}(x)", (THETA, THETA_2, NOISE, X),
-    kind="claim", verdict="slip",
-    says='"theta is the model for inference": then moving theta would leave ln p(x) where it is.',
-    fault="Inference is what q_phi does. theta generates x, as in all formulas here, and moves ln p(x).",
+    kind="claim", verdict="loose",
+    claim='The list calls theta "the model for inference" (l.11).',
+    says="If theta belonged to inference only, ln p(x) would not depend on it.",
+    fault="Inference is what q_phi does. In all formulas of the page theta belongs to p_theta(x|z), which generates x, and "
+    "ln p(x) depends on it.",
 )  # fmt: skip
 def lm_5(theta, theta_2, s, x):
     return linear_log_evidence(theta, s, x), "=", linear_log_evidence(theta_2, s, x)
 
 
-@lm_5.intended(
-    r"\ln p_\theta(x) \neq \ln p_{\theta'}(x) = " + bound_and_gap_of(r"\theta'", r"\phi"),
-    inputs=(THETA, THETA_2, PHI, NOISE, X, SIGMA_Q),
+@lm_5.precise(
+    r"\ln p_{\theta'}(x) = " + bound_and_gap_of(r"\theta'", r"\phi"),
+    inputs=(THETA_2, PHI, NOISE, X, SIGMA_Q),
 )
-def _(theta, theta_2, phi, s, x, sigma_q):
-    return (
-        linear_log_evidence(theta, s, x),
-        "!=", linear_log_evidence(theta_2, s, x),
-        "=", bound_and_gap(theta_2, phi, s, x, sigma_q),
-    )  # fmt: skip
+def _(theta_2, phi, s, x, sigma_q):
+    return linear_log_evidence(theta_2, s, x), "=", bound_and_gap(theta_2, phi, s, x, sigma_q)
 
 
 @equation(
@@ -64,7 +62,8 @@ def _(theta, theta_2, phi, s, x, sigma_q):
     r"\left[\ln p_\theta(x)\right] = " + bound_and_gap_of(r"\theta", r"\phi")
     + " = " + bound_and_gap_of(r"\theta", r"\phi'"), (THETA, PHI, PHI_2, NOISE, X, SIGMA_Q),
     kind="claim",
-    says='"phi is the model for variational approximation": moving it moves q and L, and ln p(x) not at all.',
+    claim='The list calls phi "the model for variational approximation" (l.12).',
+    says="q and the bound L depend on phi, and ln p(x) does not.",
 )  # fmt: skip
 def lm_6(theta, phi, phi_2, s, x, sigma_q):
     return (
@@ -94,9 +93,8 @@ def over_plane(theta, z, sigma):
     r" \frac{1}{D\sigma^2}\int |x - f(z,\theta)|^2 \mathcal N(x; f(z,\theta), \sigma^2 I)\,dx",
     (vector("theta", r"\theta", 2), real("z", "z"), SIGMA),
     kind="claim",
-    says="Given z, x is Gaussian, with a mean from z and theta: a density in all D dimensions at once.",
-    needs='sigma > 0; "usually" is right: for x of 0 and 1 a Bernoulli is as common',
-    outside=tuple({"theta": (1, 0), "z": 1, "sigma": sigma} for sigma in (0, -1)),
+    claim='The list says that p(x|z) is "usually" a Gaussian with a mean from z and theta (l.13).',
+    says="p(x|z) is a density in D dimensions, with variance sigma^2 in each. (For 0/1 data a Bernoulli is as usual.)",
 )  # fmt: skip
 def lm_7(theta, z, sigma):
     f, x = over_plane(theta, z, sigma)
@@ -115,7 +113,7 @@ def _(theta, z, sigma):
     return total(((x - f) ** 2).sum(axis=-1) * p) / (2 * sigma**2)
 
 
-# "The latent space variable p(z)"
+# The latent variable and its density
 
 T = real("t", "t", 0.6, (0, 0.5, -0.5))
 LEGENDRE = np.polynomial.legendre.leggauss(30)
@@ -128,24 +126,25 @@ def area(r, density=lambda z: normal(z, 0, 1)):
 
 
 def normal_below(t):
-    """Phi(t): the chance of a standard normal number up to t."""
+    """Phi(t), the distribution function of a standard normal variable."""
     return (1 + np.vectorize(math.erf)(t / math.sqrt(2))) / 2
 
 
 @equation(
     "lm.8", "l.14", r"P(p(z) \leq t) = \Phi(t)", (T,),
-    kind="claim", verdict="slip",
-    says='"The latent space variable p(z) is usually assumed to be a normal distribution."',
-    fault="z is the variable, p(z) its density: a number that is never negative, and never above 0.4.",
+    kind="claim", verdict="loose",
+    claim='The list says that the latent variable "p(z)" is usually assumed to be normal (l.14).',
+    says="p(z) as a normally distributed number.",
+    fault="The variable z is normally distributed. p(z) is its density: never negative, and at most (2 pi)^(-J/2).",
 )  # fmt: skip
 def lm_8(t):
-    top = 1 / math.sqrt(2 * math.pi)                        # p(0): no density is higher
+    top = 1 / math.sqrt(2 * math.pi)                        # p(0), the largest density
     inside = np.clip(t, 1e-300, top)
     r = np.sqrt(-2 * np.log(inside / top))                  # p(z) <= t means |z| >= r
     return np.where(t <= 0, 0, 1 - 2 * area(np.minimum(r, 12))), "=", normal_below(t)
 
 
-@lm_8.intended(r"P(z \leq t) = \Phi(t)")
+@lm_8.precise(r"P(z \leq t) = \Phi(t)")
 def _(t):
     return 1 / 2 + area(t), "=", normal_below(t)
 
@@ -155,16 +154,16 @@ def _(t):
     return 1 / 2 + area(t, lambda z: np.exp(log_standard_normal(z[..., None])))
 
 
-# What marginalising adds: x = f(z) + s eps with f(z) = a tanh(b z), an odd function, so that p(x) = p(-x).
+# Marginalisation: x = f(z) + s eps with the odd function f(z) = a tanh(b z), so p(x) = p(-x)
 
 def around(name: str, value: float, simple: tuple) -> Symbol:
-    """A number above zero that stays near a value."""
+    """A positive number near a value."""
     return Symbol(name, name, "> 0", 1, lambda raw: value * np.exp(raw / 5), simple)
 
 
 CURVE = (around("a", 2, (2, 1)), around("b", 4, (4, 2)), around("s", 0.4, (0.4, 0.5)))
 U = np.linspace(-np.arcsinh(28), np.arcsinh(28), 61)
-CODES = np.sinh(U) / 4                                      # up to 7, and close together near 0: f is steep
+CODES = np.sinh(U) / 4                                      # up to 7, and denser near 0, where f is steep
 CHANCES = normal(CODES, 0, 1) * np.cosh(U) / np.sum(normal(CODES, 0, 1) * np.cosh(U))
 STRAIGHT = chosen("straight", "straight", 0, "0; with 1 the decoder is the line f(z) = a z")
 ENTROPY = r"\frac{1}{2}\ln(2\pi e\,Var[x])"
@@ -173,7 +172,7 @@ ENTROPY = r"\frac{1}{2}\ln(2\pi e\,Var[x])"
 def marginal(f, s):
     """Var[x], KL(p(x) || N(0, Var[x])) and the entropy of p(x), for an odd f at the nodes, (n, 61)."""
     reach = np.abs(f).max(axis=-1, keepdims=True) + 8 * s
-    x = reach * np.linspace(0, 1, 30)                       # half of the line: the other half mirrors it
+    x = reach * np.linspace(0, 1, 30)                       # half of the line, by symmetry
     dx = np.where(x > 0, 2, 1) * reach / 29
     p = (CHANCES * normal(x[..., None], f[:, None], s[..., None])).sum(axis=-1)             # (n, 30)
     variance = total(CHANCES * f**2) + s**2
@@ -182,7 +181,7 @@ def marginal(f, s):
 
 
 def largest_entropy(variance):
-    """That of the Gaussian of this variance: no density with the same variance has more."""
+    """Entropy of the Gaussian with this variance, the largest of all densities with it."""
     return (1 + log(2 * np.pi * variance)) / 2
 
 
@@ -191,8 +190,9 @@ def largest_entropy(variance):
     r"D_{KL}(p_\theta(x)\Vert \mathcal N(x; 0, Var[x])) ="
     rf" {ENTROPY} + \int p_\theta(x)\ln p_\theta(x)\,dx > 0",
     (*CURVE, STRAIGHT), kind="claim",
-    says='"Marginalization increases the expressive power": from Gaussians, a p(x) that is none.',
-    needs="a decoder that is no straight line: with one, p(x) is just another Gaussian",
+    claim='The list says that marginalisation increases "the expressive power" (l.15).',
+    says="p(x) is not Gaussian, although p(z) and p(x|z) are.",
+    needs="the decoder is not linear in z: with a linear one, p(x) is Gaussian",
     outside={"a": 1, "b": 1, "s": 1, "straight": 1},
 )  # fmt: skip
 def lm_9(a, b, s, straight):
@@ -204,9 +204,10 @@ def lm_9(a, b, s, straight):
 @equation(
     "lm.10", "l.16",
     r"-\int p_\theta(x|z)\ln p_\theta(x|z)\,dx < \frac{1}{2}\ln(2\pi e\,Var[x|z])",
-    (*CURVE, real("z", "z")), kind="claim", verdict="slip",
-    says="Called complex is the likelihood p(x|z): then its entropy would be below that of a Gaussian.",
-    fault="p(x|z) is the Gaussian, the simple part. What is complex, and not modelled directly, is p(x).",
+    (*CURVE, real("z", "z")), kind="claim", verdict="loose",
+    claim='The list speaks of "a complex likelihood p(x|z)" (l.16).',
+    says="A density that is not Gaussian has a smaller entropy than the Gaussian with its variance.",
+    fault="p(x|z) is the simple Gaussian part. The complex density, which is not modelled directly, is p(x).",
 )  # fmt: skip
 def lm_10(a, b, s, z):
     f = a * np.tanh(b * z)
@@ -214,7 +215,7 @@ def lm_10(a, b, s, z):
     return entropy, "<", largest_entropy(integrate(lambda x: normal(x, f, s) * (x - f) ** 2, f, s))
 
 
-@lm_10.intended(
+@lm_10.precise(
     rf"-\int p_\theta(x)\ln p_\theta(x)\,dx ="
     rf" {ENTROPY} - D_{{KL}}(p_\theta(x)\Vert \mathcal N(x; 0, Var[x])) < {ENTROPY}", inputs=CURVE,
 )  # fmt: skip

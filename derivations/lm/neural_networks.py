@@ -7,7 +7,7 @@ from numpy import exp, pi, sqrt
 
 from derivations.engine.domains import Symbol, positive, real, vector
 from derivations.engine.equation import equation
-from derivations.engine.numerics import complex_step, integrate, kl_normal, log, log_density_full, normal, total
+from derivations.engine.numerics import integrate, kl_normal, log, log_density_full, normal, total
 from derivations.engine.worlds import chosen, linear_elbo, linear_log_evidence, linear_posterior, small_vae
 from derivations.lm.first_display import GAP, LINE_1, WORLD, average_log_likelihood
 from minivae.gaussian import kl_standard_normal, log_normal, reparameterize
@@ -27,13 +27,13 @@ def decoder():
 
 
 def log_likelihood(x, z, W, b, W_2, b_2, sigma):
-    """ln p(x|z), (n,), for any weights: complex ones, too."""
+    """ln p(x|z), (n,), for real or complex weights."""
     f = np.tanh(z @ W + b) @ W_2 + b_2
     return -(((x - f) / sigma) ** 2).sum(axis=-1) / 2 - len(b_2) * np.log(sqrt(2 * pi) * sigma)
 
 
 def nudged(weights, k):
-    """The weights with i h added to the k-th number of them."""
+    """The weights with i h added to the k-th of their numbers."""
     sizes = np.cumsum([weight.size for weight in weights])[:-1]
     flat = np.concatenate([weight.ravel() for weight in weights]).astype(complex)
     flat[k] += 1e-30j
@@ -45,7 +45,8 @@ def nudged(weights, k):
     r"\nabla_\theta\ln p_\theta(x|z) = \frac{(x - f(z,\theta))^\top}{\sigma^2}\nabla_\theta f(z,\theta)",
     (CODE, DATUM),
     kind="claim",
-    says="A neural network models f(z, theta): all its weights have gradients, from the output backwards.",
+    claim="The text models the parameters of p(x|z), such as f(z, theta), with a neural network (l.48).",
+    says="The chain rule gives the gradient of ln p(x|z) in all weights of the network.",
 )  # fmt: skip
 def lm_34(z, x):
     ((W, b), (W_2, b_2)), sigma = decoder()
@@ -73,7 +74,7 @@ def _(z, x):
     return np.vectorize(gradient, signature="(j),(d)->(p)")(z, x)
 
 
-# A density whose mean is moved by its own argument: N(z; x + a z, sigma^2)
+# A "density" whose mean depends on its own argument: N(z; x + a z, sigma^2)
 
 def not_one(raw):
     """Numbers on both sides of 1, and away from it."""
@@ -88,24 +89,23 @@ ENCODED = (real("x", "x", simple=(0, 1)), positive("sigma", r"\sigma"), SLOPE)
     "lm.35", "l.50-52",
     r"q(z|x) \text{ is } \mathcal N(\mu(x,z), \Sigma(x,z)):\quad"
     r" \int \mathcal N(z; x + az, \sigma^2)\,dz = 1", ENCODED, verdict="wrong",
-    says='"The mean and variance depending on the data x and the latent variable z": say mu(x,z) = x + a z.',
-    fault="They may not depend on z: then q(z|x) is no density. With mu = z/2 it integrates to two.",
+    says="A Gaussian whose mean and variance depend on x and z; here mu(x, z) = x + a z.",
+    fault="Mean and variance of q(z|x) must not depend on z: otherwise q need not integrate to 1. With mu = z/2 its "
+    "integral is 2.",
 )  # fmt: skip
 def lm_35(x, sigma, a):
     return integrate(lambda z: normal(z, x + a * z, sigma), x / (1 - a), sigma / np.abs(1 - a)), "=", 1
 
 
 @lm_35.corrected(
-    r"q(z|x) \text{ is } \mathcal N(\mu(x), \Sigma(x)):\quad"
-    r" |1 - a|\int \mathcal N(z; x + az, \sigma^2)\,dz = 1 = \int \mathcal N(z; x, \sigma^2)\,dz"
+    r"q(z|x) \text{ is } \mathcal N(\mu(x), \Sigma(x)):\quad \int \mathcal N(z; x, \sigma^2)\,dz = 1", inputs=ENCODED[:2]
 )
-def _(x, sigma, a):
-    with_z = integrate(lambda z: normal(z, x + a * z, sigma), x / (1 - a), sigma / np.abs(1 - a))
-    return np.abs(1 - a) * with_z, "=", 1, "=", integrate(lambda z: normal(z, x, sigma), x, sigma)
+def _(x, sigma):
+    return integrate(lambda z: normal(z, x, sigma), x, sigma), "=", 1
 
 
 @lm_35.tied("minivae.gaussian.log_normal")
-def _(x, sigma, a):
+def _(x, sigma):
     log_q = lambda z: log_normal(z[..., None], x[..., None], 2 * log(sigma)[..., None])  # noqa: E731
     return integrate(lambda z: exp(log_q(z)), x, sigma)
 
@@ -122,7 +122,7 @@ SQUARE = r"|x - f(z,\theta)|^2"
 
 
 def by_coordinates(x, f, var):
-    """ln p(x|z) of x = f + sigma eps with independent noise: the densities of the coordinates, multiplied."""
+    """ln p(x|z) of x = f + sigma eps with independent noise: log of the product of the coordinates' densities."""
     return log(np.prod(normal((x - f) / sqrt(var), 0, 1) / sqrt(var), axis=-1, keepdims=True))
 
 
@@ -144,79 +144,35 @@ def _(x, f, var):
     rf"\left[{GAUSSIAN}\right] = \ln\left(\frac{{1}}{{\sqrt{{2\pi\sigma^2}}}}"
     r"\exp\left(-\frac{(x - f(z,\theta)^2)}{\sigma^2}\right)\right)", THREE,
     says="The Gaussian density, written out.", verdict="wrong",
-    fault="The 1/2 is lost, the square is on f alone, and in D dimensions the root is to the power D.",
+    fault="The factor 1/2 is missing, the square is on f instead of x - f, and in D dimensions the root has the power D.",
 )  # fmt: skip
 def lm_37(x, f, var):
     return by_coordinates(x, f, var), "=", log(1 / sqrt(2 * pi * var)) - total(x - f**2) / var
 
 
-@lm_37.corrected(
-    rf"\left[{GAUSSIAN}\right] ="
-    rf" \ln\left(\frac{{1}}{{(2\pi\sigma^2)^{{D/2}}}}\exp\left(-\frac{{{SQUARE}}}{{2\sigma^2}}\right)\right)"
-    rf" = \ln\left(\frac{{1}}{{\sqrt{{2\pi\sigma^2}}}}\exp\left(-\frac{{{SQUARE}}}{{\sigma^2}}\right)\right)"
-    rf" + \frac{{{SQUARE}}}{{2\sigma^2}} - \frac{{D - 1}}{{2}}\ln(2\pi\sigma^2)"
-)
+@lm_37.corrected(rf"\left[{GAUSSIAN}\right] = -\frac{{{SQUARE}}}{{2\sigma^2}} - \frac{{D}}{{2}}\ln(2\pi\sigma^2)")
 def _(x, f, var):
-    square, D = total((x - f) ** 2), x.shape[-1]
-    root = log(1 / sqrt(2 * pi * var))
-    return (
-        by_coordinates(x, f, var),
-        "=", log(1 / (2 * pi * var) ** (D / 2) * exp(-square / (2 * var))),
-        "=", root - square / var + square / (2 * var) - (D - 1) / 2 * log(2 * pi * var),
-    )  # fmt: skip
-
-
-# What the factor decides. A linear VAE, x ~ N(w z, sigma^2) with q = N(a x, tau^2), for data with mean 0 and
-# variance V: what w^2 is best? The printed line has 1 where 1/(2 sigma^2) should be.
-
-
-def loss_of(w2, V, weight):
-    """Mean over the data of weight (x - w z)^2 + KL(q || p(z)), with the best a and tau, for a w^2."""
-    posterior_variance = 1 / (1 + 2 * weight * w2)          # tau^2; and w a = 2 weight w^2 tau^2
-    wa = 2 * weight * w2 * posterior_variance
-    squared_error = V * (1 - wa) ** 2 + w2 * posterior_variance
-    a2 = 4 * weight**2 * w2 * posterior_variance**2
-    return weight * squared_error + (a2 * V + posterior_variance - 1 - np.log(posterior_variance)) / 2
-
-
-def best_w2(V, weight):
-    """The w^2 of least loss, by bisection of its slope; 0 if the loss rises from there on."""
-    slope = lambda w2: complex_step(lambda at: loss_of(at, V, weight), w2)  # noqa: E731
-    low, high = 0 * V, 1 * V
-    for _ in range(60):
-        middle = (low + high) / 2
-        falls = slope(middle) < 0
-        low, high = np.where(falls, middle, low), np.where(falls, high, middle)
-    return np.where(slope(0 * V) >= 0, 0, (low + high) / 2)
+    return by_coordinates(x, f, var), "=", -total((x - f) ** 2) / (2 * var) - x.shape[-1] / 2 * log(2 * pi * var)
 
 
 FAINT = (*THREE[:2], replace(THREE[2], simple=(0.1, 1, 0.5)))
-SPREAD_OF_DATA = Symbol("V", "V", "> 0, the variance of the data", 1, lambda raw: exp(raw), (0.4,))
 
 
 @equation(
     "lm.38", "l.56, line 4", rf"\left[{GAUSSIAN}\right] = -(x - f(z,\theta))^2 + \mathrm{{Const.}}", FAINT,
-    says="What does not depend on x and z is put into a constant, the value at x = f(z, theta).",
+    says="Terms that do not depend on x and z are a constant: the value at x = f(z, theta).",
     verdict="wrong",
-    fault="1/(2 sigma^2) is its weight against the KL: 1 at sigma^2 = 1/2 only. With 1, z can go unused: w = 0.",
+    fault="The squared error has the weight 1/(2 sigma^2), which is 1 only at sigma^2 = 1/2. Without it, the KL has another "
+    "weight in the loss.",
 )  # fmt: skip
 def lm_38(x, f, var):
-    constant = by_coordinates(f, f, var)                    # at x = f nothing else is left
+    constant = by_coordinates(f, f, var)                    # the value at x = f
     return by_coordinates(x, f, var), "=", -total((x - f) ** 2) + constant
 
 
-@lm_38.corrected(
-    rf"\left({GAUSSIAN},\; w_{{best}}^2,\; w_{{printed}}^2\right) ="
-    rf" \left(-\frac{{{SQUARE}}}{{2\sigma^2}} - \frac{{D}}{{2}}\ln(2\pi\sigma^2),\;"
-    r" \max(0, V - \sigma^2),\; \max(0, V - \frac{1}{2})\right)",
-    inputs=(*FAINT, SPREAD_OF_DATA),
-)
-def _(x, f, var, V):
-    log_p = -total((x - f) ** 2) / (2 * var) - x.shape[-1] / 2 * log(2 * pi * var)
-    return (
-        np.hstack([by_coordinates(x, f, var), best_w2(V, 1 / (2 * var)), best_w2(V, 1)]),
-        "=", np.hstack([log_p, np.maximum(0, V - var), np.maximum(0, V - 1 / 2)]),
-    )  # fmt: skip
+@lm_38.corrected(rf"\left[{GAUSSIAN}\right] = -\frac{{{SQUARE}}}{{2\sigma^2}} + \mathrm{{Const.}}")
+def _(x, f, var):
+    return by_coordinates(x, f, var), "=", -total((x - f) ** 2) / (2 * var) + by_coordinates(f, f, var)
 
 
 Q = (
@@ -229,8 +185,9 @@ Q = (
     "lm.39", "l.57-59",
     rf"\mathcal L(q) = {LINE_1} = \left[\ln p_\theta(x) - {GAP}\right] \leq \mathcal L(p(z|x))", (*WORLD, *Q),
     kind="claim", tight={"w": 0, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},
-    says='"Why don\'t we simply draw q from p(z)?" Its bound is the first line of the page: below the best.',
-    needs="q(z|x) is set to p(z), which is what drawing z from the prior means",
+    claim='The text asks why we do not "simply draw q from p(z)" (l.57-59).',
+    says="With q(z|x) = p(z) the bound is line 1 of the first display, below that of the best q.",
+    needs="q(z|x) = p(z)",
     outside={"w": 1, "s": 1, "x": 2, "mu_q": 1, "sigma_q": 0.5**0.5},
 )  # fmt: skip
 def lm_39(w, s, x, mu_q, sigma_q):

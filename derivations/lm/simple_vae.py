@@ -15,13 +15,13 @@ from minivae.gaussian import (
     reparameterize_backward,
 )
 
-# What the picture shows: an arrow for every number, or half of the weights, that one is computed from
+# The picture: an arrow from every quantity to those that are computed from it
 
 DRAWN = {
     "encoder_hs": ("x", "encoder weights"),
     "mu": ("encoder_hs",),
     "log_var": ("encoder_hs",),
-    "z": ("mu", "log_var", "eps"),      # eps is a leaf; nothing leads from z back to mu or log_var
+    "z": ("mu", "log_var", "eps"),      # no arrow leads to eps, or from z back to mu or log_var
     "decoder_hs": ("z", "decoder weights"),
     "out": ("decoder_hs",),
     "log_px_z": ("x", "out"),
@@ -34,7 +34,7 @@ DRAWN = {
     "lm.40", "l.62-64 figure",
     r"\left|\text{arrows drawn} - \text{arrows of the model}\right| < 1",
     kind="figure", verdict="figure",
-    says="x, encoder, mu and Sigma, z and its noise, decoder, two terms of the loss: these arrows, no more.",
+    says="The picture has the arrows of the model, from x over encoder, mu and Sigma, z and decoder to the loss.",
 )  # fmt: skip
 def lm_40():
     vae, rng = small_vae(hidden=(5,)), np.random.default_rng(2)
@@ -51,7 +51,8 @@ def lm_40():
     r" = \exp\left(t\mu + \frac{t^2\sigma^2}{2}\right)",
     (MU, SIGMA, real("t", "t", 0.4, (0.5, 1, -1))),
     kind="claim",
-    says='"We will have to sample from the Gaussian distribution": mu + sigma eps has all its moments.',
+    claim='The text says that "we will have to sample from the Gaussian" with these parameters (l.66).',
+    says="mu + sigma eps has the same moments as N(mu, sigma^2).",
 )  # fmt: skip
 def lm_41(mu, sigma, t):
     weighed = lambda z: exp(t * z) * normal(z, mu, sigma)  # noqa: E731
@@ -71,7 +72,7 @@ def _(mu, sigma, t):
     return (WEIGHTS @ exp(t[:, 0] * z[..., 0]))[:, None]
 
 
-# Two ways to the gradient of E_q[z^2] in mu, each the mean over eps of a number that a draw gives
+# Two estimates of the gradient of E_q[z^2] in mu, each a mean over draws of eps
 
 ABOVE_ZERO = positive("mu", r"\mu", simple=(1, 2)), positive("sigma", r"\sigma", simple=(1, 0.5))
 PASSES = chosen("passes", r"\partial_\mu z", 1, "1; 0 if z is taken for a number when it is drawn")
@@ -90,9 +91,9 @@ def mean_and_variance(of_draw):
     r" \left(E_\epsilon[g],\; Var_\epsilon[g],\; E_\epsilon[h],\; Var_\epsilon[h]\right),"
     r"\quad g \,\mathrm{is}\, 2z\,\partial_\mu z,\; h \,\mathrm{is}\, z^2\,\partial_\mu\ln q",
     (*ABOVE_ZERO, PASSES), kind="claim",
-    says='Sampling "prohibits us from propagating errors. The reparametrization trick solves this": g does. '
-    "h needs no trick and is right on average, too; it only varies more.",
-    needs="z is a function of mu, and f (here z^2) has a slope: of a z that is taken for a number g is 0",
+    claim="The text says that sampling stops the propagation of errors, which the reparametrization trick solves (l.66).",
+    says="g, the gradient by the trick, is unbiased. h, the score function estimate, needs no trick but has more variance.",
+    needs="z is a function of mu: if z is a constant, g is 0",
     outside={"mu": 1, "sigma": 1, "passes": 0},
 )  # fmt: skip
 def lm_42(mu, sigma, passes):

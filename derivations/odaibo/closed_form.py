@@ -1,8 +1,8 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Closed form VAE Loss, (29) to (40).
 
-From (29) to (39) the page writes x for the latent z. Under an integral over z that x is a stranger, and x_i
-names the datum: (29) to (34) are slips. Inside E_q{ } it is only the letter that E_q averages over: it is
-kept there. A whole side in square brackets is not on the page: it is what the line is about.
+From (29) to (39) the page writes x for the latent z. In an integral over z, x is a free variable, and x_i is the name of
+the datum: (29) to (34) are slips. Inside E_q{ } x is only the letter of the averaged variable, so it is kept there. A side
+in square brackets is not on the page: it is carried over from the line above.
 """
 
 from math import pi
@@ -35,8 +35,8 @@ def hundredths(raw):
     return np.round(120 * raw) / 100
 
 
-# Where q is nearly p, the lines below are small differences of large numbers, and few of their digits count.
-# With mu_q in tenths and mu_p halfway between two of them, q is never p. (40) is 0 at the prior, or well off.
+# If q is close to p, the lines below are small differences of large numbers with few correct digits. With mu_q in tenths
+# and mu_p halfway between tenths, q is never p. (40) is either exactly 0, at the prior, or far from 0.
 
 TWO = (
     Symbol("mu_q", r"\mu_q", "real, in tenths", 1, tenths, (1, 0.5, -2)),
@@ -52,15 +52,7 @@ HUNDREDTHS_SIGMA = Symbol(
 HUNDREDTHS_A = Symbol("a", "a", "real, in hundredths", 1, hundredths, (1, 2, -1))
 HUNDREDTHS_B = Symbol("b", "b", "real, in hundredths", 1, hundredths, (1, -1, 3))
 
-SPREAD = {
-    "needs": "sigma_q > 0 and sigma_p > 0: their squares hide a sign",
-    "outside": (
-        {"mu_q": 1, "sigma_q": -1, "mu_p": 0, "sigma_p": 1},
-        {"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": -1},
-    ),
-}  # fmt: skip
-
-# What several lines print
+# Parts that several lines print
 
 KL = r"D_{KL}(q_\theta(z|x_i)||p(z))"
 BELL_Q, BELL_P = (rf"\exp\left(-\frac{{(x-\mu_{k})^2}}{{2\sigma_{k}^2}}\right)" for k in "qp")
@@ -68,16 +60,19 @@ FRONT_Q, FRONT_P = (rf"\frac{{1}}{{\sqrt{{2\pi\sigma_{k}^2}}}}" for k in "qp")
 SQUARE_Q, SQUARE_P = (rf"\frac{{(x-\mu_{k})^2}}{{2\sigma_{k}^2}}" for k in "qp")
 HALF_Q, HALF_P = (rf"\frac{{1}}{{2\sigma_{k}^2}}" for k in "qp")
 RATIO = r"\log\left(\frac{\sigma_q}{\sigma_p}\right)"
-STRANGER = "The integral runs over z, but the integrand has x for it, and so no end: read z throughout."
+FREE_X = {
+    "verdict": "slip", "group": "odaibo.29",
+    "fault": "The integral is over z, but the integrand has no z: read z for x throughout.",
+}  # fmt: skip
 
 
 def bell(z, mu, sigma):
-    """exp(-(z - mu)^2 / 2 sigma^2): the shape of a Gaussian, before anything makes it a density."""
+    """exp(-(z - mu)^2 / 2 sigma^2): a Gaussian without its normalising factor."""
     return exp(-((z - mu) ** 2) / (2 * sigma**2))
 
 
 def made_a_density(z, mu, sigma):
-    """The bell at z, divided by its own integral: what a normaliser has to do."""
+    """The bell at z, divided by its integral."""
     return bell(z, mu, sigma) / integrate(lambda u: bell(u, mu, sigma), mu, sigma)
 
 
@@ -92,12 +87,12 @@ def over_z(inside, mu_q, sigma_q, mu_p, sigma_p):
 
 
 def endless(constant):
-    """The integral over every z of what does not depend on z: infinite, or 0."""
+    """The integral of a constant over all z: infinite, or 0."""
     return np.where(constant == 0, 0.0, np.copysign(np.inf, constant))
 
 
 def with_z(latex: str) -> str:
-    """The same line as it is meant."""
+    """The same line with z for x."""
     return latex.replace("(x-", "(z-")
 
 
@@ -107,8 +102,8 @@ LATEX_30 = rf"q_\theta(z|x_i) \to {FRONT_Q} {BELL_Q}"
 
 @equation(
     "odaibo.29", "l.186 (29)", LATEX_29, (Z, MU_P, SIGMA_P),
-    says="The prior is chosen to be a Gaussian: the front factor makes the bell's area one.",
-    verdict="slip", fault="x is printed for z: the left side speaks of z alone.",
+    says="The prior is a Gaussian: the factor in front makes its integral 1.",
+    verdict="slip", fault="p(z) is a function of z, but the right side has x for z: read z.",
 )  # fmt: skip
 def eq_29(z, x, mu_p, sigma_p):
     return made_a_density(z, mu_p, sigma_p), ":=", 1 / sqrt(2 * pi * sigma_p**2) * bell(x, mu_p, sigma_p)
@@ -126,8 +121,8 @@ def _(z, mu_p, sigma_p):
 
 @equation(
     "odaibo.30", "l.191 (30)", LATEX_30, (Z, X, MU_Q, SIGMA_Q),
-    says="The approximate posterior is chosen to be a Gaussian, too; mu_q and sigma_q come from the datum.",
-    verdict="slip", fault="x is printed for z. Here x names the datum, too: then q is the same for every z.",
+    says="The approximate posterior is a Gaussian; mu_q and sigma_q depend on the datum.", group="odaibo.29",
+    verdict="slip", fault="q(z|x_i) is a function of z, but the right side has x for z: read z.",
 )  # fmt: skip
 def eq_30(z, x, mu_q, sigma_q):
     return made_a_density(z, mu_q, sigma_q), ":=", 1 / sqrt(2 * pi * sigma_q**2) * bell(x, mu_q, sigma_q)
@@ -143,7 +138,7 @@ def _(z, mu_q, sigma_q):
     return exp(log_normal(z, mu_q, 2 * log(sigma_q)))[:, None]
 
 
-# (31) to (34): the integrand as printed, once, for whichever letter it is given
+# (31) to (34): the integrand as printed, as a function of its letter
 
 
 def inside_31(x, mu_q, sigma_q, mu_p, sigma_p):
@@ -185,8 +180,7 @@ LATEX_34 = rf"[-{KL}] = {FRONT_Q} \int {BELL_Q} \left\{{{RATIO} - {SQUARE_P} + {
 
 @equation(
     "odaibo.31", "l.198 (31)", LATEX_31, TWO_AND_X,
-    says="(29) and (30) put into the divergence: q times the logarithm of p over q.",
-    verdict="slip", fault=STRANGER,
+    says="With (29) and (30), minus the divergence is the integral of q times the logarithm of p over q.", **FREE_X,
 )  # fmt: skip
 def eq_31(x, mu_q, sigma_q, mu_p, sigma_p):
     return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", endless(inside_31(x, mu_q, sigma_q, mu_p, sigma_p))
@@ -199,8 +193,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 
 @equation(
     "odaibo.32", "l.202-204 (32)", LATEX_32, TWO_AND_X,
-    says="The logarithm of each density written out; the second half, under q, is the entropy of q.",
-    verdict="slip", fault=STRANGER,
+    says="The logarithms of both densities are written out.", **FREE_X,
 )  # fmt: skip
 def eq_32(x, mu_q, sigma_q, mu_p, sigma_p):
     return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", endless(inside_32(x, mu_q, sigma_q, mu_p, sigma_p))
@@ -218,8 +211,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 
 @equation(
     "odaibo.33", "l.209 (33)", LATEX_33, TWO_AND_X,
-    says="The two log 2 pi cancel, and the front factor of q does not depend on z: it moves outside.",
-    verdict="slip", fault=STRANGER,
+    says="The two log 2 pi cancel, and the factor in front does not depend on z, so it moves out of the integral.", **FREE_X,
 )  # fmt: skip
 def eq_33(x, mu_q, sigma_q, mu_p, sigma_p):
     left, front = minus_kl(mu_q, sigma_q, mu_p, sigma_p), 1 / sqrt(2 * pi * sigma_q**2)
@@ -234,7 +226,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 
 @equation(
     "odaibo.34", "l.213 (34)", LATEX_34, TWO_AND_X,
-    says="A difference of logarithms is the logarithm of a quotient.", verdict="slip", fault=STRANGER,
+    says="A difference of logarithms is the logarithm of a quotient.", **FREE_X,
 )  # fmt: skip
 def eq_34(x, mu_q, sigma_q, mu_p, sigma_p):
     left, front = minus_kl(mu_q, sigma_q, mu_p, sigma_p), 1 / sqrt(2 * pi * sigma_q**2)
@@ -255,7 +247,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     rf"-{KL} = E_q\left\{{{RATIO} - {SQUARE_P} + {SQUARE_Q}\right\}}"
     rf" = {RATIO} + E_q\left\{{-{SQUARE_P} + {SQUARE_Q}\right\}}"
     rf" = {RATIO} - {HALF_P} E_q\left\{{(x-\mu_p)^2\right\}} + {HALF_Q} E_q\left\{{(x-\mu_q)^2\right\}}",
-    TWO, rows="abc", **SPREAD,
+    TWO, rows="abc",
     says={
         "a": "An integral with a density in front is an expectation under that density.",
         "b": "The logarithm of the sigmas is a constant: its expectation is itself.",
@@ -291,12 +283,12 @@ SPLIT = rf"{RATIO} - {HALF_P} E_q\left\{{(x-\mu_q+\mu_q-\mu_p)^2\right\}} + \fra
     "odaibo.37", "l.230-236 (37)",
     rf"-{KL} = {RATIO} - {HALF_P} E_q\left\{{(x-\mu_p)^2\right\}} + \frac{{\sigma_q^2}}{{2\sigma_q^2}}"
     rf" = {RATIO} - {HALF_P} E_q\left\{{(x-\mu_p)^2\right\}} + \frac{{1}}{{2}} = {SPLIT} = {SPLIT}",
-    TWO, rows="abcd", **SPREAD,
+    TWO, rows="abcd",
     says={
-        "a": "(36) put in for the last expectation.",
-        "b": "sigma_q^2 over 2 sigma_q^2 is one half, whatever sigma_q is.",
-        "c": "mu_q is taken away and added again: that changes nothing, and prepares for what follows.",
-        "d": "The same line once more: the brackets under it, naming the two parts a and b, are lost.",
+        "a": "The last expectation is sigma_q^2, by (36).",
+        "b": "sigma_q^2 over 2 sigma_q^2 is one half.",
+        "c": "Subtract mu_q and add it again.",
+        "d": "This is the same line, in two parts a and b. (Our copy has lost the braces under them.)",
     },
 )  # fmt: skip
 def eq_37(mu_q, sigma_q, mu_p, sigma_p):
@@ -334,14 +326,14 @@ EXPANDED = (
     rf" = {RATIO} - {HALF_P}\left[\sigma_q^2 + 2 * 0 * (\mu_q-\mu_p) + (\mu_q-\mu_p)^2\right]"
     r" + \frac{1}{2}"
     rf" = {RATIO} - \frac{{\sigma_q^2 + (\mu_q-\mu_p)^2}}{{2\sigma_p^2}} + \frac{{1}}{{2}}",
-    TWO, rows="abcdef", **SPREAD,
+    TWO, rows="abcdef",
     says={
-        "a": "The last line of (37) again, with x - mu_q for a and mu_q - mu_p for b.",
-        "b": "(38): the square of the sum, written out.",
-        "c": "The same line once more: the brackets under its three parts are lost.",
+        "a": "This is the last line of (37) again, with x - mu_q for a and mu_q - mu_p for b.",
+        "b": "By (38), the square of the sum has three terms.",
+        "c": "This is the same line, in three parts. (Our copy has lost the braces under them.)",
         "d": "The expectation of a sum is the sum of the expectations.",
-        "e": "The mixed term is gone: on average x is as far above mu_q as below it.",
-        "f": "The divergence of two scalar Gaussians, with no integral left.",
+        "e": "The mixed term is 0, because the mean of x - mu_q is 0.",
+        "f": "The divergence of two scalar Gaussians needs no integral.",
     },
 )  # fmt: skip
 def eq_39(mu_q, sigma_q, mu_p, sigma_p):
@@ -378,12 +370,10 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     r" = \frac{1}{2}\log(\sigma_q^2) - \frac{\sigma_q^2+\mu_q^2}{2} + \frac{1}{2}"
     r" = \frac{1}{2}\left[1 + \log(\sigma_q^2) - \sigma_q^2 - \mu_q^2\right]",
     (HUNDREDTHS_MU, HUNDREDTHS_SIGMA), rows="abc",
-    needs="sigma_q > 0: the square hides the sign, and at sigma_q = -1 a formula says 0 where it should fail",
-    outside={"mu_q": 0, "sigma_q": -1},
     says={
-        "a": "The prior is now N(0, 1): sigma_p = 1 and mu_p = 0 in (39).",
+        "a": "This is (39) with the prior N(0, 1): sigma_p = 1 and mu_p = 0.",
         "b": "log sigma is half of log sigma^2.",
-        "c": "The divergence as every VAE computes it: 0 for mu_q = 0 and sigma_q = 1, where q is the prior.",
+        "c": "VAEs compute this form: it is 0 for mu_q = 0 and sigma_q = 1, where q is the prior.",
     },
 )  # fmt: skip
 def eq_40(mu_q, sigma_q):

@@ -1,9 +1,9 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Closed form VAE Loss, one datum, (41).
 
 The world is linear: two latent coordinates z, one number x_i = w z + s eps. In it log p(x_i) and p(z|x_i) are
-known, and so is the bound that (41) must come to. Expectations over noise run over nodes and are exact: where
-the source draws L samples, all that could be drawn is there, with its weight. A side in square brackets is
-not on the page: it is what the line is about.
+known, and so is the bound that (41) should equal. Expectations over noise are exact sums over nodes: where the source
+draws L samples, the nodes stand for all possible draws. A side in square brackets is not on the page: it is the quantity
+that the text says the line equals.
 """
 
 import numpy as np
@@ -34,7 +34,8 @@ from minivae.likelihood import gaussian_log_prob
     "odaibo.t25", "l.269-273 (implicit)",
     r"D_{KL}(q(z|x_i)||p(z)) = \sum_{j=1}^{J} D_{KL}(q(z_j|x_i)||p(z_j))", (*DIAGONAL_PAIR, RHO),
     kind="claim",
-    says="The derivation for one z is used for J of them: the divergences of the coordinates are added up.",
+    claim="The text uses the divergence of one coordinate for J of them (l.269-273).",
+    says="The divergence of independent coordinates is the sum of their divergences.",
     needs="the coordinates of z are independent under q and under p",
     outside=tuple({"mu_q": (0, 0), "sigma_q": (1, 1), "mu_p": (0, 0), "sigma_p": (1, 1), "rho": r} for r in (0.8, 1)),
 )  # fmt: skip
@@ -66,8 +67,8 @@ RECONSTRUCTION = r"E_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right]"
     "odaibo.41", "l.271 (41)",
     rf"[ELBO_i] = \frac{{1}}{{2}}\left[1 + \log(\sigma_j^2) - \sigma_j^2 - \mu_j^2\right] + {RECONSTRUCTION}",
     (*PLANE, one_or_two("j", "1 or 2: the page does not say")),
-    says="What a datum contributes to the objective: minus the divergence, plus the expected log-likelihood.",
-    verdict="wrong", fault="The sum over j is missing: whichever j is meant, the others go unpaid.",
+    says="A datum contributes minus the divergence, plus the expected log-likelihood.",
+    verdict="wrong", fault="Only one coordinate's KL is counted; sum over j.",
 )  # fmt: skip
 def eq_41(w, s, x_i, mu, sigma, j):
     mu_j, sigma_j = pick(mu, j), pick(sigma, j)
@@ -99,8 +100,10 @@ def _(w, s, x_i, mu, sigma):
 
 @equation(
     "odaibo.t28", "l.269", rf"{RECONSTRUCTION} = \log p_\phi(x_i|z^{{(i,1)}})", (*PLANE, EPS),
-    kind="claim", says='(41) is called the contribution of a datum and "a single stochastic draw".',
-    verdict="wrong", fault="There is no draw in (41), and one draw is the expectation only on average.",
+    kind="claim", verdict="wrong", group="odaibo.42",
+    claim='The text calls (41) the contribution of a datum "and a single stochastic draw" (l.269).',
+    says="This reads the expectation in (41) as a single draw.",
+    fault="(41) contains an expectation and no draw. One draw has this expectation as its mean, but varies around it.",
 )  # fmt: skip
 def t_28(w, s, x_i, mu, sigma, eps):
     z_1 = (mu + sigma * eps)[:, None, :]                    # (n, 1, J)   one draw
@@ -132,7 +135,8 @@ def _(w, s, x_i, mu, sigma):
     "odaibo.t29", "l.273", r"q_\theta(z|x_i) := \prod_{j=1}^{J} N(z_j;\, \mu_j,\, \sigma_j^2)",
     (vector("z", "z", 2, 0.8), PLANE_MU, positives("sigma", r"\sigma", 2, 0.3, ((0.5, 2), (1, 1)))),
     kind="claim",
-    says="mu_j and sigma_j^2 are the parameters of q, j counts the coordinates of z. (They depend on x_i.)",
+    claim="The text says that mu_j and sigma_j^2 are parameters of q, and that j is an index of z (l.273).",
+    says="q is a Gaussian with independent coordinates. (Its parameters depend on x_i.)",
     verdict="defines",
 )  # fmt: skip
 def t_29(z, mu, sigma):

@@ -48,8 +48,14 @@ def test_nan_satisfies_no_relation(left, relation, right):
 
 @pytest.mark.parametrize("relation", ["=", ":=", "<=", ">=", "<", ">", "!="])
 @pytest.mark.parametrize("infinity", [INF, -INF])
-def test_infinity_has_no_relation_to_itself(relation, infinity):
-    assert state(infinity, relation, infinity) == "fails"
+def test_infinity_equals_itself_and_is_never_less(relation, infinity):
+    assert state(infinity, relation, infinity) == ("holds" if "=" in relation and relation != "!=" else "fails")
+
+
+@pytest.mark.parametrize("left, right", [(INF, -INF), (-INF, INF), (INF, 5), (5, INF), (-INF, 5), (INF, 0), (0, -INF)])
+@pytest.mark.parametrize("relation", ["=", ":="])
+def test_infinity_equals_nothing_else(left, relation, right):
+    assert state(left, relation, right) == "fails"
 
 
 @pytest.mark.parametrize(
@@ -341,18 +347,26 @@ def log_square(s):
     return np.log(s**2), "=", 2 * np.log(s)
 
 
-def test_an_assumption_that_is_needed():
-    assert judged(log_square, (S,), needs="s > 0", outside={"s": -1}).verdict == "holds-if"
+def test_a_refusal_outside_is_undefined_and_no_failure():
+    outside = {"s": -1}
+    assert judged(log_square, (S,), needs="s > 0", outside=outside).verdict == "holds"
+    assert judged(log_square, (S,), needs="s > 0", outside=outside, undefined="log s has no value").verdict == "holds-if"
+
+
+def test_nan_outside_is_undefined_and_no_failure():
+    nan = lambda s: (np.log(s**2), "=", 2 * np.log(s))  # noqa: E731
+    assert judged(nan, (S,), needs="s > 0", outside={"s": -1}).verdict == "holds"
+    assert judged(nan, (S,), needs="s > 0", outside={"s": -1}, undefined="log s has no value").verdict == "holds-if"
 
 
 @pytest.mark.parametrize("outside", [(), {"s": 2}, ({"s": -1}, {"s": 2})])
-def test_an_assumption_that_is_not_needed_is_noticed(outside):
-    judgement = judged(log_square, (S,), needs="s > 0", outside=outside)
+def test_a_point_outside_that_holds_is_noticed(outside):
+    judgement = judged(log_square, (S,), needs="s > 0", outside=outside, undefined="log s has no value")
     assert judgement.verdict == "holds" and not judgement.ok
 
 
-def test_an_assumption_is_said_in_words():
-    judgement = judged(log_square, (S,), outside={"s": -1})
+def test_a_failure_outside_without_stated_need_is_noticed():
+    judgement = judged(log_square, (S,), outside={"s": -1}, undefined="log s has no value")
     assert judgement.verdict == "holds-if" and not judgement.ok
 
 
@@ -544,3 +558,29 @@ def test_tie_to_an_empty_statement_fails():
     entry = enter(lambda a: (), verdict="prose")
     entry.tied("minivae.ops.relu")(lambda a: a)
     assert not judge(entry)[0].ok
+
+
+# Loose wording, and damage by copying
+
+
+def test_loose_needs_a_literal_reading_that_fails_and_a_precise_form_that_holds():
+    entry = enter(lambda a: (a * a, "=", a), verdict="loose", id="test.loose1")
+    assert judge(entry)[0].verdict == "fails"
+    entry.precise("test")(lambda a: (a * a - a, "=", a * (a - 1)))
+    assert judge(entry)[0].verdict == "loose"
+    entry.precise("test")(lambda a: (a * a, "=", 2 * a))
+    assert judge(entry)[0].verdict == "undecided"
+    true = enter(lambda a: (a * a - a, "=", a * (a - 1)), verdict="loose", id="test.loose2")
+    true.precise("test")(lambda a: (a * a - a, "=", a * (a - 1)))
+    assert judge(true)[0].verdict == "holds"
+
+
+def test_copy_needs_no_form_that_holds_but_a_line_that_fails():
+    assert judged(lambda a: (a * a, "=", a), verdict="copy").verdict == "copy"
+    assert judged(lambda a, j: (a[j], "=", a), verdict="copy").verdict == "copy"
+    assert judged(lambda a: (a * a - a, "=", a * (a - 1)), verdict="copy").verdict == "holds"
+
+
+def test_group_is_the_row_itself_unless_the_fault_is_shared():
+    entry = enter(lambda a: (a, "=", a, "=", a), rows="ab", group={"b": "test.1"}, claim={"a": "l.3 says so"}, id="test.pair")
+    assert [(row.group, row.claim) for row in entry.rows] == [("test.paira", "l.3 says so"), ("test.1", "")]

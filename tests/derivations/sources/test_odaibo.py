@@ -1,0 +1,195 @@
+"""Tests of Odaibo's entries: no point inside a stated assumption is a counterexample.
+
+Every entry with an assumption gets points made from raw numbers: tables with zeros, tiny and huge sigmas, q equal or close
+to p. Then the numbers with the largest miss are varied, in search of a larger one.
+"""
+
+import numpy as np
+import pytest
+
+from derivations.engine import ledger
+from derivations.engine.judge import miss, sides_of
+
+SEARCHED = 100                                              # points at once, each with its own search
+ROUNDS = 6
+ENTRIES = {entry.id: entry for entry in ledger.entries("odaibo")}
+CONDITIONAL = [id for id, entry in ENTRIES.items() if entry.needs]
+
+
+def pmf(raw, keep=0.0):
+    """Weights that sum to 1, many of them 0 (or `keep`): the larger the spread of raw, the more."""
+    weights = np.exp(raw - raw.max(axis=-1, keepdims=True))
+    weights = np.where(weights < 0.02, keep, weights)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def close(p, raw):
+    """p, moved by a relative amount of 1 down to 1e-12: `raw` gives the size, and each weight's part of it."""
+    moved = p * np.exp(10.0 ** -np.abs(4 * raw[..., :1]) * np.tanh(raw))
+    return moved / moved.sum(axis=-1, keepdims=True)
+
+
+def size(raw, low=-3, high=2):
+    """Positive numbers between 10^low and 10^high."""
+    return 10 ** (low + (high - low) / (1 + np.exp(-raw)))
+
+
+def table(raw):
+    """p(x, z) in two rows and three columns, with zeros, but no row or column of zeros."""
+    p_xz = pmf(raw[:, :6]).reshape(-1, 2, 3)
+    empty = (p_xz.sum(axis=1) == 0).any(axis=-1) | (p_xz.sum(axis=2) == 0).any(axis=-1)
+    return {"p_xz": np.where(empty[:, None, None], 1 / 6, p_xz)}
+
+
+def tables(raw):
+    """p(x, z) and q(z|x): q is free in every second point, and close to the posterior in the others."""
+    p_xz, own = table(raw)["p_xz"], raw[:, 6:12].reshape(-1, 2, 3)
+    near = close(p_xz / p_xz.sum(axis=-1, keepdims=True), own)
+    return {"p_xz": p_xz, "q": np.where(np.arange(len(raw))[:, None, None] % 2, near, pmf(own))}
+
+
+def pair(raw):
+    """Two distributions of four outcomes, with zeros: q is free in every second point, and close to p in the others."""
+    p = pmf(raw[:, :4])
+    return {"p": p, "q": np.where(np.arange(len(raw))[:, None] % 2, close(p, raw[:, 4:8]), pmf(raw[:, 4:8]))}
+
+
+def covering(raw):
+    """The same with q > 0 wherever p > 0."""
+    q = np.where((both := pair(raw))["p"] > 0, np.maximum(both["q"], 1e-9), both["q"])
+    return {"p": both["p"], "q": q / q.sum(axis=-1, keepdims=True)}
+
+
+def two_outcomes(raw):
+    """q in even hundredths and p in odd ones, for two outcomes: they are never equal or reversed."""
+    q, p = (np.floor(49 / (1 + np.exp(-raw[:, k : k + 1]))) for k in (0, 1))
+    q, p = (2 * q + 2) / 100, (2 * p + 1) / 100
+    return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
+
+
+def events(raw):
+    """Two events of positive probability, in a space of four outcomes; some outcomes have probability 0."""
+    atoms = pmf(raw[:, :4])
+    made = {"atoms": atoms}
+    for name, own in (("X", raw[:, 4:8]), ("Y", raw[:, 8:12])):
+        event = (own > 0).astype(float)
+        made[name] = np.where((atoms * event).sum(axis=-1, keepdims=True) > 0, event, 1)
+    return made
+
+
+def plane(raw):
+    """A model with two latent coordinates; w is not 0."""
+    w = raw[:, :2] + np.where(raw[:, :1] < 0, -0.1, 0.1)
+    return {"w": w, "s": size(raw[:, 2:3], -1, 1), "x_i": raw[:, 3:4], "mu": raw[:, 4:6], "sigma": size(raw[:, 6:8], -1, 1)}
+
+
+def two_gaussians(raw):
+    """Two Gaussians with independent coordinates."""
+    sigma_q, sigma_p = size(raw[:, 4:6], -2, 1), size(raw[:, 6:8], -2, 1)
+    return {"mu_q": raw[:, :2], "mu_p": 1 + raw[:, 2:4], "sigma_q": sigma_q, "sigma_p": sigma_p}
+
+
+def used(raw):
+    """A decoder that depends on z: w is not 0, and the KL is far from 0."""
+    names = ("w", "s", "beta", "more")
+    return {name: size(raw[:, k : k + 1], -0.5, 0.5) for k, name in enumerate(names)} | {"x": raw[:, 4:5]}
+
+
+def training(raw):
+    """An encoder, a decoder and three data that are not all 0."""
+    return {"a": raw[:, :1], "w": raw[:, 1:2], "sigma": size(raw[:, 2:3], -2), "s": size(raw[:, 3:4], -2), "x": raw[:, 4:7]}
+
+
+def with_letter(make, **letters):
+    """The points of `make`, with the same number for a letter at each of them."""
+    return lambda raw: make(raw) | {name: np.full((len(raw), 1), value) for name, value in letters.items()}
+
+
+def curved(raw):
+    """A decoder that is curved, with a noise that does not hide it."""
+    return {name: size(raw[:, k : k + 1], -0.5, 0.5) for k, name in enumerate("wsc")}
+
+
+INSIDE = (
+    {f"odaibo.{id}": tables for id in (17, 18, 19, 20, 21, 22, 23, 24, 26, 28)}
+    | {f"odaibo.{id}": events for id in (2, 3, 4, 5)}
+    | {f"odaibo.{id}": pair for id in (12, 15, 16)}
+    | {"odaibo.1": table, "odaibo.t4": table, "odaibo.14": covering, "odaibo.t11": two_outcomes, "odaibo.t1": curved}
+    | {"odaibo.t26": with_letter(pair, a=1), "odaibo.t18": with_letter(tables, beta=1)}
+    | {"odaibo.13": with_letter(lambda raw: {"t": size(raw[:, :1], -9, 9)}, base=np.e)}
+    | {"odaibo.t20": lambda raw: {"J": 51 + np.floor(size(raw[:, :1], 0, 4))}}
+    | {"odaibo.t21": used, "odaibo.t25": with_letter(two_gaussians, rho=0), "odaibo.t31": with_letter(plane, shared=0)}
+    | {"odaibo.44": training}
+)
+
+
+def misses(entry, make, raw):
+    """The worst miss of each point in tolerances, and how near it comes to one: both (n,)."""
+    sides, relations = sides_of(entry.printed, make(raw))
+    worst, near = np.zeros(len(raw)), np.zeros(len(raw))
+    for i, relation in enumerate(relations):
+        missed, left, right, allowed = miss(sides[i], relation, sides[i + 1], entry.tolerance)
+        with np.errstate(all="ignore"):
+            closeness = np.nan_to_num(-np.abs(left - right) / (np.abs(left) + np.abs(right)), nan=-1.0)
+        flat = [np.broadcast_to(values, missed.shape).reshape(len(raw), -1).max(axis=1) for values in (missed, closeness)]
+        worst = np.maximum(worst, flat[0])
+        near += flat[0] if relation in ("=", ":=") else flat[1]
+    return worst, near
+
+
+def found(entry, make, seed=0):
+    """The point with the largest miss among those searched, if it is a counterexample; else {}."""
+    rng = np.random.default_rng(seed)
+    raw = rng.standard_normal((SEARCHED, 12)) * rng.choice([0.3, 1, 3, 6], size=(SEARCHED, 1))
+    worst, near = misses(entry, make, raw)
+    for _ in range(ROUNDS):
+        if worst.max() > 1:
+            return {name: values[np.argmax(worst)] for name, values in make(raw).items()}
+        tried = raw + rng.standard_normal(raw.shape) * rng.choice([0.01, 0.1, 1], size=(SEARCHED, 1))
+        tried_worst, tried_near = misses(entry, make, tried)
+        better = (tried_near > near) | (tried_worst > 1)
+        raw = np.where(better[:, None], tried, raw)
+        worst, near = np.where(better, tried_worst, worst), np.where(better, tried_near, near)
+    return {name: values[np.argmax(worst)] for name, values in make(raw).items()} if worst.max() > 1 else {}
+
+
+def test_every_entry_with_an_assumption_is_searched():
+    assert sorted(CONDITIONAL) == sorted(INSIDE)
+
+
+@pytest.mark.parametrize("id", INSIDE)
+def test_no_point_inside_the_assumption_is_a_counterexample(id):
+    assert found(ENTRIES[id], INSIDE[id]) == {}
+
+
+def halved(make):
+    """The points of `make` with q that sums to 1/2."""
+    return lambda raw: (made := make(raw)) | {"q": made["q"] / 2}
+
+
+def equal_or_not(raw):
+    """q and p of two outcomes, in tenths: some are equal."""
+    q, p = (np.ceil(9 / (1 + np.exp(-raw[:, k : k + 1]))) / 10 for k in (0, 1))
+    return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
+
+
+OUTSIDE = {
+    "odaibo.14": pair,
+    "odaibo.17": halved(tables),
+    "odaibo.23": halved(tables),
+    "odaibo.26": halved(tables),
+    "odaibo.28": halved(tables),
+    "odaibo.t11": equal_or_not,
+    "odaibo.t18": with_letter(tables, beta=0.5),
+    "odaibo.t26": with_letter(pair, a=0.5),
+    "odaibo.13": with_letter(lambda raw: {"t": size(raw[:, :1], -1, 1)}, base=2),
+    "odaibo.t21": lambda raw: used(raw) | {"w": np.zeros((len(raw), 1))},
+    "odaibo.t25": with_letter(two_gaussians, rho=0.1),
+    "odaibo.t31": with_letter(plane, shared=1),
+    "odaibo.t20": lambda raw: {"J": np.ones((len(raw), 1))},
+}
+
+
+@pytest.mark.parametrize("id", OUTSIDE)
+def test_the_search_finds_a_counterexample_if_the_assumption_is_dropped(id):
+    assert found(ENTRIES[id], OUTSIDE[id]) != {}
