@@ -94,7 +94,7 @@ def over_plane(theta, z, sigma):
     (vector("theta", r"\theta", 2), real("z", "z"), SIGMA),
     kind="claim",
     claim='The list says that p(x|z) is "usually" a Gaussian with a mean from z and theta (l.13).',
-    says="p(x|z) is a density in D dimensions, with variance sigma^2 in each. (For 0/1 data a Bernoulli is as usual.)",
+    says="p(x|z) is a density in D dimensions, with variance sigma^2 in each. (For 0/1 data a Bernoulli is usual.)",
 )  # fmt: skip
 def lm_7(theta, z, sigma):
     f, x = over_plane(theta, z, sigma)
@@ -134,8 +134,9 @@ def normal_below(t):
     "lm.8", "l.14", r"P(p(z) \leq t) = \Phi(t)", (T,),
     kind="claim", verdict="loose",
     claim='The list says that the latent variable "p(z)" is usually assumed to be normal (l.14).',
-    says="p(z) as a normally distributed number.",
-    fault="The variable z is normally distributed. p(z) is its density: never negative, and at most (2 pi)^(-J/2).",
+    says="If the number p(z) were normally distributed, Phi would be its distribution function.",
+    fault="The variable z is normally distributed. p(z) is its density: never negative, and at most (2 pi)^(-J/2), which is "
+    "0.399, 0.159 and 0.010 for J = 1, 2 and 5.",
 )  # fmt: skip
 def lm_8(t):
     top = 1 / math.sqrt(2 * math.pi)                        # p(0), the largest density
@@ -146,7 +147,7 @@ def lm_8(t):
 
 @lm_8.precise(r"P(z \leq t) = \Phi(t)")
 def _(t):
-    return 1 / 2 + area(t), "=", normal_below(t)
+    return Zero(1 / 2, 1 / 2 + area(t)), "=", normal_below(t)         # where t is far below 0, both halves cancel
 
 
 @lm_8.tied("minivae.gaussian.log_standard_normal")
@@ -192,7 +193,7 @@ def largest_entropy(variance):
     (*CURVE, STRAIGHT), kind="claim",
     claim='The list says that marginalisation increases "the expressive power" (l.15).',
     says="p(x) is not Gaussian, although p(z) and p(x|z) are.",
-    needs="the decoder is not linear in z: with a linear one, p(x) is Gaussian",
+    needs="f(z) is not Gaussian; here f(z) = a tanh(b z). With a linear f, p(x) is Gaussian",
     outside={"a": 1, "b": 1, "s": 1, "straight": 1},
 )  # fmt: skip
 def lm_9(a, b, s, straight):
