@@ -54,8 +54,8 @@ def descent(
 
     RIGHT converges to the best diagonal Gaussian, which is the posterior if the columns of W are orthogonal. AS_PRINTED
     decreases log sigma by at least `rate` in every step. For n models at once W is (n, D, d), sigma_theta (n, 1) and
-    x (n, D); the results are (steps + 1, n, d) each. The default is one model with D = d = 1, w = 1, sigma_theta = 1/2, x = 1,
-    with results (steps + 1, 1).
+    x (n, D); the results are (steps + 1, n, d) each. The default is one model with D = d = 1, w = 1, sigma_theta = 1/2 and
+    x = 1; its results are (steps + 1, 1).
     """
     W, x = np.asarray(W, float), np.asarray(x, float)
     weighted = np.swapaxes(W, -2, -1) / np.asarray(sigma_theta, float)[..., None] ** 2

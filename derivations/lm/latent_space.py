@@ -87,7 +87,8 @@ def samples_needed(w, s, x, d):
     """Number of draws of the prior that estimate p(x) of d copies of x = w z + s eps within 10 %: 100 (R^d - 1).
 
     R = E[p(x|z)^2] / E[p(x|z)]^2 = (w^2 + s^2) / (s sqrt(2 w^2 + s^2)) for one copy and x = 0.
-    Any other x adds w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)) to ln R. Computed with logarithms, which keeps a small R - 1. It can be infinite.
+    Any other x adds w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)) to ln R. Logarithms keep a small R - 1.
+    The result can be infinite.
     """
     wide = 2 * w**2 + s**2
     log_ratio = np.log1p(w**4 / (s**2 * wide)) / 2 + w**2 * x**2 / ((w**2 + s**2) * wide)

@@ -60,7 +60,7 @@ def least_loss(w, s, x):
     rf" = {LEAST} + \beta D_{{KL}}(q\Vert q_\beta) \geq {LEAST}",
     (*WORLD, *ENCODED), kind="figure", verdict="figure",
     tight={"w": 0, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},
-    says="The loss is reconstruction plus beta KL, for beta = 1/4, 1, 4. Its minimum is at q_beta: for beta = 1, the posterior.",
+    says="Reconstruction plus beta KL is least at q_beta. (Here beta = 1/4, 1, 4.) For beta = 1, q_beta is the posterior.",
 )  # fmt: skip
 def lm_43(w, s, x, mu_q, sigma_q):
     price = BETA * kl_normal(mu_q, sigma_q, 0, 1)
