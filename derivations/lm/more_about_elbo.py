@@ -18,7 +18,7 @@ from derivations.engine.numerics import (
     total,
 )
 from derivations.engine.worlds import evidence, likelihood, linear_posterior, posterior, prior, small_vae
-from derivations.lm.bound import ASSUMED, ASSUMED_BY_BAYES, divergence
+from derivations.lm.bound import ASSUMED, ASSUMED_BY_BAYES, divergence, near_zero
 from derivations.lm.first_display import TABLES
 from derivations.odaibo.claims import linear_model
 from derivations.odaibo.objective import DATUM
@@ -69,7 +69,7 @@ SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"
 
 def bound(p_xz, q):
     """L(q) = ln p(x) - KL(q(z|x) || p(z|x))."""
-    return log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz))
+    return near_zero(log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz)))
 
 
 @equation(
