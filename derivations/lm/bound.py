@@ -26,7 +26,7 @@ from derivations.lm.first_display import (
     line_2,
     prior_in_every_row,
 )
-from derivations.odaibo.objective import NEEDED_BY_BAYES, OUTSIDE, OUTSIDE_BAYES, POSTERIOR, zero
+from derivations.odaibo.objective import NEEDED_BY_BAYES, OUTSIDE, OUTSIDE_BAYES, POSTERIOR
 
 KL_POSTERIOR = r"D_{KL}(q(z|x)\Vert p(z|x))"
 KL_PRIOR = r"D_{KL}(q_\phi(z|x)\Vert p(z))"
@@ -196,7 +196,7 @@ def lm_23(p_xz, q):
     return (
         near_zero(kl_of_weights(q, p_z_given_x)),
         "=", total(times(q, log(q / p_z_given_x))),
-        ">=", zero(q),
+        ">=", Zero(1),
     )  # fmt: skip
 
 
