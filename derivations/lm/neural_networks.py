@@ -129,7 +129,7 @@ def by_coordinates(x, f, var):
 
 def by_covariance(x, f, var):
     """ln p(x|z) from the covariance matrix sigma^2 I."""
-    return log_density_full(x[:, None], f, var[..., None] * np.eye(3))
+    return log_density_full(x[:, None], f, var[..., None] * np.eye(x.shape[-1]))
 
 
 @equation(
