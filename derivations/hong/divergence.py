@@ -36,7 +36,7 @@ DISTANCE = r"\frac{(z_i-\mu_i)^2}{\sigma_i^2} - z_i^2"
     "hong.8", "l.29",
     r"\frac{q(z|x)}{p(z)} = \frac{1}{\prod_i \sigma_i}"
     rf" \exp\left[-\frac{{1}}{{2}}\sum_i\left({DISTANCE}\right)\right]", (Z, MU, SIGMA),
-    says="The ratio of the two densities: all factors of 2 pi cancel.",
+    says="In the ratio of the two densities, all factors of 2 pi cancel.",
 )  # fmt: skip
 def eq_8(z, mu, sigma):
     over = normal(z, mu, sigma) / normal(z, 0, 1)
@@ -53,7 +53,7 @@ def _(z, mu, sigma):
     "hong.9", "l.35 line 1",
     rf"-{KL} = \int_{{\mathbb{{R}}^d}} q(z|x)\left[\sum_i\log\sigma_i"
     rf" + \frac{{1}}{{2}}\sum_i\left({DISTANCE}\right)\right]dz", (MU, SIGMA),
-    says="Minus the KL, as the display says. (The sentence before it announces the KL.)",
+    says="The display gives minus the KL. (The sentence before it announces the KL.)",
 )  # fmt: skip
 def eq_9(mu, sigma):
     z, weights = codes(mu, sigma)                           # (n, 9, d), (9,)
@@ -81,7 +81,7 @@ def printed_line(mu, sigma):
 @equation(
     "hong.10", "l.35 line 2", rf"-{KL} = \sum_{{i=1}}^d\left[\log\sigma_i + {SQUARES}\right]", (MU, SIGMA),
     verdict="wrong",
-    says="The closed form of minus the divergence.",
+    says="This is the closed form of minus the divergence, with the signs as printed.",
     fault="The author notes at l.49 that a minus sign is missing. It belongs before the squares. As printed, the right side "
     "can be positive, which minus a divergence never is.",
 )  # fmt: skip
@@ -167,9 +167,9 @@ def best_variance(v, weight):
     r" \sigma_i^2(\mathrm{mean})\right) = \left(\frac{d}{D},\; \frac{D}{d},\; \frac{D}{2},\; \frac{v}{v+1},\;"
     r" \frac{v}{v+d}\right)",
     kind="claim", verdict="prose",
-    claim="The text suspects that this is why papers choose different values of beta (l.37).",
-    says="For CIFAR10 and d = 50: beta = 1 with means, beta_norm = 1 with sums, the sigma_theta^2 that MSE + KL implies, "
-    "and the best sigma_i^2 with a summed and an averaged KL (for x~ = z and v = sigma_theta^2 = 1/4).",
+    claim="The text suspects that sums and means of the KL are a reason for different choices of beta (l.37).",
+    says="For CIFAR10 and d = 50, beta = 1 is beta_norm = d/D, and beta_norm = 1 is beta = D/d. The loss MSE + KL implies "
+    "sigma_theta^2 = D/2. For x~ = z and v = sigma_theta^2 = 1/4, the best sigma_i^2 is smaller with an averaged KL.",
 )  # fmt: skip
 def choices_of_beta():
     D, d, v = 3 * 32 * 32, 50, 1 / 4

@@ -27,7 +27,7 @@ def of_pixels(x, mean, sigma):
     "hong.13", "l.39", rf"p(x|z) = N(x;\, {MU_THETA},\, \sigma^2)", (X_4, MEAN_4, SIGMA_4),
     kind="claim", verdict="loose", group="hong.5",
     claim='The text writes the decoder\'s density with variance sigma^2, "shared between all pixels" (l.39).',
-    says="The density of D pixels with the normalising factor of one number.",
+    says="This is the density of D pixels with the normalising factor of one number.",
     fault="For D pixels the covariance is sigma^2 I_D, as the words say. The formula has the variance of one number.",
 )  # fmt: skip
 def decoder_density(x, mean, sigma):
@@ -118,19 +118,24 @@ def nll(x, x_tilde, sigma):
     return D * log(sigma) + D * math.log(2 * pi) / 2 + D / (2 * sigma**2) * mse(x, x_tilde)
 
 
+def minus_log_n(x, mean, sigma):
+    """-ln N(x; mean, sigma^2 I), (n, 1), from the covariance matrix."""
+    return -log_density_full(x[:, None], mean, sigma[..., None] ** 2 * np.eye(x.shape[-1]))
+
+
 @equation(
     "hong.15", "l.41", r"-\ln p(\tilde{x}|z) = " + NLL, (X_4, X_TILDE, SIGMA_4),
     verdict="slip",
-    says="The negative log-likelihood of the decoder.",
+    says="This is the negative log-likelihood of the decoder.",
     fault="The likelihood is that of the data x: read -ln p(x|z). At x~, the mean, the MSE would be 0.",
 )  # fmt: skip
 def eq_15(x, x_tilde, sigma):
-    return -total(log(normal(x_tilde, x_tilde, sigma))), "=", nll(x, x_tilde, sigma)
+    return minus_log_n(x_tilde, x_tilde, sigma), "=", nll(x, x_tilde, sigma)
 
 
 @eq_15.intended(r"-\ln p(x|z) = " + NLL)
 def _(x, x_tilde, sigma):
-    return -total(log(normal(x, x_tilde, sigma))), "=", nll(x, x_tilde, sigma)
+    return minus_log_n(x, x_tilde, sigma), "=", nll(x, x_tilde, sigma)
 
 
 @eq_15.tied("minivae.likelihood.gaussian_log_prob")
@@ -144,9 +149,9 @@ def _(x, x_tilde, sigma):
     r" \sum_i\left\{\ln\sigma + \frac{1}{2}\ln(2\pi) + \frac{(x_i-\tilde{x}_i)^2}{2\sigma^2}\right\} = "
     + NLL,
     (X_4, X_TILDE, SIGMA_4), kind="claim", verdict="prose",
-    claim="The text refers to a paper for the proof of the line before (l.43).",
+    claim="The text refers to a paper for the proof of the negative log-likelihood (l.43).",
     says="The proof has two steps: the logarithm of a product is a sum, and D equal terms are added.",
 )  # fmt: skip
 def proof(x, x_tilde, sigma):
     terms = log(sigma) + math.log(2 * pi) / 2 + (x - x_tilde) ** 2 / (2 * sigma**2)
-    return -log(of_pixels(x, x_tilde, sigma)), "=", total(terms), "=", nll(x, x_tilde, sigma)
+    return minus_log_n(x, x_tilde, sigma), "=", total(terms), "=", nll(x, x_tilde, sigma)

@@ -54,8 +54,8 @@ def descent(
 
     RIGHT converges to the best diagonal Gaussian, which is the posterior if the columns of W are orthogonal. AS_PRINTED
     decreases log sigma by at least `rate` in every step. For n models at once W is (n, D, d), sigma_theta (n, 1) and
-    x (n, D); the results are (steps + 1, n, d) each. The default is one model with D = d = 1, w = 1, sigma_theta = 1/2, x = 1,
-    with results (steps + 1, 1).
+    x (n, D); the results are (steps + 1, n, d) each. The default is one model with D = d = 1, w = 1, sigma_theta = 1/2 and
+    x = 1; its results are (steps + 1, 1).
     """
     W, x = np.asarray(W, float), np.asarray(x, float)
     weighted = np.swapaxes(W, -2, -1) / np.asarray(sigma_theta, float)[..., None] ** 2
@@ -80,7 +80,7 @@ MINUS_L = r"-\mathcal{L}_{\phi,\theta}(x)"
 @equation(
     "hong.17", "l.47 line 1", rf"{MINUS_L} = {CONSTANT} + {LOSS_MSE} + {PRINTED_KL}", MODEL,
     verdict="wrong", group="hong.10",
-    says="The loss: the negative log-likelihood of x (hong.15) plus the divergence (hong.10).",
+    says="The loss is the negative log-likelihood of x (hong.15) plus the divergence (hong.10).",
     fault="log sigma_i needs a minus sign, as the author notes at l.49. As printed the loss has no minimum: it decreases "
     "without bound as sigma_i goes to 0.",
 )  # fmt: skip
@@ -106,8 +106,8 @@ def _(W, sigma_theta, x, mu, sigma):
 @equation(
     "hong.18", "l.47 line 2", rf"\left[{MINUS_L} - {CONSTANT}\right] = {LOSS_MSE} + {PRINTED_KL}", MODEL,
     verdict="wrong", group="hong.10",
-    says="The loss without the constant D/2 ln 2 pi.",
-    fault="The constant may be dropped. But log sigma_i needs a minus sign, as in the line above.",
+    says="This is the loss without the constant D/2 ln 2 pi.",
+    fault="The constant may be dropped. But log sigma_i needs a minus sign, as the author notes at l.49.",
 )  # fmt: skip
 def eq_18(W, sigma_theta, x, mu, sigma):
     constant = x.shape[-1] * math.log(2 * math.pi) / 2
@@ -140,7 +140,7 @@ TRIED = tuple({"mu": (1, 0), "sigma": (2, 1), "a": a, "b": b} for a, b in PLACES
     r"D_{KL}(q(z|x)||p(z)) = \sum_{i=1}^d\left[a\log\sigma_i + \frac{b}{2}(\mu_i^2+\sigma_i^2-1)\right]",
     (MU, SIGMA, A, B), kind="claim",
     claim='A note in the margin says "Should put minus sign here" (l.49).',
-    says="The divergence with the sign a of log sigma_i and the sign b of the squares.",
+    says="The divergence has the sign a before log sigma_i and the sign b before the squares.",
     needs="a = -1 and b = 1: the minus sign belongs before log sigma_i",
     outside=TRIED + tuple(point | {"mu": (0, 0), "sigma": (0.1, 1)} for point in TRIED),
 )  # fmt: skip
@@ -168,8 +168,8 @@ DRAWN = real("eps", r"\epsilon", 1.0, (0, 1, -1))
 @equation(
     "hong.20", "l.45", rf"{MINUS_L} = -\ln p_\theta(x|\mu+\sigma\epsilon) + {KL}", (*ONE, DRAWN),
     kind="claim", verdict="loose",
-    claim='The text calls the sum of both losses "the original ELBO" (l.45).',
-    says="Minus the ELBO with one draw of z.",
+    claim='The text calls the sum of reconstruction loss and KL "the original ELBO" (l.45).',
+    says="This reads minus the ELBO as a loss with one draw of z.",
     fault="The sum is minus the ELBO, and it is an expectation over q(z|x): one draw of z only estimates it.",
 )  # fmt: skip
 def original_elbo(w, sigma_theta, x, mu, sigma, eps):

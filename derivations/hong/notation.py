@@ -9,7 +9,7 @@ import numpy as np
 from numpy import exp, log
 
 from derivations.engine.domains import Symbol, positive, real, vector
-from derivations.engine.equation import equation
+from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import (
     expect,
     kl_normal,
@@ -20,7 +20,7 @@ from derivations.engine.numerics import (
     total,
 )
 from derivations.engine.worlds import SIGMA_Q, linear_elbo, linear_log_evidence, linear_posterior
-from derivations.hong.world import MODEL, MSE, SIGMA, SIGMA_THETA, corners, decoded, minus_log_evidence
+from derivations.hong.world import MODEL, MSE, SIGMA, SIGMA_THETA, codes, corners, decoded, minus_log_evidence
 from minivae.gaussian import log_normal, log_standard_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob, squared_error
 
@@ -40,18 +40,19 @@ SIGMA_4 = positive("sigma", r"\sigma", 0.3, (0.5, 1, 2))
 
 
 def mse(x, x_tilde):
-    """MSE(x, x~), (n, 1), as it is printed in hong.2."""
+    """MSE(x, x~), (n, 1), by the formula that hong.2 prints."""
     need_same_shape(x=x, x_tilde=x_tilde)
     return total((x - x_tilde) ** 2) / x.shape[-1]
 
 
 @equation(
     "hong.2", "l.19", rf"{MSE} = \frac{{1}}{{D}}\sum_{{i=1}}^{{D}}(x_i-\tilde{{x}}_i)^2", (X_4, X_TILDE),
-    says="The mean over the D numbers of the squared difference of x and its reconstruction.",
+    says="The MSE is the mean over the D numbers of the squared difference of x and its reconstruction.",
 )  # fmt: skip
 def eq_2(x, x_tilde):
     average = lambda f: f.mean(axis=-1, keepdims=True)  # noqa: E731
-    return average(x**2) - 2 * average(x * x_tilde) + average(x_tilde**2), "=", mse(x, x_tilde)
+    squares = average(x**2) + average(x_tilde**2)
+    return Zero(squares, squares - 2 * average(x * x_tilde)), "=", mse(x, x_tilde)
 
 
 @eq_2.tied("minivae.likelihood.squared_error")
@@ -112,7 +113,8 @@ def reconstruction(x, mean, sigma):
 )
 def _(x, mean, sigma):
     D = x.shape[-1]
-    return D / (2 * sigma**2) * mse_of_a_draw(x, mean, sigma) - D / 2, "=", D / (2 * sigma**2) * mse(x, mean)
+    of_draws = D / (2 * sigma**2) * mse_of_a_draw(x, mean, sigma)
+    return Zero(of_draws, of_draws - D / 2), "=", D / (2 * sigma**2) * mse(x, mean)
 
 
 @reconstruction.tied("minivae.likelihood.gaussian_log_prob")
@@ -183,8 +185,8 @@ def covariance_of(draws):
     "hong.6", "l.25",
     r"(\sigma_\phi(x)^2)^T I_d = \mathrm{Cov}_{\sim q(z|x)}[z] = \mathrm{Cov}_{\sim p(x)}[x]", TWO_EACH,
     kind="claim", verdict="slip",
-    claim='The text calls that product "a diagonal covariance matrix of the data distribution" (l.25).',
-    says="The product is a covariance matrix, of z and of the data.",
+    claim='The text calls (sigma_phi(x)^2)^T I_d "a diagonal covariance matrix of the data distribution" (l.25).',
+    says="(sigma_phi(x)^2)^T I_d is a covariance matrix, of z and of the data.",
     fault="It is the covariance of z, not of the data. The matrix is diag(sigma_phi(x)^2): the product with I_d is a row.",
 )  # fmt: skip
 def row_vector(W, sigma_theta, sigma):
@@ -196,22 +198,17 @@ def row_vector(W, sigma_theta, sigma):
     )  # fmt: skip
 
 
-DIRECTION = Symbol("v", "v", "real, not (0, 0)", 2, lambda raw: raw + (0.5, -0.5), ((1, 1), (1, 0)))
-
-
-@row_vector.intended(
-    r"v^T \mathrm{Cov}_{\sim q(z|x)}[z]\, v = v^T \mathrm{diag}(\sigma_\phi(x)^2)\, v", inputs=(SIGMA, DIRECTION)
-)
-def _(sigma, v):
-    z, column = sigma[:, None] * corners(2), v[..., None]
-    cov = sigma[..., None] ** 2 * np.eye(2)
-    return ((z @ column) ** 2).mean(axis=1), "=", (np.swapaxes(column, 1, 2) @ cov @ column)[..., 0]
+@row_vector.intended(r"\mathrm{Cov}_{\sim q(z|x)}[z] = \mathrm{diag}(\sigma_\phi(x)^2)", inputs=(SIGMA,))
+def _(sigma):
+    z, weights = codes(0 * sigma, sigma)                                        # (n, 9, 2), (9,)
+    products = z[..., :, None] * z[..., None, :]                                # those of z_1 z_2 cancel in pairs
+    return (weights[:, None, None] * products).sum(axis=1), "=", sigma[..., None] ** 2 * np.eye(2)
 
 
 @row_vector.tied("minivae.gaussian.reparameterize")
-def _(sigma, v):
+def _(sigma):
     z = reparameterize(0 * sigma, 2 * log(sigma), corners(2)[:, None])          # (4, n, 2)
-    return ((z * v).sum(axis=-1) ** 2).mean(axis=0)[:, None]
+    return (z[..., :, None] * z[..., None, :]).mean(axis=0)
 
 
 @equation(

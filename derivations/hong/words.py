@@ -17,7 +17,7 @@ BASE = Symbol("base", "b", "2 or 10", 1, lambda raw: np.where(raw > 0, 2.0, 10.0
     "hong.21", "l.35-47", rf"D_{{KL}}(q(z|x)||p(z)) = \sum_i\left[-\log_b\sigma_i + {SQUARES}\right]",
     (MU, SIGMA, BASE), kind="claim", verdict="loose",
     claim="The text writes log sigma_i and ln sigma_theta in one loss (l.35-47).",
-    says="The KL with a logarithm to another base.",
+    says="This is the KL with a logarithm to base 2 or 10.",
     fault="Both logarithms are natural. With base 2 or 10 the KL would be another number.",
 )  # fmt: skip
 def logarithms(mu, sigma, base):

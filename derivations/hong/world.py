@@ -91,7 +91,7 @@ def lowest(f, halvings: int = 60) -> NDArray:
 
 
 def corners(count: int) -> NDArray:
-    """2^count draws (+-1, ..., +-1), whose mean and covariance are exactly those of N(0, I)."""
+    """2^count draws (+-1, ..., +-1): their mean and covariance are exactly those of N(0, I)."""
     return np.array(list(itertools.product((-1.0, 1.0), repeat=count)))
 
 

@@ -114,7 +114,7 @@ def gap(p_xz):
 
 @equation(
     "lm.3", "l.7 display 1, line 1", rf"\ln p_\theta(x) = {LINE_1}", WORLD,
-    says="The log-likelihood as an average over the prior.",
+    says="This line takes ln p(x) to be an average of ln p(x|z) over the prior.",
     verdict="wrong", fault=ONLY_JENSEN, tight={"w": 0, "s": 1, "x": 1},
 )  # fmt: skip
 def lm_3(w, s, x):

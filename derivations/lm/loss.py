@@ -6,7 +6,7 @@ import numpy as np
 
 from derivations.engine.domains import positive, real
 from derivations.engine.equation import equation
-from derivations.engine.numerics import expect, integrate, kl_normal, log_density, normal
+from derivations.engine.numerics import expect, integrate, kl_normal, log_density
 from derivations.engine.worlds import ENCODED, linear_elbo, linear_log_evidence, linear_posterior
 from derivations.lm.first_display import WORLD
 from derivations.odaibo.batch import linear_vae
@@ -42,14 +42,16 @@ def reconstruction(w, s, x, mu, sigma):
 
 
 def least_loss(w, s, x):
-    """-beta ln of the integral of p(z) p(x|z)^(1/beta), by quadrature, (n, 3). At beta = 1: -ln p(x)."""
-    integral = of_each(
-        lambda w, s, x, beta, mu, sigma: integrate(
-            lambda z: normal(z, 0, 1) * np.exp(log_density(x, w * z, s) / beta), mu, sigma
-        ),
-        w, s, x, BETA[None], *best_q(w, s, x),
-    )  # fmt: skip
-    return -BETA * np.log(integral)
+    """-beta ln of the integral of p(z) p(x|z)^(1/beta), by quadrature, (n, 3). At beta = 1: -ln p(x).
+
+    The integrand is divided by its largest value, which prevents underflow.
+    """
+    def log_integral(w, s, x, beta, mu, sigma):
+        log_weighed = lambda z: log_density(z, 0, 1) + log_density(x, w * z, s) / beta  # noqa: E731
+        highest = log_weighed(mu)
+        return highest + np.log(integrate(lambda z: np.exp(log_weighed(z) - highest), mu, sigma))
+
+    return -BETA * of_each(log_integral, w, s, x, BETA[None], *best_q(w, s, x))
 
 
 @equation(
@@ -58,7 +60,7 @@ def least_loss(w, s, x):
     rf" = {LEAST} + \beta D_{{KL}}(q\Vert q_\beta) \geq {LEAST}",
     (*WORLD, *ENCODED), kind="figure", verdict="figure",
     tight={"w": 0, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},
-    says="Reconstruction plus beta KL, for beta = 1/4, 1, 4. Its minimum is at q_beta, which is the posterior for beta = 1.",
+    says="Reconstruction plus beta KL is least at q_beta. (Here beta = 1/4, 1, 4.) For beta = 1, q_beta is the posterior.",
 )  # fmt: skip
 def lm_43(w, s, x, mu_q, sigma_q):
     price = BETA * kl_normal(mu_q, sigma_q, 0, 1)

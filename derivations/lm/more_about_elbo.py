@@ -18,7 +18,7 @@ from derivations.engine.numerics import (
     total,
 )
 from derivations.engine.worlds import evidence, likelihood, linear_posterior, posterior, prior, small_vae
-from derivations.lm.bound import ASSUMED, ASSUMED_BY_BAYES, divergence
+from derivations.lm.bound import ASSUMED, ASSUMED_BY_BAYES, divergence, near_zero
 from derivations.lm.first_display import TABLES
 from derivations.odaibo.claims import linear_model
 from derivations.odaibo.objective import DATUM
@@ -36,7 +36,7 @@ JOINT = (
     "lm.26", "l.36", r"p_\theta(x|z)\,p(z) \neq p(x, z)", JOINT,
     kind="claim", verdict="loose",
     claim='The text says that we do not know p(x, z) "either" (l.36).',
-    says="The joint density as something other than decoder times prior.",
+    says="If the joint density were unknown, it would not be decoder times prior.",
     fault="The joint density is decoder times prior, as the next line of the text says. Unknown are p(x), an integral over "
     "all z, and p(z|x).",
 )  # fmt: skip
@@ -61,7 +61,7 @@ def _(w, s, x, z):
     )  # fmt: skip
 
 
-# The four lines of the display should equal L = ln p(x) - KL(q(z|x) || p(z|x)), whose KL is computed without a logarithm.
+# The four lines of the display should equal L = ln p(x) - KL(q(z|x) || p(z|x)). That KL is computed without a logarithm.
 
 KL_TO = r"\mathrm{KL}(q(z|x)\parallel"
 SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"
@@ -69,7 +69,7 @@ SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"
 
 def bound(p_xz, q):
     """L(q) = ln p(x) - KL(q(z|x) || p(z|x))."""
-    return log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz))
+    return near_zero(log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz)))
 
 
 @equation(
@@ -110,7 +110,7 @@ def lm_30(p_xz, q):
 @equation(
     "lm.31", "l.42",
     rf"-\mathcal L(q) = \left[-\ln p(x) + {KL_TO} p(z|x))\right] = -E_q\ln p(x|z) + {KL_TO} p(z))", (DATUM,),
-    says="The loss: minus the reconstruction, plus the divergence from the prior. (It also depends on theta.)",
+    says="The loss is minus the reconstruction, plus the divergence from the prior. (It also depends on theta.)",
 )  # fmt: skip
 def lm_31(x):
     mu, sigma, W, b, s = linear_model(x)                                        # (n, 1, 2) and the decoder's

@@ -7,7 +7,7 @@ from numpy import exp, pi, sqrt
 
 from derivations.engine.domains import Symbol, positive, real, vector
 from derivations.engine.equation import equation
-from derivations.engine.numerics import integrate, kl_normal, log, log_density_full, normal, total
+from derivations.engine.numerics import integrate, kl_normal, log, log_density, log_density_full, normal, total
 from derivations.engine.worlds import chosen, linear_elbo, linear_log_evidence, linear_posterior, small_vae
 from derivations.lm.first_display import GAP, LINE_1, WORLD, average_log_likelihood
 from minivae.gaussian import kl_standard_normal, log_normal, reparameterize
@@ -88,8 +88,9 @@ ENCODED = (real("x", "x", simple=(0, 1)), positive("sigma", r"\sigma"), SLOPE)
 @equation(
     "lm.35", "l.50-52",
     r"q(z|x) \text{ is } \mathcal N(\mu(x,z), \Sigma(x,z)):\quad"
-    r" \int \mathcal N(z; x + az, \sigma^2)\,dz = 1", ENCODED, verdict="wrong",
-    says="A Gaussian whose mean and variance depend on x and z; here mu(x, z) = x + a z.",
+    r" \int \mathcal N(z; x + az, \sigma^2)\,dz = 1", ENCODED, kind="claim", verdict="wrong",
+    claim="The text prints q(z|x) = N(mu(x, z), Sigma(x, z)): mean and variance depend on x and z (l.50-52).",
+    says="This is a Gaussian whose mean depends on x and z: here mu(x, z) = x + a z.",
     fault="Mean and variance of q(z|x) must not depend on z: otherwise q need not integrate to 1. With mu = z/2 its "
     "integral is 2.",
 )  # fmt: skip
@@ -122,8 +123,13 @@ SQUARE = r"|x - f(z,\theta)|^2"
 
 
 def by_coordinates(x, f, var):
-    """ln p(x|z) of x = f + sigma eps with independent noise: log of the product of the coordinates' densities."""
-    return log(np.prod(normal((x - f) / sqrt(var), 0, 1) / sqrt(var), axis=-1, keepdims=True))
+    """ln p(x|z) of x = f + sigma eps with independent noise: the sum over the coordinates."""
+    return total(log_density(x, f, sqrt(var)))
+
+
+def by_covariance(x, f, var):
+    """ln p(x|z) from the covariance matrix sigma^2 I."""
+    return log_density_full(x[:, None], f, var[..., None] * np.eye(x.shape[-1]))
 
 
 @equation(
@@ -131,7 +137,7 @@ def by_coordinates(x, f, var):
     says="The decoder is a Gaussian around f(z, theta), with independent noise of variance sigma^2.",
 )  # fmt: skip
 def lm_36(x, f, var):
-    return by_coordinates(x, f, var), "=", log_density_full(x[:, None], f, var[..., None] * np.eye(3))
+    return by_coordinates(x, f, var), "=", by_covariance(x, f, var)
 
 
 @lm_36.tied("minivae.likelihood.gaussian_log_prob")
@@ -143,16 +149,16 @@ def _(x, f, var):
     "lm.37", "l.56, line 3",
     rf"\left[{GAUSSIAN}\right] = \ln\left(\frac{{1}}{{\sqrt{{2\pi\sigma^2}}}}"
     r"\exp\left(-\frac{(x - f(z,\theta)^2)}{\sigma^2}\right)\right)", THREE,
-    says="The Gaussian density, written out.", verdict="wrong",
+    says="This is the Gaussian density, written out.", verdict="wrong",
     fault="The factor 1/2 is missing, the square is on f instead of x - f, and in D dimensions the root has the power D.",
 )  # fmt: skip
 def lm_37(x, f, var):
-    return by_coordinates(x, f, var), "=", log(1 / sqrt(2 * pi * var)) - total(x - f**2) / var
+    return by_covariance(x, f, var), "=", log(1 / sqrt(2 * pi * var)) - total(x - f**2) / var
 
 
 @lm_37.corrected(rf"\left[{GAUSSIAN}\right] = -\frac{{{SQUARE}}}{{2\sigma^2}} - \frac{{D}}{{2}}\ln(2\pi\sigma^2)")
 def _(x, f, var):
-    return by_coordinates(x, f, var), "=", -total((x - f) ** 2) / (2 * var) - x.shape[-1] / 2 * log(2 * pi * var)
+    return by_covariance(x, f, var), "=", -total((x - f) ** 2) / (2 * var) - x.shape[-1] / 2 * log(2 * pi * var)
 
 
 FAINT = (*THREE[:2], replace(THREE[2], simple=(0.1, 1, 0.5)))
@@ -167,12 +173,12 @@ FAINT = (*THREE[:2], replace(THREE[2], simple=(0.1, 1, 0.5)))
 )  # fmt: skip
 def lm_38(x, f, var):
     constant = by_coordinates(f, f, var)                    # the value at x = f
-    return by_coordinates(x, f, var), "=", -total((x - f) ** 2) + constant
+    return by_covariance(x, f, var), "=", -total((x - f) ** 2) + constant
 
 
 @lm_38.corrected(rf"\left[{GAUSSIAN}\right] = -\frac{{{SQUARE}}}{{2\sigma^2}} + \mathrm{{Const.}}")
 def _(x, f, var):
-    return by_coordinates(x, f, var), "=", -total((x - f) ** 2) / (2 * var) + by_coordinates(f, f, var)
+    return by_covariance(x, f, var), "=", -total((x - f) ** 2) / (2 * var) + by_coordinates(f, f, var)
 
 
 Q = (
@@ -186,7 +192,7 @@ Q = (
     rf"\mathcal L(q) = {LINE_1} = \left[\ln p_\theta(x) - {GAP}\right] \leq \mathcal L(p(z|x))", (*WORLD, *Q),
     kind="claim", tight={"w": 0, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},
     claim='The text asks why we do not "simply draw q from p(z)" (l.57-59).',
-    says="With q(z|x) = p(z) the bound is line 1 of the first display, below that of the best q.",
+    says="With q(z|x) = p(z) the bound is line 1 of the first display. It is never above the bound of the best q.",
     needs="q(z|x) = p(z)",
     outside={"w": 1, "s": 1, "x": 2, "mu_q": 1, "sigma_q": 0.5**0.5},
 )  # fmt: skip

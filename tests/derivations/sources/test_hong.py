@@ -1,8 +1,11 @@
-"""Descent of Hong's loss: with the right sign it reaches the posterior, with the printed sign it never stops."""
+"""Descent of Hong's loss: with the right sign it reaches the posterior, with the printed sign it never stops. And hard points."""
 
 import numpy as np
+import pytest
 
-from derivations.engine.domains import draw
+from derivations.engine import ledger
+from derivations.engine.domains import draw, point
+from derivations.engine.judge import judge_sides, sides_of
 from derivations.engine.worlds import linear_posterior
 from derivations.hong.loss import AS_PRINTED, MODEL, RIGHT, descent, loss
 from derivations.hong.world import complex_gradient, lowest
@@ -55,3 +58,25 @@ def test_descent_finds_many_minima_at_once():
     lows = np.array([[-1.5], [0.0], [3.25]])
     found = lowest(lambda t: np.cosh((t - lows) / 4))
     assert found.shape == lows.shape and np.abs(found - lows).max() < 1e-12
+
+
+ENTRIES = {entry.id: entry for entry in ledger.entries("hong")}
+CLOSE = {"x": (0.1, 0.2, 0.3, 0.4), "x_tilde": (0.1, 0.2, 0.3, 0.4)}
+FAR = {"x": (6, 0, 0, -6), "x_tilde": (0, 0, 0, 0), "sigma": 0.1}
+CORRELATED = {"W": ((1, 0), (0, 1), (0, 0)), "sigma_theta": 0.15, "x": (1, 0, -1), "mu": (1, 0), "sigma": (2, 1)}
+HARD = (
+    ("hong.2", CLOSE), ("hong.4", {"x": CLOSE["x"], "mean": CLOSE["x"], "sigma": 0.3}),
+    ("hong.15", FAR), ("hong.16", FAR), ("hong.17", CORRELATED), ("hong.18", CORRELATED),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("id, values", HARD)
+def test_forms_that_hold_do_so_at_hard_points(id, values):
+    entry = ENTRIES[id]
+    form = entry.rows[0].repair or entry.printed
+    assert all(link.ok for link in judge_sides(*sides_of(form, point(**values)), entry.tolerance))
+
+
+def test_the_covariance_in_hong_6_is_a_diagonal_matrix():
+    cov, _, diagonal = ENTRIES["hong.6"].rows[0].repair.function(np.array([[2.0, 1.0]]))
+    assert np.abs(cov - [[[4, 0], [0, 1]]]).max() < 1e-14 and (diagonal == [[[4, 0], [0, 1]]]).all()
