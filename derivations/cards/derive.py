@@ -162,7 +162,7 @@ def card_10(w, s, x, follows):
     (P_XZ, PHI),
     kind="claim",
     claim='The card says that p(x) "is fixed with respect to" q (l.27).',
-    says="Along a step of cards.3, the ELBO rises by as much as the divergence falls. (p(x) depends on theta: see cards.10.)",
+    says="In a step of cards.3, the ELBO rises by as much as the divergence falls. (p(x) depends on theta: see cards.10.)",
 )  # fmt: skip
 def card_11(p_xz, phi):
     q, p_z_given_x = softmax(phi), posterior(p_xz)
