@@ -221,7 +221,7 @@ def y_of(t, bend):
     "beyond.34", "change of variables",
     r"\left(D_{KL}(q_g\Vert p_g),\; H[q_g]\right) ="
     r" \left(D_{KL}(q\Vert p),\; H[q] - E_{y \sim q_g}\left[\log|z'(y)|\right]\right),"
-    r"\quad q_g(y) = q(z(y))\,|z'(y)|",
+    r"\quad (q_g(y) = q(z(y))\,|z'(y)|)",
     (*CROSSED, SLOPE, BEND),
     says="In other coordinates y = g(z) both densities get the same factor. So the divergence stays the same, and the "
     "entropy changes.",
@@ -235,8 +235,10 @@ def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
         log_q, log_p = log_density(z, mu_q, sigma_q) + log_slope, log_density(z, mu_p, sigma_p) + log_slope
         return exp(log_q) * np.stack([log_q - log_p, -log_q, log_slope])
 
-    low, high = (y_of((mu_q + side * sigma_q) / slope, bend) for side in (-9, 9))
-    divergence, entropy, stretch = integrate(inside, (low + high) / 2, abs(high - low) / 24)
+    # With y = sinh u the nodes are dense near 0, where z(y) bends.
+    low, high = (np.arcsinh(y_of((mu_q + side * sigma_q) / slope, bend)) for side in (-9, 9))
+    in_u = lambda u: inside(np.sinh(u)) * np.cosh(u)  # noqa: E731
+    divergence, entropy, stretch = integrate(in_u, (low + high) / 2, abs(high - low) / 24)
     return (
         np.hstack([divergence, entropy]),
         "=", np.hstack([
