@@ -154,7 +154,7 @@ def variance(chances, values):
     rf" E_\epsilon\left[{NABLA} A\right] < E_\epsilon\left[({NABLA} A)^2\right] ="
     r" \left(\frac{1}{\sigma^2},\; \frac{1}{2}\right)",
     (*LINEAR, AWAY),
-    says="If q is the posterior, the gradient along the path through z is 0 for every draw: all noise is from the score of q.",
+    says="For the posterior q, the gradient along the path through z is 0 for every draw: all noise is in the score of q.",
     needs="q(z|x) is the posterior (away = 0)", outside={"w": 1, "s": 1, "x": 1, "away": 1},
 )  # fmt: skip
 def eq_48(w, s, x, away):
@@ -226,7 +226,7 @@ def variance_of_b(w, s, x, mu, sigma):
     r" + \frac{1}{2}\left(1 - \sigma_q^2 - \frac{w^2\sigma_q^2}{s^2}\right)^2,\;"
     r" V_B = \sigma_q^2\,\frac{w^2(x - w\mu_q)^2}{s^4} + \frac{w^4\sigma_q^4}{2s^4}\right\}",
     (USED_W, *LINEAR[1:], Q_MU, Q_SIGMA),
-    says="Both are unbiased. Neither always has less variance: A has none if q is the posterior, B has none if w = 0.",
+    says="Both are unbiased. Neither always has less variance: A has variance 0 at the posterior, B at w = 0.",
     needs="w is not 0, and q(z|x) is neither the posterior nor the prior",
     outside=(
         {"w": 1, "s": 1, "x": 1, "mu_q": 0.5, "sigma_q": 0.5**0.5},

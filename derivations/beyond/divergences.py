@@ -183,7 +183,7 @@ RHO = Symbol("rho", r"\rho", "real, in tenths", 1, tenths, (0, 1, -1, 2))
     r"\left[\sigma = \log(1+e^\rho)\right]:\; \frac{d}{d\rho}\,D_{KL}(q\Vert p)"
     r" = \partial_\sigma\,D_{KL}(q\Vert p)\;\frac{d\sigma}{d\rho}"
     r" = \left(\sigma - \frac{1}{\sigma}\right)\frac{1}{1+e^{-\rho}}", (MU, RHO),
-    says="If sigma is the softplus of a network's output rho, the gradient in sigma is multiplied by the slope of the softplus.",
+    says="If sigma is the softplus of an output rho, the gradient in sigma is multiplied by the slope of the softplus.",
 )  # fmt: skip
 def eq_17(mu, rho):
     sigma = log1p(exp(rho))

@@ -1,7 +1,7 @@
 """Beyond the sources: facts about Gaussians that a derivation needs.
 
-Entropy and cross-entropy, the two integrals behind the closed form, divergences with any covariance, in other
-coordinates and in both directions, the divergence near the prior, and the mean squared error of a linear decoder.
+The entries are about entropies, the two integrals behind the closed form of the KL, and divergences: with any
+covariance, in other coordinates, in both directions and near the prior. The last is about a linear decoder's error.
 """
 
 import math

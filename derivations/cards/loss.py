@@ -74,7 +74,7 @@ def _(x):
 
 @equation(
     "cards.13", "l.33", rf"{LOSS} = -{RECONSTRUCTION} + {KL_PRIOR}", (DATUM,),
-    says="This is the loss as it is computed: minus the reconstruction plus the divergence from the prior.",
+    says="This is the computed form of the loss: minus the reconstruction plus the divergence from the prior.",
 )  # fmt: skip
 def card_13(x):
     mu, sigma, *_ = linear_model(x)

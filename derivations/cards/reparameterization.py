@@ -6,10 +6,9 @@ expectation is that of f(z) = z^2, with z from N(mu, sigma^2), or z is a coin.
 
 import numpy as np
 
-from derivations.engine.domains import Symbol, positive, positives, real, vector
+from derivations.engine.domains import Symbol, positive, positives, vector
 from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import (
-    central_difference,
     complex_step,
     integrate,
     log_density_full,
