@@ -202,7 +202,7 @@ def _(mu_q, cov_q, mu_p, cov_p):
 
 SLOPE = Symbol(
     "slope", "a", "not 0, in z(y) = a (y + k tanh y)", 1,
-    lambda raw: np.sign(raw) * exp(abs(raw) / 3), (1, 2, -1),
+    lambda raw: np.where(raw < 0, -1, 1) * exp(abs(raw) / 3), (1, 2, -1),
 )  # fmt: skip
 BEND = Symbol("bend", "k", ">= 0", 1, abs, (0, 0.5, 1))
 

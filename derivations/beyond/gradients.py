@@ -9,7 +9,7 @@ of these is 0.
 import numpy as np
 from numpy import cos, exp, log, pi, sin, sqrt
 
-from derivations.engine.domains import Symbol, positive
+from derivations.engine.domains import Symbol
 from derivations.engine.equation import equation
 from derivations.engine.numerics import complex_step, need_positive, noise, total
 from derivations.engine.worlds import chosen
@@ -19,7 +19,7 @@ MU = Symbol(
     "mu", r"\mu", "real, of size 0.1 to 1.5", 1,
     lambda raw: np.copysign(0.1 + 1.4 * np.tanh(np.abs(raw)), raw), (1, 0.5, -1),
 )  # fmt: skip
-SIGMA = positive("sigma", r"\sigma", 0.3)
+SIGMA = Symbol("sigma", r"\sigma", "> 0, below 3", 1, lambda raw: exp(np.tanh(raw / 3)), (1, 2, 0.5))
 CUT = chosen("cut", "cut", 0, "1 if q is cut off below mu")
 
 # Three quadrature rules for noise eps, 60 nodes each: HERMITE and LINE for all of it, ABOVE for its upper half, with

@@ -235,9 +235,9 @@ def taylor_rest(d):
 )  # fmt: skip
 def eq_31(p, u, t):
     E_u = mean(p, u)
-    gap = log1p(t * E_u) - mean(p, log1p(t * u))
     half_variance = mean(p, (t * (u - E_u)) ** 2) / (1 + t * E_u) ** 2 / 2
     d = t * (u - E_u) / (1 + t * E_u)
+    gap = mean(p, d - log1p(d))                             # -E[log(w / E[w])], with E[d] = 0 added: no digit is lost
     rest = taylor_rest(d)
     r = abs(d).max(axis=-1, keepdims=True)
     bound = 2 * r / (3 * (1 - r) ** 3)

@@ -158,7 +158,7 @@ def mean_elbo(x, b, W, log_s, A, log_sd):
 
 def steps(raw):
     """Small and large steps in b, W, log sigma, A and the log sigma_j of q, (n, 23)."""
-    return raw[:, 1:] * exp(1.5 * raw[:, :1] - 2)
+    return raw[:, 1:] * exp(np.minimum(1.5 * raw[:, :1] - 2, 0))
 
 
 def linear_vae(b, W, variance, by=None):

@@ -8,7 +8,7 @@ from numpy import exp, log
 
 from derivations.beyond.linear import CORNERS, t
 from derivations.engine.domains import Symbol, vector
-from derivations.engine.equation import equation
+from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import complex_step, kl_normal_full, log_density_full, need_positive, noise, total
 from derivations.engine.worlds import MATRIX_W, OBSERVED_3, OFFSET, PLANE_S, chosen, covariance, vector_posterior
 from minivae.gaussian import cholesky, kl_full
@@ -127,10 +127,12 @@ def eq_47(W, b, s, x, u, a):
     r, s2 = x - b - (W @ m[..., None])[..., 0], s**2
     d_W = (r[..., None] * m[:, None] - W @ V) / s2[..., None]
     d_log_s = (total(r**2) + np.einsum("ndi,nij,ndj->n", W, V, W)[:, None]) / s2 - D
+    of_b, of_W = (abs(x) + abs(b) + abs(x - b - r)) / s2, abs(r[..., None] * m[:, None]) + abs(W @ V)
+    scale = along(abs(u), of_W / s2[..., None], of_b, d_log_s + 2 * D)          # a slope near 0 is a sum of such numbers
     return (
         slopes(log_p_x),
-        "=", slopes(log_p_xz) @ weights,
-        "=", slopes(elbo),
+        "=", Zero(scale, slopes(log_p_xz) @ weights),
+        "=", Zero(scale, slopes(elbo)),
         "=", along(u, d_W, r / s2, d_log_s),
     )  # fmt: skip
 

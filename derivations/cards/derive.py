@@ -18,6 +18,7 @@ from derivations.cards.elbo import (
     RECONSTRUCTION,
     TABLES,
     Q,
+    kl_from_posterior,
     left_form,
     right_form,
 )
@@ -73,7 +74,7 @@ def card_3(p_xz, phi):
     says="The divergence from the posterior is an expectation of log q(z|x)/p(z|x) under q, by definition.", **POSSIBLE_X,
 )  # fmt: skip
 def card_4(p_xz, q):
-    return kl_of_weights(q, posterior(p_xz)), "=", total(times(q, log(ratio(q, posterior(p_xz)))))
+    return kl_from_posterior(p_xz, q), "=", total(times(q, log(ratio(q, posterior(p_xz)))))
 
 
 @equation(
@@ -83,7 +84,7 @@ def card_4(p_xz, q):
     says="p(z|x) is replaced by p(z, x) / p(x).", **POSSIBLE_X,
 )  # fmt: skip
 def card_5(p_xz, q):
-    return kl_of_weights(q, posterior(p_xz)), "=", total(times(q, log(ratio(q * evidence(p_xz), p_xz))))
+    return kl_from_posterior(p_xz, q), "=", total(times(q, log(ratio(q * evidence(p_xz), p_xz))))
 
 
 @equation(
@@ -93,7 +94,7 @@ def card_5(p_xz, q):
     says="The logarithm of the product is a sum; log p(x) does not depend on z, and q integrates to 1.", **ASSUMED,
 )  # fmt: skip
 def card_6(p_xz, q):
-    return kl_of_weights(q, posterior(p_xz)), "=", log(evidence(p_xz)) + total(times(q, log(ratio(q, p_xz))))
+    return kl_from_posterior(p_xz, q), "=", log(evidence(p_xz)) + total(times(q, log(ratio(q, p_xz))))
 
 
 @equation(
@@ -105,7 +106,7 @@ def card_6(p_xz, q):
 )  # fmt: skip
 def card_7(p_xz, q):
     p_x, p_z, p_x_given_z = evidence(p_xz), prior(p_xz), likelihood(p_xz)
-    return kl_of_weights(q, posterior(p_xz)), "=", log(p_x) + total(times(q, log(ratio(q, p_z)) - log(p_x_given_z)))
+    return kl_from_posterior(p_xz, q), "=", log(p_x) + total(times(q, log(ratio(q, p_z)) - log(p_x_given_z)))
 
 
 @equation(
@@ -114,7 +115,7 @@ def card_7(p_xz, q):
 )  # fmt: skip
 def card_8(p_xz, q):
     kl_prior = kl_of_weights(q, np.broadcast_to(prior(p_xz), q.shape))
-    return kl_of_weights(q, posterior(p_xz)), "=", log(evidence(p_xz)) + kl_prior - total(times(q, log(likelihood(p_xz))))
+    return kl_from_posterior(p_xz, q), "=", log(evidence(p_xz)) + kl_prior - total(times(q, log(likelihood(p_xz))))
 
 
 @equation(

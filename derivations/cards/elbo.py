@@ -6,7 +6,7 @@ other copy. A side in square brackets is not on the card: it is carried over fro
 
 from dataclasses import replace
 
-from derivations.engine.equation import equation
+from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import kl_of_weights, log, ratio, times, total
 from derivations.engine.worlds import ENCODER, TABLE, evidence, likelihood, posterior, prior
 from derivations.odaibo.objective import NEEDED_BY_BAYES, OUTSIDE, OUTSIDE_BAYES, POSTERIOR
@@ -27,6 +27,11 @@ RECONSTRUCTION = rf"\mathbb{{E}}_{{\mathbf{{z}}\sim {Q}}}\log p_\theta(\mathbf{{
 ASSUMED = {"needs": "p(x) > 0 and q(z|x) sums to 1", "outside": OUTSIDE}
 POSSIBLE_X = {"needs": "p(x) > 0", "outside": OUTSIDE[1], "undefined": "p(z|x) has no value where p(x) = 0"}
 ASSUMED_BY_BAYES = {"needs": NEEDED_BY_BAYES.replace("x_i", "x"), "outside": OUTSIDE_BAYES}
+
+
+def kl_from_posterior(p_xz, q):
+    """KL(q || p(z|x)) without a logarithm. Numbers of size 1 cancel in it, so errors are compared with 1."""
+    return Zero(1, kl_of_weights(q, posterior(p_xz)))
 
 
 def left_form(p_xz, q):
