@@ -192,7 +192,9 @@ def _(w, s, x, away):
 # Two estimators of the ELBO from one draw: A uses log q(z|x) at the draw, B the KL in closed form
 
 USED_W = Symbol("w", "w", "real, not near 0", 1, lambda raw: raw + np.where(raw < 0, -0.3, 0.3), (1, 2, 0.5))
-Q_MU = real("mu_q", r"\mu_q", simple=(0.5, 1, -1))          # so that q is neither the prior nor the posterior
+Q_MU = Symbol(                                              # so that q is not the prior
+    "mu_q", r"\mu_q", "real, not near 0", 1, lambda raw: raw + np.where(raw < 0, -0.1, 0.1), (0.5, 1, -1)
+)
 Q_SIGMA = positive("sigma_q", r"\sigma_q", simple=(0.5, 2))
 AT_POSTERIOR, AT_0 = r"_{q = p(z|x)}", r"_{w = 0}"
 
@@ -305,8 +307,9 @@ def eq_50(a, sigma, w, s, x, tilt):
     spread = total((each - each.mean(axis=-1, keepdims=True)) ** 2) / (N - 1)
     M = np.arange(1, N + 1)
     of_batches = [mean_and_variance(N / m * each @ masks.T, tilt, masks) for m, masks in batches(N)]
+    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   of the numbers that cancel
     return (
-        np.concatenate(of_batches, axis=1),                 # (n, N, 2)   a row for every M
+        Zero(size, np.concatenate(of_batches, axis=1)),     # (n, N, 2)   a row for every M
         "=", np.stack([np.repeat(total(each), N, axis=1), N * (N - M) / M * spread], axis=-1),
     )  # fmt: skip
 

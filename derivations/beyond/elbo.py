@@ -13,7 +13,7 @@ import numpy as np
 from numpy import exp, log
 
 from derivations.engine.domains import Symbol, joint, weights
-from derivations.engine.equation import equation
+from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import (
     complex_step,
     expect_full,
@@ -272,9 +272,9 @@ def eq_4(p_xz, q):
     bounds = np.concatenate([bound_of(k, q, w) for k in (*K, UP_TO)], axis=-1)              # (n, rows, 6)
     return (
         bounds[..., :-1],
-        "=", np.concatenate([bound_of_the_others(k, q, w) for k in K], axis=-1),
+        "=", Zero(1, np.concatenate([bound_of_the_others(k, q, w) for k in K], axis=-1)),   # near 0 if p(x) is near 1
         "<=", bounds[..., 1:],
-        "<=", log(evidence(p_xz)),
+        "<=", Zero(1, log(evidence(p_xz))),
         "=", bounds[..., 1:] + np.concatenate([gap_of(k + 1, p_xz, q) for k in K], axis=-1),
     )  # fmt: skip
 
