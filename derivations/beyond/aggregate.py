@@ -46,9 +46,9 @@ def eq_7(q, p):
         entropy = -total(flat(times(q / N, log(q / N / bar_q[:, None]))))   # of n given z
     return (
         rest,
-        "<=", mean_kl(q, p),
+        "<=", Zero(1, mean_kl(q, p)),                       # near 0 if all are alike: errors are compared with 1
         "=", information + rest,
-        "=", math.log(N) - entropy + rest,
+        "=", Zero(1, math.log(N) - entropy + rest),
         "<=", math.log(N) + rest,
     )  # fmt: skip
 
@@ -98,6 +98,6 @@ def eq_9(q, p):
     of_each = sum(mean(q_j, log(q_j / p_j)) for q_j, p_j in sides)
     return (
         kl(flat(q), flat(p)),
-        "=", kl(flat(q), flat(q_1[:, :, None] * q_2[:, None])) + of_each,
+        "=", Zero(1, kl(flat(q), flat(q_1[:, :, None] * q_2[:, None])) + of_each),
         "=", entropy(q_1) + entropy(q_2) - entropy(flat(q)) + of_each,
     )  # fmt: skip

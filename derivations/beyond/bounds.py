@@ -20,7 +20,7 @@ from derivations.beyond.elbo import (
     linear_vae,
 )
 from derivations.engine.domains import Symbol, pmf, vector
-from derivations.engine.equation import equation
+from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import complex_step, expect, kl_normal, kl_of_weights, log_density, times, total
 from derivations.engine.worlds import (
     ENCODED,
@@ -89,7 +89,7 @@ def eq_43(p_d, p_xz, q):
     mean = lambda f: total(times(p_d, f))  # noqa: E731
     return (
         kl_of_weights(flat(p_d[..., None] * q), flat(p_xz)),
-        "=", -mean(elbo) + mean(log(p_d)),
+        "=", Zero(1, -mean(elbo) + mean(log(p_d))),          # near 0 if all are alike: errors are compared with 1
         "=", mean(log(p_d) - log(evidence(p_xz)[..., 0])) + mean(gap),
     )  # fmt: skip
 
@@ -120,9 +120,9 @@ def eq_44(p_d, p_xz, q):
     elbo = total(times(p_d, total(times(q, log(p_xz) - log(q)))[..., 0]))
     return (
         information - kl_of_weights(flat(joint), flat(q_z[:, None] * p_x_given_z)),
-        "=", -total(times(p_d, log(p_d))) - distortion,
+        "=", Zero(1, -total(times(p_d, log(p_d))) - distortion),
         "<=", information,
-        "<=", rate,
+        "<=", Zero(1, rate),
         "=", information + kl_of_weights(q_z, p_z[:, 0]),
         "=", -elbo - distortion,
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """Beyond the sources: identities and inequalities for divergences between any distributions.
 
 Distributions are finite tables and sums over them are exact. A whole side in square brackets shows the difference in an
-inequality. Statements about a limit are stated as bounds that approach the limit.
+inequality. Statements about a limit are stated as bounds that approach the limit. If q is close to p, numbers of size 1
+cancel in the divergence: `Zero(1)` compares errors with 1.
 """
 
 import math
@@ -11,7 +12,7 @@ import numpy as np
 from numpy import exp, log1p, sqrt
 
 from derivations.engine.domains import Symbol, conditional, pmf, positive, positives, real, vector
-from derivations.engine.equation import equation
+from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import (
     LEGENDRE,
     complex_step,
@@ -69,7 +70,7 @@ def eq_28(q_x, q, p_xz):
     given_x = mean_log(q, posterior(p_xz))[..., 0]          # (n, 4)   one for every x
     independent = kl_of_weights(flat(q_x[..., None] * q_z[:, None]), flat(p_x[..., None] * p_z[:, None]))
     return (
-        np.hstack([kl_of_weights(flat(q_xz), flat(p_xz)), independent]),
+        Zero(1, np.hstack([kl_of_weights(flat(q_xz), flat(p_xz)), independent])),
         "=", np.hstack([of_x + total(times(q_x, given_x)), of_x + of_z]),
     )  # fmt: skip
 
@@ -99,9 +100,9 @@ def eq_29(q, p, T, order):
     reordered = [np.take_along_axis(r, order.astype(int) - 1, axis=-1) for r in (q, p)]
     return (
         kl_of_weights(q_T, p_T),
-        "<=", total(times(q_T, log(ratio(q_T, p_T)))) + lost,
+        "<=", Zero(1, total(times(q_T, log(ratio(q_T, p_T)))) + lost),
         "=", mean(q, log(ratio(q, p))),
-        "=", kl(*reordered),
+        "=", Zero(1, kl(*reordered)),
     )  # fmt: skip
 
 
@@ -130,7 +131,7 @@ def eq_39(q, p, q_2, p_2, a):
     of_other = times((1 - a) * q_2, log(ratio(q_2 * p_mixed, p_2 * q_mixed)))
     return (
         kl(q_mixed, p_mixed),
-        "<=", a * kl(q, p) + (1 - a) * kl(q_2, p_2),
+        "<=", Zero(1, a * kl(q, p) + (1 - a) * kl(q_2, p_2)),
         "=", mean(q_mixed, log(ratio(q_mixed, p_mixed))) + total(of_one + of_other),
     )  # fmt: skip
 
@@ -308,7 +309,7 @@ def eq_55(q, p, a):
     overlap = lambda s: total((q > 0) * q_1 ** (1 - s) * p_1**s)  # noqa: E731
     return (
         kl(q, p),
-        "=", -complex_step(lambda s: np.log(overlap(s)), a),
+        "=", Zero(1, -complex_step(lambda s: np.log(overlap(s)), a)),
         "=", mean(q, log(ratio(q, p))),
     )  # fmt: skip
 
