@@ -126,9 +126,10 @@ def eq_47(W, b, s, x, u, a):
 
     r, s2 = x - b - (W @ m[..., None])[..., 0], s**2
     d_W = (r[..., None] * m[:, None] - W @ V) / s2[..., None]
-    d_log_s = (total(r**2) + np.einsum("ndi,nij,ndj->n", W, V, W)[:, None]) / s2 - D
-    of_b, of_W = (abs(x) + abs(b) + abs(x - b - r)) / s2, abs(r[..., None] * m[:, None]) + abs(W @ V)
-    scale = along(abs(u), of_W / s2[..., None], of_b, d_log_s + 2 * D)          # a slope near 0 is a sum of such numbers
+    variances = np.einsum("ndi,nij,ndj->nd", W, V, W)                       # of W z
+    d_log_s = (total(r**2) + total(variances)) / s2 - D
+    of_W, of_b = abs(r[..., None] * m[:, None]) + abs(W @ V), abs(x) + abs(b) + abs(x - b - r) + np.sqrt(variances)
+    scale = along(abs(u), of_W / s2[..., None], of_b / s2, d_log_s + 2 * D)     # a slope near 0 is a sum of such numbers
     return (
         slopes(log_p_x),
         "=", Zero(scale, slopes(log_p_xz) @ weights),
