@@ -47,8 +47,8 @@ from minivae.vae import VAE
 
 CODE = vector("z", "z", 2, 0.8, ((1, 0), (0, 0)))
 WORLD = (MATRIX_W, OFFSET, PLANE_S, OBSERVED_3)
-GRID = np.stack(np.meshgrid(*[np.linspace(-7.2, 7.2, 19)] * 2), axis=-1).reshape(-1, 2)  # the trapezoid rule
-CELL = 0.8**2
+GRID = np.stack(np.meshgrid(*[np.linspace(-7.2, 7.2, 17)] * 2), axis=-1).reshape(-1, 2)  # the trapezoid rule
+CELL = 0.9**2
 
 
 def t(matrix):
@@ -236,7 +236,7 @@ def by_minivae(x, b, W, log_s, A, log_sd):
     return vae.elbo(x, np.repeat(CORNERS[:, None], len(x), axis=1)).mean(keepdims=True)
 
 
-@eq_35.tied("minivae.vae.VAE.elbo", draws=50)
+@eq_35.tied("minivae.vae.VAE.elbo", draws=20)
 def _(x, by, turn):
     each = np.vectorize(by_minivae, signature="(n,d),(i,d),(d,j),(i),(j,d),(j)->(i)")
     return each(x, *linear_vae(*ppca(x)[:3]))
@@ -318,7 +318,7 @@ def optimal_variance(x, b, W, log_s, A, log_sd):
     return exp(2 * optimal_log_sigma(x, b + z @ W.T))[None]
 
 
-@eq_37.tied("minivae.likelihood.optimal_log_sigma", draws=100)
+@eq_37.tied("minivae.likelihood.optimal_log_sigma", draws=20)
 def _(x):
     each = np.vectorize(optimal_variance, signature="(n,d),(i,d),(d,j),(i),(j,d),(j)->(i)")
     return each(x, *linear_vae(*ppca(x)[:3]))

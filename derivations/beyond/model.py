@@ -1,7 +1,7 @@
 """Beyond the sources: the gradient of a whole VAE in each of its weights.
 
-D = 3, two hidden units, J = 2; weights and biases are random, from a fixed seed. The draws of the entry are the data of
-one batch with one gradient. Every datum has two draws of eps, so it is in two rows: the loss is a mean over rows. There
+D = 3, two hidden units, J = 2; weights and biases are random, from a fixed seed. The first draws of the entry are the data
+of one batch with one gradient. Every datum has two draws of eps, so it is in two rows: the loss is a mean over rows. There
 are four likelihoods and two estimators of the divergence, so eight models.
 """
 
@@ -23,6 +23,7 @@ from minivae.vae import VAE
 D, H, J, L = 3, 2, 2, 2
 N = 3                                                       # trials of the binomial
 BETA = 0.7
+BATCH = 100                                                 # data, at most
 LIKELIHOODS = (Bernoulli(), Binomial(N), Gaussian("learned"), Gaussian("optimal"))
 ESTIMATORS = ("analytic", "sampled")
 CASES = list(itertools.product(LIKELIHOODS, ESTIMATORS))
@@ -133,7 +134,8 @@ TURNED = chosen("turned", "turned", 0, "1 if the backward pass gets the noise wi
 
 
 def in_rows(x, eps):
-    """Each datum once for each of its draws."""
+    """Each datum of the batch once for each of its draws."""
+    x, eps = x[:BATCH], eps[:BATCH]
     return np.repeat(x, eps.shape[1], axis=0), eps.reshape(-1, eps.shape[-1])
 
 
@@ -189,7 +191,7 @@ def by_minivae(case):
 @eq_25.tied("minivae.likelihood.Gaussian.log_prob_backward")
 @eq_25.tied("minivae.likelihood.Gaussian.fit")
 def _(x, eps, turned):
-    draws = np.swapaxes(eps, 0, 1)                          # (L, B, J)
+    x, draws = x[:BATCH], np.swapaxes(eps[:BATCH], 0, 1)    # (B, D), (L, B, J)
     values, slopes = [], np.zeros((len(CASES), len(WEIGHTS)))
     for case, slope in zip(CASES, slopes):
         (seen, _), model = data_for(case[0], x), by_minivae(case)

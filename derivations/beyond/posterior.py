@@ -128,8 +128,10 @@ def eq_47(W, b, s, x, u, a):
     d_W = (r[..., None] * m[:, None] - W @ V) / s2[..., None]
     variances = np.einsum("ndi,nij,ndj->nd", W, V, W)                       # of W z
     d_log_s = (total(r**2) + total(variances)) / s2 - D
-    of_W, of_b = abs(r[..., None] * m[:, None]) + abs(W @ V), abs(x) + abs(b) + abs(x - b - r) + np.sqrt(variances)
-    scale = along(abs(u), of_W / s2[..., None], of_b / s2, d_log_s + 2 * D)     # a slope near 0 is a sum of such numbers
+    length = lambda f: np.sqrt((f**2).reshape(len(f), -1).sum(axis=1, keepdims=True))  # noqa: E731
+    of_b = length(x) + length(b) + length(x - b - r) + np.sqrt(total(variances))
+    of_W = length(r) * length(m) + length(W @ V)            # a slope near 0 is a sum of numbers of these sizes
+    scale = np.hstack([length(u[:, :6]) * of_W / s2, length(u[:, 6:]) * of_b / s2, d_log_s + 2 * D])
     return (
         slopes(log_p_x),
         "=", Zero(scale, slopes(log_p_xz) @ weights),
@@ -153,7 +155,7 @@ def backwards(W, b, s, x, m, V):
     return np.concatenate([d_W.ravel(), d_out.sum(axis=(0, 1)), [d_log_s]])
 
 
-@eq_47.tied("minivae.likelihood.gaussian_log_prob_backward", draws=100)
+@eq_47.tied("minivae.likelihood.gaussian_log_prob_backward", draws=20)
 def _(W, b, s, x, u, a):
     m, V = vector_posterior(W, b, s, x)
     theta = np.vectorize(backwards, signature="(d,j),(d),(i),(d),(j),(j,j)->(p)")(W, b, s, x, a * m, V)

@@ -198,17 +198,17 @@ def _(z, mu, sigma):
     return np.exp(log_normal(z, mu, 2 * np.log(sigma)))[:, None]
 
 
-PLANE_EPS, PLANE_CHANCES = noise(2, nodes=24)               # (576, 2), (576,)
+PLANE_EPS, PLANE_CHANCES = noise(2, nodes=18)               # (324, 2), (324,)
 T = Symbol("t", "t", "real", 2, np.tanh, ((0, 1), (1, -0.5)))
 
 
 def average(f):
-    """E of f (n, 576, k) over the nodes: (n, k)."""
+    """E of f (n, 324, k) over the nodes: (n, k)."""
     return np.einsum("l,nlk->nk", PLANE_CHANCES, f)
 
 
 def law_and_sign(t, z):
-    """(E exp(t . z), E[eps z]) of z (n, 576, 2): the first tells laws apart, the second the sign of sigma."""
+    """(E exp(t . z), E[eps z]) of z (n, 324, 2): the first tells laws apart, the second the sign of sigma."""
     return np.concatenate([average(np.exp(total(t[:, None] * z))), average(PLANE_EPS * z)], axis=-1)
 
 
@@ -229,7 +229,7 @@ def card_29(t, mu, sigma):
 
 @card_29.tied("minivae.gaussian.reparameterize")
 def _(t, mu, sigma):
-    z = reparameterize(mu, 2 * np.log(sigma), PLANE_EPS[:, None])               # (576, n, 2)
+    z = reparameterize(mu, 2 * np.log(sigma), PLANE_EPS[:, None])               # (324, n, 2)
     return law_and_sign(t, np.swapaxes(z, 0, 1))
 
 
