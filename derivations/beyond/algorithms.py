@@ -253,7 +253,7 @@ def eq_49(w, s, x, mu_q, sigma_q):
     )  # fmt: skip
 
 
-@eq_49.tied("minivae.vae.VAE.loss", draws=20)
+@eq_49.tied("minivae.vae.VAE.loss", draws=10)
 def _(w, s, x, mu_q, sigma_q):
     def spread(w, s, x, mu, sigma, estimator):
         vae = scalar_vae(w, s, mu, sigma, estimator=estimator)
@@ -314,7 +314,7 @@ def eq_50(a, sigma, w, s, x, tilt):
     )  # fmt: skip
 
 
-@eq_50.tied("minivae.vae.VAE.loss", draws=20)
+@eq_50.tied("minivae.vae.VAE.loss", draws=10)
 def _(a, sigma, w, s, x, tilt):
     def of_batches(a, sigma, w, s, x, tilt):
         vae, N = scalar_vae(w, s, 0 * a, sigma), len(x)

@@ -161,7 +161,7 @@ def scalar_vae(w, s, mu, sigma, **settings):
 TWO = np.array([[[-1.0]], [[1.0]]])                         # two draws of noise with mean 0 and mean square 1
 
 
-@eq_45.tied("minivae.vae.VAE.loss", draws=20)
+@eq_45.tied("minivae.vae.VAE.loss", draws=10)
 def _(w, s, x, mu_q, sigma_q, beta):
     def bound(w, s, x, mu, sigma, beta):
         return -scalar_vae(w, s, mu, sigma, beta=float(beta[0])).loss(x[None], TWO)
@@ -218,7 +218,7 @@ def eq_57(W, b, s, x, mu, sigma, eps, beta):
     )  # fmt: skip
 
 
-@eq_57.tied("minivae.vae.VAE.gradient", draws=20)
+@eq_57.tied("minivae.vae.VAE.gradient", draws=10)
 def _(W, b, s, x, mu, sigma, eps, beta):
     def gradient(W, b, s, x, mu, sigma, eps, beta):
         vae = linear_vae(W, b, s, mu, sigma, beta=float(beta[0]))

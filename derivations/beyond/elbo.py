@@ -146,7 +146,7 @@ def _(W, b, s, x, mu, sigma):
     return total(chances * (log_px_z + log_p_z - log_q))
 
 
-@eq_2.tied("minivae.vae.VAE.elbo", draws=20)
+@eq_2.tied("minivae.vae.VAE.elbo", draws=10)
 def _(W, b, s, x, mu, sigma):
     def elbo(W, b, s, x, mu, sigma):
         return linear_vae(W, b, s, mu, sigma).elbo(x[None], CORNERS[:, None])
@@ -162,8 +162,8 @@ class Corners(np.random.Generator):
         return np.broadcast_to(CORNERS[:, None], shape)
 
 
-@eq_2.tied("minivae.evidence.bounds.lower_bounds", draws=20)
-@eq_2.tied("minivae.vae.VAE.log_likelihood", draws=20)
+@eq_2.tied("minivae.evidence.bounds.lower_bounds", draws=10)
+@eq_2.tied("minivae.vae.VAE.log_likelihood", draws=10)
 def _(W, b, s, x, mu, sigma):
     def elbo(W, b, s, x, mu, sigma):
         return lower_bounds(linear_vae(W, b, s, mu, sigma), x[None], len(CORNERS), Corners(np.random.PCG64(0))).elbo

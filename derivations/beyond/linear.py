@@ -236,7 +236,7 @@ def by_minivae(x, b, W, log_s, A, log_sd):
     return vae.elbo(x, np.repeat(CORNERS[:, None], len(x), axis=1)).mean(keepdims=True)
 
 
-@eq_35.tied("minivae.vae.VAE.elbo", draws=20)
+@eq_35.tied("minivae.vae.VAE.elbo", draws=10)
 def _(x, by, turn):
     each = np.vectorize(by_minivae, signature="(n,d),(i,d),(d,j),(i),(j,d),(j)->(i)")
     return each(x, *linear_vae(*ppca(x)[:3]))
@@ -318,7 +318,7 @@ def optimal_variance(x, b, W, log_s, A, log_sd):
     return exp(2 * optimal_log_sigma(x, b + z @ W.T))[None]
 
 
-@eq_37.tied("minivae.likelihood.optimal_log_sigma", draws=20)
+@eq_37.tied("minivae.likelihood.optimal_log_sigma", draws=10)
 def _(x):
     each = np.vectorize(optimal_variance, signature="(n,d),(i,d),(d,j),(i),(j,d),(j)->(i)")
     return each(x, *linear_vae(*ppca(x)[:3]))

@@ -82,7 +82,7 @@ def card_13(x):
     return form_1(x), "=", -expected(log_p_x_given_z, x) + kl_prior
 
 
-@card_13.tied("minivae.vae.VAE.loss", draws=20)
+@card_13.tied("minivae.vae.VAE.loss", draws=10)
 def _(x):
     vae = small_vae()
     of_each = np.vectorize(lambda x: vae.loss(x[None], CORNERS), signature="(d)->()")
@@ -137,7 +137,7 @@ def card_14(t, x, w, s, a, sigma):
     )  # fmt: skip
 
 
-@card_14.tied("minivae.vae.VAE.loss", draws=20)
+@card_14.tied("minivae.vae.VAE.loss", draws=10)
 def _(t, x, w, s, a, sigma):
     phi = np.stack([a, 0 * a, 0 * a, sigma], axis=1)        # (n, 4, 1): mu = a x, sigma whatever x is
     return BY_MINIVAE(phi, w, s, x)[:, :1]
