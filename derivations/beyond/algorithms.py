@@ -228,7 +228,7 @@ def variance_of_b(w, s, x, mu, sigma):
     r" + \frac{1}{2}\left(1 - \sigma_q^2 - \frac{w^2\sigma_q^2}{s^2}\right)^2,\;"
     r" V_B = \sigma_q^2\,\frac{w^2(x - w\mu_q)^2}{s^4} + \frac{w^4\sigma_q^4}{2s^4}\right\}",
     (USED_W, *LINEAR[1:], Q_MU, Q_SIGMA),
-    says="Both are unbiased. Neither always has less variance: A has variance 0 at the posterior, B at w = 0.",
+    says="A and B are unbiased. Neither always has less variance: A has variance 0 at the posterior, B at w = 0.",
     needs="w is not 0, and q(z|x) is neither the posterior nor the prior",
     outside=(
         {"w": 1, "s": 1, "x": 1, "mu_q": 0.5, "sigma_q": 0.5**0.5},

@@ -253,7 +253,7 @@ def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
     r"\int (q(z) - p(z))\log\frac{q(z)}{p(z)}\,dz = D_{KL}(q\Vert p) + D_{KL}(p\Vert q) ="
     r" \frac{1}{2}\left(\frac{\sigma_q^2}{\sigma_p^2} + \frac{\sigma_p^2}{\sigma_q^2} - 2\right)"
     r" + \frac{(\mu_q-\mu_p)^2}{2}\left(\frac{1}{\sigma_q^2} + \frac{1}{\sigma_p^2}\right)", TWO,
-    says="The sum of both divergences is symmetric, and their logarithms cancel.",
+    says="The divergences of q from p and of p from q have a symmetric sum, in which the logarithms cancel.",
 )  # fmt: skip
 def eq_54(mu_q, sigma_q, mu_p, sigma_p):
     log_ratio = lambda z: log_density(z, mu_q, sigma_q) - log_density(z, mu_p, sigma_p)  # noqa: E731

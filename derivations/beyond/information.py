@@ -53,7 +53,7 @@ Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
     rf"\left({D}(q_{{xz}}\Vert p_{{xz}}),\; {D}(q_x\,q_z\Vert p_x\,p_z)\right) ="
     rf" \left({D}(q_x\Vert p_x) + E_{{x \sim q}}\left[{D}(q_{{z|x}}\Vert p_{{z|x}})\right],\;"
     rf" {D}(q_x\Vert p_x) + {D}(q_z\Vert p_z)\right)", (Q_X, ENCODER, TABLE),
-    says="The divergence of a pair is that of x plus the mean divergence of z given x. For independent x and z both add up.",
+    says="The divergence of a pair is that of x plus the mean of that of z given x. For independent x and z, theirs add up.",
     needs="p(x) > 0, and q(x) and every q(z|x) sum to 1",
     outside=(
         {"q_x": (0.9, 0.1), "q": [[0.6, 0.6], [0.5, 0.5]], "p_xz": [[0.1, 0.4], [0.3, 0.2]]},

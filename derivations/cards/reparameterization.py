@@ -95,9 +95,7 @@ def logit_of_hundredths(raw):
 
 
 UNIFORM = (np.arange(100) + 0.5) / 100
-COIN = (
-    Symbol("lam", r"\lambda", "real", 1, logit_of_hundredths, (0.3, 0, -1)),
-)  # fmt: skip
+COIN = Symbol("lam", r"\lambda", "real", 1, logit_of_hundredths, (0, np.log(3), -np.log(9)))
 
 
 def heads(lam):
@@ -113,12 +111,12 @@ def spread(lam):
 
 @equation(
     "cards.26", "l.47", r"\mathrm{Var}[\mathbf{z}] = 0\quad \text{for a deterministic variable } \mathbf{z}",
-    COIN[:1],
+    (COIN,),
     kind="claim", verdict="loose",
     claim='The card expresses z "as a deterministic variable" (l.47), as do Weng\'s page, which it names, and Kingma and '
     "Welling (section 2.4).",
     says="A deterministic variable has variance 0.",
-    fault="T is a deterministic function of phi, x and eps. Given eps, z does not vary; without eps, z is random.",
+    fault="T is a deterministic function of phi, x and eps. Given eps, z does not vary; but eps is random, so z is random.",
 )  # fmt: skip
 def card_26(lam):
     return spread(lam), "=", Zero(heads(lam))               # E[z^2] is p
