@@ -41,7 +41,7 @@ FACTORISED = (
     r" \geq \left(D_{KL}(N(m, \mathrm{diag}(\sigma_j^2))\Vert N(m, \Sigma)),\; \sigma_j^2\right) ="
     r" \left(\frac{1}{2}\left[\sum_j\log\Lambda_{jj} - \log\det\Lambda\right],\;"
     r" \frac{1}{\Lambda_{jj}}\right),\quad (\Lambda = \Sigma^{-1})", FACTORISED,
-    says="The best factorised q is at most as wide as the marginals of the posterior. A gap remains, unless they are independent.",
+    says="The best factorised q is at most as wide as the posterior's marginals. For dependent coordinates a gap remains.",
     tight={"precision": [[4, 0], [0, 1]], "m": (1, -1), "off": (0, 0), "stretch": (1, 1)},
 )  # fmt: skip
 def eq_38(precision, m, off, stretch):
