@@ -1,8 +1,7 @@
-"""What the four sources leave out of a complete derivation: importing this enters it all.
+"""Steps that the four sources leave out of a complete derivation: importing this module enters all of them.
 
-Here nothing is printed elsewhere, so nothing is a slip or wrong: every entry is a statement of our own, with its
-assumption, a point outside it and, wherever `minivae` computes a side, that very function as one more link. The order
-of the files here, and of the entries in each, is the order of the ledger.
+Every entry is a statement of our own, so none is a slip or wrong. Where `minivae` computes a side, that function is
+compared as well. The order of the files here, and of the entries in each, is the order of the ledger.
 """
 
 from derivations.beyond import elbo, aggregate  # noqa: F401, I001

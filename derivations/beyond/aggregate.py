@@ -1,4 +1,4 @@
-"""Beyond the sources: what the KL term of a whole data set is made of, and that of several coordinates.
+"""Beyond the sources: the parts of the KL term of a data set, and of several coordinates.
 
 Distributions are tables, and sums over them are exact.
 """
@@ -12,19 +12,13 @@ from numpy import log
 from derivations.beyond.elbo import D
 from derivations.engine.domains import Symbol, conditional, joint, pmf, weights
 from derivations.engine.equation import Zero, equation
-from derivations.engine.numerics import kl, mean, times, total
+from derivations.engine.numerics import kl, kl_of_weights, mean, ratio, times, total
 
-# The KL of a data set: n is the number of a datum, and all data are equally likely
+# The KL of a data set: n is the index of a datum, and all data are equally likely
 
 Q_SIMPLE = [[0.5, 0.5], [0.75, 0.25]], [[1, 0], [0.5, 0.5]], [[0.2, 0.8], [0.6, 0.4]]
 DATA_Q = replace(conditional("q", "q_n(z)", 6, 5), simple=Q_SIMPLE)
 P_Z = pmf("p", "p(z)", simple=((0.25, 0.75), (0.9, 0.1), (0.5, 0.5)))
-COVERED = "all are distributions, and p(z) > 0 wherever a q_n(z) is"
-NOT_COVERED = (
-    {"q": [[0.5, 0.5], [1, 0]], "p": (1, 0)},
-    {"q": [[0.5, 0.5], [1, 0]], "p": (0.6, 0.6)},
-    {"q": [[0.6, 0.6], [1, 0]], "p": (0.5, 0.5)},
-)
 BAR_Q = r"\bar q(z)"
 GAP = rf"{D}({BAR_Q}||p(z))"
 MEAN_OF_N = r"\frac{1}{N}\sum_{n=1}^{N}"
@@ -32,28 +26,29 @@ MEAN_OF_N = r"\frac{1}{N}\sum_{n=1}^{N}"
 
 def mean_kl(q, p):
     """1/N sum_n KL(q_n || p), (n, 1), of q (n, N, Z) and p (n, Z)."""
-    return kl(q, np.broadcast_to(p[:, None], q.shape)).mean(axis=1)
+    return kl_of_weights(q, np.broadcast_to(p[:, None], q.shape)).mean(axis=1)
 
 
 @equation(
     "beyond.7", "ELBO surgery; Hoffman and Johnson 2016",
     rf"{GAP} \leq {MEAN_OF_N} {D}(q_n(z)||p(z)) = I_q(n; z) + {GAP} = \log N - H_q(n|z) + {GAP}"
     rf" \leq \log N + {GAP}", (DATA_Q, P_Z),
-    says="The KL of a data set: what z tells of its datum, at most log N, and that of the mean of all q_n.",
-    needs=COVERED, outside=NOT_COVERED, tight={"q": [[0.5, 0.5]], "p": (0.25, 0.75)},
+    says="The mean KL is the information of z about its datum, at most log N, plus the KL of the mean of all q_n.",
+    needs="every q_n(z) sums to 1", outside={"q": [[0.6, 0.6], [1, 0]], "p": (0.5, 0.5)},
+    tight={"q": [[0.5, 0.5]], "p": (0.25, 0.75)},
 )  # fmt: skip
 def eq_7(q, p):
     N, bar_q = q.shape[1], q.mean(axis=1)                   # bar q, (n, Z): the aggregate posterior
     flat = lambda table: table.reshape(len(table), -1)  # noqa: E731
-    rest = kl(bar_q, p)
-    information = kl(flat(q / N), flat(np.broadcast_to(bar_q[:, None] / N, q.shape)))       # of n and z
+    rest = kl_of_weights(bar_q, p)
+    information = kl_of_weights(flat(q / N), flat(np.broadcast_to(bar_q[:, None] / N, q.shape)))    # of n and z
     with np.errstate(divide="ignore", invalid="ignore"):
-        entropy = -total(flat(times(q / N, log(q / N / bar_q[:, None]))))   # of n, where z is known
+        entropy = -total(flat(times(q / N, log(q / N / bar_q[:, None]))))   # of n given z
     return (
         rest,
-        "<=", mean_kl(q, p),
+        "<=", Zero(1, mean_kl(q, p)),                       # near 0 if all are alike: errors are compared with 1
         "=", information + rest,
-        "=", math.log(N) - entropy + rest,
+        "=", Zero(1, math.log(N) - entropy + rest),
         "<=", math.log(N) + rest,
     )  # fmt: skip
 
@@ -61,12 +56,15 @@ def eq_7(q, p):
 @equation(
     "beyond.8", "the best prior is the aggregate posterior; Tomczak and Welling 2018",
     rf"{MEAN_OF_N} {D}(q_n(z)||p(z)) - {MEAN_OF_N} {D}(q_n(z)||{BAR_Q}) = {GAP} \geq 0", (DATA_Q, P_Z),
-    says="No prior makes the KL smaller than the mean of all q_n does: others pay what they differ from it.",
-    needs=COVERED, outside=NOT_COVERED, tight={"q": [[0.5, 0.5], [1, 0]], "p": (0.75, 0.25)},
+    says="The mean of all q_n is the prior with the least mean KL. Another prior adds its divergence from that mean.",
+    needs="every q_n(z) and p(z) sum to 1",
+    outside=({"q": [[0.5, 0.5], [1, 0]], "p": (0.6, 0.6)}, {"q": [[0.2, 0.2], [0.2, 0.2]], "p": (0.5, 0.5)}),
+    tight={"q": [[0.5, 0.5], [1, 0]], "p": (0.75, 0.25)},
 )  # fmt: skip
 def eq_8(q, p):
     bar_q = q.mean(axis=1)
-    return mean_kl(q, p) - mean_kl(q, bar_q), "=", mean(bar_q, log(bar_q / p)), ">=", Zero(mean_kl(q, p))
+    of_mean = total(times(bar_q, log(ratio(bar_q, p))))
+    return mean_kl(q, p) - mean_kl(q, bar_q), "=", of_mean, ">=", Zero(mean_kl(q, p))
 
 
 # z = (z_1, z_2) on a grid: z_1 along the rows, z_2 along the columns
@@ -88,12 +86,9 @@ GRID_P = Symbol(
     "beyond.9", "total correlation; Watanabe 1960, Chen et al. 2018",
     rf"{D}(q(z)||p(z)) = {D}(q(z)||\prod_j q(z_j)) + \sum_j {D}(q(z_j)||p(z_j)) ="
     rf" \sum_j H[q(z_j)] - H[q(z)] + \sum_j {D}(q(z_j)||p(z_j))", (GRID_Q, GRID_P),
-    says="With a prior of independent coordinates: the total correlation of q, and a KL for each coordinate.",
-    needs="the coordinates are independent under p, and all are distributions",
-    outside=(
-        {"q": [[0.1, 0.4], [0.3, 0.2]], "p": [[0.4, 0.1], [0.1, 0.4]]},
-        {"q": [[0.1, 0.4], [0.3, 0.3]], "p": [[0.25, 0.25], [0.25, 0.25]]},
-    ),
+    says="If the prior has independent coordinates, the KL is the total correlation of q plus a KL for each coordinate.",
+    needs="the coordinates are independent under p",
+    outside={"q": [[0.1, 0.4], [0.3, 0.2]], "p": [[0.4, 0.1], [0.1, 0.4]]},
 )  # fmt: skip
 def eq_9(q, p):
     flat = lambda table: table.reshape(len(table), -1)  # noqa: E731
@@ -103,6 +98,6 @@ def eq_9(q, p):
     of_each = sum(mean(q_j, log(q_j / p_j)) for q_j, p_j in sides)
     return (
         kl(flat(q), flat(p)),
-        "=", kl(flat(q), flat(q_1[:, :, None] * q_2[:, None])) + of_each,
+        "=", Zero(1, kl(flat(q), flat(q_1[:, :, None] * q_2[:, None])) + of_each),
         "=", entropy(q_1) + entropy(q_2) - entropy(flat(q)) + of_each,
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Beyond the sources: what is done with the bound. EM, gradients without the score, two estimators, batches.
+"""Beyond the sources: algorithms that use the bound. EM, gradients without the score, two estimators, mini-batches.
 
-What is drawn is compared by its mean and its variance, and both are exact: by nodes of quadrature, or by
-going through all that can be drawn. A whole side in square brackets says by how much a bound falls short.
+Random estimates are compared by mean and variance. Both are exact: sums over nodes of quadrature, or over all possible
+draws. A whole side in square brackets shows the gap of a bound.
 """
 
 import itertools
@@ -14,13 +14,13 @@ from derivations.beyond.bounds import NABLA, NOT_UNIFORM_TABLE, TWO, scalar_vae
 from derivations.beyond.elbo import D, by_minivae
 from derivations.engine.domains import Symbol, pmf, positive, real, vector
 from derivations.engine.equation import Zero, equation
-from derivations.engine.numerics import complex_step, kl, log_density, mean, noise, times, total
+from derivations.engine.numerics import complex_step, kl, kl_of_weights, log_density, mean, noise, times, total
 from derivations.engine.worlds import LINEAR, chosen, linear_elbo, linear_posterior, posterior
 from derivations.odaibo.objective import OUTSIDE
 from minivae.gaussian import reparameterize, reparameterize_backward
 from minivae.objective import kl_path_backward, kl_sampled_backward
 
-# EM in a mixture of K sorts of coins: N data of D bits each; z_n, not seen, says of which sort datum n is
+# EM in a mixture of K kinds of coins: N data of D bits each; the hidden z_n is the kind of datum n
 
 
 def bits(raw):
@@ -43,7 +43,7 @@ STEPS = 4
 
 
 def faces(m):
-    """Chances of 0 and of 1, (..., 2): both are kept, as 1 - m has no digits left where m is near 1."""
+    """Probabilities of 0 and of 1, (..., 2). Both are kept, because 1 - m loses its digits if m is near 1."""
     return np.stack([1 - m, m], axis=-1)
 
 
@@ -60,7 +60,7 @@ def e_step(x, pi, coins):
 
 
 def m_step(x, q):
-    """The mixture that is best for q: averages over the data, a datum counting q times for each sort."""
+    """The best mixture for q: averages over the data, where a datum has weight q for each kind."""
     counts = q.sum(axis=1)                                                                      # (n, K)
     shown = np.einsum("nik,nidf->nkdf", q, faces(x))
     return counts / q.shape[1], shown / counts[..., None, None]
@@ -90,7 +90,7 @@ def steps_of_em(x, pi, coins):
     r" \leq \log p(x; \theta_{t+1}) ="
     rf" \left[ELBO(q_t, \theta_{{t+1}}) + {D}(q_t||q_{{t+1}})\right]",
     (BITS, SHARES, COINS, *OTHER),
-    says="The E-step closes the gap, the M-step lifts the bound as far as any theta' can: log p never falls.",
+    says="The E-step closes the gap. The M-step raises the bound as far as possible. So log p(x) never falls.",
     tight={"x": [[1, 0], [0, 1]], "pi": (0.5, 0.5), "m": [[0.5, 0.5], [0.5, 0.5]]}
     | {"pi_2": (0.25, 0.75), "m_2": [[0.5, 0.25], [0.25, 0.5]]},
 )  # fmt: skip
@@ -99,7 +99,7 @@ def eq_46(x, pi, m, pi_2, m_2):
     made, other = list(steps_of_em(x, pi, faces(m))), (pi_2, faces(m_2))
 
     def over_other(q, best):
-        """By how much the best theta is better for q than the other."""
+        """The bound at the best theta minus the bound at the other theta."""
         of_coins = kl(best[1], other[1]).sum(axis=(2, 3))                                       # (n, K)
         return q.shape[1] * kl(best[0], other[0]) + total(q.sum(axis=1) * of_coins)
 
@@ -115,10 +115,10 @@ def eq_46(x, pi, m, pi_2, m_2):
     )  # fmt: skip
 
 
-# The gradient of one draw, log p(x, z) - log q(z|x) with z = mu + sigma eps, in (mu, log sigma^2)
+# The gradient of one draw of log p(x, z) - log q(z|x), with z = mu + sigma eps, in (mu, log sigma^2)
 
-EPS, CHANCES = noise(1)                                     # (3, 1), (3,): exact for squares of what follows
-AWAY = chosen("away", "away", 0, "how far mu is from the mean of p(z|x), in units of sigma")
+EPS, CHANCES = noise(1)                                     # (3, 1), (3,): exact for a polynomial of degree 5
+AWAY = chosen("away", "away", 0, "the distance of mu from the mean of p(z|x), in units of sigma")
 
 
 def log_weight(w, s, x, z, mu, log_var):
@@ -128,7 +128,7 @@ def log_weight(w, s, x, z, mu, log_var):
 
 
 def gradients(w, s, x, mu, log_var, eps):
-    """The path through z alone, and all of it with the score of q: (n, 2, L) each."""
+    """The gradient along the path through z, and the whole gradient with the score of q: (n, 2, L) each."""
     made = lambda mu, log_var: mu + exp(log_var / 2) * eps  # noqa: E731
 
     def path(move_mu, move_log_var):
@@ -143,7 +143,7 @@ def gradients(w, s, x, mu, log_var, eps):
 
 
 def variance(chances, values):
-    """Of the last axis, which is kept."""
+    """Variance over the last axis, which is kept."""
     return total(chances * (values - total(chances * values)) ** 2)
 
 
@@ -154,8 +154,8 @@ def variance(chances, values):
     rf" E_\epsilon\left[{NABLA} A\right] < E_\epsilon\left[({NABLA} A)^2\right] ="
     r" \left(\frac{1}{\sigma^2},\; \frac{1}{2}\right)",
     (*LINEAR, AWAY),
-    says="At the posterior no draw has a gradient along its path through z: all the noise is the score of q.",
-    needs="q(z|x) is the posterior", outside={"w": 1, "s": 1, "x": 1, "away": 1},
+    says="For the posterior q, the gradient along the path through z is 0 for every draw: all noise is in the score of q.",
+    needs="q(z|x) is the posterior (away = 0)", outside={"w": 1, "s": 1, "x": 1, "away": 1},
 )  # fmt: skip
 def eq_48(w, s, x, away):
     mu, sigma = linear_posterior(w, s, x)
@@ -175,7 +175,7 @@ def eq_48(w, s, x, away):
 @eq_48.tied("minivae.gaussian.log_normal_backward")
 def _(w, s, x, away):
     def of_draws(value):
-        """One row for every draw: minivae adds up the gradients of draws that share their mu."""
+        """One row for every draw, because minivae sums the gradients of draws with the same mu."""
         return np.repeat(value, 3, axis=0)                                  # (3 n, 1)
 
     w, s, x, mu, sigma = (of_draws(value) for value in (w, s, x, *linear_posterior(w, s, x)))
@@ -189,10 +189,12 @@ def _(w, s, x, away):
     return total(CHANCES * np.swapaxes(whole.reshape(-1, 3, 2), 1, 2) ** 2)
 
 
-# Two estimators of the ELBO from one draw: A has log q(z|x) at the draw, B the KL in closed form
+# Two estimators of the ELBO from one draw: A uses log q(z|x) at the draw, B the KL in closed form
 
-USED_W = Symbol("w", "w", "real, not near 0", 1, lambda raw: np.sign(raw) * (0.3 + np.abs(raw)), (1, 2, 0.5))
-Q_MU = real("mu_q", r"\mu_q", simple=(0.5, 1, -1))          # never the prior, nor the posterior
+USED_W = Symbol("w", "w", "real, not near 0", 1, lambda raw: raw + np.where(raw < 0, -0.3, 0.3), (1, 2, 0.5))
+Q_MU = Symbol(                                              # so that q is not the prior
+    "mu_q", r"\mu_q", "real, not near 0", 1, lambda raw: raw + np.where(raw < 0, -0.1, 0.1), (0.5, 1, -1)
+)
 Q_SIGMA = positive("sigma_q", r"\sigma_q", simple=(0.5, 2))
 AT_POSTERIOR, AT_0 = r"_{q = p(z|x)}", r"_{w = 0}"
 
@@ -206,12 +208,12 @@ def estimates(w, s, x, mu, sigma):
 
 
 def variance_of_a(w, s, x, mu, sigma):
-    """As printed: A is a quadratic in eps."""
+    """V_A as printed: A is a quadratic in eps."""
     return sigma**2 * (w * (x - w * mu) / s**2 - mu) ** 2 + (1 - sigma**2 - (w * sigma / s) ** 2) ** 2 / 2
 
 
 def variance_of_b(w, s, x, mu, sigma):
-    """As printed: B is the same without log p(z) and log q(z|x)."""
+    """V_B as printed: B is A without log p(z) and log q(z|x), up to a constant."""
     return sigma**2 * (w * (x - w * mu) / s**2) ** 2 + (w * sigma / s) ** 4 / 2
 
 
@@ -226,7 +228,13 @@ def variance_of_b(w, s, x, mu, sigma):
     r" + \frac{1}{2}\left(1 - \sigma_q^2 - \frac{w^2\sigma_q^2}{s^2}\right)^2,\;"
     r" V_B = \sigma_q^2\,\frac{w^2(x - w\mu_q)^2}{s^4} + \frac{w^4\sigma_q^4}{2s^4}\right\}",
     (USED_W, *LINEAR[1:], Q_MU, Q_SIGMA),
-    says="Both are right on average, neither is always better: A has no noise at the posterior, B at w = 0.",
+    says="A and B are unbiased. Neither always has less variance: A has variance 0 at the posterior, B at w = 0.",
+    needs="w is not 0, and q(z|x) is neither the posterior nor the prior",
+    outside=(
+        {"w": 1, "s": 1, "x": 1, "mu_q": 0.5, "sigma_q": 0.5**0.5},
+        {"w": 1, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},
+        {"w": 0, "s": 1, "x": 1, "mu_q": 0.5, "sigma_q": 1},
+    ),
 )  # fmt: skip
 def eq_49(w, s, x, mu_q, sigma_q):
     at = {"q": (w, s, x, mu_q, sigma_q), "posterior": (w, s, x, *linear_posterior(w, s, x))}
@@ -245,7 +253,7 @@ def eq_49(w, s, x, mu_q, sigma_q):
     )  # fmt: skip
 
 
-@eq_49.tied("minivae.vae.VAE.loss", draws=20)
+@eq_49.tied("minivae.vae.VAE.loss", draws=10)
 def _(w, s, x, mu_q, sigma_q):
     def spread(w, s, x, mu, sigma, estimator):
         vae = scalar_vae(w, s, mu, sigma, estimator=estimator)
@@ -261,11 +269,11 @@ def _(w, s, x, mu_q, sigma_q):
     return by_minivae(four, "(o),(o),(o),(o),(o)->(p)")(w, s, x, mu_q, sigma_q)
 
 
-# A part of the data stands for all: N = 4 data, every batch of M = 1, 2, 3, 4 of them
+# Mini-batches: N = 4 data, and all batches with M = 1, 2, 3, 4 of them
 
 X_4 = vector("x", "x", 4, simple=((1.2, 0, -1, 2), (1, 0, 0, 0)))
 SLOPE, SIGMA = real("a", "a", simple=(1, 0.5)), positive("sigma", r"\sigma", simple=(1, 0.5))
-TILT = chosen("tilt", "tilt", 0, "how much more often the batches with the first datum come")
+TILT = chosen("tilt", "tilt", 0, "batches with the first datum are 1 + tilt times as likely as others")
 
 
 def batches(N):
@@ -276,7 +284,7 @@ def batches(N):
 
 
 def mean_and_variance(estimates, tilt, masks):
-    """Of estimates (n, batches): (n, 1, 2)."""
+    """Mean and variance of estimates (n, batches): (n, 2)."""
     chances = 1 + tilt * masks[:, 0]
     chances = chances / total(chances)                      # (n, batches)
     return np.stack([total(chances * estimates), variance(chances, estimates)], axis=-1)
@@ -288,8 +296,8 @@ def mean_and_variance(estimates, tilt, masks):
     r" \left(\sum_{i=1}^{N} ELBO_i,\; \frac{N(N - M)}{M}\,"
     r"\frac{1}{N-1}\sum_{i=1}^{N}\left(ELBO_i - \frac{1}{N}\sum_j ELBO_j\right)^2\right)",
     (SLOPE, SIGMA, *LINEAR[:2], X_4, TILT),
-    says="N/M times the sum over a batch is right on average; its variance falls with M, and is 0 for M = N.",
-    needs="every batch of M data is as likely as any other",
+    says="N/M times the sum over a batch is unbiased. Its variance falls with M, and is 0 for M = N.",
+    needs="all batches of M data are equally likely (tilt = 0)",
     outside={"a": 1, "sigma": 1, "w": 1, "s": 1, "x": (1.2, 0, -1, 2), "tilt": 1},
 )  # fmt: skip
 def eq_50(a, sigma, w, s, x, tilt):
@@ -299,13 +307,14 @@ def eq_50(a, sigma, w, s, x, tilt):
     spread = total((each - each.mean(axis=-1, keepdims=True)) ** 2) / (N - 1)
     M = np.arange(1, N + 1)
     of_batches = [mean_and_variance(N / m * each @ masks.T, tilt, masks) for m, masks in batches(N)]
+    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   of the numbers that cancel
     return (
-        np.concatenate(of_batches, axis=1),                 # (n, N, 2)   one for every M
+        Zero(size, np.concatenate(of_batches, axis=1)),     # (n, N, 2)   a row for every M
         "=", np.stack([np.repeat(total(each), N, axis=1), N * (N - M) / M * spread], axis=-1),
     )  # fmt: skip
 
 
-@eq_50.tied("minivae.vae.VAE.loss", draws=20)
+@eq_50.tied("minivae.vae.VAE.loss", draws=10)
 def _(a, sigma, w, s, x, tilt):
     def of_batches(a, sigma, w, s, x, tilt):
         vae, N = scalar_vae(w, s, 0 * a, sigma), len(x)
@@ -335,10 +344,10 @@ CROSSED = {"p_d": (0.5, 0.5), "p_xz": [[0.1, 0.4], [0.4, 0.1]]}             # po
     rf" -\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] \leq {E_DATA}\left[{D}(q(z)||p(z|x))\right] ="
     rf" \left[-\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] + {D}(q(z)||q^*(z))\right]",
     (P_DATA, NOT_UNIFORM_TABLE, SHARED_Q),
-    says="If all data share one q, the geometric mean of their posteriors is best; what it lacks is the gap.",
-    needs="all are distributions, and p(z|x) > 0 wherever q(z) is, for every x that is there",
+    says="If all data share one q, the best q is the normalised geometric mean of their posteriors. The gap remains.",
+    needs="p(x, z) > 0, and p_d(x) and q(z) sum to 1",
     outside=tuple(CROSSED | {"q": (0.5, 0.5)} | other for other in (
-        {"p_xz": OUTSIDE[0]["p_xz"]}, {"p_xz": OUTSIDE[1]["p_xz"]}, {"p_d": (0.5, 0.6)}, {"q": (0.5, 0.6)},
+        {"p_d": (0.5, 0.6)}, {"q": (0.5, 0.6)}, {"p_xz": OUTSIDE[1]["p_xz"]}, {"p_xz": [[0.5, 0], [0, 0.5]]},
     )),
     tight=CROSSED | {"q": (0.5, 0.5)},
 )  # fmt: skip
@@ -346,13 +355,14 @@ def eq_56(p_d, p_xz, q):
     p_z_given_x = posterior(p_xz)
 
     def shared_kl(q):
-        return mean(p_d, kl(np.broadcast_to(q[:, None], p_z_given_x.shape), p_z_given_x)[..., 0])
+        to_each = kl_of_weights(np.broadcast_to(q[:, None], p_z_given_x.shape), p_z_given_x)[..., 0]
+        return total(times(p_d, to_each))
 
-    geometric = exp(mean(p_d[:, None], np.swapaxes(log(p_z_given_x), 1, 2))[..., 0])        # (n, columns)
+    geometric = exp(total(times(p_d[:, None], np.swapaxes(log(p_z_given_x), 1, 2)))[..., 0])    # (n, columns)
     Z = total(geometric)
     return (
         shared_kl(geometric / Z),
-        "=", -log(Z),
+        "=", Zero(1, -log(Z)),                              # near 0 if the posteriors are alike: errors are compared with 1
         "<=", shared_kl(q),
-        "=", -log(Z) + kl(q, geometric / Z),
+        "=", Zero(1, -log(Z) + kl_of_weights(q, geometric / Z)),
     )  # fmt: skip

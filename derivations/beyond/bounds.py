@@ -1,7 +1,7 @@
-"""Beyond the sources: bounds of log p(x) from above, of the information in z, and with a weight on the KL.
+"""Beyond the sources: upper bounds of log p(x), bounds of the information in z, and bounds with a weight on the KL.
 
-Distributions are tables where nothing else is said, and sums over them are exact. A whole side in square
-brackets says by how much a bound falls short.
+Distributions are tables unless an entry says otherwise, and sums over them are exact. A whole side in square brackets
+shows the gap of a bound.
 """
 
 from dataclasses import replace
@@ -10,17 +10,18 @@ import numpy as np
 from numpy import exp, log
 
 from derivations.beyond.elbo import (
+    ASSUMED,
     E_Q,
     EVERYWHERE,
-    LEAVES_OUT,
+    JOINT_IS_ZERO,
     D,
     by_minivae,
     importance_weights,
     linear_vae,
 )
 from derivations.engine.domains import Symbol, pmf, vector
-from derivations.engine.equation import equation
-from derivations.engine.numerics import complex_step, expect, kl, kl_normal, log_density, mean, times, total
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import complex_step, expect, kl_normal, kl_of_weights, log_density, times, total
 from derivations.engine.worlds import (
     ENCODED,
     ENCODER,
@@ -37,7 +38,7 @@ from derivations.engine.worlds import (
     prior,
 )
 from derivations.odaibo.bound import LINEAR_POSTERIOR
-from derivations.odaibo.objective import OUTSIDE, POSTERIOR
+from derivations.odaibo.objective import NOT_A_DISTRIBUTION, OUTSIDE, POSTERIOR
 
 P_DATA = pmf("p_d", "p_d(x)", 4, zeros=True, simple=((0.25, 0.75), (1, 0)))
 E_DATA = r"E_{x \sim p_d}"
@@ -54,27 +55,24 @@ def flat(table):
     rf"\left[p(x)\,e^{{-{D}(q(z|x)||p(z|x))}}\right] = \exp {E_Q}\left[{LOG_RATIO}\right] \leq p(x) \leq"
     rf" \exp E_{{z \sim p(z|x)}}\left[{LOG_RATIO}\right] = \left[p(x)\,e^{{{D}(p(z|x)||q(z|x))}}\right]",
     (TABLE, EVERYWHERE),
-    says="Averaged over q, the log weight is below log p(x): the ELBO. Over the posterior, it is above.",
-    needs="p(x) > 0, q(z|x) sums to 1 and is above zero wherever p(x, z) is",
-    outside=(LEAVES_OUT, *OUTSIDE[1:]), tight=POSTERIOR,
+    says="The expected log weight under q is at most log p(x): it is the ELBO. Under the posterior it is at least log p(x).",
+    tight=POSTERIOR, **ASSUMED,
 )  # fmt: skip
 def eq_42(p_xz, q):
-    p_x, p_z_given_x = evidence(p_xz), posterior(p_xz)      # without the exp, the upper bound would cross 0
+    p_x, p_z_given_x = evidence(p_xz), posterior(p_xz)      # exp, because the upper bound may be near 0
     return (
-        p_x * exp(-kl(q, p_z_given_x)),
-        "=", exp(mean(q, log(importance_weights(p_xz, q)))),
+        p_x * exp(-kl_of_weights(q, p_z_given_x)),
+        "=", exp(total(times(q, log(importance_weights(p_xz, q))))),
         "<=", p_x,
-        "<=", exp(mean(p_z_given_x, log(p_xz) - log(q))),
-        "=", p_x * exp(kl(p_z_given_x, q)),
+        "<=", exp(total(times(p_z_given_x, log(p_xz) - log(q)))),
+        "=", p_x * exp(kl_of_weights(p_z_given_x, q)),
     )  # fmt: skip
 
 
-# A data set: p_d(x) is how often every x is in it
+# A data set: p_d(x) is the share of x in it
 
-UNCOVERED = {"p_d": (0.5, 0.5), "p_xz": [[0.5, 0], [0.25, 0.25]], "q": [[0.5, 0.5], [0.5, 0.5]]}
-NOT_ONE = {"p_d": (0.5, 0.6), "p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.5, 0.5], [0.5, 0.5]]}
-NOT_ONE_GIVEN_X = {"p_d": (0.5, 0.5), "p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.6, 0.6], [0.5, 0.5]]}
-COVERED = "all are distributions, and p(x, z) > 0 wherever p_d(x) q(z|x) is"
+HALVES = {"p_d": (0.5, 0.5)}
+NOT_ONE = {"p_d": (0.1, 0.1), "p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.5, 0.5], [0.5, 0.5]]}
 
 
 @equation(
@@ -82,16 +80,17 @@ COVERED = "all are distributions, and p(x, z) > 0 wherever p_d(x) q(z|x) is"
     rf"{D}(p_d(x)q(z|x)||p(x, z)) = -{E_DATA}\left[ELBO(x)\right] - H[p_d] ="
     rf" {D}(p_d(x)||p(x)) + {E_DATA}\left[{D}(q(z|x)||p(z|x))\right]",
     (P_DATA, TABLE, ENCODER),
-    says="To maximise the ELBO of a data set is to bring data and encoder, taken together, near the model.",
-    needs=COVERED, outside=(UNCOVERED, NOT_ONE, NOT_ONE_GIVEN_X),
+    says="Maximising the ELBO of a data set minimises the divergence of data and encoder, jointly, from the model.",
+    needs=ASSUMED["needs"], outside=tuple(HALVES | point for point in OUTSIDE),
 )  # fmt: skip
 def eq_43(p_d, p_xz, q):
-    elbo = mean(q, log(p_xz) - log(q))[..., 0]              # (n, rows)   one for every x
-    gap = kl(q, posterior(p_xz))[..., 0]
+    elbo = total(times(q, log(p_xz) - log(q)))[..., 0]      # (n, rows)   one for every x
+    gap = kl_of_weights(q, posterior(p_xz))[..., 0]
+    mean = lambda f: total(times(p_d, f))  # noqa: E731
     return (
-        kl(flat(p_d[..., None] * q), flat(p_xz)),
-        "=", -mean(p_d, elbo) + mean(p_d, log(p_d)),
-        "=", mean(p_d, log(p_d) - log(evidence(p_xz)[..., 0])) + mean(p_d, gap),
+        kl_of_weights(flat(p_d[..., None] * q), flat(p_xz)),
+        "=", Zero(1, -mean(elbo) + mean(log(p_d))),          # near 0 if all are alike: errors are compared with 1
+        "=", mean(log(p_d) - log(evidence(p_xz)[..., 0])) + mean(gap),
     )  # fmt: skip
 
 
@@ -102,11 +101,13 @@ NOT_UNIFORM_TABLE = replace(TABLE, simple=TABLE.simple[:1] + TABLE.simple[2:])
 @equation(
     "beyond.44", "rate and distortion; Alemi et al. 2018",
     rf"\left[I_q - {D}(p_d(x)q(z|x)||q(z)p(x|z))\right] = H[p_d] - {DISTORTION} \leq I_q \leq"
-    rf" \mathrm{{rate}} = \left[I_q + {D}(q(z)||p(z))\right] = -{E_DATA}\left[ELBO(x)\right] - {DISTORTION}",
+    rf" \mathrm{{rate}} = \left[I_q + {D}(q(z)||p(z))\right] = -{E_DATA}\left[ELBO(x)\right] - {DISTORTION},\quad"
+    rf" \left({DISTORTION} = -{E_DATA}\,{E_Q}[\log p(x|z)],\; \mathrm{{rate}} = {E_DATA}[{D}(q(z|x)||p(z))]\right)",
     (P_DATA, NOT_UNIFORM_TABLE, ENCODER),
-    says="What z tells of x: at least H minus the distortion -E log p(x|z), at most the rate, the mean KL.",
-    needs=COVERED, outside=(UNCOVERED, NOT_ONE, NOT_ONE_GIVEN_X),
-    tight={"p_d": (0.5, 0.5)} | POSTERIOR,
+    says="The information of z about x is at least the entropy of the data minus the distortion, and at most the rate.",
+    needs="p(x, z) > 0, and p_d(x) and q(z|x) sum to 1",
+    outside=(NOT_ONE, HALVES | NOT_A_DISTRIBUTION, HALVES | JOINT_IS_ZERO),
+    tight=HALVES | POSTERIOR,
 )  # fmt: skip
 def eq_44(p_d, p_xz, q):
     p_z, p_x_given_z = prior(p_xz), likelihood(p_xz)
@@ -115,19 +116,19 @@ def eq_44(p_d, p_xz, q):
     with np.errstate(divide="ignore", invalid="ignore"):
         information = total(flat(times(joint, log(q / q_z[:, None]))))
     distortion = -total(flat(times(joint, log(p_x_given_z))))
-    rate = mean(p_d, kl(q, np.broadcast_to(p_z, q.shape))[..., 0])
-    elbo = mean(p_d, mean(q, log(p_xz) - log(q))[..., 0])
+    rate = total(times(p_d, kl_of_weights(q, np.broadcast_to(p_z, q.shape))[..., 0]))
+    elbo = total(times(p_d, total(times(q, log(p_xz) - log(q)))[..., 0]))
     return (
-        information - kl(flat(joint), flat(q_z[:, None] * p_x_given_z)),
-        "=", -mean(p_d, log(p_d)) - distortion,
+        information - kl_of_weights(flat(joint), flat(q_z[:, None] * p_x_given_z)),
+        "=", Zero(1, -total(times(p_d, log(p_d))) - distortion),
         "<=", information,
-        "<=", rate,
-        "=", information + kl(q_z, p_z[:, 0]),
+        "<=", Zero(1, rate),
+        "=", information + kl_of_weights(q_z, p_z[:, 0]),
         "=", -elbo - distortion,
     )  # fmt: skip
 
 
-# A weight on the KL, where everything is Gaussian
+# A weight on the KL, in a Gaussian model
 
 BETA_1 = Symbol("beta", r"\beta", ">= 1", 1, lambda raw: 1 + np.abs(raw), (1, 2, 4))
 SHARP = {"w": 3, "s": 0.1, "x": 3, "mu_q": 9 / 9.01, "sigma_q": 0.1 / 9.01**0.5}        # q is the posterior
@@ -138,8 +139,8 @@ GAP = rf"\log p(x) - {D}(q(z|x)||p(z|x)) - (\beta - 1){D}(q(z|x)||p(z))"
     "beyond.45", "the beta-ELBO; Higgins et al. 2017",
     rf"\log p(x) \geq {E_Q}\left[\log p(x|z)\right] - \beta {D}(q(z|x)||p(z)) = \left[{GAP}\right]",
     (*LINEAR, *ENCODED, BETA_1),
-    says="With a weight of 1 or more on the KL it still is a lower bound of log p(x), a looser one.",
-    needs="beta >= 1: with less it can lie above log p(x), and bounds nothing",
+    says="With a weight beta >= 1 on the KL, the ELBO is still a lower bound of log p(x), but a looser one.",
+    needs="beta >= 1 (with a smaller weight it can exceed log p(x))",
     outside=SHARP | {"beta": 0.5}, tight=LINEAR_POSTERIOR | {"beta": 1},
 )  # fmt: skip
 def eq_45(w, s, x, mu_q, sigma_q, beta):
@@ -157,10 +158,10 @@ def scalar_vae(w, s, mu, sigma, **settings):
     return linear_vae(w[None], 0 * w, s, mu, sigma, **settings)
 
 
-TWO = np.array([[[-1.0]], [[1.0]]])                         # two draws of noise that average squares exactly
+TWO = np.array([[[-1.0]], [[1.0]]])                         # two draws of noise with mean 0 and mean square 1
 
 
-@eq_45.tied("minivae.vae.VAE.loss", draws=50)
+@eq_45.tied("minivae.vae.VAE.loss", draws=10)
 def _(w, s, x, mu_q, sigma_q, beta):
     def bound(w, s, x, mu, sigma, beta):
         return -scalar_vae(w, s, mu, sigma, beta=float(beta[0])).loss(x[None], TWO)
@@ -168,7 +169,7 @@ def _(w, s, x, mu_q, sigma_q, beta):
     return by_minivae(bound, "(o),(o),(o),(o),(o),(o)->()")(w, s, x, mu_q, sigma_q, beta)[:, None]
 
 
-# Sums or means: which beta trains the same model. The code is mu + sigma eps, its noise one draw.
+# The beta with which sums and means of a loss train the same model. The code is mu + sigma eps, with one draw of noise.
 
 BETA = Symbol("beta", r"\beta", ">= 0", 1, np.abs, (1, 4, 0.5))
 EPS = vector("eps", r"\epsilon", 2, 1.0, ((0, 0), (1, -1)))
@@ -191,7 +192,7 @@ def loss_of(reduce, beta, W, b, s, x, eps):
 
 
 def slopes(loss, at):
-    """The gradient (n, K) at (n, K), one coordinate moved in each of K rows."""
+    """The gradient (n, K) at (n, K): each of K rows changes one coordinate."""
     return complex_step(lambda t: loss(at[:, None] + t * np.eye(at.shape[-1])), 0)
 
 
@@ -203,7 +204,7 @@ def slopes(loss, at):
     r" \left(g + \beta\mu,\; \frac{g\,\sigma\epsilon + \beta(\sigma^2 - 1)}{2}\right),"
     r"\quad g \,\mathrm{being}\, W^\top(b + Wz - x) / s^2",
     (*VECTOR_LINEAR, PLANE_MU, PLANE_SIGMA, EPS, BETA),
-    says="A loss of means, over D features and d coordinates, trains the same with beta_norm = beta d / D.",
+    says="A loss with means over D features and d coordinates trains the same model if its weight is beta d / D.",
 )  # fmt: skip
 def eq_57(W, b, s, x, mu, sigma, eps, beta):
     at, (D, d) = np.concatenate([mu, 2 * log(sigma)], axis=-1), W.shape[-2:]
@@ -217,7 +218,7 @@ def eq_57(W, b, s, x, mu, sigma, eps, beta):
     )  # fmt: skip
 
 
-@eq_57.tied("minivae.vae.VAE.gradient", draws=50)
+@eq_57.tied("minivae.vae.VAE.gradient", draws=10)
 def _(W, b, s, x, mu, sigma, eps, beta):
     def gradient(W, b, s, x, mu, sigma, eps, beta):
         vae = linear_vae(W, b, s, mu, sigma, beta=float(beta[0]))

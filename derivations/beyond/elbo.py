@@ -1,7 +1,7 @@
 """Beyond the sources: the evidence lower bound, and the tighter bounds of several draws.
 
-Nothing is drawn. Expectations over tables run over every z, or every K draws of it; those over Gaussians run
-over nodes of quadrature. A whole side in square brackets says by how much a bound falls short.
+Nothing is drawn at random. Expectations over tables are sums over every z, or over every K draws of it; expectations
+under Gaussians are sums over nodes of quadrature. A whole side in square brackets shows the gap of a bound.
 """
 
 import itertools
@@ -13,16 +13,14 @@ import numpy as np
 from numpy import exp, log
 
 from derivations.engine.domains import Symbol, joint, weights
-from derivations.engine.equation import equation
+from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import (
     complex_step,
     expect_full,
-    kl,
     kl_normal,
     kl_normal_full,
+    kl_of_weights,
     log_density_full,
-    mean,
-    need_pmf,
     noise,
     ratio,
     times,
@@ -44,7 +42,7 @@ from derivations.engine.worlds import (
     vector_log_p,
     vector_posterior,
 )
-from derivations.odaibo.objective import OUTSIDE, POSTERIOR
+from derivations.odaibo.objective import OUTSIDE, OUTSIDE_BAYES, POSTERIOR
 from minivae.evidence import lower_bounds
 from minivae.gaussian import entropy_diagonal, kl_full, log_normal, log_standard_normal, reparameterize
 from minivae.likelihood import Gaussian, gaussian_log_prob
@@ -56,11 +54,11 @@ from minivae.vae import VAE
 D = r"D_{KL}"
 E_Q = r"E_{z \sim q}"
 
-# Gaussians: x = b + W z + s eps, where log p(x) and p(z|x) are known
+# Gaussians: x = b + W z + s eps, with known log p(x) and p(z|x)
 
 
 def vector_log_joint(W, b, s, x, z):
-    """log p(x, z) from the covariance of (z, x), which are Gaussian together: codes z (n, K, 2), (n, K)."""
+    """log p(x, z) of codes z (n, K, 2) from the joint covariance of (z, x), (n, K)."""
     W_t, (D, J) = np.swapaxes(W, -2, -1), W.shape[-2:]
     of_z = np.concatenate([np.broadcast_to(np.eye(J), (len(W), J, J)), W_t], axis=-1)
     of_x = np.concatenate([W, W @ W_t + s[..., None] ** 2 * np.eye(D)], axis=-1)
@@ -74,12 +72,7 @@ def vector_log_joint(W, b, s, x, z):
     rf"\log p(x) - {E_Q}\left[\log p(x, z) - \log q(z|x)\right] ="
     rf" \log p(x) - {E_Q}\left[\log p(x|z)\right] + {D}(q(z|x)||p(z)) = {D}(q(z|x)||p(z|x))",
     (*VECTOR_LINEAR, MUS_Q, any_covariance("cov_q", r"\Sigma_q")),
-    says="What the ELBO lacks of log p(x) is the divergence from q to the true posterior, and nothing else.",
-    needs="q has a density, Sigma_q is symmetric and positive definite, and s > 0",
-    outside=tuple(
-        {"W": [[1, 0], [0, 1], [1, 1]], "b": (0, 0, 0), "s": s, "x": (1, 1, 0), "mu_q": (0, 0), "cov_q": cov}
-        for s, cov in ((1, [[1, 2], [2, 1]]), (1, [[1, 1], [1, 1]]), (0, [[1, 0], [0, 1]]))
-    ),
+    says="The gap between log p(x) and the ELBO is the divergence of q from the true posterior.",
 )  # fmt: skip
 def eq_1(W, b, s, x, mu_q, cov_q):
     E_q = lambda f: expect_full(f, mu_q, cov_q)  # noqa: E731
@@ -98,7 +91,7 @@ def _(W, b, s, x, mu_q, cov_q):
 
 
 def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
-    """minivae's model of one draw: the decoder's mean is b + W z, and q is N(mu, sigma^2) whatever x is."""
+    """minivae's model of one draw: the decoder's mean is b + W z, and q is N(mu, sigma^2) for every x."""
     D, J = W.shape
     shapes = mlp_shapes("encoder", [D, 2 * J]) | mlp_shapes("decoder", [J, D]) | {"log_sigma": ()}
     flat = np.concatenate([np.zeros(D * 2 * J), mu, 2 * log(sigma), W.T.ravel(), b, log(s)])
@@ -106,7 +99,7 @@ def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
 
 
 def by_minivae(f, signature):
-    """f of one draw, for all of them."""
+    """f of one draw, vectorised over the draws."""
     return np.vectorize(f, signature=signature)
 
 
@@ -118,12 +111,7 @@ CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # draws 
     rf"{E_Q}\left[\log p(x|z)\right] - {D}(q(z|x)||p(z)) = {E_Q}\left[\log p(x, z)\right] +"
     rf" \sum_{{j=1}}^{{J}}\frac{{1}}{{2}}\log(2\pi e\sigma_j^2) = \log p(x) - {D}(q(z|x)||p(z|x))",
     (*VECTOR_LINEAR, PLANE_MU, PLANE_SIGMA),
-    says="One number in three ways: reconstruction minus KL, joint plus entropy of q, evidence minus gap.",
-    needs="sigma > 0 and s > 0, so that every term is finite",
-    outside=tuple(
-        {"W": [[1, 0], [0, 1], [1, 1]], "b": (0, 0, 0), "s": s, "x": (1, 1, 0), "mu": (0, 0), "sigma": sigma}
-        for s, sigma in ((1, (1, 0)), (1, (1, -1)), (0, (1, 1)))
-    ),
+    says="The ELBO is reconstruction minus KL, expected log joint plus entropy of q, and log evidence minus gap.",
 )  # fmt: skip
 def eq_2(W, b, s, x, mu, sigma):
     log_p_x, cov = vector_log_evidence(W, b, s, x), sigma[..., None] ** 2 * np.eye(2)
@@ -138,7 +126,7 @@ def eq_2(W, b, s, x, mu, sigma):
 
 
 def terms_of_minivae(W, b, s, x, mu, sigma):
-    """log p(x|z), log p(z), log q(z|x), (n, 9), at codes that minivae makes of nodes; their weights (9,)."""
+    """log p(x|z), log p(z), log q(z|x), (n, 9), at codes that minivae makes from nodes; weights (9,)."""
     eps, chances = noise(2)
     z = reparameterize(mu, 2 * log(sigma), eps[:, None])                                    # (9, n, 2)
     mean_x = b + np.einsum("ndj,lnj->lnd", W, z)
@@ -158,7 +146,7 @@ def _(W, b, s, x, mu, sigma):
     return total(chances * (log_px_z + log_p_z - log_q))
 
 
-@eq_2.tied("minivae.vae.VAE.elbo", draws=50)
+@eq_2.tied("minivae.vae.VAE.elbo", draws=10)
 def _(W, b, s, x, mu, sigma):
     def elbo(W, b, s, x, mu, sigma):
         return linear_vae(W, b, s, mu, sigma).elbo(x[None], CORNERS[:, None])
@@ -167,15 +155,15 @@ def _(W, b, s, x, mu, sigma):
 
 
 class Corners(np.random.Generator):
-    """A random number generator whose draws are the four corners."""
+    """A random number generator that always draws the four corners."""
 
     def standard_normal(self, shape, *settings):
         """CORNERS as (L, N, J)."""
         return np.broadcast_to(CORNERS[:, None], shape)
 
 
-@eq_2.tied("minivae.evidence.bounds.lower_bounds", draws=50)
-@eq_2.tied("minivae.vae.VAE.log_likelihood", draws=50)
+@eq_2.tied("minivae.evidence.bounds.lower_bounds", draws=10)
+@eq_2.tied("minivae.vae.VAE.log_likelihood", draws=10)
 def _(W, b, s, x, mu, sigma):
     def elbo(W, b, s, x, mu, sigma):
         return lower_bounds(linear_vae(W, b, s, mu, sigma), x[None], len(CORNERS), Corners(np.random.PCG64(0))).elbo
@@ -183,19 +171,21 @@ def _(W, b, s, x, mu, sigma):
     return by_minivae(elbo, "(d,j),(d),(o),(d),(j),(j)->(o)")(W, b, s, x, mu, sigma)
 
 
-# Tables: q(z|x) leaves out no z here, so that w = p(x, z) / q(z|x) is a number everywhere
+# Tables: q(z|x) > 0 for every z, so that w = p(x, z) / q(z|x) is a number everywhere
 
 EVERYWHERE = Symbol(
     "q", "q(z|x)", "> 0, every row summing to 1", 20, lambda raw: weights(raw.reshape(-1, 4, 5), False),
     ENCODER.simple[:3],
 )  # fmt: skip
-NEEDED = "p(x) > 0, q(z|x) sums to 1 and is above zero just where p(x, z) is"
+Q_COVERS_P = "q(z|x) sums to 1, and q(z|x) > 0 wherever p(x, z) > 0"
 LEAVES_OUT = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[1, 0], [0.5, 0.5]]}
+ASSUMED = {"needs": "p(x) > 0 and q(z|x) sums to 1", "outside": OUTSIDE}
+JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}         # a sum is -inf + inf
 
 
 def importance_weights(p_xz, q):
-    """w = p(x, z) / q(z|x); 0 for a z that is never drawn, as no mean over draws has it."""
-    return np.where(q > 0, ratio(p_xz, need_pmf("q", q)), 0.0)
+    """w = p(x, z) / q(z|x). It is set to 0 where q = 0: that z is never drawn."""
+    return np.where(q > 0, ratio(p_xz, q), 0.0)
 
 
 @equation(
@@ -203,59 +193,59 @@ def importance_weights(p_xz, q):
     rf"\log p(x) = \log {E_Q}\left[\frac{{p(x, z)}}{{q(z|x)}}\right] \geq"
     rf" {E_Q}\left[\log\frac{{p(x, z)}}{{q(z|x)}}\right] = \left[\log p(x) - {D}(q(z|x)||p(z|x))\right]",
     (TABLE, EVERYWHERE),
-    says="The log goes inside the average over q after p(x, z) has been divided by q, and it costs the gap.",
-    needs=NEEDED, outside=(LEAVES_OUT, *OUTSIDE), tight=POSTERIOR,
+    says="By Jensen's inequality, the log of the mean weight is at least the mean log weight: the difference is the gap.",
+    needs=f"p(x) > 0, {Q_COVERS_P}", outside=(LEAVES_OUT, *OUTSIDE), tight=POSTERIOR,
 )  # fmt: skip
 def eq_3(p_xz, q):
     log_p_x, w = log(evidence(p_xz)), importance_weights(p_xz, q)
     return (
         log_p_x,
-        "=", log(mean(q, w)),
-        ">=", mean(q, log(w)),
-        "=", log_p_x - kl(q, posterior(p_xz)),
+        "=", log(total(q * w)),
+        ">=", total(times(q, log(w))),
+        "=", log_p_x - kl_of_weights(q, posterior(p_xz)),
     )  # fmt: skip
 
 
-# K draws: what counts is how often every z is among them
+# K draws: only the number of times that each z is drawn matters
 
 
 @cache
 def draws_of(K, J):
-    """How often each of J values of z is among K draws, (M, J), in every way there is; its orders, (M,)."""
-    ways = itertools.combinations_with_replacement(range(J), K)
-    counts = np.array([np.bincount(drawn, minlength=J) for drawn in ways])
+    """All counts of J values of z in K draws, (M, J), and the number of orders of each, (M,)."""
+    multisets = itertools.combinations_with_replacement(range(J), K)
+    counts = np.array([np.bincount(drawn, minlength=J) for drawn in multisets])
     orders = [math.factorial(K) // math.prod(map(math.factorial, of_each)) for of_each in counts.tolist()]
     return counts, np.array(orders, float)
 
 
 def chances_of(K, q):
-    """How likely every way is if z ~ q, (..., M)."""
+    """The probability of each row of counts if z ~ q, (..., M)."""
     counts, orders = draws_of(K, q.shape[-1])
     return orders * np.prod(q[..., None, :] ** counts, axis=-1)
 
 
 def mean_weights(K, w):
-    """1/K sum_k w_k of every way, (..., M), from w (..., J)."""
+    """1/K sum_k w_k for each row of counts, (..., M), from w (..., J)."""
     return w @ draws_of(K, w.shape[-1])[0].T / K
 
 
 def bound_of(K, q, w):
     """L_K = E log 1/K sum_k w_k over K draws z_k ~ q, (..., 1)."""
-    return total(chances_of(K, q) * log(mean_weights(K, w)))
+    return total(times(chances_of(K, q), log(mean_weights(K, w))))
 
 
 def bound_of_the_others(K, q, w):
-    """The same from K + 1 draws: each in turn is left out, and the K + 1 results are averaged."""
+    """The same from K + 1 draws: each is left out in turn, and the K + 1 results are averaged."""
     counts = draws_of(K + 1, w.shape[-1])[0]                                # (M, J)
     others = counts[:, None, :] - np.eye(w.shape[-1])                       # (M, J, J)   without one z
     of_others = np.einsum("...j,mzj->...mz", w, np.maximum(others, 0)) / K
-    return total(chances_of(K + 1, q) * times(counts / (K + 1), log(of_others)).sum(axis=-1))
+    return total(times(chances_of(K + 1, q), times(counts / (K + 1), log(of_others)).sum(axis=-1)))
 
 
-def gap_of(K, q, w):
-    """The divergence of K draws ~ q from K draws of which one, no matter which, is from p(z|x): (..., 1)."""
+def gap_of(K, p_xz, q):
+    """The divergence of K draws from q from a mixture over j: draw j is from p(z|x), the others are from q. (..., 1)"""
     of_q = chances_of(K, q)
-    return kl(of_q, of_q * mean_weights(K, w) / mean(q, w))
+    return kl_of_weights(of_q, of_q * mean_weights(K, importance_weights(p_xz, q)) / evidence(p_xz))
 
 
 SMALL_TABLE = replace(joint("p_xz", "p(x, z)", 2, 3), simple=TABLE.simple)
@@ -271,35 +261,36 @@ NEXT_L = r"\mathcal{L}_{K+1}"
     "beyond.4", "the importance weighted bound; Burda et al. 2016, theorem 1",
     rf"\{{{L_K} = {E_DRAWS}\left[\log\left({MEAN_OF_K} w_k\right)\right],\; w_k = p(x, z_k) / q(z_k|x)\}}:\;"
     rf" {L_K} = {E_DRAWS}\left[\frac{{1}}{{K+1}}\sum_j \log\left({MEAN_OF_OTHERS} w_k\right)\right]"
-    rf" \leq {NEXT_L} \leq \log p(x) = \left[{NEXT_L} + {D}(q^{{K+1}}||p(z_j|x)\,q^K)\right]",
+    rf" \leq {NEXT_L} \leq \log p(x) = \left[{NEXT_L} +"
+    rf" {D}\left(\prod_k q(z_k|x)||\frac{{1}}{{K+1}}\sum_j p(z_j|x)\prod_{{k \neq j}} q(z_k|x)\right)\right]",
     (SMALL_TABLE, SMALL_Q),
-    says="Every draw more, averaged inside the log, lifts the bound, and never above log p(x): K = 1 to 6.",
-    needs=NEEDED, outside=OUTSIDE, tight=POSTERIOR,
+    says="Each further draw inside the log raises the bound, never above log p(x). Here K is 1 to 5.",
+    needs="p(x, z) > 0, and q(z|x) sums to 1", outside=(*OUTSIDE, JOINT_IS_ZERO), tight=POSTERIOR,
 )  # fmt: skip
 def eq_4(p_xz, q):
     w, K = importance_weights(p_xz, q), range(1, UP_TO)
     bounds = np.concatenate([bound_of(k, q, w) for k in (*K, UP_TO)], axis=-1)              # (n, rows, 6)
     return (
         bounds[..., :-1],
-        "=", np.concatenate([bound_of_the_others(k, q, w) for k in K], axis=-1),
+        "=", Zero(1, np.concatenate([bound_of_the_others(k, q, w) for k in K], axis=-1)),   # near 0 if p(x) is near 1
         "<=", bounds[..., 1:],
-        "<=", log(evidence(p_xz)),
-        "=", bounds[..., 1:] + np.concatenate([gap_of(k + 1, q, w) for k in K], axis=-1),
+        "<=", Zero(1, log(evidence(p_xz))),
+        "=", bounds[..., 1:] + np.concatenate([gap_of(k + 1, p_xz, q) for k in K], axis=-1),
     )  # fmt: skip
 
 
 @eq_4.tied("minivae.objective.iw_bound", draws=5)
 def _(p_xz, q):
     w = importance_weights(p_xz, q)                         # (n, rows, columns)
-    log_w, mean_log = log(np.where(w > 0, w, 1)), mean(q, log(np.where(q > 0, w, 1)))       # w = 0 is never drawn
+    log_w, mean_log = log(w), total(q * log(w))
     made = []
     for k in range(2, UP_TO + 1):
         counts = draws_of(k, q.shape[-1])[0]
-        drawn = np.array([np.repeat(np.arange(len(z)), z) for z in counts])                 # (M, k)   which z they are
+        drawn = np.array([np.repeat(np.arange(len(z)), z) for z in counts])                 # (M, k)   indices of z
         drawn_w = log_w[..., drawn]                         # (n, rows, M, k)
         bound = iw_bound(np.moveaxis(drawn_w, -1, 0).reshape(k, -1)).reshape(drawn_w.shape[:-1])
-        gain = bound - drawn_w.mean(axis=-1)                # of more draws, by Jensen's inequality
-        made.append(mean_log + total(chances_of(k, q) * gain) + gap_of(k, q, w))
+        gain = bound - drawn_w.mean(axis=-1)                # by Jensen's inequality, not negative
+        made.append(mean_log + total(chances_of(k, q) * gain) + gap_of(k, p_xz, q))
     return np.concatenate(made, axis=-1)
 
 
@@ -310,13 +301,13 @@ def hundredths(raw):
 
 
 def two_weights(raw):
-    """Two weights, one of them at least a fifth larger than the other."""
+    """Two weights; the larger one is at least a fifth larger."""
     first, apart = raw[:, :1], np.sign(raw[:, 1:]) * (0.2 + np.abs(raw[:, 1:]) / 2)
     return exp(np.concatenate([first / 2, first / 2 + apart], axis=-1))
 
 
 TWO_Q = Symbol("q", "q(z|x)", "> 0, in hundredths, summing to 1", 1, hundredths, ((0.5, 0.5), (0.75, 0.25)))
-TWO_W = Symbol("w", "w", "> 0, and not alike", 2, two_weights, ((1, 2), (2, 1), (1, 4)))
+TWO_W = Symbol("w", "w", "> 0, two different numbers", 2, two_weights, ((1, 2), (2, 1), (1, 4)))
 MANY_DRAWS = np.array([1, 4, 16, 64])
 LEADING = r"\frac{\mu_2}{2} - \frac{\mu_3}{3K},\; \mu_2 - \frac{\mu_3}{K},\; \mu_2 - \frac{2\mu_3}{K}"
 FOURTH = r"\frac{\mu_4 + 3(K - 1)\mu_2^2}{K^2}\left(\frac{1}{4a},\; \frac{1}{a},\; \frac{2a + 1}{a^2}\right)"
@@ -324,24 +315,23 @@ FOURTH = r"\frac{\mu_4 + 3(K - 1)\mu_2^2}{K^2}\left(\frac{1}{4a},\; \frac{1}{a},
 
 @equation(
     "beyond.5", "rate of that bound's gap and gradient; Maddison et al. 2017, Rainforth et al. 2018",
-    rf"\left\{{\mu_r = {E_Q}[(w / p(x) - 1)^r],\; a = \min w / p(x),\; w - p(x) \propto \phi,\;"
-    rf" \Delta_K = \frac{{d}}{{d\phi}}\log\left({MEAN_OF_K} w_k\right)\right\}}:\;"
+    rf"\left\{{p(x) = {E_Q}[w],\; \mu_r = {E_Q}[(w / p(x) - 1)^r],\; a = \min w / p(x),\;"
+    rf" w_\phi = p(x) + \phi\,(w - p(x)),\;"
+    rf" \Delta_K = \frac{{d}}{{d\phi}}\log\left({MEAN_OF_K} w_{{\phi, k}}\right)\mathrm{{ at }}\phi = 1\right\}}:\;"
     rf" \left({LEADING}\right) \leq K\left(\log p(x) - {L_K},\; -E[\Delta_K],\; E[\Delta_K^2]\right)"
     rf" \leq \left({LEADING}\right) + {FOURTH}", (TWO_Q, TWO_W),
-    says="Gap and gradient of q fall like 1/K, the gap like Var(w) / 2K p(x)^2; the noise, like 1/sqrt(K).",
-    needs="q sums to 1, and p(x, z) > 0 wherever q(z|x) is: no weight is 0, and their variance is finite",
-    outside=({"q": (0.5, 0.5), "w": (0, 1)}, {"q": (0.6, 0.6), "w": (1, 2)}),
+    says="The gap falls like Var(w) / (2 K p(x)^2), the gradient in phi like 1/K, and its noise like 1/sqrt(K).",
     tight={"q": (0.5, 0.5), "w": (1, 1)},
 )  # fmt: skip
 def eq_5(q, w):
-    p_x, K = mean(q, w), MANY_DRAWS
-    mu_2, mu_3, mu_4 = (mean(q, (w / p_x - 1) ** r) for r in (2, 3, 4))
+    p_x, K = total(q * w), MANY_DRAWS
+    mu_2, mu_3, mu_4 = (total(q * (w / p_x - 1) ** r) for r in (2, 3, 4))
     bounds = np.concatenate([bound_of(k, q, w) for k in K.tolist()], axis=-1)               # (n, 4)
     mean_log = lambda k: lambda phi: log(mean_weights(k, p_x + phi * (w - p_x)))  # noqa: E731
     slopes = [(chances_of(k, q), complex_step(mean_log(k), 1)) for k in K.tolist()]
     signal, square = (np.hstack([total(chance * slope**r) for chance, slope in slopes]) for r in (1, 2))
-    # The mean of w / p(x) is 1 + t. The three are -log(1 + t), -t / (1 + t) and the square of that: each is a
-    # cubic in t, plus t^4 times what is not negative and is largest where all draws have the least weight.
+    # With mean weight (1 + t) p(x), the three are -log(1 + t), -t / (1 + t) and its square. Each is a cubic in t plus
+    # t^4 times a factor that is not negative, and largest if every draw has the least weight.
     leading = np.stack([mu_2 / 2 - mu_3 / (3 * K), mu_2 - mu_3 / K, mu_2 - 2 * mu_3 / K], axis=1)
     fourth = (mu_4 + 3 * (K - 1) * mu_2**2) / K**2          # K times the fourth moment of t
     a = w.min(axis=-1, keepdims=True) / p_x
@@ -354,13 +344,13 @@ def eq_5(q, w):
     rf"{E_Q}\left[\frac{{p(x, z)}}{{q(z|x)}}\right] ="
     rf" {E_DRAWS}\left[{MEAN_OF_K} \frac{{p(x, z_k)}}{{q(z_k|x)}}\right] ="
     r" \sum_z p(x|z)\,p(z) = p(x)", (TABLE, EVERYWHERE),
-    says="On average a weight p(x, z) / q(z|x) is p(x), and so is the mean of K of them: here K = 3.",
-    needs="q(z|x) sums to 1 and is above zero wherever p(x, z) is", outside=(LEAVES_OUT, OUTSIDE[0]),
+    says="The expected weight p(x, z) / q(z|x) is p(x), and so is the expected mean of K weights: here K = 3.",
+    needs=f"p(z) > 0, {Q_COVERS_P}", outside=(LEAVES_OUT, OUTSIDE[0], OUTSIDE_BAYES[-1]),
 )  # fmt: skip
 def eq_6(p_xz, q):
     w = importance_weights(p_xz, q)
     return (
-        mean(q, w),
+        total(q * w),
         "=", total(chances_of(3, q) * mean_weights(3, w)),
         "=", total(likelihood(p_xz) * prior(p_xz)),
         "=", evidence(p_xz),
@@ -370,7 +360,7 @@ def eq_6(p_xz, q):
 @eq_6.tied("minivae.ops.log_sum_exp")
 def _(p_xz, q):
     counts = draws_of(3, q.shape[-1])[0]
-    drawn = np.array([np.repeat(np.arange(len(z)), z) for z in counts])     # (M, K)   which z they are
+    drawn = np.array([np.repeat(np.arange(len(z)), z) for z in counts])     # (M, K)   indices of z
     log_w = log(p_xz) - log(q)
     log_mean = log_sum_exp(log_w[..., drawn], axis=-1) - math.log(3)        # (n, rows, M)
     return total(chances_of(3, q) * exp(log_mean))

@@ -1,7 +1,7 @@
-"""Beyond the sources: what a derivation needs to know of Gaussians.
+"""Beyond the sources: facts about Gaussians that a derivation needs.
 
-Entropy and cross-entropy, the two integrals behind the closed form, divergences with any covariance, in other
-coordinates and in both directions, digits near the prior, and the mean squared error of a linear decoder.
+The entries are about entropies, the two integrals behind the closed form of the KL, and divergences: with any
+covariance, in other coordinates, in both directions and near the prior. The last is about a linear decoder's error.
 """
 
 import math
@@ -26,7 +26,7 @@ from derivations.engine.numerics import (
     noise,
     total,
 )
-from derivations.engine.worlds import FULL_PAIR, MATRIX_W, OBSERVED_3, chosen, covariance
+from derivations.engine.worlds import FULL_PAIR, MATRIX_W, OBSERVED_3, covariance
 from derivations.odaibo.closed_form import TWO
 from minivae.gaussian import (
     LOG_2PI,
@@ -42,8 +42,8 @@ from minivae.gaussian import (
 )
 from minivae.likelihood import gaussian_log_prob, squared_error
 
-# An entropy is 0 where 2 pi e sigma^2 = 1, and nothing is small compared with 0. So sigma is in hundredths,
-# and covariances are far from that.
+# An entropy is 0 if 2 pi e sigma^2 = 1, and no error is small compared with 0. So sigma is in hundredths, and
+# covariances are far from that.
 
 MU = vector("mu", r"\mu", 2, simple=((0, 0), (1, -1)))
 SIGMA = Symbol(
@@ -56,7 +56,7 @@ COV = Symbol(
 
 
 def minus_q_log_q(mu, sigma):
-    """-integral of q log q dz as a function of log sigma^2, on nodes that stay where they are."""
+    """-integral of q log q dz as a function of log sigma^2, on fixed nodes."""
     z = mu[..., None] + sigma[..., None] * LINE             # (n, J, nodes)
 
     def entropy(log_var):
@@ -71,13 +71,7 @@ def minus_q_log_q(mu, sigma):
     r"\left(H[N(\mu_j, \sigma_j^2)],\; \frac{dH}{d\log\sigma_j^2},\; H[N(\mu, \Sigma)]\right) ="
     r" \left(\frac{1}{2}\log(2\pi e\sigma_j^2),\; \frac{1}{2},\; \frac{1}{2}\log\det(2\pi e\Sigma)\right)",
     (MU, SIGMA, COV),
-    says="The entropy, minus the integral of q log q: whatever mu, and below 0 where q is narrow.",
-    needs="sigma_j > 0, Sigma symmetric and positive definite",
-    outside=(
-        {"mu": (0, 0), "sigma": (1, -1), "cov": [[1, 0], [0, 1]]},
-        {"mu": (0, 0), "sigma": (1, 1), "cov": [[1, 2], [2, 1]]},
-        {"mu": (0, 0), "sigma": (1, 1), "cov": [[1, 1], [0, 1]]},
-    ),
+    says="The entropy is minus the integral of q log q. It does not depend on mu, and is negative if q is narrow.",
 )  # fmt: skip
 def eq_26(mu, sigma, cov):
     log_var, H = 2 * log(need_positive("sigma", sigma)), minus_q_log_q(mu, sigma)
@@ -100,14 +94,14 @@ def _(mu, sigma, cov):
 
 @eq_26.tied("minivae.divergences.cholesky")
 def _(mu, sigma, cov):
-    # R_jj is the standard deviation of z_j, given those before it: their entropies add up.
+    # R_jj is the standard deviation of z_j given z_1 to z_(j-1): these entropies sum to that of z.
     given_before = np.diagonal(cholesky(cov), axis1=-2, axis2=-1)
     log_var = 2 * log(sigma)
     full = total(entropy_diagonal(2 * log(given_before)))
     return np.hstack([entropy_diagonal(log_var), np.full_like(log_var, 0.5), full])
 
 
-# A cross-entropy is not below the entropy of q, and that is above 0 for the widths here.
+# A cross-entropy is at least the entropy of q, which is above 0 for the widths here.
 
 CROSSED = (TWO[0], positive("sigma_q", r"\sigma_q", 0.3), *TWO[2:])
 
@@ -116,12 +110,7 @@ CROSSED = (TWO[0], positive("sigma_q", r"\sigma_q", 0.3), *TWO[2:])
     "beyond.27", "cross-entropy of two Gaussians",
     r"-\int q(z)\log p(z)\,dz = H[q] + D_{KL}(q\Vert p) ="
     r" \frac{1}{2}\log(2\pi\sigma_p^2) + \frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigma_p^2}", CROSSED,
-    says="What it costs to take p for q: the entropy of q, and the divergence on top of it.",
-    needs="sigma_q > 0 and sigma_p > 0: their squares hide a sign",
-    outside=(
-        {"mu_q": 1, "sigma_q": -1, "mu_p": 0, "sigma_p": 1},
-        {"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": -1},
-    ),
+    says="The cross-entropy of q and p is the entropy of q plus the divergence of q from p.",
 )  # fmt: skip
 def eq_27(mu_q, sigma_q, mu_p, sigma_p):
     return (
@@ -150,8 +139,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     r" \left(-\frac{J}{2}\log(2\pi) - \frac{1}{2}\sum_{j=1}^{J}(\mu_j^2 + \sigma_j^2),\;"
     r" -\frac{J}{2}\log(2\pi) - \frac{1}{2}\sum_{j=1}^{J}(1 + \log\sigma_j^2)\right)",
     (MU, positives("sigma", r"\sigma", 2, 0.3)),
-    says="The two integrals, with p = N(0, I), whose difference is minus the KL term of every VAE.",
-    needs="sigma_j > 0", outside={"mu": (0, 0), "sigma": (1, -1)},
+    says="The difference of these two integrals, with p = N(0, I), is minus the KL term of a VAE.",
 )  # fmt: skip
 def eq_58(mu, sigma):
     sigma, J = need_positive("sigma", sigma), mu.shape[-1]
@@ -191,16 +179,10 @@ def _(mu, sigma):
     r" \frac{1}{2}\left[\mathrm{tr}(\Sigma_p^{-1}\Sigma_q)"
     r" + (\mu_p - \mu_q)^T\Sigma_p^{-1}(\mu_p - \mu_q) - J + \log\frac{\det\Sigma_p}{\det\Sigma_q}\right]",
     FULL_PAIR,
-    says="The divergence where coordinates depend on each other: a trace, a distance, two determinants.",
-    needs="both covariances symmetric and positive definite",
-    outside=tuple(
-        {"mu_q": (0, 0), "cov_q": [[1, 0], [0, 1]], "mu_p": (1, 0), "cov_p": [[1, 0], [0, 1]]} | {name: cov}
-        for name in ("cov_q", "cov_p")
-        for cov in ([[1, 2], [2, 1]], [[1, 1], [0, 1]])
-    ),
+    says="For dependent coordinates the divergence is made of a trace, a squared distance and two determinants.",
 )  # fmt: skip
 def eq_33(mu_q, cov_q, mu_p, cov_p):
-    cholesky(cov_p, "cov_p")                                # refused unless it is a covariance
+    cholesky(cov_p, "cov_p")                                # raises ValueError unless cov_p is a covariance
     inverse, d = np.linalg.inv(cov_p), mu_p - mu_q
     trace, distance = np.einsum("nij,nji->n", inverse, cov_q), np.einsum("ni,nij,nj->n", d, inverse, d)
     log_ratio = log(np.linalg.det(cov_p) / np.linalg.det(cov_q))
@@ -216,26 +198,35 @@ def _(mu_q, cov_q, mu_p, cov_p):
     return kl_full(mu_q, cov_q, mu_p, cov_p)[:, None]
 
 
-# g turns z into y, and is given by its inverse: one y for every z.
+# y = g(z) is given by its inverse z(y), which is increasing or decreasing: one y for every z.
 
 SLOPE = Symbol(
-    "slope", "a", "not 0, in z = a (y + k tanh y), y = g(z)", 1,
-    lambda raw: np.sign(raw) * exp(abs(raw) / 3), (1, 2, -1),
+    "slope", "a", "not 0, in z(y) = a (y + k tanh y)", 1,
+    lambda raw: np.where(raw < 0, -1, 1) * exp(abs(raw) / 3), (1, 2, -1),
 )  # fmt: skip
-BEND = Symbol("bend", "k", "> -1", 1, lambda raw: abs(tanh(raw)), (0, 0.5, 1))
+BEND = Symbol("bend", "k", ">= 0", 1, abs, (0, 0.5, 1))
+
+
+def y_of(t, bend):
+    """The y with y + k tanh y = t, for k >= 0, by 60 steps of bisection."""
+    low, high = t - abs(bend), t + abs(bend)
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = middle + bend * tanh(middle) > t
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return middle
 
 
 @equation(
     "beyond.34", "change of variables",
     r"\left(D_{KL}(q_g\Vert p_g),\; H[q_g]\right) ="
-    r" \left(D_{KL}(q\Vert p),\; H[q] - E_{y \sim q_g}\left[\log|z'(y)|\right]\right)",
+    r" \left(D_{KL}(q\Vert p),\; H[q] - E_{y \sim q_g}\left[\log|z'(y)|\right]\right),"
+    r"\quad (q_g(y) = q(z(y))\,|z'(y)|)",
     (*CROSSED, SLOPE, BEND),
-    says="In other coordinates both densities change alike: the divergence stays, the entropy does not.",
-    needs="g is one-to-one: slope a not 0, bend k not below -1",
-    outside=tuple(
-        {"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": 1, "slope": a, "bend": k}
-        for a, k in ((0, 0), (1, -3))
-    ),
+    says="In other coordinates y = g(z) both densities get the same factor. So the divergence stays the same, and the "
+    "entropy changes.",
+    needs="g is one-to-one (bend k >= 0)",
+    outside={"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": 1, "slope": 1, "bend": -3},
 )  # fmt: skip
 def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
     def inside(y):
@@ -244,8 +235,10 @@ def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
         log_q, log_p = log_density(z, mu_q, sigma_q) + log_slope, log_density(z, mu_p, sigma_p) + log_slope
         return exp(log_q) * np.stack([log_q - log_p, -log_q, log_slope])
 
-    reach = (9 * sigma_q / abs(slope) + abs(bend)) / 12     # z / slope is off y by bend at most
-    divergence, entropy, stretch = integrate(inside, mu_q / slope, reach)
+    # With y = sinh u the nodes are dense near 0, where z(y) bends.
+    low, high = (np.arcsinh(y_of((mu_q + side * sigma_q) / slope, bend)) for side in (-9, 9))
+    in_u = lambda u: inside(np.sinh(u)) * np.cosh(u)  # noqa: E731
+    divergence, entropy, stretch = integrate(in_u, (low + high) / 2, abs(high - low) / 24)
     return (
         np.hstack([divergence, entropy]),
         "=", np.hstack([
@@ -260,12 +253,7 @@ def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
     r"\int (q(z) - p(z))\log\frac{q(z)}{p(z)}\,dz = D_{KL}(q\Vert p) + D_{KL}(p\Vert q) ="
     r" \frac{1}{2}\left(\frac{\sigma_q^2}{\sigma_p^2} + \frac{\sigma_p^2}{\sigma_q^2} - 2\right)"
     r" + \frac{(\mu_q-\mu_p)^2}{2}\left(\frac{1}{\sigma_q^2} + \frac{1}{\sigma_p^2}\right)", TWO,
-    says="The divergence there and back: symmetric, and the logarithms of both directions cancel.",
-    needs="sigma_q > 0 and sigma_p > 0: their squares hide a sign",
-    outside=(
-        {"mu_q": 1, "sigma_q": -1, "mu_p": 0, "sigma_p": 1},
-        {"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": -1},
-    ),
+    says="The divergences of q from p and of p from q have a symmetric sum, in which the logarithms cancel.",
 )  # fmt: skip
 def eq_54(mu_q, sigma_q, mu_p, sigma_p):
     log_ratio = lambda z: log_density(z, mu_q, sigma_q) - log_density(z, mu_p, sigma_p)  # noqa: E731
@@ -283,7 +271,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return kl_diagonal(*q, *p) + kl_diagonal(*p, *q)
 
 
-# Near the prior. E_q[p/q - 1] = 0 may be added to the divergence: then no term is negative, no digit is lost.
+# Near the prior. E_q[p/q - 1] = 0 is added to the divergence: then no term is negative, and no digit is lost.
 
 
 def near_zero(raw):
@@ -299,36 +287,32 @@ def above_its_tangent(d):
 
 
 @equation(
-    "beyond.51", "divergence near the prior, digit by digit",
+    "beyond.51", "divergence near the prior, with all digits",
     r"E_{z \sim q}\left[\frac{p(z)}{q(z)} - 1 - \log\frac{p(z)}{q(z)}\right] ="
     r" \frac{1}{2}\left(\mu^2 + \sum_{k=2}^{\infty}\frac{\ell^k}{k!}\right) ="
     r" \frac{1}{2}\left(\mu^2 + \mathrm{expm1}(\ell) - \ell\right)",
     (
         Symbol("mu", r"\mu", "real, near 0", 1, near_zero, (0, 1e-6, 1e-3)),
         Symbol("log_var", r"\ell", "log of the variance, near 0", 1, near_zero, (1e-9, 1e-6, 1e-3)),
-        chosen("expm1_used", "expm1", 1, "1: exp(l) - 1 is computed as expm1(l)"),
     ),
     tolerance=1e-6,
-    says="The divergence from the standard prior keeps its digits close by; with exp(l) - 1 they are lost.",
-    needs="exp(l) - 1 in one step: the 1 of exp(l) leaves no room for what is to be seen",
-    outside=tuple({"mu": 0, "log_var": log_var, "expm1_used": 0} for log_var in (1e-9, -1e-9, 1e-8)),
+    says="expm1(l) is exp(l) - 1. Near the prior expm1 keeps the digits that rounding loses in exp(l) - 1.",
 )  # fmt: skip
-def eq_51(mu, log_var, expm1_used):
-    def log_p_over_q(z):                                    # with z = eps, in units of sigma and from mu
+def eq_51(mu, log_var):
+    def log_p_over_q(z):                                    # z = eps: measured from mu in units of sigma
         return -mu * (mu / 2 + exp(log_var / 2) * z) - z**2 * expm1(log_var) / 2 + log_var / 2
 
     k = np.arange(2, 20)
     series = total(log_var**k / np.array([math.factorial(i) for i in k], float))
-    in_one_step = np.where(expm1_used == 1, expm1(log_var), exp(log_var) - 1)
     return (
         expect(lambda eps: above_its_tangent(log_p_over_q(eps)), 0, 1),
         "=", (mu**2 + series) / 2,
-        "=", (mu**2 + (in_one_step - log_var)) / 2,
+        "=", (mu**2 + (expm1(log_var) - log_var)) / 2,
     )  # fmt: skip
 
 
 @eq_51.tied("minivae.gaussian.kl_standard_normal")
-def _(mu, log_var, expm1_used):
+def _(mu, log_var):
     return kl_standard_normal(mu, log_var)
 
 
@@ -341,12 +325,7 @@ DECODED = (OBSERVED_3, MATRIX_W, *CODE)
 @equation(
     "beyond.52", "mean of a quadratic form",
     r"E_{z \sim N(m, V)}\left[|x - Wz|^2\right] = |x - Wm|^2 + \mathrm{tr}(WVW^T)", DECODED,
-    says="A linear decoder's mean squared error: that of the mean code, and the spread of what is decoded.",
-    needs="V symmetric and positive definite",
-    outside=tuple(
-        {"x": (1, 1, 0), "W": [[1, 0], [0, 1], [1, 1]], "m": (0, 0), "V": V}
-        for V in ([[1, 2], [2, 1]], [[1, 1], [0, 1]])
-    ),
+    says="The expected squared error of a linear decoder is the squared error at the mean code plus the variance of W z.",
 )  # fmt: skip
 def eq_52(x, W, m, V):
     error = lambda z: ((x[:, None] - z @ np.swapaxes(W, 1, 2)) ** 2).sum(axis=-1)  # noqa: E731
@@ -355,7 +334,7 @@ def eq_52(x, W, m, V):
 
 
 def decoded(W, m, V):
-    """The decoder's output for every noise there can be, (L, n, D), and the weights (L,)."""
+    """The decoder's output at all nodes of the noise, (L, n, D), and their weights (L,)."""
     eps, weights = noise(2)
     z = m + np.einsum("nij,lj->lni", cholesky(V), eps)      # (L, n, J)   of the covariance R R' = V
     return np.einsum("ndj,lnj->lnd", W, z), weights
@@ -370,5 +349,5 @@ def _(x, W, m, V):
 
 @eq_52.tied("minivae.likelihood.gaussian_log_prob")
 def _(x, W, m, V):
-    out, weights = decoded(W, m, V)                         # with sigma = 1 half the squared error is left
+    out, weights = decoded(W, m, V)                         # with sigma = 1 this is half the squared error and a constant
     return -2 * (weights @ gaussian_log_prob(x, out, np.array(0.0)))[:, None] - x.shape[-1] * LOG_2PI

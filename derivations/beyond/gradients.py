@@ -1,15 +1,15 @@
-"""Beyond the sources: gradients of an expectation over what is itself drawn.
+"""Beyond the sources: gradients of an expectation under a distribution that depends on the parameters.
 
-q = N(mu, sigma^2) moves when mu and sigma do. Its density moves at every z that stays where it is: this is
-the way of the score. Or z = mu + sigma eps moves for every eps that stays as it is: the way of the path. A
-gradient is (d/dmu, d/dsigma), by complex step. What is averaged is sin z or (mu / sigma) sin z: their means
-are known, E sin z = sin(mu) exp(-sigma^2 / 2), and mu is kept to where no slope of these is zero.
+z is drawn from q = N(mu, sigma^2). The score gradient differentiates the density of q at fixed z; the path gradient
+differentiates z = mu + sigma eps at fixed eps. A gradient is (d/dmu, d/dsigma), by complex step. The functions averaged
+are sin z and (mu / sigma) sin z, because E sin z = sin(mu) exp(-sigma^2 / 2) is known. mu is in a range where no slope
+of these is 0.
 """
 
 import numpy as np
 from numpy import cos, exp, log, pi, sin, sqrt
 
-from derivations.engine.domains import Symbol, positive
+from derivations.engine.domains import Symbol
 from derivations.engine.equation import equation
 from derivations.engine.numerics import complex_step, need_positive, noise, total
 from derivations.engine.worlds import chosen
@@ -19,12 +19,11 @@ MU = Symbol(
     "mu", r"\mu", "real, of size 0.1 to 1.5", 1,
     lambda raw: np.copysign(0.1 + 1.4 * np.tanh(np.abs(raw)), raw), (1, 0.5, -1),
 )  # fmt: skip
-SIGMA = positive("sigma", r"\sigma", 0.3)
-CUT = chosen("cut", "cut", 0, "1 if nothing below mu is ever drawn: q is cut off there")
-NO_SPREAD = {"mu": 1, "sigma": -1}
+SIGMA = Symbol("sigma", r"\sigma", "> 0, below 3", 1, lambda raw: exp(np.tanh(raw / 3)), (1, 2, 0.5))
+CUT = chosen("cut", "cut", 0, "1 if q is cut off below mu")
 
-# Three rules for noise eps, 60 nodes each: two for all of it, one for its upper half, with twice the density.
-# HERMITE comes with weights for means, LINE and ABOVE with widths: how much of the line a node stands for.
+# Three quadrature rules for noise eps, 60 nodes each: HERMITE and LINE for all of it, ABOVE for its upper half, with
+# twice the density. HERMITE has weights for means, LINE and ABOVE have widths: the length of the line for each node.
 
 HERMITE, WEIGHTS = (array.ravel() for array in noise(1, 60))
 LINE, WIDTHS = 0.4 * np.arange(-29.5, 30), np.full(60, 0.4)
@@ -48,12 +47,12 @@ def for_means(cut=0):
 
 
 def for_integrals(cut=0):
-    """Nodes eps and widths: integral of f(eps) deps = sum of width * f, for an f that dies off."""
+    """Nodes eps and widths: integral of f(eps) deps = sum of width * f, for an f that tends to 0."""
     return np.where(cut == 1, ABOVE, LINE), np.where(cut == 1, TWICE, WIDTHS)
 
 
 def slopes(f, *at):
-    """The slope of f in each of its arguments, side by side: (n, 1) each, (n, P) together."""
+    """The slopes of f in each of its P arguments, (n, P)."""
     moved = [lambda value, i=i: f(*at[:i], value, *at[i + 1 :]) for i in range(len(at))]
     return np.hstack([complex_step(g, value) for g, value in zip(moved, at)])
 
@@ -62,7 +61,7 @@ def slopes(f, *at):
 
 
 def scores(z, mu, sigma):
-    """d/dmu and d/dsigma of log q(z), as they are written."""
+    """d/dmu and d/dsigma of log q(z), as printed."""
     return (z - mu) / sigma**2, ((z - mu) ** 2 / sigma**2 - 1) / sigma
 
 
@@ -78,11 +77,12 @@ SCORES = r"\left(\frac{z-\mu}{\sigma^2},\; \frac{(z-\mu)^2/\sigma^2 - 1}{\sigma}
 
 @equation(
     "beyond.10", "mean of the score",
-    rf"1 + E_q[\nabla\log q(z)] = 1 + E_q\left[{SCORES}\right] = 1 + \int \nabla q(z)\,dz = 1",
+    rf"1 + E_q[\nabla\log q(z)] = 1 + E_q\left[{SCORES}\right] = 1 + \int \nabla q(z)\,dz = 1,"
+    r"\quad \nabla \text{ in } (\mu, \sigma)",
     (MU, SIGMA, CUT),
-    says="The score is 0 on average: q always has the area 1. (Next to 0 nothing is small, so 1 is added.)",
-    needs="where q is above 0 stays the same when mu and sigma move; sigma > 0",
-    outside=({"mu": 1, "sigma": 1, "cut": 1}, NO_SPREAD | {"cut": 0}),
+    says="The mean of the score is 0, because q always integrates to 1. (1 is added: no error is small compared with 0.)",
+    needs="q is not cut off at a point that moves with mu or sigma (cut = 0)",
+    outside={"mu": 1, "sigma": 1, "cut": 1},
 )  # fmt: skip
 def eq_10(mu, sigma, cut):
     (eps, weights), (u, widths) = for_means(cut), for_integrals(cut)
@@ -109,10 +109,11 @@ OF_F = r"\left(\frac{\sin z}{\sigma},\; -\frac{\mu\sin z}{\sigma^2}\right)"
     r" = \int (f(z)\nabla q(z) + q(z)\nabla f(z))\,dz"
     r" = E_q[f(z)\nabla\log q(z)] + E_q[\nabla f(z)]"
     rf" = E_q\left[f(z){SCORES}\right] + E_q\left[{OF_F}\right]"
-    r" = \nabla\left(\frac{\mu}{\sigma}\sin(\mu)\,e^{-\sigma^2/2}\right)", (MU, SIGMA, CUT),
-    says="Nobody needs the slope of f in z: f times the score will do, and what of f itself moves.",
-    needs="derivative and integral may change places: q is cut off nowhere that moves; sigma > 0",
-    outside=({"mu": 1, "sigma": 1, "cut": 1}, NO_SPREAD | {"cut": 0}),
+    r" = \nabla\left(\frac{\mu}{\sigma}\sin(\mu)\,e^{-\sigma^2/2}\right),\quad \nabla \text{ in } (\mu, \sigma)",
+    (MU, SIGMA, CUT),
+    says="The gradient needs no slope of f in z: it is E[f times the score], plus E[the gradient of f in mu and sigma].",
+    needs="q is not cut off at a point that moves with mu or sigma (cut = 0)",
+    outside={"mu": 1, "sigma": 1, "cut": 1},
 )  # fmt: skip
 def eq_11(mu, sigma, cut):
     (eps, weights), (u, widths) = for_means(cut), for_integrals(cut)
@@ -140,8 +141,8 @@ def _(mu, sigma, cut):
 
 # The path
 
-JUMP = chosen("jump", "jump", 0, "1 if f jumps by one where z = 0")
-KINK = chosen("kink", "kink", 0, "1 if the slope of f jumps by one where z = 0")
+JUMP = chosen("jump", "jump", 0, "1 if f jumps by 1 at z = 0")
+KINK = chosen("kink", "kink", 0, "1 if the slope of f jumps by 1 at z = 0")
 
 
 def path_gradient(mu, sigma):
@@ -160,9 +161,8 @@ def path_gradient(mu, sigma):
     r" \frac{\sigma}{2}E_\epsilon[f'(z)\,\epsilon]\right)"
     r" = \left(\cos\mu,\; -\sigma\sin\mu,\; -\frac{\sigma^2}{2}\sin\mu\right)e^{-\sigma^2/2}",
     (MU, SIGMA, JUMP),
-    says="The slope of f times how far z moves: 1 with mu, eps with sigma, sigma eps / 2 with log sigma^2.",
-    needs="f has a slope everywhere, and no jump; sigma > 0",
-    outside=({"mu": 0.4, "sigma": 1, "jump": 1}, NO_SPREAD | {"jump": 0}),
+    says="The gradient is the mean of f'(z) times the derivative of z: 1 in mu, eps in sigma, sigma eps / 2 in log sigma^2.",
+    needs="f is differentiable and has no jump (jump = 0)", outside={"mu": 0.4, "sigma": 1, "jump": 1},
 )  # fmt: skip
 def eq_12(mu, sigma, jump):
     (eps, weights), (u, widths) = for_means(), for_integrals()
@@ -196,9 +196,8 @@ def _(mu, sigma, jump):
     r" = \left(E_q[f'(z)],\; \frac{1}{2}E_q[f''(z)]\right)"
     r" = \left(\cos\mu,\; -\frac{1}{2}\sin\mu\right)e^{-\sigma^2/2}",
     (MU, SIGMA, KINK),
-    says="In the variance the gradient is half the mean curvature: by parts, eps becomes one more slope.",
-    needs="f has two derivatives everywhere, and its slope no jump; sigma > 0",
-    outside=({"mu": 0.4, "sigma": 1, "kink": 1}, NO_SPREAD | {"kink": 0}),
+    says="The gradient in the variance is half the mean of f''(z), by integration by parts.",
+    needs="f is twice differentiable, and its slope has no jump (kink = 0)", outside={"mu": 0.4, "sigma": 1, "kink": 1},
 )  # fmt: skip
 def eq_13(mu, sigma, kink):
     (eps, weights), (u, widths) = for_means(), for_integrals()
@@ -208,7 +207,7 @@ def eq_13(mu, sigma, kink):
     return (
         slopes(lambda mu, var: total(widths * density(z_u, mu, sqrt(var)) * f) * sigma, mu, sigma**2),
         "=", np.hstack([E(slope), E(slope * eps) / (2 * sigma)]),
-        "=", np.hstack([E(slope), E(curvature) / 2]),       # in which no jump of the slope is seen
+        "=", np.hstack([E(slope), E(curvature) / 2]),       # f'' does not include the jump of the slope
         "=", np.hstack([cos(mu), -sin(mu) / 2]) * exp(-(sigma**2) / 2),
     )  # fmt: skip
 

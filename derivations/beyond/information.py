@@ -1,7 +1,8 @@
-"""Beyond the sources: what holds of divergences between any distributions.
+"""Beyond the sources: identities and inequalities for divergences between any distributions.
 
-Distributions are finite tables and sums over them are exact. A whole side in square brackets says by how much
-an inequality falls short. What holds only in a limit stands between bounds that close on it.
+Distributions are finite tables and sums over them are exact. A whole side in square brackets shows the difference in an
+inequality. Statements about a limit are stated as bounds that approach the limit. If q is close to p, numbers of size 1
+cancel in the divergence: `Zero(1)` compares errors with 1.
 """
 
 import math
@@ -11,12 +12,14 @@ import numpy as np
 from numpy import exp, log1p, sqrt
 
 from derivations.engine.domains import Symbol, conditional, pmf, positive, positives, real, vector
-from derivations.engine.equation import equation
+from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import (
+    LEGENDRE,
     complex_step,
     integrate,
     kl,
     kl_normal,
+    kl_of_weights,
     log,
     log_density,
     mean,
@@ -28,8 +31,8 @@ from derivations.engine.numerics import (
     total,
 )
 from derivations.engine.worlds import ENCODER, TABLE, chance, chosen, evidence, likelihood, posterior, prior
-from derivations.odaibo.divergence import NOT_COVERED, NOT_NORMALISED, P, Q
-from derivations.odaibo.objective import POSTERIOR
+from derivations.odaibo.divergence import P, Q
+from derivations.odaibo.objective import NEEDED_BY_BAYES, OUTSIDE_BAYES, POSTERIOR
 from minivae.gaussian import kl_diagonal
 
 D = r"D_{KL}"
@@ -40,7 +43,7 @@ def along_z(a, b):
     return np.concatenate([a, b], axis=-1)
 
 
-# Divergences of pairs, and of what is left of them
+# Divergences of pairs, and of one variable after a channel
 
 Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
 
@@ -50,23 +53,25 @@ Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
     rf"\left({D}(q_{{xz}}\Vert p_{{xz}}),\; {D}(q_x\,q_z\Vert p_x\,p_z)\right) ="
     rf" \left({D}(q_x\Vert p_x) + E_{{x \sim q}}\left[{D}(q_{{z|x}}\Vert p_{{z|x}})\right],\;"
     rf" {D}(q_x\Vert p_x) + {D}(q_z\Vert p_z)\right)", (Q_X, ENCODER, TABLE),
-    says="The divergence of a pair: that of x, and then on average that of z given x; independent ones add.",
-    needs="all are distributions, and p is zero nowhere that q is not",
+    says="The divergence of a pair is that of x plus the mean of that of z given x. For independent x and z, theirs add up.",
+    needs="p(x) > 0, and q(x) and every q(z|x) sum to 1",
     outside=(
-        {"q_x": (0.5, 0.5), "q": [[0.5, 0.5], [0.5, 0.5]], "p_xz": [[0.5, 0], [0.25, 0.25]]},
-        {"q_x": (0.5, 0.5), "q": [[0.6, 0.6], [0.5, 0.5]], "p_xz": [[0.25, 0.25], [0.25, 0.25]]},
+        {"q_x": (0.9, 0.1), "q": [[0.6, 0.6], [0.5, 0.5]], "p_xz": [[0.1, 0.4], [0.3, 0.2]]},
+        {"q_x": (0.5, 0.6), "q": [[0.5, 0.5], [0.5, 0.5]], "p_xz": [[0.1, 0.4], [0.3, 0.2]]},
+        {"q_x": (0.5, 0.5), "q": [[0.5, 0.5], [0.5, 0.5]], "p_xz": [[0, 0], [0.5, 0.5]]},
     ),
 )  # fmt: skip
 def eq_28(q_x, q, p_xz):
     flat = lambda table: table.reshape(len(table), -1)  # noqa: E731
     q_xz = q_x[..., None] * q
     q_z, p_x, p_z = q_xz.sum(axis=1), evidence(p_xz)[..., 0], prior(p_xz)[:, 0]
-    of_x, of_z = mean(q_x, log(q_x / p_x)), mean(q_z, log(q_z / p_z))
-    given_x = mean(q, log(q / posterior(p_xz)))[..., 0]     # (n, 4)   one for every x
-    apart = kl(flat(q_x[..., None] * q_z[:, None]), flat(p_x[..., None] * p_z[:, None]))
+    mean_log = lambda q, p: total(times(q, log(ratio(q, p))))  # noqa: E731
+    of_x, of_z = mean_log(q_x, p_x), mean_log(q_z, p_z)
+    given_x = mean_log(q, posterior(p_xz))[..., 0]          # (n, 4)   one for every x
+    independent = kl_of_weights(flat(q_x[..., None] * q_z[:, None]), flat(p_x[..., None] * p_z[:, None]))
     return (
-        np.hstack([kl(flat(q_xz), flat(p_xz)), apart]),
-        "=", np.hstack([of_x + mean(q_x, given_x), of_x + of_z]),
+        Zero(1, np.hstack([kl_of_weights(flat(q_xz), flat(p_xz)), independent])),
+        "=", np.hstack([of_x + total(times(q_x, given_x)), of_x + of_z]),
     )  # fmt: skip
 
 
@@ -81,12 +86,9 @@ ORDER = Symbol(
     rf"{D}(qT\Vert pT) \leq"
     rf" \left[{D}(qT\Vert pT) + E_{{y \sim qT}}\left[{D}(q_{{x|y}}\Vert p_{{x|y}})\right]\right] ="
     rf" {D}(q\Vert p) = {D}(q_\pi\Vert p_\pi)", (Q, P, CHANNEL, ORDER),
-    says="What passes through a channel T can only become more alike; another order of x changes nothing.",
-    needs="q, p and every row of T sum to 1, and p > 0 wherever q is",
-    outside=(
-        {"q": (0.5, 0.5), "p": (0.9, 0.1), "T": [[0.6, 0.6], [0.5, 0.5]], "order": (2, 1)},
-        NOT_COVERED | {"T": [[0.75, 0.25], [0.25, 0.75]], "order": (2, 1)},
-    ),
+    says="A channel T cannot increase a divergence. Another order of x does not change it.",
+    needs="every row of T sums to 1",
+    outside={"q": (0.5, 0.5), "p": (0.9, 0.1), "T": [[0.6, 0.6], [0.5, 0.5]], "order": (2, 1)},
     tight={"q": (0.5, 0.5), "p": (0.9, 0.1), "T": [[0, 1], [1, 0]], "order": (2, 1)},
 )  # fmt: skip
 def eq_29(q, p, T, order):
@@ -97,10 +99,10 @@ def eq_29(q, p, T, order):
     lost = times(both, log(q_to_p)).sum(axis=(1, 2))[:, None]
     reordered = [np.take_along_axis(r, order.astype(int) - 1, axis=-1) for r in (q, p)]
     return (
-        kl(q_T, p_T),
-        "<=", mean(q_T, log(ratio(q_T, p_T))) + lost,
+        kl_of_weights(q_T, p_T),
+        "<=", Zero(1, total(times(q_T, log(ratio(q_T, p_T)))) + lost),
         "=", mean(q, log(ratio(q, p))),
-        "=", kl(*reordered),
+        "=", Zero(1, kl(*reordered)),
     )  # fmt: skip
 
 
@@ -118,12 +120,9 @@ LAMBDA = chance("a", r"\lambda", (0.5, 0.25, 1))
     rf" \left[{D}(\lambda q + (1-\lambda)q_2\Vert\lambda p + (1-\lambda)p_2)"
     rf" + E_x\left[{D}(q(\mathrm{{which}}|x)\Vert p(\mathrm{{which}}|x))\right]\right]",
     (Q, P, Q_2, P_2, LAMBDA),
-    says="Mixtures are more alike than what they are mixed of, by what x tells of which of the two it was.",
-    needs="lambda between 0 and 1; all four are distributions, with p > 0 wherever q is",
-    outside=(
-        {"q": (0.5, 0.5), "p": (0.9, 0.1), "q_2": (0.5, 0.5), "p_2": (0.5, 0.5), "a": 1.2},
-        NOT_NORMALISED | {"q_2": (0.5, 0.5), "p_2": (0.5, 0.5), "a": 0.5},
-    ),
+    says="The divergence of two mixtures is at most the mean divergence of their parts. (\"which\" is the part of x.)",
+    needs="lambda is between 0 and 1",
+    outside={"q": (0.5, 0.5), "p": (0.9, 0.1), "q_2": (0.5, 0.5), "p_2": (0.5, 0.5), "a": 1.2},
     tight={"q": (0.2, 0.8), "p": (0.5, 0.5), "q_2": (0.2, 0.8), "p_2": (0.5, 0.5), "a": 0.25},
 )  # fmt: skip
 def eq_39(q, p, q_2, p_2, a):
@@ -132,23 +131,23 @@ def eq_39(q, p, q_2, p_2, a):
     of_other = times((1 - a) * q_2, log(ratio(q_2 * p_mixed, p_2 * q_mixed)))
     return (
         kl(q_mixed, p_mixed),
-        "<=", a * kl(q, p) + (1 - a) * kl(q_2, p_2),
+        "<=", Zero(1, a * kl(q, p) + (1 - a) * kl(q_2, p_2)),
         "=", mean(q_mixed, log(ratio(q_mixed, p_mixed))) + total(of_one + of_other),
     )  # fmt: skip
 
 
-# Pinsker. Coins (1/2 + t, 1/2 - t) and (1/2, 1/2) show that no number above 2 would do.
+# Pinsker. The coins (1/2 + t, 1/2 - t) and (1/2, 1/2) show that no factor above 2 is possible.
 
 
 def close_kl(q, p):
-    """KL with all digits where q is nearly p: E_q[d - log(1 + d)], d = p/q - 1. No term is negative."""
+    """KL with all digits if q is close to p: E_q[d - log(1 + d)], d = p/q - 1. No term is negative."""
     need_pmf("q", q), need_pmf("p", p)
     d = (p - q) / np.where(q > 0, q, 1)
     return total(np.where(q > 0, q * (d - log1p(d)), p))    # where q is zero, q d = p
 
 
 COIN = Symbol(
-    "t", "t", "> 0, below 0.3; a coin c_t has the chances 1/2 + t and 1/2 - t", 1,
+    "t", "t", "> 0, below 0.3; the coin c_t has probabilities 1/2 + t and 1/2 - t", 1,
     lambda raw: 0.3 / (1 + exp(1.5 * raw + 1)), (0.25, 0.1, 0.01),
 )  # fmt: skip
 NEARLY = 2.0**-15                                           # tight to 3e-10, and exact beside 1/2
@@ -157,12 +156,12 @@ NEARLY = 2.0**-15                                           # tight to 3e-10, an
 @equation(
     "beyond.40", "Pinsker's inequality",
     rf"\frac{{1}}{{\log b}}{D}(q\Vert p) \geq 2\,TV(q, p)^2 \geq"
-    rf" 2\,TV(q, p)^2\frac{{{D}(c_t\Vert c_0)}}{{2\,TV(c_t, c_0)^2(1 + t^2)}}",
+    rf" 2\,TV(q, p)^2\frac{{{D}(c_t\Vert c_0)}}{{2\,TV(c_t, c_0)^2(1 + t^2)}},\quad (0 < t < 0.3)",
     (Q, P, COIN, chosen("b", "b", math.e, "e: divergences are in nats")),
-    says="Where a divergence is small, so is the total variation TV; as t goes to 0, coins reach factor 2.",
-    needs="distributions, and nats: with another base b of the logarithm the factor is another one",
+    says="A small divergence implies a small total variation TV. As t goes to 0, the coins reach the factor 2.",
+    needs="0 < t < 0.3, and the divergence is in nats (b = e)",
     outside=(
-        {"q": (0.1, 0.1), "p": (0.5, 0.5), "t": 0.1, "b": math.e},
+        {"q": (0.75, 0.25), "p": (0.5, 0.5), "t": 0.45, "b": math.e},
         {"q": (0.75, 0.25), "p": (0.5, 0.5), "t": 0.1, "b": 10},
     ),
     tight={"q": (0.5 + NEARLY, 0.5 - NEARLY), "p": (0.5, 0.5), "t": NEARLY, "b": math.e},
@@ -176,7 +175,7 @@ def eq_40(q, p, t, b):
 
 # Variational forms
 
-JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))    # p(z) is never q(z|x)
+JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))    # q(z|x) is never p(z)
 F = Symbol(
     "f", "f(z)", "real", 20, lambda raw: raw.reshape(-1, 4, 5),
     ([[0, 1], [1, -1]], log(np.array([[0.5, 4 / 3], [1.5, 2 / 3]]))),
@@ -189,27 +188,25 @@ F = Symbol(
     rf" \left[E_q[f] - \log E_p[e^f] + {D}(q\Vert p_f),\; -\log p(x) + {D}(q\Vert p(z|x))\right] ="
     rf" \left({D}(q\Vert p),\; {D}(q\Vert p) - E_q[\log p(x|z)]\right) ="
     r" \left(E_q[f^*] - \log E_p[e^{f^*}],\; E_q[\log q - \log p(x, z)]\right)", (JOINT, ENCODER, F),
-    says="No f does better than f* = log q/p for a divergence, no q better than p(z|x) for the free energy.",
-    needs="p is the prior p(z), p_f proportional to p e^f; all are distributions, p > 0 wherever q is",
-    outside=(
-        POSTERIOR | {"q": [[0.6, 0.6], [0.5, 0.5]], "f": [[0, 1], [1, -1]]},
-        {"p_xz": [[0.5, 0], [0.5, 0]], "q": [[0.5, 0.5], [0.5, 0.5]], "f": [[0, 1], [1, -1]]},
-    ),
+    says="The best f for the bound of the divergence is f* = log q/p. The best q for the free energy is p(z|x). Here p is "
+    "p(z), and p_f is p e^f, normalised.",
+    needs=NEEDED_BY_BAYES.replace("x_i", "x"), outside=tuple(point | {"f": [[0, 1], [1, -1]]} for point in OUTSIDE_BAYES),
     tight=POSTERIOR | {"f": log(np.array([[0.2 / 0.4, 0.8 / 0.6], [0.6 / 0.4, 0.4 / 0.6]]))},
 )  # fmt: skip
 def eq_41(p_xz, q, f):
     p, log_p_x = np.broadcast_to(prior(p_xz), q.shape), log(evidence(p_xz))
-    below = lambda f: mean(q, f) - log(mean(p, exp(f)))  # noqa: E731
-    p_f, best_f = p * exp(f) / mean(p, exp(f)), log(q / p)
+    E_q, kl_prior = lambda f: total(times(q, f)), kl_of_weights(q, p)  # noqa: E731
+    below = lambda f: E_q(f) - log(total(p * exp(f)))  # noqa: E731
+    p_f, best_f = p * exp(f) / total(p * exp(f)), log(q / p)
     return (
         along_z(below(f), -log_p_x),
-        "<=", along_z(below(f) + kl(q, p_f), -log_p_x + kl(q, posterior(p_xz))),
-        "=", along_z(kl(q, p), kl(q, p) - mean(q, log(likelihood(p_xz)))),
-        "=", along_z(below(best_f), mean(q, log(q) - log(p_xz))),
+        "<=", along_z(below(f) + kl_of_weights(q, p_f), -log_p_x + kl_of_weights(q, posterior(p_xz))),
+        "=", along_z(kl_prior, kl_prior - E_q(log(likelihood(p_xz)))),
+        "=", along_z(below(best_f), E_q(log(q) - log(p_xz))),
     )  # fmt: skip
 
 
-# Small differences: what is said of a limit, between bounds that close on it
+# Small differences: bounds that approach a limit
 
 W_OF_T = (
     pmf("p", "p", 4, simple=((0.5, 0.5), (0.25, 0.75))),
@@ -221,23 +218,28 @@ W_OF_T = (
 )  # fmt: skip
 
 
+def taylor_rest(d):
+    """The integral of (1 - v)^2 / (1 + v d)^3 dv from 0 to 1. Nodes in log(1 + v d) are dense at v = 1 if d is near -1."""
+    nodes, node_weights = LEGENDRE
+    d = np.where(d == 0, 1e-300, d)[..., None]
+    y = log1p(d) * (nodes + 1) / 2
+    return (node_weights / 2 * log1p(d) / d * (1 - np.expm1(y) / d) ** 2 * exp(-2 * y)).sum(axis=-1)
+
+
 @equation(
     "beyond.31", "gap of Jensen's inequality to second order",
     r"1 - \frac{2r}{3(1-r)^3} < \frac{\log E[w] - E[\log w]}{\frac{1}{2}\mathrm{Var}[w]/E[w]^2} ="
     r" 1 - \frac{2}{E[d^2]}E\left[d^3\int_0^1\frac{(1-v)^2}{(1+vd)^3}dv\right] <"
     r" 1 + \frac{2r}{3(1-r)^3},\quad (d = \frac{w}{E[w]} - 1,\; r = \max|d|)", W_OF_T,
-    says="The gap is half the relative variance of w, up to a part of itself that shrinks like t.",
-    needs="w > 0, and its largest deviation r is small beside 1",
-    outside=tuple({"p": (0.5, 0.5), "u": (1, -1), "t": t} for t in (1, 2)),
+    says="The gap is half the relative variance of w. The relative error of this is at most of order t.",
+    needs="r < 1 (then w > 0)", outside={"p": (0.9, 0.1), "u": (-0.1, 0.9), "t": 2},
 )  # fmt: skip
 def eq_31(p, u, t):
     E_u = mean(p, u)
-    gap = log1p(t * E_u) - mean(p, log1p(t * u))
     half_variance = mean(p, (t * (u - E_u)) ** 2) / (1 + t * E_u) ** 2 / 2
     d = t * (u - E_u) / (1 + t * E_u)
-    nodes, weights = np.polynomial.legendre.leggauss(20)
-    v = (nodes + 1) / 2
-    rest = (weights / 2 * (1 - v) ** 2 / (1 + v * d[..., None]) ** 3).sum(axis=-1)  # Taylor's, for every d
+    gap = mean(p, d - log1p(d))                             # -E[log(w / E[w])], with E[d] = 0 added: no digit is lost
+    rest = taylor_rest(d)
     r = abs(d).max(axis=-1, keepdims=True)
     bound = 2 * r / (3 * (1 - r) ** 3)
     return (
@@ -268,16 +270,17 @@ def fisher(mu, sigma):
     return np.einsum("nik,njk,k->nij", scores, scores, weights / weights.sum())
 
 
+BOTH = rf"\left({D}(p_\theta\Vert p_{{\theta+\epsilon u}}),\; {D}(p_{{\theta+\epsilon u}}\Vert p_\theta)\right)"
+
+
 @equation(
     "beyond.32", "Fisher information; Kullback 1959",
-    rf"1 - B \leq \frac{{{D}(p_\theta\Vert p_{{\theta+\epsilon u}})}}"
-    r"{\frac{1}{2}\epsilon^2(u_1^2/\sigma^2 + 2u_2^2)}"
-    rf" = \frac{{{D}(p_\theta\Vert p_{{\theta+\epsilon u}})}}{{\frac{{1}}{{2}}\epsilon^2 u^TFu}} \leq 1 + B,"
-    r"\quad (B = 2|\epsilon u_2|e^{2|\epsilon u_2|},\;"
+    rf"1 - B \leq \frac{{{BOTH}}}{{\frac{{1}}{{2}}\epsilon^2(u_1^2/\sigma^2 + 2u_2^2)}}"
+    rf" = \frac{{{BOTH}}}{{\frac{{1}}{{2}}\epsilon^2 u^TFu}} \leq 1 + B,"
+    r"\quad (B = 2|\epsilon u_2|e^{2|\epsilon u_2|},\; \theta = (\mu, \log\sigma),\;"
     r" F = E[\nabla\log p_\theta\,\nabla\log p_\theta^T])",
     (*THETA, DIRECTION, STEP),
-    says="Near by, a divergence is half a squared length measured by Fisher information, both ways round.",
-    needs="sigma > 0", outside={"mu": 0, "sigma": -1, "u": (1, 0), "step": 0.1},
+    says="For a small step both divergences are half the squared length of the step, measured by the Fisher information F.",
     tight={"mu": 0, "sigma": 2, "u": (1, 0), "step": 0.1},
 )  # fmt: skip
 def eq_32(mu, sigma, u, step):
@@ -291,34 +294,29 @@ def eq_32(mu, sigma, u, step):
     return 1 - bound, "<=", both / half_length, "=", both / by_scores, "<=", 1 + bound
 
 
-UNLIKE_Q = pmf("p", "p(x)", simple=((0.6, 0.4), (0.25, 0.75)))          # a slope of 0 would leave a last bit
+UNLIKE_Q = pmf("p", "p(x)", simple=((0.6, 0.4), (0.25, 0.75)))          # never q, so that no slope is 0
 
 
 @equation(
     "beyond.55", "divergence as a slope of Chernoff's sum; Renyi 1961",
     rf"{D}(q\Vert p) = -\left.\frac{{d}}{{ds}}\log\sum_z q(z)^{{1-s}}p(z)^s\right|_{{s=a}} ="
-    r" \sum_z q(z)\log\frac{q(z)}{p(z)}", (Q, UNLIKE_Q, chosen("a", "a", 0, "0: the slope at its beginning")),
-    says="The divergence is how fast the overlap of q and p begins to fall on the way from q to p.",
-    needs="the slope at 0, distributions, and p > 0 wherever q is",
-    outside=(
-        {"q": (0.9, 0.1), "p": (0.5, 0.5), "a": 0.5},
-        NOT_COVERED | {"a": 0},
-        NOT_NORMALISED | {"a": 0},
-    ),
+    r" \sum_z q(z)\log\frac{q(z)}{p(z)}", (Q, UNLIKE_Q, chosen("a", "a", 0, "0: the slope at s = 0")),
+    says="The divergence is minus the slope, at s = 0, of the logarithm of this overlap of q and p.",
+    needs="the slope is taken at s = 0 (a = 0)", outside={"q": (0.9, 0.1), "p": (0.5, 0.5), "a": 0.5},
 )  # fmt: skip
 def eq_55(q, p, a):
-    covered = np.where(q > 0, q, 1)                         # where q is 0, so is every term: for s below 1
-    overlap = lambda s: total((q > 0) * covered ** (1 - s) * p**s)  # noqa: E731
+    q_1, p_1 = np.where(q > 0, q, 1), np.where(q > 0, p, 1)     # where q is 0, the term is 0 for s < 1
+    overlap = lambda s: total((q > 0) * q_1 ** (1 - s) * p_1**s)  # noqa: E731
     return (
         kl(q, p),
-        "=", -complex_step(lambda s: np.log(overlap(s)), a),
+        "=", Zero(1, -complex_step(lambda s: np.log(overlap(s)), a)),
         "=", mean(q, log(ratio(q, p))),
     )  # fmt: skip
 
 
-# p is a mixture of two Gaussians, N(mu_p, sigma_p^2) has its mean and its variance
+# p is a mixture of two Gaussians; N(mu_p, sigma_p^2) has its mean and variance
 
-PARTS = "of N(m_1, s_1^2) in p; the rest is N(m_2, s_2^2)"
+PARTS = "of N(m_1, s_1^2) in p; the other part is N(m_2, s_2^2)"
 MIXED = (
     replace(chance("share", "a", (0.5, 0.25), top=99), rule=f"the share {PARTS}"),
     vector("mus", "(m_1, m_2)", 2, simple=((-1, 1), (0, 3))),
@@ -336,7 +334,7 @@ def moments(share, mus, sigmas):
 
 
 def from_mixture(share, mus, sigmas, *gaussians):
-    """KL(p || N(m, s^2)) for every (m, s): the integral of each part of p, about its own middle."""
+    """KL(p || N(m, s^2)) for every (m, s): an integral over each part of p, on nodes around its mean."""
     parts = (share, mus[:, :1], sigmas[:, :1]), (1 - share, mus[:, 1:], sigmas[:, 1:])
 
     def inside(z):
@@ -353,8 +351,7 @@ def from_mixture(share, mus, sigmas, *gaussians):
     "beyond.53", "moment matching",
     rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
     rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
-    says="Of all Gaussians the one with the mean and the variance of p is nearest to p; others add to it.",
-    needs="s > 0", outside={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": -1},
+    says="The Gaussian with the mean and variance of p is the nearest to p. For another Gaussian a divergence is added.",
     tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
 )  # fmt: skip
 def eq_53(share, mus, sigmas, m, s):

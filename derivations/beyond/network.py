@@ -1,8 +1,8 @@
-"""Beyond the sources: the operations of a network, one by one, and their backward.
+"""Beyond the sources: the operations of a network, one by one, and their backward passes.
 
-G is the gradient of a loss in what an operation puts out: as the output moves, the loss moves by the sum of G
-times that. So the gradient in an input is the slope of the sum of G times the output, by complex step. For a
-function of one number G = 1, and an entry is (value, slope). Numbers are on grids: no sum below is zero.
+G is the gradient of a loss in the output of an operation: a small change of the output changes the loss by the sum of G
+times the change. So the gradient in an input is the slope of the sum of G times the output, by complex step. For a
+function of one number G = 1, and an entry is (value, slope). Numbers are on grids on which no sum below is 0.
 """
 
 import numpy as np
@@ -33,14 +33,14 @@ from minivae.ops import (
 def gradient(f, at):
     """The slope of f in every number of `at` (..., P), by complex step. The slopes are (..., P), too.
 
-    f is called once, on K = P copies of `at`, and in each another number is moved: (K, ..., P) -> (K, ...).
+    f is called once, on P copies of `at`. In each copy one of the P numbers is changed: (P, ..., P) -> (P, ...).
     """
     step = 1e-30
     moves = np.eye(at.shape[-1]).reshape(-1, *[1] * (at.ndim - 1), at.shape[-1])
     return np.moveaxis(f(at + 1j * step * moves).imag / step, 0, -1)
 
 
-# A layer. In units of 1/400 products are odd, so sums of three are, and the bias is even: nothing comes to 0.
+# A layer. In units of 1/400 products are odd, so sums of three are odd, and the bias is even: no result is 0.
 
 SIZE = 3
 EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
@@ -66,19 +66,19 @@ def as_matrix(numbers):
 
 
 def as_row(*arrays):
-    """Everything in one row for every draw."""
+    """All numbers of each draw, in one row."""
     return np.hstack([array.reshape(len(array), -1) for array in arrays])
 
 
 def need_fitting(x, weight, bias):
-    """Refused unless X W + b is what it says: one number of b must not be stretched to three."""
+    """Raise ValueError unless the shapes of X W + b fit: one number of b must not be broadcast to three."""
     if (x.shape[-1], bias.shape[-1]) != weight.shape[1:]:
         came = f"X (B, {x.shape[-1]}), W {weight.shape[1:]}, b ({bias.shape[-1]},)"
-        refuse("X, W and b", "of shapes (B, I), (I, O), (O,)", came, "Nothing is stretched to fit.")
+        refuse("X, W and b", "of shapes (B, I), (I, O), (O,)", came, "Nothing is broadcast.")
 
 
 def transposed(matrices):
-    """Every one of a stack of matrices."""
+    """The transposes of a stack of matrices."""
     return np.swapaxes(matrices, -2, -1)
 
 
@@ -89,12 +89,7 @@ def transposed(matrices):
     r" \frac{\partial\ell}{\partial b}\right)"
     r" = \left(Y,\; \sum_j G_{nj}W_{ij},\; \sum_n X_{ni}G_{nj},\; \sum_n G_{nj}\right)"
     r" = \left(XW + b,\; GW^T,\; X^T G,\; \sum_n G_n\right)", LAYER,
-    says="A weight meets every row of the batch, so its gradients add up: a sum over rows, and no mean.",
-    needs="X has a column for every row of W, and b a number for every column of W",
-    outside=(
-        {"x": EYE, "weight": EYE, "bias": (1,), "g": EYE},
-        {"x": EYE, "weight": EYE[:2], "bias": (1, 1, 1), "g": EYE},
-    ),
+    says="A weight acts on every row of the batch, so its gradient is a sum over rows, not a mean.",
 )  # fmt: skip
 def eq_20(x, weight, bias, g):
     need_fitting(x, weight, bias)
@@ -119,10 +114,10 @@ def eq_20(x, weight, bias, g):
     )  # fmt: skip
 
 
-@eq_20.tied("minivae.ops.affine", draws=100)
-@eq_20.tied("minivae.ops.affine_backward", draws=100)
+@eq_20.tied("minivae.ops.affine", draws=20)
+@eq_20.tied("minivae.ops.affine_backward", draws=20)
 def _(x, weight, bias, g):
-    # All draws as one large layer: X, b and G side by side, and W block by block along the diagonal.
+    # All draws as one large layer: X, b and G side by side, and each W as a block on the diagonal.
     wide = lambda each: np.hstack(list(each))  # noqa: E731
     apart = lambda both: np.stack(np.split(both, len(x), axis=-1))  # noqa: E731
     large = np.zeros((len(x), SIZE, len(x), SIZE))
@@ -144,7 +139,7 @@ A = Symbol("a", "a", "real, halfway between tenths", 1, between_tenths, (1, -1, 
     r"\left[h = \frac{e^a - e^{-a}}{e^a + e^{-a}}\right]:\; \left(h,\; \frac{dh}{da}\right)"
     r" = \left(h,\; \frac{(e^a + e^{-a})^2 - (e^a - e^{-a})^2}{(e^a + e^{-a})^2}\right)"
     r" = \left(\tanh a,\; 1 - \tanh^2 a\right)", (A,),
-    says="The rule for quotients: the slope is 1 - h^2, so all that the backward needs is what came out.",
+    says="By the quotient rule the slope is 1 - h^2, so the backward pass needs only the output h.",
 )  # fmt: skip
 def eq_21(a):
     h = lambda a: (exp(a) - exp(-a)) / (exp(a) + exp(-a))  # noqa: E731
@@ -164,20 +159,19 @@ def _(a):
 
 
 def sharp(a, c=100_000):
-    """softplus(c a) / c for a large c, which keeps its digits; a may be complex."""
+    """softplus(c a) / c for a large c, without overflow; a may be complex."""
     positive = np.real(a) > 0
     return np.where(positive, a, 0) + log1p(exp(np.where(positive, -c * a, c * a))) / c
 
 
 @equation(
-    "beyond.22", "slope of the softplus, and of max(a, 0), which is its limit",
+    "beyond.22", "slope of the softplus, and of its limit max(a, 0)",
     r"\left[f(a) = \log(1+e^a),\; g(a) = \lim_{c \to \infty}\frac{f(ca)}{c}\right]:\;"
     r" \left(f,\; f',\; g,\; g'\right)"
     r" = \left(f,\; \frac{e^a}{1+e^a},\; g,\; \lim_{c \to \infty}f'(ca)\right)"
     r" = \left(\max(a, 0) + \log(1+e^{-|a|}),\; \frac{1}{1+e^{-a}},\; \max(a, 0),\; 1_{a > 0}\right)", (A,),
-    says="The slope of a softplus is the sigmoid. From far away it is a ReLU, with the slope 0 or 1.",
-    needs="a is not 0, where max(a, 0) has no slope; e^a is not too large (the last line can do without)",
-    outside=({"a": 0}, {"a": 800}),
+    says="The slope of the softplus is the sigmoid. For large c the scaled softplus is a ReLU, with slope 0 or 1.",
+    needs="a is not 0 (max(a, 0) has no slope there)", outside={"a": 0},
 )  # fmt: skip
 def eq_22(a):
     f = lambda a: log(1 + exp(a))  # noqa: E731
@@ -205,7 +199,7 @@ def _(a):
     r"\left[s = \frac{1}{1+e^{-a}}\right]:\; \left(s,\; \frac{ds}{da}\right)"
     r" = \left(s,\; \frac{1}{1+e^{-a}}\,\frac{e^{-a}}{1+e^{-a}}\right)"
     r" = \left(\frac{1}{2} + \frac{1}{2}\tanh\frac{a}{2},\; s(1-s)\right)", (A,),
-    says="The chance of one side of a coin times that of the other: largest, 1/4, where both are alike.",
+    says="The slope is the probability of heads times that of tails. It is largest, 1/4, if both are equal.",
 )  # fmt: skip
 def eq_23(a):
     s = lambda a: 1 / (1 + exp(-a))  # noqa: E731
@@ -234,9 +228,7 @@ LOG_W = Symbol(
     r"\left[f(\ell) = \log\sum_j e^{\ell_j}\right]:\; \left(f,\; \frac{\partial f}{\partial\ell_k}\right)"
     r" = \left(f,\; \frac{e^{\ell_k}}{\sum_j e^{\ell_j}}\right)"
     r" = \left(m + \log\sum_j e^{\ell_j-m},\; \frac{e^{\ell_k-m}}{\sum_j e^{\ell_j-m}}\right)", (LOG_W,),
-    says="Every draw counts as its weight e^l among all of them. With m, the largest l, none is too small.",
-    needs="some e^l is not rounded to 0 (the last line can do without)",
-    outside={"log_w": (-800, -801, -802, -803)},
+    says="The slopes are the normalised weights e^l. Subtracting the largest l, m, avoids overflow and underflow.",
 )  # fmt: skip
 def eq_24(log_w):
     f = lambda l: log(exp(l).sum(axis=-1))  # noqa: E731, E741
@@ -261,10 +253,10 @@ def _(log_w):
     return np.hstack([log_sum_exp(log_w, axis=-1)[:, None], by_hand])
 
 
-@eq_24.tied("minivae.objective.iw_loss")
-@eq_24.tied("minivae.objective.iw_loss_backward")
+@eq_24.tied("minivae.objective.iw_loss", draws=20)
+@eq_24.tied("minivae.objective.iw_loss_backward", draws=20)
 def _(log_w):
-    l, B = log_w.T, len(log_w)                              # (K, B): the mean over draws divides by K, that over data by B
+    l, B = log_w.T, len(log_w)                              # (K, B): means over K draws and B data
     f = [log(len(l)) - iw_loss(row[:, None], np.zeros((len(row), 1)), 1) for row in log_w]
-    by_hand, _ = iw_loss_backward(-B, l, 0 * l, 1)          # -B undoes the mean over data, and its minus
+    by_hand, _ = iw_loss_backward(-B, l, 0 * l, 1)          # -B undoes the mean over data and the sign
     return np.hstack([np.reshape(f, (-1, 1)), by_hand.T])

@@ -6,22 +6,25 @@ Tables p(x, z) hold all data at once, one in each row; about a seventh of q(z|x)
 import numpy as np
 
 from derivations.cards.elbo import (
+    ASSUMED,
+    ASSUMED_BY_BAYES,
     KL_POSTERIOR,
     KL_PRIOR,
     LOG_P_X,
-    NEEDED,
     P_JOINT,
     P_POSTERIOR,
     P_XZ,
+    POSSIBLE_X,
     RECONSTRUCTION,
     TABLES,
     Q,
+    kl_from_posterior,
     left_form,
     right_form,
 )
 from derivations.engine.domains import Symbol, positives, real, vector
 from derivations.engine.equation import Zero, equation
-from derivations.engine.numerics import complex_step, kl, log, mean, ratio, times, total
+from derivations.engine.numerics import complex_step, kl, kl_of_weights, log, mean, ratio, times, total
 from derivations.engine.worlds import (
     chosen,
     evidence,
@@ -32,9 +35,8 @@ from derivations.engine.worlds import (
     posterior,
     prior,
 )
-from derivations.odaibo.objective import OUTSIDE
 
-# Where q is moved, it is a softmax of numbers phi: any q that is nowhere zero.
+# A q that changes is a softmax of numbers phi: any q without zeros
 
 PHI = Symbol(
     "phi", r"\phi", "real", 20, lambda raw: 1.5 * raw.reshape(-1, 4, 5),
@@ -43,15 +45,15 @@ PHI = Symbol(
 
 
 def softmax(phi):
-    """q_phi(z|x): every row sums to one."""
+    """q_phi(z|x); every row sums to 1."""
     return np.exp(phi) / total(np.exp(phi))
 
 
 @equation(
     "cards.3", "l.11", rf"{KL_POSTERIOR} \geq \min_\phi {KL_POSTERIOR} = 0", (P_XZ, PHI),
     kind="claim", tight={"p_xz": [[0.25, 0.25], [0.25, 0.25]], "phi": [[0, 0], [0, 0]]},
-    says="The goal: the phi with the least divergence from the posterior. Sixty steps of descent, which "
-    "know p(x, z) but neither p(x) nor p(z|x), lead to it.",
+    claim="The card says that the goal is to minimise the KL from the posterior with respect to phi (l.11).",
+    says="Sixty steps of descent that use p(x, z), but neither p(x) nor p(z|x), reach the posterior.",
 )  # fmt: skip
 def card_3(p_xz, phi):
     p_z_given_x, lower = posterior(p_xz), phi
@@ -64,36 +66,35 @@ def card_3(p_xz, phi):
     )  # fmt: skip
 
 
-# The derivation: every line is another way to write the first one
+# The derivation: every line is a form of the first one
 
 
 @equation(
     "cards.4", "l.13", rf"{KL_POSTERIOR} = \int {Q} \log\frac{{{Q}}}{{{P_POSTERIOR}}} d\mathbf{{z}}", TABLES,
-    says="The divergence from the posterior, by definition.", needs=NEEDED, outside=OUTSIDE,
+    says="The divergence from the posterior is an expectation of log q(z|x)/p(z|x) under q, by definition.", **POSSIBLE_X,
 )  # fmt: skip
 def card_4(p_xz, q):
-    return kl(q, posterior(p_xz)), "=", total(times(q, log(ratio(q, posterior(p_xz)))))
+    return kl_from_posterior(p_xz, q), "=", total(times(q, log(ratio(q, posterior(p_xz)))))
 
 
 @equation(
     "cards.5", "l.15",
     rf"\left[{KL_POSTERIOR}\right] ="
     rf" \int {Q} \log\frac{{{Q}\,p_\theta(\mathbf{{x}})}}{{{P_JOINT}}} d\mathbf{{z}}", TABLES,
-    says="p(z|x) = p(z, x) / p(x), put in.", needs=NEEDED, outside=OUTSIDE,
+    says="p(z|x) is replaced by p(z, x) / p(x).", **POSSIBLE_X,
 )  # fmt: skip
 def card_5(p_xz, q):
-    return kl(q, posterior(p_xz)), "=", total(times(q, log(ratio(q * evidence(p_xz), p_xz))))
+    return kl_from_posterior(p_xz, q), "=", total(times(q, log(ratio(q * evidence(p_xz), p_xz))))
 
 
 @equation(
     "cards.6", "l.17",
     rf"\left[{KL_POSTERIOR}\right] = {LOG_P_X}"
     rf" + \int {Q} \log\frac{{{Q}}}{{{P_JOINT}}} d\mathbf{{z}}", TABLES,
-    says="The logarithm of the product, expanded: log p(x) does not depend on z, and q integrates to one.",
-    needs=NEEDED, outside=OUTSIDE,
+    says="The logarithm of the product is a sum; log p(x) does not depend on z, and q integrates to 1.", **ASSUMED,
 )  # fmt: skip
 def card_6(p_xz, q):
-    return kl(q, posterior(p_xz)), "=", log(evidence(p_xz)) + total(times(q, log(ratio(q, p_xz))))
+    return kl_from_posterior(p_xz, q), "=", log(evidence(p_xz)) + total(times(q, log(ratio(q, p_xz))))
 
 
 @equation(
@@ -101,39 +102,37 @@ def card_6(p_xz, q):
     rf"\left[{KL_POSTERIOR}\right] = {LOG_P_X} + \mathbb{{E}}_{{\mathbf{{z}}\sim {Q}}}\left["
     rf"\log\frac{{{Q}}}{{p_\theta(\mathbf{{z}})}} - \log p_\theta(\mathbf{{x}}\vert\mathbf{{z}})\right]",
     TABLES,
-    says="p(z, x) = p(x|z) p(z), put in; the integral against q is an expectation.",
-    needs=NEEDED, outside=OUTSIDE,
+    says="p(z, x) is replaced by p(x|z) p(z); the integral with weight q is an expectation.", **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_7(p_xz, q):
     p_x, p_z, p_x_given_z = evidence(p_xz), prior(p_xz), likelihood(p_xz)
-    return kl(q, posterior(p_xz)), "=", log(p_x) + mean(q, log(ratio(q, p_z)) - log(p_x_given_z))
+    return kl_from_posterior(p_xz, q), "=", log(p_x) + total(times(q, log(ratio(q, p_z)) - log(p_x_given_z)))
 
 
 @equation(
     "cards.8", "l.21", rf"{KL_POSTERIOR} = {LOG_P_X} + {KL_PRIOR} - {RECONSTRUCTION}", TABLES,
-    says="Therefore: the divergence from the posterior, by what can be computed, and log p(x).",
-    needs=NEEDED, outside=OUTSIDE,
+    says="The divergence from the posterior is log p(x) plus terms that can be computed.", **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_8(p_xz, q):
-    kl_prior = kl(q, np.broadcast_to(prior(p_xz), q.shape))
-    return kl(q, posterior(p_xz)), "=", log(evidence(p_xz)) + kl_prior - mean(q, log(likelihood(p_xz)))
+    kl_prior = kl_of_weights(q, np.broadcast_to(prior(p_xz), q.shape))
+    return kl_from_posterior(p_xz, q), "=", log(evidence(p_xz)) + kl_prior - total(times(q, log(likelihood(p_xz))))
 
 
 @equation(
     "cards.9", "l.25", rf"{LOG_P_X} - {KL_POSTERIOR} = {RECONSTRUCTION} - {KL_PRIOR}", TABLES,
-    says="The same, rearranged: the two forms of the ELBO.", needs=NEEDED, outside=OUTSIDE,
+    says="The line before is rearranged: both sides are forms of the ELBO.", **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_9(p_xz, q):
     return left_form(p_xz, q), "=", right_form(p_xz, q)
 
 
-# What is said of it. x = w z + s eps before and after a step from theta = (w, s) to theta'
+# The remarks: x = w z + s eps before and after a step from theta = (w, s) to theta'
 
 BEFORE_AND_AFTER = (
     vector("w", "(w, w')", 2, simple=((1, 2), (3**0.5, 1), (0, 1))),
     positives("s", "(s, s')", 2, simple=((1, 1), (2, 1), (0.5, 1))),
     real("x", "x", simple=(2, 1, 0)),
-    chosen("follows", r"\mathrm{follows}", 1, "1: q goes where p(z|x) goes; 0: it stays N(0, 1)"),
+    chosen("follows", r"\mathrm{follows}", 1, "1: q is p(z|x); 0: q stays N(0, 1)"),
 )
 
 
@@ -142,9 +141,9 @@ BEFORE_AND_AFTER = (
     rf"{LOG_P_X} - {KL_POSTERIOR} = {LOG_P_X}\quad (\text{{at }} \theta \text{{ and }} \theta')",
     BEFORE_AND_AFTER,
     kind="claim",
-    says='"Exactly what we want to maximize": log p(x) up, and the divergence down, by one number for both.',
-    needs="q follows to the posterior. Else the one pays for the other: the left side can rise while log "
-    "p(x) falls (the first point outside), or while the divergence rises (the second)",
+    claim='The card says that the left side "is exactly what we want to maximize" (l.27).',
+    says="If q is always the posterior, the left side is log p(x), before and after a step of theta.",
+    needs="q is the posterior at theta and at theta' (otherwise the left side can rise while log p(x) falls)",
     outside=(
         {"w": (3**0.5, 1), "s": (1, 1), "x": 2, "follows": 0},
         {"w": (1, 1), "s": (2, 1), "x": 0, "follows": 0},
@@ -163,8 +162,8 @@ def card_10(w, s, x, follows):
     rf" = \left[\mathrm{{Var}}_{{\mathbf{{z}}\sim {Q}}}\left[\log\frac{{{Q}}}{{{P_POSTERIOR}}}\right]\right]",
     (P_XZ, PHI),
     kind="claim",
-    says='"p(x) is fixed with respect to q": what the ELBO gains by a step in phi, here one of cards.3, the '
-    "divergence loses. (With respect to theta it is not fixed: see cards.10.)",
+    claim='The card says that p(x) "is fixed with respect to" q (l.27).',
+    says="In a step of cards.3, the ELBO rises by as much as the divergence falls. (p(x) depends on theta: see cards.10.)",
 )  # fmt: skip
 def card_11(p_xz, phi):
     q, p_z_given_x = softmax(phi), posterior(p_xz)

@@ -1,18 +1,17 @@
 """Flashcards, "Auto-Encoding Variational Bayes": what is the formula for the evidence lower bound (ELBO)?
 
-Every formula stands in the source twice, as damaged plain text and as LaTeX. The LaTeX is what is entered;
-cards.33 says what became of the other copy. A whole side in square brackets is not on the card: it is what
-the line is about.
+Every formula is in the source twice, as damaged plain text and as LaTeX. The entries have the LaTeX; cards.33 is about the
+other copy. A side in square brackets is not on the card: it is carried over from the line above.
 """
 
 from dataclasses import replace
 
-from derivations.engine.equation import equation
-from derivations.engine.numerics import kl, log, mean, ratio, times, total
+from derivations.engine.equation import Zero, equation
+from derivations.engine.numerics import kl_of_weights, log, ratio, times, total
 from derivations.engine.worlds import ENCODER, TABLE, evidence, likelihood, posterior, prior
-from derivations.odaibo.objective import OUTSIDE, POSTERIOR
+from derivations.odaibo.objective import NEEDED_BY_BAYES, OUTSIDE, OUTSIDE_BAYES, POSTERIOR
 
-# Simple values in which no row of q is the posterior or the prior: there a divergence is nil, without digits.
+# Simple values in which no row of q is the posterior or the prior, so that no divergence is 0
 
 P_XZ = replace(TABLE, simple=([[0.5, 0.1], [0.1, 0.3]], [[0.1, 0.4], [0.2, 0.3]]))
 SIMPLE_Q = ([[0.5, 0.5], [0.5, 0.5]], [[0.9, 0.1], [0.7, 0.3]], [[1, 0], [0.9, 0.1]])
@@ -25,23 +24,29 @@ LOG_P_X = r"\log p_\theta(\mathbf{x})"
 KL_POSTERIOR = rf"D_\text{{KL}}({Q} \| {P_POSTERIOR})"
 KL_PRIOR = rf"D_\text{{KL}}({Q} \| p_\theta(\mathbf{{z}}))"
 RECONSTRUCTION = rf"\mathbb{{E}}_{{\mathbf{{z}}\sim {Q}}}\log p_\theta(\mathbf{{x}}\vert\mathbf{{z}})"
-NEEDED = "p(x) > 0, and q(z|x) sums to 1 and is zero wherever p(z|x) is"
+ASSUMED = {"needs": "p(x) > 0 and q(z|x) sums to 1", "outside": OUTSIDE}
+POSSIBLE_X = {"needs": "p(x) > 0", "outside": OUTSIDE[1], "undefined": "p(z|x) has no value where p(x) = 0"}
+ASSUMED_BY_BAYES = {"needs": NEEDED_BY_BAYES.replace("x_i", "x"), "outside": OUTSIDE_BAYES}
+
+
+def kl_from_posterior(p_xz, q):
+    """KL(q || p(z|x)) without a logarithm. Numbers of size 1 cancel in it, so errors are compared with 1."""
+    return Zero(1, kl_of_weights(q, posterior(p_xz)))
 
 
 def left_form(p_xz, q):
     """log p(x) - KL(q || p(z|x)), without a logarithm in the divergence."""
-    return log(evidence(p_xz)) - kl(q, posterior(p_xz))
+    return log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz))
 
 
 def right_form(p_xz, q):
     """E_q log p(x|z) - KL(q || p(z)), as printed."""
-    return mean(q, log(likelihood(p_xz))) - total(times(q, log(ratio(q, prior(p_xz)))))
+    return total(times(q, log(likelihood(p_xz)))) - total(times(q, log(ratio(q, prior(p_xz)))))
 
 
 @equation(
     "cards.1", "l.6", rf"{LOG_P_X} - {KL_POSTERIOR} = {RECONSTRUCTION} - {KL_PRIOR}", TABLES,
-    says="The evidence lower bound, in two forms: by what it falls short of log p(x), and as it is computed.",
-    needs=NEEDED, outside=OUTSIDE,
+    says="The ELBO has two forms: log p(x) minus the gap, and the form that is computed.", **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_1(p_xz, q):
     return left_form(p_xz, q), "=", right_form(p_xz, q)
@@ -50,9 +55,10 @@ def card_1(p_xz, q):
 @equation(
     "cards.2", "l.6",
     rf"{RECONSTRUCTION} - {KL_PRIOR} \leq {LOG_P_X} = \left[\mathrm{{ELBO}} + {KL_POSTERIOR}\right]", TABLES,
-    kind="claim", tight=POSTERIOR,
-    says="It is a lower bound because no divergence is negative: what is missing is KL(q || p(z|x)).",
+    kind="claim", tight=POSTERIOR, **ASSUMED_BY_BAYES,
+    claim="The card says that the ELBO is a lower bound because a divergence is never negative (l.6).",
+    says="The gap of the bound is KL(q || p(z|x)).",
 )  # fmt: skip
 def card_2(p_xz, q):
-    elbo = mean(q, log(p_xz) - log(q))
-    return right_form(p_xz, q), "<=", log(evidence(p_xz)), "=", elbo + kl(q, posterior(p_xz))
+    elbo = total(times(q, log(p_xz) - log(q)))
+    return right_form(p_xz, q), "<=", log(evidence(p_xz)), "=", elbo + kl_of_weights(q, posterior(p_xz))

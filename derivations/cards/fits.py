@@ -1,13 +1,14 @@
 """Fitting one Gaussian q to a mixture p with two modes, by either divergence: the flashcards' two figures.
 
-p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2, where the letter a is `apart`, and q = N(mu, sigma^2). By KL(p || q)
-the best q has the moments of p, and so covers both modes. By KL(q || p) it is found by descent, and where
-that ends depends on where it begins: there is always a minimum in the middle, which covers both modes, and
-from a = 2.5 on there is one on each mode as well. Those are the lower ones from a = 2.9 on. Arguments may be
-numbers, or arrays that broadcast.
+p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2, where the letter a is `apart`, and q = N(mu, sigma^2). The q with the least
+KL(p || q) has the mean and variance of p, so it covers both modes. The q with the least KL(q || p) is found by descent
+from several starts: there is always a minimum in the middle, which covers both modes. For a >= 2.5 there is also a
+minimum at each mode; for a >= 2.9 those two are lower. Arguments may be numbers, or arrays that broadcast.
 """
 
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,11 @@ from derivations.engine.numerics import need_positive
 from minivae.checks import refuse
 
 LOG_2PI = math.log(2 * math.pi)
-NODES = np.linspace(-9, 9, 801)                             # in units of sigma; fine where a sigma < 15
+NODES = np.linspace(-9, 9, 801)                             # in units of sigma; fine enough for a sigma < 15
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
-STEPS = 100                                                 # of descent, at most: ten are usual
-STATIONARY = 1e-9                                           # slopes below this are none
+BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()      # for the bells of p: fine enough for a < 8
+STEPS = 100                                                 # at most; descent usually takes ten
+STATIONARY = 1e-9                                           # a slope below this counts as 0
 
 erf = np.vectorize(math.erf, otypes=[float])
 
@@ -28,7 +30,7 @@ erf = np.vectorize(math.erf, otypes=[float])
 
 
 def log_mixture(z: NDArray, apart: NDArray) -> NDArray:
-    """log p(z). The nearer mode gives the bell, the other one the small correction."""
+    """log p(z): the log density of the nearer mode plus a correction for the other one."""
     z, apart = np.abs(z), np.abs(apart)
     return -((z - apart) ** 2) / 2 + np.log1p(np.exp(-2 * apart * z)) - math.log(2) - LOG_2PI / 2
 
@@ -41,16 +43,16 @@ def log_gaussian(z: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
 def kl_forward(apart: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
     """KL(p || q) = E_p[log p - log q], by quadrature over each of the two bells of p."""
     apart, mu, sigma = with_nodes(apart, mu, need_positive("sigma", sigma))
-    z = apart + NODES                                       # -z is as likely, and has the same p
+    z = apart + BELL                                        # -z has the same density under p
     log_q = (log_gaussian(z, mu, sigma) + log_gaussian(-z, mu, sigma)) / 2
-    return (WEIGHTS * (log_mixture(z, apart) - log_q)).sum(axis=-1)
+    return (log_mixture(z, apart) - log_q) @ BELL_WEIGHTS
 
 
 def kl_reverse(apart: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
     """KL(q || p) = E_q[log q - log p], by quadrature over q."""
     apart, mu, sigma = with_nodes(apart, mu, need_positive("sigma", sigma))
     z = mu + sigma * NODES
-    return (WEIGHTS * (log_gaussian(z, mu, sigma) - log_mixture(z, apart))).sum(axis=-1)
+    return (log_gaussian(z, mu, sigma) - log_mixture(z, apart)) @ WEIGHTS
 
 
 def with_nodes(*arrays: NDArray) -> list[NDArray]:
@@ -58,7 +60,7 @@ def with_nodes(*arrays: NDArray) -> list[NDArray]:
     return [np.asarray(array, float)[..., None] for array in arrays]
 
 
-# How much lies where
+# Probabilities of intervals
 
 
 def mass(mu: NDArray, sigma: NDArray, low: float, high: float) -> NDArray:
@@ -75,15 +77,28 @@ def mixture_mass(apart: NDArray, low: float, high: float) -> NDArray:
 # The fits
 
 
+def once(fit: Callable) -> Callable:
+    """The fit, computed once for each distinct value of `apart`."""
+
+    @functools.wraps(fit)
+    def fitted(apart: NDArray) -> tuple[NDArray, NDArray]:
+        values, which = np.unique(np.asarray(apart, float), return_inverse=True)
+        mu, sigma = (found[which].reshape(np.shape(apart)) for found in fit(values))
+        return mu, sigma
+
+    return fitted
+
+
+@once
 def fit_forward(apart: NDArray) -> tuple[NDArray, NDArray]:
     """mu and sigma of the q with the least KL(p || q): those of p itself, by quadrature.
 
-    KL(p || q) holds of p only E_p[z] and E_p[z^2]. So with Q the Gaussian that has both,
-    KL(p || q) = KL(p || Q) + KL(Q || q) for every q, and Q is the best   [cards.19]
+    E_p[log q] depends on p only through E_p[z] and E_p[z^2]. If Q is the Gaussian with the same two moments,
+    KL(p || q) = KL(p || Q) + KL(Q || q) for every q, so Q is the best   [cards.19]
     """
-    z = np.stack([NODES + middle for middle in with_nodes(-np.asarray(apart), apart)])      # (2, ..., K)
-    mu = (WEIGHTS * z).sum(axis=-1).mean(axis=0)
-    variance = (WEIGHTS * (z - mu[..., None]) ** 2).sum(axis=-1).mean(axis=0)
+    z = np.stack([BELL + middle for middle in with_nodes(-apart, apart)])       # (2, K, nodes)
+    mu = (z @ BELL_WEIGHTS).mean(axis=0)
+    variance = ((z - mu[..., None]) ** 2 @ BELL_WEIGHTS).mean(axis=0)
     return mu, np.sqrt(variance)
 
 
@@ -105,10 +120,10 @@ def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray
 
 
 def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
-    """mu and sigma of the minimum of KL(q || p) to which descent leads from q = N(start, 1).
+    """mu and sigma of the minimum of KL(q || p) that descent reaches from q = N(start, 1).
 
-    From start = a to the mode on the right, if there is such a minimum; from start = 0 to the one in the
-    middle. Raises ValueError if it leads to none.
+    start = a leads to the mode on the right, if there is a minimum; start = 0 leads to the minimum in the middle.
+    Raises ValueError if descent reaches no minimum.
     """
     apart, start = np.broadcast_arrays(np.asarray(apart, float), np.asarray(start, float))
     each, which = np.unique(np.stack([apart.ravel(), start.ravel()], axis=-1), axis=0, return_inverse=True)
@@ -117,7 +132,7 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
-    """Newton's steps on KL(q || p), all (K,) at once; curvatures are taken without sign: downhill."""
+    """Newton's steps on KL(q || p), all (K,) at once; absolute curvatures make every step go downhill."""
     at = np.stack([start, np.zeros_like(start)], axis=-1)   # (K, 2)   mu, log sigma
     for _ in range(STEPS):
         gradient, hessian = reverse_slopes(apart, at[:, 0], np.exp(at[:, 1]))
@@ -136,6 +151,7 @@ def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
     return at[:, 0], np.exp(at[:, 1])
 
 
+@once
 def best_reverse(apart: NDArray) -> tuple[NDArray, NDArray]:
     """mu >= 0 and sigma of the q with the least KL(q || p): the minimum in the middle or on the right."""
     middle, right = fit_reverse(apart, 0.0), fit_reverse(apart, apart)

@@ -1,6 +1,6 @@
 """Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, from the loss on.
 
-It is checked in a small linear model of minivae, where log p(x) and p(z|x) are known: the only letter is x.
+The model is a small linear one of minivae, in which log p(x) and p(z|x) are known. Its only letter is x.
 """
 
 import numpy as np
@@ -59,7 +59,7 @@ def log_joint(z, x, W, b, s):
 
 @equation(
     "cards.12", "l.31", rf"{LOSS} = -{LOG_P_X} + {KL_POSTERIOR}", (DATUM,),
-    says="The loss is minus the ELBO. In its first form: -log p(x), and what q falls short of the posterior.",
+    says="The loss is minus the ELBO in its first form: -log p(x) plus the divergence of q from the posterior.",
 )  # fmt: skip
 def card_12(x):
     mu, sigma, *_ = linear_model(x)
@@ -74,7 +74,7 @@ def _(x):
 
 @equation(
     "cards.13", "l.33", rf"{LOSS} = -{RECONSTRUCTION} + {KL_PRIOR}", (DATUM,),
-    says="The loss in its second form, in which it is computed: x should be likely, and q near the prior.",
+    says="This is the computed form of the loss: minus the reconstruction plus the divergence from the prior.",
 )  # fmt: skip
 def card_13(x):
     mu, sigma, *_ = linear_model(x)
@@ -82,7 +82,7 @@ def card_13(x):
     return form_1(x), "=", -expected(log_p_x_given_z, x) + kl_prior
 
 
-@card_13.tied("minivae.vae.VAE.loss", draws=100)
+@card_13.tied("minivae.vae.VAE.loss", draws=10)
 def _(x):
     vae = small_vae()
     of_each = np.vectorize(lambda x: vae.loss(x[None], CORNERS), signature="(d)->()")
@@ -95,8 +95,8 @@ def _(x):
     return total(kl_standard_normal(mu[:, 0], 2 * np.log(sigma[:, 0]))) - expected(log_p_x_given_z, x)
 
 
-# The minimum, for one datum x: theta = (w, s) of x = w z + s eps, phi = (a, sigma) of q = N(a x, sigma^2). As
-# the card has no sum over data, any w^2 + s^2 = x^2 is best: t says which.
+# The minimum, for one datum x: theta = (w, s) of x = w z + s eps, phi = (a, sigma) of q = N(a x, sigma^2). The card has no
+# sum over data, so any w^2 + s^2 = x^2 is best; t chooses one.
 
 ANGLE = Symbol("t", "t", "real, 0 for w = s", 1, lambda raw: 0.4 * raw, (0, 0.5))
 WEIGHTS = (
@@ -118,9 +118,9 @@ def linear_loss(x, w, s, a, sigma):
     r" \left[-\log p_{\theta^{*}}(x)\right] = L_\text{VAE}(\theta^{*}, \phi^{*})"
     r" = L_\text{VAE}(-\theta^{*}, -\phi^{*}) \leq L_\text{VAE}(\theta, \phi)",
     (ANGLE, ONE_DATUM, *WEIGHTS),
-    says="The weights with the least loss (of all data, which the card does not say). They are never the "
-    "only ones: here one datum leaves t free, and -z serves as well as z.",
-    needs="there is a least loss: a decoder that can repeat x exactly has none, with s going to 0",
+    says="These weights have the smallest loss. They are never unique: here t is free, and z and -z are equally good.",
+    needs="a minimum exists: the decoder cannot repeat x exactly (x is not 0)",
+    undefined="for x = 0 the loss falls without bound as s goes to 0",
     outside={"t": 0, "x": 0, "w": 1, "s": 1, "a": 1, "sigma": 1},
     tight={"t": 0, "x": 1, "w": BEST, "s": BEST, "a": BEST, "sigma": BEST},
 )  # fmt: skip
@@ -137,13 +137,13 @@ def card_14(t, x, w, s, a, sigma):
     )  # fmt: skip
 
 
-@card_14.tied("minivae.vae.VAE.loss", draws=100)
+@card_14.tied("minivae.vae.VAE.loss", draws=10)
 def _(t, x, w, s, a, sigma):
     phi = np.stack([a, 0 * a, 0 * a, sigma], axis=1)        # (n, 4, 1): mu = a x, sigma whatever x is
     return BY_MINIVAE(phi, w, s, x)[:, :1]
 
 
-# The graphical model: whether each of four acts on the parameters of p(x|z), and on those of q(z|x)
+# The graphical model: four quantities, and whether each acts on the parameters of p(x|z), and on those of q(z|x)
 
 DRAWN = {                                                   # a solid arrow, a dashed arrow
     "decoder weights": (1, 0),                              # theta
@@ -157,14 +157,14 @@ DRAWN = {                                                   # a solid arrow, a d
     "cards.15", "l.37 VAE-graphical-model.png",
     r"\left|\text{arrows drawn} - \text{arrows of the model}\right| < 1",
     kind="figure", verdict="figure",
-    says="Solid arrows: theta and z act on p(x|z). Dashed ones: phi and x act on q(z|x). None the other way "
-    "round, and no datum acts on the z of another one: so one plate stands for all.",
+    says="Solid arrows: theta and z act on p(x|z). Dashed arrows: phi and x act on q(z|x). No datum acts on the z of "
+    "another, so one plate is enough.",
 )  # fmt: skip
 def card_15():
     vae, rng = small_vae(hidden=(5,)), np.random.default_rng(1)
     x, eps = rng.normal(size=(4, 3)), rng.normal(size=(7, 4, 2))
     found = arrows(vae, x, eps, rng)
-    given_z = {(a, b) for a, b in found if b != "z"}        # whatever z was made from
+    given_z = {(a, b) for a, b in found if b != "z"}        # without the arrows into z
     on_q = lambda a: reaches(found, a, "mu") and reaches(found, a, "log_var")  # noqa: E731
     acts = [(reaches(given_z, a, "out"), on_q(a)) for a in DRAWN]
     mu, one_moved = vae.encode(x)[0], x + np.eye(4)[..., None]                  # (4, 2), (4, 4, 3)

@@ -80,3 +80,11 @@ def test_fit_refuses_bad_widths_and_lost_descents():
     for kl in (fits.kl_forward, fits.kl_reverse):
         refused(lambda: kl(3, 0, -1), "sigma", "> 0", "-1", "above zero")
     refused(lambda: fits.fit_reverse(3, 1e4), "start", "minimum", "10000", "modes")
+
+
+@pytest.mark.parametrize("fit", [fits.fit_forward, fits.best_reverse])
+def test_fits_of_repeated_distances_are_those_of_each_alone(fit):
+    mu, sigma = fit(np.array([[3.0], [2.5], [3.0]]))
+    assert mu.shape == sigma.shape == (3, 1)
+    for k, apart in enumerate((3.0, 2.5, 3.0)):
+        np.testing.assert_allclose((mu[k, 0], sigma[k, 0]), fit(apart), rtol=1e-12, atol=1e-12)
