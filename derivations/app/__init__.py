@@ -1,1 +1,1 @@
-"""The command `derivations`, in cli."""
+"""The command `derivations`: parser and ledger commands in cli, study commands in study, what they share in options."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from derivations.app import cli
+from derivations.app import study as commands
 from derivations.study import fourways, trace
 from minivae import ops, vae
 from minivae.vae import VAE
@@ -257,7 +258,7 @@ def test_trace_command_prints_json(capsys):
 def test_trace_step_waits_after_every_line_until_input_ends(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n" * 3))
     asked = []
-    monkeypatch.setattr(cli, "waited", lambda wait=cli.waited: asked.append(wait()) or asked[-1])
+    monkeypatch.setattr(commands, "waited", lambda wait=commands.waited: asked.append(wait()) or asked[-1])
     code, stepped, _ = run(capsys, "--step")
     assert code == 0 and asked == [True, True, True, False]
     assert stepped == run(capsys)[1]
