@@ -13,8 +13,9 @@ from typing import NamedTuple
 from derivations.engine.equation import Entry
 from derivations.engine.judge import Judgement
 from derivations.engine.ledger import SOURCES, source_of
+from derivations.pages.errata import witness_text
 from derivations.pages.records import Judged
-from derivations.pages.terminal import UNBROKEN, columns, witness_text
+from derivations.pages.terminal import UNBROKEN, columns
 from derivations.pages.unicode import latex_sides, outside, pieces, unicode
 
 LONGEST = 100                                               # columns of a formula that one can know by heart: one line
