@@ -22,7 +22,7 @@ LISTED = tuple(verdict for verdicts, _ in LISTS.values() for verdict in verdicts
 
 
 class Erratum(NamedTuple):
-    """One fault: the rows that have it, in printed order."""
+    """One fault: the rows that have it, first the one that names the group, the others in printed order."""
 
     rows: list[tuple[Entry, Judgement]]
 
@@ -49,7 +49,7 @@ def errata(items: list[Judged]) -> list[Erratum]:
         for judgement in item.rows:
             if judgement.row.expected in LISTED:
                 groups.setdefault(judgement.row.group, []).append((item.entry, judgement))
-    found = [Erratum(rows) for rows in groups.values()]
+    found = [Erratum(sorted(rows, key=lambda row: row[1].row.id != group)) for group, rows in groups.items()]
     titles = list(LISTS)
     return sorted(found, key=lambda one: (list(SOURCES).index(source_of(one.entry)), titles.index(title_of(one))))
 

@@ -4,7 +4,7 @@ MEANINGS = {                                                # in the order in wh
     "holds": "true as it stands",
     "holds-if": "true wherever the stated assumption holds, but not everywhere",
     "defines": "gives a name to something",
-    "slip": "wrong letters or signs, but it is evident what is meant",
+    "slip": "wrong letters or signs, but the meaning is evident",
     "wrong": "leads a reader who uses it to a wrong number; a corrected form holds",
     "loose": "everyday wording, true for a friendly reader; a precise form is given",
     "copy": "perhaps damaged by copying: our texts are transcriptions",

@@ -228,7 +228,7 @@ def claim_lines(entry: Entry, width: int) -> list[str]:
     everywhere = len(claims) == len(entry.rows)
     if everywhere and len({*claims.values()}) == 1:
         claims = {"": entry.rows[0].claim}
-    texts = [f"The source says{letter and f' ({letter})'}: {claim}" for letter, claim in claims.items()]
+    texts = [f"What the source says{letter and f' ({letter})'}: {claim}" for letter, claim in claims.items()]
     lines = [line for text in texts for line in wrapped(text, "", "  ", width)]
     return [*lines, "", "Read here as" if everywhere else f"Printed; read here as: {', '.join(claims)}"]
 

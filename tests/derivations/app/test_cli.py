@@ -562,10 +562,10 @@ def test_check_markdown_counts_rows_that_hold_and_faults(claims, capsys):
 
 def test_show_prints_the_claim_and_the_reading(claims, capsys):
     out = run(capsys, "show", "hong.1")[1]
-    assert 'The source says: The text says that t is "as large as its double" (l.1).\n\nRead here as\n    t\n  = 2t\n' in out
+    assert 'What the source says: The text says that t is "as large as its double" (l.1).\n\nRead here as\n    t\n  = 2t\n' in out
     for text in ("hong.1 is loose wording. Zero alone is.", "Read so, at the simplest witness t = 1", "More precisely, at the same"):
         assert text in out, text
-    assert "Printed" not in out and "The source says" not in run(capsys, "show", "hong.2")[1]
+    assert "Printed" not in out and "What the source says" not in run(capsys, "show", "hong.2")[1]
     out = run(capsys, "show", "hong.4")[1]
     assert "hong.4 is perhaps damaged by copying. A bar, perhaps.\nPrinted, at the simplest witness t = 1" in out
 
@@ -593,7 +593,7 @@ def test_json_has_claim_reading_and_group_of_every_row_of_a_chain(planted, capsy
     assert (a["claim"], a["reading"], a["group"]) == (None, None, "odaibo.901a")
     assert (b["claim"], b["reading"]) == ("The text factors (l.9).", "t² + 2t + 1 = t(t + 2)")
     out = run(capsys, "show", "odaibo.901")[1]
-    assert "The source says (b): The text factors (l.9).\n\nPrinted; read here as: b\n" in out
+    assert "What the source says (b): The text factors (l.9).\n\nPrinted; read here as: b\n" in out
 
 
 # The command itself
