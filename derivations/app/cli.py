@@ -84,7 +84,8 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add = command("show", show_command, "Print an entry: its formula, numbers, verdict and code", judging)
     add("id", metavar="ID", help="an entry or one row of it")
     add("--at", metavar="LETTER=VALUE,...", help="compute the sides here, like mu_q=0.5,sigma_q=2")
-    add = command("errata", errata_command, "Print every fault, one line each; then loose wording and damage by copying", judging)
+    help = "Print every fault, one line each; then loose wording and damage by copying"
+    add = command("errata", errata_command, help, judging)
     add("filter", **FILTER)
     add("--full", action="store_true", help="print what the source says, a point where it fails, and the form that holds")
     add("--markdown", action="store_true", help="print Markdown tables")

@@ -38,7 +38,7 @@ class Erratum(NamedTuple):
 
     @property
     def row(self) -> Row:
-        """The first row, as it is entered."""
+        """The first row itself, with its texts."""
         return self.judgement.row
 
 
@@ -60,13 +60,13 @@ def title_of(erratum: Erratum) -> str:
 
 
 def counted(found: list[Erratum]) -> str:
-    """How many there are of each verdict: "5 slip, 7 wrong"."""
+    """Number of errata of each verdict: "5 slip, 7 wrong"."""
     expected = [one.row.expected for one in found]
     return ", ".join(f"{expected.count(verdict)} {verdict}" for verdict in LISTED if verdict in expected)
 
 
 def witness_text(entry: Entry, judgement: Judgement, digits: int = 7) -> str:
-    """A point where the statement fails as it is printed, or as it is read here, with both sides there."""
+    """A point where the printed statement, or our reading, fails; with both sides there."""
     if judgement.free:
         return f"nothing says what {' and '.join(judgement.free)} {'is' if len(judgement.free) == 1 else 'are'}"
     there = judgement.at_witness
@@ -150,7 +150,7 @@ def code(text: str) -> str:
 
 
 def counts_markdown(items: list[Judged]) -> str:
-    """How much of each source holds, and how many faults it has, as a table and a sentence."""
+    """Rows that hold and faults of each source, as a table and a sentence."""
     sources = list(dict.fromkeys(source_of(item.entry) for item in items))
     heads = ("source", "rows", *COUNTED, "slips", "wrong")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]

@@ -35,7 +35,7 @@ class Judged(NamedTuple):
 
     @property
     def gravest(self) -> Judgement:
-        """The row that stands for the entry: one that is not as expected, else the one with the gravest verdict."""
+        """The row that represents the entry: one that is not as expected, else the one with the gravest verdict."""
         return max(self.rows, key=lambda judgement: (not judgement.ok, GRAVITY.index(judgement.verdict)))
 
 

@@ -105,7 +105,7 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
 
 
 def at_point(form: Form, values: dict, width: int, indent: str = "  ") -> list[str]:
-    """A form with its values at a point, or the reason why it has none there."""
+    """A form with its values at a point, or the reason why it is refused."""
     try:
         return chain(form.latex, sides_at(form, values), width, indent)
     except ValueError as error:
@@ -221,7 +221,7 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
 
 
 def claim_lines(entry: Entry, width: int) -> list[str]:
-    """What the source says in words, and that the formula below is our reading; nothing above a printed formula."""
+    """The claim of the source, and a line that calls the formula below our reading; [] above a printed formula."""
     claims = {row.id.removeprefix(entry.id): row.claim for row in entry.rows if row.claim}
     if not claims:
         return []
@@ -234,7 +234,7 @@ def claim_lines(entry: Entry, width: int) -> list[str]:
 
 
 def outside_lines(entry: Entry, values: dict, width: int) -> list[str]:
-    """What becomes of the statement at a point outside the assumption: it fails, or it is undefined."""
+    """The statement at a point outside the assumption, where it fails or is undefined."""
     state = outside(entry, values).state
     fate = {"fails": "it fails", "undefined": "it is undefined", "holds": "it holds as well"}[state]
     why = f" ({entry.undefined.rstrip('.')})" if entry.undefined and state == "undefined" else ""
@@ -247,13 +247,13 @@ SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # one drawing shows 
 
 
 def drawn_as(entry: Entry) -> str:
-    """The name of the figure that belongs to an entry; "" if there is none."""
+    """The name of the figure of an entry; "" without a figure."""
     id = SAME.get(entry.id, entry.id)
     return id.replace(".", "-") if id in DRAWN else ""
 
 
 def letter_text(symbol: Symbol) -> str:
-    """A letter as it is printed, and in brackets the name to type if that differs."""
+    """The printed letter, and in brackets the name to type if that differs."""
     printed = unicode(symbol.latex)
     return printed if printed == symbol.name else f"{printed} ({symbol.name})"
 
@@ -293,7 +293,8 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
     lines = ["", *wrapped(f"{row.id} {IS.get(judgement.verdict, f'is {judgement.verdict}')}. {row.fault}", "", "  ", width)]
     taken = "Read so" if row.claim else "Printed"
     if judgement.free:
-        lines.append(f"  {'As read here' if row.claim else 'As printed'}, nothing says what {' and '.join(judgement.free)} may be.")
+        form, names = "As read here" if row.claim else "As printed", " and ".join(judgement.free)
+        lines.append(f"  {form}, nothing says what {names} may be.")
     elif judgement.witness:
         where = point_text(judgement.witness, known)
         lines += wrapped(f"{taken}, at the simplest witness {where}", "", "  ", width)
