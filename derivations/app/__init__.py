@@ -1,1 +1,1 @@
-"""The command `derivations`: parser and ledger commands in cli, study commands in study, what they share in options."""
+"""The command `derivations`: parser and ledger commands in cli, study commands in study, shared functions in options."""

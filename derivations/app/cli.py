@@ -26,7 +26,7 @@ EXAMPLES = """examples:
   derivations check odaibo.40 odaibo.14d         the verdicts of one entry, and of one step of another
   derivations show odaibo.40                     its formula, numbers, verdict and code
   derivations show odaibo.40 --at mu_q=0.5,sigma_q=2
-  derivations errata                             every slip and error, one line each
+  derivations errata                             every fault, one line each
   derivations figures --out pictures             the figures of the sources, redrawn
   derivations map kl_standard_normal             the entries and the tests of a function
   derivations trace --step                       one training step, line by line
@@ -80,13 +80,15 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add = command("check", check_command, help, judging, epilog=VERDICTS, **raw)
     add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows or sources (default: everything)")
     add("--all", action="store_true", help="print the verdict of every row; without it a long table is left out")
+    add("--markdown", action="store_true", help="print how much of each source holds as a Markdown table")
     add = command("show", show_command, "Print an entry: its formula, numbers, verdict and code", judging)
     add("id", metavar="ID", help="an entry or one row of it")
     add("--at", metavar="LETTER=VALUE,...", help="compute the sides here, like mu_q=0.5,sigma_q=2")
-    add = command("errata", errata_command, "Print every slip and error, one line each", judging)
+    help = "Print every fault, one line each; then loose wording and damage by copying"
+    add = command("errata", errata_command, help, judging)
     add("filter", **FILTER)
-    add("--full", action="store_true", help="print the printed form, a point where it fails, and the form that holds")
-    add("--markdown", action="store_true", help="print a Markdown table")
+    add("--full", action="store_true", help="print what the source says, a point where it fails, and the form that holds")
+    add("--markdown", action="store_true", help="print Markdown tables")
     add = command("figures", figures_command, "Draw the figures of the sources; each must first prove its claim")
     add("names", nargs="*", metavar="NAME", help="figures, named after their rows: lm-11 for lm.11 (default: all)")
     add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="output directory (default: %(default)s)")
@@ -149,7 +151,7 @@ FITS = 24                                                   # rows of a table th
 def check_command(options: argparse.Namespace) -> int:
     """Print totals, and a table if it is short or --all; return 1 if a verdict is not the expected one."""
     from derivations.engine import ledger
-    from derivations.pages import records, terminal
+    from derivations.pages import errata, records, terminal
 
     began = time.perf_counter()
     items = judged_items(options, ledger.find_all(options.ids))
@@ -158,6 +160,8 @@ def check_command(options: argparse.Namespace) -> int:
     whole = options.all or bool(options.ids and len(rows) <= FITS)
     if options.json:
         print(json.dumps([records.record(item) for item in items], indent=2, ensure_ascii=False))
+    elif options.markdown:
+        print(errata.counts_markdown(items))
     elif options.quiet and not options.all:
         print(f"{len(rows)} rows, {len(rows) - failed} as expected; {options.draws} draws, seed {options.seed}")
     else:
@@ -200,24 +204,27 @@ def show_command(options: argparse.Namespace) -> int:
 
 
 def errata_command(options: argparse.Namespace) -> int:
-    """Print every slip and wrong row; return 1 if a verdict is not the expected one."""
+    """Print every fault, loose wording and damage by copying; return 1 if a verdict is not the expected one."""
     from derivations.engine import ledger
-    from derivations.pages import records, terminal
+    from derivations.pages import errata, records
 
-    faulty = {entry.id: [row for row in entry.rows if row.expected in ("slip", "wrong")] for entry in ledger.entries()}
-    chosen = [ledger.Found(entry, faulty[entry.id]) for entry in records.matching(options.filter) if faulty[entry.id]]
-    items = judged_items(options, chosen)
-    rows = [judgement for item in items for judgement in item.rows]
+    everything = {entry.id: [row for row in entry.rows if row.expected in errata.LISTED] for entry in ledger.entries()}
+    groups = {row.group for entry in records.matching(options.filter) for row in everything[entry.id]}
+    chosen = {id: [row for row in rows if row.group in groups] for id, rows in everything.items()}
+    found = [ledger.Found(entry, chosen[entry.id]) for entry in ledger.entries() if chosen[entry.id]]
+    items = judged_items(options, found)
+    listed = errata.errata(items)
     if options.json:
         print(json.dumps([records.record(item) for item in items], indent=2, ensure_ascii=False))
     elif options.markdown:
-        print(terminal.errata_markdown(items))
-    elif rows:
-        print(terminal.errata_text(items) if options.full else "\n".join(terminal.errata_lines(items)))
+        print(errata.errata_markdown(listed))
+    elif listed:
+        print(errata.errata_text(listed) if options.full else "\n".join(errata.errata_lines(listed)))
     if not (options.json or options.markdown):
-        everything = [row for of_entry in faulty.values() for row in of_entry]
-        say_count(options, rows, everything, "errata", ("hong", "hong.10"), "" if options.full else "--full")
-    bad = [judgement for judgement in rows if not judgement.ok]
+        all_groups = list({row.group for rows in everything.values() for row in rows})
+        noun = "faults and remarks" + (f" ({errata.counted(listed)})" if listed else "")
+        say_count(options, listed, all_groups, noun, ("hong", "hong.10"), "" if options.full else "--full")
+    bad = [judgement for item in items for judgement in item.rows if not judgement.ok]
     for judgement in bad:
         tell(f"derivations: {judgement.row.id} is {judgement.verdict}, expected {judgement.row.expected}")
     return 1 if bad else 0

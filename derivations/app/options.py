@@ -1,4 +1,4 @@
-"""What the commands of the ledger have in common: `--draws` and `--seed`, judgements, a source, the count at the end.
+"""Functions that several commands of the ledger use: `--draws` and `--seed`, judgements, a source, the count at the end.
 
 Heavy modules are imported inside the functions: `--help` needs neither numpy nor matplotlib.
 """

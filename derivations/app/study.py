@@ -100,12 +100,13 @@ def quiz_command(options: argparse.Namespace) -> int:
     import numpy as np
 
     from derivations.engine import ledger
+    from derivations.engine.equation import ERRATA
     from derivations.study import flashcards, quiz
     from minivae.checks import whole_number
 
     sources = [known_source(options.source)] if options.source else list(ledger.SOURCES)
     items = [item for source in sources for item in judged_items(options, ledger.find(source))]
-    made = [card for card in flashcards.cards(items) if not options.faults or card.verdict in ("slip", "wrong")]
+    made = [card for card in flashcards.cards(items) if not options.faults or card.verdict in ERRATA]
     order = np.random.default_rng(options.seed).permutation(len(made))
     most = whole_number("-n", options.n, 1)
     talk = sys.stderr if options.json else sys.stdout       # with --json stdout has the results alone

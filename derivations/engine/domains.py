@@ -45,13 +45,17 @@ def draw(inputs: Inputs, rng: np.random.Generator, n: int) -> dict[str, NDArray]
 @cache
 def simple_points(inputs: Inputs) -> dict[str, NDArray]:
     """Combinations of the simple values, the simplest first: those early in the lists of all symbols."""
-    sizes = [len(symbol.simple) for symbol in inputs]
+    chosen = first_ranks(tuple(len(symbol.simple) for symbol in inputs))
+    columns = zip(inputs, chosen.T)
+    return {symbol.name: frozen(np.array([as_drawn(v) for v in symbol.simple])[ranks]) for symbol, ranks in columns}
+
+
+@cache
+def first_ranks(sizes: tuple[int, ...]) -> NDArray:
+    """The first tuples of ranks below `sizes`, in the order of their sums, (at most MOST_SIMPLE, number of sizes)."""
     ranked = (ranks for step in range(sum(sizes) - len(sizes) + 1) for ranks in ranks_of(step, sizes))
-    chosen = [ranks for _, ranks in zip(range(MOST_SIMPLE), ranked)]
-    return {
-        symbol.name: frozen(np.array([as_drawn(symbol.simple[ranks[i]]) for ranks in chosen]))
-        for i, symbol in enumerate(inputs)
-    }
+    first = [ranks for _, ranks in zip(range(MOST_SIMPLE), ranked)]
+    return np.array(first, int).reshape(len(first), len(sizes))
 
 
 def ranks_of(step: int, sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:

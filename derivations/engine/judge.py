@@ -7,6 +7,7 @@ and needs no such form. Where no verdict can be computed it is `undecided`, and 
 to fail or to be undecided.
 """
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from derivations.engine.domains import draw, point, simple_points
+from derivations.engine.domains import Inputs, draw, point, simple_points
 from derivations.engine.equation import ERRATA, RELATIONS, Entry, Form, Row, Tie, Zero
 from minivae.checks import whole_number
 
@@ -184,7 +185,7 @@ class Computed:
 
     def __init__(self, form: Form, rel: float, draws: int, seed: int):
         self.form, self.rel = form, rel
-        values = draw(form.inputs, np.random.default_rng(seed), draws)       # {} for a statement about no letter
+        values = drawn(form.inputs, draws, seed)            # {} for a statement about no letter
         starts = range(0, draws, PIECE) if values else [0]
         self.random = [self.run({name: v[k : k + PIECE] for name, v in values.items()}) for k in starts]
         self.simple = self.run(simple_points(form.inputs)) if values else self.random[0]
@@ -221,6 +222,12 @@ class Computed:
             return False
         draws = sum(run.count for run in self.random)
         return draws >= ENOUGH or Computed(self.form, self.rel, ENOUGH, seed).same_computation(seed)
+
+
+@functools.lru_cache(maxsize=4)
+def drawn(inputs: Inputs, draws: int, seed: int) -> dict[str, NDArray]:
+    """The random draws of a form: neighbours in the ledger often have the same letters."""
+    return draw(inputs, np.random.default_rng(seed), draws)
 
 
 def worst_of(links: Iterable[Link]) -> Link:
@@ -271,8 +278,12 @@ def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed
 
 def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
     """minivae's functions at the same draws, each compared with the last side of what holds."""
-    runs = {tie: holding.random[:1] if tie.draws else holding.random for tie in entry.ties}
-    return [(tie.name, worst_of(tied_link(entry, run, tie) for run in runs[tie])) for tie in entry.ties]
+    links = {}                                              # one call may stand for several functions of minivae
+    for tie in entry.ties:
+        if (tie.function, tie.draws) not in links:
+            runs = holding.random[:1] if tie.draws else holding.random
+            links[tie.function, tie.draws] = worst_of(tied_link(entry, run, tie) for run in runs)
+    return [(tie.name, links[tie.function, tie.draws]) for tie in entry.ties]
 
 
 def tied_link(entry: Entry, run: Run, tie: Tie) -> Link:

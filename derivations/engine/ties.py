@@ -1,34 +1,101 @@
-"""The ledger looks at a copy of minivae: each function that an entry is tied to, against what the entry says.
+"""Check a copy of minivae with the ledger: compare each tied function with what its entry says.
 
-The entries are copied as well, so that they call the copy; what they say is computed once, by the ledger itself.
+The entries are copied as well, so that they call the copy. The ledger itself computes once what they say.
 """
 
 import functools
 import sys
-from types import SimpleNamespace
+from collections.abc import Sequence
+from types import FrameType, SimpleNamespace
+from typing import NamedTuple
 
 from derivations.engine import ledger
 from derivations.engine.equation import Entry
-from derivations.engine.judge import Computed, tied_links
-from minivae.museum.patched import load
-from minivae.museum.problems import insist
+from derivations.engine.judge import Computed, tied_link
+from minivae.museum.patched import SUFFIX, Change, load
+from minivae.museum.problems import Noticed
 
-DRAWS = 10                                                  # of every letter: a bug is no rare event
+DRAWS = 10                                                  # of every letter: a bug shows at most draws
+
+
+class Failure(NamedTuple):
+    """A tie that fails: the entry's id, the number of the tie, the name of its function, and what it gives."""
+
+    id: str
+    number: int
+    name: str
+    words: str
 
 
 def ties(copy: SimpleNamespace) -> None:
-    """Raise Noticed with the first tied function that is not what its statement says."""
-    right = computed()
-    modules = load(["derivations.engine.equation", *sources()], copy.changes)
-    entries = modules["derivations.engine.equation"].LEDGER
-    for id, statement in right.items():
-        for name, link in tied_links(entries[id], statement):
-            insist(link.ok, f"{id}: {name} gives {link.right:.4g}, the statement {link.left:.4g}")
+    """Raise Noticed if a tied function is not what its statement says; name the function that is probably at fault."""
+    if failing := failures(entries_of(copy.changes)):
+        first, *others = blamed(failing)
+        shown = next((one for one in failing if one.name == first), failing[0])
+        more = f"; or the fault is in {', '.join(others)}" if others else ""
+        raise Noticed(f"{shown.id}: {first} gives {shown.words}{more}")
+
+
+def entries_of(changes: Sequence[Change]) -> dict[str, Entry]:
+    """The entries, made anew: they call a copy of minivae with these changes."""
+    return load(["derivations.engine.equation", *sources()], changes)["derivations.engine.equation"].LEDGER
+
+
+def failures(entries: dict[str, Entry]) -> list[Failure]:
+    """The ties that fail. An error that the copy raises is a failure: the right package raises none."""
+    failing = []
+    for id, statement in computed().items():
+        for number, tie in enumerate(entries[id].ties):
+            try:
+                link = tied_link(entries[id], statement.random[0], tie)
+            except Exception as error:
+                failing.append(Failure(id, number, tie.name, f"{type(error).__name__}: {error}"))
+                continue
+            if not link.ok:
+                failing.append(Failure(id, number, tie.name, f"{link.right:.4g}, the statement {link.left:.4g}"))
+    return failing
+
+
+def blamed(failing: list[Failure]) -> list[str]:
+    """The tied functions that explain the failures best: most failing ties run them, and fewest of those that hold.
+
+    A tie runs more functions than the one it is named after, so its name alone says little. Functions that the same
+    ties run cannot be told apart.
+    """
+    ran = functions_run()
+    failed = [ran[one.id, one.number] for one in failing]
+    names = dict.fromkeys(tie.name for entry in ledger.entries() for tie in entry.ties)
+    guilt = {name: (sum(name in run for run in failed), -sum(name in run for run in ran.values())) for name in names}
+    most = max(guilt.values())
+    return [name for name, share in guilt.items() if share == most]
+
+
+@functools.cache
+def functions_run() -> dict[tuple[str, int], set[str]]:
+    """The functions of minivae that each tie runs in the right package, by id and number."""
+    entries, copy = entries_of(()), f"minivae{SUFFIX}."
+    found = {}
+    for id, statement in computed().items():
+        for number, tie in enumerate(entries[id].ties):
+            ran = found[id, number] = set()
+
+            def record(frame: FrameType, event: str, _: object, ran: set = ran) -> None:
+                module = frame.f_globals.get("__name__", "")
+                if event == "call" and module.startswith(copy):
+                    ran.add(f"minivae.{module.removeprefix(copy)}.{frame.f_code.co_qualname}")
+
+            before = sys.getprofile()
+            sys.setprofile(record)
+            try:
+                tied_link(entries[id], statement.random[0], tie)
+            finally:
+                sys.setprofile(before)
+    return found
 
 
 @functools.cache
 def computed() -> dict[str, Computed]:
-    """What every tied entry says, at the same draws for all copies."""
+    """The statements of all tied entries, at the same draws for all copies."""
     return {entry.id: stated(entry) for entry in ledger.entries() if entry.ties}
 
 

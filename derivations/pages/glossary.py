@@ -1,11 +1,13 @@
 """The words for verdicts, explained. Imports nothing, so that `--help` stays fast."""
 
 MEANINGS = {                                                # in the order in which tables list them
-    "holds": "true as printed",
-    "holds-if": "true under the assumption that the entry names, false without it",
+    "holds": "true as it stands",
+    "holds-if": "true wherever the stated assumption holds, but not everywhere",
     "defines": "gives a name to something",
-    "slip": "a misprint: false as printed, true as it was evidently meant",
-    "wrong": "false as printed; numbers show it, and a corrected form holds",
+    "slip": "wrong letters or signs, but the meaning is evident",
+    "wrong": "leads a reader who uses it to a wrong number; a corrected form holds",
+    "loose": "everyday wording, true for a friendly reader; a precise form is given",
+    "copy": "perhaps damaged by copying: our texts are transcriptions",
     "figure": "the claim of a figure, computed; it holds",
     "prose": "a remark in words; what can be computed of it holds",
     "fails": "false, although no fault was expected",

@@ -15,11 +15,11 @@ from derivations.engine.domains import Inputs, Symbol, as_drawn, point
 from derivations.engine.equation import Entry, Form, Row
 from derivations.engine.judge import Judgement, Link, judge, split, value_and_scale
 from derivations.engine.ledger import SOURCES, Found, entries, find, source_of
-from derivations.pages.unicode import unicode
+from derivations.pages.unicode import sides, unicode
 from minivae.checks import refuse
 
 ROOT = Path(__file__).parents[2]
-GRAVITY = ("holds", "defines", "prose", "figure", "holds-if", "slip", "wrong", "fails", "undecided")
+GRAVITY = ("holds", "defines", "prose", "figure", "holds-if", "loose", "copy", "slip", "wrong", "fails", "undecided")
 
 
 class Judged(NamedTuple):
@@ -35,12 +35,13 @@ class Judged(NamedTuple):
 
     @property
     def gravest(self) -> Judgement:
-        """The row that stands for the entry: one that is not as expected, else the one with the gravest verdict."""
+        """The row that represents the entry: one that is not as expected, else the one with the gravest verdict."""
         return max(self.rows, key=lambda judgement: (not judgement.ok, GRAVITY.index(judgement.verdict)))
 
 
 def judged(found: list[Found], draws: int, seed: int, debug: bool = False) -> list[Judged]:
     """The judgements of the entries found. An entry that cannot be computed is undecided, with the error as the reason."""
+    np.empty(2**25 - 2**16, np.uint8)                       # malloc then keeps blocks up to this size: 8 % less time
     made = []
     for entry, rows in found:
         try:
@@ -76,14 +77,23 @@ def matching(filter: str) -> list[Entry]:
 
 
 def words_of(entry: Entry) -> str:
-    """The text that a filter is searched in: formula, meaning, place in the source, section, tied functions."""
-    said = (row.says for row in entry.rows)
+    """The text that a filter is searched in: formula, meaning, claim, place in the source, section, tied functions."""
+    said = (text for row in entry.rows for text in (row.says, row.claim))
     return "\n".join([unicode(entry.printed.latex), *said, entry.ref, module_of(entry), *(tie.name for tie in entry.ties)])
 
 
 def worst(judgement: Judgement) -> float:
     """The worst miss of the printed form in tolerances; nan if there is nothing to compute."""
     return max((link.misses for link in judgement.links), default=math.nan)
+
+
+def statement(entry: Entry, row: Row) -> str:
+    """The statement of a row as text: the formula of the entry or, in a chain of rows, one link of it."""
+    parts = sides(entry.printed.latex)
+    if row.link is None or len(parts) <= row.link + 1:
+        return unicode(entry.printed.latex)
+    (_, left), (relation, right) = parts[row.link], parts[row.link + 1]
+    return f"{left} {relation} {right}"
 
 
 # Points, and the sides at a point
@@ -251,6 +261,12 @@ def link_record(id: str, verdict: str, link: Link | None) -> dict:
     return {"id": id, "verdict": verdict} | dict(zip(keys, (link.relation, *numbers, link.state == "holds")))
 
 
+def source_record(entry: Entry, row: Row) -> dict:
+    """The claim of a row and the formula that we read it as, both None for a printed formula; its group of faults."""
+    reading = statement(entry, row) if row.claim else None
+    return {"claim": row.claim or None, "reading": reading, "group": row.group}
+
+
 def link_records(item: Judged) -> list[dict]:
     """Every link of an entry: with the verdict of its row if it is a row of its own, else with its state."""
     made = []
@@ -259,7 +275,8 @@ def link_records(item: Judged) -> list[dict]:
         if row.link is not None:
             record = link_record(row.id, judgement.verdict, links[0] if links else None)
             own = {"expected": row.expected, "fault": row.fault or None, "witness": lists(judgement.witness)}
-            made.append(record | own | {"corrected": row.repair and row.repair.latex})
+            own |= {"corrected": row.repair and row.repair.latex}
+            made.append(record | own | source_record(item.entry, row))
         for i, link in enumerate(links if row.link is None else ()):
             made.append(link_record(row.id + (chr(ord("a") + i) if len(links) > 1 else ""), link.state, link))
     return made
@@ -287,4 +304,4 @@ def record(item: Judged) -> dict:
         "fault": row.fault or None,
         "witness": lists(grave.witness),
         "corrected": row.repair and row.repair.latex,
-    }
+    } | source_record(entry, row)

@@ -12,18 +12,19 @@ from collections import Counter
 import numpy as np
 
 from derivations.engine.domains import Symbol, as_drawn
-from derivations.engine.equation import KINDS, Entry, Form
-from derivations.engine.judge import Judgement, Link
+from derivations.engine.equation import ERRATA, KINDS, Entry, Form
+from derivations.engine.judge import Judgement, Link, outside
 from derivations.engine.ledger import SOURCES, source_of
 from derivations.pages.glossary import MEANINGS, glossary
 from derivations.pages.records import (
-    Judged, code_of, example, fetch, letters, located, module_of, sample, shown, sides_at, worst,
+    Judged, code_of, example, fetch, letters, located, module_of, sample, shown, sides_at, statement, worst,
 )  # fmt: skip
 from derivations.pages.unicode import sides, unicode
 
 UNBROKEN = "\u00a0"                                         # no-break space: `wrapped` does not break there
 SIGNS = {"<=": "≤", ">=": "≥", "!=": "≠"}
-ARTICLE = {"slip": "a "}
+IS = {"slip": "is a slip", "wrong": "is wrong", "loose": "is loose wording", "copy": "is perhaps damaged by copying"}
+REPAIRED = {"wrong": "Corrected", "slip": "Intended", "loose": "More precisely", "copy": "Perhaps meant"}
 
 
 def page_width() -> int:
@@ -55,28 +56,31 @@ def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
 # Numbers and points
 
 
-def value_text(value) -> str:
-    """A number to seven digits, or a list of them; a long list is shortened."""
+def value_text(value, digits: int = 7) -> str:
+    """A number to some digits, or a list of them; a long list is shortened."""
     value = np.asarray(value, float)
     if value.ndim == 0:
-        return "undefined" if np.isnan(value) else f"{value + 0.0:.7g}"
-    shown = [value_text(item) for item in value]
+        return "undefined" if np.isnan(value) else f"{value + 0.0:.{digits}g}"
+    shown = [value_text(item, digits) for item in value]
     if len(shown) > 12 or value.size > 24 and len(shown) > 4:
         return f"[{', '.join(shown[:3])}, …, {shown[-1]}]"
     return f"[{', '.join(shown)}]"
 
 
-def link_text(link: Link) -> str:
-    """Both sides of a link as numbers: 0.5 = 0.25."""
-    return f"{value_text(link.left)} {SIGNS.get(link.relation, link.relation)} {value_text(link.right)}"
+def link_text(link: Link, digits: int = 7) -> str:
+    """Both sides of a link as numbers: 0.5 = 0.25. Sides that differ get enough digits to show it, up to seven."""
+    left, right = value_text(link.left, digits), value_text(link.right, digits)
+    if left == right and link.left != link.right and digits < 7:
+        return link_text(link, digits + 1)
+    return f"{left} {SIGNS.get(link.relation, link.relation)} {right}"
 
 
-def point_text(values: dict, known: dict) -> str:
+def point_text(values: dict, known: dict, digits: int = 7) -> str:
     """A point in the letters of the source: μ_q = 0.5, σ_q = 2."""
     named = []
     for name, value in values.items():
         letter = unicode(known[name].latex) if name in known else name
-        named.append(f"{letter} = {value_text(np.squeeze(as_drawn(value)))}".replace(" ", UNBROKEN))
+        named.append(f"{letter} = {value_text(np.squeeze(as_drawn(value)), digits)}".replace(" ", UNBROKEN))
     return ", ".join(named)
 
 
@@ -101,7 +105,7 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
 
 
 def at_point(form: Form, values: dict, width: int, indent: str = "  ") -> list[str]:
-    """A form with its values at a point, or the reason why it has none there."""
+    """A form with its values at a point, or the reason why it is refused."""
     try:
         return chain(form.latex, sides_at(form, values), width, indent)
     except ValueError as error:
@@ -149,11 +153,10 @@ def check_rows(item: Judged, width: int) -> list[str]:
     printed, lines = sides(item.entry.printed.latex), []
     for judgement in item.rows:
         row = judgement.row
-        statement = unicode(item.entry.printed.latex)
-        if row.link is not None and len(printed) > row.link + 1:
-            (_, left), (relation, right) = printed[row.link], printed[row.link + 1]
-            statement = f"{left} {relation} {right}" if row.link == 0 else f"… {relation} {right}"
-        line = f"{row.id:12} {fit(statement, width - 34)} {judgement.verdict:10}{miss_text(judgement):>10}"
+        text = statement(item.entry, row)
+        if row.link and len(printed) > row.link + 1:        # the line above has the left side
+            text = f"… {' '.join(printed[row.link + 1])}"
+        line = f"{row.id:12} {fit(text, width - 34)} {judgement.verdict:10}{miss_text(judgement):>10}"
         lines.append(line.rstrip())
         if not judgement.ok:
             lines += wrapped(
@@ -173,16 +176,23 @@ def miss_text(judgement: Judgement) -> str:
 
 
 def totals(items: list[Judged]) -> list[str]:
-    """The number of rows for every kind and verdict."""
-    count = Counter((item.entry.kind, judgement.verdict) for item in items for judgement in item.rows)
+    """The number of rows for every kind and verdict, and of faults: rows of one group repeat one fault."""
+    rows = [(item.entry, judgement) for item in items for judgement in item.rows]
+    count = Counter((entry.kind, judgement.verdict) for entry, judgement in rows)
+    faults = Counter(verdict for verdict, _ in {(judgement.verdict, judgement.row.group) for _, judgement in rows})
     used = [verdict for verdict in MEANINGS if any(count[kind, verdict] for kind in KINDS)]
-    titles = [f"  {verdict:>4}" for verdict in (*used, "all")]
-    lines = [f"{'rows':10}" + "".join(titles)]
+    titles = [*(f"  {verdict:>4}" for verdict in used), "  all"]
+
+    def line(name: str, numbers: list[int]) -> str:
+        cells = (f"{number or '.':>{len(title)}}" for number, title in zip(numbers, titles))
+        return f"{name:8}" + "".join(cells)
+
+    lines = [f"{'rows':8}" + "".join(titles)]
     for kind in [kind for kind in KINDS if any(count[kind, verdict] for verdict in used)] + ["all"]:
         numbers = [sum(count[k, verdict] for k in KINDS if kind in (k, "all")) for verdict in used]
-        cells = zip(titles, [*numbers, sum(numbers)])
-        lines.append(f"{kind:10}" + "".join(f"{number or '.':>{len(title)}}" for title, number in cells))
-    return lines
+        lines.append(line(kind, [*numbers, sum(numbers)]))
+    numbers = [faults[verdict] * (verdict in ERRATA) for verdict in used]
+    return [*lines, line("faults", [*numbers, sum(numbers)])] if any(numbers) else lines
 
 
 # derivations show
@@ -193,22 +203,43 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
     entry, width = item.entry, page_width()
     known = letters(entry)
     title = f"{entry.id}   {entry.kind} in {SOURCES[source_of(entry)]}, {entry.ref}"
-    lines = [*wrapped(title, "", "  ", width), ""]
+    lines = [*wrapped(title, "", "  ", width), "", *claim_lines(entry, width)]
     lines += [*chain(entry.printed.latex, [], width), ""]
     lines += says(item, width)
-    lines += labelled("Needs", entry.needs, width) if entry.needs else []
+    lines += labelled("Enough is", entry.needs, width) if entry.needs else []
     described = "; ".join(f"{letter_text(symbol)}: {symbol.rule}" for symbol in known.values())
     lines += labelled("Letters", described or "none: a statement about fixed numbers", width)
     lines += ["", *sample_lines(entry, shown(entry), values, width)]
     for judgement in item.rows:
         lines += fault_lines(entry, judgement, width)
-    for outside in entry.outside:
-        lines += ["", *wrapped(f"Outside what it needs, at {point_text(outside, known)}", "", "  ", width)]
-        lines += at_point(entry.printed, sample(entry.printed) | outside, width)
+    for values in entry.outside:
+        lines += ["", *outside_lines(entry, values, width)]
     if name := drawn_as(entry):
         lines += ["", f"Drawn by: derivations figures {name}"]
     lines += ["", *judged_lines(item, draws, seed, width), "", *code_lines(item, width)]
     return "\n".join(lines)
+
+
+def claim_lines(entry: Entry, width: int) -> list[str]:
+    """The claim of the source, and a line that calls the formula below our reading; [] above a printed formula."""
+    claims = {row.id.removeprefix(entry.id): row.claim for row in entry.rows if row.claim}
+    if not claims:
+        return []
+    everywhere = len(claims) == len(entry.rows)
+    if everywhere and len({*claims.values()}) == 1:
+        claims = {"": entry.rows[0].claim}
+    texts = [f"What the source says{letter and f' ({letter})'}: {claim}" for letter, claim in claims.items()]
+    lines = [line for text in texts for line in wrapped(text, "", "  ", width)]
+    return [*lines, "", "Read here as" if everywhere else f"Printed; read here as: {', '.join(claims)}"]
+
+
+def outside_lines(entry: Entry, values: dict, width: int) -> list[str]:
+    """The statement at a point outside the assumption, where it fails or is undefined."""
+    state = outside(entry, values).state
+    fate = {"fails": "it fails", "undefined": "it is undefined", "holds": "it holds as well"}[state]
+    why = f" ({entry.undefined.rstrip('.')})" if entry.undefined and state == "undefined" else ""
+    text = f"Outside this assumption, at {point_text(values, letters(entry))}, {fate}{why}"
+    return [*wrapped(text, "", "  ", width), *at_point(entry.printed, sample(entry.printed) | values, width)]
 
 
 DRAWN = ("odaibo.F1", "odaibo.F2", "lm.3", "lm.11", "lm.43", "hong.10", "cards.15", "cards.23", "cards.24", "cards.30")
@@ -216,13 +247,13 @@ SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # one drawing shows 
 
 
 def drawn_as(entry: Entry) -> str:
-    """The name of the figure that belongs to an entry; "" if there is none."""
+    """The name of the figure of an entry; "" without a figure."""
     id = SAME.get(entry.id, entry.id)
     return id.replace(".", "-") if id in DRAWN else ""
 
 
 def letter_text(symbol: Symbol) -> str:
-    """A letter as it is printed, and in brackets the name to type if that differs."""
+    """The printed letter, and in brackets the name to type if that differs."""
     printed = unicode(symbol.latex)
     return printed if printed == symbol.name else f"{printed} ({symbol.name})"
 
@@ -257,24 +288,26 @@ def sample_lines(entry: Entry, form: Form, values: dict, width: int) -> list[str
 def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
     """The fault of a row, a point where it fails, and the form that holds."""
     row, known = judgement.row, letters(entry)
-    if row.repair is None:
+    if not row.fault:
         return []
-    verdict = ARTICLE.get(judgement.verdict, "") + judgement.verdict
-    lines = ["", *wrapped(f"{row.id} is {verdict}. {row.fault}", "", "  ", width)]
-    point = sample(row.repair) | (judgement.witness or {})
+    lines = ["", *wrapped(f"{row.id} {IS.get(judgement.verdict, f'is {judgement.verdict}')}. {row.fault}", "", "  ", width)]
+    taken = "Read so" if row.claim else "Printed"
     if judgement.free:
-        lines.append(f"  As printed, nothing says what {' and '.join(judgement.free)} may be.")
+        form, names = "As read here" if row.claim else "As printed", " and ".join(judgement.free)
+        lines.append(f"  {form}, nothing says what {names} may be.")
     elif judgement.witness:
         where = point_text(judgement.witness, known)
-        lines += wrapped(f"Printed, at the simplest witness {where}", "", "  ", width)
+        lines += wrapped(f"{taken}, at the simplest witness {where}", "", "  ", width)
         lines += at_point(entry.printed, judgement.witness, width)
     else:
-        lines += ["Printed", *at_point(entry.printed, sample(entry.printed), width)]
-    verb = "Corrected" if row.expected == "wrong" else "Intended"
+        lines += [taken, *at_point(entry.printed, sample(entry.printed), width)]
+    if row.repair is None:
+        return lines
+    verb = REPAIRED[row.expected]
     if judgement.free:                                      # its numbers stand above
         return [*lines, verb, *chain(row.repair.latex, [], width)]
-    title = f"{verb}, at the same point" if judgement.witness else verb
-    return [*lines, title, *at_point(row.repair, point, width)]
+    point = sample(row.repair) | (judgement.witness or {})
+    return [*lines, f"{verb}, at the same point" if judgement.witness else verb, *at_point(row.repair, point, width)]
 
 
 def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
@@ -307,68 +340,3 @@ def code_lines(item: Judged, width: int) -> list[str]:
     for function in code_of(item.entry):
         lines += ["", located(function), "", textwrap.indent(inspect.getsource(function).rstrip(), "  ")]
     return lines if item.entry.ties else lines[1:]
-
-
-# derivations errata
-
-
-def errata_rows(items: list[Judged]) -> list[tuple[Entry, Judgement]]:
-    """Every row whose printed form is a slip or wrong."""
-    rows = [(item.entry, judgement) for item in items for judgement in item.rows]
-    return [(entry, judgement) for entry, judgement in rows if judgement.row.expected in ("slip", "wrong")]
-
-
-def errata_lines(items: list[Judged]) -> list[str]:
-    """One line for every erratum: id, verdict, fault; a long fault is cut."""
-    width = page_width() - 20
-    return [f"{j.row.id:12} {j.verdict:6} {fit(j.row.fault, width)}".rstrip() for _, j in errata_rows(items)]
-
-
-def witness_text(entry: Entry, judgement: Judgement) -> str:
-    """A point where the printed form fails, with both sides there."""
-    if judgement.free:
-        return f"nothing says what {' and '.join(judgement.free)} {'is' if len(judgement.free) == 1 else 'are'}"
-    there = judgement.at_witness
-    if judgement.witness is None or there is None:
-        return "it fails at random draws"
-    where = point_text(judgement.witness, letters(entry))
-    return f"{where}: printed, {link_text(there)}" if where else f"printed, {link_text(there)}"
-
-
-def printed_text(entry: Entry, judgement: Judgement) -> str:
-    """The printed statement; in a chain of rows, only the link at fault."""
-    printed, link = sides(entry.printed.latex), judgement.row.link
-    if link is None or len(printed) <= link + 1:
-        return unicode(entry.printed.latex)
-    return f"{printed[link][1]} {printed[link + 1][0]} {printed[link + 1][1]}"
-
-
-def errata_text(items: list[Judged]) -> str:
-    """The errata as paragraphs, each with the printed form, a point where it fails, and the form that holds."""
-    width, blocks = page_width(), []
-    for entry, judgement in errata_rows(items):
-        row = judgement.row
-        lines = [f"{row.id}   {judgement.verdict}   {entry.ref}"]
-        lines += labelled("  printed", printed_text(entry, judgement), width)
-        lines += labelled("  fault", row.fault, width) if row.fault else []
-        lines += labelled("  witness", witness_text(entry, judgement), width)
-        lines += labelled("  better", unicode(row.repair.latex), width) if row.repair else []
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks)
-
-
-def errata_markdown(items: list[Judged]) -> str:
-    """The errata as a table in Markdown."""
-    lines = ["| where | printed | what is at fault | better | seen at |", "|---|---|---|---|---|"]
-    for entry, judgement in errata_rows(items):
-        row = judgement.row
-        better = code(unicode(row.repair.latex)) if row.repair else ""
-        printed, seen = code(printed_text(entry, judgement)), code(witness_text(entry, judgement))
-        cells = [f"`{row.id}` {entry.ref}, {judgement.verdict}", printed, row.fault, better, seen]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
-
-
-def code(text: str) -> str:
-    """Text as code in Markdown."""
-    return f"`{text.replace(UNBROKEN, ' ')}`"

@@ -1,7 +1,8 @@
 """Where the sources differ: their notation, and the same quantity in each of them, side by side.
 
-The notation is read from the printed lines of the ledger. The numbers are computed by the entries, all at the same
-draws; so is which of them agree to the last bit, which up to rounding, and which are wrong.
+The notation is read from the formulas of the ledger: the printed ones, and our readings of text, which keep the letters
+of the source. The entries compute the numbers, all at the same draws. The comparison says which sides agree to the last bit,
+which agree up to rounding, and which are off.
 """
 
 import re
@@ -56,7 +57,7 @@ class Spelling(NamedTuple):
 
 
 def notation() -> dict[str, dict[str, list[Spelling]]]:
-    """The spellings of every thing in the printed lines of every source."""
+    """The spellings of every thing in the formulas of every source."""
     sources = [source for source in ledger.SOURCES if source != "beyond"]
     return {thing: {source: spellings(source, ways) for source in sources} for thing, (ways, _) in NAMES.items()}
 
@@ -69,7 +70,7 @@ def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
 
 
 def printed(entry: Entry) -> str:
-    """The printed sides of an entry as Unicode. Sides in square brackets are ours and are left out."""
+    """The sides of an entry as Unicode. Sides in square brackets are ours and are left out."""
     return "   ".join(side for _, side in sides(entry.printed.latex) if not re.fullmatch(r"\[[^\[\]]*\]", side))
 
 
@@ -85,7 +86,7 @@ class Saying(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """A quantity that several sources print: its letters, a simple point, its definition, the sides that print it."""
+    """A quantity that several sources have: its letters, a simple point, its definition, the sides that state it."""
 
     name: str
     inputs: Inputs

@@ -1,7 +1,8 @@
 """The ledger as flashcards: a question and an answer for every row that can be answered by heart.
 
 A side of a card is a sequence of lines, each of them text or a formula; every format writes both in its own way.
-A row that is a slip or wrong asks for the fault of its line; the answer shows the simplest numbers that expose it.
+The card of a row that is a slip or wrong asks for the fault; the answer shows the simplest numbers that expose it. Loose
+wording is not asked for a fault but for a precise form, and a damaged copy for what may be lost.
 """
 
 import csv
@@ -13,8 +14,9 @@ from typing import NamedTuple
 from derivations.engine.equation import Entry
 from derivations.engine.judge import Judgement
 from derivations.engine.ledger import SOURCES, source_of
+from derivations.pages.errata import witness_text
 from derivations.pages.records import Judged
-from derivations.pages.terminal import UNBROKEN, columns, witness_text
+from derivations.pages.terminal import UNBROKEN, columns
 from derivations.pages.unicode import latex_sides, outside, pieces, unicode
 
 LONGEST = 100                                               # columns of a formula that one can know by heart: one line
@@ -42,7 +44,7 @@ def cards(items: Iterable[Judged]) -> list[Card]:
 def answerable(entry: Entry, judgement: Judgement) -> bool:
     """True if the answer is a sentence, or one formula that is short and differs from the one in the question.
 
-    A figure has no card, because its question would not name it; a remark has none, because it asks nothing.
+    Figures have no cards, because a question would not name them; remarks have no cards, because they ask nothing.
     """
     if judgement.row.expected in ("figure", "prose"):
         return False
@@ -78,7 +80,7 @@ def card(entry: Entry, judgement: Judgement) -> Card:
     """The card of one row."""
     where = f"{SOURCES[source_of(entry)]}, {entry.ref}"
     question, answer = asked_of(entry, judgement)(entry, judgement, statement(entry, judgement))
-    needs = (f"It needs: {entry.needs}.",) if judgement.row.expected == "holds-if" else ()
+    needs = (f"Enough is: {entry.needs}.",) if judgement.row.expected == "holds-if" else ()
     end = f"{judgement.row.id}: {judgement.verdict}"
     front, back = (where, *filter(None, question)), (*filter(None, answer), *needs, end)
     return Card(judgement.row.id, judgement.verdict, front, back)
@@ -86,7 +88,7 @@ def card(entry: Entry, judgement: Judgement) -> Card:
 
 def asked_of(entry: Entry, judgement: Judgement) -> Callable:
     """The function that makes the question and the answer for a row."""
-    if judgement.row.repair:
+    if judgement.row.expected in FAULTY:
         return faulty
     if judgement.row.expected == "defines":
         return defined
@@ -104,14 +106,22 @@ def written(sides: list[tuple[str, str]]) -> Formula:
     return Formula(" ".join(f"{relation} {side}".strip() for relation, side in sides))
 
 
+FAULTY = {                                                  # verdict: what the card asks, and how the answer goes on
+    "slip": ("What is wrong with this line?", "What holds:"),
+    "wrong": ("What is wrong with this line?", "What holds:"),
+    "loose": ("Everyday wording. Where may it mislead a literal reader, and what is the precise form?", "More precisely:"),
+    "copy": ("This copy of the line may be damaged. What may be lost?", "Perhaps meant:"),
+}
+
+
 def faulty(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """Ask for the fault of a line; answer with the fault, numbers and the form that holds."""
+    """Ask for the fault of a line, its precise form or its damage; answer with words, numbers and the form that holds."""
     row = judgement.row
+    asked, better = FAULTY[row.expected]
     seen = witness_text(entry, judgement).replace(UNBROKEN, " ")
-    return (
-        ("What is wrong with this line?", row.says, written(sides)),
-        (row.fault, f"Seen at {seen}", "What holds:", Formula(row.repair.latex)),
-    )
+    said = (row.claim, "Read here as:") if row.claim else (row.says,)
+    holds = (better, Formula(row.repair.latex)) if row.repair else ()
+    return (asked, *said, written(sides)), (row.fault, f"Seen at {seen}", *holds)
 
 
 def stated(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
@@ -126,8 +136,9 @@ def defined(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tup
 
 def claimed(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
     """Ask whether a claim needs an assumption, which `card` adds to the answer."""
-    holds = "It holds under an assumption:" if judgement.row.expected == "holds-if" else "It holds as it stands:"
-    return (judgement.row.says, "Does it hold as it stands, or does it need an assumption?"), (holds, written(sides))
+    row = judgement.row
+    holds = "It holds under an assumption:" if row.expected == "holds-if" else "It holds as it stands:"
+    return (row.claim, row.says, "Does it hold as it stands, or does it need an assumption?"), (holds, written(sides))
 
 
 # As text for a terminal

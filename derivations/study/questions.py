@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 def why_not_the_prior() -> Answer:
-    """What it costs to estimate p(x) with draws of p(z), by the number of latent dimensions."""
+    """Number of draws of p(z) that an estimate of p(x) needs, by the number of latent dimensions."""
     w, s, x = 1.0, 0.5, 0.0
     rows = [(d, float(samples_needed(w, s, x, d))) for d in (1, 2, 5, 10, 20)]
     best = linear_posterior(np.array(w), np.array(s), np.array(x))
@@ -45,7 +45,7 @@ def why_not_the_prior() -> Answer:
 
 
 def why_the_reverse_divergence() -> Answer:
-    """Which of the two divergences the bound falls short by."""
+    """Compare the gap of the bound with the two divergences between q and the posterior."""
     w, s, x = (np.array([[value]]) for value in (1.0, 0.5, 1.0))
     posterior = linear_posterior(w, s, x)
     rows = []
@@ -58,13 +58,13 @@ def why_the_reverse_divergence() -> Answer:
         ("cards.32", "lm.16", "odaibo.23"),
         ("mean of q", "sigma of q", "log p(x) - ELBO", "KL(q || p(z|x))", "KL(p(z|x) || q)"),
         rows,
-        "The gap is KL(q || p(z|x)): nobody chose it, it is what Jensen's inequality leaves. And its average is over "
-        "q, from which we can draw; that of the other is over the posterior, which is what we do not have.",
+        "The gap is KL(q || p(z|x)): Jensen's inequality leaves it. It is an average over q, and we can draw from q. "
+        "The other divergence is an average over the posterior, from which we cannot draw.",
     )
 
 
 def why_the_sum() -> Answer:
-    """What the best encoder becomes if the KL is averaged over latent dimensions and not summed."""
+    """Variance of the best encoder if the KL is averaged over latent dimensions instead of summed."""
     w, s, x = 1.0, 0.5, 1.0
     rows = []
     for d in (1, 2, 10, 50):
@@ -75,8 +75,8 @@ def why_the_sum() -> Answer:
         ("hong.11", "odaibo.t25"),
         ("latent dimensions d", "beta that a mean is", "variance of the best q", "of the posterior"),
         rows,
-        "For x = z + eps/2 in every dimension. A mean over d dimensions is the sum with beta = 1/d: it is no bound, "
-        "and the more dimensions, the further the encoder's noise falls below that of the posterior.",
+        "For x = z + eps/2 in every dimension. A mean over d dimensions is the sum with beta = 1/d. It is not a bound. "
+        "With more dimensions, the encoder's noise falls further below that of the posterior.",
     )
 
 
@@ -115,7 +115,7 @@ def classes_of(pictures: np.ndarray, data: Dataset) -> np.ndarray:
 
 
 def row_of(name: str, vae: VAE, data: Dataset) -> tuple:
-    """What distinguishes the two: how well they repeat, where their codes are, what they make up."""
+    """One model's log p(x|z), its codes inside the prior, and the classes of images decoded from the prior."""
     mu, _ = vae.encode(data.test_x)
     z = np.random.default_rng(0).standard_normal((PRIOR_DRAWS, 2))
     shares = classes_of(vae.decode(z).astype(float), data)
@@ -127,15 +127,15 @@ def row_of(name: str, vae: VAE, data: Dataset) -> tuple:
 
 
 def autoencoder_or_vae(pair: Pair) -> Answer:
-    """The same digits, learned with and without the noise and the KL."""
+    """Train on the same digits with and without the noise and the KL, and compare."""
     rows = [row_of("autoencoder", pair.autoencoder, pair.data), row_of("VAE", pair.vae, pair.data)]
     return Answer(
         "What does a VAE have that an autoencoder has not?",
         ("lm.1", "hong.17"),
         ("model", "E log p(x|z)", "codes inside 95 % of p(z)", "largest class of decode(z ~ p)", "classes above 1 %"),
         rows,
-        "Held-out digits; classes of the nearest training digits. The autoencoder repeats better, but its codes lie "
-        "where p(z) has no mass: what it decodes from p(z) is mostly one digit. The VAE can be drawn from.",
+        "Held-out digits; classes of the nearest training digits. The autoencoder reconstructs better, but its codes lie "
+        "where p(z) has no mass: images decoded from p(z) are mostly of one digit. From the VAE come nearly all digits.",
     )
 
 
@@ -143,7 +143,7 @@ QUESTIONS: tuple[Callable[[], Answer], ...] = (why_not_the_prior, why_the_revers
 
 
 def lines(answer: Answer, width: int) -> list[str]:
-    """An answer as text: the question, its table, what it says."""
+    """An answer as text: the question, its table, the sentence below."""
     shown = [answer.columns, *([cell(value) for value in row] for row in answer.rows)]
     wide = [max(len(row[i]) for row in shown) for i in range(len(answer.columns))]
     table = ["  " + "  ".join(f"{text:>{w}}" for text, w in zip(row, wide)) for row in shown]
@@ -151,7 +151,7 @@ def lines(answer: Answer, width: int) -> list[str]:
 
 
 def cell(value) -> str:
-    """A number to four digits, with commas if it is a large one; a word as it is."""
+    """A number to four digits, with commas if it is a large one; a word unchanged."""
     if isinstance(value, str):
         return value
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"

@@ -52,15 +52,14 @@ def visit(options: argparse.Namespace) -> int:
 
 
 def show_all(options: argparse.Namespace) -> int:
-    """Print one line for every exhibit, room by room."""
+    """Print one line for every exhibit, room by room; then those for which no repository is named."""
     if options.json:
         print(json.dumps([described(bug) for bug in bugs()], indent=2))
         return 0
-    for name in ROOMS:
-        print(name)
-        for bug in bugs():
-            if room(bug) == name:
-                print(f"  {bug.name:34} {bug.title}")
+    groups = {name: [bug for bug in bugs() if room(bug) == name and not bug.common] for name in ROOMS}
+    groups["common mistakes, seen in no repository that we can name"] = [bug for bug in bugs() if bug.common]
+    for title, members in groups.items():
+        print("\n".join([title, *(f"  {bug.name:34} {bug.title}" for bug in members)]))
     print("layers of checks")
     for layer in layers():
         print(f"  {layer:10} {MEANING[layer]}")
@@ -210,9 +209,9 @@ def markdown(found: dict) -> list[str]:
     """Return the matrix as a Markdown table."""
     names = list(layers())
     made = [f"| bug | seen | {' | '.join(names)} |", f"|---|---|{':-:|' * len(names)}"]
-    for bug in bugs():
+    for bug in sorted(bugs(), key=lambda bug: bug.common):  # common ones last
         marks = " | ".join({".": "", "x": "x", "X": "**x**"}[mark(found[bug.name], name)] for name in names)
-        made.append(f"| {bug.title} | {bug.seen} | {marks} |")
+        made.append(f"| {bug.title} | {bug.seen.partition(':')[0] if bug.common else bug.seen} | {marks} |")
     counts = " | ".join(str(sum(bool(said[name]) for said in found.values())) for name in names)
     return [*made, f"| of {len(bugs())} bugs, noticed | | {counts} |"]
 

@@ -11,6 +11,7 @@ import pytest
 
 import minivae.gaussian
 from derivations.engine import ties
+from derivations.engine.equation import LEDGER
 from minivae.app.cli import main, make_parser
 from minivae.museum import command, figures, problems, tour
 from minivae.museum.exhibits import Bug, bugs, find, room
@@ -49,6 +50,20 @@ def test_exhibits_are_thirty_or_more_and_described():
     for bug in bugs():
         assert bug.title and bug.seen and bug.models.endswith(".") and 1 <= len(bug.changes) <= 2
         assert len(bug.title) < 80 and len(bug.name) <= 34      # of one line
+
+
+def test_every_exhibit_names_a_repository_with_a_thread_or_a_commit_or_is_common():
+    repository, place = r"[\w-]+/[\w.-]+", r"(#\d+|\([0-9a-f]{7}\))"
+    for bug in bugs():
+        assert bug.common or re.match(rf"({repository}.*{place}|Cross Validated, question \d+)", bug.seen), bug.seen
+    assert 0 < sum(bug.common for bug in bugs()) < len(bugs()) / 8
+
+
+def test_common_mistakes_are_a_group_of_their_own(capsys):
+    listed, group = printed(capsys)[1].split("\ncommon mistakes, seen in no repository that we can name\n")
+    common = [bug.name for bug in bugs() if bug.common]
+    assert [line.split()[0] for line in group.splitlines()[: len(common)]] == common
+    assert not [name for name in common if f"  {name} " in listed]
 
 
 def test_pattern_that_does_not_occur_once_is_refused():
@@ -139,6 +154,38 @@ def test_ledger_layer_judges_the_copy():
     with pytest.raises(problems.Noticed, match="minivae.divergences.kl_full gives"):
         ties.ties(copy)
     ties.ties(package())
+
+
+CALLERS = {                                                 # blamed for a function that is private, or that has little effect alone
+    "kl-sum-over-batch": "vae.VAE.loss", "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px", "activation-skipped": "ops.tanh",
+}  # fmt: skip
+
+
+def changed_functions(bug):
+    """The names of the functions that an exhibit changes."""
+    for change in bug.changes:
+        source = (SOURCE.parent / change.file).read_text(encoding="utf-8")
+        line = source[: source.index(change.right)].count("\n") + 1
+        yield f"{change.module}.{command.function_at(source, line)}"
+
+
+@every_bug
+def test_ledger_layer_names_the_changed_function(found, bug):
+    words = found[bug.name]["ledger"]
+    if words:
+        named = re.findall(r"minivae\.([\w.]+\w)", words)
+        assert len(named) <= 5 and {*changed_functions(bug), CALLERS.get(bug.name)} & {*named}, words
+
+
+def test_ledger_layer_blames_the_sampler_and_not_the_density_of_its_draws(found):
+    assert ": minivae.gaussian.reparameterize gives" in found["exp-log-var"]["ledger"]
+    assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
+
+
+def test_every_tie_runs_the_function_that_it_names_in_the_copy():
+    ran = ties.functions_run()
+    names = {(id, number): tie.name for id in ties.computed() for number, tie in enumerate(LEDGER[id].ties)}
+    assert ran.keys() == names.keys() and not [key for key, name in names.items() if name not in ran[key]]
 
 
 def test_notice_names_the_worst_number():

@@ -1,4 +1,4 @@
-"""The exhibits: bugs that were seen elsewhere, each re-created by changing a line or two of this package's source."""
+"""The exhibits: published or common bugs, each as a change of a line or two of this package's own source."""
 
 import difflib
 import functools
@@ -9,6 +9,7 @@ from minivae.checks import refuse
 from minivae.museum.patched import Change
 
 ROOMS = ("objective", "gradient", "bounds", "training", "data")                # the modules that hold them
+COMMON = "common: a mistake that is easily made; we know of no repository that we can name"
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,9 @@ class Bug:
     Attributes
     ----------
     name, title : str
-        The word to type; a one-line description.
+        The name that a user types; a description of one line.
     seen : str
-        Repository and thread of the original. The bug is re-created here; no code is copied.
+        The repository, with a thread or with a file at a commit; or `COMMON`. The bug is re-created here: nothing is copied.
     models : str
         What the change does in this model, and why it is not easily seen.
     changes : tuple of Change
@@ -38,6 +39,11 @@ class Bug:
     changes: tuple[Change, ...]
     settings: dict = field(default_factory=dict)
     own_decoder: bool = False
+
+    @property
+    def common(self) -> bool:
+        """True if no repository is named."""
+        return self.seen == COMMON
 
 
 @functools.cache

@@ -7,7 +7,7 @@ BUGS = (
     Bug(
         "weights-upside-down",
         "importance weights from the loss instead of minus the loss",
-        "AntixK/PyTorch-VAE, models/iwae.py and miwae.py; #34, PR #53",
+        "AntixK/PyTorch-VAE, models/iwae.py (f71e454); #34, PR #53",
         "The worst draw gets the largest weight. The result lies below the ELBO, where it should lie above.",
         (
             Change(
@@ -26,7 +26,7 @@ BUGS = (
     Bug(
         "log-k-forgotten",
         "log K forgotten in the importance-weighted bound",
-        "scVI-dev #8",
+        "YosefLab/scVI-dev #8",
         "The sum of the weights instead of their mean: log K nats too much, so that more draws look better without end.",
         (
             Change(
@@ -39,7 +39,7 @@ BUGS = (
     Bug(
         "mean-of-logs",
         "the mean of the logs for the log of the mean",
-        "generative-tf #1",
+        "arahuja/generative-tf #1",
         "By Jensen's inequality that is the ELBO again: a thousand draws buy nothing.",
         (
             Change("evidence.bounds", "block.add(log_w)", "block.add(log_w.mean(axis=0) + 0 * log_w)"),
@@ -48,7 +48,7 @@ BUGS = (
     Bug(
         "no-max-subtracted",
         "log sum exp without the largest entry taken out",
-        "IWAE #2 and #3",
+        "xqding/Importance_Weighted_Autoencoders #2, #3",
         "exp of -1000 is 0 and its logarithm -inf: log-likelihoods of real images are that small.",
         (
             Change(
@@ -62,7 +62,7 @@ BUGS = (
     Bug(
         "nll-of-the-wrong-sign",
         "the mean of log p(x) under the name of its negative",
-        "pythae, get_nll in eight models; 18 lines of its tests expect a negative number",
+        "clementchadebec/benchmark_VAE, src/pythae/models/vae/vae_model.py (24939dc): get_nll",
         "The sign of the one number that models are compared by.",
         (
             Change("evidence.quadrature", "return log_px, error, mean, cov", "return -log_px, error, mean, cov"),
@@ -71,7 +71,7 @@ BUGS = (
     Bug(
         "more-draws-than-asked",
         "the number of draws replaced by the size of a chunk",
-        "pythae, get_nll: n_samples below batch_size",
+        "clementchadebec/benchmark_VAE, src/pythae/models/vae/vae_model.py (24939dc): get_nll",
         "Whoever asks for 2 draws is given thousands, and compares bounds of different tightness.",
         (
             Change(
@@ -84,7 +84,7 @@ BUGS = (
     Bug(
         "mu-plus-sigma",
         "encode returns mu + sigma",
-        "MONAI #8413",
+        "Project-MONAI/MONAI #8413",
         "Training never asks for it; whoever encodes data later gets codes that are off by one standard deviation.",
         (
             Change(

@@ -9,7 +9,7 @@ BUGS = (
     Bug(
         "held-out-is-training",
         "the held-out rows are rows that were learned from",
-        "orybkin, train_vae.py (sigma-VAE): SVHN(split='train') as test set",
+        "orybkin/sigma-vae-pytorch, train_vae.py (8873c56): SVHN(split='train') as test set",
         "Overfitting becomes invisible.",
         (
             Change(
@@ -23,14 +23,14 @@ BUGS = (
     Bug(
         "trained-on-all",
         "training on everything, the held-out rows included",
-        "keras-io, the VAE example: train and test are concatenated",
+        "keras-team/keras-io, examples/generative/vae.py (cca4efb)",
         "The held-out ELBO is one of rows that were learned from.",
         (Change("data.dataset", SPLIT, "return x, x[held], y, None if y is None else y[held]"),),
     ),
     Bug(
         "labels-of-labels",
         "labels[labels[...]]",
-        "abhayran/VAE-numpy (9efe3fb), the loader",
+        "abhayran/VAE-numpy, data.py (9efe3fb)",
         "Nothing is learned from labels, so only the colours of the latent map are wrong. Its gradients are all right.",
         (
             Change(

@@ -1,6 +1,6 @@
 """Exhibits whose forward is right and whose gradient is not, or the reverse. All of them train, and look fine."""
 
-from minivae.museum.exhibits import Bug
+from minivae.museum.exhibits import COMMON, Bug
 from minivae.museum.patched import Change
 
 D_HEADS = "d_heads = np.concatenate([d_mu, d_log_var], axis=1)"
@@ -10,7 +10,7 @@ HEADS = (
     Bug(
         "noise-drawn-twice",
         "noise drawn anew for the backward",
-        "kwj2104/Simple-Variational-Autoencoder (21dcae4)",
+        "kwj2104/Simple-Variational-Autoencoder, vae.py (21dcae4)",
         "The gradient in log_var belongs to draws that were never decoded: its direction is right by chance.",
         (
             Change(
@@ -23,14 +23,14 @@ HEADS = (
     Bug(
         "noise-not-in-gradient",
         "the gradient passes the sampler unchanged",
-        "npnn, layer Sample",
+        "maideas/numpy-neural-network, numpy_neural_network/sample_layer.py (c4ecdc6)",
         "dz/dlog_var = eps sigma / 2 is taken for 1: the width of q moves whichever way its mean does.",
         (Change("gaussian", DRAW_BACKWARD, "d_log_var = d_z.sum(axis=0)"),),
     ),
     Bug(
         "half-forgotten",
         "dKL/dlog_var without its 1/2",
-        "a NumPy VAE with a layer Reparam, its second version",
+        COMMON,
         "A factor of 2 in one of two paths: q becomes too wide, the curves fall as ever.",
         (
             Change(
@@ -43,7 +43,7 @@ HEADS = (
     Bug(
         "kl-pushes-away",
         "dKL/dmu = -mu",
-        "'Simple Variational Autoencoder implemented with NumPy only'",
+        COMMON,
         "The KL pushes the codes away from the prior instead of towards it.",
         (
             Change(
@@ -56,7 +56,7 @@ HEADS = (
     Bug(
         "sigmoid-on-a-linear-head",
         "the derivative of a sigmoid on the head of log sigma, which has none",
-        "y0ast, scikit-learn/VariationalAutoencoder_noSK.py @5c06a7f, Gaussian mode",
+        "y0ast/Variational-Autoencoder, scikit-learn/VariationalAutoencoder_noSK.py (5c06a7f), Gaussian mode",
         "s (1 - s) is never above 1/4: the gradient of one head is at least four times too small.",
         (
             Change(
@@ -69,14 +69,14 @@ HEADS = (
     Bug(
         "path-through-sigma-missing",
         "the path through sigma missing",
-        "y0ast, scikit-learn/VariationalAutoencoder_noSK.py @5c06a7f, Gaussian mode",
+        "y0ast/Variational-Autoencoder, scikit-learn/VariationalAutoencoder_noSK.py (5c06a7f), Gaussian mode",
         "log_var hears of the KL alone, never of the reconstruction: q stays as wide as the prior.",
         (Change("vae", "d_log_var = d_log_var_z + d_log_var_kl", "d_log_var = d_log_var_kl"),),
     ),
     Bug(
         "decoders-gradient-in-the-encoder",
         "the encoder's trunk fed the decoder's leftover gradient",
-        "oakleafwarrior/numpy_VAE (3136323)",
+        "oakleafwarrior/numpy_VAE, src/model.py (3136323)",
         "dmu and dlog_var are computed and never used; dz goes back instead. All shapes match.",
         (Change("vae", D_HEADS, "d_heads = np.concatenate([d_z.sum(axis=0), d_z.sum(axis=0)], axis=1)"),),
     ),
@@ -86,7 +86,7 @@ WEIGHTS = (
     Bug(
         "weights-not-held-fixed",
         "importance weights not held fixed in the gradient",
-        "AntixK/PyTorch-VAE, models/iwae.py and miwae.py: the weights are not detached",
+        "AntixK/PyTorch-VAE, models/iwae.py (f71e454); PR #53",
         "The gradient of sum w log w goes through w as well; that of the bound is sum w d log w with w as it stands.",
         (
             Change(
@@ -115,7 +115,7 @@ LAYERS = (
     Bug(
         "before-the-activation",
         "weight gradients from what a layer was before its activation",
-        "'Simple Variational Autoencoder implemented with NumPy only'",
+        COMMON,
         "dW = x' dy with the wrong x: the same shape, and nearly the same numbers while units are small.",
         (
             Change(

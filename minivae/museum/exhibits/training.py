@@ -1,6 +1,6 @@
 """Exhibits of the training loop: Adam, mini-batches, what is logged, resuming."""
 
-from minivae.museum.exhibits import Bug
+from minivae.museum.exhibits import COMMON, Bug
 from minivae.museum.patched import Change
 
 STEP = "self.optimiser.step(self.gradient)"
@@ -9,7 +9,7 @@ BUGS = (
     Bug(
         "adam-counts-epochs",
         "Adam's bias correction counted in epochs",
-        "y0ast, VAE.py",
+        "y0ast/Variational-Autoencoder, VAE.py (b3c71bf)",
         "All steps of an epoch are corrected alike, as if the first epoch had one step: they are of the wrong size.",
         (Change("train", STEP, "self.optimiser.t = self.epoch - 1\n        self.optimiser.step(self.gradient)"),),
     ),
@@ -30,7 +30,7 @@ BUGS = (
     Bug(
         "small-last-batch",
         "a small last mini-batch that counts as much as the others",
-        "named in public threads on VAE code",
+        COMMON,
         "With a mean over the batch, the rows of a last batch of one weigh as much as 128 others together.",
         (
             Change(
@@ -43,7 +43,7 @@ BUGS = (
     Bug(
         "random-state-not-restored",
         "the state of the generator not restored on resume",
-        "named in public threads on VAE code",
+        "tensorflow/probability #1286",
         "The run goes on with other noise and another order: nothing that was interrupted can be repeated.",
         (Change("train", 'self.rng.bit_generator.state = numbers["rng"]', 'numbers["rng"]'),),
     ),

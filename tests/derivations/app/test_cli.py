@@ -16,6 +16,7 @@ from derivations.app import cli
 from derivations.engine import ledger
 from derivations.engine.domains import positive, real
 from derivations.engine.equation import LEDGER, VERDICTS, equation
+from derivations.engine.judge import judge_link
 from derivations.pages import glossary, records, terminal
 from derivations.pages.unicode import KNOWN, sides, unicode
 from tests.helpers.readme import PAGES, sessions
@@ -246,7 +247,7 @@ def test_check_table_has_id_statement_verdict_and_worst_miss(planted, capsys):
     ]
     assert out.splitlines()[4].endswith("free x") and 0 < float(out.splitlines()[3].split()[-1]) < 1e-3
     assert re.search(r"^rows +holds +slip +wrong +all$", out, re.MULTILINE)
-    assert re.search(r"^equation +2 +1 +1 +4$", out, re.MULTILINE)
+    assert re.search(r"^equation +2 +1 +1 +4$", out, re.MULTILINE) and re.search(r"^faults +\. +1 +1 +2$", out, re.MULTILINE)
 
 
 def test_check_json_has_all_keys_and_a_verdict_for_every_row(planted, capsys):
@@ -264,6 +265,9 @@ def test_check_json_has_all_keys_and_a_verdict_for_every_row(planted, capsys):
         "fault",
         "witness",
         "corrected",
+        "claim",
+        "reading",
+        "group",
     }
     assert code == 0 and err == "" and promised <= chain.keys() and promised <= free.keys()
     a, b = chain["links"]
@@ -473,7 +477,7 @@ def test_errata_full_prints_fault_witness_and_corrected_form(planted, capsys):
     assert code == 0
     for text in (
         "odaibo.901b   wrong   l.901 (901)",
-        "t² + 2t + 1 = t(t + 2)\n",
+        "  printed t² + 2t + 1 = t(t + 2)\n",
         "The 1 is lost.",
         "t = 1: printed, 4 = 3",
         "t² + 2t + 1 = t(t + 2) + 1",
@@ -481,24 +485,115 @@ def test_errata_full_prints_fault_witness_and_corrected_form(planted, capsys):
     ):
         assert text in out, text
     assert "odaibo.901a" not in out and "odaibo.902" not in out
-    faulty = [row.id for entry in ledger.entries("odaibo") for row in entry.rows if row.expected in ("slip", "wrong")]
-    table = run(capsys, "errata", "odaibo", "--markdown")[1].splitlines()
-    assert [re.match(r"\| `(.*?)`", line).group(1) for line in table[2:]] == faulty
-    assert all(len(re.findall(r"(?<!\\)\|", line)) == 6 for line in table), (
-        "a bar inside a cell breaks the table"
-    )
-
-
-def test_errata_prints_one_line_for_each(planted, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "70")
-    code, out, err = run(capsys, "errata", "odaibo")
-    faulty = [row for entry in ledger.entries("odaibo") for row in entry.rows if row.expected in ("slip", "wrong")]
-    assert code == 0 and [line.split()[:2] for line in out.splitlines()] == [[row.id, row.expected] for row in faulty]
-    assert "odaibo.901b  wrong  The 1 is lost.\n" in out and "\nodaibo.t28   wrong  There is no draw in (41)" in out
-    assert max(map(terminal.columns, out.splitlines())) == 70 and "…" in out
-    assert re.match(rf"{len(faulty)} of \d+ errata; filter: .* derivations errata --full$", err)
-    assert run(capsys, "errata", "odaibo.901", "-q") == (0, "odaibo.901b  wrong  The 1 is lost.\n", "")
     assert run(capsys, "errata", "odaibo.902")[:2] == (0, "")
+
+
+@pytest.fixture
+def claims():
+    """A source of four faults: a claim in words, one slip in two rows, a copy that lost something; and an assumption."""
+    before = dict(LEDGER)
+
+    def plant(id, function=lambda t: (t, "=", 2 * t), latex="t = 2t", letter=T, **settings):
+        return equation(f"hong.{id}", f"l.{id}", latex, (letter,), **{"says": "Planted."} | settings)(function)
+
+    for id in [id for id in LEDGER if id.startswith("hong.")]:
+        del LEDGER[id]
+    mended = lambda t: (2 * t, "=", t + t * (1 + 1e-15))  # noqa: E731
+    words = 'The text says that t is "as large as its double" (l.1).'
+    plant(1, kind="claim", claim=words, verdict="loose", fault="Zero alone is.").precise("2t = t + t")(mended)
+    plant(2, verdict="slip", fault="A t is lost.").intended("2t = t + t")(mended)
+    plant(3, verdict="slip", fault="The same.", group="hong.2").intended("2t = t + t")(mended)
+    plant(4, verdict="copy", fault="A bar, perhaps.")
+    root = {"needs": "t > 0", "outside": {"t": -2}, "letter": positive("t", "t")}
+    plant(5, lambda t: (np.sqrt(t**2), "=", t * (1 + 1e-15)), r"\sqrt{t^2} = t", kind="claim", claim="A root (l.5).", **root)
+    twice = lambda t: (2 * np.log(t), "=", np.log(t * t) * (1 + 1e-15))  # noqa: E731
+    plant(6, twice, r"2 \log t = \log t^2", **root, undefined="log t has no value.")
+    yield
+    LEDGER.clear()
+    LEDGER.update(before)
+
+
+def test_errata_has_one_line_for_each_fault_then_loose_wording_then_copies(claims, capsys):
+    code, out, err = run(capsys, "errata", "hong")
+    assert out.splitlines() == ["hong.2 +1  slip   A t is lost.", "hong.1     loose  Zero alone is.", "hong.4     copy   A bar, perhaps."]
+    assert code == 0 and re.match(r"3 of \d+ faults and remarks \(1 slip, 1 loose, 1 copy\); filter: .* derivations errata --full$", err)
+    assert run(capsys, "errata", "hong.3", "-q") == (0, "hong.2 +1  slip   A t is lost.\n", "")
+    full = run(capsys, "errata", "hong", "--full", "-q")[1].split("\n\n")
+    assert full[0].splitlines() == [
+        "hong.2   slip   l.2", "  printed t = 2t", "  why     A t is lost.", "  seen at t = 1: printed, 1 = 2",
+        "  better  2t = t + t", "  the same fault: hong.3   l.3", "  printed t = 2t",
+    ]  # fmt: skip
+    assert full[1].splitlines()[1:3] == ['  says    The text says that t is "as large as its double" (l.1).', "  read as t = 2t"]
+    assert "read so, 1 = 2" in full[1] and "better" not in full[2]
+
+
+def test_errata_markdown_has_a_table_for_each_list_with_all_ids(claims, capsys):
+    out = run(capsys, "errata", "hong", "--markdown", "-q")[1]
+    assert re.findall(r"^### (.*)$", out, re.MULTILINE) == ["Errata", "Loose wording", "Damage by copying"]
+    tables = [line for line in out.splitlines() if line.startswith("|")]
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 7 for line in tables)
+    assert tables[0] == "| where | source says | read here as | at fault | holds instead | seen at |"
+    assert tables[2].startswith("| `hong.2` l.2; `hong.3` l.3, slip | printed: `t = 2t` |  | A t is lost. | `2t = t + t` |")
+    assert tables[5].startswith('| `hong.1` l.1, loose | The text says that t is "as large as its double" (l.1). | `t = 2t` |')
+
+
+def test_errata_markdown_of_the_ledger_has_every_row_once_and_no_broken_table(capsys):
+    listed = {row.id for entry in EVERYTHING for row in entry.rows if row.expected in ("slip", "wrong", "loose", "copy")}
+    tables = [line for line in run(capsys, "errata", "--markdown", "--draws", 20)[1].splitlines() if line.startswith("|")]
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 7 for line in tables), "a bar inside a cell breaks the table"
+    ids = [id for line in tables for id in re.findall(r"`(\w+\.\w+)` ", line.split(" | ")[0])]
+    assert len(ids) == len(set(ids)) and set(ids) == listed
+
+
+def test_numbers_of_a_table_have_four_digits_and_more_where_sides_would_look_equal():
+    link = lambda left, right: judge_link(left, "=", right, 1e-9)  # noqa: E731
+    assert terminal.link_text(link(-2.2655121, 1 / 3), 4) == "-2.266 = 0.3333"
+    assert terminal.link_text(link(1.000012, 1.000034), 4) == "1.00001 = 1.00003"
+    assert terminal.link_text(link(-2.2655121, 1 / 3)) == "-2.265512 = 0.3333333"
+
+
+def test_check_markdown_counts_rows_that_hold_and_faults(claims, capsys):
+    code, out, _ = run(capsys, "check", "hong", "--markdown", "-q")
+    table, said = out.split("\n\n")
+    assert code == 0 and table.splitlines()[2] == "| Hong | 6 | 2 | 2 | 1 | 1 | 1 | 0 |"
+    assert said.startswith("Of 6 rows 2 hold, which is 33%. 2 rows are at fault. They repeat 1 faults:\n1 slips, and 0")
+    assert re.search(r"^faults +\. +1 +\. +\. +1$", run(capsys, "check", "hong")[1], re.MULTILINE)
+
+
+def test_show_prints_the_claim_and_the_reading(claims, capsys):
+    out = run(capsys, "show", "hong.1")[1]
+    assert 'What the source says: The text says that t is "as large as its double" (l.1).\n\nRead here as\n    t\n  = 2t\n' in out
+    for text in ("hong.1 is loose wording. Zero alone is.", "Read so, at the simplest witness t = 1", "More precisely, at the same"):
+        assert text in out, text
+    assert "Printed" not in out and "What the source says" not in run(capsys, "show", "hong.2")[1]
+    out = run(capsys, "show", "hong.4")[1]
+    assert "hong.4 is perhaps damaged by copying. A bar, perhaps.\nPrinted, at the simplest witness t = 1" in out
+
+
+def test_show_says_what_becomes_of_a_point_outside_the_assumption(claims, capsys):
+    out = run(capsys, "show", "hong.5")[1]
+    assert "\nEnough is t > 0\n" in out
+    assert "\nOutside this assumption, at t = -2, it fails\n    √t²    2\n  = t      -2\n" in out
+    out = run(capsys, "show", "hong.6")[1]
+    assert "\nOutside this assumption, at t = -2, it is undefined (log t has no value)\n" in out
+
+
+def test_json_has_claim_reading_and_group(claims, capsys):
+    for command in (("check", "hong.1", "hong.3"), ("errata", "hong")):
+        by_id = {each["id"]: each for each in json.loads(run(capsys, *command, "--json")[1])}
+        words = 'The text says that t is "as large as its double" (l.1).'
+        assert [by_id["hong.1"][key] for key in ("claim", "reading", "group")] == [words, "t = 2t", "hong.1"]
+        assert [by_id["hong.3"][key] for key in ("claim", "reading", "group")] == [None, None, "hong.2"]
+    assert json.loads(run(capsys, "show", "hong.1", "--json")[1])["reading"] == "t = 2t"
+
+
+def test_json_has_claim_reading_and_group_of_every_row_of_a_chain(planted, capsys):
+    LEDGER["odaibo.901"].rows[1].claim = "The text factors (l.9)."
+    a, b = json.loads(run(capsys, "show", "odaibo.901", "--json")[1])["links"]
+    assert (a["claim"], a["reading"], a["group"]) == (None, None, "odaibo.901a")
+    assert (b["claim"], b["reading"]) == ("The text factors (l.9).", "t² + 2t + 1 = t(t + 2)")
+    out = run(capsys, "show", "odaibo.901")[1]
+    assert "What the source says (b): The text factors (l.9).\n\nPrinted; read here as: b\n" in out
 
 
 # The command itself

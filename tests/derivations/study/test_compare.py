@@ -59,7 +59,7 @@ def test_compare_finds_no_side_off_in_a_line_that_holds(thing):
     assert any(one.apart <= compare.AGREE for one in found)
     for one in found:
         if one.apart > compare.AGREE:
-            assert one.verdict in ("wrong", "slip") and one.apart > 1e-3
+            assert one.verdict in ("wrong", "slip", "loose", "copy") and one.apart > 1e-3
 
 
 def test_compare_shows_the_known_faults():

@@ -17,7 +17,7 @@ import pytest
 
 from derivations.app import cli
 from derivations.engine import ledger
-from derivations.engine.equation import Entry, Form, Row
+from derivations.engine.equation import ERRATA, Entry, Form, Row
 from derivations.engine.judge import Judgement
 from derivations.pages import records
 from derivations.pages.unicode import latex_sides, sides
@@ -72,9 +72,36 @@ def test_cards_ask_for_the_fault_of_every_faulty_row():
     assert list(made) == [id for id in rows if id in made]
     for id, judgement in rows.items():
         asks = id in made and "What is wrong with this line?" in made[id].question
-        assert asks == (judgement.row.expected in ("slip", "wrong"))
-        if asks:
-            assert judgement.row.fault in made[id].answer and Formula(judgement.row.repair.latex) in made[id].answer
+        assert asks == (judgement.row.expected in ERRATA)
+        if judgement.row.expected in (*ERRATA, "loose", "copy"):
+            repair = judgement.row.repair
+            assert judgement.row.fault in made[id].answer and (not repair or Formula(repair.latex) in made[id].answer)
+
+
+def planted(verdict, claim="", latex="t = 2t"):
+    row = Row("odaibo.900", verdict, "A sentence.", claim=claim, fault="Zero alone is.", repair=Form(None, "2t = t + t", ()))
+    entry = Entry("odaibo.900", "l.900", Form(lambda: None, latex, ()), rows=[row], kind="claim" if claim else "equation")
+    return flashcards.card(entry, Judgement(row, verdict, [], [], [], [], None, ""))
+
+
+def test_card_of_loose_wording_asks_for_a_precise_form_and_not_for_an_error():
+    card = planted("loose", "The text calls t its own double (l.9).")
+    asked = "Everyday wording. Where may it mislead a literal reader, and what is the precise form?"
+    where = card.question[0]
+    assert card.question == (where, asked, "The text calls t its own double (l.9).", "Read here as:", Formula("t = 2t"))
+    assert card.answer[0] == "Zero alone is." and card.answer[2:4] == ("More precisely:", Formula("2t = t + t"))
+    assert not [line for line in (*card.question, *card.answer) if re.search("wrong|error|fault", line)]
+
+
+def test_card_of_a_damaged_copy_asks_what_may_be_lost():
+    card = planted("copy")
+    assert "This copy of the line may be damaged. What may be lost?" in card.question and "Perhaps meant:" in card.answer
+    assert not [line for line in (*card.question, *card.answer) if "wrong" in line]
+
+
+def test_card_of_a_claim_quotes_the_source_and_a_printed_line_has_its_meaning():
+    assert planted("wrong", "The text says so (l.9).").question[2:4] == ("The text says so (l.9).", "Read here as:")
+    assert planted("wrong").question[2:] == ("A sentence.", Formula("t = 2t"))
 
 
 def wanted(card):
@@ -119,7 +146,7 @@ def test_card_of_a_claim_asks_for_its_assumption():
     made = {card.id: card for card in all_cards()}
     asked = "Does it hold as it stands, or does it need an assumption?"
     assert asked in made["odaibo.t7"].question and "It holds as it stands:" in made["odaibo.t7"].answer
-    assert asked in made["odaibo.t25"].question and made["odaibo.t25"].answer[-2].startswith("It needs: the coordinates of z")
+    assert asked in made["odaibo.t25"].question and made["odaibo.t25"].answer[-2].startswith("Enough is: the coordinates of z")
 
 
 def test_cards_do_not_show_the_answer_in_the_question():

@@ -1,0 +1,145 @@
+"""The stated assumptions are sufficient: a search inside them finds no point at which a row fails.
+
+The domains of an entry's letters are its assumption. The search starts from random points and from hard corners (weights
+that are nearly zero, letters that are equal or nearly so, standard deviations from 1/400 to 400) and then moves
+the points that are nearest to a failure.
+"""
+
+import numpy as np
+import pytest
+
+from derivations.engine import ledger
+from derivations.engine.domains import frozen, real
+from derivations.engine.equation import LEDGER, equation
+from derivations.engine.judge import UNDECIDED, miss, sides_of
+from derivations.engine.numerics import need_positive
+
+SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8                   # 64 first points, then 5 times 64 neighbours of the worst 8
+ROUNDING = 1e-10                                            # smaller differences of sides are not counted: at corners terms cancel
+MODERATE = 3                                                # a normal number this large is still an everyday one
+STRICT = ("<", ">", "!=")
+SLACK = {
+    "<": lambda left, right: left - right, "<=": lambda left, right: left - right, "!=": lambda left, right: -abs(left - right),
+    ">": lambda left, right: right - left, ">=": lambda left, right: right - left,
+}  # fmt: skip
+CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)       # of the real number that a letter is made from; 0 itself may be no letter
+
+
+TOGETHER = {                                                # assumptions about several letters, and limits of a quadrature
+    "odaibo.t11": lambda q, p: np.minimum(np.abs(q - p), np.abs(q[:, ::-1] - p)).max(axis=1) > 1e-3,
+    "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # far below, rounding hides a KL that is nearly 0
+    "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # a jump for the nodes; a line
+    "lm.44": lambda w, s, x: 0.05 * (1 + (w / s) ** 2) < 1.9,
+}
+
+
+REACH = {                                                   # corners of these are nearer: beyond, rounding or a quadrature fails
+    "cards.27": 8, "beyond.11": 6, "beyond.12": 6, "beyond.13": 6, "beyond.31": 4, "beyond.34": 3,
+    "beyond.35": 4,                                         # with equal corners all data are equal, and no variance is left
+}  # fmt: skip
+
+
+def conditional_entries():
+    return [entry for entry in ledger.entries() if any(row.expected == "holds-if" for row in entry.rows)]
+
+
+def first_points(inputs, rng, n=POINTS):
+    """The numbers that letters are made from: normal, three times as wide, corners, and equal or nearly equal letters."""
+    kinds, shared = np.arange(n) % 4, {}
+    raws = {}
+    for symbol in inputs:
+        raw = rng.standard_normal((n, symbol.size)) * np.where(kinds == 1, 3, 1)[:, None]
+        raw[kinds == 2] = rng.choice(CORNERS, raw[kinds == 2].shape)
+        near = shared.setdefault((symbol.size, symbol.rule), raw)
+        apart = rng.choice((0, 1e-3), n)[:, None] * raw
+        raws[symbol.name] = np.where((kinds == 3)[:, None], near + apart, raw)
+    return raws
+
+
+def neighbours(raws, worst, rng, n=POINTS):
+    """Points near the worst ones, at distances from 1e-4 to 1."""
+    start = worst[np.arange(n) % len(worst)]
+    step = 10 ** rng.uniform(-4, 0, (n, 1))
+    return {name: raw[start] + step * rng.standard_normal((n, raw.shape[1])) for name, raw in raws.items()}
+
+
+def by_point(array, n):
+    return np.asarray(array).reshape(n, -1).max(axis=1) if np.ndim(array) and len(array) == n else np.full(n, np.max(array))
+
+
+def nearness(entry, raws, links):
+    """For every point: by how many tolerances a row fails, and how near to a failure it is."""
+    n = len(next(iter(raws.values())))
+    values = {symbol.name: frozen(symbol.make(raws[symbol.name])) for symbol in entry.printed.inputs}
+    sides, relations = sides_of(entry.printed, values)
+    moderate = np.all([np.abs(raw).max(axis=1) <= MODERATE for raw in raws.values()], axis=0)
+    misses, near = np.zeros(n), np.full(n, -np.inf)
+    for i in links or range(len(relations)):
+        missed, left, right, allowed = miss(sides[i], relations[i], sides[i + 1], entry.tolerance)
+        slack = SLACK.get(relations[i], lambda left, right: np.zeros(()))(left, right)
+        with np.errstate(all="ignore"):
+            missed = np.where((np.abs(left - right) < ROUNDING) & (relations[i] != "!="), 0, missed)
+            towards = np.nan_to_num(slack / allowed, nan=-np.inf) if relations[i] in SLACK else missed
+        failed = by_point(missed, n)
+        if relations[i] in STRICT:                          # far out, rounding makes sides equal that differ
+            failed = np.where(moderate, failed, by_point(towards, n))
+        misses, near = np.maximum(misses, failed), np.maximum(near, by_point(towards, n))
+    return misses, near
+
+
+def inside(entry, raws):
+    """Those of the points that obey what the assumption says of several letters together, within reach."""
+    raws = {name: np.clip(raw, -REACH.get(entry.id, 99), REACH.get(entry.id, 99)) for name, raw in raws.items()}
+    if entry.id not in TOGETHER:
+        return raws
+    kept = TOGETHER[entry.id](**{symbol.name: symbol.make(raws[symbol.name]) for symbol in entry.printed.inputs}).ravel()
+    return {name: raw[kept] for name, raw in raws.items()}
+
+
+def counterexample(entry, seed=SEED):
+    """A point inside the assumption at which a row fails or is refused, as text; "" if none is found."""
+    links = [row.link for row in entry.rows if row.expected == "holds-if" and row.link is not None]
+    rng = np.random.default_rng(seed)
+    raws = inside(entry, first_points(entry.printed.inputs, rng))
+    for _ in range(ROUNDS + 1):
+        try:
+            misses, near = nearness(entry, raws, links)
+        except ValueError as error:
+            return f"refused: {error}"
+        if misses.max() > UNDECIDED:
+            k = int(misses.argmax())
+            return str({symbol.name: symbol.make(raws[symbol.name])[k].tolist() for symbol in entry.printed.inputs})
+        raws = inside(entry, neighbours(raws, np.argsort(-near)[:KEPT], rng))
+    return ""
+
+
+def test_search_finds_no_point_inside_an_assumption_where_a_row_fails():
+    found = {entry.id: counterexample(entry) for entry in conditional_entries()}
+    assert len(found) > 10 and {id: point for id, point in found.items() if point} == {}
+
+
+A, B = real("a", "a"), real("b", "b")
+LINES = {                                                   # statements that are false in a small part of their assumption
+    "at a corner": (lambda a, b: (a, "<=", 9 + 0 * a), (A,)),
+    "for equal letters": (lambda a, b: (a - b, "!=", a * 0), (A, B)),
+    "near a point": (lambda a, b: (a * 0 + 1e-7, "<=", (a - 1.2345) ** 2), (A,)),
+    "near a line": (lambda a, b: (a * 0 + 1e-7, "<", (a - b - 1.2345) ** 2), (A, B)),
+    "refused": (lambda a, b: need_positive("a", a + 5), (A,)),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_search_finds_where_an_insufficient_assumption_fails(name):
+    function, inputs = LINES[name]
+    call = function if len(inputs) == 2 else lambda a: function(a, None)
+    entry = equation("test.need", "", "a", inputs, says="Planted.", needs="too little", outside={"a": 0, "b": 0})(call)
+    del LEDGER["test.need"]
+    assert counterexample(entry)
+
+
+def test_search_accepts_a_sufficient_assumption():
+    entry = equation("test.need", "", "a", (A,), says="A square.", needs="a is real", outside={"a": 0})(
+        lambda a: (a * 0, "<=", a**2, "=", a * a * (1 + 1e-15))
+    )
+    del LEDGER["test.need"]
+    assert counterexample(entry) == ""
