@@ -41,7 +41,6 @@ class Judged(NamedTuple):
 
 def judged(found: list[Found], draws: int, seed: int, debug: bool = False) -> list[Judged]:
     """The judgements of the entries found. An entry that cannot be computed is undecided, with the error as the reason."""
-    np.empty(2**25 - 2**16, np.uint8)                       # malloc then keeps blocks up to this size: 8 % less time
     made = []
     for entry, rows in found:
         try:

@@ -52,7 +52,7 @@ def test_exhibits_are_thirty_or_more_and_described():
         assert len(bug.title) < 80 and len(bug.name) <= 34      # of one line
 
 
-def test_every_exhibit_names_a_repository_with_a_thread_or_a_commit_or_is_common():
+def test_every_exhibit_names_its_repository_and_place_or_is_common():
     repository, place = r"[\w-]+/[\w.-]+", r"(#\d+|\([0-9a-f]{7}\))"
     for bug in bugs():
         assert bug.common or re.match(rf"({repository}.*{place}|Cross Validated, question \d+)", bug.seen), bug.seen

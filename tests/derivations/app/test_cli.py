@@ -537,7 +537,7 @@ def test_errata_markdown_has_a_table_for_each_list_with_all_ids(claims, capsys):
     assert tables[5].startswith('| `hong.1` l.1, loose | The text says that t is "as large as its double" (l.1). | `t = 2t` |')
 
 
-def test_errata_markdown_of_the_ledger_has_every_row_once_and_no_broken_table(capsys):
+def test_errata_markdown_has_every_row_once_and_no_broken_table(capsys):
     listed = {row.id for entry in EVERYTHING for row in entry.rows if row.expected in ("slip", "wrong", "loose", "copy")}
     tables = [line for line in run(capsys, "errata", "--markdown", "--draws", 20)[1].splitlines() if line.startswith("|")]
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 7 for line in tables), "a bar inside a cell breaks the table"
@@ -545,7 +545,7 @@ def test_errata_markdown_of_the_ledger_has_every_row_once_and_no_broken_table(ca
     assert len(ids) == len(set(ids)) and set(ids) == listed
 
 
-def test_numbers_of_a_table_have_four_digits_and_more_where_sides_would_look_equal():
+def test_table_numbers_have_more_than_four_digits_where_sides_look_equal():
     link = lambda left, right: judge_link(left, "=", right, 1e-9)  # noqa: E731
     assert terminal.link_text(link(-2.2655121, 1 / 3), 4) == "-2.266 = 0.3333"
     assert terminal.link_text(link(1.000012, 1.000034), 4) == "1.00001 = 1.00003"

@@ -563,7 +563,7 @@ def test_tie_to_an_empty_statement_fails():
 # Loose wording, and damage by copying
 
 
-def test_loose_needs_a_literal_reading_that_fails_and_a_precise_form_that_holds():
+def test_loose_verdict_needs_both_its_readings_to_differ():
     entry = enter(lambda a: (a * a, "=", a), verdict="loose", id="test.loose1")
     assert judge(entry)[0].verdict == "fails"
     entry.precise("test")(lambda a: (a * a - a, "=", a * (a - 1)))

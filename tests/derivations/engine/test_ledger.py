@@ -148,7 +148,7 @@ def test_every_false_row_has_a_witness():
                 assert judgement.at_witness.relation == judgement.links[judgement.first_false].relation, judgement.row.id
 
 
-def test_loose_wording_has_a_precise_form_that_holds_and_a_literal_reading_that_fails():
+def test_loose_row_has_a_true_precise_form_and_a_false_literal_reading():
     loose = [judgement for id in BY_ID for judgement in judgements(id) if judgement.row.expected == "loose"]
     for judgement in loose:
         assert judgement.repaired and all(link.ok for link in judgement.repaired), judgement.row.id
@@ -156,7 +156,7 @@ def test_loose_wording_has_a_precise_form_that_holds_and_a_literal_reading_that_
     assert len(loose) > 10
 
 
-def test_a_statement_in_words_has_a_claim_and_a_printed_formula_has_none():
+def test_statements_in_words_have_a_claim_and_printed_formulas_have_none():
     """The text of a source can be copied in part only: a claim is in our words, with at most a few of its own."""
     for entry in ENTRIES:
         for row in entry.rows:
@@ -183,7 +183,7 @@ def test_rows_of_a_group_have_one_source_and_one_verdict():
 
 
 @pytest.mark.parametrize("verdict", ERRATA)
-def test_the_sources_have_five_slips_and_seven_faults_that_lead_to_a_wrong_number(verdict):
+def test_sources_have_five_slips_and_seven_wrong_faults(verdict):
     found = {row.group for entry in ENTRIES for row in entry.rows if row.expected == verdict}
     assert {group for group in found if not group.startswith("beyond")} == FAULTS[verdict]
 
@@ -265,7 +265,7 @@ def test_moved_constant_of_an_inequality_is_noticed():
 
 
 def test_swapped_inequality_of_any_entry_is_noticed():
-    assert len(list(inequalities("<", ">", "<=", ">="))) > 80
+    assert len(list(inequalities("<", ">", "<=", ">="))) >= 99
     for entry, form, i, relation in inequalities("<", ">", "<=", ">="):
         left, right = computed(form, entry.tolerance).random[0].sides[i : i + 2]
         assert not judge_link(right, relation, left, entry.tolerance).ok, f"{entry.id}, link {i} of {form.latex}"

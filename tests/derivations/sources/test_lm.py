@@ -39,7 +39,7 @@ def tables_where(assumed):
     return [(p, q) for p in JOINTS for q in ENCODERS if assumed(np.array(p), np.array(q))]
 
 
-def test_every_entry_about_tables_with_an_assumption_is_tested_on_tables_with_zeros():
+def test_entries_about_tables_are_tested_on_tables_with_zeros():
     letters = {id: {symbol.name for symbol in entry.printed.inputs} for id, entry in ENTRIES.items() if entry.needs}
     assert {id for id, names in letters.items() if names == {"p_xz", "q"}} == set(ASSUMPTIONS)
 
@@ -51,7 +51,7 @@ def test_entries_about_tables_hold_wherever_their_assumption_does(id):
 
 
 @pytest.mark.parametrize("id", ["lm.16", "lm.17"])
-def test_the_two_integrals_of_line_3_have_no_sum_where_the_joint_is_zero_and_q_is_not(id):
+def test_integrals_of_line_3_have_no_sum_where_only_the_joint_is_0(id):
     assert outside(ENTRIES[id], {"p_xz": JOINTS[1], "q": ((0.5, 0.5), (0.5, 0.5))}).state == "undefined"
 
 

@@ -84,7 +84,7 @@ def planted(verdict, claim="", latex="t = 2t"):
     return flashcards.card(entry, Judgement(row, verdict, [], [], [], [], None, ""))
 
 
-def test_card_of_loose_wording_asks_for_a_precise_form_and_not_for_an_error():
+def test_card_of_loose_wording_asks_for_a_precise_form():
     card = planted("loose", "The text calls t its own double (l.9).")
     asked = "Everyday wording. Where may it mislead a literal reader, and what is the precise form?"
     where = card.question[0]
@@ -99,7 +99,7 @@ def test_card_of_a_damaged_copy_asks_what_may_be_lost():
     assert not [line for line in (*card.question, *card.answer) if "wrong" in line]
 
 
-def test_card_of_a_claim_quotes_the_source_and_a_printed_line_has_its_meaning():
+def test_card_of_a_claim_quotes_the_source():
     assert planted("wrong", "The text says so (l.9).").question[2:4] == ("The text says so (l.9).", "Read here as:")
     assert planted("wrong").question[2:] == ("A sentence.", Formula("t = 2t"))
 
