@@ -51,7 +51,7 @@ def test_entries_about_tables_hold_wherever_their_assumption_does(id):
 
 
 @pytest.mark.parametrize("id", ["lm.16", "lm.17"])
-def test_integrals_of_line_3_have_no_sum_where_only_the_joint_is_0(id):
+def test_integrals_of_line_3_have_no_sum_where_the_joint_is_0(id):
     assert outside(ENTRIES[id], {"p_xz": JOINTS[1], "q": ((0.5, 0.5), (0.5, 0.5))}).state == "undefined"
 
 
