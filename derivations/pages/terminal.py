@@ -322,8 +322,8 @@ def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
         for name, links in forms:
             for link in links:
                 far = "beyond all tolerance" if np.isinf(link.misses) else f"by {link.misses:.0e} tolerances"
-                miss = f"misses {far} at worst: {link_text(link)}" if link.misses > 0.01 else "misses by less than 0.01 tolerances"
-                fate = f"{link.state:10} {name}{miss}"      # what is smaller is rounding, another number on another machine
+                far = f"{far} at worst: {link_text(link)}" if link.misses > 0.01 else "by less than 0.01 tolerances"
+                fate = f"{link.state:10} {name}misses {far}"                    # below 0.01, it is rounding
                 lines += wrapped(fate, f"  {judgement.row.id:12} ", " " * 15, width)
         if judgement.why:
             lines += wrapped(judgement.why, f"  {judgement.row.id:12} undecided  ", " " * 15, width)
