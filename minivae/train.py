@@ -243,7 +243,7 @@ def settle_own(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, f
     for part in in_chunks(x):
         part = part.astype(vae.dtype, copy=False)
         f = vae.forward(part, vae.draw_noise(rng, len(part)))
-        error += float(squared_error(part, f.out).sum(dtype=float)) / x.size
+        error += float(squared_error(part.astype(float), f.out.astype(float)).sum()) / x.size   # float32 would underflow
     if kind == "optimal":
         vae.params["log_sigma"][...] = math.log(error) / 2
     return float(np.exp(vae.params["log_sigma"], dtype=float)), error

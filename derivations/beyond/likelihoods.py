@@ -97,7 +97,6 @@ def eq_18(seen, logits, grey):
 
 @eq_18.tied("minivae.likelihood.bernoulli_log_prob")
 @eq_18.tied("minivae.likelihood.bernoulli_log_prob_backward")
-@eq_18.tied("minivae.likelihood.inner")
 def _(seen, logits, grey):
     # A count of n coins: x of them show 1, and n - x show 0.
     (x, n), one = (seen[:, :1], seen[:, 1:]), np.ones((1, len(logits)))
@@ -163,5 +162,6 @@ def by_minivae(x, m, s):
 
 
 @eq_19.tied("minivae.likelihood.gaussian_log_prob_backward", draws=100)
+@eq_19.tied("minivae.likelihood.root_of", draws=100)
 def _(x, m, s):
     return np.vectorize(by_minivae, signature="(d),(d),(o)->(k)")(x, m, s)

@@ -207,7 +207,8 @@ def _(W, sigma_theta, sigma, v):
 def _(W, sigma_theta, sigma, v):
     z, eps = Z_AND_NOISE[:, None, :2], Z_AND_NOISE[:, None, 2:]                 # (16, 1, 2) each
     of_z = reparameterize(0 * sigma, 2 * log(sigma), eps)                       # (16, n, 2)
-    of_x = reparameterize(decoded(W, np.swapaxes(z, 0, 1)).swapaxes(0, 1), 2 * log(sigma_theta), eps)
+    mean, ones = decoded(W, np.swapaxes(z, 0, 1)).swapaxes(0, 1), np.ones((16, len(W), 2))
+    of_x = reparameterize(mean, 2 * log(sigma_theta) * ones, eps * ones)        # (16, n, 2)
     return np.stack([((draws * v).sum(axis=-1) ** 2).mean(axis=0) for draws in (of_z, of_x)], axis=-1)
 
 
