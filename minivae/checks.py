@@ -196,7 +196,7 @@ def sigma(value: Any) -> float | str:
 
 
 def batch(vae: Any, x: Any, eps: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Data x (B, D) and noise eps (L, B, J) in the dtype of a model; zero noise for one that is deterministic."""
+    """Data x (B, D) and noise eps (L, B, J) in the dtype of a model. One that is deterministic refuses eps other than 0."""
     x = vae.check_data(x)
     eps = real_array("eps", eps, (None, len(x), vae.latent), vae.dtype)
     if not vae.noise and eps.any():

@@ -112,7 +112,7 @@ class Likelihood:
     takes_counts: bool = False
 
     def check(self, x: NDArray, argument: str = "x") -> None:
-        """Raise ValueError unless x (B, D) could have come from this distribution."""
+        """Raise ValueError unless this likelihood accepts x (B, D)."""
 
     def encoder_input(self, x: NDArray) -> NDArray:
         """The encoder's input for data x."""

@@ -76,9 +76,9 @@ class VAE:
     ) -> "VAE":  # fmt: skip
         """A fresh model: D features, J latent coordinates, hidden layers as for the encoder (the decoder mirrors them).
 
-        Weights are Glorot (tanh) or He (relu) draws from `rng`, biases zero. With `data_mean` (D,) the decoder
-        initially outputs the mean of the data. `dtype` is float32 or float64; `settings` are the attributes of `VAE`.
-        Raises ValueError if an argument breaks its rule.
+        Weights are Glorot (tanh) or He (relu) draws from `rng`, biases zero. With `data_mean` (D,), z = 0 initially decodes
+        to the mean of the data (probabilities: within 0.01..0.99). `dtype` is float32 or float64; `settings` are the
+        attributes of `VAE`. Raises ValueError if an argument breaks its rule.
         """
         checks.generator("rng", rng)
         features, latent = checks.whole_number("features", features, 1), checks.whole_number("latent", latent, 1)
@@ -99,10 +99,10 @@ class VAE:
 
     # Sizes and parts
 
-    dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64, of the parameters and of all results.")
+    dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64: that of all results but samples.")
     features = property(lambda self: self.layers("encoder")[0][0].shape[0], doc="D, the number of features of a datum.")
     latent = property(lambda self: self.layers("decoder")[0][0].shape[0], doc="J, the number of latent coordinates.")
-    hidden = property(lambda self: tuple(w.shape[1] for w, _ in self.layers("encoder")[:-1]), doc="The encoder's widths.")
+    hidden = property(lambda self: tuple(w.shape[1] for w, _ in self.layers("encoder")[:-1]), doc="The hidden widths.")
 
     @property
     def scale(self) -> tuple[NDArray, ...]:

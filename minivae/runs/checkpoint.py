@@ -22,7 +22,7 @@ class CheckpointError(ValueError):
 
 
 def describe(vae: VAE) -> dict:
-    """Everything but the numbers: what `build` needs to make the same model again. Plain JSON types only."""
+    """Everything but the parameters: what `build` needs to make such a model again. Plain JSON types only."""
     return {
         "features": vae.features,
         "latent": vae.latent,
