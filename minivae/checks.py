@@ -155,11 +155,14 @@ def same_axes(first: Any, *others: Any, summed: Any = None) -> None:
 def shared(x: Any, out: Any, *others: Any) -> bool:
     """Return True if `out` (L, 1, D) is shared by more than one row of x (B, D), False if it is (L, B, D).
 
-    Raises ValueError if it is neither, or if `others` have other last axes than x.
+    Raises ValueError if it is neither, or if `others`, (B, D) or (L, B, D), do not go with both.
     """
-    same_axes(x, *others)
     one = out.ndim == 3 and out.shape[1] == 1 < len(x)
-    same_axes(out, x[0] if one else x)
+    if one:
+        same_axes(out, x[0], *(other[:, :1] for other in others if other.ndim == 3))
+        same_axes(x, *others)
+    else:
+        same_axes(out, x, *others)
     return one
 
 

@@ -25,7 +25,6 @@ def reparameterize(mu: NDArray, log_var: NDArray, eps: NDArray) -> NDArray:
 def reparameterize_backward(d_z, mu, log_var, eps):
     """Gradients in mu and log_var; eps is noise, nothing flows into it   [beyond.12]"""
     shared(mu, eps, log_var, d_z)
-    same_axes(eps[:, 0], d_z[:, 0])                         # L
     sigma = np.exp(log_var / 2)                             # (B, J)
     d_mu = d_z.sum(axis=0)                                  # (B, J)   dz/dmu = 1: the draws share one mu
     d_log_var = (d_z * eps).sum(axis=0) * sigma / 2         # (B, J)   dz/dlog_var = eps sigma / 2

@@ -28,16 +28,16 @@ def squared_error(x: NDArray, mean: NDArray, root: NDArray | float = 1) -> NDArr
     return (r * r).sum(axis=-1)
 
 
-def bernoulli_log_prob(x: NDArray, logits: NDArray, n: int = 1) -> NDArray:
-    """log p(x|z) = sum_d ( x l - n log(1 + e^l) ),   n = 1   (L, B)   [beyond.18]
+def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
+    """log p(x|z) = sum_d ( x l - log(1 + e^l) )   (L, B)   [beyond.18]
 
-    log(1 + e^l) is max(l, 0) + log(1 + e^-|l|): in this form no sum is above 0, and large ones do not cancel.
+    log(1 + e^l) is max(l, 0) + log(1 + e^-|l|): in this form no term is above 0, and large ones do not cancel.
     """
-    rest = n * np.log1p(np.exp(np.minimum(logits, -logits))).sum(axis=-1)       # -|l|; a complex step passes through min
+    rest = np.log1p(np.exp(np.minimum(logits, -logits)))    # log(1 + e^-|l|); a complex step passes through min
     if shared(x, logits):
         low, high = np.minimum(logits[:, 0], 0), np.maximum(logits[:, 0], 0)    # (L, D) each
-        return low @ x.T - high @ (n - x).T - rest
-    return (x * logits - n * np.maximum(logits, 0)).sum(axis=-1) - rest
+        return low @ x.T - high @ (1 - x).T - rest.sum(axis=-1)
+    return (x * logits - np.maximum(logits, 0) - rest).sum(axis=-1)
 
 def bernoulli_log_prob_backward(d_out, x, logits):
     """d/dl = x - sigmoid(l)   [beyond.18]"""
@@ -51,7 +51,7 @@ def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
     The coefficient log C(n, x) is part of the likelihood: without it the sum over x is not 1.
     """
     log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)            # (B,)
-    return log_coefficient + bernoulli_log_prob(x, logits, n)
+    return log_coefficient + n * bernoulli_log_prob(x / n, logits)
 
 def binomial_log_prob_backward(d_out, x, logits, n):
     """d/dl = x - n sigmoid(l):   observed minus expected   [beyond.18]"""

@@ -231,8 +231,8 @@ RECONSTRUCTION = (
         (
             Change(
                 "likelihood",
-                "rest = n * np.log1p(",
-                "logits = np.clip(logits, -16.118, 16.118)\n    rest = n * np.log1p(",
+                "rest = np.log1p(np",
+                "logits = np.clip(logits, -16.118, 16.118)\n    rest = np.log1p(np",
             ),
         ),
         {"likelihood": "bernoulli"},
@@ -250,8 +250,8 @@ RECONSTRUCTION = (
             ),
             Change(
                 "likelihood",
-                "return (x * logits - n * np.maximum(logits, 0)).sum(axis=-1) - rest",
-                "return (x * logits - n * np.log(1 + np.exp(logits))).sum(axis=-1)",
+                "return (x * logits - np.maximum(logits, 0) - rest).sum(axis=-1)",
+                "return (x * logits - np.log(1 + np.exp(logits))).sum(axis=-1)",
             ),
         ),
     ),
