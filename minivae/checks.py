@@ -138,8 +138,68 @@ def counts(argument: str, x: np.ndarray, n: int) -> None:
         refuse(argument, f"whole numbers 0..{n} for Binomial({n})", came, "Give counts, or use another likelihood.")
 
 
+def same_axes(first: Any, *others: Any, summed: Any = None) -> None:
+    """Raise ValueError unless arrays have the same last axes: NumPy would stretch those of length one in silence.
+
+    Axes in front may be missing. `summed` is an array that lacks the last axis instead.
+    """
+    shape = getattr(first, "shape", ())
+    for other in others:
+        came = getattr(other, "shape", ())
+        if came != shape[len(shape) - len(came) :] and shape != came[len(came) - len(shape) :]:
+            refuse("arrays", f"of the last axes of {shape}", f"{came}", "Nothing is broadcast for you: np.repeat it.")
+    if summed is not None and getattr(summed, "shape", ()) != shape[:-1]:
+        refuse("a gradient", f"of shape {shape[:-1]}", f"{summed.shape}", "Nothing is broadcast for you: np.repeat it.")
+
+
+def shared(x: Any, out: Any, *others: Any) -> bool:
+    """Return True if `out` (L, 1, D) is shared by more than one row of x (B, D), False if it is (L, B, D).
+
+    Raises ValueError if it is neither, or if `others`, (B, D) or (L, B, D), do not go with both.
+    """
+    one = out.ndim == 3 and out.shape[1] == 1 < len(x)
+    if one:
+        same_axes(out, x[0], *(other[:, :1] for other in others if other.ndim == 3))
+        same_axes(x, *others)
+    else:
+        same_axes(out, x, *others)
+    return one
+
+
+def parts(vae: Any, params: type, likelihood: type, activations: Iterable[str]) -> None:
+    """Raise ValueError unless the parts of a model are of these classes, and its settings are possible."""
+    remedy = "Make the model with VAE.init."
+    instance("params", vae.params, params, remedy)
+    if vae.params.layers.keys() != {"encoder", "decoder"}:
+        refuse("params", "a Params with an encoder and a decoder", str(list(vae.params)), remedy)
+    instance("likelihood", vae.likelihood, likelihood, "Try likelihood=Bernoulli().")
+    choice("activation", vae.activation, activations)
+    if not isinstance(vae.noise, (bool, np.bool_)):
+        refuse("noise", "True or False", repr(vae.noise), "False makes a deterministic autoencoder.")
+
+
+def data(vae: Any, x: Any) -> np.ndarray:
+    """x in the model's dtype, (B, D); raises ValueError if it is not data of this likelihood."""
+    x = real_array("x", x, (None, vae.features), vae.dtype)
+    vae.likelihood.check(x)
+    return x
+
+
+def noise(vae: Any) -> None:
+    """Raise ValueError for a model without noise: its encoder is not a distribution, so there is no bound."""
+    if not vae.noise:
+        refuse("vae", "a model with noise", "a deterministic one", "Its encoder is not a distribution: no bound.")
+
+
+def sigma(value: Any) -> float | str:
+    """The Gaussian likelihood's sigma: "learned", "optimal", or a number above 0 as a float."""
+    if isinstance(value, str) and value not in ("learned", "optimal"):
+        refuse("sigma", "a number, 'learned' or 'optimal'", repr(value), "Try sigma=1.")
+    return value if isinstance(value, str) else real_number("sigma", value, above=0)
+
+
 def batch(vae: Any, x: Any, eps: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Data x (B, D) and noise eps (L, B, J) in the dtype of a model; zero noise for one that is deterministic."""
+    """Data x (B, D) and noise eps (L, B, J) in the dtype of a model. One that is deterministic refuses eps other than 0."""
     x = vae.check_data(x)
     eps = real_array("eps", eps, (None, len(x), vae.latent), vae.dtype)
     if not vae.noise and eps.any():

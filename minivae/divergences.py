@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.checks import real_array, refuse
+from minivae.checks import real_array, refuse, same_axes
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -19,11 +19,13 @@ def kl_diagonal(mu_q: NDArray, log_var_q: NDArray, mu_p: NDArray, log_var_p: NDA
 
     = 1/2 ( (mu_q - mu_p)^2 / sigma_p^2 + sigma_q^2 / sigma_p^2 - 1 - log(sigma_q^2 / sigma_p^2) )   [odaibo.39f]
     """
+    same_axes(mu_q, log_var_q, mu_p, log_var_p)
     t = log_var_q - log_var_p                               # (B, J)   log of the ratio of the variances
     return ((mu_q - mu_p) ** 2 * np.exp(-log_var_p) + (np.expm1(t) - t)) / 2
 
 def kl_diagonal_backward(d_kl, mu_q, log_var_q, mu_p, log_var_p):
     """With u = (mu_q - mu_p) / sigma_p^2 and r = sigma_q^2 / sigma_p^2: gradients in all four   [beyond.16]"""
+    same_axes(mu_q, log_var_q, mu_p, log_var_p, d_kl)
     u = (mu_q - mu_p) * np.exp(-log_var_p)                  # (B, J)
     r_minus_1 = np.expm1(log_var_q - log_var_p)             # (B, J)
     d_mu_q = d_kl * u                                       # u
@@ -38,6 +40,7 @@ def entropy_diagonal(log_var: NDArray) -> NDArray:
 
 def entropy_diagonal_backward(d_h, log_var):
     """dH/dlog_var = 1/2"""
+    same_axes(log_var, d_h)
     return d_h * np.full_like(log_var, 0.5)
 
 

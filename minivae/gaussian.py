@@ -6,6 +6,7 @@ A Gaussian is given by `mu` and `log_var` = log sigma^2, arrays of the same shap
 import numpy as np
 from numpy.typing import NDArray
 
+from minivae.checks import same_axes, shared
 from minivae.divergences import (  # noqa: F401   LOG_2PI is used here; the others can be imported from here as well
     LOG_2PI, cholesky, entropy_diagonal, entropy_diagonal_backward, entropy_full, kl_diagonal, kl_diagonal_backward, kl_full,
     log_det,
@@ -15,13 +16,15 @@ from minivae.divergences import (  # noqa: F401   LOG_2PI is used here; the othe
 def reparameterize(mu: NDArray, log_var: NDArray, eps: NDArray) -> NDArray:
     """z = mu + sigma eps,   sigma = exp(log_var / 2)
 
-    mu, log_var (B, J); eps (L, B, J), standard normal, drawn by the caller; returns (L, B, J)   [cards.29, odaibo.t31]
+    mu, log_var (B, J); eps standard normal, (L, B, J), or (L, 1, J) for all data; returns (L, B, J)   [cards.29, odaibo.t31]
     """
+    shared(mu, eps, log_var)
     sigma = np.exp(log_var / 2)                             # (B, J)
     return mu + sigma * eps                                 # (L, B, J)
 
 def reparameterize_backward(d_z, mu, log_var, eps):
     """Gradients in mu and log_var; eps is noise, nothing flows into it   [beyond.12]"""
+    shared(mu, eps, log_var, d_z)
     sigma = np.exp(log_var / 2)                             # (B, J)
     d_mu = d_z.sum(axis=0)                                  # (B, J)   dz/dmu = 1: the draws share one mu
     d_log_var = (d_z * eps).sum(axis=0) * sigma / 2         # (B, J)   dz/dlog_var = eps sigma / 2
@@ -33,10 +36,12 @@ def kl_standard_normal(mu: NDArray, log_var: NDArray) -> NDArray:
 
     Near log_var = 0, expm1 avoids the cancellation of sigma^2 and 1; the result is never negative   [odaibo.40c, beyond.51]
     """
+    same_axes(mu, log_var)
     return (mu * mu + (np.expm1(log_var) - log_var)) / 2    # (B, J)
 
 def kl_standard_normal_backward(d_kl, mu, log_var):
     """dKL/dmu = mu,   dKL/dlog_var = 1/2 (sigma^2 - 1)   [beyond.14, beyond.15]"""
+    same_axes(mu, log_var, d_kl)
     return d_kl * mu, d_kl * np.expm1(log_var) / 2          # (B, J) each
 
 
@@ -45,11 +50,13 @@ def log_normal(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
 
     = -1/2 sum_j ( log 2 pi + log_var + (z - mu)^2 / sigma^2 )   [odaibo.30]
     """
+    same_axes(z, mu, log_var)
     u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)   z in standard units
     return -(u * u + log_var + LOG_2PI).sum(axis=-1) / 2    # (L, B)
 
 def log_normal_backward(d_out, z, mu, log_var):
     """Gradients in z, mu and log_var; the L draws share the last two, so their gradients meet there   [beyond.10]"""
+    same_axes(z, mu, log_var, summed=d_out)
     u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)
     d = d_out[..., None]                                    # (L, B, 1)
     d_z = -d * u * np.exp(-log_var / 2)                     # (L, B, J)   -(z - mu) / sigma^2
@@ -63,4 +70,5 @@ def log_standard_normal(z: NDArray) -> NDArray:
 
 def log_standard_normal_backward(d_out, z):
     """d/dz log N(z; 0, I) = -z   [beyond.48]"""
+    same_axes(z, summed=d_out)
     return -d_out[..., None] * z

@@ -12,30 +12,36 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.checks import choice, counts, real_number, refuse, whole_number, within
+from minivae import checks
+from minivae.checks import choice, counts, refuse, same_axes, shared, whole_number, within
 from minivae.gaussian import LOG_2PI
-from minivae.ops import sigmoid, softplus
+from minivae.ops import sigmoid
 
 
-def inner(x: NDArray, out: NDArray) -> NDArray:
-    """sum_d x out, (L, B). An `out` of shape (L, 1, D) is shared by all data: then it is one matrix product."""
-    return out[:, 0] @ x.T if out.shape[1] == 1 else np.einsum("bd,lbd->lb", x, out)
-
-
-def squared_error(x: NDArray, mean: NDArray) -> NDArray:
-    """sum_d (x - mean)^2, (L, B). A shared mean (L, 1, D) is multiplied out, so that no (L, B, D) array is made."""
-    if mean.shape[1] == 1 < len(x):
-        return (x * x).sum(axis=-1) - 2 * inner(x, mean) + (mean * mean).sum(axis=-1)
-    r = x - mean                                            # (L, B, D)
-    return np.einsum("lbd,lbd->lb", r, r)
+def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
+    """sum_d ( (x - mean) / sigma )^2, (L, B). A shared mean is multiplied out, so that no (L, B, D) array is made."""
+    if shared(x, mean) and np.size(sigma) == 1:
+        centre = x.mean(axis=0)                             # far from 0, squares of x itself would cancel
+        x, mean = (x - centre) / sigma, (mean - centre) / sigma
+        return (x * x).sum(axis=-1) - 2 * mean[:, 0] @ x.T + (mean * mean).sum(axis=-1)
+    u = (x - mean) / sigma                                  # (L, B, D)   divided before it is squared: no overflow
+    return (u * u).sum(axis=-1)
 
 
 def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
-    """log p(x|z) = sum_d ( x l - log(1 + e^l) )   (L, B)   [beyond.18]"""
-    return inner(x, logits) - softplus(logits).sum(axis=-1)
+    """log p(x|z) = sum_d ( x l - log(1 + e^l) )   (L, B)   [beyond.18]
+
+    log(1 + e^l) is max(l, 0) + log(1 + e^-|l|): in this form no term is above 0, and large ones do not cancel.
+    """
+    rest = np.log1p(np.exp(np.minimum(logits, -logits)))    # log(1 + e^-|l|); a complex step passes through min
+    if shared(x, logits):
+        low, high = np.minimum(logits[:, 0], 0), np.maximum(logits[:, 0], 0)    # (L, D) each
+        return low @ x.T - high @ (1 - x).T - rest.sum(axis=-1)
+    return (x * logits - np.maximum(logits, 0) - rest).sum(axis=-1)
 
 def bernoulli_log_prob_backward(d_out, x, logits):
     """d/dl = x - sigmoid(l)   [beyond.18]"""
+    same_axes(logits, x, summed=d_out)
     return d_out[..., None] * (x - sigmoid(logits))         # (L, B, D)
 
 
@@ -45,10 +51,11 @@ def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
     The coefficient log C(n, x) is part of the likelihood: without it the sum over x is not 1.
     """
     log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)            # (B,)
-    return log_coefficient + inner(x, logits) - n * softplus(logits).sum(axis=-1)
+    return log_coefficient + n * bernoulli_log_prob(x / n, logits)
 
 def binomial_log_prob_backward(d_out, x, logits, n):
     """d/dl = x - n sigmoid(l):   observed minus expected   [beyond.18]"""
+    same_axes(logits, x, summed=d_out)
     return d_out[..., None] * (x - n * sigmoid(logits))     # (L, B, D)
 
 
@@ -62,27 +69,31 @@ def log_binomials(n: int, dtype=np.dtype(np.float64)) -> NDArray:
 
 
 def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
-    """log p(x|z) = -sum_d ( (x - mean)^2 / (2 sigma^2) + log sigma + 1/2 log 2 pi ),   one sigma for all   (L, B)
+    """log p(x|z) = -sum_d ( (x - mean)^2 / (2 sigma^2) + log sigma + 1/2 log 2 pi )   (L, B)
 
     The 1/2, the D log sigma and the D/2 log 2 pi are what turn a squared error into nats   [hong.15, lm.37]
     """
-    return -squared_error(x, mean) * np.exp(-2 * log_sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
+    sigma = np.exp(log_sigma)[..., None]                    # (1,), one for all data; or (B, 1), one for each datum
+    return -squared_error(x, mean, sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
 
 def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
     """d/dmean = (x - mean) / sigma^2,   d/dlog_sigma = sum_d (x - mean)^2 / sigma^2 - D   [beyond.19]"""
-    precision = np.exp(-2 * log_sigma)                      # ()   1 / sigma^2
-    d_mean = d_out[..., None] * (x - mean) * precision      # (L, B, D)
-    d_log_sigma = (d_out * (squared_error(x, mean) * precision - x.shape[-1])).sum()    # ()
+    same_axes(mean, x, summed=d_out)
+    sigma = np.exp(log_sigma)                               # ()
+    u = (x - mean) / sigma                                  # (L, B, D)   in units of sigma
+    d_mean = d_out[..., None] * u / sigma                   # (L, B, D)
+    d_log_sigma = (d_out * ((u * u).sum(axis=-1) - x.shape[1])).sum()           # ()
     return d_mean, d_log_sigma
 
 
 def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
     """log of the sigma that maximises the Gaussian likelihood:  sigma^2 = mean of (x - mean)^2   [hong.14, beyond.37]"""
-    variance = squared_error(x, mean).mean() / x.shape[-1]
-    if variance == 0:
+    shared(x, mean)
+    top = np.abs(x - mean).max()                            # in units of the largest, no square under- or overflows
+    if top == 0:
         remedy = "Give sigma a number: where the fit is perfect, the likelihood has no maximum."
         refuse("sigma", "above zero to be optimal", "a mean squared error of 0", remedy)
-    return np.log(variance) / 2
+    return np.log(top) + np.log(squared_error(x, mean, top).mean() / x.shape[-1]) / 2
 
 
 class Likelihood:
@@ -96,7 +107,7 @@ class Likelihood:
     takes_counts: bool = False
 
     def check(self, x: NDArray, argument: str = "x") -> None:
-        """Raise ValueError unless x (B, D) could have come from this distribution."""
+        """Raise ValueError unless this likelihood accepts x (B, D)."""
 
     def encoder_input(self, x: NDArray) -> NDArray:
         """The encoder's input for data x."""
@@ -199,10 +210,7 @@ class Gaussian(Likelihood):
     scale = ("log_sigma",)
 
     def __post_init__(self):
-        if self.sigma not in ("learned", "optimal"):
-            if isinstance(self.sigma, str):
-                refuse("sigma", "a number, 'learned' or 'optimal'", repr(self.sigma), "Try sigma=1.")
-            object.__setattr__(self, "sigma", real_number("sigma", self.sigma, above=0))
+        object.__setattr__(self, "sigma", checks.sigma(self.sigma))
 
     def start(self):
         return (0.0 if isinstance(self.sigma, str) else math.log(self.sigma),)

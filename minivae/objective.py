@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minivae.checks import same_axes
 from minivae.gaussian import (
     kl_standard_normal, kl_standard_normal_backward, log_normal, log_normal_backward, log_standard_normal,
     log_standard_normal_backward,
@@ -32,7 +33,7 @@ def kl_analytic(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
 
 def kl_analytic_backward(d_kl, z, mu, log_var):
     """Gradients in z, which is 0, mu and log_var   [beyond.14, beyond.15]"""
-    d_mu, d_log_var = kl_standard_normal_backward(d_kl[:, None], mu, log_var)   # (B, J) each
+    d_mu, d_log_var = kl_standard_normal_backward(np.repeat(d_kl[:, None], mu.shape[1], axis=1), mu, log_var)
     return np.zeros_like(z), d_mu, d_log_var
 
 
@@ -61,6 +62,7 @@ def kl_path_backward(d_kl, z, mu, log_var):
 
 def elbo_loss(log_px_z: NDArray, kl: NDArray, beta: float) -> NDArray:
     """loss = mean of (beta KL - log p(x|z)): at beta = 1, minus the ELBO   [odaibo.43]"""
+    same_axes(log_px_z, kl)
     return (beta * kl - log_px_z).mean()                    # ()
 
 def elbo_loss_backward(d_loss, log_px_z, kl, beta):
@@ -78,11 +80,13 @@ def iw_bound(log_w: NDArray) -> NDArray:
 
 def iw_loss(log_px_z: NDArray, kl: NDArray, beta: float) -> NDArray:
     """loss = minus the mean over data of `iw_bound`,   log w = log p(x|z) + log p(z) - log q(z|x).   beta is 1."""
+    same_axes(log_px_z, kl)
     log_w = log_px_z - kl                                   # (L, B)
     return -iw_bound(log_w).mean()                          # ()
 
 def iw_loss_backward(d_loss, log_px_z, kl, beta):
     """Gradients in log_px_z and kl: every draw counts by its importance weight, which sums to 1 over the L draws."""
+    same_axes(log_px_z, kl)
     log_w = log_px_z - kl                                   # (L, B)
     d_bound = np.full_like(log_w[0], -d_loss / log_w.shape[1])                  # (B,)
     d_log_w = log_sum_exp_backward(d_bound, log_w)          # (L, B)

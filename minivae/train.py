@@ -17,7 +17,7 @@ CHUNK = 4096                                                # rows at a time, wh
 
 
 class Diverged(ValueError):
-    """Raised when the loss or a parameter is NaN or infinite. The parameters are those of the last step."""
+    """Raised when the loss, a parameter or a moment of Adam is NaN or infinite; no step is taken after that."""
 
 
 class Record(NamedTuple):
@@ -234,7 +234,7 @@ def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, flo
 def settle_own(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float] | tuple[None, None]:
     """sigma of a Gaussian and the mean squared error of all of x, one draw of z for each; None, None if sigma is fixed.
 
-    An "optimal" sigma, re-estimated on each batch during the epoch, is set to that error here   [hong.14]
+    An "optimal" sigma, re-estimated on each batch during the epoch, is set to the root of that error   [hong.14]
     """
     kind = getattr(vae.likelihood, "sigma", None)
     if kind not in ("learned", "optimal"):
@@ -243,7 +243,7 @@ def settle_own(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, f
     for part in in_chunks(x):
         part = part.astype(vae.dtype, copy=False)
         f = vae.forward(part, vae.draw_noise(rng, len(part)))
-        error += float(squared_error(part, f.out).sum(dtype=float)) / x.size
+        error += float(squared_error(part.astype(float), f.out.astype(float)).sum()) / x.size   # float32 would underflow
     if kind == "optimal":
         vae.params["log_sigma"][...] = math.log(error) / 2
     return float(np.exp(vae.params["log_sigma"], dtype=float)), error

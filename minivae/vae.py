@@ -65,14 +65,7 @@ class VAE:
     noise: bool = True
 
     def __post_init__(self):
-        checks.instance("params", self.params, Params, "Make the model with VAE.init.")
-        if self.params.layers.keys() != {"encoder", "decoder"}:
-            rule, remedy = "a Params with an encoder and a decoder", "Make the model with VAE.init."
-            checks.refuse("params", rule, str(list(self.params)), remedy)
-        checks.instance("likelihood", self.likelihood, Likelihood, "Try likelihood=Bernoulli().")
-        checks.choice("activation", self.activation, ACTIVATIONS)
-        if not isinstance(self.noise, (bool, np.bool_)):
-            checks.refuse("noise", "True or False", repr(self.noise), "False makes a deterministic autoencoder.")
+        checks.parts(self, Params, Likelihood, ACTIVATIONS)
         object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))    # a plain float: no dtype
         checks.objective(self, OBJECTIVES)
 
@@ -83,9 +76,9 @@ class VAE:
     ) -> "VAE":  # fmt: skip
         """A fresh model: D features, J latent coordinates, hidden layers as for the encoder (the decoder mirrors them).
 
-        Weights are Glorot (tanh) or He (relu) draws from `rng`, biases zero. With `data_mean` (D,) the decoder
-        initially outputs the mean of the data. `dtype` is float32 or float64; `settings` are the attributes of `VAE`.
-        Raises ValueError if an argument breaks its rule.
+        Weights are Glorot (tanh) or He (relu) draws from `rng`, biases zero. With `data_mean` (D,), z = 0 initially decodes
+        to the mean of the data (probabilities: within 0.01..0.99). `dtype` is float32 or float64; `settings` are the
+        attributes of `VAE`. Raises ValueError if an argument breaks its rule.
         """
         checks.generator("rng", rng)
         features, latent = checks.whole_number("features", features, 1), checks.whole_number("latent", latent, 1)
@@ -106,18 +99,10 @@ class VAE:
 
     # Sizes and parts
 
-    @property
-    def dtype(self) -> np.dtype:
-        """float32 or float64: the dtype of the parameters and of all results."""
-        return self.params.flat.dtype
-
+    dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64: that of all results but samples.")
     features = property(lambda self: self.layers("encoder")[0][0].shape[0], doc="D, the number of features of a datum.")
     latent = property(lambda self: self.layers("decoder")[0][0].shape[0], doc="J, the number of latent coordinates.")
-
-    @property
-    def hidden(self) -> tuple[int, ...]:
-        """Widths of the encoder's hidden layers."""
-        return tuple(weight.shape[1] for weight, _ in self.layers("encoder")[:-1])
+    hidden = property(lambda self: tuple(w.shape[1] for w, _ in self.layers("encoder")[:-1]), doc="The hidden widths.")
 
     @property
     def scale(self) -> tuple[NDArray, ...]:
@@ -137,6 +122,8 @@ class VAE:
     def astype(self, dtype: DTypeLike) -> "VAE":
         """The same model in another dtype; the parameters are copied."""
         return replace(self, params=self.params.astype(checks.float_dtype("dtype", dtype)))
+
+    check_data, check_noise = checks.data, checks.noise
 
     # Public methods: they check their arguments
 
@@ -223,16 +210,3 @@ class VAE:
 
     def _decode(self, z):
         return mlp(z, self.layers("decoder"), self.activation)
-
-    # Checks of arguments
-
-    def check_data(self, x: NDArray) -> NDArray:
-        """x in the model's dtype, (B, D); raises ValueError if it is not data of this likelihood."""
-        x = checks.real_array("x", x, (None, self.features), self.dtype)
-        self.likelihood.check(x)
-        return x
-
-    def check_noise(self) -> None:
-        """Raise ValueError for a model without noise: its encoder is not a distribution, so there is no bound."""
-        if not self.noise:
-            checks.refuse("vae", "a model with noise", "a deterministic one", "Its encoder is not a distribution: no bound.")

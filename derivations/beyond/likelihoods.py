@@ -93,7 +93,6 @@ def eq_18(seen, logits, grey):
 
 @eq_18.tied("minivae.likelihood.bernoulli_log_prob")
 @eq_18.tied("minivae.likelihood.bernoulli_log_prob_backward")
-@eq_18.tied("minivae.likelihood.inner")
 def _(seen, logits, grey):
     # Of n coins, x show 1 and n - x show 0.
     (x, n), one = (seen[:, :1], seen[:, 1:]), np.ones((1, len(logits)))

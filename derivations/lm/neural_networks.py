@@ -107,7 +107,7 @@ def _(x, sigma):
 
 @lm_35.tied("minivae.gaussian.log_normal")
 def _(x, sigma):
-    log_q = lambda z: log_normal(z[..., None], x[..., None], 2 * log(sigma)[..., None])  # noqa: E731
+    log_q = lambda z: log_normal(z.T[..., None], x, 2 * log(sigma)).T  # noqa: E731
     return integrate(lambda z: exp(log_q(z)), x, sigma)
 
 

@@ -66,7 +66,7 @@ def _read(path: Path) -> tuple[NDArray, NDArray | None]:
 
 
 def are_whole(y: NDArray) -> bool:
-    """Return True if all of these are whole numbers that float64 holds exactly."""
+    """Return True if all of these are whole numbers; floats only below 2^53, where each is exact in float64."""
     return y.dtype.kind in "bui" or (y.dtype.kind == "f" and bool(((y == np.rint(y)) & (np.abs(y) < 2**53)).all()))
 
 

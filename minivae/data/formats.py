@@ -195,7 +195,9 @@ def account_for(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
 
 
 def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:
-    """Return the arrays of an open archive by name; names must be unique."""
+    """Return the arrays of an open archive by name; there must be one, and names must be unique."""
+    if not archive.infolist():
+        raise Damaged("there is no array in it.")
     found = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")

@@ -22,7 +22,7 @@ class CheckpointError(ValueError):
 
 
 def describe(vae: VAE) -> dict:
-    """Everything but the numbers: what `build` needs to make the same model again. Plain JSON types only."""
+    """Everything but the parameters: what `build` needs to make such a model again. Plain JSON types only."""
     return {
         "features": vae.features,
         "latent": vae.latent,
@@ -55,16 +55,33 @@ class Saved(NamedTuple):
 def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers: dict | None = None) -> None:
     """Write the model, and what `Training.state` gives of its training, to `path`: atomically, and nothing but numbers.
 
-    Raises CheckpointError if a parameter is infinite or NaN: no good file is replaced by a bad one.
+    Raises CheckpointError if a parameter is infinite or NaN, or `read` would refuse the file: what it returns is read
+    back before the old file is replaced.
     """
+    members = {f"params/{name}": array for name, array in vae.params.items()}
     bad = [name for name, array in vae.params.items() if not np.isfinite(array).all()]
     if bad:
-        raise CheckpointError(f"{path}: not written, {bad[0]} is infinite or NaN. What was there before is still there.")
-    about = json.dumps({"format": FORMAT, "model": describe(vae), "training": numbers})
-    members = {f"params/{name}": array for name, array in vae.params.items()}
-    members |= {f"training/{name}": array for name, array in (arrays or {}).items()}
+        raise not_written(path, f"{bad[0]} is infinite or NaN")
+    members |= {f"training/{name}": np.asarray(array) for name, array in (arrays or {}).items()}
+    bad = [name for name, array in members.items() if array.dtype.hasobject]
+    if bad:
+        raise not_written(path, f"{bad[0]} holds Python objects")                          # only a pickle could store them
+    try:
+        about = json.dumps({"format": FORMAT, "model": describe(vae), "training": numbers})
+    except (TypeError, ValueError) as error:
+        raise not_written(path, str(error)) from error
     with write_atomically(path) as file:
         np.savez(file, about=np.array(about), **members)
+        file.flush()
+        try:
+            read(file.name)
+        except CheckpointError as error:
+            raise not_written(path, str(error).removeprefix(f"{file.name}: ").removesuffix(".")) from error
+
+
+def not_written(path: Path, why: str) -> CheckpointError:
+    """The error that says why `save` left everything as it was."""
+    return CheckpointError(f"{path}: not written, {why}. What was there before is still there.")
 
 
 def load(path: Path) -> VAE:

@@ -254,6 +254,44 @@ def test_every_backward_in_the_source_is_in_the_table():
     assert {name.split(":")[0] for name in TABLE} == backwards_in_the_source()
 
 
+DIFFERENT = dict(zip("LBDIHJO", range(2, 9))) | {"P": 49}
+MAY_BE_ONE = {                                              # letters of an input that the docstring lets be of length one
+    "gaussian.reparameterize_backward": {2: "B"},
+    "likelihood.bernoulli_log_prob_backward": {1: "B"},
+    "likelihood.binomial_log_prob_backward": {1: "B"},
+    "likelihood.gaussian_log_prob_backward": {1: "B"},
+    "likelihood.Bernoulli.log_prob_backward": {1: "B"},
+    "likelihood.Binomial.log_prob_backward": {1: "B"},
+    "likelihood.Gaussian.log_prob_backward": {1: "B"},
+    "objective.kl_analytic_backward": {0: "LBJ"},           # z takes no part in it
+}
+COMBINES_NOTHING = {"objective.elbo_loss_backward: analytic", "objective.elbo_loss_backward: sampled"}
+
+
+def with_an_axis_of_one(arrays):
+    """Every copy of these arrays in which one axis of one array is cut to length one, if another array has that axis.
+
+    Yields the place of the array and the letter of the axis in DIFFERENT, and the copy.
+    """
+    letters = {size: letter for letter, size in DIFFERENT.items()}
+    for i, array in enumerate(arrays):
+        others = {n for other in (*arrays[:i], *arrays[i + 1 :]) for n in np.shape(other)}
+        for axis in (axis for axis, n in enumerate(np.shape(array)) if n in others):
+            yield i, letters[array.shape[axis]], [*arrays[:i], array.take([0], axis), *arrays[i + 1 :]]
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if not name.startswith(("ops", "vae"))])
+def test_an_axis_of_length_one_is_refused_not_stretched(name):
+    inputs, d_out = draw_once(TABLE[name], np.random.default_rng(0), DIFFERENT)
+    tried = [(TABLE[name].forward, *cut) for cut in with_an_axis_of_one(inputs)]
+    if name not in COMBINES_NOTHING:
+        tried += [(TABLE[name].backward, i - 1, *cut) for i, *cut in with_an_axis_of_one([d_out, *inputs])]
+    for function, i, letter, arrays in tried:
+        if letter not in MAY_BE_ONE.get(name, {}).get(i, ""):
+            with pytest.raises(ValueError, match="must be .* got .*Nothing is broadcast"):
+                function(*arrays)
+
+
 SIZES = st.fixed_dictionaries({letter: st.integers(1, 4) for letter in "LBDIHJO"} | {"P": st.just(P)})
 ONES, SQUARE = (dict.fromkeys("LBDIHJO", size) | {"P": P} for size in (1, 3))
 REPORTED = ONES | {"B": 3, "I": 3, "H": 3}

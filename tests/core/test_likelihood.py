@@ -1,6 +1,7 @@
 """Every likelihood sums or integrates to one, and its mean and samples agree with its density."""
 
 import dataclasses
+import functools
 import itertools
 import math
 import tracemalloc
@@ -105,6 +106,14 @@ def test_shared_output_gives_the_same_as_copies_of_it(likelihood):
     close(likelihood.log_prob(x, out, *own), copies, rel=1e-13)
 
 
+def test_a_sigma_for_each_row_is_that_of_its_row():
+    rng = np.random.default_rng(2)
+    x, mean, log_sigma = rng.normal(size=(5, 4)), rng.normal(size=(3, 1, 4)), rng.normal(size=5)
+    rows = [gaussian_log_prob(x[[b]], mean, log_sigma[b]) for b in range(5)]
+    for out in (mean, np.repeat(mean, 5, axis=1)):
+        close(gaussian_log_prob(x, out, log_sigma), np.concatenate(rows, axis=1), rel=1e-14)
+
+
 def test_squared_error_of_one_datum_does_not_cancel():
     x, mean = np.array([[1e8 + 1]]), np.array([[[1e8]]])
     close(gaussian_log_prob(x, mean, np.array(0.0)), [[-(1 + math.log(2 * math.pi)) / 2]], rel=1e-15)
@@ -148,6 +157,7 @@ def test_optimal_sigma_maximises_the_likelihood():
     x, mean = rng.normal(size=(5, 3)), rng.normal(size=(2, 5, 3))
     best = optimal_log_sigma(x, mean)
     close(np.exp(2 * best), ((x - mean) ** 2).mean(), rel=1e-14)
+    close(optimal_log_sigma(x, mean[:, :1]), optimal_log_sigma(x, np.repeat(mean[:, :1], 5, axis=1)), rel=1e-14)
     _, slope = gaussian_log_prob_backward(np.full((2, 5), 1 / 10), x, mean, best)
     close(slope, 0.0, rel=0, abs_=1e-14)
     height = [gaussian_log_prob(x, mean, best + step).mean() for step in (-1e-3, 0, 1e-3)]
@@ -296,3 +306,101 @@ def test_cached_coefficients_are_read_only_and_draws_keep_the_dtype():
         log_binomials(3)[1] = 99
     out = np.zeros((2, 3), np.float32)
     assert Gaussian(1.0).sample(np.random.default_rng(0), out, np.float32(0)).dtype == np.float32
+
+
+# Rounding. The numbers are computed once from the definition, with Python's decimal at 60 digits.
+
+HALF_LOG_2PI = 0.91893853320467274178
+EIGHT = np.array([20.25, -20.25, 0.5, -3.125, 104, -60.5, 7.75, -(2.0**-10)])           # logits, exact in float32
+SEEN = {                                                    # n: x of these eight, and the sum of their log p(x|z)
+    1: ([1, 0, 0, 0, 1, 0, 1, 1], -1.7111422974365195489),
+    16: ([16, 0, 9, 2, 16, 0, 16, 7], -5.6422534238346890027),
+}
+DTYPES = pytest.mark.parametrize("dtype, rel", [(np.float32, 2e-6), (np.float64, 1e-14)])
+
+
+def by_every_route(log_prob, x, out):
+    """log p(x|z), (3, 3), of three rows: each alone, in a batch, and with an output shared by them."""
+    alone = np.concatenate([log_prob(row[None], out) for row in x], axis=1)
+    return np.concatenate([alone, log_prob(x, np.repeat(out, 3, axis=1)), log_prob(x, out)])
+
+
+@pytest.mark.parametrize("times", [1, 98, 25_000])
+@pytest.mark.parametrize("n", SEEN)
+@DTYPES
+def test_coins_and_counts_lose_no_digits_in_many_features(n, times, dtype, rel):
+    eight, right = SEEN[n]
+    x, logits = np.tile(np.array(eight, dtype), (3, times)), np.tile(EIGHT.astype(dtype), times)[None, None]
+    log_prob = Bernoulli().log_prob if n == 1 else Binomial(n).log_prob
+    close(by_every_route(log_prob, x, logits), np.full((3, 3), times * right, dtype), rel=rel)
+
+
+@pytest.mark.parametrize("features", [784, 200_000])
+@DTYPES
+def test_nearly_certain_coins_have_a_log_prob_below_zero(features, dtype, rel):
+    x = (np.arange(features) % 2 * np.ones((3, 1))).astype(dtype)
+    right = np.full((3, 3), -1.6052280538972330555e-9 * features, dtype)
+    close(by_every_route(bernoulli_log_prob, x, 20.25 * (2 * x[None, :1] - 1)), right, rel=rel)
+    logits = np.random.default_rng(0).normal(0, 30, (1, 3, features)).astype(dtype)
+    x = (logits[0] > 0).astype(dtype)
+    assert (bernoulli_log_prob(x, logits) <= 0).all() and (bernoulli_log_prob(x, logits[:, :1]) <= 0).all()
+
+
+OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])               # x - mean, in a unit that float32 resolves at the offset
+
+
+@pytest.mark.parametrize("times", [1, 98, 25_000])
+@pytest.mark.parametrize(
+    "dtype, rel, offset, unit, log_sigma, right",
+    [
+        (np.float32, 2e-6, 2.0**20, 2.0**-3, -2.25, -28.734003209615675624),
+        (np.float32, 2e-6, -(2.0**17), 2.0**-6, -4.5, -26.743683551797233545),
+        (np.float64, 1e-14, 2.0**20, 2.0**-3, -2.25, -28.734003209615675624),
+        (np.float64, 1e-14, -(2.0**20), 2.0**-10, -7.0, 16.535492813336626839),
+    ],
+)
+def test_a_gaussian_loses_no_digits_far_from_zero(dtype, rel, offset, unit, log_sigma, right, times):
+    mean = np.tile(np.arange(8.0), times)
+    x = (offset + unit * (mean + np.tile([OFF, -OFF, OFF[::-1]], times))).astype(dtype)     # all as far from the mean
+    out, log_sigma = (offset + unit * mean).astype(dtype)[None, None], np.array(log_sigma, dtype)
+    log_prob = functools.partial(gaussian_log_prob, log_sigma=log_sigma)
+    close(by_every_route(log_prob, x, out), np.full((3, 3), times * right, dtype), rel=rel)
+
+
+@pytest.mark.parametrize(
+    "dtype, rel, sigma, right",
+    [
+        (np.float32, 4e-6, 1e-20, 40.632773754990527034),
+        (np.float32, 4e-6, 1e-38, 82.079324011480380724),
+        (np.float64, 1e-15, 1e-155, 351.48175088087242968),
+        (np.float64, 1e-15, 1e-300, 685.35658936500922131),
+        (np.float64, 1e-15, 5e-324, 739.02113338817669434),
+    ],
+)
+def test_tiny_sigma_is_right_at_zero_and_three_sigmas_away(dtype, rel, sigma, right):
+    log_sigma = np.array(Gaussian(sigma).start()[0], dtype)
+    x, mean, zero = np.full((3, 2), 3 * dtype(sigma), dtype), np.zeros((1, 1, 2), dtype), np.zeros((3, 2), dtype)
+    log_prob = functools.partial(gaussian_log_prob, log_sigma=log_sigma)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        close(by_every_route(log_prob, x, mean), np.full((3, 3), 2 * right, dtype), rel=rel)
+        close(by_every_route(log_prob, zero, mean), np.full((3, 3), -2 * (log_sigma + HALF_LOG_2PI)), rel=rel)
+        d_mean, d_log_sigma = gaussian_log_prob_backward(np.ones((1, 1), dtype), zero[:1], mean, log_sigma)
+    assert not d_mean.any() and d_log_sigma == -2
+
+
+@pytest.mark.parametrize(
+    "dtype, power, right",
+    [
+        (np.float32, -66, -44.774758842428733769),
+        (np.float32, -140, -96.067650203864668660),
+        (np.float32, 100, 70.287673130522187594),
+        (np.float64, -600, -414.91535326143952900),
+        (np.float64, -1060, -733.76305631901437133),
+        (np.float64, 900, 624.80541757847843513),
+    ],
+)
+def test_the_optimal_sigma_is_right_for_data_on_any_scale(dtype, power, right):
+    x = np.ldexp(OFF, power).astype(dtype)[None]
+    log_sigma = optimal_log_sigma(x, np.zeros((1, 1, 8), dtype))
+    close(log_sigma, np.array(right, dtype), rel=4 * np.finfo(dtype).eps)
+    assert log_sigma.dtype == dtype

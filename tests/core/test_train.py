@@ -157,6 +157,14 @@ def test_optimal_sigma_ends_as_the_training_root_mean_squared_error():
     assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
 
 
+def test_optimal_sigma_is_right_where_float32_squares_underflow():
+    vae, data, rng = small(5, Gaussian("optimal"))
+    vae.params.flat[...] = 0                                # all means are 0
+    sigma, mse = module.settle_own(vae, 1e-25 * data.train_x, rng)
+    assert sigma == pytest.approx(1e-25 * np.sqrt((data.train_x**2).mean()), rel=1e-5)
+    assert mse == pytest.approx(sigma**2, rel=1e-5) and mse > 0
+
+
 def test_learned_sigma_converges_to_the_analytic_optimum():
     vae, data, rng = small(6, Gaussian("learned"))
     list(train(vae, data, rng, epochs=200, batch=8, lr=5e-3))

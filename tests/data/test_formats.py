@@ -241,6 +241,7 @@ NAMES = ("x", "x.txt", ".npy", "/x.npy", "../x.npy", "a/../x.npy", "./x.npy", "a
 BAD_NPZ = {
     "empty": b"",
     "a page": b"<html></html>",
+    "no members": npz([]),
     "an .npy": WHOLE,
     "a gzip": gzip.compress(WHOLE),
     "PK alone": b"PK\3\4",

@@ -40,7 +40,7 @@ LIKELIHOOD = {
         "class Likelihood:\n": '''def poisson_log_prob(x: NDArray, log_rate: NDArray) -> NDArray:
     """log p(x|z) = sum_d ( x l - e^l - log x! )   (L, B)   [beyond.59]"""
     log_factorial = np.vectorize(math.lgamma)(x + 1.0).astype(log_rate.dtype)
-    return inner(x, log_rate) - np.exp(log_rate).sum(axis=-1) - log_factorial.sum(axis=-1)
+    return (x * log_rate - np.exp(log_rate) - log_factorial).sum(axis=-1)
 
 
 def poisson_log_prob_backward(d_out, x, log_rate):

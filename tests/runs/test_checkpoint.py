@@ -73,6 +73,43 @@ def test_incomplete_model_file_is_refused_by_name(tmp_path, member, array, messa
         checkpoint.load(saved(tmp_path, **{member: array}))
 
 
+STATE = {"m": np.zeros(3), "order": np.arange(3)}
+NOT_LOADED = {                                              # arrays and numbers that `read` refuses, and words of the error
+    "object": ({"m": np.array([1, None])}, {"epoch": 1}, "training/m holds Python objects"),
+    "unpicklable": ({"m": np.array([lambda: 0])}, {"epoch": 1}, "training/m holds Python objects"),
+    "structured": ({"m": np.zeros(3, "f4,i4")}, {"epoch": 1}, "m: an array of numbers is expected"),
+    "complex": ({"m": np.zeros(3, complex)}, {"epoch": 1}, "m: an array of numbers is expected; its dtype is '<c16'"),
+    "datetime": ({"m": np.zeros(3, "M8[s]")}, {"epoch": 1}, "m: an array of numbers is expected"),
+    "bytes": ({"m": np.array([b"x"])}, {"epoch": 1}, "m: an array of numbers is expected"),
+    "a name that leaves the file": ({"../m": np.zeros(3)}, {"epoch": 1}, "plain and different names"),
+    "no epoch": (STATE, {"done": 1}, "half of a training"),
+    "an epoch that is a fraction": (STATE, {"epoch": 1.5}, "half of a training"),
+    "no numbers": (STATE, None, "half of a training"),
+    "no arrays": (None, {"epoch": 1}, "half of a training"),
+    "no JSON": (STATE, {"epoch": np.int64(1)}, "not JSON serializable"),
+}
+
+
+@pytest.mark.parametrize("arrays, numbers, words", NOT_LOADED.values(), ids=NOT_LOADED)
+def test_save_refuses_what_load_would_refuse_and_keeps_the_old_file(tmp_path, arrays, numbers, words):
+    path, vae = tmp_path / "model.npz", random_vae(np.random.default_rng(1), dtype=np.float32)
+    checkpoint.save(path, vae, STATE, {"epoch": 1})
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match=r"model\.npz: not written, .* still there\.") as info:
+        checkpoint.save(path, vae, arrays, numbers)
+    assert words in str(info.value) and f".{path.name}." not in str(info.value)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
+
+
+def test_save_refuses_a_likelihood_that_has_no_name_to_load_it_by(tmp_path):
+    class Mine(Bernoulli):
+        name = "mine"
+
+    with pytest.raises(CheckpointError, match="not written, .*likelihood must be one of .* got 'mine'"):
+        checkpoint.save(tmp_path / "model.npz", VAE.init(np.random.default_rng(0), 4, likelihood=Mine()))
+    assert os.listdir(tmp_path) == []
+
+
 def test_newer_format_and_unknown_model_are_reported(tmp_path):
     with pytest.raises(CheckpointError, match="newer minivae"):
         checkpoint.load(saved(tmp_path, about=about(tmp_path, format=checkpoint.FORMAT + 1)))

@@ -133,8 +133,8 @@ LAYERS = (
         (
             Change(
                 "likelihood",
-                "return -squared_error(x, mean) * np.exp(-2 * log_sigma) / 2",
-                "return -squared_error(x, mean) / x.shape[-1] * np.exp(-2 * log_sigma) / 2",
+                "return -squared_error(x, mean, sigma) / 2",
+                "return -squared_error(x, mean, sigma) / x.shape[-1] / 2",
             ),
         ),
         {"likelihood": "gaussian"},

@@ -157,8 +157,8 @@ DIVERGENCE = (
             ),
             Change(
                 "objective",
-                "kl_standard_normal_backward(d_kl[:, None], mu",
-                "kl_standard_normal_backward(d_kl[:, None] / mu.shape[1], mu",
+                "np.repeat(d_kl[:, None], mu",
+                "np.repeat(d_kl[:, None] / mu.shape[1], mu",
             ),
         ),
     ),
@@ -231,8 +231,8 @@ RECONSTRUCTION = (
         (
             Change(
                 "likelihood",
-                "return inner(x, logits) - softplus(logits).sum(axis=-1)",
-                "logits = np.clip(logits, -16.118, 16.118)\n    return inner(x, logits) - softplus(logits).sum(axis=-1)",
+                "rest = np.log1p(np",
+                "logits = np.clip(logits, -16.118, 16.118)\n    rest = np.log1p(np",
             ),
         ),
         {"likelihood": "bernoulli"},
@@ -247,6 +247,11 @@ RECONSTRUCTION = (
                 "ops",
                 "return np.maximum(a, 0) + np.log1p(np.exp(np.minimum(a, -a)))",
                 "return np.log(1 + np.exp(a))",
+            ),
+            Change(
+                "likelihood",
+                "return (x * logits - np.maximum(logits, 0) - rest).sum(axis=-1)",
+                "return (x * logits - np.log(1 + np.exp(logits))).sum(axis=-1)",
             ),
         ),
     ),
@@ -263,7 +268,14 @@ RECONSTRUCTION = (
         "the optimal sigma passed through a softplus",
         "orybkin/sigma-vae-pytorch, model.py (8873c56): softclip",
         "'Optimal' is then not quite optimal, so d loss / d sigma is not 0 and the gradient lacks a path.",
-        (Change("likelihood", "return np.log(variance) / 2", "return np.log1p(np.exp(np.log(variance) / 2 + 6)) - 6"),),
+        (
+            Change(
+                "likelihood",
+                "return np.log(top) + np.log(squared_error(x, mean, top).mean() / x.shape[-1]) / 2",
+                "half = np.log(squared_error(x, mean, top).mean() / x.shape[-1]) / 2\n"
+                "    return np.log1p(np.exp(np.log(top) + half + 6)) - 6",
+            ),
+        ),
         {"likelihood": "gaussian", "sigma": "optimal"},
     ),
 )

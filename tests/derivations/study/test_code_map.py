@@ -103,7 +103,7 @@ def test_map_finds_functions_by_name_source_and_word():
         return [one.name.removeprefix("minivae.") for one in code_map.found(filter)]
 
     assert names("entropy") == ["divergences.entropy_diagonal", "divergences.entropy_diagonal_backward", "divergences.entropy_full"]
-    assert "divergences.kl_full" in names("kl_") and "likelihood.inner" in names("likelihood.")
+    assert "divergences.kl_full" in names("kl_") and "likelihood.squared_error" in names("likelihood.")
     assert names("KL_Full") == ["divergences.kl_full"]
     of_lm = [one for one in places().values() if any(id.startswith("lm.") for id in (*one.tied, *one.cited))]
     assert code_map.found("lm") == of_lm
