@@ -27,7 +27,7 @@ def reconstruction(mu: NDArray, sigma: NDArray) -> NDArray:
 
 def kl_to_prior(mu: NDArray, sigma: NDArray) -> NDArray:
     """Return KL( N(mu, sigma^2) || N(0, 1) )."""
-    return kl_standard_normal(mu, 2 * np.log(sigma))
+    return kl_standard_normal(*np.broadcast_arrays(mu, 2 * np.log(sigma)))
 
 
 def terms() -> dict[str, NDArray]:
@@ -53,7 +53,7 @@ def check_sum(mu: NDArray, sigma: NDArray, total: NDArray) -> None:
     elbo = linear_elbo(W, S, X, *few)[..., 0]
     shows(np.allclose(total[::9, ::9], -elbo, rtol=1e-9), "the sum is -ELBO")
     m, s = linear_posterior(W, S, X)
-    to_posterior = kl_diagonal(mu, 2 * np.log(sigma), m, 2 * np.log(s))
+    to_posterior = kl_diagonal(*np.broadcast_arrays(mu, 2 * np.log(sigma)), m, 2 * np.log(s))
     exact = to_posterior - linear_log_evidence(W, S, X)
     shows(np.allclose(total, exact, rtol=1e-9), "the sum is -ln p(x) + KL(q || p(z|x)) everywhere")
 

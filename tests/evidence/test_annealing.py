@@ -177,7 +177,7 @@ def test_annealing_refuses_bad_arguments():
     plain = VAE.init(rng, 4, 2, (), noise=False)
     from_it = lambda: annealed(plain, np.zeros((2, 4)), rng, start="encoder")  # noqa: E731
     refused(from_it, "start", "'prior'", "'encoder'", "Its encoder")
-    vae.params.flat[...] = 1e300
+    vae.params.flat[...], vae.params["log_sigma"][...] = 1e300, 0
     refused(lambda: annealed(vae, x, rng, start="prior"), "log p(x, z)", "a number", "", "overflows")
 
 

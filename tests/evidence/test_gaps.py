@@ -65,7 +65,7 @@ def test_kl_to_the_posterior_agrees_with_brute_force(latent):
     axis = np.linspace(-reach, reach, 6001 if latent == 1 else 401)
     z = np.stack(np.meshgrid(*[axis] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
     cell = (axis[1] - axis[0]) ** latent
-    joint, log_q = vae.log_likelihood(x, z) + log_standard_normal(z), log_normal(z, mu, log_var)
+    joint, log_q = vae.log_likelihood(x, z) + log_standard_normal(z), log_normal(z.repeat(2, axis=1), mu, log_var)
     log_px = np.log(np.exp(joint).sum(axis=0) * cell)
     kl = (np.exp(log_q) * (log_q - joint + log_px)).sum(axis=0) * cell
     found = gap(vae, x)
