@@ -64,11 +64,24 @@ FURTHER = {                                                 # tests that are run
 CORE = ("ops", "gaussian", "likelihood", "objective", "params", "vae", "adam", "train")
 NO_COPY = "equivalent: the copy has the same numbers"
 SECOND_OF_TWO = "equivalent: the array has two axes"
+OVERWRITTEN = "equivalent: never read"
+CHUNKS = "equivalent: only the size of chunks"
+AT_THE_LIMIT = "equivalent: differs only at the limit itself, which is arbitrary"
+SHAPE = "equivalent: both have this shape"
 EQUIVALENT = {                                              # how the name of a mutant ends, and why no test can kill it
     "1 -> 2  in  log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]": "equivalent: one more entry, never used",
     "- -> +  in  log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)            # (B,)": SECOND_OF_TWO,
     "False -> True  in  x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)": NO_COPY,
     "1 -> 2  in  out = self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)": "equivalent: NumPy infers -2 too",
+    "** -> *  in  affordable = np.bincount(who, minlength=len(x)) * 2**vae.latent <= MOST": "equivalent: J is 1 or 2",
+    "> -> >=  in  again = (affordable & (error > tolerance))[who]                                     # (pairs,)": AT_THE_LIMIT,
+    "zeros -> ones  in  mean, cov = np.zeros((len(x), vae.latent)), np.zeros((len(x), vae.latent, vae.latent))": OVERWRITTEN,
+    "1 -> 2  in  rows = max(1, 4 * sums.AT_ONCE // (COARSE[vae.latent] + 1) ** vae.latent)": CHUNKS,
+    "max -> min  in  rows = max(1, sums.AT_ONCE // (IN_CACHE * len(mu)))": CHUNKS,
+    "0 -> 1  in  ratio = np.where(known, log_sum_2, 0) - 2 * np.where(known, log_sum, 0) + np.log(count)": OVERWRITTEN,
+    "1 -> 2  in  points = spacing * (np.arange(-int(9 / spacing), int(9 / spacing) + 1) + offset)": "equivalent: too light a node",
+    "mu -> log_var  in  noise = np.broadcast_to(eps, (len(eps), *mu.shape))                                 # (L, n, J)": SHAPE,
+    "<= -> <  in  if not 1e-300 <= number <= 1e300:                       # leaves room for further factors": AT_THE_LIMIT,
 }
 
 

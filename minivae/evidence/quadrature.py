@@ -180,7 +180,7 @@ def _discretisation(index, p, row, kinks):
     """
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     fall = 1 / 3 if kinks else three / six
-    return np.maximum(two, three * np.minimum(fall, 1))
+    return np.maximum(two, three * fall)                    # fall <= 1: a grid of 3h is the mean of grids of 6h
 
 
 def _disagreement(index, p, row, n):

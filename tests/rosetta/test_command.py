@@ -55,6 +55,8 @@ LINES = [f"--preset {name}" for name in PRESETS] + [
     "--reconstruction gaussian --sigma 0.5 --kl-weight 4",
     "--reconstruction gaussian --sigma 0.5 --kl-weight 0.1",
     "--reconstruction mse --kl-weight 0",
+    "--reconstruction bce --kl-weight 2",
+    "--reconstruction bce --recon-weight 3 --kl-weight 3",
 ]
 
 
@@ -65,6 +67,7 @@ def test_printed_command_trains_on_a_multiple_of_the_loss(capsys, line):
     reading = found["elbo"] or found["reading"]
     assert options.likelihood == ("bernoulli" if found["convention"]["reconstruction"] == "bce" else "gaussian")
     assert options.beta == pytest.approx(reading["beta"], rel=1e-8)
+    assert ("--beta" in found["same"]) == (reading["beta"] != 1)
     if isinstance(reading["sigma"], float):
         assert options.sigma == pytest.approx(reading["sigma"], rel=1e-8)
     else:
@@ -83,6 +86,34 @@ def test_rosetta_page_shows_the_numbers_of_json(capsys, line):
     if found["bound"] == "elbo of another sigma":
         assert f"sigma = {found['elbo']['sigma']:.6g}" in page
     assert all(line == line.rstrip() and len(line) < 125 for line in page.splitlines())
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_rosetta_sentences_are_printed_where_they_are_true(capsys, line):
+    found = document(capsys, line)
+    page, convention = rosetta(capsys, line)[1], found["convention"]
+    coins, beta = convention["reconstruction"] == "bce", found["reading"]["beta"]
+    factor = (found["elbo"] or found["reading"])["factor"]
+    assert ("every x is 0 or 1" in page) == coins == ("BCE" in found["instead"])
+    mends = found["bound"] in ("looser", "none") and convention["kl_weight"] != 0
+    assert ("or keep the reductions and weight the KL with" in page) == mends == (beta != 0 and found["bound"] in ("looser", "none"))
+    another = found["bound"] == "elbo of another sigma" and convention["reconstruction"] == "gaussian"
+    assert ("for the declared sigma" in found["bound_in_words"]) == another
+    assert re.search(r"^in nats +loss( / \S+)? ", page, re.MULTILINE).group(1) == (None if factor == 1 else f" / {factor:.6g}")
+
+
+def test_written_loss_names_both_reductions_over_the_batch_where_they_differ(capsys):
+    line = "--reconstruction bce --kl-batch-reduce sum --batch 10"
+    assert document(capsys, line)["written"] == "mean_B sum_D BCE(x, m) + sum_B sum_J KL"
+    assert document(capsys, f"{line} --batch-reduce sum")["written"] == "sum_D BCE(x, m) + sum_J KL, sum over B"
+
+
+def test_rosetta_list_is_aligned_in_columns(capsys):
+    _, text, _ = rosetta(capsys, "--list")
+    head, *rows = text.splitlines()[: len(PRESETS) + 1]
+    for name, row, found in zip(PRESETS, rows, document(capsys, "--list")):
+        assert row.startswith(f"{name} ") and row[head.index("written") :].startswith(found["written"])
+        assert row[head.index("bound") :] in ("yes", "no", "loose")
 
 
 def test_rosetta_lists_contain_every_preset(capsys):

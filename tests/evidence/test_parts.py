@@ -1,0 +1,163 @@
+"""The parts inside the estimates: first grids, chunks, first steps, step sizes and limits that whole results hardly show."""
+
+import numpy as np
+import pytest
+
+from minivae.evidence import annealing, descent, gaps, gradients, linear, quadrature, rates, sums
+from minivae.likelihood import Gaussian
+from minivae.vae import VAE
+from tests.helpers.numeric import close, random_problem, refused
+
+
+def test_first_grid_reaches_eight_sd_around_every_posterior():
+    mu, log_var = np.array([[10.0, 0], [-9, -1]]), np.full((2, 2), 2 * np.log([1, 0.5]))
+    low, spacing, shape = quadrature._first_grid(mu, log_var, 64)
+    close(low, [-17.0, -8.0], rel=1e-15)
+    close(spacing, 35 / 64, rel=1e-15)
+    assert shape == (65, 31)                                # from -8 to 8: 16 / spacing is 29.3
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Return a list that gets the number of codes of every call of `log_likelihood`."""
+    numbers, log_likelihood = [], VAE.log_likelihood
+    monkeypatch.setattr(VAE, "log_likelihood", lambda vae, x, z: (numbers.append(len(z)), log_likelihood(vae, x, z))[1])
+    return numbers
+
+
+def codes_and_values(vae, x, n):
+    """Return n codes z (n, J) with index (n, J) from (1, 1), and log p(x, z) (n, 1) of one datum."""
+    index = np.stack([np.arange(1, n + 1), np.ones(n, int)], axis=1)
+    z = index / 4
+    return z, index, vae.log_likelihood(x, z[:, None]) + quadrature.log_standard_normal(z)[:, None]
+
+
+@pytest.mark.parametrize("n, chunks", [(1, [1]), (2, [2]), (3, [2, 1]), (4, [2, 2]), (5, [2, 2, 1])])
+def test_nodes_are_decoded_in_chunks_that_fit_in_memory(n, chunks, monkeypatch, decoded):
+    vae, x, _ = random_problem(0, Gaussian(1.0), latent=2, rows=1)
+    z, index, right = codes_and_values(vae, x, n)
+    monkeypatch.setattr(sums, "AT_ONCE", 2 * quadrature.widest(vae))
+    decoded.clear()
+    close(quadrature._on_own_nodes(vae, x, np.zeros(n, int), index, z), right[:, 0], rel=1e-14)
+    assert decoded == chunks
+    decoded.clear()
+    close(quadrature._on_shared_nodes(vae, x, z), right, rel=1e-14)
+    assert decoded == chunks
+
+
+def test_trapezoid_has_symmetric_nodes():
+    for spacing in (1, 1 / 2, 1 / 5):
+        eps, weights = gaps._trapezoid(spacing, 1)
+        close(eps[:, 0, 0], -eps[::-1, 0, 0], rel=0, abs_=0)
+        close(weights, weights[::-1], rel=1e-15)
+
+
+def test_best_gaussian_is_the_encoders_where_descents_find_none_better(monkeypatch):
+    monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, *rest: start + 5)
+    vae, x, _ = random_problem(1, Gaussian(1.0), latent=2, rows=3)
+    found = gaps.gap(vae, x)
+    close(np.stack([found.mu, found.log_var]), np.stack(vae.encode(x)), rel=1e-12)
+    assert not found.amortisation.any()
+
+
+def line(points, which):
+    """Return 3 x + 4 y and its gradient."""
+    return points @ [3.0, 4.0], np.tile([3.0, 4.0], (len(points), 1))
+
+
+def test_first_step_of_a_descent_has_length_one():
+    points, values = descent.minimise(line, np.zeros((2, 2)), 1e-9, most=1)
+    close(points, np.tile([-0.6, -0.8], (2, 1)), rel=1e-14)
+    close(values, np.full(2, -5.0), rel=1e-14)
+
+
+@pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])
+def test_step_with_just_enough_descent_is_taken(taken):
+    """The gradient promises 1 per unit; the value falls by SUFFICIENT times that at `taken`, and nowhere else."""
+
+    def f(points, which):
+        enough = np.where(points[:, 0] == taken, -descent.SUFFICIENT * taken, 1.0)
+        return np.where(points[:, 0] == 0, 0, enough), -np.ones_like(points)
+
+    points, _ = descent.minimise(f, np.zeros((1, 1)), 1e-9, most=1)
+    assert points[0, 0] == taken
+
+
+def small_model(seed=0):
+    vae, x, _ = random_problem(seed, Gaussian(0.7), latent=2, rows=3)
+    return vae.astype(np.float64), x, np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("start", ["prior", "encoder"])
+def test_slope_of_the_start_is_that_of_its_log_density(start):
+    vae, x, rng = small_model()
+    path = annealing._tuned(vae, x, rng, 3, 1, start)
+    z, step = rng.normal(size=(1, 3, 2)), np.array([1e-6, 0])
+    difference = (path.log_start(z + step)[0] - path.log_start(z - step)[0]) / 2e-6
+    close(path.log_start(z)[1][..., 0], difference, rel=1e-7)
+
+
+def test_reverse_chains_make_the_forward_steps_in_reverse(monkeypatch):
+    vae, x, rng = small_model()
+    path = annealing._tuned(vae, x, rng, 5, 1, "prior")
+    steps, transition = [], annealing._transition
+
+    def recorded(vae, x, path, beta, size, *rest):
+        steps.append((beta, *size))
+        return transition(vae, x, path, beta, size, *rest)
+
+    monkeypatch.setattr(annealing, "_transition", recorded)
+    annealing._forward(vae, x, path, 2, rng)
+    forward = steps.copy()
+    steps.clear()
+    annealing._reverse(vae, x, path, rng.normal(size=(2, 3, 2)), rng)
+    assert len(set(forward)) == 4 and steps == forward[::-1]
+
+
+def test_first_step_size_is_tuned_ten_times_and_others_once(monkeypatch):
+    betas, transition = [], annealing._transition
+
+    def recorded(vae, x, path, beta, *rest):
+        betas.append(beta)
+        return transition(vae, x, path, beta, *rest)
+
+    monkeypatch.setattr(annealing, "_transition", recorded)
+    vae, x, rng = small_model()
+    annealing._tuned(vae, x, rng, 5, 1, "prior")
+    assert [betas.count(beta) for beta in dict.fromkeys(betas)] == [10, 1, 1, 1]
+
+
+def test_annealing_accepts_the_smallest_settings():
+    vae, x, rng = small_model()
+    assert np.isfinite(annealing.annealed(vae, x, rng, chains=2, distributions=1, leapfrogs=1).log_px).all()
+
+
+def test_weights_that_never_get_a_gradient_have_no_part_in_its_noise():
+    rng = np.random.default_rng(0)
+    vae = VAE.init(rng, 4, 2, (3,), activation="relu", dtype=np.float64)
+    vae.layers("encoder")[0][1][...] = [-100, 1, 1]         # the first hidden unit is always 0
+    with np.errstate(all="raise"):
+        found = gradients.iw_signal_to_noise(vae, rng.integers(0, 2, (3, 4)), (1, 2), rng, repeats=6)
+    assert np.isfinite([found.encoder, found.decoder]).all()
+
+
+def test_best_sigma_is_refused_where_it_is_only_rounding():
+    words = ("latent", "too few to fit x perfectly", "1", "Give sigma")
+    refused(lambda: linear.ppca([[1, 0], [-1, 0], [0, 1e-9], [0, -1e-9]], 1), *words)
+    refused(lambda: linear.ppca(np.ones((3, 2)), 1), *words)
+    assert linear.ppca([[1, 0], [-1, 0], [0, 1e-6], [0, -1e-6]], 1).sigma == pytest.approx(1e-6 / np.sqrt(2))
+
+
+def test_coordinate_is_active_only_above_the_threshold(monkeypatch):
+    vae, x, _ = small_model()
+    spread = rates.rate_distortion(vae, x, np.random.default_rng(0), draws=2).variance_of_means
+    monkeypatch.setattr(rates, "ACTIVE", spread[0])
+    active = rates.rate_distortion(vae, x, np.random.default_rng(0), draws=2).active
+    assert list(active) == [False, spread[1] > spread[0]]
+
+
+def test_integral_that_is_minus_infinity_twice_has_no_error():
+    vae, x, _ = small_model()
+    rules = [gaps._gauss_hermite(nodes, 2) for nodes in (4, 8)]
+    values, error = gaps._refine(vae, x, rules, lambda rows, eps: np.full((len(eps), len(rows)), -np.inf), 1e-9)
+    assert (values == -np.inf).all() and not error.any()
