@@ -71,6 +71,14 @@ def test_first_step_of_a_descent_has_length_one():
     close(values, np.full(2, -5.0), rel=1e-14)
 
 
+def test_first_step_of_a_descent_with_a_scale_is_careful():
+    """In units of the root of the scale, its length is CAREFUL."""
+    scale = np.array([[4.0, 1.0]])
+    points, _ = descent.minimise(line, np.zeros((1, 2)), 1e-9, most=1, scale=scale)
+    close((points**2 / scale).sum(), descent.CAREFUL**2, rel=1e-14)
+    close(points[0, 0] / points[0, 1], 3.0, rel=1e-14)      # along scale * gradient, (12, 4)
+
+
 @pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])
 def test_step_with_just_enough_descent_is_taken(taken):
     """The gradient promises 1 per unit; the value falls by SUFFICIENT times that at `taken`, and nowhere else."""
