@@ -120,7 +120,8 @@ LAMBDA = chance("a", r"\lambda", (0.5, 0.25, 1))
     rf" \left[{D}(\lambda q + (1-\lambda)q_2\Vert\lambda p + (1-\lambda)p_2)"
     rf" + E_x\left[{D}(q(\mathrm{{which}}|x)\Vert p(\mathrm{{which}}|x))\right]\right]",
     (Q, P, Q_2, P_2, LAMBDA),
-    says="The divergence of two mixtures is at most the mean divergence of their parts. (\"which\" is the part of x.)",
+    says="The divergence of two mixtures is at most the mean divergence of their parts. \"which\" is the part of x. "
+    "E_x is the mean over the mixture of q and q_2.",
     needs="lambda is between 0 and 1",
     outside={"q": (0.5, 0.5), "p": (0.9, 0.1), "q_2": (0.5, 0.5), "p_2": (0.5, 0.5), "a": 1.2},
     tight={"q": (0.2, 0.8), "p": (0.5, 0.5), "q_2": (0.2, 0.8), "p_2": (0.5, 0.5), "a": 0.25},

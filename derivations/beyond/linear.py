@@ -261,7 +261,8 @@ FIXED = positive("s", r"\sigma", simple=(1, 2))
     r"\sigma^2 + \mathrm{argmax}_{w^2}\,E_x[\log p_w(x)] = \sigma^2 + \max(\lambda - \sigma^2, 0) ="
     r" \sigma^2\exp\left(2E_x\left[D_{KL}(p_w(z|x)\Vert p(z))\right]\right),"
     r"\quad (x = wz + \sigma\epsilon,\; \lambda = E_x[x^2])", (LAM, FIXED),
-    says="If the data vary less than the fixed noise sigma in a direction, the best w and the KL there are 0.",
+    says="If the data vary less than the fixed noise sigma in a direction, the best w and the KL there are 0. "
+    "In the last line, w is this best w.",
 )  # fmt: skip
 def eq_36(lam, s):
     s2 = need_positive("s", s) ** 2

@@ -118,7 +118,8 @@ def linear_loss(x, w, s, a, sigma):
     r" \left[-\log p_{\theta^{*}}(x)\right] = L_\text{VAE}(\theta^{*}, \phi^{*})"
     r" = L_\text{VAE}(-\theta^{*}, -\phi^{*}) \leq L_\text{VAE}(\theta, \phi)",
     (ANGLE, ONE_DATUM, *WEIGHTS),
-    says="These weights have the smallest loss. They are never unique: here t is free, and z and -z are equally good.",
+    says="These weights have the smallest loss. They are never unique: here t is free, and z and -z are equally good. "
+    "The first equality holds because, in this linear model, q can be the posterior.",
     needs="a minimum exists: the decoder cannot repeat x exactly (x is not 0)",
     undefined="for x = 0 the loss falls without bound as s goes to 0",
     outside={"t": 0, "x": 0, "w": 1, "s": 1, "a": 1, "sigma": 1},
