@@ -168,8 +168,9 @@ def best_variance(v, weight):
     r" \frac{v}{v+d}\right)",
     kind="claim", verdict="prose",
     claim="The text suspects that sums and means of the KL are a reason for different choices of beta (l.37).",
-    says="For CIFAR10 (D = 3072) and d = 50, beta = 1 is beta_norm = d/D, and beta_norm = 1 is beta = D/d. The loss MSE + KL implies "
-    "sigma_theta^2 = D/2. For x~ = z and v = sigma_theta^2 = 1/4, the best sigma_i^2 is smaller with an averaged KL.",
+    says="For CIFAR10 (D = 3072) and d = 50, beta = 1 is beta_norm = d/D, and beta_norm = 1 is beta = D/d. The loss "
+    "MSE + KL implies sigma_theta^2 = D/2. For x~ = z and v = sigma_theta^2 = 1/4, the best sigma_i^2 is smaller with an "
+    "averaged KL.",
 )  # fmt: skip
 def choices_of_beta():
     D, d, v = 3 * 32 * 32, 50, 1 / 4
