@@ -150,7 +150,7 @@ def test_every_train_option_is_kept_in_config_and_command(options, tmp_path, mon
     assert "prior_samples" in names and "latent_map" not in names if drawn else not names
 
 
-def test_autoencoder_has_no_bound_and_prints_none(tmp_path, monkeypatch, capsys):
+def test_autoencoder_refuses_beta_and_prints_no_elbo(tmp_path, monkeypatch, capsys):
     out = tmp_path / "plain"
     assert cli.main([*QUICK, "--autoencoder", "--beta", "1", "--out", str(out)]) == 2
     assert "--beta must be left out with --autoencoder" in capsys.readouterr().err and not out.exists()
@@ -221,7 +221,7 @@ def test_plot_draws_the_same_pictures_again(quick, tmp_path, capsys):
         assert Path(old["path"]).read_bytes() == Path(new["path"]).read_bytes()
 
 
-def test_sample_writes_counts_and_a_picture_and_overwrites_nothing(quick, tmp_path, capsys):
+def test_sample_writes_counts_and_a_picture_and_refuses_to_overwrite(quick, tmp_path, capsys):
     out, _, _ = quick
     command = ["sample", str(out), "-n", "9", "--out", str(tmp_path)]
     assert cli.main(command) == 0
@@ -255,7 +255,7 @@ def test_sample_writes_counts_and_a_picture_and_overwrites_nothing(quick, tmp_pa
         ("sample nowhere", "RUN must be the directory of a run; got nowhere"),
     ],
 )
-def test_bad_input_is_one_line_on_stderr_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+def test_bad_input_prints_one_line_on_stderr_and_exits_with_2(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(arguments.split()) == 2
     printed = capsys.readouterr()
@@ -292,7 +292,7 @@ def test_interrupted_training_saves_the_run_and_exits_with_130(tmp_path):
     assert np.isfinite(run.vae.params.flat).all() and run.config["seed"] == 0
 
 
-def test_diverging_training_says_so_and_exits_with_2(tmp_path):
+def test_diverging_training_prints_the_reason_and_exits_with_2(tmp_path):
     done = minivae(*QUICK, "--lr", "1e30", "--activation", "relu", "--out", tmp_path / "run")
     assert done.returncode == 2 and "training diverged in epoch" in done.stderr and "Traceback" not in done.stderr
 
@@ -347,7 +347,7 @@ def ending(ends, **options):
     return runner.run(parser, [])
 
 
-def test_out_of_memory_is_one_line_on_stderr(capsys):
+def test_out_of_memory_prints_one_line_on_stderr(capsys):
     def too_much(options):
         raise MemoryError
 
@@ -392,7 +392,7 @@ def test_interrupt_during_an_import_exits_with_130(capsys, heard):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{"])
-def test_damaged_results_are_one_line_on_stderr(quick, tmp_path, text, capsys):
+def test_damaged_results_print_one_line_on_stderr(quick, tmp_path, text, capsys):
     copy = shutil.copytree(quick[0], tmp_path / "copy")
     (copy / "results.json").write_text(text)
     assert cli.main(["plot", str(copy)]) == 2
@@ -469,7 +469,7 @@ def test_module_and_console_script_are_the_same_command():
     assert "minivae = minivae.app.cli:main" in config
 
 
-def test_closed_stdout_pipe_is_no_error(quick):
+def test_closed_stdout_pipe_exits_with_0_and_no_message(quick):
     out, _, _ = quick
     command = f"{shlex.quote(sys.executable)} -m minivae runs {shlex.quote(str(out))} --json | true"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
@@ -509,7 +509,7 @@ def test_training_survives_closed_stderr_and_unknown_matplotlib_backend(tmp_path
     assert code == 0 and out.startswith("10 held-out data") and "next   minivae evaluate" in out
 
 
-def test_full_stdout_is_one_line_on_stderr_and_exit_code_2(quick):
+def test_full_stdout_prints_one_line_on_stderr_and_exits_with_2(quick):
     code, _, err = shell(f"minivae runs {shlex.quote(str(quick[0]))} >/dev/full")
     assert code == 2 and err.startswith("minivae: ") and err.count("\n") == 1
 

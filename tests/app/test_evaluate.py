@@ -205,7 +205,7 @@ def test_evaluate_of_other_rows_prints_the_means_of_train_too(run, tmp_path, cap
         ({}, ["--seed", "-1"], "--seed must be a whole number >= 0"),
     ],
 )
-def test_impossible_evaluation_is_refused_in_one_line(tmp_path, capsys, kind, arguments, message):
+def test_impossible_evaluation_prints_one_line_and_exits_with_2(tmp_path, capsys, kind, arguments, message):
     error = printed(capsys, write_run(tmp_path / "run", **kind), *arguments, "-q", code=2).err
     assert error.startswith(f"minivae: {message}") and error.count("\n") == 1
 
@@ -217,7 +217,7 @@ def test_evaluate_refuses_a_missing_run_and_an_earlier_evaluation(tmp_path, run,
     assert (tmp_path / "evaluate.json").read_text() == "mine"
 
 
-def test_three_latent_dimensions_have_bounds_and_ais(tmp_path, capsys):
+def test_evaluate_prints_bounds_and_ais_for_three_latent_dimensions(tmp_path, capsys):
     path = write_run(tmp_path / "run", latent=3)
     out = printed(capsys, path, "--k", "1,10", "--rows", "10", "--ais", "-q", "--out", tmp_path / "here").out
     assert "AIS" in out and "exact" not in out and "gap" not in out and "is not known" in out

@@ -27,7 +27,7 @@ def points(settings, **how):
     return list(sweep(data.digits().as_fractions(), settings, **how))
 
 
-def test_sweep_point_equals_a_training_of_its_own():
+def test_sweep_point_equals_a_separate_training():
     digits = data.digits()
     settings = [Setting(beta, Binomial(16), beta, latent) for beta, latent in ((0.5, 3), (2.0, 2))]
     swept = list(sweep(digits, settings, hidden=(8,), epochs=2, seed=4))
@@ -89,7 +89,7 @@ def test_stopped_sweep_yields_no_point_of_an_unfinished_training():
     assert [point.value for point in swept] == [1.0] and len(asked) == 15
 
 
-def test_stopped_sweep_yields_a_training_that_has_just_finished():
+def test_stopped_sweep_still_yields_a_training_that_just_finished():
     (point,) = points([Setting(1, Bernoulli())], epochs=1, hidden=(4,), batch=10**6, stop=lambda: True)
     assert point.value == 1
 
@@ -101,7 +101,7 @@ def test_training_that_ends_with_infinite_moments_is_refused():
 
 
 @pytest.mark.parametrize("x", [np.full((50, 4), 0.1), np.full((50, 4), 7, np.uint8), np.random.default_rng(0).random((1, 4))])
-def test_constant_data_have_no_spread(x):
+def test_spread_of_constant_data_is_none(x):
     vae = VAE.init(np.random.default_rng(0), 4, 2, (3,), likelihood=Gaussian(1.0))
     with warnings.catch_warnings(action="error"):
         assert measure(vae, x, np.random.default_rng(0), "same").spread is None
@@ -297,14 +297,14 @@ def test_sweep_without_several_values_sweeps_five_betas(tmp_path, capsys, fixed)
         ("--beta 1,2 --epochs 0", "epochs must be"),
     ],
 )
-def test_sweep_bad_input_is_one_line_on_stderr(line, words, tmp_path, capsys):
+def test_sweep_bad_input_prints_one_line_on_stderr(line, words, tmp_path, capsys):
     assert cli.main([*QUICK[:1], "-q", *shlex.split(line), "--out", str(tmp_path / "run")]) == 2
     printed = capsys.readouterr()
     assert words in printed.err and printed.err.count("\n") == 1 and printed.out == ""
 
 
 @pytest.mark.parametrize("line", ["--beta 1,x", "--latent 1.5,2"])
-def test_sweep_values_that_are_no_numbers_are_usage_errors(line, capsys):
+def test_sweep_values_that_are_not_numbers_are_usage_errors(line, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["sweep", *shlex.split(line)])
     assert end.value.code == 2 and "values" in capsys.readouterr().err

@@ -89,14 +89,14 @@ def test_adam_updates_every_parameter_for_any_vector_size(size):
     close(optimiser.params.flat - start, expected - start, rel=1e-12)
 
 
-def test_first_step_is_lr_against_the_sign_of_the_gradient():
+def test_first_adam_step_is_minus_lr_times_the_gradient_sign():
     """The bias correction makes the first step independent of the gradient's size."""
     params = vector(np.zeros(3))
     Adam(params, lr=0.01, tiny=1e-30).step(vector(np.array([1e-9, -3.0, 1e9])))
     close(params.flat, [-0.01, 0.01, -0.01], rel=1e-14)
 
 
-def test_zero_gradient_changes_no_parameter():
+def test_adam_with_zero_gradient_changes_no_parameter():
     params = vector(np.array([1.0, 2.0]))
     optimiser = Adam(params)
     for _ in range(3):
@@ -105,7 +105,7 @@ def test_zero_gradient_changes_no_parameter():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_step_updates_in_place_and_keeps_the_gradient(dtype):
+def test_adam_step_updates_in_place_and_leaves_the_gradient_unchanged(dtype):
     params = Params({"weight": (3, 2), "bias": (2,)}, np.ones(8, dtype))
     flat, weight, bias = params.flat, params["weight"], params["bias"]
     gradient = params.like(np.arange(1, 9, dtype=dtype))
@@ -129,7 +129,7 @@ def test_adam_in_float32_agrees_with_float64(dtype):
     close(optimiser.params.flat, expected, rel=1e-6)
 
 
-def test_step_needs_memory_for_three_blocks_at_most():
+def test_adam_step_allocates_at_most_three_blocks():
     params = vector(np.ones(16 * BLOCK))
     gradient, optimiser = vector(np.ones(16 * BLOCK)), Adam(params)
     optimiser.step(gradient)                                # allocates what is allocated only once
@@ -142,7 +142,7 @@ def test_step_needs_memory_for_three_blocks_at_most():
     assert peak < 3 * BLOCK * params.flat.itemsize
 
 
-def test_memory_probe_notices_an_extra_array():
+def test_adam_memory_measurement_notices_an_extra_array():
     tracemalloc.start()
     try:
         np.ones(BLOCK)

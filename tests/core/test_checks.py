@@ -20,7 +20,7 @@ TYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
 
 
 @given(st.lists(st.lists(EXACT, min_size=3, max_size=3), min_size=1, max_size=4), st.sampled_from(TYPES))
-def test_conversion_keeps_every_value(rows, kind):
+def test_converted_array_has_the_same_values(rows, kind):
     for order, target in itertools.product("<>", [None, np.float32, np.float64]):
         given_array = np.array(rows, np.dtype(kind).newbyteorder(order))
         array = checks.real_array("x", given_array, (None, 3), target)
@@ -37,7 +37,7 @@ def test_conversion_keeps_dtype_except_bool_and_float16(came, kept):
     assert checks.real_array("x", np.ones((2, 3), came), (2, 3)).dtype == np.dtype(kept)
 
 
-def test_right_arrays_are_not_copied_and_inputs_never_written():
+def test_array_of_the_right_type_is_not_copied_and_no_input_changes():
     array = np.ones((2, 3))
     assert checks.real_array("x", array, (None, 3), np.float64) is array
     backwards = np.arange(6.0).reshape(2, 3)[::-1]
@@ -79,23 +79,23 @@ def test_numbers_too_large_for_the_dtype_are_refused_without_a_warning():
 
 
 @pytest.mark.parametrize("good", [1, 7, np.int8(7), np.uint64(7), np.int64(7)])
-def test_whole_numbers_of_every_kind_come_out_as_int(good):
+def test_whole_numbers_of_every_type_are_returned_as_int(good):
     assert type(checks.whole_number("k", good, 1)) is int and checks.whole_number("k", good, 1) == good
 
 
 @pytest.mark.parametrize("bad", [0, -3, 1.0, 1.5, np.float64(2), True, np.True_, "3", None, [3], 1j, np.nan])
-def test_whole_number_refuses_everything_else(bad):
+def test_whole_number_refuses_values_of_other_types_and_small_numbers(bad):
     refused(lambda: checks.whole_number("k", bad, 1), "k", "a whole number >= 1", repr(bad), "k=1")
 
 
-def test_remedy_for_a_whole_number_is_accepted_itself():
+def test_suggested_whole_number_satisfies_the_rule():
     refused(lambda: checks.whole_number("k", 3, 5), "k", "a whole number >= 5", "3", "k=5")
     refused(lambda: checks.whole_number("k", -1, 0), "k", "a whole number >= 0", "-1", "k=1")
     assert checks.whole_number("k", 0, 0) == 0
 
 
 @pytest.mark.parametrize("good", [0, 1, 0.5, np.float32(0.5), np.float64(3), np.int8(2)])
-def test_real_numbers_of_every_kind_come_out_as_float(good):
+def test_real_numbers_of_every_type_are_returned_as_float(good):
     assert type(checks.real_number("beta", good, at_least=0)) is float
     assert checks.real_number("beta", good, at_least=0) == good
 
@@ -145,7 +145,7 @@ def test_unknown_choice_is_refused_with_the_choices(bad):
 
 
 @pytest.mark.parametrize("good", [(), [], (3,), [3, 4], np.array([3, 4]), range(1, 3), (n for n in (3, 4))])
-def test_layer_widths_come_out_as_a_tuple_of_ints(good):
+def test_layer_widths_are_returned_as_a_tuple_of_ints(good):
     widths = checks.sizes("hidden", good)
     assert type(widths) is tuple and all(type(width) is int for width in widths)
 
@@ -162,7 +162,7 @@ def test_layer_width_must_be_a_whole_number(bad):
     refused(lambda: checks.sizes("hidden", bad), *words)
 
 
-def test_generator_refuses_everything_else():
+def test_generator_check_refuses_values_of_other_types():
     rng = np.random.default_rng(0)
     assert checks.generator("rng", rng) is rng
     for bad in (None, 0, np.random, np.random.RandomState(0), np.random.PCG64(0)):

@@ -121,7 +121,7 @@ def test_kl_to_the_standard_normal_equals_kl_of_two_gaussians(mu, log_var):
 @example(0.0, 0.0, 0.0, 0.0)
 @example(0.0, 0.0, 1e-3, 0.0)
 @example(0.0, 0.0, 0.0, 1e-3)
-def test_kl_is_zero_where_both_are_the_same_and_positive_elsewhere(mu_q, log_var_q, mu_p, log_var_p):
+def test_kl_is_zero_for_equal_gaussians_and_positive_for_different_ones(mu_q, log_var_q, mu_p, log_var_p):
     kl = kl_diagonal(*map(np.array, (mu_q, log_var_q, mu_p, log_var_p)))
     assert kl >= 0
     assert kl_diagonal(*map(np.array, (mu_q, log_var_q, mu_q, log_var_q))) == 0
@@ -137,7 +137,7 @@ NEAR_THE_PRIOR = st.builds(lambda digits, power: digits * 10.0**power, st.floats
 @example(0.0, 1e-9)
 @example(1e-9, 0.0)
 @example(0.0, -1e-4)
-def test_kl_near_the_prior_keeps_its_digits_and_is_never_negative(mu, log_var):
+def test_kl_near_the_prior_is_accurate_and_never_negative(mu, log_var):
     """Compare with the series of e^t - 1 - t in exact fractions; the error is at most one rounding of log_var."""
     series = sum(Fraction(log_var) ** k / math.factorial(k) for k in range(2, 16))
     exact = float((Fraction(mu) ** 2 + series) / 2)
@@ -199,7 +199,7 @@ def test_full_kl_equals_the_integral_over_the_plane():
     close(kl_full(mu_q, cov_q, mu_p, cov_p), integral, rel=1e-10)
 
 
-def test_full_and_diagonal_agree_where_both_apply():
+def test_full_covariance_results_equal_diagonal_ones_for_diagonal_covariances():
     rng = np.random.default_rng(3)
     mu_q, log_var_q, mu_p, log_var_p = rng.normal(size=(4, 5))
     full = kl_full(mu_q, np.diag(np.exp(log_var_q)), mu_p, np.diag(np.exp(log_var_p)))
@@ -207,7 +207,7 @@ def test_full_and_diagonal_agree_where_both_apply():
     close(entropy_full(np.diag(np.exp(log_var_q))), entropy_diagonal(log_var_q).sum(), rel=1e-13)
 
 
-def test_full_kl_is_zero_for_equal_and_positive_for_unequal_gaussians():
+def test_full_kl_is_zero_for_equal_gaussians_and_positive_for_others():
     rng = np.random.default_rng(4)
     for size in (1, 2, 4):
         mu, cov = rng.normal(size=size), random_covariance(rng, size)
@@ -217,7 +217,7 @@ def test_full_kl_is_zero_for_equal_and_positive_for_unequal_gaussians():
         assert isinstance(kl_full(mu, cov, mu, cov), float) and isinstance(entropy_full(cov), float)
 
 
-def test_stacked_gaussians_give_what_single_ones_give():
+def test_stacked_gaussians_give_the_same_results_as_single_ones():
     rng = np.random.default_rng(5)
     mu_q, mu_p = rng.normal(size=(2, 4, 3, 2))
     cov_q, cov_p = (np.stack([[random_covariance(rng, 2) for _ in range(3)] for _ in range(4)]) for _ in "qp")

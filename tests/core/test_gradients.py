@@ -244,13 +244,13 @@ def backwards_in_the_source():
     return found - {"likelihood.Likelihood.log_prob_backward"}
 
 
-def test_path_gradient_leaves_out_the_score_of_q():
+def test_path_gradient_omits_the_score_of_q():
     inputs, d_kl = draw(TABLE["objective.kl_path_backward"], 0, SQUARE)
     _, d_mu, d_log_var = objective.kl_path_backward(d_kl, *inputs)
     assert d_mu.shape == d_log_var.shape == (3, 3) and not d_mu.any() and not d_log_var.any()
 
 
-def test_every_backward_in_the_source_is_in_the_table():
+def test_gradient_table_has_a_row_for_every_backward_in_the_source():
     assert {name.split(":")[0] for name in TABLE} == backwards_in_the_source()
 
 
@@ -311,7 +311,7 @@ def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
         check(case, inputs, d_out, gradients, oracle)
 
 
-def test_slope_below_rounding_is_reported_as_not_resolvable():
+def test_gradient_smaller_than_rounding_errors_is_reported_as_not_resolvable():
     """This draw failed once: the rows of d_out cancel to -0.01, while the terms add up to 1051 in absolute value."""
     layers = [[[4, 2, 4], [-4, -4, -2], [2, 2, -2]], [1.5, 0.5, 1.5], [[2], [2], [2]], [-0.5], [[2]], [2.5]]
     inputs = [np.array(a, float) for a in ([[2, -6, -2], [2, -2, 2], [4, -4, 4]], *layers)]

@@ -41,7 +41,7 @@ def probabilities(logits):
     return np.array([[1 / (1 + math.exp(-l)) for l in row] for row in logits])
 
 
-def test_bernoulli_is_a_product_of_coins_and_sums_to_one():
+def test_bernoulli_probability_is_a_product_over_pixels_and_sums_to_one():
     x = every_x(1, 3)
     for logits, p in zip(LOGITS, probabilities(LOGITS)):
         expected = np.where(x == 1, p, 1 - p).prod(axis=1)
@@ -52,7 +52,7 @@ def test_bernoulli_is_a_product_of_coins_and_sums_to_one():
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 16, 255])
-def test_binomial_counts_successes_and_sums_to_one(n):
+def test_binomial_probability_equals_coin_tosses_and_sums_to_one(n):
     x = every_x(n, 1)
     for logit, p in zip(LOGITS.ravel(), probabilities(LOGITS).ravel()):
         expected = np.array([math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)])
@@ -69,7 +69,7 @@ def test_binomial_coefficients_are_exact_to_rounding(n):
     close(log_binomials(n, np.dtype(np.float32)), exact, rel=1e-7)
 
 
-def test_binomial_in_several_features_is_the_product_over_them():
+def test_binomial_of_several_features_is_the_product_over_features():
     x = every_x(3, 2)
     logits = np.repeat(LOGITS[:, None, :2], len(x), axis=1)
     both = binomial_log_prob(x, logits, 3)
@@ -98,7 +98,7 @@ def test_gaussian_is_the_normal_density_and_integrates_to_one(log_sigma):
 
 
 @every_likelihood
-def test_shared_output_gives_the_same_as_copies_of_it(likelihood):
+def test_output_shared_by_all_data_gives_the_result_of_copies(likelihood):
     rng = np.random.default_rng(1)
     x, out = random_data(rng, likelihood, rows=5), rng.normal(size=(3, 1, 4))
     own = (np.array(0.3),) * len(likelihood.scale)
@@ -114,13 +114,13 @@ def test_a_sigma_for_each_row_is_that_of_its_row():
         close(gaussian_log_prob(x, out, log_sigma), np.concatenate(rows, axis=1), rel=1e-14)
 
 
-def test_squared_error_of_one_datum_does_not_cancel():
+def test_squared_error_is_exact_for_a_mean_near_a_large_datum():
     x, mean = np.array([[1e8 + 1]]), np.array([[[1e8]]])
     close(gaussian_log_prob(x, mean, np.array(0.0)), [[-(1 + math.log(2 * math.pi)) / 2]], rel=1e-15)
 
 
 @every_likelihood
-def test_shared_output_needs_no_array_of_draws_by_data_by_features(likelihood):
+def test_shared_output_allocates_no_array_of_draws_by_data_by_features(likelihood):
     x, out = random_data(np.random.default_rng(0), likelihood, 100, 50), np.zeros((100, 1, 50))
     own = (np.array(0.3),) * len(likelihood.scale)
     tracemalloc.start()

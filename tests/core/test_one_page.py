@@ -155,24 +155,24 @@ COMPARISONS = {
 }
 
 
-def test_loss_terms_and_gradient_are_those_of_vae():
+def test_page_loss_terms_and_gradient_equal_those_of_vae():
     compare_gradient(one_page, seeds=range(20))
 
 
-def test_adam_takes_the_steps_of_the_optimiser():
+def test_page_adam_takes_the_same_steps_as_the_adam_class():
     compare_adam(one_page)
 
 
-def test_weights_start_as_normal_draws_of_the_right_size():
+def test_initial_page_weights_are_normal_draws_of_the_right_size():
     compare_start(one_page)
 
 
-def test_322_steps_on_the_digits_end_at_the_parameters_of_vae():
+def test_page_and_vae_have_equal_parameters_after_322_steps():
     """Seven epochs of 46 mini-batches."""
     compare_training(executed(ast.parse(SOURCE)), digits(), 7, rel=1e-9)
 
 
-def test_training_prints_the_numbers_of_vae():
+def test_page_training_prints_the_numbers_of_vae():
     compare_training(executed(ast.parse(SOURCE)))
 
 
@@ -291,7 +291,7 @@ EQUIVALENT = {                                              # slips that change 
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
-def test_every_planted_error_is_noticed(name):
+def test_every_error_planted_in_the_page_is_noticed(name):
     numbers, unnoticed = survivors(name)
     assert unnoticed <= EQUIVALENT
     if name in ("forward", "backward", "adam"):             # every line but the docstring has an error
@@ -303,7 +303,7 @@ def test_every_planted_error_is_noticed(name):
 @pytest.mark.parametrize(
     "old, new", [("[1, 1]", "[1, 2]"), ("1], DOTS)", "1], DOTS + 1)"), ("J = 16,", "J = 17,"), ("np.log(", "np.log1p(")]
 )
-def test_an_error_in_the_binomial_is_noticed(old, new):
+def test_error_planted_in_the_binomial_of_the_page_is_noticed(old, new):
     assert SOURCE.count(old) == 1
     with pytest.raises(AssertionError, match="entries differ"):
         compare_gradient(executed(ast.parse(SOURCE.replace(old, new))))
@@ -311,7 +311,7 @@ def test_an_error_in_the_binomial_is_noticed(old, new):
 
 # The promises of the page: its length, its numbers, its shapes, its debugger
 
-def test_the_page_is_at_most_120_lines_of_numpy_and_the_digits():
+def test_page_has_at_most_120_lines_and_imports_only_numpy_and_digits():
     nodes = list(ast.walk(ast.parse(SOURCE)))
     imports = [ast.unparse(node) for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
     assert len(LINES) <= 120
@@ -336,7 +336,7 @@ def test_backward_has_the_steps_of_forward_reversed():
         assert len(numbered(function)) == len(statements) - (3 if function is one_page.forward else 4)
 
 
-def test_two_paths_meet_in_a_visible_sum():
+def test_gradients_of_two_paths_are_added_with_a_visible_plus():
     met = [code for _, code, _, comment in numbered(one_page.backward) if "two paths" in comment]
     assert [code.split(" = ")[0] for code in met] == ["d_log_var", "d_mu", "d_h"]
     assert all(code.count(" + ") == 1 for code in met)
@@ -359,7 +359,7 @@ def locals_of(function, *arguments):
     return result, caught
 
 
-def test_every_shape_comment_is_the_shape():
+def test_every_shape_comment_states_the_actual_shape():
     vae, x, eps, *_ = problem(0)
     params, sizes = as_on_the_page(vae.params), {"B": 5, "D": 6, "H": 3, "J": 2}
     results, forward = locals_of(one_page.forward, params, x.astype(int), eps[0])

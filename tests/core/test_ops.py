@@ -48,7 +48,7 @@ def test_relu_backward_is_zero_at_the_kink():
 
 
 @given(st.floats(-800, 800))
-def test_softplus_keeps_its_tail_to_full_precision(a):
+def test_softplus_has_full_precision_in_its_tail(a):
     close(ops.softplus(np.array(a)), exact(exact_softplus, a), rel=1e-15, abs_=5e-324)
 
 
@@ -70,7 +70,7 @@ def test_softplus_and_sigmoid_never_overflow(dtype, ulp):
 
 
 @given(st.floats(0, 1e4))
-def test_softplus_and_sigmoid_have_their_symmetries(a):
+def test_softplus_and_sigmoid_satisfy_their_symmetry_formulas(a):
     a = np.array(a)
     close(ops.softplus(a), a + ops.softplus(-a), rel=1e-15)
     close(ops.sigmoid(a) + ops.sigmoid(-a), np.array(1.0), rel=2.3e-16)
@@ -113,7 +113,7 @@ def random_layers(rng, *widths):
 
 
 @pytest.mark.parametrize("activation, act", [("tanh", np.tanh), ("relu", lambda a: a * (a > 0))])
-def test_mlp_returns_every_layer_and_keeps_the_last_linear(activation, act):
+def test_mlp_returns_all_layers_and_the_last_one_is_linear(activation, act):
     rng = np.random.default_rng(1)
     x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 5, 6, 2)
     (w1, b1), (w2, b2), (w3, b3) = layers

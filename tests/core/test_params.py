@@ -50,7 +50,7 @@ def shares_one_memory(params):
     return True
 
 
-def test_arrays_and_vector_are_the_same_memory():
+def test_arrays_and_vector_share_their_memory():
     flat = np.zeros(10)
     params = Params(SHAPES, flat)
     assert params.flat is flat                              # not copied

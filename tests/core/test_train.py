@@ -36,7 +36,7 @@ def agree(quantity, actual, desired):
     assert actual == pytest.approx(desired, rel=1e-12), f"{quantity} is {actual} instead of {desired}"
 
 
-def test_epoch_means_of_training_weigh_every_row_once(monkeypatch):
+def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
     """45 rows in batches of 8 and 7, two draws each: the mean over rows is not the mean over batches."""
     vae, data, rng = small(2, dtype=np.float64)
     batches, forward = [], VAE.forward
@@ -57,7 +57,7 @@ def test_epoch_means_of_training_weigh_every_row_once(monkeypatch):
 
 
 @pytest.mark.parametrize("chunk", [7, 15, 4096])            # of 15 rows: the parts are of different sizes
-def test_held_out_means_are_those_of_all_rows_at_once(chunk, monkeypatch):
+def test_held_out_means_over_chunks_equal_means_over_all_rows(chunk, monkeypatch):
     vae, data, rng = small(2, Gaussian("learned"), dtype=np.float64)
     monkeypatch.setattr(module, "CHUNK", chunk)
     (record,) = train(vae, data, rng, epochs=1, batch=8)
@@ -72,7 +72,7 @@ def test_held_out_means_are_those_of_all_rows_at_once(chunk, monkeypatch):
 
 @pytest.mark.parametrize("chunk", [7, 4096])                # of 45 rows
 @pytest.mark.parametrize("kind", ["learned", "optimal"])
-def test_the_recorded_error_is_the_mean_over_all_pixels_at_once(kind, chunk, monkeypatch):
+def test_recorded_squared_error_is_the_mean_over_all_pixels(kind, chunk, monkeypatch):
     vae, data, rng = small(2, Gaussian(kind), dtype=np.float64)
     list(train(vae, data, rng, epochs=1))
     out = vae.forward(data.train_x, vae.draw_noise(np.random.default_rng(0), 45)).out[0]

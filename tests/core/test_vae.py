@@ -153,7 +153,7 @@ def test_elbo_of_a_datum_does_not_depend_on_its_batch(likelihood):
 
 
 @every_likelihood
-def test_log_likelihood_equals_that_of_the_loss_for_own_and_shared_codes(likelihood):
+def test_log_likelihood_equals_the_term_of_the_loss_also_for_shared_codes(likelihood):
     vae, x, eps = random_problem(7, likelihood, samples=4)
     f = vae.forward(x, eps, fit=False)
     close(vae.log_likelihood(x, f.z), f.log_px_z, rel=1e-14)

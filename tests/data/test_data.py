@@ -85,7 +85,7 @@ def test_every_idx_type_is_read_back(tmp_path, code, dtype, pack):
     assert read.dtype == dtype and (read == array).all()
 
 
-def test_a_directory_of_mnist_keeps_its_own_split_and_becomes_fractions(tmp_path):
+def test_mnist_directory_keeps_its_split_and_is_read_as_fractions(tmp_path):
     rng = np.random.default_rng(1)
     images = {part: rng.integers(0, 256, (n, 4, 4), dtype=np.uint8) for part, n in (("train", 6), ("t10k", 3))}
     for part, array in images.items():
@@ -216,7 +216,7 @@ def test_classes_too_small_for_held_out_rows_are_reported(tmp_path):
 
 
 @pytest.mark.parametrize("encoding, end", [("utf-8", "\n"), ("utf-8-sig", "\r\n")])
-def test_csv_is_read_as_spreadsheets_write_it(tmp_path, encoding, end):
+def test_csv_written_by_spreadsheets_is_read(tmp_path, encoding, end):
     (tmp_path / "a.csv").write_bytes(end.join(["0,0.5", "1,0.25"] * 5).encode(encoding))
     assert data.load(str(tmp_path / "a.csv")).train_x[:4].tolist() == [[0, 0.5], [1, 0.25]] * 2
 
@@ -258,7 +258,7 @@ def test_file_without_data_is_refused_by_name(tmp_path, name):
         data.load(str(path))
 
 
-def test_csv_comment_is_a_whole_line(tmp_path):
+def test_csv_comment_is_skipped_only_if_it_fills_the_line(tmp_path):
     rows = ["0,0.5", "1,0.25"] * 5
     (tmp_path / "a.csv").write_text("\n".join(["# two columns", *rows]))
     assert len(data.load(str(tmp_path / "a.csv")).train_x) == 8

@@ -72,7 +72,7 @@ def test_npy_and_idx_of_every_type_and_shape_are_read(tmp_path, pack, code, dtyp
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "<i2", ">i4", "<u8", "<f2", ">f4", "<f8", "<U7"])
 @pytest.mark.parametrize("order", "CF")
-def test_what_numpy_saves_is_read(tmp_path, dtype, order):
+def test_arrays_saved_by_numpy_are_read(tmp_path, dtype, order):
     array = np.asarray(np.arange(12).reshape(3, 4).astype(dtype), order=order)
     np.save(tmp_path / "a.npy", array)
     np.savez(tmp_path / "a.npz", first=array, second=array[0, 0])
@@ -439,7 +439,7 @@ MANY = 64 * 2**20
     ],
     ids=["gzip bomb", "gzip that lies", "gzip one byte short", "npz bomb", "npz that lies", "32 MiB that are there"],
 )
-def test_reading_a_file_needs_no_more_memory_than_its_size(tmp_path, reader, content, end, most):
+def test_reading_a_file_allocates_at_most_its_announced_size(tmp_path, reader, content, end, most):
     (tmp_path / "file").write_bytes(content())
     start = time.perf_counter()
     ended, memory = cost(tmp_path / "file", reader)

@@ -122,7 +122,7 @@ def test_log_px_lies_between_lower_and_upper_bound(start):
     assert 0 < both.mean() < 0.2 and (found.acceptance > 0.5).all()
 
 
-def test_more_distributions_narrow_the_sandwich():
+def test_more_distributions_bring_lower_and_upper_bound_closer():
     vae, _, _ = random_problem(0, Gaussian(0.2), latent=3)
     widths = []
     for distributions in (1, 10, 100):

@@ -149,7 +149,7 @@ def test_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
         test_descent_from_a_distant_start_finds_the_best_gaussian()
 
 
-def test_gap_error_is_that_of_the_best_gaussian_alone():
+def test_gap_error_depends_only_on_the_best_gaussian_found():
     """The first search ends at a wide Gaussian, whose ELBO is off by 69 nats; the second search finds a better one."""
     rng = np.random.default_rng(41)
     vae = VAE.init(rng, 3, 2, (6,), dtype=np.float64, likelihood=Gaussian(0.05))

@@ -161,7 +161,7 @@ def test_quadrature_finds_both_modes_of_a_folded_decoder():
     close(exact_log_px(vae, x, tolerance=1e-5).log_px, brute, rel=1e-7)
 
 
-def test_elbo_below_importance_bound_below_exact_log_px_on_a_trained_model():
+def test_trained_model_has_elbo_below_importance_bound_below_log_px():
     vae, data, _ = trained()
     x = data.test_x[:100]
     bounds = lower_bounds(vae, x, 300, np.random.default_rng(0))

@@ -135,7 +135,7 @@ def names(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
-def test_rate_distortion_draws_points_rings_beta_1_and_stacks_latents():
+def test_rate_distortion_figure_draws_points_circles_beta_1_and_stacks_kls():
     figure, alt = drawn("rate_distortion")
     left, right = figure.axes
     rates = [[sum(point.kls), point.distortion] for point in points()]
@@ -170,7 +170,7 @@ def test_rate_distortion_labels_cover_neither_points_nor_each_other():
         assert min(np.hypot(*(dot - corner)) for corner in box.corners()) < 0.5 * figure.dpi
 
 
-def test_rate_distortion_rings_nothing_when_sigma_is_swept():
+def test_rate_distortion_figure_circles_no_point_when_sigma_is_swept():
     figure, alt = training.rate_distortion(points(), "sigma")
     assert len(figure.axes[0].collections) == 1 and "beta = 1" not in alt
 
@@ -280,7 +280,7 @@ def test_figures_need_neither_display_nor_pyplot(tmp_path):
 
 
 @every_figure
-def test_all_text_is_inside_the_page(name):
+def test_figure_text_lies_inside_the_page(name):
     figure, _ = drawn(name)
     written = texts(figure)
     right, top = figure.bbox.max
@@ -356,7 +356,7 @@ def test_loss_curve_labels_do_not_overlap_when_curves_end_together():
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-def test_sigma_and_error_are_drawn_as_recorded_and_compared_in_words():
+def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     figure, alt = drawn("sigma_and_error")
     (axes,) = figure.axes
     error, variance = axes.lines
@@ -467,7 +467,7 @@ def test_prior_samples_show_means_and_samples_of_the_same_codes():
     assert np.isnan(tiles(left, 3, gap=1)[7:]).all()        # two places of the 3 x 3 stay empty
 
 
-def test_traversals_change_one_coordinate_over_prior_quantiles_largest_kl_first():
+def test_traversals_vary_one_coordinate_each_largest_kl_first():
     vae, x, _ = problem(13)
     figure, alt = figures.traversals(vae, x, SHAPE, n=5)
     kl = kl_standard_normal(*vae.encode(x)).mean(axis=0)
@@ -481,7 +481,7 @@ def test_traversals_change_one_coordinate_over_prior_quantiles_largest_kl_first(
 
 
 @pytest.mark.parametrize("likelihood", [Binomial(16), Bernoulli(), Gaussian("learned")], ids=repr)
-def test_manifold_decodes_normal_quantiles_first_latent_right_second_up(likelihood):
+def test_manifold_decodes_normal_quantiles_with_the_first_latent_to_the_right(likelihood):
     vae, _, _ = problem(2, likelihood)
     (axes,) = figures.manifold(vae, SHAPE, n=5)[0].axes
     z = [NormalDist().inv_cdf(p) for p in (0.1, 0.3, 0.5, 0.7, 0.9)]
@@ -584,7 +584,7 @@ def test_class_numerals_stand_near_their_median_or_have_a_line_to_it():
     assert 0.33 < right < 1                                 # class 0 is apart, the other two are mixed
 
 
-def test_percentages_of_the_circles_stand_where_no_code_is():
+def test_circle_percentages_cover_no_code():
     def names_at(places):
         axes = Figure().subplots()
         latent.draw_prior(axes, np.reshape(places, (-1, 2)), named=True)
@@ -634,7 +634,7 @@ def test_deterministic_model_has_no_ellipses():
     assert not any(widths) and "Ellipses" not in figure.get_supxlabel() + alt
 
 
-def test_smallest_figures_can_be_drawn():
+def test_figures_of_the_smallest_models_and_data_can_be_drawn():
     one, two, three = problem(1)[0], problem(2)[0], problem(3)[0]
     x, y, shape = problem(2)[1][:1], [3], (12, 1)
     for figure, _ in [
@@ -777,7 +777,7 @@ def closest(colours, eyes=EYES):
     return min(np.linalg.norm(lab[:, None] - lab, axis=-1)[pairs].min() for lab in seen)
 
 
-def test_class_colours_are_distinct_to_all_eyes():
+def test_class_colours_are_distinct_also_for_colour_blind_readers():
     contrast = 1.05 / (linear(style.CLASSES) @ [0.2126, 0.7152, 0.0722] + 0.05)      # WCAG 2
     assert contrast.min() > 3
     petroff10 = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
@@ -785,7 +785,7 @@ def test_class_colours_are_distinct_to_all_eyes():
     assert closest(style.CLASSES, EYES[:1]) / closest(petroff10, EYES[:1]) == pytest.approx(1.9, abs=0.05)
 
 
-def test_class_colours_have_at_most_two_near_purple():
+def test_at_most_two_class_colours_are_near_purple():
     _, a, b = oklab(linear(style.CLASSES)).T
     hue, chroma = np.degrees(np.arctan2(b, a)) % 360, np.hypot(a, b)
     assert np.sum((hue > 268) & (hue < 352) & (chroma > 0.05)) <= 2            # from violet to pink

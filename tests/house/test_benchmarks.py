@@ -25,12 +25,12 @@ def test_fitted_exponent_of_a_power_is_that_power(p, c):
     assert timing.exponent({n: c * n**p for n in SIZES}) == pytest.approx(p, abs=1e-12)
 
 
-def test_the_exponent_is_fitted_to_the_upper_part_only():
+def test_exponent_is_fitted_only_from_its_start_on():
     values = {n: max(n, 50.0) for n in SIZES}
     assert timing.exponent(values, start=100) == pytest.approx(1) and timing.exponent(values) < 0.7
 
 
-def test_differences_from_the_first_line_show_a_power_under_a_large_constant():
+def test_fit_can_subtract_the_first_line_to_remove_a_constant():
     growth = scaling.Growth("affine", 1, above_first=True)
     values = {n: [1000 + 3.0 * n] for n in (1, 2, 3, 4, 5, 6)}
     assert scaling.fitted(values, growth) == pytest.approx(1)
@@ -38,7 +38,7 @@ def test_differences_from_the_first_line_show_a_power_under_a_large_constant():
     assert scaling.fitted({n: [1000 + 3.0 * n * n] for n in values}, growth) > scaling.LINEAR
 
 
-def test_a_linear_cost_keeps_its_bound(capsys):
+def test_linear_cost_stays_within_its_bound(capsys):
     assert scaling.run({"plant": planted(lambda n: 2e-3 * n, scaling.Growth("linear", 10))}, 1, 1) == 0
     out, err = capsys.readouterr()
     assert "s ~ n ^ 1.000, fitted from 10 to 1,000" in out and err == ""
@@ -54,7 +54,7 @@ def test_a_linear_cost_keeps_its_bound(capsys):
         (lambda n: 1 / n, scaling.Growth("affine", 1, above_first=True)),       # no growth to fit
     ],
 )
-def test_a_cost_that_grows_faster_than_it_should_is_noticed(cost, growth, capsys):
+def test_cost_that_grows_faster_than_its_bound_is_noticed(cost, growth, capsys):
     assert scaling.run({"plant": planted(cost, growth)}, 1, 1) == 1
     assert "plant: s grows with exponent" in capsys.readouterr().err
     assert scaling.run({"plant": planted(cost, growth)}, 1, 1, as_json=True) == 1
@@ -119,7 +119,7 @@ def contender(loss, *gradient):
     return SimpleNamespace(name="other", loss_and_gradient=lambda: (loss, [np.array(array) for array in gradient]))
 
 
-def test_contenders_that_compute_the_same_agree():
+def test_contenders_with_equal_loss_and_gradient_agree():
     right = contender(2.0, [[1.0, -2.0]], [0.5])
     assert model.disagreement(contender(2.0 + 1e-5, [[1.0, -2.0001]], [0.5]), right) is None
 
@@ -135,5 +135,5 @@ def test_contenders_that_compute_the_same_agree():
         (contender(2.0, [[-1.0, 2.0]], [-0.5]), "gradient off by 2"),
     ],
 )
-def test_contender_that_computes_something_else_is_noticed(other, said):
+def test_contender_with_a_wrong_loss_or_gradient_is_noticed(other, said):
     assert said in model.disagreement(other, contender(2.0, [[1.0, -2.0]], [0.5]))

@@ -356,12 +356,12 @@ def tracebacks(tmp_path_factory):
 
 
 @pytest.mark.parametrize("heading", ADDED)
-def test_changing_the_listed_files_is_enough(heading, tracebacks):
+def test_extension_works_after_changing_only_the_listed_files(heading, tracebacks):
     assert tracebacks[heading] == ""
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_checks_fail_where_nothing_was_added(check):
+def test_extension_checks_fail_without_the_extension(check):
     assert traceback_of(check)
 
 
@@ -369,7 +369,7 @@ def test_extended_copy_keeps_the_rules_for_new_functions(tracebacks):
     assert tracebacks["rules"] == ""
 
 
-def test_every_list_is_tried_with_exactly_its_files():
+def test_every_extension_list_is_tested_with_exactly_its_files():
     assert {heading: sorted(paths) for heading, paths in LISTS.items()} == {h: sorted(paths) for h, paths in ADDED.items()}
 
 

@@ -53,7 +53,7 @@ def test_the_second_of_two_equal_lines_can_be_changed():
     assert [line.strip() for line in source.splitlines()[7:9]] == ["y = g(*args) - x", "y = g(*args) + x"]
 
 
-def test_mutants_compile():
+def test_every_mutant_compiles():
     assert list(one_token.mutants("m", "def f():\n    return\nx = {**{}}\nprint(*[1])\n")) != []
     assert all(compile(source, "m", "exec") for source in made("x = [*y]\nif not x: z = 1 + 0\n").values())
 

@@ -36,7 +36,7 @@ def same(printed, shown):
     return True
 
 
-def test_same_refuses_other_words_and_distant_numbers():
+def test_page_comparison_rejects_other_words_and_distant_numbers():
     shown = "ELBO  -135.7 +- 0.009  files  a.png"
     assert same("ELBO -137.1 +- 0.010 files a.png", shown)
     for printed in ("ELBO -135.7 +- 0.009 files b.png", "ELBO -150.0 +- 0.009 files a.png", "ELBO -135.7 +- 0.009 files",
@@ -156,7 +156,7 @@ def test_front_page_counts_the_exhibits_and_names_the_default_size():
     assert tuple(map(int, command.split(","))) == minivae.app.cli.DEFAULTS["hidden"]
 
 
-def test_front_page_is_short():
+def test_front_page_stays_within_its_length_limit():
     assert len(README.splitlines()) <= 200 and (ROOT / "README.md").stat().st_size <= 12_288
 
 
@@ -181,7 +181,7 @@ FILES = (".py", ".csv", ".npy", ".npz", ".json", ".tsv", ".png", ".gz", ".md", "
 
 
 @every_page
-def test_page_names_only_what_exists(name, capsys):
+def test_names_on_a_page_exist_in_the_project(name, capsys):
     page = PAGES[name]
     for dotted in set(re.findall(r"`([a-z_]+(?:\.[A-Za-z_]+)+)`", page)):
         assert dotted.endswith(FILES) or resolved(dotted) is not None
@@ -194,7 +194,7 @@ def test_page_names_only_what_exists(name, capsys):
 
 
 @every_page
-def test_page_links_lead_somewhere(name):
+def test_page_links_have_existing_targets(name):
     for path, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", PAGES[name]):
         target = (ROOT / name).parent / path if path else ROOT / name
         assert target.exists(), path
@@ -207,7 +207,7 @@ PACKAGES = [path.parent for name in ("minivae", "derivations") for path in sorte
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_entrance_of_a_package_names_every_module_in_it(package):
+def test_package_docstring_names_every_module_of_the_package(package):
     modules = {path.stem for path in package.glob("[!_]*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
     entrance = (package / "__init__.py").read_text(encoding="utf-8")
     assert modules - set(re.findall(r"\w+", entrance)) == set()
@@ -237,5 +237,5 @@ def test_page_gives_every_picture_the_alt_text_in_its_file(name):
 
 
 @pytest.mark.parametrize("word", ["TODO", "HERO", "OUTPUT", "BENCHMARK"])
-def test_pages_have_nothing_left_to_fill_in(word):
+def test_pages_contain_no_placeholder(word):
     assert not [name for name, page in PAGES.items() if word in page]

@@ -257,7 +257,7 @@ def unclear_names(names, most=12):
     return long + [f"{name} in {', '.join(found)}" for name, found in places.items() if len(found) > 1]
 
 
-def test_every_test_has_a_name_of_its_own_in_twelve_words():
+def test_test_names_are_unique_and_have_at_most_twelve_words():
     assert unclear_names(names_of_tests(files_of("tests"))) == []
     assert unclear_names([("test_a", "x:1"), ("test_a", "y:2")]) == ["test_a in x:1, y:2"]
     assert unclear_names([("test" + "_a" * 13, "x:1"), ("test" + "_a" * 12, "x:2")]) == ["test" + "_a" * 13]

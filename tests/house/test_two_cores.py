@@ -123,7 +123,7 @@ def test_option_x_stops_both_processes_at_the_first_failure(tmp_path):
 
 @needs_two_cores
 @pytest.mark.parametrize("end, status", [("os._exit(3)", "3"), ("os.kill(os.getpid(), 9)", "-9")])
-def test_dying_second_process_is_reported_with_its_test(end, status, tmp_path):
+def test_death_of_the_second_process_is_reported_with_its_test(end, status, tmp_path):
     dies = f"import os\ndef test_first(meet):\n    if meet: {end}\ndef test_second(): pass\n"
     code, printed = run(tmp_path, {"test_a": dies, "test_b": dies})
     assert code == 1 and re.search(rf"the second process ended with {status} in test_[ab]\.py::test_first", printed)
@@ -146,7 +146,7 @@ WATCHED = {"collectonly": True, "usepdb": True, "trace": True, "capture": "no"}
 
 
 @needs_two_cores
-def test_small_failing_or_debugged_runs_stay_in_one_process():
+def test_small_failing_or_debugged_runs_use_one_process():
     def session(tests=two_cores.MANY, failed=0, **settings):
         option = SimpleNamespace(**{"collectonly": False, "usepdb": False, "trace": False, "capture": "fd"} | settings)
         return SimpleNamespace(items=[None] * tests, testsfailed=failed, config=SimpleNamespace(option=option))
@@ -159,12 +159,12 @@ def test_small_failing_or_debugged_runs_stay_in_one_process():
         assert not two_cores.worthwhile(session(**{name: value}), [[], []]), name
 
 
-def test_files_with_a_slow_fixture_come_first_and_stay_together():
+def test_files_with_a_slow_fixture_run_first_and_stay_together():
     a, b, c, d = (SimpleNamespace(path=path, fixturenames=names) for path, *names in ("x", "y", ["y", "slow"], "x"))
     assert two_cores.in_files([a, b, c, d], frozenset({"slow"})) == [[b, c], [a, d]]
 
 
-def test_every_test_is_dealt_once_with_its_follower():
+def test_every_test_is_yielded_once_with_the_next_one_of_its_file():
     deck = two_cores.deck_of(3)
     assert list(two_cores.dealt([["a", "b"], ["c"], ["d"]], deck)) == [("a", "b"), ("b", None), ("c", None), ("d", None)]
     assert list(two_cores.dealt([["a", "b"], ["c"], ["d"]], deck)) == []

@@ -45,7 +45,7 @@ def test_replaced_line_of_an_exhibit_occurs_exactly_once(bug):
         assert broken != text and change.broken in broken and compile(broken, "broken", "exec")
 
 
-def test_exhibits_are_thirty_or_more_and_described():
+def test_there_are_thirty_exhibits_or_more_with_full_descriptions():
     assert len(bugs()) >= 30 and len(set(NAMES)) == len(bugs())
     for bug in bugs():
         assert bug.title and bug.seen and bug.models.endswith(".") and 1 <= len(bug.changes) <= 2
@@ -59,7 +59,7 @@ def test_every_exhibit_names_its_repository_and_place_or_is_common():
     assert 0 < sum(bug.common for bug in bugs()) < len(bugs()) / 8
 
 
-def test_common_mistakes_are_a_group_of_their_own(capsys):
+def test_common_mistakes_are_listed_as_a_separate_group(capsys):
     listed, group = printed(capsys)[1].split("\ncommon mistakes, seen in no repository that we can name\n")
     common = [bug.name for bug in bugs() if bug.common]
     assert [line.split()[0] for line in group.splitlines()[: len(common)]] == common
@@ -115,12 +115,12 @@ def test_failed_copy_leaves_no_finder_and_no_module():
 # Layers
 
 
-def test_right_model_is_noticed_by_no_layer(found):
+def test_no_layer_reports_an_error_in_the_right_model(found):
     assert found[""] == dict.fromkeys(layers())
 
 
 @every_bug
-def test_every_bug_is_noticed(found, bug):
+def test_every_bug_is_noticed_by_some_layer(found, bug):
     words = {layer: words for layer, words in found[bug.name].items() if words}
     assert words
     for layer, line in words.items():
@@ -188,14 +188,14 @@ def test_every_tie_runs_the_function_that_it_names_in_the_copy():
     assert ran.keys() == names.keys() and not [key for key, name in names.items() if name not in ran[key]]
 
 
-def test_notice_names_the_worst_number():
+def test_layer_report_names_the_worst_number():
     problems.notice("x", [1.0, 2.0], [1.0, 2.0])
     for came, words in (([1.0, 2.1], "x: 2.1 instead of 2"), ([1.0, np.nan], "x: nan instead of 2"), ([1.0], "shape")):
         with pytest.raises(problems.Noticed, match=words):
             problems.notice("x", came, [1.0, 2.0])
 
 
-def test_faults_of_the_museum_itself_are_named():
+def test_faults_of_the_museum_itself_are_reported():
     found = {"": {"loss": "5 instead of 4"}, "unseen": {"loss": None}}
     assert tour.faults(found) == ["the right model is noticed by loss: 5 instead of 4", "unseen is noticed by no layer"]
 
@@ -403,11 +403,11 @@ def test_museum_refuses_impossible_requests(capsys, words):
 
 
 @pytest.mark.parametrize("name", ["labels-of-labels", "momentum-forgotten"])
-def test_own_tests_kill_an_exhibit(name):
+def test_project_tests_notice_an_exhibit(name):
     assert mutants.fate(find(name)).killer
 
 
-def test_own_tests_pass_on_an_unchanged_copy():
+def test_project_tests_pass_on_an_unchanged_copy():
     unchanged = Bug("none", "", "", "", (Change("params", "start = stop", "start = +stop"),))
     assert mutants.fate(unchanged).killer == ""
 

@@ -142,13 +142,13 @@ def test_rosetta_without_options_prints_its_help(capsys):
         ("--reconstruction mse --kl-weight -1", "kl_weight must be"),
     ],
 )
-def test_rosetta_bad_input_is_one_line_on_stderr(capsys, line, words):
+def test_rosetta_bad_input_prints_one_line_on_stderr(capsys, line, words):
     code, out, err = rosetta(capsys, line)
     assert code == 2 and out == "" and words in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", ["1/0", "1e999", "half", "nan", "1e99999999", "-1e99999999/2", "1/inf", "1e308/1e-308", "1/2/3", "1/"])
-def test_weight_that_is_no_number_is_a_usage_error(capsys, text):
+def test_weight_that_is_not_a_finite_number_is_a_usage_error(capsys, text):
     with pytest.raises(SystemExit) as end:
         rosetta(capsys, f"--reconstruction mse --kl-weight {text}")
     assert end.value.code == 2 and "--kl-weight" in capsys.readouterr().err

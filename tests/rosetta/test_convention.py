@@ -134,7 +134,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @given(conventions(), SEEDS, st.integers(1, 2))
-def test_written_gradient_is_the_factor_times_the_canonical_one(c, seed, samples):
+def test_gradient_of_a_convention_is_its_factor_times_the_canonical_gradient(c, seed, samples):
     vae, x, eps = problem(c, seed, samples)
     by_hand = written_by_hand(c, vae, x, eps)
     close(by_hand.flat, written_by_complex_step(c, vae, x, eps).flat, rel=1e-11)
@@ -188,7 +188,7 @@ def test_loss_with_the_recommended_kl_weight_is_an_elbo(c):
 
 
 @given(powers_of_ten(-3, 3), st.integers(1, 5000), st.integers(1, 200))
-def test_normed_beta_of_hong_is_a_special_case(beta, D, J):
+def test_normalised_beta_of_hong_is_a_special_case(beta, D, J):
     summed = translate(Convention("mse", kl_weight=beta)).reading
     sizes = {"features": D, "latent": J}
     averaged = translate(Convention("mse", reduce="mean", kl_reduce="mean", kl_weight=beta * J / D, **sizes)).reading
@@ -346,7 +346,7 @@ def trained_as_written(c, epochs=30, batch=128):
     return measure(vae, digits.test_x, rng, "as written")
 
 
-def test_means_collapse_on_the_digits_and_sums_do_not():
+def test_loss_with_means_collapses_on_the_digits_but_sums_do_not():
     sizes = {"features": 64, "latent": 2}
     sums, means = Convention("bce", **sizes), Convention("bce", reduce="mean", kl_reduce="mean", **sizes)
     beta = translate(means).reading.beta

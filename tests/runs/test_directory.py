@@ -57,7 +57,7 @@ DAMAGES = [(",0.5,0.25", ",0.5,"), (",0.5,0.25", ",0.5,nan"), (",0.5,0.25", ",in
 
 
 @pytest.mark.parametrize("old, new", DAMAGES)
-def test_history_with_half_of_a_pair_of_columns_is_refused(tmp_path, old, new):
+def test_history_with_sigma_but_without_its_error_is_refused(tmp_path, old, new):
     with_sigma(tmp_path, 0.5, 0.25)
     path = tmp_path / "history.csv"
     assert path.read_text().count(old) == 1
@@ -66,14 +66,14 @@ def test_history_with_half_of_a_pair_of_columns_is_refused(tmp_path, old, new):
 
 
 @pytest.mark.parametrize("column", ["kl", "elbo"])
-def test_history_with_another_empty_cell_is_refused(tmp_path, column):
+def test_history_with_an_empty_cell_in_other_columns_is_refused(tmp_path, column):
     run = a_run(tmp_path)
     run.history[1] = run.history[1]._replace(**{f"test_{column}": None})
     runs.write(run)
     refused(lambda: runs.read(tmp_path), "RUN", "the directory of a run", "history.csv is damaged", "train")
 
 
-def test_a_run_is_not_overwritten_unless_asked(tmp_path):
+def test_run_is_overwritten_only_on_request(tmp_path):
     runs.write(a_run(tmp_path))
     with pytest.raises(ValueError, match="out must be a new or an empty directory; got .*holds a run.*--overwrite"):
         runs.create(tmp_path)
@@ -130,7 +130,7 @@ def test_overwriting_a_run_removes_only_its_own_files(tmp_path):
 
 
 @pytest.mark.parametrize("latent", [1, 2, 3])
-def test_every_figure_file_is_known_to_overwrite(latent):
+def test_overwrite_removes_every_kind_of_figure_file(latent):
     _, digits, history = trained()
     vae = random_vae(np.random.default_rng(0), features=64, latent=latent)
     history = [record._replace(sigma=1.0, train_mse=0.5) for record in history]

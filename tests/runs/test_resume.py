@@ -495,7 +495,7 @@ def test_resume_refuses_another_number_of_trials(copy, capsys):
         assert "must be a model of counts 0..16" in capsys.readouterr().err
 
 
-def test_results_belong_to_the_saved_model(copy, monkeypatch):
+def test_results_of_an_earlier_model_are_removed_before_it_changes(copy, monkeypatch):
     """Results of an earlier model are removed before the model changes."""
 
     def interrupted(*arguments):

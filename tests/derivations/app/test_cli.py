@@ -450,7 +450,7 @@ def test_check_does_not_blame_an_entry_for_a_memory_error(planted, capsys, monke
     assert code == 2 and out == "" and err == "derivations: more than fits into the memory of this machine\n"
 
 
-def test_debug_raises_the_error(planted):
+def test_debug_option_raises_the_original_error(planted):
     with pytest.raises(ValueError, match="must be a number"):
         cli.main(["show", "odaibo.902", "--at", "s=-1", "--debug"])
 
@@ -560,7 +560,7 @@ def test_check_markdown_counts_rows_that_hold_and_faults(claims, capsys):
     assert re.search(r"^faults +\. +1 +\. +\. +1$", run(capsys, "check", "hong")[1], re.MULTILINE)
 
 
-def test_show_prints_the_claim_and_the_reading(claims, capsys):
+def test_show_prints_the_claim_and_how_it_is_read_as_a_formula(claims, capsys):
     out = run(capsys, "show", "hong.1")[1]
     assert 'What the source says: The text says that t is "as large as its double" (l.1).\n\nRead here as\n    t\n  = 2t\n' in out
     for text in ("hong.1 is loose wording. Zero alone is.", "Read so, at the simplest witness t = 1", "More precisely, at the same"):
@@ -570,7 +570,7 @@ def test_show_prints_the_claim_and_the_reading(claims, capsys):
     assert "hong.4 is perhaps damaged by copying. A bar, perhaps.\nPrinted, at the simplest witness t = 1" in out
 
 
-def test_show_says_what_becomes_of_a_point_outside_the_assumption(claims, capsys):
+def test_show_reports_the_result_at_a_point_outside_the_assumption(claims, capsys):
     out = run(capsys, "show", "hong.5")[1]
     assert "\nEnough is t > 0\n" in out
     assert "\nOutside this assumption, at t = -2, it fails\n    √t²    2\n  = t      -2\n" in out

@@ -48,13 +48,13 @@ def test_nan_satisfies_no_relation(left, relation, right):
 
 @pytest.mark.parametrize("relation", ["=", ":=", "<=", ">=", "<", ">", "!="])
 @pytest.mark.parametrize("infinity", [INF, -INF])
-def test_infinity_equals_itself_and_is_never_less(relation, infinity):
+def test_infinity_equals_itself_and_is_never_less_than_itself(relation, infinity):
     assert state(infinity, relation, infinity) == ("holds" if "=" in relation and relation != "!=" else "fails")
 
 
 @pytest.mark.parametrize("left, right", [(INF, -INF), (-INF, INF), (INF, 5), (5, INF), (-INF, 5), (INF, 0), (0, -INF)])
 @pytest.mark.parametrize("relation", ["=", ":="])
-def test_infinity_equals_nothing_else(left, relation, right):
+def test_infinity_equals_no_other_value(left, relation, right):
     assert state(left, relation, right) == "fails"
 
 
@@ -62,7 +62,7 @@ def test_infinity_equals_nothing_else(left, relation, right):
     "relation, holding",
     [("=", ()), (":=", ()), ("!=", ()), ("<", ("5 inf",)), ("<=", ("5 inf",)), (">", ("inf 5",)), (">=", ("inf 5",))],
 )
-def test_number_is_less_than_infinity_and_equals_none(relation, holding):
+def test_finite_number_is_less_than_infinity_and_never_equals_it(relation, holding):
     for left, right in ((5.0, INF), (INF, 5.0)):
         assert state(left, relation, right) == ("holds" if f"{left:g} {right:g}" in holding else "fails")
 
@@ -178,7 +178,7 @@ def test_undecided_is_refused_as_an_expected_verdict():
 
 
 @pytest.mark.parametrize("expected", ["holds-if", "slip", "wrong", "defines"])
-def test_true_statement_gets_no_other_expected_verdict(expected):
+def test_true_statement_with_another_expected_verdict_is_a_mismatch(expected):
     judgement = judged(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1), verdict=expected)
     assert judgement.verdict == "holds" and not judgement.ok
 
@@ -200,7 +200,7 @@ def test_false_statement_needs_a_corrected_form_that_holds(expected, term, verdi
     assert not judgement.links[0].ok and judgement.repaired[0].ok == (verdict is None)
 
 
-def test_repairs_are_refused_for_other_verdicts():
+def test_corrected_form_of_a_slip_must_be_called_intended():
     with pytest.raises(ValueError, match="slip"):
         enter(lambda a: (a, "=", a + 1), verdict="slip").corrected("test")
 
@@ -255,7 +255,7 @@ def test_true_identity_holds_for_one_draw_and_for_many(draws):
 
 
 @pytest.mark.parametrize("at", [0, 999, 1000, 2499])
-def test_all_pieces_of_many_draws_are_judged(at):
+def test_all_blocks_of_many_draws_are_judged(at):
     """One draw of 2,500 is bad; the witness is that draw."""
     (a,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
     entry = enter(
@@ -266,7 +266,7 @@ def test_all_pieces_of_many_draws_are_judged(at):
 
 
 @pytest.mark.parametrize("draws, at, noticed", [(None, 0, True), (None, 2499, True), (50, 49, True), (50, 50, False)])
-def test_tie_is_judged_at_every_draw_or_its_stated_number(draws, at, noticed):
+def test_tie_is_judged_at_all_draws_or_the_stated_number(draws, at, noticed):
     (bad,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
     entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
     entry.tied("minivae.ops.relu", draws)(lambda a: (a + 3) ** 2 + (a == bad))
@@ -279,7 +279,7 @@ def test_judge_refuses_zero_or_fractional_draws(draws):
         judge(enter(lambda a: (a, "=", a)), draws)
 
 
-def test_entries_cannot_change_the_draws_of_others():
+def test_entry_cannot_change_the_draws_of_other_entries():
     def changing(a):
         a += 1
         return a, "=", a
@@ -347,25 +347,25 @@ def log_square(s):
     return np.log(s**2), "=", 2 * np.log(s)
 
 
-def test_a_refusal_outside_is_undefined_and_no_failure():
+def test_refusal_outside_the_assumption_counts_as_undefined():
     outside = {"s": -1}
     assert judged(log_square, (S,), needs="s > 0", outside=outside).verdict == "holds"
     assert judged(log_square, (S,), needs="s > 0", outside=outside, undefined="log s has no value").verdict == "holds-if"
 
 
-def test_nan_outside_is_undefined_and_no_failure():
+def test_nan_outside_the_assumption_counts_as_undefined():
     nan = lambda s: (np.log(s**2), "=", 2 * np.log(s))  # noqa: E731
     assert judged(nan, (S,), needs="s > 0", outside={"s": -1}).verdict == "holds"
     assert judged(nan, (S,), needs="s > 0", outside={"s": -1}, undefined="log s has no value").verdict == "holds-if"
 
 
 @pytest.mark.parametrize("outside", [(), {"s": 2}, ({"s": -1}, {"s": 2})])
-def test_a_point_outside_that_holds_is_noticed(outside):
+def test_outside_point_where_the_statement_holds_is_a_mismatch(outside):
     judgement = judged(log_square, (S,), needs="s > 0", outside=outside, undefined="log s has no value")
     assert judgement.verdict == "holds" and not judgement.ok
 
 
-def test_a_failure_outside_without_stated_need_is_noticed():
+def test_point_outside_an_unstated_assumption_is_a_mismatch():
     judgement = judged(log_square, (S,), outside={"s": -1}, undefined="log s has no value")
     assert judgement.verdict == "holds-if" and not judgement.ok
 
@@ -381,7 +381,7 @@ def test_undecided_point_outside_does_not_give_holds_if():
     assert judged(nearly, (S,), needs="s < 7", outside={"s": 7}).verdict == "holds"
 
 
-def test_broken_call_outside_is_raised_and_not_a_refusal():
+def test_programming_error_at_a_point_outside_is_raised():
     def broken(s):
         return np.log(s**2), "=", 2 * np.log(s) + (np.zeros(2) + np.zeros(3) if (s < 0).any() else 0)
 
@@ -563,7 +563,7 @@ def test_tie_to_an_empty_statement_fails():
 # Loose wording, and damage by copying
 
 
-def test_loose_verdict_needs_both_its_readings_to_differ():
+def test_loose_verdict_needs_a_false_literal_and_a_true_precise_form():
     entry = enter(lambda a: (a * a, "=", a), verdict="loose", id="test.loose1")
     assert judge(entry)[0].verdict == "fails"
     entry.precise("test")(lambda a: (a * a - a, "=", a * (a - 1)))
@@ -575,12 +575,12 @@ def test_loose_verdict_needs_both_its_readings_to_differ():
     assert judge(true)[0].verdict == "holds"
 
 
-def test_copy_needs_no_form_that_holds_but_a_line_that_fails():
+def test_copy_verdict_needs_a_failing_line_but_no_corrected_form():
     assert judged(lambda a: (a * a, "=", a), verdict="copy").verdict == "copy"
     assert judged(lambda a, j: (a[j], "=", a), verdict="copy").verdict == "copy"
     assert judged(lambda a: (a * a - a, "=", a * (a - 1)), verdict="copy").verdict == "holds"
 
 
-def test_group_is_the_row_itself_unless_the_fault_is_shared():
+def test_row_is_its_own_group_unless_it_shares_a_fault():
     entry = enter(lambda a: (a, "=", a, "=", a), rows="ab", group={"b": "test.1"}, claim={"a": "l.3 says so"}, id="test.pair")
     assert [(row.group, row.claim) for row in entry.rows] == [("test.paira", "l.3 says so"), ("test.1", "")]

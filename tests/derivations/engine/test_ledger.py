@@ -124,7 +124,7 @@ def test_every_id_that_is_cited_exists():
 
 
 @each_entry
-def test_printed_form_earns_its_recorded_verdict(id):
+def test_printed_form_has_its_recorded_verdict(id):
     for judgement in judgements(id):
         got = judgement.verdict, judgement.why, [link.state for link in judgement.links]
         assert judgement.ok, f"{judgement.row.id} should be {judgement.row.expected}: {got}"

@@ -92,7 +92,7 @@ def test_kl_is_the_slope_of_the_renyi_sum(values):
 
 
 @given(points(PMFS))
-def test_kl_is_not_negative_and_zero_for_equals(values):
+def test_kl_is_never_negative_and_zero_for_equal_distributions(values):
     assert kl(**values).item() > -1e-14 and kl(values["q"], values["q"]).item() == 0
 
 
@@ -115,7 +115,7 @@ def test_kl_is_infinite_only_where_p_is_zero_and_q_is_not():
 
 
 @pytest.mark.parametrize("denominator", [10, 1000])
-def test_small_divergences_keep_their_digits(denominator):
+def test_small_divergences_are_accurate(denominator):
     """KL((1/2, 1/2) || (1/2 + d, 1/2 - d)) = -(log(1 + 2d) + log(1 - 2d)) / 2 = sum over even n of (2d)^n / n."""
     d = Fraction(1, denominator)
     exact = sum(Fraction(2 * d) ** n / n for n in range(2, 60, 2))

@@ -207,7 +207,7 @@ def test_unnormalised_weights_are_refused():
         kl(q, p)
 
 
-def test_uncovered_outcomes_are_not_left_out_of_a_divergence():
+def test_divergence_is_infinite_if_an_outcome_is_not_covered():
     q, p = np.array([0.5, 0.3, 0.2]), np.array([0.6, 0.4, 0.0])
     covered = p > 0
     assert (q[covered] * np.log(q[covered] / p[covered])).sum() == pytest.approx(-0.1775, abs=5e-5)

@@ -67,7 +67,7 @@ def written_on(name):
 
 
 @every_figure
-def test_text_is_inside_the_page_and_large_enough(name):
+def test_text_lies_inside_the_page_and_is_large_enough(name):
     figure, written = drawn(name)[0], written_on(name)
     right, top = figure.bbox.max
     boxes = [(text, artist.get_window_extent()) for text, artist in written]
@@ -83,7 +83,7 @@ def test_texts_do_not_overlap(name):
 
 
 @every_figure
-def test_page_is_narrow_enough_to_read(name):
+def test_letters_are_large_enough_on_a_narrow_page(name):
     width = drawn(name)[0].get_figwidth()
     smallest = min(artist.get_fontsize() for _, artist in written_on(name))
     assert smallest * min(1, 830 / 72 / width) > 7          # points, where a page is 830 pixels of 1/72 inch
@@ -128,7 +128,7 @@ def test_figures_are_reproducible(written, figures_again):
         assert old["path"] != new["path"] and Path(old["path"]).read_bytes() == Path(new["path"]).read_bytes()
 
 
-def test_single_figure_has_the_same_bytes(written, tmp_path):
+def test_figure_drawn_alone_has_the_same_bytes(written, tmp_path):
     out, _ = written
     files = figures.write_all(tmp_path, overwrite=False, names=["hong-10", "odaibo-F1", "hong-10"])
     assert [Path(file["path"]).name for file in files] == [

@@ -122,7 +122,7 @@ def test_contours_of_lm_43_show_both_terms_their_sum_and_the_kl():
             np.testing.assert_allclose(term(*seen.T), level, atol=0.01)
 
 
-def test_lm_43_writes_the_lowest_value_of_every_panel():
+def test_lm_43_prints_the_lowest_value_of_every_panel():
     said = [text for text, _ in words(drawn("lm-43")[0])]
     for expected in ("$x/w$: 0.23", "prior: 0.00", "posterior: 2.63"):
         assert expected in said

@@ -93,7 +93,7 @@ def test_arrows_begin_and_end_at_their_nodes():
         assert gap(line[1:], start) > gap(line[:1], start), gid
 
 
-def test_arrows_keep_clear_of_other_nodes():
+def test_arrows_do_not_touch_other_nodes():
     figure, _ = drawn("odaibo-F2")
     figure.draw_without_rendering()
     patches = {patch.get_gid(): patch for patch in figure.axes[0].patches if patch.get_gid()}

@@ -56,7 +56,7 @@ def test_gap_shrinks_with_more_draws_and_a_single_factor_does_not():
 
 
 @pytest.mark.parametrize("d", [-0.9999, -0.5, -1e-9, 0, 1e-9, 0.9, 3.0])
-def test_taylor_rest_is_the_integral_of_its_formula(d):
+def test_taylor_remainder_is_the_integral_of_its_formula(d):
     """The closed form of the integral is (log(1 + d) - d + d^2 / 2) / d^3, or its series near 0."""
     exact = 1 / 3 - d / 4 if abs(d) < 1e-6 else (math.log1p(d) - d + d**2 / 2) / d**3
     assert information.taylor_rest(np.array([[d]]))[0, 0] == pytest.approx(exact, rel=1e-9)

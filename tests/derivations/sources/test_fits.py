@@ -76,14 +76,14 @@ def test_masses_of_a_fit_are_integrals_of_its_density():
     assert abs(fits.mixture_mass(3.0, -1, 1) - p) < 1e-8 and abs(fits.mass(0.5, 2.0, -1, 1) - q) < 1e-8
 
 
-def test_fit_refuses_bad_widths_and_lost_descents():
+def test_fit_refuses_bad_widths_and_failed_descents():
     for kl in (fits.kl_forward, fits.kl_reverse):
         refused(lambda: kl(3, 0, -1), "sigma", "> 0", "-1", "above zero")
     refused(lambda: fits.fit_reverse(3, 1e4), "start", "minimum", "10000", "modes")
 
 
 @pytest.mark.parametrize("fit", [fits.fit_forward, fits.best_reverse])
-def test_fits_of_repeated_distances_are_those_of_each_alone(fit):
+def test_fits_of_repeated_distances_equal_single_fits(fit):
     mu, sigma = fit(np.array([[3.0], [2.5], [3.0]]))
     assert mu.shape == sigma.shape == (3, 1)
     for k, apart in enumerate((3.0, 2.5, 3.0)):

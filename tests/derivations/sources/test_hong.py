@@ -71,7 +71,7 @@ HARD = (
 
 
 @pytest.mark.parametrize("id, values", HARD)
-def test_forms_that_hold_do_so_at_hard_points(id, values):
+def test_true_forms_also_hold_at_hard_points(id, values):
     entry = ENTRIES[id]
     form = entry.rows[0].repair or entry.printed
     assert all(link.ok for link in judge_sides(*sides_of(form, point(**values)), entry.tolerance))

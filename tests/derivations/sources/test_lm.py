@@ -45,13 +45,13 @@ def test_entries_about_tables_are_tested_on_tables_with_zeros():
 
 
 @pytest.mark.parametrize("id", ASSUMPTIONS)
-def test_entries_about_tables_hold_wherever_their_assumption_does(id):
+def test_entries_about_tables_hold_whenever_their_assumption_holds(id):
     tables = tables_where(ASSUMPTIONS[id])
     assert len(tables) > 10 and [both for both in tables if not holds(id, p_xz=both[0], q=both[1])] == []
 
 
 @pytest.mark.parametrize("id", ["lm.16", "lm.17"])
-def test_integrals_of_line_3_have_no_sum_where_the_joint_is_0(id):
+def test_integrals_of_line_3_are_undefined_where_the_joint_is_0(id):
     assert outside(ENTRIES[id], {"p_xz": JOINTS[1], "q": ((0.5, 0.5), (0.5, 0.5))}).state == "undefined"
 
 
@@ -64,7 +64,7 @@ def test_loss_of_lm_43_is_finite_where_p_x_underflows():
     assert holds("lm.43", w=0, s=0.1, x=6, mu_q=6, sigma_q=1)
 
 
-def test_samples_needed_are_those_of_the_fault_of_lm_12():
+def test_samples_needed_equal_the_number_stated_in_lm_12():
     for d in (1, 20):
         assert abs(samples_needed(1, 0.5, 0, d) / (100 * ((5 / 3) ** d - 1)) - 1) < 1e-12
 
@@ -74,6 +74,6 @@ def test_samples_needed_agree_with_quadrature_where_x_is_not_zero():
     assert np.abs(samples_needed(w, s, x, 3) / samples_by_quadrature(w, s, x, 3) - 1).max() < 1e-12
 
 
-def test_the_witness_of_lm_25_moves_q_and_theta():
+def test_witness_of_lm_25_changes_q_and_theta():
     mu, s = (ENTRIES["lm.25"].printed.inputs[i].simple[0] for i in (0, 3))
     assert mu[0] != mu[1] and s[0] != s[1]

@@ -38,14 +38,14 @@ def test_map_has_an_entry_for_every_public_function():
     assert [name for name, one in places().items() if not one.tied] == []
 
 
-def test_map_knows_every_tied_function():
+def test_map_contains_every_tied_function():
     for name in code_map.ties():
         assert callable(records.fetch(name)) and name in places(), name
     fit = places()["minivae.likelihood.Gaussian.fit"]         # a method
     assert fit.tied and "core/test_likelihood.py" in fit.tests
 
 
-def test_map_leads_from_an_entry_back_to_its_functions():
+def test_map_finds_the_functions_of_an_entry():
     for one in places().values():
         for id in (*one.tied, *one.cited):
             assert one in code_map.of_entry(id), (one.name, id)
@@ -88,7 +88,7 @@ def test_map_command_prints_functions_entries_and_json(capsys):
     assert run(capsys, "--markdown")[1].count("\n") == len(places()) + 2
 
 
-def test_map_prints_every_name_on_a_screen(capsys):
+def test_map_prints_all_function_names_in_at_most_40_lines(capsys):
     code, out, err = run(capsys)
     names = re.findall(r"[\w.]+(?=,|$)", out, re.MULTILINE)
     modules = [line for line in out.splitlines() if not line.startswith(" ")]

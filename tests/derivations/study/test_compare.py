@@ -53,7 +53,7 @@ def test_notation_ignores_sides_in_square_brackets():
 
 
 @pytest.mark.parametrize("thing", THINGS, ids=lambda thing: thing.name)
-def test_compare_finds_no_side_off_in_a_line_that_holds(thing):
+def test_compare_finds_no_wrong_side_in_a_line_that_holds(thing):
     found = compare.compare(thing, 300)
     assert compare.contradictions(found) == []
     assert any(one.apart <= compare.AGREE for one in found)
@@ -83,7 +83,7 @@ def test_compare_notices_a_planted_error(monkeypatch, capsys):
     assert run(capsys)[0] == 1
 
 
-def test_compare_calls_no_line_of_a_wrong_row_right(capsys):
+def test_compare_marks_no_line_of_a_wrong_row_as_right(capsys):
     lines = [line for line in run(capsys, "--draws", 50)[1].splitlines() if re.search(r" (wrong|slip) ", line)]
     assert len(lines) >= 6 and not [line for line in lines if "right" in line]
     assert any(" agrees " in line for line in lines) and any(" off by " in line for line in lines)

@@ -200,7 +200,7 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
-def test_cards_command_writes_both_formats_and_overwrites_nothing(tmp_path, capsys, monkeypatch):
+def test_cards_command_writes_both_formats_and_refuses_to_overwrite(tmp_path, capsys, monkeypatch):
     where = "--anki", tmp_path / "a.tsv", "--obsidian", tmp_path / "notes", "--draws", 50
     code, out, _ = run(capsys, "cards", *where)
     assert code == 0 and out.splitlines() == [str(tmp_path / "a.tsv"), *(str(tmp_path / "notes" / f"{s}.md") for s in ledger.SOURCES)]

@@ -25,14 +25,14 @@ def pair():
     return trained()
 
 
-def test_every_answer_belongs_to_rows_that_exist(pair):
+def test_every_answer_cites_existing_rows(pair):
     for answer in [*ANSWERS, questions.autoencoder_or_vae(pair)]:
         for id in answer.ids:
             assert ledger.find(id)
         assert all(len(row) == len(answer.columns) for row in answer.rows)
 
 
-def test_draws_needed_grow_without_bound_and_agree_with_an_experiment():
+def test_needed_draws_grow_exponentially_and_agree_with_an_experiment():
     """The relative variance of the mean of n weights is 1/100 of the squared mean: so n is right in one dimension."""
     (rows,) = (answer.rows for answer in ANSWERS if "prior" in answer.says or "draw z" in answer.question)
     needed = dict(rows)
@@ -45,14 +45,14 @@ def test_draws_needed_grow_without_bound_and_agree_with_an_experiment():
     assert estimate.std() / exact == pytest.approx(0.1, rel=0.03)          # five standard errors are 0.025
 
 
-def test_the_gap_is_the_reverse_divergence_and_not_the_forward_one():
+def test_gap_is_the_reverse_divergence_and_not_the_forward_one():
     (rows,) = (answer.rows for answer in ANSWERS if "reverse" in answer.question)
     for _, _, gap, reverse, forward in rows:
         assert gap == pytest.approx(reverse, abs=1e-12)
     assert max(abs(gap - forward) for *_, gap, _, forward in rows) > 0.1 and rows[-1][2] == 0
 
 
-def test_a_mean_over_dimensions_takes_the_noise_away():
+def test_mean_over_dimensions_reduces_the_sampled_noise_variance():
     (rows,) = (answer.rows for answer in ANSWERS if "sum" in answer.question)
     variances = [row[2] for row in rows]
     assert variances == sorted(variances, reverse=True) and rows[0][2] == pytest.approx(rows[0][3])
@@ -60,7 +60,7 @@ def test_a_mean_over_dimensions_takes_the_noise_away():
     assert all(row[3] == pytest.approx(0.2) for row in rows)
 
 
-def test_the_autoencoder_repeats_better_and_cannot_be_drawn_from(pair):
+def test_autoencoder_reconstructs_better_but_generates_worse_samples(pair):
     auto, vae = questions.autoencoder_or_vae(pair).rows
     assert (auto[0], vae[0]) == ("autoencoder", "VAE")
     assert auto[1] > vae[1] + 2                             # repeats better
@@ -83,13 +83,13 @@ FAULTS = {
 }
 
 
-def test_the_figure_says_its_numbers(pair):
+def test_question_figures_state_their_numbers(pair):
     figure, alt = two_models(pair)
     assert len(figure.axes) == 4 and "68 and 28 % of" in alt and len(alt) <= 250
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_does_not_show_it_is_refused(fault):
+def test_figure_that_does_not_support_its_answer_is_refused(fault):
     refused(*FAULTS[fault])
 
 

@@ -142,7 +142,7 @@ def test_trace_shows_steps_1_to_7_and_back(likelihood, estimator):
     assert {"gradient[encoder.1.weight]", "gradient[encoder.2.bias]"} <= made
 
 
-def test_trace_prints_a_line_before_what_happens_inside_it():
+def test_trace_prints_a_call_before_the_lines_inside_it():
     forward, backward = (list(trace.step_text(lines, 100)) for lines in trace.training_step(fourways.problem()))
     at = next(i for i, text in enumerate(forward) if text.startswith("3  z = reparameterize(mu, log_var, eps)"))
     heading, sigma, returned, z = [text.strip() for text in forward[at : at + 4]]
@@ -170,7 +170,7 @@ def reuses(d, x):
 """
 
 
-def test_trace_names_a_reused_array_after_the_variable_that_is_assigned(tmp_path, monkeypatch):
+def test_trace_names_a_reused_array_by_its_newly_assigned_variable(tmp_path, monkeypatch):
     (tmp_path / "reuse_of_an_array.py").write_text(REUSE)
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("reuse_of_an_array")
