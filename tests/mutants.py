@@ -70,9 +70,11 @@ AT_THE_LIMIT = "equivalent: differs only at the limit itself, which is arbitrary
 SHAPE = "equivalent: both have this shape"
 EQUIVALENT = {                                              # how the name of a mutant ends, and why no test can kill it
     "1 -> 2  in  log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]": "equivalent: one more entry, never used",
-    "- -> +  in  log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)            # (B,)": SECOND_OF_TWO,
+    "- -> +  in  log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)"
+    "            # (B,)": SECOND_OF_TWO,
     "False -> True  in  x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)": NO_COPY,
-    "1 -> 2  in  out = self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)": "equivalent: NumPy infers -2 too",
+    "1 -> 2  in  out = self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)":
+        "equivalent: NumPy infers -2 too",
     "** -> *  in  affordable = np.bincount(who, minlength=len(x)) * 2**vae.latent <= MOST": "equivalent: J is 1 or 2",
     "> -> >=  in  again = (affordable & (error > tolerance))[who]                                     # (pairs,)": AT_THE_LIMIT,
     "zeros -> ones  in  mean, cov = np.zeros((len(x), vae.latent)), np.zeros((len(x), vae.latent, vae.latent))": OVERWRITTEN,

@@ -300,7 +300,10 @@ def test_diverging_training_prints_the_reason_and_exits_with_2(tmp_path):
 IMPORTED = "import sys; from minivae.app.cli import main\ntry: main({arguments})\nexcept SystemExit: pass\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["rosetta", "--help"], ["rosetta"], ["--version"], []])
+HELP_COMMANDS = [["--help"], ["train", "--help"], ["rosetta", "--help"], ["rosetta"], ["--version"], []]
+
+
+@pytest.mark.parametrize("arguments", HELP_COMMANDS)
 def test_help_imports_neither_numpy_nor_matplotlib(arguments):
     code = IMPORTED.format(arguments=arguments) + "sys.exit('numpy' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
@@ -554,8 +557,9 @@ def worked(*arguments, **settings):
     "derivations cards --obsidian {out}", "derivations cards --anki {out}/cards.tsv",
 ])  # fmt: skip
 def test_unusable_out_directory_is_refused_before_any_computation(quick, no_directory, words, monkeypatch, capsys):
-    for place in ("minivae.app.evaluate.measure", "minivae.museum.tour.matrix", "minivae.app.train.draw", "minivae.vae.VAE.sample",
-                  "derivations.study.questions.train_pair", "derivations.pages.records.judged"):  # fmt: skip
+    for place in ("minivae.app.evaluate.measure", "minivae.museum.tour.matrix", "minivae.app.train.draw",
+                  "minivae.vae.VAE.sample", "derivations.study.questions.train_pair",
+                  "derivations.pages.records.judged"):  # fmt: skip
         monkeypatch.setattr(place, worked)
     monkeypatch.setattr("derivations.figures.FIGURES", {"hong-10": worked})
     program, *arguments = words.format(run=quick[0], out=no_directory).split()

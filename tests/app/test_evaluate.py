@@ -109,7 +109,8 @@ def test_bound_above_log_px_is_noticed_beyond_four_standard_errors(label):
     m = measured()
     row, = (row for row in m.table if row.label == label)
     for errors, noticed in ((3, False), (5, True)):
-        truth = m.exact._replace(values=m.exact.values - m.exact.mean + row.mean - errors * row.error, errors=0 * m.exact.values)
+        shifted = m.exact.values - m.exact.mean + row.mean - errors * row.error
+        truth = m.exact._replace(values=shifted, errors=0 * m.exact.values)
         wrong = evaluate.violations(m._replace(exact=truth))
         assert any(line.startswith(f"{label} <= log p(x)") for line in wrong) == noticed
 
@@ -143,10 +144,12 @@ def test_evaluate_page_shows_the_numbers_of_json(run, capsys, tmp_path, monkeypa
         assert f"  {row['label']:10} {row['mean']:10.3f}" in text and row["meaning"] in text
     assert text.startswith("the first 2 of 355 held-out data points") and document["meaning"] in text
     assert "in order: ELBO <= IW_k <= log p(x)" in text and evaluate.GAP in text and text.count("1 nat = ") == 1
-    for part, about in {"amortisation": "the encoder's error", "approximation": "the limit of any diagonal Gaussian"}.items():
+    meanings = {"amortisation": "the encoder's error", "approximation": "the limit of any diagonal Gaussian"}
+    for part, about in meanings.items():
         assert f"  {document['gap'][part]:7.3f}  {about}" in text
     assert f"again  {document['command']}" in text
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["evaluate.json", *(f"{n}.png" for n in evidence.NAMES)])
+    files = ["evaluate.json", *(f"{name}.png" for name in evidence.NAMES)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files)
     words = shlex.split(document["command"])
     assert words[:2] == ["minivae", "evaluate"] and cli.make_parser().parse_args(words[1:]).rows == 2
 
@@ -174,7 +177,8 @@ def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypa
     monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(x) or found)
     for arguments in ([], ["--gap"], ["--rows", "7"], ["--ais"]):
         printed(capsys, run, *arguments)
-    assert [len(x) for x in asked] == [355, 355, 7, 89] and (asked[2] == test_x[:7]).all() and (asked[3] == test_x[::4]).all()
+    assert [len(x) for x in asked] == [355, 355, 7, 89]
+    assert (asked[2] == test_x[:7]).all() and (asked[3] == test_x[::4]).all()
     monkeypatch.setattr(evaluate, "MEASURED", 200)
     printed(capsys, run, "--gap")
     assert (asked[4] == data.digits().few(200).test_x).all()

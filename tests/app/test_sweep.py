@@ -100,7 +100,10 @@ def test_training_that_ends_with_infinite_moments_is_refused():
         points([Setting(1e-12, Gaussian(1e-12))], epochs=1, hidden=(4,))
 
 
-@pytest.mark.parametrize("x", [np.full((50, 4), 0.1), np.full((50, 4), 7, np.uint8), np.random.default_rng(0).random((1, 4))])
+ONE_ROW = np.random.default_rng(0).random((1, 4))
+
+
+@pytest.mark.parametrize("x", [np.full((50, 4), 0.1), np.full((50, 4), 7, np.uint8), ONE_ROW])
 def test_spread_of_constant_data_is_none(x):
     vae = VAE.init(np.random.default_rng(0), 4, 2, (3,), likelihood=Gaussian(1.0))
     with warnings.catch_warnings(action="error"):

@@ -1,14 +1,15 @@
-"""How far estimators of log p(x) get, and what they cost.
+"""Accuracy and cost of estimators of log p(x).
 
     python -m tests.benchmarks.evidence linear [--latent 2 5 10]                                  (twenty minutes)
     python -m tests.benchmarks.evidence memory [--k 50 500 5000] [--rows 10000] [--features 784]  (about five minutes)
 
-linear: a linear VAE with a Gaussian likelihood and learned sigma, trained by the hand gradients on the bundled digits
-(as fractions, the 1,442 to train on), against probabilistic PCA. The noise is a set of points that makes the expected
-loss exact, and the descent is BFGS, so that nothing is random but the start. Exit code 1 if it misses by 1e-6 nats.
+linear: compare a trained linear VAE with probabilistic PCA (pPCA), its analytic optimum. The model has a Gaussian
+likelihood with learned sigma; the data are the 1,442 training digits as fractions. The noise is a set of points for
+which the mean loss is exact, and BFGS minimises it, so only the initial weights are random. The exit code is 1 if
+log p(x) misses the optimum by more than 1e-6 nats.
 
-memory: the largest memory that `lower_bounds` needs for every k, each in a process of its own, on synthetic data and a
-linear decoder with a Gaussian likelihood: the peak of the whole process, Python, NumPy and the data included.
+memory: measure the peak memory of `lower_bounds` for each k, in a separate process, on synthetic data and a linear
+decoder with a Gaussian likelihood. The peak is that of the whole process, with Python, NumPy and the data.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import time
 
 
 def peak_of(k: int, rows: int, features: int) -> dict:
-    """Peak memory in MiB and seconds of one call, in this process."""
+    """Return the peak memory in MiB and the seconds of one call in this process."""
     import numpy as np
 
     from minivae import VAE, Gaussian, lower_bounds
@@ -35,9 +36,9 @@ def peak_of(k: int, rows: int, features: int) -> dict:
 
 
 def peak_so_far() -> float:
-    """The most memory that this program has had, in MiB.
+    """Return the peak memory of this process so far, in MiB.
 
-    Linux starts a new program's ru_maxrss at what the one that called it had; VmHWM is the program's own.
+    On Linux, a new process inherits ru_maxrss from its parent; VmHWM is the peak of the process alone.
     """
     try:
         with open("/proc/self/status", encoding="utf-8") as file:
@@ -48,14 +49,14 @@ def peak_so_far() -> float:
 
 
 def peak_alone(k: int, rows: int, features: int) -> dict:
-    """The same in a process of its own: the peak of a process never falls again."""
+    """Return `peak_of` from a new process, because the peak of a process never decreases."""
     again = [sys.executable, "-m", "tests.benchmarks.evidence", "peak", "--k", str(k)]
     again += ["--rows", str(rows), "--features", str(features)]
     return json.loads(subprocess.run(again, check=True, capture_output=True, text=True).stdout)
 
 
 def linear(options) -> int:
-    """A table, one row for each number of latent dimensions; 1 if one of them misses the optimum."""
+    """Print one row for each number of latent dimensions; return 1 if one of them misses the optimum."""
     import numpy as np
 
     from minivae import VAE, Gaussian, digits
@@ -64,7 +65,7 @@ def linear(options) -> int:
 
     x = digits().as_fractions().train_x.astype(np.float64)
     missed = 0
-    print(f"{'J':>4}{'pPCA':>16}{'trained':>16}{'short of it':>14}{'ELBO':>16}{'sigma':>10}{'angle':>10}{'seconds':>9}")
+    print(f"{'J':>4}{'pPCA':>16}{'trained':>16}{'difference':>14}{'ELBO':>16}{'sigma':>10}{'angle':>10}{'seconds':>9}")
     for latent in options.latent:
         start = time.perf_counter()
         rng = np.random.default_rng(0)
@@ -73,7 +74,7 @@ def linear(options) -> int:
         elbo = fit_linear(vae, x, 1e-11)
         best, trained = ppca(x, latent), exact_linear(vae, x).log_px.mean()
         cosines = np.linalg.svd(np.linalg.qr(vae.layers("decoder")[0][0].T)[0].T @ np.linalg.qr(best.weight.T)[0])[1]
-        angle = np.arccos(min(1, cosines.min()))            # the largest between the two subspaces, in radians
+        angle = np.arccos(min(1, cosines.min()))            # the largest angle between the two subspaces, in radians
         sigma, seconds = np.exp(vae.params["log_sigma"]), time.perf_counter() - start
         numbers = f"{best.log_px:16.9f}{trained:16.9f}{best.log_px - trained:14.1e}{elbo:16.9f}"
         print(f"{latent:4}{numbers}{sigma:10.6f}{angle:10.1e}{seconds:9.1f}", flush=True)
@@ -82,7 +83,7 @@ def linear(options) -> int:
 
 
 def memory(options) -> None:
-    """A table, one row for each k."""
+    """Print one row for each k."""
     print(f"lower_bounds on {options.rows:,} x {options.features}")
     print(f"{'k':>8}{'peak MiB':>12}{'seconds':>10}{'IW bound':>12}")
     for k in options.k:

@@ -1,18 +1,18 @@
-"""Does the error that `exact_log_px` reports hold? Every value is compared with an adaptive integration by other rules.
+"""Check the error that `exact_log_px` reports: compare its values with an independent adaptive integration.
 
     python -m tests.benchmarks.exact [--seeds N] [--mnist FOLDER] [--only NAME ...]       (the digits, 10 seeds: 40 minutes)
 
-Every model is trained as `minivae train` does it, and compared on all held-out data (with MNIST: on 150). Columns:
+`minivae train` trains every model. The comparison uses all held-out data (with MNIST: 150 of them). Columns:
     log p(x)    mean over the data, nats
     reported    the largest error that `exact_log_px` reports
-    off         the largest distance from the reference
-    off / err   the largest ratio of the two for one datum: the claim holds if it is at most 1
-    s           seconds that `exact_log_px` takes
+    off         the largest difference from the reference
+    off / err   the largest ratio of difference and reported error for one datum; it must be at most 1
+    s           seconds of `exact_log_px`
 
-The reference splits a square into cells, integrates each by a product of Gauss-Legendre rules, and splits a cell again
-while its four quarters differ from it. It shares no node and no stopping rule with the trapezoidal grids of the package.
+The reference divides a square into cells and integrates each with a product of Gauss-Legendre rules. It divides a cell
+again while the sum over its four quarters differs. It shares neither nodes nor a stopping rule with the package.
 
-Exit code 1 if a claim does not hold.
+The exit code is 1 if a ratio exceeds 1.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from minivae.evidence import exact_log_px
 from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp
 
-ENOUGH = 1e-7                                               # of p(x): quarters that agree so well are not split again
-CELLS = 32                                                  # on an axis, to begin with
-FAR_AT_FIRST, FAR = 100, 45                                 # nats below the highest value: cells that are left out
-DEEPEST = 14                                                # splits of a cell
+ENOUGH = 1e-7                                               # of p(x): a cell whose quarters agree this well is finished
+CELLS = 32                                                  # per axis at the start
+FAR_AT_FIRST, FAR = 100, 45                                 # nats below the highest value: lower cells are dropped
+DEEPEST = 14                                                # most divisions of a cell
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)        # on (-1, 1)
 
 MODELS = {
@@ -47,7 +47,7 @@ MODELS = {
 
 
 def reference(vae, x) -> np.ndarray:
-    """log p(x) of every datum, (N,), by adaptive cubature in one or two latent dimensions."""
+    """Return log p(x) of every datum, (N,), by adaptive cubature in one or two latent dimensions."""
     vae = vae.astype(np.float64)
     half = (8 + np.abs(vae.encode(x)[0]).max()) / CELLS
     centres = grid(half * np.arange(1 - CELLS, CELLS, 2), vae.latent)                       # (cells, J)
@@ -58,10 +58,10 @@ def reference(vae, x) -> np.ndarray:
 
 
 def integrate(vae, row, centres, half, values, top) -> float:
-    """log of the integral of p(x, z) of one datum, from its integral over the first cells and its highest value in each.
+    """Return log p(x) of one datum, from its log integrals and highest values in the first cells.
 
-    A node may hit a narrow mode that the nodes of the quarters miss, so a quarter inherits the highest value that was
-    found in its cell or in any quarter of it.
+    The nodes of the quarters can miss a narrow mode that a node of the cell hit. So a quarter inherits the highest
+    value found in its cell or in any quarter of that cell.
     """
     J, done, far = vae.latent, [], FAR_AT_FIRST
     for _ in range(DEEPEST):
@@ -82,7 +82,7 @@ def integrate(vae, row, centres, half, values, top) -> float:
 
 
 def cells(vae, x, centres, half):
-    """log of the integral of p(x, z) over every cell, and its highest log found there, (cells, N) each."""
+    """Return the log integral of p(x, z) over every cell and the highest log p(x, z) at its nodes, (cells, N) each."""
     J = centres.shape[1]
     log_weights = np.log(half * grid(WEIGHTS, J)).sum(axis=1)[:, None]                      # (nodes, 1)
     values, top = [], []
@@ -96,12 +96,12 @@ def cells(vae, x, centres, half):
 
 
 def grid(points, J):
-    """All J-tuples of these numbers, (n^J, J)."""
+    """Return all J-tuples of these numbers, (n^J, J)."""
     return np.stack(np.meshgrid(*[points] * J, indexing="ij"), axis=-1).reshape(-1, J)
 
 
 def trained(words: list[str], folder: Path, rows: int | None):
-    """The model that `minivae train` makes, and the data to compare on."""
+    """Train a model with `minivae train`; return it and the held-out data to compare on."""
     if cli.main(["train", *words, "-q", "--out", str(folder / "run"), "--overwrite"]):
         raise SystemExit("the training failed")
     run = runs.read(folder / "run")
@@ -109,7 +109,7 @@ def trained(words: list[str], folder: Path, rows: int | None):
 
 
 def main(arguments=None) -> int:
-    """Print the table; return 1 if a claim does not hold."""
+    """Print the table; return 1 if a difference exceeds the reported error."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--mnist", help="folder with the four IDX files")

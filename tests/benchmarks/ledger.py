@@ -1,10 +1,10 @@
-"""How long the ledger takes, and how that grows with the number of draws.
+"""Time of a check of the ledger, and its growth with the number of draws.
 
     python -m tests.benchmarks.ledger [--rounds 5] [--threads 1] [--json FILE]         (about five minutes)
 
-Every number is a median over rounds, of the computation alone: entries are imported before the clock starts. Growth
-is a straight line fitted to log(seconds) over log(draws), for the draws where the draws are what takes the time: an
-exponent of 1 is linear. The cost of a thousand more draws is the slope between neighbours, free of what is paid once.
+Every number is a median over rounds. Imports are not timed. Growth is the slope of a straight line fitted to
+log(seconds) over log(draws), from 1,000 draws on, where the draws take most of the time; a slope of 1 is linear. The
+cost of 1,000 more draws is the slope between neighbouring rows, so costs that do not depend on the draws cancel.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from pathlib import Path
 from tests.benchmarks.timing import cpu_name, exponent, held_to, quartiles, run_with_threads
 
 DRAWS = (100, 300, 1_000, 3_000, 10_000, 100_000)
-GROWING = 1_000  # draws from which on they are what takes the time
-STEADY = 10_000  # draws from which on one check is long enough to be steady
+GROWING = 1_000  # from this many draws on, the draws take most of the time
+STEADY = 10_000  # from this many draws on, one measurement is precise enough
 
 
 def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
-    """Seconds for every entry of the ledger, judged once. A verdict that is not the expected one is said."""
+    """Return the seconds that each entry takes to judge; print unexpected verdicts on stderr."""
     from derivations.engine import ledger
     from derivations.engine.judge import judge
 
@@ -41,8 +41,8 @@ def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
 
 
 def seconds_of_checks(counts: Sequence[int], rounds: int) -> dict[int, list[float]]:
-    """Seconds of whole checks with these numbers of draws: one for every round, or one in all if that is steady."""
-    seconds_of_check(10, 0)  # imports, caches
+    """Return {draws: seconds of whole checks}: one per round, but only one for large numbers of draws."""
+    seconds_of_check(10, 0)  # warm up: imports and caches
     taken = {draws: [] for draws in counts}
     for seed in range(rounds):
         for draws in counts:
@@ -52,7 +52,7 @@ def seconds_of_checks(counts: Sequence[int], rounds: int) -> dict[int, list[floa
 
 
 def measure(rounds: int) -> dict:
-    """Times of whole checks at 1,000 draws, of the slowest entries, and of growing numbers of draws."""
+    """Return times of whole checks at 1,000 draws, of the slowest entries, and for growing numbers of draws."""
     from derivations.engine import ledger
 
     growth = {draws: statistics.median(taken) for draws, taken in seconds_of_checks(DRAWS, rounds).items()}
@@ -70,7 +70,7 @@ def measure(rounds: int) -> dict:
 
 
 def report(found: dict) -> str:
-    """The figures as text."""
+    """Return the measurements as text."""
     check, growth = found["check at 1000 draws, seconds"], found["draws, seconds"]
     lines = [
         f"{found['rows']} rows of {found['entries']} entries at 1,000 draws: {check['median']:.2f} s "
@@ -78,22 +78,22 @@ def report(found: dict) -> str:
         "slowest: "
         + ", ".join(f"{id} {seconds * 1000:.0f} ms" for id, seconds in found["slowest entries, seconds"].items()),
         "",
-        f"{'draws':>8}{'seconds':>10}{'per 1,000 draws':>18}{'1,000 more cost':>18}",
+        f"{'draws':>8}{'seconds':>10}{'per 1,000 draws':>18}{'1,000 more':>18}",
     ]
     before = None
     for draws, seconds in growth.items():
         more = f"{(seconds - growth[before]) / (draws - before) * 1000:18.3f}" if before else ""
         lines.append(f"{draws:8,}{seconds:10.3f}{seconds / draws * 1000:18.3f}{more}")
         before = draws
-    lines += ["", f"time grows as draws ^ {found['exponent']:.2f}, from {GROWING:,} draws on: linear is 1"]
+    lines += ["", f"time grows as draws ^ {found['exponent']:.2f} from {GROWING:,} draws on (linear: 1)"]
     return "\n".join(lines)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.ledger", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="threads it is held to (default: %(default)s)")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="number of threads (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     options = parser.parse_args()
     if options.rounds < 2 or options.threads < 1:
         parser.error("--rounds must be at least 2, and --threads at least 1")

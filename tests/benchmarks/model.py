@@ -1,4 +1,4 @@
-"""The model that benchmarks train, where it starts, and one step of it."""
+"""The model that the benchmarks train: its sizes, its initial state and one training step."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ PARTS = ("encoder", "decoder")
 
 @dataclass(frozen=True)
 class Size:
-    """Features, hidden widths and latent coordinates of a model, its activation, rows of a batch, draws for each."""
+    """Sizes of a model (features, hidden units, latent coordinates), its activation, rows per batch, draws per row."""
 
     widths: tuple[int, ...]
     activation: str
@@ -27,7 +27,7 @@ class Size:
 
 
 class Start:
-    """Where everybody starts: the same model, the same batch, the same noise for the check."""
+    """Common start of all contenders: the same model, batch, and noise for the comparison."""
 
     def __init__(self, size: Size):
         rng = np.random.default_rng(0)
@@ -37,17 +37,17 @@ class Start:
         self.eps = self.vae.draw_noise(rng, size.batch, size.draws)             # (L, B, J)
 
     def layers(self, part: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Copies of the (weight, bias) pairs of "encoder" or "decoder", weights (in, out)."""
+        """Return copies of the (weight, bias) pairs of "encoder" or "decoder", weights (in, out)."""
         return [(weight.copy(), bias.copy()) for weight, bias in self.vae.layers(part)]
 
 
 class Minivae:
-    """One step: noise, forward, backward, Adam."""
+    """Training step of this project: noise, forward, backward, Adam."""
 
     name = "minivae"
 
     def __init__(self, start: Start):
-        keep_freed_memory()                                 # as a training does
+        keep_freed_memory()                                 # as `minivae train` does
         self.first, self.x, self.eps = start.vae, start.x, start.eps
         self.rng = np.random.default_rng(0)
         self.restart()
@@ -69,9 +69,9 @@ class Minivae:
 
 
 def disagreement(contender, reference) -> str | None:
-    """How this contender's loss or gradient differs from the reference's; None if only by rounding."""
+    """Describe how the loss or gradient differs from the reference; return None if only by rounding."""
     (loss, d), (loss_0, d_0) = contender.loss_and_gradient(), reference.loss_and_gradient()
-    if not abs(loss - loss_0) <= 1e-4 * abs(loss_0):        # NaN agrees with nothing
+    if not abs(loss - loss_0) <= 1e-4 * abs(loss_0):        # also true for NaN
         return f"loss {loss:.6g}, but {reference.name} says {loss_0:.6g}"
     worst = np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in zip(d, d_0, strict=True)])
     return None if worst <= 1e-4 else f"gradient off by {worst:.2g} of its largest entry"

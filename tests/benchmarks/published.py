@@ -1,22 +1,23 @@
-"""Numbers of papers on MNIST, reached here: train as they did, measure as they did, say how much of it was done.
+"""Reproduce published results on MNIST: the same training, the same measurement, and how much of it was done.
 
     python -m tests.benchmarks.published NAME ... --data DIR [--epochs N] [--k 5000] [--rows N] [--out DIR]
                                            [--threads N] [--processes N]
 
 DIR holds the four files of MNIST. Names:
     vae, iwae-5, iwae-50    Burda, Grosse and Salakhutdinov (2016), one stochastic layer: 784-200-200-50, tanh, Adam
-                            (epsilon 1e-4), mini-batches of 20, zeros and ones drawn afresh for each, and eight stages:
-                            3^i epochs at a learning rate of 0.001 10^(-i/7). Measured: -log p(x) of the test set by
+                            (epsilon 1e-4), mini-batches of 20, each binarized anew, and eight stages i = 0, ..., 7 of 3^i
+                            epochs at a learning rate of 0.001 10^(-i/7). Measured: -log p(x) of the test set by
                             the bound of 5,000 importance weights. Published: 86.76, 85.54, 84.78 nats.
     grey                    The basic VAE of PyTorch's examples: 784-400-20, ReLU, Adam 1e-3, mini-batches of 128, grey
-                            fractions as targets, 10 epochs, from where a PyTorch Linear begins. Measured: -ELBO of the
-                            test set, one draw for each. About 105.5 is what it prints. Grey fractions are not binary
-                            data: a score, not a likelihood.
+                            fractions as targets, 10 epochs, initial weights as in PyTorch's Linear. Measured: -ELBO of
+                            the test set, one draw per image. The example prints about 105.5. Grey fractions are not
+                            binary data, so this number is a score and not a likelihood.
 
-Training runs on --threads (1: these products are small), measuring on --processes, of so many threads each.
-What is held out is drawn once, from a seed of its own. `--epochs` stops early: the schedule is cut, not squeezed. `--rows`
-measures so many test data, evenly spaced. Every epoch is written down in --out (default: published-out), and a command
-that was stopped goes on from there; every result is appended to results.jsonl there, with its setting and its commit.
+Training uses --threads (default 1, because these matrix products are small); measuring uses --processes, each with that
+many threads. The test images are binarized once, with a fixed seed. `--epochs N` stops after N epochs of the full
+schedule. `--rows N` measures N evenly spaced test images. The state is saved in --out (default: published-out) after
+every epoch, and a stopped command continues from there. Every result is appended to results.jsonl in --out, with its
+setting and commit.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from tests.benchmarks.timing import run_with_threads
 
 
 class Setting(NamedTuple):
-    """What was published, and how it came about."""
+    """Published result, and the model and training that it belongs to."""
 
     published: float
     hidden: tuple[int, ...]
@@ -43,16 +44,16 @@ class Setting(NamedTuple):
     activation: str
     batch: int
     epochs: int
-    tiny: float                 # Adam's
+    tiny: float                 # stabiliser of Adam
     samples: int = 1
     binarize: bool = True
 
     def rate(self, epoch: int) -> float:
-        """Adam's learning rate in this epoch, from 1."""
+        """Return Adam's learning rate in this epoch; epochs count from 1."""
         return 1e-3 * 10 ** (-stage_of(epoch) / 7) if self.binarize else 1e-3
 
 
-STAGES = [3**i for i in range(8)]                           # epochs of each: 3,280
+STAGES = [3**i for i in range(8)]                           # epochs of each stage; 3,280 together
 BURDA = Setting(86.76, (200, 200), 50, "tanh", 20, sum(STAGES), 1e-4)
 SETTINGS = {
     "vae": BURDA,
@@ -63,12 +64,12 @@ SETTINGS = {
 
 
 def stage_of(epoch: int) -> int:
-    """0 for epoch 1, 1 for the next 3, 2 for the next 9, and so on."""
+    """Return the stage of an epoch: 0 for epoch 1, 1 for the next 3, 2 for the next 9, and so on."""
     return next(i for i in range(len(STAGES)) if epoch <= sum(STAGES[: i + 1]))
 
 
 def start(setting: Setting, data, epochs: int):
-    """A training of the model that the setting describes."""
+    """Return a new training of the model that the setting describes."""
     import numpy as np
 
     from minivae import VAE, Bernoulli
@@ -87,7 +88,7 @@ def start(setting: Setting, data, epochs: int):
 
 
 def begin_as_torch(vae, rng) -> None:
-    """Weights and biases of every layer uniform between -1/sqrt(I) and 1/sqrt(I), of I inputs."""
+    """Draw weights and biases of every layer uniformly between -1/sqrt(I) and 1/sqrt(I), for I inputs."""
     for part in ("encoder", "decoder"):
         for weight, bias in vae.layers(part):
             for array in (weight, bias):
@@ -95,7 +96,7 @@ def begin_as_torch(vae, rng) -> None:
 
 
 def go_on(name: str, data, epochs: int, out: Path) -> tuple:
-    """Train from where it was left; the training, and the seconds of all its epochs."""
+    """Start or resume the training, finish it, and return it with the seconds of all its epochs."""
     from minivae.app.progress import Progress
     from minivae.runs import checkpoint
 
@@ -122,14 +123,14 @@ def go_on(name: str, data, epochs: int, out: Path) -> tuple:
 
 
 def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
-    """-log p(x) by k importance weights: the mean over data x, and its error from the draws alone."""
+    """Return the mean of -log p(x) by k importance weights, and its standard error from the draws alone."""
     import numpy as np
 
     from minivae.app.progress import Progress
 
     parts = np.array_split(x, max(1, len(x) // 100))
     progress, bounds, errors = Progress(len(parts)), [], []
-    with ProcessPoolExecutor(processes) as pool:            # what is not a matrix product knows no threads
+    with ProcessPoolExecutor(processes) as pool:            # only matrix products use threads
         for found in pool.map(bounds_of, repeat(vae), parts, repeat(k), range(len(parts))):
             bounds.append(found.iw_bound)
             errors.append(found.iw_bound_se)
@@ -140,7 +141,7 @@ def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
 
 
 def bounds_of(vae, x, k: int, seed: int):
-    """The bounds of a part of the data, whose draws are its own."""
+    """Return the bounds of one part of the data, with its own random seed."""
     import numpy as np
 
     from minivae import lower_bounds
@@ -159,7 +160,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
     learned = whole.binarized() if setting.binarize else whole
     training, seconds = go_on(name, learned, epochs, options.out)
     done = {"setting": name, **setting._asdict(), "epochs_done": training.epoch - 1, "seconds": round(seconds, 1)}
-    done["MiB"] = round(peak_so_far())                      # of learning: what measures may have processes of its own
+    done["MiB"] = round(peak_so_far())                      # of training; measuring may use other processes
     test_x = learned.few(options.rows or len(learned.test_x)).test_x
     began = time.perf_counter()
     if setting.binarize:
@@ -175,7 +176,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
 
 
 def commit() -> str:
-    """The commit of this checkout, with a + if something is changed since; "unknown" outside of one."""
+    """Return the commit of this checkout, with a + if files have changed since; "unknown" without git."""
     here = Path(__file__).parent
     try:
         head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
@@ -186,7 +187,7 @@ def commit() -> str:
 
 
 def table(rows: list[dict]) -> str:
-    """Setting, how much of it was done, time, what came out, what was published."""
+    """Return a table: setting, epochs done, time, memory, test images, measured and published result."""
     lines = [f"{'setting':10}{'epochs':>14}{'minutes':>9}{'MiB':>6}{'test data':>11}{'measured':>18}{'published':>11}"]
     for row in rows:
         error = "" if row["error"] is None else f" +- {row['error']:.3f}"

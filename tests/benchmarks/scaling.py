@@ -1,28 +1,29 @@
-"""How cost grows with work: measured, fitted, and held against what theory says.
+"""Growth of time and memory with the amount of work: measured, fitted, and compared with theory.
 
     python -m tests.benchmarks.scaling [--threads N] [--seconds S] [--only NAME ...] [--json]    (under three minutes)
 
-Each table makes one thing larger, and leaves the rest of the work as it is, that of the model printed on top:
+Each table increases one size and keeps the others. The output begins with the sizes of the model.
     batch           a training step (noise, forward, backward, Adam; Bernoulli, float32), by rows of the batch
-    width           that step, by units of the hidden layer
-    depth           that step, by hidden layers of either network
-    draws           that step, by draws of z for every datum
-    epoch           an epoch of `minivae.train.Training`, by rows to learn from; a fifth as many are held out
-    evidence        `minivae.lower_bounds`, by draws k: its time, and the peak memory of a process that does only this
+    width           a training step, by units of the hidden layer
+    depth           a training step, by hidden layers of each network
+    draws           a training step, by draws of z per datum
+    epoch           an epoch of `minivae.train.Training`, by training rows; a fifth as many rows are held out
+    evidence        `minivae.lower_bounds`, by draws k: its time, and the peak memory of a separate process
     ledger          a check of all entries of the ledger, by draws
 
-Columns.
-    ms, s, MiB      median over the rounds
-    25 %..75 %      quartiles over the rounds: how steady that median is; "-" for one long round
-    exponent        p of value = c n^p between the line above and this one
-Below a table stand p of a straight line fitted to log value over log n, by least squares, the range it is fitted over,
-and what theory says. The range begins where what is paid once (the overhead of calls, Adam, layers that do not grow)
-is no longer most of the cost; what is left of it makes p smaller. Where it is never little, the first line is
-subtracted from all: theory then speaks of value(n) - value(first) over n - first, and so do the exponents.
+Columns of a table:
 
-Exit code 1 if a fitted exponent is above its bound. Bounds leave room for noise and for caches that larger arrays no
-longer fit into, none for another power. A program that does something else on the same core makes p smaller or larger,
-depending on when it does.
+    ms, s, MiB      median over the rounds
+    25 %..75 %      quartiles over the rounds, which show the spread; "-" if there is only one round
+    exponent        p of value = c n^p, between the previous row and this one
+
+Below each table: p of a straight line fitted to log value over log n by least squares, the range of the fit, and the
+theory. The range begins where constant costs (function calls, Adam, layers that do not grow) are less than half of the
+total; the rest of them makes p a little smaller. If constant costs always matter, the first row is subtracted from all
+rows, and theory and exponents are those of value(n) - value(first) over n - first.
+
+The exit code is 1 if a fitted exponent is above its bound. A bound allows for noise and for arrays that no longer fit
+into a cache, but not for another power. Other programs on the same core can make p smaller or larger.
 """
 
 import argparse
@@ -43,12 +44,12 @@ from tests.benchmarks.model import LR, Minivae, Size, Start
 
 MODEL = Size((784, 400, 20), "relu", 128)
 EVIDENCE_ROWS = 100
-LINEAR = 1.15                                               # the most that a linear cost may measure
+LINEAR = 1.15                                               # largest measured exponent of a linear cost
 
 
 @dataclass(frozen=True)
 class Growth:
-    """What theory says of one column: value = c n^p from n = start on, and the most that p may measure."""
+    """Theory of one column: value = c n^p from n = start on, and the largest p allowed."""
 
     theory: str
     start: int
@@ -56,7 +57,7 @@ class Growth:
     above_first: bool = False                               # value(n) - value(first) = c (n - first)^p instead
 
     def points(self, values: dict[int, float]) -> dict[int, float]:
-        """{n: value} that theory speaks of. A difference that noise has made negative is left out."""
+        """Return the {n: value} to fit, without differences that noise has made negative."""
         if not self.above_first:
             return values
         first, base = next(iter(values.items()))
@@ -65,7 +66,7 @@ class Growth:
 
 @dataclass(frozen=True)
 class Table:
-    """`measure(sizes, rounds, seconds)` is {column: {n: one value for every round}}; `growth` says how columns grow."""
+    """Measurements of one kind: `measure(sizes, rounds, seconds)` returns {column: {n: one value per round}}."""
 
     title: str
     n: str
@@ -75,11 +76,11 @@ class Table:
     rounds: int = 5
 
 
-# What is measured
+# Measurements
 
 
 def sized(axis: str, n: int) -> Size:
-    """MODEL with n rows in its batch, units in its hidden layer, hidden layers, or draws."""
+    """Return MODEL with n as its rows per batch, units per hidden layer, number of hidden layers, or draws."""
     features, hidden, latent = MODEL.widths
     changed = {
         "batch": {"batch": n},
@@ -91,7 +92,7 @@ def sized(axis: str, n: int) -> Size:
 
 
 def step_times(axis: str) -> Callable:
-    """Measures milliseconds of a training step along this axis."""
+    """Return a function that measures milliseconds of a training step for growing sizes of this axis."""
 
     def measure(sizes, rounds, seconds):
         contenders = {n: Minivae(Start(sized(axis, n))) for n in sizes}
@@ -102,7 +103,7 @@ def step_times(axis: str) -> Callable:
 
 
 class Epochs:
-    """A timing.Contender whose step is an epoch."""
+    """Contender whose step is one epoch."""
 
     def __init__(self, rows: int):
         rng = np.random.default_rng(0)
@@ -120,18 +121,18 @@ class Epochs:
 
     def steps(self, count):
         for _ in range(count):
-            while next(self.training) is None:              # after a mini-batch; a Record after the last
+            while next(self.training) is None:              # None after a mini-batch, a Record after the last one
                 pass
 
 
 def epoch_times(sizes, rounds, seconds):
-    """Seconds of an epoch: steps enough to be a turn of their own."""
+    """Return seconds per epoch; one epoch is long enough to be timed alone."""
     times = timing.interleave({n: Epochs(n) for n in sizes}, rounds, seconds, least=1)
     return {"s": times}
 
 
 def evidence_costs(sizes, rounds, seconds):
-    """Seconds and peak memory of `lower_bounds`, each in a process of its own, which takes as long as it takes."""
+    """Return seconds and peak memory of `lower_bounds`, each measured in a new process; `seconds` is not used."""
     found = {"s": {k: [] for k in sizes}, "MiB": {k: [] for k in sizes}}
     for _ in range(rounds):
         for k in sizes:
@@ -142,7 +143,7 @@ def evidence_costs(sizes, rounds, seconds):
 
 
 def ledger_times(sizes, rounds, seconds):
-    """Seconds of a whole check, which takes as long as it takes."""
+    """Return seconds of a whole check of the ledger; `seconds` is not used."""
     return {"s": ledger.seconds_of_checks(sizes, rounds)}
 
 
@@ -150,47 +151,47 @@ OF_STEP = "a training step"
 TABLES = {
     "batch": Table(
         OF_STEP, "batch", (1, 4, 16, 64, 256, 1024, 4096), step_times("batch"),
-        {"ms": Growth("linear, p = 1: every row passes through the same products; Adam is paid once a step", 256)},
+        {"ms": Growth("linear, p = 1: every row passes through the same products; Adam runs once per step", 256)},
     ),
     "width": Table(
         OF_STEP, "hidden", (32, 64, 128, 256, 512, 1024, 2048), step_times("width"),
         {"ms": Growth("linear, p = 1: with one hidden layer of H units, the weights are D H + H 2J and J H + H D;\n"
-                      "H^2 would come in with a second one; likelihood and noise do not grow with H", 256)},
+                      "a second one would add H^2; likelihood and noise do not grow with H", 256)},
     ),
     "depth": Table(
         OF_STEP, "layers", (1, 2, 3, 4, 5, 6), step_times("depth"),
-        {"ms": Growth("affine, p = 1 of the differences: each further layer adds the same two products H x H, one to\n"
-                      "either network, to first and last layers (D H + H 2J, J H + H D) that never become negligible",
+        {"ms": Growth("affine, p = 1 of the differences: each added layer costs two products H x H, one per network;\n"
+                      "the first and last layers (D H + H 2J, J H + H D) always matter",
                       1, above_first=True)},
     ),
     "draws": Table(
         OF_STEP, "draws", (1, 2, 4, 8, 16, 32), step_times("draws"),
-        {"ms": Growth("linear, p = 1: all draws pass through the decoder; the encoder and Adam are paid once", 8)},
+        {"ms": Growth("linear, p = 1: all draws pass through the decoder; the encoder and Adam run once", 8)},
     ),
     "epoch": Table(
         "an epoch", "rows", (1000, 2000, 4000, 8000, 16000, 32000), epoch_times,
-        {"s": Growth("linear, p = 1: N / B steps that cost the same, and every row held out once", 1000)},
+        {"s": Growth("linear, p = 1: N / B steps of equal cost, and one evaluation of every held-out row", 1000)},
     ),
     "evidence": Table(
         f"lower_bounds of {EVIDENCE_ROWS} data", "k", (10, 30, 100, 300, 1000, 3000, 10000), evidence_costs,
         {"s": Growth("linear, p = 1: every draw passes through the decoder", 300),
-         "MiB": Growth("constant, p = 0: draws come in chunks, from about 25 on in full ones; to keep one float64 for\n"
-                       "every draw and datum would be p = 0.02, and one for every coordinate of z p > 0.2", 100, 0.01)},
+         "MiB": Growth("constant, p = 0: draws are processed in chunks, which are full from about 25 draws on; storing\n"
+                       "one float64 per draw and datum would give p = 0.02, one per coordinate of z p > 0.2", 100, 0.01)},
         rounds=3,
     ),
     "ledger": Table(
         "a check of the ledger", "draws", tuple(n for n in ledger.DRAWS if n <= ledger.STEADY), ledger_times,
-        {"s": Growth("linear, p = 1: entries are judged on their draws; what needs none is paid once", ledger.GROWING)},
+        {"s": Growth("linear, p = 1: entries are judged at every draw; other costs are constant", ledger.GROWING)},
         rounds=2,
     ),
 }  # fmt: skip
 
 
-# What is made of it
+# Fits and tables
 
 
 def rows_of(values: dict[int, list[float]], growth: Growth) -> list[dict]:
-    """The lines of a table, in its columns."""
+    """Return the rows of a table as {column: value}."""
     medians = {n: statistics.median(each) for n, each in values.items()}
     points, first = growth.points(medians), min(medians) if growth.above_first else 0
     rows, before = [], None
@@ -207,13 +208,13 @@ def rows_of(values: dict[int, list[float]], growth: Growth) -> list[dict]:
 
 
 def fitted(values: dict[int, list[float]], growth: Growth) -> float:
-    """The exponent, fitted to medians; NaN, which keeps no bound, if noise has left fewer than two."""
+    """Return the exponent fitted to the medians; NaN, which exceeds every bound, if fewer than two points are left."""
     points = growth.points({n: statistics.median(each) for n, each in values.items()})
     return timing.exponent(points, growth.start) if sum(n >= growth.start for n in points) > 1 else math.nan
 
 
 def measured(table: Table, seconds: float) -> dict[str, dict]:
-    """{column: its lines, what was fitted to them over which range, and whether that keeps the bound}."""
+    """Measure a table; return {column: its rows, the fitted exponent, the range of the fit, whether p is in bounds}."""
     found = {}
     for column, values in table.measure(table.sizes, table.rounds, seconds).items():
         growth = table.growth[column]
@@ -245,7 +246,7 @@ def print_table(table: Table, found: dict[str, dict]) -> None:
 
 
 def run(tables: dict[str, Table], seconds: float, threads: int, as_json: bool = False) -> int:
-    """Measure and print; 1 if an exponent is above its bound."""
+    """Measure and print all tables; return 1 if an exponent is above its bound."""
     result = {"environment": timing.environment(threads) | {"model": str(MODEL)}, "tables": {}}
     if not as_json:
         print(*(f"{key:8} {value}" for key, value in result["environment"].items()), sep="\n", flush=True)
@@ -257,7 +258,7 @@ def run(tables: dict[str, Table], seconds: float, threads: int, as_json: bool = 
         for column, each in found.items():
             if not each["kept"]:
                 grows = f"{column} grows with exponent {each['exponent']:.3f}"
-                faults.append(f"{name}: {grows}, not at most {each['bound']}")
+                faults.append(f"{name}: {grows}, above its bound {each['bound']}")
     if as_json:
         print(json.dumps(result | {"faults": faults}, indent=1))
     for fault in faults:
@@ -271,8 +272,8 @@ def arguments() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--threads", type=int, default=1, help="threads it is held to (default 1)")
-    parser.add_argument("--seconds", type=float, default=0.15, help="length of a turn of steps (default 0.15)")
+    parser.add_argument("--threads", type=int, default=1, help="number of threads (default 1)")
+    parser.add_argument("--seconds", type=float, default=0.15, help="length of one measurement (default 0.15)")
     parser.add_argument("--only", nargs="+", choices=TABLES, metavar="NAME", help="only these tables")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
     args = parser.parse_args()

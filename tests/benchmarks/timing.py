@@ -1,4 +1,4 @@
-"""Timing side by side: the same threads and cores for all, alternating turns, medians and their spread."""
+"""Fair timing of several contenders: equal threads and cores, alternating turns, medians and quartiles."""
 
 import os
 import platform
@@ -10,25 +10,25 @@ from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-PAUSE = 0.05                                                # seconds; idle threads spin for about half of it
+PAUSE = 0.05                                                # seconds; idle BLAS threads are busy for about half of it
 Name = TypeVar("Name", str, int)
 
 
 class Contender(Protocol):
     def restart(self) -> None:
-        """Be as freshly made."""
+        """Return to the initial state."""
 
     def steps(self, count: int) -> None:
-        """Do so many steps; return when the last is done."""
+        """Do this number of steps; return when the last is done."""
 
 
 def run_with_threads(module: str, threads: int, cores: int | None = None) -> int | None:
-    """Run `module` again, same arguments, in a process held to this many threads; return its exit code.
+    """Run `module` with the same arguments in a process limited to this many threads; return its exit code.
 
-    It is held to as many cores, or to `cores` of them if it has processes of its own.
+    The process is also limited to as many cores, or to `cores` of them if it starts more processes.
 
-    Returns None in that process itself. It takes a second process because NumPy reads the variables when it
-    is imported. What does not read them (XLA) is held by the set of cores, where the system can restrict it.
+    Returns None in that process itself. A new process is needed because NumPy reads the thread variables when it
+    is imported. XLA ignores these variables; the limit on cores applies to it, where the system supports one.
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-(cores or threads) :])
@@ -47,12 +47,12 @@ def seconds_per_step(contender: Contender, count: int) -> float:
 def interleave(
     contenders: Mapping[Name, Contender], rounds: int, seconds: float, least: int = 3
 ) -> dict[Name, list[float]]:
-    """Seconds per step of each contender, by its name: a list with one number for every round.
+    """Return {name: seconds per step in every round} for each contender.
 
-    In every round each contender gets a turn of about `seconds`, of `least` steps if they take longer; who begins
-    changes from round to round. A turn starts afresh, so the same stretch of training is timed however many
-    rounds there are. A pause before it lets the threads of the one before fall asleep, and a few steps that are
-    not timed wake its own. Before all rounds, each runs for two turns to get warm.
+    In every round each contender has a turn of about `seconds`, or of `least` steps if they take longer. The order
+    changes from round to round. Every turn begins at the initial state, so the same steps are timed in all rounds.
+    Before a turn, a pause lets idle threads of the previous contender sleep, and a few untimed steps wake the
+    threads of this one. Before the first round, each contender warms up for the length of two turns.
     """
     counts = {}
     for name, contender in contenders.items():
@@ -70,7 +70,7 @@ def interleave(
 
 
 def warm_up(contender: Contender, seconds: float, least: int) -> float:
-    """Run until compilers and caches are warm; return the seconds that a step takes then."""
+    """Run until compilers and caches are warm; return the seconds per step after that."""
     contender.steps(least)
     start, per_step = time.perf_counter(), None
     while per_step is None or time.perf_counter() - start < seconds:
@@ -79,18 +79,18 @@ def warm_up(contender: Contender, seconds: float, least: int) -> float:
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:
-    """Lower quartile, median, upper quartile."""
+    """Return lower quartile, median and upper quartile."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, middle, high
 
 
 def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
-    """Median over rounds of time(name) / time(other): what slows a whole round cancels."""
+    """Return the median over rounds of time(name) / time(other); a slow round affects both, so it cancels."""
     return statistics.median(a / b for a, b in zip(times[name], times[other]))
 
 
 def exponent(values: dict[int, float], start: int = 0) -> float:
-    """p of value = c n^p, from {n: value}: the slope of log value over log n from n = start on, by least squares."""
+    """Return p of value = c n^p: the slope of log value over log n for n >= start, by least squares."""
     import numpy as np
 
     points = [(n, value) for n, value in values.items() if n >= start]
@@ -98,7 +98,7 @@ def exponent(values: dict[int, float], start: int = 0) -> float:
 
 
 def environment(threads: int) -> dict[str, str | int]:
-    """What times depend on: the machine, and what runs on it."""
+    """Return the machine and software that times depend on."""
     import numpy as np
 
     return {
@@ -120,13 +120,13 @@ def cpu_name() -> str:
 
 
 def blas_name(np) -> str:
-    """Which BLAS this NumPy was built with."""
+    """Return name and version of the BLAS library of this NumPy."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
 
 
 def held_to() -> str:
-    """The cores this process is held to."""
+    """Describe the cores that this process may use."""
     if not hasattr(os, "sched_getaffinity"):
-        return "all cores; this system has no other way, so JAX may use more threads than the others"
+        return "all cores, because this system cannot limit them; JAX may use more threads than the others"
     return f"cores {sorted(os.sched_getaffinity(0))} of {os.cpu_count()}"

@@ -1,33 +1,32 @@
-"""How long one training step takes: here, in PyTorch, in JAX, and in the matrix products nobody can avoid.
+"""Time of one training step: this project, PyTorch, JAX, and the matrix products alone.
 
     python -m tests.benchmarks.training [--threads N] [--rounds N] [--seconds S] [--only NAME ...] [--json]
 
 A step is: draw noise, forward, backward, Adam. Bernoulli likelihood, analytic KL, float32, the batch already
-in memory. Nothing else is timed. Before the clock starts, every contender must return the same loss and
-gradient as minivae from the same parameters and noise, to 1e-4 (float32, summed in other orders). One that
-does not is not timed, and the exit code is 1.
+in memory. Nothing else is timed. Before the timing, every contender must return the loss and gradient of minivae
+for the same parameters and noise, to 1e-4 (float32 sums depend on their order). A contender with other values is not
+timed, and the exit code is 1.
 
-Contenders. Peers that are not installed are left out, and the table says so.
-    roofline        the matrix products alone, `np.matmul(..., out=)` into arrays made before, by NumPy's
-                    BLAS; peers bring their own, which may be faster
-    roofline+adam   these, and minivae's update of as many parameters: no step in NumPy can take less
+Contenders; the table names peers that are not installed.
+    roofline        the matrix products alone, `np.matmul(..., out=)` into existing arrays, with NumPy's BLAS;
+                    peers use other BLAS libraries, which may be faster
+    roofline+adam   roofline and minivae's Adam update: a lower limit for a step in NumPy
     minivae         this project
     torch           PyTorch, eager, `torch.optim.Adam(fused=True)`
     torch.compile   PyTorch, the whole step (noise, gradient, Adam) as one compiled function
     jax             JAX, the whole step as one `jax.jit`, parameters and moments donated
 
-Columns.
-    ms              median over the rounds of the time of one step
-    25 %..75 %      quartiles over the rounds: how steady that median is
-    / roofline      median over the rounds of this time over the roofline's of the same round
-    minivae /       likewise, minivae's time over this one: below 1 minivae is faster
+Columns of the table:
+    ms              median time of one step over the rounds
+    25 %..75 %      quartiles over the rounds, which show the spread
+    / roofline      time of this contender divided by that of the roofline in the same round, median over rounds
+    minivae /       time of minivae divided by that of this contender: below 1, minivae is faster
 
-All share one number of threads (default 1): through the environment variables that BLAS libraries read,
-through `torch.set_num_threads`, and, where the system can, by holding the process to that many cores, which
-is what XLA goes by. With more than one, run it on a machine that does nothing else: threads that wait for one
-another wait for every program that has taken one's core. A turn is the first steps of a fresh model; later,
-where units have died, Adam's moments decay below float32's normal range, in which processors are far slower:
-that is not measured here.
+All contenders use the same number of threads (default 1). The benchmark sets the environment variables of BLAS
+libraries and `torch.set_num_threads`, and limits the process to as many cores where the system allows it, because XLA
+uses one thread per core. With several threads, run no other program: a thread whose core is taken delays all others.
+Only the first steps of a fresh model are timed. After many steps, Adam's moments of dead units become subnormal
+numbers, with which processors are much slower; this is not measured here.
 """
 
 import argparse
@@ -57,11 +56,11 @@ SIZES = (
 )
 
 
-# Each contender is a timing.Contender; `loss_and_gradient()` is for the check.
+# Each class is a timing.Contender; `loss_and_gradient()` serves the comparison before the timing.
 
 
 class Roofline:
-    """Every layer forward, dW of every layer, dX of every layer but the first, and nothing else."""
+    """Matrix products alone: every layer forward, dW of every layer, dX of every layer but the first."""
 
     name = "roofline"
 
@@ -89,7 +88,7 @@ class Roofline:
 
 
 class RooflineAndAdam(Roofline):
-    """Noise, activations, likelihood and everything else for nothing."""
+    """Matrix products and the Adam update, without noise, activations and likelihood."""
 
     name = "roofline+adam"
 
@@ -108,7 +107,7 @@ class RooflineAndAdam(Roofline):
 
 
 class Torch:
-    """PyTorch keeps weights as (out, in), so that is what it gets."""
+    """PyTorch in eager mode; its weights are stored as (out, in)."""
 
     name = "torch"
 
@@ -155,18 +154,18 @@ class Torch:
 
 
 class TorchCompile(Torch):
-    """Adam is written out: compiled with the gradient as one function, small models are at their fastest."""
+    """PyTorch with the whole step compiled; Adam is written out, which is fastest for small models."""
 
     name = "torch.compile"
 
     def prepare(self):
-        torch.compiler.reset()                              # else shapes become dynamic at the second size
+        torch.compiler.reset()                              # otherwise the second size gets slower dynamic shapes
         self.params, self.m, self.v = ([p.clone() for p in self.first] for _ in range(3))
         self.t = torch.zeros(())
-        self.loss_and_d = torch.compile(torch.func.grad_and_value(self.loss))   # for the check
+        self.loss_and_d = torch.compile(torch.func.grad_and_value(self.loss))   # for the comparison
         self.step = torch.compile(self._step, fullgraph=True)
 
-    def restart(self):                                      # in place: the compiled step holds these tensors
+    def restart(self):                                      # in place, because the compiled step uses these tensors
         for p, first in zip(self.params, self.first):
             p.copy_(first)
         for moment in (*self.m, *self.v, self.t):
@@ -235,7 +234,7 @@ class Jax:
     def steps(self, count):
         for _ in range(count):
             self.state = self.step(self.state, self.x)
-        jax.block_until_ready(self.state)                   # once a turn: training waits for no single step
+        jax.block_until_ready(self.state)                   # once per turn, because training does not wait for single steps
 
     def loss_and_gradient(self):
         loss, d = jax.jit(jax.value_and_grad(self.loss))(self.state[0], self.x, self.eps)
@@ -247,14 +246,14 @@ CONTENDERS = {c.name: c for c in (Roofline, RooflineAndAdam, Minivae, Torch, Tor
 
 
 def installed() -> tuple[list[str], list[str]]:
-    """Names of the contenders that can run here, and a sentence about each peer that cannot."""
+    """Return the contenders that can run here, and a sentence about each peer that is not installed."""
     missing = [name for name, module in (("torch", torch), ("jax", jax)) if module is None]
     names = [name for name in CONTENDERS if name.split(".")[0] not in missing]
     return names, [f"{name} is not installed here, so it is not in the table." for name in missing]
 
 
 def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
-    """The contenders, ready to run and checked, and a sentence about each that failed."""
+    """Return the contenders with the right loss and gradient, and a sentence about each of the others."""
     start = Start(size)
     reference = Minivae(start)
     ready, faults = {}, []
@@ -263,7 +262,7 @@ def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
             contender = CONTENDERS[name](start)
             fault = None if name.startswith("roofline") else disagreement(contender, reference)
             contender.steps(1)
-        except Exception as error:                          # a peer that does not work here: said, not fatal
+        except Exception as error:                          # report a peer that does not work, and continue
             if name in OURS:
                 raise
             fault = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
@@ -275,7 +274,7 @@ def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
 
 
 def summary(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """One row for every contender, in the table's columns."""
+    """Return one row of table values per contender."""
     rows = {}
     for name, seconds in times.items():
         low, middle, high = (1e3 * q for q in timing.quartiles(seconds))
@@ -309,8 +308,8 @@ def arguments() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--threads", type=int, default=1, help="threads for everybody (default 1)")
-    parser.add_argument("--rounds", type=int, default=15, help="turns of every contender (default 15)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of every contender (default 1)")
+    parser.add_argument("--rounds", type=int, default=15, help="turns per contender (default 15)")
     parser.add_argument("--seconds", type=float, default=0.15, help="length of a turn (default 0.15)")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, metavar="NAME", help="only these contenders")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")

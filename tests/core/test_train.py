@@ -331,7 +331,8 @@ def test_first_bad_names_the_first_step_that_is_not_finite():
 
 def test_nan_is_attributed_to_the_step_that_made_it():
     x = np.random.default_rng(0).integers(0, 2, (60, 4))
-    training = Training(VAE.init(np.random.default_rng(0), 4), Dataset("", x[:50], x[50:]), np.random.default_rng(0), epochs=2, batch=20)
+    vae, dataset = VAE.init(np.random.default_rng(0), 4), Dataset("", x[:50], x[50:])
+    training = Training(vae, dataset, np.random.default_rng(0), epochs=2, batch=20)
     found = []
     for _ in training.steps():
         training.vae.params.flat[0] += np.inf

@@ -161,10 +161,16 @@ def test_limited_held_out_rows_are_evenly_spaced_and_keep_labels(most, kept):
     assert (few.test_x == digits.test_x[::step]).all() and (few.test_y == digits.test_y[::step]).all()
 
 
+NO_IMAGES = np.zeros((0, 4, 4), np.uint8)
+
+
 def mnist(path, **changed):
     """Write a small MNIST directory, with some of its four arrays replaced; return its path."""
     rng = np.random.default_rng(2)
-    images = {f"{part}-images-idx3-ubyte": rng.integers(0, 256, (n, 4, 4), dtype=np.uint8) for part, n in (("train", 6), ("t10k", 3))}
+    images = {
+        f"{part}-images-idx3-ubyte": rng.integers(0, 256, (n, 4, 4), dtype=np.uint8)
+        for part, n in (("train", 6), ("t10k", 3))
+    }
     labels = {f"{part}-labels-idx1-ubyte": np.arange(n, dtype=np.uint8) for part, n in (("train", 6), ("t10k", 3))}
     for name, array in (images | labels | changed).items():
         (path / name).write_bytes(idx(array, 8))
@@ -182,8 +188,8 @@ def test_idx_directory_ignores_a_directory_named_like_a_file(tmp_path):
 @pytest.mark.parametrize(
     "name, array, message",
     [
-        ("train-images-idx3-ubyte", np.zeros((0, 4, 4), np.uint8), r"train-images-idx3-ubyte: .*got uint8 of shape \(0, 4, 4\)"),
-        ("t10k-images-idx3-ubyte", np.zeros((0, 4, 4), np.uint8), r"t10k-images-idx3-ubyte: .*got uint8 of shape \(0, 4, 4\)"),
+        ("train-images-idx3-ubyte", NO_IMAGES, r"train-images-idx3-ubyte: .*got uint8 of shape \(0, 4, 4\)"),
+        ("t10k-images-idx3-ubyte", NO_IMAGES, r"t10k-images-idx3-ubyte: .*got uint8 of shape \(0, 4, 4\)"),
         ("t10k-images-idx3-ubyte", np.zeros((3, 2, 8), np.uint8), r"one size.*\(4, 4\).*\(2, 8\)"),
         ("train-labels-idx1-ubyte", np.zeros(5, np.uint8), "every image needs a label; .* 6 images and 5 labels"),
     ],
@@ -202,7 +208,10 @@ def test_unreadable_file_of_an_idx_directory_is_named(tmp_path, monkeypatch):
         data.load(mnist(tmp_path))
 
 
-@pytest.mark.parametrize("y", [np.full(20, np.nan), np.full(20, np.inf), np.arange(20) / 2, np.array(["a"] * 20), np.full(20, 1e300)])
+NOT_WHOLE = [np.full(20, np.nan), np.full(20, np.inf), np.arange(20) / 2, np.array(["a"] * 20), np.full(20, 1e300)]
+
+
+@pytest.mark.parametrize("y", NOT_WHOLE)
 def test_labels_that_are_not_whole_numbers_are_refused(tmp_path, y):
     np.savez(tmp_path / "x.npz", x=np.zeros((20, 2)), y=y)
     with pytest.raises(DataError, match=r"x\.npz: labels y must be whole numbers"):

@@ -237,7 +237,10 @@ def patched(content, old, new, count=-1):
     return content.replace(old, new, count)
 
 
-NAMES = ("x", "x.txt", ".npy", "/x.npy", "../x.npy", "a/../x.npy", "./x.npy", "a//x.npy", "a\\x.npy", "c:x.npy", "x\n.npy", "\xe9.npy", "d/")
+NAMES = (
+    "x", "x.txt", ".npy", "/x.npy", "../x.npy", "a/../x.npy", "./x.npy", "a//x.npy", "a\\x.npy", "c:x.npy",
+    "x\n.npy", "\xe9.npy", "d/",
+)  # fmt: skip
 BAD_NPZ = {
     "empty": b"",
     "a page": b"<html></html>",
@@ -258,7 +261,10 @@ BAD_NPZ = {
     "a changed number": patched(ARCHIVE, TWO.tobytes(), (TWO + 1).tobytes()),
     "bzip2": npz([("x.npy", WHOLE)], compression=zipfile.ZIP_BZIP2),
     "lzma": npz([("x.npy", WHOLE)], compression=zipfile.ZIP_LZMA),
-    "encrypted, it says": patched(patched(ARCHIVE, b"PK\3\4\x14\0\0", b"PK\3\4\x14\0\1"), b"PK\1\2\x14\3\x14\0\0", b"PK\1\2\x14\3\x14\0\1"),
+    "marked as encrypted": patched(
+        patched(ARCHIVE, b"PK\3\4\x14\0\0", b"PK\3\4\x14\0\1"),
+        b"PK\1\2\x14\3\x14\0\0", b"PK\1\2\x14\3\x14\0\1",
+    ),  # fmt: skip
     "a bomb": npz([("x.npy", npy(np.zeros(0), header=head(shape="(100000000000,)")))], compression=zipfile.ZIP_DEFLATED),
     "a bomb that announces little": npz([("x.npy", WHOLE + bytes(10**7))], compression=zipfile.ZIP_DEFLATED),
 } | {f"a member named {name!r}": npz([(name, WHOLE)]) for name in NAMES}

@@ -127,7 +127,8 @@ def test_weight_gradients_are_skipped_only_on_request():
     f = vae.forward(x, eps)
     layers, d_layers = vae.layers("decoder"), vae.layers("decoder", vae.params.zeros_like())
     d_out = np.random.default_rng(0).normal(size=f.decoder_hs[-1].shape)
-    close(mlp_backward(d_out, f.decoder_hs, layers, "tanh"), mlp_backward(d_out, f.decoder_hs, layers, "tanh", d_layers), rel=0)
+    given = d_out, f.decoder_hs, layers, "tanh"
+    close(mlp_backward(*given), mlp_backward(*given, d_layers), rel=0)
     assert all(array.any() for pair in d_layers for array in pair)
 
 

@@ -191,7 +191,9 @@ def test_quadrature_and_bounds_in_chunks_give_equal_numbers(monkeypatch):
 
 
 PLANTED = {
-    "sampler with exp(log_var) as standard deviation": ("reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps),
+    "sampler with exp(log_var) as standard deviation": (
+        "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps,
+    ),  # fmt: skip
     "prior left out of the weight": ("log_standard_normal", lambda z: 0 * z.sum(axis=-1)),
     "weight upside down": ("log_normal", lambda z, mu, log_var: -log_normal(z, mu, log_var)),
     "mean of the logs for log of the mean": ("_Blocks", lambda k: _Blocks(1)),

@@ -1,7 +1,7 @@
 """Run a large suite in two processes: conftest.py hands pytest's loop over the tests to `run_on_two_cores`.
 
-One fork, after collection, so nothing is imported or collected twice. The files are dealt out one at a time to the process that is
-free; first those that wait for long commands. The child writes its reports to a file, and the parent passes them on to
+The fork comes after collection, so nothing is imported or collected twice. Each process takes one file at a time; files
+that wait for long commands come first. The child writes its reports to a file, and the parent passes them on to
 pytest: progress, failures, exit code and options such as -x and --durations are as in one process.
 """
 

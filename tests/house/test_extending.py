@@ -110,7 +110,8 @@ def _(count, logits):
     "tests/core/test_gradients.py": {
         "TABLE = {\n": '''TABLE = {
     "likelihood.poisson_log_prob_backward": Case(
-        likelihood.poisson_log_prob, lambda *inputs: [likelihood.poisson_log_prob_backward(*inputs)], "BD LBD", (1,), counts(5)
+        likelihood.poisson_log_prob, lambda *inputs: [likelihood.poisson_log_prob_backward(*inputs)],
+        "BD LBD", (1,), counts(5),
     ),
     "likelihood.Poisson.log_prob_backward": log_prob_case(likelihood.Poisson(), counts(5)),
 ''',
@@ -139,7 +140,8 @@ def softplus(''',
 
 @equation(
     "beyond.60", "slope of the leaky ReLU",
-    r"\left[f(a) = \frac{a + 9\max(a, 0)}{10}\right]:\; \left(f,\; f'\right) = \left(\max(a, a/10),\; (1 + 9 \cdot 1_{a > 0})/10\right)",
+    r"\left[f(a) = \frac{a + 9\max(a, 0)}{10}\right]:\; \left(f,\; f'\right) = "
+    r"\left(\max(a, a/10),\; (1 + 9 \cdot 1_{a > 0})/10\right)",
     (A,), says="Below 0 the slope is a tenth of the slope above.",
 )  # fmt: skip
 def eq_60(a):
@@ -154,7 +156,8 @@ def _(a):
 ''',
     },
     "tests/core/test_gradients.py": {
-        '    "ops.sigmoid_backward"': '''    "ops.leaky_relu_backward": from_output(ops.leaky_relu, ops.leaky_relu_backward)._replace(fit=half_integers),
+        '    "ops.sigmoid_backward"': '''    "ops.leaky_relu_backward":
+        from_output(ops.leaky_relu, ops.leaky_relu_backward)._replace(fit=half_integers),
     "ops.sigmoid_backward"''',
     },
 }  # fmt: skip
@@ -180,7 +183,8 @@ def kl_nonnegative_backward(d_kl, z, mu, log_var):
     },
     "minivae/app/cli.py": {"analytic, sampled or path": "analytic, sampled, path or nonnegative"},
     "derivations/beyond/gradients.py": {
-        "from minivae.gaussian import": "from minivae.objective import kl_nonnegative, kl_nonnegative_backward\nfrom minivae.gaussian import",
+        "from minivae.gaussian import":
+            "from minivae.objective import kl_nonnegative, kl_nonnegative_backward\nfrom minivae.gaussian import",
         "": r'''
 
 LONG = np.arange(-260, 261) / 20                            # all of q and of p
@@ -218,7 +222,8 @@ def _(mu, sigma):
 
 FORMAT = {
     "minivae/data/files.py": {
-        "    else:\n        x = read_idx(path)": "    elif kind == \".tsv\":\n        x = read_csv(path, \"\\t\")\n    else:\n        x = read_idx(path)",
+        "    else:\n        x = read_idx(path)":
+            "    elif kind == \".tsv\":\n        x = read_csv(path, \"\\t\")\n    else:\n        x = read_idx(path)",
         "def read_csv(path: Path) -> NDArray:": 'def read_csv(path: Path, between: str = ",") -> NDArray:',
         'delimiter=","': "delimiter=between",
     },

@@ -29,7 +29,8 @@ def same(printed, shown):
         return False
     for a, b in zip(printed, shown):
         if re.fullmatch(r"-?\d+\.\d+", b):
-            if not re.fullmatch(r"-?\d+\.\d+", a) or abs(float(a) - float(b)) > abs(float(b)) * (0.05 if abs(float(b)) > 20 else 0.5):
+            tolerance = abs(float(b)) * (0.05 if abs(float(b)) > 20 else 0.5)
+            if not re.fullmatch(r"-?\d+\.\d+", a) or abs(float(a) - float(b)) > tolerance:
                 return False
         elif a != b:
             return False
@@ -52,18 +53,21 @@ def test_page_sessions_print_what_is_shown(name, readme_sessions):
         printed, shown = each["printed"], each["shown"]
         optional = not shown and each["kind"] == "console"          # a page may leave out the output of a command
         assert optional or same(printed, shown), f"{each['command']} printed\n{printed}"
-    assert [(each["command"], each["shown"]) for each in came] == [(each.command, each.text) for each in sessions(PAGES[name])]
+    on_page = [(each.command, each.text) for each in sessions(PAGES[name])]
+    assert [(each["command"], each["shown"]) for each in came] == on_page
 
 
 def test_pages_show_sessions_with_output():
-    shown = {kind: [each.text for name in PAGES for each in sessions(PAGES[name]) if each.kind == kind] for kind in ("console", "python")}
+    every = [each for page in PAGES.values() for each in sessions(page)]
+    shown = {kind: [each.text for each in every if each.kind == kind] for kind in ("console", "python")}
     assert len(shown["console"]) >= 30 and sum(map(bool, shown["console"])) >= 6
     assert len(shown["python"]) >= 20 and sum(map(bool, shown["python"])) >= 5
 
 
 def test_run_page_reports_a_wrong_command_and_a_wrong_example(tmp_path):
     page = "```console\n$ minivae rosetta --list | head -n 1\n$ minivae juggle\n$ minivae\n```\n"
-    assert [(shown.command.split()[1], code) for shown, code, *_ in readme.run_page(page, tmp_path)] == [("rosetta", 0), ("juggle", 2)]
+    codes = [(shown.command.split()[1], code) for shown, code, *_ in readme.run_page(page, tmp_path)]
+    assert codes == [("rosetta", 0), ("juggle", 2)]
     page = "```python\n>>> 1 + 1\n2\n\n>>> int('x')\n```\n"
     assert [(printed, code) for _, code, printed, _ in readme.run_page(page, tmp_path)] == [("2\n", 0), ("", 1)]
 
@@ -75,7 +79,8 @@ def test_run_page_types_what_follows_the_debugger_prompt(tmp_path):
 
 
 def test_setup_commands_end_in_train_and_pytest_and_ci_runs_them():
-    lines = [line[2:] for fence in fences(README, "console") for line in fence[1].splitlines() if line.startswith("$ " + SETUP)]
+    shown = [line for fence in fences(README, "console") for line in fence[1].splitlines()]
+    lines = [line[2:] for line in shown if line.startswith("$ " + SETUP)]
     assert [line.split()[-1] for line in lines] == ["train", "pytest"]
     assert "README.md" in (ROOT / ".ci" / "run").read_text()
 
@@ -83,7 +88,10 @@ def test_setup_commands_end_in_train_and_pytest_and_ci_runs_them():
 MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test_museum.py compares it
 
 
-@pytest.mark.parametrize("block", [block for page in PAGES.values() for block in blocks(page)], ids=lambda block: block.command)
+BLOCKS = [block for page in PAGES.values() for block in blocks(page)]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.command)
 def test_generated_block_is_what_its_command_prints(block, capsys):
     if block.command == MATRIX:
         return
@@ -101,12 +109,15 @@ def test_pages_have_all_generated_tables():
     commands = {block.command for page in PAGES.values() for block in blocks(page)}
     sources = [source for source in ledger.SOURCES if source != "beyond"]
     errata = {f"derivations errata {source} --markdown" for source in sources}
-    assert commands >= errata | {MATRIX, "minivae rosetta --markdown", "derivations compare --markdown", "derivations map --markdown"}
+    tables = {"minivae rosetta --markdown", "derivations compare --markdown", "derivations map --markdown"}
+    assert commands >= errata | tables | {MATRIX}
 
 
 def test_rewritten_replaces_outputs_blocks_and_alt_texts():
     picture = "![old](tests/pictures/hero.png)\n"
-    page = f"```python\n>>> 1 + 1\n3\n```\n<!-- $ sed -n 1p LICENSE -->\n```\nold\n```\n<!-- end -->\n{picture}```console\n$ minivae --version\nold\n```\n"
+    example = "```python\n>>> 1 + 1\n3\n```\n"
+    block = "<!-- $ sed -n 1p LICENSE -->\n```\nold\n```\n<!-- end -->\n"
+    page = f"{example}{block}{picture}```console\n$ minivae --version\nold\n```\n"
     new = readme.rewritten("README.md", page)
     assert [each.text for each in sessions(new)] == ["2\n", f"minivae {minivae.__version__}\n"]
     assert blocks(new)[0].text == (ROOT / "LICENSE").read_text().splitlines(True)[0]
@@ -120,7 +131,8 @@ def count_code(source):
     """Lines with code on them: no blank line, no comment, no docstring."""
     docstrings = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False) is not None:
+        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        if documented and ast.get_docstring(node, clean=False) is not None:
             docstrings |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     silent = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
     lines = set()
@@ -190,7 +202,8 @@ def test_names_on_a_page_exist_in_the_project(name, capsys):
     for program, command, words in re.findall(r"`(minivae|derivations) ([a-z]+)([^`\n]*)`", page):
         with pytest.raises(SystemExit):
             PROGRAMS[program].main([command, "--help"])
-        assert set(re.findall(r"--[a-z-]+", words)) <= set(re.findall(r"--[a-z-]+", capsys.readouterr().out)), (command, words)
+        options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+        assert set(re.findall(r"--[a-z-]+", words)) <= options, (command, words)
 
 
 @every_page
@@ -226,7 +239,8 @@ def test_ledger_has_the_size_that_its_readme_says():
 def test_pages_explain_the_verdicts_in_the_words_of_the_commands():
     front = " ".join(README.split()).lower()
     for word in VERDICTS:
-        assert f"| `{word}` | {MEANINGS[word]} |" in PAGES["derivations/README.md"] and f"`{word}`: {MEANINGS[word].lower()}." in front
+        assert f"| `{word}` | {MEANINGS[word]} |" in PAGES["derivations/README.md"]
+        assert f"`{word}`: {MEANINGS[word].lower()}." in front
 
 
 @every_page

@@ -147,7 +147,8 @@ def long_lines(path, text, most=125):
 
 
 def test_lines_have_at_most_125_columns():
-    assert [place for path in files_of(*SOURCE) for place in long_lines(path, path.read_text(encoding="utf-8"))] == []
+    files = {path for package in OURS for path in (ROOT / package).rglob("*.py")}       # the benchmarks too
+    assert [place for path in files for place in long_lines(path, path.read_text(encoding="utf-8"))] == []
     assert long_lines("a.py", f"{'x' * 125}\n{'x' * 126}\n") == ["a.py:2"]
 
 
@@ -214,11 +215,11 @@ def test_public_names_have_docstrings():
 
 
 def without_hints(path, tree):
-    """Public functions and methods hint every argument that has no default, and what they return.
+    """Yield public functions and methods without a hint for every argument that has no default, and for the result.
 
-    A backward is exempt: its arguments are those of the forward above it, whose hints hold. So are methods
-    of a likelihood: `Likelihood` says it for all. `value` is what is checked, and may be anything. And the
-    inside of the command line is nobody's library.
+    Exempt are: a backward, whose arguments are those of the forward above it; a method of a likelihood, because
+    its base class `Likelihood` has the hints; an argument `value`, which may have any type; and functions of the
+    commands, which users do not import.
     """
     for owner, node in public_definitions(tree):
         inherits = owner and "Likelihood" in [ast.unparse(base) for base in owner.bases]

@@ -156,8 +156,10 @@ def test_ledger_layer_judges_the_copy():
     ties.ties(package())
 
 
-CALLERS = {                                                 # blamed for a function that is private, or that has little effect alone
-    "kl-sum-over-batch": "vae.VAE.loss", "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px", "activation-skipped": "ops.tanh",
+CALLERS = {                                                 # functions named for exhibits whose function has no entry
+    "kl-sum-over-batch": "vae.VAE.loss",
+    "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px",
+    "activation-skipped": "ops.tanh",
 }  # fmt: skip
 
 
@@ -260,7 +262,8 @@ def test_museum_list_names_every_exhibit_and_layer(capsys):
 def test_exhibit_page_shows_change_numbers_and_layers(capsys):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0
-    for words in ("  +     return (squares - 1 +", "in kl_full\n", "seed 3", "exact log p(x)", "noticed by 1 of 8", "x ledger"):
+    change = "  +     return (squares - 1 +"
+    for words in (change, "in kl_full\n", "seed 3", "exact log p(x)", "noticed by 1 of 8", "x ledger"):
         assert words in out
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--json")
     document = json.loads(out)
@@ -421,6 +424,7 @@ def test_readme_exercise_is_noticed_but_not_by_gradient_checks(tmp_path):
     assert text.count("sigma = np.exp(log_var / 2)") == 2 and text.count("* sigma / 2") == 1
     text = text.replace("sigma = np.exp(log_var / 2)", "sigma = np.exp(log_var)").replace("* sigma / 2", "* sigma")
     file.write_text(text, encoding="utf-8")
-    checks = mutants.run_tests(tmp_path, ["core/test_gradients"], "-k", "gradient_of_its_forward and (reparameterize or VAE)")
+    chosen = "-k", "gradient_of_its_forward and (reparameterize or VAE)"
+    checks = mutants.run_tests(tmp_path, ["core/test_gradients"], *chosen)
     assert checks.returncode == 0 and checks.stdout.startswith("....")         # as many passed, or more
     assert mutants.run_tests(tmp_path, ["core/test_gaussian"]).returncode == 1

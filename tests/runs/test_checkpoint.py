@@ -133,8 +133,9 @@ def test_malformed_training_state_is_refused(tmp_path, training):
 @pytest.mark.parametrize(
     "model",
     [
-        {"features": 10**9}, {"features": 10**30}, {"features": 2**32, "hidden": [2**32]}, {"features": "4"}, {"features": None},
-        {"hidden": [10**5, 10**5]}, {"hidden": 10**9}, {"hidden": "3"}, {"hidden": [[3]]}, {"latent": 10**18}, {"latent": 2.0},
+        {"features": 10**9}, {"features": 10**30}, {"features": 2**32, "hidden": [2**32]}, {"features": "4"},
+        {"features": None}, {"hidden": [10**5, 10**5]}, {"hidden": 10**9}, {"hidden": "3"}, {"hidden": [[3]]},
+        {"latent": 10**18}, {"latent": 2.0},
         {"likelihood": {"name": "binomial", "n": 0}}, {"likelihood": None}, {"nonsense": 1},
     ],
     ids=str,

@@ -53,7 +53,10 @@ def test_a_history_from_before_sigma_was_recorded_is_read(tmp_path):
     assert "sigma" not in path.read_text() and runs.read(tmp_path).history == run.history
 
 
-DAMAGES = [(",0.5,0.25", ",0.5,"), (",0.5,0.25", ",0.5,nan"), (",0.5,0.25", ",inf,0.25"), (",0.5,0.25", ",0.5"), (",sigma,", ",sigmo,"), (",0.5,", ",much,")]
+DAMAGES = [
+    (",0.5,0.25", ",0.5,"), (",0.5,0.25", ",0.5,nan"), (",0.5,0.25", ",inf,0.25"), (",0.5,0.25", ",0.5"),
+    (",sigma,", ",sigmo,"), (",0.5,", ",much,"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("old, new", DAMAGES)
@@ -178,7 +181,8 @@ def test_run_is_written_without_locks_where_unsupported(tmp_path, monkeypatch):
 
 
 WITHOUT = [{name: value for name, value in CONFIG.items() if name != left_out} for left_out in CONFIG]
-OTHERS = [CONFIG | change for change in ({"data": 5}, {"data": None}, {"seed": "x"}, {"seed": -1}, {"epochs": 2.5}, {"model": []})]
+BAD_VALUES = {"data": 5}, {"data": None}, {"seed": "x"}, {"seed": -1}, {"epochs": 2.5}, {"model": []}
+OTHERS = [CONFIG | change for change in BAD_VALUES]
 BAD_CONFIGS = ["", "{", "[]", "null", "5", '"config"', "[" * 100_000, *map(json.dumps, [{}, *WITHOUT, *OTHERS])]
 
 
@@ -193,7 +197,11 @@ def test_run_with_damaged_config_is_refused_and_not_listed(tmp_path, text):
         runs.create(tmp_path / "bad", overwrite=True)
 
 
-@pytest.mark.parametrize("old, new", [("epoch,", "age,"), ("\n2,", "\ntwo,"), ("\n2,", "\n7,"), ("\n2,", f"\n{'2' * 200_000},"), ("\n2,", "\n2,1,")])
+TWO = "\n2,"
+BAD_EPOCHS = [("epoch,", "age,"), (TWO, "\ntwo,"), (TWO, "\n7,"), (TWO, f"\n{'2' * 200_000},"), (TWO, "\n2,1,")]
+
+
+@pytest.mark.parametrize("old, new", BAD_EPOCHS)
 def test_run_with_damaged_history_is_refused_and_not_listed(tmp_path, old, new):
     runs.write(a_run(tmp_path))
     path = tmp_path / "history.csv"

@@ -354,7 +354,10 @@ def test_resume_with_more_epochs_equals_the_longer_run(tmp_path, uninterrupted):
     assert again[again.index("--epochs") + 1] == "6" and again.count("--epochs") == 1
 
 
-@pytest.mark.parametrize("command", ["minivae train --out 'a b'", "minivae train --epochs 3 --out 'a b'", "minivae train --out 'a b' --epochs"])
+@pytest.mark.parametrize(
+    "command",
+    ["minivae train --out 'a b'", "minivae train --epochs 3 --out 'a b'", "minivae train --out 'a b' --epochs"],
+)
 def test_printed_command_of_an_extended_run_has_the_new_epochs(command):
     run = runs.Run(Path("a b"), {"command": command}, [], None)
     assert train.with_epochs(run, 7) == "minivae train --out 'a b' --epochs 7"
@@ -388,7 +391,8 @@ def test_resume_refuses_non_runs_missing_states_and_changed_data(tmp_path, unint
     x = np.random.default_rng(0).random((30, 4))
     np.save(tmp_path / "x.npy", x)
     path = tmp_path / "run"
-    assert cli.main(["train", "--data", str(tmp_path / "x.npy"), "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]) == 0
+    words = ["train", "--data", str(tmp_path / "x.npy"), "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]
+    assert cli.main(words) == 0
     np.save(tmp_path / "x.npy", x[::-1])
     assert cli.main(["train", "--resume", str(path), "--epochs", "2"]) == 2
     assert "data are unchanged" in capsys.readouterr().err
@@ -401,7 +405,8 @@ def test_resume_refuses_changed_held_out_data(tmp_path, capsys):
     x = np.random.default_rng(0).random((30, 4))
     np.save(tmp_path / "x.npy", x)
     path = tmp_path / "run"
-    assert cli.main(["train", "--data", str(tmp_path / "x.npy"), "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]) == 0
+    words = ["train", "--data", str(tmp_path / "x.npy"), "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]
+    assert cli.main(words) == 0
     x[4] = 0                                                # a held-out row
     np.save(tmp_path / "x.npy", x)
     assert cli.main(["train", "--resume", str(path), "--epochs", "2"]) == 2
@@ -414,7 +419,8 @@ def test_every_command_refuses_a_run_with_changed_data(tmp_path, command, capsys
     np.save(file, x)
     assert cli.main(["train", "--data", str(file), "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]) == 0
     before = {each: each.read_bytes() for each in path.iterdir()}
-    for spoil, message in ((lambda: np.save(file, 1 - x), f"data are unchanged; got {path}"), (file.unlink, f"the data of {path}: ")):
+    changes = (lambda: np.save(file, 1 - x), f"data are unchanged; got {path}"), (file.unlink, f"the data of {path}: ")
+    for spoil, message in changes:
         spoil()
         capsys.readouterr()
         assert cli.main([*command.split(), str(path)]) == 2
@@ -466,7 +472,10 @@ def changed(path, **changes):
         ({"epochs": 2}, "epochs must be a whole number >= 6; got 2"),
         ({"data": "nowhere.npz"}, "nowhere.npz: cannot be read"),
     ]
-    + [({name: None}, f"config.json is damaged ({name} is missing)") for name in ("batch", "lr", "samples", "data_crc32", "command")],
+    + [
+        ({name: None}, f"config.json is damaged ({name} is missing)")
+        for name in ("batch", "lr", "samples", "data_crc32", "command")
+    ],
 )
 def test_resume_refuses_an_edited_config(copy, change, message, capsys):
     changed(copy, **change)
@@ -526,7 +535,10 @@ def test_resume_of_a_missing_run_creates_nothing(tmp_path, capsys):
     assert "RUN must be the directory of a run" in capsys.readouterr().err and os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("wrong", [["--save-every", "-1"], ["--save-every", "0"], ["--epochs", "0"], ["--lr", "0"], ["--data", "nowhere"]])
+WRONG = [["--save-every", "-1"], ["--save-every", "0"], ["--epochs", "0"], ["--lr", "0"], ["--data", "nowhere"]]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_refused_command_overwrites_nothing(copy, wrong, capsys):
     before = sorted(os.listdir(copy))
     assert cli.main(["train", *SAVE_EACH_STEP, *wrong, "--out", str(copy), "--overwrite"]) == 2
@@ -583,7 +595,8 @@ def test_two_processes_never_write_one_run(tmp_path):
 def test_diverging_run_keeps_its_last_good_state(tmp_path):
     path = tmp_path / "run"
     done = subprocess.run(
-        command("train", "--epochs", "9", "--hidden", "8", "--lr", "1e30", "--activation", "relu", "--out", path, "--save-every", 1),
+        command("train", "--epochs", "9", "--hidden", "8", "--lr", "1e30", "--activation", "relu",
+                "--out", path, "--save-every", 1),
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2 and "diverged in epoch" in done.stderr and f"last good state is in {path}" in done.stderr

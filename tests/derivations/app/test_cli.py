@@ -343,7 +343,8 @@ def test_show_prints_formula_numbers_fault_and_code(planted, capsys):
     assert code == 0
     for text in (
         "equation in Odaibo, l.901 (901)", "  = t² + 2t + 1", "holds     a  Expand.", "Letters   t: real",
-        "At t = 2\n    (t + 1)²       9\n", "odaibo.901b is wrong. The 1 is lost.", "simplest witness t = 1", "Corrected, at the same point",
+        "At t = 2\n    (t + 1)²       9\n", "odaibo.901b is wrong. The 1 is lost.", "simplest witness t = 1",
+        "Corrected, at the same point",
         "= t(t + 2) + 1    4", "minivae.ops.relu   minivae/ops.py:", "agrees", "test_cli.py:", "return (t + 1) ** 2",
     ):  # fmt: skip
         assert text in out, text
@@ -515,15 +516,19 @@ def claims():
 
 def test_errata_has_one_line_for_each_fault_then_loose_wording_then_copies(claims, capsys):
     code, out, err = run(capsys, "errata", "hong")
-    assert out.splitlines() == ["hong.2 +1  slip   A t is lost.", "hong.1     loose  Zero alone is.", "hong.4     copy   A bar, perhaps."]
-    assert code == 0 and re.match(r"3 of \d+ faults and remarks \(1 slip, 1 loose, 1 copy\); filter: .* derivations errata --full$", err)
+    assert out.splitlines() == [
+        "hong.2 +1  slip   A t is lost.", "hong.1     loose  Zero alone is.", "hong.4     copy   A bar, perhaps."
+    ]  # fmt: skip
+    counts = r"3 of \d+ faults and remarks \(1 slip, 1 loose, 1 copy\)"
+    assert code == 0 and re.match(counts + "; filter: .* derivations errata --full$", err)
     assert run(capsys, "errata", "hong.3", "-q") == (0, "hong.2 +1  slip   A t is lost.\n", "")
     full = run(capsys, "errata", "hong", "--full", "-q")[1].split("\n\n")
     assert full[0].splitlines() == [
         "hong.2   slip   l.2", "  printed t = 2t", "  why     A t is lost.", "  seen at t = 1: printed, 1 = 2",
         "  better  2t = t + t", "  the same fault: hong.3   l.3", "  printed t = 2t",
     ]  # fmt: skip
-    assert full[1].splitlines()[1:3] == ['  says    The text says that t is "as large as its double" (l.1).', "  read as t = 2t"]
+    says = '  says    The text says that t is "as large as its double" (l.1).'
+    assert full[1].splitlines()[1:3] == [says, "  read as t = 2t"]
     assert "read so, 1 = 2" in full[1] and "better" not in full[2]
 
 
@@ -534,7 +539,8 @@ def test_errata_markdown_has_a_table_for_each_list_with_all_ids(claims, capsys):
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 7 for line in tables)
     assert tables[0] == "| where | source says | read here as | at fault | holds instead | seen at |"
     assert tables[2].startswith("| `hong.2` l.2; `hong.3` l.3, slip | printed: `t = 2t` |  | A t is lost. | `2t = t + t` |")
-    assert tables[5].startswith('| `hong.1` l.1, loose | The text says that t is "as large as its double" (l.1). | `t = 2t` |')
+    claim = 'The text says that t is "as large as its double" (l.1).'
+    assert tables[5].startswith(f"| `hong.1` l.1, loose | {claim} | `t = 2t` |")
 
 
 def test_errata_markdown_has_every_row_once_and_no_broken_table(capsys):
@@ -562,8 +568,10 @@ def test_check_markdown_counts_rows_that_hold_and_faults(claims, capsys):
 
 def test_show_prints_the_claim_and_how_it_is_read_as_a_formula(claims, capsys):
     out = run(capsys, "show", "hong.1")[1]
-    assert 'What the source says: The text says that t is "as large as its double" (l.1).\n\nRead here as\n    t\n  = 2t\n' in out
-    for text in ("hong.1 is loose wording. Zero alone is.", "Read so, at the simplest witness t = 1", "More precisely, at the same"):
+    claim = 'The text says that t is "as large as its double" (l.1).'
+    assert f"What the source says: {claim}\n\nRead here as\n    t\n  = 2t\n" in out
+    remarks = "hong.1 is loose wording. Zero alone is.", "Read so, at the simplest witness t = 1"
+    for text in (*remarks, "More precisely, at the same"):
         assert text in out, text
     assert "Printed" not in out and "What the source says" not in run(capsys, "show", "hong.2")[1]
     out = run(capsys, "show", "hong.4")[1]

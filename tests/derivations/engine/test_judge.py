@@ -582,5 +582,6 @@ def test_copy_verdict_needs_a_failing_line_but_no_corrected_form():
 
 
 def test_row_is_its_own_group_unless_it_shares_a_fault():
-    entry = enter(lambda a: (a, "=", a, "=", a), rows="ab", group={"b": "test.1"}, claim={"a": "l.3 says so"}, id="test.pair")
+    texts = {"group": {"b": "test.1"}, "claim": {"a": "l.3 says so"}}
+    entry = enter(lambda a: (a, "=", a, "=", a), rows="ab", id="test.pair", **texts)
     assert [(row.group, row.claim) for row in entry.rows] == [("test.paira", "l.3 says so"), ("test.1", "")]

@@ -15,14 +15,16 @@ from derivations.engine.judge import UNDECIDED, miss, sides_of
 from derivations.engine.numerics import need_positive
 
 SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8                   # 64 first points, then 5 times 64 neighbours of the worst 8
-ROUNDING = 1e-10                                            # smaller differences of sides are not counted: at corners terms cancel
+ROUNDING = 1e-10                                            # smaller differences may be rounding: at corners, terms cancel
 MODERATE = 3                                                # a normal number this large is still an everyday one
 STRICT = ("<", ">", "!=")
 SLACK = {
-    "<": lambda left, right: left - right, "<=": lambda left, right: left - right, "!=": lambda left, right: -abs(left - right),
+    "<": lambda left, right: left - right,
+    "<=": lambda left, right: left - right,
+    "!=": lambda left, right: -abs(left - right),
     ">": lambda left, right: right - left, ">=": lambda left, right: right - left,
 }  # fmt: skip
-CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)       # of the real number that a letter is made from; 0 itself may be no letter
+CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers from which letters are made; some letters refuse 0
 
 
 TOGETHER = {                                                # assumptions about several letters, and limits of a quadrature
@@ -33,7 +35,7 @@ TOGETHER = {                                                # assumptions about 
 }
 
 
-REACH = {                                                   # corners of these are nearer: beyond, rounding or a quadrature fails
+REACH = {                                                   # smaller corners: beyond them rounding or a quadrature fails
     "cards.27": 8, "beyond.11": 6, "beyond.12": 6, "beyond.13": 6, "beyond.31": 4, "beyond.34": 3,
     "beyond.35": 4,                                         # with equal corners all data are equal, and no variance is left
 }  # fmt: skip

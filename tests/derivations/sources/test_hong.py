@@ -1,4 +1,4 @@
-"""Descent of Hong's loss: with the right sign it reaches the posterior, with the printed sign it never stops. And hard points."""
+"""Hong's entries: descent reaches the posterior only with the right sign, and true forms hold at hard points."""
 
 import numpy as np
 import pytest

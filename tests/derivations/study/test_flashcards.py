@@ -146,7 +146,8 @@ def test_card_of_a_claim_asks_for_its_assumption():
     made = {card.id: card for card in all_cards()}
     asked = "Does it hold as it stands, or does it need an assumption?"
     assert asked in made["odaibo.t7"].question and "It holds as it stands:" in made["odaibo.t7"].answer
-    assert asked in made["odaibo.t25"].question and made["odaibo.t25"].answer[-2].startswith("Enough is: the coordinates of z")
+    assert asked in made["odaibo.t25"].question
+    assert made["odaibo.t25"].answer[-2].startswith("Enough is: the coordinates of z")
 
 
 def test_cards_do_not_show_the_answer_in_the_question():
@@ -174,7 +175,8 @@ def from_obsidian(text):
     assert heading.startswith("# ") and tag == "#flashcards/derivations"
     for block in blocks:
         question, answer = re.split(r"^\?$", block, flags=re.MULTILINE)
-        yield [[html.unescape("" if line == "<br>" else line) for line in part.strip("\n").split("\n")] for part in (question, answer)]
+        sides_of_card = (part.strip("\n").split("\n") for part in (question, answer))
+        yield [[html.unescape("" if line == "<br>" else line) for line in side] for side in sides_of_card]
 
 
 def test_obsidian_export_keeps_tabs_newlines_and_angle_brackets():
@@ -192,7 +194,8 @@ def test_latex_sides_and_sides_split_every_chain_alike():
         latex = item.entry.printed.latex
         assert len(latex_sides(latex)) == len(sides(latex)), latex
         assert "".join(r + s for r, s in latex_sides(latex)).replace(" ", "") == latex.replace(" ", "")
-    assert latex_sides(r"a = b_{i=1} \leq \left(c = d\right)") == [("", "a"), ("=", "b_{i=1}"), (r"\leq", r"\left(c = d\right)")]
+    expected = [("", "a"), ("=", "b_{i=1}"), (r"\leq", r"\left(c = d\right)")]
+    assert latex_sides(r"a = b_{i=1} \leq \left(c = d\right)") == expected
 
 
 def run(capsys, *arguments):
@@ -203,13 +206,15 @@ def run(capsys, *arguments):
 def test_cards_command_writes_both_formats_and_refuses_to_overwrite(tmp_path, capsys, monkeypatch):
     where = "--anki", tmp_path / "a.tsv", "--obsidian", tmp_path / "notes", "--draws", 50
     code, out, _ = run(capsys, "cards", *where)
-    assert code == 0 and out.splitlines() == [str(tmp_path / "a.tsv"), *(str(tmp_path / "notes" / f"{s}.md") for s in ledger.SOURCES)]
+    notes = [str(tmp_path / "notes" / f"{source}.md") for source in ledger.SOURCES]
+    assert code == 0 and out.splitlines() == [str(tmp_path / "a.tsv"), *notes]
     assert len(list(from_anki((tmp_path / "a.tsv").read_text(encoding="utf-8")))) == len(all_cards())
     code, _, err = run(capsys, "cards", *where)
     assert code == 2 and "exists" in err and "--overwrite" in err
     monkeypatch.setattr(records, "judged", judged_before)
     code, _, err = run(capsys, "cards", *where, "--overwrite")
-    assert code == 0 and err.startswith(f"{len(all_cards())} cards for {sum(len(item.rows) for item in judged_items())} rows; ")
+    rows = sum(len(item.rows) for item in judged_items())
+    assert code == 0 and err.startswith(f"{len(all_cards())} cards for {rows} rows; ")
     assert run(capsys, "cards")[0] == 2
 
 
@@ -258,7 +263,8 @@ def test_quiz_ends_at_any_question(end, before):
 
 def process(*arguments):
     command = [sys.executable, "-m", "derivations", "quiz", "--draws", "20", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    return subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
 
 
 def test_quiz_ends_at_the_end_of_its_input():

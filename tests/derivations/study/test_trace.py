@@ -230,7 +230,10 @@ def test_integral_alone_notices_a_wrong_sampler(monkeypatch):
     assert least["complex step"] >= 11 and least["integral over z"] < 3
 
 
-@pytest.mark.parametrize("a, b, expected", [(1, 1, 16), (1, 1 + 1.1e-5, 4), (1, -1, 0), (0, 0, 16), (1, np.nan, 0), (0, np.inf, 0)])
+AGREEING_DIGITS = [(1, 1, 16), (1, 1 + 1.1e-5, 4), (1, -1, 0), (0, 0, 16), (1, np.nan, 0), (0, np.inf, 0)]
+
+
+@pytest.mark.parametrize("a, b, expected", AGREEING_DIGITS)
 def test_digits_counts_agreeing_digits(a, b, expected):
     assert fourways.digits(a, b, 1.0) == expected
 
@@ -243,9 +246,11 @@ def test_trace_command_shows_every_step_and_all_gradients(likelihood, capsys):
     code, out, err = run(capsys, "--likelihood", likelihood)
     assert code == 0 and err == ""
     formulas = "return mu + sigma * eps", "return d_kl * mu, d_kl * np.expm1(log_var) / 2", "\n     z (1, 1, 1) = "
-    for text in (*formulas, "z = reparameterize(mu, log_var, eps)", "d_z = d_z_px.reshape(L, B, J) + d_z_kl", "encoder.1.weight[2, 1]"):
+    lines = "z = reparameterize(mu, log_var, eps)", "d_z = d_z_px.reshape(L, B, J) + d_z_kl"
+    for text in (*formulas, *lines, "encoder.1.weight[2, 1]"):
         assert text in out
-    assert out.index("\nforward\n") < out.index("\nbackward\n") and not any(line != line.rstrip() for line in out.splitlines())
+    assert out.index("\nforward\n") < out.index("\nbackward\n")
+    assert not any(line != line.rstrip() for line in out.splitlines())
 
 
 def test_trace_command_prints_json(capsys):
