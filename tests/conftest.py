@@ -1,4 +1,7 @@
-"""Hypothesis draws the same examples every time; with HYPOTHESIS_PROFILE=new others, with =random many more."""
+"""Settings and fixtures of all tests.
+
+Hypothesis draws the same examples in every run; HYPOTHESIS_PROFILE=new draws new ones, and =random draws many more.
+"""
 
 import gc
 import json
@@ -17,7 +20,7 @@ from tests.helpers.two_cores import run_on_two_cores
 ROOT = Path(__file__).parents[1]
 
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")                        # before NumPy is imported: the other core has tests of its own
+    os.environ.setdefault(name, "1")                        # set before NumPy is imported; the other core runs other tests
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=100)
 settings.register_profile("new", deadline=None, max_examples=200, database=None)
@@ -25,7 +28,7 @@ settings.register_profile("random", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
-COMMANDS = {                                                # by the fixture that has what came of it
+COMMANDS = {                                                # fixture -> the command whose output it returns
     "figures_again": ["derivations", "figures", "--json", "--out", "{}"],
     "museum_matrix": ["tests.helpers.matrix"],
     "readme_sessions": ["tests.helpers.readme", "{}"],
@@ -33,21 +36,21 @@ COMMANDS = {                                                # by the fixture tha
 
 
 def pytest_collection_finish():
-    """Exclude all that is imported so far from garbage collection, and collect less often: it took 6 s of 240."""
-    given(none())(lambda nothing: None)()                   # Hypothesis looks for its random state with gc: before that
+    """Exclude imported objects from garbage collection and collect less often, which saves 6 s of 240."""
+    given(none())(lambda nothing: None)()                   # Hypothesis needs gc once, to find random generators
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session):
-    """Use the second core for a large run; first come the tests that wait for a long command."""
+    """Use a second core for a large run; tests that wait for a long command run first."""
     return run_on_two_cores(session, frozenset(COMMANDS))
 
 
 @pytest.fixture(scope="session")
 def output_of(tmp_path_factory):
-    """A function that runs a command of COMMANDS and returns what it printed, read as JSON; "{}" is a new directory."""
+    """Return a function that runs a command of COMMANDS and parses its JSON; "{}" becomes a new directory."""
 
     def run_command(name):
         words = [word.format(tmp_path_factory.mktemp(name)) for word in COMMANDS[name]]
@@ -59,25 +62,25 @@ def output_of(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def figures_again(output_of):
-    """Every figure of the derivations, drawn by a process of its own: their files, as the command lists them."""
+    """Draw every figure of the derivations in a new process; return the list of files that the command prints."""
     return output_of("figures_again")["files"]
 
 
 @pytest.fixture(scope="session")
 def museum_matrix(output_of):
-    """What every layer says of every bug, and how many seconds of one core that took."""
+    """Return the report of every layer about every bug, and the CPU seconds that this took."""
     return output_of("museum_matrix")
 
 
 @pytest.fixture(scope="session")
 def readme_sessions(output_of):
-    """Every session of the pages, with its exit code and output."""
+    """Return every session of the pages, with its exit code and output."""
     return output_of("readme_sessions")
 
 
 @pytest.fixture
-def heard():
-    """SIGINT as at a terminal: a shell starts what runs in its background with ears shut."""
+def sigint_enabled():
+    """Let SIGINT raise KeyboardInterrupt, as at a terminal; a shell starts background processes with SIGINT ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,12 +1,13 @@
-"""Mutants of the project: which test kills which?
+"""Change one place of the code, run the tests, and see whether one fails ("kills" the changed code, a mutant).
 
-    python -m tests.mutants                        every exhibit of the museum; 1 if one survives
-    python -m tests.mutants exp-log-var -j 2       one of them, or two at a time
-    python -m tests.mutants --core 100 --seed 0    a random sample of one-token mutants of the core
-    python -m tests.mutants --evidence 200         the same of the folders evidence and rosetta
+    python -m tests.mutants                        all bugs of the museum
+    python -m tests.mutants exp-log-var -j 2       chosen bugs, two at a time
+    python -m tests.mutants --core 100 --seed 0    100 random one-token mutants of the core
+    python -m tests.mutants --evidence 200         200 of the folders evidence and rosetta
 
-Each is applied to a copy of the tree in a temporary directory, where the fast tests of the rooms that it touches are
-run until one fails. The museum's own tests are not among them: they would kill everything.
+Each mutant is a copy of the project in a temporary directory. The fast tests of the changed modules run there until one
+fails. Tests of the museum are left out, because they would fail for every change. The exit code is 1 if a mutant
+survives, that is, if no test fails.
 """
 
 import argparse
@@ -27,9 +28,9 @@ from minivae.museum.patched import changed
 from tests.helpers import one_token
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 200                                              # seconds, for all tests of a mutant
+TIMEOUT = 200                                               # seconds for all tests of one mutant
 TREE = ("minivae", "derivations", "tests", "setup.cfg", "README.md")
-TESTS = {                                                   # of a module, the quickest to notice first
+TESTS = {                                                   # module -> its tests, the fastest to fail first
     "checks": ("core/test_input", "core/test_likelihood"),
     "divergences": ("core/test_gaussian", "core/test_gradients"),
     "ops": ("core/test_ops", "evidence/test_quadrature", "core/test_gradients", "core/test_vae"),
@@ -57,7 +58,7 @@ TESTS = {                                                   # of a module, the q
     "rosetta.presets": ("rosetta/test_convention",),
 }
 EVIDENCE = tuple(module for module in TESTS if module.startswith(("evidence.", "rosetta.")))
-FURTHER = {                                                 # tests that are run if those of the module see nothing
+MORE_TESTS = {                                                 # tests that run if those of the module pass
     "core": ("tests/core",),
     "evidence": ("tests/evidence", "tests/rosetta", "tests/app/test_sweep.py", "tests/app/test_evaluate.py"),
 }
@@ -68,7 +69,7 @@ OVERWRITTEN = "equivalent: never read"
 CHUNKS = "equivalent: only the size of chunks"
 AT_THE_LIMIT = "equivalent: differs only at the limit itself, which is arbitrary"
 SHAPE = "equivalent: both have this shape"
-EQUIVALENT = {                                              # how the name of a mutant ends, and why no test can kill it
+EQUIVALENT = {                                              # end of a mutant's name -> why it computes the same
     "1 -> 2  in  log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]": "equivalent: one more entry, never used",
     "- -> +  in  log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)"
     "            # (B,)": SECOND_OF_TWO,
@@ -87,89 +88,89 @@ EQUIVALENT = {                                              # how the name of a 
 }
 
 
-class Fate(NamedTuple):
-    """What became of a mutant: the test that killed it, "" if it survived; and what pytest said."""
+class Outcome(NamedTuple):
+    """Result for a mutant: its name, the failed test ("" if none failed) and the output of pytest."""
 
     name: str
     killer: str
     output: str
 
 
-def fate(bug, *further: str) -> Fate:
-    """Apply a bug to a copy of the tree, and run the tests of what it touches, then `further` paths, until one fails."""
-    with tempfile.TemporaryDirectory() as room:
-        there = Path(room)
-        plant(bug.changes, there)
+def outcome(bug, *further: str) -> Outcome:
+    """Apply a bug to a copy of the project; run the tests of the changed modules, then `further`, until one fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy_of_tree = Path(folder)
+        plant(bug.changes, copy_of_tree)
         try:
-            done = run_tests(there, tests_of(bug.changes))
+            done = run_tests(copy_of_tree, tests_of(bug.changes))
             if further and not done.returncode:
-                done = run_tests(there, [], *further)
+                done = run_tests(copy_of_tree, [], *further)
         except subprocess.TimeoutExpired:
-            return Fate(bug.name, f"no end after {PATIENCE} s", "")
+            return Outcome(bug.name, f"no result after {TIMEOUT} s", "")
     killer = re.search(r"^(?:FAILED|ERROR) tests/(\S+(?: [^-\n]*)?)", done.stdout, re.MULTILINE)
     if done.returncode not in (0, 1) and not killer:
         raise RuntimeError(done.stdout + done.stderr)
-    return Fate(bug.name, killer[1].strip() if killer else "", done.stdout)
+    return Outcome(bug.name, killer[1].strip() if killer else "", done.stdout)
 
 
-def run_tests(room: Path, names: list[str], *chosen: str) -> subprocess.CompletedProcess:
-    """Run these tests of a copy of the tree, or those `chosen` as pytest does, until one fails."""
+def run_tests(folder: Path, names: list[str], *chosen: str) -> subprocess.CompletedProcess:
+    """Run these tests in a copy of the project until one fails; `chosen` are more arguments of pytest."""
     files = [f"tests/{name}.py" for name in names]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files, *chosen]
-    own = {"PYTHONPATH": str(room), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DEBUG_TEMPROOT": str(room)}
-    own["HYPOTHESIS_PROFILE"] = "repeatable"                # whoever asks
-    return subprocess.run(command, cwd=room, env=os.environ | own, capture_output=True, text=True, timeout=PATIENCE)
+    settings = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DEBUG_TEMPROOT": str(folder)}
+    settings["HYPOTHESIS_PROFILE"] = "repeatable"           # whatever the user has set
+    return subprocess.run(command, cwd=folder, env=os.environ | settings, capture_output=True, text=True, timeout=TIMEOUT)
 
 
-def plant(changes, there: Path) -> None:
-    """A copy of the tree with these changes."""
+def plant(changes, copy_of_tree: Path) -> None:
+    """Copy the project to `copy_of_tree` and apply these changes."""
     for name in TREE:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, there / name)
+        copy(ROOT / name, copy_of_tree / name)
     for change in changes:
-        path = there / change.file
+        path = copy_of_tree / change.file
         path.write_text(changed(path.read_text(encoding="utf-8"), [change]), encoding="utf-8")
 
 
 def tests_of(changes) -> list[str]:
-    """The tests of the modules that are changed, each once."""
+    """Return the tests of the changed modules, without repetitions."""
     return list(dict.fromkeys(name for change in changes for name in TESTS[change.module]))
 
 
 @functools.cache
-def of_modules(modules: tuple[str, ...]) -> tuple[one_token.Mutant, ...]:
-    """Every one-token mutant of these modules."""
+def mutants_of(modules: tuple[str, ...]) -> tuple[one_token.Mutant, ...]:
+    """Return every one-token mutant of these modules."""
     paths = {module: ROOT / "minivae" / f"{module.replace('.', '/')}.py" for module in modules}
     return tuple(mutant for module, path in paths.items() for mutant in one_token.mutants(module, path.read_text("utf-8")))
 
 
 def sample(count: int, seed: int, modules: tuple[str, ...] = CORE) -> list[one_token.Mutant]:
-    """Draw one-token mutants of these modules."""
-    return random.Random(seed).sample(of_modules(modules), min(count, len(of_modules(modules))))
+    """Return a random sample of the one-token mutants of these modules."""
+    return random.Random(seed).sample(mutants_of(modules), min(count, len(mutants_of(modules))))
 
 
 def main() -> int:
-    """Print the fate of every mutant."""
-    parser = argparse.ArgumentParser("python -m tests.mutants", description="Which test kills which mutant?")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of exhibits (default: all)")
-    parser.add_argument("--core", type=int, metavar="N", help="instead, N one-token mutants of the core")
-    parser.add_argument("--evidence", type=int, metavar="N", help="instead, N of the folders evidence and rosetta")
-    parser.add_argument("--seed", type=int, default=0, help="of that sample (default: 0)")
-    parser.add_argument("-j", type=int, default=1, metavar="N", help="how many at a time (default: 1)")
+    """Print the outcome of every mutant."""
+    parser = argparse.ArgumentParser("python -m tests.mutants", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="bugs of the museum (default: all)")
+    parser.add_argument("--core", type=int, metavar="N", help="N one-token mutants of the core instead")
+    parser.add_argument("--evidence", type=int, metavar="N", help="N of the folders evidence and rosetta instead")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the sample (default: 0)")
+    parser.add_argument("-j", type=int, default=1, metavar="N", help="mutants tested at the same time (default: 1)")
     options = parser.parse_args()
     if options.core or options.evidence:
-        modules, further = (CORE, FURTHER["core"]) if options.core else (EVIDENCE, FURTHER["evidence"])
+        modules, further = (CORE, MORE_TESTS["core"]) if options.core else (EVIDENCE, MORE_TESTS["evidence"])
         chosen = sample(options.core or options.evidence, options.seed, modules)
     else:
         chosen, further = [find(name) for name in options.names] or bugs(), ()
-    alive = equivalent = 0
+    survived = equivalent = 0
     with ThreadPoolExecutor(options.j) as pool:
-        for name, killer, _ in pool.map(lambda bug: fate(bug, *further), chosen):
+        for name, killer, _ in pool.map(lambda bug: outcome(bug, *further), chosen):
             reason = next((why for end, why in EQUIVALENT.items() if name.endswith(end)), "")
-            alive, equivalent = alive + (not killer and not reason), equivalent + bool(reason)
+            survived, equivalent = survived + (not killer and not reason), equivalent + bool(reason)
             print(f"{name:34} {killer or reason or 'SURVIVED'}", flush=True)
-    print(f"{len(chosen) - alive - equivalent} of {len(chosen)} killed, {equivalent} equivalent, {alive} survived")
-    return 1 if alive else 0
+    print(f"{len(chosen) - survived - equivalent} of {len(chosen)} killed, {equivalent} equivalent, {survived} survived")
+    return 1 if survived else 0
 
 
 if __name__ == "__main__":

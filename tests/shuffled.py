@@ -1,10 +1,10 @@
-"""The whole suite again and again, its files and the tests of each in a random order, on new examples: what flakes?
+"""Run the tests several times, in random order and with new random examples, to find tests that fail sometimes.
 
-    python -m tests.shuffled 20                    twenty runs; 1 if anything failed in one of them
-    python -m tests.shuffled 1 --seed 7            the run of seed 7 once more
-    python -m tests.shuffled 5 tests/test_ops.py   of these tests only
+    python -m tests.shuffled 20                          twenty runs; the exit code is 1 if a test failed
+    python -m tests.shuffled 1 --seed 7                  repeat the run of seed 7
+    python -m tests.shuffled 5 tests/core/test_ops.py    run only these tests
 
-Order and examples of a run follow from its seed, which is printed before it: the first, then one more each.
+The seed of a run determines its order and examples and is printed before the run; it increases by 1 from run to run.
 """
 
 import argparse
@@ -16,12 +16,12 @@ import time
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Pytest calls this where this module is a plugin of it."""
+    """Shuffle the collected tests; pytest calls this when the module is its plugin."""
     items[:] = shuffle(items, config.getoption("--hypothesis-seed"))
 
 
 def shuffle(items: list, seed: str) -> list:
-    """The files in a random order, and the tests of each: what a file has made ready is made once."""
+    """Return the files in random order, and each file's tests in random order; a file's fixtures are made only once."""
     rng, files = random.Random(seed), {}
     for item in items:
         files.setdefault(item.path, []).append(item)
@@ -32,9 +32,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         "python -m tests.shuffled", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("times", type=int, metavar="N")
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="of tests (default: all)")
-    parser.add_argument("--seed", type=int, default=1, help="of the first run (default: 1)")
+    parser.add_argument("times", type=int, metavar="N", help="number of runs")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="files of tests (default: all)")
+    parser.add_argument("--seed", type=int, default=1, help="random seed of the first run (default: 1)")
     options = parser.parse_args()
     failed = 0
     for seed in range(options.seed, options.seed + options.times):
@@ -44,7 +44,7 @@ def main() -> int:
         code = subprocess.call(command, env=os.environ | {"HYPOTHESIS_PROFILE": "new"})
         failed += code != 0
         print(f"seed {seed}: {'failed' if code else 'passed'} in {time.perf_counter() - began:.0f} s", flush=True)
-    print(f"{options.times - failed} of {options.times} passed")
+    print(f"{options.times - failed} of {options.times} runs passed")
     return 1 if failed else 0
 
 

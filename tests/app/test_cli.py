@@ -375,7 +375,7 @@ def test_closed_stderr_changes_no_exit_code(ends, code):
     assert done.returncode == code
 
 
-def test_interrupt_during_an_import_exits_with_130(capsys, heard):
+def test_interrupt_during_an_import_exits_with_130(capsys, sigint_enabled):
     """NumPy turns the interrupt into an ImportError of fifty lines."""
 
     def importing(options):

@@ -161,7 +161,7 @@ INT, TERM = signal.SIGINT, signal.SIGTERM
 
 
 @pytest.mark.parametrize("numbers, code", [([INT], 130), ([TERM], 143), ([INT, INT], 130), ([TERM, INT], 130)])
-def test_interrupted_sweep_keeps_finished_trainings(tmp_path, capsys, monkeypatch, heard, numbers, code):
+def test_interrupted_sweep_keeps_finished_trainings(tmp_path, capsys, monkeypatch, sigint_enabled, numbers, code):
     signalled(monkeypatch, *numbers)
     assert cli.main([*QUICK, "--latent", "1,2,3", "--out", str(tmp_path / "run"), "--json"]) == code
     printed = capsys.readouterr()

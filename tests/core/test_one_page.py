@@ -1,4 +1,4 @@
-"""The page computes what the model computes, and an error planted in any of its lines is noticed."""
+"""`one_page.py` ("the page") computes the same numbers as `VAE`, and an error planted in any of its lines is noticed."""
 
 import ast
 import contextlib
@@ -22,11 +22,11 @@ from tests.helpers.numeric import close, random_problem
 SOURCE = Path(one_page.__file__).read_text(encoding="utf-8")
 LINES = SOURCE.splitlines()
 LAYERS = ("encoder.1", "encoder.2", "decoder.1", "decoder.2")
-LR = 5e-3                                                   # Adam's on the page
+LR = 5e-3                                                   # learning rate of Adam on the page
 
 
-def as_on_the_page(params):
-    """Copies of a model's arrays in the page's order: the encoder's last layer holds both heads, mu first."""
+def page_arrays(params):
+    """Return copies of a model's arrays in the order of the page; the last encoder layer is split into its two heads."""
     arrays = []
     for layer in LAYERS:
         weight, bias = params[f"{layer}.weight"], params[f"{layer}.bias"]
@@ -37,7 +37,7 @@ def as_on_the_page(params):
 
 
 def model_of(arrays):
-    """A VAE with the page's parameters."""
+    """Return a VAE with the parameters of the page."""
     W_h, b_h, W_mu, b_mu, W_log_var, b_log_var, *decoder = arrays
     (D, H), J = W_h.shape, W_mu.shape[1]
     vae = VAE.init(np.random.default_rng(0), D, J, (H,), dtype=np.float64, likelihood=Binomial(16), activation="tanh")
@@ -49,7 +49,7 @@ def model_of(arrays):
 
 
 def close_lists(actual, desired, rel):
-    """Raise AssertionError unless array after array agrees, each relative to its own largest entry."""
+    """Raise AssertionError unless all pairs of arrays agree, relative to the largest entry of each array."""
     assert len(actual) == len(desired)
     for a, b in zip(actual, desired):
         close(a, b, rel=rel)
@@ -59,39 +59,39 @@ def close_lists(actual, desired, rel):
 
 @cache
 def problem(seed):
-    """A random model with sizes that are all different, and what it computes: reconstruction, KL and loss; the gradient."""
+    """Return a random model whose sizes all differ, data, noise, (reconstruction, KL, loss) and the gradient."""
     vae, x, eps = random_problem(seed, Binomial(16), rows=5, features=6, latent=2, hidden=(3,))
     kl = kl_standard_normal(*vae.encode(x)).sum(axis=-1)
-    return vae, x, eps, (vae.elbo(x, eps) + kl, kl, vae.loss(x, eps)), as_on_the_page(vae.gradient(x, eps))
+    return vae, x, eps, (vae.elbo(x, eps) + kl, kl, vae.loss(x, eps)), page_arrays(vae.gradient(x, eps))
 
 
 def compare_gradient(page, seeds=(0, 1)):
-    """Raise AssertionError unless the page's loss, its two terms and its gradient are those of VAE."""
+    """Raise AssertionError unless loss, its two terms and gradient of the page equal those of VAE."""
     for seed in seeds:
         vae, x, eps, terms, gradient = problem(seed)
-        params = as_on_the_page(vae.params)
+        params = page_arrays(vae.params)
         results = page.forward(params, x.astype(int), eps[0])
         close_lists(results[-3:], terms, rel=1e-12)
         close_lists(page.backward(params, x.astype(int), eps[0], results), gradient, rel=1e-12)
 
 
 @cache
-def path_of_adam(scale):
-    """Parameters after each of five steps with gradients of this size: as Adam moves them."""
+def adam_steps(scale):
+    """Return the initial parameters, and gradient and parameters of five Adam steps with gradients of this size."""
     rng = np.random.default_rng(5)
     params = problem(0)[0].params.astype(np.float64)
-    optimiser, start, path = Adam(params, lr=LR), as_on_the_page(params), []
+    optimiser, start, path = Adam(params, lr=LR), page_arrays(params), []
     for _ in range(5):
         gradient = params.like(scale * rng.normal(1, 1, params.flat.size))
         optimiser.step(gradient)
-        path.append((as_on_the_page(gradient), as_on_the_page(params)))
+        path.append((page_arrays(gradient), page_arrays(params)))
     return start, path
 
 
 def compare_adam(page):
-    """Raise AssertionError unless the page's steps are those of Adam: large gradients, and small ones that show tiny."""
+    """Raise AssertionError unless the page takes the steps of Adam; with small gradients the stabiliser matters."""
     for scale in (1.0, 1e-6):
-        start, path = path_of_adam(scale)
+        start, path = adam_steps(scale)
         params, m, v = copy.deepcopy(start), [np.zeros(a.shape) for a in start], [np.zeros(a.shape) for a in start]
         for t, (gradient, desired) in enumerate(path, start=1):
             page.adam(params, gradient, m, v, t)
@@ -99,15 +99,15 @@ def compare_adam(page):
 
 
 def compare_start(page):
-    """Raise AssertionError unless the weights are normal draws divided by the square root of their inputs' number."""
+    """Raise AssertionError unless weights are normal draws divided by the square root of the number of inputs."""
     vae = VAE.init(np.random.default_rng(0), page.D, page.J, (page.H,))
     rng = np.random.default_rng(3)
-    desired = [rng.standard_normal(a.shape) / len(a) ** 0.5 if a.ndim == 2 else 0.0 * a for a in as_on_the_page(vae.params)]
+    desired = [rng.standard_normal(a.shape) / len(a) ** 0.5 if a.ndim == 2 else 0.0 * a for a in page_arrays(vae.params)]
     close_lists(page.initial_params(np.random.default_rng(3)), [a.astype(float) for a in desired], rel=1e-14)
 
 
 def train_the_model(data, epochs):
-    """The parameters and the printed lines of VAE and Adam, with the page's start, batches and noise."""
+    """Train VAE with the page's initial weights, batches and noise; return its parameters and the lines to print."""
     rng, lines = np.random.default_rng(0), []
     vae = model_of(one_page.initial_params(rng))
     optimiser = Adam(vae.params, lr=LR)
@@ -125,7 +125,7 @@ def train_the_model(data, epochs):
         if epoch in range(10, epochs + 1, 10):
             measure(f"epoch {epoch:3}, training set", data.train_x)
     measure(f"epoch {epochs:3}, held-out set", data.test_x)
-    return as_on_the_page(vae.params), "".join(lines)
+    return page_arrays(vae.params), "".join(lines)
 
 
 FEW = SimpleNamespace(train_x=digits().train_x[:40], test_x=digits().test_x[:9])
@@ -133,9 +133,9 @@ trained_on_few = cache(lambda epochs: train_the_model(FEW, epochs))
 
 
 def compare_training(page, data=FEW, epochs=11, rel=1e-10):
-    """Raise AssertionError unless training ends at the parameters of VAE and prints its numbers.
+    """Raise AssertionError unless the page ends at the parameters of VAE and prints its numbers.
 
-    `page` is a copy: its data and its number of epochs are replaced. After epoch 10 it prints for the first time.
+    `page` must be a copy, because its data and number of epochs are replaced. It prints every ten epochs.
     """
     page.digits, page.EPOCHS = (lambda: data), epochs
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -168,7 +168,7 @@ def test_initial_page_weights_are_normal_draws_of_the_right_size():
 
 
 def test_page_and_vae_have_equal_parameters_after_322_steps():
-    """Seven epochs of 46 mini-batches."""
+    """These are seven epochs of 46 mini-batches of the digits."""
     compare_training(executed(ast.parse(SOURCE)), digits(), 7, rel=1e-9)
 
 
@@ -181,7 +181,7 @@ def test_page_training_prints_the_numbers_of_vae():
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 OPERATORS |= {ast.Pow: ast.Mult, ast.MatMult: ast.Mult}
 FUNCTIONS = {"tanh": "sin", "exp": "expm1", "logaddexp": "maximum", "sqrt": "abs", "sum": "mean", "mean": "sum"}
-ALIKE = (                                                   # names of one shape, each taken for the next
+SAME_SHAPE = (                                                   # arrays of one shape: each name is replaced by the next
     "mu log_var sigma z eps",
     "h g",
     "logits softplus x",
@@ -202,11 +202,11 @@ ALIKE = (                                                   # names of one shape
     "train_x test_x",
     "fan_in fan_out",
 )
-MISTAKEN = {a: b for names in map(str.split, ALIKE) for a, b in zip(names, names[1:] + names[:1])}
+CONFUSED_NAMES = {a: b for names in map(str.split, SAME_SHAPE) for a, b in zip(names, names[1:] + names[:1])}
 
 
 def slips(node):
-    """Every node that one wrong token would put in the place of this one."""
+    """Yield every node that differs from this one in one token."""
     match node:
         case ast.BinOp(left, op, right) if type(op) in OPERATORS:
             yield ast.BinOp(left, OPERATORS[type(op)](), right)
@@ -222,33 +222,33 @@ def slips(node):
             yield value
         case ast.Attribute(value, name) if name in FUNCTIONS:
             yield ast.Attribute(value, FUNCTIONS[name], node.ctx)
-        case ast.Name(name, ast.Load()) if name in MISTAKEN:
-            yield ast.Name(MISTAKEN[name], node.ctx)
+        case ast.Name(name, ast.Load()) if name in CONFUSED_NAMES:
+            yield ast.Name(CONFUSED_NAMES[name], node.ctx)
         case ast.Tuple(parts, context):
             for i in range(len(parts) - 1):
                 yield ast.Tuple([*parts[:i], parts[i + 1], parts[i], *parts[i + 2 :]], context)
 
 
 def with_slips(function):
-    """Plant every slip in the body of this function, one at a time. Yields the number of its line and the line with it."""
+    """Plant every slip in the body of a function, one at a time; yield the line number and the changed line."""
     statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and node is not function][1:]
     line_of = {node.lineno: node for node in statements}
     for parent in [function, *(node for statement in function.body for node in ast.walk(statement))]:
         for field, value in list(ast.iter_fields(parent)):
             if parent is function and field != "body":
-                continue                                    # the hints
+                continue                                    # type hints
             for i, node in enumerate(value if isinstance(value, list) else [value]):
                 for slip in slips(node):
                     ast.fix_missing_locations(ast.copy_location(slip, node))
-                    put(parent, field, i, slip)
+                    set_node(parent, field, i, slip)
                     line = slip if isinstance(slip, ast.stmt) else line_of[node.lineno]
                     if ast.unparse(slip) != ast.unparse(node):
                         yield node.lineno, ast.unparse(line).split("\n")[0]
-                    put(parent, field, i, node)
+                    set_node(parent, field, i, node)
 
 
-def put(parent, field, i, node):
-    """Put a node in the field of another, or in the i-th place of a field that is a list."""
+def set_node(parent, field, i, node):
+    """Set a field of a syntax node, or entry i of the field if that is a list."""
     value = getattr(parent, field)
     if isinstance(value, list):
         value[i] = node
@@ -257,14 +257,14 @@ def put(parent, field, i, node):
 
 
 def executed(tree):
-    """The page as a module of its own, made from this syntax tree."""
+    """Return a new module made from this syntax tree of the page."""
     page = ModuleType("copy_of_one_page")
     exec(compile(tree, "copy_of_one_page.py", "exec"), page.__dict__)
     return page
 
 
 def survivors(name):
-    """The numbers of a function's lines that have a slip, and the lines whose slip its comparison does not notice."""
+    """Plant all slips in a function; return the numbers of the changed lines, and the changed lines not noticed."""
     tree = ast.parse(SOURCE)
     numbers, unnoticed = set(), set()
     for number, line in with_slips(function_in(tree, name)):
@@ -273,7 +273,7 @@ def survivors(name):
         try:
             with np.errstate(all="ignore"):
                 COMPARISONS[name](page)
-        except Exception:                                   # a wrong number, or no number at all
+        except Exception:                                   # noticed: another number, or an error
             continue
         unnoticed.add(line)
     return numbers, unnoticed
@@ -283,7 +283,7 @@ def function_in(tree, name):
     return next(node for node in tree.body if getattr(node, "name", "") == name)
 
 
-EQUIVALENT = {                                              # slips that change nothing
+EQUIVALENT = {                                              # slips that do not change the result
     "d_kl, d_log_px_z = (1 / len(logits), -1 / len(x))",    # logits has a row for each row of x
     "d_kl, d_log_px_z = (1 / len(x), -1 / len(logits))",
     "v, m, t = ([0.0] * len(params), [0.0] * len(params), 0)",                              # both are zeros
@@ -294,7 +294,7 @@ EQUIVALENT = {                                              # slips that change 
 def test_every_error_planted_in_the_page_is_noticed(name):
     numbers, unnoticed = survivors(name)
     assert unnoticed <= EQUIVALENT
-    if name in ("forward", "backward", "adam"):             # every line but the docstring has an error
+    if name in ("forward", "backward", "adam"):             # every line except the docstring was changed
         first, *body = function_in(ast.parse(SOURCE), name).body
         statements = [node for statement in body for node in ast.walk(statement) if isinstance(node, ast.stmt)]
         assert numbers == {node.lineno for node in statements}
@@ -309,7 +309,7 @@ def test_error_planted_in_the_binomial_of_the_page_is_noticed(old, new):
         compare_gradient(executed(ast.parse(SOURCE.replace(old, new))))
 
 
-# The promises of the page: its length, its numbers, its shapes, its debugger
+# Length, step numbers, shape comments and the debugger session
 
 def test_page_has_at_most_120_lines_and_imports_only_numpy_and_digits():
     nodes = list(ast.walk(ast.parse(SOURCE)))
@@ -320,7 +320,7 @@ def test_page_has_at_most_120_lines_and_imports_only_numpy_and_digits():
 
 
 def numbered(function):
-    """(line number, code, step, comment) of the lines of a function that carry the number of a step."""
+    """Return (line number, code, step, comment) of every line of a function with a step number."""
     lines, start = inspect.getsourcelines(function)
     found = [(n, re.fullmatch(r" +(\S.*?) +# (\d)  (\(.*)\n", line)) for n, line in enumerate(lines, start)]
     return [(n, match[1], int(match[2]), match[3]) for n, match in found if match]
@@ -331,7 +331,7 @@ def test_backward_has_the_steps_of_forward_reversed():
     backward = [step for _, _, step, _ in numbered(one_page.backward)]
     assert list(dict.fromkeys(forward)) == [1, 2, 3, 4, 5, 6, 7] and forward == sorted(forward)
     assert list(dict.fromkeys(backward)) == [7, 6, 5, 4, 3, 2, 1] and backward == sorted(backward, reverse=True)
-    for function in (one_page.forward, one_page.backward):  # all but the docstring, the two unpackings, the return
+    for function in (one_page.forward, one_page.backward):  # except docstring, two unpackings and return
         statements = ast.parse(inspect.getsource(function)).body[0].body
         assert len(numbered(function)) == len(statements) - (3 if function is one_page.forward else 4)
 
@@ -343,7 +343,7 @@ def test_gradients_of_two_paths_are_added_with_a_visible_plus():
 
 
 def locals_of(function, *arguments):
-    """The result of a call, and its local variables at its end."""
+    """Return the result of a call and its local variables at its end."""
     caught = {}
 
     def watch(frame, event, _):
@@ -361,7 +361,7 @@ def locals_of(function, *arguments):
 
 def test_every_shape_comment_states_the_actual_shape():
     vae, x, eps, *_ = problem(0)
-    params, sizes = as_on_the_page(vae.params), {"B": 5, "D": 6, "H": 3, "J": 2}
+    params, sizes = page_arrays(vae.params), {"B": 5, "D": 6, "H": 3, "J": 2}
     results, forward = locals_of(one_page.forward, params, x.astype(int), eps[0])
     _, backward = locals_of(one_page.backward, params, x.astype(int), eps[0], results)
     for function, arrays in (one_page.forward, forward), (one_page.backward, backward):

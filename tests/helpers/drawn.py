@@ -1,4 +1,4 @@
-"""Looking at a drawn figure: its lines, its words; and at why a figure is not drawn."""
+"""Read the lines and texts of a drawn figure, and the claim that stops a wrong figure."""
 
 import functools
 import traceback
@@ -11,22 +11,22 @@ from derivations import figures
 
 @functools.cache
 def drawn(name):
-    """The figure of that name and its alt text, for tests that only look."""
+    """Return the figure of that name and its alt text, cached; tests must not change the figure."""
     return figures.FIGURES[name]()
 
 
 def line(axes, label):
-    """The line of that label as (x, y)."""
+    """Return the line of that label as (x, y)."""
     return next(artist.get_data() for artist in axes.lines if artist.get_label() == label)
 
 
 def by_gid(axes, gid):
-    """The artist that carries this name."""
+    """Return the artist with this gid."""
     return next(artist for artist in axes.get_children() if artist.get_gid() == gid)
 
 
 def words(figure):
-    """What is written on the page: (text, artist). Ticks of no axis, or beyond the ends of one, are not drawn."""
+    """Return (text, artist) of every visible text, without the tick labels of hidden axes or beyond an axis."""
     figure.draw_without_rendering()
     unseen = set()
     for axes, axis in [(axes, axis) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:
@@ -37,7 +37,7 @@ def words(figure):
 
 
 def refused(call, message):
-    """That a figure is not drawn, and says this; returns the place of the claim that failed, (file, line)."""
+    """Check that `call` refuses the figure with this message; return (file, line) of the claim that failed."""
     with pytest.raises(figures.NotShown, match="would not show that") as error:
         call()
     assert message in str(error.value)

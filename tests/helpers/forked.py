@@ -1,4 +1,4 @@
-"""A command of the project in a fork of this process: a process of its own that has to import nothing again."""
+"""Run a command of the project in a fork of this process, which saves the time of the imports."""
 
 import os
 import sys
@@ -9,20 +9,20 @@ from pathlib import Path
 
 
 def run_forked(main: Callable, arguments: list[str], directory: Path, **environment: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of main(arguments) in this directory, with an empty stdin."""
+    """Return exit code, stdout and stderr of main(arguments) in this directory, with an empty stdin."""
     sys.stdout.flush()
     sys.stderr.flush()
     with open(os.devnull) as empty, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         child = os.fork()
         if not child:
-            run_here(main, arguments, directory, environment, (empty, out, err))
+            run_in_child(main, arguments, directory, environment, (empty, out, err))
         _, status = os.waitpid(child, 0)
         printed = [(file.seek(0), file.read())[1] for file in (out, err)]
     return os.waitstatus_to_exitcode(status), *printed
 
 
-def run_here(main, arguments, directory, environment, files):
-    """In the child: take the files as stdin, stdout and stderr, run main, and never return."""
+def run_in_child(main, arguments, directory, environment, files):
+    """Run main in the child process, with these files as stdin, stdout and stderr; never return."""
     code = 1
     try:
         os.chdir(directory)

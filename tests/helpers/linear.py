@@ -1,4 +1,4 @@
-"""Linear-Gaussian models in which every number is known in closed form, written here a second time, by other routes."""
+"""Linear-Gaussian models and their closed forms, computed in other ways than in minivae."""
 
 import math
 from dataclasses import replace
@@ -12,7 +12,7 @@ from minivae.vae import VAE
 
 
 def linear_model(seed, latent, features=5, sigma=0.7, rows=6, spread=0.5):
-    """A VAE without hidden layers at random weights, whose encoder is wrong, and data drawn from it."""
+    """Return a VAE without hidden layers, with random weights (so its encoder is not the posterior), and data from it."""
     rng = np.random.default_rng(seed)
     vae = VAE.init(rng, features, latent, (), dtype=np.float64, likelihood=Gaussian(sigma))
     vae.params.flat[...] = rng.normal(0, spread, vae.params.flat.shape)
@@ -33,20 +33,20 @@ linear_models = st.builds(
 
 
 def log_density(x, mean, cov):
-    """log N(x; mean, cov) for rows x, mean (N, D), by eigenvalues."""
+    """Return log N(x; mean, cov) for rows x, mean (N, D), by eigenvalues."""
     values, vectors = np.linalg.eigh(cov)
     u = (x - mean) @ vectors
     return -(u * u / values + np.log(2 * math.pi * values)).sum(axis=-1) / 2
 
 
 def closed_log_px(vae, x):
-    """log N(x; b, W'W + sigma^2 I), (N,)"""
+    """Return log p(x) = log N(x; b, W'W + sigma^2 I), (N,)."""
     W, b = vae.layers("decoder")[0]
     return log_density(x, b, W.T @ W + np.exp(2 * vae.params["log_sigma"]) * np.eye(vae.features))
 
 
 def closed_elbo(vae, x):
-    """E_q log p(x|z) - KL, (N,): E |x - W'z - b|^2 = |x - W'mu - b|^2 + sum_j sigma_j^2 |W_j|^2"""
+    """Return E_q log p(x|z) - KL, (N,), with E |x - W'z - b|^2 = |x - W'mu - b|^2 + sum_j sigma_j^2 |W_j|^2."""
     W, b = vae.layers("decoder")[0]
     mu, log_var = vae.encode(x)
     variance = np.exp(log_var)
@@ -57,13 +57,13 @@ def closed_elbo(vae, x):
 
 
 def sigma_points(latent, rows):
-    """eps (2J, rows, J), +-sqrt(J) e_j: mean 0 and covariance I, so that the loss of a linear model is its expectation."""
+    """Return eps (2J, rows, J), the points +-sqrt(J) e_j: mean 0, covariance I, so a linear model's mean loss is exact."""
     points = np.sqrt(latent) * np.concatenate([np.eye(latent), -np.eye(latent)])
     return np.repeat(points[:, None, :], rows, axis=1)
 
 
 def fit_linear(vae, x, tolerance=1e-13):
-    """Train a linear VAE in place by its own gradients, deterministically, until a step promises less than that; -loss."""
+    """Train a linear VAE in place by BFGS with its gradients and exact mean loss; return the ELBO."""
     eps = sigma_points(vae.latent, len(x))
 
     def loss(flat, _):

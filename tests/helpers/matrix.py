@@ -1,4 +1,4 @@
-"""Every bug of the museum against every layer of checks, in a process of its own: JSON on stdout.
+"""Run every layer of checks on every bug of the museum; print the reports as JSON.
 
     python -m tests.helpers.matrix
 """

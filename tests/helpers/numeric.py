@@ -1,6 +1,6 @@
-"""What the tests share: a comparison without loopholes, gradients by two routes, exact means, random models.
+"""Common helpers: a strict comparison, numerical gradients by two methods, exact means, random models.
 
-test_numeric.py proves that each of these can fail.
+tests/house/test_numeric.py shows that each check can fail.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from minivae.vae import VAE
 def close(actual, desired, *, rel, abs_=0.0):
     """Raise AssertionError unless |actual - desired| <= rel * (largest |desired|) + abs_ in every entry.
 
-    Nothing is broadcast, the kinds of the dtypes must agree, NaN equals nothing, an infinity only itself.
+    Shapes and kinds of dtype must agree, NaN equals nothing, and an infinity equals only itself.
     """
     __tracebackhide__ = True
     actual, desired = np.asarray(actual), np.asarray(desired)
@@ -32,7 +32,7 @@ def close(actual, desired, *, rel, abs_=0.0):
     bound = rel * np.abs(desired[finite]).max(initial=0) + abs_
     with np.errstate(invalid="ignore", over="ignore"):
         error = np.where(finite, np.abs(actual - desired), np.where(actual == desired, 0, np.inf))
-    bad = ~(error <= bound)                                 # so that a NaN is bad
+    bad = ~(error <= bound)                                 # also true for NaN
     if bad.any():
         worst = np.unravel_index(np.where(bad, np.nan_to_num(error, nan=np.inf), -1).argmax(), bad.shape)
         raise AssertionError(
@@ -42,13 +42,13 @@ def close(actual, desired, *, rel, abs_=0.0):
 
 
 def complex_step(f, arrays, index):
-    """The gradient of the number f(*arrays) in arrays[index], Im f(a + ih) / h: nothing cancels."""
+    """Return the gradient of the number f(*arrays) in arrays[index] as Im f(a + ih) / h, in which no digits cancel."""
     step = 1e-30
     return _entry_by_entry(arrays, index, lambda moved: f(*moved(step * 1j)).imag / step)
 
 
 def central_difference(f, arrays, index):
-    """The same as (f(a + h) - f(a - h)) / 2h: less exact, but it asks nothing of f."""
+    """Return the gradient as (f(a + h) - f(a - h)) / 2h: less exact, but f need not accept complex numbers."""
     step = 1e-5
     return _entry_by_entry(arrays, index, lambda moved: (f(*moved(step)) - f(*moved(-step))) / (2 * step))
 
@@ -58,7 +58,7 @@ def _entry_by_entry(arrays, index, slope):
     for place in np.ndindex(gradient.shape):
 
         def moved(by, place=place):
-            copies = [a.astype(type(by)) if a.dtype.kind == "f" else a for a in arrays]    # integers are data
+            copies = [a.astype(type(by)) if a.dtype.kind == "f" else a for a in arrays]    # integers are data, not inputs
             copies[index][place] += by
             return copies
 
@@ -72,7 +72,7 @@ ORACLES = {"complex step": (complex_step, 1e-12), "central difference": (central
 def check_gradient(f, arrays, gradients, oracle):
     """Raise AssertionError unless each gradients[i] is that of the number f(*arrays) in arrays[i].
 
-    Each is compared relative to its own largest entry: an absolute tolerance certifies every small gradient.
+    The tolerance is relative to the largest entry of each array: an absolute one would accept every small gradient.
     """
     slope, rel = ORACLES[oracle]
     for index, gradient in gradients.items():
@@ -90,14 +90,14 @@ def check_model_gradient(vae, x, eps, oracle):
     moved = {}
 
     def loss(flat):
-        if flat.dtype not in moved:                         # one model of a kind for all entries: to make it takes time
+        if flat.dtype not in moved:                         # making a model takes time, so make one per dtype
             moved[flat.dtype] = dataclasses.replace(vae, params=vae.params.like(np.empty_like(flat)))
         moved[flat.dtype].params.flat[...] = flat
         return moved[flat.dtype].forward(x, eps).loss
 
     desired = vae.params.like(slope(loss, [vae.params.flat], 0))
     if has_fixed_sigma(vae.likelihood):
-        desired["log_sigma"][...] = 0                       # a number the user chose, not something to learn
+        desired["log_sigma"][...] = 0                       # sigma is fixed by the user
     for name in vae.params:
         try:
             close(actual[name], desired[name], rel=rel)
@@ -106,9 +106,9 @@ def check_model_gradient(vae, x, eps, oracle):
 
 
 def noise_nodes(latent, rows, nodes=5):
-    """eps (L, rows, J) and weights (L,) whose weighted sum is the exact mean over standard normal noise.
+    """Return eps (L, rows, J) and weights (L,); the weighted sum is the exact mean over standard normal noise.
 
-    Exact for polynomials in eps of degree below 2 * nodes in every coordinate (Gauss-Hermite quadrature).
+    It is exact for polynomials in eps of degree below 2 * nodes in every coordinate (Gauss-Hermite quadrature).
     """
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
@@ -117,16 +117,16 @@ def noise_nodes(latent, rows, nodes=5):
 
 
 def gaussian_line(mu, sigma):
-    """Nodes and spacing: f(nodes).sum() * spacing is the integral of f, if f dies off like N(mu, sigma^2).
+    """Return nodes and spacing: f(nodes).sum() * spacing is the integral of f, if f decays like N(mu, sigma^2).
 
-    For such f this, the trapezoid rule, is exact to rounding: it is off by exp(-2 pi^2 / h^2).
+    For such f this trapezoid rule is exact to rounding; its error is about exp(-2 pi^2 / h^2).
     """
     h = 0.1
     return mu + sigma * h * np.arange(-140, 141), sigma * h
 
 
 def gaussian_density(x, mu, sigma):
-    """The textbook's density, in sigma rather than log_var: something to compare the code under test with."""
+    """Return the textbook's density, written with sigma instead of log_var, as a reference."""
     return np.exp(-(((x - mu) / sigma) ** 2) / 2) / (sigma * np.sqrt(2 * np.pi))
 
 
@@ -140,7 +140,7 @@ def has_fixed_sigma(likelihood):
 
 
 def random_vae(rng, likelihood=COINS, *, features=4, latent=2, hidden=(3,), dtype=np.float64, **settings):
-    """A model at random weights and biases: the small weights and zero biases of a fresh one hide errors."""
+    """Return a model with random weights and biases; the small weights and zero biases of a new model hide errors."""
     vae = VAE.init(rng, features, latent, hidden, dtype=dtype, likelihood=likelihood, **settings)
     vae.params.flat[...] = rng.normal(0, 0.5, vae.params.flat.shape)
     if has_fixed_sigma(likelihood):
@@ -149,14 +149,14 @@ def random_vae(rng, likelihood=COINS, *, features=4, latent=2, hidden=(3,), dtyp
 
 
 def random_data(rng, likelihood, rows, features=4, dtype=np.float64):
-    """Data (rows, features) that the likelihood accepts."""
+    """Return random data (rows, features) that the likelihood accepts."""
     if isinstance(likelihood, Gaussian):
         return rng.normal(size=(rows, features)).astype(dtype)
     return rng.integers(0, getattr(likelihood, "n", 1), (rows, features), endpoint=True).astype(dtype)
 
 
 def random_problem(seed, likelihood=COINS, *, rows=3, samples=1, dtype=np.float64, **settings):
-    """A random model, data and noise for it."""
+    """Return a random model, data and noise for it."""
     rng = np.random.default_rng(seed)
     vae = random_vae(rng, likelihood, dtype=dtype, **settings)
     x = random_data(rng, likelihood, rows, vae.features, dtype)
@@ -164,14 +164,14 @@ def random_problem(seed, likelihood=COINS, *, rows=3, samples=1, dtype=np.float6
 
 
 def arrays_in(value):
-    """Every array, however deep in tuples and lists, that is not a single number."""
+    """Return every array of at least one axis in nested tuples and lists."""
     if isinstance(value, (list, tuple)):
         return [array for part in value for array in arrays_in(part)]
     return [value] if np.ndim(value) else []
 
 
 def refused(call, argument, rule, came, remedy):
-    """Raise AssertionError unless the call ends in a ValueError with these four words in these places."""
+    """Raise AssertionError unless the call raises a ValueError whose four parts contain these words."""
     with pytest.raises(ValueError) as info:
         call()
     pattern = r"(?P<argument>.+?) must be (?P<rule>.+?); got\s(?P<came>.+?)(\. |\.?\n)(?P<remedy>[A-Z].+)"
@@ -180,4 +180,4 @@ def refused(call, argument, rule, came, remedy):
         raise AssertionError(f"not 'ARGUMENT must be RULE; got WHAT. REMEDY': {info.value}")
     for place, word in {"argument": argument, "rule": rule, "came": came, "remedy": remedy}.items():
         if word not in found[place]:
-            raise AssertionError(f"{word!r} should stand in the {place} {found[place]!r} of: {info.value}")
+            raise AssertionError(f"{word!r} is not in the {place} {found[place]!r} of: {info.value}")

@@ -23,7 +23,7 @@ NAMES = {
 
 
 class Mutant(NamedTuple):
-    """Its place and the line as it was, and the change in the form that the museum's tools take."""
+    """Name (place, tokens and line) and the change, in the format of the museum."""
 
     name: str
     changes: list[Change]
@@ -32,34 +32,34 @@ class Mutant(NamedTuple):
 def mutants(module: str, source: str) -> Iterator[Mutant]:
     """Yield every mutant of the source of minivae/MODULE.py that Python can compile.
 
-    Imports, annotations and what stands before the body of a function are left alone.
+    Imports, annotations, signatures and decorators stay unchanged.
     """
     lines = source.splitlines(keepends=True)
-    spared = {row for node in ast.walk(ast.parse(source)) for row in _rows_to_spare(node)}
+    unchanged_rows = {row for node in ast.walk(ast.parse(source)) for row in _rows_to_leave(node)}
     before = None
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         (row, start), (_, end) = token.start, token.end
-        instead = None if row in spared else _instead(token, before)
+        replacement = None if row in unchanged_rows else _replacement(token, before)
         before = token
-        if instead is None:
+        if replacement is None:
             continue
         line = lines[row - 1]
-        broken = line[:start] + instead + line[end:]
+        broken = line[:start] + replacement + line[end:]
         if _compiles("".join([*lines[: row - 1], broken, *lines[row:]])):
-            name = f"{module}.py:{row}:{start}  {token.string} -> {instead or '(nothing)'}  in  {line.strip()}"
+            name = f"{module}.py:{row}:{start}  {token.string} -> {replacement or '(nothing)'}  in  {line.strip()}"
             yield Mutant(name, [_change(module, source, lines, row - 1, broken)])
 
 
-def _rows_to_spare(node):
+def _rows_to_leave(node):
     if isinstance(node, (ast.Import, ast.ImportFrom, ast.AnnAssign)):
         yield from range(node.lineno, node.end_lineno + 1)
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.body[0].lineno > node.lineno:
         yield from range(node.lineno, node.body[0].lineno)
 
 
-def _instead(token, before):
-    """The token to put there, or None."""
-    if token.type == tokenize.OP and token.string != "-":   # a binary operator has a term before it; * of *args has none
+def _replacement(token, before):
+    """Return the token that replaces this one, or None."""
+    if token.type == tokenize.OP and token.string != "-":   # binary operators follow a term; the * of *args does not
         is_name = before.type == tokenize.NAME and not keyword.iskeyword(before.string)
         if not (is_name or before.type == tokenize.NUMBER or before.string in (")", "]")):
             return None
@@ -76,7 +76,7 @@ def _compiles(source):
 
 
 def _change(module, source, lines, index, broken):
-    """The line and its mutant, with as many of the lines before them as make the text occur once."""
+    """Return the change of one line, with enough lines before it to make the old text unique in the file."""
     first = index
     while source.count("".join(lines[first : index + 1])) > 1:
         first -= 1

@@ -1,11 +1,11 @@
-"""The pages of the project (README.md, the READMEs of the folders, ERRATA.md): run what they show, or write it anew.
+"""Run the commands and examples on the pages (README.md, READMEs of folders, ERRATA.md), or renew their outputs.
 
-    python -m tests.helpers.readme DIRECTORY     run every session of every page there: JSON on stdout, for the tests
-    python -m tests.helpers.readme --write       replace all outputs, generated blocks and alt texts by fresh ones
-    python -m tests.helpers.readme --write minivae/README.md        the same for one page
+    python -m tests.helpers.readme DIRECTORY     run every session of every page there; print JSON for the tests
+    python -m tests.helpers.readme --write       renew all outputs, generated blocks and alt texts
+    python -m tests.helpers.readme --write minivae/README.md        renew one page
 
-A session is a `$ command` in a console fence or a `>>> example` in a Python fence. The sessions of a page run in order, in
-a directory of its own. A generated block stands between `<!-- $ COMMAND -->` and `<!-- end -->`.
+A session is a `$ command` in a console fence or a `>>> example` in a Python fence. The sessions of a page run in order,
+in a separate directory. A generated block lies between `<!-- $ COMMAND -->` and `<!-- end -->`.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ derivations() {{ python -m derivations "$@"; }}
 
 
 class Shown(NamedTuple):
-    """A text on a page that some command or file has to confirm: the command, the text, and where on the page it stands."""
+    """A text on a page, the command (or file) that must produce it, and its position on the page."""
 
     kind: str                   # "console", "python", "block" or "alt"
     command: str
@@ -50,12 +50,12 @@ class Shown(NamedTuple):
 
 
 def fences(page: str, language: str) -> Iterator[re.Match]:
-    """The fenced texts of one language, in order."""
+    """Return the fenced texts of one language, in order."""
     return re.finditer(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
 def found(kind: str, pattern: str, page: str, start: int = 0, end: int | None = None, flags=re.MULTILINE) -> Iterator[Shown]:
-    """Every match of a pattern whose groups are a command and the text that it has to confirm."""
+    """Yield every match of a pattern with the groups `command` and `text`."""
     for match in re.compile(pattern, flags).finditer(page, start, len(page) if end is None else end):
         yield Shown(kind, match["command"], match["text"], match.span("text"))
 
@@ -65,7 +65,7 @@ PYTHON = r"^(?P<command>>>> .*\n(?:\.\.\. .*\n)*)(?P<text>(?:(?!>>> ).+\n)*)"
 
 
 def sessions(page: str) -> list[Shown]:
-    """The console and Python sessions of a page, in order, without the two commands that set up (.ci/run runs those)."""
+    """Return the console and Python sessions of a page in order, without the setup commands (.ci/run runs those)."""
     everything = [
         shown
         for kind, pattern in (("console", CONSOLE), ("python", PYTHON))
@@ -76,18 +76,18 @@ def sessions(page: str) -> list[Shown]:
 
 
 def blocks(page: str) -> list[Shown]:
-    """The generated blocks of a page; a fence around the text is not part of it."""
+    """Return the generated blocks of a page, without the fence around the text."""
     pattern = r"<!-- \$ (?P<command>.*?) -->\n(?:```\w*\n)?(?P<text>.*?)(?:```\n)?<!-- end -->"
     return list(found("block", pattern, page, flags=re.DOTALL))
 
 
 def pictures(page: str) -> list[Shown]:
-    """The alt texts of a page; their command is the path of the picture."""
+    """Return the alt texts of a page; `command` is the path of the picture."""
     return list(found("alt", r"!\[(?P<text>.*?)\]\((?P<command>.*?)\)", page, flags=re.DOTALL))
 
 
 def alt_text(name: str, picture: str) -> str:
-    """The alt text in the metadata of a picture that a page shows, on one line."""
+    """Return the alt text in the metadata of a picture on a page, on one line."""
     return " ".join(png_texts((ROOT / name).parent / picture)["Description"].split())
 
 
@@ -95,24 +95,24 @@ def alt_text(name: str, picture: str) -> str:
 
 
 def run_command(command: str, directory: Path) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a shell command in which `minivae`, `derivations` and `python` are this checkout's.
+    """Run a shell command with this checkout's `minivae`, `derivations`, `python`; return exit code, stdout and stderr.
 
-    A plain `minivae` or `derivations`, with a filter behind it or none, runs in a fork, which saves it the imports.
+    A simple command of `minivae` or `derivations`, alone or before a pipe, runs in a fork, which saves the imports.
     """
     plain = re.fullmatch(r"(minivae|derivations) ([\w.,=/ -]*)(?: \| (.*))?", command)
     if not plain:
         return in_shell(command, directory)
-    program, words, behind = plain.groups()
+    program, words, filter_command = plain.groups()
     code, out, err = run_forked(main_of(program), words.split(), directory, COLUMNS="100")
-    if behind:
-        filtered, out, more = in_shell(behind, directory, out)
+    if filter_command:
+        filtered, out, more = in_shell(filter_command, directory, out)
         code, err = filtered or code, err + more
     return code, out, err
 
 
 @functools.cache
 def main_of(program: str) -> Callable:
-    """The main function of a program, with all modules imported that its commands import late."""
+    """Return the main function of a program, after importing all modules that its commands import late."""
     late = ("matplotlib.backends.backend_agg", "minivae.figures", "minivae.museum.command", "derivations.figures")
     for name in (*late, f"{program}.app.cli"):
         importlib.import_module(name)
@@ -120,7 +120,7 @@ def main_of(program: str) -> Callable:
 
 
 def in_shell(command: str, directory: Path, typed: str = "") -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command that bash runs, with this text as its stdin."""
+    """Run a command in bash with this text as its stdin; return exit code, stdout and stderr."""
     script = SHELL.format(root=shlex.quote(str(ROOT)), python=shlex.quote(sys.executable)) + command
     settings = {"input": typed, "capture_output": True, "text": True, "timeout": 150}
     done = subprocess.run(["bash", "-c", script], cwd=directory, **settings)
@@ -128,7 +128,7 @@ def in_shell(command: str, directory: Path, typed: str = "") -> tuple[int, str, 
 
 
 class Typed(io.StringIO):
-    """Standard input that echoes what is typed, as a terminal does; for the debugger."""
+    """Standard input for the debugger that prints what is typed, as a terminal does."""
 
     def readline(self, *size):
         line = super().readline(*size)
@@ -137,7 +137,7 @@ class Typed(io.StringIO):
 
 
 def run_python(shown: Shown, names: dict) -> tuple[int, str, str]:
-    """Exit code, output and error of one example; after the prompt (Pdb) it types what the page types."""
+    """Run one example, with the page's input after each (Pdb) prompt; return exit code, output and error."""
     source = re.sub(r"^(>>>|\.\.\.) ?", "", shown.command, flags=re.MULTILINE)
     before, sys.stdin = sys.stdin, Typed("".join(re.findall(r"^\(Pdb\) (.*\n)", shown.text, re.MULTILINE)))
     code, printed, error = 0, io.StringIO(), ""
@@ -152,36 +152,36 @@ def run_python(shown: Shown, names: dict) -> tuple[int, str, str]:
 
 
 def run_page(page: str, directory: Path) -> Iterator[tuple[Shown, int, str, str]]:
-    """Every session of a page with its exit code, output and error; the first failure is the last session."""
+    """Yield every session of a page with its exit code, output and error; stop after the first failure."""
     names = {"__name__": "__main__"}
     with contextlib.chdir(directory):
         for shown in sessions(page):
             python = shown.kind == "python"
-            came = run_python(shown, names) if python else run_command(shown.command, directory)
-            yield shown, *came
-            if came[0]:
+            results = run_python(shown, names) if python else run_command(shown.command, directory)
+            yield shown, *results
+            if results[0]:
                 return
 
 
 def run_everything(directory: Path) -> list[dict]:
-    """Every session of every page, each page in a folder of its own."""
-    came = []
+    """Run every session of every page, each page in a separate folder."""
+    results = []
     for name, page in PAGES.items():
-        room = directory / name.replace("/", "-")
-        room.mkdir()
-        for shown, code, printed, error in run_page(page, room):
+        folder = directory / name.replace("/", "-")
+        folder.mkdir()
+        for shown, code, printed, error in run_page(page, folder):
             session = {"page": name, "kind": shown.kind, "command": shown.command, "shown": shown.text}
-            came.append(session | {"code": code, "printed": printed, "err": error})
-    return came
+            results.append(session | {"code": code, "printed": printed, "err": error})
+    return results
 
 
 # Writing
 
 
 def fresh_texts(name: str, page: str) -> Iterator[tuple[Shown, str]]:
-    """Everything on a page that can be written anew, with its new text."""
-    with tempfile.TemporaryDirectory() as room:
-        for shown, code, printed, error in run_page(page, Path(room)):
+    """Yield every generated text of a page, with its new text."""
+    with tempfile.TemporaryDirectory() as folder:
+        for shown, code, printed, error in run_page(page, Path(folder)):
             if code:
                 raise SystemExit(f"{name}: {shown.command}\n{error}")
             if shown.text:
@@ -196,7 +196,7 @@ def fresh_texts(name: str, page: str) -> Iterator[tuple[Shown, str]]:
 
 
 def rewritten(name: str, page: str) -> str:
-    """The page with everything that can be written anew."""
+    """Return the page with all generated texts renewed."""
     for shown, text in sorted(fresh_texts(name, page), key=lambda both: both[0].span, reverse=True):
         start, end = shown.span
         page = page[:start] + text + page[end:]

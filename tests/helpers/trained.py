@@ -1,4 +1,4 @@
-"""A model trained on the bundled digits, once for all tests that want one; and trainings that end quickly."""
+"""A model trained once on the bundled digits, shared by tests; and faster train commands."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from minivae.vae import VAE
 
 @functools.cache
 def trained():
-    """(vae, data, history): two latent dimensions, forty epochs, a second or less."""
+    """Return (vae, data, history) of a model with two latent dimensions after forty epochs; takes about a second."""
     digits = data.digits()
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 64, 2, (64,), likelihood=Binomial(16), data_mean=digits.train_x.mean(axis=0))
@@ -22,7 +22,7 @@ def trained():
 
 
 def end_quickly(patch):
-    """Let the commands that train measure on forty held-out rows and draw nothing: most of their time goes there."""
+    """Let the train command measure on 40 held-out rows and draw no figures, which take most of its time."""
     measure = app_train.measure
 
     def measure_forty(vae, data, *rest):

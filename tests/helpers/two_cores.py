@@ -15,18 +15,18 @@ from collections.abc import Iterator
 
 import pytest
 
-MANY = 1000                                                 # fewer tests than this run in one process
+MANY = 1000                                                 # a smaller number of tests runs in one process
 
 
 def run_on_two_cores(session: pytest.Session, slow_fixtures: frozenset) -> bool | None:
-    """Run all tests and return True, or return None where pytest's own loop has to: see `worthwhile`."""
-    files = in_files(session.items, slow_fixtures)
-    if not worthwhile(session, files):
+    """Run all tests and return True, or return None so that pytest runs them (see `can_use_two_processes`)."""
+    files = grouped_by_file(session.items, slow_fixtures)
+    if not can_use_two_processes(session, files):
         return None
-    second = Second(session, deck_of(len(files)))
+    second = Second(session, queue_of(len(files)))
     second.start(files)
     try:
-        for item, following in dealt(files, second.deck):
+        for item, following in tests_to_run(files, second.queue):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             second.pass_on_reports()
         while second.pass_on_reports():
@@ -36,51 +36,52 @@ def run_on_two_cores(session: pytest.Session, slow_fixtures: frozenset) -> bool 
     return True
 
 
-def worthwhile(session: pytest.Session, files: list) -> bool:
-    """Return whether there are many tests, two cores, a safe fork and nobody at a debugger."""
+def can_use_two_processes(session: pytest.Session, files: list) -> bool:
+    """Return whether there are many tests and two cores, forking is safe, and no debugger is used."""
     option = session.config.option
     alone = option.collectonly or option.usepdb or option.trace or option.capture != "fd" or session.testsfailed
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1      # elsewhere threads make a fork unsafe
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1      # on other systems threads make a fork unsafe
     return not alone and len(session.items) >= MANY and 1 < len(files) <= 256 and cores > 1
 
 
-def in_files(items: list, slow_fixtures: frozenset) -> list[list]:
-    """The tests by file, in their order, but first the files with a test that uses a slow fixture."""
+def grouped_by_file(items: list, slow_fixtures: frozenset) -> list[list]:
+    """Return the tests of each file in order; files with a test that uses a slow fixture come first."""
     files = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
     return sorted(files.values(), key=lambda file: not any(slow_fixtures & {*item.fixturenames} for item in file))
 
 
-def deck_of(count: int) -> int:
-    """A pipe that holds one byte per file: each can be read once, by either process."""
-    deck, end = os.pipe()
+def queue_of(count: int) -> int:
+    """Return a pipe with one byte per file; each byte can be read once, by either process."""
+    queue, end = os.pipe()
     os.write(end, bytes(range(count)))
     os.close(end)
-    return deck
+    return queue
 
 
-def dealt(files: list[list], deck: int) -> Iterator[tuple]:
-    """Every test that this process draws from the deck, with the next one of its file, or None after the last.
+def tests_to_run(files: list[list], queue: int) -> Iterator[tuple]:
+    """Yield every test that this process takes from the queue, with the next test of its file or None.
 
-    After a None pytest ends all fixtures, those of the session too: the next file is drawn only when this one has ended.
+    After None, pytest ends all fixtures, also those of the session. So a process takes the next file only when the
+    current one is done.
     """
-    for card in iter(lambda: os.read(deck, 1), b""):
-        file = files[card[0]]
+    for index in iter(lambda: os.read(queue, 1), b""):
+        file = files[index[0]]
         yield from zip(file, [*file[1:], None])
 
 
 class Second:
-    """The second process, as the first one sees it."""
+    """The second process: start it, read its reports and stop it, from the first process."""
 
-    def __init__(self, session: pytest.Session, deck: int):
-        self.session, self.deck = session, deck
-        self.room = session.config._tmp_path_factory.mktemp("second", numbered=False)
-        self.reports = (self.room / "reports").open("wb+", buffering=0)
-        self.read, self.begun, self.pid, self.status = 0, "", 0, None
+    def __init__(self, session: pytest.Session, queue: int):
+        self.session, self.queue = session, queue
+        self.directory = session.config._tmp_path_factory.mktemp("second", numbered=False)
+        self.reports = (self.directory / "reports").open("wb+", buffering=0)
+        self.read, self.running, self.pid, self.status = 0, "", 0, None
 
     def start(self, files: list[list]) -> None:
-        """Fork. Captured output goes through files that the processes must not share, so each gets new ones."""
+        """Fork, with new capture files for each process, because the processes must not share them."""
         capture = self.session.config.pluginmanager.getplugin("capturemanager")
         capture.stop_global_capturing()
         sys.stdout.flush()
@@ -89,49 +90,49 @@ class Second:
         capture.start_global_capturing()
         capture.suspend_global_capture()
         if not self.pid:
-            self.be(files, first)
+            self.run_child(files, first)
 
-    def be(self, files: list[list], first: int) -> None:
-        """Run tests in the child until the deck is empty or the first process is gone; never return."""
+    def run_child(self, files: list[list], first: int) -> None:
+        """Run tests in the child until the queue is empty or the first process is gone; never return."""
         config, status = self.session.config, 1
         try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell may have started us deaf to it
-            config._tmp_path_factory._basetemp = self.room  # the parent removes it with its own
+            signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell may have disabled it
+            config._tmp_path_factory._basetemp = self.directory  # the parent removes this directory
             config.pluginmanager.register(Reporter(self.reports))
             try:
-                for item, following in dealt(files, self.deck):
+                for item, following in tests_to_run(files, self.queue):
                     config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                     if os.getppid() != first:
                         break
             finally:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
-                config.pluginmanager.getplugin("runner").pytest_sessionfinish(self.session)     # ends fixtures that are left
+                config.pluginmanager.getplugin("runner").pytest_sessionfinish(self.session)     # end the fixtures
             status = 0
         except KeyboardInterrupt:
-            pass                                            # the parent says so
+            pass                                            # the parent reports it
         except BaseException:
             traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(status)                                # whatever happens: the rest is the parent's
+            os._exit(status)                                # never continue as a second pytest
 
     def pass_on_reports(self) -> bool:
         """Give pytest all reports that are complete; return whether more may come."""
-        alive = self.is_alive()                             # asked first: what it wrote before it ended is read below
+        alive = self.is_alive()                             # first, so that its last reports are read below
         hook, written = self.session.config.hook, os.pread(self.reports.fileno(), 1 << 30, self.read)
         for line in written[: written.rfind(b"\n") + 1].splitlines(keepends=True):
             self.read += len(line)
-            self.begun, location, reports = json.loads(line)
+            self.running, location, reports = json.loads(line)
             for data in reports:
                 report = hook.pytest_report_from_serializable(config=self.session.config, data=data)
                 hook.pytest_runtest_logreport(report=report)
             if reports:
-                hook.pytest_runtest_logfinish(nodeid=self.begun, location=tuple(location))
+                hook.pytest_runtest_logfinish(nodeid=self.running, location=tuple(location))
             else:
-                hook.pytest_runtest_logstart(nodeid=self.begun, location=tuple(location))
+                hook.pytest_runtest_logstart(nodeid=self.running, location=tuple(location))
         if self.status:
-            self.session.shouldfail = f"the second process ended with {self.status} in {self.begun}"
+            self.session.shouldfail = f"the second process ended with {self.status} in {self.running}"
         if self.session.shouldfail:
             raise self.session.Failed(self.session.shouldfail)
         if self.session.shouldstop:
@@ -139,26 +140,26 @@ class Second:
         return alive
 
     def is_alive(self) -> bool:
-        """Return whether it runs; note its exit code (minus the signal that ended it) when it has ended."""
+        """Return whether the process runs; if it has ended, store its exit code (minus the signal that ended it)."""
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self.status = os.waitstatus_to_exitcode(status) if pid else None
         return self.status is None
 
     def stop(self) -> None:
-        """Interrupt it if it still runs, as Ctrl-C would, and kill it if that has no effect for ten seconds."""
+        """Interrupt the process as Ctrl-C does, and kill it if it still runs after ten seconds."""
         for number, seconds in ((signal.SIGINT, 10), (signal.SIGKILL, 10)):
             until = time.monotonic() + seconds
             if self.is_alive():
                 os.kill(self.pid, number)
             while self.is_alive() and time.monotonic() < until:
                 time.sleep(0.02)
-        os.close(self.deck)
+        os.close(self.queue)
         self.reports.close()
 
 
 class Reporter:
-    """A plugin of the second process: write a line when a test begins, and one with its reports when it has ended."""
+    """Plugin of the second process: write one line when a test begins and one with its reports when it ends."""
 
     def __init__(self, file):
         self.file = file
@@ -173,5 +174,5 @@ class Reporter:
         return True
 
     def write(self, item: pytest.Item, reports: list) -> None:
-        """One line: the test, where it stands, and what came of it."""
+        """Write one line: the test, its location and its reports."""
         self.file.write(json.dumps([item.nodeid, item.location, reports]).encode() + b"\n")

@@ -130,7 +130,7 @@ def test_death_of_the_second_process_is_reported_with_its_test(end, status, tmp_
 
 
 @needs_two_cores
-def test_interrupt_ends_both_processes_and_their_fixtures(tmp_path, heard):
+def test_interrupt_ends_both_processes_and_their_fixtures(tmp_path, sigint_enabled):
     waits = "import time\ndef test_first(meet, here):\n    (here / f'waits-{__name__}').touch()\n    time.sleep(60)\n"
     process = start(tmp_path, {"test_a": waits, "test_b": waits})
     until = time.monotonic() + 30
@@ -151,21 +151,22 @@ def test_small_failing_or_debugged_runs_use_one_process():
         option = SimpleNamespace(**{"collectonly": False, "usepdb": False, "trace": False, "capture": "fd"} | settings)
         return SimpleNamespace(items=[None] * tests, testsfailed=failed, config=SimpleNamespace(option=option))
 
-    assert two_cores.worthwhile(session(), [[], []])
-    assert not two_cores.worthwhile(session(), [[]])        # a single file
-    assert not two_cores.worthwhile(session(tests=two_cores.MANY - 1), [[], []])
-    assert not two_cores.worthwhile(session(failed=1), [[], []])        # a failure during collection
+    assert two_cores.can_use_two_processes(session(), [[], []])
+    assert not two_cores.can_use_two_processes(session(), [[]])        # a single file
+    assert not two_cores.can_use_two_processes(session(tests=two_cores.MANY - 1), [[], []])
+    assert not two_cores.can_use_two_processes(session(failed=1), [[], []])        # a failure during collection
     for name, value in WATCHED.items():
-        assert not two_cores.worthwhile(session(**{name: value}), [[], []]), name
+        assert not two_cores.can_use_two_processes(session(**{name: value}), [[], []]), name
 
 
 def test_files_with_a_slow_fixture_run_first_and_stay_together():
     a, b, c, d = (SimpleNamespace(path=path, fixturenames=names) for path, *names in ("x", "y", ["y", "slow"], "x"))
-    assert two_cores.in_files([a, b, c, d], frozenset({"slow"})) == [[b, c], [a, d]]
+    assert two_cores.grouped_by_file([a, b, c, d], frozenset({"slow"})) == [[b, c], [a, d]]
 
 
 def test_every_test_is_yielded_once_with_the_next_one_of_its_file():
-    deck = two_cores.deck_of(3)
-    assert list(two_cores.dealt([["a", "b"], ["c"], ["d"]], deck)) == [("a", "b"), ("b", None), ("c", None), ("d", None)]
-    assert list(two_cores.dealt([["a", "b"], ["c"], ["d"]], deck)) == []
-    os.close(deck)
+    queue = two_cores.queue_of(3)
+    files = [["a", "b"], ["c"], ["d"]]
+    assert list(two_cores.tests_to_run(files, queue)) == [("a", "b"), ("b", None), ("c", None), ("d", None)]
+    assert list(two_cores.tests_to_run(files, queue)) == []
+    os.close(queue)

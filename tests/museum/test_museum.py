@@ -407,12 +407,12 @@ def test_museum_refuses_impossible_requests(capsys, words):
 
 @pytest.mark.parametrize("name", ["labels-of-labels", "momentum-forgotten"])
 def test_project_tests_notice_an_exhibit(name):
-    assert mutants.fate(find(name)).killer
+    assert mutants.outcome(find(name)).killer
 
 
 def test_project_tests_pass_on_an_unchanged_copy():
     unchanged = Bug("none", "", "", "", (Change("params", "start = stop", "start = +stop"),))
-    assert mutants.fate(unchanged).killer == ""
+    assert mutants.outcome(unchanged).killer == ""
 
 
 def test_readme_exercise_is_noticed_but_not_by_gradient_checks(tmp_path):

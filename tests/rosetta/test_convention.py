@@ -1,4 +1,4 @@
-"""The Rosetta: a loss as it is written, gradient and value, against the canonical loss that it is said to be."""
+"""Each loss convention has the value and gradient of the canonical loss that `translate` states for it."""
 
 import dataclasses
 import math
@@ -31,17 +31,17 @@ from tests.helpers.numeric import close, complex_step, random_data, random_vae, 
 
 REDUCE = {"sum": np.sum, "mean": np.mean}
 
-# A loss as it is written: every cost of a feature, every KL of a latent, reduced by the words of the convention
+# The loss of a convention: costs of features and KLs of latents, summed or averaged as the convention says
 
 
-def written_terms(c, costs, kls):
-    """The two terms of the loss, from costs (L, B, D) and KLs (B, J); over draws there is only the mean."""
+def loss_terms(c, costs, kls):
+    """Return the two terms of the loss from costs (L, B, D) and KLs (B, J), as the mean over draws."""
     reconstruction = REDUCE[c.batch_reduce](REDUCE[c.reduce](costs, axis=-1), axis=-1).mean()
     return c.recon_weight * reconstruction, c.kl_weight * REDUCE[c.kl_batch_reduce](REDUCE[c.kl_reduce](kls, axis=-1))
 
 
 def costs_of(c, x, f):
-    """What every feature costs, (L, B, D)."""
+    """Return the reconstruction cost of every feature, (L, B, D)."""
     if c.reconstruction == "bce":
         return softplus(f.out) - x * f.out
     if c.reconstruction == "mse":
@@ -50,29 +50,29 @@ def costs_of(c, x, f):
     return (x - f.out) ** 2 * np.exp(-2 * log_sigma) / 2 + log_sigma + LOG_2PI / 2
 
 
-def written_loss(c, vae, x, eps):
+def loss_of(c, vae, x, eps):
     f = vae.forward(x, eps)
-    return sum(written_terms(c, costs_of(c, x, f), kl_standard_normal(f.mu, f.log_var)))
+    return sum(loss_terms(c, costs_of(c, x, f), kl_standard_normal(f.mu, f.log_var)))
 
 
-def written_by_complex_step(c, vae, x, eps):
+def gradient_by_complex_step(c, vae, x, eps):
     def at(flat):
-        return written_loss(c, dataclasses.replace(vae, params=vae.params.like(flat)), x, eps)
+        return loss_of(c, dataclasses.replace(vae, params=vae.params.like(flat)), x, eps)
 
     return vae.params.like(complex_step(at, [vae.params.flat], 0))
 
 
-def shares(c, costs, kls):
-    """How much one cost and one KL weigh in the loss: the loss of a single one among zeros."""
+def loss_weights(c, costs, kls):
+    """Return the weight of one cost and of one KL in the loss, computed from a single 1 among zeros."""
     one_cost, one_kl = np.zeros_like(costs), np.zeros_like(kls)
     one_cost[0, 0, 0] = one_kl[0, 0] = 1
-    return sum(written_terms(c, one_cost, 0 * kls)), sum(written_terms(c, 0 * costs, one_kl))
+    return sum(loss_terms(c, one_cost, 0 * kls)), sum(loss_terms(c, 0 * costs, one_kl))
 
 
-def written_by_hand(c, vae, x, eps):
-    """The same gradient by the backwards of minivae, from the shares on."""
+def gradient_by_hand(c, vae, x, eps):
+    """Return the gradient by the backward functions of minivae, from the weights of one cost and one KL."""
     f, gradient = vae.forward(x, eps), vae.params.zeros_like()
-    d_cost, d_each_kl = shares(c, costs_of(c, x, f), kl_standard_normal(f.mu, f.log_var))
+    d_cost, d_each_kl = loss_weights(c, costs_of(c, x, f), kl_standard_normal(f.mu, f.log_var))
     if c.reconstruction == "mse":
         d_out = 2 * d_cost * (f.out - x)
     else:
@@ -108,7 +108,7 @@ def conventions(draw, kinds=RECONSTRUCTIONS, fitted=convention.FITTED):
 
 
 def problem(c, seed, samples=1):
-    """A random model for that convention, data and noise."""
+    """Return a random model for a convention, data and noise."""
     rng = np.random.default_rng(seed)
     likelihood = Bernoulli() if c.reconstruction == "bce" else Gaussian(c.sigma)
     vae = random_vae(rng, likelihood, features=c.features, latent=c.latent)
@@ -116,7 +116,7 @@ def problem(c, seed, samples=1):
 
 
 def canonical(vae, reading):
-    """The model whose loss is the canonical one at that beta and sigma; same weights."""
+    """Return the model with the canonical loss at this beta and sigma, and the same weights."""
     if reading.sigma is None:
         return dataclasses.replace(vae, beta=reading.beta)
     vae = dataclasses.replace(vae, beta=reading.beta, likelihood=Gaussian(reading.sigma), params=vae.params.copy())
@@ -136,8 +136,8 @@ SEEDS = st.integers(0, 2**32 - 1)
 @given(conventions(), SEEDS, st.integers(1, 2))
 def test_gradient_of_a_convention_is_its_factor_times_the_canonical_gradient(c, seed, samples):
     vae, x, eps = problem(c, seed, samples)
-    by_hand = written_by_hand(c, vae, x, eps)
-    close(by_hand.flat, written_by_complex_step(c, vae, x, eps).flat, rel=1e-11)
+    by_hand = gradient_by_hand(c, vae, x, eps)
+    close(by_hand.flat, gradient_by_complex_step(c, vae, x, eps).flat, rel=1e-11)
     for reading in readings(c):
         gradient = canonical(vae, reading).gradient(x, eps)
         for name in gradient:
@@ -150,7 +150,7 @@ def test_gradient_of_a_convention_is_its_factor_times_the_canonical_gradient(c, 
 def test_printed_loss_can_be_read_in_nats(c, seed):
     vae, x, eps = problem(c, seed)
     for reading in readings(c):
-        nats = written_loss(c, vae, x, eps) / reading.factor + reading.constant * c.features
+        nats = loss_of(c, vae, x, eps) / reading.factor + reading.constant * c.features
         assert nats == pytest.approx(float(canonical(vae, reading).loss(x, eps)), rel=1e-9, abs=1e-9)
 
 
@@ -162,7 +162,7 @@ def test_reading_that_is_one_percent_wrong_is_noticed(c, seed, part):
     if part == "sigma" and not c.has_fixed_sigma:
         part = "factor"
     wrong = reading._replace(**{part: getattr(reading, part) * 1.01})
-    gradient, written = canonical(vae, wrong).gradient(x, eps), written_by_hand(c, vae, x, eps)
+    gradient, written = canonical(vae, wrong).gradient(x, eps), gradient_by_hand(c, vae, x, eps)
     with pytest.raises(AssertionError):
         for name in gradient:
             close(written[name], wrong.factor * gradient[name], rel=1e-9)
@@ -212,11 +212,11 @@ def test_rosetta_agrees_with_both_sides_of_hong_11(seed):
             close(reading.factor * np.concatenate([d_mu, 2 * d_log_var]), side[0], rel=1e-9)
 
 
-# What is a bound
+# Bounds
 
 
 def linear_model(w, s, beta, variance):
-    """p(x|z) = N(x; w z, s^2) and q(z|x) = N(0, variance), at whose x = 0 everything is known."""
+    """Return a model with p(x|z) = N(x; w z, s^2) and q(z|x) = N(0, variance), whose numbers are known at x = 0."""
     vae = VAE.init(np.random.default_rng(0), 1, 1, (), dtype=np.float64, likelihood=Gaussian(s), beta=beta)
     vae.params.flat[:] = 0
     vae.params["encoder.1.bias"][1], vae.params["decoder.1.weight"][...] = np.log(variance), w
@@ -224,14 +224,14 @@ def linear_model(w, s, beta, variance):
     return vae
 
 
-AT_ZERO, ONE_SIGMA = np.zeros((1, 1)), np.array([[[1.0]], [[-1.0]]])    # two draws that have mean 0 and variance 1
+AT_ZERO, ONE_SIGMA = np.zeros((1, 1)), np.array([[[1.0]], [[-1.0]]])    # two draws with mean 0 and variance 1
 
 
 @given(powers_of_ten(-1, 1), powers_of_ten(-1, 1), powers_of_ten(-2, 2), powers_of_ten(-3, 1))
 def test_minus_the_loss_bounds_log_px_for_beta_at_least_1(w, s, beta, variance):
     vae = linear_model(w, s, max(beta, 1.0), variance)
     assert -vae.loss(AT_ZERO, ONE_SIGMA) <= exact_log_px(vae, AT_ZERO).log_px[0] + 1e-9
-    best = 1 / (1 + w**2 / (beta * s**2))                   # what the encoder would learn
+    best = 1 / (1 + w**2 / (beta * s**2))                   # the best variance of the encoder
     vae = linear_model(w, s, beta, best)
     above = -vae.loss(AT_ZERO, ONE_SIGMA) - exact_log_px(vae, AT_ZERO).log_px[0]
     assert above == pytest.approx(0, abs=1e-9) if beta == 1 else (above > -1e-9 if beta < 1 else above < 1e-9)
@@ -266,7 +266,7 @@ def test_bound_of_each_convention_is_as_listed(convention, bound):
 
 # Public conventions, by hand
 
-BY_HAND = {                                                 # beta sigma^2 of a squared error; else beta
+BY_HAND = {                                                 # beta sigma^2 for a squared error, beta otherwise
     "antixk-train": 12288 * 0.00025 / 2,
     "antixk-validation": 6144,
     "pythae-mse": 1,
@@ -334,15 +334,15 @@ def test_extreme_weights_give_finite_numbers_or_are_refused(u, v, sigma, kind):
 # Mean over features and over latents, with D = 64 and J = 2
 
 
-def trained_as_written(c, epochs=30, batch=128):
-    """A point of a sweep, trained by the gradient of the loss as it is written."""
+def trained_on(c, epochs=30, batch=128):
+    """Train on the loss of a convention; return the measurements of a sweep point."""
     digits = data.digits().as_fractions()
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 64, 2, (64,), likelihood=Bernoulli(), data_mean=digits.train_x.mean(axis=0))
     optimiser = Adam(vae.params, lr=2e-3)
     for _ in range(epochs):
         for rows in split(rng.permutation(len(digits.train_x)), batch):
-            optimiser.step(written_by_hand(c, vae, digits.train_x[rows], vae.draw_noise(rng, len(rows))))
+            optimiser.step(gradient_by_hand(c, vae, digits.train_x[rows], vae.draw_noise(rng, len(rows))))
     return measure(vae, digits.test_x, rng, "as written")
 
 
@@ -350,7 +350,7 @@ def test_loss_with_means_collapses_on_the_digits_but_sums_do_not():
     sizes = {"features": 64, "latent": 2}
     sums, means = Convention("bce", **sizes), Convention("bce", reduce="mean", kl_reduce="mean", **sizes)
     beta = translate(means).reading.beta
-    kept, lost = trained_as_written(sums), trained_as_written(means)
+    kept, lost = trained_on(sums), trained_on(means)
     assert beta == 32 and translate(sums).reading.beta == 1
     assert kept.active == 2 and kept.rate > 1 and kept.spread > 0.35
     assert lost.active == 0 and lost.rate < 0.01 and lost.spread < 0.01

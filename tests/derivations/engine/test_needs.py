@@ -1,8 +1,8 @@
 """The stated assumptions are sufficient: a search inside them finds no point at which a row fails.
 
-The domains of an entry's letters are its assumption. The search starts from random points and from hard corners (weights
-that are nearly zero, letters that are equal or nearly so, standard deviations from 1/400 to 400) and then moves
-the points that are nearest to a failure.
+The domains of an entry's letters are its assumption. The search starts from random points and from extreme ones, called
+corners: weights near zero, equal or nearly equal letters, standard deviations from 1/400 to 400. Then it varies the
+points that are nearest to a failure.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from derivations.engine.numerics import need_positive
 
 SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8                   # 64 first points, then 5 times 64 neighbours of the worst 8
 ROUNDING = 1e-10                                            # smaller differences may be rounding: at corners, terms cancel
-MODERATE = 3                                                # a normal number this large is still an everyday one
+MODERATE = 3                                                # raw numbers up to this size are not extreme
 STRICT = ("<", ">", "!=")
 SLACK = {
     "<": lambda left, right: left - right,
@@ -27,17 +27,17 @@ SLACK = {
 CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers from which letters are made; some letters refuse 0
 
 
-TOGETHER = {                                                # assumptions about several letters, and limits of a quadrature
+JOINT_ASSUMPTIONS = {                                       # entry -> assumption about several letters or limit of numerics
     "odaibo.t11": lambda q, p: np.minimum(np.abs(q - p), np.abs(q[:, ::-1] - p)).max(axis=1) > 1e-3,
-    "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # far below, rounding hides a KL that is nearly 0
-    "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # a jump for the nodes; a line
+    "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # if smaller, rounding hides a KL that is nearly 0
+    "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # curved, and resolved by the nodes
     "lm.44": lambda w, s, x: 0.05 * (1 + (w / s) ** 2) < 1.9,
 }
 
 
-REACH = {                                                   # smaller corners: beyond them rounding or a quadrature fails
+LIMITS = {                                                  # entry -> largest raw number for which its numerics work
     "cards.27": 8, "beyond.11": 6, "beyond.12": 6, "beyond.13": 6, "beyond.31": 4, "beyond.34": 3,
-    "beyond.35": 4,                                         # with equal corners all data are equal, and no variance is left
+    "beyond.35": 4,                                         # beyond it all data are equal and have no variance
 }  # fmt: skip
 
 
@@ -46,20 +46,20 @@ def conditional_entries():
 
 
 def first_points(inputs, rng, n=POINTS):
-    """The numbers that letters are made from: normal, three times as wide, corners, and equal or nearly equal letters."""
+    """Return raw numbers of four kinds: normal, three times as wide, corners, and equal or nearly equal letters."""
     kinds, shared = np.arange(n) % 4, {}
     raws = {}
     for symbol in inputs:
         raw = rng.standard_normal((n, symbol.size)) * np.where(kinds == 1, 3, 1)[:, None]
         raw[kinds == 2] = rng.choice(CORNERS, raw[kinds == 2].shape)
         near = shared.setdefault((symbol.size, symbol.rule), raw)
-        apart = rng.choice((0, 1e-3), n)[:, None] * raw
-        raws[symbol.name] = np.where((kinds == 3)[:, None], near + apart, raw)
+        difference = rng.choice((0, 1e-3), n)[:, None] * raw
+        raws[symbol.name] = np.where((kinds == 3)[:, None], near + difference, raw)
     return raws
 
 
 def neighbours(raws, worst, rng, n=POINTS):
-    """Points near the worst ones, at distances from 1e-4 to 1."""
+    """Return points near the worst ones, at distances from 1e-4 to 1."""
     start = worst[np.arange(n) % len(worst)]
     step = 10 ** rng.uniform(-4, 0, (n, 1))
     return {name: raw[start] + step * rng.standard_normal((n, raw.shape[1])) for name, raw in raws.items()}
@@ -70,7 +70,7 @@ def by_point(array, n):
 
 
 def nearness(entry, raws, links):
-    """For every point: by how many tolerances a row fails, and how near to a failure it is."""
+    """Return, for every point, the error of the worst row in tolerances, and how near the point is to a failure."""
     n = len(next(iter(raws.values())))
     values = {symbol.name: frozen(symbol.make(raws[symbol.name])) for symbol in entry.printed.inputs}
     sides, relations = sides_of(entry.printed, values)
@@ -83,23 +83,24 @@ def nearness(entry, raws, links):
             missed = np.where((np.abs(left - right) < ROUNDING) & (relations[i] != "!="), 0, missed)
             towards = np.nan_to_num(slack / allowed, nan=-np.inf) if relations[i] in SLACK else missed
         failed = by_point(missed, n)
-        if relations[i] in STRICT:                          # far out, rounding makes sides equal that differ
+        if relations[i] in STRICT:                          # at extreme points, rounding makes different sides equal
             failed = np.where(moderate, failed, by_point(towards, n))
         misses, near = np.maximum(misses, failed), np.maximum(near, by_point(towards, n))
     return misses, near
 
 
 def inside(entry, raws):
-    """Those of the points that obey what the assumption says of several letters together, within reach."""
-    raws = {name: np.clip(raw, -REACH.get(entry.id, 99), REACH.get(entry.id, 99)) for name, raw in raws.items()}
-    if entry.id not in TOGETHER:
+    """Return the points that satisfy the joint assumption of an entry, with raw numbers limited to its numerics."""
+    raws = {name: np.clip(raw, -LIMITS.get(entry.id, 99), LIMITS.get(entry.id, 99)) for name, raw in raws.items()}
+    if entry.id not in JOINT_ASSUMPTIONS:
         return raws
-    kept = TOGETHER[entry.id](**{symbol.name: symbol.make(raws[symbol.name]) for symbol in entry.printed.inputs}).ravel()
+    values = {symbol.name: symbol.make(raws[symbol.name]) for symbol in entry.printed.inputs}
+    kept = JOINT_ASSUMPTIONS[entry.id](**values).ravel()
     return {name: raw[kept] for name, raw in raws.items()}
 
 
 def counterexample(entry, seed=SEED):
-    """A point inside the assumption at which a row fails or is refused, as text; "" if none is found."""
+    """Return a point inside the assumption where a row fails or is refused, as text; "" if the search finds none."""
     links = [row.link for row in entry.rows if row.expected == "holds-if" and row.link is not None]
     rng = np.random.default_rng(seed)
     raws = inside(entry, first_points(entry.printed.inputs, rng))
@@ -121,7 +122,7 @@ def test_search_finds_no_point_inside_an_assumption_where_a_row_fails():
 
 
 A, B = real("a", "a"), real("b", "b")
-LINES = {                                                   # statements that are false in a small part of their assumption
+FALSE_STATEMENTS = {                                        # statements that fail in a small part of their domain
     "at a corner": (lambda a, b: (a, "<=", 9 + 0 * a), (A,)),
     "for equal letters": (lambda a, b: (a - b, "!=", a * 0), (A, B)),
     "near a point": (lambda a, b: (a * 0 + 1e-7, "<=", (a - 1.2345) ** 2), (A,)),
@@ -130,9 +131,9 @@ LINES = {                                                   # statements that ar
 }
 
 
-@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize("name", FALSE_STATEMENTS)
 def test_search_finds_where_an_insufficient_assumption_fails(name):
-    function, inputs = LINES[name]
+    function, inputs = FALSE_STATEMENTS[name]
     call = function if len(inputs) == 2 else lambda a: function(a, None)
     entry = equation("test.need", "", "a", inputs, says="Planted.", needs="too little", outside={"a": 0, "b": 0})(call)
     del LEDGER["test.need"]

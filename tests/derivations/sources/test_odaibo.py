@@ -1,7 +1,7 @@
 """Tests of Odaibo's entries: no point inside a stated assumption is a counterexample.
 
-Every entry with an assumption gets points made from raw numbers: tables with zeros, tiny and huge sigmas, q equal or close
-to p. Then the numbers with the largest miss are varied, in search of a larger one.
+Points are made from raw random numbers: tables with zeros, tiny and huge sigmas, q equal or close to p. The search then
+varies the raw numbers and keeps those with a larger error.
 """
 
 import numpy as np
@@ -10,66 +10,66 @@ import pytest
 from derivations.engine import ledger
 from derivations.engine.judge import miss, sides_of
 
-SEARCHED = 100                                              # points at once, each with its own search
+SEARCHED = 100                                              # points that are searched in parallel
 ROUNDS = 6
 ENTRIES = {entry.id: entry for entry in ledger.entries("odaibo")}
 CONDITIONAL = [id for id, entry in ENTRIES.items() if entry.needs]
 
 
-def pmf(raw, keep=0.0):
-    """Weights that sum to 1, many of them 0 (or `keep`): the larger the spread of raw, the more."""
+def distributions(raw, keep=0.0):
+    """Return weights that sum to 1; small ones become 0 (or `keep`), more of them if raw has a larger spread."""
     weights = np.exp(raw - raw.max(axis=-1, keepdims=True))
     weights = np.where(weights < 0.02, keep, weights)
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def close(p, raw):
-    """p, moved by a relative amount of 1 down to 1e-12: `raw` gives the size, and each weight's part of it."""
+def close_to(p, raw):
+    """Return p changed by a relative amount between 1e-12 and 1; `raw` determines amount and direction."""
     moved = p * np.exp(10.0 ** -np.abs(4 * raw[..., :1]) * np.tanh(raw))
     return moved / moved.sum(axis=-1, keepdims=True)
 
 
-def size(raw, low=-3, high=2):
-    """Positive numbers between 10^low and 10^high."""
+def positive(raw, low=-3, high=2):
+    """Return positive numbers between 10^low and 10^high."""
     return 10 ** (low + (high - low) / (1 + np.exp(-raw)))
 
 
 def table(raw):
-    """p(x, z) in two rows and three columns, with zeros, but no row or column of zeros."""
-    p_xz = pmf(raw[:, :6]).reshape(-1, 2, 3)
+    """Return p(x, z) in two rows and three columns, with some zeros, but no row or column of zeros."""
+    p_xz = distributions(raw[:, :6]).reshape(-1, 2, 3)
     empty = (p_xz.sum(axis=1) == 0).any(axis=-1) | (p_xz.sum(axis=2) == 0).any(axis=-1)
     return {"p_xz": np.where(empty[:, None, None], 1 / 6, p_xz)}
 
 
 def tables(raw):
-    """p(x, z) and q(z|x): q is free in every second point, and close to the posterior in the others."""
+    """Return p(x, z) and q(z|x); q is random at every second point and close to the posterior at the others."""
     p_xz, own = table(raw)["p_xz"], raw[:, 6:12].reshape(-1, 2, 3)
-    near = close(p_xz / p_xz.sum(axis=-1, keepdims=True), own)
-    return {"p_xz": p_xz, "q": np.where(np.arange(len(raw))[:, None, None] % 2, near, pmf(own))}
+    near = close_to(p_xz / p_xz.sum(axis=-1, keepdims=True), own)
+    return {"p_xz": p_xz, "q": np.where(np.arange(len(raw))[:, None, None] % 2, near, distributions(own))}
 
 
 def pair(raw):
-    """Two distributions of four outcomes, with zeros: q is free in every second point, and close to p in the others."""
-    p = pmf(raw[:, :4])
-    return {"p": p, "q": np.where(np.arange(len(raw))[:, None] % 2, close(p, raw[:, 4:8]), pmf(raw[:, 4:8]))}
+    """Return p and q of four outcomes, with zeros; q is random at every second point and close to p at the others."""
+    p = distributions(raw[:, :4])
+    return {"p": p, "q": np.where(np.arange(len(raw))[:, None] % 2, close_to(p, raw[:, 4:8]), distributions(raw[:, 4:8]))}
 
 
-def covering(raw):
-    """The same with q > 0 wherever p > 0."""
+def pair_covering(raw):
+    """Return `pair` with q > 0 wherever p > 0."""
     q = np.where((both := pair(raw))["p"] > 0, np.maximum(both["q"], 1e-9), both["q"])
     return {"p": both["p"], "q": q / q.sum(axis=-1, keepdims=True)}
 
 
 def two_outcomes(raw):
-    """q in even hundredths and p in odd ones, for two outcomes: they are never equal or reversed."""
+    """Return q in even and p in odd hundredths for two outcomes, so that q is neither p nor p reversed."""
     q, p = (np.floor(49 / (1 + np.exp(-raw[:, k : k + 1]))) for k in (0, 1))
     q, p = (2 * q + 2) / 100, (2 * p + 1) / 100
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
 
 
 def events(raw):
-    """Two events of positive probability, in a space of four outcomes; some outcomes have probability 0."""
-    atoms = pmf(raw[:, :4])
+    """Return two events of positive probability among four outcomes, some of which have probability 0."""
+    atoms = distributions(raw[:, :4])
     made = {"atoms": atoms}
     for name, own in (("X", raw[:, 4:8]), ("Y", raw[:, 8:12])):
         event = (own > 0).astype(float)
@@ -77,54 +77,57 @@ def events(raw):
     return made
 
 
-def plane(raw):
-    """A model with two latent coordinates; w is not 0."""
+def two_latents(raw):
+    """Return a model with two latent coordinates, in which w is not 0."""
     w = raw[:, :2] + np.where(raw[:, :1] < 0, -0.1, 0.1)
-    return {"w": w, "s": size(raw[:, 2:3], -1, 1), "x_i": raw[:, 3:4], "mu": raw[:, 4:6], "sigma": size(raw[:, 6:8], -1, 1)}
+    s, sigma = positive(raw[:, 2:3], -1, 1), positive(raw[:, 6:8], -1, 1)
+    return {"w": w, "s": s, "x_i": raw[:, 3:4], "mu": raw[:, 4:6], "sigma": sigma}
 
 
 def two_gaussians(raw):
-    """Two Gaussians with independent coordinates."""
-    sigma_q, sigma_p = size(raw[:, 4:6], -2, 1), size(raw[:, 6:8], -2, 1)
+    """Return two Gaussians with independent coordinates."""
+    sigma_q, sigma_p = positive(raw[:, 4:6], -2, 1), positive(raw[:, 6:8], -2, 1)
     return {"mu_q": raw[:, :2], "mu_p": 1 + raw[:, 2:4], "sigma_q": sigma_q, "sigma_p": sigma_p}
 
 
-def used(raw):
-    """A decoder that depends on z: w is not 0, and the KL is far from 0."""
+def decoder_using_z(raw):
+    """Return a decoder that uses z: w is not 0, and the KL is far from 0."""
     names = ("w", "s", "beta", "more")
-    return {name: size(raw[:, k : k + 1], -0.5, 0.5) for k, name in enumerate(names)} | {"x": raw[:, 4:5]}
+    return {name: positive(raw[:, k : k + 1], -0.5, 0.5) for k, name in enumerate(names)} | {"x": raw[:, 4:5]}
 
 
-def training(raw):
-    """An encoder, a decoder and three data that are not all 0."""
-    return {"a": raw[:, :1], "w": raw[:, 1:2], "sigma": size(raw[:, 2:3], -2), "s": size(raw[:, 3:4], -2), "x": raw[:, 4:7]}
+def small_training_set(raw):
+    """Return an encoder, a decoder and three data that are not all 0."""
+    sigma, s = positive(raw[:, 2:3], -2), positive(raw[:, 3:4], -2)
+    return {"a": raw[:, :1], "w": raw[:, 1:2], "sigma": sigma, "s": s, "x": raw[:, 4:7]}
 
 
 def with_letter(make, **letters):
-    """The points of `make`, with the same number for a letter at each of them."""
+    """Return `make` with fixed values for some letters."""
     return lambda raw: make(raw) | {name: np.full((len(raw), 1), value) for name, value in letters.items()}
 
 
-def curved(raw):
-    """A decoder that is curved, with a noise that does not hide it."""
-    return {name: size(raw[:, k : k + 1], -0.5, 0.5) for k, name in enumerate("wsc")}
+def curved_decoder(raw):
+    """Return a curved decoder, with noise small enough to show the curvature."""
+    return {name: positive(raw[:, k : k + 1], -0.5, 0.5) for k, name in enumerate("wsc")}
 
 
 INSIDE = (
     {f"odaibo.{id}": tables for id in (17, 18, 19, 20, 21, 22, 23, 24, 26, 28)}
     | {f"odaibo.{id}": events for id in (2, 3, 4, 5)}
     | {f"odaibo.{id}": pair for id in (12, 15, 16)}
-    | {"odaibo.1": table, "odaibo.t4": table, "odaibo.14": covering, "odaibo.t11": two_outcomes, "odaibo.t1": curved}
+    | {"odaibo.1": table, "odaibo.t4": table, "odaibo.14": pair_covering}
+    | {"odaibo.t11": two_outcomes, "odaibo.t1": curved_decoder}
     | {"odaibo.t26": with_letter(pair, a=1), "odaibo.t18": with_letter(tables, beta=1)}
-    | {"odaibo.13": with_letter(lambda raw: {"t": size(raw[:, :1], -9, 9)}, base=np.e)}
-    | {"odaibo.t20": lambda raw: {"J": 51 + np.floor(size(raw[:, :1], 0, 4))}}
-    | {"odaibo.t21": used, "odaibo.t25": with_letter(two_gaussians, rho=0), "odaibo.t31": with_letter(plane, shared=0)}
-    | {"odaibo.44": training}
+    | {"odaibo.13": with_letter(lambda raw: {"t": positive(raw[:, :1], -9, 9)}, base=np.e)}
+    | {"odaibo.t20": lambda raw: {"J": 51 + np.floor(positive(raw[:, :1], 0, 4))}}
+    | {"odaibo.t25": with_letter(two_gaussians, rho=0), "odaibo.t31": with_letter(two_latents, shared=0)}
+    | {"odaibo.t21": decoder_using_z, "odaibo.44": small_training_set}
 )
 
 
 def misses(entry, make, raw):
-    """The worst miss of each point in tolerances, and how near it comes to one: both (n,)."""
+    """Return the largest error of each point in tolerances, and a measure of how near it is to a failure, (n,) each."""
     sides, relations = sides_of(entry.printed, make(raw))
     worst, near = np.zeros(len(raw)), np.zeros(len(raw))
     for i, relation in enumerate(relations):
@@ -138,7 +141,7 @@ def misses(entry, make, raw):
 
 
 def found(entry, make, seed=0):
-    """The point with the largest miss among those searched, if it is a counterexample; else {}."""
+    """Search for a counterexample; return the point with the largest error, or {} if no row fails."""
     rng = np.random.default_rng(seed)
     raw = rng.standard_normal((SEARCHED, 12)) * rng.choice([0.3, 1, 3, 6], size=(SEARCHED, 1))
     worst, near = misses(entry, make, raw)
@@ -163,12 +166,12 @@ def test_no_point_inside_the_assumption_is_a_counterexample(id):
 
 
 def halved(make):
-    """The points of `make` with q that sums to 1/2."""
+    """Return `make` with q divided by 2, so that it sums to 1/2."""
     return lambda raw: (made := make(raw)) | {"q": made["q"] / 2}
 
 
 def equal_or_not(raw):
-    """q and p of two outcomes, in tenths: some are equal."""
+    """Return q and p of two outcomes in tenths, so that some of them are equal."""
     q, p = (np.ceil(9 / (1 + np.exp(-raw[:, k : k + 1]))) / 10 for k in (0, 1))
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
 
@@ -182,10 +185,10 @@ OUTSIDE = {
     "odaibo.t11": equal_or_not,
     "odaibo.t18": with_letter(tables, beta=0.5),
     "odaibo.t26": with_letter(pair, a=0.5),
-    "odaibo.13": with_letter(lambda raw: {"t": size(raw[:, :1], -1, 1)}, base=2),
-    "odaibo.t21": lambda raw: used(raw) | {"w": np.zeros((len(raw), 1))},
+    "odaibo.13": with_letter(lambda raw: {"t": positive(raw[:, :1], -1, 1)}, base=2),
+    "odaibo.t21": lambda raw: decoder_using_z(raw) | {"w": np.zeros((len(raw), 1))},
     "odaibo.t25": with_letter(two_gaussians, rho=0.1),
-    "odaibo.t31": with_letter(plane, shared=1),
+    "odaibo.t31": with_letter(two_latents, shared=1),
     "odaibo.t20": lambda raw: {"J": np.ones((len(raw), 1))},
 }
 

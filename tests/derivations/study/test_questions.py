@@ -1,4 +1,4 @@
-"""The answers agree with their numbers, and would be refused for other numbers."""
+"""The numbers of the answers are right, and a figure is refused for numbers that contradict its answer."""
 
 import functools
 import json
@@ -33,7 +33,7 @@ def test_every_answer_cites_existing_rows(pair):
 
 
 def test_needed_draws_grow_exponentially_and_agree_with_an_experiment():
-    """The relative variance of the mean of n weights is 1/100 of the squared mean: so n is right in one dimension."""
+    """In one dimension, the mean of the stated number of weights has a relative standard deviation of 1/10."""
     (rows,) = (answer.rows for answer in ANSWERS if "prior" in answer.says or "draw z" in answer.question)
     needed = dict(rows)
     assert list(needed) == [1, 2, 5, 10, 20] and needed[20] > 1e6
@@ -63,9 +63,9 @@ def test_mean_over_dimensions_reduces_the_sampled_noise_variance():
 def test_autoencoder_reconstructs_better_but_generates_worse_samples(pair):
     auto, vae = questions.autoencoder_or_vae(pair).rows
     assert (auto[0], vae[0]) == ("autoencoder", "VAE")
-    assert auto[1] > vae[1] + 2                             # repeats better
-    assert auto[2] < 0.3 < 0.45 < vae[2]                    # codes inside the prior
-    assert auto[3] > 0.5 > 0.4 > vae[3] and auto[4] < vae[4]                # one digit, or many
+    assert auto[1] > vae[1] + 2                             # better reconstruction
+    assert auto[2] < 0.3 < 0.45 < vae[2]                    # the autoencoder's codes are outside the prior
+    assert auto[3] > 0.5 > 0.4 > vae[3] and auto[4] < vae[4]                # mostly one digit, or many digits
 
 
 def test_the_nearest_digit_of_a_digit_is_itself(pair):
@@ -94,7 +94,7 @@ def test_figure_that_does_not_support_its_answer_is_refused(fault):
 
 
 def test_questions_command_writes_json_and_figures(pair, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(questions, "train_pair", lambda: pair)              # the pair of the fixture
+    monkeypatch.setattr(questions, "train_pair", lambda: pair)              # already trained
     assert cli.main(["questions", "--out", str(tmp_path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert len(document["answers"]) == 4 and {file["path"].rsplit(".")[-1] for file in document["files"]} == {"svg", "png"}
