@@ -1,4 +1,4 @@
-"""The command: results on stdout, messages on stderr, promised exit codes, nothing lost, no NumPy for --help."""
+"""The minivae command: results on stdout, messages on stderr, exit codes, saved work, fast --help."""
 
 import argparse
 import csv
@@ -27,14 +27,14 @@ QUICK = ["train", "--epochs", "2", "--hidden", "8"]
 
 
 def minivae(*arguments, **environment):
-    """The command in a process of its own."""
+    """Run the command in a new process."""
     command = [sys.executable, "-m", "minivae", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    """A run of two epochs: its directory and the JSON document that the command printed."""
+    """Train for two epochs; return the directory, the JSON document and (stdout, stderr)."""
     out = tmp_path_factory.mktemp("quick") / "run"
     code, printed, err = run_forked(cli.main, [*QUICK, "--out", str(out), "--json"], out.parent)
     assert code == 0, err
@@ -70,7 +70,7 @@ def test_progress_goes_to_stderr_without_escape_codes(quick):
 
 
 def printed_report(out, document, capsys):
-    """What train prints about a run whose results are `document`."""
+    """Return the report that train prints for these results."""
     train.report(argparse.Namespace(json=False, quiet=True), runs.read(out), document)
     return capsys.readouterr().out
 
@@ -154,7 +154,7 @@ def test_autoencoder_refuses_beta_and_prints_no_elbo(tmp_path, monkeypatch, caps
     out = tmp_path / "plain"
     assert cli.main([*QUICK, "--autoencoder", "--beta", "1", "--out", str(out)]) == 2
     assert "--beta must be left out with --autoencoder" in capsys.readouterr().err and not out.exists()
-    save = style.save                                       # only what is looked at below
+    save = style.save                                       # write only the figure that is tested below
     monkeypatch.setattr(style, "save", lambda figure, alt, path: save(figure, alt, path) if "loss" in path.name else None)
     assert cli.main([*QUICK, "--autoencoder", "--out", str(out)]) == 0
     printed = capsys.readouterr()
@@ -282,7 +282,7 @@ def test_train_never_overwrites_a_run_silently(quick, capsys):
 def test_interrupted_training_saves_the_run_and_exits_with_130(tmp_path):
     command = [sys.executable, "-m", "minivae", "train", "--epochs", "1000000", "--out", str(tmp_path / "run")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        first = process.stderr.readline()                   # said when training begins
+        first = process.stderr.readline()                   # printed when training begins
         while not process.poll() and len(first) == 0:
             first = process.stderr.readline()
         process.send_signal(signal.SIGINT)
@@ -340,22 +340,22 @@ def test_one_blas_thread_is_used_unless_the_user_set_it(tmp_path):
 
     assert chosen() == "1"
     assert chosen(OPENBLAS_NUM_THREADS="3") == "3" and chosen(OMP_NUM_THREADS="2") == "None"
-    assert chosen(before="import numpy; ") == "None"        # too late: and a library user's choice
+    assert chosen(before="import numpy; ") == "None"        # users of the library have imported NumPy already
 
 
-def ending(ends, **options):
-    """The exit code of a command that ends like this."""
+def exit_code_of(action, **options):
+    """Return the exit code of a command that runs this function."""
     parser = argparse.ArgumentParser("minivae")
-    parser.set_defaults(command=ends, debug=False, **options)
+    parser.set_defaults(command=action, debug=False, **options)
     return runner.run(parser, [])
 
 
 def test_out_of_memory_prints_one_line_on_stderr(capsys):
-    def too_much(options):
+    def run_out_of_memory(options):
         raise MemoryError
 
-    assert ending(too_much) == 2 and capsys.readouterr().err == "minivae: more than fits into the memory of this machine\n"
-    assert ending(lambda options: np.empty(2**55)) == 2
+    assert exit_code_of(run_out_of_memory) == 2 and capsys.readouterr().err == "minivae: more than fits into the memory of this machine\n"
+    assert exit_code_of(lambda options: np.empty(2**55)) == 2
     assert capsys.readouterr().err.startswith("minivae: Unable to allocate")
 
 
@@ -388,9 +388,9 @@ def test_interrupt_during_an_import_exits_with_130(capsys, sigint_enabled):
         raise ImportError("no such module")
 
     before = signal.getsignal(signal.SIGINT)
-    assert ending(importing) == 130 and capsys.readouterr().err == "minivae: interrupted\n"
+    assert exit_code_of(importing) == 130 and capsys.readouterr().err == "minivae: interrupted\n"
     with pytest.raises(ImportError, match="no such module"):
-        ending(broken)
+        exit_code_of(broken)
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -418,8 +418,8 @@ def test_binarize_applies_to_training_and_to_later_measurements(tmp_path, monkey
 
 
 @pytest.fixture
-def of_twenty(tmp_path, monkeypatch, capsys):
-    """A run whose commands measure 20 held-out rows: its directory, its results, how many rows its figures show."""
+def run_with_20_rows(tmp_path, monkeypatch, capsys):
+    """Train and measure on 20 held-out rows; return directory, results, and the rows that each figure command gets."""
     shown = []
     for command in (train, evaluate):
         monkeypatch.setattr(command, "MEASURED", 20)
@@ -428,20 +428,20 @@ def of_twenty(tmp_path, monkeypatch, capsys):
     return tmp_path / "run", json.loads(capsys.readouterr().out), shown
 
 
-def test_train_measures_and_draws_the_same_held_out_rows(of_twenty):
-    _, results, shown = of_twenty
+def test_train_measures_and_draws_the_same_held_out_rows(run_with_20_rows):
+    _, results, shown = run_with_20_rows
     assert [results["held_out"]] == shown == [20]
 
 
-def test_evaluate_gap_prints_the_elbo_log_px_and_gap_of_train(of_twenty, capsys):
-    run, results, _ = of_twenty
+def test_evaluate_gap_prints_the_elbo_log_px_and_gap_of_train(run_with_20_rows, capsys):
+    run, results, _ = run_with_20_rows
     next_command = printed_report(run, results, capsys).splitlines()[-1].removeprefix("next   minivae ")
     assert cli.main([*shlex.split(next_command), "-q"]) == 0
     page = capsys.readouterr().out
     for label, key in {"ELBO": "elbo", "IW_1000": "iw_bound", "log p(x)": "log_px", "gap": "gap"}.items():
         assert page.split(f"\n  {label} ")[1].split()[0] == f"{results[key]:.3f}", label
     total = float(page.split("  their sum: ")[0].split()[-1])
-    assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # of the draws; false alarms: 2e-9
+    assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # 6 standard errors; false alarm: 2e-9
 
 
 def test_runs_lists_the_models_and_skips_edited_runs(quick, tmp_path, capsys):
@@ -505,10 +505,10 @@ def test_closed_or_full_streams_change_no_exit_code(quick, words, code, out):
 
 
 def test_training_survives_closed_stderr_and_unknown_matplotlib_backend(tmp_path):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((50, 4)))       # few: soon measured and drawn
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((50, 4)))       # few rows, so measuring is fast
     run, data = (shlex.quote(str(tmp_path / name)) for name in ("run", "x.npy"))
     words = f"minivae train --data {data} --epochs 1 --hidden 4 --latent 3 --out {run} 2>&-"
-    code, out, _ = shell(words, MPLBACKEND="Qt4Agg")        # of an older matplotlib: none knows it now
+    code, out, _ = shell(words, MPLBACKEND="Qt4Agg")        # only older matplotlib has this backend
     assert code == 0 and out.startswith("10 held-out data") and "next   minivae evaluate" in out
 
 
@@ -529,7 +529,7 @@ def test_characters_that_stdout_cannot_encode_are_escaped(quick, tmp_path):
 def test_plot_needs_no_results_and_replaces_figures_only_with_overwrite(quick, tmp_path, capsys):
     copy = shutil.copytree(quick[0], tmp_path / "copy")
     (copy / "results.json").write_text("{}")
-    for name in ("samples", "hero"):                        # the former is of another command
+    for name in ("samples", "hero"):                        # `samples` is drawn by another command
         (tmp_path / f"{name}.png").write_text("mine")
     words = ["plot", str(copy), "--out", str(tmp_path)]
     capsys.readouterr()
@@ -547,8 +547,8 @@ def no_directory(request, tmp_path):
     return path / "deeper" if request.param == "in a file" else path
 
 
-def worked(*arguments, **settings):
-    raise AssertionError("the work was begun")
+def fail_if_called(*arguments, **settings):
+    raise AssertionError("the computation was started")
 
 
 @pytest.mark.parametrize("words", [
@@ -560,8 +560,8 @@ def test_unusable_out_directory_is_refused_before_any_computation(quick, no_dire
     for place in ("minivae.app.evaluate.measure", "minivae.museum.tour.matrix", "minivae.app.train.draw",
                   "minivae.vae.VAE.sample", "derivations.study.questions.train_pair",
                   "derivations.pages.records.judged"):  # fmt: skip
-        monkeypatch.setattr(place, worked)
-    monkeypatch.setattr("derivations.figures.FIGURES", {"hong-10": worked})
+        monkeypatch.setattr(place, fail_if_called)
+    monkeypatch.setattr("derivations.figures.FIGURES", {"hong-10": fail_if_called})
     program, *arguments = words.format(run=quick[0], out=no_directory).split()
     assert {"minivae": cli, "derivations": derivations_cli}[program].main(arguments) == 2
     err = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The command evaluate: numbers in the order of theory, violations noticed, impossible requests refused, true figures."""
+"""The command evaluate: ordered bounds, noticed violations, refused requests, and figures with the right numbers."""
 
 import functools
 import json
@@ -25,13 +25,13 @@ QUICK = ["--k", "1,10,100", "--rows", "12", "-q"]
 
 @functools.cache
 def measured():
-    """Everything about ten digits and a model of two latent dimensions."""
+    """Return all measurements of ten digits and a model with two latent dimensions."""
     vae, digits, _ = trained()
     return evaluate.measure(vae, digits.test_x[:10], K, 0, ais=True, split=True)
 
 
 def write_run(path, **kind):
-    """A run whose model has seen no data."""
+    """Write a run of an untrained model."""
     rng, mean = np.random.default_rng(0), data.digits().train_x.mean(axis=0)
     vae = VAE.init(rng, 64, **{"latent": 2, "hidden": (8,), "likelihood": Binomial(16), "data_mean": mean} | kind)
     runs.write(runs.Run(runs.create(path), CONFIG, [], Saved(vae)))
@@ -40,7 +40,7 @@ def write_run(path, **kind):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The directory of a run with two latent dimensions."""
+    """Write a run with two latent dimensions; return its directory."""
     path = tmp_path_factory.mktemp("evaluate") / "run"
     runs.write(runs.Run(runs.create(path), CONFIG, [], Saved(trained()[0])))
     return path
@@ -131,7 +131,7 @@ def test_evaluate_page_shows_the_numbers_of_json(run, capsys, tmp_path, monkeypa
     drawn = {name: figure(name) for name in evidence.NAMES}
     monkeypatch.setattr(evaluate, "pictures", lambda *anything: drawn)
     document = json.loads(printed(capsys, run, *asked, "--json").out)
-    monkeypatch.setattr(style, "save", lambda figure, alt, path: path.touch())     # they are there
+    monkeypatch.setattr(style, "save", lambda figure, alt, path: path.touch())     # an empty file is enough
     text = printed(capsys, run, *asked, "--overwrite").out
     assert set(document) == {
         *("rows", "held_out", "seed", "run", "command", "table", "meaning", "violations", "gap", "files"),
@@ -173,7 +173,7 @@ def test_planted_violation_is_named_and_exits_with_1(run, capsys, monkeypatch):
 
 
 def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypatch, capsys):
-    asked, found, test_x = [], measured(), data.digits().test_x          # `measured` calls the function replaced below
+    asked, found, test_x = [], measured(), data.digits().test_x          # before `evaluate.measure` is replaced
     monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(x) or found)
     for arguments in ([], ["--gap"], ["--rows", "7"], ["--ais"]):
         printed(capsys, run, *arguments)
@@ -234,7 +234,7 @@ def test_evaluate_prints_bounds_and_ais_for_three_latent_dimensions(tmp_path, ca
 
 @functools.cache
 def figure(name):
-    """One of the figures of ten digits, and its alt text."""
+    """Return one of the figures of ten digits, and its alt text."""
     vae, digits, _ = trained()
     return evaluate.pictures(vae, measured(), digits.test_y[:10], digits.image_shape)[name]
 
@@ -265,7 +265,7 @@ def test_gap_figure_shows_both_parts_ending_at_log_px():
     assert approximation.get_width() == pytest.approx(parts.approximation.mean(), abs=1e-9)
     assert approximation.get_x() + approximation.get_width() == pytest.approx(parts.log_px.mean())
     heights = [bar.get_height() for bar in below.patches]
-    tops = np.add(heights[:10], heights[10:])               # approximation, and amortisation on it
+    tops = np.add(heights[:10], heights[10:])               # bars of amortisation are stacked on those of approximation
     assert tops == pytest.approx(np.sort(parts.log_px - parts.elbo)[::-1])
     assert f"amortisation {parts.amortisation.mean():.2f}" in alt
 

@@ -1,4 +1,4 @@
-"""Sweeps: every point equals a training of its own; collapse is detected; the command keeps what was finished."""
+"""Sweeps: every point equals a separate training, collapse is detected, and finished points are kept."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def test_sweep_refuses_bad_settings_before_the_first_training():
 
 def test_stopped_sweep_yields_no_point_of_an_unfinished_training():
     asked = []
-    stop = lambda: len(asked) >= 15 or asked.append(None)   # 12 steps are one training of one epoch
+    stop = lambda: len(asked) >= 15 or asked.append(None)   # an epoch has 12 steps
     swept = points([Setting(beta, Bernoulli(), beta) for beta in (1.0, 2.0, 3.0)], epochs=1, hidden=(4,), stop=stop)
     assert [point.value for point in swept] == [1.0] and len(asked) == 15
 
@@ -95,7 +95,7 @@ def test_stopped_sweep_still_yields_a_training_that_just_finished():
 
 
 def test_training_that_ends_with_infinite_moments_is_refused():
-    """Loss and parameters stay finite, but Adam's v is infinite, so nothing moves any more."""
+    """Loss and parameters stay finite, but Adam's v is infinite, so the parameters no longer change."""
     with warnings.catch_warnings(action="error"), pytest.raises(Diverged, match="Adam's v is the first quantity"):
         points([Setting(1e-12, Gaussian(1e-12))], epochs=1, hidden=(4,))
 
@@ -104,7 +104,7 @@ ONE_ROW = np.random.default_rng(0).random((1, 4))
 
 
 @pytest.mark.parametrize("x", [np.full((50, 4), 0.1), np.full((50, 4), 7, np.uint8), ONE_ROW])
-def test_spread_of_constant_data_is_none(x):
+def test_sweep_reports_no_spread_for_constant_data(x):
     vae = VAE.init(np.random.default_rng(0), 4, 2, (3,), likelihood=Gaussian(1.0))
     with warnings.catch_warnings(action="error"):
         assert measure(vae, x, np.random.default_rng(0), "same").spread is None
@@ -198,7 +198,7 @@ def test_sweep_interrupted_while_drawing_keeps_all_points(tmp_path, capsys, monk
 
 @pytest.mark.parametrize("number, code, unbuffered", [(INT, 130, False), (TERM, 143, True)])
 def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, number, code, unbuffered):
-    """stdout and stderr share one pipe, whose reader ends with the same Ctrl-C."""
+    """stdout and stderr share one pipe; the same Ctrl-C ends its reader."""
     words = ["sweep", "--latent", "1,2,3", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path / "run")]
     stepping = (
         "import sys; from minivae.app import cli; from minivae.train import Training\n"
@@ -206,7 +206,7 @@ def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, num
         "def stepping(training, rows):\n"
         "    if training.epoch == 1 and training.done == 0:\n"
         "        seen.add(training.vae.latent)\n"
-        "        if len(seen) == 2: input()\n"              # until the signal is there
+        "        if len(seen) == 2: input()\n"              # wait for the signal
         "    step(training, rows)\n"
         "Training.step = stepping\n"
         "sys.exit(cli.main(sys.argv[1:]))"

@@ -63,7 +63,7 @@ def counts(n):
 
 
 def from_output(act, act_backward):
-    """Return the case of an activation, whose backward takes its output, as a function of its input."""
+    """Return the case of an activation. Its backward takes the output; the case is a function of the input."""
     return Case(act, lambda d_h, a: [act_backward(d_h, act(a))], "BH", (0,))
 
 

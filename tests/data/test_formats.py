@@ -1,6 +1,6 @@
-"""A reader returns the right array or raises the documented error, and needs no more memory than the file states.
+"""Readers return the right array or raise the documented error, and allocate at most the memory that a file announces.
 
-Files are damaged by hand, once in every known way, and at random.
+Some damaged files are written by hand, one for each known kind of damage; others are random.
 """
 
 import gzip
@@ -443,7 +443,7 @@ MANY = 64 * 2**20
         (formats.read_npz, npz_with_too_large_a_shape, "refused", 4),
         (formats.read_idx, bomb(2**25, 2**25), "read", 32 + 64),
     ],
-    ids=["gzip bomb", "gzip that lies", "gzip one byte short", "npz bomb", "npz that lies", "32 MiB that are there"],
+    ids=["gzip bomb", "gzip with too large a shape", "gzip one byte short", "npz bomb", "npz with too large a shape", "valid 32 MiB"],
 )
 def test_reading_a_file_allocates_at_most_its_announced_size(tmp_path, reader, content, end, most):
     (tmp_path / "file").write_bytes(content())

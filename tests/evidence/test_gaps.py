@@ -150,7 +150,7 @@ def test_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
 
 
 def test_gap_error_depends_only_on_the_best_gaussian_found():
-    """The first search ends at a wide Gaussian, whose ELBO is off by 69 nats; the second search finds a better one."""
+    """The first search ends at a wide Gaussian with an ELBO error of 69 nats; the second search finds a better one."""
     rng = np.random.default_rng(41)
     vae = VAE.init(rng, 3, 2, (6,), dtype=np.float64, likelihood=Gaussian(0.05))
     for weight, bias in vae.layers("decoder"):

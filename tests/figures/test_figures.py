@@ -1,6 +1,6 @@
-"""Every figure shows what its text says: the arrays, places and sizes on the page are those of the model.
+"""Every figure shows the numbers of the model, at the right places and sizes, and its text states them.
 
-No test compares a picture with a stored picture; each reads the numbers of the artists in the figure.
+No test compares pictures; the tests read the numbers of the artists (lines, texts, patches) in a figure.
 """
 
 import dataclasses
@@ -64,7 +64,7 @@ def with_sigma(variances, errors, held_out):
     return records
 
 
-def sinking(epochs=30):
+def decreasing_sigma(epochs=30):
     """Return records whose sigma^2 falls from 1 to 3 % above an error of about 0.05, held out 0.06."""
     down = np.exp(-np.arange(epochs) / 3)
     return with_sigma(0.0515 + 0.95 * down, 0.05 + 0.02 * down, 0.06 + 0.02 * down)
@@ -89,7 +89,7 @@ def draw(name):
     return {
         "loss_curves": lambda: training.loss_curves(history(), -50.0),
         "measured_curves": lambda: training.loss_curves(history(), -50.0, -58.04, 7),
-        "sigma_and_error": lambda: training.sigma_and_error(sinking(), D),
+        "sigma_and_error": lambda: training.sigma_and_error(decreasing_sigma(), D),
         "kl_per_dimension": lambda: figures.kl_per_dimension(vae, x),
         "reconstructions": lambda: figures.reconstructions(vae, x, noise(), SHAPE, y),
         "prior_samples": lambda: figures.prior_samples(vae, noise(), SHAPE, x=x),
@@ -102,7 +102,7 @@ def draw(name):
     }[name]()
 
 
-drawn = functools.cache(draw)                               # for tests that only look
+drawn = functools.cache(draw)                               # for tests that do not change it
 
 NAMES = [
     *("loss_curves", "sigma_and_error", "kl_per_dimension", "reconstructions", "prior_samples", "traversals"),
@@ -175,7 +175,7 @@ def test_rate_distortion_figure_circles_no_point_when_sigma_is_swept():
     assert len(figure.axes[0].collections) == 1 and "beta = 1" not in alt
 
 
-# What is handed over
+# Return values and saved files
 
 
 @every_figure
@@ -208,7 +208,7 @@ def test_alt_texts_state_the_computed_numbers():
 
 @every_figure
 def test_png_contains_the_alt_text_and_is_reproducible(name, tmp_path):
-    figure, alt = draw(name)                               # saving one that was measured moves it by a pixel
+    figure, alt = draw(name)                               # a new figure: measuring it moves it by a pixel
     style.save(figure, alt, tmp_path / "a.png")
     style.save(*draw(name), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -216,7 +216,7 @@ def test_png_contains_the_alt_text_and_is_reproducible(name, tmp_path):
 
 
 def test_save_writes_the_same_bytes_twice(tmp_path):
-    figure, alt = draw("loss_curves")                       # the one whose layout is not settled by one pass
+    figure, alt = draw("loss_curves")                       # its layout needs more than one pass
     for copy in ("a.png", "b.png"):
         style.save(figure, alt, tmp_path / copy)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -276,7 +276,7 @@ def test_figures_need_neither_display_nor_pyplot(tmp_path):
     assert (tmp_path / "figure.png").stat().st_size > 1000
 
 
-# What is on the page
+# Lines, texts and images on the page
 
 
 @every_figure
@@ -360,7 +360,7 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     figure, alt = drawn("sigma_and_error")
     (axes,) = figure.axes
     error, variance = axes.lines
-    for line, values in ((error, [r.train_mse for r in sinking()]), (variance, [r.sigma**2 for r in sinking()])):
+    for line, values in ((error, [r.train_mse for r in decreasing_sigma()]), (variance, [r.sigma**2 for r in decreasing_sigma()])):
         np.testing.assert_array_equal(line.get_data(), [range(1, 31), values])
     assert axes.get_yscale() == "log" and "logarithmic" in axes.get_ylabel()
     finding = "sigma\u00b2 ends at 0.0516, 3.12 % above the mean squared error of 0.0500"
@@ -415,7 +415,7 @@ def test_kl_bars_are_the_mean_kl_sorted_and_filled_where_active(J):
     weight, bias = vae.layers("encoder")[-1]
     weight[:, : J // 2] = 0                                 # half of the posterior means are constant
     if J > 2:
-        weight[:, J // 2] *= 0.01                           # one more nearly is
+        weight[:, J // 2] *= 0.01                           # one more is nearly constant
     mu, log_var = vae.encode(x)
     kl = kl_standard_normal(mu, log_var).mean(axis=0)
     order = np.argsort(-kl)
@@ -436,7 +436,7 @@ def test_kl_bars_are_the_mean_kl_sorted_and_filled_where_active(J):
 def test_reconstructions_show_data_mean_and_sample_of_one_code():
     vae, x, y = problem()
     (axes,) = figures.reconstructions(vae, x, noise(), SHAPE, y, n=6)[0].axes
-    chosen = [np.flatnonzero(y == label)[0] for label in range(4)]      # one of each, then again
+    chosen = [np.flatnonzero(y == label)[0] for label in range(4)]      # one of each class, then again
     chosen += [np.flatnonzero(y == label)[1] for label in range(2)]
     rng = noise()
     mu, log_var = vae.encode(x)
@@ -464,7 +464,7 @@ def test_prior_samples_show_means_and_samples_of_the_same_codes():
     z = rng.standard_normal((7, 2))
     np.testing.assert_allclose(tiles(left, 3, gap=1)[:7], vae.decode(z), rtol=1e-12)
     np.testing.assert_allclose(tiles(right, 3, gap=1)[:7], vae.sample(rng, z), rtol=1e-12)
-    assert np.isnan(tiles(left, 3, gap=1)[7:]).all()        # two places of the 3 x 3 stay empty
+    assert np.isnan(tiles(left, 3, gap=1)[7:]).all()        # two of the 3 x 3 places are empty
 
 
 def test_traversals_vary_one_coordinate_each_largest_kl_first():
@@ -489,7 +489,7 @@ def test_manifold_decodes_normal_quantiles_with_the_first_latent_to_the_right(li
     np.testing.assert_allclose(tiles(axes, 5), expected, rtol=1e-12)
     assert axes.images[0].origin == "upper" and axes.images[0].get_extent() == [0, 5, 0, 5]
     assert not np.ma.getmaskarray(axes.images[0].get_array()).any()             # no gaps
-    for axis in (axes.xaxis, axes.yaxis):                   # a tick for z is where the mass below z ends
+    for axis in (axes.xaxis, axes.yaxis):                   # the tick of z is at the probability below z
         mass = [NormalDist().cdf(float(name.replace("\u2212", "-"))) for name in names(axis)]
         np.testing.assert_allclose(axis.get_ticklocs(), 5 * np.array(mass), rtol=1e-12)
     white, black = axes.images[0].get_clim()
@@ -541,7 +541,7 @@ def test_ellipses_show_posteriors_out_to_two_sigma():
         assert ellipse.angle == 0
 
 
-def crowd(seed):
+def overlapping_clusters(seed):
     """Return codes (300, 2) in ten overlapping clusters, and their labels."""
     rng = np.random.default_rng(seed)
     y = np.repeat(np.arange(10), 30)
@@ -550,7 +550,7 @@ def crowd(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_class_numerals_cover_no_code_and_no_other_numeral(seed):
-    mu, y = crowd(seed)
+    mu, y = overlapping_clusters(seed)
     figure = style.page(6.2, 6.2)
     axes = figure.subplots()
     axes.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
@@ -575,13 +575,13 @@ def test_class_numerals_stand_near_their_median_or_have_a_line_to_it():
     axes.set(xlim=(-4, 4), ylim=(-4, 4))
     right, places = latent.draw_classes(axes, mu, y, mu)
     away = np.linalg.norm(places - centres, axis=1)
-    assert 0.2 < away[0] < 0.5 and away.max() < 1           # clear of the codes, not far
+    assert 0.2 < away[0] < 0.5 and away.max() < 1           # near the codes, but not on them
     assert np.linalg.norm(places[1] - places[2]) > 0.4
     lines = {line.get_color(): line.get_xydata() for line in axes.lines}
     for label, centre, place, distance in zip((0, 1, 7), centres, places, away):
         if distance > 0.33:
             np.testing.assert_allclose(lines[style.CLASSES[label]], [centre, place], atol=0.01)
-    assert 0.33 < right < 1                                 # class 0 is apart, the other two are mixed
+    assert 0.33 < right < 1                                 # class 0 is separate, the other two overlap
 
 
 def test_circle_percentages_cover_no_code():
@@ -596,7 +596,7 @@ def test_circle_percentages_cover_no_code():
     at = names_at(codes)
     np.testing.assert_allclose(np.hypot(*at.T), [1, 2, 3])
     assert np.linalg.norm(at[:, None] - codes, axis=-1).min() > 0.9
-    with pytest.raises(AssertionError):                     # straight up they would have been on codes
+    with pytest.raises(AssertionError):                     # labels at the top of the circles would cover codes
         assert np.linalg.norm(names_at([])[:, None] - codes, axis=-1).min() > 0.9
 
 
@@ -664,7 +664,7 @@ def test_latent_line_draws_codes_by_class_under_the_decoded_axis():
     np.testing.assert_allclose(tiles(above, 20), vae.decode(middle[:, None]), rtol=1e-12)
 
 
-# Which figures, and what is refused
+# Choice of figures, and refused arguments
 
 
 @pytest.mark.parametrize(
@@ -694,12 +694,12 @@ def test_all_figures_suit_the_model_and_the_data(J, of_images, of_others, labell
 def test_sigma_is_drawn_only_if_recorded_and_the_objective_is_the_elbo():
     vae, x, _ = problem(3, Gaussian("learned"))
     data = SimpleNamespace(train_x=x, train_y=None, test_x=x, test_y=None, image_shape=None)
-    older = [record._replace(sigma=None, train_mse=None) for record in sinking()[:10]]
-    figure, alt = figures.all_figures(vae, data, older + sinking()[10:], noise())["sigma_and_error"]
+    older = [record._replace(sigma=None, train_mse=None) for record in decreasing_sigma()[:10]]
+    figure, alt = figures.all_figures(vae, data, older + decreasing_sigma()[10:], noise())["sigma_and_error"]
     assert list(figure.axes[0].lines[0].get_xdata()) == list(range(11, 31)) and "epoch 11 to 30" in alt
     assert "sigma_and_error" not in figures.all_figures(vae, data, older, noise())
     weighted = dataclasses.replace(vae, objective="iwae", estimator="sampled")
-    assert "sigma_and_error" not in figures.all_figures(weighted, data, sinking(), noise())
+    assert "sigma_and_error" not in figures.all_figures(weighted, data, decreasing_sigma(), noise())
 
 
 def refusals():
@@ -725,8 +725,8 @@ def refusals():
         "history with nan": ("history must be finite", lambda: training.loss_curves(broken)),
         "sigma not recorded": ("all with sigma", lambda: training.sigma_and_error(history(), D)),
         "sigma without epochs": ("all with sigma", lambda: training.sigma_and_error([], D)),
-        "sigma 0": ("above 0", lambda: training.sigma_and_error([sinking()[0]._replace(sigma=0.0)], D)),
-        "sigma nan": ("finite", lambda: training.sigma_and_error([sinking()[0]._replace(sigma=math.nan)], D)),
+        "sigma 0": ("above 0", lambda: training.sigma_and_error([decreasing_sigma()[0]._replace(sigma=0.0)], D)),
+        "sigma nan": ("finite", lambda: training.sigma_and_error([decreasing_sigma()[0]._replace(sigma=math.nan)], D)),
         "log_px nan": ("log_px must be", lambda: training.loss_curves(history(), math.nan)),
         "elbo nan": ("elbo must be", lambda: training.loss_curves(history(), -50.0, math.nan)),
     }

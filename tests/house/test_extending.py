@@ -343,7 +343,7 @@ def traceback_of(check):
 
 @pytest.fixture(scope="module")
 def tracebacks(tmp_path_factory):
-    """The traceback of every check in the copy, "" if it passed."""
+    """Run every check in the extended copy; return its traceback, or "" if it passed."""
     room = tmp_path_factory.mktemp("extended")
     mutants.plant([], room)
     for changes in ADDED.values():

@@ -22,7 +22,7 @@ every_page = pytest.mark.parametrize("name", PAGES)
 
 
 def same(printed, shown):
-    """The same words, and numbers as near as two seeds are: 5 % for large ones, half of themselves for small ones."""
+    """Return whether the words are equal and the numbers close: within 5 %, or 50 % for numbers up to 20."""
     word = re.compile(r"-?\d+\.\d+|\S+")
     printed, shown = word.findall(printed), word.findall(shown)
     if len(printed) != len(shown):
@@ -128,7 +128,7 @@ CORE = ("ops", "gaussian", "likelihood", "objective", "params", "vae", "adam")
 
 
 def count_code(source):
-    """Lines with code on them: no blank line, no comment, no docstring."""
+    """Return the number of lines with code, without blank lines, comments and docstrings."""
     docstrings = set()
     for node in ast.walk(ast.parse(source)):
         documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
@@ -173,7 +173,7 @@ def test_front_page_stays_within_its_length_limit():
 
 
 def resolved(name):
-    """The object of a dotted name, in minivae, in derivations or with its package written out."""
+    """Return the object of a dotted name, with or without the package name in front."""
     module, *attributes = name.split(".")
     for package in ("minivae.", "derivations.", ""):
         try:
@@ -198,7 +198,7 @@ def test_names_on_a_page_exist_in_the_project(name, capsys):
     for dotted in set(re.findall(r"`([a-z_]+(?:\.[A-Za-z_]+)+)`", page)):
         assert dotted.endswith(FILES) or resolved(dotted) is not None
     for path in re.findall(r"`((?:tests|minivae|derivations)/[\w/.]+)`", page):
-        assert (ROOT / path).exists() or (ROOT / "tests" / path).exists(), path     # the map leaves out tests/
+        assert (ROOT / path).exists() or (ROOT / "tests" / path).exists(), path     # the map omits the prefix tests/
     for program, command, words in re.findall(r"`(minivae|derivations) ([a-z]+)([^`\n]*)`", page):
         with pytest.raises(SystemExit):
             PROGRAMS[program].main([command, "--help"])

@@ -217,9 +217,9 @@ def test_public_names_have_docstrings():
 def without_hints(path, tree):
     """Yield public functions and methods without a hint for every argument that has no default, and for the result.
 
-    Exempt are: a backward, whose arguments are those of the forward above it; a method of a likelihood, because
-    its base class `Likelihood` has the hints; an argument `value`, which may have any type; and functions of the
-    commands, which users do not import.
+    Four cases are exempt. A backward has the arguments of the forward above it. For methods of a likelihood, the
+    base class `Likelihood` has the hints. An argument `value` may have any type. Users do not import the functions of
+    commands.
     """
     for owner, node in public_definitions(tree):
         inherits = owner and "Likelihood" in [ast.unparse(base) for base in owner.bases]

@@ -44,4 +44,4 @@ def test_other():
     command = [sys.executable, "-m", "tests.shuffled", "2", str(leaning), "--seed", str(first)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert f"seed {first}: passed" in done.stdout and f"seed {first + 1}: failed" in done.stdout
-    assert "\n1 of 2 passed\n" in done.stdout and done.returncode == 1
+    assert "\n1 of 2 runs passed\n" in done.stdout and done.returncode == 1

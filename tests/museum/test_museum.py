@@ -1,4 +1,4 @@
-"""Every exhibit is noticed, the right model is not, every layer is needed, and the imported package stays unchanged."""
+"""Exhibits (planted bugs) are noticed by layers of checks, the right model is not, and minivae itself stays unchanged."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ every_bug = pytest.mark.parametrize("bug", bugs(), ids=lambda bug: bug.name)
 
 @pytest.fixture
 def found(museum_matrix):
-    """What every layer reports about every bug and, for "", about the right package."""
+    """Return the report of every layer about every bug and, under "", about the right package."""
     return museum_matrix["found"]
 
 
@@ -80,7 +80,7 @@ def test_unknown_exhibit_is_refused_with_the_nearest_names():
 
 
 def digest():
-    """A checksum of every file of minivae."""
+    """Return a checksum of all files of minivae."""
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(SOURCE.rglob("*.py"))}
 
 
@@ -124,7 +124,7 @@ def test_every_bug_is_noticed_by_some_layer(found, bug):
     words = {layer: words for layer, words in found[bug.name].items() if words}
     assert words
     for layer, line in words.items():
-        assert "Error:" not in line or layer == "ledger", "a layer stumbles, instead of noticing"
+        assert "Error:" not in line or layer == "ledger", "a layer raised an error instead of reporting"
 
 
 def test_every_layer_notices_a_bug_that_no_other_does(found):
@@ -164,7 +164,7 @@ CALLERS = {                                                 # functions named fo
 
 
 def changed_functions(bug):
-    """The names of the functions that an exhibit changes."""
+    """Return the names of the functions that an exhibit changes."""
     for change in bug.changes:
         source = (SOURCE.parent / change.file).read_text(encoding="utf-8")
         line = source[: source.index(change.right)].count("\n") + 1
@@ -245,7 +245,7 @@ def test_exhibits_of_every_kind_can_be_trained(name):
 
 
 def printed(capsys, *words):
-    """Exit code, stdout and stderr of `minivae museum WORDS`."""
+    """Run `minivae museum WORDS`; return exit code, stdout and stderr."""
     code = main(["museum", *words])
     return code, *capsys.readouterr()
 
@@ -295,12 +295,12 @@ def test_diff_names_the_function_with_its_class():
 
 
 @pytest.fixture
-def quick(found, monkeypatch):
-    """`tour.matrix` returns the matrix that was computed once for all tests."""
+def cached_matrix(found, monkeypatch):
+    """Let `tour.matrix` return the matrix that was computed once for all tests."""
     monkeypatch.setattr(tour, "matrix", lambda done: found)
 
 
-def test_matrix_marks_what_each_layer_notices(capsys, quick, tmp_path, found):
+def test_matrix_marks_what_each_layer_notices(capsys, cached_matrix, tmp_path, found):
     code, out, err = printed(capsys, "--matrix", "--out", str(tmp_path))
     assert code == 0 and err == "" and (tmp_path / "museum.png").stat().st_size > 10_000
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line and line.split()[0] in NAMES}
@@ -314,7 +314,7 @@ def test_matrix_marks_what_each_layer_notices(capsys, quick, tmp_path, found):
     assert list(document["bugs"]) == NAMES and document["files"][0]["alt"].startswith(f"Matrix of {len(NAMES)} bugs")
 
 
-def test_markdown_matrix_has_one_row_per_exhibit(capsys, quick):
+def test_markdown_matrix_has_one_row_per_exhibit(capsys, cached_matrix):
     code, out, _ = printed(capsys, "--matrix", "--markdown")
     lines = out.splitlines()
     assert code == 0 and len(lines) == len(NAMES) + 3
@@ -349,13 +349,13 @@ def test_matrix_figure_marks_what_each_layer_notices(found):
 
 
 @pytest.fixture
-def known(found, monkeypatch):
-    """`tour.noticed_of` looks up the matrix that was computed once for all tests."""
+def cached_reports(found, monkeypatch):
+    """Let `tour.noticed_of` look up the matrix that was computed once for all tests."""
     by_changes = {bug.changes: found[bug.name] for bug in bugs()}
     monkeypatch.setattr(tour, "noticed_of", by_changes.__getitem__)
 
 
-def test_blind_chooses_bugs_that_several_layers_notice(found, known):
+def test_blind_chooses_bugs_that_several_layers_notice(found, cached_reports):
     chosen = [tour.blind(seed).name for seed in range(40)]
     counts = [sum(map(bool, found[name].values())) for name in chosen]
     assert counts[0] >= 4 and min(counts) >= 2 and len(set(chosen)) > 10
@@ -367,7 +367,7 @@ def test_layers_of_one_bug_report_what_the_matrix_reports(found):
     assert tour.noticed_of(bug.changes) == found[bug.name]
 
 
-def test_blind_prints_hints_and_the_answer_on_request(capsys, found, known):
+def test_blind_prints_hints_and_the_answer_on_request(capsys, found, cached_reports):
     code, out, _ = printed(capsys, "--blind", "--seed", "4", "--hints", "2", "--epochs", "1")
     bug = tour.blind(4)
     assert code == 0 and "hint 2: loss" in out and "hint 3" not in out and bug.name not in out
@@ -402,7 +402,7 @@ def test_museum_refuses_impossible_requests(capsys, words):
     assert code == 2 and out == "" and err.startswith("minivae: ")
 
 
-# Mutants: all of them with `python -m tests.mutants`
+# Some mutants; `python -m tests.mutants` tests all
 
 
 @pytest.mark.parametrize("name", ["labels-of-labels", "momentum-forgotten"])
@@ -426,5 +426,5 @@ def test_readme_exercise_is_noticed_but_not_by_gradient_checks(tmp_path):
     file.write_text(text, encoding="utf-8")
     chosen = "-k", "gradient_of_its_forward and (reparameterize or VAE)"
     checks = mutants.run_tests(tmp_path, ["core/test_gradients"], *chosen)
-    assert checks.returncode == 0 and checks.stdout.startswith("....")         # as many passed, or more
+    assert checks.returncode == 0 and checks.stdout.startswith("....")         # four tests or more passed
     assert mutants.run_tests(tmp_path, ["core/test_gaussian"]).returncode == 1

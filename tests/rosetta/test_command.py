@@ -1,4 +1,4 @@
-"""The command rosetta: it prints the numbers of `translate`, and the commands it names train on that loss."""
+"""The command rosetta prints the numbers of `translate`, and the commands that it suggests train on that loss."""
 
 import json
 import re
@@ -14,7 +14,7 @@ ANTIXK = "--reconstruction mse --reduce mean --kl-weight 0.00025 --features 1228
 
 
 def rosetta(capsys, line):
-    """(exit code, stdout, stderr) of one command line."""
+    """Run one command line; return exit code, stdout and stderr."""
     code = cli.main(["rosetta", *shlex.split(line)])
     return code, *capsys.readouterr()
 

@@ -216,7 +216,7 @@ def test_rosetta_agrees_with_both_sides_of_hong_11(seed):
 
 
 def linear_model(w, s, beta, variance):
-    """Return a model with p(x|z) = N(x; w z, s^2) and q(z|x) = N(0, variance), whose numbers are known at x = 0."""
+    """Return a model with p(x|z) = N(x; w z, s^2) and q(z|x) = N(0, variance); its numbers are known at x = 0."""
     vae = VAE.init(np.random.default_rng(0), 1, 1, (), dtype=np.float64, likelihood=Gaussian(s), beta=beta)
     vae.params.flat[:] = 0
     vae.params["encoder.1.bias"][1], vae.params["decoder.1.weight"][...] = np.log(variance), w

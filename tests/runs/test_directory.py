@@ -1,4 +1,4 @@
-"""A run is read back as it was written, and other files and directories are never changed."""
+"""A run is unchanged after writing and reading, and other files and directories are never changed."""
 
 import json
 import os

@@ -249,7 +249,7 @@ class FailingFiles:
 
 
 class Failing:
-    """A file of which one method fails."""
+    """A file with one method that fails."""
 
     def __init__(self, file, method, call):
         self._file, self._method, self._call = file, method, call
@@ -282,7 +282,7 @@ def test_history_longer_than_the_model_is_cut(tmp_path):
 
 @pytest.fixture(scope="module", autouse=True)
 def short_measurements():
-    """Measure on few rows and skip the figures, which are not tested here. Subprocesses still do both in full."""
+    """Measure on few rows and draw no figures, to save time. Subprocesses still do both in full."""
     with pytest.MonkeyPatch.context() as patch:
         end_quickly(patch)
         yield

@@ -1,4 +1,4 @@
-"""The command of the ledger: its output, its refusals, and that it notices planted faults."""
+"""The derivations command: its output, refused input, and planted faults that it must notice."""
 
 import io
 import json
@@ -33,14 +33,14 @@ LATEX += [symbol.latex for entry in EVERYTHING for symbol in entry.printed.input
 
 
 def derivations(*arguments, **environment):
-    """The command in a process of its own."""
+    """Run the command in a new process."""
     command = [sys.executable, "-m", "derivations", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
 
 def run(capsys, *arguments):
-    """Exit code, stdout and stderr of a command."""
+    """Run a command in this process; return exit code, stdout and stderr."""
     code = cli.main([str(argument) for argument in arguments])
     printed = capsys.readouterr()
     return code, printed.out, printed.err
@@ -51,7 +51,7 @@ T, S = real("t", "t", simple=(1, 2)), positive("s", r"\sigma_q")
 
 @pytest.fixture
 def planted():
-    """Entries of known fate among those of the ledger, taken out again."""
+    """Add entries with known verdicts to the ledger; remove them after the test."""
     before = dict(LEDGER)
 
     @equation(
@@ -91,7 +91,7 @@ def planted():
 
 
 def plant(id, function, **settings):
-    """One more entry."""
+    """Add one entry to the ledger."""
     equation(id, "l.999 (999)", "t = t", (T,), says="Planted.", **settings)(function)
 
 
@@ -150,7 +150,7 @@ def test_list_all_prints_every_entry_once_in_printed_order(capsys):
     code, out, err = run(capsys, "list", "--all")
     ids = [line.split()[0] for line in out.splitlines()]
     assert code == 0 and err.startswith(f"{len(ids)} entries; filter: ") and ids == [entry.id for entry in EVERYTHING]
-    assert sorted(ids) == sorted(LEDGER)                    # which is in the order of imports
+    assert sorted(ids) == sorted(LEDGER)                    # the ledger is in import order
     assert all(terminal.columns(line) <= 100 for line in out.splitlines())
     rows = json.loads(run(capsys, "list", "--json")[1])
     assert len(rows) == sum(len(entry.rows) for entry in EVERYTHING)
@@ -208,7 +208,7 @@ def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
     assert int(re.search(r"^all .* (\d+)$", out, re.MULTILINE).group(1)) == count
     assert len(out.splitlines()) <= 24 and max(map(terminal.columns, out.splitlines())) <= 80
     assert out.endswith(f"all {count} rows: derivations check --all\n")
-    for word in VERDICTS:                                   # each is used, and explained
+    for word in VERDICTS:                                   # each verdict is used and explained
         assert re.search(rf"^{word} +{re.escape(glossary.MEANINGS[word])}$", out, re.MULTILINE)
 
 
@@ -370,7 +370,7 @@ def test_show_names_free_letters_and_computes_the_intended_form(planted, capsys)
 
 @pytest.fixture
 def one_parser(monkeypatch):
-    """Make the parser of the command once, for many calls in one test."""
+    """Build the parser of the command only once for many calls in one test."""
     parser = cli.make_parser()
     monkeypatch.setattr(cli, "make_parser", lambda: parser)
 
@@ -380,7 +380,7 @@ def test_show_prints_every_entry_within_80_columns(one_parser, capsys, monkeypat
     for entry in EVERYTHING:
         code, out, err = run(capsys, "show", entry.id, "--draws", 10)
         assert code == 0 and err == "" and "\x1b" not in out, entry.id
-        prose = re.split(r"\n\S+\.py:\d+\n", out)[0]        # code keeps its own width
+        prose = re.split(r"\n\S+\.py:\d+\n", out)[0]        # code may be wider
         too_long = [
             line
             for line in prose.splitlines()
@@ -491,7 +491,7 @@ def test_errata_full_prints_fault_witness_and_corrected_form(planted, capsys):
 
 @pytest.fixture
 def claims():
-    """A source of four faults: a claim in words, one slip in two rows, a copy that lost something; and an assumption."""
+    """Replace the entries of hong by four faults (a verbal claim, a slip in two rows, a bad copy) and two assumptions."""
     before = dict(LEDGER)
 
     def plant(id, function=lambda t: (t, "=", 2 * t), latex="t = 2t", letter=T, **settings):

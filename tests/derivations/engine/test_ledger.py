@@ -66,7 +66,7 @@ shared = cache(Computed)
 
 
 def computed(form, tolerance):
-    return shared(form, tolerance, 1000, 0)                 # the arguments of the judge
+    return shared(form, tolerance, 1000, 0)                 # draws and seed as in `judge`
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -156,8 +156,8 @@ def test_loose_row_has_a_true_precise_form_and_a_false_literal_reading():
     assert len(loose) > 10
 
 
-def test_statements_in_words_have_a_claim_and_printed_formulas_have_none():
-    """The text of a source can be copied in part only: a claim is in our words, with at most a few of its own."""
+def test_verbal_statements_have_a_claim_and_printed_formulas_do_not():
+    """Only short quotes of a source may be copied, so a claim uses our words and quotes at most ten."""
     for entry in ENTRIES:
         for row in entry.rows:
             assert bool(row.claim) == (entry.kind in ("claim", "table") and ledger.source_of(entry) != "beyond"), row.id
@@ -168,7 +168,7 @@ def test_statements_in_words_have_a_claim_and_printed_formulas_have_none():
 
 
 MOST_QUOTED = 10                                            # words in one claim
-FAULTS = {                                                  # first rows of faults, by the rulings of a second look
+FAULTS = {                                                  # first row of each fault, as decided in the review of the ledger
     "slip": {"odaibo.t6", "odaibo.10", "odaibo.29", "hong.15", "hong.6"},
     "wrong": {"odaibo.41", "odaibo.42", "lm.3", "lm.35", "lm.37", "lm.38", "hong.10"},
 }

@@ -149,7 +149,7 @@ def test_prior_times_likelihood_is_posterior_times_evidence_at_every_code(values
 
 
 def test_vector_world_agrees_with_hand_computation():
-    """The first two coordinates of x depend on one coordinate of z each, the third on none."""
+    """Each of the first two coordinates of x depends on one coordinate of z; the third depends on none."""
     W, b, s, x = np.array([[[1, 0], [0, 2], [0, 0]]]), np.array([[1, 0, 3]]), np.ones((1, 1)), np.array([[2, 5, 3]])
     mean, cov = worlds.vector_posterior(W, b, s, x)
     agree(mean, np.array([[1 / 2, 2]]))

@@ -86,7 +86,7 @@ def test_texts_do_not_overlap(name):
 def test_letters_are_large_enough_on_a_narrow_page(name):
     width = drawn(name)[0].get_figwidth()
     smallest = min(artist.get_fontsize() for _, artist in written_on(name))
-    assert smallest * min(1, 830 / 72 / width) > 7          # points, where a page is 830 pixels of 1/72 inch
+    assert smallest * min(1, 830 / 72 / width) > 7          # points, on a page 830 pixels wide
 
 
 @every_figure

@@ -45,63 +45,63 @@ def test_edges_of_cards_15_lead_from_letter_to_letter():
         assert np.hypot(*(along - places[end]).T).min() == pytest.approx(radius, abs=6), patch.get_gid()
 
 
-class Step(VAE):
+class ReplaceableSteps(VAE):
     """A correct model whose forward can be changed in one place."""
 
     def forward(self, x, eps, fit=True):
         hs = self._encode(x)
         mu, log_var = self._heads(hs[-1])
         z = self.draw(mu, log_var, eps, x)
-        out = self.put_out(z, x)
+        out = self.decode_to_output(z, x)
         kl = self.prior(mu, log_var)
         return Forward(hs, mu, log_var, z, [out], out, (), None, kl, None)
 
     def draw(self, mu, log_var, eps, x):
         return reparameterize(mu, log_var, eps)
 
-    def put_out(self, z, x):
+    def decode_to_output(self, z, x):
         return self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)
 
     def prior(self, mu, log_var):
         return kl_standard_normal(mu, log_var).sum(axis=-1)
 
 
-class IgnoresZ(Step):
+class IgnoresZ(ReplaceableSteps):
     """Wrong: the decoder ignores z."""
 
-    def put_out(self, z, x):
-        return super().put_out(0 * z, x)
+    def decode_to_output(self, z, x):
+        return super().decode_to_output(0 * z, x)
 
 
-class SeesX(Step):
-    """Wrong: the decoder sees x."""
+class DecoderUsesX(ReplaceableSteps):
+    """Wrong: the decoder uses x."""
 
-    def put_out(self, z, x):
-        return super().put_out(z + x.mean(axis=1, keepdims=True), x)
+    def decode_to_output(self, z, x):
+        return super().decode_to_output(z + x.mean(axis=1, keepdims=True), x)
 
 
-class DrawsFromThePrior(Step):
+class DrawsFromThePrior(ReplaceableSteps):
     """Wrong: z is drawn from the prior."""
 
     def draw(self, mu, log_var, eps, x):
         return reparameterize(0 * mu, 0 * log_var, eps)
 
 
-class WeightsActOnZ(Step):
+class WeightsActOnZ(ReplaceableSteps):
     """Wrong: the decoder's weights act on z."""
 
     def draw(self, mu, log_var, eps, x):
         return super().draw(mu, log_var, eps, x) * self.layers("decoder")[0][0].sum()
 
 
-class PriorWithParameters(Step):
+class PriorWithParameters(ReplaceableSteps):
     """Not this figure: a prior with parameters."""
 
     def prior(self, mu, log_var):
         return super().prior(mu - self.layers("decoder")[0][0][:, 0], log_var)
 
 
-class PointsActOnEachOther(Step):
+class PointsActOnEachOther(ReplaceableSteps):
     """Wrong: the z of one data point depends on the others."""
 
     def draw(self, mu, log_var, eps, x):
@@ -113,12 +113,12 @@ def plate(cls):
 
 
 def test_cards_15_accepts_a_correct_model():
-    cards_plate.check_model(Step(cards_plate.small_vae().params))
+    cards_plate.check_model(ReplaceableSteps(cards_plate.small_vae().params))
 
 
 FAULTS |= {
     "a decoder that ignores z": (plate(IgnoresZ), "generative model has the edge z -> x"),
-    "a decoder that sees x": (plate(SeesX), "generative model has no edge x -> x"),
+    "a decoder that sees x": (plate(DecoderUsesX), "generative model has no edge x -> x"),
     "a z drawn from the prior": (plate(DrawsFromThePrior), "inference model has the edge phi -> z, x -> z"),
     "weights of the decoder that act on z": (plate(WeightsActOnZ), "inference model has no edge theta -> z"),
     "a prior with parameters": (plate(PriorWithParameters), "the prior has no parameters"),

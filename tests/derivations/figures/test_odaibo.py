@@ -54,7 +54,7 @@ FAULTS = {
 # Figure 2
 
 
-CARRYING = {                                                # against these arrows, gradients flow back
+CARRYING = {                                                # gradients flow backwards along these arrows
     ("encoder_hs", "mu"), ("encoder_hs", "log_var"), ("mu", "z"), ("log_var", "z"), ("z", "decoder_hs"),
     ("decoder_hs", "out"), ("mu", "kl"), ("log_var", "kl"), ("out", "log_px_z"), ("kl", "loss"), ("log_px_z", "loss"),
 }  # fmt: skip
@@ -87,7 +87,7 @@ def test_arrows_begin_and_end_at_their_nodes():
     assert len(arrows) == 14 + 11
     for gid in arrows:
         start, end = (patches[name].get_window_extent() for name in gid.removeprefix("gradient ").split("->"))
-        line = patches[gid].get_path().vertices             # from the start, then the head with its tip
+        line = patches[gid].get_path().vertices             # the start, then the arrow head
         line = patches[gid].get_transform().transform(line)
         assert gap(line[:1], start) < 6 and gap(line, end) < 6, gid
         assert gap(line[1:], start) > gap(line[:1], start), gid
@@ -104,7 +104,7 @@ def test_arrows_do_not_touch_other_nodes():
 
 
 def points_along(path):
-    """Points of a path in pixels, fifty on every straight piece, its curves flattened."""
+    """Return points along a path in pixels, fifty per straight piece; curves are replaced by straight pieces."""
     pieces = [pair for line in path.to_polygons(closed_only=False) for pair in zip(line, line[1:])]
     return np.concatenate([np.linspace(*pair, 50) for pair in pieces])
 
@@ -115,7 +115,7 @@ def gap(points, box):
 
 
 class LostGradient(VAE):
-    """Wrong: the gradient is zero in one half of the model."""
+    """Wrong: the gradient is zero in the encoder."""
 
     lost = "encoder"
 
@@ -127,13 +127,13 @@ class LostGradient(VAE):
 
 
 class LostDecoder(LostGradient):
-    """Wrong in the other half."""
+    """Wrong: the gradient is zero in the decoder."""
 
     lost = "decoder"
 
 
 class Feedback(VAE):
-    """Wrong: the heads are read again after z is drawn."""
+    """Wrong: z acts on mu, because the heads are computed again after z."""
 
     def forward(self, x, eps, fit=True):
         z = eps[0] * np.exp(self._heads(self._encode(x)[-1])[1] / 2)
@@ -142,7 +142,7 @@ class Feedback(VAE):
 
 
 class NoiseOfTheData(VAE):
-    """Wrong: the noise is as large as the data."""
+    """Wrong: the noise is scaled by the data."""
 
     def forward(self, x, eps, fit=True):
         eps = eps * x.mean()
@@ -150,7 +150,7 @@ class NoiseOfTheData(VAE):
 
 
 class SeenData(VAE):
-    """Wrong: the decoder also sees x."""
+    """Wrong: the decoder also uses x."""
 
     def forward(self, x, eps, fit=True):
         encoder_hs = self._encode(x)
@@ -162,7 +162,7 @@ class SeenData(VAE):
 
 
 class SharedWeights(VAE):
-    """Wrong: the encoder's weights act on the KL once more."""
+    """Wrong: the encoder's weights also act on the KL directly."""
 
     def forward(self, x, eps, fit=True):
         encoder_hs = self._encode(x)
@@ -177,7 +177,7 @@ class SharedWeights(VAE):
 
 
 class NoNoise(VAE):
-    """Wrong: what is called z is the mean."""
+    """Wrong: z is the mean, without noise."""
 
     def forward(self, x, eps, fit=True):
         mu, log_var = self._heads(self._encode(x)[-1])

@@ -1,4 +1,4 @@
-"""Tests of our own identities: hard points inside their assumptions, and a mixture against a plain sum over draws."""
+"""Entries of `beyond` hold at hard points inside their assumptions, and agree with plain sums and closed forms."""
 
 import itertools
 import math
@@ -32,7 +32,7 @@ def test_identity_holds_at_a_hard_point_inside_its_assumption(id, values):
 
 
 def plain_divergence(K, q, posterior):
-    """KL of q(z_1) ... q(z_K) from 1/K sum_j p(z_j|x) prod_{k != j} q(z_k), tuple by tuple."""
+    """Return KL(q(z_1) ... q(z_K) || 1/K sum_j p(z_j|x) prod_{k != j} q(z_k)) as a sum over all tuples."""
     found = 0.0
     for z in itertools.product(range(len(q)), repeat=K):
         of_q = math.prod(q[k] for k in z)

@@ -1,4 +1,4 @@
-"""The map: nothing public is forgotten, everything in it exists, and it leads there and back."""
+"""The map contains every public function, names only existing ones, and links functions and entries both ways."""
 
 import inspect
 import json
@@ -28,7 +28,7 @@ def run(capsys, *arguments):
 
 
 def test_map_has_the_forward_of_every_backward():
-    for name in set(places()) - {"minivae.objective.kl_path_backward"}:       # of kl_sampled
+    for name in set(places()) - {"minivae.objective.kl_path_backward"}:       # its forward is kl_sampled
         if name.endswith("_backward") and not inspect.isclass(records.fetch(name.rpartition(".")[0])):
             assert name.removesuffix("_backward") in places()
     assert {"minivae.divergences.kl_full", "minivae.ops.relu_backward", "minivae.vae.VAE.elbo"} <= set(places())

@@ -1,4 +1,4 @@
-"""The sources side by side: notation is read from their lines, numbers are computed, and wrong ones stand out."""
+"""The comparison of sources reads their notation, computes their lines and marks wrong sides."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Flashcards: one for every row that can be answered; formats keep every character; the quiz ends cleanly."""
+"""Flashcards: one for every row with a short answer; exports keep every character; the quiz ends without errors."""
 
 import csv
 import html
@@ -33,7 +33,7 @@ HARD = Card(
 )
 
 
-JUDGED = records.judged                                    # before any test replaces it
+JUDGED = records.judged                                    # the original, which some tests replace
 
 
 @cache
@@ -42,7 +42,7 @@ def judged_items():
 
 
 def judged_before(found, *_):
-    """Replacement for records.judged that looks up judgements made before."""
+    """Replace records.judged: look up the judgements made earlier."""
     ids = {entry.id for entry, _ in found}
     return [item for item in judged_items() if item.entry.id in ids]
 
@@ -61,7 +61,7 @@ def from_anki(text):
 
 
 def shown(lines, opening, closing):
-    """A side of a card as a list of single lines, with the marks of a formula."""
+    """Return one side of a card as single lines, with marks around formulas."""
     marked = [opening + line + closing if isinstance(line, Formula) else line for line in lines]
     return "\n".join(marked).split("\n")
 
@@ -104,21 +104,21 @@ def test_card_of_a_claim_quotes_the_source():
     assert planted("wrong").question[2:] == ("A sentence.", Formula("t = 2t"))
 
 
-def wanted(card):
-    """The printed sides that a card asks for: those that only its answer shows; none if it asks for words."""
-    asks_for_them = card.question[-2] in ("How does it go on?", "How is it defined?")
+def sides_to_answer(card):
+    """Return the sides of the formula that are only in the answer; none if the card asks for words."""
+    asks_for_sides = card.question[-2] in ("How does it go on?", "How is it defined?")
     (formula,) = [line for line in card.answer if isinstance(line, Formula)]
-    return [side for _, side in sides(formula)[1:] if not side.startswith("[")] if asks_for_them else []
+    return [side for _, side in sides(formula)[1:] if not side.startswith("[")] if asks_for_sides else []
 
 
 def test_cards_ask_only_what_a_person_can_answer():
-    """Every answer is a sentence or one formula: no tuple, no figure, no remark, no line twice."""
+    """Every answer is a sentence or one formula, without tuples, figures, remarks or repeated lines."""
     assert len(all_cards()) > 200                                 # of 256 rows
     kinds = {judgement.row.id: judgement.row.expected for item in judged_items() for judgement in item.rows}
     assert not [card.id for card in all_cards() if kinds[card.id] in ("figure", "prose")]
     for card in all_cards():
-        assert sum(map(len, wanted(card))) <= 100, card.id
-        assert not [side for side in wanted(card) if re.match(r"\(.*, .*\)$", side)], card.id
+        assert sum(map(len, sides_to_answer(card))) <= 100, card.id
+        assert not [side for side in sides_to_answer(card) if re.match(r"\(.*, .*\)$", side)], card.id
     for id in ("beyond.16", "beyond.49", "lm.32", "odaibo.37d", "odaibo.F2", "hong.12"):
         assert id not in {card.id for card in all_cards()}
     for id in ("odaibo.28", "odaibo.40c", "beyond.33", "hong.10", "lm.25"):
@@ -128,11 +128,11 @@ def test_cards_ask_only_what_a_person_can_answer():
 @pytest.mark.parametrize(
     "latex, expected",
     [
-        (r"\mathcal{L}(\theta, \phi) = 0", True),             # arguments, no tuple
+        (r"\mathcal{L}(\theta, \phi) = 0", True),             # arguments, not a tuple
         ("a = (b, c)", False),
-        ("(a, b) = c", True),                               # the question shows it
+        ("(a, b) = c", True),                               # the question shows this side
         ("a = " + " + ".join("b" * 30), False),             # 117 columns
-        ("a = b = [" + " + ".join("b" * 30) + "]", True),   # square brackets are ours
+        ("a = b = [" + " + ".join("b" * 30) + "]", True),   # sides in square brackets are not asked for
         ("a = a", False),
     ],
 )
@@ -170,7 +170,7 @@ def test_anki_export_begins_with_its_format():
 
 
 def from_obsidian(text):
-    """The cards of a note: blocks between empty lines, question and answer parted by a line with a ?."""
+    """Yield the cards of a note: blocks between empty lines, with a line `?` between question and answer."""
     heading, tag, *blocks = re.split(r"\n\n+", text.strip())
     assert heading.startswith("# ") and tag == "#flashcards/derivations"
     for block in blocks:

@@ -29,7 +29,7 @@ def run(capsys, *arguments):
 
 
 def step_numbers(given):
-    """The numbers made by the forward and by the backward pass of a training step."""
+    """Return the numbers of the forward and of the backward pass of a training step."""
     return tuple(trace.numbers(lines) for lines in trace.training_step(given))
 
 
@@ -49,7 +49,7 @@ def test_trace_records_every_number_of_the_forward(likelihood, estimator):
 
 
 def assigned(method):
-    """The names that the statements of a method give to numbers."""
+    """Return the names of the variables that a method assigns."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(method)))
     targets = [target for node in ast.walk(tree) if isinstance(node, ast.Assign) for target in node.targets]
     names = [node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
@@ -79,7 +79,7 @@ def test_trace_shows_the_line_that_made_a_number():
 
 
 def test_trace_follows_a_changed_model(monkeypatch):
-    """Nothing of the model is written down a second time."""
+    """The trace reads the code of the model, so a changed model gives a changed trace."""
     before = {one.name: one.value for one in step_numbers(fourways.problem())[0]}
     monkeypatch.setattr(vae, "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps)
     after = {one.name: one.value for one in step_numbers(fourways.problem())[0]}
@@ -128,7 +128,7 @@ def test_record_passes_on_an_error_of_the_model():
 
 
 def shown_steps(lines):
-    """The step numbers in front of the headings, without repetitions."""
+    """Return the step numbers before the headings, without repetitions."""
     found = [text[0] for text in trace.step_text(lines, 100) if text[0].isdigit()]
     return [number for number, before in zip(found, ["", *found]) if number != before]
 
@@ -194,7 +194,7 @@ def test_four_ways_give_the_same_gradient(likelihood, estimator, seed):
     least = {way: min(found) for way, found in fourways.agreement(gradients).items()}
     ways = fourways.ENOUGH if estimator != "path" else {"integral over z": 11}
     assert all(least[way] >= enough for way, enough in ways.items()) and fourways.agrees(given, gradients), least
-    assert estimator != "path" or least["complex step"] < 3                     # at one noise, the score is missing
+    assert estimator != "path" or least["complex step"] < 3                     # for one noise, the path gradient is not that of the loss
 
 
 def test_problem_has_numbers_with_one_decimal():
@@ -221,7 +221,7 @@ def test_four_ways_notice_a_wrong_gradient_by_hand(wrong, monkeypatch, capsys):
 
 
 def test_integral_alone_notices_a_wrong_sampler(monkeypatch):
-    """exp(log_var) as standard deviation, in the forward and, consistently, in the backward: no other way can tell."""
+    """Use exp(log_var) as standard deviation in forward and backward; the three other ways agree with each other."""
     monkeypatch.setattr(vae, "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps)
     monkeypatch.setattr(
         vae, "reparameterize_backward", lambda d, mu, log_var, eps: (d.sum(0), (d * eps).sum(0) * np.exp(log_var))
