@@ -185,7 +185,7 @@ def test_history_of_a_vae_without_elbo_is_refused(quick, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "x, came",
+    "x, got",
     [
         (np.tile([-3.0, 3.0], 20), "values from -3.0 to 3.0. Rescale it, or use the gaussian."),
         (np.tile([0, 400], 20), "values from 0 to 400. Rescale it"),
@@ -193,11 +193,11 @@ def test_history_of_a_vae_without_elbo_is_refused(quick, tmp_path, capsys):
     ],
 )
 @pytest.mark.parametrize("command", [["train"], ["sweep", "--beta", "1,2"]])
-def test_data_outside_0_to_1_are_refused_for_bernoulli(command, x, came, tmp_path, capsys):
+def test_data_outside_0_to_1_are_refused_for_bernoulli(command, x, got, tmp_path, capsys):
     np.save(tmp_path / "x.npy", x.reshape(20, 2))
     assert cli.main([*command, "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "no")]) == 2
     err = capsys.readouterr().err
-    assert "--data must be within 0..1 for the Bernoulli likelihood; got " + came in err and not (tmp_path / "no").exists()
+    assert "--data must be within 0..1 for the Bernoulli likelihood; got " + got in err and not (tmp_path / "no").exists()
 
 
 def test_file_in_place_of_a_directory_is_refused(quick, tmp_path, capsys):
@@ -354,7 +354,8 @@ def test_out_of_memory_prints_one_line_on_stderr(capsys):
     def run_out_of_memory(options):
         raise MemoryError
 
-    assert exit_code_of(run_out_of_memory) == 2 and capsys.readouterr().err == "minivae: more than fits into the memory of this machine\n"
+    assert exit_code_of(run_out_of_memory) == 2
+    assert capsys.readouterr().err == "minivae: more than fits into the memory of this machine\n"
     assert exit_code_of(lambda options: np.empty(2**55)) == 2
     assert capsys.readouterr().err.startswith("minivae: Unable to allocate")
 

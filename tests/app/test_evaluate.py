@@ -115,7 +115,7 @@ def test_bound_above_log_px_is_noticed_beyond_four_standard_errors(label):
         assert any(line.startswith(f"{label} <= log p(x)") for line in wrong) == noticed
 
 
-def test_infinite_bound_violates_nothing_and_is_null_in_json():
+def test_infinite_bound_is_not_a_violation_and_is_null_in_json():
     m = measured()
     nothing = m.bounds._replace(iw_bound=0 * m.bounds.iw_bound - np.inf, iw_bound_se=0 * m.bounds.iw_bound + np.inf)
     m = m._replace(bounds=nothing)

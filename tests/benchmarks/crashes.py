@@ -66,9 +66,9 @@ class Crashes:
             process.wait(None if self.trained else self.rng.uniform(0, self.seconds))
         except subprocess.TimeoutExpired:
             process.kill()
-        said = process.communicate()[1]
-        if said or process.returncode not in (0, -9):
-            self.faults.append(f"exit code {process.returncode}: {said.strip()}")
+        message = process.communicate()[1]
+        if message or process.returncode not in (0, -9):
+            self.faults.append(f"exit code {process.returncode}: {message.strip()}")
         self.check(process.returncode == 0)
 
     def check(self, ended: bool) -> None:

@@ -81,13 +81,13 @@ def start(setting: Setting, data, epochs: int):
     kind |= {"likelihood": Bernoulli(), "activation": setting.activation, "data_mean": data.train_x.mean(axis=0)}
     vae = VAE.init(rng, data.train_x.shape[1], setting.latent, setting.hidden, **kind)
     if not setting.binarize:
-        begin_as_torch(vae, rng)
+        draw_as_torch(vae, rng)
     training = Training(vae, data, rng, epochs=epochs, batch=setting.batch, samples=setting.samples)
     training.optimiser = Adam(vae.params, setting.rate(1), tiny=setting.tiny)
     return training
 
 
-def begin_as_torch(vae, rng) -> None:
+def draw_as_torch(vae, rng) -> None:
     """Draw weights and biases of every layer uniformly between -1/sqrt(I) and 1/sqrt(I), for I inputs."""
     for part in ("encoder", "decoder"):
         for weight, bias in vae.layers(part):
@@ -95,7 +95,7 @@ def begin_as_torch(vae, rng) -> None:
                 array[...] = rng.uniform(-1, 1, array.shape) / len(weight) ** 0.5
 
 
-def go_on(name: str, data, epochs: int, out: Path) -> tuple:
+def train_or_resume(name: str, data, epochs: int, out: Path) -> tuple:
     """Start or resume the training, finish it, and return it with the seconds of all its epochs."""
     from minivae.app.progress import Progress
     from minivae.runs import checkpoint
@@ -157,11 +157,11 @@ def run(name: str, options: argparse.Namespace) -> dict:
     setting = SETTINGS[name]
     epochs = min(options.epochs or setting.epochs, setting.epochs)
     whole = data.load(str(options.data))
-    learned = whole.binarized() if setting.binarize else whole
-    training, seconds = go_on(name, learned, epochs, options.out)
+    dataset = whole.binarized() if setting.binarize else whole
+    training, seconds = train_or_resume(name, dataset, epochs, options.out)
     done = {"setting": name, **setting._asdict(), "epochs_done": training.epoch - 1, "seconds": round(seconds, 1)}
     done["MiB"] = round(peak_so_far())                      # of training; measuring may use other processes
-    test_x = learned.few(options.rows or len(learned.test_x)).test_x
+    test_x = dataset.few(options.rows or len(dataset.test_x)).test_x
     began = time.perf_counter()
     if setting.binarize:
         done["measured"], done["error"] = nll(training.vae, test_x, options.k, options.processes)

@@ -30,11 +30,11 @@ def test_converted_array_has_the_same_values(rows, kind):
 
 
 @pytest.mark.parametrize(
-    "came, kept",
+    "dtype, kept",
     [("?", "u1"), ("f2", "f4"), ("u1", "u1"), ("f8", "f8"), (">i4", "i4"), (">f4", "f4"), (">f2", "f4")],
 )
-def test_conversion_keeps_dtype_except_bool_and_float16(came, kept):
-    assert checks.real_array("x", np.ones((2, 3), came), (2, 3)).dtype == np.dtype(kept)
+def test_conversion_keeps_dtype_except_bool_and_float16(dtype, kept):
+    assert checks.real_array("x", np.ones((2, 3), dtype), (2, 3)).dtype == np.dtype(kept)
 
 
 def test_array_of_the_right_type_is_not_copied_and_no_input_changes():
@@ -47,7 +47,7 @@ def test_array_of_the_right_type_is_not_copied_and_no_input_changes():
 
 
 @pytest.mark.parametrize(
-    "bad, shape, rule, came, remedy",
+    "bad, shape, rule, got, remedy",
     [
         (np.ma.ones(2), (2,), "a plain array", "a masked array", "Fill"),
         ([[1, 2], [3]], (2, 2), "shape (2, 2)", "unequal length", "same length"),
@@ -64,9 +64,9 @@ def test_array_of_the_right_type_is_not_copied_and_no_input_changes():
         ([[1.0], [-np.inf]], (2, 1), "finite", "-inf at index (1, 0)", "Find where"),
     ],
 )
-def test_real_array_refuses_wrong_shapes_and_non_finite_numbers(bad, shape, rule, came, remedy):
+def test_real_array_refuses_wrong_shapes_and_non_finite_numbers(bad, shape, rule, got, remedy):
     for dtype in (None, np.float32, np.float64):
-        refused(lambda dtype=dtype: checks.real_array("x", bad, shape, dtype), "x", rule, came, remedy)
+        refused(lambda dtype=dtype: checks.real_array("x", bad, shape, dtype), "x", rule, got, remedy)
 
 
 def test_numbers_too_large_for_the_dtype_are_refused_without_a_warning():
@@ -105,9 +105,9 @@ NO_NUMBERS = [np.nan, np.inf, -np.inf, -0.1, "1", b"1", None, True, np.True_, 1j
 
 @pytest.mark.parametrize("bad", NO_NUMBERS, ids=lambda bad: repr(bad)[:20])
 def test_real_number_refuses_numbers_out_of_range_and_non_finite_ones(bad):
-    came, remedy = repr(bad), "scale"
-    refused(lambda: checks.real_number("beta", bad, at_least=0), "beta", "a finite number >= 0", came, remedy)
-    refused(lambda: checks.real_number("lr", bad, above=0), "lr", "a finite number > 0", came, remedy)
+    got, remedy = repr(bad), "scale"
+    refused(lambda: checks.real_number("beta", bad, at_least=0), "beta", "a finite number >= 0", got, remedy)
+    refused(lambda: checks.real_number("lr", bad, above=0), "lr", "a finite number > 0", got, remedy)
 
 
 @pytest.mark.parametrize("bad", [np.array([0.5]), np.ma.masked, np.ma.array(0.5)])

@@ -92,10 +92,10 @@ def mlp_case(activation, wrt_x):
 
 
 def log_prob_case(kind, fit=lambda *inputs: inputs):
-    """Return the case of a likelihood's methods, in the decoder's output and in its own parameters."""
-    own = len(kind.scale)
-    inputs = "BD LBD" + " ." * own
-    return Case(kind.log_prob, kind.log_prob_backward, inputs, tuple(range(1, 2 + own)), fit)
+    """Return the case of a likelihood's methods, in the decoder's output and in the likelihood's parameters."""
+    scales = len(kind.scale)
+    inputs = "BD LBD" + " ." * scales
+    return Case(kind.log_prob, kind.log_prob_backward, inputs, tuple(range(1, 2 + scales)), fit)
 
 
 def loss_case(loss, loss_backward, inputs, beta):

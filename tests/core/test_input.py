@@ -60,15 +60,15 @@ METHODS = {
 
 @every_likelihood
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("bad, rule, came, remedy", BAD_DATA.values(), ids=BAD_DATA)
-def test_bad_data_are_refused_by_every_public_method(likelihood, method, bad, rule, came, remedy):
+@pytest.mark.parametrize("bad, rule, got, remedy", BAD_DATA.values(), ids=BAD_DATA)
+def test_bad_data_are_refused_by_every_public_method(likelihood, method, bad, rule, got, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
-    refused(lambda: METHODS[method](vae, bad), "x", rule, came, remedy)
+    refused(lambda: METHODS[method](vae, bad), "x", rule, got, remedy)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
-    "likelihood, value, rule, came, remedy",
+    "likelihood, value, rule, got, remedy",
     [
         (Bernoulli(), 255, "within 0..1", "0 to 255", "Divide by 255."),
         (Bernoulli(), 3, "within 0..1", "0 to 3", "Divide by 255."),
@@ -81,12 +81,12 @@ def test_bad_data_are_refused_by_every_public_method(likelihood, method, bad, ru
         (Binomial(16), 0.5, "whole numbers 0..16 for Binomial(16)", "not all whole", "counts"),
     ],
 )
-def test_data_of_another_likelihood_are_refused(method, likelihood, value, rule, came, remedy):
+def test_data_of_another_likelihood_are_refused(method, likelihood, value, rule, got, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
     assert {0, 1} == set(np.delete(coins().ravel(), 7))     # the spoilt number is then the minimum or maximum
     for dtype in (np.float64, np.float32) if value % 1 else (np.float64, np.float32, np.int16):
         bad = spoilt(value).astype(dtype)
-        refused(lambda bad=bad: METHODS[method](vae, bad), "x", rule, came, remedy)
+        refused(lambda bad=bad: METHODS[method](vae, bad), "x", rule, got, remedy)
 
 
 def test_remedy_for_pixels_is_offered_only_for_pixels():
@@ -122,14 +122,14 @@ BAD_NOISE = {
 
 
 @pytest.mark.parametrize("method", ["loss", "gradient", "elbo"])
-@pytest.mark.parametrize("bad, rule, came, remedy", BAD_NOISE.values(), ids=BAD_NOISE)
-def test_noise_of_the_wrong_shape_is_refused(method, bad, rule, came, remedy):
+@pytest.mark.parametrize("bad, rule, got, remedy", BAD_NOISE.values(), ids=BAD_NOISE)
+def test_noise_of_the_wrong_shape_is_refused(method, bad, rule, got, remedy):
     vae = random_vae(np.random.default_rng(0), features=3)
-    refused(lambda: getattr(vae, method)(coins(), bad), "eps", rule, came, remedy)
+    refused(lambda: getattr(vae, method)(coins(), bad), "eps", rule, got, remedy)
 
 
 @pytest.mark.parametrize(
-    "bad, rule, came, remedy",
+    "bad, rule, got, remedy",
     [
         (np.zeros(2), "of shape (any, 2)", "shape (2,)", "Reshape"),
         (np.zeros((4, 3)), "of shape (any, 2)", "shape (4, 3)", "Reshape"),
@@ -138,10 +138,10 @@ def test_noise_of_the_wrong_shape_is_refused(method, bad, rule, came, remedy):
         (np.zeros((1, 2), complex), "real numbers", "dtype complex128", "astype"),
     ],
 )
-def test_codes_of_the_wrong_shape_are_refused(bad, rule, came, remedy):
+def test_codes_of_the_wrong_shape_are_refused(bad, rule, got, remedy):
     vae = random_vae(np.random.default_rng(0), features=3)
-    refused(lambda: vae.decode(bad), "z", rule, came, remedy)
-    refused(lambda: vae.sample(np.random.default_rng(0), bad), "z", rule, came, remedy)
+    refused(lambda: vae.decode(bad), "z", rule, got, remedy)
+    refused(lambda: vae.sample(np.random.default_rng(0), bad), "z", rule, got, remedy)
 
 
 NOT_GENERATORS = [None, 0, np.random.RandomState(0), np.random, np.random.default_rng]
@@ -209,8 +209,8 @@ BAD_SETTINGS = [
 @pytest.mark.parametrize("name, bad, rule, remedy", BAD_SETTINGS, ids=lambda value: repr(value)[:20])
 def test_bad_settings_of_a_model_are_refused(name, bad, rule, remedy):
     settings = {"features": 3, "rng": np.random.default_rng(0), name: bad}
-    came = "" if name in ("hidden", "dtype", "data_mean") else repr(bad)[:20]
-    refused(lambda: VAE.init(**settings), name, rule, came, remedy)
+    got = "" if name in ("hidden", "dtype", "data_mean") else repr(bad)[:20]
+    refused(lambda: VAE.init(**settings), name, rule, got, remedy)
 
 
 def test_impossible_data_mean_is_refused_by_the_likelihood():

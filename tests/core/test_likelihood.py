@@ -101,9 +101,9 @@ def test_gaussian_is_the_normal_density_and_integrates_to_one(log_sigma):
 def test_output_shared_by_all_data_gives_the_result_of_copies(likelihood):
     rng = np.random.default_rng(1)
     x, out = random_data(rng, likelihood, rows=5), rng.normal(size=(3, 1, 4))
-    own = (np.array(0.3),) * len(likelihood.scale)
-    copies = likelihood.log_prob(x, np.repeat(out, 5, axis=1), *own)
-    close(likelihood.log_prob(x, out, *own), copies, rel=1e-13)
+    scale_values = (np.array(0.3),) * len(likelihood.scale)
+    copies = likelihood.log_prob(x, np.repeat(out, 5, axis=1), *scale_values)
+    close(likelihood.log_prob(x, out, *scale_values), copies, rel=1e-13)
 
 
 def test_a_sigma_for_each_row_is_that_of_its_row():
@@ -122,10 +122,10 @@ def test_squared_error_is_exact_for_a_mean_near_a_large_datum():
 @every_likelihood
 def test_shared_output_allocates_no_array_of_draws_by_data_by_features(likelihood):
     x, out = random_data(np.random.default_rng(0), likelihood, 100, 50), np.zeros((100, 1, 50))
-    own = (np.array(0.3),) * len(likelihood.scale)
+    scale_values = (np.array(0.3),) * len(likelihood.scale)
     tracemalloc.start()
     try:
-        likelihood.log_prob(x, out, *own)
+        likelihood.log_prob(x, out, *scale_values)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -137,10 +137,10 @@ def test_log_prob_keeps_the_order_of_draws_and_data(likelihood):
     """Compare log p (L, B) with the log p of every draw of every datum alone."""
     rng = np.random.default_rng(2)
     x, out = random_data(rng, likelihood, rows=3), rng.normal(size=(2, 3, 4))
-    own = (np.array(-0.2),) * len(likelihood.scale)
-    together = likelihood.log_prob(x, out, *own)
+    scale_values = (np.array(-0.2),) * len(likelihood.scale)
+    together = likelihood.log_prob(x, out, *scale_values)
     for l, b in np.ndindex(2, 3):
-        close(together[l, b], likelihood.log_prob(x[[b]], out[[l]][:, [b]], *own)[0, 0], rel=1e-13)
+        close(together[l, b], likelihood.log_prob(x[[b]], out[[l]][:, [b]], *scale_values)[0, 0], rel=1e-13)
 
 
 def test_log_prob_is_finite_and_right_at_logits_of_ten_thousand():
@@ -187,10 +187,10 @@ def test_sigma_starts_as_given_or_at_one(sigma, log_sigma):
 def test_likelihood_results_keep_the_dtype_of_the_model(likelihood, dtype):
     rng = np.random.default_rng(5)
     x, out = random_data(rng, likelihood, 3, dtype=dtype), rng.normal(size=(2, 3, 4)).astype(dtype)
-    own = (np.array(0.3, dtype),) * len(likelihood.scale)
-    d_out, *_ = likelihood.log_prob_backward(np.ones((2, 3), dtype), x, out, *own)
+    scale_values = (np.array(0.3, dtype),) * len(likelihood.scale)
+    d_out, *_ = likelihood.log_prob_backward(np.ones((2, 3), dtype), x, out, *scale_values)
     for array in (
-        likelihood.log_prob(x, out, *own),
+        likelihood.log_prob(x, out, *scale_values),
         d_out,
         likelihood.mean(out),
         likelihood.output_for(likelihood.mean(out[0])),
@@ -209,11 +209,11 @@ def test_sampled_data_have_the_mean_and_variance_of_the_likelihood(likelihood):
     A standard error is 1/200 of a standard deviation, so a sigma that is wrong by 5 % is noticed.
     """
     out = np.broadcast_to(np.array([0.3, -1.7, 2.0]), (SAMPLES, 3))
-    own = (np.array(np.log(0.7)),) * len(likelihood.scale)
-    x = likelihood.sample(np.random.default_rng(6), out, *own)
+    scale_values = (np.array(np.log(0.7)),) * len(likelihood.scale)
+    x = likelihood.sample(np.random.default_rng(6), out, *scale_values)
     assert x.shape == out.shape
     mean, n = likelihood.mean(out[0]), getattr(likelihood, "n", 1)
-    variance = np.full(3, 0.49) if own else mean * (1 - mean / n)
+    variance = np.full(3, 0.49) if scale_values else mean * (1 - mean / n)
     close(x.mean(axis=0), mean, rel=0, abs_=6 * np.sqrt(variance.max() / SAMPLES))
     fourth = ((x - mean) ** 4).mean(axis=0)
     error = np.sqrt((fourth - variance**2) / SAMPLES)

@@ -326,7 +326,7 @@ def numbered(function):
     return [(n, match[1], int(match[2]), match[3]) for n, match in found if match]
 
 
-def test_backward_has_the_steps_of_forward_reversed():
+def test_backward_of_the_page_has_the_steps_of_forward_reversed():
     forward = [step for _, _, step, _ in numbered(one_page.forward)]
     backward = [step for _, _, step, _ in numbered(one_page.backward)]
     assert list(dict.fromkeys(forward)) == [1, 2, 3, 4, 5, 6, 7] and forward == sorted(forward)

@@ -146,7 +146,7 @@ def test_held_out_evaluation_in_chunks_equals_one_pass(monkeypatch):
     assert evaluate(plain, data.train_x, np.random.default_rng(0)) == (pytest.approx(whole[0], rel=1e-6), None, None)
 
 
-def test_optimal_sigma_ends_as_the_training_root_mean_squared_error():
+def test_optimal_sigma_converges_to_the_training_root_mean_squared_error():
     vae, data, rng = small(5, Gaussian("optimal"), dtype=np.float64)
     list(train(vae, data, rng, epochs=20))
     errors = []

@@ -155,10 +155,10 @@ def test_binarize_refuses_data_outside_0_to_1(tmp_path):
 @pytest.mark.parametrize("most, kept", [(1, 1), (2, 2), (100, 89), (355, 355), (1000, 355)])
 def test_limited_held_out_rows_are_evenly_spaced_and_keep_labels(most, kept):
     digits = data.digits()
-    few = digits.few(most)
-    assert len(few.test_x) == len(few.test_y) == kept and few.train_x is digits.train_x
+    limited = digits.few(most)
+    assert len(limited.test_x) == len(limited.test_y) == kept and limited.train_x is digits.train_x
     step = -(-355 // kept)
-    assert (few.test_x == digits.test_x[::step]).all() and (few.test_y == digits.test_y[::step]).all()
+    assert (limited.test_x == digits.test_x[::step]).all() and (limited.test_y == digits.test_y[::step]).all()
 
 
 NO_IMAGES = np.zeros((0, 4, 4), np.uint8)

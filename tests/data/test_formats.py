@@ -105,8 +105,8 @@ BAD_IDX = {
     "larger than all memory": idx(BYTES, shape=(2**32 - 1,) * 8),
     "one axis too long": idx(BYTES, shape=(5, 3, 2)),
     "one axis too short": idx(BYTES, shape=(3, 3, 2)),
-    "fewer axes than said": idx(BYTES, axes=4),
-    "more axes than said": idx(BYTES, axes=2),
+    "fewer axes than stated": idx(BYTES, axes=4),
+    "more axes than stated": idx(BYTES, axes=2),
     "no rows, and data": idx(BYTES, shape=(0, 3, 2)),
     "no rows, and axes that no array can have": idx(BYTES[:0], shape=(0, 2**32 - 1, 2**32 - 1, 2**32 - 1)),
     "a wider type": idx(BYTES, 13),
@@ -199,8 +199,8 @@ BAD_NPY = {
     "pickled objects": OBJECTS.getvalue(),
     "version 0": b"\x93NUMPY\0" + WHOLE[7:],
     "version 9": b"\x93NUMPY\x09" + WHOLE[7:],
-    "a header that is said to be longer": WHOLE[:8] + b"\xff\xff" + WHOLE[10:],
-    "a header that is said to be shorter": WHOLE[:8] + b"\x10\0" + WHOLE[10:],
+    "a stated header length that is too large": WHOLE[:8] + b"\xff\xff" + WHOLE[10:],
+    "a stated header length that is too small": WHOLE[:8] + b"\x10\0" + WHOLE[10:],
     "four gigabytes of header": b"\x93NUMPY\2\0\xff\xff\xff\xff" + WHOLE[10:],
     "one byte too many": WHOLE + b"\0",
     "one byte too few": WHOLE[:-1],
@@ -443,7 +443,10 @@ MANY = 64 * 2**20
         (formats.read_npz, npz_with_too_large_a_shape, "refused", 4),
         (formats.read_idx, bomb(2**25, 2**25), "read", 32 + 64),
     ],
-    ids=["gzip bomb", "gzip with too large a shape", "gzip one byte short", "npz bomb", "npz with too large a shape", "valid 32 MiB"],
+    ids=[
+        "gzip bomb", "gzip with too large a shape", "gzip one byte short",
+        "npz bomb", "npz with too large a shape", "valid 32 MiB",
+    ],  # fmt: skip
 )
 def test_reading_a_file_allocates_at_most_its_announced_size(tmp_path, reader, content, end, most):
     (tmp_path / "file").write_bytes(content())

@@ -132,9 +132,9 @@ def test_exact_linear_refuses_other_models():
     rng = np.random.default_rng(0)
     rule = "a model without hidden layers and with a Gaussian likelihood"
     for vae in (random_vae(rng, Gaussian(1.0)), random_vae(rng, Bernoulli(), hidden=())):
-        came = f"hidden layers {vae.hidden} and {vae.likelihood!r}"
+        got = f"hidden layers {vae.hidden} and {vae.likelihood!r}"
         for call in (lambda: exact_linear(vae, np.ones((2, 4))), lambda: with_best_encoder(vae)):
-            refused(call, "vae", rule, came, "exact_log_px")
+            refused(call, "vae", rule, got, "exact_log_px")
     x = spread_data(0, SCALES)
     refused(lambda: ppca(x, 7), "latent", "at most the 6 features", "7", "Try")
     refused(lambda: ppca(x, 6), "latent", "too few to fit x perfectly", "6", "Give sigma a number")

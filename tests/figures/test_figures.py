@@ -341,7 +341,7 @@ def test_loss_curves_say_which_data_each_curve_and_line_is_of():
     assert "dashed" not in neither.lower() and "dot" not in neither.lower()
 
 
-def test_loss_curves_show_whole_curves_unless_the_start_squashes_the_rest():
+def test_loss_curves_show_all_epochs_unless_the_start_hides_the_rest():
     records = [Record(epoch, *3 * [-20.0 - epoch], *3 * [-21.0 - epoch]) for epoch in range(1, 31)]
     for axes in training.loss_curves(records)[0].axes:
         low, high = axes.get_ylim()
@@ -360,7 +360,8 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     figure, alt = drawn("sigma_and_error")
     (axes,) = figure.axes
     error, variance = axes.lines
-    for line, values in ((error, [r.train_mse for r in decreasing_sigma()]), (variance, [r.sigma**2 for r in decreasing_sigma()])):
+    records = decreasing_sigma()
+    for line, values in ((error, [r.train_mse for r in records]), (variance, [r.sigma**2 for r in records])):
         np.testing.assert_array_equal(line.get_data(), [range(1, 31), values])
     assert axes.get_yscale() == "log" and "logarithmic" in axes.get_ylabel()
     finding = "sigma\u00b2 ends at 0.0516, 3.12 % above the mean squared error of 0.0500"
@@ -520,7 +521,7 @@ def test_latent_map_has_equal_axes_prior_circles_and_the_codes():
 
 
 @pytest.mark.parametrize("end", [(9, 0), (-9, 1), (0, 9), (0, -9), (1, 1), (5, -4)])
-def test_latent_map_has_no_empty_band_beside_what_it_shows(end):
+def test_latent_map_has_no_empty_margin_around_codes_and_circles(end):
     low, high = latent.limits(np.array([[0.0, 0.0], end]))
     first, last = np.minimum(-3, end), np.maximum(3, end)   # the circle of radius 3, and the code
     assert (low < first).all() and (high > last).all()
@@ -567,7 +568,7 @@ def test_class_numerals_cover_no_code_and_no_other_numeral(seed):
     assert any(text.get_window_extent().contains(*code) for text in axes.texts for code in codes)
 
 
-def test_class_numerals_stand_near_their_median_or_have_a_line_to_it():
+def test_class_numerals_are_near_their_median_or_connected_to_it():
     y = np.repeat([0, 1, 7], 20)
     centres = np.array([[2.0, 0.0], [-2.0, 1.0], [-2.0, 1.0]])
     mu = np.repeat(centres, 20, axis=0) + np.random.default_rng(0).normal(0, 1e-3, (60, 2))
@@ -676,7 +677,7 @@ def test_latent_line_draws_codes_by_class_under_the_decoded_axis():
     ],
 )
 @pytest.mark.parametrize("labelled", [True, False])
-def test_all_figures_suit_the_model_and_the_data(J, of_images, of_others, labelled):
+def test_all_figures_draws_the_figures_that_suit_model_and_data(J, of_images, of_others, labelled):
     vae, x, y = problem(J)
     y = y if labelled else None
     data = SimpleNamespace(train_x=x, train_y=y, test_x=x, test_y=y, image_shape=SHAPE)

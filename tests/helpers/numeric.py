@@ -170,14 +170,14 @@ def arrays_in(value):
     return [value] if np.ndim(value) else []
 
 
-def refused(call, argument, rule, came, remedy):
+def refused(call, argument, rule, got, remedy):
     """Raise AssertionError unless the call raises a ValueError whose four parts contain these words."""
     with pytest.raises(ValueError) as info:
         call()
-    pattern = r"(?P<argument>.+?) must be (?P<rule>.+?); got\s(?P<came>.+?)(\. |\.?\n)(?P<remedy>[A-Z].+)"
+    pattern = r"(?P<argument>.+?) must be (?P<rule>.+?); got\s(?P<got>.+?)(\. |\.?\n)(?P<remedy>[A-Z].+)"
     found = re.fullmatch(pattern, str(info.value), re.DOTALL)
     if not found:
         raise AssertionError(f"not 'ARGUMENT must be RULE; got WHAT. REMEDY': {info.value}")
-    for place, word in {"argument": argument, "rule": rule, "came": came, "remedy": remedy}.items():
+    for place, word in {"argument": argument, "rule": rule, "got": got, "remedy": remedy}.items():
         if word not in found[place]:
             raise AssertionError(f"{word!r} is not in the {place} {found[place]!r} of: {info.value}")

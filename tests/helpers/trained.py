@@ -26,8 +26,8 @@ def end_quickly(patch):
     measure = app_train.measure
 
     def measure_forty(vae, data, *rest):
-        few = {name: rows[:40] for name in ("test_x", "test_y") if (rows := getattr(data, name)) is not None}
-        return measure(vae, dataclasses.replace(data, **few), *rest)
+        limited = {name: rows[:40] for name in ("test_x", "test_y") if (rows := getattr(data, name)) is not None}
+        return measure(vae, dataclasses.replace(data, **limited), *rest)
 
     patch.setattr(app_train, "measure", measure_forty)
     patch.setattr(app_train, "draw", lambda *_: [])

@@ -125,7 +125,7 @@ def test_contenders_with_equal_loss_and_gradient_agree():
 
 
 @pytest.mark.parametrize(
-    "other, said",
+    "other, message",
     [
         (contender(2.001, [[1.0, -2.0]], [0.5]), "loss 2.001, but other says 2"),
         (contender(math.nan, [[1.0, -2.0]], [0.5]), "loss nan"),
@@ -135,5 +135,5 @@ def test_contenders_with_equal_loss_and_gradient_agree():
         (contender(2.0, [[-1.0, 2.0]], [-0.5]), "gradient off by 2"),
     ],
 )
-def test_contender_with_a_wrong_loss_or_gradient_is_noticed(other, said):
-    assert said in model.disagreement(other, contender(2.0, [[1.0, -2.0]], [0.5]))
+def test_contender_with_a_wrong_loss_or_gradient_is_noticed(other, message):
+    assert message in model.disagreement(other, contender(2.0, [[1.0, -2.0]], [0.5]))

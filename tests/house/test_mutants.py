@@ -75,4 +75,4 @@ def test_mutant_sample_covers_every_module_of_evidence_and_rosetta():
 @pytest.mark.parametrize("end", mutants.EQUIVALENT)
 def test_every_mutant_listed_as_equivalent_exists(end):
     every = mutants.mutants_of(mutants.CORE + mutants.EVIDENCE)
-    assert any(mutant.name.endswith(end) for mutant in every), "the line has changed; check again whether the mutant is equivalent"
+    assert any(mutant.name.endswith(end) for mutant in every), "the line has changed; is the mutant still equivalent?"

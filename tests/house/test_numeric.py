@@ -78,7 +78,7 @@ D_A, D_B = 3 * A**2 + np.sin(B).sum() * np.array([[1, 0, 0], [0, 0, 0]]), np.cos
 
 
 @pytest.mark.parametrize("slope, rel", [(complex_step, 1e-15), (central_difference, 1e-9)])
-def test_both_difference_methods_find_a_known_gradient_and_keep_their_input(slope, rel):
+def test_numerical_gradients_equal_a_known_gradient_and_keep_their_input(slope, rel):
     before = A.copy(), B.copy()
     close(slope(cubes_and_sines, [A, B], 0), D_A, rel=rel)
     close(slope(cubes_and_sines, [A, B], 1), D_B, rel=rel)

@@ -37,16 +37,16 @@ def test_stopped_and_resumed_published_run_equals_uninterrupted(tmp_path, name):
 
 
 def test_published_measurement_is_the_bound_of_the_stated_weights(tmp_path):
-    learned = data.load(mnist(tmp_path)).binarized()
-    training, _ = published.go_on("vae", learned, 1, options(tmp_path, "out").out)
-    found = {k: published.nll(training.vae, learned.test_x, k) for k in (2, 2000)}
+    dataset = data.load(mnist(tmp_path)).binarized()
+    training, _ = published.train_or_resume("vae", dataset, 1, options(tmp_path, "out").out)
+    found = {k: published.nll(training.vae, dataset.test_x, k) for k in (2, 2000)}
     assert found[2000][0] < found[2][0] + 3 * found[2][1] and found[2000][1] < found[2][1]
     assert np.isfinite(list(found.values())).all()
 
 
 def test_published_setting_uses_its_learning_rates_and_initial_weights(tmp_path):
     whole = data.load(mnist(tmp_path))
-    training, _ = published.go_on("vae", whole.binarized(), 3, options(tmp_path, "out").out)
+    training, _ = published.train_or_resume("vae", whole.binarized(), 3, options(tmp_path, "out").out)
     assert training.optimiser.lr == published.BURDA.rate(3) < 1e-3 and training.optimiser.tiny == 1e-4
     grey = published.start(published.SETTINGS["grey"], whole, 1)
     for part in ("encoder", "decoder"):

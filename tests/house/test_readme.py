@@ -47,14 +47,14 @@ def test_page_comparison_rejects_other_words_and_distant_numbers():
 
 @every_page
 def test_page_sessions_print_what_is_shown(name, readme_sessions):
-    came = [each for each in readme_sessions if each["page"] == name]
-    for each in came:
+    results = [each for each in readme_sessions if each["page"] == name]
+    for each in results:
         assert each["code"] == 0, each["err"]
         printed, shown = each["printed"], each["shown"]
         optional = not shown and each["kind"] == "console"          # a page may leave out the output of a command
         assert optional or same(printed, shown), f"{each['command']} printed\n{printed}"
     on_page = [(each.command, each.text) for each in sessions(PAGES[name])]
-    assert [(each["command"], each["shown"]) for each in came] == on_page
+    assert [(each["command"], each["shown"]) for each in results] == on_page
 
 
 def test_pages_show_sessions_with_output():
@@ -142,16 +142,16 @@ def count_code(source):
     return len(lines - docstrings)
 
 
-def test_core_has_the_size_that_the_readme_says():
+def test_readme_states_the_size_of_the_core():
     sources = [(ROOT / "minivae" / f"{name}.py").read_text() for name in CORE]
-    said = [int(number) for number in re.search(r"has (\d+) lines, (\d+) of them code", README).groups()]
-    assert said == [sum(len(source.splitlines()) for source in sources), sum(count_code(source) for source in sources)]
-    assert said[1] < 600
+    stated = [int(number) for number in re.search(r"has (\d+) lines, (\d+) of them code", README).groups()]
+    assert stated == [sum(len(source.splitlines()) for source in sources), sum(count_code(source) for source in sources)]
+    assert stated[1] < 600
 
 
-def test_readme_says_how_long_the_rest_of_the_code_is():
-    said = re.search(r"The rest, ([\d,]+) lines of `minivae` and ([\d,]+) of\s`derivations`", README).groups()
-    for package, number in zip(("minivae", "derivations"), said):
+def test_readme_states_the_length_of_the_other_code():
+    stated = re.search(r"The rest, ([\d,]+) lines of `minivae` and ([\d,]+) of\s`derivations`", README).groups()
+    for package, number in zip(("minivae", "derivations"), stated):
         read = [f"{name}.py" for name in (*CORE, "train", "one_page")] if package == "minivae" else []
         files = [path for path in (ROOT / package).rglob("*.py") if path.name not in read or path.parent.name != package]
         lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
@@ -226,17 +226,17 @@ def test_package_docstring_names_every_module_of_the_package(package):
     assert modules - set(re.findall(r"\w+", entrance)) == set()
 
 
-def test_ledger_has_the_size_that_its_readme_says():
+def test_readme_of_the_ledger_states_its_size():
     page = PAGES["derivations/README.md"]
-    said = {source: int(rows) for source, rows in re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", page, re.MULTILINE)}
+    stated = {source: int(rows) for source, rows in re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", page, re.MULTILINE)}
     sources = [source for source in ledger.SOURCES if source != "beyond"]
-    assert said == {source: sum(len(entry.rows) for entry in ledger.entries(source)) for source in sources}
-    assert int(re.search(r"have (\d+) rows", page)[1]) == sum(said.values())
+    assert stated == {source: sum(len(entry.rows) for entry in ledger.entries(source)) for source in sources}
+    assert int(re.search(r"have (\d+) rows", page)[1]) == sum(stated.values())
     numbered = [entry for entry in ledger.entries("odaibo") if entry.id.removeprefix("odaibo.").isdigit()]
     assert int(re.search(r"(\d+) numbered equations", page)[1]) == len(numbered)
 
 
-def test_pages_explain_the_verdicts_in_the_words_of_the_commands():
+def test_pages_explain_verdicts_with_the_texts_of_the_commands():
     front = " ".join(README.split()).lower()
     for word in VERDICTS:
         assert f"| `{word}` | {MEANINGS[word]} |" in PAGES["derivations/README.md"]

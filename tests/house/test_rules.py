@@ -320,7 +320,7 @@ def test_broken_house_rule_is_noticed(rule, module, source):
         (without_hints, "vae", "def f(x: int, y=1, *z, w=2) -> int: pass\ndef f_backward(d, x): pass"),
     ],
 )
-def test_kept_house_rule_is_not_reported(rule, module, source):
+def test_code_that_follows_a_house_rule_is_not_reported(rule, module, source):
     assert applied(rule, module)(source) == []
 
 

@@ -93,7 +93,7 @@ def is_alive(number):
 
 
 @needs_two_cores
-def test_two_processes_report_failures_as_one_does(tmp_path):
+def test_two_processes_report_failures_like_one_process(tmp_path):
     code, printed = run(tmp_path, {"test_a": FAILS, "test_b": FAILS}, "--durations=2", f"--junitxml={tmp_path}/report.xml")
     assert code == 1 and "2 failed, 2 passed" in printed
     for name in ("test_a", "test_b"):

@@ -192,9 +192,9 @@ def test_every_tie_runs_the_function_that_it_names_in_the_copy():
 
 def test_layer_report_names_the_worst_number():
     problems.notice("x", [1.0, 2.0], [1.0, 2.0])
-    for came, words in (([1.0, 2.1], "x: 2.1 instead of 2"), ([1.0, np.nan], "x: nan instead of 2"), ([1.0], "shape")):
+    for values, words in (([1.0, 2.1], "x: 2.1 instead of 2"), ([1.0, np.nan], "x: nan instead of 2"), ([1.0], "shape")):
         with pytest.raises(problems.Noticed, match=words):
-            problems.notice("x", came, [1.0, 2.0])
+            problems.notice("x", values, [1.0, 2.0])
 
 
 def test_faults_of_the_museum_itself_are_reported():
@@ -336,12 +336,12 @@ def test_museum_with_a_fault_exits_with_1(capsys, monkeypatch):
 def test_matrix_figure_marks_what_each_layer_notices(found):
     figure, alt = figures.matrix(found)
     marks = len(figure.axes[0].collections)
-    assert marks == sum(bool(words) for said in found.values() for words in said.values())
+    assert marks == sum(bool(words) for reports in found.values() for words in reports.values())
     names, rows = list(layers()), {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
     places = {tuple(mark.get_offsets()[0]): mark.get_sizes()[0] for mark in figure.axes[0].collections}
     for i, (layer, lone) in enumerate(tour.alone(found).items()):
-        assert f"{layer} {sum(bool(said[layer]) for said in found.values())}" in alt and names[i] == layer
-        noticed = [name for name, said in found.items() if said[layer]]
+        assert f"{layer} {sum(bool(reports[layer]) for reports in found.values())}" in alt and names[i] == layer
+        noticed = [name for name, reports in found.items() if reports[layer]]
         assert {(i, rows[name]) for name in noticed} == {place for place in places if place[0] == i}
         diamonds = {place for place, size in places.items() if place[0] == i and size == figures.MARKS[True]["s"]}
         assert diamonds == {(i, rows[name]) for name in lone}
@@ -362,7 +362,7 @@ def test_blind_chooses_bugs_that_several_layers_notice(found, cached_reports):
     assert chosen == [tour.blind(seed).name for seed in range(40)]
 
 
-def test_layers_of_one_bug_report_what_the_matrix_reports(found):
+def test_reports_about_one_bug_equal_its_row_of_the_matrix(found):
     bug = find("log-k-forgotten")
     assert tour.noticed_of(bug.changes) == found[bug.name]
 

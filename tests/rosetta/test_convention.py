@@ -155,7 +155,7 @@ def test_printed_loss_can_be_read_in_nats(c, seed):
 
 
 @given(conventions(), SEEDS, st.sampled_from(["beta", "factor", "sigma"]))
-def test_reading_that_is_one_percent_wrong_is_noticed(c, seed, part):
+def test_error_of_one_percent_in_a_reading_is_noticed(c, seed, part):
     vae, x, eps = problem(c, seed)
     reading = translate(c).reading
     assume(1e-3 < reading.beta < 1e3)                       # else one term is lost beside the other
@@ -259,7 +259,7 @@ def test_minus_the_loss_can_exceed_log_px_below_beta_1():
         (Convention("bce", kl_weight=0), "none"),
     ],
 )
-def test_bound_of_each_convention_is_as_listed(convention, bound):
+def test_each_convention_gives_its_listed_kind_of_bound(convention, bound):
     found = translate(convention)
     assert found.bound == bound and (found.elbo is None) == (bound in ("looser", "none"))
 

@@ -169,7 +169,7 @@ def test_every_truncation_of_a_model_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["os.fsync", "os.replace"])
-def test_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch, broken):
+def test_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path, monkeypatch, broken):
     path = tmp_path / "model.npz"
     checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))
     before = path.read_bytes()

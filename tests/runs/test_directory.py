@@ -45,7 +45,7 @@ def test_history_keeps_sigma_and_leaves_missing_cells_empty(tmp_path):
         assert line.endswith(end)
 
 
-def test_a_history_from_before_sigma_was_recorded_is_read(tmp_path):
+def test_history_of_an_older_version_without_sigma_is_read(tmp_path):
     run = a_run(tmp_path)
     runs.write(run)
     path = tmp_path / "history.csv"

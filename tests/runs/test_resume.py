@@ -572,7 +572,7 @@ def test_stop_while_writing_results_is_reported(tmp_path, uninterrupted, monkeyp
     same_end(path, uninterrupted)
 
 
-def test_next_command_removes_files_of_a_killed_one(copy):
+def test_next_command_removes_temporary_files_of_a_killed_command(copy):
     (copy / ".model.npz.4711").write_bytes(b"half")
     assert cli.main(["train", "--resume", str(copy), "-q"]) == 0
     assert not (copy / ".model.npz.4711").exists()

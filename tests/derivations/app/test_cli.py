@@ -135,7 +135,7 @@ def test_sides_splits_a_chain_at_its_top_level_relations():
     assert sides(r"a = \sum_{j=1}^J b \leq p(X = x)") == [("", "a"), ("=", "∑ⱼ₌₁ᴶ b"), ("≤", "p(X = x)")]
 
 
-def test_every_form_prints_as_many_sides_as_it_computes():
+def test_formula_of_every_form_has_as_many_sides_as_its_code():
     for entry in EVERYTHING:
         for form in (entry.printed, *(row.repair for row in entry.rows if row.repair)):
             if not form.free:
@@ -156,7 +156,7 @@ def test_list_all_prints_every_entry_once_in_printed_order(capsys):
     assert len(rows) == sum(len(entry.rows) for entry in EVERYTHING)
 
 
-def test_list_prints_sections_that_count_every_entry_once(capsys):
+def test_list_prints_sections_whose_counts_add_up(capsys):
     code, out, err = run(capsys, "list")
     sections = [re.fullmatch(r"(\w+\.\w+) +(\d+)  (\S.*)", line).groups() for line in out.splitlines()]
     assert code == 0 and len(sections) <= 40 and all(terminal.columns(line) <= 100 for line in out.splitlines())
@@ -560,9 +560,9 @@ def test_table_numbers_have_more_than_four_digits_where_sides_look_equal():
 
 def test_check_markdown_counts_rows_that_hold_and_faults(claims, capsys):
     code, out, _ = run(capsys, "check", "hong", "--markdown", "-q")
-    table, said = out.split("\n\n")
+    table, summary = out.split("\n\n")
     assert code == 0 and table.splitlines()[2] == "| Hong | 6 | 2 | 2 | 1 | 1 | 1 | 0 |"
-    assert said.startswith("Of 6 rows 2 hold, which is 33%. 2 rows are at fault. They repeat 1 faults:\n1 slips, and 0")
+    assert summary.startswith("Of 6 rows 2 hold, which is 33%. 2 rows are at fault. They repeat 1 faults:\n1 slips, and 0")
     assert re.search(r"^faults +\. +1 +\. +\. +1$", run(capsys, "check", "hong")[1], re.MULTILINE)
 
 

@@ -86,7 +86,7 @@ def test_broken_domain_rule_is_noticed(kind, bad):
     assert not satisfies_rule(kind, np.array(bad))
 
 
-def test_only_planted_entries_are_zero():
+def test_draws_contain_zeros_only_if_the_symbol_allows_them():
     with_zeros = draw((pmf("a", "a", zeros=True),), np.random.default_rng(0), 4000)["a"]
     assert 0.1 < (with_zeros == 0).mean() < 0.2 and (with_zeros.max(axis=-1) > 0).all()
     assert (draw((pmf("a", "a"),), np.random.default_rng(0), 4000)["a"] > 0).all()

@@ -463,7 +463,7 @@ def partly(s):
     return np.sqrt(s**2), "=", s * s / s, "=", (2 * s + s) / 3
 
 
-def test_row_that_holds_outside_the_assumption_says_so():
+def test_row_that_holds_also_outside_gets_the_verdict_holds():
     outside = {"s": -1}
     assert [j.verdict for j in judge(enter(partly, (S,), rows="ab", needs="s > 0", outside=outside))] == [
         "holds-if",
@@ -471,7 +471,7 @@ def test_row_that_holds_outside_the_assumption_says_so():
     ]
 
 
-def test_every_point_outside_must_break_some_row():
+def test_holds_if_needs_a_false_row_at_every_point_outside():
     bounds = lambda a: (np.minimum(a + 9, 18), "=", (a**2 - 81) / (a - 9), "=", np.maximum(a + 9, 0))  # noqa: E731
     outside = ({"a": 10}, {"a": -10})
     entry = enter(bounds, rows="ab", needs="|a| < 9", outside=outside)
@@ -480,7 +480,7 @@ def test_every_point_outside_must_break_some_row():
     assert [judgement.verdict for judgement in judge(entry)] == ["holds"] * 2
 
 
-def test_row_without_assumption_can_be_marked_holds():
+def test_row_that_needs_no_assumption_can_be_marked_holds():
     entry = enter(partly, (S,), rows="ab", needs="s > 0", outside={"s": -1}, verdict={"b": "holds"})
     assert all(judgement.ok for judgement in judge(entry))
 

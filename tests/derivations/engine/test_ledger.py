@@ -211,7 +211,7 @@ def relations_of(form, tolerance):
     return [item.value for item in returned.elts if isinstance(item, ast.Constant) and item.value in RELATIONS]
 
 
-def test_the_formula_has_the_relations_of_the_code():
+def test_every_formula_has_the_same_relations_as_its_code():
     for entry in ENTRIES:
         for form in (entry.printed, *repairs(entry)):
             relations = [WRITTEN.get(relation, relation) for relation, _ in printed_sides(form.latex)[1:]]

@@ -231,8 +231,8 @@ def test_cards_30_and_figure_2_of_odaibo_draw_the_same_arrows_alike():
     colours = {gid.startswith("gradient"): look[0] for gid, look in looks[0].items()}
     assert len({look for look in looks[0].values()}) == len(set(colours.values())) == 2
     for name in ("odaibo-F2", "cards-30"):
-        said = {text: to_rgba(artist.get_color()) for text, artist in words(drawn(name)[0])}
-        assert (said["values, forward"], said["gradients, back"]) == (colours[False], colours[True])
+        written = {text: to_rgba(artist.get_color()) for text, artist in words(drawn(name)[0])}
+        assert (written["values, forward"], written["gradients, back"]) == (colours[False], colours[True])
     nodes = [{t.get_text() for t in axes.texts} & {r"$\mu$", r"$\log\,\sigma^2$", r"$\varepsilon$", "$z$"} for axes in pages]
     assert nodes[0] == nodes[1] and len(nodes[0]) == 4
 

@@ -16,8 +16,8 @@ def test_hong_10_draws_the_bracket_with_both_signs_of_the_logarithm():
     _, bad = line(figure.axes[0], "printed")
     np.testing.assert_allclose(np.exp((s**2 - 1) / 2 - good), s, rtol=1e-12)
     np.testing.assert_allclose(np.exp(bad - (s**2 - 1) / 2), s, rtol=1e-12)
-    said = [text for text, _ in words(figure)]
-    assert "1.808" in said and "\u22122.798" in said
+    written = [text for text, _ in words(figure)]
+    assert "1.808" in written and "\u22122.798" in written
     np.testing.assert_allclose([good[s == 0.1][0], bad[s == 0.1][0]], [1.807585, -2.797585], atol=1e-6)
     marked = {tuple(float(v[0]) for v in a.get_data()) for a in figure.axes[0].lines if len(a.get_xdata()) == 1}
     assert marked == {(0.1, good[s == 0.1][0]), (0.1, bad[s == 0.1][0]), (1, 0)}

@@ -123,11 +123,11 @@ def test_contours_of_lm_43_show_both_terms_their_sum_and_the_kl():
 
 
 def test_lm_43_prints_the_lowest_value_of_every_panel():
-    said = [text for text, _ in words(drawn("lm-43")[0])]
+    written = [text for text, _ in words(drawn("lm-43")[0])]
     for expected in ("$x/w$: 0.23", "prior: 0.00", "posterior: 2.63"):
-        assert expected in said
+        assert expected in written
     values = {f"$\\beta$ = {b}: {kl:.2f}" for b, kl in (("1/4", 2.717588), ("1", 1.684719), ("4", 0.596574))}
-    assert values <= set(said)
+    assert values <= set(written)
 
 
 def test_lm_43_marks_the_minima_and_the_path_of_beta():

@@ -152,8 +152,8 @@ def test_card_of_a_claim_asks_for_its_assumption():
 
 def test_cards_do_not_show_the_answer_in_the_question():
     for card in all_cards():
-        said = [line for line in card.answer if isinstance(line, Formula)]
-        assert all(line not in card.question for line in said), card.id
+        formulas = [line for line in card.answer if isinstance(line, Formula)]
+        assert all(line not in card.question for line in formulas), card.id
 
 
 def test_anki_export_keeps_tabs_newlines_and_angle_brackets():
@@ -163,7 +163,7 @@ def test_anki_export_keeps_tabs_newlines_and_angle_brackets():
         assert front == shown(card.question, "\\[", "\\]") and back == shown(card.answer, "\\[", "\\]"), card.id
 
 
-def test_anki_export_begins_with_its_format():
+def test_anki_export_begins_with_its_header_lines():
     lines = flashcards.anki(all_cards()).splitlines()
     assert lines[:4] == ["#separator:tab", "#html:true", "#columns:Front\tBack\tId\tTags", "#tags column:4"]
     assert len(list(from_anki("\n".join(lines)))) == len(all_cards())

@@ -194,7 +194,7 @@ def test_four_ways_give_the_same_gradient(likelihood, estimator, seed):
     least = {way: min(found) for way, found in fourways.agreement(gradients).items()}
     ways = fourways.ENOUGH if estimator != "path" else {"integral over z": 11}
     assert all(least[way] >= enough for way, enough in ways.items()) and fourways.agrees(given, gradients), least
-    assert estimator != "path" or least["complex step"] < 3                     # for one noise, the path gradient is not that of the loss
+    assert estimator != "path" or least["complex step"] < 3                     # right on average only
 
 
 def test_problem_has_numbers_with_one_decimal():
@@ -220,7 +220,7 @@ def test_four_ways_notice_a_wrong_gradient_by_hand(wrong, monkeypatch, capsys):
     assert run(capsys)[0] == 1
 
 
-def test_integral_alone_notices_a_wrong_sampler(monkeypatch):
+def test_only_the_integral_notices_a_wrong_sampler(monkeypatch):
     """Use exp(log_var) as standard deviation in forward and backward; the three other ways agree with each other."""
     monkeypatch.setattr(vae, "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps)
     monkeypatch.setattr(
