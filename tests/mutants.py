@@ -77,13 +77,16 @@ EQUIVALENT = {                                              # end of a mutant's 
     "1 -> 2  in  out = self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)":
         "equivalent: NumPy infers -2 too",
     "** -> *  in  affordable = np.bincount(who, minlength=len(x)) * 2**vae.latent <= MOST": "equivalent: J is 1 or 2",
-    "> -> >=  in  again = (affordable & (error > tolerance))[who]                                     # (pairs,)": AT_THE_LIMIT,
+    "> -> >=  in  again = (affordable & (error > tolerance))[who]"
+    "                                     # (pairs,)": AT_THE_LIMIT,
     "zeros -> ones  in  mean, cov = np.zeros((len(x), vae.latent)), np.zeros((len(x), vae.latent, vae.latent))": OVERWRITTEN,
     "1 -> 2  in  rows = max(1, 4 * sums.AT_ONCE // (COARSE[vae.latent] + 1) ** vae.latent)": CHUNKS,
     "max -> min  in  rows = max(1, sums.AT_ONCE // (IN_CACHE * len(mu)))": CHUNKS,
     "0 -> 1  in  ratio = np.where(known, log_sum_2, 0) - 2 * np.where(known, log_sum, 0) + np.log(count)": OVERWRITTEN,
-    "1 -> 2  in  points = spacing * (np.arange(-int(9 / spacing), int(9 / spacing) + 1) + offset)": "equivalent: too light a node",
-    "mu -> log_var  in  noise = np.broadcast_to(eps, (len(eps), *mu.shape))                                 # (L, n, J)": SHAPE,
+    "1 -> 2  in  points = spacing * (np.arange(-int(9 / spacing), int(9 / spacing) + 1) + offset)":
+        "equivalent: the weight of one more node rounds to 0",
+    "mu -> log_var  in  noise = np.broadcast_to(eps, (len(eps), *mu.shape))"
+    "                                 # (L, n, J)": SHAPE,
     "<= -> <  in  if not 1e-300 <= number <= 1e300:                       # leaves room for further factors": AT_THE_LIMIT,
 }
 

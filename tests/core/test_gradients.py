@@ -255,7 +255,7 @@ def test_gradient_table_has_a_row_for_every_backward_in_the_source():
 
 
 DIFFERENT = dict(zip("LBDIHJO", range(2, 9))) | {"P": 49}
-MAY_BE_ONE = {                                              # letters of an input that the docstring lets be of length one
+MAY_BE_ONE = {                                              # input -> axes that may have length one, by its docstring
     "gaussian.reparameterize_backward": {2: "B"},
     "likelihood.bernoulli_log_prob_backward": {1: "B"},
     "likelihood.binomial_log_prob_backward": {1: "B"},
@@ -263,15 +263,15 @@ MAY_BE_ONE = {                                              # letters of an inpu
     "likelihood.Bernoulli.log_prob_backward": {1: "B"},
     "likelihood.Binomial.log_prob_backward": {1: "B"},
     "likelihood.Gaussian.log_prob_backward": {1: "B"},
-    "objective.kl_analytic_backward": {0: "LBJ"},           # z takes no part in it
+    "objective.kl_analytic_backward": {0: "LBJ"},           # does not depend on z
 }
 COMBINES_NOTHING = {"objective.elbo_loss_backward: analytic", "objective.elbo_loss_backward: sampled"}
 
 
 def with_an_axis_of_one(arrays):
-    """Every copy of these arrays in which one axis of one array is cut to length one, if another array has that axis.
+    """Cut one axis of one array to length one, for every axis that another array has too.
 
-    Yields the place of the array and the letter of the axis in DIFFERENT, and the copy.
+    Yield the place of the array, the letter of the axis in DIFFERENT, and a copy of all arrays with this change.
     """
     letters = {size: letter for letter, size in DIFFERENT.items()}
     for i, array in enumerate(arrays):

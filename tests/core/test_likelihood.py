@@ -106,7 +106,7 @@ def test_output_shared_by_all_data_gives_the_result_of_copies(likelihood):
     close(likelihood.log_prob(x, out, *scale_values), copies, rel=1e-13)
 
 
-def test_a_sigma_for_each_row_is_that_of_its_row():
+def test_one_sigma_per_row_applies_to_its_row_only():
     rng = np.random.default_rng(2)
     x, mean, log_sigma = rng.normal(size=(5, 4)), rng.normal(size=(3, 1, 4)), rng.normal(size=5)
     rows = [gaussian_log_prob(x[[b]], mean, log_sigma[b]) for b in range(5)]
@@ -312,7 +312,7 @@ def test_cached_coefficients_are_read_only_and_draws_keep_the_dtype():
 
 HALF_LOG_2PI = 0.91893853320467274178
 EIGHT = np.array([20.25, -20.25, 0.5, -3.125, 104, -60.5, 7.75, -(2.0**-10)])           # logits, exact in float32
-SEEN = {                                                    # n: x of these eight, and the sum of their log p(x|z)
+SEEN = {                                                    # n -> x for these eight logits, and the sum of log p(x|z)
     1: ([1, 0, 0, 0, 1, 0, 1, 1], -1.7111422974365195489),
     16: ([16, 0, 9, 2, 16, 0, 16, 7], -5.6422534238346890027),
 }
@@ -320,7 +320,7 @@ DTYPES = pytest.mark.parametrize("dtype, rel", [(np.float32, 2e-6), (np.float64,
 
 
 def by_every_route(log_prob, x, out):
-    """log p(x|z), (3, 3), of three rows: each alone, in a batch, and with an output shared by them."""
+    """Return log p(x|z), (3, 3), of three rows: one row at a time, as a batch, and with a shared output."""
     alone = np.concatenate([log_prob(row[None], out) for row in x], axis=1)
     return np.concatenate([alone, log_prob(x, np.repeat(out, 3, axis=1)), log_prob(x, out)])
 
@@ -328,7 +328,7 @@ def by_every_route(log_prob, x, out):
 @pytest.mark.parametrize("times", [1, 98, 25_000])
 @pytest.mark.parametrize("n", SEEN)
 @DTYPES
-def test_coins_and_counts_lose_no_digits_in_many_features(n, times, dtype, rel):
+def test_bernoulli_and_binomial_log_prob_are_accurate_for_many_features(n, times, dtype, rel):
     eight, right = SEEN[n]
     x, logits = np.tile(np.array(eight, dtype), (3, times)), np.tile(EIGHT.astype(dtype), times)[None, None]
     log_prob = Bernoulli().log_prob if n == 1 else Binomial(n).log_prob
@@ -337,7 +337,7 @@ def test_coins_and_counts_lose_no_digits_in_many_features(n, times, dtype, rel):
 
 @pytest.mark.parametrize("features", [784, 200_000])
 @DTYPES
-def test_nearly_certain_coins_have_a_log_prob_below_zero(features, dtype, rel):
+def test_log_prob_of_nearly_certain_pixels_is_below_zero(features, dtype, rel):
     x = (np.arange(features) % 2 * np.ones((3, 1))).astype(dtype)
     right = np.full((3, 3), -1.6052280538972330555e-9 * features, dtype)
     close(by_every_route(bernoulli_log_prob, x, 20.25 * (2 * x[None, :1] - 1)), right, rel=rel)
@@ -359,9 +359,9 @@ OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])               # x - mean, in a uni
         (np.float64, 1e-14, -(2.0**20), 2.0**-10, -7.0, 16.535492813336626839),
     ],
 )
-def test_a_gaussian_loses_no_digits_far_from_zero(dtype, rel, offset, unit, log_sigma, right, times):
+def test_gaussian_log_prob_is_accurate_far_from_zero(dtype, rel, offset, unit, log_sigma, right, times):
     mean = np.tile(np.arange(8.0), times)
-    x = (offset + unit * (mean + np.tile([OFF, -OFF, OFF[::-1]], times))).astype(dtype)     # all as far from the mean
+    x = (offset + unit * (mean + np.tile([OFF, -OFF, OFF[::-1]], times))).astype(dtype)     # equally far from the mean
     out, log_sigma = (offset + unit * mean).astype(dtype)[None, None], np.array(log_sigma, dtype)
     log_prob = functools.partial(gaussian_log_prob, log_sigma=log_sigma)
     close(by_every_route(log_prob, x, out), np.full((3, 3), times * right, dtype), rel=rel)
@@ -377,7 +377,7 @@ def test_a_gaussian_loses_no_digits_far_from_zero(dtype, rel, offset, unit, log_
         (np.float64, 1e-15, 5e-324, 739.02113338817669434),
     ],
 )
-def test_tiny_sigma_is_right_at_zero_and_three_sigmas_away(dtype, rel, sigma, right):
+def test_gaussian_with_tiny_sigma_is_right_at_zero_and_three_sigmas(dtype, rel, sigma, right):
     log_sigma = np.array(Gaussian(sigma).start()[0], dtype)
     x, mean, zero = np.full((3, 2), 3 * dtype(sigma), dtype), np.zeros((1, 1, 2), dtype), np.zeros((3, 2), dtype)
     log_prob = functools.partial(gaussian_log_prob, log_sigma=log_sigma)

@@ -1,4 +1,4 @@
-"""The parts inside the estimates: first grids, chunks, first steps, step sizes and limits that whole results hardly show."""
+"""Parts of the estimators that hardly change the final results: first grids, chunks, first steps, step sizes, limits."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_trapezoid_has_symmetric_nodes():
         close(weights, weights[::-1], rel=1e-15)
 
 
-def test_best_gaussian_is_the_encoders_where_descents_find_none_better(monkeypatch):
+def test_encoder_gaussian_is_kept_if_descents_find_no_better_one(monkeypatch):
     monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, *rest: start + 5)
     vae, x, _ = random_problem(1, Gaussian(1.0), latent=2, rows=3)
     found = gaps.gap(vae, x)
@@ -72,7 +72,7 @@ def test_first_step_of_a_descent_has_length_one():
 
 
 def test_first_step_of_a_descent_with_a_scale_is_careful():
-    """In units of the root of the scale, its length is CAREFUL."""
+    """The length of the step is CAREFUL, in units of the square root of the scale."""
     scale = np.array([[4.0, 1.0]])
     points, _ = descent.minimise(line, np.zeros((1, 2)), 1e-9, most=1, scale=scale)
     close((points**2 / scale).sum(), descent.CAREFUL**2, rel=1e-14)
@@ -81,7 +81,7 @@ def test_first_step_of_a_descent_with_a_scale_is_careful():
 
 @pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])
 def test_step_with_just_enough_descent_is_taken(taken):
-    """The gradient promises 1 per unit; the value falls by SUFFICIENT times that at `taken`, and nowhere else."""
+    """The slope is -1 per unit; the value falls by SUFFICIENT times the predicted amount only at `taken`."""
 
     def f(points, which):
         enough = np.where(points[:, 0] == taken, -descent.SUFFICIENT * taken, 1.0)
@@ -140,7 +140,7 @@ def test_annealing_accepts_the_smallest_settings():
     assert np.isfinite(annealing.annealed(vae, x, rng, chains=2, distributions=1, leapfrogs=1).log_px).all()
 
 
-def test_weights_that_never_get_a_gradient_have_no_part_in_its_noise():
+def test_weights_without_gradient_do_not_count_in_the_gradient_noise():
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 4, 2, (3,), activation="relu", dtype=np.float64)
     vae.layers("encoder")[0][1][...] = [-100, 1, 1]         # the first hidden unit is always 0
@@ -149,7 +149,7 @@ def test_weights_that_never_get_a_gradient_have_no_part_in_its_noise():
     assert np.isfinite([found.encoder, found.decoder]).all()
 
 
-def test_best_sigma_is_refused_where_it_is_only_rounding():
+def test_best_sigma_is_refused_if_it_is_only_rounding():
     words = ("latent", "too few to fit x perfectly", "1", "Give sigma")
     refused(lambda: linear.ppca([[1, 0], [-1, 0], [0, 1e-9], [0, -1e-9]], 1), *words)
     refused(lambda: linear.ppca(np.ones((3, 2)), 1), *words)
@@ -164,7 +164,7 @@ def test_coordinate_is_active_only_above_the_threshold(monkeypatch):
     assert list(active) == [False, spread[1] > spread[0]]
 
 
-def test_integral_that_is_minus_infinity_twice_has_no_error():
+def test_integral_of_minus_infinity_on_both_grids_has_no_error():
     vae, x, _ = small_model()
     rules = [gaps._gauss_hermite(nodes, 2) for nodes in (4, 8)]
     values, error = gaps._refine(vae, x, rules, lambda rows, eps: np.full((len(eps), len(rows)), -np.inf), 1e-9)
