@@ -1,10 +1,10 @@
-"""Every equation, claim and figure of a tutorial as a function that can be called, stepped through, and fail.
+"""Every equation, claim and figure of the tutorials as a function: call it, step through it, check it with numbers.
 
     odaibo, lm, hong, cards   the entries, in the order of each source: any of their files is a good place to begin
-    beyond                    what the sources leave out: every hand gradient, bounds, exact models
-    engine                    what an entry is, how it is drawn, computed and judged
+    beyond                    our additions: every hand-written gradient, bounds, exact models
+    engine                    the entries: how they are drawn, computed and judged
     figures                   the figures of the sources redrawn, each proving what it shows before it is saved
-    study                     questions, compare, trace, code_map, flashcards, quiz
+    study                     questions, comparison, trace, map of the code, flashcards, quiz
     pages                     entries as text
     app                       the command
 """

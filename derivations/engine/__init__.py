@@ -1,11 +1,11 @@
 """The engine: from the sides of an equation to a verdict. Read it in this order:
 
-    equation     what an entry is, and the registry of all entries
-    domains      what a letter of a source may be: one description for draws and values to check by hand
-    worlds       where checks take place: finite tables, events, Gaussians, linear-Gaussian models
+    equation     the entries and their registry
+    domains      the values that a letter can have: random draws, and simple values to check by hand
+    worlds       models with known probabilities: finite tables, events, Gaussians, linear-Gaussian models
     numerics     expectations by exact sums and by quadrature, divergences without a logarithm, complex steps
     judge        from sides and relations to a verdict with a witness
-    graph        which number of the model depends on which, found by changing them
-    ledger       finding entries
-    ties         the ledger's look at a changed minivae, for the museum
+    graph        the dependencies between the numbers of a model, found by changing them
+    ledger       the search for entries
+    ties         the ledger's check of a changed minivae, for the museum
 """

@@ -1,8 +1,8 @@
-"""Symbols: what a letter of a source may be. One description gives the draws and, in the tests, a Hypothesis strategy.
+"""Symbols: which values a letter of a source can have. One description gives the draws, and a strategy for Hypothesis.
 
-Every symbol is made from plain real numbers, `raw` (n, size), by a vectorised function. `np.random` fills them for
-volume, Hypothesis fills them where shrinking helps, and `simple` lists values a person can check by hand: they are
-always tried as well, and tried first when a witness is looked for.
+Every symbol is made from real numbers, `raw` (n, size), by a vectorised function. The raw numbers come from `np.random`,
+or in some tests from Hypothesis, which looks for simple counterexamples. `simple` lists values that a person can check by
+hand: every check tries them as well, and the search for a witness tries them first.
 
 Draws are read-only: several functions are given the same ones. Scalars are arrays (n, 1), so that nodes of quadrature
 fit along a further axis; tables are (n, ...).
@@ -20,7 +20,7 @@ MOST_SIMPLE = 200                                           # combinations of si
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """One letter: its name in Python and in LaTeX, what it may be in words, how it is made, its simple values."""
+    """One letter: its names in Python and in LaTeX, the rule for its values, the function that makes it, simple values."""
 
     name: str
     latex: str
@@ -63,7 +63,7 @@ def ranks_of(step: int, sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
     if not sizes:
         yield from [()] if step == 0 else []
         return
-    reach = sum(sizes[1:]) - len(sizes[1:])                 # the most that the others can make up
+    reach = sum(sizes[1:]) - len(sizes[1:])                 # the largest sum of the other ranks
     for rank in range(max(0, step - reach), min(step, sizes[0] - 1) + 1):
         yield from ((rank, *others) for others in ranks_of(step - rank, sizes[1:]))
 
@@ -75,7 +75,7 @@ def frozen(array: NDArray) -> NDArray:
 
 
 def as_drawn(value) -> NDArray:
-    """A value as a draw has it: a number becomes (1,), an array stays as it is."""
+    """Return a value in the shape of a draw: a number becomes an array (1,), an array is unchanged."""
     return np.atleast_1d(np.asarray(value, float))
 
 
@@ -132,7 +132,7 @@ def conditional(name: str, latex: str, rows: int = 4, columns: int = 5) -> Symbo
 
 
 def weights(raw: NDArray, zeros: bool) -> NDArray:
-    """Softmax of 1.5 raw along the last axis; with `zeros`, what is far below the largest becomes zero."""
+    """Softmax of 1.5 raw along the last axis; with `zeros`, weights far below the largest become zero."""
     scaled = 1.5 * (raw - raw.max(axis=-1, keepdims=True))
     unnormalised = np.where(scaled < -3.5, 0, np.exp(scaled)) if zeros else np.exp(scaled)
     return unnormalised / unnormalised.sum(axis=-1, keepdims=True)

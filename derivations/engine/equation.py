@@ -1,4 +1,4 @@
-"""What an entry of the ledger is, and the registry of all entries.
+"""The entries of the ledger: their parts, and the registry of all of them.
 
 An entry is a plain function. It is called with arrays of draws and returns the sides of a printed statement and the
 printed relations between them, in order:
@@ -7,11 +7,11 @@ printed relations between them, in order:
     def eq_40(mu_q, sigma_q):
         return -kl_normal(mu_q, sigma_q, 0, 1), "=", log(sigma_q) - ..., "=", ...
 
-A row is what has a verdict of its own: the whole entry or, with `rows="abc"`, one link of it: `odaibo.40a` is the
-first. An assumption that is sufficient for the statement stands beside it, in words and as points outside.
+A row is a part with its own verdict: the whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is
+the first link of odaibo.40. `needs` is a sufficient assumption in words, and `outside` are points that violate it.
 
-Where a source makes its statement in words, `claim` says in indirect speech what it says, and the formula is our
-reading of it. Where the printed form is false, the form that holds is attached: with `corrected` if the statement leads
+If a source makes its statement in words, `claim` reports it in indirect speech, and the formula is our reading of it.
+If the printed form is false, the form that holds is attached: with `corrected` if the statement leads
 to a wrong number, with `intended` if it is a slip whose meaning is evident, with `precise` if it is loose wording.
 """
 
@@ -54,7 +54,7 @@ class Zero:
 
 @dataclass
 class Row:
-    """What has a verdict: an entry, or one link of it. `link` is None for a whole entry.
+    """A part with its own verdict: an entry, for which `link` is None, or one link of it.
 
     `claim` is what the source says, where the formula is not printed but our reading of it. Rows of one `group` have
     the same fault: it is the id of the first of them.
@@ -93,7 +93,7 @@ class Entry:
         return self.printed.function(*args, **kwargs)
 
     def row(self, letter: str = "") -> Row:
-        """The row of that letter; the only one, without a letter."""
+        """Return the row of this letter; without a letter, the only row."""
         ids = [row.id for row in self.rows]
         if self.id + letter not in ids:
             raise ValueError(f"letter must be that of a row; got {letter!r}. The rows are {ids}.")
@@ -108,7 +108,7 @@ class Entry:
         return self._repair("intended", latex, letter, inputs)
 
     def precise(self, latex: str, letter: str = "", inputs: Inputs | None = None):
-        """Attach the precise form to a row whose wording is loose: read to the letter, it fails somewhere."""
+        """Attach the precise form to a row whose wording is loose: taken literally, it fails somewhere."""
         return self._repair("precise", latex, letter, inputs)
 
     def _repair(self, name, latex, letter, inputs):
@@ -124,10 +124,10 @@ class Entry:
         return attach
 
     def tied(self, name: str, draws: int | None = None):
-        """Attach a function of draws that calls minivae's `name`: one more link, to the last side of what holds.
+        """Attach a function of draws that calls minivae's `name`; it is compared with the last side of the true form.
 
-        It is called with all draws. A model has one set of weights: where every draw is another model, and they are
-        called one by one, the first `draws` must do.
+        It is called with all draws at once. If every draw needs its own model, it calls them one by one; then `draws`
+        limits their number, to save time.
         """
 
         def attach(function: Callable) -> Callable:
@@ -138,7 +138,7 @@ class Entry:
 
 
 class Tie(NamedTuple):
-    """A function of minivae that computes the last side of what holds, and how many draws it is given: None is all."""
+    """A function of minivae that computes the last side of the true form, and the number of draws for it (None: all)."""
 
     name: str
     function: Callable
@@ -180,8 +180,8 @@ def equation(
         The expected verdict, and the fault; with `rows` only those of letters that differ from "holds" (from "holds-if",
         with `needs`). Sides of a "figure" or "prose" row must hold too; prose without numbers returns ().
     claim, group : Texts
-        For a statement in words: what the source says, in indirect speech; the formula is then our reading. For a row
-        that repeats a fault: the id of the first row with it.
+        `claim` is for a statement in words: it reports what the source says; the formula is then our reading. `group` is
+        for a row that repeats a fault: it is the id of the first row with this fault.
     rows : str
         Letters of the links that are rows of their own; "" if the whole entry is one.
     needs, outside : str, dict or tuple of dicts
@@ -218,7 +218,7 @@ def known_words(id: str, argument: str, words: set[str], known: tuple[str, ...])
 
 
 def by_letter(id: str, argument: str, value: Texts, rows: str) -> dict[str, str]:
-    """A text for every row: one text is that of all of them, "" of none."""
+    """Return a text for every row: a single text is used for all of them."""
     if not isinstance(value, dict):
         return dict.fromkeys(rows or [""], value) if value else {}
     if not set(value) <= set(rows):

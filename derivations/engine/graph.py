@@ -1,8 +1,8 @@
-"""Which number of the model depends on which: found by changing one input of one step and running the step again.
+"""The dependencies between the numbers of a model, found by changing one input of a step and running the step again.
 
 The steps are the assignments of the model's own `forward`, taken from its source. An arrow a -> b means that a
-step which makes b reads a, and that b came out different when a alone was changed. What is read and has no effect,
-as z in the closed form of the KL, gives no arrow.
+step that makes b reads a, and that b was different when only a was changed. An input that is read but has no effect,
+such as z in the closed form of the KL, gives no arrow.
 """
 
 import ast
@@ -73,7 +73,7 @@ def run(step: ast.stmt, function, space: dict) -> dict:
 def changes(vae: VAE, read: set[str], space: dict, rng: np.random.Generator):
     """Each thing that the step reads, changed: a number, or the weights of one half of the model."""
     for name in sorted(read - {"self"}):
-        if isinstance(space[name], (np.ndarray, np.floating, list)):  # sizes are no numbers of the model
+        if isinstance(space[name], (np.ndarray, np.floating, list)):  # sizes are not numbers of the model
             yield name, {name: shaken(space[name], rng)}
     for part in PARTS if "self" in read else ():
         params = vae.params.copy()
@@ -98,6 +98,6 @@ def same(a, b) -> bool:
 
 
 def reaches(found: set[Arrow], start: str, end: str) -> bool:
-    """Whether the arrows lead from one number to another."""
+    """Return True if the arrows lead from one number to the other."""
     ahead = {b for a, b in found if a == start}
     return end in ahead or any(reaches(found, middle, end) for middle in ahead)

@@ -20,8 +20,8 @@ from derivations.engine.domains import Inputs, draw, point, simple_points
 from derivations.engine.equation import ERRATA, RELATIONS, Entry, Form, Row, Tie, Zero
 from minivae.checks import whole_number
 
-UNDECIDED = 1000                                            # tolerances: up to here a miss is neither held nor failed
-ENOUGH = 1000                                               # draws: fewer may agree to the last bit by chance
+UNDECIDED = 1000                                            # tolerances: a smaller miss is undecided
+ENOUGH = 1000                                               # draws: fewer can agree to the last bit by chance
 PIECE = 500                                               # draws that are computed at once: memory stays small
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # what minivae.checks.refuse says, and no other ValueError
 ROUNDED = ("real", "> 0")                                   # rules that a number rounded to two digits still obeys
@@ -45,13 +45,13 @@ class Link:
 
     @property
     def ok(self) -> bool:
-        """Whether it holds."""
+        """True if the link holds."""
         return self.state == "holds"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict of a row: computed, and whether it is the expected one; with everything that led to it.
+    """The computed verdict of a row, and everything that led to it.
 
     Row and entry say the rest: `row.id`, `row.expected`, `row.fault`, `row.repair.latex`, `entry.ref`.
     """
@@ -69,7 +69,7 @@ class Judgement:
 
     @property
     def ok(self) -> bool:
-        """Whether the verdict is the expected one."""
+        """True if the verdict is the expected one."""
         return self.verdict == self.row.expected
 
 
@@ -109,11 +109,11 @@ def aligned(*arrays: NDArray) -> list[NDArray]:
 
 
 def miss(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """By how much a relation is missed, in tolerances, entry by entry; and both sides and the tolerance.
+    """Return the miss of a relation in tolerances, element by element; then both sides and the tolerance.
 
     The tolerance is `rel` times the larger magnitude of the two sides: small numbers need small errors. NaN satisfies
-    nothing. An infinity equals an infinity of the same sign and nothing else. A strict relation is missed, beyond all
-    doubt, where the sides agree.
+    no relation. An infinity equals an infinity of the same sign and nothing else. A strict relation counts as clearly missed
+    where the sides agree.
     """
     left, left_scale, right, right_scale = aligned(*value_and_scale(left), *value_and_scale(right))
     left, right, scale = np.broadcast_arrays(left, right, np.maximum(left_scale, right_scale))
@@ -133,7 +133,7 @@ def miss(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDAr
 
 
 def judge_link(left, relation: str, right, rel: float) -> Link:
-    """One relation over all draws: its worst entry. A relation between no numbers is missed."""
+    """Judge one relation over all draws by its worst element. A relation between empty arrays counts as missed."""
     misses, left, right, allowed = miss(left, relation, right, rel)
     if not misses.size:
         return Link(relation, np.nan, np.nan, np.nan, np.nan, np.inf)
@@ -151,7 +151,7 @@ def judge_sides(sides: list, relations: list[str], rel: float) -> list[Link]:
 
 
 def sides_of(form: Form, values: dict) -> tuple[list, list[str]]:
-    """The sides and relations of a form. What overflows or is undefined needs no warning: it is judged."""
+    """The sides and relations of a form. NumPy gives no warnings here: infinities and NaN are judged."""
     if missing := [symbol.name for symbol in form.inputs if symbol.name not in values]:
         raise ValueError(f"a point needs every letter of its form; without {', '.join(missing)} it is none.")
     with np.errstate(all="ignore"):
@@ -166,13 +166,13 @@ class Run(NamedTuple):
     sides: list
 
     def misses_of(self, i: int, relation: str, rel: float) -> NDArray:
-        """By how much each point misses link i, (count,)."""
+        """Return the miss of link i at each point, in tolerances, (count,)."""
         misses, *_ = miss(self.sides[i], relation, self.sides[i + 1], rel)
         per_point = misses.ndim and len(misses) == self.count               # else the sides are the same at every point
         return misses.reshape(self.count, -1).max(axis=1) if per_point else np.full(self.count, misses.max())
 
     def different_sides(self) -> int:
-        """How many sides there are that are not another one to the last bit."""
+        """Return the number of sides without those that equal another side to the last bit."""
         return len({value_and_scale(side)[0].tobytes() for side in self.sides})
 
     def point(self, k: int) -> dict[str, NDArray]:
@@ -217,7 +217,7 @@ class Computed:
         return judge_sides(*sides_of(self.form, point(**values)), self.rel)[i]
 
     def same_computation(self, seed: int) -> bool:
-        """Whether all sides agree to the last bit everywhere. Of fixed numbers two routes may well do that."""
+        """Return True if all sides agree to the last bit everywhere; always False for fixed numbers, which may agree."""
         if not self.form.inputs or any(run.different_sides() > 1 for run in self.runs):
             return False
         draws = sum(run.count for run in self.random)
@@ -294,7 +294,7 @@ def tied_link(entry: Entry, run: Run, tie: Tie) -> Link:
 
 
 def verdict_of(entry: Entry, row: Row, links: list[Link], mended: list[Link], why: str) -> str:
-    """What the numbers say. "undecided" is what nothing may be."""
+    """Return the verdict that follows from the numbers, or "undecided"."""
     if why or any(link.state == "undecided" for link in [*links, *mended]):
         return "undecided"
     if entry.printed.free or any(link.state == "fails" for link in links):
@@ -309,7 +309,7 @@ def verdict_of(entry: Entry, row: Row, links: list[Link], mended: list[Link], wh
 def problem(entry: Entry, row: Row, holding: Computed, links: list, mended: list, ties: list, seed: int) -> str:
     """The reason why no verdict can be computed, or "". `links` are those of the form that should hold."""
     if row.expected == "copy" and not mended:
-        return ""                                           # what may be lost need not be known
+        return ""                                           # a lost sign needs no corrected form
     for name, link in ties:
         if not link.ok:
             return f"{name} is not what the statement says: {link.right!r} for {link.left!r}"
@@ -325,7 +325,7 @@ def problem(entry: Entry, row: Row, holding: Computed, links: list, mended: list
 
 
 def is_tight(entry: Entry, row: Row, form: Form) -> bool:
-    """Whether every inequality of the row is an equality at the stated point."""
+    """Return True if every inequality of the row is an equality at the stated point."""
     if entry.tight is None:
         return False
     sides, relations = sides_of(form, point(**entry.tight))

@@ -1,4 +1,4 @@
-"""Finding entries: the sources, their entries in printed order, and the one that an id means."""
+"""The search for entries: the sources, their entries in printed order, and the entry that an id names."""
 
 import difflib
 import importlib
@@ -16,7 +16,7 @@ SOURCES = {                                                 # module: author
 
 
 class Found(NamedTuple):
-    """An entry, and those of its rows that are meant."""
+    """An entry, and the rows of it that were asked for."""
 
     entry: Entry
     rows: list[Row]
@@ -41,7 +41,7 @@ def entries(source: str = "") -> list[Entry]:
 
 
 def find(name: str) -> list[Found]:
-    """What an id means: a row, an entry with all its rows, or all entries of a source."""
+    """Find what an id names: a row, an entry with all its rows, or all entries of a source."""
     if name in SOURCES:
         return [Found(entry, entry.rows) for entry in entries(name)]
     everything = entries()

@@ -1,8 +1,8 @@
-"""Expectations by exact sums and by quadrature, and the refusal of what is no distribution.
+"""Expectations by exact sums and by quadrature, and checks that weights are a distribution.
 
 Sums run over the last axis and keep it, so that every result is (n, 1) as scalars are. Refused, with a
-ValueError: sigma <= 0, weights that do not sum to one, conditioning on what has probability zero. Where q has mass
-and p has none, the divergence is infinite; no term of a sum is ever left out to hide that.
+ValueError: sigma <= 0, weights that do not sum to one, conditioning on an event of probability zero. If q > 0
+where p = 0, the divergence is infinite; such a term of a sum is never left out.
 """
 
 import functools
@@ -45,7 +45,7 @@ def need_positive(name: str, sigma: NDArray) -> NDArray:
 
 
 def need_above_zero(name: str, t: NDArray) -> NDArray:
-    """t, refused unless it is above zero: what a logarithm can be taken of."""
+    """t, refused unless it is above zero, so that it has a logarithm."""
     t = np.asarray(t, float)
     if not (t > 0).all():
         refuse(name, "> 0", f"{t[~(t > 0)][0]:g}", "Only numbers above zero have a logarithm.")
@@ -53,13 +53,13 @@ def need_above_zero(name: str, t: NDArray) -> NDArray:
 
 
 def need_covered(q: NDArray, p: NDArray) -> None:
-    """Refused where q has mass and p has none: there KL(q || p) is infinite."""
+    """Refuse q > 0 where p = 0: there KL(q || p) is infinite."""
     if ((q > 0) & (p == 0)).any():
         refuse("p", "> 0 wherever q is", "p = 0 with q > 0", "No term of a divergence may be left out.")
 
 
 def need_same_shape(**arrays: NDArray) -> None:
-    """Refused unless all have one shape: nothing is broadcast in silence."""
+    """Refuse arrays of different shapes: NumPy would broadcast them in silence."""
     shapes = {name: np.shape(array) for name, array in arrays.items()}
     if len(set(shapes.values())) > 1:
         refuse(" and ".join(shapes), "of one shape", str(shapes), "Give both the same length.")
@@ -72,7 +72,7 @@ def log(p: NDArray) -> NDArray:
 
 
 def times(weight: NDArray, value: NDArray) -> NDArray:
-    """weight * value with 0 * anything = 0: the value of a sum's term where its weight is nil."""
+    """weight * value, where 0 * anything = 0, infinities included: a term of weight 0 adds nothing."""
     with np.errstate(invalid="ignore"):
         return np.where(weight == 0, 0.0, weight * value)
 

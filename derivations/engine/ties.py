@@ -1,6 +1,6 @@
 """Check a copy of minivae with the ledger: compare each tied function with what its entry says.
 
-The entries are copied as well, so that they call the copy. The ledger itself computes once what they say.
+The entries are copied as well, so that they call the copy. The statements are computed once, by the ledger itself.
 """
 
 import functools
@@ -15,7 +15,7 @@ from derivations.engine.judge import Computed, tied_link
 from minivae.museum.patched import SUFFIX, Change, load
 from minivae.museum.problems import Noticed
 
-DRAWS = 10                                                  # of every letter: a bug shows at most draws
+DRAWS = 10                                                  # of every letter: most draws show a bug
 
 
 class Failure(NamedTuple):

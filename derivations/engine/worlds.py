@@ -1,9 +1,10 @@
-"""Where checks take place: worlds in which every probability is known exactly.
+"""Worlds for the checks: models in which every probability is known exactly.
 
-Finite joint tables p(x, z) with an encoder q(z|x); events of a finite space; pairs of Gaussians (of numbers, of
-vectors with independent coordinates, of vectors with any covariance); the linear-Gaussian models
-x = w z + s eps with z ~ N(0, 1) and x = b + W z + s eps with z ~ N(0, I), whose evidence and posterior have closed
-forms.
+- Finite joint tables p(x, z) with an encoder q(z|x).
+- Events of a finite space.
+- Pairs of Gaussians: of numbers, of vectors with independent coordinates, of vectors with any covariance.
+- Linear-Gaussian models x = w z + s eps with z ~ N(0, 1), and x = b + W z + s eps with z ~ N(0, I). Their evidence
+  and posterior have closed forms.
 """
 
 import numpy as np
@@ -98,7 +99,7 @@ def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):
 
 
 def chosen(name: str, latex: str, value: float, meaning: str):
-    """A letter for a choice that the source makes in silence; other values are outside what it needs."""
+    """A letter for a choice that the source makes without saying so; other values are outside its assumption."""
     return Symbol(name, latex, meaning, 1, lambda raw: np.full_like(raw, value), (value,))
 
 
@@ -190,7 +191,7 @@ def plane_moments(w: NDArray, s: NDArray, x: NDArray, mu: NDArray, sigma: NDArra
 
 
 def one_or_two(name: str, meaning: str) -> Symbol:
-    """An index that a page leaves free."""
+    """An index that a page uses without binding it."""
     return Symbol(name, name, meaning, 1, lambda raw: np.where(raw > 0, 2.0, 1.0), (1, 2))
 
 

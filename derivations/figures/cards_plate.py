@@ -123,7 +123,7 @@ def plate(vae: VAE | None = None) -> Drawn:
 
 
 def said(edges: set[Arrow]) -> str:
-    """Return arrows in words."""
+    """Describe the arrows in words."""
     return ", ".join(f"{a} to {b}" for a, b in sorted(edges))
 
 

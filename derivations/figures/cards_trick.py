@@ -135,7 +135,7 @@ def schematic(axes: Axes, reached: set[str], computed: bool) -> None:
         draw_legend(axes, 3.9, 3.2)
 
 
-ROWS = {                                                    # height, what it is called, colour
+ROWS = {                                                    # height, name, colour
     "held": (2, "$z$ held as drawn", GREY),
     "score": (1, "score function", BLUE),
     "path": (0, "reparameterised", ORANGE),

@@ -121,7 +121,7 @@ def loss(drawn: dict[str, NDArray] | None = None) -> Drawn:
 
 
 def alt_of(total: NDArray, best: NDArray, kls: NDArray) -> str:
-    """Return the four panels in words."""
+    """Describe the four panels in words."""
     falling = ", ".join(f"{kl:.3f} for {beta}" for kl, beta in zip(kls, BETAS.values()))
     return (
         "Contour charts over mu and sigma. The reconstruction is least at mu = 2, sigma = 0, the KL at mu = 0, sigma = 1, "

@@ -1,6 +1,6 @@
 """A formula in LaTeX as one line of text for a terminal: \\frac{\\sigma_q^2}{2} becomes σ_q²/2.
 
-Not a typesetter: good enough to read, and nothing is dropped in silence. An unknown command stays as a word.
+It is good enough to read, and drops nothing in silence: an unknown command stays as a word.
 """
 
 import re
@@ -53,7 +53,7 @@ KNOWN = {*WORDS, *LARGE, *ORDINARY, *BINARY, *LINKS, *RELATED, *OPEN, *CLOSE, *S
     "frac", "dfrac", "sqrt", "mathcal", *(space[1:] for space in SPACES)
 }  # fmt: skip
 RAISED = dict(zip("0123456789+−=()niTJLDKN*′ᵀ", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵀᴶᴸᴰᴷᴺ*′ᵀ"))
-LOWERED = dict(zip("0123456789+−=()ijklmnt", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢⱼₖₗₘₙₜ"))  # no p: there is no q to go with it
+LOWERED = dict(zip("0123456789+−=()ijklmnt", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢⱼₖₗₘₙₜ"))  # without p: Unicode has no subscript q
 LETTER = r"[^\W\d_][\u0300-\u036f]?(_(\w+|\(\))|[₀-₉ᵢⱼₖₗₘₙₜ]+)?"
 SINGLE = re.compile(rf"(\d+(\.\d+)?|√?(d|D_)?{LETTER}(\(\))?|√?\(\))[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ⁺⁻ᵀ*′]*")
 
@@ -73,7 +73,7 @@ def unicode(latex: str) -> str:
 def sides(latex: str) -> list[tuple[str, str]]:
     """(relation, side) of a printed chain, as text; the first relation is empty.
 
-    What is in brackets does not count: the sign of p(X = x) relates nothing.
+    Signs in brackets do not count: the sign of p(X = x) does not separate two sides.
     """
     depth, parts = 0, [("", [])]
     for piece in pieces(latex):
@@ -86,7 +86,7 @@ def sides(latex: str) -> list[tuple[str, str]]:
 
 
 def latex_sides(latex: str) -> list[tuple[str, str]]:
-    """The same chain in LaTeX: (relation, side), as they are written."""
+    """The same chain in LaTeX: (relation, side)."""
     depth, parts = 0, [["", ""]]
     for token in TOKEN.findall(latex):
         name = token.removeprefix("\\") if len(token) > 1 else token
@@ -193,7 +193,7 @@ def fraction(above: str, below: str) -> str:
 
 
 def is_single(text: str) -> bool:
-    """Whether nothing can come apart: a number, a letter with its scripts, f(x)."""
+    """Return True if the text needs no brackets: a number, a letter with its scripts, f(x)."""
     return SINGLE.fullmatch(outside(text)) is not None
 
 
@@ -244,7 +244,7 @@ FACTORS = ("ord", "frac", "word", "large", "open")
 
 
 def needs_gap(line: str, before: str, text: str, part: str) -> bool:
-    """Whether two neighbours would run into each other."""
+    """Return True if two neighbours need a space between them."""
     if before == "large" or (before == "frac" and part in FACTORS) or (part == "frac" and before in OPERANDS):
         return before != "bar"
     if part in ("word", "large") or text == "½":
