@@ -70,7 +70,7 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
 
 
 def log_aggregate(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
-    """Return log q(z) (L,), q(z) = 1/N sum_n N(z; mu_n, sigma_n^2): the aggregate posterior. z (L, J), mu, log_var (N, J)."""
+    """Return log q(z) (L,), q(z) = 1/N sum_n N(z; mu_n, sigma_n^2): aggregate posterior. z (L, J), mu and log_var (N, J)."""
     one_over_sigma = np.exp(-log_var / 2).T                 # (J, N)
     at_mean = -(log_var + LOG_2PI).sum(axis=1) / 2          # (N,)     log density at the mean
     rows = max(1, sums.AT_ONCE // (IN_CACHE * len(mu)))
