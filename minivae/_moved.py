@@ -1,6 +1,7 @@
-"""Old names of modules, from when they all stood in one folder: `import minivae.checkpoint` still works.
+"""Old names of modules, which were once all in one folder: `import minivae.checkpoint` still works.
 
-A finder, last in Python's line of finders, answers for these names alone and returns the module under its new name.
+Python asks a list of finders for each module that it imports. The finder below is the last in that list. It handles the
+old names only, and returns the module that now has the new name.
 """
 
 import importlib
@@ -41,23 +42,23 @@ MOVED |= {f"derivations.{name}": f"derivations.study.{name}"
 
 
 class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds a module under its old name."""
+    """Finder and loader of modules under their old names."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
         """Return a spec for an old name, None for every other."""
         return importlib.machinery.ModuleSpec(fullname, self) if fullname in MOVED else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the module itself in the place of the empty one that the import has made."""
+        """Replace the empty module that the import has made by the module under its new name."""
         sys.modules[module.__name__] = importlib.import_module(MOVED[module.__name__])
 
 
 def fetch(package: str, name: str) -> ModuleType | None:
-    """Return the module that was `package.name`, None if there was none: for a package's `__getattr__`."""
+    """Return the module whose old name is `package.name`, else None: used by the `__getattr__` of a package."""
     return importlib.import_module(MOVED[f"{package}.{name}"]) if f"{package}.{name}" in MOVED else None
 
 
 def install() -> None:
-    """Answer to the old names from now on."""
-    if not any(type(finder).__name__ == "Moved" for finder in sys.meta_path):    # in a patched copy it is another class
+    """Add the finder to Python's list of finders, unless it is there."""
+    if not any(type(finder).__name__ == "Moved" for finder in sys.meta_path):    # by name: a patched copy has its own class
         sys.meta_path.append(Moved())

@@ -1,4 +1,4 @@
-"""Training: mini-batches, Adam, and one record for each epoch."""
+"""Training with mini-batches and Adam. An epoch is one pass over the training data; each gives a record of its results."""
 
 import math
 import warnings
@@ -13,19 +13,19 @@ from minivae.adam import Adam
 from minivae.likelihood import squared_error
 from minivae.vae import VAE, Forward
 
-CHUNK = 4096                                                # rows at a time, where all of the data is evaluated
+CHUNK = 4096                                                # rows at a time when a whole data set is evaluated
 
 
 class Diverged(ValueError):
-    """Raised when the loss, a parameter or a moment of Adam is NaN or infinite; no step is taken after that."""
+    """Raised when the loss, a parameter or a moment of Adam is NaN or infinite. Training stops there."""
 
 
 class Record(NamedTuple):
-    """One epoch, in nats, mean per datum: elbo = reconstruction - kl, whatever beta is.
+    """Results of one epoch: means over the data in nats. elbo = reconstruction - kl, for every beta.
 
-    kl and elbo are None for a model without noise, which has no q(z|x). sigma is that of a Gaussian likelihood at the end
-    of the epoch, train_mse the mean squared error per feature; both are None for a fixed sigma and for other likelihoods.
-    At the optimum sigma^2 = train_mse.
+    A model without noise has no q(z|x), so kl = elbo = None. A Gaussian likelihood with learned or optimal sigma has
+    two more results, else None: its sigma at the end of the epoch, and train_mse, the mean squared error per feature. At
+    the optimum sigma^2 = train_mse.
     """
 
     epoch: int
@@ -40,13 +40,13 @@ class Record(NamedTuple):
 
 
 class Data(Protocol):
-    """Interface of the data: `minivae.data.Dataset` has it, and so may any object with these three."""
+    """Interface of the data: any object with these two arrays and this method, such as `minivae.data.Dataset`."""
 
-    train_x: NDArray            # (N, D) rows to train on
-    test_x: NDArray             # (N', D) rows held out
+    train_x: NDArray            # (N, D) training rows
+    test_x: NDArray             # (N', D) held-out rows: not used for training
 
     def take(self, rows: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return these training rows, (B, D); `rng` is there for data that are drawn anew each time."""
+        """Return these training rows, (B, D); `rng` is for data that are sampled for each mini-batch."""
 
 
 class Training:
@@ -55,11 +55,11 @@ class Training:
     Parameters
     ----------
     vae, data : VAE, Dataset
-        The model, trained in place, and the data. Only `data.train_x` is trained on.
+        The model, which is trained in place, and the data. Only `data.train_x` is used for training.
     rng : numpy.random.Generator
-        The order of the data, then the noise: the same generator, the same run.
+        Draws the order of the rows in each epoch, and the noise. A generator in the same state gives the same run.
     epochs, batch, lr, samples : numbers
-        Epochs (passes over the data), rows in a mini-batch, Adam's learning rate, draws of z for every datum (L).
+        Epochs (passes over the data), rows in a mini-batch, Adam's learning rate, draws of z for each data point (L).
 
     Raises
     ------
@@ -75,13 +75,13 @@ class Training:
             vae.check_data(x)
         self.optimiser, self.gradient = Adam(vae.params, lr), vae.params.zeros_like()
         self.epoch = 1                                      # the current epoch
-        self.order = np.empty(0, int)                       # its order of the rows, (N,); empty before it begins
-        self.done = 0                                       # its mini-batches so far
-        self.reconstruction = self.kl = 0.0                 # sums over its rows so far
+        self.order = np.empty(0, int)                       # order of the rows in this epoch, (N,); empty before it begins
+        self.done = 0                                       # mini-batches of this epoch so far
+        self.reconstruction = self.kl = 0.0                 # sums over the rows of this epoch so far
         keep_freed_memory()
 
     def steps(self) -> Iterator[Record | None]:
-        """Train step by step: yields None after a mini-batch, a Record after the last one of an epoch.
+        """Train step by step: yields a Record after the last mini-batch of an epoch, None after every other mini-batch.
 
         To stop, stop iterating. Raises Diverged if the loss becomes infinite or NaN.
         """
@@ -110,10 +110,10 @@ class Training:
 
     def end_epoch(self) -> Record:
         """Return this epoch's record and prepare the next epoch."""
-        noise = settle_own(self.vae, self.data.train_x, self.rng)
-        learned = elbo_of(self.vae, self.reconstruction / len(self.order), self.kl / len(self.order))
+        sigma_and_mse = update_sigma(self.vae, self.data.train_x, self.rng)
+        training = elbo_of(self.vae, self.reconstruction / len(self.order), self.kl / len(self.order))
         held_out = evaluate(self.vae, self.data.test_x, self.rng)
-        record = Record(self.epoch, *learned, *held_out, *noise)
+        record = Record(self.epoch, *training, *held_out, *sigma_and_mse)
         self.epoch, self.order, self.done = self.epoch + 1, self.order[:0], 0
         self.reconstruction = self.kl = 0.0
         return record
@@ -121,9 +121,9 @@ class Training:
     # Saving and resuming
 
     def state(self) -> tuple[dict[str, NDArray], dict]:
-        """Everything but the model: arrays, and the rest as plain JSON types.
+        """Return all that is needed to resume, except the model: a dict of arrays, and a dict of plain JSON types.
 
-        Raises Diverged if one of them, or a parameter, is infinite or NaN: training cannot be resumed from that.
+        Raises Diverged if a moment of Adam or a parameter is infinite or NaN: training cannot be resumed from that.
         """
         for name, array in {"Adam's m": self.optimiser.m, "Adam's v": self.optimiser.v, **self.vae.params}.items():
             if not np.isfinite(array).all():
@@ -133,29 +133,32 @@ class Training:
         return arrays, numbers | self.settings() | {"t": self.optimiser.t, "rng": self.rng.bit_generator.state}
 
     def last_step(self) -> tuple[int, int]:
-        """Epoch and number of the last step; (1, 0) before the first."""
+        """Return the epoch and number of the last step; (1, 0) before the first step."""
         if self.done or self.epoch == 1:
             return self.epoch, self.done
         return self.epoch - 1, math.ceil(len(self.data.train_x) / self.batch)
 
     def settings(self) -> dict:
-        """Settings that must stay the same when a training is resumed."""
+        """Return the settings that must stay the same when a training is resumed."""
         return {"batch": self.batch, "lr": self.optimiser.lr, "samples": self.samples}
 
     def restore(self, arrays: dict[str, NDArray], numbers: dict) -> None:
-        """Resume from what `state` returned. Raises ValueError unless it is a possible state of this training."""
-        for came, mine in zip((arrays, numbers), self.state()):
-            if came.keys() != mine.keys():
-                checks.refuse("a training", f"of {sorted(mine)}", str(sorted(came)), "It is damaged.")
+        """Continue from what `state` returned. Raises ValueError if this training can have no such state."""
+        for saved, current in zip((arrays, numbers), self.state()):
+            if saved.keys() != current.keys():
+                names = "the names in the state of a training"
+                checks.refuse(names, str(sorted(current)), str(sorted(saved)), "It is damaged: train again.")
         for name, value in self.settings().items():
             if numbers[name] != value:
-                checks.refuse(name, f"{numbers[name]}, as it began", str(value), "The config.json says another thing now.")
+                rule, remedy = f"{numbers[name]}, as at the start", "It was changed in config.json: change it back."
+                checks.refuse(name, rule, str(value), remedy)
         n, size = len(self.data.train_x), self.vae.params.flat.shape
         order, m, v = (arrays[name] for name in ("order", "m", "v"))
-        begun = order.shape != (0,)
-        holds_all = np.array_equal(np.sort(order, axis=None), np.arange(n))
-        if order.dtype != np.int64 or order.ndim != 1 or (begun and not holds_all):
-            checks.refuse("order", f"a permutation of the {n} rows", f"shape {order.shape}", "Are these its data?")
+        in_epoch = order.shape != (0,)
+        is_permutation = np.array_equal(np.sort(order, axis=None), np.arange(n))
+        if order.dtype != np.int64 or order.ndim != 1 or (in_epoch and not is_permutation):
+            remedy = "Check that the data are those of the run."
+            checks.refuse("order", f"a permutation of the {n} rows", f"shape {order.shape}", remedy)
         for name, moment in (("m", m), ("v", v)):
             if moment.shape != size or moment.dtype != self.vae.dtype or not np.isfinite(moment).all():
                 checks.refuse(name, f"finite {self.vae.dtype} of shape {size}", str(moment.shape), "It is damaged.")
@@ -170,7 +173,7 @@ class Training:
         self.optimiser.m[...], self.optimiser.v[...] = m, v
         self.optimiser.t = checks.whole_number("t", numbers["t"], 0)
         try:
-            with warnings.catch_warnings(action="error"):       # NumPy 1 wraps a negative number around, and warns
+            with warnings.catch_warnings(action="error"):       # NumPy 1 only warns if a number is negative
                 self.rng.bit_generator.state = numbers["rng"]
         except (DeprecationWarning, ValueError, TypeError, KeyError, OverflowError) as error:
             checks.refuse("rng", f"a state of {type(self.rng.bit_generator).__name__}", str(error), "It is damaged.")
@@ -186,9 +189,10 @@ def train(
 ) -> Iterator[Record]:
     """Train `vae` in place; yields a `Record` after every epoch. Arguments and errors are those of `Training`.
 
-    `stop` is called before every step: when it returns True, the generator ends, with the parameters of the last step.
+    `stop` is called before each step. When it returns True, the generator ends; the model has the parameters of the last
+    step.
     """
-    return _records(Training(vae, data, rng, **settings), stop)     # a bad argument is refused here, not at the first epoch
+    return _records(Training(vae, data, rng, **settings), stop)     # a bad argument raises now, not at the first `next`
 
 
 def _records(training, stop):
@@ -202,26 +206,29 @@ def _records(training, stop):
 
 
 def keep_freed_memory() -> None:
-    """Ask malloc to reuse freed memory up to 60 MB: 12 % of a step at 784-400-20 with 1,000 rows.
+    """Make malloc reuse freed memory of up to 60 MB: this saves 12 % of a training step at 784-400-20 with 1,000 rows.
 
-    glibc raises its limit to twice the largest block that was mapped and freed; otherwise the system zeroes every page of
-    a large array again. Other C libraries ignore this.
+    Without it, the system provides new pages, filled with zeros, for every large array. Allocating and freeing one block of
+    31 MB makes glibc keep blocks up to twice this size. With other C libraries this has no effect.
     """
     np.empty(31 << 20, np.uint8)
 
 
 def split(order: NDArray, batch: int) -> list[NDArray]:
-    """All row numbers in batches whose sizes differ by at most one: rows of a small last batch would weigh more."""
+    """Return the row numbers in batches whose sizes differ by at most one.
+
+    The loss is a mean over the batch: a row in a small last batch would have more weight than others.
+    """
     return np.array_split(order, math.ceil(len(order) / batch))
 
 
 def elbo_of(vae: VAE, reconstruction: float, kl: float) -> tuple[float, float | None, float | None]:
-    """Reconstruction, KL and ELBO; KL and ELBO are None for a model without noise."""
+    """Return reconstruction, KL and ELBO; None in place of KL and ELBO for a model without noise."""
     return (reconstruction, kl, reconstruction - kl) if vae.noise else (reconstruction, None, None)
 
 
 def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float | None, float | None]:
-    """Reconstruction, KL and ELBO in nats, mean over all rows with one draw each; without noise only the first."""
+    """Return reconstruction, KL and ELBO in nats, mean over all rows, one draw of z for each; see `elbo_of`."""
     reconstruction = kl = 0.0
     for part in in_chunks(x):
         part = part.astype(vae.dtype, copy=False)
@@ -231,10 +238,11 @@ def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, flo
     return elbo_of(vae, reconstruction, kl)
 
 
-def settle_own(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float] | tuple[None, None]:
-    """sigma of a Gaussian and the mean squared error of all of x, one draw of z for each; None, None if sigma is fixed.
+def update_sigma(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float] | tuple[None, None]:
+    """Return sigma of a Gaussian likelihood and the mean squared error over all of x, with one draw of z for each row.
 
-    An "optimal" sigma, re-estimated on each batch during the epoch, is set to the root of that error   [hong.14]
+    An "optimal" sigma was estimated from the last batch; it is now set to the root of that error, its optimum over all of
+    x   [hong.14]. Returns None, None if sigma is fixed or the likelihood is not Gaussian.
     """
     kind = getattr(vae.likelihood, "sigma", None)
     if kind not in ("learned", "optimal"):
@@ -250,19 +258,19 @@ def settle_own(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, f
 
 
 def in_chunks(x: NDArray) -> Iterator[NDArray]:
-    """x (N, D) in parts of a few thousand rows."""
+    """Yield x (N, D) in parts of CHUNK rows: this bounds the memory."""
     return (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
 
 
 def first_bad(f: Forward) -> str:
-    """The first result of the forward pass that is infinite or NaN."""
+    """Return the name of the first result of the forward pass that is infinite or NaN."""
     steps = {"mu": f.mu, "log_var": f.log_var, "z": f.z, "the decoder's output": f.out}
     steps |= {"log p(x|z)": f.log_px_z, "KL": f.kl}
     return next((name for name, value in steps.items() if not np.isfinite(value).all()), "the loss")
 
 
 def diverged_message(first: str, epoch: int, step: int) -> str:
-    """Text for Diverged: the first quantity that is infinite or NaN, and the usual causes."""
+    """Return the message of Diverged: the first quantity that is infinite or NaN, and the usual causes."""
     return (
         f"training diverged in epoch {epoch}, step {step}: {first} is the first quantity that is infinite or NaN. "
         "Usual causes: a learning rate that is too high (try --lr a tenth of it), data on a large scale, or a tiny --sigma."

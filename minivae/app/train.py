@@ -38,7 +38,7 @@ def train_and_report(options: argparse.Namespace, again: str) -> int:
     else:                                                   # refuse bad options before writing or removing any file
         start = fresh(options, again)
         runs.make_directory(path)
-    with runs.alone(path):                                  # no other process writes to this run meanwhile
+    with runs.locked(path):                                  # no other process writes to this run meanwhile
         training, config, history = resumed(options) if options.resume else start
         make_room(path, training, options)
         run = runs.Run(path, config, history, Saved(training.vae, *training.state()))

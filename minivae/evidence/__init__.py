@@ -1,18 +1,21 @@
-"""How close is the bound to the truth? log p(x) in nats for every datum: bounds by sampling, and the truth itself.
+"""Evaluation of a trained model: lower bounds of log p(x), log p(x) itself, and the gap between them.
 
-All of it is computed in float64, whatever the model was trained in.
+Results are in nats (natural logarithms), one number for each data point. They are computed in float64, whatever the dtype
+of the model. log p(x) = log of the integral of p(x|z) p(z) over z. The ELBO is below it by KL( q(z|x) || p(z|x) ): the gap.
 
-    sums         sums of exponentials, means in chunks
-    bounds       the ELBO and importance-weighted bounds
-    quadrature   log p(x) for one or two latent dimensions
-    linear       log p(x), posterior and optimum of a model without hidden layers
+    bounds       ELBO and importance-weighted bounds, from draws of z
+    quadrature   log p(x) by numerical integration over z, for one or two latent dimensions
     annealing    log p(x) by annealed importance sampling, for any number of latent dimensions
-    gaps         KL(q || p(z|x)): what no Gaussian can reach, and what the encoder misses
-    rates        rate and distortion, mutual information, active units
-    gradients    how noisy the estimators of the gradient are
+    linear       log p(x), posterior and best fit in closed form, for a model without hidden layers
+
+    gaps         the gap, split into the encoder's error and the limit of a diagonal Gaussian
+    rates        rate and distortion, mutual information, active latent dimensions
+    gradients    mean and variance of the estimators of the gradient
     sweep        many short trainings: rate, distortion, collapse
-    slopes       log p(x|z) and its slope in z
-    descent      many small problems minimised at once
+
+    sums         log-mean-exp; means and standard errors of arrays that come in chunks
+    slopes       log p(x|z) and its gradient in z
+    descent      many small minimisations at once (BFGS)
 """
 
 from minivae.evidence.annealing import Annealed, Sandwich, annealed, sandwich

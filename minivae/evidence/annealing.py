@@ -1,4 +1,8 @@
-"""log p(x) for any number of latent dimensions: annealed importance sampling, and on simulated data from both sides."""
+"""Annealed importance sampling: log p(x) for any number of latent dimensions; on simulated data a lower and an upper bound.
+
+A chain of Monte Carlo steps moves z from a start density, the prior or q(z|x), to the posterior p(z|x) through a sequence
+of densities in between. Its weight w is an unbiased estimate of p(x).
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,36 +16,36 @@ from minivae.evidence.sums import error_of_log_mean, in_rows, log_mean_exp, log_
 from minivae.gaussian import log_normal, log_standard_normal
 from minivae.vae import VAE
 
-WANTED = 0.8                                                # share of accepted proposals that step sizes are tuned for
-PILOTS = 4                                                  # chains that tune them, and are then forgotten
+TARGET = 0.8                                                # acceptance rate for which the step sizes are tuned
+PILOTS = 4                                                  # chains that tune the step sizes; the estimate does not use them
 
 
 class Annealed(NamedTuple):
-    """log p(x) in nats by annealed importance sampling, per datum (N,)."""
+    """log p(x) in nats by annealed importance sampling, for each data point (N,)."""
 
     log_px: NDArray             # log of the mean weight of the chains: in expectation a lower bound
-    error: NDArray              # its standard error, to first order, out of the spread of the chains: see `annealed`
-    acceptance: NDArray         # (N,) share of the proposals that were accepted
+    error: NDArray              # its standard error, to first order, from the variation between chains: see `annealed`
+    acceptance: NDArray         # (N,) fraction of accepted proposals
 
 
 class Sandwich(NamedTuple):
-    """log p(x) of data simulated from the model, caught from both sides; nats, per datum (N,)."""
+    """Lower and upper bounds of log p(x) in nats, for data simulated from the model, (N,) each."""
 
     x: NDArray                  # (N, D)
-    lower: NDArray              # forward chains: in expectation at or below log p(x)
+    lower: NDArray              # from forward chains: in expectation at most log p(x)
     lower_error: NDArray
-    upper: NDArray              # reverse chains from the z that x was made from: in expectation at or above log p(x)
+    upper: NDArray              # from reverse chains that start at the z that generated x: in expectation at least log p(x)
     acceptance: NDArray         # (2, N) of forward and reverse chains
 
 
 class Path(NamedTuple):
-    """The way from a start density to p(x, z): f_t = start^(1 - beta_t) p(x, z)^beta_t, with its step sizes."""
+    """Densities from the start to p(x, z): f_t = start^(1 - beta_t) p(x, z)^beta_t, and the step size for each of them."""
 
-    log_start: Callable         # z -> log density of the start (L, N) and its slope (L, N, J)
-    scale: NDArray              # (N, J) of the start: the unit in which HMC steps are measured
+    log_start: Callable         # z -> log density of the start (L, N) and its gradient in z (L, N, J)
+    scale: NDArray              # (N, J) standard deviation of the start: the unit of the step sizes
     draw: Callable              # number of chains -> z (L, N, J)
     beta: NDArray               # (T + 1,) from 0 to 1
-    steps: NDArray | None       # (T - 1, N) step sizes, one for every distribution in between
+    steps: NDArray | None       # (T - 1, N) step sizes, one for each density in between
     leapfrogs: int
 
 
@@ -55,19 +59,19 @@ def annealed(
     leapfrogs: int = 5,
     start: str = "prior",
 ) -> Annealed:
-    """log p(x) by annealed importance sampling (Neal 2001; Wu, Burda, Salakhutdinov and Grosse 2017), for data x (N, D).
+    """Return log p(x) by annealed importance sampling (Neal 2001; Wu, Burda, Salakhutdinov and Grosse 2017), x (N, D).
 
     log w = sum_t (beta_t - beta_(t-1)) ( log p(x, z_(t-1)) - log start(z_(t-1)) ),   log p(x) ~ log of the mean of w
 
-    z_0 comes from the start, "prior" or "encoder" (q(z|x)); every z_t is z_(t-1) after one transition of Hamiltonian
-    Monte Carlo (`leapfrogs` leapfrog steps, then accepted or not) that leaves f_t = start^(1 - beta_t) p(x, z)^beta_t as
-    it is. Step sizes are tuned for every datum and f_t by chains of their own and then held fixed, so that the mean of
-    w is p(x) without bias. `distributions` is T: more of them, less variance.
+    z_0 is drawn from the start, "prior" or "encoder" (q(z|x)). Then z_t is z_(t-1) after one transition of Hamiltonian Monte
+    Carlo, which leaves f_t = start^(1 - beta_t) p(x, z)^beta_t invariant: `leapfrogs` leapfrog steps make a proposal, which
+    is accepted or rejected. Separate chains tune the step sizes of each data point and each f_t. They are then held fixed,
+    so the mean of w is an unbiased estimate of p(x). `distributions` is T; a larger T gives a smaller variance.
 
-    `error` is the spread of the chains, so it knows of no place that none of them has been to. From a narrow q(z|x) few
-    chains see the rest of the posterior: they agree, and log_px is too low by many times `error`, with proposals
-    accepted as ever. The prior is the safe default: it starts everywhere, at the price of more spread. Where modes lie
-    far apart, though, chains that begin there can miss some, too.
+    `error` comes from the variation between chains. It does not show a part of the posterior that no chain reaches. From a
+    narrow q(z|x), few chains reach the rest of the posterior: the others agree, and log_px is too low by many times `error`,
+    with a normal acceptance rate. The prior is the safe default: it covers all z, but its chains vary more. If the posterior
+    has modes far apart, chains that start from the prior can miss some, too.
 
     Raises ValueError if an argument breaks its rule, or the decoder overflows.
     """
@@ -90,14 +94,15 @@ def sandwich(
     leapfrogs: int = 5,
     start: str = "prior",
 ) -> Sandwich:
-    """Bidirectional Monte Carlo (Grosse, Ghahramani and Adams 2015) on `rows` data drawn from the model itself.
+    """Draw `rows` data points from the model and bound their log p(x) from both sides.
 
-    z ~ p(z), x ~ p(x|z): so z is a draw of p(z|x), and chains that go from it back to the start have E[1/w] = 1/p(x).
+    Bidirectional Monte Carlo (Grosse, Ghahramani and Adams 2015): z ~ p(z) and x ~ p(x|z) make z an exact draw from p(z|x).
+    Chains that go from this z back to the start have E[1/w] = 1/p(x). So
 
-    E[lower] <= log p(x) <= E[upper]: lower = log of the mean of w, upper = -log of the mean of 1/w
+    E[lower] <= log p(x) <= E[upper],   lower = log of the mean of w,   upper = -log of the mean of 1/w
 
-    The reverse chains of a datum share their first z, so that their spread says too little of the error of `upper`; over
-    data the errors are independent. Arguments as for `annealed`.
+    No error of `upper` is returned: the reverse chains of a data point share their first z, so the variation between them is
+    too small. The errors of different data points are independent. The arguments are those of `annealed`.
     """
     checks.generator("rng", rng)
     z = rng.standard_normal((checks.whole_number("rows", rows, 1), vae.latent))
@@ -116,13 +121,14 @@ def sandwich(
 
 
 def _checked(vae, x, rng, chains, distributions, leapfrogs, start):
-    """The model and x in float64, and what `_tuned` takes."""
+    """Return the model and x in float64, and the settings of `_tuned`. Raises ValueError if an argument breaks its rule."""
     checks.generator("rng", rng)
     checks.whole_number("chains", chains, 2)
     checks.whole_number("distributions", distributions, 1)
     checks.whole_number("leapfrogs", leapfrogs, 1)
     if checks.choice("start", start, ("encoder", "prior")) == "encoder" and not vae.noise:
-        checks.refuse("start", "'prior' for a model without noise", "'encoder'", "Its encoder is no distribution.")
+        remedy = "Its encoder returns a point, not a distribution; leave out start."
+        checks.refuse("start", "'prior' for a model without noise", "'encoder'", remedy)
     vae = vae.astype(np.float64)
     return vae, vae.check_data(x), (distributions, leapfrogs, start)
 
@@ -132,7 +138,7 @@ def _error(log_w):
 
 
 def _tuned(vae, x, rng, distributions, leapfrogs, start):
-    """The path for these data, its step sizes tuned by chains that take no part in the estimate."""
+    """Return the path for these data. Pilot chains, which the estimate does not use, tune its step sizes."""
     shape = (len(x), vae.latent)
     mu, log_var = vae.encode(x) if start == "encoder" else (np.zeros(shape), np.zeros(shape))
 
@@ -145,15 +151,18 @@ def _tuned(vae, x, rng, distributions, leapfrogs, start):
     z = path.draw(PILOTS)
     here = _densities(vae, x, path, z)
     for t, beta in enumerate(path.beta[1:-1]):
-        for _ in range(10 if t == 0 else 1):                # the first size is a guess
+        for _ in range(10 if t == 0 else 1):                # the initial size is a guess: adapt it in ten transitions
             z, here, accepted = _transition(vae, x, path, beta, size, z, here, rng)
-            size = np.clip(size * np.exp(0.5 * (accepted.mean(axis=0) - WANTED)), 1e-4, 2.0)
+            size = np.clip(size * np.exp(0.5 * (accepted.mean(axis=0) - TARGET)), 1e-4, 2.0)
         steps[t] = size
     return path._replace(steps=steps)
 
 
 def schedule(distributions: int, start: str) -> NDArray:
-    """beta_0 = 0 to beta_T = 1, (T + 1,): even from q(z|x); from the prior slow at both ends, where most changes."""
+    """Return beta_0 = 0 to beta_T = 1, (T + 1,): equal steps from q(z|x); from the prior, small steps at both ends.
+
+    From the prior, f_t changes fastest at the ends.
+    """
     even = np.linspace(0, 1, distributions + 1)
     if start == "encoder":
         return even
@@ -163,16 +172,19 @@ def schedule(distributions: int, start: str) -> NDArray:
 
 @np.errstate(over="ignore", invalid="ignore")
 def _densities(vae, x, path, z):
-    """log start and log p(x, z), (L, N) each, and their slopes in z, (L, N, J) each."""
+    """Return log start and log p(x, z), (L, N) each, and their gradients in z, (L, N, J) each."""
     log_start, d_start = path.log_start(z)
     log_px_z, d_px = log_px_z_and_slope(vae, x, z)
     return log_start, log_px_z + log_standard_normal(z), d_start, d_px - z
 
 
-@np.errstate(over="ignore", invalid="ignore")               # what overflowed is not accepted
+@np.errstate(over="ignore", invalid="ignore")               # a proposal that overflows is rejected
 def _transition(vae, x, path, beta, size, z, here, rng):
-    """One Hamiltonian transition that leaves f = start^(1 - beta) p(x, z)^beta invariant; also who accepted (L, N)."""
-    step = size[:, None] * path.scale                       # (N, J)   one length for each coordinate
+    """Make one Hamiltonian transition that leaves f = start^(1 - beta) p(x, z)^beta invariant.
+
+    Returns the new z, its densities and gradients, and which chains accepted the proposal, (L, N).
+    """
+    step = size[:, None] * path.scale                       # (N, J)   a step size for each coordinate
     mix = lambda start, joint: (1 - beta) * start + beta * joint  # noqa: E731
     momentum = rng.standard_normal(z.shape)
     moved, there = z, here
@@ -182,30 +194,33 @@ def _transition(vae, x, path, beta, size, z, here, rng):
         there = _densities(vae, x, path, moved)
         p = p + (step if i < path.leapfrogs - 1 else step / 2) * mix(*there[2:])
     gain = mix(*there[:2]) - mix(*here[:2]) + ((momentum**2).sum(axis=-1) - (p**2).sum(axis=-1)) / 2
-    accepted = np.log(rng.random(gain.shape)) < gain        # (L, N)   NaN is not
+    accepted = np.log(rng.random(gain.shape)) < gain        # (L, N)   False where gain is NaN
     both = [np.where(accepted if a.ndim == 2 else accepted[..., None], a, b) for a, b in zip((moved, *there), (z, *here))]
     return both[0], tuple(both[1:]), accepted
 
 
 def _forward(vae, x, path, chains, rng):
-    """log weights (L, N) of chains from the start to the posterior, and the share of accepted proposals (N,)."""
+    """Return log w (L, N) of chains from the start to the posterior, and their acceptance rate (N,)."""
     z = path.draw(chains)
     here = _densities(vae, x, path, z)
     need_log("log p(x, z)", here[1])
-    log_w, taken = path.beta[1] * (here[1] - here[0]), []
+    log_w, rates = path.beta[1] * (here[1] - here[0]), []
     for t, size in enumerate(path.steps, start=1):
         z, here, accepted = _transition(vae, x, path, path.beta[t], size, z, here, rng)
         log_w = log_w + (path.beta[t + 1] - path.beta[t]) * (here[1] - here[0])
-        taken.append(accepted.mean(axis=0))
-    return log_w, np.mean(taken, axis=0) if taken else np.ones(len(x))
+        rates.append(accepted.mean(axis=0))
+    return log_w, np.mean(rates, axis=0) if rates else np.ones(len(x))
 
 
 def _reverse(vae, x, path, z, rng):
-    """log of 1/w (L, N) of chains from draws z of the posterior back to the start: the same transitions, last one first."""
+    """Return log(1/w) (L, N) of chains from posterior draws z back to the start, and their acceptance rate (N,).
+
+    The transitions are those of `_forward`, in reverse order.
+    """
     here = _densities(vae, x, path, z)
-    log_1_w, taken = (path.beta[-1] - path.beta[-2]) * (here[0] - here[1]), []
+    log_1_w, rates = (path.beta[-1] - path.beta[-2]) * (here[0] - here[1]), []
     for t in range(len(path.beta) - 2, 0, -1):
         z, here, accepted = _transition(vae, x, path, path.beta[t], path.steps[t - 1], z, here, rng)
         log_1_w = log_1_w + (path.beta[t] - path.beta[t - 1]) * (here[0] - here[1])
-        taken.append(accepted.mean(axis=0))
-    return log_1_w, np.mean(taken, axis=0) if taken else np.ones(len(x))
+        rates.append(accepted.mean(axis=0))
+    return log_1_w, np.mean(rates, axis=0) if rates else np.ones(len(x))

@@ -1,4 +1,4 @@
-"""Lower bounds of log p(x) from draws z ~ q(z|x): the ELBO, and importance-weighted bounds for any numbers of draws."""
+"""Lower bounds of log p(x) from draws z ~ q(z|x): the ELBO, and importance-weighted bounds with k draws."""
 
 import sys
 from collections.abc import Sequence
@@ -12,13 +12,14 @@ from minivae.evidence.sums import Moments, draws_at_once, error_of_log_mean, in_
 from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
 from minivae.vae import VAE
 
-ENOUGH = 10                                                 # blocks from whose spread an error can be read off
+ENOUGH = 10                                                 # fewer blocks have too uncertain a standard deviation
 
 
 class Bounds(NamedTuple):
-    """Lower bounds of log p(x), per datum (N,), from the same draws. `se`: standard error of the draws, nothing else.
+    """Lower bounds of log p(x) in nats for each data point, (N,), all from the same draws.
 
-    `iw_bound` and `iw_bound_se` are (N,) for one k, and (len(k), N) for several.
+    `elbo_se` and `iw_bound_se` are standard errors due to the draws of z; the data are fixed. `iw_bound` and `iw_bound_se`
+    are (N,) for one k, and (len(k), N) for several.
     """
 
     reconstruction: NDArray     # E_q log p(x|z)
@@ -30,22 +31,23 @@ class Bounds(NamedTuple):
 
 
 def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Generator) -> Bounds:
-    """ELBO and importance-weighted bounds (Burda, Grosse and Salakhutdinov 2016) from draws z ~ q(z|x) for every datum.
+    """Return the ELBO and importance-weighted bounds (Burda, Grosse and Salakhutdinov 2016), from draws z ~ q(z|x).
 
-    ELBO = E log p(x|z) - KL,    IW_k = E log 1/k sum_k w_k,    w = p(x|z) p(z) / q(z|x)
+    ELBO = E log p(x|z) - KL,    IW_k = E log( 1/k (w_1 + ... + w_k) ),    importance weight w = p(x|z) p(z) / q(z|x)
     In expectation ELBO = IW_1 <= IW_2 <= ... <= log p(x).   [odaibo.28, beyond.4]
 
     Parameters
     ----------
     x : ndarray, shape (N, D)
     k : a whole number, or several in increasing order
-        As many draws as the largest, which is at least 2, serve all of them: IW_k is the mean over the whole blocks of
-        k draws. Where each k divides the next, the IW_k are in order for every datum, not only in expectation.
+        The largest k is at least 2, and so many z are drawn for each data point. All k use the same draws: IW_k is the mean
+        over blocks of k draws. If each k divides the next one, the IW_k of every data point are in increasing order, not
+        only in expectation.
 
-    Returns nats per datum, computed in float64, in memory that does not grow with k. The error of the largest k is that
-    of the log of a mean to first order: where a few weights outweigh all others, it is too small, and the bound low.
-    Where all weights are 0 a bound is -inf and its error inf. Raises ValueError if an argument breaks its rule, the
-    model has no noise, or the decoder overflows.
+    Returns nats for each data point, computed in float64; the memory does not grow with k. The error of the largest k is
+    the first-order error of the log of a mean. If a few weights are far larger than all others, this error is too small
+    and the bound is too low. Where all weights are 0, a bound is -inf and its error inf. Raises ValueError if an argument
+    breaks its rule, the model has no noise, or the decoder overflows.
     """
     counts = checked_counts(k)
     checks.generator("rng", rng)
@@ -57,17 +59,17 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
 
 
 def checked_counts(k: int | Sequence[int]) -> list[int]:
-    """One k >= 2, or several in increasing order of which the last is."""
+    """Return k as a list. Raises ValueError unless it is one k >= 2, or several in increasing order with the last >= 2."""
     try:
         several = np.ndim(k) > 0
-    except ValueError:                                      # NumPy's own, of lists beside numbers
+    except ValueError:                                      # from NumPy, for a list that contains lists and numbers
         checks.refuse("k", "a whole number, or several", repr(k), "Try k=(1, 10, 100).")
     counts = [checks.whole_number("every k", each, 1) for each in k] if several else [checks.whole_number("k", k, 2)]
     if not counts or counts[-1] < 2 or sorted(set(counts)) != counts:
         checks.refuse("k", "whole numbers in increasing order, the last >= 2", repr(list(k)), "Try k=(1, 10, 100).")
     if counts[-1] > sys.maxsize:
-        came = f"a number of {counts[-1].bit_length()} bits"
-        checks.refuse("k", f"at most {sys.maxsize}, the largest index", came, "Try k=1000.")
+        got = f"a number of {counts[-1].bit_length()} bits"
+        checks.refuse("k", f"at most {sys.maxsize}, the largest index", got, "Try k=1000.")
     return counts
 
 
@@ -79,7 +81,7 @@ def _bounds(vae, x, counts, rng):
     for done in range(0, all_draws, at_once):
         eps = rng.standard_normal((min(at_once, all_draws - done), *mu.shape))
         z = reparameterize(mu, log_var, eps)                                                # (L, N, J)
-        with np.errstate(over="ignore", invalid="ignore"):                                  # refused in words below
+        with np.errstate(over="ignore", invalid="ignore"):                                  # need_log checks for overflow
             log_px_z = vae.log_likelihood(x, z)                                             # (L, N)
             log_w = log_px_z + log_standard_normal(z) - log_normal(z, mu, log_var)          # (L, N)
         reconstruction.add(need_log("log p(x|z)", log_px_z))
@@ -89,19 +91,21 @@ def _bounds(vae, x, counts, rng):
             block.add(log_w)
     kl = kl_standard_normal(mu, log_var).sum(axis=-1)
     mean = reconstruction.mean()
-    of_all = error_of_log_mean(blocks[-1].log_sum(), log_w2, all_draws)
-    errors = [block.error(of_all) for block in blocks]
+    error_of_all = error_of_log_mean(blocks[-1].log_sum(), log_w2, all_draws)
+    errors = [block.error(error_of_all) for block in blocks]
     return Bounds(mean, kl, mean - kl, reconstruction.error(), np.array([b.mean() for b in blocks]), np.array(errors))
 
 
 class _Blocks:
-    """The mean, over blocks of k draws that follow one another, of the log of a block's mean weight."""
+    """IW_k: the draws are divided into consecutive blocks of k; this is the mean over blocks of log(mean weight)."""
 
     def __init__(self, k):
-        self.k, self.held, self.part, self.whole = k, 0, -np.inf, Moments()
+        self.k = k
+        self.whole = Moments()                              # of log(mean weight) of the complete blocks
+        self.part, self.held = -np.inf, 0                   # log-sum and number of the weights of an incomplete block
 
     def add(self, log_w):
-        """Take in log weights (L, N); a block may begin in one chunk and end in another."""
+        """Add log weights (L, N); a block may begin in one chunk and end in another."""
         ends = np.arange(self.k - self.held, len(log_w) + 1, self.k)                        # of blocks, in this chunk
         starts = np.concatenate([[0], ends])
         rest = len(log_w) - starts[-1]
@@ -116,9 +120,12 @@ class _Blocks:
         return self.whole.mean()
 
     def log_sum(self):
-        """log of the sum of all weights, where one block holds them all."""
+        """Return the log of the sum of all weights, if there is one block alone."""
         return self.whole.mean() + np.log(self.k)
 
-    def error(self, of_all):
-        """Of `mean`: from the spread of many blocks; of few, as if they were one, whose error is that of all draws."""
-        return self.whole.error() if self.k == 1 or self.whole.count >= ENOUGH else of_all
+    def error(self, error_of_all):
+        """Return the standard error of `mean`: from the variation between blocks or, if they are few, `error_of_all`.
+
+        `error_of_all` is that of one block of all draws: to first order both are equal.
+        """
+        return self.whole.error() if self.k == 1 or self.whole.count >= ENOUGH else error_of_all

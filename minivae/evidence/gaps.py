@@ -1,4 +1,8 @@
-"""The gap between the bound and log p(x) taken apart, for one or two latent dimensions, where all of it is exact."""
+"""The gap log p(x) - ELBO and its two parts, by quadrature, for one or two latent dimensions.
+
+The amortisation gap is the encoder's error: another diagonal Gaussian would have a higher ELBO. The approximation gap is
+the limit of diagonal Gaussians: even the best of them is not the posterior p(z|x).
+"""
 
 from typing import NamedTuple
 
@@ -20,36 +24,36 @@ from minivae.gaussian import (
 )
 from minivae.vae import VAE
 
-FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # spacings, in standard deviations
-SEARCH = {1: 24, 2: 12}                                     # nodes on each axis during the search for the best Gaussian
-POLISH = {1: 64, 2: 32}                                     # and in the last steps, from the better of the places found
-LIGHT = 1e-7                                                # the search leaves out nodes of less weight: a third of them
+FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # spacings, in standard deviations of q
+SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the search for the best Gaussian
+POLISH = {1: 64, 2: 32}                                     # the same for the last steps, from the better Gaussian found
+LIGHT = 1e-7                                                # nodes of smaller weight, a third of all, are left out
 
 
 class Gap(NamedTuple):
-    """log p(x) - ELBO and its parts in nats, per datum (N,), with the best Gaussian (N, J)."""
+    """log p(x) - ELBO and its parts in nats, for each data point (N,), and the best diagonal Gaussian (N, J)."""
 
     log_px: NDArray
     elbo: NDArray               # of the encoder's q(z|x)
-    kl: NDArray                 # KL( q(z|x) || p(z|x) ), an integral of its own: equal to log_px - elbo
-    best_elbo: NDArray          # of the best diagonal Gaussian for this datum
-    approximation: NDArray      # log_px - best_elbo: what no diagonal Gaussian can reach
-    amortisation: NDArray       # best_elbo - elbo: what the encoder misses
-    error: NDArray              # of any of them: by how much the integrals changed in their last refinement
+    kl: NDArray                 # KL( q(z|x) || p(z|x) ), computed as a separate integral: equal to log_px - elbo
+    best_elbo: NDArray          # of the best diagonal Gaussian for this data point
+    approximation: NDArray      # log_px - best_elbo: the limit of diagonal Gaussians
+    amortisation: NDArray       # best_elbo - elbo: the encoder's error
+    error: NDArray              # of each of these: the change of the integrals in their last refinement
     mu: NDArray                 # (N, J) of the best Gaussian
-    log_var: NDArray            # (N, J)
+    log_var: NDArray            # (N, J) of the best Gaussian
 
 
 def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
-    """The gap taken apart (Cremer, Li and Duvenaud 2018), for data x (N, D) and one or two latent dimensions.
+    """Split the gap into two parts (Cremer, Li and Duvenaud 2018), for data x (N, D) and one or two latent dimensions.
 
     log p(x) - ELBO  =  KL( q(z|x) || p(z|x) )  =  approximation gap + amortisation gap
 
-    log p(x), ELBO and KL are integrals, each on its own nodes. Each is refined until it changes by at most `tolerance` nats
-    or its finest grid is reached; `error` is larger where kinks (relu) converge slowly. The best Gaussian is a local
-    optimum, never worse than q(z|x). Two descents search for it on a few nodes, one from q(z|x), one from the posterior's
-    mean and covariance; a third one, on more nodes, starts from the better of the two. Each ends when a step promises
-    less than a thousandth of `tolerance`.
+    log p(x), ELBO and KL are three integrals on different nodes. Each is refined until it changes by at most `tolerance`
+    nats or its finest grid is reached; `error` is larger if kinks (relu) make convergence slow. The best Gaussian is a
+    local optimum, never worse than q(z|x). Two descents search for it on a few nodes: the first starts from q(z|x), the
+    second from the posterior's mean and covariance. A third descent, on more nodes, starts from the better result. Each
+    ends when the predicted decrease of a step is less than a thousandth of `tolerance`.
 
     Raises ValueError if there are more than two latent dimensions, or the model has no noise.
     """
@@ -75,7 +79,7 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
 
 
 def expected(vae: VAE, x: NDArray, mu: NDArray, log_var: NDArray, tolerance: float) -> tuple[NDArray, NDArray]:
-    """ELBO of q = N(mu, sigma^2) by quadrature, and its error, (N,) each: E_q log p(x|z) - KL in closed form."""
+    """Return the ELBO of q = N(mu, sigma^2) and its error, (N,) each: E_q log p(x|z) by quadrature, minus the KL."""
     def integrand(rows, eps):
         return vae.log_likelihood(x[rows], reparameterize(mu[rows], log_var[rows], eps))
 
@@ -86,7 +90,10 @@ def expected(vae: VAE, x: NDArray, mu: NDArray, log_var: NDArray, tolerance: flo
 
 
 def _log_ratio(vae, x, mu, log_var, tolerance):
-    """E_q ( log q(z|x) - log p(x, z) ), (N,), and its error: no closed form enters, and no node of `expected`."""
+    """Return E_q ( log q(z|x) - log p(x, z) ) and its error, (N,) each.
+
+    This is a check of `expected`: it uses no closed form and other nodes.
+    """
     def integrand(rows, eps):
         z = reparameterize(mu[rows], log_var[rows], eps)
         log_joint = vae.log_likelihood(x[rows], z) + log_standard_normal(z)
@@ -97,52 +104,58 @@ def _log_ratio(vae, x, mu, log_var, tolerance):
 
 
 def _refine(vae, x, rules, integrand, tolerance):
-    """The weighted sum of integrand(rows, eps) (L, rows), by one rule after the other, for those data still unsure."""
+    """Return the weighted sum of integrand(rows, eps) (L, rows) for all data, and its error, (N,) each.
+
+    Each rule is finer than the one before, and is used for the data whose error is still above `tolerance`.
+    """
     values, error = np.full(len(x), np.inf), np.full(len(x), np.inf)
-    unsure = np.arange(len(x))
+    remaining = np.arange(len(x))
     for eps, weights in rules:
-        refined = [weights @ integrand(rows, eps) for rows in in_rows(vae, unsure, IN_CACHE * len(eps))]
+        refined = [weights @ integrand(rows, eps) for rows in in_rows(vae, remaining, IN_CACHE * len(eps))]
         refined = np.concatenate(refined)
-        with np.errstate(invalid="ignore"):
-            error[unsure] = np.where(refined == values[unsure], 0, np.abs(refined - values[unsure]))   # -inf twice: 0
-        values[unsure] = refined
-        unsure = unsure[error[unsure] > tolerance]
-        if not len(unsure):
+        with np.errstate(invalid="ignore"):                 # the error is 0 if both values are -inf
+            error[remaining] = np.where(refined == values[remaining], 0, np.abs(refined - values[remaining]))
+        values[remaining] = refined
+        remaining = remaining[error[remaining] > tolerance]
+        if not len(remaining):
             break
     return values, error
 
 
 def _gauss_hermite(nodes, latent, light=1e-18):
-    """eps (L, 1, J) and weights (L,) of the mean over standard normal noise; exact up to degree 2 nodes - 1."""
+    """Return eps (L, 1, J) and weights (L,) whose weighted sum is the mean over standard normal noise.
+
+    It is exact for polynomials of degree up to 2 nodes - 1.
+    """
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     return _product(points, weights, latent, light)
 
 
 def _trapezoid(spacing, latent, offset=0.0):
-    """The same on an equidistant grid, which is right to exp(-2 pi^2 / spacing^2) for smooth functions."""
+    """Return eps and weights of an equidistant grid; for smooth functions the error is about exp(-2 pi^2 / spacing^2)."""
     points = spacing * (np.arange(-int(9 / spacing), int(9 / spacing) + 1) + offset)
     return _product(points, np.exp(-points * points / 2), latent)
 
 
 def _product(points, weights, latent, light=1e-18):
-    """The product of one rule on each axis, without nodes of weight `light` or less."""
+    """Return the product of one rule on each axis, without nodes of weight `light` or less."""
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
     weight = np.prod(np.meshgrid(*[weights / weights.sum()] * latent, indexing="ij"), axis=0).ravel()
-    weighs = weight > light
-    return eps[weighs], weight[weighs] / weight[weighs].sum()
+    heavy = weight > light
+    return eps[heavy], weight[heavy] / weight[heavy].sum()
 
 
 def _matching(mean, cov):
-    """(N, 2J): the diagonal Gaussian that is best where the posterior is a Gaussian, of variance 1 / (cov^-1)_jj."""
+    """Return the best diagonal Gaussian (N, 2J) for a Gaussian posterior: its mean, and variances 1 / (cov^-1)_jj."""
     precision = np.linalg.inv(cov)
     return np.concatenate([mean, -np.log(np.diagonal(precision, axis1=1, axis2=2))], axis=1)
 
 
 def _descend(vae, x, start, nodes, tolerance=1e-10):
-    """The diagonal Gaussian (N, 2J) that a descent of -ELBO from `start` finds, for each datum by itself.
+    """Return, for each data point, the diagonal Gaussian (N, 2J) at a local minimum of -ELBO, found from `start`.
 
     The ELBO is a sum over `nodes` Gauss-Hermite nodes on each axis. The first steps are scaled by the inverse Fisher
-    information of a Gaussian: sigma^2 in mu, and 2 in log_var.
+    information of a Gaussian: sigma^2 for mu, and 2 for log_var.
     """
     eps, weights = _gauss_hermite(nodes, vae.latent, LIGHT)
     scale = np.concatenate([np.exp(start[:, vae.latent :]), np.full((len(x), vae.latent), 2.0)], axis=1)
@@ -152,11 +165,14 @@ def _descend(vae, x, start, nodes, tolerance=1e-10):
 
 
 def _local_loss(vae, x, eps, weights):
-    """-ELBO and its gradient as functions of mu and log_var (n, 2J) of the data numbered `which`; nodes are the noise."""
+    """Return a function that computes -ELBO and its gradient, for mu and log_var (n, 2J) of the data numbered `which`.
+
+    The noise is not drawn: `eps` contains the quadrature nodes.
+    """
     def loss(points, which):
         mu, log_var = np.split(points, 2, axis=1)
         noise = np.broadcast_to(eps, (len(eps), *mu.shape))                                 # (L, n, J)
-        with np.errstate(over="ignore", invalid="ignore"):                                  # a step too far is not taken
+        with np.errstate(over="ignore", invalid="ignore"):                                  # such a step is not taken
             log_px_z, d_z = log_px_z_and_slope(vae, x[which], reparameterize(mu, log_var, noise))
             kl = kl_standard_normal(mu, log_var).sum(axis=-1)
             d_mu_z, d_log_var_z = reparameterize_backward(-weights[:, None, None] * d_z, mu, log_var, noise)

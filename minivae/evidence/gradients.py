@@ -1,4 +1,4 @@
-"""How noisy a gradient is: the two estimators of the ELBO's, and the importance-weighted bound's in k."""
+"""Noise of gradients: three estimators of the gradient of the ELBO, and the importance-weighted bound for several k."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,37 +17,37 @@ from minivae.vae import VAE
 
 
 class Estimator(NamedTuple):
-    """An estimator of the gradient of a datum's ELBO in (mu, log_var) of its q(z|x), (N, 2J) each."""
+    """Estimator of the gradient of each data point's ELBO in mu and log_var of its q(z|x), (N, 2J) each."""
 
-    mean: NDArray               # over the draws
-    variance: NDArray           # of one draw
+    mean: NDArray               # mean over the draws
+    variance: NDArray           # variance of the estimate from one draw
 
 
 class GradientNoise(NamedTuple):
-    """Three estimators of one gradient: their means agree, their variances do not."""
+    """Three estimators of the same gradient: equal expectations, different variances."""
 
-    pathwise: Estimator         # through the sample: d/dz log p(x|z)
-    score: Estimator            # log p(x|z) times the score of q
-    baseline: Estimator         # the same, with the mean of the other draws subtracted from log p(x|z)
+    pathwise: Estimator         # reparameterized: uses d/dz log p(x|z)
+    score: Estimator            # score function: log p(x|z) times the gradient of log q(z|x)
+    baseline: Estimator         # score function, with the mean over the other draws subtracted from log p(x|z)
 
 
 class SignalToNoise(NamedTuple):
-    """|mean| / standard deviation of the gradient of IW_k, root mean square over the parameters of a part, (K,) each."""
+    """|mean| / standard deviation of the gradient of IW_k: root mean square over parameters, for each k, (K,) each."""
 
     k: NDArray
-    encoder: NDArray
-    decoder: NDArray
+    encoder: NDArray            # over the parameters of the encoder
+    decoder: NDArray            # over the parameters of the decoder
 
 
 def gradient_noise(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int = 1000) -> GradientNoise:
-    """Pathwise and score-function estimator of the gradient of the ELBO in mu and log_var, for data x (N, D).
+    """Return pathwise and score-function estimators of the gradient of the ELBO in mu and log_var, for data x (N, D).
 
     pathwise   d/dmu = d/dz log p(x|z),              d/dlog_var = d/dz log p(x|z) eps sigma / 2
     score      d/dmu = log p(x|z) eps / sigma,       d/dlog_var = log p(x|z) (eps^2 - 1) / 2
 
-    each minus the gradient of the KL in closed form, which has no noise. Nats. (Kingma and Welling 2014; Williams 1992;
-    the baseline that leaves its own draw out: Mnih and Rezende 2016.) Raises ValueError if an argument breaks its rule,
-    or the model has no noise.
+    From each, the gradient of the KL is subtracted; it is in closed form and has no noise. Pathwise: Kingma and Welling
+    2014. Score function: Williams 1992. Baseline, the mean over all other draws: Mnih and Rezende 2016. Raises ValueError
+    if an argument breaks its rule, or the model has no noise.
     """
     vae.check_noise()
     checks.generator("rng", rng)
@@ -64,8 +64,8 @@ def _noise(vae, x, rng, draws):
     with np.errstate(over="ignore", invalid="ignore"):
         log_px_z, d_z = log_px_z_and_slope(vae, x, reparameterize(mu, log_var, eps))
     if not np.isfinite(log_px_z).all():
-        came = "infinities or NaN"
-        checks.refuse("log p(x|z)", "finite to have a gradient", came, "Check that training did not diverge.")
+        got = "infinities or NaN"
+        checks.refuse("log p(x|z)", "finite to have a gradient", got, "Check that training did not diverge.")
     sigma = np.exp(log_var / 2)
     others = (log_px_z.sum(axis=0) - log_px_z) / (draws - 1)                                # (L, N)
     score = np.concatenate([eps / sigma, (eps * eps - 1) / 2], axis=2)                      # (L, N, 2J)
@@ -78,12 +78,12 @@ def _noise(vae, x, rng, draws):
 def iw_signal_to_noise(
     vae: VAE, x: NDArray, k: Sequence[int], rng: np.random.Generator, repeats: int = 200
 ) -> SignalToNoise:
-    """Signal-to-noise ratio of the gradient of the importance-weighted bound IW_k, over `repeats` fresh sets of draws.
+    """Return the signal-to-noise ratio of the gradient of the importance-weighted bound IW_k, for each k.
 
-    More draws make the bound tighter, the decoder's gradient clearer (as sqrt(k)) and the encoder's less clear (as
-    1 / sqrt(k)): Rainforth et al. 2018. Mean over the data x (N, D) in every gradient; parameters whose gradient never
-    changes do not count. What noise alone would give is taken off: 0 means nothing was distinguishable from it.
-    Raises ValueError if an argument breaks its rule, or the model has no noise.
+    Each of `repeats` gradients uses new draws and is a mean over the data x (N, D). A larger k makes the bound tighter. The
+    ratio grows as sqrt(k) for the decoder, but falls as 1 / sqrt(k) for the encoder (Rainforth et al. 2018). Parameters
+    whose gradient never changes are left out. The estimate is corrected for the ratio that noise without any signal would
+    show; 0 means that no signal was found. Raises ValueError if an argument breaks its rule, or the model has no noise.
     """
     checks.generator("rng", rng)
     repeats = checks.whole_number("repeats", repeats, 4)
@@ -105,18 +105,19 @@ def iw_signal_to_noise(
 
 
 def signal_squared(values: NDArray) -> NDArray:
-    """(mean / sd)^2 of what each column of `values` (R, P) is drawn from: unbiased if that is normal, R > 3
+    """Return an estimate of (mean / sd)^2 for each column of `values` (R, P), R > 3; unbiased for normal draws.
 
-    (m / s)^2 of R draws is 1/R of a noncentral F(1, R - 1), whose mean is (R - 1) / (R - 3) (1 + R (mean / sd)^2).
+    m and s are the mean and standard deviation of the R draws of a column. Then R (m / s)^2 has a noncentral F(1, R - 1)
+    distribution with mean (R - 1) / (R - 3) (1 + R (mean / sd)^2). The code solves this for (mean / sd)^2.
     """
     R = len(values)
     return (values.mean(axis=0) / values.std(axis=0, ddof=1)) ** 2 * (R - 3) / (R - 1) - 1 / R
 
 
 def iw_gradient(vae: VAE, x: NDArray, eps: NDArray) -> Params:
-    """The gradient of -IW_k, mean over data x (B, D), with the k draws that eps (k, B, J) makes: the objective "iwae"."""
+    """Return the gradient of -IW_k, mean over data x (B, D), for the noise eps (k, B, J): the objective "iwae"."""
     likelihood = vae.likelihood
-    if getattr(likelihood, "sigma", None) == "optimal":     # here it is what training has left, a number
+    if getattr(likelihood, "sigma", None) == "optimal":     # use the sigma at the end of training, as a fixed number
         likelihood = Gaussian(float(np.exp(vae.params["log_sigma"])))
     vae = replace(vae, beta=1.0, estimator="sampled", objective="iwae", likelihood=likelihood)
     f = vae.forward(x, eps, fit=False)

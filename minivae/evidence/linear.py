@@ -1,6 +1,6 @@
-"""The linear-Gaussian model, where everything is known in closed form: x = z W + b + sigma noise, z ~ N(0, I).
+"""The linear-Gaussian model x = z W + b + sigma eps, z ~ N(0, I), eps ~ N(0, I): log p(x) and posterior have formulas.
 
-A VAE without hidden layers and with a Gaussian likelihood is this model; its best fit to data is probabilistic PCA
+A VAE without hidden layers and with a Gaussian likelihood is this model. Its best fit to data is probabilistic PCA
 (Tipping and Bishop 1999; Lucas, Tucker, Grosse and Norouzi 2019 for the VAE).
 """
 
@@ -18,7 +18,7 @@ from minivae.vae import VAE
 
 
 class Linear(NamedTuple):
-    """log p(x) in nats and the posterior p(z|x) = N(mean, cov): one covariance for all data."""
+    """log p(x) in nats and the posterior p(z|x) = N(mean, cov); all data points have the same covariance."""
 
     log_px: NDArray             # (N,)
     mean: NDArray               # (N, J)
@@ -26,43 +26,44 @@ class Linear(NamedTuple):
 
 
 class PPCA(NamedTuple):
-    """The linear-Gaussian model that fits a data set best: rows of `weight` are the principal directions, scaled."""
+    """The linear-Gaussian model that fits a data set best: the rows of `weight` are scaled principal directions."""
 
-    weight: NDArray             # W (J, D), the longest row first; it is known up to a rotation from the left
-    bias: NDArray               # b (D,)   the mean of the data
+    weight: NDArray             # W (J, D), longest row first; R W with a rotation R fits equally well
+    bias: NDArray               # b (D,), the mean of the data
     sigma: float
-    log_px: float               # nats, mean per datum of the data it was made from
-    eigenvalues: NDArray        # (D,) of the covariance (over N) of the data, the largest first
-    collapsed: NDArray          # (J,) where the eigenvalue is at or below sigma^2: that row of W is 0
+    log_px: float               # nats, mean over the fitted data
+    eigenvalues: NDArray        # (D,) of the covariance of the data (divisor N), largest first
+    collapsed: NDArray          # (J,) True where the eigenvalue is at most sigma^2: that row of W is 0
 
 
 def exact_linear(vae: VAE, x: NDArray) -> Linear:
-    """log p(x) and posterior of a linear-Gaussian VAE, for data x (N, D).
+    """Return log p(x) and the posterior of a linear-Gaussian VAE, for data x (N, D).
 
     log p(x) = log N(x; b, W'W + sigma^2 I),   p(z|x) = N( cov W (x - b) / sigma^2, cov ),   cov = (I + W W' / sigma^2)^-1
 
-    Raises ValueError if the model has hidden layers, or its likelihood is not Gaussian.
+    The code uses a QR decomposition instead of these inverses: it loses fewer digits when sigma is small. Raises ValueError
+    if the model has hidden layers, or its likelihood is not Gaussian.
     """
     vae, weight, bias, sigma = _linear(vae)
     x = vae.check_data(x)
     Q, R = _stacked(weight, sigma)                          # (D + J, J), (J, J)
     r = (x - bias) / sigma                                  # (N, D)
-    along = r @ Q[: vae.features]                           # (N, J)
-    mean = np.linalg.solve(R, along.T).T                    # (N, J)
-    rest = r - along @ Q[: vae.features].T                  # (N, D)
-    squares = (rest**2).sum(axis=1) + (mean**2).sum(axis=1)                                 # nothing large cancels
+    projected = r @ Q[: vae.features]                       # (N, J)
+    mean = np.linalg.solve(R, projected.T).T                # (N, J)
+    residual = r - projected @ Q[: vae.features].T          # (N, D)
+    squares = (residual**2).sum(axis=1) + (mean**2).sum(axis=1)                             # no difference of large numbers
     log_det = 2 * np.log(np.abs(np.diagonal(R))).sum() + 2 * vae.features * math.log(sigma)
     root = np.linalg.inv(R)
     return Linear(-(squares + log_det + vae.features * LOG_2PI) / 2, mean, root @ root.T)
 
 
 def with_best_encoder(vae: VAE) -> VAE:
-    """The same linear-Gaussian model with the q(z|x) of diagonal covariance that comes closest to every posterior.
+    """Return the same linear-Gaussian model with the best encoder: the diagonal q(z|x) with the smallest KL to p(z|x).
 
     mu = E[z|x],   sigma_j^2 = 1 / P_jj,   KL(q || p(z|x)) = 1/2 ( sum_j log P_jj - log det P ),   P = I + W W' / sigma^2
 
-    The KL is the same for every x, and 0 where the rows of W are orthogonal. The result is float64. Raises ValueError
-    if the model has hidden layers, or its likelihood is not Gaussian.
+    The KL is the same for every x. It is 0 if the rows of W are orthogonal. The result is float64. Raises ValueError if
+    the model has hidden layers, or its likelihood is not Gaussian.
     """
     vae, weight, bias, sigma = _linear(vae)
     Q, R = _stacked(weight, sigma)
@@ -77,30 +78,33 @@ def with_best_encoder(vae: VAE) -> VAE:
 
 
 def _linear(vae):
-    """The model in float64, W (J, D), b (D,) and sigma."""
+    """Return the model in float64, W (J, D), b (D,) and sigma."""
     if vae.hidden or not isinstance(vae.likelihood, Gaussian):
-        came = f"hidden layers {vae.hidden} and {vae.likelihood!r}"
+        got = f"hidden layers {vae.hidden} and {vae.likelihood!r}"
         remedy = "Use exact_log_px (one or two latent dimensions) or lower_bounds."
-        checks.refuse("vae", "a model without hidden layers and with a Gaussian likelihood", came, remedy)
+        checks.refuse("vae", "a model without hidden layers and with a Gaussian likelihood", got, remedy)
     vae = vae.astype(np.float64)
     weight, bias = vae.layers("decoder")[0]
     return vae, weight, bias, math.exp(vae.params["log_sigma"])
 
 
 def _stacked(weight, sigma):
-    """Q, R of (W'/sigma over I): R'R is the posterior's precision, and no digits are lost by squaring W first."""
+    """Return Q, R of the QR decomposition of W'/sigma stacked on I. R'R is the precision of the posterior, I + W W'/sigma^2.
+
+    Computing W W' first would square W and lose digits.
+    """
     return np.linalg.qr(np.concatenate([weight.T / sigma, np.eye(len(weight))]))
 
 
 def ppca(x: NDArray, latent: int, sigma: float | None = None) -> PPCA:
-    """The maximum of the likelihood of a linear-Gaussian model with J = `latent`, in closed form, for data x (N, D).
+    """Return the maximum-likelihood linear-Gaussian model with J = `latent`, in closed form, for data x (N, D).
 
     With eigenvalues l_1 >= l_2 >= ... and eigenvectors u_j of the covariance of x:
     W_j = sqrt(max(l_j - sigma^2, 0)) u_j,   b = mean of x,   sigma^2 as given, or the mean of l_(J+1) ... l_D
-    log p(x), mean per datum = -1/2 sum_j ( log 2 pi + log c_j + l_j / c_j ),   c_j = |W_j|^2 + sigma^2
+    mean of log p(x) over the data = -1/2 sum_j ( log 2 pi + log c_j + l_j / c_j ),   c_j = |W_j|^2 + sigma^2
 
-    A direction whose eigenvalue is at or below sigma^2 collapses: its W_j is 0, whatever the VAE's encoder does.
-    Raises ValueError if an argument breaks its rule, or if the best sigma is 0, where the likelihood has no maximum.
+    A latent dimension whose eigenvalue is at most sigma^2 collapses: W_j is 0, so z_j has no influence on x. Raises
+    ValueError if an argument breaks its rule, or if the best sigma is 0, where the likelihood has no maximum.
     """
     x = checks.real_array("x", x, (None, None), np.float64)
     latent = checks.whole_number("latent", latent, 1)
@@ -112,7 +116,7 @@ def ppca(x: NDArray, latent: int, sigma: float | None = None) -> PPCA:
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     if sigma is None:
         left_out = values[latent:].sum() / max(D - latent, 1)
-        if left_out <= 1e-14 * values[0]:                   # rounding of the largest
+        if left_out <= 1e-14 * values[0]:                   # not above the rounding error of the largest
             remedy = "Give sigma a number, or ask for fewer latent dimensions."
             checks.refuse("latent", "too few to fit x perfectly when sigma is free", f"{latent}", remedy)
         sigma = math.sqrt(left_out)

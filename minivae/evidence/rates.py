@@ -1,4 +1,9 @@
-"""What the ELBO of a data set is made of: rate and distortion, and the rate taken apart once more (ELBO surgery)."""
+"""Rate and distortion: the two parts of the ELBO of a data set, and the two parts of the rate ("ELBO surgery").
+
+-ELBO = distortion + rate. The distortion is the mean of -E_q log p(x|z), the rate the mean of KL( q(z|x) || p(z) ). The
+rate has two parts: the mutual information of data point and z, and the KL of the aggregate posterior to the prior. The
+aggregate posterior is the mean of q(z|x) over the data.
+"""
 
 import math
 from typing import NamedTuple
@@ -12,33 +17,34 @@ from minivae.evidence.sums import IN_CACHE, Moments, in_rows, log_mean_exp, need
 from minivae.gaussian import LOG_2PI, kl_standard_normal, log_normal, reparameterize
 from minivae.vae import VAE
 
-ACTIVE = 0.01                                               # variance of mu_j over the data, above which j is in use
+ACTIVE = 0.01                                               # z_j is active if the variance of mu_j over the data is larger
 
 
 class Rates(NamedTuple):
-    """Means over a data set, in nats per datum; standard errors are of the draws, nothing else."""
+    """Means over a data set in nats; standard errors are those due to the draws of z, for fixed data."""
 
     reconstruction: float       # E_q log p(x|z): minus the distortion
     reconstruction_se: float
-    kl: float                   # the rate: KL( q(z|x) || p(z) ) in closed form, mutual_information + marginal_kl
-    mutual_information: float   # between a datum's number and z: at most log N
-    marginal_kl: float          # KL( q(z) || p(z) ) of the aggregate posterior q(z) = mean of q(z|x)
-    surgery_se: float           # of mutual_information and of marginal_kl, whose sum has none
+    kl: float                   # the rate: KL( q(z|x) || p(z) ) in closed form = mutual_information + marginal_kl
+    mutual_information: float   # between z and the number of the data point: at most log N
+    marginal_kl: float          # KL( q(z) || p(z) ) of the aggregate posterior q(z), the mean of q(z|x) over the data
+    surgery_se: float           # standard error of mutual_information and of marginal_kl; their sum has no error
     kl_per_dimension: NDArray   # (J,)
-    variance_of_means: NDArray  # (J,) of mu_j over the data
-    active: NDArray             # (J,) where that is above ACTIVE
+    variance_of_means: NDArray  # (J,) variance of mu_j over the data
+    active: NDArray             # (J,) True where this variance is above ACTIVE
     mean: NDArray               # (J,)   of q(z), in closed form
     cov: NDArray                # (J, J) of q(z), in closed form
 
 
 def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int = 10) -> Rates:
-    """Rate, distortion, ELBO surgery (Hoffman and Johnson 2016) and active units (Burda et al. 2016) of data x (N, D).
+    """Return rate, distortion, the parts of the rate, and the active latent dimensions, for data x (N, D).
 
     mean KL( q(z|x) || p(z) ) = I(n; z) + KL( q(z) || p(z) ),   q(z) = 1/N sum_n q(z|x_n)
-    I(n; z) = mean over n of E_q(z|x_n) [ log q(z|x_n) - log q(z) ],   by `draws` >= 2 draws for every datum
+    I(n; z) = mean over n of E_q(z|x_n) [ log q(z|x_n) - log q(z) ],   estimated by `draws` >= 2 draws for each data point
 
-    log q(z) is exact: a log-sum-exp over all N data for every draw, in chunks of bounded memory, so that time grows as
-    draws N^2 J. Raises ValueError if an argument breaks its rule, the model has no noise, or the decoder overflows.
+    The split of the rate is the ELBO surgery of Hoffman and Johnson (2016); active dimensions are those of Burda et al.
+    (2016). log q(z) is exact: a log-sum-exp over all N data for each draw, so the time grows as draws N^2 J; the memory is
+    bounded. Raises ValueError if an argument breaks its rule, the model has no noise, or the decoder overflows.
     """
     checks.generator("rng", rng)
     draws = checks.whole_number("draws", draws, 2)
@@ -46,7 +52,7 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
     vae = vae.astype(np.float64)
     x = vae.check_data(x)
     mu, log_var = vae.encode(x)
-    reconstruction, information = [], []                    # mean and squared error of the mean, (rows,) each
+    reconstruction, information = [], []                    # of pairs: mean and squared error of the mean, (rows,) each
     for rows in in_rows(vae, np.arange(len(x)), draws):
         z = reparameterize(mu[rows], log_var[rows], rng.standard_normal((draws, len(rows), vae.latent)))
         with np.errstate(over="ignore", invalid="ignore"):
@@ -54,29 +60,29 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
         log_q_z = log_aggregate(z.reshape(-1, vae.latent), mu, log_var).reshape(log_px_z.shape)
         reconstruction.append(_moments(log_px_z))
         information.append(_moments(log_normal(z, mu[rows], log_var[rows]) - log_q_z))
-    (likely, likely_se), (shared, shared_se) = _mean_over_data(reconstruction), _mean_over_data(information)
+    (mean, se), (mutual, mutual_se) = _mean_over_data(reconstruction), _mean_over_data(information)
     kl = kl_standard_normal(mu, log_var).mean(axis=0)                                       # (J,)
-    around = np.atleast_2d(np.cov(mu.T, bias=True))                                         # (J, J)
-    spread, cov = np.diagonal(around), around + np.diag(np.exp(log_var).mean(axis=0))
+    cov_of_means = np.atleast_2d(np.cov(mu.T, bias=True))                                   # (J, J)
+    variance, cov = np.diagonal(cov_of_means), cov_of_means + np.diag(np.exp(log_var).mean(axis=0))
     rate = float(kl.sum())
-    parts = (shared, rate - shared, shared_se, kl, spread, spread > ACTIVE, mu.mean(axis=0), cov)
-    return Rates(likely, likely_se, rate, *parts)
+    parts = (mutual, rate - mutual, mutual_se, kl, variance, variance > ACTIVE, mu.mean(axis=0), cov)
+    return Rates(mean, se, rate, *parts)
 
 
 def log_aggregate(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
-    """log of the aggregate posterior q(z) = 1/N sum_n N(z; mu_n, sigma_n^2), (L,), for z (L, J) and mu, log_var (N, J)."""
-    precision = np.exp(-log_var / 2).T                      # (J, N)   1 / sigma
-    at_most = -(log_var + LOG_2PI).sum(axis=1) / 2          # (N,)     log density at the mean
+    """Return log q(z) (L,), q(z) = 1/N sum_n N(z; mu_n, sigma_n^2): aggregate posterior. z (L, J), mu and log_var (N, J)."""
+    one_over_sigma = np.exp(-log_var / 2).T                 # (J, N)
+    at_mean = -(log_var + LOG_2PI).sum(axis=1) / 2          # (N,)     log density at the mean
     rows = max(1, sums.AT_ONCE // (IN_CACHE * len(mu)))
     parts = []
     for start in range(0, len(z), rows):
         squares = np.zeros((min(rows, len(z) - start), len(mu)))                            # (rows, N)
-        for z_j, mu_j, precision_j in zip(z[start : start + rows].T, mu.T, precision):      # differences, then squares:
-            u = np.subtract.outer(z_j, mu_j)                                                # narrow q lose no digits
-            u *= precision_j
+        for z_j, mu_j, one_over_sigma_j in zip(z[start : start + rows].T, mu.T, one_over_sigma):
+            u = np.subtract.outer(z_j, mu_j)                # expanding the square would lose digits for a narrow q
+            u *= one_over_sigma_j
             u *= u
             squares += u
-        parts.append(log_mean_exp(at_most - squares / 2, axis=1))
+        parts.append(log_mean_exp(at_mean - squares / 2, axis=1))
     return np.concatenate(parts)
 
 
@@ -87,6 +93,6 @@ def _moments(values):
 
 
 def _mean_over_data(parts):
-    """Mean over all data, and its standard error: the draws of different data are independent."""
+    """Return the mean over all data and its standard error; the draws of different data points are independent."""
     means, squares = (np.concatenate(column) for column in zip(*parts))
     return float(means.mean()), math.sqrt(squares.sum()) / len(means)

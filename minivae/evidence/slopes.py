@@ -1,4 +1,4 @@
-"""log p(x|z) with its slope in z: what moves z, whether to the posterior's middle or through it."""
+"""log p(x|z) and its gradient in z: used to sample z (annealing), to fit a Gaussian (gaps) and to estimate gradients."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from minivae.vae import VAE
 
 
 def log_px_z_and_slope(vae: VAE, x: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
-    """log p(x|z) (L, N) and its gradient in z (L, N, J), for data x (N, D) and codes z (L, N, J)."""
+    """Return log p(x|z) (L, N) and its gradient in z (L, N, J), for data x (N, D) and codes z (L, N, J)."""
     hs = mlp(z.reshape(-1, vae.latent), vae.layers("decoder"), vae.activation)
     out = hs[-1].reshape(*z.shape[:2], -1)                                                  # (L, N, D)
     log_px_z = vae.likelihood.log_prob(x, out, *vae.scale)                                    # (L, N)

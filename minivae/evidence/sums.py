@@ -1,4 +1,4 @@
-"""Sums that stay right where exp overflows, and that need no more memory the longer they get."""
+"""Means of weights exp(a) that do not overflow, and sums over chunks, so that memory does not grow with their number."""
 
 from collections.abc import Iterator
 
@@ -9,19 +9,19 @@ from minivae import checks
 from minivae.ops import log_sum_exp
 from minivae.vae import VAE
 
-AT_ONCE = 2_000_000                                         # numbers in one array: memory stays bounded, whatever k is
-IN_CACHE = 10                                               # parts of AT_ONCE, for arrays that are read many times
+AT_ONCE = 2_000_000                                         # most numbers in one array: bounds the memory
+IN_CACHE = 10                                               # arrays that are read often get AT_ONCE / 10: they fit a cache
 
 
 def log_mean_exp(a: NDArray, axis: int = 0) -> NDArray:
-    """log of the mean of exp(a)."""
+    """Return the log of the mean of exp(a)."""
     return log_sum_exp(a, axis) - np.log(a.shape[axis])
 
 
 def error_of_log_mean(log_sum: NDArray, log_sum_2: NDArray, count: int) -> NDArray:
-    """Standard error of the log of a mean of `count` weights, given the logs of the sums of w and of w^2.
+    """Return the standard error of log(mean of w) for `count` weights w, from the logs of the sums of w and of w^2.
 
-    = sd(w) / (mean(w) sqrt(count)), to first order. Infinite where all weights are 0: then nothing is known.
+    = sd(w) / (mean(w) sqrt(count)), to first order. It is infinite where all weights are 0.
     """
     known = np.isfinite(log_sum)
     ratio = np.where(known, log_sum_2, 0) - 2 * np.where(known, log_sum, 0) + np.log(count)
@@ -30,60 +30,60 @@ def error_of_log_mean(log_sum: NDArray, log_sum_2: NDArray, count: int) -> NDArr
 
 
 class Moments:
-    """Mean and standard error of numbers that come in chunks (L, N), for each of the N columns.
+    """Mean and standard error of each of N columns of numbers, which are added in chunks (L, N).
 
-    What comes first is subtracted from all, so that squares lose no digits. A -inf makes the mean -inf, and its
-    error inf.
+    The first row is subtracted from all rows, because sums of squares of large numbers lose digits. If a number is -inf,
+    the mean of its column is -inf and the error is inf.
     """
 
     def __init__(self):
         self.count, self.first = 0, None
 
     def add(self, values: NDArray) -> None:
-        """Take in another chunk (L, N), L >= 1."""
+        """Add a chunk (L, N), L >= 1."""
         if self.first is None:
             self.first = np.where(np.isfinite(values[0]), values[0], 0)
             self.sum_1, self.sum_2 = np.zeros_like(self.first), np.zeros_like(self.first)
-            self.lost = np.zeros(len(self.first), bool)
+            self.infinite = np.zeros(len(self.first), bool)
         finite = np.isfinite(values)
-        away = np.where(finite, values, self.first) - self.first
-        self.lost |= ~finite.all(axis=0)
-        self.sum_1 += away.sum(axis=0)
-        self.sum_2 += (away * away).sum(axis=0)
+        differences = np.where(finite, values, self.first) - self.first
+        self.infinite |= ~finite.all(axis=0)
+        self.sum_1 += differences.sum(axis=0)
+        self.sum_2 += (differences * differences).sum(axis=0)
         self.count += len(values)
 
     def mean(self) -> NDArray:
-        """(N,)"""
-        return np.where(self.lost, -np.inf, self.first + self.sum_1 / self.count)
+        """Return the mean of each column, (N,)."""
+        return np.where(self.infinite, -np.inf, self.first + self.sum_1 / self.count)
 
     def variance(self) -> NDArray:
-        """Of one number, estimated without bias from at least two, (N,)"""
-        spread = np.maximum(self.sum_2 - self.sum_1**2 / self.count, 0)
-        return np.where(self.lost, np.inf, spread / (self.count - 1))
+        """Return the unbiased variance of one number of each column, (N,); it needs at least two rows."""
+        squares = np.maximum(self.sum_2 - self.sum_1**2 / self.count, 0)
+        return np.where(self.infinite, np.inf, squares / (self.count - 1))
 
     def error(self) -> NDArray:
-        """Standard error of the mean, (N,)"""
+        """Return the standard error of the mean of each column, (N,)."""
         return np.sqrt(self.variance() / self.count)
 
 
 def widest(vae: VAE) -> int:
-    """The most numbers that one row of anything the decoder makes can have."""
+    """Return the number of columns of the widest layer of the decoder, its input and output included."""
     return max(vae.features, vae.latent, *vae.hidden, 1)
 
 
-def in_rows(vae: VAE, x: NDArray, each: int = 1) -> Iterator[NDArray]:
-    """x in parts so small that `each` rows of the decoder for every datum are no more than AT_ONCE numbers."""
-    rows = max(1, AT_ONCE // (each * widest(vae)))
+def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
+    """Yield x in parts: each layer of the decoder, with `draws` codes for each data point, has at most AT_ONCE numbers."""
+    rows = max(1, AT_ONCE // (draws * widest(vae)))
     return (x[start : start + rows] for start in range(0, len(x), rows))
 
 
 def draws_at_once(vae: VAE, x: NDArray) -> int:
-    """How many draws for every row of x make no more than AT_ONCE numbers."""
+    """Return how many draws for each row of x can be decoded at once, with at most AT_ONCE numbers in a layer."""
     return max(1, AT_ONCE // (len(x) * widest(vae)))
 
 
 def need_log(name: str, values: NDArray) -> NDArray:
-    """The same values, refused with ValueError if one is NaN or +inf; -inf is the log of 0, and allowed."""
+    """Return `values`. Raises ValueError if one is NaN or +inf; -inf is allowed, because it is the log of 0."""
     bad = ~(values < np.inf)
     if bad.any():
         remedy = "The decoder overflows: its weights or x are too large. Check that training did not diverge."

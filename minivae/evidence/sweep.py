@@ -1,4 +1,7 @@
-"""The same short training again and again, with another beta, sigma or number of latents: where the code collapses."""
+"""A sweep: short trainings that differ only in beta, sigma or the number of latent dimensions. Which of them collapse?
+
+A collapsed model ignores its latent dimensions: q(z|x) is nearly the prior for each x.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -15,35 +18,35 @@ from minivae.likelihood import Likelihood
 from minivae.train import Training
 from minivae.vae import VAE
 
-DRAWS = 100                                                 # of z for every held-out datum
+DRAWS = 100                                                 # of z for each held-out data point
 
 
 class Setting(NamedTuple):
-    """What one training of a sweep is done with."""
+    """Settings of one training of a sweep."""
 
-    value: float | str          # what was swept, as the figure and the table name it
+    value: float | str          # the value that is swept, as the figure and the table show it
     likelihood: Likelihood
     beta: float = 1.0
     latent: int = 2
 
 
 class Point(NamedTuple):
-    """What came of one training, on the held-out data: nats, mean per datum."""
+    """Results of one training: means over the held-out data, in nats."""
 
     value: float | str
     beta: float
     latent: int
     distortion: float           # -E log p(x|z)
-    distortion_se: float        # of the draws
+    distortion_se: float        # standard error due to the draws of z
     rate: float                 # KL( q(z|x) || p(z) )
-    elbo: float                 # -(distortion + rate), whatever beta is
-    kls: tuple[float, ...]      # the rate of every latent, largest first
-    active: int                 # latents with Var_x( E_q[z_u] ) > ACTIVE
-    spread: float | None        # how much decoded means differ, relative to the data: 1 as they do; None if those do not
+    elbo: float                 # -(distortion + rate), for every beta
+    kls: tuple[float, ...]      # KL of each latent dimension, largest first
+    active: int                 # number of latent dimensions j with a variance of mu_j(x) over the data above ACTIVE
+    spread: float | None        # standard deviation of decoded means / that of the data; None if the data do not vary
 
     @property
     def collapsed(self) -> bool:
-        """Whether no latent says anything about x."""
+        """True if no latent dimension is active."""
         return self.active == 0
 
 
@@ -51,38 +54,39 @@ def sweep(
     data: Dataset, settings: Iterable[Setting], *, hidden=(64,), epochs: int = 40, batch: int = 128, lr: float = 2e-3,
     seed: int = 0, stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Point]:  # fmt: skip
-    """Train one model for each setting, all from the same seed; yields a Point after each.
+    """Train one model for each setting, all from the same seed; yields a Point after each training.
 
-    `stop` is asked after every step: when it says True the generator ends, without a Point of a training that is not
-    at its end. Raises ValueError if an argument breaks its rule or the data are not the likelihood's; and Diverged from
-    the generator, where a training ends in what is no number.
+    `stop` is called after each step. When it returns True, the generator ends; an unfinished training gives no Point.
+    Raises ValueError if an argument breaks its rule or the data do not suit the likelihood. The generator raises Diverged
+    if the loss or a parameter becomes infinite or NaN.
     """
     checks.whole_number("seed", seed, 0)
-    settings, how = list(settings), {"epochs": epochs, "batch": batch, "lr": lr}
-    for setting in settings:                                # a bad one is refused by the call, not after those before it
-        _begun(data, setting, hidden, seed, how)
-    return _points(data, settings, hidden, seed, how, stop)
+    settings, options = list(settings), {"epochs": epochs, "batch": batch, "lr": lr}
+    for setting in settings:                                # refuse a bad setting now, not after the trainings before it
+        _new_training(data, setting, hidden, seed, options)
+    return _points(data, settings, hidden, seed, options, stop)
 
 
-def _begun(data, setting, hidden, seed, how):
-    """The training of one setting, before its first step."""
+def _new_training(data, setting, hidden, seed, options):
+    """Return the training of one setting, before its first step."""
     rng = np.random.default_rng(seed)
-    kind = {"likelihood": setting.likelihood, "beta": setting.beta, "data_mean": data.train_x.mean(axis=0)}
-    vae = VAE.init(rng, data.train_x.shape[1], setting.latent, hidden, **kind)
-    return Training(vae, data, rng, **how)
+    model = {"likelihood": setting.likelihood, "beta": setting.beta, "data_mean": data.train_x.mean(axis=0)}
+    vae = VAE.init(rng, data.train_x.shape[1], setting.latent, hidden, **model)
+    return Training(vae, data, rng, **options)
 
 
-def _points(data, settings, hidden, seed, how, stop):
+def _points(data, settings, hidden, seed, options, stop):
+    """Yield the Point of each training, until `stop` returns True."""
     for setting in settings:
-        point = _point(_begun(data, setting, hidden, seed, how), setting.value, stop)
+        point = _point(_new_training(data, setting, hidden, seed, options), setting.value, stop)
         if point is None:
             return
         yield point
 
 
-@np.errstate(over="ignore", invalid="ignore")               # it is looked for
+@np.errstate(over="ignore", invalid="ignore")               # Training checks for overflow
 def _point(training, value, stop):
-    """What comes of a training; None if it was to stop before its end."""
+    """Run a training and return its Point; return None if `stop` ended it early."""
     for _ in training.steps():
         if stop() and training.epoch <= training.epochs:
             return None
@@ -91,12 +95,12 @@ def _point(training, value, stop):
 
 
 def measure(vae: VAE, x: NDArray, rng: np.random.Generator, value: float | str) -> Point:
-    """Rate, distortion and collapse of a trained model on data x (N, D), under the name `value`."""
+    """Return rate, distortion and active latent dimensions of a trained model on data x (N, D), as the Point of `value`."""
     bounds = lower_bounds(vae, x, DRAWS, rng)
     mu, log_var = vae.astype(np.float64).encode(x)
     kls = kl_standard_normal(mu, log_var).mean(axis=0)      # (J,)
     means = vae.decode(mu.astype(vae.dtype))                # (N, D)
-    apart = np.subtract(x, x[0], dtype=float).var(axis=0).mean()                # exactly 0 where all rows are the same
+    variance = np.subtract(x, x[0], dtype=float).var(axis=0).mean()             # exactly 0 if all rows are equal
     return Point(
         value,
         vae.beta,
@@ -107,5 +111,5 @@ def measure(vae: VAE, x: NDArray, rng: np.random.Generator, value: float | str) 
         elbo=float(bounds.elbo.mean()),
         kls=tuple(float(kl) for kl in -np.sort(-kls)),
         active=int((mu.var(axis=0) > ACTIVE).sum()),
-        spread=float((means.var(axis=0, dtype=float).mean() / apart) ** 0.5) if apart else None,
+        spread=float((means.var(axis=0, dtype=float).mean() / variance) ** 0.5) if variance else None,
     )

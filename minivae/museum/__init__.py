@@ -3,9 +3,10 @@
     exhibits     the bugs: objective, gradient, bounds, training, data
     patched      a copy of the package in memory with changed lines
     problems     small models and data for the checks
-    layers       the layers of checks: what each one notices about a copy
+    layers       the layers of checks; each one tests a copy
     loop_layer   the layer that checks the training loop and the data
-    tour         right and broken model trained side by side; all bugs against all layers; the bug of --blind
+
+    tour         train right and broken model; run all layers on all bugs; choose the bug of --blind
     figures      all bugs against all layers as a picture
     command      the command `minivae museum`
 """

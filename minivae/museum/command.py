@@ -1,4 +1,4 @@
-"""The command `minivae museum`: the list, one exhibit, the matrix, the bug without its name. Results go to stdout."""
+"""The command `minivae museum`: list the exhibits, show one, run all checks on all bugs, or hide the name of a bug."""
 
 import argparse
 import ast
@@ -36,8 +36,8 @@ def visit(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     modes = {"NAME": options.name is not None, "--matrix": options.matrix, "--blind": options.blind}
     if sum(modes.values()) > 1:
-        came = " and ".join(mode for mode, given in modes.items() if given)
-        refuse("museum", "used with one of NAME, --matrix and --blind", came, "Run one command for each.")
+        got = " and ".join(mode for mode, given in modes.items() if given)
+        refuse("museum", "used with one of NAME, --matrix and --blind", got, "Run one command for each.")
     for option, needs in {"markdown": "matrix", "reveal": "blind", "hints": "blind"}.items():
         if getattr(options, option) not in (None, False) and not getattr(options, needs):
             refuse(f"--{option}", f"used with --{needs} only", f"no --{needs}", f"Add --{needs}.")
@@ -52,7 +52,7 @@ def visit(options: argparse.Namespace) -> int:
 
 
 def show_all(options: argparse.Namespace) -> int:
-    """Print one line for every exhibit, room by room; then those for which no repository is named."""
+    """Print one line for each exhibit, room by room; then the exhibits without a repository."""
     if options.json:
         print(json.dumps([described(bug) for bug in bugs()], indent=2))
         return 0
@@ -69,17 +69,17 @@ def show_all(options: argparse.Namespace) -> int:
 
 def described(bug: Bug) -> dict:
     """Return an exhibit as plain JSON types."""
-    said = {"name": bug.name, "room": room(bug), "title": bug.title, "seen": bug.seen, "models": bug.models}
+    texts = {"name": bug.name, "room": room(bug), "title": bug.title, "seen": bug.seen, "models": bug.models}
     files = [change.file for change in bug.changes]
     lines = [{"right": change.right.strip(), "broken": change.broken.strip()} for change in bug.changes]
-    return said | {"changes": [{"file": file} | line for file, line in zip(files, lines)]}
+    return texts | {"changes": [{"file": file} | line for file, line in zip(files, lines)]}
 
 
 # One exhibit
 
 
 def show_one(options: argparse.Namespace, bug: Bug) -> int:
-    """Print the change, the two models side by side and the layers; return 1 if no layer notices the bug."""
+    """Print the changed lines, the results of both models and of the layers; return 1 if no layer notices the bug."""
     shown = tour.exhibit(bug, whole_number("--seed", options.seed, 0), whole_number("--epochs", options.epochs, 1))
     if options.json:
         print(json.dumps(exhibit_document(shown, options), indent=2))
@@ -90,23 +90,23 @@ def show_one(options: argparse.Namespace, bug: Bug) -> int:
 
 def exhibit_document(shown: Exhibit, options: argparse.Namespace) -> dict:
     """Return an exhibit and its numbers as plain JSON types."""
-    asked = {"seed": options.seed, "epochs": options.epochs}
+    settings = {"seed": options.seed, "epochs": options.epochs}
     pair = {"right": shown.right._asdict(), "broken": shown.broken._asdict()}
-    return described(shown.bug) | asked | pair | {"remarks": tour.remarks(shown), "noticed": shown.noticed}
+    return described(shown.bug) | settings | pair | {"remarks": tour.remarks(shown), "noticed": shown.noticed}
 
 
 def exhibit_lines(bug: Bug) -> list[str]:
-    """Return the title, where the bug was seen, what it does, and the changed lines with the function they are in."""
-    made = [f"{bug.name}: {bug.title}"]
+    """Return the lines that describe an exhibit: title, source, effect, and the changed lines of code."""
+    lines = [f"{bug.name}: {bug.title}"]
     for label, text in (("seen", bug.seen), ("models", bug.models)):
-        made += textwrap.wrap(text, WIDTH, initial_indent=f"{label:8}", subsequent_indent=" " * 8)
+        lines += textwrap.wrap(text, WIDTH, initial_indent=f"{label:8}", subsequent_indent=" " * 8)
     for file in dict.fromkeys(change.file for change in bug.changes):
-        made += diff(file, [change for change in bug.changes if change.file == file])
-    return made
+        lines += diff(file, [change for change in bug.changes if change.file == file])
+    return lines
 
 
 def diff(file: str, changes: Sequence[Change]) -> Iterator[str]:
-    """Yield the lines of a file that `changes` remove and add, indented as in the file, under the name of their function."""
+    """Yield the lines of a file that `changes` remove and add, each group below the name of its function."""
     right = (Path(minivae.__file__).parents[1] / file).read_text(encoding="utf-8")
     old, new = right.splitlines(), changed(right, changes).splitlines()
     for tag, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -117,7 +117,7 @@ def diff(file: str, changes: Sequence[Change]) -> Iterator[str]:
 
 
 def function_at(source: str, line: int) -> str:
-    """Return the name of the function that contains a line, with its class before it: `VAE.backward`."""
+    """Return the name of the function that contains a line, with its class: `VAE.backward`."""
     found = []
     for node in ast.walk(ast.parse(source)):                # outer nodes come before inner ones
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.lineno <= line <= node.end_lineno:
@@ -126,14 +126,14 @@ def function_at(source: str, line: int) -> str:
 
 
 def side_by_side(shown: Exhibit, options: argparse.Namespace) -> list[str]:
-    """Return the numbers of the two models, and what to notice in them."""
-    seed = f"{options.epochs} epochs, seed {options.seed}; nats per digit"
-    made = [f"{seed:44} {'right':>12} {'broken':>12}"]
+    """Return the table of the results of the two models, and remarks about it."""
+    settings = f"{options.epochs} epochs, seed {options.seed}; nats per digit"
+    lines = [f"{settings:44} {'right':>12} {'broken':>12}"]
     for key, label in ROWS.items():
-        made.append(f"  {label:42} {amount(shown.right, key):>12} {amount(shown.broken, key):>12}")
-    for who, report in (("right", shown.right), ("broken", shown.broken)):
-        made += [f"  The {who} model ended with an error: {report.words}"] if report.words else []
-    return made + [f"  {remark}" for remark in tour.remarks(shown)]
+        lines.append(f"  {label:42} {amount(shown.right, key):>12} {amount(shown.broken, key):>12}")
+    for which, report in (("right", shown.right), ("broken", shown.broken)):
+        lines += [f"  The {which} model ended with an error: {report.words}"] if report.words else []
+    return lines + [f"  {remark}" for remark in tour.remarks(shown)]
 
 
 def amount(report: Report, key: str) -> str:
@@ -142,10 +142,10 @@ def amount(report: Report, key: str) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def layer_lines(said: dict[str, str | None]) -> list[str]:
-    """Return what every layer reports: x if it notices the bug, with its words, else a dot."""
-    made = [f"noticed by {sum(map(bool, said.values()))} of {len(said)} layers of checks"]
-    return made + [f"  {'x' if words else '.'} {layer:10} {words or '-'}" for layer, words in said.items()]
+def layer_lines(messages: dict[str, str | None]) -> list[str]:
+    """Return a line for each layer: x and its message if it notices the bug, else a dot."""
+    lines = [f"noticed by {sum(map(bool, messages.values()))} of {len(messages)} layers of checks"]
+    return lines + [f"  {'x' if message else '.'} {layer:10} {message or '-'}" for layer, message in messages.items()]
 
 
 # The matrix
@@ -179,54 +179,54 @@ def show_matrix(options: argparse.Namespace) -> int:
 
 def report_faults(found: dict) -> int:
     """Print the faults of the museum itself on stderr; return 1 if there are any."""
-    wrong = tour.faults(found)
-    for words in wrong:
-        tell(f"minivae: {words}")
-    return 1 if wrong else 0
+    faults = tour.faults(found)
+    for fault in faults:
+        tell(f"minivae: {fault}")
+    return 1 if faults else 0
 
 
 def matrix_lines(found: dict) -> list[str]:
     """Return the table for a terminal: x if a layer notices the bug, X if only this layer does."""
     names = list(layers())
-    made = [f"{'':34} {' '.join(f'{name:>9}' for name in names)}"]
-    for bug, said in found.items():
-        made.append(f"{bug or '(nothing broken)':34} {' '.join(f'{mark(said, name):>9}' for name in names)}")
-    counts = [sum(bool(said[name]) for said in found.values()) for name in names]
-    lone = tour.alone(found)
-    made.append(f"{'noticed':34} {' '.join(f'{count:9}' for count in counts)}")
-    made.append(f"{'noticed by this layer only (X)':34} {' '.join(f'{len(lone[name]):9}' for name in names)}")
-    return made
+    lines = [f"{'':34} {' '.join(f'{name:>9}' for name in names)}"]
+    for bug, messages in found.items():
+        lines.append(f"{bug or '(nothing broken)':34} {' '.join(f'{mark(messages, name):>9}' for name in names)}")
+    counts = [sum(bool(messages[name]) for messages in found.values()) for name in names]
+    alone = tour.alone(found)
+    lines.append(f"{'noticed':34} {' '.join(f'{count:9}' for count in counts)}")
+    lines.append(f"{'noticed by this layer only (X)':34} {' '.join(f'{len(alone[name]):9}' for name in names)}")
+    return lines
 
 
-def mark(said: dict[str, str | None], layer: str) -> str:
-    """Return . if the layer notices nothing, x if it notices the bug, X if it is the only one."""
-    if not said[layer]:
+def mark(messages: dict[str, str | None], layer: str) -> str:
+    """Return . if the layer notices nothing, x if it notices the bug, X if it is the only layer that does."""
+    if not messages[layer]:
         return "."
-    return "x" if sum(map(bool, said.values())) > 1 else "X"
+    return "x" if sum(map(bool, messages.values())) > 1 else "X"
 
 
 def markdown(found: dict) -> list[str]:
     """Return the matrix as a Markdown table."""
     names = list(layers())
-    made = [f"| bug | seen | {' | '.join(names)} |", f"|---|---|{':-:|' * len(names)}"]
+    lines = [f"| bug | seen | {' | '.join(names)} |", f"|---|---|{':-:|' * len(names)}"]
     for bug in sorted(bugs(), key=lambda bug: bug.common):  # common ones last
         marks = " | ".join({".": "", "x": "x", "X": "**x**"}[mark(found[bug.name], name)] for name in names)
-        made.append(f"| {bug.title} | {bug.seen.partition(':')[0] if bug.common else bug.seen} | {marks} |")
-    counts = " | ".join(str(sum(bool(said[name]) for said in found.values())) for name in names)
-    return [*made, f"| of {len(bugs())} bugs, noticed | | {counts} |"]
+        lines.append(f"| {bug.title} | {bug.seen.partition(':')[0] if bug.common else bug.seen} | {marks} |")
+    counts = " | ".join(str(sum(bool(messages[name]) for messages in found.values())) for name in names)
+    return [*lines, f"| of {len(bugs())} bugs, noticed | | {counts} |"]
 
 
 # A bug without its name
 
 
 def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
-    """Print the numbers of both models for the bug that the seed chooses, then hints: what each layer reports."""
-    asked = 1 if options.hints is None else whole_number("--hints", options.hints, 1)
+    """Print the results of both models for the bug that the seed chooses, then hints: the message of each layer."""
+    count = 1 if options.hints is None else whole_number("--hints", options.hints, 1)
     bug = tour.blind(options.seed)
     shown = tour.exhibit(bug, options.seed, whole_number("--epochs", options.epochs, 1))
-    hints = [f"{layer} ({MEANING[layer]}): {words or 'notices nothing'}" for layer, words in shown.noticed.items()]
+    hints = [f"{layer} ({MEANING[layer]}): {message or 'notices nothing'}" for layer, message in shown.noticed.items()]
     hints.append(f"the change is in {bug.changes[0].file}")
-    given = hints[: len(hints) if options.reveal else asked]
+    given = hints[: len(hints) if options.reveal else count]
     if options.json:
         pair = {"right": shown.right._asdict(), "broken": shown.broken._asdict()}
         answer = {"bug": described(bug)} if options.reveal else {}
@@ -235,7 +235,7 @@ def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> 
     noticing = sum(map(bool, shown.noticed.values()))
     print("One or two lines of minivae were changed. Which ones?")
     print(f"{noticing} of {len(shown.noticed)} layers of checks notice the change; each hint is what one layer reports.")
-    print(f"In Python, minivae.museum.tour.handed({options.seed}) is the changed package; .vae.VAE of it is its model.")
+    print(f"In Python, minivae.museum.tour.handed({options.seed}) is the changed package; its model is .vae.VAE.")
     print("\n".join(["", *side_by_side(shown, options), ""]))
     if options.reveal or options.hints is not None or not sys.stdin.isatty():
         print("\n".join(f"hint {i}: {hint}" for i, hint in enumerate(given, 1)))
@@ -252,20 +252,20 @@ def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> 
 
 
 def guess(bug: Bug, hints: list[str], read: Callable[[], str]) -> bool:
-    """Print one hint for each return key; return True when the bug is named, False when the user gives up or input ends."""
+    """Print a hint each time Return is pressed; return True for the right name, False if the user gives up or input ends."""
     waiting = list(enumerate(hints, 1))
     while True:
         print("Return: a hint; r: the answer; or type the name of the bug >", end=" ", flush=True)
         try:
-            said = read().strip()
+            answer = read().strip()
         except EOFError:
             return False
-        if said == bug.name:
+        if answer == bug.name:
             return True
-        if said in ("r", "reveal", "q", "quit"):
+        if answer in ("r", "reveal", "q", "quit"):
             return False
-        if said:
-            print(f"No, not {said}.")
+        if answer:
+            print(f"No, not {answer}.")
         elif waiting:
             print("hint {}: {}".format(*waiting.pop(0)))
         else:

@@ -19,8 +19,8 @@ MARKS = {True: {"color": ORANGE, "marker": "D", "s": 62}, False: {"color": BLUE,
 @styled
 def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
     """Draw a row per bug and a column per layer: a disc where the layer notices the bug, a diamond where only it does."""
-    names, lone = list(layers()), tour.alone(found)
-    counts = {name: sum(bool(said[name]) for said in found.values()) for name in names}
+    names, alone = list(layers()), tour.alone(found)
+    counts = {name: sum(bool(messages[name]) for messages in found.values()) for name in names}
     figure = page(8.4, 12.4)
     axes = figure.subplots()
     y = 0.0
@@ -33,7 +33,7 @@ def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
         y += 1.4
     for i, name in enumerate(names):
         axes.text(i, y, f"{counts[name]}", ha="center", va="center", weight="bold", color=DARK)
-        axes.text(i, y + 0.9, f"{len(lone[name])}", ha="center", va="center", color=ORANGE)
+        axes.text(i, y + 0.9, f"{len(alone[name])}", ha="center", va="center", color=ORANGE)
     axes.text(-0.6, y, "bugs noticed", ha="right", va="center", size=9, color=DARK)
     axes.text(-0.6, y + 0.9, "noticed by no other layer", ha="right", va="center", size=9, color=ORANGE)
     axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(y + 1.6, -0.8))
@@ -52,10 +52,10 @@ def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
     return figure, f"Matrix of {len(bugs())} bugs against {len(names)} layers of checks. {finding}. Noticed: {each}."
 
 
-def draw_row(axes: Axes, y: float, name: str, loud: Sequence[str], names: Sequence[str]) -> None:
-    """Draw one bug: a thin line, its name, its marks."""
+def draw_row(axes: Axes, y: float, name: str, noticing: Sequence[str], names: Sequence[str]) -> None:
+    """Draw one bug: a thin line, its name, and a mark for each layer that notices it."""
     axes.axhline(y, xmin=0, xmax=1, color=GREY, lw=0.3, alpha=0.6, zorder=0)
     axes.text(-0.6, y, name, ha="right", va="center", size=8.5, color=DARK)
-    for layer in loud:
-        axes.scatter(names.index(layer), y, zorder=2, **MARKS[len(loud) == 1])
+    for layer in noticing:
+        axes.scatter(names.index(layer), y, zorder=2, **MARKS[len(noticing) == 1])
 

@@ -1,6 +1,7 @@
-"""The layers of checks. Each looks at a copy of the package and says what it notices, or nothing.
+"""The layers of checks. Each tests a copy of the package and raises Noticed if it finds a fault.
 
-A layer knows what is right from elsewhere: from numbers written out again, from complex steps, from exact sums.
+The correct values do not come from the copy: they are computed a second time by plain loops, by complex steps (derivatives
+without rounding error) or by exact quadrature sums.
 """
 
 import dataclasses
@@ -25,44 +26,44 @@ from minivae.museum.problems import (
 )  # fmt: skip
 
 KINDS = ("bernoulli", "binomial", "gaussian")
-LEDGER = "derivations.engine.ties"                                 # a layer of the ledger's own: nothing here may import it
+LEDGER = "derivations.engine.ties"                                 # a layer in derivations, which minivae does not import
 
 
 def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
-    """For every layer what it has to say about a copy, None if nothing. An error that the copy raises is noticed."""
-    return {name: said(layer, copy) for name, layer in layers().items()}
+    """Return the message of each layer about a copy, None if the layer notices nothing."""
+    return {name: message_of(layer, copy) for name, layer in layers().items()}
 
 
-def said(layer: Callable, copy: SimpleNamespace) -> str | None:
-    """What one layer has to say."""
+def message_of(layer: Callable, copy: SimpleNamespace) -> str | None:
+    """Return the message of one layer about a copy, None if it notices nothing. An error in the copy is noticed, too."""
     try:
         with np.errstate(all="ignore"):
             layer(copy)
-    except Noticed as words:
-        return str(words)
-    except Exception as error:                              # whatever it is: the right package raises nothing
+    except Noticed as message:
+        return str(message)
+    except Exception as error:                              # the right package raises no error
         return f"{type(error).__name__}: {error}"
     return None
 
 
 def layers() -> dict[str, Callable]:
-    """Every layer by its name; the ledger's ties, where the package `derivations` is there."""
-    own = {
+    """Return all layers by name; "ledger" only if the package `derivations` is installed."""
+    here = {
         "shapes": shapes, "loss": loss, "gradient": gradient, "joint": joint,
         "ordering": ordering, "evidence": evidence, "loop": loop_layer.loop,
     }  # fmt: skip
-    return own | ({"ledger": importlib.import_module(LEDGER).ties} if importlib.util.find_spec("derivations") else {})
+    return here | ({"ledger": importlib.import_module(LEDGER).ties} if importlib.util.find_spec("derivations") else {})
 
 
 MEANING = {
-    "shapes": "shapes, dtypes, finite numbers, and what is refused",
-    "loss": "the loss against an oracle, given mu, log_var and the decoder's output",
-    "gradient": "the gradient against complex steps, noise held fixed",
+    "shapes": "shapes, dtypes, finite numbers, and that bad input is refused",
+    "loss": "the loss against a textbook formula, for given mu, log_var and decoder output",
+    "gradient": "the gradient against complex steps, with fixed noise",
     "joint": "sampler, density and KL describe one distribution: quadrature nodes as noise",
     "ordering": "KL >= 0 and ELBO <= IW_k <= log p(x), tighter with k",
-    "evidence": "a linear model whose log p(x) is known",
-    "loop": "Adam, epochs, what is logged, resume, and the data",
-    "ledger": "the ledger's ties: equations of four tutorials",
+    "evidence": "a linear model whose log p(x) has a formula",
+    "loop": "Adam, epochs, the log, resuming, and the data",
+    "ledger": "the code against the equations of four tutorials",
 }
 
 
@@ -70,23 +71,26 @@ MEANING = {
 
 
 def shapes(copy: SimpleNamespace) -> None:
-    """Everything a user asks of a model has the promised shape and dtype, and is finite, for large numbers too."""
+    """Check that all results of a model have the right shape and dtype and are finite, for large numbers too.
+
+    Also check that values outside the range of a likelihood are refused.
+    """
     for kind in KINDS:
         for dtype in (np.float32, np.float64):
             vae, x, _ = problem(copy, kind, dtype=dtype)
             eps = vae.draw_noise(np.random.default_rng(0), 3, 2)
             mu, log_var = vae.encode(x)
-            made = {"noise": (eps, (2, 3, 2)), "mu": (mu, (3, 2)), "log_var": (log_var, (3, 2))}
-            made |= {"mean": (vae.decode(mu), x.shape), "elbo": (vae.elbo(x, eps), (3,)), "loss": (vae.loss(x, eps), ())}
-            made["gradient"] = vae.gradient(x, eps).flat, vae.params.flat.shape
-            for name, (array, shape) in made.items():
+            results = {"noise": (eps, (2, 3, 2)), "mu": (mu, (3, 2)), "log_var": (log_var, (3, 2))}
+            results |= {"mean": (vae.decode(mu), x.shape), "elbo": (vae.elbo(x, eps), (3,)), "loss": (vae.loss(x, eps), ())}
+            results["gradient"] = vae.gradient(x, eps).flat, vae.params.flat.shape
+            for name, (array, shape) in results.items():
                 insist(np.shape(array) == shape, f"{kind}: {name} has shape {np.shape(array)} instead of {shape}")
                 insist(array.dtype == dtype, f"{kind}: {name} is {array.dtype} instead of {np.dtype(dtype)}")
                 insist(np.isfinite(array).all(), f"{kind}: {name} is not finite")
     large = np.array([[1e4, -1e4]])
     insist(np.isfinite(copy.ops.softplus(large)).all(), "log(1 + e^a) at a = 10000 is not finite")
-    far = copy.ops.log_sum_exp(large - 2e4, axis=1)
-    insist(np.isfinite(far).all(), "log sum exp of numbers near -10000 is not finite")
+    log_sum = copy.ops.log_sum_exp(large - 2e4, axis=1)
+    insist(np.isfinite(log_sum).all(), "log sum exp of numbers near -10000 is not finite")
     for kind in ("bernoulli", "binomial"):
         try:
             likelihood_of(copy, kind).check(np.array([[0.0, 255.0]]))
@@ -99,7 +103,7 @@ def shapes(copy: SimpleNamespace) -> None:
 
 
 def loss(copy: SimpleNamespace) -> None:
-    """The loss is the one written down, number by number, given what encoder, sampler and decoder put out."""
+    """Check the loss, given the outputs of encoder, sampler and decoder, against a sum in plain Python."""
     for kind in KINDS:
         for settings in ({"beta": 1.5}, {"beta": 1.5, "estimator": "sampled"}, {"decoder": 40.0}):
             vae, x, eps = problem(copy, kind, sigma=0.7, **settings)
@@ -108,20 +112,20 @@ def loss(copy: SimpleNamespace) -> None:
 
 
 def textbook_loss(vae: object, f: object, x: np.ndarray, kind: str) -> float:
-    """beta KL - log p(x|z), mean over data and draws, from mu, log_var, z and the decoder's output."""
+    """Return beta KL - log p(x|z), mean over data and draws, from mu, log_var, z and the decoder's output."""
     total = 0.0
     for l, b in np.ndindex(f.z.shape[:2]):
         for d in range(x.shape[1]):
-            total -= log_p(kind, x[b, d], f.out[l, b, d], *(math.exp(own) for own in f.scale))
+            total -= log_p(kind, x[b, d], f.out[l, b, d], *(math.exp(log_sigma) for log_sigma in f.scale))
         for m, v, z in zip(f.mu[b], f.log_var[b], f.z[l, b]):
             closed = (m * m + math.exp(v) - 1 - v) / 2
-            drawn = (z * z - (z - m) ** 2 / math.exp(v) - v) / 2
-            total += vae.beta * (closed if vae.estimator == "analytic" else drawn)
+            sampled = (z * z - (z - m) ** 2 / math.exp(v) - v) / 2
+            total += vae.beta * (closed if vae.estimator == "analytic" else sampled)
     return total / (len(f.z) * len(x))
 
 
 def log_p(kind: str, x: float, out: float, sigma: float = 1.0) -> float:
-    """log p(x|z) of one feature."""
+    """Return log p(x|z) of one feature."""
     if kind == "gaussian":
         return -((x - out) ** 2) / (2 * sigma**2) - math.log(sigma * math.sqrt(2 * math.pi))
     n = {"bernoulli": 1, "binomial": 16}[kind]
@@ -141,23 +145,26 @@ PROBLEMS = (
 
 
 def gradient(copy: SimpleNamespace) -> None:
-    """The gradient is that of the loss in every parameter, array by array, relative to the array's largest entry."""
+    """Check the gradient in each parameter against complex steps, relative to the largest entry of its array."""
     for settings in PROBLEMS:
         vae, x, eps = problem(copy, **settings)
 
         def loss_at(flat, vae=vae, x=x, eps=eps):
             return dataclasses.replace(vae, params=vae.params.like(flat)).forward(x, eps).loss
 
-        came, wanted = vae.gradient(x, eps), vae.params.like(complex_gradient(loss_at, vae.params.flat))
+        got, expected = vae.gradient(x, eps), vae.params.like(complex_gradient(loss_at, vae.params.flat))
         for name in vae.params:
-            notice(f"gradient in {name}, {settings['likelihood']}", came[name], wanted[name], 1e-9)
+            notice(f"gradient in {name}, {settings['likelihood']}", got[name], expected[name], 1e-9)
 
 
 # 4  one distribution
 
 
 def joint(copy: SimpleNamespace) -> None:
-    """What draws z, what scores it and the closed KL are one distribution; so are what draws x and what scores it."""
+    """Check that the sampler of z, its density and the closed-form KL describe one distribution.
+
+    The noise is quadrature nodes, so means over it are exact. The sampler and density of x are compared by random draws.
+    """
     rng, g = np.random.default_rng(1), copy.gaussian
     mu, log_var = rng.normal(size=(2, 3, 2))
     eps, weights = noise_nodes(2, 3)
@@ -165,24 +172,24 @@ def joint(copy: SimpleNamespace) -> None:
     mean = np.tensordot(weights, z, 1)
     notice("mean of the drawn z", mean, mu)
     notice("variance of the drawn z", np.tensordot(weights, (z - mean) ** 2, 1), np.exp(log_var))
-    drawn = weights @ (g.log_normal(z, mu, log_var) - g.log_standard_normal(z))             # (B,)
-    notice("KL of what is drawn, and in closed form", drawn, g.kl_standard_normal(mu, log_var).sum(axis=-1))
+    kl = weights @ (g.log_normal(z, mu, log_var) - g.log_standard_normal(z))                # (B,)
+    notice("KL of the drawn z, against its closed form", kl, g.kl_standard_normal(mu, log_var).sum(axis=-1))
     vae, *_ = problem(copy)
     noise = vae.draw_noise(np.random.default_rng(2), 4000, 5)                   # (L, B, J): 40,000 numbers
-    insist((noise[:, 0] != noise[:, 1]).all(), "two data are given the same noise")
+    insist((noise[:, 0] != noise[:, 1]).all(), "two data points get the same noise")
     insist(abs(noise.std() - 1) < 0.03, f"noise has standard deviation {noise.std():.3g}")
     out, log_sigma = np.zeros((40_000, 1)), np.log(0.3)
     x = copy.likelihood.Gaussian(0.3).sample(np.random.default_rng(3), out, log_sigma)
     scored = copy.likelihood.gaussian_log_prob(x, out[None], log_sigma).mean()
     entropy = copy.gaussian.entropy_diagonal(np.array(2 * log_sigma))           # E log p = -H, for draws from p
-    insist(abs(scored + entropy) < 0.03, f"draws x have mean log density {scored:.3g}, where -H is {-entropy:.3g}")
+    insist(abs(scored + entropy) < 0.03, f"draws of x have mean log density {scored:.3g} instead of {-entropy:.3g}")
 
 
 # 5  the bounds
 
 
 def ordering(copy: SimpleNamespace) -> None:
-    """KL >= 0 and ELBO <= IW_2 <= IW_1000 <= log p(x), and more draws bring more."""
+    """Check KL >= 0 and ELBO < IW_2 < IW_200 <= log p(x): more draws give a tighter bound."""
     mu, log_var = np.meshgrid([0.0, 0.3], np.linspace(-4, 2, 61))
     lowest = copy.gaussian.kl_standard_normal(mu, log_var).min()
     insist(lowest >= 0, f"KL is {lowest:.3g} somewhere")
@@ -201,7 +208,7 @@ def ordering(copy: SimpleNamespace) -> None:
 
 
 def in_order(low: str, a: float, high: str, b: float) -> None:
-    """Notice unless a is clearly below b. In the right package they are a tenth of a nat apart or more."""
+    """Raise Noticed unless a + 0.03 < b. In the right package they differ by at least 0.1 nats."""
     insist(a + 0.03 < b, f"{low} is {a:.2f}, not below {high}, {b:.2f}")
 
 
@@ -209,7 +216,7 @@ def in_order(low: str, a: float, high: str, b: float) -> None:
 
 
 def evidence(copy: SimpleNamespace) -> None:
-    """Where the posterior is known: the quadrature is exact, and the ELBO is log p(x), whatever beta is."""
+    """Check a linear model with known posterior: the quadrature gives log p(x), and the ELBO equals it for every beta."""
     for beta in (1.0, 4.0):
         vae, x, log_px = linear_world(copy, beta)
         notice("log p(x) by quadrature", copy.evidence.exact_log_px(vae, x).log_px, log_px)

@@ -1,4 +1,4 @@
-"""The layer that checks the training loop and the data, by code that is written a second time from the papers."""
+"""The layer that checks the training loop and the data, by a second, plain implementation of each."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ from minivae.museum.problems import insist, notice, problem
 
 
 def loop(copy: SimpleNamespace) -> None:
-    """Check Adam, the weights of rows, the history, resuming, and the split of the data."""
+    """Check Adam, the weight of each row, the history, resuming, and the split of the data."""
     adam(copy)
     epochs(copy)
     resume(copy)
@@ -33,7 +33,7 @@ class TextbookAdam:
 
 
 def adam(copy: SimpleNamespace) -> None:
-    """Compare ten steps of Adam with the textbook's."""
+    """Compare ten steps of Adam with the textbook version."""
     rng = np.random.default_rng(0)
     params = copy.params.Params({"w": (6,)}, rng.normal(size=6))
     optimiser, textbook = copy.adam.Adam(params, 0.01), TextbookAdam(params.flat.copy(), 0.01)
@@ -44,7 +44,7 @@ def adam(copy: SimpleNamespace) -> None:
 
 
 def epochs(copy: SimpleNamespace) -> None:
-    """Compare two epochs of nine rows in batches of four with a plain loop: the noise is drawn after the order."""
+    """Compare two epochs of nine rows, in batches of at most four, with a plain loop: first draw the order, then noise."""
     vae, x, _ = problem(copy, rows=9)
     training = start(copy, vae, x)
     again, *_ = problem(copy, rows=9)
@@ -58,7 +58,7 @@ def epochs(copy: SimpleNamespace) -> None:
             f = again.forward(x[rows], eps)
             sums += float(f.log_px_z.mean()) * len(rows), float(f.kl.mean()) * len(rows)
             textbook.step(again.gradient(x[rows], eps).flat)
-        again.draw_noise(rng, 9)                            # that of the held-out rows
+        again.draw_noise(rng, 9)                            # used for the held-out rows
         notice("logged reconstruction and KL", [record.train_reconstruction, record.train_kl], sums / 9)
         insist(record.train_kl >= 0, f"a logged KL is {record.train_kl:.3g}")
         notice("logged ELBO", record.train_elbo, (sums[0] - sums[1]) / 9)
@@ -66,7 +66,7 @@ def epochs(copy: SimpleNamespace) -> None:
 
 
 def start(copy: SimpleNamespace, vae: object, x: NDArray) -> object:
-    """Return a training on nine rows, always the same."""
+    """Return a training on the given rows with fixed settings and seed."""
     rows = copy.data.Dataset("nine rows", x, x)
     return copy.train.Training(vae, rows, np.random.default_rng(4), epochs=2, batch=4, lr=0.01)
 
@@ -83,7 +83,7 @@ def resume(copy: SimpleNamespace) -> None:
     other = start(copy, part, x)
     other.restore({name: array.copy() for name, array in arrays.items()}, numbers)
     list(other.steps())
-    insist(np.array_equal(part.params.flat, whole.params.flat), "an interrupted run ends elsewhere than a whole one")
+    insist(np.array_equal(part.params.flat, whole.params.flat), "a resumed run ends with other parameters")
 
 
 def data(copy: SimpleNamespace) -> None:
@@ -92,7 +92,7 @@ def data(copy: SimpleNamespace) -> None:
     x = np.arange(50)[:, None] * [1, 0] + y[:, None] * [0, 1]                   # a row contains its number and label
     train_x, test_x, train_y, test_y = copy.data.hold_out(x, y)
     both = np.intersect1d(train_x[:, 0], test_x[:, 0])
-    insist(not len(both), f"{len(both)} rows are learned from and held out")
+    insist(not len(both), f"{len(both)} rows are both training and held-out rows")
     insist(len(train_x) + len(test_x) == 50, f"of 50 rows there are {len(train_x)} and {len(test_x)}")
     labels = np.array_equal(train_x[:, 1], train_y) and np.array_equal(test_x[:, 1], test_y)
     insist(labels, "labels do not belong to their rows")

@@ -1,7 +1,7 @@
-"""A copy of a package in memory with changed lines. No file is written, and the imported package does not change.
+"""Make a copy of a package in memory with changed lines. No file is written, and the imported package does not change.
 
-This uses Python's import system: while a copy is made, the first finder answers for the package's name with a suffix. It
-reads the original source, changes it, and renames its imports.
+This uses Python's import system: while a copy is made, an extra finder handles the package's name with a suffix. It reads
+the original source, changes it, and renames its imports.
 """
 
 import ast
@@ -26,7 +26,7 @@ CORE = (
 
 
 class Change(NamedTuple):
-    """A change of some lines of a module. The right lines occur exactly once in its source."""
+    """A change of some lines of a module: replace `right` by `broken`. `right` occurs exactly once in the source."""
 
     module: str                                             # "gaussian" is minivae/gaussian.py
     right: str
@@ -34,7 +34,7 @@ class Change(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Path of the module, relative to the project."""
+        """Return the path of the module, relative to the project."""
         return f"minivae/{self.module.replace('.', '/')}.py"
 
 
@@ -45,7 +45,7 @@ def package(changes: Sequence[Change] = ()) -> SimpleNamespace:
 
 
 def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, ModuleType]:
-    """Return copied modules by the names of their originals: minivae and the named packages, which import each other.
+    """Return a copy of each named module, by the name of the original. The copies import each other, not the originals.
 
     Raises ValueError if the lines to replace do not occur exactly once.
     """
@@ -56,14 +56,14 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
     try:
         return {name: importlib.import_module(copied(name, packages)) for name in names}
     finally:
-        sys.meta_path.remove(finder)                        # the copies hold references to each other
+        sys.meta_path.remove(finder)                        # no longer needed: the copies have references to each other
         for name in list(sys.modules):
             if name.partition(".")[0] in {copied(package, packages) for package in packages}:
                 del sys.modules[name]
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finder and loader of copies of modules: executes their changed source."""
+    """Finder and loader of copied modules: executes their changed source."""
 
     def __init__(self, packages: frozenset, changes: tuple[Change, ...]):
         self.packages, self.changes = packages, changes
@@ -76,14 +76,14 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         spec = importlib.util.find_spec(name)
         if spec is None:
             return None
-        whole = spec.submodule_search_locations is not None
-        return importlib.util.spec_from_loader(fullname, self, origin=spec.origin, is_package=whole)
+        is_package = spec.submodule_search_locations is not None
+        return importlib.util.spec_from_loader(fullname, self, origin=spec.origin, is_package=is_package)
 
     def exec_module(self, module: ModuleType) -> None:
         """Execute the original's source with its changes."""
         name, source = original(module.__name__), Path(module.__spec__.origin)
-        mine = tuple(change for change in self.changes if f"minivae.{change.module}" == name)
-        exec(compiled(source, mine, self.packages), module.__dict__)
+        changes = tuple(change for change in self.changes if f"minivae.{change.module}" == name)
+        exec(compiled(source, changes, self.packages), module.__dict__)
 
 
 @functools.cache
@@ -105,19 +105,19 @@ def changed(text: str, changes: Iterable[Change]) -> str:
     for change in changes:
         if text.count(change.right) != 1:
             rule = f"found exactly once in {change.file}"
-            remedy = "The source has moved on: bring the exhibit after it."
+            remedy = "The source was changed: change the exhibit in the same way."
             refuse("right", rule, f"{text.count(change.right)} times {change.right!r}", remedy)
         text = text.replace(change.right, change.broken)
     return text
 
 
 def copied(name: str, packages: Iterable[str]) -> str:
-    """ "minivae.vae" -> "minivae_copy.vae"; other packages keep their names."""
+    """Return "minivae_copy.vae" for "minivae.vae"; other packages keep their names."""
     root, dot, rest = name.partition(".")
     return root + SUFFIX + dot + rest if root in packages else name
 
 
 def original(name: str) -> str:
-    """ "minivae_copy.vae" -> "minivae.vae"."""
+    """Return "minivae.vae" for "minivae_copy.vae"."""
     root, dot, rest = name.partition(".")
     return root.removesuffix(SUFFIX) + dot + rest

@@ -1,4 +1,4 @@
-"""Small models and data for checks of a copy of the package. All copies get the same numbers, from one seed."""
+"""Small models and data for the checks of a copy of the package. All copies get the same numbers, from one seed."""
 
 import math
 from collections.abc import Callable
@@ -9,29 +9,32 @@ from numpy.typing import NDArray
 
 
 class Noticed(Exception):
-    """Raised by a layer that notices a fault of a copy; the message has words and numbers."""
+    """Raised by a layer that finds a fault of a copy; the message names the quantity and its numbers."""
 
 
-def notice(what: str, came: object, wanted: object, rel: float = 1e-10) -> None:
-    """Raise Noticed unless `came` equals `wanted`: in shape, and in numbers relative to the largest wanted entry."""
-    came, wanted = np.asarray(came), np.asarray(wanted)
-    if came.shape != wanted.shape:
-        raise Noticed(f"{what}: shape {came.shape} instead of {wanted.shape}")
+def notice(what: str, got: object, expected: object, rel: float = 1e-10) -> None:
+    """Raise Noticed unless `got` equals `expected`, in shape and in numbers.
+
+    `rel` is the tolerance relative to the largest entry of `expected`.
+    """
+    got, expected = np.asarray(got), np.asarray(expected)
+    if got.shape != expected.shape:
+        raise Noticed(f"{what}: shape {got.shape} instead of {expected.shape}")
     with np.errstate(all="ignore"):
-        wrong = ~(np.abs(came - wanted) <= rel * np.abs(wanted).max(initial=0))
+        wrong = ~(np.abs(got - expected) <= rel * np.abs(expected).max(initial=0))
     if wrong.any():
-        worst = np.unravel_index(np.argmax(np.where(wrong, np.abs(came - wanted), -1)), wrong.shape)
-        raise Noticed(f"{what}: {came[worst]:.4g} instead of {wanted[worst]:.4g}")
+        worst = np.unravel_index(np.argmax(np.where(wrong, np.abs(got - expected), -1)), wrong.shape)
+        raise Noticed(f"{what}: {got[worst]:.4g} instead of {expected[worst]:.4g}")
 
 
-def insist(fine: bool, what: str) -> None:
-    """Raise Noticed unless the condition is true."""
-    if not fine:
-        raise Noticed(what)
+def insist(condition: bool, message: str) -> None:
+    """Raise Noticed with the message unless the condition is true."""
+    if not condition:
+        raise Noticed(message)
 
 
 def likelihood_of(copy: SimpleNamespace, name: str, sigma: float | str = "learned") -> object:
-    """Return the copy's likelihood with this name; counts are up to 16."""
+    """Return the copy's likelihood with this name; a Binomial has 16 trials."""
     settings = {"bernoulli": {}, "binomial": {"n": 16}, "gaussian": {"sigma": sigma}}
     return copy.likelihood.make_likelihood(name, **settings[name])
 
@@ -49,7 +52,7 @@ def problem(
 ) -> tuple:
     """Return a model of the copy with random weights and biases, data (rows, 4), and noise (samples, rows, 2).
 
-    The weights of the decoder's last layer are multiplied by a factor: this makes logits large.
+    `decoder` multiplies the weights of the decoder's last layer: a large factor makes large logits.
     """
     rng = np.random.default_rng(7)
     kind = likelihood_of(copy, likelihood, sigma)
@@ -62,7 +65,7 @@ def problem(
 
 
 def complex_gradient(f: Callable, flat: NDArray) -> NDArray:
-    """Return the gradient of f(flat) by complex steps, Im f(flat + ih) / h: without a difference, so no cancellation."""
+    """Return the gradient of f(flat) by complex steps, Im f(flat + ih) / h: no difference, so no digits are lost."""
     gradient = np.empty_like(flat)
     for i in range(len(flat)):
         moved = flat.astype(complex)
@@ -72,7 +75,7 @@ def complex_gradient(f: Callable, flat: NDArray) -> NDArray:
 
 
 def noise_nodes(latent: int, rows: int, nodes: int = 8) -> tuple[NDArray, NDArray]:
-    """Return eps (L, rows, J) and weights (L,): the weighted sum is the mean over the noise, exact for low polynomials."""
+    """Return eps (L, rows, J) and weights (L,): the weighted sum is the mean over the noise, by Gauss-Hermite quadrature."""
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
     weight = np.prod(np.meshgrid(*[weights] * latent, indexing="ij"), axis=0).ravel()
@@ -82,7 +85,7 @@ def noise_nodes(latent: int, rows: int, nodes: int = 8) -> tuple[NDArray, NDArra
 def linear_world(copy: SimpleNamespace, beta: float = 1.0, widen: float = 0.0) -> tuple:
     """Return a model without hidden layers whose encoder is the exact posterior, data, and their exact log p(x).
 
-    x = z W + b + sigma noise, with orthogonal rows of W. `widen` is added to the encoder's log_var.
+    x = z W + b + sigma eps, with orthogonal rows of W. `widen` is added to the encoder's log_var.
     """
     rng = np.random.default_rng(3)
     latent, features, sigma = 2, 5, 0.6

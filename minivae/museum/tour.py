@@ -1,4 +1,4 @@
-"""The right and the broken model trained side by side, all bugs against all layers, and the bug of --blind."""
+"""Train the right and the broken model side by side, run all layers on all bugs, and choose the bug of --blind."""
 
 import dataclasses
 import functools
@@ -21,21 +21,21 @@ from minivae.params import Params
 from minivae.vae import VAE
 
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
-SURE = 0.01, 1 << 11                                        # tolerance and finest grid of the quadrature
-CLEAR = 0.3                                                 # nats: larger than the noise of the draws
-SEVERAL = {0: 4}                                            # layers that notice the bug of --blind, by seed; else at least 2
+QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
+CLEAR = 0.3                                                 # smallest difference that is reported, in nats: above the noise
+SEVERAL = {0: 4}                                            # seed: fewest layers that notice the bug of --blind; others 2
 OF_MODEL = ("beta", "estimator", "objective")
 
 
 class Report(NamedTuple):
-    """Numbers of a trained model by its own code, nats per digit; `log_px` is computed by the right code."""
+    """Results of a trained model in nats per digit, computed by its copy of the package; `log_px` by the right package."""
 
-    loss: float | None = None                               # of the training rows, or None
+    loss: float | None = None                               # of the training rows
     logged: float | None = None                             # ELBO of these rows in the record of the last epoch
-    elbo: float | None = None                               # of held-out rows, like all below
+    elbo: float | None = None                               # of held-out rows, like all numbers below
     iw_bound: float | None = None
-    own_log_px: float | None = None
-    log_px: float | None = None
+    own_log_px: float | None = None                         # log p(x), by the copy
+    log_px: float | None = None                             # log p(x), by the right package
     words: str = ""                                         # message of the error that ended the training
 
 
@@ -66,29 +66,29 @@ def fit(copy: SimpleNamespace, bug: Bug, seed: int, epochs: int) -> tuple:
 
 
 def report(copy: SimpleNamespace, bug: Bug, vae: object, data: object, last: object, seed: int) -> Report:
-    """Return the model's own numbers and its exact log p(x); the held-out ones over every fifth row."""
+    """Return the Report of a trained model; held-out results use every fifth held-out row."""
     rng = np.random.default_rng(seed)
     train_x, x = (rows.astype(vae.dtype) for rows in (data.train_x, data.test_x[::5]))
     loss = vae.loss(train_x, vae.draw_noise(rng, len(train_x), bug.settings.get("samples", 1)))
     elbo = vae.elbo(x, vae.draw_noise(rng, len(x), DRAWS)).mean()
     bound = copy.evidence.lower_bounds(vae, x, WEIGHTS, rng).iw_bound.mean()
-    own, exact = copy.evidence.exact_log_px(vae, x, *SURE).log_px.mean(), evidence_of(vae, bug)
-    numbers = (loss, last.train_elbo, elbo, bound, own, exact)
+    by_copy, exact = copy.evidence.exact_log_px(vae, x, *QUADRATURE).log_px.mean(), right_log_px(vae, bug)
+    numbers = (loss, last.train_elbo, elbo, bound, by_copy, exact)
     return Report(*(float(value) if np.isfinite(value) else None for value in numbers))
 
 
-def evidence_of(vae: object, bug: Bug) -> float:
-    """Return the mean exact log p(x) under the trained decoder, by the right code; NaN if its data are not 0..1."""
+def right_log_px(vae: object, bug: Bug) -> float:
+    """Return the mean exact log p(x) of the trained decoder, by the right code; NaN if a white pixel is not 1."""
     if bug.settings.get("white"):
         return math.nan
     kind = make_likelihood(vae.likelihood.name, **dataclasses.asdict(vae.likelihood))
     x = digits().test_x[::5] if kind.name == "binomial" else digits().as_fractions().test_x[::5]
     right = VAE(Params(vae.params.shapes, vae.params.flat), kind, vae.activation)
-    return exact_log_px(vae if bug.own_decoder else right, x, *SURE).log_px.mean()
+    return exact_log_px(vae if bug.changes_decoder else right, x, *QUADRATURE).log_px.mean()
 
 
 class Exhibit(NamedTuple):
-    """Everything that is shown of a bug: the numbers of both models, and what every layer reports about the broken one."""
+    """A bug, the results of the right and the broken model, and the message of every layer about the broken one."""
 
     bug: Bug
     right: Report
@@ -104,33 +104,33 @@ def exhibit(bug: Bug, seed: int = 0, epochs: int = EPOCHS) -> Exhibit:
 
 @functools.cache
 def noticed_of(changes: tuple[Change, ...]) -> dict[str, str | None]:
-    """Return what every layer reports about the package with these changes."""
+    """Return the message of every layer about the package with these changes."""
     return noticed(package(changes))
 
 
 def remarks(shown: Exhibit) -> list[str]:
-    """Return what a reader should notice in the numbers."""
-    right, broken, made = shown.right, shown.broken, []
+    """Return sentences about the clear differences between the two models."""
+    right, broken, sentences = shown.right, shown.broken, []
     if None not in (right.loss, broken.loss):
         better = right.loss - broken.loss
         if better > CLEAR:
-            made.append(f"The broken loss looks better by {better:.2f} nats.")
+            sentences.append(f"The broken loss looks better by {better:.2f} nats.")
         elif abs(better) <= CLEAR:
-            made.append("The two losses are equal within 0.3 nats: no loss curve shows this bug.")
+            sentences.append("The two losses are equal within 0.3 nats: no loss curve shows this bug.")
     if None not in (broken.elbo, broken.log_px) and broken.elbo > broken.log_px + CLEAR:
         above = broken.elbo - broken.log_px
-        made.append(f"Its 'lower bound' is {above:.2f} nats above log p(x), so it is no lower bound.")
+        sentences.append(f"Its 'lower bound' is {above:.2f} nats above log p(x), so it is no lower bound.")
     if None not in (right.log_px, broken.log_px) and right.log_px - broken.log_px > CLEAR:
         worse = right.log_px - broken.log_px
-        made.append(f"The broken model is worse than the right one by {worse:.2f} nats of log p(x).")
-    return made
+        sentences.append(f"The broken model is worse than the right one by {worse:.2f} nats of log p(x).")
+    return sentences
 
 
 # All bugs against all layers
 
 
 def matrix(done: Callable[[int, str], None] = lambda count, name: None) -> dict[str, dict[str, str | None]]:
-    """Return what every layer reports about every bug, and first, for "", about the right package.
+    """Return the message of every layer about every bug, and first, for "", about the right package.
 
     Calls `done(count, name)` after each bug.
     """
@@ -143,30 +143,31 @@ def matrix(done: Callable[[int, str], None] = lambda count, name: None) -> dict[
 
 def alone(found: dict[str, dict[str, str | None]]) -> dict[str, list[str]]:
     """Return, for every layer, the bugs that no other layer notices."""
-    lone = {layer: [] for layer in layers()}
-    for name, said in found.items():
-        noticing = [layer for layer, words in said.items() if words]
+    found_alone = {layer: [] for layer in layers()}
+    for name, messages in found.items():
+        noticing = [layer for layer, words in messages.items() if words]
         if len(noticing) == 1:
-            lone[noticing[0]].append(name)
-    return lone
+            found_alone[noticing[0]].append(name)
+    return found_alone
 
 
 def faults(found: dict[str, dict[str, str | None]]) -> list[str]:
-    """Return the faults of the museum itself: a complaint about the right model, a bug that no layer notices."""
+    """Return the faults of the museum itself: a layer that notices the right model, a bug that no layer notices."""
     wrong = [f"the right model is noticed by {layer}: {words}" for layer, words in found[""].items() if words]
-    return wrong + [f"{name} is noticed by no layer" for name, said in found.items() if name and not any(said.values())]
+    missed = [name for name, messages in found.items() if name and not any(messages.values())]
+    return wrong + [f"{name} is noticed by no layer" for name in missed]
 
 
 # A bug without its name
 
 
 def handed(seed: int) -> SimpleNamespace:
-    """Return the package with the bug that `blind` chooses, for the reader to examine: `handed(4).vae.VAE` is its model."""
+    """Return the package with the bug that `blind` chooses, for the reader to test: `handed(4).vae.VAE` is its model."""
     return package(blind(seed).changes)
 
 
 def blind(seed: int) -> Bug:
-    """Return the first bug, in an order that depends on the seed, that several layers notice: two, for seed 0 four."""
+    """Return a bug that several layers notice, at least two (four for seed 0): the first in a random order of this seed."""
     order = np.random.default_rng(whole_number("seed", seed, 0)).permutation(len(bugs()))
     several = SEVERAL.get(seed, 2)
     return next(bug for bug in (bugs()[i] for i in order) if sum(map(bool, noticed_of(bug.changes).values())) >= several)

@@ -1,8 +1,8 @@
-"""Runs: what a training leaves behind, and how it is read again.
+"""Runs: save a training to a directory, and read it again.
 
-    directory    a run is a directory: config.json, history.csv, model.npz, results.json and figures
-    checkpoint   a trained model, and the state of its training, in one .npz file
-    files        writing a file whole or not at all
+    directory    the directory of a run: config.json, history.csv, model.npz, results.json and figures
+    checkpoint   model.npz: the parameters of a model and the state of its training
+    files        write a file so that a crash leaves the old or the new one whole
 """
 
 from minivae.runs.directory import (
@@ -13,6 +13,7 @@ from minivae.runs.directory import (
     holds_run,
     left_over,
     listed,
+    locked,
     make_directory,
     must_be_directory,
     must_hold,
@@ -26,6 +27,6 @@ from minivae.runs.directory import (
 )
 
 __all__ = [
-    "Run", "alone", "create", "damaged", "holds_run", "left_over", "listed", "make_directory", "must_be_directory",
-    "must_hold", "read", "read_config", "read_history", "read_json", "results", "write", "write_json",
+    "Run", "alone", "create", "damaged", "holds_run", "left_over", "listed", "locked", "make_directory",
+    "must_be_directory", "must_hold", "read", "read_config", "read_history", "read_json", "results", "write", "write_json",
 ]  # fmt: skip

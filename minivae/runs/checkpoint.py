@@ -1,4 +1,7 @@
-"""A trained model in one file: a pickle-free .npz, written so that a crash leaves the old file or the new one, whole."""
+"""Save and read a model, with the state of its training, as an .npz file.
+
+The file contains no pickles, so reading it cannot run code. A crash while writing leaves the old or the new file whole.
+"""
 
 import dataclasses
 import json
@@ -14,15 +17,15 @@ from minivae.params import shapes_of
 from minivae.runs.files import write_atomically
 from minivae.vae import VAE
 
-FORMAT = 2                                                  # 1 had no training, and is read as well
+FORMAT = 2                                                  # format 1, without the state of training, can be read, too
 
 
 class CheckpointError(ValueError):
-    """A file that is not a whole, well-formed model; the message names it and what is wrong."""
+    """Raised for a file that is incomplete, damaged or not a model; the message names the file and the fault."""
 
 
 def describe(vae: VAE) -> dict:
-    """Everything but the parameters: what `build` needs to make such a model again. Plain JSON types only."""
+    """Return all settings of a model, without its parameters, as plain JSON types; `build` is the inverse."""
     return {
         "features": vae.features,
         "latent": vae.latent,
@@ -38,14 +41,14 @@ def describe(vae: VAE) -> dict:
 
 
 def build(description: dict) -> VAE:
-    """A model of that description, with fresh weights."""
+    """Return a model with the settings that `describe` returned, and new random weights."""
     settings = dict(description)
     likelihood = make_likelihood(**settings.pop("likelihood"))
     return VAE.init(np.random.default_rng(0), likelihood=likelihood, **settings)
 
 
 class Saved(NamedTuple):
-    """What a file holds: the model and, of a training that can go on, its arrays and numbers (else None)."""
+    """Contents of a file: the model and, if the training can be resumed, the arrays and numbers of its state (else None)."""
 
     vae: VAE
     arrays: dict[str, NDArray] | None = None
@@ -53,10 +56,10 @@ class Saved(NamedTuple):
 
 
 def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers: dict | None = None) -> None:
-    """Write the model, and what `Training.state` gives of its training, to `path`: atomically, and nothing but numbers.
+    """Write the model, and the arrays and numbers of `Training.state`, to `path`.
 
-    Raises CheckpointError if a parameter is infinite or NaN, or `read` would refuse the file: what it returns is read
-    back before the old file is replaced.
+    The new file is read back before it replaces the old one. Raises CheckpointError if that fails, or if a parameter is
+    infinite or NaN; then the old file does not change.
     """
     members = {f"params/{name}": array for name, array in vae.params.items()}
     bad = [name for name, array in vae.params.items() if not np.isfinite(array).all()]
@@ -65,7 +68,7 @@ def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers
     members |= {f"training/{name}": np.asarray(array) for name, array in (arrays or {}).items()}
     bad = [name for name, array in members.items() if array.dtype.hasobject]
     if bad:
-        raise not_written(path, f"{bad[0]} holds Python objects")                          # only a pickle could store them
+        raise not_written(path, f"{bad[0]} holds Python objects")                          # these would need a pickle
     try:
         about = json.dumps({"format": FORMAT, "model": describe(vae), "training": numbers})
     except (TypeError, ValueError) as error:
@@ -80,19 +83,19 @@ def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers
 
 
 def not_written(path: Path, why: str) -> CheckpointError:
-    """The error that says why `save` left everything as it was."""
-    return CheckpointError(f"{path}: not written, {why}. What was there before is still there.")
+    """Return the error for a file that `save` could not write."""
+    return CheckpointError(f"{path}: not written, {why}. The earlier file, if any, is unchanged.")
 
 
 def load(path: Path) -> VAE:
-    """Read a model back. Raises CheckpointError (a ValueError) unless every array is there, of its shape, and finite."""
+    """Read a model. Raises CheckpointError (a ValueError) if an array is missing, has a wrong shape or is not finite."""
     return read(path).vae
 
 
 def read(path: Path) -> Saved:
-    """The model and its training, if that was written. Raises CheckpointError unless all of it is whole.
+    """Read a model and the state of its training, if the file has one. Raises CheckpointError if the file is damaged.
 
-    What the arrays of the training have to be, `Training.restore` knows.
+    The arrays of the training are checked later, by `Training.restore`.
     """
     try:
         arrays = read_npz(path)
@@ -105,31 +108,34 @@ def read(path: Path) -> Saved:
         vae, numbers = build(about["model"]), about.get("training")
     except FileNotFoundError as error:
         remedy = "Name the directory of a run, or train again with --overwrite."
-        raise CheckpointError(f"{path}: there is no such file. {remedy}") from error
+        raise CheckpointError(f"{path}: this file does not exist. {remedy}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path}: not a model written by minivae ({error}).") from error
     training = {name.removeprefix("training/"): arrays.pop(name) for name in list(arrays) if name.startswith("training/")}
-    whole = isinstance(numbers, dict) and type(numbers.get("epoch")) is int
-    if (training or numbers is not None) and not (training and whole):
-        raise CheckpointError(f"{path}: it has half of a training.")
+    complete = isinstance(numbers, dict) and type(numbers.get("epoch")) is int
+    if (training or numbers is not None) and not (training and complete):
+        raise CheckpointError(f"{path}: it has only a part of the state of a training.")
     for name, array in vae.params.items():
-        came = arrays[f"params/{name}"]
-        if came.shape != array.shape or came.dtype != array.dtype or not np.isfinite(came).all():
+        saved = arrays[f"params/{name}"]
+        if saved.shape != array.shape or saved.dtype != array.dtype or not np.isfinite(saved).all():
             raise CheckpointError(f"{path}: {name} must be finite {array.dtype} of shape {array.shape}.")
-        array[...] = came
+        array[...] = saved
     return Saved(vae, training or None, numbers)
 
 
 def refuse_others(path: Path, arrays: dict[str, NDArray], model: dict) -> None:
-    """Refuse parameters of other names and shapes than a model has: before it is made, for it may be of any size."""
+    """Refuse parameters whose names or shapes do not belong to the described model.
+
+    This is checked before the model is made: the sizes in a damaged file could need more memory than there is.
+    """
     scale = make_likelihood(**model["likelihood"]).scale
     shapes = shapes_of(model["features"], model["latent"], model["hidden"], scale)
     shapes = {f"params/{name}": shape for name, shape in shapes.items()}
     odd = sorted(shapes.keys() ^ {name for name in arrays if not name.startswith("training/")})
     if odd:
-        raise CheckpointError(f"{path}: expected the arrays of its model; not in both: {', '.join(odd[:3])}.")
+        raise CheckpointError(f"{path}: arrays are missing, or do not belong to its model: {', '.join(odd[:3])}.")
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise CheckpointError(f"{path}: {name} must be of shape {shape}; got {arrays[name].shape}.")

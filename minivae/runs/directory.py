@@ -1,4 +1,4 @@
-"""A run is a directory with config.json, history.csv, model.npz, results.json and figures."""
+"""The directory of a run: config.json, history.csv, model.npz, results.json and figures."""
 
 import contextlib
 import csv
@@ -19,7 +19,7 @@ from minivae.train import Record
 from minivae.vae import VAE
 
 try:
-    import fcntl  # not on every system
+    import fcntl  # not available on Windows
 except ImportError:
     fcntl = None
 
@@ -27,15 +27,15 @@ FIGURES = (
     "loss_curves", "sigma_and_error", "kl_per_dimension", "latent_line", "latent_map", "manifold", "hero", "traversals",
     "reconstructions", "prior_samples", "samples",
 )  # fmt: skip
-WRITTEN = (                                                 # removed in this order; the config last, because it marks a run
+WRITTEN = (                                                 # files of a run; config.json is removed last: it marks a run
     *(f"{name}.png" for name in FIGURES), "samples.npy", "results.json", "model.npz", "history.csv", "config.json",
 )  # fmt: skip
-MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # all or none of them
+MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # all of a set, or none
 CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # fields that every config has
 
 
 class Run(NamedTuple):
-    """A run in memory; `saved` holds its model and, if it can be resumed, the state of its training."""
+    """A run in memory; `saved` contains its model and, if it can be resumed, the state of its training."""
 
     path: Path
     config: dict
@@ -49,14 +49,14 @@ class Run(NamedTuple):
 
 
 def create(path: Path, overwrite: bool = False) -> Path:
-    """Make an empty directory for a run. A directory with content is refused, except a run with `overwrite`."""
+    """Make an empty directory for a run. Refuse a directory that is not empty, except a run with `overwrite`."""
     path = Path(path)
     if path.is_dir() and set(path.iterdir()) - set(left_over(path)):
         is_run = holds_run(path)
         if not (overwrite and is_run):
             remedy = "Name another with --out, or add --overwrite." if is_run else "Name another with --out."
-            came = f"{path}, which {'holds a run' if is_run else 'is not empty'}"
-            refuse("out", "a new or an empty directory", came, remedy)
+            got = f"{path}, which {'holds a run' if is_run else 'is not empty'}"
+            refuse("out", "a new or an empty directory", got, remedy)
     make_directory(path)
     for file in (*left_over(path), *(path / name for name in WRITTEN)):
         file.unlink(missing_ok=True)
@@ -64,7 +64,7 @@ def create(path: Path, overwrite: bool = False) -> Path:
 
 
 def make_directory(path: Path, argument: str = "out") -> Path:
-    """Return `path` as a directory; make it if it does not exist. Raises ValueError if it cannot be a directory."""
+    """Return `path`; make the directory if it does not exist. Raises ValueError if it cannot be a directory."""
     must_be_directory(path, argument).mkdir(parents=True, exist_ok=True)
     return path
 
@@ -73,13 +73,13 @@ def must_be_directory(path: Path, argument: str = "out") -> Path:
     """Return `path`; refuse it if it or a parent is a file or a broken link."""
     for place in (path, *path.parents):
         if os.path.lexists(place) and not place.is_dir():
-            came = f"{place}, which is a {'file' if place.exists() else 'link that leads nowhere'}"
-            refuse(argument, "a directory", came, "Name another.")
+            got = f"{place}, which is a {'file' if place.exists() else 'link to a path that does not exist'}"
+            refuse(argument, "a directory", got, "Name another.")
     return path
 
 
 def holds_run(path: Path) -> bool:
-    """Return True if the config.json in a directory is that of a run; other programs use this name too."""
+    """Return True if the directory has the config.json of a run; other programs use this file name, too."""
     try:
         read_config(path)
     except (ValueError, OSError):
@@ -94,9 +94,9 @@ def left_over(path: Path) -> list[Path]:
 
 
 def write(run: Run) -> None:
-    """Write config, history and model, in this order; each file whole or not at all.
+    """Write config, history and model, in this order. A crash leaves each file old or new, but whole.
 
-    A crash in between leaves a history that may be one epoch ahead of the model: `read` cuts that off.
+    After a crash the history may have one epoch more than the model: `read` leaves that epoch out.
     """
     write_json(run.path / "config.json", run.config)
     with write_atomically(run.path / "history.csv", "w") as file:
@@ -110,14 +110,14 @@ def read(path: Path) -> Run:
     config, saved = read_config(path), checkpoint.read(path / "model.npz")
     described = checkpoint.describe(saved.vae)
     if described | config["model"] != described:
-        damaged(path / "model.npz", "it is of another model than config.json describes")
+        damaged(path / "model.npz", "its model is not the one that config.json describes")
     history = read_history(path)
-    ended = len(history) + 1 if saved.numbers is None else saved.numbers["epoch"]
-    if len(history) < ended - 1:
-        damaged(path / "history.csv", f"{len(history)} of {ended - 1} epochs")
+    epochs = len(history) if saved.numbers is None else saved.numbers["epoch"] - 1     # complete when model.npz was saved
+    if len(history) < epochs:
+        damaged(path / "history.csv", f"{len(history)} of {epochs} epochs")
     if saved.vae.noise and any(record.test_elbo is None for record in history):
         damaged(path / "history.csv", "an epoch without its ELBO")
-    return Run(path, config, history[: ended - 1], saved)
+    return Run(path, config, history[:epochs], saved)
 
 
 def must_hold(path: Path) -> Path:
@@ -137,7 +137,7 @@ def read_config(path: Path) -> dict:
 
 
 def read_history(path: Path) -> list[Record]:
-    """Read the records of all epochs, without gaps. Raises ValueError if the file is damaged."""
+    """Read the records of all epochs. Raises ValueError if the file is damaged or an epoch is missing."""
     try:
         with open(regular(path / "history.csv"), newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -148,12 +148,12 @@ def read_history(path: Path) -> list[Record]:
         damaged(path / "history.csv", "its epochs are not 1, 2, 3, ...")
     for names in MAY_BE_EMPTY:
         if any(len({getattr(record, name) is None for name in names}) > 1 for record in history):
-            damaged(path / "history.csv", f"of {', '.join(sorted(names))}, not all are missing")
+            damaged(path / "history.csv", f"some of {', '.join(sorted(names))} are missing, but not all")
     return history
 
 
 def _number(name, text):
-    """Read a cell of the history. Columns that only some models fill may be empty or, in older runs, missing."""
+    """Return the number in a cell of the history; None for an empty cell, which only the columns of some models may have."""
     if text == "" and name in set.union(*MAY_BE_EMPTY):
         return None
     if not math.isfinite(number := float(text)):
@@ -162,7 +162,7 @@ def _number(name, text):
 
 
 def results(path: Path) -> dict:
-    """Return what was measured at the end of a run, {} before that. Raises ValueError if the file is damaged."""
+    """Return the results measured at the end of a run, {} before that. Raises ValueError if the file is damaged."""
     file = path / "results.json"
     found = read_json(file) if file.exists() else {}
     for name in ("log_px", "elbo", "gap"):
@@ -179,18 +179,18 @@ def read_json(path: Path) -> dict:
     except (ValueError, RecursionError) as error:
         damaged(path, error)
     if not isinstance(document, dict):
-        damaged(path, "it is no object")
+        damaged(path, "it is not a JSON object")
     return document
 
 
 def damaged(path: Path, why: object) -> NoReturn:
     """Refuse a run because one of its files is damaged."""
-    came = f"{path.parent}, whose {path.name} is damaged ({why})"
-    refuse("RUN", "the directory of a run", came, "Take it from a copy, or train again.")
+    got = f"{path.parent}, whose {path.name} is damaged ({why})"
+    refuse("RUN", "the directory of a run", got, "Restore the file from a copy, or train again.")
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Lock a directory against other processes while the block runs. Raises ValueError if another process holds the lock.
 
     The system releases the lock when the process ends, even if it is killed.
@@ -205,22 +205,26 @@ def alone(path: Path) -> Iterator[None]:
             os.close(handle)
 
 
+alone = locked                                              # the old name
+
+
 def _lock(handle, path):
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        refuse("out", "a run that nobody else writes", f"{path}, which another process trains", "Wait, or name another.")
+        rule, got = "a run that no other process writes", f"{path}, which another process trains"
+        refuse("out", rule, got, "Wait, or name another.")
     except OSError:                                         # some file systems, such as NFS, cannot lock directories
         pass
 
 
 def listed(path: Path) -> list[Run]:
-    """List the runs in a directory by name, including the directory itself; skip incomplete runs.
+    """Return the runs in a directory, sorted by name; the directory itself may be one. Incomplete runs are skipped.
 
     Raises ValueError if the directory does not exist.
     """
     if not Path(path).is_dir():
-        refuse("DIR", "a directory", str(path), "Leave it out for the one you are in.")
+        refuse("DIR", "a directory", str(path), "Leave it out to list the current directory.")
     found = []
     for place in sorted({file.parent for file in [*Path(path).glob("config.json"), *Path(path).glob("*/config.json")]}):
         with contextlib.suppress(ValueError, OSError):
@@ -229,7 +233,7 @@ def listed(path: Path) -> list[Run]:
 
 
 def write_json(path: Path, document: dict) -> None:
-    """Write a JSON document, whole or not at all."""
+    """Write a JSON document; a crash leaves the old or the new file whole."""
     with write_atomically(path, "w") as file:
         json.dump(document, file, indent=2)
         file.write("\n")

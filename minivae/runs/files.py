@@ -1,4 +1,4 @@
-"""Write files so that a crash leaves the old or the new one whole, and overwrite only on request."""
+"""Write files: a crash leaves the old or the new file whole, and existing files are overwritten only on request."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ from minivae.checks import refuse
 
 @contextlib.contextmanager
 def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
-    """Open a file to write in a `with` block; at its end all bytes are on disk under `path`, after an error none.
+    """Open a temporary file to write in a `with` block; after the block it replaces `path`, after an error it is deleted.
 
-    Raises ValueError, before the block, if `path` is something other than a regular file.
+    Raises ValueError, before the block, if `path` exists and is not a regular file.
     """
     path = destination(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")    # same directory: a rename there is one indivisible step
@@ -33,19 +33,22 @@ def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
 
 
 def destination(path: Path) -> Path:
-    """Return the file that `path` means, following links. Refuses what exists and is not a regular file.
+    """Return the file to write for `path`, following links. Refuse an existing path that is not a regular file.
 
     Without this, the rename would replace a pipe, a device or a link by a regular file.
     """
     target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     if target.exists() and not target.is_file():
-        came = f"{str(path)!r}, which is {'a directory' if target.is_dir() else 'a device or the like'}"
-        refuse("the file", "a regular one, or a new one", came, "Name another.")
+        got = f"{str(path)!r}, which is {'a directory' if target.is_dir() else 'a pipe or a device'}"
+        refuse("the file", "a regular one, or a new one", got, "Name another.")
     return target
 
 
 def must_be_free(argument: str, rule: str, paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuse existing paths without `overwrite`, and paths that cannot be replaced: `argument` must be `rule`."""
+    """Refuse paths that exist, unless `overwrite`, and paths that are not regular files.
+
+    The message is: `argument` must be `rule`.
+    """
     for path in paths:
         destination(path)
         if os.path.lexists(path) and not overwrite:
@@ -53,7 +56,7 @@ def must_be_free(argument: str, rule: str, paths: Iterable[Path], overwrite: boo
 
 
 def sync_directory(path: Path) -> None:
-    """Make renames in this directory survive a power cut, where the system supports it."""
+    """Write the renames in this directory to disk, so that they survive a power cut; not all systems support it."""
     with contextlib.suppress(OSError):                      # some systems cannot open directories
         handle = os.open(path, os.O_RDONLY)
         try:

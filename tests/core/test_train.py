@@ -78,7 +78,7 @@ def test_recorded_squared_error_is_the_mean_over_all_pixels(kind, chunk, monkeyp
     out = vae.forward(data.train_x, vae.draw_noise(np.random.default_rng(0), 45)).out[0]
     error = sum(((data.train_x - out) ** 2).ravel()) / (45 * 6)
     monkeypatch.setattr(module, "CHUNK", chunk)
-    sigma, mse = module.settle_own(vae, data.train_x, np.random.default_rng(0))
+    sigma, mse = module.update_sigma(vae, data.train_x, np.random.default_rng(0))
     agree("train_mse", mse, error)
     agree("sigma", sigma, math.sqrt(error) if kind == "optimal" else math.exp(vae.params["log_sigma"]))
     agree("sigma of the model", math.exp(vae.params["log_sigma"]), sigma)
@@ -160,7 +160,7 @@ def test_optimal_sigma_converges_to_the_training_root_mean_squared_error():
 def test_optimal_sigma_is_right_where_float32_squares_underflow():
     vae, data, rng = small(5, Gaussian("optimal"))
     vae.params.flat[...] = 0                                # all means are 0
-    sigma, mse = module.settle_own(vae, 1e-25 * data.train_x, rng)
+    sigma, mse = module.update_sigma(vae, 1e-25 * data.train_x, rng)
     assert sigma == pytest.approx(1e-25 * np.sqrt((data.train_x**2).mean()), rel=1e-5)
     assert mse == pytest.approx(sigma**2, rel=1e-5) and mse > 0
 
@@ -206,8 +206,8 @@ PLANTED = {
 
 @pytest.mark.parametrize("fault", PLANTED)
 def test_planted_error_in_the_history_is_noticed(fault, monkeypatch):
-    settle = module.settle_own
-    monkeypatch.setattr(module, "settle_own", lambda *arguments: PLANTED[fault](*settle(*arguments)))
+    settle = module.update_sigma
+    monkeypatch.setattr(module, "update_sigma", lambda *arguments: PLANTED[fault](*settle(*arguments)))
     with pytest.raises(AssertionError):
         check_recorded_sigma("learned")
 

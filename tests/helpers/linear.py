@@ -71,6 +71,6 @@ def fit_linear(vae, x, tolerance=1e-13):
         f = model.forward(x, eps)
         return f.loss[None], model.backward(x, eps, f, model.params.zeros_like()).flat[None]
 
-    points, values = minimise(loss, vae.params.flat[None], tolerance, most=5000)
+    points, values = minimise(loss, vae.params.flat[None], tolerance, max_steps=5000)
     vae.params.flat[...] = points[0]
     return -float(values[0])

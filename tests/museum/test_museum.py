@@ -15,7 +15,7 @@ from derivations.engine.equation import LEDGER
 from minivae.app.cli import main, make_parser
 from minivae.museum import command, figures, problems, tour
 from minivae.museum.exhibits import Bug, bugs, find, room
-from minivae.museum.layers import MEANING, layers, said
+from minivae.museum.layers import MEANING, layers, message_of
 from minivae.museum.patched import CORE, Change, changed, package
 from tests import mutants
 from tests.helpers.numeric import close, refused
@@ -73,7 +73,7 @@ def test_pattern_that_does_not_occur_once_is_refused():
 
 
 def test_unknown_exhibit_is_refused_with_the_nearest_names():
-    refused(lambda: find("exp-logvar"), "NAME", "that of an exhibit", "'exp-logvar'", "exp-log-var")
+    refused(lambda: find("exp-logvar"), "NAME", "the name of an exhibit", "'exp-logvar'", "exp-log-var")
 
 
 # Copies
@@ -146,7 +146,7 @@ def test_gradient_check_misses_exp_log_var_and_joint_check_notices_it(found):
 
 def test_error_raised_by_a_copy_is_noticed():
     copy = package([Change("gaussian", "u * u + log_var + LOG_2PI", "u * u + log_var + missing")])
-    assert said(layers()["joint"], copy) == "NameError: name 'missing' is not defined"
+    assert message_of(layers()["joint"], copy) == "NameError: name 'missing' is not defined"
 
 
 def test_ledger_layer_judges_the_copy():

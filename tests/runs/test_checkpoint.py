@@ -58,8 +58,8 @@ def about(tmp_path, **changes):
 @pytest.mark.parametrize(
     "member, array, message",
     [
-        ("params/encoder.1.bias", None, "expected the arrays"),
-        ("params/extra", np.zeros(3), "expected the arrays"),
+        ("params/encoder.1.bias", None, "arrays are missing, or do not belong"),
+        ("params/extra", np.zeros(3), "arrays are missing, or do not belong"),
         ("params/encoder.1.bias", np.zeros(9, np.float32), r"encoder\.1\.bias must be of shape \(3,\); got \(9,\)"),
         ("params/encoder.1.bias", np.zeros(3, np.float64), r"encoder\.1\.bias must be finite float32"),
         ("params/encoder.1.bias", np.full(3, np.nan, np.float32), r"encoder\.1\.bias must be finite"),
@@ -82,10 +82,10 @@ NOT_LOADED = {                                              # arrays and numbers
     "datetime": ({"m": np.zeros(3, "M8[s]")}, {"epoch": 1}, "m: an array of numbers is expected"),
     "bytes": ({"m": np.array([b"x"])}, {"epoch": 1}, "m: an array of numbers is expected"),
     "a name that leaves the file": ({"../m": np.zeros(3)}, {"epoch": 1}, "plain and different names"),
-    "no epoch": (STATE, {"done": 1}, "half of a training"),
-    "an epoch that is a fraction": (STATE, {"epoch": 1.5}, "half of a training"),
-    "no numbers": (STATE, None, "half of a training"),
-    "no arrays": (None, {"epoch": 1}, "half of a training"),
+    "no epoch": (STATE, {"done": 1}, "only a part of the state of a training"),
+    "an epoch that is a fraction": (STATE, {"epoch": 1.5}, "only a part of the state of a training"),
+    "no numbers": (STATE, None, "only a part of the state of a training"),
+    "no arrays": (None, {"epoch": 1}, "only a part of the state of a training"),
     "no JSON": (STATE, {"epoch": np.int64(1)}, "not JSON serializable"),
 }
 
@@ -95,7 +95,7 @@ def test_save_refuses_what_load_would_refuse_and_keeps_the_old_file(tmp_path, ar
     path, vae = tmp_path / "model.npz", random_vae(np.random.default_rng(1), dtype=np.float32)
     checkpoint.save(path, vae, STATE, {"epoch": 1})
     before = path.read_bytes()
-    with pytest.raises(CheckpointError, match=r"model\.npz: not written, .* still there\.") as info:
+    with pytest.raises(CheckpointError, match=r"model\.npz: not written, .* earlier file, if any, is unchanged\.") as info:
         checkpoint.save(path, vae, arrays, numbers)
     assert words in str(info.value) and f".{path.name}." not in str(info.value)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
@@ -126,7 +126,7 @@ def test_unknown_format_number_is_refused(tmp_path, number):
 @pytest.mark.parametrize("training", [[], 0, "x", True, {}, [1], {"epoch": "1"}, {"epoch": None}, {"epoch": 1.0}])
 def test_malformed_training_state_is_refused(tmp_path, training):
     path = saved(tmp_path, about=about(tmp_path, training=training), **{"training/m": np.zeros(3)})
-    with pytest.raises(CheckpointError, match=r"model\.npz: it has half of a training"):
+    with pytest.raises(CheckpointError, match=r"model\.npz: it has only a part of the state of a training"):
         checkpoint.read(path)
 
 
@@ -190,7 +190,7 @@ def test_failed_write_names_the_file_and_not_the_temporary_one(tmp_path):
     assert info.value.filename == str(path)
 
 
-@pytest.mark.parametrize("make, what", [(os.mkdir, "a directory"), (os.mkfifo, "a device or the like")])
+@pytest.mark.parametrize("make, what", [(os.mkdir, "a directory"), (os.mkfifo, "a pipe or a device")])
 @pytest.mark.parametrize("linked", [False, True])
 def test_save_refuses_to_replace_special_files(tmp_path, make, what, linked):
     path = tmp_path / "there"

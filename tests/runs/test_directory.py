@@ -99,7 +99,7 @@ def test_file_instead_of_a_run_directory_is_refused(tmp_path):
         runs.create(tmp_path / "file", overwrite=True)
     (tmp_path / "link").symlink_to("nowhere")
     for path in (tmp_path / "link", tmp_path / "link" / "run"):
-        with pytest.raises(ValueError, match="out must be a directory; got .*link, which is a link that leads nowhere"):
+        with pytest.raises(ValueError, match="out must be a directory; got .*link, which is a link to a path that does not exist"):
             runs.create(path)
     assert runs.make_directory(tmp_path / "new" / "one").is_dir()
 
@@ -169,11 +169,11 @@ def test_run_is_written_without_locks_where_unsupported(tmp_path, monkeypatch):
         raise OSError(9, "Bad file descriptor")             # as on NFS
 
     monkeypatch.setattr(directory.fcntl, "flock", unsupported)
-    with runs.alone(tmp_path):
+    with runs.locked(tmp_path):
         pass
     monkeypatch.setattr(directory, "fcntl", None)
     monkeypatch.setattr(os, "open", unsupported)            # some systems cannot open directories
-    with runs.alone(tmp_path):
+    with runs.locked(tmp_path):
         pass
 
 

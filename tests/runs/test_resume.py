@@ -435,7 +435,7 @@ def test_model_file_of_another_run_is_refused(tmp_path, copy, capsys):
     shutil.copy(other / "model.npz", copy / "model.npz")
     for command in (["train", "--resume"], ["plot"], ["sample"], ["evaluate"]):
         assert cli.main([*command, str(copy)]) == 2
-        assert "whose model.npz is damaged (it is of another model than config.json describes)" in capsys.readouterr().err
+        assert "whose model.npz is damaged (its model is not the one that config.json describes)" in capsys.readouterr().err
 
 
 def test_results_survive_figures_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
@@ -465,9 +465,9 @@ def changed(path, **changes):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"batch": 64}, "batch must be 128, as it began; got 64"),
-        ({"lr": 0.01}, "lr must be 0.002, as it began; got 0.01"),
-        ({"samples": 2}, "samples must be 1, as it began; got 2"),
+        ({"batch": 64}, "batch must be 128, as at the start; got 64"),
+        ({"lr": 0.01}, "lr must be 0.002, as at the start; got 0.01"),
+        ({"samples": 2}, "samples must be 1, as at the start; got 2"),
         ({"lr": "fast"}, "lr must be a finite number > 0; got 'fast'"),
         ({"epochs": 2}, "epochs must be a whole number >= 6; got 2"),
         ({"data": "nowhere.npz"}, "nowhere.npz: cannot be read"),

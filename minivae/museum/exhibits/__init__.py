@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from minivae.checks import refuse
 from minivae.museum.patched import Change
 
-ROOMS = ("objective", "gradient", "bounds", "training", "data")                # the modules that hold them
+ROOMS = ("objective", "gradient", "bounds", "training", "data")                # the modules that define exhibits
 COMMON = "common: a mistake that is easily made; we know of no repository that we can name"
 
 
@@ -21,15 +21,16 @@ class Bug:
     name, title : str
         The name that a user types; a description of one line.
     seen : str
-        The repository, with a thread or with a file at a commit; or `COMMON`. The bug is re-created here: nothing is copied.
+        The repository, with a thread or with a file at a commit; or `COMMON`. The bug is re-created here: no code is copied.
     models : str
-        What the change does in this model, and why it is not easily seen.
+        The effect of the change on this model, and why it is hard to notice.
     changes : tuple of Change
         The right and the broken lines.
     settings : dict
-        Settings with which training shows the bug: those of `VAE.init`; `samples`, the draws; `white`, the brightest pixel.
-    own_decoder : bool
-        True if the bug changes p(x|z) itself, so that log p(x) has to be computed with the broken decoder.
+        Settings with which training shows the bug: those of `VAE.init`; `samples`, draws of z per data point; `white`, the
+        value of a white pixel.
+    changes_decoder : bool
+        True if the bug changes p(x|z) itself. Then the exact log p(x) is computed with the broken decoder.
     """
 
     name: str
@@ -38,11 +39,11 @@ class Bug:
     models: str
     changes: tuple[Change, ...]
     settings: dict = field(default_factory=dict)
-    own_decoder: bool = False
+    changes_decoder: bool = False
 
     @property
     def common(self) -> bool:
-        """True if no repository is named."""
+        """Return True if no repository is named."""
         return self.seen == COMMON
 
 
@@ -60,7 +61,7 @@ def find(name: str) -> Bug:
     known = {bug.name: bug for bug in bugs()}
     if name not in known:
         near = difflib.get_close_matches(name, known, 3, 0)
-        refuse("NAME", "that of an exhibit", repr(name), f"Did you mean {' or '.join(near)}? See `minivae museum`.")
+        refuse("NAME", "the name of an exhibit", repr(name), f"Did you mean {' or '.join(near)}? See `minivae museum`.")
     return known[name]
 
 

@@ -8,7 +8,7 @@ BUGS = (
         "weights-upside-down",
         "importance weights from the loss instead of minus the loss",
         "AntixK/PyTorch-VAE, models/iwae.py (f71e454); #34, PR #53",
-        "The worst draw gets the largest weight. The result lies below the ELBO, where it should lie above.",
+        "The worst draw gets the largest weight. The result is below the ELBO instead of above it.",
         (
             Change(
                 "objective",
@@ -25,9 +25,9 @@ BUGS = (
     ),
     Bug(
         "log-k-forgotten",
-        "log K forgotten in the importance-weighted bound",
+        "log K missing in the importance-weighted bound",
         "YosefLab/scVI-dev #8",
-        "The sum of the weights instead of their mean: log K nats too much, so that more draws look better without end.",
+        "A sum of the weights instead of their mean: the bound is log K nats too high, so it rises with K without limit.",
         (
             Change(
                 "evidence.bounds",
@@ -38,18 +38,18 @@ BUGS = (
     ),
     Bug(
         "mean-of-logs",
-        "the mean of the logs for the log of the mean",
+        "the mean of the logs instead of the log of the mean",
         "arahuja/generative-tf #1",
-        "By Jensen's inequality that is the ELBO again: a thousand draws buy nothing.",
+        "The mean of log w is the ELBO again: a thousand draws do not make the bound tighter.",
         (
             Change("evidence.bounds", "block.add(log_w)", "block.add(log_w.mean(axis=0) + 0 * log_w)"),
         ),
     ),
     Bug(
         "no-max-subtracted",
-        "log sum exp without the largest entry taken out",
+        "log sum exp without the largest entry subtracted",
         "xqding/Importance_Weighted_Autoencoders #2, #3",
-        "exp of -1000 is 0 and its logarithm -inf: log-likelihoods of real images are that small.",
+        "exp(-1000) is 0 in floating point, so the result is -inf. Log-likelihoods of real images are that small.",
         (
             Change(
                 "ops",
@@ -61,9 +61,9 @@ BUGS = (
     ),
     Bug(
         "nll-of-the-wrong-sign",
-        "the mean of log p(x) under the name of its negative",
+        "the mean of log p(x) reported as -log p(x)",
         "clementchadebec/benchmark_VAE, src/pythae/models/vae/vae_model.py (24939dc): get_nll",
-        "The sign of the one number that models are compared by.",
+        "The sign is wrong: a better model gets a worse number, and models are compared by this number.",
         (
             Change("evidence.quadrature", "return log_px, error, mean, cov", "return -log_px, error, mean, cov"),
         ),
@@ -72,7 +72,7 @@ BUGS = (
         "more-draws-than-asked",
         "the number of draws replaced by the size of a chunk",
         "clementchadebec/benchmark_VAE, src/pythae/models/vae/vae_model.py (24939dc): get_nll",
-        "Whoever asks for 2 draws is given thousands, and compares bounds of different tightness.",
+        "A call with 2 draws uses thousands. A comparison of such bounds compares different numbers of draws.",
         (
             Change(
                 "evidence.bounds",
@@ -85,7 +85,7 @@ BUGS = (
         "mu-plus-sigma",
         "encode returns mu + sigma",
         "Project-MONAI/MONAI #8413",
-        "Training never asks for it; whoever encodes data later gets codes that are off by one standard deviation.",
+        "Training does not call encode, so it is right. Codes computed later are wrong by one standard deviation.",
         (
             Change(
                 "vae",

@@ -1,4 +1,4 @@
-"""Exhibits of the data: what is held out, and labels."""
+"""Exhibits of the data: the held-out rows and the labels."""
 
 from minivae.museum.exhibits import Bug
 from minivae.museum.patched import Change
@@ -8,9 +8,9 @@ SPLIT = "return x[~held], x[held], None if y is None else y[~held], None if y is
 BUGS = (
     Bug(
         "held-out-is-training",
-        "the held-out rows are rows that were learned from",
+        "the held-out rows are training rows",
         "orybkin/sigma-vae-pytorch, train_vae.py (8873c56): SVHN(split='train') as test set",
-        "Overfitting becomes invisible.",
+        "The held-out ELBO is measured on rows that were used for training, so it does not show overfitting.",
         (
             Change(
                 "data.dataset",
@@ -22,16 +22,16 @@ BUGS = (
     ),
     Bug(
         "trained-on-all",
-        "training on everything, the held-out rows included",
+        "training on all rows, the held-out rows included",
         "keras-team/keras-io, examples/generative/vae.py (cca4efb)",
-        "The held-out ELBO is one of rows that were learned from.",
+        "The held-out rows were used for training, so their ELBO does not show overfitting.",
         (Change("data.dataset", SPLIT, "return x, x[held], y, None if y is None else y[held]"),),
     ),
     Bug(
         "labels-of-labels",
-        "labels[labels[...]]",
+        "labels indexed by labels: labels[labels[...]]",
         "abhayran/VAE-numpy, data.py (9efe3fb)",
-        "Nothing is learned from labels, so only the colours of the latent map are wrong. Its gradients are all right.",
+        "Training does not use labels, so only the colours of the latent map are wrong. All gradients are right.",
         (
             Change(
                 "data.dataset",

@@ -1,4 +1,4 @@
-"""Exhibits whose forward is right and whose gradient is not, or the reverse. All of them train, and look fine."""
+"""Exhibits in which the forward pass is right and the gradient is wrong, or the reverse. All of them train and look fine."""
 
 from minivae.museum.exhibits import COMMON, Bug
 from minivae.museum.patched import Change
@@ -9,9 +9,9 @@ DRAW_BACKWARD = "d_log_var = (d_z * eps).sum(axis=0) * sigma / 2"
 HEADS = (
     Bug(
         "noise-drawn-twice",
-        "noise drawn anew for the backward",
+        "new noise drawn for the backward pass",
         "kwj2104/Simple-Variational-Autoencoder, vae.py (21dcae4)",
-        "The gradient in log_var belongs to draws that were never decoded: its direction is right by chance.",
+        "The gradient of log_var uses noise that was not used in the forward pass: its direction is right only by chance.",
         (
             Change(
                 "vae",
@@ -24,14 +24,14 @@ HEADS = (
         "noise-not-in-gradient",
         "the gradient passes the sampler unchanged",
         "maideas/numpy-neural-network, numpy_neural_network/sample_layer.py (c4ecdc6)",
-        "dz/dlog_var = eps sigma / 2 is taken for 1: the width of q moves whichever way its mean does.",
+        "dz/dlog_var = eps sigma / 2 is replaced by 1: log_var gets the same gradient through z as mu.",
         (Change("gaussian", DRAW_BACKWARD, "d_log_var = d_z.sum(axis=0)"),),
     ),
     Bug(
         "half-forgotten",
         "dKL/dlog_var without its 1/2",
         COMMON,
-        "A factor of 2 in one of two paths: q becomes too wide, the curves fall as ever.",
+        "A factor of 2 in one of two paths of the gradient: q becomes too wide, but the loss curves look normal.",
         (
             Change(
                 "gaussian",
@@ -55,9 +55,9 @@ HEADS = (
     ),
     Bug(
         "sigmoid-on-a-linear-head",
-        "the derivative of a sigmoid on the head of log sigma, which has none",
+        "the derivative of a sigmoid in the backward of log sigma, a linear layer",
         "y0ast/Variational-Autoencoder, scikit-learn/VariationalAutoencoder_noSK.py (5c06a7f), Gaussian mode",
-        "s (1 - s) is never above 1/4: the gradient of one head is at least four times too small.",
+        "s (1 - s) is at most 1/4: the gradient of this layer is at least four times too small.",
         (
             Change(
                 "vae",
@@ -70,14 +70,14 @@ HEADS = (
         "path-through-sigma-missing",
         "the path through sigma missing",
         "y0ast/Variational-Autoencoder, scikit-learn/VariationalAutoencoder_noSK.py (5c06a7f), Gaussian mode",
-        "log_var hears of the KL alone, never of the reconstruction: q stays as wide as the prior.",
+        "The gradient of log_var has the KL alone, without the reconstruction: q stays as wide as the prior.",
         (Change("vae", "d_log_var = d_log_var_z + d_log_var_kl", "d_log_var = d_log_var_kl"),),
     ),
     Bug(
         "decoders-gradient-in-the-encoder",
-        "the encoder's trunk fed the decoder's leftover gradient",
+        "dz passed to the encoder in place of dmu and dlog_var",
         "oakleafwarrior/numpy_VAE, src/model.py (3136323)",
-        "dmu and dlog_var are computed and never used; dz goes back instead. All shapes match.",
+        "dmu and dlog_var are computed but not used; the decoder's gradient dz goes on instead. All shapes match.",
         (Change("vae", D_HEADS, "d_heads = np.concatenate([d_z.sum(axis=0), d_z.sum(axis=0)], axis=1)"),),
     ),
 )
@@ -87,7 +87,7 @@ WEIGHTS = (
         "weights-not-held-fixed",
         "importance weights not held fixed in the gradient",
         "AntixK/PyTorch-VAE, models/iwae.py (f71e454); PR #53",
-        "The gradient of sum w log w goes through w as well; that of the bound is sum w d log w with w as it stands.",
+        "The gradient of the bound is sum w d log w, with constant w. Here w is differentiated as well.",
         (
             Change(
                 "vae",
@@ -106,17 +106,17 @@ WEIGHTS = (
 LAYERS = (
     Bug(
         "activation-skipped",
-        "the activation skipped forward, not backward",
+        "the activation skipped in the forward pass, not in the backward",
         "danielkurniadi/Numpy-VAE (29e08eb)",
-        "The network is linear, and is told that it is not.",
+        "The network is linear, but its backward contains the derivative of tanh.",
         (Change("ops", "hs.append(act(affine(hs[-1], weight, bias)))", "hs.append(affine(hs[-1], weight, bias))"),),
-        own_decoder=True,
+        changes_decoder=True,
     ),
     Bug(
         "before-the-activation",
-        "weight gradients from what a layer was before its activation",
+        "weight gradients from values before the activation",
         COMMON,
-        "dW = x' dy with the wrong x: the same shape, and nearly the same numbers while units are small.",
+        "dW = x' dy with the wrong x: the shape is right, and the numbers are nearly right while x is small.",
         (
             Change(
                 "ops",
@@ -127,9 +127,9 @@ LAYERS = (
     ),
     Bug(
         "mean-declared-sum-differentiated",
-        "a mean squared error declared, a sum differentiated",
+        "a mean squared error reported, a sum differentiated",
         "danielkurniadi/Numpy-VAE (29e08eb)",
-        "The loss that is printed is D times smaller than the one whose gradient is followed.",
+        "The printed loss has a squared error D times smaller than the loss whose gradient is used.",
         (
             Change(
                 "likelihood",

@@ -1,4 +1,4 @@
-"""Exhibits that change what is optimised, or what is drawn. Most keep the gradient right: no gradient check sees them."""
+"""Exhibits that change the loss or the sampler. In most of them the gradient is that of the loss: gradient checks pass."""
 
 from minivae.museum.exhibits import COMMON, Bug
 from minivae.museum.patched import Change
@@ -16,8 +16,8 @@ SAMPLER = (
         "exp-log-var",
         "exp(log_var) used as a standard deviation",
         "ddbourgin/numpy-ml, numpy_ml/neural_nets/models/vae.py (b0359af); keras-team/keras #3283",
-        "The sampler reads log_var as log sigma, the KL as log sigma^2. The backward agrees with this forward, so the "
-        "gradient is right and the loss looks better: what it calls a lower bound is none.",
+        "The sampler reads log_var as log sigma, the KL reads it as log sigma^2. The gradient is that of the wrong loss, so "
+        "gradient checks pass. The loss looks better, and minus the loss is no longer a lower bound of log p(x).",
         (
             Change("gaussian", DRAW, "return mu + np.exp(log_var) * eps"),
             Change("gaussian", DRAW_BACKWARD, "d_log_var = (d_z * eps).sum(axis=0) * np.exp(log_var)"),
@@ -28,7 +28,7 @@ SAMPLER = (
         "noise-forgotten",
         "the code is mu, without noise",
         "keras-team/keras-io #790",
-        "A plain autoencoder that still pays the KL: the reconstruction is that of a q without width.",
+        "A plain autoencoder with a KL in its loss: the reconstruction is computed at z = mu, as if q had no width.",
         (
             Change("gaussian", DRAW, "return mu + 0 * sigma * eps"),
             Change("gaussian", DRAW_BACKWARD, "d_log_var = np.zeros_like(mu)"),
@@ -38,14 +38,14 @@ SAMPLER = (
         "noise-too-small",
         "noise of standard deviation 0.01",
         "keras-team/keras, PR #4211: epsilon_std = 0.01",
-        "The draws are a hundred times nearer to mu than the KL is told: it 'gives better results', and bounds nothing.",
+        "The draws are a hundred times nearer to mu than the KL assumes. It 'gives better results', but no lower bound.",
         (Change("vae", NOISE, "return 0.01 * rng.standard_normal(shape, self.dtype) if self.noise"),),
     ),
     Bug(
         "noise-shared",
         "one noise vector for the whole batch",
         COMMON,
-        "Every datum of a batch is drawn with the same eps. Each draw alone is right; their errors no longer average out.",
+        "All rows of a batch use the same eps. Each draw alone is right, but the errors of the rows do not average out.",
         (
             Change(
                 "vae",
@@ -58,7 +58,7 @@ SAMPLER = (
         "sigma-or-variance",
         "a log-variance under the name log_sigma",
         "y0ast/Variational-Autoencoder, VAE.py (b3c71bf)",
-        "What is drawn from p(x|z) has the square root of the standard deviation that its density has.",
+        "Samples from p(x|z) have standard deviation sqrt(sigma), while the density has sigma.",
         (
             Change(
                 "likelihood",
@@ -75,7 +75,7 @@ DIVERGENCE = (
         "kl-log-var-sign",
         "KL with the sign of log_var flipped",
         "FluxML/model-zoo, fixed in PR #147",
-        "1/2 (mu^2 + sigma^2 - 1 + log sigma^2): a narrow q is rewarded, and the 'KL' falls below 0.",
+        "1/2 (mu^2 + sigma^2 - 1 + log sigma^2): a narrow q makes the loss smaller, and the 'KL' falls below 0.",
         (
             Change("gaussian", KL, "return (mu * mu + (np.expm1(log_var) + log_var)) / 2"),
             Change("gaussian", KL_BACKWARD, "return d_kl * mu, d_kl * (np.exp(log_var) + 1) / 2"),
@@ -83,9 +83,9 @@ DIVERGENCE = (
     ),
     Bug(
         "log-var-squared",
-        "log_var squared for its exponential",
+        "log_var squared instead of exponentiated",
         "deepchem/deepchem, PR #4888",
-        "1/2 (mu^2 + log_var^2 - 1 - log_var): smallest at log_var = 1/2, where it is negative.",
+        "1/2 (mu^2 + log_var^2 - 1 - log_var): its minimum is at log_var = 1/2 instead of 0, and is negative.",
         (
             Change("gaussian", KL, "return (mu * mu + log_var**2 - 1 - log_var) / 2"),
             Change("gaussian", KL_BACKWARD, "return d_kl * mu, d_kl * (2 * log_var - 1) / 2"),
@@ -93,9 +93,9 @@ DIVERGENCE = (
     ),
     Bug(
         "log-sigma-squared",
-        "(log sigma)^2 for 2 log sigma",
+        "(log sigma)^2 instead of 2 log sigma",
         "FluxML/model-zoo #73, fixed in PR #76",
-        "log sigma^2 and (log sigma)^2 differ by where the square stands; the prior is no longer the optimum.",
+        "log(sigma^2) = 2 log sigma was computed as (log sigma)^2. The minimum of this 'KL' is not at the prior.",
         (
             Change("gaussian", KL, "return (mu * mu + (np.expm1(log_var) - (log_var / 2) ** 2)) / 2"),
             Change("gaussian", KL_BACKWARD, "return d_kl * mu, d_kl * (np.exp(log_var) - log_var / 2) / 2"),
@@ -105,21 +105,21 @@ DIVERGENCE = (
         "minus-one-dropped",
         "the -1 of the KL dropped",
         "ex4sperans/variational-inference-with-normalizing-flows #1",
-        "A constant: every gradient is right, training is the same, and the reported KL is J/2 nats too large.",
+        "Only a constant is missing: all gradients are right and training is the same, but the KL is J/2 nats too large.",
         (Change("gaussian", KL, "return (mu * mu + (np.exp(log_var) - log_var)) / 2"),),
     ),
     Bug(
         "minus-one-once",
         "the -1 of the KL counted once instead of once per dimension",
         "ericjang/draw #2, PR #6",
-        "In the KL of two full Gaussians J stands where there was one -1 per coordinate. Right for J = 1 only.",
+        "The KL of two full Gaussians contains -J, one -1 for each dimension. With -1 it is right for J = 1 only.",
         (Change("divergences", "return (squares - root_q.shape[-1] +", "return (squares - 1 +"),),
     ),
     Bug(
         "prior-too-wide",
         "log of the prior's standard deviation passed as 1 instead of 0",
         "HIPS/autograd, fixed in PR #266",
-        "The prior N(0, e^2) in the density, N(0, 1) in the closed form: two KLs that differ.",
+        "The density of the prior is that of N(0, e^2), but the closed form of the KL is for N(0, 1): two different KLs.",
         (
             Change(
                 "gaussian",
@@ -134,7 +134,7 @@ DIVERGENCE = (
         "divided-by-log-var",
         "eps = (z - mu) / log_var",
         "AntixK/PyTorch-VAE, models/iwae.py (f71e454)",
-        "What brings z back to standard units divides by log_var instead of sigma.",
+        "The standardised z in log q(z|x) is (z - mu) / sigma; here it is divided by log_var instead.",
         (
             Change(
                 "gaussian",
@@ -148,7 +148,7 @@ DIVERGENCE = (
         "kl-mean-over-latents",
         "KL averaged over the latent dimensions",
         "maxhodak/keras-molecules #59, mkusner/grammarVAE #2, podgorskiy/VAE #1",
-        "A hidden beta of 1/J: the KL costs half of what it should with J = 2, and the 'bound' lies higher.",
+        "The same as beta = 1/J: with J = 2 the KL has half its weight, and the 'bound' is too high.",
         (
             Change(
                 "objective",
@@ -169,7 +169,7 @@ REDUCTION = (
         "kl-sum-over-batch",
         "KL summed over the batch, reconstruction averaged",
         "SeldonIO/alibi-detect #90: curves change their scale with the batch size",
-        "A hidden beta of B. The KL is driven to 0 and nothing is encoded.",
+        "The same as beta = B. Training makes the KL nearly 0, so the codes carry no information about x.",
         (
             Change("objective", LOSS, "return (beta * log_px_z.shape[1] * kl - log_px_z).mean()"),
             Change("objective", D_KL, "np.full_like(kl, d_loss * beta / kl.size * log_px_z.shape[1])"),
@@ -179,7 +179,7 @@ REDUCTION = (
         "mean-over-pixels",
         "cross-entropy averaged over the pixels",
         "keras-team/keras #6015",
-        "A hidden beta of D. The number looks like a likelihood per pixel; the latent space collapses.",
+        "The same as beta = D. The loss looks like one per pixel; the latent space collapses.",
         (
             Change(
                 "vae",
@@ -193,7 +193,7 @@ REDUCTION = (
         "kl-wrong-sign",
         "the KL with the wrong sign in the loss",
         "KelvinHong/VAE-study, tex/main.tex (aa267ac); the sign in its loss.py is right",
-        "The further q is from the prior, the better: the loss has no minimum.",
+        "The loss falls as q moves away from the prior, so it has no minimum.",
         (
             Change("objective", LOSS, "return (-beta * kl - log_px_z).mean()"),
             Change("objective", D_KL, "np.full_like(kl, -d_loss * beta / kl.size)"),
@@ -201,16 +201,16 @@ REDUCTION = (
     ),
     Bug(
         "validated-with-another-weight",
-        "learned with one weight of the KL, reported with another",
+        "trained with one weight of the KL, reported with another",
         "AntixK/PyTorch-VAE, experiment.py (8bf7be5): M_N = kld_weight in training, 1 in validation",
-        "The reported loss is not what is minimised: the gradient is that of beta = 0.00025.",
+        "The reported loss has beta = 1, but the gradient, and so the training, has beta = 0.00025.",
         (Change("objective", D_KL, "np.full_like(kl, 2.5e-4 * d_loss * beta / kl.size)"),),
     ),
     Bug(
         "weighted-bound",
         "the weighted loss reported as a bound",
         "AntixK/PyTorch-VAE #11, #23, #56: questions about one kld_weight",
-        "With beta = 1 it is the ELBO; with any other it is another number, compared under the same name.",
+        "Minus the loss is the ELBO only if beta = 1. With another beta it is reported under the same name.",
         (
             Change(
                 "vae",
@@ -227,7 +227,7 @@ RECONSTRUCTION = (
         "clipped-probabilities",
         "probabilities clipped to [1e-7, 1 - 1e-7]",
         "oakleafwarrior/numpy_VAE (3136323)",
-        "The loss is flat where the model is surest and wrong, and the backward does not know.",
+        "Where a confident prediction is wrong, the clipped loss is constant, but the backward still has a gradient.",
         (
             Change(
                 "likelihood",
@@ -239,9 +239,9 @@ RECONSTRUCTION = (
     ),
     Bug(
         "naive-softplus",
-        "log(1 + e^a) computed as it is printed",
+        "log(1 + e^a) computed without care for overflow",
         "y0ast/Variational-Autoencoder, scikit-learn/VariationalAutoencoder_noSK.py (5c06a7f)",
-        "Right until e^a overflows: then the loss is infinite, and everything after it is no number.",
+        "Right until e^a overflows. Then the loss is infinite, and all results computed from it are NaN or infinite.",
         (
             Change(
                 "ops",
@@ -259,7 +259,7 @@ RECONSTRUCTION = (
         "grey-bytes",
         "0..255 pixels fed to a Bernoulli",
         "Cross Validated, question 630079: a loss of -5e7 with cross-entropy",
-        "Where nothing refuses them, x l - log(1 + e^l) has no maximum in l: the loss falls without end.",
+        "With x > 1, log p(x|z) = x l - log(1 + e^l) has no maximum in the logit l: the loss falls without limit.",
         (Change("checks", "if low < 0 or high > n:", "if low < 0:"),),
         {"likelihood": "bernoulli", "white": 255},
     ),
@@ -267,7 +267,7 @@ RECONSTRUCTION = (
         "softened-sigma",
         "the optimal sigma passed through a softplus",
         "orybkin/sigma-vae-pytorch, model.py (8873c56): softclip",
-        "'Optimal' is then not quite optimal, so d loss / d sigma is not 0 and the gradient lacks a path.",
+        "The backward assumes d loss / d sigma = 0, which holds at the optimal sigma only: the gradient lacks a path.",
         (
             Change(
                 "likelihood",

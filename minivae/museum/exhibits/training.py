@@ -1,4 +1,4 @@
-"""Exhibits of the training loop: Adam, mini-batches, what is logged, resuming."""
+"""Exhibits of the training loop: Adam, mini-batches, the log, resuming."""
 
 from minivae.museum.exhibits import COMMON, Bug
 from minivae.museum.patched import Change
@@ -10,28 +10,28 @@ BUGS = (
         "adam-counts-epochs",
         "Adam's bias correction counted in epochs",
         "y0ast/Variational-Autoencoder, VAE.py (b3c71bf)",
-        "All steps of an epoch are corrected alike, as if the first epoch had one step: they are of the wrong size.",
+        "t is the number of the epoch instead of the step, so all steps of an epoch have the same, wrong correction.",
         (Change("train", STEP, "self.optimiser.t = self.epoch - 1\n        self.optimiser.step(self.gradient)"),),
     ),
     Bug(
         "momentum-forgotten",
-        "Adam forgets its momentum",
+        "Adam without momentum",
         "danielkurniadi/Numpy-VAE (29e08eb), the decoder's Adam",
-        "m is the newest gradient alone: it learns, only slower.",
+        "m does not contain earlier gradients. Training still works, but more slowly.",
         (Change("adam", "m *= self.b1", "m *= 0"),),
     ),
     Bug(
         "kl-logged-negative",
         "-KL logged as KL",
         "AntixK/PyTorch-VAE #68",
-        "The log shows a divergence below 0, and with it an ELBO that is too high.",
+        "The log shows a KL below 0, and an ELBO that is too high by twice the KL.",
         (Change("train", "self.kl += float(f.kl.mean()) * len(rows)", "self.kl -= float(f.kl.mean()) * len(rows)"),),
     ),
     Bug(
         "small-last-batch",
         "a small last mini-batch that counts as much as the others",
         COMMON,
-        "With a mean over the batch, the rows of a last batch of one weigh as much as 128 others together.",
+        "The loss is a mean over the batch: if the last batch has one row, this row has the weight of a batch of 128.",
         (
             Change(
                 "train",
@@ -42,9 +42,9 @@ BUGS = (
     ),
     Bug(
         "random-state-not-restored",
-        "the state of the generator not restored on resume",
+        "the random state not restored on resume",
         "tensorflow/probability #1286",
-        "The run goes on with other noise and another order: nothing that was interrupted can be repeated.",
+        "A resumed run has other noise and another order of the rows: its result differs from an uninterrupted run.",
         (Change("train", 'self.rng.bit_generator.state = numbers["rng"]', 'numbers["rng"]'),),
     ),
 )
