@@ -38,7 +38,7 @@ def test_nodes_are_decoded_in_chunks_that_fit_in_memory(n, chunks, monkeypatch, 
     z, index, right = codes_and_values(vae, x, n)
     monkeypatch.setattr(sums, "AT_ONCE", 2 * quadrature.widest(vae))
     decoded.clear()
-    close(quadrature._on_own_nodes(vae, x, np.zeros(n, int), index, z), right[:, 0], rel=1e-14)
+    close(quadrature._on_pairs(vae, x, np.zeros(n, int), index, z), right[:, 0], rel=1e-14)
     assert decoded == chunks
     decoded.clear()
     close(quadrature._on_shared_nodes(vae, x, z), right, rel=1e-14)
@@ -66,7 +66,7 @@ def line(points, which):
 
 
 def test_first_step_of_a_descent_has_length_one():
-    points, values = descent.minimise(line, np.zeros((2, 2)), 1e-9, most=1)
+    points, values = descent.minimise(line, np.zeros((2, 2)), 1e-9, max_steps=1)
     close(points, np.tile([-0.6, -0.8], (2, 1)), rel=1e-14)
     close(values, np.full(2, -5.0), rel=1e-14)
 
@@ -74,7 +74,7 @@ def test_first_step_of_a_descent_has_length_one():
 def test_first_step_of_a_descent_with_a_scale_is_careful():
     """The length of the step is CAREFUL, in units of the square root of the scale."""
     scale = np.array([[4.0, 1.0]])
-    points, _ = descent.minimise(line, np.zeros((1, 2)), 1e-9, most=1, scale=scale)
+    points, _ = descent.minimise(line, np.zeros((1, 2)), 1e-9, max_steps=1, scale=scale)
     close((points**2 / scale).sum(), descent.CAREFUL**2, rel=1e-14)
     close(points[0, 0] / points[0, 1], 3.0, rel=1e-14)      # along scale * gradient, (12, 4)
 
@@ -87,7 +87,7 @@ def test_step_with_just_enough_descent_is_taken(taken):
         enough = np.where(points[:, 0] == taken, -descent.SUFFICIENT * taken, 1.0)
         return np.where(points[:, 0] == 0, 0, enough), -np.ones_like(points)
 
-    points, _ = descent.minimise(f, np.zeros((1, 1)), 1e-9, most=1)
+    points, _ = descent.minimise(f, np.zeros((1, 1)), 1e-9, max_steps=1)
     assert points[0, 0] == taken
 
 

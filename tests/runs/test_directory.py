@@ -99,7 +99,8 @@ def test_file_instead_of_a_run_directory_is_refused(tmp_path):
         runs.create(tmp_path / "file", overwrite=True)
     (tmp_path / "link").symlink_to("nowhere")
     for path in (tmp_path / "link", tmp_path / "link" / "run"):
-        with pytest.raises(ValueError, match="out must be a directory; got .*link, which is a link to a path that does not exist"):
+        words = "out must be a directory; got .*link, which is a link to a path that does not exist"
+        with pytest.raises(ValueError, match=words):
             runs.create(path)
     assert runs.make_directory(tmp_path / "new" / "one").is_dir()
 
