@@ -77,7 +77,8 @@ EQUIVALENT = {                                              # end of a mutant's 
     "1 -> 2  in  out = self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)":
         "equivalent: NumPy infers -2 too",
     "** -> *  in  affordable = np.bincount(which, minlength=len(x)) * 2**vae.latent <= MAX_NODES": "equivalent: J is 1 or 2",
-    "> -> >=  in  again = (affordable & (error > tolerance))[which]                                   # (pairs,)": AT_THE_LIMIT,
+    "> -> >=  in  again = (affordable & (error > tolerance))[which]"
+    "                                   # (pairs,)": AT_THE_LIMIT,
     "zeros -> ones  in  mean, cov = np.zeros((len(x), vae.latent)), np.zeros((len(x), vae.latent, vae.latent))": OVERWRITTEN,
     "1 -> 2  in  rows = max(1, 4 * sums.AT_ONCE // (COARSE[vae.latent] + 1) ** vae.latent)": CHUNKS,
     "max -> min  in  rows = max(1, sums.AT_ONCE // (IN_CACHE * len(mu)))": CHUNKS,
