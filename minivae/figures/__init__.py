@@ -1,12 +1,13 @@
 """Figures: each function returns a matplotlib Figure and its alt text; `style.save` writes both into a PNG.
 
-    style        colours, page, tiles, labels, numbers as text
-    arguments    checks of latent size, image shape and labels
     latent       the latent space: map, manifold, line, KL of each dimension
     pictures     images from the decoder: reconstructions, samples, traversals
     training     loss curves, sigma, rate and distortion
     evidence     the bounds, the gap, posteriors
-    run          `all_figures`: those that suit a run
+    run          `all_figures`: every figure of a run
+
+    style        colours, page, tiles, labels, numbers as text
+    arguments    checks of latent size, image shape and labels
 """
 
 from minivae.figures.latent import hero, kl_per_dimension, latent_line, latent_map, manifold

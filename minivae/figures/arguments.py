@@ -18,16 +18,16 @@ def latent_is(vae: VAE, rule: str, allowed: bool) -> None:
 
 
 def shape_of(vae: VAE, image_shape: Shape) -> Shape:
-    """Return (H, W); refuse a shape with H W != D."""
+    """Return (H, W); refuse a shape whose H W is not D."""
     shape = checks.sizes("image_shape", image_shape)
     if len(shape) != 2 or math.prod(shape) != vae.features:
         rule = f"(height, width) with height * width = {vae.features}"
-        checks.refuse("image_shape", rule, repr(image_shape), "It says how one row of the data is a picture.")
+        checks.refuse("image_shape", rule, repr(image_shape), "It is the shape of one row of the data as an image.")
     return shape
 
 
 def labels_of(labels: NDArray | None, rows: int) -> NDArray | None:
-    """Return labels (rows,) as integers; refuse fractions and another number of labels than rows."""
+    """Return labels (rows,) as integers; refuse fractions, or more or fewer labels than rows."""
     if labels is None:
         return None
     labels = checks.real_array("labels", labels, (rows,))

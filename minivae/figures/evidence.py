@@ -1,4 +1,4 @@
-"""Figures of the distance between bounds and log p(x): each function returns a Figure and its alt text.
+"""Figures of the bounds of log p(x), the gap and the posteriors: each function returns a Figure and its alt text.
 
 Shapes: x (N, D) data; a number for each data point is (N,). Numbers: nats.
 """
@@ -15,7 +15,7 @@ from minivae import checks
 from minivae.evidence import Bounds, Gap, Rates, exact_log_px
 from minivae.evidence.rates import log_aggregate
 from minivae.figures.arguments import labels_of, latent_is, shape_of
-from minivae.figures.latent import HELD, RADII, draw_prior, limits
+from minivae.figures.latent import MASS_WITHIN, RADII, draw_prior, limits
 from minivae.figures.style import (
     BLUE,
     DARK,
@@ -38,8 +38,8 @@ from minivae.gaussian import log_standard_normal
 from minivae.vae import VAE
 
 NAMES = ("bounds_by_k", "aggregate", "gap_split", "posteriors")
-MASSES = (0.5, 0.95)                                        # inside the outlined regions
-NODES = 161                                                 # grid points of a map, on each axis
+MASSES = (0.5, 0.95)                                        # probabilities inside the contours
+NODES = 161                                                 # grid points on each axis of a map
 
 
 # Bounds against the number of weights
@@ -47,9 +47,9 @@ NODES = 161                                                 # grid points of a m
 
 @styled
 def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) -> Drawn:
-    """Draw importance-weighted bounds against k, and their distances to the exact log p(x) for each data point.
+    """Draw importance-weighted bounds against k, and their distance to the exact log p(x) of each data point.
 
-    `bounds` are those of `lower_bounds` for these k; `exact` (N,) is log p(x), or None where it is not known.
+    `bounds` is the result of `lower_bounds` for these k; `exact` (N,) is log p(x), or None if it is not known.
     """
     if len(k) != len(bounds.iw_bound):
         checks.refuse("k", f"the {len(bounds.iw_bound)} numbers of draws of the bounds", str(len(k)), "Give the same k.")
@@ -62,21 +62,21 @@ def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) 
     finding = f"From k = {k[0]} to {k[-1]} the bound rises by {number(mean[-1] - mean[0])} nats"
     if exact is not None:
         left = exact - bounds.iw_bound                      # (K, N)
-        draw_rest(panels[1], k, left)
-        side = "below" if mean[-1] <= exact.mean() else "above"           # above: chance in the draws
+        draw_distance(panels[1], k, left)
+        side = "below" if mean[-1] <= exact.mean() else "above"           # above: random error of the draws
         finding += f" and ends {number(abs(left[-1].mean()))} {side} log p(x)"
         caption += " Right: log p(x) minus the bound of each data point; shaded: the middle 80 % of the points."
         if np.quantile(left, 0.1, axis=1).min() < 0:
-            caption += " Values below 0 are chance in the draws: a bound holds on average."
+            caption += " Values below 0 are random errors of the draws: a bound holds on average."
     explain(figure, finding, caption)
     each = list(zip(k, mean)) if len(k) <= 5 else [(k[0], mean[0]), (k[-1], mean[-1])]
-    said = ", ".join(f"k = {n} gives {number(m)}" for n, m in each)
-    truth = "" if exact is None else f" The exact log p(x) is {number(exact.mean())}."
-    return figure, f"Line chart of the importance-weighted bound against k: {said} nats.{truth} {finding}."
+    values = ", ".join(f"k = {n} gives {number(m)}" for n, m in each)
+    exact_value = "" if exact is None else f" The exact log p(x) is {number(exact.mean())}."
+    return figure, f"Line chart of the importance-weighted bound against k: {values} nats.{exact_value} {finding}."
 
 
 def draw_rise(axes: Axes, k: NDArray, mean: NDArray, error: NDArray, elbo: float, exact: float | None) -> None:
-    """Draw the mean bound of each k with its band, between the ELBO and log p(x)."""
+    """Draw the mean bound for each k with its error band, and lines at the ELBO and log p(x)."""
     axes.fill_between(k, mean - 2 * error, mean + 2 * error, color=BLUE, alpha=0.3, lw=0)
     axes.plot(k, mean, color=BLUE, lw=1.4, marker="o", ms=4)
     top = mean.max() if exact is None else exact
@@ -94,8 +94,8 @@ def draw_rise(axes: Axes, k: NDArray, mean: NDArray, error: NDArray, elbo: float
     axes.set_title("The bound", weight="bold")
 
 
-def draw_rest(axes: Axes, k: NDArray, left: NDArray) -> None:
-    """Draw log p(x) - IW_k (K, N): its mean, its median, and the middle 80 % of the data points."""
+def draw_distance(axes: Axes, k: NDArray, left: NDArray) -> None:
+    """Draw `left` = log p(x) - IW_k (K, N): its mean, its median, and the middle 80 % of the data points."""
     low, median, high = np.quantile(left, (0.1, 0.5, 0.9), axis=1)              # (K,) each
     mean = left.mean(axis=1)
     axes.fill_between(k, low, high, color=BLUE, alpha=0.15, lw=0)
@@ -113,7 +113,7 @@ def draw_rest(axes: Axes, k: NDArray, left: NDArray) -> None:
 
 
 def along_k(axes: Axes, k: NDArray) -> None:
-    """Set a logarithmic axis of k, with room for labels at its right end."""
+    """Make the x axis a logarithmic axis of k, with free space at both ends."""
     axes.set(xscale="log", xlim=(k[0] / 1.5, k[-1] * 1.5), xlabel="k, number of importance weights")
     axes.set_xticks(k, [f"{n:,}" for n in k])
     axes.set_xticks([], minor=True)
@@ -126,7 +126,7 @@ def along_k(axes: Axes, k: NDArray) -> None:
 def gap_split(parts: Gap) -> Drawn:
     """Draw log p(x) = ELBO + amortisation gap + approximation gap: as one bar of means, and for each data point.
 
-    `parts` are those of `evidence.gap`.
+    `parts` is the result of `evidence.gap`.
     """
     elbo, amortisation, approximation, log_px = means = [
         float(getattr(parts, name).mean()) for name in ("elbo", "amortisation", "approximation", "log_px")
@@ -138,10 +138,10 @@ def gap_split(parts: Gap) -> Drawn:
     total = log_px - elbo
     shares = f"{number(amortisation)} from the encoder and {number(approximation)} from the Gaussian shape"
     finding = f"The gap of {number(total)} nats: {shares}"
-    tenth = f"the tenth with the largest gaps has {100 * share:.0f} % of the total"
+    tenth = f"the 10 % of points with the largest gaps have {100 * share:.0f} % of the total"
     caption = (
-        "Amortisation: what the best Gaussian for each data point would gain over the encoder's. "
-        "Approximation: what no diagonal Gaussian can reach. "
+        "Amortisation: the encoder's error, by which the best Gaussian for each data point has a higher ELBO. "
+        "Approximation: the limit of any diagonal Gaussian, the distance from the best one to log p(x). "
         f"Below: one bar for each of {len(parts.elbo)} data points; {tenth}."
     )
     explain(figure, finding, caption)
@@ -150,7 +150,7 @@ def gap_split(parts: Gap) -> Drawn:
 
 
 def draw_bar(axes: Axes, elbo: float, amortisation: float, approximation: float, log_px: float) -> None:
-    """Draw one bar from the ELBO, whose left part is cut off, to log p(x)."""
+    """Draw one bar up to log p(x): the right end of the ELBO's part, the amortisation gap, the approximation gap."""
     total = log_px - elbo or 1.0
     left = elbo - 0.3 * total
     pieces = ((left, elbo, GREY), (elbo, elbo + amortisation, BLUE), (elbo + amortisation, log_px, ORANGE))
@@ -170,7 +170,7 @@ def draw_bar(axes: Axes, elbo: float, amortisation: float, approximation: float,
 
 
 def draw_data(axes: Axes, parts: Gap) -> float:
-    """Draw a bar for each data point, largest gap first; return the share of the first tenth in the total."""
+    """Draw a bar for each data point, largest gap first; return the fraction of the total gap in the largest 10 %."""
     gaps = parts.log_px - parts.elbo                        # (N,)
     order, places = np.argsort(-gaps, kind="stable"), np.arange(len(gaps))
     approximation, amortisation = parts.approximation[order], parts.amortisation[order]
@@ -186,7 +186,7 @@ def draw_data(axes: Axes, parts: Gap) -> float:
 
 
 def unbroken(text: str) -> str:
-    """Return `text` with spaces at which no line is broken."""
+    """Return `text` with non-breaking spaces."""
     return text.replace(" ", "\u00a0")
 
 
@@ -197,9 +197,9 @@ def unbroken(text: str) -> str:
 def posteriors(
     vae: VAE, x: NDArray, parts: Gap, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 6
 ) -> Drawn:
-    """For J = 2: draw contours of the true posterior, the encoder's Gaussian and the best one, for n data points.
+    """For J = 2: draw contours of the posterior, the encoder's Gaussian and the best Gaussian, for n data points.
 
-    `parts` are those of `evidence.gap` for x. The points are at even steps from the smallest to the largest KL.
+    `parts` is the result of `evidence.gap` for x. Of the data points, sorted by KL, n at equal distances are drawn.
     """
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     vae, labels = vae.astype(np.float64), labels_of(labels, len(x))
@@ -230,7 +230,7 @@ def posteriors(
         panels[0].text(0.98, 0.18 - 0.075 * line, name, color=colour, **box)
     finding = f"KL( q(z|x) \u2016 p(z|x) ) of {len(x)} data points: from {number(kl.min())} to {number(kl.max())} nats"
     caption = (
-        f"Contours contain {unbroken(percent(MASSES))} of the true posterior p(z|x), of the encoder's q(z|x), and of the "
+        f"Contours contain {unbroken(percent(MASSES))} of the exact posterior p(z|x), of the encoder's q(z|x), and of the "
         "best diagonal Gaussian. Each panel has its own scale, the same on both axes."
     )
     explain(figure, finding, caption)
@@ -244,12 +244,12 @@ def posteriors(
     )
 
 
-def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, true: tuple, own: tuple, best: tuple) -> None:
-    """Draw p(z|x) of one x (D,), filled, and two Gaussians.
+def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, exact: tuple, encoder: tuple, best: tuple) -> None:
+    """Draw p(z|x) of one x (D,), filled, and contours of two Gaussians.
 
-    `true` is the mean and covariance of p(z|x), `own` and `best` are mu and log_var of q(z|x) and of the best Gaussian.
+    `exact` is the mean and covariance of p(z|x); `encoder` and `best` are mu and log_var of q(z|x) and the best Gaussian.
     """
-    (mean, cov), (mu, log_var) = true, own
+    (mean, cov), (mu, log_var) = exact, encoder
     reach = np.stack([4.0 * np.sqrt(np.diagonal(cov)), 3.2 * np.exp(log_var / 2), 3.2 * np.exp(best[1] / 2)])   # (3, 2)
     centres = np.stack([mean, mu, best[0]])
     low, high = (centres - reach).min(axis=0), (centres + reach).max(axis=0)
@@ -262,7 +262,7 @@ def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, true: tuple,
     axes.contour(axis_1, axis_2, density, levels, colors=BLUE, linewidths=0.8)
     for (m, v), style in ((best, {"ec": DARK, "ls": (0, (3, 2)), "lw": 1.0}), ((mu, log_var), {"ec": ORANGE, "lw": 1.6})):
         for mass in MASSES:
-            size = 2 * math.sqrt(-2 * math.log(1 - mass)) * np.exp(v / 2)       # (2,)   the ellipse that holds it
+            size = 2 * math.sqrt(-2 * math.log(1 - mass)) * np.exp(v / 2)       # (2,)   ellipse with this probability
             axes.add_patch(Ellipse(m, *size, fill=False, zorder=4, **style))
     axes.set(xlim=axis_1[[0, -1]], ylim=axis_2[[0, -1]], aspect="equal")
     axes.locator_params(nbins=4)
@@ -276,16 +276,19 @@ def posterior_density(vae: VAE, x: NDArray, log_px: float, axis_1: NDArray, axis
 
 
 def levels_of(density: NDArray, cell: NDArray | float) -> list[float]:
-    """Return the densities above which the masses lie, lowest first; `cell` is the area of a node, or of each."""
+    """Return, for each of MASSES, the density above which this probability lies, lowest density first.
+
+    `cell` is the area of a grid cell: one number, or one for each node.
+    """
     order = np.argsort(-density, axis=None)
     falling, mass = density.ravel()[order], np.cumsum((density * cell).ravel()[order])
-    places = [min(int(np.searchsorted(mass, wanted)), len(mass) - 1) for wanted in sorted(MASSES, reverse=True)]
+    places = [min(int(np.searchsorted(mass, target)), len(mass) - 1) for target in sorted(MASSES, reverse=True)]
     low, high = (float(falling[place]) for place in places)
     return [low, max(high, low * (1 + 1e-9))]
 
 
 def thumbnail(axes: Axes, x: NDArray, shape: Shape) -> None:
-    """Draw the data point itself above the right end of the panel."""
+    """Draw the data point as a small image above the right end of the panel."""
     inset = axes.inset_axes((0.82, 1.02, 0.18, 0.18))
     inset.imshow(x.reshape(shape), "gray_r")
     inset.set_axis_off()
@@ -296,9 +299,9 @@ def thumbnail(axes: Axes, x: NDArray, shape: Shape) -> None:
 
 @styled
 def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
-    """For J = 2: draw the density of q(z), the mean of q(z|x) over the data, with circles of the prior.
+    """For J = 2: draw the aggregate posterior q(z), the mean of q(z|x) over the data, with circles of the prior.
 
-    `rates` are those of `rate_distortion` for x.
+    `rates` is the result of `rate_distortion` for x.
     """
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     vae = vae.astype(np.float64)
@@ -311,8 +314,8 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
     density = np.exp(log_aggregate(z, mu, log_var)).reshape(len(axis_2), -1)    # rows are z2
     figure = page(6.2, 1.5 + 5.3 * (high - low)[1] / (high - low)[0])
     axes = figure.subplots()
-    half, most = levels_of(density, (axis_1[1] - axis_1[0]) * (axis_2[1] - axis_2[0]))[::-1]
-    axes.contourf(axis_1, axis_2, density, [most, half, np.inf], colors=["#b5d3ea", "#5c9ccb"])
+    low_level, high_level = levels_of(density, (axis_1[1] - axis_1[0]) * (axis_2[1] - axis_2[0]))
+    axes.contourf(axis_1, axis_2, density, [low_level, high_level, np.inf], colors=["#b5d3ea", "#5c9ccb"])
     draw_prior(axes, mu, named=True)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     axes.locator_params(integer=True, nbins=8)
@@ -320,19 +323,22 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
     finding = f"The aggregate posterior q(z) is {number(rates.marginal_kl)} nats from the prior"
     caption = (
         f"q(z) is the mean of q(z|x) over {len(x)} data points. Dark and light: the smallest regions with "
-        f"{unbroken(percent(MASSES))} of q(z). Dashed circles, radius 1, 2 and 3, contain {percent(HELD)} of the prior and "
-        f"{inside}. Rate {number(rates.kl)} = mutual information {number(rates.mutual_information)} + "
+        f"{unbroken(percent(MASSES))} of q(z). Dashed circles, radius 1, 2 and 3, contain {percent(MASS_WITHIN)} of the "
+        f"prior and {inside}. Rate {number(rates.kl)} = mutual information {number(rates.mutual_information)} + "
         f"KL( q(z) \u2016 p(z) ) {number(rates.marginal_kl)}."
     )
     explain(figure, finding, caption)
     return figure, (
         f"Density of the aggregate posterior in the latent space, z2 against z1. {finding}. "
-        f"Within radius 1, 2 and 3 lie {inside} and {percent(HELD)} of the prior."
+        f"Within radius 1, 2 and 3 lie {inside} and {percent(MASS_WITHIN)} of the prior."
     )
 
 
 def mass_in_circles(mu: NDArray, log_var: NDArray) -> list[float]:
-    """Return the mass of the mean of N(mu_n, sigma_n^2), (N, 2) each, within each of RADII, by Gauss-Hermite quadrature."""
+    """Return the probability of q(z) within each of RADII, by Gauss-Hermite quadrature.
+
+    q(z) is the mean of the N(mu_n, sigma_n^2); mu and log_var are (N, 2).
+    """
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     weight = np.outer(weights, weights) / weights.sum() ** 2                    # (40, 40)
     sigma = np.exp(log_var / 2)

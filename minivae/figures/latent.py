@@ -36,7 +36,7 @@ from minivae.vae import VAE
 
 PRIOR = NormalDist()
 RADII = (1, 2, 3)
-HELD = [1 - math.exp(-r * r / 2) for r in RADII]            # prior mass within these radii, in two dimensions
+MASS_WITHIN = [1 - math.exp(-r * r / 2) for r in RADII]     # prior probability within these radii, in two dimensions
 MOST_CODES, MOST_NAMED, MOST_BARS = 2000, 10, 24            # points in a map, dimensions in an alt text, named bars
 
 
@@ -45,7 +45,7 @@ def prior_quantiles(n: int) -> NDArray:
     return np.array([PRIOR.inv_cdf((i + 0.5) / n) for i in range(checks.whole_number("n", n, 1))])
 
 
-# The latents in use
+# Active latent dimensions
 
 
 @styled
@@ -68,13 +68,13 @@ def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
         axes.set_xticks(range(J), names, color=DARK, size=9 if J <= 12 else 7)
         axes.bar_label(axes.containers[0], [small(kl[u], kl.max()) for u in order], padding=2, size=8)
     finding = f"{active.sum()} of {J} latent dimensions active; together {number(kl.sum())} nats"
-    caption = f"Filled bar: active dimension, that variance is above {ACTIVE} (Burda et al. 2016). "
-    caption += "Hollow bar: inactive, the code hardly depends on x."
+    caption = f"Filled bar: active dimension, its mean \u03bc(x) has a variance over the data above {ACTIVE} "
+    caption += "(Burda et al. 2016). Hollow bar: inactive, its code hardly depends on x."
     explain(figure, finding, caption)
     values = ", ".join(f"z{u + 1} {number(kl[u])}" for u in order[:MOST_NAMED])
-    unnamed = f", {J - MOST_NAMED} more with less" if J > MOST_NAMED else ""
+    unnamed = f", and {J - MOST_NAMED} smaller ones" if J > MOST_NAMED else ""
     alt = f"Bar chart of mean KL in nats by latent dimension: {values}{unnamed}. {finding}. "
-    return figure, f"{alt}The least variance of the means is {number(variance.min())}."
+    return figure, f"{alt}The smallest variance of the means is {number(variance.min())}."
 
 
 def small(value: float, largest: float) -> str:
@@ -88,11 +88,11 @@ def small(value: float, largest: float) -> str:
 
 
 def draw_map(axes: Axes, vae: VAE, x: NDArray, labels: NDArray | None = None) -> tuple[str, str]:
-    """Draw the posterior means of x, some posteriors as ellipses, and circles of the prior; return caption and alt text."""
+    """Draw the means of q(z|x), some q(z|x) as ellipses, and circles of the prior; return caption and alt text."""
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     mu, log_var = vae.encode(x)
-    labels, sigma = labels_of(labels, len(x)), np.exp(log_var / 2) * vae.noise  # without noise, no ellipses
-    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # these get ellipses, from left to right
+    labels, sigma = labels_of(labels, len(x)), np.exp(log_var / 2) * vae.noise  # 0 without noise: no ellipses
+    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # nine or fewer with ellipses, by z_1
     low, high = limits(np.concatenate([mu, mu[some] - 2 * sigma[some], mu[some] + 2 * sigma[some]]))
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     axes.locator_params(integer=True, nbins=8)
@@ -103,42 +103,46 @@ def draw_map(axes: Axes, vae: VAE, x: NDArray, labels: NDArray | None = None) ->
         axes.add_patch(Ellipse(mu[i], *(4 * sigma[i]), fill=False, ec=DARK, lw=1.1, zorder=6))
     inside = percent([(np.hypot(*mu.T) < r).mean() for r in RADII])
     kind, part = "Dots" if labels is None else "Numerals", f" (1 in {every} drawn)" if every > 1 else ""
-    by_class = "" if labels is None else ", written as their class"
-    seen = f"{kind}: posterior means of {len(x)} data points{part}{by_class}. "
-    seen += f"Ellipses: q(z|x) of {len(some)} of them, out to 2 sigma. " if vae.noise else ""
-    seen += f"Dashed circles, radius 1, 2 and 3, contain {percent(HELD)} of the prior and {inside} of these means."
-    alt = f"posterior means of {len(x)} data points; {inside} of them lie within radius 1, 2 and 3 "
-    alt += f"(prior: {percent(HELD)})."
+    by_class = "" if labels is None else "; each numeral is the class"
+    means = f"{'means of q(z|x)' if vae.noise else 'codes'} for {len(x)} data points"
+    caption = f"{kind}: {means}{part}{by_class}. "
+    caption += f"Ellipses: q(z|x) of {len(some)} data points, out to 2 sigma. " if vae.noise else ""
+    caption += f"Dashed circles, radius 1, 2 and 3, contain {percent(MASS_WITHIN)} of the prior "
+    caption += f"and {inside} of these {'means' if vae.noise else 'codes'}."
+    alt = f"{means}; {inside} of them lie within radius 1, 2 and 3 (prior: {percent(MASS_WITHIN)})."
     places = np.empty((0, 2))
     if labels is not None:
         right, places = draw_classes(axes, mu, labels, drawn)
-        seen += f" Classifying each point by the nearest class median is right for {100 * right:.0f} %."
+        caption += f" The nearest class median predicts the class of {100 * right:.0f} % of the data points."
         alt += f" The nearest class median predicts the class of {100 * right:.0f} %."
     draw_prior(axes, np.concatenate([drawn, places]), named=(high - low).max() < 14)
-    return seen, alt
+    return caption, alt
 
 
 def limits(points: NDArray) -> tuple[NDArray, NDArray]:
     """Return the lower left and upper right corner (2,) of a map with all points (N, 2) and the circles of the prior."""
     low, high = np.minimum(-RADII[-1], points.min(axis=0)), np.maximum(RADII[-1], points.max(axis=0))
-    size = np.maximum(high - low, 0.6 * (high - low).max())                     # neither a tower nor a ribbon
+    size = np.maximum(high - low, 0.6 * (high - low).max())                     # width / height from 0.6 to 1 / 0.6
     return (low + high) / 2 - 0.53 * size, (low + high) / 2 + 0.53 * size
 
 
 def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
-    """Draw the circles of RADII, named by their prior mass in the direction farthest from the places `taken` (K, 2)."""
-    turn = np.pi / 2 + np.pi / 24 * np.array([0, *(side * step for step in range(1, 24) for side in (1, -1))])
-    beam = np.stack([np.cos(turn), np.sin(turn)], axis=-1)  # (47, 2), straight up first
-    names = np.multiply.outer(RADII, beam)                  # (3, 47, 2)
-    room = np.linalg.norm(names[:, :, None] - taken, axis=-1).min(axis=2, initial=np.inf)       # (3, 47)
-    for r, mass, places, free in zip(RADII, HELD, names, room):
+    """Draw circles with the radii RADII; `named` adds the prior probability within each.
+
+    The label is at the place of the circle that is farthest from the points `taken` (K, 2).
+    """
+    angle = np.pi / 2 + np.pi / 24 * np.array([0, *(side * step for step in range(1, 24) for side in (1, -1))])
+    direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)               # (47, 2), upward first
+    labels = np.multiply.outer(RADII, direction)            # (3, 47, 2)
+    distance = np.linalg.norm(labels[:, :, None] - taken, axis=-1).min(axis=2, initial=np.inf)  # (3, 47)
+    for r, mass, places, free in zip(RADII, MASS_WITHIN, labels, distance):
         axes.add_patch(Circle((0, 0), r, fill=False, **DASHED))
         if named:
             write(axes, *places[free.argmax()], f"{100 * mass:.0f} %", size=8, color=GREY)
 
 
 def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None) -> None:
-    """Draw codes mu (N, 2) as small numerals in the colour of their class; as dots without labels."""
+    """Draw codes mu (N, 2) as small numerals, in the colour of their class; without labels as dots."""
     if labels is None:
         axes.scatter(*mu.T, 8, color=BLUE, alpha=0.6, lw=0)
         return
@@ -147,10 +151,10 @@ def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None) -> None:
 
 
 def draw_classes(axes: Axes, mu: NDArray, labels: NDArray, drawn: NDArray) -> tuple[float, NDArray]:
-    """Write a large numeral for each class, at a free place near its median, and join both by a line.
+    """Write a large numeral for each class, at a free place near the median of its codes, and draw a line between both.
 
-    `drawn` (M, 2) are the points that a numeral must not cover. Returns the fraction of mu (N, 2) whose nearest median
-    is that of their class, and the places (K, 2).
+    A numeral must not cover the points `drawn` (M, 2). Returns the fraction of mu (N, 2) whose nearest median is that of
+    their class, and the places of the numerals (K, 2).
     """
     classes = np.unique(labels)
     medians = np.array([np.median(mu[labels == label], axis=0) for label in classes])   # (K, 2)
@@ -158,7 +162,7 @@ def draw_classes(axes: Axes, mu: NDArray, labels: NDArray, drawn: NDArray) -> tu
     places = free_places(medians, drawn, low, high)
     for label, median, place in zip(classes, medians, places):
         colour = CLASSES[label % 10]
-        if np.linalg.norm(place - median) > 0.04 * (high - low).max():          # a shorter line would be a dot
+        if np.linalg.norm(place - median) > 0.04 * (high - low).max():          # a shorter line would look like a dot
             axes.plot(*zip(median, place), color=colour, lw=0.9, zorder=1)
         write(axes, *place, label, size=16, weight="bold", color=colour)
     distance = np.linalg.norm(mu[:, None] - medians, axis=-1)                   # (N, K)
@@ -166,17 +170,17 @@ def draw_classes(axes: Axes, mu: NDArray, labels: NDArray, drawn: NDArray) -> tu
 
 
 def free_places(medians: NDArray, drawn: NDArray, low: NDArray, high: NDArray) -> NDArray:
-    """Return for each median (K, 2) the nearest place of a grid at which a label covers neither a point nor a label."""
+    """Return, for each median (K, 2), the nearest point of a grid at which a label covers no point and no other label."""
     size = (high - low).max()
-    clear, apart = 0.03 * size, 0.055 * size                # from points, from other labels
+    clear, apart = 0.03 * size, 0.055 * size                # smallest distance from points, from other labels
     axis_1, axis_2 = (np.arange(a + apart, b - apart, size / 80) for a, b in zip(low, high))
     grid = np.stack(np.meshgrid(axis_1, axis_2), axis=-1).reshape(-1, 2)        # (G, 2)
-    room = np.linalg.norm(grid[:, None] - drawn, axis=-1).min(axis=1) / clear   # (G,); 1 is enough
+    to_points = np.linalg.norm(grid[:, None] - drawn, axis=-1).min(axis=1) / clear          # (G,)   at least 1 if free
     places = np.empty((0, 2))
     for median in medians:
         to_labels = np.linalg.norm(grid[:, None] - places, axis=-1).min(axis=1, initial=np.inf) / apart
-        lacking = np.maximum(0, 1 - np.minimum(room, to_labels))                # a covered point is worse than a long line
-        cost = np.linalg.norm(grid - median, axis=1) / size + 10 * lacking
+        overlap = np.maximum(0, 1 - np.minimum(to_points, to_labels))           # 10: overlap is worse than a long line
+        cost = np.linalg.norm(grid - median, axis=1) / size + 10 * overlap
         places = np.concatenate([places, grid[[cost.argmin()]]])
     return places
 
@@ -188,7 +192,7 @@ def draw_manifold(axes: Axes, vae: VAE, image_shape: Shape, n: int) -> tuple[str
     codes = np.stack(np.meshgrid(z, z[::-1]), axis=-1).reshape(-1, 2)           # highest z_2 in the top row
     images = vae.decode(codes)
     show(axes, vae, images, shape, n, gap=0)
-    axes.hlines(range(1, n), 0, n, color="white", lw=1.2)   # drawn over the picture, which has no gaps
+    axes.hlines(range(1, n), 0, n, color="white", lw=1.2)   # white lines separate the tiles
     axes.vlines(range(1, n), 0, n, color="white", lw=1.2)
     ticks = [-2, -1, -0.5, 0, 0.5, 1, 2]
     for axis, name, line in ((axes.xaxis, "$z_1$", "column"), (axes.yaxis, "$z_2$", "row")):
@@ -196,11 +200,11 @@ def draw_manifold(axes: Axes, vae: VAE, image_shape: Shape, n: int) -> tuple[str
         axis.set_label_text(f"{name}, each {line} equally probable under the prior")
     axes.tick_params(length=3, labelbottom=True)
     ends, spread = f"from {z[0]:.2f} to {z[-1]:.2f}", number(images.std(axis=0).mean())
-    seen = f"Images: the decoder's mean at {n} x {n} values of z, {ends} in each coordinate. "
-    seen += f"The steps are such that each image stands for 1/{n * n} of the prior. "
-    seen += f"A pixel varies by {spread} over the images (standard deviation, averaged over pixels)."
+    caption = f"Images: the decoder's mean at {n} x {n} values of z, {ends} in each coordinate. "
+    caption += f"Each image represents 1/{n * n} of the prior probability. "
+    caption += f"The standard deviation of a pixel over the images is {spread}, averaged over pixels."
     alt = f"{n} by {n} images decoded from z1 (to the right) and z2 (upward) {ends}"
-    return seen, f"{alt}; the standard deviation of a pixel over them is {spread}."
+    return caption, f"{alt}; the standard deviation of a pixel over them is {spread}."
 
 
 ENCODER, DECODER = "Where the encoder puts the data", "What the decoder draws at each z"
@@ -211,9 +215,9 @@ def latent_map(vae: VAE, x: NDArray, labels: NDArray | None = None) -> Drawn:
     """For J = 2: draw where the encoder puts x, with circles of the prior."""
     figure = page(6.2, 6.7)
     axes = figure.subplots()
-    seen, alt = draw_map(axes, vae, x, labels)
+    caption, alt = draw_map(axes, vae, x, labels)
     figure.set_figheight(1.35 + 5.3 * ratio(axes))
-    explain(figure, ENCODER, seen)
+    explain(figure, ENCODER, caption)
     return figure, f"Scatter plot of the latent space, z2 against z1: {alt}"
 
 
@@ -222,9 +226,9 @@ def manifold(vae: VAE, image_shape: Shape, n: int = 20) -> Drawn:
     """For J = 2: draw the decoded mean on a grid of z whose cells have equal prior probability."""
     figure = page(6.2, 6.7)
     axes = figure.subplots()
-    seen, alt = draw_manifold(axes, vae, image_shape, n)
+    caption, alt = draw_manifold(axes, vae, image_shape, n)
     figure.set_figheight(1.4 + 5.2 * min(2.0, max(0.5, image_shape[0] / image_shape[1])))
-    explain(figure, DECODER, seen)
+    explain(figure, DECODER, caption)
     return figure, f"Grid of {alt}"
 
 
@@ -233,8 +237,8 @@ def hero(vae: VAE, x: NDArray, labels: NDArray | None, image_shape: Shape) -> Dr
     """For J = 2: draw the latent map and the manifold side by side, in the same orientation."""
     figure, n = page(10.4, 5.6), 16
     left, right = figure.subplots(1, 2)
-    (codes, alt), _ = draw_map(left, vae, x, labels), draw_manifold(right, vae, image_shape, n)
-    widths = 1 / ratio(left), min(2.0, max(1.0, image_shape[1] / image_shape[0]))       # of panels that are equally high
+    (caption, alt), _ = draw_map(left, vae, x, labels), draw_manifold(right, vae, image_shape, n)
+    widths = 1 / ratio(left), min(2.0, max(1.0, image_shape[1] / image_shape[0]))       # of panels of equal height
     left.get_gridspec().set_width_ratios(widths)
     figure.set_figheight(1.15 + 9.0 / sum(widths))
     edge = prior_quantiles(n)[-1]
@@ -242,12 +246,12 @@ def hero(vae: VAE, x: NDArray, labels: NDArray | None, image_shape: Shape) -> Dr
     left.set_title(ENCODER, weight="bold")
     right.set_title(DECODER, weight="bold")
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.985))   # a margin above the titles of the panels
-    explain(figure, "", f"{codes} Blue square: the part of the plane that is decoded on the right.")
+    explain(figure, "", f"{caption} Blue square: the values of z that are decoded on the right.")
     return figure, f"Left, {alt} Right, images decoded on a {n} by {n} grid, {-edge:.2f} to {edge:.2f}."
 
 
 def ratio(axes: Axes) -> float:
-    """Return height over width of what an axes shows."""
+    """Return the height of the shown part of a plane, divided by its width."""
     return float(np.ptp(axes.get_ylim()) / np.ptp(axes.get_xlim()))
 
 
@@ -258,7 +262,7 @@ def ratio(axes: Axes) -> float:
 def latent_line(
     vae: VAE, x: NDArray, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 20
 ) -> Drawn:
-    """For J = 1: draw where the encoder puts x, a row for each class; above it, if x are images, n decoded means."""
+    """For J = 1: draw where the encoder puts x, a row for each class; above, if x are images, n decoded means."""
     latent_is(vae, "one latent dimension", vae.latent == 1)
     z = vae.encode(x)[0][:, 0]                              # (N,)
     labels = labels_of(labels, len(z))
@@ -280,10 +284,12 @@ def latent_line(
     rows.set_yticks(range(len(groups)), [*groups], size=10, color=DARK)
     rows.set(xlim=(low, high), ylim=(len(groups) - 0.4, -0.6), xlabel="$z_1$")
     rows.set_ylabel("class" if labels is not None else "")
-    held = percent([PRIOR.cdf(r) - PRIOR.cdf(-r) for r in RADII])
+    prior_mass = percent([PRIOR.cdf(r) - PRIOR.cdf(-r) for r in RADII])
     inside = percent([(abs(z) < r).mean() for r in RADII])
-    seen = f"Within 1, 2 and 3 of zero (dashed) lie {held} of the prior and {inside} of the {len(z)} posterior means"
+    means = "means of q(z|x)" if vae.noise else "codes"
+    shares = f"Within 1, 2 and 3 of zero (dashed) lie {prior_mass} of the prior and {inside} of the {len(z)} {means}"
+    by_class = "" if labels is None else ", one row for each class"
     above = "" if image_shape is None else "Top: decoded images, each for the $z_1$ below its middle. "
-    explain(figure, f"{ENCODER}: one latent dimension", f"{above}Ticks: posterior means, by class. {seen}.")
+    explain(figure, f"{ENCODER}: one latent dimension", f"{above}Ticks: {means}{by_class}. {shares}.")
     above = "" if image_shape is None else f", below {n} decoded images"
-    return figure, f"Posterior means along z1 from {low:.1f} to {high:.1f}{above}. {seen}."
+    return figure, f"{means.capitalize()} along z1 from {low:.1f} to {high:.1f}{above}. {shares}."

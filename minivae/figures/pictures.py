@@ -1,4 +1,4 @@
-"""Figures of images that the decoder makes: each returns a Figure and its alt text.
+"""Figures of images from the decoder: each function returns a Figure and its alt text.
 
 Shapes: x (N, D) data, labels (N,) whole numbers or None, image_shape (H, W) with H W = D. Numbers: nats.
 """
@@ -19,7 +19,7 @@ MOST_ROWS = 10                                              # latent dimensions 
 
 
 def one_of_each(labels: NDArray) -> NDArray:
-    """Return row numbers: the first row of every class, then the second of every class, and so on."""
+    """Return row numbers: the first row of each class, then the second row of each class, and so on."""
     rank = np.zeros(len(labels), int)
     for label in np.unique(labels):
         rank[labels == label] = np.arange((labels == label).sum())
@@ -30,9 +30,10 @@ def one_of_each(labels: NDArray) -> NDArray:
 def reconstructions(
     vae: VAE, x: NDArray, rng: np.random.Generator, image_shape: Shape, labels: NDArray | None = None, n=10
 ) -> Drawn:
-    """Draw n data points; for each a z ~ q(z|x), the mean of p(x|z), and a sample from p(x|z): only the mean is blurred.
+    """Draw n data points and, for one z ~ q(z|x) of each, the mean of p(x|z) and a sample from p(x|z).
 
-    With labels, the first data point of every class is shown, then the second, until there are n.
+    The mean is blurred, the sample is not. With labels, the first data point of each class is shown, then the second, until
+    there are n.
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     x = vae.check_data(x)
@@ -49,7 +50,7 @@ def reconstructions(
     axes.set_xticks(np.arange(columns) + 0.5, [""] * columns if labels is None else labels[chosen], size=10)
     axes.tick_params(labelbottom=False, labeltop=True, labelcolor=DARK)
     code = "the same z ~ q(z|x)" if vae.noise else "the same z = \u03bc(x)"
-    caption = f"Both lower rows come from {code}. The mean keeps what z explains; a sample adds the noise of p(x|z). "
+    caption = f"Both lower rows are decoded from {code}. A sample is the mean plus the noise of p(x|z). "
     caption += f"Pixel variance: over {len(x)} data points, averaged over pixels."
     explain(figure, "The mean of p(x|z) is blurred; a sample from p(x|z) is noisy instead", caption)
     return figure, (
@@ -62,9 +63,10 @@ def reconstructions(
 def prior_samples(
     vae: VAE, rng: np.random.Generator, image_shape: Shape, n: int = 64, x: NDArray | None = None
 ) -> Drawn:
-    """Draw n new images: for each z ~ N(0, I) the mean of p(x|z), and a sample from p(x|z).
+    """Draw n new images: for each z ~ N(0, I), the mean of p(x|z) and a sample from p(x|z).
 
-    Given data x, the caption compares their average pixel: the decoder is not trained where no code of the data lies.
+    With data x, the caption compares their average pixel. It may differ: the decoder is not trained at values of z that are
+    far from the codes of all data.
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     z = checks.generator("rng", rng).standard_normal((n, vae.latent))
@@ -78,17 +80,18 @@ def prior_samples(
         axes.set_title(title)
     data = f", {number(vae.check_data(x).mean())} in the data" if x is not None else ""
     noise = number(np.sqrt(((samples - means) ** 2).mean()))
-    seen = f"Average pixel: {number(means.mean())} left, {number(samples.mean())} right{data}."
-    caption = f"{seen} A sample differs from its mean by {noise} per pixel (RMS)."
+    average = f"Average pixel: {number(means.mean())} left, {number(samples.mean())} right{data}."
+    caption = f"{average} A sample differs from its mean by {noise} per pixel (root mean square)."
     explain(figure, f"{n} new images, decoded from z ~ N(0, I)", caption)
     return figure, f"Two grids of {n} images decoded from z ~ N(0, I): {' and '.join(pictures)}. {caption}"
 
 
 @styled
 def traversals(vae: VAE, x: NDArray, image_shape: Shape, n: int = 11) -> Drawn:
-    """For J > 2: draw a row for each latent dimension, at n quantiles of the prior, the other dimensions at 0.
+    """For J > 2: draw a row for each latent dimension, at n quantiles of the prior, with all other dimensions at 0.
 
-    Rows are sorted by KL; at most ten are drawn, and the caption says what is left out. An odd n has 0 in the middle.
+    The rows are sorted by KL. At most ten are drawn; the caption has the number and KL of the others. With an odd n, the
+    middle column is z = 0.
     """
     latent_is(vae, "more than two latent dimensions", vae.latent > 2)
     shape, z = shape_of(vae, image_shape), prior_quantiles(n)
@@ -106,8 +109,8 @@ def traversals(vae: VAE, x: NDArray, image_shape: Shape, n: int = 11) -> Drawn:
     axes.set_xticks(np.arange(n) + 0.5, [minus(f"{value:.1f}") for value in z])
     axes.set_xlabel("value of the changed coordinate")
     finding = f"One latent dimension at a time: z{rows[0] + 1} carries {nats[0]}, z{rows[-1] + 1} {nats[-1]}"
-    left_out = f" Left out: {len(rest)} dimensions with less, {number(kl[rest].sum())} nats together." if len(rest) else ""
-    caption = "Each row changes one coordinate of z, over quantiles of the prior, and keeps the others at 0. "
+    left_out = f" Not shown: {len(rest)} dimensions, {number(kl[rest].sum())} nats in all." if len(rest) else ""
+    caption = "Each row changes one coordinate of z, over quantiles of the prior; all others are 0. "
     explain(figure, finding, f"{caption}Rows are sorted by mean KL.{left_out}")
     grid = f"Decoded images: {len(rows)} latent dimensions at {n} values from {z[0]:.2f} to {z[-1]:.2f}"
     return figure, f"{grid}. {finding}.{left_out}"

@@ -1,4 +1,4 @@
-"""The figures that suit a run: which ones depends on its model, its data and its history."""
+"""All figures of a run; its model, data and history determine which figures there are."""
 
 from collections.abc import Sequence
 
@@ -16,13 +16,13 @@ def all_figures(
     vae: VAE, data: Dataset, history: Sequence, rng: np.random.Generator, log_px: float | None = None,
     elbo: float | None = None,
 ) -> dict[str, Drawn]:  # fmt: skip
-    """Return every figure that suits this model and the held-out part of these data, by name.
+    """Return, by name, every figure that can be drawn for this model and the held-out data.
 
-    `log_px` and `elbo` are the means over that part, as measured after training; None leaves them out.
+    `log_px` and `elbo` are means over the held-out data, measured after training; None leaves them out.
     """
     x, labels, shape, J = data.test_x, data.test_y, data.image_shape, vae.latent
     drawn = {"loss_curves": loss_curves(history, log_px, elbo, len(x))} if len(history) else {}
-    with_sigma = [record for record in history if record.sigma and record.train_mse]       # older runs lack them
+    with_sigma = [record for record in history if record.sigma and record.train_mse]       # not in older runs
     if with_sigma and vae.objective == "elbo":
         drawn["sigma_and_error"] = sigma_and_error(with_sigma, vae.features)
     if vae.noise:

@@ -1,7 +1,7 @@
-"""One style for every figure: colours, the page, image tiles, labels beside what they name, numbers as text.
+"""One style for all figures: colours, the page, image tiles, labels next to curves, numbers as text.
 
-Figures need no pyplot and no display. They are drawn under `STYLE`, so the user's settings change nothing.
-Images are dark on white. Colour is never the only label: curves, classes and bars are labelled in place.
+Figures need no pyplot and no display. They are drawn with the settings `STYLE`; the user's matplotlib settings have no
+effect. Images are dark on white. Colour is never the only label: curves, classes and bars have labels next to them.
 """
 
 import math
@@ -25,8 +25,8 @@ Shape = tuple[int, int]                                     # (H, W) of an image
 Drawn = tuple[Figure, str]                                  # a figure and its alt text
 
 DARK, GREY, BLUE, ORANGE = "#1a1a1a", "#5f6368", "#0868ac", "#b85c00"
-# Of the ten classes: found by search, with one purple at most. All stand out from white, and the two most similar are
-# 1.9 times as far apart as in matplotlib's petroff10, to colour-blind and to normal eyes: tests/figures measures it.
+# Colours of the ten classes, found by a search. All are clearly visible on white. Their smallest distance, for colour-blind
+# and for normal eyes, is 1.9 times that of matplotlib's petroff10; a test in tests/figures computes it.
 CLASSES = "#95611a #1a1a1a #7c14ae #8f0000 #0098fd #198982 #2101fc #274d5e #859e04 #ff28ba".split()
 HALO = [withStroke(linewidth=4, foreground="white")]
 DASHED = {"color": GREY, "lw": 0.9, "ls": (0, (4, 3)), "zorder": 1}
@@ -40,18 +40,18 @@ STYLE = {
     "text.color": DARK, "axes.labelcolor": DARK, "axes.titlecolor": DARK, "axes.edgecolor": GREY,
     "xtick.color": GREY, "ytick.color": GREY, "xtick.labelsize": 9, "ytick.labelsize": 9, "savefig.dpi": 150,
 }  # fmt: skip
-styled = matplotlib.rc_context(STYLE)                       # a decorator: in force while the function runs
+styled = matplotlib.rc_context(STYLE)                       # decorator: uses STYLE while the function runs
 
 
 @styled
 def save(figure: Figure, alt: str, path: str | Path) -> None:
-    """Write a PNG with the alt text as Description in its metadata; the same figure gives the same bytes."""
+    """Write a PNG; its metadata has the alt text as Description. The same figure gives the same bytes."""
     if Path(path).suffix.lower() != ".png":
         checks.refuse("path", "the name of a .png file", repr(str(path)), "Try figure.savefig(path).")
     metadata = {"Title": "minivae", "Description": alt, "Software": "minivae"}
     with write_atomically(path) as file:
         figure.savefig(file, format="png", metadata=metadata)
-    figure.set_layout_engine("none")                        # a second layout would move things by about a pixel
+    figure.set_layout_engine("none")                        # a second save would move parts by about a pixel
 
 
 def page(width: float, height: float) -> Figure:
@@ -70,7 +70,7 @@ def explain(figure: Figure, title: str, caption: str) -> None:
 
 
 def lines_of(text: str, width: int) -> str:
-    """Break text into lines, but not before '%'; draw minus signs as such."""
+    """Break text into lines, but not before '%'; replace hyphens before digits by minus signs."""
     return minus(fill(text.replace(" %", "\u00a0%"), width))
 
 
@@ -78,10 +78,10 @@ def show(
     axes: Axes, vae: VAE, images: NDArray, shape: Shape, columns: int, *,
     gap=1, span=None, ink=None, names=(), notes=(),
 ) -> None:  # fmt: skip
-    """Draw images (n, D) as one picture, `columns` tiles per row from the top left; a tile is one unit wide.
+    """Draw images (n, D) as one picture with `columns` tiles per row, from the top left; a tile is one unit wide.
 
-    gap: empty pixels around a tile. span: left and right end (default: 0 and `columns`). ink: images whose range
-    sets white and black (default: these). names, notes: texts to the left and right of the rows.
+    gap: empty pixels around a tile. span: left and right end (default: 0 and `columns`). ink: the images that define which
+    values are white and black (default: these images). names, notes: texts to the left and right of the rows.
     """
     (H, W), rows = (side + 2 * gap for side in shape), math.ceil(len(images) / columns)
     left, right = span or (0, columns)
@@ -100,7 +100,7 @@ def show(
 
 
 def ink_range(vae: VAE, images: NDArray) -> tuple[float, float]:
-    """Return the values drawn white and black: the bounds of a pixel or, without bounds, the range of these images."""
+    """Return the values drawn as white and black: the limits of a pixel or, for a Gaussian, the range of these images."""
     if isinstance(vae.likelihood, Gaussian):
         return float(images.min()), float(images.max())
     return 0.0, float(getattr(vae.likelihood, "n", 1))
@@ -117,9 +117,9 @@ def at_right(axes: Axes, y: float, text: str, colour: str) -> None:
 
 
 def spread(places: NDArray, apart: float) -> NDArray:
-    """Push places of labels (K, d), d = 1 or 2, until no two are much closer than `apart`."""
-    turn = 2.4 * np.arange(len(places))                     # equal places move in different directions
-    start = np.stack([np.cos(turn), np.sin(turn)], axis=1)[:, : places.shape[1]]
+    """Move places of labels (K, d), d = 1 or 2, away from each other until all distances are about `apart` or more."""
+    angle = 2.4 * np.arange(len(places))                    # equal places move in different directions
+    start = np.stack([np.cos(angle), np.sin(angle)], axis=1)[:, : places.shape[1]]
     places = places + 1e-3 * apart * start
     for _ in range(200):
         gaps = places[:, None] - places                     # (K, K, d)
@@ -129,7 +129,7 @@ def spread(places: NDArray, apart: float) -> NDArray:
 
 
 def number(value: float) -> str:
-    """Format with one decimal from 10 on, with three digits below."""
+    """Format a number: with one decimal if it is 10 or more, else with three digits."""
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:#.3g}"
 
 

@@ -1,6 +1,6 @@
 """Figures of training: each function returns a Figure and its alt text.
 
-Of one training, epoch by epoch, from its `history` of records; of many, from the points of a sweep. Numbers: nats.
+`history` contains the records of one training, one for each epoch; `points` are the results of a sweep. Numbers: nats.
 """
 
 import math
@@ -42,9 +42,9 @@ def loss_curves(
 ) -> Drawn:
     """Draw the ELBO and its two parts against the epoch, for the training and the held-out data.
 
-    `history` contains records as `train` yields them. `log_px` and `elbo` are the exact mean log p(x) and the mean ELBO
-    of `rows` held-out data points, measured after training; the figure states these, and without `elbo` the last
-    record. For a model without noise, which has no ELBO, only the reconstruction is drawn.
+    `history` contains the records that `train` yields. `log_px` and `elbo` are the exact mean log p(x) and the mean ELBO of
+    `rows` held-out data points, measured after training. The labels show these values; without `elbo`, they show the last
+    record. A model without noise has no ELBO: only the reconstruction is drawn.
     """
     if not len(history):
         checks.refuse("history", "one record or more", "none", "Train first, then draw.")
@@ -66,7 +66,7 @@ def loss_curves(
     epochs, first, last = columns["epoch"], columns["test_elbo"][0], columns["test_elbo"][-1] if elbo is None else elbo
     finding = f"The held-out ELBO ends at {number(last)} nats"
     if log_px is not None:
-        side = "below" if last <= log_px else "above"       # above: chance in few draws, or it is no bound
+        side = "below" if last <= log_px else "above"       # above: random error of few draws
         finding += f", {number(abs(log_px - last))} {side} the exact log p(x)"
     explain(figure, finding, how_measured(log_px, elbo, rows))
     return figure, (
@@ -76,16 +76,16 @@ def loss_curves(
 
 
 def how_measured(log_px: float | None, elbo: float | None, rows: int | None) -> str:
-    """Return the caption of the loss curves: the data and the number of draws behind each curve and mark."""
-    said = ["Training curves: means over each epoch. Held-out curves: after each epoch, one draw of z per data point."]
+    """Return the caption of the loss curves: how each curve, dot and line was measured."""
+    sentences = ["Training curves: means over each epoch. Held-out curves: after each epoch, one draw of z per data point."]
     marks = [name for name, value in (("dot", elbo), ("dashed line", log_px)) if value is not None]
     if marks:
         of = "held-out data" if rows is None else f"{rows} held-out data points"
         draws = "" if elbo is None else " with many draws of z"
-        said.append(f"{' and '.join(marks).capitalize()}: measured after training, on {of}{draws}.")
+        sentences.append(f"{' and '.join(marks).capitalize()}: measured after training, on {of}{draws}.")
     if log_px is not None:
-        said.append("The training curve is of other data and may cross that line.")
-    return " ".join([*said, "Only the ELBO has to rise, not its parts."])
+        sentences.append("The training curve is of other data and may cross that line.")
+    return " ".join([*sentences, "Training raises the ELBO; its parts may rise or fall."])
 
 
 def columns_of(history: Sequence, fields: list[str]) -> dict[str, NDArray]:
@@ -95,7 +95,7 @@ def columns_of(history: Sequence, fields: list[str]) -> dict[str, NDArray]:
 
 
 def reconstruction_curve(columns: dict[str, NDArray]) -> Drawn:
-    """Draw log p(x|z) at z = mu, the loss of a model without noise; it bounds nothing."""
+    """Draw log p(x|z) at z = mu: minus the loss of a model without noise. It is no bound of log p(x)."""
     figure = page(8.4, 4.6)
     axes = figure.subplots()
     draw_curves(axes, columns, "reconstruction", tall=True)
@@ -107,7 +107,7 @@ def reconstruction_curve(columns: dict[str, NDArray]) -> Drawn:
     explain(figure, finding, caption)
     return figure, (
         f"Line chart of the reconstruction, training and held-out, against epoch {epochs[0]:.0f} to {epochs[-1]:.0f}. "
-        f"{finding}. It began at {number(test[0])}; that of training ends at {number(train[-1])}."
+        f"{finding}. It began at {number(test[0])}; the training curve ends at {number(train[-1])}."
     )
 
 
@@ -115,9 +115,10 @@ def draw_curves(
     axes: Axes, columns: dict[str, NDArray], part: str, tall: bool, exact: float | None = None,
     measured: float | None = None, valued: bool = True,
 ) -> None:  # fmt: skip
-    """Draw one panel: training and held-out `part`, exact and measured value if any, labels at the right ends.
+    """Draw one panel: the training and held-out curves of `part`, the exact and measured value if given, and labels.
 
-    `valued` adds the last values to the labels. Beside a measured ELBO, those of one draw would not sum to it.
+    `valued` adds the last values to the labels. It is False if the ELBO was measured with many draws: the last values of
+    reconstruction and KL, from one draw, would not add up to it.
     """
     epochs, train, test = (columns[field] for field in ("epoch", f"train_{part}", f"test_{part}"))
     marker = "o" if len(epochs) == 1 else None
@@ -145,38 +146,38 @@ def draw_curves(
 
 
 def span_of(train: NDArray, test: NDArray, others: NDArray) -> tuple[float, float]:
-    """Return the ends of the y axis: of whole curves, or without their first tenth if that would squash the rest."""
-    whole, settled = (np.concatenate([train[skip:], test[skip:], others]) for skip in (0, len(train) // 10))
-    shown = whole if np.ptp(whole) < 3 * np.ptp(settled) else settled
+    """Return the ends of the y axis. They leave out the first tenth of the curves if it would need most of the height."""
+    whole, later = (np.concatenate([train[skip:], test[skip:], others]) for skip in (0, len(train) // 10))
+    shown = whole if np.ptp(whole) < 3 * np.ptp(later) else later
     margin = 0.08 * np.ptp(shown) or 0.5
     return shown.min() - margin, shown.max() + margin
 
 
 @styled
 def sigma_and_error(history: Sequence, features: int) -> Drawn:
-    """Draw sigma^2 of a Gaussian likelihood and the mean squared error, its optimal value, against the epoch.
+    """Draw sigma^2 of a Gaussian likelihood, and the mean squared error, its optimal value, against the epoch.
 
-    `history` contains records of a Gaussian whose sigma is learned or optimal; `features` is D. The objective is the
-    ELBO: importance weights have another optimum.
+    `history` contains records of a training with learned or optimal sigma; `features` is D. The objective must be the ELBO:
+    with importance weights the optimal sigma^2 is another one.
     """
     D = checks.whole_number("features", features, 1)
     rows = [[record.epoch, record.sigma, record.train_mse, record.test_reconstruction] for record in history]
     if not rows or any(value is None for row in rows for value in row):
-        remedy = "Only a gaussian likelihood whose sigma is learned or optimal has one."
+        remedy = "Train with --likelihood gaussian and a sigma that is learned or optimal."
         checks.refuse("history", "one record or more, all with sigma", f"{len(rows)} records", remedy)
     epochs, sigma, error, reconstruction = checks.real_array("history", rows, (None, 4), float).T
     variance = sigma**2
     if min(variance.min(), error.min()) <= 0:
-        checks.refuse("history", "above 0 in sigma and train_mse", "0 or less", "It has no logarithm.")
+        checks.refuse("history", "above 0 in sigma and train_mse", "0 or less", "The axis is logarithmic.")
     held_out = variance[-1] * (-2 * reconstruction[-1] / D - math.log(2 * math.pi * variance[-1]))
     figure = page(8.4, 4.6)
     draw_noise(figure.subplots(), epochs, variance, error)
-    finding = f"The decoder's sigma\u00b2 ends at {how_near(variance[-1], error[-1])}"
+    finding = f"The decoder's sigma\u00b2 ends at {compared(variance[-1], error[-1])}"
     loss = "D/2 log sigma\u00b2 + D MSE / (2 sigma\u00b2)".replace(" ", "\u00a0")         # on one line
-    other = f"Held out, the mean squared error ends at {number(held_out)}."
+    other = f"On held-out data, the mean squared error ends at {number(held_out)}."
     caption = (
         "Both curves: training data, mean over features, one z ~ q(z|x) per data point, after each epoch. The loss "
-        f"contains {loss}, which is smallest where sigma\u00b2 = MSE (ledger entry hong.14). {other}"
+        f"contains {loss}, which is smallest at sigma\u00b2 = MSE (ledger entry hong.14). {other}"
     )
     explain(figure, finding, caption)
     return figure, (
@@ -186,7 +187,7 @@ def sigma_and_error(history: Sequence, features: int) -> Drawn:
 
 
 def draw_noise(axes: Axes, epochs: NDArray, variance: NDArray, error: NDArray) -> None:
-    """Draw both curves, the error so broad that sigma^2 stays visible on it, with labels at the right ends."""
+    """Draw both curves with labels at the right ends; the error is a broad line, so that sigma^2 is visible on top of it."""
     marker = "o" if len(epochs) == 1 else None
     axes.plot(epochs, error, color=BLUE, lw=5, alpha=0.4, marker=marker, ms=9, solid_capstyle="round")
     axes.plot(epochs, variance, color=ORANGE, lw=1.6, marker=marker, ms=4)
@@ -202,8 +203,8 @@ def draw_noise(axes: Axes, epochs: NDArray, variance: NDArray, error: NDArray) -
         at_right(axes, 10**y, minus(f"{name}\n{number(value)}"), colour)
 
 
-def how_near(variance: float, error: float) -> str:
-    """Describe sigma^2 relative to the error; a difference below 0.01 % is not mentioned."""
+def compared(variance: float, error: float) -> str:
+    """Return a comparison of sigma^2 with the error as text; a difference below 0.01 % is not mentioned."""
     off = 100 * (variance / error - 1)
     if abs(off) < 0.01:
         return f"the mean squared error, {number(error)}"
@@ -214,7 +215,7 @@ def how_near(variance: float, error: float) -> str:
 
 
 def log_ticks(axes: Axes) -> None:
-    """Set three or more plain ticks on a logarithmic y axis: powers of ten; if too few, 1-2-5; else finer."""
+    """Set at least three ticks on a logarithmic y axis: powers of ten or, if these are too few, 1, 2, 5 or finer steps."""
     low, high = axes.get_ylim()
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((10,), (10, 20, 50), range(10, 100, 10), range(10, 100, 5), range(10, 100)):
@@ -230,9 +231,9 @@ def log_ticks(axes: Axes) -> None:
 
 @styled
 def rate_distortion(points: Sequence, swept: str) -> Drawn:
-    """Draw the distortion against the rate (KL), one point for each training of a sweep; and which latents are used.
+    """Draw distortion against rate (KL), one point for each training of a sweep; beside it, the active latent dimensions.
 
-    `points` are those of `sweep.sweep`, `swept` names what was changed: "beta", "sigma" or "latent".
+    `points` are the results of `sweep.sweep`; `swept` is the option with several values: "beta", "sigma" or "latent".
     """
     if not points:
         checks.refuse("points", "one point or more", "none", "Train first, then draw.")
@@ -244,12 +245,13 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
     draw_use(right, points, names, swept)
     finding = f"The highest held-out ELBO, {number(points[best].elbo)} nats, is at {swept} {names[best]}"
     collapsed = [name for name, point in zip(names, points) if point.active == 0]
-    finding += f"; no latent is used at {swept} {', '.join(collapsed)}" if collapsed else "; every model uses its latents"
+    none_active = f"; no latent dimension is active at {swept} {', '.join(collapsed)}"
+    finding += none_active if collapsed else "; every model has active latent dimensions"
     caption = f"Dashed: all pairs of rate and distortion with an ELBO of {number(points[best].elbo)}. "
-    caption += f"A latent is active if the variance of its posterior means over the data is above {ACTIVE}."
+    caption += f"A latent dimension is active if its mean \u03bc(x) has a variance over the data above {ACTIVE}."
     if swept == "beta":
-        caption += " Only at beta = 1 (ringed) is the loss the negative ELBO; a larger beta makes it a looser bound on "
-        caption += "log p(x), a smaller beta may make it no bound."
+        caption += " Minus the loss is the ELBO at beta = 1 (orange ring). With a larger beta it is a looser bound of "
+        caption += "log p(x); with a smaller beta it may be no bound."
     explain(figure, finding, caption)
     first, last = points[0], points[-1]
     return figure, (
@@ -260,7 +262,7 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
 
 
 def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw rate to the right, distortion upward, and the line of the best ELBO; ring beta = 1 if beta was swept."""
+    """Draw distortion against rate and the line of the best ELBO; draw a ring around beta = 1 if beta was swept."""
     rate, distortion = np.array([[point.rate, point.distortion] for point in points]).T
     order = np.argsort(rate, kind="stable")
     axes.plot(rate[order], distortion[order], color=GREY, lw=0.8, zorder=1)
@@ -273,7 +275,7 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
     ends = np.stack([axes.get_xlim(), axes.get_ylim()])                         # (2, 2)
     inches = np.array([4.6, 3.2]) / (ends[:, 1] - ends[:, 0])
     at = np.stack([rate, distortion], axis=1)               # (points, 2)
-    for name, point, xy, place in zip(names, points, at, beside(at * inches, names) / inches):
+    for name, point, xy, place in zip(names, points, at, label_places(at * inches, names) / inches):
         is_elbo = swept == "beta" and point.beta == 1
         if is_elbo:
             axes.scatter(*xy, 130, facecolor="none", edgecolor=ORANGE, lw=1.6, zorder=4)
@@ -283,8 +285,8 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
     axes.set(xlabel="rate, KL( q(z|x) \u2016 p(z) ) (nats)", ylabel="distortion, \u2212E log p(x|z) (nats)")
 
 
-def beside(points: NDArray, names: Sequence[str]) -> NDArray:
-    """Return the middles of labels (K, 2) in inches, each beside its point, where it covers the fewest points and labels."""
+def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
+    """Return the centre of each label (K, 2) in inches: next to its point, where it covers the fewest points and labels."""
     sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
     halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half sizes of the labels
     places = np.empty((0, 2))
@@ -297,7 +299,7 @@ def beside(points: NDArray, names: Sequence[str]) -> NDArray:
 
 
 def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw the rate as a stack of latents, a bar for each training, with the number of active latents above."""
+    """Draw a bar for each training: the KL of its latent dimensions, stacked, and above it the number of active ones."""
     highest = max(point.rate for point in points) or 1.0
     for i, point in enumerate(points):
         top = np.cumsum(point.kls)
@@ -306,5 +308,5 @@ def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> 
         axes.text(i, top[-1] + 0.015 * highest, text, ha="center", va="bottom", size=9)
     axes.set_xticks(range(len(points)), names, color=DARK)
     axes.set(xlim=(-0.7, len(points) - 0.3), ylim=(0, 1.1 * highest), xlabel=swept)
-    axes.set_ylabel("KL of each latent, stacked (nats)")
-    axes.set_title("Active latents", weight="bold")
+    axes.set_ylabel("KL of each latent dimension, stacked (nats)")
+    axes.set_title("Active latent dimensions", weight="bold")

@@ -147,7 +147,7 @@ def test_rate_distortion_figure_draws_points_circles_beta_1_and_stacks_kls():
     bars = np.array([[bar.get_y(), bar.get_height()] for bar in right.patches]).reshape(4, 2, 2)
     for stack, point in zip(bars, points()):
         np.testing.assert_allclose(stack, [[0, point.kls[0]], [point.kls[0], point.kls[1]]])
-    assert "is at beta 0.25; no latent is used at beta 64." in alt and "to 0.00100, 250.0 at 64" in alt
+    assert "is at beta 0.25; no latent dimension is active at beta 64." in alt and "to 0.00100, 250.0 at 64" in alt
     assert [text.get_text() for text in right.texts] == ["2 of 2"] * 3 + ["0 of 2"]
     written = [text.get_text() for text in left.texts]
     assert written == ["0.25", "1", "1.1", "64"]
@@ -367,7 +367,7 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     finding = "sigma\u00b2 ends at 0.0516, 3.12 % above the mean squared error of 0.0500"
     assert finding in alt and figure.get_suptitle().replace("\u00a0", " ") == f"The decoder's {finding}"
     assert "begins at 1.00, the error at 0.0700" in alt
-    assert "Held out, the mean squared error ends at 0.0600." in alt            # from the recorded reconstruction
+    assert "On held-out data, the mean squared error ends at 0.0600." in alt            # from the recorded reconstruction
     written = [text for text, _ in texts(figure)]
     assert "mean squared error\n0.0500" in written and "sigma\u00b2 of the decoder\n0.0516" in written
 
@@ -377,7 +377,7 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     [(1.0, "the mean squared error, 0.500"), (0.9, "10.0 % below"), (2.0, "100.0 % above"), (10.1, "10.1 times")],
 )
 def test_sigma_far_from_the_error_is_given_as_a_multiple(times, words):
-    assert words in training.how_near(0.5 * times, 0.5)
+    assert words in training.compared(0.5 * times, 0.5)
 
 
 def test_stated_held_out_error_is_that_of_the_model():
@@ -387,7 +387,7 @@ def test_stated_held_out_error_is_that_of_the_model():
     data = Dataset("rows", x[:20], x[20:])
     (record,) = train(vae, data, noise(), epochs=1)
     error = ((vae.decode(vae.encode(x[20:])[0]) - x[20:]) ** 2).mean()
-    assert f"Held out, the mean squared error ends at {error:#.3g}." in training.sigma_and_error([record], D)[1]
+    assert f"On held-out data, the mean squared error ends at {error:#.3g}." in training.sigma_and_error([record], D)[1]
     wrong = record._replace(sigma=1.1 * record.sigma)
     assert f"ends at {error:#.3g}." not in training.sigma_and_error([wrong], D)[1]
 
@@ -414,7 +414,7 @@ def test_logarithmic_axis_has_a_few_correct_ticks(ends):
 def test_kl_bars_are_the_mean_kl_sorted_and_filled_where_active(J):
     vae, x, _ = problem(J)
     weight, bias = vae.layers("encoder")[-1]
-    weight[:, : J // 2] = 0                                 # half of the posterior means are constant
+    weight[:, : J // 2] = 0                                 # half of the means of q(z|x) are constant
     if J > 2:
         weight[:, J // 2] *= 0.01                           # one more is nearly constant
     mu, log_var = vae.encode(x)
@@ -477,7 +477,7 @@ def test_traversals_vary_one_coordinate_each_largest_kl_first():
     expected = np.concatenate([vae.decode(np.outer(z, np.eye(13)[u])) for u in order])
     np.testing.assert_allclose(tiles(figure.axes[0], 5, gap=1), expected, rtol=1e-12)
     assert names(figure.axes[0].yaxis) == [f"$z_{{{u + 1}}}$" for u in order]
-    assert f"Left out: 3 dimensions with less, {np.sort(kl)[:3].sum():#.3g} nats together" in alt
+    assert f"Not shown: 3 dimensions, {np.sort(kl)[:3].sum():#.3g} nats in all" in alt
     assert f"{kl[order[0]]:#.3g} nats" in [text for text, _ in texts(figure)]
 
 
@@ -624,8 +624,8 @@ def test_latent_map_thins_out_many_codes_and_states_it():
     x, y = np.tile(x, (101, 1)), np.tile(y, 101)            # 4040 rows
     figure, alt = figures.latent_map(vae, x, y)
     assert sum(len(glyphs.get_offsets()) for glyphs in figure.axes[0].collections) == math.ceil(4040 / 3)
-    assert "posterior means of 4040 data points (1 in 3 drawn)" in " ".join(figure.get_supxlabel().split())
-    assert "posterior means of 4040 data points;" in alt
+    assert "means of q(z|x) for 4040 data points (1 in 3 drawn)" in " ".join(figure.get_supxlabel().split())
+    assert "means of q(z|x) for 4040 data points;" in alt
 
 
 def test_deterministic_model_has_no_ellipses():
