@@ -8,7 +8,7 @@ printed relations between them, in order:
         return -kl_normal(mu_q, sigma_q, 0, 1), "=", log(sigma_q) - ..., "=", ...
 
 A row is a part with its own verdict: the whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is
-the first link of odaibo.40. `needs` is a sufficient assumption in words, and `outside` are points that violate it.
+the first link of odaibo.40. `needs` states a sufficient assumption, and `outside` are points that violate it.
 
 If a source makes its statement in words, `claim` reports it in indirect speech, and the formula is our reading of it.
 If the printed form is false, the form that holds is attached: with `corrected` if the statement leads

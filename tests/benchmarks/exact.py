@@ -1,6 +1,6 @@
 """Check the error that `exact_log_px` reports: compare its values with an independent adaptive integration.
 
-    python -m tests.benchmarks.exact [--seeds N] [--mnist FOLDER] [--only NAME ...]       (the digits, 10 seeds: 40 minutes)
+    python -m tests.benchmarks.exact [--seeds N] [--mnist FOLDER] [--only NAME ...]       (relu takes minutes for each seed)
 
 `minivae train` trains every model. The comparison uses all held-out data (with MNIST: 150 of them). Columns:
     log p(x)    mean over the data, nats
