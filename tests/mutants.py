@@ -87,6 +87,8 @@ EQUIVALENT = {                                              # end of a mutant's 
         "equivalent: the weight of one more node rounds to 0",
     "mu -> log_var  in  noise = np.broadcast_to(eps, (len(eps), *mu.shape))"
     "                                 # (L, n, J)": SHAPE,
+    "mu -> log_var  in  d_mu, d_log_var = kl_standard_normal_backward(np.repeat(d_kl[:, None], mu.shape[1], axis=1), mu, "
+    "log_var)": SHAPE,
     "<= -> <  in  if not 1e-300 <= number <= 1e300:                       # leaves room for further factors": AT_THE_LIMIT,
 }
 

@@ -250,6 +250,13 @@ def test_path_gradient_omits_the_score_of_q():
     assert d_mu.shape == d_log_var.shape == (3, 3) and not d_mu.any() and not d_log_var.any()
 
 
+@pytest.mark.parametrize("eps", [0, 1])
+def test_path_gradient_is_finite_where_the_score_of_q_is_zero(eps):
+    mu, log_var = np.array([[1.0, -2]]), np.zeros((1, 2))
+    for d in objective.kl_path_backward(np.ones((1, 1)), mu[None] + eps, mu, log_var):
+        assert np.isfinite(d).all()
+
+
 def test_gradient_table_has_a_row_for_every_backward_in_the_source():
     assert {name.split(":")[0] for name in TABLE} == backwards_in_the_source()
 

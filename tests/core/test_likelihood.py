@@ -97,6 +97,10 @@ def test_gaussian_is_the_normal_density_and_integrates_to_one(log_sigma):
     close(weights @ (x - mean) ** 2, np.full(2, np.exp(2 * log_sigma)), rel=1e-12)
 
 
+def test_only_the_binomial_takes_counts():
+    assert [name for name, kind in KINDS.items() if kind.takes_counts] == ["binomial"]
+
+
 @every_likelihood
 def test_output_shared_by_all_data_gives_the_result_of_copies(likelihood):
     rng = np.random.default_rng(1)

@@ -157,6 +157,18 @@ def test_optimal_sigma_converges_to_the_training_root_mean_squared_error():
     assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
 
 
+def test_evaluation_uses_the_sigma_of_training_and_keeps_it():
+    vae, data, _ = small(5, Gaussian("optimal"))
+    vae.params["log_sigma"][...] = 1
+    x = data.train_x.astype(vae.dtype)
+    eps = vae.draw_noise(np.random.default_rng(0), len(x))
+    at_one, refitted = (float(vae.forward(x, eps, fit=fit).log_px_z.mean()) for fit in (False, True))
+    vae.params["log_sigma"][...] = 1
+    reconstruction, _, _ = module.evaluate(vae, x, np.random.default_rng(0))
+    assert reconstruction == pytest.approx(at_one, rel=1e-5) and refitted > at_one + 0.1
+    assert vae.params["log_sigma"] == 1
+
+
 def test_optimal_sigma_is_right_where_float32_squares_underflow():
     vae, data, rng = small(5, Gaussian("optimal"))
     vae.params.flat[...] = 0                                # all means are 0
