@@ -355,7 +355,7 @@ def test_out_of_memory_prints_one_line_on_stderr(capsys):
         raise MemoryError
 
     assert exit_code_of(run_out_of_memory) == 2
-    assert capsys.readouterr().err == "minivae: more than fits into the memory of this machine\n"
+    assert capsys.readouterr().err == "minivae: not enough memory\n"
     assert exit_code_of(lambda options: np.empty(2**55)) == 2
     assert capsys.readouterr().err.startswith("minivae: Unable to allocate")
 
