@@ -17,7 +17,7 @@ from minivae.app.progress import say
 from minivae.app.runner import run
 from minivae.rosetta import command as rosetta_command
 
-DEFAULTS = {                                                # of train; a resumed run keeps its own
+DEFAULTS = {                                                # options of train; a resumed run uses those in its config.json
     "data": "digits", "seed": 0, "latent": 2, "hidden": (128, 64), "likelihood": None, "sigma": None, "beta": 1.0,
     "samples": 1, "objective": "elbo", "estimator": None, "autoencoder": False, "binarize": False, "activation": "tanh",
     "batch": 128, "lr": 2e-3, "dtype": "float32", "out": Path("minivae-out"), "overwrite": False,

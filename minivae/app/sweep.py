@@ -21,7 +21,7 @@ WRITTEN = ("sweep.json", "rate_distortion.png")
 
 def sweep_and_report(options: argparse.Namespace) -> int:
     """Train once for each value, write and draw the results, print them; return the exit code."""
-    swept = which(options)
+    swept = swept_option(options)
     whole = data.load(options.data)
     settings = list(settings_of(options, swept, whole))
     prepared = prepare_data(whole, settings[0].likelihood)
@@ -86,7 +86,7 @@ def print_results(results: str) -> None:
         discard(sys.stdout)
 
 
-def which(options: argparse.Namespace) -> str:
+def swept_option(options: argparse.Namespace) -> str:
     """Return the option of `SWEPT` with several values.
 
     If no option has several values, it is beta with the values BETAS. Raises ValueError if then --beta is given, or if two

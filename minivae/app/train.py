@@ -36,7 +36,7 @@ def train_and_report(options: argparse.Namespace, again: str) -> int:
     if options.resume:
         runs.must_hold(path)
     else:                                                   # refuse bad options before writing or removing any file
-        start = fresh(options, again)
+        start = new_training(options, again)
         runs.make_directory(path)
     with runs.locked(path):                                 # no other process can write to this run
         training, config, history = resumed(options) if options.resume else start
@@ -71,7 +71,7 @@ def make_room(path, training: Training, options: argparse.Namespace) -> None:
         (path / "results.json").unlink(missing_ok=True)
 
 
-def fresh(options: argparse.Namespace, again: str) -> tuple[Training, dict, list]:
+def new_training(options: argparse.Namespace, again: str) -> tuple[Training, dict, list]:
     """Return a new training of the model that the options describe, its config, and an empty history."""
     whole = data.load(options.data)
     likelihood = choose_likelihood(options, whole)
@@ -129,7 +129,7 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
 
 
 def with_epochs(run: runs.Run, epochs: int) -> str:
-    """Return the command that trains the same model for `epochs` epochs in one go."""
+    """Return the command that trains the same model for `epochs` epochs without an interruption."""
     try:
         words = shlex.split(str(run.config["command"]))
     except ValueError as error:
@@ -157,8 +157,8 @@ def data_of(run: runs.Run) -> data.Dataset:
 def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> data.Dataset:
     """Return the data in the form that the likelihood needs: counts for Binomial, sampled zeros and ones with `binarize`.
 
-    In all other cases, counts and bytes become fractions from 0 to 1. Raises ValueError if the likelihood does not allow the
-    values of the data.
+    In all other cases, counts become fractions from 0 to 1. Raises ValueError if the likelihood does not allow the values of
+    the data.
     """
     if binarize and likelihood.name != "bernoulli":
         remedy = "Add --likelihood bernoulli, or leave it out."
