@@ -1,9 +1,10 @@
-"""The commands of `minivae`. Users of the library need nothing from here.
+"""The commands of `minivae`. Users of the library need nothing from this folder.
 
-    cli          the parser: every command and option; plot, sample, runs
-    train        train: a new or a resumed run, to its end, measured and drawn
-    evaluate     evaluate: bounds, gap and rates of a run
-    sweep        sweep: many short trainings
-    runner       the frame of every command: exit codes, streams, interrupts
+    cli          every command and option; the commands plot, sample and runs
+    train        the command train: start or resume a run, measure it, draw its figures
+    evaluate     the command evaluate: bounds, gap and rates of a run
+    sweep        the command sweep: many short trainings
+
+    runner       run a command: exit codes, streams, interrupts
     progress     progress and messages on stderr
 """

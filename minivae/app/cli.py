@@ -1,7 +1,7 @@
 """The command `minivae`. Results go to stdout, progress and messages to stderr.
 
-Exit codes: 0 fine, 1 a check failed, 2 usage or bad input, 130 interrupted, 143 terminated.
-An interrupted `train` or `sweep` has saved what was done.
+Exit codes: 0 success, 1 a check failed, 2 wrong usage or bad input, 130 interrupted, 143 terminated.
+An interrupted `train` or `sweep` saves its results up to that point.
 Modules that import NumPy are imported when a command runs: `--help` needs neither NumPy nor matplotlib.
 """
 
@@ -17,7 +17,7 @@ from minivae.app.progress import say
 from minivae.app.runner import run
 from minivae.rosetta import command as rosetta_command
 
-DEFAULTS = {                                                # of train; a resumed run keeps its own
+DEFAULTS = {                                                # options of train; a resumed run uses those in its config.json
     "data": "digits", "seed": 0, "latent": 2, "hidden": (128, 64), "likelihood": None, "sigma": None, "beta": 1.0,
     "samples": 1, "objective": "elbo", "estimator": None, "autoencoder": False, "binarize": False, "activation": "tanh",
     "batch": 128, "lr": 2e-3, "dtype": "float32", "out": Path("minivae-out"), "overwrite": False,
@@ -30,8 +30,8 @@ EXAMPLES = """examples:
   minivae sample minivae-out -n 100              100 new digits, as a picture and as .npy
   minivae plot minivae-out                       draw the figures of a run again
   minivae runs                                   list the runs in this directory
-  minivae sweep --beta 0.25,1,4,64               what the weight of the KL does to rate and distortion
-  minivae rosetta --list                         what the losses of public VAE code are equivalent to
+  minivae sweep --beta 0.25,1,4,64               rate and distortion for several weights of the KL
+  minivae rosetta --list                         the losses of public VAE code, translated
   minivae museum exp-log-var                     a real bug, and which checks notice it
 """
 
@@ -100,17 +100,17 @@ def add_train(train: argparse.ArgumentParser) -> None:
     add("--latent", type=int, metavar="J", help="number of latent dimensions (default: 2)")
     add("--hidden", type=widths, metavar="H,H", help="widths of the encoder's hidden layers, or none (default: 128,64)")
     add("--likelihood", metavar="NAME", help=LIKELIHOOD)
-    binarize = "treat each pixel as a probability and sample a 0/1 image for every mini-batch"
+    binarize = "treat each pixel as a probability and sample 0/1 images for each mini-batch"
     add("--binarize", action="store_true", default=None, help=binarize)
     sigma = "sigma of the gaussian likelihood: a number, learned or optimal (default: optimal)"
     add("--sigma", type=number_or_word, metavar="S", help=sigma)
-    add("--beta", type=float, help="weight of the KL; below 1, minus the loss need not be a bound (default: 1)")
+    add("--beta", type=float, help="weight of the KL; below 1, minus the loss may be above log p(x) (default: 1)")
     add("--samples", type=int, metavar="L", help="draws of z per data point (default: 1)")
     add("--objective", metavar="NAME", help="elbo, or iwae: the bound with --samples importance weights (default: elbo)")
     add("--estimator", metavar="NAME", help="KL estimator: analytic, sampled or path (default: analytic; sampled for iwae)")
-    add("--autoencoder", action="store_true", default=None, help="plain autoencoder, for contrast: no noise, beta 0")
+    add("--autoencoder", action="store_true", default=None, help="plain autoencoder, for comparison: no noise, no KL")
     add("--activation", metavar="NAME", help="tanh or relu (default: tanh)")
-    add("--epochs", type=int, metavar="N", help="passes over the data (default: 150; with --resume, those of the run)")
+    add("--epochs", type=int, metavar="N", help="passes over the data (default: 150; with --resume, as before)")
     add("--batch", type=int, metavar="B", help="rows in a mini-batch (default: 128)")
     add("--lr", type=float, metavar="RATE", help="learning rate of Adam (default: 0.002)")
     add("--dtype", metavar="NAME", help="float32 or float64 (default: float32)")
@@ -124,7 +124,7 @@ SWEEP = """Train once for each value of one option and compare rate (KL), distor
 
 
 def add_sweep(sweep: argparse.ArgumentParser) -> None:
-    """Add the options of sweep: those of train, the first three with several values."""
+    """Add the options of sweep: some options of train, the first three with several values."""
     sweep.set_defaults(command=sweep_command)
     add = sweep.add_argument
     beta = "weights of the KL (default: 0.25,1,4,16,64; 1 if another option has several values)"
@@ -144,12 +144,12 @@ def add_sweep(sweep: argparse.ArgumentParser) -> None:
 
 
 EVALUATE = """Compute lower bounds of log p(x) on the held-out data of a run and, for one or two latent dimensions, the exact
-log p(x). The default rows and seed are those of train, so both print the same ELBO. Exit code 1 if bounds and log p(x)
-contradict the order of theory."""
+log p(x). The default rows and seed are those of train, so both commands print the same ELBO. Exit code 1 if the bounds
+are not in order: ELBO <= importance-weighted bounds <= log p(x)."""
 
 
 def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
-    """Add the options of evaluate: what to compute beyond bounds and rate."""
+    """Add the options of evaluate: which results to compute in addition to bounds and rate."""
     evaluate.set_defaults(command=evaluate_command)
     add = evaluate.add_argument
     add("run", type=Path, metavar="RUN", help="directory of a run")
@@ -160,13 +160,13 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     ais = "add annealed importance sampling from the prior, for any number of latent dimensions"
     add("--ais", action="store_true", help=ais)
     add("--exact", action="store_true", help="fail if the exact log p(x) cannot be computed")
-    rows = "use the first N held-out data points (default: those that train measured; about 100 of them with --ais)"
+    rows = "use the first N held-out data points (default: those that train measured; with --ais about 100 of them)"
     add("--rows", type=int, metavar="N", help=rows)
     add("--out", type=Path, metavar="DIR", help="write the figures and evaluate.json to DIR (default: write nothing)")
 
 
 def several(kind):
-    """Return a parser of "0.25,1,4": a tuple of what `kind` returns for each part."""
+    """Return a function that turns "0.25,1,4" into a tuple, with `kind` applied to each part."""
     def values(text: str) -> tuple:
         return tuple(kind(part) for part in text.split(","))
 
@@ -218,7 +218,7 @@ def train_command(options: argparse.Namespace) -> int:
     """Train, measure, draw and print the results."""
     given = [name for name in DEFAULTS if getattr(options, name) is not None]
     if options.resume is not None and given:
-        raise ValueError(f"--{given[0]} must be left out with --resume: the run's config has it. Only --epochs may change.")
+        raise ValueError(f"--{given[0]} must be left out with --resume: config.json has it. Only --epochs may change.")
     if options.autoencoder and options.beta is not None:
         raise ValueError("--beta must be left out with --autoencoder: its loss has no KL.")
     if options.autoencoder and options.objective == "iwae":
@@ -232,12 +232,12 @@ def train_command(options: argparse.Namespace) -> int:
 
 
 def completed(options: argparse.Namespace) -> argparse.Namespace:
-    """Return the options of train with the default for each that is None."""
+    """Return the options of train; each option that was not given gets its default."""
     return argparse.Namespace(**vars(options) | {k: v for k, v in DEFAULTS.items() if getattr(options, k) is None})
 
 
 def is_of_digits(path: Path) -> bool:
-    """Return True if a run is trained on the bundled digits; False also for a path that is no run."""
+    """Return True if a run is trained on the bundled digits; False for other data, and if the path is not a run."""
     try:
         return json.loads((path / "config.json").read_text(encoding="utf-8"))["data"] == "digits"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -297,8 +297,8 @@ def sample_command(options: argparse.Namespace) -> int:
         np.save(file, x if data.image_shape is None else x.reshape(-1, *data.image_shape))
     files = [{"path": str(array), "alt": None}]
     if data.image_shape is not None:
-        same = np.random.default_rng(options.seed)          # the picture shows the draws of the array
-        figure, alt = figures.prior_samples(run.vae, same, data.image_shape, options.n, data.test_x)
+        same_rng = np.random.default_rng(options.seed)      # so that the picture shows the samples of the array
+        figure, alt = figures.prior_samples(run.vae, same_rng, data.image_shape, options.n, data.test_x)
         style.save(figure, alt, picture)
         files.append({"path": str(picture), "alt": alt})
     document = {"n": options.n, "seed": options.seed, "files": files}
@@ -349,7 +349,7 @@ def runs_command(options: argparse.Namespace) -> int:
 
 
 def open_run(path: Path):
-    """Return a run and its data, prepared for its likelihood."""
+    """Return a run and its data in the form that its likelihood needs."""
     from minivae import runs
     from minivae.app.train import data_of
 
@@ -358,7 +358,7 @@ def open_run(path: Path):
 
 
 def use_one_thread() -> None:
-    """Use one BLAS thread, because small matrices are slower on many; leave the user's own setting unchanged."""
+    """Use one BLAS thread, because small matrices are slower with many threads; do not change a setting of the user."""
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     if "numpy" not in sys.modules and not any(name in os.environ for name in names):
         os.environ |= dict.fromkeys(names, "1")

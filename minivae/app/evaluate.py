@@ -1,4 +1,4 @@
-"""The command evaluate: bounds and exact log p(x) of a run on its held-out data; the gap between them and its parts."""
+"""The command evaluate: bounds, exact log p(x), gap and rates of a run on its held-out data."""
 
 import argparse
 import json
@@ -32,11 +32,11 @@ from minivae.likelihood import Gaussian
 from minivae.runs.files import must_be_free
 from minivae.vae import VAE
 
-SLOW_ROWS = 100                                             # with --ais, at most so many rows: 100 digits take 3 s
+SLOW_ROWS = 100                                             # most rows with --ais: 100 digits take 3 s
 TOLERANCE = 1e-4                                            # of the integrals of --gap, in nats: 355 digits take 7 s
-SURE = 4                                                    # standard errors beyond which an order is violated
+SURE = 4                                                    # bounds may be out of order by this many standard errors
 DOCUMENT = "evaluate.json"
-MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}                    # in the results of `train`
+MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}                    # label: key in the results of `train`
 
 
 class Estimate(NamedTuple):
@@ -44,23 +44,23 @@ class Estimate(NamedTuple):
 
     label: str
     values: NDArray             # (N,)
-    errors: NDArray             # (N,) standard errors of draws, or errors of integrals
+    errors: NDArray             # (N,) standard errors due to the draws, or errors of integrals
     meaning: str
     drawn: bool = True          # True if `errors` are standard errors of independent draws
 
     @property
     def mean(self) -> float:
-        """Mean over the data."""
+        """Return the mean over the data."""
         return float(self.values.mean())
 
     @property
     def error(self) -> float:
-        """Error of the mean: draws for different data points are independent, errors of integrals need not be."""
+        """Return the error of the mean; the draws of data points are independent, but errors of integrals need not be."""
         return math.sqrt((self.errors**2).sum()) / len(self.errors) if self.drawn else float(self.errors.mean())
 
 
 class Measured(NamedTuple):
-    """Everything that was computed for one model on data x (N, D); None for what was not requested or does not exist."""
+    """All results for one model on data x (N, D); None for a result that was not requested or does not exist."""
 
     x: NDArray
     k: tuple[int, ...]
@@ -72,7 +72,7 @@ class Measured(NamedTuple):
 
     @property
     def table(self) -> list[Estimate]:
-        """Rows from the lowest bound to the exact value."""
+        """Return the rows of the table, from the lowest bound to the exact value."""
         b = self.bounds
         rows = [Estimate("ELBO", b.elbo, b.elbo_se, "reconstruction - KL: a lower bound of log p(x)")]
         for k, values, errors in zip(self.k, b.iw_bound, b.iw_bound_se):
@@ -82,7 +82,7 @@ class Measured(NamedTuple):
 
 
 def evaluate_and_report(options: argparse.Namespace) -> int:
-    """Measure, check the order, draw with --out, print; return 1 if the order is violated."""
+    """Compute and print the results, draw figures with --out; return 1 if the bounds are not in order."""
     run = runs.read(options.run)
     whole, results = data_of(run), runs.results(run.path)
     refuse_early(options, run.vae)
@@ -101,7 +101,10 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
 
 
 def rows_of(whole: Dataset, options: argparse.Namespace) -> Dataset:
-    """Return the data with the held-out rows to use: the first --rows, else those that `train` measures; few with --ais."""
+    """Return the data with the held-out rows to use: the first --rows or, by default, those that `train` measures.
+
+    With --ais the default is about SLOW_ROWS of them.
+    """
     if options.rows is None:
         return whole.few(SLOW_ROWS if options.ais else MEASURED)
     labels = None if whole.test_y is None else whole.test_y[: options.rows]
@@ -109,7 +112,7 @@ def rows_of(whole: Dataset, options: argparse.Namespace) -> Dataset:
 
 
 def refuse_early(options: argparse.Namespace, vae: VAE) -> None:
-    """Refuse impossible requests before any computation."""
+    """Raise ValueError for options that do not suit the run, before any computation."""
     checks.whole_number("--seed", options.seed, 0)
     checked_counts(options.k)
     if options.rows is not None:
@@ -161,9 +164,9 @@ def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = 
 
 
 def violations(measured: Measured) -> list[str]:
-    """Return the pairs of the table that contradict the order of theory by more than SURE standard errors.
+    """Return a sentence for each pair of rows that is out of order by more than SURE standard errors.
 
-    ELBO <= IW_j <= IW_k <= log p(x) for j < k, and AIS <= log p(x), all in expectation; AIS and IW have no order.
+    In expectation ELBO <= IW_j <= IW_k <= log p(x) for j < k, and AIS <= log p(x). AIS may be above or below IW_k.
     """
     bounds = measured.table[: 1 + len(measured.k)]
     pairs = list(zip(bounds, bounds[1:]))
@@ -204,18 +207,18 @@ def finite(value: float) -> float | None:
 
 
 def meaning(measured: Measured) -> str:
-    """Return one line that says how far the bounds are from log p(x)."""
+    """Return a sentence about the distance of the bounds from log p(x)."""
     elbo, weights = measured.table[0].mean, measured.k[-1]
     tighter = f"{weights} weights raise the ELBO by {measured.table[len(measured.k)].mean - elbo:.2f} nats"
     if measured.exact is None:
-        return f"log p(x) is at least the highest line; {tighter}; the remaining distance to log p(x) is not known."
+        return f"In expectation, each line is at most log p(x); {tighter}; the distance of the highest is not known."
     return f"The ELBO is {measured.exact.mean - elbo:.2f} nats below log p(x); {tighter}."
 
 
 def page(measured: Measured, document: dict, options: argparse.Namespace, results: dict) -> str:
     """Return the printed page: the table, the gap and its parts, the rate and its parts, the files.
 
-    `results` are those of `train`: if it measured other rows, its means are printed as well.
+    `results` are the results of `train`. Their means are printed, too, if `train` used other rows.
     """
     lines = [f"{rows_in_words(document, options)}, seed {document['seed']}; mean +- standard error of the draws", UNIT]
     for row in measured.table:
@@ -237,7 +240,7 @@ def page(measured: Measured, document: dict, options: argparse.Namespace, result
 
 
 def rows_in_words(document: dict, options: argparse.Namespace) -> str:
-    """Return which rows were evaluated."""
+    """Return a phrase that names the evaluated rows."""
     rows, held_out = document["rows"], document["held_out"]
     if rows == held_out:
         return f"{held_out} held-out data points"
@@ -253,7 +256,7 @@ def table_line(label: str, mean: float, error: float | None, about: str) -> str:
 
 
 def gap_lines(parts: dict | None) -> list[str]:
-    """Return what the gap is; with its parts, a line for each and their sum."""
+    """Return the definition of the gap and, if `parts` are given, a line for each part and their sum."""
     if parts is None:
         return [GAP, "--gap splits it into the encoder's error and the limit of any diagonal Gaussian"]
     text = (
@@ -265,7 +268,7 @@ def gap_lines(parts: dict | None) -> list[str]:
 
 
 def rate_lines(document: dict) -> list[str]:
-    """Return the rate and its parts, the distortion, and the number of latent dimensions in use."""
+    """Return the rate and its parts, the distortion, and the number of active latent dimensions."""
     text = (
         "rate (the KL) {rate:.3f} = mutual information of x and z {mutual_information:.3f} "
         "+ KL from the average q(z|x) to the prior {marginal_kl:.3f} (+- {surgery_se:.3f})",
@@ -275,11 +278,11 @@ def rate_lines(document: dict) -> list[str]:
 
 
 def order_in_words(wrong: list[str], measured: Measured) -> str:
-    """Return the violations of the order of theory, or that there is none."""
+    """Return a line for each violation or, without one, the line that states the order."""
     if wrong:
         return "\n".join(f"WRONG: {each}" for each in wrong)
-    truth = "" if measured.exact is None else " <= log p(x)"
-    return f"in order: ELBO <= IW_k{truth}, within {SURE} standard errors"
+    exact = "" if measured.exact is None else " <= log p(x)"
+    return f"in order: ELBO <= IW_k{exact}, within {SURE} standard errors"
 
 
 def command_again(options: argparse.Namespace) -> str:
@@ -294,7 +297,7 @@ def command_again(options: argparse.Namespace) -> str:
 
 
 def pictures(vae: VAE, measured: Measured, labels: NDArray | None, image_shape: tuple[int, int] | None) -> dict:
-    """Return every figure that these numbers suffice for, by name."""
+    """Return, by name, every figure that can be drawn from these results."""
     exact = None if measured.exact is None else measured.exact.values
     drawn = {"bounds_by_k": evidence.bounds_by_k(measured.k, measured.bounds, exact)}
     if vae.latent == 2:

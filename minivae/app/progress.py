@@ -10,10 +10,10 @@ from typing import TextIO
 
 
 def tell(message: str, stream: TextIO | None = None, end: str = "\n") -> None:
-    """Print a message on stderr; a stderr that is closed or full stops no command."""
+    """Print a message on stderr. If stderr is closed or full, the message is lost, but the command continues."""
     try:
         print(message, file=stream or sys.stderr, end=end, flush=True)
-    except BlockingIOError:                                 # the pipe is full now; the next message may fit
+    except BlockingIOError:                                 # the pipe is full now; there may be space for the next message
         pass
     except OSError:
         discard(stream or sys.stderr)
@@ -26,49 +26,52 @@ def say(options: argparse.Namespace, message: str) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Send everything in a stream, now and later, to the null device: a flush that fails at exit gives exit code 120."""
+    """Send all present and later output of a stream to the null device.
+
+    Otherwise Python would fail to flush the stream when it exits, and return exit code 120.
+    """
     with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
 class Progress:
-    """Prints how far a loop is and how many seconds are left.
+    """Progress of a loop: prints how many updates are done and how many seconds are left.
 
     Parameters
     ----------
     total : int
         Number of updates.
     stream : text file
-        Where to write; its `isatty` decides between one rewritten line and plain lines.
+        Where to print. A terminal gets one line that is rewritten; any other file gets at most ten plain lines.
     clock : function
-        Returns seconds, like `time.monotonic`.
+        Returns the time in seconds, like `time.monotonic`.
     """
 
     def __init__(self, total: int, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
         self.total, self.stream, self.clock = total, stream or sys.stderr, clock
-        self.moving = self.stream.isatty() and os.environ.get("TERM") != "dumb"
-        self.began, self.said = clock(), -1e9
+        self.rewrites = self.stream.isatty() and os.environ.get("TERM") != "dumb"
+        self.began, self.last_printed = clock(), -1e9
         self.plain_every = max(1, total // 10)
 
     def update(self, done: int, text: str) -> None:
-        """Print that `done` of `total` are done, with `text`."""
+        """Print that `done` of `total` updates are done, and `text`."""
         now = self.clock()
         left = (now - self.began) / done * (self.total - done)
         line = f"{done:{len(str(self.total))}d}/{self.total}  {text}  {left:3.0f} s left"
-        if self.moving and (now - self.said > 0.1 or done == self.total):
-            self.said = now
+        if self.rewrites and (now - self.last_printed > 0.1 or done == self.total):
+            self.last_printed = now
             tell("\r\x1b[K" + line[: os.get_terminal_size(self.stream.fileno()).columns - 1], self.stream, end="")
-        elif not self.moving and (done % self.plain_every == 0 or done == self.total):
+        elif not self.rewrites and (done % self.plain_every == 0 or done == self.total):
             tell(line, self.stream)
 
     def end(self) -> None:
         """End the rewritten line, so that later output begins on a new line."""
-        if self.moving:
+        if self.rewrites:
             tell("", self.stream)
 
 
 class Silent(Progress):
-    """A progress that prints nothing."""
+    """Progress that prints nothing, for --quiet."""
 
     def __init__(self):
         pass

@@ -1,6 +1,6 @@
-"""The frame of every command: parse, run, turn errors into one line and an exit code.
+"""Run a command: parse the options, call it, and turn errors into one line on stderr and an exit code.
 
-0 fine, 1 a check failed, 2 usage or bad input, 130 interrupted, 143 terminated.
+0 success, 1 a check failed, 2 wrong usage or bad input, 130 interrupted, 143 terminated.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from minivae.app.progress import discard, tell
 def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     """Parse `argv`, call `options.command(options)` and return its exit code; without a command, print the help.
 
-    Bad input (ValueError) and errors of the system (OSError) become one line on stderr, with `--debug` a traceback.
-    A stderr that is closed or full changes no exit code.
+    Bad input (ValueError) and errors of the system (OSError) give one line on stderr, or a traceback with `--debug`.
+    The exit code is the same if stderr is closed or full.
     """
     ready_streams()
     os.environ["MPLBACKEND"] = "agg"                        # commands open no window, whatever a notebook has set
@@ -31,7 +31,7 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
 
 
 def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Run the command; return its exit code, or the one of the error that ended it."""
+    """Run the command; return its exit code or, if an error ended it, the exit code of the error."""
     if options.command is None:
         parser.print_help()
         return 0
@@ -40,13 +40,13 @@ def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
             code = options.command(options)
             sys.stdout.flush()
         return code
-    except BrokenPipeError:                                 # the reader of stdout has ended, as `head` does
+    except BrokenPipeError:                                 # the reader of stdout has ended, for example `head`
         discard(sys.stdout)
         return 0
     except (ValueError, OSError, MemoryError) as error:
         if options.debug:
             raise
-        tell(f"{parser.prog}: {str(error) or 'more than fits into the memory of this machine'}")
+        tell(f"{parser.prog}: {str(error) or 'not enough memory'}")
         flush_or_discard(sys.stdout)
         return 2
     except KeyboardInterrupt:
@@ -55,7 +55,7 @@ def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 
 
 def ready_streams() -> None:
-    """Replace a closed stream (None) by an empty one; let stdout escape characters that it cannot encode."""
+    """Replace each closed stream (None) by the null device; make stdout escape characters that it cannot encode."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
@@ -65,7 +65,7 @@ def ready_streams() -> None:
 
 
 def escaped(error: UnicodeEncodeError) -> tuple[str, int]:
-    """Return the escapes of JSON for characters that cannot be encoded, so that a JSON document stays valid."""
+    """Return JSON escapes for characters that cannot be encoded, so that a JSON document stays valid."""
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
@@ -79,11 +79,14 @@ def flush_or_discard(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside `with`, Ctrl-C raises KeyboardInterrupt, also while NumPy is imported, which turns it into ImportError."""
-    asked = []
+    """Make Ctrl-C raise KeyboardInterrupt inside `with`, also while NumPy is imported.
+
+    Without this, the import of NumPy would turn the KeyboardInterrupt into an ImportError.
+    """
+    interrupts = []
 
     def interrupt(number, frame):
-        asked.append(number)
+        interrupts.append(number)
         raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
@@ -92,7 +95,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except ImportError:
-        if asked:
+        if interrupts:
             raise KeyboardInterrupt from None
         raise
     finally:

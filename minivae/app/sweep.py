@@ -15,41 +15,41 @@ from minivae.figures import style, training
 from minivae.runs.files import must_be_free
 
 SWEPT = ("beta", "sigma", "latent")
-BETAS = (0.25, 1.0, 4.0, 16.0, 64.0)                        # swept if no option has several values
+BETAS = (0.25, 1.0, 4.0, 16.0, 64.0)                        # used if no option has several values
 WRITTEN = ("sweep.json", "rate_distortion.png")
 
 
 def sweep_and_report(options: argparse.Namespace) -> int:
     """Train once for each value, write and draw the results, print them; return the exit code."""
-    swept = which(options)
+    swept = swept_option(options)
     whole = data.load(options.data)
     settings = list(settings_of(options, swept, whole))
     prepared = prepare_data(whole, settings[0].likelihood)
-    how = {name: getattr(options, name) for name in ("hidden", "epochs", "batch", "lr", "seed")}
+    common = {name: getattr(options, name) for name in ("hidden", "epochs", "batch", "lr", "seed")}
     points, stop = [], StopOnSignal()
-    coming = sweep(prepared, settings, **how, stop=lambda: stop.signal > 0)
+    trainings = sweep(prepared, settings, **common, stop=lambda: stop.signal > 0)
     make_out(options)                                       # after every check: a refused command makes no directory
     say(options, f"{len(settings)} trainings of {options.epochs} epochs; held-out data, nats per data point")
     with stop:
-        failed = gather(coming, points, swept, Silent() if options.quiet else Progress(len(settings)), stop)
-        document = write(options, swept, settings, prepared, how, points) if points else None
-    kept = f"; their results are in {shlex.quote(str(options.out))}" if points else ""
+        failed = gather(trainings, points, swept, Silent() if options.quiet else Progress(len(settings)), stop)
+        document = write(options, swept, settings, prepared, common, points) if points else None
+    place = f"; their results are in {shlex.quote(str(options.out))}" if points else ""
     if stop.signal:
-        tell(f"minivae: interrupted after {len(points)} of {len(settings)} trainings{kept}")
+        tell(f"minivae: interrupted after {len(points)} of {len(settings)} trainings{place}")
     if document is not None:
         print_results(json.dumps(document, indent=2) if options.json else page(document, points, options))
     if failed is not None:
-        value, done = settings[len(points)].value, f"{len(points)} of {len(settings)} trainings were finished before{kept}."
+        value, done = settings[len(points)].value, f"{len(points)} of {len(settings)} trainings were finished before{place}."
         raise ValueError(f"--{swept} {value}: {failed} {done}") from failed
     return 128 + stop.signal if stop.signal else 0
 
 
 def gather(
-    coming: Iterator[Point], points: list[Point], swept: str, progress: Progress, stop: StopOnSignal
+    trainings: Iterator[Point], points: list[Point], swept: str, progress: Progress, stop: StopOnSignal
 ) -> Exception | None:
-    """Append each point to `points` until the end or a signal; return the error that ended it, or None."""
+    """Append the Point of each training to `points`, until the end or a signal; return the error that ended it, or None."""
     try:
-        for point in coming:
+        for point in trainings:
             points.append(point)
             text = f"{swept} {point.value}: rate {point.rate:.2f} | distortion {point.distortion:.2f}"
             progress.update(len(points), text)
@@ -63,12 +63,13 @@ def gather(
 
 
 def write(
-    options: argparse.Namespace, swept: str, settings: list[Setting], prepared: data.Dataset, how: dict, points: list[Point]
-) -> dict:
-    """Write the numbers, then draw the figure, so that the numbers survive a failed figure; return the document."""
+    options: argparse.Namespace, swept: str, settings: list[Setting], prepared: data.Dataset, common: dict,
+    points: list[Point],
+) -> dict:  # fmt: skip
+    """Write the numbers, then draw the figure: if drawing fails, the numbers are saved. Return the document."""
     rows = [point._asdict() | {"collapsed": point.collapsed} for point in points]
     document = {"swept": swept, "points": rows, "likelihood": settings[0].likelihood.name, "held_out": len(prepared.test_x)}
-    document |= {**how, "data": options.data, "files": [], "command": command_again(options)}
+    document |= {**common, "data": options.data, "files": [], "command": command_again(options)}
     runs.write_json(options.out / WRITTEN[0], document)
     figure, alt = training.rate_distortion(points, swept)
     style.save(figure, alt, options.out / WRITTEN[1])
@@ -78,25 +79,26 @@ def write(
 
 
 def print_results(results: str) -> None:
-    """Print on stdout. A closed pipe changes no exit code: the results are in a file as well."""
+    """Print on stdout. A closed pipe does not change the exit code, because the results are in a file as well."""
     try:
         print(results, flush=True)
     except BrokenPipeError:
         discard(sys.stdout)
 
 
-def which(options: argparse.Namespace) -> str:
-    """Return the one option of `SWEPT` that has several values; without --beta and without several values, beta.
+def swept_option(options: argparse.Namespace) -> str:
+    """Return the option of `SWEPT` with several values.
 
-    Raises ValueError if --beta is given and no option has several values, or if more than one has.
+    If no option has several values, it is beta with the values BETAS. Raises ValueError if then --beta is given, or if two
+    options have several values.
     """
     if options.beta is None and all(len(getattr(options, name) or ()) < 2 for name in SWEPT):
         options.beta = BETAS
     several = [name for name in SWEPT if len(getattr(options, name) or ()) > 1]
     if len(several) != 1:
-        came = "several for " + (" and ".join(f"--{name}" for name in several) or "none")
+        got = "several for " + (" and ".join(f"--{name}" for name in several) or "none")
         rule = "several, separated by commas, for exactly one of --beta, --sigma and --latent"
-        checks.refuse("the values", rule, came, "Try --beta 0.25,1,4.")
+        checks.refuse("the values", rule, got, "Try --beta 0.25,1,4.")
     values = getattr(options, several[0])
     if len(set(values)) < len(values):
         checks.refuse(f"--{several[0]}", "different values", ",".join(map(str, values)), "Name each once.")
@@ -104,17 +106,17 @@ def which(options: argparse.Namespace) -> str:
 
 
 def settings_of(options: argparse.Namespace, swept: str, whole: data.Dataset) -> Iterator[Setting]:
-    """Yield the settings of each training; all of them are checked before the first training."""
+    """Yield the settings of each training. Raises ValueError for settings that break a rule."""
     fixed = {"beta": 1.0, "sigma": None, "latent": 2}
     fixed |= {name: getattr(options, name)[0] for name in SWEPT if getattr(options, name)}
     for value in getattr(options, swept):
         each = fixed | {swept: value}
-        asked = argparse.Namespace(likelihood=options.likelihood, sigma=each["sigma"])
+        chosen = argparse.Namespace(likelihood=options.likelihood, sigma=each["sigma"])
         if each["sigma"] is not None and options.likelihood is None:
-            asked.likelihood = "gaussian"                   # the only likelihood with a sigma
+            chosen.likelihood = "gaussian"                  # the only likelihood with a sigma
         beta = checks.real_number("beta", each["beta"], at_least=0)
         latent = checks.whole_number("latent", each["latent"], 1)
-        yield Setting(value, choose_likelihood(asked, whole), beta, latent)
+        yield Setting(value, choose_likelihood(chosen, whole), beta, latent)
 
 
 def make_out(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The command train: prepare data and model, train or resume, measure, draw, print."""
+"""The command train: prepare data and model, train or resume a run, measure it, draw its figures, print the results."""
 
 import argparse
 import contextlib
@@ -20,15 +20,15 @@ from minivae.runs.checkpoint import Saved
 from minivae.train import Diverged, Training, in_chunks
 from minivae.vae import VAE
 
-MEASURED = 500                                              # measure and draw at most so many held-out rows
+MEASURED = 500                                              # most held-out rows that are measured and drawn
 MEASURE_SEED = 0                                            # the default of `evaluate`: both commands print the same numbers
-SAVE_SECONDS = 5.0                                          # a kill -9 loses at most the last 5 seconds
+SAVE_SECONDS = 5.0                                          # `kill -9` loses at most the last 5 seconds of training
 UNIT = "in nats per data point (unit of the natural logarithm; 1 nat = 1.44 bits)"
 GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gaussian is from the exact posterior"
 
 
 def train_and_report(options: argparse.Namespace, again: str) -> int:
-    """Train a new or a resumed run to its end, measure, draw, print; return the exit code."""
+    """Train a new or a resumed run, measure it, draw its figures and print the results; return the exit code."""
     began = time.perf_counter()
     if options.save_every is not None:
         checks.whole_number("--save-every", options.save_every, 1)
@@ -36,9 +36,9 @@ def train_and_report(options: argparse.Namespace, again: str) -> int:
     if options.resume:
         runs.must_hold(path)
     else:                                                   # refuse bad options before writing or removing any file
-        start = fresh(options, again)
+        start = new_training(options, again)
         runs.make_directory(path)
-    with runs.locked(path):                                  # no other process writes to this run meanwhile
+    with runs.locked(path):                                 # no other process can write to this run
         training, config, history = resumed(options) if options.resume else start
         make_room(path, training, options)
         run = runs.Run(path, config, history, Saved(training.vae, *training.state()))
@@ -49,7 +49,7 @@ def train_and_report(options: argparse.Namespace, again: str) -> int:
         results = measure(training.vae, training.data.few(MEASURED), draws)
         results |= {"seconds": None, "epochs": len(run.history), "files": [], "seed": config["seed"]}
         results |= {"config": config, "command": config["command"]}
-        runs.write_json(run.path / "results.json", results)                     # keep the numbers if drawing fails
+        runs.write_json(run.path / "results.json", results)                     # saves the numbers in case drawing fails
         results["files"] = draw(run, training.data, results)
         results["seconds"] = round(time.perf_counter() - began, 2)
         runs.write_json(run.path / "results.json", results)
@@ -61,7 +61,7 @@ def train_and_report(options: argparse.Namespace, again: str) -> int:
 
 
 def make_room(path, training: Training, options: argparse.Namespace) -> None:
-    """Remove the files of an earlier run; of a run that is resumed, half-written files and outdated results."""
+    """Remove the files of an earlier run; if a run is resumed, only its temporary files and outdated results."""
     if not options.resume:
         runs.create(path, options.overwrite)
         return
@@ -71,7 +71,7 @@ def make_room(path, training: Training, options: argparse.Namespace) -> None:
         (path / "results.json").unlink(missing_ok=True)
 
 
-def fresh(options: argparse.Namespace, again: str) -> tuple[Training, dict, list]:
+def new_training(options: argparse.Namespace, again: str) -> tuple[Training, dict, list]:
     """Return a new training of the model that the options describe, its config, and an empty history."""
     whole = data.load(options.data)
     likelihood = choose_likelihood(options, whole)
@@ -111,8 +111,8 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
     """Return the training of a run at the step where it stopped, its config and its history."""
     run = runs.read(options.resume)
     if run.saved.numbers is None:
-        remedy = "It can be plotted and sampled; train another."
-        checks.refuse("--resume", "a run that holds its training", str(options.resume), remedy)
+        remedy = "It can be plotted and sampled; train a new run."
+        checks.refuse("--resume", "a run with the state of its training", str(options.resume), remedy)
     config = run.config
     for name in ("batch", "lr", "samples", "data_crc32", "command"):
         if name not in config:
@@ -129,7 +129,7 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
 
 
 def with_epochs(run: runs.Run, epochs: int) -> str:
-    """Return the command that trains for `epochs` epochs without an interruption."""
+    """Return the command that trains the same model for `epochs` epochs without an interruption."""
     try:
         words = shlex.split(str(run.config["command"]))
     except ValueError as error:
@@ -141,7 +141,7 @@ def with_epochs(run: runs.Run, epochs: int) -> str:
 
 
 def data_of(run: runs.Run) -> data.Dataset:
-    """Return the data of a run, prepared for its likelihood. Raises ValueError if they are missing or have changed."""
+    """Return the data of a run in the form that its likelihood needs. Raises ValueError if they are missing or changed."""
     try:
         whole = data.load(run.config["data"])
     except data.DataError as error:
@@ -149,22 +149,23 @@ def data_of(run: runs.Run) -> data.Dataset:
     prepared = prepare_data(whole, run.vae.likelihood, run.config.get("binarize", False))
     crc = checksum(prepared)
     if run.config.get("data_crc32", crc) != crc:
-        came = f"{run.path}, which was trained on other data than {run.config['data']} contains now"
-        checks.refuse("RUN", "a run whose data are unchanged", came, "Put them back, or train on the new ones.")
+        got = f"{run.path}, but {run.config['data']} has changed since it was trained"
+        checks.refuse("RUN", "a run whose data are unchanged", got, "Restore the old data, or train on the new data.")
     return prepared
 
 
 def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> data.Dataset:
-    """Return the data as the likelihood needs them: counts for Binomial, zeros and ones with `binarize`, else fractions.
+    """Return the data in the form that the likelihood needs: counts for Binomial, sampled zeros and ones with `binarize`.
 
-    Raises ValueError if the likelihood gives them probability 0.
+    In all other cases, counts become fractions from 0 to 1. Raises ValueError if the likelihood does not allow the values of
+    the data.
     """
     if binarize and likelihood.name != "bernoulli":
         remedy = "Add --likelihood bernoulli, or leave it out."
         checks.refuse("--binarize", "used with the bernoulli likelihood", likelihood.name, remedy)
     if likelihood.name == "binomial" and whole.trials is not None and whole.trials != likelihood.n:
-        remedy = "Its model.npz is of other data, or damaged."
-        checks.refuse("the run", f"a model of counts 0..{whole.trials}", f"one of 0..{likelihood.n}", remedy)
+        remedy = "Its model.npz belongs to other data, or is damaged."
+        checks.refuse("the run", f"a model of counts 0..{whole.trials}", f"one of counts 0..{likelihood.n}", remedy)
     prepared = whole.binarized() if binarize else whole if likelihood.takes_counts else whole.as_fractions()
     for x in (*in_chunks(prepared.train_x), prepared.test_x):
         likelihood.check(x, "--data")
@@ -172,7 +173,7 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
 
 
 def checksum(prepared: data.Dataset) -> int:
-    """Return a checksum of all rows, training and held out: a run can only be resumed with the same data."""
+    """Return a checksum of all training and held-out rows: a run can only be resumed with the same data."""
     crc = 0
     for part in (*in_chunks(prepared.train_x), prepared.test_x):
         crc = zlib.crc32(np.ascontiguousarray(part), crc)
@@ -180,7 +181,7 @@ def checksum(prepared: data.Dataset) -> int:
 
 
 def choose_likelihood(options, data):
-    """Return the likelihood of the options; without one, Binomial for counts and Bernoulli for all other data."""
+    """Return the likelihood that the options name; the default is Binomial for counts and Bernoulli for other data."""
     binary = data.trials is None or getattr(options, "binarize", False)
     name = options.likelihood or ("bernoulli" if binary else "binomial")
     settings = {}
@@ -201,7 +202,7 @@ def choose_likelihood(options, data):
 
 
 def run_epochs(run: runs.Run, training: Training, options: argparse.Namespace) -> int:
-    """Train until the last epoch or a signal, saving the state often; return 0 or the exit code of the signal."""
+    """Train until the last epoch or a signal, and save the state often; return 0 or the exit code of the signal."""
     every = options.save_every
     progress, stop = Silent() if options.quiet else Progress(training.epochs), StopOnSignal()
     runs.write(run)
@@ -227,13 +228,13 @@ def run_epochs(run: runs.Run, training: Training, options: argparse.Namespace) -
 
 
 def save(run: runs.Run, training: Training) -> None:
-    """Write the run in its present state."""
+    """Write the run with the present state of its training."""
     runs.write(run._replace(saved=Saved(training.vae, *training.state())))
 
 
 @contextlib.contextmanager
 def add_saved_path(run: runs.Run):
-    """Add the place of the last finite state to the message of a training that diverges."""
+    """Add the path of the saved run to the message if the training diverges."""
     try:
         yield
     except Diverged as error:
@@ -241,7 +242,7 @@ def add_saved_path(run: runs.Run):
 
 
 class StopOnSignal:
-    """Inside `with`, the first Ctrl-C or SIGTERM sets `signal`, so that the step can end; the second acts at once."""
+    """Inside `with`: the first Ctrl-C or SIGTERM only sets `signal`, so that the step can end; the second acts at once."""
 
     signal = 0
 
@@ -269,7 +270,7 @@ def progress_text(r) -> str:
 
 
 def measure(vae, data, rng, k: int = 1000) -> dict:
-    """Return bounds and exact log p(x) of the held-out rows, means in nats; None where a number does not exist."""
+    """Return bounds and exact log p(x), means over the held-out rows in nats; None for a number that does not exist."""
     names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")
     results = dict.fromkeys(names) | {"iw_k": k, "held_out": len(data.test_x)}
     if vae.noise:                                           # a plain autoencoder has no q(z|x), so no bound
@@ -288,7 +289,7 @@ def measure(vae, data, rng, k: int = 1000) -> dict:
 
 
 def draw(run, data, results: dict) -> list[dict]:
-    """Draw and save every figure of a run; return path and alt text of each. `results` states the measured means."""
+    """Draw and save every figure of a run; return path and alt text of each. `results` contains the measured means."""
     from minivae import figures
     from minivae.figures import style                       # importing matplotlib takes half a second: train first
 
@@ -323,7 +324,7 @@ def report(options, run, results: dict) -> None:
 
 
 def table(results: dict) -> list[str]:
-    """Return one line for each number with its meaning, then the explanation of the gap."""
+    """Return a line for each number with its meaning, then the definition of the gap."""
     k, error = results["iw_k"], results["log_px_error"]
     rows = [
         ("reconstruction", "reconstruction", "reconstruction_se", "mean log p(x|z), with z drawn from the encoder's q(z|x)"),
@@ -347,7 +348,7 @@ def table(results: dict) -> list[str]:
 
 
 def by_integration(error: float) -> str:
-    """Return how log p(x) was computed, with a power of ten above its error, at least the 0.001 that is printed."""
+    """Return the phrase about log p(x): how it was computed, and a power of ten above its error, at least 0.001."""
     if error == math.inf:
         return "by numerical integration over z, error unknown: some posterior is narrower than the finest grid"
     below = max(0.001, 10.0 ** math.ceil(math.log10(error))) if error > 0 else 0.001

@@ -40,9 +40,9 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
     ----------
     x : ndarray, shape (N, D)
     k : a whole number, or several in increasing order
-        The largest k is at least 2, and so many z are drawn for each data point. All k use the same draws: IW_k is the mean
-        over blocks of k draws. If each k divides the next one, the IW_k of every data point are in increasing order, not
-        only in expectation.
+        The largest k, at least 2, is the number of z that are drawn for each data point. All k use these draws: IW_k is the
+        mean over blocks of k draws. If each k divides the next one, the IW_k of every data point are in increasing order,
+        not only in expectation.
 
     Returns nats for each data point, computed in float64; the memory does not grow with k. The error of the largest k is
     the first-order error of the log of a mean. If a few weights are far larger than all others, this error is too small

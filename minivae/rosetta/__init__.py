@@ -1,7 +1,7 @@
-"""The Rosetta: translate a loss with sums, means and weights into one canonical form.
+"""Rosetta: translate a loss that is written with sums, means and weights into one canonical form.
 
-    convention   the translation: effective beta, sigma, and whether the loss bounds log p(x)
-    presets      losses as public code and posts write them
+    convention   the translation: effective beta, sigma, and whether minus the loss is a lower bound of log p(x)
+    presets      losses of public code and posts
     command      the command `minivae rosetta`
 """
 
@@ -9,7 +9,7 @@ _NAMES = ("Convention", "Reading", "Translation", "translate")
 
 
 def __getattr__(name: str):
-    """Import `convention` at the first use of one of its names: `minivae --help` must not import NumPy."""
+    """Import `convention` when one of its names is first used, because `minivae --help` must not import NumPy."""
     if name not in _NAMES:
         raise AttributeError(f"module 'minivae.rosetta' has no attribute {name!r}")
     from minivae.rosetta import convention

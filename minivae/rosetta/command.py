@@ -23,7 +23,7 @@ EXAMPLES = """examples:
   minivae rosetta --reconstruction bce --reduce mean --features 784 --json
 """
 PARTS = (
-    ("reconstruction", "mse|bce|gaussian", str, "squared error, binary cross-entropy, or minus log of a Gaussian density"),
+    ("reconstruction", "mse|bce|gaussian", str, "squared error, binary cross-entropy, or minus a Gaussian log-density"),
     ("sigma", "S", "number or word", "for gaussian: a number, learned or optimal; for mse: a number (default: 1)"),
     ("reduce", "sum|mean", str, "reduction of the reconstruction over features (default: sum)"),
     ("batch_reduce", "sum|mean", str, "reduction of the reconstruction over the batch (default: mean)"),
@@ -53,7 +53,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def fraction(text: str) -> float:
-    """Return the number of "1/784" or "0.5". Raises ValueError if the text is not a finite number."""
+    """Return the number for "1/784" or "0.5". Raises ValueError if the text is not a finite number."""
     above, below = map(float, text.split("/", 1) if "/" in text else (text, "1"))
     value = above / below if below else math.inf
     if not all(map(math.isfinite, (above, below, value))):
@@ -62,7 +62,7 @@ def fraction(text: str) -> float:
 
 
 def fraction_or_word(text: str) -> float | str:
-    """Return the number of "0.5" or "1/2"; return words unchanged."""
+    """Return the number for "0.5" or "1/2"; return words unchanged."""
     try:
         return fraction(text)
     except ValueError:
@@ -98,7 +98,7 @@ def rosetta_command(options: argparse.Namespace) -> int:
 
 
 def document(convention: "Convention", name: str | None = None, preset: "Preset | None" = None) -> dict:
-    """Return the translation of a convention as plain JSON types; a preset with changed options has no source."""
+    """Return the translation of a convention as plain JSON types; without a preset, source and remark are null."""
     from minivae.rosetta import translate
 
     found = translate(convention)
@@ -129,7 +129,7 @@ def times(weight: float) -> str:
 
 
 def at_sigma(reading: dict) -> str:
-    """Return ' at sigma = 1.24', or "" for a Bernoulli."""
+    """Return ' at sigma = 1.24' or ' at sigma learned'; "" for a Bernoulli."""
     sigma = reading["sigma"]
     return "" if sigma is None else f" at sigma {sigma}" if isinstance(sigma, str) else f" at sigma = {sigma:.6g}"
 
@@ -138,11 +138,11 @@ def bound_in_words(convention: "Convention", found: "Translation") -> str:
     """Return whether minus the loss, in nats, is a lower bound of log p(x), and for which decoder."""
     beta = found.reading.beta
     if beta == 0:
-        return "no: without a KL it is the loss of an autoencoder"
+        return "no: without a KL this is the loss of a plain autoencoder"
     if found.bound == "none":
         return f"no: with beta = {beta:.6g} < 1, minus the loss can be above log p(x)"
     if found.bound == "looser":
-        return f"yes, but a loose one: below the ELBO by {beta - 1:.6g} KL"
+        return f"yes, but a loose one: the ELBO minus {beta - 1:.6g} KL"
     sigma = at_sigma(found.elbo._asdict()).removeprefix(" at ")
     if found.bound == "elbo":
         return "yes: minus the ELBO" + (f" of a decoder with {sigma}" if sigma else "")
@@ -153,7 +153,7 @@ def bound_in_words(convention: "Convention", found: "Translation") -> str:
 
 
 def train_command(convention: "Convention", reading: "Reading") -> str:
-    """Return the command that trains on a multiple of this loss."""
+    """Return the command that trains with this loss, up to a constant factor."""
     words = ["minivae", "train", "--likelihood", "bernoulli" if convention.reconstruction == "bce" else "gaussian"]
     if reading.sigma is not None:
         words += ["--sigma", f"{reading.sigma:.9g}" if isinstance(reading.sigma, float) else reading.sigma]
@@ -201,7 +201,7 @@ def page(found: dict) -> str:
 
 
 def in_nats(reading: dict, what: str) -> str:
-    """Return how to read a printed loss: 'loss / 2 + 0.572 D = -ELBO at sigma = 0.707'."""
+    """Return the formula that converts a printed loss into nats: 'loss / 2 + 0.572 D = -ELBO at sigma = 0.707'."""
     factor, constant = reading["factor"], reading["constant"]
     loss = "loss" if factor == 1 else f"loss / {factor:.6g}"
     normaliser = f" {'-' if constant < 0 else '+'} {abs(constant):.6g} D" if constant else ""
@@ -224,7 +224,7 @@ def short_bound(found: dict) -> str:
 
 
 def listing(everything: list[dict]) -> str:
-    """Return the table of all presets as text, then where each was seen."""
+    """Return the table of all presets as text, then the source of each."""
     head = ["preset", "written", "D", "J", "beta", "gradient x", "sigma if beta = 1", "bound"]
     rows = [head, *map(cells, everything)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]

@@ -5,8 +5,9 @@
 
     gradient of written = factor x gradient of canonical
 
-A mean over features or latents is a sum with a hidden weight; this answers "sum or mean?". With a squared error only
-beta sigma^2 is fixed: the same loss has beta = 1 at one sigma, and another beta at another sigma.
+A mean over features or latent dimensions is a sum with a weight, 1/D or 1/J. So "sum or mean?" is a question about beta. If
+the cost is a squared error, only the product beta sigma^2 is determined: the same loss has beta = 1 at one sigma, and
+another beta at another sigma.
 """
 
 import math
@@ -18,28 +19,28 @@ from minivae.gaussian import LOG_2PI
 
 RECONSTRUCTIONS = ("mse", "bce", "gaussian")
 REDUCTIONS = ("sum", "mean")
-FITTED = ("learned", "optimal")                             # a sigma that follows the data
+FITTED = ("learned", "optimal")                             # a sigma that is fitted to the data
 BOUNDS = ("elbo", "elbo of another sigma", "looser", "none")
 
 
 @dataclass(frozen=True)
 class Convention:
-    """The form in which somebody wrote a loss.
+    """A loss as it is written: its costs, reductions, weights and sizes.
 
-    Raises ValueError if a part breaks its rule, or a mean is taken over an unknown number.
+    Raises ValueError if a part breaks its rule, or a size is missing that a mean or a sum needs.
 
     Attributes
     ----------
     reconstruction : str
         Cost r of a feature. "mse": (x - m)^2. "bce": -x log m - (1 - x) log(1 - m). "gaussian": -log N(x; m, sigma^2).
     sigma : float, "learned" or "optimal", or None
-        The declared sigma of "gaussian"; for "mse" a number, the sigma at which to translate. None: 1.
+        The declared sigma of "gaussian"; for "mse" a number, the sigma at which to translate. None means 1.
     reduce, batch_reduce, kl_reduce, kl_batch_reduce : str
-        "sum" or "mean": of the reconstruction over features and batch, of the KL over latents and batch.
+        "sum" or "mean": of the reconstruction over features and batch, of the KL over latent dimensions and batch.
     recon_weight, kl_weight : float
         u > 0 and v >= 0.
     features, latent, batch : int or None
-        D, J and B, needed where a mean is taken over D or J, or a sum over B.
+        D, J and B: needed for a mean over D or J, or a sum over B.
     """
 
     reconstruction: str
@@ -66,7 +67,7 @@ class Convention:
                 checks.real_number(name, whole, below=1e15)  # larger whole numbers are not exact as floats
                 self._set(name, whole)
         self._need("features", self.reduce == "mean", "a mean over features")
-        self._need("latent", self.kl_reduce == "mean", "a mean over latents")
+        self._need("latent", self.kl_reduce == "mean", "a mean over latent dimensions")
         self._need("batch", "sum" in (self.batch_reduce, self.kl_batch_reduce), "a sum over the batch")
         self._set("sigma", self._checked_sigma())
 
@@ -84,48 +85,48 @@ class Convention:
             return None
         if isinstance(self.sigma, str):
             if self.reconstruction == "mse":
-                checks.refuse("sigma", "a number for mse", repr(self.sigma), "Write the log sigma, too: gaussian.")
+                checks.refuse("sigma", "a number for mse", repr(self.sigma), "Use gaussian: its loss has log sigma.")
             return checks.choice("sigma", self.sigma, FITTED)
         return 1.0 if self.sigma is None else checks.real_number("sigma", self.sigma, above=0)
 
     @property
     def on_features(self) -> float:
-        """Weight of every r_d, without the mean over the batch."""
+        """Return the weight of every r_d, without the mean over the batch."""
         over_features = 1 / self.features if self.reduce == "mean" else 1.0
         return self.recon_weight * over_features * (self.batch if self.batch_reduce == "sum" else 1)
 
     @property
     def on_latents(self) -> float:
-        """Weight of every KL_j at kl_weight = 1, without the mean over the batch."""
+        """Return the weight of every KL_j at kl_weight = 1, without the mean over the batch."""
         over_latents = 1 / self.latent if self.kl_reduce == "mean" else 1.0
         return over_latents * (self.batch if self.kl_batch_reduce == "sum" else 1)
 
     @property
     def has_fixed_sigma(self) -> bool:
-        """True if r is a squared error times a number: then only beta sigma^2 is fixed."""
+        """Return True if r is a squared error times a number: then only beta sigma^2 is determined."""
         return self.reconstruction == "mse" or not isinstance(self.sigma, (str, type(None)))
 
 
 class Reading(NamedTuple):
-    """One translation of a convention: gradient of written = factor x gradient of canonical at beta and sigma."""
+    """One translation of a convention: gradient of written = factor x gradient of canonical, with this beta and sigma."""
 
-    beta: float                 # weight of the KL beside -log p(x|z)
+    beta: float                 # weight of the KL relative to -log p(x|z)
     sigma: float | str | None   # of p(x|z); None for a Bernoulli
     factor: float
-    constant: float             # canonical = written / factor + constant D, in nats per datum
+    constant: float             # canonical = written / factor + constant D, in nats per data point
 
 
 class Translation(NamedTuple):
     """All translations of a convention, and what follows from them."""
 
-    reading: Reading            # at the declared sigma, or at the one asked for
-    elbo: Reading | None        # with beta = 1, if one exists: there the loss is minus the ELBO
+    reading: Reading            # at the sigma of the convention
+    elbo: Reading | None        # with beta = 1, if there is one: there the loss is minus the ELBO
     bound: str                  # one of BOUNDS
-    kl_weight: float            # the weight with which beta = 1 at that sigma, with the same sums and means
+    kl_weight: float            # weight of the KL for beta = 1 at that sigma, with the same sums and means
 
 
 def translate(convention: Convention) -> Translation:
-    """Translate a convention. Raises ValueError if its weights are beyond the range of a number."""
+    """Translate a convention. Raises ValueError if its weights are too large or too small for floating point."""
     reading = read(convention, convention.sigma)
     elbo = None
     if convention.kl_weight and convention.has_fixed_sigma:
@@ -150,7 +151,7 @@ def read(convention: Convention, sigma: float | str | None) -> Reading:
     if convention.has_fixed_sigma:
         factor = _in_range(_weight_of_square(convention) * 2 * sigma * sigma)
         constant = _log_normaliser(sigma)
-        if convention.reconstruction == "gaussian":         # its normaliser is that of the declared sigma
+        if convention.reconstruction == "gaussian":         # the loss has the normaliser of the declared sigma
             constant -= _in_range(convention.on_features / factor) * _log_normaliser(convention.sigma)
     beta = convention.kl_weight * convention.on_latents / factor
     return Reading(_in_range(beta) if convention.kl_weight else 0.0, sigma, factor, constant)
@@ -162,18 +163,19 @@ def implied_sigma(convention: Convention) -> float:
 
 
 def _weight_of_square(convention):
-    """Weight a of every (x - m)^2."""
-    own = 2 * convention.sigma * convention.sigma if convention.reconstruction == "gaussian" else 1
-    return _in_range(convention.on_features / _in_range(own))
+    """Return the weight a of every (x - m)^2."""
+    divisor = 2 * convention.sigma * convention.sigma if convention.reconstruction == "gaussian" else 1
+    return _in_range(convention.on_features / _in_range(divisor))
 
 
 def _log_normaliser(sigma):
-    """log sigma + 1/2 log 2 pi: the normaliser of one feature."""
+    """Return log sigma + 1/2 log 2 pi, the log of the normalising constant of one feature."""
     return math.log(sigma) + LOG_2PI / 2
 
 
 def _in_range(number):
+    """Return the number. Raises ValueError if it is too large or too small."""
     if not 1e-300 <= number <= 1e300:                       # leaves room for further factors
         remedy = "Rescale the weights: only their ratio matters."
-        checks.refuse("the weights", "such that their products and ratios are numbers", f"{number:g}", remedy)
+        checks.refuse("the weights", "such that their products and ratios are 1e-300 to 1e300", f"{number:g}", remedy)
     return number

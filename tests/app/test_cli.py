@@ -355,7 +355,7 @@ def test_out_of_memory_prints_one_line_on_stderr(capsys):
         raise MemoryError
 
     assert exit_code_of(run_out_of_memory) == 2
-    assert capsys.readouterr().err == "minivae: more than fits into the memory of this machine\n"
+    assert capsys.readouterr().err == "minivae: not enough memory\n"
     assert exit_code_of(lambda options: np.empty(2**55)) == 2
     assert capsys.readouterr().err.startswith("minivae: Unable to allocate")
 
@@ -410,7 +410,7 @@ def test_binarize_applies_to_training_and_to_later_measurements(tmp_path, monkey
         out = tmp_path / "run"
         assert cli.main([*QUICK, "--binarize", "-q", "--out", str(out)]) == 0
     options = cli.completed(cli.make_parser().parse_args(["train", "--binarize"]))
-    training, _, _ = train.fresh(options, "")
+    training, _, _ = train.new_training(options, "")
     assert training.data.binarize and training.vae.likelihood.name == "bernoulli"
     again = train.data_of(runs.read(out))
     assert again.binarize and (again.test_x == training.data.test_x).all() and set(np.unique(again.test_x)) == {0, 1}

@@ -301,7 +301,7 @@ def test_antixk_training_and_validation_betas_differ_by_four_thousand():
         ({"reconstruction": "l1"}, ("reconstruction", "bce, gaussian, mse", "'l1'", "spelling")),
         ({"reduce": "batchmean"}, ("reduce", "mean, sum", "'batchmean'", "spelling")),
         ({"reduce": "mean"}, ("features", "a mean over features", "None", "--features")),
-        ({"kl_reduce": "mean"}, ("latent", "a mean over latents", "None", "--latent")),
+        ({"kl_reduce": "mean"}, ("latent", "a mean over latent dimensions", "None", "--latent")),
         ({"batch_reduce": "sum"}, ("batch", "a sum over the batch", "None", "--batch")),
         ({"kl_batch_reduce": "sum"}, ("batch", "a sum over the batch", "None", "--batch")),
         ({"features": 0}, ("features", "whole number >= 1", "0", "features=1")),

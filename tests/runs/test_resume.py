@@ -398,7 +398,7 @@ def test_resume_refuses_non_runs_missing_states_and_changed_data(tmp_path, unint
     assert "data are unchanged" in capsys.readouterr().err
     checkpoint.save(path / "model.npz", runs.read(path).vae)
     assert cli.main(["train", "--resume", str(path), "--epochs", "2"]) == 2
-    assert "a run that holds its training" in capsys.readouterr().err
+    assert "a run with the state of its training" in capsys.readouterr().err
 
 
 def test_resume_refuses_changed_held_out_data(tmp_path, capsys):

@@ -132,7 +132,7 @@ DIVERGENCE = (
     ),
     Bug(
         "divided-by-log-var",
-        "eps = (z - mu) / log_var",
+        "(z - mu) / log_var instead of (z - mu) / sigma",
         "AntixK/PyTorch-VAE, models/iwae.py (f71e454)",
         "The standardised z in log q(z|x) is (z - mu) / sigma; here it is divided by log_var instead.",
         (

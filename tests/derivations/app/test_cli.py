@@ -448,7 +448,7 @@ def test_check_does_not_blame_an_entry_for_a_memory_error(planted, capsys, monke
 
     monkeypatch.setattr(records, "judge", judge)
     code, out, err = run(capsys, "check", "odaibo.902")
-    assert code == 2 and out == "" and err == "derivations: more than fits into the memory of this machine\n"
+    assert code == 2 and out == "" and err == "derivations: not enough memory\n"
 
 
 def test_debug_option_raises_the_original_error(planted):
