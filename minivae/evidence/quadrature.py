@@ -41,9 +41,9 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     Posteriors can be a thousand times narrower than the prior. So all data points share the first grid, but on a finer
     grid each has only the nodes that may matter. At these nodes log p(x, z) is at most SPARE - log(tolerance) nats below its
     maximum over the nodes. The limit is raised for a node whose neighbours differ from it, by the largest difference:
-    between two nodes log p(x, z) can be higher by that much. The error includes the nodes that are left out. It also
-    includes rounding, which dominates if data are far from zero. A mode is missed if no node of the first grid is near it:
-    this needs a peak far narrower than the spacing of that grid, surrounded by a plateau.
+    between two nodes log p(x, z) can be higher by that much. The error includes the nodes that are left out, an
+    estimate of the part outside the grid, and rounding, which dominates if data are far from zero. A mode is missed if no
+    node of the first grid is near it: this needs a peak far narrower than the spacing of that grid, surrounded by a plateau.
 
     Three dimensions are refused: the first grid would have two million nodes for each data point, and a coarser one can
     miss a narrow posterior entirely.
@@ -85,7 +85,8 @@ def _exact(vae, x, tolerance, finest):
         log_sum, p = _normalised(log_joint, first, row)                                     # (data,), (pairs,)
         log_px[data] = log_sum + vae.latent * np.log(spacing)
         mean[data], cov[data] = _moments(low + spacing * index, p, first, row)
-        relative = left_out[data] + _discretisation(index, p, row, vae.activation == "relu")
+        relative = left_out[data] + _outside(index, p, row, shape)
+        relative += _discretisation(index, p, row, vae.activation == "relu")
         error[data] = np.where(relative < 1 / 2, -np.log1p(-np.minimum(relative, 1 / 2)), np.inf)
         affordable = np.bincount(which, minlength=len(x)) * 2**vae.latent <= MAX_NODES
         again = (affordable & (error > tolerance))[which]                                   # (pairs,)
@@ -172,6 +173,21 @@ def _moments(z, p, first, row):
     mean = np.add.reduceat(p[:, None] * z, first)                                           # (data, J)
     centred = z - mean[row]
     return mean, np.add.reduceat(p[:, None, None] * centred[:, :, None] * centred[:, None, :], first)
+
+
+def _outside(index, p, row, shape):
+    """Return twice an estimate of the share outside the grid, for each data point that has nodes, (data,).
+
+    Let a be the share of the nodes on a face of the grid, and b that of the layer beside it. Beyond the face, the layers
+    are taken to fall by the same factor a / b: their sum is a (a / b) / (1 - a / b) = a^2 / (b - a).
+    """
+    share = np.zeros(row[-1] + 1)
+    for axis, n in zip(index.T, shape):
+        for face, beside in ((0, 1), (n - 1, n - 2)):
+            a, b = (np.bincount(row[axis == k], p[axis == k], len(share)) for k in (face, beside))
+            with np.errstate(divide="ignore"):
+                share += np.divide(a * a, np.maximum(b - a, 0), where=a > 1e-30, out=np.zeros(len(share)))
+    return 2 * share
 
 
 def _discretisation(index, p, row, kinks):

@@ -247,3 +247,28 @@ def test_quadrature_refuses_bad_arguments():
             exact_log_px(far, x, finest=finest)
     with pytest.raises(ValueError, match="k must be a whole number >= 2; got 1"):
         lower_bounds(vae, np.ones((2, 4)), 1, np.random.default_rng(0))
+
+
+def far_from_the_encoder(latent, mean):
+    """Return a linear model whose encoder says 0, data with this posterior mean (N, J), sd 0.4, and their log p(x)."""
+    rng = np.random.default_rng(4)
+    vae, _, _ = linear_gaussian(rng, latent, 6, sigma=1.0)
+    (weight, bias), = vae.layers("decoder")
+    weight *= np.sqrt(5.25 / (weight * weight).sum(axis=1, keepdims=True))
+    for array in vae.layers("encoder")[0]:
+        array[...] = 0
+    x = mean * 6.25 / 5.25 @ weight + bias
+    squares = ((x - bias) ** 2).sum(axis=1) - (((x - bias) @ weight.T) ** 2).sum(axis=1) / 6.25
+    return vae, x, -(squares + 6 * math.log(2 * math.pi) + latent * math.log(6.25)) / 2
+
+
+@pytest.mark.parametrize("latent", [1, 2])
+def test_quadrature_error_includes_the_posterior_outside_the_grid(latent):
+    """The grid ends at 8; the posteriors have 5e-10 to one half of their mass beyond it."""
+    mean = np.zeros((9, latent))
+    mean[:, 0] = [-5.6, 5.6, 5.8, -5.9, -6.4, 6.8, -7.2, 7.6, 8.0]
+    vae, x, log_px = far_from_the_encoder(latent, mean)
+    found = exact_log_px(vae, x, finest=128)
+    off = np.abs(found.log_px - log_px)
+    assert (off <= found.error + 1e-12).all()
+    assert (off[2:] > 1e-9).all() and (found.error[:4] < 1e-4).all()
