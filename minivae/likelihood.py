@@ -93,7 +93,8 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
     if top == 0:
         remedy = "Give sigma a number: where the fit is perfect, the likelihood has no maximum."
         refuse("sigma", "above zero to be optimal", "a mean squared error of 0", remedy)
-    return np.log(top) + np.log(squared_error(x, mean, top).mean() / x.shape[-1]) / 2
+    log_sigma = np.log(top) + np.log(squared_error(x, mean, top).mean() / x.shape[-1]) / 2
+    return log_sigma.astype(mean.dtype)                     # NumPy 1 divides a float32 scalar by an int in float64
 
 
 class Likelihood:

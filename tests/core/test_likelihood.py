@@ -320,7 +320,7 @@ SEEN = {                                                    # n -> x for these e
     1: ([1, 0, 0, 0, 1, 0, 1, 1], -1.7111422974365195489),
     16: ([16, 0, 9, 2, 16, 0, 16, 7], -5.6422534238346890027),
 }
-DTYPES = pytest.mark.parametrize("dtype, rel", [(np.float32, 2e-6), (np.float64, 1e-14)])
+DTYPES = pytest.mark.parametrize("dtype, rel", [(np.float32, 4e-6), (np.float64, 1e-14)])
 
 
 def by_every_route(log_prob, x, out):

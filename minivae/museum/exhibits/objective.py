@@ -271,9 +271,8 @@ RECONSTRUCTION = (
         (
             Change(
                 "likelihood",
-                "return np.log(top) + np.log(squared_error(x, mean, top).mean() / x.shape[-1]) / 2",
-                "half = np.log(squared_error(x, mean, top).mean() / x.shape[-1]) / 2\n"
-                "    return np.log1p(np.exp(np.log(top) + half + 6)) - 6",
+                "return log_sigma.astype(mean.dtype)",
+                "return np.log1p(np.exp(log_sigma + 6)).astype(mean.dtype) - 6",
             ),
         ),
         {"likelihood": "gaussian", "sigma": "optimal"},
