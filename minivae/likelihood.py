@@ -89,7 +89,7 @@ def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
 def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
     """log of the sigma that maximises the Gaussian likelihood:  sigma^2 = mean of (x - mean)^2   [hong.14, beyond.37]"""
     shared(x, mean)
-    top = np.abs(x - mean).max()                            # in units of the largest, no square under- or overflows
+    top = np.abs(x - mean).max()                            # divided by it, squares neither underflow nor overflow
     if top == 0:
         remedy = "Give sigma a number: where the fit is perfect, the likelihood has no maximum."
         refuse("sigma", "above zero to be optimal", "a mean squared error of 0", remedy)

@@ -77,7 +77,7 @@ class Judgement:
 
 
 def split(statement: tuple) -> tuple[list, list[str]]:
-    """(side, relation, side, ...) as sides and relations."""
+    """Split (side, relation, side, ...) into sides and relations."""
     if not isinstance(statement, tuple):
         raise ValueError(f"a statement is a tuple of sides and relations; got a {type(statement).__name__}.")
     sides, relations = list(statement[::2]), list(statement[1::2])
@@ -166,7 +166,7 @@ class Run(NamedTuple):
     sides: list
 
     def misses_of(self, i: int, relation: str, rel: float) -> NDArray:
-        """Return the miss of link i at each point, in tolerances, (count,)."""
+        """Return by how much link i fails at each point, in units of its tolerance, (count,)."""
         misses, *_ = miss(self.sides[i], relation, self.sides[i + 1], rel)
         per_point = misses.ndim and len(misses) == self.count               # else the sides are the same at every point
         return misses.reshape(self.count, -1).max(axis=1) if per_point else np.full(self.count, misses.max())
@@ -277,7 +277,7 @@ def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed
 
 
 def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
-    """minivae's functions at the same draws, each compared with the last side of what holds."""
+    """Judge minivae's functions at the same draws: each is compared with the last side of the true form."""
     links = {}                                              # one call may stand for several functions of minivae
     for tie in entry.ties:
         if (tie.function, tie.draws) not in links:

@@ -146,7 +146,7 @@ def gauss(nodes: int) -> tuple[NDArray, NDArray]:
 def noise(count: int, nodes: int = 3) -> tuple[NDArray, NDArray]:
     """`count` independent standard normal numbers as nodes (K, count), with weights (K,) that sum to one.
 
-    K = nodes^count. Sums over the nodes are expectations: exact where the degree in every number is below 2 nodes.
+    K = nodes^count. Sums over the nodes are expectations: exact if the degree in every number is below twice `nodes`.
     """
     whole_number("the number of draws", count, 1)
     one, weights = gauss(nodes)

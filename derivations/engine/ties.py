@@ -15,7 +15,7 @@ from derivations.engine.judge import Computed, tied_link
 from minivae.museum.patched import SUFFIX, Change, load
 from minivae.museum.problems import Noticed
 
-DRAWS = 10                                                  # of every letter: most draws show a bug
+DRAWS = 10                                                  # of every letter: so few are enough to show a bug
 
 
 class Failure(NamedTuple):
@@ -57,7 +57,7 @@ def failures(entries: dict[str, Entry]) -> list[Failure]:
 
 
 def blamed(failing: list[Failure]) -> list[str]:
-    """The tied functions that explain the failures best: most failing ties run them, and fewest of those that hold.
+    """The tied functions that explain the failures best: the most failing ties run them, and the fewest ties that hold.
 
     A tie runs more functions than the one it is named after, so its name alone says little. Functions that the same
     ties run cannot be told apart.

@@ -338,7 +338,7 @@ def coin_log_p(x, t, z):
     "odaibo.t34", "l.292", r"E_\epsilon\left[\log p(x|\mu+\sigma\epsilon)\right] = \log p(x|\mu)", (COIN, TILT, *CODE),
     kind="claim", verdict="loose", group="odaibo.t23",
     claim='The Conclusion says that "the closed form loss" has been derived (l.292).',
-    says="A closed form without an integral could use the decoder at the mean of q only.",
+    says="A closed form without an integral could only use the decoder at the mean of q.",
     fault="The divergence has a closed form. The reconstruction term remains an integral, which draws estimate.",
 )  # fmt: skip
 def t_34(x, t, mu, sigma):

@@ -73,7 +73,7 @@ def unicode(latex: str) -> str:
 def sides(latex: str) -> list[tuple[str, str]]:
     """(relation, side) of a printed chain, as text; the first relation is empty.
 
-    Signs in brackets do not count: the sign of p(X = x) does not separate two sides.
+    Relation signs in brackets do not count: the "=" of p(X = x) does not separate two sides.
     """
     depth, parts = 0, [("", [])]
     for piece in pieces(latex):
@@ -209,7 +209,7 @@ def outside(text: str) -> str:
 
 
 def script(kind: str, text: str) -> str:
-    """A sub- or superscript, in the small letters that exist; else after _ or ^."""
+    """A sub- or superscript, in small Unicode letters where these exist, otherwise after _ or ^."""
     table, compact = (LOWERED if kind == "_" else RAISED), text.replace(" ", "")
     if compact and all(letter in table for letter in compact) and not (kind == "^" and "(" in compact):
         return "".join(table[letter] for letter in compact)

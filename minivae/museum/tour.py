@@ -104,7 +104,7 @@ def exhibit(bug: Bug, seed: int = 0, epochs: int = EPOCHS) -> Exhibit:
 
 @functools.cache
 def noticed_of(changes: tuple[Change, ...]) -> dict[str, str | None]:
-    """Return the message of every layer about the package with these changes."""
+    """Apply these changes to the package, and return what each layer reports about it."""
     return noticed(package(changes))
 
 
