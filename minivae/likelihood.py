@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from minivae import checks
 from minivae.checks import choice, counts, refuse, same_axes, shared, whole_number, within
 from minivae.gaussian import LOG_2PI
-from minivae.ops import sigmoid
+from minivae.ops import sigmoid, softplus_excess
 
 
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
@@ -28,16 +28,16 @@ def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDAr
     return (u * u).sum(axis=-1)
 
 
-def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
-    """log p(x|z) = sum_d ( x l - log(1 + e^l) )   (L, B)   [beyond.18]
+def bernoulli_terms(x: NDArray, logits: NDArray) -> NDArray:
+    """x l - log(1 + e^l) of every feature, (L, B, D); log(1 + e^l) = max(l, 0) + log(1 + e^-|l|), so none is above 0."""
+    return x * logits - np.maximum(logits, 0) - softplus_excess(logits)
 
-    log(1 + e^l) is max(l, 0) + log(1 + e^-|l|): in this form no term is above 0, and large ones do not cancel.
-    """
-    rest = np.log1p(np.exp(np.minimum(logits, -logits)))    # log(1 + e^-|l|); a complex step passes through min
-    if shared(x, logits):
-        low, high = np.minimum(logits[:, 0], 0), np.maximum(logits[:, 0], 0)    # (L, D) each
-        return low @ x.T - high @ (1 - x).T - rest.sum(axis=-1)
-    return (x * logits - np.maximum(logits, 0) - rest).sum(axis=-1)
+def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
+    """log p(x|z) = sum_d ( x l - log(1 + e^l) )   (L, B)   [beyond.18]"""
+    if not shared(x, logits):
+        return bernoulli_terms(x, logits).sum(axis=-1)
+    low, high = np.minimum(logits[:, 0], 0), np.maximum(logits[:, 0], 0)        # (L, D) each
+    return low @ x.T - high @ (1 - x).T - softplus_excess(logits).sum(axis=-1)
 
 def bernoulli_log_prob_backward(d_out, x, logits):
     """d/dl = x - sigmoid(l)   [beyond.18]"""
@@ -50,8 +50,10 @@ def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
 
     The coefficient log C(n, x) is part of the likelihood: without it the sum over x is not 1.
     """
-    log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)            # (B,)
-    return log_coefficient + n * bernoulli_log_prob(x / n, logits)
+    log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)]         # (B, D)
+    if not shared(x, logits):
+        return (log_coefficient + n * bernoulli_terms(x / n, logits)).sum(axis=-1)
+    return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)
 
 def binomial_log_prob_backward(d_out, x, logits, n):
     """d/dl = x - n sigmoid(l):   observed minus expected   [beyond.18]"""
@@ -88,7 +90,6 @@ def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
 
 def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
     """log of the sigma that maximises the Gaussian likelihood:  sigma^2 = mean of (x - mean)^2   [hong.14, beyond.37]"""
-    shared(x, mean)
     top = np.abs(x - mean).max()                            # divided by it, squares neither underflow nor overflow
     if top == 0:
         remedy = "Give sigma a number: where the fit is perfect, the likelihood has no maximum."

@@ -43,9 +43,13 @@ def relu_backward(d_h, h):
     return d_h * (h > 0)
 
 
+def softplus_excess(a: NDArray) -> NDArray:
+    """log(1 + e^-|a|) = softplus(a) - max(a, 0), which does not overflow; any shape"""
+    return np.log1p(np.exp(np.minimum(a, -a)))              # -|a|; a complex step passes through min
+
 def softplus(a: NDArray) -> NDArray:
-    """log(1 + e^a) = max(a, 0) + log(1 + e^-|a|), which does not overflow; any shape"""
-    return np.maximum(a, 0) + np.log1p(np.exp(np.minimum(a, -a)))               # -|a|; a complex step passes through min
+    """log(1 + e^a), any shape"""
+    return np.maximum(a, 0) + softplus_excess(a)
 
 def softplus_backward(d_out, a):
     """d/da log(1 + e^a) = sigmoid(a)   [beyond.22]"""

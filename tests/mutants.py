@@ -71,8 +71,7 @@ AT_THE_LIMIT = "equivalent: differs only at the limit itself, which is arbitrary
 SHAPE = "equivalent: both have this shape"
 EQUIVALENT = {                                              # end of a mutant's name -> why it computes the same
     "1 -> 2  in  log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]": "equivalent: one more entry, never used",
-    "- -> +  in  log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)].sum(axis=-1)"
-    "            # (B,)": SECOND_OF_TWO,
+    "- -> +  in  return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)": SECOND_OF_TWO,
     "False -> True  in  x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)": NO_COPY,
     "1 -> 2  in  out = self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)":
         "equivalent: NumPy infers -2 too",

@@ -92,6 +92,7 @@ def eq_18(seen, logits, grey):
 
 
 @eq_18.tied("minivae.likelihood.bernoulli_log_prob")
+@eq_18.tied("minivae.likelihood.bernoulli_terms")
 @eq_18.tied("minivae.likelihood.bernoulli_log_prob_backward")
 def _(seen, logits, grey):
     # Of n coins, x show 1 and n - x show 0.

@@ -186,6 +186,7 @@ def eq_22(a):
 
 
 @eq_22.tied("minivae.ops.softplus")
+@eq_22.tied("minivae.ops.softplus_excess")
 @eq_22.tied("minivae.ops.softplus_backward")
 @eq_22.tied("minivae.ops.relu")
 @eq_22.tied("minivae.ops.relu_backward")

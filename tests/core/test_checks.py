@@ -168,3 +168,13 @@ def test_generator_check_refuses_values_of_other_types():
     for bad in (None, 0, np.random, np.random.RandomState(0), np.random.PCG64(0)):
         words = "rng", "Generator", type(bad).__name__, "default_rng(seed)"
         refused(lambda bad=bad: checks.generator("rng", bad), *words)
+
+
+def test_arrays_with_fewer_axes_in_front_are_accepted_in_any_order():
+    one, many = np.zeros(3), np.zeros((2, 4, 3))
+    checks.same_axes(one, many, 0.5)
+    checks.same_axes(many, one, 0.5)
+    checks.same_axes(0.5, many)
+    for wrong in (np.zeros(1), np.zeros((1, 3)), np.zeros((2, 3))):
+        for arrays in ((wrong, many), (many, wrong)):
+            refused(lambda pair=arrays: checks.same_axes(*pair), "arrays", "of the last axes of", "", "Nothing is broadcast")

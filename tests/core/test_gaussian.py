@@ -289,3 +289,15 @@ def test_covariances_of_different_sizes_are_refused():
     refused(lambda: kl_full(np.zeros(2), np.eye(2), np.zeros(3), np.eye(3)), *words)
     words = "cov_p", "of the shape of cov_q, (2, 2)", "(4, 2, 2)", "one dimension"
     refused(lambda: kl_full(np.zeros(2), np.eye(2), np.zeros((4, 2)), np.tile(np.eye(2), (4, 1, 1))), *words)
+
+
+def test_noise_shared_by_all_data_gives_draws_and_gradients_of_its_copies():
+    rng = np.random.default_rng(0)
+    eps, d_z = rng.normal(size=(4, 1, 2)), rng.normal(size=(4, 3, 2))
+    copies = eps.repeat(3, axis=1)
+    close(reparameterize(MU, LOG_VAR, eps), reparameterize(MU, LOG_VAR, copies), rel=1e-15)
+    found, right = (gaussian.reparameterize_backward(d_z, MU, LOG_VAR, each) for each in (eps, copies))
+    close(np.stack(found), np.stack(right), rel=1e-15)
+    for wrong in (d_z[:1], d_z[:, :1], d_z[..., :1]):
+        with pytest.raises(ValueError, match="Nothing is broadcast"):
+            gaussian.reparameterize_backward(wrong, MU, LOG_VAR, eps)

@@ -320,7 +320,7 @@ SEEN = {                                                    # n -> x for these e
     1: ([1, 0, 0, 0, 1, 0, 1, 1], -1.7111422974365195489),
     16: ([16, 0, 9, 2, 16, 0, 16, 7], -5.6422534238346890027),
 }
-DTYPES = pytest.mark.parametrize("dtype, rel", [(np.float32, 4e-6), (np.float64, 1e-14)])
+DTYPES = pytest.mark.parametrize("dtype, rel", [(np.float32, 2e-6), (np.float64, 1e-14)])
 
 
 def by_every_route(log_prob, x, out):
@@ -408,3 +408,10 @@ def test_the_optimal_sigma_is_right_for_data_on_any_scale(dtype, power, right):
     log_sigma = optimal_log_sigma(x, np.zeros((1, 1, 8), dtype))
     close(log_sigma, np.array(right, dtype), rel=4 * np.finfo(dtype).eps)
     assert log_sigma.dtype == dtype
+
+
+def test_optimal_sigma_exists_unless_the_fit_is_perfect():
+    x = np.array([[1.0, -1.0], [0.0, 0.5]])
+    close(optimal_log_sigma(x, np.array([[[1, -1], [0, -0.5]]])), np.log(0.5), rel=1e-15)   # the largest difference is 1
+    close(optimal_log_sigma(x, -x[None]), np.log(1.5), rel=1e-15)
+    refused(lambda: optimal_log_sigma(x, x[None]), "sigma", "above zero", "error of 0", "Give sigma a number")

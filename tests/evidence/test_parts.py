@@ -169,3 +169,43 @@ def test_integral_of_minus_infinity_on_both_grids_has_no_error():
     rules = [gaps._gauss_hermite(nodes, 2) for nodes in (4, 8)]
     values, error = gaps._refine(vae, x, rules, lambda rows, eps: np.full((len(eps), len(rows)), -np.inf), 1e-9)
     assert (values == -np.inf).all() and not error.any()
+
+
+def pairs_of(shares):
+    """Return index (pairs, J), p and row of all nodes of these grids, one for each data point, that have p > 0."""
+    who, *index = np.nonzero(shares)
+    return np.stack(index, axis=-1), shares[shares > 0], who
+
+
+def test_share_outside_the_grid_goes_on_as_the_outermost_layers_fall():
+    lines = [0.02, 0.1, 0.5, 0.3, 0.07, 0.01], [0.2, 0.1, 0.4, 0.3, 0, 0], [0, 0.5, 0.5, 0, 0, 0], [1, 0, 0, 0, 0, 0]
+    right = np.array([2 * (0.02**2 / 0.08 + 0.01**2 / 0.06), np.inf, 0, np.inf])
+    close(quadrature._outside(*pairs_of(np.array(lines)), (6,)), right, rel=1e-14)
+    square = np.outer([0.1, 0.4, 0.3, 0.2], [0.2, 0.3, 0.4, 0.1])
+    right = 2 * (0.1**2 / 0.3 + 0.2**2 / 0.1 + 0.2**2 / 0.1 + 0.1**2 / 0.3)
+    close(quadrature._outside(*pairs_of(square[None]), (4, 4)), np.array([right]), rel=1e-14)
+
+
+def disagreement(share, n):
+    """Return the largest relative difference of the n interleaved sums of a row from their mean."""
+    return max(abs(n * share[k::n].sum() / share.sum() - 1) for k in range(n))
+
+
+@pytest.mark.parametrize("kinks", [False, True])
+@pytest.mark.parametrize("period", [2, 3, 6])
+def test_discretisation_error_comes_from_interleaved_grids(period, kinks):
+    k = np.arange(36)
+    share = np.exp(-((k - 17.3) ** 2) / 50) * (1 + 0.1 * np.cos(2 * np.pi * k / period))
+    share /= share.sum()
+    two, three, six = (disagreement(share, n) for n in (2, 3, 6))
+    found = quadrature._discretisation(*pairs_of(share[None]), kinks)
+    close(found, np.array([max(two, three / 3 if kinks else three * three / six)]), rel=1e-12, abs_=1e-15)
+
+
+def test_a_coarser_grid_never_disagrees_less():
+    """A grid of spacing 3h is the mean of 2^J grids of spacing 6h: so the ratio of the two disagreements is at most 1."""
+    rng = np.random.default_rng(0)
+    for shape in ((200, 40), (200, 12, 13)):
+        index, p, row = pairs_of(rng.dirichlet(np.ones(np.prod(shape[1:])) / 3, 200).reshape(shape))
+        three, six = (quadrature._disagreement(index, p, row, n) for n in (3, 6))
+        assert (three <= six * (1 + 1e-12)).all()

@@ -168,6 +168,27 @@ def test_front_page_counts_the_exhibits_and_names_the_default_size():
     assert tuple(map(int, command.split(","))) == minivae.app.cli.DEFAULTS["hidden"]
 
 
+def rows_between(first, last):
+    """Return the rows of the numbered equations from `first` to `last`, in the order of the source."""
+    entries = [entry for entry in ledger.entries(first.split(".")[0]) if entry.id.split(".")[1].isdigit()]
+    ids = [entry.id for entry in entries]
+    return [row for entry in entries[ids.index(first) : ids.index(last) + 1] for row in entry.rows]
+
+
+def test_errata_page_names_steps_that_hold_and_wrong_losses():
+    text = PAGES["derivations/ERRATA.md"]
+    steps, wrong = re.search(r"Every equation (from.*?)\n(Five of the seven wrong lines.*?)\n\n", text, re.DOTALL).groups()
+    chains = re.findall(r"`([\w.]+)` to `([\w.]+)`", steps)
+    single = set(re.findall(r"`([\w.]+)`", steps)) - {id for chain in chains for id in chain}
+    assert len(chains) == 2 and len(single) == 3
+    for row in [row for ends in (*chains, *((id, id) for id in single)) for row in rows_between(*ends)]:
+        assert row.expected in ("holds", "holds-if", "defines", "prose"), row.id
+    named = re.findall(r"`([\w.]+)`", wrong)
+    assert len(named) == 5
+    for id in named:
+        assert any(row.expected == "wrong" for row in rows_between(id, id)), id
+
+
 def test_front_page_stays_within_its_length_limit():
     assert len(README.splitlines()) <= 200 and (ROOT / "README.md").stat().st_size <= 12_288
 

@@ -231,8 +231,9 @@ RECONSTRUCTION = (
         (
             Change(
                 "likelihood",
-                "rest = np.log1p(np",
-                "logits = np.clip(logits, -16.118, 16.118)\n    rest = np.log1p(np",
+                "return x * logits - np.maximum(logits, 0) - softplus_excess(logits)",
+                "logits = np.clip(logits, -16.118, 16.118)\n"
+                "    return x * logits - np.maximum(logits, 0) - softplus_excess(logits)",
             ),
         ),
         {"likelihood": "bernoulli"},
@@ -245,13 +246,13 @@ RECONSTRUCTION = (
         (
             Change(
                 "ops",
-                "return np.maximum(a, 0) + np.log1p(np.exp(np.minimum(a, -a)))",
+                "return np.maximum(a, 0) + softplus_excess(a)",
                 "return np.log(1 + np.exp(a))",
             ),
             Change(
                 "likelihood",
-                "return (x * logits - np.maximum(logits, 0) - rest).sum(axis=-1)",
-                "return (x * logits - np.log(1 + np.exp(logits))).sum(axis=-1)",
+                "return x * logits - np.maximum(logits, 0) - softplus_excess(logits)",
+                "return x * logits - np.log(1 + np.exp(logits))",
             ),
         ),
     ),
