@@ -4,8 +4,8 @@
     domains      the values that a letter can have: random draws, and simple values to check by hand
     worlds       models with known probabilities: finite tables, events, Gaussians, linear-Gaussian models
     numerics     expectations by exact sums and by quadrature, divergences without a logarithm, complex steps
-    judge        from sides and relations to a verdict with a witness
-    graph        the dependencies between the numbers of a model, found by changing them
-    ledger       the search for entries
-    ties         the ledger's check of a changed minivae, for the museum
+    judge        from sides and relations to a verdict; a witness is a point at which the statement fails
+    graph        the dependencies between the numbers of a model, found by changing them one at a time
+    ledger       the search for entries by id
+    ties         the check of a changed copy of minivae against the ledger, for the museum
 """

@@ -1,11 +1,11 @@
-"""Symbols: which values a letter of a source can have. One description gives the draws, and a strategy for Hypothesis.
+"""Symbols: the values that a letter of a source can have. Random draws and Hypothesis strategies use the same description.
 
-Every symbol is made from real numbers, `raw` (n, size), by a vectorised function. The raw numbers come from `np.random`,
-or in some tests from Hypothesis, which looks for simple counterexamples. `simple` lists values that a person can check by
-hand: every check tries them as well, and the search for a witness tries them first.
+A vectorised function `make` turns real numbers, `raw` (n, size), into values of the symbol. The raw numbers come from
+`np.random`, or in some tests from Hypothesis, which searches for simple counterexamples. `simple` lists values that a
+person can check by hand: every check tries them as well, and the search for a witness tries them first.
 
-Draws are read-only: several functions are given the same ones. Scalars are arrays (n, 1), so that nodes of quadrature
-fit along a further axis; tables are (n, ...).
+Draws are read-only, because several functions get the same arrays. Scalars are arrays (n, 1), so that the nodes of a
+quadrature (a weighted sum that computes an integral) fit along a further axis; tables are (n, ...).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ MOST_SIMPLE = 200                                           # combinations of si
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """One letter: its names in Python and in LaTeX, the rule for its values, the function that makes it, simple values."""
+    """One letter: its names in Python and in LaTeX, the rule for its values, the function that makes them, simple values."""
 
     name: str
     latex: str
@@ -38,13 +38,13 @@ Inputs = tuple[Symbol, ...]
 
 
 def draw(inputs: Inputs, rng: np.random.Generator, n: int) -> dict[str, NDArray]:
-    """n random values of every symbol."""
+    """Return n random values of every symbol."""
     return {symbol.name: frozen(symbol.make(rng.standard_normal((n, symbol.size)))) for symbol in inputs}
 
 
 @cache
 def simple_points(inputs: Inputs) -> dict[str, NDArray]:
-    """Combinations of the simple values, the simplest first: those early in the lists of all symbols."""
+    """Return combinations of the simple values. The first ones take their values from the beginnings of the lists."""
     chosen = first_ranks(tuple(len(symbol.simple) for symbol in inputs))
     columns = zip(inputs, chosen.T)
     return {symbol.name: frozen(np.array([as_drawn(v) for v in symbol.simple])[ranks]) for symbol, ranks in columns}
@@ -52,24 +52,24 @@ def simple_points(inputs: Inputs) -> dict[str, NDArray]:
 
 @cache
 def first_ranks(sizes: tuple[int, ...]) -> NDArray:
-    """The first tuples of ranks below `sizes`, in the order of their sums, (at most MOST_SIMPLE, number of sizes)."""
-    ranked = (ranks for step in range(sum(sizes) - len(sizes) + 1) for ranks in ranks_of(step, sizes))
+    """Return the tuples of ranks below `sizes` with the smallest sums, (at most MOST_SIMPLE, number of sizes)."""
+    ranked = (ranks for rank_sum in range(sum(sizes) - len(sizes) + 1) for ranks in ranks_with_sum(rank_sum, sizes))
     first = [ranks for _, ranks in zip(range(MOST_SIMPLE), ranked)]
     return np.array(first, int).reshape(len(first), len(sizes))
 
 
-def ranks_of(step: int, sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Every tuple of ranks below `sizes` that sums to `step`, in order."""
+def ranks_with_sum(rank_sum: int, sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield every tuple of ranks below `sizes` whose sum is `rank_sum`, in lexicographic order."""
     if not sizes:
-        yield from [()] if step == 0 else []
+        yield from [()] if rank_sum == 0 else []
         return
-    reach = sum(sizes[1:]) - len(sizes[1:])                 # the largest sum of the other ranks
-    for rank in range(max(0, step - reach), min(step, sizes[0] - 1) + 1):
-        yield from ((rank, *others) for others in ranks_of(step - rank, sizes[1:]))
+    largest = sum(sizes[1:]) - len(sizes[1:])               # the largest sum of the other ranks
+    for rank in range(max(0, rank_sum - largest), min(rank_sum, sizes[0] - 1) + 1):
+        yield from ((rank, *others) for others in ranks_with_sum(rank_sum - rank, sizes[1:]))
 
 
 def frozen(array: NDArray) -> NDArray:
-    """The array, made read-only."""
+    """Make the array read-only and return it."""
     array.flags.writeable = False
     return array
 
@@ -80,7 +80,7 @@ def as_drawn(value) -> NDArray:
 
 
 def point(**values) -> dict[str, NDArray]:
-    """One draw with the given values."""
+    """Return the given values as one draw, (1, ...)."""
     return {name: as_drawn(value)[None] for name, value in values.items()}
 
 
@@ -118,21 +118,21 @@ def pmf(name: str, latex: str, size: int = 5, zeros: bool = False, simple: Seque
 
 
 def joint(name: str, latex: str, rows: int = 4, columns: int = 5) -> Symbol:
-    """A joint table p(x, z) > 0 that sums to one, (n, rows, columns): x along the rows, z along the columns."""
+    """A joint table p(x, z) > 0 that sums to one, (n, rows, columns): one row for each x, one column for each z."""
     simple = ([[0.1, 0.4], [0.3, 0.2]], [[0.25, 0.25], [0.25, 0.25]], [[0.5, 0.1], [0.1, 0.3]])
     make = lambda raw: weights(raw, False).reshape(-1, rows, columns)  # noqa: E731
     return Symbol(name, latex, "> 0, summing to 1", rows * columns, make, simple)
 
 
 def conditional(name: str, latex: str, rows: int = 4, columns: int = 5) -> Symbol:
-    """A table q(z|x) whose every row sums to one, (n, rows, columns); about a seventh of it is zero."""
+    """A table q(z|x), (n, rows, columns): every row sums to one; about a seventh of the entries are zero."""
     simple = ([[0.5, 0.5], [0.5, 0.5]], [[0.2, 0.8], [0.6, 0.4]], [[0.25, 0.75], [0.5, 0.5]], [[1, 0], [0.5, 0.5]])
     make = lambda raw: weights(raw.reshape(-1, rows, columns), True)  # noqa: E731
     return Symbol(name, latex, ">= 0, every row summing to 1", rows * columns, make, simple)
 
 
 def weights(raw: NDArray, zeros: bool) -> NDArray:
-    """Softmax of 1.5 raw along the last axis; with `zeros`, weights far below the largest become zero."""
+    """Return the softmax of 1.5 raw along the last axis; with `zeros`, weights far below the largest become zero."""
     scaled = 1.5 * (raw - raw.max(axis=-1, keepdims=True))
     unnormalised = np.where(scaled < -3.5, 0, np.exp(scaled)) if zeros else np.exp(scaled)
     return unnormalised / unnormalised.sum(axis=-1, keepdims=True)

@@ -7,12 +7,13 @@ printed relations between them, in order:
     def eq_40(mu_q, sigma_q):
         return -kl_normal(mu_q, sigma_q, 0, 1), "=", log(sigma_q) - ..., "=", ...
 
-A row is a part with its own verdict: the whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is
-the first link of odaibo.40. `needs` states a sufficient assumption, and `outside` are points that violate it.
+A link is one relation with its two sides: a = b = c has two links. A row is a part of an entry with its own verdict: the
+whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is the first link of odaibo.40. `needs` states a
+sufficient assumption, and `outside` are points that violate it.
 
-If a source makes its statement in words, `claim` reports it in indirect speech, and the formula is our reading of it.
-If the printed form is false, the form that holds is attached: with `corrected` if the statement leads
-to a wrong number, with `intended` if it is a slip whose meaning is evident, with `precise` if it is loose wording.
+If a source states something in text and not as a formula, `claim` says what it states, and the formula is our reading.
+If the printed form is false, the entry has a second form that holds. A decorator attaches it: `corrected` if the printed
+form leads to a wrong number, `intended` if it is a slip with an evident meaning, `precise` if it is loose wording.
 """
 
 import inspect
@@ -24,8 +25,8 @@ from derivations.engine.domains import Inputs
 
 RELATIONS = ("=", ":=", "<=", ">=", "<", ">", "!=")
 KINDS = ("equation", "claim", "table", "figure")
-REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}          # and their verdicts
-ERRATA = ("slip", "wrong")                                  # faults of a source; the next two are nobody's error
+REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}    # decorator: verdicts
+ERRATA = ("slip", "wrong")                                  # faults of a source; "loose" and "copy" are not
 VERDICTS = ("holds", "holds-if", "defines", *ERRATA, "loose", "copy", "figure", "prose")
 
 
@@ -39,14 +40,14 @@ class Form:
 
     @property
     def free(self) -> list[str]:
-        """Letters that the function uses and the statement does not bind: with any, the form is ill-typed."""
+        """Letters that the function uses but the statement does not define: if there are any, the form has no value."""
         bound = {symbol.name for symbol in self.inputs}
         return [name for name in inspect.signature(self.function).parameters if name not in bound]
 
 
 @dataclass(frozen=True)
 class Zero:
-    """A side in which numbers of size `scale` cancel, so that its error is compared with them. Its value is 0 or near 0."""
+    """A side with a value near 0, because numbers of size `scale` cancel in it. Its error is compared with `scale`."""
 
     scale: object
     value: object = 0.0
@@ -54,10 +55,10 @@ class Zero:
 
 @dataclass
 class Row:
-    """A part with its own verdict: an entry, for which `link` is None, or one link of it.
+    """A part with its own verdict: a whole entry (then `link` is None) or one of its links.
 
-    `claim` is what the source says, where the formula is not printed but our reading of it. Rows of one `group` have
-    the same fault: it is the id of the first of them.
+    `claim` is what the source says in text; the formula is then our reading of it, not a printed one. Rows of one `group`
+    have the same fault; the group's name is the id of its first row.
     """
 
     id: str
@@ -93,22 +94,22 @@ class Entry:
         return self.printed.function(*args, **kwargs)
 
     def row(self, letter: str = "") -> Row:
-        """Return the row of this letter; without a letter, the only row."""
+        """Return the row with this letter; without a letter, the only row."""
         ids = [row.id for row in self.rows]
         if self.id + letter not in ids:
             raise ValueError(f"letter must be that of a row; got {letter!r}. The rows are {ids}.")
         return self.rows[ids.index(self.id + letter)]
 
     def corrected(self, latex: str, letter: str = "", inputs: Inputs | None = None):
-        """Attach the form that holds to a row whose printed form is wrong."""
+        """Attach the correct form to a row with the verdict `wrong`."""
         return self._repair("corrected", latex, letter, inputs)
 
     def intended(self, latex: str, letter: str = "", inputs: Inputs | None = None):
-        """Attach the evident reading to a row whose printed form is a slip, or damaged by copying."""
+        """Attach the evident meaning to a row with the verdict `slip` or `copy`."""
         return self._repair("intended", latex, letter, inputs)
 
     def precise(self, latex: str, letter: str = "", inputs: Inputs | None = None):
-        """Attach the precise form to a row whose wording is loose: taken literally, it fails somewhere."""
+        """Attach the precise form to a row with the verdict `loose`: the printed one, taken literally, fails somewhere."""
         return self._repair("precise", latex, letter, inputs)
 
     def _repair(self, name, latex, letter, inputs):
@@ -124,10 +125,10 @@ class Entry:
         return attach
 
     def tied(self, name: str, draws: int | None = None):
-        """Attach a function of draws that calls minivae's `name`; it is compared with the last side of the true form.
+        """Attach a function of the draws that calls minivae's `name`; the judge compares it with the true form's last side.
 
-        It is called with all draws at once. If every draw needs its own model, it calls them one by one; then `draws`
-        limits their number, to save time.
+        The judge calls it with all draws at once. If every draw needs its own model, the function loops over the draws;
+        then `draws` limits their number, to save time.
         """
 
         def attach(function: Callable) -> Callable:
@@ -138,7 +139,7 @@ class Entry:
 
 
 class Tie(NamedTuple):
-    """A function of minivae that computes the last side of the true form, and the number of draws for it (None: all)."""
+    """A function of minivae that computes the last side of the true form, and how many draws to use (None: all)."""
 
     name: str
     function: Callable
@@ -146,7 +147,7 @@ class Tie(NamedTuple):
 
 
 LEDGER: dict[str, Entry] = {}
-Texts = str | dict[str, str]                                # one text; of an entry with `rows` one for each letter
+Texts = str | dict[str, str]                                # one text for all rows, or one text for each letter
 
 
 def equation(
@@ -173,24 +174,27 @@ def equation(
     Parameters
     ----------
     id, ref, latex : str
-        Permanent id, place in the source, statement as printed.
+        Permanent id; place in the source; the statement as printed.
     inputs, says : tuple of Symbol, Texts
-        Domains of the letters; the meaning in plain words.
+        The letters with their domains; the meaning in plain words.
     verdict, fault : Texts
-        The expected verdict, and the fault; with `rows` only those of letters that differ from "holds" (from "holds-if",
-        with `needs`). Sides of a "figure" or "prose" row must hold too; prose without numbers returns ().
+        The expected verdict; what is wrong. A dictionary needs only the letters whose verdict is not the default, which is
+        "holds", or "holds-if" with `needs`. The links of a "figure" or "prose" row must hold too. A prose entry without
+        numbers returns ().
     claim, group : Texts
-        `claim` is for a statement in words: it reports what the source says; the formula is then our reading. `group` is
-        for a row that repeats a fault: it is the id of the first row with this fault.
+        `claim` says what the source states in text; the formula is then our reading. `group` is for a row that repeats an
+        earlier fault: the id of the first row with this fault.
     rows : str
-        Letters of the links that are rows of their own; "" if the whole entry is one.
+        One letter for each link, if each link is a row; "" if the whole entry is one row.
     needs, outside : str, dict or tuple of dicts
-        A sufficient assumption, and points outside it. At every point some link fails or is undefined, and every row
-        that has the assumption fails at one of them; if at none, `undefined` says why the statement has no value.
+        A sufficient assumption, and points outside it. At every such point some link fails or is undefined. Every row with
+        the verdict "holds-if" fails at one of the points, unless `undefined` is given.
+    undefined : str
+        The reason why the statement has no value outside the assumption.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str
-        Relative error that counts as none; what stands on the page, one of `KINDS`.
+        Largest relative error of a link that holds; the kind of statement, one of `KINDS`.
     """
     if id in LEDGER:
         raise ValueError(f"id must be new; got {id!r}, which is in the ledger. Ids are permanent.")
@@ -200,8 +204,8 @@ def equation(
     known_words(id, "verdict", set(expected.values()), VERDICTS)
     made = [Row(id + letter, expected[letter], "", link) for link, letter in (enumerate(rows) if rows else [(None, "")])]
     for name, text in (("says", says), ("fault", fault), ("claim", claim), ("group", group)):
-        for letter, own in by_letter(id, name, text, rows).items():
-            setattr(made[rows.index(letter)], name, own)
+        for letter, row_text in by_letter(id, name, text, rows).items():
+            setattr(made[rows.index(letter)], name, row_text)
 
     def enter(function: Callable) -> Entry:
         points = (outside,) if isinstance(outside, dict) else tuple(outside)
@@ -212,13 +216,13 @@ def equation(
 
 
 def known_words(id: str, argument: str, words: set[str], known: tuple[str, ...]) -> None:
-    """Refuse words that are not known."""
+    """Raise ValueError if some of the words are not in `known`."""
     if unknown := words - set(known):
         raise ValueError(f"{argument} must be one of {known}; got {sorted(unknown)} in {id}.")
 
 
 def by_letter(id: str, argument: str, value: Texts, rows: str) -> dict[str, str]:
-    """Return a text for every row: a single text is used for all of them."""
+    """Return the text of each row by its letter; a single text belongs to all rows."""
     if not isinstance(value, dict):
         return dict.fromkeys(rows or [""], value) if value else {}
     if not set(value) <= set(rows):

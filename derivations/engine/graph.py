@@ -19,22 +19,22 @@ PARTS = ("encoder", "decoder")
 
 
 def arrows(vae: VAE, x: np.ndarray, eps: np.ndarray, rng: np.random.Generator) -> set[Arrow]:
-    """Every arrow between the numbers that `vae.forward(x, eps)` makes, its inputs, and the weights."""
+    """Return every arrow between the inputs, the weights and the results of the steps of `vae.forward(x, eps)`."""
     found: set[Arrow] = set()
     probe(vae, "forward", {"x": x, "eps": eps, "fit": True}, rng, found)
     return found
 
 
 def probe(vae: VAE, method: str, known: dict, rng: np.random.Generator, found: set[Arrow]) -> dict:
-    """Run a method step by step; add its arrows to `found`; return all it has made."""
+    """Run a method step by step; add its arrows to `found`; return all its variables."""
     function = getattr(type(vae), method)
     space = {"self": vae} | known
     for step in body_of(function):
         if not isinstance(step, ast.Assign):
-            continue                                        # the docstring, the return
+            continue                                        # skip the docstring and the return
         made = {node.id for target in step.targets for node in ast.walk(target) if isinstance(node, ast.Name)}
         read = {node.id for node in ast.walk(step.value) if isinstance(node, ast.Name)} & set(space)
-        if inner := opened(type(vae), step):
+        if inner := called_method(type(vae), step):
             space |= probe(vae, inner, {name: space[name] for name in read - {"self"}}, rng, found)
             continue
         result = run(step, function, space)
@@ -46,52 +46,55 @@ def probe(vae: VAE, method: str, known: dict, rng: np.random.Generator, found: s
 
 
 def body_of(function) -> list[ast.stmt]:
-    """The statements of a function."""
+    """Return the statements of a function as syntax trees."""
     return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0].body
 
 
-def opened(model: type, step: ast.Assign) -> str | None:
-    """The method that a step calls with its own names, keeping the results by their names: its steps count."""
+def called_method(model: type, step: ast.Assign) -> str | None:
+    """Return the private method that a step calls, if arguments and results have the same names inside it; else None.
+
+    The steps of such a method are run one by one, like the steps of the caller.
+    """
     call = step.value
     if not (isinstance(call, ast.Call) and ast.unparse(call.func).startswith("self._")):
         return None
     method = call.func.attr
     function = getattr(model, method)
     last = body_of(function)[-1]
-    same_names = [ast.unparse(name) for name in call.args] == list(inspect.signature(function).parameters)[1:]
-    keeps = isinstance(last, ast.Return) and ast.unparse(last.value) == ast.unparse(step.targets[0])
-    return method if same_names and keeps else None
+    same_arguments = [ast.unparse(name) for name in call.args] == list(inspect.signature(function).parameters)[1:]
+    same_results = isinstance(last, ast.Return) and ast.unparse(last.value) == ast.unparse(step.targets[0])
+    return method if same_arguments and same_results else None
 
 
 def run(step: ast.stmt, function, space: dict) -> dict:
-    """All names after one step of a function."""
+    """Return all variables after one step of a function."""
     after = dict(space)
     exec(compile(ast.Module([step], []), "<one step>", "exec"), function.__globals__, after)
     return after
 
 
 def changes(vae: VAE, read: set[str], space: dict, rng: np.random.Generator):
-    """Each thing that the step reads, changed: a number, or the weights of one half of the model."""
+    """Change each thing that the step reads, one at a time: a variable, or the weights of the encoder or the decoder."""
     for name in sorted(read - {"self"}):
-        if isinstance(space[name], (np.ndarray, np.floating, list)):  # sizes are not numbers of the model
-            yield name, {name: shaken(space[name], rng)}
+        if isinstance(space[name], (np.ndarray, np.floating, list)):  # not sizes and flags
+            yield name, {name: perturbed(space[name], rng)}
     for part in PARTS if "self" in read else ():
         params = vae.params.copy()
         for name, array in params.items():
             if name.startswith(part):
-                array[...] = shaken(array, rng)
+                array[...] = perturbed(array, rng)
         yield f"{part} weights", {"self": replace(vae, params=params)}
 
 
-def shaken(value, rng: np.random.Generator):
-    """The same array, or list of arrays, with other numbers."""
+def perturbed(value, rng: np.random.Generator):
+    """Return an array, or a list of arrays, with normal noise added."""
     if isinstance(value, list):
-        return [shaken(item, rng) for item in value]
+        return [perturbed(item, rng) for item in value]
     return value + rng.normal(0, 0.5, np.shape(value))
 
 
 def same(a, b) -> bool:
-    """Equal to the last bit."""
+    """Return True if two arrays, or lists of arrays, are equal to the last bit."""
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
     return np.array_equal(a, b)

@@ -1,10 +1,10 @@
-"""Links of a chain, judged one by one, and the verdict of a row with its witness.
+"""The judge: it checks the links of a chain one by one, and gives each row a verdict and, if a link fails, a witness.
 
-If every link of a row holds, its verdict is `holds`, `defines`, or `holds-if`: that one needs a point outside the
-assumption at which the row fails. If a link fails, the verdict is `wrong`, `slip` or `loose`, as the entry says, but only
-if a form is attached that holds; otherwise it is `fails`. `copy` says that a sign may be lost in our copy of the source,
-and needs no such form. Where no verdict can be computed it is `undecided`, and `why` gives the reason. No row is expected
-to fail or to be undecided.
+If every link of a row holds, the verdict is `holds`, `defines` or `holds-if`. `holds-if` also needs a point outside the
+assumption at which the row fails. If a link fails, the verdict is `wrong`, `slip` or `loose`, as the entry expects, but
+only if the entry has a second form that holds; otherwise the verdict is `fails`. `copy` means that our copy of the source
+may have lost a sign; it needs no second form. If no verdict can be computed it is `undecided`, and `why` gives the
+reason. `fails` and `undecided` are never expected, so they fail the tests.
 """
 
 import functools
@@ -20,11 +20,11 @@ from derivations.engine.domains import Inputs, draw, point, simple_points
 from derivations.engine.equation import ERRATA, RELATIONS, Entry, Form, Row, Tie, Zero
 from minivae.checks import whole_number
 
-UNDECIDED = 1000                                            # tolerances: a smaller miss is undecided
-ENOUGH = 1000                                               # draws: fewer can agree to the last bit by chance
-PIECE = 500                                               # draws that are computed at once: memory stays small
-REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # what minivae.checks.refuse says, and no other ValueError
-ROUNDED = ("real", "> 0")                                   # rules that a number rounded to two digits still obeys
+UNDECIDED = 1000                                            # a miss of 1 to 1000 tolerances is undecided
+ENOUGH = 1000                                               # fewer draws can agree to the last bit by chance
+PIECE = 500                                                 # draws computed at once, to save memory
+REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # the message of minivae.checks.refuse, not of other errors
+ROUNDED = ("real", "> 0")                                   # rules that stay true when a number is rounded
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Link:
     relation: str
     left: float                 # both sides at the worst draw
     right: float
-    residual: float             # the worst miss
-    tolerance: float            # what was allowed there
-    misses: float               # the worst miss in tolerances
+    residual: float             # |left - right| at the worst draw
+    tolerance: float            # the largest allowed residual at the worst draw
+    misses: float               # the miss at the worst draw, in tolerances: at most 1 if the link holds
 
     @property
     def state(self) -> str:
-        """holds, fails or undecided."""
+        """Whether the link holds, fails or is undecided, as one of these three words."""
         return "holds" if self.misses <= 1 else "undecided" if self.misses <= UNDECIDED else "fails"
 
     @property
@@ -51,21 +51,21 @@ class Link:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The computed verdict of a row, and everything that led to it.
+    """The computed verdict of a row, and the numbers behind it.
 
-    Row and entry say the rest: `row.id`, `row.expected`, `row.fault`, `row.repair.latex`, `entry.ref`.
+    Row and entry have the texts: `row.id`, `row.expected`, `row.fault`, `row.repair.latex`, `entry.ref`.
     """
 
     row: Row
     verdict: str
     links: list[Link]           # of the printed form
-    repaired: list[Link]        # of the corrected or intended form
-    ties: list[tuple[str, Link]]
-    free: list[str]             # letters that the printed form does not bind
+    repaired: list[Link]        # of the corrected, intended or precise form
+    ties: list[tuple[str, Link]]        # functions of minivae, each compared with the form that holds
+    free: list[str]             # letters that the printed form does not define
     witness: dict | None        # the simplest point at which the first false link fails
-    why: str
-    first_false: int | None = None      # that link, among `links`
-    at_witness: Link | None = None      # the same link, there: with the values of both sides
+    why: str                    # the reason why the verdict is undecided, or ""
+    first_false: int | None = None      # index in `links` of the first link that fails
+    at_witness: Link | None = None      # that link at the witness, with the values of both sides
 
     @property
     def ok(self) -> bool:
@@ -77,7 +77,7 @@ class Judgement:
 
 
 def split(statement: tuple) -> tuple[list, list[str]]:
-    """Split (side, relation, side, ...) into sides and relations."""
+    """Split (side, relation, side, ...) into a list of sides and a list of relations."""
     if not isinstance(statement, tuple):
         raise ValueError(f"a statement is a tuple of sides and relations; got a {type(statement).__name__}.")
     sides, relations = list(statement[::2]), list(statement[1::2])
@@ -88,7 +88,7 @@ def split(statement: tuple) -> tuple[list, list[str]]:
 
 
 def value_and_scale(side) -> tuple[NDArray, NDArray]:
-    """The numbers of a side, and the magnitude its error is compared with."""
+    """Return the numbers of a side, and the magnitude with which its error is compared."""
     if np.iscomplexobj(side):
         raise ValueError("a side is real; got complex numbers. Take the part that is meant.")
     if isinstance(side, Zero):
@@ -100,7 +100,7 @@ def value_and_scale(side) -> tuple[NDArray, NDArray]:
 
 
 def aligned(*arrays: NDArray) -> list[NDArray]:
-    """Arrays of draws with as many axes each: a number for every draw, (n, 1), stands beside (n, 4, 5) as (n, 1, 1)."""
+    """Give arrays of draws the same number of axes: beside (n, 4, 5), one number per draw (n, 1) becomes (n, 1, 1)."""
     most = max(array.ndim for array in arrays)
     if any(array.ndim not in (0, most) and array.size != len(array) for array in arrays):
         shapes = [array.shape for array in arrays]
@@ -109,11 +109,11 @@ def aligned(*arrays: NDArray) -> list[NDArray]:
 
 
 def miss(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Return the miss of a relation in tolerances, element by element; then both sides and the tolerance.
+    """Return by how many tolerances a relation is missed, element by element; then both sides and the tolerance.
 
-    The tolerance is `rel` times the larger magnitude of the two sides: small numbers need small errors. NaN satisfies
-    no relation. An infinity equals an infinity of the same sign and nothing else. A strict relation counts as clearly missed
-    where the sides agree.
+    The tolerance is `rel` times the larger magnitude of the two sides, so small numbers need small errors. NaN satisfies
+    no relation. An infinity equals only an infinity of the same sign. If the sides of a strict relation (<, > or !=) agree
+    within the tolerance, the miss is infinite.
     """
     left, left_scale, right, right_scale = aligned(*value_and_scale(left), *value_and_scale(right))
     left, right, scale = np.broadcast_arrays(left, right, np.maximum(left_scale, right_scale))
@@ -133,7 +133,7 @@ def miss(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDAr
 
 
 def judge_link(left, relation: str, right, rel: float) -> Link:
-    """Judge one relation over all draws by its worst element. A relation between empty arrays counts as missed."""
+    """Judge one relation over all draws by its worst element. A relation between empty arrays fails."""
     misses, left, right, allowed = miss(left, relation, right, rel)
     if not misses.size:
         return Link(relation, np.nan, np.nan, np.nan, np.nan, np.inf)
@@ -143,7 +143,7 @@ def judge_link(left, relation: str, right, rel: float) -> Link:
 
 
 def judge_sides(sides: list, relations: list[str], rel: float) -> list[Link]:
-    """Every link between sides that are computed."""
+    """Judge every link between neighbouring sides."""
     return [judge_link(sides[i], relation, sides[i + 1], rel) for i, relation in enumerate(relations)]
 
 
@@ -151,15 +151,15 @@ def judge_sides(sides: list, relations: list[str], rel: float) -> list[Link]:
 
 
 def sides_of(form: Form, values: dict) -> tuple[list, list[str]]:
-    """The sides and relations of a form. NumPy gives no warnings here: infinities and NaN are judged."""
+    """Return the sides and relations of a form. NumPy's warnings are off, because the judge handles infinities and NaN."""
     if missing := [symbol.name for symbol in form.inputs if symbol.name not in values]:
-        raise ValueError(f"a point needs every letter of its form; without {', '.join(missing)} it is none.")
+        raise ValueError(f"a point must give every letter a value; {', '.join(missing)} has none. Add it.")
     with np.errstate(all="ignore"):
         return split(form.function(**{symbol.name: values[symbol.name] for symbol in form.inputs}))
 
 
 class Run(NamedTuple):
-    """Points, how many, and the sides of a form there."""
+    """Several points, their number, and the sides of a form at these points."""
 
     values: dict[str, NDArray]
     count: int
@@ -168,24 +168,24 @@ class Run(NamedTuple):
     def misses_of(self, i: int, relation: str, rel: float) -> NDArray:
         """Return by how much link i fails at each point, in units of its tolerance, (count,)."""
         misses, *_ = miss(self.sides[i], relation, self.sides[i + 1], rel)
-        per_point = misses.ndim and len(misses) == self.count               # else the sides are the same at every point
+        per_point = misses.ndim and len(misses) == self.count               # otherwise both sides are constants
         return misses.reshape(self.count, -1).max(axis=1) if per_point else np.full(self.count, misses.max())
 
     def different_sides(self) -> int:
-        """Return the number of sides without those that equal another side to the last bit."""
+        """Return the number of different sides: sides that are equal to the last bit count once."""
         return len({value_and_scale(side)[0].tobytes() for side in self.sides})
 
     def point(self, k: int) -> dict[str, NDArray]:
-        """The k-th of the points."""
+        """Return the k-th point."""
         return {name: values[k] for name, values in self.values.items()}
 
 
 class Computed:
-    """A form with its sides computed once: at the simple points, and at random draws, a piece at a time."""
+    """A form with its sides, computed once: at the simple points and at random draws, PIECE draws at a time."""
 
     def __init__(self, form: Form, rel: float, draws: int, seed: int):
         self.form, self.rel = form, rel
-        values = drawn(form.inputs, draws, seed)            # {} for a statement about no letter
+        values = drawn(form.inputs, draws, seed)            # {} if the statement has no letters
         starts = range(0, draws, PIECE) if values else [0]
         self.random = [self.run({name: v[k : k + PIECE] for name, v in values.items()}) for k in starts]
         self.simple = self.run(simple_points(form.inputs)) if values else self.random[0]
@@ -194,12 +194,15 @@ class Computed:
         self.links = [worst_of(links) for links in zip(*made)]
 
     def run(self, values: dict) -> Run:
-        """The form, computed at some points."""
+        """Compute the form at the given points."""
         sides, self.relations = sides_of(self.form, values)
         return Run(values, len(next(iter(values.values()))) if values else 1, sides)
 
     def witness(self, i: int) -> dict:
-        """The simplest point at which link i fails; if none does, the draw that misses most, rounded if that fails."""
+        """Return the simplest point at which link i fails.
+
+        If it holds at all simple points, return the draw with the largest miss, rounded if the link fails there too.
+        """
         simple = self.simple.misses_of(i, self.relations[i], self.rel) > UNDECIDED
         if simple.any():
             return self.simple.point(int(np.argmax(simple)))
@@ -213,11 +216,11 @@ class Computed:
             return found
 
     def link_at(self, values: dict, i: int) -> Link:
-        """Link i at one point."""
+        """Judge link i at one point."""
         return judge_sides(*sides_of(self.form, point(**values)), self.rel)[i]
 
     def same_computation(self, seed: int) -> bool:
-        """Return True if all sides agree to the last bit everywhere; always False for fixed numbers, which may agree."""
+        """Return True if all sides agree to the last bit at all draws; False if there are no letters to draw."""
         if not self.form.inputs or any(run.different_sides() > 1 for run in self.runs):
             return False
         draws = sum(run.count for run in self.random)
@@ -226,17 +229,17 @@ class Computed:
 
 @functools.lru_cache(maxsize=4)
 def drawn(inputs: Inputs, draws: int, seed: int) -> dict[str, NDArray]:
-    """The random draws of a form: neighbours in the ledger often have the same letters."""
+    """Return the random draws of a form; cached, because neighbouring entries often have the same letters."""
     return draw(inputs, np.random.default_rng(seed), draws)
 
 
 def worst_of(links: Iterable[Link]) -> Link:
-    """The one that missed most."""
+    """Return the link with the largest miss."""
     return max(links, key=lambda link: link.misses)
 
 
 def two_digits(values: NDArray) -> NDArray:
-    """Every number rounded to two significant digits."""
+    """Round every number to two significant digits."""
     return np.reshape([float(f"{value:.2g}") for value in np.ravel(values)], np.shape(values))
 
 
@@ -244,7 +247,7 @@ def two_digits(values: NDArray) -> NDArray:
 
 
 def judge(entry: Entry, draws: int = 1000, seed: int = 0) -> list[Judgement]:
-    """The computed verdict of every row of an entry, over `draws` random draws and the simple points."""
+    """Compute the verdict of every row of an entry, from `draws` random draws and the simple points."""
     whole_number("draws", draws, 1)
     printed = None if entry.printed.free else Computed(entry.printed, entry.tolerance, draws, seed)
     lettered = entry.rows[0].link is not None
@@ -255,30 +258,30 @@ def judge(entry: Entry, draws: int = 1000, seed: int = 0) -> list[Judgement]:
 
 
 def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed: int) -> Judgement:
-    """The verdict of one row, given its entry's printed form."""
+    """Compute the verdict of one row, given the printed form of its entry (None if some letter has no value)."""
     repaired = Computed(row.repair, entry.tolerance, draws, seed) if row.repair else None
     holding, free = repaired or printed, entry.printed.free
     if holding is None and row.expected == "copy":
         return Judgement(row, "copy", [], [], [], free, None, "")
     if holding is None:
-        return Judgement(row, "undecided", [], [], [], free, None, f"free letters {free}, and no reading of them")
+        return Judgement(row, "undecided", [], [], [], free, None, f"undefined letters {free}, and no other form")
     links = [] if printed is None else printed.links if row.link is None else [printed.links[row.link]]
-    mended = repaired.links if repaired else []
+    repaired_links = repaired.links if repaired else []
     ties = tied_links(entry, holding) if row is entry.rows[-1] else []
-    why = problem(entry, row, holding, mended or links, mended, ties, seed)
+    why = problem(entry, row, holding, repaired_links or links, repaired_links, ties, seed)
     false = next((i for i, link in enumerate(links) if link.state == "fails"), None)
     witness, there = None, None
     if false is not None:
         i = (row.link or 0) + false
         witness = printed.witness(i)
         there = printed.link_at(witness, i)
-    verdict = verdict_of(entry, row, links, mended, why)
-    return Judgement(row, verdict, links, mended, ties, free, witness, why, false, there)
+    verdict = verdict_of(entry, row, links, repaired_links, why)
+    return Judgement(row, verdict, links, repaired_links, ties, free, witness, why, false, there)
 
 
 def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
-    """Judge minivae's functions at the same draws: each is compared with the last side of the true form."""
-    links = {}                                              # one call may stand for several functions of minivae
+    """Compare the tied functions of minivae with the last side of the form that holds, at the same draws."""
+    links = {}                                              # several names may share one call
     for tie in entry.ties:
         if (tie.function, tie.draws) not in links:
             runs = holding.random[:1] if tie.draws else holding.random
@@ -287,18 +290,18 @@ def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
 
 
 def tied_link(entry: Entry, run: Run, tie: Tie) -> Link:
-    """One function of minivae at the draws of one run, or at the first of them."""
+    """Compare one function of minivae with the last side, at the draws of one run (with `tie.draws`, only the first)."""
     side = value_and_scale(run.sides[-1])[0] if run.sides else np.array(np.nan)
     side = side[: tie.draws] if side.ndim and len(side) == run.count else side
     return judge_link(side, "=", tie.function(**{k: v[: tie.draws] for k, v in run.values.items()}), entry.tolerance)
 
 
-def verdict_of(entry: Entry, row: Row, links: list[Link], mended: list[Link], why: str) -> str:
+def verdict_of(entry: Entry, row: Row, links: list[Link], repaired: list[Link], why: str) -> str:
     """Return the verdict that follows from the numbers, or "undecided"."""
-    if why or any(link.state == "undecided" for link in [*links, *mended]):
+    if why or any(link.state == "undecided" for link in [*links, *repaired]):
         return "undecided"
     if entry.printed.free or any(link.state == "fails" for link in links):
-        return row.expected if row.expected == "copy" or row.expected in (*ERRATA, "loose") and mended else "fails"
+        return row.expected if row.expected == "copy" or row.expected in (*ERRATA, "loose") and repaired else "fails"
     if row.expected in ("figure", "prose"):
         return row.expected
     if all(link.relation == ":=" for link in links):
@@ -306,26 +309,26 @@ def verdict_of(entry: Entry, row: Row, links: list[Link], mended: list[Link], wh
     return "holds-if" if is_needed(entry, row) else "holds"
 
 
-def problem(entry: Entry, row: Row, holding: Computed, links: list, mended: list, ties: list, seed: int) -> str:
-    """The reason why no verdict can be computed, or "". `links` are those of the form that should hold."""
-    if row.expected == "copy" and not mended:
+def problem(entry: Entry, row: Row, holding: Computed, links: list, repaired: list, ties: list, seed: int) -> str:
+    """Return the reason why no verdict can be computed, or "". `links` are those of the form that should hold."""
+    if row.expected == "copy" and not repaired:
         return ""                                           # a lost sign needs no corrected form
     for name, link in ties:
         if not link.ok:
-            return f"{name} is not what the statement says: {link.right!r} for {link.left!r}"
-    if any(not link.ok for link in mended):
+            return f"{name} differs from the statement: it gives {link.right!r}, the statement {link.left!r}"
+    if any(not link.ok for link in repaired):
         return "the corrected form does not hold"
     if not links and row.expected not in ("figure", "prose"):
         return "nothing is stated"
     if any(link.relation != ":=" for link in links) and holding.same_computation(seed):
-        return "every side is the same computation: two routes are needed"
+        return "all sides are the same computation: two routes are needed"
     if any(link.relation in ("<=", ">=") for link in links) and not is_tight(entry, row, holding.form):
-        return "an inequality is not reached at the stated point"
+        return "an inequality is not an equality at the point `tight`"
     return ""
 
 
 def is_tight(entry: Entry, row: Row, form: Form) -> bool:
-    """Return True if every inequality of the row is an equality at the stated point."""
+    """Return True if every inequality of the row is an equality at the point `tight` of the entry."""
     if entry.tight is None:
         return False
     sides, relations = sides_of(form, point(**entry.tight))
@@ -340,8 +343,8 @@ def is_tight(entry: Entry, row: Row, form: Form) -> bool:
 class Outside(NamedTuple):
     """A point outside the assumption, and the links of the printed form that fail there.
 
-    A link fails where its sides are numbers that break the relation. It is undefined where a side is NaN, and all are
-    where the input is refused: `refusal` says why.
+    A link fails if its sides are numbers that do not satisfy the relation. It is undefined if a side is NaN. If the entry
+    refuses the input, all links are undefined, and `refusal` has the error message.
     """
 
     values: dict
@@ -351,12 +354,12 @@ class Outside(NamedTuple):
 
     @property
     def state(self) -> str:
-        """fails, undefined or holds."""
+        """Whether the statement fails, is undefined or holds at the point, as one of these words."""
         return "fails" if self.failing else "undefined" if self.undefined else "holds"
 
 
 def outside(entry: Entry, values: dict) -> Outside:
-    """The links that fail at a point, and those that are undefined there."""
+    """Find the links that fail at a point, and those that are undefined there."""
     try:
         links = judge_sides(*sides_of(entry.printed, point(**values)), entry.tolerance)
     except ValueError as error:
@@ -369,9 +372,9 @@ def outside(entry: Entry, values: dict) -> Outside:
 
 
 def is_needed(entry: Entry, row: Row) -> bool:
-    """Return whether no point outside the assumption satisfies the entry, and this row fails at one of them.
+    """Return True if the entry holds at none of the points outside the assumption, and this row fails at one of them.
 
-    An entry that says why its statement is `undefined` outside needs no failure, only a point that is undefined.
+    If the entry has a text `undefined`, a point at which the row is undefined counts as a failure.
     """
     points = [outside(entry, values) for values in entry.outside]
     counting = [at.failing | at.undefined if entry.undefined else at.failing for at in points]

@@ -11,30 +11,30 @@ SOURCES = {                                                 # module: author
     "lm": "LM",
     "hong": "Hong",
     "cards": "Machine Learning Research Flashcards",
-    "beyond": "what the sources leave out",
+    "beyond": "steps that the sources leave out",
 }
 
 
 class Found(NamedTuple):
-    """An entry, and the rows of it that were asked for."""
+    """An entry, and those of its rows that were found."""
 
     entry: Entry
     rows: list[Row]
 
 
 def load() -> None:
-    """Enter everything: importing a source enters it."""
+    """Fill the ledger: importing a source enters its entries."""
     for source in SOURCES:
         importlib.import_module(f"derivations.{source}")
 
 
 def source_of(entry: Entry) -> str:
-    """ "odaibo" of odaibo.40."""
+    """Return the name of the entry's source, such as "odaibo" for odaibo.40."""
     return entry.id.split(".")[0]
 
 
 def entries(source: str = "") -> list[Entry]:
-    """The entries of one source, or of all, in the order in which they are written down: that of the source."""
+    """Return the entries of one source, or of all sources, in the order of the source."""
     load()
     wanted = [entry for entry in LEDGER.values() if source in ("", source_of(entry))]
     return sorted(wanted, key=lambda entry: list(SOURCES).index(source_of(entry)))
@@ -58,7 +58,7 @@ def find(name: str) -> list[Found]:
 
 
 def find_all(names: list[str]) -> list[Found]:
-    """Several of them, each entry once, in printed order; everything, if none is named."""
+    """Find what several ids name, each entry once, in printed order; without ids, all entries."""
     if not names:
         return [Found(entry, entry.rows) for entry in entries()]
     wanted = {row.id for name in names for found in find(name) for row in found.rows}

@@ -1,6 +1,7 @@
-"""Check a copy of minivae with the ledger: compare each tied function with what its entry says.
+"""Check a changed copy of minivae with the ledger: compare each tied function with the statement of its entry.
 
-The entries are copied as well, so that they call the copy. The statements are computed once, by the ledger itself.
+A tie is an entry's call of a function of minivae. The entries are copied as well, so that their ties call the copy. The
+original ledger computes the statements, once.
 """
 
 import functools
@@ -15,11 +16,11 @@ from derivations.engine.judge import Computed, tied_link
 from minivae.museum.patched import SUFFIX, Change, load
 from minivae.museum.problems import Noticed
 
-DRAWS = 10                                                  # of every letter: so few are enough to show a bug
+DRAWS = 10                                                  # values of every letter: most draws show a bug
 
 
 class Failure(NamedTuple):
-    """A tie that fails: the entry's id, the number of the tie, the name of its function, and what it gives."""
+    """A tie that fails: the entry's id, the index of the tie, the name of its function, and a text with both numbers."""
 
     id: str
     number: int
@@ -28,7 +29,7 @@ class Failure(NamedTuple):
 
 
 def ties(copy: SimpleNamespace) -> None:
-    """Raise Noticed if a tied function is not what its statement says; name the function that is probably at fault."""
+    """Raise Noticed if a tied function disagrees with its statement; name the function that is probably at fault."""
     if failing := failures(entries_of(copy.changes)):
         first, *others = blamed(failing)
         shown = next((one for one in failing if one.name == first), failing[0])
@@ -37,12 +38,12 @@ def ties(copy: SimpleNamespace) -> None:
 
 
 def entries_of(changes: Sequence[Change]) -> dict[str, Entry]:
-    """The entries, made anew: they call a copy of minivae with these changes."""
+    """Load the entries again, so that they call a copy of minivae with these changes."""
     return load(["derivations.engine.equation", *sources()], changes)["derivations.engine.equation"].LEDGER
 
 
 def failures(entries: dict[str, Entry]) -> list[Failure]:
-    """The ties that fail. An error that the copy raises is a failure: the right package raises none."""
+    """Return the ties that fail. An error raised by the copy is a failure, because the correct package raises none."""
     failing = []
     for id, statement in computed().items():
         for number, tie in enumerate(entries[id].ties):
@@ -57,22 +58,22 @@ def failures(entries: dict[str, Entry]) -> list[Failure]:
 
 
 def blamed(failing: list[Failure]) -> list[str]:
-    """The tied functions that explain the failures best: the most failing ties run them, and the fewest ties that hold.
+    """Return the tied functions that explain the failures best: called by most failing ties and by fewest other ties.
 
-    A tie runs more functions than the one it is named after, so its name alone says little. Functions that the same
-    ties run cannot be told apart.
+    A tie also runs functions that it is not named after, so its name is not enough. If the same ties run several
+    functions, all of them are returned.
     """
     ran = functions_run()
     failed = [ran[one.id, one.number] for one in failing]
     names = dict.fromkeys(tie.name for entry in ledger.entries() for tie in entry.ties)
-    guilt = {name: (sum(name in run for run in failed), -sum(name in run for run in ran.values())) for name in names}
-    most = max(guilt.values())
-    return [name for name, share in guilt.items() if share == most]
+    score = {name: (sum(name in run for run in failed), -sum(name in run for run in ran.values())) for name in names}
+    best = max(score.values())
+    return [name for name in names if score[name] == best]
 
 
 @functools.cache
 def functions_run() -> dict[tuple[str, int], set[str]]:
-    """The functions of minivae that each tie runs in the right package, by id and number."""
+    """Return the functions of minivae that each tie runs in the correct package, by id and index."""
     entries, copy = entries_of(()), f"minivae{SUFFIX}."
     found = {}
     for id, statement in computed().items():
@@ -95,17 +96,17 @@ def functions_run() -> dict[tuple[str, int], set[str]]:
 
 @functools.cache
 def computed() -> dict[str, Computed]:
-    """The statements of all tied entries, at the same draws for all copies."""
+    """Compute the statements of all tied entries, at the same draws for all copies."""
     return {entry.id: stated(entry) for entry in ledger.entries() if entry.ties}
 
 
 def stated(entry: Entry) -> Computed:
-    """The form of an entry that holds, computed."""
+    """Compute the form of an entry that holds."""
     return Computed(entry.rows[-1].repair or entry.printed, entry.tolerance, DRAWS, 0)
 
 
 @functools.cache
 def sources() -> tuple[str, ...]:
-    """The modules that make tied entries."""
+    """Return the names of the modules with tied entries."""
     tied = {entry.ties[0].function.__module__ for entry in ledger.entries() if entry.ties}
     return tuple(name for name in sys.modules if name in tied)      # in the order in which they were first imported

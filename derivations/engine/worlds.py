@@ -24,7 +24,7 @@ from derivations.engine.numerics import (
 from minivae.likelihood import Gaussian
 from minivae.vae import VAE
 
-# Finite tables: x along the rows, z along the columns. Everything below has the shape (n, rows, columns) or (n, rows, 1).
+# Finite tables: one row for each x, one column for each z. The functions return (n, rows, columns) or a broadcastable shape.
 
 TABLE = joint("p_xz", "p(x, z)")
 ENCODER = conditional("q", "q(z|x)")
@@ -47,14 +47,14 @@ def likelihood(p_xz: NDArray) -> NDArray:
 
 
 def posterior(p_xz: NDArray) -> NDArray:
-    """p(z|x): every row of the table, restricted and renormalised."""
+    """p(z|x) = p(x, z) / p(x): every row sums to one."""
     return given(p_xz, evidence(p_xz), "p(x)")
 
 
 def given(both: NDArray, condition: NDArray, name: str = "the condition") -> NDArray:
-    """P(both) / P(condition), refused where the condition has probability zero."""
-    if not (np.asarray(condition) > 0).all():               # so that NaN is refused too
-        refuse(name, "> 0 to be conditioned on", "0", "Nothing is defined given what cannot happen.")
+    """P(both) / P(condition); raise ValueError if the condition has probability zero."""
+    if not (np.asarray(condition) > 0).all():               # `not >` also refuses NaN
+        refuse(name, "> 0 to be conditioned on", "0", "A probability given an impossible event is undefined.")
     return both / condition
 
 
@@ -79,12 +79,12 @@ EVENTS = (ATOMS, X, Y)
 
 
 def probability(atoms: NDArray, event: NDArray) -> NDArray:
-    """P(event) = sum of the atoms in it, (n, 1)."""
+    """P(event): the sum of its atoms, (n, 1)."""
     return total(atoms * event)
 
 
 def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
-    """The measure given an event: its atoms kept, all others dropped, renormalised. No ratio of probabilities."""
+    """The probabilities of all atoms given an event: atoms outside it become 0, then all are divided by their sum."""
     kept = atoms * condition
     return given(kept, total(kept), "P(condition)")
 
@@ -93,13 +93,13 @@ def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
 
 
 def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):
-    """A probability in hundredths, up to `top`: two are equal, or so far apart that log p - log q keeps its digits."""
+    """A probability in hundredths, up to top/100. Two are equal or clearly different, so log p - log q is accurate."""
     make = lambda raw: np.ceil(top / (1 + np.exp(-1.7 * raw))) / 100  # noqa: E731
     return Symbol(name, latex, "> 0, a probability in hundredths", 1, make, simple)
 
 
 def chosen(name: str, latex: str, value: float, meaning: str):
-    """A letter for a choice that the source makes without saying so; other values are outside its assumption."""
+    """A letter with one fixed value: a choice that the source makes silently. Other values violate the assumption."""
     return Symbol(name, latex, meaning, 1, lambda raw: np.full_like(raw, value), (value,))
 
 
@@ -120,7 +120,7 @@ RHO = chosen("rho", r"\rho", 0, "the correlation of z_1 and z_2 under q")
 
 
 def covariance(sigma: NDArray, rho: NDArray) -> NDArray:
-    """((sigma_1^2, rho sigma_1 sigma_2), (rho sigma_1 sigma_2, sigma_2^2)), (..., 2, 2), of sigma (..., 2), rho (..., 1)."""
+    """((sigma_1^2, rho sigma_1 sigma_2), (rho sigma_1 sigma_2, sigma_2^2)), (..., 2, 2); sigma (..., 2), rho (..., 1)."""
     correlation = np.eye(2) + np.asarray(rho)[..., None] * (1 - np.eye(2))
     return sigma[..., :, None] * correlation * sigma[..., None, :]
 
@@ -168,7 +168,7 @@ PLANE = (PLANE_W, PLANE_S, PLANE_X, PLANE_MU, PLANE_SIGMA)
 
 
 def plane_elbo(w: NDArray, s: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
-    """log p(x) - KL( q || p(z|x) ), exactly: p(x) is N(0, |w|^2 + s^2), p(z|x) has the precision I + w w' / s^2."""
+    """log p(x) - KL( q || p(z|x) ), exact: p(x) is N(0, |w|^2 + s^2), and p(z|x) has the precision matrix I + w w' / s^2."""
     need_same_shape(mu=mu, sigma=sigma)
     need_positive("sigma", sigma)
     variance = total(w**2) + s**2
@@ -185,18 +185,18 @@ def plane_log_p(w: NDArray, s: NDArray, x: NDArray, z: NDArray) -> NDArray:
 
 
 def plane_moments(w: NDArray, s: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
-    """Mean and variance of log p(x|z) under q, without an integral: by the mean and the spread of w z."""
+    """Mean and variance of log p(x|z) under q, without an integral: from the mean and the variance of w z."""
     miss, spread = x - total(w * mu), total((w * sigma) ** 2)
     return log_density(miss, 0, s) - spread / (2 * s**2), (spread * miss**2 + spread**2 / 2) / s**4
 
 
 def one_or_two(name: str, meaning: str) -> Symbol:
-    """An index that a page uses without binding it."""
+    """An index, 1 or 2, that a page uses without defining it."""
     return Symbol(name, name, meaning, 1, lambda raw: np.where(raw > 0, 2.0, 1.0), (1, 2))
 
 
 def pick(values: NDArray, index: NDArray) -> NDArray:
-    """The entry of that number, counted from 1, along the last axis, which is kept."""
+    """Take the entry number `index`, counted from 1, along the last axis; keep the axis."""
     return np.take_along_axis(values, index.astype(int) - 1, axis=-1)
 
 
@@ -233,7 +233,7 @@ def vector_log_p(W: NDArray, b: NDArray, s: NDArray, x: NDArray, z: NDArray) -> 
 
 
 def small_vae(hidden: tuple[int, ...] = ()) -> VAE:
-    """D = 3, J = 2, Gaussian likelihood, random weights and biases; without hidden layers everything in it is linear."""
+    """A VAE with D = 3, J = 2, a Gaussian likelihood, random weights and biases; without hidden layers it is linear."""
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 3, 2, hidden, dtype=np.float64, likelihood=Gaussian(0.8))
     weights = [name for name in vae.params if name not in vae.likelihood.scale]

@@ -16,7 +16,7 @@ from derivations.engine.domains import (
     point,
     positive,
     positives,
-    ranks_of,
+    ranks_with_sum,
     real,
     simple_points,
     vector,
@@ -131,9 +131,9 @@ def test_statement_without_letters_has_one_empty_point():
 
 
 @given(st.lists(st.integers(1, 4), max_size=4), st.integers(0, 12))
-def test_ranks_of_lists_all_tuples_of_a_sum(sizes, step):
+def test_ranks_with_sum_lists_all_tuples_of_a_sum(sizes, step):
     every = [tuple(int(i) for i in ranks) for ranks in np.ndindex(*sizes)]
-    assert list(ranks_of(step, sizes)) == [ranks for ranks in every if sum(ranks) == step]
+    assert list(ranks_with_sum(step, sizes)) == [ranks for ranks in every if sum(ranks) == step]
 
 
 def test_point_has_the_shape_of_one_draw():

@@ -52,7 +52,7 @@ def test_table_world_agrees_with_hand_computation():
 @pytest.mark.parametrize("call, name", [(worlds.posterior, "p(x)"), (worlds.likelihood, "p(z)")])
 def test_conditioning_on_probability_zero_is_refused(call, name):
     table = np.array([[[0, 0], [0, 1.0]]])
-    refused(lambda: call(table), name, "> 0 to be conditioned on", "0", "Nothing is defined")
+    refused(lambda: call(table), name, "> 0 to be conditioned on", "0", "is undefined")
     with pytest.raises(ValueError, match="conditioned on"):
         call(np.full((1, 2, 2), np.nan))
 
@@ -77,7 +77,7 @@ def test_event_world_agrees_with_hand_computation():
     atoms, X, Y = (np.array([row]) for row in ((0.1, 0.2, 0.3, 0.4), (1, 1, 0, 0), (0, 1, 1, 1)))
     agree(worlds.probability(atoms, X), 0.3)
     agree(worlds.conditioned(atoms, Y), np.array([[0, 2, 3, 4]]) / 9)
-    refused(lambda: worlds.conditioned(atoms, 0 * Y), "P(condition)", "> 0", "0", "Nothing is defined")
+    refused(lambda: worlds.conditioned(atoms, 0 * Y), "P(condition)", "> 0", "0", "is undefined")
 
 
 # Linear-Gaussian models, compared with sums over a grid
