@@ -178,19 +178,15 @@ def equation(
     inputs, says : tuple of Symbol, Texts
         The letters with their domains; the meaning in plain words.
     verdict, fault : Texts
-        The expected verdict; what is wrong. A dictionary needs only the letters whose verdict is not the default, which is
-        "holds", or "holds-if" with `needs`. The links of a "figure" or "prose" row must hold too. A prose entry without
-        numbers returns ().
+        The expected verdict; what is wrong. Letters without a verdict get "holds", or with `needs` "holds-if". The links
+        of a "figure" or "prose" row must hold too. A prose entry without numbers returns ().
     claim, group : Texts
-        `claim` says what the source states in text; the formula is then our reading. `group` is for a row that repeats an
-        earlier fault: the id of the first row with this fault.
+        What the source states in text; the formula is then our reading. The id of the first row with the same fault.
     rows : str
         One letter for each link, if each link is a row; "" if the whole entry is one row.
-    needs, outside : str, dict or tuple of dicts
+    needs, outside, undefined : str, dict or tuple of dicts, str
         A sufficient assumption, and points outside it. At every such point some link fails or is undefined. Every row with
-        the verdict "holds-if" fails at one of the points, unless `undefined` is given.
-    undefined : str
-        The reason why the statement has no value outside the assumption.
+        the verdict "holds-if" fails at one of them, unless `undefined` says why the statement has no value there.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str

@@ -1,9 +1,9 @@
 """The figures of the sources, redrawn. Before a figure is saved, its claims are checked with the numbers it draws.
 
-A figure function returns the Figure and its alt text; it raises `NotShown` if its numbers do not support its text.
-Tests pass it wrong numbers and expect it to refuse them. A figure is named after its entry in the ledger.
+A figure function returns the Figure and its alt text (a description in words). It raises `NotShown` if its numbers do not
+support its text. Tests pass it wrong numbers and expect this error. A figure is named after its entry in the ledger.
 
-    digits, nodes, common   shared parts: models of digits, boxes and arrows, checked claims
+    digits, nodes, common   shared parts: two models of digits, boxes and arrows, the check of claims
 """
 
 import difflib
@@ -34,10 +34,10 @@ FIGURES: dict[str, Callable[[], Drawn]] = {
 
 
 def write_all(out: pathlib.Path, overwrite: bool, names: Sequence[str] = ()) -> list[dict]:
-    """Draw and check the figures of these names, or all of them; then write each as SVG and PNG.
+    """Draw and check the figures with these names, or all figures; then write each one as SVG and PNG.
 
     Returns path and alt text of each file. Nothing is written if a name is unknown, if a file exists and `overwrite` is
-    false, or if a figure refuses its numbers.
+    false, or if the check of a figure fails.
     """
     names = [known(name) for name in dict.fromkeys(names)] or list(FIGURES)
     return write(out, overwrite, {name: FIGURES[name] for name in names})
@@ -55,14 +55,14 @@ def write(out: pathlib.Path, overwrite: bool, figures: dict[str, Callable[[], Dr
 
 
 def places(out: pathlib.Path, overwrite: bool, names: Iterable[str]) -> list[pathlib.Path]:
-    """Return the files for figures of these names; raise ValueError if they cannot be written there."""
+    """Return the paths for figures with these names; raise ValueError if they cannot be written."""
     paths = [must_be_directory(out) / f"{name}.{kind}" for name in names for kind in ("svg", "png")]
     must_be_free("--out", "without earlier figures", paths, overwrite)
     return paths
 
 
 def known(name: str) -> str:
-    """Return `name`; refuse the name of no figure, and suggest the nearest."""
+    """Return `name` if a figure has it; otherwise raise ValueError and suggest the most similar name."""
     if name not in FIGURES:
         near = difflib.get_close_matches(name, FIGURES, 1, 0)
         checks.refuse("NAME", "of a figure", repr(name), f"Did you mean {near[0]}?")

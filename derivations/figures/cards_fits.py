@@ -33,19 +33,19 @@ def moments(density: NDArray) -> tuple[float, float]:
 
 
 def divergence(a: NDArray, b: NDArray) -> float:
-    """Return KL(a || b) of two drawn curves; where a underflows to 0, it contributes 0."""
-    seen = (a > 0) & (b > 0)
-    return area(np.where(seen, a * np.log(np.where(seen, a, 1) / np.where(seen, b, 1)), 0))
+    """Return KL(a || b) of two drawn curves; points at which a density underflows to 0 are skipped."""
+    positive = (a > 0) & (b > 0)
+    return area(np.where(positive, a * np.log(np.where(positive, a, 1) / np.where(positive, b, 1)), 0))
 
 
 def is_least(value: float, kl, apart: float) -> bool:
-    """Return True if no Gaussian of a grid is nearer to p."""
+    """Return True if no Gaussian on a grid of (mu, sigma) has a smaller KL than `value`."""
     mu, sigma = np.linspace(-4, 4, 41)[:, None], np.geomspace(0.4, 5, 41)
     return value <= kl(apart, mu, sigma).min() + 1e-6
 
 
 def is_near(values, expected, tolerance: float = 1e-5) -> bool:
-    """Return True if numbers read off the curves are the expected ones."""
+    """Return True if numbers computed from the curves equal the expected ones within the tolerance."""
     return np.allclose(values, expected, rtol=0, atol=tolerance)
 
 
@@ -58,7 +58,7 @@ def covering() -> dict[str, NDArray]:
 
 
 def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]) -> None:
-    """Refuse a q that is not the best Gaussian, with the moments of p and a quarter of its mass in the valley."""
+    """Raise NotShown unless q is the best Gaussian: with the moments of p, and a quarter of its mass in the valley."""
     shows(is_near(p, mixture(APART)), "p has its modes at -3 and 3")
     shows(is_near(valley, (0.02272, 0.24817)), "q has a quarter of its mass in the valley, p hardly any")
     shows(is_least(kl, kl_forward, APART), "no Gaussian has a smaller KL(p || q)")
@@ -98,7 +98,7 @@ def forward(drawn: dict[str, NDArray] | None = None) -> Drawn:
 
 
 def hill(axes: Axes, p: NDArray) -> None:
-    """Draw the density that is fitted."""
+    """Draw the density p to which q is fitted."""
     axes.fill_between(Z, p, color="#d9d9d9", lw=0, label="p")
     axes.plot(Z, p, color=GREY, lw=1.2)
 
@@ -107,7 +107,7 @@ def hill(axes: Axes, p: NDArray) -> None:
 
 
 def on_one_mode() -> dict[str, NDArray]:
-    """Return the curves of cards-24: both optima, and those for near modes."""
+    """Return the curves of cards-24: p with both optima, and a p with near modes with its optimum."""
     right, left = fit_reverse(APART, APART), fit_reverse(APART, -APART)
     return {
         "p": mixture(APART),
@@ -119,7 +119,7 @@ def on_one_mode() -> dict[str, NDArray]:
 
 
 def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, near_q: NDArray) -> None:
-    """Refuse fits that are not the best Gaussians; with near modes the best covers both."""
+    """Raise NotShown unless the fits are the best Gaussians; with near modes the best one covers both modes."""
     shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the modes lie at +-3, and at +-0.8")
     shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "q has as little in the valley as p")
     kls = [divergence(q, p) for q in (right, left)]
@@ -127,13 +127,13 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
     shows(is_near(kls, 0.688769), "both have KL(q || p) = 0.688769, just below log 2")
     shows(is_near(left, right[::-1], 1e-8), "the fit on the left is the mirror image")
     shows(is_near(right, normal(Z, 2.984306, 1.023369)), "the fit on the right is N(2.984306, 1.023369^2)")
-    shows(is_least(divergence(near_q, near_p), kl_reverse, NEAR), "nor has any where the modes are near")
+    shows(is_least(divergence(near_q, near_p), kl_reverse, NEAR), "with near modes, no Gaussian has a smaller KL(q || p)")
     shows(is_near(near_q, normal(Z, 0, 1.273423)), "with near modes the fit is N(0, 1.273423^2)")
 
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: draw the q with the least KL(q || p): on one mode, whichever; on both, if they are near."""
+    """cards-24: draw the q with the least KL(q || p): it covers one of two distant modes, but both of two near modes."""
     drawn = drawn or on_one_mode()
     check_reverse(**drawn)
     p, right, left, near_p, near_q = drawn.values()

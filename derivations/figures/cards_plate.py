@@ -20,7 +20,7 @@ IN_PLATE = {"x", "z"}
 
 
 def parents(found: set[Arrow], end: str) -> set[str]:
-    """Return the letters of the graphical model that act on a number, not only through other letters."""
+    """Return the letters of the graphical model that act on a number directly, without another letter in between."""
     ahead, seen = {end}, set()
     while ahead:
         behind = {a for a, b in found if b in ahead}
@@ -36,26 +36,26 @@ def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
 
 
 def repeated(vae: VAE) -> set[str]:
-    """Return the letters that each data point has for itself: changing one point changes nothing for the others."""
+    """Return the letters that each data point has for itself: changing them for one point does not change the others."""
     rng = np.random.default_rng(2)
     x = rng.random((4, vae.features))
     eps = vae.draw_noise(rng, 4)
-    before, own = vae.forward(x, eps), np.arange(4) == 0
+    before, first = vae.forward(x, eps), np.arange(4) == 0
 
-    def only_own(after) -> bool:
+    def only_first(after) -> bool:
         changed = [np.any(a != b, axis=(0, 2)) for a, b in ((before.z, after.z), (before.out, after.out))]
-        return all(np.array_equal(rows, own) for rows in changed)
+        return all(np.array_equal(rows, first) for rows in changed)
 
-    moved, noise, found = x.copy(), eps.copy(), set()
-    moved[0] += 0.5
-    noise[:, 0] += 0.5                                      # so z of the first datum alone
-    found |= {"x"} if only_own(vae.forward(moved, eps)) else set()
-    found |= {"z"} if only_own(vae.forward(x, noise)) else set()
+    changed_x, changed_eps, found = x.copy(), eps.copy(), set()
+    changed_x[0] += 0.5
+    changed_eps[:, 0] += 0.5                                # changes z of the first data point
+    found |= {"x"} if only_first(vae.forward(changed_x, eps)) else set()
+    found |= {"z"} if only_first(vae.forward(x, changed_eps)) else set()
     for part, name in (("encoder", "phi"), ("decoder", "theta")):
         params = vae.params.copy()
         for weight, _ in vae.layers(part, params):
             weight += 0.1
-        found |= {name} if only_own(replace(vae, params=params).forward(x, eps)) else set()
+        found |= {name} if only_first(replace(vae, params=params).forward(x, eps)) else set()
     return found
 
 
@@ -66,10 +66,10 @@ RADIUS = 0.42
 
 
 def check_model(vae: VAE) -> None:
-    """Refuse a model with other edges than the graph, or that repeats something else than the plate."""
+    """Raise NotShown if the model has other edges than the graph, or repeats other letters than those in the plate."""
     found = edges(vae)
-    for mine, said, name in zip(found, (GENERATIVE, INFERENCE), ("generative", "inference")):
-        missing, extra = (", ".join(f"{a} -> {b}" for a, b in sorted(ab)) for ab in (said - mine, mine - said))
+    for mine, drawn, name in zip(found, (GENERATIVE, INFERENCE), ("generative", "inference")):
+        missing, extra = (", ".join(f"{a} -> {b}" for a, b in sorted(ab)) for ab in (drawn - mine, mine - drawn))
         shows(not missing, f"the {name} model has the edge {missing}")
         shows(not extra, f"the {name} model has no edge {extra}")
     shows("theta" not in parents(probed(vae), "kl"), "the prior has no parameters")
@@ -79,7 +79,7 @@ def check_model(vae: VAE) -> None:
 
 @styled
 def plate(vae: VAE | None = None) -> Drawn:
-    """cards-15: draw x and z in a plate of N, theta and phi outside; p solid, q dashed."""
+    """cards-15: draw x and z inside a plate (a box for N repetitions), theta and phi outside; p solid, q dashed."""
     vae = vae or small_vae()
     check_model(vae)
     generative, inference = edges(vae)
@@ -118,12 +118,12 @@ def plate(vae: VAE | None = None) -> Drawn:
     )
     return figure, (
         "Graphical model: inside a plate labelled N the latent z and the observed x, outside theta (decoder) and phi "
-        f"(encoder). Solid arrows, p: {said(generative)}. Dashed arrows, q: {said(inference)}. No arrow from theta to z."
+        f"(encoder). Solid arrows, p: {listed(generative)}. Dashed arrows, q: {listed(inference)}. No arrow from theta to z."
     )
 
 
-def said(edges: set[Arrow]) -> str:
-    """Describe the arrows in words."""
+def listed(edges: set[Arrow]) -> str:
+    """Return the arrows as text: "theta to x, z to x"."""
     return ", ".join(f"{a} to {b}" for a, b in sorted(edges))
 
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from derivations.engine.numerics import complex_step, noise
 from derivations.figures.common import point, shows
-from derivations.figures.nodes import Node, draw_legend, draw_node, draw_way
+from derivations.figures.nodes import Node, draw_arrow, draw_legend, draw_node
 from minivae.figures.style import BLUE, DARK, GREY, ORANGE, Drawn, explain, page, styled
 from minivae.gaussian import log_normal_backward, reparameterize, reparameterize_backward
 
@@ -16,17 +16,17 @@ TRUTH = 2 * MU                                              # d/dmu of E f(z) = 
 
 
 def drawn_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
-    """Return z as a generator of random numbers gives it: a constant, without derivative in mu and sigma."""
+    """Return z as a random generator draws it from N(mu, sigma^2): a constant, without derivatives in mu and sigma."""
     return {"z": reparameterize(MU, LOG_VAR, eps)}
 
 
 def computed_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
-    """Return z computed from mu, sigma and the noise; only the noise is drawn."""
+    """Return z computed from mu, sigma and the noise eps; only eps is drawn."""
     return {"eps": eps, "z": reparameterize(mu, log_var, eps)}
 
 
 def estimates(eps: NDArray) -> dict[str, NDArray]:
-    """Return three estimates of d/dmu E f(z), each from one draw of z: for every eps (n,)."""
+    """Return three estimates of d/dmu E f(z), f(z) = z^2, each from one draw of z, for every eps (n,)."""
     mu, log_var = np.full_like(eps, MU), np.full_like(eps, LOG_VAR)
     z = reparameterize(mu, log_var, eps)
     _, d_log_q, _ = log_normal_backward(np.ones((1, len(eps))), z[None, :, None], mu[:, None], log_var[:, None])
@@ -39,22 +39,22 @@ def estimates(eps: NDArray) -> dict[str, NDArray]:
 
 
 def behind(sampler, eps: NDArray) -> dict[str, set[str]]:
-    """Return for each result of a sampler which of mu and log_var change it, at fixed noise."""
-    moved = {
+    """Return, for each result of a sampler, the parameters (mu, log_var) that change it at fixed noise."""
+    slopes = {
         "mu": lambda name: complex_step(lambda mu: sampler(mu, LOG_VAR, eps)[name], MU),
         "log_var": lambda name: complex_step(lambda log_var: sampler(MU, log_var, eps)[name], LOG_VAR),
     }
-    return {name: {to for to, slope in moved.items() if np.any(slope(name))} for name in sampler(MU, LOG_VAR, eps)}
+    return {name: {of for of, slope in slopes.items() if np.any(slope(name))} for name in sampler(MU, LOG_VAR, eps)}
 
 
 def check_arrows(eps: NDArray, left, right, backward) -> tuple[set[str], set[str]]:
-    """Return the parameters that the gradient reaches behind z, on the left and on the right."""
+    """Return the parameters that the gradient reaches through z: in the left schematic, and in the right one."""
     same = np.array_equal(*(sampler(MU, LOG_VAR, eps)["z"] for sampler in (left, right)))
     shows(same, "both sides draw the same z")
     stopped, made = behind(left, eps)["z"], behind(right, eps)
     shows(not stopped, f"a gradient stops at a drawn z: it reaches {', '.join(sorted(stopped))}")
     shows(made["z"] == {"mu", "log_var"}, "a gradient reaches mu and sigma through a computed z")
-    shows(not made["eps"], "no parameter moves the noise")
+    shows(not made["eps"], "no parameter changes the noise")
     mu, log_var = np.full_like(eps, MU), np.full_like(eps, LOG_VAR)
     found = dict(zip(("mu", "log_var", "eps"), backward(np.ones((1, len(eps))), mu, log_var, eps[None])))
     shows(set(found) == made["z"], "the implemented backward has gradients for mu and sigma and none for eps")
@@ -63,7 +63,7 @@ def check_arrows(eps: NDArray, left, right, backward) -> tuple[set[str], set[str
         complex_step(lambda log_var: right(MU, log_var, eps)["z"], LOG_VAR),
     )
     for name, slope in zip(("mu", "log_var"), slopes):
-        shows(np.allclose(found[name], slope, rtol=1e-12), f"the implemented gradient in {name} is right")
+        shows(np.allclose(found[name], slope, rtol=1e-12), f"the implemented gradient in {name} is correct")
     return stopped, set(found)
 
 
@@ -109,7 +109,7 @@ def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, e
 
 
 def schematic(axes: Axes, reached: set[str], computed: bool) -> None:
-    """Draw where values go, dark, and how far the gradient comes back, orange."""
+    """Draw the values in dark arrows, and the gradient in orange arrows, back to the point where it stops."""
     nodes = {
         "mu": Node((0.6, 2.45), r"$\mu$", "value", 13),
         "log_var": Node((0.6, 0.95), r"$\log\,\sigma^2$", "value"),
@@ -122,7 +122,7 @@ def schematic(axes: Axes, reached: set[str], computed: bool) -> None:
     patches = {name: draw_node(axes, name, node) for name, node in nodes.items()}
     for start, end in [(name, "z") for name in nodes if name not in ("z", "f")] + [("z", "f")]:
         places = nodes[start].place, nodes[end].place
-        draw_way(axes, patches, start, end, places, both=start in reached | {"z"})
+        draw_arrow(axes, patches, start, end, places, both=start in reached | {"z"})
     text = {"ha": "center", "va": "center", "size": 10.5}
     if computed:
         axes.text(3.1, 1.18, r"$= \mu + \sigma\varepsilon$", **text)
@@ -146,7 +146,7 @@ FIRST, LOW, HIGH = -25, -9, 49                              # left ends of the n
 def strips(axes: Axes, drawn: dict[str, NDArray], exact: dict[str, tuple[float, float]]) -> None:
     """Draw every estimate as a dot, mean and standard deviation as a bar."""
     ends = min(values.min() for values in drawn.values()), max(values.max() for values in drawn.values())
-    shows(LOW < ends[0] and ends[1] < HIGH, "every draw is on the page")
+    shows(LOW < ends[0] and ends[1] < HIGH, "every estimate lies within the axis")
     axes.plot([TRUTH, TRUTH], [-0.55, 2.7], color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)
     axes.text(TRUTH + 0.5, 2.55, f"truth: {TRUTH:g}", va="center", size=10, color=GREY)
     scatter = (0.618034 * np.arange(DRAWS) % 1 - 0.5) * 0.42
@@ -155,9 +155,9 @@ def strips(axes: Axes, drawn: dict[str, NDArray], exact: dict[str, tuple[float, 
         axes.plot(drawn[name], y + scatter, ".", color=colour, ms=4, alpha=0.5, mew=0, label=name)
         axes.plot([mean - deviation, mean + deviation], [y - 0.34] * 2, color=DARK, lw=2, label=f"{name} bar")
         point(axes, mean, y - 0.34, ms=5)
-        said = "always 0" if deviation == 0 else f"mean {mean:.0f}, variance {deviation**2:.0f}"
+        numbers = "always 0" if deviation == 0 else f"mean {mean:.0f}, variance {deviation**2:.0f}"
         axes.text(FIRST, y + 0.12, text, color=colour, va="center", size=11)
-        axes.text(FIRST, y - 0.16, said, va="center", size=10)
+        axes.text(FIRST, y - 0.16, numbers, va="center", size=10)
     axes.set(xlim=(FIRST, HIGH), ylim=(-0.55, 2.7), yticks=(), xticks=range(0, 41, 10))
     axes.spines["left"].set_visible(False)
     axes.spines["bottom"].set_bounds(LOW, HIGH)

@@ -18,9 +18,9 @@ def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
     """
     models = {"autoencoder": pair.autoencoder, "VAE": pair.vae}
     found = found or [row_of(name, vae, pair.data) for name, vae in models.items()]
-    (_, repeats, near, largest, _), (_, repeats_vae, near_vae, largest_vae, _) = found
-    shows(repeats > repeats_vae, "the autoencoder repeats better")
-    shows(near < 0.5 * near_vae, "its codes lie outside the prior")
+    (_, fit, near, largest, _), (_, fit_vae, near_vae, largest_vae, _) = found
+    shows(fit > fit_vae, "the autoencoder reconstructs better")
+    shows(near < 0.5 * near_vae, "fewer of its codes lie in the circle with 95 % of the prior")
     shows(largest > 0.5 > largest_vae, "it decodes the prior to mostly one digit, and the VAE does not")
     figure = page(10.4, 7.8)
     panels = figure.subplots(2, 2, height_ratios=(1.75, 1))
@@ -32,10 +32,10 @@ def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
         show(below, vae, vae.decode(z), pair.data.image_shape, COLUMNS, ink=pair.data.test_x)
         below.set_title("decoded from z ~ N(0, I)")
     numbers = (
-        f"E log p(x|z) is {repeats:.1f} nats for the autoencoder, {repeats_vae:.1f} for the VAE. {100 * near:.0f} and "
-        f"{100 * near_vae:.0f} % of the codes lie in the circle with 95 % of the prior; {100 * largest:.0f} and "
+        f"Autoencoder and VAE: E log p(x|z) is {fit:.1f} and {fit_vae:.1f} nats. {100 * near:.0f} and "
+        f"{100 * near_vae:.0f} % of the codes lie in the circle with 95 % of the prior. {100 * largest:.0f} and "
         f"{100 * largest_vae:.0f} % of the images from the prior show one class."
     )
     title = "The autoencoder reconstructs better; only the VAE generates new digits"
     explain(figure, title, f"{numbers} Dashed: radius 1, 2 and 3. Both lower panels use the same z.")
-    return figure, f"Autoencoder and VAE: codes, and images from the prior. {numbers}"
+    return figure, f"Codes, and images decoded from the prior. {numbers}"

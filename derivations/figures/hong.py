@@ -18,20 +18,20 @@ def brackets() -> dict[str, NDArray]:
 
 @styled
 def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """hong-10: draw the bracket with a minus, the KL, least at sigma = 1, and as printed, without a minimum."""
+    """hong-10: draw the bracket with a minus (the KL, with its minimum at sigma = 1) and as printed (without a minimum)."""
     sigma, right, printed = (drawn or brackets()).values()
     one, tenth = sigma == 1, sigma == 0.1
     shows(one.sum() == tenth.sum() == 1, "sigma = 1 and sigma = 0.1 are among its points")
     exact = kl_normal(np.zeros((len(sigma), 1)), sigma[:, None], 0.0, 1.0)[:, 0]
     shows(np.allclose(right, exact, rtol=1e-9, atol=1e-9), "the right bracket is the KL")
     implemented = kl_standard_normal(0.0, 2 * np.log(sigma))
-    shows(np.allclose(right, implemented, rtol=1e-12, atol=1e-12), "the right bracket is what is implemented")
+    shows(np.allclose(right, implemented, rtol=1e-12, atol=1e-12), "the right bracket is minivae's KL")
     shows(right[one][0] == 0 and np.all(right[~one] > 0), "the right bracket is 0 at sigma = 1 and positive elsewhere")
-    shows(np.all(np.diff(printed) > 0), "the printed bracket falls all the way as sigma falls")
-    shows(np.all(printed[sigma < 1] < np.log(sigma[sigma < 1])), "below 1 it is below log sigma, which has no end")
+    shows(np.all(np.diff(printed) > 0), "the printed bracket always falls as sigma falls")
+    shows(np.all(printed[sigma < 1] < np.log(sigma[sigma < 1])), "for sigma < 1 it is below log sigma, so it has no minimum")
     good, bad = right[tenth][0], printed[tenth][0]
-    shows(abs(good - 1.807585) < 1e-6 and abs(bad + 2.797585) < 1e-6, "at 0.1 they are 1.807585 and -2.797585")
-    shows(np.allclose(printed - right, 2 * np.log(sigma), rtol=1e-9), "they differ in the sign of log sigma")
+    shows(abs(good - 1.807585) < 1e-6 and abs(bad + 2.797585) < 1e-6, "at sigma = 0.1 they are 1.807585 and -2.797585")
+    shows(np.allclose(printed - right, 2 * np.log(sigma), rtol=1e-9), "both brackets differ in the sign of log sigma only")
     figure = page(6.8, 5.0)
     axes = figure.subplots()
     axes.axhline(0, color=GREY, lw=0.6, zorder=1)

@@ -29,7 +29,7 @@ def three_lines() -> dict[str, NDArray]:
         "evidence": linear_log_evidence(w, BIAS_S, BIAS_X),
         "printed": printed[:, 0],
         "elbo": elbo[:, 0],
-        "kl": kl_diagonal(0.0, 0.0, mu, 2 * np.log(sigma)),  # of the prior from the posterior
+        "kl": kl_diagonal(0.0, 0.0, mu, 2 * np.log(sigma)),  # KL(p(z) || p(z|x))
     }
 
 
@@ -38,15 +38,15 @@ def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
     """lm-3: draw ln p(x), the printed integral of ln p(x|z) p(z), and the ELBO at the posterior."""
     w, evidence, printed, elbo, kl = (drawn or three_lines()).values()
     gap, at_0, at_2 = evidence - printed, np.flatnonzero(w == 0), np.flatnonzero(w == 2)
-    shows(len(at_0) == len(at_2) == 1, "w = 0 and w = 2 are among its points")
+    shows(len(at_0) == len(at_2) == 1, "w = 0 and w = 2 are among the points")
     shows(np.allclose(gap, kl, rtol=1e-9, atol=1e-9), "the gap is KL( p(z) || p(z|x) ) for every w")
     shows(np.allclose(elbo, evidence, rtol=1e-9), "the ELBO at the posterior is ln p(x)")
-    shows(abs(gap[at_0[0]]) < 1e-9 and np.all(np.delete(gap, at_0) > 1e-5), "they are equal at w = 0 only")
+    shows(abs(gap[at_0[0]]) < 1e-9 and np.all(np.delete(gap, at_0) > 1e-5), "the gap is 0 at w = 0 only")
     best = abs(w[np.argmax(evidence)])
     shows(abs(best - 0.75**0.5) < 0.01, "ln p(x) is largest at w^2 = x^2 - s^2")
     shows(w[np.argmax(printed)] == 0, "the printed integral is largest at w = 0")
     true, false = evidence[at_2[0]], printed[at_2[0]]
-    shows(abs(true + 1.760045) < 1e-6 and abs(false + 10.225791) < 1e-6, "at w = 2 they are -1.76 and -10.23")
+    shows(abs(true + 1.760045) < 1e-6 and abs(false + 10.225791) < 1e-6, "at w = 2 both sides are -1.76 and -10.23")
     figure = page(6.8, 5.0)
     axes = figure.subplots()
     axes.fill_between(w, evidence, printed, color=BLUE, alpha=0.13, lw=0, label="gap")
@@ -88,12 +88,12 @@ def to_ring(z: NDArray) -> NDArray:
 
 
 def slope_area(rho: NDArray) -> NDArray:
-    """Return |det dg/dz| at |z| = rho: the radius is scaled by 1/10, the circumference by 1/10 + 1/rho."""
+    """Return |det dg/dz| at |z| = rho: g scales lengths along the radius by 1/10, and across it by 1/10 + 1/rho."""
     return (0.1 + 1 / rho) / 10
 
 
 def ring(count: int = 1500) -> dict[str, NDArray]:
-    """Return what lm-11 shows: draws z, their images, and the density of the radius of the images."""
+    """Return the numbers of lm-11: draws z, their images g(z), |det dg/dz|, and the density of the radius |g(z)|."""
     z = np.random.default_rng(11).standard_normal((count, 2))
     area = slope_area(RHO)
     in_the_plane = np.exp(-(RHO**2) / 2) / (2 * np.pi) / area
@@ -101,20 +101,20 @@ def ring(count: int = 1500) -> dict[str, NDArray]:
 
 
 def check_ring(z: NDArray, g: NDArray, area: NDArray, density: NDArray) -> None:
-    """Refuse points that leave their ray, and draws that do not follow the density."""
+    """Raise NotShown if a point changes its direction, or if the draws do not follow the density."""
     rho, radius, count = np.linalg.norm(z, axis=1), np.linalg.norm(g, axis=1), len(z)
     shows(np.all(radius > 1), "no point lies inside the circle")
     across = z[:, 0] * g[:, 1] - z[:, 1] * g[:, 0]
     shows(np.allclose(across, 0, atol=1e-12) and np.all((z * g).sum(axis=1) > 0), "every point keeps its direction")
     shows(np.allclose(radius, 1 + rho / 10, rtol=1e-12), "the new radius is 1 + |z| / 10")
-    turn = np.sqrt(2) * np.arange(len(RHO))
-    at = RHO[:, None] * np.column_stack([np.cos(turn), np.sin(turn)])
+    angle = np.sqrt(2) * np.arange(len(RHO))
+    at = RHO[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
     axis = [np.array([1.0, 0]), np.array([0, 1.0])]
     (a, b), (c, d) = (complex_step(lambda t: to_ring(at + t * e), 0.0).T for e in axis)  # noqa: B023
     shows(np.allclose(area, a * d - b * c, rtol=1e-9), "areas grow by the determinant of the Jacobian")
     shows(abs(density.sum() * (RHO[1] - RHO[0]) / 10 - 1) < 2e-5, "the density of the radius has mass 1")
     of_z = np.exp(-(RHO**2) / 2)                            # times 2 pi
-    shows(np.allclose(density * area, of_z * (1 + RHO / 10)), "the density is that of z over the determinant")
+    shows(np.allclose(density * area, of_z * (1 + RHO / 10)), "the density is that of z divided by the determinant")
     mean, sd = 1 + (np.pi / 2) ** 0.5 / 10, (2 - np.pi / 2) ** 0.5 / 10
     shows(abs(radius.mean() - mean) < 5 * sd / count**0.5, f"the mean radius is {mean:.5f}")
     ranks = (np.arange(count) + 0.5) / count

@@ -31,9 +31,10 @@ def kl_to_prior(mu: NDArray, sigma: NDArray) -> NDArray:
 
 
 def terms() -> dict[str, NDArray]:
-    """Return the numbers of lm-43: both terms, for mu along the columns and sigma along the rows.
+    """Return the numbers of lm-43: both terms of the loss, one row for each sigma, one column for each mu.
 
-    And for each beta the (mu, sigma) with the least loss: the posterior of a model with s^2 beta in place of s^2.
+    "best" and "path" are the (mu, sigma) with the least loss for each beta: the posterior of a model with beta s^2 in
+    place of s^2.
     """
     mu, sigma = STEP * np.arange(-50, 151), STEP * np.arange(1, 101)[:, None]
     least = lambda beta: np.stack(linear_posterior(W, S * np.sqrt(beta), X), axis=1)  # noqa: E731
@@ -48,9 +49,9 @@ def terms() -> dict[str, NDArray]:
 
 
 def check_sum(mu: NDArray, sigma: NDArray, total: NDArray) -> None:
-    """Refuse a sum of both terms that is not -ELBO."""
-    few = [values[::9, ::9, None] for values in np.broadcast_arrays(mu, sigma)]     # by quadrature, which takes time
-    elbo = linear_elbo(W, S, X, *few)[..., 0]
+    """Raise NotShown if the sum of both terms is not -ELBO."""
+    coarse = [values[::9, ::9, None] for values in np.broadcast_arrays(mu, sigma)]  # quadrature at all points is slow
+    elbo = linear_elbo(W, S, X, *coarse)[..., 0]
     shows(np.allclose(total[::9, ::9], -elbo, rtol=1e-9), "the sum is -ELBO")
     m, s = linear_posterior(W, S, X)
     to_posterior = kl_diagonal(*np.broadcast_arrays(mu, 2 * np.log(sigma)), m, 2 * np.log(s))
@@ -59,24 +60,24 @@ def check_sum(mu: NDArray, sigma: NDArray, total: NDArray) -> None:
 
 
 def lowest(mu: NDArray, sigma: NDArray, values: NDArray) -> NDArray:
-    """Return the (mu, sigma) of the grid with the least value."""
+    """Return the (mu, sigma) of the grid at which `values` is least."""
     row, column = np.unravel_index(values.argmin(), values.shape)
     return np.array([mu[column], sigma[row, 0]])
 
 
 def check_minima(mu: NDArray, sigma: NDArray, fit: NDArray, kl: NDArray, best: NDArray, path: NDArray) -> None:
-    """Refuse minima that are not where they are drawn."""
+    """Raise NotShown if a minimum is not where it is drawn."""
     near = lambda place, values: np.all(abs(lowest(mu, sigma, values) - place) < 1.01 * STEP)  # noqa: E731
     shows(near(linear_posterior(W, S, X), fit + kl), "the sum is least at the posterior")
-    shows(near((X / W, 0), fit), "the reconstruction is best at mu = x / w, without spread")
-    shows(near((0, 1), kl) and abs(kl.min()) < 1e-12, "the KL is 0 at mu = 0, sigma = 1 and nowhere less")
+    shows(near((X / W, 0), fit), "the reconstruction is best at mu = x / w, sigma = 0")
+    shows(near((0, 1), kl) and abs(kl.min()) < 1e-12, "the KL has its minimum, 0, at mu = 0, sigma = 1")
     shows(np.all(np.diff(kl_to_prior(*best.T)) < 0), "the KL at the minimum falls with beta")
     shows(np.allclose(best[1], linear_posterior(W, S, X)), "the minimum at beta = 1 is the posterior")
     for beta, place in zip(BETAS, best):
         here, *around = reconstruction(*(place + AROUND).T) + beta * kl_to_prior(*(place + AROUND).T)
         least = near(place, fit + beta * kl) and here < min(around)
-        shows(least, f"the loss with beta = {beta:g} is least there")
-        shows(np.hypot(*(path - place).T).min() < STEP, f"the path of minima leads through beta = {beta:g}")
+        shows(least, f"the loss with beta = {beta:g} is least at the drawn point")
+        shows(np.hypot(*(path - place).T).min() < STEP, f"the path of minima passes the minimum for beta = {beta:g}")
     shows(np.all(np.diff(kl_to_prior(*path.T)) < 0), "the KL falls along the path")
     ends = np.allclose(path[[0, -1]], [(X / W, 0), (0, 1)], atol=0.02)
     shows(ends, "the path leads from the best reconstruction to the prior")
@@ -96,9 +97,9 @@ def loss(drawn: dict[str, NDArray] | None = None) -> Drawn:
         r"reconstruction  $E_q[-\ln\,p(x|z)]$", r"+  KL$(q(z|x)\,\Vert\,p(z))$",
         "=  loss, the negative ELBO", r"KL where reconstruction + $\beta\,$KL is least",
     )  # fmt: skip
-    for axes, title, values, place, way in zip(panels, titles, (fit, kl, fit + kl, kl), (*places, (0, 1)), WAYS):
+    for axes, title, values, place, end in zip(panels, titles, (fit, kl, fit + kl, kl), (*places, (0, 1)), LABEL_ENDS):
         axes.set(xlim=(-1, 3), ylim=(0, 2), xticks=range(-1, 4), yticks=range(3), aspect="equal", title=title)
-        shade(axes, mu, sigma, values, place, way)
+        shade(axes, mu, sigma, values, place, end)
     for axes, place, name, values in zip(panels, places, names, (fit, kl, fit + kl)):
         point(axes, *place, ORANGE)
         axes.annotate(f"{name}: {values.min():.2f}", place, (0, 7), ha="center", va="bottom", **NAME)
@@ -121,7 +122,7 @@ def loss(drawn: dict[str, NDArray] | None = None) -> Drawn:
 
 
 def alt_of(total: NDArray, best: NDArray, kls: NDArray) -> str:
-    """Describe the four panels in words."""
+    """Return a description of the four panels."""
     falling = ", ".join(f"{kl:.3f} for {beta}" for kl, beta in zip(kls, BETAS.values()))
     return (
         "Contour charts over mu and sigma. The reconstruction is least at mu = 2, sigma = 0, the KL at mu = 0, sigma = 1, "
@@ -130,19 +131,19 @@ def alt_of(total: NDArray, best: NDArray, kls: NDArray) -> str:
     )
 
 
-WAYS = ((-1, 1.7), (3, 0.2), (-1, 1.7), (3, 1.9))           # the labels of the contours lie on the way there
+LABEL_ENDS = ((-1, 1.7), (3, 0.2), (-1, 1.7), (3, 1.9))     # contours are labelled on a line from the minimum to here
 NAME = {"textcoords": "offset points", "size": 10, "path_effects": HALO, "zorder": 7}
 
 
-def shade(axes: Axes, mu: NDArray, sigma: NDArray, values: NDArray, lowest, way) -> None:
-    """Draw contours in nats, labelled along a line from the lowest point; lower values are darker."""
+def shade(axes: Axes, mu: NDArray, sigma: NDArray, values: NDArray, lowest, end) -> None:
+    """Draw contours in nats, labelled along a line from the lowest point to `end`; lower values are darker."""
     lines = [level for level in LEVELS if level > values.min()]
     shades = SHADES(np.linspace(0, 1, len(lines) + 1))
     axes.contourf(mu, sigma.ravel(), values, (-1, *lines, 1e3), colors=shades)
     contours = axes.contour(mu, sigma.ravel(), values, lines, colors=GREY, linewidths=0.6)
-    places = np.linspace(lowest, way, 400)
+    places = np.linspace(lowest, end, 400)
     row, column = np.round(places[:, 1] / STEP - 1).astype(int), np.round((places[:, 0] + 1) / STEP).astype(int)
-    on_the_way = values[np.maximum(row, 0), column]
-    far = [level for level in lines if level < on_the_way.max() and level > on_the_way[60]]
-    manual = [places[np.argmax(on_the_way >= level)] for level in far]
+    on_line = values[np.maximum(row, 0), column]
+    labelled = [level for level in lines if level < on_line.max() and level > on_line[60]]
+    manual = [places[np.argmax(on_line >= level)] for level in labelled]
     axes.clabel(contours, fontsize=8, fmt="%g", inline_spacing=3, manual=manual)

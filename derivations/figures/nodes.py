@@ -1,6 +1,6 @@
-"""Boxes and arrows for the figures that show what depends on what.
+"""Boxes and arrows for the figures that show which numbers depend on which.
 
-One convention: dark arrows carry values forward, orange arrows carry gradients back, on the other side of the same way.
+Dark arrows carry values forward. Orange arrows carry gradients back, parallel to the dark ones.
 """
 
 from typing import NamedTuple
@@ -33,7 +33,7 @@ STYLES = {                                                  # half width, half h
     "sum": (0.55, 0.38, 0.06, {"fc": DARK, "ec": DARK, "lw": 1.3}),
 }  # fmt: skip
 HEAD = "-|>,head_length=5,head_width=2.6"
-LANE = 0.085                                                # from the middle of a way to each of its two arrows
+LANE = 0.085                                                # distance of each of two parallel arrows from their middle
 BACK = {"color": ORANGE, "lw": 1.7}
 
 
@@ -49,13 +49,14 @@ def draw_node(axes: Axes, name: str, node: Node) -> Patch:
     return patch
 
 
-def draw_way(
+def draw_arrow(
     axes: Axes, patches: dict[str, Patch], start: str, end: str, places: tuple[Place, Place], *,
     both: bool, over: bool = False,
 ) -> None:  # fmt: skip
-    """Draw an arrow from edge to edge between places in two nodes; with `both`, a gradient beside it, back.
+    """Draw an arrow between two nodes, from edge to edge; with `both`, also a gradient arrow back, beside it.
 
-    Each keeps to the left in its own direction. `over`: the way crosses another one and interrupts it.
+    Each of the two is drawn to the left of the middle, seen in its own direction. With `over`, the arrow crosses another
+    one and interrupts it.
     """
     a, b = np.array(places)
     along = (b - a) / np.linalg.norm(b - a)
@@ -72,14 +73,14 @@ def draw_way(
 
 
 def draw_bent(axes: Axes, start: str, end: str, bent: Path) -> None:
-    """Draw an arrow along a path, over what it crosses."""
+    """Draw an arrow along a path; it interrupts the arrows that it crosses."""
     axes.add_patch(PathPatch(bent, fill=False, ec="white", lw=6, zorder=1.5))
     look = {"arrowstyle": HEAD, "color": DARK, "lw": 1.2, "joinstyle": "miter"}
     axes.add_patch(FancyArrowPatch(path=bent, zorder=2, gid=f"{start}->{end}", **look))
 
 
 def draw_legend(axes: Axes, x: float, y: float) -> None:
-    """Name both kinds of arrows, from (x, y) downward."""
+    """Draw the legend of both kinds of arrows, from (x, y) downward."""
     for line, (text, ends, look) in enumerate(
         (("values, forward", (0, 0.5), {"color": DARK, "lw": 1.2}), ("gradients, back", (0.5, 0), BACK))
     ):

@@ -6,7 +6,7 @@ from matplotlib.path import Path
 
 from derivations.engine.graph import Arrow, arrows, reaches
 from derivations.figures.common import shows
-from derivations.figures.nodes import Node, draw_bent, draw_legend, draw_node, draw_way
+from derivations.figures.nodes import Node, draw_arrow, draw_bent, draw_legend, draw_node
 from minivae.figures.style import BLUE, DARK, GREY, HALO, ORANGE, Drawn, explain, page, styled
 from minivae.vae import VAE
 
@@ -27,7 +27,7 @@ def log_and_tangent(drawn: dict[str, np.ndarray] | None = None) -> Drawn:
     slope = (log[one] - log[np.flatnonzero(one) - 1]) / (1 - t[np.flatnonzero(one) - 1])
     shows(one.sum() == 1 and np.all(gap[one] == 0), "log t and t - 1 touch at t = 1")
     shows(np.all(gap[~one] < 0), "log t lies below t - 1 everywhere else")
-    shows(abs(slope - 1).max() < 0.01, "t - 1 is the tangent there")
+    shows(abs(slope - 1).max() < 0.01, "t - 1 is the tangent at t = 1")
     between = (t > 1) & (t < 2)
     shows(np.all(log2[between] > tangent[between]), "log2 t lies above t - 1 on (1, 2)")
     shows(np.all(log2[t > 2] < tangent[t > 2]), "log2 t lies below t - 1 from 2 on")
@@ -89,7 +89,7 @@ GRAPH: set[Arrow] = {
 
 
 def small_vae() -> VAE:
-    """Return a model with random weights and biases: with the initial ones, some arrows would have no effect."""
+    """Return a model with random weights and biases. With the initial ones, some inputs of a step would have no effect."""
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, features=6, latent=2, hidden=(5,), dtype=np.float64)
     vae.params.flat[...] = rng.normal(0, 0.6, vae.params.flat.shape)
@@ -104,7 +104,7 @@ def probed(vae: VAE) -> set[Arrow]:
 
 
 def carrying(found: set[Arrow]) -> set[Arrow]:
-    """Return the arrows along which gradients flow back: the weights act on their start, and their end on the loss."""
+    """Return the arrows with gradients: weights act on the start of the arrow, and its end acts on the loss."""
     return {
         (a, b) for a, b in found - set(WEIGHTS.items())
         if any(reaches(found, weights, a) for weights in WEIGHTS) and (b == "loss" or reaches(found, b, "loss"))
@@ -112,7 +112,7 @@ def carrying(found: set[Arrow]) -> set[Arrow]:
 
 
 def check_gradient(vae: VAE) -> None:
-    """Refuse a model whose implemented gradient does not reach the weights of both halves."""
+    """Raise NotShown if the implemented gradient is 0 for some weights of the encoder or of the decoder."""
     rng = np.random.default_rng(1)
     gradient = vae.gradient(rng.integers(0, 2, (4, vae.features)).astype(float), vae.draw_noise(rng, 4))
     for part in ("encoder", "decoder"):
@@ -126,7 +126,7 @@ def schematic(vae: VAE | None = None) -> Drawn:
     vae = vae or small_vae()
     found = probed(vae)
     missing, extra = GRAPH - found, found - GRAPH
-    shows(not any(b == "eps" for _, b in found), "eps is a leaf")
+    shows(not any(b == "eps" for _, b in found), "nothing acts on eps")
     back = any(reaches(found, "z", name) for name in ("mu", "log_var"))
     shows(not back, "nothing leads from z back to mu or sigma")
     shows(not missing, f"{', '.join(f'{a} acts on {b}' for a, b in sorted(missing))}")
@@ -143,7 +143,7 @@ def schematic(vae: VAE | None = None) -> Drawn:
             draw_bent(axes, a, b, BENT)
             continue
         places = tuple((UPRIGHT.get((a, b), NODES[name].place[0]), NODES[name].place[1]) for name in (a, b))
-        draw_way(axes, patches, a, b, places, both=(a, b) in backward, over=(a, b) == ("mu", "kl"))
+        draw_arrow(axes, patches, a, b, places, both=(a, b) in backward, over=(a, b) == ("mu", "kl"))
     label(axes)
     draw_legend(axes, 0.3, 4.2)
     explain(
@@ -160,7 +160,7 @@ def schematic(vae: VAE | None = None) -> Drawn:
 
 
 def label(axes: Axes) -> None:
-    """Write the notes beside the nodes."""
+    """Write labels beside the nodes."""
     for name, letter in (("encoder_hs", r"\varphi"), ("decoder_hs", r"\theta")):
         x, y = NODES[name].place
         axes.text(x, y + 0.52, f"weights ${letter}$", ha="center", va="bottom", size=9, color=GREY)

@@ -1,6 +1,6 @@
-"""The errata as text. One fault is one erratum, with all rows that repeat it.
+"""The errata as text. An erratum is one fault, with all rows that repeat it.
 
-Loose wording and damage by copying are listed after the errata: they are nobody's error.
+Loose wording and damage by copying are listed after the errata. They are not errors of the source.
 """
 
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from derivations.pages.records import Judged, letters, statement
 from derivations.pages.terminal import UNBROKEN, fit, labelled, link_text, page_width, point_text
 from derivations.pages.unicode import unicode
 
-DIGITS = 4                                                  # of the numbers in a table: `derivations show` has more
-LISTS = {                                                   # title: its verdicts, and the heads of three columns
+DIGITS = 4                                                  # digits of numbers in a table; `derivations show` has more
+LISTS = {                                                   # title: its verdicts, and the titles of three columns
     "Errata": (ERRATA, ("at fault", "holds instead", "seen at")),
     "Loose wording": (("loose",), ("where it misleads", "more precisely", "seen at")),
     "Damage by copying": (("copy",), ("what may be lost", "perhaps meant", "seen at")),
@@ -22,28 +22,28 @@ LISTED = tuple(verdict for verdicts, _ in LISTS.values() for verdict in verdicts
 
 
 class Erratum(NamedTuple):
-    """One fault: the rows that have it, first the one that names the group, the others in printed order."""
+    """One fault: the rows that have it. The first is the row that names the group; the others are in printed order."""
 
     rows: list[tuple[Entry, Judgement]]
 
     @property
     def entry(self) -> Entry:
-        """The entry of the first row, which stands for all."""
+        """The entry of the first row."""
         return self.rows[0][0]
 
     @property
     def judgement(self) -> Judgement:
-        """The first row."""
+        """The judgement of the first row."""
         return self.rows[0][1]
 
     @property
     def row(self) -> Row:
-        """The first row itself, with its texts."""
+        """The first row, with its texts."""
         return self.judgement.row
 
 
 def errata(items: list[Judged]) -> list[Erratum]:
-    """The faults of these entries source by source: errata, then loose wording, then damage by copying."""
+    """Return the faults of these entries, source by source: errata, then loose wording, then damage by copying."""
     groups: dict[str, list] = {}
     for item in items:
         for judgement in item.rows:
@@ -55,25 +55,25 @@ def errata(items: list[Judged]) -> list[Erratum]:
 
 
 def title_of(erratum: Erratum) -> str:
-    """The list that an erratum belongs to."""
+    """Return the title of the list to which an erratum belongs."""
     return next(title for title, (verdicts, _) in LISTS.items() if erratum.row.expected in verdicts)
 
 
 def counted(found: list[Erratum]) -> str:
-    """Number of errata of each verdict: "5 slip, 7 wrong"."""
+    """Return the number of errata with each verdict: "5 slip, 7 wrong"."""
     expected = [one.row.expected for one in found]
     return ", ".join(f"{expected.count(verdict)} {verdict}" for verdict in LISTED if verdict in expected)
 
 
 def witness_text(entry: Entry, judgement: Judgement, digits: int = 7) -> str:
-    """A point where the printed statement, or our reading, fails; with both sides there."""
+    """Return a point where the printed statement, or our reading of it, fails, and the value of both sides there."""
     if judgement.free:
-        return f"nothing says what {' and '.join(judgement.free)} {'is' if len(judgement.free) == 1 else 'are'}"
+        return f"{' and '.join(judgement.free)} {'is' if len(judgement.free) == 1 else 'are'} not defined"
     there = judgement.at_witness
     if judgement.witness is None or there is None:
         return "it fails at random draws"
     where = point_text(judgement.witness, letters(entry), digits)
-    numbers = f"{'read so' if judgement.row.claim else 'printed'}, {link_text(there, digits)}"
+    numbers = f"{'our reading' if judgement.row.claim else 'printed'}, {link_text(there, digits)}"
     return f"{where}: {numbers}" if where else numbers
 
 
@@ -81,7 +81,7 @@ def witness_text(entry: Entry, judgement: Judgement, digits: int = 7) -> str:
 
 
 def errata_lines(found: list[Erratum]) -> list[str]:
-    """One line for every erratum: the first id and how many more there are, verdict, fault; a long fault is cut."""
+    """Return one line for every erratum: its first id, the number of other ids, verdict, fault; a long fault is cut."""
     ids = [one.row.id + (f" +{len(one.rows) - 1}" if len(one.rows) > 1 else "") for one in found]
     wide = max(map(len, ids), default=0)
     faults = (fit(one.row.fault, page_width() - wide - 9) for one in found)
@@ -89,12 +89,12 @@ def errata_lines(found: list[Erratum]) -> list[str]:
 
 
 def errata_text(found: list[Erratum]) -> str:
-    """The errata as paragraphs, each with the statement, a point where it fails, and the form that holds."""
+    """Return the errata as paragraphs, each with the statement, a point where it fails, and the form that holds."""
     return "\n\n".join("\n".join(paragraph(one)) for one in found)
 
 
 def paragraph(erratum: Erratum) -> list[str]:
-    """One erratum in full, with the other rows that have the same fault below."""
+    """Return one erratum in full, followed by the other rows with the same fault."""
     entry, row, width = erratum.entry, erratum.row, page_width()
     lines = [f"{row.id}   {erratum.judgement.verdict}   {entry.ref}", *stated(entry, row)]
     lines += labelled("  why", row.fault, width)
@@ -106,7 +106,7 @@ def paragraph(erratum: Erratum) -> list[str]:
 
 
 def stated(entry: Entry, row: Row) -> list[str]:
-    """The statement of a row: what the source says and how it is read here, or what is printed."""
+    """Return the statement of a row: what the source says with our reading of it, or the printed formula."""
     width = page_width()
     claim = labelled("  says", row.claim, width) if row.claim else []
     return claim + labelled("  read as" if row.claim else "  printed", statement(entry, row), width)
@@ -116,7 +116,7 @@ def stated(entry: Entry, row: Row) -> list[str]:
 
 
 def errata_markdown(found: list[Erratum]) -> str:
-    """Three tables for each source: errata, loose wording, damage by copying."""
+    """Return up to three tables for each source: errata, loose wording, damage by copying."""
     names = list(dict.fromkeys(source_of(one.entry) for one in found))
     blocks = []
     for source in names:
@@ -128,13 +128,13 @@ def errata_markdown(found: list[Erratum]) -> str:
 
 
 def table(found: list[Erratum], heads: tuple[str, ...]) -> str:
-    """A row for every erratum."""
+    """Return a table with one row for each erratum."""
     rows = [("where", "source says", "read here as", *heads), ("---",) * (3 + len(heads)), *map(cells, found)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
 def cells(erratum: Erratum) -> tuple[str, ...]:
-    """The cells of one erratum. Of a printed formula nothing is our reading."""
+    """Return the cells of one erratum. A printed formula has an empty cell under "read here as"."""
     entry, row = erratum.entry, erratum.row
     places = "; ".join(f"`{judgement.row.id}` {entry.ref}" for entry, judgement in erratum.rows)
     formula = code(statement(entry, row))
@@ -145,12 +145,12 @@ def cells(erratum: Erratum) -> tuple[str, ...]:
 
 
 def code(text: str) -> str:
-    """Text as code in Markdown."""
+    """Mark text as code in Markdown."""
     return f"`{text.replace(UNBROKEN, ' ')}`"
 
 
 def counts_markdown(items: list[Judged]) -> str:
-    """Rows that hold and faults of each source, as a table and a sentence."""
+    """Count the rows that hold and the faults of each source; return a table and a paragraph."""
     sources = list(dict.fromkeys(source_of(item.entry) for item in items))
     heads = ("source", "rows", *COUNTED, "slips", "wrong")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -168,7 +168,7 @@ Of {rows} rows {hold} hold, which is {hold / rows:.0%}. {faulty} rows are at fau
 {slips} slips, and {wrong} that lead to a wrong number. The last two columns count faults, all others count rows."""
 
 
-COUNTED = {                                                 # columns of rows, and their verdicts
+COUNTED = {                                                 # columns that count rows: the verdicts in each
     "hold": ("holds", "holds-if", "defines", "figure", "prose"),
     "of them under an assumption": ("holds-if",),
     "loose wording": ("loose",),
@@ -177,7 +177,7 @@ COUNTED = {                                                 # columns of rows, a
 
 
 def counts(items: list[Judged]) -> list[int]:
-    """Rows, rows by column of `COUNTED`, and the faults that are a slip and that are wrong."""
+    """Return the number of rows, of rows in each column of `COUNTED`, of slips, and of faults that are wrong."""
     rows = [judgement for item in items for judgement in item.rows]
     numbers = [sum(judgement.verdict in verdicts for judgement in rows) for verdicts in COUNTED.values()]
     faults = [len({judgement.row.group for judgement in rows if judgement.verdict == verdict}) for verdict in ERRATA]

@@ -16,5 +16,5 @@ MEANINGS = {                                                # in the order in wh
 
 
 def glossary(words: set[str] | None = None) -> list[str]:
-    """One line for each of these verdicts; for all of them without `words`."""
+    """Return one line for each verdict in `words`, or for every verdict if it is None."""
     return [f"{word:12}{meaning}" for word, meaning in MEANINGS.items() if words is None or word in words]

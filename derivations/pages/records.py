@@ -19,11 +19,13 @@ from derivations.pages.unicode import sides, unicode
 from minivae.checks import refuse
 
 ROOT = Path(__file__).parents[2]
-GRAVITY = ("holds", "defines", "prose", "figure", "holds-if", "loose", "copy", "slip", "wrong", "fails", "undecided")
+GRAVITY = (                                                 # verdicts from the best to the worst
+    "holds", "defines", "prose", "figure", "holds-if", "loose", "copy", "slip", "wrong", "fails", "undecided",
+)  # fmt: skip
 
 
 class Judged(NamedTuple):
-    """An entry, and the judgements of the rows that were asked for."""
+    """An entry, and the judgements of some or all of its rows."""
 
     entry: Entry
     rows: list[Judgement]
@@ -35,18 +37,18 @@ class Judged(NamedTuple):
 
     @property
     def gravest(self) -> Judgement:
-        """The row that represents the entry: one that is not as expected, else the one with the gravest verdict."""
+        """The row that represents the entry: one with an unexpected verdict, else the one with the worst verdict."""
         return max(self.rows, key=lambda judgement: (not judgement.ok, GRAVITY.index(judgement.verdict)))
 
 
 def judged(found: list[Found], draws: int, seed: int, debug: bool = False) -> list[Judged]:
-    """The judgements of the entries found. An entry that cannot be computed is undecided, with the error as the reason."""
+    """Judge the entries found. An entry that raises an error is undecided, with the error as the reason."""
     made = []
     for entry, rows in found:
         try:
             judgements = judge(entry, draws, seed)
         except Exception as error:                          # one broken entry must not stop the others
-            if debug or isinstance(error, MemoryError):     # not the fault of the entry
+            if debug or isinstance(error, MemoryError):     # too little memory is not a fault of the entry
                 raise
             why = f"{type(error).__name__}: {error}"
             judgements = [Judgement(row, "undecided", [], [], [], [], None, why) for row in entry.rows]
@@ -56,12 +58,12 @@ def judged(found: list[Found], draws: int, seed: int, debug: bool = False) -> li
 
 
 def module_of(entry: Entry) -> str:
-    """The module that an entry stands in, which is a section of its source: "derivations.odaibo.bayes"."""
+    """Return the module of an entry, such as "derivations.odaibo.bayes"; each module is a section of its source."""
     return inspect.unwrap(entry.printed.function).__module__
 
 
 def matching(filter: str) -> list[Entry]:
-    """The entries of a source; the one with an id; else those with a word anywhere in `words_of`. All without a filter."""
+    """Return the entries of a source, the entry with an id, or the entries with a word in `words_of`; for "", all."""
     everything = entries()
     if filter in ("", *SOURCES):
         return entries(filter)
@@ -76,18 +78,18 @@ def matching(filter: str) -> list[Entry]:
 
 
 def words_of(entry: Entry) -> str:
-    """The text that a filter is searched in: formula, meaning, claim, place in the source, section, tied functions."""
-    said = (text for row in entry.rows for text in (row.says, row.claim))
-    return "\n".join([unicode(entry.printed.latex), *said, entry.ref, module_of(entry), *(tie.name for tie in entry.ties)])
+    """Return the text that a filter searches: formula, meaning, claim, place in the source, section, tied functions."""
+    texts = (text for row in entry.rows for text in (row.says, row.claim))
+    return "\n".join([unicode(entry.printed.latex), *texts, entry.ref, module_of(entry), *(tie.name for tie in entry.ties)])
 
 
 def worst(judgement: Judgement) -> float:
-    """The worst miss of the printed form in tolerances; nan if there is nothing to compute."""
+    """Return the worst miss of the printed form, in tolerances; NaN if there is nothing to compute."""
     return max((link.misses for link in judgement.links), default=math.nan)
 
 
 def statement(entry: Entry, row: Row) -> str:
-    """The statement of a row as text: the formula of the entry or, in a chain of rows, one link of it."""
+    """Return the statement of a row as text: the formula of the entry or, if each link is a row, one link of it."""
     parts = sides(entry.printed.latex)
     if row.link is None or len(parts) <= row.link + 1:
         return unicode(entry.printed.latex)
@@ -99,10 +101,11 @@ def statement(entry: Entry, row: Row) -> str:
 
 
 def sample(form: Form) -> dict:
-    """A simple point at which no term vanishes by chance.
+    """Return a simple point at which no term is 0 by accident.
 
     The first simple values are special (mu = 0, sigma = 1), and so are two equal letters (q = p). So the first letter
-    of a kind takes its second simple value, and the next letter its third, if the form can be computed there.
+    with a rule takes its second simple value, and the next letter with the same rule its third. If the form cannot be
+    computed at this point, simpler choices follow.
     """
     for step, start in ((1, 1), (0, 1), (0, 0)):
         values = chosen(form.inputs, step, start)
@@ -115,7 +118,7 @@ def sample(form: Form) -> dict:
 
 
 def chosen(inputs: Inputs, step: int, start: int) -> dict:
-    """Every letter's simple value of rank `start`, `step` more for each earlier letter of the same kind."""
+    """Choose the simple value number `start` of every letter, plus `step` for each earlier letter with the same rule."""
     values, seen = {}, Counter()
     for symbol in inputs:
         values[symbol.name] = symbol.simple[min(start + step * seen[symbol.rule], len(symbol.simple) - 1)]
@@ -124,35 +127,35 @@ def chosen(inputs: Inputs, step: int, start: int) -> dict:
 
 
 def sides_at(form: Form, values: dict) -> list[np.ndarray]:
-    """The value of every side at one point, without axes of length one."""
+    """Return the value of every side at one point, without axes of length one."""
     values = {symbol.name: values[symbol.name] for symbol in form.inputs}
     with np.errstate(all="ignore"):                         # an undefined value is printed as undefined
         try:
             sides = split(form.function(**point(**values)))[0]
         except IndexError as error:
-            raise ValueError(f"These values do not go together: {error}") from error
+            raise ValueError(f"The lengths of these values do not match: {error}") from error
     return [np.squeeze(value_and_scale(side)[0]) for side in sides]
 
 
 def holding(entry: Entry, row: Row | None = None) -> Form:
-    """The form that holds: the corrected or intended one, else the printed one."""
+    """Return the form that holds: the corrected, intended or precise one, else the printed one."""
     rows = entry.rows if row is None else [row]
     return next((row.repair for row in rows if row.repair), entry.printed)
 
 
 def shown(entry: Entry) -> Form:
-    """The form whose sides are shown: the printed one, unless it has a free letter."""
+    """Return the form whose sides are shown: the printed one, unless it uses a letter that it does not define."""
     return holding(entry) if entry.printed.free else entry.printed
 
 
 def letters(entry: Entry) -> dict[str, Symbol]:
-    """Every letter of the printed and of the repaired forms, by name."""
+    """Return every letter of the printed form and of the forms that hold, by name."""
     forms = [entry.printed, *(row.repair for row in entry.rows if row.repair)]
     return {symbol.name: symbol for form in forms for symbol in form.inputs}
 
 
 def parse_point(text: str, entry: Entry) -> dict:
-    """The values of "mu_q=0.5,sigma_q=2" or "p=[0.5,0.5]"; raises ValueError if a letter may not have its value."""
+    """Read the values of "mu_q=0.5,sigma_q=2" or "p=[0.5,0.5]"; raise ValueError if one is not allowed for its letter."""
     known, values = letters(entry), {}
     for part in re.split(r",(?=\s*\w+\s*=)", text):
         name, equals, value = (word.strip() for word in part.partition("="))
@@ -164,18 +167,18 @@ def parse_point(text: str, entry: Entry) -> dict:
 
 
 def example(entry: Entry) -> str:
-    """An `--at` option that works for the entry."""
+    """Return an `--at` option that works for the entry."""
     point = ",".join(f"{name}={plain(value)}" for name, value in sample(shown(entry)).items())
     return f"--at '{point}'" if "[" in point else f"--at {point}" if point else "without --at"
 
 
 def plain(value) -> str:
-    """A value in the form in which a user types it: 0.5 or [0.5,0.5]."""
+    """Return a value as a user types it: 0.5 or [0.5,0.5]."""
     return str(np.asarray(value).tolist()).replace(" ", "")
 
 
 def check_value(symbol: Symbol, text: str) -> np.ndarray:
-    """The number or list in the text; raises ValueError if it breaks the rule of its letter."""
+    """Read a number or a list; raise ValueError if it breaks the rule of its letter."""
     try:
         value = as_drawn(ast.literal_eval(text))
     except (ValueError, SyntaxError, TypeError):
@@ -201,7 +204,7 @@ def check_value(symbol: Symbol, text: str) -> np.ndarray:
 
 
 def located(function) -> str:
-    """file:line of a function, relative to the project."""
+    """Return file:line of a function, relative to the project."""
     function = inspect.unwrap(function)
     path = Path(inspect.getsourcefile(function))
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
@@ -209,7 +212,7 @@ def located(function) -> str:
 
 
 def fetch(name: str):
-    """The object with this dotted name: minivae.vae.VAE.forward."""
+    """Return the object with a dotted name, such as minivae.vae.VAE.forward."""
     words = name.split(".")
     for length in range(len(words), 0, -1):
         try:
@@ -223,7 +226,7 @@ def fetch(name: str):
 
 
 def code_of(entry: Entry) -> list:
-    """The functions of an entry, in the order of its file."""
+    """Return the functions of an entry, in the order of its file."""
     repairs = [row.repair.function for row in entry.rows if row.repair]
     functions = [entry.printed.function, *repairs, *(tie.function for tie in entry.ties)]
     return sorted(dict.fromkeys(functions), key=lambda function: inspect.getsourcelines(function)[1])
@@ -233,12 +236,12 @@ def code_of(entry: Entry) -> list:
 
 
 def number(value: float) -> float | None:
-    """The number, or None if JSON cannot hold it."""
+    """Return the number, or None for infinity and NaN, which JSON does not have."""
     return float(value) if math.isfinite(value) else None
 
 
 def finite(thing):
-    """The same lists and dicts with None for infinity and NaN."""
+    """Return the same lists and dicts with None for infinity and NaN."""
     if isinstance(thing, dict):
         return {key: finite(value) for key, value in thing.items()}
     if isinstance(thing, list):
@@ -247,12 +250,12 @@ def finite(thing):
 
 
 def lists(values: dict | None) -> dict | None:
-    """A point as JSON."""
+    """Return a point as lists and numbers, for JSON."""
     return values and {name: np.squeeze(as_drawn(value)).tolist() for name, value in values.items()}
 
 
 def link_record(id: str, verdict: str, link: Link | None) -> dict:
-    """One link as JSON; without numbers if it has a free letter."""
+    """Return one link for JSON; without numbers if it uses a letter that the formula does not define."""
     keys = ("relation", "left", "right", "residual", "tolerance", "ok")
     if link is None:
         return {"id": id, "verdict": verdict} | dict.fromkeys(keys) | {"ok": False}
@@ -261,30 +264,30 @@ def link_record(id: str, verdict: str, link: Link | None) -> dict:
 
 
 def source_record(entry: Entry, row: Row) -> dict:
-    """The claim of a row and the formula that we read it as, both None for a printed formula; its group of faults."""
+    """Return the claim of a row, our reading of it (both None for a printed formula), and its group of faults."""
     reading = statement(entry, row) if row.claim else None
     return {"claim": row.claim or None, "reading": reading, "group": row.group}
 
 
 def link_records(item: Judged) -> list[dict]:
-    """Every link of an entry: with the verdict of its row if it is a row of its own, else with its state."""
+    """Return every link of an entry: with the verdict of its row if each link is a row, else with its own state."""
     made = []
     for judgement in item.rows:
         row, links = judgement.row, judgement.links
         if row.link is not None:
             record = link_record(row.id, judgement.verdict, links[0] if links else None)
-            own = {"expected": row.expected, "fault": row.fault or None, "witness": lists(judgement.witness)}
-            own |= {"corrected": row.repair and row.repair.latex}
-            made.append(record | own | source_record(item.entry, row))
+            record |= {"expected": row.expected, "fault": row.fault or None, "witness": lists(judgement.witness)}
+            record |= {"corrected": row.repair and row.repair.latex}
+            made.append(record | source_record(item.entry, row))
         for i, link in enumerate(links if row.link is None else ()):
             made.append(link_record(row.id + (chr(ord("a") + i) if len(links) > 1 else ""), link.state, link))
     return made
 
 
 def record(item: Judged) -> dict:
-    """An entry as JSON. In a chain of several rows, the single fields are those of the gravest row."""
-    entry, grave = item.entry, item.gravest
-    row = grave.row
+    """Return an entry for JSON. If it has several rows, fields of a single row are those of the row with the worst verdict."""
+    entry, worst_row = item.entry, item.gravest
+    row = worst_row.row
     return {
         "id": entry.id,
         "source": source_of(entry),
@@ -295,12 +298,12 @@ def record(item: Judged) -> dict:
         "says": {judgement.row.id: judgement.row.says for judgement in item.rows},
         "needs": entry.needs or None,
         "expected": row.expected,
-        "verdict": grave.verdict,
+        "verdict": worst_row.verdict,
         "ok": item.ok,
-        "why": grave.why or None,
+        "why": worst_row.why or None,
         "links": link_records(item),
         "tied_to": [tie.name for tie in entry.ties],
         "fault": row.fault or None,
-        "witness": lists(grave.witness),
+        "witness": lists(worst_row.witness),
         "corrected": row.repair and row.repair.latex,
     } | source_record(entry, row)

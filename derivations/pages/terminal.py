@@ -1,4 +1,4 @@
-"""Entries of the ledger as text for a terminal: list, table of verdicts, the page of one entry, errata."""
+"""Entries of the ledger as text for a terminal: the list, the table of verdicts, the page of one entry."""
 
 import inspect
 import math
@@ -21,24 +21,24 @@ from derivations.pages.records import (
 )  # fmt: skip
 from derivations.pages.unicode import sides, unicode
 
-UNBROKEN = "\u00a0"                                         # no-break space: `wrapped` does not break there
+UNBROKEN = "\u00a0"                                         # no-break space: `wrapped` does not break a line at it
 SIGNS = {"<=": "≤", ">=": "≥", "!=": "≠"}
 IS = {"slip": "is a slip", "wrong": "is wrong", "loose": "is loose wording", "copy": "is perhaps damaged by copying"}
 REPAIRED = {"wrong": "Corrected", "slip": "Intended", "loose": "More precisely", "copy": "Perhaps meant"}
 
 
 def page_width() -> int:
-    """Width of a page in columns: that of the terminal, between 60 and 100."""
+    """Return the width of a page in columns: that of the terminal, but at least 60 and at most 100."""
     return max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
 
 
 def columns(text: str) -> int:
-    """Columns that a text takes up; combining accents take none."""
+    """Return the number of columns that a text takes on the screen; combining accents take no column."""
     return sum(not unicodedata.combining(letter) for letter in text)
 
 
 def fit(text: str, width: int) -> str:
-    """The text in exactly so many columns, cut with an ellipsis if it is longer."""
+    """Fit the text into exactly `width` columns: add spaces, or cut it and add an ellipsis."""
     if columns(text) <= width:
         return text + " " * (width - columns(text))
     while columns(text) >= width:
@@ -47,7 +47,7 @@ def fit(text: str, width: int) -> str:
 
 
 def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
-    """Text wrapped into lines, with a prefix for the first and one for the rest; formulas break at spaces only."""
+    """Wrap text into lines, with one prefix for the first line and one for the others; break formulas at spaces only."""
     whole_words = {"break_long_words": False, "break_on_hyphens": False}
     lines = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, **whole_words)
     return [line.replace(UNBROKEN, " ") for line in lines]
@@ -57,7 +57,7 @@ def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
 
 
 def value_text(value, digits: int = 7) -> str:
-    """A number to some digits, or a list of them; a long list is shortened."""
+    """Write a number, or a list of numbers, with so many digits; shorten a long list."""
     value = np.asarray(value, float)
     if value.ndim == 0:
         return "undefined" if np.isnan(value) else f"{value + 0.0:.{digits}g}"
@@ -68,7 +68,7 @@ def value_text(value, digits: int = 7) -> str:
 
 
 def link_text(link: Link, digits: int = 7) -> str:
-    """Both sides of a link as numbers: 0.5 = 0.25. Sides that differ get enough digits to show it, up to seven."""
+    """Write both sides of a link as numbers: 0.5 = 0.25. Sides that differ get more digits, up to seven, until it shows."""
     left, right = value_text(link.left, digits), value_text(link.right, digits)
     if left == right and link.left != link.right and digits < 7:
         return link_text(link, digits + 1)
@@ -76,7 +76,7 @@ def link_text(link: Link, digits: int = 7) -> str:
 
 
 def point_text(values: dict, known: dict, digits: int = 7) -> str:
-    """A point in the letters of the source: μ_q = 0.5, σ_q = 2."""
+    """Write a point with the letters of the source: μ_q = 0.5, σ_q = 2."""
     named = []
     for name, value in values.items():
         letter = unicode(known[name].latex) if name in known else name
@@ -85,7 +85,7 @@ def point_text(values: dict, known: dict, digits: int = 7) -> str:
 
 
 def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]:
-    """A printed chain, a side on each line, with the value of each to the right."""
+    """Write a chain with one side on each line, and the value of the side at the right."""
     printed = sides(latex)
     texts = [value_text(value) for value in values] or [""] * len(printed)
     if len(printed) != len(texts):                          # formula and numbers have different numbers of sides
@@ -105,7 +105,7 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
 
 
 def at_point(form: Form, values: dict, width: int, indent: str = "  ") -> list[str]:
-    """A form with its values at a point, or the reason why it is refused."""
+    """Write a form with the values of its sides at a point, or the error that it raises there."""
     try:
         return chain(form.latex, sides_at(form, values), width, indent)
     except ValueError as error:
@@ -116,19 +116,19 @@ def at_point(form: Form, values: dict, width: int, indent: str = "  ") -> list[s
 
 
 def contents(entries: list[Entry], width: int) -> list[str]:
-    """One line for every section of the sources: its name, how many entries it has, its title."""
+    """Return one line for every section of the sources: name, number of entries, title."""
     counts = Counter(module_of(entry) for entry in entries)
     names = {module: f"{module.removeprefix('derivations.'):28}{count:3}  " for module, count in counts.items()}
     return [(name + fit(title_of(module), width - 33)).rstrip() for module, name in names.items()]
 
 
 def title_of(module: str) -> str:
-    """The first line of a module's docstring, without the name of its source in front."""
+    """Return the first line of a module's docstring without the name of the source before it."""
     return re.sub(r'^[^":]*("[^"]*"[^":]*)?: ', "", sys.modules[module].__doc__.splitlines()[0])
 
 
 def list_lines(entries: list[Entry], width: int) -> list[str]:
-    """One line for every entry: id, verdicts, formula."""
+    """Return one line for every entry: id, verdicts, formula."""
     lines = []
     for entry in entries:
         verdicts = "/".join(dict.fromkeys(row.expected for row in entry.rows))
@@ -140,7 +140,7 @@ def list_lines(entries: list[Entry], width: int) -> list[str]:
 
 
 def check_lines(items: list[Judged], whole: bool, width: int) -> list[str]:
-    """The table of verdicts, of all rows or of those that are not as expected; totals; what the verdicts mean."""
+    """Return the table of verdicts (if not `whole`, only unexpected ones), the totals, and the meaning of the verdicts."""
     bad = [item._replace(rows=[judgement for judgement in item.rows if not judgement.ok]) for item in items]
     rows = [line for item in (items if whole else bad) for line in check_rows(item, width)]
     head = [f"{'id':12} {'statement':{width - 34}} {'verdict':10}{'worst miss':>10}"]
@@ -149,12 +149,12 @@ def check_lines(items: list[Judged], whole: bool, width: int) -> list[str]:
 
 
 def check_rows(item: Judged, width: int) -> list[str]:
-    """One line for each row of an entry, and under it the reason if its verdict is not the expected one."""
+    """Return one line for each row of an entry; below it the reason, if the verdict is not the expected one."""
     printed, lines = sides(item.entry.printed.latex), []
     for judgement in item.rows:
         row = judgement.row
         text = statement(item.entry, row)
-        if row.link and len(printed) > row.link + 1:        # the line above has the left side
+        if row.link and len(printed) > row.link + 1:        # the left side is in the line above
             text = f"… {' '.join(printed[row.link + 1])}"
         line = f"{row.id:12} {fit(text, width - 34)} {judgement.verdict:10}{miss_text(judgement):>10}"
         lines.append(line.rstrip())
@@ -166,7 +166,7 @@ def check_rows(item: Judged, width: int) -> list[str]:
 
 
 def miss_text(judgement: Judgement) -> str:
-    """The worst residual of a row in tolerances."""
+    """Write the worst miss of a row in tolerances, or the letters that its formula does not define."""
     if judgement.free:
         return f"free {','.join(judgement.free)}"
     miss = worst(judgement)
@@ -176,7 +176,7 @@ def miss_text(judgement: Judgement) -> str:
 
 
 def totals(items: list[Judged]) -> list[str]:
-    """The number of rows for every kind and verdict, and of faults: rows of one group repeat one fault."""
+    """Return the table of counts: rows by kind and verdict, and faults. Rows of one group count as one fault."""
     rows = [(item.entry, judgement) for item in items for judgement in item.rows]
     count = Counter((entry.kind, judgement.verdict) for entry, judgement in rows)
     faults = Counter(verdict for verdict, _ in {(judgement.verdict, judgement.row.group) for _, judgement in rows})
@@ -199,16 +199,16 @@ def totals(items: list[Judged]) -> list[str]:
 
 
 def page(item: Judged, values: dict, draws: int, seed: int) -> str:
-    """The page of one entry: formula, meaning, numbers, faults, judgement, code."""
+    """Return the page of one entry: formula, meaning, numbers, faults, judgement, code."""
     entry, width = item.entry, page_width()
     known = letters(entry)
     title = f"{entry.id}   {entry.kind} in {SOURCES[source_of(entry)]}, {entry.ref}"
     lines = [*wrapped(title, "", "  ", width), "", *claim_lines(entry, width)]
     lines += [*chain(entry.printed.latex, [], width), ""]
     lines += says(item, width)
-    lines += labelled("Enough is", entry.needs, width) if entry.needs else []
+    lines += labelled("Assuming", entry.needs, width) if entry.needs else []
     described = "; ".join(f"{letter_text(symbol)}: {symbol.rule}" for symbol in known.values())
-    lines += labelled("Letters", described or "none: a statement about fixed numbers", width)
+    lines += labelled("Letters", described or "no letters: the statement is about fixed numbers", width)
     lines += ["", *sample_lines(entry, shown(entry), values, width)]
     for judgement in item.rows:
         lines += fault_lines(entry, judgement, width)
@@ -221,7 +221,7 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
 
 
 def claim_lines(entry: Entry, width: int) -> list[str]:
-    """The claim of the source, and a line that calls the formula below our reading; [] above a printed formula."""
+    """Return the claim of the source, and a line that says that the formula is our reading; [] for a printed formula."""
     claims = {row.id.removeprefix(entry.id): row.claim for row in entry.rows if row.claim}
     if not claims:
         return []
@@ -230,41 +230,41 @@ def claim_lines(entry: Entry, width: int) -> list[str]:
         claims = {"": entry.rows[0].claim}
     texts = [f"What the source says{letter and f' ({letter})'}: {claim}" for letter, claim in claims.items()]
     lines = [line for text in texts for line in wrapped(text, "", "  ", width)]
-    return [*lines, "", "Read here as" if everywhere else f"Printed; read here as: {', '.join(claims)}"]
+    return [*lines, "", "Read here as" if everywhere else f"Printed, except our reading of {', '.join(claims)}"]
 
 
 def outside_lines(entry: Entry, values: dict, width: int) -> list[str]:
-    """The statement at a point outside the assumption, where it fails or is undefined."""
+    """Return the statement at a point outside the assumption, where it fails or is undefined."""
     state = outside(entry, values).state
-    fate = {"fails": "it fails", "undefined": "it is undefined", "holds": "it holds as well"}[state]
+    result = {"fails": "it fails", "undefined": "it is undefined", "holds": "it holds as well"}[state]
     why = f" ({entry.undefined.rstrip('.')})" if entry.undefined and state == "undefined" else ""
-    text = f"Outside this assumption, at {point_text(values, letters(entry))}, {fate}{why}"
+    text = f"Outside this assumption, at {point_text(values, letters(entry))}, {result}{why}"
     return [*wrapped(text, "", "  ", width), *at_point(entry.printed, sample(entry.printed) | values, width)]
 
 
 DRAWN = ("odaibo.F1", "odaibo.F2", "lm.3", "lm.11", "lm.43", "hong.10", "cards.15", "cards.23", "cards.24", "cards.30")
-SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # one drawing shows all three
+SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # the same figure shows all three entries
 
 
 def drawn_as(entry: Entry) -> str:
-    """The name of the figure of an entry; "" without a figure."""
+    """Return the name of the figure of an entry, or ""."""
     id = SAME.get(entry.id, entry.id)
     return id.replace(".", "-") if id in DRAWN else ""
 
 
 def letter_text(symbol: Symbol) -> str:
-    """The printed letter, and in brackets the name to type if that differs."""
+    """Return the printed letter; after it in brackets the name to type, if it is different."""
     printed = unicode(symbol.latex)
     return printed if printed == symbol.name else f"{printed} ({symbol.name})"
 
 
 def labelled(label: str, text: str, width: int) -> list[str]:
-    """A label in the margin with wrapped text beside it."""
+    """Return wrapped text with a label at its left."""
     return wrapped(text, f"{label:9} ", " " * 10, width)
 
 
 def says(item: Judged, width: int) -> list[str]:
-    """Verdict and meaning of every row."""
+    """Return verdict and meaning of every row."""
     lines = []
     for judgement in item.rows:
         row = judgement.row
@@ -275,7 +275,7 @@ def says(item: Judged, width: int) -> list[str]:
 
 
 def sample_lines(entry: Entry, form: Form, values: dict, width: int) -> list[str]:
-    """Every side at a sample point, or at the point that the reader gives."""
+    """Return every side at a sample point, or at the point that the user gives."""
     if not form.inputs:
         return ["The numbers", *at_point(form, {}, width)]
     point = sample(form) | values
@@ -286,52 +286,54 @@ def sample_lines(entry: Entry, form: Form, values: dict, width: int) -> list[str
 
 
 def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
-    """The fault of a row, a point where it fails, and the form that holds."""
+    """Return the fault of a row, a point where it fails, and the form that holds."""
     row, known = judgement.row, letters(entry)
     if not row.fault:
         return []
     lines = ["", *wrapped(f"{row.id} {IS.get(judgement.verdict, f'is {judgement.verdict}')}. {row.fault}", "", "  ", width)]
-    taken = "Read so" if row.claim else "Printed"
+    form = "Our reading" if row.claim else "Printed"
     if judgement.free:
-        form, names = "As read here" if row.claim else "As printed", " and ".join(judgement.free)
-        lines.append(f"  {form}, nothing says what {names} may be.")
+        names, are = " and ".join(judgement.free), "is" if len(judgement.free) == 1 else "are"
+        lines.append(f"  {'Our reading' if row.claim else 'The printed formula'} has no value: {names} {are} not defined.")
     elif judgement.witness:
         where = point_text(judgement.witness, known)
-        lines += wrapped(f"{taken}, at the simplest witness {where}", "", "  ", width)
+        lines += wrapped(f"{form}, at the simplest point where it fails: {where}", "", "  ", width)
         lines += at_point(entry.printed, judgement.witness, width)
     else:
-        lines += [taken, *at_point(entry.printed, sample(entry.printed), width)]
+        lines += [form, *at_point(entry.printed, sample(entry.printed), width)]
     if row.repair is None:
         return lines
-    verb = REPAIRED[row.expected]
-    if judgement.free:                                      # its numbers stand above
-        return [*lines, verb, *chain(row.repair.latex, [], width)]
+    repaired = REPAIRED[row.expected]
+    if judgement.free:                                      # `sample_lines` has printed its numbers
+        return [*lines, repaired, *chain(row.repair.latex, [], width)]
     point = sample(row.repair) | (judgement.witness or {})
-    return [*lines, f"{verb}, at the same point" if judgement.witness else verb, *at_point(row.repair, point, width)]
+    title = f"{repaired}, at the same point" if judgement.witness else repaired
+    return [*lines, title, *at_point(row.repair, point, width)]
 
 
 def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
-    """The result of every link: holds or fails, and the worst miss."""
-    where = f"Judged over {draws} random draws (seed {seed}) and the simple points"
+    """Return the result of every link: holds or fails, and the worst miss."""
+    where = f"Judged at {draws} random draws (seed {seed}) and at the simple points"
     head = wrapped(f"{where}, relative tolerance {item.entry.tolerance:.0e}", "", "  ", width)
     lines = []
     for judgement in item.rows:
         if judgement.free:
-            lines.append(f"  {judgement.row.id:12} ill-typed  free letters: {', '.join(judgement.free)}")
-        forms = [("", judgement.links), ("repaired ", judgement.repaired if judgement.row.repair else [])]
+            lines.append(f"  {judgement.row.id:12} undefined  letters that the formula does not define: {', '.join(judgement.free)}")
+        forms = [("", judgement.links)]
+        if judgement.row.repair:
+            forms.append((f"{REPAIRED[judgement.row.expected].lower()}: ", judgement.repaired))
         for name, links in forms:
             for link in links:
-                far = "beyond all tolerance" if np.isinf(link.misses) else f"by {link.misses:.0e} tolerances"
-                far = f"{far} at worst: {link_text(link)}" if link.misses > 0.01 else "by less than 0.01 tolerances"
-                fate = f"{link.state:10} {name}misses {far}"                    # below 0.01, it is rounding
-                lines += wrapped(fate, f"  {judgement.row.id:12} ", " " * 15, width)
+                size = "infinite" if np.isinf(link.misses) else f"{link.misses:.0e} tolerances"
+                size = f"{size}, at {link_text(link)}" if link.misses > 0.01 else "below 0.01 tolerances"     # rounding
+                lines += wrapped(f"{link.state:10} {name}largest miss {size}", f"  {judgement.row.id:12} ", " " * 15, width)
         if judgement.why:
             lines += wrapped(judgement.why, f"  {judgement.row.id:12} undecided  ", " " * 15, width)
     return head + lines if lines else ["Nothing to compute here."]
 
 
 def code_lines(item: Judged, width: int) -> list[str]:
-    """The functions of minivae that implement it, and the entry's own source code."""
+    """Return the functions of minivae that implement the entry, and the entry's source code."""
     ties, lines = {name: link for judgement in item.rows for name, link in judgement.ties}, []
     for name in (tie.name for tie in item.entry.ties):
         agrees = f"   {'agrees' if ties[name].state == 'holds' else 'DISAGREES'}" if name in ties else ""

@@ -1,6 +1,6 @@
-"""A formula in LaTeX as one line of text for a terminal: \\frac{\\sigma_q^2}{2} becomes σ_q²/2.
+"""Turn a formula in LaTeX into one line of text for a terminal: \\frac{\\sigma_q^2}{2} becomes σ_q²/2.
 
-It is good enough to read, and drops nothing in silence: an unknown command stays as a word.
+The result is readable, not typeset. Nothing is dropped silently: an unknown command stays as a word.
 """
 
 import re
@@ -46,34 +46,34 @@ ACCENTS = {
     "dot": "\u0307",
     "vec": "\u20d7",
 }
-PLAIN = {"underline", "overline", "underbrace", "mathbf", "mathbb", "boldsymbol", "mathit", "mathsf"}  # bare
+PLAIN = {"underline", "overline", "underbrace", "mathbf", "mathbb", "boldsymbol", "mathit", "mathsf"}  # style is dropped
 TEXT = {"text", "mathrm", "operatorname", "textrm", "textit", "mbox"}
 SCRIPT = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "𝒜ℬ𝒞𝒟ℰℱ𝒢ℋℐ𝒥𝒦ℒℳ𝒩𝒪𝒫𝒬ℛ𝒮𝒯𝒰𝒱𝒲𝒳𝒴𝒵"))
 KNOWN = {*WORDS, *LARGE, *ORDINARY, *BINARY, *LINKS, *RELATED, *OPEN, *CLOSE, *SILENT, *ACCENTS, *PLAIN, *TEXT} | {
     "frac", "dfrac", "sqrt", "mathcal", *(space[1:] for space in SPACES)
 }  # fmt: skip
 RAISED = dict(zip("0123456789+−=()niTJLDKN*′ᵀ", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵀᴶᴸᴰᴷᴺ*′ᵀ"))
-LOWERED = dict(zip("0123456789+−=()ijklmnt", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢⱼₖₗₘₙₜ"))  # without p: Unicode has no subscript q
+LOWERED = dict(zip("0123456789+−=()ijklmnt", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢⱼₖₗₘₙₜ"))  # no p, because Unicode has no subscript q
 LETTER = r"[^\W\d_][\u0300-\u036f]?(_(\w+|\(\))|[₀-₉ᵢⱼₖₗₘₙₜ]+)?"
 SINGLE = re.compile(rf"(\d+(\.\d+)?|√?(d|D_)?{LETTER}(\(\))?|√?\(\))[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ⁺⁻ᵀ*′]*")
 
 
 class Piece(NamedTuple):
-    """Some text, and its part: ord, frac, word, text, large, bin, link, rel, open, close, bar, comma, space."""
+    """A piece of a formula and its kind: ord, frac, word, text, large, bin, link, rel, open, close, bar, comma, space."""
 
     text: str
     part: str
 
 
 def unicode(latex: str) -> str:
-    """The formula as one line of text."""
+    """Return the formula as one line of text."""
     return spaced(pieces(latex))
 
 
 def sides(latex: str) -> list[tuple[str, str]]:
-    """(relation, side) of a printed chain, as text; the first relation is empty.
+    """Split a chain into (relation, side), as text; the first relation is "".
 
-    Relation signs in brackets do not count: the "=" of p(X = x) does not separate two sides.
+    Relations inside brackets do not split: p(X = x) is one side.
     """
     depth, parts = 0, [("", [])]
     for piece in pieces(latex):
@@ -86,7 +86,7 @@ def sides(latex: str) -> list[tuple[str, str]]:
 
 
 def latex_sides(latex: str) -> list[tuple[str, str]]:
-    """The same chain in LaTeX: (relation, side)."""
+    """Split a chain into (relation, side), as LaTeX."""
     depth, parts = 0, [["", ""]]
     for token in TOKEN.findall(latex):
         name = token.removeprefix("\\") if len(token) > 1 else token
@@ -99,12 +99,12 @@ def latex_sides(latex: str) -> list[tuple[str, str]]:
 
 
 def pieces(latex: str) -> list[Piece]:
-    """The formula as pieces in order, fractions and scripts made into text."""
+    """Return the pieces of a formula in order; fractions, subscripts and superscripts are text already."""
     return read([token for token in TOKEN.findall(latex) if not token.isspace()], latex)
 
 
 def read(tokens: list[str], latex: str) -> list[Piece]:
-    """Take tokens until the group ends."""
+    """Turn tokens into pieces until the group ends; remove these tokens from the list."""
     made: list[Piece] = []
     while tokens and tokens[0] != "}":
         token = tokens.pop(0)
@@ -119,12 +119,12 @@ def read(tokens: list[str], latex: str) -> list[Piece]:
 
 
 def group(inside: list[Piece]) -> list[Piece]:
-    """A group as one piece, so that a script is put on all of it."""
+    """Join a group into one piece, so that a following subscript or superscript belongs to the whole group."""
     return inside if len(inside) < 2 else [Piece(spaced(inside), "ord")]
 
 
 def argument(tokens: list[str], latex: str) -> str:
-    """The next token or group, as text."""
+    """Return the next token or group as text; remove it from the list."""
     if not tokens:
         raise ValueError(f"a formula must not end in the middle; got {latex!r}.")
     token = tokens.pop(0)
@@ -137,7 +137,7 @@ def argument(tokens: list[str], latex: str) -> str:
 
 
 def one(token: str, tokens: list[str], latex: str) -> Piece | None:
-    """The piece that a token, with what it takes, stands for."""
+    """Return the piece for a token and its arguments; None for a token that prints nothing."""
     if token == "\\|":
         return Piece("‖", "rel")
     name = token.removeprefix("\\") if len(token) > 1 else token
@@ -172,7 +172,7 @@ def one(token: str, tokens: list[str], latex: str) -> Piece | None:
 
 
 def text_of(tokens: list[str], latex: str) -> str:
-    """The words of \\text{...}, from the formula itself: tokens have lost their spaces."""
+    """Return the words of \\text{...}, taken from the formula, because the tokens have lost their spaces."""
     words, start = [], tokens.pop(0) if tokens else ""
     if start != "{":
         return start
@@ -185,7 +185,7 @@ def text_of(tokens: list[str], latex: str) -> str:
 
 
 def fraction(above: str, below: str) -> str:
-    """a/b on one line, with the brackets that it needs."""
+    """Write a fraction as a/b, with brackets where they are needed."""
     if (above, below) == ("1", "2"):
         return "½"
     above = f"({above})" if re.search(r" [+−±·×/=≤≥] |^−|/", outside(above)) else above
@@ -198,7 +198,7 @@ def is_single(text: str) -> bool:
 
 
 def outside(text: str) -> str:
-    """The text with what is in brackets left out: "2p(x|z)" -> "2p()"."""
+    """Return the text without the contents of brackets: "2p(x|z)" -> "2p()"."""
     kept, depth = [], 0
     for letter in text:
         depth -= letter in ")]}⟩"
@@ -209,7 +209,7 @@ def outside(text: str) -> str:
 
 
 def script(kind: str, text: str) -> str:
-    """A sub- or superscript, in small Unicode letters where these exist, otherwise after _ or ^."""
+    """Write a subscript or superscript in Unicode's small letters, or after _ or ^ if Unicode lacks one of them."""
     table, compact = (LOWERED if kind == "_" else RAISED), text.replace(" ", "")
     if compact and all(letter in table for letter in compact) and not (kind == "^" and "(" in compact):
         return "".join(table[letter] for letter in compact)
@@ -219,14 +219,14 @@ def script(kind: str, text: str) -> str:
 
 
 def spaced(made: list[Piece]) -> str:
-    """Pieces on one line, with the spaces that make it readable."""
+    """Join pieces into one line, with spaces that make it readable."""
     line, before = "", "start"
     for i, (text, part) in enumerate(made):
         after = next((piece.part for piece in made[i + 1 :] if piece.part != "space"), "end")
         if part == "bin" and before not in OPERANDS:
-            part = "sign"                                   # a minus that takes one operand
+            part = "sign"                                   # a minus with one operand
         if part == "frac" and text != "½" and (before in OPERANDS or before == "word" or after in FACTORS):
-            text = f"({text})"                              # in a product, or under a function
+            text = f"({text})"                              # a factor, or the argument of a function
         if part in ("space", "text"):
             line = f"{line.rstrip()} {text.strip()} "
         elif part in ("bin", "link", "rel"):

@@ -202,7 +202,7 @@ FAULTS |= {
         reverse(right=right * (1 + 1e-3 * np.sin(20 * Z) * outside), left=left * (1 - 1e-3 * np.sin(20 * Z) * outside)),
         "the fit on the right is",
     ),
-    "one mode of near ones": (reverse(near_q=bell(0.8, 1)), "nor has any where the modes are near"),
+    "one mode of near ones": (reverse(near_q=bell(0.8, 1)), "with near modes, no Gaussian"),
     "near modes and the bell of one": (reverse(near_q=bell(0, 1.2734 + 1e-4)), "with near modes the fit is"),
 }
 
@@ -282,7 +282,7 @@ FAULTS |= {
     ),
     "noise that knows mu": (
         trick(right=replaced(computed_z, "eps", lambda mu, log_var, eps: eps + mu)),
-        "no parameter moves the noise",
+        "no parameter changes the noise",
     ),
     "a gradient for eps": (trick(backward=one_more), "none for eps"),
     "a gradient without the half": (trick(backward=no_half), "implemented gradient in log_var"),
@@ -298,7 +298,7 @@ FAULTS |= {
     ),
     "a draw that is off the page": (
         estimate("score", lambda d, eps: d + 5 * (d == d.max()) * many(eps)),
-        "every draw is on the page",
+        "every estimate lies within the axis",
     ),
 }  # fmt: skip
 

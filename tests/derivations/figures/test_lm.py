@@ -35,13 +35,13 @@ FAULTS = {
     "the integral of p(x|z) p(z)": (three_lines(printed=bias["evidence"]), "the gap is KL"),
     "the KL the other way round": (three_lines(kl=posterior_to_prior), "the gap is KL"),
     "the ELBO at the prior": (three_lines(elbo=bias["printed"]), "ELBO at the posterior is ln p(x)"),
-    "no gap": (three_lines(printed=bias["evidence"], kl=0 * w), "equal at w = 0 only"),
+    "no gap": (three_lines(printed=bias["evidence"], kl=0 * w), "the gap is 0 at w = 0 only"),
     "a prior on w": (three_lines(w**2 / 10), "ln p(x) is largest at"),
     "a spike where ln p(x) is largest": (
         three_lines(5 * np.exp(-(((abs(w) - 0.87) / 0.03) ** 2))),
         "printed integral is largest at w = 0",
     ),
-    "another value at w = 2": (three_lines(-0.01 * (w == 2)), "at w = 2 they are"),
+    "another value at w = 2": (three_lines(-0.01 * (w == 2)), "at w = 2 both sides are"),
 }
 
 
@@ -101,7 +101,7 @@ FAULTS |= {
     "a determinant that is squared": (points(area=(0.1 + 1 / lm.RHO) ** 2), "determinant of the Jacobian"),
     "a determinant that is forgotten": (points(area=1 + 0 * lm.RHO), "determinant of the Jacobian"),
     "a density without the determinant": (points(density=ring["density"] * ring["area"]), "has mass 1"),
-    "a density the other way round": (points(density=ring["density"][::-1]), "that of z over the determinant"),
+    "a density the other way round": (points(density=ring["density"][::-1]), "that of z divided by the determinant"),
     "draws that are too wide": (points(z=2 * ring["z"]), "mean radius"),
     "draws on a circle": (points(z=ring["z"] / norm * np.sqrt(np.pi / 2)), "Rayleigh"),
 }
@@ -163,12 +163,12 @@ FAULTS |= {
         "the sum is least at the posterior",
     ),
     "the fit takes from the KL": (loss(reconstruction=fit + mu, kl=kl - mu), "the reconstruction is best"),
-    "the fit takes a little from the KL": (loss(reconstruction=fit + 0.01, kl=kl - 0.01), "the KL is 0"),
+    "the fit takes a little from the KL": (loss(reconstruction=fit + 0.01, kl=kl - 0.01), "the KL has its minimum, 0"),
     "beta the other way round": (loss(best=best[::-1]), "the KL at the minimum falls"),
     "another posterior": (loss(best=best + [[0, 0], [0, 0.01], [0, 0]]), "the minimum at beta = 1"),
     "another minimum at 1/4": (loss(best=best + [[0, 0.03], [0, 0], [0, 0]]), "beta = 0.25 is least"),
     "another minimum at 4": (loss(best=best + [[0, 0], [0, 0], [0.001, 0]]), "beta = 4 is least"),
-    "a path beside the minima": (loss(path=path + [0, 0.05]), "leads through beta"),
+    "a path beside the minima": (loss(path=path + [0, 0.05]), "passes the minimum for beta"),
     "a path the other way round": (loss(path=path[::-1]), "falls along the path"),
     "a path that ends too soon": (loss(path=path[100:-100]), "from the best reconstruction to the prior"),
 }

@@ -76,8 +76,8 @@ def test_the_nearest_digit_of_a_digit_is_itself(pair):
 
 AUTO, RIGHT = ("autoencoder", -152.0, 0.15, 0.7, 6), ("VAE", -158.0, 0.55, 0.3, 9)
 FAULTS = {
-    "no better": (lambda: two_models(trained(), [AUTO, ("VAE", -150.0, *RIGHT[2:])]), "autoencoder repeats better"),
-    "codes where the prior is": (lambda: two_models(trained(), [(*AUTO[:2], 0.5, *AUTO[3:]), RIGHT]), "outside the prior"),
+    "no better": (lambda: two_models(trained(), [AUTO, ("VAE", -150.0, *RIGHT[2:])]), "autoencoder reconstructs better"),
+    "codes where the prior is": (lambda: two_models(trained(), [(*AUTO[:2], 0.5, *AUTO[3:]), RIGHT]), "fewer of its codes"),
     "many digits": (lambda: two_models(trained(), [(*AUTO[:3], 0.4, 6), RIGHT]), "mostly one digit"),
     "one digit from both": (lambda: two_models(trained(), [AUTO, (*RIGHT[:3], 0.6, 9)]), "mostly one digit"),
 }
