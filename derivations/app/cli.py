@@ -1,8 +1,8 @@
 """The command `derivations`. Results go to stdout, messages to stderr.
 
-Exit codes: 0 fine; 1 a verdict is not the expected one, or a figure does not show its claim; 2 usage or bad
+Exit codes: 0 fine; 1 a verdict is not the expected one, or a figure does not show its claim; 2 wrong usage or bad
 input; 130 interrupted.
-Heavy modules are imported inside the commands: `--help` needs neither numpy nor matplotlib.
+The commands import heavy modules themselves, so `--help` needs neither numpy nor matplotlib.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Every command and option, with its default."""
+    """Return the parser with every command and option."""
     raw = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     about = "Every equation of four VAE tutorials as a function that you can call and step through, with its verdict."
     parser = argparse.ArgumentParser("derivations", description=about, epilog=f"{EXAMPLES}\n{VERDICTS}", **raw)
@@ -79,17 +79,17 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     help = "Compute every verdict; print the totals and what is not as expected (-q: one line)"
     add = command("check", check_command, help, judging, epilog=VERDICTS, **raw)
     add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows or sources (default: everything)")
-    add("--all", action="store_true", help="print the verdict of every row; without it a long table is left out")
-    add("--markdown", action="store_true", help="print how much of each source holds as a Markdown table")
+    add("--all", action="store_true", help="print the verdict of every row, also if the table is long")
+    add("--markdown", action="store_true", help="print a Markdown table that counts what holds in each source")
     add = command("show", show_command, "Print an entry: its formula, numbers, verdict and code", judging)
     add("id", metavar="ID", help="an entry or one row of it")
-    add("--at", metavar="LETTER=VALUE,...", help="compute the sides here, like mu_q=0.5,sigma_q=2")
+    add("--at", metavar="LETTER=VALUE,...", help="compute the sides at this point, for example mu_q=0.5,sigma_q=2")
     help = "Print every fault, one line each; then loose wording and damage by copying"
     add = command("errata", errata_command, help, judging)
     add("filter", **FILTER)
     add("--full", action="store_true", help="print what the source says, a point where it fails, and the form that holds")
     add("--markdown", action="store_true", help="print Markdown tables")
-    add = command("figures", figures_command, "Draw the figures of the sources; each must first prove its claim")
+    add = command("figures", figures_command, "Draw the figures of the sources; the claim of each is checked first")
     add("names", nargs="*", metavar="NAME", help="figures, named after their rows: lm-11 for lm.11 (default: all)")
     add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="output directory (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace existing files")
@@ -100,7 +100,7 @@ def add_study_commands(command: Callable, judging: argparse.ArgumentParser) -> N
     add = command("compare", compare_command, "Compare the sources: their notation, and the same quantity in each", judging)
     add("--markdown", action="store_true", help="print the table of notation in Markdown")
     add = command("questions", questions_command, "Answer questions that the sources leave open, by computation")
-    add("--out", type=Path, metavar="DIR", help="also draw the autoencoder and the VAE of the last question there")
+    add("--out", type=Path, metavar="DIR", help="also draw the autoencoder and the VAE of the last question, into DIR")
     add("--overwrite", action="store_true", help="replace existing files")
     help = "Write the ledger as flashcards, for Anki and for Obsidian"
     add = command("cards", cards_command, help, judging)
@@ -110,20 +110,20 @@ def add_study_commands(command: Callable, judging: argparse.ArgumentParser) -> N
     add = command("quiz", quiz_command, "Ask flashcards in the terminal", judging)
     add("source", **SOURCE)
     add("-n", type=int, default=10, metavar="N", help="number of cards (default: %(default)s)")
-    add("--faults", action="store_true", help="ask only about lines with a fault")
+    add("--faults", action="store_true", help="ask only about lines that are a slip or wrong")
     add = command("map", map_command, "Print the entries and tests of a function of minivae, or the functions of an entry")
-    add("name", **FILTER | {"help": f"a function or a part of its name, else {WORDS}; default: every name"})
+    add("name", **FILTER | {"help": f"a function or a part of its name, or {WORDS}; default: every function"})
     add("--all", action="store_true", help="print the entries and the tests of every function")
     add("--markdown", action="store_true", help="print a Markdown table")
     add = command("trace", trace_command, "Print one training step, line by line, and its gradient computed four ways")
     add("--likelihood", default="bernoulli", metavar="NAME", help="bernoulli, binomial or gaussian (default: bernoulli)")
-    add("--estimator", default="analytic", metavar="NAME", help="of the KL: analytic, sampled or path (default: analytic)")
+    add("--estimator", default="analytic", metavar="NAME", help="KL: analytic, sampled or path (default: analytic)")
     add("--seed", type=int, default=0, help="seed of the weights, the data point and the noise (default: %(default)s)")
     add("--step", action="store_true", help="wait for the return key after every line")
 
 
 def list_command(options: argparse.Namespace) -> int:
-    """Print the sections, or a line for every entry that matches."""
+    """Print the sections, or one line for every entry that matches the filter."""
     from derivations.engine import ledger
     from derivations.pages import records, terminal
     from derivations.pages.unicode import unicode
@@ -145,11 +145,11 @@ def list_command(options: argparse.Namespace) -> int:
     return 0
 
 
-FITS = 24                                                   # rows of a table that fit a screen with totals and glossary
+FITS = 24                                                   # rows of a table that fit on a screen with the totals
 
 
 def check_command(options: argparse.Namespace) -> int:
-    """Print totals, and a table if it is short or --all; return 1 if a verdict is not the expected one."""
+    """Print totals, and the table if it is short or with --all; return 1 if a verdict is not the expected one."""
     from derivations.engine import ledger
     from derivations.pages import errata, records, terminal
 
@@ -168,7 +168,7 @@ def check_command(options: argparse.Namespace) -> int:
         print("\n".join(terminal.check_lines(items, whole, terminal.page_width())))
         mismatches = "1 mismatch" if failed == 1 else f"{failed or 'no'} mismatches"
         command = " ".join(["derivations check", *options.ids, "--all"])
-        more = "a miss of 1 is the tolerance" if whole else f"all {len(rows)} rows: {command}"
+        more = "misses are in tolerances: up to 1 holds" if whole else f"all {len(rows)} rows: {command}"
         print(f"\n{mismatches}; {options.draws} draws, seed {options.seed}; {more}")
     say(options, f"{time.perf_counter() - began:.1f} s in all")
     return 1 if failed else 0

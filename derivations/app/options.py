@@ -1,17 +1,17 @@
-"""Functions that several commands of the ledger use: `--draws` and `--seed`, judgements, a source, the count at the end.
+"""Functions that several commands use: check `--draws`, `--seed` and SOURCE, judge entries, print the count at the end.
 
-Heavy modules are imported inside the functions: `--help` needs neither numpy nor matplotlib.
+The functions import heavy modules themselves, so `--help` needs neither numpy nor matplotlib.
 """
 
 import argparse
 
 from minivae.app.progress import say
 
-MOST_DRAWS = 1_000_000                                      # more take minutes and gigabytes and decide nothing
+MOST_DRAWS = 1_000_000                                      # more need minutes and gigabytes, but change no verdict
 
 
 def say_count(options: argparse.Namespace, shown: list, all: list, noun: str, filters: tuple[str, ...], more: str) -> None:
-    """Say how many were printed, how to filter them, and which option prints more."""
+    """Print the number of things shown, examples of filters, and the option that prints more."""
     name = f"derivations {options.command.__name__.removesuffix('_command')}"
     count = f"{len(all)} {noun}" if len(shown) == len(all) else f"{len(shown)} of {len(all)} {noun}"
     examples = ", ".join(f"{name} {word}" for word in filters)
@@ -19,7 +19,7 @@ def say_count(options: argparse.Namespace, shown: list, all: list, noun: str, fi
 
 
 def known_source(name: str | None) -> str:
-    """The name of a source; "" for all."""
+    """Return the name of a source, or "" for None; raise ValueError for an unknown name."""
     from derivations.engine.ledger import SOURCES
     from minivae.checks import choice
 
@@ -27,14 +27,14 @@ def known_source(name: str | None) -> str:
 
 
 def judged_items(options: argparse.Namespace, found: list) -> list:
-    """The judgements of these entries, at the draws and the seed of the command line."""
+    """Judge these entries with the draws and the seed of the command line."""
     from derivations.pages import records
 
     return records.judged(found, *draws_and_seed(options), options.debug)
 
 
 def draws_and_seed(options: argparse.Namespace) -> tuple[int, int]:
-    """`--draws` and `--seed`, checked here: running out of memory later would look like a fault of an entry."""
+    """Return `--draws` and `--seed`, checked. Too many draws would later fail as if an entry were at fault."""
     from minivae.checks import refuse, whole_number
 
     if whole_number("--draws", options.draws, 1) > MOST_DRAWS:

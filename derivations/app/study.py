@@ -1,6 +1,6 @@
 """The commands for studying the ledger: compare, questions, cards, quiz, map, trace.
 
-Heavy modules are imported inside the commands: `--help` needs neither numpy nor matplotlib.
+The commands import heavy modules themselves, so `--help` needs neither numpy nor matplotlib.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from minivae.app.progress import say
 
 
 def compare_command(options: argparse.Namespace) -> int:
-    """Print notation and numbers side by side; return 1 if a line that holds is off."""
+    """Print notation and numbers side by side; return 1 if a side differs from the definition although its line holds."""
     from derivations.engine import ledger
     from derivations.pages import terminal
     from derivations.study import compare
@@ -25,9 +25,9 @@ def compare_command(options: argparse.Namespace) -> int:
         return 0
     compared = [(thing, compare.compare(thing, draws, seed)) for thing in compare.things()]
     if options.json:
-        words = {thing: {s: [one._asdict() for one in ways] for s, ways in by.items()} for thing, by in notation.items()}
+        letters = {thing: {s: [one._asdict() for one in ways] for s, ways in by.items()} for thing, by in notation.items()}
         numbers = {thing.name: [one._asdict() for one in found] for thing, found in compared}
-        print(json.dumps({"notation": words, "numbers": numbers}, indent=2, ensure_ascii=False))
+        print(json.dumps({"notation": letters, "numbers": numbers}, indent=2, ensure_ascii=False))
     else:
         print("\n".join(["Notation, and the number of entries that use it", "", *compare.notation_lines(notation)]))
         print(f"\nThe same quantity in each source. {compare.LEGEND.format(draws=draws, seed=seed)}")
@@ -76,7 +76,7 @@ def cards_command(options: argparse.Namespace) -> int:
     wanted = [path for path in (options.anki, *notes.values()) if path]
     must_be_free("the files", "new", wanted, options.overwrite)
     for path in wanted:
-        make_directory(path.parent, "the place of the cards")
+        make_directory(path.parent, "the directory of the cards")
     items = {source: judged_items(options, ledger.find(source)) for source in ledger.SOURCES}
     made = {source: flashcards.cards(of_source) for source, of_source in items.items()}
     files = {path: flashcards.obsidian(made[source], ledger.SOURCES[source]) for source, path in notes.items()}
@@ -91,7 +91,7 @@ def cards_command(options: argparse.Namespace) -> int:
     else:
         print("\n".join(map(str, files)))
     rows = sum(len(item.rows) for of_source in items.values() for item in of_source)
-    say(options, f"{sum(map(len, made.values()))} cards for {rows} rows; a row that nobody can answer by heart has no card")
+    say(options, f"{sum(map(len, made.values()))} cards for {rows} rows; rows without a short answer have no card")
     return 0
 
 
@@ -109,15 +109,15 @@ def quiz_command(options: argparse.Namespace) -> int:
     made = [card for card in flashcards.cards(items) if not options.faults or card.verdict in ERRATA]
     order = np.random.default_rng(options.seed).permutation(len(made))
     most = whole_number("-n", options.n, 1)
-    talk = sys.stderr if options.json else sys.stdout       # with --json stdout has the results alone
-    tally = quiz.ask([made[i] for i in order[:most]], talk)
+    dialogue = sys.stderr if options.json else sys.stdout   # with --json, stdout has only the results
+    tally = quiz.ask([made[i] for i in order[:most]], dialogue)
     missed = f"{': ' if tally.missed else ''}{', '.join(tally.missed)}"
     print(json.dumps(tally._asdict()) if options.json else f"{tally.known} known, {len(tally.missed)} missed{missed}")
     return 0
 
 
 def map_command(options: argparse.Namespace) -> int:
-    """Print the functions, the entries that prove them, the tests that call them."""
+    """Print functions with the entries that prove them and the tests that use them."""
     from derivations.pages.terminal import page_width
     from derivations.study import code_map
 
@@ -164,7 +164,7 @@ def trace_command(options: argparse.Namespace) -> int:
 
 
 def waited() -> bool:
-    """Wait for the return key; False once the input has ended."""
+    """Wait for the return key; return False at the end of the input."""
     try:
         input()
     except EOFError:

@@ -19,7 +19,7 @@ from derivations.pages.unicode import sides, unicode
 from minivae.checks import refuse
 
 ROOT = Path(__file__).parents[2]
-GRAVITY = (                                                 # verdicts from the best to the worst
+BEST_TO_WORST = (                                           # verdicts from the best to the worst
     "holds", "defines", "prose", "figure", "holds-if", "loose", "copy", "slip", "wrong", "fails", "undecided",
 )  # fmt: skip
 
@@ -36,9 +36,9 @@ class Judged(NamedTuple):
         return all(judgement.ok for judgement in self.rows)
 
     @property
-    def gravest(self) -> Judgement:
+    def worst_row(self) -> Judgement:
         """The row that represents the entry: one with an unexpected verdict, else the one with the worst verdict."""
-        return max(self.rows, key=lambda judgement: (not judgement.ok, GRAVITY.index(judgement.verdict)))
+        return max(self.rows, key=lambda judgement: (not judgement.ok, BEST_TO_WORST.index(judgement.verdict)))
 
 
 def judged(found: list[Found], draws: int, seed: int, debug: bool = False) -> list[Judged]:
@@ -285,9 +285,9 @@ def link_records(item: Judged) -> list[dict]:
 
 
 def record(item: Judged) -> dict:
-    """Return an entry for JSON. If it has several rows, fields of a single row are those of the row with the worst verdict."""
-    entry, worst_row = item.entry, item.gravest
-    row = worst_row.row
+    """Return an entry for JSON. Of several rows, the one with the worst verdict gives the fields of a single row."""
+    entry, judgement = item.entry, item.worst_row
+    row = judgement.row
     return {
         "id": entry.id,
         "source": source_of(entry),
@@ -298,12 +298,12 @@ def record(item: Judged) -> dict:
         "says": {judgement.row.id: judgement.row.says for judgement in item.rows},
         "needs": entry.needs or None,
         "expected": row.expected,
-        "verdict": worst_row.verdict,
+        "verdict": judgement.verdict,
         "ok": item.ok,
-        "why": worst_row.why or None,
+        "why": judgement.why or None,
         "links": link_records(item),
         "tied_to": [tie.name for tie in entry.ties],
         "fault": row.fault or None,
-        "witness": lists(worst_row.witness),
+        "witness": lists(judgement.witness),
         "corrected": row.repair and row.repair.latex,
     } | source_record(entry, row)

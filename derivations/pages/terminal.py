@@ -318,7 +318,7 @@ def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
     lines = []
     for judgement in item.rows:
         if judgement.free:
-            lines.append(f"  {judgement.row.id:12} undefined  letters that the formula does not define: {', '.join(judgement.free)}")
+            lines.append(f"  {judgement.row.id:12} undefined  letters without a definition: {', '.join(judgement.free)}")
         forms = [("", judgement.links)]
         if judgement.row.repair:
             forms.append((f"{REPAIRED[judgement.row.expected].lower()}: ", judgement.repaired))

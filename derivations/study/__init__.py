@@ -1,8 +1,8 @@
 """Ways to work with the ledger.
 
-    questions    what the sources ask, answered by computation
-    compare      the same thing in every source, side by side
+    questions    questions that the sources leave open, answered by computation
+    compare      the same quantity in every source, side by side
     trace        one training step of minivae, line by line; fourways: its gradient in four ways
-    code_map     what proves a function of minivae, and which tests hold it
-    flashcards   the ledger as cards; quiz: asked in the terminal
+    code_map     the entries that prove a function of minivae, and the tests that use it
+    flashcards   the ledger as flashcards; quiz: flashcards asked in the terminal
 """

@@ -1,8 +1,8 @@
-"""The map between minivae, the ledger and the tests: the entries and the tests of every function, and back.
+"""The map between minivae, the ledger and the tests: the entries and tests of every function, the functions of an entry.
 
 An entry proves a function if it calls the function and compares the result (a tie). An entry states a function if the
-docstring of the function cites it. A test holds a function if it names the function. The map is computed: from the
-registered ties, from the docstrings and from the source of the tests.
+docstring of the function cites the entry. A test holds a function if it uses the function's name. The map is computed:
+from the registered ties, from the docstrings and from the source of the tests.
 """
 
 import ast
@@ -44,12 +44,12 @@ class Place(NamedTuple):
 
 @cache
 def functions() -> dict[str, Callable]:
-    """Every public function of minivae's mathematics, by dotted name; of methods, those of `VAE` and the tied ones."""
+    """Return every public function of minivae's mathematics, the methods in METHODS and tied methods, by dotted name."""
     found = {}
     for module in MATHEMATICS:
         for name, thing in vars(module).items():
-            own = getattr(thing, "__module__", "") == module.__name__ and not inspect.isclass(thing)
-            if own and callable(thing) and not name.startswith("_") and name not in TOOLS:
+            defined_here = getattr(thing, "__module__", "") == module.__name__ and not inspect.isclass(thing)
+            if defined_here and callable(thing) and not name.startswith("_") and name not in TOOLS:
                 found[f"{module.__name__}.{name}"] = thing
         methods = METHODS if module is vae else [name for name in ties() if name.startswith(f"{module.__name__}.")]
         found |= {name: fetch(name) for name in methods if name not in found}
@@ -58,41 +58,41 @@ def functions() -> dict[str, Callable]:
 
 @cache
 def names_in(path: Path) -> frozenset[str]:
-    """The names that the code of a file uses: dotted names, and ".name" for every attribute of any object."""
+    """Return the names that the code of a file uses: dotted names, and ".name" for every attribute of any object."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    means = {}                                              # name in the file: dotted name that it imports
+    imports = {}                                            # name in the file: dotted name of the imported thing
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            means |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            imports |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            means |= {alias.asname or alias.name: alias.name for alias in node.names}
+            imports |= {alias.asname or alias.name: alias.name for alias in node.names}
     used = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
-            used.add(means.get(node.id, ""))
+            used.add(imports.get(node.id, ""))
         elif isinstance(node, ast.Attribute):
-            used |= {f".{node.attr}", f"{means.get(ast.unparse(node.value), '')}.{node.attr}"}
+            used |= {f".{node.attr}", f"{imports.get(ast.unparse(node.value), '')}.{node.attr}"}
     return frozenset(real_names().get(name, name) for name in used)
 
 
 @cache
 def real_names() -> dict[str, str]:
-    """Where a re-exported function is defined: minivae.evidence.rate_distortion is in minivae.evidence.rates."""
+    """Return the place of definition of re-exported functions: minivae.evidence.rate_distortion is in evidence.rates."""
     offered = {f"{package.__name__}.{name}": getattr(package, name) for package in PACKAGES for name in package.__all__}
     offered |= {f"{gaussian.__name__}.{name}": thing for name, thing in vars(gaussian).items()}     # of divergences too
     return {name: f"{thing.__module__}.{thing.__name__}" for name, thing in offered.items() if inspect.isroutine(thing)}
 
 
 def tests_of(name: str) -> tuple[str, ...]:
-    """The test files that use a function; none where the tests are not installed."""
+    """Return the test files that use a function; () if the tests are not installed."""
     *_, owner, last = name.split(".")
-    word = f".{last}" if owner[0].isupper() else name       # of a method, any call of that name
+    word = f".{last}" if owner[0].isupper() else name       # for a method: an attribute with this name of any object
     return tuple(str(path.relative_to(TESTS)) for path in sorted(TESTS.rglob("test_*.py")) if word in names_in(path))
 
 
 @cache
 def ties() -> dict[str, tuple[str, ...]]:
-    """The entries that are tied to a function, by its dotted name."""
+    """Return the ids of the entries that are tied to each function, by its dotted name."""
     found: dict[str, list[str]] = {}
     for entry in ledger.entries():
         for tie in entry.ties:
@@ -102,20 +102,20 @@ def ties() -> dict[str, tuple[str, ...]]:
 
 @cache
 def place(name: str) -> Place:
-    """The entries and tests of one function."""
+    """Return the entries and tests of one function."""
     tied = ties().get(name, ())
     cited = ID.findall(inspect.getdoc(functions()[name]) or "")
-    own = {*tied, *(id.rstrip("abcdefg") for id in tied)}
-    return Place(name, tied, tuple(id for id in dict.fromkeys(cited) if id not in own), tests_of(name))
+    tied_ids = {*tied, *(id.rstrip("abcdefg") for id in tied)}
+    return Place(name, tied, tuple(id for id in dict.fromkeys(cited) if id not in tied_ids), tests_of(name))
 
 
 def reading_map() -> list[Place]:
-    """Every function of minivae's mathematics with its entries and tests."""
+    """Return every function of minivae's mathematics with its entries and tests."""
     return [place(name) for name in functions()]
 
 
 def of_entry(id: str) -> list[Place]:
-    """The functions that an entry, or one row of it, proves or states."""
+    """Return the functions that an entry, or one row of it, proves or states."""
     return [one for one in reading_map() if id in one.tied or any(id in (c, c.rstrip("abcdefg")) for c in one.cited)]
 
 
@@ -123,7 +123,7 @@ def of_entry(id: str) -> list[Place]:
 
 
 def found(name: str) -> list[Place]:
-    """The functions of that name or with that part of a name; else those of the entries that match; all for ""."""
+    """Return the functions with this name or part of a name, else those of the entries that match it; for "", all."""
     everything = reading_map()
     if chosen := [one for one in everything if not name or f".{one.name}".endswith(f".{name}")]:
         return chosen
@@ -142,12 +142,12 @@ def found(name: str) -> list[Place]:
 
 
 def short(one: Place) -> str:
-    """The dotted name without the package: "gaussian.kl_full"."""
+    """Return the dotted name without the package: "gaussian.kl_full"."""
     return one.name.removeprefix("minivae.")
 
 
 def contents(places: list[Place], width: int) -> list[str]:
-    """A paragraph for every module: the names of its functions."""
+    """Return a paragraph for every module: the names of its functions."""
     lines = []
     for module, group in itertools.groupby(places, lambda one: functions()[one.name].__module__):
         names = ", ".join(one.name.removeprefix(f"{module}.") for one in group)
@@ -157,8 +157,8 @@ def contents(places: list[Place], width: int) -> list[str]:
 
 
 def map_lines(places: list[Place], width: int) -> list[str]:
-    """A paragraph for every function: its place in the source, its entries, its tests."""
-    lines = [] if places else ["no function of minivae computes it"]
+    """Return a paragraph for every function: its place in the source, its entries, its tests."""
+    lines = [] if places else ["no function of minivae is tied to it or cites it"]
     for one in places:
         lines.append(f"{short(one):40}{located(functions()[one.name])}")
         for label, names in (("proven by", one.tied), ("states", one.cited), ("held by", one.tests)):
@@ -168,7 +168,7 @@ def map_lines(places: list[Place], width: int) -> list[str]:
 
 
 def map_markdown(places: list[Place]) -> str:
-    """The map as a table in Markdown."""
+    """Return the map as a table in Markdown."""
     lines = ["| function | proven by | states | held by |", "|---|---|---|---|"]
     for one in places:
         cells = (", ".join(f"`{name}`" for name in names) for names in (one.tied, one.cited, one.tests))

@@ -1,8 +1,8 @@
-"""Where the sources differ: their notation, and the same quantity in each of them, side by side.
+"""Comparison of the sources: their notation, and the same quantity in each of them, side by side.
 
-The notation is read from the formulas of the ledger: the printed ones, and our readings of text, which keep the letters
-of the source. The entries compute the numbers, all at the same draws. The comparison says which sides agree to the last bit,
-which agree up to rounding, and which are off.
+The notation comes from the formulas of the ledger: printed formulas, and our readings of text, which keep the letters
+of the source. The entries compute the numbers, all at the same draws. The comparison shows which sides agree to the last
+bit, which agree up to rounding, and which differ.
 """
 
 import re
@@ -31,7 +31,7 @@ the verdict of the whole line, which can be wrong although one of its sides agre
 
 # Notation
 
-NAMES: dict[str, tuple[dict[str, str], str]] = {            # thing: how it may be written in Unicode, minivae's name
+NAMES: dict[str, tuple[dict[str, str], str]] = {            # thing: patterns of its spellings in Unicode, minivae's name
     "encoder's weights": ({"q_θ": r"q_θ", "q_φ": r"q_φ"}, "params, encoder.*"),
     "decoder's weights": ({"p_θ(x|z)": r"p_θ\([^)]*\|z", "p_φ(x|z)": r"p_φ\([^)]*\|z"}, "params, decoder.*"),
     "logarithm": ({"log": r"\blog\b", "ln": r"\bln\b"}, "natural"),
@@ -57,28 +57,28 @@ class Spelling(NamedTuple):
 
 
 def notation() -> dict[str, dict[str, list[Spelling]]]:
-    """The spellings of every thing in the formulas of every source."""
+    """Return the spellings of every thing in the formulas of every source."""
     sources = [source for source in ledger.SOURCES if source != "beyond"]
     return {thing: {source: spellings(source, ways) for source in sources} for thing, (ways, _) in NAMES.items()}
 
 
 def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
-    """The spellings that a source uses, of those given."""
+    """Return those of the given spellings that a source uses."""
     lines = {entry.id: printed(entry) for entry in ledger.entries(source)}
     found = {way: tuple(id for id, line in lines.items() if re.search(pattern, line)) for way, pattern in ways.items()}
     return [Spelling(way, ids) for way, ids in found.items() if ids]
 
 
 def printed(entry: Entry) -> str:
-    """The sides of an entry as Unicode. Sides in square brackets are ours and are left out."""
+    """Return the sides of an entry as Unicode, without sides in square brackets, which are our additions."""
     return "   ".join(side for _, side in sides(entry.printed.latex) if not re.fullmatch(r"\[[^\[\]]*\]", side))
 
 
 # The same number
 
 
-class Saying(NamedTuple):
-    """A side of an entry, or a function of minivae, that computes a thing at n draws of its letters: (n, ...) numbers."""
+class Version(NamedTuple):
+    """A side of an entry, or a function of minivae, that computes a quantity at n draws of its letters: (n, ...)."""
 
     name: str
     text: str
@@ -86,17 +86,17 @@ class Saying(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """A quantity that several sources have: its letters, a simple point, its definition, the sides that state it."""
+    """A quantity that several sources have: its letters, a simple point, its definition, and versions of it."""
 
     name: str
     inputs: Inputs
     simple: dict
     truth: Callable[[dict], NDArray]
-    sayings: tuple[Saying, ...]
+    versions: tuple[Version, ...]
 
 
-def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Saying:
-    """A side of the printed form of an entry; `of` turns the letters of the thing into those of the entry."""
+def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Version:
+    """Return a side of the printed form of an entry; `of` turns the letters of the quantity into those of the entry."""
 
     def compute(values: dict) -> NDArray:
         letters = of(values)
@@ -104,16 +104,16 @@ def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambd
             value = LEDGER[id](**{symbol.name: letters[symbol.name] for symbol in LEDGER[id].printed.inputs})
         return sign * value_and_scale(value[2 * number])[0]
 
-    return Saying(id, sides(LEDGER[id].printed.latex)[number][1], compute)
+    return Version(id, sides(LEDGER[id].printed.latex)[number][1], compute)
 
 
-def minivaes(name: str, compute: Callable[[dict], NDArray]) -> Saying:
-    """A function of minivae that computes a thing."""
-    return Saying(name, f"{name.rpartition('.')[2]}(...)", compute)
+def in_minivae(name: str, compute: Callable[[dict], NDArray]) -> Version:
+    """Return minivae's version of a quantity: the function with this dotted name."""
+    return Version(name, f"{name.rpartition('.')[2]}(...)", compute)
 
 
 def things() -> tuple[Thing, ...]:
-    """All things that are compared. The entries must be loaded."""
+    """Return all quantities that are compared. The entries must be loaded."""
     mu, sigma = real("mu", r"\mu"), positive("sigma", r"\sigma")
     x, mean, s = vector("x", "x", 4), vector("mean", r"\tilde{x}", 4), positive("s", r"\sigma")
     scalar = lambda v: {"mu_q": v["mu"], "sigma_q": v["sigma"]}  # noqa: E731
@@ -128,8 +128,8 @@ def things() -> tuple[Thing, ...]:
                 side("odaibo.40", 3, of=scalar),
                 side("hong.9", 1),
                 side("hong.10", 1),
-                minivaes("minivae.gaussian.kl_standard_normal",
-                         lambda v: -kl_standard_normal(v["mu"], 2 * np.log(v["sigma"]))),
+                in_minivae("minivae.gaussian.kl_standard_normal",
+                           lambda v: -kl_standard_normal(v["mu"], 2 * np.log(v["sigma"]))),
             ),
         ),
         Thing(
@@ -161,44 +161,44 @@ def things() -> tuple[Thing, ...]:
                 side("hong.15", 0, of=pixels),
                 side("hong.15", 1, of=pixels),
                 side("lm.37", 1, -1, lambda v: {"x": v["x"], "f": v["mean"], "var": v["s"] ** 2}),
-                minivaes("minivae.likelihood.gaussian_log_prob",
-                         lambda v: -gaussian_log_prob(v["x"], v["mean"][None], np.log(v["s"])[:, 0]).T),
+                in_minivae("minivae.likelihood.gaussian_log_prob",
+                           lambda v: -gaussian_log_prob(v["x"], v["mean"][None], np.log(v["s"])[:, 0]).T),
             ),
         ),
     )  # fmt: skip
 
 
 class Compared(NamedTuple):
-    """One side compared: its name, its formula, its row's verdict, its value at the simple point, how far off it is."""
+    """One compared side: name, formula, verdict of its line, value at the simple point, largest relative difference."""
 
     name: str
     text: str
     verdict: str
     value: float
     apart: float
-    alike: tuple[str, ...]      # names of the sides that agree with it to the last bit at every draw
+    alike: tuple[str, ...]      # names of the sides that agree with this one to the last bit at every draw
 
 
 def compare(thing: Thing, draws: int = 1000, seed: int = 0) -> list[Compared]:
-    """Compare every side with the definition of the thing, and with each other."""
+    """Compare every version of a quantity with its definition and with the other versions."""
     values = draw(thing.inputs, np.random.default_rng(seed), draws)
     truth = value_and_scale(thing.truth(values))[0].reshape(draws, -1)
-    found = [np.asarray(saying.compute(values)).reshape(draws, -1) for saying in thing.sayings]
+    found = [np.asarray(version.compute(values)).reshape(draws, -1) for version in thing.versions]
     compared = []
-    for saying, numbers in zip(thing.sayings, found):
-        at = np.asarray(saying.compute(point(**thing.simple))).reshape(-1)[0]
+    for version, numbers in zip(thing.versions, found):
+        at = np.asarray(version.compute(point(**thing.simple))).reshape(-1)[0]
         apart = float((np.abs(numbers - truth) / np.maximum(np.abs(truth), np.abs(numbers))).max())
-        pairs = zip(thing.sayings, found)
+        pairs = zip(thing.versions, found)
         alike = tuple(
-            other.name for other, theirs in pairs if other is not saying and np.array_equal(theirs, numbers)
+            other.name for other, theirs in pairs if other is not version and np.array_equal(theirs, numbers)
         )
-        verdict = verdict_of(saying.name, seed) if saying.name in LEDGER else "in the model"
-        compared.append(Compared(saying.name, saying.text, verdict, float(at), apart, alike))
+        verdict = verdict_of(version.name, seed) if version.name in LEDGER else "in the model"
+        compared.append(Compared(version.name, version.text, verdict, float(at), apart, alike))
     return compared
 
 
 def verdict_of(id: str, seed: int) -> str:
-    """The computed verdict of an entry; several, if its rows differ."""
+    """Return the computed verdict of an entry; if its rows differ, all verdicts, joined by "/"."""
     return "/".join(dict.fromkeys(judgement.verdict for judgement in judge(LEDGER[id], 200, seed)))
 
 
@@ -206,7 +206,7 @@ def verdict_of(id: str, seed: int) -> str:
 
 
 def notation_markdown(found: dict[str, dict[str, list[Spelling]]]) -> str:
-    """The notation as a table in Markdown: every spelling, and the number of entries that use it."""
+    """Return the notation as a table in Markdown: every spelling, and the number of entries that use it."""
     sources = list(next(iter(found.values())))
     titles = [ledger.SOURCES[source].split(",")[0] for source in sources]
     lines = [f"| | {' | '.join(titles)} | `minivae` |", "|---" * (len(titles) + 2) + "|"]
@@ -218,18 +218,18 @@ def notation_markdown(found: dict[str, dict[str, list[Spelling]]]) -> str:
 
 
 def notation_lines(found: dict[str, dict[str, list[Spelling]]]) -> list[str]:
-    """The notation as a table for a terminal."""
+    """Return the notation as a table for a terminal."""
     sources = list(next(iter(found.values())))
-    wide = 18
-    lines = [f"{'':{wide}}" + "".join(f"{source:{wide}}" for source in sources) + "minivae"]
+    width = 18
+    lines = [f"{'':{width}}" + "".join(f"{source:{width}}" for source in sources) + "minivae"]
     for thing, by_source in found.items():
         cells = [", ".join(f"{one.text} {len(one.ids)}" for one in by_source[source]) or "-" for source in sources]
-        lines.append(fit(thing, wide) + "".join(fit(cell, wide - 1) + " " for cell in cells) + NAMES[thing][1])
+        lines.append(fit(thing, width) + "".join(fit(cell, width - 1) + " " for cell in cells) + NAMES[thing][1])
     return lines
 
 
 def thing_lines(thing: Thing, compared: list[Compared], width: int) -> list[str]:
-    """One thing in all sources: value at the simple point, agreement with its definition, verdict of the line."""
+    """Return one quantity in all sources: value at the simple point, agreement with the definition, verdict."""
     where = ", ".join(f"{name} = {np.asarray(value).tolist()}" for name, value in thing.simple.items())
     lines = [*wrapped(f"{thing.name}, at {where}", "", "  ", width)]
     for one in compared:
@@ -245,6 +245,6 @@ def thing_lines(thing: Thing, compared: list[Compared], width: int) -> list[str]
 
 
 def contradictions(compared: list[Compared]) -> list[str]:
-    """Names of the sides that are off although their line holds."""
+    """Return the names of the sides that differ from the definition although their line holds."""
     holds = ("holds", "holds-if", "defines", "in the model")
     return [one.name for one in compared if one.verdict in holds and not one.apart <= AGREE]

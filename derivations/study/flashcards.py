@@ -1,8 +1,8 @@
-"""The ledger as flashcards: a question and an answer for every row that can be answered by heart.
+"""The ledger as flashcards: a question and an answer for every row with a short answer.
 
-A side of a card is a sequence of lines, each of them text or a formula; every format writes both in its own way.
-The card of a row that is a slip or wrong asks for the fault; the answer shows the simplest numbers that expose it. Loose
-wording is not asked for a fault but for a precise form, and a damaged copy for what may be lost.
+A side of a card is a sequence of lines; a line is text or a formula. Each format writes formulas in its own way. The card
+of a row that is a slip or wrong asks for the fault; the answer shows the simplest numbers at which the row fails. The card
+of loose wording asks for a precise form, and the card of a damaged copy asks for the lost sign.
 """
 
 import csv
@@ -19,7 +19,7 @@ from derivations.pages.records import Judged
 from derivations.pages.terminal import UNBROKEN, columns
 from derivations.pages.unicode import latex_sides, outside, pieces, unicode
 
-LONGEST = 100                                               # columns of a formula that one can know by heart: one line
+LONGEST = 100                                               # columns: a formula of one line can be learned by heart
 
 
 class Formula(str):
@@ -36,15 +36,15 @@ class Card(NamedTuple):
 
 
 def cards(items: Iterable[Judged]) -> list[Card]:
-    """One card for every row with an answer that a person can give, in the order of the ledger."""
+    """Make one card for every row with a short answer, in the order of the ledger."""
     rows = [(item.entry, judgement) for item in items for judgement in item.rows]
     return [card(entry, judgement) for entry, judgement in rows if answerable(entry, judgement)]
 
 
 def answerable(entry: Entry, judgement: Judgement) -> bool:
-    """True if the answer is a sentence, or one formula that is short and differs from the one in the question.
+    """Return True if the answer is a sentence, or one short formula that differs from the one in the question.
 
-    Figures have no cards, because a question would not name them; remarks have no cards, because they ask nothing.
+    Figures have no cards, because a text cannot show them. Remarks have no cards, because they have no formula to ask for.
     """
     if judgement.row.expected in ("figure", "prose"):
         return False
@@ -57,13 +57,13 @@ def answerable(entry: Entry, judgement: Judgement) -> bool:
 
 
 def is_aside(latex: str) -> bool:
-    """True for a side in square brackets: it is ours, not printed by the source."""
+    """Return True for a side in square brackets: it is our addition, not printed in the source."""
     text = unicode(latex)
     return text.startswith("[") and outside(text) == "()"
 
 
 def has_tuple(latex: str) -> bool:
-    """True if round brackets with a comma in them stand for several quantities, not for the arguments of a function."""
+    """Return True if round brackets with a comma hold several quantities, not the arguments of a function."""
     open_brackets, before = [], ""
     for piece in pieces(latex):
         if piece.part == "open":
@@ -77,17 +77,17 @@ def has_tuple(latex: str) -> bool:
 
 
 def card(entry: Entry, judgement: Judgement) -> Card:
-    """The card of one row."""
+    """Make the card of one row."""
     where = f"{SOURCES[source_of(entry)]}, {entry.ref}"
     question, answer = asked_of(entry, judgement)(entry, judgement, statement(entry, judgement))
-    needs = (f"Enough is: {entry.needs}.",) if judgement.row.expected == "holds-if" else ()
+    needs = (f"Sufficient assumption: {entry.needs}.",) if judgement.row.expected == "holds-if" else ()
     end = f"{judgement.row.id}: {judgement.verdict}"
     front, back = (where, *filter(None, question)), (*filter(None, answer), *needs, end)
     return Card(judgement.row.id, judgement.verdict, front, back)
 
 
 def asked_of(entry: Entry, judgement: Judgement) -> Callable:
-    """The function that makes the question and the answer for a row."""
+    """Return the function that makes the question and the answer for a row."""
     if judgement.row.expected in FAULTY:
         return faulty
     if judgement.row.expected == "defines":
@@ -96,17 +96,17 @@ def asked_of(entry: Entry, judgement: Judgement) -> Callable:
 
 
 def statement(entry: Entry, judgement: Judgement) -> list[tuple[str, str]]:
-    """(relation, side) of the row: the whole chain, or one link of it."""
+    """Return the statement of the row as (relation, side) in LaTeX: the whole chain, or one link of it."""
     sides, link = latex_sides(entry.printed.latex), judgement.row.link
     return sides if link is None else [("", sides[link][1]), sides[link + 1]]
 
 
 def written(sides: list[tuple[str, str]]) -> Formula:
-    """The sides as one formula again."""
+    """Join the sides into one formula."""
     return Formula(" ".join(f"{relation} {side}".strip() for relation, side in sides))
 
 
-FAULTY = {                                                  # verdict: what the card asks, and how the answer goes on
+FAULTY = {                                                  # verdict: the question, and the words before the form that holds
     "slip": ("What is wrong with this line?", "What holds:"),
     "wrong": ("What is wrong with this line?", "What holds:"),
     "loose": ("Everyday wording. Where may it mislead a literal reader, and what is the precise form?", "More precisely:"),
@@ -115,18 +115,18 @@ FAULTY = {                                                  # verdict: what the 
 
 
 def faulty(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """Ask for the fault of a line, its precise form or its damage; answer with words, numbers and the form that holds."""
+    """Ask for the fault, the precise form or the damage of a line; answer with text, numbers and the form that holds."""
     row = judgement.row
-    asked, better = FAULTY[row.expected]
-    seen = witness_text(entry, judgement).replace(UNBROKEN, " ")
-    said = (row.claim, "Read here as:") if row.claim else (row.says,)
-    holds = (better, Formula(row.repair.latex)) if row.repair else ()
-    return (asked, *said, written(sides)), (row.fault, f"Seen at {seen}", *holds)
+    question, before = FAULTY[row.expected]
+    witness = witness_text(entry, judgement).replace(UNBROKEN, " ")
+    meaning = (row.claim, "Read here as:") if row.claim else (row.says,)
+    holds = (before, Formula(row.repair.latex)) if row.repair else ()
+    return (question, *meaning, written(sides)), (row.fault, f"Seen at {witness}", *holds)
 
 
 def stated(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """Ask how a displayed line continues."""
-    return (judgement.row.says, "How does it go on?", written(sides[:1])), (written(sides),)
+    """Show the first side of a printed line and ask for the rest."""
+    return (judgement.row.says, "How does the line continue?", written(sides[:1])), (written(sides),)
 
 
 def defined(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
@@ -135,7 +135,7 @@ def defined(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tup
 
 
 def claimed(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """Ask whether a claim needs an assumption, which `card` adds to the answer."""
+    """Ask whether a claim needs an assumption; `card` adds the assumption to the answer."""
     row = judgement.row
     holds = "It holds under an assumption:" if row.expected == "holds-if" else "It holds as it stands:"
     return (row.claim, row.says, "Does it hold as it stands, or does it need an assumption?"), (holds, written(sides))
@@ -145,15 +145,15 @@ def claimed(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tup
 
 
 def plain(lines: Iterable[str]) -> list[str]:
-    """The lines of one side of a card as text, formulas in Unicode."""
+    """Return the lines of one side of a card as text, with formulas in Unicode."""
     return [f"  {unicode(line)}" if isinstance(line, Formula) else line for line in lines]
 
 
-# For Anki: a line of tab-separated fields for every card; a field is HTML
+# For Anki: one line of tab-separated fields for every card; the fields are HTML
 
 
 def anki(made: Iterable[Card]) -> str:
-    """A file for Anki's import: front, back, id, and the verdict as a tag."""
+    """Return the text of a file for Anki's import: front, back, id, and the verdict as a tag."""
     head = "#separator:tab\n#html:true\n#columns:Front\tBack\tId\tTags\n#tags column:4\n"
     rows = io.StringIO()
     write = csv.writer(rows, dialect="excel-tab", lineterminator="\n").writerow
@@ -163,23 +163,23 @@ def anki(made: Iterable[Card]) -> str:
 
 
 def as_html(lines: Iterable[str]) -> str:
-    """Lines of a card in HTML; MathJax renders what is in \\[ \\]."""
+    """Return lines of a card in HTML; MathJax renders the formulas between \\[ and \\]."""
     shown = (rf"\[{line}\]" if isinstance(line, Formula) else line for line in lines)
     return "<br>".join(html.escape(line, quote=False).replace("\n", "<br>") for line in shown)
 
 
-# For Obsidian's spaced repetition: question, a line with ?, answer; an empty line ends the card
+# For Obsidian's spaced repetition plugin: question, a line with ?, answer; an empty line ends the card
 
 
 def obsidian(made: Iterable[Card], title: str) -> str:
-    """One note of cards."""
+    """Return the text of one note with all cards."""
     blocks = [f"# {title}\n\n#flashcards/derivations"]
     blocks += ["\n".join([*map(as_markdown, one.question), "?", *map(as_markdown, one.answer)]) for one in made]
     return "\n\n".join(blocks) + "\n"
 
 
 def as_markdown(line: str) -> str:
-    """A line of a card in Markdown; escapes every line that would end the card or its question."""
+    """Return a line of a card in Markdown; escape every line that would end the card or its question."""
     if isinstance(line, Formula):
         return f"$${line}$$"
     rows = html.escape(line, quote=False).replace("$", "&#36;").split("\n")

@@ -1,7 +1,7 @@
-"""The gradient of one training step computed four ways, on a VAE small enough for paper.
+"""The gradient of one training step computed in four ways, on a VAE that is small enough to check on paper.
 
-The four ways: by hand, as in minivae; a central difference; a complex step; and the gradient of an integral over z,
-which needs neither draws nor the reparameterisation.
+The four ways: by hand, as in minivae; a central difference; a complex step (a difference in the imaginary direction,
+without rounding error); and the gradient of an integral over z, which needs neither draws nor the reparameterisation.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}   
 
 
 class Problem(NamedTuple):
-    """A model, one data point and one draw of noise: every number has one decimal."""
+    """A model, one data point and one draw of noise; every number has one decimal."""
 
     vae: VAE
     x: NDArray
@@ -30,9 +30,9 @@ class Problem(NamedTuple):
 
 
 def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic") -> Problem:
-    """D = 3, H = 2, J = 1: random weights, biases, data and noise, rounded to one decimal."""
+    """Return a VAE with D = 3, H = 2, J = 1, a data point and noise; all random numbers are rounded to one decimal."""
     rng = np.random.default_rng(seed)
-    kind = make_likelihood(name, **SETTINGS.get(name, {}))  # refuses an unknown name
+    kind = make_likelihood(name, **SETTINGS.get(name, {}))  # raises ValueError for an unknown name
     model = VAE.init(rng, 3, 1, (2,), dtype=np.float64, likelihood=kind, estimator=estimator)
     short = rng.integers(1, 10, model.params.flat.shape) * rng.choice([-0.1, 0.1], model.params.flat.shape)
     model.params.flat[...] = np.round(short, 1)
@@ -41,7 +41,7 @@ def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic")
 
 
 class Gradient(NamedTuple):
-    """One number of the gradient: by hand and by two other ways at this noise; by hand and as an integral, averaged."""
+    """One number of the gradient. The first three ways use the given noise; the last two average over all noise."""
 
     name: str
     by_hand: float
@@ -52,10 +52,10 @@ class Gradient(NamedTuple):
 
 
 def four_ways(given: Problem) -> list[Gradient]:
-    """The gradient of the loss in every parameter.
+    """Return the gradient of the loss in every parameter.
 
-    At the given noise: by hand, by complex step, by central difference. Averaged over the noise: by hand at the
-    nodes of a quadrature, and as the gradient of the integral over z.
+    At the given noise: by hand, by central difference, by complex step. Averaged over the noise: by hand at the
+    nodes of a quadrature (a weighted sum for an integral), and as the gradient of the integral over z.
     """
     model, x, eps = given
     by_hand = model.gradient(x, eps).flat
@@ -70,60 +70,63 @@ def four_ways(given: Problem) -> list[Gradient]:
 
 
 def with_numbers(model: VAE, flat: NDArray) -> VAE:
-    """The same model with other parameters, which may be complex."""
+    """Return the same model with other parameters, which may be complex."""
     return dataclasses.replace(model, params=model.params.like(flat))
 
 
 def derivative(f: Callable[[NDArray], NDArray], at: NDArray, step: complex) -> NDArray:
-    """The gradient of f, number by number: by complex step, or as a central difference for a real step."""
+    """Return the gradient of f, number by number: by complex step, or by central difference if the step is real."""
     found = []
     for i in range(at.size):
-        moved = np.zeros(at.shape, type(step))
-        moved[i] = step
-        up = f(at + moved)
-        found.append(up.imag / step.imag if isinstance(step, complex) else (up - f(at - moved)) / (2 * step))
+        change = np.zeros(at.shape, type(step))
+        change[i] = step
+        up = f(at + change)
+        found.append(up.imag / step.imag if isinstance(step, complex) else (up - f(at - change)) / (2 * step))
     return np.array(found)
 
 
 def integral_of_loss(model: VAE, x: NDArray) -> Callable[[NDArray], NDArray]:
-    """Parameters -> the integral of q(z|x) (log q(z|x) - log p(z) - log p(x|z)) dz, on fixed nodes z."""
+    """Return the loss as a function of the parameters: integral of q(z|x) (log q(z|x) - log p(z) - log p(x|z)) dz."""
     mu, log_var = model.encode(x)
     sigma = np.exp(log_var / 2)
-    z = (mu + sigma * LINE).T[:, None]                      # (K, 1, 1)
+    z = (mu + sigma * LINE).T[:, None]                      # (K, 1, 1)   nodes, the same for all parameters
     width = float(sigma.item() * (LINE[1] - LINE[0]))
 
     def loss(flat: NDArray) -> NDArray:
-        moved = with_numbers(model, flat)
-        mu, log_var = (head.item() for head in moved.encode(x))
+        changed = with_numbers(model, flat)
+        mu, log_var = (head.item() for head in changed.encode(x))
         log_q = -((z - mu) ** 2) / 2 * np.exp(-log_var) - log_var / 2 - math.log(2 * math.pi) / 2
         log_prior = -(z**2) / 2 - math.log(2 * math.pi) / 2
-        log_px_z = moved.log_likelihood(x, z)[..., None]
+        log_px_z = changed.log_likelihood(x, z)[..., None]
         return (np.exp(log_q) * (log_q - log_prior - log_px_z)).sum() * width
 
     return loss
 
 
 def entries(model: VAE) -> list[str]:
-    """The name of every entry of the flat vector: encoder.1.weight[0, 1]."""
+    """Return the name of every entry of the flat vector, such as encoder.1.weight[0, 1]."""
     arrays = model.params.items()
     return [f"{name}{list(i)}" if i else name for name, array in arrays for i in np.ndindex(array.shape)]
 
 
 def digits(a: float, b: float, scale: float) -> int:
-    """Number of leading digits that agree, relative to `scale`, the largest entry of the gradient; 16 at most."""
+    """Return the number of digits that agree, relative to `scale`, the largest entry of the gradient; 16 at most."""
     apart = abs(a - b) / scale
-    return 16 if apart < 1e-16 else int(-math.log10(apart)) if apart < 1 else 0         # of NaN, none
+    return 16 if apart < 1e-16 else int(-math.log10(apart)) if apart < 1 else 0         # 0 for NaN
 
 
 def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
-    """True if enough digits agree. The path estimator is compared on average only: it leaves out the score of q."""
+    """Return True if enough digits agree.
+
+    The path estimator is compared only on average, because it leaves out the score of q, which is 0 on average.
+    """
     ways = ["integral over z"] if given.vae.estimator == "path" else list(ENOUGH)
     found = agreement(gradients)
     return all(min(found[way]) >= ENOUGH[way] for way in ways)
 
 
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
-    """For each other way, the digits in which it agrees with the gradient by hand, entry by entry."""
+    """Return, for each other way, the number of digits that agree with the gradient by hand, entry by entry."""
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)
     return {

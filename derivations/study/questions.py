@@ -1,7 +1,7 @@
-"""Questions that the sources ask and leave open, each answered by a small computation.
+"""Questions that the sources leave open, each answered by a small computation.
 
-An answer is a table of numbers and a sentence. Nothing here is drawn at random but the weights and the order of the
-data of the two models that the last question trains.
+An answer is a table of numbers and a text. Only the last question uses random numbers: it trains two models, and draws
+z and noise for them.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from minivae.vae import VAE
 
 
 class Answer(NamedTuple):
-    """A question, the rows of the ledger it belongs to, a table, and what the table says."""
+    """A question, the rows of the ledger that it belongs to, a table, and a text that explains the table."""
 
     question: str
     ids: tuple[str, ...]
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 def why_not_the_prior() -> Answer:
-    """Number of draws of p(z) that an estimate of p(x) needs, by the number of latent dimensions."""
+    """Compute how many draws of p(z) an estimate of p(x) needs, for several numbers of latent dimensions."""
     w, s, x = 1.0, 0.5, 0.0
     rows = [(d, float(samples_needed(w, s, x, d))) for d in (1, 2, 5, 10, 20)]
     best = linear_posterior(np.array(w), np.array(s), np.array(x))
@@ -39,8 +39,9 @@ def why_not_the_prior() -> Answer:
         ("lm.12", "lm.39", "odaibo.t20"),
         ("latent dimensions", "draws of p(z) for 10 % error"),
         rows,
-        f"For d copies of x = z + eps/2 at x = 0. With draws of the posterior N({best[0]:g}, {best[1]:.3f}^2) of each "
-        "coordinate one is enough: every weight p(x, z)/q(z|x) is then p(x). That is what an encoder is for.",
+        f"The model is x = z + eps/2 in d dimensions, at x = 0. If z is drawn from the posterior N({best[0]:g}, "
+        f"{best[1]:.3f}^2) of each coordinate instead, one draw is enough: every weight p(x, z)/q(z|x) is then p(x). "
+        "An encoder approximates this posterior.",
     )
 
 
@@ -58,13 +59,13 @@ def why_the_reverse_divergence() -> Answer:
         ("cards.32", "lm.16", "odaibo.23"),
         ("mean of q", "sigma of q", "log p(x) - ELBO", "KL(q || p(z|x))", "KL(p(z|x) || q)"),
         rows,
-        "The gap is KL(q || p(z|x)): Jensen's inequality leaves it. It is an average over q, and we can draw from q. "
-        "The other divergence is an average over the posterior, from which we cannot draw.",
+        "The gap, log p(x) - ELBO, is KL(q || p(z|x)). This divergence is an average over q, and we can draw from q. "
+        "The other divergence is an average over the posterior, and we cannot draw from the posterior.",
     )
 
 
 def why_the_sum() -> Answer:
-    """Variance of the best encoder if the KL is averaged over latent dimensions instead of summed."""
+    """Compute the variance of the best encoder if the KL is averaged over latent dimensions instead of summed."""
     w, s, x = 1.0, 0.5, 1.0
     rows = []
     for d in (1, 2, 10, 50):
@@ -73,10 +74,10 @@ def why_the_sum() -> Answer:
     return Answer(
         "Why a sum over the latent dimensions, and not a mean?",
         ("hong.11", "odaibo.t25"),
-        ("latent dimensions d", "beta that a mean is", "variance of the best q", "of the posterior"),
+        ("latent dimensions d", "beta of a mean", "variance of the best q", "variance of the posterior"),
         rows,
-        "For x = z + eps/2 in every dimension. A mean over d dimensions is the sum with beta = 1/d. It is not a bound. "
-        "With more dimensions, the encoder's noise falls further below that of the posterior.",
+        "The model is x = z + eps/2 in every dimension. A mean over d dimensions is the sum with beta = 1/d, so the loss is "
+        "not a bound. With more dimensions, the variance of the encoder falls further below that of the posterior.",
     )
 
 
@@ -87,7 +88,7 @@ PRIOR_DRAWS = 1000
 
 
 class Pair(NamedTuple):
-    """The data, and what was trained on them."""
+    """The data, and the two models that were trained on them."""
 
     data: Dataset
     autoencoder: VAE
@@ -95,7 +96,7 @@ class Pair(NamedTuple):
 
 
 def train_pair(seed: int = 0) -> Pair:
-    """The two models; the autoencoder is a VAE without noise and without KL."""
+    """Train both models; the autoencoder is a VAE without noise and without KL."""
     data, models = digits(), []
     for settings in ({"noise": False, "beta": 0.0}, {}):
         rng = np.random.default_rng(seed)
@@ -108,34 +109,35 @@ def train_pair(seed: int = 0) -> Pair:
 
 
 def classes_of(pictures: np.ndarray, data: Dataset) -> np.ndarray:
-    """Shares (10,) of the classes of the nearest training digits."""
+    """Return the share of each class (10,) among the training digits nearest to the pictures."""
     x = data.train_x.astype(float)                          # (N, D)
     apart = (pictures**2).sum(axis=1)[:, None] - 2 * pictures @ x.T + (x**2).sum(axis=1)        # (K, N)
     return np.bincount(data.train_y[apart.argmin(axis=1)], minlength=10) / len(pictures)
 
 
 def row_of(name: str, vae: VAE, data: Dataset) -> tuple:
-    """One model's log p(x|z), its codes inside the prior, and the classes of images decoded from the prior."""
+    """Return one row of the table: log p(x|z), share of codes near the prior, classes of images from the prior."""
     mu, _ = vae.encode(data.test_x)
     z = np.random.default_rng(0).standard_normal((PRIOR_DRAWS, 2))
     shares = classes_of(vae.decode(z).astype(float), data)
     noise = np.zeros((1, *mu.shape)) if not vae.noise else vae.draw_noise(np.random.default_rng(0), len(mu), 100)
-    repeats = float(vae.forward(vae.check_data(data.test_x), noise.astype(vae.dtype)).log_px_z.mean())
-    radius = np.sqrt(-2 * np.log(0.05))                     # 95 % of N(0, I) lie within
+    fit = float(vae.forward(vae.check_data(data.test_x), noise.astype(vae.dtype)).log_px_z.mean())
+    radius = np.sqrt(-2 * np.log(0.05))                     # of the circle that has 95 % of N(0, I)
     near = float((np.linalg.norm(mu, axis=1) < radius).mean())
-    return name, repeats, near, float(shares.max()), int((shares > 0.01).sum())
+    return name, fit, near, float(shares.max()), int((shares > 0.01).sum())
 
 
 def autoencoder_or_vae(pair: Pair) -> Answer:
-    """Train on the same digits with and without the noise and the KL, and compare."""
+    """Compare the two models: both saw the same digits, one without noise and KL, one with both."""
     rows = [row_of("autoencoder", pair.autoencoder, pair.data), row_of("VAE", pair.vae, pair.data)]
     return Answer(
-        "What does a VAE have that an autoencoder has not?",
+        "What does a VAE have that an autoencoder lacks?",
         ("lm.1", "hong.17"),
         ("model", "E log p(x|z)", "codes inside 95 % of p(z)", "largest class of decode(z ~ p)", "classes above 1 %"),
         rows,
-        "Held-out digits; classes of the nearest training digits. The autoencoder reconstructs better, but its codes lie "
-        "where p(z) has no mass: images decoded from p(z) are mostly of one digit. From the VAE come nearly all digits.",
+        "On held-out digits; the class of an image is that of the nearest training digit. The autoencoder reconstructs "
+        "better, but few of its codes lie where p(z) has its mass, and images decoded from p(z) show mostly one digit. The "
+        "VAE generates nearly all digits.",
     )
 
 
@@ -143,7 +145,7 @@ QUESTIONS: tuple[Callable[[], Answer], ...] = (why_not_the_prior, why_the_revers
 
 
 def lines(answer: Answer, width: int) -> list[str]:
-    """An answer as text: the question, its table, the sentence below."""
+    """Return an answer as text: the question, the table, the explanation."""
     shown = [answer.columns, *([cell(value) for value in row] for row in answer.rows)]
     wide = [max(len(row[i]) for row in shown) for i in range(len(answer.columns))]
     table = ["  " + "  ".join(f"{text:>{w}}" for text, w in zip(row, wide)) for row in shown]
@@ -151,7 +153,7 @@ def lines(answer: Answer, width: int) -> list[str]:
 
 
 def cell(value) -> str:
-    """A number to four digits, with commas if it is a large one; a word unchanged."""
+    """Write a number with four digits, from 1,000 on as a whole number with commas; return a text unchanged."""
     if isinstance(value, str):
         return value
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"

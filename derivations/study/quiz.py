@@ -1,4 +1,4 @@
-"""Ask flashcards in a terminal: the return key shows the answer, and a tally ends the quiz."""
+"""Ask flashcards in a terminal: the return key shows the answer, and the result is counted at the end."""
 
 import sys
 import textwrap
@@ -19,31 +19,31 @@ class Tally(NamedTuple):
 
 
 def ask(cards: Sequence[Card], out: TextIO = sys.stdout, read: Callable[[], str] = input) -> Tally:
-    """Ask the cards one after the other. Ctrl-C, the end of input and q end the quiz."""
+    """Ask the cards one after the other; Ctrl-C, the end of the input and q end the quiz."""
     known, missed = 0, []
 
     def reply(prompt: str) -> str:
         print(prompt, end=" ", file=out, flush=True)
-        if (said := read().strip().lower()) in LEAVE:
+        if (answer := read().strip().lower()) in LEAVE:
             raise EOFError
-        return said
+        return answer
 
     try:
         for number, card in enumerate(cards, 1):
             print("", f"{number} of {len(cards)}", *wrapped(card.question), sep="\n", file=out)
-            reply("answer: return, leave: q >")
+            reply("press return for the answer, q to quit >")
             print("", *wrapped(card.answer), sep="\n", file=out)
-            while (said := reply("did you know it? y, n, leave: q >")) not in KNOWN + MISSED:
+            while (answer := reply("did you know it? y or n, q to quit >")) not in KNOWN + MISSED:
                 pass
-            known += said in KNOWN
-            missed += [card.id] * (said in MISSED)
+            known += answer in KNOWN
+            missed += [card.id] * (answer in MISSED)
     except (EOFError, KeyboardInterrupt):
         print(file=out)
     return Tally(known, missed)
 
 
 def wrapped(lines: Sequence[str]) -> list[str]:
-    """Lines of a card, wrapped at the page width."""
+    """Wrap the lines of a card at the page width."""
     whole_words, made = {"break_long_words": False, "break_on_hyphens": False}, []
     for line in plain(lines):
         more = " " * 6 if line.startswith(" ") else ""

@@ -296,7 +296,7 @@ FAULTS = {
     "nearly true": (lambda t: (t, "=", t * (1 + 1e-8)), {}, "undecided"),
     "true, and expected to be wrong": (TRUE, {"verdict": "wrong"}, "expected wrong"),
     "one computation twice": (lambda t: (t, "=", t), {}, "two routes"),
-    "an inequality without its equality": (lambda t: (t, "<=", t + 1), {"tight": {"t": 1}}, "not reached"),
+    "an inequality without its equality": (lambda t: (t, "<=", t + 1), {"tight": {"t": 1}}, "not an equality"),
     "an assumption that is not needed": (TRUE, {"needs": "t > 0", "outside": {"t": -1}}, "expected holds-if"),
     "a function that breaks": (lambda t: (t, "=", t @ t), {}, "ValueError"),
 }  # fmt: skip
@@ -343,7 +343,7 @@ def test_show_prints_formula_numbers_fault_and_code(planted, capsys):
     assert code == 0
     for text in (
         "equation in Odaibo, l.901 (901)", "  = t² + 2t + 1", "holds     a  Expand.", "Letters   t: real",
-        "At t = 2\n    (t + 1)²       9\n", "odaibo.901b is wrong. The 1 is lost.", "simplest witness t = 1",
+        "At t = 2\n    (t + 1)²       9\n", "odaibo.901b is wrong. The 1 is lost.", "simplest point where it fails: t = 1",
         "Corrected, at the same point",
         "= t(t + 2) + 1    4", "minivae.ops.relu   minivae/ops.py:", "agrees", "test_cli.py:", "return (t + 1) ** 2",
     ):  # fmt: skip
@@ -362,7 +362,7 @@ def test_show_names_free_letters_and_computes_the_intended_form(planted, capsys)
     code, out, _ = run(capsys, "show", "odaibo.903", "--at", "t=3")
     assert (
         code == 0
-        and "nothing says what x may be" in out
+        and "The printed formula has no value: x is not defined." in out
         and "(as intended)" in out
         and re.search(r"= t t +9\n", out)
     )
@@ -482,7 +482,7 @@ def test_errata_full_prints_fault_witness_and_corrected_form(planted, capsys):
         "The 1 is lost.",
         "t = 1: printed, 4 = 3",
         "t² + 2t + 1 = t(t + 2) + 1",
-        "nothing says what x is",
+        "x is not defined",
     ):
         assert text in out, text
     assert "odaibo.901a" not in out and "odaibo.902" not in out
@@ -529,7 +529,7 @@ def test_errata_has_one_line_for_each_fault_then_loose_wording_then_copies(claim
     ]  # fmt: skip
     says = '  says    The text says that t is "as large as its double" (l.1).'
     assert full[1].splitlines()[1:3] == [says, "  read as t = 2t"]
-    assert "read so, 1 = 2" in full[1] and "better" not in full[2]
+    assert "our reading, 1 = 2" in full[1] and "better" not in full[2]
 
 
 def test_errata_markdown_has_a_table_for_each_list_with_all_ids(claims, capsys):
@@ -570,17 +570,18 @@ def test_show_prints_the_claim_and_how_it_is_read_as_a_formula(claims, capsys):
     out = run(capsys, "show", "hong.1")[1]
     claim = 'The text says that t is "as large as its double" (l.1).'
     assert f"What the source says: {claim}\n\nRead here as\n    t\n  = 2t\n" in out
-    remarks = "hong.1 is loose wording. Zero alone is.", "Read so, at the simplest witness t = 1"
+    remarks = "hong.1 is loose wording. Zero alone is.", "Our reading, at the simplest point where it fails: t = 1"
     for text in (*remarks, "More precisely, at the same"):
         assert text in out, text
     assert "Printed" not in out and "What the source says" not in run(capsys, "show", "hong.2")[1]
     out = run(capsys, "show", "hong.4")[1]
-    assert "hong.4 is perhaps damaged by copying. A bar, perhaps.\nPrinted, at the simplest witness t = 1" in out
+    remark = "hong.4 is perhaps damaged by copying. A bar, perhaps."
+    assert f"{remark}\nPrinted, at the simplest point where it fails: t = 1" in out
 
 
 def test_show_reports_the_result_at_a_point_outside_the_assumption(claims, capsys):
     out = run(capsys, "show", "hong.5")[1]
-    assert "\nEnough is t > 0\n" in out
+    assert "\nAssuming  t > 0\n" in out
     assert "\nOutside this assumption, at t = -2, it fails\n    √t²    2\n  = t      -2\n" in out
     out = run(capsys, "show", "hong.6")[1]
     assert "\nOutside this assumption, at t = -2, it is undefined (log t has no value)\n" in out
@@ -601,7 +602,7 @@ def test_json_has_claim_reading_and_group_of_every_row_of_a_chain(planted, capsy
     assert (a["claim"], a["reading"], a["group"]) == (None, None, "odaibo.901a")
     assert (b["claim"], b["reading"]) == ("The text factors (l.9).", "t² + 2t + 1 = t(t + 2)")
     out = run(capsys, "show", "odaibo.901")[1]
-    assert "What the source says (b): The text factors (l.9).\n\nPrinted; read here as: b\n" in out
+    assert "What the source says (b): The text factors (l.9).\n\nPrinted, except our reading of b\n" in out
 
 
 # The command itself

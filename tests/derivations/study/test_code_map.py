@@ -83,7 +83,7 @@ def test_map_command_prints_functions_entries_and_json(capsys):
     assert code == 0 and "odaibo.40" in out and "test_gaussian.py" in out and "minivae/gaussian.py:" in out
     assert err.startswith(f"1 of {len(places())} functions; filter: derivations map ")
     assert run(capsys, "odaibo.40c")[1] == out
-    assert run(capsys, "odaibo.t13", "-q") == (0, "no function of minivae computes it\n", "")
+    assert run(capsys, "odaibo.t13", "-q") == (0, "no function of minivae is tied to it or cites it\n", "")
     documents = json.loads(run(capsys, "VAE.elbo", "--json")[1])
     assert [document["name"] for document in documents] == ["minivae.vae.VAE.elbo"]
     assert run(capsys, "--markdown")[1].count("\n") == len(places()) + 2

@@ -75,11 +75,11 @@ def test_compare_shows_the_known_faults():
 
 def test_compare_notices_a_planted_error(monkeypatch, capsys):
     (thing,) = (thing for thing in compare.things() if thing.name.startswith("ELBO, reconstruction"))
-    (saying,) = (saying for saying in thing.sayings if saying.name == "cards.1")
-    wrong = saying._replace(compute=lambda values: saying.compute(values) + 1e-4)
-    found = compare.compare(thing._replace(sayings=(wrong, *thing.sayings[:1])), 300)
+    (version,) = (version for version in thing.versions if version.name == "cards.1")
+    wrong = version._replace(compute=lambda values: version.compute(values) + 1e-4)
+    found = compare.compare(thing._replace(versions=(wrong, *thing.versions[:1])), 300)
     assert compare.contradictions(found) == ["cards.1"]
-    monkeypatch.setattr(compare, "things", lambda: (thing._replace(sayings=(wrong,)),))
+    monkeypatch.setattr(compare, "things", lambda: (thing._replace(versions=(wrong,)),))
     assert run(capsys)[0] == 1
 
 
@@ -91,10 +91,10 @@ def test_compare_marks_no_line_of_a_wrong_row_as_right(capsys):
 
 def test_compare_calls_only_identical_bits_equal():
     (thing,) = (thing for thing in THINGS if thing.name.startswith("ELBO, reconstruction"))
-    twice = compare.compare(thing._replace(sayings=(thing.sayings[0], thing.sayings[0]._replace(name="odaibo.26"))), 50)
-    assert twice[0].alike == ("odaibo.26",) and twice[1].alike == (thing.sayings[0].name,)
-    moved = thing.sayings[0]._replace(name="odaibo.26", compute=lambda v: np.nextafter(thing.sayings[0].compute(v), 0))
-    assert compare.compare(thing._replace(sayings=(thing.sayings[0], moved)), 50)[0].alike == ()
+    twice = compare.compare(thing._replace(versions=(thing.versions[0], thing.versions[0]._replace(name="odaibo.26"))), 50)
+    assert twice[0].alike == ("odaibo.26",) and twice[1].alike == (thing.versions[0].name,)
+    moved = thing.versions[0]._replace(name="odaibo.26", compute=lambda v: np.nextafter(thing.versions[0].compute(v), 0))
+    assert compare.compare(thing._replace(versions=(thing.versions[0], moved)), 50)[0].alike == ()
 
 
 def test_compare_command_prints_tables_and_json(capsys):

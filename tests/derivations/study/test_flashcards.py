@@ -106,7 +106,7 @@ def test_card_of_a_claim_quotes_the_source():
 
 def sides_to_answer(card):
     """Return the sides of the formula that are only in the answer; none if the card asks for words."""
-    asks_for_sides = card.question[-2] in ("How does it go on?", "How is it defined?")
+    asks_for_sides = card.question[-2] in ("How does the line continue?", "How is it defined?")
     (formula,) = [line for line in card.answer if isinstance(line, Formula)]
     return [side for _, side in sides(formula)[1:] if not side.startswith("[")] if asks_for_sides else []
 
@@ -147,7 +147,7 @@ def test_card_of_a_claim_asks_for_its_assumption():
     asked = "Does it hold as it stands, or does it need an assumption?"
     assert asked in made["odaibo.t7"].question and "It holds as it stands:" in made["odaibo.t7"].answer
     assert asked in made["odaibo.t25"].question
-    assert made["odaibo.t25"].answer[-2].startswith("Enough is: the coordinates of z")
+    assert made["odaibo.t25"].answer[-2].startswith("Sufficient assumption: the coordinates of z")
 
 
 def test_cards_do_not_show_the_answer_in_the_question():
