@@ -33,7 +33,8 @@ def mean_kl(q, p):
     "beyond.7", "ELBO surgery; Hoffman and Johnson 2016",
     rf"{GAP} \leq {MEAN_OF_N} {D}(q_n(z)||p(z)) = I_q(n; z) + {GAP} = \log N - H_q(n|z) + {GAP}"
     rf" \leq \log N + {GAP}", (DATA_Q, P_Z),
-    says="The mean KL is the information of z about its datum, at most log N, plus the KL of the mean of all q_n.",
+    says="The mean KL is the mutual information of z and the index n of its datum, plus the KL of the mean of all q_n from "
+    "the prior. The mutual information is at most log N.",
     needs="every q_n(z) sums to 1", outside={"q": [[0.6, 0.6], [1, 0]], "p": (0.5, 0.5)},
     tight={"q": [[0.5, 0.5]], "p": (0.25, 0.75)},
 )  # fmt: skip
@@ -46,7 +47,7 @@ def eq_7(q, p):
         entropy = -total(flat(times(q / N, log(q / N / bar_q[:, None]))))   # of n given z
     return (
         rest,
-        "<=", Zero(1, mean_kl(q, p)),                       # near 0 if all are alike: errors are compared with 1
+        "<=", Zero(1, mean_kl(q, p)),                       # near 0 if all q_n are nearly p: errors are compared with 1
         "=", information + rest,
         "=", Zero(1, math.log(N) - entropy + rest),
         "<=", math.log(N) + rest,
@@ -67,7 +68,7 @@ def eq_8(q, p):
     return mean_kl(q, p) - mean_kl(q, bar_q), "=", of_mean, ">=", Zero(mean_kl(q, p))
 
 
-# z = (z_1, z_2) on a grid: z_1 along the rows, z_2 along the columns
+# z = (z_1, z_2) on a grid: one row for each z_1, one column for each z_2
 
 
 def independent(raw):

@@ -1,6 +1,6 @@
-"""Beyond the sources: algorithms that use the bound. EM, gradients without the score, two estimators, mini-batches.
+"""Beyond the sources: algorithms that use the bound: EM, gradients without the score, two estimators, mini-batches.
 
-Random estimates are compared by mean and variance. Both are exact: sums over nodes of quadrature, or over all possible
+Random estimates are compared by mean and variance. Both are exact: sums over quadrature nodes, or over all possible
 draws. A whole side in square brackets shows the gap of a bound.
 """
 
@@ -43,12 +43,12 @@ STEPS = 4
 
 
 def faces(m):
-    """Probabilities of 0 and of 1, (..., 2). Both are kept, because 1 - m loses its digits if m is near 1."""
+    """Probabilities of 0 and of 1, (..., 2). Both are stored, because 1 - m loses digits if m is near 1."""
     return np.stack([1 - m, m], axis=-1)
 
 
 def joint_of(x, pi, coins):
-    """p(x_n, z_n = k), (n, N, K), by products."""
+    """p(x_n, z_n = k), (n, N, K), as a product over the bits."""
     shown = np.where(x[:, :, None] == 1, coins[:, None, ..., 1], coins[:, None, ..., 0])        # (n, N, K, D)
     return pi[:, None] * np.prod(shown, axis=-1)
 
@@ -60,7 +60,7 @@ def e_step(x, pi, coins):
 
 
 def m_step(x, q):
-    """The best mixture for q: averages over the data, where a datum has weight q for each kind."""
+    """The best mixture for q: for each kind, averages over the data with the weights q(z_n = k)."""
     counts = q.sum(axis=1)                                                                      # (n, K)
     shown = np.einsum("nik,nidf->nkdf", q, faces(x))
     return counts / q.shape[1], shown / counts[..., None, None]
@@ -73,7 +73,7 @@ def mixture_elbo(x, q, pi, coins):
 
 
 def steps_of_em(x, pi, coins):
-    """The first steps: (q_t, theta_t, theta_(t+1), q_(t+1)) of each."""
+    """Yield (q_t, theta_t, theta_(t+1), q_(t+1)) for each of the first STEPS steps of EM."""
     theta = pi, coins
     for _ in range(STEPS):
         q = e_step(x, *theta)
@@ -128,22 +128,22 @@ def log_weight(w, s, x, z, mu, log_var):
 
 
 def gradients(w, s, x, mu, log_var, eps):
-    """The gradient along the path through z, and the whole gradient with the score of q: (n, 2, L) each."""
-    made = lambda mu, log_var: mu + exp(log_var / 2) * eps  # noqa: E731
+    """The gradient along the path through z, and the whole gradient, which adds the score of q: (n, 2, L) each."""
+    code = lambda mu, log_var: mu + exp(log_var / 2) * eps  # noqa: E731
 
-    def path(move_mu, move_log_var):
-        return lambda t: log_weight(w, s, x, made(mu + t * move_mu, log_var + t * move_log_var), mu, log_var)
+    def path(step_mu, step_log_var):
+        return lambda t: log_weight(w, s, x, code(mu + t * step_mu, log_var + t * step_log_var), mu, log_var)
 
-    def whole(move_mu, move_log_var):
-        moved = lambda t: (mu + t * move_mu, log_var + t * move_log_var)  # noqa: E731
-        return lambda t: log_weight(w, s, x, made(*moved(t)), *moved(t))
+    def whole(step_mu, step_log_var):
+        after = lambda t: (mu + t * step_mu, log_var + t * step_log_var)  # noqa: E731
+        return lambda t: log_weight(w, s, x, code(*after(t)), *after(t))
 
     in_both = lambda f: np.stack([complex_step(f(1, 0), 0), complex_step(f(0, 1), 0)], axis=1)  # noqa: E731
     return in_both(path), in_both(whole)
 
 
 def variance(chances, values):
-    """Variance over the last axis, which is kept."""
+    """Variance over the last axis; the axis is kept."""
     return total(chances * (values - total(chances * values)) ** 2)
 
 
@@ -154,7 +154,8 @@ def variance(chances, values):
     rf" E_\epsilon\left[{NABLA} A\right] < E_\epsilon\left[({NABLA} A)^2\right] ="
     r" \left(\frac{1}{\sigma^2},\; \frac{1}{2}\right)",
     (*LINEAR, AWAY),
-    says="For the posterior q, the gradient along the path through z is 0 for every draw: all noise is in the score of q.",
+    says="If q is the posterior, the gradient along the path through z is 0 for every draw. The whole gradient has noise, "
+    "which comes from the score of q.",
     needs="q(z|x) is the posterior (away = 0)", outside={"w": 1, "s": 1, "x": 1, "away": 1},
 )  # fmt: skip
 def eq_48(w, s, x, away):
@@ -192,7 +193,7 @@ def _(w, s, x, away):
 # Two estimators of the ELBO from one draw: A uses log q(z|x) at the draw, B the KL in closed form
 
 USED_W = Symbol("w", "w", "real, not near 0", 1, lambda raw: raw + np.where(raw < 0, -0.3, 0.3), (1, 2, 0.5))
-Q_MU = Symbol(                                              # so that q is not the prior
+Q_MU = Symbol(                                              # not 0, so q is not the prior
     "mu_q", r"\mu_q", "real, not near 0", 1, lambda raw: raw + np.where(raw < 0, -0.1, 0.1), (0.5, 1, -1)
 )
 Q_SIGMA = positive("sigma_q", r"\sigma_q", simple=(0.5, 2))
@@ -307,7 +308,7 @@ def eq_50(a, sigma, w, s, x, tilt):
     spread = total((each - each.mean(axis=-1, keepdims=True)) ** 2) / (N - 1)
     M = np.arange(1, N + 1)
     of_batches = [mean_and_variance(N / m * each @ masks.T, tilt, masks) for m, masks in batches(N)]
-    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   of the numbers that cancel
+    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   size of what cancels
     return (
         Zero(size, np.concatenate(of_batches, axis=1)),     # (n, N, 2)   a row for every M
         "=", np.stack([np.repeat(total(each), N, axis=1), N * (N - M) / M * spread], axis=-1),
@@ -320,7 +321,7 @@ def _(a, sigma, w, s, x, tilt):
         vae, N = scalar_vae(w, s, 0 * a, sigma), len(x)
         vae.params["encoder.1.weight"][0, 0] = a[0]         # mu = a x
         found = []
-        for M, masks in batches(N):                         # the loss is a mean: N times it is N/M of the sum
+        for M, masks in batches(N):                         # the loss is a mean, so N * loss is N/M times the sum
             x_of = [x[mask == 1][:, None] for mask in masks]
             made = np.array([-N * vae.loss(batch, np.repeat(TWO, M, axis=1)) for batch in x_of])
             found.append(mean_and_variance(made, tilt, masks)[0])
@@ -344,7 +345,8 @@ CROSSED = {"p_d": (0.5, 0.5), "p_xz": [[0.1, 0.4], [0.4, 0.1]]}             # po
     rf" -\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] \leq {E_DATA}\left[{D}(q(z)||p(z|x))\right] ="
     rf" \left[-\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] + {D}(q(z)||q^*(z))\right]",
     (P_DATA, NOT_UNIFORM_TABLE, SHARED_Q),
-    says="If all data share one q, the best q is the normalised geometric mean of their posteriors. The gap remains.",
+    says="If all data share one q, the best q is the normalised geometric mean of their posteriors. Its mean divergence "
+    "from them is the gap that remains.",
     needs="p(x, z) > 0, and p_d(x) and q(z) sum to 1",
     outside=tuple(CROSSED | {"q": (0.5, 0.5)} | other for other in (
         {"p_d": (0.5, 0.6)}, {"q": (0.5, 0.6)}, {"p_xz": OUTSIDE[1]["p_xz"]}, {"p_xz": [[0.5, 0], [0, 0.5]]},
@@ -362,7 +364,7 @@ def eq_56(p_d, p_xz, q):
     Z = total(geometric)
     return (
         shared_kl(geometric / Z),
-        "=", Zero(1, -log(Z)),                              # near 0 if the posteriors are alike: errors are compared with 1
+        "=", Zero(1, -log(Z)),                              # near 0 if all posteriors are nearly equal
         "<=", shared_kl(q),
         "=", Zero(1, -log(Z) + kl_of_weights(q, geometric / Z)),
     )  # fmt: skip

@@ -89,7 +89,7 @@ def eq_43(p_d, p_xz, q):
     mean = lambda f: total(times(p_d, f))  # noqa: E731
     return (
         kl_of_weights(flat(p_d[..., None] * q), flat(p_xz)),
-        "=", Zero(1, -mean(elbo) + mean(log(p_d))),          # near 0 if all are alike: errors are compared with 1
+        "=", Zero(1, -mean(elbo) + mean(log(p_d))),          # near 0 if both joints are nearly equal
         "=", mean(log(p_d) - log(evidence(p_xz)[..., 0])) + mean(gap),
     )  # fmt: skip
 
@@ -154,7 +154,7 @@ def eq_45(w, s, x, mu_q, sigma_q, beta):
 
 
 def scalar_vae(w, s, mu, sigma, **settings):
-    """minivae's model of one draw with D = J = 1."""
+    """minivae's model for one draw of the letters, with D = J = 1."""
     return linear_vae(w[None], 0 * w, s, mu, sigma, **settings)
 
 
@@ -169,7 +169,7 @@ def _(w, s, x, mu_q, sigma_q, beta):
     return by_minivae(bound, "(o),(o),(o),(o),(o),(o)->()")(w, s, x, mu_q, sigma_q, beta)[:, None]
 
 
-# The beta with which sums and means of a loss train the same model. The code is mu + sigma eps, with one draw of noise.
+# A loss with sums and a loss with means train the same model if beta is rescaled. z = mu + sigma eps, with one draw of eps.
 
 BETA = Symbol("beta", r"\beta", ">= 0", 1, np.abs, (1, 4, 0.5))
 EPS = vector("eps", r"\epsilon", 2, 1.0, ((0, 0), (1, -1)))
@@ -192,7 +192,7 @@ def loss_of(reduce, beta, W, b, s, x, eps):
 
 
 def slopes(loss, at):
-    """The gradient (n, K) at (n, K): each of K rows changes one coordinate."""
+    """The gradient (n, K) at points (n, K), by a complex step in each of the K coordinates."""
     return complex_step(lambda t: loss(at[:, None] + t * np.eye(at.shape[-1])), 0)
 
 

@@ -1,8 +1,8 @@
-"""Beyond the sources: gradients of the divergence, as `minivae` has them.
+"""Beyond the sources: gradients of the divergence, as `minivae` computes them.
 
-The first side differentiates the integral of q log(q / p), by complex step, on fixed nodes. The next follows the path:
-with z = mu_q + sigma_q eps, log q is -log sigma_q plus a constant, so only log p has a slope along z. Numbers are on
-grids on which no gradient is 0, because no error is small compared with 0.
+The first side differentiates the integral of q log(q / p), by complex step, on fixed nodes. The next side follows the
+path: with z = mu_q + sigma_q eps, log q is -log sigma_q plus a constant, so only log p has a slope along z. The letters
+are on grids on which no gradient is 0, because errors are relative.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def tenths(raw):
 
 
 def between_tenths(raw):
-    """Halfway between two tenths: never 0, and at least 0.05 from every tenth."""
+    """Numbers halfway between two tenths: never 0, and 0.05 from the nearest tenth."""
     return np.floor(12 * raw) / 10 + 0.05
 
 
@@ -39,7 +39,7 @@ def hundredths(raw):
 
 
 def between_hundredths(raw):
-    """Halfway between two hundredths, above 0."""
+    """Numbers above 0, halfway between two hundredths."""
     return hundredths(raw) - 0.005
 
 
@@ -64,7 +64,7 @@ def divergence(mu_q, sigma_q, mu_p, sigma_p):
 
 
 def noise_and_slope(mu_q, sigma_q, mu_p, sigma_p):
-    """(E, eps, s): the mean over noise, the noise, and the slope of -log p, s(z) = (z - mu_p) / sigma_p^2."""
+    """Return E, eps and s: the mean over noise, the nodes of noise, the slope of -log p, s(z) = (z - mu_p) / sigma_p^2."""
     eps, weights = for_means()
     return lambda value: total(weights * value), eps, (mu_q + sigma_q * eps - mu_p) / sigma_p**2
 
@@ -131,8 +131,8 @@ def _(mu, sigma, sigma_p):
     return np.hstack([d_log_var, d_log_var * 2 / sigma])
 
 
-# In units of 1/200, mu_q - mu_p and sigma_p are even and sigma_q is odd, so sigma_q^2 + (mu_q - mu_p)^2 is never
-# sigma_p^2.
+# In units of 1/200, mu_q - mu_p and sigma_p are even and sigma_q is odd. So sigma_q^2 + (mu_q - mu_p)^2 never equals
+# sigma_p^2, and no gradient is 0.
 
 TWO = (
     Symbol("mu_q", r"\mu_q", "real, halfway between tenths", 1, between_tenths, (1, 0.5, -2)),

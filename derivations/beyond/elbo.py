@@ -1,7 +1,7 @@
 """Beyond the sources: the evidence lower bound, and the tighter bounds of several draws.
 
-Nothing is drawn at random. Expectations over tables are sums over every z, or over every K draws of it; expectations
-under Gaussians are sums over nodes of quadrature. A whole side in square brackets shows the gap of a bound.
+All expectations are exact. For tables they are sums over every z, or over every possible set of K draws of z; for
+Gaussians they are sums over quadrature nodes. A whole side in square brackets shows the gap of a bound.
 """
 
 import itertools
@@ -77,10 +77,10 @@ def vector_log_joint(W, b, s, x, z):
 def eq_1(W, b, s, x, mu_q, cov_q):
     E_q = lambda f: expect_full(f, mu_q, cov_q)  # noqa: E731
     log_ratio = lambda z: vector_log_joint(W, b, s, x, z) - log_density_full(z, mu_q, cov_q)  # noqa: E731
-    log_p_x, none, one = vector_log_evidence(W, b, s, x), 0 * mu_q, np.broadcast_to(np.eye(2), cov_q.shape)
+    log_p_x, prior = vector_log_evidence(W, b, s, x), (0 * mu_q, np.broadcast_to(np.eye(2), cov_q.shape))
     return (
         log_p_x - E_q(log_ratio),
-        "=", log_p_x - E_q(lambda z: vector_log_p(W, b, s, x, z)) + kl_normal_full(mu_q, cov_q, none, one),
+        "=", log_p_x - E_q(lambda z: vector_log_p(W, b, s, x, z)) + kl_normal_full(mu_q, cov_q, *prior),
         "=", kl_normal_full(mu_q, cov_q, *vector_posterior(W, b, s, x)),
     )  # fmt: skip
 
@@ -91,7 +91,7 @@ def _(W, b, s, x, mu_q, cov_q):
 
 
 def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
-    """minivae's model of one draw: the decoder's mean is b + W z, and q is N(mu, sigma^2) for every x."""
+    """minivae's model for one draw of the letters: the decoder's mean is b + W z, and q is N(mu, sigma^2) for every x."""
     D, J = W.shape
     shapes = mlp_shapes("encoder", [D, 2 * J]) | mlp_shapes("decoder", [J, D]) | {"log_sigma": ()}
     flat = np.concatenate([np.zeros(D * 2 * J), mu, 2 * log(sigma), W.T.ravel(), b, log(s)])
@@ -99,11 +99,11 @@ def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
 
 
 def by_minivae(f, signature):
-    """f of one draw, vectorised over the draws."""
+    """Turn f, which takes one draw of the letters, into a function of all draws."""
     return np.vectorize(f, signature=signature)
 
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # draws that average squares exactly
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # draws whose mean is exact for a quadratic
 
 
 @equation(
@@ -126,7 +126,7 @@ def eq_2(W, b, s, x, mu, sigma):
 
 
 def terms_of_minivae(W, b, s, x, mu, sigma):
-    """log p(x|z), log p(z), log q(z|x), (n, 9), at codes that minivae makes from nodes; weights (9,)."""
+    """log p(x|z), log p(z), log q(z|x), (n, 9), where minivae computes z from quadrature nodes; weights (9,)."""
     eps, chances = noise(2)
     z = reparameterize(mu, 2 * log(sigma), eps[:, None])                                    # (9, n, 2)
     mean_x = b + np.einsum("ndj,lnj->lnd", W, z)
@@ -171,7 +171,7 @@ def _(W, b, s, x, mu, sigma):
     return by_minivae(elbo, "(d,j),(d),(o),(d),(j),(j)->(o)")(W, b, s, x, mu, sigma)
 
 
-# Tables: q(z|x) > 0 for every z, so that w = p(x, z) / q(z|x) is a number everywhere
+# Tables: q(z|x) > 0 for every z, so the importance weight w = p(x, z) / q(z|x) is finite everywhere
 
 EVERYWHERE = Symbol(
     "q", "q(z|x)", "> 0, every row summing to 1", 20, lambda raw: weights(raw.reshape(-1, 4, 5), False),
@@ -184,7 +184,7 @@ JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]} 
 
 
 def importance_weights(p_xz, q):
-    """w = p(x, z) / q(z|x). It is set to 0 where q = 0: that z is never drawn."""
+    """w = p(x, z) / q(z|x), set to 0 where q = 0, because such a z is never drawn."""
     return np.where(q > 0, ratio(p_xz, q), 0.0)
 
 
@@ -206,12 +206,12 @@ def eq_3(p_xz, q):
     )  # fmt: skip
 
 
-# K draws: only the number of times that each z is drawn matters
+# K draws: the order of the draws does not matter, so counts of each z are enough
 
 
 @cache
 def draws_of(K, J):
-    """All counts of J values of z in K draws, (M, J), and the number of orders of each, (M,)."""
+    """All ways to count J values of z in K draws, (M, J), and the number of orders of each way, (M,)."""
     multisets = itertools.combinations_with_replacement(range(J), K)
     counts = np.array([np.bincount(drawn, minlength=J) for drawn in multisets])
     orders = [math.factorial(K) // math.prod(map(math.factorial, of_each)) for of_each in counts.tolist()]
@@ -235,7 +235,7 @@ def bound_of(K, q, w):
 
 
 def bound_of_the_others(K, q, w):
-    """The same from K + 1 draws: each is left out in turn, and the K + 1 results are averaged."""
+    """L_K computed from K + 1 draws: leave out each draw in turn, and average the K + 1 results."""
     counts = draws_of(K + 1, w.shape[-1])[0]                                # (M, J)
     others = counts[:, None, :] - np.eye(w.shape[-1])                       # (M, J, J)   without one z
     of_others = np.einsum("...j,mzj->...mz", w, np.maximum(others, 0)) / K
@@ -243,7 +243,7 @@ def bound_of_the_others(K, q, w):
 
 
 def gap_of(K, p_xz, q):
-    """The divergence of K draws from q from a mixture over j: draw j is from p(z|x), the others are from q. (..., 1)"""
+    """KL(a || b), (..., 1): under a, all K draws are from q; under b, one of them, a random one, is from p(z|x)."""
     of_q = chances_of(K, q)
     return kl_of_weights(of_q, of_q * mean_weights(K, importance_weights(p_xz, q)) / evidence(p_xz))
 
@@ -289,7 +289,7 @@ def _(p_xz, q):
         drawn = np.array([np.repeat(np.arange(len(z)), z) for z in counts])                 # (M, k)   indices of z
         drawn_w = log_w[..., drawn]                         # (n, rows, M, k)
         bound = iw_bound(np.moveaxis(drawn_w, -1, 0).reshape(k, -1)).reshape(drawn_w.shape[:-1])
-        gain = bound - drawn_w.mean(axis=-1)                # by Jensen's inequality, not negative
+        gain = bound - drawn_w.mean(axis=-1)                # not negative, by Jensen's inequality
         made.append(mean_log + total(chances_of(k, q) * gain) + gap_of(k, p_xz, q))
     return np.concatenate(made, axis=-1)
 
@@ -330,8 +330,8 @@ def eq_5(q, w):
     mean_log = lambda k: lambda phi: log(mean_weights(k, p_x + phi * (w - p_x)))  # noqa: E731
     slopes = [(chances_of(k, q), complex_step(mean_log(k), 1)) for k in K.tolist()]
     signal, square = (np.hstack([total(chance * slope**r) for chance, slope in slopes]) for r in (1, 2))
-    # With mean weight (1 + t) p(x), the three are -log(1 + t), -t / (1 + t) and its square. Each is a cubic in t plus
-    # t^4 times a factor that is not negative, and largest if every draw has the least weight.
+    # With mean weight (1 + t) p(x), the three terms are -log(1 + t), -t / (1 + t) and the square of the second. Each is a
+    # cubic in t plus t^4 times a factor. The factor is not negative, and it is largest if every draw has the least weight.
     leading = np.stack([mu_2 / 2 - mu_3 / (3 * K), mu_2 - mu_3 / K, mu_2 - 2 * mu_3 / K], axis=1)
     fourth = (mu_4 + 3 * (K - 1) * mu_2**2) / K**2          # K times the fourth moment of t
     a = w.min(axis=-1, keepdims=True) / p_x

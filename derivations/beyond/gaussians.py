@@ -1,7 +1,8 @@
 """Beyond the sources: facts about Gaussians that a derivation needs.
 
 The entries are about entropies, the two integrals behind the closed form of the KL, and divergences: with any
-covariance, in other coordinates, in both directions and near the prior. The last is about a linear decoder's error.
+covariance, in other coordinates, in both directions and near the prior. The last entry is about the squared error of a
+linear decoder.
 """
 
 import math
@@ -42,8 +43,8 @@ from minivae.gaussian import (
 )
 from minivae.likelihood import gaussian_log_prob, squared_error
 
-# An entropy is 0 if 2 pi e sigma^2 = 1, and no error is small compared with 0. So sigma is in hundredths, and
-# covariances are far from that.
+# An entropy is 0 if 2 pi e sigma^2 = 1, and errors are relative. So sigma is in hundredths, and the determinants of the
+# covariances are far from the value at which the entropy is 0.
 
 MU = vector("mu", r"\mu", 2, simple=((0, 0), (1, -1)))
 SIGMA = Symbol(
@@ -56,7 +57,7 @@ COV = Symbol(
 
 
 def minus_q_log_q(mu, sigma):
-    """-integral of q log q dz as a function of log sigma^2, on fixed nodes."""
+    """Return -integral of q log q dz as a function of log sigma^2, on fixed nodes."""
     z = mu[..., None] + sigma[..., None] * LINE             # (n, J, nodes)
 
     def entropy(log_var):
@@ -143,8 +144,8 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 )  # fmt: skip
 def eq_58(mu, sigma):
     sigma, J = need_positive("sigma", sigma), mu.shape[-1]
-    cov, nil = sigma[..., None] ** 2 * np.eye(J), np.zeros_like(mu)
-    log_p = expect_full(lambda z: log_density_full(z, nil, np.eye(J)), mu, cov)
+    cov, zeros = sigma[..., None] ** 2 * np.eye(J), np.zeros_like(mu)
+    log_p = expect_full(lambda z: log_density_full(z, zeros, np.eye(J)), mu, cov)
     log_q = expect_full(lambda z: log_density_full(z, mu, cov), mu, cov)
     return (
         np.hstack([log_p, log_q]),
@@ -179,7 +180,7 @@ def _(mu, sigma):
     r" \frac{1}{2}\left[\mathrm{tr}(\Sigma_p^{-1}\Sigma_q)"
     r" + (\mu_p - \mu_q)^T\Sigma_p^{-1}(\mu_p - \mu_q) - J + \log\frac{\det\Sigma_p}{\det\Sigma_q}\right]",
     FULL_PAIR,
-    says="For dependent coordinates the divergence is made of a trace, a squared distance and two determinants.",
+    says="For dependent coordinates the divergence consists of a trace, a squared distance and two determinants.",
 )  # fmt: skip
 def eq_33(mu_q, cov_q, mu_p, cov_p):
     cholesky(cov_p, "cov_p")                                # raises ValueError unless cov_p is a covariance
@@ -198,7 +199,7 @@ def _(mu_q, cov_q, mu_p, cov_p):
     return kl_full(mu_q, cov_q, mu_p, cov_p)[:, None]
 
 
-# y = g(z) is given by its inverse z(y), which is increasing or decreasing: one y for every z.
+# y = g(z) is given by its inverse z(y), which is increasing or decreasing, so every z has exactly one y.
 
 SLOPE = Symbol(
     "slope", "a", "not 0, in z(y) = a (y + k tanh y)", 1,
@@ -271,7 +272,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return kl_diagonal(*q, *p) + kl_diagonal(*p, *q)
 
 
-# Near the prior. E_q[p/q - 1] = 0 is added to the divergence: then no term is negative, and no digit is lost.
+# Near the prior. E_q[p/q - 1], which is 0, is added to the divergence: then no term is negative, and no digits cancel.
 
 
 def near_zero(raw):
@@ -280,7 +281,7 @@ def near_zero(raw):
 
 
 def above_its_tangent(d):
-    """exp(d) - 1 - d, without the cancellation: d^2 times the integral of (1 - u) exp(u d) du from 0 to 1."""
+    """exp(d) - 1 - d without cancellation: d^2 times the integral of (1 - u) exp(u d) du from 0 to 1."""
     nodes, weights = np.polynomial.legendre.leggauss(20)
     u = (nodes + 1) / 2
     return d**2 * (weights / 2 * (1 - u) * exp(u * d[..., None])).sum(axis=-1)
@@ -296,11 +297,11 @@ def above_its_tangent(d):
         Symbol("log_var", r"\ell", "log of the variance, near 0", 1, near_zero, (1e-9, 1e-6, 1e-3)),
     ),
     tolerance=1e-6,
-    says="expm1(l) is exp(l) - 1. Near the prior expm1 keeps the digits that rounding loses in exp(l) - 1.",
+    says="expm1(l) is exp(l) - 1, computed without cancellation. Near the prior it keeps digits that exp(l) - 1 loses.",
 )  # fmt: skip
 def eq_51(mu, log_var):
-    def log_p_over_q(z):                                    # z = eps: measured from mu in units of sigma
-        return -mu * (mu / 2 + exp(log_var / 2) * z) - z**2 * expm1(log_var) / 2 + log_var / 2
+    def log_p_over_q(eps):                                  # at z = mu + sigma eps
+        return -mu * (mu / 2 + exp(log_var / 2) * eps) - eps**2 * expm1(log_var) / 2 + log_var / 2
 
     k = np.arange(2, 20)
     series = total(log_var**k / np.array([math.factorial(i) for i in k], float))
@@ -334,9 +335,9 @@ def eq_52(x, W, m, V):
 
 
 def decoded(W, m, V):
-    """The decoder's output at all nodes of the noise, (L, n, D), and their weights (L,)."""
+    """The decoder's output at all nodes of the noise, (L, n, D), and the weights of the nodes (L,)."""
     eps, weights = noise(2)
-    z = m + np.einsum("nij,lj->lni", cholesky(V), eps)      # (L, n, J)   of the covariance R R' = V
+    z = m + np.einsum("nij,lj->lni", cholesky(V), eps)      # (L, n, J)   with covariance R R' = V, R = cholesky(V)
     return np.einsum("ndj,lnj->lnd", W, z), weights
 
 
@@ -349,5 +350,5 @@ def _(x, W, m, V):
 
 @eq_52.tied("minivae.likelihood.gaussian_log_prob")
 def _(x, W, m, V):
-    out, weights = decoded(W, m, V)                         # with sigma = 1 this is half the squared error and a constant
+    out, weights = decoded(W, m, V)                         # for sigma = 1, -log p is half the squared error plus a constant
     return -2 * (weights @ gaussian_log_prob(x, out, np.array(0.0)))[:, None] - x.shape[-1] * LOG_2PI

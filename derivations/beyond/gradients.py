@@ -1,9 +1,9 @@
 """Beyond the sources: gradients of an expectation under a distribution that depends on the parameters.
 
 z is drawn from q = N(mu, sigma^2). The score gradient differentiates the density of q at fixed z; the path gradient
-differentiates z = mu + sigma eps at fixed eps. A gradient is (d/dmu, d/dsigma), by complex step. The functions averaged
-are sin z and (mu / sigma) sin z, because E sin z = sin(mu) exp(-sigma^2 / 2) is known. mu is in a range where no slope
-of these is 0.
+differentiates z = mu + sigma eps at fixed eps. A gradient is (d/dmu, d/dsigma), by complex step. The entries use f(z) =
+sin z and f(z) = (mu / sigma) sin z, because E sin z = sin(mu) exp(-sigma^2 / 2) is known. mu is in a range in which no
+slope of these expectations is 0.
 """
 
 import numpy as np
@@ -22,8 +22,8 @@ MU = Symbol(
 SIGMA = Symbol("sigma", r"\sigma", "> 0, below 3", 1, lambda raw: exp(np.tanh(raw / 3)), (1, 2, 0.5))
 CUT = chosen("cut", "cut", 0, "1 if q is cut off below mu")
 
-# Three quadrature rules for noise eps, 60 nodes each: HERMITE and LINE for all of it, ABOVE for its upper half, with
-# twice the density. HERMITE has weights for means, LINE and ABOVE have widths: the length of the line for each node.
+# Three quadrature rules for noise eps, with 60 nodes each: HERMITE and LINE for all eps; ABOVE for eps > 0 only, with twice
+# the density. HERMITE has weights for means. LINE and ABOVE have widths: the length of line that belongs to each node.
 
 HERMITE, WEIGHTS = (array.ravel() for array in noise(1, 60))
 LINE, WIDTHS = 0.4 * np.arange(-29.5, 30), np.full(60, 0.4)
@@ -53,8 +53,8 @@ def for_integrals(cut=0):
 
 def slopes(f, *at):
     """The slopes of f in each of its P arguments, (n, P)."""
-    moved = [lambda value, i=i: f(*at[:i], value, *at[i + 1 :]) for i in range(len(at))]
-    return np.hstack([complex_step(g, value) for g, value in zip(moved, at)])
+    of_one = [lambda value, i=i: f(*at[:i], value, *at[i + 1 :]) for i in range(len(at))]
+    return np.hstack([complex_step(g, value) for g, value in zip(of_one, at)])
 
 
 # The score
@@ -66,7 +66,7 @@ def scores(z, mu, sigma):
 
 
 def score_gradient(f, mu, sigma):
-    """E_q[f(z) times the score] as minivae computes it, (n, 2): the nodes are its draws."""
+    """E_q[f(z) times the score] from minivae's function, (n, 2), with quadrature nodes in place of draws."""
     log_var, z = 2 * log(sigma), (mu + sigma * HERMITE).T[..., None]        # (60, n, 1)
     _, d_mu, d_log_var = log_normal_backward(WEIGHTS[:, None] * f(z)[..., 0], z, mu, log_var)
     return np.hstack([d_mu, d_log_var * 2 / sigma])
@@ -80,7 +80,8 @@ SCORES = r"\left(\frac{z-\mu}{\sigma^2},\; \frac{(z-\mu)^2/\sigma^2 - 1}{\sigma}
     rf"1 + E_q[\nabla\log q(z)] = 1 + E_q\left[{SCORES}\right] = 1 + \int \nabla q(z)\,dz = 1,"
     r"\quad \nabla \text{ in } (\mu, \sigma)",
     (MU, SIGMA, CUT),
-    says="The mean of the score is 0, because q always integrates to 1. (1 is added: no error is small compared with 0.)",
+    says="The mean of the score is 0, because q always integrates to 1. (1 is added on all sides, because errors are "
+    "relative.)",
     needs="q is not cut off at a point that moves with mu or sigma (cut = 0)",
     outside={"mu": 1, "sigma": 1, "cut": 1},
 )  # fmt: skip
@@ -146,7 +147,7 @@ KINK = chosen("kink", "kink", 0, "1 if the slope of f jumps by 1 at z = 0")
 
 
 def path_gradient(mu, sigma):
-    """d/dmu and d/dlog sigma^2 of E_q[sin z] as minivae computes it, (n, 1) each: the nodes are its draws."""
+    """d/dmu and d/dlog sigma^2 of E_q[sin z] from minivae's functions, (n, 1) each, with nodes in place of draws."""
     log_var, eps, weights = 2 * log(sigma), HERMITE[:, None, None], WEIGHTS[:, None, None]
     z = reparameterize(mu, log_var, eps)                                    # (60, n, 1)
     return reparameterize_backward(weights * cos(z), mu, log_var, eps)

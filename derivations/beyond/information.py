@@ -1,8 +1,8 @@
 """Beyond the sources: identities and inequalities for divergences between any distributions.
 
-Distributions are finite tables and sums over them are exact. A whole side in square brackets shows the difference in an
-inequality. Statements about a limit are stated as bounds that approach the limit. If q is close to p, numbers of size 1
-cancel in the divergence: `Zero(1)` compares errors with 1.
+Distributions are finite tables, and sums over them are exact. A whole side in square brackets shows the difference of the
+two sides of an inequality. A statement about a limit is written as bounds that approach the limit. If q is close to p,
+numbers of size 1 cancel in the divergence: `Zero(1)` compares errors with 1.
 """
 
 import math
@@ -39,7 +39,7 @@ D = r"D_{KL}"
 
 
 def along_z(a, b):
-    """Two tables (n, rows, 1) side by side, (n, rows, 2)."""
+    """Put two tables (n, rows, 1) side by side: (n, rows, 2)."""
     return np.concatenate([a, b], axis=-1)
 
 
@@ -53,7 +53,8 @@ Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
     rf"\left({D}(q_{{xz}}\Vert p_{{xz}}),\; {D}(q_x\,q_z\Vert p_x\,p_z)\right) ="
     rf" \left({D}(q_x\Vert p_x) + E_{{x \sim q}}\left[{D}(q_{{z|x}}\Vert p_{{z|x}})\right],\;"
     rf" {D}(q_x\Vert p_x) + {D}(q_z\Vert p_z)\right)", (Q_X, ENCODER, TABLE),
-    says="The divergence of a pair is that of x plus the mean of that of z given x. For independent x and z, theirs add up.",
+    says="The divergence of a pair is that of x plus the mean divergence of z given x. For independent x and z, the two "
+    "divergences add up.",
     needs="p(x) > 0, and q(x) and every q(z|x) sum to 1",
     outside=(
         {"q_x": (0.9, 0.1), "q": [[0.6, 0.6], [0.5, 0.5]], "p_xz": [[0.1, 0.4], [0.3, 0.2]]},
@@ -86,7 +87,7 @@ ORDER = Symbol(
     rf"{D}(qT\Vert pT) \leq"
     rf" \left[{D}(qT\Vert pT) + E_{{y \sim qT}}\left[{D}(q_{{x|y}}\Vert p_{{x|y}})\right]\right] ="
     rf" {D}(q\Vert p) = {D}(q_\pi\Vert p_\pi)", (Q, P, CHANNEL, ORDER),
-    says="A channel T cannot increase a divergence. Another order of x does not change it.",
+    says="A channel T, a random map from x to y, cannot increase a divergence. Another order of x does not change it.",
     needs="every row of T sums to 1",
     outside={"q": (0.5, 0.5), "p": (0.9, 0.1), "T": [[0.6, 0.6], [0.5, 0.5]], "order": (2, 1)},
     tight={"q": (0.5, 0.5), "p": (0.9, 0.1), "T": [[0, 1], [1, 0]], "order": (2, 1)},
@@ -120,8 +121,8 @@ LAMBDA = chance("a", r"\lambda", (0.5, 0.25, 1))
     rf" \left[{D}(\lambda q + (1-\lambda)q_2\Vert\lambda p + (1-\lambda)p_2)"
     rf" + E_x\left[{D}(q(\mathrm{{which}}|x)\Vert p(\mathrm{{which}}|x))\right]\right]",
     (Q, P, Q_2, P_2, LAMBDA),
-    says="The divergence of two mixtures is at most the mean divergence of their parts. \"which\" is the part of x. "
-    "E_x is the mean over the mixture of q and q_2.",
+    says='The divergence of two mixtures is at most the mean divergence of their parts. "which" is the part from which x '
+    "comes. E_x is the mean over the mixture of q and q_2.",
     needs="lambda is between 0 and 1",
     outside={"q": (0.5, 0.5), "p": (0.9, 0.1), "q_2": (0.5, 0.5), "p_2": (0.5, 0.5), "a": 1.2},
     tight={"q": (0.2, 0.8), "p": (0.5, 0.5), "q_2": (0.2, 0.8), "p_2": (0.5, 0.5), "a": 0.25},
@@ -137,14 +138,14 @@ def eq_39(q, p, q_2, p_2, a):
     )  # fmt: skip
 
 
-# Pinsker. The coins (1/2 + t, 1/2 - t) and (1/2, 1/2) show that no factor above 2 is possible.
+# Pinsker's inequality. The coins (1/2 + t, 1/2 - t) and (1/2, 1/2) show that no factor above 2 is possible.
 
 
 def close_kl(q, p):
-    """KL with all digits if q is close to p: E_q[d - log(1 + d)], d = p/q - 1. No term is negative."""
+    """KL(q || p) = E_q[d - log(1 + d)], d = p/q - 1: no term is negative, so no digits cancel if q is close to p."""
     need_pmf("q", q), need_pmf("p", p)
     d = (p - q) / np.where(q > 0, q, 1)
-    return total(np.where(q > 0, q * (d - log1p(d)), p))    # where q is zero, q d = p
+    return total(np.where(q > 0, q * (d - log1p(d)), p))    # where q = 0, the term q d is p
 
 
 COIN = Symbol(
@@ -159,7 +160,8 @@ NEARLY = 2.0**-15                                           # tight to 3e-10, an
     rf"\frac{{1}}{{\log b}}{D}(q\Vert p) \geq 2\,TV(q, p)^2 \geq"
     rf" 2\,TV(q, p)^2\frac{{{D}(c_t\Vert c_0)}}{{2\,TV(c_t, c_0)^2(1 + t^2)}},\quad (0 < t < 0.3)",
     (Q, P, COIN, chosen("b", "b", math.e, "e: divergences are in nats")),
-    says="A small divergence implies a small total variation TV. As t goes to 0, the coins reach the factor 2.",
+    says="A small divergence implies a small total variation TV = sum |q - p| / 2. The coins show that no factor above 2 is "
+    "possible: as t goes to 0, their factor goes to 2.",
     needs="0 < t < 0.3, and the divergence is in nats (b = e)",
     outside=(
         {"q": (0.75, 0.25), "p": (0.5, 0.5), "t": 0.45, "b": math.e},
@@ -232,7 +234,7 @@ def taylor_rest(d):
     r"1 - \frac{2r}{3(1-r)^3} < \frac{\log E[w] - E[\log w]}{\frac{1}{2}\mathrm{Var}[w]/E[w]^2} ="
     r" 1 - \frac{2}{E[d^2]}E\left[d^3\int_0^1\frac{(1-v)^2}{(1+vd)^3}dv\right] <"
     r" 1 + \frac{2r}{3(1-r)^3},\quad (d = \frac{w}{E[w]} - 1,\; r = \max|d|)", W_OF_T,
-    says="The gap is half the relative variance of w. The relative error of this is at most of order t.",
+    says="The gap is approximately half the relative variance of w. The relative error of this value is of order t or less.",
     needs="r < 1 (then w > 0)", outside={"p": (0.9, 0.1), "u": (-0.1, 0.9), "t": 2},
 )  # fmt: skip
 def eq_31(p, u, t):
@@ -295,22 +297,22 @@ def eq_32(mu, sigma, u, step):
     return 1 - bound, "<=", both / half_length, "=", both / by_scores, "<=", 1 + bound
 
 
-UNLIKE_Q = pmf("p", "p(x)", simple=((0.6, 0.4), (0.25, 0.75)))          # never q, so that no slope is 0
+UNLIKE_Q = pmf("p", "p(x)", simple=((0.6, 0.4), (0.25, 0.75)))          # not equal to q, so no slope is 0
 
 
 @equation(
     "beyond.55", "divergence as a slope of Chernoff's sum; Renyi 1961",
     rf"{D}(q\Vert p) = -\left.\frac{{d}}{{ds}}\log\sum_z q(z)^{{1-s}}p(z)^s\right|_{{s=a}} ="
     r" \sum_z q(z)\log\frac{q(z)}{p(z)}", (Q, UNLIKE_Q, chosen("a", "a", 0, "0: the slope at s = 0")),
-    says="The divergence is minus the slope, at s = 0, of the logarithm of this overlap of q and p.",
+    says="The divergence is minus the slope, at s = 0, of the logarithm of Chernoff's sum.",
     needs="the slope is taken at s = 0 (a = 0)", outside={"q": (0.9, 0.1), "p": (0.5, 0.5), "a": 0.5},
 )  # fmt: skip
 def eq_55(q, p, a):
     q_1, p_1 = np.where(q > 0, q, 1), np.where(q > 0, p, 1)     # where q is 0, the term is 0 for s < 1
-    overlap = lambda s: total((q > 0) * q_1 ** (1 - s) * p_1**s)  # noqa: E731
+    chernoff = lambda s: total((q > 0) * q_1 ** (1 - s) * p_1**s)  # noqa: E731
     return (
         kl(q, p),
-        "=", Zero(1, -complex_step(lambda s: np.log(overlap(s)), a)),
+        "=", Zero(1, -complex_step(lambda s: np.log(chernoff(s)), a)),
         "=", mean(q, log(ratio(q, p))),
     )  # fmt: skip
 
@@ -352,7 +354,8 @@ def from_mixture(share, mus, sigmas, *gaussians):
     "beyond.53", "moment matching",
     rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
     rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
-    says="The Gaussian with the mean and variance of p is the nearest to p. For another Gaussian a divergence is added.",
+    says="The Gaussian N with the mean and variance of p has the smallest divergence. For another Gaussian, the divergence "
+    "of N from it is added.",
     tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
 )  # fmt: skip
 def eq_53(share, mus, sigmas, m, s):

@@ -1,6 +1,6 @@
-"""Beyond the sources: gradients of the log-likelihoods, as `minivae` has them.
+"""Beyond the sources: gradients of the log-likelihoods, as `minivae` computes them.
 
-Numbers are on grids on which no gradient is 0, because no error is small compared with 0.
+The letters are on grids on which no gradient is 0, because errors are relative.
 """
 
 from math import comb
@@ -41,7 +41,7 @@ GREY = chosen("grey", "grey", 0, "1 if x is a grey value between 0 and 1")
 
 
 def of_coins(n, pi):
-    """P(X = k) for k = 0..MOST, where X counts the ones among n coins: one coin after the other, (draws, MOST + 1)."""
+    """P(X = k) for k = 0..MOST, (draws, MOST + 1), where X is the number of ones among n coins. Adds one coin at a time."""
     p = np.zeros((len(pi), MOST + 1), pi.dtype)
     p[:, 0] = 1
     for coin in range(MOST):
@@ -95,7 +95,7 @@ def eq_18(seen, logits, grey):
 @eq_18.tied("minivae.likelihood.bernoulli_terms")
 @eq_18.tied("minivae.likelihood.bernoulli_log_prob_backward")
 def _(seen, logits, grey):
-    # Of n coins, x show 1 and n - x show 0.
+    # x of the n coins show 1, and n - x show 0.
     (x, n), one = (seen[:, :1], seen[:, 1:]), np.ones((1, len(logits)))
     log_p = [bernoulli_log_prob(one.T * side, logits[None]).T for side in (1, 0)]
     slope = [bernoulli_log_prob_backward(one, one.T * side, logits[None])[0] for side in (1, 0)]
@@ -110,18 +110,18 @@ def _(seen, logits, grey):
 @eq_18.tied("minivae.likelihood.binomial_log_prob_backward")
 @eq_18.tied("minivae.likelihood.log_binomials")
 def _(seen, logits, grey):
-    log_binomials.cache_clear()                             # so that this check computes them
+    log_binomials.cache_clear()                             # otherwise a cached result would be checked
     made = np.empty((len(seen), 3))
     for n in range(1, MOST + 1):
-        who = seen[:, 1] == n
-        x, out = seen[who, :1], logits[None, who]
+        with_n = seen[:, 1] == n
+        x, out = seen[with_n, :1], logits[None, with_n]
         masses = [exp(binomial_log_prob(np.full_like(x, k), out, n)) for k in range(n + 1)]
         slope = binomial_log_prob_backward(np.ones((1, len(x))), x, out, n)
-        made[who] = np.stack([sum(masses)[0], binomial_log_prob(x, out, n)[0], slope[0, :, 0]], axis=1)
+        made[with_n] = np.stack([sum(masses)[0], binomial_log_prob(x, out, n)[0], slope[0, :, 0]], axis=1)
     return made
 
 
-# In units of 1/200 every x_d - m_d is even and s is odd, so the three squares never sum to 3 s^2.
+# In units of 1/200 every x_d - m_d is even and s is odd. So the sum of the three squares is never 3 s^2.
 
 GAUSSIAN = (
     Symbol("x", "x", "real, halfway between tenths", 3, between_tenths, ((1, 2, 3), (1, 0, 1))),
@@ -152,7 +152,7 @@ def eq_19(x, m, s):
 
 
 def by_minivae(x, m, s):
-    """The gradient for one datum and one draw, because minivae has one s for all data."""
+    """The gradient for one datum and one draw: one call for each datum, because minivae has one s for all data."""
     d_mean, d_log_sigma = gaussian_log_prob_backward(np.ones((1, 1)), x[None], m[None, None], log(s[0]))
     return np.append(d_mean, d_log_sigma)
 

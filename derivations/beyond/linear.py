@@ -1,7 +1,7 @@
 """Beyond the sources: VAEs with a linear decoder and Gaussian noise, which have closed forms.
 
-The entries are about the posterior and the evidence, about the optimum over a data set, which is probabilistic PCA, and
-about directions of the data with less variance than the noise.
+The entries are about the posterior and the evidence; about the optimum for a data set, which is probabilistic PCA; and
+about directions in which the data vary less than the noise.
 """
 
 import itertools
@@ -62,7 +62,8 @@ def t(matrix):
     r" \frac{\sqrt{\det V}}{(2\pi s^2)^{D/2}}\exp\left(-\frac{|r|^2 - r^TWVW^Tr/s^2}{2s^2}\right) ="
     r" \frac{p(x|z)p(z)}{N(z; m, V)},\quad"
     r" (r = x - b,\; V = (I + W^TW/s^2)^{-1},\; m = VW^Tr/s^2)", (*WORLD, CODE),
-    says="The evidence, an integral, is a Gaussian in D dimensions, a formula with d by d matrices, and a ratio at any z.",
+    says="Four forms of the evidence are equal: an integral, a Gaussian in D dimensions, a formula with d by d matrices, "
+    "and a ratio that is the same at every z.",
 )  # fmt: skip
 def eq_30(W, b, s, x, z):
     centre, spread = vector_posterior(W, b, s, x)           # the integrand is concentrated there
@@ -72,12 +73,12 @@ def eq_30(W, b, s, x, z):
     D, s2, r = x.shape[-1], s**2, (x - b)[..., None]        # r (n, D, 1)
     V = np.linalg.inv(np.eye(2) + t(W) @ W / s2[..., None])
     m = V @ t(W) @ r / s2[..., None]                        # (n, 2, 1)
-    left_over = (t(r) @ r - t(r) @ W @ V @ t(W) @ r / s2[..., None])[..., 0]
+    exponent = (t(r) @ r - t(r) @ W @ V @ t(W) @ r / s2[..., None])[..., 0]
     at_z = log_joint(z[:, None]) - log_density_full(z[:, None], m[..., 0], V)
     return (
         total(exp(log_joint(nodes))) * CELL * np.linalg.det(root)[:, None],
         "=", exp(vector_log_evidence(W, b, s, x)),
-        "=", sqrt(np.linalg.det(V))[:, None] / (2 * pi * s2) ** (D / 2) * exp(-left_over / (2 * s2)),
+        "=", sqrt(np.linalg.det(V))[:, None] / (2 * pi * s2) ** (D / 2) * exp(-exponent / (2 * s2)),
         "=", exp(at_z),
     )  # fmt: skip
 
@@ -87,7 +88,7 @@ def eq_30(W, b, s, x, z):
 def _(W, b, s, x, z):
     m, V = vector_posterior(W, b, s, x)
     root = cholesky(V)
-    standard = np.linalg.solve(root, (z - m)[..., None])[..., 0]            # z in units of the posterior
+    standard = np.linalg.solve(root, (z - m)[..., None])[..., 0]            # N(0, I) if z is from the posterior
     log_posterior = log_standard_normal(standard) - log(np.linalg.det(root))
     out = b + (W @ z[..., None])[..., 0]                                    # (n, D)
     log_px_z = gaussian_log_prob(x, out[None], log(s[:, 0]))[0]
@@ -108,22 +109,22 @@ def _(W, b, s, x, z):
 
 # A data set, the eigenvectors of its covariance, and probabilistic PCA with d = 2: x = b + W z + sigma eps
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # as noise: exact for a quadratic
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # draws whose mean is exact for a quadratic
 
 
-def crossed(*reach):
-    """Two points on each axis, at plus and minus its `reach`: the covariance is diagonal."""
-    return np.concatenate([np.diag(reach), -np.diag(reach)])
+def on_axes(*distances):
+    """Two points on each axis, at plus and minus the given distance from 0: their covariance is diagonal."""
+    return np.concatenate([np.diag(distances), -np.diag(distances)])
 
 
 X = Symbol(
     "x", "x", "8 points in 4 dimensions", 32, lambda raw: raw.reshape(-1, 8, 4) * (2, 1.5, 1, 0.7) + 0.5,
-    (crossed(6, 4, 2, 2), crossed(4, 6, 1, 3)),
+    (on_axes(6, 4, 2, 2), on_axes(4, 6, 1, 3)),
 )  # fmt: skip
 
 
 def ppca(x, d=2):
-    """The maximum of the likelihood of data x (n, N, D) by Tipping and Bishop 1999: its parameters and the eigenvalues.
+    """Parameters with the largest likelihood of data x (n, N, D), and the eigenvalues (Tipping and Bishop 1999).
 
     b (n, 1, D), W = U_d (Lambda_d - sigma^2)^(1/2) (n, D, d), sigma^2 (n, 1), lambda (n, D), largest first.
     """
@@ -162,7 +163,7 @@ def steps(raw):
 
 
 def linear_vae(b, W, variance, by=None):
-    """b, W, log sigma, A and log sigma_j of the best linear VAE, changed by the step `by` if there is one."""
+    """b, W, log sigma, A and log sigma_j of the best linear VAE, plus the step `by` if it is given."""
     A, V = encoder(W, variance)
     best = [b, W, log(variance) / 2, A, log(np.diagonal(V, axis1=1, axis2=2)) / 2]
     if by is None:
@@ -172,23 +173,23 @@ def linear_vae(b, W, variance, by=None):
     return [array + part.reshape(-1, *array.shape[1:]) for array, part in zip(best, parts)]
 
 
-def turned(b, W, variance, turn):
-    """The linear VAE with W R and the best q with independent coordinates, and the gap of that q, (n, 1).
+def rotated(b, W, variance, turn):
+    """The linear VAE with W R in place of W and the best q with independent coordinates; and the gap of this q, (n, 1).
 
     With the posterior's precision P: sigma_j^2 = 1 / P_jj   [beyond.38]
     """
     W = W @ np.stack([np.hstack([cos(turn), -sin(turn)]), np.hstack([sin(turn), cos(turn)])], axis=1)
     A, V = encoder(W, variance)
     log_precisions = -log(np.linalg.det(V))[:, None], log(np.diagonal(np.linalg.inv(V), axis1=1, axis2=2))
-    lost = (total(log_precisions[1]) - log_precisions[0]) / 2
-    return (b, W, log(variance) / 2, A, -log_precisions[1] / 2), lost
+    gap = (total(log_precisions[1]) - log_precisions[0]) / 2
+    return (b, W, log(variance) / 2, A, -log_precisions[1] / 2), gap
 
 
 BY = Symbol(
     "by", r"\delta", "a step in b, W, log sigma, A, log sigma_j", 24, steps, (np.zeros(23), np.full(23, 0.1))
 )  # fmt: skip
 TURN = Symbol("turn", r"\alpha", "an angle, that of R", 1, lambda raw: raw, (0, 0.5, pi / 4))
-IN_A_PLANE = np.pad(crossed(6, 4, 2, 2)[:, :2], ((0, 0), (0, 2)))
+IN_A_PLANE = np.pad(on_axes(6, 4, 2, 2)[:, :2], ((0, 0), (0, 2)))
 SPARE = "D > d, and the data vary in more than d directions"
 NO_MAXIMUM = "sigma^2 is 0/0 for D = d; data in a plane have a likelihood that grows without bound as sigma goes to 0"
 
@@ -205,29 +206,29 @@ NO_MAXIMUM = "sigma^2 is 0/0 for D = d; data in a plane have a likelihood that g
     says="The optimum of a linear VAE is probabilistic PCA. The likelihood is the same for any rotation R, the ELBO is not.",
     needs=SPARE, undefined=NO_MAXIMUM,
     outside=tuple(
-        {"x": x, "by": np.zeros(23), "turn": 0} for x in (crossed(6, 4, 2, 2)[:, :2], IN_A_PLANE)
+        {"x": x, "by": np.zeros(23), "turn": 0} for x in (on_axes(6, 4, 2, 2)[:, :2], IN_A_PLANE)
     ),
-    tight={"x": crossed(6, 4, 2, 2), "by": np.zeros(23), "turn": 0},
+    tight={"x": on_axes(6, 4, 2, 2), "by": np.zeros(23), "turn": 0},
 )  # fmt: skip
 def eq_35(x, by, turn):
     *best, eigenvalues = ppca(x)
     b, W, variance = best
     D, d = W.shape[1:]
     largest = total(log(eigenvalues[:, :d]))
-    rotated, lost = turned(*best, turn)
-    cov = rotated[1] @ t(rotated[1]) + variance[..., None] * np.eye(D)
-    of_rotated = mean_elbo(x, *rotated)
+    parameters, gap = rotated(*best, turn)
+    cov = parameters[1] @ t(parameters[1]) + variance[..., None] * np.eye(D)
+    of_rotated = mean_elbo(x, *parameters)
     return (
         np.hstack([mean_elbo(x, *linear_vae(*best, by)), of_rotated]),
         "<=", mean_elbo(x, *linear_vae(*best)),
-        "=", of_rotated + lost,
+        "=", of_rotated + gap,
         "=", -(D * log(2 * pi) + largest + (D - d) * log(variance) + D) / 2,
         "=", log_density_full(x, b[:, 0], cov).mean(axis=1, keepdims=True),
     )  # fmt: skip
 
 
 def by_minivae(x, b, W, log_s, A, log_sd):
-    """The ELBO of minivae's model with these weights, mean over the data x (N, D): (1,)."""
+    """The ELBO of minivae's model with these weights, averaged over the data x (N, D): (1,)."""
     shapes = mlp_shapes("encoder", [4, 4]) | mlp_shapes("decoder", [2, 4]) | {"log_sigma": ()}
     to_mu, to_log_var = A.T, np.zeros((4, 2))               # (D, J) each
     biases = [*(-A @ b[0]), *(2 * log_sd)]
@@ -261,8 +262,8 @@ FIXED = positive("s", r"\sigma", simple=(1, 2))
     r"\sigma^2 + \mathrm{argmax}_{w^2}\,E_x[\log p_w(x)] = \sigma^2 + \max(\lambda - \sigma^2, 0) ="
     r" \sigma^2\exp\left(2E_x\left[D_{KL}(p_w(z|x)\Vert p(z))\right]\right),"
     r"\quad (x = wz + \sigma\epsilon,\; \lambda = E_x[x^2])", (LAM, FIXED),
-    says="If the data vary less than the fixed noise sigma in a direction, the best w and the KL there are 0. "
-    "In the last line, w is this best w.",
+    says="If the variance of the data in a direction is below the variance sigma^2 of the fixed noise, the best w and the "
+    "KL are 0. In the last line, w is this best w.",
 )  # fmt: skip
 def eq_36(lam, s):
     s2 = need_positive("s", s) ** 2
@@ -291,9 +292,10 @@ def _(lam, s):
     r" \frac{1}{ND}\sum_n\left[|x_n - b - Wm_n|^2 + \mathrm{tr}(WVW^T)\right] ="
     r" \frac{1}{D-d}\sum_{k=d+1}^{D}\lambda_k,\quad"
     r" (W, b \text{ as in beyond.35},\; p(z|x_n) = N(m_n, V),\; \lambda_k \text{ the eigenvalues})", (X,),
-    says="The best sigma^2 is the mean squared error with drawn codes. At the optimum it is that of probabilistic PCA.",
+    says="The best sigma^2 is the mean squared error for codes drawn from q. At the optimum it is the sigma^2 of "
+    "probabilistic PCA.",
     needs=SPARE, undefined=NO_MAXIMUM,
-    outside=({"x": crossed(6, 4, 2, 2)[:, :2]}, {"x": IN_A_PLANE}),
+    outside=({"x": on_axes(6, 4, 2, 2)[:, :2]}, {"x": IN_A_PLANE}),
 )  # fmt: skip
 def eq_37(x):
     b, W, variance, _ = ppca(x)
@@ -314,7 +316,7 @@ def eq_37(x):
 
 
 def optimal_variance(x, b, W, log_s, A, log_sd):
-    """minivae's optimal sigma^2 of drawn outputs, for one data set x (N, D): (1,)."""
+    """minivae's optimal sigma^2 for outputs of drawn codes, for one data set x (N, D): (1,)."""
     z = (x - b) @ A.T + exp(log_sd) * CORNERS[:, None]      # (L, N, d)
     return exp(2 * optimal_log_sigma(x, b + z @ W.T))[None]
 

@@ -1,8 +1,8 @@
 """Beyond the sources: the gradient of a whole VAE in each of its weights.
 
-D = 3, two hidden units, J = 2; weights and biases are random, from a fixed seed. The first draws of the entry are the data
-of one batch with one gradient. Every datum has two draws of eps, so it is in two rows: the loss is a mean over rows. There
-are four likelihoods and two estimators of the divergence, so eight models.
+D = 3, two hidden units, J = 2; weights and biases are random, from a fixed seed. The first 100 draws of x are the data of
+one batch, and the entry is about the gradient of its loss. Every datum has two draws of eps, so it is in two rows, and the
+loss is a mean over rows. Four likelihoods and two estimators of the divergence give eight models.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from minivae.vae import VAE
 D, H, J, L = 3, 2, 2, 2
 N = 3                                                       # trials of the binomial
 BETA = 0.7
-BATCH = 100                                                 # data, at most
+BATCH = 100                                                 # largest number of data in the batch
 LIKELIHOODS = (Bernoulli(), Binomial(N), Gaussian("learned"), Gaussian("optimal"))
 ESTIMATORS = ("analytic", "sampled")
 CASES = list(itertools.product(LIKELIHOODS, ESTIMATORS))
@@ -40,7 +40,7 @@ def arrays(flat):
 
 
 def data_for(likelihood, x):
-    """The data, and the encoder's input: for coins, 1 if a count is above 0; for counts, the share of N."""
+    """The data, and the encoder's input. Bernoulli: data are 1 if a count is above 0. Binomial: the input is x / N."""
     seen = np.minimum(x, 1) if likelihood == Bernoulli() else x
     return seen, seen / N if likelihood == Binomial(N) else seen
 
@@ -67,7 +67,7 @@ def log_likelihood(likelihood, x, out, log_sigma):
 
 
 def divergence(estimator, mu, log_var, z):
-    """Step 6: log q(z|x) - log p(z) of each coordinate, (..., R, J): its mean in closed form, or its value at the draw."""
+    """Step 6: log q(z|x) - log p(z) for each coordinate, (..., R, J): the mean in closed form, or the value at the draw."""
     if estimator == "analytic":
         return (mu**2 + exp(log_var) - 1 - log_var) / 2
     return (z**2 - (z - mu) ** 2 / exp(log_var) - log_var) / 2
@@ -134,7 +134,7 @@ TURNED = chosen("turned", "turned", 0, "1 if the backward pass gets the noise wi
 
 
 def in_rows(x, eps):
-    """Each datum of the batch once for each of its draws."""
+    """The data and noise of the batch in rows: one row for each draw of each datum."""
     x, eps = x[:BATCH], eps[:BATCH]
     return np.repeat(x, eps.shape[1], axis=0), eps.reshape(-1, eps.shape[-1])
 

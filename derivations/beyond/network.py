@@ -1,8 +1,9 @@
 """Beyond the sources: the operations of a network, one by one, and their backward passes.
 
 G is the gradient of a loss in the output of an operation: a small change of the output changes the loss by the sum of G
-times the change. So the gradient in an input is the slope of the sum of G times the output, by complex step. For a
-function of one number G = 1, and an entry is (value, slope). Numbers are on grids on which no sum below is 0.
+times the change. So the gradient in an input is the slope of the sum of G times the output, here by complex step. For a
+function of one number, G = 1 and a side is (value, slope). The letters are on grids on which no sum is 0, because errors
+are relative.
 """
 
 import numpy as np
@@ -31,16 +32,16 @@ from minivae.ops import (
 
 
 def gradient(f, at):
-    """The slope of f in every number of `at` (..., P), by complex step. The slopes are (..., P), too.
+    """The slope of f in every number of `at` (..., P), by complex step: (..., P).
 
-    f is called once, on P copies of `at`. In each copy one of the P numbers is changed: (P, ..., P) -> (P, ...).
+    f is called once, with P copies of `at`. In each copy one of the P numbers is changed: (P, ..., P) -> (P, ...).
     """
     step = 1e-30
     moves = np.eye(at.shape[-1]).reshape(-1, *[1] * (at.ndim - 1), at.shape[-1])
     return np.moveaxis(f(at + 1j * step * moves).imag / step, 0, -1)
 
 
-# A layer. In units of 1/400 products are odd, so sums of three are odd, and the bias is even: no result is 0.
+# A layer. In units of 1/400 each product is odd, so a sum of three is odd, and the bias is even: no result is 0.
 
 SIZE = 3
 EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
@@ -73,8 +74,8 @@ def as_row(*arrays):
 def need_fitting(x, weight, bias):
     """Raise ValueError unless the shapes of X W + b fit: one number of b must not be broadcast to three."""
     if (x.shape[-1], bias.shape[-1]) != weight.shape[1:]:
-        came = f"X (B, {x.shape[-1]}), W {weight.shape[1:]}, b ({bias.shape[-1]},)"
-        refuse("X, W and b", "of shapes (B, I), (I, O), (O,)", came, "Nothing is broadcast.")
+        got = f"X (B, {x.shape[-1]}), W {weight.shape[1:]}, b ({bias.shape[-1]},)"
+        refuse("X, W and b", "of shapes (B, I), (I, O), (O,)", got, "Nothing is broadcast.")
 
 
 def transposed(matrices):
@@ -117,7 +118,7 @@ def eq_20(x, weight, bias, g):
 @eq_20.tied("minivae.ops.affine", draws=20)
 @eq_20.tied("minivae.ops.affine_backward", draws=20)
 def _(x, weight, bias, g):
-    # All draws as one large layer: X, b and G side by side, and each W as a block on the diagonal.
+    # All draws form one large layer: X, b and G are side by side, and each W is a block on the diagonal.
     wide = lambda each: np.hstack(list(each))  # noqa: E731
     apart = lambda both: np.stack(np.split(both, len(x), axis=-1))  # noqa: E731
     large = np.zeros((len(x), SIZE, len(x), SIZE))
@@ -229,7 +230,7 @@ LOG_W = Symbol(
     r"\left[f(\ell) = \log\sum_j e^{\ell_j}\right]:\; \left(f,\; \frac{\partial f}{\partial\ell_k}\right)"
     r" = \left(f,\; \frac{e^{\ell_k}}{\sum_j e^{\ell_j}}\right)"
     r" = \left(m + \log\sum_j e^{\ell_j-m},\; \frac{e^{\ell_k-m}}{\sum_j e^{\ell_j-m}}\right)", (LOG_W,),
-    says="The slopes are the normalised weights e^l. Subtracting the largest l, m, avoids overflow and underflow.",
+    says="The slopes are the normalised weights e^l. Subtracting m, the largest l, avoids overflow.",
 )  # fmt: skip
 def eq_24(log_w):
     f = lambda l: log(exp(l).sum(axis=-1))  # noqa: E731, E741

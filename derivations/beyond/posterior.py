@@ -47,7 +47,7 @@ FACTORISED = (
 def eq_38(precision, m, off, stretch):
     cholesky(precision, "Sigma^-1")                         # raises ValueError unless it is a precision
     cov, diagonal = np.linalg.inv(precision), np.diagonal(precision, axis1=1, axis2=2)
-    # Given the other coordinate, z_j has the variance Sigma_jj - Sigma_12^2 / the other's.
+    # Given the other coordinate k, z_j has the variance Sigma_jj - Sigma_12^2 / Sigma_kk.
     marginal = np.diagonal(cov, axis1=1, axis2=2)
     variance = marginal - cov[:, :1, 1] ** 2 / marginal[:, ::-1]
     diag = lambda v: v[..., None] * np.eye(2)  # noqa: E731
@@ -68,8 +68,8 @@ def _(precision, m, off, stretch):
     return np.hstack([gap[:, None], 1 / diagonal])
 
 
-# The gradient of log p(x) in the decoder's theta = (W, b, log s), 6 + 3 + 1 numbers in a row. A single slope can be
-# nearly 0. So slopes are taken in a direction u of W, a direction of b, and in log s.
+# The gradient of log p(x) in the decoder's theta = (W, b, log s), 6 + 3 + 1 numbers in a row. The entry compares three
+# slopes: in a direction u of W, in a direction u of b, and in log s.
 
 DIRECTION = Symbol(
     "u", "u", "a direction in W, and one in b", 9, lambda raw: raw, ((1, 0, 0, 1, 0, 0, 1, 0, 0), (1,) * 9)
@@ -84,7 +84,7 @@ def unpacked(theta):
 
 
 def directions(u):
-    """u in W, u in b, 1 in log s, as three steps of theta: (n, 3, 10)."""
+    """Three steps of theta, (n, 3, 10): u in W, u in b, and 1 in log s."""
     steps = np.zeros((len(u), 3, 10))
     steps[:, 0, :6], steps[:, 1, 6:9], steps[:, 2, 9] = u[:, :6], u[:, 6:], 1
     return steps
@@ -129,9 +129,9 @@ def eq_47(W, b, s, x, u, a):
     variances = np.einsum("ndi,nij,ndj->nd", W, V, W)                       # of W z
     d_log_s = (total(r**2) + total(variances)) / s2 - D
     length = lambda f: np.sqrt((f**2).reshape(len(f), -1).sum(axis=1, keepdims=True))  # noqa: E731
-    of_b = length(x) + length(b) + length(x - b - r) + np.sqrt(total(variances))
-    of_W = length(r) * length(m) + length(W @ V)            # a slope near 0 is a sum of numbers of these sizes
-    scale = np.hstack([length(u[:, :6]) * of_W / s2, length(u[:, 6:]) * of_b / s2, d_log_s + 2 * D])
+    size_b = length(x) + length(b) + length(x - b - r) + np.sqrt(total(variances))
+    size_W = length(r) * length(m) + length(W @ V)          # sizes of the numbers that cancel in a slope near 0
+    scale = np.hstack([length(u[:, :6]) * size_W / s2, length(u[:, 6:]) * size_b / s2, d_log_s + 2 * D])
     return (
         slopes(log_p_x),
         "=", Zero(scale, slopes(log_p_xz) @ weights),
@@ -146,8 +146,8 @@ def along(u, d_W, d_b, d_log_s):
 
 
 def backwards(W, b, s, x, m, V):
-    """minivae's backward of the likelihood, on average over z ~ N(m, V), for one x (D,): gradients (10,)."""
-    z = m + CORNERS @ cholesky(V).T                         # (L, J)   corners average a quadratic exactly
+    """minivae's gradients (10,) of the log-likelihood of one x (D,), averaged over z ~ N(m, V)."""
+    z = m + CORNERS @ cholesky(V).T                         # (L, J)   the mean over corners is exact for a quadratic
     out = (b + z @ W.T)[:, None]                            # (L, 1, D)
     each = np.full((len(z), 1), 1 / len(z))
     d_out, d_log_s = gaussian_log_prob_backward(each, x[None], out, log(s[0]))

@@ -1,7 +1,8 @@
-"""Machine Learning Research Flashcards, "Auto-Encoding Variational Bayes": importing this enters it all.
+"""Machine Learning Research Flashcards, "Auto-Encoding Variational Bayes".
 
-A file holds the entries of one question, or a part of them. The order of the files here, and of the entries
-in each, is the order of the ledger. `fits` holds the computations of reverse_kl.
+Importing this package enters all its entries into the ledger. Each file has the entries of one question, or a part of
+them. The ledger keeps the order of the files below, and of the entries in each file. `fits` has computations for
+reverse_kl.
 """
 
 from derivations.cards import elbo, derive, loss  # noqa: F401, I001

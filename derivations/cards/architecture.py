@@ -31,8 +31,8 @@ from derivations.odaibo.objective import POSTERIOR, figure_2
     "cards.31", "l.51",
     r"\left|\text{arrows and shapes drawn} - \text{arrows and shapes of the model}\right| < 1",
     kind="figure", verdict="figure",
-    says="The card asks for the architecture: x, encoder, mu and sigma, z = mu + sigma eps, decoder, parameters of p(x|z). "
-    "This is the graph of minivae's model, as in odaibo.F2.",
+    says="The card asks for the architecture. It is x, encoder, mu and sigma, z = mu + sigma eps, decoder, parameters of "
+    "p(x|z). This is the graph of minivae's model, as in odaibo.F2.",
 )  # fmt: skip
 def card_31():
     return figure_2()
@@ -55,8 +55,8 @@ AVERAGE, AVERAGE_P = (rf"\mathbb{{E}}_{{{law}}}\left[{LOG_RATIO}\right]" for law
     (P_XZ, Q_NOWHERE_ZERO),
     kind="claim", tight=POSTERIOR,
     claim="The card asks why the ELBO uses the reverse divergence (l.39).",
-    says="The reverse divergence is the gap of an expectation under q, from which we can draw. The forward one belongs to "
-    "an expectation under p(z|x), from which we cannot draw: an upper bound of log p(x).",
+    says="The expectation of log p(x, z)/q(z|x) under q is a lower bound; its gap is the reverse divergence. Under p(z|x), "
+    "it is an upper bound; its gap is the forward divergence. We can draw from q, but not from p(z|x).",
 )  # fmt: skip
 def card_32(p_xz, q):
     log_p_x, p_z_given_x, log_ratio = log(evidence(p_xz)), posterior(p_xz), log(p_xz) - log(q)
@@ -102,8 +102,8 @@ def _(p_xz, q):
     rf"{KL_PRIOR} = {KL_POSTERIOR} + {RECONSTRUCTION} - {LOG_P_X}", TABLES,
     kind="claim",
     claim='The card says that the term D_KL of the left side "works like a regularizer" (l.27).',
-    says="On the left side D_KL is the gap of the bound. The regulariser is the KL from the prior: it is the gap plus the "
-    "reconstruction minus log p(x).",
+    says="On the left side D_KL is the gap of the bound. The regulariser is another divergence, the KL from the prior: it "
+    "equals the gap plus the reconstruction minus log p(x).",
 )  # fmt: skip
 def card_34(p_xz, q):
     gap = kl(q, posterior(p_xz))

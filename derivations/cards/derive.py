@@ -1,6 +1,6 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, as far as the ELBO.
+"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, up to the ELBO.
 
-Tables p(x, z) hold all data at once, one in each row; about a seventh of q(z|x) is zero.
+A table p(x, z) has one row for each datum x. About a seventh of the entries of q(z|x) are zero.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ from derivations.engine.worlds import (
     prior,
 )
 
-# A q that changes is a softmax of numbers phi: any q without zeros
+# Where q is optimised, it is a softmax of numbers phi: this can be any q without zeros
 
 PHI = Symbol(
     "phi", r"\phi", "real", 20, lambda raw: 1.5 * raw.reshape(-1, 4, 5),
@@ -66,7 +66,7 @@ def card_3(p_xz, phi):
     )  # fmt: skip
 
 
-# The derivation: every line is a form of the first one
+# The derivation: every line has the same left side, KL(q || p(z|x)), and rewrites the right side
 
 
 @equation(
@@ -120,7 +120,7 @@ def card_8(p_xz, q):
 
 @equation(
     "cards.9", "l.25", rf"{LOG_P_X} - {KL_POSTERIOR} = {RECONSTRUCTION} - {KL_PRIOR}", TABLES,
-    says="The line before is rearranged: both sides are forms of the ELBO.", **ASSUMED_BY_BAYES,
+    says="The line above is rearranged: both sides are forms of the ELBO.", **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_9(p_xz, q):
     return left_form(p_xz, q), "=", right_form(p_xz, q)

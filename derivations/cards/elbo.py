@@ -1,7 +1,7 @@
 """Flashcards, "Auto-Encoding Variational Bayes": what is the formula for the evidence lower bound (ELBO)?
 
-Every formula is in the source twice, as damaged plain text and as LaTeX. The entries have the LaTeX; cards.33 is about the
-other copy. A side in square brackets is not on the card: it is carried over from the line above.
+The source has every formula twice: as damaged plain text and as LaTeX. The entries use the LaTeX; cards.33 is about the
+plain text. A side in square brackets is not on the card: it is carried over from the line above.
 """
 
 from dataclasses import replace
@@ -30,12 +30,12 @@ ASSUMED_BY_BAYES = {"needs": NEEDED_BY_BAYES.replace("x_i", "x"), "outside": OUT
 
 
 def kl_from_posterior(p_xz, q):
-    """KL(q || p(z|x)) without a logarithm. Numbers of size 1 cancel in it, so errors are compared with 1."""
+    """KL(q || p(z|x)), computed without `log`. Numbers of size 1 cancel in it, so its error is compared with 1."""
     return Zero(1, kl_of_weights(q, posterior(p_xz)))
 
 
 def left_form(p_xz, q):
-    """log p(x) - KL(q || p(z|x)), without a logarithm in the divergence."""
+    """log p(x) - KL(q || p(z|x)), where the divergence is computed without `log`."""
     return log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz))
 
 
@@ -46,7 +46,8 @@ def right_form(p_xz, q):
 
 @equation(
     "cards.1", "l.6", rf"{LOG_P_X} - {KL_POSTERIOR} = {RECONSTRUCTION} - {KL_PRIOR}", TABLES,
-    says="The ELBO has two forms: log p(x) minus the gap, and the form that is computed.", **ASSUMED_BY_BAYES,
+    says="The ELBO has two forms: log p(x) minus the gap, and reconstruction minus the KL from the prior.",
+    **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_1(p_xz, q):
     return left_form(p_xz, q), "=", right_form(p_xz, q)

@@ -1,9 +1,9 @@
-"""Fitting one Gaussian q to a mixture p with two modes, by either divergence: the flashcards' two figures.
+"""Fits of one Gaussian q to a mixture p with two modes, by either divergence, for the flashcards' two figures.
 
-p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2, where the letter a is `apart`, and q = N(mu, sigma^2). The q with the least
-KL(p || q) has the mean and variance of p, so it covers both modes. The q with the least KL(q || p) is found by descent
-from several starts: there is always a minimum in the middle, which covers both modes. For a >= 2.5 there is also a
-minimum at each mode; for a >= 2.9 those two are lower. Arguments may be numbers, or arrays that broadcast.
+p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2, where `apart` is a, and q = N(mu, sigma^2). The q with the least KL(p || q) has
+the mean and variance of p, so it covers both modes. The q with the least KL(q || p) is found by descent from several
+starts. There is always a minimum in the middle, which covers both modes. For a >= 2.5 there is also a minimum at each
+mode; for a >= 2.9 these two are lower. Arguments may be numbers, or arrays that broadcast.
 """
 
 import functools
@@ -17,10 +17,10 @@ from derivations.engine.numerics import need_positive
 from minivae.checks import refuse
 
 LOG_2PI = math.log(2 * math.pi)
-NODES = np.linspace(-9, 9, 801)                             # in units of sigma; fine enough for a sigma < 15
+NODES = np.linspace(-9, 9, 801)                             # in units of sigma; dense enough if a * sigma < 15
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
-BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()      # for the bells of p: fine enough for a < 8
-STEPS = 100                                                 # at most; descent usually takes ten
+BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()      # for the two bells of p; dense enough if a < 8
+STEPS = 100                                                 # limit; descent usually needs ten
 STATIONARY = 1e-9                                           # a slope below this counts as 0
 
 erf = np.vectorize(math.erf, otypes=[float])
@@ -30,7 +30,7 @@ erf = np.vectorize(math.erf, otypes=[float])
 
 
 def log_mixture(z: NDArray, apart: NDArray) -> NDArray:
-    """log p(z): the log density of the nearer mode plus a correction for the other one."""
+    """log p(z): the log density of the nearer mode plus a correction for the other mode."""
     z, apart = np.abs(z), np.abs(apart)
     return -((z - apart) ** 2) / 2 + np.log1p(np.exp(-2 * apart * z)) - math.log(2) - LOG_2PI / 2
 
@@ -56,7 +56,7 @@ def kl_reverse(apart: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
 
 
 def with_nodes(*arrays: NDArray) -> list[NDArray]:
-    """The arrays, each with one more axis for the nodes."""
+    """Give each array one more axis, for the nodes."""
     return [np.asarray(array, float)[..., None] for array in arrays]
 
 
@@ -77,8 +77,8 @@ def mixture_mass(apart: NDArray, low: float, high: float) -> NDArray:
 # The fits
 
 
-def once(fit: Callable) -> Callable:
-    """The fit, computed once for each distinct value of `apart`."""
+def once_per_value(fit: Callable) -> Callable:
+    """Decorate a fit so that it is computed only once for each distinct value of `apart`."""
 
     @functools.wraps(fit)
     def fitted(apart: NDArray) -> tuple[NDArray, NDArray]:
@@ -89,9 +89,9 @@ def once(fit: Callable) -> Callable:
     return fitted
 
 
-@once
+@once_per_value
 def fit_forward(apart: NDArray) -> tuple[NDArray, NDArray]:
-    """mu and sigma of the q with the least KL(p || q): those of p itself, by quadrature.
+    """mu and sigma of the q with the least KL(p || q): the mean and standard deviation of p, by quadrature.
 
     E_p[log q] depends on p only through E_p[z] and E_p[z^2]. If Q is the Gaussian with the same two moments,
     KL(p || q) = KL(p || Q) + KL(Q || q) for every q, so Q is the best   [cards.19]
@@ -106,7 +106,7 @@ def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray
     """Gradient (..., 2) and Hessian (..., 2, 2) of KL(q || p) in (mu, log sigma).
 
     With z = mu + sigma eps and s(z) = -d log p / dz = z - a tanh(a z):
-    d/dmu = E[s],   d/dlog_sigma = E[s sigma eps] - 1,   and the same rule once more for the Hessian
+    d/dmu = E[s],   d/dlog_sigma = E[s sigma eps] - 1.   The Hessian is the gradient of these two.
     """
     apart, mu, sigma = with_nodes(apart, mu, sigma)
     d_z = sigma * NODES                                     # dz / dlog_sigma; dz / dmu = 1
@@ -122,7 +122,7 @@ def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray
 def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
     """mu and sigma of the minimum of KL(q || p) that descent reaches from q = N(start, 1).
 
-    start = a leads to the mode on the right, if there is a minimum; start = 0 leads to the minimum in the middle.
+    start = a leads to the minimum at the right mode, if there is one; start = 0 leads to the minimum in the middle.
     Raises ValueError if descent reaches no minimum.
     """
     apart, start = np.broadcast_arrays(np.asarray(apart, float), np.asarray(start, float))
@@ -132,7 +132,7 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
-    """Newton's steps on KL(q || p), all (K,) at once; absolute curvatures make every step go downhill."""
+    """Newton's method for KL(q || p), for K starts at once; absolute curvatures make every step go downhill."""
     at = np.stack([start, np.zeros_like(start)], axis=-1)   # (K, 2)   mu, log sigma
     for _ in range(STEPS):
         gradient, hessian = reverse_slopes(apart, at[:, 0], np.exp(at[:, 1]))
@@ -141,17 +141,17 @@ def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
         curvature, axes = np.linalg.eigh(hessian)           # (K, 2), (K, 2, 2)
         along = np.einsum("kij,ki->kj", axes, gradient) / np.maximum(np.abs(curvature), 1e-6)
         step = np.einsum("kij,kj->ki", axes, along)
-        at = at - step / np.maximum(1, 2 * np.abs(step).max(axis=-1, keepdims=True))    # of 1/2 at most
-    lost = (np.abs(gradient) > STATIONARY).any(axis=-1) | (np.linalg.eigvalsh(hessian) < 0).any(axis=-1)
-    if lost.any():
+        at = at - step / np.maximum(1, 2 * np.abs(step).max(axis=-1, keepdims=True))    # a step is at most 1/2
+    failed = (np.abs(gradient) > STATIONARY).any(axis=-1) | (np.linalg.eigvalsh(hessian) < 0).any(axis=-1)
+    if failed.any():
         refuse(
-            "start", "where descent leads to a minimum", f"{start[lost][0]:g} for a = {apart[lost][0]:g}",
+            "start", "where descent leads to a minimum", f"{start[failed][0]:g} for a = {apart[failed][0]:g}",
             "Start on one of the modes, or in the middle.",
         )  # fmt: skip
     return at[:, 0], np.exp(at[:, 1])
 
 
-@once
+@once_per_value
 def best_reverse(apart: NDArray) -> tuple[NDArray, NDArray]:
     """mu >= 0 and sigma of the q with the least KL(q || p): the minimum in the middle or on the right."""
     middle, right = fit_reverse(apart, 0.0), fit_reverse(apart, apart)

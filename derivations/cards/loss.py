@@ -1,6 +1,6 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, from the loss on.
+"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, the loss.
 
-The model is a small linear one of minivae, in which log p(x) and p(z|x) are known. Its only letter is x.
+The model is a small linear model of minivae with fixed weights, so log p(x) and p(z|x) are known. The only letter is x.
 """
 
 import numpy as np
@@ -25,11 +25,11 @@ from derivations.odaibo.objective import DATUM
 from minivae.gaussian import kl_standard_normal
 
 LOSS = r"L_\text{VAE}(\theta, \phi)"
-CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # as draws, exact for a quadratic
+CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # draws whose mean is exact for a quadratic
 
 
 def form_1(x):
-    """-log p(x) + KL(q || p(z|x)): both of the exact posterior."""
+    """-log p(x) + KL(q || p(z|x)), from the exact evidence and posterior."""
     mu, sigma, W, b, s = linear_model(x)
     precision = np.eye(2) + W @ W.T / s**2
     cov = np.broadcast_to(np.linalg.inv(precision), (len(x), 2, 2))
@@ -39,7 +39,7 @@ def form_1(x):
 
 
 def expected(f, x):
-    """E_q f(z, x, W, b, s) on nine nodes: exact, where f is a polynomial of degree 5 or less."""
+    """E_q f(z, x, W, b, s), as a sum over nine nodes: exact if f is a polynomial in z of degree 5 or less."""
     mu, sigma, *decoder = linear_model(x)
     eps, weights = noise(2)
     return total(weights * f(mu + sigma * eps, x[:, None], *decoder))
@@ -51,7 +51,7 @@ def log_p_x_given_z(z, x, W, b, s):
 
 
 def log_joint(z, x, W, b, s):
-    """log p(x, z), as the one Gaussian that (z, x) is: (n, K)."""
+    """log p(x, z), from the Gaussian density of the pair (z, x): (n, K)."""
     cov = np.block([[np.eye(2), W], [W.T, W.T @ W + s**2 * np.eye(3)]])
     at = np.concatenate([z, np.broadcast_to(x, (*z.shape[:2], 3))], axis=-1)
     return log_density_full(at, np.concatenate([np.zeros(2), b]), cov)
@@ -74,7 +74,7 @@ def _(x):
 
 @equation(
     "cards.13", "l.33", rf"{LOSS} = -{RECONSTRUCTION} + {KL_PRIOR}", (DATUM,),
-    says="This is the computed form of the loss: minus the reconstruction plus the divergence from the prior.",
+    says="Programs compute this form of the loss: minus the reconstruction plus the divergence from the prior.",
 )  # fmt: skip
 def card_13(x):
     mu, sigma, *_ = linear_model(x)
@@ -96,7 +96,7 @@ def _(x):
 
 
 # The minimum, for one datum x: theta = (w, s) of x = w z + s eps, phi = (a, sigma) of q = N(a x, sigma^2). The card has no
-# sum over data, so any w^2 + s^2 = x^2 is best; t chooses one.
+# sum over data, so all w, s with w^2 + s^2 = x^2 are best; t chooses one of these pairs.
 
 ANGLE = Symbol("t", "t", "real, 0 for w = s", 1, lambda raw: 0.4 * raw, (0, 0.5))
 WEIGHTS = (
@@ -126,9 +126,9 @@ def linear_loss(x, w, s, a, sigma):
     tight={"t": 0, "x": 1, "w": BEST, "s": BEST, "a": BEST, "sigma": BEST},
 )  # fmt: skip
 def card_14(t, x, w, s, a, sigma):
-    spread = np.sqrt(need_above_zero("x^2", x**2))
+    size = np.sqrt(need_above_zero("x^2", x**2))
     angle = np.pi / 4 + np.arctan(t) / 2                    # between 0 and a right angle
-    best_w, best_s = spread * np.cos(angle), spread * np.sin(angle)
+    best_w, best_s = size * np.cos(angle), size * np.sin(angle)
     mean, best_sigma = linear_posterior(best_w, best_s, x)
     return (
         -linear_log_evidence(best_w, best_s, x),
@@ -140,13 +140,13 @@ def card_14(t, x, w, s, a, sigma):
 
 @card_14.tied("minivae.vae.VAE.loss", draws=10)
 def _(t, x, w, s, a, sigma):
-    phi = np.stack([a, 0 * a, 0 * a, sigma], axis=1)        # (n, 4, 1): mu = a x, sigma whatever x is
+    phi = np.stack([a, 0 * a, 0 * a, sigma], axis=1)        # (n, 4, 1): mu = a x, the same sigma for every x
     return BY_MINIVAE(phi, w, s, x)[:, :1]
 
 
 # The graphical model: four quantities, and whether each acts on the parameters of p(x|z), and on those of q(z|x)
 
-DRAWN = {                                                   # a solid arrow, a dashed arrow
+DRAWN = {                                                   # (a solid arrow, a dashed arrow), 1 if it is drawn
     "decoder weights": (1, 0),                              # theta
     "z": (1, 0),
     "encoder weights": (0, 1),                              # phi
@@ -159,7 +159,7 @@ DRAWN = {                                                   # a solid arrow, a d
     r"\left|\text{arrows drawn} - \text{arrows of the model}\right| < 1",
     kind="figure", verdict="figure",
     says="Solid arrows: theta and z act on p(x|z). Dashed arrows: phi and x act on q(z|x). No datum acts on the z of "
-    "another, so one plate is enough.",
+    "another datum, so one plate (a box for N repetitions) is enough.",
 )  # fmt: skip
 def card_15():
     vae, rng = small_vae(hidden=(5,)), np.random.default_rng(1)
@@ -168,7 +168,7 @@ def card_15():
     given_z = {(a, b) for a, b in found if b != "z"}        # without the arrows into z
     on_q = lambda a: reaches(found, a, "mu") and reaches(found, a, "log_var")  # noqa: E731
     acts = [(reaches(given_z, a, "out"), on_q(a)) for a in DRAWN]
-    mu, one_moved = vae.encode(x)[0], x + np.eye(4)[..., None]                  # (4, 2), (4, 4, 3)
-    across = [np.any(vae.encode(other)[0] != mu, axis=-1) for other in one_moved]
+    mu, one_changed = vae.encode(x)[0], x + np.eye(4)[..., None]                # (4, 2), (4, 4, 3)
+    across = [np.any(vae.encode(other)[0] != mu, axis=-1) for other in one_changed]
     differences = [np.subtract([*DRAWN.values()], acts), np.eye(4) - across]
     return np.abs(np.concatenate([d.ravel() for d in differences])), "<", 1

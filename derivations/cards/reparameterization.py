@@ -1,7 +1,7 @@
 """Flashcards, "Auto-Encoding Variational Bayes": what is the reparameterization trick?
 
-Expectations over noise are exact sums over nodes, so mean and variance of a gradient estimator are known. The differentiated
-expectation is that of f(z) = z^2, with z from N(mu, sigma^2), or z is a coin.
+Expectations over noise are exact sums over quadrature nodes, so the mean and variance of a gradient estimator are known.
+The entries differentiate the expectation of f(z) = z^2 for z ~ N(mu, sigma^2). In cards.26, z is a coin: 0 or 1.
 """
 
 import numpy as np
@@ -26,13 +26,13 @@ from minivae.gaussian import (
     reparameterize_backward,
 )
 
-EPS, CHANCES = noise(1, nodes=12)                           # (12, 1), (12,): exact up to degree 23
+EPS, CHANCES = noise(1, nodes=12)                           # (12, 1), (12,): exact for polynomials up to degree 23
 EPS = EPS[:, 0]
 MU, SIGMA = positive("mu", r"\mu"), positive("sigma", r"\sigma")
 
 
 def mean_and_variance(values):
-    """E and Var of values (n, K) at the nodes: (n, 2)."""
+    """Mean and variance over eps, for values (n, K) at its nodes: (n, 2)."""
     mean = total(CHANCES * values)
     return np.concatenate([mean, total(CHANCES * (values - mean) ** 2)], axis=-1)
 
@@ -78,7 +78,7 @@ def card_25(mu, sigma, way):
 
 @card_25.tied("minivae.gaussian.log_normal_backward")
 def _(mu, sigma, way):
-    z = mu + sigma * EPS                                    # (n, K): each a row of its own, with its own mu
+    z = mu + sigma * EPS                                    # (n, K); below, every z is a separate datum with its own mu
     column = lambda values: np.broadcast_to(values, z.shape).reshape(-1, 1)  # noqa: E731
     f = (z**2).reshape(1, -1)                               # the weight of d log q, (L, B) with L = 1
     _, d_mu, _ = log_normal_backward(f, column(z)[None], column(mu), column(2 * np.log(sigma)))
@@ -89,7 +89,7 @@ def _(mu, sigma, way):
 
 
 def logit_of_hundredths(raw):
-    """lambda whose p is in hundredths: the nodes of epsilon are halfway between hundredths."""
+    """lambda such that p is in hundredths. The nodes of epsilon are halfway between hundredths, so the mean is exact."""
     p = np.ceil(99 / (1 + np.exp(-1.7 * raw))) / 100
     return np.log(p / (1 - p))
 
@@ -104,7 +104,7 @@ def heads(lam):
 
 
 def spread(lam):
-    """Var[z], over its two values."""
+    """Var[z], as a sum over the two values of z."""
     p = heads(lam)
     return p * (1 - p) ** 2 + (1 - p) * (0 - p) ** 2
 
@@ -119,7 +119,7 @@ def spread(lam):
     fault="T is a deterministic function of phi, x and eps. Given eps, z does not vary; but eps is random, so z is random.",
 )  # fmt: skip
 def card_26(lam):
-    return spread(lam), "=", Zero(heads(lam))               # E[z^2] is p
+    return spread(lam), "=", Zero(heads(lam))               # the error is compared with E[z^2] = p
 
 
 @card_26.precise(
@@ -138,8 +138,8 @@ def _(lam):
     (MU, SIGMA, chosen("a", "a", 0, "0: eps is N(0, 1); 1: it is N(mu/sigma, 1), and z = sigma eps")),
     kind="claim",
     claim='The card calls eps "an auxiliary independent random variable" (l.47).',
-    says="If the law of eps does not depend on phi or x, the gradient through z is unbiased.",
-    needs="the law of eps does not depend on phi (a = 0)",
+    says="If the distribution of eps does not depend on phi or x, the gradient through z is unbiased.",
+    needs="the distribution of eps does not depend on phi (a = 0)",
     outside={"mu": 1, "sigma": 1, "a": 1},
 )  # fmt: skip
 def card_27(mu, sigma, a):
@@ -150,7 +150,7 @@ def card_27(mu, sigma, a):
     d_mu = integrate(lambda z: z**2 * normal(z, mu, sigma) * u(z) / sigma, mu, sigma)
     d_log_var = integrate(lambda z: z**2 * normal(z, mu, sigma) * (u(z) ** 2 - 1) / 2, mu, sigma)
     side = lambda *both: np.concatenate(both, axis=-1)  # noqa: E731
-    size = mu**2 + sigma**2                                 # of the numbers that cancel in both integrals
+    size = mu**2 + sigma**2                                 # size of the numbers that cancel in both integrals
     return side(*path), "=", Zero(side(size / sigma, size), side(d_mu, d_log_var)), "=", side(2 * mu, sigma**2)
 
 
@@ -206,7 +206,7 @@ def average(f):
 
 
 def law_and_sign(t, z):
-    """(E exp(t . z), E[eps z]) of z (n, 324, 2): the first tells laws apart, the second the sign of sigma."""
+    """(E exp(t . z), E[eps z]) of z (n, 324, 2): the first shows the distribution of z, the second the sign of sigma."""
     return np.concatenate([average(np.exp(total(t[:, None] * z))), average(PLANE_EPS * z)], axis=-1)
 
 
@@ -215,8 +215,8 @@ def law_and_sign(t, z):
     r"(\mathbf{z} = \boldsymbol{\mu} + \boldsymbol{\sigma}\odot\boldsymbol{\epsilon}):\quad"
     r" E_\epsilon\left[(e^{t\cdot z},\; \epsilon\odot z)\right] ="
     r" \left(e^{t\cdot\mu + t\cdot\mathrm{diag}(\sigma^2)t/2},\; \sigma\right)", (T, MUS, SIGMAS),
-    says="With eps from N(0, I), z is from N(mu, diag(sigma^2)): E exp(t . z), for every t, determines the law of z, and "
-    "E[eps z] the sign of sigma.",
+    says="With eps from N(0, I), z has the distribution N(mu, diag(sigma^2)). E exp(t . z), for all t, determines the "
+    "distribution, and E[eps z] the sign of sigma.",
 )  # fmt: skip
 def card_29(t, mu, sigma):
     need_same_shape(t=t, mu=mu, sigma=need_positive("sigma", sigma))

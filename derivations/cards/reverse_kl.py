@@ -1,7 +1,7 @@
 """Flashcards, "Auto-Encoding Variational Bayes": why does the ELBO use the reverse divergence?
 
-Sums over z are exact, and infinite divergences stay infinite. "Zero-avoiding" and "zero-forcing" are shown by fits of one
-Gaussian to a mixture with modes at -a and a, in fits.py.
+Sums over z are exact, and infinite divergences stay infinite. Fits of one Gaussian to a mixture with modes at -a and a, in
+fits.py, show what "zero-avoiding" and "zero-forcing" mean.
 """
 
 import math
@@ -27,7 +27,7 @@ from derivations.engine.worlds import SIGMA_P, SIGMA_Q, chosen
 from derivations.odaibo.closed_form import TWO, tenths
 from minivae.gaussian import kl_diagonal
 
-# mu_q is in tenths and mu_p halfway between two tenths, so that p and q are never nearly the same.
+# mu_q is in tenths and mu_p is halfway between two tenths, so p and q are never nearly equal.
 
 TENTHS = Symbol("mu_q", r"\mu_q", "real, in tenths", 1, tenths, (0, 1, -1))
 HALFWAY = replace(TWO[2], simple=(2, 1))
@@ -50,7 +50,7 @@ def card_16(mu_q, sigma_q, mu_p, sigma_p):
     r" + \frac{(\mu_q - \mu_p)^2}{2\sigma_q^2}(v - 1),\quad v \text{ the ratio } \sigma_q^2 / \sigma_p^2"
 )
 def _(mu_q, sigma_q, mu_p, sigma_p):
-    v = sigma_q**2 / sigma_p**2                             # what is added has the sign of v - 1
+    v = sigma_q**2 / sigma_p**2                             # `added` has the sign of v - 1
     added = (v**2 - 1) / (2 * v) - log(v) + (mu_q - mu_p) ** 2 / (2 * sigma_q**2) * (v - 1)
     return (
         kl_normal(mu_q, sigma_q, mu_p, sigma_p),
@@ -72,12 +72,12 @@ Q_FULL = pmf("q", "q(z)", simple=((0.25, 0.25, 0.5), (0.2, 0.3, 0.5)))
 
 
 def in_three_ways(a, b):
-    """KL(a || b) without a logarithm, as the printed sum, and as the printed expectation."""
+    """KL(a || b) computed without `log`, as the printed sum, and as the printed expectation."""
     return kl(a, b), "=", total(times(a, log(ratio(a, b)))), "=", mean(a, log(a) - log(b))
 
 
 def formula(a, b):
-    """D(a|b) = sum = expectation, as the card prints it."""
+    """The card's formula in LaTeX: D(a|b) = sum = expectation."""
     logs = rf"\log\frac{{{a}(z)}}{{{b}(z)}}"
     return rf"D_\text{{KL}}({a} | {b}) = \sum_z {a}(z) {logs} = \mathbb{{E}}_{{{a}(z)}}{{\big[{logs}\big]}}"
 
@@ -112,7 +112,7 @@ def card_18(p, q):
 
 
 def far_apart(raw):
-    """2.9 to 3.9, for which the best reverse fit covers one mode."""
+    """Numbers from 2.9 to 3.9: for these a the best reverse fit covers one mode."""
     return 3.4 + np.clip(np.round(3 * raw), -5, 5) / 10
 
 
@@ -152,7 +152,7 @@ def with_one_hole(raw):
     return p / total(p)
 
 
-HOLED = Symbol("p", "p(z)", ">= 0, once 0, summing to 1", 5, with_one_hole, ((1, 0), (0, 1)))
+HOLED = Symbol("p", "p(z)", ">= 0, exactly one 0, summing to 1", 5, with_one_hole, ((1, 0), (0, 1)))
 ANY_Q = pmf("q", "q(z)", simple=((0.9, 0.1), (0.5, 0.5), (0.25, 0.75)))
 EPSILON = Symbol(
     "epsilon", r"\epsilon", "> 0, a power of ten", 1, lambda raw: 10.0 ** -np.ceil(40 * np.abs(raw)),
@@ -185,8 +185,8 @@ def card_21(q, p, epsilon):
     "cards.22", "l.42", r"Q'(z < 0) < \frac{1}{10} < Q(z < 0) = p(z < 0)", (APART,),
     kind="claim",
     claim='The card says that the reverse divergence "has the opposite behaviour" (l.42).',
-    says="The best Gaussian by the reverse divergence, Q', covers one mode, here the right one. Q, the best by the forward "
-    "divergence, has as much mass below 0 as p.",
+    says="The best Gaussian by the reverse divergence, Q', covers one mode, here the right one. The best one by the forward "
+    "divergence, Q, has as much mass below 0 as p.",
     needs="the modes are far apart: a is between 2.9 and 3.9 (at 2.5 the best Q' covers both)",
     outside=({"a": 0.8}, {"a": 2.5}),
 )  # fmt: skip
@@ -209,8 +209,8 @@ def in_the_valley(log_density):
     "cards.23", "l.42 forward-KL.png",
     r"p(|z| < 1) < Q'(|z| < 1) < \frac{1}{5} < Q(|z| < 1) = \mathrm{erf}(1/\sqrt{2 \cdot 10})",
     kind="figure", verdict="figure",
-    says="Modes at -3 and 3. Q, by the forward divergence, is N(0, 10): a quarter of its mass is between -1 and 1, where p "
-    "and Q' of cards.24 have almost none.",
+    says="p has modes at -3 and 3. Q, the best Gaussian by the forward divergence, is N(0, 10). A quarter of its mass is "
+    "between -1 and 1, where p and Q' of cards.24 have almost no mass.",
 )  # fmt: skip
 def card_23():
     Q, one_mode = fit_forward(3), fit_reverse(3, 3)
@@ -228,8 +228,8 @@ def card_23():
     r"D_\text{KL}(Q | p) > \log 2 > \min_\mathrm{grid} D_\text{KL}(q | p)"
     r" > D_\text{KL}(Q'_{-} | p) = D_\text{KL}(Q'_{+} | p)",
     kind="figure", verdict="figure",
-    says="Modes at -3 and 3. The best Gaussian by the reverse divergence covers either mode, with a divergence just under "
-    "log 2. Q of cards.23, which covers both, has a larger one.",
+    says="p has modes at -3 and 3. The best Gaussians by the reverse divergence, Q'+ and Q'-, each cover one mode; their "
+    "divergence is just under log 2. Q of cards.23 covers both modes and has a larger divergence.",
 )  # fmt: skip
 def card_24():
     mu, sigma = np.arange(-4, 5)[:, None], np.arange(5, 36) / 10

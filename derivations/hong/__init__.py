@@ -1,7 +1,7 @@
-"""Hong, "Derivations": importing this enters it all.
+"""Hong, "Derivations": importing this package enters all its entries into the ledger.
 
-A file holds the entries about one thing. The order of the files here, and of the entries in each, is the
-order of the ledger. `world` has the model that the checks are made on.
+Each file has the entries about one subject. The ledger keeps the order of the files below, and of the entries in each
+file. `world` has the model in which the entries are computed.
 """
 
 from derivations.hong import notation, divergence, likelihood, loss, words  # noqa: F401, I001

@@ -1,7 +1,7 @@
 """Hong, "Derivations", 2.1: the divergence from the prior, hong.8 to hong.12.
 
-Left sides come from the densities; the expectations in the printed lines are exact sums over nodes. A side in square
-brackets is not on the page.
+The left sides are computed from the densities; the expectations in the printed lines are exact sums over quadrature
+nodes. A side in square brackets is not on the page.
 """
 
 import numpy as np
@@ -69,7 +69,7 @@ def _(mu, sigma):
 
 
 def bracket(mu, sigma, log_sign, square_sign):
-    """sum_i [+-log sigma_i +- 1/2 (mu_i^2 + sigma_i^2 - 1)]: the KL has (-, +), and printed is (+, +)."""
+    """sum_i [+-log sigma_i +- 1/2 (mu_i^2 + sigma_i^2 - 1)]. The signs of the KL are (-, +), the printed ones (+, +)."""
     return total(log_sign * log(sigma) + square_sign * (mu**2 + sigma**2 - 1) / 2)
 
 
@@ -99,14 +99,14 @@ def _(mu, sigma):
     return -total(kl_standard_normal(mu, 2 * log(sigma)))
 
 
-# Sum or mean. The gradients are those in the encoder's output (mu, log sigma), for one draw eps.
+# Sum or mean. The gradients are in the encoder's output (mu, log sigma), for one draw eps.
 
 BETA, EPS = positive("beta", r"\beta"), vector("eps", r"\epsilon", 2, 1.0, ((1, 0), (0.5, -1)))
 EACH_KL = r"D_{KL}^{(i)}"
 
 
 def loss_with(reduce, beta, W, x, eps):
-    """reduce{(x - x~)^2} + beta reduce{KL of each coordinate} as a function of (mu, log sigma) (..., 2d)."""
+    """reduce{(x - x~)^2} + beta reduce{KL of each coordinate}, as a function of (mu, log sigma) (..., 2d)."""
     def loss(mu_and_log_sigma):
         mu, log_sigma = np.split(mu_and_log_sigma, 2, axis=-1)                  # (n, K, d) each
         x_tilde = decoded(W, mu + exp(log_sigma) * eps[:, None])
@@ -133,7 +133,7 @@ def reductions(beta, W, x, mu, sigma, eps):
 
 
 def gradient_of_one(W, sigma_theta, x, mu, sigma, eps, beta):
-    """minivae's gradient in (mu, log sigma)."""
+    """minivae's gradient in (mu, log sigma) for one draw of all letters."""
     vae = as_vae(W, sigma_theta, mu, sigma, beta=float(beta[0]))
     d_mu, d_log_var = np.split(vae.gradient(x[None], eps[None, None])["encoder.1.bias"], 2)
     return np.concatenate([d_mu, 2 * d_log_var])            # log var = 2 log sigma
@@ -141,7 +141,7 @@ def gradient_of_one(W, sigma_theta, x, mu, sigma, eps, beta):
 
 @reductions.tied("minivae.vae.VAE.gradient", draws=50)
 def _(beta, W, x, mu, sigma, eps):
-    sigma_theta = np.full_like(beta, 0.5**0.5)              # -ln p(x|z) is a sum of squares, and a constant
+    sigma_theta = np.full_like(beta, 0.5**0.5)              # -ln p(x|z) is then the sum of squares plus a constant
     return by_minivae(gradient_of_one, "(d),(o)->(p)")(W, sigma_theta, x, mu, sigma, eps, beta)
 
 
@@ -175,9 +175,9 @@ def best_variance(v, weight):
 def choices_of_beta():
     D, d, v = 3 * 32 * 32, 50, 1 / 4
     (squares, kls), (mean_square, mean_kl) = slopes(np.sum, D, d), slopes(np.mean, D, d)
-    normed = (kls / squares) / (mean_kl / mean_square)      # beta_norm of beta = 1
-    silent = squares / mean_square / 2                      # squares / (2 silent) is the MSE
+    normed = (kls / squares) / (mean_kl / mean_square)      # beta_norm for beta = 1
+    implied = squares / mean_square / 2                     # sigma_theta^2: squares / (2 implied) is the MSE
     return (
-        np.array([normed, 1 / normed, silent, best_variance(v, 1), best_variance(v, 1 / d)]),
+        np.array([normed, 1 / normed, implied, best_variance(v, 1), best_variance(v, 1 / d)]),
         "=", np.array([d / D, D / d, D / 2, v / (v + 1), v / (v + d)]),
     )  # fmt: skip

@@ -67,7 +67,7 @@ RESIDUAL = r"\frac{1}{ND}\sum_n E_{\sim q(z|x_n)}\left[|x_n - \mu_\theta(z)|^2\r
 
 
 def mean_nll(W, x, mu, sigma):
-    """1/N sum_n E_q[-ln p(x_n|z)], (n, 1), as a function of ln sigma_theta."""
+    """Return 1/N sum_n E_q[-ln p(x_n|z)], (n, 1), as a function of ln sigma_theta."""
     z, weights = codes(mu, sigma)                           # (n, N, 9, d), (9,)
     squares = total(weights * ((x[..., None, :] - decoded(W[:, None], z)) ** 2).sum(axis=-1)).mean(axis=1)
     return lambda t: x.shape[-1] * (t + math.log(2 * pi) / 2) + squares * exp(-2 * t) / 2
@@ -86,9 +86,9 @@ def mean_nll(W, x, mu, sigma):
 )  # fmt: skip
 def best_sigma(W, x, mu, sigma, a):
     D = x.shape[-1]
-    misfit = total((x - decoded(W, mu)) ** 2)                                   # (n, N, 1)   at the mean of q
-    spread = total((a[..., None] * sigma) ** 2 * (W**2).sum(axis=1)[:, None])
-    v = need_above_zero("the MSE", (misfit + spread).mean(axis=1) / D)
+    at_mean = total((x - decoded(W, mu)) ** 2)                                  # (n, N, 1)   at the mean of q
+    spread = total((a[..., None] * sigma) ** 2 * (W**2).sum(axis=1)[:, None])   # variance of W z under q
+    v = need_above_zero("the MSE", (at_mean + spread).mean(axis=1) / D)
     nll_of = mean_nll(W, x, mu, sigma)
     t = lowest(nll_of)
     return (
@@ -98,7 +98,7 @@ def best_sigma(W, x, mu, sigma, a):
 
 
 def optimum_of_one(W, x, mu, sigma):
-    """minivae's sigma^2 for one batch, and -ln p(x|z) with it, as exact means over four draws."""
+    """minivae's best sigma^2 for one batch, and -ln p(x|z) with this sigma^2; exact, from four draws of noise."""
     z = reparameterize(mu, 2 * log(sigma), CORNERS * np.ones((len(x), 1)))      # (4, N, d)
     log_sigma = optimal_log_sigma(x, decoded(W, z))
     return np.array([exp(2 * log_sigma), -gaussian_log_prob(x, decoded(W, z), log_sigma).mean()])

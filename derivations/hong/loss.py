@@ -1,7 +1,7 @@
 """Hong, "Derivations", 2.1: the loss, hong.17 to hong.20, and gradient descent on it.
 
-In hong.17 and hong.18 the MSE is read as its average over q, so that only a sign differs; hong.20 is about that average.
-Left sides come from densities. A side in square brackets is not on the page.
+In hong.17 and hong.18 the MSE is read as its average over q, so that the only fault is a sign; hong.20 is about this
+average. The left sides are computed from densities. A side in square brackets is not on the page.
 """
 
 import math
@@ -36,13 +36,13 @@ AS_PRINTED, RIGHT = 1, -1                                   # the sign of log si
 
 
 def without_constant(W, sigma_theta, x, mu, sigma, log_sign):
-    """The last line of the source: the loss without D/2 ln 2 pi; log_sign is the sign of log sigma_i."""
+    """The last line of the source, the loss without D/2 ln 2 pi; log_sign is the sign of log sigma_i."""
     D, mse = x.shape[-1], expected_mse(W, x, mu, sigma)
     return D * log(sigma_theta) + D / (2 * sigma_theta**2) * mse + bracket(mu, sigma, log_sign, 1)
 
 
 def loss(W: NDArray, sigma_theta: NDArray, x: NDArray, mu: NDArray, sigma: NDArray, log_sign: int) -> NDArray:
-    """The loss of hong.17, (n, 1): RIGHT or AS_PRINTED, by the sign of log sigma_i."""
+    """The loss of hong.17, (n, 1); log_sign, the sign of log sigma_i, is RIGHT or AS_PRINTED."""
     constant = x.shape[-1] * math.log(2 * math.pi) / 2
     return constant + without_constant(W, sigma_theta, x, mu, sigma, log_sign)
 
@@ -50,22 +50,22 @@ def loss(W: NDArray, sigma_theta: NDArray, x: NDArray, mu: NDArray, sigma: NDArr
 def descent(
     log_sign: int, steps: int, W=((1,),), sigma_theta=0.5, x=(1,), rate: float = 0.02
 ) -> tuple[NDArray, NDArray]:
-    """Gradient descent on `loss` in mu and log sigma, from q = p(z): both after 0, 1, ..., `steps` steps.
+    """Gradient descent on `loss`, from q = p(z). Return mu and log sigma after 0, 1, ..., `steps` steps.
 
-    RIGHT converges to the best diagonal Gaussian, which is the posterior if the columns of W are orthogonal. AS_PRINTED
-    decreases log sigma by at least `rate` in every step. For n models at once W is (n, D, d), sigma_theta (n, 1) and
-    x (n, D); the results are (steps + 1, n, d) each. The default is one model with D = d = 1, w = 1, sigma_theta = 1/2 and
-    x = 1; its results are (steps + 1, 1).
+    With RIGHT, descent converges to the best diagonal Gaussian; this is the posterior if the columns of W are orthogonal.
+    With AS_PRINTED, log sigma decreases by at least `rate` in every step. For n models at once, W is (n, D, d), sigma_theta
+    (n, 1) and x (n, D); the results are (steps + 1, n, d) each. The default is one model with D = d = 1, w = 1,
+    sigma_theta = 1/2 and x = 1; its results are (steps + 1, 1).
     """
     W, x = np.asarray(W, float), np.asarray(x, float)
     weighted = np.swapaxes(W, -2, -1) / np.asarray(sigma_theta, float)[..., None] ** 2
-    precision = np.eye(W.shape[-1]) + weighted @ W          # of p(z|x)
-    pull = (weighted @ x[..., None])[..., 0]
-    each = np.diagonal(precision, axis1=-2, axis2=-1)
-    mu, log_sigma = np.zeros((2, steps + 1, *pull.shape))
+    precision = np.eye(W.shape[-1]) + weighted @ W          # inverse covariance of p(z|x)
+    target = (weighted @ x[..., None])[..., 0]              # precision times the mean of p(z|x)
+    diagonal = np.diagonal(precision, axis1=-2, axis2=-1)
+    mu, log_sigma = np.zeros((2, steps + 1, *target.shape))
     for t in range(steps):
-        d_mu = (precision @ mu[t][..., None])[..., 0] - pull
-        d_log_sigma = each * exp(2 * log_sigma[t]) + log_sign
+        d_mu = (precision @ mu[t][..., None])[..., 0] - target
+        d_log_sigma = diagonal * exp(2 * log_sigma[t]) + log_sign
         mu[t + 1], log_sigma[t + 1] = mu[t] - rate * d_mu, log_sigma[t] - rate * d_log_sigma
     return mu, log_sigma
 
@@ -94,7 +94,7 @@ def _(W, sigma_theta, x, mu, sigma):
 
 
 def loss_of_one(W, sigma_theta, x, mu, sigma):
-    """minivae's loss of one datum, as an exact mean over four draws."""
+    """minivae's loss of one datum; the mean over four draws is the exact expectation."""
     return as_vae(W, sigma_theta, mu, sigma).loss(x[None], CORNERS)[None]
 
 
@@ -178,7 +178,7 @@ def original_elbo(w, sigma_theta, x, mu, sigma, eps):
 
 
 def minus_elbo_of(w, sigma_theta, x, mu, sigma):
-    """-L = KL(q(z|x) || p(z|x)) - ln p(x), without a draw or a reconstruction."""
+    """-L = KL(q(z|x) || p(z|x)) - ln p(x), computed without draws."""
     gap = kl_normal(mu, sigma, *linear_posterior(w, sigma_theta, x))
     return gap - linear_log_evidence(w, sigma_theta, x)
 
@@ -192,7 +192,7 @@ def _(w, sigma_theta, x, mu, sigma):
 
 
 def minus_elbo_of_one(W, sigma_theta, x, mu, sigma):
-    """minus minivae's ELBO of one datum, as an exact mean over two draws."""
+    """Minus minivae's ELBO of one datum; the mean over two draws is the exact expectation."""
     return -as_vae(W, sigma_theta, mu, sigma).elbo(x[None], np.array([[[1.0]], [[-1.0]]]))
 
 

@@ -1,6 +1,6 @@
 """Hong, "Derivations": section 2 and the letters of 2.1, hong.1 to hong.7.
 
-The model in which q(z|x) and the posterior are computed is that of world.py.
+q(z|x) and the posterior are computed in the model of world.py.
 """
 
 import math
@@ -40,7 +40,7 @@ SIGMA_4 = positive("sigma", r"\sigma", 0.3, (0.5, 1, 2))
 
 
 def mse(x, x_tilde):
-    """MSE(x, x~), (n, 1), by the formula that hong.2 prints."""
+    """MSE(x, x~), (n, 1), by the formula of hong.2."""
     need_same_shape(x=x, x_tilde=x_tilde)
     return total((x - x_tilde) ** 2) / x.shape[-1]
 
@@ -89,7 +89,7 @@ MEAN_4 = vector("mean", r"\mu_\theta(z)", 4, simple=((0, 0, 0, 0), (1, 1, 0, 0))
 
 
 def mse_of_a_draw(x, mean, sigma):
-    """E MSE(x, x~) for x~ ~ N(mean, sigma^2 I): pixel by pixel, by quadrature."""
+    """E MSE(x, x~) for x~ ~ N(mean, sigma^2 I), by quadrature for each pixel."""
     square = lambda x_tilde: (x[..., None] - x_tilde) ** 2  # noqa: E731
     return expect(square, mean[..., None], sigma[..., None]).mean(axis=-2)
 
@@ -119,8 +119,8 @@ def _(x, mean, sigma):
 
 @reconstruction.tied("minivae.likelihood.gaussian_log_prob")
 def _(x, mean, sigma):
-    nats = -gaussian_log_prob(x, mean[None], log(sigma)[:, 0]).T
-    return nats - x.shape[-1] * (log(sigma) + math.log(2 * math.pi) / 2)        # the part of the squares
+    nll = -gaussian_log_prob(x, mean[None], log(sigma)[:, 0]).T
+    return nll - x.shape[-1] * (log(sigma) + math.log(2 * math.pi) / 2)         # only the squared errors remain
 
 
 # q(z|x) and the posterior in the model of world.py
@@ -130,12 +130,12 @@ Z = vector("z", "z", 2, 0.8, ((0, 0), (1, 0)))
 
 def posterior_density(z, W, sigma_theta, x):
     """p(z|x) = p(x|z) p(z) / p(x), (n, 1): Bayes' theorem with three densities."""
-    likely = normal(x, decoded(W, z[:, None])[:, 0], sigma_theta).prod(axis=-1, keepdims=True)
-    return likely * normal(z, 0, 1).prod(axis=-1, keepdims=True) * exp(minus_log_evidence(W, sigma_theta, x))
+    likelihood = normal(x, decoded(W, z[:, None])[:, 0], sigma_theta).prod(axis=-1, keepdims=True)
+    return likelihood * normal(z, 0, 1).prod(axis=-1, keepdims=True) * exp(minus_log_evidence(W, sigma_theta, x))
 
 
 def diagonal_density(z, mu, sigma):
-    """N(z; mu, diag(sigma^2)), (n, 1), from the matrix."""
+    """N(z; mu, diag(sigma^2)), (n, 1), from the covariance matrix."""
     return exp(log_density_full(z[:, None], mu, sigma[..., None] ** 2 * np.eye(z.shape[-1])))
 
 
@@ -172,7 +172,7 @@ Z_AND_NOISE = corners(4)                                    # (16, 4)   z and ep
 
 
 def data(W, sigma_theta):
-    """Equal draws x = W z + sigma_theta eps, (n, 16, D), with z from the prior."""
+    """16 equally likely x = W z + sigma_theta eps, (n, 16, D), with exactly the mean and covariance of p(x)."""
     return decoded(W, Z_AND_NOISE[:, :2]) + sigma_theta[..., None] * Z_AND_NOISE[:, 2:]
 
 
@@ -201,7 +201,7 @@ def row_vector(W, sigma_theta, sigma):
 @row_vector.intended(r"\mathrm{Cov}_{\sim q(z|x)}[z] = \mathrm{diag}(\sigma_\phi(x)^2)", inputs=(SIGMA,))
 def _(sigma):
     z, weights = codes(0 * sigma, sigma)                                        # (n, 9, 2), (9,)
-    products = z[..., :, None] * z[..., None, :]                                # those of z_1 z_2 cancel in pairs
+    products = z[..., :, None] * z[..., None, :]                                # the products z_1 z_2 cancel in pairs
     return (weights[:, None, None] * products).sum(axis=1), "=", sigma[..., None] ** 2 * np.eye(2)
 
 

@@ -1,4 +1,4 @@
-"""Hong, "Derivations", 2.1: two words, hong.21 and hong.22."""
+"""Hong, "Derivations", 2.1: the words "log" and "metric", hong.21 and hong.22."""
 
 import numpy as np
 from numpy import log
@@ -36,7 +36,7 @@ def _(mu, sigma):
     return total(kl_standard_normal(mu, 2 * log(sigma)))
 
 
-# Three normal distributions with sigma = 1. With c halfway between tenths, the divergence of a and c is never nearly 0.
+# Three normal distributions with sigma = 1. c is halfway between tenths, so the divergence of N_a and N_c is not near 0.
 
 THREE = (
     Symbol("a", "a", "real, in tenths", 1, tenths, (0, 1)),

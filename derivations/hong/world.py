@@ -1,7 +1,7 @@
-"""Hong, "Derivations": the model in which the lines are computed, and formulas that several of them share.
+"""Hong, "Derivations": the model in which the lines are computed, and formulas that several lines share.
 
-It is linear, with D = 3 and d = 2: z ~ N(0, I_d), mu_theta(z) = W z, and one sigma_theta for all pixels. So p(x), p(z|x) and
--L are known. Expectations over q are exact sums over nodes.
+The model is linear, with D = 3 and d = 2: z ~ N(0, I_d), mu_theta(z) = W z, and one sigma_theta for all pixels. So p(x),
+p(z|x) and -L are known. Expectations over q are exact sums over quadrature nodes.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from minivae.likelihood import Gaussian
 from minivae.params import Params, mlp_shapes
 from minivae.vae import VAE
 
-# Letters. sigma_i and mu_i come from the encoder, W and sigma_theta make the decoder.
+# Letters. mu_i and sigma_i are the encoder's outputs; W and sigma_theta are the decoder's parameters.
 
 MU = vector("mu", r"\mu", 2, simple=((1, 0), (0, 0), (0.2, -0.5)))
 SIGMA = positives("sigma", r"\sigma", 2, simple=((2, 1), (1, 1), (0.1, 1), (0.6, 0.5)))
@@ -41,7 +41,7 @@ def decoded(W: NDArray, z: NDArray) -> NDArray:
 
 
 def codes(mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
-    """Nodes z (..., 9, d) of q(z|x) and weights (9,): sums over them are expectations, exact for quadratic functions."""
+    """Quadrature nodes z (..., 9, d) for q(z|x) and weights (9,). Their weighted sums are exact expectations."""
     eps, weights = noise(mu.shape[-1])
     return mu[..., None, :] + sigma[..., None, :] * eps, weights
 
@@ -73,7 +73,7 @@ def kl_prior(mu: NDArray, sigma: NDArray) -> NDArray:
 
 
 def complex_gradient(f, at: NDArray) -> NDArray:
-    """The gradient of f: (..., K) -> (...) at points (n, K), a complex step in each coordinate: (n, K)."""
+    """The gradient (n, K) of f: (..., K) -> (...) at points (n, K), by a complex step in each coordinate."""
     return complex_step(lambda t: f(at[:, None, :] + t * np.eye(at.shape[-1])), 0.0)
 
 
@@ -91,7 +91,7 @@ def lowest(f, halvings: int = 60) -> NDArray:
 
 
 def corners(count: int) -> NDArray:
-    """2^count draws (+-1, ..., +-1): their mean and covariance are exactly those of N(0, I)."""
+    """2^count draws of noise (+-1, ..., +-1): their mean and covariance are exactly those of N(0, I)."""
     return np.array(list(itertools.product((-1.0, 1.0), repeat=count)))
 
 
@@ -99,7 +99,7 @@ CORNERS = corners(2)[:, None]                               # (4, 1, 2)
 
 
 def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **settings) -> VAE:
-    """One model of minivae that encodes every x as mu and sigma: its encoder has only a bias."""
+    """Return a model of minivae whose encoder gives the same mu and sigma for every x: its weights are 0."""
     (D, d), sigma_theta = W.shape, float(sigma_theta[0])
     shapes = mlp_shapes("encoder", [D, 2 * d]) | mlp_shapes("decoder", [d, D]) | {"log_sigma": ()}
     flat = [np.zeros(2 * d * D), mu, 2 * np.log(sigma), W.T.ravel(), np.zeros(D), [np.log(sigma_theta)]]
@@ -107,8 +107,8 @@ def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **sett
 
 
 def by_minivae(f, more: str = "->(o)"):
-    """f(W, sigma_theta, x, mu, sigma, ...) of one draw, as a function of many draws, each with its own model.
+    """Turn f(W, sigma_theta, x, mu, sigma, ...), which takes one draw, into a function of many draws.
 
-    `more` is the rest of np.vectorize's signature: the shapes of further arguments and of the result.
+    `more` completes the signature for np.vectorize: the shapes of further arguments and of the result.
     """
     return np.vectorize(f, signature=f"(D,d),(o),(D),(d),(d){',' if more[0] == '(' else ''}{more}")

@@ -40,7 +40,7 @@ ASSUMED_POSITIVE = {"needs": "p(x, z) > 0, and q(z|x) sums to 1", "outside": (*O
 
 
 def near_zero(value):
-    """A side that can be nearly 0, where q and p(z|x) agree or p(x) is nearly 1: its rounding error is compared with 1."""
+    """A side that can be nearly 0 (if q is nearly p(z|x), or p(x) is nearly 1): its error is compared with 1."""
     return Zero(1, value)
 
 
@@ -50,7 +50,7 @@ def line_3(p_xz, q):
 
 
 def divergence(p_xz, q):
-    """KL(q(z|x) || p(z)), of every x."""
+    """KL(q(z|x) || p(z)) for every x."""
     return kl_of_weights(q, prior_in_every_row(p_xz))
 
 
@@ -133,7 +133,7 @@ def lm_18(p_xz, q):
 
 @equation(
     "lm.19", "l.24 display 2, lines 6 and 7", rf"{MINUS_F} := -F(x) := \mathcal L", TABLES,
-    says="This gives two names: F for the free energy, and L for -F. (Both also depend on q and theta.)",
+    says="This line defines two names: F, the free energy, and L for -F. (Both also depend on q and theta.)",
     verdict="defines",
 )  # fmt: skip
 def lm_19(p_xz, q):
@@ -208,18 +208,18 @@ MODEL = (real("w", "w", simple=(1, 2)), positive("s", "s", simple=(1, 2)), real(
 
 
 def bounds(w, s, x, mu, sigma):
-    """L of every q = N(mu, sigma^2), (n, K); letters that all q share have the shape (n, 1)."""
+    """L for each of K q = N(mu, sigma^2), (n, K); a letter with one value for all q has the shape (n, 1)."""
     return linear_elbo(*(letter[..., None] for letter in (w, s, x, mu, sigma)))[..., 0]
 
 
 def gaps(w, s, x, mu, sigma):
-    """KL(q || p(z|x)) of every q, (n, K)."""
+    """KL(q || p(z|x)) for each of K q, (n, K)."""
     mean, deviation = linear_posterior(w, s, x)
     return kl_normal(*(letter[..., None] for letter in (mu, sigma, mean, deviation)))[..., 0]
 
 
 def rises(values):
-    """The sign of the change from the first to the second, (n, 1)."""
+    """The sign of the change from the first value to the second, (n, 1)."""
     return np.sign(np.diff(values))
 
 

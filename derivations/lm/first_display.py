@@ -1,7 +1,7 @@
-"""LM, "Variational AutoEncoder": from its first words to its first display.
+"""LM, "Variational AutoEncoder": from the beginning to the first display.
 
-Two models: tables p(x, z), where an integral over z is a sum; and x = w z + s eps, where it is an integral. A side in square
-brackets is not on the page: it is carried over from the line above.
+There are two models: tables p(x, z), where the integral over z is a sum; and x = w z + s eps, where it is an integral. A
+side in square brackets is not on the page: it is carried over from the line above.
 """
 
 from dataclasses import replace
@@ -44,7 +44,7 @@ NO_SECOND_Z = {"p_xz": [[0.5, 0], [0.5, 0]], "q": [[0.5, 0.5], [0.5, 0.5]]}     
     "lm.1", "l.5", r"E_q\left[(x - wz)^2\right] = (x - w\mu)^2 + w^2\sigma^2 \geq (x - w\mu)^2",
     (W, X, MU, SIGMA), kind="claim", verdict="prose", tight={"w": 0, "x": 1, "mu": 0, "sigma": 1},
     claim='The text says that a VAE is "very different from AE" (l.5).',
-    says="The noise of z adds w^2 sigma^2 to the squared error of a VAE. In an autoencoder, sigma = 0 and z = mu.",
+    says="The noise of z adds w^2 sigma^2 to the mean squared error of a VAE. In an autoencoder, sigma = 0 and z = mu.",
 )  # fmt: skip
 def lm_1(w, x, mu, sigma):
     autoencoder = (x - w * mu) ** 2
@@ -56,7 +56,7 @@ def lm_1(w, x, mu, sigma):
 
 
 def loss_of_autoencoder(w, x, mu):
-    """The loss of minivae's autoencoder, z = mu and beta = 0, for one x: (x - w mu)^2 if sigma^2 is 1/2."""
+    """The loss of minivae's autoencoder (z = mu, beta = 0) for one x. With decoder variance 1/2 it is (x - w mu)^2."""
     vae = linear_vae(np.array([[0.0], mu, [0.0], [1.0]]), w, np.sqrt([0.5]))
     autoencoder = replace(vae, beta=0, noise=False)
     return autoencoder.loss(x[None], np.zeros((1, 1, 1))) - np.log(np.pi) / 2
@@ -79,7 +79,7 @@ def lm_2(p_xz, q):
     return evidence(p_xz), "=", total(likelihood(p_xz) * prior(p_xz)), "=", mean(q, ratio(p_xz, q))
 
 
-# The first display: line 1 in the linear model, line 2 for tables. Both lines occur again in the second display.
+# The first display: line 1 in the linear model, line 2 for tables. The second display repeats both lines.
 
 LINE_1 = r"\int \left(\ln p_\theta(x|z)\right)p(z)\,dz"
 LINE_2 = r"\int \left(\ln\frac{q_\phi(z|x)}{q_\phi(z|x)}p_\theta(x|z)\right)p(z)\,dz"
@@ -88,22 +88,22 @@ ONLY_JENSEN = "The logarithm was moved inside the integral. By Jensen's inequali
 
 
 def average_log_likelihood(w, s, x):
-    """The integral of ln p(x|z) p(z) dz in the linear world, z ~ N(0, 1)."""
+    """The integral of ln p(x|z) p(z) dz in the linear model, z ~ N(0, 1)."""
     return expect(lambda z: log_density(x, w * z, s), 0, 1)
 
 
 def prior_in_every_row(p_xz):
-    """p(z) beside every x: (n, rows, columns)."""
+    """p(z), repeated for every x: (n, rows, columns)."""
     return np.broadcast_to(prior(p_xz), p_xz.shape)
 
 
 def line_1(p_xz):
-    """The right side of line 1, of tables."""
+    """The right side of line 1 for tables."""
     return mean(prior_in_every_row(p_xz), log(likelihood(p_xz)))
 
 
 def line_2(p_xz, q):
-    """The right side of line 2, of tables."""
+    """The right side of line 2 for tables."""
     return mean(prior_in_every_row(p_xz), log(q / q * likelihood(p_xz)))
 
 
@@ -114,7 +114,7 @@ def gap(p_xz):
 
 @equation(
     "lm.3", "l.7 display 1, line 1", rf"\ln p_\theta(x) = {LINE_1}", WORLD,
-    says="This line takes ln p(x) to be an average of ln p(x|z) over the prior.",
+    says="According to this line, ln p(x) is the average of ln p(x|z) over the prior.",
     verdict="wrong", fault=ONLY_JENSEN, tight={"w": 0, "s": 1, "x": 1},
 )  # fmt: skip
 def lm_3(w, s, x):
@@ -138,7 +138,7 @@ def _(w, s, x):
 
 @lm_3.tied("minivae.likelihood.gaussian_log_prob")
 def _(w, s, x):
-    two = np.array([-1.0, 1.0])[:, None, None]              # these two nodes average a quadratic of z exactly
+    two = np.array([-1.0, 1.0])[:, None, None]              # the mean over these two z is exact for a quadratic
     return gaussian_log_prob(x, w * two, np.log(s)[:, 0]).mean(axis=0)[:, None]
 
 
@@ -146,7 +146,7 @@ def _(w, s, x):
     "lm.4", "l.7 display 1, line 2", rf"[\ln p_\theta(x)] = {LINE_2}", WHOLE_TABLES,
     says="The likelihood is multiplied by q/q = 1.",
     verdict="wrong", group="lm.3",
-    fault="The step from line 1 to line 2 is valid. But line 1 is not ln p(x), so line 2 is not either.",
+    fault="The step from line 1 to line 2 is valid. But line 1 is not ln p(x), so line 2 is not ln p(x) either.",
 )  # fmt: skip
 def lm_4(p_xz, q):
     return log(evidence(p_xz)), "=", line_2(p_xz, q)

@@ -7,7 +7,7 @@ from derivations.engine.equation import equation
 from derivations.engine.numerics import integrate, mean, need_above_zero, normal, ratio, total
 from derivations.engine.worlds import evidence, linear_posterior, posterior
 from derivations.lm.first_display import Q_HAS_A_HOLE, WHOLE_TABLES
-from derivations.lm.model import around
+from derivations.lm.model import near
 from derivations.odaibo.objective import POSTERIOR
 
 # The ring: polar nodes, Gauss-Legendre along the radius and eight directions
@@ -19,7 +19,7 @@ Z = vector("z", "z", 2, 1.0, ((1, 0), (3, 4), (0, 0.1)))
 
 
 def length(z):
-    """|z|, as a complex step passes through it."""
+    """|z|, in a form that also works for a complex step."""
     return np.sqrt((z**2).sum(axis=-1, keepdims=True))
 
 
@@ -35,20 +35,20 @@ def jacobian(z):
 
 
 def over_polar(f):
-    """The integral of f over the plane of z, for f of nodes (60, 8, 2)."""
+    """The integral of f(z) over the plane; f gets the nodes (60, 8, 2)."""
     z = RHO[:, None, None] * DIRECTIONS
     return (6 * LEGENDRE[:, None] * RHO[:, None] * f(z)[..., 0]).sum() * 2 * np.pi / 8
 
 
 def over_ring(f):
-    """The integral of f over the plane of x, |x| from 1 to 2.2, which contains the ring."""
+    """The integral of f(x) over 1 < |x| < 2.2, which contains the ring."""
     r = 1 + RHO / 10
     x = r[:, None, None] * DIRECTIONS
     return (0.6 * LEGENDRE[:, None] * r[:, None] * f(x)[..., 0]).sum() * 2 * np.pi / 8
 
 
 def density_of_ring(x):
-    """The density of x = g(z): that of z, divided by the determinant of g'."""
+    """The density of x = g(z): the density of z, divided by the determinant of g'."""
     z = 10 * (length(x) - 1) * x / length(x)
     return np.prod(normal(z, 0, 1), axis=-1, keepdims=True) / jacobian(z)
 
@@ -59,7 +59,7 @@ def density_of_ring(x):
     r" \left(1 + \frac{|z|}{10},\; \frac{1}{10}\left(\frac{1}{10} + \frac{1}{|z|}\right),\;"
     r" 1 + \frac{1}{10}\sqrt{\frac{\pi}{2}},\; 1\right) > \left(1,\; \frac{1}{100},\; 1,\; 0\right)",
     (Z,), kind="figure", verdict="figure",
-    says="g(z) = z/10 + z/|z| turns a Gaussian cloud into a ring: no point is within the circle of radius 1.",
+    says="g(z) = z/10 + z/|z| maps a Gaussian to a ring: no point lies inside the circle of radius 1.",
 )  # fmt: skip
 def lm_11(z):
     rho = need_above_zero("|z|", length(z))
@@ -79,16 +79,16 @@ def lm_11(z):
 
 ANY_NUMBER = "a whole number, > 0"
 DIMENSION = Symbol("d", "d", ANY_NUMBER, 1, lambda raw: np.ceil(8 * np.abs(raw)), (20, 1, 2, 5, 10))
-COPIES = (around("w", 1, (1,)), around("s", 0.5, (0.5,)), real("x", "x", 0.5, (0,)), DIMENSION)
+COPIES = (near("w", 1, (1,)), near("s", 0.5, (0.5,)), real("x", "x", 0.5, (0,)), DIMENSION)
 RELATIVE_VARIANCE = r"\frac{Var_{p(z)}[p(x|z)]}{p(x)^2}"
 
 
 def samples_needed(w, s, x, d):
-    """Number of draws of the prior that estimate p(x) of d copies of x = w z + s eps within 10 %: 100 (R^d - 1).
+    """Number of prior draws that estimates p(x) within 10 %, for d copies of x = w z + s eps: 100 (R^d - 1).
 
     R = E[p(x|z)^2] / E[p(x|z)]^2 = (w^2 + s^2) / (s sqrt(2 w^2 + s^2)) for one copy and x = 0.
-    Any other x adds w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)) to ln R. Logarithms keep a small R - 1.
-    The result can be infinite.
+    Any other x adds w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)) to ln R. `expm1` and `log1p` keep the digits of R^d - 1 if R is
+    near 1. The result can be infinite.
     """
     wide = 2 * w**2 + s**2
     log_ratio = np.log1p(w**4 / (s**2 * wide)) / 2 + w**2 * x**2 / ((w**2 + s**2) * wide)
@@ -97,10 +97,10 @@ def samples_needed(w, s, x, d):
 
 
 def samples_by_quadrature(w, s, x, d):
-    """The same from the definition: (Var[p(x|z)] / draws) / E[p(x|z)]^2 = 1 % under the prior."""
+    """The same number from its definition, (Var[p(x|z)] / draws) / E[p(x|z)]^2 = 1 % under the prior, by quadrature."""
     joint = lambda z: normal(z, 0, 1) * normal(x, w * z, s)  # noqa: E731
     square = lambda z: normal(z, 0, 1) * normal(x, w * z, s) ** 2  # noqa: E731
-    # Both integrands are Gaussian in z: the second is that of s / sqrt(2).
+    # Both integrands are Gaussian in z. The second one belongs to the posterior with s / sqrt(2) in place of s.
     first = integrate(joint, *linear_posterior(w, s, x))
     second = integrate(square, *linear_posterior(w, s / np.sqrt(2), x))
     return 100 * ((second / first**2) ** d - 1)
@@ -110,7 +110,8 @@ def samples_by_quadrature(w, s, x, d):
     "lm.12", "l.22", f"d = 100 {RELATIVE_VARIANCE}", COPIES,
     kind="claim", verdict="loose",
     claim='The text says that sampling from latent space "becomes more difficult" in higher dimensions (l.22).',
-    says="If only the size of z mattered, d coordinates would need d draws. The right side estimates p(x) within 10 %.",
+    says='This reads "more difficult" as d draws for d coordinates. The right side is the number of draws that estimates '
+    "p(x) within 10 %.",
     fault="To draw z is easy in any dimension. It becomes hard to estimate p(x) from draws of the prior: at w = 1, s = 1/2, "
     "x = 0 the relative variance of L draws is ((5/3)^d - 1)/L.",
 )  # fmt: skip
@@ -136,14 +137,14 @@ WEIGHT = r"\frac{p(x, z)}{q(z|x)}"
     rf" \geq E_q\left[{WEIGHT}\right]^2 = p(x)^2", WHOLE_TABLES,
     kind="claim", tight=POSTERIOR,
     claim="The text introduces q(z|x) to help with sampling z (l.22).",
-    says="Samples z of q(z|x) with weights p(x,z)/q(z|x) estimate p(x). If q is the posterior, their variance is 0.",
+    says="Samples z from q(z|x) with weights p(x,z)/q(z|x) estimate p(x). If q is the posterior, the weights do not vary.",
     needs="p(x) > 0, and q(z|x) > 0 wherever p(x, z) > 0", outside=Q_HAS_A_HOLE,
 )  # fmt: skip
 def lm_13(p_xz, q):
-    p_x, far = evidence(p_xz), posterior(p_xz) - q
+    p_x, difference = evidence(p_xz), posterior(p_xz) - q
     return (
         mean(q, ratio(p_xz, q) ** 2),
-        "=", p_x**2 * (1 + total(ratio(far**2, q))),
+        "=", p_x**2 * (1 + total(ratio(difference**2, q))),
         ">=", mean(q, ratio(p_xz, q)) ** 2,
         "=", p_x**2,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""LM, "Variational AutoEncoder": Loss Explanation; and how the bound is maximised."""
+"""LM, "Variational AutoEncoder": Loss Explanation, and the maximisation of the bound."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def best_q(w, s, x):
 
 
 def of_each(f, *letters):
-    """f of letters (n, 1) or (n, 3), as a number for every beta, (n, 3)."""
+    """f for every beta, (n, 3); the letters are (n, 1) or (n, 3)."""
     return f(*(letter[..., None] for letter in letters))[..., 0]
 
 
@@ -47,9 +47,9 @@ def least_loss(w, s, x):
     The integrand is divided by its largest value, which prevents underflow.
     """
     def log_integral(w, s, x, beta, mu, sigma):
-        log_weighed = lambda z: log_density(z, 0, 1) + log_density(x, w * z, s) / beta  # noqa: E731
-        highest = log_weighed(mu)
-        return highest + np.log(integrate(lambda z: np.exp(log_weighed(z) - highest), mu, sigma))
+        log_integrand = lambda z: log_density(z, 0, 1) + log_density(x, w * z, s) / beta  # noqa: E731
+        highest = log_integrand(mu)
+        return highest + np.log(integrate(lambda z: np.exp(log_integrand(z) - highest), mu, sigma))
 
     return -BETA * of_each(log_integral, w, s, x, BETA[None], *best_q(w, s, x))
 
@@ -63,16 +63,16 @@ def least_loss(w, s, x):
     says="Reconstruction plus beta KL is least at q_beta. (Here beta = 1/4, 1, 4.) For beta = 1, q_beta is the posterior.",
 )  # fmt: skip
 def lm_43(w, s, x, mu_q, sigma_q):
-    price = BETA * kl_normal(mu_q, sigma_q, 0, 1)
-    far = BETA * of_each(kl_normal, mu_q, sigma_q, *best_q(w, s, x))
+    kl_term = BETA * kl_normal(mu_q, sigma_q, 0, 1)
+    gap = BETA * of_each(kl_normal, mu_q, sigma_q, *best_q(w, s, x))
     least = least_loss(w, s, x)
-    return reconstruction(w, s, x, mu_q, sigma_q) + price, "=", least + far, ">=", least
+    return reconstruction(w, s, x, mu_q, sigma_q) + kl_term, "=", least + gap, ">=", least
 
 
 def loss_by_minivae(w, s, x, mu, sigma, beta):
-    """minivae's loss of the one x, with q = N(mu, sigma^2)."""
+    """minivae's loss of one x, with q = N(mu, sigma^2)."""
     vae = replace(linear_vae(np.array([[0], [mu], [0], [sigma]]), w, s), beta=float(beta))
-    two = np.array([[[-1.0]], [[1.0]]])                     # draws that average a quadratic exactly
+    two = np.array([[[-1.0]], [[1.0]]])                     # the mean over these two draws is exact for a quadratic
     return vae.loss(x[None], two)
 
 
@@ -85,7 +85,7 @@ def _(w, s, x, mu_q, sigma_q):
 
 # Gradient ascent from the prior, q = N(0, 1), in mu and ln sigma
 
-SLOWLY = (
+SMALL_STEPS = (                                             # letters for which gradient ascent converges
     real("w", "w", 0.5, (1, 2, 0.5)),
     positive("s", "s", 0.15, (1, 2)),
     real("x", "x", simple=(1, 0, 2)),
@@ -94,7 +94,7 @@ STEPS, SIZE = 500, 0.05
 
 
 def ascend(gradient, x):
-    """mu and sigma after all steps; `gradient` returns dL/dmu and dL/dln sigma."""
+    """Return mu and sigma after all steps; `gradient` returns dL/dmu and dL/dln sigma."""
     mu, log_sigma = np.zeros_like(x), np.zeros_like(x)
     for _ in range(STEPS):
         d_mu, d_log_sigma = gradient(mu, log_sigma)
@@ -105,7 +105,7 @@ def ascend(gradient, x):
 @equation(
     "lm.44", "l.32",
     r"\left(\mu_{\mathrm{end}},\; \sigma_{\mathrm{end}},\; \mathcal L(q_{\mathrm{end}})\right) ="
-    r" \left(\frac{wx}{w^2 + s^2},\; \frac{s}{\sqrt{w^2 + s^2}},\; \ln p(x)\right)", SLOWLY,
+    r" \left(\frac{wx}{w^2 + s^2},\; \frac{s}{\sqrt{w^2 + s^2}},\; \ln p(x)\right)", SMALL_STEPS,
     kind="claim",
     claim='The text says that "we only need to find a way to maximize" L (l.32).',
     says="500 steps of gradient ascent with step size 0.05 end at the posterior.",
@@ -126,7 +126,7 @@ def lm_44(w, s, x):
 
 @lm_44.tied("minivae.gaussian.kl_standard_normal_backward", draws=100)
 def _(w, s, x):
-    two = np.array([-1.0, 1.0])[:, None, None] * np.ones_like(x)                # average a quadratic exactly
+    two = np.array([-1.0, 1.0])[:, None, None] * np.ones_like(x)                # their mean is exact for a quadratic
 
     def gradient(mu, log_sigma):
         log_var, half = 2 * log_sigma, np.full((2, len(x)), 0.5)

@@ -28,7 +28,7 @@ NOISE, X = positive("s", "s", 0.3, (1, 2, 0.5)), real("x", "x", 0.8, (2, 1))
 
 
 def bound_and_gap(theta, phi, s, x, sigma_q):
-    """L + KL(q_phi || p_theta(z|x)) of one datum, each by its own integrals."""
+    """L + KL(q_phi || p_theta(z|x)) of one datum; both terms are computed separately, by quadrature."""
     gap = kl_normal(phi * x, sigma_q, *linear_posterior(theta, s, x))
     return linear_elbo(theta, s, x, phi * x, sigma_q) + gap
 
@@ -42,8 +42,8 @@ def bound_and_gap_of(theta: str, phi: str) -> str:
     kind="claim", verdict="loose",
     claim='The list calls theta "the model for inference" (l.11).',
     says="If theta belonged to inference only, ln p(x) would not depend on it.",
-    fault="Inference is what q_phi does. In all formulas of the page theta belongs to p_theta(x|z), which generates x, and "
-    "ln p(x) depends on it.",
+    fault="q_phi does the inference. In all formulas of the page theta belongs to p_theta(x|z), which generates x, and "
+    "ln p(x) depends on theta.",
 )  # fmt: skip
 def lm_5(theta, theta_2, s, x):
     return linear_log_evidence(theta, s, x), "=", linear_log_evidence(theta_2, s, x)
@@ -63,7 +63,7 @@ def _(theta_2, phi, s, x, sigma_q):
     + " = " + bound_and_gap_of(r"\theta", r"\phi'"), (THETA, PHI, PHI_2, NOISE, X, SIGMA_Q),
     kind="claim",
     claim='The list calls phi "the model for variational approximation" (l.12).',
-    says="q and the bound L depend on phi, and ln p(x) does not.",
+    says="q and the bound L depend on phi, but ln p(x) does not.",
 )  # fmt: skip
 def lm_6(theta, phi, phi_2, s, x, sigma_q):
     return (
@@ -147,7 +147,7 @@ def lm_8(t):
 
 @lm_8.precise(r"P(z \leq t) = \Phi(t)")
 def _(t):
-    return Zero(1 / 2, 1 / 2 + area(t)), "=", normal_below(t)         # where t is far below 0, both halves cancel
+    return Zero(1 / 2, 1 / 2 + area(t)), "=", normal_below(t)         # for t far below 0, 1/2 and area(t) cancel
 
 
 @lm_8.tied("minivae.gaussian.log_standard_normal")
@@ -157,14 +157,14 @@ def _(t):
 
 # Marginalisation: x = f(z) + s eps with the odd function f(z) = a tanh(b z), so p(x) = p(-x)
 
-def around(name: str, value: float, simple: tuple) -> Symbol:
+def near(name: str, value: float, simple: tuple) -> Symbol:
     """A positive number near a value."""
     return Symbol(name, name, "> 0", 1, lambda raw: value * np.exp(raw / 5), simple)
 
 
-CURVE = (around("a", 2, (2, 1)), around("b", 4, (4, 2)), around("s", 0.4, (0.4, 0.5)))
+CURVE = (near("a", 2, (2, 1)), near("b", 4, (4, 2)), near("s", 0.4, (0.4, 0.5)))
 U = np.linspace(-np.arcsinh(28), np.arcsinh(28), 61)
-CODES = np.sinh(U) / 4                                      # up to 7, and denser near 0, where f is steep
+CODES = np.sinh(U) / 4                                      # nodes of z up to 7; they are denser near 0, where f is steep
 CHANCES = normal(CODES, 0, 1) * np.cosh(U) / np.sum(normal(CODES, 0, 1) * np.cosh(U))
 STRAIGHT = chosen("straight", "straight", 0, "0; with 1 the decoder is the line f(z) = a z")
 ENTROPY = r"\frac{1}{2}\ln(2\pi e\,Var[x])"
@@ -172,10 +172,10 @@ ENTROPY = r"\frac{1}{2}\ln(2\pi e\,Var[x])"
 
 def marginal(f, s):
     """Var[x], KL(p(x) || N(0, Var[x])) and the entropy of p(x), for an odd f at the nodes, (n, 61)."""
-    reach = np.abs(f).max(axis=-1, keepdims=True) + 8 * s
-    steps = max(29, math.ceil(1.3 * (reach / s).max()))     # the steps are smaller than s
-    x = reach * np.linspace(0, 1, steps + 1)                # half of the line, by symmetry
-    dx = np.where(x > 0, 2, 1) * reach / steps
+    end = np.abs(f).max(axis=-1, keepdims=True) + 8 * s
+    steps = max(29, math.ceil(1.3 * (end / s).max()))       # the steps are smaller than s
+    x = end * np.linspace(0, 1, steps + 1)                  # x >= 0 is enough, because p(x) = p(-x)
+    dx = np.where(x > 0, 2, 1) * end / steps
     p = (CHANCES * normal(x[..., None], f[:, None], s[..., None])).sum(axis=-1)             # (n, steps + 1)
     variance = total(CHANCES * f**2) + s**2
     divergence = total(dx * p * (log(p) - log_density(x, 0, np.sqrt(variance))))
@@ -183,7 +183,7 @@ def marginal(f, s):
 
 
 def largest_entropy(variance):
-    """Entropy of the Gaussian with this variance, the largest of all densities with it."""
+    """Entropy of the Gaussian with this variance: the largest entropy of all densities with this variance."""
     return (1 + log(2 * np.pi * variance)) / 2
 
 

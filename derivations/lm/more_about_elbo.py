@@ -37,15 +37,15 @@ JOINT = (
     kind="claim", verdict="loose",
     claim='The text says that we do not know p(x, z) "either" (l.36).',
     says="If the joint density were unknown, it would not be decoder times prior.",
-    fault="The joint density is decoder times prior, as the next line of the text says. Unknown are p(x), an integral over "
-    "all z, and p(z|x).",
+    fault="The joint density is decoder times prior, as the next line of the text says. p(x), an integral over all z, and "
+    "p(z|x) are unknown.",
 )  # fmt: skip
 def lm_26(w, s, x, z):
     return normal(x, w * z, s) * normal(z, 0, 1), "!=", joint_density(w, s, x, z)
 
 
 def joint_density(w, s, x, z):
-    """p(x, z) of the linear model: a Gaussian with the covariance of (x, z)."""
+    """p(x, z) of the linear model: a Gaussian density of the pair (x, z)."""
     cov = np.stack([np.stack([w**2 + s**2, w], axis=-1), np.stack([w, 0 * w + 1], axis=-1)], axis=-2)[:, 0]
     return np.exp(log_density_full(np.stack([x, z], axis=-1), np.zeros((len(x), 2)), cov))
 
@@ -61,7 +61,7 @@ def _(w, s, x, z):
     )  # fmt: skip
 
 
-# The four lines of the display should equal L = ln p(x) - KL(q(z|x) || p(z|x)). That KL is computed without a logarithm.
+# The four lines of the display should equal L = ln p(x) - KL(q(z|x) || p(z|x)). Here this KL is computed without `log`.
 
 KL_TO = r"\mathrm{KL}(q(z|x)\parallel"
 SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"
@@ -113,33 +113,33 @@ def lm_30(p_xz, q):
     says="The loss is minus the reconstruction, plus the divergence from the prior. (It also depends on theta.)",
 )  # fmt: skip
 def lm_31(x):
-    mu, sigma, W, b, s = linear_model(x)                                        # (n, 1, 2) and the decoder's
+    mu, sigma, W, b, s = linear_model(x)                                        # (n, 1, 2), and the decoder
     eps, chances = noise(2)                                                     # (9, 2), (9,)
     z, x = mu + sigma * eps, x[:, None]                                         # (n, 9, 2), (n, 1, 3)
     log_p_x = log_density_full(x, b, W.T @ W + s**2 * np.eye(3))
-    cov = np.linalg.inv(np.eye(2) + W @ W.T / s**2)                             # that of the posterior
-    from_x = ((x - b) @ W.T @ cov / s**2)[:, 0]                                 # its mean
-    far = kl_normal_full(mu[:, 0], sigma[:, 0, :, None] ** 2 * np.eye(2), from_x, cov)
-    near = kl_normal(mu[:, 0, :, None], sigma[:, 0, :, None], 0, 1).sum(axis=1)
+    cov = np.linalg.inv(np.eye(2) + W @ W.T / s**2)                             # covariance of the posterior
+    mean = ((x - b) @ W.T @ cov / s**2)[:, 0]                                   # mean of the posterior
+    gap = kl_normal_full(mu[:, 0], sigma[:, 0, :, None] ** 2 * np.eye(2), mean, cov)
+    kl_prior = kl_normal(mu[:, 0, :, None], sigma[:, 0, :, None], 0, 1).sum(axis=1)
     log_p_x_given_z = log_density(x, z @ W + b, s).sum(axis=-1)
     log_joint = log_p_x_given_z + log_density(z, 0, 1).sum(axis=-1)
     log_q = log_density(z, mu, sigma).sum(axis=-1)
     return (
         total(chances * (log_q - log_joint)),
-        "=", -log_p_x + far,
-        "=", -total(chances * log_p_x_given_z) + near,
+        "=", -log_p_x + gap,
+        "=", -total(chances * log_p_x_given_z) + kl_prior,
     )  # fmt: skip
 
 
 @lm_31.tied("minivae.vae.VAE.loss", draws=50)
 def _(x):
-    # Four equal draws of noise, (-1, -1) to (1, 1), average a quadratic of two coordinates exactly.
+    # The loss is quadratic in the noise, so its mean over these four draws is the exact expectation.
     vae, corners = small_vae(), np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]
     return np.vectorize(lambda datum: vae.loss(datum[None], corners), signature="(d)->()")(x)[:, None]
 
 
 def layers(x, first, second):
-    """tanh(x W + b) W' + b', written out: the layers of a network with one hidden layer."""
+    """tanh(x W + b) W' + b', with tanh written as exponentials: a network with one hidden layer."""
     (W, b), (W_2, b_2) = first, second
     e = np.exp(2 * (np.einsum("ni,ih->nh", x, W) + b))
     return np.einsum("nh,ho->no", (e - 1) / (e + 1), W_2) + b_2

@@ -14,14 +14,14 @@ from minivae.gaussian import kl_standard_normal, log_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob
 from minivae.ops import mlp, mlp_backward
 
-# f(z, theta): the decoder of a small VAE, two codes, five hidden units, three outputs; 33 weights in all
+# f(z, theta): the decoder of a small VAE with two latent coordinates, five hidden units and three outputs; 33 weights
 
 CODE = vector("z", "z", 2, simple=((1, 0), (1, -1), (0, 0)))
 DATUM = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
 
 
 def decoder():
-    """Its layers, W (2, 5), b (5,), W' (5, 3), b' (3,), and sigma."""
+    """Return the decoder's layers, W (2, 5), b (5,), W' (5, 3), b' (3,), and sigma."""
     vae = small_vae(hidden=(5,))
     return vae.layers("decoder"), exp(vae.scale[0])
 
@@ -32,8 +32,8 @@ def log_likelihood(x, z, W, b, W_2, b_2, sigma):
     return -(((x - f) / sigma) ** 2).sum(axis=-1) / 2 - len(b_2) * np.log(sqrt(2 * pi) * sigma)
 
 
-def nudged(weights, k):
-    """The weights with i h added to the k-th of their numbers."""
+def with_complex_step(weights, k):
+    """The weights with the imaginary step 1e-30 i added to the k-th number."""
     sizes = np.cumsum([weight.size for weight in weights])[:-1]
     flat = np.concatenate([weight.ravel() for weight in weights]).astype(complex)
     flat[k] += 1e-30j
@@ -52,7 +52,7 @@ def lm_34(z, x):
     ((W, b), (W_2, b_2)), sigma = decoder()
     weights = [W, b, W_2, b_2]
     steps = range(sum(weight.size for weight in weights))
-    by_steps = [log_likelihood(x, z, *nudged(weights, k), sigma).imag / 1e-30 for k in steps]
+    by_steps = [log_likelihood(x, z, *with_complex_step(weights, k), sigma).imag / 1e-30 for k in steps]
     h = np.tanh(z @ W + b)                                                      # (n, 5)
     d_f = (x - h @ W_2 - b_2) / sigma**2                                        # (n, 3)
     d_a = (d_f @ W_2.T) * (1 - h**2)                                            # (n, 5)
@@ -77,7 +77,7 @@ def _(z, x):
 # A "density" whose mean depends on its own argument: N(z; x + a z, sigma^2)
 
 def not_one(raw):
-    """Numbers on both sides of 1, and away from it."""
+    """Numbers below and above 1, but not near 1."""
     return 1 - np.sign(raw) * exp((np.abs(raw) - 1) / 2)
 
 
@@ -123,7 +123,7 @@ SQUARE = r"|x - f(z,\theta)|^2"
 
 
 def by_coordinates(x, f, var):
-    """ln p(x|z) of x = f + sigma eps with independent noise: the sum over the coordinates."""
+    """ln p(x|z) for x = f + sigma eps with independent noise: the sum over the coordinates."""
     return total(log_density(x, f, sqrt(var)))
 
 
@@ -182,8 +182,8 @@ def _(x, f, var):
 
 
 Q = (
-    chosen("mu_q", r"\mu_q", 0, "0: that of p(z)"),
-    chosen("sigma_q", r"\sigma_q", 1, "1: that of p(z)"),
+    chosen("mu_q", r"\mu_q", 0, "0: the mean of p(z)"),
+    chosen("sigma_q", r"\sigma_q", 1, "1: the standard deviation of p(z)"),
 )
 
 
@@ -210,6 +210,6 @@ def lm_39(w, s, x, mu_q, sigma_q):
 @lm_39.tied("minivae.gaussian.reparameterize")
 def _(w, s, x, mu_q, sigma_q):
     mu, sigma = linear_posterior(w, s, x)
-    log_var, two = 2 * log(sigma), np.array([[[-1.0]], [[1.0]]])            # they average a quadratic exactly
+    log_var, two = 2 * log(sigma), np.array([[[-1.0]], [[1.0]]])            # two draws: exact for a quadratic
     log_p = gaussian_log_prob(x, w * reparameterize(mu, log_var, two), log(s)[:, 0])
     return log_p.mean(axis=0)[:, None] - kl_standard_normal(mu, log_var)

@@ -15,7 +15,7 @@ from minivae.gaussian import (
     reparameterize_backward,
 )
 
-# The picture: an arrow from every quantity to those that are computed from it
+# The picture: an arrow from every quantity to the quantities that are computed from it
 
 DRAWN = {
     "encoder_hs": ("x", "encoder weights"),
@@ -34,7 +34,7 @@ DRAWN = {
     "lm.40", "l.62-64 figure",
     r"\left|\text{arrows drawn} - \text{arrows of the model}\right| < 1",
     kind="figure", verdict="figure",
-    says="The picture has the arrows of the model, from x over encoder, mu and Sigma, z and decoder to the loss.",
+    says="The picture has the arrows of the model, from x through encoder, mu and Sigma, z and decoder to the loss.",
 )  # fmt: skip
 def lm_40():
     vae, rng = small_vae(hidden=(5,)), np.random.default_rng(2)
@@ -55,9 +55,9 @@ def lm_40():
     says="mu + sigma eps has the same moments as N(mu, sigma^2).",
 )  # fmt: skip
 def lm_41(mu, sigma, t):
-    weighed = lambda z: exp(t * z) * normal(z, mu, sigma)  # noqa: E731
+    integrand = lambda z: exp(t * z) * normal(z, mu, sigma)  # noqa: E731
     return (
-        integrate(weighed, mu + t * sigma**2, sigma),
+        integrate(integrand, mu + t * sigma**2, sigma),
         "=", expect(lambda eps: exp(t * (mu + sigma * eps)), 0, 1),
         "=", exp(t * mu + t**2 * sigma**2 / 2),
     )  # fmt: skip
@@ -75,11 +75,11 @@ def _(mu, sigma, t):
 # Two estimates of the gradient of E_q[z^2] in mu, each a mean over draws of eps
 
 ABOVE_ZERO = positive("mu", r"\mu", simple=(1, 2)), positive("sigma", r"\sigma", simple=(1, 0.5))
-PASSES = chosen("passes", r"\partial_\mu z", 1, "1; 0 if z is taken for a number when it is drawn")
+PASSES = chosen("passes", r"\partial_\mu z", 1, "1; 0 if the drawn z is treated as a constant")
 
 
 def mean_and_variance(of_draw):
-    """Over all draws of eps, which are the nodes: (n, 60) -> (n, 2)."""
+    """Mean and variance over eps, for values at the quadrature nodes of eps: (n, 60) -> (n, 2)."""
     mean = total(WEIGHTS * of_draw)
     return np.hstack([mean, total(WEIGHTS * (of_draw - mean) ** 2)])
 
@@ -92,7 +92,8 @@ def mean_and_variance(of_draw):
     r"\quad g \,\mathrm{is}\, 2z\,\partial_\mu z,\; h \,\mathrm{is}\, z^2\,\partial_\mu\ln q",
     (*ABOVE_ZERO, PASSES), kind="claim",
     claim="The text says that sampling stops the propagation of errors, which the reparametrization trick solves (l.66).",
-    says="g, the gradient by the trick, is unbiased. h, the score function estimate, needs no trick but has more variance.",
+    says="g, the gradient with the trick, is unbiased. So is h, the score function estimate, which needs no trick but has "
+    "more variance.",
     needs="z is a function of mu: if z is a constant, g is 0",
     outside={"mu": 1, "sigma": 1, "passes": 0},
 )  # fmt: skip
@@ -109,7 +110,7 @@ def lm_42(mu, sigma, passes):
 @lm_42.tied("minivae.gaussian.reparameterize_backward")
 @lm_42.tied("minivae.gaussian.log_normal_backward")
 def _(mu, sigma, passes):
-    # Every node is a datum of its own, with one draw: so the gradients of the draws stay apart.
+    # Every node is a separate datum with one draw, because minivae sums the gradients of the draws of one datum.
     mu, log_var = np.repeat(mu, len(NODES), axis=0), 2 * np.log(np.repeat(sigma, len(NODES), axis=0))
     eps = np.resize(NODES, mu.shape)[None]                                      # (1, 60 n, 1)
     z = reparameterize(mu, log_var, eps)

@@ -1,7 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": a batch, (42) to (44), and the Conclusion.
 
-The model is that of loss.py, with a batch of three and a linear encoder, so every number is known. The gain G of (42) is
-random. So the corrected forms are compared by mean and variance: a side is (mean, variance).
+The model is that of loss.py, with a batch of three data and a linear encoder, so every number is known. The gain G of (42)
+is random. So the corrected forms are compared by mean and variance: a side is (mean, variance).
 """
 
 import itertools
@@ -57,7 +57,7 @@ X = vector("x", "x", 3, simple=((1.2, 0, -1), (1, 1, 1)))
 BATCH = (THETA, PLANE_W, PLANE_S, X)
 FREE_I = one_or_two("i", "1 or 2: it names a datum, and a coordinate of z")
 L = 2                                                       # draws for every datum
-TURNED = np.array([-1, 1])                                  # a minus changes the sign of the mean, not the variance
+OF_MINUS = np.array([-1, 1])                                # (mean, variance) of -G is (mean, variance) of G times this
 
 
 def encode(theta, x):
@@ -67,12 +67,12 @@ def encode(theta, x):
 
 
 def each_datum(f, theta, w, s, x):
-    """f(w, s, x_i, mu_i, sigma_i) of every datum: what it returns has the shape (n, M, 1)."""
+    """f(w, s, x_i, mu_i, sigma_i) for every datum i; results have the shape (n, M, 1)."""
     return f(w[:, None], s[:, None], x[..., None], *encode(theta, x))
 
 
 def gain(theta, w, s, x):
-    """Mean and variance that (42) should have, (n, 2): the sum of the bounds, and the sum of the variances."""
+    """The correct mean and variance of (42), (n, 2): the sum of the bounds, and the sum of the variances."""
     bounds, (_, variances) = (each_datum(f, theta, w, s, x) for f in (plane_elbo, plane_moments))
     return np.concatenate([bounds.sum(axis=1), variances.sum(axis=1) / L], axis=-1)
 
@@ -83,8 +83,8 @@ def printed_kl_part(mu, sigma, i):
     return sum((1 + log(sigma_i**2) - sigma_i**2 - mu_i**2) / 2 for j in (1, 2))
 
 
-def printed_rest(w, s, x, mu, sigma, i):
-    """The sum over l in (42) as printed: E_q of log p does not depend on the draws."""
+def printed_reconstruction(w, s, x, mu, sigma, i):
+    """The sum over l in (42) as printed: E_q of log p is the same for every draw."""
     expectation, _ = plane_moments(w, s, pick(x, i), mu, sigma)
     return sum(expectation for draw in range(L)) / L
 
@@ -95,14 +95,14 @@ def of_datum(i, both):
 
 
 def drawn(w, s, x_i, mu, sigma):
-    """1/L sum_l log p(x_i | z^(i,l)) at the nodes of the noise: values (..., K) and weights (K,)."""
+    """1/L sum_l log p(x_i | z^(i,l)) at quadrature nodes for the noise: values (..., K) and weights (K,)."""
     eps, weights = noise(2 * L)
     z = mu[..., None, None, :] + sigma[..., None, None, :] * eps.reshape(-1, L, 2)          # (..., K, L, J)
     return plane_log_p(w[..., None, :], s[..., None], x_i[..., None], z).mean(axis=-1), weights
 
 
 def sum_over_batch(values, weights):
-    """(mean, variance) of the sum over i of independent values (n, M, K) at nodes."""
+    """(mean, variance) of the sum over i of independent values (n, M, K), given at K nodes."""
     mean = total(weights * values)                          # (n, M, 1)
     variance = total(weights * (values - mean) ** 2)
     return np.concatenate([mean.sum(axis=1), variance.sum(axis=1)], axis=-1)
@@ -123,13 +123,13 @@ THREE_FAULTS = (
 
 @equation(
     "odaibo.42", "l.275 (42)", rf"\mathcal{{G}} = {SUM_J} {bracket('i')} + {PRINTED_DRAWN}", (*BATCH, FREE_I),
-    says="The mean of the gain is the sum of the bounds of the data; its variance falls like 1/L.",
+    says="The mean of the gain is the sum of the bounds of all data in the batch; its variance falls like 1/L.",
     verdict="wrong", fault=f"(42) has {THREE_FAULTS}",
 )  # fmt: skip
 def eq_42(theta, w, s, x, i):
     mu, sigma = of_datum(i, encode(theta, x))
-    kl_part, rest = printed_kl_part(mu, sigma, i), printed_rest(w, s, x, mu, sigma, i)
-    return gain(theta, w, s, x)[:, :1], "=", kl_part + rest                     # the means: (42) contains no draw
+    kl_part, reconstruction = printed_kl_part(mu, sigma, i), printed_reconstruction(w, s, x, mu, sigma, i)
+    return gain(theta, w, s, x)[:, :1], "=", kl_part + reconstruction           # means only: (42) contains no draw
 
 
 @eq_42.corrected(
@@ -173,9 +173,9 @@ def _(theta, w, s, x):
 
 
 def moments(log_p, chances, L, shared=0):
-    """(E, L Var) of the mean of L numbers out of log_p (n, K), picked with these chances: (n, 1, 2).
+    """(E, L Var) of the mean of L random entries of log_p (n, K), drawn with these probabilities: (n, 1, 2).
 
-    The picks are independent; with `shared` = 1 all L are the first one.
+    The L draws are independent; with `shared` = 1 all of them are equal to the first one.
     """
     picks = np.indices([len(chances)] * L).reshape(L, -1)                   # (L, K^L)   every choice of L numbers
     weights = chances[picks].prod(axis=0)
@@ -235,8 +235,8 @@ def t_32(theta, w, s, x):
 )  # fmt: skip
 def eq_43(theta, w, s, x, i):
     mu, sigma = of_datum(i, encode(theta, x))
-    kl_part, rest = printed_kl_part(mu, sigma, i), printed_rest(w, s, x, mu, sigma, i)
-    return -gain(theta, w, s, x)[:, :1], "=", -kl_part - rest
+    kl_part, reconstruction = printed_kl_part(mu, sigma, i), printed_reconstruction(w, s, x, mu, sigma, i)
+    return -gain(theta, w, s, x)[:, :1], "=", -kl_part - reconstruction
 
 
 @eq_43.corrected(
@@ -246,11 +246,11 @@ def _(theta, w, s, x):
     mu, sigma = encode(theta, x)
     kl_part = total((1 + log(sigma**2) - sigma**2 - mu**2) / 2)
     log_p, weights = each_datum(drawn, theta, w, s, x)
-    return gain(theta, w, s, x) * TURNED, "=", sum_over_batch(-kl_part - log_p, weights)
+    return gain(theta, w, s, x) * OF_MINUS, "=", sum_over_batch(-kl_part - log_p, weights)
 
 
 def linear_vae(theta, w, s) -> VAE:
-    """The same model in minivae, D = 1: one layer for the two heads, one layer for the decoder's mean."""
+    """The same model in minivae, D = 1: one layer computes mu and log_var, one layer the decoder's mean."""
     a, b, c, d = theta
     shapes = mlp_shapes("encoder", [1, 2 * len(w)]) | mlp_shapes("decoder", [len(w), 1]) | {"log_sigma": ()}
     flat = np.concatenate([a, 2 * c, b, 2 * log(d), w, [0], log(s)])        # log_var = 2 (log d + c x)
@@ -258,10 +258,11 @@ def linear_vae(theta, w, s) -> VAE:
 
 
 def mean_and_variance(theta, w, s, x):
-    """minivae's loss of a batch times M, and the variance that L draws give it.
+    """minivae's loss of a batch times M, and its variance with L draws.
 
-    For the mean, the corners (+-1, ..., +-1) serve as draws: of equal weight, with the mean, the variance and
-    the independence of normal noise, and log p(x|z) is of degree 2 in it. The variance takes weighted nodes.
+    For the mean, the draws of noise are the corners (+-1, ..., +-1), with equal weights. They have the mean and the
+    covariance of normal noise, so the mean of log p(x|z), which is quadratic in the noise, is exact. The variance is a
+    weighted sum over quadrature nodes.
     """
     vae, M, J = linear_vae(theta, w, s), len(x), len(w)
     corners = np.array(list(itertools.product((-1.0, 1.0), repeat=J)))
@@ -298,15 +299,15 @@ def loss_of(a, sigma, w, s, x):
     r" [-\log p^*(x)] = \mathcal{L}(\theta^*, \phi^*) = [\mathcal{L}(-\theta^*, -\phi^*)]"
     r" \leq \mathcal{L}(\theta, \phi)",
     (SLOPE, SIGMA, *DECODER, DATA),
-    says="Training minimises the loss. The minimum is never at one point only: z and -z are equally good.",
+    says="Training minimises the loss. The minimum is never unique: z and -z are equally good.",
     needs="a minimum exists: in this model, not all data are 0",
     undefined="if all data are 0, the loss falls without bound as w and s go to 0",
     outside={"a": 1, "sigma": 1, "w": 1, "s": 1, "x": (0, 0, 0)},
     tight={"a": sqrt(0.5), "sigma": sqrt(0.5), "w": sqrt(0.5), "s": sqrt(0.5), "x": (1, 1, 1)},
 )  # fmt: skip
 def eq_44(a, sigma, w, s, x):
-    variance = need_above_zero("the mean of x^2", total(x**2) / 3)          # that of x under the best decoder
-    best_w = best_s = sqrt(variance / 2)                                    # any w^2 + s^2 = variance is best
+    variance = need_above_zero("the mean of x^2", total(x**2) / 3)          # variance of x under the best decoder
+    best_w = best_s = sqrt(variance / 2)                                    # any w, s with w^2 + s^2 = variance are best
     best_a, best_sigma = best_w / variance, best_s / sqrt(variance)         # the posterior
     return (
         -total(log_density(x, 0, sqrt(variance))),
@@ -338,7 +339,7 @@ def coin_log_p(x, t, z):
     "odaibo.t34", "l.292", r"E_\epsilon\left[\log p(x|\mu+\sigma\epsilon)\right] = \log p(x|\mu)", (COIN, TILT, *CODE),
     kind="claim", verdict="loose", group="odaibo.t23",
     claim='The Conclusion says that "the closed form loss" has been derived (l.292).',
-    says="A closed form without an integral could only use the decoder at the mean of q.",
+    says='This reads "closed form" as an expression that uses the decoder at the mean of q only.',
     fault="The divergence has a closed form. The reconstruction term remains an integral, which draws estimate.",
 )  # fmt: skip
 def t_34(x, t, mu, sigma):

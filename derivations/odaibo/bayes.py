@@ -30,7 +30,7 @@ from minivae.gaussian import kl_diagonal
 
 WEIGHT, NOISE, CURVE = positive("w", "w", 0.3), positive("s", "s", 0.3), positive("c", "c", 0.3)
 
-# Events of probability 0, on which nothing can be conditioned
+# Events of probability 0: a probability given such an event has no value
 
 FOUR = (0.5, 0.5, 0, 0)
 NO_Y = {"atoms": FOUR, "X": (1, 0, 0, 0), "Y": (0, 0, 1, 1)}
@@ -68,7 +68,8 @@ def t_1(w, s, c):
     r"L(w, q) \leq L(w, q^*) = \log p_w(x) \leq L(w^*, q^*) \leq \log p_{w^*}(x)", (*LINEAR, *ENCODED),
     kind="claim",
     claim="The abstract says that training maximises a lower bound on the log likelihood of the data (l.10).",
-    says="A better encoder q, then a better decoder w: neither lowers the bound, which never exceeds log p(x).",
+    says="The best encoder q, then the best decoder w for this q: neither choice lowers the bound, and the bound never "
+    "exceeds log p(x).",
     tight={"w": np.sqrt(3), "s": 1, "x": 2, "mu_q": np.sqrt(3) / 2, "sigma_q": 0.5},
 )  # fmt: skip
 def t_2(w, s, x, mu_q, sigma_q):

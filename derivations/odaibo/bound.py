@@ -1,7 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": VAE Objective, the lower bound, (23) to (28).
 
-A side in square brackets is not on the page. Here it states the gap of the bound: without it, a bound from which
-something was dropped would pass as well.
+A side in square brackets is not on the page. Here it states the gap of the bound. Without it, the check would also accept
+a bound with a missing term.
 """
 
 import numpy as np
@@ -40,16 +40,17 @@ GAP = r" = \left[\log p(x_i) - D_{KL}\left(q_\theta(z|x_i)||p(z|x_i)\right)\righ
 THREE_LOGS = r"\log p_\phi(x_i|z) + \log p(z) - \log q_\theta(z|x_i)"
 
 
-# If p(x_i) is close to 1, the sides below are near 0, and numbers of size 1 cancel in them.
+# If p(x_i) is close to 1, numbers of size 1 cancel in the sides below, and the results are near 0. So errors are
+# compared with 1.
 
 
 def log_evidence(p_xz):
-    """log p(x_i), with errors compared with 1."""
+    """log p(x_i), as a side whose error is compared with 1."""
     return Zero(1, log(evidence(p_xz)))
 
 
 def log_evidence_minus_gap(p_xz, q):
-    """log p(x_i) - KL(q(z|x_i) || p(z|x_i)), with errors compared with 1."""
+    """log p(x_i) - KL(q(z|x_i) || p(z|x_i)), as a side whose error is compared with 1."""
     return Zero(1, log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz)))
 
 
@@ -67,7 +68,8 @@ def eq_23(p_xz, q):
 @equation(
     "odaibo.24", "l.161 (24)",
     r"\log p(x_i) \geq \int q_\theta(z|x_i)\left[" + THREE_LOGS + r"\right]dz" + GAP, TABLES,
-    says="The logarithm of the quotient has three parts.", needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
+    says="The logarithm of the quotient becomes a sum of three logarithms.",
+    needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_24(p_xz, q):
     p_x_given_z, p_z, log_p_x = likelihood(p_xz), prior(p_xz), log_evidence(p_xz)
@@ -85,7 +87,7 @@ LINEAR_POSTERIOR = {"w": 1, "s": 1, "x": 2, "mu_q": 1, "sigma_q": 0.5**0.5}     
 
 
 def drawn_by_minivae(w, s, x, mu_q, sigma_q):
-    """log_var (n, 1), z (60, n, 1), log p(x|z) (60, n): minivae's, with quadrature nodes as its noise."""
+    """log_var (n, 1), z (60, n, 1) and log p(x|z) (60, n) from minivae, with quadrature nodes in place of noise."""
     log_var = 2 * np.log(sigma_q)
     z = reparameterize(mu_q, log_var, NODES[:, None])
     return log_var, z, gaussian_log_prob(x, w * z, np.log(s)[:, 0])
@@ -126,7 +128,7 @@ def eq_26(p_xz, q):
     return log_p_x, ">=", total(times(q, log(p_xz) - log(q))), "=", log_evidence_minus_gap(p_xz, q)
 
 
-# (27) as printed says 0 >= ..., which is true of probabilities and false of densities. So the model has densities.
+# (27) as printed says 0 >= ... This is true for probabilities and false for densities. So the model below has densities.
 
 SHARP = (
     real("w", "w", simple=(0.1, 1, 2)),
@@ -210,7 +212,7 @@ def _(w, s, x, mu_q, sigma_q):
 
 @eq_28_recalled.tied("minivae.likelihood.gaussian_log_prob")
 def _(w, s, x, mu_q, sigma_q):
-    # A quadratic in the noise: two draws of noise, -1 and +1, average it exactly.
+    # log p(x|z) is quadratic in the noise, so its mean over the two draws -1 and +1 is the exact expectation.
     log_var, two = 2 * np.log(sigma_q), np.array([[[-1.0]], [[1.0]]])
     log_px_z = gaussian_log_prob(x, w * reparameterize(mu_q, log_var, two), np.log(s)[:, 0])
     return log_px_z.mean(axis=0)[:, None] - kl_standard_normal(mu_q, log_var)

@@ -42,7 +42,7 @@ from minivae.likelihood import gaussian_log_prob
 
 
 def linear_model(x):
-    """A linear model of minivae: mu and sigma of q(z|x), (n, 1, 2); W, b and s of x = z W + b + s eps."""
+    """Return a linear model of minivae: mu and sigma of q(z|x), (n, 1, 2); W, b and s of x = z W + b + s eps."""
     vae = small_vae()
     (W, b), s = vae.layers("decoder")[0], np.exp(vae.params["log_sigma"])
     mu, log_var = vae.encode(x)
@@ -57,7 +57,7 @@ def linear_model(x):
     (DATUM,),
     kind="claim",
     claim="The text calls the right side of (28) the evidence lower bound (l.178).",
-    says="Three ways to write the ELBO agree, also with minivae's.",
+    says="Three ways to write the ELBO agree with each other and with minivae's ELBO.",
 )  # fmt: skip
 def t_17(x):
     mu, sigma, W, b, s = linear_model(x)
@@ -68,13 +68,13 @@ def t_17(x):
     joint = np.block([[np.eye(2), W], [W.T, W.T @ W + s**2 * np.eye(3)]])       # the covariance of (z, x)
     at = np.concatenate([z, np.broadcast_to(x, (*z.shape[:2], 3))], axis=-1)
     log_joint = log_density_full(at, np.concatenate([np.zeros(2), b]), joint)
-    cov = np.linalg.inv(np.eye(2) + W @ W.T / s**2)                             # that of the posterior
+    cov = np.linalg.inv(np.eye(2) + W @ W.T / s**2)                             # covariance of the posterior
     log_posterior = log_density_full(z, ((x - b) @ W.T @ cov / s**2)[:, 0], cov)
     kl_prior = sum(kl_normal(mu[..., j], sigma[..., j], 0, 1) for j in range(2))
-    likely = average(log_density(x, z @ W + b, s).sum(axis=-1))
+    reconstruction = average(log_density(x, z @ W + b, s).sum(axis=-1))
     return (
         average(log_joint - log_q),
-        ":=", -kl_prior + likely,
+        ":=", -kl_prior + reconstruction,
         "=", average(log_joint) - average(log_q),
         "=", log_density_full(x, b, joint[2:, 2:]) - average(log_q - log_posterior),
     )  # fmt: skip
@@ -82,7 +82,7 @@ def t_17(x):
 
 @t_17.tied("minivae.vae.VAE.elbo")
 def _(x):
-    # Four equal draws of noise, (-1, -1) to (1, 1), average a quadratic of two coordinates exactly.
+    # The ELBO is quadratic in the noise, so its mean over these four draws is the exact expectation.
     corners = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None] * np.ones((len(x), 1))
     return small_vae().elbo(x, corners)[:, None]
 
@@ -104,14 +104,14 @@ def t_18(p_xz, q, beta):
     return np.exp(-beta * kl_of_weights(q, p_z) + total(times(q, log(likelihood(p_xz))))), "<=", evidence(p_xz)
 
 
-# To raise a lower bound is not to raise the number it bounds: in x = w z + s eps, w changes and q stays N(0, 1).
+# If a lower bound rises, the number that it bounds need not rise. In x = w z + s eps, w changes and q stays N(0, 1).
 
 STEP = vector("w", "(w, w')", 2, simple=((3**0.5, 1), (1, 2), (0.5, 1)))        # before and after
 FROM_TO = (STEP, positive("s", "s"), real("x", "x", simple=(2, 1, 0)))
 
 
 def elbo_of(w, s, x):
-    """The ELBO before and after, (n, 2)."""
+    """The ELBO before and after the change of w, (n, 2)."""
     return linear_elbo(w[..., None], s[..., None], x[..., None], 0, 1)[..., 0]
 
 
@@ -122,8 +122,8 @@ def elbo_of(w, s, x):
     FROM_TO, kind="claim", verdict="loose", tight={"w": (0, 0), "s": 1, "x": 1},
     claim='The text says that maximising the ELBO maximises the log probability "by proxy" (l.178).',
     says="Whenever the ELBO rises, log p(x) rises.",
-    fault='"By proxy" is the hedge: only a lower bound of log p(x) is certain to rise. log p(x) itself can fall while the '
-    "gap closes.",
+    fault='"By proxy" limits the statement: only the lower bound is certain to rise. log p(x) itself can fall while the gap '
+    "becomes smaller.",
 )  # fmt: skip
 def t_19(w, s, x):
     return np.sign(np.diff(elbo_of(w, s, x))), "=", np.sign(np.diff(linear_log_evidence(w, s, x)))
@@ -145,7 +145,7 @@ MANY = Symbol("J", "J", "a whole number, > 50", 1, lambda raw: 50 + np.ceil(10 *
     r" = 100\left(\left(\frac{5}{3}\right)^J - 1\right) > 10^{12}", (MANY,),
     kind="claim",
     claim='The text says that maximising the log probability directly is "typically" intractable (l.178).',
-    says="So many prior draws estimate p(x) within 10 %, for J copies of x = z + eps/2 at x = 0.",
+    says="This is the number of prior draws that estimates p(x) within 10 %, for J copies of x = z + eps/2 at x = 0.",
     needs="more than 50 latent coordinates, and an integral that is estimated from draws of the prior",
     outside={"J": 2},
 )  # fmt: skip
@@ -219,8 +219,8 @@ def _(x, x_hat, s):
     return gaussian_log_prob(x, x_hat[None], np.log(s)[:, 0]).T
 
 
-# If the loss had a closed form for every decoder, a few values of the decoder would fix it. f_K and f_0 agree at the K
-# roots of the Hermite polynomial He_K, but their losses differ.
+# Suppose that the loss could be computed from K values of the decoder. Then f_K and f_0, which agree at the K roots of the
+# Hermite polynomial He_K, would have the same loss. But their losses differ.
 
 CURVED = (*LINEAR, *ENCODED, real("c", "c", simple=(0.4, 1)))
 DEGREES = (2, 3, 5)
@@ -247,7 +247,7 @@ def losses(w, s, x, mu_q, sigma_q, c):
     r"\{f_K(z) = w z + c\,He_K((z - \mu_q)/\sigma_q),\; f_0(z) = w z\}:\; \mathcal{L}(f_K) = \mathcal{L}(f_0)", CURVED,
     kind="claim", verdict="loose",
     claim='The text says that Gaussians give "a closed form for the loss function" (l.180); the abstract says it of the KL.',
-    says="If K values of the decoder fixed the loss, decoders that agree at K points would have equal losses.",
+    says="If K values of the decoder determined the loss, decoders that agree at K points would have equal losses.",
     fault="Only the KL has a closed form for every decoder. The reconstruction term is an integral that depends on all "
     "values of the decoder.",
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Closed form VAE Loss, (29) to (40).
 
-From (29) to (39) the page writes x for the latent z. In an integral over z, x is a free variable, and x_i is the name of
-the datum: (29) to (34) are slips. Inside E_q{ } x is only the letter of the averaged variable, so it is kept there. A side
-in square brackets is not on the page: it is carried over from the line above.
+From (29) to (39) the page writes x where it means the latent z. In an integral over z, x is not defined, so (29) to (34)
+are slips. (The datum has another name, x_i.) Inside E_q{ } the letter x is harmless: it names the averaged variable. So it
+stays there. A side in square brackets is not on the page: it is carried over from the line above.
 """
 
 from math import pi
@@ -26,17 +26,17 @@ Z, X = real("z", "z"), real("x", "x", simple=(0.7, 1, 0))
 
 
 def tenths(raw):
-    """Numbers of tenths: two of them are equal or well apart."""
+    """Round to tenths: two such numbers are equal or clearly different."""
     return np.round(12 * raw) / 10
 
 
 def hundredths(raw):
-    """Numbers of hundredths."""
+    """Round to hundredths."""
     return np.round(120 * raw) / 100
 
 
-# If q is close to p, the lines below are small differences of large numbers with few correct digits. With mu_q in tenths
-# and mu_p halfway between tenths, q is never p. (40) is either exactly 0, at the prior, or far from 0.
+# If q is close to p, the lines below are small differences of large numbers, with few correct digits. So mu_q is in tenths
+# and mu_p is halfway between tenths: q is never p. (40) is either exactly 0, if q is the prior, or far from 0.
 
 TWO = (
     Symbol("mu_q", r"\mu_q", "real, in tenths", 1, tenths, (1, 0.5, -2)),
@@ -71,13 +71,13 @@ def bell(z, mu, sigma):
     return exp(-((z - mu) ** 2) / (2 * sigma**2))
 
 
-def made_a_density(z, mu, sigma):
-    """The bell at z, divided by its integral."""
+def normalised_bell(z, mu, sigma):
+    """The bell at z, divided by its integral: a density."""
     return bell(z, mu, sigma) / integrate(lambda u: bell(u, mu, sigma), mu, sigma)
 
 
 def minus_kl(mu_q, sigma_q, mu_p, sigma_p):
-    """-KL(q || p) = E_q[log p - log q] on Hermite nodes; the lines below integrate by the trapezoid rule."""
+    """-KL(q || p) = E_q[log p - log q] by Gauss-Hermite quadrature. The lines below use another rule, the trapezoid rule."""
     return expect(lambda z: log_density(z, mu_p, sigma_p) - log_density(z, mu_q, sigma_q), mu_q, sigma_q)
 
 
@@ -86,13 +86,13 @@ def over_z(inside, mu_q, sigma_q, mu_p, sigma_p):
     return integrate(lambda z: inside(z, mu_q, sigma_q, mu_p, sigma_p), mu_q, sigma_q)
 
 
-def endless(constant):
-    """The integral of a constant over all z: infinite, or 0."""
+def integral_of_constant(constant):
+    """The integral of a constant over all z: 0 for the constant 0, else infinite."""
     return np.where(constant == 0, 0.0, np.copysign(np.inf, constant))
 
 
 def with_z(latex: str) -> str:
-    """The same line with z for x."""
+    """The same line with z in place of x."""
     return latex.replace("(x-", "(z-")
 
 
@@ -106,17 +106,17 @@ LATEX_30 = rf"q_\theta(z|x_i) \to {FRONT_Q} {BELL_Q}"
     verdict="slip", fault="p(z) is a function of z, but the right side has x for z: read z.",
 )  # fmt: skip
 def eq_29(z, x, mu_p, sigma_p):
-    return made_a_density(z, mu_p, sigma_p), ":=", 1 / sqrt(2 * pi * sigma_p**2) * bell(x, mu_p, sigma_p)
+    return normalised_bell(z, mu_p, sigma_p), ":=", 1 / sqrt(2 * pi * sigma_p**2) * bell(x, mu_p, sigma_p)
 
 
 @eq_29.intended(with_z(LATEX_29))
 def _(z, mu_p, sigma_p):
-    return made_a_density(z, mu_p, sigma_p), ":=", 1 / sqrt(2 * pi * sigma_p**2) * bell(z, mu_p, sigma_p)
+    return normalised_bell(z, mu_p, sigma_p), ":=", 1 / sqrt(2 * pi * sigma_p**2) * bell(z, mu_p, sigma_p)
 
 
 @eq_29.tied("minivae.gaussian.log_standard_normal")
 def _(z, mu_p, sigma_p):
-    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # z in standard units
+    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # z in units of sigma_p, from mu_p
 
 
 @equation(
@@ -125,12 +125,12 @@ def _(z, mu_p, sigma_p):
     verdict="slip", fault="q(z|x_i) is a function of z, but the right side has x for z: read z.",
 )  # fmt: skip
 def eq_30(z, x, mu_q, sigma_q):
-    return made_a_density(z, mu_q, sigma_q), ":=", 1 / sqrt(2 * pi * sigma_q**2) * bell(x, mu_q, sigma_q)
+    return normalised_bell(z, mu_q, sigma_q), ":=", 1 / sqrt(2 * pi * sigma_q**2) * bell(x, mu_q, sigma_q)
 
 
 @eq_30.intended(with_z(LATEX_30), inputs=(Z, MU_Q, SIGMA_Q))
 def _(z, mu_q, sigma_q):
-    return made_a_density(z, mu_q, sigma_q), ":=", 1 / sqrt(2 * pi * sigma_q**2) * bell(z, mu_q, sigma_q)
+    return normalised_bell(z, mu_q, sigma_q), ":=", 1 / sqrt(2 * pi * sigma_q**2) * bell(z, mu_q, sigma_q)
 
 
 @eq_30.tied("minivae.gaussian.log_normal")
@@ -138,11 +138,11 @@ def _(z, mu_q, sigma_q):
     return exp(log_normal(z, mu_q, 2 * log(sigma_q)))[:, None]
 
 
-# (31) to (34): the integrand as printed, as a function of its letter
+# (31) to (34): the printed integrands, as functions of their letter x
 
 
 def inside_31(x, mu_q, sigma_q, mu_p, sigma_p):
-    log_of_quotient = log_density(x, mu_p, sigma_p) - log_density(x, mu_q, sigma_q)     # far out it is 0 / 0
+    log_of_quotient = log_density(x, mu_p, sigma_p) - log_density(x, mu_q, sigma_q)     # the quotient can be 0 / 0
     return 1 / sqrt(2 * pi * sigma_q**2) * bell(x, mu_q, sigma_q) * log_of_quotient
 
 
@@ -183,7 +183,7 @@ LATEX_34 = rf"[-{KL}] = {FRONT_Q} \int {BELL_Q} \left\{{{RATIO} - {SQUARE_P} + {
     says="With (29) and (30), minus the divergence is the integral of q times the logarithm of p over q.", **FREE_X,
 )  # fmt: skip
 def eq_31(x, mu_q, sigma_q, mu_p, sigma_p):
-    return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", endless(inside_31(x, mu_q, sigma_q, mu_p, sigma_p))
+    return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", integral_of_constant(inside_31(x, mu_q, sigma_q, mu_p, sigma_p))
 
 
 @eq_31.intended(with_z(LATEX_31), inputs=TWO)
@@ -196,7 +196,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     says="The logarithms of both densities are written out.", **FREE_X,
 )  # fmt: skip
 def eq_32(x, mu_q, sigma_q, mu_p, sigma_p):
-    return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", endless(inside_32(x, mu_q, sigma_q, mu_p, sigma_p))
+    return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", integral_of_constant(inside_32(x, mu_q, sigma_q, mu_p, sigma_p))
 
 
 @eq_32.intended(with_z(LATEX_32), inputs=TWO)
@@ -215,7 +215,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 )  # fmt: skip
 def eq_33(x, mu_q, sigma_q, mu_p, sigma_p):
     left, front = minus_kl(mu_q, sigma_q, mu_p, sigma_p), 1 / sqrt(2 * pi * sigma_q**2)
-    return left, "=", endless(front * inside_33(x, mu_q, sigma_q, mu_p, sigma_p))
+    return left, "=", integral_of_constant(front * inside_33(x, mu_q, sigma_q, mu_p, sigma_p))
 
 
 @eq_33.intended(with_z(LATEX_33), inputs=TWO)
@@ -230,7 +230,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 )  # fmt: skip
 def eq_34(x, mu_q, sigma_q, mu_p, sigma_p):
     left, front = minus_kl(mu_q, sigma_q, mu_p, sigma_p), 1 / sqrt(2 * pi * sigma_q**2)
-    return left, "=", endless(front * inside_34(x, mu_q, sigma_q, mu_p, sigma_p))
+    return left, "=", integral_of_constant(front * inside_34(x, mu_q, sigma_q, mu_p, sigma_p))
 
 
 @eq_34.intended(with_z(LATEX_34), inputs=TWO)
@@ -239,7 +239,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return left, "=", front * over_z(inside_34, mu_q, sigma_q, mu_p, sigma_p)
 
 
-# (35) to (39): the Gaussian is now an E_q, taken on Hermite nodes; -KL is the integral by the trapezoid rule
+# (35) to (39): E_q is computed by Gauss-Hermite quadrature; the left side, -KL, by the trapezoid rule
 
 
 @equation(
@@ -352,7 +352,7 @@ def eq_39(mu_q, sigma_q, mu_p, sigma_p):
         -kl_normal(mu_q, sigma_q, mu_p, sigma_p),
         "=", log_ratio - half_p * E_q(lambda x: (x - mu_q + mu_q - mu_p) ** 2) + 1 / 2,
         "=", log_ratio - half_p * E_q(expanded) + 1 / 2,
-        "=", log_ratio - half_p * by_trapezoid + 1 / 2,     # printed twice: the other quadrature's turn
+        "=", log_ratio - half_p * by_trapezoid + 1 / 2,     # this line is printed twice: here by the other quadrature
         "=", log_ratio - half_p * term_by_term + 1 / 2,
         "=", log_ratio - half_p * (sigma_q**2 + 2 * 0 * (mu_q - mu_p) + (mu_q - mu_p) ** 2) + 1 / 2,
         "=", log_ratio - (sigma_q**2 + (mu_q - mu_p) ** 2) / (2 * sigma_p**2) + 1 / 2,

@@ -13,7 +13,7 @@ from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import kl, kl_of_weights, log, mean, minus_log, need_above_zero, ratio, times, total
 from derivations.engine.worlds import chance, chosen
 
-# q may be zero where p is not. Where both directions are computed, neither is zero anywhere.
+# q may be zero where p is not. For entries with both directions of the divergence, q and p are positive everywhere.
 
 Q = pmf("q", "q(x)", zeros=True, simple=((0.5, 0.5), (0.2, 0.8), (1, 0), (0.9, 0.1)))
 P = pmf("p", "p(x)", simple=((0.9, 0.1), (0.5, 0.5), (0.25, 0.75)))
@@ -220,7 +220,7 @@ THREE = tuple(pmf(name, f"{name}(x)", zeros=True, simple=PAIRS) for name in "abc
 
 
 def jensen_shannon(q, p):
-    """JS(q, p) = D(q || m) / 2 + D(p || m) / 2 with m midway between q and p: never infinite."""
+    """JS(q, p) = D(q || m) / 2 + D(p || m) / 2 with m = (q + p) / 2; it is never infinite."""
     m = (q + p) / 2
     return (kl(q, m) + kl(p, m)) / 2
 
@@ -253,7 +253,7 @@ def eq_12(q, p):
 
 @equation(
     "odaibo.13", "l.88 (13), Fig. 1", r"\log t \leq t - 1",
-    (positive("t", "t", 2, (1, 1.5, 0.9, 2)), chosen("base", r"\mathrm{base}", math.e, "e, as ln has it")),
+    (positive("t", "t", 2, (1, 1.5, 0.9, 2)), chosen("base", r"\mathrm{base}", math.e, "e: the natural logarithm")),
     says="The logarithm lies below its tangent at t = 1.",
     needs="log is the natural logarithm",
     outside=({"t": 1.5, "base": 2}, {"t": 0.9, "base": 10}),
@@ -266,7 +266,7 @@ def eq_13(t, base):
 @equation(
     "odaibo.F1", "l.114 Figure 1", r"\ln t - t < \ln 1 - 1 = -1 < \log_2 1.5 - 1.5",
     kind="figure", verdict="figure",
-    says="ln t runs below its tangent t - 1 and touches it only at t = 1. log2 t does not stay below: log2 1.5 > 0.5.",
+    says="ln t is below its tangent t - 1 and touches it only at t = 1. log2 t is not always below: log2 1.5 > 0.5.",
 )  # fmt: skip
 def figure_1():
     t = np.linspace(0, 4, 401)[1:]
@@ -284,7 +284,7 @@ def figure_1():
         "a": "This is minus the divergence, written out.",
         "b": "This is (13) for every x, with t = p(x) / q(x).",
         "c": "The integral of a difference is the difference of the integrals.",
-        "d": "Cancel q in the first integral. (Where q = 0 < p, the left side is smaller: <= is all that the proof needs.)",
+        "d": "Cancel q in the first integral. (Where q = 0 < p, the left side is smaller, but the proof needs only <=.)",
         "e": "Both integrals are 1, so the chain ends at 0.",
     },
     needs="q > 0 wherever p > 0 (step d); q and p both sum to 1 (step e)",

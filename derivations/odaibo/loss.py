@@ -1,9 +1,9 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Closed form VAE Loss, one datum, (41).
 
-The world is linear: two latent coordinates z, one number x_i = w z + s eps. In it log p(x_i) and p(z|x_i) are
-known, and so is the bound that (41) should equal. Expectations over noise are exact sums over nodes: where the source
-draws L samples, the nodes stand for all possible draws. A side in square brackets is not on the page: it is the quantity
-that the text says the line equals.
+The model is linear: two latent coordinates z, one number x_i = w z + s eps. Its log p(x_i) and p(z|x_i) are known, and
+so is the bound that (41) should equal. Expectations over noise are exact sums over nodes: where the source draws L
+samples, the nodes represent all possible draws. A side in square brackets is not on the page: it is the quantity that,
+according to the text, the line equals.
 """
 
 import numpy as np
@@ -54,7 +54,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p, rho):
 
 
 def E_q(f, mu, sigma):
-    """E f(z) under q, on nine nodes: exact, since log p(x|z) is a polynomial of degree 2."""
+    """E f(z) under q, as a sum over nine nodes: exact, because log p(x|z) is a polynomial of degree 2."""
     eps, weights = noise(2)
     return total(weights * f(mu[..., None, :] + sigma[..., None, :] * eps))
 
@@ -114,13 +114,13 @@ def t_28(w, s, x_i, mu, sigma, eps):
 @t_28.corrected(rf"{RECONSTRUCTION} = E_\epsilon\left[\log p_\phi(x_i|z^{{(i,1)}})\right]", inputs=PLANE)
 def _(w, s, x_i, mu, sigma):
     eps, weights = noise(2)
-    z_1 = mu[:, None, :] + sigma[:, None, :] * eps          # (n, K, J)   every draw there can be
+    z_1 = mu[:, None, :] + sigma[:, None, :] * eps          # (n, K, J)   the nodes represent all draws
     exact, _ = plane_moments(w, s, x_i, mu, sigma)
     return exact, "=", total(weights * plane_log_p(w, s, x_i, z_1))
 
 
 def drawn_log_p(w, s, x_i, mu, sigma, eps):
-    """log p(x_i | mu + sigma eps) as minivae computes it: eps (K, n or 1, J) -> (n, K)."""
+    """log p(x_i | mu + sigma eps) from minivae's functions: eps (K, n or 1, J) -> (n, K)."""
     z = reparameterize(mu, 2 * log(sigma), eps)             # (K, n, J)
     return gaussian_log_prob(x_i, total(w * z), log(s[:, 0])).T
 

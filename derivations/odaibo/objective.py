@@ -74,19 +74,19 @@ DATUM = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
     says="The decoder's input is a draw from q(z|x), not its mean mu.",
 )  # fmt: skip
 def t_15(x):
-    # The noise is quadrature nodes, not draws: so mean and variance are exact.
+    # Quadrature nodes replace the draws of noise, so mean and variance are exact.
     vae, (eps, chances) = small_vae(hidden=(5,)), noise(2)
     mu, log_var = vae.encode(x)
     eps = np.repeat(eps[:, None], len(x), axis=1)                           # (9, n, 2)
-    fed = vae.forward(x, eps).decoder_hs[0].reshape(eps.shape)                      # what enters the decoder
+    inputs = vae.forward(x, eps).decoder_hs[0].reshape(eps.shape)           # (9, n, 2)   of the decoder
     average = lambda f: np.einsum("l,lbj->bj", chances, f)  # noqa: E731
-    first = average(fed)
-    return np.hstack([mu, np.exp(log_var)]), "=", np.hstack([first, average((fed - first) ** 2)])
+    mean = average(inputs)
+    return np.hstack([mu, np.exp(log_var)]), "=", np.hstack([mean, average((inputs - mean) ** 2)])
 
 
 NODES = ("x", "mu", "log_var", "eps", "z", "out")
 ACTS_ON = np.array([
-    # x  mu log_var eps z out                   the numbers that this row's number acts on, directly or not
+    # x  mu log_var eps z out                   1 where the number of the row acts on that of the column, directly or not
     [0, 1, 1, 0, 1, 1],     # x: through the encoder on mu and sigma
     [0, 0, 0, 0, 1, 1],     # mu
     [0, 0, 0, 0, 1, 1],     # log_var
@@ -100,7 +100,7 @@ ACTS_ON = np.array([
     "odaibo.F2", "l.125 Figure 2",
     r"\left|\text{arrows and shapes drawn} - \text{arrows and shapes of the model}\right| < 1",
     kind="figure",
-    says="The order is x, encoder, mu and sigma, z, decoder. No arrow leads from z back, or to the noise.",
+    says="The order is x, encoder, mu and sigma, z, decoder. No arrow leads back from z, and none leads to the noise.",
     verdict="figure",
 )  # fmt: skip
 def figure_2():
@@ -209,7 +209,7 @@ def eq_22(p_xz, q):
     return kl_from_posterior(p_xz, q), "=", -total(times(q, log(p_x_given_z * p_z / q))) + log(p_x), ">=", Zero(1)
 
 
-# Without the letter phi, p(x_i) could be read as the law of the data
+# Without the letter phi, p(x_i) could be read as the distribution of the data
 
 ROWS = ([[0.1], [0.9]], [[0.5], [0.5]])                             # simple values, (rows, 1) like p(x)
 P_DATA = Symbol("p_data", "p(x)", "> 0, summing to 1", 4, lambda raw: weights(raw, False)[:, :, None], ROWS)
@@ -220,7 +220,7 @@ MODEL = replace(TABLE, simple=([[0.3, 0.3], [0.2, 0.2]], *TABLE.simple))
     "odaibo.t16", "l.133-175", r"\log p(x_i) \geq \int q_\theta(z|x_i)\log\left(" + BAYES + r"\right)dz",
     (P_DATA, MODEL, ENCODER), kind="claim", verdict="loose", tight=POSTERIOR,
     claim="The text writes p(x_i) and p(z|x_i) without the letter phi (l.133-175).",
-    says="This is the bound with p(x_i) read as the law of the data.",
+    says="This is the bound with p(x_i) read as the distribution of the data.",
     fault="p(x_i) is the model's, p_phi(x_i): Bayes' theorem in (18) fixes this. The bound can exceed log p(x_i) of the "
     "data.",
 )  # fmt: skip
