@@ -1,12 +1,12 @@
 """Every equation, claim and figure of the tutorials as a function: call it, step through it, check it with numbers.
 
-    odaibo, lm, hong, cards   the entries, in the order of each source: any of their files is a good place to begin
+    odaibo, lm, hong, cards   the entries of each source, in its order; begin with any of these files
     beyond                    our additions: every hand-written gradient, bounds, exact models
-    engine                    the entries: how they are drawn, computed and judged
-    figures                   the figures of the sources redrawn, each proving what it shows before it is saved
+    engine                    the parts of an entry, and its check: draws, computation, verdict
+    figures                   the figures of the sources, redrawn; the claim of each is checked before it is saved
     study                     questions, comparison, trace, map of the code, flashcards, quiz
     pages                     entries as text
-    app                       the command
+    app                       the command `derivations`
 """
 
 from minivae import _moved

@@ -11,7 +11,7 @@ A link is one relation with its two sides: a = b = c has two links. A row is a p
 whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is the first link of odaibo.40. `needs` states a
 sufficient assumption, and `outside` are points that violate it.
 
-If a source states something in text and not as a formula, `claim` says what it states, and the formula is our reading.
+If a source makes a statement in text and not as a formula, `claim` reports the statement, and the formula is our reading.
 If the printed form is false, the entry has a second form that holds. A decorator attaches it: `corrected` if the printed
 form leads to a wrong number, `intended` if it is a slip with an evident meaning, `precise` if it is loose wording.
 """
@@ -55,7 +55,7 @@ class Zero:
 
 @dataclass
 class Row:
-    """A part with its own verdict: a whole entry (then `link` is None) or one of its links.
+    """A part with its own verdict: one link of an entry, or the whole entry (`link=None`).
 
     `claim` is what the source says in text; the formula is then our reading of it, not a printed one. Rows of one `group`
     have the same fault; the group's name is the id of its first row.
@@ -181,7 +181,7 @@ def equation(
         The expected verdict; what is wrong. Letters without a verdict get "holds", or with `needs` "holds-if". The links
         of a "figure" or "prose" row must hold too. A prose entry without numbers returns ().
     claim, group : Texts
-        What the source states in text; the formula is then our reading. The id of the first row with the same fault.
+        A statement of the source in text; the formula is then our reading. The id of the first row with the same fault.
     rows : str
         One letter for each link, if each link is a row; "" if the whole entry is one row.
     needs, outside, undefined : str, dict or tuple of dicts, str

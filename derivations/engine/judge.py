@@ -40,7 +40,7 @@ class Link:
 
     @property
     def state(self) -> str:
-        """Whether the link holds, fails or is undecided, as one of these three words."""
+        """The result of the link: "holds", "fails" or "undecided"."""
         return "holds" if self.misses <= 1 else "undecided" if self.misses <= UNDECIDED else "fails"
 
     @property
@@ -354,7 +354,7 @@ class Outside(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Whether the statement fails, is undefined or holds at the point, as one of these words."""
+        """The result at the point: "fails", "undefined" or "holds"."""
         return "fails" if self.failing else "undefined" if self.undefined else "holds"
 
 

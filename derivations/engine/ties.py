@@ -16,7 +16,7 @@ from derivations.engine.judge import Computed, tied_link
 from minivae.museum.patched import SUFFIX, Change, load
 from minivae.museum.problems import Noticed
 
-DRAWS = 10                                                  # values of every letter: most draws show a bug
+DRAWS = 10                                                  # values of every letter: enough to show a bug
 
 
 class Failure(NamedTuple):

@@ -1,7 +1,8 @@
 """The gradient of one training step computed in four ways, on a VAE that is small enough to check on paper.
 
-The four ways: by hand, as in minivae; a central difference; a complex step (a difference in the imaginary direction,
-without rounding error); and the gradient of an integral over z, which needs neither draws nor the reparameterisation.
+The gradient is computed by hand, as in minivae; by central difference; by complex step (a difference in the imaginary
+direction, without rounding error); and as the gradient of an integral over z. The integral needs neither draws nor the
+reparameterisation.
 """
 
 import dataclasses

@@ -68,7 +68,7 @@ class Line:
 
     @property
     def step(self) -> str:
-        """The number of the step, at the beginning of the line's comment in vae.py; "" if there is none."""
+        """The number of the step, at the beginning of the line's comment in vae.py; "" without a number."""
         comment = linecache.getline(self.path, self.number).partition("  #")[2] if self.path == vae.__file__ else ""
         return number[1] if (number := re.match(r"\s*(\d)\b", comment)) else ""
 
