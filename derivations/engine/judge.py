@@ -220,7 +220,7 @@ class Computed:
         return judge_sides(*sides_of(self.form, point(**values)), self.rel)[i]
 
     def same_computation(self, seed: int) -> bool:
-        """Return True if all sides agree to the last bit at all draws; False if there are no letters to draw."""
+        """Return True if all sides agree to the last bit at all draws; always False for a form without letters."""
         if not self.form.inputs or any(run.different_sides() > 1 for run in self.runs):
             return False
         draws = sum(run.count for run in self.random)
