@@ -67,7 +67,8 @@ READ = {
     "test part beside x, y": (lambda p: savez(p / "a.npz", x=TABLE, y=Y, x_test=TABLE[:7], y_test=Y[:7]), {},
                               (40, 7, 9, 2, None, "fractions")),
     "train part alone": (lambda p: savez(p / "a.npz", x_train=GREY, y_train=Y), {}, (32, 8, 64, 2, (8, 8), WHITE)),
-    "labels by name": (lambda p: savez(p / "a.npz", x=TABLE, fine=NAMES), {"label": "fine"}, (32, 8, 9, 2, None, "fractions")),
+    "labels by name": (lambda p: savez(p / "a.npz", x=TABLE, fine=NAMES),
+        {"label": "fine"}, (32, 8, 9, 2, None, "fractions")),
     "bytes npy": (lambda p: save(p / "a.npy", GREY), {}, (32, 8, 64, None, (8, 8), WHITE)),
     "flat bytes npy": (lambda p: save(p / "a.npy", FLAT), {}, (32, 8, 64, None, (8, 8), WHITE)),
     "bytes of 0 and 1": (lambda p: save(p / "a.npy", FLAT // 128), {}, (32, 8, 64, None, (8, 8), "zeros and ones")),
@@ -95,11 +96,13 @@ READ = {
                   (32, 8, 9, 2, None, "fractions")),
     "label inside": (lambda p: write(p / "a.csv", csv_of(TABLE, label=NAMES, at=4)), {"label": 4},
                      (32, 8, 9, 2, None, "fractions")),
-    "semicolons": (lambda p: write(p / "a.csv", csv_of(TABLE, ";")), {"delimiter": ";"}, (32, 8, 9, None, None, "fractions")),
+    "semicolons": (lambda p: write(p / "a.csv", csv_of(TABLE, ";")),
+        {"delimiter": ";"}, (32, 8, 9, None, None, "fractions")),
     "tsv with header": (lambda p: write(p / "a.tsv", csv_of(TABLE, "\t", list("abcdefghi"))), {},
                         (32, 8, 9, None, None, "fractions")),
     "tsv.gz": (lambda p: write(p / "a.tsv.gz", csv_of(TABLE, "\t")), {}, (32, 8, 9, None, None, "fractions")),
-    "blanks": (lambda p: write(p / "a.amat", csv_of(TABLE, "   ")), {"delimiter": "space"}, (32, 8, 9, None, None, "fractions")),
+    "blanks": (lambda p: write(p / "a.amat", csv_of(TABLE, "   ")),
+        {"delimiter": "space"}, (32, 8, 9, None, None, "fractions")),
     "Windows": (lambda p: write(p / "a.csv", "\ufeff" + csv_of(TABLE, header=list("abcdefghi"), end="\r\n")), {},
                 (32, 8, 9, None, None, "fractions")),
     "quoted": (lambda p: write(p / "a.csv", '"x","y"\n' + '"0.5",1\n' * 9), {}, (8, 1, 2, None, None, "fractions")),
@@ -134,7 +137,8 @@ H5, SPARSE = b"\x89HDF\r\n\x1a\n" + bytes(99), dict(indices=[0], indptr=[0, 1], 
 REFUSED = {
     "text column": (lambda p: write(p / "a.csv", csv_of(TABLE, header=[*"abcdefghi", "kind"], label=NAMES, at=-1)), {},
                     "column 'kind' holds text, 'a dog'.*--label kind"),
-    "text column, no header": (lambda p: write(p / "a.csv", csv_of(TABLE, label=NAMES)), {}, "column 0 holds text.*--label 0"),
+    "text column, no header": (lambda p: write(p / "a.csv", csv_of(TABLE, label=NAMES)),
+        {}, "column 0 holds text.*--label 0"),
     "unknown column": (lambda p: write(p / "a.csv", "a,b\n1,2\n"), {"label": "c"}, "--label c is no column.*a, b"),
     "semicolons": (lambda p: write(p / "a.csv", csv_of(TABLE, ";")), {}, "semicolons, not commas. Add --delimiter ';'"),
     "tabs": (lambda p: write(p / "a.csv", csv_of(TABLE, "\t")), {}, "tabs, not commas. Add --delimiter tab"),
@@ -155,20 +159,25 @@ REFUSED = {
     "utf-16": (lambda p: write(p / "a.csv", "a,b\n1,0\n".encode("utf-16")), {}, "UTF-16.*iconv -f utf-16"),
     "damaged gz": (lambda p: (write(p / "b.gz", KAGGLE), write(p / "a.csv.gz2", (p / "b.gz").read_bytes()[:-4]),
                               str((p / "a.csv.gz2").rename(p / "a.csv.gz")))[-1], {"label": 0}, "gzip stream is cut short"),
-    "unknown names": (lambda p: savez(p / "a.npz", first=TABLE, second=Y), {}, r"np\.savez\('a-converted.npz', x=a\['first'\]"),
+    "unknown names": (lambda p: savez(p / "a.npz", first=TABLE, second=Y),
+        {}, r"np\.savez\('a-converted.npz', x=a\['first'\]"),
     "pickled labels": (lambda p: savez(p / "a.npz", x=TABLE, y=NAMES.astype(object)), {}, r"pickled.*y\.astype\(str\)"),
     "colours last": (lambda p: save(p / "a.npy", np.stack([GREY] * 3, -1)), {}, r"three colours.*x\.mean\(-1\) / 255"),
     "colours first": (lambda p: save(p / "a.npy", np.stack([GREY] * 3, 1)), {}, r"three colours.*x\.mean\(1\) / 255"),
     "one axis": (lambda p: save(p / "a.npy", TABLE[0]), {}, r"x\[:, None\]"),
     "labels of two kinds": (lambda p: savez(p / "a.npz", x=TABLE, y=np.ones((40, 3))), {}, r"not one-hot. .*y\[:, 0\]"),
     "too few labels": (lambda p: savez(p / "a.npz", x=TABLE, y=Y[:-1]), {}, r"shape \(40,\), one for each row"),
-    "labels of one row": (lambda p: savez(p / "a.npz", x=TABLE, y=Y[None]), {}, r"labels y must be of shape \(40,\).*\(1, 40\)"),
-    "fractions as text labels": (lambda p: write(p / "a.csv", csv_of(TABLE)), {"label": 0}, "labels y must be whole.*fractions"),
+    "labels of one row": (lambda p: savez(p / "a.npz", x=TABLE, y=Y[None]),
+        {}, r"labels y must be of shape \(40,\).*\(1, 40\)"),
+    "fractions as text labels": (lambda p: write(p / "a.csv", csv_of(TABLE)),
+        {"label": 0}, "labels y must be whole.*fractions"),
     "no columns": (lambda p: save(p / "a.npy", np.zeros((9, 0))), {}, "x must be non-empty"),
-    "labels of the test part alone": (lambda p: savez(p / "a.npz", x_train=TABLE, x_test=TABLE, y_test=Y), {}, "both parts have labels"),
+    "labels of the test part alone": (lambda p: savez(p / "a.npz", x_train=TABLE, x_test=TABLE, y_test=Y),
+        {}, "both parts have labels"),
     "hdf5": (lambda p: write(p / "a.h5", H5), {}, "HDF5.*h5py.File"),
     "matlab": (lambda p: write(p / "a.mat", b"MATLAB 5.0 MAT-file" + bytes(150)), {}, "MATLAB.*loadmat"),
-    "pickle": (lambda p: write(p / "a.pkl", pickle.dumps({"x": 1})), {}, "a pickle, which can run any code.*only if you trust"),
+    "pickle": (lambda p: write(p / "a.pkl", pickle.dumps({"x": 1})),
+        {}, "a pickle, which can run any code.*only if you trust"),
     "packed pickle": (lambda p: write(p / "mnist.pkl.gz", pickle.dumps([1])), {}, "a pickle.*gzip"),
     "pickle named npy": (lambda p: write(p / "a.npy", pickle.dumps([1])), {}, "a pickle"),
     "libsvm": (lambda p: write(p / "a.libsvm", "1 3:0.5 7:1\n-1 2:1\n"), {}, "LIBSVM.*load_svmlight_file"),
@@ -177,11 +186,14 @@ REFUSED = {
     "arff": (lambda p: write(p / "a.arff", "% c\n@relation iris\n@data\n1,2\n"), {}, "ARFF.*grep -v"),
     "json": (lambda p: write(p / "a.json", "[[1, 0], [0, 1]]"), {}, "JSON.*json.load"),
     "wrong shape": (lambda p: save(p / "a.npy", TABLE), {"image": "2x4"}, "image must be a shape of 9 pixels.*--image 3x3"),
-    "transposed table": (lambda p: save(p / "a.npy", TABLE), {"transpose": True}, "transpose must be used with pictures.*--image"),
+    "transposed table": (lambda p: save(p / "a.npy", TABLE),
+        {"transpose": True}, "transpose must be used with pictures.*--image"),
     "too few trials": (lambda p: save(p / "a.npy", FLAT // 10), {"trials": 6}, "trials must be at least.*--trials 23"),
-    "several sets": (lambda p: mnist(p, "emnist-letters-") and mnist(p, "emnist-digits-"), {}, "several sets.*emnist-digits"),
+    "several sets": (lambda p: mnist(p, "emnist-letters-") and mnist(p, "emnist-digits-"),
+        {}, "several sets.*emnist-digits"),
     "labels of one part": (lambda p: mnist(p, t10k_labels=1), {}, "t10k-labels-idx1-ubyte.*missing"),
-    "test files alone": (lambda p: mnist(p, train_images=1, train_labels=1), {}, "train-images-idx3.*missing.*--data .*t10k-images"),
+    "test files alone": (lambda p: mnist(p, train_images=1, train_labels=1),
+        {}, "train-images-idx3.*missing.*--data .*t10k-images"),
     "IDX labels": (lambda p: write(p / "train-labels-idx1-ubyte", idx(Y.astype(np.uint8))), {}, "labels\\?"),
     "other directory": (lambda p: savez(p / "a.npz", x=TABLE) and str(p), {}, r"--data .*a\.npz"),
     "delimiter": (lambda p: write(p / "a.csv", "1,2\n"), {"delimiter": "1"}, "delimiter must be one character"),
@@ -329,14 +341,18 @@ REMEDIES = {
 def test_printed_remedy_trains_when_typed(kind, tmp_path, capsys, monkeypatch):
     end_quickly(monkeypatch)
     x, words = REMEDIES[kind]
-    command = ["train", "--data", save(tmp_path / "a.npy", x), "--epochs", "1", "--hidden", "4", "--out", str(tmp_path / "run")]
+    command = ["train", "--data", save(tmp_path / "a.npy", x), "--epochs", "1", "--hidden", "4"]
+    command += ["--out", str(tmp_path / "run")]
     code, printed = run([*command, "-q"], capsys)
     found = re.search(words, printed.err)
     assert code == 2 and found and printed.err.count("\n") == 1
     assert run([*command, *found[1].split(), "-q"], capsys)[0] == 0
 
 
-@pytest.mark.parametrize("wrong, typed", [("--hidden 0", "--hidden 128"), ("--latent 0", "--latent 1"), ("--epochs 0", "--epochs 1")])
+TYPED = [("--hidden 0", "--hidden 128"), ("--latent 0", "--latent 1"), ("--epochs 0", "--epochs 1")]
+
+
+@pytest.mark.parametrize("wrong, typed", TYPED)
 def test_remedy_of_the_command_is_an_option(wrong, typed, tmp_path, capsys):
     code, printed = run(["train", *wrong.split(), "--out", str(tmp_path / "no")], capsys)
     assert code == 2 and f"Try {typed}." in printed.err and wrong.split()[0] in printed.err
@@ -399,7 +415,8 @@ def test_data_frames_of_numbers_are_accepted_by_their_values():
     assert data.Dataset("x", frame, frame).train_x.shape == (40, 2)
     with pytest.raises(ValueError, match="DataFrame whose columns c hold no numbers.*select_dtypes") as refused:
         data.from_arrays(text := Frame(a=Y, c=NAMES))
-    assert "df.select_dtypes('number')" in str(refused.value) and len(data.from_arrays(text.select_dtypes("number")).train_x) == 32
+    assert "df.select_dtypes('number')" in str(refused.value)
+    assert len(data.from_arrays(text.select_dtypes("number")).train_x) == 32
 
 
 def test_wrong_objects_are_refused_with_a_call_that_works():
