@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivae import data, figures
+from minivae import data, figures, runs
 from minivae.app import cli
 from minivae.data import DataError
 from minivae.likelihood import Gaussian
@@ -347,6 +347,20 @@ def test_printed_remedy_trains_when_typed(kind, tmp_path, capsys, monkeypatch):
     found = re.search(words, printed.err)
     assert code == 2 and found and printed.err.count("\n") == 1
     assert run([*command, *found[1].split(), "-q"], capsys)[0] == 0
+
+
+AFTER = [(40, r"use (--likelihood binomial --trials 5)"), (1 / 7, r"use (--likelihood gaussian)")]
+
+
+@pytest.mark.parametrize("divisor, words", AFTER)
+def test_structure_is_found_after_the_printed_remedy(divisor, words, tmp_path, capsys, monkeypatch):
+    end_quickly(monkeypatch)
+    path, out = save(tmp_path / "a.npy", (pictures(200).reshape(200, 64) // divisor).astype(int)), str(tmp_path / "run")
+    command = ["train", "--data", path, "--epochs", "40", "--batch", "20", "--hidden", "8", "--out", out, "-q"]
+    typed = re.search(words, run(command, capsys)[1].err)[1].split()
+    assert run([*command, *typed], capsys)[0] == 0
+    mu, _ = runs.read(Path(out)).vae.encode(data.load(path).test_x)
+    assert mu.var(axis=0).max() > 0.01                      # an active latent dimension
 
 
 TYPED = [("--hidden 0", "--hidden 128"), ("--latent 0", "--latent 1"), ("--epochs 0", "--epochs 1")]
