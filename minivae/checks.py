@@ -7,10 +7,14 @@ bools, float16, other byte orders and memory layouts) is converted to the neares
 import math
 import numbers
 import operator
+import re
+import warnings
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import numpy as np
+
+BRIGHT = 128                                                # pictures of grey levels 0..255 have a pixel at least so bright
 
 
 def refuse(argument: str, rule: str, came: str, remedy: str) -> NoReturn:
@@ -32,8 +36,10 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
         array = np.asarray(value)
     except ValueError:
         refuse(argument, f"an array of shape {wanted}", "nested lists of unequal length", "Give every row the same length.")
+    except (TypeError, RuntimeError) as error:              # tensors that need a gradient, or on another device
+        refuse(argument, "an array", f"{type(value).__name__} ({error})", "Try .detach().cpu().numpy() first.")
     if array.dtype.kind not in "buif":
-        refuse(argument, "an array of real numbers", f"dtype {array.dtype}", "Convert it with .astype(float) first.")
+        refuse(argument, "an array of real numbers", *came_as(value, array))
     if shape[:1] == (...,):
         shape = array.shape[: 1 - len(shape)] + shape[1:]
     if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape)):
@@ -52,6 +58,65 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     return converted
 
 
+def came_as(value, array: np.ndarray) -> tuple[str, str]:
+    """Return what a value without real numbers is, and how to convert it; `array` is what NumPy makes of it."""
+    if hasattr(value, "toarray"):
+        return "a sparse matrix", "Convert it with .toarray() first."
+    if hasattr(value, "columns") and hasattr(value, "select_dtypes"):
+        names = [str(name) for name, kind in zip(value.columns, value.dtypes) if getattr(kind, "kind", "O") not in "buif"]
+        came = f"a DataFrame whose columns {', '.join(names[:5])} hold no numbers"
+        return came, "Leave them out: df.select_dtypes('number'), where df is the DataFrame."
+    try:
+        with warnings.catch_warnings(action="error"):       # complex numbers would lose a part
+            works = bool(np.isfinite(array.astype(float)).all())
+    except (ValueError, TypeError, Warning, OverflowError):
+        works = False
+    if works:
+        return f"dtype {array.dtype}", "Convert it with .astype(float) first."
+    if array.dtype.kind == "c":
+        return f"dtype {array.dtype}", "Give .real, .imag or abs() of it."
+    return f"dtype {array.dtype}", "Give an array of numbers, without text and missing values."
+
+
+def class_numbers(argument: str, value, rows: int) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Return labels as whole numbers (rows,), and the names of the classes 0, 1, ... if the labels are text.
+
+    Accepts whole numbers of any size and sign, text, (rows, 1), and one-hot rows. Text of whole numbers becomes numbers.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind == "O" and all(isinstance(one, (str, np.str_)) for one in array.flat):
+        array = array.astype(str)
+    elif array.dtype.kind == "O" and all(isinstance(one, (int, np.integer)) for one in array.flat):
+        array = array.astype(np.int64)
+    elif array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8", "replace")
+    if array.ndim == 0 or len(array) != rows:
+        refuse(argument, f"of shape ({rows},), one for each row", f"shape {array.shape}", "Give as many labels as rows.")
+    if array.size == rows:
+        array = array.reshape(-1)
+    if array.ndim == 2 and array.dtype.kind in "buif":
+        if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
+            remedy = f"Choose one column, {argument}[:, 0], or leave the labels out."
+            refuse(argument, "one class for each row", f"shape {array.shape}, and not one-hot", remedy)
+        array = array.argmax(axis=1)
+    if array.ndim != 1:
+        refuse(argument, f"of shape ({rows},), one for each row", f"shape {array.shape}", "Give as many labels as rows.")
+    if array.dtype.kind == "U":
+        names, codes = np.unique(array, return_inverse=True)
+        if not all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", name, re.IGNORECASE) for name in names):
+            return codes.reshape(-1), tuple(str(name) for name in names)
+        array = array.astype(np.float64)
+    if array.dtype.kind not in "buif" or (array.dtype.kind == "f" and not are_whole(array)):
+        came = "fractions" if array.dtype.kind == "f" else f"dtype {array.dtype}"
+        refuse(argument, "whole numbers or text", came, "Number the classes 0, 1, 2, ..., or leave the labels out.")
+    return array.astype(np.int64) if array.dtype.kind in "bf" else array, None
+
+
+def are_whole(x: np.ndarray) -> bool:
+    """Return True if all of these are whole numbers that float64 holds exactly."""
+    return x.dtype.kind in "bui" or (x.dtype.kind == "f" and bool(((x == np.rint(x)) & (np.abs(x) < 2**53)).all()))
+
+
 def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
     """Return `value` as an int >= at_least; rejects 2.0 and True."""
     try:
@@ -59,7 +124,9 @@ def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
     except TypeError:
         number = None
     if number is None or number < at_least:
-        refuse(argument, f"a whole number >= {at_least}", repr(value), remedy or f"Try {argument}={max(at_least, 1)}.")
+        shape = isinstance(value, tuple) and len(value) > 1 and all(type(side) is int and side > 0 for side in value)
+        remedy = remedy or f"Try {argument}={math.prod(value) if shape else max(at_least, 1)}."
+        refuse(argument, f"a whole number >= {at_least}", repr(value), remedy)
     return number
 
 
@@ -107,12 +174,15 @@ def float_dtype(argument: str, value) -> np.dtype:
     return dtype
 
 
-def sizes(argument: str, value) -> tuple[int, ...]:
-    """Return layer widths as a tuple of ints; `()` is a model without hidden layers."""
+def sizes(argument: str, value, example: str = "") -> tuple[int, ...]:
+    """Return layer widths, or the sides of a picture, as a tuple of ints; `()` is a model without hidden layers."""
+    rule = "(height, width)" if example else "a tuple of layer widths"
+    remedy = f"Write {example}." if example else f"Write {argument}=(128,) for one hidden layer."
     unordered, a_number = (str, bytes, set, frozenset, dict), isinstance(value, np.ndarray) and value.ndim == 0
     if isinstance(value, unordered) or a_number or not isinstance(value, Iterable):
-        refuse(argument, "a tuple of layer widths", repr(value), f"Write {argument}=(128,) for one hidden layer.")
-    return tuple(whole_number(f"every width in {argument}", width, 1, f"Try {argument}=(128,).") for width in value)
+        refuse(argument, rule, repr(value), remedy)
+    each, try_it = ("side of", remedy) if example else ("width in", f"Try {argument}=(128,).")
+    return tuple(whole_number(f"every {each} {argument}", size, 1, try_it) for size in value)
 
 
 def generator(argument: str, value) -> np.random.Generator:
@@ -126,16 +196,35 @@ def within(argument: str, x: np.ndarray, n: int, whose: str) -> None:
     """Raise ValueError unless all of x is within 0..n."""
     low, high = x.min(), x.max()
     if low < 0 or high > n:
-        remedy = "Divide by 255." if n == 1 and low >= 0 and 2 < high <= 255 else "Rescale it, or use the gaussian."
+        remedy = rescaling(argument, x) if n == 1 else "Rescale it, or use the gaussian."
         refuse(argument, f"within 0..{n} for {whose}", f"values from {low} to {high}", remedy)
+
+
+def rescaling(argument: str, x: np.ndarray) -> str:
+    """Return what to do with numbers beyond 0..1. An argument that begins with -- is an option of a command."""
+    low, high, option = x.min(), x.max(), argument.startswith("--")
+    gaussian = "--likelihood gaussian" if option else "likelihood=Gaussian('optimal')"
+    if low < 0:
+        return f"Rescale them to 0..1, or use {gaussian}."
+    if not are_whole(x) or high > 255:
+        return f"Rescale them: divide by {high}, the maximum; or use {gaussian}."
+    if high >= BRIGHT:
+        pictures = " --image HEIGHTxWIDTH does so for pictures." if option else ""
+        return f"Divide by 255.{pictures} If they are no grey levels, use {gaussian}."
+    n = int(high)
+    binomial = f"--likelihood binomial --trials {n}" if option else f"likelihood=Binomial({n})"
+    return f"These look like counts 0..{n}: use {binomial}, or divide by {n}, or use {gaussian}."
 
 
 def counts(argument: str, x: np.ndarray, n: int) -> None:
     """Raise ValueError unless all of x are whole numbers 0..n."""
     low, high, whole = x.min(), x.max(), (x == np.rint(x)).all()
     if low < 0 or high > n or not whole:
+        option = argument.startswith("--")
         came = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole")
-        refuse(argument, f"whole numbers 0..{n} for Binomial({n})", came, "Give counts, or use another likelihood.")
+        larger = f"--trials {int(high)}" if option else f"Binomial({int(high)})"
+        remedy = f"Use {larger}, or another likelihood." if whole and low >= 0 else "Give counts, or use another likelihood."
+        refuse(argument, f"whole numbers 0..{n} for Binomial({n})", came, remedy)
 
 
 def same_axes(first: Any, *others: Any, summed: Any = None) -> None:

@@ -68,6 +68,9 @@ class Training:
     """
 
     def __init__(self, vae: VAE, data: Data, rng: np.random.Generator, *, epochs=300, batch=64, lr=2e-3, samples=1):
+        if not hasattr(data, "train_x"):
+            remedy = "Make one with minivae.data.from_arrays(x)."
+            checks.refuse("data", "a Dataset, with train_x and test_x", type(data).__name__, remedy)
         self.vae, self.data, self.rng = vae, data, checks.generator("rng", rng)
         self.epochs, self.batch = checks.whole_number("epochs", epochs, 1), checks.whole_number("batch", batch, 1)
         self.samples = checks.whole_number("samples", samples, 1)

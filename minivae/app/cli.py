@@ -21,6 +21,7 @@ DEFAULTS = {                                                # options of train; 
     "data": "digits", "seed": 0, "latent": 2, "hidden": (128, 64), "likelihood": None, "sigma": None, "beta": 1.0,
     "samples": 1, "objective": "elbo", "estimator": None, "autoencoder": False, "binarize": False, "activation": "tanh",
     "batch": 128, "lr": 2e-3, "dtype": "float32", "out": Path("minivae-out"), "overwrite": False,
+    "label": None, "delimiter": None, "image": None, "transpose": False, "trials": None,
 }  # fmt: skip
 EXAMPLES = """examples:
   minivae train                                  train a VAE on the bundled digits, into minivae-out/
@@ -31,6 +32,7 @@ EXAMPLES = """examples:
   minivae plot minivae-out                       draw the figures of a run again
   minivae runs                                   list the runs in this directory
   minivae sweep --beta 0.25,1,4,64               rate and distortion for several weights of the KL
+  minivae data mine.csv                          what would be read from a file, and a sheet of samples
   minivae rosetta --list                         the losses of public VAE code, translated
   minivae museum exp-log-var                     a real bug, and which checks notice it
 """
@@ -70,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     for command in (plot, sample):
         command.add_argument("run", type=Path, metavar="RUN", help="directory of a run")
         command.add_argument("--out", type=Path, metavar="DIR", help="directory for the files (default: RUN)")
+    add_data(add_command("data", shared, "show what would be read from a file, without training", SHOW))
     listing = add_command("runs", [plain], "list the runs in a directory")
     listing.set_defaults(command=runs_command)
     listing.add_argument("path", nargs="?", type=Path, default=Path("."), metavar="DIR", help="directory (default: .)")
@@ -89,14 +92,43 @@ TRAIN = """Train a VAE, measure it on held-out data, draw figures. The run is a 
 results and figures; an interrupted run can be continued with --resume."""
 LIKELIHOOD = "bernoulli, binomial or gaussian (default: binomial for the bundled digits, else bernoulli)"
 
+DATA = "the bundled digits, a file (.npz, .npy, .csv, .tsv, IDX), or a directory with MNIST's files (default: digits)"
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a file is to be read."""
+    add = parser.add_argument_group("options for your own data").add_argument
+    label = "column of the labels: its name in the header, or its number (0 is the first, -1 the last)"
+    add("--label", metavar="COLUMN", help=label)
+    delimiter = "separator of a text file: a character, tab or space (default: comma; tab for .tsv)"
+    add("--delimiter", metavar="CHAR", help=delimiter)
+    add("--image", metavar="HxW", help="shape of a row as a picture, for example 28x28 (default: that of the file, if any)")
+    transpose = "exchange rows and columns of every picture: the files of EMNIST are stored like that"
+    add("--transpose", action="store_true", default=None, help=transpose)
+    trials = "the numbers are counts 0..N: the binomial likelihood; other likelihoods see them divided by N"
+    add("--trials", type=int, metavar="N", help=trials)
+
+
+SHOW = """Read data as `minivae train --data PATH` does, print what was read, and draw a sheet of samples. Nothing is
+trained."""
+
+
+def add_data(show: argparse.ArgumentParser) -> None:
+    """Add the options of data."""
+    show.set_defaults(command=data_command)
+    show.add_argument("data", nargs="?", default="digits", metavar="digits|PATH", help=DATA)
+    show.add_argument("-n", type=int, default=100, help="number of samples in the sheet (default: %(default)s)")
+    out = "directory for the sheet (default: %(default)s)"
+    show.add_argument("--out", type=Path, default=Path("minivae-data"), metavar="DIR", help=out)
+    add_reading(show)
+
 
 def add_train(train: argparse.ArgumentParser) -> None:
     """Add the options of train. Options that are not given stay None; `completed` fills in DEFAULTS."""
     train.set_defaults(command=train_command)
     add = train.add_argument
     add_common(add, None, None)
-    data = "the bundled digits, a file (.npz, .npy, .csv, IDX), or a directory with MNIST's files (default: digits)"
-    add("--data", metavar="digits|PATH", help=data)
+    add("--data", metavar="digits|PATH", help=DATA)
     add("--latent", type=int, metavar="J", help="number of latent dimensions (default: 2)")
     add("--hidden", type=widths, metavar="H,H", help="widths of the encoder's hidden layers, or none (default: 128,64)")
     add("--likelihood", metavar="NAME", help=LIKELIHOOD)
@@ -116,6 +148,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     add("--dtype", metavar="NAME", help="float32 or float64 (default: float32)")
     add("--out", type=Path, metavar="DIR", help="directory of the new run (default: minivae-out)")
     add("--resume", type=Path, metavar="RUN", help="continue an interrupted run exactly where it stopped")
+    add_reading(train)
     add("--save-every", type=int, metavar="STEPS", help="save after every STEPS steps (default: every 5 seconds)")
 
 
@@ -133,6 +166,7 @@ def add_sweep(sweep: argparse.ArgumentParser) -> None:
     add("--sigma", type=several(number_or_word), metavar="S,S,...", help=sigma)
     add("--latent", type=several(int), metavar="J,J,...", help="numbers of latent dimensions (default: 2)")
     add("--data", default="digits", metavar="digits|PATH", help="as for train")
+    add_reading(sweep)
     add("--likelihood", metavar="NAME", help=LIKELIHOOD)
     hidden = "widths of the encoder's hidden layers, or none (default: 64)"
     add("--hidden", type=widths, default=(64,), metavar="H,H", help=hidden)
@@ -313,6 +347,13 @@ def sweep_command(options: argparse.Namespace) -> int:
     from minivae.app.sweep import sweep_and_report
 
     return sweep_and_report(options)
+
+
+def data_command(options: argparse.Namespace) -> int:
+    """Print what would be read, and draw samples."""
+    from minivae.app.data import show
+
+    return show(options)
 
 
 def evaluate_command(options: argparse.Namespace) -> int:

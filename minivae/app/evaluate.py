@@ -91,7 +91,7 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
     measured = measure(run.vae, chosen.test_x, options.k, options.seed, ais=options.ais, split=options.gap)
     wrong = violations(measured)
     document = document_of(measured, wrong) | {"held_out": len(whole.test_x), "seed": options.seed}
-    document |= {"run": str(options.run), "command": command_again(options), "files": []}
+    document |= {"read": whole.about.document(), "run": str(options.run), "command": command_again(options), "files": []}
     if options.out is not None:
         drawn = pictures(run.vae, measured, chosen.test_y, whole.image_shape)
         document["files"] = write(options.out, drawn)

@@ -8,6 +8,7 @@ import codecs
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -46,12 +47,26 @@ def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
     except (ValueError, OSError, MemoryError) as error:
         if options.debug:
             raise
-        tell(f"{parser.prog}: {str(error) or 'not enough memory'}")
+        tell(f"{parser.prog}: {in_options(str(error), options) or 'not enough memory'}")
         flush_or_discard(sys.stdout)
         return 2
     except KeyboardInterrupt:
         tell(f"{parser.prog}: interrupted")
         return 130
+
+
+def in_options(message: str, options: argparse.Namespace) -> str:
+    """Return a refusal of an argument in the words of the command line: `--latent` for latent, `--latent 1` for latent=1."""
+    found = re.match(r"((?:every (?:\w+ (?:in|of) )?)?)(\w+) must be ", message)
+    if not found or found[2] in ("run", "path", "name") or not hasattr(options, found[2]):
+        return message
+    name, rest = found[2], message[found.end() :]
+    option = "-n" if name == "n" else f"--{name}"
+
+    def typed(example: re.Match) -> str:
+        return f"{option} " + example[1].strip("'(),").replace(", ", ",")
+
+    return f"{found[1]}{option} must be " + re.sub(rf"\b{name}=(\([^)]*\)|'[^']*'|[\w.-]*\w)", typed, rest)
 
 
 def ready_streams() -> None:

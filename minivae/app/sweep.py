@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from minivae import checks, data, runs
+from minivae.app.data import reading_of, say_what_was_read
 from minivae.app.progress import Progress, Silent, discard, say, tell
 from minivae.app.train import UNIT, StopOnSignal, choose_likelihood, prepare_data
 from minivae.evidence.sweep import Point, Setting, sweep
@@ -22,13 +23,14 @@ WRITTEN = ("sweep.json", "rate_distortion.png")
 def sweep_and_report(options: argparse.Namespace) -> int:
     """Train once for each value, write and draw the results, print them; return the exit code."""
     swept = swept_option(options)
-    whole = data.load(options.data)
+    whole = data.load(options.data, **reading_of(options))
     settings = list(settings_of(options, swept, whole))
     prepared = prepare_data(whole, settings[0].likelihood)
     common = {name: getattr(options, name) for name in ("hidden", "epochs", "batch", "lr", "seed")}
     points, stop = [], StopOnSignal()
     trainings = sweep(prepared, settings, **common, stop=lambda: stop.signal > 0)
     make_out(options)                                       # after every check: a refused command makes no directory
+    say_what_was_read(options, whole)
     say(options, f"{len(settings)} trainings of {options.epochs} epochs; held-out data, nats per data point")
     with stop:
         failed = gather(trainings, points, swept, Silent() if options.quiet else Progress(len(settings)), stop)
@@ -70,6 +72,7 @@ def write(
     rows = [point._asdict() | {"collapsed": point.collapsed} for point in points]
     document = {"swept": swept, "points": rows, "likelihood": settings[0].likelihood.name, "held_out": len(prepared.test_x)}
     document |= {**common, "data": options.data, "files": [], "command": command_again(options)}
+    document["read"] = prepared.about.document()
     runs.write_json(options.out / WRITTEN[0], document)
     figure, alt = training.rate_distortion(points, swept)
     style.save(figure, alt, options.out / WRITTEN[1])
@@ -133,6 +136,8 @@ def command_again(options: argparse.Namespace) -> str:
         if value is not None:
             text = ",".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
             words += [f"--{name}", text]
+    for name, value in reading_of(options).items():
+        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return shlex.join(words)
 
 

@@ -12,6 +12,7 @@ import zlib
 import numpy as np
 
 from minivae import checks, data, runs
+from minivae.app.data import reading_of, say_what_was_read
 from minivae.app.progress import Progress, Silent, say, tell
 from minivae.evidence import exact_log_px, lower_bounds
 from minivae.likelihood import make_likelihood
@@ -48,7 +49,7 @@ def train_and_report(options: argparse.Namespace, again: str) -> int:
         draws, = np.random.default_rng(MEASURE_SEED).spawn(1)
         results = measure(training.vae, training.data.few(MEASURED), draws)
         results |= {"seconds": None, "epochs": len(run.history), "files": [], "seed": config["seed"]}
-        results |= {"config": config, "command": config["command"]}
+        results |= {"config": config, "command": config["command"], "read": training.data.about.document()}
         runs.write_json(run.path / "results.json", results)                     # saves the numbers in case drawing fails
         results["files"] = draw(run, training.data, results)
         results["seconds"] = round(time.perf_counter() - began, 2)
@@ -73,7 +74,7 @@ def make_room(path, training: Training, options: argparse.Namespace) -> None:
 
 def new_training(options: argparse.Namespace, again: str) -> tuple[Training, dict, list]:
     """Return a new training of the model that the options describe, its config, and an empty history."""
-    whole = data.load(options.data)
+    whole = data.load(options.data, **reading_of(options))
     likelihood = choose_likelihood(options, whole)
     prepared = prepare_data(whole, likelihood, options.binarize)
     rng = np.random.default_rng(checks.whole_number("seed", options.seed, 0))
@@ -94,7 +95,8 @@ def new_training(options: argparse.Namespace, again: str) -> tuple[Training, dic
     settings = {"epochs": 150 if options.epochs is None else options.epochs}
     settings |= {name: getattr(options, name) for name in ("batch", "lr", "samples")}
     config = {"data": options.data, "seed": options.seed, **settings, "model": checkpoint.describe(vae)}
-    config |= {"binarize": options.binarize, "command": again, "data_crc32": checksum(prepared)}
+    config |= {"reading": reading_of(options), "binarize": options.binarize}
+    config |= {"command": again, "data_crc32": checksum(prepared)}
     return Training(vae, prepared, rng, **settings), config, []
 
 
@@ -143,7 +145,7 @@ def with_epochs(run: runs.Run, epochs: int) -> str:
 def data_of(run: runs.Run) -> data.Dataset:
     """Return the data of a run in the form that its likelihood needs. Raises ValueError if they are missing or changed."""
     try:
-        whole = data.load(run.config["data"])
+        whole = data.load(run.config["data"], **reading_in(run))
     except data.DataError as error:
         raise data.DataError(f"the data of {run.path}: {error}") from error
     prepared = prepare_data(whole, run.vae.likelihood, run.config.get("binarize", False))
@@ -152,6 +154,18 @@ def data_of(run: runs.Run) -> data.Dataset:
         got = f"{run.path}, but {run.config['data']} has changed since it was trained"
         checks.refuse("RUN", "a run whose data are unchanged", got, "Restore the old data, or train on the new data.")
     return prepared
+
+
+def reading_in(run: runs.Run) -> dict:
+    """Return the settings of reading of a run; a run without them was made when less was taken from the content."""
+    reading = run.config.get("reading", {"older": True})
+    if not isinstance(reading, dict):
+        runs.damaged(run.path / "config.json", f"its reading is {reading!r}")
+    known = {"label": str, "delimiter": str, "image": str, "transpose": bool, "trials": int, "older": bool}
+    wrong = [name for name, value in reading.items() if type(value) is not known.get(name)]
+    if wrong:
+        runs.damaged(run.path / "config.json", f"its reading has {wrong[0]}")
+    return reading
 
 
 def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> data.Dataset:
@@ -167,9 +181,26 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
         remedy = "Its model.npz belongs to other data, or is damaged."
         checks.refuse("the run", f"a model of counts 0..{whole.trials}", f"one of counts 0..{likelihood.n}", remedy)
     prepared = whole.binarized() if binarize else whole if likelihood.takes_counts else whole.as_fractions()
-    for x in (*in_chunks(prepared.train_x), prepared.test_x):
-        likelihood.check(x, "--data")
+    try:
+        likelihood.check(extremes(prepared), "--data")
+    except ValueError as error:                             # a column of labels can be the reason
+        warned = [note for note in prepared.about.notes if note.startswith("warning")]
+        raise ValueError(" ".join([str(error), *warned])) from error
     return prepared
+
+
+def extremes(prepared: data.Dataset) -> np.ndarray:
+    """Return the smallest and the largest number, and one that is not whole if there is one, as a row (1, K).
+
+    A likelihood that accepts these accepts all; a refusal and its remedy then speak of all of the data.
+    """
+    found = []
+    for x in (*in_chunks(prepared.train_x), prepared.test_x):
+        broken = x[x != np.rint(x)][:1] if x.dtype.kind == "f" else x[:0, 0]
+        found.append(np.concatenate([[x.min(), x.max()], broken]).astype(x.dtype))
+    found = np.concatenate(found)
+    broken = found[found != np.rint(found)][:1]
+    return np.concatenate([[found.min(), found.max()], broken]).astype(found.dtype)[None]
 
 
 def checksum(prepared: data.Dataset) -> int:
@@ -192,8 +223,8 @@ def choose_likelihood(options, data):
         checks.refuse("--sigma", rule, f"{options.sigma} for {name}", "Add --likelihood gaussian.")
     if name == "binomial":
         if data.trials is None:
-            remedy = "Only the bundled digits are counts."
-            checks.refuse("--likelihood", "bernoulli or gaussian for these data", "binomial", remedy)
+            remedy = "Add --trials N, the largest possible count, or use another likelihood."
+            checks.refuse("--likelihood binomial", "used with counts 0..n", "data without their n", remedy)
         settings["n"] = data.trials
     return make_likelihood(name, **settings)
 
@@ -207,6 +238,7 @@ def run_epochs(run: runs.Run, training: Training, options: argparse.Namespace) -
     progress, stop = Silent() if options.quiet else Progress(training.epochs), StopOnSignal()
     runs.write(run)
     with stop, add_saved_path(run), np.errstate(over="ignore", invalid="ignore"):          # Training checks for overflow
+        say_what_was_read(options, training.data)
         say(options, "nats per data point: reconstruction" + " | KL | ELBO" * run.vae.noise)
         saved = time.monotonic()
         for step, record in enumerate(training.steps(), 1):

@@ -1,11 +1,19 @@
-"""Data: the bundled digits, and files.
+"""Data: the bundled digits, files, and arrays.
 
     dataset      a data set: rows to train on and rows held out; the bundled digits
-    files        load: .npz, .npy, .csv, IDX, the directory of MNIST
+    files        load, from_arrays: find the reader of a file by its content
     formats      strict readers of .npy, .npz and IDX: the right array or an error, nothing is executed
+    tables       text: .csv, .tsv, with a header and a column of labels
+    archives     .npz by the public names of its arrays
+    mnist        the IDX files of a directory, or with a common prefix
+    foreign      files that are not read: what they seem to be, and how to convert them
+    raw          what a reader returns, and what the user says about the data
+    meaning      what the arrays mean: pictures, labels, grey levels, counts, the held-out part
+    description  one line that says what was read
 """
 
 from minivae.data.dataset import Dataset, Grey, digits, draw_binary, hold_out
-from minivae.data.files import DataError, load, read_csv
+from minivae.data.files import from_arrays, load
+from minivae.data.raw import DataError
 
-__all__ = ["DataError", "Dataset", "Grey", "digits", "draw_binary", "hold_out", "load", "read_csv"]
+__all__ = ["DataError", "Dataset", "Grey", "digits", "draw_binary", "from_arrays", "hold_out", "load"]

@@ -12,7 +12,8 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.checks import real_array, refuse, whole_number
+from minivae.checks import class_numbers, real_array, refuse, whole_number
+from minivae.data.description import Description
 
 
 class Grey:
@@ -67,6 +68,10 @@ class Dataset:
         n if the numbers are counts 0..n, else None.
     binarize : bool
         True if `take` draws zeros and ones with the training rows as probabilities.
+    classes : tuple of str or None
+        Names of the classes 0, 1, ... if the labels are text, else None.
+    about : Description or None
+        Description of what was read, for data from `load` and `from_arrays`.
     """
 
     name: str
@@ -77,6 +82,18 @@ class Dataset:
     image_shape: tuple[int, int] | None = None
     trials: int | None = None
     binarize: bool = False
+    classes: tuple[str, ...] | None = None
+    about: Description | None = None
+
+    def __post_init__(self):
+        for name in ("train_x", "test_x"):
+            x = getattr(self, name)
+            if not isinstance(x, Grey):
+                object.__setattr__(self, name, x if is_matrix(x) else real_array(name, x, (None, None)))
+        for name in ("train", "test"):
+            y, rows = getattr(self, f"{name}_y"), len(getattr(self, f"{name}_x"))
+            if y is not None and not (isinstance(y, np.ndarray) and y.dtype.kind in "ui" and y.shape == (rows,)):
+                object.__setattr__(self, f"{name}_y", class_numbers(f"{name}_y", y, rows)[0])
 
     def as_fractions(self) -> "Dataset":
         """Return the same data with counts 0..n divided by n, for likelihoods other than the Binomial."""
@@ -119,7 +136,12 @@ def digits() -> Dataset:
     """The bundled digits: 1,442 to train on, 355 held out."""
     with resources.files("minivae.data").joinpath("digits.npz").open("rb") as file, np.load(file) as stored:
         x, y = stored["x"], stored["y"]
-    return replace(as_dataset("digits", *hold_out(x, y)), trials=16)
+    parts, classes = hold_out(x.reshape(len(x), -1), y), tuple("0123456789")
+    about = Description(
+        "digits", len(parts[0]), len(parts[1]), parts[0].shape[1], classes, (8, 8), 0.0, 16.0, "counts of 16 trials",
+        "every fifth row of each class", "as stored",
+    )  # fmt: skip
+    return Dataset("digits", *parts, (8, 8), trials=16, about=about)
 
 
 def hold_out(x: NDArray, y: NDArray | None) -> tuple:
@@ -135,16 +157,12 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
     held = rank % 5 == 4
     if y is not None and len(x) and not held.any():
         largest = f"the largest of {len(sizes)} has {max(sizes)}"
-        raise ValueError(f"a class of at least 5 rows is needed to hold some out; {largest}.")
+        raise ValueError(f"a class of at least 5 rows is needed to hold some out; {largest}. Or leave the labels out.")
     if not held.any():
         raise ValueError(f"at least 5 rows are needed to hold some out; got {len(x)}.")
     return x[~held], x[held], None if y is None else y[~held], None if y is None else y[held]
 
 
-def as_dataset(name: str, train_x: NDArray, test_x: NDArray, train_y=None, test_y=None) -> Dataset:
-    """Return a Dataset: pictures become rows of numbers; a square number of features counts as a square picture."""
-    side = math.isqrt(train_x[0].size)
-    square = (side, side) if side * side == train_x[0].size else None
-    shape = train_x.shape[1:] if train_x.ndim == 3 else square
-    flat = [real_array("x", x.reshape(len(x), -1), (None, None)) for x in (train_x, test_x)]
-    return Dataset(name, *flat, train_y, test_y, shape)
+def is_matrix(x: object) -> bool:
+    """Return True for a plain array of rows of real numbers; their values are checked where they are used."""
+    return type(x) is np.ndarray and x.ndim == 2 and x.dtype.kind in "uif"

@@ -1,37 +1,51 @@
-"""Load data from files: .npz, .npy, .csv, IDX, and the directory of MNIST."""
+"""Load data: the bundled digits, files, directories, arrays. The content of a file decides how it is read."""
 
 import os
-import re
-import warnings
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from minivae.checks import refuse
-from minivae.data.dataset import Dataset, Grey, as_dataset, digits, hold_out
-from minivae.data.formats import Damaged, read_idx, read_npy, read_npz, regular
+from minivae.checks import real_array, refuse
+from minivae.data import foreign
+from minivae.data.archives import read_archive
+from minivae.data.dataset import Dataset, digits
+from minivae.data.formats import IDX_TYPES, Damaged, read_npy, regular
+from minivae.data.meaning import dataset_of
+from minivae.data.mnist import place_of, read_mnist, read_one_idx
+from minivae.data.raw import DataError, Raw, Reading
+from minivae.data.tables import read_table
 
 
-class DataError(ValueError):
-    """A file that cannot be read as data; the message names the file and what was expected."""
+def read_array(path: Path, how: Reading) -> Raw:
+    """Read the array of an .npy."""
+    return Raw(read_npy(path))
 
 
-def load(source: str = "digits") -> Dataset:
-    """Load the bundled "digits" or a path: .npz (x, y), .npy, .csv, an IDX file, or a directory with the files of MNIST.
+READERS = {                                                 # by the end of the name, where the content does not decide
+    ".npz": read_archive,
+    ".npy": read_array,
+    ".csv": read_table,
+    ".tsv": read_table,
+}
 
-    Raises DataError (a ValueError) if the path holds no such data.
+
+def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
+    """Load the bundled "digits", a file (.npz, .npy, text, IDX), or the IDX files of a directory or with a common prefix.
+
+    Keyword arguments say what the content cannot: label, delimiter, image, transpose, trials; see `Reading`. `about` of
+    the result describes what was read. Raises DataError (a ValueError) if the path holds no such data.
     """
+    how = Reading(**how, older=older)
     if not isinstance(source, (str, os.PathLike)):
-        refuse("source", "'digits' or a path", repr(source), "Try data.load().")
+        remedy = "Try data.load(); arrays are taken by data.from_arrays(x, y)."
+        refuse("source", "'digits' or a path", repr(source) if not hasattr(source, "shape") else "an array", remedy)
     if source == "digits":
-        return digits()
+        return of_digits(how)
     path = Path(source)
     try:
-        if path.is_dir():
-            return _mnist_directory(path)
-        return as_dataset(path.name, *hold_out(*_read(path)))
+        return dataset_of(path.name, read(path, how), how)
     except DataError:
         raise
     except ValueError as error:                             # Damaged is one
@@ -43,76 +57,65 @@ def load(source: str = "digits") -> Dataset:
         raise DataError(f"{path}: more than fits into the memory of this machine. Take fewer rows.") from error
 
 
-def _read(path: Path) -> tuple[NDArray, NDArray | None]:
-    """Return x, and the labels y or None."""
-    kind, y = path.suffix.lower(), None
-    if kind == ".npz":
-        arrays = read_npz(path)
-        if "x" not in arrays:
-            raise Damaged(f"an .npz of data has an array x (and y for labels); this one has {sorted(arrays)}.")
-        x, y = arrays["x"], arrays.get("y")
-    elif kind == ".npy":
-        x = read_npy(path)
-    elif kind == ".csv":
-        x = read_csv(path)
-    else:
-        x = read_idx(path)
-    if x.dtype.kind not in "buif" or x.ndim not in (2, 3) or (y is not None and y.shape != x.shape[:1]):
-        shapes = f"x {x.shape} of {x.dtype}, y {np.shape(y)}"
-        raise Damaged(f"expected numbers x (N, D) or (N, height, width), and y (N,) if any; got {shapes}.")
-    if y is not None and not are_whole(y):
-        raise Damaged(f"labels y must be whole numbers; got {y.dtype}. Number the classes 0, 1, 2, ...")
-    return x, y
+def of_digits(how: Reading) -> Dataset:
+    """Return the bundled digits; refuse every setting but their own number of trials."""
+    given = [name for name in ("label", "delimiter", "image", "transpose", "trials") if getattr(how, name)]
+    if given and not (given == ["trials"] and how.trials == 16):
+        refuse(f"--{given[0]}", "used with --data PATH", "the bundled digits", "Leave it out, or name a file.")
+    return digits()
 
 
-def are_whole(y: NDArray) -> bool:
-    """Return True if all of these are whole numbers; floats only below 2^53, where each is exact in float64."""
-    return y.dtype.kind in "bui" or (y.dtype.kind == "f" and bool(((y == np.rint(y)) & (np.abs(y) < 2**53)).all()))
+def from_arrays(
+    x: ArrayLike, y: ArrayLike | None = None, test_x: ArrayLike | None = None, test_y: ArrayLike | None = None, *,
+    name: str = "arrays", **how,
+) -> Dataset:  # fmt: skip
+    """Return a data set of arrays, lists or DataFrames of numbers: x (N, D) or (N, height, width), labels y if any.
+
+    Without `test_x`, every fifth row is held out. The keyword arguments are those of `load`.
+    """
+    x, test_x = (None if part is None else numbers(part) for part in (x, test_x))
+    if x is None or (test_x is None and test_y is not None):
+        refuse("x" if x is None else "test_x", "an array", "None", "Give the rows of numbers.")
+    return dataset_of(name, Raw(x, y, test_x, test_y), Reading(**how))
 
 
-def read_csv(path: Path) -> NDArray:
-    """Read rows of numbers separated by commas, (N, D); a line that begins with # is a comment."""
-    with open(regular(path), encoding="utf-8-sig") as file, warnings.catch_warnings(action="error"):
-        try:
-            rows = (line for line in file if not line.startswith("#"))
-            return np.loadtxt(rows, delimiter=",", ndmin=2, comments=None)
-        except (ValueError, Warning) as error:              # an empty file is a warning
-            raise Damaged(f"not rows of numbers with commas between them ({error}).") from error
+def numbers(x: Any) -> NDArray:
+    """Return an array of real numbers with at least one axis."""
+    shape = getattr(x, "shape", None)
+    return real_array("x", x, (None,) * (len(shape) if shape else 2))
 
 
-PARTS = {"train": "train", "test": "t10k"}
-KINDS = {"images": 3, "labels": 1}                          # number of axes
+def read(path: Path, how: Reading) -> Raw:
+    """Return the arrays of a file, or of the IDX files in a directory or with this prefix."""
+    if path.is_dir() or (not path.exists() and is_prefix(path)):
+        return read_mnist(path, how)
+    head, packed = foreign.beginning(regular(path))
+    if not head and not packed:
+        raise Damaged("the file is empty.")
+    ending = next((suffix.lower() for suffix in reversed(path.suffixes) if suffix.lower() in READERS), "")
+    known = foreign.seems(path, head, packed)
+    if known:
+        raise Damaged(known)
+    return reader_for(head, packed, ending)(path, how)
 
 
-def _mnist_directory(path: Path) -> Dataset:
-    """Read the four files of MNIST or Fashion-MNIST, plain or .gz; grey bytes become fractions of 255."""
-    arrays = {}
-    for part, usual in PARTS.items():
-        for kind, axes in KINDS.items():
-            file = _find(path, usual, kind, axes)
-            try:
-                array = read_idx(file)
-            except ValueError as error:
-                raise DataError(f"{file}: {error}") from error
-            if array.ndim != axes or array.dtype != np.uint8 or not array.size:
-                came = f"{array.dtype} of shape {array.shape}"
-                raise DataError(f"{file}: expected bytes with {axes} axes, and one at least; got {came}.")
-            arrays[part, kind] = array
-        if len(arrays[part, "images"]) != len(arrays[part, "labels"]):
-            counts = [f"{len(arrays[part, kind])} {kind}" for kind in KINDS]
-            raise DataError(f"{path}: every image needs a label; the {part} files have {' and '.join(counts)}.")
-    sizes = [arrays[part, "images"].shape[1:] for part in PARTS]
-    if sizes[0] != sizes[1]:
-        raise DataError(f"{path}: all images should have one size; the two parts have {sizes[0]} and {sizes[1]}.")
-    bytes_ = as_dataset(path.name, *(arrays[part, kind] for kind in KINDS for part in PARTS))
-    return replace(bytes_, train_x=Grey(bytes_.train_x), test_x=Grey(bytes_.test_x)[:])
+def is_prefix(path: Path) -> bool:
+    """Return True if IDX files beside this path have its last part as prefix."""
+    if not path.parent.is_dir():
+        return False
+    places = [place_of(file) for file in path.parent.iterdir()]
+    return any(place and place.prefix.lower() == path.name.lower() for place in places)
 
 
-def _find(path: Path, part: str, kind: str, axes: int) -> Path:
-    """Return the file of this part by its usual name: with - or . before idx, plain or .gz."""
-    spelled = re.compile(rf"{part}[-_.]{kind}[-_.]idx{axes}[-_.]ubyte(\.gz)?", re.IGNORECASE)
-    found = sorted(file for file in path.iterdir() if spelled.fullmatch(file.name) and not file.is_dir())
-    if not found:
-        usual = f"{part}-{kind}-idx{axes}-ubyte"
-        raise DataError(f"{path}: {usual}(.gz) is missing. Name a directory with the four files of MNIST.")
-    return found[0]
+def reader_for(head: bytes, packed: bool, ending: str) -> Callable[[Path, Reading], Raw]:
+    """Return the reader for a file that begins so and whose name ends so."""
+    if head.startswith(b"\x93NUMPY"):
+        return read_array
+    if head.startswith(b"PK"):
+        return read_archive
+    if head[:2] == b"\0\0" and len(head) > 2 and head[2] in IDX_TYPES:
+        return read_one_idx
+    if ending in READERS and not (packed and READERS[ending] is not read_table):
+        return READERS[ending]
+    text = not any(byte < 9 or 13 < byte < 32 for byte in head) and head
+    return read_table if text else read_one_idx

@@ -29,6 +29,10 @@ LONGEST_HEADER = 10_000                                     # characters of an .
 LAST = b"PK\5\6"                                           # first of the last 22 bytes of a zip without a comment
 DESCRIPTORS = (12, 16, 20, 24)                              # lengths of what follows a member that was written to a pipe
 PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # numbers, and text
+REMEDIES = {
+    "|O": " Objects are pickled, which can run any code. Save numbers with x.astype(float), labels with y.astype(str).",
+    "|S": " Save text with .astype(str).",
+}
 
 
 class Damaged(ValueError):
@@ -154,7 +158,7 @@ def header_of(text: bytearray) -> tuple[tuple[int, ...], np.dtype, bool]:
         raise Damaged("the header should have exactly descr, fortran_order and shape.")
     descr, shape, fortran = header["descr"], header["shape"], header["fortran_order"]
     if not isinstance(descr, str) or not PLAIN.fullmatch(descr):
-        raise Damaged(f"an array of numbers is expected; its dtype is {descr!r}.")
+        raise Damaged(f"an array of numbers is expected; its dtype is {descr!r}.{REMEDIES.get(str(descr)[:2], '')}")
     lengths = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape) and len(shape) <= MOST_AXES
     if not lengths or type(fortran) is not bool:
         raise Damaged(f"the header has no possible shape and order: {shape!r}, {fortran!r}.")

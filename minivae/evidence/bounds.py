@@ -60,13 +60,15 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
 
 def checked_counts(k: int | Sequence[int]) -> list[int]:
     """Return k as a list. Raises ValueError unless it is one k >= 2, or several in increasing order with the last >= 2."""
+    example = "Try k=(1, 10, 100)."
     try:
         several = np.ndim(k) > 0
     except ValueError:                                      # from NumPy, for a list that contains lists and numbers
-        checks.refuse("k", "a whole number, or several", repr(k), "Try k=(1, 10, 100).")
-    counts = [checks.whole_number("every k", each, 1) for each in k] if several else [checks.whole_number("k", k, 2)]
+        checks.refuse("k", "a whole number, or several", repr(k), example)
+    counts = [checks.whole_number("every k", each, 1, example) for each in k] if several else []
+    counts = counts if several else [checks.whole_number("k", k, 2)]
     if not counts or counts[-1] < 2 or sorted(set(counts)) != counts:
-        checks.refuse("k", "whole numbers in increasing order, the last >= 2", repr(list(k)), "Try k=(1, 10, 100).")
+        checks.refuse("k", "whole numbers in increasing order, the last >= 2", repr(list(k)), example)
     if counts[-1] > sys.maxsize:
         got = f"a number of {counts[-1].bit_length()} bits"
         checks.refuse("k", f"at most {sys.maxsize}, the largest index", got, "Try k=1000.")

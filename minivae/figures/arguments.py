@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 from numpy.typing import NDArray
 
 from minivae import checks
@@ -19,7 +18,8 @@ def latent_is(vae: VAE, rule: str, allowed: bool) -> None:
 
 def shape_of(vae: VAE, image_shape: Shape) -> Shape:
     """Return (H, W); refuse a shape whose H W is not D."""
-    shape = checks.sizes("image_shape", image_shape)
+    side = next(n for n in range(math.isqrt(vae.features), 0, -1) if vae.features % n == 0)
+    shape = checks.sizes("image_shape", image_shape, f"image_shape=({side}, {vae.features // side})")
     if len(shape) != 2 or math.prod(shape) != vae.features:
         rule = f"(height, width) with height * width = {vae.features}"
         checks.refuse("image_shape", rule, repr(image_shape), "It is the shape of one row of the data as an image.")
@@ -27,10 +27,5 @@ def shape_of(vae: VAE, image_shape: Shape) -> Shape:
 
 
 def labels_of(labels: NDArray | None, rows: int) -> NDArray | None:
-    """Return labels (rows,) as integers; refuse fractions, or more or fewer labels than rows."""
-    if labels is None:
-        return None
-    labels = checks.real_array("labels", labels, (rows,))
-    if (labels != np.rint(labels)).any():
-        checks.refuse("labels", "whole numbers", "fractions", "Number the classes 0, 1, 2, ...")
-    return labels.astype(int)
+    """Return labels (rows,) as integers; names of classes become 0, 1, ... in alphabetical order."""
+    return None if labels is None else checks.class_numbers("labels", labels, rows)[0].astype(int)

@@ -134,7 +134,7 @@ def test_evaluate_page_shows_the_numbers_of_json(run, capsys, tmp_path, monkeypa
     monkeypatch.setattr(style, "save", lambda figure, alt, path: path.touch())     # an empty file is enough
     text = printed(capsys, run, *asked, "--overwrite").out
     assert set(document) == {
-        *("rows", "held_out", "seed", "run", "command", "table", "meaning", "violations", "gap", "files"),
+        *("rows", "held_out", "read", "seed", "run", "command", "table", "meaning", "violations", "gap", "files"),
         *("reconstruction", "rate", "distortion", "mutual_information", "marginal_kl", "surgery_se"),
         *("kl_per_dimension", "active", "latent"),
     }
@@ -202,9 +202,9 @@ def test_evaluate_of_other_rows_prints_the_means_of_train_too(run, tmp_path, cap
         ({"noise": False, "beta": 0.0}, [], "RUN must be a model with noise; got a plain autoencoder"),
         ({"latent": 3}, ["--gap"], "--gap must be used with one or two latent dimensions; got 3"),
         ({"latent": 3}, ["--exact"], "--exact must be used with one or two latent dimensions, or with a gaussian"),
-        ({}, ["--k", "10,1"], "k must be whole numbers in increasing order"),
-        ({}, ["--k", "9" * 30], "k must be at most"),
-        ({}, ["--k", "1"], "k must be whole numbers in increasing order, the last >= 2"),
+        ({}, ["--k", "10,1"], "--k must be whole numbers in increasing order"),
+        ({}, ["--k", "9" * 30], "--k must be at most"),
+        ({}, ["--k", "1"], "--k must be whole numbers in increasing order, the last >= 2"),
         ({}, ["--rows", "1"], "--rows must be a whole number >= 2"),
         ({}, ["--seed", "-1"], "--seed must be a whole number >= 0"),
     ],

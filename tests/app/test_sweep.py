@@ -258,7 +258,7 @@ def test_sweep_refuses_a_file_as_out_before_training(tmp_path, capsys, monkeypat
     (tmp_path / "file").write_text("mine")
     assert cli.main(["sweep", "--beta", "1,2", "--out", str(tmp_path / "file")]) == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"minivae: out must be a directory; got {tmp_path / 'file'}, which is a file")
+    assert err.startswith(f"minivae: --out must be a directory; got {tmp_path / 'file'}, which is a file")
     assert (tmp_path / "file").read_text() == "mine"
 
 

@@ -42,13 +42,13 @@ BAD_DATA = {
     "masked rows": ([*np.ma.masked_equal(coins(), 1)], "a plain array", "a masked array", "Fill"),
     "nothing masked": (np.ma.array(coins()), "a plain array", "a masked array", "Fill"),
     "objects": (coins().astype(object), "real numbers", "dtype object", "astype"),
-    "None": (None, "real numbers", "dtype object", "astype"),
-    "complex": (coins() + 0j, "real numbers", "dtype complex128", "astype"),
+    "None": (None, "real numbers", "dtype object", "missing values"),
+    "complex": (coins() + 0j, "real numbers", "dtype complex128", "abs()"),
     "strings": (coins().astype(str), "real numbers", "dtype <U", "astype"),
     "bytes": (coins().astype(bytes), "real numbers", "dtype |S", "astype"),
     "dates": (coins().astype("datetime64[s]"), "real numbers", "dtype datetime64", "astype"),
     "ragged": ([[0, 1, 0], [1, 1]], "shape (any, 3)", "unequal length", "same length"),
-    "a dict": ({"x": 1}, "real numbers", "dtype object", "astype"),
+    "a dict": ({"x": 1}, "real numbers", "dtype object", "array of numbers"),
 }
 METHODS = {
     "loss": lambda vae, x: vae.loss(x, np.zeros((1, 4, 2))),
@@ -71,12 +71,12 @@ def test_bad_data_are_refused_by_every_public_method(likelihood, method, bad, ru
     "likelihood, value, rule, got, remedy",
     [
         (Bernoulli(), 255, "within 0..1", "0 to 255", "Divide by 255."),
-        (Bernoulli(), 3, "within 0..1", "0 to 3", "Divide by 255."),
-        (Bernoulli(), 2, "within 0..1", "0 to 2", "Rescale"),   # class labels rather than very dark pixels
+        (Bernoulli(), 127, "within 0..1", "0 to 127", "counts 0..127: use likelihood=Binomial(127), or divide by 127"),
+        (Bernoulli(), 2, "within 0..1", "0 to 2", "counts 0..2: use likelihood=Binomial(2)"),
         (Bernoulli(), 256, "within 0..1", "0 to 256", "Rescale"),
         (Bernoulli(), -0.5, "within 0..1", "-0.5 to 1", "Rescale"),
         (Bernoulli(), 1.0000001, "within 0..1", "0 to 1.0000001", "Rescale"),
-        (Binomial(16), 17, "whole numbers 0..16 for Binomial(16)", "0 to 17", "counts"),
+        (Binomial(16), 17, "whole numbers 0..16 for Binomial(16)", "0 to 17", "Use Binomial(17)"),
         (Binomial(16), -1, "whole numbers 0..16 for Binomial(16)", "-1 to 1", "counts"),
         (Binomial(16), 0.5, "whole numbers 0..16 for Binomial(16)", "not all whole", "counts"),
     ],
@@ -116,8 +116,8 @@ BAD_NOISE = {
     "a coordinate too many": (np.zeros((1, 4, 3)), "of shape (any, 4, 2)", "shape (1, 4, 3)", "Reshape"),
     "no draws": (np.zeros((0, 4, 2)), "non-empty", "shape (0, 4, 2)", "at least one"),
     "NaN": (np.full((1, 4, 2), np.nan), "finite", "nan at index (0, 0, 0)", "Find where"),
-    "None": (None, "real numbers", "dtype object", "astype"),
-    "a generator": (np.random.default_rng(0), "real numbers", "dtype object", "astype"),
+    "None": (None, "real numbers", "dtype object", "array of numbers"),
+    "a generator": (np.random.default_rng(0), "real numbers", "dtype object", "array of numbers"),
 }
 
 
@@ -135,7 +135,7 @@ def test_noise_of_the_wrong_shape_is_refused(method, bad, rule, got, remedy):
         (np.zeros((4, 3)), "of shape (any, 2)", "shape (4, 3)", "Reshape"),
         (np.zeros((0, 2)), "non-empty", "shape (0, 2)", "at least one"),
         (np.full((1, 2), np.inf), "finite", "inf at index (0, 0)", "Find where"),
-        (np.zeros((1, 2), complex), "real numbers", "dtype complex128", "astype"),
+        (np.zeros((1, 2), complex), "real numbers", "dtype complex128", "abs()"),
     ],
 )
 def test_codes_of_the_wrong_shape_are_refused(bad, rule, got, remedy):
@@ -202,7 +202,7 @@ BAD_SETTINGS = [
     ("noise", None, "True or False", ""),
     ("data_mean", [0.5, 0.5], "shape (3,)", "Reshape"),
     ("data_mean", [0.5, np.nan, 0.5], "finite", "Find where"),
-    ("data_mean", [0.5, 30.0, 200.0], "within 0..1", "255"),
+    ("data_mean", [0.5, 30.0, 200.0], "within 0..1", "divide by 200.0"),
 ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from minivae import data
 from minivae.app import cli
 from minivae.data import DataError, files, formats
+from minivae.data import mnist as mnist_files
 from tests.helpers.numeric import refused
 from tests.helpers.trained import trained
 
@@ -59,10 +60,10 @@ def test_npz_npy_and_csv_give_the_same_rows(tmp_path, with_labels):
     x, y = rng.random((20, 9)), rng.integers(0, 3, 20)
     np.savez(tmp_path / "a.npz", x=x, **({"y": y} if with_labels else {}))
     np.save(tmp_path / "a.npy", x)
-    np.savetxt(tmp_path / "a.csv", x, delimiter=",")
+    np.savetxt(tmp_path / "a.csv", x, delimiter=",")        # with nine columns, but no picture
     from_npz, from_npy, from_csv = (data.load(str(tmp_path / f"a.{kind}")) for kind in ("npz", "npy", "csv"))
     assert (from_npy.train_x == from_csv.train_x).all() and (from_npy.test_x == from_csv.test_x).all()
-    assert from_npz.image_shape == (3, 3) and from_npz.name == "a.npz"
+    assert from_npz.image_shape is None and from_npz.name == "a.npz"
     if with_labels:
         assert sorted([*from_npz.train_y, *from_npz.test_y]) == sorted(y)
         labels = {tuple(row): label for row, label in zip(x, y)}
@@ -203,12 +204,12 @@ def test_unreadable_file_of_an_idx_directory_is_named(tmp_path, monkeypatch):
     def refusing(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(files, "read_idx", refusing)
+    monkeypatch.setattr(mnist_files, "read_idx", refusing)
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte: cannot be read \(Permission denied\)"):
         data.load(mnist(tmp_path))
 
 
-NOT_WHOLE = [np.full(20, np.nan), np.full(20, np.inf), np.arange(20) / 2, np.array(["a"] * 20), np.full(20, 1e300)]
+NOT_WHOLE = [np.full(20, np.nan), np.full(20, np.inf), np.arange(20) / 2, np.full(20, 1e300)]
 
 
 @pytest.mark.parametrize("y", NOT_WHOLE)
@@ -235,6 +236,7 @@ def test_file_too_large_for_memory_is_refused_by_name(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(files, "read_npy", full)
+    np.save(tmp_path / "x.npy", np.zeros((9, 2)))
     with pytest.raises(DataError, match=r"x\.npy: .*memory"):
         data.load(str(tmp_path / "x.npy"))
 
@@ -272,7 +274,7 @@ def test_csv_comment_is_skipped_only_if_it_fills_the_line(tmp_path):
     (tmp_path / "a.csv").write_text("\n".join(["# two columns", *rows]))
     assert len(data.load(str(tmp_path / "a.csv")).train_x) == 8
     (tmp_path / "a.csv").write_text("\n".join([*rows, "0,1 # 0.5,0.5"]))
-    with pytest.raises(DataError, match=r"a\.csv: not rows of numbers"):
+    with pytest.raises(DataError, match=r"a\.csv: line 11 has 3 cells, the first line 2"):
         data.load(str(tmp_path / "a.csv"))
 
 

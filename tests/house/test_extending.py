@@ -222,12 +222,16 @@ def _(mu, sigma):
 
 FORMAT = {
     "minivae/data/files.py": {
-        "    else:\n        x = read_idx(path)":
-            "    elif kind == \".tsv\":\n        x = read_csv(path, \"\\t\")\n    else:\n        x = read_idx(path)",
-        "def read_csv(path: Path) -> NDArray:": 'def read_csv(path: Path, between: str = ",") -> NDArray:',
-        'delimiter=","': "delimiter=between",
+        "READERS = {": """def read_raw(path: Path, how: Reading) -> Raw:
+    \"\"\"Read bytes without a header, 64 of them for each picture.\"\"\"
+    return Raw(np.fromfile(path, np.uint8).reshape(-1, 64), grey=True)
+
+
+READERS = {""",
+        '    ".csv": read_table,\n': '    ".csv": read_table,\n    ".raw": read_raw,\n',
+        "from numpy.typing import ArrayLike": "import numpy as np\nfrom numpy.typing import ArrayLike",
     },
-    "minivae/app/cli.py": {".csv": ".csv .tsv"},
+    "minivae/app/cli.py": {".csv, .tsv": ".csv, .tsv, .raw"},
 }
 
 ENTRY = {
@@ -310,10 +314,10 @@ def check_estimator():
 
 def check_format():
     with tempfile.TemporaryDirectory() as room:
-        file = Path(room) / "x.tsv"
-        file.write_text("0\t1\t0\n" * 20)
+        file = Path(room) / "x.raw"
+        file.write_bytes(bytes(range(256)) * 20)
         check_train("--data", str(file))
-    assert ".tsv" in train_help()
+    assert ".raw" in train_help()
 
 
 def check_entry():

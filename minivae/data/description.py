@@ -1,0 +1,39 @@
+"""Say what was read, in one line."""
+
+from typing import NamedTuple
+
+MOST_NAMED = 5                                              # classes in the line
+
+
+class Description(NamedTuple):
+    """What was read, and what it was taken for."""
+
+    source: str
+    train: int                                  # rows to train on
+    held_out: int
+    features: int
+    classes: tuple[str, ...] | None             # in their order; None without labels
+    image_shape: tuple[int, int] | None
+    low: float                                  # of all values as they are stored
+    high: float
+    taken_for: str                              # "fractions", "counts of 16 trials", ...
+    split: str                                  # how the held-out rows were chosen
+    orientation: str
+    notes: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """Return the description in one line, without the notes."""
+        shape, named = self.image_shape, self.classes or ()
+        pictures = "no pictures (--image HxW gives a shape)"
+        if shape is not None:
+            pictures = f"pictures {shape[0]}x{shape[1]}, {self.orientation}"
+        names = ", ".join(named) if len(named) <= MOST_NAMED else f"{named[0]}, {named[1]}, ..., {named[-1]}"
+        labels = "no labels" if self.classes is None else f"{len(named)} class{'es' * (len(named) > 1)} ({names})"
+        values = f"values {self.low:g} to {self.high:g}: {self.taken_for}"
+        rows = f"{self.train:,} rows to train on, {self.held_out:,} held out ({self.split})"
+        features = f"{self.features:,} feature{'s' * (self.features > 1)}"
+        return f"read {self.source}: {rows}; {features}; {labels}; {pictures}; {values}"
+
+    def document(self) -> dict:
+        """Return the description for JSON."""
+        return self._asdict() | {"line": self.line()}

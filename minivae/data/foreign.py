@@ -1,0 +1,122 @@
+"""Recognise files that are not read, by their first bytes, and say how to convert them. Nothing here opens them further."""
+
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+from minivae.data.raw import beside, quoted
+
+BEGINNING = 4096                                            # bytes that are looked at
+READ = "These are read: .npz, .npy, text (.csv, .tsv), IDX, and a directory of IDX files; text and IDX also as .gz."
+
+# First bytes, what the file seems to be, and the lines that convert it: {path} and {new} are put in.
+HDF = ("import h5py, numpy as np; f = h5py.File({path!r}); print(list(f))", "np.savez({npz!r}, x=f['x'], y=f['y'])")
+PICKLE = (
+    "import pickle, numpy as np; d = pickle.load({open}({path!r}, 'rb'), encoding='latin1')   # only if you trust it",
+    "np.savez({npz!r}, x=d['data'], y=d['labels'])   # with the names that print(d) shows",
+)
+PICTURE = (
+    "import glob, numpy as np; from PIL import Image; files = sorted(glob.glob({glob!r}))",
+    "np.save({npy!r}, np.stack([np.asarray(Image.open(f).convert('L').resize((28, 28))) for f in files]))",
+)
+MATLAB = ("import numpy as np; from scipy.io import loadmat; m = loadmat({path!r}); print(m.keys())",
+          "np.savez({npz!r}, x=m['X'], y=m['y'])")          # fmt: skip
+PARQUET = ("import pandas", "pandas.read_parquet({path!r}).to_csv({csv!r}, index=False)")
+EXCEL = ("import pandas", "pandas.read_excel({path!r}).to_csv({csv!r}, index=False)")
+SVMLIGHT = ("import numpy as np; from sklearn.datasets import load_svmlight_file; x, y = load_svmlight_file({path!r})",
+            "np.savez({npz!r}, x=x.toarray(), y=y)")        # fmt: skip
+JSON = ("import json, numpy as np", "np.save({npy!r}, np.array(json.load(open({path!r}))))")
+SPARSE = ("import numpy as np; from scipy.sparse import load_npz", "np.save({npy!r}, load_npz({path!r}).toarray())")
+TORCH = ("import torch, numpy as np", "np.save({npy!r}, torch.load({path!r}, weights_only=True).numpy())")
+SIGNS = (
+    (rb"\x89HDF\r\n", "an HDF5 file (.h5, .hdf5, or .mat of MATLAB 7.3)", HDF),
+    (rb"MATLAB 5\.0", "a .mat file of MATLAB", MATLAB),
+    (rb"\x80[\x02-\x05]", "a pickle, which can run any code when it is opened", PICKLE),
+    (rb"\([ld]p\d|cnumpy", "a pickle, which can run any code when it is opened", PICKLE),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8|BM.{4}\0{4}|P[1-6]\s+(#|\d+\s+\d+\s)", "one picture", PICTURE),
+    (rb"PAR1", "a Parquet file", PARQUET),
+    (rb"\xd0\xcf\x11\xe0", "an old Excel file (.xls)", EXCEL),
+    (rb"(?i)\s*(<!DOCTYPE|<html|<\?xml)", "a web page: the download failed, or the address is that of a page", ()),
+    (rb"version https://git-lfs", "a pointer of Git LFS, without the data: `git lfs pull` brings them", ()),
+    (rb"%PDF", "a PDF", ()),
+    (rb"BZh[1-9]1AY", "packed with bzip2", ("bunzip2 -k {word}",)),
+    (rb"\xfd7zXZ", "packed with xz", ("unxz -k {word}",)),
+    (rb"\x28\xb5\x2f\xfd", "packed with zstd", ("unzstd {word}",)),
+    (rb"7z\xbc\xaf", "a 7z archive", ("7z x {word}",)),
+    (rb"(?i)(%[^\n]*\n|\s)*@relation", "an ARFF file of Weka", ("grep -v '^[%@]' {word} > {csv}",)),
+    (rb"\s*[\[{]", "JSON", JSON),
+    (rb"[+-]?[\d.]+( +\d+:[-+.\deE]+)+", "a file of LIBSVM (svmlight)", SVMLIGHT),
+    (rb"[\xff\xfe]{2}", "text in UTF-16", ("iconv -f utf-16 -t utf-8 {word} > {csv}",)),
+)
+
+
+def beginning(path: Path) -> tuple[bytes, bool]:
+    """Return the first bytes of a file, unpacked if it is gzipped, and whether it is. Damage shows as fewer bytes."""
+    with open(path, "rb") as file:
+        head = file.read(BEGINNING)
+    if not head.startswith(b"\x1f\x8b"):
+        return head, False
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, BEGINNING), True
+    except zlib.error:
+        return b"", True
+
+
+def seems(path: Path, head: bytes, packed: bool) -> str | None:
+    """Return a sentence that says what the file seems to be and how to convert it; None if nothing foreign is recognised."""
+    for sign, what, lines in SIGNS:
+        if re.match(sign, head, re.DOTALL):
+            return sentence(path, what, lines, packed)
+    if head[257:262] == b"ustar":
+        return sentence(path, "a tar archive", ("tar xf {word}",), False)
+    if head.startswith(b"\x93NUMPY") and packed:
+        return sentence(path, "a gzipped .npy", ("gunzip -k {word}",), False)
+    return inside_zip(path) if head.startswith(b"PK\3\4") else None
+
+
+def inside_zip(path: Path) -> str | None:
+    """Return what a zip that is no plain .npz seems to be, from the names of its members."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except Exception:                                       # a damaged one: the strict reader names the damage
+        return None
+    if {"indices.npy", "indptr.npy", "shape.npy"} <= set(names):
+        return sentence(path, "a sparse matrix of SciPy", SPARSE, False)
+    if any(name.startswith("xl/") for name in names):
+        return sentence(path, "an Excel file (.xlsx)", EXCEL, False)
+    if any(name.endswith("data.pkl") for name in names):
+        return sentence(path, "a file of PyTorch, a pickle in a zip", TORCH, False)
+    if not all(name.endswith(".npy") for name in names):
+        return sentence(path, "a zip archive", ("unzip {word}",), False)
+    return None
+
+
+def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str:
+    """Return what the file seems to be, and the lines that convert it."""
+    parts = {"path": str(path), "word": quoted(path), "glob": str(path.parent / f"*{path.suffix}")}
+    parts |= {kind: str(beside(path, f".{kind}")) for kind in ("npz", "npy", "csv")}
+    parts["open"] = "__import__('gzip').open" if packed else "open"
+    told = f"it seems to be {what}. {READ}"
+    if not lines:
+        return told
+    filled = [line.format(**parts) for line in lines]
+    how = "in Python" if filled[0].startswith("import") else "in a shell"
+    return f"{told} To convert it, {how}:\n  " + "\n  ".join(filled)
+
+
+def of_directory(path: Path) -> str:
+    """Return what a directory without IDX files holds, and what to type."""
+    files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
+    endings = (".npz", ".npy", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+    data = [file for file in files if file.name.lower().endswith(endings) or "idx" in file.name]
+    if data:
+        return f"it holds other files. Name one of them: --data {quoted(data[0])}"
+    inner = [file for file in files if file.is_dir() and any("idx" in one.name for one in file.iterdir())]
+    if inner:
+        return f"the files are one directory deeper: --data {quoted(inner[0])}"
+    pictures = [*path.glob("*.png"), *path.glob("*.jpg"), *path.glob("*/*.png"), *path.glob("*/*.jpg")]
+    if pictures:
+        return sentence(pictures[0], "a directory of pictures", PICTURE, False)
+    return f"it holds no data. {READ}"

@@ -1,0 +1,205 @@
+"""Decide what stored arrays mean: rows, pictures, labels, grey levels or counts, the held-out part."""
+
+import math
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.checks import BRIGHT, are_whole, class_numbers, real_array, refuse
+from minivae.data.dataset import Dataset, Grey, hold_out
+from minivae.data.description import Description
+from minivae.data.formats import Damaged
+from minivae.data.raw import Raw, Reading
+
+CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
+PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
+SMALLEST = 64                                               # features of a flat picture whose numbers are no bytes
+MOST_CLASSES = 100                                          # of a column that is suspected to hold labels
+SEVERAL = 5                                                 # rows that an index counts at least
+
+Shape = tuple[int, int] | None
+
+
+def dataset_of(name: str, raw: Raw, how: Reading) -> Dataset:
+    """Return the data set in these arrays. Raises ValueError if they are none."""
+    x, y, test_x, test_y, notes = separated(raw, how)                           # rows and labels of both parts
+    y, test_y, classes = numbered(x, y, test_x, test_y)
+    own_split = test_x is not None
+    parts = [x, test_x] if own_split else [x]
+    grey = is_grey(parts, raw, how)
+    shape = picture_shape(x, grey, how)
+    parts = [flat(part, shape, how.transpose) for part in parts]                # (N, D) each
+    low, high, whole = range_of(parts)
+    taken_for = meaning_of(low, high, whole, grey, how.trials)
+    if grey:
+        parts = [part.astype(np.uint8, copy=False) for part in parts]
+    split = "the file's own" if own_split else "every fifth row" + " of each class" * (y is not None)
+    if not own_split:
+        *parts, y, test_y = hold_out(parts[0], y)
+    train_x, test_x = (Grey(parts[0]), Grey(parts[1])[:]) if grey else parts
+    shape, orientation = (shape[::-1], "transposed") if how.transpose else (shape, "as stored")
+    about = Description(
+        name, len(train_x), len(test_x), train_x.shape[1], class_texts(y, test_y, classes), shape, low, high, taken_for,
+        split, orientation, tuple(notes),
+    )  # fmt: skip
+    return Dataset(name, train_x, test_x, y, test_y, shape, how.trials, classes=classes, about=about)
+
+
+def separated(raw: Raw, how: Reading) -> tuple:
+    """Return x, y, test_x, test_y and notes: finite numbers, and the column of the labels taken out of them."""
+    x, test_x = (None if part is None else rows_of(part) for part in (raw.x, raw.test_x))
+    if test_x is not None and x.shape[1:] != test_x.shape[1:]:
+        raise Damaged(f"all rows should have one shape; the two parts have {x.shape[1:]} and {test_x.shape[1:]}.")
+    if how.label is not None and raw.y is None:
+        return *take_column(x, test_x, how.label), raw.notes
+    warnings = suspects(x, raw.columns) if raw.y is None and x.ndim == 2 else []
+    return x, raw.y, test_x, raw.test_y, raw.notes + warnings
+
+
+def range_of(parts: list[NDArray]) -> tuple[float, float, bool]:
+    """Return the smallest and the largest number, and whether all are whole."""
+    low, high = min(part.min() for part in parts), max(part.max() for part in parts)
+    return float(low), float(high), all(map(are_whole, parts))
+
+
+def rows_of(x: NDArray) -> NDArray:
+    """Return numbers (N, D) or pictures (N, height, width): axes of length one are dropped."""
+    if x.dtype.kind not in "buif":
+        remedy = "Save it with x.astype(float)." if x.dtype.kind == "U" else ""
+        raise Damaged(f"expected numbers x (N, D) or (N, height, width); got {x.dtype}. {remedy}".strip())
+    came = x.shape
+    if x.ndim == 4 and 3 in (x.shape[1], x.shape[3]) and 1 not in x.shape[1:]:
+        axis = 1 if x.shape[1] == 3 and x.shape[3] != 3 else -1
+        scaled = " / 255" if x.max(initial=0) > 1 else ""
+        raise Damaged(
+            f"x {came} has three colours. In Python, as grey pictures: np.save('grey.npy', x.mean({axis}){scaled}); "
+            "or without pictures: np.save('flat.npy', x.reshape(len(x), -1))."
+        )
+    if x.ndim > 2:
+        x = x.reshape(len(x), *([side for side in x.shape[1:] if side != 1] or [1]))
+    if x.ndim not in (2, 3):
+        remedy = "Write x[:, None] if each number is a row." if x.ndim == 1 else "Write x.reshape(len(x), -1)."
+        raise Damaged(f"expected numbers x (N, D) or (N, height, width); got shape {came}. {remedy}")
+    return real_array("x", x, (None,) * x.ndim)
+
+
+def take_column(x: NDArray, test_x: NDArray | None, label: str | int) -> tuple:
+    """Return x without the column of the labels, the labels, and the same of the held-out part."""
+    number = re.fullmatch(r"[+-]?\d{1,9}", str(label))
+    if x.ndim != 2 or not number or not -x.shape[1] <= int(label) < x.shape[1] or x.shape[1] == 1:
+        known = f"Columns have the numbers 0 to {x[0].size - 1}." if x.ndim == 2 else "Pictures have no columns."
+        raise Damaged(f"label {label!r} is no column of x {x.shape}. {known}")
+    at = int(label) % x.shape[1]
+    parts = [part for part in (x, test_x) if part is not None]
+    (x, y), *test = ((np.delete(part, at, axis=1), part[:, at]) for part in parts)
+    return (x, y, *test[0]) if test else (x, y, None, None)
+
+
+def numbered(x: NDArray, y: object, test_x: NDArray | None, test_y: object) -> tuple:
+    """Return the labels of both parts as whole numbers, and the names of the classes if the labels are text."""
+    if test_x is not None and (y is None) != (test_y is None):
+        refuse("test_y", "given with y, or neither of them", "one alone", "Leave out both, or give both.")
+    if y is None:
+        return None, None, None
+    if test_x is None:
+        codes, classes = class_numbers("labels y", y, len(x))
+        return codes, None, classes
+    if np.shape(y)[1:] != np.shape(test_y)[1:]:
+        raise Damaged(f"labels of both parts should be alike; their shapes are {np.shape(y)} and {np.shape(test_y)}.")
+    for part, labels in ((x, y), (test_x, test_y)):
+        if len(part) != len(labels):
+            raise Damaged(f"every row needs a label; {len(part)} rows have {len(labels)} labels.")
+    codes, classes = class_numbers("labels y", np.concatenate([y, test_y]), len(x) + len(test_x))
+    return codes[: len(x)], codes[len(x) :], classes
+
+
+def is_grey(parts: list[NDArray], raw: Raw, how: Reading) -> bool:
+    """Return True for grey levels 0..255: bytes, or the whole numbers of pictures, with a bright pixel."""
+    x, (low, high, whole) = parts[0], range_of(parts)
+    if how.trials is not None or high <= 1 or low < 0:
+        return False
+    if raw.grey or how.older:
+        return raw.grey
+    if not BRIGHT <= high <= 255 or not whole:
+        return False
+    pixels = bool(raw.columns) and all(map(PIXELS.fullmatch, raw.columns))
+    pictures = x.ndim == 3 or how.image is not None or pixels
+    return x.dtype == np.uint8 or pictures or (x.shape[1] >= SMALLEST and square(x.shape[1]) is not None)
+
+
+def square(features: int) -> Shape:
+    """Return (side, side) if this is the number of pixels of a square, else None."""
+    side = math.isqrt(features)
+    return (side, side) if side * side == features else None
+
+
+def picture_shape(x: NDArray, grey: bool, how: Reading) -> Shape:
+    """Return (height, width): as the user says, of a file with three axes, or of a square number of bytes; else None."""
+    features = x[0].size
+    if how.image is not None:
+        if math.prod(how.image) != features:
+            height = next(n for n in range(math.isqrt(features), 0, -1) if features % n == 0)
+            sides = height, features // height
+            remedy = f"Try --image {sides[0]}x{sides[1]} (in Python: image={sides})."
+            refuse("image", f"a shape of {features} pixels", f"{how.image[0]}x{how.image[1]}", remedy)
+        return how.image
+    if x.ndim == 3:
+        return x.shape[1:]
+    if grey or x.dtype == np.uint8:
+        return square(features)
+    return None
+
+
+def flat(x: NDArray, shape: Shape, transpose: bool) -> NDArray:
+    """Return rows of numbers (N, D); with `transpose`, rows and columns of each picture are exchanged."""
+    if transpose and shape is None:
+        refuse("transpose", "used with pictures", f"rows of {x.shape[1]} numbers", "Add --image HEIGHTxWIDTH.")
+    if transpose:
+        x = x.reshape(len(x), *shape).swapaxes(1, 2)
+    return np.ascontiguousarray(x.reshape(len(x), -1))
+
+
+def meaning_of(low: float, high: float, whole: bool, grey: bool, trials: int | None) -> str:
+    """Return what the values are taken for. Refuses numbers that are no counts 0..trials."""
+    if grey:
+        return "grey levels of bytes, divided by 255"
+    if trials is not None:
+        if low < 0 or not whole:
+            came = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole")
+            refuse("trials", "used with counts 0..n", came, "Leave it out.")
+        if high > trials:
+            remedy = f"Add --trials {high:.0f} (in Python: trials={high:.0f})."
+            refuse("trials", "at least the largest count", f"{trials}, and a count of {high:g}", remedy)
+        return f"counts of {trials} trials"
+    if low >= 0 and high <= 1:
+        return "zeros and ones" if whole else "fractions"
+    return "whole numbers" if whole else "real numbers"
+
+
+def class_texts(y: NDArray | None, test_y: NDArray | None, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the classes in their order, as text; None without labels."""
+    if y is None:
+        return None
+    return classes or tuple(str(label) for label in np.unique(np.concatenate([y, test_y])))
+
+
+def suspects(x: NDArray, columns: tuple[str, ...]) -> list[str]:
+    """Return warnings of a first or last column that looks like classes, and of a first one that counts the rows."""
+    first, rows = x[:, 0], len(x)
+    if rows >= SEVERAL and are_whole(first) and first[0] in (0, 1) and (np.diff(first.astype(float)) == 1).all():
+        counted = f"warning: the first column counts the rows, {first[0]:g} to {first[-1]:g}: an index? It is trained on"
+        return [f"{counted}; `cut -d, -f2- OLD > NEW` makes a text file without it"]
+    found = []
+    for at, place in ((0, "first"), (x.shape[1] - 1, "last")):
+        name = columns[at] if at < len(columns) else ""
+        values = x[:, at]
+        if not are_whole(values) or x.shape[1] < 3:
+            continue
+        classes = len(np.unique(values))
+        rest_is_square = x.shape[1] - 1 >= 16 and square(x.shape[1] - 1) is not None
+        if 2 <= classes <= min(MOST_CLASSES, rows / 2) and (rest_is_square or name.lower() in CLASS_NAMES):
+            typed = name if re.fullmatch(r"\w+", name) else at
+            seen = f"warning: the {place} column looks like {classes} classes, and is trained on"
+            found.append(f"{seen}; add --label {typed} (in Python: label={typed!r}) to take it as labels")
+    return found[:1]

@@ -1,0 +1,101 @@
+"""Between a file and a data set: the arrays as they are stored, and what the user says about them."""
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from minivae.checks import refuse, sizes, whole_number
+
+
+class DataError(ValueError):
+    """A file that cannot be read as data; the message names the file and what was expected."""
+
+
+@dataclass
+class Raw:
+    """Arrays as a file stores them. Without `test_x`, the file has no split of its own.
+
+    `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` says that the bytes
+    of this format are pictures, so that no guess is needed.
+    """
+
+    x: NDArray
+    y: NDArray | None = None
+    test_x: NDArray | None = None
+    test_y: NDArray | None = None
+    columns: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    grey: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the user says about the data; None and False leave the decision to the content.
+
+    Attributes
+    ----------
+    label : str or int or None
+        Column of the labels, by its name in the header or its number (0 is the first, -1 the last). In an .npz also the
+        name of their array.
+    delimiter : str or None
+        Separator of a text file: one character, "tab" or "space" (any number of blanks).
+    image : (height, width) or "28x28" or None
+        Shape of a row as a picture.
+    transpose : bool
+        True if rows and columns of every picture are stored exchanged.
+    trials : int or None
+        n if the numbers are counts 0..n.
+    older : bool
+        True for a run that does not store these settings: whole numbers are not taken for grey levels, and a split in an
+        .npz is ignored.
+    """
+
+    label: str | int | None = None
+    delimiter: str | None = None
+    image: tuple[int, int] | str | None = None
+    transpose: bool = False
+    trials: int | None = None
+    older: bool = False
+
+    def __post_init__(self):
+        if self.label is not None and not isinstance(self.label, (str, int)):
+            refuse("label", "the name or the number of a column", repr(self.label), "Try label=0 for the first column.")
+        if self.delimiter is not None and not (isinstance(self.delimiter, str) and separator_of(self.delimiter)):
+            rule = "one character that no number contains, or the word tab or space"
+            refuse("delimiter", rule, repr(self.delimiter), 'Try a semicolon: ";".')
+        if self.trials is not None:
+            whole_number("trials", self.trials, 1)
+        if self.image is not None:
+            object.__setattr__(self, "image", picture_size(self.image))
+
+
+def separator_of(word: str) -> str | None:
+    r"""Return the separator that a word names: "\t" for tab, " " for blanks, or the character itself; None if impossible."""
+    word = {"tab": "\t", "\\t": "\t", "space": " "}.get(word, word)
+    return word if len(word) == 1 and not re.match(r"[\w.+\-\"#\r\n]", word) else None
+
+
+def picture_size(value: object) -> tuple[int, int]:
+    """Return (height, width) for (28, 20), [28, 20] or "28x20"."""
+    if isinstance(value, str):
+        parts = re.fullmatch(r"(\d{1,9})[xX×](\d{1,9})", value.strip())
+        if not parts:
+            refuse("image", "HEIGHTxWIDTH, in pixels", repr(value), "Write 28x28.")
+        value = tuple(map(int, parts.groups()))
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        refuse("image", "(height, width), in pixels", repr(value), "Write (28, 28).")
+    return sizes("image", value, "image=(28, 28)")
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return the name of a converted file: without directories and suffixes of data, with this suffix."""
+    stem = path.name.lstrip(".").split(".")[0]
+    return Path(f"{stem or 'data'}-converted{suffix}")
+
+
+def quoted(path: Path) -> str:
+    """Return the path as one word of a shell."""
+    return shlex.quote(str(path))

@@ -1,0 +1,72 @@
+"""A sheet of samples of the data, before any training: returns a Figure and its alt text."""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from minivae import checks
+from minivae.data import Dataset
+from minivae.figures.pictures import one_of_each
+from minivae.figures.style import DARK, Drawn, explain, number, page, styled
+
+MOST_NAMED = 25                                             # rows with a name in a sheet of a table
+NAME = 14                                                   # characters of a class name
+
+
+@styled
+def sample_sheet(data: Dataset, rng: np.random.Generator, n: int = 100) -> Drawn:
+    """Draw n training rows, chosen at random: pictures as tiles, rows of a table as lines of grey cells.
+
+    With labels, the first sample of every class comes first, then the second of every class, and so on.
+    """
+    n = min(checks.whole_number("n", n, 1), len(data.train_x))
+    chosen = np.sort(checks.generator("rng", rng).permutation(len(data.train_x))[: max(n, 2000)])
+    labels = None if data.train_y is None else data.train_y[chosen]
+    order = np.arange(len(chosen))[:n] if labels is None else one_of_each(labels)[:n]
+    x, labels = np.asarray(data.train_x[chosen[order]], float), None if labels is None else labels[order]
+    names = None if labels is None else [name_of(data, label) for label in labels]
+    figure = page(8.4, 8.0 if data.image_shape else 6.0)
+    axes = figure.subplots()
+    if data.image_shape is not None:
+        what = draw_tiles(axes, x, data.image_shape, names)
+    else:
+        what = draw_rows(axes, x, names)
+    about = "" if data.about is None else data.about.line()
+    explain(figure, f"{n} of {len(data.train_x):,} training rows", f"{what} {about}.")
+    return figure, f"{n} training rows. {what} {about}."
+
+
+def name_of(data: Dataset, label: int) -> str:
+    """Return the name of a class, shortened if it is long."""
+    name = str(label) if data.classes is None else data.classes[label]
+    return name if len(name) <= NAME else f"{name[: NAME - 1]}\u2026"
+
+
+def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[str] | None) -> str:
+    """Draw each row as a picture, dark on white, with its class above; return what is drawn."""
+    (H, W), columns = shape, math.ceil(math.sqrt(len(x)))
+    gap_x, gap_y = max(1, W // 14), max(1, H // 14) if names is None else max(2, H // 3)        # room for the names
+    rows = math.ceil(len(x) / columns)
+    sheet = np.full((rows, columns, H + gap_y, W + gap_x), np.nan)                              # NaN stays white
+    sheet.reshape(-1, H + gap_y, W + gap_x)[: len(x), gap_y:, gap_x:] = x.reshape(-1, H, W)
+    axes.imshow(sheet.transpose(0, 2, 1, 3).reshape(rows * (H + gap_y), -1), "gray_r")
+    axes.axis("off")
+    for i, name in enumerate(names or ()):
+        place = (i % columns * (W + gap_x) + gap_x, i // columns * (H + gap_y) + gap_y - 1)
+        axes.text(*place, name, size=min(8, 60 / columns), color=DARK, va="bottom", clip_on=True)
+    return f"White is {number(x.min())}, black is {number(x.max())}" + ("." if names is None else "; above each, its class.")
+
+
+def draw_rows(axes: Axes, x: NDArray, names: list[str] | None) -> str:
+    """Draw each row as a line of grey cells, a feature each, scaled to the range of the feature; return what is drawn."""
+    low, high = x.min(axis=0), x.max(axis=0)
+    axes.imshow((x - low) / np.where(high > low, high - low, 1), "gray_r", aspect="auto", vmin=0, vmax=1)
+    axes.set(xlabel="feature, counted from 0", ylabel="training row")
+    axes.locator_params(axis="x", integer=True)
+    if names is not None and len(names) <= MOST_NAMED:
+        axes.set_yticks(range(len(names)), names, size=8, color=DARK)
+    else:
+        axes.set_yticks([])
+    return "White is the smallest, black the largest value of each feature in these rows."
