@@ -149,7 +149,7 @@ FITS = 24                                                   # rows of a table th
 
 
 def check_command(options: argparse.Namespace) -> int:
-    """Print totals, and the table if it is short or with --all; return 1 if a verdict is not the expected one."""
+    """Print totals; print the table if it is short or --all is given; return 1 for an unexpected verdict."""
     from derivations.engine import ledger
     from derivations.pages import errata, records, terminal
 

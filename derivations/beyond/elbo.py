@@ -331,7 +331,7 @@ def eq_5(q, w):
     slopes = [(chances_of(k, q), complex_step(mean_log(k), 1)) for k in K.tolist()]
     signal, square = (np.hstack([total(chance * slope**r) for chance, slope in slopes]) for r in (1, 2))
     # With mean weight (1 + t) p(x), the three terms are -log(1 + t), -t / (1 + t) and the square of the second. Each is a
-    # cubic in t plus t^4 times a factor. The factor is not negative, and it is largest if every draw has the least weight.
+    # cubic in t plus t^4 times a factor. The factor is not negative, and it is largest if all weights are the smallest.
     leading = np.stack([mu_2 / 2 - mu_3 / (3 * K), mu_2 - mu_3 / K, mu_2 - 2 * mu_3 / K], axis=1)
     fourth = (mu_4 + 3 * (K - 1) * mu_2**2) / K**2          # K times the fourth moment of t
     a = w.min(axis=-1, keepdims=True) / p_x

@@ -62,7 +62,7 @@ def t(matrix):
     r" \frac{\sqrt{\det V}}{(2\pi s^2)^{D/2}}\exp\left(-\frac{|r|^2 - r^TWVW^Tr/s^2}{2s^2}\right) ="
     r" \frac{p(x|z)p(z)}{N(z; m, V)},\quad"
     r" (r = x - b,\; V = (I + W^TW/s^2)^{-1},\; m = VW^Tr/s^2)", (*WORLD, CODE),
-    says="Four forms of the evidence are equal: an integral, a Gaussian in D dimensions, a formula with d by d matrices, "
+    says="The evidence is an integral. It equals a Gaussian in D dimensions, a formula with d by d matrices, "
     "and a ratio that is the same at every z.",
 )  # fmt: skip
 def eq_30(W, b, s, x, z):

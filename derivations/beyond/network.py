@@ -1,7 +1,7 @@
 """Beyond the sources: the operations of a network, one by one, and their backward passes.
 
 G is the gradient of a loss in the output of an operation: a small change of the output changes the loss by the sum of G
-times the change. So the gradient in an input is the slope of the sum of G times the output, here by complex step. For a
+times the change. So the gradient in an input is the slope of sum(G * output), computed here by complex step. For a
 function of one number, G = 1 and a side is (value, slope). The letters are on grids on which no sum is 0, because errors
 are relative.
 """
@@ -160,7 +160,7 @@ def _(a):
 
 
 def sharp(a, c=100_000):
-    """softplus(c a) / c for a large c, without overflow; a may be complex."""
+    """softplus(c a) / c for a large c, without overflow; the argument may be complex."""
     positive = np.real(a) > 0
     return np.where(positive, a, 0) + log1p(exp(np.where(positive, -c * a, c * a))) / c
 

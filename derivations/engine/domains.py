@@ -132,7 +132,7 @@ def conditional(name: str, latex: str, rows: int = 4, columns: int = 5) -> Symbo
 
 
 def weights(raw: NDArray, zeros: bool) -> NDArray:
-    """Return the softmax of 1.5 raw along the last axis; with `zeros`, weights far below the largest become zero."""
+    """Return softmax(1.5 * raw) along the last axis; with `zeros`, weights far below the largest become zero."""
     scaled = 1.5 * (raw - raw.max(axis=-1, keepdims=True))
     unnormalised = np.where(scaled < -3.5, 0, np.exp(scaled)) if zeros else np.exp(scaled)
     return unnormalised / unnormalised.sum(axis=-1, keepdims=True)

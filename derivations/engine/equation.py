@@ -178,7 +178,7 @@ def equation(
     inputs, says : tuple of Symbol, Texts
         The letters with their domains; the meaning in plain words.
     verdict, fault : Texts
-        The expected verdict; what is wrong. Letters without a verdict get "holds", or with `needs` "holds-if". The links
+        The expected verdict; what is wrong. Letters without a verdict get "holds"; with `needs`, "holds-if". The links
         of a "figure" or "prose" row must hold too. A prose entry without numbers returns ().
     claim, group : Texts
         A statement of the source in text; the formula is then our reading. The id of the first row with the same fault.

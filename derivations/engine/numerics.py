@@ -139,7 +139,7 @@ def expect(f: Callable[[NDArray], NDArray], mu: NDArray, sigma: NDArray) -> NDAr
 
 @functools.cache
 def gauss(nodes: int) -> tuple[NDArray, NDArray]:
-    """Nodes and weights of Gauss-Hermite quadrature; cached, because NumPy computes them from eigenvalues."""
+    """Nodes and weights of Gauss-Hermite quadrature; cached, because NumPy solves an eigenvalue problem for them."""
     return np.polynomial.hermite_e.hermegauss(nodes)
 
 

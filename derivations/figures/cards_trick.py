@@ -26,7 +26,7 @@ def computed_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
 
 
 def estimates(eps: NDArray) -> dict[str, NDArray]:
-    """Return three estimates of d/dmu E f(z), f(z) = z^2, each from one draw of z, for every eps (n,)."""
+    """Return, for every eps (n,), three estimates of d/dmu E f(z), f(z) = z^2; each uses one draw of z."""
     mu, log_var = np.full_like(eps, MU), np.full_like(eps, LOG_VAR)
     z = reparameterize(mu, log_var, eps)
     _, d_log_q, _ = log_normal_backward(np.ones((1, len(eps))), z[None, :, None], mu[:, None], log_var[:, None])

@@ -87,7 +87,7 @@ def samples_needed(w, s, x, d):
     """Number of prior draws that estimates p(x) within 10 %, for d copies of x = w z + s eps: 100 (R^d - 1).
 
     R = E[p(x|z)^2] / E[p(x|z)]^2 = (w^2 + s^2) / (s sqrt(2 w^2 + s^2)) for one copy and x = 0.
-    Any other x adds w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)) to ln R. `expm1` and `log1p` keep the digits of R^d - 1 if R is
+    Any other x adds w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)) to ln R. With `expm1` and `log1p`, R^d - 1 is accurate for R
     near 1. The result can be infinite.
     """
     wide = 2 * w**2 + s**2

@@ -34,7 +34,7 @@ DRAWN = {
     "lm.40", "l.62-64 figure",
     r"\left|\text{arrows drawn} - \text{arrows of the model}\right| < 1",
     kind="figure", verdict="figure",
-    says="The picture has the arrows of the model, from x through encoder, mu and Sigma, z and decoder to the loss.",
+    says="The picture has the arrows of the model: x to the encoder, to mu and Sigma, to z, to the decoder, to the loss.",
 )  # fmt: skip
 def lm_40():
     vae, rng = small_vae(hidden=(5,)), np.random.default_rng(2)

@@ -307,7 +307,7 @@ def loss_of(a, sigma, w, s, x):
 )  # fmt: skip
 def eq_44(a, sigma, w, s, x):
     variance = need_above_zero("the mean of x^2", total(x**2) / 3)          # variance of x under the best decoder
-    best_w = best_s = sqrt(variance / 2)                                    # any w, s with w^2 + s^2 = variance are best
+    best_w = best_s = sqrt(variance / 2)                                    # every w, s with w^2 + s^2 = variance is best
     best_a, best_sigma = best_w / variance, best_s / sqrt(variance)         # the posterior
     return (
         -total(log_density(x, 0, sqrt(variance))),
@@ -339,7 +339,7 @@ def coin_log_p(x, t, z):
     "odaibo.t34", "l.292", r"E_\epsilon\left[\log p(x|\mu+\sigma\epsilon)\right] = \log p(x|\mu)", (COIN, TILT, *CODE),
     kind="claim", verdict="loose", group="odaibo.t23",
     claim='The Conclusion says that "the closed form loss" has been derived (l.292).',
-    says='This reads "closed form" as an expression that uses the decoder at the mean of q only.',
+    says='Here "closed form" means an expression that uses the decoder at one point only, the mean of q.',
     fault="The divergence has a closed form. The reconstruction term remains an integral, which draws estimate.",
 )  # fmt: skip
 def t_34(x, t, mu, sigma):

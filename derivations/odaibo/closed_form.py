@@ -352,7 +352,7 @@ def eq_39(mu_q, sigma_q, mu_p, sigma_p):
         -kl_normal(mu_q, sigma_q, mu_p, sigma_p),
         "=", log_ratio - half_p * E_q(lambda x: (x - mu_q + mu_q - mu_p) ** 2) + 1 / 2,
         "=", log_ratio - half_p * E_q(expanded) + 1 / 2,
-        "=", log_ratio - half_p * by_trapezoid + 1 / 2,     # this line is printed twice: here by the other quadrature
+        "=", log_ratio - half_p * by_trapezoid + 1 / 2,     # printed twice: here checked by the other quadrature
         "=", log_ratio - half_p * term_by_term + 1 / 2,
         "=", log_ratio - half_p * (sigma_q**2 + 2 * 0 * (mu_q - mu_p) + (mu_q - mu_p) ** 2) + 1 / 2,
         "=", log_ratio - (sigma_q**2 + (mu_q - mu_p) ** 2) / (2 * sigma_p**2) + 1 / 2,

@@ -84,7 +84,7 @@ def words_of(entry: Entry) -> str:
 
 
 def worst(judgement: Judgement) -> float:
-    """Return the worst miss of the printed form, in tolerances; NaN if there is nothing to compute."""
+    """Return the largest error of the printed form, divided by the tolerance; NaN if there is nothing to compute."""
     return max((link.misses for link in judgement.links), default=math.nan)
 
 
@@ -264,7 +264,7 @@ def link_record(id: str, verdict: str, link: Link | None) -> dict:
 
 
 def source_record(entry: Entry, row: Row) -> dict:
-    """Return the claim of a row, our reading of it (both None for a printed formula), and its group of faults."""
+    """Return the claim of a row, our reading of the claim (both None for a printed formula), and the row's group."""
     reading = statement(entry, row) if row.claim else None
     return {"claim": row.claim or None, "reading": reading, "group": row.group}
 

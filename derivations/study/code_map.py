@@ -123,7 +123,7 @@ def of_entry(id: str) -> list[Place]:
 
 
 def found(name: str) -> list[Place]:
-    """Return the functions with this name or part of a name, else those of the entries that match it; for "", all."""
+    """Return functions whose name contains the text; if there are none, those of the entries that match it."""
     everything = reading_map()
     if chosen := [one for one in everything if not name or f".{one.name}".endswith(f".{name}")]:
         return chosen

@@ -31,7 +31,7 @@ the verdict of the whole line, which can be wrong although one of its sides agre
 
 # Notation
 
-NAMES: dict[str, tuple[dict[str, str], str]] = {            # thing: patterns of its spellings in Unicode, minivae's name
+NAMES: dict[str, tuple[dict[str, str], str]] = {            # quantity: ways to write it, with patterns; minivae's name
     "encoder's weights": ({"q_θ": r"q_θ", "q_φ": r"q_φ"}, "params, encoder.*"),
     "decoder's weights": ({"p_θ(x|z)": r"p_θ\([^)]*\|z", "p_φ(x|z)": r"p_φ\([^)]*\|z"}, "params, decoder.*"),
     "logarithm": ({"log": r"\blog\b", "ln": r"\bln\b"}, "natural"),
@@ -50,20 +50,20 @@ NAMES: dict[str, tuple[dict[str, str], str]] = {            # thing: patterns of
 
 
 class Spelling(NamedTuple):
-    """One way to write a thing, and the entries of a source that use it."""
+    """One way to write a quantity, and the entries of a source that use it."""
 
     text: str
     ids: tuple[str, ...]
 
 
 def notation() -> dict[str, dict[str, list[Spelling]]]:
-    """Return the spellings of every thing in the formulas of every source."""
+    """Return, for each quantity and each source, how the formulas of the source write the quantity."""
     sources = [source for source in ledger.SOURCES if source != "beyond"]
     return {thing: {source: spellings(source, ways) for source in sources} for thing, (ways, _) in NAMES.items()}
 
 
 def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
-    """Return those of the given spellings that a source uses."""
+    """Return the ways to write a quantity that a source uses, each with the entries that use it."""
     lines = {entry.id: printed(entry) for entry in ledger.entries(source)}
     found = {way: tuple(id for id, line in lines.items() if re.search(pattern, line)) for way, pattern in ways.items()}
     return [Spelling(way, ids) for way, ids in found.items() if ids]

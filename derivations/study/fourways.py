@@ -127,7 +127,7 @@ def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
 
 
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
-    """Return, for each other way, the number of digits that agree with the gradient by hand, entry by entry."""
+    """Return, for each other way, to how many digits each entry agrees with the hand-derived gradient."""
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)
     return {

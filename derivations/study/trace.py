@@ -68,7 +68,7 @@ class Line:
 
     @property
     def step(self) -> str:
-        """The number of the step, at the beginning of the line's comment in vae.py; "" without a number."""
+        """The step number, if the line's comment in vae.py begins with one; otherwise ""."""
         comment = linecache.getline(self.path, self.number).partition("  #")[2] if self.path == vae.__file__ else ""
         return number[1] if (number := re.match(r"\s*(\d)\b", comment)) else ""
 

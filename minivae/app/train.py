@@ -62,7 +62,7 @@ def train_and_report(options: argparse.Namespace, again: str) -> int:
 
 
 def make_room(path, training: Training, options: argparse.Namespace) -> None:
-    """Remove the files of an earlier run; if a run is resumed, only its temporary files and outdated results."""
+    """Remove the files of an earlier run; if a run is resumed, remove only temporary files and outdated results."""
     if not options.resume:
         runs.create(path, options.overwrite)
         return
@@ -110,7 +110,7 @@ def mean_of(prepared: data.Dataset) -> np.ndarray:
 
 
 def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
-    """Return the training of a run at the step where it stopped, its config and its history."""
+    """Return three things of a run: its training, at the step where it stopped; its config; its history."""
     run = runs.read(options.resume)
     if run.saved.numbers is None:
         remedy = "It can be plotted and sampled; train a new run."

@@ -126,7 +126,7 @@ class _Blocks:
         return self.whole.mean() + np.log(self.k)
 
     def error(self, error_of_all):
-        """Return the standard error of `mean`: from the variation between blocks or, if they are few, `error_of_all`.
+        """Return the standard error of `mean`, from the variation between blocks; for few blocks, return `error_of_all`.
 
         `error_of_all` is that of one block of all draws: to first order both are equal.
         """

@@ -1,7 +1,7 @@
 """The gap log p(x) - ELBO and its two parts, by quadrature, for one or two latent dimensions.
 
-The amortisation gap is the encoder's error: another diagonal Gaussian would have a higher ELBO. The approximation gap is
-the limit of diagonal Gaussians: even the best of them is not the posterior p(z|x).
+The amortisation gap is the encoder's error: another diagonal Gaussian would have a higher ELBO. The approximation gap
+remains with the best diagonal Gaussian, because it is not the posterior p(z|x).
 """
 
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class Gap(NamedTuple):
     elbo: NDArray               # of the encoder's q(z|x)
     kl: NDArray                 # KL( q(z|x) || p(z|x) ), computed as a separate integral: equal to log_px - elbo
     best_elbo: NDArray          # of the best diagonal Gaussian for this data point
-    approximation: NDArray      # log_px - best_elbo: the limit of diagonal Gaussians
+    approximation: NDArray      # log_px - best_elbo: the error left with the best Gaussian
     amortisation: NDArray       # best_elbo - elbo: the encoder's error
     error: NDArray              # of each of these: the change of the integrals in their last refinement
     mu: NDArray                 # (N, J) of the best Gaussian
@@ -104,7 +104,7 @@ def _log_ratio(vae, x, mu, log_var, tolerance):
 
 
 def _refine(vae, x, rules, integrand, tolerance):
-    """Return the weighted sum of integrand(rows, eps) (L, rows) for all data, and its error, (N,) each.
+    """Return, for all data, the weighted sum of integrand(rows, eps), which is (L, rows), and its error, (N,) each.
 
     Each rule is finer than the one before, and is used for the data whose error is still above `tolerance`.
     """

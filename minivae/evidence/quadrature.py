@@ -117,8 +117,8 @@ def _first_grid(mu, log_var, intervals):
 def _near_on_first_grid(vae, x, low, spacing, shape, depth):
     """Return all pairs of a data point and a node that may matter to it, sorted by data point; and what is left out.
 
-    Returns number of the data point (pairs,), index of the node (pairs, J), log p(x, z) (pairs,), and an upper limit of the
-    part of p(x) at all other nodes (N,).
+    Returns the index of the data point (pairs,), the indices of the node (pairs, J), log p(x, z) (pairs,), and an upper
+    bound of what all other nodes contribute to p(x) (N,).
     """
     index = np.indices(shape).reshape(vae.latent, -1).T                                     # (nodes, J)
     log_joint = _on_shared_nodes(vae, x, low + spacing * index)                             # (nodes, N)
@@ -217,7 +217,7 @@ def _rounding(vae, x, log_px, mean, cov):
     """Return an upper estimate of the rounding error in nats, (N,): the sum of two parts.
 
     The first: if all data share a z, log p(x|z) may be computed by a matrix product, which loses digits if data are far from
-    zero. It is compared with the sum over features at PLACES codes, within a standard deviation of some posterior means.
+    zero. It is compared with the sum over features at a few codes (PLACES), each near the posterior mean of some data point.
     The second: the decoder's output has a relative error of a few units of float64 precision (2.2e-16), which is multiplied
     by the slope of log p(x|z) in that output.
     """

@@ -1,4 +1,4 @@
-"""Means of weights exp(a) that do not overflow, and sums over chunks, so that memory does not grow with their number."""
+"""Means of weights exp(a) without overflow, and sums taken in chunks: memory does not grow with the number of weights."""
 
 from collections.abc import Iterator
 

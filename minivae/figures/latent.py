@@ -142,7 +142,7 @@ def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
 
 
 def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None) -> None:
-    """Draw codes mu (N, 2) as small numerals, in the colour of their class; without labels as dots."""
+    """Draw codes mu (N, 2) as small numerals, in the colour of their class; if there are no labels, draw dots."""
     if labels is None:
         axes.scatter(*mu.T, 8, color=BLUE, alpha=0.6, lw=0)
         return
@@ -153,8 +153,8 @@ def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None) -> None:
 def draw_classes(axes: Axes, mu: NDArray, labels: NDArray, drawn: NDArray) -> tuple[float, NDArray]:
     """Write a large numeral for each class, at a free place near the median of its codes, and draw a line between both.
 
-    A numeral must not cover the points `drawn` (M, 2). Returns the fraction of mu (N, 2) whose nearest median is that of
-    their class, and the places of the numerals (K, 2).
+    A numeral must not cover the points `drawn` (M, 2). Returns the fraction of codes mu (N, 2) whose nearest median is
+    the median of their own class, and the places of the numerals (K, 2).
     """
     classes = np.unique(labels)
     medians = np.array([np.median(mu[labels == label], axis=0) for label in classes])   # (K, 2)

@@ -1,4 +1,4 @@
-"""The layers of checks. Each tests a copy of the package and raises Noticed if it finds a fault.
+"""The layers of checks. Each layer tests a copy of the package and raises Noticed if it finds a fault.
 
 The correct values do not come from the copy: they are computed a second time by plain loops, by complex steps (derivatives
 without rounding error) or by exact quadrature sums.

@@ -452,7 +452,7 @@ def test_runs_lists_the_models_and_skips_edited_runs(quick, tmp_path, capsys):
         config["model"] = {k: v for k, v in (config["model"] | model).items() if v is not None}
         (copy / "config.json").write_text(json.dumps(config))
     assert cli.main(["runs", str(tmp_path), "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)              # "edited" describes another model than it contains
+    rows = json.loads(capsys.readouterr().out)              # the config of "edited" does not match its model
     assert [(Path(row["run"]).name, row["latent"], row["likelihood"]) for row in rows] == [
         ("older", 2, "binomial"), ("whole", 2, "binomial"),
     ]  # fmt: skip

@@ -23,7 +23,7 @@ total; the rest of them makes p a little smaller. If constant costs always matte
 rows, and theory and exponents are those of value(n) - value(first) over n - first.
 
 The exit code is 1 if a fitted exponent is above its bound. A bound allows for noise and for arrays that no longer fit
-into a cache, but not for another power. Other programs on the same core can make p smaller or larger.
+into a cache, but not for a larger power. Other programs on the same core can make p smaller or larger.
 """
 
 import argparse

@@ -7,7 +7,7 @@ in memory. Nothing else is timed. Before the timing, every contender must return
 for the same parameters and noise, to 1e-4 (float32 sums depend on their order). A contender with other values is not
 timed, and the exit code is 1.
 
-Contenders; the table names peers that are not installed.
+Contenders (the table also names those that are not installed):
     roofline        the matrix products alone, `np.matmul(..., out=)` into existing arrays, with NumPy's BLAS;
                     peers use other BLAS libraries, which may be faster
     roofline+adam   roofline and minivae's Adam update: a lower limit for a step in NumPy

@@ -137,7 +137,7 @@ def test_above_excludes_its_limit_and_at_least_includes_it():
 
 
 @pytest.mark.parametrize("bad", ["tan", "TANH", "", None, 1, ["tanh"], b"tanh", np.array(["tanh"])])
-def test_unknown_choice_is_refused_with_the_choices(bad):
+def test_message_for_an_unknown_choice_lists_the_valid_ones(bad):
     options = ("tanh", "relu")
     refused(lambda: checks.choice("act", bad, options), "act", "one of relu, tanh", repr(bad), "spelling")
     assert checks.choice("act", "tanh", options) == "tanh"

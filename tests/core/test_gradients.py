@@ -49,7 +49,7 @@ def half_integers(a):
 def whole_with_odd_biases(*inputs):
     """Return whole x and weights, and biases that are odd multiples of 1/2, then of 1/4, then of 1/8.
 
-    The inputs of the first ReLU are odd multiples of 1/2, those of the second of 1/4: both are far from the kink.
+    The first ReLU gets odd multiples of 1/2, the second one gets odd multiples of 1/4: both are far from the kink.
     """
     fitted, grid = [], 1.0
     for a in inputs:
@@ -214,11 +214,11 @@ def number(case, d_out):
 
 
 def resolvable(case, inputs, d_out, slopes):
-    """Return whether the error of a central difference is well below its tolerance for every input.
+    """Return True if the error of a central difference is well below its tolerance for every input.
 
     The terms of `number` are rounded to 1e-16 of their size, and the step divides that by 1e-5: 1e-11 of the terms.
-    A step also leaves out the third derivative, 1e-10 of the terms. Where a slope is at least 1/100 of the terms,
-    both are at most 1e-8 of the slope; 1e-7 is allowed.
+    The difference also ignores the third derivative: an error of about 1e-10 of the terms. If a slope is at least
+    1/100 of the terms, both errors are at most 1e-8 of the slope; 1e-7 is allowed.
     """
     terms = np.abs(d_out * case.forward(*inputs)).sum()
     return all(np.abs(slope).max() > max(0.01, terms / 100) for slope in slopes.values())

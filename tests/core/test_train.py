@@ -188,7 +188,7 @@ def test_learned_sigma_converges_to_the_analytic_optimum():
 
 
 def check_recorded_sigma(kind, **settings):
-    """Check that every record has the model's sigma, and its mean squared error to 6 standard errors of a pass."""
+    """Check that every record has the model's sigma, and the right mean squared error within 6 standard errors."""
     vae, data, rng = small(6, Gaussian(kind), **settings)
     for record in train(vae, data, rng, epochs=200, batch=8, lr=5e-3):
         assert record.sigma == pytest.approx(float(np.exp(vae.params["log_sigma"])), rel=1e-6)

@@ -308,7 +308,7 @@ ONLY_ANALYTIC = {name for name in PLANTS if "from the KL" in name}
 
 @functools.cache
 def checked_problem(estimator, oracle):
-    """Return a problem for planted errors, after checking that its gradient is right without one."""
+    """Return a problem to plant errors in, after checking that its gradient is right before that."""
     problem = random_problem(10, Gaussian("learned"), hidden=(4, 3), beta=0.5, estimator=estimator)
     check_model_gradient(*problem, oracle)
     return problem

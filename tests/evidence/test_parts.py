@@ -26,7 +26,7 @@ def decoded(monkeypatch):
 
 
 def codes_and_values(vae, x, n):
-    """Return n codes z (n, J) with index (n, J) from (1, 1), and log p(x, z) (n, 1) of one datum."""
+    """Return n codes z (n, J), their indices (1, 1), (2, 1), ... (n, J), and log p(x, z) of one datum (n, 1)."""
     index = np.stack([np.arange(1, n + 1), np.ones(n, int)], axis=1)
     z = index / 4
     return z, index, vae.log_likelihood(x, z[:, None]) + quadrature.log_standard_normal(z)[:, None]
@@ -72,7 +72,7 @@ def test_first_step_of_a_descent_has_length_one():
 
 
 def test_first_step_of_a_descent_with_a_scale_is_careful():
-    """The length of the step is CAREFUL, in units of the square root of the scale."""
+    """The constant CAREFUL is the length of the step, in units of the square root of the scale."""
     scale = np.array([[4.0, 1.0]])
     points, _ = descent.minimise(line, np.zeros((1, 2)), 1e-9, max_steps=1, scale=scale)
     close((points**2 / scale).sum(), descent.CAREFUL**2, rel=1e-14)
@@ -149,7 +149,7 @@ def test_weights_without_gradient_do_not_count_in_the_gradient_noise():
     assert np.isfinite([found.encoder, found.decoder]).all()
 
 
-def test_best_sigma_is_refused_if_it_is_only_rounding():
+def test_best_sigma_is_refused_if_it_is_only_rounding_error():
     words = ("latent", "too few to fit x perfectly", "1", "Give sigma")
     refused(lambda: linear.ppca([[1, 0], [-1, 0], [0, 1e-9], [0, -1e-9]], 1), *words)
     refused(lambda: linear.ppca(np.ones((3, 2)), 1), *words)

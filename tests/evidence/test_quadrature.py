@@ -1,4 +1,4 @@
-"""The bounds lie in the order of theory, and the quadrature equals log p(x) where that has a closed form."""
+"""The bounds have the order that the theory states, and quadrature equals log p(x) where a closed form is known."""
 
 import math
 
@@ -161,7 +161,7 @@ def test_quadrature_finds_both_modes_of_a_folded_decoder():
     close(exact_log_px(vae, x, tolerance=1e-5).log_px, brute, rel=1e-7)
 
 
-def test_trained_model_has_elbo_below_importance_bound_below_log_px():
+def test_elbo_importance_bound_and_log_px_increase_in_this_order():
     vae, data, _ = trained()
     x = data.test_x[:100]
     bounds = lower_bounds(vae, x, 300, np.random.default_rng(0))

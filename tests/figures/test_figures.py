@@ -135,7 +135,7 @@ def names(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
-def test_rate_distortion_figure_draws_points_circles_beta_1_and_stacks_kls():
+def test_rate_distortion_figure_circles_beta_1_and_stacks_the_kls():
     figure, alt = drawn("rate_distortion")
     left, right = figure.axes
     rates = [[sum(point.kls), point.distortion] for point in points()]

@@ -23,7 +23,7 @@ NAMES = {
 
 
 class Mutant(NamedTuple):
-    """Name (place, tokens and line) and the change, in the format of the museum."""
+    """A mutant: its name (place, tokens and line), and the change, in the format of the museum."""
 
     name: str
     changes: list[Change]

@@ -1,4 +1,4 @@
-"""A model trained once on the bundled digits, shared by tests; and faster train commands."""
+"""A model trained once on the bundled digits and shared by tests, and a faster setting of the train command."""
 
 import dataclasses
 import functools

@@ -72,7 +72,7 @@ def test_run_page_reports_a_wrong_command_and_a_wrong_example(tmp_path):
     assert [(printed, code) for _, code, printed, _ in readme.run_page(page, tmp_path)] == [("2\n", 0), ("", 1)]
 
 
-def test_run_page_types_what_follows_the_debugger_prompt(tmp_path):
+def test_run_page_enters_the_text_after_the_debugger_prompt(tmp_path):
     page = "```python\n>>> import pdb\n>>> pdb.runcall(lambda a: a + 1, 2)\n(Pdb) p a + 40\n42\n(Pdb) q\n```\n"
     *_, (_, code, printed, error) = readme.run_page(page, tmp_path)
     assert code == 0 and printed.endswith("(Pdb) p a + 40\n42\n(Pdb) q\n"), error

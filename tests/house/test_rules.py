@@ -58,7 +58,7 @@ def imported(tree, package):
 
 
 def module_of(dotted, modules):
-    """Return the module that an imported name is or lies in, or None; a package is its __init__."""
+    """Return the module with this dotted name, or the module that defines it, or None; a package is its __init__."""
     while dotted:
         for module in (dotted, f"{dotted}.__init__"):
             if module in modules:

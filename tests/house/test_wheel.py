@@ -52,7 +52,7 @@ print(json.dumps({"ended": ended, "homes": homes}))
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Let setuptools copy the contents of a wheel of the tracked files; return the directory."""
+    """Let setuptools copy, from the tracked files, everything that a wheel contains; return the directory."""
     if importlib.util.find_spec("setuptools") is None or not (ROOT / ".git").exists():
         pytest.skip("needs setuptools and a git checkout")
     source, target = (tmp_path_factory.mktemp(name) for name in ("source", "built"))

@@ -1,4 +1,4 @@
-"""Exhibits (planted bugs) are noticed by layers of checks, the right model is not, and minivae itself stays unchanged."""
+"""Layers of checks notice every exhibit (planted bug) and find no fault in the right model; minivae stays unchanged."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ def test_there_are_thirty_exhibits_or_more_with_full_descriptions():
         assert len(bug.title) < 80 and len(bug.name) <= 34      # of one line
 
 
-def test_every_exhibit_names_its_repository_and_place_or_is_common():
+def test_every_exhibit_names_its_repository_and_place_unless_it_is_common():
     repository, place = r"[\w-]+/[\w.-]+", r"(#\d+|\([0-9a-f]{7}\))"
     for bug in bugs():
         assert bug.common or re.match(rf"({repository}.*{place}|Cross Validated, question \d+)", bug.seen), bug.seen
@@ -66,7 +66,7 @@ def test_common_mistakes_are_listed_as_a_separate_group(capsys):
     assert not [name for name in common if f"  {name} " in listed]
 
 
-def test_pattern_that_does_not_occur_once_is_refused():
+def test_pattern_that_does_not_occur_exactly_once_is_refused():
     twice, never = (Change("gaussian", right, "pass") for right in ("np.exp(log_var / 2)", "np.exp(log_var / 3)"))
     for change, count in ((twice, "2 times"), (never, "0 times")):
         refused(lambda change=change: package([change]), "right", "exactly once in minivae/gaussian.py", count, "The source")
@@ -415,7 +415,7 @@ def test_project_tests_pass_on_an_unchanged_copy():
     assert mutants.outcome(unchanged).killer == ""
 
 
-def test_readme_exercise_is_noticed_but_not_by_gradient_checks(tmp_path):
+def test_bug_of_the_readme_exercise_is_noticed_but_not_by_gradient_checks(tmp_path):
     page = " ".join(PAGES["minivae/README.md"].split())
     assert "replace `np.exp(log_var / 2)` by `np.exp(log_var)` in both places, and `* sigma / 2` by `* sigma`" in page
     mutants.plant([], tmp_path)

@@ -108,7 +108,7 @@ def conventions(draw, kinds=RECONSTRUCTIONS, fitted=convention.FITTED):
 
 
 def problem(c, seed, samples=1):
-    """Return a random model for a convention, data and noise."""
+    """Return three things: a random model for a convention, data, and noise."""
     rng = np.random.default_rng(seed)
     likelihood = Bernoulli() if c.reconstruction == "bce" else Gaussian(c.sigma)
     vae = random_vae(rng, likelihood, features=c.features, latent=c.latent)
@@ -228,7 +228,7 @@ AT_ZERO, ONE_SIGMA = np.zeros((1, 1)), np.array([[[1.0]], [[-1.0]]])    # two dr
 
 
 @given(powers_of_ten(-1, 1), powers_of_ten(-1, 1), powers_of_ten(-2, 2), powers_of_ten(-3, 1))
-def test_minus_the_loss_bounds_log_px_for_beta_at_least_1(w, s, beta, variance):
+def test_negative_loss_is_at_most_log_px_for_beta_at_least_1(w, s, beta, variance):
     vae = linear_model(w, s, max(beta, 1.0), variance)
     assert -vae.loss(AT_ZERO, ONE_SIGMA) <= exact_log_px(vae, AT_ZERO).log_px[0] + 1e-9
     best = 1 / (1 + w**2 / (beta * s**2))                   # the best variance of the encoder
@@ -237,7 +237,7 @@ def test_minus_the_loss_bounds_log_px_for_beta_at_least_1(w, s, beta, variance):
     assert above == pytest.approx(0, abs=1e-9) if beta == 1 else (above > -1e-9 if beta < 1 else above < 1e-9)
 
 
-def test_minus_the_loss_can_exceed_log_px_below_beta_1():
+def test_negative_loss_can_exceed_log_px_for_beta_below_1():
     vae = linear_model(3.0, 0.5, 0.1, 1 / (1 + 360))
     assert -vae.loss(AT_ZERO, ONE_SIGMA) > exact_log_px(vae, AT_ZERO).log_px[0] + 0.5
 

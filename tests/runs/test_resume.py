@@ -494,7 +494,7 @@ def test_resume_refuses_a_damaged_config(copy, text, capsys):
 
 
 def test_resume_refuses_another_number_of_trials(copy, capsys):
-    """The tables of an arbitrary number of trials from a file could fill the memory."""
+    """If a file could set any number of trials, the tables for them could fill the memory."""
     saved = checkpoint.read(copy / "model.npz")
     vae = dataclasses.replace(saved.vae, likelihood=Binomial(10**12))
     checkpoint.save(copy / "model.npz", vae, saved.arrays, saved.numbers)

@@ -19,7 +19,7 @@ class Bug:
     Attributes
     ----------
     name, title : str
-        The name that a user types; a description of one line.
+        The name that a user types; a one-line description.
     seen : str
         The repository, with a thread or with a file at a commit; or `COMMON`. The bug is re-created here: no code is copied.
     models : str

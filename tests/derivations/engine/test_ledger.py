@@ -51,7 +51,7 @@ def judgements(id):
 
 
 def forms(entry):
-    """Yield every form that can be computed, and the numbers of its links that hold."""
+    """Yield every form that can be computed, with the indices of those of its links that hold."""
     if not entry.printed.free:
         yield entry.printed, [i for i, link in enumerate(computed(entry.printed, entry.tolerance).links) if link.ok]
     for form in repairs(entry):
@@ -157,7 +157,7 @@ def test_loose_row_has_a_true_precise_form_and_a_false_literal_reading():
 
 
 def test_verbal_statements_have_a_claim_and_printed_formulas_do_not():
-    """Only short quotes of a source may be copied, so a claim uses our words and quotes at most ten."""
+    """Only short quotes may be copied, so a claim is in our words and quotes at most ten words of the source."""
     for entry in ENTRIES:
         for row in entry.rows:
             assert bool(row.claim) == (entry.kind in ("claim", "table") and ledger.source_of(entry) != "beyond"), row.id
