@@ -11,8 +11,8 @@
     params       named arrays on one flat vector; checks: refusing bad input
     divergences  Gaussians beyond what the model needs: KL between any two, entropy
 
-The folders are there to be used: data, runs, evidence (log p(x), exactly and by bounds), figures, museum (real bugs),
-rosetta (what a loss with sums and means is), app (the commands).
+The folders need not be read to be used: data, runs, evidence (log p(x), exactly and by bounds), figures, museum (real
+bugs), rosetta (losses with sums and means), app (the commands).
 """
 
 import importlib
@@ -39,7 +39,7 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str):
-    """Names are fetched when they are first asked for, so that `import minivae` costs next to nothing."""
+    """Import a name when it is first used, so that `import minivae` is fast."""
     if old := _moved.fetch("minivae", name):
         return old
     if name not in _HOMES:

@@ -1,6 +1,6 @@
 """Old names of modules, which were once all in one folder: `import minivae.checkpoint` still works.
 
-Python asks a list of finders for each module that it imports. The finder below is the last in that list. It handles the
+Python calls a list of finders for each module that it imports. The finder below is the last in that list. It handles the
 old names only, and returns the module that now has the new name.
 """
 
@@ -45,7 +45,7 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finder and loader of modules under their old names."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
-        """Return a spec for an old name, None for every other."""
+        """Return a spec for an old name, None for any other name."""
         return importlib.machinery.ModuleSpec(fullname, self) if fullname in MOVED else None
 
     def exec_module(self, module: ModuleType) -> None:
@@ -54,7 +54,7 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def fetch(package: str, name: str) -> ModuleType | None:
-    """Return the module whose old name is `package.name`, else None: used by the `__getattr__` of a package."""
+    """Return the module whose old name is `package.name`, or None. The `__getattr__` of a package calls this."""
     return importlib.import_module(MOVED[f"{package}.{name}"]) if f"{package}.{name}" in MOVED else None
 
 

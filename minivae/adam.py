@@ -11,9 +11,9 @@ BLOCK, RESET = 32768, 64    # numbers updated at a time: in the cache, 15 % of a
 class Adam:
     """theta <- theta - lr m_hat / (sqrt(v_hat) + tiny),   m_hat and v_hat: weighted means of past g and g^2
 
-    The weights are 1 for the newest gradient g, b^1 for the one before, b^2, ... Their sum is (1 - b^t) / (1 - b), and
-    dividing by it is what is called bias correction. The paper has m (1 - b1) for the sum m that is kept here: the same
-    update with fewer passes, 5 % of a step at 784-200-200-50. t counts steps, not epochs.
+    The newest gradient g has the weight 1, the one before it b, then b^2, ... Their sum is (1 - b^t) / (1 - b); the division
+    by it is called bias correction. The paper stores (1 - b1) m and (1 - b2) v instead of the sums m and v: the same
+    update, but 5 % more time per step at 784-200-200-50. t counts steps, not epochs.
 
     `params` are updated in place. lr > 0 is the learning rate, b1 and b2 in [0, 1) are the decay of the weights, tiny > 0
     keeps the division finite. Raises ValueError if an argument breaks its rule.
@@ -28,8 +28,8 @@ class Adam:
     def step(self, gradient: Params) -> None:
         """Update every parameter once, in place."""
         self.t += 1
-        sum_1 = (1 - self.b1**self.t) / (1 - self.b1)       # of the weights in m
-        sum_2 = (1 - self.b2**self.t) / (1 - self.b2)       # of the weights in v
+        sum_1 = (1 - self.b1**self.t) / (1 - self.b1)       # sum of the weights in m
+        sum_2 = (1 - self.b2**self.t) / (1 - self.b2)       # sum of the weights in v
         # lr (m / sum_1) / (sqrt(v / sum_2) + tiny)  =  rate m / (sqrt(v) + floor)
         rate, floor = self.lr * sum_2**0.5 / sum_1, self.tiny * sum_2**0.5
         for start in range(0, self.m.size, BLOCK):
@@ -44,7 +44,7 @@ class Adam:
             self.reset_tiny_moments()
 
     def reset_tiny_moments(self) -> None:
-        """Set moments to 0 that have decayed to nearly nothing, as those of dead units do.
+        """Set moments to 0 if they have decayed to nearly 0, as the moments of dead units do.
 
         Processors are slow with subnormal numbers (below 1e-38 in float32): with a fifth of all units dead, a step at
         784-400-20 would take 40 % longer.

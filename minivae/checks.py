@@ -167,7 +167,7 @@ def float_dtype(argument: str, value) -> np.dtype:
     """Return float32 or float64, given as a NumPy type or a name."""
     try:
         dtype = np.dtype(value)
-    except (TypeError, ValueError, SyntaxError):            # of ",,", say
+    except (TypeError, ValueError, SyntaxError):            # for example from ",,"
         dtype = None
     if value is None or dtype not in (np.float32, np.float64):
         refuse(argument, "float32 or float64", repr(value), "Try 'float64'.")
@@ -228,9 +228,9 @@ def counts(argument: str, x: np.ndarray, n: int) -> None:
 
 
 def same_axes(first: Any, *others: Any, summed: Any = None) -> None:
-    """Raise ValueError unless arrays have the same last axes: NumPy would stretch those of length one in silence.
+    """Raise ValueError unless arrays have the same last axes: NumPy would silently stretch axes of length one.
 
-    Axes in front may be missing. `summed` is an array that lacks the last axis instead.
+    Leading axes may be missing. `summed` is an array without the last axis.
     """
     shape = getattr(first, "shape", ())
     for other in others:
@@ -244,7 +244,7 @@ def same_axes(first: Any, *others: Any, summed: Any = None) -> None:
 def shared(x: Any, out: Any, *others: Any) -> bool:
     """Return True if `out` (L, 1, D) is shared by more than one row of x (B, D), False if it is (L, B, D).
 
-    Raises ValueError if it is neither, or if `others`, (B, D) or (L, B, D), do not go with both.
+    Raises ValueError if it is neither, or if `others`, (B, D) or (L, B, D), do not fit both.
     """
     one = out.ndim == 3 and out.shape[1] == 1 < len(x)
     if one:
@@ -288,7 +288,7 @@ def sigma(value: Any) -> float | str:
 
 
 def batch(vae: Any, x: Any, eps: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Data x (B, D) and noise eps (L, B, J) in the dtype of a model. One that is deterministic refuses eps other than 0."""
+    """Data x (B, D) and noise eps (L, B, J) in the dtype of a model. A deterministic model refuses eps other than 0."""
     x = vae.check_data(x)
     eps = real_array("eps", eps, (None, len(x), vae.latent), vae.dtype)
     if not vae.noise and eps.any():

@@ -1,7 +1,7 @@
 """Gaussians beyond what the model needs: KL between any two, diagonal or full, and entropy, in nats.
 
 A diagonal Gaussian is given by `mu` and `log_var` = log sigma^2, arrays of the same shape whose last axis is the J
-coordinates. A full one is given by `mu` (..., J) and `cov` (..., J, J): one Gaussian, or a stack of them.
+coordinates. A full Gaussian is given by `mu` (..., J) and `cov` (..., J, J): one Gaussian, or a stack of them.
 """
 
 import math
@@ -24,7 +24,7 @@ def kl_diagonal(mu_q: NDArray, log_var_q: NDArray, mu_p: NDArray, log_var_p: NDA
     return ((mu_q - mu_p) ** 2 * np.exp(-log_var_p) + (np.expm1(t) - t)) / 2
 
 def kl_diagonal_backward(d_kl, mu_q, log_var_q, mu_p, log_var_p):
-    """With u = (mu_q - mu_p) / sigma_p^2 and r = sigma_q^2 / sigma_p^2: gradients in all four   [beyond.16]"""
+    """Gradients in all four arguments; u = (mu_q - mu_p) / sigma_p^2, r = sigma_q^2 / sigma_p^2   [beyond.16]"""
     same_axes(mu_q, log_var_q, mu_p, log_var_p, d_kl)
     u = (mu_q - mu_p) * np.exp(-log_var_p)                  # (B, J)
     r_minus_1 = np.expm1(log_var_q - log_var_p)             # (B, J)
@@ -73,7 +73,7 @@ def entropy_full(cov: NDArray) -> NDArray:
 def cholesky(cov: NDArray, name: str = "cov") -> NDArray:
     """The lower triangular R with R R' = cov, (..., J, J); ValueError if cov is not symmetric positive definite.
 
-    Two entries that should be one may differ by rounding: by 4096 units of their dtype, relative to the two sigmas.
+    Entries (i, j) and (j, i) may differ by rounding: by 4096 units of their dtype, relative to sigma_i sigma_j.
     """
     cov, rule = real_array(name, cov, (..., None, None)), "a symmetric positive definite matrix"
     if cov.shape[-2] != cov.shape[-1]:

@@ -23,7 +23,7 @@ def reparameterize(mu: NDArray, log_var: NDArray, eps: NDArray) -> NDArray:
     return mu + sigma * eps                                 # (L, B, J)
 
 def reparameterize_backward(d_z, mu, log_var, eps):
-    """Gradients in mu and log_var; eps is noise, nothing flows into it   [beyond.12]"""
+    """Gradients in mu and log_var; eps is noise and needs no gradient   [beyond.12]"""
     shared(mu, eps, log_var, d_z)
     sigma = np.exp(log_var / 2)                             # (B, J)
     d_mu = d_z.sum(axis=0)                                  # (B, J)   dz/dmu = 1: the draws share one mu
@@ -55,7 +55,7 @@ def log_normal(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
     return -(u * u + log_var + LOG_2PI).sum(axis=-1) / 2    # (L, B)
 
 def log_normal_backward(d_out, z, mu, log_var):
-    """Gradients in z, mu and log_var; the L draws share the last two, so their gradients meet there   [beyond.10]"""
+    """Gradients in z, mu and log_var; L draws share mu and log_var, so their gradients are added   [beyond.10]"""
     same_axes(z, mu, log_var, summed=d_out)
     u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)
     d = d_out[..., None]                                    # (L, B, 1)

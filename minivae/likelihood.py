@@ -1,8 +1,8 @@
-"""p(x|z): what the decoder's output means. Log-likelihoods are in nats and summed over the D features.
+"""p(x|z): the meaning of the decoder's output. Log-likelihoods are in nats and summed over the D features.
 
 First the mathematics, as functions with their backward; then a small class for each likelihood: its data, mean, samples.
 `x` is (B, D). `logits` or `mean`, the decoder's output, is (L, B, D): L draws of z for every datum; or (L, 1, D): L
-values of z, each tried on every datum (forward only).
+values of z, each used for every datum (forward only).
 """
 
 import functools
@@ -73,7 +73,7 @@ def log_binomials(n: int, dtype=np.dtype(np.float64)) -> NDArray:
 def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
     """log p(x|z) = -sum_d ( (x - mean)^2 / (2 sigma^2) + log sigma + 1/2 log 2 pi )   (L, B)
 
-    The 1/2, the D log sigma and the D/2 log 2 pi are what turn a squared error into nats   [hong.15, lm.37]
+    The 1/2, the D log sigma and the D/2 log 2 pi turn a squared error into nats   [hong.15, lm.37]
     """
     sigma = np.exp(log_sigma)[..., None]                    # (1,), one for all data; or (B, 1), one for each datum
     return -squared_error(x, mean, sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
@@ -99,7 +99,7 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
 
 
 class Likelihood:
-    """Interface of a likelihood. `out` is the decoder's output. With `takes_counts`, counts are not made fractions.
+    """Interface of a likelihood. `out` is the decoder's output. With `takes_counts`, counts stay counts.
 
     `scale` names the likelihood's own parameter, () or ("log_sigma",) of the Gaussian. Its value comes last in every call.
     """
@@ -120,7 +120,7 @@ class Likelihood:
         return ()
 
     def fit(self, x: NDArray, out: NDArray, *scale: NDArray, refit: bool = True) -> tuple[NDArray, ...]:
-        """The value of `scale` for this batch: an "optimal" one is re-estimated, unless `refit` is False."""
+        """The value of `scale` for this batch: an "optimal" sigma is re-estimated, unless `refit` is False."""
         return scale
 
     def log_prob(self, x: NDArray, out: NDArray, *scale: NDArray) -> NDArray:
@@ -201,10 +201,10 @@ class Binomial(Likelihood):
 
 @dataclass(frozen=True)
 class Gaussian(Likelihood):
-    """Every feature is the decoder's mean plus noise of one shared sigma: a number, "learned" or "optimal".
+    """Every feature is the decoder's mean plus noise. All share one sigma: a number, "learned" or "optimal".
 
     learned: log_sigma is a parameter with its own gradient. optimal: sigma^2 is the batch's mean squared error. There
-    d/dsigma of the loss is 0, so all other gradients are those of a fixed sigma   [hong.14]
+    d/dsigma of the loss is 0, so all other gradients are the same as for a fixed sigma   [hong.14]
     """
 
     sigma: float | str = 1.0
@@ -246,5 +246,5 @@ LIKELIHOODS = {kind.name: kind for kind in (Bernoulli, Binomial, Gaussian)}
 
 
 def make_likelihood(name: str, **settings) -> Likelihood:
-    """The likelihood of that name: "bernoulli", "binomial" (n=...) or "gaussian" (sigma=...)."""
+    """The likelihood with this name: "bernoulli", "binomial" (n=...) or "gaussian" (sigma=...)."""
     return LIKELIHOODS[choice("likelihood", name, LIKELIHOODS)](**settings)

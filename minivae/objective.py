@@ -48,7 +48,7 @@ def kl_sampled_backward(d_kl, z, mu, log_var):
     return d_z_q + d_z_p, d_mu, d_log_var                   # two paths into z
 
 def kl_path_backward(d_kl, z, mu, log_var):
-    """The gradient of `kl_sampled` through z alone: that in mu and log_var, the score of q, is 0 on average.
+    """The gradient of `kl_sampled` through z alone: the rest, the score of q in mu and log_var, is 0 on average.
 
     So at beta = 1 the encoder's gradient is exactly 0 at every draw where q(z|x) is the posterior (Roeder, Wu and
     Duvenaud 2017)   [beyond.48]
@@ -66,7 +66,7 @@ def elbo_loss(log_px_z: NDArray, kl: NDArray, beta: float) -> NDArray:
     return (beta * kl - log_px_z).mean()                    # ()
 
 def elbo_loss_backward(d_loss, log_px_z, kl, beta):
-    """Gradients in log_px_z and kl: every entry of a mean has the same share."""
+    """Gradients in log_px_z and kl: every entry of a mean has the same weight."""
     return np.full_like(log_px_z, -d_loss / log_px_z.size), np.full_like(kl, d_loss * beta / kl.size)
 
 
@@ -85,7 +85,7 @@ def iw_loss(log_px_z: NDArray, kl: NDArray, beta: float) -> NDArray:
     return -iw_bound(log_w).mean()                          # ()
 
 def iw_loss_backward(d_loss, log_px_z, kl, beta):
-    """Gradients in log_px_z and kl: every draw counts by its importance weight, which sums to 1 over the L draws."""
+    """Gradients in log_px_z and kl: every draw has its importance weight, divided by their sum over the L draws."""
     same_axes(log_px_z, kl)
     log_w = log_px_z - kl                                   # (L, B)
     d_bound = np.full_like(log_w[0], -d_loss / log_w.shape[1])                  # (B,)

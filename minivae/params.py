@@ -41,11 +41,11 @@ class Params(Mapping):
         return len(self.shapes)
 
     def __reduce__(self):
-        return Params, (self.shapes, self.flat)             # so that a deep copy's views are on its own flat vector
+        return Params, (self.shapes, self.flat)             # the views of a deep copy are on its own flat vector
 
     @functools.cached_property
     def layers(self) -> dict[str, list[tuple[NDArray, NDArray]]]:
-        """For every part the (weight, bias) pairs, first to last: {"encoder": [...], "decoder": [...]}."""
+        """The (weight, bias) pairs of every part, first to last: {"encoder": [...], "decoder": [...]}."""
         layers: dict[str, list] = {}                        # cached: used four times per step
         for name in self:
             if name.endswith(".weight"):
@@ -85,7 +85,7 @@ def mlp_shapes(part: str, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
 
 
 def shapes_of(features: int, latent: int, hidden: Sequence[int], scale: Sequence[str] = ()) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters of a model of these sizes; `scale` names the likelihood's own."""
+    """Names and shapes of the parameters of a model of these sizes; `scale` names the likelihood's parameter."""
     encoder = mlp_shapes("encoder", [features, *hidden, 2 * latent])
     decoder = mlp_shapes("decoder", [latent, *reversed(hidden), features])
     return encoder | decoder | dict.fromkeys(scale, ())

@@ -1,4 +1,4 @@
-"""Training with mini-batches and Adam. An epoch is one pass over the training data; each gives a record of its results."""
+"""Training with mini-batches and Adam. Each epoch, one pass over the training data, gives a record of its results."""
 
 import math
 import warnings
@@ -146,7 +146,7 @@ class Training:
         return {"batch": self.batch, "lr": self.optimiser.lr, "samples": self.samples}
 
     def restore(self, arrays: dict[str, NDArray], numbers: dict) -> None:
-        """Continue from what `state` returned. Raises ValueError if this training can have no such state."""
+        """Continue from the result of `state`. Raises ValueError if this training cannot have that state."""
         for saved, current in zip((arrays, numbers), self.state()):
             if saved.keys() != current.keys():
                 names = "the names in the state of a training"
@@ -244,7 +244,7 @@ def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, flo
 def update_sigma(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float] | tuple[None, None]:
     """Return sigma of a Gaussian likelihood and the mean squared error over all of x, with one draw of z for each row.
 
-    An "optimal" sigma was estimated from the last batch; it is now set to the root of that error, its optimum over all of
+    An "optimal" sigma was estimated from the last batch; it is now set to the root of this error, its optimum for all of
     x   [hong.14]. Returns None, None if sigma is fixed or the likelihood is not Gaussian.
     """
     kind = getattr(vae.likelihood, "sigma", None)

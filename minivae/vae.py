@@ -5,7 +5,7 @@
 The loss is in nats (natural logarithms). At beta = 1 it is minus the ELBO, a lower bound of log p(x). `objective` has
 steps 6 and 7 for this loss, with the KL in closed form or sampled, and for importance-weighted draws.
 Shapes: x (B, D) data, mu and log_var (B, J), eps and z (L, B, J) with L draws for every datum, out (L, B, D).
-One reduction throughout: sum over D and J, mean over B and L.
+Sums are always over D and J, means over B and L.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class VAE:
     likelihood, activation : Likelihood, str
         Bernoulli(), Binomial(n) or Gaussian(sigma); "tanh" or "relu".
     beta : float
-        The weight of the KL. Minus the loss is the ELBO at 1, a looser lower bound of log p(x) above 1, no bound below.
+        The weight of the KL. Minus the loss is the ELBO if beta = 1, a looser lower bound if beta > 1, else no bound.
     estimator, objective : str
         "analytic", "sampled" or "path", for the KL and its gradient; "elbo" or "iwae". See the module `objective`.
     noise : bool
@@ -74,7 +74,7 @@ class VAE:
         cls, rng: np.random.Generator, features: int, latent: int = 2, hidden: Sequence[int] = (128,), *,
         dtype: DTypeLike = np.float32, data_mean: NDArray | None = None, **settings,
     ) -> "VAE":  # fmt: skip
-        """A fresh model: D features, J latent coordinates, hidden layers as for the encoder (the decoder mirrors them).
+        """A fresh model: D features, J latent coordinates, hidden layers of the encoder (the decoder mirrors them).
 
         Weights are Glorot (tanh) or He (relu) draws from `rng`, biases zero. With `data_mean` (D,), z = 0 initially decodes
         to the mean of the data (probabilities: within 0.01..0.99). `dtype` is float32 or float64; `settings` are the
@@ -110,7 +110,7 @@ class VAE:
         return tuple(self.params[name] for name in self.likelihood.scale)
 
     def layers(self, part: str, params: Params | None = None) -> list[tuple[NDArray, NDArray]]:
-        """The (weight, bias) pairs of "encoder" or "decoder", first to last; of `params` instead, if given."""
+        """The (weight, bias) pairs of "encoder" or "decoder", first to last, taken from `params` if given."""
         return (self.params if params is None else params).layers[part]
 
     def draw_noise(self, rng: np.random.Generator, rows: int, samples: int = 1) -> NDArray:

@@ -279,7 +279,7 @@ def is_of_digits(path: Path) -> bool:
 
 
 def command_again(options) -> str:
-    """Return the command that repeats this run: the seed, and every option that differs from its default."""
+    """Return the command that repeats this run, with the seed and every option that differs from its default."""
     words = ["minivae", "train", "--seed", str(options.seed)]
     for name, default in (DEFAULTS | {"epochs": None}).items():
         value = getattr(options, name)
@@ -399,7 +399,7 @@ def open_run(path: Path):
 
 
 def use_one_thread() -> None:
-    """Use one BLAS thread, because small matrices are slower with many threads; do not change a setting of the user."""
+    """Use one BLAS thread, because small matrices are slower with many; if the user has set a number, leave it."""
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     if "numpy" not in sys.modules and not any(name in os.environ for name in names):
         os.environ |= dict.fromkeys(names, "1")

@@ -33,7 +33,7 @@ from minivae.runs.files import must_be_free
 from minivae.vae import VAE
 
 SLOW_ROWS = 100                                             # most rows with --ais: 100 digits take 3 s
-TOLERANCE = 1e-4                                            # of the integrals of --gap, in nats: 355 digits take 7 s
+TOLERANCE = 1e-4                                            # in nats, of the integrals of --gap: 355 digits take 7 s
 SURE = 4                                                    # bounds may be out of order by this many standard errors
 DOCUMENT = "evaluate.json"
 MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}                    # label: key in the results of `train`
@@ -250,7 +250,7 @@ def rows_in_words(document: dict, options: argparse.Namespace) -> str:
 
 
 def table_line(label: str, mean: float, error: float | None, about: str) -> str:
-    """Return one line of the table; `error` is a standard error, None for an exact number."""
+    """Return one line of the table; `error` is a standard error, or None for an exact number."""
     plus_minus = "" if error is None else f"+- {error:.3f}"
     return f"  {label:10} {mean:10.3f} {plus_minus:9}  {about}"
 
@@ -278,7 +278,7 @@ def rate_lines(document: dict) -> list[str]:
 
 
 def order_in_words(wrong: list[str], measured: Measured) -> str:
-    """Return a line for each violation or, without one, the line that states the order."""
+    """Return a line for each violation; if there is none, return the line that states the order."""
     if wrong:
         return "\n".join(f"WRONG: {each}" for each in wrong)
     exact = "" if measured.exact is None else " <= log p(x)"
@@ -297,7 +297,7 @@ def command_again(options: argparse.Namespace) -> str:
 
 
 def pictures(vae: VAE, measured: Measured, labels: NDArray | None, image_shape: tuple[int, int] | None) -> dict:
-    """Return, by name, every figure that can be drawn from these results."""
+    """Return a dict of name and figure, for every figure that can be drawn from these results."""
     exact = None if measured.exact is None else measured.exact.values
     drawn = {"bounds_by_k": evidence.bounds_by_k(measured.k, measured.bounds, exact)}
     if vae.latent == 2:

@@ -55,7 +55,7 @@ def gather(
             points.append(point)
             text = f"{swept} {point.value}: rate {point.rate:.2f} | distortion {point.distortion:.2f}"
             progress.update(len(points), text)
-    except (ValueError, MemoryError) as error:              # the points before it are kept
+    except (ValueError, MemoryError) as error:              # the earlier points are kept
         return error
     except KeyboardInterrupt:                               # a second signal, in the middle of a step
         stop.signal = signal.SIGINT
@@ -92,7 +92,7 @@ def print_results(results: str) -> None:
 def swept_option(options: argparse.Namespace) -> str:
     """Return the option of `SWEPT` with several values.
 
-    If no option has several values, it is beta with the values BETAS. Raises ValueError if then --beta is given, or if two
+    If no option has several values, beta is swept over BETAS. Raises ValueError if --beta is given in that case, or if two
     options have several values.
     """
     if options.beta is None and all(len(getattr(options, name) or ()) < 2 for name in SWEPT):

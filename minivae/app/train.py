@@ -204,7 +204,7 @@ def extremes(prepared: data.Dataset) -> np.ndarray:
 
 
 def checksum(prepared: data.Dataset) -> int:
-    """Return a checksum of all training and held-out rows: a run can only be resumed with the same data."""
+    """Return a checksum of all training and held-out rows, because a run can only be resumed with the same data."""
     crc = 0
     for part in (*in_chunks(prepared.train_x), prepared.test_x):
         crc = zlib.crc32(np.ascontiguousarray(part), crc)
@@ -274,7 +274,7 @@ def add_saved_path(run: runs.Run):
 
 
 class StopOnSignal:
-    """Inside `with`: the first Ctrl-C or SIGTERM only sets `signal`, so that the step can end; the second acts at once."""
+    """Inside `with`, the first Ctrl-C or SIGTERM only sets `signal`, so that the step can end; the second acts at once."""
 
     signal = 0
 
@@ -291,7 +291,7 @@ class StopOnSignal:
 
 
 def progress_text(r) -> str:
-    """Return reconstruction | KL | ELBO of the training and the held-out rows; without noise, the reconstruction alone."""
+    """Return reconstruction | KL | ELBO of training and held-out rows; for a model without noise, reconstruction alone."""
     if r.test_elbo is None:
         return f"train {r.train_reconstruction:8.2f}   held-out {r.test_reconstruction:8.2f}"
     train = f"train {r.train_reconstruction:8.2f} | {r.train_kl:5.2f} | {r.train_elbo:8.2f}"

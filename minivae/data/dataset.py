@@ -2,7 +2,7 @@
 
 The bundled digits are the 1,797 real handwritten ones of Alpaydin and Kaynak (UCI, 1998; CC BY 4.0): 8x8 pixels, each
 the count 0..16 of set pixels in a 4x4 block of the scan. So Binomial(16) is a distribution over exactly these counts. The
-16 pixels of a block are neighbours, not independent: the counts have more variance than Binomial(16).
+16 pixels of a block are neighbours and not independent, so the counts have more variance than Binomial(16).
 """
 
 import math
@@ -43,7 +43,7 @@ class Grey:
         return self.levels.mean(axis) / 255
 
     def draw(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
-        """Draw x = 1 with probability level / 255, exactly: where the level exceeds a uniform byte from 0 to 254."""
+        """Draw x = 1 with probability exactly level / 255: x is 1 where the level exceeds a uniform byte from 0 to 254."""
         levels = self.levels[rows]                          # (B, D)
         u = np.frombuffer(bytearray(rng.bytes(levels.size)), np.uint8)
         while len(top := np.flatnonzero(u == 255)):         # a byte of 255 is drawn again
@@ -60,7 +60,7 @@ class Dataset:
     name : str
         Where the data come from: "digits" or a path.
     train_x, test_x : ndarray, shape (N, D)
-        For a directory of MNIST, train_x is a `Grey`; its rows are such arrays.
+        For a directory of MNIST, train_x is a `Grey`; its rows become arrays when they are indexed.
     train_y, test_y : ndarray of whole numbers, shape (N,), or None
     image_shape : (height, width) or None
         Shape of a row as a picture, or None.
@@ -105,7 +105,7 @@ class Dataset:
     def binarized(self) -> "Dataset":
         """Return data of zeros and ones, drawn with the fractions as probabilities: anew for each batch, once for test rows.
 
-        Dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn with a seed of their own, the
+        Dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn with a separate seed, the
         same for every run, so that results can be compared. Raises ValueError if a number is not between 0 and 1.
         """
         data = self.as_fractions()
@@ -145,11 +145,11 @@ def digits() -> Dataset:
 
 
 def hold_out(x: NDArray, y: NDArray | None) -> tuple:
-    """Hold out every fifth row of each class (without labels, every fifth row): the same split on every machine.
+    """Hold out every fifth row of each class or, without labels, every fifth row; the split is the same on every machine.
 
     Returns train_x, test_x, train_y, test_y.
     """
-    rank = np.arange(len(x))                                # number of a row within its class
+    rank = np.arange(len(x))                                # index of a row within its class
     if y is not None:
         order = np.argsort(y, kind="stable")
         _, first, sizes = np.unique(y[order], return_index=True, return_counts=True)

@@ -48,10 +48,10 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
         return dataset_of(path.name, read(path, how), how)
     except DataError:
         raise
-    except ValueError as error:                             # Damaged is one
+    except ValueError as error:                             # such as Damaged
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
-        where = error.filename or path                      # of a directory, the file
+        where = error.filename or path                      # for a directory, this is a file in it
         raise DataError(f"{where}: cannot be read ({error.strerror or error}). Is the path right?") from error
     except MemoryError as error:
         raise DataError(f"{path}: more than fits into the memory of this machine. Take fewer rows.") from error

@@ -27,7 +27,7 @@ IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E
 MOST_AXES = 32                                              # limit of NumPy
 LONGEST_HEADER = 10_000                                     # characters of an .npy header: the limit of NumPy
 LAST = b"PK\5\6"                                           # first of the last 22 bytes of a zip without a comment
-DESCRIPTORS = (12, 16, 20, 24)                              # lengths of what follows a member that was written to a pipe
+DESCRIPTORS = (12, 16, 20, 24)                              # lengths of the block after a member written to a pipe
 PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # numbers, and text
 REMEDIES = {
     "|O": " Objects are pickled, which can run any code. Save numbers with x.astype(float), labels with y.astype(str).",
@@ -86,7 +86,7 @@ def read_idx(path: Path) -> NDArray:
 
 
 def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
-    """Read exactly `size` bytes, in pieces: a header with a wrong size needs no more memory than the file."""
+    """Read exactly `size` bytes, in pieces: if a header has a wrong size, this needs no more memory than the file."""
     content = bytearray()
     while len(content) < count:
         piece = read(min(count - len(content), PIECE))
@@ -97,7 +97,7 @@ def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
 
 
 def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
-    """Return read(n) for a gzip stream of one member. At its end, checksum and length are right and nothing follows.
+    """Return read(n) for a gzip stream of one member. At the end, it checks checksum and length, and that nothing follows.
 
     `gzip.open` does not verify the checksum if only the payload is read, and it skips padding.
     """

@@ -39,7 +39,7 @@ class Sandwich(NamedTuple):
 
 
 class Path(NamedTuple):
-    """Densities from the start to p(x, z): f_t = start^(1 - beta_t) p(x, z)^beta_t, and the step size for each of them."""
+    """Densities from the start to p(x, z): f_t = start^(1 - beta_t) p(x, z)^beta_t, and the step size for each density."""
 
     log_start: Callable         # z -> log density of the start (L, N) and its gradient in z (L, N, J)
     scale: NDArray              # (N, J) standard deviation of the start: the unit of the step sizes
@@ -68,10 +68,10 @@ def annealed(
     is accepted or rejected. Separate chains tune the step sizes of each data point and each f_t. They are then held fixed,
     so the mean of w is an unbiased estimate of p(x). `distributions` is T; a larger T gives a smaller variance.
 
-    `error` comes from the variation between chains. It does not show a part of the posterior that no chain reaches. From a
-    narrow q(z|x), few chains reach the rest of the posterior: the others agree, and log_px is too low by many times `error`,
-    with a normal acceptance rate. The prior is the safe default: it covers all z, but its chains vary more. If the posterior
-    has modes far apart, chains that start from the prior can miss some, too.
+    `error` comes from the variation between chains. It ignores a part of the posterior that no chain reaches. If q(z|x) is
+    narrow, few chains from it reach the rest of the posterior. All others agree, so log_px is too low by many times `error`,
+    although the acceptance rate is normal. The prior is the safe default: it covers all z, but its chains vary more. If the
+    modes of the posterior are far apart, chains that start from the prior can miss some modes, too.
 
     Raises ValueError if an argument breaks its rule, or the decoder overflows.
     """
@@ -102,7 +102,7 @@ def sandwich(
     E[lower] <= log p(x) <= E[upper],   lower = log of the mean of w,   upper = -log of the mean of 1/w
 
     No error of `upper` is returned: the reverse chains of a data point share their first z, so the variation between them is
-    too small. The errors of different data points are independent. The arguments are those of `annealed`.
+    too small. The errors of different data points are independent. `annealed` explains the arguments.
     """
     checks.generator("rng", rng)
     z = rng.standard_normal((checks.whole_number("rows", rows, 1), vae.latent))

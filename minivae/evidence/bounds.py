@@ -103,12 +103,12 @@ class _Blocks:
 
     def __init__(self, k):
         self.k = k
-        self.whole = Moments()                              # of log(mean weight) of the complete blocks
+        self.whole = Moments()                              # mean of log(mean weight) over the complete blocks
         self.part, self.held = -np.inf, 0                   # log-sum and number of the weights of an incomplete block
 
     def add(self, log_w):
         """Add log weights (L, N); a block may begin in one chunk and end in another."""
-        ends = np.arange(self.k - self.held, len(log_w) + 1, self.k)                        # of blocks, in this chunk
+        ends = np.arange(self.k - self.held, len(log_w) + 1, self.k)                        # number of blocks in this chunk
         starts = np.concatenate([[0], ends])
         rest = len(log_w) - starts[-1]
         sums = log_w if self.k == 1 else np.logaddexp.reduceat(log_w, starts[: len(starts) - (rest == 0)])
@@ -122,12 +122,12 @@ class _Blocks:
         return self.whole.mean()
 
     def log_sum(self):
-        """Return the log of the sum of all weights, if there is one block alone."""
+        """Return the log of the sum of all weights, if there is only one block."""
         return self.whole.mean() + np.log(self.k)
 
     def error(self, error_of_all):
         """Return the standard error of `mean`, from the variation between blocks; for few blocks, return `error_of_all`.
 
-        `error_of_all` is that of one block of all draws: to first order both are equal.
+        `error_of_all` is the error for one block of all draws; to first order both are equal.
         """
         return self.whole.error() if self.k == 1 or self.whole.count >= ENOUGH else error_of_all

@@ -48,7 +48,7 @@ def minimise(
 
 
 def _line_search(f, points, values, active, direction, slope):
-    """Halve each step until the value decreases enough; where no step does, the point does not change."""
+    """Halve each step until the value decreases enough; if it never does, the point does not change."""
     length, waiting = np.ones(len(active)), np.arange(len(active))
     moved = points[active].copy()
     new_values, new_gradients = values[active].copy(), np.zeros_like(moved)

@@ -34,12 +34,12 @@ class Gap(NamedTuple):
     """log p(x) - ELBO and its parts in nats, for each data point (N,), and the best diagonal Gaussian (N, J)."""
 
     log_px: NDArray
-    elbo: NDArray               # of the encoder's q(z|x)
+    elbo: NDArray               # ELBO of the encoder's q(z|x)
     kl: NDArray                 # KL( q(z|x) || p(z|x) ), computed as a separate integral: equal to log_px - elbo
-    best_elbo: NDArray          # of the best diagonal Gaussian for this data point
+    best_elbo: NDArray          # ELBO of the best diagonal Gaussian for this data point
     approximation: NDArray      # log_px - best_elbo: the error left with the best Gaussian
     amortisation: NDArray       # best_elbo - elbo: the encoder's error
-    error: NDArray              # of each of these: the change of the integrals in their last refinement
+    error: NDArray              # error of each of these: the change of the integrals in their last refinement
     mu: NDArray                 # (N, J) of the best Gaussian
     log_var: NDArray            # (N, J) of the best Gaussian
 

@@ -146,7 +146,7 @@ def _pairs_of_neighbours(key, step):
 
 
 def _rise(log_joint, neighbours):
-    """Return the largest difference between each node and a neighbour: a maximum between them is higher by at most this.
+    """Return, for each node, the largest difference from a neighbour: a maximum between them is higher by at most this.
 
     For a quadratic function it is higher by at most a quarter of this, for a cone by nearly all of it.
     """
@@ -178,8 +178,8 @@ def _moments(z, p, first, row):
 def _outside(index, p, row, shape):
     """Return twice an estimate of the share outside the grid, for each data point that has nodes, (data,).
 
-    Let a be the share of the nodes on a face of the grid, and b that of the layer beside it. Beyond the face, the layers
-    are taken to fall by the same factor a / b: their sum is a (a / b) / (1 - a / b) = a^2 / (b - a).
+    Let a be the share of the nodes on a face of the grid, and b the share of the next layer inside. Beyond the face, we
+    assume that each layer is a / b times the previous one: their sum is a (a / b) / (1 - a / b) = a^2 / (b - a).
     """
     share = np.zeros(row[-1] + 1)
     for axis, n in zip(index.T, shape):
@@ -195,7 +195,7 @@ def _discretisation(index, p, row, kinks):
 
     Let s(n) be the largest relative difference between the n^J interleaved grids of spacing nh and their mean, which is
     the grid of spacing h. So s(3) estimates the error at spacing 3h. The error of a smooth integrand falls faster than any
-    power of h: so it falls from 3h to h by more than from 6h to 3h, which is the factor s(6) / s(3). With kinks (relu) it
+    power of h: so its fall from 3h to h is larger than from 6h to 3h, which is s(6) / s(3). With kinks (relu) it
     falls by a factor of 9 on average; 3 is a safe value. s(2) is a second estimate: its grids are finer, but there are so
     few of them that they can agree by chance.
     """
@@ -207,7 +207,7 @@ def _discretisation(index, p, row, kinks):
 def _disagreement(index, p, row, n):
     """Return the largest relative difference between the n^J interleaved grids of spacing nh and their mean, (data,)."""
     for axis in index.T:
-        row = n * row + axis % n                            # number of the grid that a node belongs to
+        row = n * row + axis % n                            # index of the grid that a node belongs to
     J = index.shape[1]
     part = np.bincount(row, p, -(-(row[-1] + 1) // n**J) * n**J).reshape(-1, n**J)          # (data, grids)   of the sum
     return np.abs(n**J * part - 1).max(axis=1) + 1e-300
@@ -246,7 +246,7 @@ def _on_pairs(vae, x, which, index, z):
     """Return log p(x[which], z), (pairs,): each data point at the nodes chosen for it.
 
     Decoding a node costs far more than computing log p(x|z) of one more data point, and data points share nodes. So each
-    node is decoded once. Nodes are handled in groups: log p(x|z) is computed for all data points that need one of the group.
+    node is decoded once. Nodes are handled in groups; log p(x|z) is computed for all data points that need a node in it.
     """
     order = np.lexsort(index.T)                                                             # (pairs,)   by node
     new = np.any(np.diff(index[order], axis=0, prepend=-1), axis=1)                         # (pairs,)
@@ -263,7 +263,7 @@ def _on_pairs(vae, x, which, index, z):
 
 
 def _with_neighbours(which, index, data, shape):
-    """Return the pairs of data point and node, and those with the nodes next to it; each once, sorted by data point."""
+    """Return all pairs of a data point with its nodes and their neighbours, each pair once, sorted by data point."""
     steps = np.indices((3,) * index.shape[1]).reshape(index.shape[1], -1).T - 1             # (3^J, J)
     around = (index[:, None, :] + steps).clip(0, np.array(shape) - 1)                       # (pairs, 3^J, J)
     key = np.ravel_multi_index((which[:, None], *np.moveaxis(around, -1, 0)), (data, *shape))

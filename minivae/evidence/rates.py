@@ -21,19 +21,19 @@ ACTIVE = 0.01                                               # z_j is active if t
 
 
 class Rates(NamedTuple):
-    """Means over a data set in nats; standard errors are those due to the draws of z, for fixed data."""
+    """Means over a data set in nats; the standard errors come from the draws of z, and the data are fixed."""
 
     reconstruction: float       # E_q log p(x|z): minus the distortion
     reconstruction_se: float
     kl: float                   # the rate: KL( q(z|x) || p(z) ) in closed form = mutual_information + marginal_kl
-    mutual_information: float   # between z and the number of the data point: at most log N
+    mutual_information: float   # between z and the index of the data point: at most log N
     marginal_kl: float          # KL( q(z) || p(z) ) of the aggregate posterior q(z), the mean of q(z|x) over the data
     surgery_se: float           # standard error of mutual_information and of marginal_kl; their sum has no error
     kl_per_dimension: NDArray   # (J,)
     variance_of_means: NDArray  # (J,) variance of mu_j over the data
     active: NDArray             # (J,) True where this variance is above ACTIVE
-    mean: NDArray               # (J,)   of q(z), in closed form
-    cov: NDArray                # (J, J) of q(z), in closed form
+    mean: NDArray               # (J,)   mean of q(z), in closed form
+    cov: NDArray                # (J, J) covariance of q(z), in closed form
 
 
 def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int = 10) -> Rates:

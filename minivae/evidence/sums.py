@@ -9,7 +9,7 @@ from minivae import checks
 from minivae.ops import log_sum_exp
 from minivae.vae import VAE
 
-AT_ONCE = 2_000_000                                         # most numbers in one array: bounds the memory
+AT_ONCE = 2_000_000                                         # largest size of an array: this limits the memory
 IN_CACHE = 10                                               # arrays that are read often get AT_ONCE / 10: they fit a cache
 
 
@@ -57,7 +57,7 @@ class Moments:
         return np.where(self.infinite, -np.inf, self.first + self.sum_1 / self.count)
 
     def variance(self) -> NDArray:
-        """Return the unbiased variance of one number of each column, (N,); it needs at least two rows."""
+        """Return the unbiased variance of the numbers in each column, (N,); it needs at least two rows."""
         squares = np.maximum(self.sum_2 - self.sum_1**2 / self.count, 0)
         return np.where(self.infinite, np.inf, squares / (self.count - 1))
 

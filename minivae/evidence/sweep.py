@@ -18,7 +18,7 @@ from minivae.likelihood import Likelihood
 from minivae.train import Training
 from minivae.vae import VAE
 
-DRAWS = 100                                                 # of z for each held-out data point
+DRAWS = 100                                                 # draws of z for each held-out data point
 
 
 class Setting(NamedTuple):
@@ -41,8 +41,8 @@ class Point(NamedTuple):
     rate: float                 # KL( q(z|x) || p(z) )
     elbo: float                 # -(distortion + rate), for every beta
     kls: tuple[float, ...]      # KL of each latent dimension, largest first
-    active: int                 # number of latent dimensions j with a variance of mu_j(x) over the data above ACTIVE
-    spread: float | None        # standard deviation of decoded means / that of the data; None if the data do not vary
+    active: int                 # number of latent dimensions j for which the variance of mu_j(x) is above ACTIVE
+    spread: float | None        # standard deviations: decoded means divided by data; None if the data do not vary
 
     @property
     def collapsed(self) -> bool:

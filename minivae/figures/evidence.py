@@ -63,7 +63,7 @@ def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) 
     if exact is not None:
         left = exact - bounds.iw_bound                      # (K, N)
         draw_distance(panels[1], k, left)
-        side = "below" if mean[-1] <= exact.mean() else "above"           # above: random error of the draws
+        side = "below" if mean[-1] <= exact.mean() else "above"           # higher values: random error of the draws
         finding += f" and ends {number(abs(left[-1].mean()))} {side} log p(x)"
         caption += " Right: log p(x) minus the bound of each data point; shaded: the middle 80 % of the points."
         if np.quantile(left, 0.1, axis=1).min() < 0:
@@ -199,7 +199,7 @@ def posteriors(
 ) -> Drawn:
     """For J = 2: draw contours of the posterior, the encoder's Gaussian and the best Gaussian, for n data points.
 
-    `parts` is the result of `evidence.gap` for x. Of the data points, sorted by KL, n at equal distances are drawn.
+    `parts` is the result of `evidence.gap` for x. The data points are sorted by KL; n evenly spaced ones are drawn.
     """
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     vae, labels = vae.astype(np.float64), labels_of(labels, len(x))

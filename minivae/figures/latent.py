@@ -41,7 +41,7 @@ MOST_CODES, MOST_NAMED, MOST_BARS = 2000, 10, 24            # points in a map, d
 
 
 def prior_quantiles(n: int) -> NDArray:
-    """Return z (n,), the median of each of n parts of N(0, 1) with equal probability: the inverse normal CDF."""
+    """Divide N(0, 1) into n parts of equal probability; return their medians z (n,), by the inverse normal CDF."""
     return np.array([PRIOR.inv_cdf((i + 0.5) / n) for i in range(checks.whole_number("n", n, 1))])
 
 
@@ -92,7 +92,7 @@ def draw_map(axes: Axes, vae: VAE, x: NDArray, labels: NDArray | None = None) ->
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     mu, log_var = vae.encode(x)
     labels, sigma = labels_of(labels, len(x)), np.exp(log_var / 2) * vae.noise  # 0 without noise: no ellipses
-    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # nine or fewer with ellipses, by z_1
+    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # at most nine ellipses, along z_1
     low, high = limits(np.concatenate([mu, mu[some] - 2 * sigma[some], mu[some] + 2 * sigma[some]]))
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     axes.locator_params(integer=True, nbins=8)
@@ -151,7 +151,7 @@ def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None) -> None:
 
 
 def draw_classes(axes: Axes, mu: NDArray, labels: NDArray, drawn: NDArray) -> tuple[float, NDArray]:
-    """Write a large numeral for each class, at a free place near the median of its codes, and draw a line between both.
+    """Write a large numeral for each class at a free place near the median of its codes; connect both by a line.
 
     A numeral must not cover the points `drawn` (M, 2). Returns the fraction of codes mu (N, 2) whose nearest median is
     the median of their own class, and the places of the numerals (K, 2).
@@ -179,7 +179,7 @@ def free_places(medians: NDArray, drawn: NDArray, low: NDArray, high: NDArray) -
     places = np.empty((0, 2))
     for median in medians:
         to_labels = np.linalg.norm(grid[:, None] - places, axis=-1).min(axis=1, initial=np.inf) / apart
-        overlap = np.maximum(0, 1 - np.minimum(to_points, to_labels))           # 10: overlap is worse than a long line
+        overlap = np.maximum(0, 1 - np.minimum(to_points, to_labels))           # 10, as overlap is worse than a long line
         cost = np.linalg.norm(grid - median, axis=1) / size + 10 * overlap
         places = np.concatenate([places, grid[[cost.argmin()]]])
     return places

@@ -66,7 +66,7 @@ def loss_curves(
     epochs, first, last = columns["epoch"], columns["test_elbo"][0], columns["test_elbo"][-1] if elbo is None else elbo
     finding = f"The held-out ELBO ends at {number(last)} nats"
     if log_px is not None:
-        side = "below" if last <= log_px else "above"       # above: random error of few draws
+        side = "below" if last <= log_px else "above"       # higher values: random error of few draws
         finding += f", {number(abs(log_px - last))} {side} the exact log p(x)"
     explain(figure, finding, how_measured(log_px, elbo, rows))
     return figure, (
@@ -95,7 +95,7 @@ def columns_of(history: Sequence, fields: list[str]) -> dict[str, NDArray]:
 
 
 def reconstruction_curve(columns: dict[str, NDArray]) -> Drawn:
-    """Draw log p(x|z) at z = mu: minus the loss of a model without noise. It is no bound of log p(x)."""
+    """Draw log p(x|z) at z = mu, which is minus the loss of a model without noise, and not a bound of log p(x)."""
     figure = page(8.4, 4.6)
     axes = figure.subplots()
     draw_curves(axes, columns, "reconstruction", tall=True)
@@ -158,7 +158,7 @@ def sigma_and_error(history: Sequence, features: int) -> Drawn:
     """Draw sigma^2 of a Gaussian likelihood, and the mean squared error, its optimal value, against the epoch.
 
     `history` contains records of a training with learned or optimal sigma; `features` is D. The objective must be the ELBO:
-    with importance weights the optimal sigma^2 is another one.
+    with importance weights the optimal sigma^2 is different.
     """
     D = checks.whole_number("features", features, 1)
     rows = [[record.epoch, record.sigma, record.train_mse, record.test_reconstruction] for record in history]

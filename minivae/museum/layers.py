@@ -30,12 +30,12 @@ LEDGER = "derivations.engine.ties"                                 # a layer in 
 
 
 def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
-    """Return the message of each layer about a copy, None if the layer notices nothing."""
+    """Return the message of each layer about a copy, or None if the layer notices nothing."""
     return {name: message_of(layer, copy) for name, layer in layers().items()}
 
 
 def message_of(layer: Callable, copy: SimpleNamespace) -> str | None:
-    """Return the message of one layer about a copy, None if it notices nothing. An error in the copy is noticed, too."""
+    """Return the message of one layer about a copy, or None. If the copy raises an error, that counts as noticed."""
     try:
         with np.errstate(all="ignore"):
             layer(copy)

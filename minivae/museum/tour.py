@@ -23,7 +23,7 @@ from minivae.vae import VAE
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
 CLEAR = 0.3                                                 # smallest difference that is reported, in nats: above the noise
-SEVERAL = {0: 4}                                            # seed: fewest layers that notice the bug of --blind; others 2
+SEVERAL = {0: 4}                                            # seed: at least so many layers notice the bug of --blind; else 2
 OF_MODEL = ("beta", "estimator", "objective")
 
 
@@ -130,7 +130,7 @@ def remarks(shown: Exhibit) -> list[str]:
 
 
 def matrix(done: Callable[[int, str], None] = lambda count, name: None) -> dict[str, dict[str, str | None]]:
-    """Return the message of every layer about every bug, and first, for "", about the right package.
+    """Return the message of every layer about every bug; the first entry, "", is about the right package.
 
     Calls `done(count, name)` after each bug.
     """
@@ -167,7 +167,7 @@ def handed(seed: int) -> SimpleNamespace:
 
 
 def blind(seed: int) -> Bug:
-    """Return a bug that several layers notice, at least two (four for seed 0): the first in a random order of this seed."""
+    """Return the first bug, in a random order, that at least two layers notice; for seed 0, at least four layers."""
     order = np.random.default_rng(whole_number("seed", seed, 0)).permutation(len(bugs()))
     several = SEVERAL.get(seed, 2)
     return next(bug for bug in (bugs()[i] for i in order) if sum(map(bool, noticed_of(bug.changes).values())) >= several)

@@ -119,8 +119,8 @@ class Reading(NamedTuple):
 class Translation(NamedTuple):
     """All translations of a convention, and what follows from them."""
 
-    reading: Reading            # at the sigma of the convention
-    elbo: Reading | None        # with beta = 1, if there is one: there the loss is minus the ELBO
+    reading: Reading            # the reading at the sigma of the convention
+    elbo: Reading | None        # the reading with beta = 1, if one exists: the loss is then minus the ELBO
     bound: str                  # one of BOUNDS
     kl_weight: float            # weight of the KL for beta = 1 at that sigma, with the same sums and means
 

@@ -1,6 +1,6 @@
 """Losses of public code and posts, each with its source. These are descriptions, not criticism.
 
-A convention has no D or J if its translation does not depend on it.
+A convention has no D (or J) if its translation does not depend on D (or J).
 """
 
 from typing import NamedTuple

@@ -30,7 +30,7 @@ FIGURES = (
 WRITTEN = (                                                 # files of a run; config.json is removed last: it marks a run
     *(f"{name}.png" for name in FIGURES), "samples.npy", "results.json", "model.npz", "history.csv", "config.json",
 )  # fmt: skip
-MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # all of a set, or none
+MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # all or none of a set
 CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # fields that every config has
 
 
@@ -49,7 +49,7 @@ class Run(NamedTuple):
 
 
 def create(path: Path, overwrite: bool = False) -> Path:
-    """Make an empty directory for a run. Refuse a directory that is not empty, except a run with `overwrite`."""
+    """Make an empty directory for a run. Refuse one that is not empty, unless it holds a run and `overwrite` is True."""
     path = Path(path)
     if path.is_dir() and set(path.iterdir()) - set(left_over(path)):
         is_run = holds_run(path)
@@ -219,7 +219,7 @@ def _lock(handle, path):
 
 
 def listed(path: Path) -> list[Run]:
-    """Return the runs in a directory, sorted by name; the directory itself may be one. Incomplete runs are skipped.
+    """Return the runs in a directory, sorted by name; the directory itself may be a run. Incomplete runs are skipped.
 
     Raises ValueError if the directory does not exist.
     """
