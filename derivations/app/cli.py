@@ -145,7 +145,7 @@ def list_command(options: argparse.Namespace) -> int:
     return 0
 
 
-FITS = 24                                                   # rows of a table that fit on a screen with the totals
+FITS = 24                                                   # so many rows fit on a screen together with the totals
 
 
 def check_command(options: argparse.Namespace) -> int:
@@ -231,7 +231,7 @@ def errata_command(options: argparse.Namespace) -> int:
 
 
 def figures_command(options: argparse.Namespace) -> int:
-    """Draw figures as SVG and PNG; return 1 if one does not show its claim."""
+    """Draw figures as SVG and PNG; return 1 if a figure does not show its claim."""
     from derivations import figures
 
     try:

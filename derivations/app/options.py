@@ -7,7 +7,7 @@ import argparse
 
 from minivae.app.progress import say
 
-MOST_DRAWS = 1_000_000                                      # more need minutes and gigabytes, but change no verdict
+MOST_DRAWS = 1_000_000                                      # more draws take minutes and gigabytes, but change no verdict
 
 
 def say_count(options: argparse.Namespace, shown: list, all: list, noun: str, filters: tuple[str, ...], more: str) -> None:
@@ -34,7 +34,7 @@ def judged_items(options: argparse.Namespace, found: list) -> list:
 
 
 def draws_and_seed(options: argparse.Namespace) -> tuple[int, int]:
-    """Return `--draws` and `--seed`, checked. Too many draws would later fail as if an entry were at fault."""
+    """Check and return `--draws` and `--seed`. Too many draws would fail later and look like a fault of an entry."""
     from minivae.checks import refuse, whole_number
 
     if whole_number("--draws", options.draws, 1) > MOST_DRAWS:

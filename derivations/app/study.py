@@ -135,7 +135,7 @@ def map_command(options: argparse.Namespace) -> int:
 
 
 def trace_command(options: argparse.Namespace) -> int:
-    """Print one training step; return 1 if one of the four gradients does not agree."""
+    """Print one training step; return 1 if the four gradients do not agree."""
     from derivations.pages.terminal import page_width
     from derivations.study import fourways, trace
     from minivae.checks import whole_number

@@ -1,7 +1,7 @@
 """Beyond the sources: algorithms that use the bound: EM, gradients without the score, two estimators, mini-batches.
 
 Random estimates are compared by mean and variance. Both are exact: sums over quadrature nodes, or over all possible
-draws. A whole side in square brackets shows the gap of a bound.
+draws. If a whole side is in square brackets, it is the gap of a bound.
 """
 
 import itertools
@@ -308,7 +308,7 @@ def eq_50(a, sigma, w, s, x, tilt):
     spread = total((each - each.mean(axis=-1, keepdims=True)) ** 2) / (N - 1)
     M = np.arange(1, N + 1)
     of_batches = [mean_and_variance(N / m * each @ masks.T, tilt, masks) for m, masks in batches(N)]
-    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   size of what cancels
+    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   size of the terms that cancel
     return (
         Zero(size, np.concatenate(of_batches, axis=1)),     # (n, N, 2)   a row for every M
         "=", np.stack([np.repeat(total(each), N, axis=1), N * (N - M) / M * spread], axis=-1),

@@ -1,7 +1,7 @@
 """Beyond the sources: upper bounds of log p(x), bounds of the information in z, and bounds with a weight on the KL.
 
 Distributions are tables unless an entry says otherwise, and sums over them are exact. A whole side in square brackets
-shows the gap of a bound.
+is the gap of a bound.
 """
 
 from dataclasses import replace

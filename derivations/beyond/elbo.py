@@ -1,7 +1,7 @@
 """Beyond the sources: the evidence lower bound, and the tighter bounds of several draws.
 
 All expectations are exact. For tables they are sums over every z, or over every possible set of K draws of z; for
-Gaussians they are sums over quadrature nodes. A whole side in square brackets shows the gap of a bound.
+Gaussians they are sums over quadrature nodes. A whole side in square brackets is the gap of a bound.
 """
 
 import itertools
@@ -243,7 +243,7 @@ def bound_of_the_others(K, q, w):
 
 
 def gap_of(K, p_xz, q):
-    """KL(a || b), (..., 1): under a, all K draws are from q; under b, one of them, a random one, is from p(z|x)."""
+    """KL(a || b), (..., 1): under a, all K draws are from q; under b, one draw, chosen at random, is from p(z|x)."""
     of_q = chances_of(K, q)
     return kl_of_weights(of_q, of_q * mean_weights(K, importance_weights(p_xz, q)) / evidence(p_xz))
 
@@ -301,7 +301,7 @@ def hundredths(raw):
 
 
 def two_weights(raw):
-    """Two weights; the larger one is at least a fifth larger."""
+    """Two weights; one is at least a fifth larger than the other."""
     first, apart = raw[:, :1], np.sign(raw[:, 1:]) * (0.2 + np.abs(raw[:, 1:]) / 2)
     return exp(np.concatenate([first / 2, first / 2 + apart], axis=-1))
 

@@ -1,6 +1,6 @@
 """Beyond the sources: identities and inequalities for divergences between any distributions.
 
-Distributions are finite tables, and sums over them are exact. A whole side in square brackets shows the difference of the
+Distributions are finite tables, and sums over them are exact. A whole side in square brackets is the difference of the
 two sides of an inequality. A statement about a limit is written as bounds that approach the limit. If q is close to p,
 numbers of size 1 cancel in the divergence: `Zero(1)` compares errors with 1.
 """

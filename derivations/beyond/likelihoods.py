@@ -152,7 +152,7 @@ def eq_19(x, m, s):
 
 
 def by_minivae(x, m, s):
-    """The gradient for one datum and one draw: one call for each datum, because minivae has one s for all data."""
+    """The gradient for one datum and one draw. It is called once per datum, because minivae has one s for all data."""
     d_mean, d_log_sigma = gaussian_log_prob_backward(np.ones((1, 1)), x[None], m[None, None], log(s[0]))
     return np.append(d_mean, d_log_sigma)
 

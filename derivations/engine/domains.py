@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_SIMPLE = 200                                           # combinations of simple values that are tried
+MOST_SIMPLE = 200                                           # largest number of combinations of simple values
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ Inputs = tuple[Symbol, ...]
 
 
 def draw(inputs: Inputs, rng: np.random.Generator, n: int) -> dict[str, NDArray]:
-    """Return n random values of every symbol."""
+    """Return n random values of every symbol, by its name."""
     return {symbol.name: frozen(symbol.make(rng.standard_normal((n, symbol.size)))) for symbol in inputs}
 
 
@@ -59,7 +59,7 @@ def first_ranks(sizes: tuple[int, ...]) -> NDArray:
 
 
 def ranks_with_sum(rank_sum: int, sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield every tuple of ranks below `sizes` whose sum is `rank_sum`, in lexicographic order."""
+    """Yield, in lexicographic order, every tuple of ranks below `sizes` with the sum `rank_sum`."""
     if not sizes:
         yield from [()] if rank_sum == 0 else []
         return

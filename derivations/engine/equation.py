@@ -11,7 +11,7 @@ A link is one relation with its two sides: a = b = c has two links. A row is a p
 whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is the first link of odaibo.40. `needs` states a
 sufficient assumption, and `outside` are points that violate it.
 
-If a source makes a statement in text and not as a formula, `claim` reports the statement, and the formula is our reading.
+If a source makes a statement in text, not as a formula, `claim` reports the statement, and the formula is our reading.
 If the printed form is false, the entry has a second form that holds. A decorator attaches it: `corrected` if the printed
 form leads to a wrong number, `intended` if it is a slip with an evident meaning, `precise` if it is loose wording.
 """
@@ -40,14 +40,14 @@ class Form:
 
     @property
     def free(self) -> list[str]:
-        """Letters that the function uses but the statement does not define: if there are any, the form has no value."""
+        """Letters that the function uses but the statement does not define. With such letters, the form has no value."""
         bound = {symbol.name for symbol in self.inputs}
         return [name for name in inspect.signature(self.function).parameters if name not in bound]
 
 
 @dataclass(frozen=True)
 class Zero:
-    """A side with a value near 0, because numbers of size `scale` cancel in it. Its error is compared with `scale`."""
+    """A side near 0, in which numbers of size `scale` cancel. So its error is compared with `scale`."""
 
     scale: object
     value: object = 0.0
@@ -94,7 +94,7 @@ class Entry:
         return self.printed.function(*args, **kwargs)
 
     def row(self, letter: str = "") -> Row:
-        """Return the row with this letter; without a letter, the only row."""
+        """Return the row with this letter; for "", return the only row."""
         ids = [row.id for row in self.rows]
         if self.id + letter not in ids:
             raise ValueError(f"letter must be that of a row; got {letter!r}. The rows are {ids}.")
@@ -109,7 +109,7 @@ class Entry:
         return self._repair("intended", latex, letter, inputs)
 
     def precise(self, latex: str, letter: str = "", inputs: Inputs | None = None):
-        """Attach the precise form to a row with the verdict `loose`: the printed one, taken literally, fails somewhere."""
+        """Attach the precise form to a row with the verdict `loose`; the printed form, taken literally, fails somewhere."""
         return self._repair("precise", latex, letter, inputs)
 
     def _repair(self, name, latex, letter, inputs):
@@ -147,7 +147,7 @@ class Tie(NamedTuple):
 
 
 LEDGER: dict[str, Entry] = {}
-Texts = str | dict[str, str]                                # one text for all rows, or one text for each letter
+Texts = str | dict[str, str]                                # one text for all rows, or {letter: text}
 
 
 def equation(
@@ -218,7 +218,7 @@ def known_words(id: str, argument: str, words: set[str], known: tuple[str, ...])
 
 
 def by_letter(id: str, argument: str, value: Texts, rows: str) -> dict[str, str]:
-    """Return the text of each row by its letter; a single text belongs to all rows."""
+    """Return {letter: text} for the rows; a single text is used for all rows."""
     if not isinstance(value, dict):
         return dict.fromkeys(rows or [""], value) if value else {}
     if not set(value) <= set(rows):

@@ -51,7 +51,7 @@ def body_of(function) -> list[ast.stmt]:
 
 
 def called_method(model: type, step: ast.Assign) -> str | None:
-    """Return the private method that a step calls, if arguments and results have the same names inside it; else None.
+    """Return the private method that a step calls, or None. Its arguments and results must have the same names inside it.
 
     The steps of such a method are run one by one, like the steps of the caller.
     """
@@ -74,7 +74,7 @@ def run(step: ast.stmt, function, space: dict) -> dict:
 
 
 def changes(vae: VAE, read: set[str], space: dict, rng: np.random.Generator):
-    """Change each thing that the step reads, one at a time: a variable, or the weights of the encoder or the decoder."""
+    """Yield changed inputs of a step, one change at a time: a variable, or the weights of the encoder or the decoder."""
     for name in sorted(read - {"self"}):
         if isinstance(space[name], (np.ndarray, np.floating, list)):  # not sizes and flags
             yield name, {name: perturbed(space[name], rng)}
@@ -101,6 +101,6 @@ def same(a, b) -> bool:
 
 
 def reaches(found: set[Arrow], start: str, end: str) -> bool:
-    """Return True if the arrows lead from one number to the other."""
+    """Return True if a path of arrows leads from one number to the other."""
     ahead = {b for a, b in found if a == start}
     return end in ahead or any(reaches(found, middle, end) for middle in ahead)

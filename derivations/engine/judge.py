@@ -20,11 +20,11 @@ from derivations.engine.domains import Inputs, draw, point, simple_points
 from derivations.engine.equation import ERRATA, RELATIONS, Entry, Form, Row, Tie, Zero
 from minivae.checks import whole_number
 
-UNDECIDED = 1000                                            # a miss of 1 to 1000 tolerances is undecided
+UNDECIDED = 1000                                            # an error of 1 to 1000 tolerances is undecided
 ENOUGH = 1000                                               # fewer draws can agree to the last bit by chance
 PIECE = 500                                                 # draws computed at once, to save memory
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # the message of minivae.checks.refuse, not of other errors
-ROUNDED = ("real", "> 0")                                   # rules that stay true when a number is rounded
+ROUNDED = ("real", "> 0")                                   # rules that rounding does not break
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Link:
     right: float
     residual: float             # |left - right| at the worst draw
     tolerance: float            # the largest allowed residual at the worst draw
-    misses: float               # the miss at the worst draw, in tolerances: at most 1 if the link holds
+    misses: float               # the error at the worst draw, divided by the tolerance: at most 1 if the link holds
 
     @property
     def state(self) -> str:
@@ -65,7 +65,7 @@ class Judgement:
     witness: dict | None        # the simplest point at which the first false link fails
     why: str                    # the reason why the verdict is undecided, or ""
     first_false: int | None = None      # index in `links` of the first link that fails
-    at_witness: Link | None = None      # that link at the witness, with the values of both sides
+    at_witness: Link | None = None      # this link at the witness, with the values of both sides
 
     @property
     def ok(self) -> bool:
@@ -100,7 +100,7 @@ def value_and_scale(side) -> tuple[NDArray, NDArray]:
 
 
 def aligned(*arrays: NDArray) -> list[NDArray]:
-    """Give arrays of draws the same number of axes: beside (n, 4, 5), one number per draw (n, 1) becomes (n, 1, 1)."""
+    """Give arrays of draws the same number of axes: with (n, 4, 5), one number per draw (n, 1) becomes (n, 1, 1)."""
     most = max(array.ndim for array in arrays)
     if any(array.ndim not in (0, most) and array.size != len(array) for array in arrays):
         shapes = [array.shape for array in arrays]
@@ -109,11 +109,11 @@ def aligned(*arrays: NDArray) -> list[NDArray]:
 
 
 def miss(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Return by how many tolerances a relation is missed, element by element; then both sides and the tolerance.
+    """Return the error of a relation divided by its tolerance, element by element; then both sides and the tolerance.
 
     The tolerance is `rel` times the larger magnitude of the two sides, so small numbers need small errors. NaN satisfies
     no relation. An infinity equals only an infinity of the same sign. If the sides of a strict relation (<, > or !=) agree
-    within the tolerance, the miss is infinite.
+    within the tolerance, the error is infinite.
     """
     left, left_scale, right, right_scale = aligned(*value_and_scale(left), *value_and_scale(right))
     left, right, scale = np.broadcast_arrays(left, right, np.maximum(left_scale, right_scale))
@@ -133,7 +133,7 @@ def miss(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDAr
 
 
 def judge_link(left, relation: str, right, rel: float) -> Link:
-    """Judge one relation over all draws by its worst element. A relation between empty arrays fails."""
+    """Judge one relation at all draws by its worst element. A relation between empty arrays fails."""
     misses, left, right, allowed = miss(left, relation, right, rel)
     if not misses.size:
         return Link(relation, np.nan, np.nan, np.nan, np.nan, np.inf)
@@ -201,7 +201,7 @@ class Computed:
     def witness(self, i: int) -> dict:
         """Return the simplest point at which link i fails.
 
-        If it holds at all simple points, return the draw with the largest miss, rounded if the link fails there too.
+        If it holds at all simple points, return the draw with the largest error, rounded if the link also fails there.
         """
         simple = self.simple.misses_of(i, self.relations[i], self.rel) > UNDECIDED
         if simple.any():
@@ -220,7 +220,7 @@ class Computed:
         return judge_sides(*sides_of(self.form, point(**values)), self.rel)[i]
 
     def same_computation(self, seed: int) -> bool:
-        """Return True if all sides agree to the last bit at all draws; always False for a form without letters."""
+        """Return True if all sides agree to the last bit at all draws; False for a form without letters."""
         if not self.form.inputs or any(run.different_sides() > 1 for run in self.runs):
             return False
         draws = sum(run.count for run in self.random)
@@ -234,7 +234,7 @@ def drawn(inputs: Inputs, draws: int, seed: int) -> dict[str, NDArray]:
 
 
 def worst_of(links: Iterable[Link]) -> Link:
-    """Return the link with the largest miss."""
+    """Return the link with the largest error, relative to its tolerance."""
     return max(links, key=lambda link: link.misses)
 
 
@@ -310,7 +310,7 @@ def verdict_of(entry: Entry, row: Row, links: list[Link], repaired: list[Link], 
 
 
 def problem(entry: Entry, row: Row, holding: Computed, links: list, repaired: list, ties: list, seed: int) -> str:
-    """Return the reason why no verdict can be computed, or "". `links` are those of the form that should hold."""
+    """Return the reason why no verdict can be computed, or "". `links` belong to the form that should hold."""
     if row.expected == "copy" and not repaired:
         return ""                                           # a lost sign needs no corrected form
     for name, link in ties:

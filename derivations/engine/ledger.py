@@ -16,7 +16,7 @@ SOURCES = {                                                 # module: author
 
 
 class Found(NamedTuple):
-    """An entry, and those of its rows that were found."""
+    """An entry, and the found rows of this entry."""
 
     entry: Entry
     rows: list[Row]
@@ -41,7 +41,7 @@ def entries(source: str = "") -> list[Entry]:
 
 
 def find(name: str) -> list[Found]:
-    """Find what an id names: a row, an entry with all its rows, or all entries of a source."""
+    """Find the row, the entry with all its rows, or all entries of the source that an id names."""
     if name in SOURCES:
         return [Found(entry, entry.rows) for entry in entries(name)]
     everything = entries()
@@ -58,7 +58,7 @@ def find(name: str) -> list[Found]:
 
 
 def find_all(names: list[str]) -> list[Found]:
-    """Find what several ids name, each entry once, in printed order; without ids, all entries."""
+    """Find the entries that several ids name, each once, in printed order; without ids, find all entries."""
     if not names:
         return [Found(entry, entry.rows) for entry in entries()]
     wanted = {row.id for name in names for found in find(name) for row in found.rows}

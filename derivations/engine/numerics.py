@@ -2,7 +2,7 @@
 
 Quadrature computes an integral as a weighted sum of the function's values at chosen points, the nodes. Sums run over the
 last axis and keep it, so that every result is (n, 1), like scalars. The functions raise ValueError for sigma <= 0 and for
-weights that do not sum to one. If q > 0 where p = 0, the divergence is infinite; no sum leaves out such a term.
+weights that do not sum to one. If q > 0 where p = 0, the divergence is infinite: no sum omits such a term.
 """
 
 import functools
@@ -72,7 +72,7 @@ def log(p: NDArray) -> NDArray:
 
 
 def times(weight: NDArray, value: NDArray) -> NDArray:
-    """weight * value, where 0 times anything is 0, also 0 * inf: a term of weight 0 adds nothing."""
+    """weight * value, but 0 if the weight is 0, even for 0 * inf: a term of weight 0 adds nothing."""
     with np.errstate(invalid="ignore"):
         return np.where(weight == 0, 0.0, weight * value)
 
@@ -162,7 +162,7 @@ def integrate(f: Callable[[NDArray], NDArray], mu: NDArray, sigma: NDArray, node
 
 
 def kl_normal(mu_q: NDArray, sigma_q: NDArray, mu_p: NDArray, sigma_p: NDArray) -> NDArray:
-    """KL of two scalar Gaussians from the definition: integral of q log(q/p), never from the closed form."""
+    """KL of two scalar Gaussians, from the definition, the integral of q log(q/p), and never from the closed form."""
 
     def integrand(z):
         log_q, log_p = log_density(z, mu_q, sigma_q), log_density(z, mu_p, sigma_p)

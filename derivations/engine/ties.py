@@ -20,7 +20,7 @@ DRAWS = 10                                                  # values of every le
 
 
 class Failure(NamedTuple):
-    """A tie that fails: the entry's id, the index of the tie, the name of its function, and a text with both numbers."""
+    """A failing tie: the entry's id, the index of the tie, the name of its function, and a text with both numbers."""
 
     id: str
     number: int
@@ -58,9 +58,9 @@ def failures(entries: dict[str, Entry]) -> list[Failure]:
 
 
 def blamed(failing: list[Failure]) -> list[str]:
-    """Return the tied functions that explain the failures best: called by most failing ties and by fewest other ties.
+    """Return the tied functions that best explain the failures: most failing ties and fewest other ties run them.
 
-    A tie also runs functions that it is not named after, so its name is not enough. If the same ties run several
+    A tie also runs other functions than the one in its name, so the name is not enough. If the same ties run several
     functions, all of them are returned.
     """
     ran = functions_run()
@@ -101,7 +101,7 @@ def computed() -> dict[str, Computed]:
 
 
 def stated(entry: Entry) -> Computed:
-    """Compute the form of an entry that holds."""
+    """Compute the correct form of an entry."""
     return Computed(entry.rows[-1].repair or entry.printed, entry.tolerance, DRAWS, 0)
 
 
@@ -109,4 +109,4 @@ def stated(entry: Entry) -> Computed:
 def sources() -> tuple[str, ...]:
     """Return the names of the modules with tied entries."""
     tied = {entry.ties[0].function.__module__ for entry in ledger.entries() if entry.ties}
-    return tuple(name for name in sys.modules if name in tied)      # in the order in which they were first imported
+    return tuple(name for name in sys.modules if name in tied)      # in the order of their first import

@@ -64,7 +64,7 @@ ATOMS = pmf("atoms", r"P(\omega)", 12, simple=((0.25, 0.25, 0.25, 0.25), (0.1, 0
 
 
 def event(name: str, latex: str, simple):
-    """A random event, as a mask (n, 12) of zeros and ones that is never empty."""
+    """A random event, which is never empty, as a mask (n, 12) of zeros and ones."""
     def make(raw):
         mask = raw > 0
         mask[np.arange(len(raw)), np.abs(raw).argmax(axis=-1)] = True
@@ -84,7 +84,7 @@ def probability(atoms: NDArray, event: NDArray) -> NDArray:
 
 
 def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
-    """The probabilities of all atoms given an event: atoms outside it become 0, then all are divided by their sum."""
+    """The probabilities of all atoms given an event: set to 0 outside the event, then divided by their sum."""
     kept = atoms * condition
     return given(kept, total(kept), "P(condition)")
 
@@ -93,13 +93,13 @@ def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
 
 
 def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):
-    """A probability in hundredths, up to top/100. Two are equal or clearly different, so log p - log q is accurate."""
+    """A probability in hundredths, up to top/100. Two of them are equal or clearly different: log p - log q is accurate."""
     make = lambda raw: np.ceil(top / (1 + np.exp(-1.7 * raw))) / 100  # noqa: E731
     return Symbol(name, latex, "> 0, a probability in hundredths", 1, make, simple)
 
 
 def chosen(name: str, latex: str, value: float, meaning: str):
-    """A letter with one fixed value: a choice that the source makes silently. Other values violate the assumption."""
+    """A letter with one fixed value, because the source silently assumes it. Other values violate the assumption."""
     return Symbol(name, latex, meaning, 1, lambda raw: np.full_like(raw, value), (value,))
 
 
@@ -196,7 +196,7 @@ def one_or_two(name: str, meaning: str) -> Symbol:
 
 
 def pick(values: NDArray, index: NDArray) -> NDArray:
-    """Take the entry number `index`, counted from 1, along the last axis; keep the axis."""
+    """Take entry `index`, counted from 1, along the last axis; keep the axis."""
     return np.take_along_axis(values, index.astype(int) - 1, axis=-1)
 
 

@@ -1,7 +1,7 @@
 """The figures of the sources, redrawn. Before a figure is saved, its claims are checked with the numbers it draws.
 
 A figure function returns the Figure and its alt text, a description for blind readers. It raises `NotShown` if its numbers
-do not support its text. Tests pass it wrong numbers and expect this error. A figure is named after its entry.
+do not support its text. Tests pass wrong numbers and expect this error. Each figure has the name of its entry.
 
     digits, nodes, common   shared parts: two models of digits, boxes and arrows, the check of claims
 """

@@ -9,7 +9,7 @@ from derivations.engine.numerics import normal
 from derivations.figures.common import shows
 from minivae.figures.style import GREY, HALO, ORANGE, Drawn, explain, page, styled
 
-APART, NEAR = 3.0, 0.8                                      # the modes lie at -3 and 3; at -0.8 and 0.8
+APART, NEAR = 3.0, 0.8                                      # the modes are at -3 and 3, or at -0.8 and 0.8
 STEP = 0.02
 Z = STEP * np.arange(-1000, 1001)
 LN_2 = np.log(2)
@@ -107,7 +107,7 @@ def hill(axes: Axes, p: NDArray) -> None:
 
 
 def on_one_mode() -> dict[str, NDArray]:
-    """Return the curves of cards-24: p with both optima, and a p with near modes with its optimum."""
+    """Return the curves of cards-24: p with its two optima, and a p whose modes are near, with its optimum."""
     right, left = fit_reverse(APART, APART), fit_reverse(APART, -APART)
     return {
         "p": mixture(APART),
@@ -139,7 +139,7 @@ def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
     p, right, left, near_p, near_q = drawn.values()
     (mu, sigma), kl = moments(right), divergence(right, p)
     figure = page(8.4, 4.5)
-    wide, narrow = figure.subplots(1, 2, sharey=True, width_ratios=(17, 7.2))     # one scale in both
+    wide, narrow = figure.subplots(1, 2, sharey=True, width_ratios=(17, 7.2))     # the same scale in both panels
     hill(wide, p)
     wide.plot(Z, left, color=ORANGE, lw=2, ls=(0, (5, 2.5)), label="left")
     wide.plot(Z, right, color=ORANGE, lw=2, label="right")

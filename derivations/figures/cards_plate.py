@@ -36,7 +36,7 @@ def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
 
 
 def repeated(vae: VAE) -> set[str]:
-    """Return the letters that each data point has for itself: changing them for one point does not change the others."""
+    """Return the letters that each data point has separately: a change for one point does not change the others."""
     rng = np.random.default_rng(2)
     x = rng.random((4, vae.features))
     eps = vae.draw_noise(rng, 4)
@@ -66,7 +66,7 @@ RADIUS = 0.42
 
 
 def check_model(vae: VAE) -> None:
-    """Raise NotShown if the model has other edges than the graph, or repeats other letters than those in the plate."""
+    """Raise NotShown if the edges of model and graph differ, or if the repeated letters are not those in the plate."""
     found = edges(vae)
     for mine, drawn, name in zip(found, (GENERATIVE, INFERENCE), ("generative", "inference")):
         missing, extra = (", ".join(f"{a} -> {b}" for a, b in sorted(ab)) for ab in (drawn - mine, mine - drawn))

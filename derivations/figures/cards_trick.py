@@ -39,7 +39,7 @@ def estimates(eps: NDArray) -> dict[str, NDArray]:
 
 
 def behind(sampler, eps: NDArray) -> dict[str, set[str]]:
-    """Return, for each result of a sampler, the parameters (mu, log_var) that change it at fixed noise."""
+    """Return, for each result of a sampler, the parameters (mu, log_var) that change the result at fixed noise."""
     slopes = {
         "mu": lambda name: complex_step(lambda mu: sampler(mu, LOG_VAR, eps)[name], MU),
         "log_var": lambda name: complex_step(lambda log_var: sampler(MU, log_var, eps)[name], LOG_VAR),

@@ -22,7 +22,7 @@ def shows(fact: bool, claim: str) -> None:
 
 
 def point(axes: Axes, x: float, y: float, colour: str = DARK, **look) -> None:
-    """Draw a point that the text mentions; the edge of the axes does not cut it."""
+    """Draw a point that the text mentions; it is drawn whole, even at the edge of the axes."""
     axes.plot(x, y, "o", **({"color": colour, "ms": 6, "zorder": 6, "clip_on": False} | look))
 
 

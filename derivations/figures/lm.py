@@ -21,7 +21,7 @@ def three_lines() -> dict[str, NDArray]:
     """Return the curves of lm-3, for w = -2 to 2: x = 1 under the model x = w z + s eps with s = 1/2."""
     w = np.arange(-200, 201) / 100
     mu, sigma = linear_posterior(w, BIAS_S, BIAS_X)
-    each = w[:, None]                                       # (n, 1): quadrature runs along a further axis
+    each = w[:, None]                                       # (n, 1): quadrature needs one more axis
     printed = expect(lambda z: log_density(BIAS_X, each * z, BIAS_S), 0 * each, 1 + 0 * each)
     elbo = linear_elbo(each, BIAS_S, BIAS_X, mu[:, None], sigma[:, None])
     return {

@@ -55,8 +55,8 @@ def draw_arrow(
 ) -> None:  # fmt: skip
     """Draw an arrow between two nodes, from edge to edge; with `both`, also a gradient arrow back, beside it.
 
-    Each of the two is drawn to the left of the middle, seen in its own direction. With `over`, the arrow crosses another
-    one and interrupts it.
+    Each of the two is drawn to the left of the middle, seen in its own direction. With `over`, the arrow crosses and
+    interrupts another arrow.
     """
     a, b = np.array(places)
     along = (b - a) / np.linalg.norm(b - a)

@@ -1,8 +1,8 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Closed form VAE Loss, (29) to (40).
 
 From (29) to (39) the page writes x where it means the latent z. In an integral over z, x is not defined, so (29) to (34)
-are slips. (The datum has another name, x_i.) Inside E_q{ } the letter x is harmless: it names the averaged variable. So it
-stays there. A side in square brackets is not on the page: it is carried over from the line above.
+are slips. (The datum has another name, x_i.) Inside E_q{ } the letter x is harmless: it names the averaged variable. So we
+keep it there. A side in square brackets is not on the page: it is carried over from the line above.
 """
 
 from math import pi

@@ -12,7 +12,7 @@ from derivations.pages.records import Judged, letters, statement
 from derivations.pages.terminal import UNBROKEN, fit, labelled, link_text, page_width, point_text
 from derivations.pages.unicode import unicode
 
-DIGITS = 4                                                  # digits of numbers in a table; `derivations show` has more
+DIGITS = 4                                                  # digits of numbers in a table; `derivations show` prints more
 LISTS = {                                                   # title: its verdicts, and the titles of three columns
     "Errata": (ERRATA, ("at fault", "holds instead", "seen at")),
     "Loose wording": (("loose",), ("where it misleads", "more precisely", "seen at")),
@@ -22,7 +22,7 @@ LISTED = tuple(verdict for verdicts, _ in LISTS.values() for verdict in verdicts
 
 
 class Erratum(NamedTuple):
-    """One fault: the rows that have it. The first is the row that names the group; the others are in printed order."""
+    """One fault, and the rows with this fault: first the row that names the group, then the others in printed order."""
 
     rows: list[tuple[Entry, Judgement]]
 
@@ -66,7 +66,7 @@ def counted(found: list[Erratum]) -> str:
 
 
 def witness_text(entry: Entry, judgement: Judgement, digits: int = 7) -> str:
-    """Return a point where the printed statement, or our reading of it, fails, and the value of both sides there."""
+    """Return a point where the printed statement (or our reading) fails, and the values of both sides there."""
     if judgement.free:
         return f"{' and '.join(judgement.free)} {'is' if len(judgement.free) == 1 else 'are'} not defined"
     there = judgement.at_witness
@@ -81,7 +81,7 @@ def witness_text(entry: Entry, judgement: Judgement, digits: int = 7) -> str:
 
 
 def errata_lines(found: list[Erratum]) -> list[str]:
-    """Return one line for every erratum: its first id, the number of other ids, verdict, fault; a long fault is cut."""
+    """Return one line for every erratum: its first id, the number of other ids, verdict, fault (cut if it is long)."""
     ids = [one.row.id + (f" +{len(one.rows) - 1}" if len(one.rows) > 1 else "") for one in found]
     wide = max(map(len, ids), default=0)
     faults = (fit(one.row.fault, page_width() - wide - 9) for one in found)
@@ -106,7 +106,7 @@ def paragraph(erratum: Erratum) -> list[str]:
 
 
 def stated(entry: Entry, row: Row) -> list[str]:
-    """Return the statement of a row: what the source says with our reading of it, or the printed formula."""
+    """Return the statement of a row: the printed formula, or the claim of the source with our reading."""
     width = page_width()
     claim = labelled("  says", row.claim, width) if row.claim else []
     return claim + labelled("  read as" if row.claim else "  printed", statement(entry, row), width)

@@ -1,4 +1,4 @@
-"""The words for verdicts, explained. Imports nothing, so that `--help` stays fast."""
+"""Explanations of the words for verdicts. This module imports nothing, so that `--help` stays fast."""
 
 MEANINGS = {                                                # in the order in which tables list them
     "holds": "true as it stands",
@@ -16,5 +16,5 @@ MEANINGS = {                                                # in the order in wh
 
 
 def glossary(words: set[str] | None = None) -> list[str]:
-    """Return one line for each verdict in `words`, or for every verdict if it is None."""
+    """Return one line for each verdict in `words`; if `words` is None, return one line for every verdict."""
     return [f"{word:12}{meaning}" for word, meaning in MEANINGS.items() if words is None or word in words]

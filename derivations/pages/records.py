@@ -37,7 +37,7 @@ class Judged(NamedTuple):
 
     @property
     def worst_row(self) -> Judgement:
-        """The row that represents the entry: one with an unexpected verdict, else the one with the worst verdict."""
+        """The row that represents the entry: a row with an unexpected verdict; if there is none, the worst row."""
         return max(self.rows, key=lambda judgement: (not judgement.ok, BEST_TO_WORST.index(judgement.verdict)))
 
 
@@ -72,7 +72,7 @@ def matching(filter: str) -> list[Entry]:
     if chosen := [entry for entry in everything if filter.lower() in words_of(entry).lower()]:
         return chosen
     if re.match(rf"({'|'.join(SOURCES)})\.", filter):
-        find(filter)                                        # raises, and suggests ids that exist
+        find(filter)                                        # raises ValueError and suggests existing ids
     words = f"a source ({', '.join(SOURCES)}), an id, or a word in a formula, its meaning or a tied function"
     refuse("FILTER", words, repr(filter), "See `derivations list`.")
 
@@ -138,7 +138,7 @@ def sides_at(form: Form, values: dict) -> list[np.ndarray]:
 
 
 def holding(entry: Entry, row: Row | None = None) -> Form:
-    """Return the form that holds: the corrected, intended or precise one, else the printed one."""
+    """Return the form that holds: the corrected, intended or precise form or, if there is none, the printed form."""
     rows = entry.rows if row is None else [row]
     return next((row.repair for row in rows if row.repair), entry.printed)
 
@@ -149,7 +149,7 @@ def shown(entry: Entry) -> Form:
 
 
 def letters(entry: Entry) -> dict[str, Symbol]:
-    """Return every letter of the printed form and of the forms that hold, by name."""
+    """Return {name: letter} for the printed form and the forms that hold."""
     forms = [entry.printed, *(row.repair for row in entry.rows if row.repair)]
     return {symbol.name: symbol for form in forms for symbol in form.inputs}
 
@@ -270,7 +270,7 @@ def source_record(entry: Entry, row: Row) -> dict:
 
 
 def link_records(item: Judged) -> list[dict]:
-    """Return every link of an entry: with the verdict of its row if each link is a row, else with its own state."""
+    """Return every link of an entry, with the verdict of its row if each link is a row; otherwise with its state."""
     made = []
     for judgement in item.rows:
         row, links = judgement.row, judgement.links
@@ -285,7 +285,7 @@ def link_records(item: Judged) -> list[dict]:
 
 
 def record(item: Judged) -> dict:
-    """Return an entry for JSON. Of several rows, the one with the worst verdict gives the fields of a single row."""
+    """Return an entry for JSON. With several rows, the fields of a single row come from the row with the worst verdict."""
     entry, judgement = item.entry, item.worst_row
     row = judgement.row
     return {

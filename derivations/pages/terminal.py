@@ -28,7 +28,7 @@ REPAIRED = {"wrong": "Corrected", "slip": "Intended", "loose": "More precisely",
 
 
 def page_width() -> int:
-    """Return the width of a page in columns: that of the terminal, but at least 60 and at most 100."""
+    """Return the width of a page in columns: the width of the terminal, but at least 60 and at most 100."""
     return max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
 
 
@@ -57,7 +57,7 @@ def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
 
 
 def value_text(value, digits: int = 7) -> str:
-    """Write a number, or a list of numbers, with so many digits; shorten a long list."""
+    """Write a number, or a list of numbers, with this many digits; shorten a long list."""
     value = np.asarray(value, float)
     if value.ndim == 0:
         return "undefined" if np.isnan(value) else f"{value + 0.0:.{digits}g}"
@@ -68,7 +68,7 @@ def value_text(value, digits: int = 7) -> str:
 
 
 def link_text(link: Link, digits: int = 7) -> str:
-    """Write both sides of a link as numbers: 0.5 = 0.25. Sides that differ get more digits, up to seven, until it shows."""
+    """Write both sides of a link as numbers: 0.5 = 0.25. If they differ, more digits (up to seven) show it."""
     left, right = value_text(link.left, digits), value_text(link.right, digits)
     if left == right and link.left != link.right and digits < 7:
         return link_text(link, digits + 1)
@@ -166,7 +166,7 @@ def check_rows(item: Judged, width: int) -> list[str]:
 
 
 def miss_text(judgement: Judgement) -> str:
-    """Write the worst miss of a row in tolerances, or the letters that its formula does not define."""
+    """Write the worst error of a row divided by the tolerance, or the letters that its formula does not define."""
     if judgement.free:
         return f"free {','.join(judgement.free)}"
     miss = worst(judgement)
@@ -275,7 +275,7 @@ def says(item: Judged, width: int) -> list[str]:
 
 
 def sample_lines(entry: Entry, form: Form, values: dict, width: int) -> list[str]:
-    """Return every side at a sample point, or at the point that the user gives."""
+    """Return the value of every side at a sample point, or at the point that the user gives."""
     if not form.inputs:
         return ["The numbers", *at_point(form, {}, width)]
     point = sample(form) | values
@@ -312,7 +312,7 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
 
 
 def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
-    """Return the result of every link: holds or fails, and the worst miss."""
+    """Return the result of every link (holds or fails), and the worst error, divided by the tolerance."""
     where = f"Judged at {draws} random draws (seed {seed}) and at the simple points"
     head = wrapped(f"{where}, relative tolerance {item.entry.tolerance:.0e}", "", "  ", width)
     lines = []

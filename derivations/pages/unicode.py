@@ -172,7 +172,7 @@ def one(token: str, tokens: list[str], latex: str) -> Piece | None:
 
 
 def text_of(tokens: list[str], latex: str) -> str:
-    """Return the words of \\text{...}, taken from the formula, because the tokens have lost their spaces."""
+    """Return the words of \\text{...} from the formula itself, because the tokens contain no spaces."""
     words, start = [], tokens.pop(0) if tokens else ""
     if start != "{":
         return start
@@ -209,7 +209,7 @@ def outside(text: str) -> str:
 
 
 def script(kind: str, text: str) -> str:
-    """Write a subscript or superscript in Unicode's small letters, or after _ or ^ if Unicode lacks one of them."""
+    """Write a subscript or superscript in Unicode's small letters; if a letter does not exist, write _ or ^ before it."""
     table, compact = (LOWERED if kind == "_" else RAISED), text.replace(" ", "")
     if compact and all(letter in table for letter in compact) and not (kind == "^" and "(" in compact):
         return "".join(table[letter] for letter in compact)
@@ -224,7 +224,7 @@ def spaced(made: list[Piece]) -> str:
     for i, (text, part) in enumerate(made):
         after = next((piece.part for piece in made[i + 1 :] if piece.part != "space"), "end")
         if part == "bin" and before not in OPERANDS:
-            part = "sign"                                   # a minus with one operand
+            part = "sign"                                   # a minus before its only operand
         if part == "frac" and text != "½" and (before in OPERANDS or before == "word" or after in FACTORS):
             text = f"({text})"                              # a factor, or the argument of a function
         if part in ("space", "text"):

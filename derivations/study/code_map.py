@@ -24,7 +24,7 @@ from minivae.checks import refuse
 from minivae.evidence import bounds, linear, quadrature
 
 MATHEMATICS = (ops, gaussian, divergences, likelihood, objective, vae, bounds, quadrature, linear)
-PACKAGES = (minivae, evidence)                              # they re-export functions of their modules
+PACKAGES = (minivae, evidence)                              # packages that re-export functions of their modules
 TOOLS = {                                                   # helpers that check or construct: not mathematics
     "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts", "shapes_of",
 }  # fmt: skip
@@ -79,7 +79,7 @@ def names_in(path: Path) -> frozenset[str]:
 def real_names() -> dict[str, str]:
     """Return the place of definition of re-exported functions: minivae.evidence.rate_distortion is in evidence.rates."""
     offered = {f"{package.__name__}.{name}": getattr(package, name) for package in PACKAGES for name in package.__all__}
-    offered |= {f"{gaussian.__name__}.{name}": thing for name, thing in vars(gaussian).items()}     # of divergences too
+    offered |= {f"{gaussian.__name__}.{name}": thing for name, thing in vars(gaussian).items()}     # also divergences
     return {name: f"{thing.__module__}.{thing.__name__}" for name, thing in offered.items() if inspect.isroutine(thing)}
 
 
@@ -115,7 +115,7 @@ def reading_map() -> list[Place]:
 
 
 def of_entry(id: str) -> list[Place]:
-    """Return the functions that an entry, or one row of it, proves or states."""
+    """Return the functions that an entry, or a row of an entry, proves or states."""
     return [one for one in reading_map() if id in one.tied or any(id in (c, c.rstrip("abcdefg")) for c in one.cited)]
 
 

@@ -86,7 +86,7 @@ class Version(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """A quantity that several sources have: its letters, a simple point, its definition, and versions of it."""
+    """A quantity of several sources: its letters, a simple point, its definition, and its versions."""
 
     name: str
     inputs: Inputs
@@ -96,7 +96,7 @@ class Thing(NamedTuple):
 
 
 def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Version:
-    """Return a side of the printed form of an entry; `of` turns the letters of the quantity into those of the entry."""
+    """Return a side of the printed form of an entry; `of` turns letters of the quantity into letters of the entry."""
 
     def compute(values: dict) -> NDArray:
         letters = of(values)
@@ -198,7 +198,7 @@ def compare(thing: Thing, draws: int = 1000, seed: int = 0) -> list[Compared]:
 
 
 def verdict_of(id: str, seed: int) -> str:
-    """Return the computed verdict of an entry; if its rows differ, all verdicts, joined by "/"."""
+    """Return the computed verdict of an entry; if its rows differ, return all verdicts, joined by "/"."""
     return "/".join(dict.fromkeys(judgement.verdict for judgement in judge(LEDGER[id], 200, seed)))
 
 

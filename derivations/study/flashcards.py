@@ -19,7 +19,7 @@ from derivations.pages.records import Judged
 from derivations.pages.terminal import UNBROKEN, columns
 from derivations.pages.unicode import latex_sides, outside, pieces, unicode
 
-LONGEST = 100                                               # columns: a formula of one line can be learned by heart
+LONGEST = 100                                               # columns: a person can learn a formula of one line by heart
 
 
 class Formula(str):
@@ -57,7 +57,7 @@ def answerable(entry: Entry, judgement: Judgement) -> bool:
 
 
 def is_aside(latex: str) -> bool:
-    """Return True for a side in square brackets: it is our addition, not printed in the source."""
+    """Return True for a side in square brackets, which is our addition and not printed in the source."""
     text = unicode(latex)
     return text.startswith("[") and outside(text) == "()"
 

@@ -19,7 +19,7 @@ from minivae.vae import VAE
 
 SETTINGS = {"bernoulli": {}, "binomial": {"n": 4}, "gaussian": {"sigma": "learned"}}
 DATA = {"bernoulli": (1, 0, 1), "binomial": (3, 0, 2), "gaussian": (0.5, -0.2, 0.9)}
-ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # digits that must agree
+ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # so many digits must agree
 
 
 class Problem(NamedTuple):
@@ -42,7 +42,7 @@ def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic")
 
 
 class Gradient(NamedTuple):
-    """One number of the gradient. The first three ways use the given noise; the last two average over all noise."""
+    """One number of the gradient, computed in five ways: three use the given noise, two average over all noise."""
 
     name: str
     by_hand: float
@@ -55,8 +55,8 @@ class Gradient(NamedTuple):
 def four_ways(given: Problem) -> list[Gradient]:
     """Return the gradient of the loss in every parameter.
 
-    At the given noise: by hand, by central difference, by complex step. Averaged over the noise: by hand at the
-    nodes of a quadrature (a weighted sum for an integral), and as the gradient of the integral over z.
+    At the given noise, it is computed by hand, by central difference, by complex step; averaged over the noise, by hand
+    at the nodes of a quadrature (a weighted sum for an integral), and as the gradient of the integral over z.
     """
     model, x, eps = given
     by_hand = model.gradient(x, eps).flat

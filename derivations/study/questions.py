@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 def why_not_the_prior() -> Answer:
-    """Compute how many draws of p(z) an estimate of p(x) needs, for several numbers of latent dimensions."""
+    """Compute the number of draws of p(z) that an estimate of p(x) needs, for several numbers of latent dimensions."""
     w, s, x = 1.0, 0.5, 0.0
     rows = [(d, float(samples_needed(w, s, x, d))) for d in (1, 2, 5, 10, 20)]
     best = linear_posterior(np.array(w), np.array(s), np.array(x))
@@ -116,13 +116,13 @@ def classes_of(pictures: np.ndarray, data: Dataset) -> np.ndarray:
 
 
 def row_of(name: str, vae: VAE, data: Dataset) -> tuple:
-    """Return one row of the table: log p(x|z), share of codes near the prior, classes of images from the prior."""
+    """Return one row of the table: log p(x|z), share of the codes that are near 0, classes of images from the prior."""
     mu, _ = vae.encode(data.test_x)
     z = np.random.default_rng(0).standard_normal((PRIOR_DRAWS, 2))
     shares = classes_of(vae.decode(z).astype(float), data)
     noise = np.zeros((1, *mu.shape)) if not vae.noise else vae.draw_noise(np.random.default_rng(0), len(mu), 100)
     fit = float(vae.forward(vae.check_data(data.test_x), noise.astype(vae.dtype)).log_px_z.mean())
-    radius = np.sqrt(-2 * np.log(0.05))                     # of the circle that has 95 % of N(0, I)
+    radius = np.sqrt(-2 * np.log(0.05))                     # of the circle that contains 95 % of N(0, I)
     near = float((np.linalg.norm(mu, axis=1) < radius).mean())
     return name, fit, near, float(shares.max()), int((shares > 0.01).sum())
 

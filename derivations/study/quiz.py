@@ -12,7 +12,7 @@ KNOWN, MISSED, LEAVE = ("y", "yes"), ("n", "no"), ("q", "quit")
 
 
 class Tally(NamedTuple):
-    """Result of a quiz: the number of cards known, and the ids of those missed."""
+    """Result of a quiz: the number of known cards, and the ids of the missed cards."""
 
     known: int
     missed: list[str]

@@ -24,7 +24,7 @@ from minivae import gaussian, likelihood, objective, ops, vae
 from minivae.params import Params
 
 SHOWN = (ops, gaussian, likelihood, objective, vae)         # the modules whose lines are shown
-WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # shown without their lines
+WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # shown as one line
 ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 
 
@@ -53,12 +53,12 @@ class Line:
     function_ids: tuple[str, ...]                           # ledger ids of its function
     called_ids: tuple[str, ...] = ()                        # ledger ids of the functions that it calls
     inside: list["Line"] = field(default_factory=list)
-    made: dict[str, NDArray] = field(default_factory=dict)      # by the name that the line assigns
+    made: dict[str, NDArray] = field(default_factory=dict)      # by the names that the line assigns
     results: dict[str, NDArray] = field(default_factory=dict)   # returned without a name: "f(...)"
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ledger ids of the functions that the line calls, or else those of its own function."""
+        """The ledger ids of the functions that the line calls; if there are none, the ids of its own function."""
         return self.called_ids or self.function_ids
 
     @property
@@ -131,7 +131,7 @@ def record(call: Callable[[], object]) -> list[Line]:
 
 
 def numbers(lines: Iterable[Line]) -> list[Made]:
-    """Return every number in the order of its computation: the numbers inside a line come before those of the line."""
+    """Return all numbers in the order of computation: first the numbers inside a line, then the results of the line."""
     made = []
     for line in lines:
         place = line.depth, line.function, Path(line.path).name, line.number, line.source, line.step
@@ -179,7 +179,7 @@ def made_by(line: Line, frame: FrameType, before: dict[str, NDArray]) -> dict[st
 
 @functools.cache
 def assigned(path: str) -> dict[int, set[str]]:
-    """Return the names that each line of a file assigns, by its number."""
+    """Return {line number: names that the line assigns} for a file."""
     found: dict[int, set[str]] = {}
     for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):

@@ -297,7 +297,7 @@ def command_again(options: argparse.Namespace) -> str:
 
 
 def pictures(vae: VAE, measured: Measured, labels: NDArray | None, image_shape: tuple[int, int] | None) -> dict:
-    """Return a dict of name and figure, for every figure that can be drawn from these results."""
+    """Return {name: figure} for every figure that can be drawn from these results."""
     exact = None if measured.exact is None else measured.exact.values
     drawn = {"bounds_by_k": evidence.bounds_by_k(measured.k, measured.bounds, exact)}
     if vae.latent == 2:

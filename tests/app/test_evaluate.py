@@ -154,7 +154,7 @@ def test_evaluate_page_shows_the_numbers_of_json(run, capsys, tmp_path, monkeypa
     assert words[:2] == ["minivae", "evaluate"] and cli.make_parser().parse_args(words[1:]).rows == 2
 
 
-def test_evaluate_without_out_writes_nothing_and_repeats_with_the_seed(run, capsys):
+def test_evaluate_without_out_writes_nothing_and_gives_equal_numbers_for_equal_seeds(run, capsys):
     before = sorted((path.name, path.stat().st_mtime_ns) for path in run.iterdir())
     first, same, other = (printed(capsys, run, *QUICK, "--seed", seed).out for seed in (1, 1, 2))
     assert first == same != other

@@ -242,7 +242,7 @@ def test_sweep_that_diverges_at_once_writes_nothing(tmp_path, capsys):
     assert "0 of 2 trainings were finished before.\n" in printed.err and os.listdir(tmp_path / "run") == []
 
 
-def test_sweep_of_constant_data_has_table_figure_and_valid_json(tmp_path, capsys):
+def test_sweep_of_constant_data_has_a_table_a_figure_and_valid_json(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.full((50, 4), 0.5))
     line = [*QUICK, "--beta", "1,2", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run")]
     with warnings.catch_warnings(action="error"):

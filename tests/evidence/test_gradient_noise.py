@@ -82,7 +82,7 @@ def test_score_function_has_more_variance_and_a_baseline_reduces_it():
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS[:4], ids=repr)
-def test_importance_weighted_gradient_is_that_of_its_bound(likelihood):
+def test_importance_weighted_gradient_is_the_gradient_of_its_bound(likelihood):
     vae, x, eps = random_problem(2, likelihood, samples=4)
     actual = iw_gradient(vae, x, eps)
 
@@ -97,7 +97,7 @@ def test_importance_weighted_gradient_is_that_of_its_bound(likelihood):
         close(actual[name], desired[name], rel=1e-7)
 
 
-def test_importance_weighted_gradient_of_one_draw_is_that_of_the_elbo():
+def test_importance_weighted_gradient_of_one_draw_is_the_gradient_of_the_elbo():
     vae, x, eps = random_problem(3, Bernoulli())
     close(iw_gradient(vae, x, eps).flat, replace(vae, estimator="sampled").gradient(x, eps).flat, rel=0)
 

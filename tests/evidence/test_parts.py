@@ -71,7 +71,7 @@ def test_first_step_of_a_descent_has_length_one():
     close(values, np.full(2, -5.0), rel=1e-14)
 
 
-def test_first_step_of_a_descent_with_a_scale_is_careful():
+def test_first_step_of_a_descent_with_a_scale_has_length_careful():
     """The constant CAREFUL is the length of the step, in units of the square root of the scale."""
     scale = np.array([[4.0, 1.0]])
     points, _ = descent.minimise(line, np.zeros((1, 2)), 1e-9, max_steps=1, scale=scale)
@@ -97,7 +97,7 @@ def small_model(seed=0):
 
 
 @pytest.mark.parametrize("start", ["prior", "encoder"])
-def test_slope_of_the_start_is_that_of_its_log_density(start):
+def test_slope_of_the_start_is_the_slope_of_its_log_density(start):
     vae, x, rng = small_model()
     path = annealing._tuned(vae, x, rng, 3, 1, start)
     z, step = rng.normal(size=(1, 3, 2)), np.array([1e-6, 0])
@@ -177,7 +177,7 @@ def pairs_of(shares):
     return np.stack(index, axis=-1), shares[shares > 0], who
 
 
-def test_share_outside_the_grid_goes_on_as_the_outermost_layers_fall():
+def test_share_outside_the_grid_falls_like_the_two_outermost_layers():
     lines = [0.02, 0.1, 0.5, 0.3, 0.07, 0.01], [0.2, 0.1, 0.4, 0.3, 0, 0], [0, 0.5, 0.5, 0, 0, 0], [1, 0, 0, 0, 0, 0]
     right = np.array([2 * (0.02**2 / 0.08 + 0.01**2 / 0.06), np.inf, 0, np.inf])
     close(quadrature._outside(*pairs_of(np.array(lines)), (6,)), right, rel=1e-14)

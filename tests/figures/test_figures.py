@@ -330,7 +330,7 @@ def test_loss_curves_state_the_measured_elbo_instead_of_the_last_record():
     assert not any(line.get_marker() == "o" for line in drawn("loss_curves")[0].axes[0].lines)
 
 
-def test_loss_curves_say_which_data_each_curve_and_line_is_of():
+def test_loss_curves_name_the_data_of_each_curve_and_line():
     caption = " ".join(drawn("measured_curves")[0].get_supxlabel().split())
     assert "Held-out curves: after each epoch, one draw of z per data point" in caption and "with many draws of z" in caption
     assert "Dot and dashed line: measured after training, on 7 held-out data points" in caption
@@ -380,7 +380,7 @@ def test_sigma_far_from_the_error_is_given_as_a_multiple(times, words):
     assert words in training.compared(0.5 * times, 0.5)
 
 
-def test_stated_held_out_error_is_that_of_the_model():
+def test_stated_held_out_error_is_the_error_of_the_model():
     """Without noise in the code there is one error; with a wrong sigma the stated error differs from it."""
     vae, x, _ = problem(2, Gaussian("learned"))
     vae = dataclasses.replace(vae, noise=False, beta=0.0)
@@ -411,7 +411,7 @@ def test_logarithmic_axis_has_a_few_correct_ticks(ends):
 
 
 @pytest.mark.parametrize("J", [1, 2, 6, 30])
-def test_kl_bars_are_the_mean_kl_sorted_and_filled_where_active(J):
+def test_kl_bars_are_sorted_mean_kls_and_filled_for_active_dimensions(J):
     vae, x, _ = problem(J)
     weight, bias = vae.layers("encoder")[-1]
     weight[:, : J // 2] = 0                                 # half of the means of q(z|x) are constant
@@ -434,7 +434,7 @@ def test_kl_bars_are_the_mean_kl_sorted_and_filled_where_active(J):
         np.testing.assert_allclose(shown, mu.var(axis=0)[order], rtol=0.006, atol=1e-20)
 
 
-def test_reconstructions_show_data_mean_and_sample_of_one_code():
+def test_reconstructions_show_the_data_and_a_mean_and_sample_of_one_code():
     vae, x, y = problem()
     (axes,) = figures.reconstructions(vae, x, noise(), SHAPE, y, n=6)[0].axes
     chosen = [np.flatnonzero(y == label)[0] for label in range(4)]      # one of each class, then again
@@ -468,7 +468,7 @@ def test_prior_samples_show_means_and_samples_of_the_same_codes():
     assert np.isnan(tiles(left, 3, gap=1)[7:]).all()        # two of the 3 x 3 places are empty
 
 
-def test_traversals_vary_one_coordinate_each_largest_kl_first():
+def test_traversals_vary_one_coordinate_per_row_in_order_of_decreasing_kl():
     vae, x, _ = problem(13)
     figure, alt = figures.traversals(vae, x, SHAPE, n=5)
     kl = kl_standard_normal(*vae.encode(x)).mean(axis=0)
@@ -601,7 +601,7 @@ def test_circle_percentages_cover_no_code():
         assert np.linalg.norm(names_at([])[:, None] - codes, axis=-1).min() > 0.9
 
 
-def test_codes_without_labels_are_dots():
+def test_codes_without_labels_are_drawn_as_dots():
     vae, x, _ = problem()
     (axes,) = figures.latent_map(vae, x)[0].axes
     np.testing.assert_array_equal(axes.collections[0].get_offsets(), vae.encode(x)[0])

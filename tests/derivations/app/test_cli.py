@@ -179,7 +179,7 @@ def test_list_prints_sections_whose_counts_add_up(capsys):
         ("ops.relu", ["odaibo.901", "beyond.22"]),          # a tied function
     ],
 )
-def test_list_finds_entries_by_id_meaning_formula_and_function(filter, ids, planted, capsys):
+def test_list_finds_entries_by_id_by_meaning_by_formula_or_by_function(filter, ids, planted, capsys):
     LEDGER["odaibo.901"].rows[0].says = "Ill-typed TWICE."
     code, out, err = run(capsys, "list", filter)
     if ids is None:
@@ -233,7 +233,7 @@ def test_check_quiet_prints_one_line(planted, capsys):
     assert len(json.loads(run(capsys, *words, "--json")[1])) == 2
 
 
-def test_check_table_has_id_statement_verdict_and_worst_miss(planted, capsys):
+def test_check_table_shows_id_statement_verdict_and_worst_error_of_each_row(planted, capsys):
     code, out, _ = run(capsys, "check", "odaibo.901", "odaibo.902", "odaibo.903")
     table = [line.split("  ") for line in out.splitlines()[1:5]]
     assert code == 0
@@ -338,7 +338,7 @@ def test_check_passes_draws_and_seed_to_the_judge(planted, capsys):
 # show
 
 
-def test_show_prints_formula_numbers_fault_and_code(planted, capsys):
+def test_show_prints_the_formula_the_numbers_the_fault_and_the_code(planted, capsys):
     code, out, _ = run(capsys, "show", "odaibo.901")
     assert code == 0
     for text in (
@@ -473,7 +473,7 @@ def test_show_refuses_a_negative_standard_deviation(capsys):
 # errata
 
 
-def test_errata_full_prints_fault_witness_and_corrected_form(planted, capsys):
+def test_errata_full_prints_the_fault_a_witness_and_the_corrected_form(planted, capsys):
     code, out, _ = run(capsys, "errata", "odaibo", "--full")
     assert code == 0
     for text in (
@@ -514,7 +514,7 @@ def claims():
     LEDGER.update(before)
 
 
-def test_errata_has_one_line_for_each_fault_then_loose_wording_then_copies(claims, capsys):
+def test_errata_prints_a_line_per_fault_then_loose_wording_then_damaged_copies(claims, capsys):
     code, out, err = run(capsys, "errata", "hong")
     assert out.splitlines() == [
         "hong.2 +1  slip   A t is lost.", "hong.1     loose  Zero alone is.", "hong.4     copy   A bar, perhaps."
@@ -566,7 +566,7 @@ def test_check_markdown_counts_rows_that_hold_and_faults(claims, capsys):
     assert re.search(r"^faults +\. +1 +\. +\. +1$", run(capsys, "check", "hong")[1], re.MULTILINE)
 
 
-def test_show_prints_the_claim_and_how_it_is_read_as_a_formula(claims, capsys):
+def test_show_prints_a_claim_and_our_reading_of_it_as_a_formula(claims, capsys):
     out = run(capsys, "show", "hong.1")[1]
     claim = 'The text says that t is "as large as its double" (l.1).'
     assert f"What the source says: {claim}\n\nRead here as\n    t\n  = 2t\n" in out

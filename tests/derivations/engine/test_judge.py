@@ -563,7 +563,7 @@ def test_tie_to_an_empty_statement_fails():
 # Loose wording, and damage by copying
 
 
-def test_loose_verdict_needs_a_false_literal_and_a_true_precise_form():
+def test_loose_verdict_needs_a_false_literal_reading_and_a_true_precise_form():
     entry = enter(lambda a: (a * a, "=", a), verdict="loose", id="test.loose1")
     assert judge(entry)[0].verdict == "fails"
     entry.precise("test")(lambda a: (a * a - a, "=", a * (a - 1)))

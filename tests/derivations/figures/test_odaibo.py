@@ -14,7 +14,7 @@ from tests.helpers.drawn import drawn, line, refused
 # Figure 1
 
 
-def test_figure_1_draws_log_t_its_tangent_and_the_shaded_gap():
+def test_figure_1_draws_log_t_and_its_tangent_and_shades_the_gap():
     axes = drawn("odaibo-F1")[0].axes[0]
     (t, log), (same, tangent), (_, log2) = (line(axes, name) for name in ("log", "tangent", "log2"))
     assert np.array_equal(t, same) and t.min() < 0.05 and t.max() == 4 and 1 in t
@@ -60,7 +60,7 @@ CARRYING = {                                                # gradients flow bac
 }  # fmt: skip
 
 
-def test_arrows_of_figure_2_are_those_of_the_implemented_model():
+def test_arrows_of_figure_2_equal_the_arrows_of_the_implemented_model():
     figure, alt = drawn("odaibo-F2")
     gids = [artist.get_gid() for artist in figure.axes[0].patches if artist.get_gid()]
     on_page = {tuple(gid.split("->")) for gid in gids if "->" in gid and "gradient" not in gid}

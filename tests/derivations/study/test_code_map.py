@@ -78,7 +78,7 @@ def test_map_names_test_files_that_call_the_function():
             assert one.name.rpartition(".")[2] in (ROOT / "tests" / file).read_text(encoding="utf-8")
 
 
-def test_map_command_prints_functions_entries_and_json(capsys):
+def test_map_command_prints_functions_with_their_entries_or_prints_json(capsys):
     code, out, err = run(capsys, "kl_standard_normal")
     assert code == 0 and "odaibo.40" in out and "test_gaussian.py" in out and "minivae/gaussian.py:" in out
     assert err.startswith(f"1 of {len(places())} functions; filter: derivations map ")

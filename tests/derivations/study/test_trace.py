@@ -38,7 +38,7 @@ def step_numbers(given):
 
 @each_likelihood
 @each_estimator
-def test_trace_records_every_number_of_the_forward(likelihood, estimator):
+def test_trace_records_every_number_of_the_forward_pass(likelihood, estimator):
     given = fourways.problem(likelihood, 1, estimator)
     f = given.vae.forward(given.x, given.eps)
     made, _ = step_numbers(given)
@@ -234,7 +234,7 @@ AGREEING_DIGITS = [(1, 1, 16), (1, 1 + 1.1e-5, 4), (1, -1, 0), (0, 0, 16), (1, n
 
 
 @pytest.mark.parametrize("a, b, expected", AGREEING_DIGITS)
-def test_digits_counts_agreeing_digits(a, b, expected):
+def test_digits_returns_the_number_of_agreeing_digits(a, b, expected):
     assert fourways.digits(a, b, 1.0) == expected
 
 
