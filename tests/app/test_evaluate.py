@@ -1,4 +1,4 @@
-"""The command evaluate: ordered bounds, noticed violations, refused requests, and figures with the right numbers."""
+"""The command evaluate orders bounds, notices violations, refuses bad requests and draws the right numbers."""
 
 import functools
 import json
@@ -66,7 +66,7 @@ def test_table_goes_from_the_lowest_bound_to_log_px():
     assert iw == sorted(iw) and iw[-1] < exact.mean() and abs(m.ais.mean - exact.mean()) < 1
 
 
-def test_errors_of_means_are_those_of_independent_draws():
+def test_errors_of_means_assume_independent_draws():
     m = measured()
     assert m.table[0].error == pytest.approx(np.linalg.norm(m.bounds.elbo_se) / 10)
     assert m.exact.error == pytest.approx(m.parts.error.mean())
@@ -184,7 +184,7 @@ def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypa
     assert (asked[4] == data.digits().few(200).test_x).all()
 
 
-def test_evaluate_of_other_rows_prints_the_means_of_train_too(run, tmp_path, capsys):
+def test_evaluate_of_other_rows_also_prints_the_means_of_train(run, tmp_path, capsys):
     copy = shutil.copytree(run, tmp_path / "copy")
     results = {"held_out": 355, "elbo": -135.0, "log_px": -123.5, "gap": 11.5}
     (copy / "results.json").write_text(json.dumps(results))

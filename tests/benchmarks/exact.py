@@ -30,7 +30,7 @@ from minivae.evidence import exact_log_px
 from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp
 
-ENOUGH = 1e-7                                               # of p(x): a cell whose quarters agree this well is finished
+ENOUGH = 1e-7                                               # times p(x): a cell whose quarters agree this well is done
 CELLS = 32                                                  # per axis at the start
 FAR_AT_FIRST, FAR = 100, 45                                 # nats below the highest value: lower cells are dropped
 DEEPEST = 14                                                # most divisions of a cell

@@ -69,7 +69,7 @@ class Minivae:
 
 
 def disagreement(contender, reference) -> str | None:
-    """Describe how the loss or gradient differs from the reference; return None if only by rounding."""
+    """Return a text about the difference of loss or gradient from the reference; None if it is only rounding."""
     (loss, d), (loss_0, d_0) = contender.loss_and_gradient(), reference.loss_and_gradient()
     if not abs(loss - loss_0) <= 1e-4 * abs(loss_0):        # also true for NaN
         return f"loss {loss:.6g}, but {reference.name} says {loss_0:.6g}"

@@ -1,4 +1,4 @@
-"""Reproduce published results on MNIST: the same training, the same measurement, and how much of it was done.
+"""Reproduce published results on MNIST with the same training and measurement, and report the part that was done.
 
     python -m tests.benchmarks.published NAME ... --data DIR [--epochs N] [--k 5000] [--rows N] [--out DIR]
                                            [--threads N] [--processes N]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-PAUSE = 0.05                                                # seconds; idle BLAS threads are busy for about half of it
+PAUSE = 0.05                                                # seconds; BLAS threads without work stay busy for half of it
 Name = TypeVar("Name", str, int)
 
 
@@ -126,7 +126,7 @@ def blas_name(np) -> str:
 
 
 def held_to() -> str:
-    """Describe the cores that this process may use."""
+    """Return a phrase about the cores that this process may use."""
     if not hasattr(os, "sched_getaffinity"):
         return "all cores, because this system cannot limit them; JAX may use more threads than the others"
     return f"cores {sorted(os.sched_getaffinity(0))} of {os.cpu_count()}"

@@ -57,7 +57,7 @@ def test_adam_equals_the_textbook_update_for_sixty_steps(settings, scale):
 
 
 def test_resetting_tiny_moments_changes_no_step():
-    """Units whose gradient becomes 0, beside others, follow the textbook's path through many resets."""
+    """Units follow the textbook's path through many resets, although the gradient of some of them becomes 0."""
     start = np.random.default_rng(1).normal(size=8)
     gradients = random_gradients(8, steps=20 * RESET)
     for gradient in gradients[5:]:
@@ -132,7 +132,7 @@ def test_adam_in_float32_agrees_with_float64(dtype):
 def test_adam_step_allocates_at_most_three_blocks():
     params = vector(np.ones(16 * BLOCK))
     gradient, optimiser = vector(np.ones(16 * BLOCK)), Adam(params)
-    optimiser.step(gradient)                                # allocates what is allocated only once
+    optimiser.step(gradient)                                # warm up: allocate arrays that are reused
     tracemalloc.start()
     try:
         optimiser.step(gradient)

@@ -104,7 +104,7 @@ NO_NUMBERS = [np.nan, np.inf, -np.inf, -0.1, "1", b"1", None, True, np.True_, 1j
 
 
 @pytest.mark.parametrize("bad", NO_NUMBERS, ids=lambda bad: repr(bad)[:20])
-def test_real_number_refuses_numbers_out_of_range_and_non_finite_ones(bad):
+def test_real_number_refuses_non_finite_numbers_and_numbers_out_of_range(bad):
     got, remedy = repr(bad), "scale"
     refused(lambda: checks.real_number("beta", bad, at_least=0), "beta", "a finite number >= 0", got, remedy)
     refused(lambda: checks.real_number("lr", bad, above=0), "lr", "a finite number > 0", got, remedy)

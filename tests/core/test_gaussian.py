@@ -1,6 +1,6 @@
 """Densities, draws, KLs and entropies describe the same Gaussian and equal their definitions.
 
-The joint check comes first. If sampler, density and KL disagree about log_var, each can still have the right gradient
+The joint check comes first. If sampler, density and KL disagree about log_var, each may still have the right gradient
 of its own value, so a gradient check passes. Quadrature nodes passed as noise show the disagreement.
 """
 
@@ -121,7 +121,7 @@ def test_kl_to_the_standard_normal_equals_kl_of_two_gaussians(mu, log_var):
 @example(0.0, 0.0, 0.0, 0.0)
 @example(0.0, 0.0, 1e-3, 0.0)
 @example(0.0, 0.0, 0.0, 1e-3)
-def test_kl_is_zero_for_equal_gaussians_and_positive_for_different_ones(mu_q, log_var_q, mu_p, log_var_p):
+def test_kl_is_zero_for_equal_gaussians_and_positive_for_different_gaussians(mu_q, log_var_q, mu_p, log_var_p):
     kl = kl_diagonal(*map(np.array, (mu_q, log_var_q, mu_p, log_var_p)))
     assert kl >= 0
     assert kl_diagonal(*map(np.array, (mu_q, log_var_q, mu_q, log_var_q))) == 0
@@ -199,7 +199,7 @@ def test_full_kl_equals_the_integral_over_the_plane():
     close(kl_full(mu_q, cov_q, mu_p, cov_p), integral, rel=1e-10)
 
 
-def test_full_covariance_results_equal_diagonal_ones_for_diagonal_covariances():
+def test_full_and_diagonal_functions_agree_for_diagonal_covariances():
     rng = np.random.default_rng(3)
     mu_q, log_var_q, mu_p, log_var_p = rng.normal(size=(4, 5))
     full = kl_full(mu_q, np.diag(np.exp(log_var_q)), mu_p, np.diag(np.exp(log_var_p)))
@@ -217,7 +217,7 @@ def test_full_kl_is_zero_for_equal_gaussians_and_positive_for_others():
         assert isinstance(kl_full(mu, cov, mu, cov), float) and isinstance(entropy_full(cov), float)
 
 
-def test_stacked_gaussians_give_the_same_results_as_single_ones():
+def test_stacked_gaussians_give_the_same_results_as_single_gaussians():
     rng = np.random.default_rng(5)
     mu_q, mu_p = rng.normal(size=(2, 4, 3, 2))
     cov_q, cov_p = (np.stack([[random_covariance(rng, 2) for _ in range(3)] for _ in range(4)]) for _ in "qp")

@@ -231,7 +231,7 @@ def check(case, inputs, d_out, gradients, oracle):
 def backwards_in_the_source():
     """Return every function and method whose name ends in "backward", as module.function or module.Class.method.
 
-    The one of the interface `Likelihood` is left out: it has no body.
+    The backward of the interface `Likelihood` is left out, because it has no body.
     """
     found = set()
     for path in set(Path(minivae.__file__).parent.glob("*.py")) - {Path(minivae.__file__).parent / "one_page.py"}:
@@ -288,7 +288,7 @@ def with_an_axis_of_one(arrays):
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if not name.startswith(("ops", "vae"))])
-def test_an_axis_of_length_one_is_refused_not_stretched(name):
+def test_axis_of_length_one_is_refused_and_not_stretched(name):
     inputs, d_out = draw_once(TABLE[name], np.random.default_rng(0), DIFFERENT)
     tried = [(TABLE[name].forward, *cut) for cut in with_an_axis_of_one(inputs)]
     if name not in COMBINES_NOTHING:

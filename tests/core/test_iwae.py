@@ -39,7 +39,7 @@ def test_iwae_with_one_draw_equals_the_sampled_elbo_bit_for_bit(likelihood, dtyp
 
 
 def test_more_draws_do_not_lower_the_iwae_bound_on_average():
-    """Compare the weighted mean over all pairs of quadrature nodes with that over single nodes; both are exact."""
+    """Compare the weighted mean over all pairs of quadrature nodes with the mean over single nodes; both are exact."""
     vae, x, _ = random_problem(2, Gaussian("learned"), rows=2, latent=1, **IWAE)
     eps, weights = noise_nodes(1, 2, nodes=40)              # (K, B, 1), (K,)
     one = sum(w * vae.loss(x, e[None]) for e, w in zip(eps, weights))
@@ -122,7 +122,7 @@ def test_path_gradient_has_the_same_mean_as_the_full_gradient(likelihood, beta):
     means = [sum(w * vae.gradient(x, e[None]).flat for e, w in zip(eps, weights)) for vae in (path, sampled)]
     close(means[0], means[1], rel=1e-9)
     single = [vae.gradient(x, eps[60][None]).flat for vae in (path, sampled)]
-    assert np.abs(single[0] - single[1]).max() > 1e-3      # for a single noise they differ
+    assert np.abs(single[0] - single[1]).max() > 1e-3      # for a single draw of noise they differ
     assert path.loss(x, eps[:1]) == sampled.loss(x, eps[:1])
 
 

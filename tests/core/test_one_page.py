@@ -336,7 +336,7 @@ def test_backward_of_the_page_has_the_steps_of_forward_reversed():
         assert len(numbered(function)) == len(statements) - (3 if function is one_page.forward else 4)
 
 
-def test_gradients_of_two_paths_are_added_with_a_visible_plus():
+def test_page_adds_gradients_of_two_paths_with_a_visible_plus():
     met = [code for _, code, _, comment in numbered(one_page.backward) if "two paths" in comment]
     assert [code.split(" = ")[0] for code in met] == ["d_log_var", "d_mu", "d_h"]
     assert all(code.count(" + ") == 1 for code in met)

@@ -90,7 +90,7 @@ def test_forty_epochs_on_the_digits_raise_the_elbo_by_forty_nats():
     assert [record.epoch for record in history] == list(range(1, 41))
 
 
-def test_elbo_is_reconstruction_minus_kl_in_every_record():
+def test_elbo_equals_reconstruction_minus_kl_in_every_record():
     for r in trained()[2]:
         assert r.train_elbo == pytest.approx(r.train_reconstruction - r.train_kl, abs=1e-9)
         assert r.test_elbo == pytest.approx(r.test_reconstruction - r.test_kl, abs=1e-9)

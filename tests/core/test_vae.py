@@ -1,4 +1,4 @@
-"""The whole model: the loss equals its formula, and the gradient is that of the loss, in both precisions.
+"""The whole model: the loss equals its formula, and the gradient is the loss's gradient, in both precisions.
 
 The gradient is checked elementwise at 1e-12 for every likelihood, activation, depth, number of draws, beta and
 estimator. The same check notices planted errors like those found in public VAEs. test_input.py tests bad arguments.
@@ -153,7 +153,7 @@ def test_elbo_of_a_datum_does_not_depend_on_its_batch(likelihood):
 
 
 @every_likelihood
-def test_log_likelihood_equals_the_term_of_the_loss_also_for_shared_codes(likelihood):
+def test_log_likelihood_equals_its_term_of_the_loss_even_for_shared_codes(likelihood):
     vae, x, eps = random_problem(7, likelihood, samples=4)
     f = vae.forward(x, eps, fit=False)
     close(vae.log_likelihood(x, f.z), f.log_px_z, rel=1e-14)
@@ -222,7 +222,7 @@ def test_optimal_sigma_needs_no_gradient_through_its_estimate(estimator, samples
 
 
 def replace_result(name, change):
-    """Return a plant that applies `change` to the result of the model's function of that name."""
+    """Return a function that plants an error: it applies `change` to the result of the model's function `name`."""
     home = vae_module if hasattr(vae_module, name) else objective_module
 
     def plant(monkeypatch):
@@ -431,7 +431,7 @@ def test_every_result_has_the_dtype_of_the_model(likelihood, estimator, dtype):
 @every_likelihood
 @every_estimator
 def test_backward_in_float32_never_uses_float64(likelihood, estimator, monkeypatch):
-    """The steps are spied on, because the result is rounded when it is written into the gradient."""
+    """The test looks at every step, because the result is rounded when it is written into the gradient."""
     seen = []
 
     def spied_on(function):

@@ -11,7 +11,7 @@ from minivae.vae import VAE
 from tests.helpers.linear import closed_log_px, linear_model
 from tests.helpers.numeric import close, random_problem, refused
 
-LIMIT = 8                                                   # in standard errors, for means of at least 100 chains
+LIMIT = 8                                                   # tolerance in standard errors, for means of at least 100 chains
 
 
 @settings(max_examples=8)

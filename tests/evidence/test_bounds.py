@@ -1,4 +1,4 @@
-"""Lower bounds for several numbers of draws: they are right, in order, and finite for weights of any size."""
+"""Lower bounds for several numbers of draws are right, in order, and finite for weights of any size."""
 
 import math
 import sys

@@ -66,7 +66,7 @@ def check_means(vae, x, seed, draws):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_gradient_variances_agree_with_exact_ones(seed):
+def test_gradient_variances_agree_with_exact_variances(seed):
     """20,000 draws of a polynomial of degree 3 give its variance to a few per cent."""
     vae, x = linear_model(seed, 2, rows=2)
     found = gradient_noise(vae, x, np.random.default_rng(seed), 20_000)

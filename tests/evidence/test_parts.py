@@ -19,7 +19,7 @@ def test_first_grid_reaches_eight_sd_around_every_posterior():
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """Return a list that gets the number of codes of every call of `log_likelihood`."""
+    """Return a list to which every call of `log_likelihood` appends its number of codes."""
     numbers, log_likelihood = [], VAE.log_likelihood
     monkeypatch.setattr(VAE, "log_likelihood", lambda vae, x, z: (numbers.append(len(z)), log_likelihood(vae, x, z))[1])
     return numbers
@@ -52,7 +52,7 @@ def test_trapezoid_has_symmetric_nodes():
         close(weights, weights[::-1], rel=1e-15)
 
 
-def test_encoder_gaussian_is_kept_if_descents_find_no_better_one(monkeypatch):
+def test_encoder_gaussian_is_kept_if_descents_find_no_better_gaussian(monkeypatch):
     monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, *rest: start + 5)
     vae, x, _ = random_problem(1, Gaussian(1.0), latent=2, rows=3)
     found = gaps.gap(vae, x)
@@ -172,7 +172,7 @@ def test_integral_of_minus_infinity_on_both_grids_has_no_error():
 
 
 def pairs_of(shares):
-    """Return index (pairs, J), p and row of all nodes of these grids, one for each data point, that have p > 0."""
+    """Return index (pairs, J), p and row of all nodes with p > 0; there is one grid for each data point."""
     who, *index = np.nonzero(shares)
     return np.stack(index, axis=-1), shares[shares > 0], who
 

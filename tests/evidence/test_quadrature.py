@@ -58,7 +58,7 @@ def test_quadrature_agrees_with_the_closed_form_at_every_posterior_width(latent,
 
 
 def narrow_posterior(sd, mean):
-    """Return a linear model whose encoder returns N(0, I), and one datum with this posterior of two dimensions."""
+    """Return a linear model whose encoder returns N(0, I), and one datum with this two-dimensional posterior."""
     vae = VAE.init(np.random.default_rng(0), 2, 2, (), dtype=np.float64, likelihood=Gaussian(1.0))
     slope = np.sqrt(1 / np.square(sd) - 1)
     vae.params.flat[...] = 0
@@ -113,7 +113,7 @@ def test_quadrature_error_holds_for_steep_random_decoders(activation):
 
 
 def test_quadrature_error_covers_rounding_far_from_zero():
-    """A shift of data and decoder by a million changes nothing but the digits that are left: steps of 2^-33."""
+    """A shift of data and decoder by a million changes only the precision: numbers become multiples of 2^-33."""
     rng = np.random.default_rng(0)
     for sigma in (0.01, 1.0):
         vae = VAE.init(rng, 4, 2, (5,), dtype=np.float64, likelihood=Gaussian(sigma))
@@ -250,7 +250,7 @@ def test_quadrature_refuses_bad_arguments():
 
 
 def far_from_the_encoder(latent, mean):
-    """Return a linear model whose encoder says 0, data with this posterior mean (N, J), sd 0.4, and their log p(x)."""
+    """Return a linear model whose encoder returns 0, data with this posterior mean (N, J), sd 0.4, and their log p(x)."""
     rng = np.random.default_rng(4)
     vae, _, _ = linear_gaussian(rng, latent, 6, sigma=1.0)
     (weight, bias), = vae.layers("decoder")

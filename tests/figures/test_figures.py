@@ -310,7 +310,7 @@ def test_loss_curves_cut_off_a_far_start_and_state_it():
     assert f"\u2193 starts at \u2212{-history(200)[0].test_elbo:.1f}" in [text for text, _ in texts(figure)]
 
 
-def test_loss_curves_say_when_the_elbo_exceeds_log_px():
+def test_loss_curves_state_that_the_elbo_exceeds_log_px():
     last = history()[-1].test_elbo
     assert "0.500 below the exact" in training.loss_curves(history(), last + 0.5)[1]
     assert "0.500 above the exact" in training.loss_curves(history(), last - 0.5)[1]
@@ -381,7 +381,7 @@ def test_sigma_far_from_the_error_is_given_as_a_multiple(times, words):
 
 
 def test_stated_held_out_error_is_the_error_of_the_model():
-    """Without noise in the code there is one error; with a wrong sigma the stated error differs from it."""
+    """Without noise in the code, there is only one error; with a wrong sigma, the stated error differs from it."""
     vae, x, _ = problem(2, Gaussian("learned"))
     vae = dataclasses.replace(vae, noise=False, beta=0.0)
     data = Dataset("rows", x[:20], x[20:])
@@ -737,7 +737,7 @@ REFUSALS = refusals()
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_bad_arguments_are_refused_with_the_rule(name):
+def test_refusal_of_a_bad_argument_states_the_rule(name):
     rule, call = REFUSALS[name]
     with pytest.raises(ValueError, match=rule) as refused:
         call()
@@ -778,7 +778,7 @@ def closest(colours, eyes=EYES):
     return min(np.linalg.norm(lab[:, None] - lab, axis=-1)[pairs].min() for lab in seen)
 
 
-def test_class_colours_are_distinct_also_for_colour_blind_readers():
+def test_colour_blind_readers_can_distinguish_the_class_colours():
     contrast = 1.05 / (linear(style.CLASSES) @ [0.2126, 0.7152, 0.0722] + 0.05)      # WCAG 2
     assert contrast.min() > 3
     petroff10 = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()

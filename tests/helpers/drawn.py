@@ -11,12 +11,12 @@ from derivations import figures
 
 @functools.cache
 def drawn(name):
-    """Return the figure of that name and its alt text, cached; tests must not change the figure."""
+    """Return the figure with this name and its alt text, cached; tests must not change the figure."""
     return figures.FIGURES[name]()
 
 
 def line(axes, label):
-    """Return the line of that label as (x, y)."""
+    """Return the line with this label as (x, y)."""
     return next(artist.get_data() for artist in axes.lines if artist.get_label() == label)
 
 

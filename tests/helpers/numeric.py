@@ -70,7 +70,7 @@ ORACLES = {"complex step": (complex_step, 1e-12), "central difference": (central
 
 
 def check_gradient(f, arrays, gradients, oracle):
-    """Raise AssertionError unless each gradients[i] is that of the number f(*arrays) in arrays[i].
+    """Raise AssertionError unless each gradients[i] is the gradient of the number f(*arrays) in arrays[i].
 
     The tolerance is relative to the largest entry of each array: an absolute one would accept every small gradient.
     """

@@ -61,7 +61,7 @@ def queue_of(count: int) -> int:
 
 
 def tests_to_run(files: list[list], queue: int) -> Iterator[tuple]:
-    """Yield every test that this process takes from the queue, with the next test of its file or None.
+    """Yield every test that this process takes from the queue, with the next test of the same file, or None.
 
     After None, pytest ends all fixtures, also those of the session. So a process takes the next file only when the
     current one is done.
@@ -140,7 +140,7 @@ class Second:
         return alive
 
     def is_alive(self) -> bool:
-        """Return whether the process runs; if it has ended, store its exit code (minus the signal that ended it)."""
+        """Return True if the process runs; if it has ended, store its exit code (minus the signal that ended it)."""
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self.status = os.waitstatus_to_exitcode(status) if pid else None

@@ -1,4 +1,4 @@
-"""minivae/README.md lists the files to change for a new likelihood, activation, ...: every list is complete.
+"""minivae/README.md lists the files to change for a new likelihood, activation, ..., and every list is complete.
 
 The test adds one of each to a copy of the project, changing only the listed files, and checks them in a subprocess.
 """

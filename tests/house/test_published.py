@@ -1,4 +1,4 @@
-"""The benchmark of published numbers has the paper's schedule, and its runs can be stopped and resumed."""
+"""The benchmark of published results has the schedule of the paper, and its runs can be stopped and resumed."""
 
 import argparse
 import json

@@ -68,7 +68,7 @@ def module_of(dotted, modules):
 
 
 def place_of(path):
-    """Return the name in LAYERS of a file of minivae; all files of a subpackage share the name of the package."""
+    """Return the name in LAYERS of a file of minivae; for a file of a subpackage, this is the name of the package."""
     return path.relative_to(ROOT / "minivae").with_suffix("").parts[0]
 
 
@@ -118,7 +118,7 @@ DRAWS = ("figures", "test_figures")                         # or files in a pack
 
 
 def foreign_imports(package, path, tree):
-    """Yield imports that are neither standard library nor allowed; only drawing code may import matplotlib."""
+    """Yield imports that are neither in the standard library nor allowed; only drawing code may import matplotlib."""
     allowed = MAY_IMPORT[package] | ({"matplotlib"} if {path.stem, path.parent.name} & {*DRAWS} else set())
     for dotted, line in imported(tree, package):
         if dotted.split(".")[0] not in STDLIB | allowed:

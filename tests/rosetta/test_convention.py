@@ -158,7 +158,7 @@ def test_printed_loss_can_be_read_in_nats(c, seed):
 def test_error_of_one_percent_in_a_reading_is_noticed(c, seed, part):
     vae, x, eps = problem(c, seed)
     reading = translate(c).reading
-    assume(1e-3 < reading.beta < 1e3)                       # else one term is lost beside the other
+    assume(1e-3 < reading.beta < 1e3)                       # otherwise rounding loses one of the terms
     if part == "sigma" and not c.has_fixed_sigma:
         part = "factor"
     wrong = reading._replace(**{part: getattr(reading, part) * 1.01})
@@ -216,7 +216,7 @@ def test_rosetta_agrees_with_both_sides_of_hong_11(seed):
 
 
 def linear_model(w, s, beta, variance):
-    """Return a model with p(x|z) = N(x; w z, s^2) and q(z|x) = N(0, variance); its numbers are known at x = 0."""
+    """Return a model with p(x|z) = N(x; w z, s^2) and q(z|x) = N(0, variance); log p(x) and ELBO are known at x = 0."""
     vae = VAE.init(np.random.default_rng(0), 1, 1, (), dtype=np.float64, likelihood=Gaussian(s), beta=beta)
     vae.params.flat[:] = 0
     vae.params["encoder.1.bias"][1], vae.params["decoder.1.weight"][...] = np.log(variance), w

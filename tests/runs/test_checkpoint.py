@@ -183,7 +183,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path, 
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
 
 
-def test_failed_write_names_the_file_and_not_the_temporary_one(tmp_path):
+def test_failed_write_names_the_file_and_not_the_temporary_file(tmp_path):
     path = tmp_path / "nowhere" / "model.npz"
     with pytest.raises(FileNotFoundError) as info:
         checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))

@@ -268,7 +268,7 @@ class Failing:
 
 
 def test_history_longer_than_the_model_is_cut(tmp_path):
-    """A crash between writing the two files leaves them like this."""
+    """After a crash between the two writes, the files are like this."""
     training = fresh()
     history = run_on(training, 3)
     saved = checkpoint.Saved(training.vae, *training.state())
@@ -505,7 +505,7 @@ def test_resume_refuses_another_number_of_trials(copy, capsys):
 
 
 def test_results_of_an_earlier_model_are_removed_before_it_changes(copy, monkeypatch):
-    """Results of an earlier model are removed before the model changes."""
+    """Otherwise a crash could leave results that belong to another model."""
 
     def interrupted(*arguments):
         raise KeyboardInterrupt

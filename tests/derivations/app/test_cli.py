@@ -587,7 +587,7 @@ def test_show_reports_the_result_at_a_point_outside_the_assumption(claims, capsy
     assert "\nOutside this assumption, at t = -2, it is undefined (log t has no value)\n" in out
 
 
-def test_json_has_claim_reading_and_group(claims, capsys):
+def test_json_has_the_claim_its_reading_and_its_group(claims, capsys):
     for command in (("check", "hong.1", "hong.3"), ("errata", "hong")):
         by_id = {each["id"]: each for each in json.loads(run(capsys, *command, "--json")[1])}
         words = 'The text says that t is "as large as its double" (l.1).'

@@ -1,4 +1,4 @@
-"""The judge rejects false statements: a test for every way in which one could pass."""
+"""The judge rejects false statements; there is a test for every way in which a false statement could pass."""
 
 import itertools
 from dataclasses import replace
@@ -88,7 +88,7 @@ def test_inequality_holds_and_its_opposite_fails(relation, left, right):
     "error, expected",
     [(0, "holds"), (1e-12, "holds"), (1e-7, "undecided"), (9e-7, "undecided"), (2e-6, "fails"), (1e-4, "fails")],
 )
-def test_verdict_depends_on_the_relative_error_alone(size, error, expected):
+def test_verdict_depends_only_on_the_relative_error(size, error, expected):
     for sign in (1, -1):
         assert state(size * (1 + sign * error), "=", size) == state(size, "=", size * (1 + sign * error)) == expected
 

@@ -96,7 +96,7 @@ def test_every_numbered_equation_has_an_entry():
     assert numbers == list(range(1, 45))  # in printed order
 
 
-def test_the_reference_of_a_numbered_equation_has_its_number():
+def test_reference_of_a_numbered_equation_contains_its_number():
     for entry in ENTRIES:
         number = re.fullmatch(r"odaibo\.(\d+)r?", entry.id)
         if number and not re.search(rf"\({number[1]}( recalled)?\)", entry.ref):
@@ -222,7 +222,7 @@ def test_every_formula_has_the_same_relations_as_its_code():
 
 
 def moved(side, other, by):
-    """Return a side with a relative error `by`; where it is 0, relative to its scale and that of the other side."""
+    """Return a side with a relative error `by`; where the side is 0, the error is relative to the scales of both sides."""
     value, scale = value_and_scale(side)
     value, scale, theirs = aligned(value, scale, value_and_scale(other)[1])
     size = np.where(value != 0, np.abs(value), np.maximum(scale, theirs))

@@ -70,7 +70,7 @@ def by_point(array, n):
 
 
 def nearness(entry, raws, links):
-    """Return, for every point, the error of the worst row in tolerances, and how near the point is to a failure."""
+    """Return, for every point, the worst error divided by the tolerance, and how near the point is to a failure."""
     n = len(next(iter(raws.values())))
     values = {symbol.name: frozen(symbol.make(raws[symbol.name])) for symbol in entry.printed.inputs}
     sides, relations = sides_of(entry.printed, values)
@@ -116,7 +116,7 @@ def counterexample(entry, seed=SEED):
     return ""
 
 
-def test_search_finds_no_point_inside_an_assumption_where_a_row_fails():
+def test_no_row_fails_at_any_point_inside_its_assumption():
     found = {entry.id: counterexample(entry) for entry in conditional_entries()}
     assert len(found) > 10 and {id: point for id, point in found.items() if point} == {}
 
@@ -132,7 +132,7 @@ FALSE_STATEMENTS = {                                        # statements that fa
 
 
 @pytest.mark.parametrize("name", FALSE_STATEMENTS)
-def test_search_finds_where_an_insufficient_assumption_fails(name):
+def test_search_finds_a_point_at_which_an_insufficient_assumption_fails(name):
     function, inputs = FALSE_STATEMENTS[name]
     call = function if len(inputs) == 2 else lambda a: function(a, None)
     entry = equation("test.need", "", "a", inputs, says="Planted.", needs="too little", outside={"a": 0, "b": 0})(call)

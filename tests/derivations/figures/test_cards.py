@@ -210,7 +210,7 @@ FAULTS |= {
 # cards-30
 
 
-def test_cards_30_draws_gradients_to_mu_and_log_var_only_at_right():
+def test_cards_30_gradients_reach_mu_and_log_var_only_on_the_right():
     left, right, _ = drawn("cards-30")[0].axes
     gids = [{patch.get_gid() for patch in axes.patches} - {None} for axes in (left, right)]
     gradients = [{gid for gid in page if "gradient" in gid} for page in gids]

@@ -17,7 +17,7 @@ CONDITIONAL = [id for id, entry in ENTRIES.items() if entry.needs]
 
 
 def distributions(raw, keep=0.0):
-    """Return weights that sum to 1; small ones become 0 (or `keep`), more of them if raw has a larger spread."""
+    """Return weights that sum to 1; small weights become 0 (or `keep`); a larger spread of raw gives more of them."""
     weights = np.exp(raw - raw.max(axis=-1, keepdims=True))
     weights = np.where(weights < 0.02, keep, weights)
     return weights / weights.sum(axis=-1, keepdims=True)
@@ -127,7 +127,7 @@ INSIDE = (
 
 
 def misses(entry, make, raw):
-    """Return the largest error of each point in tolerances, and a measure of how near it is to a failure, (n,) each."""
+    """Return, for each point, the largest error divided by the tolerance, and the nearness to a failure, (n,) each."""
     sides, relations = sides_of(entry.printed, make(raw))
     worst, near = np.zeros(len(raw)), np.zeros(len(raw))
     for i, relation in enumerate(relations):

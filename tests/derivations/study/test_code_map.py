@@ -117,7 +117,7 @@ UNKNOWN = [("kl_stndard_normal", "kl_standard_normal"), ("odaibo.999", "Did you 
 
 
 @pytest.mark.parametrize("bad, hint", UNKNOWN)
-def test_map_suggests_names_near_an_unknown_one(bad, hint, capsys):
+def test_map_suggests_names_similar_to_an_unknown_name(bad, hint, capsys):
     code, out, err = run(capsys, *filter(None, [bad]))
     assert (code, hint is None) == (0, True) or (code == 2 and out == "" and hint in err)
 

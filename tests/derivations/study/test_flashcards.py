@@ -42,7 +42,7 @@ def judged_items():
 
 
 def judged_before(found, *_):
-    """Replace records.judged: look up the judgements made earlier."""
+    """Replace records.judged by a look-up of the earlier judgements."""
     ids = {entry.id for entry, _ in found}
     return [item for item in judged_items() if item.entry.id in ids]
 
@@ -105,7 +105,7 @@ def test_card_of_a_claim_quotes_the_source():
 
 
 def sides_to_answer(card):
-    """Return the sides of the formula that are only in the answer; none if the card asks for words."""
+    """Return the sides of the formula that are only in the answer; no side if the card asks for words."""
     asks_for_sides = card.question[-2] in ("How does the line continue?", "How is it defined?")
     (formula,) = [line for line in card.answer if isinstance(line, Formula)]
     return [side for _, side in sides(formula)[1:] if not side.startswith("[")] if asks_for_sides else []

@@ -45,7 +45,7 @@ def test_needed_draws_grow_exponentially_and_agree_with_an_experiment():
     assert estimate.std() / exact == pytest.approx(0.1, rel=0.03)          # five standard errors are 0.025
 
 
-def test_gap_is_the_reverse_divergence_and_not_the_forward_one():
+def test_gap_is_the_reverse_divergence_and_not_the_forward_divergence():
     (rows,) = (answer.rows for answer in ANSWERS if "reverse" in answer.question)
     for _, _, gap, reverse, forward in rows:
         assert gap == pytest.approx(reverse, abs=1e-12)
