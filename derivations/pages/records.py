@@ -37,7 +37,7 @@ class Judged(NamedTuple):
 
     @property
     def worst_row(self) -> Judgement:
-        """The row that represents the entry: a row with an unexpected verdict; if there is none, the worst row."""
+        """The row that represents the entry: a row with an unexpected verdict if one exists, otherwise the worst row."""
         return max(self.rows, key=lambda judgement: (not judgement.ok, BEST_TO_WORST.index(judgement.verdict)))
 
 
@@ -138,7 +138,7 @@ def sides_at(form: Form, values: dict) -> list[np.ndarray]:
 
 
 def holding(entry: Entry, row: Row | None = None) -> Form:
-    """Return the form that holds: the corrected, intended or precise form or, if there is none, the printed form."""
+    """Return the form that holds: the corrected, intended or precise form if it exists, otherwise the printed form."""
     rows = entry.rows if row is None else [row]
     return next((row.repair for row in rows if row.repair), entry.printed)
 

@@ -123,7 +123,7 @@ def of_entry(id: str) -> list[Place]:
 
 
 def found(name: str) -> list[Place]:
-    """Return functions whose name contains the text; if there are none, those of the entries that match it."""
+    """Return the functions whose name contains the text or, without such names, those of the entries that match it."""
     everything = reading_map()
     if chosen := [one for one in everything if not name or f".{one.name}".endswith(f".{name}")]:
         return chosen

@@ -58,7 +58,7 @@ class Line:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ledger ids of the functions that the line calls; if there are none, the ids of its own function."""
+        """The ledger ids of the functions that the line calls or, without such ids, the ids of its own function."""
         return self.called_ids or self.function_ids
 
     @property

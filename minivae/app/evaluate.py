@@ -278,7 +278,7 @@ def rate_lines(document: dict) -> list[str]:
 
 
 def order_in_words(wrong: list[str], measured: Measured) -> str:
-    """Return a line for each violation; if there is none, return the line that states the order."""
+    """Return a line for each violation; without a violation, return the line that states the order."""
     if wrong:
         return "\n".join(f"WRONG: {each}" for each in wrong)
     exact = "" if measured.exact is None else " <= log p(x)"

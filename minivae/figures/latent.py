@@ -142,7 +142,7 @@ def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
 
 
 def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None) -> None:
-    """Draw codes mu (N, 2) as small numerals, in the colour of their class; if there are no labels, draw dots."""
+    """Draw codes mu (N, 2) as small numerals, in the colour of their class; without labels, draw dots."""
     if labels is None:
         axes.scatter(*mu.T, 8, color=BLUE, alpha=0.6, lw=0)
         return

@@ -68,7 +68,7 @@ def two_outcomes(raw):
 
 
 def events(raw):
-    """Return two events of positive probability among four outcomes, some of which may have probability 0."""
+    """Return two events of positive probability among four outcomes; single outcomes may have probability 0."""
     atoms = distributions(raw[:, :4])
     made = {"atoms": atoms}
     for name, own in (("X", raw[:, 4:8]), ("Y", raw[:, 8:12])):
