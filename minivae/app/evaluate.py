@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from minivae import checks, runs
 from minivae.app.progress import say
 from minivae.app.train import GAP, MEASURED, UNIT, by_integration, data_of
+from minivae.app.typed import line, option, place
 from minivae.data import Dataset
 from minivae.evidence import (
     Bounds,
@@ -84,7 +84,7 @@ class Measured(NamedTuple):
 def evaluate_and_report(options: argparse.Namespace) -> int:
     """Compute and print the results, draw figures with --out; return 1 if the bounds are not in order."""
     run = runs.read(options.run)
-    whole, results = data_of(run), runs.results(run.path)
+    whole, results = data_of(run, options.data), runs.results(run.path)
     refuse_early(options, run.vae)
     chosen = rows_of(whole, options)
     say(options, f"evaluating {len(chosen.test_x)} of {len(whole.test_x)} held-out data points; fewer with --rows N")
@@ -264,7 +264,7 @@ def gap_lines(parts: dict | None) -> list[str]:
         "  {approximation:7.3f}  the limit of any diagonal Gaussian: even the best is not the posterior (approximation)",
         "  {total:7.3f}  their sum: log p(x) {log_px:.3f} minus ELBO {elbo:.3f}, both by numerical integration, no draws",
     )
-    return [GAP, *(line.format(**parts, total=parts["amortisation"] + parts["approximation"]) for line in text)]
+    return [GAP, *(row.format(**parts, total=parts["amortisation"] + parts["approximation"]) for row in text)]
 
 
 def rate_lines(document: dict) -> list[str]:
@@ -272,9 +272,10 @@ def rate_lines(document: dict) -> list[str]:
     text = (
         "rate (the KL) {rate:.3f} = mutual information of x and z {mutual_information:.3f} "
         "+ KL from the average q(z|x) to the prior {marginal_kl:.3f} (+- {surgery_se:.3f})",
+        *["the KL from the average is an estimate from draws, and can be negative by chance"] * (document["marginal_kl"] < 0),
         "distortion (minus the reconstruction) {distortion:.3f}; {active} of {latent} latent dimensions active",
     )
-    return [line.format(**document) for line in text]
+    return [row.format(**document) for row in text]
 
 
 def order_in_words(wrong: list[str], measured: Measured) -> str:
@@ -287,10 +288,11 @@ def order_in_words(wrong: list[str], measured: Measured) -> str:
 
 def command_again(options: argparse.Namespace) -> str:
     """Return the command that computes these numbers again."""
-    words = ["minivae", "evaluate", str(options.run), "--seed", str(options.seed), "--k", ",".join(map(str, options.k))]
+    words = ["minivae", "evaluate", place(options.run), "--seed", str(options.seed), *option("k", options.k)]
+    words += [] if options.data is None else option("data", options.data)
     words += [f"--{name}" for name in ("ais", "exact", "gap") if getattr(options, name)]
     words += ["--rows", str(options.rows)] if options.rows is not None else []
-    return shlex.join(words + (["--out", str(options.out)] if options.out is not None else []))
+    return line(words + (option("out", options.out) if options.out is not None else []))
 
 
 # Figures
