@@ -259,7 +259,8 @@ def train_command(options: argparse.Namespace) -> int:
     """Train, measure, draw and print the results."""
     given = [name for name in DEFAULTS if name != "data" and getattr(options, name) is not None]
     if options.resume is not None and given:
-        raise ValueError(f"--{given[0]} must be left out with --resume: config.json has it. Only --epochs and --data may be given.")
+        rule = "must be left out with --resume: config.json has it. Only --epochs and --data may be given."
+        raise ValueError(f"--{given[0]} {rule}")
     if options.autoencoder and options.beta is not None:
         raise ValueError("--beta must be left out with --autoencoder: its loss has no KL.")
     if options.autoencoder and options.objective == "iwae":

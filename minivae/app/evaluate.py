@@ -28,6 +28,7 @@ from minivae.evidence import (
 )  # fmt: skip
 from minivae.evidence.bounds import checked_counts
 from minivae.figures import evidence, style
+from minivae.figures.arguments import class_names
 from minivae.likelihood import Gaussian
 from minivae.runs.files import must_be_free
 from minivae.vae import VAE
@@ -93,7 +94,7 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
     document = document_of(measured, wrong) | {"held_out": len(whole.test_x), "seed": options.seed}
     document |= {"read": whole.about.document(), "run": str(options.run), "command": command_again(options), "files": []}
     if options.out is not None:
-        drawn = pictures(run.vae, measured, chosen.test_y, whole.image_shape)
+        drawn = pictures(run.vae, measured, whole, chosen.test_y)
         document["files"] = write(options.out, drawn)
         runs.write_json(options.out / DOCUMENT, document)
     print(json.dumps(document, indent=2) if options.json else page(measured, document, options, results))
@@ -272,10 +273,10 @@ def rate_lines(document: dict) -> list[str]:
     text = (
         "rate (the KL) {rate:.3f} = mutual information of x and z {mutual_information:.3f} "
         "+ KL from the average q(z|x) to the prior {marginal_kl:.3f} (+- {surgery_se:.3f})",
-        *["the KL from the average is an estimate from draws, and can be negative by chance"] * (document["marginal_kl"] < 0),
         "distortion (minus the reconstruction) {distortion:.3f}; {active} of {latent} latent dimensions active",
     )
-    return [row.format(**document) for row in text]
+    negative = ["the KL from the average is an estimate from draws: it can be negative, a KL itself cannot"]
+    return [*(row.format(**document) for row in text), *negative * (document["marginal_kl"] < 0)]
 
 
 def order_in_words(wrong: list[str], measured: Measured) -> str:
@@ -298,7 +299,7 @@ def command_again(options: argparse.Namespace) -> str:
 # Figures
 
 
-def pictures(vae: VAE, measured: Measured, labels: NDArray | None, image_shape: tuple[int, int] | None) -> dict:
+def pictures(vae: VAE, measured: Measured, whole: Dataset, labels: NDArray | None) -> dict:
     """Return, by name, every figure that can be drawn from these results."""
     exact = None if measured.exact is None else measured.exact.values
     drawn = {"bounds_by_k": evidence.bounds_by_k(measured.k, measured.bounds, exact)}
@@ -307,7 +308,8 @@ def pictures(vae: VAE, measured: Measured, labels: NDArray | None, image_shape: 
     if measured.parts is not None:
         drawn["gap_split"] = evidence.gap_split(measured.parts)
         if vae.latent == 2:
-            drawn["posteriors"] = evidence.posteriors(vae, measured.x, measured.parts, labels, image_shape)
+            of_class = {"labels": labels, "image_shape": whole.image_shape, "classes": class_names(whole)}
+            drawn["posteriors"] = evidence.posteriors(vae, measured.x, measured.parts, **of_class)
     return drawn
 
 

@@ -4,14 +4,18 @@ import os
 import shlex
 from collections.abc import Iterable
 
+PATHS = ("data", "out", "resume")                           # options whose values are paths
+
 
 def option(name: str, value: object) -> list[str]:
     """Return an option and its value as words: --name VALUE, or --name=VALUE if the value begins with a dash.
 
-    True gives the option alone, a tuple its parts with commas, an empty tuple the word none.
+    True gives the option alone, a tuple its parts with commas, an empty tuple the word none. Paths begin with ./ instead.
     """
     if value is True:
         return [f"--{name}"]
+    if name in PATHS:
+        return [f"--{name}", place(value)]
     text = ",".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
     return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
 
