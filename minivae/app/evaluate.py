@@ -28,7 +28,7 @@ from minivae.evidence import (
 )  # fmt: skip
 from minivae.evidence.bounds import checked_counts
 from minivae.figures import evidence, style
-from minivae.figures.arguments import class_names
+from minivae.figures.arguments import Names, class_names
 from minivae.likelihood import Gaussian
 from minivae.runs.files import must_be_free
 from minivae.vae import VAE
@@ -94,7 +94,7 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
     document = document_of(measured, wrong) | {"held_out": len(whole.test_x), "seed": options.seed}
     document |= {"read": whole.about.document(), "run": str(options.run), "command": command_again(options), "files": []}
     if options.out is not None:
-        drawn = pictures(run.vae, measured, whole, chosen.test_y)
+        drawn = pictures(run.vae, measured, chosen.test_y, whole.image_shape, class_names(whole))
         document["files"] = write(options.out, drawn)
         runs.write_json(options.out / DOCUMENT, document)
     print(json.dumps(document, indent=2) if options.json else page(measured, document, options, results))
@@ -299,7 +299,9 @@ def command_again(options: argparse.Namespace) -> str:
 # Figures
 
 
-def pictures(vae: VAE, measured: Measured, whole: Dataset, labels: NDArray | None) -> dict:
+def pictures(
+    vae: VAE, measured: Measured, labels: NDArray | None, image_shape: tuple[int, int] | None, classes: Names = None
+) -> dict:
     """Return, by name, every figure that can be drawn from these results."""
     exact = None if measured.exact is None else measured.exact.values
     drawn = {"bounds_by_k": evidence.bounds_by_k(measured.k, measured.bounds, exact)}
@@ -308,8 +310,8 @@ def pictures(vae: VAE, measured: Measured, whole: Dataset, labels: NDArray | Non
     if measured.parts is not None:
         drawn["gap_split"] = evidence.gap_split(measured.parts)
         if vae.latent == 2:
-            of_class = {"labels": labels, "image_shape": whole.image_shape, "classes": class_names(whole)}
-            drawn["posteriors"] = evidence.posteriors(vae, measured.x, measured.parts, **of_class)
+            parts = measured.x, measured.parts, labels, image_shape
+            drawn["posteriors"] = evidence.posteriors(vae, *parts, classes=classes)
     return drawn
 
 

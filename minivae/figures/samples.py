@@ -50,8 +50,8 @@ def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class
     axes.imshow(sheet.transpose(0, 2, 1, 3).reshape(rows * (H + gap_y), -1), "gray_r")
     axes.axis("off")
     for i, name in enumerate(names or ()):
-        place = (i % columns * (W + gap_x) + gap_x, i // columns * (H + gap_y) + gap_y - 1)
-        axes.text(*place, name.name, size=min(8, 60 / columns), color=name.colour, va="bottom", clip_on=True)
+        place = (i % columns * (W + gap_x) + gap_x - 0.5, i // columns * (H + gap_y) + gap_y - 1)
+        axes.text(*place, name.name, size=min(8, 60 / columns), color=name.colour, va="bottom")
     return f"White is {number(x.min())}, black is {number(x.max())}" + ("." if names is None else "; above each, its class.")
 
 

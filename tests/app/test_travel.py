@@ -252,5 +252,6 @@ def test_config_names_both_places_of_the_data(tmp_path):
     run = trained_in(tmp_path / "home")
     stored = json.loads((run / "config.json").read_text())
     assert stored["data"] == "d/x.npz" and stored["image_shape"] == [8, 8]
-    assert stored["data_places"] == {"from_run": "../d/x.npz", "absolute": os.path.realpath(tmp_path / "home" / "d" / "x.npz")}
+    absolute = os.path.realpath(tmp_path / "home" / "d" / "x.npz")
+    assert stored["data_places"] == {"from_run": "../d/x.npz", "absolute": absolute}
     assert directory.read_config(run) == stored

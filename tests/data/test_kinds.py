@@ -506,7 +506,8 @@ def test_class_has_one_name_and_colour_in_every_figure(kind):
     read, rng = data.from_arrays(RNG.random((len(y), 9)), names[y], image=(3, 3)), np.random.default_rng(0)
     classes = class_names(read)
     _, drawn = classes_of(read.test_y, len(read.test_y), classes)
-    assert len({one.name for one in drawn.values()}) == len(names) and max(len(one.name) for one in drawn.values()) <= 18
+    assert len({one.name for one in drawn.values()}) == len(names)
+    assert max(len(one.name) for one in drawn.values()) <= 18
     assert len({one.colour for one in drawn.values()}) == min(10, len(names))
     some = read.test_y != min(read.test_y)                  # without the first class, the others keep their colours
     x, part = read.test_x[some], read.test_y[some]
@@ -523,7 +524,8 @@ def test_class_has_one_name_and_colour_in_every_figure(kind):
 
 def test_class_names_are_short_distinct_and_in_the_font():
     assert shown(["cat", "dog"]) == ["cat", "dog"]
-    assert shown(["long name number one, a", "long name number one, b"]) == ["long name \u2026ne, a", "long name \u2026ne, b"]
+    long = shown(["long name number one, a", "long name number one, b"])
+    assert long == ["long name \u2026ne, a", "long name \u2026ne, b"]
     assert shown(["long name x then the end", "long name y then the end"], 9) == ["1: lon\u2026"[:7], "2: lon\u2026"[:7]]
     assert shown(["\u304a", "a$b", " ", "\n"]) == ["#1", r"a\$b", "#3", "#4"]
 
