@@ -484,7 +484,7 @@ def coloured(figure):
     figure.draw_without_rendering()
     found = {}
     for axes in figure.axes:
-        above = axes.get_xticklabels() if axes.xaxis.get_tick_params()["labeltop"] else []
+        above = [] if axes.get_xlabel() else axes.get_xticklabels()                 # an axis with a name has numbers
         for text in (*axes.texts, *above):
             found.setdefault(text.get_text(), set()).add(text.get_color())
     return found
