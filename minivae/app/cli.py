@@ -8,13 +8,13 @@ Modules that import NumPy are imported when a command runs: `--help` needs neith
 import argparse
 import json
 import os
-import shlex
 import sys
 from pathlib import Path
 
 from minivae import __version__
 from minivae.app.progress import say
 from minivae.app.runner import run
+from minivae.app.typed import line, option
 from minivae.rosetta import command as rosetta_command
 
 DEFAULTS = {                                                # options of train; a resumed run uses those in its config.json
@@ -69,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
     plot = add_command("plot", [plain], "draw the figures of a run again")
     plot.set_defaults(command=plot_command)
     plot.add_argument("--overwrite", action="store_true", help="with --out: replace earlier figures")
+    add_place(plot)
     for command in (plot, sample):
         command.add_argument("run", type=Path, metavar="RUN", help="directory of a run")
         command.add_argument("--out", type=Path, metavar="DIR", help="directory for the files (default: RUN)")
@@ -86,6 +87,11 @@ def add_common(add, seed: int | None = 0, overwrite: bool | None = False) -> Non
     """Add the options of commands that draw random numbers and write files."""
     add("--seed", type=int, default=seed, help="random seed (default: 0)")
     add("--overwrite", action="store_true", default=overwrite, help="replace the files of an earlier command")
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where the data of a run are now."""
+    parser.add_argument("--data", metavar="PATH", help="where the data of the run are now, if they were moved")
 
 
 TRAIN = """Train a VAE, measure it on held-out data, draw figures. The run is a directory with config, history, model,
@@ -187,6 +193,7 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.set_defaults(command=evaluate_command)
     add = evaluate.add_argument
     add("run", type=Path, metavar="RUN", help="directory of a run")
+    add_place(evaluate)
     k = "numbers of importance weights of the bounds (default: 1,10,100,1000)"
     add("--k", type=several(int), default=(1, 10, 100, 1000), metavar="K,K,...", help=k)
     gap = "split the gap log p(x) - ELBO into the encoder's error and the limit of any diagonal Gaussian (J <= 2)"
@@ -250,15 +257,16 @@ def number_or_word(text: str) -> float | str:
 
 def train_command(options: argparse.Namespace) -> int:
     """Train, measure, draw and print the results."""
-    given = [name for name in DEFAULTS if getattr(options, name) is not None]
+    given = [name for name in DEFAULTS if name != "data" and getattr(options, name) is not None]
     if options.resume is not None and given:
-        raise ValueError(f"--{given[0]} must be left out with --resume: config.json has it. Only --epochs may change.")
+        rule = "must be left out with --resume: config.json has it. Only --epochs and --data may be given."
+        raise ValueError(f"--{given[0]} {rule}")
     if options.autoencoder and options.beta is not None:
         raise ValueError("--beta must be left out with --autoencoder: its loss has no KL.")
     if options.autoencoder and options.objective == "iwae":
         raise ValueError("--objective iwae must be left out with --autoencoder: it has no importance weights.")
     options = completed(options)
-    if options.data == "digits" and (options.resume is None or is_of_digits(options.resume)):
+    if is_of_digits(options.resume) if options.resume else options.data == "digits":
         use_one_thread()
     from minivae.app.train import train_and_report
 
@@ -267,7 +275,10 @@ def train_command(options: argparse.Namespace) -> int:
 
 def completed(options: argparse.Namespace) -> argparse.Namespace:
     """Return the options of train; each option that was not given gets its default."""
-    return argparse.Namespace(**vars(options) | {k: v for k, v in DEFAULTS.items() if getattr(options, k) is None})
+    rest = {k: v for k, v in DEFAULTS.items() if getattr(options, k) is None}
+    if options.resume is not None:
+        rest["data"] = options.data                         # None: where config.json says
+    return argparse.Namespace(**vars(options) | rest)
 
 
 def is_of_digits(path: Path) -> bool:
@@ -285,9 +296,8 @@ def command_again(options) -> str:
         value = getattr(options, name)
         if value == default or name in ("seed", "out", "overwrite"):
             continue
-        text = ",".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
-        words += [f"--{name}"] if value is True else [f"--{name}", text]
-    return shlex.join([*words, "--out", str(options.out)])
+        words += option(name, value)
+    return line([*words, *option("out", options.out)])
 
 
 # Commands without a module of their own
@@ -299,7 +309,7 @@ def plot_command(options: argparse.Namespace) -> int:
     from minivae.app.train import draw
     from minivae.runs.files import must_be_free
 
-    run, data = open_run(options.run)
+    run, data = open_run(options.run, options.data)
     results = runs.results(run.path)
     if options.out is not None:
         earlier = [options.out / f"{name}.png" for name in runs.directory.FIGURES if name != "samples"]
@@ -320,7 +330,8 @@ def sample_command(options: argparse.Namespace) -> int:
     from minivae.runs.files import must_be_free, write_atomically
 
     checks.whole_number("-n", options.n, 1)
-    run, data = open_run(options.run)
+    run = runs.read(options.run)
+    shape, x = pictures_of(options, run)
     out = runs.make_directory(options.out or run.path)
     array, picture = out / "samples.npy", out / "samples.png"
     must_be_free("--out", "without earlier samples", (array, picture), options.overwrite)
@@ -328,16 +339,39 @@ def sample_command(options: argparse.Namespace) -> int:
     z = rng.standard_normal((options.n, run.vae.latent))
     x = run.vae.sample(rng, z)
     with write_atomically(array) as file:
-        np.save(file, x if data.image_shape is None else x.reshape(-1, *data.image_shape))
+        np.save(file, x if shape is None else x.reshape(-1, *shape))
     files = [{"path": str(array), "alt": None}]
-    if data.image_shape is not None:
+    if shape is not None:
         same_rng = np.random.default_rng(options.seed)      # so that the picture shows the samples of the array
-        figure, alt = figures.prior_samples(run.vae, same_rng, data.image_shape, options.n, data.test_x)
+        figure, alt = figures.prior_samples(run.vae, same_rng, shape, options.n, x)
         style.save(figure, alt, picture)
         files.append({"path": str(picture), "alt": alt})
     document = {"n": options.n, "seed": options.seed, "files": files}
     print(json.dumps(document, indent=2) if options.json else "\n".join(file["path"] for file in files))
     return 0
+
+
+def pictures_of(options: argparse.Namespace, run) -> tuple:
+    """Return the image shape of a run, and the held-out rows if its data are the digits, else None: no file is read.
+
+    An older run does not store the shape: its data have it, if they are there.
+    """
+    from minivae import runs
+    from minivae.app.train import data_of
+    from minivae.data import DataError
+
+    if "image_shape" not in run.config or run.config["data"] == "digits":
+        try:
+            data = data_of(run)
+            return data.image_shape, data.test_x
+        except DataError as error:
+            say(options, f"no picture, because this older run does not store its shape. {str(error).split(' If they')[0]}")
+            return None, None
+    shape = run.config["image_shape"]
+    is_pair = isinstance(shape, list) and [type(side) for side in shape] == [int, int]
+    if shape is not None and not (is_pair and shape[0] * shape[1] == run.vae.features and shape[0] > 0):
+        runs.damaged(run.path / "config.json", f"its image_shape is {shape!r}")
+    return None if shape is None else tuple(shape), None
 
 
 def sweep_command(options: argparse.Namespace) -> int:
@@ -389,13 +423,13 @@ def runs_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def open_run(path: Path):
-    """Return a run and its data in the form that its likelihood needs."""
+def open_run(path: Path, place: str | None = None):
+    """Return a run and its data in the form that its likelihood needs; `place` is where the data are now."""
     from minivae import runs
     from minivae.app.train import data_of
 
     run = runs.read(path)
-    return run, data_of(run)
+    return run, data_of(run, place)
 
 
 def use_one_thread() -> None:

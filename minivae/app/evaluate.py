@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from minivae import checks, runs
 from minivae.app.progress import say
 from minivae.app.train import GAP, MEASURED, UNIT, by_integration, data_of
+from minivae.app.typed import line, option, place
 from minivae.data import Dataset
 from minivae.evidence import (
     Bounds,
@@ -28,6 +28,7 @@ from minivae.evidence import (
 )  # fmt: skip
 from minivae.evidence.bounds import checked_counts
 from minivae.figures import evidence, style
+from minivae.figures.arguments import Names, class_names
 from minivae.likelihood import Gaussian
 from minivae.runs.files import must_be_free
 from minivae.vae import VAE
@@ -84,7 +85,7 @@ class Measured(NamedTuple):
 def evaluate_and_report(options: argparse.Namespace) -> int:
     """Compute and print the results, draw figures with --out; return 1 if the bounds are not in order."""
     run = runs.read(options.run)
-    whole, results = data_of(run), runs.results(run.path)
+    whole, results = data_of(run, options.data), runs.results(run.path)
     refuse_early(options, run.vae)
     chosen = rows_of(whole, options)
     say(options, f"evaluating {len(chosen.test_x)} of {len(whole.test_x)} held-out data points; fewer with --rows N")
@@ -93,7 +94,7 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
     document = document_of(measured, wrong) | {"held_out": len(whole.test_x), "seed": options.seed}
     document |= {"read": whole.about.document(), "run": str(options.run), "command": command_again(options), "files": []}
     if options.out is not None:
-        drawn = pictures(run.vae, measured, chosen.test_y, whole.image_shape)
+        drawn = pictures(run.vae, measured, chosen.test_y, whole.image_shape, class_names(whole))
         document["files"] = write(options.out, drawn)
         runs.write_json(options.out / DOCUMENT, document)
     print(json.dumps(document, indent=2) if options.json else page(measured, document, options, results))
@@ -264,7 +265,7 @@ def gap_lines(parts: dict | None) -> list[str]:
         "  {approximation:7.3f}  the limit of any diagonal Gaussian: even the best is not the posterior (approximation)",
         "  {total:7.3f}  their sum: log p(x) {log_px:.3f} minus ELBO {elbo:.3f}, both by numerical integration, no draws",
     )
-    return [GAP, *(line.format(**parts, total=parts["amortisation"] + parts["approximation"]) for line in text)]
+    return [GAP, *(row.format(**parts, total=parts["amortisation"] + parts["approximation"]) for row in text)]
 
 
 def rate_lines(document: dict) -> list[str]:
@@ -274,7 +275,8 @@ def rate_lines(document: dict) -> list[str]:
         "+ KL from the average q(z|x) to the prior {marginal_kl:.3f} (+- {surgery_se:.3f})",
         "distortion (minus the reconstruction) {distortion:.3f}; {active} of {latent} latent dimensions active",
     )
-    return [line.format(**document) for line in text]
+    negative = ["the KL from the average is an estimate from draws: it can be negative, a KL itself cannot"]
+    return [*(row.format(**document) for row in text), *negative * (document["marginal_kl"] < 0)]
 
 
 def order_in_words(wrong: list[str], measured: Measured) -> str:
@@ -287,17 +289,20 @@ def order_in_words(wrong: list[str], measured: Measured) -> str:
 
 def command_again(options: argparse.Namespace) -> str:
     """Return the command that computes these numbers again."""
-    words = ["minivae", "evaluate", str(options.run), "--seed", str(options.seed), "--k", ",".join(map(str, options.k))]
+    words = ["minivae", "evaluate", place(options.run), "--seed", str(options.seed), *option("k", options.k)]
+    words += [] if options.data is None else option("data", options.data)
     words += [f"--{name}" for name in ("ais", "exact", "gap") if getattr(options, name)]
     words += ["--rows", str(options.rows)] if options.rows is not None else []
-    return shlex.join(words + (["--out", str(options.out)] if options.out is not None else []))
+    return line(words + (option("out", options.out) if options.out is not None else []))
 
 
 # Figures
 
 
-def pictures(vae: VAE, measured: Measured, labels: NDArray | None, image_shape: tuple[int, int] | None) -> dict:
-    """Return {name: figure} for every figure that can be drawn from these results."""
+def pictures(
+    vae: VAE, measured: Measured, labels: NDArray | None, image_shape: tuple[int, int] | None, classes: Names = None
+) -> dict:
+    """Return, by name, every figure that can be drawn from these results."""
     exact = None if measured.exact is None else measured.exact.values
     drawn = {"bounds_by_k": evidence.bounds_by_k(measured.k, measured.bounds, exact)}
     if vae.latent == 2:
@@ -305,7 +310,8 @@ def pictures(vae: VAE, measured: Measured, labels: NDArray | None, image_shape: 
     if measured.parts is not None:
         drawn["gap_split"] = evidence.gap_split(measured.parts)
         if vae.latent == 2:
-            drawn["posteriors"] = evidence.posteriors(vae, measured.x, measured.parts, labels, image_shape)
+            parts = measured.x, measured.parts, labels, image_shape
+            drawn["posteriors"] = evidence.posteriors(vae, *parts, classes=classes)
     return drawn
 
 

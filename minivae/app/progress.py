@@ -11,12 +11,13 @@ from typing import TextIO
 
 def tell(message: str, stream: TextIO | None = None, end: str = "\n") -> None:
     """Print a message on stderr. If stderr is closed or full, the message is lost, but the command continues."""
+    stream = stream or sys.stderr
     try:
-        print(message, file=stream or sys.stderr, end=end, flush=True)
+        print(message, file=stream, end=end, flush=hasattr(stream, "flush"))
     except BlockingIOError:                                 # the pipe is full now; there may be space for the next message
         pass
     except OSError:
-        discard(stream or sys.stderr)
+        discard(stream)
 
 
 def say(options: argparse.Namespace, message: str) -> None:
@@ -30,7 +31,7 @@ def discard(stream: TextIO) -> None:
 
     Otherwise Python would fail to flush the stream when it exits, and return exit code 120.
     """
-    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+    with contextlib.suppress(OSError, AttributeError), open(os.devnull, "wb") as nowhere:  # not every object has a fileno
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
@@ -49,7 +50,7 @@ class Progress:
 
     def __init__(self, total: int, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
         self.total, self.stream, self.clock = total, stream or sys.stderr, clock
-        self.rewrites = self.stream.isatty() and os.environ.get("TERM") != "dumb"
+        self.rewrites = getattr(self.stream, "isatty", bool)() and os.environ.get("TERM") != "dumb"
         self.began, self.last_printed = clock(), -1e9
         self.plain_every = max(1, total // 10)
 

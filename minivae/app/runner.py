@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from typing import TextIO
 
@@ -24,9 +25,9 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     The exit code is the same if stderr is closed or full.
     """
     ready_streams()
-    os.environ["MPLBACKEND"] = "agg"                        # commands open no window, whatever a notebook has set
     try:
-        return exit_code(parser, parser.parse_args(argv))
+        with without_windows():
+            return exit_code(parser, parser.parse_args(argv))
     finally:
         flush_or_discard(sys.stderr)
 
@@ -39,7 +40,7 @@ def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
     try:
         with interruptible():
             code = options.command(options)
-            sys.stdout.flush()
+            getattr(sys.stdout, "flush", int)()             # an object in place of stdout may have no flush
         return code
     except BrokenPipeError:                                 # the reader of stdout has ended, for example `head`
         discard(sys.stdout)
@@ -87,9 +88,23 @@ def escaped(error: UnicodeEncodeError) -> tuple[str, int]:
 def flush_or_discard(stream: TextIO) -> None:
     """Write what is in the stream's buffer; discard it if that fails."""
     try:
-        stream.flush()
+        getattr(stream, "flush", int)()
     except OSError:
         discard(stream)
+
+
+@contextlib.contextmanager
+def without_windows() -> Iterator[None]:
+    """Import matplotlib without MPLBACKEND, which may name an unknown backend; afterwards a notebook has its own again."""
+    before, imported = os.environ.pop("MPLBACKEND", None), "matplotlib" in sys.modules
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["MPLBACKEND"] = before
+            if not imported and "matplotlib" in sys.modules:
+                with contextlib.suppress(ValueError):
+                    sys.modules["matplotlib"].rcParams["backend"] = before
 
 
 @contextlib.contextmanager
@@ -104,7 +119,7 @@ def interruptible() -> Iterator[None]:
         interrupts.append(number)
         raise KeyboardInterrupt
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
     if before is signal.default_int_handler:                # do not replace the handler of another program
         signal.signal(signal.SIGINT, interrupt)
     try:

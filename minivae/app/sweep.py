@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from minivae import checks, data, runs
 from minivae.app.data import reading_of, say_what_was_read
 from minivae.app.progress import Progress, Silent, discard, say, tell
 from minivae.app.train import UNIT, StopOnSignal, choose_likelihood, prepare_data
+from minivae.app.typed import line, option, pasted
 from minivae.evidence.sweep import Point, Setting, sweep
 from minivae.figures import style, training
 from minivae.runs.files import must_be_free
@@ -35,7 +35,7 @@ def sweep_and_report(options: argparse.Namespace) -> int:
     with stop:
         failed = gather(trainings, points, swept, Silent() if options.quiet else Progress(len(settings)), stop)
         document = write(options, swept, settings, prepared, common, points) if points else None
-    place = f"; their results are in {shlex.quote(str(options.out))}" if points else ""
+    place = f"; their results are in {pasted(options.out)}" if points else ""
     if stop.signal:
         tell(f"minivae: interrupted after {len(points)} of {len(settings)} trainings{place}")
     if document is not None:
@@ -84,7 +84,7 @@ def write(
 def print_results(results: str) -> None:
     """Print on stdout. A closed pipe does not change the exit code, because the results are in a file as well."""
     try:
-        print(results, flush=True)
+        print(results, flush=hasattr(sys.stdout, "flush"))
     except BrokenPipeError:
         discard(sys.stdout)
 
@@ -134,11 +134,10 @@ def command_again(options: argparse.Namespace) -> str:
     for name in (*SWEPT, "data", "likelihood", "hidden", "epochs", "batch", "lr", "out"):
         value = getattr(options, name)
         if value is not None:
-            text = ",".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
-            words += [f"--{name}", text]
+            words += option(name, value)
     for name, value in reading_of(options).items():
-        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    return shlex.join(words)
+        words += option(name, value)
+    return line(words)
 
 
 def page(document: dict, points: list[Point], options: argparse.Namespace) -> str:

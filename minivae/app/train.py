@@ -4,16 +4,19 @@ import argparse
 import contextlib
 import json
 import math
-import shlex
+import os
 import signal
+import threading
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 
 from minivae import checks, data, runs
 from minivae.app.data import reading_of, say_what_was_read
 from minivae.app.progress import Progress, Silent, say, tell
+from minivae.app.typed import line, option, pasted, replaced
 from minivae.evidence import exact_log_px, lower_bounds
 from minivae.likelihood import make_likelihood
 from minivae.runs import checkpoint
@@ -95,7 +98,8 @@ def new_training(options: argparse.Namespace, again: str) -> tuple[Training, dic
     settings = {"epochs": 150 if options.epochs is None else options.epochs}
     settings |= {name: getattr(options, name) for name in ("batch", "lr", "samples")}
     config = {"data": options.data, "seed": options.seed, **settings, "model": checkpoint.describe(vae)}
-    config |= {"reading": reading_of(options), "binarize": options.binarize}
+    config |= {"reading": reading_of(options), "binarize": options.binarize, "image_shape": whole.image_shape}
+    config |= {"data_places": places_of(options.data, options.out)}
     config |= {"command": again, "data_crc32": checksum(prepared)}
     return Training(vae, prepared, rng, **settings), config, []
 
@@ -119,41 +123,74 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
     for name in ("batch", "lr", "samples", "data_crc32", "command"):
         if name not in config:
             runs.damaged(run.path / "config.json", f"{name} is missing")
-    prepared = data_of(run)
+    prepared = data_of(run, options.data)
+    if options.data is not None:
+        places = {"data": options.data, "data_places": places_of(options.data, run.path)}
+        config = config | places | {"command": with_option(run, config["command"], "data", options.data)}
     epochs = config["epochs"] if options.epochs is None else options.epochs
     epochs = checks.whole_number("epochs", epochs, run.saved.numbers["epoch"] - 1)
     if epochs != config["epochs"]:
-        config = config | {"epochs": epochs, "command": with_epochs(run, epochs)}
+        config = config | {"epochs": epochs, "command": with_option(run, config["command"], "epochs", epochs)}
     settings = {name: config[name] for name in ("epochs", "batch", "lr", "samples")}
     training = Training(run.vae, prepared, np.random.default_rng(config["seed"]), **settings)
     training.restore(run.saved.arrays, run.saved.numbers)
     return training, config, run.history
 
 
-def with_epochs(run: runs.Run, epochs: int) -> str:
-    """Return the command that trains the same model for `epochs` epochs without an interruption."""
+def with_option(run: runs.Run, command: object, name: str, value: object) -> str:
+    """Return the command of a run with another value of this option."""
     try:
-        words = shlex.split(str(run.config["command"]))
+        return replaced(str(command), name, value)
     except ValueError as error:
         runs.damaged(run.path / "config.json", f"its command: {error}")
-    if "--epochs" in words:
-        at = words.index("--epochs")
-        del words[at : at + 2]
-    return shlex.join([*words, "--epochs", str(epochs)])
 
 
-def data_of(run: runs.Run) -> data.Dataset:
-    """Return the data of a run in the form that its likelihood needs. Raises ValueError if they are missing or changed."""
-    try:
-        whole = data.load(run.config["data"], **reading_in(run))
-    except data.DataError as error:
-        raise data.DataError(f"the data of {run.path}: {error}") from error
-    prepared = prepare_data(whole, run.vae.likelihood, run.config.get("binarize", False))
-    crc = checksum(prepared)
-    if run.config.get("data_crc32", crc) != crc:
-        got = f"{run.path}, but {run.config['data']} has changed since it was trained"
+def places_of(source: str, run: Path) -> dict[str, str]:
+    """Return the absolute path of the data, and their path from the run: both can be moved together. {} for the digits."""
+    if source == "digits":
+        return {}
+    found, places = os.path.realpath(source), {}
+    with contextlib.suppress(ValueError):                   # on another drive of Windows there is no such path
+        places["from_run"] = os.path.relpath(found, os.path.realpath(run))
+    return places | {"absolute": found}
+
+
+def places_in(run: runs.Run) -> list[str]:
+    """Return where the data of a run may be: seen from the run, then absolute, then as they were named in the command."""
+    places, source = run.config.get("data_places", {}), run.config["data"]
+    if not isinstance(places, dict) or not all(isinstance(place, str) for place in places.values()):
+        runs.damaged(run.path / "config.json", f"its data_places are {places!r}")
+    if source == "digits":
+        return [source]
+    found = [str(run.path / places["from_run"])] if "from_run" in places else []
+    found += [places["absolute"]] if "absolute" in places else []
+    return list(dict.fromkeys(os.path.realpath(place) for place in [*found, source]))
+
+
+def data_of(run: runs.Run, given: str | None = None) -> data.Dataset:
+    """Return the data of a run in the form that its likelihood needs; `given` is where the user says that they are.
+
+    Raises ValueError if they are missing or changed.
+    """
+    missing, changed = [], []
+    for place in places_in(run) if given is None else [given]:
+        try:
+            whole = data.load(place, **reading_in(run) if place != "digits" else {})
+        except data.DataError as error:
+            missing.append(error)
+            continue
+        prepared = prepare_data(whole, run.vae.likelihood, run.config.get("binarize", False))
+        crc = checksum(prepared)
+        if run.config.get("data_crc32", crc) == crc and prepared.train_x.shape[1] == run.vae.features:
+            return prepared
+        changed.append(place)
+    if changed and given is not None:
+        checks.refuse("--data", f"the data on which {run.path} was trained", f"{given}, with other numbers", "Name another.")
+    if changed:
+        got = f"{run.path}, but {changed[0]} has changed since it was trained"
         checks.refuse("RUN", "a run whose data are unchanged", got, "Restore the old data, or train on the new data.")
-    return prepared
+    elsewhere = "" if given is not None else " If they are elsewhere now, add --data PATH."
+    raise data.DataError(f"the data of {run.path}: {missing[0]}{elsewhere}") from missing[0]
 
 
 def reading_in(run: runs.Run) -> dict:
@@ -253,7 +290,7 @@ def run_epochs(run: runs.Run, training: Training, options: argparse.Namespace) -
         progress.end()
         save(run, training)
     if stop.signal:
-        resume = f"continue with `minivae train --resume {shlex.quote(str(run.path))}`"
+        resume = f"continue with `{line(['minivae', 'train', *option('resume', run.path)])}`"
         tell(f"minivae: interrupted after {len(run.history)} whole epochs; the model is saved in {run.path}; {resume}")
         return 128 + stop.signal
     return 0
@@ -279,7 +316,8 @@ class StopOnSignal:
     signal = 0
 
     def __enter__(self):
-        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        self.before = {number: signal.signal(number, self._note) for number in numbers}   # elsewhere Python forbids handlers
 
     def __exit__(self, *error):
         for number, handler in self.before.items():
@@ -347,7 +385,7 @@ def report(options, run, results: dict) -> None:
     for file in results["files"]:
         print(f"  {file['path']}")
     print(f"again  {results['command']}")
-    path = shlex.quote(str(run.path))
+    path = pasted(run.path)
     if run.vae.noise:
         print(f"next   minivae evaluate {path}{' --gap' * (run.vae.latent <= 2)}")
     else:

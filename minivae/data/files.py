@@ -54,7 +54,7 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
         where = error.filename or path                      # for a directory, this is a file in it
         raise DataError(f"{where}: cannot be read ({error.strerror or error}). Is the path right?") from error
     except MemoryError as error:
-        raise DataError(f"{path}: more than fits into the memory of this machine. Take fewer rows.") from error
+        raise DataError(f"{path}: not enough memory. Take fewer rows.") from error
 
 
 def of_digits(how: Reading) -> Dataset:

@@ -98,4 +98,4 @@ def beside(path: Path, suffix: str) -> Path:
 
 def quoted(path: Path) -> str:
     """Return the path as one word of a shell."""
-    return shlex.quote(str(path))
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))

@@ -1,12 +1,30 @@
 """Checks of the arguments that several figures share: the latent size, the image shape, the labels."""
 
 import math
+from collections.abc import Mapping
+from typing import NamedTuple
 
+import numpy as np
+from matplotlib.font_manager import findfont, get_font
 from numpy.typing import NDArray
 
 from minivae import checks
-from minivae.figures.style import Shape
+from minivae.data import Dataset
+from minivae.figures.style import CLASSES, Shape
 from minivae.vae import VAE
+
+Names = Mapping[int, str] | None
+LONGEST = 16                                                # characters of a class name in a figure
+SYMBOLS = "os^DvPX*<>"                                      # markers of classes with longer names, by rank
+
+
+class Class(NamedTuple):
+    """How a class is drawn in every figure."""
+
+    colour: str
+    symbol: str
+    name: str
+
 
 
 def latent_is(vae: VAE, rule: str, allowed: bool) -> None:
@@ -26,6 +44,47 @@ def shape_of(vae: VAE, image_shape: Shape) -> Shape:
     return shape
 
 
-def labels_of(labels: NDArray | None, rows: int) -> NDArray | None:
-    """Return labels (rows,) as integers; names of classes become 0, 1, ... in alphabetical order."""
-    return None if labels is None else checks.class_numbers("labels", labels, rows)[0].astype(int)
+def classes_of(
+    labels: NDArray | None, rows: int, classes: Names = None, longest: int = LONGEST
+) -> tuple[NDArray | None, dict[int, Class]]:
+    """Return labels (rows,) as integers, and the colour and the name of each class, in order.
+
+    `classes` are the names of all classes of the data set, so that a class has one colour in every figure; without them, the
+    classes are those of `labels`. Colours go by rank, but 0 to 9 always have their own.
+    """
+    if labels is None:
+        return None, {}
+    labels, texts = checks.class_numbers("labels", labels, rows)
+    labels = labels.astype(int)
+    if classes is None:
+        classes = dict(enumerate(texts)) if texts else {int(label): str(label) for label in np.unique(labels)}
+    named = dict(zip(classes, shown([str(name) for name in classes.values()], longest)))
+    single = all(0 <= label < 10 for label in classes)
+    ranks = {label: label if single else rank for rank, label in enumerate(named)}
+    every = {label: Class(CLASSES[ranks[label] % 10], SYMBOLS[ranks[label] % 10], name) for label, name in named.items()}
+    missing = sorted(set(np.unique(labels).tolist()) - set(every))
+    if missing:
+        checks.refuse("classes", "names of all labels", f"none for {missing[0]}", "Leave classes out, or name every label.")
+    return labels, every
+
+
+def class_names(data: Dataset) -> Names:
+    """Return the name of every label of both parts, in order; None without labels."""
+    labels = [y for y in (data.train_y, data.test_y) if y is not None]
+    if not labels:
+        return None
+    if getattr(data, "classes", None) is not None:
+        return dict(enumerate(data.classes))
+    return {int(label): str(label) for label in np.unique(np.concatenate(labels))}
+
+
+def shown(names: list[str], longest: int = LONGEST) -> list[str]:
+    """Return names as they are drawn: at most `longest` characters, all different, and with signs that the font has.
+
+    A name that the font lacks becomes its number, counted from 1.
+    """
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
+    ends = [name if len(name) <= longest else f"{name[: longest - 6]}\u2026{name[-5:]}" for name in names]
+    clear = [end if end.strip() and all(ord(sign) in known for sign in end) else f"#{i + 1}" for i, end in enumerate(ends)]
+    several = [f"{i + 1}: {end[: longest - 5]}" if clear.count(end) > 1 else end for i, end in enumerate(clear)]
+    return [name.replace("$", r"\$") for name in several]

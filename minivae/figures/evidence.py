@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from minivae import checks
 from minivae.evidence import Bounds, Gap, Rates, exact_log_px
 from minivae.evidence.rates import log_aggregate
-from minivae.figures.arguments import labels_of, latent_is, shape_of
+from minivae.figures.arguments import Names, classes_of, latent_is, shape_of
 from minivae.figures.latent import MASS_WITHIN, RADII, draw_prior, limits
 from minivae.figures.style import (
     BLUE,
@@ -195,14 +195,15 @@ def unbroken(text: str) -> str:
 
 @styled
 def posteriors(
-    vae: VAE, x: NDArray, parts: Gap, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 6
-) -> Drawn:
+    vae: VAE, x: NDArray, parts: Gap, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 6,
+    classes: Names = None,
+) -> Drawn:  # fmt: skip
     """For J = 2: draw contours of the posterior, the encoder's Gaussian and the best Gaussian, for n data points.
 
     `parts` is the result of `evidence.gap` for x. The data points are sorted by KL; n evenly spaced ones are drawn.
     """
     latent_is(vae, "two latent dimensions", vae.latent == 2)
-    vae, labels = vae.astype(np.float64), labels_of(labels, len(x))
+    vae, (labels, every_class) = vae.astype(np.float64), classes_of(labels, len(x), classes)
     x = vae.check_data(x)
     n = min(checks.whole_number("n", n, 1), len(x))
     kl = parts.kl                                           # (N,)
@@ -218,7 +219,7 @@ def posteriors(
     for axes, i, mean, cov, m, v in zip(panels, chosen, exact.mean, exact.cov, mu, log_var):
         best = parts.mu[i], parts.log_var[i]
         draw_posterior(axes, vae, x[i], parts.log_px[i], (mean, cov), (m, v), best)
-        which = "" if labels is None else f", class {labels[i]}"
+        which = "" if labels is None else f", class {every_class[labels[i]].name}"
         axes.set_title(minus(f"KL {number(kl[i])} nats{which}"), weight="bold", y=1.02)
         if image_shape is not None:
             thumbnail(axes, x[i], shape_of(vae, image_shape))

@@ -4,6 +4,7 @@ Shapes: x (N, D) data, labels (N,) whole numbers or None, image_shape (H, W) wit
 """
 
 import math
+import re
 from statistics import NormalDist
 
 import numpy as np
@@ -13,10 +14,9 @@ from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.evidence.rates import ACTIVE
-from minivae.figures.arguments import labels_of, latent_is, shape_of
+from minivae.figures.arguments import Class, Names, classes_of, latent_is, shape_of
 from minivae.figures.style import (
     BLUE,
-    CLASSES,
     DARK,
     DASHED,
     GREY,
@@ -87,23 +87,27 @@ def small(value: float, largest: float) -> str:
 # Two dimensions
 
 
-def draw_map(axes: Axes, vae: VAE, x: NDArray, labels: NDArray | None = None) -> tuple[str, str]:
+def draw_map(
+    axes: Axes, vae: VAE, x: NDArray, labels: NDArray | None = None, classes: Names = None
+) -> tuple[str, str]:
     """Draw the means of q(z|x), some q(z|x) as ellipses, and circles of the prior; return caption and alt text."""
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     mu, log_var = vae.encode(x)
-    labels, sigma = labels_of(labels, len(x)), np.exp(log_var / 2) * vae.noise  # 0 without noise: no ellipses
-    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # at most nine ellipses, along z_1
+    (labels, every_class), sigma = classes_of(labels, len(x), classes), np.exp(log_var / 2) * vae.noise  # 0: no ellipses
+    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # nine or fewer with ellipses, by z_1
     low, high = limits(np.concatenate([mu, mu[some] - 2 * sigma[some], mu[some] + 2 * sigma[some]]))
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     axes.locator_params(integer=True, nbins=8)
     every = math.ceil(len(x) / MOST_CODES)
     drawn = mu[::every]
-    draw_codes(axes, drawn, labels if labels is None else labels[::every])
+    draw_codes(axes, drawn, labels if labels is None else labels[::every], every_class)
     for i in some:
         axes.add_patch(Ellipse(mu[i], *(4 * sigma[i]), fill=False, ec=DARK, lw=1.1, zorder=6))
     inside = percent([(np.hypot(*mu.T) < r).mean() for r in RADII])
-    kind, part = "Dots" if labels is None else "Numerals", f" (1 in {every} drawn)" if every > 1 else ""
-    by_class = "" if labels is None else "; each numeral is the class"
+    short = are_short(every_class)
+    kind = "Dots" if labels is None else "Numerals" if short else "Symbols"
+    part = f" (1 in {every} drawn)" if every > 1 else ""
+    by_class = "" if labels is None else f"; each {kind.lower()[:-1]} is the class" + ", named near its median" * (not short)
     means = f"{'means of q(z|x)' if vae.noise else 'codes'} for {len(x)} data points"
     caption = f"{kind}: {means}{part}{by_class}. "
     caption += f"Ellipses: q(z|x) of {len(some)} data points, out to 2 sigma. " if vae.noise else ""
@@ -112,7 +116,7 @@ def draw_map(axes: Axes, vae: VAE, x: NDArray, labels: NDArray | None = None) ->
     alt = f"{means}; {inside} of them lie within radius 1, 2 and 3 (prior: {percent(MASS_WITHIN)})."
     places = np.empty((0, 2))
     if labels is not None:
-        right, places = draw_classes(axes, mu, labels, drawn)
+        right, places = draw_classes(axes, mu, labels, drawn, every_class)
         caption += f" The nearest class median predicts the class of {100 * right:.0f} % of the data points."
         alt += f" The nearest class median predicts the class of {100 * right:.0f} %."
     draw_prior(axes, np.concatenate([drawn, places]), named=(high - low).max() < 14)
@@ -141,45 +145,64 @@ def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
             write(axes, *places[free.argmax()], f"{100 * mass:.0f} %", size=8, color=GREY)
 
 
-def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None) -> None:
-    """Draw codes mu (N, 2) as small numerals, in the colour of their class; without labels, draw dots."""
+def are_short(classes: dict[int, Class]) -> bool:
+    """Return True if every name is so short that it can stand at each code: a numeral, a letter or two."""
+    return all(re.fullmatch(r"-?[A-Za-z0-9]{1,2}", one.name) for one in classes.values())
+
+
+def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None, classes: dict[int, Class]) -> None:
+    """Draw codes mu (N, 2) as short class names or symbols, in the colour of their class; without labels as dots."""
     if labels is None:
         axes.scatter(*mu.T, 8, color=BLUE, alpha=0.6, lw=0)
         return
     for label in np.unique(labels):
-        axes.scatter(*mu[labels == label].T, 30, color=CLASSES[label % 10], marker=f"${label}$", lw=0.2, zorder=2)
+        colour, symbol, name = classes[label]
+        size, marker = (15 * (1 + len(name)), rf"$\mathrm{{{name}}}$") if are_short(classes) else (18, symbol)
+        axes.scatter(*mu[labels == label].T, size, color=colour, marker=marker, lw=0.2, zorder=2)
 
 
-def draw_classes(axes: Axes, mu: NDArray, labels: NDArray, drawn: NDArray) -> tuple[float, NDArray]:
-    """Write a large numeral for each class at a free place near the median of its codes; connect both by a line.
+def draw_classes(
+    axes: Axes, mu: NDArray, labels: NDArray, drawn: NDArray, named: dict[int, Class]
+) -> tuple[float, NDArray]:
+    """Write the name of each class, at a free place near the median of its codes, and draw a line between both.
 
-    A numeral must not cover the points `drawn` (M, 2). Returns the fraction of codes mu (N, 2) whose nearest median is
-    the median of their own class, and the places of the numerals (K, 2).
+    A name must not cover the points `drawn` (M, 2). Returns the fraction of mu (N, 2) whose nearest median is that of
+    their class, and the places of the names (K, 2).
     """
     classes = np.unique(labels)
     medians = np.array([np.median(mu[labels == label], axis=0) for label in classes])   # (K, 2)
     low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
-    places = free_places(medians, drawn, low, high)
+    longest = max(len(named[label].name) for label in classes)
+    size = (16 if len(classes) <= 12 else 11) if longest <= 2 else 10
+    places = free_places(medians, drawn, low, high, wide=max(1.0, 0.26 * longest))
     for label, median, place in zip(classes, medians, places):
-        colour = CLASSES[label % 10]
+        colour = named[label].colour
         if np.linalg.norm(place - median) > 0.04 * (high - low).max():          # a shorter line would look like a dot
             axes.plot(*zip(median, place), color=colour, lw=0.9, zorder=1)
-        write(axes, *place, label, size=16, weight="bold", color=colour)
+        write(axes, *place, minus(named[label].name), size=size, weight="bold", color=colour)
     distance = np.linalg.norm(mu[:, None] - medians, axis=-1)                   # (N, K)
+    if longest > 2:                                         # the ends of long names are taken, too
+        half = np.array([0.007 * longest * (high - low).max(), 0])
+        places = np.concatenate([places, places - half, places + half])
     return float((classes[distance.argmin(axis=1)] == labels).mean()), places
 
 
-def free_places(medians: NDArray, drawn: NDArray, low: NDArray, high: NDArray) -> NDArray:
-    """Return, for each median (K, 2), the nearest point of a grid at which a label covers no point and no other label."""
+def free_places(medians: NDArray, drawn: NDArray, low: NDArray, high: NDArray, wide: float = 1.0) -> NDArray:
+    """Return, for each median (K, 2), the nearest point of a grid at which a label covers no point and no other label.
+
+    `wide` is the width of a label in heights: horizontal distances count that many times less.
+    """
+    scale = np.array([wide, 1.0])
     size = (high - low).max()
     clear, apart = 0.03 * size, 0.055 * size                # smallest distance from points, from other labels
-    axis_1, axis_2 = (np.arange(a + apart, b - apart, size / 80) for a, b in zip(low, high))
+    edges = np.minimum(apart * scale, 0.3 * (high - low))
+    axis_1, axis_2 = (np.arange(a + edge, b - edge, size / 80) for a, b, edge in zip(low, high, edges))
     grid = np.stack(np.meshgrid(axis_1, axis_2), axis=-1).reshape(-1, 2)        # (G, 2)
-    to_points = np.linalg.norm(grid[:, None] - drawn, axis=-1).min(axis=1) / clear          # (G,)   at least 1 if free
+    to_points = np.linalg.norm((grid[:, None] - drawn) / scale, axis=-1).min(axis=1) / clear    # (G,)   at least 1 if free
     places = np.empty((0, 2))
     for median in medians:
-        to_labels = np.linalg.norm(grid[:, None] - places, axis=-1).min(axis=1, initial=np.inf) / apart
-        overlap = np.maximum(0, 1 - np.minimum(to_points, to_labels))           # 10, as overlap is worse than a long line
+        to_labels = np.linalg.norm((grid[:, None] - places) / scale, axis=-1).min(axis=1, initial=np.inf) / apart
+        overlap = np.maximum(0, 1 - np.minimum(to_points, to_labels))           # 10: overlap is worse than a long line
         cost = np.linalg.norm(grid - median, axis=1) / size + 10 * overlap
         places = np.concatenate([places, grid[[cost.argmin()]]])
     return places
@@ -211,11 +234,11 @@ ENCODER, DECODER = "Where the encoder puts the data", "What the decoder draws at
 
 
 @styled
-def latent_map(vae: VAE, x: NDArray, labels: NDArray | None = None) -> Drawn:
+def latent_map(vae: VAE, x: NDArray, labels: NDArray | None = None, classes: Names = None) -> Drawn:
     """For J = 2: draw where the encoder puts x, with circles of the prior."""
     figure = page(6.2, 6.7)
     axes = figure.subplots()
-    caption, alt = draw_map(axes, vae, x, labels)
+    caption, alt = draw_map(axes, vae, x, labels, classes)
     figure.set_figheight(1.35 + 5.3 * ratio(axes))
     explain(figure, ENCODER, caption)
     return figure, f"Scatter plot of the latent space, z2 against z1: {alt}"
@@ -233,11 +256,11 @@ def manifold(vae: VAE, image_shape: Shape, n: int = 20) -> Drawn:
 
 
 @styled
-def hero(vae: VAE, x: NDArray, labels: NDArray | None, image_shape: Shape) -> Drawn:
+def hero(vae: VAE, x: NDArray, labels: NDArray | None, image_shape: Shape, classes: Names = None) -> Drawn:
     """For J = 2: draw the latent map and the manifold side by side, in the same orientation."""
     figure, n = page(10.4, 5.6), 16
     left, right = figure.subplots(1, 2)
-    (caption, alt), _ = draw_map(left, vae, x, labels), draw_manifold(right, vae, image_shape, n)
+    (caption, alt), _ = draw_map(left, vae, x, labels, classes), draw_manifold(right, vae, image_shape, n)
     widths = 1 / ratio(left), min(2.0, max(1.0, image_shape[1] / image_shape[0]))       # of panels of equal height
     left.get_gridspec().set_width_ratios(widths)
     figure.set_figheight(1.15 + 9.0 / sum(widths))
@@ -260,12 +283,13 @@ def ratio(axes: Axes) -> float:
 
 @styled
 def latent_line(
-    vae: VAE, x: NDArray, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 20
-) -> Drawn:
+    vae: VAE, x: NDArray, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 20,
+    classes: Names = None,
+) -> Drawn:  # fmt: skip
     """For J = 1: draw where the encoder puts x, a row for each class; above, if x are images, n decoded means."""
     latent_is(vae, "one latent dimension", vae.latent == 1)
     z = vae.encode(x)[0][:, 0]                              # (N,)
-    labels = labels_of(labels, len(z))
+    labels, every_class = classes_of(labels, len(z), classes)
     low, high = min(-3.2, 1.02 * z.min()), max(3.2, 1.02 * z.max())
     groups = {"data": z} if labels is None else {label: z[labels == label] for label in np.unique(labels)}
     height = 0.3 * len(groups) + 0.3
@@ -278,10 +302,11 @@ def latent_line(
         images = vae.decode((edges[1:] + edges[:-1])[:, None] / 2)
         show(above, vae, images, shape_of(vae, image_shape), n, gap=0, span=(low, high))
     for i, (label, here) in enumerate(groups.items()):
-        colour = BLUE if labels is None else CLASSES[label % 10]
+        colour = BLUE if labels is None else every_class[label].colour
         rows.scatter(here, np.full(len(here), i), 90, color=colour, marker="|", lw=1, alpha=0.7)
     rows.vlines([-3, -2, -1, 1, 2, 3], -0.6, len(groups) - 0.4, **DASHED)
-    rows.set_yticks(range(len(groups)), [*groups], size=10, color=DARK)
+    names = [every_class[label].name if label in every_class else label for label in groups]
+    rows.set_yticks(range(len(groups)), names, size=10, color=DARK)
     rows.set(xlim=(low, high), ylim=(len(groups) - 0.4, -0.6), xlabel="$z_1$")
     rows.set_ylabel("class" if labels is not None else "")
     prior_mass = percent([PRIOR.cdf(r) - PRIOR.cdf(-r) for r in RADII])

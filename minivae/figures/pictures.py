@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae import checks
-from minivae.figures.arguments import labels_of, latent_is, shape_of
+from minivae.figures.arguments import Names, classes_of, latent_is, shape_of
 from minivae.figures.latent import prior_quantiles
 from minivae.figures.style import DARK, GREY, Drawn, Shape, at_right, explain, minus, number, page, show, styled
 from minivae.gaussian import kl_standard_normal, reparameterize
@@ -28,8 +28,9 @@ def one_of_each(labels: NDArray) -> NDArray:
 
 @styled
 def reconstructions(
-    vae: VAE, x: NDArray, rng: np.random.Generator, image_shape: Shape, labels: NDArray | None = None, n=10
-) -> Drawn:
+    vae: VAE, x: NDArray, rng: np.random.Generator, image_shape: Shape, labels: NDArray | None = None, n=10,
+    classes: Names = None,
+) -> Drawn:  # fmt: skip
     """Draw n data points and, for one z ~ q(z|x) of each, the mean of p(x|z) and a sample from p(x|z).
 
     The mean is blurred, the sample is not. With labels, the first data point of each class is shown, then the second, until
@@ -37,7 +38,7 @@ def reconstructions(
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     x = vae.check_data(x)
-    labels = labels_of(labels, len(x))
+    labels, every_class = classes_of(labels, len(x), classes)
     z = reparameterize(*vae.encode(x), vae.draw_noise(checks.generator("rng", rng), len(x)))[0]     # (N, J)
     rows = {"data": x, "mean of p(x|z)": vae.decode(z), "sample from p(x|z)": vae.sample(rng, z)}
     variance = [number(np.var(images, axis=0, dtype=float).mean()) for images in rows.values()]
@@ -47,8 +48,12 @@ def reconstructions(
     axes = figure.subplots()
     show(axes, vae, images, shape, columns, ink=x, names=[*rows], notes=variance)
     at_right(axes, 3.3, "pixel\nvariance", GREY)
-    axes.set_xticks(np.arange(columns) + 0.5, [""] * columns if labels is None else labels[chosen], size=10)
-    axes.tick_params(labelbottom=False, labeltop=True, labelcolor=DARK)
+    names = [""] * columns if labels is None else [every_class[label].name for label in labels[chosen]]
+    axes.tick_params(labelbottom=False, labeltop=True)
+    slanted = {"rotation": 35, "ha": "left", "rotation_mode": "anchor"} if max(map(len, names)) > 4 else {}
+    axes.set_xticks(np.arange(columns) + 0.5, names, size=10, **slanted)
+    for text, label in zip(axes.get_xticklabels(), [] if labels is None else labels[chosen]):
+        text.set_color(every_class[label].colour)
     code = "the same z ~ q(z|x)" if vae.noise else "the same z = \u03bc(x)"
     caption = f"Both lower rows are decoded from {code}. A sample is the mean plus the noise of p(x|z). "
     caption += f"Pixel variance: over {len(x)} data points, averaged over pixels."

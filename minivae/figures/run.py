@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minivae.data import Dataset
+from minivae.figures.arguments import class_names
 from minivae.figures.latent import hero, kl_per_dimension, latent_line, latent_map, manifold
 from minivae.figures.pictures import prior_samples, reconstructions, traversals
 from minivae.figures.style import Drawn
@@ -21,6 +22,7 @@ def all_figures(
     `log_px` and `elbo` are means over the held-out data, measured after training; None leaves them out.
     """
     x, labels, shape, J = data.test_x, data.test_y, data.image_shape, vae.latent
+    names = class_names(data)
     drawn = {"loss_curves": loss_curves(history, log_px, elbo, len(x))} if len(history) else {}
     with_sigma = [record for record in history if record.sigma and record.train_mse]       # not in older runs
     if with_sigma and vae.objective == "elbo":
@@ -28,14 +30,14 @@ def all_figures(
     if vae.noise:
         drawn["kl_per_dimension"] = kl_per_dimension(vae, x)
     if J == 1:
-        drawn["latent_line"] = latent_line(vae, x, labels, shape)
+        drawn["latent_line"] = latent_line(vae, x, labels, shape, classes=names)
     if J == 2:
-        drawn["latent_map"] = latent_map(vae, x, labels)
+        drawn["latent_map"] = latent_map(vae, x, labels, names)
     if shape is not None:
         if J == 2:
-            drawn |= {"manifold": manifold(vae, shape), "hero": hero(vae, x, labels, shape)}
+            drawn |= {"manifold": manifold(vae, shape), "hero": hero(vae, x, labels, shape, names)}
         if J > 2:
             drawn["traversals"] = traversals(vae, x, shape)
-        drawn["reconstructions"] = reconstructions(vae, x, rng, shape, labels)
+        drawn["reconstructions"] = reconstructions(vae, x, rng, shape, labels, classes=names)
         drawn["prior_samples"] = prior_samples(vae, rng, shape, x=x)
     return drawn

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.data import Dataset
+from minivae.figures.arguments import Class, class_names, classes_of
 from minivae.figures.pictures import one_of_each
-from minivae.figures.style import DARK, Drawn, explain, number, page, styled
+from minivae.figures.style import Drawn, explain, number, page, styled
 
 MOST_NAMED = 25                                             # rows with a name in a sheet of a table
-NAME = 14                                                   # characters of a class name
+NAME = 9                                                    # characters of a class name above a tile
 
 
 @styled
@@ -26,7 +27,8 @@ def sample_sheet(data: Dataset, rng: np.random.Generator, n: int = 100) -> Drawn
     labels = None if data.train_y is None else data.train_y[chosen]
     order = np.arange(len(chosen))[:n] if labels is None else one_of_each(labels)[:n]
     x, labels = np.asarray(data.train_x[chosen[order]], float), None if labels is None else labels[order]
-    names = None if labels is None else [name_of(data, label) for label in labels]
+    labels, classes = classes_of(labels, len(x), class_names(data), 16 if data.image_shape is None else NAME)
+    names = None if labels is None else [classes[label] for label in labels]
     figure = page(8.4, 8.0 if data.image_shape else 6.0)
     axes = figure.subplots()
     if data.image_shape is not None:
@@ -38,13 +40,7 @@ def sample_sheet(data: Dataset, rng: np.random.Generator, n: int = 100) -> Drawn
     return figure, f"{n} training rows. {what} {about}."
 
 
-def name_of(data: Dataset, label: int) -> str:
-    """Return the name of a class, shortened if it is long."""
-    name = str(label) if data.classes is None else data.classes[label]
-    return name if len(name) <= NAME else f"{name[: NAME - 1]}\u2026"
-
-
-def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[str] | None) -> str:
+def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class] | None) -> str:
     """Draw each row as a picture, dark on white, with its class above; return what is drawn."""
     (H, W), columns = shape, math.ceil(math.sqrt(len(x)))
     gap_x, gap_y = max(1, W // 14), max(1, H // 14) if names is None else max(2, H // 3)        # room for the names
@@ -54,19 +50,21 @@ def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[str] 
     axes.imshow(sheet.transpose(0, 2, 1, 3).reshape(rows * (H + gap_y), -1), "gray_r")
     axes.axis("off")
     for i, name in enumerate(names or ()):
-        place = (i % columns * (W + gap_x) + gap_x, i // columns * (H + gap_y) + gap_y - 1)
-        axes.text(*place, name, size=min(8, 60 / columns), color=DARK, va="bottom", clip_on=True)
+        place = (i % columns * (W + gap_x) + gap_x - 0.5, i // columns * (H + gap_y) + gap_y - 1)
+        axes.text(*place, name.name, size=min(8, 60 / columns), color=name.colour, va="bottom")
     return f"White is {number(x.min())}, black is {number(x.max())}" + ("." if names is None else "; above each, its class.")
 
 
-def draw_rows(axes: Axes, x: NDArray, names: list[str] | None) -> str:
+def draw_rows(axes: Axes, x: NDArray, names: list[Class] | None) -> str:
     """Draw each row as a line of grey cells, a feature each, scaled to the range of the feature; return what is drawn."""
     low, high = x.min(axis=0), x.max(axis=0)
     axes.imshow((x - low) / np.where(high > low, high - low, 1), "gray_r", aspect="auto", vmin=0, vmax=1)
     axes.set(xlabel="feature, counted from 0", ylabel="training row")
     axes.locator_params(axis="x", integer=True)
     if names is not None and len(names) <= MOST_NAMED:
-        axes.set_yticks(range(len(names)), names, size=8, color=DARK)
+        axes.set_yticks(range(len(names)), [one.name for one in names], size=8)
+        for text, one in zip(axes.get_yticklabels(), names):
+            text.set_color(one.colour)
     else:
         axes.set_yticks([])
     return "White is the smallest, black the largest value of each feature in these rows."

@@ -16,6 +16,7 @@ import pytest
 from minivae import data, figures, runs
 from minivae.app import cli
 from minivae.data import DataError
+from minivae.figures.arguments import class_names, classes_of, shown
 from minivae.likelihood import Gaussian
 from minivae.train import train
 from minivae.vae import VAE
@@ -473,3 +474,62 @@ def test_reading_raises_no_warnings(tmp_path):
             room.mkdir()
             data.load(READ[kind][0](room), **READ[kind][1])
     assert gzip.decompress((tmp_path / "kagglecsv.gz" / "train.csv.gz").read_bytes()).startswith(b"label,pixel0")
+
+
+# Classes in figures
+
+
+def coloured(figure):
+    """Return {text: colours} of the texts in a figure and of the names above its columns."""
+    figure.draw_without_rendering()
+    found = {}
+    for axes in figure.axes:
+        above = [] if axes.get_xlabel() else axes.get_xticklabels()                 # an axis with a name has numbers
+        for text in (*axes.texts, *above):
+            found.setdefault(text.get_text(), set()).add(text.get_color())
+    return found
+
+
+CLASS_NAMES = {
+    "two long names": ["an extremely long name of a cat", "an extremely long name of a dog"],
+    "signs of mathematics": ["US$ and C$", "a_b^c"],
+    "tens": [10, 20, 30],
+    "47 classes": list(range(47)),
+    "far apart": [-7, 0, 993, 10**6],
+}
+
+
+@pytest.mark.parametrize("kind", CLASS_NAMES)
+def test_class_has_one_name_and_colour_in_every_figure(kind):
+    names = np.array(CLASS_NAMES[kind])
+    y = np.arange(47 * 20) % len(names)
+    read, rng = data.from_arrays(RNG.random((len(y), 9)), names[y], image=(3, 3)), np.random.default_rng(0)
+    classes = class_names(read)
+    _, drawn = classes_of(read.test_y, len(read.test_y), classes)
+    assert len({one.name for one in drawn.values()}) == len(names)
+    assert max(len(one.name) for one in drawn.values()) <= 18
+    assert len({one.colour for one in drawn.values()}) == min(10, len(names))
+    some = read.test_y != min(read.test_y)                  # without the first class, the others keep their colours
+    x, part = read.test_x[some], read.test_y[some]
+    two, one = (VAE.init(rng, 9, J) for J in (2, 1))
+    latent_map, pictures_of = figures.latent_map(two, x, part, classes)[0], figures.reconstructions
+    rows = pictures_of(two, x, rng, (3, 3), part, classes=classes)[0]
+    figures.latent_line(one, x, part, classes=classes)[0].draw_without_rendering()
+    for figure in (latent_map, rows):
+        colours = coloured(figure)
+        for label, (colour, _, name) in drawn.items():
+            assert colours.get(name.replace("-", "\u2212"), colours.get(name, {colour})) == {colour}, label
+    assert drawn[max(drawn)].name.replace("-", "\u2212") in coloured(latent_map)
+
+
+def test_class_names_are_short_distinct_and_in_the_font():
+    assert shown(["cat", "dog"]) == ["cat", "dog"]
+    long = shown(["long name number one, a", "long name number one, b"])
+    assert long == ["long name \u2026ne, a", "long name \u2026ne, b"]
+    assert shown(["long name x then the end", "long name y then the end"], 9) == ["1: lon\u2026"[:7], "2: lon\u2026"[:7]]
+    assert shown(["\u304a", "a$b", " ", "\n"]) == ["#1", r"a\$b", "#3", "#4"]
+
+
+def test_names_must_cover_all_labels():
+    with pytest.raises(ValueError, match="classes must be names of all labels; got none for 1"):
+        classes_of(np.array([0, 1]), 2, {0: "cat"})

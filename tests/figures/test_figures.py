@@ -24,6 +24,7 @@ from minivae import figures
 from minivae.data import Dataset
 from minivae.evidence.sweep import Point
 from minivae.figures import latent, style, training
+from minivae.figures.arguments import classes_of
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.train import Record, train
@@ -555,7 +556,7 @@ def test_class_numerals_cover_no_code_and_no_other_numeral(seed):
     figure = style.page(6.2, 6.2)
     axes = figure.subplots()
     axes.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
-    _, places = latent.draw_classes(axes, mu, y, mu)
+    _, places = latent.draw_classes(axes, mu, y, mu, classes_of(y, len(y))[1])
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in axes.texts]
     assert [text.get_text() for text in axes.texts] == [*"0123456789"]
@@ -574,7 +575,7 @@ def test_class_numerals_are_near_their_median_or_connected_to_it():
     mu = np.repeat(centres, 20, axis=0) + np.random.default_rng(0).normal(0, 1e-3, (60, 2))
     axes = Figure().subplots()
     axes.set(xlim=(-4, 4), ylim=(-4, 4))
-    right, places = latent.draw_classes(axes, mu, y, mu)
+    right, places = latent.draw_classes(axes, mu, y, mu, classes_of(y, len(y))[1])
     away = np.linalg.norm(places - centres, axis=1)
     assert 0.2 < away[0] < 0.5 and away.max() < 1           # near the codes, but not on them
     assert np.linalg.norm(places[1] - places[2]) > 0.4

@@ -1,0 +1,45 @@
+"""Commands to paste into a shell: every value is quoted, and one that begins with a dash is not taken for an option."""
+
+import os
+import shlex
+from collections.abc import Iterable
+
+PATHS = ("data", "out", "resume")                           # options whose values are paths
+
+
+def option(name: str, value: object) -> list[str]:
+    """Return an option and its value as words: --name VALUE, or --name=VALUE if the value begins with a dash.
+
+    True gives the option alone, a tuple its parts with commas, an empty tuple the word none. Paths begin with ./ instead.
+    """
+    if value is True:
+        return [f"--{name}"]
+    if name in PATHS:
+        return [f"--{name}", place(value)]
+    text = ",".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
+    return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
+
+
+def place(path: str | os.PathLike) -> str:
+    """Return a path as a word; a relative one that begins with a dash begins with ./ instead."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def line(words: Iterable[str]) -> str:
+    """Return the words of a command as one line of a shell."""
+    return shlex.join(words)
+
+
+def pasted(path: str | os.PathLike) -> str:
+    """Return a path as a word of a shell."""
+    return shlex.quote(place(path))
+
+
+def replaced(command: str, name: str, value: object) -> str:
+    """Return the command with this value of an option, at its end. Raises ValueError for an unclosed quotation."""
+    words = shlex.split(command)
+    kept = [word for word in words if not word.startswith(f"--{name}=")]
+    if f"--{name}" in kept:
+        at = kept.index(f"--{name}")
+        del kept[at : at + 2]
+    return line([*kept, *option(name, value)])
