@@ -176,7 +176,8 @@ function show(canvas, x) {
     const pixels = context.createImageData(width, height);
     x.forEach((v, d) => {
       const t = Math.min(1, Math.max(0, (v - low) / (high - low)));
-      pixels.data.set([...mix(paper, ink, t), 255], 4 * d);
+      for (let k = 0; k < 3; k++) pixels.data[4 * d + k] = paper[k] + t * (ink[k] - paper[k]);
+      pixels.data[4 * d + 3] = 255;                         // opaque
     });
     context.putImageData(pixels, 0, 0);
     return;
@@ -328,7 +329,7 @@ function drawPanel() {
   panel = plane($("posterior"), [...low, 0], [...high, 1], J === 1 ? 260 : 0);
   if (J === 2) { drawDensity(); drawEllipses(mean, sd); } else drawCurves(mean[0], sd[0]);
   axes(panel, J === 2);
-  const share = exact && `The blue area is computed where ${number(100 * exact.mass, 1)} % of the posterior is.`;
+  const share = exact && `The blue area holds ${number(100 * exact.mass, 1)}\u00a0% of the posterior's probability.`;
   $("mass").textContent = share || "Computing the posterior";
   $("posterior").setAttribute("aria-label", "Exact posterior of the chosen data point and the encoder's Gaussian, which has " +
     `mean ${Array.from(mean, v => number(v)).join(", ")} and standard deviation ${Array.from(sd, v => number(v)).join(", ")}. ${share || ""}`);
@@ -425,7 +426,7 @@ function moveTo(place) {
   });
   const distance = Math.hypot(...z), share = 100 * Math.exp(-distance * distance / 2);
   $("prior").innerHTML = `log p(z) = <b>${number(logPrior(z))}</b>: the prior density is ` +
-    `${share < 0.1 ? "less than 0.1" : number(share, share < 10 ? 1 : 0)} % of that at 0.<br>` +
+    `${share < 0.1 ? "less than 0.1" : number(share, share < 10 ? 1 : 0)}\u00a0% of that at 0.<br>` +
     `log p(x|z) = <b>${number(logLikelihood(data[chosen], out))}</b> for data point ${chosen}.`;
   nearestTo(z).forEach((i, k) => {
     const {button, canvas, text} = thumbs[k];
@@ -588,7 +589,12 @@ function introduce() {
   if (J > 2) $("map-help").textContent = "Move a slider or type a number: largest mean KL first. A KL near 0 means that the code " +
     "hardly depends on x, so the decoder ignores it.";
   document.querySelector("main").className = J > 2 ? "many" : J === 1 || !content.image ? "line" : "";
-  if (J > 2) $("place-title").textContent = `The ${J} numbers of the code`;
+  $("shares").hidden = J !== 2;
+  if (J > 2) {
+    $("place-title").textContent = `The ${J} numbers of the code`;
+    $("panel-title").textContent = "How well does the model explain x?";
+    $("unknown").textContent = "The exact log p(x) and posterior are shown for one or two numbers: they are integrals over z.";
+  }
 }
 
 introduce();
