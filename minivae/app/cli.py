@@ -153,6 +153,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help="directory of the new run (default: minivae-out)")
     add("--resume", type=Path, metavar="RUN", help="continue an interrupted run exactly where it stopped")
     add_reading(train)
+    add("--no-explorer", action="store_true", help="do not write explorer.html, a page for the browser")
     add("--save-every", type=int, metavar="STEPS", help="save after every STEPS steps (default: every 5 seconds)")
 
 

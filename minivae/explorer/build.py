@@ -9,7 +9,6 @@ import json
 import re
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from minivae.data import Dataset
 from minivae.evidence import exact_log_px, lower_bounds
 from minivae.evidence.gaps import gauss_hermite
+from minivae.explorer.evidence import Evidence
 from minivae.figures.arguments import labels_of
 from minivae.figures.style import CLASSES, ink_range
 from minivae.gaussian import kl_standard_normal
@@ -29,21 +29,13 @@ DRAWS = 100                                                 # draws of z for the
 NODES = {1: 32, 2: 16}                                      # Gauss-Hermite nodes on each axis for the ELBO, in one and two
 
 
-class Evidence(NamedTuple):
-    """log p(x) in nats, (N,), with its error and the box of the posterior; for J > 2 a lower bound, without a box."""
-
-    log_px: NDArray             # (N,)
-    error: NDArray              # (N,)   of the integral; for a bound, the standard error of the draws
-    box: NDArray | None         # (N, 2, J)
-
-
 def evidence_for(vae: VAE, x: NDArray) -> Evidence:
     """Return the exact log p(x) for one or two latent dimensions, and an importance-weighted bound for more."""
     if vae.latent <= 2:
         exact = exact_log_px(vae, x)
         return Evidence(exact.log_px, exact.error, exact.box)
     bounds = lower_bounds(vae, x, WEIGHTS, np.random.default_rng(0))
-    return Evidence(bounds.iw_bound, bounds.iw_bound_se, None)
+    return Evidence(bounds.iw_bound, bounds.iw_bound_se, weights=WEIGHTS)
 
 
 def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None) -> str:
@@ -85,7 +77,7 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
         "x": packed(*compact(x)), "labels": None if labels is None else labels.tolist(), "image": data.image_shape,
         "ink": ink(vae, x), "mu": packed(mu), "log_var": packed(log_var), "kl": packed(kl),
         "log_px": packed(evidence.log_px), "log_px_error": [finite(error) for error in evidence.error],
-        "box": None if evidence.box is None else packed(evidence.box), "bound_weights": WEIGHTS,
+        "box": None if evidence.box is None else packed(evidence.box), "bound_weights": evidence.weights,
         "noise": packed(noise), "weights": packed(weights), "drawn": J > 2,
         "colours": CLASSES,
     }  # fmt: skip
