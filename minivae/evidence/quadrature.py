@@ -180,7 +180,7 @@ def _moments(z, p, first, row):
 
 
 def _box(log_joint, index, first, row):
-    """Return the corners, in units of the grid, of the box of all nodes that are not negligible, and one more node around."""
+    """Return the corners, in units of the grid, of the box of all nodes that are not negligible, one node wider."""
     near = (log_joint > np.maximum.reduceat(log_joint, first)[row] - NEGLIGIBLE)[:, None]   # (pairs, 1)
     low = np.minimum.reduceat(np.where(near, index, np.iinfo(index.dtype).max), first)
     high = np.maximum.reduceat(np.where(near, index, -1), first)

@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of explore."""
     parser.set_defaults(command=explore_command)
     parser.add_argument("run", type=Path, metavar="RUN", help="directory of a run")
-    parser.add_argument("--out", type=Path, metavar="FILE", help=f"the page to write (default: RUN/{FILE}, replaced if there)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"the page to write (default: RUN/{FILE})")
     parser.add_argument("--rows", type=int, metavar="N", help="show the first N held-out data points (default: at most 500)")
     parser.add_argument("--overwrite", action="store_true", help="with --out: replace an earlier page")
 

@@ -11,11 +11,12 @@ import pytest
 
 import minivae.explorer
 from minivae import Bernoulli, Binomial, Gaussian, VAE, exact_log_px
-from minivae.app import cli
+from minivae.app import cli, train
 from minivae.data import Dataset
 from minivae.evidence.gaps import expected
 from minivae.explorer import build as builder
 from minivae.explorer.build import build, content_of, unpacked
+from minivae.explorer.evidence import Evidence
 from minivae.figures import style
 from minivae.gaussian import kl_standard_normal, log_standard_normal, reparameterize
 from minivae.runs import checkpoint
@@ -112,7 +113,8 @@ def test_explorer_page_has_unique_ids_and_no_links_outside(digits):
 
 
 @pytest.mark.parametrize("fault", [
-    '<p id="map"></p>', '<img src="http://a/b.png" alt="x">', '<a href="#nowhere">x</a>', "<canvas></canvas>", '<img src="a">',
+    '<p id="map"></p>', '<img src="http://a/b.png" alt="x">', '<a href="#nowhere">x</a>', "<canvas></canvas>",
+    '<img src="a">',
 ])
 def test_fault_in_the_explorer_page_is_noticed(digits, fault):
     assert len(faults_of(digits[2].replace("</main>", fault + "</main>"))) == 1
@@ -163,14 +165,37 @@ def test_box_of_a_posterior_holds_nearly_all_of_its_probability(digits):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("explore") / "run"
-    assert cli.main(["train", "-q", "--epochs", "1", "--hidden", "8", "--out", str(out)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        measure_few(patch)
+        assert cli.main(["train", "-q", "--epochs", "1", "--hidden", "8", "--out", str(out)]) == 0
     return out
 
 
-def test_train_writes_a_small_explorer_page(run, capsys):
+def measure_few(patch):
+    """Let train measure thirty held-out rows and draw no figures."""
+    patch.setattr(train, "MEASURED", 30)
+    patch.setattr(train, "draw", lambda *_: [])
+
+
+def test_train_writes_the_explorer_among_its_files(run):
     page = run / "explorer.html"
-    assert page.stat().st_size < 400_000 and len(unpacked(content_of(page.read_text("utf-8"))["x"])) == 355
+    assert len(content_of(page.read_text("utf-8"))["labels"]) == 30    # every twelfth of 355
     assert json.loads((run / "results.json").read_text())["explorer"] == str(page)
+
+
+def test_explorer_page_of_all_digits_is_small_enough_for_train(digits):
+    vae, data, _ = trained()
+    nothing = np.zeros(len(data.test_x))
+    page = build(vae, data, "digits", Evidence(nothing, nothing, np.zeros((len(nothing), 2, 2))))
+    assert len(page) < 220_000 < train.EXPLORER_BYTES
+
+
+def test_train_names_the_explore_command_if_the_page_is_large(tmp_path, monkeypatch, capsys):
+    measure_few(monkeypatch)
+    monkeypatch.setattr(train, "EXPLORER_BYTES", 1000)
+    out = tmp_path / "run"
+    assert cli.main(["train", "-q", "--epochs", "1", "--hidden", "8", "--out", str(out)]) == 0
+    assert f"or     minivae explore {out}\n" in capsys.readouterr().out and not (out / "explorer.html").exists()
 
 
 def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, capsys):
@@ -184,7 +209,8 @@ def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, 
     assert cli.main(["explore", str(tmp_path)]) == 2 and "config.json" in capsys.readouterr().err
 
 
-def test_explore_refuses_a_plain_autoencoder_and_train_writes_no_page(tmp_path, capsys):
+def test_explore_refuses_a_plain_autoencoder_and_train_writes_no_page(tmp_path, monkeypatch, capsys):
+    measure_few(monkeypatch)
     quick = ["train", "-q", "--epochs", "1", "--hidden", "8"]
     for name, option in (("plain", "--autoencoder"), ("without", "--no-explorer")):
         assert cli.main([*quick, option, "--out", str(tmp_path / name)]) == 0
@@ -254,7 +280,8 @@ DRAWN = """(() => {
   drawPanel();
   Object.assign(proto, {fillText, ellipse});
   const scale = panel.unit, [x, y] = [map.x, map.y];
-  return {glyphs, radii: radii.map(r => [(r[0] - panel.x(0)) / scale, (panel.y(0) - r[1]) / scale, r[2] / scale, r[3] / scale]),
+  const inZ = r => [(r[0] - panel.x(0)) / scale, (panel.y(0) - r[1]) / scale, r[2] / scale, r[3] / scale];
+  return {glyphs, radii: radii.map(inZ),
     places: mu.map(z => [x(z[0]), y(z[1])]), mass: exact.mass, n: exact.n, low: [...exact.low], step: [...exact.step],
     density: [...exact.density]};
 })()"""
@@ -274,7 +301,8 @@ def wrongly_drawn(browser, vae, data, chosen):
     n, step = drawn["n"], np.array(drawn["step"])
     z = drawn["low"] + step * (np.indices((n, n))[::-1].reshape(2, -1).T + 0.5)
     mean = np.array(drawn["density"]) @ z * step.prod()
-    if not (abs(drawn["mass"] - 1) < 0.01 and np.allclose(mean, exact.mean[0], atol=0.02 * np.sqrt(np.diag(exact.cov[0])).min())):
+    close = 0.02 * np.sqrt(np.diag(exact.cov[0])).min()
+    if not (abs(drawn["mass"] - 1) < 0.01 and np.allclose(mean, exact.mean[0], atol=close)):
         found.append("posterior")
     return found
 
@@ -360,7 +388,8 @@ def test_tiles_of_the_map_are_decoded_on_request(shown):
 def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
     vae, data = model("iwae")
     (tmp_path / "a.html").write_text(build(vae, data, "x"), encoding="utf-8")
-    order = browser.open(tmp_path / "a.html").evaluate("[...document.querySelectorAll('.slider .name')].map(e => e.textContent)")
+    names = "[...document.querySelectorAll('.slider .name')].map(e => e.textContent)"
+    order = browser.open(tmp_path / "a.html").evaluate(names)
     kl = kl_standard_normal(*vae.astype(np.float64).encode(data.test_x)).mean(axis=0)
     digits = str.maketrans("\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089", "0123456789")
     assert [int(name[1:].translate(digits)) for name in order] == list(np.argsort(-kl) + 1)
