@@ -75,6 +75,7 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
         "data": Path(data.name).name, "latent": J, "activation": vae.activation, "likelihood": likelihood(vae),
         "decoder": [[packed(weight), packed(bias)] for weight, bias in vae.layers("decoder")],
         "x": packed(*compact(x)), "labels": None if labels is None else labels.tolist(), "image": data.image_shape,
+        "classes": data.classes,
         "ink": ink(vae, x), "mu": packed(mu), "log_var": packed(log_var), "kl": packed(kl),
         "log_px": packed(evidence.log_px), "log_px_error": [finite(error) for error in evidence.error],
         "box": None if evidence.box is None else packed(evidence.box), "bound_weights": evidence.weights,

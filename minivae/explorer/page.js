@@ -412,7 +412,8 @@ const meanKl = Array.from({length: J}, (_, j) => kls.reduce((sum, kl) => sum + k
 const order = J > 2 ? meanKl.map((_, j) => j).sort((a, b) => meanKl[b] - meanKl[a]) : meanKl.map((_, j) => j);
 const subscript = j => String(j + 1).replace(/\d/g, digit => "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089"[digit]);
 const nameOf = j => J === 1 ? "z" : `z${subscript(j)}`;
-const classOf = i => labels ? `class ${labels[i]}` : "";
+const className = label => content.classes ? content.classes[label] : label;
+const classOf = i => labels ? `class ${className(labels[i])}` : "";
 const thumbs = [], inputs = [];
 
 function moveTo(place) {
@@ -586,6 +587,10 @@ function introduce() {
   if (J > 2) $("code-words").textContent = `What the model uses to describe x: ${kind}.`;
   $("map-help").textContent = "Drag to move the cursor, or use the arrow keys (Shift: larger steps). Click a code, or press Enter " +
     "for the nearest one, to see its posterior. Dashed: 1, 2 and 3 standard deviations of the prior.";
+  if (content.classes) {
+    const key = classes.slice(0, 30).map(label => `${label} ${className(label)}`);
+    $("about").textContent += ` Classes: ${key.join(", ")}${classes.length > 30 ? ", and more" : ""}.`;
+  }
   if (J > 2) $("map-help").textContent = "Move a slider or type a number: largest mean KL first. A KL near 0 means that the code " +
     "hardly depends on x, so the decoder ignores it.";
   document.querySelector("main").className = J > 2 ? "many" : J === 1 || !content.image ? "line" : "";

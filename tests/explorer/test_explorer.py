@@ -385,6 +385,16 @@ def test_tiles_of_the_map_are_decoded_on_request(shown):
     assert wait(page).evaluate("tiles.length") == 18 * 18
 
 
+def test_classes_with_names_are_named_as_text(browser, tmp_path):
+    vae, data = model("fixed")
+    names = tuple("abcdefghi") + ("<b>j</b>", "k")
+    text = build(vae, replace(data, classes=names), "named")
+    (tmp_path / "a.html").write_text(text, encoding="utf-8")
+    page = browser.open(tmp_path / "a.html", "#datum=1")
+    assert page.evaluate("$('about').textContent").endswith("Classes: 8 i, 9 <b>j</b>, 10 k.")
+    assert "class <b>j</b>" in page.evaluate("$('label').textContent")
+
+
 def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
     vae, data = model("iwae")
     (tmp_path / "a.html").write_text(build(vae, data, "x"), encoding="utf-8")

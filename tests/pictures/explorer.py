@@ -15,8 +15,8 @@ from tests.helpers.browser import Browser
 OUT = Path(__file__).parent / "explorer.png"
 PLACE = "#datum=14&z=0.5,-1.25&tiles=1"
 ALT = (
-    "The explorer in a browser. Left, the codes of {rows} held-out digits on a map, before decoded images. Middle, the mean "
-    "and a draw at the cursor, the nearest codes, and the chosen digit with its reconstruction. Right, the exact posterior of "
+    "The explorer in a browser. Left, the codes of {rows} held-out digits on a map, before decoded images. Middle, the "
+    "mean and a draw at the cursor, the nearest codes, and the chosen digit with its reconstruction. Right, the exact posterior of "
     "this digit in blue and the encoder's Gaussian in orange, and its ELBO, log p(x) and their gap: {gap} nats."
 )
 
@@ -36,7 +36,7 @@ def main(run):
             raise SystemExit(2)
         browser = Browser()
         try:
-            browser.open(page, PLACE, width=1180, height=655)
+            browser.open(page, PLACE, width=1280, height=770)
             while browser.evaluate("Object.keys(running).length"):
                 time.sleep(0.05)
             gap = browser.evaluate("$('nats').rows[4].cells[1].textContent")
