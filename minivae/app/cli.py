@@ -15,6 +15,7 @@ from minivae import __version__
 from minivae.app.progress import say
 from minivae.app.runner import run
 from minivae.app.typed import line, option
+from minivae.explorer import command as explorer_command
 from minivae.rosetta import command as rosetta_command
 
 DEFAULTS = {                                                # options of train; a resumed run uses those in its config.json
@@ -30,6 +31,7 @@ EXAMPLES = """examples:
   minivae evaluate minivae-out --gap             how far the ELBO is below log p(x), and the two reasons
   minivae sample minivae-out -n 100              100 new digits, as a picture and as .npy
   minivae plot minivae-out                       draw the figures of a run again
+  minivae explore minivae-out                    a page for the browser: move through the latent space
   minivae runs                                   list the runs in this directory
   minivae sweep --beta 0.25,1,4,64               rate and distortion for several weights of the KL
   minivae data mine.csv                          what would be read from a file, and a sheet of samples
@@ -74,6 +76,8 @@ def make_parser() -> argparse.ArgumentParser:
         command.add_argument("run", type=Path, metavar="RUN", help="directory of a run")
         command.add_argument("--out", type=Path, metavar="DIR", help="directory for the files (default: RUN)")
     add_data(add_command("data", shared, "show what would be read from a file, without training", SHOW))
+    explore = "write a page for the browser that shows the latent space"
+    explorer_command.add_options(add_command("explore", [plain], explore, explorer_command.ABOUT))
     listing = add_command("runs", [plain], "list the runs in a directory")
     listing.set_defaults(command=runs_command)
     listing.add_argument("path", nargs="?", type=Path, default=Path("."), metavar="DIR", help="directory (default: .)")
@@ -155,6 +159,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help="directory of the new run (default: minivae-out)")
     add("--resume", type=Path, metavar="RUN", help="continue an interrupted run exactly where it stopped")
     add_reading(train)
+    add("--no-explorer", action="store_true", help="do not write explorer.html, a page for the browser")
     add("--save-every", type=int, metavar="STEPS", help="save after every STEPS steps (default: every 5 seconds)")
 
 

@@ -18,13 +18,16 @@ from minivae.app.data import reading_of, say_what_was_read
 from minivae.app.progress import Progress, Silent, say, tell
 from minivae.app.typed import line, option, pasted, replaced
 from minivae.evidence import exact_log_px, lower_bounds
+from minivae.explorer.evidence import EXPLORER, Evidence
 from minivae.likelihood import make_likelihood
 from minivae.runs import checkpoint
 from minivae.runs.checkpoint import Saved
+from minivae.runs.files import write_atomically
 from minivae.train import Diverged, Training, in_chunks
 from minivae.vae import VAE
 
 MEASURED = 500                                              # most held-out rows that are measured and drawn
+EXPLORER_BYTES = 400_000                                    # a larger page is written by `minivae explore` only
 MEASURE_SEED = 0                                            # the default of `evaluate`: both commands print the same numbers
 SAVE_SECONDS = 5.0                                          # `kill -9` loses at most the last 5 seconds of training
 UNIT = "in nats per data point (unit of the natural logarithm; 1 nat = 1.44 bits)"
@@ -50,11 +53,13 @@ def train_and_report(options: argparse.Namespace, again: str) -> int:
         if code:
             return code
         draws, = np.random.default_rng(MEASURE_SEED).spawn(1)
-        results = measure(training.vae, training.data.few(MEASURED), draws)
-        results |= {"seconds": None, "epochs": len(run.history), "files": [], "seed": config["seed"]}
-        results |= {"config": config, "command": config["command"], "read": training.data.about.document()}
+        results, evidence = measure(training.vae, training.data.few(MEASURED), draws)
+        results |= {"seconds": None, "epochs": len(run.history), "files": [], "explorer": None}
+        results |= {"seed": config["seed"], "config": config, "command": config["command"]}
+        results["read"] = training.data.about.document()
         runs.write_json(run.path / "results.json", results)                     # saves the numbers in case drawing fails
         results["files"] = draw(run, training.data, results)
+        results["explorer"] = None if options.no_explorer else explore(run, training.data, evidence)
         results["seconds"] = round(time.perf_counter() - began, 2)
         runs.write_json(run.path / "results.json", results)
     report(options, run, results)
@@ -339,8 +344,12 @@ def progress_text(r) -> str:
 # After training
 
 
-def measure(vae, data, rng, k: int = 1000) -> dict:
-    """Return bounds and exact log p(x), means over the held-out rows in nats; None for a number that does not exist."""
+def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
+    """Return bounds and exact log p(x), means over the held-out rows in nats, and log p(x) of every row for the explorer.
+
+    None for a number that does not exist.
+    """
+    evidence = None
     names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")
     results = dict.fromkeys(names) | {"iw_k": k, "held_out": len(data.test_x)}
     if vae.noise:                                           # a plain autoencoder has no q(z|x), so no bound
@@ -348,14 +357,16 @@ def measure(vae, data, rng, k: int = 1000) -> dict:
         for name, values in bounds._asdict().items():
             mean_se = (values**2).sum() ** 0.5 / len(values)
             results[name] = float(mean_se if name.endswith("_se") else values.mean())
+        evidence = Evidence(bounds.iw_bound, bounds.iw_bound_se, weights=k)
         results["reconstruction_se"] = results["elbo_se"]   # the KL is exact
     if vae.latent <= 2:
         exact = exact_log_px(vae, data.test_x)
         error = float(exact.error.max())
+        evidence = Evidence(exact.log_px, exact.error, exact.box)
         results |= {"log_px": float(exact.log_px.mean()), "log_px_error": error if math.isfinite(error) else None}
     if vae.noise and vae.latent <= 2:
         results["gap"] = results["log_px"] - results["elbo"]
-    return results
+    return results, evidence
 
 
 def draw(run, data, results: dict) -> list[dict]:
@@ -374,6 +385,20 @@ def draw(run, data, results: dict) -> list[dict]:
     return files
 
 
+def explore(run, data, evidence: Evidence) -> str | None:
+    """Write the page of the explorer, if it is small; return its path. A plain autoencoder has none."""
+    from minivae.explorer import build                      # imports matplotlib, as figures do
+
+    if not run.vae.noise:
+        return None
+    page = build.build(run.vae, data.few(MEASURED), run.path.resolve().name, evidence)
+    if len(page) > EXPLORER_BYTES:
+        return None
+    with write_atomically(run.path / EXPLORER) as file:
+        file.write(page.encode())
+    return str(run.path / EXPLORER)
+
+
 def report(options, run, results: dict) -> None:
     """Print the results on stdout: tables, or one JSON document."""
     if options.json:
@@ -384,12 +409,16 @@ def report(options, run, results: dict) -> None:
         print(f"  {run.path / file}")
     for file in results["files"]:
         print(f"  {file['path']}")
+    if results["explorer"]:
+        print(f"  {results['explorer']}   open it in a browser")
     print(f"again  {results['command']}")
     path = pasted(run.path)
     if run.vae.noise:
         print(f"next   minivae evaluate {path}{' --gap' * (run.vae.latent <= 2)}")
     else:
         print(f"next   minivae sample {path}")
+    if run.vae.noise and not results["explorer"] and not options.no_explorer:
+        print(f"or     minivae explore {path}")
     say(options, f"{results['seconds']:.1f} s in all")
 
 

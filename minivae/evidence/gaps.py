@@ -83,7 +83,7 @@ def expected(vae: VAE, x: NDArray, mu: NDArray, log_var: NDArray, tolerance: flo
     def integrand(rows, eps):
         return vae.log_likelihood(x[rows], reparameterize(mu[rows], log_var[rows], eps))
 
-    rules = [_gauss_hermite(nodes, vae.latent) for nodes in (8, 16, 32)]                    # enough for a narrow q
+    rules = [gauss_hermite(nodes, vae.latent) for nodes in (8, 16, 32)]                    # enough for a narrow q
     rules += [_trapezoid(spacing, vae.latent, 0.5) for spacing in FINE[vae.latent]]
     mean, error = _refine(vae, x, rules, integrand, tolerance)
     return mean - kl_standard_normal(mu, log_var).sum(axis=-1), error
@@ -122,7 +122,7 @@ def _refine(vae, x, rules, integrand, tolerance):
     return values, error
 
 
-def _gauss_hermite(nodes, latent, light=1e-18):
+def gauss_hermite(nodes: int, latent: int, light: float = 1e-18) -> tuple[NDArray, NDArray]:
     """Return eps (L, 1, J) and weights (L,) whose weighted sum is the mean over standard normal noise.
 
     It is exact for polynomials of degree up to 2 nodes - 1.
@@ -157,7 +157,7 @@ def _descend(vae, x, start, nodes, tolerance=1e-10):
     The ELBO is a sum over `nodes` Gauss-Hermite nodes on each axis. The first steps are scaled by the inverse Fisher
     information of a Gaussian: sigma^2 for mu, and 2 for log_var.
     """
-    eps, weights = _gauss_hermite(nodes, vae.latent, LIGHT)
+    eps, weights = gauss_hermite(nodes, vae.latent, LIGHT)
     scale = np.concatenate([np.exp(start[:, vae.latent :]), np.full((len(x), vae.latent), 2.0)], axis=1)
     rows = in_rows(vae, np.arange(len(x)), IN_CACHE * len(eps))
     found = [minimise(_local_loss(vae, x[r], eps, weights), start[r], tolerance, scale=scale[r]) for r in rows]

@@ -18,16 +18,18 @@ from minivae.vae import VAE
 COARSE = {1: 1024, 2: 128}                                  # intervals of the first grid, on its longer axis
 MAX_NODES = 50_000                                          # for one data point, on all grids but the first
 SPARE = 16.0                                                # a node that is left out has at most exp(-16) of the tolerance
+NEGLIGIBLE = 8.0                                            # nats below the highest density: outside of `box`
 PLACES = 32                                                 # values of z at which the rounding error is measured
 
 
 class Exact(NamedTuple):
-    """log p(x) by quadrature in nats, (N,), with mean and covariance of the posterior p(z|x) of each data point."""
+    """log p(x) by quadrature in nats, (N,), with mean, covariance and place of the posterior p(z|x) of each data point."""
 
     log_px: NDArray
     error: NDArray              # upper estimate of |error| in nats; inf where the finest grid is too coarse
     mean: NDArray               # (N, J)
     cov: NDArray                # (N, J, J)
+    box: NDArray                # (N, 2, J) lowest and highest corner of the part where p(z|x) is not negligible
 
 
 def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 << 16) -> Exact:
@@ -79,12 +81,14 @@ def _exact(vae, x, tolerance, finest):
     which, index, log_joint, left_out = _near_on_first_grid(vae, x, low, spacing, shape, depth)
     log_px, error = np.zeros((2, len(x)))
     mean, cov = np.zeros((len(x), vae.latent)), np.zeros((len(x), vae.latent, vae.latent))
+    box = np.zeros((len(x), 2, vae.latent))
     while True:
         first = np.flatnonzero(np.diff(which, prepend=-1))  # pairs are sorted by data point
         data, row = which[first], np.searchsorted(which[first], which)                      # (data,), (pairs,)
         log_sum, p = _normalised(log_joint, first, row)                                     # (data,), (pairs,)
         log_px[data] = log_sum + vae.latent * np.log(spacing)
         mean[data], cov[data] = _moments(low + spacing * index, p, first, row)
+        box[data] = low + spacing * _box(log_joint, index, first, row)
         relative = left_out[data] + _outside(index, p, row, shape)
         relative += _discretisation(index, p, row, vae.activation == "relu")
         error[data] = np.where(relative < 1 / 2, -np.log1p(-np.minimum(relative, 1 / 2)), np.inf)
@@ -100,7 +104,7 @@ def _exact(vae, x, tolerance, finest):
         which, index = _with_neighbours(which[again & near], 2 * index[again & near], len(x), shape)
         log_joint = _on_pairs(vae, x, which, index, low + spacing * index)
     error = error + _rounding(vae, x, log_px, mean, cov)
-    return log_px, error, mean, cov
+    return log_px, error, mean, cov, box
 
 
 def _first_grid(mu, log_var, intervals):
@@ -173,6 +177,14 @@ def _moments(z, p, first, row):
     mean = np.add.reduceat(p[:, None] * z, first)                                           # (data, J)
     centred = z - mean[row]
     return mean, np.add.reduceat(p[:, None, None] * centred[:, :, None] * centred[:, None, :], first)
+
+
+def _box(log_joint, index, first, row):
+    """Return the corners, in units of the grid, of the box of all nodes that are not negligible, one node wider."""
+    near = (log_joint > np.maximum.reduceat(log_joint, first)[row] - NEGLIGIBLE)[:, None]   # (pairs, 1)
+    low = np.minimum.reduceat(np.where(near, index, np.iinfo(index.dtype).max), first)
+    high = np.maximum.reduceat(np.where(near, index, -1), first)
+    return np.stack([low - 1, high + 1], axis=1)            # (data, 2, J)
 
 
 def _outside(index, p, row, shape):

@@ -28,7 +28,8 @@ FIGURES = (
     "reconstructions", "prior_samples", "samples",
 )  # fmt: skip
 WRITTEN = (                                                 # files of a run; config.json is removed last: it marks a run
-    *(f"{name}.png" for name in FIGURES), "samples.npy", "results.json", "model.npz", "history.csv", "config.json",
+    *(f"{name}.png" for name in FIGURES), "samples.npy", "explorer.html",
+    *("results.json", "model.npz", "history.csv", "config.json"),
 )  # fmt: skip
 MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # all or none of a set
 CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # fields that every config has

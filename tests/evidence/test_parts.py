@@ -166,7 +166,7 @@ def test_coordinate_is_active_only_above_the_threshold(monkeypatch):
 
 def test_integral_of_minus_infinity_on_both_grids_has_no_error():
     vae, x, _ = small_model()
-    rules = [gaps._gauss_hermite(nodes, 2) for nodes in (4, 8)]
+    rules = [gaps.gauss_hermite(nodes, 2) for nodes in (4, 8)]
     values, error = gaps._refine(vae, x, rules, lambda rows, eps: np.full((len(eps), len(rows)), -np.inf), 1e-9)
     assert (values == -np.inf).all() and not error.any()
 

@@ -210,7 +210,7 @@ def resolved(name):
     raise ModuleNotFoundError(name)
 
 
-FILES = (".py", ".csv", ".npy", ".npz", ".json", ".tsv", ".png", ".gz", ".md", ".cfg")
+FILES = (".py", ".csv", ".html", ".npy", ".npz", ".json", ".tsv", ".png", ".gz", ".md", ".cfg")
 
 
 @every_page

@@ -19,6 +19,7 @@ minivae train --data x.npy --epochs 1 --hidden 4 --out run
 minivae evaluate run --gap
 minivae plot run
 minivae sample run -n 4
+minivae explore run --out page.html
 minivae runs
 minivae sweep --latent 1,2 --epochs 1 --hidden none --out swept
 minivae museum

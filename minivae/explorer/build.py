@@ -1,0 +1,151 @@
+"""Build the page of the explorer: one HTML file with the decoder, held-out data and their exact log p(x).
+
+The page computes everything else itself, in float64: see page.js. Arrays are written as base64 of little-endian numbers.
+"""
+
+import base64
+import html
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.data import Dataset
+from minivae.evidence import exact_log_px, lower_bounds
+from minivae.evidence.gaps import gauss_hermite
+from minivae.explorer.evidence import Evidence
+from minivae.figures.arguments import labels_of
+from minivae.figures.style import CLASSES, ink_range
+from minivae.gaussian import kl_standard_normal
+from minivae.likelihood import Gaussian, log_binomials
+from minivae.vae import VAE
+
+ROWS = 500                                                  # most held-out rows, unless the user asks for more
+WEIGHTS = 100                                               # importance weights of the bound, for more than two dimensions
+DRAWS = 100                                                 # draws of z for the ELBO, for more than two dimensions
+NODES = {1: 32, 2: 16}                                      # Gauss-Hermite nodes on each axis for the ELBO, in one and two
+
+
+def evidence_for(vae: VAE, x: NDArray) -> Evidence:
+    """Return the exact log p(x) for one or two latent dimensions, and an importance-weighted bound for more."""
+    if vae.latent <= 2:
+        exact = exact_log_px(vae, x)
+        return Evidence(exact.log_px, exact.error, exact.box)
+    bounds = lower_bounds(vae, x, WEIGHTS, np.random.default_rng(0))
+    return Evidence(bounds.iw_bound, bounds.iw_bound_se, weights=WEIGHTS)
+
+
+def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None) -> str:
+    """Return the page as text.
+
+    Parameters
+    ----------
+    vae : VAE
+        A model with noise; its likelihood accepts the data.
+    data : Dataset
+        Its held-out rows are shown. They are all embedded: use `Dataset.few` first.
+    title : str
+        Name of the run.
+    evidence : Evidence, optional
+        Of the held-out rows, if it is already known: it is most of the time that the page takes.
+    """
+    vae.check_noise()
+    page = content(vae, data, evidence or evidence_for(vae, data.test_x)) | {"title": title}
+    facts = json.dumps(page, separators=(",", ":")).replace("<", "\\u003c")                 # no </script> inside
+    parts = {"title": html.escape(title), "style": part("page.css"), "script": part("page.js"), "content": facts}
+    return re.sub("{{(title|style|script|content)}}", lambda found: parts[found[1]], part("page.html"))
+
+
+def part(name: str) -> str:
+    """Return the text of a file of this package."""
+    return resources.files("minivae.explorer").joinpath(name).read_text(encoding="utf-8")
+
+
+def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
+    """Return everything that the page needs, as plain JSON types."""
+    x, labels, J = data.test_x, labels_of(data.test_y, len(data.test_x)), vae.latent
+    model = vae.astype(np.float64)
+    mu, log_var = model.encode(x)
+    noise, weights = rule(J)
+    kl = kl_standard_normal(mu, log_var)                    # (N, J)
+    return {
+        "data": Path(data.name).name, "latent": J, "activation": vae.activation, "likelihood": likelihood(vae),
+        "decoder": [[packed(weight), packed(bias)] for weight, bias in vae.layers("decoder")],
+        "x": packed(*compact(x)), "labels": None if labels is None else labels.tolist(), "image": data.image_shape,
+        "classes": data.classes,
+        "ink": ink(vae, x), "mu": packed(mu), "log_var": packed(log_var), "kl": packed(kl),
+        "log_px": packed(evidence.log_px), "log_px_error": [finite(error) for error in evidence.error],
+        "box": None if evidence.box is None else packed(evidence.box), "bound_weights": evidence.weights,
+        "noise": packed(noise), "weights": packed(weights), "drawn": J > 2,
+        "colours": CLASSES,
+    }  # fmt: skip
+
+
+def likelihood(vae: VAE) -> dict:
+    """Return name and numbers of the likelihood: sigma, or n with the table of log C(n, k)."""
+    found = {"name": vae.likelihood.name}
+    if isinstance(vae.likelihood, Gaussian):
+        return found | {"log_sigma": float(vae.scale[0])}
+    if found["name"] == "binomial":
+        return found | {"n": vae.likelihood.n, "log_choose": packed(log_binomials(vae.likelihood.n))}
+    return found
+
+
+def rule(J: int) -> tuple[NDArray, NDArray]:
+    """Return noise (L, J) and weights (L,) whose weighted sum is, nearly, the mean over standard normal noise.
+
+    Gauss-Hermite nodes for one or two dimensions; draws with equal weights for more.
+    """
+    if J > 2:
+        return np.random.default_rng(0).standard_normal((DRAWS, J)), np.full(DRAWS, 1 / DRAWS)
+    noise, weights = gauss_hermite(NODES[J], J, 1e-14)
+    return noise[:, 0], weights
+
+
+def ink(vae: VAE, x: NDArray) -> list[float]:
+    """Return the values drawn as paper and as ink, or as the ends of a bar."""
+    low, high = ink_range(vae, x)
+    return [low, high if high > low else low + 1]
+
+
+def finite(value: float) -> float | None:
+    """Return `value`, or None if it is infinite or NaN: JSON has neither."""
+    return float(value) if np.isfinite(value) else None
+
+
+# Arrays as text
+
+
+def compact(x: NDArray) -> tuple[NDArray, int]:
+    """Return x as bytes, and the number that they are to be divided by, if that loses nothing; else x itself, and 1."""
+    for divisor in (1, 255):
+        levels = np.rint(np.asarray(x, np.float64) * divisor)
+        if levels.min() >= 0 and levels.max() <= 255 and (np.float32(levels / divisor) == x).all():
+            return levels.astype(np.uint8), divisor
+    return x, 1
+
+
+def packed(array: NDArray, divisor: int = 1) -> dict:
+    """Return an array as {"type", "shape", "base64"}: bytes, float32 or float64, each in little-endian order.
+
+    Bytes with a divisor stand for float32 numbers; `unpacked` is the inverse.
+    """
+    kind = {"u1": "u1", "f4": "f4"}.get(array.dtype.str[1:], "f8")
+    raw = np.ascontiguousarray(array, f"<{kind}").tobytes()
+    found = {"type": kind, "shape": list(array.shape), "base64": base64.b64encode(raw).decode()}
+    return found if divisor == 1 else found | {"divisor": divisor}
+
+
+def unpacked(found: dict) -> NDArray:
+    """Return the array that `packed` made into text."""
+    array = np.frombuffer(base64.b64decode(found["base64"]), f"<{found['type']}").reshape(found["shape"])
+    return np.float32(array / found["divisor"]) if "divisor" in found else array
+
+
+def content_of(page: str) -> dict:
+    """Return the content of a page that `build` returned."""
+    start = page.index('<script type="application/json" id="content">')
+    return json.loads(page[page.index(">", start) + 1 : page.index("</script>", start)])

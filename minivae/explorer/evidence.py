@@ -1,0 +1,16 @@
+"""The name of the page, and the results that it needs for each data point."""
+
+from typing import NamedTuple
+
+from numpy.typing import NDArray
+
+EXPLORER = "explorer.html"
+
+
+class Evidence(NamedTuple):
+    """log p(x) in nats, (N,), with its error and the box of the posterior; for J > 2 a lower bound, without a box."""
+
+    log_px: NDArray             # (N,)
+    error: NDArray              # (N,)   of the integral; for a bound, the standard error of the draws
+    box: NDArray | None = None  # (N, 2, J)
+    weights: int | None = None  # importance weights of a bound

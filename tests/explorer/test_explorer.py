@@ -1,0 +1,417 @@
+"""The explorer: the page contains the run; its JavaScript agrees with NumPy; mouse, keys, phone, dark and print work."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minivae.explorer
+from minivae import Bernoulli, Binomial, Gaussian, VAE, exact_log_px
+from minivae.app import cli, train
+from minivae.data import Dataset
+from minivae.evidence.gaps import expected
+from minivae.explorer import build as builder
+from minivae.explorer.build import build, content_of, unpacked
+from minivae.explorer.evidence import Evidence
+from minivae.figures import style
+from minivae.gaussian import kl_standard_normal, log_standard_normal, reparameterize
+from minivae.runs import checkpoint
+from tests.helpers.browser import REQUIRED, Browser, executable, need_browser
+from tests.helpers.trained import trained
+
+HOME = Path(minivae.explorer.__file__).parent
+MODELS = {                                                  # likelihood, latent dimensions, activation, settings
+    "bernoulli": (Bernoulli(), 1, "relu", {}),
+    "binomial": (Binomial(7), 2, "tanh", {"dtype": np.float64}),
+    "fixed": (Gaussian(0.3), 2, "relu", {}),
+    "learned": (Gaussian("learned"), 3, "tanh", {}),
+    "optimal": (Gaussian("optimal"), 1, "tanh", {}),
+    "iwae": (Bernoulli(), 12, "tanh", {"objective": "iwae", "estimator": "sampled"}),
+}
+
+
+def model(name):
+    """Return a model with random weights and biases, and a table of twelve data points drawn from it."""
+    likelihood, J, activation, settings = MODELS[name]
+    rng = np.random.default_rng(0)
+    vae = VAE.init(rng, 6, J, (5, 4), likelihood=likelihood, activation=activation, **settings)
+    vae.params.flat[...] = 0.7 * rng.standard_normal(vae.params.flat.size)
+    x = vae.sample(rng, rng.standard_normal((12, J)))
+    x = x.astype(np.float32) if x.dtype.kind == "f" else x
+    return vae, Dataset("a table.csv", x, x, None, np.arange(12) % 3 + 8, (2, 3) if name == "bernoulli" else None)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Return the model of the digits, forty held-out rows, and its page."""
+    vae, data, _ = trained()
+    data = replace(data, test_x=data.test_x[:40], test_y=data.test_y[:40])
+    return vae, data, build(vae, data, "a <b> & {{content}}")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    need_browser()
+    browser = Browser()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def shown(digits, browser, tmp_path_factory):
+    """Return a function that opens the page of the digits."""
+    path = tmp_path_factory.mktemp("page") / "explorer.html"
+    path.write_text(digits[2], encoding="utf-8")
+    return lambda *args, **options: wait(browser.open(path, *args, **options))
+
+
+def wait(browser):
+    """Wait until the page has finished all jobs."""
+    script = "new Promise(done => (function look() { Object.keys(running).length ? setTimeout(look, 5) : done(); })())"
+    browser.evaluate(script)
+    return browser
+
+
+class Page(HTMLParser):
+    """All tags of a page with their attributes, and the text of its scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.opened = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+
+def faults_of(text):
+    """Return what is wrong with the structure of a page."""
+    tags = Page(text).tags
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    found = [f"id {name} twice" for name in set(ids) if ids.count(name) > 1]
+    for tag, attributes in tags:
+        for name in ("src", "href"):
+            target = attributes.get(name, "")
+            if re.match(r"https?:|//", target) or (target.startswith("#") and target[1:] not in ids):
+                found.append(f"{name} {target}")
+        for name in ("aria-labelledby", "aria-describedby", "for"):
+            if name in attributes and attributes[name] not in ids:
+                found.append(f"{name} {attributes[name]}")
+        alt = attributes.get("alt") if tag == "img" else attributes.get("aria-label")
+        if tag in ("img", "canvas") and not alt:
+            found.append(f"{tag} without alt text")
+    return found
+
+
+def test_explorer_page_has_unique_ids_and_no_links_outside(digits):
+    assert faults_of(digits[2]) == []
+    assert "@import" not in digits[2] and "url(" not in digits[2] and "<title>a &lt;b&gt; &amp; {{content}}:" in digits[2]
+
+
+@pytest.mark.parametrize("fault", [
+    '<p id="map"></p>', '<img src="http://a/b.png" alt="x">', '<a href="#nowhere">x</a>', "<canvas></canvas>",
+    '<img src="a">',
+])
+def test_fault_in_the_explorer_page_is_noticed(digits, fault):
+    assert len(faults_of(digits[2].replace("</main>", fault + "</main>"))) == 1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_explorer_page_contains_the_run(name):
+    vae, data = model(name)
+    found = content_of(build(vae, data, name))
+    for pair, packed in zip(vae.layers("decoder"), found["decoder"], strict=True):
+        for array, text in zip(pair, packed, strict=True):
+            assert unpacked(text).dtype == vae.dtype and (unpacked(text) == array).all()
+    assert (unpacked(found["x"]) == data.test_x).all() and found["labels"] == data.test_y.tolist()
+    for array, text in zip(vae.astype(np.float64).encode(data.test_x), ("mu", "log_var")):
+        assert (unpacked(found[text]) == array).all()
+    assert found["latent"] == vae.latent and found["activation"] == vae.activation
+    assert np.isfinite(unpacked(found["log_px"])).all() and (found["box"] is None) == (vae.latent > 2)
+
+
+def test_grey_levels_are_packed_as_bytes_without_loss():
+    x = (np.arange(256) / 255).astype(np.float32).reshape(4, 64)
+    packed = builder.packed(*builder.compact(x))
+    assert packed["type"] == "u1" and (unpacked(packed) == x).all()
+    assert builder.packed(*builder.compact(x + 1e-4))["type"] == "f4"
+
+
+def test_explorer_sources_stay_small_and_use_the_colours_of_the_figures():
+    sources = {path.name: path.read_text(encoding="utf-8") for path in HOME.glob("page.*")}
+    assert len(sources) == 3 and sum(len(text.splitlines()) for text in sources.values()) < 900
+    assert max(len(line) for text in sources.values() for line in text.splitlines()) <= 150
+    assert f"--posterior: {style.BLUE}; --encoder: {style.ORANGE};" in sources["page.css"]
+    assert "</script" not in sources["page.js"]
+
+
+def test_box_of_a_posterior_holds_nearly_all_of_its_probability(digits):
+    vae, data, _ = digits
+    vae, exact = vae.astype(np.float64), exact_log_px(vae, data.test_x[:20])
+    for i, (low, high) in enumerate(exact.box):
+        step = (high - low) / 96
+        z = (low + step * (np.indices((96, 96)).reshape(2, -1).T + 0.5))[:, None]
+        log_joint = vae.log_likelihood(data.test_x[i : i + 1].astype(float), z) + log_standard_normal(z)
+        assert np.exp(log_joint - exact.log_px[i]).sum() * step.prod() == pytest.approx(1, abs=0.005)
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("explore") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        measure_few(patch)
+        assert cli.main(["train", "-q", "--epochs", "1", "--hidden", "8", "--out", str(out)]) == 0
+    return out
+
+
+def measure_few(patch):
+    """Let train measure thirty held-out rows and draw no figures."""
+    patch.setattr(train, "MEASURED", 30)
+    patch.setattr(train, "draw", lambda *_: [])
+
+
+def test_train_writes_the_explorer_among_its_files(run):
+    page = run / "explorer.html"
+    assert len(content_of(page.read_text("utf-8"))["labels"]) == 30    # every twelfth of 355
+    assert json.loads((run / "results.json").read_text())["explorer"] == str(page)
+
+
+def test_explorer_page_of_all_digits_is_small_enough_for_train(digits):
+    vae, data, _ = trained()
+    nothing = np.zeros(len(data.test_x))
+    page = build(vae, data, "digits", Evidence(nothing, nothing, np.zeros((len(nothing), 2, 2))))
+    assert len(page) < 220_000 < train.EXPLORER_BYTES
+
+
+def test_train_names_the_explore_command_if_the_page_is_large(tmp_path, monkeypatch, capsys):
+    measure_few(monkeypatch)
+    monkeypatch.setattr(train, "EXPLORER_BYTES", 1000)
+    out = tmp_path / "run"
+    assert cli.main(["train", "-q", "--epochs", "1", "--hidden", "8", "--out", str(out)]) == 0
+    assert f"or     minivae explore {out}\n" in capsys.readouterr().out and not (out / "explorer.html").exists()
+
+
+def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, capsys):
+    command = ["explore", str(run), "--rows", "5", "--json", "--out", str(tmp_path / "new" / "a.html")]
+    assert cli.main(command) == 0
+    document = json.loads(capsys.readouterr().out)
+    page = Path(document["file"]).read_text("utf-8")
+    assert document["rows"] == 5 == len(unpacked(content_of(page)["x"])) and document["bytes"] == len(page.encode())
+    assert cli.main(command) == 2 and "--overwrite" in capsys.readouterr().err
+    assert cli.main([*command, "--overwrite"]) == 0 and cli.main(["explore", str(run), "--rows", "0"]) == 2
+    assert cli.main(["explore", str(tmp_path)]) == 2 and "config.json" in capsys.readouterr().err
+
+
+def test_explore_refuses_a_plain_autoencoder_and_train_writes_no_page(tmp_path, monkeypatch, capsys):
+    measure_few(monkeypatch)
+    quick = ["train", "-q", "--epochs", "1", "--hidden", "8"]
+    for name, option in (("plain", "--autoencoder"), ("without", "--no-explorer")):
+        assert cli.main([*quick, option, "--out", str(tmp_path / name)]) == 0
+        assert not (tmp_path / name / "explorer.html").exists()
+    assert cli.main(["explore", str(tmp_path / "plain")]) == 2
+    assert "a model with noise" in capsys.readouterr().err
+
+
+# JavaScript against NumPy
+
+NUMBERS = """[0, 1, 5].map(i => {
+  const z = mu[i].map((v, j) => v + 0.3 * (j + 1)), out = decoderOutput(z), job = reconstructionOf(i);
+  let step;
+  do step = job.next(); while (!step.done);
+  return [...decode(z), logLikelihood(data[i], out), logPrior(z), step.value.value - klOf(i)];
+})"""
+
+
+def by_numpy(vae, data):
+    """Return what NUMBERS computes."""
+    model, x = vae.astype(np.float64), data.test_x[[0, 1, 5]].astype(np.float64)
+    mu, log_var = model.encode(x)
+    z = mu + 0.3 * (np.arange(vae.latent) + 1)
+    noise, weights = builder.rule(vae.latent)
+    z_all = reparameterize(mu, log_var, np.repeat(noise[:, None], len(x), axis=1))
+    elbo = weights @ model.log_likelihood(x, z_all) - kl_standard_normal(mu, log_var).sum(axis=1)
+    return np.column_stack([model.decode(z), model.log_likelihood(x, z[None])[0], log_standard_normal(z), elbo])
+
+
+def disagreement(browser, path, text, vae, data):
+    """Return the largest relative difference between the numbers of the page and those of NumPy."""
+    path.write_text(text, encoding="utf-8")
+    numbers, right = np.array(browser.open(path).evaluate(NUMBERS)), by_numpy(vae, data)
+    return np.nan_to_num(np.abs(numbers - right) / np.maximum(1, np.abs(right)), nan=np.inf).max()
+
+
+@pytest.mark.parametrize("name", [*MODELS, "digits"])
+def test_javascript_agrees_with_numpy_to_nine_digits(name, browser, digits, tmp_path):
+    vae, data = digits[:2] if name == "digits" else model(name)
+    assert disagreement(browser, tmp_path / "a.html", build(vae, data, name), vae, data) < 1e-9
+    assert wait(browser).errors == []
+
+
+FAULTS = {
+    "no bias": ("const a = bias.slice()", "const a = bias.map(() => 0)"),
+    "relu for tanh": ('content.activation === "tanh"', "false"),
+    "activation on the last layer": ("if (layer < decoder.length - 1)", "if (true)"),
+    "forgotten n": ("- n * softplus(out[d])", "- softplus(out[d])"),
+    "forgotten coefficient": ("if (likelihood.n) for", "if (false) for"),
+    "float32 accumulation": ("Float64Array.from(unpack(array))", "Float32Array.from(unpack(array))"),
+    "variance for sd": ("Math.exp(v / 2)", "Math.exp(v)"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_fault_in_the_javascript_is_noticed(fault, browser, digits, tmp_path):
+    (right, wrong), (vae, data, page) = FAULTS[fault], digits
+    assert page.count(right) == 1
+    assert disagreement(browser, tmp_path / "a.html", page.replace(right, wrong), vae, data) > 1e-9
+
+
+DRAWN = """(() => {
+  const glyphs = [], radii = [], proto = CanvasRenderingContext2D.prototype, {fillText, ellipse} = proto;
+  proto.fillText = (text, x, y) => glyphs.push([String(text), x, y]);
+  proto.ellipse = (x, y, a, b) => radii.push([x, y, a, b]);
+  drawMap();
+  drawPanel();
+  Object.assign(proto, {fillText, ellipse});
+  const scale = panel.unit, [x, y] = [map.x, map.y];
+  const inZ = r => [(r[0] - panel.x(0)) / scale, (panel.y(0) - r[1]) / scale, r[2] / scale, r[3] / scale];
+  return {glyphs, radii: radii.map(inZ),
+    places: mu.map(z => [x(z[0]), y(z[1])]), mass: exact.mass, n: exact.n, low: [...exact.low], step: [...exact.step],
+    density: [...exact.density]};
+})()"""
+
+
+def wrongly_drawn(browser, vae, data, chosen):
+    """Return which drawings do not show the model: the glyphs, the ellipses, the posterior."""
+    drawn, found = browser.evaluate(DRAWN), []
+    wanted = [[str(label), *place] for label, place in zip(data.test_y, drawn["places"])]
+    if any(glyph not in drawn["glyphs"] for glyph in wanted):
+        found.append("glyphs")
+    mu, log_var = (part[chosen] for part in vae.astype(np.float64).encode(data.test_x))
+    sd = np.exp(log_var / 2)
+    if not np.allclose(drawn["radii"], [[*mu, *sd], [*mu, *(2 * sd)]], rtol=1e-9):
+        found.append("ellipses")
+    exact = exact_log_px(vae, data.test_x[chosen : chosen + 1])
+    n, step = drawn["n"], np.array(drawn["step"])
+    z = drawn["low"] + step * (np.indices((n, n))[::-1].reshape(2, -1).T + 0.5)
+    mean = np.array(drawn["density"]) @ z * step.prod()
+    close = 0.02 * np.sqrt(np.diag(exact.cov[0])).min()
+    if not (abs(drawn["mass"] - 1) < 0.01 and np.allclose(mean, exact.mean[0], atol=close)):
+        found.append("posterior")
+    return found
+
+
+DRAWING_FAULTS = {
+    "swapped label": ("c.fillText(labels[i], px, py)", "c.fillText(labels[(i + 1) % N], px, py)", "glyphs"),
+    "ellipse with the variance": ("r * sd[0] * panel.unit", "r * sd[0] ** 2 * panel.unit", "ellipses"),
+    "shifted posterior": ("% n + 0.5) * step[j]", "% n + 2.5) * step[j]", "posterior"),
+}
+
+
+@pytest.mark.parametrize("fault", [None, *DRAWING_FAULTS])
+def test_drawings_show_the_model_and_notice_planted_faults(fault, browser, digits, tmp_path):
+    vae, data, page = digits
+    right, wrong, noticed = DRAWING_FAULTS.get(fault, ("", "", None))
+    assert fault is None or page.count(right) == 1
+    (tmp_path / "a.html").write_text(page.replace(right, wrong) if fault else page, encoding="utf-8")
+    wait(browser.open(tmp_path / "a.html", "#datum=7"))
+    assert wrongly_drawn(browser, vae, data, 7) == ([noticed] if noticed else [])
+
+
+def test_page_shows_the_gap_that_numpy_computes(shown, digits):
+    vae, data, _ = digits
+    rows = shown("#datum=4").evaluate("[...$('nats').rows].map(row => [...row.cells].map(cell => cell.textContent))")
+    rows = {name: float(value.replace("\u2212", "-")) for name, value in rows}
+    vae, x = vae.astype(np.float64), data.test_x[4:5].astype(np.float64)
+    elbo = expected(vae, x, *vae.encode(x), 1e-6)[0][0]
+    log_px = exact_log_px(vae, x).log_px[0]
+    assert rows["ELBO"] == pytest.approx(elbo, abs=0.02) and rows["exact log p(x)"] == pytest.approx(log_px, abs=0.01)
+    assert rows["gap"] == pytest.approx(log_px - elbo, abs=0.02)
+
+
+# Mouse, finger, keys, screens
+
+
+def test_cursor_follows_keys_mouse_finger_and_number_fields(shown):
+    page = shown("#datum=3&z=0.5,-1.25")
+    place = lambda: page.evaluate("[...z]")                 # noqa: E731
+    assert place() == [0.5, -1.25] and page.evaluate("chosen") == 3
+    page.evaluate("$('map').focus()")
+    for key, shift, wanted in (("ArrowRight", False, [0.55, -1.25]), ("ArrowUp", True, [0.55, -0.75])):
+        page.press(key, shift)
+        assert place() == pytest.approx(wanted)
+    start, end, target = page.evaluate("""(() => { const a = $("map").getBoundingClientRect();
+      return [[a.left + 150, a.top + 150], [a.left + 200, a.top + 260], map.inverse(200, 260)]; })()""")
+    page.drag(start, end)
+    assert place() == pytest.approx(target) and page.evaluate("chosen") == 3
+    page.evaluate("Object.assign($('fields').querySelector('input'), {value: '1.5'}).dispatchEvent(new Event('input'))")
+    assert place() == pytest.approx([1.5, target[1]])
+    page.press("Enter")
+    nearest = page.evaluate("chosen === nearestTo(z)[0] && z.every((v, j) => v === mu[chosen][j])")
+    code = page.evaluate("""(() => { const a = $("map").getBoundingClientRect();
+      return [a.left + map.x(mu[9][0]), a.top + map.y(mu[9][1])]; })()""")
+    page.touch(*code)
+    assert nearest and page.evaluate("Math.hypot(mu[chosen][0] - mu[9][0], mu[chosen][1] - mu[9][1])") < 0.2
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("name", ["digits", "bernoulli", "iwae"])
+def test_page_fits_a_phone_in_light_and_dark(name, browser, digits, tmp_path):
+    (tmp_path / "a.html").write_text(digits[2] if name == "digits" else build(*model(name), name), encoding="utf-8")
+    papers = []
+    for dark in (False, True):
+        page = wait(browser.open(tmp_path / "a.html", width=390, height=844, dark=dark))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390 and page.errors == []
+        papers.append(page.evaluate("getComputedStyle($('place')).backgroundColor"))
+    assert papers == ["rgb(255, 255, 255)", "rgb(22, 25, 29)"]
+
+
+def test_printed_page_hides_the_controls(shown):
+    page = shown(dark=True, media="print")
+    visible = page.evaluate("[...document.querySelectorAll('input, button')].filter(e => e.offsetParent).length")
+    assert visible == 0 and page.evaluate("style('--paper')") == "#ffffff"
+
+
+def test_tiles_of_the_map_are_decoded_on_request(shown):
+    page = shown()
+    assert page.evaluate("tiles.length") == 0
+    page.evaluate("$('tiles').click()")
+    assert wait(page).evaluate("tiles.length") == 18 * 18
+
+
+def test_classes_with_names_are_named_as_text(browser, tmp_path):
+    vae, data = model("fixed")
+    names = tuple("abcdefghi") + ("<b>j</b>", "k")
+    text = build(vae, replace(data, classes=names), "named")
+    (tmp_path / "a.html").write_text(text, encoding="utf-8")
+    page = browser.open(tmp_path / "a.html", "#datum=1")
+    assert page.evaluate("$('about').textContent").endswith("Classes: 8 i, 9 <b>j</b>, 10 k.")
+    assert "class <b>j</b>" in page.evaluate("$('label').textContent")
+
+
+def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
+    vae, data = model("iwae")
+    (tmp_path / "a.html").write_text(build(vae, data, "x"), encoding="utf-8")
+    names = "[...document.querySelectorAll('.slider .name')].map(e => e.textContent)"
+    order = browser.open(tmp_path / "a.html").evaluate(names)
+    kl = kl_standard_normal(*vae.astype(np.float64).encode(data.test_x)).mean(axis=0)
+    digits = str.maketrans("\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089", "0123456789")
+    assert [int(name[1:].translate(digits)) for name in order] == list(np.argsort(-kl) + 1)
+
+
+def test_browser_that_must_be_there_fails_the_tests(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    executable.cache_clear()
+    monkeypatch.delenv(REQUIRED, raising=False)
+    with pytest.raises(pytest.skip.Exception):
+        need_browser()
+    monkeypatch.setenv(REQUIRED, "1")
+    with pytest.raises(pytest.fail.Exception):
+        need_browser()
+    executable.cache_clear()
