@@ -12,7 +12,7 @@
     divergences  Gaussians beyond what the model needs: KL between any two, entropy
 
 The folders are there to be used: data, runs, evidence (log p(x), exactly and by bounds), figures, museum (real bugs),
-rosetta (what a loss with sums and means is), app (the commands).
+rosetta (what a loss with sums and means is), doctor (what your own loss is), app (the commands).
 """
 
 import importlib

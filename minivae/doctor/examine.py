@@ -1,0 +1,301 @@
+"""All checks, in order."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from minivae import checks
+from minivae.doctor import bound, gradient, loss as terms_of, sampler, weights
+from minivae.doctor.calls import Call, Failed, seeded
+from minivae.doctor.findings import Finding, Report
+from minivae.doctor.loss import GUESS, Measured
+from minivae.doctor.steady import mutation
+from minivae.rosetta import Convention, translate
+from minivae.rosetta.command import document
+from minivae.gaussian import LOG_2PI
+
+FUNCTIONS = ("loss", "kl", "sample", "log_px_given_z", "encode", "decode", "gradient", "loss_and_gradient", "iw_bound")
+SIZES = ("features", "latent", "batch")
+DATA = ("params", "x")
+UNSEEN = (
+    "what is meant: a weight of the KL may be wanted (beta) or an accident",
+    "beta and sigma apart: a squared error fixes only beta sigma^2",
+    "data, training loop, optimiser, and whether training calls these functions",
+)
+LACKS = {
+    "loss": "the loss: give loss(x, output, mu, log_var)",
+    "sample": "how z is drawn: give sample(mu, log_var, eps)",
+    "gradient": "gradients: give gradient(x, output, mu, log_var), or loss_and_gradient(params, x, eps) with params, features and latent",
+    "bound": "minus the loss against the exact log p(x): give loss, encode, sample with eps, decode and a normalised log_px_given_z, "
+             "for 1 or 2 latent dimensions",
+}  # fmt: skip
+
+
+def examine(seed: int = 0, file: str | None = None, **given: Any) -> Report:
+    """Measure the functions of a VAE and return a Report.
+
+    Parameters
+    ----------
+    loss, kl, sample, log_px_given_z, encode, decode, gradient, loss_and_gradient, iw_bound : callable, optional
+        Functions of NumPy arrays, see the page of the doctor.
+    features, latent, batch : int, optional
+        The sizes D, J and B for which the loss is translated.
+    params, x : optional
+        Parameters for loss_and_gradient; data for the bound.
+    seed : int
+        For the points at which the functions are measured.
+
+    Raises
+    ------
+    ValueError
+        If nothing is given, a name is unknown, or a function raises an error or returns no numbers.
+    """
+    unknown = sorted(set(given) - {*FUNCTIONS, *SIZES, *DATA})
+    if unknown:
+        checks.refuse("names", f"among {', '.join((*FUNCTIONS, *SIZES, *DATA))}", ", ".join(unknown), "Check the spelling.")
+    given = {name: value for name, value in given.items() if value is not None}
+    calls = {name: Call(name, given[name], file) for name in FUNCTIONS if name in given}
+    if not calls:
+        checks.refuse("the functions", f"at least one of {', '.join(FUNCTIONS)}", "none", "Define def loss(x, output, mu, log_var).")
+    sizes = {name: checks.whole_number(name, given[name], 1) for name in SIZES if name in given}
+    seed = checks.whole_number("seed", seed, 0)
+    report = Report(seed, [*calls])
+    with seeded(seed % 2**32):
+        run(report, calls, sizes, given)
+    return report
+
+
+def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], given: Mapping[str, Any]) -> None:
+    """Fill the report."""
+    def rng():
+        return np.random.default_rng(report.seed)
+
+    measured = {name: terms_of.measure(calls[name], rng(), sizes) for name in ("loss", "kl", "log_px_given_z") if name in calls}
+    for part in measured.values():
+        report.findings += part.findings
+    report.findings += signs(measured)
+    whole = measured.get("loss")
+    convention = convention_of(whole, sizes) if whole else None
+    if convention:
+        report.findings += hidden_weights(whole)
+        report.rosetta = document(convention)
+        report.unseen += [f"the sizes of your data: {assumed(convention, sizes)}"] * bool(assumed(convention, sizes))
+    readings = {name: part.kl.reading for name, part in measured.items() if part.kl and part.kl.reading}
+    report.findings += two_readings(readings)
+    if "sample" in calls:
+        report.findings += sampler.measure(calls["sample"], rng(), next(iter(readings.values()), None))
+    for name in ("encode", "decode"):
+        if name in calls:
+            report.findings += rows_apart(calls[name], sizes, rng())
+    if "gradient" in calls:
+        report.findings += gradients(calls, whole, rng())
+    if "loss_and_gradient" in calls:
+        report.findings += of_model(calls["loss_and_gradient"], given, rng())
+    if "iw_bound" in calls:
+        report.findings += weights.measure(calls["iw_bound"], rng())
+    held = bound_finding(calls, measured, given, rng())
+    report.findings += held
+    lacking = {"gradient": not {"gradient", "loss_and_gradient"} & set(calls), "bound": not held}
+    report.unseen += [words for name, words in LACKS.items() if lacking.get(name, name not in calls)]
+    report.unseen += UNSEEN
+
+
+# The loss as a convention of the Rosetta
+
+
+def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | None:
+    """Return the convention of a loss whose terms are all known; None otherwise."""
+    cost, kl = whole.cost, whole.kl
+    if cost is None or cost.kind not in ("mse", "bce", "logits") or (kl and (kl.reading is None or kl.findings_wrong())):
+        return None
+    if kl is None and whole.target.kl and any(f.key.startswith("unknown") or f.key in ("free-bits", "capacity") for f in whole.findings):
+        return None
+    sign = math.copysign(1, cost.weight)
+    if kl and kl.weight * sign < 0:
+        return None
+    at = GUESS | dict(sizes)
+    if len([f for f in whole.findings if f.key in ("reduction", "not-additive", "ignored-entries") and f.verdict != "unusual"]):
+        return None
+    parts, letters = {}, {"features": "D", "latent": "J", "batch": "B"}
+    for prefix, part, own in (("", cost, "D"), ("kl_", kl, "J")):
+        powers = dict(whole.powers.get("cost" if not prefix else "kl") or {}) if part else {"B": -1}
+        weight = abs(part.weight) if part else 0.0
+        for name, letter in letters.items():
+            power = powers.get(letter, 0)
+            if letter in ("B", own) and power in (0, -1):
+                parts[f"{prefix}{'batch_' * (letter == 'B')}reduce"] = "mean" if power else "sum"
+            else:
+                weight *= float(at[name]) ** power
+                if letter in ("B", own):
+                    parts[f"{prefix}{'batch_' * (letter == 'B')}reduce"] = "sum"
+        parts["recon_weight" if not prefix else "kl_weight"] = weight
+    kind, constant = "mse" if cost.kind == "mse" else "bce", whole.constant
+    if kind == "mse" and constant and abs(constant - sign * (math.log(math.sqrt(1 / (2 * abs(cost.weight)))) + LOG_2PI / 2)) < 1e-9:
+        kind, parts["sigma"], parts["recon_weight"] = "gaussian", float(f"{math.sqrt(1 / (2 * abs(cost.weight))):.9g}"), 1.0
+    summed = "sum" in (parts["batch_reduce"], parts["kl_batch_reduce"])
+    named = {"features": parts["reduce"] == "mean", "latent": parts["kl_reduce"] == "mean", "batch": summed}
+    return Convention(kind, **parts, **{name: at[name] for name, needed in named.items() if needed or name in sizes})
+
+
+def assumed(convention: Convention, sizes: Mapping[str, int]) -> str:
+    """Return the sizes that the translation assumes and the user has not given."""
+    used = [f"{name} = {getattr(convention, name)}" for name in SIZES if getattr(convention, name) and name not in sizes]
+    return f"{', '.join(used)} assumed; write yours into the file, such as {used[0]}" if used else ""
+
+
+def signs(measured: Mapping[str, Measured]) -> list[Finding]:
+    """Return findings about the sign of the whole and of its parts."""
+    found = []
+    for name, part in measured.items():
+        cost, kl = part.cost, part.kl
+        if name == "loss" and cost and kl and kl.weight * cost.weight < 0 and kl.reading and cost.kind != "other":
+            words = "the KL has the opposite sign of the reconstruction error: the farther q is from the prior, the better"
+            found.append(Finding("wrong", name, "kl-wrong-sign", words, kl.weight, -kl.weight, "the weight of the KL should be",
+                                 "reconstruction + kl", "kl-wrong-sign"))  # fmt: skip
+        elif name == "loss" and cost and cost.weight < 0 and cost.kind != "other":
+            words = "returns the ELBO (up to its weights), to be maximised, not the loss"
+            found.append(Finding("is", name, "elbo", words, cost.weight, -cost.weight, "the weight in a loss is"))
+        if name == "kl" and kl and kl.reading and not kl.findings_wrong() and kl.weight != 1:
+            words = f"returns {kl.weight:.6g} x the KL"
+            found.append(Finding("unusual", name, "kl-scaled", words, kl.weight, 1.0, "in nats it is", "", ""))
+        if name == "kl" and kl and kl.reading and part.powers.get("kl") and part.powers["kl"].get("J") == -1:
+            words = "averages over the latents: a hidden weight of 1/J, unless the loss undoes it"
+            found.append(Finding("unusual", name, "kl-mean-over-latents", words, kl.weight / part.sizes["J"], kl.weight, "with a sum the weight of a latent is",
+                                 "kl.sum(axis=1).mean()", "kl-mean-over-latents"))  # fmt: skip
+        if name == "log_px_given_z" and cost and cost.kind != "other" and cost.weight > 0:
+            words = "returns a cost: minus log p(x|z), up to a constant"
+            found.append(Finding("unusual", name, "sign", words, cost.weight, -cost.weight, "the weight in log p(x|z) is"))
+    return found
+
+
+def hidden_weights(whole: Measured) -> list[Finding]:
+    """Return findings about sums and means that give the KL a weight that depends on a size."""
+    if not whole.kl or not whole.cost:
+        return []
+    found, sizes = [], whole.sizes
+    cost, kl = whole.powers["cost"], whole.powers["kl"]
+    of_loss = {
+        "B": ("kl-sum-over-batch", "the sizes of the batch in the two terms differ: the KL weighs {} with the batch"),
+        "D": ("mean-over-pixels", "the KL weighs {} with the features"),
+        "J": ("kl-mean-over-latents", "the KL weighs {} with the latents"),
+    }
+    for letter, (exhibit, words) in of_loss.items():
+        power = kl.get(letter, 0) - cost.get(letter, 0)
+        if not power:
+            continue
+        how = f"more, by the factor {letter}," if power > 0 else f"less, by the factor 1/{letter},"
+        if abs(power) > 1:
+            how = f"by {letter}^{power}"
+        said = f"a hidden beta: {words.format(how)} than with sums (it may be meant, or undone by a weight)"
+        key = exhibit if (letter, power > 0) in (("B", True), ("D", True), ("J", False)) else ""
+        found.append(Finding("unusual", "loss", f"hidden-beta-{letter}", said, float(sizes[letter]) ** power, 1.0, f"the factor at {letter} = {sizes[letter]}; with sums",
+                             "mean_B ( sum_D cost + sum_J KL )", key))  # fmt: skip
+    return found
+
+
+def two_readings(readings: Mapping[str, Any]) -> list[Finding]:
+    """Return a finding if loss and kl read the second argument differently."""
+    if len(readings) < 2 or len({reading.name for reading in readings.values()}) == 1:
+        return []
+    (one, a), (two, b) = list(readings.items())[:2]
+    words = f"{one} reads the second argument as {a.name}, {two} as {b.name}"
+    return [Finding("wrong", two, "two-readings", words, float(b.sigma(1.3)), float(a.sigma(1.3)), f"sigma at 1.3; in {one} it is", f"sigma = {a.code}")]
+
+
+# Encoder and decoder
+
+
+def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -> list[Finding]:
+    """Return findings about a network whose rows depend on each other, or that is noisy; nothing if its width is not known."""
+    wanted = sizes.get("features" if call.name == "encode" else "latent")
+    rows = None
+    for width in (wanted,) if wanted else ((784, 64, 7) if call.name == "encode" else (1, 2, 20)):
+        rows = rng.uniform(0.06, 0.94, (4, width)) if call.name == "encode" else rng.standard_normal((4, width))
+        try:
+            first = flat(call.raw(rows))
+            break
+        except Failed as error:
+            if wanted:
+                raise error
+    else:
+        words = "its width is not known: write features = ... and latent = ... into the file"
+        return [Finding("cannot tell", call.name, "width-unknown", words)]
+    found = mutation(call, ("x" if call.name == "encode" else "z",))
+    again = flat(call.raw(rows))
+    if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, again)):
+        words = "equal arguments return different arrays: it draws inside, or has a state (dropout, batch statistics)"
+        return [*found, Finding("unusual", call.name, "not-repeatable", words, float(first[0].flat[0]), float(again[0].flat[0]), "again it is")]
+    part = flat(call.raw(rows[:2]))
+    for a, b in zip(first, part):
+        if a.ndim and len(a) == 4 and len(b) == 2 and not np.allclose(a[:2], b, rtol=1e-4, atol=1e-6):
+            words = "the result of a row depends on the other rows of the batch (batch statistics?)"
+            place = np.unravel_index(np.argmax(np.abs(a[:2] - b)), b.shape)
+            return [*found, Finding("unusual", call.name, "rows-coupled", words, float(a[place]), float(b[place]), "in a smaller batch")]
+    return found
+
+
+def flat(result: Any) -> list[np.ndarray]:
+    """Return the arrays of a result."""
+    if isinstance(result, dict):
+        result = tuple(result.values())
+    return [array for part in result for array in flat(part)] if isinstance(result, tuple) else [result]
+
+
+# Gradients and the bound
+
+
+def gradients(calls: Mapping[str, Call], whole: Measured | None, rng: np.random.Generator) -> list[Finding]:
+    """Return the findings about `gradient`, which needs a loss that returns the same number twice."""
+    if whole is None or any(f.key in ("counter", "noise-inside", "not-repeatable", "not-finite") for f in whole.findings):
+        return [Finding("cannot tell", "gradient", "no-loss", "it is compared with your loss, and there is none that returns the same number twice")]
+    return gradient.measure(calls["loss"], calls["gradient"], rng, (whole.sizes, whole.target.binary))
+
+
+def of_model(call: Call, given: Mapping[str, Any], rng: np.random.Generator) -> list[Finding]:
+    """Return the findings about `loss_and_gradient`."""
+    lacking = [name for name in ("params", "features", "latent") if name not in given]
+    if lacking:
+        return [Finding("cannot tell", call.name, "needs", f"it needs {', '.join(lacking)} in the file, to be called")]
+    params = given["params"]() if callable(given["params"]) else given["params"]
+    return gradient.measure_model(call, params, given["features"], given["latent"], rng)
+
+
+def density_of(part: Measured | None) -> bound.Density | None:
+    """Return the density that log_px_given_z is, or None if it is not known to be normalised."""
+    if part is None or part.cost is None or part.cost.weight >= 0 or (part.powers.get("cost") or {}).get("D", 0) != 0:
+        return None
+    if part.cost.kind in ("bce", "logits") and part.cost.weight == -1:
+        return bound.Density(part.cost.kind, None)
+    sigma = math.sqrt(1 / (2 * abs(part.cost.weight)))
+    normal = part.constant is not None and abs(part.constant + math.log(sigma) + LOG_2PI / 2) < 1e-6
+    return bound.Density("mse", sigma) if part.cost.kind == "mse" and normal else None
+
+
+def bound_finding(calls: Mapping[str, Call], measured: Mapping[str, Measured], given: Mapping[str, Any], rng: np.random.Generator) -> list[Finding]:
+    """Return the finding about minus the loss and log p(x), if all that it needs was given and is known."""
+    if not {"loss", "encode", "sample", "decode", "log_px_given_z"} <= set(calls) or not sampler.takes_noise(calls["sample"]):
+        return []
+    density, whole = density_of(measured["log_px_given_z"]), measured["loss"]
+    sizes = bound.latent_size(calls["decode"])
+    if density is None or sizes is None or whole.cost is None:
+        return []
+    latent, features = sizes
+    convention = convention_of(whole, {"features": features, "latent": latent, "batch": 1})
+    if convention is None or whole.cost.kind != density.kind:
+        return []
+    from minivae.rosetta.convention import read
+
+    sigma = density.sigma
+    reading = read(convention, sigma)
+    beta = translate(convention).reading.beta if sigma is None else reading.beta
+    if beta < 1 - 1e-6:
+        words = "minus the loss is not held against log p(x): for p(x|z) as in log_px_given_z, the KL weighs less than 1"
+        return [Finding("cannot tell", "loss", "bound", words, beta, 1.0, "for a bound, beta is at least")]
+    x = np.asarray(given["x"], dtype=float).reshape(-1, features) if "x" in given else None
+    x = bound.data(calls["decode"], density, latent, x, rng)
+    scale = reading.factor * math.copysign(1, whole.cost.weight)
+    dropped = any(f.key == "minus-one-dropped" for f in whole.findings)
+    kl_constant = 0.5 * latent * abs(whole.kl.weight) * (1 / latent if convention.kl_reduce == "mean" else 1) / reading.factor if dropped and whole.kl else 0.0
+    return [bound.compare(calls, density, x, latent, scale, reading.constant * features - kl_constant)]

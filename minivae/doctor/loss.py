@@ -1,0 +1,203 @@
+"""The loss, the KL and log p(x|z): find their terms, then say what they are, how they are reduced, and what is wrong."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.doctor import special
+from minivae.doctor.calls import Call, Failed
+from minivae.doctor.clips import far_from_the_fit
+from minivae.doctor.constants import constants
+from minivae.doctor.findings import Finding
+from minivae.doctor.fit import rounded
+from minivae.doctor.names import KnownCost, KnownKL, cost_named, kl_named
+from minivae.doctor.probe import SIZES, Target, Terms, at_all_sizes, powers, silent_entries
+from minivae.doctor.steady import mutation, unsteady
+
+ARGUMENTS = {"loss": ("x", "output", "mu", "log_var"), "kl": ("mu", "log_var"), "log_px_given_z": ("x", "output")}
+GUESS = {"features": 784, "latent": 20, "batch": 128}      # where the user names no sizes
+
+
+@dataclass
+class Measured:
+    """What is known about one function after its examination; parts that were not confirmed are None."""
+
+    target: Target
+    sizes: dict[str, int]
+    cost: KnownCost | None = None
+    kl: KnownKL | None = None
+    powers: dict[str, dict[str, int] | None] = field(default_factory=dict)
+    constant: float | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+
+def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | None]) -> Measured:
+    """Examine a function of ARGUMENTS; raises Failed if it raises at every size."""
+    target, sizes, notes = first_contact(call, rng, declared)
+    result = Measured(target, sizes, findings=notes)
+    arguments = [draw[0] for draw in target.draw(rng, sizes, 1)]
+    used = arguments[0 if target.cost else 2 : 4 if target.kl else 2]
+    trouble = unsteady(call, *used)
+    result.findings += mutation(call, ARGUMENTS[call.name])
+    if trouble:
+        result.findings.append(trouble)
+        return result
+    if not math.isfinite(target(*arguments)):
+        result.findings.append(Finding("cannot tell", call.name, "not-finite", "it is not finite at x and output in (0.06, 0.94), "
+                                       "mu in (-2.5, 2.5), log_var in (0.12, 3.2)", target(*arguments), 0.0, "finite was expected, such as"))
+        return result
+    quiet_entries = ignored(target, arguments)
+    result.findings += quiet_entries
+    found, refused = at_all_sizes(target, sizes, rng)
+    for letter, error in refused.items():
+        result.findings.append(Finding("cannot tell", call.name, "size-refused", f"how it depends on {letter}: {error}"))
+    first = found[""][1]
+    for part in ("cost", "kl"):
+        if getattr(target, part):
+            read_part(result, part, found, rng, bool(quiet_entries))
+    confirm(result, first, found)
+    return result
+
+
+def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tuple[Target, dict[str, int], list[Finding]]:
+    """Return a target that answers, the sizes at which it does, and notes about the shape of the result."""
+    fixed = {letter: declared.get(name) for letter, name in (("B", "batch"), ("D", "features"), ("J", "latent"))}
+    named = {letter: size for letter, size in fixed.items() if size and letter != "B"}
+    parts = {"cost": call.name != "kl", "kl": call.name != "log_px_given_z"}
+    errors = []
+    for sizes in [SIZES, *([SIZES | named] if named else [])]:
+        for binary in (False, True) if parts["cost"] else (False,):
+            target = Target(call, **parts, average=False, binary=binary)
+            x, o, m, s = (draw[0] for draw in target.draw(rng, sizes, 1))
+            arguments = [*([x, o] if target.cost else []), *([m, s] if target.kl else [])]
+            try:
+                value = call.whole(*arguments)
+            except Failed as error:
+                errors.append(error)
+                continue
+            if call.name == "loss" and value.ndim > 1:
+                raise Failed(f"loss must return one number, or one for each row; got an array of shape {value.shape}. Sum it.")
+            notes = [of_shape(call.name, value, sizes)] if value.size > 1 else []
+            return target._replace(average=call.name == "loss" and value.size > 1), dict(sizes), notes
+    if not named:
+        remedy = " If it works for one size only, write features = ... and latent = ... into the file."
+        raise Failed(f"{errors[0]}{remedy}")
+    raise errors[-1]
+
+
+def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
+    """Return the finding about a result that is no single number."""
+    letters = {size: letter for letter, size in sizes.items()}
+    shape = ", ".join(letters.get(n, str(n)) for n in value.shape)
+    what = "its mean" if name == "loss" else "its sum"
+    words = f"returns an array of shape ({shape}){', one number for each row' * (value.shape == (sizes['B'],))}; below, {what}"
+    return Finding("is", name, "shape", words)
+
+
+def ignored(target: Target, arguments: list[NDArray]) -> list[Finding]:
+    """Return findings about entries that change nothing."""
+    found = []
+    if target.cost and arguments[0].size > 300:
+        return found
+    for which, name in enumerate(("x", "output", "mu", "log_var")):
+        if not (target.cost if which < 2 else target.kl):
+            continue
+        still, shape = silent_entries(target, arguments, which), arguments[which].shape
+        if not still:
+            continue
+        verdict, words = "wrong", f"only some entries of {name} count: {len(still)} of {shape[0] * shape[1]} change nothing"
+        if len(still) == shape[0] * shape[1]:
+            verdict, words = "unusual", f"{name} changes nothing"
+        else:
+            for axis, label in ((1, "columns"), (0, "rows")):
+                used = sorted({n for n in range(shape[axis])} - {place[axis] for place in still})
+                if len(still) == (shape[axis] - len(used)) * shape[1 - axis]:
+                    words = f"only the {label} {used} of {name} count (from 0); the others change nothing"
+        found.append(Finding(verdict, target.call.name, "ignored-entries", words, float(shape[0] * shape[1] - len(still)),
+                             float(shape[0] * shape[1]), "entries count; there are"))  # fmt: skip
+    return found
+
+
+def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.random.Generator, partial: bool) -> None:
+    """Name the terms of one part, or say where it could not be named."""
+    target, name = result.target, result.target.call.name
+    terms = getattr(found[""][1], part)
+    label = {"cost": "the reconstruction", "kl": "the KL"}[part]
+    if terms is None:
+        found_outside(result, part, label, rng, partial)
+        return
+    result.powers[part] = powers(found, part)
+    if not terms.coefficients:
+        return
+    if result.powers[part] is None:
+        result.findings.append(Finding("cannot tell", name, "reduction", f"{label} changes with the sizes of the batch in a way "
+                                       "that is no sum or mean", *at_two_sizes(found, part), compared="at another size"))  # fmt: skip
+        result.powers[part] = {}
+    scale = math.prod(float(result.sizes[letter]) ** power for letter, power in result.powers[part].items())
+    weights = {n: c / scale for n, c in terms.coefficients.items()}
+    errors = {n: e / scale for n, e in terms.errors.items()}
+    if part == "cost":
+        result.cost = cost_named(weights, errors, name)
+    else:
+        result.kl = kl_named(weights, errors, name)
+    result.findings += (result.cost if part == "cost" else result.kl).findings
+
+
+def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
+    """Return the first coefficient at the base size and at another."""
+    fits = [getattr(terms, part) for _, terms in found.values()]
+    firsts = [next(iter(fit.coefficients.values()), 0.0) if fit else math.nan for fit in fits]
+    return firsts[0], next((c for c in firsts[1:] if c != firsts[0]), firsts[0])
+
+
+def found_outside(result: Measured, part: str, label: str, rng: np.random.Generator, partial: bool) -> None:
+    """Look for a part outside the dictionary."""
+    target, name = result.target, result.target.call.name
+    if part == "cost" and (guarded := special.inner(target, result.sizes, rng)):
+        e, weight = guarded
+        words = f"the reconstruction is {weight:.6g} x the cross-entropy with log(o + {e:g}): not quite a log-likelihood, but finite"
+        result.findings.append(Finding("is", name, "guarded-log", f"{words} at o = 0", e, 0.0, "in a plain cross-entropy"))
+        return
+    search = special.residual if part == "cost" else special.bent
+    if special_finding := None if partial else search(target, result.sizes, rng):
+        result.findings.append(special_finding)
+        return
+    x, o, m, s = target.draw(rng, result.sizes, 2)
+    if part == "cost":
+        values = target(x[0], o[0], m[0], s[0]), target(x[1], o[1], m[0], s[0])
+    else:
+        values = target(x[0], o[0], m[0], s[0]), target(x[0], o[0], m[1], s[1])
+    words = f"{label} is not a sum of at most three terms of the dictionary; its values at two points are shown"
+    result.findings.append(Finding("cannot tell", name, f"unknown-{part}", words, *values, compared="at the other point"))
+
+
+def confirm(result: Measured, first: Terms, found: Mapping[str, tuple]) -> None:
+    """Add the formula with a fresh value, or say that the parts do not add up; then constants and far points."""
+    if first.cost is None or first.kl is None:
+        return
+    name, target = result.target.call.name, result.target
+    measured, predicted = first.example
+    if not all(terms.additive for _, terms in found.values() if terms.constant is not None):
+        words = "the parts do not add up: moving everything at once changes it otherwise than the parts say"
+        result.findings.append(Finding("cannot tell", name, "not-additive", words, measured, predicted))
+        result.cost = result.kl = None
+        return
+    lines = [part.formula(result.powers[key]) for key, part in (("cost", result.cost), ("kl", result.kl)) if part]
+    said = " + ".join(lines).replace("+ -", "- ") or "a constant"
+    result.findings.insert(0, Finding("is", name, "formula", f"{said} + constant" * bool(lines) or said, measured, predicted))
+    for part, label in (("cost", "x and output"), ("kl", "mu and log_var")):
+        if getattr(target, part) and not getattr(first, part).coefficients:
+            missing = "reconstruction" if part == "cost" else "KL"
+            words = f"it has no {missing}: {label} change nothing"
+            result.findings.append(Finding("unusual" if name == "loss" else "wrong", name, f"no-{part}", words, measured, measured,
+                                           "after a move"))  # fmt: skip
+    result.findings += constants(result, found)
+    result.findings += far_from_the_fit(result, first)
+
+
+def snapped(weight: float, error: float) -> float:
+    """Return a weight with as few digits as its error allows."""
+    return rounded(weight, max(error, 1e-9 * abs(weight)))
