@@ -11,12 +11,12 @@
     gradient     a gradient against finite differences of the user's own loss
     weights      the importance-weighted bound
     bound        minus the loss against the exact log p(x) of the user's own model
-    examine      all checks, in order
+    checkup      all checks, in order
     patient      the file of the user, run in a process of its own
     command      the command `minivae doctor`
 """
 
-_HOMES = {"examine": "examine", "Report": "findings", "Finding": "findings"}
+_HOMES = {"examine": "checkup", "Report": "findings", "Finding": "findings"}
 
 
 def __getattr__(name: str):

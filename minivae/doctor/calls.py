@@ -51,7 +51,8 @@ class Call:
         """Return a value as float64 arrays, also inside tuples, lists and dicts; tensors have detach, cpu and numpy."""
         if isinstance(value, dict):
             return {key: self.converted(part) for key, part in value.items()}
-        if isinstance(value, (tuple, list)) and any(getattr(part, "ndim", 0) or isinstance(part, dict) for part in value):
+        nested = isinstance(value, list) and any(getattr(part, "ndim", 0) or isinstance(part, dict) for part in value)
+        if isinstance(value, tuple) or nested:
             return tuple(self.converted(part) for part in value)
         for method in ("detach", "cpu", "numpy"):
             value = getattr(value, method)() if callable(getattr(value, method, None)) else value
@@ -74,9 +75,9 @@ class Call:
                 raise Failed(f"{self.name} must return a dict with the key 'loss'; got the keys {names}. Add that key.")
             result = result[keys[0]]
         while isinstance(result, tuple):
+            if not result:
+                raise Failed(f"{self.name} must return a number; got an empty tuple. Return the number first.")
             result = result[0]
-        if result.ndim == 1 and self.name == "loss" and result.size in (2, 3, 4) and len(arguments[0]) != result.size:
-            return result[0]                                # (loss, reconstruction, KL)
         return result
 
 

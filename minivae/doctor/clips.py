@@ -83,7 +83,7 @@ def far_square(result) -> list[Finding]:
         words = f"the reconstruction leaves the square at a residual of {point:g}"
         if delta:
             words = f"the reconstruction is a Huber cost: squared up to |x - o| = {delta:.4g}, straight beyond"
-            result.cost.kind = "other"
+            result.cost.kind, result.cost.level = "huber", delta
         return [Finding("unusual", name, "huber" if delta else "no-square", words, value, point**2, "a squared error is")]
     return []
 

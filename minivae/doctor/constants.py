@@ -18,12 +18,11 @@ def constants(result, found: Mapping[str, tuple]) -> list[Finding]:
     constant = found[""][1].constant
     if result.target.kl and (kl is None or kl.reading is None or kl.findings_wrong()):
         return []
-    if result.target.cost and (cost is None or cost.kind == "other"):
+    if result.target.cost and (cost is None or cost.kind in ("other", "huber")):
         return []
     of_kl = {"right": -0.5, "dropped": 0.0} if kl else {"none": 0.0}
     of_cost = {"none": 0.0} | (normalisers(result) if cost and cost.kind == "mse" else {})
-    options = [(k, c) for c in of_cost for k in of_kl]
-    options.sort(key=lambda pair: (pair[0] == "dropped", pair[1] == "none"))
+    options = [(k, c) for k in of_kl for c in of_cost if c == "none" or abs(of_cost[c]) > 1e-9]
     for k, c in options:
         if agrees(result, found, of_kl[k], of_cost[c]):
             result.constant = of_cost[c]

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 NOISE = {False: 2e-10, True: 6e-7}                          # relative to the values: float64, float32
-MOST = 3
 
 
 class Fit(NamedTuple):
@@ -29,13 +28,13 @@ def noise(values: NDArray, single: bool) -> float:
     return NOISE[single] * float(np.abs(values).max(initial=0)) + 1e-14
 
 
-def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iterable[tuple] = ()) -> Fit | None:
-    """Return the smallest fit by at most MOST terms and a constant, those of `first` before others; None without one."""
+def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iterable[tuple] = (), most: int = 3) -> Fit | None:
+    """Return the smallest fit by at most `most` terms and a constant, those of `first` before others; None without one."""
     enough = noise(values, single)
     if np.ptp(values) <= 2 * enough:
         return Fit({}, float(values.mean()), float(np.ptp(values)), {})
     known = [names for names in first if set(names) <= set(terms)]
-    for size in range(1, MOST + 1):
+    for size in range(1, most + 1):
         subsets = [names for names in known if len(names) == size]
         for names in [*subsets, *itertools.combinations(terms, size)]:
             found = by(values, terms, names, enough)

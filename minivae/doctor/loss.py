@@ -12,10 +12,11 @@ from minivae.doctor.calls import Call, Failed
 from minivae.doctor.clips import far_from_the_fit
 from minivae.doctor.constants import constants
 from minivae.doctor.findings import Finding
-from minivae.doctor.fit import rounded
+from minivae.doctor.fit import Fit, noise
 from minivae.doctor.names import KnownCost, KnownKL, cost_named, kl_named
 from minivae.doctor.probe import SIZES, Target, Terms, at_all_sizes, powers, silent_entries
 from minivae.doctor.steady import mutation, unsteady
+from minivae.doctor.terms import kl_terms
 
 ARGUMENTS = {"loss": ("x", "output", "mu", "log_var"), "kl": ("mu", "log_var"), "log_px_given_z": ("x", "output")}
 GUESS = {"features": 784, "latent": 20, "batch": 128}      # where the user names no sizes
@@ -143,7 +144,31 @@ def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.r
         result.cost = cost_named(weights, errors, name)
     else:
         result.kl = kl_named(weights, errors, name)
+        if odd := near_the_prior(result, terms, rng):
+            result.kl = None
+            result.findings = [f for f in result.findings if f.key != "reduction"] + [odd]
+            return
     result.findings += (result.cost if part == "cost" else result.kl).findings
+
+
+def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Finding | None:
+    """Return a finding if the KL leaves its formula where q is near the prior, as with free bits or a capacity."""
+    known, target = result.kl, result.target
+    if known.reading is None or known.findings_wrong():
+        return None
+    x, o, m, s = target.draw(rng, result.sizes, 4)
+    x, o = (np.repeat(a[:1], 4, axis=0) for a in (x, o))
+    m[1:] *= np.array([0.3, 0.1, 0.0])[:, None, None]
+    s[1:] = known.reading.neutral + (s[1:] - 1.6) * np.array([0.1, 0.02, 0.0])[:, None, None]
+    values, predicted = target.values(x, o, m, s), terms.at(kl_terms(m, s, tuple(terms.coefficients)))
+    off = np.abs(values - values[0] - predicted + predicted[0])
+    if off.max() <= 30 * noise(values, target.call.single):
+        return None
+    place = int(np.argmax(off))
+    words = "the KL leaves its formula where q is near the prior (free bits, a capacity, or a clip)"
+    return special.bent(target, result.sizes, rng) or Finding(
+        "cannot tell", target.call.name, "unknown-kl", words, float(values[place]), float(values[0] + predicted[place] - predicted[0])
+    )
 
 
 def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
@@ -162,7 +187,9 @@ def found_outside(result: Measured, part: str, label: str, rng: np.random.Genera
         result.findings.append(Finding("is", name, "guarded-log", f"{words} at o = 0", e, 0.0, "in a plain cross-entropy"))
         return
     search = special.residual if part == "cost" else special.bent
-    if special_finding := None if partial else search(target, result.sizes, rng):
+    if partial:
+        return                                              # located already: only some entries count
+    if special_finding := search(target, result.sizes, rng):
         result.findings.append(special_finding)
         return
     x, o, m, s = target.draw(rng, result.sizes, 2)
@@ -185,19 +212,19 @@ def confirm(result: Measured, first: Terms, found: Mapping[str, tuple]) -> None:
         result.findings.append(Finding("cannot tell", name, "not-additive", words, measured, predicted))
         result.cost = result.kl = None
         return
+    far = far_from_the_fit(result, first)
+    fixed = constants(result, found)
     lines = [part.formula(result.powers[key]) for key, part in (("cost", result.cost), ("kl", result.kl)) if part]
     said = " + ".join(lines).replace("+ -", "- ") or "a constant"
-    result.findings.insert(0, Finding("is", name, "formula", f"{said} + constant" * bool(lines) or said, measured, predicted))
+    if lines and result.constant is None:
+        said += " + constant"
+    elif lines and result.constant and result.cost:
+        said += " + the normaliser of a Gaussian" if not any(f.key == "half-normaliser" for f in fixed) else " + constant"
+    result.findings.insert(0, Finding("is", name, "formula", said, measured, predicted))
     for part, label in (("cost", "x and output"), ("kl", "mu and log_var")):
         if getattr(target, part) and not getattr(first, part).coefficients:
             missing = "reconstruction" if part == "cost" else "KL"
             words = f"it has no {missing}: {label} change nothing"
             result.findings.append(Finding("unusual" if name == "loss" else "wrong", name, f"no-{part}", words, measured, measured,
                                            "after a move"))  # fmt: skip
-    result.findings += constants(result, found)
-    result.findings += far_from_the_fit(result, first)
-
-
-def snapped(weight: float, error: float) -> float:
-    """Return a weight with as few digits as its error allows."""
-    return rounded(weight, max(error, 1e-9 * abs(weight)))
+    result.findings += [*fixed, *far]

@@ -18,12 +18,14 @@ class KnownCost:
     kind: str = "other"
     weight: float = 1.0
     findings: list[Finding] = field(default_factory=list)
+    level: float = 0.0                                      # of a Huber cost
 
     def formula(self, powers: Mapping[str, int]) -> str:
         """Return the cost as a formula."""
         return in_letters(self.weights, powers, "D", self.kind, self.weight, {
             "mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))", "absolute": "|x - o|",
             "poisson": "(o - x log o)", "poisson-log": "(exp(o) - x o)",
+            "huber": f"Huber(x - o), straight beyond {self.level:.4g},",
         })  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import types
 from pathlib import Path
 
 from minivae.doctor.calls import Failed, in_users_words
-from minivae.doctor.examine import DATA, FUNCTIONS, SIZES, examine
+from minivae.doctor.checkup import DATA, FUNCTIONS, SIZES, examine
 
 
 def names_of(path: Path) -> dict:

@@ -61,7 +61,7 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator)
     cost = kl = Fit({}, 0.0, 0.0, {})
     constant = 0.0
     if target.cost:
-        cost = fit(target.values(*draws[:2], *base[2:]), cost_terms(*draws[:2]), single, COST_FIRST)
+        cost = fit(target.values(*draws[:2], *base[2:]), cost_terms(*draws[:2]), single, COST_FIRST, 2)
     if target.kl:
         kl = fit(target.values(*base[:2], *draws[2:]), kl_terms(*draws[2:]), single, KL_FIRST)
     if cost is None or kl is None:

@@ -56,9 +56,9 @@ def _product(sign, number, letters, power):
     below = [letter for letter, p in zip(letters, power) if p == -1]
     if number.startswith("1/"):
         number, below = "", [number[2:], *below]
-    top = " ".join(filter(None, [number, *above])) or "1"
-    bottom = " ".join(below)
-    return ("-" if sign < 0 else "") + (f"{top} / {bottom}" if " " in bottom or above else f"{top}/{bottom}" if bottom else top)
+    top, bottom = " ".join(filter(None, [number, *above])) or "1", " ".join(below)
+    below_line = f"/({bottom})" if len(below) > 1 else f"/{bottom}" if below else ""
+    return ("-" if sign < 0 else "") + top + below_line
 
 
 def known_function(given: NDArray, right: NDArray, functions: Mapping[str, NDArray], rel: float = REL) -> str | None:
@@ -71,13 +71,15 @@ def known_function(given: NDArray, right: NDArray, functions: Mapping[str, NDArr
 
 def combination(given: NDArray, paths: Mapping[str, NDArray], rel: float = REL) -> dict[str, float] | None:
     """Return the factor of every path with given = sum of factor x path, or None if no factors do."""
+    if not paths:
+        return None
     matrix = np.column_stack([np.ravel(path) for path in paths.values()])
     if matrix.shape[0] <= matrix.shape[1]:
         return None
     factors, *_ = np.linalg.lstsq(matrix, np.ravel(given), rcond=None)
     if not close(matrix @ factors, np.ravel(given), rel) or np.linalg.matrix_rank(matrix) < matrix.shape[1]:
         return None
-    return {name: round(float(factor), 6) + 0.0 for name, factor in zip(paths, factors)}
+    return dict(zip(paths, map(float, factors)))
 
 
 def variant(given: NDArray, right: NDArray, others: Mapping[str, NDArray], rel: float = REL) -> str | None:
@@ -129,8 +131,27 @@ def describe(
     for i, (given, right, _) in enumerate(probes):
         words = variant(given, right, others[i] if others else {}, rel)
         factor = known_function(given, right, functions[i] if functions else {}, rel) if words is None else None
-        words = f"the right array x {factor}" if factor else words
-        if words is None and paths and (found := combination(given, paths[i], rel)):
-            words = " + ".join(f"{factor:g} x {name}" for name, factor in found.items())
-        said.append(words)
-    return said[0] if said[0] and len(set(said)) == 1 else columns(probes, rel)
+        said.append(f"the right array x {factor}" if factor else words)
+    if said[0] and len(set(said)) == 1:
+        return said[0]
+    names = list(paths[0]) if paths else []
+    for chosen in [*((name,) for name in names), *itertools.combinations(names, 2)]:
+        combined = [combination(probe.given, {name: parts[name] for name in chosen}, rel) for probe, parts in zip(probes, paths)]
+        if None not in combined and (words := summed(combined, probes, rel)):
+            return words
+    return columns(probes, rel)
+
+
+def summed(combined: Sequence[Mapping[str, float]], probes: Sequence[Probe], rel: float = REL) -> str | None:
+    """Return "the right array + 1/(2 B) x exp(log_var)"; None unless every factor has a name or is the same at every probe."""
+    words = []
+    for name in combined[0]:
+        factors = [found[name] for found in combined]
+        if max(map(abs, factors)) <= rel:
+            continue
+        known = name_ratio([(factor, probe.sizes) for factor, probe in zip(factors, probes)], 100 * rel) if all(factors) else None
+        if not known and np.ptp(factors) > 100 * rel * abs(factors[0]):
+            return None
+        known = known or f"{factors[0]:.6g}"
+        words.append(name if known == "1" else f"{known} x {name}")
+    return " + ".join(words).replace("+ -", "- ")
