@@ -78,8 +78,9 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
     report.findings += signs(measured)
     whole = measured.get("loss")
     convention = convention_of(whole, sizes) if whole else None
-    if convention:
+    if whole:
         report.findings += hidden_weights(whole)
+    if convention:
         report.rosetta = document(convention)
         report.unseen += [f"the sizes of your data: {assumed(convention, sizes)}"] * bool(assumed(convention, sizes))
     readings = {name: part.kl.reading for name, part in measured.items() if part.kl and part.kl.reading}
@@ -108,7 +109,7 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
 def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | None:
     """Return the convention of a loss whose terms are all known; None otherwise."""
     cost, kl = whole.cost, whole.kl
-    if cost is None or cost.kind not in ("mse", "bce", "logits") or (kl and (kl.reading is None or kl.findings_wrong())):
+    if cost is None or cost.kind not in ("mse", "bce", "logits") or (kl and (kl.reading is None or kl.prior or kl.findings_wrong())):
         return None
     if kl is None and whole.target.kl and any(f.key.startswith("unknown") or f.key in ("free-bits", "capacity") for f in whole.findings):
         return None
@@ -172,7 +173,7 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
 
 def hidden_weights(whole: Measured) -> list[Finding]:
     """Return findings about sums and means that give the KL a weight that depends on a size."""
-    if not whole.kl or not whole.cost:
+    if not whole.kl or not whole.cost or whole.kl.reading is None or whole.kl.findings_wrong() or whole.cost.kind == "other":
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]

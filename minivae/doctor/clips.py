@@ -17,7 +17,7 @@ SECOND = [2.3, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 40.0, 80.0]
 def far_from_the_fit(result, first) -> list[Finding]:
     """Return findings about points outside the region of the fit."""
     found = []
-    if result.kl and result.kl.reading and not result.kl.findings_wrong():
+    if result.kl and result.kl.reading and not result.kl.findings_wrong() and not result.kl.prior:
         found += far_kl(result)
     if result.cost and result.cost.kind in ("mse", "bce", "logits"):
         found += {"mse": far_square, "bce": at_certainty, "logits": far_logits}[result.cost.kind](result)

@@ -18,9 +18,11 @@ def constants(result, found: Mapping[str, tuple]) -> list[Finding]:
     constant = found[""][1].constant
     if result.target.kl and (kl is None or kl.reading is None or kl.findings_wrong()):
         return []
-    if result.target.cost and (cost is None or cost.kind in ("other", "huber")):
+    if result.target.cost and cost is None:
         return []
     of_kl = {"right": -0.5, "dropped": 0.0} if kl else {"none": 0.0}
+    if kl and kl.prior:
+        return of_prior(result, found)
     of_cost = {"none": 0.0} | (normalisers(result) if cost and cost.kind == "mse" else {})
     options = [(k, c) for k in of_kl for c in of_cost if c == "none" or abs(of_cost[c]) > 1e-9]
     for k, c in options:
@@ -31,9 +33,24 @@ def constants(result, found: Mapping[str, tuple]) -> list[Finding]:
         words = "the -1 of the KL is subtracted once, not once for every latent"
         return [Finding("wrong", name, "minus-one-once", words, constant, constant_of(result, found, -0.5, 0.0), "the constant should be",
                         "put the - 1 inside the sum over latents", "minus-one-once")]  # fmt: skip
+    if cost and cost.kind in ("other", "huber"):
+        return []
     words = "its constant: gradients do not depend on it, but the number is not known in nats"
     return [Finding("cannot tell", name, "constant", words, constant, constant_of(result, found, -0.5 if kl else 0.0, 0.0),
                     "without an extra constant it would be")]  # fmt: skip
+
+
+def of_prior(result, found: Mapping[str, tuple]) -> list[Finding]:
+    """Return the finding about a KL to another prior, if its constant confirms it; else that a coefficient is off."""
+    kl, name = result.kl, result.target.call.name
+    mean, variance = kl.prior
+    if not agrees(result, found, (math.log(variance) + mean**2 / variance - 1) / 2, 0.0):
+        kl.prior = None
+        kl.findings.append(kl.doubt)
+        return [kl.doubt]
+    words = f"the KL is that to a prior N({mean:.6g}, {variance:.6g}), not N(0, 1): right if z is drawn from that prior"
+    return [Finding("unusual", name, "other-prior", words, variance, 1.0, "the variance of a standard normal prior is", "",
+                    "prior-too-wide" if variance > 1 else "")]  # fmt: skip
 
 
 def normalisers(result) -> dict[str, float]:

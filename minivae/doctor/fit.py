@@ -17,6 +17,7 @@ class Fit(NamedTuple):
     constant: float
     residual: float             # largest
     errors: dict[str, float]    # how far each coefficient may be off
+    guard: float = 0.0          # the small number inside a logarithm
 
     def at(self, terms: Mapping[str, NDArray]) -> NDArray:
         """Return the values of this fit at other points."""
@@ -34,9 +35,9 @@ def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iter
     if np.ptp(values) <= 2 * enough:
         return Fit({}, float(values.mean()), float(np.ptp(values)), {})
     known = [names for names in first if set(names) <= set(terms)]
-    for size in range(1, most + 1):
+    for size in range(1, max([most, *map(len, known)]) + 1):
         subsets = [names for names in known if len(names) == size]
-        for names in [*subsets, *itertools.combinations(terms, size)]:
+        for names in itertools.chain(subsets, itertools.combinations(terms, size) if size <= most else ()):
             found = by(values, terms, names, enough)
             if found and found.residual <= enough:
                 return found

@@ -137,6 +137,9 @@ def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.r
         result.findings.append(Finding("cannot tell", name, "reduction", f"{label} changes with the sizes of the batch in a way "
                                        "that is no sum or mean", *at_two_sizes(found, part), compared="at another size"))  # fmt: skip
         result.powers[part] = {}
+    if terms.guard:
+        words = f"a small number inside the logarithm of {label}, {abs(terms.guard):g}, keeps it finite"
+        result.findings.append(Finding("is", name, "guarded-log", words, abs(terms.guard), 0.0, "in a plain formula it is"))
     scale = math.prod(float(result.sizes[letter]) ** power for letter, power in result.powers[part].items())
     weights = {n: c / scale for n, c in terms.coefficients.items()}
     errors = {n: e / scale for n, e in terms.errors.items()}
@@ -154,13 +157,13 @@ def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.r
 def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Finding | None:
     """Return a finding if the KL leaves its formula where q is near the prior, as with free bits or a capacity."""
     known, target = result.kl, result.target
-    if known.reading is None or known.findings_wrong():
+    if known.reading is None or known.findings_wrong() or known.prior:
         return None
     x, o, m, s = target.draw(rng, result.sizes, 4)
     x, o = (np.repeat(a[:1], 4, axis=0) for a in (x, o))
     m[1:] *= np.array([0.3, 0.1, 0.0])[:, None, None]
     s[1:] = known.reading.neutral + (s[1:] - 1.6) * np.array([0.1, 0.02, 0.0])[:, None, None]
-    values, predicted = target.values(x, o, m, s), terms.at(kl_terms(m, s, tuple(terms.coefficients)))
+    values, predicted = target.values(x, o, m, s), terms.at(kl_terms(m, s, terms.guard))
     off = np.abs(values - values[0] - predicted + predicted[0])
     if off.max() <= 30 * noise(values, target.call.single):
         return None
@@ -181,11 +184,6 @@ def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
 def found_outside(result: Measured, part: str, label: str, rng: np.random.Generator, partial: bool) -> None:
     """Look for a part outside the dictionary."""
     target, name = result.target, result.target.call.name
-    if part == "cost" and (guarded := special.inner(target, result.sizes, rng)):
-        e, weight = guarded
-        words = f"the reconstruction is {weight:.6g} x the cross-entropy with log(o + {e:g}): not quite a log-likelihood, but finite"
-        result.findings.append(Finding("is", name, "guarded-log", f"{words} at o = 0", e, 0.0, "in a plain cross-entropy"))
-        return
     search = special.residual if part == "cost" else special.bent
     if partial:
         return                                              # located already: only some entries count

@@ -37,10 +37,12 @@ class KnownKL:
     reading: Reading | None = None
     weight: float = 1.0
     findings: list[Finding] = field(default_factory=list)
+    prior: tuple[float, float] | None = None                # mean and variance, if they are not 0 and 1
+    doubt: Finding | None = None                            # what holds instead if the constant is not that of this prior
 
     def formula(self, powers: Mapping[str, int]) -> str:
         """Return the KL as a formula."""
-        kind = "kl" if self.reading and not self.findings_wrong() else "other"
+        kind = "kl" if self.reading and not self.findings_wrong() and not self.prior else "other"
         return in_letters(self.weights, powers, "J", kind, self.weight, {"kl": "KL"})
 
     def findings_wrong(self) -> bool:
@@ -133,6 +135,11 @@ def kl_named(weights: Mapping[str, float], errors: Mapping[str, float], about: s
                                           f"coefficient of {name}; in a KL", RIGHT["log-variance"], exhibit))  # fmt: skip
             return known
     for reading in READINGS:
+        if prior := other_prior(short, reading, error):
+            known.reading, known.prior = reading, prior
+            known.weight = short[reading.log] / -reading.factor
+            known.doubt = off_finding(short, reading, reading.log, 2 * short["m^2"], about)
+            return known
         off = one_off(short, reading, error)
         if off:
             name, v = off
@@ -172,6 +179,14 @@ def one_off(short: Mapping[str, float], reading: Reading, error: float) -> tuple
         if v[0] and v[1] and same(v[0], v[1], 4 * error) and not same(short.get(name, 0.0), v[0] * pattern[name], error):
             return name, v[0]
     return None
+
+
+def other_prior(short: Mapping[str, float], reading: Reading, error: float) -> tuple[float, float] | None:
+    """Return mean and variance of the prior if the coefficients are those of a KL to N(mean, variance), else None."""
+    if set(short) - {"m"} != set(pattern_of(reading)) or not same(short["m^2"], short[reading.spread], error):
+        return None
+    variance = short[reading.log] / -reading.factor / (2 * short["m^2"])
+    return (-short.get("m", 0.0) / (2 * short["m^2"]), variance) if variance > 0 else None
 
 
 def off_finding(short: Mapping[str, float], reading: Reading, name: str, v: float, about: str) -> Finding:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.doctor.calls import Call, Failed
-from minivae.doctor.fit import Fit, fit, noise
-from minivae.doctor.terms import COST_FIRST, KL_FIRST, cost_terms, kl_terms
+from minivae.doctor.fit import Fit, by, fit, noise
+from minivae.doctor.terms import COST_FIRST, INNER, KL_FIRST, cost_terms, kl_terms
 
 SIZES = {"B": 3, "D": 7, "J": 5}                            # all different: a shape says which axes are left
 MOVED = {"B": 5, "D": 11, "J": 2}
@@ -54,6 +54,22 @@ class Target(NamedTuple):
         return np.array([self(*arguments) for arguments in zip(*draws)])
 
 
+GUARDED_COSTS = (("BCE(x, o)",), ("-x log o",))
+GUARDED_KLS = (("m^2", "s^2", "log s"), ("m^2", "s", "log s"))
+
+
+def fitted(values: NDArray, terms: Callable, draws: list, single: bool, first: tuple, most: int, guarded: tuple, guards: list) -> Fit | None:
+    """Return the fit; without one, a fit by `guarded` terms with a small number inside their logarithm."""
+    found = fit(values, terms(*draws), single, first, most)
+    for guard in guards if found is None else ():
+        columns = terms(*draws, guard)
+        for names in guarded:
+            near = by(values, columns, names, noise(values, single))
+            if near and near.residual <= noise(values, single):
+                return near._replace(guard=guard)
+    return found
+
+
 def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> Terms:
     """Fit the terms at one size; a fresh draw of all arguments at once then confirms that nothing is missing."""
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
@@ -61,14 +77,15 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator)
     cost = kl = Fit({}, 0.0, 0.0, {})
     constant = 0.0
     if target.cost:
-        cost = fit(target.values(*draws[:2], *base[2:]), cost_terms(*draws[:2]), single, COST_FIRST, 2)
+        cost = fitted(target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single, COST_FIRST, 2, GUARDED_COSTS, INNER)
     if target.kl:
-        kl = fit(target.values(*base[:2], *draws[2:]), kl_terms(*draws[2:]), single, KL_FIRST)
+        guards = [sign * e for e in INNER for sign in (1, -1)]
+        kl = fitted(target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single, KL_FIRST, 3, GUARDED_KLS, guards)
     if cost is None or kl is None:
         return Terms(cost, kl, None, False, (0.0, 0.0))
     fresh = target.draw(rng, sizes, FRESH)
     measured = target.values(*fresh)
-    columns = cost_terms(*fresh[:2]) | kl_terms(*fresh[2:])
+    columns = cost_terms(*fresh[:2], cost.guard) | kl_terms(*fresh[2:], kl.guard)
     both = Fit(cost.coefficients | kl.coefficients, 0.0, 0.0, {})
     rest = measured - both.at(columns)
     constant = float(np.median(rest))

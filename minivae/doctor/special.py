@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import noise, rounded
 from minivae.doctor.probe import DRAWS, Target
-from minivae.doctor.terms import INNER, READINGS, guarded, kl_of
+from minivae.doctor.terms import READINGS, kl_of
 
 
 def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:
@@ -44,17 +44,6 @@ def residual(target: Target, sizes: Mapping[str, int], rng: np.random.Generator)
                 said += ": minus the log-density of a Gaussian whose sigma is the optimal one, up to a factor and a constant"
             return Finding("unusual" if key == "root" else "is", target.call.name, key, said, float(values[1]),
                            float(line[0] * column[1] + line[1]))  # fmt: skip
-    return None
-
-
-def inner(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[float, float] | None:
-    """Return (e, weight) if the cost is a cross-entropy with log(o + e), else None."""
-    x, o, m, s = target.draw(rng, sizes, DRAWS)
-    values = target.values(x, o, *(np.repeat(a[:1], DRAWS, axis=0) for a in (m, s)))
-    for e, column in zip(INNER, guarded(x, o).values()):
-        line = straight(column, values, noise(values, target.call.single))
-        if line:
-            return e, line[0]
     return None
 
 

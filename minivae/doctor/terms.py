@@ -52,12 +52,16 @@ KL_TERMS = {
 }  # fmt: skip
 
 
-def kl_terms(m: NDArray, s: NDArray, names: tuple[str, ...] = tuple(KL_TERMS)) -> dict[str, NDArray]:
-    """Return the terms of the KL, summed over rows and latents."""
-    return {name: KL_TERMS[name](m, s).sum(axis=(1, 2)) for name in names}
+def kl_terms(m: NDArray, s: NDArray, guard: float = 0.0) -> dict[str, NDArray]:
+    """Return the terms of the KL, summed over rows and latents. A guard g makes "log s" log(s + g); -g, log(s^2 + g) / 2."""
+    with np.errstate(all="ignore"):                         # log s at s <= 0, in a point that only other terms use
+        terms = {name: term(m, s).sum(axis=(1, 2)) for name, term in KL_TERMS.items()}
+    if guard:
+        terms["log s"] = (np.log(s + guard) if guard > 0 else np.log(s * s - guard) / 2).sum(axis=(1, 2))
+    return terms
 
 
-KL_FIRST = tuple(("m^2", reading.spread, reading.log) for reading in READINGS)
+KL_FIRST = tuple((*mean, reading.spread, reading.log) for mean in (("m^2",), ("m^2", "m")) for reading in READINGS)
 
 
 COSTS = {
@@ -90,13 +94,14 @@ COST_FIRST = (("o", "-x log o"), ("exp(o)", "x o"), ("BCE(x, o)", "log C(o)"), (
 INNER = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 
 
-def cost_terms(x: NDArray, o: NDArray) -> dict[str, NDArray]:
-    """Return the costs, summed over rows and features; those that are not finite here are left out."""
+def cost_terms(x: NDArray, o: NDArray, guard: float = 0.0) -> dict[str, NDArray]:
+    """Return the costs, summed over rows and features; those that are not finite here are left out.
+
+    With a guard g the two halves of the cross-entropy have log(o + g) and log(1 - o + g).
+    """
     with np.errstate(all="ignore"):
         terms = {name: cost(x, o).sum(axis=(1, 2)) for name, cost in COSTS.items()}
+    if guard:
+        halves = (-x * np.log(o + guard)).sum(axis=(1, 2)), (-(1 - x) * np.log(1 - o + guard)).sum(axis=(1, 2))
+        terms |= {"BCE(x, o)": halves[0] + halves[1], "-x log o": halves[0], "-(1 - x) log(1 - o)": halves[1]}
     return {name: term for name, term in terms.items() if np.isfinite(term).all()}
-
-
-def guarded(x: NDArray, o: NDArray) -> dict[str, NDArray]:
-    """Return cross-entropies with a small number inside the logarithm: log(o + 1e-8)."""
-    return {f"{e:g}": (-x * np.log(o + e) - (1 - x) * np.log(1 - o + e)).sum(axis=(1, 2)) for e in INNER}

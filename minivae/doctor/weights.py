@@ -30,6 +30,8 @@ INNER = {
     "max": ("wrong", "it is the largest log weight: it lies up to log K above the bound", "", lambda a, axis: a.max(axis=axis)),
     "sum w log w": ("unusual", "the log weights are averaged with the weights themselves: right for gradients if the weights are held fixed; "
                     "not the number of the bound", "weights-not-held-fixed", self_weighted),
+    "sum w log w / K": ("unusual", "the log weights are averaged with the weights themselves and divided by K: no number of a bound",
+                        "weights-not-held-fixed", lambda a, axis: self_weighted(a, axis) / a.shape[axis]),
 }  # fmt: skip
 OUTER = {"": lambda a: a, "mean of the ": np.mean, "sum of the ": np.sum}
 
