@@ -13,7 +13,7 @@ from minivae.doctor.terms import READINGS, Reading
 from minivae.doctor.words import close, ratio
 
 SHAPE = (3, 5)
-DRAWS, SECONDS, SURE = 4000, 1.0, 6.0                       # calls; time for them; standard errors
+DRAWS, SECONDS, SURE = 1500, 1.0, 6.0                       # calls; time for them; standard errors
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
     "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
     "exp(second argument / 4)": lambda s: np.exp(s / 4), "1": np.ones_like,

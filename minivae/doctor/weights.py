@@ -67,7 +67,8 @@ def measure(call: Call, rng: np.random.Generator) -> list[Finding]:
             if verdict != "is":
                 right = outside * reduce(INNER["log mean exp"][3](samples[0], axis))
                 wanted, compared = float(np.ravel(right)[0]), "the bound is"
-            found.append(Finding(verdict, call.name, name.replace(" ", "-"), said, first, wanted, compared, LSE * (verdict == "wrong"), exhibit))
+            key = "upside-down" if upside_down else name.replace(" ", "-")
+            found.append(Finding(verdict, call.name, key, said, first, wanted, compared, LSE * (verdict == "wrong"), exhibit))
             return found + far(call, value, samples[0], outside * inside, given[0], name)
     words = "it is none of the functions of log_w that I know (log mean exp, log sum exp, mean, sum, max; over either axis)"
     right = np.mean(INNER["log mean exp"][3](samples[0], 0))

@@ -303,7 +303,7 @@ FAULTY = {
     "capacity": ({"loss": lambda x, o, m, v: bce(x, o).sum(1).mean() + 100 * np.abs(kl_rows(m, v).mean() - 5.0)}, "capacity"),
     "iw-no-k": ({"iw_bound": lambda w: np.log(np.exp(w).sum(0)).mean()}, "log-sum-exp"),
     "iw-mean-of-logs": ({"iw_bound": lambda w: w.mean(0)}, "mean"),
-    "iw-upside-down": ({"iw_bound": lambda w: lme(-w)}, "log-mean-exp"),
+    "iw-upside-down": ({"iw_bound": lambda w: lme(-w)}, "upside-down"),
     "iw-no-max": ({"iw_bound": lambda w: np.log(np.exp(w).mean(0)).mean()}, "no-max-subtracted"),
     "gradient-no-half": (wrong_gradient(lambda o, m, v, *a: (o, m, 2 * v)), "2 x the right array"),
     "gradient-minus": (wrong_gradient(lambda o, m, v, *a: (o, -m, v)), "-1 x the right array"),

@@ -123,7 +123,7 @@ PUBLIC = {
     "mu-plus-std": ({"kl": kl_rows, "sample": lambda m, v: m + np.exp(v)}, ("noise-forgotten",)),
     "variance-as-std": ({"kl": general_kl, "sample": lambda m, v, eps: m + eps * v}, ("sampler-against-kl",)),
     "sqrt-of-exp": ({"kl": kl_rows, "sample": lambda m, v: m + np.random.randn(*m.shape) * np.sqrt(np.exp(v))}, ()),
-    "smooth-l1": (total(huber_mean, lambda m, v: kl_rows(m, v).mean()), ("huber",)),
+    "smooth-l1": (total(huber_mean, lambda m, v: kl_rows(m, v).mean()), ("huber", "hidden-beta-D")),
     "rmse": (total(lambda x, o: np.sqrt(mse(x, o)), lambda m, v: kl_entries(m, v).mean()), ("root",)),
     "iw-rows": ({"iw_bound": log_mean_exp_over(1)}, ()),
     "iw-draws": ({"iw_bound": lambda w: log_mean_exp_over(0)(w).mean()}, ()),
