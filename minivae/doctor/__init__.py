@@ -4,6 +4,12 @@
     terms        the dictionary: known costs of a feature, known terms of a KL, five readings of the second argument
     fit          find the few terms of the dictionary that a measured function is made of
     words        turn numbers into words: known factors, known functions, paths, variants of an array
+    probe        terms and reductions of a function, by calls at several sizes
+    names        names for the terms: kind of cost, reading of the KL, a coefficient that is off
+    measured     what is known about one function
+    constants    the constant of a loss
+    clips        points far from the fit
+    steady       equal results of equal calls, unchanged arguments
     findings     a finding: verdict, two numbers, what to write instead
     loss         the loss, the KL, log p(x|z): terms, reductions, constants, clips; ends in the Rosetta
     special      losses outside the dictionary: roots, optimal sigma, free bits, capacity

@@ -111,12 +111,19 @@ def compare(calls: dict[str, Call], density: Density, x: NDArray, latent: int, s
     unsure = error + np.abs(bounds[0] - bounds[1]) + BEYOND * (1 + np.abs(log_px))
     if not (np.isfinite(bounds[0]).all() and np.isfinite(log_px).all()) or unsure.max() > 0.5:
         words = "minus the loss against the exact log p(x): the integrals did not converge"
-        return Finding("cannot tell", "loss", "bound", words, float(bounds[0].mean()), float(log_px.mean()), "log p(x) is about")
+        return Finding("cannot tell", "loss", "bound", words, float(bounds[0].mean()), float(log_px.mean()),
+                       "log p(x) is about")
     above = bounds[0] - log_px
     worst = int(np.argmax(above - unsure))
     numbers = float(bounds[0][worst]), float(log_px[worst]), "the exact log p(x) of your model is"
     if above[worst] > unsure[worst]:
-        words = f"minus the loss is no lower bound: it lies {above[worst]:.3g} nats above log p(x), for one of {len(x)} data points"
+        words = (
+            f"minus the loss is no lower bound: it lies {above[worst]:.3g} nats above log p(x), for one of "
+            f"{len(x)} data points"
+        )
         return Finding("wrong", "loss", "bound", words, *numbers)
-    words = f"minus the loss is below log p(x) for each of {len(x)} data points; the closest is {-above[worst]:.3g} nats below"
+    words = (
+        f"minus the loss is below log p(x) for each of {len(x)} data points; the closest is "
+        f"{-above[worst]:.3g} nats below"
+    )
     return Finding("is", "loss", "bound", words, *numbers)

@@ -42,7 +42,8 @@ class Call:
         except (Exception, SystemExit) as error:
             raise Failed(in_users_words(error, self.file, self.name)) from None
         for i, (before, after) in enumerate(zip(arguments, copies)):
-            if isinstance(before, np.ndarray) and not np.array_equal(before, after, equal_nan=True) and i not in self.changed:
+            if isinstance(before, np.ndarray) and not np.array_equal(before, after,
+                                                                     equal_nan=True) and i not in self.changed:
                 place = tuple(np.argwhere(before != after)[0])
                 self.changed[i] = float(before[place]), float(after[place])
         return result
@@ -100,7 +101,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside `with`, NumPy's global random state begins at this seed: the user's code may use it, this package never does."""
+    """Inside `with`, NumPy's global random state begins at this seed; the user's code may use it."""
     state = vars(np.random)
     before = state["get_state"]()
     state["seed"](seed)

@@ -10,7 +10,8 @@ from minivae import checks
 from minivae.doctor import bound, gradient, loss as terms_of, sampler, weights
 from minivae.doctor.calls import Call, Failed, seeded
 from minivae.doctor.findings import Finding, Report
-from minivae.doctor.loss import GUESS, Measured
+from minivae.doctor.loss import GUESS
+from minivae.doctor.measured import Measured
 from minivae.doctor.steady import mutation
 from minivae.rosetta import Convention, translate
 from minivae.rosetta.command import document
@@ -27,8 +28,10 @@ UNSEEN = (
 LACKS = {
     "loss": "the loss: give loss(x, output, mu, log_var)",
     "sample": "how z is drawn: give sample(mu, log_var, eps)",
-    "gradient": "gradients: give gradient(x, output, mu, log_var), or loss_and_gradient(params, x, eps) with params, features and latent",
-    "bound": "minus the loss against the exact log p(x): give loss, encode, sample with eps, decode and a normalised log_px_given_z, "
+    "gradient": "gradients: give gradient(x, output, mu, log_var), or loss_and_gradient(params, x, eps) with params, "
+                "features and latent",
+    "bound": "minus the loss against the exact log p(x): give loss, encode, sample with eps, decode and a normalised "
+             "log_px_given_z, "
              "for 1 or 2 latent dimensions",
 }  # fmt: skip
 
@@ -58,7 +61,8 @@ def examine(seed: int = 0, file: str | None = None, **given: Any) -> Report:
     given = {name: value for name, value in given.items() if value is not None}
     calls = {name: Call(name, given[name], file) for name in FUNCTIONS if name in given}
     if not calls:
-        checks.refuse("the functions", f"at least one of {', '.join(FUNCTIONS)}", "none", "Define def loss(x, output, mu, log_var).")
+        checks.refuse("the functions", f"at least one of {', '.join(FUNCTIONS)}", "none",
+                      "Define def loss(x, output, mu, log_var).")
     sizes = {name: checks.whole_number(name, given[name], 1) for name in SIZES if name in given}
     seed = checks.whole_number("seed", seed, 0)
     report = Report(seed, [*calls])
@@ -72,7 +76,8 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
     def rng():
         return np.random.default_rng(report.seed)
 
-    measured = {name: terms_of.measure(calls[name], rng(), sizes) for name in ("loss", "kl", "log_px_given_z") if name in calls}
+    measured = {name: terms_of.measure(calls[name], rng(), sizes) for name in ("loss", "kl",
+                                                                               "log_px_given_z") if name in calls}
     for part in measured.values():
         report.findings += part.findings
     report.findings += signs(measured)
@@ -109,15 +114,18 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
 def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | None:
     """Return the convention of a loss whose terms are all known; None otherwise."""
     cost, kl = whole.cost, whole.kl
-    if cost is None or cost.kind not in ("mse", "bce", "logits") or (kl and (kl.reading is None or kl.prior or kl.findings_wrong())):
+    if cost is None or cost.kind not in ("mse", "bce",
+                                         "logits") or (kl and (kl.reading is None or kl.prior or kl.findings_wrong())):
         return None
-    if kl is None and whole.target.kl and any(f.key.startswith("unknown") or f.key in ("free-bits", "capacity") for f in whole.findings):
+    if kl is None and whole.target.kl and any(f.key.startswith("unknown") or f.key in ("free-bits",
+                                                                                       "capacity") for f in whole.findings):
         return None
     sign = math.copysign(1, cost.weight)
     if kl and kl.weight * sign < 0:
         return None
     at = GUESS | dict(sizes)
-    if len([f for f in whole.findings if f.key in ("reduction", "not-additive", "ignored-entries") and f.verdict != "unusual"]):
+    if len([f for f in whole.findings if f.key in ("reduction", "not-additive",
+                                                   "ignored-entries") and f.verdict != "unusual"]):
         return None
     parts, letters = {}, {"features": "D", "latent": "J", "batch": "B"}
     for prefix, part, own in (("", cost, "D"), ("kl_", kl, "J")):
@@ -133,8 +141,9 @@ def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | Non
                     parts[f"{prefix}{'batch_' * (letter == 'B')}reduce"] = "sum"
         parts["recon_weight" if not prefix else "kl_weight"] = weight
     kind, constant = "mse" if cost.kind == "mse" else "bce", whole.constant
-    if kind == "mse" and constant and abs(constant - sign * (math.log(math.sqrt(1 / (2 * abs(cost.weight)))) + LOG_2PI / 2)) < 1e-9:
-        kind, parts["sigma"], parts["recon_weight"] = "gaussian", float(f"{math.sqrt(1 / (2 * abs(cost.weight))):.9g}"), 1.0
+    sigma = math.sqrt(1 / (2 * abs(cost.weight)))
+    if kind == "mse" and constant and abs(constant - sign * (math.log(sigma) + LOG_2PI / 2)) < 1e-6:
+        kind, parts["sigma"], parts["recon_weight"] = "gaussian", float(f"{sigma:.9g}"), 1.0
     summed = "sum" in (parts["batch_reduce"], parts["kl_batch_reduce"])
     named = {"features": parts["reduce"] == "mean", "latent": parts["kl_reduce"] == "mean", "batch": summed}
     return Convention(kind, **parts, **{name: at[name] for name, needed in named.items() if needed or name in sizes})
@@ -153,7 +162,8 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
         cost, kl = part.cost, part.kl
         if name == "loss" and cost and kl and kl.weight * cost.weight < 0 and kl.reading and cost.kind != "other":
             words = "the KL has the opposite sign of the reconstruction error: the farther q is from the prior, the better"
-            found.append(Finding("wrong", name, "kl-wrong-sign", words, kl.weight, -kl.weight, "the weight of the KL should be",
+            found.append(Finding("wrong", name, "kl-wrong-sign", words, kl.weight, -kl.weight,
+                                 "the weight of the KL should be",
                                  "reconstruction + kl", "kl-wrong-sign"))  # fmt: skip
         elif name == "loss" and cost and cost.weight < 0 and cost.kind != "other":
             words = "returns the ELBO (up to its weights), to be maximised, not the loss"
@@ -163,7 +173,8 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
             found.append(Finding("unusual", name, "kl-scaled", words, kl.weight, 1.0, "in nats it is", "", ""))
         if name == "kl" and kl and kl.reading and part.powers.get("kl") and part.powers["kl"].get("J") == -1:
             words = "averages over the latents: a hidden weight of 1/J, unless the loss undoes it"
-            found.append(Finding("unusual", name, "kl-mean-over-latents", words, kl.weight / part.sizes["J"], kl.weight, "with a sum the weight of a latent is",
+            found.append(Finding("unusual", name, "kl-mean-over-latents", words, kl.weight / part.sizes["J"], kl.weight,
+                                 "with a sum the weight of a latent is",
                                  "kl.sum(axis=1).mean()", "kl-mean-over-latents"))  # fmt: skip
         if name == "log_px_given_z" and cost and cost.kind != "other" and cost.weight > 0:
             words = "returns a cost: minus log p(x|z), up to a constant"
@@ -191,7 +202,8 @@ def hidden_weights(whole: Measured) -> list[Finding]:
             how = f"by {letter}^{power}"
         said = f"a hidden beta: {words.format(how)} than with sums (it may be meant, or undone by a weight)"
         key = exhibit if (letter, power > 0) in (("B", True), ("D", True), ("J", False)) else ""
-        found.append(Finding("unusual", "loss", f"hidden-beta-{letter}", said, float(sizes[letter]) ** power, 1.0, f"the factor at {letter} = {sizes[letter]}; with sums",
+        found.append(Finding("unusual", "loss", f"hidden-beta-{letter}", said, float(sizes[letter]) ** power, 1.0,
+                             f"the factor at {letter} = {sizes[letter]}; with sums",
                              "mean_B ( sum_D cost + sum_J KL )", key))  # fmt: skip
     return found
 
@@ -202,14 +214,15 @@ def two_readings(readings: Mapping[str, Any]) -> list[Finding]:
         return []
     (one, a), (two, b) = list(readings.items())[:2]
     words = f"{one} reads the second argument as {a.name}, {two} as {b.name}"
-    return [Finding("wrong", two, "two-readings", words, float(b.sigma(1.3)), float(a.sigma(1.3)), f"sigma at 1.3; in {one} it is", f"sigma = {a.code}")]
+    return [Finding("wrong", two, "two-readings", words, float(b.sigma(1.3)), float(a.sigma(1.3)),
+                    f"sigma at 1.3; in {one} it is", f"sigma = {a.code}")]
 
 
 # Encoder and decoder
 
 
 def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -> list[Finding]:
-    """Return findings about a network whose rows depend on each other, or that is noisy; nothing if its width is not known."""
+    """Return findings about a network whose rows depend on each other, or that is noisy."""
     wanted = sizes.get("features" if call.name == "encode" else "latent")
     rows = None
     for width in (wanted,) if wanted else ((784, 64, 7) if call.name == "encode" else (1, 2, 20)):
@@ -227,13 +240,15 @@ def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -
     again = flat(call.raw(rows))
     if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, again)):
         words = "equal arguments return different arrays: it draws inside, or has a state (dropout, batch statistics)"
-        return [*found, Finding("unusual", call.name, "not-repeatable", words, float(first[0].flat[0]), float(again[0].flat[0]), "again it is")]
+        return [*found, Finding("unusual", call.name, "not-repeatable", words, float(first[0].flat[0]),
+                                float(again[0].flat[0]), "again it is")]
     part = flat(call.raw(rows[:2]))
     for a, b in zip(first, part):
         if a.ndim and len(a) == 4 and len(b) == 2 and not np.allclose(a[:2], b, rtol=1e-4, atol=1e-6):
             words = "the result of a row depends on the other rows of the batch (batch statistics?)"
             place = np.unravel_index(np.argmax(np.abs(a[:2] - b)), b.shape)
-            return [*found, Finding("unusual", call.name, "rows-coupled", words, float(a[place]), float(b[place]), "in a smaller batch")]
+            return [*found, Finding("unusual", call.name, "rows-coupled", words, float(a[place]), float(b[place]),
+                                    "in a smaller batch")]
     return found
 
 
@@ -250,7 +265,8 @@ def flat(result: Any) -> list[np.ndarray]:
 def gradients(calls: Mapping[str, Call], whole: Measured | None, rng: np.random.Generator) -> list[Finding]:
     """Return the findings about `gradient`, which needs a loss that returns the same number twice."""
     if whole is None or any(f.key in ("counter", "noise-inside", "not-repeatable", "not-finite") for f in whole.findings):
-        return [Finding("cannot tell", "gradient", "no-loss", "it is compared with your loss, and there is none that returns the same number twice")]
+        return [Finding("cannot tell", "gradient", "no-loss",
+                        "it is compared with your loss, and there is none that returns the same number twice")]
     return gradient.measure(calls["loss"], calls["gradient"], rng, (whole.sizes, whole.target.binary))
 
 
@@ -274,9 +290,11 @@ def density_of(part: Measured | None) -> bound.Density | None:
     return bound.Density("mse", sigma) if part.cost.kind == "mse" and normal else None
 
 
-def bound_finding(calls: Mapping[str, Call], measured: Mapping[str, Measured], given: Mapping[str, Any], rng: np.random.Generator) -> list[Finding]:
+def bound_finding(calls: Mapping[str, Call], measured: Mapping[str, Measured], given: Mapping[str, Any],
+                  rng: np.random.Generator) -> list[Finding]:
     """Return the finding about minus the loss and log p(x), if all that it needs was given and is known."""
-    if not {"loss", "encode", "sample", "decode", "log_px_given_z"} <= set(calls) or not sampler.takes_noise(calls["sample"]):
+    if not {"loss", "encode", "sample", "decode",
+            "log_px_given_z"} <= set(calls) or not sampler.takes_noise(calls["sample"]):
         return []
     density, whole = density_of(measured["log_px_given_z"]), measured["loss"]
     sizes = bound.latent_size(calls["decode"])
@@ -298,5 +316,5 @@ def bound_finding(calls: Mapping[str, Call], measured: Mapping[str, Measured], g
     x = bound.data(calls["decode"], density, latent, x, rng)
     scale = reading.factor * math.copysign(1, whole.cost.weight)
     dropped = any(f.key == "minus-one-dropped" for f in whole.findings)
-    kl_constant = 0.5 * latent * abs(whole.kl.weight) * (1 / latent if convention.kl_reduce == "mean" else 1) / reading.factor if dropped and whole.kl else 0.0
+    kl_constant = 0.5 * latent * convention.kl_weight * convention.on_latents / reading.factor if dropped else 0.0
     return [bound.compare(calls, density, x, latent, scale, reading.constant * features - kl_constant)]

@@ -8,13 +8,14 @@ import numpy as np
 from minivae.doctor import special
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import noise
-from minivae.doctor.probe import scan
+from minivae.doctor.measured import Measured
+from minivae.doctor.probe import Terms, scan
 from minivae.doctor.terms import COSTS, kl_of
 
 SECOND = [2.3, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 40.0, 80.0]
 
 
-def far_from_the_fit(result, first) -> list[Finding]:
+def far_from_the_fit(result: Measured, first: Terms) -> list[Finding]:
     """Return findings about points outside the region of the fit."""
     found = []
     if result.kl and result.kl.reading and not result.kl.findings_wrong() and not result.kl.prior:
@@ -24,7 +25,7 @@ def far_from_the_fit(result, first) -> list[Finding]:
     return found
 
 
-def moved(result, which: int, place: tuple = (0, 0)) -> Callable[[float], float]:
+def moved(result: Measured, which: int, place: tuple = (0, 0)) -> Callable[[float], float]:
     """Return the target as a function of one entry of one argument; everything else stays in the middle."""
     sizes = result.sizes
     x, o = (np.full((sizes["B"], sizes["D"]), value) for value in (1.0 if result.target.binary else 0.5, 0.5))
@@ -38,13 +39,13 @@ def moved(result, which: int, place: tuple = (0, 0)) -> Callable[[float], float]
     return value
 
 
-def coefficient(result, part: str) -> float:
+def coefficient(result: Measured, part: str) -> float:
     """Return the weight in front of one entry at the sizes of the probe."""
     weight = (result.cost if part == "cost" else result.kl).weight
     return weight * math.prod(float(result.sizes[one]) ** power for one, power in result.powers[part].items())
 
 
-def far_kl(result) -> list[Finding]:
+def far_kl(result: Measured) -> list[Finding]:
     """Compare the KL with its formula at second arguments up to +-80 and at large mu."""
     reading, name, single = result.kl.reading, result.target.call.name, result.target.call.single
     scale = coefficient(result, "kl")
@@ -55,20 +56,24 @@ def far_kl(result) -> list[Finding]:
         seen = scan(moved(result, 3), points)
         for i, (point, value) in enumerate(seen):
             wanted = base + scale * float(kl_of(reading, 0.0, point) - kl_of(reading, 0.0, 1.0))
-            if not math.isfinite(wanted) or abs(value - wanted) <= 1e-4 * abs(wanted) + 50 * noise(np.array([wanted, base]), single):
+            if not math.isfinite(wanted) or abs(value - wanted) <= 1e-4 * abs(wanted) + 50 * noise(np.array([wanted,
+                                                                                                             base]), single):
                 continue
             if not math.isfinite(value):
                 words = f"it is not finite where the second argument is {point:g}"
                 return [Finding("wrong", name, "kl-overflow", words, value, wanted)]
             flat = len(seen) > i + 1 and abs(seen[-1][1] - value) <= 1e-6 * abs(value)
-            words = f"it no longer changes beyond {point:g} of the second argument: it is clipped, and its gradient there is 0"
+            words = (
+                f"it no longer changes beyond {point:g} of the second argument: it is clipped, and its "
+                "gradient there is 0"
+            )
             if not flat:
                 words = f"it leaves its formula where the second argument is {point:g}"
             return [Finding("unusual", name, "clipped-log-var", words, value, wanted)]
     return []
 
 
-def far_square(result) -> list[Finding]:
+def far_square(result: Measured) -> list[Finding]:
     """Compare a squared error with large residuals: Huber's cost is straight there."""
     f, scale = moved(result, 1), coefficient(result, "cost")
     base, name = f(0.5), result.target.call.name
@@ -88,22 +93,27 @@ def far_square(result) -> list[Finding]:
     return []
 
 
-def at_certainty(result) -> list[Finding]:
+def at_certainty(result: Measured) -> list[Finding]:
     """Look at outputs of exactly 0 and 1: the cross-entropy is infinite there, or its logarithm is guarded."""
     f, name, scale = moved(result, 1), result.target.call.name, coefficient(result, "cost")
     base = f(0.5) - scale * math.log(2)
     seen = scan(lambda o: (f(o) - base) / scale, [0.0, 1.0])
     for point, value in seen:
         if not math.isfinite(value):
-            said = f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a cross-entropy of logits stays finite"
-            return [Finding("unusual", name, "log-of-zero", said, value, math.log(2), "at an output of 0.5 it is", "np.logaddexp(0, logits) - x * logits")]  # fmt: skip
+            said = (
+                f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a "
+                "cross-entropy of logits stays finite"
+            )
+            return [Finding("unusual", name, "log-of-zero", said, value, math.log(2), "at an output of 0.5 it is",
+                            "np.logaddexp(0, logits) - x * logits")]  # fmt: skip
     if not seen:
         return []
     words = "probabilities are kept away from 0 and 1: a certain error has a finite cost"
-    return [Finding("is", name, "clipped-probabilities", words, seen[0][1], math.inf, "the formula gives", "", "clipped-probabilities")]
+    return [Finding("is", name, "clipped-probabilities", words, seen[0][1], math.inf, "the formula gives", "",
+                    "clipped-probabilities")]
 
 
-def far_logits(result) -> list[Finding]:
+def far_logits(result: Measured) -> list[Finding]:
     """Compare a cross-entropy of logits with its formula at +-25, 60 and 800."""
     f, name, scale = moved(result, 1), result.target.call.name, coefficient(result, "cost")
     x = 1.0 if result.target.binary else 0.5
@@ -116,7 +126,9 @@ def far_logits(result) -> list[Finding]:
         instead = "np.logaddexp(0, logits) - x * logits"
         if not math.isfinite(value):
             words = f"it overflows at a logit of {point:g}: log(1 + exp(a)) as it is printed"
-            return [Finding("wrong", name, "naive-softplus", words, value, wanted, "the formula gives", instead, "naive-softplus")]
+            return [Finding("wrong", name, "naive-softplus", words, value, wanted, "the formula gives", instead,
+                            "naive-softplus")]
         words = f"it leaves its formula at a logit of {point:g}: probabilities are clipped, and the gradient there is 0"
-        return [Finding("unusual", name, "clipped-probabilities", words, value, wanted, "the formula gives", instead, "clipped-probabilities")]
+        return [Finding("unusual", name, "clipped-probabilities", words, value, wanted, "the formula gives", instead,
+                        "clipped-probabilities")]
     return []

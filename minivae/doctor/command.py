@@ -14,8 +14,8 @@ from pathlib import Path
 import minivae
 from minivae.app.progress import say
 
-ABOUT = """Measure the functions of a VAE of yours, say what its loss is, and what is wrong. The command executes FILE. In FILE
-it looks for plain functions of NumPy arrays, each optional: loss(x, output, mu, log_var), kl(mu, log_var),
+ABOUT = """Measure the functions of a VAE of yours, say what its loss is, and what is wrong. The command executes FILE.
+In FILE it looks for plain functions of NumPy arrays, each optional: loss(x, output, mu, log_var), kl(mu, log_var),
 sample(mu, log_var, eps), log_px_given_z(x, output), encode(x), decode(z), gradient(x, output, mu, log_var),
 loss_and_gradient(params, x, eps), iw_bound(log_w); and for the numbers features, latent, batch. Exit code 1 if something
 is wrong."""
@@ -23,7 +23,7 @@ EXAMPLES = """examples:
   minivae doctor my_vae.py                       what is my loss, and is it right?
   minivae doctor my_vae.py --json                the same for programs
 """
-CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from minivae.doctor.patient import main; main(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))"
+CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from minivae.doctor.patient import main; main(*sys.argv[2:])"
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -34,7 +34,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(command=doctor_command)
     parser.add_argument("file", type=Path, metavar="FILE", help="a Python file with your functions; it is executed")
     parser.add_argument("--seed", type=int, default=0, help="random seed of the points that are measured (default: 0)")
-    parser.add_argument("--timeout", type=float, default=30.0, metavar="S", help="end the examination after S seconds (default: 30)")
+    parser.add_argument("--timeout", type=float, default=30.0, metavar="S",
+                        help="end the examination after S seconds (default: 30)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("-q", "--quiet", action="store_true", help="print no messages")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error of this package")
@@ -77,4 +78,4 @@ def ended(file: Path, said: str, code: int, timeout: float) -> str:
         return f"{file}: the file ended Python with exit code {code} before the report was complete. Remove the exit."
     frames = re.findall(r'File "(.*)", line (\d+) in (\S+)', said)
     line = next((f", line {line}, in {name}" for path, line, name in frames if path == str(file)), "")
-    return f"{file}{line}: not finished after {timeout:g} seconds. Make the function faster, or give more time with --timeout."
+    return f"{file}{line}: not finished after {timeout:g} seconds. Make it faster, or give more time with --timeout."

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 from minivae.doctor.findings import Finding
+from minivae.doctor.measured import Measured
 from minivae.gaussian import LOG_2PI
 
 
@@ -12,8 +13,8 @@ def multiple(sizes: Mapping[str, int], powers: Mapping[str, int], letter: str) -
     return sizes["B"] * sizes[letter] * math.prod(float(sizes[one]) ** power for one, power in powers.items())
 
 
-def constants(result, found: Mapping[str, tuple]) -> list[Finding]:
-    """Return findings about the constant, and set result.constant to the constant of one feature of the cost, in its units."""
+def constants(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
+    """Return findings about the constant; set result.constant to the constant of one feature of the cost."""
     cost, kl, name = result.cost, result.kl, result.target.call.name
     constant = found[""][1].constant
     if result.target.kl and (kl is None or kl.reading is None or kl.findings_wrong()):
@@ -31,7 +32,8 @@ def constants(result, found: Mapping[str, tuple]) -> list[Finding]:
             return said(name, k, c, result, constant, found)
     if kl and not cost and agrees(result, found, 0.0, 0.0, -0.5 * kl.weight):
         words = "the -1 of the KL is subtracted once, not once for every latent"
-        return [Finding("wrong", name, "minus-one-once", words, constant, constant_of(result, found, -0.5, 0.0), "the constant should be",
+        return [Finding("wrong", name, "minus-one-once", words, constant, constant_of(result, found, -0.5, 0.0),
+                        "the constant should be",
                         "put the - 1 inside the sum over latents", "minus-one-once")]  # fmt: skip
     if cost and cost.kind in ("other", "huber"):
         return []
@@ -40,7 +42,7 @@ def constants(result, found: Mapping[str, tuple]) -> list[Finding]:
                     "without an extra constant it would be")]  # fmt: skip
 
 
-def of_prior(result, found: Mapping[str, tuple]) -> list[Finding]:
+def of_prior(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
     """Return the finding about a KL to another prior, if its constant confirms it; else that a coefficient is off."""
     kl, name = result.kl, result.target.call.name
     mean, variance = kl.prior
@@ -53,15 +55,16 @@ def of_prior(result, found: Mapping[str, tuple]) -> list[Finding]:
                     "prior-too-wide" if variance > 1 else "")]  # fmt: skip
 
 
-def normalisers(result) -> dict[str, float]:
+def normalisers(result: Measured) -> dict[str, float]:
     """Return the constants of a feature of a Gaussian with a fixed sigma, in nats, that belong to this weight."""
     weight = abs(result.cost.weight)
     sigma = math.sqrt(1 / (2 * weight))
     sign = math.copysign(1, result.cost.weight)
-    return {"gaussian": sign * (math.log(sigma) + LOG_2PI / 2), "log sigma": sign * math.log(sigma), "log 2 pi": sign * LOG_2PI / 2}
+    return {"gaussian": sign * (math.log(sigma) + LOG_2PI / 2), "log sigma": sign * math.log(sigma),
+            "log 2 pi": sign * LOG_2PI / 2}
 
 
-def constant_of(result, found, of_kl: float, of_cost: float, letter: str = "") -> float:
+def constant_of(result: Measured, found: Mapping[str, tuple], of_kl: float, of_cost: float, letter: str = "") -> float:
     """Return the constant at a size, if every entry of the KL has v of_kl, and every feature of the cost of_cost."""
     sizes = found[letter][0]
     total = 0.0
@@ -72,7 +75,7 @@ def constant_of(result, found, of_kl: float, of_cost: float, letter: str = "") -
     return total
 
 
-def agrees(result, found, of_kl: float, of_cost: float, once: float = 0.0) -> bool:
+def agrees(result: Measured, found: Mapping[str, tuple], of_kl: float, of_cost: float, once: float = 0.0) -> bool:
     """Return True if the constant is explained at every size; `once` is a constant for every row."""
     for letter, (sizes, terms) in found.items():
         if terms.constant is None:
@@ -86,7 +89,9 @@ def agrees(result, found, of_kl: float, of_cost: float, once: float = 0.0) -> bo
     return True
 
 
-def said(name: str, of_kl: str, of_cost: str, result, constant: float, found) -> list[Finding]:
+def said(
+    name: str, of_kl: str, of_cost: str, result: Measured, constant: float, found: Mapping[str, tuple]
+) -> list[Finding]:
     """Return the findings for an explained constant."""
     out = []
     if of_kl == "dropped":
@@ -94,9 +99,13 @@ def said(name: str, of_kl: str, of_cost: str, result, constant: float, found) ->
         verdict = "wrong" if name == "kl" else "unusual"
         words = "the -1 of the KL is dropped: no gradient changes, but the KL is not 0 where q is the prior"
         instead = "(mu**2 + np.exp(log_var) - 1 - log_var) / 2"
-        out.append(Finding(verdict, name, "minus-one-dropped", words, constant, right, "the constant should be", instead, "minus-one-dropped"))
+        out.append(Finding(verdict, name, "minus-one-dropped", words, constant, right, "the constant should be", instead,
+                           "minus-one-dropped"))
     if of_cost in ("log sigma", "log 2 pi"):
-        words = f"the normaliser of the Gaussian has only its {of_cost}: no gradient changes, but the number is no log-density"
+        words = (
+            f"the normaliser of the Gaussian has only its {of_cost}: no gradient changes, but the number is no "
+            "log-density"
+        )
         right = constant_of(result, found, -0.5, normalisers(result)["gaussian"])
         out.append(Finding("unusual", name, "half-normaliser", words, constant, right, "with both parts the constant is"))
     return out

@@ -75,7 +75,8 @@ def text(document: dict) -> str:
     for found in document["findings"]:
         lines.append(f"{found['verdict']:12} {found['about']}: {found['words']}")
         if found["measured"] is not None:
-            lines.append(f"{'':12}   measured {_number(found['measured'])}; {found['compared']} {_number(found['expected'])}")
+            lines.append(f"{'':12}   measured {_number(found['measured'])}; {found['compared']} "
+                         f"{_number(found['expected'])}")
         if found["instead"]:
             lines.append(f"{'':12}   write    {found['instead']}")
         if found["exhibit"]:

@@ -29,12 +29,17 @@ def noise(values: NDArray, single: bool) -> float:
     return NOISE[single] * float(np.abs(values).max(initial=0)) + 1e-14
 
 
-def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iterable[tuple] = (), most: int = 3) -> Fit | None:
+def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iterable[tuple] = (),
+        most: int = 3) -> Fit | None:
     """Return the smallest fit by at most `most` terms and a constant, those of `first` before others; None without one."""
     enough = noise(values, single)
     if np.ptp(values) <= 2 * enough:
         return Fit({}, float(values.mean()), float(np.ptp(values)), {})
-    known = [names for names in first if set(names) <= set(terms)]
+    known = [names for names in first if names and set(names) <= set(terms)]
+    if known and (found := by(values, terms, known[0], enough)) and found.residual <= enough and all(
+        abs(c) > found.errors[name] for name, c in found.coefficients.items()
+    ):  # fmt: skip
+        return found
     for size in range(1, max([most, *map(len, known)]) + 1):
         subsets = [names for names in known if len(names) == size]
         for names in itertools.chain(subsets, itertools.combinations(terms, size) if size <= most else ()):

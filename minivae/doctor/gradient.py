@@ -49,7 +49,8 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
             which = NAMES.index(name)
             places = list(np.ndindex(arguments[which].shape))
             if len(places) > 400:
-                raise Failed(f"gradient of {name}: more than 400 entries. Leave out features = ... and write the loss for any size.")
+                raise Failed(f"gradient of {name}: more than 400 entries. Leave out features = ... and write the loss "
+                             f"for any size.")
 
             def f(moved, which=which, arguments=arguments):
                 value = loss.whole(*[moved if i == which else a for i, a in enumerate(arguments)])
@@ -58,7 +59,8 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
             whole[name] = slope(f, arguments[which], places, step).reshape(arguments[which].shape)
         for name, right in whole.items():
             others = {f"the gradient in {other}": array for other, array in whole.items() if other != name}
-            gathered.setdefault(name, []).append((Probe(given[name], right, sizes), functions(arguments, name), paths(arguments, name, right), others))
+            gathered.setdefault(name, []).append((Probe(given[name], right, sizes), functions(arguments, name),
+                                                  paths(arguments, name, right), others))
     found = mutation(call, NAMES)
     for name, seen in gathered.items():
         found.append(compared(f"the gradient in {name}", call.name, *map(list, zip(*seen)), rel))
@@ -81,10 +83,12 @@ def by_name(result: Any, arguments: list[NDArray]) -> dict[str, NDArray]:
         parts = result if isinstance(result, tuple) else (result,)
         given = dict(zip(NAMES[4 - len(parts):], parts)) if len(parts) in (3, 4) else {}
     if not given:
-        raise Failed("gradient must return arrays for output, mu and log_var, in this order, or a dict with these names; got neither.")
+        raise Failed("gradient must return arrays for output, mu and log_var, in this order, or a dict with these "
+                     "names; got neither.")
     for name, array in given.items():
         if array.size != arguments[NAMES.index(name)].size:
-            raise Failed(f"gradient: the array for {name} must have the shape {arguments[NAMES.index(name)].shape}; got {array.shape}.")
+            raise Failed(f"gradient: the array for {name} must have the shape {arguments[NAMES.index(name)].shape}; "
+                         f"got {array.shape}.")
     return given
 
 
@@ -96,16 +100,20 @@ def functions(arguments: list[NDArray], name: str) -> dict[str, NDArray]:
         known = {"o (1 - o)": o * (1 - o), "s (1 - s), s = sigmoid(o)": p * (1 - p), "sigmoid(o)": p, "1 - o^2": 1 - o * o,
                  "(x - o)": x - o, "x": x, "o": o}  # fmt: skip
     else:
-        known = {"sigma": np.exp(s / 2), "exp(log_var)": np.exp(s), "log_var": s, "mu": m, "s (1 - s), s = sigmoid(log_var)": sigmoid(s) * sigmoid(-s)}
+        known = {"sigma": np.exp(s / 2), "exp(log_var)": np.exp(s), "log_var": s, "mu": m,
+                 "s (1 - s), s = sigmoid(log_var)": sigmoid(s) * sigmoid(-s)}
     known |= {f"1 / ({n})": 1 / values for n, values in known.items()}
-    return known | {f"{c} {n}": number * values for n, values in list(known.items()) for c, number in (("1/2", 0.5), ("2", 2.0))}
+    return known | {f"{c} {n}": number * values for n, values in list(known.items()) for c, number in (("1/2", 0.5), ("2",
+                                                                                                                      2.0))}
 
 
 def paths(arguments: list[NDArray], name: str, right: NDArray) -> dict[str, NDArray]:
     """Return the right array and arrays that may stand beside it."""
     x, o, m, s = arguments
-    more = {"output": {"x": x, "output": o}, "x": {}, "mu": {"mu": m, "1": np.ones_like(m)}, "log_var": {"exp(log_var)": np.exp(s), "1": np.ones_like(s)}}
-    return {"the right array": right} | {n: a for n, a in more[name].items() if not close(a, right) and np.linalg.matrix_rank(
+    more = {"output": {"x": x, "output": o}, "x": {}, "mu": {"mu": m, "1": np.ones_like(m)},
+            "log_var": {"exp(log_var)": np.exp(s), "1": np.ones_like(s)}}
+    return {"the right array": right} | {n: a for n, a in more[name].items() if not close(a,
+                                                                                          right) and np.linalg.matrix_rank(
         np.column_stack([a.ravel(), right.ravel()]), tol=1e-6) == 2}  # fmt: skip
 
 
@@ -114,14 +122,16 @@ def compared(what: str, about: str, probes: list[Probe], known: list, parts: lis
     given, right = probes[0].given, probes[0].right
     if all(close(probe.given, probe.right, rel) for probe in probes):
         place = np.unravel_index(np.argmax(np.abs(right)), right.shape)
-        return Finding("is", about, "gradient", f"{what} is right", float(given[place]), float(right[place]), "by finite differences of your loss")
+        return Finding("is", about, "gradient", f"{what} is right", float(given[place]), float(right[place]),
+                       "by finite differences of your loss")
     if given.shape == right.shape:
         place = np.unravel_index(np.argmax(np.abs(given - right)), right.shape)
         numbers = float(given[place]), float(right[place])
     else:
         numbers = float(given.flat[0]), float(right.flat[0])
     said = describe(probes, known, parts, others, rel)
-    words = f"{what} is not that of your loss; " + (f"what you return equals {said}" if said else "I know no way in which it differs")
+    how = f"what you return equals {said}" if said else "I know no way in which it differs"
+    words = f"{what} is not that of your loss; {how}"
     if said and said.startswith("right, except"):
         words = f"{what} is not that of your loss; it is {said}"
     if said == "zero everywhere":
@@ -165,7 +175,8 @@ def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.r
         given = leaves(result[1])
         missing = [name for name in arrays if name not in given or given[name].size != arrays[name].size]
         if missing:
-            raise Failed(f"loss_and_gradient: the gradient must have the arrays and shapes of params; {missing[0]} differs. Return one array each.")
+            raise Failed(f"loss_and_gradient: the gradient must have the arrays and shapes of params; {missing[0]} "
+                         f"differs. Return one array each.")
         step, rel = settings(loss)
         for name, array in arrays.items():
             places = list(np.ndindex(array.shape))
@@ -180,7 +191,8 @@ def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.r
             others = {}
             values = np.array([entries[place] for place in places])
             if not close(values, right, rel):
-                others["the right gradient without noise (eps = 0)"] = slope(lambda p: f(p, eps=0 * eps), array, places, step)
+                others["the right gradient without noise (eps = 0)"] = slope(lambda p: f(p, eps=0 * eps), array, places,
+                                                                             step)
             if len(places) == array.size:
                 values, right = values.reshape(array.shape), right.reshape(array.shape)
                 others = {key: other.reshape(array.shape) for key, other in others.items()}

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +12,14 @@ from minivae.doctor.clips import far_from_the_fit
 from minivae.doctor.constants import constants
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import Fit, noise
-from minivae.doctor.names import KnownCost, KnownKL, cost_named, kl_named
+from minivae.doctor.measured import Measured
+from minivae.doctor.names import cost_named, kl_named
 from minivae.doctor.probe import SIZES, Target, Terms, at_all_sizes, powers, silent_entries
 from minivae.doctor.steady import mutation, unsteady
 from minivae.doctor.terms import kl_terms
 
 ARGUMENTS = {"loss": ("x", "output", "mu", "log_var"), "kl": ("mu", "log_var"), "log_px_given_z": ("x", "output")}
 GUESS = {"features": 784, "latent": 20, "batch": 128}      # where the user names no sizes
-
-
-@dataclass
-class Measured:
-    """What is known about one function after its examination; parts that were not confirmed are None."""
-
-    target: Target
-    sizes: dict[str, int]
-    cost: KnownCost | None = None
-    kl: KnownKL | None = None
-    powers: dict[str, dict[str, int] | None] = field(default_factory=dict)
-    constant: float | None = None
-    findings: list[Finding] = field(default_factory=list)
 
 
 def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | None]) -> Measured:
@@ -47,8 +34,10 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
         result.findings.append(trouble)
         return result
     if not math.isfinite(target(*arguments)):
-        result.findings.append(Finding("cannot tell", call.name, "not-finite", "it is not finite at x and output in (0.06, 0.94), "
-                                       "mu in (-2.5, 2.5), log_var in (0.12, 3.2)", target(*arguments), 0.0, "finite was expected, such as"))
+        result.findings.append(Finding("cannot tell", call.name, "not-finite",
+                                       "it is not finite at x and output in (0.06, 0.94), "
+                                       "mu in (-2.5, 2.5), log_var in (0.12, 3.2)", target(*arguments), 0.0,
+                                       "finite was expected, such as"))
         return result
     quiet_entries = ignored(target, arguments)
     result.findings += quiet_entries
@@ -80,7 +69,8 @@ def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tu
                 errors.append(error)
                 continue
             if call.name == "loss" and value.ndim > 1:
-                raise Failed(f"loss must return one number, or one for each row; got an array of shape {value.shape}. Sum it.")
+                raise Failed(f"loss must return one number, or one for each row; got an array of shape {value.shape}. "
+                             f"Sum it.")
             notes = [of_shape(call.name, value, sizes)] if value.size > 1 else []
             return target._replace(average=call.name == "loss" and value.size > 1), dict(sizes), notes
     if not named:
@@ -94,7 +84,10 @@ def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
     letters = {size: letter for letter, size in sizes.items()}
     shape = ", ".join(letters.get(n, str(n)) for n in value.shape)
     what = "its mean" if name == "loss" else "its sum"
-    words = f"returns an array of shape ({shape}){', one number for each row' * (value.shape == (sizes['B'],))}; below, {what}"
+    words = (
+        f"returns an array of shape ({shape}){', one number for each row' * (value.shape == (sizes['B'],))}; "
+        f"below, {what}"
+    )
     return Finding("is", name, "shape", words)
 
 
@@ -134,8 +127,10 @@ def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.r
     if not terms.coefficients:
         return
     if result.powers[part] is None:
-        result.findings.append(Finding("cannot tell", name, "reduction", f"{label} changes with the sizes of the batch in a way "
-                                       "that is no sum or mean", *at_two_sizes(found, part), compared="at another size"))  # fmt: skip
+        result.findings.append(Finding("cannot tell", name, "reduction",
+                                       f"{label} changes with the sizes of the batch in a way "
+                                       "that is no sum or mean", *at_two_sizes(found, part),
+                                       compared="at another size"))  # fmt: skip
         result.powers[part] = {}
     if terms.guard:
         words = f"a small number inside the logarithm of {label}, {abs(terms.guard):g}, keeps it finite"
@@ -170,7 +165,8 @@ def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Fi
     place = int(np.argmax(off))
     words = "the KL leaves its formula where q is near the prior (free bits, a capacity, or a clip)"
     return special.bent(target, result.sizes, rng) or Finding(
-        "cannot tell", target.call.name, "unknown-kl", words, float(values[place]), float(values[0] + predicted[place] - predicted[0])
+        "cannot tell", target.call.name, "unknown-kl", words, float(values[place]),
+        float(values[0] + predicted[place] - predicted[0])
     )
 
 
@@ -223,6 +219,7 @@ def confirm(result: Measured, first: Terms, found: Mapping[str, tuple]) -> None:
         if getattr(target, part) and not getattr(first, part).coefficients:
             missing = "reconstruction" if part == "cost" else "KL"
             words = f"it has no {missing}: {label} change nothing"
-            result.findings.append(Finding("unusual" if name == "loss" else "wrong", name, f"no-{part}", words, measured, measured,
+            result.findings.append(Finding("unusual" if name == "loss" else "wrong", name, f"no-{part}", words, measured,
+                                           measured,
                                            "after a move"))  # fmt: skip
     result.findings += [*fixed, *far]

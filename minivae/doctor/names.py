@@ -50,7 +50,9 @@ class KnownKL:
         return any(finding.verdict == "wrong" for finding in self.findings)
 
 
-def in_letters(weights, powers, letter, kind, weight, names) -> str:
+def in_letters(
+    weights: Mapping[str, float], powers: Mapping[str, int], letter: str, kind: str, weight: float, names: Mapping[str, str]
+) -> str:
     """Return "0.5 mean_B sum_D (x - o)^2"."""
     known = ("B", letter)
     reduced = "".join(f"{REDUCED.get(powers.get(one, 0), f'{one}^{powers.get(one, 0)} sum')}_{one} " for one in known)
@@ -71,10 +73,13 @@ COSTS = {
     ("(x - o)^2",): "mse", ("BCE(x, o)",): "bce", ("BCE(x, sigmoid(o))",): "logits", ("|x - o|",): "absolute",
 }  # fmt: skip
 ODD = {
-    ("BCE(o, x)",): ("wrong", "arguments-exchanged", "x and output are exchanged: the cross-entropy takes the logarithm of x",
+    ("BCE(o, x)",): ("wrong", "arguments-exchanged",
+                     "x and output are exchanged: the cross-entropy takes the logarithm of x",
                      "-(x * np.log(o) + (1 - x) * np.log(1 - o))"),
-    ("-x log o",): ("unusual", "half-cross-entropy", "only x log o is there: right if the outputs of a row sum to 1 (softmax), half of "
-                    "the cross-entropy if every output is a probability of its own", "-(x * np.log(o) + (1 - x) * np.log(1 - o))"),
+    ("-x log o",): ("unusual", "half-cross-entropy",
+                    "only x log o is there: right if the outputs of a row sum to 1 (softmax), half of "
+                    "the cross-entropy if every output is a probability of its own",
+                    "-(x * np.log(o) + (1 - x) * np.log(1 - o))"),
     ("-(1 - x) log(1 - o)",): ("wrong", "half-cross-entropy", "only (1 - x) log(1 - o) is there: half of the cross-entropy",
                                "-(x * np.log(o) + (1 - x) * np.log(1 - o))"),
     ("BCE(x, sigmoid(sigmoid(o)))",): ("wrong", "sigmoid-twice", "the cross-entropy applies two sigmoids to the output",
@@ -91,7 +96,8 @@ def cost_named(weights: Mapping[str, float], errors: Mapping[str, float], about:
         known.kind, known.weight = COSTS[names], short[names[0]]
     elif names in ODD:
         verdict, key, words, instead = ODD[names]
-        known.findings.append(Finding(verdict, about, key, words, short[names[0]], 0.0, "x the term named; in a right loss", instead))
+        known.findings.append(Finding(verdict, about, key, words, short[names[0]], 0.0,
+                                      "x the term named; in a right loss", instead))
     elif names == ("-x log o", "o") and same(short["-x log o"], short["o"], max(errors.values())):
         known.kind, known.weight = "poisson", short["o"]
     elif names == ("exp(o)", "x o") and same(short["exp(o)"], -short["x o"], max(errors.values())):
@@ -99,15 +105,18 @@ def cost_named(weights: Mapping[str, float], errors: Mapping[str, float], about:
     elif set(names) & {"-x log o", "log o", "BCE(x, o)"} and len(names) > 1:
         inside = ", ".join(f"{w:.6g} x [{name}]" for name, w in short.items())
         first = next(iter(short.values()))
-        known.findings.append(Finding("unusual", about, "other-cost", f"the reconstruction has terms that I do not put together: {inside}",
+        known.findings.append(Finding("unusual", about, "other-cost",
+                                      f"the reconstruction has terms that I do not put together: {inside}",
                                       first, first, "the coefficient of the first term is"))  # fmt: skip
     return known
 
 
 PATTERNS = (                                                # in units with m^2 : 1/2
     ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "log_var^2 stands where exp(log_var) belongs", "s^2", 0.5, 0.0),
-    ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", "(log sigma)^2 stands where log sigma^2 belongs", "s^2", -0.125, 0.0),
-    ({"m^2": 0.5, "exp(2s)": 0.5, "s^2": -0.5}, "log-sigma-squared", "(log sigma)^2 stands where log sigma^2 belongs", "s^2", -0.5, 0.0),
+    ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", "(log sigma)^2 stands where log sigma^2 belongs",
+     "s^2", -0.125, 0.0),
+    ({"m^2": 0.5, "exp(2s)": 0.5, "s^2": -0.5}, "log-sigma-squared", "(log sigma)^2 stands where log sigma^2 belongs",
+     "s^2", -0.5, 0.0),
 )  # fmt: skip
 RIGHT = {
     "log-variance": "(mu**2 + np.exp(log_var) - 1 - log_var) / 2",
@@ -154,7 +163,8 @@ def kl_named(weights: Mapping[str, float], errors: Mapping[str, float], about: s
     elif set(short) == {"m^2"}:
         key, words = "only-mu", "only mu^2 is penalised; log_var changes nothing"
     verdict = "wrong" if key == "reverse-kl" else "unusual"
-    known.findings.append(Finding(verdict, about, key, words, value, 0.0 if first != "m^2" else value, f"coefficient of {first}; in a KL",
+    known.findings.append(Finding(verdict, about, key, words, value, 0.0 if first != "m^2" else value,
+                                  f"coefficient of {first}; in a KL",
                                   RIGHT["log-variance"]))  # fmt: skip
     return known
 
@@ -191,11 +201,16 @@ def other_prior(short: Mapping[str, float], reading: Reading, error: float) -> t
 
 def off_finding(short: Mapping[str, float], reading: Reading, name: str, v: float, about: str) -> Finding:
     """Return the finding about one coefficient that is off."""
-    letters = {"m^2": "mu^2", "s": "the second argument", "exp(s)": "exp(second argument)", "exp(2s)": "exp(2 x second argument)"}
+    letters = {"m^2": "mu^2", "s": "the second argument", "exp(s)": "exp(second argument)",
+               "exp(2s)": "exp(2 x second argument)"}
     wanted, came = v * pattern_of(reading)[name], short.get(name, 0.0)
     sign = same(came, -wanted, 0.0)
-    how = "is missing" if not came else "has the wrong sign" if sign else f"has a coefficient that is {came / wanted:.6g} x the right one"
+    how = (
+        "is missing" if not came else "has the wrong sign" if sign else f"has a coefficient that is "
+        "{came / wanted:.6g} x the right one"
+    )
     words = f"in the KL, with the second argument read as {reading.name}, the term in {letters.get(name, name)} {how}"
     exhibit = EXHIBITS.get((reading.name, "sign" if sign else "", name), "")
-    return Finding("wrong", about, "kl-coefficient", words, came, wanted, f"coefficient of {letters.get(name, name)}; in a KL",
+    return Finding("wrong", about, "kl-coefficient", words, came, wanted,
+                   f"coefficient of {letters.get(name, name)}; in a KL",
                    RIGHT.get(reading.name, RIGHT["log-variance"]), exhibit)  # fmt: skip

@@ -35,14 +35,14 @@ def names_of(path: Path) -> dict:
     return {name: value for name, value in vars(module).items() if name in (*FUNCTIONS, *SIZES, *DATA)}
 
 
-def main(path: str, seed: int, timeout: float) -> None:
+def main(path: str, seed: str, timeout: str) -> None:
     """Examine a file and write the report, or {"error": words}, as JSON to stdout."""
     sys.dont_write_bytecode = True                          # nothing is written beside the user's modules
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)                                           # from here on, whatever is printed goes to stderr
-    faulthandler.dump_traceback_later(timeout, exit=True, file=out)        # works inside C code, too
+    faulthandler.dump_traceback_later(float(timeout), exit=True, file=out)        # works inside C code, too
     try:
-        document = examine(seed, path, **names_of(Path(path))).document()
+        document = examine(int(seed), path, **names_of(Path(path))).document()
     except ValueError as error:
         document = {"error": str(error)}
     faulthandler.cancel_dump_traceback_later()

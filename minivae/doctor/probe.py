@@ -1,4 +1,4 @@
-"""Measure a function of the user at several sizes: the terms it is made of, and the powers of B, D and J in front of them."""
+"""Measure a function of the user at several sizes: its terms, and the powers of B, D and J in front of them."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ class Target(NamedTuple):
         return float(value.mean() if self.average else value.sum())
 
     def draw(self, rng: np.random.Generator, sizes: Mapping[str, int], n: int) -> list[NDArray]:
-        """Return n draws of x, o, m and s: values that are legal as probabilities, logits, means, and as s of any reading."""
+        """Return n draws of x, o, m and s, legal as probabilities, logits, means, and as s of any reading."""
         wide, narrow = (n, sizes["B"], sizes["D"]), (n, sizes["B"], sizes["J"])
         x, o = rng.uniform(0.06, 0.94, wide), rng.uniform(0.06, 0.94, wide)
         if self.binary:
@@ -58,7 +58,8 @@ GUARDED_COSTS = (("BCE(x, o)",), ("-x log o",))
 GUARDED_KLS = (("m^2", "s^2", "log s"), ("m^2", "s", "log s"))
 
 
-def fitted(values: NDArray, terms: Callable, draws: list, single: bool, first: tuple, most: int, guarded: tuple, guards: list) -> Fit | None:
+def fitted(values: NDArray, terms: Callable, draws: list, single: bool, first: tuple, most: int, guarded: tuple,
+           guards: list) -> Fit | None:
     """Return the fit; without one, a fit by `guarded` terms with a small number inside their logarithm."""
     found = fit(values, terms(*draws), single, first, most)
     for guard in guards if found is None else ():
@@ -70,17 +71,23 @@ def fitted(values: NDArray, terms: Callable, draws: list, single: bool, first: t
     return found
 
 
-def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> Terms:
-    """Fit the terms at one size; a fresh draw of all arguments at once then confirms that nothing is missing."""
+def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
+    """Fit the terms at one size; a fresh draw of all arguments at once then confirms that nothing is missing.
+
+    `before` are the terms at another size, which are tried first.
+    """
+    hints = [tuple(part.coefficients) if part else () for part in (before.cost, before.kl)] if before else [(), ()]
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
     single = target.call.single
     cost = kl = Fit({}, 0.0, 0.0, {})
     constant = 0.0
     if target.cost:
-        cost = fitted(target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single, COST_FIRST, 2, GUARDED_COSTS, INNER)
+        cost = fitted(target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single, (hints[0], *COST_FIRST), 2,
+                      GUARDED_COSTS, INNER)
     if target.kl:
         guards = [sign * e for e in INNER for sign in (1, -1)]
-        kl = fitted(target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single, KL_FIRST, 3, GUARDED_KLS, guards)
+        kl = fitted(target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single, (hints[1], *KL_FIRST), 3,
+                    GUARDED_KLS, guards)
     if cost is None or kl is None:
         return Terms(cost, kl, None, False, (0.0, 0.0))
     fresh = target.draw(rng, sizes, FRESH)
@@ -101,7 +108,7 @@ def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Genera
     for letter in letters:
         other = {**sizes, letter: MOVED[letter] if sizes[letter] != MOVED[letter] else MOVED[letter] + 1}
         try:
-            found[letter] = (other, terms_at(target, other, rng))
+            found[letter] = (other, terms_at(target, other, rng, found[""][1]))
         except Failed as error:
             refused[letter] = str(error)
     return found, refused

@@ -1,4 +1,4 @@
-"""How z is drawn: its mean, its width, whether entries have noise of their own, and whether the KL describes the same Gaussian."""
+"""How z is drawn: its mean, its width, whether its entries share noise, and whether the KL describes the same Gaussian."""
 
 import inspect
 import time
@@ -26,10 +26,10 @@ def takes_noise(call: Call) -> bool:
         parameters = list(inspect.signature(call.function).parameters.values())
     except (TypeError, ValueError):
         return True
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return any(p.kind == p.VAR_POSITIONAL for p in parameters) or (
-        len(positional) >= 3 and (positional[2].default is inspect.Parameter.empty or positional[2].name in ("eps", "noise", "epsilon"))
-    )
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    third = [p for p in parameters if p.kind in kinds][2:3]
+    given = any(p.default is inspect.Parameter.empty or p.name in ("eps", "noise", "epsilon") for p in third)
+    return given or any(p.kind == p.VAR_POSITIONAL for p in parameters)
 
 
 def measure(call: Call, rng: np.random.Generator, of_kl: Reading | None) -> list[Finding]:
@@ -46,14 +46,14 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
     z = z[0] if isinstance(z, np.ndarray) and z.ndim == 3 else z
     if not isinstance(z, np.ndarray) or z.shape != arguments[0].shape:
         came = getattr(z, "shape", type(z).__name__)
-        raise Failed(f"sample must return z with the shape of mu, {arguments[0].shape}; got {came}. Return one draw for each entry.")
+        raise Failed(f"sample must return z with the shape of mu, {arguments[0].shape}; got {came}. Return one draw "
+                     f"for each entry.")
     return z
 
 
 def with_noise(call: Call, m: NDArray, s: NDArray, rng: np.random.Generator, of_kl: Reading | None) -> list[Finding]:
     """Examine a sampler that is given its noise: every number is exact."""
     eps = rng.standard_normal(SHAPE)
-    rel = 1e-4 if call.single and call.name else 1e-9
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
     if not close(first, again):
         words = "equal arguments, eps among them, return different z: more noise is drawn inside"
@@ -64,7 +64,8 @@ def with_noise(call: Call, m: NDArray, s: NDArray, rng: np.random.Generator, of_
     found = mean_findings(call, middle, m, s, rel)
     if not width.any():
         words = "eps changes nothing: z is the same for all noise"
-        return [*found, Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)), "the width should be, for example,",
+        return [*found, Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)),
+                                "the width should be, for example,",
                                 "z = mu + np.exp(log_var / 2) * eps", "noise-forgotten")]  # fmt: skip
     if not close(first - middle, width * eps, 100 * rel):
         for words, other in (("every row", eps[:1]), ("every latent", eps[:, :1])):
@@ -73,15 +74,16 @@ def with_noise(call: Call, m: NDArray, s: NDArray, rng: np.random.Generator, of_
                 break
         else:
             words = "z is not mu + width x eps with one width for every entry"
-            found.append(Finding("cannot tell", call.name, "not-linear", words, (first - middle)[0, 0], (width * eps)[0, 0], "mu + width x eps gives"))
-            return found
+            numbers = float((first - middle)[0, 0]), float((width * eps)[0, 0])
+            return [*found, Finding("cannot tell", call.name, "not-linear", words, *numbers, "mu + width x eps gives")]
     return found + width_findings(call, np.abs(width), s, of_kl, np.full(SHAPE, 1e-14) + 10 * rel * np.abs(width))
 
 
 def shared(call: Call, who: str, came: NDArray, wanted: NDArray) -> Finding:
     """Return the finding about noise that several entries share."""
     place = np.unravel_index(np.argmax(np.abs(came - wanted)), came.shape)
-    return Finding("wrong", call.name, "noise-shared", f"{who} gets the same eps: draws are not independent", float(came[place]), float(wanted[place]),
+    return Finding("wrong", call.name, "noise-shared", f"{who} gets the same eps: draws are not independent",
+                   float(came[place]), float(wanted[place]),
                    "with noise of its own", "eps needs the shape of mu", "noise-shared")  # fmt: skip
 
 
@@ -96,7 +98,8 @@ def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: floa
         words += f" but {r:.6g} x mu"
     elif known:
         words += f" but mu + a width (the second argument read as {known[0]})"
-    return [Finding("wrong", call.name, "mean", words, float(middle[0, 0]), float(m[0, 0]), "mu is", "z = mu + np.exp(log_var / 2) * eps")]
+    return [Finding("wrong", call.name, "mean", words, float(middle[0, 0]), float(m[0, 0]), "mu is",
+                    "z = mu + np.exp(log_var / 2) * eps")]
 
 
 def width_findings(call: Call, width: NDArray, s: NDArray, of_kl: Reading | None, error: NDArray) -> list[Finding]:
@@ -107,7 +110,8 @@ def width_findings(call: Call, width: NDArray, s: NDArray, of_kl: Reading | None
     came = float(width[place])
     if of_kl is None:
         if not names:
-            return [Finding("cannot tell", call.name, "width", f"the standard deviation of z, as a function of the second argument, is none that I know; at {at}",
+            return [Finding("cannot tell", call.name, "width", f"the standard deviation of z, as a function of the "
+                                                               f"second argument, is none that I know; at {at}",
                             came, float(np.exp(s[place] / 2)), "exp(log_var / 2) is")]  # fmt: skip
         wanted = float(WIDTHS[names[0]](s[place]))
         words = f"the second argument is read as {names[0]}; whether the KL reads it so is not known here"
@@ -115,7 +119,8 @@ def width_findings(call: Call, width: NDArray, s: NDArray, of_kl: Reading | None
     right = of_kl.sigma(s)
     wanted = float(right[place])
     if (np.abs(width - right) <= error).all():
-        return [Finding("is", call.name, "same-gaussian", f"sampler and KL describe the same Gaussian: both read the second argument as {of_kl.name}",
+        return [Finding("is", call.name, "same-gaussian",
+                        f"sampler and KL describe the same Gaussian: both read the second argument as {of_kl.name}",
                         came, wanted, f"at {at} the KL assumes the width")]  # fmt: skip
     how, key, exhibit = "", "sampler-against-kl", ""
     spread = float(np.median(width / right))
@@ -128,7 +133,8 @@ def width_findings(call: Call, width: NDArray, s: NDArray, of_kl: Reading | None
     else:
         how = "as a function of the second argument it is none that I know"
     words = f"sampler and KL describe different Gaussians, so minus the loss is no ELBO: {how}"
-    return [Finding("wrong", call.name, key, words, came, wanted, f"at {at} the KL assumes the width", f"z = mu + {of_kl.code} * eps", exhibit)]
+    return [Finding("wrong", call.name, key, words, came, wanted, f"at {at} the KL assumes the width",
+                    f"z = mu + {of_kl.code} * eps", exhibit)]
 
 
 def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Reading | None) -> list[Finding]:
@@ -142,7 +148,8 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Reading | None) -> 
     sd = z.std(axis=0)
     if (sd <= 1e-9 * (1 + np.abs(z[0]))).all():
         words = f"{n} draws are all equal: there is no noise"
-        return [Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)), "the width should be, for example,",
+        return [Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)),
+                        "the width should be, for example,",
                         "z = mu + np.exp(log_var / 2) * rng.standard_normal(mu.shape)", "noise-forgotten")]  # fmt: skip
     u = (z - z.mean(axis=0)) / np.where(sd > 0, sd, 1)
     found = []
@@ -158,11 +165,16 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Reading | None) -> 
     for who, value in (("every row", rows), ("every latent", latents)):
         if abs(value) > SURE / np.sqrt(n):
             independent = False
-            words = f"{who} gets related noise: the correlation of two entries over {n} draws is shown; draws are not independent"
-            found.append(Finding("wrong", call.name, "noise-shared", words, value, 0.0, "independent noise has", "eps = rng.standard_normal(mu.shape)",
+            words = (
+                f"{who} gets related noise: the correlation of two entries over {n} draws is shown; draws are "
+                "not independent"
+            )
+            found.append(Finding("wrong", call.name, "noise-shared", words, value, 0.0, "independent noise has",
+                                 "eps = rng.standard_normal(mu.shape)",
                                  "noise-shared"))  # fmt: skip
     if abs(kurtosis) > SURE * np.sqrt(24 / (n if not independent else n * z[0].size)) + 0.02:
         kind = " (a uniform distribution has -1.2)" if abs(kurtosis + 1.2) < 0.1 else ""
         words = f"the noise is not normal: its excess kurtosis over {n} draws is shown{kind}"
-        return [*found, Finding("wrong", call.name, "not-normal", words, kurtosis, 0.0, "a normal distribution has", "rng.standard_normal(mu.shape)")]
+        return [*found, Finding("wrong", call.name, "not-normal", words, kurtosis, 0.0, "a normal distribution has",
+                                "rng.standard_normal(mu.shape)")]
     return found + width_findings(call, sd, s, of_kl, SURE * sd / np.sqrt(2 * n))

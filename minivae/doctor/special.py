@@ -39,7 +39,10 @@ def residual(target: Target, sizes: Mapping[str, int], rng: np.random.Generator)
                 continue
             said = f"the reconstruction is {line[0]:.6g} x the sum of the {words} of (x - o)^2 over {over}"
             if key == "root":
-                said += ": its slope does not go to 0 with the residual, and it is the -log p(x|z) of no Gaussian with a fixed sigma"
+                said += (
+                    ": its slope does not go to 0 with the residual, and it is the -log p(x|z) of no Gaussian "
+                    "with a fixed sigma"
+                )
             else:
                 said += ": minus the log-density of a Gaussian whose sigma is the optimal one, up to a factor and a constant"
             return Finding("unusual" if key == "root" else "is", target.call.name, key, said, float(values[1]),
@@ -96,7 +99,8 @@ def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]
             yield "capacity", rounded((y[0] - constant) / (2 * slope), 10 * enough / abs(slope))
 
 
-def bent_finding(target: Target, key: str, over: str, level: float, line: tuple, values: NDArray, column: NDArray) -> Finding:
+def bent_finding(target: Target, key: str, over: str, level: float, line: tuple, values: NDArray,
+                 column: NDArray) -> Finding:
     """Return the finding of a confirmed level."""
     form = f"max(KL, {level:.6g})" if key == "free-bits" else f"|KL - {level:.6g}|"
     words = f"the KL enters as {line[0]:.6g} x the sum of {form}, KL over {over}: " + (

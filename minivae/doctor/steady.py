@@ -23,11 +23,13 @@ def unsteady(call: Call, *arguments: NDArray) -> Finding | None:
     steps = np.diff([*values, *again])
     if (steps >= 0).all() or (steps <= 0).all():
         words = f"equal arguments return a number that moves in one direction from call to call ({REPEATS + 2} calls): "
-        return Finding("cannot tell", call.name, "counter", f"{words}it depends on a counter, such as a KL weight that warms up. "
+        return Finding("cannot tell", call.name, "counter",
+                       f"{words}it depends on a counter, such as a KL weight that warms up. "
                        "Give the doctor the loss at a fixed step.", **numbers)  # fmt: skip
     if again[0] == again[1]:
         words = "equal arguments return different numbers, and equal ones after numpy.random.seed: it draws noise inside"
-        return Finding("cannot tell", call.name, "noise-inside", f"{words}. Pass the noise, or the output, as an argument.", **numbers)
+        return Finding("cannot tell", call.name, "noise-inside",
+                       f"{words}. Pass the noise, or the output, as an argument.", **numbers)
     words = "equal arguments return different numbers: noise of a generator of its own, or a state"
     return Finding("cannot tell", call.name, "not-repeatable", f"{words}. Fix it before it is measured.", **numbers)
 

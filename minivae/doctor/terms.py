@@ -46,7 +46,8 @@ KL_TERMS = {
     "m^2": lambda m, s: m * m, "exp(s)": lambda m, s: np.exp(s), "s": lambda m, s: s, "exp(2s)": lambda m, s: np.exp(2 * s),
     "s^2": lambda m, s: s * s, "log s": lambda m, s: np.log(s), "sp^2": lambda m, s: softplus(s) ** 2,
     "log sp": lambda m, s: np.log(softplus(s)), "sp": lambda m, s: softplus(s), "exp(s/2)": lambda m, s: np.exp(s / 2),
-    "exp(-s)": lambda m, s: np.exp(-s), "exp(-2s)": lambda m, s: np.exp(-2 * s), "|m|": lambda m, s: np.abs(m), "m": lambda m, s: m,
+    "exp(-s)": lambda m, s: np.exp(-s), "exp(-2s)": lambda m, s: np.exp(-2 * s), "|m|": lambda m, s: np.abs(m),
+    "m": lambda m, s: m,
     "m^2 exp(-s)": lambda m, s: m * m * np.exp(-s), "m s": lambda m, s: m * s, "m^2 exp(s)": lambda m, s: m * m * np.exp(s),
     "m^2 / s": lambda m, s: m * m / s, "sqrt s": lambda m, s: np.sqrt(s), "1/s": lambda m, s: 1 / s,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The importance-weighted bound: which known function of the log weights the user's function is, and whether it overflows."""
+"""The importance-weighted bound: which known function of the log weights it is, and whether it overflows."""
 
 import inspect
 import itertools
@@ -22,15 +22,20 @@ def self_weighted(a: NDArray, axis: int) -> NDArray:
 
 
 INNER = {
-    "log mean exp": ("is", "the importance-weighted bound", "", lambda a, axis: log_sum_exp(a, axis) - np.log(a.shape[axis])),
+    "log mean exp": ("is", "the importance-weighted bound", "", lambda a, axis: log_sum_exp(a,
+                                                                                            axis) - np.log(a.shape[axis])),
     "log sum exp": ("wrong", "log K is forgotten: it lies log K above the bound", "log-k-forgotten", log_sum_exp),
-    "mean": ("wrong", "the mean of the logs stands for the log of the mean: it is the ELBO, however many draws", "mean-of-logs",
+    "mean": ("wrong", "the mean of the logs stands for the log of the mean: it is the ELBO, however many draws",
+             "mean-of-logs",
              lambda a, axis: a.mean(axis=axis)),
     "sum": ("wrong", "the log weights are summed: no bound", "", lambda a, axis: a.sum(axis=axis)),
-    "max": ("wrong", "it is the largest log weight: it lies up to log K above the bound", "", lambda a, axis: a.max(axis=axis)),
-    "sum w log w": ("unusual", "the log weights are averaged with the weights themselves: right for gradients if the weights are held fixed; "
+    "max": ("wrong", "it is the largest log weight: it lies up to log K above the bound", "", lambda a,
+            axis: a.max(axis=axis)),
+    "sum w log w": ("unusual", "the log weights are averaged with the weights themselves: right for gradients if the "
+                               "weights are held fixed; "
                     "not the number of the bound", "weights-not-held-fixed", self_weighted),
-    "sum w log w / K": ("unusual", "the log weights are averaged with the weights themselves and divided by K: no number of a bound",
+    "sum w log w / K": ("unusual", "the log weights are averaged with the weights themselves and divided by K: no "
+                                   "number of a bound",
                         "weights-not-held-fixed", lambda a, axis: self_weighted(a, axis) / a.shape[axis]),
 }  # fmt: skip
 OUTER = {"": lambda a: a, "mean of the ": np.mean, "sum of the ": np.sum}
@@ -53,13 +58,15 @@ def measure(call: Call, rng: np.random.Generator) -> list[Finding]:
     given = [value(a) for a in samples]
     found = mutation(call, ("log_w",))
     wide = 1e-4 if call.single else 1e-9
-    for axis, (name, inner), (outer, reduce), inside, outside in itertools.product((0, 1), INNER.items(), OUTER.items(), (1, -1), (1, -1)):
+    for axis, (name, inner), (outer, reduce), inside, outside in itertools.product((0, 1), INNER.items(), OUTER.items(),
+                                                                                   (1, -1), (1, -1)):
         values = [outside * reduce(inner[3](inside * a, axis)) for a in samples]
         if all(close(g, v, wide) for g, v in zip(given, values)):
             upside_down = inside == -1 and name not in ("mean", "sum")
             verdict, words, exhibit, _ = inner
             if upside_down:
-                verdict, words, exhibit = "wrong", "the weights are upside down: exp(-log w), so the worst draw counts most", "weights-upside-down"
+                verdict, exhibit = "wrong", "weights-upside-down"
+                words = "the weights are upside down: exp(-log w), so the worst draw counts most"
             sign = "minus " if (inside * outside if name in ("mean", "sum") else outside) == -1 else ""
             said = f"returns {sign}the {outer}{name} of {'-' * upside_down}log_w over axis {axis}: {words}"
             first, wanted = float(given[0].flat[0]), float(values[0].flat[0] if np.ndim(values[0]) else values[0])
@@ -68,11 +75,13 @@ def measure(call: Call, rng: np.random.Generator) -> list[Finding]:
                 right = outside * reduce(INNER["log mean exp"][3](samples[0], axis))
                 wanted, compared = float(np.ravel(right)[0]), "the bound is"
             key = "upside-down" if upside_down else name.replace(" ", "-")
-            found.append(Finding(verdict, call.name, key, said, first, wanted, compared, LSE * (verdict == "wrong"), exhibit))
+            found.append(Finding(verdict, call.name, key, said, first, wanted, compared, LSE * (verdict == "wrong"),
+                                 exhibit))
             return found + far(call, value, samples[0], outside * inside, given[0], name)
     words = "it is none of the functions of log_w that I know (log mean exp, log sum exp, mean, sum, max; over either axis)"
     right = np.mean(INNER["log mean exp"][3](samples[0], 0))
-    return [*found, Finding("cannot tell", call.name, "unknown", words, float(given[0].flat[0]), float(right), "the mean bound over axis 0 is")]
+    return [*found, Finding("cannot tell", call.name, "unknown", words, float(given[0].flat[0]), float(right),
+                            "the mean bound over axis 0 is")]
 
 
 def far(call: Call, value, a: NDArray, sign: int, near: NDArray, name: str) -> list[Finding]:
@@ -82,5 +91,9 @@ def far(call: Call, value, a: NDArray, sign: int, near: NDArray, name: str) -> l
     wanted = near.flat[0] + sign * shift * (1 if near.ndim or name != "sum" else 1)
     if np.isfinite(moved).all():
         return []
-    words = "log weights near -2000, as for images, give no finite number: exp underflows because the largest is not subtracted"
-    return [Finding("wrong", call.name, "no-max-subtracted", words, float(moved.flat[0]), float(wanted), "it should be", LSE, "no-max-subtracted")]
+    words = (
+        "log weights near -2000, as for images, give no finite number: exp underflows because the largest is "
+        "not subtracted"
+    )
+    return [Finding("wrong", call.name, "no-max-subtracted", words, float(moved.flat[0]), float(wanted), "it should be",
+                    LSE, "no-max-subtracted")]

@@ -1,4 +1,4 @@
-"""Numbers to words: say in which known way an array differs from the right one. The phrase is "equals ...", not "you did"."""
+"""Numbers to words: say in which known way an array differs from the right one."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -136,20 +136,22 @@ def describe(
         return said[0]
     names = list(paths[0]) if paths else []
     for chosen in [*((name,) for name in names), *itertools.combinations(names, 2)]:
-        combined = [combination(probe.given, {name: parts[name] for name in chosen}, rel) for probe, parts in zip(probes, paths)]
+        combined = [combination(probe.given, {name: parts[name] for name in chosen}, rel) for probe, parts in zip(probes,
+                                                                                                                  paths)]
         if None not in combined and (words := summed(combined, probes, rel)):
             return words
     return columns(probes, rel)
 
 
 def summed(combined: Sequence[Mapping[str, float]], probes: Sequence[Probe], rel: float = REL) -> str | None:
-    """Return "the right array + 1/(2 B) x exp(log_var)"; None unless every factor has a name or is the same at every probe."""
+    """Return "the right array + 1/(2 B) x exp(log_var)"; None if a factor changes and has no name."""
     words = []
     for name in combined[0]:
         factors = [found[name] for found in combined]
         if max(map(abs, factors)) <= rel:
             continue
-        known = name_ratio([(factor, probe.sizes) for factor, probe in zip(factors, probes)], 100 * rel) if all(factors) else None
+        known = name_ratio([(factor, probe.sizes) for factor, probe in zip(factors, probes)],
+                           100 * rel) if all(factors) else None
         if not known and np.ptp(factors) > 100 * rel * abs(factors[0]):
             return None
         known = known or f"{factors[0]:.6g}"
