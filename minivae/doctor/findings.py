@@ -55,6 +55,9 @@ class Report:
         """The findings with the verdict "wrong"."""
         return [finding for finding in self.findings if finding.verdict == "wrong"]
 
+    def __str__(self) -> str:
+        return text(self.document())
+
     def document(self) -> dict:
         """Return the report as plain JSON types; numbers that JSON does not have become words."""
         findings = [{name: _plain(value) for name, value in asdict(finding).items()} for finding in self.findings]
