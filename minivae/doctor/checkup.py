@@ -1,7 +1,7 @@
 """All checks, in order."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np

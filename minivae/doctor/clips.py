@@ -77,6 +77,8 @@ def far_square(result: Measured) -> list[Finding]:
     """Compare a squared error with large residuals: Huber's cost is straight there."""
     f, scale = moved(result, 1), coefficient(result, "cost")
     base, name = f(0.5), result.target.call.name
+    if not math.isfinite(base):
+        return []
 
     def square(r: float) -> float:
         return (f(0.5 + r) - base) / scale if not result.target.binary else (f(1.0 + r) - f(1.0)) / scale

@@ -150,7 +150,7 @@ def silent_entries(target: Target, arguments: list[NDArray], which: int) -> list
         moved = [a.copy() for a in arguments]
         low, high = ((0, 1) if target.binary else (0.1, 0.9)) if which < 2 else (0.3, 2.9)
         moved[which][place] = high if moved[which][place] < (low + high) / 2 else low
-        if target(*moved) == base:
+        if abs(target(*moved) - base) <= noise(np.array([base]), target.call.single):
             still.append(place)
     return still
 
