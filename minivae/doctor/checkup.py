@@ -118,7 +118,7 @@ def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | Non
                                          "logits") or (kl and (kl.reading is None or kl.prior or kl.findings_wrong())):
         return None
     if kl is None and whole.target.kl and any(f.key.startswith("unknown") or f.key in ("free-bits",
-                                                                                       "capacity") for f in whole.findings):
+            "capacity") for f in whole.findings):
         return None
     sign = math.copysign(1, cost.weight)
     if kl and kl.weight * sign < 0:

@@ -57,7 +57,7 @@ def far_kl(result: Measured) -> list[Finding]:
         for i, (point, value) in enumerate(seen):
             wanted = base + scale * float(kl_of(reading, 0.0, point) - kl_of(reading, 0.0, 1.0))
             if not math.isfinite(wanted) or abs(value - wanted) <= 1e-4 * abs(wanted) + 50 * noise(np.array([wanted,
-                                                                                                             base]), single):
+            base]), single):
                 continue
             if not math.isfinite(value):
                 words = f"it is not finite where the second argument is {point:g}"

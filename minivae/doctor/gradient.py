@@ -104,7 +104,7 @@ def functions(arguments: list[NDArray], name: str) -> dict[str, NDArray]:
                  "s (1 - s), s = sigmoid(log_var)": sigmoid(s) * sigmoid(-s)}
     known |= {f"1 / ({n})": 1 / values for n, values in known.items()}
     return known | {f"{c} {n}": number * values for n, values in list(known.items()) for c, number in (("1/2", 0.5), ("2",
-                                                                                                                      2.0))}
+            2.0))}
 
 
 def paths(arguments: list[NDArray], name: str, right: NDArray) -> dict[str, NDArray]:
@@ -113,7 +113,7 @@ def paths(arguments: list[NDArray], name: str, right: NDArray) -> dict[str, NDAr
     more = {"output": {"x": x, "output": o}, "x": {}, "mu": {"mu": m, "1": np.ones_like(m)},
             "log_var": {"exp(log_var)": np.exp(s), "1": np.ones_like(s)}}
     return {"the right array": right} | {n: a for n, a in more[name].items() if not close(a,
-                                                                                          right) and np.linalg.matrix_rank(
+            right) and np.linalg.matrix_rank(
         np.column_stack([a.ravel(), right.ravel()]), tol=1e-6) == 2}  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def self_weighted(a: NDArray, axis: int) -> NDArray:
 
 INNER = {
     "log mean exp": ("is", "the importance-weighted bound", "", lambda a, axis: log_sum_exp(a,
-                                                                                            axis) - np.log(a.shape[axis])),
+            axis) - np.log(a.shape[axis])),
     "log sum exp": ("wrong", "log K is forgotten: it lies log K above the bound", "log-k-forgotten", log_sum_exp),
     "mean": ("wrong", "the mean of the logs stands for the log of the mean: it is the ELBO, however many draws",
              "mean-of-logs",
@@ -59,7 +59,7 @@ def measure(call: Call, rng: np.random.Generator) -> list[Finding]:
     found = mutation(call, ("log_w",))
     wide = 1e-4 if call.single else 1e-9
     for axis, (name, inner), (outer, reduce), inside, outside in itertools.product((0, 1), INNER.items(), OUTER.items(),
-                                                                                   (1, -1), (1, -1)):
+            (1, -1), (1, -1)):
         values = [outside * reduce(inner[3](inside * a, axis)) for a in samples]
         if all(close(g, v, wide) for g, v in zip(given, values)):
             upside_down = inside == -1 and name not in ("mean", "sum")

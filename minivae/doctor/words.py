@@ -137,7 +137,7 @@ def describe(
     names = list(paths[0]) if paths else []
     for chosen in [*((name,) for name in names), *itertools.combinations(names, 2)]:
         combined = [combination(probe.given, {name: parts[name] for name in chosen}, rel) for probe, parts in zip(probes,
-                                                                                                                  paths)]
+            paths)]
         if None not in combined and (words := summed(combined, probes, rel)):
             return words
     return columns(probes, rel)

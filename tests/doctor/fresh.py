@@ -1,6 +1,6 @@
 """Callables in the styles of public code, written before the doctor was run on any of them.
 
-`RIGHT`: nothing is wrong with them. `FAULTY`: each has one planted fault, and the key (or keys) of the finding that names it.
+`RIGHT`: nothing is wrong with them. `FAULTY`: each has one planted fault, and the keys of its findings.
 """
 
 import numpy as np
@@ -40,7 +40,8 @@ class Tensor:
 def float32_loss(x, output, mu, log_var):
     x, output, mu, log_var = (np.asarray(a, np.float32) for a in (x, output, mu, log_var))
     rec = np.sum((x - output) ** 2, dtype=np.float32)
-    return Tensor((rec - np.float32(0.5) * np.sum(1 + log_var - mu**2 - np.exp(log_var), dtype=np.float32)) / np.float32(len(x)))
+    return Tensor((rec - np.float32(0.5) * np.sum(1 + log_var - mu**2 - np.exp(log_var),
+                                                  dtype=np.float32)) / np.float32(len(x)))
 
 
 def float32_bce(x, output, mu, log_var):
@@ -202,18 +203,22 @@ RIGHT = {
     "mse-einsum": {"loss": einsum_loss},
     "mse-per-row": {"loss": lambda x, o, m, v: ((x - o) ** 2).sum(1) + kl_rows(m, v)},
     "beta-4": {"loss": lambda x, o, m, v: (bce(x, o).sum(1) + 4 * kl_rows(m, v)).mean()},
-    "dict": {"loss": lambda x, o, m, v: {"recon": bce(x, o).sum(1).mean(), "loss": (bce(x, o).sum(1) + kl_rows(m, v)).mean()}},
-    "tuple": {"loss": lambda x, o, m, v: ((bce(x, o).sum(1) + kl_rows(m, v)).mean(), bce(x, o).sum(1).mean(), kl_rows(m, v).mean())},
+    "dict": {"loss": lambda x, o, m, v: {"recon": bce(x, o).sum(1).mean(), "loss": (bce(x, o).sum(1) + kl_rows(m,
+        v)).mean()}},
+    "tuple": {"loss": lambda x, o, m, v: ((bce(x, o).sum(1) + kl_rows(m, v)).mean(), bce(x, o).sum(1).mean(), kl_rows(m,
+        v).mean())},
     "elbo": {"loss": lambda x, o, m, v: -(bce(x, o).sum(1) + kl_rows(m, v)).mean()},
     "gaussian-0.1": {"loss": gaussian_nll},
     "optimal-sigma": {"loss": optimal},
     "float32-mse": {"loss": float32_loss},
     "float32-logits": {"loss": float32_bce},
-    "log-sigma": {"loss": lambda x, o, m, ls: (((x - o) ** 2).sum(1) + (0.5 * (m**2 + np.exp(2 * ls) - 1) - ls).sum(1)).mean(),
+    "log-sigma": {"loss": lambda x, o, m,
+                  ls: (((x - o) ** 2).sum(1) + (0.5 * (m**2 + np.exp(2 * ls) - 1) - ls).sum(1)).mean(),
                   "sample": lambda m, ls, eps: m + np.exp(ls) * eps},
     "sigma": {"loss": lambda x, o, m, s: (((x - o) ** 2).sum(1) + (0.5 * (m**2 + s**2 - 1) - np.log(s)).sum(1)).mean(),
               "sample": lambda m, s, eps: m + s * eps},
-    "variance": {"kl": lambda m, v: 0.5 * np.sum(m**2 + v - np.log(v) - 1), "sample": lambda m, v, eps: m + np.sqrt(v) * eps},
+    "variance": {"kl": lambda m, v: 0.5 * np.sum(m**2 + v - np.log(v) - 1), "sample": lambda m, v,
+                 eps: m + np.sqrt(v) * eps},
     "softplus": {"loss": softplus_loss, "sample": lambda m, r, eps: m + np.log1p(np.exp(r)) * eps},
     "clamped": {"loss": clamped},
     "kl-entries": {"kl": lambda m, v: 0.5 * (m**2 + np.exp(v) - 1 - v)},
@@ -231,8 +236,10 @@ RIGHT = {
     "poisson": {"loss": lambda x, o, m, v: ((o - x * np.log(o)).sum(1) + kl_rows(m, v)).mean()},
     "laplace": {"loss": lambda x, o, m, v: (np.abs(x - o).sum(1) + kl_rows(m, v)).mean()},
     "whole": whole(right_draw),
-    "free-bits": {"loss": lambda x, o, m, v: (bce(x, o).sum(1) + np.maximum(0.5 * (m**2 + np.exp(v) - 1 - v), 0.25).sum(1)).mean()},
-    "precision": {"kl": lambda m, lp: 0.5 * np.sum(m**2 + np.exp(-lp) - 1 + lp), "sample": lambda m, lp, eps: m + np.exp(-lp / 2) * eps},
+    "free-bits": {"loss": lambda x, o, m, v: (bce(x, o).sum(1) + np.maximum(0.5 * (m**2 + np.exp(v) - 1 - v),
+        0.25).sum(1)).mean()},
+    "precision": {"kl": lambda m, lp: 0.5 * np.sum(m**2 + np.exp(-lp) - 1 + lp), "sample": lambda m, lp,
+                  eps: m + np.exp(-lp / 2) * eps},
 }
 
 
@@ -264,15 +271,19 @@ def wrong_gradient(change):
 
 FAULTY = {
     "exp-log-var": ({"kl": kl_rows, "sample": lambda m, v, eps: m + np.exp(v) * eps}, "sampler-against-kl"),
-    "exp-log-var-no-eps": ({"kl": kl_rows, "sample": lambda m, v: m + np.exp(v) * np.random.randn(*m.shape)}, "sampler-against-kl"),
+    "exp-log-var-no-eps": ({"kl": kl_rows, "sample": lambda m, v: m + np.exp(v) * np.random.randn(*m.shape)},
+                           "sampler-against-kl"),
     "half-twice": ({"kl": kl_rows, "sample": lambda m, v, eps: m + np.exp(v / 4) * eps}, "sampler-against-kl"),
     "raw-log-var": ({"kl": kl_rows, "sample": lambda m, v, eps: m + v * eps}, "sampler-against-kl"),
     "noise-small": ({"kl": kl_rows, "sample": lambda m, v, eps: m + 0.01 * np.exp(v / 2) * eps}, "noise-scaled"),
     "no-noise": ({"kl": kl_rows, "sample": lambda m, v, eps: m}, "noise-forgotten"),
     "uniform": ({"kl": kl_rows, "sample": lambda m, v: m + np.exp(v / 2) * np.random.rand(*m.shape)}, "mean", "not-normal"),
-    "uniform-centred": ({"kl": kl_rows, "sample": lambda m, v: m + np.exp(v / 2) * np.sqrt(3) * np.random.uniform(-1, 1, m.shape)}, "not-normal"),
-    "one-eps-for-rows": ({"kl": kl_rows, "sample": lambda m, v: m + np.exp(v / 2) * np.random.randn(m.shape[1])}, "noise-shared"),
-    "one-eps-for-latents": ({"kl": kl_rows, "sample": lambda m, v: m + np.exp(v / 2) * np.random.randn(len(m), 1)}, "noise-shared"),
+    "uniform-centred": ({"kl": kl_rows, "sample": lambda m, v: m + np.exp(v / 2) * np.sqrt(3) * np.random.uniform(-1, 1,
+        m.shape)}, "not-normal"),
+    "one-eps-for-rows": ({"kl": kl_rows, "sample": lambda m, v: m + np.exp(v / 2) * np.random.randn(m.shape[1])},
+                         "noise-shared"),
+    "one-eps-for-latents": ({"kl": kl_rows, "sample": lambda m, v: m + np.exp(v / 2) * np.random.randn(len(m), 1)},
+                            "noise-shared"),
     "mu-plus-sigma": ({"kl": kl_rows, "sample": lambda m, v, eps: m + np.exp(v / 2) * (1 + eps)}, "mean"),
     "log-var-sign": (cost(lambda m, v: 0.5 * (m**2 + np.exp(v) - 1 + v)), "kl-coefficient"),
     "mu-sign": (cost(lambda m, v: 0.5 * (-(m**2) + np.exp(v) - 1 - v)), "kl-coefficient"),
@@ -286,21 +297,27 @@ FAULTY = {
     "minus-kl": (cost(lambda m, v: -0.5 * (m**2 + np.exp(v) - 1 - v)), "kl-wrong-sign"),
     "minus-one-dropped": ({"kl": lambda m, v: 0.5 * (m**2 + np.exp(v) - v).sum(1)}, "minus-one-dropped"),
     "minus-one-once": ({"kl": lambda m, v: 0.5 * ((m**2 + np.exp(v) - v).sum(1) - 1)}, "minus-one-once"),
-    "first-latent": ({"loss": lambda x, o, m, v: (bce(x, o).sum(1) + 0.5 * (m**2 + np.exp(v) - 1 - v)[:, 0]).mean()}, "ignored-entries"),
+    "first-latent": ({"loss": lambda x, o, m, v: (bce(x, o).sum(1) + 0.5 * (m**2 + np.exp(v) - 1 - v)[:, 0]).mean()},
+                     "ignored-entries"),
     "first-row": ({"loss": lambda x, o, m, v: bce(x, o).sum(1).mean() + kl_rows(m, v)[0]}, "ignored-entries"),
     "kl-batch-sum": ({"loss": lambda x, o, m, v: bce(x, o).sum(1).mean() + kl_rows(m, v).sum()}, "hidden-beta-B"),
     "pixel-mean": ({"loss": lambda x, o, m, v: bce(x, o).mean() + kl_rows(m, v).mean()}, "hidden-beta-D"),
-    "latent-mean": ({"loss": lambda x, o, m, v: (bce(x, o).sum(1) + 0.5 * (m**2 + np.exp(v) - 1 - v).mean(1)).mean()}, "hidden-beta-J"),
+    "latent-mean": ({"loss": lambda x, o, m, v: (bce(x, o).sum(1) + 0.5 * (m**2 + np.exp(v) - 1 - v).mean(1)).mean()},
+                    "hidden-beta-J"),
     "swapped": ({"loss": lambda x, o, m, v: (bce(o, x).sum(1) + kl_rows(m, v)).mean()}, "arguments-exchanged"),
-    "half-bce": ({"loss": lambda x, o, m, v: (-((1 - x) * np.log(1 - o)).sum(1) + kl_rows(m, v)).mean()}, "half-cross-entropy"),
+    "half-bce": ({"loss": lambda x, o, m, v: (-((1 - x) * np.log(1 - o)).sum(1) + kl_rows(m, v)).mean()},
+                 "half-cross-entropy"),
     "two-sigmoids": ({"loss": lambda x, o, m, v: (stable(x, sigmoid(o)).sum(1) + kl_rows(m, v)).mean()}, "sigmoid-twice"),
     "root": ({"loss": lambda x, o, m, v: np.sqrt(((x - o) ** 2).sum(1)).mean() + kl_rows(m, v).mean()}, "root"),
-    "huber": ({"loss": lambda x, o, m, v: (np.where(np.abs(x - o) < 1, 0.5 * (x - o) ** 2, np.abs(x - o) - 0.5).sum(1) + kl_rows(m, v)).mean()}, "huber"),
-    "naive-softplus": ({"loss": lambda x, o, m, v: (np.log(1 + np.exp(o)) - x * o).sum(1).mean() + kl_rows(m, v).mean()}, "naive-softplus"),
+    "huber": ({"loss": lambda x, o, m, v: (np.where(np.abs(x - o) < 1, 0.5 * (x - o) ** 2,
+                                                    np.abs(x - o) - 0.5).sum(1) + kl_rows(m, v)).mean()}, "huber"),
+    "naive-softplus": ({"loss": lambda x, o, m, v: (np.log(1 + np.exp(o)) - x * o).sum(1).mean() + kl_rows(m, v).mean()},
+                       "naive-softplus"),
     "annealed": ({"loss": Annealed()}, "counter"),
     "in-place": ({"loss": in_place}, "changes-argument"),
     "no-kl": ({"loss": lambda x, o, m, v: bce(x, o).sum(1).mean()}, "no-kl"),
-    "capacity": ({"loss": lambda x, o, m, v: bce(x, o).sum(1).mean() + 100 * np.abs(kl_rows(m, v).mean() - 5.0)}, "capacity"),
+    "capacity": ({"loss": lambda x, o, m, v: bce(x, o).sum(1).mean() + 100 * np.abs(kl_rows(m, v).mean() - 5.0)},
+                 "capacity"),
     "iw-no-k": ({"iw_bound": lambda w: np.log(np.exp(w).sum(0)).mean()}, "log-sum-exp"),
     "iw-mean-of-logs": ({"iw_bound": lambda w: w.mean(0)}, "mean"),
     "iw-upside-down": ({"iw_bound": lambda w: lme(-w)}, "upside-down"),
@@ -316,6 +333,7 @@ FAULTY = {
     "gradient-clipped": (wrong_gradient(lambda o, m, v, *a: (np.clip(o, -0.3, 0.3), m, v)), "clipped to"),
     "model-b-without-mean": (with_gradient(lambda g, x: {"b": len(x) * g["b"]}), "B x the right array"),
     "model-V-minus": (with_gradient(lambda g, x: {"V": -g["V"]}), "-1 x the right array"),
-    "model-W-half": (with_gradient(lambda g, x: {"W": np.hstack([g["W"][:, :2], 0 * g["W"][:, 2:]])}), "except for columns 2, 3"),
+    "model-W-half": (with_gradient(lambda g, x: {"W": np.hstack([g["W"][:, :2], 0 * g["W"][:, 2:]])}),
+                     "except for columns 2, 3"),
     "bound-exp-log-var": (whole(lambda m, v, eps: m + np.exp(v) * eps), "bound"),
 }  # fmt: skip

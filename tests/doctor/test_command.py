@@ -53,7 +53,8 @@ def test_error_in_the_users_file_is_one_line_with_its_line(tmp_path, capfd, sour
 def test_function_that_hangs_is_ended_with_its_line(tmp_path, capfd):
     source = "def kl(mu, log_var):\n    while True:\n        pass\n"
     code, out, err = doctor(tmp_path, capfd, source, "-q", "--timeout", "0.3")
-    assert code == 2 and out == "" and err.count("\n") == 1 and "my_vae.py, line " in err and "in kl: not finished after 0.3" in err
+    assert code == 2 and out == "" and err.count("\n") == 1
+    assert "my_vae.py, line " in err and "in kl: not finished after 0.3" in err
 
 
 def test_main_block_of_the_file_is_not_executed(tmp_path, capfd):
@@ -61,7 +62,8 @@ def test_main_block_of_the_file_is_not_executed(tmp_path, capfd):
     assert doctor(tmp_path, capfd, source, "-q")[0] == 0
 
 
-@pytest.mark.parametrize("arguments, words", [(["none.py"], "FILE must be a Python file"), ([__file__, "--seed", "-1"], "--seed must be"),
+@pytest.mark.parametrize("arguments, words", [(["none.py"], "FILE must be a Python file"), ([__file__, "--seed", "-1"],
+                                                                                            "--seed must be"),
                                               ([__file__, "--timeout", "0"], "--timeout must be")])  # fmt: skip
 def test_doctor_bad_arguments_are_one_line_on_stderr(arguments, words, capsys):
     assert cli.main(["doctor", *arguments]) == 2

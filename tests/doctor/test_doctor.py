@@ -121,7 +121,8 @@ def test_float32_loss_of_784_features_is_read_exactly():
 
 def test_mysterious_weight_is_translated_at_its_own_sizes():
     report = examine(**fresh.RIGHT["mse-mean-0.00025"], features=3 * 64 * 64, latent=128)
-    assert report.rosetta["reading"]["beta"] == pytest.approx(1.536) and report.rosetta["elbo"]["sigma"] == pytest.approx(1.2394, abs=1e-4)
+    assert report.rosetta["reading"]["beta"] == pytest.approx(1.536)
+    assert report.rosetta["elbo"]["sigma"] == pytest.approx(1.2394, abs=1e-4)
 
 
 def test_every_finding_with_a_formula_has_two_numbers_that_agree():
