@@ -1,6 +1,7 @@
 """Call the user's functions safely: copies of the arguments, tensors as arrays, errors with the line of the user's file."""
 
 import contextlib
+import inspect
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -102,13 +103,28 @@ def quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Inside `with`, NumPy's global random state begins at this seed; the user's code may use it."""
-    state = vars(np.random)
-    before = state["get_state"]()
-    state["seed"](seed)
+    before = np.random.get_state()
+    np.random.set_state(np.random.RandomState(seed).get_state())
     try:
         yield
     finally:
-        state["set_state"](before)
+        np.random.set_state(before)
+
+
+SPELLINGS = {
+    "log-variance": ("logvar", "logvariance", "lv", "logv"), "log sigma": ("logsigma", "logstd", "logsd", "logscale"),
+    "sigma": ("sigma", "std", "sd", "stddev", "scale"), "variance": ("var", "variance"),
+}  # fmt: skip
+
+
+def told(call: Call, place: int) -> tuple[str, str]:
+    """Return the name of an argument and the reading that it tells: ("std", "sigma"); "" if it tells none."""
+    try:
+        name = list(inspect.signature(call.function).parameters)[place]
+    except (TypeError, ValueError, IndexError):
+        return "", ""
+    plain = name.lower().replace("_", "")
+    return name, next((reading for reading, names in SPELLINGS.items() if plain in names), "")
 
 
 def in_users_words(error: BaseException, file: str | None, name: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from minivae import checks
 from minivae.doctor import bound, gradient, loss as terms_of, sampler, weights
-from minivae.doctor.calls import Call, Failed, seeded
+from minivae.doctor.calls import Call, Failed, seeded, told
 from minivae.doctor.findings import Finding, Report
 from minivae.doctor.loss import GUESS
 from minivae.doctor.measured import Measured
@@ -89,9 +89,12 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
         report.rosetta = document(convention)
         report.unseen += [f"the sizes of your data: {assumed(convention, sizes)}"] * bool(assumed(convention, sizes))
     readings = {name: part.kl.reading for name, part in measured.items() if part.kl and part.kl.reading}
-    report.findings += two_readings(readings)
+    report.findings += two_readings(readings, calls)
     if "sample" in calls:
-        report.findings += sampler.measure(calls["sample"], rng(), next(iter(readings.values()), None))
+        of_kl = next(iter(readings), None)
+        sure = bool(of_kl) and (measured[of_kl].kl.known)
+        word = told(calls[of_kl], SECOND[of_kl]) if of_kl else ("", "")
+        report.findings += sampler.measure(calls["sample"], rng(), sampler.Assumed(readings.get(of_kl), sure, *word))
     for name in ("encode", "decode"):
         if name in calls:
             report.findings += rows_apart(calls[name], sizes, rng())
@@ -114,8 +117,7 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
 def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | None:
     """Return the convention of a loss whose terms are all known; None otherwise."""
     cost, kl = whole.cost, whole.kl
-    if cost is None or cost.kind not in ("mse", "bce",
-                                         "logits") or (kl and (kl.reading is None or kl.prior or kl.findings_wrong())):
+    if cost is None or cost.kind not in ("mse", "bce", "logits") or (kl and not kl.known):
         return None
     if kl is None and whole.target.kl and any(f.key.startswith("unknown") or f.key in ("free-bits",
             "capacity") for f in whole.findings):
@@ -168,7 +170,7 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
         elif name == "loss" and cost and cost.weight < 0 and cost.kind != "other":
             words = "returns the ELBO (up to its weights), to be maximised, not the loss"
             found.append(Finding("is", name, "elbo", words, cost.weight, -cost.weight, "the weight in a loss is"))
-        if name == "kl" and kl and kl.reading and not kl.findings_wrong() and kl.weight != 1:
+        if name == "kl" and kl and kl.known and kl.weight != 1:
             words = f"returns {kl.weight:.6g} x the KL"
             found.append(Finding("unusual", name, "kl-scaled", words, kl.weight, 1.0, "in nats it is", "", ""))
         if name == "kl" and kl and kl.reading and part.powers.get("kl") and part.powers["kl"].get("J") == -1:
@@ -184,7 +186,7 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
 
 def hidden_weights(whole: Measured) -> list[Finding]:
     """Return findings about sums and means that give the KL a weight that depends on a size."""
-    if not whole.kl or not whole.cost or whole.kl.reading is None or whole.kl.findings_wrong() or whole.cost.kind == "other":
+    if not whole.kl or not whole.cost or not whole.kl.known or whole.cost.kind == "other":
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
@@ -208,14 +210,21 @@ def hidden_weights(whole: Measured) -> list[Finding]:
     return found
 
 
-def two_readings(readings: Mapping[str, Any]) -> list[Finding]:
+SECOND = {"loss": 3, "kl": 1}                               # place of the second argument
+
+
+def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list[Finding]:
     """Return a finding if loss and kl read the second argument differently."""
     if len(readings) < 2 or len({reading.name for reading in readings.values()}) == 1:
         return []
     (one, a), (two, b) = list(readings.items())[:2]
     words = f"{one} reads the second argument as {a.name}, {two} as {b.name}"
-    return [Finding("wrong", two, "two-readings", words, float(b.sigma(1.3)), float(a.sigma(1.3)),
-                    f"sigma at 1.3; in {one} it is", f"sigma = {a.code}")]
+    numbers = float(b.sigma(1.3)), float(a.sigma(1.3)), f"sigma at 1.3; in {one} it is"
+    tells = [told(calls[name], SECOND[name])[1] for name in (one, two)]
+    if tells == [a.name, b.name]:
+        words += ", as the names of the arguments say; whether one is converted into the other cannot be seen"
+        return [Finding("cannot tell", two, "two-readings", words, *numbers)]
+    return [Finding("wrong", two, "two-readings", words, *numbers, f"sigma = {a.code}")]
 
 
 # Encoder and decoder
@@ -267,7 +276,8 @@ def gradients(calls: Mapping[str, Call], whole: Measured | None, rng: np.random.
     if whole is None or any(f.key in ("counter", "noise-inside", "not-repeatable", "not-finite") for f in whole.findings):
         return [Finding("cannot tell", "gradient", "no-loss",
                         "it is compared with your loss, and there is none that returns the same number twice")]
-    return gradient.measure(calls["loss"], calls["gradient"], rng, (whole.sizes, whole.target.binary))
+    ascends = any(f.key == "elbo" for f in signs({"loss": whole}))
+    return gradient.measure(calls["loss"], calls["gradient"], rng, (whole.sizes, whole.target.binary, ascends))
 
 
 def of_model(call: Call, given: Mapping[str, Any], rng: np.random.Generator) -> list[Finding]:

@@ -18,7 +18,7 @@ SECOND = [2.3, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 40.0, 80.0]
 def far_from_the_fit(result: Measured, first: Terms) -> list[Finding]:
     """Return findings about points outside the region of the fit."""
     found = []
-    if result.kl and result.kl.reading and not result.kl.findings_wrong() and not result.kl.prior:
+    if result.kl and result.kl.known:
         found += far_kl(result)
     if result.cost and result.cost.kind in ("mse", "bce", "logits"):
         found += {"mse": far_square, "bce": at_certainty, "logits": far_logits}[result.cost.kind](result)
@@ -61,7 +61,7 @@ def far_kl(result: Measured) -> list[Finding]:
                 continue
             if not math.isfinite(value):
                 words = f"it is not finite where the second argument is {point:g}"
-                return [Finding("wrong", name, "kl-overflow", words, value, wanted)]
+                return [Finding("wrong" if abs(point) <= 20 else "unusual", name, "kl-overflow", words, value, wanted)]
             flat = len(seen) > i + 1 and abs(seen[-1][1] - value) <= 1e-6 * abs(value)
             words = (
                 f"it no longer changes beyond {point:g} of the second argument: it is clipped, and its "
@@ -118,6 +118,7 @@ def at_certainty(result: Measured) -> list[Finding]:
 def far_logits(result: Measured) -> list[Finding]:
     """Compare a cross-entropy of logits with its formula at +-25, 60 and 800."""
     f, name, scale = moved(result, 1), result.target.call.name, coefficient(result, "cost")
+    reached = 100 if not result.target.call.single else math.inf            # float32 overflows at 89
     x = 1.0 if result.target.binary else 0.5
     cost = COSTS["BCE(x, sigmoid(o))"]
     base = f(0.5) - scale * float(cost(x, 0.5))
@@ -128,7 +129,8 @@ def far_logits(result: Measured) -> list[Finding]:
         instead = "np.logaddexp(0, logits) - x * logits"
         if not math.isfinite(value):
             words = f"it overflows at a logit of {point:g}: log(1 + exp(a)) as it is printed"
-            return [Finding("wrong", name, "naive-softplus", words, value, wanted, "the formula gives", instead,
+            return [Finding("wrong" if abs(point) < reached else "unusual", name, "naive-softplus", words, value, wanted,
+                            "the formula gives", instead,
                             "naive-softplus")]
         words = f"it leaves its formula at a logit of {point:g}: probabilities are clipped, and the gradient there is 0"
         return [Finding("unusual", name, "clipped-probabilities", words, value, wanted, "the formula gives", instead,

@@ -17,13 +17,13 @@ def constants(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
     """Return findings about the constant; set result.constant to the constant of one feature of the cost."""
     cost, kl, name = result.cost, result.kl, result.target.call.name
     constant = found[""][1].constant
-    if result.target.kl and (kl is None or kl.reading is None or kl.findings_wrong()):
-        return []
     if result.target.cost and cost is None:
         return []
+    if kl and kl.variant:
+        return decided(result, found)
+    if result.target.kl and (kl is None or not kl.known):
+        return []
     of_kl = {"right": -0.5, "dropped": 0.0} if kl else {"none": 0.0}
-    if kl and kl.prior:
-        return of_prior(result, found)
     of_cost = {"none": 0.0} | (normalisers(result) if cost and cost.kind == "mse" else {})
     options = [(k, c) for k in of_kl for c in of_cost if c == "none" or abs(of_cost[c]) > 1e-9]
     for k, c in options:
@@ -42,17 +42,22 @@ def constants(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
                     "without an extra constant it would be")]  # fmt: skip
 
 
-def of_prior(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
-    """Return the finding about a KL to another prior, if its constant confirms it; else that a coefficient is off."""
-    kl, name = result.kl, result.target.call.name
-    mean, variance = kl.prior
-    if not agrees(result, found, (math.log(variance) + mean**2 / variance - 1) / 2, 0.0):
-        kl.prior = None
-        kl.findings.append(kl.doubt)
-        return [kl.doubt]
-    words = f"the KL is that to a prior N({mean:.6g}, {variance:.6g}), not N(0, 1): right if z is drawn from that prior"
-    return [Finding("unusual", name, "other-prior", words, variance, 1.0, "the variance of a standard normal prior is", "",
-                    "prior-too-wide" if variance > 1 else "")]  # fmt: skip
+def decided(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
+    """Return the finding about a KL with unusual coefficients, by its constant: a variant that is right, or a mistake."""
+    kl, variant = result.kl, result.kl.variant
+    mistaken, kl.variant = kl.weight, None
+    kl.weight = variant.weight
+    of_cost = [0.0, *(normalisers(result).values() if result.cost and result.cost.kind == "mse" else ())]
+    wanted = -0.5 if variant.constant is None else variant.constant
+    agreed = any(agrees(result, found, wanted, c) for c in of_cost)
+    if agreed == (variant.constant is None):
+        kl.weight = mistaken
+        kl.findings.append(variant.otherwise)
+        return [variant.otherwise]
+    kl.findings.append(variant.finding)
+    if variant.reading:
+        kl.reading, kl.off = variant.reading, False
+    return [variant.finding]
 
 
 def normalisers(result: Measured) -> dict[str, float]:

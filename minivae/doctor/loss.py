@@ -1,6 +1,7 @@
 """The loss, the KL and log p(x|z): find their terms, then say what they are, how they are reduced, and what is wrong."""
 
 import math
+from dataclasses import replace
 from collections.abc import Mapping
 
 import numpy as np
@@ -39,7 +40,7 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
                                        "mu in (-2.5, 2.5), log_var in (0.12, 3.2)", target(*arguments), 0.0,
                                        "finite was expected, such as"))
         return result
-    quiet_entries = ignored(target, arguments)
+    quiet_entries = ignored(target, arguments, [draw[0] for draw in target.draw(rng, sizes, 1)])
     result.findings += quiet_entries
     found, refused = at_all_sizes(target, sizes, rng)
     for letter, error in refused.items():
@@ -91,8 +92,8 @@ def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
     return Finding("is", name, "shape", words)
 
 
-def ignored(target: Target, arguments: list[NDArray]) -> list[Finding]:
-    """Return findings about entries that change nothing."""
+def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> list[Finding]:
+    """Return findings about entries that change nothing, at two points."""
     found = []
     if target.cost and arguments[0].size > 300:
         return found
@@ -100,6 +101,7 @@ def ignored(target: Target, arguments: list[NDArray]) -> list[Finding]:
         if not (target.cost if which < 2 else target.kl):
             continue
         still, shape = silent_entries(target, arguments, which), arguments[which].shape
+        still = silent_entries(target, others, which, still, far=True)
         if not still:
             continue
         verdict, words = "wrong", f"only some entries of {name} count: {len(still)} of {shape[0] * shape[1]} change nothing"
@@ -109,6 +111,7 @@ def ignored(target: Target, arguments: list[NDArray]) -> list[Finding]:
             for axis, label in ((1, "columns"), (0, "rows")):
                 used = sorted({n for n in range(shape[axis])} - {place[axis] for place in still})
                 if len(still) == (shape[axis] - len(used)) * shape[1 - axis]:
+                    verdict = "unusual" if which < 2 and axis == 1 else "wrong"         # a mask of features may be meant
                     words = f"only the {label} {used} of {name} count (from 0); the others change nothing"
         found.append(Finding(verdict, target.call.name, "ignored-entries", words, float(shape[0] * shape[1] - len(still)),
                              float(shape[0] * shape[1]), "entries count; there are"))  # fmt: skip
@@ -152,7 +155,7 @@ def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.r
 def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Finding | None:
     """Return a finding if the KL leaves its formula where q is near the prior, as with free bits or a capacity."""
     known, target = result.kl, result.target
-    if known.reading is None or known.findings_wrong() or known.prior:
+    if not known.known:
         return None
     x, o, m, s = target.draw(rng, result.sizes, 4)
     x, o = (np.repeat(a[:1], 4, axis=0) for a in (x, o))
@@ -195,19 +198,28 @@ def found_outside(result: Measured, part: str, label: str, rng: np.random.Genera
     result.findings.append(Finding("cannot tell", name, f"unknown-{part}", words, *values, compared="at the other point"))
 
 
+def undecided(result: Measured) -> list[Finding]:
+    """Return the finding about a KL with unusual coefficients whose constant is not known."""
+    if not result.kl or not result.kl.variant:
+        return []
+    (_, finding, mistake, *_), result.kl.variant = result.kl.variant, None
+    return [replace(mistake, verdict="cannot tell", words=f"{mistake.words}; or {finding.words}")]
+
+
 def confirm(result: Measured, first: Terms, found: Mapping[str, tuple]) -> None:
     """Add the formula with a fresh value, or say that the parts do not add up; then constants and far points."""
     if first.cost is None or first.kl is None:
+        result.findings += undecided(result)
         return
     name, target = result.target.call.name, result.target
     measured, predicted = first.example
     if not all(terms.additive for _, terms in found.values() if terms.constant is not None):
         words = "the parts do not add up: moving everything at once changes it otherwise than the parts say"
-        result.findings.append(Finding("cannot tell", name, "not-additive", words, measured, predicted))
+        result.findings += [Finding("cannot tell", name, "not-additive", words, measured, predicted), *undecided(result)]
         result.cost = result.kl = None
         return
     far = far_from_the_fit(result, first)
-    fixed = constants(result, found)
+    fixed = constants(result, found) or undecided(result)
     lines = [part.formula(result.powers[key]) for key, part in (("cost", result.cost), ("kl", result.kl)) if part]
     said = " + ".join(lines).replace("+ -", "- ") or "a constant"
     if lines and result.constant is None:

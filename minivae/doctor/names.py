@@ -1,7 +1,9 @@
 """Name the terms of a cost or of a KL: the reading of the second argument, the weight, and a coefficient that is off."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import rounded
@@ -29,6 +31,16 @@ class KnownCost:
         })  # fmt: skip
 
 
+class Variant(NamedTuple):
+    """A right KL with unusual coefficients: its constant for every entry in units of the weight tells it from a mistake."""
+
+    constant: float | None      # None: any but that of a KL
+    finding: Finding
+    otherwise: Finding          # the mistake
+    weight: float
+    reading: Reading | None = None
+
+
 @dataclass
 class KnownKL:
     """A KL with its reading and weight; `reading` is None for terms that are no KL."""
@@ -37,17 +49,18 @@ class KnownKL:
     reading: Reading | None = None
     weight: float = 1.0
     findings: list[Finding] = field(default_factory=list)
-    prior: tuple[float, float] | None = None                # mean and variance, if they are not 0 and 1
-    doubt: Finding | None = None                            # what holds instead if the constant is not that of this prior
+    off: bool = False                                       # the terms are not those of a KL to N(0, 1)
+    variant: Variant | None = None                          # a right KL with these terms, until its constant decides
 
     def formula(self, powers: Mapping[str, int]) -> str:
         """Return the KL as a formula."""
-        kind = "kl" if self.reading and not self.findings_wrong() and not self.prior else "other"
+        kind = "kl" if self.known else "other"
         return in_letters(self.weights, powers, "J", kind, self.weight, {"kl": "KL"})
 
-    def findings_wrong(self) -> bool:
-        """True if a coefficient is off."""
-        return any(finding.verdict == "wrong" for finding in self.findings)
+    @property
+    def known(self) -> bool:
+        """True if this is a KL to N(0, 1) whose reading is known."""
+        return self.reading is not None and not self.off
 
 
 def in_letters(
@@ -74,7 +87,8 @@ COSTS = {
 }  # fmt: skip
 ODD = {
     ("BCE(o, x)",): ("wrong", "arguments-exchanged",
-                     "x and output are exchanged: the cross-entropy takes the logarithm of x",
+                     "x and output are exchanged: the cross-entropy takes the logarithm of x (the arguments of the function "
+                     "are x, output in this order)",
                      "-(x * np.log(o) + (1 - x) * np.log(1 - o))"),
     ("-x log o",): ("unusual", "half-cross-entropy",
                     "only x log o is there: right if the outputs of a row sum to 1 (softmax), half of "
@@ -139,22 +153,27 @@ def kl_named(weights: Mapping[str, float], errors: Mapping[str, float], about: s
             return known
     for pattern, exhibit, words, name, at, wanted in PATTERNS:
         if fits(short, pattern, 2 * short.get("m^2", 0), error):
-            known.weight = 2 * short["m^2"]
+            known.weight, known.off = 2 * short["m^2"], True
             known.findings.append(Finding("wrong", about, exhibit, f"the KL is not one: {words}", at * known.weight, wanted,
                                           f"coefficient of {name}; in a KL", RIGHT["log-variance"], exhibit))  # fmt: skip
             return known
     for reading in READINGS:
         if prior := other_prior(short, reading, error):
-            known.reading, known.prior = reading, prior
-            known.weight = short[reading.log] / -reading.factor
-            known.doubt = off_finding(short, reading, reading.log, 2 * short["m^2"], about)
+            known.reading, known.weight, known.off = reading, 2 * short["m^2"], True
+            mistake = off_finding(short, reading, reading.log, known.weight, about)
+            known.variant = of_prior(*prior, short[reading.log] / -reading.factor, about, mistake)
             return known
         off = one_off(short, reading, error)
         if off:
             name, v = off
-            known.reading, known.weight = reading, v
-            known.findings.append(off_finding(short, reading, name, v, about))
+            known.reading, known.weight, known.off = reading, v, True
+            mistake = off_finding(short, reading, name, v, about)
+            known.variant = normalised_mean(v, about, mistake) if not short.get("m^2") else None
+            if name == reading.spread and short[name] / v > 0:
+                known.variant = scaled_spread(2 * short[name] / v, v, reading, about, mistake)
+            known.findings += [] if known.variant else [mistake]
             return known
+    known.off = True
     first, value = next(iter(short.items()))
     reverse = {"m^2 exp(-s)": 0.5, "exp(-s)": 0.5, "s": 0.5}
     key, words = "other-kl", "what depends on mu and log_var is named, but it is no KL to N(0, 1) that I know"
@@ -199,16 +218,36 @@ def other_prior(short: Mapping[str, float], reading: Reading, error: float) -> t
     return (-short.get("m", 0.0) / (2 * short["m^2"]), variance) if variance > 0 else None
 
 
+def of_prior(mean: float, variance: float, weight: float, about: str, mistake: Finding) -> Variant:
+    """Return a KL to a prior N(mean, variance) as a variant."""
+    words = f"the KL is that to a prior N({mean:.6g}, {variance:.6g}), not N(0, 1): right if z is drawn from that prior"
+    finding = Finding("unusual", about, "other-prior", words, variance, 1.0,
+                      "the variance of a standard normal prior is", "", "prior-too-wide" if variance > 1 else "")  # fmt: skip
+    return Variant((math.log(variance) + mean**2 / variance - 1) / 2, finding, mistake, weight)
+
+
+def scaled_spread(factor: float, weight: float, reading: Reading, about: str, mistake: Finding) -> Variant:
+    """Return a KL whose sigma^2 is `factor` x that of the reading (a log-variance plus log factor) as a variant."""
+    name, root = f"{reading.name}, its sigma^2 x {factor:.6g}", math.sqrt(factor)
+    scaled = reading._replace(name=name, sigma=lambda s: root * reading.sigma(s), code=f"{root:.6g} * {reading.code}")
+    words = f"the KL is right for a second argument read as {name}"
+    finding = Finding("unusual", about, "scaled-sigma", words, factor, 1.0, "with the plain reading the factor is")
+    return Variant(-(math.log(factor) + 1) / 2, finding, mistake, weight, scaled)
+
+
+def normalised_mean(weight: float, about: str, mistake: Finding) -> Variant:
+    """Return a KL whose mu has a fixed mean square (a batch-normalised mean) as a variant."""
+    words = "mu changes nothing in the KL: mu^2 is missing, or mu is normalised first, so that mu^2 sums to a constant"
+    return Variant(None, Finding("cannot tell", about, "fixed-mean-square", words), mistake, weight)
+
+
 def off_finding(short: Mapping[str, float], reading: Reading, name: str, v: float, about: str) -> Finding:
     """Return the finding about one coefficient that is off."""
     letters = {"m^2": "mu^2", "s": "the second argument", "exp(s)": "exp(second argument)",
                "exp(2s)": "exp(2 x second argument)"}
     wanted, came = v * pattern_of(reading)[name], short.get(name, 0.0)
     sign = same(came, -wanted, 0.0)
-    how = (
-        "is missing" if not came else "has the wrong sign" if sign else f"has a coefficient that is "
-        "{came / wanted:.6g} x the right one"
-    )
+    how = "is missing" if not came else "has the wrong sign" if sign else f"is {came / wanted:.6g} x the right one"
     words = f"in the KL, with the second argument read as {reading.name}, the term in {letters.get(name, name)} {how}"
     exhibit = EXHIBITS.get((reading.name, "sign" if sign else "", name), "")
     return Finding("wrong", about, "kl-coefficient", words, came, wanted,

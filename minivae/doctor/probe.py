@@ -142,15 +142,20 @@ def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
     return result
 
 
-def silent_entries(target: Target, arguments: list[NDArray], which: int) -> list[tuple[int, int]]:
-    """Return the entries of one argument that change nothing when they move."""
+def silent_entries(target: Target, arguments: list[NDArray], which: int, among: list | None = None,
+                   far: bool = False) -> list[tuple[int, int]]:
+    """Return the entries of one argument, all or those `among`, that change nothing when they move; mu and s also far."""
     base = target(*arguments)
     still = []
-    for place in np.ndindex(arguments[which].shape):
-        moved = [a.copy() for a in arguments]
-        low, high = ((0, 1) if target.binary else (0.1, 0.9)) if which < 2 else (0.3, 2.9)
-        moved[which][place] = high if moved[which][place] < (low + high) / 2 else low
-        if abs(target(*moved) - base) <= noise(np.array([base]), target.call.single):
+    low, high = ((0, 1) if target.binary else (0.1, 0.9)) if which < 2 else (0.3, 2.9)
+    for place in np.ndindex(arguments[which].shape) if among is None else among:
+        now = arguments[which][place]
+        values = []
+        for point in [high if now < (low + high) / 2 else low, *((6.0, 12.0) if far and which > 1 else ())]:
+            moved = [a.copy() for a in arguments]
+            moved[which][place] = point
+            values.append(target(*moved))
+        if np.abs(np.array(values) - base).max() <= noise(np.array([base]), target.call.single):
             still.append(place)
     return still
 

@@ -2,18 +2,21 @@
 
 import inspect
 import time
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed
+from minivae.doctor.calls import Call, Failed, told
 from minivae.doctor.findings import Finding
 from minivae.doctor.steady import mutation
 from minivae.doctor.terms import READINGS, Reading
 from minivae.doctor.words import close, ratio
 
-SHAPE = (3, 5)
-DRAWS, SECONDS, SURE = 1500, 1.0, 6.0                       # calls; time for them; standard errors
+SHAPES = (3, 5), (5, 4)
+DRAWS, SECONDS, SURE = 1500, 0.5, 6.0                       # calls; time for them; standard errors
+COUNTED = "; measured with "                             # before numbers that differ from point to point
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
     "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
     "exp(second argument / 4)": lambda s: np.exp(s / 4), "1": np.ones_like,
@@ -32,11 +35,47 @@ def takes_noise(call: Call) -> bool:
     return given or any(p.kind == p.VAR_POSITIONAL for p in parameters)
 
 
-def measure(call: Call, rng: np.random.Generator, of_kl: Reading | None) -> list[Finding]:
-    """Examine the sampler; `of_kl` is the reading of the second argument in the KL, or None if that is not known."""
-    m, s = rng.uniform(-2, 2, SHAPE), rng.uniform(0.3, 2.2, SHAPE)
-    found = with_noise(call, m, s, rng, of_kl) if takes_noise(call) else without_noise(call, m, s, of_kl)
-    return [*mutation(call, ("mu", "log_var", "eps")), *found]
+class Assumed(NamedTuple):
+    """What the KL says of the second argument: the reading, whether the rest of the KL is right, its name, what it tells."""
+
+    reading: Reading | None = None
+    sure: bool = False
+    name: str = ""
+    tells: str = ""
+
+
+def measure(call: Call, rng: np.random.Generator, of_kl: Assumed) -> list[Finding]:
+    """Examine the sampler at two points of different sizes; a statement that both confirm is returned."""
+    found, one = [], SHAPES[0]
+    for shape in SHAPES:
+        try:
+            found.append(at_point(call, shape, rng, of_kl))
+        except Failed:
+            if shape == one:
+                raise
+            found.append(at_point(call, one, rng, of_kl))   # it takes one size only
+    return [*mutation(call, ("mu", "log_var", "eps")), *confirmed(*found)]
+
+
+def at_point(call: Call, shape: tuple[int, int], rng: np.random.Generator, of_kl: Assumed) -> list[Finding]:
+    """Examine the sampler at random mu and second argument of this shape."""
+    m, s = rng.uniform(-2, 2, shape), rng.uniform(0.3, 2.2, shape)
+    if takes_noise(call):
+        return with_noise(call, m, s, rng.standard_normal(shape), of_kl)
+    return without_noise(call, m, s, of_kl)
+
+
+def confirmed(first: list[Finding], second: list[Finding]) -> list[Finding]:
+    """Return the findings that both points show; of the others, that they differ."""
+    seen = {(finding.key, finding.verdict, finding.words.partition(COUNTED)[0]) for finding in second}
+    out = []
+    for finding in first:
+        if (finding.key, finding.verdict, finding.words.partition(COUNTED)[0]) in seen:
+            out.append(finding)
+        else:
+            words = f"at one point, but not at another: {finding.words}"
+            out.append(replace(finding, verdict="cannot tell", key="sampler-varies", words=words, exhibit=""))
+    return out
 
 
 def shaped(call: Call, *arguments: NDArray) -> NDArray:
@@ -51,17 +90,16 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
     return z
 
 
-def with_noise(call: Call, m: NDArray, s: NDArray, rng: np.random.Generator, of_kl: Reading | None) -> list[Finding]:
+def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
     """Examine a sampler that is given its noise: every number is exact."""
-    eps = rng.standard_normal(SHAPE)
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
     if not close(first, again):
         words = "equal arguments, eps among them, return different z: more noise is drawn inside"
         return [Finding("wrong", call.name, "noise-inside", words, first[0, 0], again[0, 0], "again it is")]
     rel = 1e-5 if call.single else 1e-9
-    middle = shaped(call, m, s, np.zeros(SHAPE))
-    width = shaped(call, m, s, np.ones(SHAPE)) - middle
-    found = mean_findings(call, middle, m, s, rel)
+    middle = shaped(call, m, s, np.zeros(m.shape))
+    width = shaped(call, m, s, np.ones(m.shape)) - middle
+    found = mean_findings(call, middle, m, s, rel, of_kl)
     if not width.any():
         words = "eps changes nothing: z is the same for all noise"
         return [*found, Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)),
@@ -76,7 +114,7 @@ def with_noise(call: Call, m: NDArray, s: NDArray, rng: np.random.Generator, of_
             words = "z is not mu + width x eps with one width for every entry"
             numbers = float((first - middle)[0, 0]), float((width * eps)[0, 0])
             return [*found, Finding("cannot tell", call.name, "not-linear", words, *numbers, "mu + width x eps gives")]
-    return found + width_findings(call, np.abs(width), s, of_kl, np.full(SHAPE, 1e-14) + 10 * rel * np.abs(width))
+    return found + width_findings(call, np.abs(width), s, of_kl, np.full(m.shape, 1e-14) + 10 * rel * np.abs(width))
 
 
 def shared(call: Call, who: str, came: NDArray, wanted: NDArray) -> Finding:
@@ -87,7 +125,7 @@ def shared(call: Call, who: str, came: NDArray, wanted: NDArray) -> Finding:
                    "with noise of its own", "eps needs the shape of mu", "noise-shared")  # fmt: skip
 
 
-def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: float) -> list[Finding]:
+def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: float, of_kl: Assumed) -> list[Finding]:
     """Return a finding if z without noise is not mu."""
     if close(middle, m, 100 * rel):
         return []
@@ -98,16 +136,17 @@ def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: floa
         words += f" but {r:.6g} x mu"
     elif known:
         words += f" but mu + a width (the second argument read as {known[0]})"
-    return [Finding("wrong", call.name, "mean", words, float(middle[0, 0]), float(m[0, 0]), "mu is",
+    verdict = "wrong" if r or known or of_kl.sure else "cannot tell"
+    return [Finding(verdict, call.name, "mean", words, float(middle[0, 0]), float(m[0, 0]), "mu is",
                     "z = mu + np.exp(log_var / 2) * eps")]
 
 
-def width_findings(call: Call, width: NDArray, s: NDArray, of_kl: Reading | None, error: NDArray) -> list[Finding]:
+def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, error: NDArray) -> list[Finding]:
     """Return what the width of the draws says about the second argument, beside the reading of the KL."""
     names = [name for name, of in WIDTHS.items() if (np.abs(width - of(s)) <= error).all()]
     place = np.unravel_index(np.argmax(s), s.shape)
     at = f"second argument {s[place]:.4g}"
-    came = float(width[place])
+    came, of_kl = float(width[place]), assumed.reading
     if of_kl is None:
         if not names:
             return [Finding("cannot tell", call.name, "width", f"the standard deviation of z, as a function of the "
@@ -122,10 +161,15 @@ def width_findings(call: Call, width: NDArray, s: NDArray, of_kl: Reading | None
         return [Finding("is", call.name, "same-gaussian",
                         f"sampler and KL describe the same Gaussian: both read the second argument as {of_kl.name}",
                         came, wanted, f"at {at} the KL assumes the width")]  # fmt: skip
+    name, tells = told(call, 1)
+    if tells in names and assumed.tells == of_kl.name != tells:
+        words = (f"the sampler reads {name} as {tells}, and the KL {assumed.name} as {of_kl.name}, as the names say; "
+                 "whether one is converted into the other cannot be seen")
+        return [Finding("cannot tell", call.name, "width", words, came, wanted, f"at {at} the KL assumes the width")]
     how, key, exhibit = "", "sampler-against-kl", ""
     spread = float(np.median(width / right))
     if (np.abs(width - spread * right) <= error).all():
-        how, key = f"it is {spread:.4g} x the width of the KL", "noise-scaled"
+        how, key = f"it is the width of the KL times one factor{COUNTED}the factor {spread:.4g}", "noise-scaled"
         exhibit = "noise-too-small" if spread < 1 else ""
     elif names:
         how = f"the sampler reads the second argument as {names[0]}, the KL as {of_kl.name}"
@@ -137,7 +181,7 @@ def width_findings(call: Call, width: NDArray, s: NDArray, of_kl: Reading | None
                     f"z = mu + {of_kl.code} * eps", exhibit)]
 
 
-def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Reading | None) -> list[Finding]:
+def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Finding]:
     """Examine a sampler that draws inside, by the moments of many draws; its statements hold up to SURE standard errors."""
     shaped(call, m, s)
     start, draws = time.perf_counter(), []
@@ -147,7 +191,7 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Reading | None) -> 
     n = len(z)
     sd = z.std(axis=0)
     if (sd <= 1e-9 * (1 + np.abs(z[0]))).all():
-        words = f"{n} draws are all equal: there is no noise"
+        words = f"all draws are equal: there is no noise{COUNTED}{n} draws"
         return [Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)),
                         "the width should be, for example,",
                         "z = mu + np.exp(log_var / 2) * rng.standard_normal(mu.shape)", "noise-forgotten")]  # fmt: skip
@@ -156,8 +200,9 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Reading | None) -> 
     off = np.abs(z.mean(axis=0) - m) / np.where(sd > 0, sd, 1) * np.sqrt(n)
     if off.max() > SURE:
         place = np.unravel_index(np.argmax(off), off.shape)
-        words = f"the mean of {n} draws is not mu, by {off.max():.3g} standard errors"
-        found.append(Finding("wrong", call.name, "mean", words, float(z.mean(axis=0)[place]), float(m[place]), "mu is"))
+        words = f"the mean of the draws is not mu{COUNTED}{n} draws, {off.max():.3g} standard errors"
+        found.append(Finding("wrong" if of_kl.sure else "cannot tell", call.name, "mean", words,
+                             float(z.mean(axis=0)[place]), float(m[place]), "mu is"))
     kurtosis = float((u**4).mean() - 3)
     rows = float((u[:, 0] * u[:, 1]).mean())
     latents = float((u[:, :, 0] * u[:, :, 1]).mean())
@@ -165,16 +210,15 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Reading | None) -> 
     for who, value in (("every row", rows), ("every latent", latents)):
         if abs(value) > SURE / np.sqrt(n):
             independent = False
-            words = (
-                f"{who} gets related noise: the correlation of two entries over {n} draws is shown; draws are "
-                "not independent"
-            )
+            words = (f"{who} gets related noise, the draws are not independent: the correlation of two entries is shown"
+                     f"{COUNTED}{n} draws")
             found.append(Finding("wrong", call.name, "noise-shared", words, value, 0.0, "independent noise has",
                                  "eps = rng.standard_normal(mu.shape)",
                                  "noise-shared"))  # fmt: skip
     if abs(kurtosis) > SURE * np.sqrt(24 / (n if not independent else n * z[0].size)) + 0.02:
         kind = " (a uniform distribution has -1.2)" if abs(kurtosis + 1.2) < 0.1 else ""
-        words = f"the noise is not normal: its excess kurtosis over {n} draws is shown{kind}"
-        return [*found, Finding("wrong", call.name, "not-normal", words, kurtosis, 0.0, "a normal distribution has",
+        words = f"the noise is not normal: its excess kurtosis is shown{kind}{COUNTED}{n} draws"
+        return [*found, Finding("wrong" if of_kl.sure else "unusual", call.name, "not-normal", words, kurtosis, 0.0,
+                                "a normal distribution has",
                                 "rng.standard_normal(mu.shape)")]
     return found + width_findings(call, sd, s, of_kl, SURE * sd / np.sqrt(2 * n))

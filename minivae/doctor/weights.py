@@ -78,6 +78,11 @@ def measure(call: Call, rng: np.random.Generator) -> list[Finding]:
             found.append(Finding(verdict, call.name, key, said, first, wanted, compared, LSE * (verdict == "wrong"),
                                  exhibit))
             return found + far(call, value, samples[0], outside * inside, given[0], name)
+    whole = [np.asarray(INNER["log mean exp"][3](a.ravel(), 0)) for a in samples]
+    for sign in (1, -1):
+        if all(close(g, sign * v, wide) for g, v in zip(given, whole)):
+            words = "the importance-weighted bound of all entries together: right for the weights of one data point only"
+            return [*found, Finding("unusual", call.name, "all-entries", words, float(given[0]), float(sign * whole[0]))]
     words = "it is none of the functions of log_w that I know (log mean exp, log sum exp, mean, sum, max; over either axis)"
     right = np.mean(INNER["log mean exp"][3](samples[0], 0))
     return [*found, Finding("cannot tell", call.name, "unknown", words, float(given[0].flat[0]), float(right),
