@@ -17,6 +17,7 @@
     gradient     a gradient against finite differences of the user's own loss
     weights      the importance-weighted bound
     bound        minus the loss against the exact log p(x) of the user's own model
+    networks     encoder and decoder: width, coupled rows, do they fit the loss
     checkup      all checks, in order
     patient      the file of the user, run in a process of its own
     command      the command `minivae doctor`

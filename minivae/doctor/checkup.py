@@ -7,19 +7,18 @@ from typing import Any
 import numpy as np
 
 from minivae import checks
-from minivae.doctor import bound, gradient, loss as terms_of, sampler, weights
+from minivae.doctor import bound, gradient, loss as terms_of, networks, sampler, weights
 from minivae.doctor.calls import Call, Failed, seeded, told
 from minivae.doctor.findings import Finding, Report
 from minivae.doctor.loss import GUESS
 from minivae.doctor.measured import Measured
-from minivae.doctor.steady import mutation
 from minivae.rosetta import Convention, translate
 from minivae.rosetta.command import document
 from minivae.gaussian import LOG_2PI
 
 FUNCTIONS = ("loss", "kl", "sample", "log_px_given_z", "encode", "decode", "gradient", "loss_and_gradient", "iw_bound")
 SIZES = ("features", "latent", "batch")
-DATA = ("params", "x")
+DATA = ("params", "x", "axis")
 UNSEEN = (
     "what is meant: a weight of the KL may be wanted (beta) or an accident",
     "beta and sigma apart: a squared error fixes only beta sigma^2",
@@ -45,8 +44,8 @@ def examine(seed: int = 0, file: str | None = None, **given: Any) -> Report:
         Functions of NumPy arrays, see the page of the doctor.
     features, latent, batch : int, optional
         The sizes D, J and B for which the loss is translated.
-    params, x : optional
-        Parameters for loss_and_gradient; data for the bound.
+    params, x, axis : optional
+        Parameters for loss_and_gradient; data for the bound; the axis of the draws in log_w, 0 or 1.
     seed : int
         For the points at which the functions are measured.
 
@@ -95,15 +94,19 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
         sure = bool(of_kl) and (measured[of_kl].kl.known)
         word = told(calls[of_kl], SECOND[of_kl]) if of_kl else ("", "")
         report.findings += sampler.measure(calls["sample"], rng(), sampler.Assumed(readings.get(of_kl), sure, *word))
-    for name in ("encode", "decode"):
+    unknown = {name: calls[name] for name, (size, _) in networks.PAIR.items() if name in calls and size not in sizes}
+    at = networks.widths(unknown, rng()) | sizes
+    for name in networks.PAIR:
         if name in calls:
-            report.findings += rows_apart(calls[name], sizes, rng())
+            report.findings += networks.rows_apart(calls[name], at, rng())
+    if "decode" in calls and "latent" in at:
+        report.findings += networks.fits_the_loss(calls["decode"], at["latent"], measured, rng())
     if "gradient" in calls:
         report.findings += gradients(calls, whole, rng())
     if "loss_and_gradient" in calls:
-        report.findings += of_model(calls["loss_and_gradient"], given, rng())
+        report.findings += of_model(calls["loss_and_gradient"], at | dict(given), rng())
     if "iw_bound" in calls:
-        report.findings += weights.measure(calls["iw_bound"], rng())
+        report.findings += weights.measure(calls["iw_bound"], rng(), given.get("axis"))
     held = bound_finding(calls, measured, given, rng())
     report.findings += held
     lacking = {"gradient": not {"gradient", "loss_and_gradient"} & set(calls), "bound": not held}
@@ -227,47 +230,6 @@ def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list
     return [Finding("wrong", two, "two-readings", words, *numbers, f"sigma = {a.code}")]
 
 
-# Encoder and decoder
-
-
-def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -> list[Finding]:
-    """Return findings about a network whose rows depend on each other, or that is noisy."""
-    wanted = sizes.get("features" if call.name == "encode" else "latent")
-    rows = None
-    for width in (wanted,) if wanted else ((784, 64, 7) if call.name == "encode" else (1, 2, 20)):
-        rows = rng.uniform(0.06, 0.94, (4, width)) if call.name == "encode" else rng.standard_normal((4, width))
-        try:
-            first = flat(call.raw(rows))
-            break
-        except Failed as error:
-            if wanted:
-                raise error
-    else:
-        words = "its width is not known: write features = ... and latent = ... into the file"
-        return [Finding("cannot tell", call.name, "width-unknown", words)]
-    found = mutation(call, ("x" if call.name == "encode" else "z",))
-    again = flat(call.raw(rows))
-    if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, again)):
-        words = "equal arguments return different arrays: it draws inside, or has a state (dropout, batch statistics)"
-        return [*found, Finding("unusual", call.name, "not-repeatable", words, float(first[0].flat[0]),
-                                float(again[0].flat[0]), "again it is")]
-    part = flat(call.raw(rows[:2]))
-    for a, b in zip(first, part):
-        if a.ndim and len(a) == 4 and len(b) == 2 and not np.allclose(a[:2], b, rtol=1e-4, atol=1e-6):
-            words = "the result of a row depends on the other rows of the batch (batch statistics?)"
-            place = np.unravel_index(np.argmax(np.abs(a[:2] - b)), b.shape)
-            return [*found, Finding("unusual", call.name, "rows-coupled", words, float(a[place]), float(b[place]),
-                                    "in a smaller batch")]
-    return found
-
-
-def flat(result: Any) -> list[np.ndarray]:
-    """Return the arrays of a result."""
-    if isinstance(result, dict):
-        result = tuple(result.values())
-    return [array for part in result for array in flat(part)] if isinstance(result, tuple) else [result]
-
-
 # Gradients and the bound
 
 
@@ -282,11 +244,12 @@ def gradients(calls: Mapping[str, Call], whole: Measured | None, rng: np.random.
 
 def of_model(call: Call, given: Mapping[str, Any], rng: np.random.Generator) -> list[Finding]:
     """Return the findings about `loss_and_gradient`."""
+    if "params" in given:
+        params = given["params"]() if callable(given["params"]) else given["params"]
+        if known := gradient.sizes_of(call, params, given):
+            return gradient.measure_model(call, params, *known, rng)
     lacking = [name for name in ("params", "features", "latent") if name not in given]
-    if lacking:
-        return [Finding("cannot tell", call.name, "needs", f"it needs {', '.join(lacking)} in the file, to be called")]
-    params = given["params"]() if callable(given["params"]) else given["params"]
-    return gradient.measure_model(call, params, given["features"], given["latent"], rng)
+    return [Finding("cannot tell", call.name, "needs", f"it needs {', '.join(lacking)} in the file, to be called")]
 
 
 def density_of(part: Measured | None) -> bound.Density | None:

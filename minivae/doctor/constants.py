@@ -37,6 +37,8 @@ def constants(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
                         "put the - 1 inside the sum over latents", "minus-one-once")]  # fmt: skip
     if cost and cost.kind in ("other", "huber"):
         return []
+    if cost and cost.kind == "mse" and (odd := other_normaliser(result, found, of_kl)):
+        return [odd]
     words = "its constant: gradients do not depend on it, but the number is not known in nats"
     return [Finding("cannot tell", name, "constant", words, constant, constant_of(result, found, -0.5 if kl else 0.0, 0.0),
                     "without an extra constant it would be")]  # fmt: skip
@@ -58,6 +60,20 @@ def decided(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
     if variant.reading:
         kl.reading, kl.off = variant.reading, False
     return [variant.finding]
+
+
+def other_normaliser(result: Measured, found: Mapping[str, tuple], of_kl: Mapping[str, float]) -> Finding | None:
+    """Return the finding about a Gaussian whose normaliser has the sigma^2, or the root, of the sigma of its square."""
+    weight, name = result.cost.weight, result.target.call.name
+    sigma, sign = math.sqrt(1 / (2 * abs(weight))), math.copysign(1, weight)
+    for other, how in ((sigma**2, "(x - o)^2 is divided by 2 sigma, not by 2 sigma^2"),
+                       (math.sqrt(sigma), "(x - o)^2 is divided by 2 sigma^4, not by 2 sigma^2")):
+        c = sign * (math.log(other) + LOG_2PI / 2)
+        if any(agrees(result, found, k, c) for k in of_kl.values()):
+            words = f"no density: its normaliser has sigma = {other:.6g}, its square {sigma:.6g}; {how}"
+            return Finding("wrong", name, "two-sigmas", words, weight, sign / (2 * other**2),
+                           f"weight of (x - o)^2; for sigma = {other:.6g} it is")
+    return None
 
 
 def normalisers(result: Measured) -> dict[str, float]:
@@ -106,6 +122,10 @@ def said(
         instead = "(mu**2 + np.exp(log_var) - 1 - log_var) / 2"
         out.append(Finding(verdict, name, "minus-one-dropped", words, constant, right, "the constant should be", instead,
                            "minus-one-dropped"))
+    if name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none":
+        words = "the normaliser of the Gaussian is missing: a log-density up to a constant"
+        right = constant_of(result, found, 0.0, normalisers(result)["gaussian"])
+        out.append(Finding("unusual", name, "half-normaliser", words, constant, right, "with it the constant is"))
     if of_cost in ("log sigma", "log 2 pi"):
         words = (
             f"the normaliser of the Gaussian has only its {of_cost}: no gradient changes, but the number is no "

@@ -9,6 +9,7 @@ KEYS = frozenset("""
     hidden-beta-D hidden-beta-J huber ignored-entries kl-coefficient kl-mean-over-latents kl-overflow kl-scaled
     kl-wrong-sign log-mean-exp log-of-zero log-sigma-squared log-sum-exp log-var-squared max mean minus-one-dropped
     minus-one-once naive-softplus needs no-cost no-kl no-loss no-max-subtracted no-square noise-forgotten noise-inside
+    noise-repeated normaliser-sign not-probabilities same-output two-sigmas wrong-axis
     noise-scaled noise-shared not-additive not-finite not-linear not-normal not-repeatable only-mu optimal-sigma other-cost
     other-kl other-prior reduction reverse-kl root rows-coupled same-gaussian sampler-against-kl sampler-varies scaled-sigma
     shape sigmoid-twice sign size-refused sum sum-w-log-w sum-w-log-w-/-K two-readings unknown unknown-cost unknown-kl

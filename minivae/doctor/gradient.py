@@ -1,5 +1,7 @@
 """A gradient of the user against finite differences of the user's own loss, and in which known way it differs."""
 
+import contextlib
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -177,6 +179,19 @@ def rebuilt(params: Any, arrays: Mapping[str, NDArray], prefix: str = "params") 
     if isinstance(params, (list, tuple)):
         return type(params)(rebuilt(part, arrays, f"{prefix}[{i}]") for i, part in enumerate(params))
     return arrays[prefix]
+
+
+def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
+    """Return (features, latent): those given, or the only sizes of arrays of params with which the function works."""
+    if "features" in given and "latent" in given:
+        return given["features"], given["latent"]
+    sizes = sorted({n for array in leaves(params).values() for n in array.shape})
+    found = []
+    for pair in itertools.product(*([given[name]] if name in given else sizes for name in ("features", "latent"))):
+        with contextlib.suppress(Failed):
+            call.raw(copied(params), np.full((3, pair[0]), 0.5), np.zeros((3, pair[1])))
+            found.append(pair)
+    return found[0] if len(found) == 1 else None
 
 
 def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.random.Generator) -> list[Finding]:

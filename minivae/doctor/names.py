@@ -26,7 +26,7 @@ class KnownCost:
         """Return the cost as a formula."""
         return in_letters(self.weights, powers, "D", self.kind, self.weight, {
             "mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))", "absolute": "|x - o|",
-            "poisson": "(o - x log o)", "poisson-log": "(exp(o) - x o)",
+            "continuous-bernoulli": "(BCE(x, o) - log C(o))", "poisson": "(o - x log o)", "poisson-log": "(exp(o) - x o)",
             "huber": f"Huber(x - o), straight beyond {self.level:.4g},",
         })  # fmt: skip
 
@@ -116,6 +116,12 @@ def cost_named(weights: Mapping[str, float], errors: Mapping[str, float], about:
         known.kind, known.weight = "poisson", short["o"]
     elif names == ("exp(o)", "x o") and same(short["exp(o)"], -short["x o"], max(errors.values())):
         known.kind, known.weight = "poisson-log", short["exp(o)"]
+    elif names == ("BCE(x, o)", "log C(o)") and same(short[names[0]], -short[names[1]], max(errors.values())):
+        known.kind, known.weight = "continuous-bernoulli", short[names[0]]
+    elif names == ("BCE(x, o)", "log C(o)") and same(short[names[0]], short[names[1]], max(errors.values())):
+        words = "the normaliser log C(o) of the continuous Bernoulli has the wrong sign"
+        known.findings.append(Finding("wrong", about, "normaliser-sign", words, short[names[1]], -short[names[0]],
+                                      "coefficient of log C(o); in its density", "bce - log_C"))
     elif set(names) & {"-x log o", "log o", "BCE(x, o)"} and len(names) > 1:
         inside = ", ".join(f"{w:.6g} x [{name}]" for name, w in short.items())
         first = next(iter(short.values()))
@@ -222,7 +228,7 @@ def of_prior(mean: float, variance: float, weight: float, about: str, mistake: F
     """Return a KL to a prior N(mean, variance) as a variant."""
     words = f"the KL is that to a prior N({mean:.6g}, {variance:.6g}), not N(0, 1): right if z is drawn from that prior"
     finding = Finding("unusual", about, "other-prior", words, variance, 1.0,
-                      "the variance of a standard normal prior is", "", "prior-too-wide" if variance > 1 else "")  # fmt: skip
+                      "the variance of a standard normal prior is", "", "prior-too-wide" if variance > 1 else "")
     return Variant((math.log(variance) + mean**2 / variance - 1) / 2, finding, mistake, weight)
 
 

@@ -191,6 +191,11 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
     n = len(z)
     sd = z.std(axis=0)
     if (sd <= 1e-9 * (1 + np.abs(z[0]))).all():
+        if not any(close(z[0] - m, k * width(s), 1e-5) for width in WIDTHS.values() for k in (0, 1, -1)):
+            words = ("all draws are equal, and z - mu is no width: the same noise at every call (a seed inside?)"
+                     f"{COUNTED}{n} draws")
+            return [Finding("wrong" if of_kl.sure else "cannot tell", call.name, "noise-repeated", words, float(z[0, 0, 0]),
+                            float(z[-1, 0, 0]), "in the last draw it is", "draw from one generator, seeded once")]
         words = f"all draws are equal: there is no noise{COUNTED}{n} draws"
         return [Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)),
                         "the width should be, for example,",

@@ -41,13 +41,15 @@ INNER = {
 OUTER = {"": lambda a: a, "mean of the ": np.mean, "sum of the ": np.sum}
 
 
-def measure(call: Call, rng: np.random.Generator) -> list[Finding]:
-    """Examine iw_bound(log_w), or iw_bound(log_w, axis) with axis 0."""
+def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -> list[Finding]:
+    """Examine iw_bound(log_w), or iw_bound(log_w, axis) with axis 0; `declared` is the axis of the draws in the file."""
     samples = [rng.normal(-3, 1.5, (7, 4)), rng.normal(-2, 1.0, (5, 3))]
     try:
         takes_axis = "axis" in inspect.signature(call.function).parameters
     except (TypeError, ValueError):
         takes_axis = False
+
+    wanted_axis = 0 if takes_axis else declared if declared is None else declared % 2
 
     def value(a):
         result = call.raw(a, axis=0) if takes_axis else call.raw(a)
@@ -74,7 +76,12 @@ def measure(call: Call, rng: np.random.Generator) -> list[Finding]:
             if verdict != "is":
                 right = outside * reduce(INNER["log mean exp"][3](samples[0], axis))
                 wanted, compared = float(np.ravel(right)[0]), "the bound is"
-            key = "upside-down" if upside_down else name.replace(" ", "-")
+            elsewhere = wanted_axis not in (None, axis)
+            if elsewhere:
+                verdict, exhibit, said = "wrong", "", f"the draws are on axis {wanted_axis}, but it {said}"
+                right = outside * reduce(INNER["log mean exp"][3](samples[0], wanted_axis))
+                wanted, compared = float(np.ravel(right)[0]), "the bound is"
+            key = "upside-down" if upside_down else "wrong-axis" if elsewhere else name.replace(" ", "-")
             found.append(Finding(verdict, call.name, key, said, first, wanted, compared, LSE * (verdict == "wrong"),
                                  exhibit))
             return found + far(call, value, samples[0], outside * inside, given[0], name)

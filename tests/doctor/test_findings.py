@@ -28,6 +28,10 @@ def sampler(sample, f=kl_rows):
     return {"kl": f, "sample": sample}
 
 
+def log_c(o):
+    return np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o)).sum(1)
+
+
 def gauss(x, o):
     return 0.5 * ((x - o) ** 2).sum(1) / 0.04 + x.shape[1] * np.log(0.2)
 
@@ -120,6 +124,15 @@ PAIRS = {                                                   # key -> (a function
     "noise-inside": (sampler(lambda m, v, eps: m + np.exp(v / 2) * (eps + 0.1 * RNG.normal(size=m.shape))), DRAW),
     "noise-scaled": (sampler(lambda m, v, eps: m + 0.5 * np.exp(v / 2) * eps), DRAW),
     "noise-shared": (sampler(lambda m, v, eps: m + np.exp(v / 2) * eps[:1]), DRAW),
+    "noise-repeated": (sampler(lambda m, v: m + np.exp(v / 2) * np.random.default_rng(0).normal(size=m.shape)),
+                       sampler(lambda m, v: m + np.exp(v / 2) * RNG.normal(size=m.shape))),
+    "normaliser-sign": (loss(lambda x, o: bce(x, o).sum(1) + log_c(o)), loss(lambda x, o: bce(x, o).sum(1) - log_c(o))),
+    "not-probabilities": ({"decode": lambda z: z[:, :1] * np.ones(6), **RIGHT},
+                          {"decode": lambda z: 1 / (1 + np.exp(-z[:, :1] * np.ones(6))), **RIGHT}),
+    "same-output": ({"encode": lambda x: (x[:, :2], x[:, :2])}, {"encode": lambda x: (x[:, :2], x[:, 1:3])}),
+    "two-sigmas": ({"log_px_given_z": lambda x, o: -square(x, o) / 0.6 - x.shape[1] * (np.log(0.3) + NORMAL)},
+                   {"log_px_given_z": lambda x, o: -square(x, o) / 0.18 - x.shape[1] * (np.log(0.3) + NORMAL)}),
+    "wrong-axis": ({"iw_bound": lme, "axis": 1}, {"iw_bound": lme, "axis": 0}),
     "not-additive": ({"loss": lambda x, o, m, v: square(x, o).mean() * kl_rows(m, v).mean()}, loss(square)),
     "not-finite": (loss(kl=lambda m, v: np.log(-v).sum(1)), RIGHT),
     "not-linear": (sampler(lambda m, v, eps: m + np.exp(v / 2) * np.tanh(eps)), DRAW),
@@ -154,8 +167,8 @@ PAIRS = {                                                   # key -> (a function
     "unknown-kl": (kl(lambda m, v: np.cos(m * v)), {"kl": kl_rows}),
     "upside-down": ({"iw_bound": lambda w: -lme(-w)}, {"iw_bound": lambda w: -lme(w)}),
     "width": ({"sample": lambda m, v, eps: m + np.exp(v / 2) * eps}, DRAW),
-    "width-unknown": ({"encode": lambda x: (x @ np.ones((6, 2)),) * 2}, {"encode": lambda x: (x @ np.ones((6, 2)),) * 2,
-                                                                         "features": 6}),
+    "width-unknown": ({"encode": lambda x: (x @ np.ones((777, 2)), x @ np.ones((777, 2)))},
+                      {"encode": lambda x: (x @ np.ones((6, 2)), x @ np.ones((6, 2)))}),
 }  # fmt: skip
 
 
