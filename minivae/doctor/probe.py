@@ -74,20 +74,21 @@ def fitted(values: NDArray, terms: Callable, draws: list, single: bool, first: t
 def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
     """Fit the terms at one size; a fresh draw of all arguments at once then confirms that nothing is missing.
 
-    `before` are the terms at another size, which are tried first.
+    `before` are the terms at another size, which are tried first; a part that had none there is not searched again.
     """
     hints = [tuple(part.coefficients) if part else () for part in (before.cost, before.kl)] if before else [(), ()]
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
     single = target.call.single
     cost = kl = Fit({}, 0.0, 0.0, {})
     constant = 0.0
+    lost = [before is not None and part is None for part in (before and before.cost, before and before.kl)]
     if target.cost:
-        cost = fitted(target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single, (hints[0], *COST_FIRST), 2,
-                      GUARDED_COSTS, INNER)
+        cost = None if lost[0] else fitted(target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single, (hints[0], *COST_FIRST),
+                                               2, GUARDED_COSTS, INNER)
     if target.kl:
         guards = [sign * e for e in INNER for sign in (1, -1)]
-        kl = fitted(target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single, (hints[1], *KL_FIRST), 3,
-                    GUARDED_KLS, guards)
+        kl = None if lost[1] else fitted(target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single, (hints[1], *KL_FIRST),
+                                             3, GUARDED_KLS, guards)
     if cost is None or kl is None:
         return Terms(cost, kl, None, False, (0.0, 0.0))
     fresh = target.draw(rng, sizes, FRESH)

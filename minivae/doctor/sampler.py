@@ -15,7 +15,7 @@ from minivae.doctor.terms import READINGS, Reading
 from minivae.doctor.words import close, ratio
 
 SHAPES = (3, 5), (5, 4)
-DRAWS, SECONDS, SURE = 1500, 0.5, 6.0                       # calls; time for them; standard errors
+DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # calls; time for them; standard errors
 COUNTED = "; measured with "                             # before numbers that differ from point to point
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
     "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
