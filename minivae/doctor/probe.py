@@ -83,12 +83,12 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
     constant = 0.0
     lost = [before is not None and part is None for part in (before and before.cost, before and before.kl)]
     if target.cost:
-        cost = None if lost[0] else fitted(target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single, (hints[0], *COST_FIRST),
-                                               2, GUARDED_COSTS, INNER)
+        cost = None if lost[0] else fitted(target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single,
+                                           (hints[0], *COST_FIRST), 2, GUARDED_COSTS, INNER)
     if target.kl:
         guards = [sign * e for e in INNER for sign in (1, -1)]
-        kl = None if lost[1] else fitted(target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single, (hints[1], *KL_FIRST),
-                                             3, GUARDED_KLS, guards)
+        kl = None if lost[1] else fitted(target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single,
+                                         (hints[1], *KL_FIRST), 3, GUARDED_KLS, guards)
     if cost is None or kl is None:
         return Terms(cost, kl, None, False, (0.0, 0.0))
     fresh = target.draw(rng, sizes, FRESH)
