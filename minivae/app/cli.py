@@ -15,6 +15,7 @@ from minivae import __version__
 from minivae.app.progress import say
 from minivae.app.runner import run
 from minivae.app.typed import line, option
+from minivae.doctor import command as doctor_command
 from minivae.explorer import command as explorer_command
 from minivae.rosetta import command as rosetta_command
 
@@ -37,6 +38,7 @@ EXAMPLES = """examples:
   minivae data mine.csv                          what would be read from a file, and a sheet of samples
   minivae rosetta --list                         the losses of public VAE code, translated
   minivae museum exp-log-var                     a real bug, and which checks notice it
+  minivae doctor my_vae.py                       what the loss in your own file is, and what is wrong
 """
 
 
@@ -84,6 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_sweep(add_command("sweep", shared, "train with several values of beta, sigma or latent, and compare", SWEEP))
     add_museum(add_command("museum", shared, "show real bugs of public VAE code, and which checks notice them", MUSEUM))
     rosetta_command.add_parser(commands)
+    doctor_command.add_parser(commands)
     return parser
 
 

@@ -1,0 +1,136 @@
+"""Call the user's functions safely: copies of the arguments, tensors as arrays, errors with the line of the user's file."""
+
+import contextlib
+import inspect
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PARTS = ("loss", "total", "total_loss", "elbo")             # where a dict of several numbers keeps the whole
+
+
+class Failed(ValueError):
+    """The user's code raised an error, or returned something that is no number; the message has the user's line."""
+
+
+class Call:
+    """A function of the user. A call gets copies of the arguments; the result is converted to float64 arrays.
+
+    Attributes: `changed`, the arguments that a call has changed in place: {position: (before, after)}; `single`, True as
+    long as every number that was returned is a float32.
+    """
+
+    def __init__(self, name: str, function: Callable, file: str | None = None):
+        if not callable(function):
+            raise Failed(f"{name} must be a function; got {type(function).__name__}. Write def {name}(...).")
+        self.name, self.function = name, function
+        self.file = file or getattr(getattr(function, "__code__", None), "co_filename", None)
+        self.changed, self.single = {}, True
+
+    def raw(self, *arguments: Any, **keywords: Any) -> Any:
+        """Return the result as arrays of float64, in the tuple, list or dict that the function returns."""
+        copies = [copied(argument) for argument in arguments]
+        try:
+            with quiet():
+                result = self.function(*copies, **keywords)
+                result = self.converted(result)
+        except Failed:
+            raise
+        except (Exception, SystemExit) as error:
+            raise Failed(in_users_words(error, self.file, self.name)) from None
+        for i, (before, after) in enumerate(zip(arguments, copies)):
+            if isinstance(before, np.ndarray) and not np.array_equal(before, after,
+                                                                     equal_nan=True) and i not in self.changed:
+                place = tuple(np.argwhere(before != after)[0])
+                self.changed[i] = float(before[place]), float(after[place])
+        return result
+
+    def converted(self, value: Any) -> Any:
+        """Return a value as float64 arrays, also inside tuples, lists and dicts; tensors have detach, cpu and numpy."""
+        if isinstance(value, dict):
+            return {key: self.converted(part) for key, part in value.items()}
+        nested = isinstance(value, list) and any(getattr(part, "ndim", 0) or isinstance(part, dict) for part in value)
+        if isinstance(value, tuple) or nested:
+            return tuple(self.converted(part) for part in value)
+        for method in ("detach", "cpu", "numpy"):
+            value = getattr(value, method)() if callable(getattr(value, method, None)) else value
+        array = np.asarray(value)
+        if array.dtype.kind not in "buif":
+            came = "None" if value is None else f"{type(value).__name__}"
+            raise Failed(f"{self.name} must return numbers; got {came}. Return an array, a float, or a dict of these.")
+        wide = array.astype(np.float64)
+        with np.errstate(over="ignore"):
+            self.single &= bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
+        return wide
+
+    def whole(self, *arguments: Any) -> NDArray:
+        """Return the one number, or array, of a result: of a dict its "loss", of a tuple its first part."""
+        result = self.raw(*arguments)
+        if isinstance(result, dict):
+            keys = [key for key in (self.name, *PARTS) if key in result]
+            if not keys:
+                names = ", ".join(map(str, result))
+                raise Failed(f"{self.name} must return a dict with the key 'loss'; got the keys {names}. Add that key.")
+            result = result[keys[0]]
+        while isinstance(result, tuple):
+            if not result:
+                raise Failed(f"{self.name} must return a number; got an empty tuple. Return the number first.")
+            result = result[0]
+        return result
+
+
+def copied(value: Any) -> Any:
+    """Return a deep copy of arrays, also inside dicts, tuples and lists."""
+    if isinstance(value, dict):
+        return {key: copied(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(copied(part) for part in value)
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Inside `with`, warnings about overflow are not shown: the doctor goes where functions overflow."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside `with`, NumPy's global random state begins at this seed; the user's code may use it."""
+    before = np.random.get_state()
+    np.random.set_state(np.random.RandomState(seed).get_state())
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
+
+
+SPELLINGS = {
+    "log-variance": ("logvar", "logvariance", "lv", "logv"), "log sigma": ("logsigma", "logstd", "logsd", "logscale"),
+    "sigma": ("sigma", "std", "sd", "stddev", "scale"), "variance": ("var", "variance"),
+}  # fmt: skip
+
+
+def told(call: Call, place: int) -> tuple[str, str]:
+    """Return the name of an argument and the reading that it tells: ("std", "sigma"); "" if it tells none."""
+    try:
+        name = list(inspect.signature(call.function).parameters)[place]
+    except (TypeError, ValueError, IndexError):
+        return "", ""
+    plain = name.lower().replace("_", "")
+    return name, next((reading for reading, names in SPELLINGS.items() if plain in names), "")
+
+
+def in_users_words(error: BaseException, file: str | None, name: str) -> str:
+    """Return "my_vae.py, line 7, in loss: ValueError: ...": the last line of the user's file that led to the error."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    what = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
+    if not frames:
+        return f"{name}: {what}. Check that {name} takes the arguments that the page of the doctor lists."
+    return f"{file}, line {frames[-1].lineno}, in {frames[-1].name}: {what}"

@@ -1,0 +1,81 @@
+"""The command `minivae doctor`: the user's file is examined in a process of its own, and the report is printed.
+
+Modules that import NumPy are imported when the command runs: `minivae --help` must not import NumPy.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import minivae
+from minivae.app.progress import say
+
+ABOUT = """Measure the functions of a VAE of yours, say what its loss is, and what is wrong. The command executes FILE.
+In FILE it looks for plain functions of NumPy arrays, each optional: loss(x, output, mu, log_var), kl(mu, log_var),
+sample(mu, log_var, eps), log_px_given_z(x, output), encode(x), decode(z), gradient(x, output, mu, log_var),
+loss_and_gradient(params, x, eps), iw_bound(log_w); and for the numbers features, latent, batch. Exit code 1 if something
+is wrong."""
+EXAMPLES = """examples:
+  minivae doctor my_vae.py                       what is my loss, and is it right?
+  minivae doctor my_vae.py --json                the same for programs
+"""
+CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from minivae.doctor.patient import main; main(*sys.argv[2:])"
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add the command and its options."""
+    raw, brief = argparse.RawDescriptionHelpFormatter, "measure a VAE of yours: what its loss is, and what is wrong"
+    parser = commands.add_parser("doctor", help=brief, description=ABOUT, epilog=EXAMPLES, formatter_class=raw)
+    parser.set_defaults(command=doctor_command)
+    parser.add_argument("file", type=Path, metavar="FILE", help="a Python file with your functions; it is executed")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the points that are measured (default: 0)")
+    parser.add_argument("--timeout", type=float, default=30.0, metavar="S",
+                        help="end the examination after S seconds (default: 30)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print no messages")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error of this package")
+
+
+def doctor_command(options: argparse.Namespace) -> int:
+    """Examine the file and print the report; return 1 if something is wrong."""
+    from minivae import checks
+    from minivae.doctor.findings import text
+
+    if not options.file.is_file():
+        checks.refuse("FILE", "a Python file", str(options.file), "Give the path of a file with your functions.")
+    checks.whole_number("--seed", options.seed, 0)
+    checks.real_number("--timeout", options.timeout, above=0, below=1e6)
+    say(options, f"doctor: executing {options.file}")
+    document = {"file": str(options.file)} | examined(options.file, options.seed, options.timeout)
+    print(json.dumps(document, indent=2) if options.json else text(document))
+    return 1 if document["wrong"] else 0
+
+
+def examined(file: Path, seed: int, timeout: float) -> dict:
+    """Return the report on a file as a JSON document. Raises ValueError with the error of the user's file."""
+    root = str(Path(minivae.__file__).parents[1])
+    environment = os.environ if any(name in os.environ for name in THREADS) else os.environ | dict.fromkeys(THREADS, "1")
+    words = [sys.executable, "-c", CHILD, root, str(file), str(seed), str(timeout)]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, check=False)
+    said = done.stdout.decode("utf-8", "replace")
+    try:
+        document = json.loads(said)
+    except ValueError:
+        raise ValueError(ended(file, said, done.returncode, timeout)) from None
+    if "error" in document:
+        raise ValueError(document["error"])
+    return document
+
+
+def ended(file: Path, said: str, code: int, timeout: float) -> str:
+    """Return the message about a process that ended without a report: a function that hangs, or an exit."""
+    if not said.startswith("Timeout"):
+        return f"{file}: the file ended Python with exit code {code} before the report was complete. Remove the exit."
+    frames = re.findall(r'File "(.*)", line (\d+) in (\S+)', said)
+    line = next((f", line {line}, in {name}" for path, line, name in frames if path == str(file)), "")
+    return f"{file}{line}: not finished after {timeout:g} seconds. Make it faster, or give more time with --timeout."

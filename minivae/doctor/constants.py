@@ -1,0 +1,136 @@
+"""The constant of a loss, by its slope in the sizes: the -1 of the KL, the normaliser of a Gaussian."""
+
+import math
+from collections.abc import Mapping
+
+from minivae.doctor.findings import Finding
+from minivae.doctor.measured import Measured
+from minivae.gaussian import LOG_2PI
+
+
+def multiple(sizes: Mapping[str, int], powers: Mapping[str, int], letter: str) -> float:
+    """Return the number of entries times the factor that the reductions put in front: B D / B for a mean over B."""
+    return sizes["B"] * sizes[letter] * math.prod(float(sizes[one]) ** power for one, power in powers.items())
+
+
+def constants(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
+    """Return findings about the constant; set result.constant to the constant of one feature of the cost."""
+    cost, kl, name = result.cost, result.kl, result.target.call.name
+    constant = found[""][1].constant
+    if result.target.cost and cost is None:
+        return []
+    if kl and kl.variant:
+        return decided(result, found)
+    if result.target.kl and (kl is None or not kl.known):
+        return []
+    of_kl = {"right": -0.5, "dropped": 0.0} if kl else {"none": 0.0}
+    of_cost = {"none": 0.0} | (normalisers(result) if cost and cost.kind == "mse" else {})
+    options = [(k, c) for k in of_kl for c in of_cost if c == "none" or abs(of_cost[c]) > 1e-9]
+    for k, c in options:
+        if agrees(result, found, of_kl[k], of_cost[c]):
+            result.constant = of_cost[c]
+            return said(name, k, c, result, constant, found)
+    if kl and not cost and agrees(result, found, 0.0, 0.0, -0.5 * kl.weight):
+        words = "the -1 of the KL is subtracted once, not once for every latent"
+        return [Finding("wrong", name, "minus-one-once", words, constant, constant_of(result, found, -0.5, 0.0),
+                        "the constant should be",
+                        "put the - 1 inside the sum over latents", "minus-one-once")]  # fmt: skip
+    if cost and cost.kind in ("other", "huber"):
+        return []
+    if cost and cost.kind == "mse" and (odd := other_normaliser(result, found, of_kl)):
+        return [odd]
+    words = "its constant: gradients do not depend on it, but the number is not known in nats"
+    return [Finding("cannot tell", name, "constant", words, constant, constant_of(result, found, -0.5 if kl else 0.0, 0.0),
+                    "without an extra constant it would be")]  # fmt: skip
+
+
+def decided(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
+    """Return the finding about a KL with unusual coefficients, by its constant: a variant that is right, or a mistake."""
+    kl, variant = result.kl, result.kl.variant
+    mistaken, kl.variant = kl.weight, None
+    kl.weight = variant.weight
+    of_cost = [0.0, *(normalisers(result).values() if result.cost and result.cost.kind == "mse" else ())]
+    wanted = -0.5 if variant.constant is None else variant.constant
+    agreed = any(agrees(result, found, wanted, c) for c in of_cost)
+    if agreed == (variant.constant is None):
+        kl.weight = mistaken
+        kl.findings.append(variant.otherwise)
+        return [variant.otherwise]
+    kl.findings.append(variant.finding)
+    if variant.reading:
+        kl.reading, kl.off = variant.reading, False
+    return [variant.finding]
+
+
+def other_normaliser(result: Measured, found: Mapping[str, tuple], of_kl: Mapping[str, float]) -> Finding | None:
+    """Return the finding about a Gaussian whose normaliser has the sigma^2, or the root, of the sigma of its square."""
+    weight, name = result.cost.weight, result.target.call.name
+    sigma, sign = math.sqrt(1 / (2 * abs(weight))), math.copysign(1, weight)
+    for other, how in ((sigma**2, "(x - o)^2 is divided by 2 sigma, not by 2 sigma^2"),
+                       (math.sqrt(sigma), "(x - o)^2 is divided by 2 sigma^4, not by 2 sigma^2")):
+        c = sign * (math.log(other) + LOG_2PI / 2)
+        if any(agrees(result, found, k, c) for k in of_kl.values()):
+            words = f"no density: its normaliser has sigma = {other:.6g}, its square {sigma:.6g}; {how}"
+            return Finding("wrong", name, "two-sigmas", words, weight, sign / (2 * other**2),
+                           f"weight of (x - o)^2; for sigma = {other:.6g} it is")
+    return None
+
+
+def normalisers(result: Measured) -> dict[str, float]:
+    """Return the constants of a feature of a Gaussian with a fixed sigma, in nats, that belong to this weight."""
+    weight = abs(result.cost.weight)
+    sigma = math.sqrt(1 / (2 * weight))
+    sign = math.copysign(1, result.cost.weight)
+    return {"gaussian": sign * (math.log(sigma) + LOG_2PI / 2), "log sigma": sign * math.log(sigma),
+            "log 2 pi": sign * LOG_2PI / 2}
+
+
+def constant_of(result: Measured, found: Mapping[str, tuple], of_kl: float, of_cost: float, letter: str = "") -> float:
+    """Return the constant at a size, if every entry of the KL has v of_kl, and every feature of the cost of_cost."""
+    sizes = found[letter][0]
+    total = 0.0
+    if result.kl:
+        total += of_kl * result.kl.weight * multiple(sizes, result.powers["kl"], "J")
+    if result.cost:
+        total += of_cost * multiple(sizes, result.powers["cost"], "D")
+    return total
+
+
+def agrees(result: Measured, found: Mapping[str, tuple], of_kl: float, of_cost: float, once: float = 0.0) -> bool:
+    """Return True if the constant is explained at every size; `once` is a constant for every row."""
+    for letter, (sizes, terms) in found.items():
+        if terms.constant is None:
+            return False
+        wanted = constant_of(result, found, of_kl, of_cost, letter)
+        if once:
+            wanted += once * sizes["B"] ** (1 + result.powers["kl"].get("B", 0))
+        scale = abs(terms.example[0]) + abs(wanted) + 1e-6
+        if abs(terms.constant - wanted) > (2e-5 if result.target.call.single else 1e-7) * scale:
+            return False
+    return True
+
+
+def said(
+    name: str, of_kl: str, of_cost: str, result: Measured, constant: float, found: Mapping[str, tuple]
+) -> list[Finding]:
+    """Return the findings for an explained constant."""
+    out = []
+    if of_kl == "dropped":
+        right = constant_of(result, found, -0.5, result.constant)
+        verdict = "wrong" if name == "kl" else "unusual"
+        words = "the -1 of the KL is dropped: no gradient changes, but the KL is not 0 where q is the prior"
+        instead = "(mu**2 + np.exp(log_var) - 1 - log_var) / 2"
+        out.append(Finding(verdict, name, "minus-one-dropped", words, constant, right, "the constant should be", instead,
+                           "minus-one-dropped"))
+    if name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none":
+        words = "the normaliser of the Gaussian is missing: a log-density up to a constant"
+        right = constant_of(result, found, 0.0, normalisers(result)["gaussian"])
+        out.append(Finding("unusual", name, "half-normaliser", words, constant, right, "with it the constant is"))
+    if of_cost in ("log sigma", "log 2 pi"):
+        words = (
+            f"the normaliser of the Gaussian has only its {of_cost}: no gradient changes, but the number is no "
+            "log-density"
+        )
+        right = constant_of(result, found, -0.5, normalisers(result)["gaussian"])
+        out.append(Finding("unusual", name, "half-normaliser", words, constant, right, "with both parts the constant is"))
+    return out

@@ -1,0 +1,113 @@
+"""A finding: what was measured, the two numbers that show it, and what to write instead."""
+
+from dataclasses import asdict, dataclass, field
+
+VERDICTS = ("is", "unusual", "wrong", "cannot tell")
+KEYS = frozenset("""
+    all-entries arguments-exchanged bound capacity changes-argument clipped-log-var clipped-probabilities constant counter
+    elbo fixed-mean-square formula free-bits gradient guarded-log half-cross-entropy half-normaliser hidden-beta-B
+    hidden-beta-D hidden-beta-J huber ignored-entries kl-coefficient kl-mean-over-latents kl-overflow kl-scaled
+    kl-wrong-sign log-mean-exp log-of-zero log-sigma-squared log-sum-exp log-var-squared max mean minus-one-dropped
+    minus-one-once naive-softplus needs no-cost no-kl no-loss no-max-subtracted no-square noise-forgotten noise-inside
+    noise-repeated normaliser-sign not-probabilities same-output two-sigmas wrong-axis
+    noise-scaled noise-shared not-additive not-finite not-linear not-normal not-repeatable only-mu optimal-sigma other-cost
+    other-kl other-prior reduction reverse-kl root rows-coupled same-gaussian sampler-against-kl sampler-varies scaled-sigma
+    shape sigmoid-twice sign size-refused sum sum-w-log-w sum-w-log-w-/-K two-readings unknown unknown-cost unknown-kl
+    upside-down width width-unknown
+""".split())
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One statement about one function of the user.
+
+    Attributes
+    ----------
+    verdict : str
+        "is": a convention. "unusual": it may be meant. "wrong". "cannot tell": nothing was confirmed.
+    about : str
+        The name of the user's function.
+    words : str
+        The statement.
+    measured, expected : float or None
+        The number that the function returns, and the number that the statement compares it with.
+    compared : str
+        What `expected` is.
+    instead : str
+        The line to write instead; "" if there is none.
+    exhibit : str
+        The bug of the museum with this mistake; "" if there is none.
+    key : str
+        A fixed name of the statement, for programs.
+    """
+
+    verdict: str
+    about: str
+    key: str
+    words: str
+    measured: float | None = None
+    expected: float | None = None
+    compared: str = "by this formula"
+    instead: str = ""
+    exhibit: str = ""
+
+    def __post_init__(self):
+        if self.verdict not in VERDICTS or self.key not in KEYS:
+            raise RuntimeError(f"a finding needs a verdict and a key that are listed here; got {self.verdict}, {self.key}")
+
+
+@dataclass
+class Report:
+    """All findings, the translation of the loss (a dict of the Rosetta, or None), and what could not be seen."""
+
+    seed: int
+    given: list[str]
+    findings: list[Finding] = field(default_factory=list)
+    rosetta: dict | None = None
+    unseen: list[str] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[Finding]:
+        """The findings with the verdict "wrong"."""
+        return [finding for finding in self.findings if finding.verdict == "wrong"]
+
+    def __str__(self) -> str:
+        return text(self.document())
+
+    def document(self) -> dict:
+        """Return the report as plain JSON types; numbers that JSON does not have become words."""
+        findings = [{name: _plain(value) for name, value in asdict(finding).items()} for finding in self.findings]
+        return {"seed": self.seed, "given": self.given, "findings": findings, "rosetta": self.rosetta} | {
+            "unseen": self.unseen, "wrong": len(self.wrong)
+        }  # fmt: skip
+
+
+def _plain(value):
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return str(value)
+    return value
+
+
+def text(document: dict) -> str:
+    """Return a report, as its JSON document, as lines for a terminal."""
+    lines = []
+    for found in document["findings"]:
+        lines.append(f"{found['verdict']:12} {found['about']}: {found['words']}")
+        if found["measured"] is not None:
+            lines.append(f"{'':12}   measured {_number(found['measured'])}; {found['compared']} "
+                         f"{_number(found['expected'])}")
+        if found["instead"]:
+            lines.append(f"{'':12}   write    {found['instead']}")
+        if found["exhibit"]:
+            lines.append(f"{'':12}   example  minivae museum {found['exhibit']}")
+    if document["rosetta"]:
+        from minivae.rosetta.command import page
+
+        lines += ["", "The loss, translated (see minivae rosetta):", *page(document["rosetta"]).splitlines()]
+    lines += ["", "What these measurements cannot see:", *(f"  - {line}" for line in document["unseen"])]
+    count = document["wrong"]
+    return "\n".join([*lines, "", f"{count or 'nothing'} wrong" + (f"; seed {document['seed']}")])
+
+
+def _number(value):
+    return value if isinstance(value, str) else f"{value:.6g}"

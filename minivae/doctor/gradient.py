@@ -1,0 +1,234 @@
+"""A gradient of the user against finite differences of the user's own loss, and in which known way it differs."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.doctor.calls import Call, Failed, copied
+from minivae.doctor.findings import Finding
+from minivae.doctor.steady import mutation, unsteady
+from minivae.doctor.words import Probe, close, describe
+from minivae.ops import sigmoid
+
+NAMES = ("x", "output", "mu", "log_var")
+PROBES = ({"B": 3, "D": 7, "J": 5}, {"B": 5, "D": 11, "J": 2})
+MOST = 60                                                   # entries of an array that are measured
+
+
+def slope(f: Callable[[NDArray], float], at: NDArray, places: list[tuple], step: float) -> NDArray:
+    """Return df at these places of an array, by central differences with two steps (error of order step^4).
+
+    Where the two steps disagree, a kink (ReLU) lies between: there, much smaller steps decide, if the numbers allow them.
+    """
+    found = []
+    for place in places:
+        for smaller in (1, 100, 1000) if step < 0.01 else (1,):
+            moved, values = at.copy(), []
+            for k in (1, -1, 2, -2):
+                moved[place] = at[place] + k * step / smaller
+                values.append(f(moved))
+            one, two = (smaller * (values[i] - values[i + 1]) / (2 * (1 + i / 2) * step) for i in (0, 2))
+            if abs(one - two) <= 1e-4 * (1 + abs(one)):
+                break
+        found.append((4 * one - two) / 3)
+    return np.array(found)
+
+
+def settings(call: Call) -> tuple[float, float]:
+    """Return (step, tolerance) for the precision of the numbers that the loss returns."""
+    return (0.03, 2e-2) if call.single else (1e-3, 1e-6)
+
+
+def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> list[Finding]:
+    """Compare gradient(x, output, mu, log_var) with the loss.
+
+    `known` are sizes and binary, at which the loss was measured, and ascends, True if it is an ELBO.
+    """
+    base, binary, ascends = known
+    probes = [base, {**PROBES[1], "D": base["D"]} if base["D"] > 50 else PROBES[1]]
+    gathered: dict[str, list] = {}
+    step, rel = settings(loss)
+    for sizes in probes:
+        arguments = draw(rng, sizes, binary)
+        given = by_name(call.raw(*arguments), arguments)
+        whole = {}
+        for name, array in given.items():
+            which = NAMES.index(name)
+            places = list(np.ndindex(arguments[which].shape))
+            if len(places) > 400:
+                raise Failed(f"gradient of {name}: more than 400 entries. Leave out features = ... and write the loss "
+                             f"for any size.")
+
+            def f(moved, which=which, arguments=arguments):
+                value = loss.whole(*[moved if i == which else a for i, a in enumerate(arguments)])
+                return float(value.mean() if value.ndim else value)
+
+            whole[name] = slope(f, arguments[which], places, step).reshape(arguments[which].shape)
+        if per_row(loss, arguments) and all(close(given[name], len(arguments[0]) * right, rel)
+                                            for name, right in whole.items()):
+            whole = {name: len(arguments[0]) * right for name, right in whole.items()}     # of the sum of the rows
+        if ascends and all(close(given[name], -right, rel) for name, right in whole.items()):
+            whole = {name: -right for name, right in whole.items()}                        # of minus the ELBO
+        for name, right in whole.items():
+            others = {f"the gradient in {other}": array for other, array in whole.items() if other != name}
+            gathered.setdefault(name, []).append((Probe(given[name], right, sizes), functions(arguments, name),
+                                                  paths(arguments, name, right), others))
+    found = mutation(call, NAMES)
+    for name, seen in gathered.items():
+        found.append(compared(f"the gradient in {name}", call.name, *map(list, zip(*seen)), rel))
+    return found
+
+
+def per_row(loss: Call, arguments: list[NDArray]) -> bool:
+    """Return True if the loss returns one number for each row, whose gradient is that of their sum or of their mean."""
+    return loss.whole(*arguments).ndim > 0
+
+
+def draw(rng: np.random.Generator, sizes: Mapping[str, int], binary: bool) -> list[NDArray]:
+    """Return x, output, mu and log_var; no output is near its x, where an absolute error has a kink."""
+    x, o = rng.uniform(0.1, 0.9, (2, sizes["B"], sizes["D"]))
+    o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)
+    shape = sizes["B"], sizes["J"]
+    return [(x > 0.5).astype(float) if binary else x, o, rng.uniform(-2, 2, shape), rng.uniform(0.3, 1.8, shape)]
+
+
+def by_name(result: Any, arguments: list[NDArray]) -> dict[str, NDArray]:
+    """Return the arrays of a gradient by the name of their argument."""
+    if isinstance(result, dict):
+        given = {name: result[name] for name in NAMES if name in result}
+    else:
+        parts = result if isinstance(result, tuple) else (result,)
+        given = dict(zip(NAMES[4 - len(parts):], parts)) if len(parts) in (3, 4) else {}
+    if not given:
+        raise Failed("gradient must return arrays for output, mu and log_var, in this order, or a dict with these "
+                     "names; got neither.")
+    for name, array in given.items():
+        if array.size != arguments[NAMES.index(name)].size:
+            raise Failed(f"gradient: the array for {name} must have the shape {arguments[NAMES.index(name)].shape}; "
+                         f"got {array.shape}.")
+    return given
+
+
+def functions(arguments: list[NDArray], name: str) -> dict[str, NDArray]:
+    """Return factors that are easily forgotten, or put in once too often."""
+    x, o, m, s = arguments
+    if name in ("x", "output"):
+        p = sigmoid(o)
+        known = {"o (1 - o)": o * (1 - o), "s (1 - s), s = sigmoid(o)": p * (1 - p), "sigmoid(o)": p, "1 - o^2": 1 - o * o,
+                 "(x - o)": x - o, "x": x, "o": o}  # fmt: skip
+    else:
+        known = {"sigma": np.exp(s / 2), "exp(log_var)": np.exp(s), "log_var": s, "mu": m,
+                 "s (1 - s), s = sigmoid(log_var)": sigmoid(s) * sigmoid(-s)}
+    known |= {f"1 / ({n})": 1 / values for n, values in known.items()}
+    return known | {f"{c} {n}": number * values for n, values in list(known.items()) for c, number in (("1/2", 0.5), ("2",
+            2.0))}
+
+
+def paths(arguments: list[NDArray], name: str, right: NDArray) -> dict[str, NDArray]:
+    """Return the right array and arrays that may stand beside it."""
+    x, o, m, s = arguments
+    more = {"output": {"x": x, "output": o}, "x": {}, "mu": {"mu": m, "1": np.ones_like(m)},
+            "log_var": {"exp(log_var)": np.exp(s), "1": np.ones_like(s)}}
+    return {"the right array": right} | {n: a for n, a in more[name].items() if not close(a,
+            right) and np.linalg.matrix_rank(
+        np.column_stack([a.ravel(), right.ravel()]), tol=1e-6) == 2}  # fmt: skip
+
+
+def compared(what: str, about: str, probes: list[Probe], known: list, parts: list, others: list, rel: float) -> Finding:
+    """Return the finding for one array."""
+    given, right = probes[0].given, probes[0].right
+    if all(close(probe.given, probe.right, rel) for probe in probes):
+        place = np.unravel_index(np.argmax(np.abs(right)), right.shape)
+        return Finding("is", about, "gradient", f"{what} is right", float(given[place]), float(right[place]),
+                       "by finite differences of your loss")
+    if given.shape == right.shape:
+        place = np.unravel_index(np.argmax(np.abs(given - right)), right.shape)
+        numbers = float(given[place]), float(right[place])
+    else:
+        numbers = float(given.flat[0]), float(right.flat[0])
+    said = describe(probes, known, parts, others, rel)
+    how = f"what you return equals {said}" if said else "I know no way in which it differs"
+    words = f"{what} is not that of your loss; {how}"
+    if said and said.startswith("right, except"):
+        words = f"{what} is not that of your loss; it is {said}"
+    if said == "zero everywhere":
+        words = f"{what} is not that of your loss; what you return is zero everywhere"
+    return Finding("wrong", about, "gradient", words, *numbers, "by finite differences of your loss")
+
+
+# loss_and_gradient(params, x, eps)
+
+
+def leaves(params: Any, prefix: str = "params") -> dict[str, NDArray]:
+    """Return the arrays of a dict, list or tuple by a name such as params['W']."""
+    if isinstance(params, dict):
+        return {k: v for key, part in params.items() for k, v in leaves(part, f"{prefix}[{key!r}]").items()}
+    if isinstance(params, (list, tuple)):
+        return {k: v for i, part in enumerate(params) for k, v in leaves(part, f"{prefix}[{i}]").items()}
+    return {prefix: np.asarray(params, dtype=np.float64)}
+
+
+def rebuilt(params: Any, arrays: Mapping[str, NDArray], prefix: str = "params") -> Any:
+    """Return the same structure with these arrays."""
+    if isinstance(params, dict):
+        return {key: rebuilt(part, arrays, f"{prefix}[{key!r}]") for key, part in params.items()}
+    if isinstance(params, (list, tuple)):
+        return type(params)(rebuilt(part, arrays, f"{prefix}[{i}]") for i, part in enumerate(params))
+    return arrays[prefix]
+
+
+def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
+    """Return (features, latent): those given, or the only sizes of arrays of params with which the function works."""
+    if "features" in given and "latent" in given:
+        return given["features"], given["latent"]
+    sizes = sorted({n for array in leaves(params).values() for n in array.shape})
+    found = []
+    for pair in itertools.product(*([given[name]] if name in given else sizes for name in ("features", "latent"))):
+        with contextlib.suppress(Failed):
+            call.raw(copied(params), np.full((3, pair[0]), 0.5), np.zeros((3, pair[1])))
+            found.append(pair)
+    return found[0] if len(found) == 1 else None
+
+
+def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.random.Generator) -> list[Finding]:
+    """Compare loss_and_gradient(params, x, eps) with finite differences, at weights and biases moved away from the start."""
+    arrays = {name: array + rng.normal(0, 0.3, array.shape) for name, array in leaves(params).items()}
+    gathered: dict[str, list] = {}
+    for rows in (3, 5):
+        x, eps = rng.uniform(0.06, 0.94, (rows, features)), rng.standard_normal((rows, latent))
+        loss = Call(call.name, lambda p, *rest: call.function(p, *rest)[0], call.file)
+        if trouble := unsteady(loss, rebuilt(params, arrays), x, eps):
+            return [trouble]
+        result = call.raw(copied(rebuilt(params, arrays)), x, eps)
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise Failed("loss_and_gradient must return (loss, gradient). Return both, the gradient as params.")
+        given = leaves(result[1])
+        missing = [name for name in arrays if name not in given or given[name].size != arrays[name].size]
+        if missing:
+            raise Failed(f"loss_and_gradient: the gradient must have the arrays and shapes of params; {missing[0]} "
+                         f"differs. Return one array each.")
+        step, rel = settings(loss)
+        for name, array in arrays.items():
+            places = list(np.ndindex(array.shape))
+            if len(places) > MOST:
+                places = [places[i] for i in sorted(rng.choice(len(places), MOST // 2, replace=False))]
+
+            def f(moved, name=name, eps=eps):
+                return float(loss.whole(rebuilt(params, arrays | {name: moved}), x, eps))
+
+            right = slope(f, array, places, step)
+            entries = given[name].reshape(array.shape) if given[name].shape != array.shape else given[name]
+            others = {}
+            values = np.array([entries[place] for place in places])
+            if not close(values, right, rel):
+                others["the right gradient without noise (eps = 0)"] = slope(lambda p: f(p, eps=0 * eps), array, places,
+                                                                             step)
+            if len(places) == array.size:
+                values, right = values.reshape(array.shape), right.reshape(array.shape)
+                others = {key: other.reshape(array.shape) for key, other in others.items()}
+            gathered.setdefault(name, []).append((Probe(values, right, {"B": rows}), {}, {}, others))
+    return [compared(f"the gradient in {name}", call.name, *map(list, zip(*seen)), rel) for name, seen in gathered.items()]

@@ -1,0 +1,237 @@
+"""The loss, the KL and log p(x|z): find their terms, then say what they are, how they are reduced, and what is wrong."""
+
+import math
+from dataclasses import replace
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.doctor import special
+from minivae.doctor.calls import Call, Failed
+from minivae.doctor.clips import far_from_the_fit
+from minivae.doctor.constants import constants
+from minivae.doctor.findings import Finding
+from minivae.doctor.fit import Fit, noise
+from minivae.doctor.measured import Measured
+from minivae.doctor.names import cost_named, kl_named
+from minivae.doctor.probe import SIZES, Target, Terms, at_all_sizes, powers, silent_entries
+from minivae.doctor.steady import mutation, unsteady
+from minivae.doctor.terms import kl_terms
+
+ARGUMENTS = {"loss": ("x", "output", "mu", "log_var"), "kl": ("mu", "log_var"), "log_px_given_z": ("x", "output")}
+GUESS = {"features": 784, "latent": 20, "batch": 128}      # where the user names no sizes
+
+
+def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | None]) -> Measured:
+    """Examine a function of ARGUMENTS; raises Failed if it raises at every size."""
+    target, sizes, notes = first_contact(call, rng, declared)
+    result = Measured(target, sizes, findings=notes)
+    arguments = [draw[0] for draw in target.draw(rng, sizes, 1)]
+    used = arguments[0 if target.cost else 2 : 4 if target.kl else 2]
+    trouble = unsteady(call, *used)
+    result.findings += mutation(call, ARGUMENTS[call.name])
+    if trouble:
+        result.findings.append(trouble)
+        return result
+    if not math.isfinite(target(*arguments)):
+        result.findings.append(Finding("cannot tell", call.name, "not-finite",
+                                       "it is not finite at x and output in (0.06, 0.94), "
+                                       "mu in (-2.5, 2.5), log_var in (0.12, 3.2)", target(*arguments), 0.0,
+                                       "finite was expected, such as"))
+        return result
+    quiet_entries = ignored(target, arguments, [draw[0] for draw in target.draw(rng, sizes, 1)])
+    result.findings += quiet_entries
+    found, refused = at_all_sizes(target, sizes, rng)
+    for letter, error in refused.items():
+        result.findings.append(Finding("cannot tell", call.name, "size-refused", f"how it depends on {letter}: {error}"))
+    first = found[""][1]
+    for part in ("cost", "kl"):
+        if getattr(target, part):
+            read_part(result, part, found, rng, bool(quiet_entries))
+    confirm(result, first, found)
+    return result
+
+
+def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tuple[Target, dict[str, int], list[Finding]]:
+    """Return a target that answers, the sizes at which it does, and notes about the shape of the result."""
+    fixed = {letter: declared.get(name) for letter, name in (("B", "batch"), ("D", "features"), ("J", "latent"))}
+    named = {letter: size for letter, size in fixed.items() if size and letter != "B"}
+    parts = {"cost": call.name != "kl", "kl": call.name != "log_px_given_z"}
+    errors = []
+    for sizes in [SIZES, *([SIZES | named] if named else [])]:
+        for binary in (False, True) if parts["cost"] else (False,):
+            target = Target(call, **parts, average=False, binary=binary)
+            x, o, m, s = (draw[0] for draw in target.draw(rng, sizes, 1))
+            arguments = [*([x, o] if target.cost else []), *([m, s] if target.kl else [])]
+            try:
+                value = call.whole(*arguments)
+            except Failed as error:
+                errors.append(error)
+                continue
+            if call.name == "loss" and value.ndim > 1:
+                raise Failed(f"loss must return one number, or one for each row; got an array of shape {value.shape}. "
+                             f"Sum it.")
+            notes = [of_shape(call.name, value, sizes)] if value.size > 1 else []
+            return target._replace(average=call.name == "loss" and value.size > 1), dict(sizes), notes
+    if not named:
+        remedy = " If it works for one size only, write features = ... and latent = ... into the file."
+        raise Failed(f"{errors[0]}{remedy}")
+    raise errors[-1]
+
+
+def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
+    """Return the finding about a result that is no single number."""
+    letters = {size: letter for letter, size in sizes.items()}
+    shape = ", ".join(letters.get(n, str(n)) for n in value.shape)
+    what = "its mean" if name == "loss" else "its sum"
+    words = (
+        f"returns an array of shape ({shape}){', one number for each row' * (value.shape == (sizes['B'],))}; "
+        f"below, {what}"
+    )
+    return Finding("is", name, "shape", words)
+
+
+def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> list[Finding]:
+    """Return findings about entries that change nothing, at two points."""
+    found = []
+    if target.cost and arguments[0].size > 300:
+        return found
+    for which, name in enumerate(("x", "output", "mu", "log_var")):
+        if not (target.cost if which < 2 else target.kl):
+            continue
+        still, shape = silent_entries(target, arguments, which), arguments[which].shape
+        still = silent_entries(target, others, which, still, far=True)
+        if not still:
+            continue
+        verdict, words = "wrong", f"only some entries of {name} count: {len(still)} of {shape[0] * shape[1]} change nothing"
+        if len(still) == shape[0] * shape[1]:
+            verdict, words = "unusual", f"{name} changes nothing"
+        else:
+            for axis, label in ((1, "columns"), (0, "rows")):
+                used = sorted({n for n in range(shape[axis])} - {place[axis] for place in still})
+                if len(still) == (shape[axis] - len(used)) * shape[1 - axis]:
+                    verdict = "unusual" if which < 2 and axis == 1 else "wrong"         # a mask of features may be meant
+                    words = f"only the {label} {used} of {name} count (from 0); the others change nothing"
+        found.append(Finding(verdict, target.call.name, "ignored-entries", words, float(shape[0] * shape[1] - len(still)),
+                             float(shape[0] * shape[1]), "entries count; there are"))  # fmt: skip
+    return found
+
+
+def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.random.Generator, partial: bool) -> None:
+    """Name the terms of one part, or say where it could not be named."""
+    target, name = result.target, result.target.call.name
+    terms = getattr(found[""][1], part)
+    label = {"cost": "the reconstruction", "kl": "the KL"}[part]
+    if terms is None:
+        found_outside(result, part, label, rng, partial)
+        return
+    result.powers[part] = powers(found, part)
+    if not terms.coefficients:
+        return
+    if result.powers[part] is None:
+        result.findings.append(Finding("cannot tell", name, "reduction",
+                                       f"{label} changes with the sizes of the batch in a way "
+                                       "that is no sum or mean", *at_two_sizes(found, part),
+                                       compared="at another size"))  # fmt: skip
+        result.powers[part] = {}
+    if terms.guard:
+        words = f"a small number inside the logarithm of {label}, {abs(terms.guard):g}, keeps it finite"
+        result.findings.append(Finding("is", name, "guarded-log", words, abs(terms.guard), 0.0, "in a plain formula it is"))
+    scale = math.prod(float(result.sizes[letter]) ** power for letter, power in result.powers[part].items())
+    weights = {n: c / scale for n, c in terms.coefficients.items()}
+    errors = {n: e / scale for n, e in terms.errors.items()}
+    if part == "cost":
+        result.cost = cost_named(weights, errors, name)
+    else:
+        result.kl = kl_named(weights, errors, name)
+        if odd := near_the_prior(result, terms, rng):
+            result.kl = None
+            result.findings = [f for f in result.findings if f.key != "reduction"] + [odd]
+            return
+    result.findings += (result.cost if part == "cost" else result.kl).findings
+
+
+def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Finding | None:
+    """Return a finding if the KL leaves its formula where q is near the prior, as with free bits or a capacity."""
+    known, target = result.kl, result.target
+    if not known.known:
+        return None
+    x, o, m, s = target.draw(rng, result.sizes, 4)
+    x, o = (np.repeat(a[:1], 4, axis=0) for a in (x, o))
+    m[1:] *= np.array([0.3, 0.1, 0.0])[:, None, None]
+    s[1:] = known.reading.neutral + (s[1:] - 1.6) * np.array([0.1, 0.02, 0.0])[:, None, None]
+    values, predicted = target.values(x, o, m, s), terms.at(kl_terms(m, s, terms.guard))
+    off = np.abs(values - values[0] - predicted + predicted[0])
+    if off.max() <= 30 * noise(values, target.call.single):
+        return None
+    place = int(np.argmax(off))
+    words = "the KL leaves its formula where q is near the prior (free bits, a capacity, or a clip)"
+    return special.bent(target, result.sizes, rng) or Finding(
+        "cannot tell", target.call.name, "unknown-kl", words, float(values[place]),
+        float(values[0] + predicted[place] - predicted[0])
+    )
+
+
+def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
+    """Return the first coefficient at the base size and at another."""
+    fits = [getattr(terms, part) for _, terms in found.values()]
+    firsts = [next(iter(fit.coefficients.values()), 0.0) if fit else math.nan for fit in fits]
+    return firsts[0], next((c for c in firsts[1:] if c != firsts[0]), firsts[0])
+
+
+def found_outside(result: Measured, part: str, label: str, rng: np.random.Generator, partial: bool) -> None:
+    """Look for a part outside the dictionary."""
+    target, name = result.target, result.target.call.name
+    search = special.residual if part == "cost" else special.bent
+    if partial:
+        return                                              # located already: only some entries count
+    if special_finding := search(target, result.sizes, rng):
+        result.findings.append(special_finding)
+        return
+    x, o, m, s = target.draw(rng, result.sizes, 2)
+    if part == "cost":
+        values = target(x[0], o[0], m[0], s[0]), target(x[1], o[1], m[0], s[0])
+    else:
+        values = target(x[0], o[0], m[0], s[0]), target(x[0], o[0], m[1], s[1])
+    words = f"{label} is not a sum of at most three terms of the dictionary; its values at two points are shown"
+    result.findings.append(Finding("cannot tell", name, f"unknown-{part}", words, *values, compared="at the other point"))
+
+
+def undecided(result: Measured) -> list[Finding]:
+    """Return the finding about a KL with unusual coefficients whose constant is not known."""
+    if not result.kl or not result.kl.variant:
+        return []
+    (_, finding, mistake, *_), result.kl.variant = result.kl.variant, None
+    return [replace(mistake, verdict="cannot tell", words=f"{mistake.words}; or {finding.words}")]
+
+
+def confirm(result: Measured, first: Terms, found: Mapping[str, tuple]) -> None:
+    """Add the formula with a fresh value, or say that the parts do not add up; then constants and far points."""
+    if first.cost is None or first.kl is None:
+        result.findings += undecided(result)
+        return
+    name, target = result.target.call.name, result.target
+    measured, predicted = first.example
+    if not all(terms.additive for _, terms in found.values() if terms.constant is not None):
+        words = "the parts do not add up: moving everything at once changes it otherwise than the parts say"
+        result.findings += [Finding("cannot tell", name, "not-additive", words, measured, predicted), *undecided(result)]
+        result.cost = result.kl = None
+        return
+    far = far_from_the_fit(result, first)
+    fixed = constants(result, found) or undecided(result)
+    lines = [part.formula(result.powers[key]) for key, part in (("cost", result.cost), ("kl", result.kl)) if part]
+    said = " + ".join(lines).replace("+ -", "- ") or "a constant"
+    if lines and result.constant is None:
+        said += " + constant"
+    elif lines and result.constant and result.cost:
+        said += " + the normaliser of a Gaussian" if not any(f.key == "half-normaliser" for f in fixed) else " + constant"
+    result.findings.insert(0, Finding("is", name, "formula", said, measured, predicted))
+    for part, label in (("cost", "x and output"), ("kl", "mu and log_var")):
+        if getattr(target, part) and not getattr(first, part).coefficients:
+            missing = "reconstruction" if part == "cost" else "KL"
+            words = f"it has no {missing}: {label} change nothing"
+            result.findings.append(Finding("unusual" if name == "loss" else "wrong", name, f"no-{part}", words, measured,
+                                           measured,
+                                           "after a move"))  # fmt: skip
+    result.findings += [*fixed, *far]

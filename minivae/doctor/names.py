@@ -1,0 +1,261 @@
+"""Name the terms of a cost or of a KL: the reading of the second argument, the weight, and a coefficient that is off."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from minivae.doctor.findings import Finding
+from minivae.doctor.fit import rounded
+from minivae.doctor.terms import READINGS, Reading
+
+REDUCED = {0: "sum", -1: "mean"}
+
+
+@dataclass
+class KnownCost:
+    """A cost of one known kind ("mse", "bce", "logits", "poisson", "absolute" or "other") with its weight."""
+
+    weights: dict[str, float]
+    kind: str = "other"
+    weight: float = 1.0
+    findings: list[Finding] = field(default_factory=list)
+    level: float = 0.0                                      # of a Huber cost
+
+    def formula(self, powers: Mapping[str, int]) -> str:
+        """Return the cost as a formula."""
+        return in_letters(self.weights, powers, "D", self.kind, self.weight, {
+            "mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))", "absolute": "|x - o|",
+            "continuous-bernoulli": "(BCE(x, o) - log C(o))", "poisson": "(o - x log o)", "poisson-log": "(exp(o) - x o)",
+            "huber": f"Huber(x - o), straight beyond {self.level:.4g},",
+        })  # fmt: skip
+
+
+class Variant(NamedTuple):
+    """A right KL with unusual coefficients: its constant for every entry in units of the weight tells it from a mistake."""
+
+    constant: float | None      # None: any but that of a KL
+    finding: Finding
+    otherwise: Finding          # the mistake
+    weight: float
+    reading: Reading | None = None
+
+
+@dataclass
+class KnownKL:
+    """A KL with its reading and weight; `reading` is None for terms that are no KL."""
+
+    weights: dict[str, float]
+    reading: Reading | None = None
+    weight: float = 1.0
+    findings: list[Finding] = field(default_factory=list)
+    off: bool = False                                       # the terms are not those of a KL to N(0, 1)
+    variant: Variant | None = None                          # a right KL with these terms, until its constant decides
+
+    def formula(self, powers: Mapping[str, int]) -> str:
+        """Return the KL as a formula."""
+        kind = "kl" if self.known else "other"
+        return in_letters(self.weights, powers, "J", kind, self.weight, {"kl": "KL"})
+
+    @property
+    def known(self) -> bool:
+        """True if this is a KL to N(0, 1) whose reading is known."""
+        return self.reading is not None and not self.off
+
+
+def in_letters(
+    weights: Mapping[str, float], powers: Mapping[str, int], letter: str, kind: str, weight: float, names: Mapping[str, str]
+) -> str:
+    """Return "0.5 mean_B sum_D (x - o)^2"."""
+    known = ("B", letter)
+    reduced = "".join(f"{REDUCED.get(powers.get(one, 0), f'{one}^{powers.get(one, 0)} sum')}_{one} " for one in known)
+    others = "".join(f" x {one}^{power}" for one, power in powers.items() if one not in known and power)
+    if kind in names:
+        factor = "" if weight == 1 else "-" if weight == -1 else f"{weight:.6g} "
+        return f"{factor}{reduced}{names[kind]}{others}"
+    inside = " + ".join(f"{w:.6g} {name}" for name, w in weights.items()).replace("+ -", "- ")
+    return f"{reduced}( {inside} ){others}"
+
+
+def same(a: float, b: float, error: float) -> bool:
+    """Return True if two coefficients agree within rounding."""
+    return abs(a - b) <= max(4 * error, 1e-7 * max(abs(a), abs(b)))
+
+
+COSTS = {
+    ("(x - o)^2",): "mse", ("BCE(x, o)",): "bce", ("BCE(x, sigmoid(o))",): "logits", ("|x - o|",): "absolute",
+}  # fmt: skip
+ODD = {
+    ("BCE(o, x)",): ("wrong", "arguments-exchanged",
+                     "x and output are exchanged: the cross-entropy takes the logarithm of x (the arguments of the function "
+                     "are x, output in this order)",
+                     "-(x * np.log(o) + (1 - x) * np.log(1 - o))"),
+    ("-x log o",): ("unusual", "half-cross-entropy",
+                    "only x log o is there: right if the outputs of a row sum to 1 (softmax), half of "
+                    "the cross-entropy if every output is a probability of its own",
+                    "-(x * np.log(o) + (1 - x) * np.log(1 - o))"),
+    ("-(1 - x) log(1 - o)",): ("wrong", "half-cross-entropy", "only (1 - x) log(1 - o) is there: half of the cross-entropy",
+                               "-(x * np.log(o) + (1 - x) * np.log(1 - o))"),
+    ("BCE(x, sigmoid(sigmoid(o)))",): ("wrong", "sigmoid-twice", "the cross-entropy applies two sigmoids to the output",
+                                       "a cross-entropy of logits, or of probabilities, but one sigmoid only"),
+}  # fmt: skip
+
+
+def cost_named(weights: Mapping[str, float], errors: Mapping[str, float], about: str) -> KnownCost:
+    """Return the cost with its kind, weight and findings."""
+    short = {name: rounded(w, max(errors[name], 1e-9 * abs(w))) for name, w in weights.items()}
+    names = tuple(sorted(short))
+    known = KnownCost(short)
+    if names in COSTS:
+        known.kind, known.weight = COSTS[names], short[names[0]]
+    elif names in ODD:
+        verdict, key, words, instead = ODD[names]
+        known.findings.append(Finding(verdict, about, key, words, short[names[0]], 0.0,
+                                      "x the term named; in a right loss", instead))
+    elif names == ("-x log o", "o") and same(short["-x log o"], short["o"], max(errors.values())):
+        known.kind, known.weight = "poisson", short["o"]
+    elif names == ("exp(o)", "x o") and same(short["exp(o)"], -short["x o"], max(errors.values())):
+        known.kind, known.weight = "poisson-log", short["exp(o)"]
+    elif names == ("BCE(x, o)", "log C(o)") and same(short[names[0]], -short[names[1]], max(errors.values())):
+        known.kind, known.weight = "continuous-bernoulli", short[names[0]]
+    elif names == ("BCE(x, o)", "log C(o)") and same(short[names[0]], short[names[1]], max(errors.values())):
+        words = "the normaliser log C(o) of the continuous Bernoulli has the wrong sign"
+        known.findings.append(Finding("wrong", about, "normaliser-sign", words, short[names[1]], -short[names[0]],
+                                      "coefficient of log C(o); in its density", "bce - log_C"))
+    elif set(names) & {"-x log o", "log o", "BCE(x, o)"} and len(names) > 1:
+        inside = ", ".join(f"{w:.6g} x [{name}]" for name, w in short.items())
+        first = next(iter(short.values()))
+        known.findings.append(Finding("unusual", about, "other-cost",
+                                      f"the reconstruction has terms that I do not put together: {inside}",
+                                      first, first, "the coefficient of the first term is"))  # fmt: skip
+    return known
+
+
+PATTERNS = (                                                # in units with m^2 : 1/2
+    ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "log_var^2 stands where exp(log_var) belongs", "s^2", 0.5, 0.0),
+    ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", "(log sigma)^2 stands where log sigma^2 belongs",
+     "s^2", -0.125, 0.0),
+    ({"m^2": 0.5, "exp(2s)": 0.5, "s^2": -0.5}, "log-sigma-squared", "(log sigma)^2 stands where log sigma^2 belongs",
+     "s^2", -0.5, 0.0),
+)  # fmt: skip
+RIGHT = {
+    "log-variance": "(mu**2 + np.exp(log_var) - 1 - log_var) / 2",
+    "log sigma": "(mu**2 + np.exp(2 * log_sigma) - 1) / 2 - log_sigma",
+    "sigma": "(mu**2 + sigma**2 - 1) / 2 - np.log(sigma)",
+    "variance": "(mu**2 + variance - 1 - np.log(variance)) / 2",
+}
+EXHIBITS = {("log-variance", "sign", "s"): "kl-log-var-sign"}
+
+
+def kl_named(weights: Mapping[str, float], errors: Mapping[str, float], about: str) -> KnownKL:
+    """Return the KL with its reading, weight and findings: right, one coefficient off, or no KL that is known."""
+    short = {name: rounded(w, max(errors[name], 1e-9 * abs(w))) for name, w in weights.items()}
+    error = max(errors.values())
+    known = KnownKL(short)
+    for reading in READINGS:
+        right = pattern_of(reading)
+        if fits(short, right, 2 * short.get("m^2", 0), error):
+            known.reading, known.weight = reading, 2 * short["m^2"]
+            return known
+    for pattern, exhibit, words, name, at, wanted in PATTERNS:
+        if fits(short, pattern, 2 * short.get("m^2", 0), error):
+            known.weight, known.off = 2 * short["m^2"], True
+            known.findings.append(Finding("wrong", about, exhibit, f"the KL is not one: {words}", at * known.weight, wanted,
+                                          f"coefficient of {name}; in a KL", RIGHT["log-variance"], exhibit))  # fmt: skip
+            return known
+    for reading in READINGS:
+        if prior := other_prior(short, reading, error):
+            known.reading, known.weight, known.off = reading, 2 * short["m^2"], True
+            mistake = off_finding(short, reading, reading.log, known.weight, about)
+            known.variant = of_prior(*prior, short[reading.log] / -reading.factor, about, mistake)
+            return known
+        off = one_off(short, reading, error)
+        if off:
+            name, v = off
+            known.reading, known.weight, known.off = reading, v, True
+            mistake = off_finding(short, reading, name, v, about)
+            known.variant = normalised_mean(v, about, mistake) if not short.get("m^2") else None
+            if name == reading.spread and short[name] / v > 0:
+                known.variant = scaled_spread(2 * short[name] / v, v, reading, about, mistake)
+            known.findings += [] if known.variant else [mistake]
+            return known
+    known.off = True
+    first, value = next(iter(short.items()))
+    reverse = {"m^2 exp(-s)": 0.5, "exp(-s)": 0.5, "s": 0.5}
+    key, words = "other-kl", "what depends on mu and log_var is named, but it is no KL to N(0, 1) that I know"
+    if fits(short, reverse, 2 * short.get("exp(-s)", 0), error):
+        key, words = "reverse-kl", "it is KL(prior || q), the two Gaussians exchanged; the ELBO has KL(q || prior)"
+    elif set(short) == {"m^2"}:
+        key, words = "only-mu", "only mu^2 is penalised; log_var changes nothing"
+    verdict = "wrong" if key == "reverse-kl" else "unusual"
+    known.findings.append(Finding(verdict, about, key, words, value, 0.0 if first != "m^2" else value,
+                                  f"coefficient of {first}; in a KL",
+                                  RIGHT["log-variance"]))  # fmt: skip
+    return known
+
+
+def pattern_of(reading: Reading) -> dict[str, float]:
+    """Return the coefficients of a right KL with weight 1."""
+    return {"m^2": 0.5, reading.spread: 0.5, reading.log: -reading.factor}
+
+
+def fits(short: Mapping[str, float], pattern: Mapping[str, float], v: float, error: float) -> bool:
+    """Return True if the coefficients are v times the pattern."""
+    return set(short) == set(pattern) and v != 0 and all(same(short[name], v * pattern[name], error) for name in pattern)
+
+
+def one_off(short: Mapping[str, float], reading: Reading, error: float) -> tuple[str, float] | None:
+    """Return (name, weight) if two of the three coefficients agree on the weight and the third is off or missing."""
+    pattern = pattern_of(reading)
+    if not set(short) <= set(pattern) or len(short) < 2 or reading.spread not in short:
+        return None
+    for name in pattern:
+        v = [short.get(other, 0.0) / pattern[other] for other in pattern if other != name]
+        if v[0] and v[1] and same(v[0], v[1], 4 * error) and not same(short.get(name, 0.0), v[0] * pattern[name], error):
+            return name, v[0]
+    return None
+
+
+def other_prior(short: Mapping[str, float], reading: Reading, error: float) -> tuple[float, float] | None:
+    """Return mean and variance of the prior if the coefficients are those of a KL to N(mean, variance), else None."""
+    if set(short) - {"m"} != set(pattern_of(reading)) or not same(short["m^2"], short[reading.spread], error):
+        return None
+    variance = short[reading.log] / -reading.factor / (2 * short["m^2"])
+    return (-short.get("m", 0.0) / (2 * short["m^2"]), variance) if variance > 0 else None
+
+
+def of_prior(mean: float, variance: float, weight: float, about: str, mistake: Finding) -> Variant:
+    """Return a KL to a prior N(mean, variance) as a variant."""
+    words = f"the KL is that to a prior N({mean:.6g}, {variance:.6g}), not N(0, 1): right if z is drawn from that prior"
+    finding = Finding("unusual", about, "other-prior", words, variance, 1.0,
+                      "the variance of a standard normal prior is", "", "prior-too-wide" if variance > 1 else "")
+    return Variant((math.log(variance) + mean**2 / variance - 1) / 2, finding, mistake, weight)
+
+
+def scaled_spread(factor: float, weight: float, reading: Reading, about: str, mistake: Finding) -> Variant:
+    """Return a KL whose sigma^2 is `factor` x that of the reading (a log-variance plus log factor) as a variant."""
+    name, root = f"{reading.name}, its sigma^2 x {factor:.6g}", math.sqrt(factor)
+    scaled = reading._replace(name=name, sigma=lambda s: root * reading.sigma(s), code=f"{root:.6g} * {reading.code}")
+    words = f"the KL is right for a second argument read as {name}"
+    finding = Finding("unusual", about, "scaled-sigma", words, factor, 1.0, "with the plain reading the factor is")
+    return Variant(-(math.log(factor) + 1) / 2, finding, mistake, weight, scaled)
+
+
+def normalised_mean(weight: float, about: str, mistake: Finding) -> Variant:
+    """Return a KL whose mu has a fixed mean square (a batch-normalised mean) as a variant."""
+    words = "mu changes nothing in the KL: mu^2 is missing, or mu is normalised first, so that mu^2 sums to a constant"
+    return Variant(None, Finding("cannot tell", about, "fixed-mean-square", words), mistake, weight)
+
+
+def off_finding(short: Mapping[str, float], reading: Reading, name: str, v: float, about: str) -> Finding:
+    """Return the finding about one coefficient that is off."""
+    letters = {"m^2": "mu^2", "s": "the second argument", "exp(s)": "exp(second argument)",
+               "exp(2s)": "exp(2 x second argument)"}
+    wanted, came = v * pattern_of(reading)[name], short.get(name, 0.0)
+    sign = same(came, -wanted, 0.0)
+    how = "is missing" if not came else "has the wrong sign" if sign else f"is {came / wanted:.6g} x the right one"
+    words = f"in the KL, with the second argument read as {reading.name}, the term in {letters.get(name, name)} {how}"
+    exhibit = EXHIBITS.get((reading.name, "sign" if sign else "", name), "")
+    return Finding("wrong", about, "kl-coefficient", words, came, wanted,
+                   f"coefficient of {letters.get(name, name)}; in a KL",
+                   RIGHT.get(reading.name, RIGHT["log-variance"]), exhibit)  # fmt: skip

@@ -1,0 +1,89 @@
+"""Encoder and decoder: their width, rows that depend on each other, and whether they fit the loss."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.doctor.calls import Call, Failed
+from minivae.doctor.findings import Finding
+from minivae.doctor.measured import Measured
+from minivae.doctor.steady import mutation
+
+TRIED = {"encode": (784, 64, *range(1, 64), 100, 128, 256, 400, 512, 1024, 3072), "decode": (*range(1, 65), 100, 128)}
+PAIR = {"encode": ("features", "x"), "decode": ("latent", "z")}
+
+
+def rows_of(call: Call, width: int, rng: np.random.Generator) -> NDArray:
+    """Return four rows of the argument of an encoder or decoder."""
+    return rng.uniform(0.06, 0.94, (4, width)) if call.name == "encode" else rng.standard_normal((4, width))
+
+
+def widths(calls: Mapping[str, Call], rng: np.random.Generator) -> dict[str, int]:
+    """Return {"features": D, "latent": J}: the widths that encoder and decoder take, where they take one of those tried."""
+    found = {}
+    for name in PAIR:
+        for width in TRIED[name] if name in calls else ():
+            try:
+                parts = flat(calls[name].raw(rows_of(calls[name], width, rng)))
+            except Failed:
+                continue
+            if all(part.ndim == 2 and len(part) == 4 for part in parts):
+                found[PAIR[name][0]] = width
+                break
+    return found
+
+
+def fits_the_loss(call: Call, latent: int, measured: Mapping[str, Measured], rng: np.random.Generator) -> list[Finding]:
+    """Return a finding if the decoder returns probabilities where the loss takes logits, or the other way round."""
+    part = next((measured[name] for name in ("loss", "log_px_given_z") if name in measured and measured[name].cost), None)
+    if part is None or part.cost.kind not in ("bce", "logits"):
+        return []
+    out = flat(call.raw(np.concatenate([scale * rng.standard_normal((40, latent)) for scale in (1, 3, 10)])))[0]
+    low, high, name = float(out.min()), float(out.max()), part.target.call.name
+    if part.cost.kind == "bce" and (low < 0 or high > 1):
+        words = f"decode returns values outside 0 to 1, and {name} takes their logarithms as of probabilities"
+        return [Finding("wrong", call.name, "not-probabilities", words, high if high > 1 else low, 1.0 if high > 1 else 0.0,
+                        "a probability is at most" if high > 1 else "a probability is at least",
+                        "1 / (1 + np.exp(-logits)) in decode, or a cross-entropy of logits")]  # fmt: skip
+    if part.cost.kind == "logits" and 0 <= low and high <= 1 and high - low > 1e-6:
+        words = f"decode returns values between 0 and 1 for every z, and {name} applies a sigmoid to them: two sigmoids"
+        return [Finding("wrong", call.name, "sigmoid-twice", words, low, high, "the largest is",
+                        "logits from decode, or a cross-entropy of probabilities")]  # fmt: skip
+    return []
+
+
+def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -> list[Finding]:
+    """Return findings about a network whose rows depend on each other, or that is noisy."""
+    width = sizes.get(PAIR[call.name][0])
+    if not width:
+        words = "its width is not known: write features = ... and latent = ... into the file"
+        return [Finding("cannot tell", call.name, "width-unknown", words)]
+    rows = rows_of(call, width, rng)
+    first = flat(call.raw(rows))
+    found = mutation(call, (PAIR[call.name][1],))
+    if len(first) > 1 and first[0].ndim == 2 and np.array_equal(first[0], first[1]):
+        words = "mu and log_var are the same array for every x"
+        found.append(Finding("wrong", call.name, "same-output", words, float(first[0][0, 0]), float(first[1][0, 0]),
+                             "log_var is", "a layer of its own for log_var"))
+    again = flat(call.raw(rows))
+    if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, again)):
+        words = "equal arguments return different arrays: it draws inside, or has a state (dropout, batch statistics)"
+        return [*found, Finding("unusual", call.name, "not-repeatable", words, float(first[0].flat[0]),
+                                float(again[0].flat[0]), "again it is")]
+    part = flat(call.raw(rows[:2]))
+    for a, b in zip(first, part):
+        if a.ndim and len(a) == 4 and len(b) == 2 and not np.allclose(a[:2], b, rtol=1e-4, atol=1e-6):
+            words = "the result of a row depends on the other rows of the batch (batch statistics?)"
+            place = np.unravel_index(np.argmax(np.abs(a[:2] - b)), b.shape)
+            return [*found, Finding("unusual", call.name, "rows-coupled", words, float(a[place]), float(b[place]),
+                                    "in a smaller batch")]
+    return found
+
+
+def flat(result: Any) -> list[np.ndarray]:
+    """Return the arrays of a result."""
+    if isinstance(result, dict):
+        result = tuple(result.values())
+    return [array for part in result for array in flat(part)] if isinstance(result, tuple) else [result]

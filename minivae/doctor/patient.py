@@ -1,0 +1,50 @@
+"""The file of the user: executed in a process of its own, which ends if a function hangs.
+
+This module runs in that process: `python -c` imports it. It writes one JSON document to stdout; what the user's code
+prints goes to stderr.
+"""
+
+import faulthandler
+import json
+import os
+import sys
+import types
+from pathlib import Path
+
+from minivae.doctor.calls import Failed, in_users_words
+from minivae.doctor.checkup import DATA, FUNCTIONS, SIZES, examine
+
+
+def names_of(path: Path) -> dict:
+    """Execute a file and return the names that the doctor knows. Raises Failed with the line if the file raises."""
+    try:
+        source = path.read_bytes()
+        code = compile(source, str(path), "exec")
+    except (SyntaxError, ValueError) as error:              # ValueError: null bytes
+        line = getattr(error, "lineno", None)
+        where = f", line {line}" if line else ""
+        raise Failed(f"{path}{where}: {type(error).__name__}: {getattr(error, 'msg', error)}") from None
+    module = types.ModuleType(path.stem)
+    module.__file__ = str(path)
+    sys.modules[path.stem] = module if path.stem not in sys.modules else sys.modules[path.stem]
+    sys.path.insert(0, str(path.parent))
+    try:
+        exec(code, vars(module))
+    except (Exception, SystemExit) as error:
+        raise Failed(in_users_words(error, str(path), "the file")) from None
+    return {name: value for name, value in vars(module).items() if name in (*FUNCTIONS, *SIZES, *DATA)}
+
+
+def main(path: str, seed: str, timeout: str) -> None:
+    """Examine a file and write the report, or {"error": words}, as JSON to stdout."""
+    sys.dont_write_bytecode = True                          # nothing is written beside the user's modules
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)                                           # from here on, whatever is printed goes to stderr
+    faulthandler.dump_traceback_later(float(timeout), exit=True, file=out)        # works inside C code, too
+    try:
+        document = examine(int(seed), path, **names_of(Path(path))).document()
+    except ValueError as error:
+        document = {"error": str(error)}
+    faulthandler.cancel_dump_traceback_later()
+    json.dump(document, out)
+    out.flush()

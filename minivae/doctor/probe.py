@@ -1,0 +1,172 @@
+"""Measure a function of the user at several sizes: its terms, and the powers of B, D and J in front of them."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.doctor.calls import Call, Failed
+from minivae.doctor.fit import Fit, by, fit, noise
+from minivae.doctor.terms import COST_FIRST, INNER, KL_FIRST, cost_terms, kl_terms
+
+SIZES = {"B": 3, "D": 7, "J": 5}                            # all different: a shape says which axes are left
+MOVED = {"B": 5, "D": 11, "J": 2}
+DRAWS, FRESH = 48, 8
+
+
+class Terms(NamedTuple):
+    """What a function is made of at one size; `example` is a value at a fresh point, and the value by the fits."""
+
+    cost: Fit | None
+    kl: Fit | None
+    constant: float | None
+    additive: bool
+    example: tuple[float, float]
+
+
+class Target(NamedTuple):
+    """A function of the user as a number of (x, o, m, s); `cost` and `kl` say which arguments it takes."""
+
+    call: Call
+    cost: bool
+    kl: bool
+    average: bool               # of a result with one number per row: the mean, else the sum
+    binary: bool = False        # x of zeros and ones
+
+    def __call__(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> float:
+        """Return the result as one number."""
+        arguments = (*([x, o] if self.cost else []), *([m, s] if self.kl else []))
+        value = self.call.whole(*arguments)
+        return float(value.mean() if self.average else value.sum())
+
+    def draw(self, rng: np.random.Generator, sizes: Mapping[str, int], n: int) -> list[NDArray]:
+        """Return n draws of x, o, m and s, legal as probabilities, logits, means, and as s of any reading."""
+        wide, narrow = (n, sizes["B"], sizes["D"]), (n, sizes["B"], sizes["J"])
+        x, o = rng.uniform(0.06, 0.94, wide), rng.uniform(0.06, 0.94, wide)
+        if self.binary:
+            x = (x > 0.5).astype(float)
+        return [x, o, rng.uniform(-2.5, 2.5, narrow), rng.uniform(0.12, 3.2, narrow)]
+
+    def values(self, *draws: NDArray) -> NDArray:
+        """Return the number for every draw, (N,)."""
+        return np.array([self(*arguments) for arguments in zip(*draws)])
+
+
+GUARDED_COSTS = (("BCE(x, o)",), ("-x log o",))
+GUARDED_KLS = (("m^2", "s^2", "log s"), ("m^2", "s", "log s"))
+
+
+def fitted(values: NDArray, terms: Callable, draws: list, single: bool, first: tuple, most: int, guarded: tuple,
+           guards: list) -> Fit | None:
+    """Return the fit; without one, a fit by `guarded` terms with a small number inside their logarithm."""
+    found = fit(values, terms(*draws), single, first, most)
+    for guard in guards if found is None else ():
+        columns = terms(*draws, guard)
+        for names in guarded:
+            near = by(values, columns, names, noise(values, single))
+            if near and near.residual <= noise(values, single):
+                return near._replace(guard=guard)
+    return found
+
+
+def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
+    """Fit the terms at one size; a fresh draw of all arguments at once then confirms that nothing is missing.
+
+    `before` are the terms at another size, which are tried first; a part that had none there is not searched again.
+    """
+    hints = [tuple(part.coefficients) if part else () for part in (before.cost, before.kl)] if before else [(), ()]
+    draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
+    single = target.call.single
+    cost = kl = Fit({}, 0.0, 0.0, {})
+    constant = 0.0
+    lost = [before is not None and part is None for part in (before and before.cost, before and before.kl)]
+    if target.cost:
+        cost = None if lost[0] else fitted(target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single,
+                                           (hints[0], *COST_FIRST), 2, GUARDED_COSTS, INNER)
+    if target.kl:
+        guards = [sign * e for e in INNER for sign in (1, -1)]
+        kl = None if lost[1] else fitted(target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single,
+                                         (hints[1], *KL_FIRST), 3, GUARDED_KLS, guards)
+    if cost is None or kl is None:
+        return Terms(cost, kl, None, False, (0.0, 0.0))
+    fresh = target.draw(rng, sizes, FRESH)
+    measured = target.values(*fresh)
+    columns = cost_terms(*fresh[:2], cost.guard) | kl_terms(*fresh[2:], kl.guard)
+    both = Fit(cost.coefficients | kl.coefficients, 0.0, 0.0, {})
+    rest = measured - both.at(columns)
+    constant = float(np.median(rest))
+    additive = bool(np.ptp(rest) <= 8 * noise(measured, single) + cost.residual + kl.residual)
+    predicted = both.at(columns) + constant
+    return Terms(cost, kl, constant, additive, (float(measured[0]), float(predicted[0])))
+
+
+def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
+    """Return {moved letter or "": (sizes, Terms)}, and {letter: error} of the sizes that the function refuses."""
+    letters = ["B", *("D" * target.cost), *("J" * target.kl)]
+    found, refused = {"": (sizes, terms_at(target, sizes, rng))}, {}
+    for letter in letters:
+        other = {**sizes, letter: MOVED[letter] if sizes[letter] != MOVED[letter] else MOVED[letter] + 1}
+        try:
+            found[letter] = (other, terms_at(target, other, rng, found[""][1]))
+        except Failed as error:
+            refused[letter] = str(error)
+    return found, refused
+
+
+def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
+    """Return the power of every size in front of the terms of a part ("cost" or "kl"); None if they are no whole numbers."""
+    base_sizes, base = found[""]
+    first = getattr(base, part)
+    result = {}
+    for letter, (sizes, terms) in found.items():
+        if not letter:
+            continue
+        other = getattr(terms, part)
+        if other is None or set(other.coefficients) != set(first.coefficients):
+            return None
+        seen = set()
+        for name, c in first.coefficients.items():
+            d = other.coefficients[name]
+            if c * d <= 0:
+                return None
+            logs = math.log(sizes[letter] / base_sizes[letter])
+            power = math.log(d / c) / logs
+            error = 1e-6 + 2 * (first.errors[name] / abs(c) + other.errors[name] / abs(d)) / abs(logs)
+            if abs(power - round(power)) > error or error > 0.4:
+                return None
+            seen.add(round(power))
+        if len(seen) > 1:
+            return None
+        result[letter] = seen.pop() if seen else 0
+    return result
+
+
+def silent_entries(target: Target, arguments: list[NDArray], which: int, among: list | None = None,
+                   far: bool = False) -> list[tuple[int, int]]:
+    """Return the entries of one argument, all or those `among`, that change nothing when they move; mu and s also far."""
+    base = target(*arguments)
+    still = []
+    low, high = ((0, 1) if target.binary else (0.1, 0.9)) if which < 2 else (0.3, 2.9)
+    for place in np.ndindex(arguments[which].shape) if among is None else among:
+        now = arguments[which][place]
+        values = []
+        for point in [high if now < (low + high) / 2 else low, *((6.0, 12.0) if far and which > 1 else ())]:
+            moved = [a.copy() for a in arguments]
+            moved[which][place] = point
+            values.append(target(*moved))
+        if np.abs(np.array(values) - base).max() <= noise(np.array([base]), target.call.single):
+            still.append(place)
+    return still
+
+
+def scan(f: Callable, points: list[float]) -> list[tuple[float, float]]:
+    """Return (point, value) for every point at which the user's function raises no error."""
+    found = []
+    for point in points:
+        try:
+            found.append((point, f(point)))
+        except Failed:
+            continue
+    return found

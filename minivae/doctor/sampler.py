@@ -1,0 +1,229 @@
+"""How z is drawn: its mean, its width, whether its entries share noise, and whether the KL describes the same Gaussian."""
+
+import inspect
+import time
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.doctor.calls import Call, Failed, told
+from minivae.doctor.findings import Finding
+from minivae.doctor.steady import mutation
+from minivae.doctor.terms import READINGS, Reading
+from minivae.doctor.words import close, ratio
+
+SHAPES = (3, 5), (5, 4)
+DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # calls; time for them; standard errors
+COUNTED = "; measured with "                             # before numbers that differ from point to point
+WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
+    "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
+    "exp(second argument / 4)": lambda s: np.exp(s / 4), "1": np.ones_like,
+}  # fmt: skip
+
+
+def takes_noise(call: Call) -> bool:
+    """Return True if the sampler has a third argument that must be given: the noise."""
+    try:
+        parameters = list(inspect.signature(call.function).parameters.values())
+    except (TypeError, ValueError):
+        return True
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    third = [p for p in parameters if p.kind in kinds][2:3]
+    given = any(p.default is inspect.Parameter.empty or p.name in ("eps", "noise", "epsilon") for p in third)
+    return given or any(p.kind == p.VAR_POSITIONAL for p in parameters)
+
+
+class Assumed(NamedTuple):
+    """What the KL says of the second argument: the reading, whether the rest of the KL is right, its name, what it tells."""
+
+    reading: Reading | None = None
+    sure: bool = False
+    name: str = ""
+    tells: str = ""
+
+
+def measure(call: Call, rng: np.random.Generator, of_kl: Assumed) -> list[Finding]:
+    """Examine the sampler at two points of different sizes; a statement that both confirm is returned."""
+    found, one = [], SHAPES[0]
+    for shape in SHAPES:
+        try:
+            found.append(at_point(call, shape, rng, of_kl))
+        except Failed:
+            if shape == one:
+                raise
+            found.append(at_point(call, one, rng, of_kl))   # it takes one size only
+    return [*mutation(call, ("mu", "log_var", "eps")), *confirmed(*found)]
+
+
+def at_point(call: Call, shape: tuple[int, int], rng: np.random.Generator, of_kl: Assumed) -> list[Finding]:
+    """Examine the sampler at random mu and second argument of this shape."""
+    m, s = rng.uniform(-2, 2, shape), rng.uniform(0.3, 2.2, shape)
+    if takes_noise(call):
+        return with_noise(call, m, s, rng.standard_normal(shape), of_kl)
+    return without_noise(call, m, s, of_kl)
+
+
+def confirmed(first: list[Finding], second: list[Finding]) -> list[Finding]:
+    """Return the findings that both points show; of the others, that they differ."""
+    seen = {(finding.key, finding.verdict, finding.words.partition(COUNTED)[0]) for finding in second}
+    out = []
+    for finding in first:
+        if (finding.key, finding.verdict, finding.words.partition(COUNTED)[0]) in seen:
+            out.append(finding)
+        else:
+            words = f"at one point, but not at another: {finding.words}"
+            out.append(replace(finding, verdict="cannot tell", key="sampler-varies", words=words, exhibit=""))
+    return out
+
+
+def shaped(call: Call, *arguments: NDArray) -> NDArray:
+    """Return z with the shape of mu; of several parts or draws, the first."""
+    z = call.raw(*arguments)
+    z = z[0] if isinstance(z, tuple) else z
+    z = z[0] if isinstance(z, np.ndarray) and z.ndim == 3 else z
+    if not isinstance(z, np.ndarray) or z.shape != arguments[0].shape:
+        came = getattr(z, "shape", type(z).__name__)
+        raise Failed(f"sample must return z with the shape of mu, {arguments[0].shape}; got {came}. Return one draw "
+                     f"for each entry.")
+    return z
+
+
+def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
+    """Examine a sampler that is given its noise: every number is exact."""
+    first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
+    if not close(first, again):
+        words = "equal arguments, eps among them, return different z: more noise is drawn inside"
+        return [Finding("wrong", call.name, "noise-inside", words, first[0, 0], again[0, 0], "again it is")]
+    rel = 1e-5 if call.single else 1e-9
+    middle = shaped(call, m, s, np.zeros(m.shape))
+    width = shaped(call, m, s, np.ones(m.shape)) - middle
+    found = mean_findings(call, middle, m, s, rel, of_kl)
+    if not width.any():
+        words = "eps changes nothing: z is the same for all noise"
+        return [*found, Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)),
+                                "the width should be, for example,",
+                                "z = mu + np.exp(log_var / 2) * eps", "noise-forgotten")]  # fmt: skip
+    if not close(first - middle, width * eps, 100 * rel):
+        for words, other in (("every row", eps[:1]), ("every latent", eps[:, :1])):
+            if close(first - middle, width * other, 100 * rel):
+                found.append(shared(call, words, first - middle, width * eps))
+                break
+        else:
+            words = "z is not mu + width x eps with one width for every entry"
+            numbers = float((first - middle)[0, 0]), float((width * eps)[0, 0])
+            return [*found, Finding("cannot tell", call.name, "not-linear", words, *numbers, "mu + width x eps gives")]
+    return found + width_findings(call, np.abs(width), s, of_kl, np.full(m.shape, 1e-14) + 10 * rel * np.abs(width))
+
+
+def shared(call: Call, who: str, came: NDArray, wanted: NDArray) -> Finding:
+    """Return the finding about noise that several entries share."""
+    place = np.unravel_index(np.argmax(np.abs(came - wanted)), came.shape)
+    return Finding("wrong", call.name, "noise-shared", f"{who} gets the same eps: draws are not independent",
+                   float(came[place]), float(wanted[place]),
+                   "with noise of its own", "eps needs the shape of mu", "noise-shared")  # fmt: skip
+
+
+def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: float, of_kl: Assumed) -> list[Finding]:
+    """Return a finding if z without noise is not mu."""
+    if close(middle, m, 100 * rel):
+        return []
+    known = [name for name, width in WIDTHS.items() if close(middle - m, width(s), 100 * rel)]
+    r = ratio(middle, m)
+    words = "at eps = 0, z is not mu"
+    if r:
+        words += f" but {r:.6g} x mu"
+    elif known:
+        words += f" but mu + a width (the second argument read as {known[0]})"
+    verdict = "wrong" if r or known or of_kl.sure else "cannot tell"
+    return [Finding(verdict, call.name, "mean", words, float(middle[0, 0]), float(m[0, 0]), "mu is",
+                    "z = mu + np.exp(log_var / 2) * eps")]
+
+
+def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, error: NDArray) -> list[Finding]:
+    """Return what the width of the draws says about the second argument, beside the reading of the KL."""
+    names = [name for name, of in WIDTHS.items() if (np.abs(width - of(s)) <= error).all()]
+    place = np.unravel_index(np.argmax(s), s.shape)
+    at = f"second argument {s[place]:.4g}"
+    came, of_kl = float(width[place]), assumed.reading
+    if of_kl is None:
+        if not names:
+            return [Finding("cannot tell", call.name, "width", f"the standard deviation of z, as a function of the "
+                                                               f"second argument, is none that I know; at {at}",
+                            came, float(np.exp(s[place] / 2)), "exp(log_var / 2) is")]  # fmt: skip
+        wanted = float(WIDTHS[names[0]](s[place]))
+        words = f"the second argument is read as {names[0]}; whether the KL reads it so is not known here"
+        return [Finding("is", call.name, "width", words, came, wanted, f"at {at} the formula gives")]
+    right = of_kl.sigma(s)
+    wanted = float(right[place])
+    if (np.abs(width - right) <= error).all():
+        return [Finding("is", call.name, "same-gaussian",
+                        f"sampler and KL describe the same Gaussian: both read the second argument as {of_kl.name}",
+                        came, wanted, f"at {at} the KL assumes the width")]  # fmt: skip
+    name, tells = told(call, 1)
+    if tells in names and assumed.tells == of_kl.name != tells:
+        words = (f"the sampler reads {name} as {tells}, and the KL {assumed.name} as {of_kl.name}, as the names say; "
+                 "whether one is converted into the other cannot be seen")
+        return [Finding("cannot tell", call.name, "width", words, came, wanted, f"at {at} the KL assumes the width")]
+    how, key, exhibit = "", "sampler-against-kl", ""
+    spread = float(np.median(width / right))
+    if (np.abs(width - spread * right) <= error).all():
+        how, key = f"it is the width of the KL times one factor{COUNTED}the factor {spread:.4g}", "noise-scaled"
+        exhibit = "noise-too-small" if spread < 1 else ""
+    elif names:
+        how = f"the sampler reads the second argument as {names[0]}, the KL as {of_kl.name}"
+        exhibit = "exp-log-var" if (names[0], of_kl.name) == ("log sigma", "log-variance") else ""
+    else:
+        how = "as a function of the second argument it is none that I know"
+    words = f"sampler and KL describe different Gaussians, so minus the loss is no ELBO: {how}"
+    return [Finding("wrong", call.name, key, words, came, wanted, f"at {at} the KL assumes the width",
+                    f"z = mu + {of_kl.code} * eps", exhibit)]
+
+
+def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Finding]:
+    """Examine a sampler that draws inside, by the moments of many draws; its statements hold up to SURE standard errors."""
+    shaped(call, m, s)
+    start, draws = time.perf_counter(), []
+    while len(draws) < DRAWS and (time.perf_counter() - start < SECONDS or len(draws) < 200):
+        draws.append(shaped(call, m, s))
+    z = np.array(draws)                                     # (n, 3, 5)
+    n = len(z)
+    sd = z.std(axis=0)
+    if (sd <= 1e-9 * (1 + np.abs(z[0]))).all():
+        if not any(close(z[0] - m, k * width(s), 1e-5) for width in WIDTHS.values() for k in (0, 1, -1)):
+            words = ("all draws are equal, and z - mu is no width: the same noise at every call (a seed inside?)"
+                     f"{COUNTED}{n} draws")
+            return [Finding("wrong" if of_kl.sure else "cannot tell", call.name, "noise-repeated", words, float(z[0, 0, 0]),
+                            float(z[-1, 0, 0]), "in the last draw it is", "draw from one generator, seeded once")]
+        words = f"all draws are equal: there is no noise{COUNTED}{n} draws"
+        return [Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)),
+                        "the width should be, for example,",
+                        "z = mu + np.exp(log_var / 2) * rng.standard_normal(mu.shape)", "noise-forgotten")]  # fmt: skip
+    u = (z - z.mean(axis=0)) / np.where(sd > 0, sd, 1)
+    found = []
+    off = np.abs(z.mean(axis=0) - m) / np.where(sd > 0, sd, 1) * np.sqrt(n)
+    if off.max() > SURE:
+        place = np.unravel_index(np.argmax(off), off.shape)
+        words = f"the mean of the draws is not mu{COUNTED}{n} draws, {off.max():.3g} standard errors"
+        found.append(Finding("wrong" if of_kl.sure else "cannot tell", call.name, "mean", words,
+                             float(z.mean(axis=0)[place]), float(m[place]), "mu is"))
+    kurtosis = float((u**4).mean() - 3)
+    rows = float((u[:, 0] * u[:, 1]).mean())
+    latents = float((u[:, :, 0] * u[:, :, 1]).mean())
+    independent = True
+    for who, value in (("every row", rows), ("every latent", latents)):
+        if abs(value) > SURE / np.sqrt(n):
+            independent = False
+            words = (f"{who} gets related noise, the draws are not independent: the correlation of two entries is shown"
+                     f"{COUNTED}{n} draws")
+            found.append(Finding("wrong", call.name, "noise-shared", words, value, 0.0, "independent noise has",
+                                 "eps = rng.standard_normal(mu.shape)",
+                                 "noise-shared"))  # fmt: skip
+    if abs(kurtosis) > SURE * np.sqrt(24 / (n if not independent else n * z[0].size)) + 0.02:
+        kind = " (a uniform distribution has -1.2)" if abs(kurtosis + 1.2) < 0.1 else ""
+        words = f"the noise is not normal: its excess kurtosis is shown{kind}{COUNTED}{n} draws"
+        return [*found, Finding("wrong" if of_kl.sure else "unusual", call.name, "not-normal", words, kurtosis, 0.0,
+                                "a normal distribution has",
+                                "rng.standard_normal(mu.shape)")]
+    return found + width_findings(call, sd, s, of_kl, SURE * sd / np.sqrt(2 * n))

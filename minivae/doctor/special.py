@@ -1,0 +1,123 @@
+"""Losses outside the dictionary that have a name: roots and logs of squared errors, free bits, capacities, guarded logs."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.doctor.findings import Finding
+from minivae.doctor.fit import noise, rounded
+from minivae.doctor.probe import DRAWS, Target
+from minivae.doctor.terms import READINGS, kl_of
+
+
+def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:
+    """Return (slope, constant) of y = slope x + constant if that holds up to `enough`, else None."""
+    slope, constant = np.polyfit(x, y, 1)
+    return (float(slope), float(constant)) if np.abs(slope * x + constant - y).max() <= enough and slope else None
+
+
+SQUARES = {
+    "all rows and features": lambda r: np.array([(r**2).mean()]),
+    "the features of a row": lambda r: (r**2).mean(axis=1),
+    "the rows of a feature": lambda r: (r**2).mean(axis=0),
+    "one entry": lambda r: (r**2).ravel(),
+}
+
+
+def residual(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> Finding | None:
+    """Return a finding if the cost is a sum of roots or of logs of mean squared errors, else None."""
+    x, o, m, s = target.draw(rng, sizes, DRAWS)
+    values = target.values(x, o, *(np.repeat(a[:1], DRAWS, axis=0) for a in (m, s)))
+    enough = 10 * noise(values, target.call.single)
+    for over, mean in SQUARES.items():
+        squares = [mean(a - b) for a, b in zip(x, o)]
+        for key, words, f in (("optimal-sigma", "log of the mean", np.log), ("root", "square root of the mean", np.sqrt)):
+            column = np.array([f(square).sum() for square in squares])
+            line = straight(column[::2], values[::2], enough)
+            if line is None or np.abs(line[0] * column + line[1] - values).max() > enough:
+                continue
+            said = f"the reconstruction is {line[0]:.6g} x the sum of the {words} of (x - o)^2 over {over}"
+            if key == "root":
+                said += (
+                    ": its slope does not go to 0 with the residual, and it is the -log p(x|z) of no Gaussian "
+                    "with a fixed sigma"
+                )
+            else:
+                said += ": minus the log-density of a Gaussian whose sigma is the optimal one, up to a factor and a constant"
+            return Finding("unusual" if key == "root" else "is", target.call.name, key, said, float(values[1]),
+                           float(line[0] * column[1] + line[1]))  # fmt: skip
+    return None
+
+
+TOTALS = {
+    "every entry": lambda k: k.ravel(),
+    "the latents of a row": lambda k: k.sum(axis=1),
+    "a latent, mean over the rows": lambda k: k.mean(axis=0),
+    "a row, mean over the rows": lambda k: np.array([k.sum(axis=1).mean()]),
+    "the whole batch": lambda k: np.array([k.sum()]),
+    "all entries, as a mean": lambda k: np.array([k.mean()]),
+}
+
+
+def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> Finding | None:
+    """Return a finding if the KL enters by max(KL, level) (free bits) or |KL - level| (a capacity), else None.
+
+    The level is found on a scan that moves all entries together; fresh draws then have to confirm formula and level.
+    """
+    x, o, m, s = target.draw(rng, sizes, DRAWS)
+    m, s = m * np.linspace(0.05, 1.5, DRAWS)[:, None, None], s
+    x, o = (np.repeat(a[:1], DRAWS, axis=0) for a in (x, o))
+    for reading in READINGS:
+        s_near = reading.neutral + (s - 1.6) * np.linspace(0, 0.3, DRAWS)[:, None, None]
+        values = target.values(x, o, m, s_near)
+        enough = 10 * noise(values, target.call.single)
+        scan_m = np.linspace(0, 4, 161)[:, None, None] * np.ones(m.shape[1:])
+        scan_s = np.full_like(scan_m, reading.neutral)
+        base = [np.repeat(a[:1], len(scan_m), axis=0) for a in (x, o)]
+        scanned = target.values(*base, scan_m, scan_s)
+        for over, total in TOTALS.items():
+            totals = [total(kl_of(reading, a, b)) for a, b in zip(m, s_near)]
+            along = np.array([total(kl_of(reading, a, b))[0] for a, b in zip(scan_m, scan_s)])
+            for key, level in levels(along, scanned, enough):
+                bend = {"free-bits": np.maximum, "capacity": lambda k, level: np.abs(k - level)}[key]
+                column = np.array([bend(t, level).sum() for t in totals])
+                line = np.ptp(column) > 0 and straight(column[::2], values[::2], enough)
+                if line and np.abs(line[0] * column + line[1] - values).max() <= enough:
+                    return bent_finding(target, key, over, level, line, values, column)
+    return None
+
+
+def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]:
+    """Yield ("free-bits", level) if y(k) is flat and then straight, ("capacity", level) if it is a V."""
+    far, (slope, constant) = k > 0.6 * k[-1], (0.0, 0.0)
+    if line := straight(k[far], y[far], enough):
+        slope, constant = line
+        if y[0] == y[1] or abs(y[0] - y[3]) <= enough:
+            yield "free-bits", rounded((y[0] - constant) / slope, 10 * enough / abs(slope))
+        elif y[1] < y[0]:
+            yield "capacity", rounded((y[0] - constant) / (2 * slope), 10 * enough / abs(slope))
+
+
+def bent_finding(target: Target, key: str, over: str, level: float, line: tuple, values: NDArray,
+                 column: NDArray) -> Finding:
+    """Return the finding of a confirmed level."""
+    form = f"max(KL, {level:.6g})" if key == "free-bits" else f"|KL - {level:.6g}|"
+    words = f"the KL enters as {line[0]:.6g} x the sum of {form}, KL over {over}: " + (
+        "free bits; below the level its gradient is 0" if key == "free-bits" else "a capacity; the KL is pulled towards it"
+    )
+    return Finding("unusual", target.call.name, key, words, float(values[-1]), float(line[0] * column[-1] + line[1]))
+
+
+def huber(value: Callable[[float], float]) -> float | None:
+    """Return delta if the cost of a residual r is squared up to delta and straight beyond, else None.
+
+    `value(r)` is the measured cost in units of r^2, so that value(r) = r^2 for a squared error, d (2 r - d) beyond d.
+    """
+    far = value(50.0)
+    delta = 50 - np.sqrt(max(50.0**2 - far, 0))
+    for r in (delta / 2, 1.5 * delta + 0.1, 20.0, 100.0):
+        right = r * r if r <= delta else delta * (2 * r - delta)
+        if not abs(value(r) - right) <= 1e-4 * max(right, 1e-3):
+            return None
+    return float(delta)

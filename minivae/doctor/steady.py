@@ -1,0 +1,45 @@
+"""Does a function return the same number twice, and does it leave its arguments unchanged?"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.doctor.calls import Call, seeded
+from minivae.doctor.findings import Finding
+
+REPEATS = 8
+
+
+def unsteady(call: Call, *arguments: NDArray) -> Finding | None:
+    """Call the function REPEATS times with equal arguments; return a finding if the results differ."""
+    values = [float(np.sum(call.whole(*arguments))) for _ in range(REPEATS)]
+    if len(set(values)) == 1 or not np.isfinite(values).any():
+        return None
+    again = []
+    for _ in range(2):
+        with seeded(1):
+            again.append(float(np.sum(call.whole(*arguments))))
+    low, high = min(values), max(values)
+    numbers = {"measured": low, "expected": high, "compared": f"the largest of {REPEATS} equal calls returned"}
+    steps = np.diff([*values, *again])
+    if (steps >= 0).all() or (steps <= 0).all():
+        words = f"equal arguments return a number that moves in one direction from call to call ({REPEATS + 2} calls): "
+        return Finding("cannot tell", call.name, "counter",
+                       f"{words}it depends on a counter, such as a KL weight that warms up. "
+                       "Give the doctor the loss at a fixed step.", **numbers)  # fmt: skip
+    if again[0] == again[1]:
+        words = "equal arguments return different numbers, and equal ones after numpy.random.seed: it draws noise inside"
+        return Finding("cannot tell", call.name, "noise-inside",
+                       f"{words}. Pass the noise, or the output, as an argument.", **numbers)
+    words = "equal arguments return different numbers: noise of a generator of its own, or a state"
+    return Finding("cannot tell", call.name, "not-repeatable", f"{words}. Fix it before it is measured.", **numbers)
+
+
+def mutation(call: Call, names: tuple[str, ...]) -> list[Finding]:
+    """Return a finding for every argument that a call has changed in place."""
+    found = []
+    for place, (before, after) in sorted(call.changed.items()):
+        name = names[place] if place < len(names) else f"argument {place}"
+        words = f"a call changes its argument {name} in place: what uses {name} afterwards gets other numbers"
+        found.append(Finding("wrong", call.name, "changes-argument", words, after, before, "before the call it was",
+                             f"{name} = {name}.copy() first, or no += and no out="))  # fmt: skip
+    return found

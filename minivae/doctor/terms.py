@@ -1,0 +1,108 @@
+"""The dictionary: what a loss may be made of. Every term is a sum over entries, so a measured sum can be fitted by terms.
+
+`x` and `o` (output) have shape (N, B, D), `m` (mu) and `s` (second argument) (N, B, J); every column has shape (N,).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.ops import sigmoid, softplus
+
+
+class Reading(NamedTuple):
+    """How the second argument of a KL is read: KL = m^2/2 + spread/2 - factor log - 1/2 for every entry."""
+
+    name: str
+    spread: str                 # the term that is sigma^2
+    log: str                    # the term whose multiple is log sigma
+    factor: float               # log sigma = factor log
+    sigma: Callable             # of the second argument
+    neutral: float              # where sigma = 1
+    code: str                   # of sigma, as a line to write
+
+
+READINGS = (
+    Reading("log-variance", "exp(s)", "s", 0.5, lambda s: np.exp(s / 2), 0.0, "np.exp(log_var / 2)"),
+    Reading("log sigma", "exp(2s)", "s", 1.0, np.exp, 0.0, "np.exp(log_sigma)"),
+    Reading("sigma", "s^2", "log s", 1.0, lambda s: s, 1.0, "sigma"),
+    Reading("variance", "s", "log s", 0.5, np.sqrt, 1.0, "np.sqrt(variance)"),
+    Reading("softplus", "sp^2", "log sp", 1.0, softplus, float(np.log(np.e - 1)), "np.log1p(np.exp(s))"),
+    Reading("softplus variance", "sp", "log sp", 0.5, lambda s: np.sqrt(softplus(s)), float(np.log(np.e - 1)),
+            "np.sqrt(np.log1p(np.exp(s)))"),
+    Reading("log precision", "exp(-s)", "s", -0.5, lambda s: np.exp(-s / 2), 0.0, "np.exp(-log_precision / 2)"),
+)  # fmt: skip
+
+
+def kl_of(reading: Reading, m: NDArray, s: NDArray) -> NDArray:
+    """Return KL(N(m, sigma^2) || N(0, 1)) for every entry."""
+    sigma = reading.sigma(s)
+    return (m * m + sigma * sigma - 1) / 2 - np.log(sigma)
+
+
+KL_TERMS = {
+    "m^2": lambda m, s: m * m, "exp(s)": lambda m, s: np.exp(s), "s": lambda m, s: s, "exp(2s)": lambda m, s: np.exp(2 * s),
+    "s^2": lambda m, s: s * s, "log s": lambda m, s: np.log(s), "sp^2": lambda m, s: softplus(s) ** 2,
+    "log sp": lambda m, s: np.log(softplus(s)), "sp": lambda m, s: softplus(s), "exp(s/2)": lambda m, s: np.exp(s / 2),
+    "exp(-s)": lambda m, s: np.exp(-s), "exp(-2s)": lambda m, s: np.exp(-2 * s), "|m|": lambda m, s: np.abs(m),
+    "m": lambda m, s: m,
+    "m^2 exp(-s)": lambda m, s: m * m * np.exp(-s), "m s": lambda m, s: m * s, "m^2 exp(s)": lambda m, s: m * m * np.exp(s),
+    "m^2 / s": lambda m, s: m * m / s, "sqrt s": lambda m, s: np.sqrt(s), "1/s": lambda m, s: 1 / s,
+}  # fmt: skip
+
+
+def kl_terms(m: NDArray, s: NDArray, guard: float = 0.0) -> dict[str, NDArray]:
+    """Return the terms of the KL, summed over rows and latents. A guard g makes "log s" log(s + g); -g, log(s^2 + g) / 2."""
+    with np.errstate(all="ignore"):                         # log s at s <= 0, in a point that only other terms use
+        terms = {name: term(m, s).sum(axis=(1, 2)) for name, term in KL_TERMS.items()}
+    if guard:
+        terms["log s"] = (np.log(s + guard) if guard > 0 else np.log(s * s - guard) / 2).sum(axis=(1, 2))
+    return terms
+
+
+KL_FIRST = tuple((*mean, reading.spread, reading.log) for mean in (("m^2",), ("m^2", "m")) for reading in READINGS)
+
+
+COSTS = {
+    "(x - o)^2": lambda x, o: (x - o) ** 2,
+    "BCE(x, o)": lambda x, o: -x * np.log(o) - (1 - x) * np.log(1 - o),
+    "BCE(x, sigmoid(o))": lambda x, o: softplus(o) - x * o,
+    "|x - o|": lambda x, o: np.abs(x - o),
+    "BCE(o, x)": lambda x, o: -o * np.log(x) - (1 - o) * np.log(1 - x),
+    "-x log o": lambda x, o: -x * np.log(o),
+    "-(1 - x) log(1 - o)": lambda x, o: -(1 - x) * np.log(1 - o),
+    "BCE(x, sigmoid(sigmoid(o)))": lambda x, o: softplus(sigmoid(o)) - x * sigmoid(o),
+    "(x - sigmoid(o))^2": lambda x, o: (x - sigmoid(o)) ** 2,
+    "(x - tanh(o))^2": lambda x, o: (x - np.tanh(o)) ** 2,
+    "softplus(o)": lambda x, o: softplus(o),
+    "x o": lambda x, o: x * o,
+    "o": lambda x, o: o,
+    "exp(o)": lambda x, o: np.exp(o),
+    "log o": lambda x, o: np.log(o),
+    "log(1 - o)": lambda x, o: np.log(1 - o),
+    "x - o": lambda x, o: x - o,
+    "|x - o|^3": lambda x, o: np.abs(x - o) ** 3,
+    "(x - o)^4": lambda x, o: (x - o) ** 4,
+    "log cosh(x - o)": lambda x, o: np.log(np.cosh(x - o)),
+    "x^2": lambda x, o: x * x,
+    "x": lambda x, o: x,
+    "entropy of x": lambda x, o: -x * np.log(x) - (1 - x) * np.log(1 - x),
+    "log C(o)": lambda x, o: np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o)),       # continuous Bernoulli
+}  # fmt: skip
+COST_FIRST = (("o", "-x log o"), ("exp(o)", "x o"), ("BCE(x, o)", "log C(o)"), ("BCE(x, o)", "entropy of x"))
+INNER = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+
+
+def cost_terms(x: NDArray, o: NDArray, guard: float = 0.0) -> dict[str, NDArray]:
+    """Return the costs, summed over rows and features; those that are not finite here are left out.
+
+    With a guard g the two halves of the cross-entropy have log(o + g) and log(1 - o + g).
+    """
+    with np.errstate(all="ignore"):
+        terms = {name: cost(x, o).sum(axis=(1, 2)) for name, cost in COSTS.items()}
+    if guard:
+        halves = (-x * np.log(o + guard)).sum(axis=(1, 2)), (-(1 - x) * np.log(1 - o + guard)).sum(axis=(1, 2))
+        terms |= {"BCE(x, o)": halves[0] + halves[1], "-x log o": halves[0], "-(1 - x) log(1 - o)": halves[1]}
+    return {name: term for name, term in terms.items() if np.isfinite(term).all()}

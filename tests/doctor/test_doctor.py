@@ -1,0 +1,170 @@
+"""The doctor on right implementations (never "wrong"), planted faults (each named), public code, and the museum."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivae.doctor import examine
+from minivae.museum.exhibits import bugs, find
+from minivae.rosetta import Convention
+from tests.doctor import fresh, museum
+from tests.doctor.public import FINE, PUBLIC
+from tests.doctor.styles import STYLES
+
+
+def keys_of(report):
+    return {finding.key for finding in report.findings if finding.verdict != "is"}
+
+
+@pytest.mark.parametrize("name", [*fresh.RIGHT, *STYLES])
+def test_right_implementation_is_never_called_wrong(name):
+    assert examine(**(fresh.RIGHT | STYLES)[name]).wrong == []
+
+
+@pytest.mark.parametrize("name", fresh.FAULTY)
+def test_planted_fault_is_named_by_the_doctor(name):
+    functions, *keys = fresh.FAULTY[name]
+    found = [finding for finding in examine(**functions).findings if finding.verdict != "is"]
+    for key in keys:
+        assert any(key == finding.key or key in finding.words for finding in found)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_code_gets_exactly_its_recorded_findings(name):
+    functions, keys = PUBLIC[name]
+    assert keys_of(examine(**functions)) - FINE == set(keys)
+
+
+# The museum: a verdict is recorded for every exhibit
+
+GRADIENT = {"gradient"}
+VISIBLE = {
+    "exp-log-var": {"sampler-against-kl"}, "noise-forgotten": {"noise-forgotten"}, "noise-too-small": {"noise-scaled"},
+    "noise-shared": {"noise-shared"}, "kl-log-var-sign": {"kl-coefficient"}, "log-var-squared": {"log-var-squared"},
+    "log-sigma-squared": {"log-sigma-squared"}, "minus-one-dropped": {"minus-one-dropped"}, "divided-by-log-var": GRADIENT,
+    "kl-mean-over-latents": {"kl-mean-over-latents", "hidden-beta-J"}, "kl-sum-over-batch": {"hidden-beta-B"},
+    "mean-over-pixels": {"hidden-beta-D"}, "kl-wrong-sign": {"kl-wrong-sign"}, "validated-with-another-weight": GRADIENT,
+    "clipped-probabilities": {"clipped-probabilities"}, "naive-softplus": {"naive-softplus"},
+    "softened-sigma": {"unknown-cost", "gradient"}, "noise-drawn-twice": GRADIENT, "noise-not-in-gradient": GRADIENT,
+    "half-forgotten": GRADIENT, "kl-pushes-away": GRADIENT, "sigmoid-on-a-linear-head": GRADIENT,
+    "path-through-sigma-missing": GRADIENT, "decoders-gradient-in-the-encoder": GRADIENT, "weights-not-held-fixed": GRADIENT,
+    "activation-skipped": GRADIENT, "before-the-activation": GRADIENT,
+    "mean-declared-sum-differentiated": {"constant", "hidden-beta-D", "gradient"},
+    "weights-upside-down": {"upside-down", "gradient"}, "no-max-subtracted": {"no-max-subtracted"},
+}  # fmt: skip
+OUTSIDE = "it changes a function that the doctor is not given"
+INVISIBLE = {
+    "sigma-or-variance": "it changes draws from p(x|z)", "minus-one-once": "it changes the KL of full covariances",
+    "prior-too-wide": "it changes the sampled KL, a function of z", "weighted-bound": "it changes a report, not the loss",
+    "grey-bytes": "it is in the data", "mu-plus-sigma": "a wrong mean of the encoder looks like a right one",
+    "log-k-forgotten": OUTSIDE, "mean-of-logs": OUTSIDE, "nll-of-the-wrong-sign": OUTSIDE, "more-draws-than-asked": OUTSIDE,
+    "adam-counts-epochs": OUTSIDE, "momentum-forgotten": OUTSIDE, "kl-logged-negative": OUTSIDE, "small-last-batch": OUTSIDE,
+    "random-state-not-restored": OUTSIDE, "held-out-is-training": OUTSIDE, "trained-on-all": OUTSIDE,
+    "labels-of-labels": OUTSIDE,
+}  # fmt: skip
+
+
+def test_every_museum_exhibit_has_a_recorded_verdict():
+    assert {bug.name for bug in bugs()} == {*VISIBLE, *INVISIBLE} and not {*VISIBLE} & {*INVISIBLE}
+
+
+@pytest.mark.parametrize("name", [*VISIBLE, *(name for name in INVISIBLE if INVISIBLE[name] != OUTSIDE)])
+def test_museum_exhibit_gets_exactly_its_recorded_findings(name):
+    bug = find(name)
+    assert keys_of(examine(**museum.callables(bug.changes, **bug.settings))) == VISIBLE.get(name, set())
+
+
+def test_museum_without_a_change_has_nothing_wrong():
+    assert keys_of(examine(**museum.callables(()))) == set()
+
+
+# A random convention comes back
+
+REDUCTIONS = st.sampled_from(["sum", "mean"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from(["mse", "bce"]), REDUCTIONS, REDUCTIONS, REDUCTIONS, REDUCTIONS,
+    st.sampled_from([0.5, 1.0, 255.0, 1e-3]), st.sampled_from([0.0, 1.0, 0.00025, 4.0]),
+)  # fmt: skip
+def test_doctor_returns_the_convention_that_wrote_the_loss(cost, features, batch, latents, kl_batch, u, v):
+    reduce = {"sum": np.sum, "mean": np.mean}
+
+    def loss(x, output, mu, log_var):
+        r = (x - output) ** 2 if cost == "mse" else fresh.bce(x, output)
+        kl = (mu**2 + np.exp(log_var) - 1 - log_var) / 2
+        return u * reduce[batch](reduce[features](r, axis=1)) + v * reduce[kl_batch](reduce[latents](kl, axis=1))
+
+    found = Convention(**examine(loss=loss, features=784, latent=20, batch=64).rosetta["convention"])
+    if v == 0:
+        latents, kl_batch = "sum", "mean"
+    sigma = None
+    if cost == "mse" and found.reconstruction == "gaussian":
+        pytest.fail("a squared error without a normaliser is no density")
+    assert found == Convention(cost, sigma, features, batch, latents, kl_batch, u, v, 784, 20, 64)
+
+
+# Sizes and precision
+
+
+def test_float32_loss_of_784_features_is_read_exactly():
+    def loss(x, output, mu, log_var):
+        x, output, mu, log_var = (a.astype(np.float32) for a in (x, output, mu, log_var))
+        if x.shape[1] != 784:
+            raise ValueError("784 pixels")
+        return fresh.Tensor(np.float32(0.5) * ((x - output) ** 2).sum(1).mean() + fresh.kl_rows(mu, log_var).mean())
+
+    found = examine(loss=loss, features=784, latent=20)
+    assert found.wrong == [] and found.rosetta["reading"]["beta"] == pytest.approx(1)
+
+
+def test_mysterious_weight_is_translated_at_its_own_sizes():
+    report = examine(**fresh.RIGHT["mse-mean-0.00025"], features=3 * 64 * 64, latent=128)
+    assert report.rosetta["reading"]["beta"] == pytest.approx(1.536)
+    assert report.rosetta["elbo"]["sigma"] == pytest.approx(1.2394, abs=1e-4)
+
+
+def test_every_finding_with_a_formula_has_two_numbers_that_agree():
+    for name in ("bce-sums", "mse-mean-0.00025", "softplus", "gaussian-0.1"):
+        formula = next(found for found in examine(**fresh.RIGHT[name]).findings if found.key == "formula")
+        assert formula.measured == pytest.approx(formula.expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_another_seed_gives_the_same_verdicts(seed):
+    for functions, *_ in (fresh.FAULTY["uniform"], fresh.FAULTY["mu-missing"], fresh.FAULTY["gradient-no-half"]):
+        assert keys_of(examine(seed=seed, **functions)) == keys_of(examine(**functions))
+
+
+def test_doctor_leaves_the_global_random_state_as_it_was():
+    np.random.seed(5)
+    np.random.standard_normal()                             # leaves a second normal number in the state
+    before = np.random.get_state(legacy=False)
+    examine(**fresh.RIGHT["global-noise"])
+    after = np.random.get_state(legacy=False)
+    assert (after["state"].pop("key") == before["state"].pop("key")).all() and after == before and after["has_gauss"]
+    report = examine(loss=lambda x, o, m, v: np.random.rand())
+    assert keys_of(report) >= {"noise-inside"} and report.wrong == []
+
+
+@pytest.mark.parametrize(
+    "functions, words",
+    [
+        ({}, "at least one of"),
+        ({"los": abs}, "must be among"),
+        ({"loss": 3}, "loss must be a function"),
+        ({"loss": lambda x, o, m, v: None}, "must return numbers"),
+        ({"loss": lambda x, o, m, v: {"a": 1.0}}, "the key 'loss'"),
+        ({"loss": lambda x, o, m, v: x}, "one number, or one for each row"),
+        ({"loss": lambda x: 0.0}, "takes 1 positional argument"),
+        ({"kl": fresh.kl_rows, "sample": lambda m, v, eps: m[0]}, "the shape of mu"),
+        ({"loss": fresh.tied, "gradient": lambda *a: a[0]}, "must return arrays for output, mu and log_var"),
+        ({"kl": fresh.kl_rows, "latent": 2.5}, "latent must be a whole number"),
+    ],
+)
+def test_unusable_function_is_refused_with_a_remedy(functions, words):
+    with pytest.raises(ValueError) as error:
+        examine(**functions)
+    assert words in str(error.value)

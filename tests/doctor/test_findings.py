@@ -1,0 +1,188 @@
+"""Every key of a finding has a function that triggers it and a near miss that does not."""
+
+import numpy as np
+import pytest
+
+from minivae.doctor import Finding, examine
+from minivae.doctor.findings import KEYS
+from tests.doctor.fresh import Annealed, bce, in_place, kl_rows, lme, right_draw, stable, tied, tied_gradient, whole
+from tests.doctor.public import held_weights, to_prior
+from tests.doctor.styles import STYLES, free_bits, normalised, one_data_point, scaled_std
+
+
+def log_sum_exp(w):
+    return np.log(np.exp(w).sum(0)).mean()
+
+
+def loss(recon=lambda x, o: bce(x, o).sum(1), kl=kl_rows):
+    """A loss of rows: reconstruction + KL, mean over the batch."""
+    return {"loss": lambda x, o, m, v: (recon(x, o) + kl(m, v)).mean()}
+
+
+def kl(f):
+    """A KL of entries, summed over the latents."""
+    return {"kl": lambda m, v: f(m, v).sum(1)}
+
+
+def sampler(sample, f=kl_rows):
+    return {"kl": f, "sample": sample}
+
+
+def log_c(o):
+    return np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o)).sum(1)
+
+
+def gauss(x, o):
+    return 0.5 * ((x - o) ** 2).sum(1) / 0.04 + x.shape[1] * np.log(0.2)
+
+
+def square(x, o):
+    return ((x - o) ** 2).sum(1)
+
+
+def fixed_d(x, o, m, v):
+    if x.shape[1] != 7:
+        raise ValueError("7 features")
+    return tied(x, o, m, v)
+
+
+def robust(x, o):
+    r = np.abs(x - o)
+    return np.where(r < 4, r**2, r**3).sum(1)
+
+
+class Stateful:
+    """A loss that returns something else at every third call."""
+
+    def __init__(self, period):
+        self.calls, self.period = 0, period
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        return tied(*arguments) + (self.calls % self.period == 1)
+
+
+def clipped(m, v, low):
+    return kl_rows(m, np.clip(v, -low, low))
+
+
+RNG = np.random.default_rng(3)
+NORMAL = np.log(2 * np.pi) / 2
+RIGHT, DRAW, BAYES = loss(), sampler(right_draw), {"iw_bound": lme}
+MODEL = {"loss_and_gradient": lambda p, x, e: (float(p @ p), 2 * p), "params": np.ones(3), "features": 6, "latent": 2}
+PAIRS = {                                                   # key -> (a function that triggers it, a near miss)
+    "all-entries": ({"iw_bound": one_data_point}, BAYES),
+    "arguments-exchanged": (loss(lambda x, o: bce(o, x).sum(1)), RIGHT),
+    "bound": (whole(lambda m, v, eps: m + np.exp(v) * eps), DRAW),
+    "capacity": ({"loss": lambda x, o, m, v: bce(x, o).sum(1).mean() + np.abs(kl_rows(m, v).mean() - 5)},
+                 {"loss": lambda x, o, m, v: bce(x, o).sum(1).mean() + np.abs(kl_rows(m, v).mean())}),
+    "changes-argument": ({"loss": in_place}, RIGHT),
+    "clipped-log-var": (loss(kl=lambda m, v: clipped(m, v, 10)), loss(kl=lambda m, v: clipped(m, v, 1000))),
+    "clipped-probabilities": (loss(lambda x, o: bce(x, np.clip(o, 1e-6, 1 - 1e-6)).sum(1)), RIGHT),
+    "constant": ({"kl": lambda m, v: kl_rows(m, v).sum() + 0.3}, {"kl": lambda m, v: kl_rows(m, v).sum()}),
+    "counter": ({"loss": Annealed()}, RIGHT),
+    "elbo": ({"loss": lambda *a: -tied(*a)}, {"loss": tied}),
+    "fixed-mean-square": (STYLES["normalised-mean"], kl(lambda m, v: 0.5 * (np.exp(v) - 1 - v))),
+    "formula": (RIGHT, loss(lambda x, o: np.cos(x * o).sum(1))),
+    "free-bits": ({"loss": free_bits(0.25)}, {"loss": free_bits(0.0)}),
+    "gradient": ({"loss": tied, "gradient": tied_gradient}, {"loss": tied}),
+    "guarded-log": (loss(lambda x, o: -(x * np.log(o + 1e-7) + (1 - x) * np.log(1 - o + 1e-7)).sum(1)), RIGHT),
+    "half-cross-entropy": (loss(lambda x, o: -((1 - x) * np.log(1 - o)).sum(1)), RIGHT),
+    "half-normaliser": (loss(gauss), loss(lambda x, o: gauss(x, o) + x.shape[1] * NORMAL)),
+    "hidden-beta-B": ({"loss": lambda x, o, m, v: square(x, o).mean() + kl_rows(m, v).sum()},
+                      {"loss": lambda x, o, m, v: square(x, o).sum() + kl_rows(m, v).sum()}),
+    "hidden-beta-D": (loss(lambda x, o: ((x - o) ** 2).mean(1)), loss(square)),
+    "hidden-beta-J": (loss(kl=lambda m, v: kl_rows(m, v) / m.shape[1]), loss(kl=lambda m, v: kl_rows(m, v) / 5)),
+    "huber": (loss(lambda x, o: np.where(abs(x - o) < 1, (x - o) ** 2, 2 * abs(x - o) - 1).sum(1)), loss(square)),
+    "ignored-entries": ({"loss": lambda x, o, m, v: (bce(x, o).sum(1) + kl_rows(m[:, :1], v[:, :1])).mean()},
+                        {"loss": free_bits(2.0)}),
+    "kl-coefficient": (kl(lambda m, v: 0.5 * (m**2 + np.exp(v) - 1 - 2 * v)), kl(lambda m, v: m**2 + np.exp(v) - 1 - v)),
+    "kl-mean-over-latents": ({"kl": lambda m, v: kl_rows(m, v) / m.shape[1]}, {"kl": lambda m, v: kl_rows(m, v) / len(m)}),
+    "kl-overflow": (kl(lambda m, r: 0.5 * (m**2 + np.logaddexp(0, r) ** 2 - 1) - np.log(np.log(1 + np.exp(r)))),
+                    kl(lambda m, r: 0.5 * (m**2 + np.logaddexp(0, r) ** 2 - 1) - np.log(np.logaddexp(0, r)))),
+    "kl-scaled": ({"kl": lambda m, v: 2 * kl_rows(m, v)}, {"kl": kl_rows}),
+    "kl-wrong-sign": (loss(kl=lambda m, v: -kl_rows(m, v)), {"loss": lambda *a: -tied(*a)}),
+    "log-mean-exp": (BAYES, {"iw_bound": log_sum_exp}),
+    "log-of-zero": (RIGHT, loss(lambda x, o: stable(x, o).sum(1))),
+    "log-sigma-squared": (kl(lambda m, v: 0.5 * (m**2 + np.exp(v) - 1 - (v / 2) ** 2)),
+                          kl(lambda m, v: 0.5 * (m**2 + np.exp(v) - 1) - v / 2)),
+    "log-sum-exp": ({"iw_bound": log_sum_exp}, BAYES),
+    "log-var-squared": (kl(lambda m, v: 0.5 * (m**2 + v**2 - 1 - v)), kl(lambda m, v: 0.5 * (m**2 + v**2 - 1) - np.log(v))),
+    "max": ({"iw_bound": lambda w: w.max(0)}, BAYES),
+    "mean": (sampler(lambda m, v, eps: m + np.exp(v / 2) * (1 + eps)), DRAW),
+    "minus-one-dropped": (kl(lambda m, v: 0.5 * (m**2 + np.exp(v) - v)), kl(lambda m, v: 0.5 * (m**2 + np.exp(v) - v - 1))),
+    "minus-one-once": ({"kl": lambda m, v: 0.5 * ((m**2 + np.exp(v) - v).sum(1) - 1)}, {"kl": kl_rows}),
+    "naive-softplus": (loss(lambda x, o: (np.log(1 + np.exp(o)) - x * o).sum(1)), loss(lambda x, o: stable(x, o).sum(1))),
+    "needs": ({"loss_and_gradient": MODEL["loss_and_gradient"]}, MODEL),
+    "no-cost": ({"loss": lambda x, o, m, v: kl_rows(m, v).mean()}, loss(lambda x, o: 1e-3 * square(x, o))),
+    "no-kl": ({"loss": lambda x, o, m, v: square(x, o).mean()}, loss(kl=lambda m, v: 1e-3 * kl_rows(m, v))),
+    "no-loss": ({"loss": lambda *a: tied(*a) + np.random.rand(), "gradient": tied_gradient},
+                {"loss": tied, "gradient": tied_gradient}),
+    "no-max-subtracted": ({"iw_bound": lambda w: np.log(np.exp(w).mean(0)).mean()}, BAYES),
+    "no-square": (loss(robust), loss(square)),
+    "noise-forgotten": (sampler(lambda m, v, eps: m), DRAW),
+    "noise-inside": (sampler(lambda m, v, eps: m + np.exp(v / 2) * (eps + 0.1 * RNG.normal(size=m.shape))), DRAW),
+    "noise-scaled": (sampler(lambda m, v, eps: m + 0.5 * np.exp(v / 2) * eps), DRAW),
+    "noise-shared": (sampler(lambda m, v, eps: m + np.exp(v / 2) * eps[:1]), DRAW),
+    "noise-repeated": (sampler(lambda m, v: m + np.exp(v / 2) * np.random.default_rng(0).normal(size=m.shape)),
+                       sampler(lambda m, v: m + np.exp(v / 2) * RNG.normal(size=m.shape))),
+    "normaliser-sign": (loss(lambda x, o: bce(x, o).sum(1) + log_c(o)), loss(lambda x, o: bce(x, o).sum(1) - log_c(o))),
+    "not-probabilities": ({"decode": lambda z: z[:, :1] * np.ones(6), **RIGHT},
+                          {"decode": lambda z: 1 / (1 + np.exp(-z[:, :1] * np.ones(6))), **RIGHT}),
+    "same-output": ({"encode": lambda x: (x[:, :2], x[:, :2])}, {"encode": lambda x: (x[:, :2], x[:, 1:3])}),
+    "two-sigmas": ({"log_px_given_z": lambda x, o: -square(x, o) / 0.6 - x.shape[1] * (np.log(0.3) + NORMAL)},
+                   {"log_px_given_z": lambda x, o: -square(x, o) / 0.18 - x.shape[1] * (np.log(0.3) + NORMAL)}),
+    "wrong-axis": ({"iw_bound": lme, "axis": 1}, {"iw_bound": lme, "axis": 0}),
+    "not-additive": ({"loss": lambda x, o, m, v: square(x, o).mean() * kl_rows(m, v).mean()}, loss(square)),
+    "not-finite": (loss(kl=lambda m, v: np.log(-v).sum(1)), RIGHT),
+    "not-linear": (sampler(lambda m, v, eps: m + np.exp(v / 2) * np.tanh(eps)), DRAW),
+    "not-normal": (sampler(lambda m, v: m + np.exp(v / 2) * RNG.choice([-1, 1], m.shape)),
+                   sampler(lambda m, v: m + np.exp(v / 2) * RNG.normal(size=m.shape))),
+    "not-repeatable": ({"loss": Stateful(3)}, {"loss": Stateful(10**9)}),
+    "only-mu": (kl(lambda m, v: 0.5 * m**2), {"kl": kl_rows}),
+    "optimal-sigma": (loss(lambda x, o: 0.5 * x.shape[1] * np.log(((x - o) ** 2).mean())), loss(square)),
+    "other-cost": (loss(lambda x, o: (bce(x, o) + 0.3 * np.log(o)).sum(1)), RIGHT),
+    "other-kl": (kl(lambda m, v: 0.5 * (np.abs(m) + np.exp(v) - 1 - v)), {"kl": kl_rows}),
+    "other-prior": ({"kl": to_prior(0.0, 2.0)}, {"kl": to_prior(0.0, 1.0)}),
+    "reduction": ({"loss": lambda x, o, m, v: square(x, o).sum() / (len(x) + 1) + kl_rows(m, v).mean()},
+                  {"loss": lambda x, o, m, v: square(x, o).sum() / len(x) + kl_rows(m, v).mean()}),
+    "reverse-kl": (kl(lambda m, v: 0.5 * (v + (1 + m**2) / np.exp(v) - 1)), {"kl": kl_rows}),
+    "root": (loss(lambda x, o: np.sqrt(square(x, o))), loss(square)),
+    "rows-coupled": ({"encode": lambda x: (normalised(x, 0), x), "features": 6}, {"encode": lambda x: (normalised(x, 1), x),
+                                                                                  "features": 6}),
+    "same-gaussian": (DRAW, sampler(lambda m, v, eps: m + np.exp(v) * eps)),
+    "sampler-against-kl": (sampler(lambda m, v, eps: m + np.exp(v) * eps), DRAW),
+    "sampler-varies": (sampler(lambda m, v, eps: m + np.exp(v / (2 if len(m) == 3 else 1)) * eps), DRAW),
+    "scaled-sigma": ({"kl": scaled_std}, kl(lambda m, v: 0.5 * (m**2 + 2 * np.exp(v) - 1 - v))),
+    "shape": ({"kl": kl_rows}, {"kl": lambda m, v: kl_rows(m, v).sum()}),
+    "sigmoid-twice": (loss(lambda x, o: stable(x, 1 / (1 + np.exp(-o))).sum(1)), loss(lambda x, o: stable(x, o).sum(1))),
+    "sign": ({"log_px_given_z": lambda x, o: bce(x, o).sum(1)}, {"log_px_given_z": lambda x, o: -bce(x, o).sum(1)}),
+    "size-refused": ({"loss": fixed_d}, {"loss": tied}),
+    "sum": ({"iw_bound": lambda w: w.sum(0)}, BAYES),
+    "sum-w-log-w": ({"iw_bound": lambda w: -held_weights(w) * len(w)}, BAYES),
+    "sum-w-log-w-/-K": ({"iw_bound": held_weights}, BAYES),
+    "two-readings": ({**RIGHT, "kl": lambda m, s: (0.5 * (m**2 + np.exp(2 * s) - 1) - s).sum(1)}, {**RIGHT, "kl": kl_rows}),
+    "unknown": ({"iw_bound": lambda w: np.median(w, 0)}, BAYES),
+    "unknown-cost": (loss(lambda x, o: np.cos(3 * x * o).sum(1)), loss(square)),
+    "unknown-kl": (kl(lambda m, v: np.cos(m * v)), {"kl": kl_rows}),
+    "upside-down": ({"iw_bound": lambda w: -lme(-w)}, {"iw_bound": lambda w: -lme(w)}),
+    "width": ({"sample": lambda m, v, eps: m + np.exp(v / 2) * eps}, DRAW),
+    "width-unknown": ({"encode": lambda x: (x @ np.ones((777, 2)), x @ np.ones((777, 2)))},
+                      {"encode": lambda x: (x @ np.ones((6, 2)), x @ np.ones((6, 2)))}),
+}  # fmt: skip
+
+
+def keys_of(functions):
+    return {finding.key for finding in examine(**functions).findings}
+
+
+def test_every_key_of_a_finding_has_a_trigger_and_a_near_miss():
+    assert KEYS == {*PAIRS}
+    with pytest.raises(RuntimeError, match="a key"):
+        Finding("is", "loss", "no-such-key", "words")
+
+
+@pytest.mark.parametrize("key", PAIRS)
+def test_finding_is_triggered_and_its_near_miss_is_not(key):
+    trigger, near_miss = PAIRS[key]
+    assert key in keys_of(trigger) and key not in keys_of(near_miss)
