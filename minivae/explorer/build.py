@@ -17,8 +17,8 @@ from minivae.data import Dataset
 from minivae.evidence import exact_log_px, lower_bounds
 from minivae.evidence.gaps import gauss_hermite
 from minivae.explorer.evidence import Evidence
-from minivae.figures.arguments import labels_of
-from minivae.figures.style import CLASSES, ink_range
+from minivae.figures.arguments import class_names, classes_of
+from minivae.figures.style import ink_range
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Gaussian, log_binomials
 from minivae.vae import VAE
@@ -66,7 +66,8 @@ def part(name: str) -> str:
 
 def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
     """Return everything that the page needs, as plain JSON types."""
-    x, labels, J = data.test_x, labels_of(data.test_y, len(data.test_x)), vae.latent
+    x, J = data.test_x, vae.latent
+    labels, named = classes_of(data.test_y, len(x), class_names(data))
     model = vae.astype(np.float64)
     mu, log_var = model.encode(x)
     noise, weights = rule(J)
@@ -80,7 +81,7 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
         "log_px": packed(evidence.log_px), "log_px_error": [finite(error) for error in evidence.error],
         "box": None if evidence.box is None else packed(evidence.box), "bound_weights": evidence.weights,
         "noise": packed(noise), "weights": packed(weights), "drawn": J > 2,
-        "colours": CLASSES,
+        "colours": {int(label): one.colour for label, one in named.items()},
     }  # fmt: skip
 
 

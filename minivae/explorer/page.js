@@ -163,7 +163,7 @@ const number = (v, digits = 2) => v.toFixed(digits).replace("-", "\u2212");
 
 function colourOf(i) {
   if (!labels) return style("--posterior");
-  const colour = rgb(content.colours[((labels[i] % 10) + 10) % 10]);
+  const colour = rgb(content.colours[labels[i]]);
   return `rgb(${dark.matches && !printing.matches ? mix(colour, [255, 255, 255], 0.5) : colour})`;
 }
 
