@@ -33,7 +33,8 @@ def article(item: Judged, around: Around) -> Html:
     parts = [*claims(entry), main_formula(item), meanings(item), *assumptions(entry), *faults(item, around.groups)]
     parts += [tag("p", "Letters: ", letters_text(entry), class_="small")] if letters(entry) else []
     parts += [picture(around, entry)] if drawn_as(entry) else []
-    if lessons := around.lessons.get(entry.id):
+    ids = dict.fromkeys((entry.id, *(row.id for row in entry.rows)))
+    if lessons := [lesson for id in ids for lesson in around.lessons.get(id, ())]:
         parts.append(tag("p", "See also: ", listed(link(anchor, title) for anchor, title in lessons), class_="small"))
     left, right = tag("div", *parts, class_="left"), tag("div", *implementation(item, around.targets), class_="right")
     words = f"{entry.id} {words_of(entry)}".replace("\n", " ")
@@ -60,9 +61,11 @@ def claims(entry: Entry) -> list[Html]:
         return []
     rows = sum(map(len, said.values()))
     one = len(said) == 1 and rows == len(entry.rows)
-    parts = [tag("p", f"The source says{'' if one else f' ({', '.join(which)})'}: ", tag("q", text)) for text, which in said.items()]
-    which = ", ".join(letter for letters in said.values() for letter in letters)
-    return [*parts, tag("p", "Read here as" if rows == len(entry.rows) else f"Printed, except our reading of {which}", class_="small")]
+    marks = {text: "" if one else f" ({', '.join(which)})" for text, which in said.items()}
+    parts = [tag("p", f"The source says{marks[text]}: ", tag("q", text)) for text in said]
+    ours = ", ".join(letter for which in said.values() for letter in which)
+    reading = "Read here as" if rows == len(entry.rows) else f"Printed, except our reading of {ours}"
+    return [*parts, tag("p", reading, class_="small")]
 
 
 def main_formula(item: Judged) -> Html:
