@@ -4,6 +4,7 @@ The tokens and the tables of symbols are those of the Unicode writer. A command 
 """
 
 import html
+import re
 import unicodedata
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ DOUBLE = {"R": "ℝ", "N": "ℕ", "P": "ℙ", "Q": "ℚ", "Z": "ℤ", "C": "ℂ"
 SIZES = {"big", "Big", "bigg", "Bigg"}
 SILENT = {"displaystyle", "limits", "mathstrut", "!"}
 NO_SPACE = ' lspace="0" rspace="0"'
-FENCE = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'
+BAR = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'     # brackets need no form: browsers know them
 OPERANDS = ("ord", "close", "bar")
 
 
@@ -43,7 +44,9 @@ def math(latex: str, display: bool = False) -> str:
 
 
 def chunk(markup: str, kind: str = "mrow") -> str:
-    """Return the markup inside an element."""
+    """Return the markup inside an element; a row of one element is that element."""
+    if kind == "mrow" and re.fullmatch(r"<(\w+)( [^>]*)?>[^<]*</\1>", markup):
+        return markup
     return f"<{kind}>{markup}</{kind}>"
 
 
@@ -149,8 +152,7 @@ class Reader:
         first, inside = self.delimiter(), joined(self.read("\\right"))
         self.take()
         last = self.delimiter()
-        fences = [FENCE.format("true", form, text) if text else "" for form, text in (("prefix", first), ("postfix", last))]
-        return Node(chunk(fences[0] + inside + fences[1]), "close")
+        return Node(chunk(grown(first, "prefix") + inside + grown(last, "postfix")), "close")
 
     def delimiter(self) -> str:
         """Return the bracket after \\left or \\right; "" for a dot."""
@@ -158,6 +160,11 @@ class Reader:
         name = token[1:] if len(token) > 1 else token
         known = {".": "", "|": "|", "vert": "|", "Vert": "‖"} | OPEN | CLOSE
         return known[name] if name in known else self.refuse(token)
+
+
+def grown(text: str, form: str) -> str:
+    """Return a bracket that grows with what it holds; "" for none."""
+    return BAR.format("true", form, text) if text in ("|", "‖") else text and operator(text)
 
 
 def symbol(token: str, name: str, command: bool) -> Node | None:
@@ -171,8 +178,7 @@ def symbol(token: str, name: str, command: bool) -> Node | None:
     if token == "\\|" or RELATED.get(name) == "‖":
         return Node("‖", "bars")
     if name in OPEN or name in CLOSE:
-        form, part = ("prefix", "open") if name in OPEN else ("postfix", "close")
-        return Node(FENCE.format("false", form, (OPEN | CLOSE)[name]), part)
+        return Node(operator((OPEN | CLOSE)[name], ' stretchy="false"'), "open" if name in OPEN else "close")
     if name == "|" or ORDINARY.get(name) == "|":
         return Node("|", "bars")
     for table, part in ((BINARY, "bin"), (LINKS, "rel"), (RELATED, "rel")):
@@ -296,7 +302,7 @@ def paired(nodes: list[Node]) -> list[Node]:
     for (_, text), places in groups.items():
         fences = len(places) == 2 and (not places[0] or nodes[places[0] - 1].part not in OPERANDS)
         for place, (form, part) in zip(places, (("prefix", "open"), ("postfix", "close")) if fences else ()):
-            made[place] = Node(nodes[place].markup.replace(text, FENCE.format("false", form, text)), part)
+            made[place] = Node(nodes[place].markup.replace(text, BAR.format("false", form, text)), part)
         space = {"|": "0.12em", "‖": "0.28em"}[text]
         for place in () if fences else places:
             bar = operator(text, f' stretchy="false" form="infix" lspace="{space}" rspace="{space}"')
