@@ -64,7 +64,7 @@ def test_mathml_and_unicode_have_the_same_letters_for_every_formula():
 
 @pytest.mark.parametrize("latex", [r"\frac{1}", r"\mystery x", "a_b_c", "{a", "a}", r"\left(a", "_a", r"\mathcal{ab}"])
 def test_broken_formula_is_refused(latex):
-    with pytest.raises(ValueError, match="a formula must be"):
+    with pytest.raises(ValueError, match="a formula must"):
         math(latex)
 
 
