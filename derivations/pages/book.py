@@ -4,6 +4,7 @@ Every link is computed. `book` raises BrokenPage for a dead link, and ValueError
 """
 
 import ast
+import itertools
 import re
 import textwrap
 from collections import Counter
@@ -54,7 +55,7 @@ def book(items: list[Judged], draws: int, seed: int) -> str:
         *(chapter(name, name, *errata_chapter(faults, name)) for name in LISTS),
         *(source_chapter(source, items, around) for source in SOURCES if any(source_of(i.entry) == source for i in items)),
         chapter("functions", "Functions of minivae", *functions_chapter(functions, targets, of_bugs)),
-        chapter("questions", "Questions that the sources leave open", *map(answer_article, answers, range(1, len(answers) + 1))),
+        chapter("questions", "Questions that the sources leave open", *map(answer_article, answers, itertools.count(1))),
         chapter("museum", "The museum: real bugs, and the rows that prove the changed function", *museum(of_bugs)),
         chapter("rosetta", "The Rosetta: what a loss really is", rosetta()),
         chapter("verdicts", "Index of verdicts", verdicts(items)),
@@ -178,9 +179,10 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
                  aria_label="Search the entries and functions", aria_controls="found")
     bar = tag("header", link("top", "The ledger"), search, tag("ol", id="found", aria_live="polite"))
     texts = (
-        f"Every equation, step, claim and figure of four tutorials on variational autoencoders (VAE) is here a Python function "
-        f"that computes both sides. The {sum(counts.values())} verdicts are computed from {draws} random draws (seed {seed}) "
-        "and a few simple points. One side comes from the definition, by a sum or an integral. The others are typed as printed.",
+        "Every equation, step, claim and figure of four tutorials on variational autoencoders (VAE) is here a Python "
+        f"function that computes both sides. The {sum(counts.values())} verdicts are computed from {draws} random draws "
+        f"(seed {seed}) and a few simple points. One side comes from the definition, by a sum or an integral. The others are "
+        "typed as printed.",
         "Left of an entry: its formula, verdict, meaning and numbers. Right: the function of minivae that implements it, if "
         "there is one, and the code of the entry. Names in the code are links. We worked from text transcriptions of the "
         "sources, in which some signs and brackets are lost.",
@@ -274,11 +276,13 @@ def museum(of_bugs: dict[str, list[str]]) -> list[Html]:
     for bug in bugs():
         anchor, names = f"museum.{bug.name}", of_bugs[bug.name]
         ids = list(dict.fromkeys(id for name in names for id in code_map.ties().get(name, ())))
-        where = [tag("p", "Changes ", listed(link(name, code_map.short(code_map.place(name))) for name in names))] if names else []
+        changed = listed(link(name, name.removeprefix("minivae.")) for name in names)
+        where = [tag("p", "Changes ", changed)] if names else []
         rows = [tag("p", "Rows that prove it: ", listed(map(link, ids)), class_="small")] if ids else []
         lines = [difference(change) for change in bug.changes]
         head = tag("h4", link(anchor, bug.name, class_="id"), " ", bug.title)
-        left = tag("div", tag("p", bug.models), *where, *rows, tag("p", f"Seen in: {bug.seen}", class_="small"), class_="left")
+        seen = tag("p", f"Seen in: {bug.seen}", class_="small")
+        left = tag("div", tag("p", bug.models), *where, *rows, seen, class_="left")
         words = f"{bug.name} {bug.title} {bug.models}"
         parts.append(tag("article", head, left, tag("div", *lines, class_="right"), id=anchor, data_words=words))
     return parts
@@ -287,7 +291,8 @@ def museum(of_bugs: dict[str, list[str]]) -> list[Html]:
 def difference(change: Change) -> Html:
     """Return the right and the broken lines of a change."""
     right, broken = (textwrap.dedent(text.strip("\n")) for text in (change.right, change.broken))
-    shown = [tag("del", f"- {line}\n") for line in right.splitlines()] + [tag("ins", f"+ {line}\n") for line in broken.splitlines()]
+    shown = [tag("del", f"- {line}\n") for line in right.splitlines()]
+    shown += [tag("ins", f"+ {line}\n") for line in broken.splitlines()]
     return tag("pre", tag("code", *shown), tabindex="0", role="group", aria_label=f"change of {change.file}")
 
 
@@ -297,11 +302,12 @@ def rosetta() -> Html:
     rows = [tag("tr", *(tag("th", head) for head in heads))]
     for name, one in PRESETS.items():
         texts = [*cells(translated(one.convention, name)), one.source]
-        last = [link(part) if code_map.ID.fullmatch(part) else part for part in re.split(f"({code_map.ID.pattern})", texts[-1])]
+        parts = re.split(f"({code_map.ID.pattern})", texts[-1])
+        last = [link(part) if code_map.ID.fullmatch(part) else part for part in parts]
         rows.append(tag("tr", *(tag("td", text) for text in texts[:-1]), tag("td", *last), id=f"rosetta.{name}"))
     about = (
-        "A loss with sums, means and weights, translated. beta is the real weight of the KL. minivae rosetta translates others. "
-        "A bound: is minus the loss, in nats, a lower bound of log p(x)?"
+        "A loss with sums, means and weights, translated. beta is the real weight of the KL. "
+        "minivae rosetta translates others. A bound: is minus the loss, in nats, a lower bound of log p(x)?"
     )
     return markup(tag("p", about), scrolling(tag("table", *rows), "public conventions"))
 
@@ -343,7 +349,8 @@ def notation() -> list[Html]:
     rows = [tag("tr", tag("th", ""), *(tag("th", SOURCES[source]) for source in sources), tag("th", "minivae"))]
     for thing, by_source in found.items():
         shown = [listed((link(one.ids[0], f"{one.text} {len(one.ids)}") for one in by_source[source])) for source in sources]
-        rows.append(tag("tr", tag("th", thing), *(tag("td", one or "–") for one in shown), tag("td", compare.NAMES[thing][1])))
+        ours = tag("td", compare.NAMES[thing][1])
+        rows.append(tag("tr", tag("th", thing), *(tag("td", one or "–") for one in shown), ours))
     about = "The number counts the entries of the source with this spelling; the link leads to the first."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
 
@@ -353,7 +360,7 @@ def helper_articles(items: list[Judged], targets: Targets) -> list[Html]:
     wanted = sorted((anchor, function) for function, anchor in targets.items() if anchor == dotted(function))
     known = code_map.functions()
     return [
-        tag("article", tag("h4", link(anchor, anchor.removeprefix("derivations."), class_="id")), code(function, targets, anchor),
-            id=anchor, data_words=anchor, class_="wide")
+        tag("article", tag("h4", link(anchor, anchor.removeprefix("derivations."), class_="id")),
+            code(function, targets, anchor), id=anchor, data_words=anchor, class_="wide")
         for anchor, function in wanted if anchor not in known
     ]  # fmt: skip

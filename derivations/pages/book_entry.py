@@ -97,7 +97,7 @@ def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html
     lines = []
     for i, (relation, side) in enumerate(printed):
         mark = link(rows[i - 1], rows[i - 1].removeprefix(id), class_="row") if i and len(rows) == len(printed) - 1 else ""
-        lines += [tag("span", math(relation) if relation else "", mark, class_="rel")]
+        lines += [tag("span", Html(math(relation)) if relation else "", mark, class_="rel")]
         lines += [tag("span", Html(math(side, True)), class_="side"), tag("span", *texts[i : i + 1], class_="value")]
     return tag("div", *lines, class_="chain", tabindex="0", role="group", aria_label=f"formula of {id}")
 
@@ -108,7 +108,7 @@ def meanings(item: Judged) -> Html:
         (one,) = item.rows
         return tag("p", one.row.says, id=one.row.id if one.row.id != item.entry.id else False)
     rows = (
-        tag("li", tag("b", one.row.id.removeprefix(item.entry.id)), " ", badge(one.verdict), " ", one.row.says, id=one.row.id)
+        tag("li", tag("b", one.row.id.removeprefix(item.entry.id), " "), badge(one.verdict), " ", one.row.says, id=one.row.id)
         for one in item.rows
     )
     return tag("ul", *rows, class_="rows")
@@ -155,10 +155,8 @@ def fault(entry: Entry, judgement: Judgement, groups: dict[str, list[str]]) -> H
 
 def letters_text(entry: Entry) -> Html:
     """Return the letters of an entry with their rules; a letter leads to the index of symbols."""
-    return listed(
-        (markup(link(f"symbol.{symbol.latex}", math(symbol.latex)), f": {symbol.rule}") for symbol in letters(entry).values()),
-        "; ",
-    )
+    known = letters(entry).values()
+    return listed((markup(link(f"symbol.{one.latex}", Html(math(one.latex))), f": {one.rule}") for one in known), "; ")
 
 
 def picture(around: Around, entry: Entry) -> Html:
@@ -189,7 +187,8 @@ def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[s
     for label, ids in (("Proven by", place.tied), ("States", place.cited)):
         parts += [tag("p", f"{label} ", listed(map(link, ids)), class_="small")] if ids else []
     parts += [tag("p", "Held by ", listed(tag("code", test) for test in place.tests), class_="small")] if place.tests else []
-    parts += [tag("p", "Bugs of it: ", listed(link(anchor, title) for anchor, title in bugs), class_="small")] if bugs else []
+    if bugs:
+        parts.append(tag("p", "Bugs of it: ", listed(link(anchor, title) for anchor, title in bugs), class_="small"))
     body = tag("div", code(function, targets, short), tag("p", located(function), class_="small where"), class_="right")
     head = tag("h4", link(place.name, short, class_="id"))
     return tag("article", head, tag("div", *parts, class_="left"), body, id=place.name, data_words=f"{short} {place.name}")

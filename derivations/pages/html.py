@@ -24,8 +24,12 @@ def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
 
 def markup(*parts: str | Iterable) -> Html:
     """Join parts, or lists of parts; escape those that are not markup."""
-    done = (part if isinstance(part, Html) else html.escape(part) if isinstance(part, str) else markup(*part) for part in parts)
-    return Html("".join(done))
+    return Html("".join(markup(*part) if not isinstance(part, str) else escaped(part) for part in parts))
+
+
+def escaped(text: str) -> str:
+    """Return markup as it is and other text escaped."""
+    return text if isinstance(text, Html) else html.escape(text)
 
 
 def link(anchor: str, text: str | None = None, **attributes: str) -> Html:
@@ -45,7 +49,8 @@ def faults(page: str) -> list[str]:
     found = [f"the id {id} is used {count} times" for id, count in ids.items() if count > 1]
     links = {html.unescape(target) for target in re.findall(r'<a [^>]*?href="#([^"]*)"', page)}
     found += [f"no place for the link #{target}" for target in sorted(links - {html.unescape(id) for id in ids})]
-    found += [f"a picture without a text: {tag[:60]}" for tag in re.findall(r"<img[^>]*>", page) if not re.search(r' alt="[^"]', tag)]
+    pictures = (picture for picture in re.findall(r"<img[^>]*>", page) if not re.search(r' alt="[^"]', picture))
+    found += [f"a picture without a text: {picture[:60]}" for picture in pictures]
     away = re.findall(r'<(?!a class="cite")[^>]*(?:src|href)="(?:https?:)?//[^"]*"', page)
     return found + [f"a link into the network: {one[:80]}" for one in away]
 

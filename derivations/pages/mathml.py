@@ -8,6 +8,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from derivations.pages.html import Html
 from derivations.pages.unicode import (
     ACCENTS, BINARY, CLOSE, GREEK, LARGE, LINKS, OPEN, ORDINARY, RELATED, SCRIPT, SPACES, TEXT, TOKEN, WORDS, text_of,
     unicode,
@@ -37,10 +38,10 @@ class Node(NamedTuple):
     part: str
 
 
-def math(latex: str, display: bool = False) -> str:
+def math(latex: str, display: bool = False) -> Html:
     """Return a formula as a `math` element, with the formula as text for readers that do not speak MathML."""
     text, style = html.escape(unicode(latex)), ' display="block"' if display else ""
-    return f'<math alttext="{text}"{style}>{Reader(latex).row()}</math>'
+    return Html(f'<math alttext="{text}"{style}>{Reader(latex).row()}</math>')
 
 
 def chunk(markup: str, kind: str = "mrow") -> str:

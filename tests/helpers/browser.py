@@ -21,7 +21,8 @@ REQUIRED = "MINIVAE_BROWSER_REQUIRED"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--mute-audio"),
-    *("--disable-component-update", "--disable-sync", "--disable-extensions", "--hide-scrollbars", "--disable-dev-shm-usage"),
+    *("--disable-component-update", "--disable-sync", "--disable-extensions", "--hide-scrollbars"),
+    "--disable-dev-shm-usage",
 )
 SECONDS = 60                                                # longest wait for an answer
 
@@ -134,7 +135,8 @@ class Browser:
 
     def drag(self, *points):
         """Press the mouse at the first point, move to the others, release it at the last."""
-        for kind, (x, y) in [("mousePressed", points[0]), *(("mouseMoved", p) for p in points), ("mouseReleased", points[-1])]:
+        moves = [("mouseMoved", point) for point in points]
+        for kind, (x, y) in [("mousePressed", points[0]), *moves, ("mouseReleased", points[-1])]:
             button = {"button": "left", "buttons": 1, "clickCount": 1}
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
 

@@ -130,9 +130,9 @@ def test_book_works_in_a_browser(text, tmp_path):
     try:
         browser.open(tmp_path / "book.html", width=390)
         assert browser.evaluate("document.documentElement.scrollWidth") <= 390
-        tall = "Math.max(...[...document.querySelectorAll('mo')].filter(m => m.textContent == '(').map(m => m.getBoundingClientRect().height))"
-        assert browser.evaluate(tall) > 35
-        browser.evaluate("const b = document.getElementById('search'); b.value = 'odaibo.40'; b.dispatchEvent(new Event('input'))")
+        brackets = "[...document.querySelectorAll('mo')].filter(m => m.textContent == '(')"
+        assert browser.evaluate(f"Math.max(...{brackets}.map(m => m.getBoundingClientRect().height))") > 35
+        browser.evaluate("box.value = 'odaibo.40'; box.dispatchEvent(new Event('input'))")
         assert browser.evaluate("document.querySelector('#found a').hash") == "#odaibo.40"
         assert len(browser.call("Page.printToPDF")["data"]) > 1e5
         assert browser.errors == []
