@@ -181,8 +181,8 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
     texts = (
         "Every equation, step, claim and figure of four tutorials on variational autoencoders (VAE) is here a Python "
         f"function that computes both sides. The {sum(counts.values())} verdicts are computed from {draws} random draws "
-        f"(seed {seed}) and a few simple points. One side comes from the definition, by a sum or an integral. The others are "
-        "typed as printed.",
+        f"(seed {seed}) and a few simple points. One side comes from the definition, by a sum or an integral. "
+        "The others are typed as printed.",
         "Left of an entry: its formula, verdict, meaning and numbers. Right: the function of minivae that implements it, if "
         "there is one, and the code of the entry. Names in the code are links. We worked from text transcriptions of the "
         "sources, in which some signs and brackets are lost.",

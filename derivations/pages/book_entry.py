@@ -97,8 +97,8 @@ def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html
     lines = []
     for i, (relation, side) in enumerate(printed):
         mark = link(rows[i - 1], rows[i - 1].removeprefix(id), class_="row") if i and len(rows) == len(printed) - 1 else ""
-        lines += [tag("span", Html(math(relation)) if relation else "", mark, class_="rel")]
-        lines += [tag("span", Html(math(side, True)), class_="side"), tag("span", *texts[i : i + 1], class_="value")]
+        lines += [tag("span", math(relation) if relation else "", mark, class_="rel")]
+        lines += [tag("span", math(side, True), class_="side"), tag("span", *texts[i : i + 1], class_="value")]
     return tag("div", *lines, class_="chain", tabindex="0", role="group", aria_label=f"formula of {id}")
 
 
@@ -108,7 +108,7 @@ def meanings(item: Judged) -> Html:
         (one,) = item.rows
         return tag("p", one.row.says, id=one.row.id if one.row.id != item.entry.id else False)
     rows = (
-        tag("li", tag("b", one.row.id.removeprefix(item.entry.id), " "), badge(one.verdict), " ", one.row.says, id=one.row.id)
+        tag("li", tag("b", one.row.id.removeprefix(item.entry.id), " "), badge(one.verdict), f" {one.row.says}", id=one.row.id)
         for one in item.rows
     )
     return tag("ul", *rows, class_="rows")
@@ -156,7 +156,7 @@ def fault(entry: Entry, judgement: Judgement, groups: dict[str, list[str]]) -> H
 def letters_text(entry: Entry) -> Html:
     """Return the letters of an entry with their rules; a letter leads to the index of symbols."""
     known = letters(entry).values()
-    return listed((markup(link(f"symbol.{one.latex}", Html(math(one.latex))), f": {one.rule}") for one in known), "; ")
+    return listed((markup(link(f"symbol.{one.latex}", math(one.latex)), f": {one.rule}") for one in known), "; ")
 
 
 def picture(around: Around, entry: Entry) -> Html:

@@ -39,8 +39,7 @@ def link(anchor: str, text: str | None = None, **attributes: str) -> Html:
 
 def listed(parts: Iterable[str], between: str = ", ") -> Html:
     """Join parts with a separator."""
-    parts = list(parts)
-    return markup(*(item for part in parts for item in (part, between)))[: -len(between) or None] if parts else Html("")
+    return Html(html.escape(between).join(markup(part) for part in parts))
 
 
 def faults(page: str) -> list[str]:

@@ -79,6 +79,10 @@ def test_ids_of_the_book_are_unique_and_every_link_resolves(page):
     assert targets <= set(ids)
 
 
+def test_book_shows_no_markup_as_text(text):
+    assert not re.search(r"&lt;/?(a|math|span|m[a-z]+)\b|&amp;lt;", text)
+
+
 def test_every_row_of_the_ledger_is_an_anchor(page):
     ids = {attributes.get("id") for _, attributes in page.elements}
     assert {row.id for entry in ledger.entries() for row in entry.rows} <= ids
