@@ -108,7 +108,8 @@ def meanings(item: Judged) -> Html:
         (one,) = item.rows
         return tag("p", one.row.says, id=one.row.id if one.row.id != item.entry.id else False)
     rows = (
-        tag("li", tag("b", one.row.id.removeprefix(item.entry.id), " "), badge(one.verdict), f" {one.row.says}", id=one.row.id)
+        tag("li", tag("b", one.row.id.removeprefix(item.entry.id)), " ", badge(one.verdict), f" {one.row.says}",
+            id=one.row.id)
         for one in item.rows
     )
     return tag("ul", *rows, class_="rows")
