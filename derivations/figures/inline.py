@@ -21,6 +21,7 @@ def as_address(figure: Figure, alt: str) -> tuple[str, str]:
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": "derivations"})
     text = file.getvalue()
     text = re.sub(r' d="[^"]*"', rounded, text[text.index("<svg") :])
+    text = re.sub(r"<!--.*?-->|\n\s*", " ", text, flags=re.DOTALL)
     if len(text) > LARGEST:
         return as_png(figure), alt
     return f"data:image/svg+xml,{quote(text, safe=' ~!*()=:/;?,+$@&')}".replace('"', "%22"), alt

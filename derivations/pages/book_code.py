@@ -37,7 +37,7 @@ def source(function: Callable) -> str:
     text = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
     lines = text.splitlines()
     first = next((i for i, line in enumerate(lines) if line.startswith(("def ", "class ", "lambda"))), 0)
-    return "\n".join(lines[first:])
+    return "\n".join(line.removesuffix("  # fmt: skip") for line in lines[first:])
 
 
 def helpers(functions: Iterable[Callable], known: Targets) -> list[Callable]:
