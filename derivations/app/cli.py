@@ -28,6 +28,7 @@ EXAMPLES = """examples:
   derivations show odaibo.40 --at mu_q=0.5,sigma_q=2
   derivations errata                             every fault, one line each
   derivations figures --out pictures             the figures of the sources, redrawn
+  derivations book                               the whole ledger as one HTML page with typeset formulas
   derivations map kl_standard_normal             the entries and the tests of a function
   derivations trace --step                       one training step, line by line
   derivations cards --anki cards.tsv --obsidian notes   the ledger as flashcards
@@ -93,6 +94,10 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add("names", nargs="*", metavar="NAME", help="figures, named after their rows: lm-11 for lm.11 (default: all)")
     add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="output directory (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace existing files")
+    add = command("book", book_command, "Write the whole ledger as one HTML page, which needs no network", judging)
+    book = Path("derivations-out/book.html")
+    add("--out", type=Path, default=book, metavar="FILE", help="the page (default: %(default)s)")
+    add("--overwrite", action="store_true", help="replace an existing file")
 
 
 def add_study_commands(command: Callable, judging: argparse.ArgumentParser) -> None:
@@ -242,3 +247,31 @@ def figures_command(options: argparse.Namespace) -> int:
     document = json.dumps({"files": files}, indent=2, ensure_ascii=False)
     print(document if options.json else "\n".join(file["path"] for file in files))
     return 0
+
+
+def book_command(options: argparse.Namespace) -> int:
+    """Write the book; return 1 if a verdict is not the expected one, or if the page has a fault such as a dead link."""
+    from derivations.engine import ledger
+    from derivations.figures import NotShown
+    from derivations.pages import book
+    from derivations.pages.html import BrokenPage
+    from minivae.app.cli import use_one_thread
+    from minivae.runs import make_directory
+    from minivae.runs.files import must_be_free, write_atomically
+
+    use_one_thread()                                        # for the two models that are trained
+    must_be_free("--out", "new", [options.out], options.overwrite)
+    make_directory(options.out.parent, "the directory of the book")
+    items = judged_items(options, ledger.find_all([]))
+    try:
+        page = book.book(items, options.draws, options.seed)
+    except (BrokenPage, NotShown) as error:
+        tell(f"derivations: {error}")
+        return 1
+    with write_atomically(options.out, "w") as file:
+        file.write(page)
+    print(json.dumps({"path": str(options.out)}) if options.json else options.out)
+    bad = [judgement for item in items for judgement in item.rows if not judgement.ok]
+    for judgement in bad:
+        tell(f"derivations: {judgement.row.id} is {judgement.verdict}, expected {judgement.row.expected}")
+    return 1 if bad else 0

@@ -224,7 +224,7 @@ def variance_of_b(w, s, x, mu, sigma):
     rf" B = \log p(x|z) - {D}(q(z|x)||p(z))\}}:\;"
     rf" \left(E[A] - ELBO,\; E[B] - ELBO,\; Var{AT_POSTERIOR}[A],\; Var{AT_0}[B]\right) = 0 <"
     rf" \left(Var[A],\; Var[B],\; Var{AT_POSTERIOR}[B],\; Var{AT_0}[A]\right) ="
-    rf" \left(V_A,\; V_B,\; V_B{AT_POSTERIOR},\; V_A{AT_0}\right),\quad"
+    rf" \left(V_A,\; V_B,\; {{V_B}}{AT_POSTERIOR},\; {{V_A}}{AT_0}\right),\quad"
     r" \left\{V_A = \sigma_q^2\left(\frac{w(x - w\mu_q)}{s^2} - \mu_q\right)^2"
     r" + \frac{1}{2}\left(1 - \sigma_q^2 - \frac{w^2\sigma_q^2}{s^2}\right)^2,\;"
     r" V_B = \sigma_q^2\,\frac{w^2(x - w\mu_q)^2}{s^4} + \frac{w^4\sigma_q^4}{2s^4}\right\}",

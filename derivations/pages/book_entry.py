@@ -1,0 +1,195 @@
+"""One entry in the book: formula, verdict, meaning, numbers, fault and figure beside its code."""
+
+from typing import NamedTuple
+
+from derivations.engine.equation import Entry, Form
+from derivations.engine.judge import Judgement, outside
+from derivations.pages.book_code import Targets, code, unwrapped
+from derivations.pages.errata import DIGITS
+from derivations.pages.html import Html, link, listed, markup, tag
+from derivations.pages.mathml import math
+from derivations.pages.records import (
+    Judged, code_of, fetch, letters, located, sample, shown, sides_at, words_of,
+)  # fmt: skip
+from derivations.pages.terminal import IS, REPAIRED, UNBROKEN, drawn_as, link_text, point_text, value_text
+from derivations.pages.unicode import latex_sides
+from derivations.study import code_map
+
+
+class Around(NamedTuple):
+    """What an entry needs of the rest of the book."""
+
+    targets: Targets                                        # functions and their anchors
+    figures: dict[str, tuple[str, str]]                     # name: address of the picture, alt text
+    lessons: dict[str, list[tuple[str, str]]]               # id of an entry: anchors and titles of lessons
+    groups: dict[str, list[str]]                            # group of faults: ids of its rows
+    first: dict[str, str]                                   # name of a figure: the entry that shows it
+
+
+def article(item: Judged, around: Around) -> Html:
+    """Return the entry as an article; its id is the anchor."""
+    entry = item.entry
+    head = tag("h4", link(entry.id, entry.id, class_="id"), " ", badges(item), tag("small", entry.ref, class_="ref"))
+    parts = [*claims(entry), main_formula(item), meanings(item), *assumptions(entry), *faults(item, around.groups)]
+    parts += [tag("p", "Letters: ", letters_text(entry), class_="small")] if letters(entry) else []
+    parts += [picture(around, entry)] if drawn_as(entry) else []
+    ids = dict.fromkeys((entry.id, *(row.id for row in entry.rows)))
+    if lessons := [lesson for id in ids for lesson in around.lessons.get(id, ())]:
+        parts.append(tag("p", "See also: ", listed(link(anchor, title) for anchor, title in lessons), class_="small"))
+    left, right = tag("div", *parts, class_="left"), tag("div", *implementation(item, around.targets), class_="right")
+    words = f"{entry.id} {words_of(entry)}".replace("\n", " ")
+    return tag("article", head, left, right, id=entry.id, data_words=words)
+
+
+def badge(verdict: str) -> Html:
+    """Return a verdict as a link to the index of verdicts."""
+    return link(f"verdict.{verdict}", verdict, class_=f"badge {verdict}")
+
+
+def badges(item: Judged) -> Html:
+    """Return the verdicts of an entry, each once."""
+    return markup(*(markup(badge(verdict), " ") for verdict in dict.fromkeys(one.verdict for one in item.rows)))
+
+
+def claims(entry: Entry) -> list[Html]:
+    """Return what the source says in text, if the formula is our reading of it."""
+    said: dict[str, list[str]] = {}
+    for row in entry.rows:
+        if row.claim:
+            said.setdefault(row.claim, []).append(row.id.removeprefix(entry.id))
+    if not said:
+        return []
+    rows = sum(map(len, said.values()))
+    one = len(said) == 1 and rows == len(entry.rows)
+    marks = {text: "" if one else f" ({', '.join(which)})" for text, which in said.items()}
+    parts = [tag("p", f"The source says{marks[text]}: ", tag("q", text)) for text in said]
+    ours = ", ".join(letter for which in said.values() for letter in which)
+    reading = "Read here as" if rows == len(entry.rows) else f"Printed, except our reading of {ours}"
+    return [*parts, tag("p", reading, class_="small")]
+
+
+def main_formula(item: Judged) -> Html:
+    """Return the printed formula, with numbers at a sample point."""
+    entry, form = item.entry, shown(item.entry)
+    if form is not entry.printed:                           # a letter is not defined: the numbers are those of the intention
+        return chain(entry.printed, None, entry.id, names(entry))
+    point = sample(form)
+    where = point_text({symbol.name: point[symbol.name] for symbol in form.inputs}, letters(entry), DIGITS)
+    note = tag("p", f"Numbers at {where}".replace(UNBROKEN, "\u00a0"), class_="small at") if where else ""
+    return markup(chain(form, point, entry.id, names(entry)), note)
+
+
+def names(entry: Entry) -> list[str]:
+    """Return the ids of the links, if each link is a row."""
+    return [row.id for row in entry.rows] if entry.rows[0].link is not None else []
+
+
+def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html:
+    """Return a formula, one side on each line, with the values of the sides at a point; a wide formula scrolls."""
+    printed, texts = latex_sides(form.latex), []
+    if point is not None:
+        try:
+            texts = [value_text(side, DIGITS) for side in sides_at(form, point)]
+        except ValueError as error:
+            texts = [f"refused: {error}"]
+    if texts and len(texts) != len(printed):                # formula and numbers have different numbers of sides
+        printed, texts = [("", form.latex)], ["   ".join(texts)]
+    lines = []
+    for i, (relation, side) in enumerate(printed):
+        mark = link(rows[i - 1], rows[i - 1].removeprefix(id), class_="row") if i and len(rows) == len(printed) - 1 else ""
+        lines += [tag("span", math(relation) if relation else "", mark, class_="rel")]
+        lines += [tag("span", math(side, True), class_="side"), tag("span", *texts[i : i + 1], class_="value")]
+    return tag("div", *lines, class_="chain", tabindex="0", role="group", aria_label=f"formula of {id}")
+
+
+def meanings(item: Judged) -> Html:
+    """Return verdict and meaning of every row; a row of several is an anchor."""
+    if len(item.rows) == 1:
+        (one,) = item.rows
+        return tag("p", one.row.says, id=one.row.id if one.row.id != item.entry.id else False)
+    rows = (
+        tag("li", tag("b", one.row.id.removeprefix(item.entry.id)), " ", badge(one.verdict), f" {one.row.says}",
+            id=one.row.id)
+        for one in item.rows
+    )
+    return tag("ul", *rows, class_="rows")
+
+
+def assumptions(entry: Entry) -> list[Html]:
+    """Return the assumption, and what happens at points outside it."""
+    parts = [tag("p", tag("b", "Assuming "), entry.needs)] if entry.needs else []
+    for values in entry.outside:
+        state = outside(entry, values).state
+        result = {"fails": "it fails", "undefined": "it is undefined", "holds": "it holds as well"}[state]
+        why = f" ({entry.undefined.rstrip('.')})" if entry.undefined and state == "undefined" else ""
+        where = point_text(values, letters(entry), DIGITS)
+        parts += [tag("p", f"Outside this assumption, at {where}, {result}{why}:", class_="small")]
+        parts += [chain(entry.printed, sample(entry.printed) | values, entry.id)]
+    return parts
+
+
+def faults(item: Judged, groups: dict[str, list[str]]) -> list[Html]:
+    """Return the faults of an entry, each with both numbers and the form that holds."""
+    return [fault(item.entry, one, groups) for one in item.rows if one.row.fault]
+
+
+def fault(entry: Entry, judgement: Judgement, groups: dict[str, list[str]]) -> Html:
+    """Return one fault: what is wrong, a point where it fails, the form that holds there."""
+    row, known = judgement.row, letters(entry)
+    parts = [tag("p", tag("b", f"{row.id} {IS.get(judgement.verdict, f'is {judgement.verdict}')}. "), row.fault)]
+    printed = "Our reading" if row.claim else "The printed formula"
+    if judgement.free:
+        are = "is" if len(judgement.free) == 1 else "are"
+        parts.append(tag("p", f"{printed} has no value: {' and '.join(judgement.free)} {are} not defined."))
+    elif judgement.at_witness:
+        where = point_text(judgement.witness, known, DIGITS)
+        numbers = link_text(judgement.at_witness, DIGITS)
+        parts.append(tag("p", printed + (f" at {where}: " if where else ": "), tag("code", numbers)))
+    if row.repair:
+        point = sample(row.repair) | (judgement.witness or {})
+        where = ", at the same point" if judgement.witness and not judgement.free else ""
+        parts += [tag("p", f"{REPAIRED[row.expected]}{where}:"), chain(row.repair, point, entry.id)]
+    if others := [id for id in groups[row.group] if id != row.id]:
+        parts.append(tag("p", "The same fault: ", listed(map(link, others)), class_="small"))
+    return tag("div", *parts, class_=f"fault {judgement.verdict}")
+
+
+def letters_text(entry: Entry) -> Html:
+    """Return the letters of an entry with their rules; a letter leads to the index of symbols."""
+    known = letters(entry).values()
+    return listed((markup(link(f"symbol.{one.latex}", math(one.latex)), f": {one.rule}") for one in known), "; ")
+
+
+def picture(around: Around, entry: Entry) -> Html:
+    """Return the figure of an entry; a figure of several entries is shown once."""
+    name = drawn_as(entry)
+    if around.first[name] != entry.id:
+        return tag("p", "Figure: see ", link(around.first[name]), ".", class_="small")
+    address, alt = around.figures[name]
+    return tag("figure", tag("img", src=address, alt=alt, loading="lazy"), tag("figcaption", alt))
+
+
+def implementation(item: Judged, targets: Targets) -> list[Html]:
+    """Return the functions of minivae that are compared, then the code of the entry."""
+    found = {name: one for judgement in item.rows for name, one in judgement.ties}
+    parts = []
+    for name, tied in found.items():
+        agrees = "agrees" if tied.ok else "disagrees"
+        parts.append(tag("p", "In the model: ", link(name, name.removeprefix("minivae.")), f" {agrees}", class_="small"))
+    functions = code_of(item.entry)
+    parts += [code(function, targets, item.entry.id) for function in dict.fromkeys(map(unwrapped, functions))]
+    return [*parts, tag("p", located(functions[0]), class_="small where")]
+
+
+def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[str, str]]) -> Html:
+    """Return a function of minivae: entries that prove it, entries it states, tests, bugs, code."""
+    function, short = fetch(place.name), code_map.short(place)
+    parts = []
+    for label, ids in (("Proven by", place.tied), ("States", place.cited)):
+        parts += [tag("p", f"{label} ", listed(map(link, ids)), class_="small")] if ids else []
+    parts += [tag("p", "Held by ", listed(tag("code", test) for test in place.tests), class_="small")] if place.tests else []
+    if bugs:
+        parts.append(tag("p", "Bugs of it: ", listed(link(anchor, title) for anchor, title in bugs), class_="small"))
+    body = tag("div", code(function, targets, short), tag("p", located(function), class_="small where"), class_="right")
+    head = tag("h4", link(place.name, short, class_="id"))
+    return tag("article", head, tag("div", *parts, class_="left"), body, id=place.name, data_words=f"{short} {place.name}")

@@ -1,0 +1,61 @@
+"""Elements of an HTML page. Text is always escaped; only `Html` is taken as it is."""
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+
+class Html(str):
+    """Markup: text that is already escaped."""
+
+
+class BrokenPage(Exception):
+    """Raised when a page has a dead link, a duplicate id, a picture without a text, or something from a network."""
+
+
+def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
+    """Return an element. `class_` is the attribute class, `data_words` is data-words; False leaves an attribute out."""
+    shown = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items() if value is not False)
+    head = "".join(f" {key}" if value is True else f' {key}="{html.escape(str(value))}"' for key, value in shown)
+    end = "" if name in ("img", "input", "meta", "br") else f"</{name}>"
+    return Html(f"<{name}{head}>{markup(*inside)}{end}")
+
+
+def markup(*parts: str | Iterable) -> Html:
+    """Join parts, or lists of parts; escape those that are not markup."""
+    return Html("".join(markup(*part) if not isinstance(part, str) else escaped(part) for part in parts))
+
+
+def escaped(text: str) -> str:
+    """Return markup as it is and other text escaped."""
+    return text if isinstance(text, Html) else html.escape(text)
+
+
+def link(anchor: str, text: str | None = None, **attributes: str) -> Html:
+    """Return a link to an anchor of this page."""
+    return tag("a", anchor if text is None else text, href=f"#{anchor}", **attributes)
+
+
+def listed(parts: Iterable[str], between: str = ", ") -> Html:
+    """Join parts with a separator."""
+    return Html(html.escape(between).join(markup(part) for part in parts))
+
+
+def faults(page: str) -> list[str]:
+    """Return the faults of a page. Quotes in texts are escaped, so every quote here belongs to an attribute."""
+    ids = Counter(re.findall(r'<[^>]* id="([^"]*)"', page))
+    found = [f"the id {id} is used {count} times" for id, count in ids.items() if count > 1]
+    links = {html.unescape(target) for target in re.findall(r'<a [^>]*?href="#([^"]*)"', page)}
+    found += [f"no place for the link #{target}" for target in sorted(links - {html.unescape(id) for id in ids})]
+    pictures = (picture for picture in re.findall(r"<img[^>]*>", page) if not re.search(r' alt="[^"]', picture))
+    found += [f"a picture without a text: {picture[:60]}" for picture in pictures]
+    away = re.findall(r'<(?!a class="cite")[^>]*(?:src|href)="(?:https?:)?//[^"]*"', page)
+    return found + [f"a link into the network: {one[:80]}" for one in away]
+
+
+def checked(page: str) -> str:
+    """Return the page; raise BrokenPage if it has a fault."""
+    if found := faults(page):
+        raise BrokenPage("; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else ""))
+    return page
