@@ -4,6 +4,7 @@ A figure function returns the Figure and its alt text, a description for blind r
 do not support its text. Tests pass wrong numbers and expect this error. Each figure has the name of its entry.
 
     digits, nodes, common   shared parts: two models of digits, boxes and arrows, the check of claims
+    font, inline            for the book: a font with tall brackets, and figures inside a page
 """
 
 import difflib

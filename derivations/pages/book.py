@@ -94,7 +94,7 @@ def letters_of(body: str) -> str:
     return "".join(sorted(found | italic))
 
 
-# What the chapters share
+# Parts shared by the chapters
 
 
 def functions_and_targets(items: list[Judged]) -> tuple[list[code_map.Place], Targets]:

@@ -17,7 +17,7 @@ from derivations.study import code_map
 
 
 class Around(NamedTuple):
-    """What an entry needs of the rest of the book."""
+    """Facts from the rest of the book that an entry shows."""
 
     targets: Targets                                        # functions and their anchors
     figures: dict[str, tuple[str, str]]                     # name: address of the picture, alt text

@@ -6,7 +6,7 @@ MOST_NAMED = 5                                              # classes in the lin
 
 
 class Description(NamedTuple):
-    """What was read, and what it was taken for."""
+    """The data that were read, and their meaning."""
 
     source: str
     train: int                                  # rows to train on

@@ -22,7 +22,7 @@ Shape = tuple[int, int] | None
 
 
 def dataset_of(name: str, raw: Raw, how: Reading) -> Dataset:
-    """Return the data set in these arrays. Raises ValueError if they are none."""
+    """Return the data set in these arrays. Raises ValueError if they cannot be data."""
     x, y, test_x, test_y, notes = separated(raw, how)                           # rows and labels of both parts
     y, test_y, classes = numbered(x, y, test_x, test_y)
     own_split = test_x is not None
@@ -161,7 +161,7 @@ def flat(x: NDArray, shape: Shape, transpose: bool) -> NDArray:
 
 
 def meaning_of(low: float, high: float, whole: bool, grey: bool, trials: int | None) -> str:
-    """Return what the values are taken for. Refuses numbers that are no counts 0..trials."""
+    """Return what the values are taken for. Refuses numbers other than counts 0..trials."""
     if grey:
         return "grey levels of bytes, divided by 255"
     if trials is not None:

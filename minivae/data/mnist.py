@@ -20,7 +20,7 @@ NAME = re.compile(
 
 
 class Place(NamedTuple):
-    """What the name of an IDX file says."""
+    """Parts of the name of an IDX file."""
 
     prefix: str                 # "emnist-letters", or "" for MNIST's own names
     part: str                   # "train" or "test"

@@ -33,7 +33,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the user says about the data; None and False leave the decision to the content.
+    """Settings by the user about the data; None and False leave the decision to the content.
 
     Attributes
     ----------

@@ -9,7 +9,7 @@ from minivae.doctor.probe import Target
 
 @dataclass
 class Measured:
-    """What is known about one function after its examination; parts that were not confirmed are None."""
+    """Results for one function; parts that were not confirmed are None."""
 
     target: Target
     sizes: dict[str, int]
