@@ -63,7 +63,7 @@ def tokens(function: Callable) -> list[tokenize.TokenInfo]:
 
 
 def used(function: Callable) -> set[str]:
-    """Return the names in the code of a function that are no attributes."""
+    """Return the names in the code of a function, without attributes."""
     found, before = set(), ""
     for token in tokens(function):
         if token.type == tokenize.NAME and before != ".":

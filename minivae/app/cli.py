@@ -12,6 +12,9 @@ import sys
 from pathlib import Path
 
 from minivae import __version__
+from minivae.app.options import (
+    EVALUATE, MUSEUM, SHOW, SWEEP, TRAIN, add_common, add_data, add_evaluate, add_museum, add_place, add_sweep, add_train,
+)  # fmt: skip
 from minivae.app.progress import say
 from minivae.app.runner import run
 from minivae.app.typed import line, option
@@ -62,184 +65,35 @@ def make_parser() -> argparse.ArgumentParser:
     add_common(common.add_argument)
     shared = [plain, common]
 
-    def add_command(name, parents, brief, about=None):
-        return commands.add_parser(name, parents=parents, help=brief, description=about or f"{brief.capitalize()}.")
+    def add_command(name, parents, run_it, brief, about=None):
+        added = commands.add_parser(name, parents=parents, help=brief, description=about or f"{brief.capitalize()}.")
+        added.set_defaults(command=run_it)
+        return added
 
-    add_train(add_command("train", [plain], "train a VAE on a data set", TRAIN))
-    add_evaluate(add_command("evaluate", shared, "compare the bounds of a trained model with the exact log p(x)", EVALUATE))
-    sample = add_command("sample", shared, "draw new data from a trained model")
-    sample.set_defaults(command=sample_command)
+    add_train(add_command("train", [plain], train_command, "train a VAE on a data set", TRAIN))
+    compare = "compare the bounds of a trained model with the exact log p(x)"
+    add_evaluate(add_command("evaluate", shared, evaluate_command, compare, EVALUATE))
+    sample = add_command("sample", shared, sample_command, "draw new data from a trained model")
     sample.add_argument("-n", type=int, default=64, help="number of samples (default: %(default)s)")
-    plot = add_command("plot", [plain], "draw the figures of a run again")
-    plot.set_defaults(command=plot_command)
+    plot = add_command("plot", [plain], plot_command, "draw the figures of a run again")
     plot.add_argument("--overwrite", action="store_true", help="with --out: replace earlier figures")
     add_place(plot)
     for command in (plot, sample):
         command.add_argument("run", type=Path, metavar="RUN", help="directory of a run")
         command.add_argument("--out", type=Path, metavar="DIR", help="directory for the files (default: RUN)")
-    add_data(add_command("data", shared, "show what would be read from a file, without training", SHOW))
-    explore = "write a page for the browser that shows the latent space"
-    explorer_command.add_options(add_command("explore", [plain], explore, explorer_command.ABOUT))
-    listing = add_command("runs", [plain], "list the runs in a directory")
-    listing.set_defaults(command=runs_command)
+    show = "show what would be read from a file, without training"
+    add_data(add_command("data", shared, data_command, show, SHOW))
+    explore, write_page = "write a page for the browser that shows the latent space", explorer_command.explore_command
+    explorer_command.add_options(add_command("explore", [plain], write_page, explore, explorer_command.ABOUT))
+    listing = add_command("runs", [plain], runs_command, "list the runs in a directory")
     listing.add_argument("path", nargs="?", type=Path, default=Path("."), metavar="DIR", help="directory (default: .)")
-    add_sweep(add_command("sweep", shared, "train with several values of beta, sigma or latent, and compare", SWEEP))
-    add_museum(add_command("museum", shared, "show real bugs of public VAE code, and which checks notice them", MUSEUM))
+    sweep = "train with several values of beta, sigma or latent, and compare"
+    add_sweep(add_command("sweep", shared, sweep_command, sweep, SWEEP))
+    museum = "show real bugs of public VAE code, and which checks notice them"
+    add_museum(add_command("museum", shared, museum_command, museum, MUSEUM))
     rosetta_command.add_parser(commands)
     doctor_command.add_parser(commands)
     return parser
-
-
-def add_common(add, seed: int | None = 0, overwrite: bool | None = False) -> None:
-    """Add the options of commands that draw random numbers and write files."""
-    add("--seed", type=int, default=seed, help="random seed (default: 0)")
-    add("--overwrite", action="store_true", default=overwrite, help="replace the files of an earlier command")
-
-
-def add_place(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where the data of a run are now."""
-    parser.add_argument("--data", metavar="PATH", help="where the data of the run are now, if they were moved")
-
-
-TRAIN = """Train a VAE, measure it on held-out data, draw figures. The run is a directory with config, history, model,
-results and figures; an interrupted run can be continued with --resume."""
-LIKELIHOOD = "bernoulli, binomial or gaussian (default: binomial for the bundled digits, else bernoulli)"
-
-DATA = "the bundled digits, a file (.npz, .npy, .csv, .tsv, IDX), or a directory with MNIST's files (default: digits)"
-
-
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a file is to be read."""
-    add = parser.add_argument_group("options for your own data").add_argument
-    label = "column of the labels: its name in the header, or its number (0 is the first, -1 the last)"
-    add("--label", metavar="COLUMN", help=label)
-    delimiter = "separator of a text file: a character, tab or space (default: comma; tab for .tsv)"
-    add("--delimiter", metavar="CHAR", help=delimiter)
-    add("--image", metavar="HxW", help="shape of a row as a picture, for example 28x28 (default: that of the file, if any)")
-    transpose = "exchange rows and columns of every picture: the files of EMNIST are stored like that"
-    add("--transpose", action="store_true", default=None, help=transpose)
-    trials = "the numbers are counts 0..N: the binomial likelihood; other likelihoods see them divided by N"
-    add("--trials", type=int, metavar="N", help=trials)
-
-
-SHOW = """Read data as `minivae train --data PATH` does, print what was read, and draw a sheet of samples. Nothing is
-trained."""
-
-
-def add_data(show: argparse.ArgumentParser) -> None:
-    """Add the options of data."""
-    show.set_defaults(command=data_command)
-    show.add_argument("data", nargs="?", default="digits", metavar="digits|PATH", help=DATA)
-    show.add_argument("-n", type=int, default=100, help="number of samples in the sheet (default: %(default)s)")
-    out = "directory for the sheet (default: %(default)s)"
-    show.add_argument("--out", type=Path, default=Path("minivae-data"), metavar="DIR", help=out)
-    add_reading(show)
-
-
-def add_train(train: argparse.ArgumentParser) -> None:
-    """Add the options of train. Options that are not given stay None; `completed` fills in DEFAULTS."""
-    train.set_defaults(command=train_command)
-    add = train.add_argument
-    add_common(add, None, None)
-    add("--data", metavar="digits|PATH", help=DATA)
-    add("--latent", type=int, metavar="J", help="number of latent dimensions (default: 2)")
-    add("--hidden", type=widths, metavar="H,H", help="widths of the encoder's hidden layers, or none (default: 128,64)")
-    add("--likelihood", metavar="NAME", help=LIKELIHOOD)
-    binarize = "treat each pixel as a probability and sample 0/1 images for each mini-batch"
-    add("--binarize", action="store_true", default=None, help=binarize)
-    sigma = "sigma of the gaussian likelihood: a number, learned or optimal (default: optimal)"
-    add("--sigma", type=number_or_word, metavar="S", help=sigma)
-    add("--beta", type=float, help="weight of the KL; below 1, minus the loss may be above log p(x) (default: 1)")
-    add("--samples", type=int, metavar="L", help="draws of z per data point (default: 1)")
-    add("--objective", metavar="NAME", help="elbo, or iwae: the bound with --samples importance weights (default: elbo)")
-    add("--estimator", metavar="NAME", help="KL estimator: analytic, sampled or path (default: analytic; sampled for iwae)")
-    add("--autoencoder", action="store_true", default=None, help="plain autoencoder, for comparison: no noise, no KL")
-    add("--activation", metavar="NAME", help="tanh or relu (default: tanh)")
-    add("--epochs", type=int, metavar="N", help="passes over the data (default: 150; with --resume, as before)")
-    add("--batch", type=int, metavar="B", help="rows in a mini-batch (default: 128)")
-    add("--lr", type=float, metavar="RATE", help="learning rate of Adam (default: 0.002)")
-    add("--dtype", metavar="NAME", help="float32 or float64 (default: float32)")
-    add("--out", type=Path, metavar="DIR", help="directory of the new run (default: minivae-out)")
-    add("--resume", type=Path, metavar="RUN", help="continue an interrupted run exactly where it stopped")
-    add_reading(train)
-    add("--no-explorer", action="store_true", help="do not write explorer.html, a page for the browser")
-    add("--save-every", type=int, metavar="STEPS", help="save after every STEPS steps (default: every 5 seconds)")
-
-
-SWEEP = """Train once for each value of one option and compare rate (KL), distortion (reconstruction error) and collapse
-(no latent dimension depends on x). Give several values to one of --beta, --sigma and --latent (default: five betas)."""
-
-
-def add_sweep(sweep: argparse.ArgumentParser) -> None:
-    """Add the options of sweep: some options of train, the first three with several values."""
-    sweep.set_defaults(command=sweep_command)
-    add = sweep.add_argument
-    beta = "weights of the KL (default: 0.25,1,4,16,64; 1 if another option has several values)"
-    add("--beta", type=several(float), metavar="B,B,...", help=beta)
-    sigma = "sigmas of the gaussian likelihood: numbers, learned, optimal"
-    add("--sigma", type=several(number_or_word), metavar="S,S,...", help=sigma)
-    add("--latent", type=several(int), metavar="J,J,...", help="numbers of latent dimensions (default: 2)")
-    add("--data", default="digits", metavar="digits|PATH", help="as for train")
-    add_reading(sweep)
-    add("--likelihood", metavar="NAME", help=LIKELIHOOD)
-    hidden = "widths of the encoder's hidden layers, or none (default: 64)"
-    add("--hidden", type=widths, default=(64,), metavar="H,H", help=hidden)
-    add("--epochs", type=int, default=40, metavar="N", help="passes over the data (default: %(default)s)")
-    add("--batch", type=int, default=128, metavar="B", help="rows in a mini-batch (default: %(default)s)")
-    add("--lr", type=float, default=2e-3, metavar="RATE", help="learning rate of Adam (default: %(default)s)")
-    out = "directory for the table and the figure (default: %(default)s)"
-    add("--out", type=Path, default=Path("minivae-sweep"), metavar="DIR", help=out)
-
-
-EVALUATE = """Compute lower bounds of log p(x) on the held-out data of a run and, for one or two latent dimensions, the exact
-log p(x). The default rows and seed are those of train, so both commands print the same ELBO. Exit code 1 if the bounds
-are not in order: ELBO <= importance-weighted bounds <= log p(x)."""
-
-
-def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
-    """Add the options of evaluate: which results to compute in addition to bounds and rate."""
-    evaluate.set_defaults(command=evaluate_command)
-    add = evaluate.add_argument
-    add("run", type=Path, metavar="RUN", help="directory of a run")
-    add_place(evaluate)
-    k = "numbers of importance weights of the bounds (default: 1,10,100,1000)"
-    add("--k", type=several(int), default=(1, 10, 100, 1000), metavar="K,K,...", help=k)
-    gap = "split the gap log p(x) - ELBO into the encoder's error and the limit of any diagonal Gaussian (J <= 2)"
-    add("--gap", action="store_true", help=gap)
-    ais = "add annealed importance sampling from the prior, for any number of latent dimensions"
-    add("--ais", action="store_true", help=ais)
-    add("--exact", action="store_true", help="fail if the exact log p(x) cannot be computed")
-    rows = "use the first N held-out data points (default: those that train measured; with --ais about 100 of them)"
-    add("--rows", type=int, metavar="N", help=rows)
-    add("--out", type=Path, metavar="DIR", help="write the figures and evaluate.json to DIR (default: write nothing)")
-
-
-def several(kind):
-    """Return a function that turns "0.25,1,4" into a tuple, with `kind` applied to each part."""
-    def values(text: str) -> tuple:
-        return tuple(kind(part) for part in text.split(","))
-
-    values.__name__ = f"{kind.__name__} values"             # argparse prints this name in its error message
-    return values
-
-
-MUSEUM = """Real bugs of public VAE code, re-created in this package. Without NAME, list them all; with it, train a model
-with the bug beside a correct one and print which checks notice the bug."""
-
-
-def add_museum(museum: argparse.ArgumentParser) -> None:
-    """Add the options of museum."""
-    museum.set_defaults(command=museum_command)
-    add = museum.add_argument
-    add("name", nargs="?", metavar="NAME", help="name of an exhibit")
-    add("--matrix", action="store_true", help="run all checks on all bugs: a table and a figure")
-    add("--markdown", action="store_true", help="with --matrix: print the table as Markdown, draw no figure")
-    add("--blind", action="store_true", help="find a bug yourself: --seed chooses it, each hint is what one check reports")
-    add("--hints", type=int, metavar="N", help="with --blind: print N hints at once, instead of one for each return key")
-    add("--reveal", action="store_true", help="with --blind: print the answer")
-    add("--epochs", type=int, default=40, metavar="N", help="epochs of the two trainings (default: %(default)s)")
-    out = "directory for the figure (default: %(default)s)"
-    add("--out", type=Path, default=Path("minivae-museum"), metavar="DIR", help=out)
 
 
 def museum_command(options: argparse.Namespace) -> int:
@@ -248,19 +102,6 @@ def museum_command(options: argparse.Namespace) -> int:
     from minivae.museum import command
 
     return command.visit(options)
-
-
-def widths(text: str) -> tuple[int, ...]:
-    """Return the tuple (128, 64) for "128,64", and () for "none"."""
-    return () if text == "none" else tuple(int(width) for width in text.split(","))
-
-
-def number_or_word(text: str) -> float | str:
-    """Return 0.5 for "0.5"; return words unchanged."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def train_command(options: argparse.Namespace) -> int:
@@ -314,7 +155,7 @@ def command_again(options) -> str:
 def plot_command(options: argparse.Namespace) -> int:
     """Draw the figures of a run again."""
     from minivae import runs
-    from minivae.app.train import draw
+    from minivae.app.results import draw
     from minivae.runs.files import must_be_free
 
     run, data = open_run(options.run, options.data)
@@ -365,7 +206,7 @@ def pictures_of(options: argparse.Namespace, run) -> tuple:
     An older run does not store the shape: its data have it, if they are there.
     """
     from minivae import runs
-    from minivae.app.train import data_of
+    from minivae.app.run_data import data_of
     from minivae.data import DataError
 
     if "image_shape" not in run.config or run.config["data"] == "digits":
@@ -434,7 +275,7 @@ def runs_command(options: argparse.Namespace) -> int:
 def open_run(path: Path, place: str | None = None):
     """Return a run and its data in the form that its likelihood needs; `place` is where the data are now."""
     from minivae import runs
-    from minivae.app.train import data_of
+    from minivae.app.run_data import data_of
 
     run = runs.read(path)
     return run, data_of(run, place)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from minivae import checks, runs
 from minivae.app.progress import say
-from minivae.app.train import GAP, MEASURED, UNIT, by_integration, data_of
+from minivae.app.results import GAP, MEASURED, UNIT, by_integration
+from minivae.app.run_data import data_of
 from minivae.app.typed import line, option, place
 from minivae.data import Dataset
 from minivae.evidence import (

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from minivae import checks, data, runs
 from minivae.app.data import reading_of, say_what_was_read
 from minivae.app.progress import Progress, Silent, discard, say, tell
-from minivae.app.train import UNIT, StopOnSignal, choose_likelihood, prepare_data
+from minivae.app.results import UNIT
+from minivae.app.run_data import choose_likelihood, prepare_data
+from minivae.app.train import StopOnSignal
 from minivae.app.typed import line, option, pasted
 from minivae.evidence.sweep import Point, Setting, sweep
 from minivae.figures import style, training

@@ -19,7 +19,6 @@ FILE = "explorer.html"                                      # `evidence` has the
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of explore."""
-    parser.set_defaults(command=explore_command)
     parser.add_argument("run", type=Path, metavar="RUN", help="directory of a run")
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"the page to write (default: RUN/{FILE})")
     parser.add_argument("--rows", type=int, metavar="N", help="show the first N held-out data points (default: at most 500)")
@@ -30,7 +29,7 @@ def explore_command(options: argparse.Namespace) -> int:
     """Write the page of a run; print its path and how to use it."""
     from minivae import checks, runs
     from minivae.app.progress import say
-    from minivae.app.train import data_of
+    from minivae.app.run_data import data_of
     from minivae.explorer.build import build, evidence_for
     from minivae.runs.files import must_be_free, write_atomically
 

@@ -18,7 +18,7 @@ import pytest
 
 from derivations.app import cli as derivations_cli
 from minivae import runs
-from minivae.app import cli, evaluate, runner, train
+from minivae.app import cli, evaluate, results, run_data, runner, train
 from minivae.figures import style
 from tests.helpers.forked import run_forked
 from tests.helpers.trained import end_quickly
@@ -71,7 +71,7 @@ def test_progress_goes_to_stderr_without_escape_codes(quick):
 
 def printed_report(out, document, capsys):
     """Return the report that train prints for these results."""
-    train.report(argparse.Namespace(json=False, quiet=True), runs.read(out), document)
+    results.report(argparse.Namespace(json=False, quiet=True), runs.read(out), document)
     return capsys.readouterr().out
 
 
@@ -90,7 +90,7 @@ def test_train_explains_nats_and_the_gap_and_names_the_next_command(quick, capsy
     out, document, _ = quick
     printed = printed_report(out, document, capsys)
     assert printed.count("1 nat = 1.44 bits") == 1 and "by numerical integration over z, error below 0.001 nats" in printed
-    assert f"\n{train.GAP}\n" in printed and "the encoder's error and the limit of any diagonal Gaussian" in printed
+    assert f"\n{results.GAP}\n" in printed and "the encoder's error and the limit of any diagonal Gaussian" in printed
     assert printed.endswith(f"\nnext   minivae evaluate {out} --gap\n")
 
 
@@ -103,7 +103,7 @@ def test_loss_curves_state_the_elbo_that_train_prints(quick):
 
 @pytest.mark.parametrize("error, words", [(0, "0.001"), (1e-7, "0.001"), (0.001, "0.001"), (0.0011, "0.01"), (0.2, "1")])
 def test_error_of_an_integral_is_rounded_up_to_a_power_of_ten(error, words):
-    assert train.by_integration(error).endswith(f"error below {words} nats")
+    assert results.by_integration(error).endswith(f"error below {words} nats")
 
 
 def test_printed_train_command_makes_the_same_model(quick, tmp_path, monkeypatch):
@@ -412,7 +412,7 @@ def test_binarize_applies_to_training_and_to_later_measurements(tmp_path, monkey
     options = cli.completed(cli.make_parser().parse_args(["train", "--binarize"]))
     training, _, _ = train.new_training(options, "")
     assert training.data.binarize and training.vae.likelihood.name == "bernoulli"
-    again = train.data_of(runs.read(out))
+    again = run_data.data_of(runs.read(out))
     assert again.binarize and (again.test_x == training.data.test_x).all() and set(np.unique(again.test_x)) == {0, 1}
     assert cli.main(["train", "--binarize", "--likelihood", "gaussian", "--out", str(tmp_path / "no")]) == 2
     assert "--binarize must be used with the bernoulli likelihood; got gaussian" in capsys.readouterr().err
@@ -422,7 +422,7 @@ def test_binarize_applies_to_training_and_to_later_measurements(tmp_path, monkey
 def run_with_20_rows(tmp_path, monkeypatch, capsys):
     """Train and measure on 20 held-out rows; return directory, results, and the rows that each figure command gets."""
     shown = []
-    for command in (train, evaluate):
+    for command in (train, results, evaluate):
         monkeypatch.setattr(command, "MEASURED", 20)
     monkeypatch.setattr("minivae.figures.all_figures", lambda vae, data, *rest: shown.append(len(data.test_x)) or {})
     assert cli.main([*QUICK, "-q", "--json", "--seed", "3", "--out", str(tmp_path / "run")]) == 0

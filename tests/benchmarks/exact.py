@@ -26,6 +26,7 @@ import numpy as np
 from minivae import runs
 from minivae.app import cli
 from minivae.app import train as app_train
+from minivae.app.run_data import data_of
 from minivae.evidence import exact_log_px
 from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp
@@ -105,7 +106,7 @@ def trained(words: list[str], folder: Path, rows: int | None):
     if cli.main(["train", *words, "-q", "--out", str(folder / "run"), "--overwrite"]):
         raise SystemExit("the training failed")
     run = runs.read(folder / "run")
-    return run.vae, app_train.data_of(run).test_x[:rows]
+    return run.vae, data_of(run).test_x[:rows]
 
 
 def main(arguments=None) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 import minivae.explorer
 from minivae import Bernoulli, Binomial, Gaussian, VAE, exact_log_px
-from minivae.app import cli, train
+from minivae.app import cli, results, train
 from minivae.data import Dataset
 from minivae.evidence.gaps import expected
 from minivae.explorer import build as builder
@@ -19,7 +19,6 @@ from minivae.explorer.build import build, content_of, unpacked
 from minivae.explorer.evidence import Evidence
 from minivae.figures import style
 from minivae.gaussian import kl_standard_normal, log_standard_normal, reparameterize
-from minivae.runs import checkpoint
 from tests.helpers.browser import REQUIRED, Browser, executable, need_browser
 from tests.helpers.trained import trained
 
@@ -173,7 +172,8 @@ def run(tmp_path_factory):
 
 def measure_few(patch):
     """Let train measure thirty held-out rows and draw no figures."""
-    patch.setattr(train, "MEASURED", 30)
+    for module in (train, results):
+        patch.setattr(module, "MEASURED", 30)
     patch.setattr(train, "draw", lambda *_: [])
 
 
@@ -187,12 +187,12 @@ def test_explorer_page_of_all_digits_is_small_enough_for_train(digits):
     vae, data, _ = trained()
     nothing = np.zeros(len(data.test_x))
     page = build(vae, data, "digits", Evidence(nothing, nothing, np.zeros((len(nothing), 2, 2))))
-    assert len(page) < 220_000 < train.EXPLORER_BYTES
+    assert len(page) < 220_000 < results.EXPLORER_BYTES
 
 
 def test_train_names_the_explore_command_if_the_page_is_large(tmp_path, monkeypatch, capsys):
     measure_few(monkeypatch)
-    monkeypatch.setattr(train, "EXPLORER_BYTES", 1000)
+    monkeypatch.setattr(results, "EXPLORER_BYTES", 1000)
     out = tmp_path / "run"
     assert cli.main(["train", "-q", "--epochs", "1", "--hidden", "8", "--out", str(out)]) == 0
     assert f"or     minivae explore {out}\n" in capsys.readouterr().out and not (out / "explorer.html").exists()

@@ -78,7 +78,7 @@ class Poisson(Likelihood):
 
 LIKELIHOODS = {kind.name: kind for kind in (Bernoulli, Binomial, Gaussian, Poisson)}''',
     },
-    "minivae/app/cli.py": {"bernoulli, binomial or gaussian": "bernoulli, binomial, gaussian or poisson"},
+    "minivae/app/options.py": {"bernoulli, binomial or gaussian": "bernoulli, binomial, gaussian or poisson"},
     "derivations/beyond/likelihoods.py": {
         "    log_binomials,\n)\n": "    log_binomials,\n    poisson_log_prob,\n    poisson_log_prob_backward,\n)\n",
         "": r'''
@@ -133,7 +133,7 @@ def leaky_relu_backward(d_h, h):
 def softplus(''',
         '"relu": (relu, relu_backward)': '"relu": (relu, relu_backward), "leaky_relu": (leaky_relu, leaky_relu_backward)',
     },
-    "minivae/app/cli.py": {"tanh or relu": "tanh, relu or leaky_relu"},
+    "minivae/app/options.py": {"tanh or relu": "tanh, relu or leaky_relu"},
     "derivations/beyond/network.py": {
         "    affine_backward,\n": "    affine_backward,\n    leaky_relu,\n    leaky_relu_backward,\n",
         "": r'''
@@ -181,7 +181,7 @@ def kl_nonnegative_backward(d_kl, z, mu, log_var):
     ("elbo", "nonnegative"): Objective(kl_nonnegative, kl_nonnegative_backward, elbo_loss, elbo_loss_backward),
    ''',
     },
-    "minivae/app/cli.py": {"analytic, sampled or path": "analytic, sampled, path or nonnegative"},
+    "minivae/app/options.py": {"analytic, sampled or path": "analytic, sampled, path or nonnegative"},
     "derivations/beyond/gradients.py": {
         "from minivae.gaussian import":
             "from minivae.objective import kl_nonnegative, kl_nonnegative_backward\nfrom minivae.gaussian import",
@@ -231,7 +231,7 @@ READERS = {""",
         '    ".csv": read_table,\n': '    ".csv": read_table,\n    ".raw": read_raw,\n',
         "from numpy.typing import ArrayLike": "import numpy as np\nfrom numpy.typing import ArrayLike",
     },
-    "minivae/app/cli.py": {".csv, .tsv": ".csv, .tsv, .raw"},
+    "minivae/app/options.py": {".csv, .tsv": ".csv, .tsv, .raw"},
 }
 
 ENTRY = {

@@ -1,0 +1,127 @@
+"""The results of a run: measure it, draw its figures, write its page, print the numbers."""
+
+import json
+import math
+
+import numpy as np
+
+from minivae.app.progress import say
+from minivae.app.typed import pasted
+from minivae.evidence import exact_log_px, lower_bounds
+from minivae.explorer.evidence import EXPLORER, Evidence
+from minivae.runs.files import write_atomically
+
+MEASURED = 500                                              # most held-out rows that are measured and drawn
+EXPLORER_BYTES = 400_000                                    # a larger page is written by `minivae explore` only
+UNIT = "in nats per data point (unit of the natural logarithm; 1 nat = 1.44 bits)"
+GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gaussian is from the exact posterior"
+
+
+def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
+    """Return bounds and exact log p(x), means over the held-out rows in nats, and log p(x) of every row for the explorer.
+
+    None for a number that does not exist.
+    """
+    evidence = None
+    names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")
+    results = dict.fromkeys(names) | {"iw_k": k, "held_out": len(data.test_x)}
+    if vae.noise:                                           # a plain autoencoder has no q(z|x), so no bound
+        bounds = lower_bounds(vae, data.test_x, k, rng)
+        for name, values in bounds._asdict().items():
+            mean_se = (values**2).sum() ** 0.5 / len(values)
+            results[name] = float(mean_se if name.endswith("_se") else values.mean())
+        evidence = Evidence(bounds.iw_bound, bounds.iw_bound_se, weights=k)
+        results["reconstruction_se"] = results["elbo_se"]   # the KL is exact
+    if vae.latent <= 2:
+        exact = exact_log_px(vae, data.test_x)
+        error = float(exact.error.max())
+        evidence = Evidence(exact.log_px, exact.error, exact.box)
+        results |= {"log_px": float(exact.log_px.mean()), "log_px_error": error if math.isfinite(error) else None}
+    if vae.noise and vae.latent <= 2:
+        results["gap"] = results["log_px"] - results["elbo"]
+    return results, evidence
+
+
+def draw(run, data, results: dict) -> list[dict]:
+    """Draw and save every figure of a run; return path and alt text of each. `results` contains the measured means."""
+    from minivae import figures
+    from minivae.figures import style                       # importing matplotlib takes half a second: train first
+
+    rng = np.random.default_rng(run.config["seed"])
+    measured = results.get("log_px"), results.get("elbo")
+    drawn = figures.all_figures(run.vae, data.few(MEASURED), run.history, rng, *measured)
+    files = []
+    for name, (figure, alt) in drawn.items():
+        path = run.path / f"{name}.png"
+        style.save(figure, alt, path)
+        files.append({"path": str(path), "alt": alt})
+    return files
+
+
+def explore(run, data, evidence: Evidence) -> str | None:
+    """Write the page of the explorer, if it is small; return its path. A plain autoencoder has none."""
+    from minivae.explorer import build                      # imports matplotlib, as figures do
+
+    if not run.vae.noise:
+        return None
+    page = build.build(run.vae, data.few(MEASURED), run.path.resolve().name, evidence)
+    if len(page) > EXPLORER_BYTES:
+        return None
+    with write_atomically(run.path / EXPLORER) as file:
+        file.write(page.encode())
+    return str(run.path / EXPLORER)
+
+
+def report(options, run, results: dict) -> None:
+    """Print the results on stdout: tables, or one JSON document."""
+    if options.json:
+        print(json.dumps(results, indent=2))
+        return
+    print("\n".join([*table(results), "files"]))
+    for file in ("config.json", "history.csv", "model.npz", "results.json"):
+        print(f"  {run.path / file}")
+    for file in results["files"]:
+        print(f"  {file['path']}")
+    if results["explorer"]:
+        print(f"  {results['explorer']}   open it in a browser")
+    print(f"again  {results['command']}")
+    path = pasted(run.path)
+    if run.vae.noise:
+        print(f"next   minivae evaluate {path}{' --gap' * (run.vae.latent <= 2)}")
+    else:
+        print(f"next   minivae sample {path}")
+    if run.vae.noise and not results["explorer"] and not options.no_explorer:
+        print(f"or     minivae explore {path}")
+    say(options, f"{results['seconds']:.1f} s in all")
+
+
+def table(results: dict) -> list[str]:
+    """Return a line for each number with its meaning, then the definition of the gap."""
+    k, error = results["iw_k"], results["log_px_error"]
+    rows = [
+        ("reconstruction", "reconstruction", "reconstruction_se", "mean log p(x|z), with z drawn from the encoder's q(z|x)"),
+        ("KL", "kl", None, "KL(q(z|x) || p(z)): how far the encoder's Gaussian is from the prior"),
+        ("ELBO", "elbo", "elbo_se", "reconstruction - KL: a lower bound of log p(x)"),
+        (f"IW bound, k={k}", "iw_bound", "iw_bound_se", "importance-weighted: a tighter lower bound, from k draws of z"),
+        ("exact log p(x)", "log_px", None, by_integration(math.inf if error is None else error)),
+        ("gap", "gap", "elbo_se", "log p(x) - ELBO"),
+    ]
+    lines = [f"{results['held_out']} held-out data points; mean +- standard error of the draws", UNIT]
+    for label, key, se, meaning in rows:
+        if results[key] is not None:
+            error = f"+- {results[se]:.3f}" if se else ""
+            lines.append(f"  {label:18} {results[key]:9.3f} {error:9}  {meaning}")
+    if results["log_px"] is None:
+        return [*lines, "  (the exact log p(x) is computed for one or two latent dimensions)"]
+    if results["gap"] is None:
+        return lines
+    parts = "its parts, the encoder's error and the limit of any diagonal Gaussian, are computed by the next command"
+    return [*lines, GAP, parts]
+
+
+def by_integration(error: float) -> str:
+    """Return the phrase about log p(x): how it was computed, and a power of ten above its error, at least 0.001."""
+    if error == math.inf:
+        return "by numerical integration over z, error unknown: some posterior is narrower than the finest grid"
+    below = max(0.001, 10.0 ** math.ceil(math.log10(error))) if error > 0 else 0.001
+    return f"by numerical integration over z, error below {below:g} nats"

@@ -1,0 +1,133 @@
+"""The data of a run: where they are, and in the form that its likelihood needs; the choice of the likelihood."""
+
+import contextlib
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from minivae import checks, data, runs
+from minivae.likelihood import make_likelihood
+from minivae.train import in_chunks
+
+
+def choose_likelihood(options, data):
+    """Return the likelihood that the options name; the default is Binomial for counts and Bernoulli for other data."""
+    binary = data.trials is None or getattr(options, "binarize", False)
+    name = options.likelihood or ("bernoulli" if binary else "binomial")
+    settings = {}
+    if name == "gaussian":
+        settings["sigma"] = "optimal" if options.sigma is None else options.sigma
+    elif options.sigma is not None:
+        rule = "used with the gaussian likelihood only"
+        checks.refuse("--sigma", rule, f"{options.sigma} for {name}", "Add --likelihood gaussian.")
+    if name == "binomial":
+        if data.trials is None:
+            remedy = "Add --trials N, the largest possible count, or use another likelihood."
+            checks.refuse("--likelihood binomial", "used with counts 0..n", "data without their n", remedy)
+        settings["n"] = data.trials
+    return make_likelihood(name, **settings)
+
+
+def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> data.Dataset:
+    """Return the data in the form that the likelihood needs: counts for Binomial, sampled zeros and ones with `binarize`.
+
+    In all other cases, counts become fractions from 0 to 1. Raises ValueError if the likelihood does not allow the values of
+    the data.
+    """
+    if binarize and likelihood.name != "bernoulli":
+        remedy = "Add --likelihood bernoulli, or leave it out."
+        checks.refuse("--binarize", "used with the bernoulli likelihood", likelihood.name, remedy)
+    if likelihood.name == "binomial" and whole.trials is not None and whole.trials != likelihood.n:
+        remedy = "Its model.npz belongs to other data, or is damaged."
+        checks.refuse("the run", f"a model of counts 0..{whole.trials}", f"one of counts 0..{likelihood.n}", remedy)
+    prepared = whole.binarized() if binarize else whole if likelihood.takes_counts else whole.as_fractions()
+    try:
+        likelihood.check(extremes(prepared), "--data")
+    except ValueError as error:                             # a column of labels can be the reason
+        warned = [note for note in prepared.about.notes if note.startswith("warning")]
+        raise ValueError(" ".join([str(error), *warned])) from error
+    return prepared
+
+
+def extremes(prepared: data.Dataset) -> np.ndarray:
+    """Return the smallest and the largest number, and one that is not whole if there is one, as a row (1, K).
+
+    A likelihood that accepts these accepts all; a refusal and its remedy then speak of all of the data.
+    """
+    found = []
+    for x in (*in_chunks(prepared.train_x), prepared.test_x):
+        broken = x[x != np.rint(x)][:1] if x.dtype.kind == "f" else x[:0, 0]
+        found.append(np.concatenate([[x.min(), x.max()], broken]).astype(x.dtype))
+    found = np.concatenate(found)
+    broken = found[found != np.rint(found)][:1]
+    return np.concatenate([[found.min(), found.max()], broken]).astype(found.dtype)[None]
+
+
+def checksum(prepared: data.Dataset) -> int:
+    """Return a checksum of all training and held-out rows, because a run can only be resumed with the same data."""
+    crc = 0
+    for part in (*in_chunks(prepared.train_x), prepared.test_x):
+        crc = zlib.crc32(np.ascontiguousarray(part), crc)
+    return crc
+
+
+def data_of(run: runs.Run, given: str | None = None) -> data.Dataset:
+    """Return the data of a run in the form that its likelihood needs; `given` is where the user says that they are.
+
+    Raises ValueError if they are missing or changed.
+    """
+    missing, changed = [], []
+    for place in places_in(run) if given is None else [given]:
+        try:
+            whole = data.load(place, **reading_in(run) if place != "digits" else {})
+        except data.DataError as error:
+            missing.append(error)
+            continue
+        prepared = prepare_data(whole, run.vae.likelihood, run.config.get("binarize", False))
+        crc = checksum(prepared)
+        if run.config.get("data_crc32", crc) == crc and prepared.train_x.shape[1] == run.vae.features:
+            return prepared
+        changed.append(place)
+    if changed and given is not None:
+        checks.refuse("--data", f"the data on which {run.path} was trained", f"{given}, with other numbers", "Name another.")
+    if changed:
+        got = f"{run.path}, but {changed[0]} has changed since it was trained"
+        checks.refuse("RUN", "a run whose data are unchanged", got, "Restore the old data, or train on the new data.")
+    elsewhere = "" if given is not None else " If they are elsewhere now, add --data PATH."
+    raise data.DataError(f"the data of {run.path}: {missing[0]}{elsewhere}") from missing[0]
+
+
+def places_in(run: runs.Run) -> list[str]:
+    """Return where the data of a run may be: seen from the run, then absolute, then as they were named in the command."""
+    places, source = run.config.get("data_places", {}), run.config["data"]
+    if not isinstance(places, dict) or not all(isinstance(place, str) for place in places.values()):
+        runs.damaged(run.path / "config.json", f"its data_places are {places!r}")
+    if source == "digits":
+        return [source]
+    found = [str(run.path / places["from_run"])] if "from_run" in places else []
+    found += [places["absolute"]] if "absolute" in places else []
+    return list(dict.fromkeys(os.path.realpath(place) for place in [*found, source]))
+
+
+def places_of(source: str, run: Path) -> dict[str, str]:
+    """Return the absolute path of the data, and their path from the run: both can be moved together. {} for the digits."""
+    if source == "digits":
+        return {}
+    found, places = os.path.realpath(source), {}
+    with contextlib.suppress(ValueError):                   # on another drive of Windows there is no such path
+        places["from_run"] = os.path.relpath(found, os.path.realpath(run))
+    return places | {"absolute": found}
+
+
+def reading_in(run: runs.Run) -> dict:
+    """Return the settings of reading of a run; a run without them was made when less was taken from the content."""
+    reading = run.config.get("reading", {"older": True})
+    if not isinstance(reading, dict):
+        runs.damaged(run.path / "config.json", f"its reading is {reading!r}")
+    known = {"label": str, "delimiter": str, "image": str, "transpose": bool, "trials": int, "older": bool}
+    wrong = [name for name, value in reading.items() if type(value) is not known.get(name)]
+    if wrong:
+        runs.damaged(run.path / "config.json", f"its reading has {wrong[0]}")
+    return reading
