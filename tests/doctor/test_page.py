@@ -1,5 +1,6 @@
 """The page of the doctor: its recipe for PyTorch works with a stand-in whose arrays behave like tensors."""
 
+import re
 import sys
 from types import ModuleType
 
@@ -7,7 +8,11 @@ import numpy as np
 import pytest
 
 from minivae.doctor import examine
-from tests.doctor.fresh import Tensor
+from minivae.museum.exhibits import bugs
+from tests.doctor.fresh import RIGHT, Tensor
+from tests.doctor.styles import STYLES
+from tests.doctor.test_doctor import INVISIBLE, VISIBLE
+from tests.doctor.test_first_contact import RECORDED, TRUTH
 from tests.helpers.readme import PAGES
 
 
@@ -34,3 +39,18 @@ def test_pytorch_recipe_of_the_page_works_with_a_stand_in(monkeypatch):
     exec(recipe, names)
     found = examine(loss=names["loss"])
     assert found.wrong == [] and found.rosetta["reading"]["beta"] == pytest.approx(0.5)
+
+
+def test_page_states_the_score_that_the_records_give():
+    text = " ".join(PAGES["minivae/doctor/README.md"].split())
+    score = re.search(
+        r"museum's (\d+) exhibits the doctor finds something in (\d+); .*? other (\d+)\. .*? in (\d+) right implementations"
+        r".*? wrote (\d+) files for it\. It remarks on (\d+) of the (\d+) with a fault, and calls none of the (\d+) right",
+        text,
+    )
+    right = [file for file in TRUTH if TRUTH[file]["right"]]
+    faulty = [file for file in TRUTH if file not in right]
+    noticed = sum(bool(RECORDED[file]) for file in faulty)
+    own = len(RIGHT) + len(STYLES) + len(right)
+    counted = len(bugs()), len(VISIBLE), len(INVISIBLE), own, len(TRUTH), noticed, len(faulty), len(right)
+    assert tuple(map(int, score.groups())) == counted
