@@ -1,0 +1,2 @@
+"""Exercises: write the gradients yourself.
+"""

@@ -1,0 +1,222 @@
+"""Cut functions out of the package's own source: the blank that a learner fills, and the solution.
+
+A function is found by its name, so nothing is written a second time; a name that is gone raises LookupError.
+"""
+
+import ast
+import functools
+import importlib
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from minivae import checks
+
+COLUMN = 60                                                 # where the trailing comments of the package begin
+SHAPE = re.compile(r"\([LBDJHIO\d*, ]*\)(?: each)?")
+
+
+class Piece(NamedTuple):
+    """A function of the package, and which of its lines stay in the blank.
+
+    Attributes
+    ----------
+    module, name : str
+        "gaussian", "reparameterize"; methods are "VAE.backward".
+    arguments : int or tuple of str
+        How many arguments the learner's function has (0: all without a default); or the names of the arguments of a
+        function that is made from some lines of the method.
+    keep : tuple of str
+        Targets of assignments that are given.
+    whole : bool
+        True if the whole body is blank: the source works in place, or its lines give the answer away.
+    lines : tuple of str
+        The targets of the lines that a made function consists of.
+    called : str
+        The name of the learner's function.
+    """
+
+    module: str
+    name: str
+    arguments: int | tuple[str, ...] = 0
+    keep: tuple[str, ...] = ()
+    whole: bool = False
+    lines: tuple[str, ...] = ()
+    called: str = ""
+
+    @property
+    def function(self) -> str:
+        """The name of the learner's function."""
+        return self.called or self.name.rpartition(".")[2]
+
+
+def module_of(piece: Piece) -> ModuleType:
+    """Return the module of a function."""
+    return importlib.import_module(f"minivae.{piece.module}")
+
+
+@functools.cache
+def file_text(module: str) -> tuple[str, str]:
+    """Return the path of a module, relative to the project, and its text."""
+    path = Path(importlib.import_module(f"minivae.{module}").__file__)
+    return f"minivae/{module.replace('.', '/')}.py", path.read_text(encoding="utf-8")
+
+
+def node_of(piece: Piece) -> ast.FunctionDef:
+    """Return the function's node in the tree of its file. Raises LookupError if the file has no such function."""
+    file, text = file_text(piece.module)
+    body = ast.parse(text).body
+    for part in piece.name.split("."):
+        found = [node for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == part]
+        if not found:
+            raise LookupError(f"{file} has no {piece.name}: rename it in minivae/exercises/catalogue.py, too.")
+        body = found[0].body
+    return found[0]
+
+
+def source_of(piece: Piece) -> str:
+    """Return the function's source without indentation, as it stands in the package."""
+    node, (_, text) = node_of(piece), file_text(piece.module)
+    return textwrap.dedent("\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])) + "\n"
+
+
+def solution(piece: Piece) -> str:
+    """Return the place and the source of the solution: the function, or those of its lines that were blank."""
+    file, text = file_text(piece.module)
+    node, lines = node_of(piece), text.splitlines()
+    if not piece.lines:
+        return f"# {file}, line {node.lineno}\n{source_of(piece)}"
+    chosen = [child for child in node.body if target(child) in piece.lines]
+    shown = [line for child in chosen for line in lines[child.lineno - 1 : child.end_lineno]]
+    return f"# {file}, line {chosen[0].lineno}\n" + textwrap.dedent("\n".join(shown)) + "\n"
+
+
+def tree_of(piece: Piece, source: str = "") -> ast.FunctionDef:
+    """Return the solution as a function without docstring, annotations and checks of arguments; `source` may be changed."""
+    node = ast.parse(source or source_of(piece)).body[0]
+    node.body = [child for child in node.body if not is_spoken(child)]
+    if piece.lines:
+        node.body = [child for child in node.body if target(child) in piece.lines]
+        results = [name for name in piece.lines[1:] if "," not in name]
+        node.body.append(ast.parse("return " + ", ".join(results)).body[0])
+        node = WithoutForward().visit(node)
+        node.args = ast.parse(f"def f({', '.join(piece.arguments)}): pass").body[0].args
+        missing = set(piece.lines) - {target(child) for child in node.body}
+        if missing:
+            raise LookupError(f"{piece.name} has no line that computes {', '.join(sorted(missing))}")
+    node.name, node.returns = piece.function, None
+    for argument in (*node.args.args, *node.args.kwonlyargs):
+        argument.annotation = None
+    return ast.fix_missing_locations(node)
+
+
+class WithoutForward(ast.NodeTransformer):
+    """Replace `f.mu` by `mu`: a made function gets the arrays themselves."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        """Return the name of the array."""
+        self.generic_visit(node)
+        is_forward = isinstance(node.value, ast.Name) and node.value.id == "f"
+        return ast.Name(node.attr, ast.Load()) if is_forward else node
+
+
+def is_spoken(node: ast.stmt) -> bool:
+    """Return True for a docstring, and for a call that only checks arguments."""
+    if not isinstance(node, ast.Expr):
+        return False
+    value = node.value
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        return True
+    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and hasattr(checks, value.func.id)
+
+
+def target(node: ast.stmt) -> str:
+    """Return the text left of the `=` of an assignment, "" for other statements."""
+    if not isinstance(node, ast.Assign):
+        return ""
+    return ", ".join(ast.unparse(each).strip("()") for each in node.targets)
+
+
+def compiled(piece: Piece, tree: ast.FunctionDef) -> Callable:
+    """Return a function, made from a tree, that finds the names of its module."""
+    names = dict(vars(module_of(piece)))
+    exec(compile(ast.Module([tree], []), f"<{piece.function}>", "exec"), names)
+    return names[piece.function]
+
+
+# The blank
+
+
+def blank(piece: Piece) -> str:
+    """Return the function with its lines blanked: `...` stands for every expression; comments keep only the shape."""
+    node = tree_of(piece)
+    comments = comments_of(piece)
+    lines = [f"def {piece.function}({', '.join(arguments_of(piece, node))}):"]
+    if piece.whole:
+        return "\n".join([*lines, "    ...", ""])
+    for child in node.body:
+        code = blanked(child, piece.keep) or verbatim(piece, child)
+        comment = comments.get(target(child) or "return", "")
+        if isinstance(child, (ast.Assign, ast.Return)) and comment and target(child) not in piece.keep:
+            code = f"{code:<{COLUMN - 4}}# {comment}"
+        lines.append("    " + code.rstrip())
+    return "\n".join([*lines, ""])
+
+
+def arguments_of(piece: Piece, node: ast.FunctionDef) -> Sequence[str]:
+    """Return the arguments of the learner's function; a default stays only if it is a number."""
+    names = [argument.arg for argument in node.args.args]
+    if isinstance(piece.arguments, tuple):
+        return names
+    needed = piece.arguments or len(names) - len(node.args.defaults)
+    defaults = dict(zip(reversed(names), (ast.unparse(value) for value in reversed(node.args.defaults))))
+    return [f"{name}={defaults[name]}" if defaults.get(name, "").isdigit() else name for name in names[:needed]]
+
+
+def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
+    """Return one statement with `...` in place of its expressions, "" if it is kept; names that are returned stay."""
+    if isinstance(node, ast.Return):
+        parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        return "return " + ", ".join(part.id if isinstance(part, ast.Name) else "..." for part in parts)
+    if isinstance(node, ast.Assign):
+        return "" if target(node) in keep else f"{target(node)} = ..."
+    return "..."
+
+
+def verbatim(piece: Piece, kept: ast.stmt) -> str:
+    """Return the source of a statement that is kept, as it stands in the package."""
+    source = source_of(piece)
+    same = [node for node in ast.parse(source).body[0].body if target(node) == target(kept)]
+    return ast.get_source_segment(source, same[0])
+
+
+def comments_of(piece: Piece) -> dict[str, str]:
+    """Return the step's number and the shape in the trailing comment of every assignment and of `return`."""
+    source, found = source_of(piece), {}
+    lines = source.splitlines()
+    for node in ast.parse(source).body[0].body:
+        code, _, comment = lines[node.end_lineno - 1].partition("  # ")
+        step, shape = re.match(r"\d(?=\s|$)", comment), SHAPE.search(comment)
+        words = [match[0] for match in (step, shape) if match]
+        if words and isinstance(node, (ast.Assign, ast.Return)):
+            found[target(node) or "return"] = "   ".join(words)
+    return found
+
+
+def blanks_left(function: ast.FunctionDef) -> list[int]:
+    """Return the lines of a learner's function where `...` still stands for an expression or a statement."""
+    found = []
+    for node in ast.walk(function):
+        value = getattr(node, "value", None) if isinstance(node, (ast.Assign, ast.Return, ast.Expr)) else None
+        parts = value.elts if isinstance(value, ast.Tuple) else [value]
+        if any(isinstance(part, ast.Constant) and part.value is Ellipsis for part in parts):
+            found.append(node.lineno)
+    return found
+
+
+def same_code(one: ast.AST, other: ast.AST) -> bool:
+    """Return True if two functions have the same code, apart from comments and layout."""
+    return ast.dump(one) == ast.dump(other)
