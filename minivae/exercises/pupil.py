@@ -91,7 +91,8 @@ def of_model(function: Callable, arguments: list) -> Any:
 
     settings, flat, x, eps = arguments
     settings = dict(settings)
-    kind = make_likelihood(*settings.pop("likelihood"))
+    name, *sigma = settings.pop("likelihood")
+    kind = make_likelihood(name, **dict(zip(("sigma",), sigma)))
     hidden = [int(width) for width in settings.pop("hidden")]
     shapes = shapes_of(x.shape[1], eps.shape[2], hidden, kind.scale)
     vae = VAE(Params(shapes, flat), kind, beta=float(settings.pop("beta")), **settings)

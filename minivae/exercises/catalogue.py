@@ -1,0 +1,264 @@
+"""The fourteen exercises and the bonus: which functions are blank, with which inputs they are judged."""
+
+import functools
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.checks import refuse
+from minivae.exercises.cut import Piece, blank, tree_of
+from minivae.exercises.prompts import TEXTS
+from minivae.params import shapes_of
+
+SIZES = (                                                   # two draws; sizes are primes, so a shape tells its letters
+    {"L": 3, "B": 5, "J": 2, "D": 7, "I": 7, "O": 3, "H": 11},
+    {"L": 2, "B": 3, "J": 7, "D": 5, "I": 2, "O": 7, "H": 5},
+)
+CAUGHT = ("exp-log-var", "half-forgotten", "kl-log-var-sign", "noise-not-in-gradient", "divided-by-log-var", "noise-forgotten")
+
+
+class Draw(NamedTuple):
+    """The sizes and the arguments of one call."""
+
+    sizes: Mapping[str, int]
+    arguments: list
+
+    def sizes_of(self, letters: str) -> dict[str, int]:
+        """Return the sizes of these letters."""
+        return {letter: size for letter, size in self.sizes.items() if letter in letters}
+
+
+class Part(NamedTuple):
+    """A function of an exercise, the names of its results, and its inputs.
+
+    `how` is the adapter that calls it. `written` is the index of an argument whose arrays the function writes; its arrays
+    follow the returned ones in `results`. `case` says what is special about the inputs.
+    """
+
+    piece: Piece
+    results: tuple[str, ...]
+    letters: str
+    draw: Callable
+    case: str = ""
+    how: str = "plain"
+    written: int | None = None
+    count: int = 0                                          # of returned arrays, if others are written
+
+    @property
+    def title(self) -> str:
+        """The function's name, and its case."""
+        return f"{self.piece.function}, {self.case}" if self.case else self.piece.function
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """The names of the returned arrays."""
+        return self.results[: self.count or len(self.results)]
+
+    def arguments(self) -> list[str]:
+        """Return the names of the function's arguments; none if an adapter calls it."""
+        return [argument.arg for argument in tree_of(self.piece).args.args] if self.how == "plain" else []
+
+    def draws(self, seed: int) -> list[Draw]:
+        """Return the two draws of this seed."""
+        return [Draw(sizes, self.draw(np.random.default_rng([seed, k]), sizes)) for k, sizes in enumerate(SIZES)]
+
+
+class Exercise(NamedTuple):
+    """An exercise: its number, name, texts and parts, and the functions that it gives."""
+
+    number: int
+    name: str
+    title: str
+    prompt: str
+    hints: tuple[str, str, str]
+    parts: tuple[Part, ...]
+    given: tuple[str, ...]
+
+    @property
+    def stem(self) -> str:
+        """The name of its file, without .py."""
+        return f"{self.number:02d}_{self.name}"
+
+    def pieces(self) -> list[Piece]:
+        """Return its functions, each once."""
+        return list(dict.fromkeys(part.piece for part in self.parts))
+
+    def import_line(self) -> str:
+        """Return the line that imports what is given, or ""."""
+        return f"from minivae.exercises.given import {', '.join(self.given)}" if self.given else ""
+
+    def file(self) -> str:
+        """Return the learner's file: the prompt and the blank functions."""
+        head = f'"""{self.number} of {len(PARTS)}: {self.title}\n\n{self.prompt.strip()}\n"""\n\nimport numpy as np\n'
+        head += f"\n{self.import_line()}\n" if self.given else ""
+        return head + "".join(f"\n\n{blank(piece)}" for piece in self.pieces())
+
+
+# Inputs
+
+
+def normal(shapes: str, **fit: Callable) -> Callable:
+    """Return a function that draws normal arrays: "BO BI" has one word for each argument, one letter for each axis."""
+    def draw(rng, sizes):
+        arrays = [rng.standard_normal([sizes[letter] for letter in word.strip(".")]) for word in shapes.split()]
+        for place, function in fit.items():
+            arrays[int(place[1:])] = function(arrays[int(place[1:])])
+        return arrays
+
+    return draw
+
+
+def coin(a: NDArray) -> NDArray:
+    """Return 0 and 1."""
+    return (a > 0).astype(float)
+
+
+def large(a: NDArray) -> NDArray:
+    """Return numbers of size up to some thousands, of both signs."""
+    return 1000 * a
+
+
+def half_empty(a: NDArray) -> NDArray:
+    """Return an array with some entries -inf, and one column of -inf alone."""
+    a = a.copy()
+    a[0, 1:] = -np.inf
+    a[:, 0] = -np.inf
+    return a
+
+
+def along(axis: int, draw: Callable) -> Callable:
+    """Return a draw with a further argument, the axis."""
+    return lambda rng, sizes: [*draw(rng, sizes), axis]
+
+
+def network(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
+    """Return the arguments of mlp_backward for two layers, tanh."""
+    b, i, h, o = (sizes[letter] for letter in "BIHO")
+    layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1])) for shape in ((i, h), (h, h + 2), (h + 2, o))]
+    hs = [rng.standard_normal((b, i)), *(np.tanh(rng.standard_normal((b, n))) for n in (h, h + 2)), rng.standard_normal((b, o))]
+    d_layers = [(np.full_like(weight, np.nan), np.full_like(bias, np.nan)) for weight, bias in layers]
+    return [rng.standard_normal((b, o)), hs, layers, "tanh", d_layers]
+
+
+def model(likelihood: tuple, **settings) -> Callable:
+    """Return a draw of a model's settings, parameters, data and noise."""
+    def draw(rng, sizes):
+        scale = ("log_sigma",) if likelihood[0] == "gaussian" else ()
+        shapes = shapes_of(sizes["D"], sizes["J"], [sizes["H"]], scale)
+        flat = rng.normal(0, 0.5, sum(int(np.prod(shape)) for shape in shapes.values()))
+        x = (rng.random((sizes["B"], sizes["D"])) < 0.5).astype(float)
+        eps = rng.standard_normal((sizes["L"], sizes["B"], sizes["J"]))
+        return [{"likelihood": list(likelihood), "hidden": [sizes["H"]], "beta": 1.0} | settings, flat, x, eps]
+
+    return draw
+
+
+def optimiser(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
+    """Return parameters, three gradients and the settings of Adam."""
+    settings = {"lr": 0.3, "b1": 0.6, "b2": 0.7, "tiny": 0.1}
+    return [rng.standard_normal(sizes["D"]), list(rng.standard_normal((3, sizes["D"]))), settings]
+
+
+def copies(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
+    """Return the names of exhibits in random order, and three times the right code ("")."""
+    names = ["", "", "", *CAUGHT]
+    return [[names[i] for i in rng.permutation(len(names))]]
+
+
+# The list
+
+PARAMETERS = tuple(f"d_{part}.{i}.{name}" for part in ("encoder", "decoder") for i in (1, 2) for name in ("weight", "bias"))
+STEPS = ("L, B, J", "d_z", "d_mu_z, d_log_var_z", "d_mu", "d_log_var")
+PATHS = Piece("vae", "VAE.backward", ("d_z_px", "d_z_kl", "d_mu_kl", "d_log_var_kl", "mu", "log_var", "eps"), STEPS[:1],
+              lines=STEPS, called="two_paths")  # fmt: skip
+BACKWARD = Piece("vae", "VAE.backward", keep=("L, B, J", "encoder, d_encoder", "decoder, d_decoder", "objective"))
+LAYERS = tuple(f"d_layers[{i}], {name}" for i in range(3) for name in ("weight", "bias"))
+
+
+def _paths(rng, sizes):
+    arrays = normal("LBJ LBJ BJ BJ BJ BJ LBJ")(rng, sizes)
+    return [arrays[0].reshape(-1, sizes["J"]), *arrays[1:]]
+
+
+PARTS: dict[str, tuple[Part, ...]] = {
+    "affine_backward": (Part(Piece("ops", "affine_backward"), ("d_x", "d_weight", "d_bias"), "BIO", normal("BO BI IO O")),),
+    "tanh_backward": (Part(Piece("ops", "tanh_backward"), ("d_a",), "BH", normal("BH BH", _1=np.tanh)),),
+    "sigmoid_softplus": (
+        Part(Piece("ops", "sigmoid_backward"), ("d_a",), "BH", normal("BH BH", _1=lambda a: (1 + np.tanh(a)) / 2)),
+        Part(Piece("ops", "softplus_backward"), ("d_a",), "BH", normal("BH BH")),
+        Part(Piece("ops", "softplus_backward"), ("d_a",), "BH", normal("BH BH", _1=large), "large inputs"),
+    ),
+    "log_sum_exp": (
+        Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB")),
+        Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", along(1, normal("LB")), "axis 1"),
+        Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB", _0=large), "large inputs"),
+        Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB", _0=half_empty), "-inf among a"),
+    ),
+    "log_sum_exp_backward": (
+        Part(Piece("ops", "log_sum_exp_backward", 3), ("d_a",), "LB", normal("B LB")),
+        Part(Piece("ops", "log_sum_exp_backward", 3), ("d_a",), "LB", along(1, normal("L LB")), "axis 1"),
+        Part(Piece("ops", "log_sum_exp_backward", 3), ("d_a",), "LB", normal("B LB", _1=large), "large inputs"),
+    ),
+    "reparameterize": (
+        Part(Piece("gaussian", "reparameterize"), ("z",), "LBJ", normal("BJ BJ LBJ")),
+        Part(Piece("gaussian", "reparameterize_backward"), ("d_mu", "d_log_var"), "LBJ", normal("LBJ BJ BJ LBJ")),
+    ),
+    "kl": (Part(Piece("gaussian", "kl_standard_normal"), ("kl",), "BJ", normal("BJ BJ")),),
+    "kl_backward": (Part(Piece("gaussian", "kl_standard_normal_backward"), ("d_mu", "d_log_var"), "BJ", normal("BJ BJ BJ")),),
+    "bernoulli": (
+        Part(Piece("likelihood", "bernoulli_log_prob", whole=True), ("log_px_z",), "LBD", normal("BD LBD", _0=coin)),
+        Part(Piece("likelihood", "bernoulli_log_prob_backward"), ("d_logits",), "LBD", normal("LB BD LBD", _1=coin)),
+        Part(Piece("likelihood", "bernoulli_log_prob", whole=True), ("log_px_z",), "LBD",
+             normal("BD LBD", _0=coin, _1=large), "large logits"),
+        Part(Piece("likelihood", "bernoulli_log_prob_backward"), ("d_logits",), "LBD",
+             normal("LB BD LBD", _1=coin, _2=large), "large logits"),
+    ),
+    "gaussian_backward": (
+        Part(Piece("likelihood", "gaussian_log_prob_backward"), ("d_mean", "d_log_sigma"), "LBD", normal("LB BD LBD .")),
+    ),
+    "mlp_backward": (
+        Part(Piece("ops", "mlp_backward", 5, whole=True), ("d_x", *LAYERS), "BIHO", network, written=4, count=1),
+    ),
+    "two_paths": (Part(PATHS, ("d_z", "d_mu", "d_log_var"), "LBJ", _paths),),
+    "whole_backward": (
+        Part(Piece("objective", "iw_loss_backward"), ("d_log_px_z", "d_kl"), "LB",
+             lambda rng, sizes: [np.array(1.7), *normal("LB LB")(rng, sizes), 1.0]),
+        Part(BACKWARD, PARAMETERS, "LBJDH", model(("bernoulli",), beta=1.5), "the ELBO, Bernoulli", "model"),
+        Part(BACKWARD, (*PARAMETERS, "d_log_sigma"), "LBJDH",
+             model(("gaussian", "learned"), objective="iwae", estimator="sampled"), "importance weights, Gaussian", "model"),
+    ),
+    "adam": (Part(Piece("adam", "Adam.step", whole=True), tuple(f"theta after step {i}" for i in (1, 2, 3)), "D", optimiser,
+                  how="adam"),),
+}  # fmt: skip
+
+
+GIVEN = {
+    "sigmoid_softplus": ("sigmoid",), "bernoulli": ("sigmoid",), "mlp_backward": ("ACTIVATIONS", "affine_backward"),
+    "two_paths": ("reparameterize_backward",),
+    "whole_backward": ("OBJECTIVES", "log_sum_exp_backward", "mlp_backward", "reparameterize_backward"),
+}  # fmt: skip
+
+
+@functools.cache
+def exercises() -> tuple[Exercise, ...]:
+    """Return the fourteen exercises in order."""
+    found = []
+    for number, (name, parts) in enumerate(PARTS.items(), 1):
+        title, prompt, *hints = (textwrap.dedent(text).strip() for text in TEXTS[name])
+        found.append(Exercise(number, name, title, prompt, tuple(hints), parts, GIVEN.get(name, ())))
+    return tuple(found)
+
+
+def find(name: str) -> Exercise:
+    """Return the exercise of a number, a name, or a file. Raises ValueError if there is none."""
+    from minivae.exercises.bonus import BONUS
+
+    word = name.rpartition("/")[2].removesuffix(".py")
+    for exercise in (*exercises(), BONUS):
+        if word in (exercise.name, exercise.stem) or word.isdigit() and int(word) == exercise.number:
+            return exercise
+    known = ", ".join(exercise.name for exercise in (*exercises(), BONUS))
+    refuse("NAME", "a number from 1 to 15 or the name of an exercise", repr(name), f"The names are {known}.")

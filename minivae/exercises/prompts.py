@@ -1,0 +1,232 @@
+"""The texts of the exercises: a title, the prompt at the head of the learner's file, and three hints.
+
+B is the number of data points, D of features, J of latent dimensions, L of draws of z for each data point.
+"""
+
+RULE = """A backward function gets the gradient of the loss in the output first, then the inputs of the forward. It
+returns the gradient of the loss in each input. `d_x` is the gradient of the loss in x, of the shape of x."""
+
+TEXTS: dict[str, tuple[str, str, str, str, str]] = {
+    "affine_backward": (
+        "the gradients of y = x W + b",
+        f"""
+{RULE}
+
+Forward: y = x W + b, with x (B, I), W = weight (I, O), b = bias (O,), y (B, O).
+Given d_y (B, O), derive the gradients in x, W and b.
+Start with one entry: y[n, o] = sum_i x[n, i] W[i, o] + b[o]. Which y depend on W[i, o]? Sum over those.
+Replace every `...`. You may also write the function in another way: only the returned arrays count.
+""",
+        "The shapes nearly decide it: build (B, I) from (B, O) and (I, O), and (I, O) from (B, I) and (B, O).",
+        "The same b is added to all B rows, so its gradient collects from all B rows.",
+        "dL/dW[i, o] = sum over n of x[n, i] d_y[n, o]. As matrices, one of the two factors is transposed.",
+    ),
+    "tanh_backward": (
+        "the gradient of h = tanh(a), from the output",
+        """
+Forward: h = tanh(a), for arrays of any shape.
+The backward gets d_h and the *output* h, not a: h is stored anyway. Return d_a, of the shape of h.
+Derive dh/da, and write it with h alone.
+""",
+        "tanh(a) = sinh(a) / cosh(a): differentiate the quotient.",
+        "cosh^2 - sinh^2 = 1. Divide the derivative out and recognise tanh(a) in it.",
+        "The argument h is tanh(a) already: taking tanh of it again is the usual mistake. At h = 0 the slope is 1, at h = 1 it is 0.",
+    ),
+    "sigmoid_softplus": (
+        "the gradients of sigmoid and softplus",
+        """
+Two functions of arrays of any shape.
+
+    s = sigmoid(a) = 1 / (1 + e^-a)        sigmoid_backward(d_s, s) gets the output s
+    y = softplus(a) = log(1 + e^a)         softplus_backward(d_out, a) gets the input a
+
+Each returns d_a. The second must be right for a = 1000 and a = -1000, too. `sigmoid` is given and does not overflow.
+""",
+        "Write the slope of sigmoid with s and without a. Where is it largest? At a = 0, with the value 1/4.",
+        "e^-a / (1 + e^-a)^2 is a product of two fractions; one of them is s. The other is what s lacks to 1.",
+        "Differentiate log(1 + e^a) and divide numerator and denominator by e^a: a function that you know.",
+    ),
+    "log_sum_exp": (
+        "log sum exp without overflow",
+        """
+    log_sum_exp(a) = log( sum_l exp(a_l) ),   the sum along one axis:  a (L, B), axis 0 -> (B,)
+
+exp(1000) is inf, and log(exp(-1000)) is -inf. The result must be right for such numbers.
+Some entries may be -inf (a weight of 0). Where all entries of the axis are -inf, the result is -inf, not nan.
+The axis is summed away: `axis=1` of (L, B) gives (L,).
+""",
+        "log sum exp(a - c) + c is the same number for every c, so choose a convenient c for each sum.",
+        "With c = the largest entry, every exponent is at most 0 and one is exactly 0: nothing overflows, and the sum is at least 1.",
+        "-inf - (-inf) is nan: where the largest entry is -inf, subtract 0 instead. `keepdims=True` keeps the shapes compatible.",
+    ),
+    "log_sum_exp_backward": (
+        "the gradient of log sum exp",
+        """
+Forward: y = log sum_l exp(a_l) along one axis: a (L, B), axis 0 -> y (B,).
+Given d_out, of the shape of y, return d_a, of the shape of a.
+Derive dy/da_l. The result has a name in deep learning. It must be right for entries such as 1000.
+""",
+        "dy/da_l = (1 / sum) * d(sum)/da_l. Only one term of the sum contains a_l.",
+        "The slopes are positive and sum to 1 along the axis. Subtract the largest entry before exp: the ratio does not change.",
+        "d_out lacks the axis that was summed away. `np.expand_dims` puts it back, so that it multiplies every a_l.",
+    ),
+    "reparameterize": (
+        "the draw z = mu + sigma eps, and its gradient",
+        """
+q(z|x) is a Gaussian with mean mu and *log-variance* log_var = log sigma^2, both (B, J).
+eps is standard normal noise, (L, B, J): L draws for each data point.
+
+    z = mu + sigma eps        (L, B, J)
+
+Write sigma with log_var, and the draw. Then derive the gradients of the loss in mu and log_var, given d_z (L, B, J).
+The L draws share one mu and one log_var. eps is noise: no gradient is returned for it.
+""",
+        "log_var = log sigma^2 = 2 log sigma. Solve for sigma.",
+        "dz/dmu = 1, for each of the L draws: what happens to an input that is used L times?",
+        "By the chain rule dz/dlog_var = eps dsigma/dlog_var, and sigma = exp(log_var / 2) has the slope sigma / 2.",
+    ),
+    "kl": (
+        "the KL to the standard normal, in closed form",
+        """
+Derive KL( N(mu, sigma^2) || N(0, 1) ) for one coordinate, in nats, with log_var = log sigma^2:
+
+    KL = E_q[ log q(z) - log p(z) ],    q = N(mu, sigma^2),  p = N(0, 1)
+
+mu and log_var are (B, J). Return the KL of every coordinate, (B, J): no sum, no mean.
+It is 0 at mu = 0, log_var = 0, and positive everywhere else.
+""",
+        "log q(z) - log p(z) = -log sigma - (z - mu)^2 / (2 sigma^2) + z^2 / 2. Take the mean of each term under q.",
+        "E_q[(z - mu)^2] = sigma^2 and E_q[z^2] = mu^2 + sigma^2.",
+        "Four terms with one common factor 1/2: the square of the mean, the variance, a 1, the log-variance. Two of them are subtracted.",
+    ),
+    "kl_backward": (
+        "the gradient of the KL",
+        """
+Differentiate the KL of exercise 7 in mu and in log_var. d_kl is (B, J): one gradient for each coordinate's KL.
+Return d_mu and d_log_var, (B, J) each.
+
+Check by hand before you run: both are 0 at mu = 0, log_var = 0.
+""",
+        "Each coordinate's KL depends on its own mu and log_var only: no sums.",
+        "sigma^2 = exp(log_var). What is its derivative in log_var?",
+        "The KL is a half times a bracket. In mu the half cancels the 2 of a square; in log_var it stays.",
+    ),
+    "bernoulli": (
+        "log p(x|z) for black and white pixels, from logits",
+        """
+Each of D pixels x_d is 0 or 1, and is 1 with the probability p_d = sigmoid(l_d); l is the decoder's output, the logits.
+
+    log p(x|z) = sum_d ( x_d log p_d + (1 - x_d) log(1 - p_d) )
+
+x is (B, D) and logits (L, B, D); return (L, B), in nats. Simplify until no log(p) is left: at a logit of 1000,
+1 - p is 0 and its log is -inf. The result must be right there.
+The backward gets d_out (L, B) and returns d_logits (L, B, D): x is data. `sigmoid` is given and does not overflow.
+""",
+        "log p = l - log(1 + e^l) and log(1 - p) = -log(1 + e^l). Collect the terms with x.",
+        "log(1 + e^l) = max(l, 0) + log(1 + e^-|l|) does not overflow.",
+        "The slope of log(1 + e^l) is sigmoid(l): the gradient is a difference. d_out lacks the last axis: d_out[..., None].",
+    ),
+    "gaussian_backward": (
+        "the gradients of a Gaussian log-likelihood, in the mean and in log sigma",
+        """
+    log p(x|z) = - sum_d ( (x_d - m_d)^2 / (2 sigma^2) + log sigma + 1/2 log 2 pi )
+
+x is (B, D), the mean m is (L, B, D), and one log_sigma () is shared by everything. The forward returns (L, B).
+Given d_out (L, B), return d_mean (L, B, D) and d_log_sigma (). Note: log_sigma is log sigma here, not log sigma^2.
+""",
+        "With u = (x - m) / sigma, each term is u^2 / 2 + log sigma. What are du/dm and du/dlog_sigma?",
+        "sigma = exp(log_sigma), so dsigma/dlog_sigma = sigma, and du/dlog_sigma = -u.",
+        "Every one of the D features contributes a log sigma. The single log_sigma collects from all L, B and D.",
+    ),
+    "mlp_backward": (
+        "back through a network of layers",
+        """
+The forward is hs[0] = x; then for every layer but the last hs[i + 1] = act(hs[i] W_i + b_i); the last layer is linear.
+`hs` has the input and the output of every layer (so hs[i] is the input of layer i); `layers` has (W, b) pairs.
+
+    d_out (B, O) is the gradient in the network's output.
+    d_layers has a pair of arrays for every layer, in the shapes of W and b: write the gradients into them
+             (`d_layers[i][0][...] = ...`).
+    Return the gradient in x, (B, I).
+
+Given: `affine_backward(d_y, x, weight, bias)`, and `act, act_backward = ACTIVATIONS[activation]`, where
+`act_backward(d_h, h)` takes the output h. Do not change hs or layers.
+""",
+        "Go through the layers from the last to the first and carry one array: the gradient in a layer's output before the activation.",
+        "affine_backward returns the gradient in hs[i]. To pass the activation that made hs[i], call act_backward with hs[i].",
+        "hs[0] is the data: no activation made it, so the last step of the loop calls no act_backward.",
+    ),
+    "two_paths": (
+        "where two paths meet: steps 3 and 2 of the model's backward",
+        """
+The loss depends on z in two ways: through log p(x|z), with the gradient d_z_px (L * B, J), and through the KL, if that
+is estimated at the drawn z, with d_z_kl (L, B, J). It depends on mu in two ways: through z, and through the KL
+directly, with d_mu_kl (B, J). The same holds for log_var and d_log_var_kl (B, J).
+
+Return d_z (L, B, J), and the whole gradients d_mu and d_log_var (B, J) of the encoder's outputs.
+The rows of d_z_px are ordered like z.reshape(L * B, J). Given: `reparameterize_backward(d_z, mu, log_var, eps)`.
+""",
+        "If a variable is used in two places, its gradient is the sum of two gradients.",
+        "d_z_px has the shape (L * B, J): bring it into the shape of z first.",
+        "Step 3: the whole d_z first. Step 2: send it through the draw, then add what the KL gives directly.",
+    ),
+    "whole_backward": (
+        "the whole backward pass, and the share of every importance weight",
+        """
+Read `forward` in minivae/vae.py: its seven steps are numbered. `backward` has the same numbers, reversed.
+f has the results of the forward pass: f.encoder_hs, f.mu, f.log_var, f.z, f.decoder_hs, f.out, f.scale, f.log_px_z, f.kl.
+
+    7  objective.loss_backward(d_loss, log_px_z, kl, beta), with d_loss = 1
+    6  objective.kl_backward(d_kl, z, mu, log_var) gives three gradients
+    5  self.likelihood.log_prob_backward(d_log_px_z, x, out, *scale) gives d_out and one gradient for each of f.scale
+    4  mlp_backward(d_out, hs, layers, self.activation, d_layers, wrt_x=True) writes into d_layers, returns the gradient in z
+    3, 2  exercise 12. The encoder's last layer has both heads: mu in the first J columns, log_var in the others
+    1  the encoder; x is data
+    The first `...` at the end is step 1; in the second, write d_scale into gradient[name] for the names of
+    self.likelihood.scale. At last return `gradient`.
+
+First write `iw_loss_backward`. Its loss is minus the mean over the B data points of log 1/L sum_l exp(log_w_l), with
+log_w = log_px_z - kl, both (L, B). d_loss is a number. beta is 1 and not used. Return the gradients in log_px_z and kl.
+Given: log_sum_exp_backward(d_out, a), the softmax of exercise 5 along axis 0.
+""",
+        "In iw_loss_backward every data point has the share -d_loss / B; its L draws divide it by the softmax of log_w.",
+        "kl enters log_w with a minus. In `backward`, f.out is (L, B, D), and the decoder worked on L * B rows.",
+        "The gradient of the heads is [d_mu, d_log_var] side by side, (B, 2J); it enters the encoder's mlp_backward.",
+    ),
+    "adam": (
+        "one step of Adam, in place",
+        """
+`self` is an optimiser: self.params.flat (the parameters, one vector), self.m and self.v (two vectors, zero at the start),
+self.t (0 at the start, counts steps), self.lr, self.b1, self.b2, self.tiny. gradient.flat is the gradient.
+
+    m <- b1 m + (1 - b1) g           v <- b2 v + (1 - b2) g^2
+    theta <- theta - lr m_hat / (sqrt(v_hat) + tiny)
+
+m starts at 0, so after t steps its weights sum to less than 1. Derive that sum: m_hat and v_hat are m and v divided by
+their sums. Update self.params.flat *in place*, once; return nothing. Only the parameters are judged, after steps 1, 2, 3.
+""",
+        "After one step m = (1 - b1) g, but m_hat must be g. After t steps the weights are (1 - b1) (1 + b1 + ... + b1^(t-1)).",
+        "That geometric sum is 1 - b1^t, with t = 1 at the first step: increase self.t first.",
+        "`theta = theta - ...` makes a new array and changes nothing: write `self.params.flat[...] = ` or `-=`.",
+    ),
+    "write_the_check": (
+        "bonus: write the check",
+        """
+Now you judge. `check(gaussian)` gets the module minivae.gaussian, or a copy of it with a real bug of public VAE code.
+Raise an error (`assert`, say) or return False if the module is wrong. Return nothing if it is right.
+
+You may call, with arrays mu, log_var (B, J) and eps, z (L, B, J):
+
+    gaussian.reparameterize(mu, log_var, eps)                  gaussian.reparameterize_backward(d_z, mu, log_var, eps)
+    gaussian.kl_standard_normal(mu, log_var)                   gaussian.kl_standard_normal_backward(d_kl, mu, log_var)
+    gaussian.log_normal(z, mu, log_var)  -> (L, B)             gaussian.log_standard_normal(z)  -> (L, B)
+
+The check is called with the right module three times, and with six wrong ones. `minivae museum` describes them all. The
+first is exp-log-var: there, z is drawn with exp(log_var) as standard deviation, and the backward is the gradient
+of exactly that. So a gradient check alone passes it.
+""",
+        "Compare each backward with finite differences of its forward: that catches some. Which of the six are consistent?",
+        "Sampler, density and KL must describe one Gaussian: the mean of log_normal(z) - log_standard_normal(z) over many z is the KL.",
+        "Instead of random eps, take np.polynomial.hermite_e.hermegauss(20): nodes and weights (divided by their sum) make the means exact.",
+    ),
+}
