@@ -12,8 +12,8 @@
     divergences  Gaussians beyond what the model needs: KL between any two, entropy
 
 The folders need not be read to be used: data, runs, evidence (log p(x), exactly and by bounds), figures, museum (real
-bugs), rosetta (losses with sums and means), doctor (measures your own loss), explorer (a page for the browser), app (the
-commands).
+bugs), rosetta (losses with sums and means), doctor (measures your own loss), explorer (a page for the browser),
+exercises (write the gradients yourself), app (the commands).
 """
 
 import importlib

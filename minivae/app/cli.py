@@ -19,6 +19,7 @@ from minivae.app.progress import say
 from minivae.app.runner import run
 from minivae.app.typed import line, option
 from minivae.doctor import command as doctor_command
+from minivae.exercises import command as exercises_command
 from minivae.explorer import command as explorer_command
 from minivae.rosetta import command as rosetta_command
 
@@ -42,6 +43,7 @@ EXAMPLES = """examples:
   minivae rosetta --list                         the losses of public VAE code, translated
   minivae museum exp-log-var                     a real bug, and which checks notice it
   minivae doctor my_vae.py                       what the loss in your own file is, and what is wrong
+  minivae exercises                              write the gradients yourself
 """
 
 
@@ -93,6 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_museum(add_command("museum", shared, museum_command, museum, MUSEUM))
     rosetta_command.add_parser(commands)
     doctor_command.add_parser(commands)
+    exercises_command.add_parser(commands)
     return parser
 
 

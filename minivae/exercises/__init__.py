@@ -1,2 +1,14 @@
-"""Exercises: write the gradients yourself.
+"""Exercises: write the gradients yourself, and be told what is wrong with them. The modules:
+
+    prompts      the texts: prompts and hints
+    catalogue    the exercises: which functions are blank, with which inputs they are judged
+    cut          the blanks and the solutions, cut out of the package's own source
+    given        the functions that some exercises give
+    pupil        the process of a submission
+    outside      starts that process, with limits
+    judge        compares arrays, and says how they differ
+    variants     known wrong versions of every function
+    bonus        the exercise in which the learner writes the check
+    grade        the submissions of a class
+    command      the command `minivae exercises`
 """

@@ -24,7 +24,7 @@ LAYERS = (                                                  # a module imports f
     {"one_page"},                                           # a file to read, but it needs the digits
     {"runs", "evidence"},
     {"figures"},
-    {"rosetta", "museum", "doctor", "explorer", "app"},
+    {"rosetta", "museum", "doctor", "explorer", "exercises", "app"},
     {"__main__"},
 )
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}

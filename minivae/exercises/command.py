@@ -1,0 +1,260 @@
+"""The command `minivae exercises`: write the files, check them, give hints, show solutions, grade a class.
+
+Modules that import NumPy are imported when the command runs: `minivae --help` must not import NumPy.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+from minivae.app.progress import say
+
+ABOUT = """Write the gradients of a VAE yourself, one blank at a time. Without a further word, the command writes the
+exercises to DIR; files that are there are kept. Then edit a file and run `minivae exercises check`."""
+EXAMPLES = """examples:
+  minivae exercises                              write the exercises to exercises/
+  minivae exercises check 6                      check exercise 6, by number or name
+  minivae exercises hint 6                       the first of three hints
+  minivae exercises list                         what is done
+  minivae exercises grade submissions            a table of all students (for teachers)
+
+exit codes: 0 all that were asked for are passed, 1 some are not, 2 wrong usage
+"""
+MARKS = {"passed": "+", "wrong": "x", "error": "e", "not started": "."}
+BRIEF = {
+    "check": "check one exercise, or all fourteen", "hint": "print a hint: 1 of 3", "list": "list the exercises and what is done",
+    "reset": "write the blank again; your file is kept beside it", "show": "print the solution, after a pass",
+    "grade": "check the submissions of a class",
+}  # fmt: skip
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add the command, its actions and options."""
+    raw, brief = argparse.RawDescriptionHelpFormatter, "write the gradients yourself, and be told what is wrong with them"
+    parser = commands.add_parser("exercises", help=brief, description=ABOUT, epilog=EXAMPLES, formatter_class=raw)
+    parser.set_defaults(command=exercises_command, action="write", out=Path("exercises"), seed=0, timeout=10.0, json=False,
+                        quiet=False, debug=False)
+    add_options(parser)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+    for action, words in BRIEF.items():
+        added = actions.add_parser(action, help=words, description=f"{words[0].upper()}{words[1:]}.")
+        added.set_defaults(action=action)
+        add_options(added, folder=action != "grade")
+        if action in ("check", "hint", "reset", "show"):
+            optional = {"nargs": "?"} if action == "check" else {}
+            added.add_argument("name", metavar="NAME", help="number or name of an exercise", **optional)
+        if action == "hint":
+            added.add_argument("number", nargs="?", type=int, default=1, metavar="N", help="which of the three (default: 1)")
+        if action in ("check", "list", "show", "grade"):
+            given = {"default": argparse.SUPPRESS}
+            added.add_argument("--seed", type=int, help="random seed of the inputs (default: 0)", **given)
+            added.add_argument("--timeout", type=float, metavar="S", help="seconds for each exercise (default: 10)", **given)
+        if action == "grade":
+            added.add_argument("folder", type=Path, metavar="FOLDER", help="a folder for each student, or files with names")
+            added.add_argument("--junit", type=Path, metavar="F", help="write a JUnit file")
+            added.add_argument("--feedback", type=Path, metavar="DIR", help="write a text file for each student to DIR")
+            added.add_argument("--overwrite", action="store_true", help="replace the files of an earlier grading")
+    if importlib.util.find_spec("minivae.exercises.lessons"):
+        add_lesson(actions)
+
+
+def add_lesson(actions: argparse._SubParsersAction) -> None:
+    """Add the action `lesson`, whose options are those of its own module."""
+    added = actions.add_parser("lesson", help="predict, run, and see: a common confusion", add_help=False)
+    added.set_defaults(action="lesson")
+    added.add_argument("args", nargs=argparse.REMAINDER)
+
+
+def add_options(parser: argparse.ArgumentParser, folder: bool = True) -> None:
+    """Add the options of all actions; they may stand before or after the action."""
+    given = {"default": argparse.SUPPRESS}
+    if folder:
+        parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the exercises (default: exercises)", **given)
+    parser.add_argument("--json", action="store_true", help="print one JSON document", **given)
+    parser.add_argument("-q", "--quiet", action="store_true", help="print no messages", **given)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error of this package", **given)
+
+
+def exercises_command(options: argparse.Namespace) -> int:
+    """Run one action; return its exit code."""
+    from minivae import checks
+
+    if options.action == "lesson":
+        from minivae.exercises.lessons import command
+
+        return command.run(options.args)
+    checks.whole_number("--seed", options.seed, 0)
+    checks.real_number("--timeout", options.timeout, above=0, below=1e5)
+    if options.action == "grade":
+        from minivae.exercises.grade import grade_command
+
+        return grade_command(options)
+    if options.action not in ("write", "hint") and not options.out.is_dir():
+        checks.refuse("--out", "a folder of exercises", str(options.out), f"Write it: minivae exercises --out {options.out}")
+    actions = {"write": write, "check": check, "list": list_all, "hint": hint, "reset": reset, "show": show}
+    return actions[options.action](options)
+
+
+def every() -> list:
+    """Return all exercises, the bonus last."""
+    from minivae.exercises.bonus import BONUS
+    from minivae.exercises.catalogue import exercises
+
+    return [*exercises(), BONUS]
+
+
+def write(options: argparse.Namespace) -> int:
+    """Write the files that are not there."""
+    from minivae.runs import make_directory
+    from minivae.runs.files import write_atomically
+
+    folder, written, kept = make_directory(options.out), [], []
+    for exercise in every():
+        path = folder / f"{exercise.stem}.py"
+        (kept if os.path.lexists(path) else written).append(str(path))
+        if str(path) in written:
+            with write_atomically(path, "w") as file:
+                file.write(exercise.file())
+    if options.json:
+        print(json.dumps({"written": written, "kept": kept}, indent=2))
+    else:
+        print(f"{len(written)} exercises written to {folder}, {len(kept)} kept as they are.")
+        print(f"Begin with {folder / every()[0].stem}.py; then: {command('check 1', options)}")
+    return 0
+
+
+def verdict_of(exercise: object, path: Path, timeout: float, seed: int) -> object:
+    """Return the verdict on the file of an exercise, or of the bonus."""
+    from minivae.exercises import bonus, judge
+
+    if exercise is bonus.BONUS:
+        return bonus.check_bonus(path, timeout, seed)
+    return judge.check(exercise, path, timeout, seed)
+
+
+def verdicts(options: argparse.Namespace, chosen: list) -> list:
+    """Return the verdict on every chosen exercise."""
+    return [verdict_of(each, options.out / f"{each.stem}.py", options.timeout, options.seed) for each in chosen]
+
+
+def document(verdict: object) -> dict:
+    """Return a verdict as plain JSON types."""
+    exercise = verdict.exercise
+    head = {"number": exercise.number, "name": exercise.name, "file": f"{exercise.stem}.py", "status": verdict.status}
+    found = [each._asdict() for each in verdict.findings]
+    return head | {"findings": found, "flags": list(verdict.flags), "printed": verdict.printed}
+
+
+def lines_of(verdict: object) -> list[str]:
+    """Return the verdict as lines of text."""
+    lines = [f"{verdict.exercise.stem}: {verdict.status}"]
+    for finding in verdict.findings:
+        about = ", ".join(filter(None, (finding.function, finding.array)))
+        lines.append(f"  {MARKS.get(finding.status, '+')} {about}")
+        if finding.status != "right":
+            lines += [f"      {words}" for words in finding.words]
+    return lines + [f"  note: {flag}" for flag in verdict.flags]
+
+
+def check(options: argparse.Namespace) -> int:
+    """Check one exercise, or all; return 0 if all that were asked for are passed."""
+    from minivae.exercises.catalogue import find
+
+    found = verdicts(options, every() if options.name is None else [find(options.name)])
+    asked = found[:-1] if options.name is None else found       # the bonus must be asked for
+    passed = sum(verdict.status == "passed" for verdict in asked)
+    if options.json:
+        exercises = [document(verdict) for verdict in found]
+        print(json.dumps({"passed": passed, "of": len(asked), "seed": options.seed, "exercises": exercises}, indent=2))
+        return 0 if passed == len(asked) else 1
+    for verdict in found:
+        if verdict.printed:
+            say(options, f"{verdict.exercise.stem} printed:\n{verdict.printed.rstrip()}")
+        if options.name is not None or verdict.status != "not started":
+            print("\n".join(lines_of(verdict) if verdict.status != "passed" else lines_of(verdict)[:1]))
+    if options.name is None:
+        print(f"{passed} of {len(asked)} passed")
+    todo = next((verdict for verdict in asked if verdict.status != "passed"), None)
+    if todo:
+        number = todo.exercise.number
+        step = f"edit {options.out / todo.exercise.stem}.py" if todo.status == "not started" else "a hint"
+        print(f"Next: {step}: {command(f'hint {number}', options)}" if step == "a hint" else f"Next: {step}")
+    elif options.name is not None:
+        print(f"Compare with the package's own lines: {command(f'show {asked[0].exercise.number}', options)}")
+    return 1 if todo else 0
+
+
+def command(words: str, options: argparse.Namespace) -> str:
+    """Return a command for this folder, to be typed."""
+    return f"minivae exercises {words}" + ("" if str(options.out) == "exercises" else f" --out {options.out}")
+
+
+def list_all(options: argparse.Namespace) -> int:
+    """Print the number, name, status and title of every exercise; return 0 if the fourteen are passed."""
+    found = verdicts(options, every())
+    if options.json:
+        rows = [document(verdict) | {"title": verdict.exercise.title} for verdict in found]
+        print(json.dumps(rows, indent=2))
+    else:
+        for verdict in found:
+            print(f"{verdict.exercise.number:2}  {verdict.exercise.name:20}  {verdict.status:11}  {verdict.exercise.title}")
+    return 0 if all(verdict.status == "passed" for verdict in found[:-1]) else 1
+
+
+def hint(options: argparse.Namespace) -> int:
+    """Print one hint."""
+    from minivae.checks import refuse
+    from minivae.exercises.catalogue import find
+
+    exercise, n = find(options.name), options.number
+    if not 1 <= n <= len(exercise.hints):
+        refuse("N", "1, 2 or 3", str(n), "There are three hints.")
+    if options.json:
+        print(json.dumps({"exercise": exercise.name, "hint": n, "of": len(exercise.hints), "text": exercise.hints[n - 1]}, indent=2))
+        return 0
+    print(f"{exercise.stem}, hint {n} of {len(exercise.hints)}: {exercise.hints[n - 1]}")
+    if n < len(exercise.hints):
+        say(options, f"The next one: minivae exercises hint {exercise.number} {n + 1}")
+    return 0
+
+
+def reset(options: argparse.Namespace) -> int:
+    """Write the blank again. The file that was there gets the ending .old, or .old2, ..."""
+    from minivae.exercises.catalogue import find
+    from minivae.runs.files import write_atomically
+
+    exercise = find(options.name)
+    path = options.out / f"{exercise.stem}.py"
+    kept = None
+    if path.exists():
+        count = 1
+        while os.path.lexists(kept := path.with_name(f"{path.name}.old{count if count > 1 else ''}")):
+            count += 1
+        path.rename(kept)
+    with write_atomically(path, "w") as file:
+        file.write(exercise.file())
+    written = {"written": str(path), "kept": kept and str(kept)}
+    print(json.dumps(written, indent=2) if options.json else f"{path} is blank again" + (f"; yours is {kept}" if kept else ""))
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print the package's own source if the exercise is passed; else return 1."""
+    from minivae.exercises.catalogue import find
+    from minivae.exercises.cut import solution
+
+    exercise = find(options.name)
+    (verdict,) = verdicts(options, [exercise])
+    sources = [solution(piece) for piece in exercise.pieces()] if verdict.status == "passed" else []
+    if not exercise.parts and verdict.status == "passed":
+        sources = ["# The package's own answer is the layer `joint` of minivae/museum/layers.py\n"]
+    if options.json:
+        print(json.dumps({"exercise": exercise.name, "status": verdict.status, "solution": sources}, indent=2))
+    elif sources:
+        print("\n".join(sources), end="")
+    else:
+        print(f"{exercise.stem}: {verdict.status}. The solution is shown after a pass: "
+              f"{command(f'check {exercise.number}', options)}")
+    return 0 if verdict.status == "passed" else 1

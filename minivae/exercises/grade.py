@@ -1,0 +1,170 @@
+"""Grade a class: every submission and exercise in a process of its own, a table, JUnit, and texts to hand back.
+
+This is no security boundary: a submission is a program that runs with your rights. Grade in a container or a virtual machine.
+"""
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from xml.etree import ElementTree
+
+from minivae.app.progress import Progress, Silent, say
+from minivae.checks import refuse
+from minivae.exercises.command import MARKS, document, every, lines_of, verdict_of
+from minivae.exercises.judge import Verdict
+from minivae.runs import make_directory
+from minivae.runs.files import must_be_free, write_atomically
+
+NO_BOUNDARY = ("submissions run with your rights: limits of time and memory are no security boundary. Grade unknown code in a "
+               "container or a virtual machine.")  # fmt: skip
+COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # 06_reparameterize-1.py, 06_reparameterize (2).py
+SKIPPED = ("__pycache__", "__MACOSX")
+
+
+def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
+    """Return the file of every student and exercise, and notes about files that were left out.
+
+    The student is the first folder below FOLDER, or what the name of a file has besides the name of the exercise.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    notes = []
+    for path in sorted(folder.rglob("*.py")):
+        inside = path.relative_to(folder)
+        if any(part in SKIPPED or part.startswith(".") for part in inside.parts):
+            continue
+        exercise, rest = exercise_of(path.stem)
+        student = inside.parts[0] if len(inside.parts) > 1 else rest
+        if exercise is None or not student:
+            notes.append(f"{inside}: no exercise has this name" if exercise is None else f"{inside}: no name of a student")
+            continue
+        mine = found.setdefault(student, {})
+        if exercise in mine:
+            older, newer = sorted((mine[exercise], path), key=lambda each: (each.stat().st_mtime, str(each)))
+            notes.append(f"{student}: several files for {exercise}; the newest counts: {newer.relative_to(folder)}")
+            path = newer
+        mine[exercise] = path
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.name not in found and path.name not in SKIPPED and not path.name.startswith("."):
+            found[path.name] = {}
+    return dict(sorted(found.items())), notes
+
+
+def exercise_of(stem: str) -> tuple[str | None, str]:
+    """Return the exercise that a file name contains, and the rest of the name."""
+    stem = COPY.sub("", stem)
+    for name in sorted((exercise.stem for exercise in every()), key=len, reverse=True):
+        before, found, after = stem.partition(name)
+        if found and not re.match(r"_?[a-z]+_backward|_backward", after):
+            return name, (before + after).strip(" _-.")
+    return None, ""
+
+
+def grade_command(options: argparse.Namespace) -> int:
+    """Print the table or one JSON document; write JUnit and feedback; return 0 if everything is passed."""
+    if not options.folder.is_dir():
+        refuse("FOLDER", "a folder of submissions", str(options.folder), "Give a folder with a folder for each student.")
+    found, notes = submissions(options.folder)
+    if not found:
+        remedy = "A file is named like 06_reparameterize.py, in a student's folder or with the student's name in front."
+        refuse("FOLDER", "a folder with submissions", str(options.folder), remedy)
+    feedback = {} if options.feedback is None else {name: options.feedback / f"{safe(name)}.txt" for name in found}
+    must_be_free("--feedback", "without earlier files", feedback.values(), options.overwrite)
+    if options.junit is not None:
+        must_be_free("--junit", "a new file", [options.junit], options.overwrite)
+    say(options, f"minivae: {NO_BOUNDARY}")
+    for note in notes:
+        say(options, f"minivae: {note}")
+    graded = all_verdicts(found, options)
+    if options.junit is not None:
+        with write_atomically(options.junit) as file:
+            file.write(junit(graded))
+    if feedback:
+        make_directory(options.feedback)
+    for name, path in feedback.items():
+        with write_atomically(path, "w") as file:
+            file.write("\n".join(text_for(graded[name])) + "\n")
+    if options.json:
+        print(json.dumps(report(graded, options, notes, [str(path) for path in feedback.values()]), indent=2))
+    else:
+        print("\n".join(table(graded)))
+    return 0 if all(verdict.status == "passed" for each in graded.values() for verdict in each[:-1]) else 1
+
+
+def all_verdicts(found: dict[str, dict[str, Path]], options: argparse.Namespace) -> dict[str, list[Verdict]]:
+    """Return the verdicts on every exercise of every student; as many processes at a time as there are processors."""
+    cells = [(name, exercise, files.get(exercise.stem)) for name, files in found.items() for exercise in every()]
+    progress, graded = Silent() if options.quiet else Progress(len(cells)), {name: [] for name in found}
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        def cell(job):
+            name, exercise, path = job
+            return verdict_of(exercise, path or options.folder / "none", options.timeout, options.seed)
+
+        for count, ((name, exercise, _), verdict) in enumerate(zip(cells, pool.map(cell, cells)), 1):
+            graded[name].append(verdict)
+            progress.update(count, f"{name}, {exercise.stem}: {verdict.status}")
+    progress.end()
+    return graded
+
+
+def safe(name: str) -> str:
+    """Return a name of a file."""
+    return re.sub(r"[^\w .@+-]", "_", name).strip(". ") or "_"
+
+
+def passed(verdicts: Iterable[Verdict]) -> int:
+    """Return how many of the fourteen are passed; the bonus is the last."""
+    return sum(verdict.status == "passed" for verdict in list(verdicts)[:-1])
+
+
+def table(graded: dict[str, list[Verdict]]) -> list[str]:
+    """Return a line for each student: a mark for each exercise, the number passed, and ! for an import of minivae."""
+    width = max(7, *map(len, graded))
+    numbers = [str(exercise.number) for exercise in every()[:-1]] + ["bonus"]
+    lines = [f"{'student':{width}}  {' '.join(f'{n:>2}' for n in numbers)}  passed"]
+    for name, verdicts in graded.items():
+        marks = [MARKS[verdict.status] for verdict in verdicts]
+        flags = "  !" if any(verdict.flags for verdict in verdicts) else ""
+        lines.append(f"{name:{width}}  {' '.join(f'{mark:>{max(2, len(n))}}' for mark, n in zip(marks, numbers))}"
+                     f"  {passed(verdicts):6}{flags}")
+    return [*lines, "+ passed  x wrong  e error  . not started  ! imports minivae: read it"]
+
+
+def text_for(verdicts: list[Verdict]) -> list[str]:
+    """Return the feedback for one student."""
+    lines = [f"{passed(verdicts)} of {len(verdicts) - 1} passed"]
+    for verdict in verdicts:
+        lines += ["", *lines_of(verdict)]
+    return lines
+
+
+def report(graded: dict, options: argparse.Namespace, notes: list[str], feedback: list[str]) -> dict:
+    """Return everything as plain JSON types."""
+    students = [{"student": name, "passed": passed(verdicts), "exercises": [document(verdict) for verdict in verdicts]}
+                for name, verdicts in graded.items()]  # fmt: skip
+    return {"seed": options.seed, "timeout": options.timeout, "warning": NO_BOUNDARY, "notes": notes, "students": students,
+            "feedback": feedback}
+
+
+def junit(graded: dict[str, list[Verdict]]) -> bytes:
+    """Return the results in the format of JUnit: a suite for each student."""
+    root = ElementTree.Element("testsuites")
+    for name, verdicts in graded.items():
+        count = {status: str(sum(verdict.status == status for verdict in verdicts)) for status in MARKS}
+        suite = ElementTree.SubElement(root, "testsuite", name=clean(name), tests=str(len(verdicts)), failures=count["wrong"],
+                                       errors=count["error"], skipped=count["not started"])
+        for verdict in verdicts:
+            case = ElementTree.SubElement(suite, "testcase", classname=clean(name), name=verdict.exercise.stem)
+            kind = {"wrong": "failure", "error": "error", "not started": "skipped"}.get(verdict.status)
+            if kind:
+                said = ElementTree.SubElement(case, kind, message=verdict.status)
+                said.text = clean("\n".join(lines_of(verdict)))
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def clean(text: str) -> str:
+    """Return a text without the characters that XML forbids."""
+    return re.sub(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]", "?", text)
