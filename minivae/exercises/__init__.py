@@ -9,6 +9,7 @@
     judge        compares arrays, and says how they differ
     variants     known wrong versions of every function
     bonus        the exercise in which the learner writes the check
+    report       all verdicts, as text and JSON
     grade        the submissions of a class
     command      the command `minivae exercises`
 """

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from minivae.checks import refuse
 from minivae.exercises import outside
-from minivae.exercises.catalogue import CAUGHT, PARTS, SIZES, Exercise, copies
+from minivae.exercises.catalogue import CAUGHT, PARTS, SIZES, Exercise, copies, exercises
 from minivae.exercises.cut import blanks_left
 from minivae.exercises.judge import Finding, Verdict, status_of
 from minivae.exercises.prompts import TEXTS
-from minivae.museum.exhibits import find
+from minivae.museum import exhibits
 
 FILE = '"""Bonus: {title}\n\n{prompt}\n"""\n\nimport numpy as np\n\n\ndef check(gaussian):\n    ...\n'
 
@@ -61,7 +62,17 @@ def said(answers: dict[str, list[bool]], name: str) -> Finding:
     """Return the finding about one exhibit, or about the right module."""
     count = sum(answers[name])
     if not name:
-        words = f"fails the right module, {count} of {len(answers[name])} times: too strict, or random" if count else "passes"
+        words = f"fails {count} of {len(answers[name])} times: too strict, or random" if count else "passes"
         return Finding("check", "the right module", "wrong" if count else "right", (words,))
-    words = "noticed" if count else f"not noticed: {find(name).title}"
+    words = "noticed" if count else f"not noticed: {exhibits.find(name).title}"
     return Finding("check", name, "right" if count else "wrong", (words,))
+
+
+def find(name: str) -> Exercise:
+    """Return the exercise of a number, a name, or a file. Raises ValueError if there is none."""
+    word = name.rpartition("/")[2].removesuffix(".py")
+    for exercise in (*exercises(), BONUS):
+        if word in (exercise.name, exercise.stem) or word.isdigit() and int(word) == exercise.number:
+            return exercise
+    known = ", ".join(exercise.name for exercise in (*exercises(), BONUS))
+    refuse("NAME", "a number from 1 to 15 or the name of an exercise", repr(name), f"The names are {known}.")

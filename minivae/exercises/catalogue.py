@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.checks import refuse
 from minivae.exercises.cut import Piece, blank, tree_of
 from minivae.exercises.prompts import TEXTS
 from minivae.params import shapes_of
@@ -17,7 +16,8 @@ SIZES = (                                                   # two draws; sizes a
     {"L": 3, "B": 5, "J": 2, "D": 7, "I": 7, "O": 3, "H": 11},
     {"L": 2, "B": 3, "J": 7, "D": 5, "I": 2, "O": 7, "H": 5},
 )
-CAUGHT = ("exp-log-var", "half-forgotten", "kl-log-var-sign", "noise-not-in-gradient", "divided-by-log-var", "noise-forgotten")
+CAUGHT = ("exp-log-var", "half-forgotten", "kl-log-var-sign", "noise-not-in-gradient",
+          "divided-by-log-var", "noise-forgotten")
 
 
 class Draw(NamedTuple):
@@ -138,7 +138,8 @@ def network(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
     """Return the arguments of mlp_backward for two layers, tanh."""
     b, i, h, o = (sizes[letter] for letter in "BIHO")
     layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1])) for shape in ((i, h), (h, h + 2), (h + 2, o))]
-    hs = [rng.standard_normal((b, i)), *(np.tanh(rng.standard_normal((b, n))) for n in (h, h + 2)), rng.standard_normal((b, o))]
+    hs = [rng.standard_normal((b, i)), *(np.tanh(rng.standard_normal((b, n))) for n in (h, h + 2))]
+    hs.append(rng.standard_normal((b, o)))
     d_layers = [(np.full_like(weight, np.nan), np.full_like(bias, np.nan)) for weight, bias in layers]
     return [rng.standard_normal((b, o)), hs, layers, "tanh", d_layers]
 
@@ -207,7 +208,9 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part(Piece("gaussian", "reparameterize_backward"), ("d_mu", "d_log_var"), "LBJ", normal("LBJ BJ BJ LBJ")),
     ),
     "kl": (Part(Piece("gaussian", "kl_standard_normal"), ("kl",), "BJ", normal("BJ BJ")),),
-    "kl_backward": (Part(Piece("gaussian", "kl_standard_normal_backward"), ("d_mu", "d_log_var"), "BJ", normal("BJ BJ BJ")),),
+    "kl_backward": (
+        Part(Piece("gaussian", "kl_standard_normal_backward"), ("d_mu", "d_log_var"), "BJ", normal("BJ BJ BJ")),
+    ),
     "bernoulli": (
         Part(Piece("likelihood", "bernoulli_log_prob", whole=True), ("log_px_z",), "LBD", normal("BD LBD", _0=coin)),
         Part(Piece("likelihood", "bernoulli_log_prob_backward"), ("d_logits",), "LBD", normal("LB BD LBD", _1=coin)),
@@ -250,15 +253,3 @@ def exercises() -> tuple[Exercise, ...]:
         title, prompt, *hints = (textwrap.dedent(text).strip() for text in TEXTS[name])
         found.append(Exercise(number, name, title, prompt, tuple(hints), parts, GIVEN.get(name, ())))
     return tuple(found)
-
-
-def find(name: str) -> Exercise:
-    """Return the exercise of a number, a name, or a file. Raises ValueError if there is none."""
-    from minivae.exercises.bonus import BONUS
-
-    word = name.rpartition("/")[2].removesuffix(".py")
-    for exercise in (*exercises(), BONUS):
-        if word in (exercise.name, exercise.stem) or word.isdigit() and int(word) == exercise.number:
-            return exercise
-    known = ", ".join(exercise.name for exercise in (*exercises(), BONUS))
-    refuse("NAME", "a number from 1 to 15 or the name of an exercise", repr(name), f"The names are {known}.")

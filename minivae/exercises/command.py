@@ -22,9 +22,9 @@ EXAMPLES = """examples:
 
 exit codes: 0 all that were asked for are passed, 1 some are not, 2 wrong usage
 """
-MARKS = {"passed": "+", "wrong": "x", "error": "e", "not started": "."}
 BRIEF = {
-    "check": "check one exercise, or all fourteen", "hint": "print a hint: 1 of 3", "list": "list the exercises and what is done",
+    "check": "check one exercise, or all fourteen", "hint": "print a hint: 1 of 3",
+    "list": "list the exercises and what is done",
     "reset": "write the blank again; your file is kept beside it", "show": "print the solution, after a pass",
     "grade": "check the submissions of a class",
 }  # fmt: skip
@@ -97,16 +97,9 @@ def exercises_command(options: argparse.Namespace) -> int:
     return actions[options.action](options)
 
 
-def every() -> list:
-    """Return all exercises, the bonus last."""
-    from minivae.exercises.bonus import BONUS
-    from minivae.exercises.catalogue import exercises
-
-    return [*exercises(), BONUS]
-
-
 def write(options: argparse.Namespace) -> int:
     """Write the files that are not there."""
+    from minivae.exercises.report import every
     from minivae.runs import make_directory
     from minivae.runs.files import write_atomically
 
@@ -125,42 +118,17 @@ def write(options: argparse.Namespace) -> int:
     return 0
 
 
-def verdict_of(exercise: object, path: Path, timeout: float, seed: int) -> object:
-    """Return the verdict on the file of an exercise, or of the bonus."""
-    from minivae.exercises import bonus, judge
-
-    if exercise is bonus.BONUS:
-        return bonus.check_bonus(path, timeout, seed)
-    return judge.check(exercise, path, timeout, seed)
-
-
 def verdicts(options: argparse.Namespace, chosen: list) -> list:
     """Return the verdict on every chosen exercise."""
+    from minivae.exercises.report import verdict_of
+
     return [verdict_of(each, options.out / f"{each.stem}.py", options.timeout, options.seed) for each in chosen]
-
-
-def document(verdict: object) -> dict:
-    """Return a verdict as plain JSON types."""
-    exercise = verdict.exercise
-    head = {"number": exercise.number, "name": exercise.name, "file": f"{exercise.stem}.py", "status": verdict.status}
-    found = [each._asdict() for each in verdict.findings]
-    return head | {"findings": found, "flags": list(verdict.flags), "printed": verdict.printed}
-
-
-def lines_of(verdict: object) -> list[str]:
-    """Return the verdict as lines of text."""
-    lines = [f"{verdict.exercise.stem}: {verdict.status}"]
-    for finding in verdict.findings:
-        about = ", ".join(filter(None, (finding.function, finding.array)))
-        lines.append(f"  {MARKS.get(finding.status, '+')} {about}")
-        if finding.status != "right":
-            lines += [f"      {words}" for words in finding.words]
-    return lines + [f"  note: {flag}" for flag in verdict.flags]
 
 
 def check(options: argparse.Namespace) -> int:
     """Check one exercise, or all; return 0 if all that were asked for are passed."""
-    from minivae.exercises.catalogue import find
+    from minivae.exercises.report import document, every, lines_of
+    from minivae.exercises.bonus import find
 
     found = verdicts(options, every() if options.name is None else [find(options.name)])
     asked = found[:-1] if options.name is None else found       # the bonus must be asked for
@@ -193,6 +161,8 @@ def command(words: str, options: argparse.Namespace) -> str:
 
 def list_all(options: argparse.Namespace) -> int:
     """Print the number, name, status and title of every exercise; return 0 if the fourteen are passed."""
+    from minivae.exercises.report import document, every
+
     found = verdicts(options, every())
     if options.json:
         rows = [document(verdict) | {"title": verdict.exercise.title} for verdict in found]
@@ -206,13 +176,14 @@ def list_all(options: argparse.Namespace) -> int:
 def hint(options: argparse.Namespace) -> int:
     """Print one hint."""
     from minivae.checks import refuse
-    from minivae.exercises.catalogue import find
+    from minivae.exercises.bonus import find
 
     exercise, n = find(options.name), options.number
     if not 1 <= n <= len(exercise.hints):
         refuse("N", "1, 2 or 3", str(n), "There are three hints.")
     if options.json:
-        print(json.dumps({"exercise": exercise.name, "hint": n, "of": len(exercise.hints), "text": exercise.hints[n - 1]}, indent=2))
+        found = {"exercise": exercise.name, "hint": n, "of": len(exercise.hints), "text": exercise.hints[n - 1]}
+        print(json.dumps(found, indent=2))
         return 0
     print(f"{exercise.stem}, hint {n} of {len(exercise.hints)}: {exercise.hints[n - 1]}")
     if n < len(exercise.hints):
@@ -222,7 +193,7 @@ def hint(options: argparse.Namespace) -> int:
 
 def reset(options: argparse.Namespace) -> int:
     """Write the blank again. The file that was there gets the ending .old, or .old2, ..."""
-    from minivae.exercises.catalogue import find
+    from minivae.exercises.bonus import find
     from minivae.runs.files import write_atomically
 
     exercise = find(options.name)
@@ -236,13 +207,14 @@ def reset(options: argparse.Namespace) -> int:
     with write_atomically(path, "w") as file:
         file.write(exercise.file())
     written = {"written": str(path), "kept": kept and str(kept)}
-    print(json.dumps(written, indent=2) if options.json else f"{path} is blank again" + (f"; yours is {kept}" if kept else ""))
+    text = f"{path} is blank again" + (f"; yours is {kept}" if kept else "")
+    print(json.dumps(written, indent=2) if options.json else text)
     return 0
 
 
 def show(options: argparse.Namespace) -> int:
     """Print the package's own source if the exercise is passed; else return 1."""
-    from minivae.exercises.catalogue import find
+    from minivae.exercises.bonus import find
     from minivae.exercises.cut import solution
 
     exercise = find(options.name)

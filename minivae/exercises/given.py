@@ -5,5 +5,6 @@ from minivae.objective import OBJECTIVES
 from minivae.ops import ACTIVATIONS, affine_backward, log_sum_exp_backward, mlp_backward, sigmoid
 
 __all__ = [
-    "ACTIVATIONS", "OBJECTIVES", "affine_backward", "log_sum_exp_backward", "mlp_backward", "reparameterize_backward", "sigmoid",
+    "ACTIVATIONS", "OBJECTIVES", "affine_backward", "log_sum_exp_backward", "mlp_backward", "reparameterize_backward",
+    "sigmoid",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Grade a class: every submission and exercise in a process of its own, a table, JUnit, and texts to hand back.
 
-This is no security boundary: a submission is a program that runs with your rights. Grade in a container or a virtual machine.
+This is no security boundary: a submission is a program that runs with your rights. Grade in a container or
+a virtual machine.
 """
 
 import argparse
@@ -14,13 +15,13 @@ from xml.etree import ElementTree
 
 from minivae.app.progress import Progress, Silent, say
 from minivae.checks import refuse
-from minivae.exercises.command import MARKS, document, every, lines_of, verdict_of
 from minivae.exercises.judge import Verdict
+from minivae.exercises.report import MARKS, document, every, lines_of, verdict_of
 from minivae.runs import make_directory
 from minivae.runs.files import must_be_free, write_atomically
 
-NO_BOUNDARY = ("submissions run with your rights: limits of time and memory are no security boundary. Grade unknown code in a "
-               "container or a virtual machine.")  # fmt: skip
+NO_BOUNDARY = ("submissions run with your rights: limits of time and memory are no security boundary. Grade unknown "
+               "code in a container or a virtual machine.")  # fmt: skip
 COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # 06_reparameterize-1.py, 06_reparameterize (2).py
 SKIPPED = ("__pycache__", "__MACOSX")
 
@@ -154,7 +155,8 @@ def junit(graded: dict[str, list[Verdict]]) -> bytes:
     root = ElementTree.Element("testsuites")
     for name, verdicts in graded.items():
         count = {status: str(sum(verdict.status == status for verdict in verdicts)) for status in MARKS}
-        suite = ElementTree.SubElement(root, "testsuite", name=clean(name), tests=str(len(verdicts)), failures=count["wrong"],
+        suite = ElementTree.SubElement(root, "testsuite", name=clean(name), tests=str(len(verdicts)),
+                                       failures=count["wrong"],
                                        errors=count["error"], skipped=count["not started"])
         for verdict in verdicts:
             case = ElementTree.SubElement(suite, "testcase", classname=clean(name), name=verdict.exercise.stem)

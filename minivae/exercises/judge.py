@@ -194,12 +194,13 @@ def right_arrays(part: Part, draw: Draw, function: Callable | None = None) -> li
 
 
 def agree(given: NDArray, right: NDArray) -> bool:
-    """Return True if two arrays are equal to `REL` of the largest entry, infinite entries exactly."""
+    """Return True if two arrays are equal to `REL` of the largest entry, entries that are not finite exactly."""
     if given.shape != right.shape:
         return False
     infinite = ~np.isfinite(right)
-    return bool((given[infinite] == right[infinite]).all()) and close(np.where(infinite, 0, given),
-                                                                     np.where(infinite, 0, right), REL)
+    if not np.array_equal(given[infinite], right[infinite], equal_nan=True):
+        return False
+    return close(np.where(infinite, 0, given), np.where(infinite, 0, right), REL)
 
 
 def compared(part: Part, draws: Sequence[Draw], given: list[list[NDArray]]) -> list[Finding]:
@@ -214,7 +215,8 @@ def compared(part: Part, draws: Sequence[Draw], given: list[list[NDArray]]) -> l
     joint = [variant for variant, arrays in fits if arrays == every]
     for i in wrong:
         named = joint or [variant for variant, arrays in fits if i in arrays]
-        words = words_of(part, draws, [g[i] for g in given], right, i, named)
+        said = [] if joint and i > wrong[0] else named      # one change that explains all is said once
+        words = words_of(part, draws, [g[i] for g in given], right, i, said, bool(named))
         found[i] = Finding(part.title, part.results[i], "wrong", words, tuple(variant.name for variant in named))
     return list(found.values())
 
@@ -244,12 +246,14 @@ def fitting(part: Part, draws: Sequence[Draw], given: list, right: list) -> list
     return found
 
 
-def words_of(part: Part, draws: Sequence[Draw], mine: list, right: list, i: int, named: Sequence[Variant]) -> tuple[str, ...]:
+def words_of(part: Part, draws: Sequence[Draw], mine: list, right: list, i: int, named: Sequence[Variant],
+             known: bool) -> tuple[str, ...]:
     """Return the sentences about one wrong array."""
     truth, sizes = [arrays[i] for arrays in right], [draw.sizes for draw in draws]
     words = []
     if mine[0].shape != truth[0].shape:
         words.append(f"has shape {letters(mine[0], part, sizes[0])} instead of {letters(truth[0], part, sizes[0])}")
+        words += reduced(mine, truth, part, sizes[0])
     elif not np.isfinite(mine[0][np.isfinite(truth[0])]).all():
         place = np.argwhere(~np.isfinite(mine[0]) & np.isfinite(truth[0]))[0]
         words.append(f"is {mine[0][tuple(place)]} at {at(place)}, where {truth[0][tuple(place)]:.6g} is right: "
@@ -260,7 +264,7 @@ def words_of(part: Part, draws: Sequence[Draw], mine: list, right: list, i: int,
         words.append("the same numbers come from the solution with one change: "
                      + "; or ".join(dict.fromkeys(variant.words for variant in named)))
     if mine[0].shape == truth[0].shape:
-        words.append(numbers(mine[0], truth[0], bool(words)))
+        words.append(numbers(mine[0], truth[0], bool(words) or known))
     return tuple(words)
 
 
@@ -271,6 +275,18 @@ def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:
     return f"{array.shape}, that is ({spelled})" if array.shape else "()"
 
 
+def reduced(mine: list, right: list, part: Part, sizes: Mapping[str, int]) -> list[str]:
+    """Return the words for an array that differs from the right one by a sum or a mean over one axis."""
+    names = {size: letter for letter, size in sizes.items() if letter in part.letters}
+    for one, other, words in ((right, mine, "it is the right array, with a {} over {} too much"),
+                              (mine, right, "the {} over {} is missing")):
+        for axis, n in enumerate(one[0].shape):
+            for how in ("sum", "mean"):
+                if all(a.ndim > axis and agree(getattr(a, how)(axis=axis), b) for a, b in zip(one, other)):
+                    return [words.format(how, names.get(n, n))]
+    return []
+
+
 def at(place: Sequence[int]) -> str:
     """Return the place of an entry: "[3, 1]"."""
     return f"[{', '.join(map(str, place))}]" if len(place) else "the only entry"
@@ -278,10 +294,10 @@ def at(place: Sequence[int]) -> str:
 
 def numbers(mine: NDArray, right: NDArray, known: bool) -> str:
     """Return how many entries differ, and the largest difference."""
-    finite = np.where(np.isfinite(mine) & np.isfinite(right), np.abs(mine - right), np.inf * (mine != right))
-    finite = np.nan_to_num(finite, nan=np.inf)
-    place = np.unravel_index(np.argmax(finite), right.shape)
-    off = int((finite > REL * np.abs(right[np.isfinite(right)]).max(initial=0)).sum())
+    with np.errstate(invalid="ignore"):
+        apart = np.where(mine == right, 0, np.nan_to_num(np.abs(mine - right), nan=np.inf))
+    place = np.unravel_index(np.argmax(apart), right.shape)
+    off = int((apart > REL * np.abs(right[np.isfinite(right)]).max(initial=0)).sum())
     text = f"{off} of {right.size} entries differ; at {at(place)} yours is {mine[place]:.6g}, right is {right[place]:.6g}"
     return text if known else f"undecided: no known ratio, path or change fits. {text}"
 

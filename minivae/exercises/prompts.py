@@ -30,7 +30,8 @@ Derive dh/da, and write it with h alone.
 """,
         "tanh(a) = sinh(a) / cosh(a): differentiate the quotient.",
         "cosh^2 - sinh^2 = 1. Divide the derivative out and recognise tanh(a) in it.",
-        "The argument h is tanh(a) already: taking tanh of it again is the usual mistake. At h = 0 the slope is 1, at h = 1 it is 0.",
+        "The argument h is tanh(a) already: taking tanh of it again is the usual mistake. At h = 0 the slope "
+        "is 1, at h = 1 it is 0.",
     ),
     "sigmoid_softplus": (
         "the gradients of sigmoid and softplus",
@@ -56,8 +57,10 @@ Some entries may be -inf (a weight of 0). Where all entries of the axis are -inf
 The axis is summed away: `axis=1` of (L, B) gives (L,).
 """,
         "log sum exp(a - c) + c is the same number for every c, so choose a convenient c for each sum.",
-        "With c = the largest entry, every exponent is at most 0 and one is exactly 0: nothing overflows, and the sum is at least 1.",
-        "-inf - (-inf) is nan: where the largest entry is -inf, subtract 0 instead. `keepdims=True` keeps the shapes compatible.",
+        "With c = the largest entry, every exponent is at most 0 and one is exactly 0: nothing overflows, and "
+        "the sum is at least 1.",
+        "-inf - (-inf) is nan: where the largest entry is -inf, subtract 0 instead. `keepdims=True` keeps the "
+        "shapes compatible.",
     ),
     "log_sum_exp_backward": (
         "the gradient of log sum exp",
@@ -67,7 +70,8 @@ Given d_out, of the shape of y, return d_a, of the shape of a.
 Derive dy/da_l. The result has a name in deep learning. It must be right for entries such as 1000.
 """,
         "dy/da_l = (1 / sum) * d(sum)/da_l. Only one term of the sum contains a_l.",
-        "The slopes are positive and sum to 1 along the axis. Subtract the largest entry before exp: the ratio does not change.",
+        "The slopes are positive and sum to 1 along the axis. Subtract the largest entry before exp: the "
+        "ratio does not change.",
         "d_out lacks the axis that was summed away. `np.expand_dims` puts it back, so that it multiplies every a_l.",
     ),
     "reparameterize": (
@@ -97,7 +101,8 @@ It is 0 at mu = 0, log_var = 0, and positive everywhere else.
 """,
         "log q(z) - log p(z) = -log sigma - (z - mu)^2 / (2 sigma^2) + z^2 / 2. Take the mean of each term under q.",
         "E_q[(z - mu)^2] = sigma^2 and E_q[z^2] = mu^2 + sigma^2.",
-        "Four terms with one common factor 1/2: the square of the mean, the variance, a 1, the log-variance. Two of them are subtracted.",
+        "Four terms with one common factor 1/2: the square of the mean, the variance, a 1, the log-variance. "
+        "Two of them are subtracted.",
     ),
     "kl_backward": (
         "the gradient of the KL",
@@ -124,7 +129,8 @@ The backward gets d_out (L, B) and returns d_logits (L, B, D): x is data. `sigmo
 """,
         "log p = l - log(1 + e^l) and log(1 - p) = -log(1 + e^l). Collect the terms with x.",
         "log(1 + e^l) = max(l, 0) + log(1 + e^-|l|) does not overflow.",
-        "The slope of log(1 + e^l) is sigmoid(l): the gradient is a difference. d_out lacks the last axis: d_out[..., None].",
+        "The slope of log(1 + e^l) is sigmoid(l): the gradient is a difference. d_out lacks the last axis: "
+        "d_out[..., None].",
     ),
     "gaussian_backward": (
         "the gradients of a Gaussian log-likelihood, in the mean and in log sigma",
@@ -152,8 +158,10 @@ The forward is hs[0] = x; then for every layer but the last hs[i + 1] = act(hs[i
 Given: `affine_backward(d_y, x, weight, bias)`, and `act, act_backward = ACTIVATIONS[activation]`, where
 `act_backward(d_h, h)` takes the output h. Do not change hs or layers.
 """,
-        "Go through the layers from the last to the first and carry one array: the gradient in a layer's output before the activation.",
-        "affine_backward returns the gradient in hs[i]. To pass the activation that made hs[i], call act_backward with hs[i].",
+        "Go through the layers from the last to the first and carry one array: the gradient in a layer's "
+        "output before the activation.",
+        "affine_backward returns the gradient in hs[i]. To pass the activation that made hs[i], call "
+        "act_backward with hs[i].",
         "hs[0] is the data: no activation made it, so the last step of the loop calls no act_backward.",
     ),
     "two_paths": (
@@ -186,7 +194,8 @@ f has the results of the forward pass: f.encoder_hs, f.mu, f.log_var, f.z, f.dec
     self.likelihood.scale. At last return `gradient`.
 
 First write `iw_loss_backward`. Its loss is minus the mean over the B data points of log 1/L sum_l exp(log_w_l), with
-log_w = log_px_z - kl, both (L, B). d_loss is a number. beta is 1 and not used. Return the gradients in log_px_z and kl.
+log_w the difference of log_px_z and kl, (L, B). d_loss is a number. beta is 1 and not used.
+Return the gradients in log_px_z and kl.
 Given: log_sum_exp_backward(d_out, a), the softmax of exercise 5 along axis 0.
 """,
         "In iw_loss_backward every data point has the share -d_loss / B; its L draws divide it by the softmax of log_w.",
@@ -205,7 +214,8 @@ self.t (0 at the start, counts steps), self.lr, self.b1, self.b2, self.tiny. gra
 m starts at 0, so after t steps its weights sum to less than 1. Derive that sum: m_hat and v_hat are m and v divided by
 their sums. Update self.params.flat *in place*, once; return nothing. Only the parameters are judged, after steps 1, 2, 3.
 """,
-        "After one step m = (1 - b1) g, but m_hat must be g. After t steps the weights are (1 - b1) (1 + b1 + ... + b1^(t-1)).",
+        "After one step m = (1 - b1) g, but m_hat must be g. After t steps the weights are (1 - b1) (1 + b1 + "
+        "... + b1^(t-1)).",
         "That geometric sum is 1 - b1^t, with t = 1 at the first step: increase self.t first.",
         "`theta = theta - ...` makes a new array and changes nothing: write `self.params.flat[...] = ` or `-=`.",
     ),
@@ -226,7 +236,9 @@ first is exp-log-var: there, z is drawn with exp(log_var) as standard deviation,
 of exactly that. So a gradient check alone passes it.
 """,
         "Compare each backward with finite differences of its forward: that catches some. Which of the six are consistent?",
-        "Sampler, density and KL must describe one Gaussian: the mean of log_normal(z) - log_standard_normal(z) over many z is the KL.",
-        "Instead of random eps, take np.polynomial.hermite_e.hermegauss(20): nodes and weights (divided by their sum) make the means exact.",
+        "Sampler, density and KL must describe one Gaussian: the mean of log_normal(z) - "
+        "log_standard_normal(z) over many z is the KL.",
+        "Instead of random eps, take np.polynomial.hermite_e.hermegauss(20): nodes and weights (divided by "
+        "their sum) make the means exact.",
     ),
 }

@@ -19,6 +19,27 @@ CALLS = {"exp": "expm1", "expm1": "exp", "log": "log1p", "log1p": "log", "sum": 
 UNARY = ("np.exp", "np.expm1", "np.log", "np.log1p", "np.sqrt", "np.tanh", "sigmoid")
 
 
+CONFUSIONS = (                                              # function, lines of the source, the same changed, words
+    ("tanh_backward", {"h * h": "np.tanh(h) ** 2"}, "tanh is taken of h, but h is tanh(a) already"),
+    ("sigmoid_backward", {"s * (1 - s)": "sigmoid(s) * (1 - sigmoid(s))"},
+     "sigmoid is taken of s, but s is sigmoid(a) already"),
+    ("softplus_backward", {"d_out * sigmoid(a)": "d_out * a * (1 - a)"}, "a is the input, not the output of a sigmoid"),
+    ("gaussian_log_prob_backward", {"np.exp(log_sigma)": "np.exp(log_sigma / 2)"},
+     "log_sigma is read as log sigma^2, but it is log sigma"),
+    ("gaussian_log_prob_backward", {"- x.shape[1])).sum()": ")).sum() - x.shape[1]"},
+     "the D is subtracted once, not once for each of the L B values, times its d_out"),
+    ("mlp_backward", {"        if i > 0:\n            d_a = ": "        d_a = ", "return d_h": "return d_a"},
+     "act_backward is applied to the input hs[0], which no activation made"),
+    ("mlp_backward", {"d_a = d_out ": "d_a = act_backward(d_out, hs[-1]) "},
+     "act_backward is applied to the last layer, which is linear"),
+    ("step", {"self.b1**self.t": "self.b1**(self.t - 1)", "self.b2**self.t": "self.b2**(self.t - 1)"},
+     "t is 0 in the first step: increase it first"),
+    ("step", {"sum_1 = (1 - self.b1**self.t) / (1 - self.b1)": "sum_1 = 1 / (1 - self.b1)",
+              "sum_2 = (1 - self.b2**self.t) / (1 - self.b2)": "sum_2 = 1 / (1 - self.b2)"}, "there is no bias correction"),
+    ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is inside the square root"),
+)  # fmt: skip
+
+
 class Variant(NamedTuple):
     """A wrong version: its name, the words for a learner, and the function."""
 
@@ -30,7 +51,19 @@ class Variant(NamedTuple):
 @functools.cache
 def variants(piece: Piece) -> tuple[Variant, ...]:
     """Return the museum's versions of a function, then all versions with one change."""
-    return (*of_museum(piece), *one_change(piece))
+    return (*confusions(piece), *of_museum(piece), *one_change(piece))
+
+
+def confusions(piece: Piece) -> Iterator[Variant]:
+    """Yield the common confusions about this function. Raises LookupError if the source has no such line."""
+    for function, replaced, words in CONFUSIONS:
+        if function == piece.function:
+            text = source_of(piece)
+            for right, broken in replaced.items():
+                if text.count(right) != 1:
+                    raise LookupError(f"{piece.name} has {text.count(right)} times {right!r}: change CONFUSIONS, too.")
+                text = text.replace(right, broken)
+            yield Variant(f"confusion: {words}", words, compiled(piece, tree_of(piece, text)))
 
 
 def of_museum(piece: Piece) -> Iterator[Variant]:

@@ -1,0 +1,87 @@
+"""The exercises: blanks are never passed, the package's own source passes, other processes are limited."""
+
+import ast
+
+import pytest
+
+from minivae.exercises import cut, judge
+from minivae.exercises.bonus import find
+from minivae.exercises.catalogue import exercises
+from minivae.exercises.variants import CONFUSIONS, variants
+
+OWN = "from minivae.{} import *\n"
+HEAD = "import math\nimport numpy as np\nfrom minivae.exercises.given import *\nfrom minivae.adam import BLOCK, RESET\n"
+every_exercise = pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
+
+
+def own_source(exercise):
+    """Return a submission that consists of the package's own lines."""
+    functions = [ast.unparse(cut.tree_of(piece)) if piece.lines else cut.source_of(piece) for piece in exercise.pieces()]
+    return HEAD + "".join(OWN.format(piece.module) for piece in exercise.pieces()) + "\n\n".join(functions)
+
+
+@every_exercise
+def test_untouched_exercise_is_not_started_and_the_package_passes(exercise, tmp_path):
+    file = tmp_path / f"{exercise.stem}.py"
+    file.write_text(exercise.file())
+    assert judge.check(exercise, file).status == "not started"
+    file.write_text(own_source(exercise))
+    verdict = judge.check(exercise, file)
+    assert verdict.status == "passed", verdict.findings
+    assert verdict.flags
+
+
+WRONG = {
+    "while True: pass": ("error", "no result after"),
+    "import os; os._exit(0)": ("error", "ended with exit code"),
+    "print('PASS')\nimport numpy\nnumpy.allclose = numpy.array_equal = lambda *a, **k: True\n"
+    "def tanh_backward(d, h): return d":
+        ("wrong", ""),
+    "import numpy\nnumpy.ones(1250000000)": ("error", "MemoryError"),
+}
+
+
+@pytest.mark.parametrize("source", WRONG)
+def test_hostile_submission_fails_without_harm(source, tmp_path):
+    file = tmp_path / "02_tanh_backward.py"
+    file.write_text(source)
+    verdict = judge.check(find("2"), file, timeout=1.5)
+    status, words = WRONG[source]
+    assert verdict.status == status
+    assert any(words in said for finding in verdict.findings for said in finding.words)
+
+
+def test_learners_folder_contains_no_line_of_a_solution():
+    files = "\n".join(exercise.file() for exercise in exercises())
+    for exercise in exercises():
+        for piece in exercise.pieces():
+            for node in cut.tree_of(piece).body:
+                line = ast.unparse(node)
+                names_only = isinstance(node, ast.Return) and "(" not in line and not any(sign in line for sign in "+-*/")
+                if cut.target(node) not in piece.keep and not names_only:
+                    assert line not in files, line
+
+
+def test_every_confusion_belongs_to_a_function_of_an_exercise():
+    pieces = [piece for exercise in exercises() for piece in exercise.pieces()]
+    assert {function for function, *_ in CONFUSIONS} <= {piece.function for piece in pieces}
+    assert all(variants(piece) for piece in pieces)
+
+
+@pytest.mark.parametrize("exercise", exercises()[:12], ids=lambda exercise: exercise.stem)
+def test_every_one_change_variant_is_named_with_its_own_change(exercise):
+    for part in exercise.parts:
+        draws = part.draws(0)
+        right = [judge.right_arrays(part, draw) for draw in draws]
+        named = 0
+        for variant in variants(part.piece):
+            try:
+                given = [judge.right_arrays(part, draw, variant.function) for draw in draws]
+            except Exception:
+                continue                                    # the change does not run: an error, not a wrong number
+            same_shapes = all(len(a) == len(b) for a, b in zip(given, right))
+            if same_shapes and any(not judge.agree(a, b) for a, b in zip(given[0], right[0])):
+                names = [name for finding in judge.compared(part, draws, given) for name in finding.names]
+                assert variant.name in names, (part.title, variant.name)
+                named += 1
+        assert named > 0
