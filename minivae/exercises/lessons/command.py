@@ -1,0 +1,177 @@
+"""The command `minivae exercises lesson`: list the lessons, run one, or write them as notebooks.
+
+Modules that import NumPy are imported when the command runs: `--help` must not import NumPy.
+"""
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minivae.exercises.lessons.frame import Finding, Lesson
+
+ABOUT = """Eighteen questions that learners of VAEs ask most often. Each lesson asks you to predict, runs for a few seconds,
+and answers with one number and one figure. Without LESSON, list them all."""
+WIDTH, LABEL = 100, 10
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.set_defaults(command=visit)
+    add = parser.add_argument
+    add("lesson", nargs="?", metavar="LESSON", help="number or name of a lesson")
+    add("--notebook", type=Path, metavar="DIR", help="write the lesson, or all of them, as Jupyter notebooks into DIR")
+    add("--epochs", type=int, default=40, metavar="N", help="epochs of each small training (default: %(default)s)")
+    add("--rows", type=int, default=100, metavar="N", help="held-out digits that are measured (default: %(default)s)")
+    out = "directory for the figure (default: %(default)s)"
+    add("--out", type=Path, default=Path("minivae-lessons"), metavar="DIR", help=out)
+    add("--seed", type=int, default=0, help="random seed (default: 0)")
+    add("--overwrite", action="store_true", help="replace the files of an earlier command")
+    add("-q", "--quiet", action="store_true", help="do not wait for your prediction; print no messages")
+    add("--json", action="store_true", help="print the results as one JSON document")
+    add("--debug", action="store_true", help="show the traceback of an error")
+
+
+def visit(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
+    """Run the command; return 1 if the numbers of the lesson do not support its verdict."""
+    from minivae.exercises.lessons.frame import find, lessons
+
+    chosen = lessons() if options.lesson is None else (find(options.lesson),)
+    if options.notebook is not None:
+        return write_notebooks(options, chosen)
+    if options.lesson is None:
+        return show_list(options, chosen)
+    return show_one(options, chosen[0], len(lessons()), read)
+
+
+def show_list(options: argparse.Namespace, everything: tuple) -> int:
+    """Print number, name and question of each lesson."""
+    if options.json:
+        print(json.dumps([{"number": e.number, "name": e.name, "question": e.question} for e in everything], indent=2))
+        return 0
+    for each in everything:
+        print(wrapped(f"{each.number:2} {each.name}", each.question, 20))
+    print(f"{len(everything)} lessons, the most frequent question first. Next: minivae exercises lesson 1")
+    return 0
+
+
+def write_notebooks(options: argparse.Namespace, chosen: tuple) -> int:
+    """Write a notebook for each chosen lesson; print the paths."""
+    from minivae.exercises.lessons.notebook import notebook_of, write
+    from minivae.runs import make_directory
+    from minivae.runs.files import must_be_free
+
+    paths = [options.notebook / f"{stem(each)}.ipynb" for each in chosen]
+    must_be_free("--notebook", "without earlier notebooks", paths, options.overwrite)
+    make_directory(options.notebook, "--notebook")
+    for each, path in zip(chosen, paths):
+        write(path, notebook_of(each))
+    files = [str(path) for path in paths]
+    print(json.dumps({"files": files}, indent=2) if options.json else "\n".join(files))
+    return 0
+
+
+def show_one(options: argparse.Namespace, each: "Lesson", count: int, read: Callable[[], str]) -> int:
+    """Print the question, wait for a prediction at a terminal, run the lesson, and print its results."""
+    from minivae.exercises.lessons.frame import Setup, run
+    from minivae.runs import make_directory
+    from minivae.runs.files import must_be_free
+
+    path = options.out / f"{stem(each)}.png"
+    must_be_free("--out", "without an earlier figure", [path], options.overwrite)
+    make_directory(options.out, "--out")
+    guess = None
+    if not options.json:
+        print("\n".join(opening(each, count)), flush=True)
+        if sys.stdin.isatty() and sys.stdout.isatty() and not options.quiet:
+            guess = prediction(each, read)
+    found = run(each, Setup(options.seed, options.epochs, options.rows))
+    from minivae.figures import style                       # importing matplotlib takes half a second: compute first
+
+    figure, alt = found.picture()
+    style.save(figure, alt, path)
+    if options.json:
+        print(json.dumps(document(each, found, options) | {"files": [{"path": str(path), "alt": alt}]}, indent=2))
+    else:
+        print("\n".join([*results(each, found, guess), *references(each, path, count)]))
+    return 0 if found.holds else 1
+
+
+def stem(each: "Lesson") -> str:
+    """Return the name of a lesson's files, without the extension."""
+    return f"lesson_{each.number:02}_{each.name}"
+
+
+def prediction(each: "Lesson", read: Callable[[], str]) -> str | None:
+    """Wait for a letter; return it, or None for any other input or the end of the input."""
+    print(" " * LABEL + "Your answer, or Return >", end=" ", flush=True)
+    try:
+        answer = read().strip().lower()[:1]
+    except EOFError:
+        return None
+    return answer if answer in list(letters(each)) else None
+
+
+def letters(each: "Lesson") -> dict[str, str]:
+    """Return the choices by their letters."""
+    return dict(zip("abc", each.choices))
+
+
+def opening(each: "Lesson", count: int) -> list[str]:
+    """Return the lines before the run: the question, and what to predict."""
+    lines = [f"Lesson {each.number} of {count}: {each.name}", wrapped("question", each.question)]
+    lines += [wrapped("asked in", each.asked), wrapped("predict", each.predict)]
+    return lines + [wrapped("", f"{letter}) {text}") for letter, text in letters(each).items()]
+
+
+def results(each: "Lesson", found: "Finding", guess: str | None) -> list[str]:
+    """Return the lines with the number, further numbers, and the verdict."""
+    lines = ["", wrapped("number", f"{found.number:.4g} {found.meaning}")]
+    lines += [wrapped("", f"{label}: {text}") for label, text in found.rows]
+    lines += [wrapped("verdict", verdict(found))]
+    if found.holds:
+        right = "abc"[each.answer]
+        told = f"Your prediction: {guess}. " if guess else ""
+        lines.append(wrapped("answer", f"{told}{right}) {each.choices[each.answer]}"))
+    return lines
+
+
+def verdict(found: "Finding") -> str:
+    """Return the verdict, or a warning if the numbers do not support it."""
+    if found.holds:
+        return found.verdict
+    return (
+        "Not as expected: these numbers do not support the lesson's verdict. Either the training was too short (try more "
+        "--epochs), or the code of minivae was changed."
+    )
+
+
+def references(each: "Lesson", path: Path, count: int) -> list[str]:
+    """Return the lines with the figure, the code, the entry of the ledger, the test and the next command."""
+    from minivae.exercises.lessons.frame import place
+
+    lines = [f"{'figure':{LABEL}}{path}"]
+    lines += [f"{'' if i else 'read':{LABEL}}{place(function)}" for i, function in enumerate(each.code)]
+    lines += [f"{'ledger':{LABEL}}derivations show {each.ledger}", f"{'test':{LABEL}}pytest -k {each.test}"]
+    following = f" {each.number + 1}" if each.number < count else ""
+    return [*lines, f"{'next':{LABEL}}minivae exercises lesson{following}"]
+
+
+def document(each: "Lesson", found: "Finding", options: argparse.Namespace) -> dict:
+    """Return a lesson and its results as plain JSON types."""
+    from minivae.exercises.lessons.frame import place
+
+    texts = {name: getattr(each, name) for name in ("number", "name", "question", "asked", "predict", "choices")}
+    result = {"lesson": texts.pop("number")} | texts | {"answer": each.choices[each.answer]}
+    result |= {"number": float(found.number), "meaning": found.meaning, "rows": dict(found.rows), "holds": bool(found.holds)}
+    result |= {"verdict": verdict(found), "code": [place(function) for function in each.code], "ledger": each.ledger}
+    return result | {"test": each.test, "seed": options.seed, "epochs": options.epochs, "held_out": options.rows}
+
+
+def wrapped(label: str, text: str, indent: int = LABEL) -> str:
+    """Return a label and a text in lines of at most WIDTH columns."""
+    return textwrap.fill(text, WIDTH, initial_indent=f"{label:{indent}}", subsequent_indent=" " * indent)

@@ -1,0 +1,158 @@
+"""A lesson, its result, and the small models that lessons train on the bundled digits."""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.checks import refuse, whole_number
+from minivae.data import Dataset, digits
+from minivae.likelihood import make_likelihood
+from minivae.train import train
+from minivae.vae import VAE
+
+MODULES = ("losses", "latent", "gradients", "bounds")       # the modules that define lessons
+ROOT = Path(__file__).parents[3]
+
+
+class Setup(NamedTuple):
+    """Settings of a run: the seed, the epochs of each training, the number of held-out digits that are measured."""
+
+    seed: int = 0
+    epochs: int = 40
+    rows: int = 100
+
+
+class Finding(NamedTuple):
+    """Result of a lesson."""
+
+    number: float
+    meaning: str                # of the number, with its unit
+    rows: list[tuple[str, str]]  # further numbers: label and text
+    holds: bool                 # True if the numbers support the verdict
+    verdict: str                # one or two sentences; they are true if `holds`
+    draw: Callable[[ModuleType], tuple]  # the module `figures` -> figure and alt text
+
+    def picture(self) -> tuple:
+        """Return the figure and its alt text."""
+        from minivae.exercises.lessons import figures       # importing matplotlib takes half a second: compute first
+
+        return self.draw(figures)
+
+    def show(self) -> object:
+        """Return the figure in a form that a notebook displays, with its alt text."""
+        from minivae.exercises.lessons import figures
+
+        return figures.Shown(*self.picture())
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson.
+
+    Attributes
+    ----------
+    number, name : int, str
+        Its rank, 1 for the most frequent question, and the name of its function.
+    question, asked : str
+        The question as learners ask it, and public threads that ask it.
+    predict, choices, answer : str, tuple of str, int
+        A question to answer before the run, its possible answers, and the index of the right one.
+    code : tuple of str
+        Functions to read, as "minivae.vae:VAE.forward".
+    ledger, test : str
+        The entry of the ledger (`derivations show ID`), and the test that would have caught the mistake.
+    run : function
+        Setup -> Finding.
+    """
+
+    number: int
+    name: str
+    question: str
+    asked: str
+    predict: str
+    choices: tuple[str, ...]
+    answer: int
+    code: tuple[str, ...]
+    ledger: str
+    test: str
+    run: Callable[[Setup], Finding]
+
+
+def lesson(number: int, **texts) -> Callable[[Callable], Lesson]:
+    """Return a decorator that makes a lesson of a function; the function's name is the name of the lesson."""
+    return lambda run: Lesson(number, run.__name__, run=run, **texts)
+
+
+@functools.cache
+def lessons() -> tuple[Lesson, ...]:
+    """Return all lessons, the most frequent question first."""
+    modules = [importlib.import_module(f"{__package__}.{name}") for name in MODULES]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Lesson)]
+    return tuple(sorted(found, key=lambda each: each.number))
+
+
+def find(key: str) -> Lesson:
+    """Return the lesson with this number or name. Raises ValueError if there is none."""
+    for each in lessons():
+        if key in (str(each.number), each.name):
+            return each
+    refuse("LESSON", f"1 to {len(lessons())}, or a name", repr(key), "Leave it out to list all lessons.")
+
+
+def place(function: str) -> str:
+    """Return file, line and name of a function given as "minivae.vae:VAE.forward": "minivae/vae.py:142 VAE.forward"."""
+    found = inspect.unwrap(pkgutil.resolve_name(function))
+    file = Path(inspect.getsourcefile(found)).relative_to(ROOT).as_posix()
+    return f"{file}:{inspect.getsourcelines(found)[1]} {function.partition(':')[2]}"
+
+
+def run(each: Lesson, setup: Setup) -> Finding:
+    """Run a lesson. Raises ValueError if a setting is out of its range."""
+    for name, value, least in zip(("--seed", "--epochs", "--rows"), setup, (0, 1, 20)):
+        whole_number(name, value, least, f"Try {name} {max(least, 1)}.")
+    return each.run(setup)
+
+
+# Models
+
+
+@functools.cache
+def data_for(likelihood: str) -> Dataset:
+    """Return the bundled digits: counts for "binomial", 0/1 images for "bernoulli", else fractions."""
+    return {"binomial": digits, "bernoulli": digits().binarized}.get(likelihood, digits().as_fractions)()
+
+
+@functools.cache
+def trained(setup: Setup, likelihood: str = "binomial", latent: int = 2, sigma: float | None = None, **settings) -> VAE:
+    """Return a small model, trained on the digits; "grey" is the Bernoulli likelihood on grey values.
+
+    `settings` are those of `VAE`. The model is cached: do not change it.
+    """
+    data, rng = data_for(likelihood), np.random.default_rng(setup.seed)
+    parts = {"binomial": {"n": 16}, "gaussian": {"sigma": sigma}}.get(likelihood, {})
+    kind = make_likelihood("bernoulli" if likelihood == "grey" else likelihood, **parts)
+    model = {"likelihood": kind, "data_mean": data.train_x.mean(axis=0), **settings}
+    vae = VAE.init(rng, data.train_x.shape[1], latent, (32,), **model)
+    for _ in train(vae, data, rng, epochs=setup.epochs):
+        pass
+    return vae
+
+
+def held_out(setup: Setup, likelihood: str = "binomial") -> tuple[NDArray, NDArray]:
+    """Return about `setup.rows` held-out digits (N, 64) and their classes (N,)."""
+    few = data_for(likelihood).few(setup.rows)
+    return few.test_x, few.test_y
+
+
+def nats(value: float) -> str:
+    """Return a number of nats as text."""
+    return f"{value:.3g} nats" if abs(value) < 10 else f"{value:.1f} nats"

@@ -1,0 +1,147 @@
+"""Lessons about training: NaN, the reparameterised draw, checks of a hand-written gradient."""
+
+import sys
+
+import numpy as np
+
+from minivae import checks, divergences, gaussian, likelihood, objective, ops, params, vae  # noqa: F401   for `problem`
+from minivae.evidence import gradient_noise
+from minivae.exercises.lessons.frame import Finding, Setup, held_out, lesson, trained
+from minivae.likelihood import bernoulli_log_prob
+from minivae.museum.exhibits import find as exhibit
+from minivae.museum.patched import package
+from minivae.museum.problems import problem
+
+
+@lesson(
+    4,
+    question="My loss is NaN or infinite. Do I have to clip log_var or the logits?",
+    asked="AppliedDataSciencePartners/WorldModels #9, AntixK/PyTorch-VAE #16, synthcity #331",
+    predict="Write the BCE of x = 0 as -log(1 - sigmoid(logit)), in float32. From which logit on is it infinite?",
+    choices=("about 17", "about 89, where exp overflows", "never"),
+    answer=0,
+    code=("minivae.likelihood:bernoulli_log_prob", "minivae.ops:softplus"),
+    ledger="beyond.18",
+    test="test_log_prob_is_finite_and_right_at_logits_of_ten_thousand",
+)
+def infinite_loss(setup: Setup) -> Finding:
+    """Compute the BCE of x = 0 in float32 in a naive and in a stable form, and the gradient of a clip."""
+    logits = np.linspace(0, 60, 601, dtype=np.float32)
+    with np.errstate(all="ignore"):
+        naive = -np.log(1 - 1 / (1 + np.exp(-logits)))
+        stable = -bernoulli_log_prob(np.zeros((1, 1), np.float32), logits[:, None, None])[:, 0]
+        overflow = next(v for v in range(200) if not np.isfinite(np.exp(np.float32(v))))
+    infinite = float(logits[~np.isfinite(naive)].min(initial=np.inf))
+    off = float(np.abs(stable - logits)[logits > 20].max())
+    slope = float(np.diff(np.clip([19.9, 20.1], -10, 10)).item() / 0.2)
+    rows = [
+        ("stable form at logit 60", f"{stable[-1]:.1f} nats; its distance from the right value is below {off + 1e-6:.0e}"),
+        ("exp(log_var) is infinite in float32 from", f"log_var = {overflow}"),
+        ("gradient through clip(log_var, -10, 10) at log_var = 20", f"{slope:g}"),
+    ]
+    finding = f"The naive form is infinite from logit {infinite:.1f} on"
+    caption = "BCE of x = 0 in float32. The naive curve (orange) ends where 1 - sigmoid(logit) is rounded to 0."
+    lines = {"stable": stable, "naive": naive}
+    return Finding(
+        infinite, "smallest logit at which the naive BCE is infinite in float32", rows,
+        15 < infinite < 20 and bool(np.isfinite(stable).all()) and off < 1e-4,
+        f"sigmoid({infinite:.1f}) is rounded to 1, and log(1 - 1) is minus infinity. Write log(1 + e^l) as max(l, 0) + "
+        "log(1 + e^-|l|): this never overflows. Clipping only hides the cause: outside the clip the gradient is 0.",
+        lambda figures: figures.curves([figures.Panel("", "logit", "BCE (nats)", logits, lines)], finding, caption),
+    )  # fmt: skip
+
+
+@lesson(
+    8,
+    question="Why reparameterise? Can I not backpropagate through the random sample?",
+    asked="Cross Validated, question 474889; pytorch/examples #592",
+    predict="The score-function estimator needs no reparameterised draw. Compare its variance to that of the pathwise one.",
+    choices=("about equal", "about 10 times", "more than 1000 times"),
+    answer=2,
+    code=("minivae.evidence.gradients:gradient_noise", "minivae.gaussian:reparameterize_backward"),
+    ledger="lm.42",
+    test="test_score_function_has_more_variance_and_a_baseline_reduces_it",
+)
+def reparameterise(setup: Setup) -> Finding:
+    """Estimate the gradient of the ELBO in mu and log_var in three ways; compare mean and variance."""
+    x, draws = held_out(setup)[0][:20], 2000
+    noise = gradient_noise(trained(setup), x, np.random.default_rng(setup.seed), draws)
+    variance = {name: float(each.variance.mean()) for name, each in noise._asdict().items()}
+    apart = np.abs(noise.score.mean - noise.pathwise.mean) / np.sqrt((noise.score.variance + noise.pathwise.variance) / draws)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(8)  # exact means over N(0, 1)
+    z, weights = 1 + nodes, weights / weights.sum()
+    toy = [(weights @ g, weights @ g**2 - (weights @ g) ** 2) for g in (2 * z, z**2 * nodes)]
+    rows = [
+        ("largest difference of the two means, in standard errors", f"{apart.max():.1f}"),
+        ("variance with the mean as baseline / pathwise", f"{variance['baseline'] / variance['pathwise']:.3g}"),
+        ("by hand, d/dmu E[z^2] at mu = sigma = 1, pathwise 2 z", "mean {:.0f}, variance {:.0f}".format(*toy[0])),
+        ("by hand, score function z^2 (z - mu)", "mean {:.0f}, variance {:.0f}".format(*toy[1])),
+    ]
+    ratio = variance["score"] / variance["pathwise"]
+    names = {"pathwise": "pathwise\n(reparameterised)", "baseline": "score function\nwith baseline", "score": "score\nfunction"}
+    deviations = {text: variance[name] ** 0.5 for name, text in names.items()}
+    caption = f"Gradient of the ELBO in mu and log_var, one draw, mean over {len(x)} digits. Logarithmic axis."
+    finding = f"The score function has {ratio:,.0f} times the variance"
+    return Finding(
+        ratio, "variance of the score-function estimate / variance of the pathwise estimate", rows,
+        ratio > 1000 and variance["score"] > variance["baseline"] > variance["pathwise"] and apart.max() < 6,
+        "Randomness does have a gradient without the trick: both estimates have the same mean. But the score function needs "
+        f"{ratio:,.0f} times as many draws for the same accuracy, because it does not use the slope of log p(x|z).",
+        lambda figures: figures.bars(deviations, "standard deviation of the estimate", finding, caption, log=True),
+    )  # fmt: skip
+
+
+@lesson(
+    17,
+    question="Is my hand-written gradient right? How close to the finite difference is close enough?",
+    asked="Cross Validated, question 184220",
+    predict="Compare a right gradient with central differences at the best step, in float64. How large is the relative error?",
+    choices=("0.01", "0.0001", "below 0.00000001"),
+    answer=2,
+    code=("minivae.vae:VAE.backward", "minivae.gaussian:kl_standard_normal_backward"),
+    ledger="beyond.25",
+    test="test_planted_error_in_any_backward_is_noticed",
+)
+def gradient_check(setup: Setup) -> Finding:
+    """Compare the gradient of a right and of a broken model to central differences of several steps."""
+    steps, bug = np.logspace(-1, -12, 12), exhibit("half-forgotten")
+    broken = package(bug.changes)
+    errors = {
+        name: np.array([error_of(copy, step) for step in steps])
+        for name, copy in (("right", sys.modules[vae.__package__]), ("1/2 forgotten", broken))
+    }
+    log_var, h = np.array([[-1.0, 0.5, 2.0]]), 1e-5
+    mu, one = np.zeros((1, 3)), np.ones((1, 3))
+    numeric = (gaussian.kl_standard_normal(mu, log_var + h) - gaussian.kl_standard_normal(mu, log_var - h)) / (2 * h)
+    ratio = broken.gaussian.kl_standard_normal_backward(one, mu, log_var)[1] / numeric
+    best = int(errors["right"].argmin())
+    lowest = {name: float(each.min()) for name, each in errors.items()}
+    rows = [
+        ("best step", f"{steps[best]:.0e}"),
+        ("smallest error of the broken gradient", f"{lowest['1/2 forgotten']:.2g}"),
+        ("broken dKL/dlog_var, analytic / numeric", ", ".join(f"{value:.4f}" for value in ratio[0])),
+    ]
+    finding = "Rounding makes a V; a wrong gradient makes a plateau"
+    caption = "Left of the minimum rounding errors grow, right of it the error of the difference. Noise eps is held fixed."
+    panel = ("", "step", "largest error / largest entry", steps[::-1], {name: e[::-1] for name, e in errors.items()}, (), "xy")
+    return Finding(
+        lowest["right"], "smallest error of the right gradient, relative to its largest entry", rows,
+        lowest["right"] < 1e-8 and lowest["1/2 forgotten"] > 1e-3,
+        f"Float precision explains an error of {lowest['right']:.0e}, never one of {lowest['1/2 forgotten']:.1g}. Print "
+        f"the ratio too: a constant, here {ratio.mean():.3g}, names the bug.",
+        lambda figures: figures.curves([figures.Panel(*panel)], finding, caption),
+    )  # fmt: skip
+
+
+def error_of(copy: object, step: float) -> float:
+    """Return the largest error of a model's gradient against central differences, relative to its largest entry."""
+    model, x, eps = problem(copy)
+    analytic, flat = model.gradient(x, eps).flat, model.params.flat
+    numeric = np.empty_like(analytic)
+    for i, value in enumerate(flat.copy()):
+        ends = []
+        for flat[i] in (value + step, value - step):
+            ends.append(model.loss(x, eps))
+        flat[i] = value
+        numeric[i] = (ends[0] - ends[1]) / (2 * step)
+    return float(np.abs(numeric - analytic).max() / np.abs(analytic).max())

@@ -1,0 +1,211 @@
+"""Lessons about z: collapse, mean or sample, holes in the prior, blur, the grid of images, unused dimensions."""
+
+import numpy as np
+
+from minivae.evidence import lower_bounds, rate_distortion
+from minivae.evidence.sweep import measure
+from minivae.exercises.lessons.frame import Finding, Setup, held_out, lesson, nats, trained
+from minivae.gaussian import log_standard_normal, reparameterize
+
+
+def ten(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return one digit of each class, (10, 64) if all ten classes are there."""
+    _, first = np.unique(labels, return_index=True)
+    return x[first]
+
+
+@lesson(
+    3,
+    question="Why are all my reconstructions the same blurry image?",
+    asked="AppliedDataSciencePartners/WorldModels #12, moses #45",
+    predict="Raise beta from 1 to 128. What does the decoder draw for ten different digits?",
+    choices=("ten sharper digits", "ten times the same image", "noise"),
+    answer=1,
+    code=("minivae.evidence.sweep:measure", "minivae.objective:kl_analytic"),
+    ledger="lm.33",
+    test="test_large_beta_or_sigma_collapses_and_small_does_not",
+)
+def collapse(setup: Setup) -> Finding:
+    """Train with five betas; measure how much the decoded images differ from each other."""
+    x, labels = held_out(setup)
+    pictures, points = {"data": ten(x, labels)}, {}
+    for each in (0.5, 1.0, 4.0, 16.0, 128.0):
+        vae = trained(setup, beta=each)
+        points[each] = measure(vae, x, np.random.default_rng(setup.seed), each)
+        pictures[f"beta {each:g}"] = vae.decode(vae.encode(ten(x, labels))[0])
+    rows = [
+        (f"beta {each:g}", f"KL {nats(p.rate)}, {p.active} of 2 dimensions active, images differ {100 * p.spread:.1f} %")
+        for each, p in points.items()
+    ]
+    notes = ["", *(f"KL {p.rate:.2g}" for p in points.values())]
+    caption = "Each row: the mean of p(x|z) at z = mu(x). KL in nats. With a KL of 0, z does not depend on x."
+    first, last = points[1.0], points[128.0]
+    return Finding(
+        last.spread, "standard deviation of the decoded images, as a fraction of that of the data, at beta = 128", rows,
+        last.spread < 0.05 and last.collapsed and first.spread > 0.3 and first.active == 2,
+        f"The decoder ignores z: the KL is {nats(last.rate)} instead of {nats(first.rate)}. Look for the cause in this "
+        "order: a mean instead of a sum, beta, a large decoder sigma; only then is it the true optimum.",
+        lambda figures: figures.images(vae, pictures, notes, "A large beta switches z off", caption),
+    )  # fmt: skip
+
+
+@lesson(
+    5,
+    question="Do I decode the mean or a sample? From q(z|x) or from the prior? In training or in testing?",
+    asked="MONAI #8413, keras-io #790, Cross Validated, question 369660",
+    predict="Decode z = mu instead of a sample z ~ q(z|x). How does log p(x|z) change?",
+    choices=("it rises", "not at all", "it falls"),
+    answer=0,
+    code=("minivae.vae:VAE.forward", "minivae.vae:VAE.decode", "minivae.vae:VAE.sample"),
+    ledger="odaibo.t34",
+    test="test_autoencoder_without_noise_reconstructs_better_and_ignores_the_prior",
+)
+def mean_or_sample(setup: Setup) -> Finding:
+    """Compare log p(x|z) at z = mu(x) with its mean over z ~ q(z|x); decode mu, z ~ q and z ~ p."""
+    x, labels = held_out(setup)
+    vae, rng = trained(setup), np.random.default_rng(setup.seed)
+    at_mean = float(vae.forward(x, np.zeros((1, len(x), 2), vae.dtype)).log_px_z.mean())
+    mean = float(lower_bounds(vae, x, 1000, rng).reconstruction.mean())
+    few = ten(x, labels)
+    mu, log_var = vae.encode(few)
+    draws = {"z = mu(x)": mu, "z ~ q(z|x)": reparameterize(mu, log_var, vae.draw_noise(rng, len(few)))[0]}
+    draws["z ~ p(z), the prior"] = rng.standard_normal(mu.shape)
+    pictures = {"data": few} | {name: vae.decode(z) for name, z in draws.items()}
+    rows = [("log p(x|z) at z = mu(x)", nats(at_mean)), ("mean of log p(x|z) over z ~ q(z|x)", nats(mean))]
+    caption = "The first three rows show the same digits. The last row has nothing to do with them: these are new images."
+    return Finding(
+        at_mean - mean, "nats by which log p(x|z) at the mean is above its mean over q(z|x)", rows, at_mean - mean > 0.1,
+        "The mean of a function is not the function of the mean. The ELBO needs z ~ q(z|x): with z = mu it would be too high "
+        f"by {nats(at_mean - mean)}. Show a reconstruction with z = mu; make a new image with z ~ N(0, I).",
+        lambda figures: figures.images(vae, pictures, [""] * 4, "One decoder, three choices of z", caption),
+    )  # fmt: skip
+
+
+@lesson(
+    10,
+    question="The ELBO is good but the samples are bad. The latent space has holes. Is something wrong?",
+    asked="Cross Validated, question 333018; AI Stack Exchange, question 35862",
+    predict="After training, is the mean of all q(z|x) equal to the prior N(0, I)?",
+    choices=("yes, the KL term forces it", "nearly, but not exactly", "no, it is 0.3 nats or more away"),
+    answer=2,
+    code=("minivae.evidence.rates:rate_distortion", "minivae.evidence.rates:log_aggregate"),
+    ledger="beyond.8",
+    test="test_parts_of_the_rate_agree_with_integrals_over_the_aggregate_posterior",
+)
+def holes(setup: Setup) -> Finding:
+    """Split the KL into the information about x and the distance of the aggregate posterior from the prior."""
+    x, _ = held_out(setup._replace(rows=1000))
+    vae = trained(setup)
+    rates = rate_distortion(vae, x, np.random.default_rng(setup.seed))
+    rows = [
+        ("KL, mean over the data", nats(rates.kl)),
+        ("of this: information about x in z", nats(rates.mutual_information)),
+        ("of this: aggregate posterior to prior", nats(rates.marginal_kl)),
+    ]
+    return Finding(
+        rates.marginal_kl, "nats from the aggregate posterior q(z) to the prior", rows,
+        rates.marginal_kl > 0.3 and rates.mutual_information > rates.marginal_kl,
+        "Nothing is wrong. The ELBO only makes this distance expensive; it does not make it 0. Where q(z) has no mass, no "
+        "training image has told the decoder what to draw, but the prior still draws z there.",
+        lambda figures: figures.aggregate(vae, x, rates),
+    )  # fmt: skip
+
+
+@lesson(
+    12,
+    question="Why are VAE images blurry?",
+    asked="mydeeplearningblog.wordpress.com and many others",
+    predict="Take the variance of the pixels over the data. How much of it do the decoded means keep?",
+    choices=("all of it", "a part; the rest is in the noise of p(x|z)", "more than all of it"),
+    answer=1,
+    code=("minivae.vae:VAE.decode", "minivae.likelihood:Binomial.sample"),
+    ledger="hong.4",
+    test="test_reconstructions_show_data_mean_and_sample_of_one_code",
+)
+def blur(setup: Setup) -> Finding:
+    """Split the variance of the pixels: decoded means, residuals, and twice their covariance."""
+    x, labels = held_out(setup._replace(rows=1000))
+    vae, rng = trained(setup), np.random.default_rng(setup.seed)
+    z = reparameterize(*vae.encode(x), vae.draw_noise(rng, len(x)))[0]
+    mean, data = vae.decode(z).astype(float), x.astype(float)
+    rest = data - mean
+    parts = [a.var(axis=0).sum() for a in (data, mean, rest)]
+    parts.append(2 * ((mean - mean.mean(axis=0)) * (rest - rest.mean(axis=0))).mean(axis=0).sum())
+    share = float(parts[1] / parts[0])
+    left = abs(parts[0] - sum(parts[1:])) / parts[0]
+    names = "data", "decoded means", "residuals", "2 covariance of both"
+    rows = [(f"variance, {name}" if i < 3 else name, f"{part:.1f}") for i, (name, part) in enumerate(zip(names, parts))]
+    return Finding(
+        share, "variance of the decoded means, as a fraction of the variance of the data", rows,
+        share < 0.8 and abs(left) < 1e-9,
+        f"The means keep {100 * share:.0f} % of the variance; the rest is noise of p(x|z), which nobody draws. A mean over "
+        "all images that fit one z is blurred: for two images with one code, the best answer is their average.",
+        lambda figures: figures.reconstructions(vae, x, np.random.default_rng(setup.seed), figures.SHAPE, labels),
+    )  # fmt: skip
+
+
+@lesson(
+    13,
+    question="What does the famous grid of images show, and why does it use the inverse normal CDF (ppf)?",
+    asked="Cross Validated, question 345269; Data Science Stack Exchange, question 48971",
+    predict="A 20 x 20 grid at quantiles of the prior: how many of its images have both |z1| and |z2| below 1?",
+    choices=("about a tenth", "about half", "nearly all"),
+    answer=1,
+    code=("minivae.figures.latent:prior_quantiles", "minivae.figures.latent:manifold"),
+    ledger="lm.11",
+    test="test_manifold_decodes_normal_quantiles_with_the_first_latent_to_the_right",
+)
+def grid(setup: Setup) -> Finding:
+    """Compare two grids of z: quantiles of the prior, and equal distances from -3 to 3."""
+    from minivae.figures.latent import prior_quantiles      # imports matplotlib
+
+    vae = trained(setup)
+    axis_values = {"quantiles of the prior (ppf)": prior_quantiles(20), "equal distances": np.linspace(-3, 3, 20)}
+    share = {name: float((np.abs(z) < 1).mean() ** 2) for name, z in axis_values.items()}
+    rows = [(f"{name}: images with |z1|, |z2| < 1", f"{100 * value:.0f} %") for name, value in share.items()]
+    for name, z in axis_values.items():
+        ratio = np.exp(log_standard_normal(np.full(2, z[0])) - log_standard_normal(np.zeros(2)))
+        rows.append((f"{name}: density of the prior, corner / centre", f"{ratio:.2g}"))
+    ppf, even = share.values()
+    finding = f"{100 * ppf:.0f} % of the left images, but {100 * even:.0f} % of the right ones, lie in the orange frame"
+    caption = "The same decoder. Frame: |z1| < 1 and |z2| < 1, which has 47 % of the prior probability."
+    return Finding(
+        ppf, "fraction of the images at quantiles of the prior with |z1| < 1 and |z2| < 1", rows,
+        abs(ppf - 0.466) < 0.06 and even < 0.2,
+        "At quantiles, each image stands for the same probability, 1/400, so the grid shows what the prior will draw. At "
+        "equal distances most images are of z that are almost never drawn.",
+        lambda figures: figures.grids(vae, axis_values, finding, caption),
+    )  # fmt: skip
+
+
+@lesson(
+    18,
+    question="I gave the model 20 latent dimensions. Does it use them all?",
+    asked="Cross Validated, 'VAE Active Units'",
+    predict="Train on 0/1 digits of 64 pixels with 20 latent dimensions. How many are inactive?",
+    choices=("none: more is better", "some: their KL is nearly 0", "all of them"),
+    answer=1,
+    code=("minivae.evidence.rates:rate_distortion", "minivae.figures.latent:kl_per_dimension"),
+    ledger="odaibo.t25",
+    test="test_coordinate_is_active_only_above_the_threshold",
+)
+def unused(setup: Setup) -> Finding:
+    """Count the inactive dimensions of a model with 20 latent dimensions."""
+    x, _ = held_out(setup._replace(rows=1000), "bernoulli")
+    longer = setup._replace(epochs=5 * setup.epochs // 2)   # dimensions switch off slowly
+    wide, narrow = (trained(longer, "bernoulli", latent) for latent in (20, 2))
+    rates, few = (rate_distortion(vae, x, np.random.default_rng(setup.seed), 2) for vae in (wide, narrow))
+    inactive = int((~rates.active).sum())
+    largest = float(np.sort(rates.kl_per_dimension)[-10:].sum() / rates.kl)
+    rows = [
+        ("KL of all 20 dimensions", nats(rates.kl)),
+        ("share of the 10 largest", f"{100 * largest:.0f} %"),
+        ("held-out ELBO with 20 dimensions", nats(rates.reconstruction - rates.kl)),
+        ("held-out ELBO with 2 dimensions", nats(few.reconstruction - few.kl)),
+    ]
+    return Finding(
+        inactive, "of 20 latent dimensions are inactive", rows, 1 <= inactive < 20 and largest > 0.8,
+        f"The ten largest dimensions carry {100 * largest:.0f} % of the KL. A dimension that does not pay for its KL is set "
+        "to the prior: it costs 0 nats and does no harm. That is not a bug.",
+        lambda figures: figures.kl_per_dimension(wide, x),
+    )  # fmt: skip

@@ -1,0 +1,99 @@
+"""Write lessons as Jupyter notebooks: plain JSON, nbformat 4. The code cells run in Python alone.
+
+`cells_of` makes the cells of one prompt and its code; exercises can use it, too.
+"""
+
+import ast
+import inspect
+import json
+import sys
+from pathlib import Path
+
+from minivae.exercises.lessons.frame import Lesson, place
+from minivae.runs.files import write_atomically
+
+
+def cells_of(prompt: str, code: str) -> list[dict]:
+    """Return a text cell (Markdown) with the prompt, if any, and a code cell."""
+    text = {"cell_type": "markdown", "metadata": {}, "source": lines_of(prompt)}
+    cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": lines_of(code)}
+    return [text, cell] if prompt else [cell]
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text with their line ends, as nbformat stores them."""
+    return text.strip("\n").splitlines(keepends=True)
+
+
+def notebook(cells: list[dict]) -> dict:
+    """Return a notebook with these cells."""
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
+
+
+def write(path: Path, document: dict) -> None:
+    """Write a notebook as JSON."""
+    with write_atomically(path, "w") as file:
+        json.dump(document, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+
+
+def notebook_of(each: Lesson) -> dict:
+    """Return a lesson as a notebook: the question, its code to run and change, number, figure, verdict, references."""
+    choices = "\n".join(f"- {letter}) {text}" for letter, text in zip("abc", each.choices))
+    asked = f"Asked in: {each.asked}."
+    question = f"# Lesson {each.number}: {each.question}\n\n{asked}\n\n**Predict first.** {each.predict}\n\n{choices}"
+    functions = "\n".join(f"- `{place(function)}`" for function in each.code)
+    further = f"- ledger: `derivations show {each.ledger}`\n- test: `pytest -k {each.test}`"
+    cells = cells_of(question, source_of(each))
+    cells += cells_of("Run it. Then change a number in the function above, and run it again.", RUN.format(each.name))
+    cells += cells_of("The figure:", "found.show()")
+    cells += cells_of("Was your prediction right?", 'print(found.verdict if found.holds else "Not as expected.")')
+    return notebook([*cells, *cells_of(f"**Read on**\n\n{functions}\n{further}", "# your own experiments")])
+
+
+RUN = """found = {0}(Setup(seed=0, epochs=40, rows=100))
+print(f"{{found.number:.4g}} {{found.meaning}}")
+for label, text in found.rows:
+    print(f"  {{label}}: {{text}}")"""
+
+
+def source_of(each: Lesson) -> str:
+    """Return the source of a lesson without its decorator, after the imports and helpers of its module that it uses."""
+    source = inspect.getsource(sys.modules[each.run.__module__])
+    tree = ast.parse(source)
+    taken, wanted = [], {each.name, "Setup"}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == each.name:
+            node.decorator_list = []
+            wanted |= used(node)
+    for _ in range(2):                                      # a helper may use another import
+        for node in tree.body:
+            if isinstance(node, (ast.FunctionDef, ast.Assign)) and defined(node) & wanted and not decorated(node):
+                wanted |= used(node)
+    for node in tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            node.names = [alias for alias in node.names if (alias.asname or alias.name) in wanted]
+            taken += [ast.unparse(node)] if node.names else []
+        elif defined(node) & wanted and not decorated(node):
+            lines = source.splitlines()[node.lineno - 1 : node.end_lineno]
+            taken.append("\n" * 2 * isinstance(node, ast.FunctionDef) + "\n".join(lines).replace("  # fmt: skip", ""))
+    return "\n".join(taken)
+
+
+def decorated(node: ast.stmt) -> bool:
+    """Return True for a function with a decorator: another lesson."""
+    return bool(getattr(node, "decorator_list", ()))
+
+
+def defined(node: ast.stmt) -> set[str]:
+    """Return the names that a statement of a module defines."""
+    if isinstance(node, ast.FunctionDef):
+        return {node.name}
+    return {target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)}
+
+
+def used(node: ast.AST) -> set[str]:
+    """Return all names that occur in a statement."""
+    return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
