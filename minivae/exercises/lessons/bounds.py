@@ -36,7 +36,7 @@ def evidence(setup: Setup) -> Finding:
         prior.append(float(log_mean_exp(blocks, axis=1).mean()))
     weighted = bounds.iw_bound.mean(axis=1)
     rows = [("exact, by numerical integration", nats(exact)), ("ELBO", nats(float(bounds.elbo.mean())))]
-    rows += [(f"{k} draws", f"prior {p:.1f}, encoder {w:.2f} nats") for k, p, w in zip(COUNTS, prior, weighted)]
+    rows += [(f"draws: {k}", f"prior {p:.1f}, encoder {w:.2f} nats") for k, p, w in zip(COUNTS, prior, weighted)]
     below = exact - prior[2]
     lines = {"z ~ q(z|x),\nimportance\nweighted": exact - weighted, "z ~ p(z)": exact - np.array(prior)}
     finding = f"With 100 draws, the prior is {below:.1f} nats too low, the encoder {exact - weighted[2]:.2f}"

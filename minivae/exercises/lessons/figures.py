@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from minivae.figures.evidence import aggregate  # noqa: F401   lessons use these four from here
-from minivae.figures.latent import kl_per_dimension  # noqa: F401
+from minivae.figures.evidence import aggregate  # noqa: F401   lessons use these from here
 from minivae.figures.pictures import one_of_each, reconstructions  # noqa: F401
 from minivae.figures.style import (
     BLUE, DARK, DASHED, GREY, ORANGE, Drawn, at_right, explain, minus, number, page, show, spread, styled,
@@ -50,6 +49,8 @@ def bars(values: dict[str, float], ylabel: str, finding: str, caption: str, log=
     axes.set_xticks(range(len(values)), [*values], color=DARK)
     axes.set(ylabel=ylabel, yscale="log" if log else "linear", xlim=(-0.7, len(values) - 0.3))
     axes.margins(y=0.15)
+    if log:
+        axes.set_ylim(bottom=1)
     if min(heights) < 0:
         axes.axhline(0, color=DARK, lw=1)
     explain(figure, finding, caption)
@@ -76,7 +77,7 @@ def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
     figure = page(3.9 * len(panels) + 1.4, 4.1)
     texts = []
     for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels):
-        lines = [axes.plot(panel.x, y, color=c, lw=1.7)[0] for y, c in zip(panel.curves.values(), COLOURS)]
+        lines = [axes.plot(panel.x, y, color=c, lw=1.7, marker="o" if len(panel.x) <= 20 else None, ms=4)[0] for y, c in zip(panel.curves.values(), COLOURS)]
         for level, name in panel.levels:
             axes.axhline(level, **DASHED)
             axes.text(0.02, level, minus(name), transform=axes.get_yaxis_transform(), size=9, color=GREY, va="bottom")

@@ -138,7 +138,7 @@ def blur(setup: Setup) -> Finding:
     return Finding(
         share, "variance of the decoded means, as a fraction of the variance of the data", rows,
         share < 0.8 and abs(left) < 1e-9,
-        f"The means keep {100 * share:.0f} % of the variance; the rest is noise of p(x|z), which nobody draws. A mean over "
+        f"The means keep {100 * share:.0f} % of the variance; the rest is noise of p(x|z), which a mean leaves out. A mean over "
         "all images that fit one z is blurred: for two images with one code, the best answer is their average.",
         lambda figures: figures.reconstructions(vae, x, np.random.default_rng(setup.seed), figures.SHAPE, labels),
     )  # fmt: skip
@@ -203,9 +203,12 @@ def unused(setup: Setup) -> Finding:
         ("held-out ELBO with 20 dimensions", nats(rates.reconstruction - rates.kl)),
         ("held-out ELBO with 2 dimensions", nats(few.reconstruction - few.kl)),
     ]
+    caption = "KL of each dimension, mean over held-out digits, largest first. Inactive: the variance of mu_j(x) is below 0.01."
+    ranks, kl = np.arange(1, 21), np.sort(rates.kl_per_dimension)[::-1]
+    panel = ("", "latent dimension, largest KL first", "KL (nats)", ranks, {"KL": kl}, [(0.01, "0.01 nats")], "y")
     return Finding(
         inactive, "of 20 latent dimensions are inactive", rows, 1 <= inactive < 20 and largest > 0.8,
         f"The ten largest dimensions carry {100 * largest:.0f} % of the KL. A dimension that does not pay for its KL is set "
         "to the prior: it costs 0 nats and does no harm. That is not a bug.",
-        lambda figures: figures.kl_per_dimension(wide, x),
+        lambda figures: figures.curves([figures.Panel(*panel)], f"{inactive} of 20 latent dimensions are inactive", caption),
     )  # fmt: skip

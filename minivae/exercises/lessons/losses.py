@@ -66,10 +66,10 @@ def log_variance(setup: Setup) -> Finding:
         for name, each in (("right", right), ("without / 2", broken))
     ]
     finding = "With the bug, the 'lower bound' is above log p(x)"
-    caption = "Held-out digits. A lower bound is below 0 here. log p(x) is computed by numerical integration over z."
+    caption = "Held-out digits. A lower bound is at most 0 here, up to the noise of its draws. log p(x): numerical integration over z."
     return Finding(
         above["without / 2"], "nats by which the 'lower bound' of the broken model is above log p(x)", rows,
-        above["without / 2"] > 0.3 and above["right"] < 0 and broken.loss < right.loss,
+        above["without / 2"] > 0.3 and above["right"] < 0.1 and broken.loss < right.loss,
         f"The broken loss looks better by {nats(right.loss - broken.loss)}, but minus the loss is no longer a lower bound "
         "of log p(x). No loss curve shows this; a test that compares sampler, density and KL does.",
         lambda figures: figures.bars(above, "'ELBO' minus log p(x) (nats)", finding, caption),
@@ -226,7 +226,7 @@ def beta(setup: Setup) -> Finding:
     return Finding(
         above[0.25], "nats by which minus the loss is above log p(x), at beta = 0.25", rows,
         above[0.25] > 0.3 and max(above[1.0], above[4.0], above[16.0]) < 0 and above[1.0] == max(list(above.values())[1:]),
-        "Below 1, minus the loss is no lower bound; above 1 it is a looser one. Use beta = 1 to fit p(x). Another beta "
-        "chooses a point on the curve of rate (KL) and distortion: always report the ELBO at beta = 1 beside it.",
+        "Below 1, minus the loss is no lower bound of log p(x); above 1 it is a looser one. A beta chooses a point on the "
+        "curve of rate (KL) and distortion. Compare models by the ELBO, whose beta is always 1, and never by their losses.",
         lambda figures: figures.rate_distortion(points, "beta"),
     )  # fmt: skip
