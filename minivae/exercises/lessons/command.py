@@ -36,6 +36,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--debug", action="store_true", help="show the traceback of an error")
 
 
+def run(arguments: list[str]) -> int:
+    """Run the command with these arguments, as the action `lesson` of `minivae exercises`; return its exit code."""
+    parser = argparse.ArgumentParser("minivae exercises lesson", description=ABOUT)
+    add_options(parser)
+    return visit(parser.parse_args(arguments))
+
+
 def visit(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
     """Run the command; return 1 if the numbers of the lesson do not support its verdict."""
     from minivae.exercises.lessons.frame import find, lessons
@@ -77,7 +84,7 @@ def write_notebooks(options: argparse.Namespace, chosen: tuple) -> int:
 
 def show_one(options: argparse.Namespace, each: "Lesson", count: int, read: Callable[[], str]) -> int:
     """Print the question, wait for a prediction at a terminal, run the lesson, and print its results."""
-    from minivae.exercises.lessons.frame import Setup, run
+    from minivae.exercises.lessons import frame
     from minivae.runs import make_directory
     from minivae.runs.files import must_be_free
 
@@ -89,7 +96,7 @@ def show_one(options: argparse.Namespace, each: "Lesson", count: int, read: Call
         print("\n".join(opening(each, count)), flush=True)
         if sys.stdin.isatty() and sys.stdout.isatty() and not options.quiet:
             guess = prediction(each, read)
-    found = run(each, Setup(options.seed, options.epochs, options.rows))
+    found = frame.run(each, frame.Setup(options.seed, options.epochs, options.rows))
     from minivae.figures import style                       # importing matplotlib takes half a second: compute first
 
     figure, alt = found.picture()

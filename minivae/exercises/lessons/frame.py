@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+import minivae
 from minivae.checks import refuse, whole_number
 from minivae.data import Dataset, digits
 from minivae.likelihood import make_likelihood
@@ -20,7 +21,6 @@ from minivae.train import train
 from minivae.vae import VAE
 
 MODULES = ("losses", "latent", "gradients", "bounds")       # the modules that define lessons
-ROOT = Path(__file__).parents[3]
 
 
 class Setup(NamedTuple):
@@ -111,7 +111,7 @@ def find(key: str) -> Lesson:
 def place(function: str) -> str:
     """Return file, line and name of a function given as "minivae.vae:VAE.forward": "minivae/vae.py:142 VAE.forward"."""
     found = inspect.unwrap(pkgutil.resolve_name(function))
-    file = Path(inspect.getsourcefile(found)).relative_to(ROOT).as_posix()
+    file = Path(inspect.getsourcefile(found)).relative_to(Path(minivae.__file__).parents[1]).as_posix()
     return f"{file}:{inspect.getsourcelines(found)[1]} {function.partition(':')[2]}"
 
 

@@ -1,0 +1,221 @@
+"""Each lesson: its number, its figure, its links, a planted error that changes its verdict, its notebook."""
+
+import ast
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from derivations.engine.ledger import entries
+from minivae.exercises.lessons import command, figures
+from minivae.exercises.lessons.__main__ import main
+from minivae.exercises.lessons.frame import Setup, find, lessons, place, run
+from minivae.exercises.lessons.notebook import cells_of, notebook_of
+from minivae.museum.exhibits import find as exhibit
+from minivae.museum.patched import Change, load
+from tests.helpers.numeric import refused
+from tests.helpers.png import png_texts
+from tests.house.test_rules import files_of, names_of_tests
+
+QUICK = Setup(seed=0, epochs=25, rows=40)
+NUMBERS = {                                                 # lowest and highest accepted number
+    "reductions": (0, 0.01), "log_variance": (0.5, 2), "collapse": (0, 0.01), "infinite_loss": (16, 17.5),
+    "mean_or_sample": (0.6, 1.4), "grey_values": (12, 15), "negative_loss": (3.98, 4), "reparameterise": (5e3, 5e5),
+    "mse_and_sigma": (10 - 1e-8, 10 + 1e-8), "holes": (0.4, 2), "evidence": (1.5, 20), "blur": (0.15, 0.5),
+    "grid": (0.489, 0.491), "beta": (2, 8), "notation": (0, 0), "direction": (4, 4.4), "gradient_check": (0, 1e-8),
+    "unused": (1, 15),
+}  # fmt: skip
+every_lesson = pytest.mark.parametrize("each", lessons(), ids=lambda each: each.name)
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Return the result of every lesson by name, with short trainings."""
+    return {each.name: run(each, QUICK) for each in lessons()}
+
+
+def test_there_is_one_lesson_for_each_of_eighteen_ranks():
+    assert [each.number for each in lessons()] == list(range(1, 19)) and NUMBERS.keys() == {e.name for e in lessons()}
+    assert find("3") is find("collapse")
+
+
+@every_lesson
+def test_lesson_number_has_its_sign_and_size(each, found):
+    low, high = NUMBERS[each.name]
+    assert low <= found[each.name].number <= high and found[each.name].holds
+
+
+@every_lesson
+def test_lesson_names_code_ledger_entry_and_test_that_exist(each):
+    for function in each.code:
+        file, _, line = place(function).partition(" ")[0].partition(":")
+        name = function.rpartition(":")[2].rpartition(".")[2]
+        source = (Path(__file__).parents[2] / file).read_text(encoding="utf-8").splitlines()
+        assert any(f"def {name}(" in text for text in source[int(line) - 1 : int(line) + 2])
+    assert each.ledger in {entry.id for entry in entries()}
+    assert each.test in {name for name, _ in names_of_tests(files_of("tests"))}
+
+
+@every_lesson
+def test_lesson_texts_are_complete_and_short(each, found):
+    assert each.question.endswith("?") and each.predict.rstrip().endswith(("?", ".")) and each.asked
+    assert len(each.choices) == 3 and 0 <= each.answer < 3 and len(set(each.choices)) == 3
+    sentences = [part for part in found[each.name].verdict.split(". ") if part]
+    assert 1 <= len(sentences) <= 4 and max(len(part.split()) for part in sentences) <= 32
+
+
+@every_lesson
+def test_lesson_figure_has_alt_text_with_a_number(each, found):
+    figure, alt = found[each.name].picture()
+    assert 40 < len(alt) < 700 and any(letter.isdigit() for letter in alt)
+    figure.savefig(io.BytesIO(), format="png", dpi=40)
+
+
+# Planted errors
+
+NAIVE = Change(
+    "likelihood",
+    "(x * logits - np.maximum(logits, 0) - rest).sum",
+    "(x * logits - np.log(1 + np.exp(2 * logits)) / 2).sum",            # overflows in float32 from 45 on
+)
+PLANTED = {
+    "reductions": ("losses", (Change("rosetta.convention", "1 / self.features if", "1.0 if"),)),
+    "negative_loss": ("losses", exhibit("kl-log-var-sign").changes),
+    "infinite_loss": ("gradients", (NAIVE,)),
+    "gradient_check": ("gradients", exhibit("half-forgotten").changes),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_error_changes_the_verdict_of_a_lesson(name):
+    where, changes = PLANTED[name]
+    module = f"minivae.exercises.lessons.{where}"
+    right, broken = (getattr(load([module], planted)[module], name).run(Setup(0, 10, 20)) for planted in ((), changes))
+    assert right.holds and not broken.holds
+    assert command.verdict(right) == right.verdict and command.verdict(broken).startswith("Not as expected")
+
+
+def test_lesson_on_log_variance_notices_if_its_bug_is_mended(monkeypatch):
+    each = find("log_variance")
+    monkeypatch.setitem(each.run.__globals__, "exhibit", lambda name: exhibit("minus-one-once"))
+    broken = run(each, QUICK._replace(epochs=5))
+    assert not broken.holds and broken.number < 0.3
+
+
+# The command
+
+
+def test_lesson_list_has_every_number_and_question(capsys):
+    assert main([]) == 0
+    text = capsys.readouterr().out
+    assert all(each.name in text for each in lessons()) and "18 lessons" in text
+    assert main(["--json"]) == 0
+    assert [row["number"] for row in json.loads(capsys.readouterr().out)] == list(range(1, 19))
+
+
+def test_lesson_command_prints_number_verdict_and_links(tmp_path, capsys):
+    words = ["negative_loss", "--out", str(tmp_path)]
+    assert main(words) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    each = find("7")
+    shown = [each.question, each.predict, "3.989", each.ledger, each.test, "b) about 4", "minivae exercises lesson 8"]
+    assert [part for part in shown if part not in text] == []
+    picture = tmp_path / "lesson_07_negative_loss.png"
+    assert main(words) == 2 and "--overwrite" in capsys.readouterr().err
+    assert main([*words, "--overwrite", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["holds"] and document["ledger"] == each.ledger and document["number"] == pytest.approx(3.989, abs=1e-3)
+    assert png_texts(picture)["Description"] == document["files"][0]["alt"]
+
+
+def test_lesson_with_a_wrong_result_exits_with_1(tmp_path, capsys):
+    assert main(["collapse", "--epochs", "1", "--rows", "20", "--out", str(tmp_path)]) == 1
+    assert "Not as expected" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words, parts",
+    [
+        (["19"], ("LESSON", "1 to 18", "'19'")), (["3", "--epochs", "0"], ("--epochs", ">= 1")),
+        (["3", "--rows", "5"], ("--rows", ">= 20")), (["3", "--seed", "-1"], ("--seed", ">= 0")),
+    ],
+)  # fmt: skip
+def test_lesson_refuses_bad_input_in_one_line(words, parts, tmp_path, capsys):
+    assert main([*words, "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and all(part in error for part in parts)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_lesson_waits_for_a_prediction_at_a_terminal_only(tmp_path, monkeypatch):
+    def shown(answer, *words):
+        asked = []
+        monkeypatch.setattr("sys.stdin", Terminal())
+        monkeypatch.setattr("sys.stdout", out := Terminal())
+        parser = command.argparse.ArgumentParser()
+        command.add_options(parser)
+        options = parser.parse_args(["7", "--overwrite", "--out", str(tmp_path), *words])
+        command.visit(options, lambda: asked.append(1) or answer)
+        return len(asked), out.getvalue()
+
+    count, text = shown("A\n")
+    assert count == 1 and "Your prediction: a. b) about 4" in text
+    assert shown("")[0] == 1 and shown("a", "-q")[0] == shown("a", "--json")[0] == 0
+
+
+# Notebooks
+
+
+def test_notebooks_have_the_question_and_code_that_runs_in_python_alone(tmp_path, capsys):
+    assert main(["--notebook", str(tmp_path)]) == 0
+    paths = sorted(tmp_path.glob("*.ipynb"))
+    assert [str(path) for path in paths] == capsys.readouterr().out.split() and len(paths) == 18
+    assert main(["--notebook", str(tmp_path)]) == 2
+    for each, path in zip(lessons(), paths):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        assert (document["nbformat"], document["cells"][0]["cell_type"]) == (4, "markdown")
+        assert each.question in "".join(document["cells"][0]["source"])
+        names = {}
+        for cell in document["cells"]:
+            if cell["cell_type"] == "code":
+                source = "".join(cell["source"]).replace("epochs=40, rows=100", "epochs=25, rows=40")
+                names["shown"] = last_value(source, names)
+        assert names["found"].holds and f"def {each.name}(setup" in "".join(document["cells"][1]["source"])
+
+
+def last_value(source, names):
+    """Execute a cell; return what a notebook displays if the last line of the cell is an expression."""
+    exec(source, names)
+    return names["found"] if "found" in names else None
+
+
+def test_broken_code_in_a_notebook_is_noticed():
+    code = [cell for cell in notebook_of(find("7"))["cells"] if cell["cell_type"] == "code"]
+    source = "".join(code[0]["source"])
+    broken = source.replace("import bernoulli_log_prob", "import no_such_name")
+    assert ast.parse(source) and broken != source
+    with pytest.raises(ImportError):
+        exec(broken, {})
+
+
+def test_cells_keep_their_text_and_the_figure_has_alt_text(found):
+    text, code = cells_of("Question?\nMore", "a = 1\nb = 2")
+    assert "".join(text["source"]) == "Question?\nMore" and code["source"] == ["a = 1\n", "b = 2"]
+    assert len(cells_of("", "a")) == 1
+    shown = found["direction"].show()
+    assert isinstance(shown, figures.Shown) and shown._repr_png_().startswith(b"\x89PNG")
+    tags = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))
+    parser.feed(shown._repr_html_())
+    assert tags[0][0] == "img" and tags[0][1]["alt"] == shown.alt
+
+
+def test_unknown_lesson_is_refused_with_the_known_numbers():
+    refused(lambda: find("collaps"), "LESSON", "1 to 18", "'collaps'", "Leave it out")
