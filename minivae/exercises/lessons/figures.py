@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -77,7 +78,9 @@ def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
     figure = page(3.9 * len(panels) + 1.4, 4.1)
     texts = []
     for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels):
-        lines = [axes.plot(panel.x, y, color=c, lw=1.7, marker="o" if len(panel.x) <= 20 else None, ms=4)[0] for y, c in zip(panel.curves.values(), COLOURS)]
+        style = {"lw": 1.7, "ms": 4, "marker": "o" if len(panel.x) <= 20 else None}
+        for y, colour in zip(panel.curves.values(), COLOURS):
+            axes.plot(panel.x, y, color=colour, **style)
         for level, name in panel.levels:
             axes.axhline(level, **DASHED)
             axes.text(0.02, level, minus(name), transform=axes.get_yaxis_transform(), size=9, color=GREY, va="bottom")
@@ -86,14 +89,14 @@ def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
         axes.set(**{f"{axis}scale": "log" for axis in panel.log})
         if panel.ylim:
             axes.set_ylim(panel.ylim)
-        name_ends(axes, panel, [line.get_color() for line in lines])
+        name_ends(axes, panel)
         ends = [f"{name} from {number(float(y[0]))} to {number(float(y[-1]))}" for name, y in panel.curves.items()]
         texts.append(f"{panel.title or panel.ylabel}, against {panel.xlabel}: {'; '.join(ends)}")
     explain(figure, finding, caption)
     return figure, minus(" ".join(f"{'Line chart. ' + '. '.join(texts)}. {finding}.".split()))
 
 
-def name_ends(axes, panel: Panel, colours: Sequence[str]) -> None:
+def name_ends(axes: Axes, panel: Panel) -> None:
     """Write the name of each curve at its last finite value inside the axes, at the right; names do not overlap."""
     if len(panel.curves) == 1:
         return
@@ -101,7 +104,7 @@ def name_ends(axes, panel: Panel, colours: Sequence[str]) -> None:
     scale = np.log10 if "y" in panel.log else np.asarray
     ends = np.array([np.clip(y[np.isfinite(y)][-1], low, high) for y in panel.curves.values()])
     places = spread(scale(ends)[:, None], float(scale(high) - scale(low)) / 9)[:, 0]
-    for name, y, colour in zip(panel.curves, 10**places if "y" in panel.log else places, colours):
+    for name, y, colour in zip(panel.curves, 10**places if "y" in panel.log else places, COLOURS):
         at_right(axes, y, name, colour)
 
 

@@ -75,8 +75,8 @@ def mean_or_sample(setup: Setup) -> Finding:
     caption = "The first three rows show the same digits. The last row has nothing to do with them: these are new images."
     return Finding(
         at_mean - mean, "nats by which log p(x|z) at the mean is above its mean over q(z|x)", rows, at_mean - mean > 0.1,
-        "The mean of a function is not the function of the mean. The ELBO needs z ~ q(z|x): with z = mu it would be too high "
-        f"by {nats(at_mean - mean)}. Show a reconstruction with z = mu; make a new image with z ~ N(0, I).",
+        "The mean of a function is not the function of the mean. The ELBO needs z ~ q(z|x): with z = mu it would be "
+        f"too high by {nats(at_mean - mean)}. Show a reconstruction with z = mu; make a new image with z ~ N(0, I).",
         lambda figures: figures.images(vae, pictures, [""] * 4, "One decoder, three choices of z", caption),
     )  # fmt: skip
 
@@ -120,7 +120,7 @@ def holes(setup: Setup) -> Finding:
     answer=1,
     code=("minivae.vae:VAE.decode", "minivae.likelihood:Binomial.sample"),
     ledger="hong.4",
-    test="test_reconstructions_show_data_mean_and_sample_of_one_code",
+    test="test_reconstructions_show_the_data_and_a_mean_and_sample_of_one_code",
 )
 def blur(setup: Setup) -> Finding:
     """Split the variance of the pixels: decoded means, residuals, and twice their covariance."""
@@ -138,8 +138,8 @@ def blur(setup: Setup) -> Finding:
     return Finding(
         share, "variance of the decoded means, as a fraction of the variance of the data", rows,
         share < 0.8 and abs(left) < 1e-9,
-        f"The means keep {100 * share:.0f} % of the variance; the rest is noise of p(x|z), which a mean leaves out. A mean over "
-        "all images that fit one z is blurred: for two images with one code, the best answer is their average.",
+        f"The means keep {100 * share:.0f} % of the variance; the rest is noise of p(x|z), which a mean leaves out. "
+        "A mean over all images that fit one z is blurred: for two images with one code, the best answer is their average.",
         lambda figures: figures.reconstructions(vae, x, np.random.default_rng(setup.seed), figures.SHAPE, labels),
     )  # fmt: skip
 
@@ -203,7 +203,7 @@ def unused(setup: Setup) -> Finding:
         ("held-out ELBO with 20 dimensions", nats(rates.reconstruction - rates.kl)),
         ("held-out ELBO with 2 dimensions", nats(few.reconstruction - few.kl)),
     ]
-    caption = "KL of each dimension, mean over held-out digits, largest first. Inactive: the variance of mu_j(x) is below 0.01."
+    caption = "KL of each dimension, mean over held-out digits. Inactive: the variance of mu_j(x) is below 0.01."
     ranks, kl = np.arange(1, 21), np.sort(rates.kl_per_dimension)[::-1]
     panel = ("", "latent dimension, largest KL first", "KL (nats)", ranks, {"KL": kl}, [(0.01, "0.01 nats")], "y")
     return Finding(

@@ -66,7 +66,7 @@ def log_variance(setup: Setup) -> Finding:
         for name, each in (("right", right), ("without / 2", broken))
     ]
     finding = "With the bug, the 'lower bound' is above log p(x)"
-    caption = "Held-out digits. A lower bound is at most 0 here, up to the noise of its draws. log p(x): numerical integration over z."
+    caption = "Held-out digits. A lower bound is at most 0 here, up to the noise of its draws."
     return Finding(
         above["without / 2"], "nats by which the 'lower bound' of the broken model is above log p(x)", rows,
         above["without / 2"] > 0.3 and above["right"] < 0.1 and broken.loss < right.loss,
@@ -121,7 +121,7 @@ def grey_values(setup: Setup) -> Finding:
     predict="How high is the density of a Gaussian with sigma = 0.1 at its mean?",
     choices=("at most 1", "about 4", "infinite"),
     answer=1,
-    code=("minivae.likelihood:gaussian_log_prob", "minivae.gaussian:kl_standard_normal", "minivae.likelihood:Bernoulli.check"),
+    code=("minivae.likelihood:gaussian_log_prob", "minivae.likelihood:Bernoulli.check"),
     ledger="odaibo.t4",
     test="test_data_outside_0_to_1_are_refused_for_bernoulli",
 )
@@ -161,7 +161,7 @@ def negative_loss(setup: Setup) -> Finding:
     9,
     question="Where does the MSE come from? What is the decoder's sigma, and how is it related to beta?",
     asked="Cross Validated, question 446715",
-    predict="Compare a Gaussian decoder with sigma^2 = 0.1 and beta = 1 to half the squared error plus 0.1 KL. Their gradients?",
+    predict="Gaussian decoder, sigma^2 = 0.1, beta = 1; or half the squared error plus 0.1 KL. How are the gradients related?",
     choices=("unrelated", "proportional, with factor 10", "equal"),
     answer=1,
     code=("minivae.likelihood:gaussian_log_prob", "minivae.rosetta.convention:implied_sigma"),
@@ -189,7 +189,7 @@ def mse_and_sigma(setup: Setup) -> Finding:
         kls.append(point.rate)
         rows.append((f"trained with sigma^2 = {each:g}", f"KL {nats(point.rate)}, squared error {error:.2f}"))
     finding = f"Every entry of the gradient has the same ratio, {ratio:.4g}"
-    caption = "Each point: one weight or bias. The factor 1/sigma^2 is the same for all: the two losses have the same minimum."
+    caption = "Each point: one weight or bias. The factor is 1/sigma^2 for all, so the two losses have the same minimum."
     names = "d(half squared error + 0.1 KL)", "d(-log p(x|z) + KL), sigma^2 = 0.1"
     return Finding(
         ratio, "gradient of minus the ELBO at sigma^2 = 0.1, divided by that of half the squared error + 0.1 KL", rows,
@@ -210,7 +210,7 @@ def mse_and_sigma(setup: Setup) -> Finding:
     answer=2,
     code=("minivae.objective:elbo_loss", "minivae.evidence.sweep:measure"),
     ledger="beyond.45",
-    test="test_minus_the_loss_can_exceed_log_px_below_beta_1",
+    test="test_negative_loss_can_exceed_log_px_for_beta_below_1",
 )
 def beta(setup: Setup) -> Finding:
     """Train with several betas; compare minus the loss with the exact log p(x)."""
@@ -222,7 +222,7 @@ def beta(setup: Setup) -> Finding:
         log_px = float(exact_log_px(vae, x, 0.01, 2048).log_px.mean())
         above[each] = -point.distortion - each * point.rate - log_px
         points.append(point)
-        rows.append((f"beta {each:g}", f"minus the loss is {above[each]:+.2f} nats from log p(x); ELBO {point.elbo:.1f} nats"))
+        rows.append((f"beta {each:g}", f"minus the loss - log p(x) = {above[each]:+.2f} nats; ELBO {point.elbo:.1f} nats"))
     return Finding(
         above[0.25], "nats by which minus the loss is above log p(x), at beta = 0.25", rows,
         above[0.25] > 0.3 and max(above[1.0], above[4.0], above[16.0]) < 0 and above[1.0] == max(list(above.values())[1:]),
