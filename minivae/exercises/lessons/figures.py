@@ -87,6 +87,8 @@ def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
         axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel, xlim=(panel.x[0], panel.x[-1]))
         axes.set_title(panel.title, weight="bold")
         axes.set(**{f"{axis}scale": "log" for axis in panel.log})
+        if panel.x.dtype.kind == "i" and "x" not in panel.log:
+            axes.locator_params(axis="x", integer=True)
         if panel.ylim:
             axes.set_ylim(panel.ylim)
         name_ends(axes, panel)

@@ -203,9 +203,9 @@ def unused(setup: Setup) -> Finding:
         ("held-out ELBO with 20 dimensions", nats(rates.reconstruction - rates.kl)),
         ("held-out ELBO with 2 dimensions", nats(few.reconstruction - few.kl)),
     ]
-    caption = "KL of each dimension, mean over held-out digits. Inactive: the variance of mu_j(x) is below 0.01."
-    ranks, kl = np.arange(1, 21), np.sort(rates.kl_per_dimension)[::-1]
-    panel = ("", "latent dimension, largest KL first", "KL (nats)", ranks, {"KL": kl}, [(0.01, "0.01 nats")], "y")
+    caption = "Variance of mu_j(x) over held-out digits. A dimension is active above 0.01: only then its code depends on x."
+    lines = {"variance": np.sort(rates.variance_of_means)[::-1]}
+    panel = ("", "latent dimension, largest first", "variance of mu_j(x)", np.arange(1, 21), lines, [(0.01, "0.01")], "y")
     return Finding(
         inactive, "of 20 latent dimensions are inactive", rows, 1 <= inactive < 20 and largest > 0.8,
         f"The ten largest dimensions carry {100 * largest:.0f} % of the KL. A dimension that does not pay for its KL is set "
