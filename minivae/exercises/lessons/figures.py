@@ -69,7 +69,6 @@ class Panel(NamedTuple):
     curves: dict[str, NDArray]
     levels: Sequence[tuple[float, str]] = ()
     log: str = ""               # which axes are logarithmic: "x", "y" or "xy"
-    ylim: tuple[float, float] | None = None
 
 
 @styled
@@ -89,8 +88,6 @@ def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
         axes.set(**{f"{axis}scale": "log" for axis in panel.log})
         if panel.x.dtype.kind == "i" and "x" not in panel.log:
             axes.locator_params(axis="x", integer=True)
-        if panel.ylim:
-            axes.set_ylim(panel.ylim)
         name_ends(axes, panel)
         ends = [f"{name} from {number(float(y[0]))} to {number(float(y[-1]))}" for name, y in panel.curves.items()]
         texts.append(f"{panel.title or panel.ylabel}, against {panel.xlabel}: {'; '.join(ends)}")

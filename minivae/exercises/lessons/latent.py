@@ -203,7 +203,7 @@ def unused(setup: Setup) -> Finding:
         ("held-out ELBO with 20 dimensions", nats(rates.reconstruction - rates.kl)),
         ("held-out ELBO with 2 dimensions", nats(few.reconstruction - few.kl)),
     ]
-    caption = "Variance of mu_j(x) over held-out digits. A dimension is active above 0.01: only then its code depends on x."
+    caption = "Variance of mu_j(x) over held-out digits. Inactive, below 0.01: the code hardly depends on x."
     lines = {"variance": np.sort(rates.variance_of_means)[::-1]}
     panel = ("", "latent dimension, largest first", "variance of mu_j(x)", np.arange(1, 21), lines, [(0.01, "0.01")], "y")
     return Finding(

@@ -161,7 +161,7 @@ def negative_loss(setup: Setup) -> Finding:
     9,
     question="Where does the MSE come from? What is the decoder's sigma, and how is it related to beta?",
     asked="Cross Validated, question 446715",
-    predict="Gaussian decoder, sigma^2 = 0.1, beta = 1; or half the squared error plus 0.1 KL. How do the gradients compare?",
+    predict="Gaussian decoder, sigma^2 = 0.1, beta = 1; or half the squared error + 0.1 KL. How do the gradients compare?",
     choices=("unrelated", "proportional, with factor 10", "equal"),
     answer=1,
     code=("minivae.likelihood:gaussian_log_prob", "minivae.rosetta.convention:implied_sigma"),
