@@ -4,12 +4,12 @@ Modules that import NumPy are imported when the command runs: `minivae --help` m
 """
 
 import argparse
-import importlib.util
 import json
 import os
 from pathlib import Path
 
 from minivae.app.progress import say
+from minivae.exercises.lessons import command as lesson
 
 ABOUT = """Write the gradients of a VAE yourself, one blank at a time. Without a further word, the command writes the
 exercises to DIR; files that are there are kept. Then edit a file and run `minivae exercises check`."""
@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   minivae exercises check 6                      check exercise 6, by number or name
   minivae exercises hint 6                       the first of three hints
   minivae exercises list                         what is done
+  minivae exercises lesson 1                     a question of learners: predict, run, see
   minivae exercises grade submissions            a table of all students (for teachers)
 
 exit codes: 0 all that were asked for are passed, 1 some are not, 2 wrong usage
@@ -56,15 +57,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
             added.add_argument("--junit", type=Path, metavar="F", help="write a JUnit file")
             added.add_argument("--feedback", type=Path, metavar="DIR", help="write a text file for each student to DIR")
             added.add_argument("--overwrite", action="store_true", help="replace the files of an earlier grading")
-    if importlib.util.find_spec("minivae.exercises.lessons"):
-        add_lesson(actions)
-
-
-def add_lesson(actions: argparse._SubParsersAction) -> None:
-    """Add the action `lesson`, whose options are those of its own module."""
-    added = actions.add_parser("lesson", help="predict, run, and see: a common confusion", add_help=False)
+    added = actions.add_parser("lesson", help="predict, run, and see: a common confusion", description=lesson.ABOUT)
+    lesson.add_options(added)
     added.set_defaults(action="lesson")
-    added.add_argument("args", nargs=argparse.REMAINDER)
 
 
 def add_options(parser: argparse.ArgumentParser, folder: bool = True) -> None:
@@ -82,9 +77,7 @@ def exercises_command(options: argparse.Namespace) -> int:
     from minivae import checks
 
     if options.action == "lesson":
-        from minivae.exercises.lessons import command
-
-        return command.run(options.args)
+        return lesson.visit(options)
     checks.whole_number("--seed", options.seed, 0)
     checks.real_number("--timeout", options.timeout, above=0, below=1e5)
     if options.action == "grade":

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from derivations.engine.ledger import entries
+from minivae.app import cli
 from minivae.exercises.lessons import command, figures
-from minivae.exercises.lessons.__main__ import main
 from minivae.exercises.lessons.frame import Setup, find, lessons, place, run
 from minivae.exercises.lessons.notebook import cells_of, notebook_of
 from minivae.museum.exhibits import find as exhibit
@@ -28,6 +28,10 @@ NUMBERS = {                                                 # lowest and highest
     "unused": (1, 15),
 }  # fmt: skip
 every_lesson = pytest.mark.parametrize("each", lessons(), ids=lambda each: each.name)
+
+
+def main(words):
+    return cli.main(["exercises", "lesson", *words])
 
 
 @pytest.fixture(scope="module")

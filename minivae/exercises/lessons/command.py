@@ -21,7 +21,6 @@ WIDTH, LABEL = 100, 10
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.set_defaults(command=visit)
     add = parser.add_argument
     add("lesson", nargs="?", metavar="LESSON", help="number or name of a lesson")
     add("--notebook", type=Path, metavar="DIR", help="write the lesson, or all of them, as Jupyter notebooks into DIR")
@@ -34,13 +33,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("-q", "--quiet", action="store_true", help="do not wait for your prediction; print no messages")
     add("--json", action="store_true", help="print the results as one JSON document")
     add("--debug", action="store_true", help="show the traceback of an error")
-
-
-def run(arguments: list[str]) -> int:
-    """Run the command with these arguments, as the action `lesson` of `minivae exercises`; return its exit code."""
-    parser = argparse.ArgumentParser("minivae exercises lesson", description=ABOUT)
-    add_options(parser)
-    return visit(parser.parse_args(arguments))
 
 
 def visit(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
