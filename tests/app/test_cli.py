@@ -21,7 +21,7 @@ from minivae import runs
 from minivae.app import cli, evaluate, results, run_data, runner, train
 from minivae.figures import style
 from tests.helpers.forked import run_forked
-from tests.helpers.trained import end_quickly
+from tests.helpers.trained import end_quickly, measure_few
 
 QUICK = ["train", "--epochs", "2", "--hidden", "8"]
 
@@ -151,6 +151,7 @@ def test_every_train_option_is_kept_in_config_and_command(options, tmp_path, mon
 
 
 def test_autoencoder_refuses_beta_and_prints_no_elbo(tmp_path, monkeypatch, capsys):
+    measure_few(monkeypatch)
     out = tmp_path / "plain"
     assert cli.main([*QUICK, "--autoencoder", "--beta", "1", "--out", str(out)]) == 2
     assert "--beta must be left out with --autoencoder" in capsys.readouterr().err and not out.exists()
@@ -495,7 +496,6 @@ def shell(words, **environment):
     ("minivae runs nosuch 2>/dev/full", 2, ""),
     ("minivae nosuch 2>/dev/full", 2, ""),
     ("minivae runs {} 2>/dev/full", 0, "digits"),
-    ("minivae museum --blind --epochs 1 --seed 1 <&-", 0, "hint 1:"),
     ("derivations quiz lm -n 1 --draws 20 <&-", 0, "0 known, 0 missed"),
     ("derivations trace --step <&-", 0, "backward"),
     ("derivations check odaibo.1 2>/dev/full", 0, "no mismatches"),

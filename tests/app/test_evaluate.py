@@ -128,7 +128,7 @@ def test_infinite_bound_is_not_a_violation_and_is_null_in_json():
 
 def test_evaluate_page_shows_the_numbers_of_json(run, capsys, tmp_path, monkeypatch):
     asked = ["--k", "1,10", "--rows", "2", "-q", "--gap", "--ais", "--exact", "--out", tmp_path]
-    drawn = {name: figure(name) for name in evidence.NAMES}
+    drawn = figures()
     monkeypatch.setattr(evaluate, "pictures", lambda *anything: drawn)
     document = json.loads(printed(capsys, run, *asked, "--json").out)
     monkeypatch.setattr(style, "save", lambda figure, alt, path: path.touch())     # an empty file is enough
@@ -233,10 +233,15 @@ def test_evaluate_prints_bounds_and_ais_for_three_latent_dimensions(tmp_path, ca
 
 
 @functools.cache
+def figures():
+    """Return every figure of ten digits, and its alt text."""
+    vae, digits, _ = trained()
+    return evaluate.pictures(vae, measured(), digits.test_y[:10], digits.image_shape)
+
+
 def figure(name):
     """Return one of the figures of ten digits, and its alt text."""
-    vae, digits, _ = trained()
-    return evaluate.pictures(vae, measured(), digits.test_y[:10], digits.image_shape)[name]
+    return figures()[name]
 
 
 def test_bounds_figure_shows_two_standard_errors_and_the_exact_value():

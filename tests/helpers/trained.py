@@ -1,4 +1,4 @@
-"""A model trained once on the bundled digits and shared by tests, and a faster setting of the train command."""
+"""A model trained once on the bundled digits and shared by tests, and faster settings of the train command."""
 
 import dataclasses
 import functools
@@ -21,8 +21,8 @@ def trained():
     return vae, digits, list(train(vae, digits, rng, epochs=40))
 
 
-def end_quickly(patch):
-    """Let the train command measure on 40 held-out rows and draw no figures, which take most of its time."""
+def measure_few(patch):
+    """Let the train command measure on 40 held-out rows instead of all."""
     measure = app_train.measure
 
     def measure_forty(vae, data, *rest):
@@ -30,5 +30,10 @@ def end_quickly(patch):
         return measure(vae, dataclasses.replace(data, **limited), *rest)
 
     patch.setattr(app_train, "measure", measure_forty)
+
+
+def end_quickly(patch):
+    """Let the train command measure on 40 held-out rows and draw no figures, which take most of its time."""
+    measure_few(patch)
     patch.setattr(app_train, "draw", lambda *_: [])
     patch.setattr(app_train, "explore", lambda *_: None)

@@ -1,5 +1,6 @@
 """Layers of checks notice every exhibit (planted bug) and find no fault in the right model; minivae stays unchanged."""
 
+import functools
 import hashlib
 import json
 import re
@@ -259,7 +260,14 @@ def test_museum_list_names_every_exhibit_and_layer(capsys):
     assert listed[0]["changes"][0]["file"] == "minivae/gaussian.py" and listed[0]["room"] == room(bugs()[0]) == "objective"
 
 
-def test_exhibit_page_shows_change_numbers_and_layers(capsys):
+@pytest.fixture
+def trained_once(monkeypatch):
+    """Let the command use the same two trained models again if it is called with the same bug, seed and epochs."""
+    exhibit = functools.cache(lambda name, *rest, real=tour.exhibit: real(find(name), *rest))
+    monkeypatch.setattr(tour, "exhibit", lambda bug, *rest: exhibit(bug.name, *rest))
+
+
+def test_exhibit_page_shows_change_numbers_and_layers(capsys, trained_once):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0
     change = "  +     return (squares - 1 +"
@@ -367,7 +375,7 @@ def test_reports_about_one_bug_equal_its_row_of_the_matrix(found):
     assert tour.noticed_of(bug.changes) == found[bug.name]
 
 
-def test_blind_prints_hints_and_the_answer_on_request(capsys, found, cached_reports):
+def test_blind_prints_hints_and_the_answer_on_request(capsys, found, cached_reports, trained_once):
     code, out, _ = printed(capsys, "--blind", "--seed", "4", "--hints", "2", "--epochs", "1")
     bug = tour.blind(4)
     assert code == 0 and "hint 2: loss" in out and "hint 3" not in out and bug.name not in out

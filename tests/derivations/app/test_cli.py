@@ -642,6 +642,7 @@ def test_help_has_examples_that_run(tmp_path, monkeypatch, capsys):
     elsewhere = {each.command for page in PAGES.values() for each in sessions(page)}    # run by house/test_readme.py
     elsewhere.add("derivations check")                      # test_check_finds_every_verdict_as_expected
     elsewhere.add("derivations figures --out pictures")     # figures/test_all.py
+    elsewhere.add("derivations book")                       # study/test_book.py
     for line in cli.EXAMPLES.splitlines()[1:]:
         command = re.split(r" {3,}", line.strip())[0]
         assert command.startswith("derivations ")
