@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae import runs
-from minivae.app import cli, evaluate, sweep, typed
+from minivae.app import cli, evaluate, results, sweep, typed
 from minivae.data.raw import quoted
 from minivae.runs import directory
 from tests.helpers.samples import pictures
@@ -29,7 +29,9 @@ TRAIN = ["train", "--epochs", "1", "--hidden", "4", "-q"]
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
+    """Train quickly, and let `plot` draw nothing: it must only find the data."""
     end_quickly(monkeypatch)
+    monkeypatch.setattr(results, "draw", lambda *_: [])
 
 
 def trained_in(room, data="d/x.npz", out="run"):
