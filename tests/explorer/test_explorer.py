@@ -18,6 +18,7 @@ from minivae.explorer import build as builder
 from minivae.explorer.build import build, content_of, unpacked
 from minivae.explorer.evidence import Evidence
 from minivae.figures import style
+from minivae.figures.arguments import classes_of
 from minivae.gaussian import kl_standard_normal, log_standard_normal, reparameterize
 from tests.helpers.browser import REQUIRED, Browser, executable, need_browser
 from tests.helpers.trained import trained
@@ -274,7 +275,7 @@ def test_planted_fault_in_the_javascript_is_noticed(fault, browser, digits, tmp_
 
 DRAWN = """(() => {
   const glyphs = [], radii = [], proto = CanvasRenderingContext2D.prototype, {fillText, ellipse} = proto;
-  proto.fillText = (text, x, y) => glyphs.push([String(text), x, y]);
+  proto.fillText = function (text, x, y) { glyphs.push([String(text), x, y, this.fillStyle]); };
   proto.ellipse = (x, y, a, b) => radii.push([x, y, a, b]);
   drawMap();
   drawPanel();
@@ -283,14 +284,17 @@ DRAWN = """(() => {
   const inZ = r => [(r[0] - panel.x(0)) / scale, (panel.y(0) - r[1]) / scale, r[2] / scale, r[3] / scale];
   return {glyphs, radii: radii.map(inZ),
     places: mu.map(z => [x(z[0]), y(z[1])]), mass: exact.mass, n: exact.n, low: [...exact.low], step: [...exact.step],
-    density: [...exact.density]};
+    density: [...exact.density], moments: momentsOf(exact), ends: endsOf(exact).map(end => [...end])};
 })()"""
 
 
+GLYPHS = "Object.assign(proto, {fillText, ellipse}); return glyphs; })()"
+
+
 def wrongly_drawn(browser, vae, data, chosen):
-    """Return which drawings do not show the model: the glyphs, the ellipses, the posterior."""
+    """Return which drawings do not show the model: the glyphs, the ellipses, the posterior, its moments, its frame."""
     drawn, found = browser.evaluate(DRAWN), []
-    wanted = [[str(label), *place] for label, place in zip(data.test_y, drawn["places"])]
+    wanted = [[str(label), *place, style.CLASSES[label]] for label, place in zip(data.test_y, drawn["places"])]
     if any(glyph not in drawn["glyphs"] for glyph in wanted):
         found.append("glyphs")
     mu, log_var = (part[chosen] for part in vae.astype(np.float64).encode(data.test_x))
@@ -300,17 +304,32 @@ def wrongly_drawn(browser, vae, data, chosen):
     exact = exact_log_px(vae, data.test_x[chosen : chosen + 1])
     n, step = drawn["n"], np.array(drawn["step"])
     z = drawn["low"] + step * (np.indices((n, n))[::-1].reshape(2, -1).T + 0.5)
-    mean = np.array(drawn["density"]) @ z * step.prod()
+    density = np.array(drawn["density"])
+    mean = density @ z / density.sum()
     close = 0.02 * np.sqrt(np.diag(exact.cov[0])).min()
     if not (abs(drawn["mass"] - 1) < 0.01 and np.allclose(mean, exact.mean[0], atol=close)):
         found.append("posterior")
+    moments, right = drawn["moments"], np.sqrt(np.diag(exact.cov[0]))
+    correlation = exact.cov[0][0, 1] / right.prod()
+    close = [np.allclose(moments["mean"], mean, rtol=1e-9), np.allclose(moments["sd"], right, rtol=0.02)]
+    if not all([*close, abs(moments["correlation"] - correlation) < 0.02]):
+        found.append("moments")
+    inside = ((z > drawn["ends"][0]) & (z < drawn["ends"][1])).all(axis=1)
+    if density[inside].sum() * step.prod() < 0.995:
+        found.append("crop")
     return found
 
 
 DRAWING_FAULTS = {
-    "swapped label": ("c.fillText(labels[i], px, py)", "c.fillText(labels[(i + 1) % N], px, py)", "glyphs"),
+    "swapped label": ("c.fillText(short(labels[i]), px, py)", "c.fillText(short(labels[(i + 1) % N]), px, py)", "glyphs"),
     "ellipse with the variance": ("r * sd[0] * panel.unit", "r * sd[0] ** 2 * panel.unit", "ellipses"),
-    "shifted posterior": ("% n + 0.5) * step[j]", "% n + 2.5) * step[j]", "posterior"),
+    "swapped colour": ("c.fillStyle = colourOf(i)", "c.fillStyle = colourOf((i + 1) % N)", "glyphs"),
+    "shifted posterior": ("z[j] = low[j] + (Math.floor(cell / n ** j) % n + 0.5)",
+                          "z[j] = low[j] + (Math.floor(cell / n ** j) % n + 2.5)", "posterior"),
+    "moments off by a cell": ("=> low[j] + (Math.floor(cell / n ** j) % n + 0.5)",
+                              "=> low[j] + (Math.floor(cell / n ** j) % n + 2.5)", "moments"),
+    "covariance for correlation": ("/ (sd[0] * sd[1])", "", "moments"),
+    "cropped posterior": ("Math.max(a, b)) / 1000, cells", "Math.max(a, b)) / 2, cells", "crop"),
 }
 
 
@@ -322,6 +341,35 @@ def test_drawings_show_the_model_and_notice_planted_faults(fault, browser, digit
     (tmp_path / "a.html").write_text(page.replace(right, wrong) if fault else page, encoding="utf-8")
     wait(browser.open(tmp_path / "a.html", "#datum=7"))
     assert wrongly_drawn(browser, vae, data, 7) == ([noticed] if noticed else [])
+
+
+def test_normal_draws_of_the_page_have_mean_zero_and_variance_one(shown):
+    x = np.array(shown().evaluate("(random => Array.from({length: 4000}, () => normal(random)))(randomFrom(1))"))
+    assert abs(x.mean()) < 0.05 and abs(x.std() - 1) < 0.05         # three standard errors; the seed is fixed
+
+
+def test_page_sorts_the_data_points_by_gap_and_by_log_px(shown, digits):
+    vae, data, _ = digits
+    vae, x = vae.astype(np.float64), data.test_x.astype(np.float64)
+    log_px = exact_log_px(vae, x).log_px
+    gap = log_px - expected(vae, x, *vae.encode(x), 1e-6)[0]
+    page = shown()
+    assert np.allclose(page.evaluate("data.map((_, i) => gapOf(i))"), gap, atol=0.005)
+    for name, key in (("gap", -gap), ("lowest", log_px), ("data", np.arange(len(x)))):
+        page.evaluate(f"$('order').value = '{name}'; $('order').dispatchEvent(new Event('change'))")
+        assert page.evaluate("chosen") == np.argsort(key)[0] and page.evaluate("ordered()") == np.argsort(key).tolist()
+        page.evaluate("$('next').click()")
+        assert page.evaluate("chosen") == np.argsort(key)[1]
+    page.evaluate("$('order').value = 'gap'; choose(ordered()[9])")
+    assert f"larger than for {round(100 * 30 / 39)}\u00a0%" in page.evaluate("$('verdict').textContent")
+
+
+def test_page_compares_the_two_means_in_exact_standard_deviations(shown, digits):
+    vae, data, _ = digits
+    exact = exact_log_px(vae.astype(np.float64), data.test_x[7:8])
+    off = (vae.encode(data.test_x[7:8])[0][0] - exact.mean[0]) / np.sqrt(np.diag(exact.cov[0]))
+    cells = shown("#datum=7").evaluate("[...$('why').rows[1].cells].slice(1).map(cell => cell.textContent)")
+    assert np.allclose([float(cell.replace("\u2212", "-")) for cell in cells], off, atol=0.05)
 
 
 def test_page_shows_the_gap_that_numpy_computes(shown, digits):
@@ -385,14 +433,47 @@ def test_tiles_of_the_map_are_decoded_on_request(shown):
     assert wait(page).evaluate("tiles.length") == 18 * 18
 
 
+def test_new_digit_is_drawn_from_the_prior_with_one_click(shown):
+    page = shown("#z=9,9")
+    page.evaluate("$('dice').click()")
+    assert max(map(abs, page.evaluate("[...z]"))) < 8 and page.evaluate("seed") == 2
+
+
 def test_classes_with_names_are_named_as_text(browser, tmp_path):
     vae, data = model("fixed")
     names = tuple("abcdefghi") + ("<b>j</b>", "k")
     text = build(vae, replace(data, classes=names), "named")
     (tmp_path / "a.html").write_text(text, encoding="utf-8")
     page = browser.open(tmp_path / "a.html", "#datum=1")
-    assert page.evaluate("$('about').textContent").endswith("Classes: 8 i, 9 <b>j</b>, 10 k.")
+    assert page.evaluate("[...$('classes').children].map(e => e.textContent)") == ["i", "<b>. <b>j</b>", "k"]
     assert "class <b>j</b>" in page.evaluate("$('label').textContent")
+    assert set(page.evaluate("thumbs.map(thumb => thumb.text.textContent)")) <= {"i", "<b>.", "k"}
+    glyphs = {(text, colour) for text, _, _, colour in page.evaluate(DRAWN.split("drawPanel")[0] + GLYPHS)}
+    classes = classes_of(data.test_y, 12, dict(enumerate(names)))[1]
+    assert glyphs >= {(short, classes[label].colour) for label, short in ((8, "i"), (9, "<b>."), (10, "k"))}
+
+
+@pytest.mark.parametrize("classes, short", [
+    (("cat", "giant panda", "owls"), ["cat", "gia.", "owls"]), (("class_0", "class_1"), ["0", "1"]),
+    ((" ", "a"), ["0", "1"]),
+])
+def test_class_names_are_cut_only_if_they_stay_different(browser, tmp_path, classes, short):
+    vae, data = model("optimal")
+    labels = np.arange(12) % len(classes)
+    text = build(vae, replace(data, train_y=labels, test_y=labels, classes=classes), "named")
+    (tmp_path / "a.html").write_text(text, encoding="utf-8")
+    page = browser.open(tmp_path / "a.html")
+    assert page.evaluate("classes.map(label => short(label))") == short and page.errors == []
+
+
+def test_page_says_that_a_bound_is_not_log_px(browser, tmp_path):
+    vae, data = model("iwae")
+    (tmp_path / "a.html").write_text(build(vae, data, "x"), encoding="utf-8")
+    page = wait(browser.open(tmp_path / "a.html"))
+    names = page.evaluate("[...$('nats').rows].map(row => row.cells[0].textContent)")
+    assert names == ["reconstruction", "KL", "ELBO", "better lower bound of log p(x)", "gap, at least"]
+    text = page.evaluate("document.querySelector('main').innerText")
+    assert "log p(x) itself is not known here" in text and "exact log p(x)" not in text
 
 
 def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
