@@ -235,7 +235,7 @@ function framed({context, margin, width, height}) {
 // Write the axes and their ticks at round numbers
 function axes(p, vertical = true) {
   const c = p.context, rough = (p.high[0] - p.low[0]) / 6, power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find(k => k * power >= rough), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const step = power * [1, 2, 5, 10].find(k => k * power >= 0.8 * rough), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   Object.assign(c, {fillStyle: style("--quiet"), strokeStyle: style("--line"), lineWidth: 1, font: "12px system-ui, sans-serif"});
   framed(p).stroke();
   Object.assign(c, {textAlign: "center", textBaseline: "top"});
@@ -278,10 +278,8 @@ function drawMap() {
   map = plane($("map"), low, high, J === 1 ? strip + 60 + 26 * Math.max(3, classes.length + 1) : 0);
   if (J === 1) map.y = b => map.height - 30 - (map.height - 48 - strip) * (b + 1) / (classes.length + 1);
   const c = map.context;
-  for (const {canvas, place, side} of tiles) {              // place of its top left corner and side, in z
-    const top = J === 1 ? map.margin.top : map.y(place[1]);
-    c.drawImage(canvas, map.x(place[0]), top, side * map.unit, side * map.unit);
-  }
+  for (const {canvas, place, side} of tiles)                // place of its top left corner and side, in z
+    c.drawImage(canvas, map.x(place[0]), J === 1 ? map.margin.top : map.y(place[1]), side * map.unit, side * map.unit);
   if (tiles.length && J === 2) {
     Object.assign(c, {globalAlpha: 0.35, fillStyle: style("--paper")});
     framed(map).fill();
@@ -350,8 +348,7 @@ function drawCursor() {
 function* decodedTiles() {
   const found = [], [low, high] = limits(), side = (high[0] - low[0]) / TILES;
   for (let k = 0; k < TILES ** J; k++) {
-    const canvas = make("canvas");
-    const place = [low[0] + (k % TILES) * side, high[1] - Math.floor(k / TILES) * side];
+    const canvas = make("canvas"), place = [low[0] + (k % TILES) * side, high[1] - Math.floor(k / TILES) * side];
     show(canvas, decode([place[0] + side / 2, place[1] - side / 2].slice(0, J)));
     found.push({canvas, place, side});
     yield;
@@ -365,10 +362,10 @@ function drawPanel() {
   if (J > 2) return;
   const {mean, sd} = gaussian(chosen), at = 2 * J * chosen;
   const ends = exact ? endsOf(exact) : [box.subarray(at, at + J), box.subarray(at + J, at + 2 * J)];
-  let low = Array.from(ends[0], (a, j) => Math.min(a, mean[j] - 2.6 * sd[j]));
-  let high = Array.from(ends[1], (b, j) => Math.max(b, mean[j] + 2.6 * sd[j]));
+  let low = Array.from(ends[0], (a, j) => Math.min(a, mean[j] - 3.2 * sd[j]));
+  let high = Array.from(ends[1], (b, j) => Math.max(b, mean[j] + 3.2 * sd[j]));
   if (J === 2) {
-    const half = Math.max(high[0] - low[0], high[1] - low[1]) / 2, middle = low.map((a, j) => (a + high[j]) / 2);
+    const half = 0.52 * Math.max(high[0] - low[0], high[1] - low[1]), middle = low.map((a, j) => (a + high[j]) / 2);
     [low, high] = [middle.map(m => m - half), middle.map(m => m + half)];
   }
   panel = plane($("posterior"), [...low, 0], [...high, 1], J === 1 ? 260 : 0);
@@ -404,8 +401,10 @@ function drawDensity() {
   image.getContext("2d").putImageData(pixels, 0, 0);
   const [width, height] = [n * step[0] * panel.unit, n * step[1] * panel.unit];
   c.drawImage(image, panel.x(low[0]), panel.y(low[1]) - height, width, height);
-  Object.assign(c, {strokeStyle: style("--posterior"), lineWidth: 2});
-  for (const share of [1 - Math.exp(-1 / 2), 1 - Math.exp(-2)]) drawContour(exact, levelOf(exact, share));
+  for (const r of [1, 2, 3]) {
+    Object.assign(c, {strokeStyle: style("--posterior"), lineWidth: r < 3 ? 2 : 1});
+    drawContour(exact, levelOf(exact, 1 - Math.exp(-r * r / 2)));
+  }
 }
 
 // Marching squares: in each square of four neighbouring cells, join the points where two sides cross the level
@@ -428,12 +427,12 @@ function drawContour({n, low, step, density}, height) {
   c.stroke();
 }
 
-// The lines of the Gaussian at 1 and 2 standard deviations hold 39 % and 86 %
+// The lines of the Gaussian at 1, 2 and 3 standard deviations hold 39, 86 and 99 %
 function drawEllipses(mean, sd) {
   const c = panel.context;
-  Object.assign(c, {strokeStyle: style("--encoder"), lineWidth: 2});
   c.setLineDash([6, 4]);
-  for (const r of [1, 2]) {
+  for (const r of [1, 2, 3]) {
+    Object.assign(c, {strokeStyle: style("--encoder"), lineWidth: r < 3 ? 2 : 1});
     c.beginPath();
     c.ellipse(panel.x(mean[0]), panel.y(mean[1]), r * sd[0] * panel.unit, r * sd[1] * panel.unit, 0, 0, 2 * Math.PI);
     c.stroke();
@@ -525,15 +524,16 @@ function showChosen() {
 // How good the encoder's Gaussian is for the chosen data point, and why
 function writeVerdict() {
   const gap = gapOf(chosen), all = data.map((_, i) => gapOf(i)).filter(v => v !== null);
-  const share = Math.round(100 * all.filter(v => v < gap).length / (all.length - 1)), {mean, sd} = gaussian(chosen);
-  $("verdict").textContent = "The gap tells: it is 0 for a perfect Gaussian." + (gap === null || all.length < 2 ? ""
-    : ` Here it is ${number(gap)} nats, larger than for ${share}\u00a0% of the other data points.`) +
+  const smaller = all.filter(v => v < gap).length, most = all.length - 1, {mean, sd} = gaussian(chosen);
+  const rank = smaller === most ? "the largest of all data points"
+    : `larger than for ${Math.round(100 * smaller / most)}\u00a0% of the other data points`;
+  $("verdict").textContent = `The gap tells: it is 0 for a perfect Gaussian.${gap === null ? "" : ` Here it is ${rank}.`}` +
     ` The table tells why: the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`;
   if (!exact) { $("why").tBodies[0].innerHTML = ""; return; }
   const right = momentsOf(exact), names = right.mean.map((_, j) => `<th scope="col">${nameOf(j)}</th>`).join("");
   const cells = values => values.map(v => `<td>${number(v)}</td>`).join("");
   const off = right.mean.map((m, j) => (mean[j] - m) / right.sd[j]), width = right.sd.map((s, j) => sd[j] / s);
-  $("why").tBodies[0].innerHTML = `<tr><th scope="col">against the exact posterior</th>${names}</tr>` +
+  $("why").tBodies[0].innerHTML = `<tr><th scope="col">The encoder\u2019s Gaussian against the exact posterior</th>${names}</tr>` +
     `<tr><th scope="row">its mean is off by, in exact standard deviations</th>${cells(off)}</tr>` +
     `<tr><th scope="row">its standard deviation, divided by the exact one</th>${cells(width)}</tr>` +
     (J === 1 ? "" : `<tr><th scope="row">its correlation</th><td colspan="2">0 (exact ${number(right.correlation)})</td></tr>`);
@@ -543,12 +543,13 @@ function writeNats(reconstruction) {
   const value = v => v === null || !Number.isFinite(v) ? "\u2026" : number(v);
   const drawn = reconstruction && content.drawn ? ` \u00b1 ${number(reconstruction.error)}` : "";
   const kl = klOf(chosen), elbo = reconstruction && reconstruction.value - kl;
-  const error = content.log_px_error[chosen], log = error === null ? "unknown" : value(logPx[chosen]);
-  const gap = error === null ? "unknown" : value(elbo === null ? null : logPx[chosen] - elbo);
+  const error = content.log_px_error[chosen], known = v => error === null ? "unknown" : value(v), log = known(logPx[chosen]);
+  const gap = known(elbo === null ? null : logPx[chosen] - elbo);
   const rows = [["reconstruction", value(reconstruction && reconstruction.value) + drawn], ["KL", value(kl)],
     ["ELBO", value(elbo) + drawn, "sum"], ["exact log p(x)", log], ["gap", gap, "sum"]];
-  const better = ["better lower bound of log p(x)", log + (error ? ` \u00b1 ${number(error)}` : "")];
-  if (!box) rows.splice(3, 2, better, ["gap, at least", gap, "sum"]);
+  const plus = v => error && reconstruction ? ` \u00b1 ${number(v)}` : "";
+  if (!box) rows.splice(3, 2, ["better lower bound of log p(x)", log + plus(error)],
+    ["gap, at least", gap + plus(Math.hypot(error, reconstruction && reconstruction.error)), "sum"]);
   $("nats").tBodies[0].innerHTML = rows.map(([name, text, kind]) =>
     `<tr class="${kind || ""}"><th scope="row">${name}</th><td>${text}</td></tr>`).join("");
 }
@@ -571,8 +572,7 @@ function ordered() {
 }
 
 function step(places) {
-  const list = ordered();
-  choose(list[(list.indexOf(chosen) + places + N) % N]);
+  choose(ordered()[(ordered().indexOf(chosen) + places + N) % N]);
 }
 
 function recall() {

@@ -300,7 +300,7 @@ def wrongly_drawn(browser, vae, data, exact, chosen):
         found.append("glyphs")
     mu, log_var = (part[chosen] for part in vae.astype(np.float64).encode(data.test_x))
     sd = np.exp(log_var / 2)
-    if not np.allclose(drawn["radii"], [[*mu, *sd], [*mu, *(2 * sd)]], rtol=1e-9):
+    if not np.allclose(drawn["radii"], [[*mu, *(r * sd)] for r in (1, 2, 3)], rtol=1e-9):
         found.append("ellipses")
     right_mean, cov = exact.mean[chosen], exact.cov[chosen]
     n, step = drawn["n"], np.array(drawn["step"])
