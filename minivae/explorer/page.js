@@ -527,7 +527,7 @@ function writeVerdict() {
   const smaller = all.filter(v => v < gap).length, most = all.length - 1, {mean, sd} = gaussian(chosen);
   const rank = smaller === most ? "the largest of all data points"
     : `larger than for ${Math.round(100 * smaller / most)}\u00a0% of the other data points`;
-  $("verdict").textContent = `The gap tells: it is 0 for a perfect Gaussian.${gap === null ? "" : ` Here it is ${rank}.`}` +
+  $("verdict").textContent = `The gap tells: it is 0 for a perfect Gaussian.${gap === null || !most ? "" : ` Here it is ${rank}.`}` +
     ` The table tells why: the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`;
   if (!exact) { $("why").tBodies[0].innerHTML = ""; return; }
   const right = momentsOf(exact), names = right.mean.map((_, j) => `<th scope="col">${nameOf(j)}</th>`).join("");
@@ -687,7 +687,7 @@ function introduce() {
   const axis = J === 1 ? "Across: z, the code." : "Across: z\u2081. Up: z\u2082. They are the two numbers of the code.";
   $("map-help").textContent = `${axis} Drag the cursor, or press Tab to select the map, then the arrow keys (Shift: larger steps). ` +
     "Click a code, or press Enter for the nearest one, to see its posterior. Dashed: 1, 2 and 3 standard deviations of the prior.";
-  if (!content.image) $("about").textContent += ` Bars: the ${D} columns, from the left.`;
+  if (!content.image) $("about").textContent += " The bars are the columns of the table, from the left.";
   if (J > 2) $("map-help").textContent = "Move a slider or type a number: largest mean KL first. A KL near 0 means that the code " +
     "hardly depends on x, so the decoder ignores it.";
   document.querySelector("main").className = J > 2 ? "many" : content.image ? "" : "table";
