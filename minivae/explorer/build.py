@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from minivae.data import Dataset
 from minivae.evidence import exact_log_px, lower_bounds
-from minivae.evidence.gaps import gauss_hermite
+from minivae.evidence.gaps import expected, gauss_hermite
 from minivae.explorer.evidence import Evidence
 from minivae.figures.arguments import class_names, classes_of
 from minivae.figures.style import ink_range
@@ -76,13 +76,18 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
         "data": Path(data.name).name, "latent": J, "activation": vae.activation, "likelihood": likelihood(vae),
         "decoder": [[packed(weight), packed(bias)] for weight, bias in vae.layers("decoder")],
         "x": packed(*compact(x)), "labels": None if labels is None else labels.tolist(), "image": data.image_shape,
-        "classes": data.classes,
+        "classes": data.classes, "elbo": None if J > 2 else packed(elbos(vae, x)),
         "ink": ink(vae, x), "mu": packed(mu), "log_var": packed(log_var), "kl": packed(kl),
         "log_px": packed(evidence.log_px), "log_px_error": [finite(error) for error in evidence.error],
         "box": None if evidence.box is None else packed(evidence.box), "bound_weights": evidence.weights,
         "noise": packed(noise), "weights": packed(weights), "drawn": J > 2,
         "colours": {int(label): one.colour for label, one in named.items()},
     }  # fmt: skip
+
+
+def elbos(vae: VAE, x: NDArray) -> NDArray:
+    """Return the ELBO of each row, (N,), from eight nodes on each axis: exact enough to sort the rows by their gap."""
+    return expected(vae, x, *vae.encode(x), np.inf)[0]
 
 
 def likelihood(vae: VAE) -> dict:

@@ -24,6 +24,7 @@ const decoder = content.decoder.map(layer => layer.map(array => Float64Array.fro
 const data = rowsOf(content.x), mu = rowsOf(content.mu), logVar = rowsOf(content.log_var), kls = rowsOf(content.kl);
 const logPx = unpack(content.log_px), box = content.box && unpack(content.box);
 const noise = rowsOf(content.noise), weights = unpack(content.weights);
+const bestElbo = content.elbo && unpack(content.elbo);
 const labels = content.labels, N = data.length, D = data[0].length;
 const likelihood = content.likelihood, logChoose = likelihood.n && unpack(likelihood.log_choose);
 
@@ -74,11 +75,16 @@ function logPrior(z) {
   return sum;
 }
 
+// A standard normal number from two uniform ones (Box and Muller)
+function normal(random = Math.random) {
+  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+}
+
 // A draw x ~ p(x|z), from uniform random numbers
 function drawFrom(out, random) {
   if (likelihood.name === "gaussian") {
     const sigma = Math.exp(likelihood.log_sigma);
-    return out.map(m => m + sigma * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()));
+    return out.map(m => m + sigma * normal(random));
   }
   return out.map(a => {
     let count = 0;
@@ -131,6 +137,16 @@ function* posteriorOf(i, n = J === 1 ? 192 : 48, most = 2 * n) {
   return {n, low, step, density, mass};
 }
 
+// Mean, standard deviations and, for J = 2, correlation of the exact posterior
+function momentsOf({n, low, step, density}) {
+  const place = (cell, j) => low[j] + (Math.floor(cell / n ** j) % n + 0.5) * step[j], axes = [0, 1].slice(0, J);
+  const total = density.reduce((a, b) => a + b), average = f => density.reduce((sum, p, cell) => sum + p * f(cell), 0) / total;
+  const mean = axes.map(j => average(cell => place(cell, j)));
+  const covariance = (j, k) => average(cell => (place(cell, j) - mean[j]) * (place(cell, k) - mean[k]));
+  const sd = axes.map(j => Math.sqrt(covariance(j, j)));
+  return {mean, sd, correlation: J === 2 ? covariance(0, 1) / (sd[0] * sd[1]) : 0};
+}
+
 // The density on the border of the smallest region that holds this share of the grid's mass
 function levelOf({density, mass, step}, share) {
   const sorted = density.slice().sort().reverse(), cell = step.reduce((a, b) => a * b, 1);
@@ -155,11 +171,12 @@ function inSlices(name, job, done, progress = () => {}) {
 // --- Drawing
 
 const $ = id => document.getElementById(id);
+const make = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
 const dark = matchMedia("(prefers-color-scheme: dark)"), printing = matchMedia("print");
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const rgb = hex => [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
 const mix = (a, b, t) => a.map((v, k) => Math.round(v + t * (b[k] - v)));
-const number = (v, digits = 2) => v.toFixed(digits).replace("-", "\u2212");
+const number = (v, digits = 2) => v.toFixed(digits).replace(/^-(0\.?0*$)?/, (_, zero) => zero || "\u2212");
 
 function colourOf(i) {
   if (!labels) return style("--posterior");
@@ -208,15 +225,22 @@ function plane(canvas, low, high, height) {
   return {context, x, y, inverse, unit, low, high, width, height, margin};
 }
 
+// The context with the frame of a plane as its path
+function framed({context, margin, width, height}) {
+  context.beginPath();
+  context.rect(margin.left, margin.top, width - margin.left - margin.right, height - margin.top - margin.bottom);
+  return context;
+}
+
 // Write the axes and their ticks at round numbers
 function axes(p, vertical = true) {
   const c = p.context, rough = (p.high[0] - p.low[0]) / 6, power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find(k => k * power >= rough), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const step = power * [1, 2, 5, 10].find(k => k * power >= 0.8 * rough), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   Object.assign(c, {fillStyle: style("--quiet"), strokeStyle: style("--line"), lineWidth: 1, font: "12px system-ui, sans-serif"});
-  c.strokeRect(p.margin.left, p.margin.top, p.width - p.margin.left - p.margin.right, p.height - p.margin.top - p.margin.bottom);
+  framed(p).stroke();
   Object.assign(c, {textAlign: "center", textBaseline: "top"});
   for (let t = Math.ceil(p.low[0] / step) * step; t <= p.high[0]; t += step)
-    c.fillText(number(t, digits), p.x(t), p.height - p.margin.bottom + 4);
+    if (p.x(t) < p.width - 14) c.fillText(number(t, digits), p.x(t), p.height - p.margin.bottom + 4);
   c.fillText(J === 1 ? "z" : "z\u2081", p.x((p.low[0] + p.high[0]) / 2), p.height - 13);
   if (!vertical) return;
   Object.assign(c, {textAlign: "right", textBaseline: "middle"});
@@ -227,8 +251,17 @@ function axes(p, vertical = true) {
 }
 
 // The map: circles of the prior, a glyph for each code, decoded tiles behind them if they are wanted
+const gapOf = i => bestElbo && content.log_px_error[i] !== null ? logPx[i] - bestElbo[i] : null;
+
+// Class names, cut to at most four signs if that leaves them different; else the numbers of the classes
+const cut = (content.classes || []).map(name => [...name].length > 4 ? `${[...name].slice(0, 3).join("")}.` : name);
+const distinct = cut.every(name => name.trim()) && new Set(cut).size === cut.length;
+const short = label => content.classes && distinct ? cut[label] : String(label);
+const className = label => content.classes ? content.classes[label] : String(label);
+
 const classes = labels ? [...new Set(labels)].sort((a, b) => a - b) : [0];
 const level = i => J === 2 ? mu[i][1] : labels ? classes.indexOf(labels[i]) : 0;           // height of a code on the map
+const TILES = 18;                                           // on an axis of the map
 let map, layer, tiles = [];
 
 function limits() {
@@ -241,14 +274,15 @@ function limits() {
 function drawMap() {
   if (J > 2) return;
   const [low, high] = limits();
-  map = plane($("map"), low, high, J === 1 ? 60 + 26 * Math.max(3, classes.length + 1) : 0);
-  if (J === 1) map.y = b => map.height - 30 - (map.height - 48) * (b + 1) / (classes.length + 1);
+  const strip = J === 1 && tiles.length ? ($("map").clientWidth - 42) / TILES : 0;
+  map = plane($("map"), low, high, J === 1 ? strip + 60 + 26 * Math.max(3, classes.length + 1) : 0);
+  if (J === 1) map.y = b => map.height - 30 - (map.height - 48 - strip) * (b + 1) / (classes.length + 1);
   const c = map.context;
   for (const {canvas, place, side} of tiles)                // place of its top left corner and side, in z
-    c.drawImage(canvas, map.x(place[0]), map.y(place[1]), side * map.unit, side * map.unit);
-  if (tiles.length) {
+    c.drawImage(canvas, map.x(place[0]), J === 1 ? map.margin.top : map.y(place[1]), side * map.unit, side * map.unit);
+  if (tiles.length && J === 2) {
     Object.assign(c, {globalAlpha: 0.35, fillStyle: style("--paper")});
-    c.fillRect(map.margin.left, map.margin.top, map.width - 42, map.height - 48);
+    framed(map).fill();
     c.globalAlpha = 1;
   }
   Object.assign(c, {strokeStyle: style("--quiet"), lineWidth: 1});
@@ -256,24 +290,34 @@ function drawMap() {
   for (const r of [1, 2, 3]) {
     c.beginPath();
     if (J === 2) c.arc(map.x(0), map.y(0), r * map.unit, 0, 2 * Math.PI);
-    else for (const side of [-r, r]) { c.moveTo(map.x(side), map.margin.top); c.lineTo(map.x(side), map.height - 30); }
+    else for (const side of [-r, r]) { c.moveTo(map.x(side), map.margin.top + strip); c.lineTo(map.x(side), map.height - 30); }
     c.stroke();
   }
   c.setLineDash([]);
-  Object.assign(c, {font: "600 11px system-ui, sans-serif", textAlign: "center", textBaseline: "middle"});
-  Object.assign(c, {strokeStyle: style("--paper"), lineWidth: tiles.length ? 3 : 0.01});
+  drawCodes();
+  axes(map, J === 2);
+  layer = make("canvas", {width: $("map").width, height: $("map").height});
+  layer.getContext("2d").drawImage($("map"), 0, 0);
+  drawCursor();
+}
+
+// J = 2: each code as its class. J = 1: a row of strokes for each class, with its name before the row.
+function drawCodes() {
+  const c = map.context;
+  Object.assign(c, {font: "600 11px system-ui, sans-serif", textAlign: J === 1 ? "right" : "center", textBaseline: "middle"});
+  Object.assign(c, {strokeStyle: style("--paper"), lineWidth: 3, lineJoin: "round"});
   mu.forEach((z, i) => {
     const px = map.x(z[0]), py = map.y(level(i));
     c.fillStyle = colourOf(i);
+    if (J === 1) { c.globalAlpha = 0.5; c.fillRect(px - 0.75, py - 7, 1.5, 14); c.globalAlpha = 1; return; }
     if (!labels) { c.beginPath(); c.arc(px, py, 2.2, 0, 2 * Math.PI); c.fill(); return; }
-    if (tiles.length) c.strokeText(labels[i], px, py);
-    c.fillText(labels[i], px, py);
+    if (tiles.length) c.strokeText(short(labels[i]), px, py);
+    c.fillText(short(labels[i]), px, py);
   });
-  axes(map, J === 2);
-  layer = document.createElement("canvas");
-  Object.assign(layer, {width: $("map").width, height: $("map").height});
-  layer.getContext("2d").drawImage($("map"), 0, 0);
-  drawCursor();
+  if (J === 1 && labels) classes.forEach((label, row) => {
+    c.fillStyle = colourOf(labels.indexOf(label));
+    c.fillText(short(label), map.margin.left - 4, map.y(row));
+  });
 }
 
 // What moves on the map: the ring and the Gaussian of the chosen data point, the cross of the cursor
@@ -290,9 +334,7 @@ function drawCursor() {
   c.arc(map.x(mu[chosen][0]), map.y(level(chosen)), 9, 0, 2 * Math.PI);
   c.stroke();
   c.save();
-  c.beginPath();
-  c.rect(map.margin.left, map.margin.top, map.width - 42, map.height - 48);
-  c.clip();
+  framed(map).clip();
   for (const [colour, width] of [[style("--paper"), 5], [style("--ink"), 1.5]]) {
     Object.assign(c, {strokeStyle: colour, lineWidth: width});
     c.beginPath();
@@ -304,11 +346,10 @@ function drawCursor() {
 }
 
 function* decodedTiles() {
-  const found = [], count = 18, [low, high] = limits(), side = (high[0] - low[0]) / count;
-  for (let k = 0; k < count * count; k++) {
-    const canvas = document.createElement("canvas");
-    const place = [low[0] + (k % count) * side, high[1] - Math.floor(k / count) * side];
-    show(canvas, decode([place[0] + side / 2, place[1] - side / 2]));
+  const found = [], [low, high] = limits(), side = (high[0] - low[0]) / TILES;
+  for (let k = 0; k < TILES ** J; k++) {
+    const canvas = make("canvas"), place = [low[0] + (k % TILES) * side, high[1] - Math.floor(k / TILES) * side];
+    show(canvas, decode([place[0] + side / 2, place[1] - side / 2].slice(0, J)));
     found.push({canvas, place, side});
     yield;
   }
@@ -319,26 +360,38 @@ function* decodedTiles() {
 let panel;
 function drawPanel() {
   if (J > 2) return;
-  const {mean, sd} = gaussian(chosen), ends = [0, 1].map(side => box.subarray(J * (2 * chosen + side), J * (2 * chosen + side + 1)));
-  let low = Array.from(ends[0], (a, j) => Math.min(a, mean[j] - 2.6 * sd[j]));
-  let high = Array.from(ends[1], (b, j) => Math.max(b, mean[j] + 2.6 * sd[j]));
+  const {mean, sd} = gaussian(chosen), at = 2 * J * chosen;
+  const ends = exact ? endsOf(exact) : [box.subarray(at, at + J), box.subarray(at + J, at + 2 * J)];
+  let low = Array.from(ends[0], (a, j) => Math.min(a, mean[j] - 3.2 * sd[j]));
+  let high = Array.from(ends[1], (b, j) => Math.max(b, mean[j] + 3.2 * sd[j]));
   if (J === 2) {
-    const half = Math.max(high[0] - low[0], high[1] - low[1]) / 2, middle = low.map((a, j) => (a + high[j]) / 2);
+    const half = 0.52 * Math.max(high[0] - low[0], high[1] - low[1]), middle = low.map((a, j) => (a + high[j]) / 2);
     [low, high] = [middle.map(m => m - half), middle.map(m => m + half)];
   }
   panel = plane($("posterior"), [...low, 0], [...high, 1], J === 1 ? 260 : 0);
+  panel.context.save();
+  framed(panel).clip();
   if (J === 2) { drawDensity(); drawEllipses(mean, sd); } else drawCurves(mean[0], sd[0]);
+  panel.context.restore();
   axes(panel, J === 2);
-  const share = exact && `The blue area holds ${number(100 * exact.mass, 1)}\u00a0% of the posterior's probability.`;
+  const share = exact && `The blue area holds ${number(100 * exact.mass, 1)}\u00a0% of the probability (the mass).`;
   $("mass").textContent = share || "Computing the posterior";
+  writeVerdict();
+  const list = values => Array.from(values, v => number(v)).join(", ");
   $("posterior").setAttribute("aria-label", "Exact posterior of the chosen data point and the encoder's Gaussian, which has " +
-    `mean ${Array.from(mean, v => number(v)).join(", ")} and standard deviation ${Array.from(sd, v => number(v)).join(", ")}. ${share || ""}`);
+    `mean ${list(mean)} and standard deviation ${list(sd)}. ${share || ""}`);
+}
+
+// Corners of the part of the grid where the density is more than a thousandth of its largest value
+function endsOf({n, low, step, density}) {
+  const least = density.reduce((a, b) => Math.max(a, b)) / 1000, cells = [...density.keys()].filter(k => density[k] > least);
+  const onAxis = j => cells.map(k => Math.floor(k / n ** j) % n);
+  return [Math.min, Math.max].map((end, side) => low.map((a, j) => a + (end(...onAxis(j)) + side) * step[j]));
 }
 
 function drawDensity() {
   if (!exact) return;
-  const {n, low, step, density} = exact, image = document.createElement("canvas"), c = panel.context;
-  Object.assign(image, {width: n, height: n});
+  const {n, low, step, density} = exact, image = make("canvas", {width: n, height: n}), c = panel.context;
   const pixels = image.getContext("2d").createImageData(n, n), blue = rgb(style("--posterior"));
   const top = density.reduce((a, b) => Math.max(a, b));
   density.forEach((p, k) => {
@@ -348,8 +401,10 @@ function drawDensity() {
   image.getContext("2d").putImageData(pixels, 0, 0);
   const [width, height] = [n * step[0] * panel.unit, n * step[1] * panel.unit];
   c.drawImage(image, panel.x(low[0]), panel.y(low[1]) - height, width, height);
-  Object.assign(c, {strokeStyle: style("--posterior"), lineWidth: 2});
-  for (const share of [1 - Math.exp(-1 / 2), 1 - Math.exp(-2)]) drawContour(exact, levelOf(exact, share));
+  for (const r of [1, 2, 3]) {
+    Object.assign(c, {strokeStyle: style("--posterior"), lineWidth: r < 3 ? 2 : 1});
+    drawContour(exact, levelOf(exact, 1 - Math.exp(-r * r / 2)));
+  }
 }
 
 // Marching squares: in each square of four neighbouring cells, join the points where two sides cross the level
@@ -372,12 +427,12 @@ function drawContour({n, low, step, density}, height) {
   c.stroke();
 }
 
-// The lines of the Gaussian at 1 and 2 standard deviations hold 39 % and 86 %
+// The lines of the Gaussian at 1, 2 and 3 standard deviations hold 39, 86 and 99 %
 function drawEllipses(mean, sd) {
   const c = panel.context;
-  Object.assign(c, {strokeStyle: style("--encoder"), lineWidth: 2});
   c.setLineDash([6, 4]);
-  for (const r of [1, 2]) {
+  for (const r of [1, 2, 3]) {
+    Object.assign(c, {strokeStyle: style("--encoder"), lineWidth: r < 3 ? 2 : 1});
     c.beginPath();
     c.ellipse(panel.x(mean[0]), panel.y(mean[1]), r * sd[0] * panel.unit, r * sd[1] * panel.unit, 0, 0, 2 * Math.PI);
     c.stroke();
@@ -412,7 +467,6 @@ const meanKl = Array.from({length: J}, (_, j) => kls.reduce((sum, kl) => sum + k
 const order = J > 2 ? meanKl.map((_, j) => j).sort((a, b) => meanKl[b] - meanKl[a]) : meanKl.map((_, j) => j);
 const subscript = j => String(j + 1).replace(/\d/g, digit => "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089"[digit]);
 const nameOf = j => J === 1 ? "z" : `z${subscript(j)}`;
-const className = label => content.classes ? content.classes[label] : label;
 const classOf = i => labels ? `class ${className(labels[i])}` : "";
 const thumbs = [], inputs = [];
 
@@ -433,7 +487,7 @@ function moveTo(place) {
     const {button, canvas, text} = thumbs[k];
     button.datum = i;
     show(canvas, data[i]);
-    text.textContent = labels ? labels[i] : i;
+    text.textContent = labels ? short(labels[i]) : i;
     button.setAttribute("aria-label", `Data point ${i} ${classOf(i)}`.trim());
     button.setAttribute("aria-pressed", i === chosen);
   });
@@ -450,7 +504,7 @@ function choose(i) {
   chosen = Math.min(N - 1, Math.max(0, Math.round(i) || 0));
   exact = null;
   if (document.activeElement !== $("number")) $("number").value = chosen;
-  $("label").textContent = `of 0\u2013${N - 1}${labels ? `, ${classOf(chosen)}` : ""}`;
+  $("label").textContent = `0 is the first, ${N - 1} the last. ${labels ? `This one: ${classOf(chosen)}.` : ""}`;
   z = mu[chosen];
   showChosen();
   writeNats(null);
@@ -467,14 +521,35 @@ function showChosen() {
   drawPanel();
 }
 
+// How good the encoder's Gaussian is for the chosen data point, and why
+function writeVerdict() {
+  const gap = gapOf(chosen), all = data.map((_, i) => gapOf(i)).filter(v => v !== null);
+  const smaller = all.filter(v => v < gap).length, most = all.length - 1, {mean, sd} = gaussian(chosen);
+  const rank = smaller === most ? "the largest of all data points"
+    : `larger than for ${Math.round(100 * smaller / most)}\u00a0% of the other data points`;
+  $("verdict").textContent = `The gap tells: it is 0 for a perfect Gaussian.${gap === null || !most ? "" : ` Here it is ${rank}.`}` +
+    ` The table tells why: the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`;
+  if (!exact) { $("why").tBodies[0].innerHTML = ""; return; }
+  const right = momentsOf(exact), names = right.mean.map((_, j) => `<th scope="col">${nameOf(j)}</th>`).join("");
+  const cells = values => values.map(v => `<td>${number(v)}</td>`).join("");
+  const off = right.mean.map((m, j) => (mean[j] - m) / right.sd[j]), width = right.sd.map((s, j) => sd[j] / s);
+  $("why").tBodies[0].innerHTML = `<tr><th scope="col">The encoder\u2019s Gaussian against the exact posterior</th>${names}</tr>` +
+    `<tr><th scope="row">its mean is off by, in exact standard deviations</th>${cells(off)}</tr>` +
+    `<tr><th scope="row">its standard deviation, divided by the exact one</th>${cells(width)}</tr>` +
+    (J === 1 ? "" : `<tr><th scope="row">its correlation</th><td colspan="2">0 (exact ${number(right.correlation)})</td></tr>`);
+}
+
 function writeNats(reconstruction) {
   const value = v => v === null || !Number.isFinite(v) ? "\u2026" : number(v);
   const drawn = reconstruction && content.drawn ? ` \u00b1 ${number(reconstruction.error)}` : "";
   const kl = klOf(chosen), elbo = reconstruction && reconstruction.value - kl;
-  const unknown = content.log_px_error[chosen] === null, bound = `log p(x) \u2265 (${content.bound_weights} importance weights)`;
+  const error = content.log_px_error[chosen], known = v => error === null ? "unknown" : value(v), log = known(logPx[chosen]);
+  const gap = known(elbo === null ? null : logPx[chosen] - elbo);
   const rows = [["reconstruction", value(reconstruction && reconstruction.value) + drawn], ["KL", value(kl)],
-    ["ELBO", value(elbo) + drawn, "sum"], [box ? "exact log p(x)" : bound, unknown ? "unknown" : value(logPx[chosen])]];
-  if (box) rows.push(["gap", unknown ? "unknown" : value(elbo === null ? null : logPx[chosen] - elbo), "sum"]);
+    ["ELBO", value(elbo) + drawn, "sum"], ["exact log p(x)", log], ["gap", gap, "sum"]];
+  const plus = v => error && reconstruction ? ` \u00b1 ${number(v)}` : "";
+  if (!box) rows.splice(3, 2, ["better lower bound of log p(x)", log + plus(error)],
+    ["gap, at least", gap + plus(Math.hypot(error, reconstruction && reconstruction.error)), "sum"]);
   $("nats").tBodies[0].innerHTML = rows.map(([name, text, kind]) =>
     `<tr class="${kind || ""}"><th scope="row">${name}</th><td>${text}</td></tr>`).join("");
 }
@@ -487,6 +562,17 @@ function remember() {
     const place = Array.from(z, v => Number(v.toFixed(4))).join(",");
     history.replaceState(null, "", `#datum=${chosen}&z=${place}${$("tiles").checked ? "&tiles=1" : ""}`);
   }, 400);
+}
+
+// The data points in the chosen order; those whose number is unknown come last
+function ordered() {
+  const by = {lowest: i => logPx[i], gap: i => -gapOf(i)}[$("order").value] || (i => i);
+  const key = data.map((_, i) => content.log_px_error[i] === null && $("order").value !== "data" ? Infinity : by(i));
+  return data.map((_, i) => i).sort((a, b) => key[a] === key[b] ? a - b : key[a] - key[b]);
+}
+
+function step(places) {
+  choose(ordered()[(ordered().indexOf(chosen) + places + N) % N]);
 }
 
 function recall() {
@@ -506,21 +592,19 @@ function showTiles() {
 
 function makeFields() {
   for (const j of order) {
-    const line = document.createElement(J > 2 ? "div" : "label"), field = document.createElement("input");
-    Object.assign(field, {type: "number", step: 0.1, value: 0});
+    const field = make("input", {type: "number", step: 0.1, value: 0});
     field.setAttribute("aria-label", `${nameOf(j)} of the cursor`);
-    const name = Object.assign(document.createElement("span"), {textContent: nameOf(j), className: "name"});
+    const line = make(J > 2 ? "div" : "label"), name = make("span", {textContent: nameOf(j), className: "name"});
     const set = input => moveTo(z.map((v, k) => k === j && input.value !== "" ? Number(input.value) : v));
     field.addEventListener("input", () => set(field));
     line.append(name, " ", field);
     inputs[j] = {field};
     if (J > 2) {
-      const slider = Object.assign(document.createElement("input"), {type: "range", min: -4, max: 4, step: 0.01});
+      const slider = make("input", {type: "range", min: -4, max: 4, step: 0.01});
       slider.setAttribute("aria-label", `${nameOf(j)}, slider`);
       slider.addEventListener("input", () => set(slider));
-      const kl = Object.assign(document.createElement("span"), {className: "note", textContent: `KL ${number(meanKl[j])}`});
       field.before(slider);
-      line.append(kl);
+      line.append(make("span", {className: "note", textContent: `KL ${number(meanKl[j])}`}));
       line.className = "slider";
       inputs[j].slider = slider;
     }
@@ -530,9 +614,7 @@ function makeFields() {
 
 function makeThumbs() {
   for (let k = 0; k < Math.min(8, N); k++) {
-    const button = document.createElement("button"), canvas = document.createElement("canvas");
-    const text = document.createElement("span");
-    button.type = "button";
+    const button = make("button", {type: "button"}), canvas = make("canvas"), text = make("span");
     button.append(canvas, text);
     button.addEventListener("click", () => choose(button.datum));
     $("nearest").append(button);
@@ -541,25 +623,25 @@ function makeThumbs() {
 }
 
 function listen() {
-  const canvas = $("map");
+  const on = (id, event, action) => $(id).addEventListener(event, action);
   let pressed = null;
-  const at = event => { const area = canvas.getBoundingClientRect(); return [event.clientX - area.left, event.clientY - area.top]; };
+  const at = event => [event.offsetX, event.offsetY];       // in the canvas
   const follow = event => moveTo(map.inverse(...at(event)).slice(0, J));
-  canvas.addEventListener("pointerdown", event => {
-    canvas.setPointerCapture(event.pointerId);
+  on("map", "pointerdown", event => {
+    $("map").setPointerCapture(event.pointerId);
     pressed = at(event);
     follow(event);
   });
-  canvas.addEventListener("pointermove", event => { if (pressed) follow(event); });
-  canvas.addEventListener("pointerup", event => {
+  on("map", "pointermove", event => { if (pressed) follow(event); });
+  on("map", "pointerup", event => {
     const [x, y] = at(event), still = pressed && Math.hypot(x - pressed[0], y - pressed[1]) < 4;
     pressed = null;
     if (!still) return;
     const distances = mu.map((m, i) => Math.hypot(map.x(m[0]) - x, map.y(level(i)) - y)), least = Math.min(...distances);
     if (least < 16) choose(distances.indexOf(least));
   });
-  canvas.addEventListener("pointercancel", () => { pressed = null; });
-  canvas.addEventListener("keydown", event => {
+  on("map", "pointercancel", () => { pressed = null; });
+  on("map", "keydown", event => {
     const step = event.shiftKey ? 0.5 : 0.05, [a, b] = z;
     const places = {ArrowLeft: [a - step, b], ArrowRight: [a + step, b], ArrowUp: [a, b + step], ArrowDown: [a, b - step]};
     if (event.key === "Enter") choose(nearestTo(z)[0]);
@@ -567,42 +649,62 @@ function listen() {
     event.preventDefault();
     moveTo(places[event.key].slice(0, J));
   });
-  $("again").addEventListener("click", () => { seed += 1; moveTo(z); });
-  $("tiles").addEventListener("change", showTiles);
-  $("previous").addEventListener("click", () => choose((chosen + N - 1) % N));
-  $("next").addEventListener("click", () => choose((chosen + 1) % N));
+  on("again", "click", () => { seed += 1; moveTo(z); });
+  on("tiles", "change", showTiles);
+  on("dice", "click", () => { seed += 1; moveTo(z.map(() => normal())); });
+  on("previous", "click", () => step(-1));
+  on("next", "click", () => step(1));
+  on("order", "change", () => choose(ordered()[0]));
   $("number").max = N - 1;
-  $("number").addEventListener("input", () => { if ($("number").value !== "") choose(Number($("number").value)); });
+  on("number", "input", () => { if ($("number").value !== "") choose(Number($("number").value)); });
   addEventListener("resize", () => { drawMap(); showChosen(); });
-  for (const query of [dark, printing]) query.addEventListener("change", () => { showTiles(); showChosen(); });
+  for (const query of [dark, printing])
+    query.addEventListener("change", () => { makeLegend(); showTiles(); showChosen(); });
   addEventListener("hashchange", recall);
+}
+
+// Named classes: short name in its colour, and the full name if it was cut
+function makeLegend() {
+  $("classes").replaceChildren();
+  if (!content.classes || !labels) return;
+  for (const label of classes.slice(0, 30)) {
+    const entry = make("span"), name = make("b", {textContent: short(label)}), full = className(label);
+    name.style.color = colourOf(labels.indexOf(label));
+    entry.append(name, short(label) === full ? "" : ` ${full}`);
+    $("classes").append(entry);
+  }
+  if (classes.length > 30) $("classes").append("and more");
 }
 
 function introduce() {
   const kind = {1: "one number", 2: "two numbers"}[J] || `${J} numbers`;
   $("about").textContent = `A variational autoencoder gives each data point x a code z of ${kind}. Here are the codes of ${N} ` +
-    `held-out data points of ${content.data}${labels ? ", each drawn as its class" : ""}, and what the decoder makes of any code.`;
+    `held-out data points of ${content.data}${labels && J === 2 ? ", each drawn as its class" : ""}, ` +
+    "and what the decoder makes of any code.";
   $("code-words").textContent = `What the model uses to describe x: ${kind}. Dashed ${J === 1 ? "lines" : "circles"}: the prior ` +
     `has ${J === 1 ? "68, 95 and 99.7" : "39, 86 and 99"} % of its codes within 1, 2 and 3.`;
   if (J > 2) $("code-words").textContent = `What the model uses to describe x: ${kind}.`;
-  $("map-help").textContent = "Drag to move the cursor, or use the arrow keys (Shift: larger steps). Click a code, or press Enter " +
-    "for the nearest one, to see its posterior. Dashed: 1, 2 and 3 standard deviations of the prior.";
-  if (content.classes) {
-    const key = classes.slice(0, 30).map(label => `${label} ${className(label)}`);
-    $("about").textContent += ` Classes: ${key.join(", ")}${classes.length > 30 ? ", and more" : ""}.`;
-  }
+  const axis = J === 1 ? "Across: z, the code." : "Across: z\u2081. Up: z\u2082. They are the two numbers of the code.";
+  $("map-help").textContent = `${axis} Drag the cursor, or press Tab to select the map, then the arrow keys (Shift: larger steps). ` +
+    "Click a code, or press Enter for the nearest one, to see its posterior. Dashed: 1, 2 and 3 standard deviations of the prior.";
+  if (!content.image) $("about").textContent += " The bars are the columns of the table, from the left.";
   if (J > 2) $("map-help").textContent = "Move a slider or type a number: largest mean KL first. A KL near 0 means that the code " +
     "hardly depends on x, so the decoder ignores it.";
-  document.querySelector("main").className = J > 2 ? "many" : J === 1 || !content.image ? "line" : "";
+  document.querySelector("main").className = J > 2 ? "many" : content.image ? "" : "table";
   $("shares").hidden = J !== 2;
+  $("order").add(new Option(`lowest ${box ? "log p(x)" : "bound"} first`, "lowest"));
+  if (bestElbo) $("order").add(new Option("largest gap first", "gap"));
   if (J > 2) {
-    $("place-title").textContent = `The ${J} numbers of the code`;
     $("panel-title").textContent = "How well does the model explain x?";
-    $("unknown").textContent = "The exact log p(x) and posterior are shown for one or two numbers: they are integrals over z.";
+    $("place-title").textContent = `The ${J} numbers of the code`;
+    $("unknown").textContent = "log p(x) itself is not known here: it is an integral over z, which this page has for one or two " +
+      `numbers only. For ${J} numbers it has a lower bound, from ${content.bound_weights} importance-weighted draws of z. log p(x) ` +
+      "is at least as large, up to the error of the draws (\u00b1). The exact posterior is not shown for the same reason.";
   }
 }
 
 introduce();
+makeLegend();
 makeFields();
 makeThumbs();
 drawMap();

@@ -18,6 +18,7 @@ from minivae.explorer import build as builder
 from minivae.explorer.build import build, content_of, unpacked
 from minivae.explorer.evidence import Evidence
 from minivae.figures import style
+from minivae.figures.arguments import classes_of
 from minivae.gaussian import kl_standard_normal, log_standard_normal, reparameterize
 from tests.helpers.browser import REQUIRED, Browser, executable, need_browser
 from tests.helpers.trained import trained
@@ -46,10 +47,11 @@ def model(name):
 
 @pytest.fixture(scope="module")
 def digits():
-    """Return the model of the digits, forty held-out rows, and its page."""
+    """Return the model of the digits, forty held-out rows, its page, and their exact posteriors."""
     vae, data, _ = trained()
     data = replace(data, test_x=data.test_x[:40], test_y=data.test_y[:40])
-    return vae, data, build(vae, data, "a <b> & {{content}}")
+    exact = exact_log_px(vae.astype(np.float64), data.test_x)
+    return vae, data, build(vae, data, "a <b> & {{content}}", Evidence(exact.log_px, exact.error, exact.box)), exact
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +151,9 @@ def test_explorer_sources_stay_small_and_use_the_colours_of_the_figures():
 
 
 def test_box_of_a_posterior_holds_nearly_all_of_its_probability(digits):
-    vae, data, _ = digits
-    vae, exact = vae.astype(np.float64), exact_log_px(vae, data.test_x[:20])
-    for i, (low, high) in enumerate(exact.box):
+    vae, data, _, exact = digits
+    vae = vae.astype(np.float64)
+    for i, (low, high) in enumerate(exact.box[:20]):
         step = (high - low) / 96
         z = (low + step * (np.indices((96, 96)).reshape(2, -1).T + 0.5))[:, None]
         log_joint = vae.log_likelihood(data.test_x[i : i + 1].astype(float), z) + log_standard_normal(z)
@@ -171,15 +173,15 @@ def run(tmp_path_factory):
 
 
 def measure_few(patch):
-    """Let train measure thirty held-out rows and draw no figures."""
+    """Let train measure ten held-out rows and draw no figures."""
     for module in (train, results):
-        patch.setattr(module, "MEASURED", 30)
+        patch.setattr(module, "MEASURED", 10)
     patch.setattr(train, "draw", lambda *_: [])
 
 
 def test_train_writes_the_explorer_among_its_files(run):
     page = run / "explorer.html"
-    assert len(content_of(page.read_text("utf-8"))["labels"]) == 30    # every twelfth of 355
+    assert len(content_of(page.read_text("utf-8"))["labels"]) == 10    # of 355, evenly spaced
     assert json.loads((run / "results.json").read_text())["explorer"] == str(page)
 
 
@@ -194,7 +196,7 @@ def test_train_names_the_explore_command_if_the_page_is_large(tmp_path, monkeypa
     measure_few(monkeypatch)
     monkeypatch.setattr(results, "EXPLORER_BYTES", 1000)
     out = tmp_path / "run"
-    assert cli.main(["train", "-q", "--epochs", "1", "--hidden", "8", "--out", str(out)]) == 0
+    assert cli.main(["train", "-q", "--epochs", "1", "--hidden", "8", "--latent", "3", "--out", str(out)]) == 0
     assert f"or     minivae explore {out}\n" in capsys.readouterr().out and not (out / "explorer.html").exists()
 
 
@@ -211,7 +213,7 @@ def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, 
 
 def test_explore_refuses_a_plain_autoencoder_and_train_writes_no_page(tmp_path, monkeypatch, capsys):
     measure_few(monkeypatch)
-    quick = ["train", "-q", "--epochs", "1", "--hidden", "8"]
+    quick = ["train", "-q", "--epochs", "1", "--hidden", "8", "--latent", "3"]          # without an exact log p(x)
     for name, option in (("plain", "--autoencoder"), ("without", "--no-explorer")):
         assert cli.main([*quick, option, "--out", str(tmp_path / name)]) == 0
         assert not (tmp_path / name / "explorer.html").exists()
@@ -267,14 +269,14 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_in_the_javascript_is_noticed(fault, browser, digits, tmp_path):
-    (right, wrong), (vae, data, page) = FAULTS[fault], digits
+    (right, wrong), (vae, data, page, _) = FAULTS[fault], digits
     assert page.count(right) == 1
     assert disagreement(browser, tmp_path / "a.html", page.replace(right, wrong), vae, data) > 1e-9
 
 
 DRAWN = """(() => {
   const glyphs = [], radii = [], proto = CanvasRenderingContext2D.prototype, {fillText, ellipse} = proto;
-  proto.fillText = (text, x, y) => glyphs.push([String(text), x, y]);
+  proto.fillText = function (text, x, y) { glyphs.push([String(text), x, y, this.fillStyle]); };
   proto.ellipse = (x, y, a, b) => radii.push([x, y, a, b]);
   drawMap();
   drawPanel();
@@ -283,54 +285,91 @@ DRAWN = """(() => {
   const inZ = r => [(r[0] - panel.x(0)) / scale, (panel.y(0) - r[1]) / scale, r[2] / scale, r[3] / scale];
   return {glyphs, radii: radii.map(inZ),
     places: mu.map(z => [x(z[0]), y(z[1])]), mass: exact.mass, n: exact.n, low: [...exact.low], step: [...exact.step],
-    density: [...exact.density]};
+    density: [...exact.density], moments: momentsOf(exact), ends: endsOf(exact).map(end => [...end])};
 })()"""
 
 
-def wrongly_drawn(browser, vae, data, chosen):
-    """Return which drawings do not show the model: the glyphs, the ellipses, the posterior."""
+GLYPHS = "Object.assign(proto, {fillText, ellipse}); return glyphs; })()"
+
+
+def wrongly_drawn(browser, vae, data, exact, chosen):
+    """Return which drawings do not show the model: the glyphs, the ellipses, the posterior, its moments, its frame."""
     drawn, found = browser.evaluate(DRAWN), []
-    wanted = [[str(label), *place] for label, place in zip(data.test_y, drawn["places"])]
+    wanted = [[str(label), *place, style.CLASSES[label]] for label, place in zip(data.test_y, drawn["places"])]
     if any(glyph not in drawn["glyphs"] for glyph in wanted):
         found.append("glyphs")
     mu, log_var = (part[chosen] for part in vae.astype(np.float64).encode(data.test_x))
     sd = np.exp(log_var / 2)
-    if not np.allclose(drawn["radii"], [[*mu, *sd], [*mu, *(2 * sd)]], rtol=1e-9):
+    if not np.allclose(drawn["radii"], [[*mu, *(r * sd)] for r in (1, 2, 3)], rtol=1e-9):
         found.append("ellipses")
-    exact = exact_log_px(vae, data.test_x[chosen : chosen + 1])
+    right_mean, cov = exact.mean[chosen], exact.cov[chosen]
     n, step = drawn["n"], np.array(drawn["step"])
     z = drawn["low"] + step * (np.indices((n, n))[::-1].reshape(2, -1).T + 0.5)
-    mean = np.array(drawn["density"]) @ z * step.prod()
-    close = 0.02 * np.sqrt(np.diag(exact.cov[0])).min()
-    if not (abs(drawn["mass"] - 1) < 0.01 and np.allclose(mean, exact.mean[0], atol=close)):
+    density = np.array(drawn["density"])
+    mean = density @ z / density.sum()
+    close = 0.02 * np.sqrt(np.diag(cov)).min()
+    if not (abs(drawn["mass"] - 1) < 0.01 and np.allclose(mean, right_mean, atol=close)):
         found.append("posterior")
+    moments, right = drawn["moments"], np.sqrt(np.diag(cov))
+    correlation = cov[0, 1] / right.prod()
+    close = [np.allclose(moments["mean"], mean, rtol=1e-9), np.allclose(moments["sd"], right, rtol=0.02)]
+    if not all([*close, abs(moments["correlation"] - correlation) < 0.02]):
+        found.append("moments")
+    inside = ((z > drawn["ends"][0]) & (z < drawn["ends"][1])).all(axis=1)
+    if density[inside].sum() * step.prod() < 0.995:
+        found.append("crop")
     return found
 
 
 DRAWING_FAULTS = {
-    "swapped label": ("c.fillText(labels[i], px, py)", "c.fillText(labels[(i + 1) % N], px, py)", "glyphs"),
+    "swapped label": ("c.fillText(short(labels[i]), px, py)", "c.fillText(short(labels[(i + 1) % N]), px, py)", "glyphs"),
     "ellipse with the variance": ("r * sd[0] * panel.unit", "r * sd[0] ** 2 * panel.unit", "ellipses"),
-    "shifted posterior": ("% n + 0.5) * step[j]", "% n + 2.5) * step[j]", "posterior"),
+    "swapped colour": ("c.fillStyle = colourOf(i)", "c.fillStyle = colourOf((i + 1) % N)", "glyphs"),
+    "shifted posterior": ("z[j] = low[j] + (Math.floor(cell / n ** j) % n + 0.5)",
+                          "z[j] = low[j] + (Math.floor(cell / n ** j) % n + 2.5)", "posterior"),
+    "moments off by a cell": ("=> low[j] + (Math.floor(cell / n ** j) % n + 0.5)",
+                              "=> low[j] + (Math.floor(cell / n ** j) % n + 2.5)", "moments"),
+    "covariance for correlation": ("/ (sd[0] * sd[1])", "", "moments"),
+    "cropped posterior": ("Math.max(a, b)) / 1000, cells", "Math.max(a, b)) / 2, cells", "crop"),
 }
 
 
 @pytest.mark.parametrize("fault", [None, *DRAWING_FAULTS])
 def test_drawings_show_the_model_and_notice_planted_faults(fault, browser, digits, tmp_path):
-    vae, data, page = digits
+    vae, data, page, exact = digits
     right, wrong, noticed = DRAWING_FAULTS.get(fault, ("", "", None))
     assert fault is None or page.count(right) == 1
     (tmp_path / "a.html").write_text(page.replace(right, wrong) if fault else page, encoding="utf-8")
     wait(browser.open(tmp_path / "a.html", "#datum=7"))
-    assert wrongly_drawn(browser, vae, data, 7) == ([noticed] if noticed else [])
+    assert wrongly_drawn(browser, vae, data, exact, 7) == ([noticed] if noticed else [])
 
 
-def test_page_shows_the_gap_that_numpy_computes(shown, digits):
-    vae, data, _ = digits
-    rows = shown("#datum=4").evaluate("[...$('nats').rows].map(row => [...row.cells].map(cell => cell.textContent))")
+def test_page_sorts_the_data_points_by_gap_and_by_log_px(shown, digits):
+    vae, data, _, exact = digits
+    vae, x, log_px = vae.astype(np.float64), data.test_x.astype(np.float64), exact.log_px
+    gap = log_px - expected(vae, x, *vae.encode(x), 1e-6)[0]
+    page = shown()
+    assert np.allclose(page.evaluate("data.map((_, i) => gapOf(i))"), gap, atol=0.005)
+    for name, key in (("gap", -gap), ("lowest", log_px), ("data", np.arange(len(x)))):
+        page.evaluate(f"$('order').value = '{name}'; $('order').dispatchEvent(new Event('change'))")
+        assert page.evaluate("chosen") == np.argsort(key)[0] and page.evaluate("ordered()") == np.argsort(key).tolist()
+        page.evaluate("$('next').click()")
+        assert page.evaluate("chosen") == np.argsort(key)[1]
+    page.evaluate("$('order').value = 'gap'; choose(ordered()[9])")
+    assert f"larger than for {round(100 * 30 / 39)}\u00a0%" in page.evaluate("$('verdict').textContent")
+
+
+def test_page_shows_the_gap_and_the_means_that_numpy_computes(shown, digits):
+    vae, data, _, exact = digits
+    off = (vae.encode(data.test_x[4:5])[0][0] - exact.mean[4]) / np.sqrt(np.diag(exact.cov[4]))
+    page = shown("#datum=4")
+    cells = page.evaluate("[...$('why').rows[1].cells].slice(1).map(cell => cell.textContent)")
+    assert np.allclose([float(cell.replace("\u2212", "-")) for cell in cells], off, atol=0.05)
+    rows = page.evaluate("[...$('nats').rows].map(row => [...row.cells].map(cell => cell.textContent))")
     rows = {name: float(value.replace("\u2212", "-")) for name, value in rows}
     vae, x = vae.astype(np.float64), data.test_x[4:5].astype(np.float64)
     elbo = expected(vae, x, *vae.encode(x), 1e-6)[0][0]
-    log_px = exact_log_px(vae, x).log_px[0]
+    log_px = exact.log_px[4]
     assert rows["ELBO"] == pytest.approx(elbo, abs=0.02) and rows["exact log p(x)"] == pytest.approx(log_px, abs=0.01)
     assert rows["gap"] == pytest.approx(log_px - elbo, abs=0.02)
 
@@ -385,14 +424,49 @@ def test_tiles_of_the_map_are_decoded_on_request(shown):
     assert wait(page).evaluate("tiles.length") == 18 * 18
 
 
+def test_new_digit_is_drawn_from_the_prior_with_one_click(shown):
+    page = shown("#z=9,9")
+    page.evaluate("$('dice').click()")
+    assert max(map(abs, page.evaluate("[...z]"))) < 8 and page.evaluate("seed") == 2
+    x = np.array(page.evaluate("(random => Array.from({length: 4000}, () => normal(random)))(randomFrom(1))"))
+    assert abs(x.mean()) < 0.05 and abs(x.std() - 1) < 0.05         # three standard errors; the seed is fixed
+
+
 def test_classes_with_names_are_named_as_text(browser, tmp_path):
     vae, data = model("fixed")
     names = tuple("abcdefghi") + ("<b>j</b>", "k")
     text = build(vae, replace(data, classes=names), "named")
     (tmp_path / "a.html").write_text(text, encoding="utf-8")
     page = browser.open(tmp_path / "a.html", "#datum=1")
-    assert page.evaluate("$('about').textContent").endswith("Classes: 8 i, 9 <b>j</b>, 10 k.")
+    assert page.evaluate("[...$('classes').children].map(e => e.textContent)") == ["i", "<b>. <b>j</b>", "k"]
     assert "class <b>j</b>" in page.evaluate("$('label').textContent")
+    assert set(page.evaluate("thumbs.map(thumb => thumb.text.textContent)")) <= {"i", "<b>.", "k"}
+    glyphs = {(text, colour) for text, _, _, colour in page.evaluate(DRAWN.split("drawPanel")[0] + GLYPHS)}
+    classes = classes_of(data.test_y, 12, dict(enumerate(names)))[1]
+    assert glyphs >= {(short, classes[label].colour) for label, short in ((8, "i"), (9, "<b>."), (10, "k"))}
+
+
+@pytest.mark.parametrize("classes, short", [
+    (("cat", "giant panda", "owls"), ["cat", "gia.", "owls"]), (("class_0", "class_1"), ["0", "1"]),
+    ((" ", "a"), ["0", "1"]),
+])
+def test_class_names_are_cut_only_if_they_stay_different(browser, tmp_path, classes, short):
+    vae, data = model("optimal")
+    labels = np.arange(12) % len(classes)
+    text = build(vae, replace(data, train_y=labels, test_y=labels, classes=classes), "named")
+    (tmp_path / "a.html").write_text(text, encoding="utf-8")
+    page = browser.open(tmp_path / "a.html")
+    assert page.evaluate("classes.map(label => short(label))") == short and page.errors == []
+
+
+def test_page_says_that_a_bound_is_not_log_px(browser, tmp_path):
+    vae, data = model("iwae")
+    (tmp_path / "a.html").write_text(build(vae, data, "x"), encoding="utf-8")
+    page = wait(browser.open(tmp_path / "a.html"))
+    names = page.evaluate("[...$('nats').rows].map(row => row.cells[0].textContent)")
+    assert names == ["reconstruction", "KL", "ELBO", "better lower bound of log p(x)", "gap, at least"]
+    text = page.evaluate("document.querySelector('main').innerText")
+    assert "log p(x) itself is not known here" in text and "exact log p(x)" not in text
 
 
 def test_sliders_are_sorted_by_their_kl(browser, tmp_path):

@@ -53,7 +53,8 @@ class Browser:
 
         command = [executable(), *QUIET, f"--user-data-dir={self.home.name}", "--remote-debugging-pipe"]
         null = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, preexec_fn=place, pass_fds=(3, 4))
+        # not pass_fds=(3, 4): matplotlib closes its fonts, which may be 3 and 4, in the child before `place` runs
+        self.process = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, preexec_fn=place, close_fds=False)
         os.close(theirs_in)
         os.close(theirs_out)
         self.rest, self.count, self.errors, self.session, self.loaded = b"", 0, [], None, False
