@@ -1,13 +1,17 @@
 """The exercises: blanks are never passed, the package's own source passes, other processes are limited."""
 
 import ast
+import re
 
 import pytest
 
+from derivations.study import code_map
 from minivae.exercises import cut, judge
 from minivae.exercises.bonus import find
 from minivae.exercises.catalogue import exercises
+from minivae.exercises.report import every
 from minivae.exercises.variants import CONFUSIONS, variants
+from tests.helpers.readme import PAGES
 
 OWN = "from minivae.{} import *\n"
 HEAD = "import math\nimport numpy as np\nfrom minivae.exercises.given import *\nfrom minivae.adam import BLOCK, RESET\n"
@@ -85,3 +89,13 @@ def test_every_one_change_variant_is_named_with_its_own_change(exercise):
                 assert variant.name in names, (part.title, variant.name)
                 named += 1
         assert named > 0
+
+
+def test_page_names_every_exercise_and_entries_that_prove_it():
+    page = PAGES["minivae/exercises/README.md"]
+    rows = re.findall(r"^\| (\d+) `(\w+)` \|.*\| (.*) \|$", page, re.MULTILINE)
+    assert [(int(number), name) for number, name, _ in rows] == [(each.number, each.name) for each in every()]
+    for exercise, (*_, cell) in zip(every(), rows):
+        named = re.findall(r"\w+\.t?\d+", cell)
+        tied = {id for piece in exercise.pieces() for id in code_map.ties().get(f"minivae.{piece.module}.{piece.name}", ())}
+        assert set(named) <= tied if named else cell.startswith("none"), (exercise.name, tied)

@@ -48,12 +48,13 @@ def visit(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
 
 
 def show_list(options: argparse.Namespace, everything: tuple) -> int:
-    """Print number, name and question of each lesson."""
+    """Print number, name, question and ledger entry of each lesson."""
     if options.json:
-        print(json.dumps([{"number": e.number, "name": e.name, "question": e.question} for e in everything], indent=2))
+        names = ("number", "name", "question", "ledger")
+        print(json.dumps([{name: getattr(each, name) for name in names} for each in everything], indent=2))
         return 0
     for each in everything:
-        print(wrapped(f"{each.number:2} {each.name}", each.question, 20))
+        print(wrapped(f"{each.number:2} {each.name}", f"{each.question} [{each.ledger}]", 20))
     print(f"{len(everything)} lessons, the most frequent question first. Next: minivae exercises lesson 1")
     return 0
 
