@@ -215,8 +215,3 @@ def blanks_left(function: ast.FunctionDef) -> list[int]:
         if any(isinstance(part, ast.Constant) and part.value is Ellipsis for part in parts):
             found.append(node.lineno)
     return found
-
-
-def same_code(one: ast.AST, other: ast.AST) -> bool:
-    """Return True if two functions have the same code, apart from comments and layout."""
-    return ast.dump(one) == ast.dump(other)

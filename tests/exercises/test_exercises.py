@@ -6,7 +6,7 @@ import re
 import pytest
 
 from derivations.study import code_map
-from minivae.exercises import cut, judge
+from minivae.exercises import cut, judge, notebook
 from minivae.exercises.bonus import find
 from minivae.exercises.catalogue import exercises
 from minivae.exercises.report import every
@@ -99,3 +99,34 @@ def test_page_names_every_exercise_and_entries_that_prove_it():
         named = re.findall(r"\w+\.t?\d+", cell)
         tied = {id for piece in exercise.pieces() for id in code_map.ties().get(f"minivae.{piece.module}.{piece.name}", ())}
         assert set(named) <= tied if named else cell.startswith("none"), (exercise.name, tied)
+
+
+# Notebooks
+
+
+def printed_by(document, code, capsys):
+    """Execute the cells of a notebook in Python alone, with this code in place of the blank; return what they print."""
+    names, cells = {}, [cell for cell in document["cells"] if cell["cell_type"] == "code"]
+    for source in [code or "".join(cells[0]["source"]), *("".join(cell["source"]) for cell in cells[1:])]:
+        exec(source, names)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise", every(), ids=lambda exercise: exercise.stem)
+def test_notebook_of_an_exercise_judges_its_cells(exercise, capsys):
+    document = notebook.of_exercise(exercise)
+    text = "\n".join("".join(cell["source"]) for cell in document["cells"])
+    assert exercise.prompt in text and all(hint in text for hint in exercise.hints)
+    assert printed_by(document, "", capsys) == f"{exercise.stem}: not started\n"
+    if exercise.pieces():
+        printed = printed_by(document, own_source(exercise), capsys)
+        assert printed.startswith(f"{exercise.stem}: passed") and cut.solution(exercise.pieces()[-1]) in printed
+
+
+def test_notebook_names_a_fault_and_an_error(capsys):
+    document = notebook.of_exercise(find("2"))
+    printed = printed_by(document, "def tanh_backward(d_h, h): return 2 * d_h * (1 - h * h)", capsys)
+    assert "wrong" in printed and "2 x the right array" in printed
+    assert "ZeroDivisionError" in printed_by(document, "def tanh_backward(d_h, h): return 1 / 0", capsys)
+    assert "has no function tanh_backward" in printed_by(document, "pass", capsys)
+    assert "fails 3 of 3 times" in printed_by(notebook.of_exercise(find("15")), "def check(gaussian): return False", capsys)

@@ -10,9 +10,9 @@ import pytest
 
 from derivations.engine.ledger import entries
 from minivae.app import cli
+from minivae.exercises import notebook
 from minivae.exercises.lessons import command, figures
 from minivae.exercises.lessons.frame import Setup, find, lessons, place, run
-from minivae.exercises.lessons.notebook import cells_of, notebook_of
 from minivae.museum.exhibits import find as exhibit
 from minivae.museum.patched import Change, load
 from tests.helpers.numeric import refused
@@ -157,9 +157,8 @@ def test_lesson_waits_for_a_prediction_at_a_terminal_only(tmp_path, monkeypatch)
         asked = []
         monkeypatch.setattr("sys.stdin", Terminal())
         monkeypatch.setattr("sys.stdout", out := Terminal())
-        parser = command.argparse.ArgumentParser()
-        command.add_options(parser)
-        options = parser.parse_args(["7", "--overwrite", "--out", str(tmp_path), *words])
+        words = ["exercises", "lesson", "7", "--overwrite", "--out", str(tmp_path), *words]
+        options = cli.make_parser().parse_args(words)
         command.visit(options, lambda: asked.append(1) or answer)
         return len(asked), out.getvalue()
 
@@ -195,7 +194,7 @@ def last_value(source, names):
 
 
 def test_broken_code_in_a_notebook_is_noticed():
-    code = [cell for cell in notebook_of(find("7"))["cells"] if cell["cell_type"] == "code"]
+    code = [cell for cell in notebook.of_lesson(find("7"))["cells"] if cell["cell_type"] == "code"]
     source = "".join(code[0]["source"])
     broken = source.replace("import bernoulli_log_prob", "import no_such_name")
     assert ast.parse(source) and broken != source
@@ -204,9 +203,9 @@ def test_broken_code_in_a_notebook_is_noticed():
 
 
 def test_cells_keep_their_text_and_the_figure_has_alt_text(found):
-    text, code = cells_of("Question?\nMore", "a = 1\nb = 2")
+    text, code = notebook.cells_of("Question?\nMore", "a = 1\nb = 2")
     assert "".join(text["source"]) == "Question?\nMore" and code["source"] == ["a = 1\n", "b = 2"]
-    assert len(cells_of("", "a")) == 1
+    assert len(notebook.cells_of("", "a")) == 1
     shown = found["direction"].show()
     assert isinstance(shown, figures.Shown) and shown._repr_png_().startswith(b"\x89PNG")
     tags = []

@@ -1,16 +1,16 @@
-"""Write lessons as Jupyter notebooks: plain JSON, nbformat 4. The code cells run in Python alone.
-
-`cells_of` makes the cells of one prompt and its code; exercises can use it, too.
-"""
+"""Write exercises and lessons as Jupyter notebooks: plain JSON, nbformat 4. The code cells run in Python alone."""
 
 import ast
 import inspect
 import json
 import sys
-from pathlib import Path
 
+from minivae.exercises import bonus, judge, report
+from minivae.exercises.catalogue import Exercise
+from minivae.exercises.cut import solution
 from minivae.exercises.lessons.frame import Lesson, place
-from minivae.runs.files import write_atomically
+
+# Cells
 
 
 def cells_of(prompt: str, code: str) -> list[dict]:
@@ -32,14 +32,42 @@ def notebook(cells: list[dict]) -> dict:
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
 
 
-def write(path: Path, document: dict) -> None:
-    """Write a notebook as JSON."""
-    with write_atomically(path, "w") as file:
-        json.dump(document, file, indent=1, ensure_ascii=False)
-        file.write("\n")
+def text_of(document: dict) -> str:
+    """Return a notebook as JSON."""
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def notebook_of(each: Lesson) -> dict:
+# Exercises
+
+
+def of_exercise(exercise: Exercise) -> dict:
+    """Return an exercise as a notebook: the prompt, the blank, a cell that checks it, and the hints, folded."""
+    prompt = f"# Exercise {exercise.number}: {exercise.title}\n\n{exercise.prompt}"
+    blank = exercise.file().partition('"""\n\n')[2]
+    cells = cells_of(prompt, blank) + cells_of("Run this cell to check yours:", CHECK.format(exercise.name))
+    folded = "<details><summary>Hint {} of {}</summary>\n\n{}\n\n</details>"
+    hints = [folded.format(n, len(exercise.hints), hint) for n, hint in enumerate(exercise.hints, 1)]
+    return notebook([*cells, *cells_of("\n\n".join(hints), "# your own experiments")])
+
+
+CHECK = """from minivae.exercises.notebook import check_here
+
+check_here("{}", globals())"""
+
+
+def check_here(name: str, names: dict) -> None:
+    """Print the verdict on the functions of an exercise among these names; after a pass, the package's own lines."""
+    exercise = bonus.find(name)
+    verdict = (bonus if exercise is bonus.BONUS else judge).check_names(exercise, names)
+    print("\n".join(report.lines_of(verdict)))
+    if verdict.status == "passed":
+        print("", *(solution(piece) for piece in exercise.pieces()), sep="\n")
+
+
+# Lessons
+
+
+def of_lesson(each: Lesson) -> dict:
     """Return a lesson as a notebook: the question, its code to run and change, number, figure, verdict, references."""
     choices = "\n".join(f"- {letter}) {text}" for letter, text in zip("abc", each.choices))
     asked = f"Asked in: {each.asked}."
