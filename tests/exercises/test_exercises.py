@@ -10,7 +10,6 @@ from minivae.exercises import cut, judge, notebook
 from minivae.exercises.bonus import find
 from minivae.exercises.catalogue import exercises
 from minivae.exercises.report import every
-from minivae.exercises.variants import CONFUSIONS, variants
 from tests.helpers.readme import PAGES
 
 OWN = "from minivae.{} import *\n"
@@ -64,31 +63,6 @@ def test_learners_folder_contains_no_line_of_a_solution():
                 names_only = isinstance(node, ast.Return) and "(" not in line and not any(sign in line for sign in "+-*/")
                 if cut.target(node) not in piece.keep and not names_only:
                     assert line not in files, line
-
-
-def test_every_confusion_belongs_to_a_function_of_an_exercise():
-    pieces = [piece for exercise in exercises() for piece in exercise.pieces()]
-    assert {function for function, *_ in CONFUSIONS} <= {piece.function for piece in pieces}
-    assert all(variants(piece) for piece in pieces)
-
-
-@pytest.mark.parametrize("exercise", exercises()[:12], ids=lambda exercise: exercise.stem)
-def test_every_one_change_variant_is_named_with_its_own_change(exercise):
-    for part in exercise.parts:
-        draws = part.draws(0)
-        right = [judge.right_arrays(part, draw) for draw in draws]
-        named = 0
-        for variant in variants(part.piece):
-            try:
-                given = [judge.right_arrays(part, draw, variant.function) for draw in draws]
-            except Exception:
-                continue                                    # the change does not run: an error, not a wrong number
-            same_shapes = all(len(a) == len(b) for a, b in zip(given, right))
-            if same_shapes and any(not judge.agree(a, b) for a, b in zip(given[0], right[0])):
-                names = [name for finding in judge.compared(part, draws, given) for name in finding.names]
-                assert variant.name in names, (part.title, variant.name)
-                named += 1
-        assert named > 0
 
 
 def test_page_names_every_exercise_and_entries_that_prove_it():
