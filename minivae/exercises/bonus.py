@@ -1,16 +1,12 @@
 """The bonus: the learner writes the check, and bugs of the museum judge it."""
 
-import ast
 import textwrap
-from pathlib import Path
 
 import numpy as np
 
 from minivae.checks import refuse
-from minivae.exercises import outside, pupil
 from minivae.exercises.catalogue import CAUGHT, PARTS, SIZES, Exercise, copies, exercises
-from minivae.exercises.cut import blanks_left
-from minivae.exercises.judge import Finding, Verdict, same_bytes, status_of
+from minivae.exercises.judge import Asking, Finding
 from minivae.exercises.prompts import TEXTS
 from minivae.museum import exhibits
 
@@ -33,52 +29,23 @@ def _made() -> Bonus:
 BONUS = _made()
 
 
-def _untouched(gaussian):
-    ...
-
-
-def check_bonus(file: Path, timeout: float = 10.0, seed: int = 0) -> Verdict:
-    """Judge the learner's check: it must pass the right module and notice every named exhibit."""
-    if not file.is_file():
-        return Verdict(BONUS, "not started")
-    try:
-        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
-    except (SyntaxError, ValueError) as error:
-        return Verdict(BONUS, "error", (Finding("the file", "", "error", (f"{type(error).__name__}: {error}",)),))
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"]
-    if functions and len(functions[0].body) == 1 and blanks_left(functions[0]):
-        return Verdict(BONUS, "not started")
-    (call,) = calls = calls_of(seed)
-    ran = outside.run(file, calls, timeout)
-    if ran.error:
-        return Verdict(BONUS, "error", (Finding("check", "", "error", (ran.error,)),), (), ran.printed)
-    return answered(call, ran.results[0], ran.printed)
-
-
-def check_names(exercise: Exercise, names: dict, seed: int = 0) -> Verdict:
-    """Judge the `check` among the names of this process, as a notebook has it."""
-    if same_bytes(names.get("check"), _untouched):
-        return Verdict(BONUS, "not started")
-    (call,) = calls = calls_of(seed)
-    return answered(call, pupil.perform(calls, names)[0])
-
-
-def calls_of(seed: int) -> list[dict]:
+def calls_of(exercise: Exercise, seed: int) -> list[dict]:
     """Return the call of a learner's check, with the exhibits in random order."""
     return [{"function": "check", "how": "check", "arguments": copies(np.random.default_rng(seed), SIZES[0])}]
 
 
-def answered(call: dict, result: dict, printed: str = "") -> Verdict:
-    """Return the verdict on the answers of a learner's check."""
-    (names,), noticed = call["arguments"], result.get("result")
+def findings_of(exercise: Exercise, seed: int, results: list[dict], left: object) -> tuple[Finding, ...]:
+    """Return a finding about the right module, and one about each exhibit."""
+    (names,), noticed = calls_of(exercise, seed)[0]["arguments"], results[0].get("result")
     if not isinstance(noticed, np.ndarray) or noticed.shape != (len(names),):
-        words = str(result.get("error", "the process returned no answers"))
-        return Verdict(BONUS, "error", (Finding("check", "", "error", (words,)),), (), printed)
+        return (Finding("check", "", "error", (str(results[0].get("error", "the process returned no answers")),)),)
     answers: dict[str, list[bool]] = {}
     for name, answer in zip(names, noticed):
         answers.setdefault(name, []).append(bool(answer))
-    found = [said(answers, name) for name in ("", *CAUGHT)]
-    return Verdict(BONUS, status_of(found), tuple(found), (), printed)
+    return tuple(said(answers, name) for name in ("", *CAUGHT))
+
+
+ASKING = Asking(calls_of, findings_of)
 
 
 def said(answers: dict[str, list[bool]], name: str) -> Finding:

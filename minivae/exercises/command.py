@@ -151,9 +151,10 @@ def check(options: argparse.Namespace) -> int:
         print(f"{passed} of {len(asked)} passed")
     todo = next((verdict for verdict in asked if verdict.status != "passed"), None)
     if todo:
-        number = todo.exercise.number
-        step = f"edit {options.out / todo.exercise.stem}.py" if todo.status == "not started" else "a hint"
-        print(f"Next: {step}: {command(f'hint {number}', options)}" if step == "a hint" else f"Next: {step}")
+        path = options.out / f"{todo.exercise.stem}.py"
+        untouched = f"edit {path}" if path.exists() else command(f"reset {todo.exercise.number}", options)
+        hint = f"a hint: minivae exercises hint {todo.exercise.number}"
+        print(f"Next: {untouched if todo.status == 'not started' else hint}")
     elif options.name is not None:
         print(f"Compare with the package's own lines: {command(f'show {asked[0].exercise.number}', options)}")
     return 1 if todo else 0
@@ -204,7 +205,7 @@ def reset(options: argparse.Namespace) -> int:
     exercise = find(options.name)
     path = options.out / f"{exercise.stem}.py"
     kept = None
-    if path.exists():
+    if os.path.lexists(path):
         count = 1
         while os.path.lexists(kept := path.with_name(f"{path.name}.old{count if count > 1 else ''}")):
             count += 1

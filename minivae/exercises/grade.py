@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 from minivae.app.progress import Progress, Silent, say
@@ -33,7 +34,7 @@ def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
     """
     found: dict[str, dict[str, Path]] = {}
     notes = []
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".ipynb")):
         inside = path.relative_to(folder)
         if any(part in SKIPPED or part.startswith(".") for part in inside.parts):
             continue
@@ -72,10 +73,11 @@ def grade_command(options: argparse.Namespace) -> int:
     if not found:
         remedy = "A file is named like 06_reparameterize.py, in a student's folder or with the student's name in front."
         refuse("FOLDER", "a folder with submissions", str(options.folder), remedy)
-    feedback = {} if options.feedback is None else {name: options.feedback / f"{safe(name)}.txt" for name in found}
+    feedback = {} if options.feedback is None else feedback_files(options.feedback, found)
     must_be_free("--feedback", "without earlier files", feedback.values(), options.overwrite)
     if options.junit is not None:
         must_be_free("--junit", "a new file", [options.junit], options.overwrite)
+        make_directory(options.junit.parent, "--junit")
     say(options, f"minivae: {NO_BOUNDARY}")
     for note in notes:
         say(options, f"minivae: {note}")
@@ -99,10 +101,13 @@ def all_verdicts(found: dict[str, dict[str, Path]], options: argparse.Namespace)
     """Return the verdicts on every exercise of every student; as many processes at a time as there are processors."""
     cells = [(name, exercise, files.get(exercise.stem)) for name, files in found.items() for exercise in every()]
     progress, graded = Silent() if options.quiet else Progress(len(cells)), {name: [] for name in found}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, TemporaryDirectory() as room:
         def cell(job):
             name, exercise, path = job
-            return verdict_of(exercise, path or options.folder / "none", options.timeout, options.seed)
+            path = path or options.folder / "none"
+            if path.suffix == ".ipynb":
+                path = as_script(path, Path(room) / f"{cells.index(job)}.py")
+            return verdict_of(exercise, path, options.timeout, options.seed)
 
         for count, ((name, exercise, _), verdict) in enumerate(zip(cells, pool.map(cell, cells)), 1):
             graded[name].append(verdict)
@@ -111,9 +116,26 @@ def all_verdicts(found: dict[str, dict[str, Path]], options: argparse.Namespace)
     return graded
 
 
-def safe(name: str) -> str:
-    """Return a name of a file."""
-    return re.sub(r"[^\w .@+-]", "_", name).strip(". ") or "_"
+def as_script(notebook: Path, script: Path) -> Path:
+    """Write the code cells of a notebook as a script, without the cell that checks; return its path."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sources = [f"raise ValueError({f'no notebook: {error!r}'!r})"]
+    script.write_text("\n\n".join(source for source in sources if "check_here(" not in source) + "\n", encoding="utf-8")
+    return script
+
+
+def feedback_files(folder: Path, students: Iterable[str]) -> dict[str, Path]:
+    """Return a file for every student; two names never share one."""
+    found: dict[str, Path] = {}
+    for name in students:
+        stem = re.sub(r"[^\w .@+-]", "_", name).strip(". ") or "_"
+        while folder / f"{stem}.txt" in found.values():
+            stem += "_"
+        found[name] = folder / f"{stem}.txt"
+    return found
 
 
 def passed(verdicts: Iterable[Verdict]) -> int:

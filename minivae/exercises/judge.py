@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from minivae.doctor.words import Probe, close, describe, ratio
 from minivae.exercises import outside
 from minivae.exercises.catalogue import SIZES, Draw, Exercise, Part
-from minivae.exercises.cut import blank, blanks_left, compiled, tree_of
+from minivae.exercises.cut import blanks_left, compiled, tree_of
 from minivae.exercises.pupil import HOW, Other, pack, perform, unpack
 from minivae.exercises.variants import Variant, variants
 from minivae.ops import sigmoid
@@ -46,43 +46,51 @@ class Verdict(NamedTuple):
     printed: str = ""
 
 
-def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) -> Verdict:
+class Asking(NamedTuple):
+    """The calls of an exercise, and how their results are judged; the bonus has other ones."""
+
+    calls: Callable                                         # exercise, seed -> the calls
+    findings: Callable                                      # exercise, seed, results, lines with blanks -> findings
+
+
+def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0, how: Asking | None = None) -> Verdict:
     """Judge the file of an exercise. Its functions run in another process."""
-    if not file.is_file():
-        return Verdict(exercise, "not started")
+    how = how or Asking(calls_of, findings_of)
     try:
+        if not file.is_file():
+            return Verdict(exercise, "not started")
         source = file.read_text(encoding="utf-8")
-        tree = ast.parse(source, str(file))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        functions = functions_in(ast.parse(source, str(file)))
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
         where = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
         words = f"{where}{type(error).__name__}: {getattr(error, 'msg', error)}"
         return Verdict(exercise, "error", (Finding("the file", "", "error", (words,)),))
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    blanks = blanks_of(exercise)
+    blanks = functions_in(ast.parse(exercise.file()))
     flags = flags_of(exercise, source)
     if all(name in functions and ast.dump(functions[name]) == ast.dump(node) for name, node in blanks.items()):
         return Verdict(exercise, "not started", flags=flags)
     left = {name: blanks_left(functions[name]) for name in blanks if name in functions}
-    ran = outside.run(file, calls_of(exercise, seed), timeout)
+    ran = outside.run(file, how.calls(exercise, seed), timeout)
     if ran.error:
         return Verdict(exercise, "error", (Finding("the file", "", "error", (ran.error,)),), flags, ran.printed)
-    findings = findings_of(exercise, seed, ran.results, left)
+    findings = how.findings(exercise, seed, ran.results, left)
     return Verdict(exercise, status_of(findings), findings, flags, ran.printed)
 
 
-def check_names(exercise: Exercise, names: dict, seed: int = 0) -> Verdict:
+def check_names(exercise: Exercise, names: dict, seed: int = 0, how: Asking | None = None) -> Verdict:
     """Judge the functions among the names of this process, as a notebook has them: without limits of time and memory."""
-    blank_ones = [compiled(piece, blanks_of(exercise)[piece.function]) for piece in exercise.pieces()]
-    if all(same_bytes(names.get(function.__name__), function) for function in blank_ones):
+    how, untouched = how or Asking(calls_of, findings_of), {}
+    exec(exercise.file(), untouched)
+    if all(same_bytes(names.get(name), untouched[name]) for name in functions_in(ast.parse(exercise.file()))):
         return Verdict(exercise, "not started")
-    results = unpack(pack(perform(calls_of(exercise, seed), names)))
-    findings = findings_of(exercise, seed, results, {})
+    results = unpack(pack(perform(how.calls(exercise, seed), names)))
+    findings = how.findings(exercise, seed, results, {})
     return Verdict(exercise, status_of(findings), findings)
 
 
-def blanks_of(exercise: Exercise) -> dict[str, ast.FunctionDef]:
-    """Return the blank of every function of an exercise, by name."""
-    return {piece.function: ast.parse(blank(piece)).body[0] for piece in exercise.pieces()}
+def functions_in(tree: ast.Module) -> dict[str, ast.FunctionDef]:
+    """Return the functions of a file by name."""
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def same_bytes(one: Any, other: Callable) -> bool:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from minivae.exercises import judge
-from minivae.exercises.bonus import BONUS, check_bonus
+from minivae.exercises.bonus import ASKING, BONUS
 from minivae.exercises.catalogue import exercises
 
 MARKS = {"passed": "+", "wrong": "x", "error": "e", "not started": "."}
@@ -16,9 +16,7 @@ def every() -> list:
 
 def verdict_of(exercise: object, path: Path, timeout: float, seed: int) -> object:
     """Return the verdict on the file of an exercise, or of the bonus."""
-    if exercise is BONUS:
-        return check_bonus(path, timeout, seed)
-    return judge.check(exercise, path, timeout, seed)
+    return judge.check(exercise, path, timeout, seed, ASKING if exercise is BONUS else None)
 
 
 def document(verdict: object) -> dict:

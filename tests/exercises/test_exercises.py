@@ -1,11 +1,13 @@
 """The exercises: blanks are never passed, the package's own source passes, other processes are limited."""
 
 import ast
+import json
 import re
 
 import pytest
 
 from derivations.study import code_map
+from minivae.app import cli
 from minivae.exercises import cut, judge, notebook
 from minivae.exercises.bonus import find
 from minivae.exercises.catalogue import exercises
@@ -14,7 +16,6 @@ from tests.helpers.readme import PAGES
 
 OWN = "from minivae.{} import *\n"
 HEAD = "import math\nimport numpy as np\nfrom minivae.exercises.given import *\nfrom minivae.adam import BLOCK, RESET\n"
-every_exercise = pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
 
 
 def own_source(exercise):
@@ -23,15 +24,19 @@ def own_source(exercise):
     return HEAD + "".join(OWN.format(piece.module) for piece in exercise.pieces()) + "\n\n".join(functions)
 
 
-@every_exercise
-def test_untouched_exercise_is_not_started_and_the_package_passes(exercise, tmp_path):
-    file = tmp_path / f"{exercise.stem}.py"
-    file.write_text(exercise.file())
-    assert judge.check(exercise, file).status == "not started"
-    file.write_text(own_source(exercise))
-    verdict = judge.check(exercise, file)
-    assert verdict.status == "passed", verdict.findings
-    assert verdict.flags
+def statuses(folder, code, capsys):
+    """Return the status and flags of each of the fourteen; the command must exit with this code."""
+    assert cli.main(["exercises", "check", "--out", str(folder), "--json", "--timeout", "60"]) == code
+    return [(each["status"], bool(each["flags"])) for each in json.loads(capsys.readouterr().out)["exercises"][:14]]
+
+
+def test_untouched_exercises_are_not_started_and_the_package_passes_all(tmp_path, capsys):
+    for exercise in every():
+        (tmp_path / f"{exercise.stem}.py").write_text(exercise.file())
+    assert statuses(tmp_path, 1, capsys) == 14 * [("not started", False)]
+    for exercise in exercises():
+        (tmp_path / f"{exercise.stem}.py").write_text(own_source(exercise))
+    assert statuses(tmp_path, 0, capsys) == 14 * [("passed", True)]
 
 
 WRONG = {

@@ -13,6 +13,7 @@ from minivae.app import cli
 from minivae.exercises import notebook
 from minivae.exercises.lessons import command, figures
 from minivae.exercises.lessons.frame import Setup, find, lessons, place, run
+from minivae.figures.style import CLASSES
 from minivae.museum.exhibits import find as exhibit
 from minivae.museum.patched import Change, load
 from tests.helpers.numeric import refused
@@ -75,6 +76,13 @@ def test_lesson_figure_has_alt_text_with_a_number(each, found):
     figure, alt = found[each.name].picture()
     assert 40 < len(alt) < 700 and any(letter.isdigit() for letter in alt)
     figure.savefig(io.BytesIO(), format="png", dpi=40)
+
+
+@pytest.mark.parametrize("name", ["collapse", "mean_or_sample", "blur"])
+def test_lesson_of_digits_names_their_classes_in_their_colours(name, found):
+    figure, alt = found[name].picture()
+    shown = {text.get_text(): text.get_color() for text in figure.axes[0].get_xticklabels()}
+    assert shown == {str(label): CLASSES[label] for label in range(10)}
 
 
 # Planted errors
