@@ -295,8 +295,10 @@ def words_of(part: Part, draws: Sequence[Draw], mine: list, right: list, i: int,
     """Return the sentences about one wrong array."""
     truth, sizes = [arrays[i] for arrays in right], [draw.sizes for draw in draws]
     words = []
-    if mine[0].shape != truth[0].shape:
-        words.append(f"has shape {letters(mine[0], part, sizes[0])} instead of {letters(truth[0], part, sizes[0])}")
+    other = [k for k, (a, b) in enumerate(zip(mine, truth)) if a.shape != b.shape]
+    if other:
+        k = other[0]
+        words.append(f"has shape {letters(mine[k], part, sizes[k])} instead of {letters(truth[k], part, sizes[k])}")
         words += reduced(mine, truth, part, sizes[0])
     elif not np.isfinite(mine[0][np.isfinite(truth[0])]).all():
         place = np.argwhere(~np.isfinite(mine[0]) & np.isfinite(truth[0]))[0]
@@ -309,7 +311,7 @@ def words_of(part: Part, draws: Sequence[Draw], mine: list, right: list, i: int,
         common = [variant for variant in named if variant.name.startswith(("confusion", "museum"))]
         words.append("the same numbers come from the solution with one change: "
                      + "; or ".join(dict.fromkeys(variant.words for variant in common or named)))
-    if mine[0].shape == truth[0].shape:
+    if not other:
         words.append(numbers(mine[0], truth[0], bool(words) or known))
     return tuple(words)
 
@@ -328,7 +330,7 @@ def reduced(mine: list, right: list, part: Part, sizes: Mapping[str, int]) -> li
                               (mine, right, "the {} over {} is missing")):
         for axis, n in enumerate(one[0].shape):
             for how in ("sum", "mean"):
-                if all(a.ndim > axis and agree(getattr(a, how)(axis=axis), b) for a, b in zip(one, other)):
+                if all(a.ndim > axis and a.size and agree(getattr(a, how)(axis=axis), b) for a, b in zip(one, other)):
                     return [words.format(how, names.get(n, n))]
     return []
 
@@ -437,10 +439,11 @@ def consistent(exercise: Exercise, seed: int, results: list, moved: list, found:
         for name, value in zip(backward.arguments()[1:], inputs):
             shifted = next(after).get("result")
             if f"d_{name}" in gradients:
-                if not isinstance(shifted, np.ndarray) or shifted.shape != d_out.shape:
+                mine = gradients[f"d_{name}"]
+                if getattr(shifted, "shape", None) != d_out.shape or getattr(mine, "shape", None) != value.shape:
                     return ()
-                by_step = (d_out * shifted.imag / STEP).sum()
-                if not np.isclose((gradients[f"d_{name}"] * direction(value)).sum(), by_step, rtol=REL):
+                by_step = (d_out * np.imag(shifted) / STEP).sum()
+                if not np.isclose((mine * direction(value)).sum(), by_step, rtol=REL):
                     return ()
     words = f"your {backward.piece.function} is the gradient of your {forward.piece.function} (complex step): no gradient " \
             "check can see this error. Correct the function, then its backward"

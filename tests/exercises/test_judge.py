@@ -259,6 +259,7 @@ def test_right_solution_in_other_words_passes_without_a_named_fault(number, sour
 # Wrong solutions
 
 RIGHT_8 = "d_kl * mu, d_kl * np.expm1(log_var) / 2"
+BACKWARD = "reparameterize_backward(d_z, mu, log_var, eps)"
 PATHS = """
     d_z = d_z_px.reshape(eps.shape) + d_z_kl
     d_mu, d_log_var = reparameterize_backward(d_z, mu, log_var, eps)
@@ -276,11 +277,15 @@ WRONG = [                                                   # number, arguments 
     (2, "tanh_backward(d_h, h): d_h *= 1 - h * h; return d_h", "changes its input d_h"),
     (2, "tanh_backward(d_h, h): return d_h * np.random.default_rng().normal()", "not repeatable"),
     (2, "tanh_backward(d_h, h): return d_h / 0", "is inf at"),
+    (2, "tanh_backward(d_h, h): return np.ones((5, 11))", "(H, 11) instead of (3, 5), that is (B, H)"),
+    (2, "tanh_backward(d_h, h): return np.zeros((5, 0))", "has shape (5, 0)"),
+    (6, f"reparameterize(mu, log_var, eps): return mu + eps\ndef {BACKWARD}: pass", "is the `return` missing?"),
+    (6, f"reparameterize(mu, log_var, eps): return mu + eps\ndef {BACKWARD}: return eps, 0 * eps", "has shape (3, 5, 2)"),
     (2, "tanh_backward(d_h, h): return 0 * h", "zero everywhere"),
     (2, "tanh_backward(d_h, h): return np.clip(d_h * (1 - h * h), -0.1, 0.1)", "clipped to +-0.1"),
     (2, "tanh_backward(d_h, h): return d_h * np.arange(h.size).reshape(h.shape) * h", "undecided"),
     (4, "log_sum_exp(a, axis=0): return np.log(np.exp(a).sum(axis))", "exp overflows"),
-    (6, "reparameterize_backward(d_z, mu, log_var, eps): pass", "no function reparameterize"),
+    (6, f"{BACKWARD}: pass", "no function reparameterize"),
     (7, "kl_standard_normal(mu, log_var): return (mu**2 + np.exp(log_var) - 1 + log_var) / 2", "sign of log_var flipped"),
     (8, f"kl_standard_normal_backward(d_kl, mu, log_var): a, b = {RIGHT_8}; return b, a", "equals the right d_log_var"),
     (8, "kl_standard_normal_backward(d_kl, mu, log_var): return d_kl * mu, ...", "d_log_var is still `...`"),
