@@ -1,9 +1,7 @@
 """Write exercises and lessons as Jupyter notebooks: plain JSON, nbformat 4. The code cells run in Python alone."""
 
-import ast
 import inspect
 import json
-import sys
 
 from minivae.exercises import bonus, judge, report
 from minivae.exercises.catalogue import Exercise
@@ -88,40 +86,7 @@ for label, text in found.rows:
 
 
 def source_of(each: Lesson) -> str:
-    """Return the source of a lesson without its decorator, after the imports and helpers of its module that it uses."""
-    source = inspect.getsource(sys.modules[each.run.__module__])
-    tree = ast.parse(source)
-    taken, wanted = [], {each.name, "Setup"}
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == each.name:
-            node.decorator_list = []
-            wanted |= used(node)
-    for _ in range(2):                                      # a helper may use another import
-        for node in tree.body:
-            if isinstance(node, (ast.FunctionDef, ast.Assign)) and defined(node) & wanted and not decorated(node):
-                wanted |= used(node)
-    for node in tree.body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            node.names = [alias for alias in node.names if (alias.asname or alias.name) in wanted]
-            taken += [ast.unparse(node)] if node.names else []
-        elif defined(node) & wanted and not decorated(node):
-            lines = source.splitlines()[node.lineno - 1 : node.end_lineno]
-            taken.append("\n" * 2 * isinstance(node, ast.FunctionDef) + "\n".join(lines).replace("  # fmt: skip", ""))
-    return "\n".join(taken)
-
-
-def decorated(node: ast.stmt) -> bool:
-    """Return True for a function with a decorator: another lesson."""
-    return bool(getattr(node, "decorator_list", ()))
-
-
-def defined(node: ast.stmt) -> set[str]:
-    """Return the names that a statement of a module defines."""
-    if isinstance(node, ast.FunctionDef):
-        return {node.name}
-    return {target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)}
-
-
-def used(node: ast.AST) -> set[str]:
-    """Return all names that occur in a statement."""
-    return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+    """Return the source of a lesson without its decorator, after an import of all names of its module."""
+    source = inspect.getsource(each.run)
+    function = source[source.index("\ndef ") + 1 :].replace("  # fmt: skip", "")
+    return f"from {each.run.__module__} import *\n\n\n{function}"
