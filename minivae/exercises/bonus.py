@@ -13,22 +13,6 @@ from minivae.museum import exhibits
 FILE = '"""Bonus: {title}\n\n{prompt}\n"""\n\nimport numpy as np\n\n\ndef check(gaussian):\n    ...\n'
 
 
-class Bonus(Exercise):
-    """The exercise whose function is judged by what it notices."""
-
-    def file(self) -> str:
-        """Return the learner's file."""
-        return FILE.format(title=self.title.removeprefix("bonus: "), prompt=self.prompt)
-
-
-def _made() -> Bonus:
-    title, prompt, *hints = (textwrap.dedent(text).strip("\n") for text in TEXTS["write_the_check"])
-    return Bonus(len(PARTS) + 1, "write_the_check", title, prompt, tuple(hints), (), ())
-
-
-BONUS = _made()
-
-
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
     """Return the call of a learner's check, with the exhibits in random order."""
     return [{"function": "check", "how": "check", "arguments": copies(np.random.default_rng(seed), SIZES[0])}]
@@ -45,9 +29,6 @@ def findings_of(exercise: Exercise, seed: int, results: list[dict], left: object
     return tuple(said(answers, name) for name in ("", *CAUGHT))
 
 
-ASKING = Asking(calls_of, findings_of)
-
-
 def said(answers: dict[str, list[bool]], name: str) -> Finding:
     """Return the finding about one exhibit, or about the right module."""
     count = sum(answers[name])
@@ -56,6 +37,24 @@ def said(answers: dict[str, list[bool]], name: str) -> Finding:
         return Finding("check", "the right module", "wrong" if count else "right", (words,))
     words = "noticed" if count else f"not noticed: {exhibits.find(name).title}"
     return Finding("check", name, "right" if count else "wrong", (words,))
+
+
+class Bonus(Exercise):
+    """The exercise whose function is judged by what it notices."""
+
+    asking = Asking(calls_of, findings_of)
+
+    def file(self) -> str:
+        """Return the learner's file."""
+        return FILE.format(title=self.title.removeprefix("bonus: "), prompt=self.prompt)
+
+
+def _made() -> Bonus:
+    title, prompt, *hints = (textwrap.dedent(text).strip("\n") for text in TEXTS["write_the_check"])
+    return Bonus(len(PARTS) + 1, "write_the_check", title, prompt, tuple(hints), (), ())
+
+
+BONUS = _made()
 
 
 def find(name: str) -> Exercise:

@@ -76,6 +76,7 @@ class Exercise(NamedTuple):
     hints: tuple[str, str, str]
     parts: tuple[Part, ...]
     given: tuple[str, ...]
+    asking = None                                           # how it is called and judged, if not like the others
 
     @property
     def stem(self) -> str:

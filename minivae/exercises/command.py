@@ -125,9 +125,9 @@ def write(options: argparse.Namespace) -> int:
 
 def verdicts(options: argparse.Namespace, chosen: list) -> list:
     """Return the verdict on every chosen exercise."""
-    from minivae.exercises.report import verdict_of
+    from minivae.exercises import judge
 
-    return [verdict_of(each, options.out / f"{each.stem}.py", options.timeout, options.seed) for each in chosen]
+    return [judge.check(each, options.out / f"{each.stem}.py", options.timeout, options.seed) for each in chosen]
 
 
 def check(options: argparse.Namespace) -> int:

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 
 from minivae.app.progress import Progress, Silent, say
 from minivae.checks import refuse
-from minivae.exercises.judge import Verdict
-from minivae.exercises.report import MARKS, document, every, lines_of, verdict_of
+from minivae.exercises.judge import Verdict, check
+from minivae.exercises.report import MARKS, document, every, lines_of
 from minivae.runs import make_directory
 from minivae.runs.files import must_be_free, write_atomically
 
@@ -107,7 +107,7 @@ def all_verdicts(found: dict[str, dict[str, Path]], options: argparse.Namespace)
             path = path or options.folder / "none"
             if path.suffix == ".ipynb":
                 path = as_script(path, Path(room) / f"{cells.index(job)}.py")
-            return verdict_of(exercise, path, options.timeout, options.seed)
+            return check(exercise, path, options.timeout, options.seed)
 
         for count, ((name, exercise, _), verdict) in enumerate(zip(cells, pool.map(cell, cells)), 1):
             graded[name].append(verdict)

@@ -53,9 +53,9 @@ class Asking(NamedTuple):
     findings: Callable                                      # exercise, seed, results, lines with blanks -> findings
 
 
-def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0, how: Asking | None = None) -> Verdict:
+def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) -> Verdict:
     """Judge the file of an exercise. Its functions run in another process."""
-    how = how or Asking(calls_of, findings_of)
+    how = exercise.asking or Asking(calls_of, findings_of)
     try:
         if not file.is_file():
             return Verdict(exercise, "not started")
@@ -77,9 +77,9 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0, 
     return Verdict(exercise, status_of(findings), findings, flags, ran.printed)
 
 
-def check_names(exercise: Exercise, names: dict, seed: int = 0, how: Asking | None = None) -> Verdict:
+def check_names(exercise: Exercise, names: dict, seed: int = 0) -> Verdict:
     """Judge the functions among the names of this process, as a notebook has them: without limits of time and memory."""
-    how, untouched = how or Asking(calls_of, findings_of), {}
+    how, untouched = exercise.asking or Asking(calls_of, findings_of), {}
     exec(exercise.file(), untouched)
     if all(same_bytes(names.get(name), untouched[name]) for name in functions_in(ast.parse(exercise.file()))):
         return Verdict(exercise, "not started")

@@ -56,7 +56,7 @@ check_here("{}", globals())"""
 def check_here(name: str, names: dict) -> None:
     """Print the verdict on the functions of an exercise among these names; after a pass, the package's own lines."""
     exercise = bonus.find(name)
-    verdict = judge.check_names(exercise, names, how=bonus.ASKING if exercise is bonus.BONUS else None)
+    verdict = judge.check_names(exercise, names)
     print("\n".join(report.lines_of(verdict)))
     if verdict.status == "passed":
         print("", *(solution(piece) for piece in exercise.pieces()), sep="\n")

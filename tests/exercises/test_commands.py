@@ -218,8 +218,8 @@ def test_grade_and_list_exit_with_0_if_all_fourteen_are_passed(submissions, tmp_
     def passed(exercise, *rest):
         return Verdict(exercise, "wrong" if exercise is BONUS else "passed")
 
-    monkeypatch.setattr("minivae.exercises.grade.verdict_of", passed)
-    monkeypatch.setattr("minivae.exercises.report.verdict_of", passed)
+    monkeypatch.setattr("minivae.exercises.grade.check", passed)
+    monkeypatch.setattr("minivae.exercises.judge.check", passed)
     assert [run("grade", submissions, "-q")[0], run("list", "--out", tmp_path)[0]] == [0, 0]
 
 
