@@ -12,6 +12,7 @@ from minivae.exercises import notebook
 from minivae.exercises.bonus import BONUS, find
 from minivae.exercises.judge import Verdict
 from minivae.exercises.report import every
+from tests.exercises.test_judge import RIGHT as RIGHT_SOLUTIONS
 
 RIGHT = "def tanh_backward(d_h, h):\n    print('mine')\n    return d_h * (1 - h * h)\n"
 WRONG = "def tanh_backward(d_h, h):\n    return 2 * d_h * (1 - h * h)\n"
@@ -129,6 +130,16 @@ def test_wrong_words_give_exit_code_2_and_a_remedy(words, said, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     code, out, err = run(*(word.format(tmp_path) for word in words))
     assert code == 2 and out == "" and said in err and "Traceback" not in err
+
+
+def test_bonus_is_judged_by_the_exhibits_in_its_own_process(folder, run):
+    whole = "import numpy as np\n" + RIGHT_SOLUTIONS[-1][1]
+    fill(folder, whole, "15_write_the_check.py")
+    assert run("check", "15", "--out", folder)[0] == 0
+    fill(folder, whole.split("    eps, d_z, step =")[0], "15_write_the_check.py")      # without the gradients
+    code, out, _ = run("check", "write_the_check", "--out", folder)
+    assert code == 1 and "+ check, exp-log-var" in out and "x check, half-forgotten" in out and "not noticed" in out
+    assert run("check", "--out", folder, "--json")[1].count('"wrong"') >= 1
 
 
 # A class

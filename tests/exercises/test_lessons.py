@@ -19,7 +19,7 @@ from tests.helpers.numeric import refused
 from tests.helpers.png import png_texts
 from tests.house.test_rules import files_of, names_of_tests
 
-QUICK = Setup(seed=0, epochs=25, rows=40)
+QUICK = Setup(seed=0, epochs=18, rows=40)
 NUMBERS = {                                                 # lowest and highest accepted number
     "reductions": (0, 0.01), "log_variance": (0.5, 2), "collapse": (0, 0.01), "infinite_loss": (16, 17.5),
     "mean_or_sample": (0.6, 1.4), "grey_values": (12, 15), "negative_loss": (3.98, 4), "reparameterise": (5e3, 5e5),
@@ -189,7 +189,7 @@ def test_notebooks_have_the_question_and_code_that_runs_in_python_alone(tmp_path
         names = {}
         for cell in document["cells"]:
             if cell["cell_type"] == "code":
-                source = "".join(cell["source"]).replace("epochs=40, rows=100", "epochs=25, rows=40")
+                source = "".join(cell["source"]).replace("epochs=40, rows=100", "epochs=18, rows=40")
                 names["shown"] = last_value(source, names)
         assert names["found"].holds and f"def {each.name}(setup" in "".join(document["cells"][1]["source"])
 
