@@ -24,6 +24,7 @@ from minivae.runs.files import must_be_free, write_atomically
 NO_BOUNDARY = ("submissions run with your rights: limits of time and memory are no security boundary. Grade unknown "
                "code in a container or a virtual machine.")  # fmt: skip
 COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # 06_reparameterize-1.py, 06_reparameterize (2).py
+ARCHIVES = (".zip", ".gz", ".tar", ".7z", ".rar")
 SKIPPED = ("__pycache__", "__MACOSX")
 
 
@@ -34,9 +35,13 @@ def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
     """
     found: dict[str, dict[str, Path]] = {}
     notes = []
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".ipynb")):
+    for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         if any(part in SKIPPED or part.startswith(".") for part in inside.parts):
+            continue
+        if path.suffix in ARCHIVES:
+            notes.append(f"{inside}: an archive; unpack it first")
+        if path.suffix not in (".py", ".ipynb"):
             continue
         exercise, rest = exercise_of(path.stem)
         student = inside.parts[0] if len(inside.parts) > 1 else rest
@@ -99,17 +104,18 @@ def grade_command(options: argparse.Namespace) -> int:
 
 def all_verdicts(found: dict[str, dict[str, Path]], options: argparse.Namespace) -> dict[str, list[Verdict]]:
     """Return the verdicts on every exercise of every student; as many processes at a time as there are processors."""
-    cells = [(name, exercise, files.get(exercise.stem)) for name, files in found.items() for exercise in every()]
+    cells = [(name, each, files.get(each.stem)) for name, files in found.items() for each in every()]
     progress, graded = Silent() if options.quiet else Progress(len(cells)), {name: [] for name in found}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, TemporaryDirectory() as room:
-        def cell(job):
-            name, exercise, path = job
+        def judged(number, cell):
+            _, exercise, path = cell
             path = path or options.folder / "none"
             if path.suffix == ".ipynb":
-                path = as_script(path, Path(room) / f"{cells.index(job)}.py")
+                path = as_script(path, Path(room) / f"{number}.py")
             return check(exercise, path, options.timeout, options.seed)
 
-        for count, ((name, exercise, _), verdict) in enumerate(zip(cells, pool.map(cell, cells)), 1):
+        verdicts = pool.map(judged, range(len(cells)), cells)
+        for count, ((name, exercise, _), verdict) in enumerate(zip(cells, verdicts), 1):
             graded[name].append(verdict)
             progress.update(count, f"{name}, {exercise.stem}: {verdict.status}")
     progress.end()

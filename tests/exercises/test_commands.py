@@ -160,6 +160,7 @@ def submissions(tmp_path_factory):
     fill(top / "zoe", notebook.text_of(document), "02_tanh_backward.ipynb")
     fill(top / "zoe", "{", "03_sigmoid_softplus.ipynb")
     fill(top, "", "util.py")
+    fill(top, "", "tom.zip")
     (top / "none?").mkdir()
     (top / "none!").mkdir()
     fill(top / "__MACOSX", WRONG)
@@ -183,7 +184,7 @@ def test_grade_finds_every_student_and_file(graded):
               for each in found["students"]}  # fmt: skip
     assert status == {"ada": ["passed"], "bob": ["wrong"], "eve": ["error"], "mia": ["passed"], "none!": [], "none?": [],
                       "zoe": ["passed", "error"]}
-    assert "util.py: no exercise has this name" in found["notes"]
+    assert {"util.py: no exercise has this name", "tom.zip: an archive; unpack it first"} <= set(found["notes"])
     assert any("the newest counts: ada/exercises" in note for note in found["notes"])
     assert "no security boundary" in found["warning"]
 
