@@ -7,8 +7,6 @@ Modules that import NumPy are imported when a command runs: `--help` needs neith
 
 import argparse
 import json
-import os
-import sys
 from pathlib import Path
 
 from minivae import __version__
@@ -16,7 +14,7 @@ from minivae.app.options import (
     EVALUATE, MUSEUM, SHOW, SWEEP, TRAIN, add_common, add_data, add_evaluate, add_museum, add_place, add_sweep, add_train,
 )  # fmt: skip
 from minivae.app.progress import say
-from minivae.app.runner import run
+from minivae.app.runner import run, use_one_thread
 from minivae.app.typed import line, option
 from minivae.doctor import command as doctor_command
 from minivae.exercises import command as exercises_command
@@ -282,10 +280,3 @@ def open_run(path: Path, place: str | None = None):
 
     run = runs.read(path)
     return run, data_of(run, place)
-
-
-def use_one_thread() -> None:
-    """Use one BLAS thread, because small matrices are slower with many; if the user has set a number, leave it."""
-    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    if "numpy" not in sys.modules and not any(name in os.environ for name in names):
-        os.environ |= dict.fromkeys(names, "1")

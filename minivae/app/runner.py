@@ -131,3 +131,10 @@ def interruptible() -> Iterator[None]:
     finally:
         if before is signal.default_int_handler:
             signal.signal(signal.SIGINT, before)
+
+
+def use_one_thread() -> None:
+    """Use one BLAS thread, because small matrices are slower with many; if the user has set a number, leave it."""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    if "numpy" not in sys.modules and not any(name in os.environ for name in names):
+        os.environ |= dict.fromkeys(names, "1")

@@ -11,6 +11,7 @@
     bonus        the exercise in which the learner writes the check
     report       all verdicts, as text and JSON
     grade        the submissions of a class
+    notebook     exercises and lessons as Jupyter notebooks
     lessons      eighteen questions of learners, each answered by a number and a figure
     command      the command `minivae exercises`
 """

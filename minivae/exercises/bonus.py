@@ -1,61 +1,32 @@
 """The bonus: the learner writes the check, and bugs of the museum judge it."""
 
-import ast
 import textwrap
-from pathlib import Path
 
 import numpy as np
 
 from minivae.checks import refuse
-from minivae.exercises import outside
 from minivae.exercises.catalogue import CAUGHT, PARTS, SIZES, Exercise, copies, exercises
-from minivae.exercises.cut import blanks_left
-from minivae.exercises.judge import Finding, Verdict, status_of
+from minivae.exercises.judge import Asking, Finding
 from minivae.exercises.prompts import TEXTS
 from minivae.museum import exhibits
 
 FILE = '"""Bonus: {title}\n\n{prompt}\n"""\n\nimport numpy as np\n\n\ndef check(gaussian):\n    ...\n'
 
 
-class Bonus(Exercise):
-    """The exercise whose function is judged by what it notices."""
-
-    def file(self) -> str:
-        """Return the learner's file."""
-        return FILE.format(title=self.title.removeprefix("bonus: "), prompt=self.prompt)
+def calls_of(exercise: Exercise, seed: int) -> list[dict]:
+    """Return the call of a learner's check, with the exhibits in random order."""
+    return [{"function": "check", "how": "check", "arguments": copies(np.random.default_rng(seed), SIZES[0])}]
 
 
-def _made() -> Bonus:
-    title, prompt, *hints = (textwrap.dedent(text).strip() for text in TEXTS["write_the_check"])
-    return Bonus(len(PARTS) + 1, "write_the_check", title, prompt, tuple(hints), (), ())
-
-
-BONUS = _made()
-
-
-def check_bonus(file: Path, timeout: float = 10.0, seed: int = 0) -> Verdict:
-    """Judge the learner's check: it must pass the right module and notice every named exhibit."""
-    if not file.is_file():
-        return Verdict(BONUS, "not started")
-    try:
-        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
-    except (SyntaxError, ValueError) as error:
-        return Verdict(BONUS, "error", (Finding("the file", "", "error", (f"{type(error).__name__}: {error}",)),))
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"]
-    if functions and len(functions[0].body) == 1 and blanks_left(functions[0]):
-        return Verdict(BONUS, "not started")
-    (names,) = copies(np.random.default_rng(seed), SIZES[0])
-    ran = outside.run(file, [{"function": "check", "how": "check", "arguments": [names]}], timeout)
-    error = ran.error or ran.results[0].get("error")
-    noticed = None if error else ran.results[0].get("result")
+def findings_of(exercise: Exercise, seed: int, results: list[dict], left: object) -> tuple[Finding, ...]:
+    """Return a finding about the right module, and one about each exhibit."""
+    (names,), noticed = calls_of(exercise, seed)[0]["arguments"], results[0].get("result")
     if not isinstance(noticed, np.ndarray) or noticed.shape != (len(names),):
-        words = str(error or "the process returned no answers")
-        return Verdict(BONUS, "error", (Finding("check", "", "error", (words,)),), (), ran.printed)
+        return (Finding("check", "", "error", (str(results[0].get("error", "the process returned no answers")),)),)
     answers: dict[str, list[bool]] = {}
     for name, answer in zip(names, noticed):
         answers.setdefault(name, []).append(bool(answer))
-    found = [said(answers, name) for name in ("", *CAUGHT)]
-    return Verdict(BONUS, status_of(found), tuple(found), (), ran.printed)
+    return tuple(said(answers, name) for name in ("", *CAUGHT))
 
 
 def said(answers: dict[str, list[bool]], name: str) -> Finding:
@@ -66,6 +37,24 @@ def said(answers: dict[str, list[bool]], name: str) -> Finding:
         return Finding("check", "the right module", "wrong" if count else "right", (words,))
     words = "noticed" if count else f"not noticed: {exhibits.find(name).title}"
     return Finding("check", name, "right" if count else "wrong", (words,))
+
+
+class Bonus(Exercise):
+    """The exercise whose function is judged by what it notices."""
+
+    asking = Asking(calls_of, findings_of)
+
+    def file(self) -> str:
+        """Return the learner's file."""
+        return FILE.format(title=self.title.removeprefix("bonus: "), prompt=self.prompt)
+
+
+def _made() -> Bonus:
+    title, prompt, *hints = (textwrap.dedent(text).strip("\n") for text in TEXTS["write_the_check"])
+    return Bonus(len(PARTS) + 1, "write_the_check", title, prompt, tuple(hints), (), ())
+
+
+BONUS = _made()
 
 
 def find(name: str) -> Exercise:

@@ -76,6 +76,7 @@ class Exercise(NamedTuple):
     hints: tuple[str, str, str]
     parts: tuple[Part, ...]
     given: tuple[str, ...]
+    asking = None                                           # how it is called and judged, if not like the others
 
     @property
     def stem(self) -> str:
@@ -92,7 +93,7 @@ class Exercise(NamedTuple):
 
     def file(self) -> str:
         """Return the learner's file: the prompt and the blank functions."""
-        head = f'"""{self.number} of {len(PARTS)}: {self.title}\n\n{self.prompt.strip()}\n"""\n\nimport numpy as np\n'
+        head = f'"""{self.number} of {len(PARTS)}: {self.title}\n\n{self.prompt}\n"""\n\nimport numpy as np\n'
         head += f"\n{self.import_line()}\n" if self.given else ""
         return head + "".join(f"\n\n{blank(piece)}" for piece in self.pieces())
 
@@ -250,6 +251,6 @@ def exercises() -> tuple[Exercise, ...]:
     """Return the fourteen exercises in order."""
     found = []
     for number, (name, parts) in enumerate(PARTS.items(), 1):
-        title, prompt, *hints = (textwrap.dedent(text).strip() for text in TEXTS[name])
+        title, prompt, *hints = (textwrap.dedent(text).strip("\n") for text in TEXTS[name])
         found.append(Exercise(number, name, title, prompt, tuple(hints), parts, GIVEN.get(name, ())))
     return tuple(found)

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from minivae.app.progress import say
+from minivae.app.runner import use_one_thread
 from minivae.exercises.lessons import command as lesson
 
 ABOUT = """Write the gradients of a VAE yourself, one blank at a time. Without a further word, the command writes the
@@ -19,6 +20,7 @@ EXAMPLES = """examples:
   minivae exercises hint 6                       the first of three hints
   minivae exercises list                         what is done
   minivae exercises lesson 1                     a question of learners: predict, run, see
+  minivae exercises --notebook notebooks         the exercises as Jupyter notebooks
   minivae exercises grade submissions            a table of all students (for teachers)
 
 exit codes: 0 all that were asked for are passed, 1 some are not, 2 wrong usage
@@ -35,9 +37,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command, its actions and options."""
     raw, brief = argparse.RawDescriptionHelpFormatter, "write the gradients yourself, and be told what is wrong with them"
     parser = commands.add_parser("exercises", help=brief, description=ABOUT, epilog=EXAMPLES, formatter_class=raw)
-    parser.set_defaults(command=exercises_command, action="write", out=Path("exercises"), seed=0, timeout=10.0, json=False,
-                        quiet=False, debug=False)
+    parser.set_defaults(command=exercises_command, action="write", out=None, notebook=None, seed=0, timeout=10.0,
+                        json=False, quiet=False, debug=False)
     add_options(parser)
+    words = "write the exercises as Jupyter notebooks into DIR; notebooks that are there are kept"
+    parser.add_argument("--notebook", type=Path, metavar="DIR", help=words, default=argparse.SUPPRESS)
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
     for action, words in BRIEF.items():
         added = actions.add_parser(action, help=words, description=f"{words[0].upper()}{words[1:]}.")
@@ -58,8 +62,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
             added.add_argument("--feedback", type=Path, metavar="DIR", help="write a text file for each student to DIR")
             added.add_argument("--overwrite", action="store_true", help="replace the files of an earlier grading")
     added = actions.add_parser("lesson", help="predict, run, and see: a common confusion", description=lesson.ABOUT)
-    lesson.add_options(added)
     added.set_defaults(action="lesson")
+    lesson.add_options(added)
+    add_options(added, folder=False)
 
 
 def add_options(parser: argparse.ArgumentParser, folder: bool = True) -> None:
@@ -74,8 +79,10 @@ def add_options(parser: argparse.ArgumentParser, folder: bool = True) -> None:
 
 def exercises_command(options: argparse.Namespace) -> int:
     """Run one action; return its exit code."""
+    use_one_thread()
     from minivae import checks
 
+    options.out = options.out or Path("minivae-lessons" if options.action == "lesson" else "exercises")
     if options.action == "lesson":
         return lesson.visit(options)
     checks.whole_number("--seed", options.seed, 0)
@@ -91,31 +98,36 @@ def exercises_command(options: argparse.Namespace) -> int:
 
 
 def write(options: argparse.Namespace) -> int:
-    """Write the files that are not there."""
+    """Write the files that are not there, as Python or as notebooks."""
     from minivae.exercises.report import every
     from minivae.runs import make_directory
     from minivae.runs.files import write_atomically
 
-    folder, written, kept = make_directory(options.out), [], []
-    for exercise in every():
-        path = folder / f"{exercise.stem}.py"
-        (kept if os.path.lexists(path) else written).append(str(path))
-        if str(path) in written:
-            with write_atomically(path, "w") as file:
-                file.write(exercise.file())
+    texts = {f"{exercise.stem}.py": exercise.file() for exercise in every()}
+    if options.notebook is not None:
+        from minivae.exercises import notebook
+
+        texts = {f"{each.stem}.ipynb": notebook.text_of(notebook.of_exercise(each)) for each in every()}
+    folder, written, kept = make_directory(options.notebook or options.out), [], []
+    for name, text in texts.items():
+        (kept if os.path.lexists(folder / name) else written).append(str(folder / name))
+        if str(folder / name) in written:
+            with write_atomically(folder / name, "w") as file:
+                file.write(text)
     if options.json:
         print(json.dumps({"written": written, "kept": kept}, indent=2))
-    else:
-        print(f"{len(written)} exercises written to {folder}, {len(kept)} kept as they are.")
-        print(f"Begin with {folder / every()[0].stem}.py; then: {command('check 1', options)}")
+        return 0
+    print(f"{len(written)} exercises written to {folder}, {len(kept)} kept as they are.")
+    first = folder / next(iter(texts))
+    print(f"Begin with {first}" + ("" if options.notebook else f"; then: {command('check 1', options)}"))
     return 0
 
 
 def verdicts(options: argparse.Namespace, chosen: list) -> list:
     """Return the verdict on every chosen exercise."""
-    from minivae.exercises.report import verdict_of
+    from minivae.exercises import judge
 
-    return [verdict_of(each, options.out / f"{each.stem}.py", options.timeout, options.seed) for each in chosen]
+    return [judge.check(each, options.out / f"{each.stem}.py", options.timeout, options.seed) for each in chosen]
 
 
 def check(options: argparse.Namespace) -> int:
@@ -139,9 +151,10 @@ def check(options: argparse.Namespace) -> int:
         print(f"{passed} of {len(asked)} passed")
     todo = next((verdict for verdict in asked if verdict.status != "passed"), None)
     if todo:
-        number = todo.exercise.number
-        step = f"edit {options.out / todo.exercise.stem}.py" if todo.status == "not started" else "a hint"
-        print(f"Next: {step}: {command(f'hint {number}', options)}" if step == "a hint" else f"Next: {step}")
+        path = options.out / f"{todo.exercise.stem}.py"
+        untouched = f"edit {path}" if path.exists() else command(f"reset {todo.exercise.number}", options)
+        hint = f"a hint: minivae exercises hint {todo.exercise.number}"
+        print(f"Next: {untouched if todo.status == 'not started' else hint}")
     elif options.name is not None:
         print(f"Compare with the package's own lines: {command(f'show {asked[0].exercise.number}', options)}")
     return 1 if todo else 0
@@ -192,7 +205,7 @@ def reset(options: argparse.Namespace) -> int:
     exercise = find(options.name)
     path = options.out / f"{exercise.stem}.py"
     kept = None
-    if path.exists():
+    if os.path.lexists(path):
         count = 1
         while os.path.lexists(kept := path.with_name(f"{path.name}.old{count if count > 1 else ''}")):
             count += 1

@@ -20,32 +20,15 @@ SHAPE = re.compile(r"\([LBDJHIO\d*, ]*\)(?: each)?")
 
 
 class Piece(NamedTuple):
-    """A function of the package, and which of its lines stay in the blank.
+    """A function of the package, and which of its lines stay in the blank."""
 
-    Attributes
-    ----------
-    module, name : str
-        "gaussian", "reparameterize"; methods are "VAE.backward".
-    arguments : int or tuple of str
-        How many arguments the learner's function has (0: all without a default); or the names of the arguments of a
-        function that is made from some lines of the method.
-    keep : tuple of str
-        Targets of assignments that are given.
-    whole : bool
-        True if the whole body is blank: the source works in place, or its lines give the answer away.
-    lines : tuple of str
-        The targets of the lines that a made function consists of.
-    called : str
-        The name of the learner's function.
-    """
-
-    module: str
-    name: str
-    arguments: int | tuple[str, ...] = 0
-    keep: tuple[str, ...] = ()
-    whole: bool = False
-    lines: tuple[str, ...] = ()
-    called: str = ""
+    module: str                 # "gaussian"
+    name: str                   # "reparameterize"; methods are "VAE.backward"
+    arguments: int | tuple[str, ...] = 0    # how many the learner's function has (0: all without a default), or their names
+    keep: tuple[str, ...] = ()  # targets of assignments that are given
+    whole: bool = False         # the whole body is blank: the source works in place, or its lines give the answer away
+    lines: tuple[str, ...] = ()  # the targets of those lines of a method that the learner's function consists of
+    called: str = ""            # the name of the learner's function, if it differs
 
     @property
     def function(self) -> str:
@@ -215,8 +198,3 @@ def blanks_left(function: ast.FunctionDef) -> list[int]:
         if any(isinstance(part, ast.Constant) and part.value is Ellipsis for part in parts):
             found.append(node.lineno)
     return found
-
-
-def same_code(one: ast.AST, other: ast.AST) -> bool:
-    """Return True if two functions have the same code, apart from comments and layout."""
-    return ast.dump(one) == ast.dump(other)

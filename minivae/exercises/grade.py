@@ -11,18 +11,20 @@ import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 from minivae.app.progress import Progress, Silent, say
 from minivae.checks import refuse
-from minivae.exercises.judge import Verdict
-from minivae.exercises.report import MARKS, document, every, lines_of, verdict_of
+from minivae.exercises.judge import Verdict, check
+from minivae.exercises.report import MARKS, document, every, lines_of
 from minivae.runs import make_directory
 from minivae.runs.files import must_be_free, write_atomically
 
 NO_BOUNDARY = ("submissions run with your rights: limits of time and memory are no security boundary. Grade unknown "
                "code in a container or a virtual machine.")  # fmt: skip
 COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # 06_reparameterize-1.py, 06_reparameterize (2).py
+ARCHIVES = (".zip", ".gz", ".tar", ".7z", ".rar")
 SKIPPED = ("__pycache__", "__MACOSX")
 
 
@@ -33,9 +35,13 @@ def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
     """
     found: dict[str, dict[str, Path]] = {}
     notes = []
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         if any(part in SKIPPED or part.startswith(".") for part in inside.parts):
+            continue
+        if path.suffix in ARCHIVES:
+            notes.append(f"{inside}: an archive; unpack it first")
+        if path.suffix not in (".py", ".ipynb"):
             continue
         exercise, rest = exercise_of(path.stem)
         student = inside.parts[0] if len(inside.parts) > 1 else rest
@@ -72,10 +78,11 @@ def grade_command(options: argparse.Namespace) -> int:
     if not found:
         remedy = "A file is named like 06_reparameterize.py, in a student's folder or with the student's name in front."
         refuse("FOLDER", "a folder with submissions", str(options.folder), remedy)
-    feedback = {} if options.feedback is None else {name: options.feedback / f"{safe(name)}.txt" for name in found}
+    feedback = {} if options.feedback is None else feedback_files(options.feedback, found)
     must_be_free("--feedback", "without earlier files", feedback.values(), options.overwrite)
     if options.junit is not None:
         must_be_free("--junit", "a new file", [options.junit], options.overwrite)
+        make_directory(options.junit.parent, "--junit")
     say(options, f"minivae: {NO_BOUNDARY}")
     for note in notes:
         say(options, f"minivae: {note}")
@@ -97,23 +104,44 @@ def grade_command(options: argparse.Namespace) -> int:
 
 def all_verdicts(found: dict[str, dict[str, Path]], options: argparse.Namespace) -> dict[str, list[Verdict]]:
     """Return the verdicts on every exercise of every student; as many processes at a time as there are processors."""
-    cells = [(name, exercise, files.get(exercise.stem)) for name, files in found.items() for exercise in every()]
+    cells = [(name, each, files.get(each.stem)) for name, files in found.items() for each in every()]
     progress, graded = Silent() if options.quiet else Progress(len(cells)), {name: [] for name in found}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        def cell(job):
-            name, exercise, path = job
-            return verdict_of(exercise, path or options.folder / "none", options.timeout, options.seed)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, TemporaryDirectory() as room:
+        def judged(number, cell):
+            _, exercise, path = cell
+            path = path or options.folder / "none"
+            if path.suffix == ".ipynb":
+                path = as_script(path, Path(room) / f"{number}.py")
+            return check(exercise, path, options.timeout, options.seed)
 
-        for count, ((name, exercise, _), verdict) in enumerate(zip(cells, pool.map(cell, cells)), 1):
+        verdicts = pool.map(judged, range(len(cells)), cells)
+        for count, ((name, exercise, _), verdict) in enumerate(zip(cells, verdicts), 1):
             graded[name].append(verdict)
             progress.update(count, f"{name}, {exercise.stem}: {verdict.status}")
     progress.end()
     return graded
 
 
-def safe(name: str) -> str:
-    """Return a name of a file."""
-    return re.sub(r"[^\w .@+-]", "_", name).strip(". ") or "_"
+def as_script(notebook: Path, script: Path) -> Path:
+    """Write the code cells of a notebook as a script, without the cell that checks; return its path."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sources = [f"raise ValueError({f'no notebook: {error!r}'!r})"]
+    script.write_text("\n\n".join(source for source in sources if "check_here(" not in source) + "\n", encoding="utf-8")
+    return script
+
+
+def feedback_files(folder: Path, students: Iterable[str]) -> dict[str, Path]:
+    """Return a file for every student; two names never share one."""
+    found: dict[str, Path] = {}
+    for name in students:
+        stem = re.sub(r"[^\w .@+-]", "_", name).strip(". ") or "_"
+        while folder / f"{stem}.txt" in found.values():
+            stem += "_"
+        found[name] = folder / f"{stem}.txt"
+    return found
 
 
 def passed(verdicts: Iterable[Verdict]) -> int:

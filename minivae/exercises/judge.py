@@ -5,8 +5,9 @@ The judge has only arrays: it never runs the submission, and does not read its o
 
 import ast
 import copy
+import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 
 from minivae.doctor.words import Probe, close, describe, ratio
 from minivae.exercises import outside
-from minivae.exercises.catalogue import Draw, Exercise, Part
-from minivae.exercises.cut import blank, blanks_left, compiled, same_code, tree_of
-from minivae.exercises.pupil import HOW, Other
+from minivae.exercises.catalogue import SIZES, Draw, Exercise, Part
+from minivae.exercises.cut import blanks_left, compiled, tree_of
+from minivae.exercises.pupil import HOW, Other, pack, perform, unpack
 from minivae.exercises.variants import Variant, variants
 from minivae.ops import sigmoid
 
@@ -45,30 +46,71 @@ class Verdict(NamedTuple):
     printed: str = ""
 
 
+class Asking(NamedTuple):
+    """The calls of an exercise, and how their results are judged; the bonus has other ones."""
+
+    calls: Callable                                         # exercise, seed -> the calls
+    findings: Callable                                      # exercise, seed, results, lines with blanks -> findings
+
+
 def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) -> Verdict:
     """Judge the file of an exercise. Its functions run in another process."""
-    if not file.is_file():
-        return Verdict(exercise, "not started")
+    how = exercise.asking or Asking(calls_of, findings_of)
     try:
+        if not file.is_file():
+            return Verdict(exercise, "not started")
         source = file.read_text(encoding="utf-8")
-        tree = ast.parse(source, str(file))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        functions = functions_in(ast.parse(source, str(file)))
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
         where = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
         words = f"{where}{type(error).__name__}: {getattr(error, 'msg', error)}"
         return Verdict(exercise, "error", (Finding("the file", "", "error", (words,)),))
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    blanks = {part.piece.function: ast.parse(blank(part.piece)).body[0] for part in exercise.parts}
-    if all(name in functions and same_code(functions[name], node) for name, node in blanks.items()):
-        return Verdict(exercise, "not started", flags=flags_of(exercise, source))
-    left = {name: blanks_left(functions[name]) for name in blanks if name in functions}
-    drawn = [part.draws(seed) for part in exercise.parts]
-    calls = [call for part, draws in zip(exercise.parts, drawn) for call in calls_of(part, draws)] + slopes(exercise, drawn)
-    ran = outside.run(file, calls, timeout)
+    blanks = functions_in(ast.parse(exercise.file()))
     flags = flags_of(exercise, source)
+    if all(name in functions and ast.dump(functions[name]) == ast.dump(node) for name, node in blanks.items()):
+        return Verdict(exercise, "not started", flags=flags)
+    left = {name: blanks_left(functions[name]) for name in blanks if name in functions}
+    ran = outside.run(file, how.calls(exercise, seed), timeout)
     if ran.error:
         return Verdict(exercise, "error", (Finding("the file", "", "error", (ran.error,)),), flags, ran.printed)
-    findings = findings_of(exercise, drawn, ran.results, left)
+    findings = how.findings(exercise, seed, ran.results, left)
     return Verdict(exercise, status_of(findings), findings, flags, ran.printed)
+
+
+def check_names(exercise: Exercise, names: dict, seed: int = 0) -> Verdict:
+    """Judge the functions among the names of this process, as a notebook has them: without limits of time and memory."""
+    how, untouched = exercise.asking or Asking(calls_of, findings_of), {}
+    exec(exercise.file(), untouched)
+    if all(same_bytes(names.get(name), untouched[name]) for name in functions_in(ast.parse(exercise.file()))):
+        return Verdict(exercise, "not started")
+    results = unpack(pack(perform(how.calls(exercise, seed), names)))
+    findings = how.findings(exercise, seed, results, {})
+    return Verdict(exercise, status_of(findings), findings)
+
+
+def functions_in(tree: ast.Module) -> dict[str, ast.FunctionDef]:
+    """Return the functions of a file by name."""
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def same_bytes(one: Any, other: Callable) -> bool:
+    """Return True if two functions have the same instructions, constants and names."""
+    parts = ("co_code", "co_consts", "co_names", "co_varnames")
+    one = getattr(one, "__code__", None)
+    return one is not None and all(getattr(one, part) == getattr(other.__code__, part) for part in parts)
+
+
+def calls_of(exercise: Exercise, seed: int) -> list[dict]:
+    """Return all calls: every draw twice, because a function must be repeatable; then those of the complex step."""
+    calls = [{"function": part.piece.function, "how": part.how, "arguments": arguments}
+             for part in exercise.parts for _, arguments in draws(part, seed) for _ in range(2)]  # fmt: skip
+    return calls + slopes(exercise, seed)
+
+
+@functools.lru_cache(64)
+def draws(part: Part, seed: int) -> list[Draw]:
+    """Return the two draws of a part."""
+    return part.draws(seed)
 
 
 def flags_of(exercise: Exercise, source: str) -> tuple[str, ...]:
@@ -88,31 +130,24 @@ def status_of(findings: Sequence[Finding]) -> str:
     return "passed" if found == {"right"} else "wrong"
 
 
-def calls_of(part: Part, draws: Sequence[Draw]) -> list[dict]:
-    """Return the calls of a part: every draw twice, because a function must be repeatable."""
-    return [{"function": part.piece.function, "how": part.how, "arguments": arguments}
-            for _, arguments in draws for _ in range(2)]  # fmt: skip
-
-
-def findings_of(exercise: Exercise, drawn: list, results: list[dict], left: Mapping[str, list[int]]) -> tuple[Finding, ...]:
+def findings_of(exercise: Exercise, seed: int, results: list[dict], left: Mapping[str, list[int]]) -> tuple[Finding, ...]:
     """Return the findings of all parts, and the complex step if a backward is wrong."""
-    found, position = [], 0
-    for part, draws in zip(exercise.parts, drawn):
-        mine = results[position : position + 2 * len(draws)]
-        position += len(mine)
-        judged = judge(part, draws, mine)
+    found, rest = [], results
+    for part in exercise.parts:
+        mine, rest = rest[: 2 * len(SIZES)], rest[2 * len(SIZES) :]
+        judged = judge(part, seed, mine)
         lines = left.get(part.piece.function, [])
         if lines and any(finding.status != "right" for finding in judged):
             words = f"`...` is still in line {', '.join(map(str, lines))} of your file"
             judged = [finding._replace(words=(*finding.words, words)) for finding in judged[:1]] + judged[1:]
         found += judged
-    return tuple(found) + consistent(exercise, drawn, results, position, found)
+    return tuple(found) + consistent(exercise, seed, results, rest, found)
 
 
 # One part
 
 
-def judge(part: Part, draws: Sequence[Draw], done: Sequence[dict]) -> list[Finding]:
+def judge(part: Part, seed: int, done: Sequence[dict]) -> list[Finding]:
     """Return one finding for each array of a part, or one about the call."""
     def one(status, *words):
         return [Finding(part.title, "", status, words)]
@@ -122,13 +157,13 @@ def judge(part: Part, draws: Sequence[Draw], done: Sequence[dict]) -> list[Findi
             return one("error", str(result["error"]))
         if words := structure(part, result.get("result")):
             return one("wrong", words)
-    for (_, before), result in zip(draws, done[::2]):
+    for (_, before), result in zip(draws(part, seed), done[::2]):
         if words := changed(part, before, result.get("after")):
             return one("wrong", words)
     given = [arrays_of(part, result["result"], result["after"]) for result in done]
     if any(words := unequal(part, first, second) for first, second in zip(given[::2], given[1::2])):
         return one("wrong", words)
-    return compared(part, draws, given[::2])
+    return compared(part, seed, given[::2])
 
 
 def structure(part: Part, result: Any) -> str:
@@ -185,11 +220,11 @@ def unequal(part: Part, first: list[NDArray], second: list[NDArray]) -> str:
     return ""
 
 
-def right_arrays(part: Part, draw: Draw, function: Callable | None = None) -> list[NDArray]:
-    """Return the arrays of the package's function (or of another one) for a draw."""
+def arrays_from(part: Part, draw: Draw, function: Callable) -> list[NDArray]:
+    """Return the arrays that a function of this process makes of a draw."""
     arguments = copy.deepcopy(draw.arguments)
     with np.errstate(all="ignore"):
-        result = HOW[part.how](function or compiled(part.piece, tree_of(part.piece)), arguments)
+        result = HOW[part.how](function, arguments)
     return [np.asarray(array) for array in arrays_of(part, result, arguments)]
 
 
@@ -203,47 +238,56 @@ def agree(given: NDArray, right: NDArray) -> bool:
     return close(np.where(infinite, 0, given), np.where(infinite, 0, right), REL)
 
 
-def compared(part: Part, draws: Sequence[Draw], given: list[list[NDArray]]) -> list[Finding]:
+def compared(part: Part, seed: int, given: list[list[NDArray]]) -> list[Finding]:
     """Return one finding for each array, with everything that fits."""
-    right = [right_arrays(part, draw) for draw in draws]
+    right = right_arrays(part, seed)
     wrong = [i for i in range(len(part.results)) if not all(agree(g[i], r[i]) for g, r in zip(given, right))]
     found = {i: Finding(part.title, name, "right") for i, name in enumerate(part.results)}
     if not wrong:
         return list(found.values())
-    fits = fitting(part, draws, given, right)
+    fits = list(fitting(known_arrays(part, seed), given, right))
     every = list(range(len(part.results)))
     joint = [variant for variant, arrays in fits if arrays == every]
     for i in wrong:
         named = joint or [variant for variant, arrays in fits if i in arrays]
         said = [] if joint and i > wrong[0] else named      # one change that explains all is said once
-        words = words_of(part, draws, [g[i] for g in given], right, i, said, bool(named))
+        words = words_of(part, draws(part, seed), [g[i] for g in given], right, i, said, bool(named))
         found[i] = Finding(part.title, part.results[i], "wrong", words, tuple(variant.name for variant in named))
     return list(found.values())
 
 
-def fitting(part: Part, draws: Sequence[Draw], given: list, right: list) -> list[tuple[Variant, list[int]]]:
-    """Return the variants with the same numbers at every draw, each with the arrays for which this is so.
+@functools.lru_cache(64)
+def right_arrays(part: Part, seed: int) -> list[list[NDArray]]:
+    """Return the right arrays of both draws."""
+    function = compiled(part.piece, tree_of(part.piece))
+    return [arrays_from(part, draw, function) for draw in draws(part, seed)]
 
-    An array for which the variant is right, too, says nothing and does not count alone.
-    """
+
+@functools.lru_cache(64)
+def known_arrays(part: Part, seed: int) -> list[tuple[Variant, list[list[NDArray]]]]:
+    """Return every variant that runs, with its arrays of both draws."""
     found = []
     for variant in variants(part.piece):
-        equal, wrong = None, set()
-        for draw, mine, true in zip(draws, given, right):
-            try:
-                arrays = right_arrays(part, draw, variant.function)
-            except Exception:                               # many changes do not run
-                equal = set()
-                break
-            if len(arrays) != len(mine):
-                equal = set()
-                break
-            now = {i for i, (a, b) in enumerate(zip(mine, arrays)) if agree(a, b)}
-            wrong |= {i for i, (a, b) in enumerate(zip(arrays, true)) if not agree(a, b)}
-            equal = now if equal is None else equal & now
-        if equal & wrong:
-            found.append((variant, sorted(equal)))
+        try:
+            arrays = [arrays_from(part, draw, variant.function) for draw in draws(part, seed)]
+        except Exception:                                   # many changes do not run
+            continue
+        if all(len(one) == len(part.results) for one in arrays):
+            found.append((variant, arrays))
     return found
+
+
+def fitting(known: list[tuple[Variant, list]], given: list, right: list) -> Iterator[tuple[Variant, list[int]]]:
+    """Yield the variants with the same numbers at every draw, each with the arrays for which this is so.
+
+    An array for which the variant is right, too, says nothing and does not count alone; nor does one without a finite entry.
+    """
+    for variant, answers in known:
+        equal = set(range(len(right[0])))
+        for arrays, mine in zip(answers, given):
+            equal = {i for i in equal if agree(mine[i], arrays[i]) and np.isfinite(mine[i]).any()}
+        if any(not agree(arrays[i], true[i]) for i in equal for arrays, true in zip(answers, right)):
+            yield variant, sorted(equal)
 
 
 def words_of(part: Part, draws: Sequence[Draw], mine: list, right: list, i: int, named: Sequence[Variant],
@@ -251,19 +295,23 @@ def words_of(part: Part, draws: Sequence[Draw], mine: list, right: list, i: int,
     """Return the sentences about one wrong array."""
     truth, sizes = [arrays[i] for arrays in right], [draw.sizes for draw in draws]
     words = []
-    if mine[0].shape != truth[0].shape:
-        words.append(f"has shape {letters(mine[0], part, sizes[0])} instead of {letters(truth[0], part, sizes[0])}")
+    other = [k for k, (a, b) in enumerate(zip(mine, truth)) if a.shape != b.shape]
+    if other:
+        k = other[0]
+        words.append(f"has shape {letters(mine[k], part, sizes[k])} instead of {letters(truth[k], part, sizes[k])}")
         words += reduced(mine, truth, part, sizes[0])
     elif not np.isfinite(mine[0][np.isfinite(truth[0])]).all():
         place = np.argwhere(~np.isfinite(mine[0]) & np.isfinite(truth[0]))[0]
+        cause = "t is 0 before the first step" if part.how == "adam" else "exp overflows above 709"
         words.append(f"is {mine[0][tuple(place)]} at {at(place)}, where {truth[0][tuple(place)]:.6g} is right: "
-                     f"exp overflows above 709, and log and / fail at 0")
+                     f"{cause}, and log and / fail at 0")
     elif np.isfinite(truth[0]).all() and (said := equals(part, draws, mine, right, i)):
         words.append(said)
     if named:
+        common = [variant for variant in named if variant.name.startswith(("confusion", "museum"))]
         words.append("the same numbers come from the solution with one change: "
-                     + "; or ".join(dict.fromkeys(variant.words for variant in named)))
-    if mine[0].shape == truth[0].shape:
+                     + "; or ".join(dict.fromkeys(variant.words for variant in common or named)))
+    if not other:
         words.append(numbers(mine[0], truth[0], bool(words) or known))
     return tuple(words)
 
@@ -282,7 +330,7 @@ def reduced(mine: list, right: list, part: Part, sizes: Mapping[str, int]) -> li
                               (mine, right, "the {} over {} is missing")):
         for axis, n in enumerate(one[0].shape):
             for how in ("sum", "mean"):
-                if all(a.ndim > axis and agree(getattr(a, how)(axis=axis), b) for a, b in zip(one, other)):
+                if all(a.ndim > axis and a.size and agree(getattr(a, how)(axis=axis), b) for a, b in zip(one, other)):
                     return [words.format(how, names.get(n, n))]
     return []
 
@@ -361,12 +409,12 @@ def pair(exercise: Exercise) -> bool:
     return len(names) == 2 and names[1] == f"{names[0]}_backward"
 
 
-def slopes(exercise: Exercise, drawn: list) -> list[dict]:
+def slopes(exercise: Exercise, seed: int) -> list[dict]:
     """Return calls of a learner's forward at complex inputs, one for each float input of the draws of its backward."""
     if not pair(exercise):
         return []
     calls = []
-    for _, (d_out, *inputs) in drawn[1]:
+    for _, (d_out, *inputs) in draws(exercise.parts[1], seed):
         for i, value in enumerate(inputs):
             moved = [a + STEP * 1j * direction(a) if i == j else a for j, a in enumerate(inputs)]
             calls.append({"function": exercise.parts[0].piece.function, "how": "plain", "arguments": moved})
@@ -378,26 +426,25 @@ def direction(array: NDArray) -> NDArray:
     return np.cos(np.arange(array.size)).reshape(array.shape)
 
 
-def consistent(exercise: Exercise, drawn: list, results: list, position: int, found: list[Finding]) -> tuple[Finding, ...]:
+def consistent(exercise: Exercise, seed: int, results: list, moved: list, found: list[Finding]) -> tuple[Finding, ...]:
     """Return a finding if both functions are wrong, but the backward is the gradient of the learner's forward."""
     wrong = {finding.function for finding in found if finding.status == "wrong"}
     if not pair(exercise) or not {part.title for part in exercise.parts[:2]} <= wrong:
         return ()
     forward, backward = exercise.parts[:2]
-    where, seen = 2 * len(drawn[0]), position
-    arguments = backward.arguments()[1:]
-    for k, (_, (d_out, *inputs)) in enumerate(drawn[1]):
-        gradients = results[where + 2 * k].get("result")
+    after = iter(moved)
+    for (_, (d_out, *inputs)), result in zip(draws(backward, seed), results[2 * len(SIZES) :: 2]):
+        gradients = result.get("result")
         gradients = dict(zip(backward.results, gradients if isinstance(gradients, (tuple, list)) else [gradients]))
-        for i, name in enumerate(arguments):
-            moved = results[seen + i].get("result")
+        for name, value in zip(backward.arguments()[1:], inputs):
+            shifted = next(after).get("result")
             if f"d_{name}" in gradients:
-                if not isinstance(moved, np.ndarray) or moved.shape != d_out.shape:
+                mine = gradients[f"d_{name}"]
+                if getattr(shifted, "shape", None) != d_out.shape or getattr(mine, "shape", None) != value.shape:
                     return ()
-                by_step = (d_out * moved.imag / STEP).sum()
-                if not np.isclose((gradients[f"d_{name}"] * direction(inputs[i])).sum(), by_step, rtol=REL):
+                by_step = (d_out * np.imag(shifted) / STEP).sum()
+                if not np.isclose((mine * direction(value)).sum(), by_step, rtol=REL):
                     return ()
-        seen += len(inputs)
     words = f"your {backward.piece.function} is the gradient of your {forward.piece.function} (complex step): no gradient " \
             "check can see this error. Correct the function, then its backward"
     return (Finding("both", "", "wrong", (words,)),)

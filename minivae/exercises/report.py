@@ -1,27 +1,18 @@
 """All exercises, the verdict on each, and its words for a terminal and for JSON."""
 
-from pathlib import Path
-
-from minivae.exercises import judge
-from minivae.exercises.bonus import BONUS, check_bonus
-from minivae.exercises.catalogue import exercises
+from minivae.exercises.bonus import BONUS
+from minivae.exercises.catalogue import Exercise, exercises
+from minivae.exercises.judge import Verdict
 
 MARKS = {"passed": "+", "wrong": "x", "error": "e", "not started": "."}
 
 
-def every() -> list:
+def every() -> list[Exercise]:
     """Return all exercises, the bonus last."""
     return [*exercises(), BONUS]
 
 
-def verdict_of(exercise: object, path: Path, timeout: float, seed: int) -> object:
-    """Return the verdict on the file of an exercise, or of the bonus."""
-    if exercise is BONUS:
-        return check_bonus(path, timeout, seed)
-    return judge.check(exercise, path, timeout, seed)
-
-
-def document(verdict: object) -> dict:
+def document(verdict: Verdict) -> dict:
     """Return a verdict as plain JSON types."""
     exercise = verdict.exercise
     head = {"number": exercise.number, "name": exercise.name, "file": f"{exercise.stem}.py", "status": verdict.status}
@@ -29,7 +20,7 @@ def document(verdict: object) -> dict:
     return head | {"findings": found, "flags": list(verdict.flags), "printed": verdict.printed}
 
 
-def lines_of(verdict: object) -> list[str]:
+def lines_of(verdict: Verdict) -> list[str]:
     """Return the verdict as lines of text."""
     lines = [f"{verdict.exercise.stem}: {verdict.status}"]
     for finding in verdict.findings:

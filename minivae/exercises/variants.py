@@ -28,12 +28,19 @@ CONFUSIONS = (                                              # function, lines of
      "log_sigma is read as log sigma^2, but it is log sigma"),
     ("gaussian_log_prob_backward", {"- x.shape[1])).sum()": ")).sum() - x.shape[1]"},
      "the D is subtracted once, not once for each of the L B values, times its d_out"),
+    ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return bernoulli_terms(1 - x, logits)"},
+     "x and 1 - x are exchanged"),
+    ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return (x * logits - np.maximum(logits, 0))"},
+     "log(1 + e^-|l|) is missing"),
+    ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return (bernoulli_terms(x, logits) - (1 - x) * logits)"},
+     "log(1 - p) is not -log(1 + e^l) but has a further -l"),
+    ("mlp_backward", {"d_a = act_backward(d_h, hs[i])": "d_a = d_h"}, "act_backward is missing"),
     ("mlp_backward", {"        if i > 0:\n            d_a = ": "        d_a = ", "return d_h": "return d_a"},
      "act_backward is applied to the input hs[0], which no activation made"),
     ("mlp_backward", {"d_a = d_out ": "d_a = act_backward(d_out, hs[-1]) "},
      "act_backward is applied to the last layer, which is linear"),
-    ("step", {"self.b1**self.t": "self.b1**(self.t - 1)", "self.b2**self.t": "self.b2**(self.t - 1)"},
-     "t is 0 in the first step: increase it first"),
+    ("step", {"theta -= rate * m / (np.sqrt(v) + floor)": "pass"},
+     "the parameters are as before: write into self.params.flat itself"),
     ("step", {"sum_1 = (1 - self.b1**self.t) / (1 - self.b1)": "sum_1 = 1 / (1 - self.b1)",
               "sum_2 = (1 - self.b2**self.t) / (1 - self.b2)": "sum_2 = 1 / (1 - self.b2)"}, "there is no bias correction"),
     ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is inside the square root"),
@@ -100,7 +107,7 @@ def one_change(piece: Piece) -> Iterator[Variant]:
             name = f"{line}:{index}: {words}"
             if name not in seen and ast.dump(changed) != ast.dump(tree):
                 seen.add(name)
-                where = f"in the line of `{line}`, " if line not in ("", "return") else ""
+                where = f"in the line of `{line}`, " if line not in ("", "return") and not piece.whole else ""
                 yield Variant(name, where + words, compiled(piece, changed))
 
 

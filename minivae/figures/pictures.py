@@ -4,12 +4,14 @@ Shapes: x (N, D) data, labels (N,) whole numbers or None, image_shape (H, W) wit
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from minivae import checks
-from minivae.figures.arguments import Names, classes_of, latent_is, shape_of
+from minivae.figures.arguments import Class, Names, classes_of, latent_is, shape_of
 from minivae.figures.latent import prior_quantiles
 from minivae.figures.style import DARK, GREY, Drawn, Shape, at_right, explain, minus, number, page, show, styled
 from minivae.gaussian import kl_standard_normal, reparameterize
@@ -48,12 +50,7 @@ def reconstructions(
     axes = figure.subplots()
     show(axes, vae, images, shape, columns, ink=x, names=[*rows], notes=variance)
     at_right(axes, 3.3, "pixel\nvariance", GREY)
-    names = [""] * columns if labels is None else [every_class[label].name for label in labels[chosen]]
-    axes.tick_params(labelbottom=False, labeltop=True)
-    slanted = {"rotation": 35, "ha": "left", "rotation_mode": "anchor"} if max(map(len, names)) > 4 else {}
-    axes.set_xticks(np.arange(columns) + 0.5, names, size=10, **slanted)
-    for text, label in zip(axes.get_xticklabels(), [] if labels is None else labels[chosen]):
-        text.set_color(every_class[label].colour)
+    name_columns(axes, [None] * columns if labels is None else [every_class[label] for label in labels[chosen]])
     code = "the same z ~ q(z|x)" if vae.noise else "the same z = \u03bc(x)"
     caption = f"Both lower rows are decoded from {code}. A sample is the mean plus the noise of p(x|z). "
     caption += f"Pixel variance: over {len(x)} data points, averaged over pixels."
@@ -62,6 +59,16 @@ def reconstructions(
         f"Images in {columns} columns and three rows: data, mean of p(x|z), sample from p(x|z). The pixel variance is "
         f"{variance[0]} for the data, {variance[1]} for the means and {variance[2]} for the samples."
     )
+
+
+def name_columns(axes: Axes, classes: Sequence[Class | None]) -> None:
+    """Write the name of a class above each column of images, in its colour; None: nothing."""
+    names = [each.name if each else "" for each in classes]
+    axes.tick_params(labelbottom=False, labeltop=True)
+    slanted = {"rotation": 35, "ha": "left", "rotation_mode": "anchor"} if max(map(len, names)) > 4 else {}
+    axes.set_xticks(np.arange(len(names)) + 0.5, names, size=10, **slanted)
+    for text, each in zip(axes.get_xticklabels(), classes):
+        text.set_color(each.colour if each else DARK)
 
 
 @styled

@@ -1,17 +1,21 @@
 """The exercises: blanks are never passed, the package's own source passes, other processes are limited."""
 
 import ast
+import json
+import re
 
 import pytest
 
-from minivae.exercises import cut, judge
+from derivations.study import code_map
+from minivae.app import cli
+from minivae.exercises import cut, judge, notebook
 from minivae.exercises.bonus import find
 from minivae.exercises.catalogue import exercises
-from minivae.exercises.variants import CONFUSIONS, variants
+from minivae.exercises.report import every
+from tests.helpers.readme import PAGES
 
 OWN = "from minivae.{} import *\n"
 HEAD = "import math\nimport numpy as np\nfrom minivae.exercises.given import *\nfrom minivae.adam import BLOCK, RESET\n"
-every_exercise = pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
 
 
 def own_source(exercise):
@@ -20,15 +24,19 @@ def own_source(exercise):
     return HEAD + "".join(OWN.format(piece.module) for piece in exercise.pieces()) + "\n\n".join(functions)
 
 
-@every_exercise
-def test_untouched_exercise_is_not_started_and_the_package_passes(exercise, tmp_path):
-    file = tmp_path / f"{exercise.stem}.py"
-    file.write_text(exercise.file())
-    assert judge.check(exercise, file).status == "not started"
-    file.write_text(own_source(exercise))
-    verdict = judge.check(exercise, file)
-    assert verdict.status == "passed", verdict.findings
-    assert verdict.flags
+def statuses(folder, code, capsys):
+    """Return the status and flags of each of the fourteen; the command must exit with this code."""
+    assert cli.main(["exercises", "check", "--out", str(folder), "--json", "--timeout", "60"]) == code
+    return [(each["status"], bool(each["flags"])) for each in json.loads(capsys.readouterr().out)["exercises"][:14]]
+
+
+def test_untouched_exercises_are_not_started_and_the_package_passes_all(tmp_path, capsys):
+    for exercise in every():
+        (tmp_path / f"{exercise.stem}.py").write_text(exercise.file())
+    assert statuses(tmp_path, 1, capsys) == 14 * [("not started", False)]
+    for exercise in exercises():
+        (tmp_path / f"{exercise.stem}.py").write_text(own_source(exercise))
+    assert statuses(tmp_path, 0, capsys) == 14 * [("passed", True)]
 
 
 WRONG = {
@@ -62,26 +70,42 @@ def test_learners_folder_contains_no_line_of_a_solution():
                     assert line not in files, line
 
 
-def test_every_confusion_belongs_to_a_function_of_an_exercise():
-    pieces = [piece for exercise in exercises() for piece in exercise.pieces()]
-    assert {function for function, *_ in CONFUSIONS} <= {piece.function for piece in pieces}
-    assert all(variants(piece) for piece in pieces)
+def test_page_names_every_exercise_and_entries_that_prove_it():
+    page = PAGES["minivae/exercises/README.md"]
+    rows = re.findall(r"^\| (\d+) `(\w+)` \|.*\| (.*) \|$", page, re.MULTILINE)
+    assert [(int(number), name) for number, name, _ in rows] == [(each.number, each.name) for each in every()]
+    for exercise, (*_, cell) in zip(every(), rows):
+        named = re.findall(r"\w+\.t?\d+", cell)
+        tied = {id for piece in exercise.pieces() for id in code_map.ties().get(f"minivae.{piece.module}.{piece.name}", ())}
+        assert set(named) <= tied if named else cell.startswith("none"), (exercise.name, tied)
 
 
-@pytest.mark.parametrize("exercise", exercises()[:12], ids=lambda exercise: exercise.stem)
-def test_every_one_change_variant_is_named_with_its_own_change(exercise):
-    for part in exercise.parts:
-        draws = part.draws(0)
-        right = [judge.right_arrays(part, draw) for draw in draws]
-        named = 0
-        for variant in variants(part.piece):
-            try:
-                given = [judge.right_arrays(part, draw, variant.function) for draw in draws]
-            except Exception:
-                continue                                    # the change does not run: an error, not a wrong number
-            same_shapes = all(len(a) == len(b) for a, b in zip(given, right))
-            if same_shapes and any(not judge.agree(a, b) for a, b in zip(given[0], right[0])):
-                names = [name for finding in judge.compared(part, draws, given) for name in finding.names]
-                assert variant.name in names, (part.title, variant.name)
-                named += 1
-        assert named > 0
+# Notebooks
+
+
+def printed_by(document, code, capsys):
+    """Execute the cells of a notebook in Python alone, with this code in place of the blank; return what they print."""
+    names, cells = {}, [cell for cell in document["cells"] if cell["cell_type"] == "code"]
+    for source in [code or "".join(cells[0]["source"]), *("".join(cell["source"]) for cell in cells[1:])]:
+        exec(source, names)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise", every(), ids=lambda exercise: exercise.stem)
+def test_notebook_of_an_exercise_judges_its_cells(exercise, capsys):
+    document = notebook.of_exercise(exercise)
+    text = "\n".join("".join(cell["source"]) for cell in document["cells"])
+    assert exercise.prompt in text and all(hint in text for hint in exercise.hints)
+    assert printed_by(document, "", capsys) == f"{exercise.stem}: not started\n"
+    if exercise.pieces():
+        printed = printed_by(document, own_source(exercise), capsys)
+        assert printed.startswith(f"{exercise.stem}: passed") and cut.solution(exercise.pieces()[-1]) in printed
+
+
+def test_notebook_names_a_fault_and_an_error(capsys):
+    document = notebook.of_exercise(find("2"))
+    printed = printed_by(document, "def tanh_backward(d_h, h): return 2 * d_h * (1 - h * h)", capsys)
+    assert "wrong" in printed and "2 x the right array" in printed
+    assert "ZeroDivisionError" in printed_by(document, "def tanh_backward(d_h, h): return 1 / 0", capsys)
+    assert "has no function tanh_backward" in printed_by(document, "pass", capsys)
+    assert "fails 3 of 3 times" in printed_by(notebook.of_exercise(find("15")), "def check(gaussian): return False", capsys)

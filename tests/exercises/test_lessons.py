@@ -1,6 +1,5 @@
 """Each lesson: its number, its figure, its links, a planted error that changes its verdict, its notebook."""
 
-import ast
 import io
 import json
 from html.parser import HTMLParser
@@ -10,16 +9,17 @@ import pytest
 
 from derivations.engine.ledger import entries
 from minivae.app import cli
+from minivae.exercises import notebook
 from minivae.exercises.lessons import command, figures
 from minivae.exercises.lessons.frame import Setup, find, lessons, place, run
-from minivae.exercises.lessons.notebook import cells_of, notebook_of
+from minivae.figures.style import CLASSES
 from minivae.museum.exhibits import find as exhibit
 from minivae.museum.patched import Change, load
 from tests.helpers.numeric import refused
 from tests.helpers.png import png_texts
 from tests.house.test_rules import files_of, names_of_tests
 
-QUICK = Setup(seed=0, epochs=25, rows=40)
+QUICK = Setup(seed=0, epochs=18, rows=40)
 NUMBERS = {                                                 # lowest and highest accepted number
     "reductions": (0, 0.01), "log_variance": (0.5, 2), "collapse": (0, 0.01), "infinite_loss": (16, 17.5),
     "mean_or_sample": (0.6, 1.4), "grey_values": (12, 15), "negative_loss": (3.98, 4), "reparameterise": (5e3, 5e5),
@@ -75,6 +75,13 @@ def test_lesson_figure_has_alt_text_with_a_number(each, found):
     figure, alt = found[each.name].picture()
     assert 40 < len(alt) < 700 and any(letter.isdigit() for letter in alt)
     figure.savefig(io.BytesIO(), format="png", dpi=40)
+
+
+@pytest.mark.parametrize("name", ["collapse", "mean_or_sample", "blur"])
+def test_lesson_of_digits_names_their_classes_in_their_colours(name, found):
+    figure, alt = found[name].picture()
+    shown = {text.get_text(): text.get_color() for text in figure.axes[0].get_xticklabels()}
+    assert shown == {str(label): CLASSES[label] for label in range(10)}
 
 
 # Planted errors
@@ -157,9 +164,8 @@ def test_lesson_waits_for_a_prediction_at_a_terminal_only(tmp_path, monkeypatch)
         asked = []
         monkeypatch.setattr("sys.stdin", Terminal())
         monkeypatch.setattr("sys.stdout", out := Terminal())
-        parser = command.argparse.ArgumentParser()
-        command.add_options(parser)
-        options = parser.parse_args(["7", "--overwrite", "--out", str(tmp_path), *words])
+        words = ["exercises", "lesson", "7", "--overwrite", "--out", str(tmp_path), *words]
+        options = cli.make_parser().parse_args(words)
         command.visit(options, lambda: asked.append(1) or answer)
         return len(asked), out.getvalue()
 
@@ -183,7 +189,7 @@ def test_notebooks_have_the_question_and_code_that_runs_in_python_alone(tmp_path
         names = {}
         for cell in document["cells"]:
             if cell["cell_type"] == "code":
-                source = "".join(cell["source"]).replace("epochs=40, rows=100", "epochs=25, rows=40")
+                source = "".join(cell["source"]).replace("epochs=40, rows=100", "epochs=18, rows=40")
                 names["shown"] = last_value(source, names)
         assert names["found"].holds and f"def {each.name}(setup" in "".join(document["cells"][1]["source"])
 
@@ -195,18 +201,19 @@ def last_value(source, names):
 
 
 def test_broken_code_in_a_notebook_is_noticed():
-    code = [cell for cell in notebook_of(find("7"))["cells"] if cell["cell_type"] == "code"]
-    source = "".join(code[0]["source"])
-    broken = source.replace("import bernoulli_log_prob", "import no_such_name")
-    assert ast.parse(source) and broken != source
-    with pytest.raises(ImportError):
-        exec(broken, {})
+    code = ["".join(cell["source"]) for cell in notebook.of_lesson(find("7"))["cells"] if cell["cell_type"] == "code"]
+    broken = code[0].replace("bernoulli_log_prob(", "no_such_name(")
+    assert broken != code[0]
+    names = {}
+    exec(broken, names)
+    with pytest.raises(NameError):
+        exec(code[1], names)
 
 
 def test_cells_keep_their_text_and_the_figure_has_alt_text(found):
-    text, code = cells_of("Question?\nMore", "a = 1\nb = 2")
+    text, code = notebook.cells_of("Question?\nMore", "a = 1\nb = 2")
     assert "".join(text["source"]) == "Question?\nMore" and code["source"] == ["a = 1\n", "b = 2"]
-    assert len(cells_of("", "a")) == 1
+    assert len(notebook.cells_of("", "a")) == 1
     shown = found["direction"].show()
     assert isinstance(shown, figures.Shown) and shown._repr_png_().startswith(b"\x89PNG")
     tags = []

@@ -25,6 +25,7 @@ minivae sweep --latent 1,2 --epochs 1 --hidden none --out swept
 minivae museum
 minivae museum minus-one-once --epochs 1
 minivae rosetta --list
+minivae exercises --out exercises
 derivations list
 derivations check lm --draws 20
 derivations show odaibo.40

@@ -7,6 +7,5 @@
     bounds       lessons about p and q: log p(x), notation, the direction of the KL
 
     figures      figures that several lessons share
-    notebook     write the lessons as Jupyter notebooks
     command      the command `minivae exercises lesson`
 """

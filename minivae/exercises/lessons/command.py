@@ -15,24 +15,23 @@ if TYPE_CHECKING:
     from minivae.exercises.lessons.frame import Finding, Lesson
 
 ABOUT = """Eighteen questions that learners of VAEs ask most often. Each lesson asks you to predict, runs for a few seconds,
-and answers with one number and one figure. Without LESSON, list them all."""
+and answers with one number and one figure. At a terminal it waits for your prediction, but not with -q. Without LESSON,
+list them all."""
 WIDTH, LABEL = 100, 10
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
+    """Add the options that only this action has."""
     add = parser.add_argument
     add("lesson", nargs="?", metavar="LESSON", help="number or name of a lesson")
-    add("--notebook", type=Path, metavar="DIR", help="write the lesson, or all of them, as Jupyter notebooks into DIR")
+    words = "write the lesson, or all of them, as Jupyter notebooks into DIR"
+    add("--notebook", type=Path, metavar="DIR", help=words, default=argparse.SUPPRESS)
     add("--epochs", type=int, default=40, metavar="N", help="epochs of each small training (default: %(default)s)")
     add("--rows", type=int, default=100, metavar="N", help="held-out digits that are measured (default: %(default)s)")
-    out = "directory for the figure (default: %(default)s)"
-    add("--out", type=Path, default=Path("minivae-lessons"), metavar="DIR", help=out)
-    add("--seed", type=int, default=0, help="random seed (default: 0)")
+    out, given = "directory for the figure (default: minivae-lessons)", {"default": argparse.SUPPRESS}
+    add("--out", type=Path, metavar="DIR", help=out, **given)
+    add("--seed", type=int, help="random seed (default: 0)", **given)
     add("--overwrite", action="store_true", help="replace the files of an earlier command")
-    add("-q", "--quiet", action="store_true", help="do not wait for your prediction; print no messages")
-    add("--json", action="store_true", help="print the results as one JSON document")
-    add("--debug", action="store_true", help="show the traceback of an error")
 
 
 def visit(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
@@ -48,27 +47,29 @@ def visit(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
 
 
 def show_list(options: argparse.Namespace, everything: tuple) -> int:
-    """Print number, name and question of each lesson."""
+    """Print number, name, question and ledger entry of each lesson."""
     if options.json:
-        print(json.dumps([{"number": e.number, "name": e.name, "question": e.question} for e in everything], indent=2))
+        names = ("number", "name", "question", "ledger")
+        print(json.dumps([{name: getattr(each, name) for name in names} for each in everything], indent=2))
         return 0
     for each in everything:
-        print(wrapped(f"{each.number:2} {each.name}", each.question, 20))
+        print(wrapped(f"{each.number:2} {each.name}", f"{each.question} [{each.ledger}]", 20))
     print(f"{len(everything)} lessons, the most frequent question first. Next: minivae exercises lesson 1")
     return 0
 
 
 def write_notebooks(options: argparse.Namespace, chosen: tuple) -> int:
     """Write a notebook for each chosen lesson; print the paths."""
-    from minivae.exercises.lessons.notebook import notebook_of, write
+    from minivae.exercises import notebook
     from minivae.runs import make_directory
-    from minivae.runs.files import must_be_free
+    from minivae.runs.files import must_be_free, write_atomically
 
     paths = [options.notebook / f"{stem(each)}.ipynb" for each in chosen]
     must_be_free("--notebook", "without earlier notebooks", paths, options.overwrite)
     make_directory(options.notebook, "--notebook")
     for each, path in zip(chosen, paths):
-        write(path, notebook_of(each))
+        with write_atomically(path, "w") as file:
+            file.write(notebook.text_of(notebook.of_lesson(each)))
     files = [str(path) for path in paths]
     print(json.dumps({"files": files}, indent=2) if options.json else "\n".join(files))
     return 0

@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from minivae.data import Dataset
+from minivae.figures.arguments import class_names, classes_of
 from minivae.figures.evidence import aggregate  # noqa: F401   lessons use these from here
-from minivae.figures.pictures import one_of_each, reconstructions  # noqa: F401
+from minivae.figures.pictures import name_columns, reconstructions  # noqa: F401
 from minivae.figures.style import (
     BLUE, DARK, DASHED, GREY, ORANGE, Drawn, at_right, explain, minus, number, page, show, spread, styled,
 )  # fmt: skip
@@ -108,14 +110,20 @@ def name_ends(axes: Axes, panel: Panel) -> None:
 
 
 @styled
-def images(vae: VAE, rows: dict[str, NDArray], notes: Sequence[str], finding: str, caption: str) -> Drawn:
-    """Draw a row of images (n, 64) for each name, with a note to its right."""
-    columns, stacked = len(next(iter(rows.values()))), np.concatenate([*rows.values()])
+def images(
+    vae: VAE, rows: dict[str, NDArray], notes: Sequence[str], labels: NDArray, data: Dataset, finding: str, caption: str
+) -> Drawn:
+    """Draw a row of images (n, 64) for each name, with a note to its right; labels (n,) are the classes of the columns."""
+    columns, stacked = len(labels), np.concatenate([*rows.values()])
+    labels, classes = classes_of(labels, columns, class_names(data))
     figure = page(0.62 * columns + 3.0, 0.66 * len(rows) + 1.3)
-    show(figure.subplots(), vae, stacked, SHAPE, columns, ink=stacked[:columns], names=[*rows], notes=notes)
+    axes = figure.subplots()
+    show(axes, vae, stacked, SHAPE, columns, ink=stacked[:columns], names=[*rows], notes=notes)
+    name_columns(axes, [classes[label] for label in labels])
     explain(figure, finding, caption)
     listed = ", ".join(f"{name}: {note}" if note else name for name, note in zip(rows, notes))
-    return figure, minus(f"Rows of {columns} images; {listed}. {finding}.")
+    columns = ", ".join(classes[label].name for label in labels)
+    return figure, minus(f"Rows of images of the classes {columns}; {listed}. {finding}.")
 
 
 @styled

@@ -5,7 +5,6 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -54,42 +53,25 @@ class Finding(NamedTuple):
         return figures.Shown(*self.picture())
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """One lesson.
+class Lesson(NamedTuple):
+    """A lesson: a question, a prediction, a run, and where to read on."""
 
-    Attributes
-    ----------
-    number, name : int, str
-        Its rank, 1 for the most frequent question, and the name of its function.
-    question, asked : str
-        The question as learners ask it, and public threads that ask it.
-    predict, choices, answer : str, tuple of str, int
-        A question to answer before the run, its possible answers, and the index of the right one.
-    code : tuple of str
-        Functions to read, as "minivae.vae:VAE.forward".
-    ledger, test : str
-        The entry of the ledger (`derivations show ID`), and the test that would have caught the mistake.
-    run : function
-        Setup -> Finding.
-    """
-
-    number: int
-    name: str
-    question: str
-    asked: str
-    predict: str
-    choices: tuple[str, ...]
-    answer: int
-    code: tuple[str, ...]
-    ledger: str
-    test: str
+    number: int                 # its rank: 1 is the most frequent question
+    name: str                   # of its function
     run: Callable[[Setup], Finding]
+    question: str               # as learners ask it
+    asked: str                  # public threads that ask it
+    predict: str                # a question to answer before the run
+    choices: tuple[str, ...]    # its possible answers
+    answer: int                 # the index of the right one
+    code: tuple[str, ...]       # functions to read, as "minivae.vae:VAE.forward"
+    ledger: str                 # the entry of the ledger: `derivations show ID`
+    test: str                   # the test that would have caught the mistake
 
 
 def lesson(number: int, **texts) -> Callable[[Callable], Lesson]:
     """Return a decorator that makes a lesson of a function; the function's name is the name of the lesson."""
-    return lambda run: Lesson(number, run.__name__, run=run, **texts)
+    return lambda run: Lesson(number, run.__name__, run, **texts)
 
 
 @functools.cache

@@ -4,14 +4,14 @@ import numpy as np
 
 from minivae.evidence import lower_bounds, rate_distortion
 from minivae.evidence.sweep import measure
-from minivae.exercises.lessons.frame import Finding, Setup, held_out, lesson, nats, trained
+from minivae.exercises.lessons.frame import Finding, Setup, data_for, held_out, lesson, nats, trained
 from minivae.gaussian import log_standard_normal, reparameterize
 
 
-def ten(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return one digit of each class, (10, 64) if all ten classes are there."""
-    _, first = np.unique(labels, return_index=True)
-    return x[first]
+def ten(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return one digit of each class, (10, 64) if all ten classes are there, and the classes."""
+    classes, first = np.unique(labels, return_index=True)
+    return x[first], classes
 
 
 @lesson(
@@ -28,16 +28,17 @@ def ten(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def collapse(setup: Setup) -> Finding:
     """Train with five betas; measure how much the decoded images differ from each other."""
     x, labels = held_out(setup)
-    pictures, points = {"data": ten(x, labels)}, {}
+    few, classes = ten(x, labels)
+    pictures, points = {"data": few}, {}
     for each in (0.5, 1.0, 4.0, 16.0, 128.0):
         vae = trained(setup, beta=each)
         points[each] = measure(vae, x, np.random.default_rng(setup.seed), each)
-        pictures[f"beta {each:g}"] = vae.decode(vae.encode(ten(x, labels))[0])
+        pictures[f"beta {each:g}"] = vae.decode(vae.encode(few)[0])
     rows = [
         (f"beta {each:g}", f"KL {nats(p.rate)}, {p.active} of 2 dimensions active, images differ {100 * p.spread:.1f} %")
         for each, p in points.items()
     ]
-    notes = ["", *(f"KL {p.rate:.2g}" for p in points.values())]
+    finding, notes = "A large beta switches z off", ["", *(f"KL {p.rate:.2g}" for p in points.values())]
     caption = "Each row: the mean of p(x|z) at z = mu(x). KL in nats. With a KL of 0, z does not depend on x."
     first, last = points[1.0], points[128.0]
     return Finding(
@@ -45,7 +46,7 @@ def collapse(setup: Setup) -> Finding:
         last.spread < 0.05 and last.collapsed and first.spread > 0.3 and first.active == 2,
         f"The decoder ignores z: the KL is {nats(last.rate)} instead of {nats(first.rate)}. Look for the cause in this "
         "order: a mean instead of a sum, beta, a large decoder sigma; only then is it the true optimum.",
-        lambda figures: figures.images(vae, pictures, notes, "A large beta switches z off", caption),
+        lambda figures: figures.images(vae, pictures, notes, classes, data_for("binomial"), finding, caption),
     )  # fmt: skip
 
 
@@ -66,18 +67,19 @@ def mean_or_sample(setup: Setup) -> Finding:
     vae, rng = trained(setup), np.random.default_rng(setup.seed)
     at_mean = float(vae.forward(x, np.zeros((1, len(x), 2), vae.dtype)).log_px_z.mean())
     mean = float(lower_bounds(vae, x, 1000, rng).reconstruction.mean())
-    few = ten(x, labels)
+    few, classes = ten(x, labels)
     mu, log_var = vae.encode(few)
     draws = {"z = mu(x)": mu, "z ~ q(z|x)": reparameterize(mu, log_var, vae.draw_noise(rng, len(few)))[0]}
     draws["z ~ p(z), the prior"] = rng.standard_normal(mu.shape)
     pictures = {"data": few} | {name: vae.decode(z) for name, z in draws.items()}
+    finding = "One decoder, three choices of z"
     rows = [("log p(x|z) at z = mu(x)", nats(at_mean)), ("mean of log p(x|z) over z ~ q(z|x)", nats(mean))]
-    caption = "The first three rows show the same digits. The last row has nothing to do with them: these are new images."
+    caption = "The first three rows show the same digits. The last row has new images: their classes are not known."
     return Finding(
         at_mean - mean, "nats by which log p(x|z) at the mean is above its mean over q(z|x)", rows, at_mean - mean > 0.1,
         "The mean of a function is not the function of the mean. The ELBO needs z ~ q(z|x): with z = mu it would be "
         f"too high by {nats(at_mean - mean)}. Show a reconstruction with z = mu; make a new image with z ~ N(0, I).",
-        lambda figures: figures.images(vae, pictures, [""] * 4, "One decoder, three choices of z", caption),
+        lambda figures: figures.images(vae, pictures, [""] * 4, classes, data_for("binomial"), finding, caption),
     )  # fmt: skip
 
 
@@ -140,7 +142,8 @@ def blur(setup: Setup) -> Finding:
         share < 0.8 and abs(left) < 1e-9,
         f"The means keep {100 * share:.0f} % of the variance; the rest is noise of p(x|z), which a mean leaves out. "
         "A mean over all images that fit one z is blurred: for two images with one code, the best answer is their average.",
-        lambda figures: figures.reconstructions(vae, x, np.random.default_rng(setup.seed), figures.SHAPE, labels),
+        lambda figures: figures.reconstructions(vae, x, np.random.default_rng(setup.seed), figures.SHAPE, labels,
+                                                classes=figures.class_names(data_for("binomial"))),
     )  # fmt: skip
 
 

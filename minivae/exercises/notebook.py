@@ -1,0 +1,92 @@
+"""Write exercises and lessons as Jupyter notebooks: plain JSON, nbformat 4. The code cells run in Python alone."""
+
+import inspect
+import json
+
+from minivae.exercises import bonus, judge, report
+from minivae.exercises.catalogue import Exercise
+from minivae.exercises.cut import solution
+from minivae.exercises.lessons.frame import Lesson, place
+
+# Cells
+
+
+def cells_of(prompt: str, code: str) -> list[dict]:
+    """Return a text cell (Markdown) with the prompt, if any, and a code cell."""
+    text = {"cell_type": "markdown", "metadata": {}, "source": lines_of(prompt)}
+    cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": lines_of(code)}
+    return [text, cell] if prompt else [cell]
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text with their line ends, as nbformat stores them."""
+    return text.strip("\n").splitlines(keepends=True)
+
+
+def notebook(cells: list[dict]) -> dict:
+    """Return a notebook with these cells."""
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
+
+
+def text_of(document: dict) -> str:
+    """Return a notebook as JSON."""
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+# Exercises
+
+
+def of_exercise(exercise: Exercise) -> dict:
+    """Return an exercise as a notebook: the prompt, the blank, a cell that checks it, and the hints, folded."""
+    prompt = f"# Exercise {exercise.number}: {exercise.title}\n\n{exercise.prompt}"
+    blank = exercise.file().partition('"""\n\n')[2]
+    cells = cells_of(prompt, blank) + cells_of("Run this cell to check yours:", CHECK.format(exercise.name))
+    folded = "<details><summary>Hint {} of {}</summary>\n\n{}\n\n</details>"
+    hints = [folded.format(n, len(exercise.hints), hint) for n, hint in enumerate(exercise.hints, 1)]
+    return notebook([*cells, *cells_of("\n\n".join(hints), "# your own experiments")])
+
+
+CHECK = """from minivae.exercises.notebook import check_here
+
+check_here("{}", globals())"""
+
+
+def check_here(name: str, names: dict) -> None:
+    """Print the verdict on the functions of an exercise among these names; after a pass, the package's own lines."""
+    exercise = bonus.find(name)
+    verdict = judge.check_names(exercise, names)
+    print("\n".join(report.lines_of(verdict)))
+    if verdict.status == "passed":
+        print("", *(solution(piece) for piece in exercise.pieces()), sep="\n")
+
+
+# Lessons
+
+
+def of_lesson(each: Lesson) -> dict:
+    """Return a lesson as a notebook: the question, its code to run and change, number, figure, verdict, references."""
+    choices = "\n".join(f"- {letter}) {text}" for letter, text in zip("abc", each.choices))
+    asked = f"Asked in: {each.asked}."
+    question = f"# Lesson {each.number}: {each.question}\n\n{asked}\n\n**Predict first.** {each.predict}\n\n{choices}"
+    functions = "\n".join(f"- `{place(function)}`" for function in each.code)
+    further = f"- ledger: `derivations show {each.ledger}`\n- test: `pytest -k {each.test}`"
+    cells = cells_of(question, source_of(each))
+    cells += cells_of("Run it. Then change a number in the function above, and run it again.", RUN.format(each.name))
+    cells += cells_of("The figure:", "found.show()")
+    cells += cells_of("Was your prediction right?", 'print(found.verdict if found.holds else "Not as expected.")')
+    return notebook([*cells, *cells_of(f"**Read on**\n\n{functions}\n{further}", "# your own experiments")])
+
+
+RUN = """found = {0}(Setup(seed=0, epochs=40, rows=100))
+print(f"{{found.number:.4g}} {{found.meaning}}")
+for label, text in found.rows:
+    print(f"  {{label}}: {{text}}")"""
+
+
+def source_of(each: Lesson) -> str:
+    """Return the source of a lesson without its decorator, after an import of all names of its module."""
+    source = inspect.getsource(each.run)
+    function = source[source.index("\ndef ") + 1 :].replace("  # fmt: skip", "")
+    return f"from {each.run.__module__} import *\n\n\n{function}"

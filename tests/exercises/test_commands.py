@@ -1,0 +1,244 @@
+"""The command: exit codes, JSON, folders, and what is kept; the grades of a class."""
+
+import json
+import os
+import time
+from xml.etree import ElementTree
+
+import pytest
+
+from minivae.app import cli
+from minivae.exercises import notebook
+from minivae.exercises.bonus import BONUS, find
+from minivae.exercises.judge import Verdict
+from minivae.exercises.report import every
+from tests.exercises.test_judge import RIGHT as RIGHT_SOLUTIONS
+
+RIGHT = "def tanh_backward(d_h, h):\n    print('mine')\n    return d_h * (1 - h * h)\n"
+WRONG = "def tanh_backward(d_h, h):\n    return 2 * d_h * (1 - h * h)\n"
+IMPORTS = "from minivae.ops import tanh_backward\n"
+
+
+@pytest.fixture
+def run(capsys):
+    """Return a function that runs `minivae exercises` with these words: exit code, stdout, stderr."""
+    def run_words(*words):
+        try:
+            code = cli.main(["exercises", *map(str, words)])
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return run_words
+
+
+@pytest.fixture
+def folder(tmp_path, run):
+    """Return a folder with all exercises, as the command writes them."""
+    code, out, _ = run("--out", tmp_path / "mine")
+    assert code == 0 and out.startswith("15 exercises written") and "check 1 --out" in out
+    return tmp_path / "mine"
+
+
+def fill(folder, text, name="02_tanh_backward.py"):
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / name).write_text(text)
+    return folder
+
+
+def test_exercises_written_again_keep_the_learners_files(folder, run):
+    assert sorted(path.name for path in folder.iterdir()) == [f"{each.stem}.py" for each in every()]
+    fill(folder, RIGHT)
+    (folder / "03_sigmoid_softplus.py").unlink()
+    _, out, _ = run("--out", folder, "--json")
+    assert json.loads(out)["written"] == [str(folder / "03_sigmoid_softplus.py")]
+    assert (folder / "02_tanh_backward.py").read_text() == RIGHT
+
+
+def test_exercise_notebooks_are_written_once_and_kept(tmp_path, run):
+    code, out, _ = run("--notebook", tmp_path / "books")
+    assert code == 0 and "02_tanh_backward.ipynb" in [path.name for path in (tmp_path / "books").iterdir()]
+    for exercise in every():
+        text = (tmp_path / "books" / f"{exercise.stem}.ipynb").read_text(encoding="utf-8")
+        assert json.loads(text) == notebook.of_exercise(exercise)
+    assert "0 exercises written" in run("--notebook", tmp_path / "books")[1]
+
+
+def test_check_of_one_exercise_exits_with_0_only_after_a_pass(folder, run):
+    code, out, _ = run("check", "2", "--out", folder)
+    assert code == 1 and "not started" in out and f"edit {folder}" in out
+    fill(folder, WRONG)
+    code, out, _ = run("--out", folder, "check", "tanh_backward")
+    assert code == 1 and "2 x the right array" in out and "hint 2" in out
+    fill(folder, RIGHT)
+    code, out, err = run("check", "2", "--out", folder)
+    assert code == 0 and "02_tanh_backward: passed" in out and "show 2" in out and "mine" in err
+    (folder / "02_tanh_backward.py").unlink()
+    code, out, _ = run("check", "2", "--out", folder)
+    assert code == 1 and f"Next: minivae exercises reset 2 --out {folder}" in out
+
+
+def test_check_of_all_counts_fourteen_and_lists_what_is_begun(folder, run):
+    fill(folder, RIGHT)
+    code, out, _ = run("check", "--out", folder, "-q")
+    assert code == 1 and out.splitlines()[0] == "02_tanh_backward: passed" and "1 of 14 passed" in out
+    code, out, _ = run("check", "--out", folder, "--json", "--seed", "4")
+    found = json.loads(out)
+    assert code == 1 and (found["passed"], found["of"], found["seed"]) == (1, 14, 4)
+    assert [each["status"] for each in found["exercises"]].count("not started") == 14
+    code, out, _ = run("list", "--out", folder)
+    assert code == 1 and out.count("not started") == 14
+    assert out.splitlines()[1].split()[:3] == ["2", "tanh_backward", "passed"]
+
+
+def test_hint_says_which_of_three_and_show_waits_for_a_pass(folder, run):
+    assert [run("hint", "2", n, "--out", folder)[1] for n in (1, 3)] == [
+        f"02_tanh_backward, hint {n} of 3: {find('2').hints[n - 1]}\n" for n in (1, 3)]
+    fill(folder, WRONG)
+    code, out, _ = run("show", "2", "--out", folder)
+    assert code == 1 and "shown after a pass" in out and "1 - h" not in out
+    fill(folder, RIGHT)
+    code, out, _ = run("show", "2", "--out", folder)
+    assert code == 0 and "return d_h * (1 - h * h)" in out
+    assert json.loads(run("show", "3", "--out", folder, "--json")[1])["solution"] == []
+
+
+def test_reset_writes_the_blank_and_keeps_every_earlier_file(folder, run):
+    path = folder / "02_tanh_backward.py"
+    for text in (RIGHT, WRONG):
+        fill(folder, text)
+        assert run("reset", "2", "--out", folder)[0] == 0 and path.read_text() == find("2").file()
+    assert [(folder / f"{path.name}.{end}").read_text() for end in ("old", "old2")] == [RIGHT, WRONG]
+    path.unlink()
+    path.symlink_to(folder / "nowhere")                     # a link is moved away, and its target is not written
+    assert run("reset", "2", "--out", folder)[0] == 0 and not (folder / "nowhere").exists() and path.is_file()
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["check"], "--out must be a folder of exercises"),
+        (["hint", "99"], "from 1 to 15"), (["hint", "2", "4"], "1, 2 or 3"),
+        (["--out", "{}/file", "list"], "Write it: minivae exercises"), (["--notebook", "{}/file"], "must be a directory"),
+        (["grade", "{}"], "a folder with submissions"), (["grade", "{}/file"], "FOLDER must be"),
+        (["juggle"], "invalid choice"),
+        (["check", "2", "--seed", "-1"], "--seed"), (["check", "2", "--timeout", "0"], "--timeout"),
+    ],
+)  # fmt: skip
+def test_wrong_words_give_exit_code_2_and_a_remedy(words, said, tmp_path, monkeypatch, run):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*(word.format(tmp_path) for word in words))
+    assert code == 2 and out == "" and said in err and "Traceback" not in err
+
+
+def test_bonus_is_judged_by_the_exhibits_in_its_own_process(folder, run):
+    whole = "import numpy as np\n" + RIGHT_SOLUTIONS[-1][1]
+    fill(folder, whole, "15_write_the_check.py")
+    assert run("check", "15", "--out", folder)[0] == 0
+    fill(folder, whole.split("    eps, d_z, step =")[0], "15_write_the_check.py")      # without the gradients
+    code, out, _ = run("check", "write_the_check", "--out", folder)
+    assert code == 1 and "+ check, exp-log-var" in out and "x check, half-forgotten" in out and "not noticed" in out
+    assert run("check", "--out", folder, "--json")[1].count('"wrong"') >= 1
+
+
+# A class
+
+
+@pytest.fixture(scope="module")
+def submissions(tmp_path_factory):
+    """Return a folder of submissions in all forms: folders, names in front and behind, copies, notebooks, other files."""
+    top = tmp_path_factory.mktemp("class")
+    fill(top / "ada" / "exercises", RIGHT)
+    fill(top / "ada", WRONG, "02_tanh_backward (1).py")
+    os.utime(top / "ada" / "02_tanh_backward (1).py", (1e9, 1e9))       # older: does not count
+    fill(top, WRONG, "bob_02_tanh_backward.py")
+    fill(top, "while True: pass", "06_reparameterize-eve.py")
+    fill(top, IMPORTS, "02_tanh_backward_mia-1.py")
+    document = notebook.of_exercise(find("2"))
+    document["cells"][1]["source"] = RIGHT
+    fill(top / "zoe", notebook.text_of(document), "02_tanh_backward.ipynb")
+    fill(top / "zoe", "{", "03_sigmoid_softplus.ipynb")
+    fill(top, "", "util.py")
+    fill(top, "", "tom.zip")
+    (top / "none?").mkdir()
+    (top / "none!").mkdir()
+    fill(top / "__MACOSX", WRONG)
+    return top
+
+
+@pytest.fixture(scope="module")
+def graded(submissions, tmp_path_factory):
+    """Return the seconds of a grading, its JSON document and the folder with JUnit and feedback."""
+    out, begin, printed = tmp_path_factory.mktemp("graded"), time.monotonic(), []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("builtins.print", lambda *texts, **how: printed.append(" ".join(map(str, texts))))
+        words = ["--timeout", "1.5", "--junit", f"{out}/new/marks.xml", "--feedback", f"{out}/back", "--json", "-q"]
+        assert cli.main(["exercises", "grade", str(submissions), *words]) == 1
+    return time.monotonic() - begin, json.loads(printed[-1]), out
+
+
+def test_grade_finds_every_student_and_file(graded):
+    _, found, _ = graded
+    status = {each["student"]: [e["status"] for e in each["exercises"] if e["status"] != "not started"]
+              for each in found["students"]}  # fmt: skip
+    assert status == {"ada": ["passed"], "bob": ["wrong"], "eve": ["error"], "mia": ["passed"], "none!": [], "none?": [],
+                      "zoe": ["passed", "error"]}
+    assert {"util.py: no exercise has this name", "tom.zip: an archive; unpack it first"} <= set(found["notes"])
+    assert any("the newest counts: ada/exercises" in note for note in found["notes"])
+    assert "no security boundary" in found["warning"]
+
+
+def test_endless_loop_costs_one_cell_and_its_time_only(graded):
+    seconds, found, _ = graded
+    (eve,) = [each for each in found["students"] if each["student"] == "eve"]
+    assert "no result after 1.5 seconds" in eve["exercises"][5]["findings"][0]["words"][0] and seconds < 15
+
+
+def test_import_of_the_package_is_flagged_and_marked(graded, submissions, run):
+    flags = {each["student"]: each["exercises"][1]["flags"] for each in graded[1]["students"]}
+    assert [name for name in flags if flags[name]] == ["mia"] and "imports minivae: from minivae.ops" in flags["mia"][0]
+    only = fill(submissions.parent / "only", IMPORTS, "02_tanh_backward_mia.py")
+    code, out, err = run("grade", only)
+    assert code == 1 and out.splitlines()[1].split() == ["mia", ".", "+", *13 * ".", "1", "!"] and "security boundary" in err
+
+
+def test_junit_and_feedback_have_every_student(graded):
+    _, found, out = graded
+    root = ElementTree.parse(out / "new" / "marks.xml").getroot()
+    assert [suite.get("name") for suite in root] == [each["student"] for each in found["students"]]
+    bob = root[1]
+    assert (bob.get("tests"), bob.get("failures"), bob.get("errors"), bob.get("skipped")) == ("15", "1", "0", "14")
+    assert "2 x the right array" in bob[1][0].text and bob[1][0].tag == "failure" and root[2][5][0].tag == "error"
+    texts = {path.name: path.read_text() for path in (out / "back").iterdir()}
+    assert sorted(texts) == ["ada.txt", "bob.txt", "eve.txt", "mia.txt", "none_.txt", "none__.txt", "zoe.txt"]
+    assert texts["ada.txt"].startswith("1 of 14 passed") and "2 x the right array" in texts["bob.txt"]
+    assert "no notebook" in texts["zoe.txt"]
+
+
+def test_grade_replaces_earlier_files_only_if_told(graded, submissions, run):
+    out = graded[2]
+    for words in (["--feedback", out / "back"], ["--junit", out / "new" / "marks.xml"]):
+        code, _, err = run("grade", submissions, *words, "-q")
+        assert code == 2 and "which exists. Add --overwrite" in err
+    only = fill(submissions.parent / "two" / "ada", RIGHT).parent
+    assert run("grade", only, "--junit", out / "new" / "marks.xml", "--overwrite", "-q")[0] == 1
+    assert len(ElementTree.parse(out / "new" / "marks.xml").getroot()) == 1
+
+
+def test_grade_and_list_exit_with_0_if_all_fourteen_are_passed(submissions, tmp_path, run, monkeypatch):
+    def passed(exercise, *rest):
+        return Verdict(exercise, "wrong" if exercise is BONUS else "passed")
+
+    monkeypatch.setattr("minivae.exercises.grade.check", passed)
+    monkeypatch.setattr("minivae.exercises.judge.check", passed)
+    assert [run("grade", submissions, "-q")[0], run("list", "--out", tmp_path)[0]] == [0, 0]
+
+
+def test_numbers_of_seed_0_do_not_pass_another_seed(tmp_path, run):
+    part = find("2").parts[0]
+    copied = [[a.tolist() for a in draw.arguments] for draw in part.draws(0)]
+    source = f"import numpy as np\nKNOWN = {copied}\ndef tanh_backward(d_h, h):\n" \
+             "    for d, known in KNOWN:\n        if np.array_equal(h, known): return d_h * (1 - h * h)\n    return h\n"
+    fill(tmp_path, source)
+    assert [run("check", "2", "--out", tmp_path, "--seed", seed)[0] for seed in (0, 7)] == [0, 1]
