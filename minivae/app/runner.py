@@ -22,12 +22,18 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     """Parse `argv`, call `options.command(options)` and return its exit code; without a command, print the help.
 
     Bad input (ValueError) and errors of the system (OSError) give one line on stderr, or a traceback with `--debug`.
-    The exit code is the same if stderr is closed or full.
+    The exit code is the same if stderr is closed or full. Wrong usage and `--help` return their code as well: SystemExit
+    would end a notebook's cell or a thread.
     """
     ready_streams()
     try:
         with without_windows():
-            return exit_code(parser, parser.parse_args(argv))
+            try:
+                options = parser.parse_args(argv)
+            except SystemExit as end:                       # argparse has printed the help or its message
+                flush_or_discard(sys.stdout)
+                return int(end.code or 0)
+            return exit_code(parser, options)
     finally:
         flush_or_discard(sys.stderr)
 

@@ -227,11 +227,13 @@ def test_commands_in_a_thread_return_their_codes(tmp_path, monkeypatch):
         codes.append(cli.main(["sweep", "--data", path, "--latent", "1,2", "--epochs", "1", "--out", str(tmp_path / "s")]))
         codes.append(cli.main(["runs", str(tmp_path), "--json"]))
         codes.append(cli.main(["plot", str(tmp_path / "no")]))
+        codes.append(cli.main(["train", "--epochs", "many"]))
+        codes.append(cli.main(["train", "--help"]))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert codes == [0, 0, 0, 2], errors.text
+    assert codes == [0, 0, 0, 2, 2, 0], errors.text
     assert "held-out data points" in cell.text and "RUN must be the directory of a run" in errors.text
 
 
