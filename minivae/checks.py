@@ -43,7 +43,11 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     if shape[:1] == (...,):
         shape = array.shape[: 1 - len(shape)] + shape[1:]
     if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape)):
-        refuse(argument, f"of shape {wanted}", f"shape {array.shape}", "Reshape it; nothing is broadcast for you.")
+        remedy = "Reshape it; nothing is broadcast for you."
+        if len(shape) == 2 and array.ndim not in (0, 2) and array.size and re.fullmatch(r"\w+", argument):
+            one_row = f"Reshape it: {argument}[None] is one row; nothing is broadcast for you."
+            remedy = one_row if array.ndim == 1 else f"Reshape it: {argument}.reshape(len({argument}), -1)."
+        refuse(argument, f"of shape {wanted}", f"shape {array.shape}", remedy)
     if 0 in array.shape:
         refuse(argument, "non-empty", f"shape {array.shape}", "Give at least one row.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -94,6 +98,8 @@ def class_numbers(argument: str, value, rows: int) -> tuple[np.ndarray, tuple[st
         refuse(argument, f"of shape ({rows},), one for each row", f"shape {array.shape}", "Give as many labels as rows.")
     if array.size == rows:
         array = array.reshape(-1)
+    elif array.ndim > 2:
+        array = array.squeeze()
     if array.ndim == 2 and array.dtype.kind in "buif":
         if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
             remedy = f"Choose one column, {argument}[:, 0], or leave the labels out."
@@ -107,7 +113,8 @@ def class_numbers(argument: str, value, rows: int) -> tuple[np.ndarray, tuple[st
             return codes.reshape(-1), tuple(str(name) for name in names)
         array = array.astype(np.float64)
     if array.dtype.kind not in "buif" or (array.dtype.kind == "f" and not are_whole(array)):
-        came = "fractions" if array.dtype.kind == "f" else f"dtype {array.dtype}"
+        missing = array.dtype.kind == "f" and not np.isfinite(array).all()
+        came = "missing labels (nan)" if missing else "fractions" if array.dtype.kind == "f" else f"dtype {array.dtype}"
         refuse(argument, "whole numbers or text", came, "Number the classes 0, 1, 2, ..., or leave the labels out.")
     return array.astype(np.int64) if array.dtype.kind in "bf" else array, None
 
@@ -125,7 +132,8 @@ def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
         number = None
     if number is None or number < at_least:
         shape = isinstance(value, tuple) and len(value) > 1 and all(type(side) is int and side > 0 for side in value)
-        remedy = remedy or f"Try {argument}={math.prod(value) if shape else max(at_least, 1)}."
+        between = " " if argument.startswith("-") else "="
+        remedy = remedy or f"Try {argument}{between}{math.prod(value) if shape else max(at_least, 1)}."
         refuse(argument, f"a whole number >= {at_least}", repr(value), remedy)
     return number
 

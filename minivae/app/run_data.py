@@ -47,7 +47,7 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
         likelihood.check(extremes(prepared), "--data")
     except ValueError as error:                             # a column of labels can be the reason
         warned = [note for note in prepared.about.notes if note.startswith("warning")]
-        raise ValueError(" ".join([str(error), *warned])) from error
+        raise ValueError(" ".join([str(error), *warned[:1]])) from error
     return prepared
 
 

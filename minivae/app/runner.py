@@ -71,7 +71,7 @@ def in_options(message: str, options: argparse.Namespace) -> str:
     option = "-n" if name == "n" else f"--{name}"
 
     def typed(example: re.Match) -> str:
-        return f"{option} " + example[1].strip("'(),").replace(", ", ",")
+        return f"{option} " + example[1].strip("'(),").replace(", ", "x" if name == "image" else ",")
 
     return f"{found[1]}{option} must be " + re.sub(rf"\b{name}=(\([^)]*\)|'[^']*'|[\w.-]*\w)", typed, rest)
 

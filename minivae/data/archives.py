@@ -10,7 +10,8 @@ from minivae.data.raw import Raw, Reading, beside
 
 PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val",
          "validation": "val", "dev": "val"}                 # fmt: skip
-FEATURES = ("x", "images", "image", "imgs", "img", "data", "features", "pixels", "arr0")        # the first has priority
+FEATURES = ("x", "images", "image", "imgs", "img", "data", "features", "pixels", "inputs", "input",
+            "embeddings", "embedding", "samples", "vectors", "set", "arr0")     # the first has priority
 LABELS = ("y", "labels", "label", "targets", "target", "classes", "class", "arr1")
 
 Arrays = dict[str, NDArray]
@@ -36,6 +37,9 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
             raise Damaged(unknown(path, arrays))
         roles["x", ""] = wide[0]                            # one array alone needs no name
     part = "train" if ("x", "train") in roles else ""
+    if how.label is not None and how.label not in arrays and ("y", part) in roles:
+        labels = roles["y", part]
+        raise Damaged(f"--label {how.label} is no array of {', '.join(arrays)}; the labels are {labels}. Leave it out.")
     if ("x", part) not in roles:
         raise Damaged(unknown(path, arrays))
     held = next((one for one in ("test", "val") if ("x", one) in roles), None)
@@ -46,7 +50,11 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
     used = [name for name in chosen.values() if name is not None]
     rest = [name for name in arrays if name not in used]
     notes = [f"arrays not used: {', '.join(rest)}"] if rest else []
-    return Raw(x, y, test_x, test_y, notes=[f"arrays used: {', '.join(used)}", *notes])
+    alone = {"x": chosen["x", part]} if held is None else {"x_train": chosen["x", part], "x_test": chosen["x", held]}
+    kept = ", ".join(f"{role}=a[{name!r}]" for role, name in alone.items())
+    new = str(beside(path, ".npz"))
+    line = f"Without labels, in Python: import numpy as np; a = np.load({str(path)!r}); np.savez({new!r}, {kept})"
+    return Raw(x, y, test_x, test_y, notes=[f"arrays used: {', '.join(used)}", *notes], unlabelled=line)
 
 
 def role_of(name: str) -> tuple[str, str, int] | None:

@@ -27,7 +27,8 @@ class Description(NamedTuple):
         pictures = "no pictures (--image HxW gives a shape)"
         if shape is not None:
             pictures = f"pictures {shape[0]}x{shape[1]}, {self.orientation}"
-        names = ", ".join(named) if len(named) <= MOST_NAMED else f"{named[0]}, {named[1]}, ..., {named[-1]}"
+        texts = [repr(name) if "," in name or not name.strip() else name for name in named]
+        names = ", ".join(texts) if len(named) <= MOST_NAMED else f"{texts[0]}, {texts[1]}, ..., {texts[-1]}"
         labels = "no labels" if self.classes is None else f"{len(named)} class{'es' * (len(named) > 1)} ({names})"
         values = f"values {self.low:g} to {self.high:g}: {self.taken_for}"
         rows = f"{self.train:,} rows to train on, {self.held_out:,} held out ({self.split})"

@@ -41,6 +41,8 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
     if not isinstance(source, (str, os.PathLike)):
         remedy = "Try data.load(); arrays are taken by data.from_arrays(x, y)."
         refuse("source", "'digits' or a path", repr(source) if not hasattr(source, "shape") else "an array", remedy)
+    if not os.fspath(source):
+        refuse("source", "'digits' or a path", "an empty text", "Name a file.")
     if source == "digits":
         return of_digits(how)
     path = Path(source)
@@ -52,7 +54,7 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
         where = error.filename or path                      # for a directory, this is a file in it
-        raise DataError(f"{where}: cannot be read ({error.strerror or error}). Is the path right?") from error
+        raise DataError(f"{where}: cannot be read ({error.strerror or error}). {foreign.elsewhere(str(source))}") from error
     except MemoryError as error:
         raise DataError(f"{path}: not enough memory. Take fewer rows.") from error
 
@@ -96,7 +98,7 @@ def read(path: Path, how: Reading) -> Raw:
     known = foreign.seems(path, head, packed)
     if known:
         raise Damaged(known)
-    return reader_for(head, packed, ending)(path, how)
+    return reader_for(path, head, packed, ending)(path, how)
 
 
 def is_prefix(path: Path) -> bool:
@@ -107,7 +109,7 @@ def is_prefix(path: Path) -> bool:
     return any(place and place.prefix.lower() == path.name.lower() for place in places)
 
 
-def reader_for(head: bytes, packed: bool, ending: str) -> Callable[[Path, Reading], Raw]:
+def reader_for(path: Path, head: bytes, packed: bool, ending: str) -> Callable[[Path, Reading], Raw]:
     """Return the reader for a file that begins so and whose name ends so."""
     if head.startswith(b"\x93NUMPY"):
         return read_array
@@ -118,4 +120,8 @@ def reader_for(head: bytes, packed: bool, ending: str) -> Callable[[Path, Readin
     if ending in READERS and not (packed and READERS[ending] is not read_table):
         return READERS[ending]
     text = not any(byte < 9 or 13 < byte < 32 for byte in head) and head
-    return read_table if text else read_one_idx
+    if text:
+        return read_table
+    if head[:2] == b"\0\0" or "idx" in "".join(path.suffixes).lower():
+        return read_one_idx
+    raise Damaged(f"its kind is not recognised: it begins with {head[:8]!r}. {foreign.READ}")

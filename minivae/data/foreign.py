@@ -1,11 +1,14 @@
 """Recognise files that are not read, by their first bytes, and say how to convert them. Nothing here opens them further."""
 
+import os
 import re
+import shlex
 import zipfile
 import zlib
 from pathlib import Path
 
 from minivae.data.raw import beside, quoted
+from minivae.data.remedies import filtered
 
 BEGINNING = 4096                                            # bytes that are looked at
 READ = "These are read: .npz, .npy, text (.csv, .tsv), IDX, and a directory of IDX files; text and IDX also as .gz."
@@ -26,7 +29,20 @@ PARQUET = ("import pandas", "pandas.read_parquet({path!r}).to_csv({csv!r}, index
 EXCEL = ("import pandas", "pandas.read_excel({path!r}).to_csv({csv!r}, index=False)")
 SVMLIGHT = ("import numpy as np; from sklearn.datasets import load_svmlight_file; x, y = load_svmlight_file({path!r})",
             "np.savez({npz!r}, x=x.toarray(), y=y)")        # fmt: skip
-JSON = ("import json, numpy as np", "np.save({npy!r}, np.array(json.load(open({path!r}))))")
+JSON = ("import json, numpy as np", "np.save({npy!r}, np.array(json.load({open}({path!r}))))")
+RECORDS = ("import pandas", "pandas.read_json({path!r}, lines={lines}).to_csv({csv!r}, index=False)")
+FEATHER = ("import pandas", "pandas.read_feather({path!r}).to_csv({csv!r}, index=False)")
+STATA = ("import pandas", "pandas.read_stata({path!r}).to_csv({csv!r}, index=False)")
+MARKET = ("import numpy as np; from scipy.io import mmread; m = mmread({path!r})",
+          "np.save({npy!r}, m.toarray() if hasattr(m, 'toarray') else m)")      # fmt: skip
+SQLITE = ("import pandas, sqlite3; c = sqlite3.connect({path!r}); print(*c.execute('select name from sqlite_master'))",
+          "pandas.read_sql('select * from NAME', c).to_csv({csv!r}, index=False)   # with a name that this shows")
+FITS = ("import numpy as np; from astropy.io import fits; f = fits.open({path!r}); f.info()", "np.save({npy!r}, f[0].data)")
+NIFTI = ("import numpy as np, nibabel; x = nibabel.load({path!r}).get_fdata()",
+         "np.save({npy!r}, np.moveaxis(x, -1, 0))   # one row for each slice")  # fmt: skip
+SOUND = ("import numpy as np; from scipy.io import wavfile; rate, x = wavfile.read({path!r})",
+         "np.save({npy!r}, x[: len(x) // 256 * 256].reshape(-1, 256))   # rows of 256 samples, of one channel")
+R = ("x <- readRDS({path!r})   # or load({path!r}) for an .rda", "write.csv(x, {csv!r}, row.names=FALSE)")
 SPARSE = ("import numpy as np; from scipy.sparse import load_npz", "np.save({npy!r}, load_npz({path!r}).toarray())")
 TORCH = ("import torch, numpy as np", "np.save({npy!r}, torch.load({path!r}, weights_only=True).numpy())")
 SIGNS = (
@@ -34,8 +50,16 @@ SIGNS = (
     (rb"MATLAB 5\.0", "a .mat file of MATLAB", MATLAB),
     (rb"\x80[\x02-\x05]", "a pickle, which can run any code when it is opened", PICKLE),
     (rb"\([ld]p\d|cnumpy", "a pickle, which can run any code when it is opened", PICKLE),
-    (rb"\x89PNG|\xff\xd8\xff|GIF8|BM.{4}\0{4}|P[1-6]\s+(#|\d+\s+\d+\s)", "one picture", PICTURE),
+    (rb"II\*\0|MM\0\*|RIFF.{4}WEBP|\x89PNG|\xff\xd8\xff|GIF8|BM.{4}\0{4}|P[1-6]\s+(#|\d+\s+\d+\s)", "one picture", PICTURE),
     (rb"PAR1", "a Parquet file", PARQUET),
+    (rb"ARROW1|FEA1", "a Feather file (Arrow)", FEATHER),
+    (rb"<stata_dta>", "a file of Stata", STATA),
+    (rb"%%MatrixMarket", "a matrix in Matrix Market format", MARKET),
+    (rb"SQLite format 3", "a database of SQLite", SQLITE),
+    (rb"SIMPLE  = ", "a FITS file", FITS),
+    (rb".{344}(n\+1|ni1)\0", "a NIfTI file", NIFTI),
+    (rb"RIFF.{4}WAVE", "a sound file (.wav)", SOUND),
+    (rb"X\n\0\0\0[\2\3]|RD[AX][23]\n", "data of R (.rds, .rda)", R),
     (rb"\xd0\xcf\x11\xe0", "an old Excel file (.xls)", EXCEL),
     (rb"(?i)\s*(<!DOCTYPE|<html|<\?xml)", "a web page: the download failed, or the address is that of a page", ()),
     (rb"version https://git-lfs", "a pointer of Git LFS, without the data: `git lfs pull` brings them", ()),
@@ -44,10 +68,11 @@ SIGNS = (
     (rb"\xfd7zXZ", "packed with xz", ("unxz -k {word}",)),
     (rb"\x28\xb5\x2f\xfd", "packed with zstd", ("unzstd {word}",)),
     (rb"7z\xbc\xaf", "a 7z archive", ("7z x {word}",)),
-    (rb"(?i)(%[^\n]*\n|\s)*@relation", "an ARFF file of Weka", ("grep -v '^[%@]' {word} > {csv}",)),
-    (rb"\s*[\[{]", "JSON", JSON),
+    (rb"(?i)(%[^\n]*\n|\s)*@relation", "an ARFF file of Weka", ("| grep -v '^[%@]'",)),
+    (rb"\s*\{[^\n]*\}\s*\n\s*\{|\s*(\[\s*)?\{", "JSON with names", RECORDS),
+    (rb"\s*\[", "JSON", JSON),
     (rb"[+-]?[\d.]+( +\d+:[-+.\deE]+)+", "a file of LIBSVM (svmlight)", SVMLIGHT),
-    (rb"[\xff\xfe]{2}", "text in UTF-16", ("iconv -f utf-16 -t utf-8 {word} > {csv}",)),
+    (rb"[\xff\xfe]{2}", "text in UTF-16", ("| iconv -f utf-16 -t utf-8",)),
 )
 
 
@@ -98,12 +123,25 @@ def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str
     parts = {"path": str(path), "word": quoted(path), "glob": str(path.parent / f"*{path.suffix}")}
     parts |= {kind: str(beside(path, f".{kind}")) for kind in ("npz", "npy", "csv")}
     parts["open"] = "__import__('gzip').open" if packed else "open"
+    parts["lines"] = path.suffix.lower() in (".jsonl", ".ndjson") or ".jsonl." in path.name.lower()
     told = f"it seems to be {what}. {READ}"
     if not lines:
         return told
-    filled = [line.format(**parts) for line in lines]
-    how = "in Python" if filled[0].startswith("import") else "in a shell"
+    filled = [filtered(path, line[2:]) if line.startswith("| ") else line.format(**parts) for line in lines]
+    how = "in Python" if filled[0].startswith("import") else "in R" if lines is R else "in a shell"
     return f"{told} To convert it, {how}:\n  " + "\n  ".join(filled)
+
+
+def elsewhere(source: str) -> str:
+    """Return what to type if there is no file with this name."""
+    home = os.path.expanduser(source)
+    if re.match(r"\w+://", source):
+        return f"Nothing is downloaded. Fetch it, curl -LO {shlex.quote(source)}, and name the file."
+    if source.startswith("~") and os.path.exists(home):
+        return f"Write --data {shlex.quote(home)}"
+    if re.fullmatch(r"[\w-]+", source):
+        return "Is the path right? The only data with a name are the bundled digits."
+    return "Is the path right?"
 
 
 def of_directory(path: Path) -> str:

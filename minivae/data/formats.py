@@ -32,6 +32,8 @@ PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                 
 REMEDIES = {
     "|O": " Objects are pickled, which can run any code. Save numbers with x.astype(float), labels with y.astype(str).",
     "|S": " Save text with .astype(str).",
+    "<M": " Save dates with .astype(str), as labels.",
+    "<c": " Save the parts with .real, .imag or abs().",
 }
 
 

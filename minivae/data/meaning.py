@@ -24,7 +24,10 @@ Shape = tuple[int, int] | None
 def dataset_of(name: str, raw: Raw, how: Reading) -> Dataset:
     """Return the data set in these arrays. Raises ValueError if they cannot be data."""
     x, y, test_x, test_y, notes = separated(raw, how)                           # rows and labels of both parts
-    y, test_y, classes = numbered(x, y, test_x, test_y)
+    try:
+        y, test_y, classes = numbered(x, y, test_x, test_y)
+    except ValueError as error:
+        raise Damaged(f"{error} {raw.unlabelled}".rstrip()) from error
     own_split = test_x is not None
     parts = [x, test_x] if own_split else [x]
     grey = is_grey(parts, raw, how)
@@ -36,7 +39,10 @@ def dataset_of(name: str, raw: Raw, how: Reading) -> Dataset:
         parts = [part.astype(np.uint8, copy=False) for part in parts]
     split = "the file's own" if own_split else "every fifth row" + " of each class" * (y is not None)
     if not own_split:
-        *parts, y, test_y = hold_out(parts[0], y)
+        try:
+            *parts, y, test_y = hold_out(parts[0], y)
+        except ValueError as error:
+            raise Damaged(f"{error} {raw.unlabelled if y is not None else ''}".rstrip()) from error
     train_x, test_x = (Grey(parts[0]), Grey(parts[1])[:]) if grey else parts
     shape, orientation = (shape[::-1], "transposed") if how.transpose else (shape, "as stored")
     about = Description(
@@ -51,10 +57,11 @@ def separated(raw: Raw, how: Reading) -> tuple:
     x, test_x = (None if part is None else rows_of(part) for part in (raw.x, raw.test_x))
     if test_x is not None and x.shape[1:] != test_x.shape[1:]:
         raise Damaged(f"all rows should have one shape; the two parts have {x.shape[1:]} and {test_x.shape[1:]}.")
-    if how.label is not None and raw.y is None:
-        return *take_column(x, test_x, how.label), raw.notes
-    warnings = suspects(x, raw.columns) if raw.y is None and x.ndim == 2 else []
-    return x, raw.y, test_x, raw.test_y, raw.notes + warnings
+    y, test_y = raw.y, raw.test_y
+    if how.label is not None and y is None:
+        x, y, test_x, test_y = take_column(x, test_x, how.label)
+    warnings = suspects(x, y is not None, raw) if x.ndim == 2 else []
+    return x, y, test_x, test_y, raw.notes + warnings
 
 
 def range_of(parts: list[NDArray]) -> tuple[float, float, bool]:
@@ -69,13 +76,16 @@ def rows_of(x: NDArray) -> NDArray:
         remedy = "Save it with x.astype(float)." if x.dtype.kind == "U" else ""
         raise Damaged(f"expected numbers x (N, D) or (N, height, width); got {x.dtype}. {remedy}".strip())
     came = x.shape
-    if x.ndim == 4 and 3 in (x.shape[1], x.shape[3]) and 1 not in x.shape[1:]:
-        axis = 1 if x.shape[1] == 3 and x.shape[3] != 3 else -1
-        scaled = " / 255" if x.max(initial=0) > 1 else ""
+    if x.ndim == 4 and 1 not in x.shape[1:] and {3, 4} & {x.shape[1], x.shape[3]}:
+        axis = 1 if x.shape[1] in (3, 4) and x.shape[3] not in (3, 4) else -1
+        colours = {(3, 1): "x", (3, -1): "x", (4, 1): "x[:, :3]", (4, -1): "x[..., :3]"}[x.shape[axis], axis]
+        scaled, words = " / 255" if x.max(initial=0) > 1 else "", "three colours" + " and opacity" * (x.shape[axis] == 4)
         raise Damaged(
-            f"x {came} has three colours. In Python, as grey pictures: np.save('grey.npy', x.mean({axis}){scaled}); "
-            "or without pictures: np.save('flat.npy', x.reshape(len(x), -1))."
+            f"x {came} has {words}. In Python, as grey pictures: np.save('grey.npy', {colours}.mean({axis}){scaled}); "
+            f"or without pictures: np.save('flat.npy', x.reshape(len(x), -1){scaled})."
         )
+    if x.ndim == 4 and len(x) == 1:
+        raise Damaged(f"expected numbers x (N, D) or (N, height, width); got shape {came}, one row. Write x[0].")
     if x.ndim > 2:
         x = x.reshape(len(x), *([side for side in x.shape[1:] if side != 1] or [1]))
     if x.ndim not in (2, 3):
@@ -184,22 +194,23 @@ def class_texts(y: NDArray | None, test_y: NDArray | None, classes: tuple[str, .
     return classes or tuple(str(label) for label in np.unique(np.concatenate([y, test_y])))
 
 
-def suspects(x: NDArray, columns: tuple[str, ...]) -> list[str]:
-    """Return warnings of a first or last column that looks like classes, and of a first one that counts the rows."""
-    first, rows = x[:, 0], len(x)
-    if rows >= SEVERAL and are_whole(first) and first[0] in (0, 1) and (np.diff(first.astype(float)) == 1).all():
+def suspects(x: NDArray, labelled: bool, raw: Raw) -> list[str]:
+    """Return warnings of a first column that counts the rows and, without labels, of a column that looks like classes."""
+    found, last = [], x.shape[1] - 1
+    first = x[:, 0]
+    index = len(x) >= SEVERAL and last > 0 and are_whole(first) and bool((np.diff(first.astype(float)) == 1).all())
+    if index:
         counted = f"warning: the first column counts the rows, {first[0]:g} to {first[-1]:g}: an index? It is trained on"
-        return [f"{counted}; `cut -d, -f2- OLD > NEW` makes a text file without it"]
-    found = []
-    for at, place in ((0, "first"), (x.shape[1] - 1, "last")):
-        name = columns[at] if at < len(columns) else ""
-        values = x[:, at]
-        if not are_whole(values) or x.shape[1] < 3:
-            continue
-        classes = len(np.unique(values))
-        rest_is_square = x.shape[1] - 1 >= 16 and square(x.shape[1] - 1) is not None
-        if 2 <= classes <= min(MOST_CLASSES, rows / 2) and (rest_is_square or name.lower() in CLASS_NAMES):
-            typed = name if re.fullmatch(r"\w+", name) else at
-            seen = f"warning: the {place} column looks like {classes} classes, and is trained on"
+        found.append(f"{counted}; without it: {raw.cut or 'x[:, 1:] in Python'}")
+    named = [at for at, name in enumerate(raw.columns) if name.lower() in CLASS_NAMES]
+    for at in [] if labelled else dict.fromkeys([*named, int(index), last]):
+        classes = len(np.unique(x[:, at])) if are_whole(x[:, at]) and last > 1 else 0
+        rest = last - index
+        rest_is_square = rest >= 16 and square(rest) is not None
+        if 2 <= classes <= min(MOST_CLASSES, len(x) / 2) and (rest_is_square or at in named):
+            typed = raw.columns[at] if at in named else at
+            place = {0: "the first column", last: "the last column"}.get(at, f"column {at}")
+            seen = f"warning: {place} looks like {classes} classes, and is trained on"
             found.append(f"{seen}; add --label {typed} (in Python: label={typed!r}) to take it as labels")
-    return found[:1]
+            break
+    return found

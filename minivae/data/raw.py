@@ -19,7 +19,8 @@ class Raw:
     """Arrays as a file stores them. Without `test_x`, the file has no split of its own.
 
     `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` says that the bytes
-    of this format are pictures, so that no guess is needed.
+    of this format are pictures, so that no guess is needed. `cut` is a command that leaves the first column out, and
+    `unlabelled` one line of Python that leaves the labels out.
     """
 
     x: NDArray
@@ -29,6 +30,8 @@ class Raw:
     columns: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     grey: bool = False
+    cut: str = ""
+    unlabelled: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from minivae.data.formats import Damaged, regular, unpacking
-from minivae.data.raw import Raw, Reading, beside, quoted, separator_of
+from minivae.data.raw import Raw, Reading, separator_of
+from minivae.data.remedies import filtered, of_text, without_columns
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     # after --delimiter
@@ -49,14 +50,16 @@ def read_table(path: Path, how: Reading) -> Raw:
         try:
             return table_of(lines, path, how)
         except UnicodeDecodeError as error:
-            remedy = f"If it is in Latin-1: iconv -f latin1 -t utf-8 {quoted(path)} > {beside(path, '.csv')}"
+            remedy = f"If it is in Latin-1: {filtered(path, 'iconv -f latin1 -t utf-8')}"
             raise Damaged(f"its text is not in UTF-8 ({error.reason}). {remedy}") from error
 
 
 def numbered(text: Iterator[str]) -> Iterator[Line]:
-    """Yield the lines that hold data, with their numbers."""
+    """Yield the lines that hold data, with their numbers; the first may be Excel's sep=; which holds none."""
     for number, line in enumerate(text, 1):
         line = line.rstrip("\r\n")
+        if number == 1 and re.fullmatch('"?sep=."?', line):
+            continue
         if line.strip(" \t") and not line.startswith("#"):
             yield number, line
 
@@ -73,7 +76,8 @@ def table_of(lines: Iterator[Line], path: Path, how: Reading) -> Raw:
     if len(first) == header:
         raise Damaged("there is a header, and no row under it.")
     label = label_column(how.label, names, width)
-    refuse_text(first[header], path, separator, names, label)
+    refuse_shape(first, header, separator, path)
+    refuse_text(first, header, path, separator, names, label)
     labels, place = [], [first[0][0]]
     rows = feature_lines(chain(first[header:], lines), separator, width, label, labels, place)
     between = None if separator == " " else separator
@@ -86,9 +90,20 @@ def table_of(lines: Iterator[Line], path: Path, how: Reading) -> Raw:
             raise Damaged(f"line {place[0]}: {cell_error(error, names, label)}") from error
     if label is not None:
         names = names[:label] + names[label + 1 :]
-    counted = not header and width > 2 and first[0][1].split(separator) == list(map(str, range(width)))
-    note = f"warning: line {first[0][0]} is 0, 1, 2, ...: a header? It is read as a row; `sed 1d OLD > NEW` removes it"
-    return Raw(x, None if label is None else np.array(labels), columns=names, notes=[note] * counted)
+    notes = [] if header else header_of_numbers(first[:2], separator, path)
+    cut = without_columns(path, separator, [int(label == 0)], width)
+    return Raw(x, None if label is None else np.array(labels), columns=names, notes=notes, cut=cut)
+
+
+def header_of_numbers(first: list[Line], separator: str, path: Path) -> list[str]:
+    """Return a warning of a first line that counts, 0, 1, 2, ... or 1999, 2000, 2001, ..., above one that does not."""
+    rows = [cells_of(line, separator) for _, line in first]
+    counts = [len(row) > 2 and row[0].isdigit() and row == [str(int(row[0]) + i) for i in range(len(row))] for row in rows]
+    if counts != [True, False]:
+        return []
+    number, shown = first[0][0], ", ".join(rows[0][:3])
+    removed = filtered(path, f"sed {number}d")
+    return [f"warning: line {number} is {shown}, ...: a header? It is read as a row; to remove it: {removed}"]
 
 
 def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
@@ -142,7 +157,7 @@ def has_header(first: list[Line], separator: str, path: Path) -> bool:
     if numbers == counted and len(numbers) > 1 and len(numbers) >= len(top) - 1 and (mixed or top[0] == ""):
         return True
     if mixed:
-        remedy = f"If it is a header, remove it: sed {first[0][0]}d {quoted(path)} > {beside(path, '.csv')}"
+        remedy = f"If it is a header, remove it: {filtered(path, f'sed {first[0][0]}d')}"
         raise Damaged(f"line {first[0][0]}: {top[mixed[0]]!r} is text, and below it there are numbers. {remedy}")
     return False
 
@@ -159,32 +174,86 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
         if width == 1:
             raise Damaged("there is one column alone: without it there is nothing to train on.")
         return int(label) % width
+    alike = [i for i, name in enumerate(names) if name.lower().strip() == str(label).lower().strip()]
+    if alike:
+        other = typed_name(alike[0], names)
+        raise Damaged(f"--label {label} is no column, but {names[alike[0]]!r} is. Write --label {other}.")
     known = f"; the header has {listed(names)}" if names else "; there is no header"
     raise Damaged(f"--label {label} is no column of these {width}{known}. Columns have the numbers 0 to {width - 1}.")
 
 
 def listed(names: tuple[str, ...] | list[str]) -> str:
-    """Return the first names, in words."""
-    return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+    """Return the first names and the last one, in words."""
+    return ", ".join(names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], "...", names[-1]])
 
 
-def refuse_text(row: Line, path: Path, separator: str, names: tuple[str, ...], label: int | None) -> None:
+def typed_name(i: int, names: tuple[str, ...]) -> str | int:
+    """Return how to type column i after --label: its name if that is one word of a shell, else its number."""
+    return names[i] if i < len(names) and re.fullmatch(r"[^\W\d][\w.]*", names[i]) and names.count(names[i]) == 1 else i
+
+
+ENDS = "Remove the separators at the ends of lines: "
+
+
+def refuse_shape(first: list[Line], header: int, separator: str, path: Path) -> None:
+    """Refuse lines that all end with a separator, and a second header, such as units."""
+    stripped = "[[:space:]]*" if separator == "\t" else separator
+    ends = f"sed 's/{stripped}$//'"
+    if separator != " " and all(line.endswith(separator) for _, line in first):
+        raise Damaged(f"every line ends with a separator. {ENDS}{filtered(path, ends)}")
+    number, line = first[header]
+    if len(cells_of(line, separator)) != len(cells_of(first[0][1], separator)):
+        also = f" It ends with a separator. {ENDS}{filtered(path, ends)}" if line.endswith(separator) else ""
+        raise Damaged(f"line {number} has {len(cells_of(line, separator))} cells, the first line "
+                      f"{len(cells_of(first[0][1], separator))}.{also}")
+    if not header or len(first) < 3:
+        return
+    second, third = (cells_of(text, separator) for _, text in first[1:3])
+    words = not any(is_number(cell) or cell.lower() in MISSING for cell in second)
+    if len(second) > 1 and words and any(map(is_number, third)):
+        remedy = f"Remove it: {filtered(path, f'sed {number}d')}"
+        raise Damaged(f"line {number} under the header is text, too, such as {second[0]!r}: units? {remedy}")
+
+
+def refuse_text(
+    first: list[Line], header: int, path: Path, separator: str, names: tuple[str, ...], label: int | None
+) -> None:
     """Refuse columns of text that are not the labels."""
-    number, line = row
+    number, line = first[header]
     cells = cells_of(line, separator)
     text = [i for i, cell in enumerate(cells) if i != label and not is_number(cell) and cell.lower() not in MISSING]
     if not text:
         return
     if separator != "," and all(re.fullmatch(r"[+-]?\d+,\d+", cells[i]) for i in text):
-        remedy = f"Make points of them: tr , . < {quoted(path)} > {beside(path, '.csv')}"
+        remedy = f"Make points of them: {filtered(path, 'tr , .')}"
         raise Damaged(f"line {number}: {cells[text[0]]!r} has a decimal comma. {remedy}")
-    i = text[0]
-    column = f"column {names[i]!r}" if i < len(names) else f"column {i}"
-    typed = names[i] if i < len(names) and re.fullmatch(r"\w[\w.]*", names[i]) else i
-    more = f" (and {len(text) - 1} more columns)" if len(text) > 1 else ""
-    remedy = f"If it holds the classes, add --label {typed} (in Python: label={typed!r}); else leave it out."
-    remedy = remedy if len(cells) > 1 else "If there are several columns, name their separator: --delimiter CHAR."
-    raise Damaged(f"line {number}: {column} holds text, {cells[i][:30]!r}{more}, not numbers. {remedy}")
+    where = [f"{names[i]!r}" if i < len(names) else str(i) for i in text]
+    holds = f"line {number}: column {where[0]} holds text, {cells[text[0]][:30]!r}, not numbers."
+    if len(text) > 1:
+        holds = f"line {number}: columns {listed(where)} hold text, such as {cells[text[0]][:30]!r}."
+    if len(cells) == 1:
+        raise Damaged(f"{holds} If there are several columns, name their separator: --delimiter CHAR.")
+    remedy = of_text([cells[i] for i in text], path) or text_remedy(first, path, separator, names, label, text)
+    raise Damaged(f"{holds} {remedy}")
+
+
+def text_remedy(
+    first: list[Line], path: Path, separator: str, names: tuple[str, ...], label: int | None, text: list[int]
+) -> str:
+    """Return how to use one column of text as labels, and how to leave the others out."""
+    width, quotes = len(cells_of(first[0][1], separator)), any('"' in line for _, line in first)
+
+    def leave_out(columns: list[int]) -> str:
+        command = "" if quotes else without_columns(path, separator, columns, width)
+        return f"leave {'it' if len(columns) == 1 else 'them'} out" + (f": {command}" if command else ".")
+
+    if label is not None:                                   # there are labels already
+        left = label - sum(i < label for i in text)
+        return f"With --label {typed_name(label, names) if names else left}, {leave_out(text)}"
+    typed = typed_name(text[0], names)
+    if len(text) == 1:
+        return f"If it holds the classes, add --label {typed} (in Python: label={typed!r}); else {leave_out(text)}"
+    return f"To use the first of them as classes, add --label {typed}; as for the rest, {leave_out(text[1:])}"
 
 
 def feature_lines(

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minivae.app.options import add_place
+
 if TYPE_CHECKING:
     from minivae.data import Dataset
 
@@ -23,6 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"the page to write (default: RUN/{FILE})")
     parser.add_argument("--rows", type=int, metavar="N", help="show the first N held-out data points (default: at most 500)")
     parser.add_argument("--overwrite", action="store_true", help="with --out: replace an earlier page")
+    add_place(parser)
 
 
 def explore_command(options: argparse.Namespace) -> int:
@@ -42,7 +45,7 @@ def explore_command(options: argparse.Namespace) -> int:
     out = options.out or run.path / FILE
     must_be_free("--out", "a new file", [out], options.overwrite or options.out is None)
     runs.make_directory(out.parent, "the directory of --out")
-    data = rows_of(data_of(run), options.rows)
+    data = rows_of(data_of(run, options.data), options.rows)
     say(options, f"integrating over z for {len(data.test_x)} held-out data points; fewer with --rows N")
     page = build(run.vae, data, run.path.resolve().name, evidence_for(run.vae, data.test_x))
     with write_atomically(out, "w") as file:

@@ -73,6 +73,9 @@ def test_moved_data_are_named_with_an_option_and_then_found(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     new = shutil.move(tmp_path / "home" / "d" / "x.npz", tmp_path / "y.npz")
     assert needs_data(run) == [2, 2, 2] and capsys.readouterr().err.count("add --data PATH") == 3
+    page = ["explore", str(run), "--out", str(tmp_path / "page.html"), "-q"]
+    assert cli.main(page) == 2 and "add --data PATH" in capsys.readouterr().err
+    assert cli.main([*page, "--data", str(new)]) == 0
     assert needs_data(run, "--data", str(new)) == [0, 0, 0]
     config = runs.read(run).config
     assert config["data"] == str(new) and f"--data {new}" in config["command"]

@@ -197,6 +197,33 @@ REFUSED = {
         {}, "train-images-idx3.*missing.*--data .*t10k-images"),
     "IDX labels": (lambda p: write(p / "train-labels-idx1-ubyte", idx(Y.astype(np.uint8))), {}, "labels\\?"),
     "other directory": (lambda p: savez(p / "a.npz", x=TABLE) and str(p), {}, r"--data .*a\.npz"),
+    "two text columns": (lambda p: write(p / "a.csv", "a,kind,colour\n" + "0,cat,red\n1,dog,red\n" * 9), {},
+                         "'kind', 'colour' hold text.*add --label kind; .*cut -d, -f1-2 < "),
+    "text beside the labels": (lambda p: write(p / "a.csv", "0,cat,red\n1,dog,red\n" * 9), {"label": 2},
+                               "With --label 1, leave it out: cut -d, -f1,3 < "),
+    "another case": (lambda p: write(p / "a.csv", "a,Kind\n" + "0,cat\n1,dog\n" * 9), {"label": "kind"},
+                     "Write --label Kind"),
+    "units": (lambda p: write(p / "a.csv", "a,b\nkg,m\n" + "0,1\n" * 9), {}, "such as 'kg': units.*sed 2d < "),
+    "true and false": (lambda p: write(p / "a.csv", "a,b\n" + "True,1\nFalse,0\n" * 9), {}, "write 1 and 0: sed -E"),
+    "per cent": (lambda p: write(p / "a.csv", "a,b\n" + "15%,1\n" * 9), {}, "tr -d % < "),
+    "thousands": (lambda p: write(p / "a.csv", 'a,b\n"1,234",1\n"2,345",0\n'), {}, "read_csv.*thousands=','"),
+    "ends": (lambda p: write(p / "a.csv", csv_of(TABLE).replace("\n", ",\n")), {},
+             "ends with a separator.*sed 's/,[$]//' < "),
+    "no such array": (lambda p: savez(p / "a.npz", x=TABLE, y=Y), {"label": "kind"}, "the labels are y. Leave it out"),
+    "label beside IDX labels": (lambda p: mnist(p), {"label": "0"}, "--label is for columns of a table.*Leave it out"),
+    "fractions as labels": (lambda p: savez(p / "a.npz", x=TABLE, y=TABLE[:, 0]),
+        {}, r"fractions.*np\.savez\('a-converted.npz', x=a\['x'\]\)"),
+    "every row a class": (lambda p: savez(p / "a.npz", x=TABLE, y=range(40)), {}, "largest of 40 has 1.*Without labels"),
+    "missing labels": (lambda p: savez(p / "a.npz", x=TABLE, y=np.where(Y, np.nan, 1)), {}, "missing labels .nan"),
+    "colours and opacity": (lambda p: save(p / "a.npy", np.stack([GREY] * 4, -1)), {}, r"x\[\.\.\., :3\]\.mean\(-1\)"),
+    "one row of pictures": (lambda p: save(p / "a.npy", GREY[None]), {}, r"Write x\[0\]"),
+    "feather": (lambda p: write(p / "a.feather", b"ARROW1" + bytes(9)), {}, "Feather.*read_feather"),
+    "tiff": (lambda p: write(p / "a.tif", b"II*\0" + bytes(9)), {}, "one picture"),
+    "matrix market": (lambda p: write(p / "a.mtx", "%%MatrixMarket matrix\n"), {}, "Matrix Market.*mmread"),
+    "fits": (lambda p: write(p / "a.fits", "SIMPLE  =  T"), {}, "FITS.*astropy"),
+    "r": (lambda p: write(p / "a.rds.gz", b"X\n\0\0\0\3"), {}, "data of R.*in R:"),
+    "records": (lambda p: write(p / "a.jsonl", '{"a": 1}\n{"a": 2}\n'), {}, "JSON with names.*lines=True"),
+    "unknown": (lambda p: write(p / "a.bin", bytes(range(1, 99))), {}, "kind is not recognised.*These are read"),
     "delimiter": (lambda p: write(p / "a.csv", "1,2\n"), {"delimiter": "1"}, "delimiter must be one character"),
 }  # fmt: skip
 
@@ -253,7 +280,10 @@ def test_text_labels_have_one_number_in_both_parts(tmp_path):
         (csv_of(FLAT, label=Y), "the first column looks like 2 classes.*--label 0"),
         (csv_of(FLAT, label=Y, at=-1), "the last column looks like 2 classes.*--label 64"),
         (csv_of(TABLE, header=[*"abcdefghi", "target"], label=Y, at=-1), "the last column looks like.*--label target"),
-        (csv_of(TABLE, label=range(40)), "the first column counts the rows, 0 to 39"),
+        (csv_of(TABLE, label=range(40)), "the first column counts the rows, 0 to 39.*: cut -d, -f2-10 < "),
+        (csv_of(TABLE, ";", label=range(7, 47)), "counts the rows, 7 to 46.*: cut -d';' -f2-10 < "),
+        (csv_of(TABLE, header=[*"ab", "class", *"cdefghi"], label=Y, at=2), "column 2 looks like 2 classes.*--label class"),
+        ("1999,2000,2001\n" + csv_of(TABLE[:, :3]), "line 1 is 1999, 2000, 2001, ...: a header"),
         (csv_of(TABLE, header=["", *"abcdefghi"], label=range(1, 41)), "the first column counts the rows, 1 to 40"),
         ("0,1,2\n" + csv_of(TABLE[:, :3]), "line 1 is 0, 1, 2, ...: a header.*sed 1d"),
         (csv_of(TABLE), None),
@@ -262,8 +292,33 @@ def test_text_labels_have_one_number_in_both_parts(tmp_path):
     ],
 )
 def test_suspicious_column_is_warned_of(content, warned, tmp_path):
-    notes = data.load(write(tmp_path / "a.csv", content)).about.notes
+    how = {"delimiter": ";"} if ";" in content else {}
+    notes = data.load(write(tmp_path / "a.csv", content), **how).about.notes
     assert re.search(warned, notes[0]) if warned else notes == ()
+
+
+def test_index_is_warned_of_beside_labels(tmp_path):
+    rows = np.column_stack([range(1, 41), Y, TABLE])
+    path = write(tmp_path / "a.csv", csv_of(rows, header=["Id", "label", *"abcdefghi"]))
+    counted, classes = data.load(path).about.notes
+    assert "counts the rows" in counted and "column 1 looks like 2 classes" in classes and "--label label" in classes
+    for label in ("label", 1):
+        assert [note[:33] for note in data.load(path, label=label).about.notes] == [counted[:33]]
+
+
+def test_missing_file_names_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = write(tmp_path / "a.csv", csv_of(TABLE))
+    for source, words in (("https://a.org/b.csv", "curl -LO https://a.org/b.csv"), ("~/a.csv", f"Write --data {path}"),
+                          ("mnist", "the bundled digits"), ("no/a.csv", "Is the path right?"),
+                          ("", "an empty text")):           # fmt: skip
+        with pytest.raises(ValueError, match=re.escape(words)):
+            data.load(source)
+
+
+def test_excel_line_that_names_the_separator_is_skipped(tmp_path):
+    path = write(tmp_path / "a.csv", "sep=;\n" + csv_of(TABLE, ";", header=list("abcdefghi")))
+    assert data.load(path, delimiter=";").train_x.shape == (32, 9)
 
 
 def test_transposed_pictures_are_turned(tmp_path):
@@ -364,13 +419,14 @@ def test_structure_is_found_after_the_printed_remedy(divisor, words, tmp_path, c
     assert mu.var(axis=0).max() > 0.01                      # an active latent dimension
 
 
-TYPED = [("--hidden 0", "--hidden 128"), ("--latent 0", "--latent 1"), ("--epochs 0", "--epochs 1")]
+TYPED = [("--hidden 0", "--hidden 128"), ("--latent 0", "--latent 1"), ("--epochs 0", "--epochs 1"),
+         ("--image 0x8", "--image 28x28"), ("--save-every 0", "--save-every 1")]
 
 
 @pytest.mark.parametrize("wrong, typed", TYPED)
 def test_remedy_of_the_command_is_an_option(wrong, typed, tmp_path, capsys):
     code, printed = run(["train", *wrong.split(), "--out", str(tmp_path / "no")], capsys)
-    assert code == 2 and f"Try {typed}." in printed.err and wrong.split()[0] in printed.err
+    assert code == 2 and re.search(f"(Try|Write) {typed}[.]", printed.err) and wrong.split()[0] in printed.err
 
 
 def test_label_column_is_named_beside_the_refusal_it_causes(tmp_path, capsys):

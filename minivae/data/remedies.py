@@ -1,0 +1,45 @@
+"""Commands of the shell that mend a table of text. Each writes a new file; the old one stays as it is."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from minivae.data.raw import beside, quoted
+
+
+def filtered(path: Path, program: str) -> str:
+    """Return the command that sends a file, unpacked if it is gzipped, through a program into a new file."""
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    new = beside(path, ".tsv" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ".csv")
+    return f"gunzip -c {quoted(path)} | {program} > {new}" if packed else f"{program} < {quoted(path)} > {new}"
+
+
+def without_columns(path: Path, separator: str, left_out: Sequence[int], width: int) -> str:
+    """Return the command that leaves columns out, numbered from 0; without the others there is none: ""."""
+    kept = [i for i in range(width) if i not in left_out]
+    if separator == " " or not kept:                        # cut takes every blank for a separator
+        return ""
+    runs = []
+    for i in kept:
+        if runs and i == runs[-1][1] + 1:
+            runs[-1][1] = i
+        else:
+            runs.append([i, i])
+    fields = ",".join(f"{a + 1}" if a == b else f"{a + 1}-{b + 1}" for a, b in runs)
+    between = {"\t": "", ",": "-d, "}.get(separator, f"-d'{separator}' ")
+    return filtered(path, f"cut {between}-f{fields}")
+
+
+def of_text(cells: list[str], path: Path) -> str | None:
+    """Return the remedy for cells that only look like text: true and false, per cent, thousands; None for others."""
+    if all(re.fullmatch("true|false", cell, re.IGNORECASE) for cell in cells):
+        program = "sed -E 's/(True|TRUE|true)/1/g; s/(False|FALSE|false)/0/g'"
+        return f"To write 1 and 0: {filtered(path, program)}"
+    if all(re.fullmatch(r"[+-]?[\d.]+ ?%", cell) for cell in cells):
+        return f"Without per cent signs: {filtered(path, 'tr -d %')}"
+    if all(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", cell) for cell in cells):
+        new = str(beside(path, ".csv"))
+        read = f"import pandas; pandas.read_csv({str(path)!r}, thousands=',').to_csv({new!r}, index=False)"
+        return f"Without commas between thousands, in Python: {read}"
+    return None
