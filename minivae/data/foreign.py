@@ -29,7 +29,7 @@ PARQUET = ("import pandas", "pandas.read_parquet({path!r}).to_csv({csv!r}, index
 EXCEL = ("import pandas", "pandas.read_excel({path!r}).to_csv({csv!r}, index=False)")
 SVMLIGHT = ("import numpy as np; from sklearn.datasets import load_svmlight_file; x, y = load_svmlight_file({path!r})",
             "np.savez({npz!r}, x=x.toarray(), y=y)")        # fmt: skip
-JSON = ("import json, numpy as np", "np.save({npy!r}, np.array(json.load({open}({path!r}))))")
+JSON = ("import json, numpy as np; f = {open}({path!r})", "np.save({npy!r}, np.array(json.load(f))); f.close()")
 RECORDS = ("import pandas", "pandas.read_json({path!r}, lines={lines}).to_csv({csv!r}, index=False)")
 FEATHER = ("import pandas", "pandas.read_feather({path!r}).to_csv({csv!r}, index=False)")
 STATA = ("import pandas", "pandas.read_stata({path!r}).to_csv({csv!r}, index=False)")

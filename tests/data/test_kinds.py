@@ -379,46 +379,6 @@ def test_run_of_an_older_version_reads_its_data_as_before(tmp_path, capsys, monk
     assert run(["plot", out], capsys)[0] == 0
 
 
-# Remedies: the values, the words that the command prints, and the options or the division that follow them.
-COUNTED, PERCENT, GENES = np.arange(60).reshape(20, 3) % 6, RNG.integers(0, 101, (20, 3)), RNG.integers(0, 15, (20, 5))
-REMEDIES = {
-    "counts": (COUNTED, r"use (--likelihood binomial --trials 5)"),
-    "percentages": (PERCENT, r"use (--likelihood binomial --trials \d+)"),
-    "genes": (GENES, r"use (--likelihood binomial --trials 14)"),
-    "genes, gaussian": (GENES, r"or use (--likelihood gaussian)"),
-    "large": (PERCENT * 7, r"or use (--likelihood gaussian)"),
-    "negative": (PERCENT - 50.5, r"or use (--likelihood gaussian)"),
-    "fractions above 1": (PERCENT / 30, r"or use (--likelihood gaussian)"),
-    "bytes of no picture": (PERCENT * 2, r"they are no grey levels, use (--likelihood gaussian)"),
-}
-
-
-@pytest.mark.parametrize("kind", REMEDIES)
-def test_printed_remedy_trains_when_typed(kind, tmp_path, capsys, monkeypatch):
-    end_quickly(monkeypatch)
-    x, words = REMEDIES[kind]
-    command = ["train", "--data", save(tmp_path / "a.npy", x), "--epochs", "1", "--hidden", "4"]
-    command += ["--out", str(tmp_path / "run")]
-    code, printed = run([*command, "-q"], capsys)
-    found = re.search(words, printed.err)
-    assert code == 2 and found and printed.err.count("\n") == 1
-    assert run([*command, *found[1].split(), "-q"], capsys)[0] == 0
-
-
-AFTER = [(40, r"use (--likelihood binomial --trials 5)"), (1 / 7, r"use (--likelihood gaussian)")]
-
-
-@pytest.mark.parametrize("divisor, words", AFTER)
-def test_structure_is_found_after_the_printed_remedy(divisor, words, tmp_path, capsys, monkeypatch):
-    end_quickly(monkeypatch)
-    path, out = save(tmp_path / "a.npy", (pictures(200).reshape(200, 64) // divisor).astype(int)), str(tmp_path / "run")
-    command = ["train", "--data", path, "--epochs", "40", "--batch", "20", "--hidden", "8", "--out", out, "-q"]
-    typed = re.search(words, run(command, capsys)[1].err)[1].split()
-    assert run([*command, *typed], capsys)[0] == 0
-    mu, _ = runs.read(Path(out)).vae.encode(data.load(path).test_x)
-    assert mu.var(axis=0).max() > 0.01                      # an active latent dimension
-
-
 TYPED = [("--hidden 0", "--hidden 128"), ("--latent 0", "--latent 1"), ("--epochs 0", "--epochs 1"),
          ("--image 0x8", "--image 28x28"), ("--save-every 0", "--save-every 1")]
 
