@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivae import data, figures, runs
+from minivae import data, figures
 from minivae.app import cli
 from minivae.data import DataError
 from minivae.figures.arguments import class_names, classes_of, shown

@@ -1,0 +1,106 @@
+"""Time and memory of training on files as people have them: Fashion-MNIST, Kaggle's csv, Keras' npz, a table with text.
+
+    python -m tests.benchmarks.files DIR [--epochs N] [--rows N] [--out DIR] [--only NAME ...] [--json]
+
+DIR has the directories mnist and fashion_mnist with the IDX files of both sets. The other files are made from them, into
+--out, before the time is taken. Every kind is trained by a process of its own: `python -m minivae train`, with all its
+figures, which are in --out afterwards.
+
+Kinds:
+    idx      Fashion-MNIST as it is published
+    kaggle   MNIST as train.csv: a header, the label first, 784 pixels
+    keras    MNIST as mnist.npz: x_train, y_train, x_test, y_test
+    table    Fashion-MNIST as a table of 16 columns, the means of 7 x 7 blocks of pixels, with the names of the classes
+
+Columns of the table:
+    file     size of the data, in MB
+    seconds  from the start of the process to its end
+    peak     largest memory of the process, in MiB, by getrusage (os.wait4)
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from minivae import data
+
+NAMES = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle boot".replace("Ankle ", "Ankle_").split()
+KINDS = ("idx", "kaggle", "keras", "table")
+
+
+def make(kind: str, home: Path, out: Path, rows: int | None) -> tuple[Path, list[str]]:
+    """Make the file of a kind from at most `rows` training rows; return its path and the options that read it."""
+    if kind == "idx":
+        return home / "fashion_mnist", []
+    whole = data.load(str(home / ("fashion_mnist" if kind == "table" else "mnist")))
+    x, y = whole.train_x.levels[:rows], whole.train_y[:rows]
+    if kind == "keras":
+        test = data.load(str(home / "mnist")).test_x[: None if rows is None else max(1, rows // 6)]
+        test = np.rint(test * 255).astype(np.uint8).reshape(-1, 28, 28)
+        np.savez(out / "mnist.npz", x_train=x.reshape(-1, 28, 28), y_train=y, x_test=test, y_test=whole.test_y[: len(test)])
+        return out / "mnist.npz", []
+    if kind == "kaggle":
+        header, path = ",".join(["label", *(f"pixel{i}" for i in range(784))]), out / "train.csv"
+        np.savetxt(path, np.column_stack([y, x]), "%d", ",", header=header, comments="")
+        return path, ["--label", "label"]
+    blocks = x.reshape(-1, 4, 7, 4, 7).mean(axis=(2, 4)).reshape(-1, 16) / 255
+    lines = [",".join([*(f"block{i}" for i in range(16)), "kind"])]
+    lines += [",".join([*(f"{value:.3f}" for value in row), NAMES[label].replace("_", " ")]) for row, label in zip(blocks, y)]
+    (out / "table.csv").write_text("\n".join(lines) + "\n")
+    return out / "table.csv", ["--label", "kind"]
+
+
+def measured(command: Sequence[str]) -> tuple[int, float, float]:
+    """Run a command; return its exit code, its seconds and its peak memory in MiB."""
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    unit = 1 if sys.platform == "darwin" else 1024          # bytes on macOS, else KiB
+    return child.returncode, time.perf_counter() - began, usage.ru_maxrss * unit / 2**20
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a directory."""
+    return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train on every kind and print a table; return 1 if a training failed."""
+    parser = argparse.ArgumentParser("python -m tests.benchmarks.files", description=__doc__.split("\n")[0])
+    parser.add_argument("home", type=Path, metavar="DIR", help="directory with mnist and fashion_mnist")
+    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="epochs (default: %(default)s)")
+    parser.add_argument("--rows", type=int, metavar="N", help="training rows of the files that are made (default: all)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="keep files and runs in this new directory")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, metavar="NAME", help="kinds (default: all)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(argv)
+    rows = []
+    with tempfile.TemporaryDirectory() as room:
+        out = options.out or Path(room)
+        out.mkdir(parents=True, exist_ok=True)
+        for kind in options.only:
+            path, how = make(kind, options.home, out, options.rows)
+            command = [sys.executable, "-m", "minivae", "train", "--data", str(path), *how, "-q"]
+            code, seconds, peak = measured([*command, "--epochs", str(options.epochs), "--out", str(out / kind)])
+            rows.append({"kind": kind, "file": size_of(path) / 1e6, "seconds": seconds, "peak": peak, "code": code})
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print(f"{'kind':8} {'file/MB':>8} {'seconds':>8} {'peak/MiB':>9}")
+        for row in rows:
+            failed = "  failed" if row["code"] else ""
+            print(f"{row['kind']:8} {row['file']:8.1f} {row['seconds']:8.1f} {row['peak']:9.0f}{failed}")
+    return int(any(row["code"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
