@@ -7,6 +7,7 @@ Modules that import NumPy are imported when a command runs: `--help` needs neith
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 from minivae import __version__
@@ -181,7 +182,7 @@ def sample_command(options: argparse.Namespace) -> int:
 
     checks.whole_number("-n", options.n, 1)
     run = runs.read(options.run)
-    shape, x = pictures_of(options, run)
+    shape, data, pixels = pictures_of(options, run)
     out = runs.make_directory(options.out or run.path)
     array, picture = out / "samples.npy", out / "samples.png"
     must_be_free("--out", "without earlier samples", (array, picture), options.overwrite)
@@ -193,7 +194,7 @@ def sample_command(options: argparse.Namespace) -> int:
     files = [{"path": str(array), "alt": None}]
     if shape is not None:
         same_rng = np.random.default_rng(options.seed)      # so that the picture shows the samples of the array
-        figure, alt = figures.prior_samples(run.vae, same_rng, shape, options.n, x)
+        figure, alt = figures.prior_samples(run.vae, same_rng, shape, options.n, data, pixels)
         style.save(figure, alt, picture)
         files.append({"path": str(picture), "alt": alt})
     document = {"n": options.n, "seed": options.seed, "files": files}
@@ -202,9 +203,9 @@ def sample_command(options: argparse.Namespace) -> int:
 
 
 def pictures_of(options: argparse.Namespace, run) -> tuple:
-    """Return the image shape of a run, and the held-out rows if its data are the digits, else None: no file is read.
+    """Return the image shape of a run, and of its held-out data: the rows, or their smallest, average and largest number.
 
-    An older run does not store the shape: its data have it, if they are there.
+    No file is read, but for an older run, which does not store the shape: its data have it, if they are there.
     """
     from minivae import runs
     from minivae.app.run_data import data_of
@@ -213,15 +214,19 @@ def pictures_of(options: argparse.Namespace, run) -> tuple:
     if "image_shape" not in run.config or run.config["data"] == "digits":
         try:
             data = data_of(run)
-            return data.image_shape, data.test_x
+            return data.image_shape, data.test_x, None
         except DataError as error:
             say(options, f"no picture, because this older run does not store its shape. {str(error).split(' If they')[0]}")
-            return None, None
+            return None, None, None
     shape = run.config["image_shape"]
     is_pair = isinstance(shape, list) and [type(side) for side in shape] == [int, int]
     if shape is not None and not (is_pair and shape[0] * shape[1] == run.vae.features and shape[0] > 0):
         runs.damaged(run.path / "config.json", f"its image_shape is {shape!r}")
-    return None if shape is None else tuple(shape), None
+    pixels = run.config.get("pixels")
+    numbers = isinstance(pixels, list) and len(pixels) == 3 and all(type(one) is float for one in pixels)
+    if pixels is not None and not (numbers and -math.inf < pixels[0] <= pixels[1] <= pixels[2] < math.inf):
+        runs.damaged(run.path / "config.json", f"its pixels are {pixels!r}")
+    return None if shape is None else tuple(shape), None, pixels
 
 
 def sweep_command(options: argparse.Namespace) -> int:

@@ -13,9 +13,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 from minivae.app.progress import discard, tell
+
+TEXTS = {"data": str, "label": str, "delimiter": str, "out": Path, "resume": Path}        # options with any text
 
 
 def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
@@ -29,13 +32,22 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     try:
         with without_windows():
             try:
-                options = parser.parse_args(argv)
+                options = parsed(parser, argv)
             except SystemExit as end:                       # argparse has printed the help or its message
                 flush_or_discard(sys.stdout)
                 return int(end.code or 0)
             return exit_code(parser, options)
     finally:
         flush_or_discard(sys.stderr)
+
+
+def parsed(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """Return the options. Before Python 3.13, argparse makes [] of --label=--: here it is the text that was typed."""
+    options = parser.parse_args(argv)
+    for name, kind in TEXTS.items():
+        if getattr(options, name, None) == []:
+            setattr(options, name, kind("--"))
+    return options
 
 
 def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

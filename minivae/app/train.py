@@ -14,6 +14,7 @@ from minivae.app.progress import Progress, Silent, say, tell
 from minivae.app.results import MEASURED, draw, explore, measure, report
 from minivae.app.run_data import checksum, choose_likelihood, data_of, places_of, prepare_data
 from minivae.app.typed import line, option, replaced
+from minivae.data.dataset import pixels_of
 from minivae.runs import checkpoint
 from minivae.runs.checkpoint import Saved
 from minivae.train import Diverged, Training
@@ -93,7 +94,7 @@ def new_training(options: argparse.Namespace, again: str) -> tuple[Training, dic
     settings |= {name: getattr(options, name) for name in ("batch", "lr", "samples")}
     config = {"data": options.data, "seed": options.seed, **settings, "model": checkpoint.describe(vae)}
     config |= {"reading": reading_of(options), "binarize": options.binarize, "image_shape": whole.image_shape}
-    config |= {"data_places": places_of(options.data, options.out)}
+    config |= {"data_places": places_of(options.data, options.out), "pixels": pixels_of(prepared.test_x)}
     config |= {"command": again, "data_crc32": checksum(prepared)}
     return Training(vae, prepared, rng, **settings), config, []
 

@@ -127,6 +127,11 @@ class Dataset:
         return replace(self, test_x=self.test_x[rows], test_y=None if self.test_y is None else self.test_y[rows])
 
 
+def pixels_of(x: NDArray) -> tuple[float, float, float]:
+    """Return the smallest, the average and the largest number."""
+    return float(x.min()), float(x.mean()), float(x.max())
+
+
 def draw_binary(x: NDArray, rng: np.random.Generator) -> NDArray:
     """Draw zeros and ones, 1 with probability x: (B, D) of float32."""
     return (rng.random(x.shape, np.float32) < x).astype(np.float32)

@@ -102,7 +102,10 @@ def draw_map(
     drawn = mu[::every]
     draw_codes(axes, drawn, labels if labels is None else labels[::every], every_class)
     for i in some:
-        axes.add_patch(Ellipse(mu[i], *(4 * sigma[i]), fill=False, ec=DARK, lw=1.1, zorder=6))
+        axes.add_patch(Ellipse(mu[i], *(4 * sigma[i]), fill=False, ec=DARK, lw=1.1, zorder=4))
+    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)[:, None]
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=-1)                  # (48, 1, 2)
+    outlines = (mu[some] + 2 * sigma[some] * circle).reshape(-1, 2)
     inside = percent([(np.hypot(*mu.T) < r).mean() for r in RADII])
     short = are_short(every_class)
     kind = "Dots" if labels is None else "Numerals" if short else "Symbols"
@@ -116,10 +119,11 @@ def draw_map(
     alt = f"{means}; {inside} of them lie within radius 1, 2 and 3 (prior: {percent(MASS_WITHIN)})."
     places = np.empty((0, 2))
     if labels is not None:
-        right, places = draw_classes(axes, mu, labels, drawn, every_class)
+        avoided = drawn if short else np.concatenate([drawn, outlines])         # a numeral is readable on an ellipse
+        right, places = draw_classes(axes, mu, labels, avoided, every_class)
         caption += f" The nearest class median predicts the class of {100 * right:.0f} % of the data points."
         alt += f" The nearest class median predicts the class of {100 * right:.0f} %."
-    draw_prior(axes, np.concatenate([drawn, places]), named=(high - low).max() < 14)
+    draw_prior(axes, np.concatenate([drawn, outlines, places]), named=(high - low).max() < 14)
     return caption, alt
 
 
@@ -133,7 +137,8 @@ def limits(points: NDArray) -> tuple[NDArray, NDArray]:
 def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
     """Draw circles with the radii RADII; `named` adds the prior probability within each.
 
-    The label is at the place of the circle that is farthest from the points `taken` (K, 2).
+    The label is at the place of the circle that is farthest from the points `taken` (K, 2). Where none is free, it is left
+    out; the caption has the probabilities.
     """
     angle = np.pi / 2 + np.pi / 24 * np.array([0, *(side * step for step in range(1, 24) for side in (1, -1))])
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)               # (47, 2), upward first
@@ -141,7 +146,7 @@ def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
     distance = np.linalg.norm(labels[:, :, None] - taken, axis=-1).min(axis=2, initial=np.inf)  # (3, 47)
     for r, mass, places, free in zip(RADII, MASS_WITHIN, labels, distance):
         axes.add_patch(Circle((0, 0), r, fill=False, **DASHED))
-        if named:
+        if named and free.max() > 0.02 * np.ptp(axes.get_xlim()):
             write(axes, *places[free.argmax()], f"{100 * mass:.0f} %", size=8, color=GREY)
 
 
@@ -174,7 +179,8 @@ def draw_classes(
     low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
     longest = max(len(named[label].name) for label in classes)
     size = (16 if len(classes) <= 12 else 11) if longest <= 2 else 10
-    places = free_places(medians, drawn, low, high, wide=max(1.0, 0.26 * longest))
+    inches = axes.get_position().width * axes.figure.get_figwidth()
+    places = free_places(medians, drawn, low, high, wide=max(1.0, 1.6 * longest / inches))
     for label, median, place in zip(classes, medians, places):
         colour = named[label].colour
         if np.linalg.norm(place - median) > 0.04 * (high - low).max():          # a shorter line would look like a dot

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from minivae import checks
+from minivae.data.dataset import pixels_of
 from minivae.figures.arguments import Class, Names, classes_of, latent_is, shape_of
 from minivae.figures.latent import prior_quantiles
 from minivae.figures.style import DARK, GREY, Drawn, Shape, at_right, explain, minus, number, page, show, styled
@@ -73,24 +74,26 @@ def name_columns(axes: Axes, classes: Sequence[Class | None]) -> None:
 
 @styled
 def prior_samples(
-    vae: VAE, rng: np.random.Generator, image_shape: Shape, n: int = 64, x: NDArray | None = None
-) -> Drawn:
+    vae: VAE, rng: np.random.Generator, image_shape: Shape, n: int = 64, x: NDArray | None = None,
+    pixels: Sequence[float] | None = None,
+) -> Drawn:  # fmt: skip
     """Draw n new images: for each z ~ N(0, I), the mean of p(x|z) and a sample from p(x|z).
 
-    With data x, the caption compares their average pixel. It may differ: the decoder is not trained at values of z that are
-    far from the codes of all data.
+    With data x, or with the smallest, average and largest of their pixels, the caption compares their average pixel. It may
+    differ: the decoder is not trained at values of z that are far from the codes of all data.
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     z = checks.generator("rng", rng).standard_normal((n, vae.latent))
     pictures = {"mean of p(x|z)": vae.decode(z), "sample from p(x|z), same z": vae.sample(rng, z)}
     means, samples = pictures.values()
+    pixels = pixels if x is None else pixels_of(vae.check_data(x))
     columns = math.ceil(math.sqrt(n))
     height = 3.9 * math.ceil(n / columns) * (shape[0] + 2) / (columns * (shape[1] + 2))     # of a panel, in inches
     figure = page(8.4, min(height, 8.0) + 0.95)
     for axes, (title, images) in zip(figure.subplots(1, 2), pictures.items()):
-        show(axes, vae, images, shape, columns, ink=means if x is None else x)
+        show(axes, vae, images, shape, columns, ink=means if pixels is None else np.array(pixels))
         axes.set_title(title)
-    data = f", {number(vae.check_data(x).mean())} in the data" if x is not None else ""
+    data = f", {number(pixels[1])} in the data" if pixels is not None else ""
     noise = number(np.sqrt(((samples - means) ** 2).mean()))
     average = f"Average pixel: {number(means.mean())} left, {number(samples.mean())} right{data}."
     caption = f"{average} A sample differs from its mean by {noise} per pixel (root mean square)."

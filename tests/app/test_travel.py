@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae import runs
-from minivae.app import cli, evaluate, results, sweep, typed
+from minivae.app import cli, evaluate, results, runner, sweep, typed
 from minivae.data.raw import quoted
 from minivae.runs import directory
 from tests.helpers.samples import pictures
@@ -102,11 +102,18 @@ def test_sample_needs_no_data(tmp_path, capsys):
     shutil.rmtree(tmp_path / "home" / "d")
     assert cli.main(["sample", str(run), "-n", "4"]) == 0
     assert np.load(run / "samples.npy").shape == (4, 8, 8) and (run / "samples.png").exists()
+    held_out = pictures()[np.r_[8:40:10, 9:40:10]] / 255    # every fifth row of each class
+    assert cli.main(["sample", str(run), "--json", "--overwrite"]) == 0
+    assert f"{held_out.mean():.3f} in the data" in capsys.readouterr().out
     config = runs.read(run).config
     for wrong in ([8], [8, 9], "8x8", [True, 64], [-8, -8]):
         runs.write_json(run / "config.json", config | {"image_shape": wrong})
         assert cli.main(["sample", str(run), "--overwrite"]) == 2
     assert "its image_shape is" in capsys.readouterr().err
+    for wrong in (0.5, [0.0, 2.0, 1.0], [0, 1], ["a", "b", "c"]):
+        runs.write_json(run / "config.json", config | {"pixels": wrong})
+        assert cli.main(["sample", str(run), "--overwrite"]) == 2
+    assert "its pixels are" in capsys.readouterr().err
 
 
 def test_older_run_without_places_and_shape_is_used(tmp_path, monkeypatch, capsys):
@@ -140,7 +147,6 @@ def test_remedy_for_too_few_epochs_is_an_option(tmp_path, capsys):
 
 PATHS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=12)
 PATHS = PATHS | PATHS.map(lambda text: f"-{text}") | st.sampled_from(["--", "-", "a b", "it's", '"', "-1", "--out", "$(x)"])
-LABELS = PATHS.filter(lambda text: text != "--")            # argparse leaves it out wherever it stands
 MOST = settings(max_examples=50, deadline=None)
 PARSER = cli.make_parser()
 
@@ -154,11 +160,11 @@ def parsed(command):
     """Return the options of a printed command, as the shell and the parser read it."""
     words = shlex.split(command)
     assert words[0] == "minivae"
-    return PARSER.parse_args(words[1:])
+    return runner.parsed(PARSER, words[1:])
 
 
 @MOST
-@given(PATHS, LABELS, LABELS, PATHS, st.sampled_from([None, (), (8, 4)]))
+@given(PATHS, PATHS, PATHS, PATHS, st.sampled_from([None, (), (8, 4)]))
 def test_printed_train_command_is_parsed_back(data, label, delimiter, out, hidden):
     given = Namespace(**cli.DEFAULTS | {"data": data, "label": label, "delimiter": delimiter, "out": Path(out), "epochs": 3})
     given = Namespace(**vars(given) | ({} if hidden is None else {"hidden": hidden}) | {"transpose": True, "resume": None})
@@ -170,7 +176,7 @@ def test_printed_train_command_is_parsed_back(data, label, delimiter, out, hidde
 
 
 @MOST
-@given(PATHS, LABELS, PATHS)
+@given(PATHS, PATHS, PATHS)
 def test_printed_evaluate_and_sweep_commands_are_parsed_back(run, data, out):
     common = {"out": Path(out), "seed": 1, "data": data}
     asked = Namespace(run=Path(run), k=(1, 10), ais=True, exact=False, gap=True, rows=7, **common)
@@ -202,6 +208,13 @@ def test_commands_printed_for_names_with_a_dash_run(tmp_path, monkeypatch, capsy
     assert cli.main([*shlex.split(following), "-q"]) == 0
     evaluated = re.search("again  minivae (.*)", capsys.readouterr().out)[1]
     assert cli.main([*shlex.split(evaluated), "-q"]) == 0
+
+
+def test_column_with_the_name_of_two_dashes_is_a_label(tmp_path, capsys):
+    path = tmp_path / "x.csv"
+    path.write_text("a,--\n" + "0.5,1\n0,0\n" * 9)
+    assert cli.main(["data", str(path), "--label=--", "--out", str(tmp_path / "sheet")]) == 0
+    assert "1 feature; 2 classes (0, 1)" in capsys.readouterr().out
 
 
 # Threads and notebooks

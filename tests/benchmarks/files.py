@@ -32,7 +32,7 @@ import numpy as np
 
 from minivae import data
 
-NAMES = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle boot".replace("Ankle ", "Ankle_").split()
+NAMES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot".split(",")
 KINDS = ("idx", "kaggle", "keras", "table")
 
 
@@ -45,7 +45,8 @@ def make(kind: str, home: Path, out: Path, rows: int | None) -> tuple[Path, list
     if kind == "keras":
         test = data.load(str(home / "mnist")).test_x[: None if rows is None else max(1, rows // 6)]
         test = np.rint(test * 255).astype(np.uint8).reshape(-1, 28, 28)
-        np.savez(out / "mnist.npz", x_train=x.reshape(-1, 28, 28), y_train=y, x_test=test, y_test=whole.test_y[: len(test)])
+        parts = {"x_train": x.reshape(-1, 28, 28), "y_train": y, "x_test": test, "y_test": whole.test_y[: len(test)]}
+        np.savez(out / "mnist.npz", **parts)
         return out / "mnist.npz", []
     if kind == "kaggle":
         header, path = ",".join(["label", *(f"pixel{i}" for i in range(784))]), out / "train.csv"
@@ -53,7 +54,7 @@ def make(kind: str, home: Path, out: Path, rows: int | None) -> tuple[Path, list
         return path, ["--label", "label"]
     blocks = x.reshape(-1, 4, 7, 4, 7).mean(axis=(2, 4)).reshape(-1, 16) / 255
     lines = [",".join([*(f"block{i}" for i in range(16)), "kind"])]
-    lines += [",".join([*(f"{value:.3f}" for value in row), NAMES[label].replace("_", " ")]) for row, label in zip(blocks, y)]
+    lines += [",".join([*(f"{value:.3f}" for value in row), NAMES[label]]) for row, label in zip(blocks, y)]
     (out / "table.csv").write_text("\n".join(lines) + "\n")
     return out / "table.csv", ["--label", "kind"]
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from derivations.engine import ledger
-from tests.benchmarks import evidence, model, scaling, timing
+from minivae.data import load
+from tests.benchmarks import evidence, files, model, scaling, timing
+from tests.helpers.samples import idx, write
 
 SIZES = (1, 10, 100, 1000)
 
@@ -137,3 +140,31 @@ def test_contenders_with_equal_loss_and_gradient_agree():
 )
 def test_contender_with_a_wrong_loss_or_gradient_is_noticed(other, message):
     assert message in model.disagreement(other, contender(2.0, [[1.0, -2.0]], [0.5]))
+
+
+# Files as people have them
+
+CHILD = [sys.executable, "-c", "import sys, time; x = bytearray(90_000_000); time.sleep(0.1); sys.exit(3)"]
+
+
+def test_benchmark_files_are_read_as_their_kinds(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("mnist", "fashion_mnist"):
+        (tmp_path / name).mkdir()
+        for part, n in (("train", 120), ("t10k", 30)):
+            write(tmp_path / name / f"{part}-images-idx3-ubyte.gz", idx(rng.integers(0, 256, (n, 28, 28)).astype(np.uint8)))
+            write(tmp_path / name / f"{part}-labels-idx1-ubyte.gz", idx((np.arange(n) % 10).astype(np.uint8)))
+    found = {}
+    for kind in files.KINDS:
+        path, options = files.make(kind, tmp_path, tmp_path, 60)
+        about = load(str(path), **dict([(options[0].strip("-"), options[1])] if options else [])).about
+        found[kind] = about.train, about.held_out, about.features, about.image_shape, about.taken_for[:4]
+        assert len(about.classes) == 10 and (kind == "table") == ("Ankle boot" in about.classes)
+    grey = (784, (28, 28), "grey")
+    assert found == {"idx": (120, 30, *grey), "kaggle": (50, 10, *grey), "keras": (60, 10, *grey),
+                     "table": (50, 10, 16, None, "frac")}   # fmt: skip
+
+
+def test_benchmark_measures_time_memory_and_exit_code_of_a_process():
+    code, seconds, peak = files.measured(CHILD)
+    assert code == 3 and seconds > 0.1 and 86 < peak < 400
