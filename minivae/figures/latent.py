@@ -137,8 +137,7 @@ def limits(points: NDArray) -> tuple[NDArray, NDArray]:
 def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
     """Draw circles with the radii RADII; `named` adds the prior probability within each.
 
-    The label is at the place of the circle that is farthest from the points `taken` (K, 2). Where none is free, it is left
-    out; the caption has the probabilities.
+    The label is at the place of the circle that is farthest from the points `taken` (K, 2).
     """
     angle = np.pi / 2 + np.pi / 24 * np.array([0, *(side * step for step in range(1, 24) for side in (1, -1))])
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)               # (47, 2), upward first
@@ -146,8 +145,8 @@ def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
     distance = np.linalg.norm(labels[:, :, None] - taken, axis=-1).min(axis=2, initial=np.inf)  # (3, 47)
     for r, mass, places, free in zip(RADII, MASS_WITHIN, labels, distance):
         axes.add_patch(Circle((0, 0), r, fill=False, **DASHED))
-        if named and free.max() > 0.02 * np.ptp(axes.get_xlim()):
-            write(axes, *places[free.argmax()], f"{100 * mass:.0f} %", size=8, color=GREY)
+        if named:                                           # below the names of classes, above the ellipses
+            write(axes, *places[free.argmax()], f"{100 * mass:.0f} %", size=8, color=GREY, zorder=4.5)
 
 
 def are_short(classes: dict[int, Class]) -> bool:
@@ -180,7 +179,8 @@ def draw_classes(
     longest = max(len(named[label].name) for label in classes)
     size = (16 if len(classes) <= 12 else 11) if longest <= 2 else 10
     inches = axes.get_position().width * axes.figure.get_figwidth()
-    places = free_places(medians, drawn, low, high, wide=max(1.0, 1.6 * longest / inches))
+    wide = max(1.0, 0.26 * longest), max(1.0, 1.7 * longest / inches)           # a character is about 0.09 inches wide
+    places = free_places(medians, drawn, low, high, *wide)
     for label, median, place in zip(classes, medians, places):
         colour = named[label].colour
         if np.linalg.norm(place - median) > 0.04 * (high - low).max():          # a shorter line would look like a dot
@@ -193,12 +193,15 @@ def draw_classes(
     return float((classes[distance.argmin(axis=1)] == labels).mean()), places
 
 
-def free_places(medians: NDArray, drawn: NDArray, low: NDArray, high: NDArray, wide: float = 1.0) -> NDArray:
+def free_places(
+    medians: NDArray, drawn: NDArray, low: NDArray, high: NDArray, wide: float = 1.0, wide_apart: float = 1.0
+) -> NDArray:
     """Return, for each median (K, 2), the nearest point of a grid at which a label covers no point and no other label.
 
-    `wide` is the width of a label in heights: horizontal distances count that many times less.
+    `wide` is the width of a label in heights: horizontal distances from points count that many times less, those from other
+    labels `wide_apart` times less.
     """
-    scale = np.array([wide, 1.0])
+    scale, scale_apart = np.array([wide, 1.0]), np.array([wide_apart, 1.0])
     size = (high - low).max()
     clear, apart = 0.03 * size, 0.055 * size                # smallest distance from points, from other labels
     edges = np.minimum(apart * scale, 0.3 * (high - low))
@@ -207,7 +210,7 @@ def free_places(medians: NDArray, drawn: NDArray, low: NDArray, high: NDArray, w
     to_points = np.linalg.norm((grid[:, None] - drawn) / scale, axis=-1).min(axis=1) / clear    # (G,)   at least 1 if free
     places = np.empty((0, 2))
     for median in medians:
-        to_labels = np.linalg.norm((grid[:, None] - places) / scale, axis=-1).min(axis=1, initial=np.inf) / apart
+        to_labels = np.linalg.norm((grid[:, None] - places) / scale_apart, axis=-1).min(axis=1, initial=np.inf) / apart
         overlap = np.maximum(0, 1 - np.minimum(to_points, to_labels))           # 10: overlap is worse than a long line
         cost = np.linalg.norm(grid - median, axis=1) / size + 10 * overlap
         places = np.concatenate([places, grid[[cost.argmin()]]])

@@ -108,7 +108,7 @@ def ink_range(vae: VAE, images: NDArray) -> tuple[float, float]:
 
 def write(axes: Axes, x: float, y: float, text: str | int, **style) -> None:
     """Write centred text with a white halo, so that it can be read on top of points and lines."""
-    axes.text(x, y, text, ha="center", va="center", path_effects=HALO, zorder=5, **style)
+    axes.text(x, y, text, ha="center", va="center", path_effects=HALO, **{"zorder": 5} | style)
 
 
 def at_right(axes: Axes, y: float, text: str, colour: str) -> None:

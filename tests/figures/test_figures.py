@@ -795,3 +795,18 @@ def test_at_most_two_class_colours_are_near_purple():
     old = "#442991 #7a02ef #9c4fad".split()                 # three purples
     _, a, b = oklab(linear(old)).T
     assert np.sum((np.degrees(np.arctan2(b, a)) % 360 > 268) & (np.hypot(a, b) > 0.05)) == 3
+
+
+def test_names_of_classes_are_above_ellipses_and_apart():
+    rng = np.random.default_rng(0)
+    x, y = rng.random((60, 9)), np.array(["a very long name of a cat", "a very long name of a dog"] * 30)
+    vae = VAE.init(rng, 9, 2)
+    for figure in (figures.latent_map(vae, x, y)[0], figures.hero(vae, x, y, (3, 3))[0]):
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        names = [text for text in axes.texts if text.get_text().startswith("a very")]
+        ellipses = [patch for patch in axes.patches if type(patch).__name__ == "Ellipse"]
+        assert len(names) == 2 and len(ellipses) == 9
+        assert max(one.get_zorder() for one in ellipses) < min(name.get_zorder() for name in names)
+        first, second = (name.get_window_extent() for name in names)
+        assert not first.overlaps(second)
