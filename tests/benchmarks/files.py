@@ -3,8 +3,7 @@
     python -m tests.benchmarks.files DIR [--epochs N] [--rows N] [--out DIR] [--only NAME ...] [--json]
 
 DIR has the directories mnist and fashion_mnist with the IDX files of both sets. The other files are made from them, into
---out, before the time is taken. Every kind is trained by a process of its own: `python -m minivae train`, with all its
-figures, which are in --out afterwards.
+--out, before the time is taken. Every kind is trained by a process of its own, by `minivae train` with all its figures, which are in --out afterwards.
 
 Kinds:
     idx      Fashion-MNIST as it is published
@@ -15,12 +14,11 @@ Kinds:
 Columns of the table:
     file     size of the data, in MB
     seconds  from the start of the process to its end
-    peak     largest memory of the process, in MiB, by getrusage (os.wait4)
+    peak     largest memory of the process alone, in MiB
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -33,6 +31,12 @@ import numpy as np
 from minivae import data
 
 NAMES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot".split(",")
+CHILD = """import sys
+from minivae.app.cli import main
+code = main(sys.argv[1:])
+from tests.benchmarks.evidence import peak_so_far           # later, because the command chooses the threads of BLAS
+print("\\n", code, peak_so_far())
+"""
 KINDS = ("idx", "kaggle", "keras", "table")
 
 
@@ -59,14 +63,12 @@ def make(kind: str, home: Path, out: Path, rows: int | None) -> tuple[Path, list
     return out / "table.csv", ["--label", "kind"]
 
 
-def measured(command: Sequence[str]) -> tuple[int, float, float]:
-    """Run a command; return its exit code, its seconds and its peak memory in MiB."""
+def measured(arguments: Sequence[str]) -> tuple[int, float, float]:
+    """Run `minivae` with these arguments; return its exit code, its seconds and its peak memory in MiB."""
     began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    unit = 1 if sys.platform == "darwin" else 1024          # bytes on macOS, else KiB
-    return child.returncode, time.perf_counter() - began, usage.ru_maxrss * unit / 2**20
+    done = subprocess.run([sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    code, peak = done.stdout.splitlines()[-1].split()
+    return int(code), time.perf_counter() - began, float(peak)
 
 
 def size_of(path: Path) -> int:
@@ -90,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         out.mkdir(parents=True, exist_ok=True)
         for kind in options.only:
             path, how = make(kind, options.home, out, options.rows)
-            command = [sys.executable, "-m", "minivae", "train", "--data", str(path), *how, "-q"]
+            command = ["train", "--data", str(path), *how, "-q"]
             code, seconds, peak = measured([*command, "--epochs", str(options.epochs), "--out", str(out / kind)])
             rows.append({"kind": kind, "file": size_of(path) / 1e6, "seconds": seconds, "peak": peak, "code": code})
     if options.json:
