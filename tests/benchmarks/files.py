@@ -5,6 +5,7 @@
 DIR has the directories mnist and fashion_mnist with the IDX files of both sets. The other files are made from them, into
 --out, before the time is taken. Every kind is trained by a process of its own, by `minivae train` with all its figures,
 which are in --out afterwards.
+
 Kinds:
     idx      Fashion-MNIST as it is published
     kaggle   MNIST as train.csv: a header, the label first, 784 pixels
