@@ -8,7 +8,7 @@ import numpy as np
 
 from minivae import checks
 from minivae.doctor import bound, gradient, loss as terms_of, networks, sampler, weights
-from minivae.doctor.calls import Call, Failed, seeded, told
+from minivae.doctor.calls import Call, Failed, quiet, seeded, told
 from minivae.doctor.findings import Finding, Report
 from minivae.doctor.loss import GUESS
 from minivae.doctor.measured import Measured
@@ -65,7 +65,7 @@ def examine(seed: int = 0, file: str | None = None, **given: Any) -> Report:
     sizes = {name: checks.whole_number(name, given[name], 1) for name in SIZES if name in given}
     seed = checks.whole_number("seed", seed, 0)
     report = Report(seed, [*calls])
-    with seeded(seed % 2**32):
+    with quiet(), seeded(seed % 2**32):
         run(report, calls, sizes, given)
     return report
 

@@ -65,8 +65,7 @@ def fitted(values: NDArray, terms: Callable, draws: list, single: bool, first: t
     for guard in guards if found is None else ():
         columns = terms(*draws, guard)
         for names in guarded:
-            near = by(values, columns, names, noise(values, single))
-            if near and near.residual <= noise(values, single):
+            if near := by(values, columns, names, noise(values, single)):
                 return near._replace(guard=guard)
     return found
 
