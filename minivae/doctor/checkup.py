@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.doctor import bound, gradient, loss as terms_of, networks, sampler, weights
@@ -64,6 +65,8 @@ def examine(seed: int = 0, file: str | None = None, **given: Any) -> Report:
                       "Define def loss(x, output, mu, log_var).")
     sizes = {name: checks.whole_number(name, given[name], 1) for name in SIZES if name in given}
     seed = checks.whole_number("seed", seed, 0)
+    if given.get("axis", 0) not in (0, 1, -1, -2):
+        checks.refuse("axis", "0 or 1, the axis of the draws in log_w", repr(given["axis"]), "Write axis = 0.")
     report = Report(seed, [*calls])
     with quiet(), seeded(seed % 2**32):
         run(report, calls, sizes, given)
@@ -93,7 +96,8 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
         of_kl = next(iter(readings), None)
         sure = bool(of_kl) and (measured[of_kl].kl.known)
         word = told(calls[of_kl], SECOND[of_kl]) if of_kl else ("", "")
-        report.findings += sampler.measure(calls["sample"], rng(), sampler.Assumed(readings.get(of_kl), sure, *word))
+        report.findings += sampler.measure(calls["sample"], rng(), sampler.Assumed(readings.get(of_kl), sure, *word),
+                                           sizes.get("latent"))
     unknown = {name: calls[name] for name, (size, _) in networks.PAIR.items() if name in calls and size not in sizes}
     at = networks.widths(unknown, rng()) | sizes
     for name in networks.PAIR:
@@ -245,7 +249,7 @@ def gradients(calls: Mapping[str, Call], whole: Measured | None, rng: np.random.
 def of_model(call: Call, given: Mapping[str, Any], rng: np.random.Generator) -> list[Finding]:
     """Return the findings about `loss_and_gradient`."""
     if "params" in given:
-        params = given["params"]() if callable(given["params"]) else given["params"]
+        params = gradient.params_of(given["params"], call.file)
         if known := gradient.sizes_of(call, params, given):
             return gradient.measure_model(call, params, *known, rng)
     lacking = [name for name in ("params", "features", "latent") if name not in given]
@@ -285,9 +289,21 @@ def bound_finding(calls: Mapping[str, Call], measured: Mapping[str, Measured], g
     if beta < 1 - 1e-6:
         words = "minus the loss is not held against log p(x): for p(x|z) as in log_px_given_z, the KL weighs less than 1"
         return [Finding("cannot tell", "loss", "bound", words, beta, 1.0, "for a bound, beta is at least")]
-    x = np.asarray(given["x"], dtype=float).reshape(-1, features) if "x" in given else None
+    x = rows_of_data(given["x"], features) if "x" in given else None
     x = bound.data(calls["decode"], density, latent, x, rng)
     scale = reading.factor * math.copysign(1, whole.cost.weight)
     dropped = any(f.key == "minus-one-dropped" for f in whole.findings)
     kl_constant = 0.5 * latent * convention.kl_weight * convention.on_latents / reading.factor if dropped else 0.0
     return [bound.compare(calls, density, x, latent, scale, reading.constant * features - kl_constant)]
+
+
+def rows_of_data(given: Any, features: int) -> NDArray:
+    """Return the user's data as rows of features."""
+    try:
+        x = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        x = np.empty(0)
+    if not x.size or x.size % features or not np.isfinite(x).all():
+        checks.refuse("x", f"an array of finite numbers, {features} in a row, as decode returns",
+                      f"{type(given).__name__} of shape {x.shape}", f"Write x = x.reshape(-1, {features}).")
+    return x.reshape(-1, features)

@@ -21,7 +21,8 @@ class Fit(NamedTuple):
 
     def at(self, terms: Mapping[str, NDArray]) -> NDArray:
         """Return the values of this fit at other points."""
-        return sum((c * terms[name] for name, c in self.coefficients.items()), self.constant)
+        nothing = np.zeros_like(next(iter(terms.values())))
+        return sum((c * terms[name] for name, c in self.coefficients.items()), self.constant + nothing)
 
 
 def noise(values: NDArray, single: bool) -> float:
@@ -33,6 +34,8 @@ def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iter
         most: int = 3) -> Fit | None:
     """Return the smallest fit by at most `most` terms and a constant, those of `first` before others; None without one."""
     enough = noise(values, single)
+    if not np.isfinite(values).all():
+        return None
     if np.ptp(values) <= 2 * enough:
         return Fit({}, float(values.mean()), float(np.ptp(values)), {})
     known = [names for names in first if names and set(names) <= set(terms)]

@@ -128,7 +128,7 @@ def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
         seen = set()
         for name, c in first.coefficients.items():
             d = other.coefficients[name]
-            if c * d <= 0:
+            if c == 0 or not 0 < d / c < math.inf:
                 return None
             logs = math.log(sizes[letter] / base_sizes[letter])
             power = math.log(d / c) / logs

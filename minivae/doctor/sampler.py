@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed, told
+from minivae.doctor.calls import Call, Failed, Raised, told
 from minivae.doctor.findings import Finding
-from minivae.doctor.steady import mutation
+from minivae.doctor.steady import mutation, not_finite
 from minivae.doctor.terms import READINGS, Reading
 from minivae.doctor.words import close, ratio
 
 SHAPES = (3, 5), (5, 4)
+POINTS = "mu in (-2, 2), log_var in (0.3, 2.2)"
 DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # calls; time for them; standard errors
 COUNTED = "; measured with "                             # before numbers that differ from point to point
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
@@ -44,16 +45,18 @@ class Assumed(NamedTuple):
     tells: str = ""
 
 
-def measure(call: Call, rng: np.random.Generator, of_kl: Assumed) -> list[Finding]:
-    """Examine the sampler at two points of different sizes; a statement that both confirm is returned."""
-    found, one = [], SHAPES[0]
+def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
+    """Examine the sampler at two points of different sizes; a statement that both confirm is returned.
+
+    A sampler that takes one size only is examined at the first shape, or at `latent` dimensions.
+    """
+    found = []
     for shape in SHAPES:
+        tried = [shape, *([(shape[0], latent)] if latent else [SHAPES[0]])]
         try:
-            found.append(at_point(call, shape, rng, of_kl))
-        except Failed:
-            if shape == one:
-                raise
-            found.append(at_point(call, one, rng, of_kl))   # it takes one size only
+            found.append(at_point(call, tried[0], rng, of_kl))
+        except Raised:
+            found.append(at_point(call, tried[1], rng, of_kl))
     return [*mutation(call, ("mu", "log_var", "eps")), *confirmed(*found)]
 
 
@@ -93,6 +96,8 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
 def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
     """Examine a sampler that is given its noise: every number is exact."""
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
+    if no_numbers := not_finite(call.name, first, POINTS):
+        return no_numbers
     if not close(first, again):
         words = "equal arguments, eps among them, return different z: more noise is drawn inside"
         return [Finding("wrong", call.name, "noise-inside", words, first[0, 0], again[0, 0], "again it is")]
@@ -189,6 +194,8 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
         draws.append(shaped(call, m, s))
     z = np.array(draws)                                     # (n, 3, 5)
     n = len(z)
+    if no_numbers := not_finite(call.name, z, POINTS):
+        return no_numbers
     sd = z.std(axis=0)
     if (sd <= 1e-9 * (1 + np.abs(z[0]))).all():
         if not any(close(z[0] - m, k * width(s), 1e-5) for width in WIDTHS.values() for k in (0, 1, -1)):
@@ -210,7 +217,7 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
                              float(z.mean(axis=0)[place]), float(m[place]), "mu is"))
     kurtosis = float((u**4).mean() - 3)
     rows = float((u[:, 0] * u[:, 1]).mean())
-    latents = float((u[:, :, 0] * u[:, :, 1]).mean())
+    latents = float((u[:, :, 0] * u[:, :, 1]).mean()) if u.shape[2] > 1 else 0.0
     independent = True
     for who, value in (("every row", rows), ("every latent", latents)):
         if abs(value) > SURE / np.sqrt(n):

@@ -1,4 +1,4 @@
-"""Does a function return the same number twice, and does it leave its arguments unchanged?"""
+"""Does a function return finite numbers, the same numbers twice, and does it leave its arguments unchanged?"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,16 @@ def unsteady(call: Call, *arguments: NDArray) -> Finding | None:
                        f"{words}. Pass the noise, or the output, as an argument.", **numbers)
     words = "equal arguments return different numbers: noise of a generator of its own, or a state"
     return Finding("cannot tell", call.name, "not-repeatable", f"{words}. Fix it before it is measured.", **numbers)
+
+
+def not_finite(about: str, values: NDArray, where: str) -> list[Finding]:
+    """Return a finding if a result has numbers that are NaN or infinite."""
+    count = int((~np.isfinite(values)).sum())
+    if not count:
+        return []
+    words = f"it returns NaN or infinite numbers for {where}"
+    return [Finding("cannot tell", about, "not-finite", words, float(count), 0.0,
+                    f"such numbers of {np.size(values)}; there should be")]
 
 
 def mutation(call: Call, names: tuple[str, ...]) -> list[Finding]:
