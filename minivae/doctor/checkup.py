@@ -85,10 +85,11 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
     report.findings += signs(measured)
     whole = measured.get("loss")
     convention = convention_of(whole, sizes) if whole else None
-    if whole:
-        report.findings += hidden_weights(whole)
+    hidden = hidden_weights(whole) if whole else []
+    report.findings += hidden
     if convention:
         report.rosetta = document(convention)
+        report.findings += [] if hidden else weight_of_kl(convention.reconstruction, report.rosetta["reading"]["beta"])
         report.unseen += [f"the sizes of your data: {assumed(convention, sizes)}"] * bool(assumed(convention, sizes))
     readings = {name: part.kl.reading for name, part in measured.items() if part.kl and part.kl.reading}
     report.findings += two_readings(readings, calls)
@@ -215,6 +216,15 @@ def hidden_weights(whole: Measured) -> list[Finding]:
                              f"the factor at {letter} = {sizes[letter]}; with sums",
                              "mean_B ( sum_D cost + sum_J KL )", key))  # fmt: skip
     return found
+
+
+def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
+    """Return a finding if the KL has another weight than in the ELBO; under a squared error, any weight has a sigma."""
+    if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
+        return []
+    words = (f"effective beta {beta:.6g}: the KL counts {beta:.6g} times as much as in the ELBO (it may be meant, as in a "
+             "beta-VAE, or an accident, such as a KL that is added twice)")
+    return [Finding("unusual", "loss", "beta", words, beta, 1.0, "in the ELBO it is", "mean_B ( sum_D cost + sum_J KL )")]
 
 
 SECOND = {"loss": 3, "kl": 1}                               # place of the second argument

@@ -120,7 +120,7 @@ def said(
         verdict = "wrong" if name == "kl" else "unusual"
         words = "the -1 of the KL is dropped: no gradient changes, but the KL is not 0 where q is the prior"
         instead = "(mu**2 + np.exp(log_var) - 1 - log_var) / 2"
-        out.append(Finding(verdict, name, "minus-one-dropped", words, constant, right, "the constant should be", instead,
+        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9), right, "the constant should be", instead,
                            "minus-one-dropped"))
     if name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none":
         words = "the normaliser of the Gaussian is missing: a log-density up to a constant"

@@ -76,7 +76,7 @@ def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -
             first, wanted = float(given[0].flat[0]), float(values[0].flat[0] if np.ndim(values[0]) else values[0])
             compared = "by this formula"
             if verdict != "is":
-                right = outside * reduce(INNER["log mean exp"][3](samples[0], axis))
+                right = outside * inside * reduce(INNER["log mean exp"][3](samples[0], axis))
                 wanted, compared = float(np.ravel(right)[0]), "the bound is"
             elsewhere = wanted_axis not in (None, axis)
             if elsewhere:
