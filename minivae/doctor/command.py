@@ -1,4 +1,4 @@
-"""The command `minivae doctor`: the user's file is examined in a process of its own, and the report is printed.
+"""The command `minivae doctor` examines the user's file in a separate process and prints the report.
 
 Modules that import NumPy are imported when the command runs: `minivae --help` must not import NumPy.
 """

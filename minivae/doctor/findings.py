@@ -34,9 +34,9 @@ class Finding:
     compared : str
         What `expected` is.
     instead : str
-        The line to write instead; "" if there is none.
+        The line to write instead, or "".
     exhibit : str
-        The bug of the museum with this mistake; "" if there is none.
+        The bug of the museum with this mistake, or "".
     key : str
         A fixed name of the statement, for programs.
     """

@@ -84,7 +84,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
 
 
 def per_row(loss: Call, arguments: list[NDArray]) -> bool:
-    """Return True if the loss returns one number for each row, whose gradient is that of their sum or of their mean."""
+    """Return True if the loss returns one number for each row; then the gradient may be that of their sum or mean."""
     return loss.whole(*arguments).ndim > 0
 
 
@@ -151,7 +151,7 @@ def compared(what: str, about: str, probes: list[Probe], known: list, parts: lis
     else:
         numbers = float(given.flat[0]), float(right.flat[0])
     said = describe(probes, known, parts, others, rel)
-    how = f"what you return equals {said}" if said else "I know no way in which it differs"
+    how = f"what you return equals {said}" if said else "the doctor does not recognise the difference"
     if not np.isfinite(given).all():
         how = "it has NaN or infinite entries"
     words = f"{what} is not that of your loss; {how}"

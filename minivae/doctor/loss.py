@@ -21,7 +21,6 @@ from minivae.doctor.steady import mutation, not_finite, unsteady
 from minivae.doctor.terms import kl_terms
 
 ARGUMENTS = {"loss": ("x", "output", "mu", "log_var"), "kl": ("mu", "log_var"), "log_px_given_z": ("x", "output")}
-GUESS = {"features": 784, "latent": 20, "batch": 128}      # where the user names no sizes
 
 
 def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | None]) -> Measured:
@@ -78,7 +77,7 @@ def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tu
 
 
 def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
-    """Return the finding about a result that is no single number."""
+    """Return the finding about a result of several numbers."""
     letters = {size: letter for letter, size in sizes.items()}
     shape = ", ".join(letters.get(n, str(n)) for n in value.shape)
     what = "its mean" if name == "loss" else "its sum"
@@ -128,8 +127,8 @@ def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.r
         return
     if result.powers[part] is None:
         result.findings.append(Finding("cannot tell", name, "reduction",
-                                       f"{label} changes with the sizes of the batch in a way "
-                                       "that is no sum or mean", *at_two_sizes(found, part),
+                                       f"{label} changes with the sizes of the batch, but "
+                                       "neither as a sum nor as a mean", *at_two_sizes(found, part),
                                        compared="at another size"))  # fmt: skip
         result.powers[part] = {}
     if terms.guard:

@@ -1,4 +1,4 @@
-"""The file of the user: executed in a process of its own, which ends if a function hangs.
+"""Execute the file of the user in a separate process, which ends if a function hangs.
 
 This module runs in that process: `python -c` imports it. It writes one JSON document to stdout; what the user's code
 prints goes to stderr.

@@ -37,7 +37,7 @@ def takes_noise(call: Call) -> bool:
 
 
 class Assumed(NamedTuple):
-    """What the KL says of the second argument: the reading, whether the rest of the KL is right, its name, what it tells."""
+    """The second argument in the KL: reading, True if the rest of the KL is right, its name, the reading of that name."""
 
     reading: Reading | None = None
     sure: bool = False
@@ -154,9 +154,9 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
     came, of_kl = float(width[place]), assumed.reading
     if of_kl is None:
         if not names:
-            return [Finding("cannot tell", call.name, "width", f"the standard deviation of z, as a function of the "
-                                                               f"second argument, is none that I know; at {at}",
-                            came, float(np.exp(s[place] / 2)), "exp(log_var / 2) is")]  # fmt: skip
+            words = f"the standard deviation of z is not a known function of the second argument{COUNTED}{at}"
+            return [Finding("cannot tell", call.name, "width", words, came, float(np.exp(s[place] / 2)),
+                            "exp(log_var / 2) is")]
         wanted = float(WIDTHS[names[0]](s[place]))
         words = f"the second argument is read as {names[0]}; whether the KL reads it so is not known here"
         return [Finding("is", call.name, "width", words, came, wanted, f"at {at} the formula gives")]
@@ -180,8 +180,8 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
         how = f"the sampler reads the second argument as {names[0]}, the KL as {of_kl.name}"
         exhibit = "exp-log-var" if (names[0], of_kl.name) == ("log sigma", "log-variance") else ""
     else:
-        how = "as a function of the second argument it is none that I know"
-    words = f"sampler and KL describe different Gaussians, so minus the loss is no ELBO: {how}"
+        how = "the width of the sampler is not a known function of the second argument"
+    words = f"sampler and KL describe different Gaussians, so minus the loss is not an ELBO: {how}"
     return [Finding("wrong", call.name, key, words, came, wanted, f"at {at} the KL assumes the width",
                     f"z = mu + {of_kl.code} * eps", exhibit)]
 
@@ -199,7 +199,7 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
     sd = z.std(axis=0)
     if (sd <= 1e-9 * (1 + np.abs(z[0]))).all():
         if not any(close(z[0] - m, k * width(s), 1e-5) for width in WIDTHS.values() for k in (0, 1, -1)):
-            words = ("all draws are equal, and z - mu is no width: the same noise at every call (a seed inside?)"
+            words = ("all draws are equal, and z - mu is not a width: the same noise at every call (a seed inside?)"
                      f"{COUNTED}{n} draws")
             return [Finding("wrong" if of_kl.sure else "cannot tell", call.name, "noise-repeated", words, float(z[0, 0, 0]),
                             float(z[-1, 0, 0]), "in the last draw it is", "draw from one generator, seeded once")]

@@ -105,7 +105,7 @@ def test_doctor_returns_the_convention_that_wrote_the_loss(cost, features, batch
         latents, kl_batch = "sum", "mean"
     sigma = None
     if cost == "mse" and found.reconstruction == "gaussian":
-        pytest.fail("a squared error without a normaliser is no density")
+        pytest.fail("a squared error without a normaliser is not a density")
     assert found == Convention(cost, sigma, features, batch, latents, kl_batch, u, v, 784, 20, 64)
 
 
@@ -244,7 +244,7 @@ def test_numbers_near_the_largest_float_give_no_false_name():
 
 
 def one_nan(f):
-    """The function, whose result has NaN in its first row."""
+    """The function with NaN in the first row of its result."""
     @functools.wraps(f)
     def g(*arguments):
         result = f(*arguments)
