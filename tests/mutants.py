@@ -4,6 +4,7 @@
     python -m tests.mutants exp-log-var -j 2       chosen bugs, two at a time
     python -m tests.mutants --core 100 --seed 0    100 random one-token mutants of the core
     python -m tests.mutants --evidence 200         200 of the folders evidence and rosetta
+    python -m tests.mutants --doctor 60            60 of the folder doctor
 
 Each mutant is a copy of the project in a temporary directory. The fast tests of the changed modules run there until one
 fails. Tests of the museum are left out, because they would fail for every change. The exit code is 1 if a mutant
@@ -42,6 +43,28 @@ TESTS = {                                                   # module -> its test
     "adam": ("core/test_adam", "core/test_train"),
     "train": ("core/test_train", "core/test_adam", "runs/test_resume"),
     "data.dataset": ("data/test_data",),
+    "doctor.balance": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.bound": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.calls": ("doctor/test_command", "doctor/test_doctor"),
+    "doctor.checkup": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.clips": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.command": ("doctor/test_command",),
+    "doctor.constants": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.findings": ("doctor/test_findings", "doctor/test_command"),
+    "doctor.fit": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.gradient": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.loss": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.names": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.networks": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.patient": ("doctor/test_command",),
+    "doctor.probe": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.sampler": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.special": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.steady": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.terms": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.translation": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.weights": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.words": ("doctor/test_words", "doctor/test_doctor"),
     "evidence.annealing": ("evidence/test_annealing",),
     "evidence.bounds": ("evidence/test_bounds", "evidence/test_quadrature"),
     "evidence.descent": ("evidence/test_linear", "evidence/test_gaps"),
@@ -58,9 +81,11 @@ TESTS = {                                                   # module -> its test
     "rosetta.presets": ("rosetta/test_convention",),
 }
 EVIDENCE = tuple(module for module in TESTS if module.startswith(("evidence.", "rosetta.")))
+DOCTOR = tuple(module for module in TESTS if module.startswith("doctor."))
 MORE_TESTS = {                                                 # tests that run if those of the module pass
     "core": ("tests/core",),
     "evidence": ("tests/evidence", "tests/rosetta", "tests/app/test_sweep.py", "tests/app/test_evaluate.py"),
+    "doctor": ("tests/doctor",),
 }
 CORE = ("ops", "gaussian", "likelihood", "objective", "params", "vae", "adam", "train")
 NO_COPY = "equivalent: the copy has the same numbers"
@@ -159,12 +184,13 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="bugs of the museum (default: all)")
     parser.add_argument("--core", type=int, metavar="N", help="N one-token mutants of the core instead")
     parser.add_argument("--evidence", type=int, metavar="N", help="N of the folders evidence and rosetta instead")
+    parser.add_argument("--doctor", type=int, metavar="N", help="N of the folder doctor instead")
     parser.add_argument("--seed", type=int, default=0, help="random seed of the sample (default: 0)")
     parser.add_argument("-j", type=int, default=1, metavar="N", help="mutants tested at the same time (default: 1)")
     options = parser.parse_args()
-    if options.core or options.evidence:
-        modules, further = (CORE, MORE_TESTS["core"]) if options.core else (EVIDENCE, MORE_TESTS["evidence"])
-        chosen = sample(options.core or options.evidence, options.seed, modules)
+    rooms = {"core": CORE, "evidence": EVIDENCE, "doctor": DOCTOR}
+    if room := next((name for name in rooms if getattr(options, name)), None):
+        chosen, further = sample(getattr(options, room), options.seed, rooms[room]), MORE_TESTS[room]
     else:
         chosen, further = [find(name) for name in options.names] or bugs(), ()
     survived = equivalent = 0

@@ -18,6 +18,8 @@
     weights      the importance-weighted bound
     bound        minus the loss against the exact log p(x) of the user's own model
     networks     encoder and decoder: width, coupled rows, do they fit the loss
+    balance      signs, weights and readings of the parts, beside each other
+    translation  the loss as a convention of the Rosetta
     checkup      all checks, in order
     patient      the file of the user, run in a process of its own
     command      the command `minivae doctor`

@@ -1,18 +1,26 @@
 """Minus the loss against the exact log p(x) of the user's own model, for one or two latent dimensions.
 
-Minus the loss is averaged over the noise by Gauss-Hermite nodes, through the user's own encoder, sampler and decoder;
+Minus the loss is averaged over the noise by Gauss-Hermite nodes, through the user's own encoder, sampler and decoder.
 log p(x) is the integral of the user's own p(x|z) N(z; 0, I) over z, by the trapezoid rule.
 """
 
-from typing import NamedTuple
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minivae import checks
 from minivae.doctor.calls import Call, Failed
 from minivae.doctor.findings import Finding
-from minivae.gaussian import log_standard_normal
+from minivae.doctor.measured import Measured
+from minivae.doctor.sampler import takes_noise
+from minivae.doctor.translation import convention_of
+from minivae.gaussian import LOG_2PI, log_standard_normal
 from minivae.ops import log_sum_exp, sigmoid
+from minivae.rosetta import translate
+from minivae.rosetta.convention import read
 
 ROWS, REACH = 4, 9.0
 GRID, NODES = {1: 4001, 2: 161}, {1: 40, 2: 16}             # per axis
@@ -20,7 +28,7 @@ BEYOND = 1e-5                                               # nats above log p(x
 
 
 class Density(NamedTuple):
-    """What is known of log_px_given_z: "bce", "logits" or "mse" with its sigma; a normalised density."""
+    """The known density log_px_given_z: "bce", "logits" or "mse" with its sigma; a normalised density."""
 
     kind: str
     sigma: float | None
@@ -117,13 +125,59 @@ def compare(calls: dict[str, Call], density: Density, x: NDArray, latent: int, s
     worst = int(np.argmax(above - unsure))
     numbers = float(bounds[0][worst]), float(log_px[worst]), "the exact log p(x) of your model is"
     if above[worst] > unsure[worst]:
-        words = (
-            f"minus the loss is no lower bound: it lies {above[worst]:.3g} nats above log p(x), for one of "
-            f"{len(x)} data points"
-        )
+        words = (f"minus the loss is not a lower bound: it lies {above[worst]:.3g} nats above log p(x), for one of "
+                 f"{len(x)} data points")
         return Finding("wrong", "loss", "bound", words, *numbers)
-    words = (
-        f"minus the loss is below log p(x) for each of {len(x)} data points; the closest is "
-        f"{-above[worst]:.3g} nats below"
-    )
+    words = f"minus the loss is below log p(x) for each of {len(x)} data points; at least {-above[worst]:.3g} nats below"
     return Finding("is", "loss", "bound", words, *numbers)
+
+
+def density_of(part: Measured | None) -> Density | None:
+    """Return the density that log_px_given_z is, or None if it is not known to be normalised."""
+    if part is None or part.cost is None or part.cost.weight >= 0 or (part.powers.get("cost") or {}).get("D", 0) != 0:
+        return None
+    if part.cost.kind in ("bce", "logits") and part.cost.weight == -1:
+        return Density(part.cost.kind, None)
+    sigma = math.sqrt(1 / (2 * abs(part.cost.weight)))
+    normal = part.constant is not None and abs(part.constant + math.log(sigma) + LOG_2PI / 2) < 1e-6
+    return Density("mse", sigma) if part.cost.kind == "mse" and normal else None
+
+
+def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], given: Mapping[str, Any],
+                   rng: np.random.Generator) -> list[Finding]:
+    """Return the finding about minus the loss and log p(x), if all that it needs was given and is known."""
+    if not {"loss", "encode", "sample", "decode",
+            "log_px_given_z"} <= set(calls) or not takes_noise(calls["sample"]):
+        return []
+    density, whole = density_of(measured["log_px_given_z"]), measured["loss"]
+    sizes = latent_size(calls["decode"])
+    if density is None or sizes is None or whole.cost is None:
+        return []
+    latent, features = sizes
+    convention = convention_of(whole, {"features": features, "latent": latent, "batch": 1})
+    if convention is None or whole.cost.kind != density.kind:
+        return []
+    sigma = density.sigma
+    reading = read(convention, sigma)
+    beta = translate(convention).reading.beta if sigma is None else reading.beta
+    if beta < 1 - 1e-6:
+        words = "minus the loss is not held against log p(x): for p(x|z) as in log_px_given_z, the KL weighs less than 1"
+        return [Finding("cannot tell", "loss", "bound", words, beta, 1.0, "for a bound, beta is at least")]
+    x = rows_of_data(given["x"], features) if "x" in given else None
+    x = data(calls["decode"], density, latent, x, rng)
+    scale = reading.factor * math.copysign(1, whole.cost.weight)
+    dropped = any(f.key == "minus-one-dropped" for f in whole.findings)
+    kl_constant = 0.5 * latent * convention.kl_weight * convention.on_latents / reading.factor if dropped else 0.0
+    return [compare(calls, density, x, latent, scale, reading.constant * features - kl_constant)]
+
+
+def rows_of_data(given: Any, features: int) -> NDArray:
+    """Return the user's data as rows of features."""
+    try:
+        x = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        x = np.empty(0)
+    if not x.size or x.size % features or not np.isfinite(x).all():
+        checks.refuse("x", f"an array of finite numbers, {features} in a row, as decode returns",
+                      f"{type(given).__name__} of shape {x.shape}", f"Write x = x.reshape(-1, {features}).")
+    return x.reshape(-1, features)

@@ -14,7 +14,11 @@ PARTS = ("loss", "total", "total_loss", "elbo")             # where a dict of se
 
 
 class Failed(ValueError):
-    """The user's code raised an error, or returned something that is no number; the message has the user's line."""
+    """The user's code raised an error, or returned something else than numbers; the message says where."""
+
+
+class Raised(Failed):
+    """The user's code raised an error; the message has the line of the user's file."""
 
 
 class Call:
@@ -35,18 +39,16 @@ class Call:
         """Return the result as arrays of float64, in the tuple, list or dict that the function returns."""
         copies = [copied(argument) for argument in arguments]
         try:
-            with quiet():
-                result = self.function(*copies, **keywords)
-                result = self.converted(result)
-        except Failed:
+            with np.errstate(all="ignore"):
+                result = self.converted(self.function(*copies, **keywords))
+        except (Failed, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
-            raise Failed(in_users_words(error, self.file, self.name)) from None
+        except BaseException as error:                      # also SystemExit, and errors that derive from BaseException
+            raise Raised(in_users_words(error, self.file, self.name)) from None
         for i, (before, after) in enumerate(zip(arguments, copies)):
-            if isinstance(before, np.ndarray) and not np.array_equal(before, after,
-                                                                     equal_nan=True) and i not in self.changed:
-                place = tuple(np.argwhere(before != after)[0])
-                self.changed[i] = float(before[place]), float(after[place])
+            if isinstance(before, np.ndarray) and before.tobytes() != after.tobytes() and i not in self.changed:
+                place = np.argmax(before.ravel() != after.ravel())
+                self.changed[i] = float(before.flat[place]), float(after.flat[place])
         return result
 
     def converted(self, value: Any) -> Any:
@@ -57,14 +59,18 @@ class Call:
         if isinstance(value, tuple) or nested:
             return tuple(self.converted(part) for part in value)
         for method in ("detach", "cpu", "numpy"):
-            value = getattr(value, method)() if callable(getattr(value, method, None)) else value
-        array = np.asarray(value)
+            if hasattr(value, method):
+                value = getattr(value, method)()
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            raise Failed(f"{self.name} must return numbers; got lists of different lengths. Return an array.") from None
         if array.dtype.kind not in "buif":
             came = "None" if value is None else f"{type(value).__name__}"
             raise Failed(f"{self.name} must return numbers; got {came}. Return an array, a float, or a dict of these.")
         wide = array.astype(np.float64)
-        with np.errstate(over="ignore"):
-            self.single &= bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
+        if self.single:                                     # a check of every later number takes a tenth of the time
+            self.single = bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
         return wide
 
     def whole(self, *arguments: Any) -> NDArray:
@@ -73,13 +79,13 @@ class Call:
         if isinstance(result, dict):
             keys = [key for key in (self.name, *PARTS) if key in result]
             if not keys:
-                names = ", ".join(map(str, result))
-                raise Failed(f"{self.name} must return a dict with the key 'loss'; got the keys {names}. Add that key.")
+                came = f"the keys {', '.join(map(str, result))}" if result else "an empty dict"
+                raise Failed(f"{self.name} must return a dict with the key 'loss'; got {came}. Add that key.")
             result = result[keys[0]]
         while isinstance(result, tuple):
-            if not result:
-                raise Failed(f"{self.name} must return a number; got an empty tuple. Return the number first.")
-            result = result[0]
+            result = result[0] if result else np.empty(0)
+        if not result.size:
+            raise Failed(f"{self.name} must return a number; got nothing. Return the number first.")
         return result
 
 
@@ -130,7 +136,8 @@ def told(call: Call, place: int) -> tuple[str, str]:
 def in_users_words(error: BaseException, file: str | None, name: str) -> str:
     """Return "my_vae.py, line 7, in loss: ValueError: ...": the last line of the user's file that led to the error."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    what = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
+    said = " ".join(str(error).split()).rstrip(".")
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     if not frames:
-        return f"{name}: {what}. Check that {name} takes the arguments that the page of the doctor lists."
-    return f"{file}, line {frames[-1].lineno}, in {frames[-1].name}: {what}"
+        return f"{name}: {what}. Check that {name} takes the arguments that minivae doctor --help lists."
+    return f"{file}, line {frames[-1].lineno}, in {frames[-1].name}: {what}."

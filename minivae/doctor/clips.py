@@ -1,4 +1,4 @@
-"""Far from the fit: where a function is clipped, flat, or no number."""
+"""Far from the fit: where a function is clipped, flat, or not finite."""
 
 import math
 from collections.abc import Callable
@@ -63,12 +63,9 @@ def far_kl(result: Measured) -> list[Finding]:
                 words = f"it is not finite where the second argument is {point:g}"
                 return [Finding("wrong" if abs(point) <= 20 else "unusual", name, "kl-overflow", words, value, wanted)]
             flat = len(seen) > i + 1 and abs(seen[-1][1] - value) <= 1e-6 * abs(value)
-            words = (
-                f"it no longer changes beyond {point:g} of the second argument: it is clipped, and its "
-                "gradient there is 0"
-            )
-            if not flat:
-                words = f"it leaves its formula where the second argument is {point:g}"
+            words = f"it leaves its formula where the second argument is {point:g}"
+            if flat:
+                words = f"it is constant beyond {point:g} of the second argument: it is clipped, and its gradient there is 0"
             return [Finding("unusual", name, "clipped-log-var", words, value, wanted)]
     return []
 
@@ -102,10 +99,8 @@ def at_certainty(result: Measured) -> list[Finding]:
     seen = scan(lambda o: (f(o) - base) / scale, [0.0, 1.0])
     for point, value in seen:
         if not math.isfinite(value):
-            said = (
-                f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a "
-                "cross-entropy of logits stays finite"
-            )
+            said = (f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a cross-entropy of "
+                    "logits stays finite")
             return [Finding("unusual", name, "log-of-zero", said, value, math.log(2), "at an output of 0.5 it is",
                             "np.logaddexp(0, logits) - x * logits")]  # fmt: skip
     if not seen:

@@ -1,4 +1,4 @@
-"""The command `minivae doctor`: the user's file is examined in a process of its own, and the report is printed.
+"""The command `minivae doctor` examines the user's file in a separate process and prints the report.
 
 Modules that import NumPy are imported when the command runs: `minivae --help` must not import NumPy.
 """
@@ -75,7 +75,8 @@ def examined(file: Path, seed: int, timeout: float) -> dict:
 def ended(file: Path, said: str, code: int, timeout: float) -> str:
     """Return the message about a process that ended without a report: a function that hangs, or an exit."""
     if not said.startswith("Timeout"):
-        return f"{file}: the file ended Python with exit code {code} before the report was complete. Remove the exit."
+        how = f"by a crash (signal {-code})" if code < 0 else f"with exit code {code}"
+        return f"{file}: the file ended Python {how} before the report was complete. Remove the exit or the crash."
     frames = re.findall(r'File "(.*)", line (\d+) in (\S+)', said)
     line = next((f", line {line}, in {name}" for path, line, name in frames if path == str(file)), "")
     return f"{file}{line}: not finished after {timeout:g} seconds. Make it faster, or give more time with --timeout."

@@ -70,7 +70,7 @@ def other_normaliser(result: Measured, found: Mapping[str, tuple], of_kl: Mappin
                        (math.sqrt(sigma), "(x - o)^2 is divided by 2 sigma^4, not by 2 sigma^2")):
         c = sign * (math.log(other) + LOG_2PI / 2)
         if any(agrees(result, found, k, c) for k in of_kl.values()):
-            words = f"no density: its normaliser has sigma = {other:.6g}, its square {sigma:.6g}; {how}"
+            words = f"not a density: its normaliser has sigma = {other:.6g}, its square {sigma:.6g}; {how}"
             return Finding("wrong", name, "two-sigmas", words, weight, sign / (2 * other**2),
                            f"weight of (x - o)^2; for sigma = {other:.6g} it is")
     return None
@@ -110,27 +110,22 @@ def agrees(result: Measured, found: Mapping[str, tuple], of_kl: float, of_cost: 
     return True
 
 
-def said(
-    name: str, of_kl: str, of_cost: str, result: Measured, constant: float, found: Mapping[str, tuple]
-) -> list[Finding]:
+def said(name: str, of_kl: str, of_cost: str, result: Measured, constant: float,
+         found: Mapping[str, tuple]) -> list[Finding]:
     """Return the findings for an explained constant."""
     out = []
     if of_kl == "dropped":
         right = constant_of(result, found, -0.5, result.constant)
         verdict = "wrong" if name == "kl" else "unusual"
-        words = "the -1 of the KL is dropped: no gradient changes, but the KL is not 0 where q is the prior"
-        instead = "(mu**2 + np.exp(log_var) - 1 - log_var) / 2"
-        out.append(Finding(verdict, name, "minus-one-dropped", words, constant, right, "the constant should be", instead,
-                           "minus-one-dropped"))
+        words = "the -1 of the KL is dropped: gradients do not change, but the KL is not 0 where q is the prior"
+        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9), right, "the constant should be",
+                           "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
     if name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none":
         words = "the normaliser of the Gaussian is missing: a log-density up to a constant"
         right = constant_of(result, found, 0.0, normalisers(result)["gaussian"])
         out.append(Finding("unusual", name, "half-normaliser", words, constant, right, "with it the constant is"))
     if of_cost in ("log sigma", "log 2 pi"):
-        words = (
-            f"the normaliser of the Gaussian has only its {of_cost}: no gradient changes, but the number is no "
-            "log-density"
-        )
+        words = f"the normaliser of the Gaussian has only its {of_cost}: right gradients, but not a log-density"
         right = constant_of(result, found, -0.5, normalisers(result)["gaussian"])
         out.append(Finding("unusual", name, "half-normaliser", words, constant, right, "with both parts the constant is"))
     return out

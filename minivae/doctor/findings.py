@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, field
 
 VERDICTS = ("is", "unusual", "wrong", "cannot tell")
 KEYS = frozenset("""
-    all-entries arguments-exchanged bound capacity changes-argument clipped-log-var clipped-probabilities constant counter
-    elbo fixed-mean-square formula free-bits gradient guarded-log half-cross-entropy half-normaliser hidden-beta-B
+    all-entries arguments-exchanged beta bound capacity changes-argument clipped-log-var clipped-probabilities constant
+    counter elbo fixed-mean-square formula free-bits gradient guarded-log half-cross-entropy half-normaliser hidden-beta-B
     hidden-beta-D hidden-beta-J huber ignored-entries kl-coefficient kl-mean-over-latents kl-overflow kl-scaled
     kl-wrong-sign log-mean-exp log-of-zero log-sigma-squared log-sum-exp log-var-squared max mean minus-one-dropped
     minus-one-once naive-softplus needs no-cost no-kl no-loss no-max-subtracted no-square noise-forgotten noise-inside
@@ -34,9 +34,9 @@ class Finding:
     compared : str
         What `expected` is.
     instead : str
-        The line to write instead; "" if there is none.
+        The line to write instead, or "".
     exhibit : str
-        The bug of the museum with this mistake; "" if there is none.
+        The bug of the museum with this mistake, or "".
     key : str
         A fixed name of the statement, for programs.
     """

@@ -21,7 +21,8 @@ class Fit(NamedTuple):
 
     def at(self, terms: Mapping[str, NDArray]) -> NDArray:
         """Return the values of this fit at other points."""
-        return sum((c * terms[name] for name, c in self.coefficients.items()), self.constant)
+        nothing = np.zeros_like(next(iter(terms.values())))
+        return sum((c * terms[name] for name, c in self.coefficients.items()), self.constant + nothing)
 
 
 def noise(values: NDArray, single: bool) -> float:
@@ -33,24 +34,27 @@ def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iter
         most: int = 3) -> Fit | None:
     """Return the smallest fit by at most `most` terms and a constant, those of `first` before others; None without one."""
     enough = noise(values, single)
+    if not np.isfinite(values).all():
+        return None
     if np.ptp(values) <= 2 * enough:
         return Fit({}, float(values.mean()), float(np.ptp(values)), {})
     known = [names for names in first if names and set(names) <= set(terms)]
-    if known and (found := by(values, terms, known[0], enough)) and found.residual <= enough and all(
-        abs(c) > found.errors[name] for name, c in found.coefficients.items()
-    ):  # fmt: skip
-        return found
+    if known and (found := by(values, terms, known[0], enough)):
+        if all(abs(c) > found.errors[name] for name, c in found.coefficients.items()):
+            return found
     for size in range(1, max([most, *map(len, known)]) + 1):
         subsets = [names for names in known if len(names) == size]
         for names in itertools.chain(subsets, itertools.combinations(terms, size) if size <= most else ()):
-            found = by(values, terms, names, enough)
-            if found and found.residual <= enough:
+            if found := by(values, terms, names, enough):
                 return found
     return None
 
 
 def by(values: NDArray, terms: Mapping[str, NDArray], names: tuple, enough: float) -> Fit | None:
-    """Return the least-squares fit by these terms; None if they are dependent at these points, or not finite."""
+    """Return the least-squares fit by these terms and a constant, if its residual is at most `enough`, else None.
+
+    None also if the terms are dependent at these points, or not finite.
+    """
     matrix = np.column_stack([*(terms[name] for name in names), np.ones(len(values))])
     scale = np.abs(matrix).max(axis=0)
     if not np.isfinite(scale).all() or not scale.all():
@@ -58,10 +62,13 @@ def by(values: NDArray, terms: Mapping[str, NDArray], names: tuple, enough: floa
     q, r = np.linalg.qr(matrix / scale)
     if np.abs(np.diag(r)).min() < 1e-9 * len(values) ** 0.5:
         return None
-    solution = np.linalg.solve(r, q.T @ values) / scale
+    inside = q.T @ values
+    residual = float(np.abs(values - q @ inside).max())
+    if residual > enough:
+        return None
     inverse = np.linalg.inv(r)
+    solution = inverse @ inside / scale
     error = enough * np.abs(inverse).sum(axis=1) / scale
-    residual = float(np.abs(values - matrix @ solution).max())
     return Fit(dict(zip(names, map(float, solution))), float(solution[-1]), residual, dict(zip(names, map(float, error))))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed, copied
+from minivae.doctor.calls import Call, Failed, Raised, copied, in_users_words
 from minivae.doctor.findings import Finding
 from minivae.doctor.steady import mutation, unsteady
 from minivae.doctor.words import Probe, close, describe
@@ -84,7 +84,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
 
 
 def per_row(loss: Call, arguments: list[NDArray]) -> bool:
-    """Return True if the loss returns one number for each row, whose gradient is that of their sum or of their mean."""
+    """Return True if the loss returns one number for each row; then the gradient may be that of their sum or mean."""
     return loss.whole(*arguments).ndim > 0
 
 
@@ -151,7 +151,9 @@ def compared(what: str, about: str, probes: list[Probe], known: list, parts: lis
     else:
         numbers = float(given.flat[0]), float(right.flat[0])
     said = describe(probes, known, parts, others, rel)
-    how = f"what you return equals {said}" if said else "I know no way in which it differs"
+    how = f"what you return equals {said}" if said else "the doctor does not recognise the difference"
+    if not np.isfinite(given).all():
+        how = "it has NaN or infinite entries"
     words = f"{what} is not that of your loss; {how}"
     if said and said.startswith("right, except"):
         words = f"{what} is not that of your loss; it is {said}"
@@ -163,13 +165,24 @@ def compared(what: str, about: str, probes: list[Probe], known: list, parts: lis
 # loss_and_gradient(params, x, eps)
 
 
+def params_of(given: Any, file: str | None) -> Any:
+    """Return the parameters that the file gives, or those that its function params returns."""
+    try:
+        return given() if callable(given) else given
+    except Exception as error:
+        raise Raised(in_users_words(error, file, "params")) from None
+
+
 def leaves(params: Any, prefix: str = "params") -> dict[str, NDArray]:
     """Return the arrays of a dict, list or tuple by a name such as params['W']."""
     if isinstance(params, dict):
         return {k: v for key, part in params.items() for k, v in leaves(part, f"{prefix}[{key!r}]").items()}
     if isinstance(params, (list, tuple)):
         return {k: v for i, part in enumerate(params) for k, v in leaves(part, f"{prefix}[{i}]").items()}
-    return {prefix: np.asarray(params, dtype=np.float64)}
+    try:
+        return {prefix: np.asarray(params, dtype=np.float64)}
+    except (TypeError, ValueError):
+        raise Failed(f"{prefix} must be an array of numbers; got {type(params).__name__}. Convert it to NumPy.") from None
 
 
 def rebuilt(params: Any, arrays: Mapping[str, NDArray], prefix: str = "params") -> Any:
@@ -196,16 +209,16 @@ def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
 
 def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.random.Generator) -> list[Finding]:
     """Compare loss_and_gradient(params, x, eps) with finite differences, at weights and biases moved away from the start."""
-    arrays = {name: array + rng.normal(0, 0.3, array.shape) for name, array in leaves(params).items()}
+    arrays = {name: np.asarray(array + rng.normal(0, 0.3, array.shape)) for name, array in leaves(params).items()}
     gathered: dict[str, list] = {}
     for rows in (3, 5):
         x, eps = rng.uniform(0.06, 0.94, (rows, features)), rng.standard_normal((rows, latent))
+        result = call.raw(rebuilt(params, arrays), x, eps)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise Failed("loss_and_gradient must return (loss, gradient). Return both, the gradient as params.")
         loss = Call(call.name, lambda p, *rest: call.function(p, *rest)[0], call.file)
         if trouble := unsteady(loss, rebuilt(params, arrays), x, eps):
             return [trouble]
-        result = call.raw(copied(rebuilt(params, arrays)), x, eps)
-        if not isinstance(result, (tuple, list)) or len(result) != 2:
-            raise Failed("loss_and_gradient must return (loss, gradient). Return both, the gradient as params.")
         given = leaves(result[1])
         missing = [name for name in arrays if name not in given or given[name].size != arrays[name].size]
         if missing:

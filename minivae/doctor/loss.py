@@ -1,5 +1,6 @@
 """The loss, the KL and log p(x|z): find their terms, then say what they are, how they are reduced, and what is wrong."""
 
+import itertools
 import math
 from dataclasses import replace
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.doctor import special
-from minivae.doctor.calls import Call, Failed
+from minivae.doctor.calls import Call, Failed, Raised
 from minivae.doctor.clips import far_from_the_fit
 from minivae.doctor.constants import constants
 from minivae.doctor.findings import Finding
@@ -16,11 +17,10 @@ from minivae.doctor.fit import Fit, noise
 from minivae.doctor.measured import Measured
 from minivae.doctor.names import cost_named, kl_named
 from minivae.doctor.probe import SIZES, Target, Terms, at_all_sizes, powers, silent_entries
-from minivae.doctor.steady import mutation, unsteady
+from minivae.doctor.steady import mutation, not_finite, unsteady
 from minivae.doctor.terms import kl_terms
 
 ARGUMENTS = {"loss": ("x", "output", "mu", "log_var"), "kl": ("mu", "log_var"), "log_px_given_z": ("x", "output")}
-GUESS = {"features": 784, "latent": 20, "batch": 128}      # where the user names no sizes
 
 
 def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | None]) -> Measured:
@@ -34,11 +34,9 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
     if trouble:
         result.findings.append(trouble)
         return result
-    if not math.isfinite(target(*arguments)):
-        result.findings.append(Finding("cannot tell", call.name, "not-finite",
-                                       "it is not finite at x and output in (0.06, 0.94), "
-                                       "mu in (-2.5, 2.5), log_var in (0.12, 3.2)", target(*arguments), 0.0,
-                                       "finite was expected, such as"))
+    if no_numbers := not_finite(call.name, call.whole(*used), "x, output in (0.06, 0.94), mu in (-2.5, 2.5), log_var in "
+                                                              "(0.12, 3.2)"):  # fmt: skip
+        result.findings += no_numbers
         return result
     quiet_entries = ignored(target, arguments, [draw[0] for draw in target.draw(rng, sizes, 1)])
     result.findings += quiet_entries
@@ -56,32 +54,30 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
 def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tuple[Target, dict[str, int], list[Finding]]:
     """Return a target that answers, the sizes at which it does, and notes about the shape of the result."""
     fixed = {letter: declared.get(name) for letter, name in (("B", "batch"), ("D", "features"), ("J", "latent"))}
-    named = {letter: size for letter, size in fixed.items() if size and letter != "B"}
+    named = {letter: size for letter, size in fixed.items() if size}
+    of_row = {letter: size for letter, size in named.items() if letter != "B"}
     parts = {"cost": call.name != "kl", "kl": call.name != "log_px_given_z"}
-    errors = []
-    for sizes in [SIZES, *([SIZES | named] if named else [])]:
-        for binary in (False, True) if parts["cost"] else (False,):
-            target = Target(call, **parts, average=False, binary=binary)
-            x, o, m, s = (draw[0] for draw in target.draw(rng, sizes, 1))
-            arguments = [*([x, o] if target.cost else []), *([m, s] if target.kl else [])]
-            try:
-                value = call.whole(*arguments)
-            except Failed as error:
-                errors.append(error)
-                continue
-            if call.name == "loss" and value.ndim > 1:
-                raise Failed(f"loss must return one number, or one for each row; got an array of shape {value.shape}. "
-                             f"Sum it.")
-            notes = [of_shape(call.name, value, sizes)] if value.size > 1 else []
-            return target._replace(average=call.name == "loss" and value.size > 1), dict(sizes), notes
-    if not named:
-        remedy = " If it works for one size only, write features = ... and latent = ... into the file."
-        raise Failed(f"{errors[0]}{remedy}")
-    raise errors[-1]
+    errors, tried = [], [SIZES, *([SIZES | of_row] if of_row else []), *([SIZES | named] if named != of_row else [])]
+    for sizes, binary in itertools.product(tried, (False, True) if parts["cost"] else (False,)):
+        target = Target(call, **parts, average=False, binary=binary)
+        x, o, m, s = (draw[0] for draw in target.draw(rng, sizes, 1))
+        try:
+            value = call.whole(*([x, o] if target.cost else []), *([m, s] if target.kl else []))
+        except Raised as error:
+            errors.append(error)
+            continue
+        if call.name == "loss" and value.ndim > 1:
+            raise Failed(f"loss must return one number, or one for each row; got an array of shape {value.shape}. Sum it.")
+        notes = [of_shape(call.name, value, sizes)] if value.size > 1 else []
+        return target._replace(average=call.name == "loss" and value.size > 1), dict(sizes), notes
+    if named:
+        raise errors[-1]
+    remedy = "If it works for one size only, write features = 784, latent = 20 or batch = 64 into the file."
+    raise Raised(f"{errors[0]} {remedy}")
 
 
 def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
-    """Return the finding about a result that is no single number."""
+    """Return the finding about a result of several numbers."""
     letters = {size: letter for letter, size in sizes.items()}
     shape = ", ".join(letters.get(n, str(n)) for n in value.shape)
     what = "its mean" if name == "loss" else "its sum"
@@ -95,7 +91,7 @@ def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
 def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> list[Finding]:
     """Return findings about entries that change nothing, at two points."""
     found = []
-    if target.cost and arguments[0].size > 300:
+    if max(a.size for a in arguments) > 300:                # a call for every entry would take long
         return found
     for which, name in enumerate(("x", "output", "mu", "log_var")):
         if not (target.cost if which < 2 else target.kl):
@@ -131,8 +127,8 @@ def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.r
         return
     if result.powers[part] is None:
         result.findings.append(Finding("cannot tell", name, "reduction",
-                                       f"{label} changes with the sizes of the batch in a way "
-                                       "that is no sum or mean", *at_two_sizes(found, part),
+                                       f"{label} changes with the sizes of the batch, but "
+                                       "neither as a sum nor as a mean", *at_two_sizes(found, part),
                                        compared="at another size"))  # fmt: skip
         result.powers[part] = {}
     if terms.guard:

@@ -1,4 +1,4 @@
-"""What is known about one function of the user after its terms were measured."""
+"""Results for one function of the user, after its terms were measured."""
 
 from dataclasses import dataclass, field
 

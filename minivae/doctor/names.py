@@ -32,7 +32,7 @@ class KnownCost:
 
 
 class Variant(NamedTuple):
-    """A right KL with unusual coefficients: its constant for every entry in units of the weight tells it from a mistake."""
+    """A right KL with unusual coefficients. Its constant for every entry, in units of the weight, excludes a mistake."""
 
     constant: float | None      # None: any but that of a KL
     finding: Finding
@@ -43,7 +43,7 @@ class Variant(NamedTuple):
 
 @dataclass
 class KnownKL:
-    """A KL with its reading and weight; `reading` is None for terms that are no KL."""
+    """A KL with its reading and weight; `reading` is None for terms without a known KL."""
 
     weights: dict[str, float]
     reading: Reading | None = None
@@ -126,7 +126,7 @@ def cost_named(weights: Mapping[str, float], errors: Mapping[str, float], about:
         inside = ", ".join(f"{w:.6g} x [{name}]" for name, w in short.items())
         first = next(iter(short.values()))
         known.findings.append(Finding("unusual", about, "other-cost",
-                                      f"the reconstruction has terms that I do not put together: {inside}",
+                                      f"the terms of the reconstruction are known, but not their sum: {inside}",
                                       first, first, "the coefficient of the first term is"))  # fmt: skip
     return known
 
@@ -160,7 +160,7 @@ def kl_named(weights: Mapping[str, float], errors: Mapping[str, float], about: s
     for pattern, exhibit, words, name, at, wanted in PATTERNS:
         if fits(short, pattern, 2 * short.get("m^2", 0), error):
             known.weight, known.off = 2 * short["m^2"], True
-            known.findings.append(Finding("wrong", about, exhibit, f"the KL is not one: {words}", at * known.weight, wanted,
+            known.findings.append(Finding("wrong", about, exhibit, f"this is not a KL: {words}", at * known.weight, wanted,
                                           f"coefficient of {name}; in a KL", RIGHT["log-variance"], exhibit))  # fmt: skip
             return known
     for reading in READINGS:
@@ -182,7 +182,7 @@ def kl_named(weights: Mapping[str, float], errors: Mapping[str, float], about: s
     known.off = True
     first, value = next(iter(short.items()))
     reverse = {"m^2 exp(-s)": 0.5, "exp(-s)": 0.5, "s": 0.5}
-    key, words = "other-kl", "what depends on mu and log_var is named, but it is no KL to N(0, 1) that I know"
+    key, words = "other-kl", "the part with mu and log_var is not a known KL to N(0, 1); its terms are in the formula"
     if fits(short, reverse, 2 * short.get("exp(-s)", 0), error):
         key, words = "reverse-kl", "it is KL(prior || q), the two Gaussians exchanged; the ELBO has KL(q || prior)"
     elif set(short) == {"m^2"}:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from minivae.doctor.calls import Call, Failed
 from minivae.doctor.findings import Finding
 from minivae.doctor.measured import Measured
-from minivae.doctor.steady import mutation
+from minivae.doctor.steady import mutation, not_finite
 
 TRIED = {"encode": (784, 64, *range(1, 64), 100, 128, 256, 400, 512, 1024, 3072), "decode": (*range(1, 65), 100, 128)}
 PAIR = {"encode": ("features", "x"), "decode": ("latent", "z")}
@@ -62,7 +62,12 @@ def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -
         return [Finding("cannot tell", call.name, "width-unknown", words)]
     rows = rows_of(call, width, rng)
     first = flat(call.raw(rows))
+    if not first[0].ndim or len(first[0]) != len(rows):
+        raise Failed(f"{call.name} must return an array with one row for each row of {PAIR[call.name][1]}; got shape "
+                     f"{first[0].shape} for {len(rows)} rows. Return all rows.")  # fmt: skip
     found = mutation(call, (PAIR[call.name][1],))
+    if no_numbers := not_finite(call.name, np.concatenate([a.ravel() for a in first]), "random rows"):
+        return found + no_numbers
     if len(first) > 1 and first[0].ndim == 2 and np.array_equal(first[0], first[1]):
         words = "mu and log_var are the same array for every x"
         found.append(Finding("wrong", call.name, "same-output", words, float(first[0][0, 0]), float(first[1][0, 0]),

@@ -1,4 +1,4 @@
-"""The file of the user: executed in a process of its own, which ends if a function hangs.
+"""Execute the file of the user in a separate process, which ends if a function hangs.
 
 This module runs in that process: `python -c` imports it. It writes one JSON document to stdout; what the user's code
 prints goes to stderr.
@@ -11,7 +11,7 @@ import sys
 import types
 from pathlib import Path
 
-from minivae.doctor.calls import Failed, in_users_words
+from minivae.doctor.calls import Failed, Raised, in_users_words
 from minivae.doctor.checkup import DATA, FUNCTIONS, SIZES, examine
 
 
@@ -23,15 +23,17 @@ def names_of(path: Path) -> dict:
     except (SyntaxError, ValueError) as error:              # ValueError: null bytes
         line = getattr(error, "lineno", None)
         where = f", line {line}" if line else ""
-        raise Failed(f"{path}{where}: {type(error).__name__}: {getattr(error, 'msg', error)}") from None
+        raise Failed(f"{path}{where}: {type(error).__name__}: {getattr(error, 'msg', error)}.") from None
     module = types.ModuleType(path.stem)
     module.__file__ = str(path)
     sys.modules[path.stem] = module if path.stem not in sys.modules else sys.modules[path.stem]
     sys.path.insert(0, str(path.parent))
     try:
         exec(code, vars(module))
-    except (Exception, SystemExit) as error:
-        raise Failed(in_users_words(error, str(path), "the file")) from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise Raised(in_users_words(error, str(path), "the file")) from None
     return {name: value for name, value in vars(module).items() if name in (*FUNCTIONS, *SIZES, *DATA)}
 
 
@@ -45,6 +47,9 @@ def main(path: str, seed: str, timeout: str) -> None:
         document = examine(int(seed), path, **names_of(Path(path))).document()
     except ValueError as error:
         document = {"error": str(error)}
+    except KeyboardInterrupt:
+        os._exit(130)
     faulthandler.cancel_dump_traceback_later()
-    json.dump(document, out)
-    out.flush()
+    with out:
+        json.dump(document, out)
+    os._exit(0)                                             # threads of the user's file may still run

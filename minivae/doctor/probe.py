@@ -17,7 +17,7 @@ DRAWS, FRESH = 48, 8
 
 
 class Terms(NamedTuple):
-    """What a function is made of at one size; `example` is a value at a fresh point, and the value by the fits."""
+    """The terms of a function at one size; `example` is a value at a fresh point, and the value by the fits."""
 
     cost: Fit | None
     kl: Fit | None
@@ -65,8 +65,7 @@ def fitted(values: NDArray, terms: Callable, draws: list, single: bool, first: t
     for guard in guards if found is None else ():
         columns = terms(*draws, guard)
         for names in guarded:
-            near = by(values, columns, names, noise(values, single))
-            if near and near.residual <= noise(values, single):
+            if near := by(values, columns, names, noise(values, single)):
                 return near._replace(guard=guard)
     return found
 
@@ -74,7 +73,7 @@ def fitted(values: NDArray, terms: Callable, draws: list, single: bool, first: t
 def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
     """Fit the terms at one size; a fresh draw of all arguments at once then confirms that nothing is missing.
 
-    `before` are the terms at another size, which are tried first; a part that had none there is not searched again.
+    `before` are the terms at another size, which are tried first. A part without a fit there is not searched again.
     """
     hints = [tuple(part.coefficients) if part else () for part in (before.cost, before.kl)] if before else [(), ()]
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
@@ -116,7 +115,7 @@ def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Genera
 
 
 def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
-    """Return the power of every size in front of the terms of a part ("cost" or "kl"); None if they are no whole numbers."""
+    """Return the power of every size in front of the terms of "cost" or "kl"; None if they are not whole numbers."""
     base_sizes, base = found[""]
     first = getattr(base, part)
     result = {}
@@ -129,7 +128,7 @@ def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
         seen = set()
         for name, c in first.coefficients.items():
             d = other.coefficients[name]
-            if c * d <= 0:
+            if c == 0 or not 0 < d / c < math.inf:
                 return None
             logs = math.log(sizes[letter] / base_sizes[letter])
             power = math.log(d / c) / logs

@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed, told
+from minivae.doctor.calls import Call, Failed, Raised, told
 from minivae.doctor.findings import Finding
-from minivae.doctor.steady import mutation
+from minivae.doctor.steady import mutation, not_finite
 from minivae.doctor.terms import READINGS, Reading
 from minivae.doctor.words import close, ratio
 
 SHAPES = (3, 5), (5, 4)
+POINTS = "mu in (-2, 2), log_var in (0.3, 2.2)"
 DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # calls; time for them; standard errors
 COUNTED = "; measured with "                             # before numbers that differ from point to point
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
@@ -36,7 +37,7 @@ def takes_noise(call: Call) -> bool:
 
 
 class Assumed(NamedTuple):
-    """What the KL says of the second argument: the reading, whether the rest of the KL is right, its name, what it tells."""
+    """The second argument in the KL: reading, True if the rest of the KL is right, its name, the reading of that name."""
 
     reading: Reading | None = None
     sure: bool = False
@@ -44,16 +45,18 @@ class Assumed(NamedTuple):
     tells: str = ""
 
 
-def measure(call: Call, rng: np.random.Generator, of_kl: Assumed) -> list[Finding]:
-    """Examine the sampler at two points of different sizes; a statement that both confirm is returned."""
-    found, one = [], SHAPES[0]
+def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
+    """Examine the sampler at two points of different sizes; a statement that both confirm is returned.
+
+    A sampler that takes one size only is examined at the first shape, or at `latent` dimensions.
+    """
+    found = []
     for shape in SHAPES:
+        tried = [shape, *([(shape[0], latent)] if latent else [SHAPES[0]])]
         try:
-            found.append(at_point(call, shape, rng, of_kl))
-        except Failed:
-            if shape == one:
-                raise
-            found.append(at_point(call, one, rng, of_kl))   # it takes one size only
+            found.append(at_point(call, tried[0], rng, of_kl))
+        except Raised:
+            found.append(at_point(call, tried[1], rng, of_kl))
     return [*mutation(call, ("mu", "log_var", "eps")), *confirmed(*found)]
 
 
@@ -93,6 +96,8 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
 def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
     """Examine a sampler that is given its noise: every number is exact."""
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
+    if no_numbers := not_finite(call.name, first, POINTS):
+        return no_numbers
     if not close(first, again):
         words = "equal arguments, eps among them, return different z: more noise is drawn inside"
         return [Finding("wrong", call.name, "noise-inside", words, first[0, 0], again[0, 0], "again it is")]
@@ -149,9 +154,9 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
     came, of_kl = float(width[place]), assumed.reading
     if of_kl is None:
         if not names:
-            return [Finding("cannot tell", call.name, "width", f"the standard deviation of z, as a function of the "
-                                                               f"second argument, is none that I know; at {at}",
-                            came, float(np.exp(s[place] / 2)), "exp(log_var / 2) is")]  # fmt: skip
+            words = f"the standard deviation of z is not a known function of the second argument{COUNTED}{at}"
+            return [Finding("cannot tell", call.name, "width", words, came, float(np.exp(s[place] / 2)),
+                            "exp(log_var / 2) is")]
         wanted = float(WIDTHS[names[0]](s[place]))
         words = f"the second argument is read as {names[0]}; whether the KL reads it so is not known here"
         return [Finding("is", call.name, "width", words, came, wanted, f"at {at} the formula gives")]
@@ -175,8 +180,8 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
         how = f"the sampler reads the second argument as {names[0]}, the KL as {of_kl.name}"
         exhibit = "exp-log-var" if (names[0], of_kl.name) == ("log sigma", "log-variance") else ""
     else:
-        how = "as a function of the second argument it is none that I know"
-    words = f"sampler and KL describe different Gaussians, so minus the loss is no ELBO: {how}"
+        how = "the width of the sampler is not a known function of the second argument"
+    words = f"sampler and KL describe different Gaussians, so minus the loss is not an ELBO: {how}"
     return [Finding("wrong", call.name, key, words, came, wanted, f"at {at} the KL assumes the width",
                     f"z = mu + {of_kl.code} * eps", exhibit)]
 
@@ -189,10 +194,12 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
         draws.append(shaped(call, m, s))
     z = np.array(draws)                                     # (n, 3, 5)
     n = len(z)
+    if no_numbers := not_finite(call.name, z, POINTS):
+        return no_numbers
     sd = z.std(axis=0)
     if (sd <= 1e-9 * (1 + np.abs(z[0]))).all():
         if not any(close(z[0] - m, k * width(s), 1e-5) for width in WIDTHS.values() for k in (0, 1, -1)):
-            words = ("all draws are equal, and z - mu is no width: the same noise at every call (a seed inside?)"
+            words = ("all draws are equal, and z - mu is not a width: the same noise at every call (a seed inside?)"
                      f"{COUNTED}{n} draws")
             return [Finding("wrong" if of_kl.sure else "cannot tell", call.name, "noise-repeated", words, float(z[0, 0, 0]),
                             float(z[-1, 0, 0]), "in the last draw it is", "draw from one generator, seeded once")]
@@ -210,7 +217,7 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
                              float(z.mean(axis=0)[place]), float(m[place]), "mu is"))
     kurtosis = float((u**4).mean() - 3)
     rows = float((u[:, 0] * u[:, 1]).mean())
-    latents = float((u[:, :, 0] * u[:, :, 1]).mean())
+    latents = float((u[:, :, 0] * u[:, :, 1]).mean()) if u.shape[2] > 1 else 0.0
     independent = True
     for who, value in (("every row", rows), ("every latent", latents)):
         if abs(value) > SURE / np.sqrt(n):

@@ -39,12 +39,9 @@ def residual(target: Target, sizes: Mapping[str, int], rng: np.random.Generator)
                 continue
             said = f"the reconstruction is {line[0]:.6g} x the sum of the {words} of (x - o)^2 over {over}"
             if key == "root":
-                said += (
-                    ": its slope does not go to 0 with the residual, and it is the -log p(x|z) of no Gaussian "
-                    "with a fixed sigma"
-                )
+                said += ": its slope does not go to 0 with the residual, unlike -log p(x|z) of a Gaussian with a fixed sigma"
             else:
-                said += ": minus the log-density of a Gaussian whose sigma is the optimal one, up to a factor and a constant"
+                said += ": minus the log-density of a Gaussian with the optimal sigma, up to a factor and a constant"
             return Finding("unusual" if key == "root" else "is", target.call.name, key, said, float(values[1]),
                            float(line[0] * column[1] + line[1]))  # fmt: skip
     return None

@@ -1,4 +1,4 @@
-"""Does a function return the same number twice, and does it leave its arguments unchanged?"""
+"""Does a function return finite numbers, the same numbers twice, and does it leave its arguments unchanged?"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,19 @@ def unsteady(call: Call, *arguments: NDArray) -> Finding | None:
         words = "equal arguments return different numbers, and equal ones after numpy.random.seed: it draws noise inside"
         return Finding("cannot tell", call.name, "noise-inside",
                        f"{words}. Pass the noise, or the output, as an argument.", **numbers)
-    words = "equal arguments return different numbers: noise of a generator of its own, or a state"
-    return Finding("cannot tell", call.name, "not-repeatable", f"{words}. Fix it before it is measured.", **numbers)
+    words = "equal arguments return different numbers: it draws from its own generator, or it has a state"
+    return Finding("cannot tell", call.name, "not-repeatable",
+                   f"{words}. Give the doctor a function without noise and state.", **numbers)
+
+
+def not_finite(about: str, values: NDArray, where: str) -> list[Finding]:
+    """Return a finding if a result has numbers that are NaN or infinite."""
+    count = int((~np.isfinite(values)).sum())
+    if not count:
+        return []
+    words = f"it returns NaN or infinite numbers for {where}"
+    return [Finding("cannot tell", about, "not-finite", words, float(count), 0.0,
+                    f"such numbers of {np.size(values)}; there should be")]
 
 
 def mutation(call: Call, names: tuple[str, ...]) -> list[Finding]:
@@ -39,7 +50,7 @@ def mutation(call: Call, names: tuple[str, ...]) -> list[Finding]:
     found = []
     for place, (before, after) in sorted(call.changed.items()):
         name = names[place] if place < len(names) else f"argument {place}"
-        words = f"a call changes its argument {name} in place: what uses {name} afterwards gets other numbers"
+        words = f"a call changes its argument {name} in place: later uses of {name} get other numbers"
         found.append(Finding("wrong", call.name, "changes-argument", words, after, before, "before the call it was",
-                             f"{name} = {name}.copy() first, or no += and no out="))  # fmt: skip
+                             f"{name} = {name}.copy() first, or neither += nor out="))  # fmt: skip
     return found

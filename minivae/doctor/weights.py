@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from minivae.doctor.calls import Call, Failed
 from minivae.doctor.findings import Finding
-from minivae.doctor.steady import mutation
+from minivae.doctor.steady import mutation, not_finite
 from minivae.doctor.words import close
 from minivae.ops import log_sum_exp
 
@@ -24,18 +24,18 @@ def self_weighted(a: NDArray, axis: int) -> NDArray:
 INNER = {
     "log mean exp": ("is", "the importance-weighted bound", "", lambda a, axis: log_sum_exp(a,
             axis) - np.log(a.shape[axis])),
-    "log sum exp": ("wrong", "log K is forgotten: it lies log K above the bound", "log-k-forgotten", log_sum_exp),
+    "log sum exp": ("wrong", "log K is not subtracted: it lies log K above the bound", "log-k-forgotten", log_sum_exp),
     "mean": ("wrong", "the mean of the logs stands for the log of the mean: it is the ELBO, however many draws",
              "mean-of-logs",
              lambda a, axis: a.mean(axis=axis)),
-    "sum": ("wrong", "the log weights are summed: no bound", "", lambda a, axis: a.sum(axis=axis)),
+    "sum": ("wrong", "the log weights are summed: the result is not a bound", "", lambda a, axis: a.sum(axis=axis)),
     "max": ("wrong", "it is the largest log weight: it lies up to log K above the bound", "", lambda a,
             axis: a.max(axis=axis)),
     "sum w log w": ("unusual", "the log weights are averaged with the weights themselves: right for gradients if the "
                                "weights are held fixed; "
                     "not the number of the bound", "weights-not-held-fixed", self_weighted),
-    "sum w log w / K": ("unusual", "the log weights are averaged with the weights themselves and divided by K: no "
-                                   "number of a bound",
+    "sum w log w / K": ("unusual", "the log weights are averaged with the weights themselves and divided by K: "
+                                   "not the number of a bound",
                         "weights-not-held-fixed", lambda a, axis: self_weighted(a, axis) / a.shape[axis]),
 }  # fmt: skip
 OUTER = {"": lambda a: a, "mean of the ": np.mean, "sum of the ": np.sum}
@@ -59,6 +59,8 @@ def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -
 
     given = [value(a) for a in samples]
     found = mutation(call, ("log_w",))
+    if no_numbers := not_finite(call.name, given[0], "log weights near -3"):
+        return found + no_numbers
     wide = 1e-4 if call.single else 1e-9
     for axis, (name, inner), (outer, reduce), inside, outside in itertools.product((0, 1), INNER.items(), OUTER.items(),
             (1, -1), (1, -1)):
@@ -74,7 +76,7 @@ def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -
             first, wanted = float(given[0].flat[0]), float(values[0].flat[0] if np.ndim(values[0]) else values[0])
             compared = "by this formula"
             if verdict != "is":
-                right = outside * reduce(INNER["log mean exp"][3](samples[0], axis))
+                right = outside * inside * reduce(INNER["log mean exp"][3](samples[0], axis))
                 wanted, compared = float(np.ravel(right)[0]), "the bound is"
             elsewhere = wanted_axis not in (None, axis)
             if elsewhere:
@@ -90,14 +92,14 @@ def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -
         if all(close(g, sign * v, wide) for g, v in zip(given, whole)):
             words = "the importance-weighted bound of all entries together: right for the weights of one data point only"
             return [*found, Finding("unusual", call.name, "all-entries", words, float(given[0]), float(sign * whole[0]))]
-    words = "it is none of the functions of log_w that I know (log mean exp, log sum exp, mean, sum, max; over either axis)"
+    words = "it is not a known function of log_w: log mean exp, log sum exp, mean, sum or max, over either axis"
     right = np.mean(INNER["log mean exp"][3](samples[0], 0))
     return [*found, Finding("cannot tell", call.name, "unknown", words, float(given[0].flat[0]), float(right),
                             "the mean bound over axis 0 is")]
 
 
 def far(call: Call, value, a: NDArray, sign: int, near: NDArray, name: str) -> list[Finding]:
-    """Return a finding if log weights near -2000, as images have them, give no number."""
+    """Return a finding if log weights near -2000, as images have them, give NaN or an infinite number."""
     shift = -2000.0
     moved = value(a + shift)
     wanted = near.flat[0] + sign * shift * (1 if near.ndim or name != "sum" else 1)

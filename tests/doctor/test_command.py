@@ -1,6 +1,7 @@
 """The command doctor: exit codes, one line for errors of the user's file with its line, a timeout, nothing written."""
 
 import json
+import time
 
 import pytest
 
@@ -42,6 +43,18 @@ def test_doctor_exit_code_says_whether_something_is_wrong(tmp_path, capfd):
         ("def kl(mu, log_var)\n    return 0\n", "DIR/my_vae.py, line 1: SyntaxError"),
         ("raise SystemExit(3)\n", "DIR/my_vae.py, line 1, in <module>: SystemExit: 3"),
         ("import os\nos._exit(0)\n", "ended Python with exit code 0"),
+        ("import os\nos.abort()\n", "ended Python by a crash (signal 6)"),
+        ("import numpy as np\nW = np.load('none.npy')\n", "DIR/my_vae.py, line 2, in <module>: FileNotFoundError: "),
+        ("def kl(mu, log_var):\n    open('none')\n", "DIR/my_vae.py, line 2, in kl: FileNotFoundError"),
+        ("def kl(*, mu, log_var):\n    return mu\n", "kl() takes 0 positional arguments but 2 were given. Check that kl"),
+        ("class K:\n    def __call__(self, m, v):\n        return oops\nkl = K()\n", "line 3, in __call__: NameError"),
+        ("def kl(m, v):\n    assert len(m) == 10_000\nbatch = 64\n", "DIR/my_vae.py, line 2, in kl: AssertionError.\n"),
+        ("def kl(m, v):\n    raise KeyboardInterrupt\n", "ended Python with exit code 130"),
+        ("class E(BaseException):\n    pass\ndef kl(m, v):\n    raise E('an\\nerror')\n", "line 4, in kl: E: an error."),
+        ("latent = 2\nfeatures = 4\nparams = {'W': 'a'}\ndef loss_and_gradient(p, x, eps):\n    return 1.0, p\n",
+         "params['W'] must be an array of numbers; got str"),
+        ("def params():\n    raise OSError('no file')\nlatent = features = 4\ndef loss_and_gradient(p, x, e):\n    pass\n",
+         "DIR/my_vae.py, line 2, in params: OSError: no file."),
         ("x = 1\n", "at least one of loss, kl"),
     ],
 )
@@ -55,6 +68,18 @@ def test_function_that_hangs_is_ended_with_its_line(tmp_path, capfd):
     code, out, err = doctor(tmp_path, capfd, source, "-q", "--timeout", "0.3")
     assert code == 2 and out == "" and err.count("\n") == 1
     assert "my_vae.py, line " in err and "in kl: not finished after 0.3" in err
+
+
+def test_report_does_not_wait_for_a_thread_of_the_file(tmp_path, capfd):
+    source = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\n" + RIGHT
+    start = time.perf_counter()
+    assert doctor(tmp_path, capfd, source, "-q")[0] == 0 and time.perf_counter() - start < 30
+
+
+def test_numpy_settings_of_the_file_do_not_change_the_report(tmp_path, capfd):
+    settings = "import warnings\nimport numpy as np\nwarnings.simplefilter('error')\nnp.seterr(all='raise')\n"
+    code, out, err = doctor(tmp_path, capfd, settings + RIGHT, "-q")
+    assert code == 0 and err == "printed by the file\n" and out == doctor(tmp_path, capfd, RIGHT, "-q")[1]
 
 
 def test_main_block_of_the_file_is_not_executed(tmp_path, capfd):

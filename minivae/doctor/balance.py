@@ -1,0 +1,87 @@
+"""The parts of a loss beside each other: their signs, their weights, and their readings of the second argument."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from minivae.doctor.calls import Call, told
+from minivae.doctor.findings import Finding
+from minivae.doctor.measured import Measured
+
+
+def signs(measured: Mapping[str, Measured]) -> list[Finding]:
+    """Return findings about the sign of the whole and of its parts."""
+    found = []
+    for name, part in measured.items():
+        cost, kl = part.cost, part.kl
+        if name == "loss" and cost and kl and kl.weight * cost.weight < 0 and kl.reading and cost.kind != "other":
+            words = "the KL has the opposite sign of the reconstruction error: the farther q is from the prior, the better"
+            found.append(Finding("wrong", name, "kl-wrong-sign", words, kl.weight, -kl.weight,
+                                 "the weight of the KL should be",
+                                 "reconstruction + kl", "kl-wrong-sign"))  # fmt: skip
+        elif name == "loss" and cost and cost.weight < 0 and cost.kind != "other":
+            words = "returns the ELBO (up to its weights), to be maximised, not the loss"
+            found.append(Finding("is", name, "elbo", words, cost.weight, -cost.weight, "the weight in a loss is"))
+        if name == "kl" and kl and kl.known and kl.weight != 1:
+            words = f"returns {kl.weight:.6g} x the KL"
+            found.append(Finding("unusual", name, "kl-scaled", words, kl.weight, 1.0, "in nats it is", "", ""))
+        if name == "kl" and kl and kl.reading and part.powers.get("kl") and part.powers["kl"].get("J") == -1:
+            words = "averages over the latents: a hidden weight of 1/J, unless the loss undoes it"
+            found.append(Finding("unusual", name, "kl-mean-over-latents", words, kl.weight / part.sizes["J"], kl.weight,
+                                 "with a sum the weight of a latent is",
+                                 "kl.sum(axis=1).mean()", "kl-mean-over-latents"))  # fmt: skip
+        if name == "log_px_given_z" and cost and cost.kind != "other" and cost.weight > 0:
+            words = "returns a cost: minus log p(x|z), up to a constant"
+            found.append(Finding("unusual", name, "sign", words, cost.weight, -cost.weight, "the weight in log p(x|z) is"))
+    return found
+
+
+def hidden_weights(whole: Measured) -> list[Finding]:
+    """Return findings about sums and means that give the KL a weight that depends on a size."""
+    if not whole.kl or not whole.cost or not whole.kl.known or whole.cost.kind == "other":
+        return []
+    found, sizes = [], whole.sizes
+    cost, kl = whole.powers["cost"], whole.powers["kl"]
+    of_loss = {
+        "B": ("kl-sum-over-batch", "the sizes of the batch in the two terms differ: the KL weighs {} with the batch"),
+        "D": ("mean-over-pixels", "the KL weighs {} with the features"),
+        "J": ("kl-mean-over-latents", "the KL weighs {} with the latents"),
+    }
+    for letter, (exhibit, words) in of_loss.items():
+        power = kl.get(letter, 0) - cost.get(letter, 0)
+        if not power:
+            continue
+        how = f"more, by the factor {letter}," if power > 0 else f"less, by the factor 1/{letter},"
+        if abs(power) > 1:
+            how = f"by {letter}^{power}"
+        said = f"a hidden beta: {words.format(how)} than with sums (it may be meant, or undone by a weight)"
+        key = exhibit if (letter, power > 0) in (("B", True), ("D", True), ("J", False)) else ""
+        found.append(Finding("unusual", "loss", f"hidden-beta-{letter}", said, float(sizes[letter]) ** power, 1.0,
+                             f"the factor at {letter} = {sizes[letter]}; with sums",
+                             "mean_B ( sum_D cost + sum_J KL )", key))  # fmt: skip
+    return found
+
+
+def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
+    """Return a finding if the KL has another weight than in the ELBO; under a squared error, any weight has a sigma."""
+    if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
+        return []
+    words = (f"effective beta {beta:.6g}: the KL counts {beta:.6g} times as much as in the ELBO (it may be meant, as in a "
+             "beta-VAE, or an accident, such as a KL that is added twice)")
+    return [Finding("unusual", "loss", "beta", words, beta, 1.0, "in the ELBO it is", "mean_B ( sum_D cost + sum_J KL )")]
+
+
+SECOND = {"loss": 3, "kl": 1}                               # place of the second argument
+
+
+def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list[Finding]:
+    """Return a finding if loss and kl read the second argument differently."""
+    if len(readings) < 2 or len({reading.name for reading in readings.values()}) == 1:
+        return []
+    (one, a), (two, b) = list(readings.items())[:2]
+    words = f"{one} reads the second argument as {a.name}, {two} as {b.name}"
+    numbers = float(b.sigma(1.3)), float(a.sigma(1.3)), f"sigma at 1.3; in {one} it is"
+    tells = [told(calls[name], SECOND[name])[1] for name in (one, two)]
+    if tells == [a.name, b.name]:
+        words += ", as the names of the arguments say; whether one is converted into the other cannot be seen"
+        return [Finding("cannot tell", two, "two-readings", words, *numbers)]
+    return [Finding("wrong", two, "two-readings", words, *numbers, f"sigma = {a.code}")]
