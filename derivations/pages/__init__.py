@@ -7,5 +7,5 @@
     errata       the faults, then loose wording and damage by copying
     book         the ledger as one page for the browser; its parts are in book_entry (an entry) and book_code (code)
     mathml       formulas: from LaTeX to MathML
-    html         elements that escape text; refuses dead links and pictures without a text
+    html         elements that escape text; refuses dead links and pictures without an alt text
 """

@@ -127,7 +127,7 @@ def completed(options: argparse.Namespace) -> argparse.Namespace:
     """Return the options of train; each option that was not given gets its default."""
     rest = {k: v for k, v in DEFAULTS.items() if getattr(options, k) is None}
     if options.resume is not None:
-        rest["data"] = options.data                         # None: where config.json says
+        rest["data"] = options.data                         # None: the path in config.json
     return argparse.Namespace(**vars(options) | rest)
 
 
@@ -202,9 +202,9 @@ def sample_command(options: argparse.Namespace) -> int:
 
 
 def pictures_of(options: argparse.Namespace, run) -> tuple:
-    """Return the image shape of a run, and the held-out rows if its data are the digits, else None: no file is read.
+    """Return the image shape of a run, and its held-out rows if its data are the digits, else None.
 
-    An older run does not store the shape: its data have it, if they are there.
+    Other files of data are not read, except for an older run, which does not store the shape.
     """
     from minivae import runs
     from minivae.app.run_data import data_of
@@ -274,7 +274,7 @@ def runs_command(options: argparse.Namespace) -> int:
 
 
 def open_run(path: Path, place: str | None = None):
-    """Return a run and its data in the form that its likelihood needs; `place` is where the data are now."""
+    """Return a run and its data in the form that its likelihood needs; `place` is the present path of the data."""
     from minivae import runs
     from minivae.app.run_data import data_of
 

@@ -173,7 +173,7 @@ def test_planted_violation_is_named_and_exits_with_1(run, capsys, monkeypatch):
 
 
 def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypatch, capsys):
-    asked, found, test_x = [], measured(), data.digits().test_x          # before `evaluate.measure` is replaced
+    asked, found, test_x = [], measured(), data.digits().test_x          # the original function
     monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(x) or found)
     for arguments in ([], ["--gap"], ["--rows", "7"], ["--ais"]):
         printed(capsys, run, *arguments)
