@@ -86,7 +86,7 @@ def read_idx(path: Path) -> NDArray:
 
 
 def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
-    """Read exactly `size` bytes, in pieces: if a header has a wrong size, this needs no more memory than the file."""
+    """Read exactly `count` bytes, in pieces, so that a wrong size in a header cannot fill the memory."""
     content = bytearray()
     while len(content) < count:
         piece = read(min(count - len(content), PIECE))

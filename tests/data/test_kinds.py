@@ -121,7 +121,7 @@ READ = {
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_public_format_is_read_as_it_is_meant(kind, tmp_path):
+def test_public_format_is_read_with_the_right_meaning(kind, tmp_path):
     make, how, expected = READ[kind]
     read = data.load(make(tmp_path), **how)
     about = read.about
