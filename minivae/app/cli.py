@@ -202,9 +202,9 @@ def sample_command(options: argparse.Namespace) -> int:
 
 
 def pictures_of(options: argparse.Namespace, run) -> tuple:
-    """Return the image shape of a run, and its held-out rows if its data are the digits, else None.
+    """Return the image shape of a run, and the held-out rows if its data are the digits, else None: no file is read.
 
-    Other files of data are not read, except for an older run, which does not store the shape.
+    An older run does not store the shape: its data have it, if they are there.
     """
     from minivae import runs
     from minivae.app.run_data import data_of

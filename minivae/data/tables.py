@@ -164,7 +164,7 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
 
 
 def listed(names: tuple[str, ...] | list[str]) -> str:
-    """Return the first names, separated by commas."""
+    """Return the first names, in words."""
     return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 

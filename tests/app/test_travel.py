@@ -137,7 +137,7 @@ def test_remedy_for_too_few_epochs_is_an_option(tmp_path, capsys):
 
 PATHS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=12)
 PATHS = PATHS | PATHS.map(lambda text: f"-{text}") | st.sampled_from(["--", "-", "a b", "it's", '"', "-1", "--out", "$(x)"])
-LABELS = PATHS.filter(lambda text: text != "--")            # argparse removes it at any position
+LABELS = PATHS.filter(lambda text: text != "--")            # argparse leaves it out wherever it stands
 MOST = settings(max_examples=50, deadline=None)
 PARSER = cli.make_parser()
 
