@@ -265,7 +265,7 @@ def answer_article(answer: questions.Answer, number: int) -> Html:
 
 
 def scrolling(table: Html, label: str) -> Html:
-    """Return a table in a box that can scroll."""
+    """Return a table in a box of its own that scrolls."""
     return tag("div", table, class_="scroll", tabindex="0", role="group", aria_label=label)
 
 
