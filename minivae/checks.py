@@ -1,6 +1,6 @@
 """Checks of arguments: public methods refuse bad input here, once.
 
-A refusal is a `ValueError` with the argument, the rule, the value that came, and the remedy. Accepted input (integers,
+A refusal is a `ValueError` with the argument, the rule, the given value, and the remedy. Accepted input (integers,
 bools, float16, other byte orders and memory layouts) is converted to the nearest numbers of the dtype.
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 BRIGHT = 128                                                # pictures of grey levels 0..255 have a pixel at least so bright
 
 
-def refuse(argument: str, rule: str, came: str, remedy: str) -> NoReturn:
+def refuse(argument: str, rule: str, got: str, remedy: str) -> NoReturn:
     """Raise a ValueError with these four parts."""
-    raise ValueError(f"{argument} must be {rule}; got {came}. {remedy}")
+    raise ValueError(f"{argument} must be {rule}; got {got}. {remedy}")
 
 
 def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
@@ -68,8 +68,8 @@ def came_as(value, array: np.ndarray) -> tuple[str, str]:
         return "a sparse matrix", "Convert it with .toarray() first."
     if hasattr(value, "columns") and hasattr(value, "select_dtypes"):
         names = [str(name) for name, kind in zip(value.columns, value.dtypes) if getattr(kind, "kind", "O") not in "buif"]
-        came = f"a DataFrame whose columns {', '.join(names[:5])} hold no numbers"
-        return came, "Leave them out: df.select_dtypes('number'), where df is the DataFrame."
+        got = f"a DataFrame whose columns {', '.join(names[:5])} hold no numbers"
+        return got, "Leave them out: df.select_dtypes('number'), where df is the DataFrame."
     try:
         with warnings.catch_warnings(action="error"):       # complex numbers would lose a part
             works = bool(np.isfinite(array.astype(float)).all())
@@ -158,8 +158,8 @@ def real_number(
 def instance(argument: str, value, kind: type, remedy: str) -> Any:
     """Return `value`; refuse it unless it is an object of this class."""
     if not isinstance(value, kind):
-        came = repr(value) if isinstance(value, (str, type)) else type(value).__name__
-        refuse(argument, f"a {kind.__name__}", came, remedy)
+        got = repr(value) if isinstance(value, (str, type)) else type(value).__name__
+        refuse(argument, f"a {kind.__name__}", got, remedy)
     return value
 
 
@@ -204,7 +204,7 @@ def within(argument: str, x: np.ndarray, n: int, whose: str) -> None:
     """Raise ValueError unless all of x is within 0..n."""
     low, high = x.min(), x.max()
     if low < 0 or high > n:
-        remedy = rescaling(argument, x) if n == 1 else "Rescale it, or use the gaussian."
+        remedy = rescaling(argument, x) if n == 1 else "Rescale it, or use the gaussian likelihood."
         refuse(argument, f"within 0..{n} for {whose}", f"values from {low} to {high}", remedy)
 
 
@@ -229,10 +229,10 @@ def counts(argument: str, x: np.ndarray, n: int) -> None:
     low, high, whole = x.min(), x.max(), (x == np.rint(x)).all()
     if low < 0 or high > n or not whole:
         option = argument.startswith("--")
-        came = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole")
+        got = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole")
         larger = f"--trials {int(high)}" if option else f"Binomial({int(high)})"
         remedy = f"Use {larger}, or another likelihood." if whole and low >= 0 else "Give counts, or use another likelihood."
-        refuse(argument, f"whole numbers 0..{n} for Binomial({n})", came, remedy)
+        refuse(argument, f"whole numbers 0..{n} for Binomial({n})", got, remedy)
 
 
 def same_axes(first: Any, *others: Any, summed: Any = None) -> None:
@@ -283,7 +283,7 @@ def data(vae: Any, x: Any) -> np.ndarray:
 
 
 def noise(vae: Any) -> None:
-    """Raise ValueError for a model without noise: its encoder is not a distribution, so there is no bound."""
+    """Raise ValueError for a model without noise: its encoder is not a distribution, so the loss gives no bound."""
     if not vae.noise:
         refuse("vae", "a model with noise", "a deterministic one", "Its encoder is not a distribution: no bound.")
 
@@ -310,7 +310,7 @@ def objective(vae: Any, known: Iterable[tuple[str, str]]) -> None:
     choice("estimator", vae.estimator, {name for _, name in known})
     iwae, needs = vae.objective == "iwae", " for the objective 'iwae'"
     if iwae and vae.estimator != "sampled":
-        refuse("estimator", f"'sampled'{needs}", repr(vae.estimator), "Its weights hold log q(z|x) at the drawn z.")
+        refuse("estimator", f"'sampled'{needs}", repr(vae.estimator), "Leave it out: the weights need log q(z|x).")
     if iwae and vae.beta != 1:
         refuse("beta", f"1{needs}", repr(vae.beta), "With another beta it bounds nothing.")
     if iwae and getattr(vae.likelihood, "sigma", None) == "optimal":

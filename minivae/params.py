@@ -21,8 +21,8 @@ class Params(Mapping):
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: NDArray):
         size = sum(map(math.prod, shapes.values()))
         if np.shape(flat) != (size,) or not isinstance(flat, np.ndarray):
-            came = f"{type(flat).__name__} of shape {np.shape(flat)}"
-            refuse("flat", f"an ndarray of shape ({size},) to hold these arrays", came, "Use `like` or `zeros_like`.")
+            got = f"{type(flat).__name__} of shape {np.shape(flat)}"
+            refuse("flat", f"an ndarray of shape ({size},) to hold these arrays", got, "Use `like` or `zeros_like`.")
         self.shapes, self.flat = dict(shapes), flat
         self._views: dict[str, NDArray] = {}
         start = 0

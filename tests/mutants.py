@@ -99,7 +99,7 @@ EQUIVALENT = {                                              # end of a mutant's 
     "- -> +  in  return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)": SECOND_OF_TWO,
     "False -> True  in  x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)": NO_COPY,
     "1 -> 2  in  out = self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)":
-        "equivalent: NumPy infers -2 too",
+        "equivalent: NumPy treats -2 like -1",
     "** -> *  in  affordable = np.bincount(which, minlength=len(x)) * 2**vae.latent <= MAX_NODES": "equivalent: J is 1 or 2",
     "> -> >=  in  again = (affordable & (error > tolerance))[which]"
     "                                   # (pairs,)": AT_THE_LIMIT,

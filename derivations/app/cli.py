@@ -77,18 +77,18 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add = command("list", list_command, "Print the sections of the ledger, or the entries that match a filter")
     add("filter", **FILTER)
     add("--all", action="store_true", help="print every entry")
-    help = "Compute every verdict; print the totals and what is not as expected (-q: one line)"
+    help = "Compute every verdict; print the totals and every unexpected verdict (-q: one line)"
     add = command("check", check_command, help, judging, epilog=VERDICTS, **raw)
     add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows or sources (default: everything)")
     add("--all", action="store_true", help="print the verdict of every row, also if the table is long")
-    add("--markdown", action="store_true", help="print a Markdown table that counts what holds in each source")
+    add("--markdown", action="store_true", help="print a Markdown table: the number of rows of each source that hold")
     add = command("show", show_command, "Print an entry: its formula, numbers, verdict and code", judging)
     add("id", metavar="ID", help="an entry or one row of it")
     add("--at", metavar="LETTER=VALUE,...", help="compute the sides at this point, for example mu_q=0.5,sigma_q=2")
     help = "Print every fault, one line each; then loose wording and damage by copying"
     add = command("errata", errata_command, help, judging)
     add("filter", **FILTER)
-    add("--full", action="store_true", help="print what the source says, a point where it fails, and the form that holds")
+    add("--full", action="store_true", help="print each statement, a point where it fails, and the form that holds")
     add("--markdown", action="store_true", help="print Markdown tables")
     add = command("figures", figures_command, "Draw the figures of the sources; the claim of each is checked first")
     add("names", nargs="*", metavar="NAME", help="figures, named after their rows: lm-11 for lm.11 (default: all)")
@@ -173,7 +173,7 @@ def check_command(options: argparse.Namespace) -> int:
         print("\n".join(terminal.check_lines(items, whole, terminal.page_width())))
         mismatches = "1 mismatch" if failed == 1 else f"{failed or 'no'} mismatches"
         command = " ".join(["derivations check", *options.ids, "--all"])
-        more = "misses are in tolerances: up to 1 holds" if whole else f"all {len(rows)} rows: {command}"
+        more = "errors are in tolerances: a link holds up to 1" if whole else f"all {len(rows)} rows: {command}"
         print(f"\n{mismatches}; {options.draws} draws, seed {options.seed}; {more}")
     say(options, f"{time.perf_counter() - began:.1f} s in all")
     return 1 if failed else 0

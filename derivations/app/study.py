@@ -23,16 +23,19 @@ def compare_command(options: argparse.Namespace) -> int:
     if options.markdown:
         print(compare.notation_markdown(notation))
         return 0
-    compared = [(thing, compare.compare(thing, draws, seed)) for thing in compare.things()]
+    compared = [(quantity, compare.compare(quantity, draws, seed)) for quantity in compare.quantities()]
     if options.json:
-        letters = {thing: {s: [one._asdict() for one in ways] for s, ways in by.items()} for thing, by in notation.items()}
-        numbers = {thing.name: [one._asdict() for one in found] for thing, found in compared}
+        letters = {
+            quantity: {source: [one._asdict() for one in ways] for source, ways in found.items()}
+            for quantity, found in notation.items()
+        }
+        numbers = {quantity.name: [one._asdict() for one in found] for quantity, found in compared}
         print(json.dumps({"notation": letters, "numbers": numbers}, indent=2, ensure_ascii=False))
     else:
         print("\n".join(["Notation, and the number of entries that use it", "", *compare.notation_lines(notation)]))
         print(f"\nThe same quantity in each source. {compare.LEGEND.format(draws=draws, seed=seed)}")
-        for thing, found in compared:
-            print("\n".join(["", *compare.thing_lines(thing, found, terminal.page_width())]))
+        for quantity, found in compared:
+            print("\n".join(["", *compare.quantity_lines(quantity, found, terminal.page_width())]))
     return 1 if any(compare.contradictions(found) for _, found in compared) else 0
 
 

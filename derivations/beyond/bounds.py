@@ -184,8 +184,8 @@ def loss_of(reduce, beta, W, b, s, x, eps):
 
     def loss(at):
         mu, log_var = at[..., :2], at[..., 2:]
-        miss = (x - b - (mu + exp(log_var / 2) * eps[:, None]) @ W_t) / s       # (n, M, 3)
-        nll = miss**2 / 2 + log(s) + log(2 * np.pi) / 2
+        residual = (x - b - (mu + exp(log_var / 2) * eps[:, None]) @ W_t) / s   # (n, M, 3)
+        nll = residual**2 / 2 + log(s) + log(2 * np.pi) / 2
         return reduce(nll, axis=-1) + beta * reduce((mu**2 + exp(log_var) - 1 - log_var) / 2, axis=-1)
 
     return loss
@@ -208,8 +208,8 @@ def slopes(loss, at):
 )  # fmt: skip
 def eq_57(W, b, s, x, mu, sigma, eps, beta):
     at, (D, d) = np.concatenate([mu, 2 * log(sigma)], axis=-1), W.shape[-2:]
-    miss = b + (W @ (mu + sigma * eps)[..., None])[..., 0] - x                  # (n, D)
-    g = (np.swapaxes(W, 1, 2) @ miss[..., None])[..., 0] / s**2                 # (n, d)
+    residual = b + (W @ (mu + sigma * eps)[..., None])[..., 0] - x              # (n, D)
+    g = (np.swapaxes(W, 1, 2) @ residual[..., None])[..., 0] / s**2             # (n, d)
     by_hand = g + beta * mu, (g * sigma * eps + beta * (sigma**2 - 1)) / 2
     return (
         slopes(loss_of(np.sum, beta, W, b, s, x, eps), at),

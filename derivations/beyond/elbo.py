@@ -301,7 +301,7 @@ def hundredths(raw):
 
 
 def two_weights(raw):
-    """Two weights; one is at least a fifth larger than the other."""
+    """Two weights; the ratio of the larger to the smaller is above 1.2."""
     first, apart = raw[:, :1], np.sign(raw[:, 1:]) * (0.2 + np.abs(raw[:, 1:]) / 2)
     return exp(np.concatenate([first / 2, first / 2 + apart], axis=-1))
 

@@ -152,7 +152,7 @@ COIN = Symbol(
     "t", "t", "> 0, below 0.3; the coin c_t has probabilities 1/2 + t and 1/2 - t", 1,
     lambda raw: 0.3 / (1 + exp(1.5 * raw + 1)), (0.25, 0.1, 0.01),
 )  # fmt: skip
-NEARLY = 2.0**-15                                           # tight to 3e-10, and exact beside 1/2
+NEARLY = 2.0**-15                                           # the equality holds up to 3e-10; 1/2 + t is exact
 
 
 @equation(

@@ -27,7 +27,7 @@ MOST = 5                                                    # number of trials
 
 
 def counts(raw):
-    """(x, n), (draws, 2): x successes in n trials, where n = 1 is the most frequent."""
+    """Pairs (x, n), (draws, 2): x successes in n trials; n = 1 is the most frequent."""
     n = np.clip(ceil(2 * raw[:, 0]), 1, MOST)
     return np.stack([np.clip(np.rint(n / 2 + n * raw[:, 1] / 2), 0, n), n], axis=1)
 

@@ -169,7 +169,7 @@ def row(values, slopes):
 
 @cache
 def by_minivae(case):
-    """The model of minivae. A likelihood without a sigma lacks log_sigma, the last of the weights."""
+    """The model of minivae. If the likelihood has no sigma, the last weight, log_sigma, is left out."""
     likelihood, estimator = case
     shapes = dict(list(SHAPES.items())[: None if likelihood.scale else -1])
     params = Params(shapes, WEIGHTS[: sum(SIZES) if likelihood.scale else -1])

@@ -260,5 +260,5 @@ def _(log_w):
 def _(log_w):
     l, B = log_w.T, len(log_w)                              # (K, B): means over K draws and B data
     f = [log(len(l)) - iw_loss(row[:, None], np.zeros((len(row), 1)), 1) for row in log_w]
-    by_hand, _ = iw_loss_backward(-B, l, 0 * l, 1)          # -B undoes the mean over data and the sign
+    by_hand, _ = iw_loss_backward(-B, l, 0 * l, 1)          # the loss is minus a mean over B data
     return np.hstack([np.reshape(f, (-1, 1)), by_hand.T])

@@ -116,13 +116,13 @@ def eq_47(W, b, s, x, u, a):
         return log_density_full(x[:, None, None], b, cov)[..., 0]
 
     def log_p_xz(W, b, log_s):                              # (n, 3, K); p(z) does not depend on theta
-        miss = x[:, None, None] - b[..., None, :] - z[:, None] @ t(W)
-        return -(miss**2).sum(axis=-1) * exp(-2 * log_s) / 2 - D * log_s
+        residual = x[:, None, None] - b[..., None, :] - z[:, None] @ t(W)
+        return -(residual**2).sum(axis=-1) * exp(-2 * log_s) / 2 - D * log_s
 
     def elbo(W, b, log_s):                                  # E_q in closed form; the KL does not depend on theta
-        miss = x[:, None] - b - (W @ m[:, None, :, None])[..., 0]
+        residual = x[:, None] - b - (W @ m[:, None, :, None])[..., 0]
         spread = np.einsum("nkdi,nij,nkdj->nk", W, V, W)
-        return -((miss**2).sum(axis=-1) + spread) * exp(-2 * log_s[..., 0]) / 2 - D * log_s[..., 0]
+        return -((residual**2).sum(axis=-1) + spread) * exp(-2 * log_s[..., 0]) / 2 - D * log_s[..., 0]
 
     r, s2 = x - b - (W @ m[..., None])[..., 0], s**2
     d_W = (r[..., None] * m[:, None] - W @ V) / s2[..., None]
@@ -130,7 +130,7 @@ def eq_47(W, b, s, x, u, a):
     d_log_s = (total(r**2) + total(variances)) / s2 - D
     length = lambda f: np.sqrt((f**2).reshape(len(f), -1).sum(axis=1, keepdims=True))  # noqa: E731
     size_b = length(x) + length(b) + length(x - b - r) + np.sqrt(total(variances))
-    size_W = length(r) * length(m) + length(W @ V)          # sizes of the numbers that cancel in a slope near 0
+    size_W = length(r) * length(m) + length(W @ V)          # near 0 a slope is a difference of such numbers
     scale = np.hstack([length(u[:, :6]) * size_W / s2, length(u[:, 6:]) * size_b / s2, d_log_s + 2 * D])
     return (
         slopes(log_p_x),

@@ -64,13 +64,13 @@ def with_nodes(*arrays: NDArray) -> list[NDArray]:
 
 
 def mass(mu: NDArray, sigma: NDArray, low: float, high: float) -> NDArray:
-    """The probability that N(mu, sigma^2) gives to low < z < high."""
+    """The probability of low < z < high under N(mu, sigma^2)."""
     scale = math.sqrt(2) * need_positive("sigma", sigma)
     return (erf((high - mu) / scale) - erf((low - mu) / scale)) / 2
 
 
 def mixture_mass(apart: NDArray, low: float, high: float) -> NDArray:
-    """The probability that p gives to low < z < high."""
+    """The probability of low < z < high under p."""
     return (mass(-np.asarray(apart), 1, low, high) + mass(apart, 1, low, high)) / 2
 
 

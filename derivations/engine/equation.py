@@ -40,7 +40,7 @@ class Form:
 
     @property
     def free(self) -> list[str]:
-        """Letters that the function uses but the statement does not define. With such letters, the form has no value."""
+        """Letters that the statement uses but does not define. With such letters, the form has no value."""
         bound = {symbol.name for symbol in self.inputs}
         return [name for name in inspect.signature(self.function).parameters if name not in bound]
 
@@ -57,8 +57,8 @@ class Zero:
 class Row:
     """A part with its own verdict: one link of an entry, or the whole entry (`link=None`).
 
-    `claim` is what the source says in text; the formula is then our reading of it, not a printed one. Rows of one `group`
-    have the same fault; the group's name is the id of its first row.
+    `claim` is a statement of the source in text; the formula is then our reading of it, not a printed one. Rows of one
+    `group` have the same fault; the group's name is the id of its first row.
     """
 
     id: str

@@ -51,7 +51,7 @@ def body_of(function) -> list[ast.stmt]:
 
 
 def called_method(model: type, step: ast.Assign) -> str | None:
-    """Return the private method that a step calls, or None. Its arguments and results must have the same names inside it.
+    """Return the private method that a step calls, or None. Arguments and results must have the same names in both.
 
     The steps of such a method are run one by one, like the steps of the caller.
     """

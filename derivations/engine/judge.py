@@ -36,12 +36,12 @@ class Link:
     right: float
     residual: float             # |left - right| at the worst draw
     tolerance: float            # the largest allowed residual at the worst draw
-    misses: float               # the error at the worst draw, divided by the tolerance: at most 1 if the link holds
+    error: float                # the error at the worst draw, divided by the tolerance: at most 1 if the link holds
 
     @property
     def state(self) -> str:
         """The result of the link: "holds", "fails" or "undecided"."""
-        return "holds" if self.misses <= 1 else "undecided" if self.misses <= UNDECIDED else "fails"
+        return "holds" if self.error <= 1 else "undecided" if self.error <= UNDECIDED else "fails"
 
     @property
     def ok(self) -> bool:
@@ -88,9 +88,9 @@ def split(statement: tuple) -> tuple[list, list[str]]:
 
 
 def value_and_scale(side) -> tuple[NDArray, NDArray]:
-    """Return the numbers of a side, and the magnitude with which its error is compared."""
+    """Return the numbers of a side, and the magnitude to which its error is relative."""
     if np.iscomplexobj(side):
-        raise ValueError("a side is real; got complex numbers. Take the part that is meant.")
+        raise ValueError("a side must be real; got complex numbers. Take the real or the imaginary part.")
     if isinstance(side, Zero):
         scale = np.abs(np.asarray(side.scale, float))
         value, scale = np.broadcast_arrays(np.asarray(side.value, float), scale)
@@ -104,11 +104,11 @@ def aligned(*arrays: NDArray) -> list[NDArray]:
     most = max(array.ndim for array in arrays)
     if any(array.ndim not in (0, most) and array.size != len(array) for array in arrays):
         shapes = [array.shape for array in arrays]
-        raise ValueError(f"sides must have as many axes each, or one number for every draw; got {shapes}.")
+        raise ValueError(f"sides must have the same number of axes, or one number for every draw; got {shapes}.")
     return [array if array.ndim in (0, most) else array.reshape(-1, *[1] * (most - 1)) for array in arrays]
 
 
-def miss(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+def scaled_error(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Return the error of a relation divided by its tolerance, element by element; then both sides and the tolerance.
 
     The tolerance is `rel` times the larger magnitude of the two sides, so small numbers need small errors. NaN satisfies
@@ -121,24 +121,24 @@ def miss(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDAr
     with np.errstate(all="ignore"):
         apart = np.abs(left - right)
         if relation in ("=", ":="):
-            misses = np.where(left == right, 0.0, np.where(np.isfinite(scale), apart / allowed, np.inf))
+            errors = np.where(left == right, 0.0, np.where(np.isfinite(scale), apart / allowed, np.inf))
         elif relation in ("<=", ">="):
             under = left <= right if relation == "<=" else left >= right
-            misses = np.where(under, 0.0, np.where(np.isfinite(scale), apart / allowed, np.inf))
+            errors = np.where(under, 0.0, np.where(np.isfinite(scale), apart / allowed, np.inf))
         else:
             order = {"<": left < right, ">": left > right, "!=": np.isfinite(scale)}[relation]
             differ = (apart > allowed) | (np.isinf(apart) & (np.isinf(left) | np.isinf(right)))
-            misses = np.where(order & differ, 0.0, np.inf)
-    return misses, left, right, allowed
+            errors = np.where(order & differ, 0.0, np.inf)
+    return errors, left, right, allowed
 
 
 def judge_link(left, relation: str, right, rel: float) -> Link:
     """Judge one relation at all draws by its worst element. A relation between empty arrays fails."""
-    misses, left, right, allowed = miss(left, relation, right, rel)
-    if not misses.size:
+    errors, left, right, allowed = scaled_error(left, relation, right, rel)
+    if not errors.size:
         return Link(relation, np.nan, np.nan, np.nan, np.nan, np.inf)
-    worst = int(np.argmax(misses))
-    a, b, tolerance, far = (float(array.ravel()[worst]) for array in (left, right, allowed, misses))
+    worst = int(np.argmax(errors))
+    a, b, tolerance, far = (float(array.ravel()[worst]) for array in (left, right, allowed, errors))
     return Link(relation, a, b, abs(a - b), tolerance, far)
 
 
@@ -165,11 +165,11 @@ class Run(NamedTuple):
     count: int
     sides: list
 
-    def misses_of(self, i: int, relation: str, rel: float) -> NDArray:
-        """Return by how much link i fails at each point, in units of its tolerance, (count,)."""
-        misses, *_ = miss(self.sides[i], relation, self.sides[i + 1], rel)
-        per_point = misses.ndim and len(misses) == self.count               # otherwise both sides are constants
-        return misses.reshape(self.count, -1).max(axis=1) if per_point else np.full(self.count, misses.max())
+    def errors_of(self, i: int, relation: str, rel: float) -> NDArray:
+        """Return the error of link i at each point, divided by its tolerance, (count,)."""
+        errors, *_ = scaled_error(self.sides[i], relation, self.sides[i + 1], rel)
+        per_point = errors.ndim and len(errors) == self.count               # otherwise both sides are constants
+        return errors.reshape(self.count, -1).max(axis=1) if per_point else np.full(self.count, errors.max())
 
     def different_sides(self) -> int:
         """Return the number of different sides: sides that are equal to the last bit count once."""
@@ -203,12 +203,12 @@ class Computed:
 
         If it holds at all simple points, return the draw with the largest error, rounded if the link also fails there.
         """
-        simple = self.simple.misses_of(i, self.relations[i], self.rel) > UNDECIDED
+        simple = self.simple.errors_of(i, self.relations[i], self.rel) > UNDECIDED
         if simple.any():
             return self.simple.point(int(np.argmax(simple)))
-        misses = [run.misses_of(i, self.relations[i], self.rel) for run in self.random]
-        worst = max(range(len(misses)), key=lambda k: misses[k].max())
-        found = self.random[worst].point(int(np.argmax(misses[worst])))
+        errors = [run.errors_of(i, self.relations[i], self.rel) for run in self.random]
+        worst = max(range(len(errors)), key=lambda k: errors[k].max())
+        found = self.random[worst].point(int(np.argmax(errors[worst])))
         rounded = {s.name: two_digits(found[s.name]) if s.rule in ROUNDED else found[s.name] for s in self.form.inputs}
         try:
             return rounded if self.link_at(rounded, i).state == "fails" else found
@@ -235,7 +235,7 @@ def drawn(inputs: Inputs, draws: int, seed: int) -> dict[str, NDArray]:
 
 def worst_of(links: Iterable[Link]) -> Link:
     """Return the link with the largest error, relative to its tolerance."""
-    return max(links, key=lambda link: link.misses)
+    return max(links, key=lambda link: link.error)
 
 
 def two_digits(values: NDArray) -> NDArray:

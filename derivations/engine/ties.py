@@ -60,7 +60,7 @@ def failures(entries: dict[str, Entry]) -> list[Failure]:
 def blamed(failing: list[Failure]) -> list[str]:
     """Return the tied functions that best explain the failures: most failing ties and fewest other ties run them.
 
-    A tie also runs other functions than the one in its name, so the name is not enough. If the same ties run several
+    A tie also runs functions other than the one in its name, so the name is not enough. If the same ties run several
     functions, all of them are returned.
     """
     ran = functions_run()

@@ -66,5 +66,5 @@ def known(name: str) -> str:
     """Return `name` if a figure has it; otherwise raise ValueError and suggest the most similar name."""
     if name not in FIGURES:
         near = difflib.get_close_matches(name, FIGURES, 1, 0)
-        checks.refuse("NAME", "of a figure", repr(name), f"Did you mean {near[0]}?")
+        checks.refuse("NAME", "the name of a figure", repr(name), f"Did you mean {near[0]}?")
     return name

@@ -12,7 +12,7 @@ LEADER = {"arrowstyle": "-", "color": GREY, "lw": 0.8, "shrinkA": 2, "shrinkB": 
 
 
 class NotShown(Exception):
-    """Raised when a figure's numbers do not support what the figure says."""
+    """Raised when a figure's numbers do not support its text."""
 
 
 def shows(fact: bool, claim: str) -> None:
@@ -22,7 +22,7 @@ def shows(fact: bool, claim: str) -> None:
 
 
 def point(axes: Axes, x: float, y: float, colour: str = DARK, **look) -> None:
-    """Draw a point that the text mentions; it is drawn whole, even at the edge of the axes."""
+    """Draw a point that the text mentions, not cut off at the edge of the axes."""
     axes.plot(x, y, "o", **({"color": colour, "ms": 6, "zorder": 6, "clip_on": False} | look))
 
 

@@ -28,7 +28,7 @@ CONSTANTS = {                                               # in 1/1000 em, and 
 
 
 def math_font(letters: str) -> str:
-    """Return the font with these letters as base64 of a WOFF file, or "" if it cannot be made."""
+    """Return a font with these letters, as base64 of a WOFF file; "" if it cannot be made."""
     try:
         return base64.b64encode(made(letters)).decode()
     except Exception:                                       # fontTools is missing or too old, or the fonts have changed

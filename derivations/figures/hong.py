@@ -31,7 +31,7 @@ def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
     shows(np.all(printed[sigma < 1] < np.log(sigma[sigma < 1])), "for sigma < 1 it is below log sigma, so it has no minimum")
     good, bad = right[tenth][0], printed[tenth][0]
     shows(abs(good - 1.807585) < 1e-6 and abs(bad + 2.797585) < 1e-6, "at sigma = 0.1 they are 1.807585 and -2.797585")
-    shows(np.allclose(printed - right, 2 * np.log(sigma), rtol=1e-9), "both brackets differ in the sign of log sigma only")
+    shows(np.allclose(printed - right, 2 * np.log(sigma), rtol=1e-9), "only the sign of log sigma differs")
     figure = page(6.8, 5.0)
     axes = figure.subplots()
     axes.axhline(0, color=GREY, lw=0.6, zorder=1)

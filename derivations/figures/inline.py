@@ -1,4 +1,4 @@
-"""A figure as an address that an HTML page can hold: a picture without a file."""
+"""A figure as a `data:` address, which puts the picture into the HTML page itself, without a file."""
 
 import base64
 import io

@@ -208,12 +208,12 @@ MODEL = (real("w", "w", simple=(1, 2)), positive("s", "s", simple=(1, 2)), real(
 
 
 def bounds(w, s, x, mu, sigma):
-    """L for each of K q = N(mu, sigma^2), (n, K); a letter with one value for all q has the shape (n, 1)."""
+    """L for each of K Gaussians q = N(mu, sigma^2), (n, K); a letter with one value for all q has the shape (n, 1)."""
     return linear_elbo(*(letter[..., None] for letter in (w, s, x, mu, sigma)))[..., 0]
 
 
 def gaps(w, s, x, mu, sigma):
-    """KL(q || p(z|x)) for each of K q, (n, K)."""
+    """KL(q || p(z|x)) for each of the K Gaussians q, (n, K)."""
     mean, deviation = linear_posterior(w, s, x)
     return kl_normal(*(letter[..., None] for letter in (mu, sigma, mean, deviation)))[..., 0]
 

@@ -110,9 +110,9 @@ def samples_by_quadrature(w, s, x, d):
     "lm.12", "l.22", f"d = 100 {RELATIVE_VARIANCE}", COPIES,
     kind="claim", verdict="loose",
     claim='The text says that sampling from latent space "becomes more difficult" in higher dimensions (l.22).',
-    says='This reads "more difficult" as d draws for d coordinates. The right side is the number of draws that estimates '
-    "p(x) within 10 %.",
-    fault="To draw z is easy in any dimension. It becomes hard to estimate p(x) from draws of the prior: at w = 1, s = 1/2, "
+    says='This reads "more difficult" as d draws for d coordinates. The right side is the number of draws that '
+    "is needed to estimate p(x) within 10 %.",
+    fault="Drawing z is easy in any dimension. Estimating p(x) from draws of the prior becomes hard: at w = 1, s = 1/2, "
     "x = 0 the relative variance of L draws is ((5/3)^d - 1)/L.",
 )  # fmt: skip
 def lm_12(w, s, x, d):

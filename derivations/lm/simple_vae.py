@@ -75,7 +75,7 @@ def _(mu, sigma, t):
 # Two estimates of the gradient of E_q[z^2] in mu, each a mean over draws of eps
 
 ABOVE_ZERO = positive("mu", r"\mu", simple=(1, 2)), positive("sigma", r"\sigma", simple=(1, 0.5))
-PASSES = chosen("passes", r"\partial_\mu z", 1, "1; 0 if the drawn z is treated as a constant")
+PASSES = chosen("passes", r"\partial_\mu z", 1, "1 (it would be 0 if the drawn z were treated as a constant)")
 
 
 def mean_and_variance(of_draw):

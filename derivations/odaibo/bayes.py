@@ -35,7 +35,7 @@ WEIGHT, NOISE, CURVE = positive("w", "w", 0.3), positive("s", "s", 0.3), positiv
 FOUR = (0.5, 0.5, 0, 0)
 NO_Y = {"atoms": FOUR, "X": (1, 0, 0, 0), "Y": (0, 0, 1, 1)}
 NO_X = {"atoms": FOUR, "X": (0, 0, 1, 1), "Y": (1, 0, 0, 0)}
-NO_VALUE = "p(Y|X) has no value where p(X) = 0, and p(X|Y) none where p(Y) = 0"
+NO_VALUE = "p(Y|X) has no value where p(X) = 0, and p(X|Y) has no value where p(Y) = 0"
 
 # Tables with p(x_1) = 0, or with p(z_2) = 0
 
@@ -120,7 +120,7 @@ def t_4(p_xz):
     "odaibo.1", "l.16 (1)", r"p(z|x) = \frac{p(x|z)\,p(z)}{p(x)}", (TABLE,),
     says="Bayes' theorem: the posterior is likelihood times prior over evidence.",
     needs="p(x) > 0 and p(z) > 0", outside=IMPOSSIBLE,
-    undefined="p(z|x) has no value where p(x) = 0, and p(x|z) none where p(z) = 0",
+    undefined="p(z|x) has no value where p(x) = 0, and p(x|z) has no value where p(z) = 0",
 )  # fmt: skip
 def eq_1(p_xz):
     row_renormalised = posterior(p_xz)
@@ -204,7 +204,7 @@ def eq_5(atoms, X, Y):
     claim='Table 1 calls p(x|z) the "Likelihood probability" (l.31-39).',
     says="The likelihood is p(x|z) as a function of z.",
     fault="As a function of z, p(x|z) is not a probability distribution: it need not sum to 1. As a function of x it is "
-    "one. (Our copy of the table has lost the bars of p(z|x) and p(x|z).)",
+    "a distribution. (Our copy of the table has lost the bars of p(z|x) and p(x|z).)",
 )  # fmt: skip
 def table_1(p_xz):
     return total(likelihood(p_xz)), "=", 1

@@ -145,7 +145,7 @@ MANY = Symbol("J", "J", "a whole number, > 50", 1, lambda raw: 50 + np.ceil(10 *
     r" = 100\left(\left(\frac{5}{3}\right)^J - 1\right) > 10^{12}", (MANY,),
     kind="claim",
     claim='The text says that maximising the log probability directly is "typically" intractable (l.178).',
-    says="This is the number of prior draws that estimates p(x) within 10 %, for J copies of x = z + eps/2 at x = 0.",
+    says="This number of prior draws estimates p(x) within 10 %, for J copies of x = z + eps/2 at x = 0.",
     needs="more than 50 latent coordinates, and an integral that is estimated from draws of the prior",
     outside={"J": 2},
 )  # fmt: skip

@@ -86,7 +86,7 @@ def t_15(x):
 
 NODES = ("x", "mu", "log_var", "eps", "z", "out")
 ACTS_ON = np.array([
-    # x  mu log_var eps z out                   1 if the quantity of the row acts, directly or not, on that of the column
+    # x  mu log_var eps z out            1 if the row acts on the column, directly or through others
     [0, 1, 1, 0, 1, 1],     # x: through the encoder on mu and sigma
     [0, 0, 0, 0, 1, 1],     # mu
     [0, 0, 0, 0, 1, 1],     # log_var

@@ -3,9 +3,10 @@
     glossary     the words for verdicts, explained
     records      facts about an entry: judgement, sides at a point, code; also as JSON
     unicode      formulas: from LaTeX to a line of Unicode text
+
     terminal     the list, the table of verdicts, the page of an entry
     errata       the faults, then loose wording and damage by copying
     book         the ledger as one page for the browser; its parts are in book_entry (an entry) and book_code (code)
     mathml       formulas: from LaTeX to MathML
-    html         elements that escape text; refuses dead links and pictures without a text
+    html         elements that escape text; refuses dead links and pictures without an alt text
 """

@@ -1,6 +1,6 @@
-"""The book: the whole ledger as one HTML page that needs no network, and no script except for its search.
+"""The book: the whole ledger as one HTML page that needs no network; only its search needs a script.
 
-Every link is computed. `book` raises BrokenPage for a dead link, and ValueError for a formula that it does not know.
+Every link is computed. `book` raises BrokenPage for a dead link, and ValueError for an unknown command of LaTeX.
 """
 
 import ast
@@ -101,10 +101,10 @@ def functions_and_targets(items: list[Judged]) -> tuple[list[code_map.Place], Ta
     """Return the functions of minivae with their entries, and the anchor of every function in the book."""
     functions = code_map.reading_map()
     targets = {unwrapped(fetch(place.name)): place.name for place in functions}
-    own = [(unwrapped(function), item.entry.id) for item in items for function in code_of(item.entry)]
-    for function, id in own:
+    in_entries = [(unwrapped(function), item.entry.id) for item in items for function in code_of(item.entry)]
+    for function, id in in_entries:
         targets.setdefault(function, id)
-    wanted = helpers([function for function, _ in own] + list(targets), targets)
+    wanted = helpers([function for function, _ in in_entries] + list(targets), targets)
     return functions, targets | {function: dotted(function) for function in wanted}
 
 
@@ -343,14 +343,14 @@ def symbols(items: list[Judged]) -> Html:
 
 
 def notation() -> list[Html]:
-    """Return the spellings of every thing in every source, with the entries that use them."""
+    """Return the spellings of every quantity in every source, with the entries that use them."""
     found = compare.notation()
     sources = list(next(iter(found.values())))
     rows = [tag("tr", tag("th", ""), *(tag("th", SOURCES[source]) for source in sources), tag("th", "minivae"))]
-    for thing, by_source in found.items():
+    for quantity, by_source in found.items():
         shown = [listed((link(one.ids[0], f"{one.text} {len(one.ids)}") for one in by_source[source])) for source in sources]
-        ours = tag("td", compare.NAMES[thing][1])
-        rows.append(tag("tr", tag("th", thing), *(tag("td", one or "–") for one in shown), ours))
+        ours = tag("td", compare.NAMES[quantity][1])
+        rows.append(tag("tr", tag("th", quantity), *(tag("td", one or "–") for one in shown), ours))
     about = "The number counts the entries of the source with this spelling; the link leads to the first."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
 

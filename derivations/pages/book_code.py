@@ -20,7 +20,7 @@ def dotted(function: Callable) -> str:
 
 
 def names_of(function: Callable) -> dict[str, Callable]:
-    """Return the functions that the code of a function can name: those of its module."""
+    """Return the functions in the module of a function, by name: its code can call them."""
     found = {name: unwrapped(value) for name, value in inspect.unwrap(function).__globals__.items()}
     return {name: value for name, value in found.items() if inspect.isfunction(value)}
 
@@ -41,7 +41,7 @@ def source(function: Callable) -> str:
 
 
 def helpers(functions: Iterable[Callable], known: Targets) -> list[Callable]:
-    """Return the functions of derivations that the code of these functions uses, directly or through others."""
+    """Return the functions of derivations that these functions call, directly or through other functions."""
     wanted, waiting = {}, list(functions)
     while waiting:
         function = waiting.pop()

@@ -103,7 +103,7 @@ def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html
 
 
 def meanings(item: Judged) -> Html:
-    """Return verdict and meaning of every row; a row of several is an anchor."""
+    """Return verdict and meaning of every row; if there are several rows, each is an anchor."""
     if len(item.rows) == 1:
         (one,) = item.rows
         return tag("p", one.row.says, id=one.row.id if one.row.id != item.entry.id else False)
@@ -134,7 +134,7 @@ def faults(item: Judged, groups: dict[str, list[str]]) -> list[Html]:
 
 
 def fault(entry: Entry, judgement: Judgement, groups: dict[str, list[str]]) -> Html:
-    """Return one fault: what is wrong, a point where it fails, the form that holds there."""
+    """Return one fault: its description, a point where the printed form fails, and the form that holds there."""
     row, known = judgement.row, letters(entry)
     parts = [tag("p", tag("b", f"{row.id} {IS.get(judgement.verdict, f'is {judgement.verdict}')}. "), row.fault)]
     printed = "Our reading" if row.claim else "The printed formula"
@@ -182,7 +182,7 @@ def implementation(item: Judged, targets: Targets) -> list[Html]:
 
 
 def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[str, str]]) -> Html:
-    """Return a function of minivae: entries that prove it, entries it states, tests, bugs, code."""
+    """Return a function of minivae: the entries that prove it, the entries that it cites, tests, bugs, code."""
     function, short = fetch(place.name), code_map.short(place)
     parts = []
     for label, ids in (("Proven by", place.tied), ("States", place.cited)):

@@ -177,7 +177,7 @@ COUNTED = {                                                 # columns that count
 
 
 def counts(items: list[Judged]) -> list[int]:
-    """Return the number of rows, of rows in each column of `COUNTED`, of slips, and of faults that are wrong."""
+    """Return the number of all rows, of the rows in each column of `COUNTED`, and of the faults: slips, then wrong."""
     rows = [judgement for item in items for judgement in item.rows]
     numbers = [sum(judgement.verdict in verdicts for judgement in rows) for verdicts in COUNTED.values()]
     faults = [len({judgement.row.group for judgement in rows if judgement.verdict == verdict}) for verdict in ERRATA]

@@ -9,7 +9,7 @@ MEANINGS = {                                                # in the order in wh
     "loose": "everyday words, true for a friendly reader; a precise form is given",
     "copy": "perhaps damaged by copying: our texts are transcriptions",
     "figure": "the claim of a figure, computed; it holds",
-    "prose": "a remark in words; what can be computed of it holds",
+    "prose": "a remark in text; its computable part holds",
     "fails": "false, although no fault was expected",
     "undecided": "no verdict could be computed",
 }

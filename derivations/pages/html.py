@@ -1,4 +1,4 @@
-"""Elements of an HTML page. Text is always escaped; only `Html` is taken as it is."""
+"""Elements of an HTML page. Every text is escaped, except objects of the class `Html`."""
 
 import html
 import re
@@ -11,7 +11,7 @@ class Html(str):
 
 
 class BrokenPage(Exception):
-    """Raised when a page has a dead link, a duplicate id, a picture without a text, or something from a network."""
+    """Raised when a page has a dead link, a duplicate id, a picture without an alt text, or a link into the network."""
 
 
 def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
@@ -28,7 +28,7 @@ def markup(*parts: str | Iterable) -> Html:
 
 
 def escaped(text: str) -> str:
-    """Return markup as it is and other text escaped."""
+    """Return markup unchanged, and other text escaped."""
     return text if isinstance(text, Html) else html.escape(text)
 
 

@@ -149,7 +149,7 @@ class Reader:
         return [symbol(token, name, command) or self.refuse(token)]
 
     def fenced(self) -> Node:
-        """Return what lies between \\left and \\right, with brackets that grow with it."""
+        """Return the formula between \\left and \\right, with brackets that grow with it."""
         first, inside = self.delimiter(), joined(self.read("\\right"))
         self.take()
         last = self.delimiter()
@@ -164,7 +164,7 @@ class Reader:
 
 
 def grown(text: str, form: str) -> str:
-    """Return a bracket that grows with what it holds; "" for none."""
+    """Return a bracket that grows with its content; "" for no bracket."""
     return BAR.format("true", form, text) if text in ("|", "‖") else text and operator(text)
 
 
@@ -196,7 +196,7 @@ def symbol(token: str, name: str, command: bool) -> Node | None:
 
 
 def primed(base: Node) -> Node:
-    """Return a base with a prime. The sign is raised in the font already, so it is no superscript."""
+    """Return a base with a prime. The font already raises this sign, so no superscript is needed."""
     return Node(chunk(base.markup + operator("′", NO_SPACE)), base.part)
 
 

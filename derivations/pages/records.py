@@ -85,7 +85,7 @@ def words_of(entry: Entry) -> str:
 
 def worst(judgement: Judgement) -> float:
     """Return the largest error of the printed form, divided by the tolerance; NaN if there is nothing to compute."""
-    return max((link.misses for link in judgement.links), default=math.nan)
+    return max((link.error for link in judgement.links), default=math.nan)
 
 
 def statement(entry: Entry, row: Row) -> str:
@@ -144,7 +144,7 @@ def holding(entry: Entry, row: Row | None = None) -> Form:
 
 
 def shown(entry: Entry) -> Form:
-    """Return the form whose sides are shown: the printed one, unless it uses a letter that it does not define."""
+    """Return the form whose sides are shown: the printed one, unless it uses an undefined letter."""
     return holding(entry) if entry.printed.free else entry.printed
 
 
@@ -240,13 +240,13 @@ def number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def finite(thing):
+def finite(value):
     """Return the same lists and dicts with None for infinity and NaN."""
-    if isinstance(thing, dict):
-        return {key: finite(value) for key, value in thing.items()}
-    if isinstance(thing, list):
-        return [finite(value) for value in thing]
-    return number(thing) if isinstance(thing, float) else thing
+    if isinstance(value, dict):
+        return {key: finite(value) for key, value in value.items()}
+    if isinstance(value, list):
+        return [finite(value) for value in value]
+    return number(value) if isinstance(value, float) else value
 
 
 def lists(values: dict | None) -> dict | None:

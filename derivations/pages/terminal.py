@@ -93,12 +93,12 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
     lead = max(columns(relation) for relation, _ in printed) + 1 if len(printed) > 1 else 0
     begin, more = len(indent) + lead, " " * (len(indent) + lead + 4)
     longest, widest = max(columns(side) for _, side in printed), max(columns(text) for text in texts)
-    beside = begin + longest + 4 if begin + longest + 4 + widest <= width else width - widest
+    value_column = begin + longest + 4 if begin + longest + 4 + widest <= width else width - widest
     lines = []
     for (relation, side), text in zip(printed, texts):
         lines += wrapped(side, f"{indent}{relation:{lead}}", more, width)
-        if text and columns(lines[-1]) + 2 <= beside:
-            lines[-1] += " " * (beside - columns(lines[-1])) + text
+        if text and columns(lines[-1]) + 2 <= value_column:
+            lines[-1] += " " * (value_column - columns(lines[-1])) + text
         elif text:
             lines += wrapped(text, f"{more}-> ", f"{more}   ", width)
     return lines
@@ -143,7 +143,7 @@ def check_lines(items: list[Judged], whole: bool, width: int) -> list[str]:
     """Return the table of verdicts (if not `whole`, only unexpected ones), the totals, and the meaning of the verdicts."""
     bad = [item._replace(rows=[judgement for judgement in item.rows if not judgement.ok]) for item in items]
     rows = [line for item in (items if whole else bad) for line in check_rows(item, width)]
-    head = [f"{'id':12} {'statement':{width - 34}} {'verdict':10}{'worst miss':>10}"]
+    head = [f"{'id':12} {'statement':{width - 34}} {'verdict':10}{'error':>10}"]
     used = {judgement.verdict for item in items for judgement in item.rows}
     return [*(head + rows + [""] if rows else []), *totals(items), "", *glossary(used)]
 
@@ -156,7 +156,7 @@ def check_rows(item: Judged, width: int) -> list[str]:
         text = statement(item.entry, row)
         if row.link and len(printed) > row.link + 1:        # the left side is in the line above
             text = f"… {' '.join(printed[row.link + 1])}"
-        line = f"{row.id:12} {fit(text, width - 34)} {judgement.verdict:10}{miss_text(judgement):>10}"
+        line = f"{row.id:12} {fit(text, width - 34)} {judgement.verdict:10}{error_text(judgement):>10}"
         lines.append(line.rstrip())
         if not judgement.ok:
             lines += wrapped(
@@ -165,14 +165,14 @@ def check_rows(item: Judged, width: int) -> list[str]:
     return lines
 
 
-def miss_text(judgement: Judgement) -> str:
+def error_text(judgement: Judgement) -> str:
     """Write the worst error of a row divided by the tolerance, or the letters that its formula does not define."""
     if judgement.free:
         return f"free {','.join(judgement.free)}"
-    miss = worst(judgement)
-    if math.isnan(miss):
+    error = worst(judgement)
+    if math.isnan(error):
         return "-"
-    return "infinite" if math.isinf(miss) else "0" if miss == 0 else f"{miss:.0e}"
+    return "infinite" if math.isinf(error) else "0" if error == 0 else f"{error:.0e}"
 
 
 def totals(items: list[Judged]) -> list[str]:
@@ -324,9 +324,9 @@ def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
             forms.append((f"{REPAIRED[judgement.row.expected].lower()}: ", judgement.repaired))
         for name, links in forms:
             for link in links:
-                size = "infinite" if np.isinf(link.misses) else f"{link.misses:.0e} tolerances"
-                size = f"{size}, at {link_text(link)}" if link.misses > 0.01 else "below 0.01 tolerances"     # rounding
-                lines += wrapped(f"{link.state:10} {name}largest miss {size}", f"  {judgement.row.id:12} ", " " * 15, width)
+                size = "infinite" if np.isinf(link.error) else f"{link.error:.0e} tolerances"
+                size = f"{size}, at {link_text(link)}" if link.error > 0.01 else "below 0.01 tolerances"     # rounding
+                lines += wrapped(f"{link.state:10} {name}largest error {size}", f"  {judgement.row.id:12} ", " " * 15, width)
         if judgement.why:
             lines += wrapped(judgement.why, f"  {judgement.row.id:12} undecided  ", " " * 15, width)
     return head + lines if lines else ["Nothing to compute here."]

@@ -47,10 +47,10 @@ def functions() -> dict[str, Callable]:
     """Return every public function of minivae's mathematics, the methods in METHODS and tied methods, by dotted name."""
     found = {}
     for module in MATHEMATICS:
-        for name, thing in vars(module).items():
-            defined_here = getattr(thing, "__module__", "") == module.__name__ and not inspect.isclass(thing)
-            if defined_here and callable(thing) and not name.startswith("_") and name not in TOOLS:
-                found[f"{module.__name__}.{name}"] = thing
+        for name, value in vars(module).items():
+            defined_here = getattr(value, "__module__", "") == module.__name__ and not inspect.isclass(value)
+            if defined_here and callable(value) and not name.startswith("_") and name not in TOOLS:
+                found[f"{module.__name__}.{name}"] = value
         methods = METHODS if module is vae else [name for name in ties() if name.startswith(f"{module.__name__}.")]
         found |= {name: fetch(name) for name in methods if name not in found}
     return found
@@ -60,7 +60,7 @@ def functions() -> dict[str, Callable]:
 def names_in(path: Path) -> frozenset[str]:
     """Return the names that the code of a file uses: dotted names, and ".name" for every attribute of any object."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imports = {}                                            # name in the file: dotted name of the imported thing
+    imports = {}                                            # name in the file: dotted name of the imported object
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             imports |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
@@ -79,8 +79,8 @@ def names_in(path: Path) -> frozenset[str]:
 def real_names() -> dict[str, str]:
     """Return the place of definition of re-exported functions: minivae.evidence.rate_distortion is in evidence.rates."""
     offered = {f"{package.__name__}.{name}": getattr(package, name) for package in PACKAGES for name in package.__all__}
-    offered |= {f"{gaussian.__name__}.{name}": thing for name, thing in vars(gaussian).items()}     # also divergences
-    return {name: f"{thing.__module__}.{thing.__name__}" for name, thing in offered.items() if inspect.isroutine(thing)}
+    offered |= {f"{gaussian.__name__}.{name}": value for name, value in vars(gaussian).items()}     # also divergences
+    return {name: f"{value.__module__}.{value.__name__}" for name, value in offered.items() if inspect.isroutine(value)}
 
 
 def tests_of(name: str) -> tuple[str, ...]:

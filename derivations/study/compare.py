@@ -27,7 +27,7 @@ from minivae.likelihood import gaussian_log_prob
 AGREE = 1e-9                                                # relative difference that rounding can cause
 LEGEND = """Columns: entry; value at the point; the side against the
 definition of the quantity, over {draws} draws, seed {seed} ("off by" is the largest relative difference);
-the verdict of the whole line, which can be wrong although one of its sides agrees."""
+the verdict of the whole line, which can be wrong although this side agrees."""
 
 # Notation
 
@@ -59,7 +59,7 @@ class Spelling(NamedTuple):
 def notation() -> dict[str, dict[str, list[Spelling]]]:
     """Return, for each quantity and each source, how the formulas of the source write the quantity."""
     sources = [source for source in ledger.SOURCES if source != "beyond"]
-    return {thing: {source: spellings(source, ways) for source in sources} for thing, (ways, _) in NAMES.items()}
+    return {quantity: {source: spellings(source, ways) for source in sources} for quantity, (ways, _) in NAMES.items()}
 
 
 def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
@@ -85,7 +85,7 @@ class Version(NamedTuple):
     compute: Callable[[dict], NDArray]
 
 
-class Thing(NamedTuple):
+class Quantity(NamedTuple):
     """A quantity of several sources: its letters, a simple point, its definition, and its versions."""
 
     name: str
@@ -112,7 +112,7 @@ def in_minivae(name: str, compute: Callable[[dict], NDArray]) -> Version:
     return Version(name, f"{name.rpartition('.')[2]}(...)", compute)
 
 
-def things() -> tuple[Thing, ...]:
+def quantities() -> tuple[Quantity, ...]:
     """Return all quantities that are compared. The entries must be loaded."""
     mu, sigma = real("mu", r"\mu"), positive("sigma", r"\sigma")
     x, mean, s = vector("x", "x", 4), vector("mean", r"\tilde{x}", 4), positive("s", r"\sigma")
@@ -121,7 +121,7 @@ def things() -> tuple[Thing, ...]:
     bound = lambda v: np.log(evidence(v["p_xz"])) - kl(v["q"], posterior(v["p_xz"]))  # noqa: E731
     pixels = lambda v: {"x": v["x"], "x_tilde": v["mean"], "sigma": v["s"]}  # noqa: E731
     return (
-        Thing(
+        Quantity(
             "-KL(q || N(0, 1)) in closed form", (mu, sigma), {"mu": 1, "sigma": 2},
             lambda v: -kl_normal(v["mu"], v["sigma"], 0, 1),
             (
@@ -132,29 +132,29 @@ def things() -> tuple[Thing, ...]:
                            lambda v: -kl_standard_normal(v["mu"], 2 * np.log(v["sigma"]))),
             ),
         ),
-        Thing(
+        Quantity(
             "ELBO, reconstruction minus KL", TABLES, table, bound,
             (side("odaibo.28", 1), side("lm.22", 1), side("cards.1", 1)),
         ),
-        Thing(
+        Quantity(
             "ELBO, from the joint probability", TABLES, table, bound,
             (side("odaibo.26", 1), side("lm.27", 1)),
         ),
-        Thing(
+        Quantity(
             "log p(x) of x = w z + s eps", LINEAR, {"w": 2, "s": 0.5, "x": 1},
             lambda v: linear_log_evidence(v["w"], v["s"], v["x"]),
             (side("lm.3", 0), side("lm.3", 1)),
         ),
-        Thing(
+        Quantity(
             "log p(x), from the bound and its gap", TABLES, table, lambda v: np.log(evidence(v["p_xz"])),
             (side("lm.14", 1), side("lm.16", 1), side("lm.17", 1)),
         ),
-        Thing(
+        Quantity(
             "KL(p || q), from its expectation", (Q_FULL, P), {"q": (0.5, 0.5), "p": (0.9, 0.1)},
             lambda v: kl(v["p"], v["q"]),
             (side("odaibo.10", 1), side("cards.17", 2)),
         ),
-        Thing(
+        Quantity(
             "-log p(x|z) of four pixels", (x, mean, s), {"x": (0.5,) * 4, "mean": (0,) * 4, "s": 0.5},
             lambda v: -total(log_density(v["x"], v["mean"], v["s"])),
             (
@@ -179,16 +179,16 @@ class Compared(NamedTuple):
     alike: tuple[str, ...]      # names of the sides that agree with this one to the last bit at every draw
 
 
-def compare(thing: Thing, draws: int = 1000, seed: int = 0) -> list[Compared]:
+def compare(quantity: Quantity, draws: int = 1000, seed: int = 0) -> list[Compared]:
     """Compare every version of a quantity with its definition and with the other versions."""
-    values = draw(thing.inputs, np.random.default_rng(seed), draws)
-    truth = value_and_scale(thing.truth(values))[0].reshape(draws, -1)
-    found = [np.asarray(version.compute(values)).reshape(draws, -1) for version in thing.versions]
+    values = draw(quantity.inputs, np.random.default_rng(seed), draws)
+    truth = value_and_scale(quantity.truth(values))[0].reshape(draws, -1)
+    found = [np.asarray(version.compute(values)).reshape(draws, -1) for version in quantity.versions]
     compared = []
-    for version, numbers in zip(thing.versions, found):
-        at = np.asarray(version.compute(point(**thing.simple))).reshape(-1)[0]
+    for version, numbers in zip(quantity.versions, found):
+        at = np.asarray(version.compute(point(**quantity.simple))).reshape(-1)[0]
         apart = float((np.abs(numbers - truth) / np.maximum(np.abs(truth), np.abs(numbers))).max())
-        pairs = zip(thing.versions, found)
+        pairs = zip(quantity.versions, found)
         alike = tuple(
             other.name for other, theirs in pairs if other is not version and np.array_equal(theirs, numbers)
         )
@@ -210,9 +210,9 @@ def notation_markdown(found: dict[str, dict[str, list[Spelling]]]) -> str:
     sources = list(next(iter(found.values())))
     titles = [ledger.SOURCES[source].split(",")[0] for source in sources]
     lines = [f"| | {' | '.join(titles)} | `minivae` |", "|---" * (len(titles) + 2) + "|"]
-    for thing, by_source in found.items():
+    for quantity, by_source in found.items():
         cells = [", ".join(f"`{one.text}` {len(one.ids)}" for one in by_source[source]) or "–" for source in sources]
-        row = " | ".join(cell.replace("|", "\\|") for cell in (thing, *cells, f"`{NAMES[thing][1]}`"))
+        row = " | ".join(cell.replace("|", "\\|") for cell in (quantity, *cells, f"`{NAMES[quantity][1]}`"))
         lines.append(f"| {row} |")
     return "\n".join(lines)
 
@@ -222,16 +222,16 @@ def notation_lines(found: dict[str, dict[str, list[Spelling]]]) -> list[str]:
     sources = list(next(iter(found.values())))
     width = 18
     lines = [f"{'':{width}}" + "".join(f"{source:{width}}" for source in sources) + "minivae"]
-    for thing, by_source in found.items():
+    for quantity, by_source in found.items():
         cells = [", ".join(f"{one.text} {len(one.ids)}" for one in by_source[source]) or "-" for source in sources]
-        lines.append(fit(thing, width) + "".join(fit(cell, width - 1) + " " for cell in cells) + NAMES[thing][1])
+        lines.append(fit(quantity, width) + "".join(fit(cell, width - 1) + " " for cell in cells) + NAMES[quantity][1])
     return lines
 
 
-def thing_lines(thing: Thing, compared: list[Compared], width: int) -> list[str]:
+def quantity_lines(quantity: Quantity, compared: list[Compared], width: int) -> list[str]:
     """Return one quantity in all sources: value at the simple point, agreement with the definition, verdict."""
-    where = ", ".join(f"{name} = {np.asarray(value).tolist()}" for name, value in thing.simple.items())
-    lines = [*wrapped(f"{thing.name}, at {where}", "", "  ", width)]
+    where = ", ".join(f"{name} = {np.asarray(value).tolist()}" for name, value in quantity.simple.items())
+    lines = [*wrapped(f"{quantity.name}, at {where}", "", "  ", width)]
     for one in compared:
         off = "agrees" if one.apart <= AGREE else f"off by {min(one.apart, 2):.0%}"
         short = one.name.removeprefix("minivae.").rpartition(".")[2] if one.name.startswith("minivae") else one.name

@@ -42,7 +42,7 @@ def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic")
 
 
 class Gradient(NamedTuple):
-    """One number of the gradient, computed in five ways: three use the given noise, two average over all noise."""
+    """One number of the gradient: three ways at the given noise, and two averages over all noise (by hand, integral)."""
 
     name: str
     by_hand: float

@@ -52,7 +52,7 @@ def why_the_reverse_divergence() -> Answer:
     rows = []
     for mu, sigma in ((0.0, 1.0), (0.5, 0.5), (0.8, 0.2), tuple(float(value.item()) for value in posterior)):
         q = np.array([[mu]]), np.array([[sigma]])
-        gap = np.round(linear_log_evidence(w, s, x) - linear_elbo(w, s, x, *q), 12) + 0.0     # no -3e-15
+        gap = np.round(linear_log_evidence(w, s, x) - linear_elbo(w, s, x, *q), 12) + 0.0     # rounding can give -3e-15
         rows.append((mu, sigma, *(value.item() for value in (gap, kl_normal(*q, *posterior), kl_normal(*posterior, *q)))))
     return Answer(
         "Why does the ELBO use the reverse divergence?",

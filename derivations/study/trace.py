@@ -29,7 +29,7 @@ ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 
 
 class Made(NamedTuple):
-    """A number, and the line that computed it: place, step of the seven steps, name, value, ledger ids."""
+    """A number, and the line that computed it: place, number of its step (1 to 7), name, value, ledger ids."""
 
     depth: int
     function: str

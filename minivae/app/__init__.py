@@ -4,9 +4,11 @@
     options      the options of every command, with their help texts
     data         the command data: print what would be read from a file, draw a sheet of samples
     typed        commands to paste into a shell
+
     train        the command train: start or resume a run, train it, save it often
     run_data     the data of a run, in the form that its likelihood needs
     results      measure a run, draw its figures, print its numbers
+
     evaluate     the command evaluate: bounds, gap and rates of a run
     sweep        the command sweep: many short trainings
 

@@ -128,7 +128,7 @@ def completed(options: argparse.Namespace) -> argparse.Namespace:
     """Return the options of train; each option that was not given gets its default."""
     rest = {k: v for k, v in DEFAULTS.items() if getattr(options, k) is None}
     if options.resume is not None:
-        rest["data"] = options.data                         # None: where config.json says
+        rest["data"] = options.data                         # None: the path in config.json
     return argparse.Namespace(**vars(options) | rest)
 
 
@@ -279,7 +279,7 @@ def runs_command(options: argparse.Namespace) -> int:
 
 
 def open_run(path: Path, place: str | None = None):
-    """Return a run and its data in the form that its likelihood needs; `place` is where the data are now."""
+    """Return a run and its data in the form that its likelihood needs; `place` is the present path of the data."""
     from minivae import runs
     from minivae.app.run_data import data_of
 

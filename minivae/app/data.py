@@ -1,4 +1,4 @@
-"""The command data: what would be read, and a sheet of samples. Also the settings of reading for other commands."""
+"""The command data: print what would be read, draw a sheet of samples. Other commands use `reading_of`, too."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ SHEET = "data.png"
 
 
 def reading_of(options: argparse.Namespace) -> dict:
-    """Return the settings of reading that the user gives, as `data.load` takes them."""
+    """Return the options about reading a file that the user gave, as keyword arguments of `data.load`."""
     given = {name: getattr(options, name) for name in ("label", "delimiter", "image", "transpose", "trials")}
     return {name: value for name, value in given.items() if value is not None and value is not False}
 

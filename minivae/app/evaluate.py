@@ -52,7 +52,7 @@ class Estimate(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """Return the mean over the data."""
+        """Return the mean over the data, in nats."""
         return float(self.values.mean())
 
     @property
@@ -143,7 +143,7 @@ def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = 
     """Return bounds and rates of data x (N, D), and the exact log p(x) if it can be computed.
 
     `ais` adds annealed importance sampling, `split` the parts of the gap. Each part has its own random numbers, so that
-    adding one changes no other number; with seed 0 the bounds are those that `train` prints.
+    adding a part does not change the others; with seed 0 the bounds are those that `train` prints.
     """
     for_bounds, for_rates, for_ais = np.random.default_rng(seed).spawn(3)
     bounds = lower_bounds(vae, x, k, for_bounds)
@@ -209,7 +209,7 @@ def finite(value: float) -> float | None:
 
 
 def meaning(measured: Measured) -> str:
-    """Return a sentence about the distance of the bounds from log p(x)."""
+    """Return a sentence about the distance of the bounds from log p(x), or about the order of the bounds."""
     elbo, weights = measured.table[0].mean, measured.k[-1]
     tighter = f"{weights} weights raise the ELBO by {measured.table[len(measured.k)].mean - elbo:.2f} nats"
     if measured.exact is None:
@@ -276,7 +276,7 @@ def rate_lines(document: dict) -> list[str]:
         "+ KL from the average q(z|x) to the prior {marginal_kl:.3f} (+- {surgery_se:.3f})",
         "distortion (minus the reconstruction) {distortion:.3f}; {active} of {latent} latent dimensions active",
     )
-    negative = ["the KL from the average is an estimate from draws: it can be negative, a KL itself cannot"]
+    negative = ["the KL from the average is estimated from draws: the estimate can be negative, although a KL cannot"]
     return [*(row.format(**document) for row in text), *negative * (document["marginal_kl"] < 0)]
 
 

@@ -11,7 +11,7 @@ def add_common(add, seed: int | None = 0, overwrite: bool | None = False) -> Non
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where the data of a run are now."""
+    """Add the option with the present path of a run's data."""
     parser.add_argument("--data", metavar="PATH", help="where the data of the run are now, if they were moved")
 
 
@@ -20,7 +20,7 @@ LIKELIHOOD = "bernoulli, binomial or gaussian (default: binomial for the bundled
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a file is to be read."""
+    """Add the options about reading a file."""
     add = parser.add_argument_group("options for your own data").add_argument
     label = "column of the labels: its name in the header, or its number (0 is the first, -1 the last)"
     add("--label", metavar="COLUMN", help=label)
@@ -136,7 +136,7 @@ def add_museum(museum: argparse.ArgumentParser) -> None:
     add("--matrix", action="store_true", help="run all checks on all bugs: a table and a figure")
     add("--markdown", action="store_true", help="with --matrix: print the table as Markdown, draw no figure")
     add("--blind", action="store_true", help="find a bug yourself: --seed chooses it, each hint is what one check reports")
-    add("--hints", type=int, metavar="N", help="with --blind: print N hints at once, instead of one for each return key")
+    add("--hints", type=int, metavar="N", help="with --blind: print N hints at once, instead of one per press of Return")
     add("--reveal", action="store_true", help="with --blind: print the answer")
     add("--epochs", type=int, default=40, metavar="N", help="epochs of the two trainings (default: %(default)s)")
     out = "directory for the figure (default: %(default)s)"
@@ -145,7 +145,10 @@ def add_museum(museum: argparse.ArgumentParser) -> None:
 
 def widths(text: str) -> tuple[int, ...]:
     """Return the tuple (128, 64) for "128,64", and () for "none"."""
-    return () if text == "none" else tuple(int(width) for width in text.split(","))
+    try:
+        return () if text == "none" else tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be widths such as 128,64, or none; got {text!r}") from None
 
 
 def number_or_word(text: str) -> float | str:

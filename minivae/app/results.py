@@ -20,7 +20,7 @@ GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gauss
 def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
     """Return bounds and exact log p(x), means over the held-out rows in nats, and log p(x) of every row for the explorer.
 
-    None for a number that does not exist.
+    None stands for a number that does not exist for this model.
     """
     evidence = None
     names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")
@@ -59,7 +59,7 @@ def draw(run, data, results: dict) -> list[dict]:
 
 
 def explore(run, data, evidence: Evidence) -> str | None:
-    """Write the page of the explorer, if it is small; return its path. A plain autoencoder has none."""
+    """Write the page of the explorer, if it is small; return its path. Return None for a plain autoencoder."""
     from minivae.explorer import build                      # imports matplotlib, as figures do
 
     if not run.vae.noise:
@@ -120,7 +120,7 @@ def table(results: dict) -> list[str]:
 
 
 def by_integration(error: float) -> str:
-    """Return the phrase about log p(x): how it was computed, and a power of ten above its error, at least 0.001."""
+    """Return a phrase about log p(x): the method, and a power of ten above its error, at least 0.001."""
     if error == math.inf:
         return "by numerical integration over z, error unknown: some posterior is narrower than the finest grid"
     below = max(0.001, 10.0 ** math.ceil(math.log10(error))) if error > 0 else 0.001

@@ -1,4 +1,4 @@
-"""The data of a run: where they are, and in the form that its likelihood needs; the choice of the likelihood."""
+"""The data of a run: their place, the form that its likelihood needs, and the choice of the likelihood."""
 
 import contextlib
 import os
@@ -52,9 +52,9 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
 
 
 def extremes(prepared: data.Dataset) -> np.ndarray:
-    """Return the smallest and the largest number, and one that is not whole if there is one, as a row (1, K).
+    """Return a row (1, K): the smallest number, the largest, and a fraction if there is one.
 
-    A likelihood that accepts these accepts all; a refusal and its remedy then speak of all of the data.
+    A likelihood that accepts these numbers accepts all of the data. Its error message then describes all of the data.
     """
     found = []
     for x in (*in_chunks(prepared.train_x), prepared.test_x):
@@ -74,7 +74,7 @@ def checksum(prepared: data.Dataset) -> int:
 
 
 def data_of(run: runs.Run, given: str | None = None) -> data.Dataset:
-    """Return the data of a run in the form that its likelihood needs; `given` is where the user says that they are.
+    """Return the data of a run in the form that its likelihood needs; `given` is their new place, from the user.
 
     Raises ValueError if they are missing or changed.
     """
@@ -100,7 +100,7 @@ def data_of(run: runs.Run, given: str | None = None) -> data.Dataset:
 
 
 def places_in(run: runs.Run) -> list[str]:
-    """Return where the data of a run may be: seen from the run, then absolute, then as they were named in the command."""
+    """Return the possible paths of a run's data: relative to the run, absolute, and as typed in the command."""
     places, source = run.config.get("data_places", {}), run.config["data"]
     if not isinstance(places, dict) or not all(isinstance(place, str) for place in places.values()):
         runs.damaged(run.path / "config.json", f"its data_places are {places!r}")
@@ -112,17 +112,17 @@ def places_in(run: runs.Run) -> list[str]:
 
 
 def places_of(source: str, run: Path) -> dict[str, str]:
-    """Return the absolute path of the data, and their path from the run: both can be moved together. {} for the digits."""
+    """Return two paths of the data: absolute, and relative to the run, because both may be moved together. {} for digits."""
     if source == "digits":
         return {}
     found, places = os.path.realpath(source), {}
-    with contextlib.suppress(ValueError):                   # on another drive of Windows there is no such path
+    with contextlib.suppress(ValueError):                   # Windows: no path leads to another drive
         places["from_run"] = os.path.relpath(found, os.path.realpath(run))
     return places | {"absolute": found}
 
 
 def reading_in(run: runs.Run) -> dict:
-    """Return the settings of reading of a run; a run without them was made when less was taken from the content."""
+    """Return the options with which a run read its data. An old run stores none: then only simple files were read."""
     reading = run.config.get("reading", {"older": True})
     if not isinstance(reading, dict):
         runs.damaged(run.path / "config.json", f"its reading is {reading!r}")

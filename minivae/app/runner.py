@@ -60,7 +60,7 @@ def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
             code = options.command(options)
             getattr(sys.stdout, "flush", int)()             # an object in place of stdout may have no flush
         return code
-    except BrokenPipeError:                                 # the reader of stdout has ended, for example `head`
+    except BrokenPipeError:                                 # the program that reads stdout has ended, for example `head`
         discard(sys.stdout)
         return 0
     except (ValueError, OSError, MemoryError) as error:
@@ -75,7 +75,7 @@ def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 
 
 def in_options(message: str, options: argparse.Namespace) -> str:
-    """Return a refusal of an argument in the words of the command line: `--latent` for latent, `--latent 1` for latent=1."""
+    """Return an error message with options in place of arguments: `--latent` for latent, `--latent 1` for latent=1."""
     found = re.match(r"((?:every (?:\w+ (?:in|of) )?)?)(\w+) must be ", message)
     if not found or found[2] in ("run", "path", "name") or not hasattr(options, found[2]):
         return message
@@ -113,7 +113,7 @@ def flush_or_discard(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def without_windows() -> Iterator[None]:
-    """Import matplotlib without MPLBACKEND, which may name an unknown backend; afterwards a notebook has its own again."""
+    """Import matplotlib without MPLBACKEND, which may name an unknown backend; afterwards restore it, for notebooks."""
     before, imported = os.environ.pop("MPLBACKEND", None), "matplotlib" in sys.modules
     try:
         yield

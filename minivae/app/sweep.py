@@ -101,9 +101,9 @@ def swept_option(options: argparse.Namespace) -> str:
         options.beta = BETAS
     several = [name for name in SWEPT if len(getattr(options, name) or ()) > 1]
     if len(several) != 1:
-        got = "several for " + (" and ".join(f"--{name}" for name in several) or "none")
-        rule = "several, separated by commas, for exactly one of --beta, --sigma and --latent"
-        checks.refuse("the values", rule, got, "Try --beta 0.25,1,4.")
+        got = " and ".join(f"several for --{name}" for name in several) or "no such list"
+        rule = "a list of several values, separated by commas"
+        checks.refuse("exactly one of --beta, --sigma and --latent", rule, got, "Try --beta 0.25,1,4.")
     values = getattr(options, several[0])
     if len(set(values)) < len(values):
         checks.refuse(f"--{several[0]}", "different values", ",".join(map(str, values)), "Name each once.")

@@ -109,7 +109,7 @@ def mean_of(prepared: data.Dataset) -> np.ndarray:
 
 
 def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
-    """Return three things of a run: its training, at the step where it stopped; its config; its history."""
+    """Return the training of a run, at the step where it stopped, then its config and its history."""
     run = runs.read(options.resume)
     if run.saved.numbers is None:
         remedy = "It can be plotted and sampled; train a new run."
@@ -185,13 +185,13 @@ def add_saved_path(run: runs.Run):
 
 
 class StopOnSignal:
-    """Inside `with`, the first Ctrl-C or SIGTERM only sets `signal`, so that the step can end; the second acts at once."""
+    """Context in which the first Ctrl-C or SIGTERM only sets `signal`, so that the step can end; the second acts at once."""
 
     signal = 0
 
     def __enter__(self):
         numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-        self.before = {number: signal.signal(number, self._note) for number in numbers}   # elsewhere Python forbids handlers
+        self.before = {number: signal.signal(number, self._note) for number in numbers}   # other threads may not set one
 
     def __exit__(self, *error):
         for number, handler in self.before.items():

@@ -4,12 +4,12 @@
     files        load, from_arrays: find the reader of a file by its content
     formats      strict readers of .npy, .npz and IDX: the right array or an error, nothing is executed
     tables       text: .csv, .tsv, with a header and a column of labels
-    archives     .npz by the public names of its arrays
+    archives     .npz by the usual names of its arrays
     mnist        the IDX files of a directory, or with a common prefix
     foreign      files that are not read: what they seem to be, and how to convert them
-    raw          what a reader returns, and what the user says about the data
+    raw          the arrays that a reader returns, and the user's settings
     meaning      what the arrays mean: pictures, labels, grey levels, counts, the held-out part
-    description  one line that says what was read
+    description  one line about the data that were read
 """
 
 from minivae.data.dataset import Dataset, Grey, digits, draw_binary, hold_out

@@ -1,4 +1,4 @@
-"""Choose the arrays of an .npz by their public names: x and y, with a split of its own or without."""
+"""Choose the arrays of an .npz by their usual names: x and y, or x_train, y_train, x_test, y_test, and similar ones."""
 
 import re
 from pathlib import Path
@@ -18,15 +18,15 @@ Arrays = dict[str, NDArray]
 
 
 def read_archive(path: Path, how: Reading) -> Raw:
-    """Read the arrays that are named as data: x, y; x_train, y_train, x_test, y_test; train_images; arr_0; and so on."""
+    """Read the arrays with usual names: x, y; x_train, y_train, x_test, y_test; train_images; arr_0; and so on."""
     arrays = read_npz(path)
-    if how.older:                                           # before, only x and y were read
+    if how.older:                                           # older versions read only x and y
         return Raw(arrays["x"], arrays.get("y")) if "x" in arrays else by_name(path, arrays, how)
     return by_name(path, arrays, how)
 
 
 def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
-    """Return the arrays that are named as data; the file's own test split is the held-out set."""
+    """Return the arrays with usual names; the file's own test set, if any, is the held-out set."""
     roles = roles_of(arrays)
     if how.label in arrays:                                 # the user names the array of the labels
         part = role_of(how.label)[0] if role_of(how.label) else ""
@@ -35,7 +35,7 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
         wide = [name for name, array in arrays.items() if array.ndim >= 2 and array.dtype.kind in "buif"]
         if len(wide) != 1 or len(arrays) > 1:
             raise Damaged(unknown(path, arrays))
-        roles["x", ""] = wide[0]                            # one array alone needs no name
+        roles["x", ""] = wide[0]                            # a single array may have any name
     part = "train" if ("x", "train") in roles else ""
     if how.label is not None and how.label not in arrays and ("y", part) in roles:
         labels = roles["y", part]
@@ -58,7 +58,7 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
 
 
 def role_of(name: str) -> tuple[str, str, int] | None:
-    """Return ("train", "test", "val" or "", "x" or "y", priority) for a public name; None for another."""
+    """Return (part, "x" or "y", priority) for a usual name, None for another; part: "train", "test", "val" or ""."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("arr_", "arr")
     words = [word for word in re.split(r"[_\-. /]+", text) if word]
     part = [PARTS[word] for word in words if word in PARTS]
@@ -75,7 +75,7 @@ def role_of(name: str) -> tuple[str, str, int] | None:
 
 
 def roles_of(arrays: Arrays) -> dict[tuple[str, str], str]:
-    """Return the name of the array for each ("x" or "y", part); of several, the most usual name."""
+    """Return the name of the array for each ("x" or "y", part); if there are several, the most usual name."""
     found = {}
     for name in arrays:
         role = role_of(name)
@@ -87,7 +87,7 @@ def roles_of(arrays: Arrays) -> dict[tuple[str, str], str]:
 
 
 def unknown(path: Path, arrays: Arrays) -> str:
-    """Return that no array has a known name, and the lines that name them."""
+    """Return a message: no array has a known name, and lines of Python that save them under known names."""
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     known = "an .npz of data has an array x (and y for labels), or x_train, y_train, x_test, y_test"
     wide = sorted((name for name, array in arrays.items() if array.ndim >= 2), key=lambda name: -arrays[name].size)

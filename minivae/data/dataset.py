@@ -58,7 +58,7 @@ class Dataset:
     Attributes
     ----------
     name : str
-        Where the data come from: "digits" or a path.
+        Source of the data: "digits" or a path.
     train_x, test_x : ndarray, shape (N, D)
         For a directory of MNIST, train_x is a `Grey`; its rows become arrays when they are indexed.
     train_y, test_y : ndarray of whole numbers, shape (N,), or None
@@ -169,5 +169,5 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
 
 
 def is_matrix(x: object) -> bool:
-    """Return True for a plain array of rows of real numbers; their values are checked where they are used."""
+    """Return True for a plain 2-D array of real numbers. Functions that use them check their values."""
     return type(x) is np.ndarray and x.ndim == 2 and x.dtype.kind in "uif"

@@ -1,8 +1,8 @@
-"""Say what was read, in one line."""
+"""Describe the data that were read, in one line."""
 
 from typing import NamedTuple
 
-MOST_NAMED = 5                                              # classes in the line
+MOST_NAMED = 5                                              # classes named in the line
 
 
 class Description(NamedTuple):
@@ -14,8 +14,8 @@ class Description(NamedTuple):
     features: int
     classes: tuple[str, ...] | None             # in their order; None without labels
     image_shape: tuple[int, int] | None
-    low: float                                  # of all values as they are stored
-    high: float
+    low: float                                  # smallest stored value
+    high: float                                 # largest stored value
     taken_for: str                              # "fractions", "counts of 16 trials", ...
     split: str                                  # how the held-out rows were chosen
     orientation: str

@@ -23,7 +23,7 @@ def read_array(path: Path, how: Reading) -> Raw:
     return Raw(read_npy(path))
 
 
-READERS = {                                                 # by the end of the name, where the content does not decide
+READERS = {                                                 # by the end of the name, if the content does not decide
     ".npz": read_archive,
     ".npy": read_array,
     ".csv": read_table,
@@ -102,7 +102,7 @@ def read(path: Path, how: Reading) -> Raw:
 
 
 def is_prefix(path: Path) -> bool:
-    """Return True if IDX files beside this path have its last part as prefix."""
+    """Return True if the last part of the path is a prefix of IDX files in its directory."""
     if not path.parent.is_dir():
         return False
     places = [place_of(file) for file in path.parent.iterdir()]

@@ -13,7 +13,7 @@ from minivae.data.remedies import filtered
 BEGINNING = 4096                                            # bytes that are looked at
 READ = "These are read: .npz, .npy, text (.csv, .tsv), IDX, and a directory of IDX files; text and IDX also as .gz."
 
-# First bytes, what the file seems to be, and the lines that convert it: {path} and {new} are put in.
+# The lines that convert a file, then SIGNS: first bytes, kind of file, lines. `sentence` fills in {path}, {npz} and others.
 HDF = ("import h5py, numpy as np; f = h5py.File({path!r}); print(list(f))", "np.savez({npz!r}, x=f['x'], y=f['y'])")
 PICKLE = (
     "import pickle, numpy as np; d = pickle.load({open}({path!r}, 'rb'), encoding='latin1')   # only if you trust it",
@@ -77,7 +77,7 @@ SIGNS = (
 
 
 def beginning(path: Path) -> tuple[bytes, bool]:
-    """Return the first bytes of a file, unpacked if it is gzipped, and whether it is. Damage shows as fewer bytes."""
+    """Return the first bytes of a file, unpacked if it is gzipped, and True if it is. A damaged file gives fewer bytes."""
     with open(path, "rb") as file:
         head = file.read(BEGINNING)
     if not head.startswith(b"\x1f\x8b"):
@@ -89,7 +89,7 @@ def beginning(path: Path) -> tuple[bytes, bool]:
 
 
 def seems(path: Path, head: bytes, packed: bool) -> str | None:
-    """Return a sentence that says what the file seems to be and how to convert it; None if nothing foreign is recognised."""
+    """Return a sentence: the kind of file, and how to convert it. Return None if no other kind is recognised."""
     for sign, what, lines in SIGNS:
         if re.match(sign, head, re.DOTALL):
             return sentence(path, what, lines, packed)
@@ -101,11 +101,11 @@ def seems(path: Path, head: bytes, packed: bool) -> str | None:
 
 
 def inside_zip(path: Path) -> str | None:
-    """Return what a zip that is no plain .npz seems to be, from the names of its members."""
+    """Return the sentence about a zip file, from the names of its members; None for a plain .npz."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except Exception:                                       # a damaged one: the strict reader names the damage
+    except Exception:                                       # damaged: `read_npz` names the damage
         return None
     if {"indices.npy", "indptr.npy", "shape.npy"} <= set(names):
         return sentence(path, "a sparse matrix of SciPy", SPARSE, False)
@@ -119,7 +119,7 @@ def inside_zip(path: Path) -> str | None:
 
 
 def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str:
-    """Return what the file seems to be, and the lines that convert it."""
+    """Return the kind of the file, `what`, and the lines that convert it."""
     parts = {"path": str(path), "word": quoted(path), "glob": str(path.parent / f"*{path.suffix}")}
     parts |= {kind: str(beside(path, f".{kind}")) for kind in ("npz", "npy", "csv")}
     parts["open"] = "__import__('gzip').open" if packed else "open"
@@ -145,7 +145,7 @@ def elsewhere(source: str) -> str:
 
 
 def of_directory(path: Path) -> str:
-    """Return what a directory without IDX files holds, and what to type."""
+    """Return a sentence: the contents of a directory without IDX files, and what to type."""
     files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
     endings = (".npz", ".npy", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
     data = [file for file in files if file.name.lower().endswith(endings) or "idx" in file.name]

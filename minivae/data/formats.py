@@ -42,7 +42,7 @@ class Damaged(ValueError):
 
 
 def regular(path: Path) -> Path:
-    """Return `path`. Refuses pipes and devices: reading them may never end."""
+    """Return `path`. Refuses pipes and devices, because reading them may never end."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):   # a directory is refused when it is opened
         raise Damaged("a regular file is expected; this is a pipe or a device.")
@@ -56,7 +56,7 @@ def shaped(content: bytearray, dtype: np.dtype, shape: tuple[int, ...], order: s
     except (ValueError, OverflowError) as error:            # with no rows, the other axes may have any length
         raise Damaged(f"no array has the shape {shape} of {dtype}.") from error
     if dtype.kind == "U" and np.frombuffer(content, f"{dtype.byteorder}u4").max(initial=0) > sys.maxunicode:
-        raise Damaged("its text is no Unicode.")
+        raise Damaged("its text is not valid Unicode.")
     return array
 
 
@@ -88,7 +88,7 @@ def read_idx(path: Path) -> NDArray:
 
 
 def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
-    """Read exactly `size` bytes, in pieces: if a header has a wrong size, this needs no more memory than the file."""
+    """Read exactly `count` bytes, in pieces, so that a wrong size in a header cannot fill the memory."""
     content = bytearray()
     while len(content) < count:
         piece = read(min(count - len(content), PIECE))
@@ -99,7 +99,7 @@ def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
 
 
 def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
-    """Return read(n) for a gzip stream of one member. At the end, it checks checksum and length, and that nothing follows.
+    """Return read(n) for a gzip stream of one member. At its end, verify checksum and length, and refuse more bytes.
 
     `gzip.open` does not verify the checksum if only the payload is read, and it skips padding.
     """
@@ -123,7 +123,7 @@ def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
 
 
 def read_npy(path: Path) -> NDArray:
-    """Read the array of an .npy file. Raises Damaged for anything else; pickled objects are refused and not read."""
+    """Read the array of an .npy file. Raises Damaged for any other file, and for pickled objects, which are not read."""
     with open(regular(path), "rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
@@ -191,17 +191,17 @@ def account_for(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
     place, behind = 0, (0,)
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         if member.header_offset - place not in behind:
-            raise Damaged(f"there is something that is no member, before {member.filename!r}.")
+            raise Damaged(f"there are bytes that belong to no array, before {member.filename!r}.")
         file.seek(member.header_offset + 26)                # the lengths of its name and extra field
         lengths = struct.unpack("<2H", exactly(file.read, 4, "the header of a member"))
         place = member.header_offset + 30 + sum(lengths) + member.compress_size
         behind = DESCRIPTORS if member.flag_bits & 8 else (0,)
     if archive.start_dir - place not in behind:
-        raise Damaged("there is something that is no member, before the directory.")
+        raise Damaged("there are bytes that belong to no array, before the directory.")
 
 
 def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:
-    """Return the arrays of an open archive by name; there must be one, and names must be unique."""
+    """Return the arrays of an open archive by name. Raises Damaged if it holds no array, or one name twice."""
     if not archive.infolist():
         raise Damaged("there is no array in it.")
     found = {}
@@ -209,9 +209,9 @@ def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:
         name = member.filename.removesuffix(".npy")
         odd = member.filename == name or re.search(r"[\\:]|^/|//|(^|/)\.\.?(/|$)|[^ -~]", name) or not name
         if odd or member.is_dir() or name in found:
-            raise Damaged(f"it should hold .npy members of plain and different names; one is {member.filename!r}.")
+            raise Damaged(f"its members should be .npy files with plain, different names; one is {member.filename!r}.")
         if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise Damaged(f"{name} is encrypted or packed in a way that no .npz is.")
+            raise Damaged(f"{name} is encrypted, or compressed with a method that .npz files do not use.")
         if member.file_size > size * DEFLATE:
             raise Damaged(f"{name} is said to have {member.file_size:,} bytes; the file cannot hold them.")
         with archive.open(member) as stream:

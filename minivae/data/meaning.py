@@ -14,9 +14,9 @@ from minivae.data.raw import Raw, Reading
 
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
-SMALLEST = 64                                               # features of a flat picture whose numbers are no bytes
-MOST_CLASSES = 100                                          # of a column that is suspected to hold labels
-SEVERAL = 5                                                 # rows that an index counts at least
+SMALLEST = 64                                               # fewest features of a flat picture whose numbers are not bytes
+MOST_CLASSES = 100                                          # most different values in a column that may hold labels
+SEVERAL = 5                                                 # fewest rows at which a column 0, 1, 2, ... may be an index
 
 Shape = tuple[int, int] | None
 
@@ -53,7 +53,7 @@ def dataset_of(name: str, raw: Raw, how: Reading) -> Dataset:
 
 
 def separated(raw: Raw, how: Reading) -> tuple:
-    """Return x, y, test_x, test_y and notes: finite numbers, and the column of the labels taken out of them."""
+    """Return x, y, test_x, test_y and notes; x and test_x hold finite numbers, without the column of the labels."""
     x, test_x = (None if part is None else rows_of(part) for part in (raw.x, raw.test_x))
     if test_x is not None and x.shape[1:] != test_x.shape[1:]:
         raise Damaged(f"all rows should have one shape; the two parts have {x.shape[1:]} and {test_x.shape[1:]}.")
@@ -95,11 +95,11 @@ def rows_of(x: NDArray) -> NDArray:
 
 
 def take_column(x: NDArray, test_x: NDArray | None, label: str | int) -> tuple:
-    """Return x without the column of the labels, the labels, and the same of the held-out part."""
+    """Return x without the column of the labels, and the labels; then both for the held-out part."""
     number = re.fullmatch(r"[+-]?\d{1,9}", str(label))
     if x.ndim != 2 or not number or not -x.shape[1] <= int(label) < x.shape[1] or x.shape[1] == 1:
         known = f"Columns have the numbers 0 to {x[0].size - 1}." if x.ndim == 2 else "Pictures have no columns."
-        raise Damaged(f"label {label!r} is no column of x {x.shape}. {known}")
+        raise Damaged(f"label {label!r} is not a column of x {x.shape}. {known}")
     at = int(label) % x.shape[1]
     parts = [part for part in (x, test_x) if part is not None]
     (x, y), *test = ((np.delete(part, at, axis=1), part[:, at]) for part in parts)
@@ -116,7 +116,8 @@ def numbered(x: NDArray, y: object, test_x: NDArray | None, test_y: object) -> t
         codes, classes = class_numbers("labels y", y, len(x))
         return codes, None, classes
     if np.shape(y)[1:] != np.shape(test_y)[1:]:
-        raise Damaged(f"labels of both parts should be alike; their shapes are {np.shape(y)} and {np.shape(test_y)}.")
+        shapes = f"{np.shape(y)} and {np.shape(test_y)}"
+        raise Damaged(f"labels of both parts should have the same axes; their shapes are {shapes}.")
     for part, labels in ((x, y), (test_x, test_y)):
         if len(part) != len(labels):
             raise Damaged(f"every row needs a label; {len(part)} rows have {len(labels)} labels.")
@@ -145,7 +146,7 @@ def square(features: int) -> Shape:
 
 
 def picture_shape(x: NDArray, grey: bool, how: Reading) -> Shape:
-    """Return (height, width): as the user says, of a file with three axes, or of a square number of bytes; else None."""
+    """Return (height, width): from the user, from an array with three axes, or of a square of bytes; else None."""
     features = x[0].size
     if how.image is not None:
         if math.prod(how.image) != features:

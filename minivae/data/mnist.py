@@ -28,7 +28,7 @@ class Place(NamedTuple):
 
 
 def place_of(file: Path) -> Place | None:
-    """Return what this name says: with - or . or _ before idx, plain or .gz; None for other names."""
+    """Return the parts of an IDX file's name (with - or . or _ before idx, plain or .gz); None for other names."""
     found = NAME.fullmatch(file.name)
     if found is None or AXES[found["kind"].lower()] != int(found["axes"]):
         return None
@@ -39,7 +39,7 @@ def place_of(file: Path) -> Place | None:
 def read_mnist(path: Path, how: Reading) -> Raw:
     """Read the IDX files in a directory, or those whose names begin with the last part of `path`.
 
-    Without test files, the caller holds out a part of the training files. Labels may be missing, but not of one part.
+    Without test files, the caller holds out a part of the training files. Both parts have labels, or neither.
     """
     home = path if path.is_dir() else path.parent
     files = {}
@@ -64,7 +64,7 @@ def read_mnist(path: Path, how: Reading) -> Raw:
 
 
 def check_parts(path: Path, arrays: dict[tuple[str, str], NDArray], files: dict[Place, Path], prefix: str) -> None:
-    """Refuse parts that do not fit each other, and missing ones without which the others cannot be used."""
+    """Refuse parts whose sizes differ. Refuse a set in which a needed file is missing."""
     has_test, has_labels = ("test", "images") in arrays, any(kind == "labels" for _, kind in arrays)
     for part in ("train", "test"):
         for kind in ("images", "labels"):
@@ -82,7 +82,7 @@ def check_parts(path: Path, arrays: dict[tuple[str, str], NDArray], files: dict[
 
 
 def missing(path: Path, files: dict[Place, Path], place: Place) -> None:
-    """Raise DataError for a missing file; its remedy is to use one that is there."""
+    """Raise DataError for a missing file; its remedy is to use a file that exists."""
     usual = f"{place.prefix}-" * bool(place.prefix) + f"{USUAL[place.part]}-{place.kind}-idx{AXES[place.kind]}-ubyte"
     images = [str(file) for other, file in files.items() if other.kind == "images"]
     remedy = f"To use the pictures alone: --data {quoted(Path(images[0]))}" if images else "There are no pictures at all."
@@ -97,7 +97,7 @@ def images_or_labels(file: Path, kind: str) -> NDArray:
         raise DataError(f"{file}: {error}") from error
     if array.ndim != AXES[kind] or array.dtype != np.uint8 or not array.size:
         came = f"{array.dtype} of shape {array.shape}"
-        raise DataError(f"{file}: expected bytes with {AXES[kind]} axes, and one at least; got {came}.")
+        raise DataError(f"{file}: expected at least one byte, and {AXES[kind]} axes; got {came}.")
     return array
 
 

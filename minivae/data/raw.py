@@ -1,4 +1,4 @@
-"""Between a file and a data set: the arrays as they are stored, and what the user says about them."""
+"""Stored arrays (`Raw`) and the user's settings (`Reading`), from which `meaning` makes a data set."""
 
 import re
 import shlex
@@ -52,8 +52,8 @@ class Reading:
     trials : int or None
         n if the numbers are counts 0..n.
     older : bool
-        True for a run that does not store these settings: whole numbers are not taken for grey levels, and a split in an
-        .npz is ignored.
+        True for an old run, which does not store these settings: then whole numbers are not taken for grey levels, and
+        the test set in an .npz is ignored.
     """
 
     label: str | int | None = None
@@ -94,7 +94,7 @@ def picture_size(value: object) -> tuple[int, int]:
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """Return the name of a converted file: without directories and suffixes of data, with this suffix."""
+    """Return the name of a converted file: "digits-converted.csv" for some/digits.mat and the suffix ".csv"."""
     stem = path.name.lstrip(".").split(".")[0]
     return Path(f"{stem or 'data'}-converted{suffix}")
 

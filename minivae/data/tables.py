@@ -1,4 +1,4 @@
-"""Read tables of text: rows of numbers, a header or none, at most one column of labels; plain or gzipped."""
+"""Read tables of text: rows of numbers, with or without a header, at most one column of labels; plain or gzipped."""
 
 import csv
 import io
@@ -15,16 +15,16 @@ from minivae.data.raw import Raw, Reading, separator_of
 from minivae.data.remedies import filtered, of_text, without_columns
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
-TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     # after --delimiter
+TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     # as typed after --delimiter
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
-LOOKED_AT = 20                                              # lines on which separator, header and text columns are decided
-MOST_NAMED = 6                                              # columns in a message
+LOOKED_AT = 20                                              # lines that decide separator, header and text columns
+MOST_NAMED = 6                                              # columns named in a message
 
 Line = tuple[int, str]                                      # its number, from 1, and its text
 
 
 class Pulled(io.RawIOBase):
-    """A stream of what `read(n)` returns."""
+    """A stream of the bytes that a function `read(n)` returns."""
 
     def __init__(self, read: Callable[[int], bytes]):
         self.pull = read
@@ -107,7 +107,7 @@ def header_of_numbers(first: list[Line], separator: str, path: Path) -> list[str
 
 
 def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
-    """Return the separator: `how.delimiter`, else tabs in a .tsv, else commas. Refuses lines that have another one."""
+    """Return `how.delimiter`, or a tab for a .tsv, or a comma. Refuses lines that seem to have another separator."""
     if how.delimiter is not None:
         return separator_of(how.delimiter)
     usual = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ","
@@ -116,7 +116,7 @@ def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
     if all(usual in line for line in texts) and not set(others) & {";", "\t"}:          # else it may be a decimal comma
         return usual
     for other in others:
-        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:      # not the words of one column
+        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:      # or these are words of one column
             remedy = f"Add --delimiter {TYPED.get(other, other)} (in Python: delimiter={other!r})."
             raise Damaged(f"the separator seems to be {SEPARATORS[other]}, not {SEPARATORS[usual]}. {remedy}")
     return usual                                            # a single column has no separator
@@ -140,11 +140,11 @@ def is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return "_" not in cell                                  # Python reads 1_000, tables do not mean it
+    return "_" not in cell                                  # float("1_000") works, but in a table it is not a number
 
 
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
-    """Return True if the first line holds names: no number, or pandas' numbers of columns. Refuses a mixed first line."""
+    """Return True if the first line has no numbers, or the column numbers of pandas. Refuses a mixed first line."""
     top = cells_of(first[0][1], separator)
     if all(cell.lower() in MISSING for cell in top):
         return False
@@ -264,7 +264,7 @@ def feature_lines(
         if '"' in line or separator == " ":
             cells = cells_of(line, separator)
         elif label is None and line.count(separator) == width - 1:
-            yield line                                      # the usual case, fast: no cell is split
+            yield line                                      # the usual case is fast: nothing is split
             continue
         else:
             cells = line.split(separator)
@@ -279,7 +279,7 @@ def feature_lines(
 
 
 def cell_error(error: Exception, names: tuple[str, ...], label: int | None) -> str:
-    """Return what is wrong with a cell, from NumPy's message."""
+    """Return a message about a wrong cell, from NumPy's error."""
     found = re.search(r"could not convert string '(.*)' to float64 at row \d+, column (\d+)", str(error), re.DOTALL)
     if not found:
         return f"not rows of numbers ({error})."
@@ -288,4 +288,4 @@ def cell_error(error: Exception, names: tuple[str, ...], label: int | None) -> s
     where = f"column {names[column]!r}" if column < len(names) else f"column {column}"
     if cell.lower() in MISSING:
         return f"{where} is {'empty' if not cell else repr(cell)}: a missing number. Fill it, or leave the row out."
-    return f"{where} holds {cell[:30]!r}, which is no number. Correct it, or leave the row out."
+    return f"{where} holds {cell[:30]!r}, which is not a number. Correct it, or leave the row out."

@@ -6,6 +6,7 @@ between them is KL( q(z|x) || p(z|x) ).
 
     bounds       ELBO and importance-weighted bounds, from draws of z
     quadrature   log p(x) by numerical integration over z, for one or two latent dimensions
+
     annealing    log p(x) by annealed importance sampling, for any number of latent dimensions
     linear       log p(x), posterior and best fit in closed form, for a model without hidden layers
 

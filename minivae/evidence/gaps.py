@@ -172,7 +172,7 @@ def _local_loss(vae, x, eps, weights):
     def loss(points, which):
         mu, log_var = np.split(points, 2, axis=1)
         noise = np.broadcast_to(eps, (len(eps), *mu.shape))                                 # (L, n, J)
-        with np.errstate(over="ignore", invalid="ignore"):                                  # such a step is not taken
+        with np.errstate(over="ignore", invalid="ignore"):                                  # rejected
             log_px_z, d_z = log_px_z_and_slope(vae, x[which], reparameterize(mu, log_var, noise))
             kl = kl_standard_normal(mu, log_var).sum(axis=-1)
             d_mu_z, d_log_var_z = reparameterize_backward(-weights[:, None, None] * d_z, mu, log_var, noise)

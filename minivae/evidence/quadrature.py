@@ -119,10 +119,10 @@ def _first_grid(mu, log_var, intervals):
 
 
 def _near_on_first_grid(vae, x, low, spacing, shape, depth):
-    """Return all pairs of a data point and a node that may matter to it, sorted by data point; and what is left out.
+    """Return all pairs of a data point and a node that may matter to it, sorted by data point.
 
     Returns the index of the data point (pairs,), the indices of the node (pairs, J), log p(x, z) (pairs,), and an upper
-    bound of what all other nodes contribute to p(x) (N,).
+    bound of the contribution of all other nodes to p(x) (N,).
     """
     index = np.indices(shape).reshape(vae.latent, -1).T                                     # (nodes, J)
     log_joint = _on_shared_nodes(vae, x, low + spacing * index)                             # (nodes, N)

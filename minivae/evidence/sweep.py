@@ -1,4 +1,4 @@
-"""A sweep: short trainings that differ only in beta, sigma or the number of latent dimensions. Which of them collapse?
+"""A sweep: short trainings that differ only in beta, sigma or the number of latent dimensions; some models collapse.
 
 A collapsed model ignores its latent dimensions: q(z|x) is nearly the prior for each x.
 """
@@ -24,7 +24,7 @@ DRAWS = 100                                                 # draws of z for eac
 class Setting(NamedTuple):
     """Settings of one training of a sweep."""
 
-    value: float | str          # the value that is swept, as the figure and the table show it
+    value: float | str          # the swept value, as text for the figure and the table
     likelihood: Likelihood
     beta: float = 1.0
     latent: int = 2

@@ -50,11 +50,11 @@ def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None)
     title : str
         Name of the run.
     evidence : Evidence, optional
-        Of the held-out rows, if it is already known: it is most of the time that the page takes.
+        Results for the held-out rows, if they are known: computing them takes most of the time.
     """
     vae.check_noise()
     page = content(vae, data, evidence or evidence_for(vae, data.test_x)) | {"title": title}
-    facts = json.dumps(page, separators=(",", ":")).replace("<", "\\u003c")                 # no </script> inside
+    facts = json.dumps(page, separators=(",", ":")).replace("<", "\\u003c") # or "</script>" ends it early
     parts = {"title": html.escape(title), "style": part("page.css"), "script": part("page.js"), "content": facts}
     return re.sub("{{(title|style|script|content)}}", lambda found: parts[found[1]], part("page.html"))
 
@@ -101,7 +101,7 @@ def likelihood(vae: VAE) -> dict:
 
 
 def rule(J: int) -> tuple[NDArray, NDArray]:
-    """Return noise (L, J) and weights (L,) whose weighted sum is, nearly, the mean over standard normal noise.
+    """Return noise (L, J) and weights (L,): sum(weights f(noise)) approximates the mean of f over standard normal noise.
 
     Gauss-Hermite nodes for one or two dimensions; draws with equal weights for more.
     """
@@ -112,7 +112,7 @@ def rule(J: int) -> tuple[NDArray, NDArray]:
 
 
 def ink(vae: VAE, x: NDArray) -> list[float]:
-    """Return the values drawn as paper and as ink, or as the ends of a bar."""
+    """Return the values that are drawn white and black or, for a table, as an empty and a full bar."""
     low, high = ink_range(vae, x)
     return [low, high if high > low else low + 1]
 
@@ -126,7 +126,7 @@ def finite(value: float) -> float | None:
 
 
 def compact(x: NDArray) -> tuple[NDArray, int]:
-    """Return x as bytes, and the number that they are to be divided by, if that loses nothing; else x itself, and 1."""
+    """Return x as bytes and their divisor if that loses no precision; else x itself and 1."""
     for divisor in (1, 255):
         levels = np.rint(np.asarray(x, np.float64) * divisor)
         if levels.min() >= 0 and levels.max() <= 255 and (np.float32(levels / divisor) == x).all():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from minivae.data import Dataset
 
 ABOUT = """Write one page that shows the latent space of a run in a browser, without a network: move through the codes, see
-what the decoder makes of them, and compare the exact posterior of a held-out data point with the encoder's Gaussian."""
+the images that they decode to, and compare the exact posterior of a held-out data point with the encoder's Gaussian."""
 FILE = "explorer.html"                                      # `evidence` has the same name, but it needs NumPy
 
 

@@ -320,7 +320,7 @@ function drawCodes() {
   });
 }
 
-// What moves on the map: the ring and the Gaussian of the chosen data point, the cross of the cursor
+// The moving parts of the map: the ring and the Gaussian of the chosen data point, the cross of the cursor
 function drawCursor() {
   if (J > 2) return;
   const c = map.context, [x, y] = [map.x(z[0]), J === 2 ? map.y(z[1]) : map.height / 2];
@@ -554,7 +554,7 @@ function writeNats(reconstruction) {
     `<tr class="${kind || ""}"><th scope="row">${name}</th><td>${text}</td></tr>`).join("");
 }
 
-// Keep the place in the address, so that a reload or a link shows the same
+// Write the cursor and the data point into the address, so that a reload or a link shows the same
 let waiting;
 function remember() {
   clearTimeout(waiting);

@@ -19,7 +19,7 @@ SYMBOLS = "os^DvPX*<>"                                      # markers of classes
 
 
 class Class(NamedTuple):
-    """How a class is drawn in every figure."""
+    """Looks of a class, the same in every figure."""
 
     colour: str
     symbol: str
@@ -79,7 +79,7 @@ def class_names(data: Dataset) -> Names:
 
 
 def shown(names: list[str], longest: int = LONGEST) -> list[str]:
-    """Return names as they are drawn: at most `longest` characters, all different, and with signs that the font has.
+    """Return short names for the figure: at most `longest` characters, all different, only characters of the font.
 
     A name that the font lacks becomes its number, counted from 1.
     """

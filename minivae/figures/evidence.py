@@ -198,7 +198,7 @@ def posteriors(
     vae: VAE, x: NDArray, parts: Gap, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 6,
     classes: Names = None,
 ) -> Drawn:  # fmt: skip
-    """For J = 2: draw contours of the posterior, the encoder's Gaussian and the best Gaussian, for n data points.
+    """Draw contours of the posterior, the encoder's Gaussian and the best Gaussian, for n data points; for J = 2.
 
     `parts` is the result of `evidence.gap` for x. The data points are sorted by KL; n evenly spaced ones are drawn.
     """
@@ -277,7 +277,7 @@ def posterior_density(vae: VAE, x: NDArray, log_px: float, axis_1: NDArray, axis
 
 
 def levels_of(density: NDArray, cell: NDArray | float) -> list[float]:
-    """Return, for each of MASSES, the density above which this probability lies, lowest density first.
+    """Return a density for each of MASSES, lowest first: the region with a higher density has this probability.
 
     `cell` is the area of a grid cell: one number, or one for each node.
     """
@@ -300,7 +300,7 @@ def thumbnail(axes: Axes, x: NDArray, shape: Shape) -> None:
 
 @styled
 def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
-    """For J = 2: draw the aggregate posterior q(z), the mean of q(z|x) over the data, with circles of the prior.
+    """Draw the aggregate posterior q(z), the mean of q(z|x) over the data, with circles of the prior; for J = 2.
 
     `rates` is the result of `rate_distortion` for x.
     """

@@ -150,7 +150,7 @@ def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
 
 
 def are_short(classes: dict[int, Class]) -> bool:
-    """Return True if every name is so short that it can stand at each code: a numeral, a letter or two."""
+    """Return True if every name is short enough to be drawn at each code: a numeral, or one or two letters."""
     return all(re.fullmatch(r"-?[A-Za-z0-9]{1,2}", one.name) for one in classes.values())
 
 
@@ -168,7 +168,7 @@ def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None, classes: dict[in
 def draw_classes(
     axes: Axes, mu: NDArray, labels: NDArray, drawn: NDArray, named: dict[int, Class]
 ) -> tuple[float, NDArray]:
-    """Write the name of each class, at a free place near the median of its codes, and draw a line between both.
+    """Write the name of each class at a free place near the median of its codes; draw a line from the name to the median.
 
     A name must not cover the points `drawn` (M, 2). Returns the fraction of mu (N, 2) whose nearest median is that of
     their class, and the places of the names (K, 2).
@@ -244,7 +244,7 @@ ENCODER, DECODER = "Where the encoder puts the data", "What the decoder draws at
 
 @styled
 def latent_map(vae: VAE, x: NDArray, labels: NDArray | None = None, classes: Names = None) -> Drawn:
-    """For J = 2: draw where the encoder puts x, with circles of the prior."""
+    """Draw the codes of x in the latent plane, with circles of the prior; for J = 2."""
     figure = page(6.2, 6.7)
     axes = figure.subplots()
     caption, alt = draw_map(axes, vae, x, labels, classes)
@@ -255,7 +255,7 @@ def latent_map(vae: VAE, x: NDArray, labels: NDArray | None = None, classes: Nam
 
 @styled
 def manifold(vae: VAE, image_shape: Shape, n: int = 20) -> Drawn:
-    """For J = 2: draw the decoded mean on a grid of z whose cells have equal prior probability."""
+    """Draw the decoded mean on a grid of z whose cells have equal prior probability; for J = 2."""
     figure = page(6.2, 6.7)
     axes = figure.subplots()
     caption, alt = draw_manifold(axes, vae, image_shape, n)
@@ -266,7 +266,7 @@ def manifold(vae: VAE, image_shape: Shape, n: int = 20) -> Drawn:
 
 @styled
 def hero(vae: VAE, x: NDArray, labels: NDArray | None, image_shape: Shape, classes: Names = None) -> Drawn:
-    """For J = 2: draw the latent map and the manifold side by side, in the same orientation."""
+    """Draw the latent map and the manifold side by side, in the same orientation; for J = 2."""
     figure, n = page(10.4, 5.6), 16
     left, right = figure.subplots(1, 2)
     (caption, alt), _ = draw_map(left, vae, x, labels, classes), draw_manifold(right, vae, image_shape, n)
@@ -295,7 +295,7 @@ def latent_line(
     vae: VAE, x: NDArray, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 20,
     classes: Names = None,
 ) -> Drawn:  # fmt: skip
-    """For J = 1: draw where the encoder puts x, a row for each class; above, if x are images, n decoded means."""
+    """Draw the codes of x, a row for each class; above, if x are images, n decoded means; for J = 1."""
     latent_is(vae, "one latent dimension", vae.latent == 1)
     z = vae.encode(x)[0][:, 0]                              # (N,)
     labels, every_class = classes_of(labels, len(z), classes)

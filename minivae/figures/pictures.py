@@ -103,7 +103,7 @@ def prior_samples(
 
 @styled
 def traversals(vae: VAE, x: NDArray, image_shape: Shape, n: int = 11) -> Drawn:
-    """For J > 2: draw a row for each latent dimension, at n quantiles of the prior, with all other dimensions at 0.
+    """Draw a row for each latent dimension, at n quantiles of the prior, with all other dimensions at 0; for J > 2.
 
     The rows are sorted by KL. At most ten are drawn; the caption has the number and KL of the others. With an odd n, the
     middle column is z = 0.

@@ -1,6 +1,7 @@
 """A museum of real bugs, each re-created by changing a line or two of this package's source. Reading order:
 
     exhibits     the bugs: objective, gradient, bounds, training, data
+
     patched      a copy of the package in memory with changed lines
     problems     small models and data for the checks
     layers       the layers of checks; each one tests a copy

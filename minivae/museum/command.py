@@ -33,7 +33,7 @@ WIDTH = 100
 
 
 def visit(options: argparse.Namespace) -> int:
-    """Run the command; return its exit code."""
+    """Run `minivae museum`; return its exit code."""
     modes = {"NAME": options.name is not None, "--matrix": options.matrix, "--blind": options.blind}
     if sum(modes.values()) > 1:
         got = " and ".join(mode for mode, given in modes.items() if given)

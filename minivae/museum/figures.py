@@ -18,7 +18,7 @@ MARKS = {True: {"color": ORANGE, "marker": "D", "s": 62}, False: {"color": BLUE,
 
 @styled
 def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
-    """Draw a row per bug and a column per layer: a disc where the layer notices the bug, a diamond where only it does."""
+    """Draw a row per bug and a column per layer: a disc if the layer notices the bug, a diamond if no other layer does."""
     names, alone = list(layers()), tour.alone(found)
     counts = {name: sum(bool(messages[name]) for messages in found.values()) for name in names}
     figure = page(8.4, 12.4)

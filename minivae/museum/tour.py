@@ -23,7 +23,7 @@ from minivae.vae import VAE
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
 CLEAR = 0.3                                                 # smallest difference that is reported, in nats: above the noise
-SEVERAL = {0: 4}                                            # seed: at least so many layers notice the bug of --blind; else 2
+SEVERAL = {0: 4}                                            # fewest layers that notice the bug of this seed; else 2
 OF_MODEL = ("beta", "estimator", "objective")
 
 
@@ -162,7 +162,7 @@ def faults(found: dict[str, dict[str, str | None]]) -> list[str]:
 
 
 def handed(seed: int) -> SimpleNamespace:
-    """Return the package with the bug that `blind` chooses, for the reader to test: `handed(4).vae.VAE` is its model."""
+    """Return a package with the bug that `blind` chooses, which the reader can test: `handed(4).vae.VAE` is its model."""
     return package(blind(seed).changes)
 
 

@@ -25,7 +25,7 @@ BOUNDS = ("elbo", "elbo of another sigma", "looser", "none")
 
 @dataclass(frozen=True)
 class Convention:
-    """A loss as it is written: its costs, reductions, weights and sizes.
+    """A written loss: its costs, reductions, weights and sizes.
 
     Raises ValueError if a part breaks its rule, or a size is missing that a mean or a sum needs.
 

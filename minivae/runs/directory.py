@@ -206,7 +206,7 @@ def locked(path: Path) -> Iterator[None]:
             os.close(handle)
 
 
-alone = locked                                              # the old name
+alone = locked                                              # its name in earlier versions
 
 
 def _lock(handle, path):

@@ -422,7 +422,7 @@ def test_binarize_applies_to_training_and_to_later_measurements(tmp_path, monkey
 
 @pytest.fixture
 def run_with_20_rows(tmp_path, monkeypatch, capsys):
-    """Train and measure on 20 held-out rows; return directory, results, and the rows that each figure command gets."""
+    """Train and measure on 20 held-out rows; return directory, results, and the rows that each figure command uses."""
     shown = []
     for command in (train, results, evaluate):
         monkeypatch.setattr(command, "MEASURED", 20)

@@ -173,7 +173,7 @@ def test_planted_violation_is_named_and_exits_with_1(run, capsys, monkeypatch):
 
 
 def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypatch, capsys):
-    asked, found, test_x = [], measured(), data.digits().test_x          # before `evaluate.measure` is replaced
+    asked, found, test_x = [], measured(), data.digits().test_x          # the original function
     monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(x) or found)
     for arguments in ([], ["--gap"], ["--rows", "7"], ["--ais"]):
         printed(capsys, run, *arguments)
@@ -364,4 +364,4 @@ def test_evidence_figures_refuse_wrong_arguments():
 def test_negative_marginal_kl_is_explained_as_an_estimate():
     rates = {"rate": 1.0, "mutual_information": 1.1, "surgery_se": 0.2, "distortion": 9.0, "active": 2, "latent": 2}
     printed = {kl: " ".join(evaluate.rate_lines(rates | {"marginal_kl": kl})) for kl in (-0.1, 0.1)}
-    assert "it can be negative, a KL itself cannot" in printed[-0.1] and "negative" not in printed[0.1]
+    assert "the estimate can be negative, although a KL cannot" in printed[-0.1] and "negative" not in printed[0.1]

@@ -288,8 +288,8 @@ def test_sweep_without_several_values_sweeps_five_betas(tmp_path, capsys, fixed)
 @pytest.mark.parametrize(
     "line, words",
     [
-        ("--beta 1", "exactly one of --beta, --sigma and --latent; got several for none"),
-        ("--beta 1,2 --latent 1,2", "got several for --beta and --latent"),
+        ("--beta 1", "--sigma and --latent must be a list of several values, separated by commas; got no such list"),
+        ("--beta 1,2 --latent 1,2", "got several for --beta and several for --latent"),
         ("--beta 1,1", "different values"),
         ("--beta 1,-1", "beta must be"),
         ("--latent 2,0", "latent must be"),

@@ -79,7 +79,7 @@ def test_moved_data_are_named_with_an_option_and_then_found(tmp_path, capsys):
     assert needs_data(run, "--data", str(new)) == [0, 0, 0]
     config = runs.read(run).config
     assert config["data"] == str(new) and f"--data {new}" in config["command"]
-    assert needs_data(run) == [0, 0, 0]                     # the resumed run stores the new place
+    assert needs_data(run) == [0, 0, 0]                     # the resumed run stores the new path
 
 
 def test_other_data_are_refused_by_their_fingerprint(tmp_path, capsys):
@@ -143,7 +143,7 @@ def test_remedy_for_too_few_epochs_is_an_option(tmp_path, capsys):
     assert "Try --epochs 3." in capsys.readouterr().err
 
 
-# Commands that are printed: parsed again they give the options that printed them.
+# Printed commands: parsing them gives the options of the command that printed them.
 
 PATHS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=12)
 PATHS = PATHS | PATHS.map(lambda text: f"-{text}") | st.sampled_from(["--", "-", "a b", "it's", '"', "-1", "--out", "$(x)"])
@@ -221,7 +221,7 @@ def test_column_with_the_name_of_two_dashes_is_a_label(tmp_path, capsys):
 
 
 class Cell:
-    """A stand-in for the stdout of a notebook: an object that is no file."""
+    """A replacement for the stdout of a notebook, which is not a file."""
 
     def __init__(self):
         self.text = ""

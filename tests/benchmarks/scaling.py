@@ -49,7 +49,7 @@ LINEAR = 1.15                                               # largest measured e
 
 @dataclass(frozen=True)
 class Growth:
-    """Theory of one column: value = c n^p from n = start on, and the largest p allowed."""
+    """The expected growth of one column: value = c n^p for n >= start, and the largest p that passes the check."""
 
     theory: str
     start: int

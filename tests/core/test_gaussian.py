@@ -239,8 +239,8 @@ def test_entropy_equals_its_definition(log_var):
 POSITIVE, SHAPE, FINITE = "symmetric positive definite", "of shape (..., any, any)", "finite"
 BAD_COVARIANCES = {
     "not symmetric": ([[1.0, 0.5], [0.4, 1.0]], POSITIVE),
-    "hardly not symmetric": ([[1.0, 0.5], [0.5 + 1e-9, 1.0]], POSITIVE),
-    "not symmetric in a zero": ([[1.0, 0.0], [1e-9, 1.0]], POSITIVE),
+    "slightly asymmetric": ([[1.0, 0.5], [0.5 + 1e-9, 1.0]], POSITIVE),
+    "asymmetric beside a zero": ([[1.0, 0.0], [1e-9, 1.0]], POSITIVE),
     "correlation above one": ([[1.0, 1.1], [1.1, 1.0]], POSITIVE),
     "singular": ([[1.0, 1.0], [1.0, 1.0]], POSITIVE),
     "negative variance": ([[1.0, 0.0], [0.0, -1.0]], POSITIVE),

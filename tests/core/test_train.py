@@ -56,7 +56,7 @@ def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
         batches.clear()
 
 
-@pytest.mark.parametrize("chunk", [7, 15, 4096])            # of 15 rows: the parts are of different sizes
+@pytest.mark.parametrize("chunk", [7, 15, 4096])            # 15 rows in parts of different sizes
 def test_held_out_means_over_chunks_equal_means_over_all_rows(chunk, monkeypatch):
     vae, data, rng = small(2, Gaussian("learned"), dtype=np.float64)
     monkeypatch.setattr(module, "CHUNK", chunk)
@@ -203,7 +203,7 @@ def check_recorded_sigma(kind, **settings):
 @pytest.mark.parametrize("kind", ["learned", "optimal"])
 @pytest.mark.parametrize("noise", [True, False])
 def test_history_records_sigma_and_the_mean_squared_error(kind, noise, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 20)                # of 45 rows: parts of different sizes
+    monkeypatch.setattr(module, "CHUNK", 20)                # 45 rows in parts of different sizes
     check_recorded_sigma(kind, noise=noise, beta=1.0 if noise else 0.0)
 
 
@@ -334,7 +334,7 @@ def test_first_bad_names_the_first_step_that_is_not_finite():
     f = vae.forward(data.train_x, vae.draw_noise(rng, 45))
     names = {"mu": "mu", "log_var": "log_var", "z": "z", "out": "the decoder's output", "log_px_z": "log p(x|z)", "kl": "KL"}
     assert module.first_bad(f) == "the loss"
-    for step in reversed(names):                            # the later steps are bad already
+    for step in reversed(names):                            # the loss of later steps is already NaN
         bad = np.array(getattr(f, step))
         bad.flat[-1] = np.nan
         f = f._replace(**{step: bad})

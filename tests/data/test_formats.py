@@ -108,7 +108,7 @@ BAD_IDX = {
     "fewer axes than stated": idx(BYTES, axes=4),
     "more axes than stated": idx(BYTES, axes=2),
     "no rows, and data": idx(BYTES, shape=(0, 3, 2)),
-    "no rows, and axes that no array can have": idx(BYTES[:0], shape=(0, 2**32 - 1, 2**32 - 1, 2**32 - 1)),
+    "no rows, and axes that are too long": idx(BYTES[:0], shape=(0, 2**32 - 1, 2**32 - 1, 2**32 - 1)),
     "a wider type": idx(BYTES, 13),
     "a narrower type": idx(BYTES.astype(">f4"), 8),
     "trailing newline": GOOD + b"\n",
@@ -117,8 +117,8 @@ BAD_IDX = {
     "a gzip of a gzip": gzip.compress(PACKED),
     "a gzip of nothing": gzip.compress(b""),
     "a gzip of a page": gzip.compress(b"<html>"),
-    "a gzip of too much": gzip.compress(GOOD + b"\0"),
-    "a gzip of too little": gzip.compress(GOOD[:-1]),
+    "a gzip with one byte too many": gzip.compress(GOOD + b"\0"),
+    "a gzip with one byte too few": gzip.compress(GOOD[:-1]),
     "gzip: bad checksum": PACKED[:-8] + bytes(4) + PACKED[-4:],
     "gzip: bad length": PACKED[:-4] + bytes(4),
     "gzip: no trailer": PACKED[:-8],
@@ -132,7 +132,7 @@ BAD_IDX = {
     "gzip: reserved flags": PACKED[:3] + b"\xe0" + PACKED[4:],
     "zlib, not gzip": zlib.compress(GOOD),
     "a bomb that announces little": gzip.compress(idx(BYTES) + bytes(10**7)),
-    "a bomb that announces more than can be": gzip.compress(idx(np.zeros(0, np.uint8), shape=(2**31, 100))),
+    "a small file that announces 200 GB": gzip.compress(idx(np.zeros(0, np.uint8), shape=(2**31, 100))),
 } | {f"type code {code:#04x}": idx(BYTES, code) for code in (0, 1, 7, 0x0A, 0x0F, 0x10, 0x80, 0xFF)}
 BAD_IDX |= {f"cut after {n} bytes": GOOD[:n] for n in (1, 2, 3, 4, 7, 8, 15, 16, 17, 39)}
 BAD_IDX |= {f"gzip cut after {n} bytes": PACKED[:n] for n in (3, 9, 11, 20, len(PACKED) - 9, len(PACKED) - 1)}
@@ -161,10 +161,10 @@ WHOLE = npy(TWO)
 BAD_HEADERS = {
     "a list": head("[('a', '<f8')]"),
     "objects": head("'|O'"),
-    "bytes that are no numbers": head("'|V8'"),
+    "raw bytes instead of numbers": head("'|V8'"),
     "complex": head("'<c16'"),
     "dates": head("'<M8[s]'"),
-    "a dtype that is none": head("'<q9'"),
+    "an unknown dtype": head("'<q9'"),
     "a wide float": head("'<f16'"),
     "no quotes": head("float64"),
     "a call": head("__import__('os').getcwd()"),
@@ -183,7 +183,7 @@ BAD_HEADERS = {
     "order 1": head(order="1"),
     "order None": head(order="None"),
     "an entry too many": head(more=", 'x': 1"),
-    "an entry twice, in effect one": "{'descr': '<f8', 'shape': (2,)}",
+    "an entry is missing": "{'descr': '<f8', 'shape': (2,)}",
     "not a dict": "('<f8', False, (2,))",
     "nothing": "",
     "deep": "(" * 5000 + ")" * 5000,
@@ -205,12 +205,12 @@ BAD_NPY = {
     "one byte too many": WHOLE + b"\0",
     "one byte too few": WHOLE[:-1],
     "two arrays": WHOLE + WHOLE,
-    "text without room for any": npy(header=head("'<U0'"), data=b""),
-    "text that is no Unicode": npy(header=head("'<U1'", shape="()"), data=b"\xff" * 4),
-    "text that is no Unicode, the other way round": npy(header=head("'>U1'", shape="()"), data=b"\0\x11\0\0"),
+    "text of length 0": npy(header=head("'<U0'"), data=b""),
+    "invalid Unicode": npy(header=head("'<U1'", shape="()"), data=b"\xff" * 4),
+    "invalid Unicode, big-endian": npy(header=head("'>U1'", shape="()"), data=b"\0\x11\0\0"),
 } | {f"header: {name}": npy(header=text, version=2, data=TWO.tobytes()) for name, text in BAD_HEADERS.items()}
 NO_ARRAY = (10**30, 2**63, f"{2**62}, {2**62}")             # without rows, nothing is stored
-BAD_NPY |= {f"no rows, and axes of {n}": npy(header=head(shape=f"(0, {n})"), data=b"") for n in NO_ARRAY}
+BAD_NPY |= {f"no rows, and axes of length {n}": npy(header=head(shape=f"(0, {n})"), data=b"") for n in NO_ARRAY}
 BAD_NPY |= {f"cut after {n} bytes": WHOLE[:n] for n in (1, 5, 6, 7, 8, 9, 10, 30)}
 
 

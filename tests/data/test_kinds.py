@@ -1,4 +1,4 @@
-"""Files that people have, by kind: each is read as it is meant, or refused with a remedy that works when typed."""
+"""Common kinds of files: each gives the right data, or an error with a remedy that works when typed."""
 
 import gzip
 import json
@@ -41,7 +41,7 @@ def save(path, array):
 
 
 def mnist(path, prefix="", **left):
-    """Write IDX files of train and test part; `left` names the parts that are left out."""
+    """Write the IDX files of the training and test part, except those named in `left`."""
     for part, n in (("train", 30), ("test" if prefix else "t10k", 10)):
         for kind, array in (("images", GREY[:n]), ("labels", (1 + Y[:n]).astype(np.uint8))):
             if f"{part}_{kind}" not in left:
@@ -50,7 +50,7 @@ def mnist(path, prefix="", **left):
     return str(path)
 
 
-# Kinds that are read. Expected: rows to train on, held out, features, classes, picture, what the values are taken for.
+# Kinds that are read. Expected: rows to train on, held out, features, classes, shape of a picture, meaning of the values.
 WHITE, COUNTS = "grey levels of bytes, divided by 255", "counts of 6 trials"
 KAGGLE = csv_of(FLAT, header=["label", *PIXELS], label=Y)
 READ = {
@@ -78,7 +78,7 @@ READ = {
     "axis of length one last": (lambda p: save(p / "a.npy", GREY[..., None]), {}, (32, 8, 64, None, (8, 8), WHITE)),
     "axis of length one first": (lambda p: save(p / "a.npy", GREY[:, None]), {}, (32, 8, 64, None, (8, 8), WHITE)),
     "flat and an axis": (lambda p: save(p / "a.npy", TABLE[..., None]), {}, (32, 8, 9, None, None, "fractions")),
-    "an axis and flat": (lambda p: save(p / "a.npy", TABLE[:, None]), {}, (32, 8, 9, None, None, "fractions")),
+    "an extra axis": (lambda p: save(p / "a.npy", TABLE[:, None]), {}, (32, 8, 9, None, None, "fractions")),
     "table of 16 columns": (lambda p: save(p / "a.npy", RNG.random((20, 16))), {}, (16, 4, 16, None, None, "fractions")),
     "shape by the user": (lambda p: save(p / "a.npy", RNG.random((20, 60))), {"image": "6x10"},
                           (16, 4, 60, None, (6, 10), "fractions")),
@@ -121,7 +121,7 @@ READ = {
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_public_format_is_read_as_it_is_meant(kind, tmp_path):
+def test_public_format_is_read_with_the_right_meaning(kind, tmp_path):
     make, how, expected = READ[kind]
     read = data.load(make(tmp_path), **how)
     about = read.about
@@ -133,7 +133,7 @@ def test_public_format_is_read_as_it_is_meant(kind, tmp_path):
     assert part in about.line() and "\n" not in about.line() and json.dumps(about.document())
 
 
-# Kinds that are refused, with what the message must name.
+# Kinds that are refused, and a pattern that the message must match.
 H5, SPARSE = b"\x89HDF\r\n\x1a\n" + bytes(99), dict(indices=[0], indptr=[0, 1], shape=[1, 1], data=[1.0], format=b"csr")
 REFUSED = {
     "text column": (lambda p: write(p / "a.csv", csv_of(TABLE, header=[*"abcdefghi", "kind"], label=NAMES, at=-1)), {},
@@ -343,7 +343,7 @@ def test_data_command_prints_what_would_be_read_and_draws(tmp_path, capsys):
         words = ["data", make(tmp_path), *options, "--out", str(sheet := tmp_path / f"of{len(options)}")]
         code, printed = run(words, capsys)
         assert code == 0 and "32 rows to train on, 8 held out" in printed.out
-        assert run(words, capsys)[0] == 2                   # the sheet is there
+        assert run(words, capsys)[0] == 2                   # the first command has drawn the sheet
         document = json.loads(run([*words, "--overwrite", "--json"], capsys)[1].out)
         assert document["train"] == 32 and document["files"][0]["alt"] and document["line"].startswith("read ")
         assert list(sheet.iterdir()) == [sheet / "data.png"]

@@ -38,7 +38,7 @@ def test_annealed_weights_have_the_right_mean_in_both_directions(start, distribu
     """E[w] = p(x) forward from the start; E[1/w] = 1/p(x) in reverse from exact posterior draws; for any number of steps."""
     vae, x = linear_model(2, 2, sigma=1.5, rows=2)
     (weight, bias), = vae.layers("encoder")
-    weight[...], bias[:2], bias[2:] = 0, 0.1, -0.1          # a q near the prior: both kinds of weights are bounded
+    weight[...], bias[:2], bias[2:] = 0, 0.1, -0.1          # q is near the prior, so w and 1/w are bounded
     exact, rng = exact_linear(vae, x), np.random.default_rng(distributions)
     path = annealing._tuned(vae, x, rng, distributions, 2, start)
     log_w, _ = annealing._forward(vae, x, path, 8_000, rng)
@@ -91,7 +91,7 @@ def test_annealing_with_one_distribution_is_importance_sampling():
 
 
 def test_annealing_from_a_narrow_encoder_understates_its_error_unlike_the_prior():
-    """q(z|x) has the exact posterior mean and 1/30 of its sigma: all chains miss the same mass, so their spread is small."""
+    """q(z|x) has the exact posterior mean and 1/30 of its sigma: no chain leaves this part, so their spread is small."""
     vae, x = linear_model(3, 2, sigma=1.0, rows=50)
     W, b = vae.layers("decoder")[0]
     cov = np.linalg.inv(W @ W.T + np.eye(2))

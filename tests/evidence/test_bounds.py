@@ -57,7 +57,7 @@ def test_importance_bound_of_two_draws_equals_its_double_integral():
     exact = (np.exp(log_q[:, None] + log_q[None, :]) * both).sum(axis=(0, 1)) * h[:, 0] ** 2
     found = lower_bounds(vae, x, (1, 2, 60_000), np.random.default_rng(1))
     assert (np.abs(found.iw_bound[1] - exact) <= 7 * found.iw_bound_se[1]).all()
-    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()                 # small beside the difference
+    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()                 # far below the difference
 
 
 @pytest.mark.parametrize("at_once", [40, 2_000, 2_000_000])

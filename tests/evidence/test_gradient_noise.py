@@ -149,10 +149,10 @@ def test_gradient_noise_refuses_bad_arguments():
 PLANTED = {
     "exp(log_var) as standard deviation": ("reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps),
     "the gradient of the KL left out": ("kl_standard_normal_backward", lambda d_kl, mu, log_var: (0 * mu, 0 * mu)),
-    "a slope off by a tenth": (
+    "a slope that is 10 % too large": (
         "log_px_z_and_slope", lambda *a: (gradients.ORIGINAL(*a)[0], 1.1 * gradients.ORIGINAL(*a)[1])
     ),
-    "a likelihood off by a tenth": (
+    "a likelihood that is 10 % too large": (
         "log_px_z_and_slope", lambda *a: (1.1 * gradients.ORIGINAL(*a)[0], gradients.ORIGINAL(*a)[1])
     ),
 }

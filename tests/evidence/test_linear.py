@@ -119,7 +119,7 @@ def test_trained_linear_vae_reaches_the_analytic_optimum(sigma, collapsed, seed)
     close(exact_linear(vae, x).log_px.mean(), best.log_px, rel=0, abs_=1e-6)
     close(np.exp(vae.params["log_sigma"]), best.sigma, rel=1e-4)
     weight = vae.layers("decoder")[0][0]
-    close(weight.T @ weight, best.weight.T @ best.weight, rel=1e-3)     # the same subspace, whatever the rotation
+    close(weight.T @ weight, best.weight.T @ best.weight, rel=1e-3)     # the same subspace; the rotation may differ
     lengths = np.sort(np.linalg.norm(weight, axis=1))[::-1]
     close(lengths, np.linalg.norm(best.weight, axis=1), rel=1e-3)
     assert (lengths < 1e-3).sum() == collapsed                          # the same number of dimensions collapses

@@ -153,7 +153,7 @@ def test_quadrature_finds_both_modes_of_a_folded_decoder():
     vae = VAE.init(rng, 3, 1, (4,), dtype=np.float64, likelihood=Gaussian(0.05), activation="relu")
     (_, _), (weight, bias) = vae.layers("decoder")
     first, _ = vae.layers("decoder")[0]
-    first[...] = [[1, -1, 1, -1]]                           # |z|, twice: z and -z decode alike
+    first[...] = [[1, -1, 1, -1]]                           # units add up to |z|: z and -z give one mean
     weight[...] = rng.normal(size=(2, 3))[[0, 0, 1, 1]]
     x = vae.decode(np.array([[0.7], [1.9]]))
     z = np.linspace(-9, 9, 2_000_001)[:, None, None]
@@ -195,7 +195,7 @@ PLANTED = {
         "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps,
     ),  # fmt: skip
     "prior left out of the weight": ("log_standard_normal", lambda z: 0 * z.sum(axis=-1)),
-    "weight upside down": ("log_normal", lambda z, mu, log_var: -log_normal(z, mu, log_var)),
+    "prior density inverted": ("log_normal", lambda z, mu, log_var: -log_normal(z, mu, log_var)),
     "mean of the logs for log of the mean": ("_Blocks", lambda k: _Blocks(1)),
 }
 

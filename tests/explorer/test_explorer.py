@@ -232,7 +232,7 @@ NUMBERS = """[0, 1, 5].map(i => {
 
 
 def by_numpy(vae, data):
-    """Return what NUMBERS computes."""
+    """Return the numbers that the script NUMBERS computes in the page, from NumPy."""
     model, x = vae.astype(np.float64), data.test_x[[0, 1, 5]].astype(np.float64)
     mu, log_var = model.encode(x)
     z = mu + 0.3 * (np.arange(vae.latent) + 1)

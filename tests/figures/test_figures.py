@@ -307,7 +307,7 @@ def test_loss_curves_cut_off_a_far_start_and_state_it():
     figure, _ = training.loss_curves(history(200))
     low, high = figure.axes[0].get_ylim()
     settled = [record.test_elbo for record in history(200)[20:]]
-    assert low < min(settled) and max(settled) < high and high - low < 20       # the first lies 400 below
+    assert low < min(settled) and max(settled) < high and high - low < 20       # the first ELBO is 400 nats lower
     assert f"\u2193 starts at \u2212{-history(200)[0].test_elbo:.1f}" in [text for text, _ in texts(figure)]
 
 

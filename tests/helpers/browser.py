@@ -34,7 +34,7 @@ def executable():
 
 
 def need_browser():
-    """Skip the test if there is no browser; fail if REQUIRED says that there must be one."""
+    """Skip the test if no browser is installed; fail instead if the environment variable REQUIRED is set."""
     if executable() is None:
         (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)("no Chromium on this machine")
 

@@ -212,6 +212,47 @@ def without_docstring(path, tree):
             yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name}"
 
 
+OPENERS = {                                                 # words with which no docstring begins
+    "What", "Whatever", "Whether", "Who", "Whoever", "Whom", "Whose", "Which", "How", "Why", "When", "Where", "That",
+    "If", "Because", "So", "And", "But", "Or", "Otherwise", "Also", "Not", "It", "They", "We", "You", "This", "These",
+    "There", "Is", "Are", "Was", "Were", "Has", "Have", "Does", "By", "For", "In", "Inside", "On", "At", "With", "Without",
+    "Returns", "Raises", "Computes", "Prints", "Yields", "Gets", "Uses",         # the house writes: Return
+}  # fmt: skip
+FOLLOWS_LATER = {"doctor"}                                  # a room of minivae whose texts are still being rewritten
+
+
+def without_verb_or_noun(path, tree):
+    """Yield docstrings whose first word is neither a verb in the imperative nor part of a noun phrase."""
+    for node in nodes_of(tree):
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)):
+            first = (ast.get_docstring(node) or "Return").split()[0].strip(",:")
+            if first in OPENERS:
+                yield f"{path.parent.name}/{path.name}:{getattr(node, 'lineno', 1)} begins with {first}"
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun():
+    files = [path for path in files_of(*SOURCE) if path.parent.name not in FOLLOWS_LATER]
+    assert [found for path in files for found in without_verb_or_noun(path, tree_of(path))] == []
+
+
+ENOUGH = 5                                                  # lines: a sentence, a formula, a reason, ledger ids
+
+
+def long_docstrings(path, tree):
+    """Yield functions whose docstring has more than ENOUGH lines and more lines than the signature and the code."""
+    for node in nodes_of(tree):
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+            text = node.body[0]
+            lines = text.end_lineno - text.lineno + 1
+            if lines > max(ENOUGH, node.end_lineno - node.lineno + 1 - lines):
+                yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name}: {lines} lines of docstring"
+
+
+def test_no_docstring_of_the_core_is_longer_than_its_function():
+    core = [path for path in files_of("minivae") if path.parent.name == "minivae"]
+    assert len(core) >= 12 and [found for path in core for found in long_docstrings(path, tree_of(path))] == []
+
+
 def test_public_names_have_docstrings():
     assert [found for path in files_of("minivae") for found in without_docstring(path, tree_of(path))] == []
 
@@ -298,6 +339,11 @@ METHOD = "class B:\n    'b'\n    def f(self): {}\nclass C(B):\n    'c'\n    def 
         (without_docstring, "vae", "def f(): pass"),
         (without_docstring, "vae", "class C: pass"),
         (without_docstring, "vae", METHOD.format("'f'").replace("(B)", "")),
+        (without_verb_or_noun, "vae", "'What is public'"),
+        (without_verb_or_noun, "vae", "def f():\n    'Whether x is whole.'"),
+        (without_verb_or_noun, "vae", "class C:\n    def _f():\n        'If x, return y.'"),
+        (without_verb_or_noun, "vae", "def f():\n    'Returns x.'"),
+        (long_docstrings, "vae", "def f(x):\n    '''Return x.\n\n\n\n\n    '''\n    return x"),
         (without_hints, "vae", "def f(x) -> int: pass"),
         (without_hints, "vae", "def f(x: int): pass"),
         (without_hints, "vae", "def f(*, x) -> int: pass"),
@@ -319,6 +365,8 @@ def test_broken_house_rule_is_noticed(rule, module, source):
         (global_randomness, "vae", "def f(rng: np.random.Generator): return np.random.default_rng(0)"),
         (without_docstring, "vae", METHOD.format("'f'")),
         (without_docstring, "vae", "def _f(): pass"),
+        (without_verb_or_noun, "vae", "'Files of data.'\ndef f():\n    'Return x.'\nclass C:\n    'p(x), by quadrature.'"),
+        (long_docstrings, "vae", "def f(x):\n    '''Return x.\n\n\n\n    '''\n    return x"),
         (without_hints, "vae", "def f(x: int, y=1, *z, w=2) -> int: pass\ndef f_backward(d, x): pass"),
     ],
 )

@@ -157,7 +157,7 @@ def test_ledger_layer_judges_the_copy():
     ties.ties(package())
 
 
-CALLERS = {                                                 # functions named for exhibits whose function has no entry
+CALLERS = {                                                 # function that the ledger blames, because it calls the bug
     "kl-sum-over-batch": "vae.VAE.loss",
     "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px",
     "activation-skipped": "ops.tanh",

@@ -31,7 +31,7 @@ from tests.helpers.numeric import close, complex_step, random_data, random_vae, 
 
 REDUCE = {"sum": np.sum, "mean": np.mean}
 
-# The loss of a convention: costs of features and KLs of latents, summed or averaged as the convention says
+# The loss of a convention: costs of features and KLs of latent dimensions, with the sums and means of the convention
 
 
 def loss_terms(c, costs, kls):

@@ -81,7 +81,7 @@ NOT_LOADED = {                                              # arrays and numbers
     "complex": ({"m": np.zeros(3, complex)}, {"epoch": 1}, "m: an array of numbers is expected; its dtype is '<c16'"),
     "datetime": ({"m": np.zeros(3, "M8[s]")}, {"epoch": 1}, "m: an array of numbers is expected"),
     "bytes": ({"m": np.array([b"x"])}, {"epoch": 1}, "m: an array of numbers is expected"),
-    "a name that leaves the file": ({"../m": np.zeros(3)}, {"epoch": 1}, "plain and different names"),
+    "a name with a directory": ({"../m": np.zeros(3)}, {"epoch": 1}, "plain, different names"),
     "no epoch": (STATE, {"done": 1}, "only a part of the state of a training"),
     "an epoch that is a fraction": (STATE, {"epoch": 1.5}, "only a part of the state of a training"),
     "no numbers": (STATE, None, "only a part of the state of a training"),

@@ -78,7 +78,7 @@ def test_resumed_training_equals_uninterrupted_after_any_step(tmp_path, name):
     whole = fresh(name)
     records = run_on(whole)
     assert len(records) == 3
-    for steps in range(10):                                 # an epoch has three: before, inside and after each
+    for steps in range(10):                                 # an epoch has 3 steps: stop before, in and after one
         first = fresh(name)
         before = run_on(first, steps)
         again = saved_and_restored(first, tmp_path / "model.npz", name)

@@ -201,7 +201,7 @@ def test_list_prints_all_entries_of_a_source(capsys):
 
 def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, err = run(capsys, "check", "--draws", 100)  # with 1000, the default, in engine/test_ledger.py
+    code, out, err = run(capsys, "check", "--draws", 100)  # engine/test_ledger.py uses the default, 1000
     assert code == 0, "\n".join(line for line in out.splitlines() if "MISMATCH" in line)
     assert "no mismatches; 100 draws, seed 0" in out and "s in all" in err
     count = sum(len(entry.rows) for entry in EVERYTHING)
@@ -295,7 +295,7 @@ FAULTS = {
     "false, and expected to hold": (lambda t: (t, "=", t + 1e-4), {}, "expected holds"),
     "nearly true": (lambda t: (t, "=", t * (1 + 1e-8)), {}, "undecided"),
     "true, and expected to be wrong": (TRUE, {"verdict": "wrong"}, "expected wrong"),
-    "one computation twice": (lambda t: (t, "=", t), {}, "two routes"),
+    "the same computation on both sides": (lambda t: (t, "=", t), {}, "two routes"),
     "an inequality without its equality": (lambda t: (t, "<=", t + 1), {"tight": {"t": 1}}, "not an equality"),
     "an assumption that is not needed": (TRUE, {"needs": "t > 0", "outside": {"t": -1}}, "expected holds-if"),
     "a function that breaks": (lambda t: (t, "=", t @ t), {}, "ValueError"),

@@ -110,7 +110,7 @@ def test_one_failing_draw_is_enough_and_is_reported():
     left[517, 1] = 1.5
     link = judge_link(left, "=", np.ones((1000, 1)), 1e-9)
     assert (link.state, link.left, link.right, link.residual) == ("fails", 1.5, 1.0, 0.5)
-    assert not link.ok and link.tolerance == pytest.approx(1.5e-9) and link.misses == pytest.approx(0.5 / 1.5e-9)
+    assert not link.ok and link.tolerance == pytest.approx(1.5e-9) and link.error == pytest.approx(0.5 / 1.5e-9)
 
 
 def test_relation_between_empty_sides_fails():

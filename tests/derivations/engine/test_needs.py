@@ -11,7 +11,7 @@ import pytest
 from derivations.engine import ledger
 from derivations.engine.domains import frozen, real
 from derivations.engine.equation import LEDGER, equation
-from derivations.engine.judge import UNDECIDED, miss, sides_of
+from derivations.engine.judge import UNDECIDED, scaled_error, sides_of
 from derivations.engine.numerics import need_positive
 
 SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8                   # 64 first points, then 5 times 64 neighbours of the worst 8
@@ -75,18 +75,18 @@ def nearness(entry, raws, links):
     values = {symbol.name: frozen(symbol.make(raws[symbol.name])) for symbol in entry.printed.inputs}
     sides, relations = sides_of(entry.printed, values)
     moderate = np.all([np.abs(raw).max(axis=1) <= MODERATE for raw in raws.values()], axis=0)
-    misses, near = np.zeros(n), np.full(n, -np.inf)
+    errors, near = np.zeros(n), np.full(n, -np.inf)
     for i in links or range(len(relations)):
-        missed, left, right, allowed = miss(sides[i], relations[i], sides[i + 1], entry.tolerance)
+        scaled, left, right, allowed = scaled_error(sides[i], relations[i], sides[i + 1], entry.tolerance)
         slack = SLACK.get(relations[i], lambda left, right: np.zeros(()))(left, right)
         with np.errstate(all="ignore"):
-            missed = np.where((np.abs(left - right) < ROUNDING) & (relations[i] != "!="), 0, missed)
-            towards = np.nan_to_num(slack / allowed, nan=-np.inf) if relations[i] in SLACK else missed
-        failed = by_point(missed, n)
+            scaled = np.where((np.abs(left - right) < ROUNDING) & (relations[i] != "!="), 0, scaled)
+            towards = np.nan_to_num(slack / allowed, nan=-np.inf) if relations[i] in SLACK else scaled
+        failed = by_point(scaled, n)
         if relations[i] in STRICT:                          # at extreme points, rounding makes different sides equal
             failed = np.where(moderate, failed, by_point(towards, n))
-        misses, near = np.maximum(misses, failed), np.maximum(near, by_point(towards, n))
-    return misses, near
+        errors, near = np.maximum(errors, failed), np.maximum(near, by_point(towards, n))
+    return errors, near
 
 
 def inside(entry, raws):
@@ -106,11 +106,11 @@ def counterexample(entry, seed=SEED):
     raws = inside(entry, first_points(entry.printed.inputs, rng))
     for _ in range(ROUNDS + 1):
         try:
-            misses, near = nearness(entry, raws, links)
+            errors, near = nearness(entry, raws, links)
         except ValueError as error:
             return f"refused: {error}"
-        if misses.max() > UNDECIDED:
-            k = int(misses.argmax())
+        if errors.max() > UNDECIDED:
+            k = int(errors.argmax())
             return str({symbol.name: symbol.make(raws[symbol.name])[k].tolist() for symbol in entry.printed.inputs})
         raws = inside(entry, neighbours(raws, np.argsort(-near)[:KEPT], rng))
     return ""

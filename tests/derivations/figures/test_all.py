@@ -161,7 +161,7 @@ def test_command_prints_alt_texts_and_overwrites_only_on_request(tmp_path, capsy
 def test_unknown_name_is_refused_with_the_nearest_name(tmp_path, capsys, name, near):
     assert cli.main(["figures", "hong-10", name, "--out", str(tmp_path / "new")]) == 2
     printed = capsys.readouterr()
-    assert f"NAME must be of a figure; got {name!r}. Did you mean {near}" in printed.err
+    assert f"NAME must be the name of a figure; got {name!r}. Did you mean {near}" in printed.err
     assert printed.out == "" and printed.err.count("\n") == 1 and not (tmp_path / "new").exists()
 
 

@@ -95,7 +95,7 @@ class WeightsActOnZ(ReplaceableSteps):
 
 
 class PriorWithParameters(ReplaceableSteps):
-    """Not this figure: a prior with parameters."""
+    """Wrong for this figure: the prior has parameters."""
 
     def prior(self, mu, log_var):
         return super().prior(mu - self.layers("decoder")[0][0][:, 0], log_var)
@@ -118,7 +118,7 @@ def test_cards_15_accepts_a_correct_model():
 
 FAULTS |= {
     "a decoder that ignores z": (plate(IgnoresZ), "generative model has the edge z -> x"),
-    "a decoder that sees x": (plate(DecoderUsesX), "generative model has no edge x -> x"),
+    "a decoder that uses x": (plate(DecoderUsesX), "generative model has no edge x -> x"),
     "a z drawn from the prior": (plate(DrawsFromThePrior), "inference model has the edge phi -> z, x -> z"),
     "weights of the decoder that act on z": (plate(WeightsActOnZ), "inference model has no edge theta -> z"),
     "a prior with parameters": (plate(PriorWithParameters), "the prior has no parameters"),
@@ -157,13 +157,13 @@ def bell(mu, sigma):
 
 outside = abs(Z) > 1.1
 FAULTS |= {
-    "other modes": (forward(p=cards_fits.mixture(2.9)), "p has its modes"),
+    "a p with modes at +-2.9": (forward(p=cards_fits.mixture(2.9)), "p has its modes"),
     "the reverse fit": (forward(q=bell(2.984, 1.023)), "quarter of its mass in the valley"),
     "a q that is too narrow": (forward(q=bell(0, 3)), "quarter of its mass in the valley"),
-    "a q that leans": (forward(q=q * (1 + 0.5 * np.sign(Z) * outside)), "no Gaussian has a smaller"),
-    "a q that leans a little": (forward(q=q * (1 + 0.02 * np.sign(Z) * outside)), "0.461995"),
+    "a q with more mass on the right": (forward(q=q * (1 + 0.5 * np.sign(Z) * outside)), "no Gaussian has a smaller"),
+    "a q with slightly more mass on the right": (forward(q=q * (1 + 0.02 * np.sign(Z) * outside)), "0.461995"),
     "a q with heavy tails": (forward(q=q + 2e-6 * (abs(Z) > 12)), "same mean and variance"),
-    "a q that trembles": (forward(q=q * (1 + 1e-3 * np.sin(20 * Z) * outside)), "q is N(0, 10)"),
+    "a q with small ripples": (forward(q=q * (1 + 1e-3 * np.sin(20 * Z) * outside)), "q is N(0, 10)"),
 }
 
 
@@ -193,17 +193,17 @@ def reverse(**faulty):
 
 
 FAULTS |= {
-    "modes that are nearer": (reverse(near_p=cards_fits.mixture(0.9)), "modes lie at +-3, and at +-0.8"),
+    "a p with modes at +-0.9": (reverse(near_p=cards_fits.mixture(0.9)), "modes lie at +-3, and at +-0.8"),
     "the forward fit": (reverse(right=bell(0, 10**0.5), left=bell(0, 10**0.5)), "as little in the valley"),
     "a q that is not the best": (reverse(left=bell(-2.7, 1.2)), "no Gaussian has a smaller"),
     "a q that is not quite the best": (reverse(left=bell(-2.98, 1.03)), "0.688769"),
-    "both on one side": (reverse(left=right), "the mirror image"),
-    "a q that trembles, and its image": (
+    "both fits on the right mode": (reverse(left=right), "the mirror image"),
+    "both fits with small ripples": (
         reverse(right=right * (1 + 1e-3 * np.sin(20 * Z) * outside), left=left * (1 - 1e-3 * np.sin(20 * Z) * outside)),
         "the fit on the right is",
     ),
-    "one mode of near ones": (reverse(near_q=bell(0.8, 1)), "with near modes, no Gaussian"),
-    "near modes and the bell of one": (reverse(near_q=bell(0, 1.2734 + 1e-4)), "with near modes the fit is"),
+    "a fit of one near mode": (reverse(near_q=bell(0.8, 1)), "with near modes, no Gaussian"),
+    "a fit of near modes that is slightly too wide": (reverse(near_q=bell(0, 1.2734 + 1e-4)), "with near modes the fit is"),
 }
 
 
@@ -274,29 +274,29 @@ no_half = lambda *given: (reparameterize_backward(*given)[0], 2 * reparameterize
 sign = lambda *given: (-reparameterize_backward(*given)[0], reparameterize_backward(*given)[1])  # noqa: E731
 many = lambda eps: len(eps) > 100  # noqa: E731         the draws, and not the nodes of the quadrature
 FAULTS |= {
-    "another z": (trick(left=replaced(drawn_z, "z", lambda mu, log_var, eps: eps)), "both sides draw the same z"),
-    "a drawn z that is computed": (trick(left=computed_z), "a gradient stops at a drawn z"),
-    "a computed z that is drawn": (
+    "wrong z on the left": (trick(left=replaced(drawn_z, "z", lambda mu, log_var, eps: eps)), "both sides draw the same z"),
+    "a left side whose z is computed": (trick(left=computed_z), "a gradient stops at a drawn z"),
+    "a right side whose z is a constant": (
         trick(right=replaced(computed_z, "z", lambda *given: drawn_z(*given)["z"])),
         "through a computed z",
     ),
-    "noise that knows mu": (
+    "noise that depends on mu": (
         trick(right=replaced(computed_z, "eps", lambda mu, log_var, eps: eps + mu)),
         "no parameter changes the noise",
     ),
-    "a gradient for eps": (trick(backward=one_more), "none for eps"),
-    "a gradient without the half": (trick(backward=no_half), "implemented gradient in log_var"),
-    "a gradient of the other sign": (trick(backward=sign), "implemented gradient in mu"),
-    "a path that is half as steep": (estimate("path", lambda d, eps: d / 2), "path estimate has mean 2"),
-    "a path as if z were held": (estimate("held", lambda d, eps: 0 * d + 1), "held estimate has mean 0"),
-    "a path with more noise": (estimate("path", lambda d, eps: d + eps), "path estimate has variance 4"),
-    "a score with its mean taken off": (estimate("score", lambda d, eps: d - eps), "score estimate has variance 30"),
-    "draws that are off": (estimate("path", lambda d, eps: d + 0.5 * many(eps)), "path draws average 2"),
-    "draws that are too near": (
+    "a backward that returns a gradient for eps": (trick(backward=one_more), "none for eps"),
+    "a gradient without the factor 1/2": (trick(backward=no_half), "implemented gradient in log_var"),
+    "a gradient with the wrong sign": (trick(backward=sign), "implemented gradient in mu"),
+    "path estimates divided by 2": (estimate("path", lambda d, eps: d / 2), "path estimate has mean 2"),
+    "held estimates of 1 instead of 0": (estimate("held", lambda d, eps: 0 * d + 1), "held estimate has mean 0"),
+    "path estimates with more noise": (estimate("path", lambda d, eps: d + eps), "path estimate has variance 4"),
+    "score estimates with less noise": (estimate("score", lambda d, eps: d - eps), "score estimate has variance 30"),
+    "path estimates with a wrong average": (estimate("path", lambda d, eps: d + 0.5 * many(eps)), "path draws average 2"),
+    "path estimates with a small variance": (
         estimate("path", lambda d, eps: d + (2 - d) * 0.4 * many(eps)),
         "path draws have variance 4",
     ),
-    "a draw that is off the page": (
+    "an estimate outside the axis": (
         estimate("score", lambda d, eps: d + 5 * (d == d.max()) * many(eps)),
         "every estimate lies within the axis",
     ),

@@ -33,10 +33,10 @@ posterior_to_prior = lm.kl_diagonal(w / (w**2 + 0.25), np.log(0.25 / (w**2 + 0.2
 FAULTS = {
     "no w = 2": (lambda: lm.bias({name: values[w < 2] for name, values in bias.items()}), "w = 0 and w = 2"),
     "the integral of p(x|z) p(z)": (three_lines(printed=bias["evidence"]), "the gap is KL"),
-    "the KL the other way round": (three_lines(kl=posterior_to_prior), "the gap is KL"),
+    "the KL in the other direction": (three_lines(kl=posterior_to_prior), "the gap is KL"),
     "the ELBO at the prior": (three_lines(elbo=bias["printed"]), "ELBO at the posterior is ln p(x)"),
     "no gap": (three_lines(printed=bias["evidence"], kl=0 * w), "the gap is 0 at w = 0 only"),
-    "a prior on w": (three_lines(w**2 / 10), "ln p(x) is largest at"),
+    "all lines raised by w^2 / 10": (three_lines(w**2 / 10), "ln p(x) is largest at"),
     "a spike where ln p(x) is largest": (
         three_lines(5 * np.exp(-(((abs(w) - 0.87) / 0.03) ** 2))),
         "printed integral is largest at w = 0",
@@ -95,13 +95,13 @@ def turned(z):
 norm = np.linalg.norm(ring["z"], axis=1, keepdims=True)
 FAULTS |= {
     "a smaller ring": (points(map=lambda z: 0.9 * lm.to_ring(z)), "no point lies inside"),
-    "a ring that is turned": (points(map=turned), "keeps its direction"),
-    "a ring seen through its middle": (points(map=lambda z: -lm.to_ring(z)), "keeps its direction"),
+    "a rotated ring": (points(map=turned), "keeps its direction"),
+    "a ring reflected in its centre": (points(map=lambda z: -lm.to_ring(z)), "keeps its direction"),
     "a wider ring": (points(map=lambda z: lm.to_ring(z) + z / 10), "1 + |z| / 10"),
-    "a determinant that is squared": (points(area=(0.1 + 1 / lm.RHO) ** 2), "determinant of the Jacobian"),
-    "a determinant that is forgotten": (points(area=1 + 0 * lm.RHO), "determinant of the Jacobian"),
+    "a squared determinant": (points(area=(0.1 + 1 / lm.RHO) ** 2), "determinant of the Jacobian"),
+    "no determinant": (points(area=1 + 0 * lm.RHO), "determinant of the Jacobian"),
     "a density without the determinant": (points(density=ring["density"] * ring["area"]), "has mass 1"),
-    "a density the other way round": (points(density=ring["density"][::-1]), "that of z divided by the determinant"),
+    "a density in reverse order": (points(density=ring["density"][::-1]), "that of z divided by the determinant"),
     "draws that are too wide": (points(z=2 * ring["z"]), "mean radius"),
     "draws on a circle": (points(z=ring["z"] / norm * np.sqrt(np.pi / 2)), "Rayleigh"),
 }
@@ -153,23 +153,23 @@ def loss(**faulty):
 
 FAULTS |= {
     "the KL is subtracted": (loss(kl=-kl), "the sum is -ELBO"),
-    "the reconstruction at the mean alone": (loss(reconstruction=fit - 2 * sigma**2), "the sum is -ELBO"),
-    "one number is another": (
+    "the reconstruction at the mean of q": (loss(reconstruction=fit - 2 * sigma**2), "the sum is -ELBO"),
+    "one wrong number": (
         loss(kl=kl + 0.1 * (np.arange(len(mu)) == 7) * (sigma == sigma[7])),
         "everywhere",
     ),
-    "the posterior is off the page": (
+    "a posterior outside the grid": (
         loss(mu=mu[mu < 1], reconstruction=fit[cut], kl=kl[cut]),
         "the sum is least at the posterior",
     ),
-    "the fit takes from the KL": (loss(reconstruction=fit + mu, kl=kl - mu), "the reconstruction is best"),
-    "the fit takes a little from the KL": (loss(reconstruction=fit + 0.01, kl=kl - 0.01), "the KL has its minimum, 0"),
-    "beta the other way round": (loss(best=best[::-1]), "the KL at the minimum falls"),
+    "sum of shifted terms": (loss(reconstruction=fit + mu, kl=kl - mu), "the reconstruction is best"),
+    "sum of slightly shifted terms": (loss(reconstruction=fit + 0.01, kl=kl - 0.01), "the KL has its minimum, 0"),
+    "betas in reverse order": (loss(best=best[::-1]), "the KL at the minimum falls"),
     "another posterior": (loss(best=best + [[0, 0], [0, 0.01], [0, 0]]), "the minimum at beta = 1"),
     "another minimum at 1/4": (loss(best=best + [[0, 0.03], [0, 0], [0, 0]]), "beta = 0.25 is least"),
     "another minimum at 4": (loss(best=best + [[0, 0], [0, 0], [0.001, 0]]), "beta = 4 is least"),
-    "a path beside the minima": (loss(path=path + [0, 0.05]), "passes the minimum for beta"),
-    "a path the other way round": (loss(path=path[::-1]), "falls along the path"),
+    "a path at some distance from the minima": (loss(path=path + [0, 0.05]), "passes the minimum for beta"),
+    "a path in reverse order": (loss(path=path[::-1]), "falls along the path"),
     "a path that ends too soon": (loss(path=path[100:-100]), "from the best reconstruction to the prior"),
 }
 

@@ -194,9 +194,9 @@ def schematic(vae):
 
 
 FAULTS |= {
-    "feedback": (schematic(as_model(Feedback)), "nothing leads from z back"),
-    "noise of the data": (schematic(as_model(NoiseOfTheData)), "nothing acts on eps"),
-    "x seen by the decoder": (schematic(as_model(SeenData)), "acts on"),
+    "z acts on mu": (schematic(as_model(Feedback)), "nothing leads from z back"),
+    "x acts on the noise": (schematic(as_model(NoiseOfTheData)), "nothing acts on eps"),
+    "x acts on the decoder": (schematic(as_model(SeenData)), "acts on"),
     "no noise": (schematic(as_model(NoNoise)), "eps acts on z"),
     "shared weights": (schematic(as_model(SharedWeights)), "encoder weights does not act on kl"),
     "sampled KL": (schematic(dataclasses.replace(odaibo.small_vae(), estimator="sampled")), "z does not act on kl"),

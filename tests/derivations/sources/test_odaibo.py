@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from derivations.engine import ledger
-from derivations.engine.judge import miss, sides_of
+from derivations.engine.judge import scaled_error, sides_of
 
 SEARCHED = 100                                              # points that are searched in parallel
 ROUNDS = 6
@@ -17,7 +17,7 @@ CONDITIONAL = [id for id, entry in ENTRIES.items() if entry.needs]
 
 
 def distributions(raw, keep=0.0):
-    """Return weights that sum to 1; small weights become 0 (or `keep`); a larger spread of raw gives more of them."""
+    """Return weights that sum to 1; small weights become 0 (or `keep`): more of them if `raw` varies more."""
     weights = np.exp(raw - raw.max(axis=-1, keepdims=True))
     weights = np.where(weights < 0.02, keep, weights)
     return weights / weights.sum(axis=-1, keepdims=True)
@@ -126,15 +126,15 @@ INSIDE = (
 )
 
 
-def misses(entry, make, raw):
+def errors(entry, make, raw):
     """Return, for each point, the largest error divided by the tolerance, and the nearness to a failure, (n,) each."""
     sides, relations = sides_of(entry.printed, make(raw))
     worst, near = np.zeros(len(raw)), np.zeros(len(raw))
     for i, relation in enumerate(relations):
-        missed, left, right, allowed = miss(sides[i], relation, sides[i + 1], entry.tolerance)
+        scaled, left, right, allowed = scaled_error(sides[i], relation, sides[i + 1], entry.tolerance)
         with np.errstate(all="ignore"):
             closeness = np.nan_to_num(-np.abs(left - right) / (np.abs(left) + np.abs(right)), nan=-1.0)
-        flat = [np.broadcast_to(values, missed.shape).reshape(len(raw), -1).max(axis=1) for values in (missed, closeness)]
+        flat = [np.broadcast_to(values, scaled.shape).reshape(len(raw), -1).max(axis=1) for values in (scaled, closeness)]
         worst = np.maximum(worst, flat[0])
         near += flat[0] if relation in ("=", ":=") else flat[1]
     return worst, near
@@ -144,12 +144,12 @@ def found(entry, make, seed=0):
     """Search for a counterexample; return the point with the largest error, or {} if no row fails."""
     rng = np.random.default_rng(seed)
     raw = rng.standard_normal((SEARCHED, 12)) * rng.choice([0.3, 1, 3, 6], size=(SEARCHED, 1))
-    worst, near = misses(entry, make, raw)
+    worst, near = errors(entry, make, raw)
     for _ in range(ROUNDS):
         if worst.max() > 1:
             return {name: values[np.argmax(worst)] for name, values in make(raw).items()}
         tried = raw + rng.standard_normal(raw.shape) * rng.choice([0.01, 0.1, 1], size=(SEARCHED, 1))
-        tried_worst, tried_near = misses(entry, make, tried)
+        tried_worst, tried_near = errors(entry, make, tried)
         better = (tried_near > near) | (tried_worst > 1)
         raw = np.where(better[:, None], tried, raw)
         worst, near = np.where(better, tried_worst, worst), np.where(better, tried_near, near)

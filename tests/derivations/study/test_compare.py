@@ -13,7 +13,7 @@ from derivations.engine.equation import LEDGER
 from derivations.study import compare
 
 ledger.load()
-THINGS = compare.things()
+QUANTITIES = compare.quantities()
 
 
 @cache
@@ -26,8 +26,8 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
-def used(thing, source):
-    return {one.text for one in notation()[thing][source]}
+def used(quantity, source):
+    return {one.text for one in notation()[quantity][source]}
 
 
 def test_notation_finds_where_the_sources_contradict_each_other():
@@ -39,10 +39,10 @@ def test_notation_finds_where_the_sources_contradict_each_other():
 
 
 def test_notation_names_entries_that_use_the_spelling():
-    for thing, by_source in notation().items():
+    for quantity, by_source in notation().items():
         for source, ways in by_source.items():
             for one in ways:
-                pattern = compare.NAMES[thing][0][one.text]
+                pattern = compare.NAMES[quantity][0][one.text]
                 assert one.ids and all(re.search(pattern, compare.printed(LEDGER[id])) for id in one.ids)
                 assert all(id.startswith(f"{source}.") for id in one.ids)
 
@@ -52,9 +52,9 @@ def test_notation_ignores_sides_in_square_brackets():
     assert "[" in entry.printed.latex and "log p(xᵢ) − D_KL" not in compare.printed(entry)
 
 
-@pytest.mark.parametrize("thing", THINGS, ids=lambda thing: thing.name)
-def test_compare_finds_no_wrong_side_in_a_line_that_holds(thing):
-    found = compare.compare(thing, 300)
+@pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda quantity: quantity.name)
+def test_compare_finds_no_wrong_side_in_a_line_that_holds(quantity):
+    found = compare.compare(quantity, 300)
     assert compare.contradictions(found) == []
     assert any(one.apart <= compare.AGREE for one in found)
     for one in found:
@@ -63,23 +63,23 @@ def test_compare_finds_no_wrong_side_in_a_line_that_holds(thing):
 
 
 def test_compare_shows_the_known_faults():
-    found = {(thing.name, one.name): one for thing in THINGS for one in compare.compare(thing, 300)}
-    for thing, id, value in (
+    found = {(quantity.name, one.name): one for quantity in QUANTITIES for one in compare.compare(quantity, 300)}
+    for quantity, id, value in (
         ("-KL(q || N(0, 1)) in closed form", "hong.10", 2.693147),
         ("KL(p || q), from its expectation", "odaibo.10", -0.368064),
     ):
-        assert found[thing, id].value == pytest.approx(value, abs=1e-6) and found[thing, id].apart > 1
+        assert found[quantity, id].value == pytest.approx(value, abs=1e-6) and found[quantity, id].apart > 1
     assert found["log p(x) of x = w z + s eps", "lm.3"].value == pytest.approx(-10.225791, abs=1e-6)
     assert found["log p(x), from the bound and its gap", "lm.16"].apart < 1e-12
 
 
 def test_compare_notices_a_planted_error(monkeypatch, capsys):
-    (thing,) = (thing for thing in compare.things() if thing.name.startswith("ELBO, reconstruction"))
-    (version,) = (version for version in thing.versions if version.name == "cards.1")
+    (quantity,) = (quantity for quantity in compare.quantities() if quantity.name.startswith("ELBO, reconstruction"))
+    (version,) = (version for version in quantity.versions if version.name == "cards.1")
     wrong = version._replace(compute=lambda values: version.compute(values) + 1e-4)
-    found = compare.compare(thing._replace(versions=(wrong, *thing.versions[:1])), 300)
+    found = compare.compare(quantity._replace(versions=(wrong, *quantity.versions[:1])), 300)
     assert compare.contradictions(found) == ["cards.1"]
-    monkeypatch.setattr(compare, "things", lambda: (thing._replace(versions=(wrong,)),))
+    monkeypatch.setattr(compare, "quantities", lambda: (quantity._replace(versions=(wrong,)),))
     assert run(capsys)[0] == 1
 
 
@@ -90,16 +90,17 @@ def test_compare_marks_no_line_of_a_wrong_row_as_right(capsys):
 
 
 def test_compare_calls_only_identical_bits_equal():
-    (thing,) = (thing for thing in THINGS if thing.name.startswith("ELBO, reconstruction"))
-    twice = compare.compare(thing._replace(versions=(thing.versions[0], thing.versions[0]._replace(name="odaibo.26"))), 50)
-    assert twice[0].alike == ("odaibo.26",) and twice[1].alike == (thing.versions[0].name,)
-    moved = thing.versions[0]._replace(name="odaibo.26", compute=lambda v: np.nextafter(thing.versions[0].compute(v), 0))
-    assert compare.compare(thing._replace(versions=(thing.versions[0], moved)), 50)[0].alike == ()
+    (quantity,) = (quantity for quantity in QUANTITIES if quantity.name.startswith("ELBO, reconstruction"))
+    first = quantity.versions[0]
+    twice = compare.compare(quantity._replace(versions=(first, first._replace(name="odaibo.26"))), 50)
+    assert twice[0].alike == ("odaibo.26",) and twice[1].alike == (first.name,)
+    moved = first._replace(name="odaibo.26", compute=lambda v: np.nextafter(first.compute(v), 0))
+    assert compare.compare(quantity._replace(versions=(first, moved)), 50)[0].alike == ()
 
 
 def test_compare_command_prints_tables_and_json(capsys):
     code, out, err = run(capsys)
     assert code == 0 and err == "" and "hong.10" in out and "off by" in out and "q_θ" in out and "1000 draws, seed 0" in out
     document = json.loads(run(capsys, "--json", "--draws", 100)[1])
-    assert set(document) == {"notation", "numbers"} and len(document["numbers"]) == len(THINGS)
+    assert set(document) == {"notation", "numbers"} and len(document["numbers"]) == len(QUANTITIES)
     assert {"name", "text", "verdict", "value", "apart", "alike"} == set(next(iter(document["numbers"].values()))[0])

@@ -76,10 +76,10 @@ def test_the_nearest_digit_of_a_digit_is_itself(pair):
 
 AUTO, RIGHT = ("autoencoder", -152.0, 0.15, 0.7, 6), ("VAE", -158.0, 0.55, 0.3, 9)
 FAULTS = {
-    "no better": (lambda: two_models(trained(), [AUTO, ("VAE", -150.0, *RIGHT[2:])]), "autoencoder reconstructs better"),
-    "codes where the prior is": (lambda: two_models(trained(), [(*AUTO[:2], 0.5, *AUTO[3:]), RIGHT]), "fewer of its codes"),
-    "many digits": (lambda: two_models(trained(), [(*AUTO[:3], 0.4, 6), RIGHT]), "mostly one digit"),
-    "one digit from both": (lambda: two_models(trained(), [AUTO, (*RIGHT[:3], 0.6, 9)]), "mostly one digit"),
+    "worse fit": (lambda: two_models(trained(), [AUTO, ("VAE", -150.0, *RIGHT[2:])]), "reconstructs better"),
+    "autoencoder codes near 0": (lambda: two_models(trained(), [(*AUTO[:2], 0.5, *AUTO[3:]), RIGHT]), "fewer of its codes"),
+    "autoencoder with many digits": (lambda: two_models(trained(), [(*AUTO[:3], 0.4, 6), RIGHT]), "mostly one digit"),
+    "VAE with mostly one digit": (lambda: two_models(trained(), [AUTO, (*RIGHT[:3], 0.6, 9)]), "mostly one digit"),
 }
 
 
