@@ -1,14 +1,19 @@
 """The book: formulas as MathML, links, pictures, planted faults, and the page in a real browser."""
 
+import contextlib
 import html
+import io
+import json
 import re
 import unicodedata
 from html.parser import HTMLParser
 
 import pytest
 
+from derivations.app import cli
 from derivations.engine import ledger
-from derivations.figures import font
+from derivations.engine.judge import Judgement
+from derivations.figures import NotShown, font
 from derivations.pages import book, records
 from derivations.pages.html import BrokenPage, checked, tag
 from derivations.pages.mathml import ELEMENTS, math
@@ -37,13 +42,35 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text():
-    return book.book(records.judged(ledger.find_all([]), 200, 0), 200, 0)
+def written(tmp_path_factory):
+    """Run the command once; return the path of the book, the exit code, stdout and stderr."""
+    path, out, err = tmp_path_factory.mktemp("book") / "new" / "book.html", io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.main(["book", "--draws", "200", "--json", "--out", str(path)])
+    return path, code, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module")
+def text(written):
+    return written[0].read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def page(text):
     return Page(text)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    """Return a function that runs the command with a book that needs no time; it returns code, stdout and stderr."""
+    monkeypatch.setattr(cli, "judged_items", lambda options, found: [])
+    monkeypatch.setattr(book, "book", lambda items, draws, seed: "a page")
+
+    def run(*words, name="book.html"):
+        code = cli.main(["book", "--out", str(tmp_path / name), *words])
+        return code, *capsys.readouterr()
+
+    return run
 
 
 def letters(line):
@@ -117,6 +144,53 @@ def test_planted_fault_of_a_page_is_noticed(body, fault):
         checked(body)
 
 
+def test_book_command_prints_the_path_of_the_book_as_json(written):
+    path, code, out, err = written
+    assert code == 0 and json.loads(out) == {"path": str(path)} and err == ""
+    assert [each.name for each in path.parent.iterdir()] == ["book.html"]
+
+
+def test_book_command_refuses_to_overwrite_without_the_option(command, tmp_path):
+    path = tmp_path / "book.html"
+    assert command() == (0, f"{path}\n", "")
+    path.write_text("precious")
+    code, out, err = command()
+    assert code == 2 and out == "" and "--overwrite" in err and err.count("\n") == 1 and path.read_text() == "precious"
+    assert command("--overwrite")[0] == 0 and path.read_text() == "a page"
+
+
+def test_book_command_refuses_paths_that_cannot_be_written(command, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "directory").mkdir()
+    for name in ("file/book.html", "directory", "directory/" + 300 * "x"):
+        code, out, err = command("--overwrite", name=name)
+        assert code == 2 and out == "" and err.startswith("derivations: ") and err.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "precious" and list((tmp_path / "directory").iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("--draws", "0"), ("--seed", "-1")])
+def test_book_command_refuses_bad_numbers_and_writes_nothing(words, tmp_path, capsys):
+    assert cli.main(["book", "--out", str(tmp_path / "book.html"), *words]) == 2
+    assert words[0] in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [BrokenPage("no place for the link #x"), NotShown("the claim of a figure")])
+def test_book_command_exits_with_1_for_a_page_with_a_fault(error, command, monkeypatch, tmp_path):
+    def broken(items, draws, seed):
+        raise error
+
+    monkeypatch.setattr(book, "book", broken)
+    assert command("--json") == (1, "", f"derivations: {error}\n") and list(tmp_path.iterdir()) == []
+
+
+def test_book_command_exits_with_1_for_an_unexpected_verdict(command, monkeypatch):
+    entry = ledger.entries()[0]
+    unexpected = Judgement(entry.rows[0], "fails", [], [], [], [], None, "")
+    monkeypatch.setattr(cli, "judged_items", lambda options, found: [records.Judged(entry, [unexpected])])
+    code, out, err = command("-q")
+    assert code == 1 and out and f"{entry.rows[0].id} is fails, expected {entry.rows[0].expected}" in err
+
+
 def test_text_cannot_become_markup():
     assert tag("p", '<a href="#x">', title='"><b>') == '<p title="&quot;&gt;&lt;b&gt;">&lt;a href=&quot;#x&quot;&gt;</p>'
 
@@ -127,12 +201,11 @@ def test_math_font_falls_back_if_it_cannot_be_made(monkeypatch):
     assert font.math_font("abc") == ""
 
 
-def test_book_works_in_a_browser(text, tmp_path):
+def test_book_works_in_a_browser(written):
     need_browser()
-    (tmp_path / "book.html").write_text(text, encoding="utf-8")
     browser = Browser()
     try:
-        browser.open(tmp_path / "book.html", width=390)
+        browser.open(written[0], width=390)
         assert browser.evaluate("document.documentElement.scrollWidth") <= 390
         brackets = "[...document.querySelectorAll('mo')].filter(m => m.textContent == '(')"
         assert browser.evaluate(f"Math.max(...{brackets}.map(m => m.getBoundingClientRect().height))") > 35
