@@ -3,7 +3,6 @@
 Every link is computed. `book` raises BrokenPage for a dead link, and ValueError for a formula that it does not know.
 """
 
-import ast
 import itertools
 import re
 import textwrap
@@ -16,18 +15,22 @@ from derivations.figures import FIGURES
 from derivations.figures.font import NAME, math_font
 from derivations.figures.inline import as_address
 from derivations.pages import book_entry, errata
-from derivations.pages.book_code import Targets, code, dotted, helpers, unwrapped
+from derivations.pages.book_code import Targets, code, dotted, hanging, helpers, unwrapped
 from derivations.pages.book_entry import Around, badge
 from derivations.pages.errata import DIGITS, LISTS, Erratum
 from derivations.pages.glossary import MEANINGS
-from derivations.pages.html import Html, checked, link, listed, markup, tag
+from derivations.pages.html import BrokenPage, Html, checked, link, listed, markup, tag
 from derivations.pages.mathml import math
 from derivations.pages.records import Judged, code_of, fetch, letters, module_of
 from derivations.pages.terminal import drawn_as, title_of
 from derivations.pages.unicode import unicode
 from derivations.study import code_map, compare, questions
-from minivae import __version__
+from minivae import __version__, museum
+from minivae.exercises.lessons.frame import Lesson, place
+from minivae.exercises.lessons.frame import lessons as all_lessons
+from minivae.museum.command import function_at
 from minivae.museum.exhibits import Bug, bugs
+from minivae.museum.layers import MEANING
 from minivae.museum.patched import Change
 from minivae.rosetta.command import cells
 from minivae.rosetta.command import document as translated
@@ -41,7 +44,7 @@ AUTHORS = {                                                 # source: author, ti
     "cards": 'Machine Learning Research Flashcards, "Auto-Encoding Variational Bayes"',
     "beyond": "Identities that the sources leave out: every hand-written gradient, bounds, exact models",
 }
-Lesson = tuple[str, str]                                    # anchor and title
+MATRIX = Path(museum.__file__).with_name("README.md")       # a test computes its table anew, which takes 15 s
 
 
 def book(items: list[Judged], draws: int, seed: int) -> str:
@@ -49,14 +52,15 @@ def book(items: list[Judged], draws: int, seed: int) -> str:
     functions, targets = functions_and_targets(items)
     answers = [*(ask() for ask in questions.QUESTIONS), questions.autoencoder_or_vae(questions.train_pair())]
     of_bugs = {bug.name: changed_functions(bug) for bug in bugs()}
-    around = Around(targets, drawn_figures(), lessons(answers, of_bugs), groups(items), first_shown(items))
+    around = Around(targets, drawn_figures(), related(answers, of_bugs), groups(items), first_shown(items))
     faults = errata.errata(items)
     chapters = [
         *(chapter(name, name, *errata_chapter(faults, name)) for name in LISTS),
         *(source_chapter(source, items, around) for source in SOURCES if any(source_of(i.entry) == source for i in items)),
         chapter("functions", "Functions of minivae", *functions_chapter(functions, targets, of_bugs)),
         chapter("questions", "Questions that the sources leave open", *map(answer_article, answers, itertools.count(1))),
-        chapter("museum", "The museum: real bugs, and the rows that prove the changed function", *museum(of_bugs)),
+        chapter("lessons", "Lessons: what learners ask most often", *lesson_articles()),
+        chapter("museum", "The museum: real bugs, and the rows that prove the changed function", *exhibits(of_bugs)),
         chapter("rosetta", "The Rosetta: what a loss really is", rosetta()),
         chapter("verdicts", "Index of verdicts", verdicts(items)),
         chapter("symbols", "Index of symbols", symbols(items)),
@@ -131,38 +135,41 @@ def groups(items: list[Judged]) -> dict[str, list[str]]:
     return found
 
 
-def lessons(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> dict[str, list[Lesson]]:
-    """Return the lessons that belong to each entry: questions, conventions, and bugs of the functions that it proves."""
-    found: dict[str, list[Lesson]] = {}
+def related(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> dict[str, list[tuple[str, str]]]:
+    """Return what belongs to each entry, as anchors and titles: questions, lessons, conventions, bugs of its functions."""
+    found: dict[str, list[tuple[str, str]]] = {}
     for number, answer in enumerate(answers, 1):
         for id in answer.ids:
             found.setdefault(id, []).append((f"question.{number}", answer.question))
+    for one in all_lessons():
+        found.setdefault(one.ledger, []).append((f"lesson.{one.number}", lesson_title(one)))
     for name, one in PRESETS.items():
         for id in code_map.ID.findall(one.source):
             found.setdefault(id, []).append((f"rosetta.{name}", f"Rosetta, {name}"))
     for bug in bugs():
-        for id in dict.fromkeys(id for name in of_bugs[bug.name] for id in code_map.ties().get(name, ())):
+        for id in proving(of_bugs[bug.name]):
             found.setdefault(id, []).append((f"museum.{bug.name}", f"bug: {bug.title}"))
     return found
 
 
+def lesson_title(one: Lesson) -> str:
+    """Return the question of a lesson and the command that answers it."""
+    return f"lesson {one.number}: {one.question} (minivae exercises lesson {one.number})"
+
+
 def changed_functions(bug: Bug) -> list[str]:
     """Return the functions that a bug changes and that the book shows, by dotted name."""
-    names = (enclosing(change) for change in bug.changes)
-    return [name for name in dict.fromkeys(names) if name in code_map.functions()]
+    found = []
+    for change in bug.changes:
+        text = Path(fetch(f"minivae.{change.module}").__file__).read_text(encoding="utf-8")
+        start = text.index(change.right) + len(change.right) - len(change.right.lstrip("\n"))
+        found.append(f"minivae.{change.module}.{function_at(text, text[:start].count(chr(10)) + 1)}")
+    return [name for name in dict.fromkeys(found) if name in code_map.functions()]
 
 
-def enclosing(change: Change) -> str:
-    """Return the dotted name of the function around the lines that a change replaces; "" outside of functions."""
-    module = fetch(f"minivae.{change.module}")
-    text = Path(module.__file__).read_text(encoding="utf-8")
-    line = text[: text.index(change.right)].count("\n") + 1 + len(change.right) - len(change.right.lstrip("\n"))
-    words, nodes = [], ast.parse(text).body
-    while node := next((n for n in nodes if hasattr(n, "body") and n.lineno <= line <= n.end_lineno), None):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            words.append(node.name)
-        nodes = node.body
-    return ".".join([module.__name__, *words]) if words else ""
+def proving(names: list[str]) -> list[str]:
+    """Return the entries that are tied to any of these functions."""
+    return list(dict.fromkeys(id for name in names for id in code_map.ties().get(name, ())))
 
 
 # Chapters
@@ -269,15 +276,36 @@ def scrolling(table: Html, label: str) -> Html:
     return tag("div", table, class_="scroll", tabindex="0", role="group", aria_label=label)
 
 
-def museum(of_bugs: dict[str, list[str]]) -> list[Html]:
-    """Return every exhibit: the lines that it changes, where it was seen, and the rows that prove the changed function."""
-    about = "`minivae museum NAME` trains the right and the broken model and prints which checks notice the bug."
-    parts = [tag("p", about)]
+def lesson_articles() -> list[Html]:
+    """Return every lesson: the question, what to predict, the command that answers it, and what to read."""
+    about = "Each lesson is a command: it asks you to predict, runs for a few seconds, and answers by a number and a figure."
+    return [tag("p", about), *map(lesson_article, all_lessons())]
+
+
+def lesson_article(one: Lesson) -> Html:
+    """Return one lesson, without its answer."""
+    anchor, run = f"lesson.{one.number}", f"minivae exercises lesson {one.number}"
+    reads = [(function.replace(":", "."), place(function).partition(" ")[2]) for function in one.code]
+    read = listed(link(name, short) if name in code_map.functions() else tag("code", short) for name, short in reads)
+    left = tag("div", tag("p", one.predict), tag("ol", *(tag("li", text) for text in one.choices), type="a"), class_="left")
+    right = tag(
+        "div", tag("pre", tag("code", f"$ {run}")),
+        tag("p", "Row: ", link(one.ledger), ". Read: ", read, ". Test: ", tag("code", one.test), class_="small"),
+        tag("p", "Asked in: ", one.asked, class_="small"), class_="right",
+    )  # fmt: skip
+    head = tag("h4", link(anchor, f"lesson {one.number}", class_="id"), " ", one.question)
+    return tag("article", head, left, right, id=anchor, data_words=f"lesson {one.number} {one.question} {one.name}")
+
+
+def exhibits(of_bugs: dict[str, list[str]]) -> list[Html]:
+    """Return the matrix, then every exhibit: its lines, where it was seen, the rows that prove the changed function."""
+    about = "trains the right and the broken model and prints which checks notice the bug."
+    parts = [*matrix(), tag("p", tag("code", "minivae museum NAME"), " ", about)]
     for bug in bugs():
         anchor, names = f"museum.{bug.name}", of_bugs[bug.name]
-        ids = list(dict.fromkeys(id for name in names for id in code_map.ties().get(name, ())))
         changed = listed(link(name, name.removeprefix("minivae.")) for name in names)
         where = [tag("p", "Changes ", changed)] if names else []
+        ids = proving(names)
         rows = [tag("p", "Rows that prove it: ", listed(map(link, ids)), class_="small")] if ids else []
         lines = [difference(change) for change in bug.changes]
         head = tag("h4", link(anchor, bug.name, class_="id"), " ", bug.title)
@@ -288,12 +316,29 @@ def museum(of_bugs: dict[str, list[str]]) -> list[Html]:
     return parts
 
 
+def matrix() -> list[Html]:
+    """Return the table of bugs and layers of checks that stands in the museum's README; [] if that is not installed."""
+    if not MATRIX.exists():
+        return []
+    rows = [line[2:-2].split(" | ") for line in re.findall(r"^\| .*\|$", MATRIX.read_text(encoding="utf-8"), re.M)]
+    marks = {row[0]: row[2:] for row in rows if len(row) > 2}
+    if missing := [bug.name for bug in bugs() if len(marks.get(bug.title, ())) != len(MEANING)]:
+        raise BrokenPage(f"{MATRIX.name} of the museum has no row for {missing[0]}; renew it")
+    lines = [tag("tr", tag("th", "bug"), *(tag("th", layer) for layer in MEANING))]
+    for bug in bugs():
+        cells = (tag("td", tag("b", "X") if "**" in mark else mark) for mark in marks[bug.title])
+        lines.append(tag("tr", tag("td", link(f"museum.{bug.name}", bug.title)), *cells))
+    meanings = (tag("li", tag("b", name), ": ", meaning) for name, meaning in MEANING.items())
+    command = tag("code", "minivae museum --matrix")
+    about = tag("p", "x: this layer of checks notices the bug. X: no other layer does. ", command, " computes this table.")
+    return [about, tag("ul", *meanings), scrolling(tag("table", *lines, class_="matrix"), "bugs and layers")]
+
+
 def difference(change: Change) -> Html:
     """Return the right and the broken lines of a change."""
     right, broken = (textwrap.dedent(text.strip("\n")) for text in (change.right, change.broken))
-    shown = [tag("del", f"- {line}\n") for line in right.splitlines()]
-    shown += [tag("ins", f"+ {line}\n") for line in broken.splitlines()]
-    return tag("pre", tag("code", *shown), tabindex="0", role="group", aria_label=f"change of {change.file}")
+    lines = [(f"- {line}", "del") for line in right.splitlines()] + [(f"+ {line}", "ins") for line in broken.splitlines()]
+    return hanging((line, tag(kind, line)) for line, kind in lines)
 
 
 def rosetta() -> Html:
@@ -361,6 +406,6 @@ def helper_articles(items: list[Judged], targets: Targets) -> list[Html]:
     known = code_map.functions()
     return [
         tag("article", tag("h4", link(anchor, anchor.removeprefix("derivations."), class_="id")),
-            code(function, targets, anchor), id=anchor, data_words=anchor, class_="wide")
+            code(function, targets), id=anchor, data_words=anchor, class_="wide")
         for anchor, function in wanted if anchor not in known
     ]  # fmt: skip
