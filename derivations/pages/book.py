@@ -190,9 +190,10 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
         f"function that computes both sides. The {sum(counts.values())} verdicts are computed from {draws} random draws "
         f"(seed {seed}) and a few simple points. One side comes from the definition, by a sum or an integral. "
         "The others are typed as printed.",
-        "Left of an entry: its formula, verdict, meaning and numbers. Right: the function of minivae that implements it, if "
-        "there is one, and the code of the entry. Names in the code are links. We worked from text transcriptions of the "
-        "sources, in which some signs and brackets are lost.",
+        "Left of an entry: its formula, meaning, numbers and faults. Right: its code, and the function of minivae that "
+        "implements it, if there is one. Names in the code are links. Beside an id stand the line in our text of the source, "
+        "such as l.52, and the number that the source prints, such as (6). Sides in square brackets, and definitions in "
+        "braces before a formula, are our additions. Our texts are transcriptions: some signs and brackets are lost.",
         "Cite a row by its address: book.html#odaibo.40 stays the same. To print one chapter, follow its link below, then "
         f"print. Written by derivations {__version__}.",
     )
@@ -243,9 +244,14 @@ def source_chapter(source: str, items: list[Judged], around: Around) -> tuple[st
     for item in mine:
         if module_of(item.entry) != section:
             section = module_of(item.entry)
-            parts.append(tag("h3", title_of(section), id=section.removeprefix("derivations.")))
+            parts.append(tag("h3", capital(title_of(section).rstrip(".")), id=section.removeprefix("derivations.")))
         parts.append(book_entry.article(item, around))
-    return chapter(source, SOURCES[source][:1].upper() + SOURCES[source][1:], *parts)
+    return chapter(source, capital(SOURCES[source]), *parts)
+
+
+def capital(text: str) -> str:
+    """Return the text with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def functions_chapter(functions: list[code_map.Place], targets: Targets, of_bugs: dict[str, list[str]]) -> list[Html]:

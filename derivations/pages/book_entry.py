@@ -64,13 +64,20 @@ def claims(entry: Entry) -> list[Html]:
     one = len(said) == 1 and rows == len(entry.rows)
     parts = [tag("p", text if one else f"({', '.join(which)}) {text}") for text, which in said.items()]
     ours = ", ".join(letter for which in said.values() for letter in which)
-    reading = "Read here as" if rows == len(entry.rows) else f"Printed, except our reading of {ours}"
-    return [*parts, tag("p", reading, class_="small")]
+    reading = "Read here as:" if rows == len(entry.rows) else f"Printed, except our reading of {ours}:"
+    return [*parts, tag("p", reading, class_="small")] if has_sides(entry) else parts
+
+
+def has_sides(entry: Entry) -> bool:
+    """Return True if there is something to compute."""
+    return entry.printed.free != [] or sides_at(entry.printed, sample(entry.printed)) != []
 
 
 def main_formula(item: Judged) -> Html:
-    """Return the printed formula, with numbers at a sample point."""
+    """Return the printed formula, with numbers at a sample point; nothing for a text without numbers."""
     entry, form = item.entry, shown(item.entry)
+    if not has_sides(entry):
+        return Html()
     if form is not entry.printed:                           # a letter is not defined: the numbers are those of the intention
         return chain(entry.printed, None, entry.id, names(entry))
     point = sample(form)
@@ -125,16 +132,17 @@ def meanings(item: Judged) -> Html:
 def assumptions(entry: Entry) -> list[Html]:
     """Return the assumption, and what happens at points outside it."""
     parts = [tag("p", tag("b", "Assuming "), entry.needs)] if entry.needs else []
+    refused: dict[str, list[str]] = {}
     for values in entry.outside:
-        state = outside(entry, values).state
+        state, where = outside(entry, values).state, f"at {point_text(values, letters(entry), DIGITS)}"
+        if why := refusal(entry, values):
+            refused.setdefault(why, []).append(where)
+            continue
         result = {"fails": "it fails", "undefined": "it is undefined", "holds": "it holds as well"}[state]
-        where = f"Outside this assumption, at {point_text(values, letters(entry), DIGITS)}, {result}"
-        point, why = sample(entry.printed) | values, refusal(entry, values)
-        if why:
-            parts += [tag("p", where, ". ", why, class_="small")]
-        else:
-            parts += [tag("p", where, ":", class_="small"), chain(entry.printed, point, entry.id)]
-    return parts
+        parts.append(tag("p", f"Outside this assumption, {where}, {result}:", class_="small"))
+        parts.append(chain(entry.printed, sample(entry.printed) | values, entry.id))
+    texts = (f"Outside this assumption, {' and '.join(points)}, it is undefined: {why}" for why, points in refused.items())
+    return [*parts, *(tag("p", text, class_="small") for text in texts)]
 
 
 def refusal(entry: Entry, values: dict) -> str:
@@ -144,7 +152,7 @@ def refusal(entry: Entry, values: dict) -> str:
     try:
         sides_at(entry.printed, sample(entry.printed) | values)
     except ValueError as error:
-        return f"The code refuses it: {error}"
+        return str(error)
     return ""
 
 
@@ -190,14 +198,21 @@ def picture(around: Around, entry: Entry) -> Html:
 
 
 def implementation(item: Judged, targets: Targets) -> list[Html]:
-    """Return the functions of minivae that are compared, then the code of the entry."""
+    """Return the code of the entry: printed form, forms that hold, functions of minivae that are compared with them."""
     found = {name: one for judgement in item.rows for name, one in judgement.ties}
-    parts = []
-    for name, tied in found.items():
-        agrees = "agrees" if tied.ok else "disagrees"
-        parts.append(tag("p", "In the model: ", link(name, name.removeprefix("minivae.")), f" {agrees}", class_="small"))
-    functions = code_of(item.entry)
-    parts += [code(function, targets) for function in dict.fromkeys(map(unwrapped, functions))]
+    labels: dict[object, list[Html]] = {}
+    for row in item.entry.rows:
+        if row.repair:
+            text = REPAIRED[row.expected] + (f" ({row.id}):" if len(item.entry.rows) > 1 else ":")
+            labels.setdefault(unwrapped(row.repair.function), []).append(tag("p", text, class_="small"))
+    for tie in item.entry.ties:
+        model = link(tie.name, tie.name.removeprefix("minivae."))
+        agrees = "" if tie.name not in found else " agrees" if found[tie.name].ok else " disagrees"
+        text = tag("p", "In the model, ", model, agrees, ":", class_="small")
+        labels.setdefault(unwrapped(tie.function), []).append(text)
+    parts, functions = [], code_of(item.entry)
+    for function in dict.fromkeys(map(unwrapped, functions)):
+        parts += [*labels.get(function, ()), code(function, targets)]
     return [*parts, tag("p", located(functions[0]), class_="small where")]
 
 
