@@ -17,7 +17,7 @@ from derivations.app import cli
 from derivations.engine import ledger
 from derivations.engine.judge import Judgement
 from derivations.figures import NotShown, font
-from derivations.pages import book, records
+from derivations.pages import book, book_study, records
 from derivations.pages.book_code import code
 from derivations.pages.html import BrokenPage, checked, tag
 from derivations.pages.mathml import ELEMENTS, math
@@ -165,7 +165,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(questions, "QUESTIONS", ())
     monkeypatch.setattr(questions, "autoencoder_or_vae", lambda pair: questions.Answer("Why?", (), (), [], "So."))
     monkeypatch.setattr(questions, "train_pair", lambda: None)
-    monkeypatch.setattr(book, "bugs", tuple)
+    for module in (book, book_study):
+        monkeypatch.setattr(module, "bugs", tuple)
 
 
 def test_build_of_a_book_without_entries_finds_its_dead_links(quick):
@@ -182,19 +183,19 @@ def test_formula_that_is_unknown_stops_the_build(quick, monkeypatch):
 
 
 def test_missing_row_of_the_museum_matrix_stops_the_build(monkeypatch, tmp_path):
-    lines = book.MATRIX.read_text(encoding="utf-8").splitlines()
+    lines = book_study.MATRIX.read_text(encoding="utf-8").splitlines()
     (tmp_path / "README.md").write_text("\n".join(line for line in lines if "-1 of the KL dropped" not in line))
-    monkeypatch.setattr(book, "MATRIX", tmp_path / "README.md")
+    monkeypatch.setattr(book_study, "MATRIX", tmp_path / "README.md")
     with pytest.raises(BrokenPage, match="no row for minus-one-dropped"):
-        book.matrix()
-    monkeypatch.setattr(book, "MATRIX", tmp_path / "missing.md")
-    assert book.matrix() == []
+        book_study.matrix()
+    monkeypatch.setattr(book_study, "MATRIX", tmp_path / "missing.md")
+    assert book_study.matrix() == []
 
 
 def test_museum_matrix_in_the_book_has_as_many_marks_as_its_readme():
-    table = re.search("<table.*</table>", "".join(book.matrix()))[0]
+    table = re.search("<table.*</table>", "".join(book_study.matrix()))[0]
     rows = [re.findall(r"<td>(?:<b>)?(X|x|)(?:</b>)?</td>", row) for row in table.split("<tr>")[2:]]
-    (counts,) = re.findall(r"^\| of \d+ bugs, noticed \|  ?\|(.*)\|$", book.MATRIX.read_text(encoding="utf-8"), re.M)
+    (counts,) = re.findall(r"^\| of \d+ bugs, noticed \|  ?\|(.*)\|$", book_study.MATRIX.read_text(encoding="utf-8"), re.M)
     assert [sum(map(bool, column)) for column in zip(*rows)] == [int(count) for count in counts.split("|")]
 
 
