@@ -17,8 +17,12 @@ DPI = 120                                                   # of the pixels
 @styled
 def as_address(figure: Figure, alt: str) -> tuple[str, str]:
     """Return a figure as a `data:` address, and the alt text: SVG with one decimal; clouds of points are pixels in it."""
-    for part in (part for axes in figure.axes for part in axes.collections):
-        part.set_rasterized(isinstance(part, ContourSet) or len(part.get_offsets()) > MANY)
+    for axes in figure.axes:
+        for part in axes.collections:
+            if isinstance(part, ContourSet):
+                axes.set_rasterization_zorder(1.5)          # filled contours; matplotlib 3.8 refuses set_rasterized
+            elif len(part.get_offsets()) > MANY:
+                part.set_rasterized(True)
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "derivations", "svg.fonttype": "path"}):
         figure.savefig(file, format="svg", dpi=DPI, metadata={"Date": None, "Creator": "derivations"})
