@@ -95,7 +95,7 @@ def eq_43(p_d, p_xz, q):
 
 
 DISTORTION = r"\mathrm{distortion}"
-NOT_UNIFORM_TABLE = replace(TABLE, simple=TABLE.simple[:1] + TABLE.simple[2:])
+NOT_UNIFORM_TABLE = replace(TABLE, simple=TABLE.simple[:2])
 
 
 @equation(

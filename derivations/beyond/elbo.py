@@ -315,9 +315,9 @@ FOURTH = r"\frac{\mu_4 + 3(K - 1)\mu_2^2}{K^2}\left(\frac{1}{4a},\; \frac{1}{a},
 
 @equation(
     "beyond.5", "rate of that bound's gap and gradient; Maddison et al. 2017, Rainforth et al. 2018",
-    rf"\left\{{p(x) = {E_Q}[w],\; \mu_r = {E_Q}[(w / p(x) - 1)^r],\; a = \min w / p(x),\;"
-    rf" w_\phi = p(x) + \phi\,(w - p(x)),\;"
-    rf" \Delta_K = \frac{{d}}{{d\phi}}\log\left({MEAN_OF_K} w_{{\phi, k}}\right)\mathrm{{ at }}\phi = 1\right\}}:\;"
+    rf"\{{p(x) = {E_Q}[w],\; \mu_r = {E_Q}[(w / p(x) - 1)^r],\; a = \min w / p(x),\;"
+    rf" w_\phi = p(x) + \phi\,(w - p(x)),\quad"
+    rf" \Delta_K = \frac{{d}}{{d\phi}}\log\left({MEAN_OF_K} w_{{\phi, k}}\right)\mathrm{{ at }}\phi = 1\}}:\;"
     rf" \left({LEADING}\right) \leq K\left(\log p(x) - {L_K},\; -E[\Delta_K],\; E[\Delta_K^2]\right)"
     rf" \leq \left({LEADING}\right) + {FOURTH}", (TWO_Q, TWO_W),
     says="The gap falls like Var(w) / (2 K p(x)^2), the gradient in phi like 1/K, and its noise like 1/sqrt(K).",

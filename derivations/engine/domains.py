@@ -119,7 +119,7 @@ def pmf(name: str, latex: str, size: int = 5, zeros: bool = False, simple: Seque
 
 def joint(name: str, latex: str, rows: int = 4, columns: int = 5) -> Symbol:
     """A joint table p(x, z) > 0 that sums to one, (n, rows, columns): one row for each x, one column for each z."""
-    simple = ([[0.1, 0.4], [0.3, 0.2]], [[0.25, 0.25], [0.25, 0.25]], [[0.5, 0.1], [0.1, 0.3]])
+    simple = ([[0.1, 0.4], [0.3, 0.2]], [[0.5, 0.1], [0.1, 0.3]], [[0.25, 0.25], [0.25, 0.25]])
     make = lambda raw: weights(raw, False).reshape(-1, rows, columns)  # noqa: E731
     return Symbol(name, latex, "> 0, summing to 1", rows * columns, make, simple)
 

@@ -70,7 +70,7 @@ def event(name: str, latex: str, simple):
         mask[np.arange(len(raw)), np.abs(raw).argmax(axis=-1)] = True
         return mask.astype(float)
 
-    return Symbol(name, latex, "an event of positive probability", 12, make, simple)
+    return Symbol(name, latex, "an event of positive probability, 1 for each outcome in it", 12, make, simple)
 
 
 X = event("X", "X", ((1, 1, 0, 0), (0, 1, 1, 1), (1, 0, 1, 0)))

@@ -51,7 +51,8 @@ GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
     (WEIGHT, NOISE, CURVE),
     kind="claim",
     claim='The abstract says that the posterior is "typically computationally intractable" (l.10).',
-    says="With a curved decoder, p(x) is not Gaussian: its fourth moment is smaller than that of a Gaussian.",
+    says="A linear decoder gives a Gaussian p(x), which has a formula. A curved one does not: the fourth moment of x is "
+    "smaller than that of a Gaussian.",
     needs="the decoder is curved (c > 0): a linear one gives a Gaussian p(x) and a Gaussian p(z|x)",
     outside={"w": 1, "s": 1, "c": 0},
 )  # fmt: skip

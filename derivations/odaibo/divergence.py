@@ -57,7 +57,7 @@ def t_26(q, p, a):
 
 
 @equation(
-    "odaibo.t7", "l.49", r"-\log p > -\log r,\quad r \,\mathrm{above}\, p",
+    "odaibo.t7", "l.49", r"\{r = p + s (1 - p)\}:\; -\log p > -\log r",
     (chance("p", "p", top=99), chance("s", "s", (1, 0.5, 0.1))),
     kind="claim",
     claim="The text says that the information content of an event is lower if its probability is higher (l.49).",
@@ -227,7 +227,7 @@ def jensen_shannon(q, p):
 
 @equation(
     "odaibo.t12", "l.79",
-    r"\sqrt{JS(a, c)} = \sqrt{JS(c, a)} \leq \min(\sqrt{JS(a, b)} + \sqrt{JS(b, c)},\; \sqrt{\log 2})", THREE,
+    r"\sqrt{JS(a, c)} = \sqrt{JS(c, a)} \leq (\sqrt{JS(a, b)} + \sqrt{JS(b, c)},\; \sqrt{\log 2})", THREE,
     kind="claim", verdict="prose",
     claim="The text cites three papers for symmetrised forms of the divergence that improve generated data (l.79).",
     says="The root of the Jensen-Shannon divergence is symmetric, bounded, and obeys the triangle inequality.",

@@ -6,7 +6,7 @@
 
     terminal     the list, the table of verdicts, the page of an entry
     errata       the faults, then loose wording and damage by copying
-    book         the ledger as one page for the browser; its parts are in book_entry (an entry) and book_code (code)
+    book         the ledger as one page for the browser; parts: book_entry, book_code, book_study (lessons, bugs)
     mathml       formulas: from LaTeX to MathML
     html         elements that escape text; refuses dead links and pictures without an alt text
 """

@@ -3,10 +3,7 @@
 Every link is computed. `book` raises BrokenPage for a dead link, and ValueError for an unknown command of LaTeX.
 """
 
-import ast
-import itertools
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,23 +12,19 @@ from derivations.engine.ledger import SOURCES, source_of
 from derivations.figures import FIGURES
 from derivations.figures.font import NAME, math_font
 from derivations.figures.inline import as_address
-from derivations.pages import book_entry, errata
+from derivations.pages import book_entry, book_study, errata
 from derivations.pages.book_code import Targets, code, dotted, helpers, unwrapped
 from derivations.pages.book_entry import Around, badge
 from derivations.pages.errata import DIGITS, LISTS, Erratum
 from derivations.pages.glossary import MEANINGS
-from derivations.pages.html import Html, checked, link, listed, markup, tag
+from derivations.pages.html import Html, checked, link, listed, markup, scrolling, tag
 from derivations.pages.mathml import math
 from derivations.pages.records import Judged, code_of, fetch, letters, module_of
 from derivations.pages.terminal import drawn_as, title_of
 from derivations.pages.unicode import unicode
 from derivations.study import code_map, compare, questions
 from minivae import __version__
-from minivae.museum.exhibits import Bug, bugs
-from minivae.museum.patched import Change
-from minivae.rosetta.command import cells
-from minivae.rosetta.command import document as translated
-from minivae.rosetta.presets import PRESETS
+from minivae.museum.exhibits import bugs
 
 HERE = Path(__file__).parent
 AUTHORS = {                                                 # source: author, title of the text
@@ -41,23 +34,20 @@ AUTHORS = {                                                 # source: author, ti
     "cards": 'Machine Learning Research Flashcards, "Auto-Encoding Variational Bayes"',
     "beyond": "Identities that the sources leave out: every hand-written gradient, bounds, exact models",
 }
-Lesson = tuple[str, str]                                    # anchor and title
 
 
 def book(items: list[Judged], draws: int, seed: int) -> str:
     """Return the page with all these entries."""
     functions, targets = functions_and_targets(items)
     answers = [*(ask() for ask in questions.QUESTIONS), questions.autoencoder_or_vae(questions.train_pair())]
-    of_bugs = {bug.name: changed_functions(bug) for bug in bugs()}
-    around = Around(targets, drawn_figures(), lessons(answers, of_bugs), groups(items), first_shown(items))
+    of_bugs = {bug.name: book_study.changed_functions(bug) for bug in bugs()}
+    around = Around(targets, drawn_figures(), book_study.related(answers, of_bugs), groups(items), first_shown(items))
     faults = errata.errata(items)
     chapters = [
         *(chapter(name, name, *errata_chapter(faults, name)) for name in LISTS),
         *(source_chapter(source, items, around) for source in SOURCES if any(source_of(i.entry) == source for i in items)),
         chapter("functions", "Functions of minivae", *functions_chapter(functions, targets, of_bugs)),
-        chapter("questions", "Questions that the sources leave open", *map(answer_article, answers, itertools.count(1))),
-        chapter("museum", "The museum: real bugs, and the rows that prove the changed function", *museum(of_bugs)),
-        chapter("rosetta", "The Rosetta: what a loss really is", rosetta()),
+        *(chapter(*each) for each in book_study.chapters(answers, of_bugs)),
         chapter("verdicts", "Index of verdicts", verdicts(items)),
         chapter("symbols", "Index of symbols", symbols(items)),
         chapter("notation", "Notation of the sources", notation()),
@@ -131,40 +121,6 @@ def groups(items: list[Judged]) -> dict[str, list[str]]:
     return found
 
 
-def lessons(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> dict[str, list[Lesson]]:
-    """Return the lessons that belong to each entry: questions, conventions, and bugs of the functions that it proves."""
-    found: dict[str, list[Lesson]] = {}
-    for number, answer in enumerate(answers, 1):
-        for id in answer.ids:
-            found.setdefault(id, []).append((f"question.{number}", answer.question))
-    for name, one in PRESETS.items():
-        for id in code_map.ID.findall(one.source):
-            found.setdefault(id, []).append((f"rosetta.{name}", f"Rosetta, {name}"))
-    for bug in bugs():
-        for id in dict.fromkeys(id for name in of_bugs[bug.name] for id in code_map.ties().get(name, ())):
-            found.setdefault(id, []).append((f"museum.{bug.name}", f"bug: {bug.title}"))
-    return found
-
-
-def changed_functions(bug: Bug) -> list[str]:
-    """Return the functions that a bug changes and that the book shows, by dotted name."""
-    names = (enclosing(change) for change in bug.changes)
-    return [name for name in dict.fromkeys(names) if name in code_map.functions()]
-
-
-def enclosing(change: Change) -> str:
-    """Return the dotted name of the function around the lines that a change replaces; "" outside of functions."""
-    module = fetch(f"minivae.{change.module}")
-    text = Path(module.__file__).read_text(encoding="utf-8")
-    line = text[: text.index(change.right)].count("\n") + 1 + len(change.right) - len(change.right.lstrip("\n"))
-    words, nodes = [], ast.parse(text).body
-    while node := next((n for n in nodes if hasattr(n, "body") and n.lineno <= line <= n.end_lineno), None):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            words.append(node.name)
-        nodes = node.body
-    return ".".join([module.__name__, *words]) if words else ""
-
-
 # Chapters
 
 
@@ -183,9 +139,10 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
         f"function that computes both sides. The {sum(counts.values())} verdicts are computed from {draws} random draws "
         f"(seed {seed}) and a few simple points. One side comes from the definition, by a sum or an integral. "
         "The others are typed as printed.",
-        "Left of an entry: its formula, verdict, meaning and numbers. Right: the function of minivae that implements it, if "
-        "there is one, and the code of the entry. Names in the code are links. We worked from text transcriptions of the "
-        "sources, in which some signs and brackets are lost.",
+        "Left of an entry: its formula, meaning, numbers and faults. Right: its code, and the function of minivae that "
+        "implements it, if there is one. Names in the code are links. Beside an id stand the line in our text of the "
+        "source, such as l.52, and the number that the source prints, such as (6). Sides in square brackets and definitions "
+        "in braces before a formula, are our additions. Our texts are transcriptions: some signs and brackets are lost.",
         "Cite a row by its address: book.html#odaibo.40 stays the same. To print one chapter, follow its link below, then "
         f"print. Written by derivations {__version__}.",
     )
@@ -236,9 +193,14 @@ def source_chapter(source: str, items: list[Judged], around: Around) -> tuple[st
     for item in mine:
         if module_of(item.entry) != section:
             section = module_of(item.entry)
-            parts.append(tag("h3", title_of(section), id=section.removeprefix("derivations.")))
+            parts.append(tag("h3", capital(title_of(section).rstrip(".")), id=section.removeprefix("derivations.")))
         parts.append(book_entry.article(item, around))
-    return chapter(source, SOURCES[source][:1].upper() + SOURCES[source][1:], *parts)
+    return chapter(source, capital(SOURCES[source]), *parts)
+
+
+def capital(text: str) -> str:
+    """Return the text with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def functions_chapter(functions: list[code_map.Place], targets: Targets, of_bugs: dict[str, list[str]]) -> list[Html]:
@@ -251,65 +213,6 @@ def functions_chapter(functions: list[code_map.Place], targets: Targets, of_bugs
         mine = [(f"museum.{bug.name}", bug.title) for bug in bugs() if place.name in of_bugs[bug.name]]
         parts.append(book_entry.function_article(place, targets, mine))
     return parts
-
-
-def answer_article(answer: questions.Answer, number: int) -> Html:
-    """Return a question with its table and its answer."""
-    anchor = f"question.{number}"
-    rows = [tag("tr", *(tag("td", questions.cell(value), class_="n") for value in row)) for row in answer.rows]
-    table = tag("table", tag("tr", *(tag("th", title) for title in answer.columns)), *rows)
-    head = tag("h4", link(anchor, answer.question, class_="id"))
-    rows_of = tag("p", "Rows: ", listed(map(link, answer.ids)), class_="small")
-    return tag("article", head, scrolling(table, answer.question), tag("p", answer.says), rows_of, id=anchor,
-               data_words=answer.question, class_="wide")
-
-
-def scrolling(table: Html, label: str) -> Html:
-    """Return a table in a box of its own that scrolls."""
-    return tag("div", table, class_="scroll", tabindex="0", role="group", aria_label=label)
-
-
-def museum(of_bugs: dict[str, list[str]]) -> list[Html]:
-    """Return every exhibit: the lines that it changes, where it was seen, and the rows that prove the changed function."""
-    about = "`minivae museum NAME` trains the right and the broken model and prints which checks notice the bug."
-    parts = [tag("p", about)]
-    for bug in bugs():
-        anchor, names = f"museum.{bug.name}", of_bugs[bug.name]
-        ids = list(dict.fromkeys(id for name in names for id in code_map.ties().get(name, ())))
-        changed = listed(link(name, name.removeprefix("minivae.")) for name in names)
-        where = [tag("p", "Changes ", changed)] if names else []
-        rows = [tag("p", "Rows that prove it: ", listed(map(link, ids)), class_="small")] if ids else []
-        lines = [difference(change) for change in bug.changes]
-        head = tag("h4", link(anchor, bug.name, class_="id"), " ", bug.title)
-        seen = tag("p", f"Seen in: {bug.seen}", class_="small")
-        left = tag("div", tag("p", bug.models), *where, *rows, seen, class_="left")
-        words = f"{bug.name} {bug.title} {bug.models}"
-        parts.append(tag("article", head, left, tag("div", *lines, class_="right"), id=anchor, data_words=words))
-    return parts
-
-
-def difference(change: Change) -> Html:
-    """Return the right and the broken lines of a change."""
-    right, broken = (textwrap.dedent(text.strip("\n")) for text in (change.right, change.broken))
-    shown = [tag("del", f"- {line}\n") for line in right.splitlines()]
-    shown += [tag("ins", f"+ {line}\n") for line in broken.splitlines()]
-    return tag("pre", tag("code", *shown), tabindex="0", role="group", aria_label=f"change of {change.file}")
-
-
-def rosetta() -> Html:
-    """Return the table of public conventions; an id of the ledger in it is a link."""
-    heads = ("convention", "written", "D", "J", "beta", "gradient ×", "sigma if beta = 1", "a bound", "seen in")
-    rows = [tag("tr", *(tag("th", head) for head in heads))]
-    for name, one in PRESETS.items():
-        texts = [*cells(translated(one.convention, name)), one.source]
-        parts = re.split(f"({code_map.ID.pattern})", texts[-1])
-        last = [link(part) if code_map.ID.fullmatch(part) else part for part in parts]
-        rows.append(tag("tr", *(tag("td", text) for text in texts[:-1]), tag("td", *last), id=f"rosetta.{name}"))
-    about = (
-        "A loss with sums, means and weights, translated. beta is the real weight of the KL. "
-        "minivae rosetta translates others. A bound: is minus the loss, in nats, a lower bound of log p(x)?"
-    )
-    return markup(tag("p", about), scrolling(tag("table", *rows), "public conventions"))
 
 
 def verdicts(items: list[Judged]) -> list[Html]:
@@ -361,6 +264,6 @@ def helper_articles(items: list[Judged], targets: Targets) -> list[Html]:
     known = code_map.functions()
     return [
         tag("article", tag("h4", link(anchor, anchor.removeprefix("derivations."), class_="id")),
-            code(function, targets, anchor), id=anchor, data_words=anchor, class_="wide")
+            code(function, targets), id=anchor, data_words=anchor, class_="wide")
         for anchor, function in wanted if anchor not in known
     ]  # fmt: skip

@@ -5,6 +5,7 @@ import functools
 import inspect
 import io
 import keyword
+import re
 import textwrap
 import tokenize
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable
 from derivations.pages.html import Html, link, markup, tag
 
 Targets = dict[Callable, str]                               # a function, and its anchor in the book
+LONG = 40                                                   # a line that is longer may need two lines on a phone
 
 
 def dotted(function: Callable) -> str:
@@ -33,11 +35,12 @@ def unwrapped(value: object) -> object:
 
 @functools.cache
 def source(function: Callable) -> str:
-    """Return the code of a function from `def` on."""
+    """Return the code of a function from `def` on, without marks for tools and columns of comments."""
     text = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
     lines = text.splitlines()
     first = next((i for i, line in enumerate(lines) if line.startswith(("def ", "class ", "lambda"))), 0)
-    return "\n".join(line.removesuffix("  # fmt: skip") for line in lines[first:])
+    lines = (re.sub(r" +# (fmt: skip|noqa.*)$", "", line) for line in lines[first:])
+    return "\n".join(re.sub(r"(?<=\S) {3,}#", "  #", line) for line in lines)
 
 
 def helpers(functions: Iterable[Callable], known: Targets) -> list[Callable]:
@@ -72,8 +75,8 @@ def used(function: Callable) -> set[str]:
     return found
 
 
-def code(function: Callable, targets: Targets, label: str) -> Html:
-    """Return the code of a function, with links on the names of other functions, in a box that can scroll."""
+def code(function: Callable, targets: Targets) -> Html:
+    """Return the code of a function, with links on the names of other functions."""
     lines, names, row, column, before = source(function).splitlines(), names_of(function), 1, 0, ""
     parts: list[str] = []
     for token in tokens(function):
@@ -85,7 +88,16 @@ def code(function: Callable, targets: Targets, label: str) -> Html:
         parts.append(lines[row - 1][column : token.start[1]])
         parts.append(shown(token, before, targets.get(names.get(token.string))))
         (row, column), before = token.end, token.string
-    return tag("pre", tag("code", *parts), tabindex="0", role="group", aria_label=f"code of {label}")
+    return hanging(zip(lines, "".join(parts).split("\n")))
+
+
+def hanging(lines: Iterable[tuple[str, str]]) -> Html:
+    """Return lines of code, each given as text and as markup. A long line that is broken goes on with a larger indent."""
+    made = ""
+    for text, line in lines:
+        indent = len(text) - len(text.lstrip()) + 4
+        made += f'<span style="--i:{indent}ch">{line}</span>' if len(text) > LONG else f"{line}\n"
+    return tag("pre", tag("code", Html(made)))
 
 
 def shown(token: tokenize.TokenInfo, before: str, target: str | None) -> str:
@@ -95,8 +107,8 @@ def shown(token: tokenize.TokenInfo, before: str, target: str | None) -> str:
         return link(target, text)
     if token.type == tokenize.COMMENT:
         return tag("i", text)
-    if token.type == tokenize.STRING or (token.type == tokenize.NAME and before == "def"):
-        return tag("em" if token.type == tokenize.STRING else "b", text)
-    if keyword.iskeyword(text) and text not in vars(builtins):
+    if token.type == tokenize.STRING:
+        return "\n".join(tag("em", line) for line in text.split("\n"))
+    if before == "def" or (keyword.iskeyword(text) and text not in vars(builtins)):
         return tag("b", text)
     return markup(text)

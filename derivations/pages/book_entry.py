@@ -1,5 +1,6 @@
 """One entry in the book: formula, verdict, meaning, numbers, fault and figure beside its code."""
 
+import re
 from typing import NamedTuple
 
 from derivations.engine.equation import Entry, Form
@@ -21,7 +22,7 @@ class Around(NamedTuple):
 
     targets: Targets                                        # functions and their anchors
     figures: dict[str, tuple[str, str]]                     # name: address of the picture, alt text
-    lessons: dict[str, list[tuple[str, str]]]               # id of an entry: anchors and titles of lessons
+    related: dict[str, list[tuple[str, str]]]               # id of an entry: anchors and titles of questions, lessons, bugs
     groups: dict[str, list[str]]                            # group of faults: ids of its rows
     first: dict[str, str]                                   # name of a figure: the entry that shows it
 
@@ -34,8 +35,8 @@ def article(item: Judged, around: Around) -> Html:
     parts += [tag("p", "Letters: ", letters_text(entry), class_="small")] if letters(entry) else []
     parts += [picture(around, entry)] if drawn_as(entry) else []
     ids = dict.fromkeys((entry.id, *(row.id for row in entry.rows)))
-    if lessons := [lesson for id in ids for lesson in around.lessons.get(id, ())]:
-        parts.append(tag("p", "See also: ", listed(link(anchor, title) for anchor, title in lessons), class_="small"))
+    if also := [link(anchor, title) for id in ids for anchor, title in around.related.get(id, ())]:
+        parts.append(tag("p", "See also: ", listed(also, "; "), class_="small"))
     left, right = tag("div", *parts, class_="left"), tag("div", *implementation(item, around.targets), class_="right")
     words = f"{entry.id} {words_of(entry)}".replace("\n", " ")
     return tag("article", head, left, right, id=entry.id, data_words=words)
@@ -52,7 +53,7 @@ def badges(item: Judged) -> Html:
 
 
 def claims(entry: Entry) -> list[Html]:
-    """Return what the source says in text, if the formula is our reading of it."""
+    """Return the claims of the source, in our words, if the formula is our reading of them."""
     said: dict[str, list[str]] = {}
     for row in entry.rows:
         if row.claim:
@@ -61,16 +62,22 @@ def claims(entry: Entry) -> list[Html]:
         return []
     rows = sum(map(len, said.values()))
     one = len(said) == 1 and rows == len(entry.rows)
-    marks = {text: "" if one else f" ({', '.join(which)})" for text, which in said.items()}
-    parts = [tag("p", f"The source says{marks[text]}: ", tag("q", text)) for text in said]
+    parts = [tag("p", text if one else f"({', '.join(which)}) {text}") for text, which in said.items()]
     ours = ", ".join(letter for which in said.values() for letter in which)
-    reading = "Read here as" if rows == len(entry.rows) else f"Printed, except our reading of {ours}"
-    return [*parts, tag("p", reading, class_="small")]
+    reading = "Read here as:" if rows == len(entry.rows) else f"Printed, except our reading of {ours}:"
+    return [*parts, tag("p", reading, class_="small")] if has_sides(entry) else parts
+
+
+def has_sides(entry: Entry) -> bool:
+    """Return True if there is something to compute."""
+    return entry.printed.free != [] or sides_at(entry.printed, sample(entry.printed)) != []
 
 
 def main_formula(item: Judged) -> Html:
-    """Return the printed formula, with numbers at a sample point."""
+    """Return the printed formula, with numbers at a sample point; nothing for a text without numbers."""
     entry, form = item.entry, shown(item.entry)
+    if not has_sides(entry):
+        return Html()
     if form is not entry.printed:                           # a letter is not defined: the numbers are those of the intention
         return chain(entry.printed, None, entry.id, names(entry))
     point = sample(form)
@@ -98,8 +105,15 @@ def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html
     for i, (relation, side) in enumerate(printed):
         mark = link(rows[i - 1], rows[i - 1].removeprefix(id), class_="row") if i and len(rows) == len(printed) - 1 else ""
         lines += [tag("span", math(relation) if relation else "", mark, class_="rel")]
-        lines += [tag("span", math(side, True), class_="side"), tag("span", *texts[i : i + 1], class_="value")]
+        value = [tag("span", text, class_="value") for text in texts[i : i + 1]]
+        lines.append(tag("span", *(math(part, True) for part in breakable(side)), *value, class_="side"))
     return tag("div", *lines, class_="chain", tabindex="0", role="group", aria_label=f"formula of {id}")
+
+
+def breakable(side: str) -> list[str]:
+    """Split a side where a line may end: after the definitions before it, and before the conditions after it."""
+    parts = re.split(r"(?<=\\}:)\\;\s*|(?<=,)\\quad\s*", side)
+    return parts if all(part.count(r"\left") == part.count(r"\right") for part in parts) else [side]
 
 
 def meanings(item: Judged) -> Html:
@@ -118,14 +132,28 @@ def meanings(item: Judged) -> Html:
 def assumptions(entry: Entry) -> list[Html]:
     """Return the assumption, and what happens at points outside it."""
     parts = [tag("p", tag("b", "Assuming "), entry.needs)] if entry.needs else []
+    refused: dict[str, list[str]] = {}
     for values in entry.outside:
-        state = outside(entry, values).state
+        state, where = outside(entry, values).state, f"at {point_text(values, letters(entry), DIGITS)}"
+        if why := refusal(entry, values):
+            refused.setdefault(why, []).append(where)
+            continue
         result = {"fails": "it fails", "undefined": "it is undefined", "holds": "it holds as well"}[state]
-        why = f" ({entry.undefined.rstrip('.')})" if entry.undefined and state == "undefined" else ""
-        where = point_text(values, letters(entry), DIGITS)
-        parts += [tag("p", f"Outside this assumption, at {where}, {result}{why}:", class_="small")]
-        parts += [chain(entry.printed, sample(entry.printed) | values, entry.id)]
-    return parts
+        parts.append(tag("p", f"Outside this assumption, {where}, {result}:", class_="small"))
+        parts.append(chain(entry.printed, sample(entry.printed) | values, entry.id))
+    texts = (f"Outside this assumption, {' and '.join(points)}, it is undefined: {why}" for why, points in refused.items())
+    return [*parts, *(tag("p", text, class_="small") for text in texts)]
+
+
+def refusal(entry: Entry, values: dict) -> str:
+    """Return why the printed formula has no value outside its assumption; "" if its sides can be shown."""
+    if entry.undefined:
+        return entry.undefined
+    try:
+        sides_at(entry.printed, sample(entry.printed) | values)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def faults(item: Judged, groups: dict[str, list[str]]) -> list[Html]:
@@ -166,18 +194,25 @@ def picture(around: Around, entry: Entry) -> Html:
     if around.first[name] != entry.id:
         return tag("p", "Figure: see ", link(around.first[name]), ".", class_="small")
     address, alt = around.figures[name]
-    return tag("figure", tag("img", src=address, alt=alt, loading="lazy"), tag("figcaption", alt))
+    return tag("figure", tag("img", src=address, alt=alt, decoding="async"), tag("figcaption", alt))
 
 
 def implementation(item: Judged, targets: Targets) -> list[Html]:
-    """Return the functions of minivae that are compared, then the code of the entry."""
+    """Return the code of the entry: printed form, forms that hold, functions of minivae that are compared with them."""
     found = {name: one for judgement in item.rows for name, one in judgement.ties}
-    parts = []
-    for name, tied in found.items():
-        agrees = "agrees" if tied.ok else "disagrees"
-        parts.append(tag("p", "In the model: ", link(name, name.removeprefix("minivae.")), f" {agrees}", class_="small"))
-    functions = code_of(item.entry)
-    parts += [code(function, targets, item.entry.id) for function in dict.fromkeys(map(unwrapped, functions))]
+    labels: dict[object, list[Html]] = {}
+    for row in item.entry.rows:
+        if row.repair:
+            text = REPAIRED[row.expected] + (f" ({row.id}):" if len(item.entry.rows) > 1 else ":")
+            labels.setdefault(unwrapped(row.repair.function), []).append(tag("p", text, class_="small"))
+    for tie in item.entry.ties:
+        model = link(tie.name, tie.name.removeprefix("minivae."))
+        agrees = "" if tie.name not in found else " agrees" if found[tie.name].ok else " disagrees"
+        text = tag("p", "In the model, ", model, agrees, ":", class_="small")
+        labels.setdefault(unwrapped(tie.function), []).append(text)
+    parts, functions = [], code_of(item.entry)
+    for function in dict.fromkeys(map(unwrapped, functions)):
+        parts += [*labels.get(function, ()), code(function, targets)]
     return [*parts, tag("p", located(functions[0]), class_="small where")]
 
 
@@ -190,6 +225,6 @@ def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[s
     parts += [tag("p", "Held by ", listed(tag("code", test) for test in place.tests), class_="small")] if place.tests else []
     if bugs:
         parts.append(tag("p", "Bugs of it: ", listed(link(anchor, title) for anchor, title in bugs), class_="small"))
-    body = tag("div", code(function, targets, short), tag("p", located(function), class_="small where"), class_="right")
+    body = tag("div", code(function, targets), tag("p", located(function), class_="small where"), class_="right")
     head = tag("h4", link(place.name, short, class_="id"))
     return tag("article", head, tag("div", *parts, class_="left"), body, id=place.name, data_words=f"{short} {place.name}")

@@ -42,6 +42,11 @@ def listed(parts: Iterable[str], between: str = ", ") -> Html:
     return Html(html.escape(between).join(markup(part) for part in parts))
 
 
+def scrolling(table: Html, label: str) -> Html:
+    """Return a table in a box of its own that scrolls."""
+    return tag("div", table, class_="scroll", tabindex="0", role="group", aria_label=label)
+
+
 def faults(page: str) -> list[str]:
     """Return the faults of a page. Quotes in texts are escaped, so every quote here belongs to an attribute."""
     ids = Counter(re.findall(r'<[^>]* id="([^"]*)"', page))

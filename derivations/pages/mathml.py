@@ -3,6 +3,7 @@
 The tokens and the tables of symbols are those of the Unicode writer. A command that is in none of the tables is refused.
 """
 
+import functools
 import html
 import re
 import unicodedata
@@ -38,6 +39,7 @@ class Node(NamedTuple):
     part: str
 
 
+@functools.cache
 def math(latex: str, display: bool = False) -> Html:
     """Return a formula as a `math` element, with the formula as text for readers that do not speak MathML."""
     text, style = html.escape(unicode(latex)), ' display="block"' if display else ""

@@ -3,7 +3,9 @@
 The result is readable, not typeset. Nothing is dropped silently: an unknown command stays as a word.
 """
 
+import functools
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|:=|\|\||\s+|.")
@@ -98,9 +100,10 @@ def latex_sides(latex: str) -> list[tuple[str, str]]:
     return [(relation, side.strip()) for relation, side in parts]
 
 
-def pieces(latex: str) -> list[Piece]:
+@functools.cache
+def pieces(latex: str) -> tuple[Piece, ...]:
     """Return the pieces of a formula in order; fractions, subscripts and superscripts are text already."""
-    return read([token for token in TOKEN.findall(latex) if not token.isspace()], latex)
+    return tuple(read([token for token in TOKEN.findall(latex) if not token.isspace()], latex))
 
 
 def read(tokens: list[str], latex: str) -> list[Piece]:
@@ -218,7 +221,7 @@ def script(kind: str, text: str) -> str:
     return f"{kind}{{{text}}}"
 
 
-def spaced(made: list[Piece]) -> str:
+def spaced(made: Sequence[Piece]) -> str:
     """Join pieces into one line, with spaces that make it readable."""
     line, before = "", "start"
     for i, (text, part) in enumerate(made):

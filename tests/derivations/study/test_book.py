@@ -1,18 +1,29 @@
 """The book: formulas as MathML, links, pictures, planted faults, and the page in a real browser."""
 
+import base64
+import contextlib
+import dataclasses
 import html
+import inspect
+import io
+import json
 import re
 import unicodedata
 from html.parser import HTMLParser
 
 import pytest
 
+from derivations.app import cli
 from derivations.engine import ledger
-from derivations.figures import font
-from derivations.pages import book, records
+from derivations.engine.judge import Judgement
+from derivations.figures import NotShown, font
+from derivations.pages import book, book_study, records
+from derivations.pages.book_code import code
 from derivations.pages.html import BrokenPage, checked, tag
 from derivations.pages.mathml import ELEMENTS, math
 from derivations.pages.unicode import unicode
+from derivations.study import questions
+from minivae.exercises.lessons.frame import lessons
 from tests.helpers.browser import Browser, need_browser
 
 MORE_THAN_LETTERS = {"lm.34", "beyond.57"}                  # the Unicode writer writes a transpose as the letter ᵀ
@@ -37,13 +48,35 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text():
-    return book.book(records.judged(ledger.find_all([]), 200, 0), 200, 0)
+def written(tmp_path_factory):
+    """Run the command once; return the path of the book, the exit code, stdout and stderr."""
+    path, out, err = tmp_path_factory.mktemp("book") / "new" / "book.html", io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.main(["book", "--draws", "200", "--json", "--out", str(path)])
+    return path, code, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module")
+def text(written):
+    return written[0].read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def page(text):
     return Page(text)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    """Return a function that runs the command with a book that needs no time; it returns code, stdout and stderr."""
+    monkeypatch.setattr(cli, "judged_items", lambda options, found: [])
+    monkeypatch.setattr(book, "book", lambda items, draws, seed: "a page")
+
+    def run(*words, name="book.html"):
+        code = cli.main(["book", "--out", str(tmp_path / name), *words])
+        return code, *capsys.readouterr()
+
+    return run
 
 
 def letters(line):
@@ -117,6 +150,134 @@ def test_planted_fault_of_a_page_is_noticed(body, fault):
         checked(body)
 
 
+def test_book_with_an_anchor_less_or_a_link_more_is_refused(text):
+    assert checked(text) is text
+    with pytest.raises(BrokenPage, match="no place for the link #odaibo.40$"):
+        checked(text.replace(' id="odaibo.40"', "", 1))
+    with pytest.raises(BrokenPage, match="no place for the link #lesson.99"):
+        checked(text.replace('href="#lesson.9"', 'href="#lesson.99"', 1))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Leave out of the book what takes long: figures, questions, exhibits."""
+    monkeypatch.setattr(book, "drawn_figures", dict)
+    monkeypatch.setattr(questions, "QUESTIONS", ())
+    monkeypatch.setattr(questions, "autoencoder_or_vae", lambda pair: questions.Answer("Why?", (), (), [], "So."))
+    monkeypatch.setattr(questions, "train_pair", lambda: None)
+    for module in (book, book_study):
+        monkeypatch.setattr(module, "bugs", tuple)
+
+
+def test_build_of_a_book_without_entries_finds_its_dead_links(quick):
+    with pytest.raises(BrokenPage, match="no place for the link #beyond.1;.* more$"):
+        book.book([], 10, 0)
+
+
+def test_formula_that_is_unknown_stops_the_build(quick, monkeypatch):
+    (found,) = ledger.find("hong.4")
+    (item,) = records.judged([found], 10, 0)
+    planted = dataclasses.replace(found.entry.printed, latex=r"a = \mystery")
+    with pytest.raises(ValueError, match=r"a formula must .*mystery"):
+        book.book([item._replace(entry=dataclasses.replace(found.entry, printed=planted))], 10, 0)
+
+
+def test_missing_row_of_the_museum_matrix_stops_the_build(monkeypatch, tmp_path):
+    lines = book_study.MATRIX.read_text(encoding="utf-8").splitlines()
+    (tmp_path / "README.md").write_text("\n".join(line for line in lines if "-1 of the KL dropped" not in line))
+    monkeypatch.setattr(book_study, "MATRIX", tmp_path / "README.md")
+    with pytest.raises(BrokenPage, match="no row for minus-one-dropped"):
+        book_study.matrix()
+    monkeypatch.setattr(book_study, "MATRIX", tmp_path / "missing.md")
+    assert book_study.matrix() == []
+
+
+def test_museum_matrix_in_the_book_has_as_many_marks_as_its_readme():
+    table = re.search("<table.*</table>", "".join(book_study.matrix()))[0]
+    rows = [re.findall(r"<td>(?:<b>)?(X|x|)(?:</b>)?</td>", row) for row in table.split("<tr>")[2:]]
+    (counts,) = re.findall(r"^\| of \d+ bugs, noticed \|  ?\|(.*)\|$", book_study.MATRIX.read_text(encoding="utf-8"), re.M)
+    assert [sum(map(bool, column)) for column in zip(*rows)] == [int(count) for count in counts.split("|")]
+
+
+def links_in(text, id):
+    """Return the targets of all links in an article."""
+    article = re.search(rf'<article id="{re.escape(id)}".*?</article>', text, re.S)
+    return set(re.findall(r'href="#([^"]*)"', article[0]))
+
+
+def test_rows_and_lessons_link_to_each_other(text):
+    for each in lessons():
+        assert f"lesson.{each.number}" in links_in(text, each.ledger)
+        assert each.ledger in links_in(text, f"lesson.{each.number}")
+        assert f"minivae exercises lesson {each.number})" in text
+
+
+def test_code_in_the_book_is_the_code_of_the_function():
+    markup = str(code(measured, {}))
+    lines = inspect.getsource(measured).splitlines()
+    assert 'class="' not in markup and 'style="--i:8ch"' in markup
+    shown = html.unescape(re.sub(r"<[^>]*>", "", markup.replace("</span>", "\n"))).splitlines()
+    assert [re.sub(" +# ", "  # ", line.removesuffix("  # noqa: E731")) for line in lines] == shown
+
+
+def measured(first_argument, second_argument):
+    """Return something that fills more than forty columns,
+
+    and goes on.
+    """
+    x = lambda: first_argument  # noqa: E731
+    return (
+        "<&>", x, second_argument, 12345678901234567890,             # a comment, far to the right
+    )
+
+
+def test_book_command_prints_the_path_of_the_book_as_json(written):
+    path, code, out, err = written
+    assert code == 0 and json.loads(out) == {"path": str(path)} and err == ""
+    assert [each.name for each in path.parent.iterdir()] == ["book.html"]
+
+
+def test_book_command_refuses_to_overwrite_without_the_option(command, tmp_path):
+    path = tmp_path / "book.html"
+    assert command() == (0, f"{path}\n", "")
+    path.write_text("precious")
+    code, out, err = command()
+    assert code == 2 and out == "" and "--overwrite" in err and err.count("\n") == 1 and path.read_text() == "precious"
+    assert command("--overwrite")[0] == 0 and path.read_text() == "a page"
+
+
+def test_book_command_refuses_paths_that_cannot_be_written(command, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "directory").mkdir()
+    for name in ("file/book.html", "directory", "directory/" + 300 * "x"):
+        code, out, err = command("--overwrite", name=name)
+        assert code == 2 and out == "" and err.startswith("derivations: ") and err.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "precious" and list((tmp_path / "directory").iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("--draws", "0"), ("--seed", "-1")])
+def test_book_command_refuses_bad_numbers_and_writes_nothing(words, tmp_path, capsys):
+    assert cli.main(["book", "--out", str(tmp_path / "book.html"), *words]) == 2
+    assert words[0] in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [BrokenPage("no place for the link #x"), NotShown("the claim of a figure")])
+def test_book_command_exits_with_1_for_a_page_with_a_fault(error, command, monkeypatch, tmp_path):
+    def broken(items, draws, seed):
+        raise error
+
+    monkeypatch.setattr(book, "book", broken)
+    assert command("--json") == (1, "", f"derivations: {error}\n") and list(tmp_path.iterdir()) == []
+
+
+def test_book_command_exits_with_1_for_an_unexpected_verdict(command, monkeypatch):
+    entry = ledger.entries()[0]
+    unexpected = Judgement(entry.rows[0], "fails", [], [], [], [], None, "")
+    monkeypatch.setattr(cli, "judged_items", lambda options, found: [records.Judged(entry, [unexpected])])
+    code, out, err = command("-q")
+    assert code == 1 and out and f"{entry.rows[0].id} is fails, expected {entry.rows[0].expected}" in err
+
+
 def test_text_cannot_become_markup():
     assert tag("p", '<a href="#x">', title='"><b>') == '<p title="&quot;&gt;&lt;b&gt;">&lt;a href=&quot;#x&quot;&gt;</p>'
 
@@ -127,18 +288,20 @@ def test_math_font_falls_back_if_it_cannot_be_made(monkeypatch):
     assert font.math_font("abc") == ""
 
 
-def test_book_works_in_a_browser(text, tmp_path):
+def test_book_works_in_a_browser(written):
     need_browser()
-    (tmp_path / "book.html").write_text(text, encoding="utf-8")
     browser = Browser()
     try:
-        browser.open(tmp_path / "book.html", width=390)
+        browser.open(written[0], "#hong", width=390)
         assert browser.evaluate("document.documentElement.scrollWidth") <= 390
         brackets = "[...document.querySelectorAll('mo')].filter(m => m.textContent == '(')"
         assert browser.evaluate(f"Math.max(...{brackets}.map(m => m.getBoundingClientRect().height))") > 35
         browser.evaluate("box.value = 'odaibo.40'; box.dispatchEvent(new Event('input'))")
         assert browser.evaluate("document.querySelector('#found a').hash") == "#odaibo.40"
-        assert len(browser.call("Page.printToPDF")["data"]) > 1e5
+        pdf = base64.b64decode(browser.call("Page.printToPDF")["data"])
+        assert 10 < max(map(int, re.findall(rb"/Count (\d+)", pdf))) < 40       # pages of one chapter
+        browser.open(written[0], width=673, media="print")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 673        # else all is printed smaller
         assert browser.errors == []
     finally:
         browser.close()

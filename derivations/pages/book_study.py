@@ -1,0 +1,155 @@
+"""Chapters of the book about learning: questions, lessons, the museum of bugs, the Rosetta; their links to entries."""
+
+import re
+import textwrap
+from pathlib import Path
+
+from derivations.pages.book_code import hanging
+from derivations.pages.html import BrokenPage, Html, link, listed, markup, scrolling, tag
+from derivations.pages.records import fetch
+from derivations.study import code_map, questions
+from minivae import museum
+from minivae.exercises.lessons.frame import Lesson, lessons, place
+from minivae.museum.command import function_at
+from minivae.museum.exhibits import Bug, bugs
+from minivae.museum.layers import MEANING
+from minivae.museum.patched import Change
+from minivae.rosetta.command import cells, document
+from minivae.rosetta.presets import PRESETS
+
+MATRIX = Path(museum.__file__).with_name("README.md")       # a test computes its table anew, which takes 15 s
+
+
+def chapters(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> list[tuple[str, str, list[Html]]]:
+    """Return the anchor, the title and the text of every chapter."""
+    return [
+        ("questions", "Questions that the sources leave open", [answer_article(*one) for one in enumerate(answers, 1)]),
+        ("lessons", "Lessons: what learners ask most often", lesson_articles()),
+        ("museum", "The museum: real bugs, and the rows that prove the changed function", exhibits(of_bugs)),
+        ("rosetta", "The Rosetta: what a loss really is", [rosetta()]),
+    ]
+
+
+def related(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> dict[str, list[tuple[str, str]]]:
+    """Return what belongs to each entry, as anchors and titles: questions, lessons, conventions, bugs of its functions."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for number, answer in enumerate(answers, 1):
+        for id in answer.ids:
+            found.setdefault(id, []).append((f"question.{number}", answer.question))
+    for one in lessons():
+        title = f"lesson {one.number}: {one.question} (minivae exercises lesson {one.number})"
+        found.setdefault(one.ledger, []).append((f"lesson.{one.number}", title))
+    for name, one in PRESETS.items():
+        for id in code_map.ID.findall(one.source):
+            found.setdefault(id, []).append((f"rosetta.{name}", f"Rosetta, {name}"))
+    for bug in bugs():
+        for id in proving(of_bugs[bug.name]):
+            found.setdefault(id, []).append((f"museum.{bug.name}", f"bug: {bug.title}"))
+    return found
+
+
+def changed_functions(bug: Bug) -> list[str]:
+    """Return the functions that a bug changes and that the book shows, by dotted name."""
+    found = []
+    for change in bug.changes:
+        text = Path(fetch(f"minivae.{change.module}").__file__).read_text(encoding="utf-8")
+        line = text[: text.index(change.right.lstrip("\n"))].count("\n") + 1
+        found.append(f"minivae.{change.module}.{function_at(text, line)}")
+    return [name for name in dict.fromkeys(found) if name in code_map.functions()]
+
+
+def proving(names: list[str]) -> list[str]:
+    """Return the entries that are tied to any of these functions."""
+    return list(dict.fromkeys(id for name in names for id in code_map.ties().get(name, ())))
+
+
+def answer_article(number: int, answer: questions.Answer) -> Html:
+    """Return a question with its table and its answer."""
+    anchor = f"question.{number}"
+    rows = [tag("tr", *(tag("td", questions.cell(value), class_="n") for value in row)) for row in answer.rows]
+    table = tag("table", tag("tr", *(tag("th", title) for title in answer.columns)), *rows)
+    head = tag("h4", link(anchor, answer.question, class_="id"))
+    rows_of = tag("p", "Rows: ", listed(map(link, answer.ids)), class_="small")
+    return tag("article", head, scrolling(table, answer.question), tag("p", answer.says), rows_of, id=anchor,
+               data_words=answer.question, class_="wide")
+
+
+def lesson_articles() -> list[Html]:
+    """Return every lesson: the question, what to predict, the command that answers it, and what to read."""
+    about = "Each lesson is a command: it asks you to predict, runs for a few seconds, and answers by a number and a figure."
+    return [tag("p", about), *map(lesson_article, lessons())]
+
+
+def lesson_article(one: Lesson) -> Html:
+    """Return one lesson, without its answer."""
+    anchor, run = f"lesson.{one.number}", f"minivae exercises lesson {one.number}"
+    reads = [(function.replace(":", "."), place(function).partition(" ")[2]) for function in one.code]
+    read = listed(link(name, short) if name in code_map.functions() else tag("code", short) for name, short in reads)
+    left = tag("div", tag("p", one.predict), tag("ol", *(tag("li", text) for text in one.choices), type="a"), class_="left")
+    right = tag(
+        "div", tag("pre", tag("code", f"$ {run}")),
+        tag("p", "Row: ", link(one.ledger), ". Read: ", read, ". Test: ", tag("code", one.test), class_="small"),
+        tag("p", "Asked in: ", one.asked, class_="small"), class_="right",
+    )  # fmt: skip
+    head = tag("h4", link(anchor, f"lesson {one.number}", class_="id"), " ", one.question)
+    return tag("article", head, left, right, id=anchor, data_words=f"lesson {one.number} {one.question} {one.name}")
+
+
+def exhibits(of_bugs: dict[str, list[str]]) -> list[Html]:
+    """Return the matrix, then every exhibit: its lines, where it was seen, the rows that prove the changed function."""
+    about = "trains the right and the broken model and prints which checks notice the bug."
+    parts = [*matrix(), tag("p", tag("code", "minivae museum NAME"), " ", about)]
+    for bug in bugs():
+        anchor, names = f"museum.{bug.name}", of_bugs[bug.name]
+        changed = listed(link(name, name.removeprefix("minivae.")) for name in names)
+        where = [tag("p", "Changes ", changed)] if names else []
+        ids = proving(names)
+        rows = [tag("p", "Rows that prove it: ", listed(map(link, ids)), class_="small")] if ids else []
+        lines = [difference(change) for change in bug.changes]
+        head = tag("h4", link(anchor, bug.name, class_="id"), " ", bug.title)
+        seen = tag("p", f"Seen in: {bug.seen}", class_="small")
+        left = tag("div", tag("p", bug.models), *where, *rows, seen, class_="left")
+        words = f"{bug.name} {bug.title} {bug.models}"
+        parts.append(tag("article", head, left, tag("div", *lines, class_="right"), id=anchor, data_words=words))
+    return parts
+
+
+def matrix() -> list[Html]:
+    """Return the table of bugs and layers of checks that stands in the museum's README; [] if that is not installed."""
+    if not MATRIX.exists():
+        return []
+    rows = [line[2:-2].split(" | ") for line in re.findall(r"^\| .*\|$", MATRIX.read_text(encoding="utf-8"), re.M)]
+    marks = {row[0]: row[2:] for row in rows if len(row) > 2}
+    if missing := [bug.name for bug in bugs() if len(marks.get(bug.title, ())) != len(MEANING)]:
+        raise BrokenPage(f"{MATRIX.name} of the museum has no row for {missing[0]}; renew it")
+    lines = [tag("tr", tag("th", "bug"), *(tag("th", layer) for layer in MEANING))]
+    for bug in bugs():
+        cells = (tag("td", tag("b", "X") if "**" in mark else mark) for mark in marks[bug.title])
+        lines.append(tag("tr", tag("td", link(f"museum.{bug.name}", bug.title)), *cells))
+    meanings = (tag("li", tag("b", name), ": ", meaning) for name, meaning in MEANING.items())
+    command = tag("code", "minivae museum --matrix")
+    about = tag("p", "x: this layer of checks notices the bug. X: no other layer does. ", command, " computes this table.")
+    return [about, tag("ul", *meanings), scrolling(tag("table", *lines, class_="matrix"), "bugs and layers")]
+
+
+def difference(change: Change) -> Html:
+    """Return the right and the broken lines of a change."""
+    right, broken = (textwrap.dedent(text.strip("\n")) for text in (change.right, change.broken))
+    lines = [(f"- {line}", "del") for line in right.splitlines()] + [(f"+ {line}", "ins") for line in broken.splitlines()]
+    return hanging((line, tag(kind, line)) for line, kind in lines)
+
+
+def rosetta() -> Html:
+    """Return the table of public conventions; an id of the ledger in it is a link."""
+    heads = ("convention", "written", "D", "J", "beta", "gradient ×", "sigma if beta = 1", "a bound", "seen in")
+    rows = [tag("tr", *(tag("th", head) for head in heads))]
+    for name, one in PRESETS.items():
+        texts = [*cells(document(one.convention, name)), one.source]
+        parts = re.split(f"({code_map.ID.pattern})", texts[-1])
+        last = [link(part) if code_map.ID.fullmatch(part) else part for part in parts]
+        rows.append(tag("tr", *(tag("td", text) for text in texts[:-1]), tag("td", *last), id=f"rosetta.{name}"))
+    about = (
+        "A loss with sums, means and weights, translated. beta is the real weight of the KL. "
+        "minivae rosetta translates others. A bound: is minus the loss, in nats, a lower bound of log p(x)?"
+    )
+    return markup(tag("p", about), scrolling(tag("table", *rows), "public conventions"))
