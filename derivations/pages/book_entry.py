@@ -78,7 +78,7 @@ def main_formula(item: Judged) -> Html:
     entry, form = item.entry, shown(item.entry)
     if not has_sides(entry):
         return Html()
-    if form is not entry.printed:                           # a letter is not defined: the numbers are those of the intention
+    if form is not entry.printed:                           # a letter is undefined: use the intended form
         return chain(entry.printed, None, entry.id, names(entry))
     point = sample(form)
     where = point_text({symbol.name: point[symbol.name] for symbol in form.inputs}, letters(entry), DIGITS)
@@ -130,7 +130,7 @@ def meanings(item: Judged) -> Html:
 
 
 def assumptions(entry: Entry) -> list[Html]:
-    """Return the assumption, and what happens at points outside it."""
+    """Return the assumption, and the result at points outside it."""
     parts = [tag("p", tag("b", "Assuming "), entry.needs)] if entry.needs else []
     refused: dict[str, list[str]] = {}
     for values in entry.outside:

@@ -110,7 +110,7 @@ def is_prefix(path: Path) -> bool:
 
 
 def reader_for(path: Path, head: bytes, packed: bool, ending: str) -> Callable[[Path, Reading], Raw]:
-    """Return the reader for a file that begins so and whose name ends so."""
+    """Return the reader for a file with these first bytes (`head`) and this end of its name."""
     if head.startswith(b"\x93NUMPY"):
         return read_array
     if head.startswith(b"PK"):

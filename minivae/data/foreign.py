@@ -1,4 +1,4 @@
-"""Recognise files that are not read, by their first bytes, and say how to convert them. Nothing here opens them further."""
+"""Recognise file types that minivae does not read, by their first bytes, and tell the user how to convert them."""
 
 import os
 import re
@@ -124,12 +124,12 @@ def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str
     parts |= {kind: str(beside(path, f".{kind}")) for kind in ("npz", "npy", "csv")}
     parts["open"] = "__import__('gzip').open" if packed else "open"
     parts["lines"] = path.suffix.lower() in (".jsonl", ".ndjson") or ".jsonl." in path.name.lower()
-    told = f"it seems to be {what}. {READ}"
+    kind = f"it seems to be {what}. {READ}"
     if not lines:
-        return told
+        return kind
     filled = [filtered(path, line[2:]) if line.startswith("| ") else line.format(**parts) for line in lines]
     how = "in Python" if filled[0].startswith("import") else "in R" if lines is R else "in a shell"
-    return f"{told} To convert it, {how}:\n  " + "\n  ".join(filled)
+    return f"{kind} To convert it, {how}:\n  " + "\n  ".join(filled)
 
 
 def elsewhere(source: str) -> str:

@@ -18,8 +18,8 @@ class DataError(ValueError):
 class Raw:
     """Arrays as a file stores them. Without `test_x`, the file has no split of its own.
 
-    `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` says that the bytes
-    of this format are pictures, so that no guess is needed. `cut` is a command that leaves the first column out, and
+    `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` is True for a format
+    whose bytes are always pictures. `cut` is a command that leaves the first column out, and
     `unlabelled` one line of Python that leaves the labels out.
     """
 

@@ -74,7 +74,7 @@ def table_of(lines: Iterator[Line], path: Path, how: Reading) -> Raw:
     names = tuple(cells_of(first[0][1], separator)) if header else ()
     width = len(cells_of(first[0][1], separator))
     if len(first) == header:
-        raise Damaged("there is a header, and no row under it.")
+        raise Damaged("there is a header, but no row below it.")
     label = label_column(how.label, names, width)
     refuse_shape(first, header, separator, path)
     refuse_text(first, header, path, separator, names, label)
@@ -172,14 +172,14 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
         return names.index(label)
     if re.fullmatch(r"[+-]?\d{1,9}", str(label)) and -width <= int(label) < width:
         if width == 1:
-            raise Damaged("there is one column alone: without it there is nothing to train on.")
+            raise Damaged("there is only one column: without it there is nothing to train on.")
         return int(label) % width
     alike = [i for i, name in enumerate(names) if name.lower().strip() == str(label).lower().strip()]
     if alike:
         other = typed_name(alike[0], names)
         raise Damaged(f"--label {label} is no column, but {names[alike[0]]!r} is. Write --label {other}.")
     known = f"; the header has {listed(names)}" if names else "; there is no header"
-    raise Damaged(f"--label {label} is no column of these {width}{known}. Columns have the numbers 0 to {width - 1}.")
+    raise Damaged(f"--label {label} is not one of the {width} columns{known}. Columns have the numbers 0 to {width - 1}.")
 
 
 def listed(names: tuple[str, ...] | list[str]) -> str:

@@ -250,7 +250,7 @@ function axes(p, vertical = true) {
   c.fillText("z\u2082", p.margin.left - 2, 9);
 }
 
-// The map: circles of the prior, a glyph for each code, decoded tiles behind them if they are wanted
+// The map: circles of the prior, a symbol for each code, and optionally decoded images behind them
 const gapOf = i => bestElbo && content.log_px_error[i] !== null ? logPx[i] - bestElbo[i] : null;
 
 // Class names, cut to at most four signs if that leaves them different; else the numbers of the classes

@@ -196,7 +196,7 @@ def draw_classes(
 def free_places(
     medians: NDArray, drawn: NDArray, low: NDArray, high: NDArray, wide: float = 1.0, wide_apart: float = 1.0
 ) -> NDArray:
-    """Return, for each median (K, 2), the nearest point of a grid at which a label covers no point and no other label.
+    """Return a place for the label of each median (K, 2): the nearest grid point where it covers no point and no label.
 
     `wide` is the width of a label in heights: horizontal distances from points count that many times less, those from other
     labels `wide_apart` times less.
