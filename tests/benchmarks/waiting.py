@@ -164,7 +164,7 @@ def measure(waits: Sequence[Wait], checkouts: Sequence[Path], rounds: int, folde
 def row(command: str, target: float, taken: list[Seconds], parts: dict[str, float]) -> str:
     """Return a line of the table: target, median and quartiles of both times, and the parts of at least 5 %, largest first."""
     where = sorted((item for item in parts.items() if item[1] >= 0.05 * sum(parts.values())), key=lambda item: -item[1])
-    columns = [f"`{command}`", f"{target:g}", *(spread([getattr(each, name) for each in taken]) for name in Seconds._fields)]
+    columns = [f"`{command}`", f"{target:g}", *(spread(list(values)) for values in zip(*taken))]
     return f"| {' | '.join([*columns, ', '.join(f'{name} {value:.2f}' for name, value in where)])} |"
 
 
@@ -206,8 +206,8 @@ def main(arguments: Sequence[str] | None = None, waits: Sequence[Wait] = WAITS) 
     checkouts = [ROOT, *([options.beside.resolve()] if options.beside else [])]
     print(f"{cpu_name()}, {os.cpu_count()} cores; Python {platform.python_version()}; {options.rounds} rounds\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for k, checkout in enumerate(checkouts):
-            if any(" run " in wait.command for wait in chosen):
+        if any("evaluate run" in wait.command for wait in chosen):
+            for k, checkout in enumerate(checkouts):
                 timed(RUN, Path(folder, str(k)), checkout)
         found = report(chosen, checkouts, options.rounds, Path(folder))
     if options.json:
