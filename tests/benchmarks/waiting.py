@@ -162,7 +162,7 @@ def measure(waits: Sequence[Wait], checkouts: Sequence[Path], rounds: int, folde
 
 
 def row(command: str, target: float, taken: list[Seconds], parts: dict[str, float]) -> str:
-    """Return a line of the table: target, median and quartiles of both times, and the parts of at least 5 %, largest first."""
+    """Return a line of the table: target, median and quartiles of both times, and the parts of at least 5 %, in order."""
     where = sorted((item for item in parts.items() if item[1] >= 0.05 * sum(parts.values())), key=lambda item: -item[1])
     columns = [f"`{command}`", f"{target:g}", *(spread(list(values)) for values in zip(*taken))]
     return f"| {' | '.join([*columns, ', '.join(f'{name} {value:.2f}' for name, value in where)])} |"
