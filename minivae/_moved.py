@@ -5,7 +5,6 @@ old names only, and returns the module that now has the new name.
 """
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 from types import ModuleType
@@ -41,12 +40,15 @@ MOVED |= {f"derivations.{name}": f"derivations.study.{name}"
           for name in ("compare", "flashcards", "fourways", "questions", "quiz", "trace")}  # fmt: skip
 
 
-class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finder and loader of modules under their old names."""
+class Moved:
+    """Finder and loader of modules under their old names. Its bases in `importlib.abc` would take 5 ms to import."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
         """Return a spec for an old name, None for any other name."""
         return importlib.machinery.ModuleSpec(fullname, self) if fullname in MOVED else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        """Return None: Python makes the empty module itself."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Replace the empty module that the import has made by the module under its new name."""

@@ -21,7 +21,7 @@ def affine_backward(d_y, x, weight, bias, *, into=(None, None), wrt_x=True):
     """
     d_x = d_y @ weight.T if wrt_x else None                 # (B, I)
     d_weight = np.matmul(x.T, d_y, out=into[0])             # (I, O)
-    d_bias = np.sum(d_y, axis=0, out=into[1])               # (O,)     b is added to every row: sum over the rows
+    d_bias = d_y.sum(axis=0, out=into[1])                   # (O,)     b is added to every row: sum over the rows
     return d_x, d_weight, d_bias
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.evidence import sums
-from minivae.evidence.sums import in_rows, need_log, widest
+from minivae.evidence.sums import IN_CACHE, in_rows, need_log, widest
 from minivae.gaussian import log_standard_normal
 from minivae.ops import mlp
 from minivae.vae import VAE
@@ -247,7 +247,7 @@ def _rounding(vae, x, log_px, mean, cov):
 
 def _on_shared_nodes(vae, x, z):
     """Return log p(x, z) of each data point at each node, (nodes, N)."""
-    at_once = max(1, sums.AT_ONCE // max(len(x), widest(vae)))
+    at_once = max(1, sums.AT_ONCE // (IN_CACHE * max(len(x), widest(vae))))
     chunks = [z[start : start + at_once, None, :] for start in range(0, len(z), at_once)]   # (L, 1, J)
     with np.errstate(over="ignore", invalid="ignore"):
         log_joint = np.concatenate([vae.log_likelihood(x, z) + log_standard_normal(z) for z in chunks])
@@ -263,7 +263,7 @@ def _on_pairs(vae, x, which, index, z):
     order = np.lexsort(index.T)                                                             # (pairs,)   by node
     new = np.any(np.diff(index[order], axis=0, prepend=-1), axis=1)                         # (pairs,)
     node = np.cumsum(new) - 1                                                               # (pairs,)
-    at_once = max(1, sums.AT_ONCE // max(len(x), widest(vae)))
+    at_once = max(1, sums.AT_ONCE // (IN_CACHE * max(len(x), widest(vae))))
     cuts = np.searchsorted(node, np.arange(at_once, node[-1] + 1, at_once))
     log_px_z = np.empty(len(z))
     with np.errstate(over="ignore", invalid="ignore"):

@@ -5,7 +5,6 @@ Modules that import NumPy are imported when the command runs: `minivae --help` m
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +57,8 @@ def explore_command(options: argparse.Namespace) -> int:
 
 def rows_of(data: "Dataset", rows: int | None) -> "Dataset":
     """Return the data with the held-out rows to show: the first `rows` or, by default, at most 500, evenly spaced."""
+    from dataclasses import replace
+
     from minivae.explorer.build import ROWS
 
     if rows is None:

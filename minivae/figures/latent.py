@@ -207,14 +207,19 @@ def free_places(
     edges = np.minimum(apart * scale, 0.3 * (high - low))
     axis_1, axis_2 = (np.arange(a + edge, b - edge, size / 80) for a, b, edge in zip(low, high, edges))
     grid = np.stack(np.meshgrid(axis_1, axis_2), axis=-1).reshape(-1, 2)        # (G, 2)
-    to_points = np.linalg.norm((grid[:, None] - drawn) / scale, axis=-1).min(axis=1) / clear    # (G,)   at least 1 if free
+    to_points = distances(grid / scale, drawn / scale).min(axis=1) / clear      # (G,)   at least 1 if free
     places = np.empty((0, 2))
     for median in medians:
-        to_labels = np.linalg.norm((grid[:, None] - places) / scale_apart, axis=-1).min(axis=1, initial=np.inf) / apart
+        to_labels = distances(grid / scale_apart, places / scale_apart).min(axis=1, initial=np.inf) / apart
         overlap = np.maximum(0, 1 - np.minimum(to_points, to_labels))           # 10: overlap is worse than a long line
         cost = np.linalg.norm(grid - median, axis=1) / size + 10 * overlap
         places = np.concatenate([places, grid[[cost.argmin()]]])
     return places
+
+
+def distances(a: NDArray, b: NDArray) -> NDArray:
+    """Return the distance of each point a (G, 2) from each point b (M, 2), (G, M): twice as fast as `np.linalg.norm`."""
+    return np.hypot(a[:, None, 0] - b[:, 0], a[:, None, 1] - b[:, 1])
 
 
 def draw_manifold(axes: Axes, vae: VAE, image_shape: Shape, n: int) -> tuple[str, str]:

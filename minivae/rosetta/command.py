@@ -4,7 +4,6 @@ Modules that import NumPy are imported when the command runs: `minivae --help` m
 """
 
 import argparse
-import dataclasses
 import json
 import math
 import shlex
@@ -77,6 +76,8 @@ def rosetta_command(options: argparse.Namespace) -> int:
         options.print_help()
         return 0
 
+    from dataclasses import replace
+
     from minivae import checks
     from minivae.rosetta import Convention, presets
 
@@ -91,7 +92,7 @@ def rosetta_command(options: argparse.Namespace) -> int:
     if preset is None and "reconstruction" not in given:
         remedy = "Add --reconstruction mse, bce or gaussian, or start from a --preset."
         checks.refuse("--reconstruction", "given", "none", remedy)
-    convention = dataclasses.replace(preset.convention, **given) if preset else Convention(**given)
+    convention = replace(preset.convention, **given) if preset else Convention(**given)
     found = document(convention, options.preset, None if given else preset)
     print(json.dumps(found, indent=2) if options.json else page(found))
     return 0
@@ -99,11 +100,13 @@ def rosetta_command(options: argparse.Namespace) -> int:
 
 def document(convention: "Convention", name: str | None = None, preset: "Preset | None" = None) -> dict:
     """Return the translation of a convention as plain JSON types; without a preset, source and remark are null."""
+    from dataclasses import asdict
+
     from minivae.rosetta import translate
 
     found = translate(convention)
     elbo = found.elbo._asdict() if found.elbo else None
-    result = {"preset": name, "convention": dataclasses.asdict(convention), "written": written(convention)}
+    result = {"preset": name, "convention": asdict(convention), "written": written(convention)}
     result |= {"reading": found.reading._asdict(), "elbo": elbo, "bound": found.bound}
     result |= {"kl_weight_for_elbo": found.kl_weight, "bound_in_words": bound_in_words(convention, found)}
     result |= {"same": train_command(convention, found.elbo or found.reading), "instead": instead(convention, found)}

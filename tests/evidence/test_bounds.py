@@ -153,7 +153,7 @@ def test_overflowing_decoder_is_reported_without_a_warning():
 
 def test_memory_of_bounds_does_not_grow_with_k(monkeypatch):
     vae, x = linear_model(0, 2, rows=50)
-    monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", 5_000)
+    monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", 50_000)                  # so 20 draws at once
 
     def peak(k):
         tracemalloc.start()

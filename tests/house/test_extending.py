@@ -257,7 +257,7 @@ EXHIBIT = {
         "the gradient in the biases is zero",
         "an example",
         "All biases stay at their initial values. The weights still train.",
-        (Change("ops", "d_bias = np.sum(d_y, axis=0, out=into[1])", "d_bias = np.sum(0 * d_y, axis=0, out=into[1])"),),
+        (Change("ops", "d_bias = d_y.sum(axis=0, out=into[1])", "d_bias = (0 * d_y).sum(axis=0, out=into[1])"),),
     ),
 ''',
     },
