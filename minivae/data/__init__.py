@@ -7,6 +7,7 @@
     archives     .npz by the usual names of its arrays
     mnist        the IDX files of a directory, or with a common prefix
     foreign      files that are not read: what they seem to be, and how to convert them
+    remedies     commands that mend a table of text
     raw          the arrays that a reader returns, and the user's settings
     meaning      what the arrays mean: pictures, labels, grey levels, counts, the held-out part
     description  one line about the data that were read

@@ -36,7 +36,7 @@ def codes_and_values(vae, x, n):
 def test_nodes_are_decoded_in_chunks_that_fit_in_memory(n, chunks, monkeypatch, decoded):
     vae, x, _ = random_problem(0, Gaussian(1.0), latent=2, rows=1)
     z, index, right = codes_and_values(vae, x, n)
-    monkeypatch.setattr(sums, "AT_ONCE", 2 * quadrature.widest(vae))
+    monkeypatch.setattr(sums, "AT_ONCE", 2 * sums.IN_CACHE * quadrature.widest(vae))
     decoded.clear()
     close(quadrature._on_pairs(vae, x, np.zeros(n, int), index, z), right[:, 0], rel=1e-14)
     assert decoded == chunks
