@@ -165,7 +165,7 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
     mine = [one for one in found if errata.title_of(one) == name]
     intro = {
         "Errata": "Faults of the sources, each counted once. Follow an id for both numbers and the form that holds.",
-        "Loose wording": "Everyday words, true for a friendly reader. These are not errors.",
+        "Loose wording": "Everyday words, right in spirit but not to the letter. These are not errors.",
         "Damage by copying": "Signs that our transcriptions may have lost. Nobody's error.",
     }[name]
     parts = [tag("p", intro)]

@@ -6,7 +6,7 @@ MEANINGS = {                                                # in the order in wh
     "defines": "gives a name to something",
     "slip": "wrong letters or signs, but the meaning is evident",
     "wrong": "leads a reader who uses it to a wrong number; a corrected form holds",
-    "loose": "everyday words, true for a friendly reader; a precise form is given",
+    "loose": "right in spirit, not to the letter; a precise form is given",
     "copy": "perhaps damaged by copying: our texts are transcriptions",
     "figure": "the claim of a figure, computed; it holds",
     "prose": "a remark in text; its computable part holds",
