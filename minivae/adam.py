@@ -5,7 +5,7 @@ import numpy as np
 from minivae.checks import instance, real_number
 from minivae.params import Params
 
-BLOCK, RESET = 32768, 64    # numbers updated at a time: in the cache, 15 % of a step at 784-400-20; steps between resets
+BLOCK, RESET = 32768, 64    # numbers updated at a time, which fit the cache (saves 15 % of a step); steps between resets
 
 
 class Adam:

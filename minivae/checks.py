@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-BRIGHT = 128                                                # pictures of grey levels 0..255 have a pixel at least so bright
+BRIGHT = 128                                                # a picture of grey levels 0..255 has a pixel this bright
 
 
 def refuse(argument: str, rule: str, got: str, remedy: str) -> NoReturn:
@@ -63,7 +63,7 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
 
 
 def came_as(value, array: np.ndarray) -> tuple[str, str]:
-    """Return what a value without real numbers is, and how to convert it; `array` is what NumPy makes of it."""
+    """Return a description of a value that holds no real numbers, and a remedy; `array` is its NumPy array."""
     if hasattr(value, "toarray"):
         return "a sparse matrix", "Convert it with .toarray() first."
     if hasattr(value, "columns") and hasattr(value, "select_dtypes"):
@@ -209,7 +209,7 @@ def within(argument: str, x: np.ndarray, n: int, whose: str) -> None:
 
 
 def rescaling(argument: str, x: np.ndarray) -> str:
-    """Return what to do with numbers beyond 0..1. An argument that begins with -- is an option of a command."""
+    """Return a remedy for numbers outside 0..1. An argument that begins with -- is an option of a command."""
     low, high, option = x.min(), x.max(), argument.startswith("--")
     gaussian = "--likelihood gaussian" if option else "likelihood=Gaussian('optimal')"
     if low < 0:
@@ -218,7 +218,7 @@ def rescaling(argument: str, x: np.ndarray) -> str:
         return f"Rescale them: divide by {high}, the maximum; or use {gaussian}."
     if high >= BRIGHT:
         pictures = " --image HEIGHTxWIDTH does so for pictures." if option else ""
-        return f"Divide by 255.{pictures} If they are no grey levels, use {gaussian}."
+        return f"Divide by 255.{pictures} If they are not grey levels, use {gaussian}."
     n = int(high)
     binomial = f"--likelihood binomial --trials {n}" if option else f"likelihood=Binomial({n})"
     return f"These look like counts 0..{n}: use {binomial}, or divide by {n}, or use {gaussian}."
@@ -312,7 +312,7 @@ def objective(vae: Any, known: Iterable[tuple[str, str]]) -> None:
     if iwae and vae.estimator != "sampled":
         refuse("estimator", f"'sampled'{needs}", repr(vae.estimator), "Leave it out: the weights need log q(z|x).")
     if iwae and vae.beta != 1:
-        refuse("beta", f"1{needs}", repr(vae.beta), "With another beta it bounds nothing.")
+        refuse("beta", f"1{needs}", repr(vae.beta), "With another beta, minus the loss is not a bound.")
     if iwae and getattr(vae.likelihood, "sigma", None) == "optimal":
         remedy = "Its optimum is that of the ELBO. Try sigma='learned'."
         refuse("sigma", f"a number or 'learned'{needs}", "'optimal'", remedy)

@@ -224,8 +224,8 @@ def y_of(t, bend):
     r" \left(D_{KL}(q\Vert p),\; H[q] - E_{y \sim q_g}\left[\log|z'(y)|\right]\right),"
     r"\quad (q_g(y) = q(z(y))\,|z'(y)|)",
     (*CROSSED, SLOPE, BEND),
-    says="In other coordinates y = g(z) both densities get the same factor. So the divergence stays the same, and the "
-    "entropy changes.",
+    says="In other coordinates y = g(z) both densities are multiplied by the same factor. So the divergence stays the "
+    "same, and the entropy changes.",
     needs="g is one-to-one (bend k >= 0)",
     outside={"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": 1, "slope": 1, "bend": -3},
 )  # fmt: skip

@@ -22,8 +22,9 @@ MU = Symbol(
 SIGMA = Symbol("sigma", r"\sigma", "> 0, below 3", 1, lambda raw: exp(np.tanh(raw / 3)), (1, 2, 0.5))
 CUT = chosen("cut", "cut", 0, "1 if q is cut off below mu")
 
-# Three quadrature rules for noise eps, with 60 nodes each: HERMITE and LINE for all eps; ABOVE for eps > 0 only, with twice
-# the density. HERMITE has weights for means. LINE and ABOVE have widths: the length of line that belongs to each node.
+# Three quadrature rules for noise eps, with 60 nodes each. HERMITE and LINE are for all eps. ABOVE is for a q that is cut
+# off below mu: eps > 0 only, with twice the density. HERMITE has weights for means. LINE and ABOVE have widths: the length
+# of line that belongs to each node.
 
 HERMITE, WEIGHTS = (array.ravel() for array in noise(1, 60))
 LINE, WIDTHS = 0.4 * np.arange(-29.5, 30), np.full(60, 0.4)

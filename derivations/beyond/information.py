@@ -262,9 +262,9 @@ STEP = Symbol("step", r"\epsilon", "> 0, small", 1, lambda raw: 10 ** (-1.5 + np
 
 
 def fisher(mu, sigma):
-    """E of score times score in (mu, log sigma), (n, 2, 2): the score by complex step, E by quadrature."""
-    log_p = lambda z, mu, s: -((z - mu) ** 2) * exp(-2 * s) / 2 - s  # noqa: E731   of s = log sigma
-    nodes, weights = np.polynomial.hermite_e.hermegauss(5)  # of degree 4 in z
+    """The Fisher information E[score score'] in (mu, log sigma), (n, 2, 2): score by complex step, E by quadrature."""
+    log_p = lambda z, mu, s: -((z - mu) ** 2) * exp(-2 * s) / 2 - s  # noqa: E731   s is log sigma
+    nodes, weights = np.polynomial.hermite_e.hermegauss(5)  # exact: the products are of degree 4 in z
     z = mu + sigma * nodes
     scores = np.stack([
         complex_step(lambda m: log_p(z, m, log(sigma)), mu + 0 * z),

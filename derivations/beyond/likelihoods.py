@@ -121,7 +121,8 @@ def _(seen, logits, grey):
     return made
 
 
-# In units of 1/200 every x_d - m_d is even and s is odd. So the sum of the three squares is never 3 s^2.
+# Every x_d - m_d is an even multiple of 1/200, and s an odd one. So the sum of three squares (x_d - m_d)^2 is never 3 s^2,
+# and the gradient in log s is never 0.
 
 GAUSSIAN = (
     Symbol("x", "x", "real, halfway between tenths", 3, between_tenths, ((1, 2, 3), (1, 0, 1))),

@@ -50,7 +50,7 @@ EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 def square(name, latex, simple):
     """A matrix of three rows and three columns."""
     make = lambda raw: between_tenths(raw).reshape(-1, SIZE, SIZE)  # noqa: E731
-    return Symbol(name, latex, "3 by 3, halfway between tenths", SIZE**2, make, simple)
+    return Symbol(name, latex, "3 by 3, each number halfway between tenths", SIZE**2, make, simple)
 
 
 LAYER = (

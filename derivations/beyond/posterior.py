@@ -31,7 +31,7 @@ FACTORISED = (
     PRECISION,
     vector("m", "m", 2, simple=((0, 0), (1, -1))),
     vector("off", r"\delta", 2, 1.0, ((0, 0), (0.1, 0))),
-    Symbol("stretch", "k", "> 0, of every sigma_j", 2, lambda raw: exp(raw / 2), ((1, 1), (1.5, 1))),
+    Symbol("stretch", "k", "> 0, a factor for each sigma_j", 2, lambda raw: exp(raw / 2), ((1, 1), (1.5, 1))),
 )
 
 

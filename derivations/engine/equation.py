@@ -105,7 +105,7 @@ class Entry:
         return self._repair("corrected", latex, letter, inputs)
 
     def intended(self, latex: str, letter: str = "", inputs: Inputs | None = None):
-        """Attach the evident meaning to a row with the verdict `slip` or `copy`."""
+        """Attach the form that the source evidently means, to a row with the verdict `slip` or `copy`."""
         return self._repair("intended", latex, letter, inputs)
 
     def precise(self, latex: str, letter: str = "", inputs: Inputs | None = None):

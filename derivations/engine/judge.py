@@ -24,7 +24,7 @@ UNDECIDED = 1000                                            # an error of 1 to 1
 ENOUGH = 1000                                               # fewer draws can agree to the last bit by chance
 PIECE = 500                                                 # draws computed at once, to save memory
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # the message of minivae.checks.refuse, not of other errors
-ROUNDED = ("real", "> 0")                                   # rules that rounding does not break
+ROUNDED = ("real", "> 0")                                   # rounded values still satisfy these rules
 
 
 @dataclass(frozen=True)

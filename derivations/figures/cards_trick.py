@@ -103,8 +103,8 @@ def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, e
     )
     return figure, (
         "Schematics: the gradient goes from f(z) back to a drawn z and stops; through z = mu + sigma eps it reaches mu and "
-        f"log sigma^2. Below, {DRAWS} estimates of the gradient 2: z held, always 0; score function, variance "
-        f"{exact['score'][1] ** 2:.3g}; reparameterised, variance {exact['path'][1] ** 2:.3g}."
+        f"log sigma^2. Below, {DRAWS} estimates of the gradient 2: a constant z gives 0; variance of the score function "
+        f"{exact['score'][1] ** 2:.3g}, reparameterised {exact['path'][1] ** 2:.3g}."
     )
 
 

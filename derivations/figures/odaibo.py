@@ -104,7 +104,7 @@ def probed(vae: VAE) -> set[Arrow]:
 
 
 def carrying(found: set[Arrow]) -> set[Arrow]:
-    """Return the arrows that carry gradients: weights act on their start, and their end acts on the loss."""
+    """Return the arrows that carry gradients: a weight changes their start, and their end changes the loss."""
     return {
         (a, b) for a, b in found - set(WEIGHTS.items())
         if any(reaches(found, weights, a) for weights in WEIGHTS) and (b == "loss" or reaches(found, b, "loss"))

@@ -133,7 +133,7 @@ def reductions(beta, W, x, mu, sigma, eps):
 
 
 def gradient_of_one(W, sigma_theta, x, mu, sigma, eps, beta):
-    """minivae's gradient in (mu, log sigma) for one draw of all letters."""
+    """minivae's gradient in (mu, log sigma) for one draw of the letters."""
     vae = as_vae(W, sigma_theta, mu, sigma, beta=float(beta[0]))
     d_mu, d_log_var = np.split(vae.gradient(x[None], eps[None, None])["encoder.1.bias"], 2)
     return np.concatenate([d_mu, 2 * d_log_var])            # log var = 2 log sigma

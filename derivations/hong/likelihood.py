@@ -98,7 +98,7 @@ def best_sigma(W, x, mu, sigma, a):
 
 
 def optimum_of_one(W, x, mu, sigma):
-    """minivae's best sigma^2 for one batch, and -ln p(x|z) with this sigma^2; exact, from four draws of noise."""
+    """minivae's best sigma^2 for one batch, and -ln p(x|z) with it; the means over four draws of noise are exact."""
     z = reparameterize(mu, 2 * log(sigma), CORNERS * np.ones((len(x), 1)))      # (4, N, d)
     log_sigma = optimal_log_sigma(x, decoded(W, z))
     return np.array([exp(2 * log_sigma), -gaussian_log_prob(x, decoded(W, z), log_sigma).mean()])

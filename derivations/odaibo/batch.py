@@ -117,7 +117,7 @@ DRAWN = r"\frac{1}{L}\sum_l \log p_\phi(x_i|z^{(i,l)})"
 PRINTED_DRAWN = r"\frac{1}{L}\sum_l E_{\sim q_\theta(z|x_i)}\left[\log p(x_i|z^{(i,l)})\right]"
 THREE_FAULTS = (
     "three faults: the summand of the sum over j has the index i; the sum over the data of the batch is missing; an "
-    "expectation is taken of a term that is already drawn."
+    "expectation is taken of a term in which z is already drawn."
 )
 
 

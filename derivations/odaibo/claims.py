@@ -174,7 +174,7 @@ USED = (positive("w", "w"), S, real("x", "x", simple=(2, 1, 0)), BETA, MORE)
 )  # fmt: skip
 def t_21(w, s, x, beta, more):
     beta = need_positive("beta", beta)
-    best = lambda beta: linear_posterior(w, s * np.sqrt(beta), x)  # noqa: E731   log p(x|z) counts 1/beta
+    best = lambda beta: linear_posterior(w, s * np.sqrt(beta), x)  # noqa: E731   log p(x|z) has weight 1/beta
 
     def least(beta):                                # -beta log of the integral of p(z) p(x|z)^(1/beta)
         v = w**2 + beta * s**2
@@ -200,7 +200,7 @@ NOISE = positive("s", "s", simple=(0.5, 1, 2))
     kind="claim", verdict="loose",
     claim='The text calls the second term a measure of the likelihood of the "reconstructed data output" (l.178).',
     says="This reads log p(x_i|z) as the likelihood of the decoder's output x^.",
-    fault="The second term is the likelihood of the input x_i, with the output x^ as its mean, as (28) has it. The "
+    fault="The second term is the likelihood of the input x_i, with the output x^ as its mean, as in (28). The "
     "likelihood of x^ itself does not depend on x_i.",
 )  # fmt: skip
 def t_22(x, x_hat, s):

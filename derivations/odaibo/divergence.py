@@ -128,8 +128,8 @@ def eq_9(q, p):
     r"D_{KL}(p(x)\Vert q(x)) := E_{\sim p}[\Delta I] = \int (\Delta I)\,p(x)\,dx = "
     r"\int p(x)\log\left(\frac{p(x)}{q(x)}\right)dx", (Q_FULL, P), verdict="slip",
     says="The divergence in the other direction is a mean under p.",
-    fault='(8) defines the information difference as log(q/p). The divergence of p from q is the mean of the opposite '
-    'number, log(p/q). The word "Similarly" makes the intention evident.',
+    fault='(8) defines the information difference as log(q/p). The divergence of p from q is the mean of the negative '
+    'of this, log(p/q). The word "Similarly" makes the intention evident.',
 )  # fmt: skip
 def eq_10(q, p):
     delta_I = -log(p) + log(q)                              # (8)

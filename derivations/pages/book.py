@@ -141,8 +141,9 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
         "The others are typed as printed.",
         "Left of an entry: its formula, meaning, numbers and faults. Right: its code, and the function of minivae that "
         "implements it, if there is one. Names in the code are links. Beside an id stand the line in our text of the "
-        "source, such as l.52, and the number that the source prints, such as (6). Sides in square brackets and definitions "
-        "in braces before a formula, are our additions. Our texts are transcriptions: some signs and brackets are lost.",
+        "source, such as l.52, and the number that the source prints, such as (6). Sides in square brackets are our "
+        "additions, and so are definitions in braces before a formula. Our texts are transcriptions: some signs and "
+        "brackets are lost.",
         "Cite a row by its address: book.html#odaibo.40 stays the same. To print one chapter, follow its link below, then "
         f"print. Written by derivations {__version__}.",
     )

@@ -41,7 +41,7 @@ class Node(NamedTuple):
 
 @functools.cache
 def math(latex: str, display: bool = False) -> Html:
-    """Return a formula as a `math` element, with the formula as text for readers that do not speak MathML."""
+    """Return a formula as a `math` element, with the formula as text for software without MathML."""
     text, style = html.escape(unicode(latex)), ' display="block"' if display else ""
     return Html(f'<math alttext="{text}"{style}>{Reader(latex).row()}</math>')
 

@@ -86,7 +86,7 @@ def real_names() -> dict[str, str]:
 def tests_of(name: str) -> tuple[str, ...]:
     """Return the test files that use a function; () if the tests are not installed."""
     *_, owner, last = name.split(".")
-    word = f".{last}" if owner[0].isupper() else name       # for a method: an attribute with this name of any object
+    word = f".{last}" if owner[0].isupper() else name       # a method counts wherever an attribute has its name
     return tuple(str(path.relative_to(TESTS)) for path in sorted(TESTS.rglob("test_*.py")) if word in names_in(path))
 
 

@@ -55,8 +55,8 @@ class Gradient(NamedTuple):
 def four_ways(given: Problem) -> list[Gradient]:
     """Return the gradient of the loss in every parameter.
 
-    At the given noise: by hand, by central difference, by complex step. Averaged over the noise: by hand at the nodes
-    of a quadrature (a weighted sum for an integral), and as the gradient of the integral over z.
+    At the given noise: by hand, by central difference, by complex step. Averaged over the noise: by hand, as a
+    weighted sum over quadrature nodes; and as the gradient of the integral over z, without noise.
     """
     model, x, eps = given
     by_hand = model.gradient(x, eps).flat

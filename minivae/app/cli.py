@@ -203,9 +203,9 @@ def sample_command(options: argparse.Namespace) -> int:
 
 
 def pictures_of(options: argparse.Namespace, run) -> tuple:
-    """Return the image shape of a run, and of its held-out data: the rows, or their smallest, average and largest number.
+    """Return the image shape of a run, and either its held-out rows or their smallest, average and largest number.
 
-    No file is read, but for an older run, which does not store the shape: its data have it, if they are there.
+    Except for the bundled digits, data are read only for an older run, which does not store the shape.
     """
     from minivae import runs
     from minivae.app.run_data import data_of

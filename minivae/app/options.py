@@ -29,7 +29,7 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     add("--image", metavar="HxW", help="shape of a row as a picture, for example 28x28 (default: that of the file, if any)")
     transpose = "exchange rows and columns of every picture: the files of EMNIST are stored like that"
     add("--transpose", action="store_true", default=None, help=transpose)
-    trials = "the numbers are counts 0..N: the binomial likelihood; other likelihoods see them divided by N"
+    trials = "the numbers are counts 0..N: the binomial likelihood; other likelihoods get them divided by N"
     add("--trials", type=int, metavar="N", help=trials)
 
 

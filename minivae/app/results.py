@@ -11,7 +11,7 @@ from minivae.evidence import exact_log_px, lower_bounds
 from minivae.explorer.evidence import EXPLORER, Evidence
 from minivae.runs.files import write_atomically
 
-MEASURED = 500                                              # most held-out rows that are measured and drawn
+MEASURED = 500                                              # largest number of held-out rows that are measured and drawn
 EXPLORER_BYTES = 400_000                                    # a larger page is written by `minivae explore` only
 UNIT = "in nats per data point (unit of the natural logarithm; 1 nat = 1.44 bits)"
 GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gaussian is from the exact posterior"

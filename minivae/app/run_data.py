@@ -54,7 +54,7 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
 def extremes(prepared: data.Dataset) -> np.ndarray:
     """Return a row (1, K): the smallest number, the largest, and a fraction if there is one.
 
-    A likelihood that accepts these numbers accepts all of the data. Its error message then describes all of the data.
+    A likelihood that accepts these numbers accepts all of the data; otherwise its error message describes all of the data.
     """
     found = []
     for x in (*in_chunks(prepared.train_x), prepared.test_x):

@@ -10,7 +10,8 @@ PATHS = ("data", "out", "resume")                           # options whose valu
 def option(name: str, value: object) -> list[str]:
     """Return an option and its value as words: --name VALUE, or --name=VALUE if the value begins with a dash.
 
-    True gives the option alone, a tuple its parts with commas, an empty tuple the word none. Paths begin with ./ instead.
+    True gives the option alone, a tuple its parts with commas, an empty tuple the word none. A path that begins with a
+    dash gets ./ before it, and no equals sign.
     """
     if value is True:
         return [f"--{name}"]

@@ -39,7 +39,8 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
     part = "train" if ("x", "train") in roles else ""
     if how.label is not None and how.label not in arrays and ("y", part) in roles:
         labels = roles["y", part]
-        raise Damaged(f"--label {how.label} is no array of {', '.join(arrays)}; the labels are {labels}. Leave it out.")
+        known = f"--label {how.label} is not one of the arrays {', '.join(arrays)}"
+        raise Damaged(f"{known}; the labels are {labels}. Leave it out.")
     if ("x", part) not in roles:
         raise Damaged(unknown(path, arrays))
     held = next((one for one in ("test", "val") if ("x", one) in roles), None)

@@ -23,7 +23,7 @@ def read_array(path: Path, how: Reading) -> Raw:
     return Raw(read_npy(path))
 
 
-READERS = {                                                 # by the end of the name, if the content does not decide
+READERS = {                                                 # by the suffix of the name, if the content does not decide
     ".npz": read_archive,
     ".npy": read_array,
     ".csv": read_table,
@@ -110,7 +110,7 @@ def is_prefix(path: Path) -> bool:
 
 
 def reader_for(path: Path, head: bytes, packed: bool, ending: str) -> Callable[[Path, Reading], Raw]:
-    """Return the reader for a file with these first bytes (`head`) and this end of its name."""
+    """Return the reader for a file with these first bytes (`head`) and this suffix of its name."""
     if head.startswith(b"\x93NUMPY"):
         return read_array
     if head.startswith(b"PK"):

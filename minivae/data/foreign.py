@@ -13,7 +13,8 @@ from minivae.data.remedies import filtered
 BEGINNING = 4096                                            # bytes that are looked at
 READ = "These are read: .npz, .npy, text (.csv, .tsv), IDX, and a directory of IDX files; text and IDX also as .gz."
 
-# The lines that convert a file, then SIGNS: first bytes, kind of file, lines. `sentence` fills in {path}, {npz} and others.
+# First the lines of code that convert each kind of file; `sentence` fills in {path}, {npz} and others. Then SIGNS: the first
+# bytes of each kind, its name, its lines.
 HDF = ("import h5py, numpy as np; f = h5py.File({path!r}); print(list(f))", "np.savez({npz!r}, x=f['x'], y=f['y'])")
 PICKLE = (
     "import pickle, numpy as np; d = pickle.load({open}({path!r}, 'rb'), encoding='latin1')   # only if you trust it",
@@ -119,7 +120,7 @@ def inside_zip(path: Path) -> str | None:
 
 
 def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str:
-    """Return the kind of the file, `what`, and the lines that convert it."""
+    """Return a sentence with the kind of the file, `what`, and the lines that convert it."""
     parts = {"path": str(path), "word": quoted(path), "glob": str(path.parent / f"*{path.suffix}")}
     parts |= {kind: str(beside(path, f".{kind}")) for kind in ("npz", "npy", "csv")}
     parts["open"] = "__import__('gzip').open" if packed else "open"
@@ -133,10 +134,10 @@ def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str
 
 
 def elsewhere(source: str) -> str:
-    """Return what to type if there is no file with this name."""
+    """Return advice for a path that does not exist."""
     home = os.path.expanduser(source)
     if re.match(r"\w+://", source):
-        return f"Nothing is downloaded. Fetch it, curl -LO {shlex.quote(source)}, and name the file."
+        return f"Nothing is downloaded. Run curl -LO {shlex.quote(source)}, then give the path of the file."
     if source.startswith("~") and os.path.exists(home):
         return f"Write --data {shlex.quote(home)}"
     if re.fullmatch(r"[\w-]+", source):
@@ -145,7 +146,7 @@ def elsewhere(source: str) -> str:
 
 
 def of_directory(path: Path) -> str:
-    """Return a sentence: the contents of a directory without IDX files, and what to type."""
+    """Return a sentence: the contents of a directory without IDX files, and a remedy."""
     files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
     endings = (".npz", ".npy", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
     data = [file for file in files if file.name.lower().endswith(endings) or "idx" in file.name]

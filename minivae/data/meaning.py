@@ -15,7 +15,7 @@ from minivae.data.raw import Raw, Reading
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
 SMALLEST = 64                                               # fewest features of a flat picture whose numbers are not bytes
-MOST_CLASSES = 100                                          # most different values in a column that may hold labels
+MOST_CLASSES = 100                                          # largest number of different values in a column of labels
 SEVERAL = 5                                                 # fewest rows at which a column 0, 1, 2, ... may be an index
 
 Shape = tuple[int, int] | None
@@ -172,7 +172,7 @@ def flat(x: NDArray, shape: Shape, transpose: bool) -> NDArray:
 
 
 def meaning_of(low: float, high: float, whole: bool, grey: bool, trials: int | None) -> str:
-    """Return what the values are taken for. Refuses numbers other than counts 0..trials."""
+    """Return the meaning of the values, in words. Refuses numbers other than counts 0..trials."""
     if grey:
         return "grey levels of bytes, divided by 255"
     if trials is not None:
@@ -201,8 +201,8 @@ def suspects(x: NDArray, labelled: bool, raw: Raw) -> list[str]:
     first = x[:, 0]
     index = len(x) >= SEVERAL and last > 0 and are_whole(first) and bool((np.diff(first.astype(float)) == 1).all())
     if index:
-        counted = f"warning: the first column counts the rows, {first[0]:g} to {first[-1]:g}: an index? It is trained on"
-        found.append(f"{counted}; without it: {raw.cut or 'x[:, 1:] in Python'}")
+        counted = f"warning: the first column counts the rows, {first[0]:g} to {first[-1]:g}: an index?"
+        found.append(f"{counted} It is used as a feature; to leave it out: {raw.cut or 'x[:, 1:] in Python'}")
     named = [at for at, name in enumerate(raw.columns) if name.lower() in CLASS_NAMES]
     for at in [] if labelled else dict.fromkeys([*named, int(index), last]):
         classes = len(np.unique(x[:, at])) if are_whole(x[:, at]) and last > 1 else 0
@@ -211,7 +211,7 @@ def suspects(x: NDArray, labelled: bool, raw: Raw) -> list[str]:
         if 2 <= classes <= min(MOST_CLASSES, len(x) / 2) and (rest_is_square or at in named):
             typed = raw.columns[at] if at in named else at
             place = {0: "the first column", last: "the last column"}.get(at, f"column {at}")
-            seen = f"warning: {place} looks like {classes} classes, and is trained on"
+            seen = f"warning: {place} looks like {classes} classes, but is used as a feature"
             found.append(f"{seen}; add --label {typed} (in Python: label={typed!r}) to take it as labels")
             break
     return found

@@ -16,7 +16,7 @@ def filtered(path: Path, program: str) -> str:
 
 
 def without_columns(path: Path, separator: str, left_out: Sequence[int], width: int) -> str:
-    """Return the command that leaves columns out, numbered from 0; without the others there is none: ""."""
+    """Return the command that leaves out columns with these numbers, from 0; "" if there is no such command."""
     kept = [i for i in range(width) if i not in left_out]
     if separator == " " or not kept:                        # cut takes every blank for a separator
         return ""

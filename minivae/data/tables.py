@@ -34,7 +34,7 @@ class Pulled(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill the buffer as far as the next piece goes; return its length."""
+        """Copy the next piece, which may be shorter, into the buffer; return its length."""
         piece = self.pull(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
@@ -177,7 +177,7 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
     alike = [i for i, name in enumerate(names) if name.lower().strip() == str(label).lower().strip()]
     if alike:
         other = typed_name(alike[0], names)
-        raise Damaged(f"--label {label} is no column, but {names[alike[0]]!r} is. Write --label {other}.")
+        raise Damaged(f"--label {label} is not a column, but {names[alike[0]]!r} is. Write --label {other}.")
     known = f"; the header has {listed(names)}" if names else "; there is no header"
     raise Damaged(f"--label {label} is not one of the {width} columns{known}. Columns have the numbers 0 to {width - 1}.")
 

@@ -26,7 +26,7 @@ from minivae.vae import VAE
 
 FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # spacings, in standard deviations of q
 SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the search for the best Gaussian
-POLISH = {1: 64, 2: 32}                                     # the same for the last steps, from the better Gaussian found
+POLISH = {1: 64, 2: 32}                                     # nodes on each axis for the last steps of this search
 LIGHT = 1e-7                                                # nodes of smaller weight, a third of all, are left out
 
 

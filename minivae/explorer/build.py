@@ -23,7 +23,7 @@ from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Gaussian, log_binomials
 from minivae.vae import VAE
 
-ROWS = 500                                                  # most held-out rows, unless the user asks for more
+ROWS = 500                                                  # largest number of held-out rows, unless the user asks for more
 WEIGHTS = 100                                               # importance weights of the bound, for more than two dimensions
 DRAWS = 100                                                 # draws of z for the ELBO, for more than two dimensions
 NODES = {1: 32, 2: 16}                                      # Gauss-Hermite nodes on each axis for the ELBO, in one and two

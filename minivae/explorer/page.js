@@ -527,8 +527,8 @@ function writeVerdict() {
   const smaller = all.filter(v => v < gap).length, most = all.length - 1, {mean, sd} = gaussian(chosen);
   const rank = smaller === most ? "the largest of all data points"
     : `larger than for ${Math.round(100 * smaller / most)}\u00a0% of the other data points`;
-  $("verdict").textContent = `The gap tells: it is 0 for a perfect Gaussian.${gap === null || !most ? "" : ` Here it is ${rank}.`}` +
-    ` The table tells why: the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`;
+  $("verdict").textContent = `The gap measures this: it is 0 for a perfect Gaussian.${gap === null || !most ? "" : ` Here it is ${rank}.`}` +
+    ` The table shows the reasons: the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`;
   if (!exact) { $("why").tBodies[0].innerHTML = ""; return; }
   const right = momentsOf(exact), names = right.mean.map((_, j) => `<th scope="col">${nameOf(j)}</th>`).join("");
   const cells = values => values.map(v => `<td>${number(v)}</td>`).join("");
@@ -697,8 +697,8 @@ function introduce() {
   if (J > 2) {
     $("panel-title").textContent = "How well does the model explain x?";
     $("place-title").textContent = `The ${J} numbers of the code`;
-    $("unknown").textContent = "log p(x) itself is not known here: it is an integral over z, which this page has for one or two " +
-      `numbers only. For ${J} numbers it has a lower bound, from ${content.bound_weights} importance-weighted draws of z. log p(x) ` +
+    $("unknown").textContent = "log p(x) itself is not known here: it is an integral over z, which is computed for one or two " +
+      `numbers only. For ${J} numbers this page shows a lower bound, from ${content.bound_weights} importance-weighted draws of z. log p(x) ` +
       "is at least as large, up to the error of the draws (\u00b1). The exact posterior is not shown for the same reason.";
   }
 }

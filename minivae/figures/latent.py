@@ -198,8 +198,8 @@ def free_places(
 ) -> NDArray:
     """Return a place for the label of each median (K, 2): the nearest grid point where it covers no point and no label.
 
-    `wide` is the width of a label in heights: horizontal distances from points count that many times less, those from other
-    labels `wide_apart` times less.
+    Labels are wider than high, so horizontal distances are divided: those from points by `wide`, the width of a label in
+    heights, and those from other labels by `wide_apart`.
     """
     scale, scale_apart = np.array([wide, 1.0]), np.array([wide_apart, 1.0])
     size = (high - low).max()

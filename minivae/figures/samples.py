@@ -12,7 +12,7 @@ from minivae.figures.arguments import Class, class_names, classes_of
 from minivae.figures.pictures import one_of_each
 from minivae.figures.style import Drawn, explain, number, page, styled
 
-MOST_NAMED = 25                                             # rows with a name in a sheet of a table
+MOST_NAMED = 25                                             # with more rows of a table, no class names are written
 NAME = 9                                                    # characters of a class name above a tile
 
 

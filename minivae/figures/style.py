@@ -118,7 +118,7 @@ def at_right(axes: Axes, y: float, text: str, colour: str) -> None:
 
 def spread(places: NDArray, apart: float) -> NDArray:
     """Move places of labels (K, d), d = 1 or 2, away from each other until all distances are about `apart` or more."""
-    angle = 2.4 * np.arange(len(places))                    # equal places move in different directions
+    angle = 2.4 * np.arange(len(places))                    # even equal places start in different directions
     start = np.stack([np.cos(angle), np.sin(angle)], axis=1)[:, : places.shape[1]]
     places = places + 1e-3 * apart * start
     for _ in range(200):

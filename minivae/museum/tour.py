@@ -23,7 +23,7 @@ from minivae.vae import VAE
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
 CLEAR = 0.3                                                 # smallest difference that is reported, in nats: above the noise
-SEVERAL = {0: 4}                                            # fewest layers that notice the bug of this seed; else 2
+SEVERAL = {0: 4}                                            # fewest layers that notice the bug of a seed; 2 for all others
 OF_MODEL = ("beta", "estimator", "objective")
 
 

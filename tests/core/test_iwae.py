@@ -101,7 +101,7 @@ def test_wrong_importance_weights_are_noticed(wrong, monkeypatch):
     [
         ({"estimator": "analytic"}, ("estimator", "'sampled' for the objective 'iwae'", "'analytic'", "weights")),
         ({"estimator": "path"}, ("estimator", "'sampled' for the objective 'iwae'", "'path'", "weights")),
-        ({"beta": 0.5}, ("beta", "1 for the objective 'iwae'", "0.5", "bounds nothing")),
+        ({"beta": 0.5}, ("beta", "1 for the objective 'iwae'", "0.5", "is not a bound")),
         ({"likelihood": Gaussian("optimal")}, ("sigma", "a number or 'learned'", "'optimal'", "learned")),
     ],
 )

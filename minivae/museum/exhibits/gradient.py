@@ -127,7 +127,7 @@ LAYERS = (
     ),
     Bug(
         "mean-declared-sum-differentiated",
-        "a mean squared error reported, a sum differentiated",
+        "a mean squared error reported, the gradient of a sum used",
         "danielkurniadi/Numpy-VAE (29e08eb)",
         "The printed loss has a squared error D times smaller than the loss whose gradient is used.",
         (
