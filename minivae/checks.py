@@ -66,10 +66,10 @@ def came_as(value, array: np.ndarray) -> tuple[str, str]:
     """Return a description of a value that holds no real numbers, and a remedy; `array` is its NumPy array."""
     if hasattr(value, "toarray"):
         return "a sparse matrix", "Convert it with .toarray() first."
+    if hasattr(value, "train_x"):
+        return "a Dataset", "Give its rows, .test_x or .train_x."
     if hasattr(value, "columns") and hasattr(value, "select_dtypes"):
-        names = [str(name) for name, kind in zip(value.columns, value.dtypes) if getattr(kind, "kind", "O") not in "buif"]
-        got = f"a DataFrame whose columns {', '.join(names[:5])} hold no numbers"
-        return got, "Leave them out: df.select_dtypes('number'), where df is the DataFrame."
+        return frame_as(value)
     try:
         with warnings.catch_warnings(action="error"):       # complex numbers would lose a part
             works = bool(np.isfinite(array.astype(float)).all())
@@ -80,6 +80,28 @@ def came_as(value, array: np.ndarray) -> tuple[str, str]:
     if array.dtype.kind == "c":
         return f"dtype {array.dtype}", "Give .real, .imag or abs() of it."
     return f"dtype {array.dtype}", "Give an array of numbers, without text and missing values."
+
+
+def frame_as(frame: Any) -> tuple[str, str]:
+    """Return what a DataFrame without real numbers is, and how to convert it."""
+    text, missing = [], []
+    for name in frame.columns:
+        column = np.asarray(frame[name], object)
+        known = [one for one in column.flat if not is_missing(one)]
+        missing += [str(name)] * (len(known) < column.size)
+        try:
+            np.array(known).astype(float)
+        except (ValueError, TypeError):
+            text.append(name)
+    some = ", ".join(str(name) for name in (text or missing)[:5])
+    if text:
+        numbers = f"df.drop(columns={text})" if len(text) <= 5 else "df.select_dtypes('number')"
+        remedy = f"Leave them out: {numbers}, where df is the DataFrame; or if one holds the classes, add label='ITS NAME'."
+        return f"a DataFrame whose columns {some} hold no numbers", remedy
+    if missing:
+        remedy = "Leave these rows out: df.dropna().astype(float), where df is the DataFrame."
+        return f"a DataFrame whose columns {some} have missing numbers", remedy
+    return "a DataFrame of objects", "Convert it: df.astype(float), where df is the DataFrame."
 
 
 def class_numbers(argument: str, value, rows: int) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -113,10 +135,20 @@ def class_numbers(argument: str, value, rows: int) -> tuple[np.ndarray, tuple[st
             return codes.reshape(-1), tuple(str(name) for name in names)
         array = array.astype(np.float64)
     if array.dtype.kind not in "buif" or (array.dtype.kind == "f" and not are_whole(array)):
-        missing = array.dtype.kind == "f" and not np.isfinite(array).all()
+        missing = not np.isfinite(array).all() if array.dtype.kind == "f" else has_missing(array)
         came = "missing labels (nan)" if missing else "fractions" if array.dtype.kind == "f" else f"dtype {array.dtype}"
         refuse(argument, "whole numbers or text", came, "Number the classes 0, 1, 2, ..., or leave the labels out.")
     return array.astype(np.int64) if array.dtype.kind in "bf" else array, None
+
+
+def has_missing(array: np.ndarray) -> bool:
+    """Return True if an array of objects has a missing value."""
+    return array.dtype.kind == "O" and any(map(is_missing, array.flat))
+
+
+def is_missing(one: Any) -> bool:
+    """Return True for None, nan, and the NA and NaT of pandas."""
+    return one is None or str(one) in ("nan", "<NA>", "NaT")
 
 
 def are_whole(x: np.ndarray) -> bool:
@@ -133,6 +165,9 @@ def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
     if number is None or number < at_least:
         shape = isinstance(value, tuple) and len(value) > 1 and all(type(side) is int and side > 0 for side in value)
         between = " " if argument.startswith("-") else "="
+        if argument == "features" and getattr(value, "shape", ()):              # data: their columns are meant
+            remedy = f"Try features={value.shape[-1]}."
+            refuse(argument, f"a whole number >= {at_least}", f"data of shape {value.shape}", remedy)
         remedy = remedy or f"Try {argument}{between}{math.prod(value) if shape else max(at_least, 1)}."
         refuse(argument, f"a whole number >= {at_least}", repr(value), remedy)
     return number
@@ -185,7 +220,8 @@ def float_dtype(argument: str, value) -> np.dtype:
 def sizes(argument: str, value, example: str = "") -> tuple[int, ...]:
     """Return layer widths, or the sides of a picture, as a tuple of ints; `()` is a model without hidden layers."""
     rule = "(height, width)" if example else "a tuple of layer widths"
-    remedy = f"Write {example}." if example else f"Write {argument}=(128,) for one hidden layer."
+    meant = value if re.fullmatch(r"[1-9]\d*", str(value)) else 128             # hidden=64 or hidden="64"
+    remedy = f"Write {example}." if example else f"Write {argument}=({meant},) for one hidden layer."
     unordered, a_number = (str, bytes, set, frozenset, dict), isinstance(value, np.ndarray) and value.ndim == 0
     if isinstance(value, unordered) or a_number or not isinstance(value, Iterable):
         refuse(argument, rule, repr(value), remedy)
@@ -269,10 +305,17 @@ def parts(vae: Any, params: type, likelihood: type, activations: Iterable[str]) 
     instance("params", vae.params, params, remedy)
     if vae.params.layers.keys() != {"encoder", "decoder"}:
         refuse("params", "a Params with an encoder and a decoder", str(list(vae.params)), remedy)
-    instance("likelihood", vae.likelihood, likelihood, "Try likelihood=Bernoulli().")
+    instance("likelihood", vae.likelihood, likelihood, likelihood_for(vae.likelihood))
     choice("activation", vae.activation, activations)
     if not isinstance(vae.noise, (bool, np.bool_)):
         refuse("noise", "True or False", repr(vae.noise), "False makes a deterministic autoencoder.")
+
+
+def likelihood_for(value: Any) -> str:
+    """Return the remedy for a name or a class in place of a likelihood."""
+    name = str(getattr(value, "__name__", value)).lower()
+    meant = {"binomial": "Binomial(n) with the largest possible count n", "gaussian": "Gaussian('optimal')"}
+    return f"Try likelihood={meant.get(name, 'Bernoulli()')}."
 
 
 def data(vae: Any, x: Any) -> np.ndarray:

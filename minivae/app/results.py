@@ -64,7 +64,7 @@ def explore(run, data, evidence: Evidence) -> str | None:
 
     if not run.vae.noise:
         return None
-    page = build.build(run.vae, data.few(MEASURED), run.path.resolve().name, evidence)
+    page = build.build(run.vae, data.few(MEASURED), run.path.resolve().name, evidence, data.step(MEASURED))
     if len(page) > EXPLORER_BYTES:
         return None
     with write_atomically(run.path / EXPLORER) as file:

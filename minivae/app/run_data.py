@@ -46,8 +46,8 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
     try:
         likelihood.check(extremes(prepared), "--data")
     except ValueError as error:                             # a column of labels can be the reason
-        warned = [note for note in prepared.about.notes if note.startswith("warning")]
-        raise ValueError(" ".join([str(error), *warned[:1]])) from error
+        warned = [note for note in prepared.about.notes if note.startswith("warning: ")]
+        raise ValueError(" ".join([str(error), *(f"But first: {note[9:]}" for note in warned[:1])])) from error
     return prepared
 
 
@@ -95,7 +95,11 @@ def data_of(run: runs.Run, given: str | None = None) -> data.Dataset:
     if changed:
         got = f"{run.path}, but {changed[0]} has changed since it was trained"
         checks.refuse("RUN", "a run whose data are unchanged", got, "Restore the old data, or train on the new data.")
-    elsewhere = "" if given is not None else " If they are elsewhere now, add --data PATH."
+    elsewhere = " If they are elsewhere now, add --data PATH."
+    if given is not None:
+        reading = reading_in(run).items()
+        typed = [f"--{name}" + f" {value}" * (value is not True) for name, value in reading if name != "older"]
+        elsewhere = f" The run was trained with {' '.join(typed)}: PATH must hold data of the same kind." if typed else ""
     raise data.DataError(f"the data of {run.path}: {missing[0]}{elsewhere}") from missing[0]
 
 

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -21,7 +22,7 @@ from minivae.app.progress import discard, tell
 TEXTS = {"data": str, "label": str, "delimiter": str, "out": Path, "resume": Path}        # options with any text
 
 
-def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
+def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
     """Parse `argv`, call `options.command(options)` and return its exit code; without a command, print the help.
 
     Bad input (ValueError) and errors of the system (OSError) give one line on stderr, or a traceback with `--debug`.
@@ -41,9 +42,17 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
         flush_or_discard(sys.stderr)
 
 
-def parsed(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
-    """Return the options. Before Python 3.13, argparse makes [] of --label=--: here it is the text that was typed."""
-    options = parser.parse_args(argv)
+def parsed(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> argparse.Namespace:
+    """Return the options of typed words, also numbers and paths, or of a whole command line in one text.
+
+    Before Python 3.13, argparse makes [] of --label=--: here it is the text that was typed.
+    """
+    if argv is not None:
+        argv = shlex.split(argv) if isinstance(argv, str) else [str(word) for word in argv]
+    options, rest = parser.parse_known_args(argv)
+    if rest:                                                # the shell makes many names of *.png: show the first three
+        more = f" and {len(rest) - 3} more. Name their directory instead." if len(rest) > 3 else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest[:3])}{more}")
     for name, kind in TEXTS.items():
         if getattr(options, name, None) == []:
             setattr(options, name, kind("--"))

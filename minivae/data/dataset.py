@@ -120,10 +120,13 @@ class Dataset:
             return self.train_x[rows]
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)
 
+    def step(self, most: int) -> int:
+        """Return the distance of rows of which there are at most `most` among the held-out rows."""
+        return math.ceil(len(self.test_x) / whole_number("most", most, 1))
+
     def few(self, most: int) -> "Dataset":
         """Return the same data with at most `most` held-out rows, evenly spaced."""
-        most = whole_number("most", most, 1)
-        rows = slice(None, None, math.ceil(len(self.test_x) / most))
+        rows = slice(None, None, self.step(most))
         return replace(self, test_x=self.test_x[rows], test_y=None if self.test_y is None else self.test_y[rows])
 
 

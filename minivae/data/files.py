@@ -14,7 +14,7 @@ from minivae.data.dataset import Dataset, digits
 from minivae.data.formats import IDX_TYPES, Damaged, read_npy, regular
 from minivae.data.meaning import dataset_of
 from minivae.data.mnist import place_of, read_mnist, read_one_idx
-from minivae.data.raw import DataError, Raw, Reading
+from minivae.data.raw import DataError, Raw, Reading, reading
 from minivae.data.tables import read_table
 
 
@@ -37,9 +37,9 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
     Keyword arguments say what the content cannot: label, delimiter, image, transpose, trials; see `Reading`. `about` of
     the result describes what was read. Raises DataError (a ValueError) if the path holds no such data.
     """
-    how = Reading(**how, older=older)
+    how = reading("data.load", how | {"older": older})
     if not isinstance(source, (str, os.PathLike)):
-        remedy = "Try data.load(); arrays are taken by data.from_arrays(x, y)."
+        remedy = "Try data.load(); for arrays and DataFrames: data.from_arrays(x, y)."
         refuse("source", "'digits' or a path", repr(source) if not hasattr(source, "shape") else "an array", remedy)
     if not os.fspath(source):
         refuse("source", "'digits' or a path", "an empty text", "Name a file.")
@@ -73,12 +73,35 @@ def from_arrays(
 ) -> Dataset:  # fmt: skip
     """Return a data set of arrays, lists or DataFrames of numbers: x (N, D) or (N, height, width), labels y if any.
 
-    Without `test_x`, every fifth row is held out. The keyword arguments are those of `load`.
+    Without `test_x`, every fifth row is held out. The keyword arguments are those of `load`; `label` may be the name of a
+    column of a DataFrame.
     """
-    x, test_x = (None if part is None else numbers(part) for part in (x, test_x))
+    settings = reading("data.from_arrays", how)
     if x is None or (test_x is None and test_y is not None):
         refuse("x" if x is None else "test_x", "an array", "None", "Give the rows of numbers.")
-    return dataset_of(name, Raw(x, y, test_x, test_y), Reading(**how))
+    columns, cut = (), ""
+    if is_frame(x):
+        names, label = list(x.columns), settings.label
+        label = names[label] if type(label) is int and label not in names and -len(names) <= label < len(names) else label
+        if y is None and label in names:
+            x, y, test_x, test_y = without_label(x, test_x, label)
+        columns, cut = tuple(map(str, x.columns)), "df.iloc[:, 1:] in Python, where df is the DataFrame"
+    x, test_x = (None if part is None else numbers(part) for part in (x, test_x))
+    return dataset_of(name, Raw(x, y, test_x, test_y, columns=columns, cut=cut), settings)
+
+
+def is_frame(x: Any) -> bool:
+    """Return True for a DataFrame."""
+    return hasattr(x, "columns") and hasattr(x, "select_dtypes")
+
+
+def without_label(x: Any, test_x: Any, label: Any) -> tuple:
+    """Return a DataFrame without this column, and the column; then both for the held-out part."""
+    if test_x is not None and not (is_frame(test_x) and label in list(test_x.columns)):
+        refuse("test_x", f"a DataFrame with the column {label!r}", type(test_x).__name__, "Or give y and test_y.")
+    if test_x is None:
+        return x.drop(columns=[label]), x[label], None, None
+    return x.drop(columns=[label]), x[label], test_x.drop(columns=[label]), test_x[label]
 
 
 def numbers(x: Any) -> NDArray:

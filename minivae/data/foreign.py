@@ -21,9 +21,13 @@ PICKLE = (
     "np.savez({npz!r}, x=d['data'], y=d['labels'])   # with the names that print(d) shows",
 )
 PICTURE = (
-    "import glob, numpy as np; from PIL import Image; files = sorted(glob.glob({glob!r}))",
-    "np.save({npy!r}, np.stack([np.asarray(Image.open(f).convert('L').resize((28, 28))) for f in files]))",
+    "import numpy as np; from pathlib import Path; from PIL import Image",
+    "files = sorted(f for f in Path({home!r}).rglob('*') if f.suffix.lower() in {suffixes})",
+    "x = [np.asarray(Image.open(f).convert('L').resize((28, 28))) for f in files]   # grey; 28, 28: width and height",
+    "np.savez({npz!r}, x=x)",
 )
+CLASSES = (*PICTURE[:-1], "np.savez({npz!r}, x=x, y=[f.parent.name for f in files])   # the directories are the classes")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 MATLAB = ("import numpy as np; from scipy.io import loadmat; m = loadmat({path!r}); print(m.keys())",
           "np.savez({npz!r}, x=m['X'], y=m['y'])")          # fmt: skip
 PARQUET = ("import pandas", "pandas.read_parquet({path!r}).to_csv({csv!r}, index=False)")
@@ -121,8 +125,12 @@ def inside_zip(path: Path) -> str | None:
 
 def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str:
     """Return a sentence with the kind of the file, `what`, and the lines that convert it."""
-    parts = {"path": str(path), "word": quoted(path), "glob": str(path.parent / f"*{path.suffix}")}
-    parts |= {kind: str(beside(path, f".{kind}")) for kind in ("npz", "npy", "csv")}
+    parts = {"path": str(path), "word": quoted(path)}
+    if lines[:1] == PICTURE[:1]:
+        home = path if path.is_dir() else path.parent
+        found = {file.suffix.lower() for file in [*pictures_in(home), path] if file.suffix}
+        parts |= {"home": str(home), "suffixes": sorted(found), "npz": f"{home.resolve().name or 'pictures'}-converted.npz"}
+    parts = {kind: str(beside(path, f".{kind}")) for kind in ("npz", "npy", "csv")} | parts
     parts["open"] = "__import__('gzip').open" if packed else "open"
     parts["lines"] = path.suffix.lower() in (".jsonl", ".ndjson") or ".jsonl." in path.name.lower()
     kind = f"it seems to be {what}. {READ}"
@@ -131,6 +139,11 @@ def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str
     filled = [filtered(path, line[2:]) if line.startswith("| ") else line.format(**parts) for line in lines]
     how = "in Python" if filled[0].startswith("import") else "in R" if lines is R else "in a shell"
     return f"{kind} To convert it, {how}:\n  " + "\n  ".join(filled)
+
+
+def pictures_in(home: Path) -> list[Path]:
+    """Return the picture files of a directory, and of its directories down to the second level, by their names."""
+    return [file for depth in ("*", "*/*", "*/*/*") for file in home.glob(depth) if file.suffix.lower() in SUFFIXES]
 
 
 def elsewhere(source: str) -> str:
@@ -155,7 +168,7 @@ def of_directory(path: Path) -> str:
     inner = [file for file in files if file.is_dir() and any("idx" in one.name for one in file.iterdir())]
     if inner:
         return f"the files are one directory deeper: --data {quoted(inner[0])}"
-    pictures = [*path.glob("*.png"), *path.glob("*.jpg"), *path.glob("*/*.png"), *path.glob("*/*.jpg")]
-    if pictures:
-        return sentence(pictures[0], "a directory of pictures", PICTURE, False)
+    rooms = {file.parent for file in pictures_in(path)}
+    if rooms:
+        return sentence(path, "a directory of pictures", CLASSES if len(rooms) > 1 and path not in rooms else PICTURE, False)
     return f"it holds no data. {READ}"

@@ -201,8 +201,8 @@ def suspects(x: NDArray, labelled: bool, raw: Raw) -> list[str]:
     first = x[:, 0]
     index = len(x) >= SEVERAL and last > 0 and are_whole(first) and bool((np.diff(first.astype(float)) == 1).all())
     if index:
-        counted = f"warning: the first column counts the rows, {first[0]:g} to {first[-1]:g}: an index?"
-        found.append(f"{counted} It is used as a feature; to leave it out: {raw.cut or 'x[:, 1:] in Python'}")
+        counted = f"warning: the first column counts the rows, {first[0]:g} to {first[-1]:g}, and the model is trained on it"
+        found.append(f"{counted}; to leave it out: {raw.cut or 'x[:, 1:] in Python'}")
     named = [at for at, name in enumerate(raw.columns) if name.lower() in CLASS_NAMES]
     for at in [] if labelled else dict.fromkeys([*named, int(index), last]):
         classes = len(np.unique(x[:, at])) if are_whole(x[:, at]) and last > 1 else 0
@@ -211,7 +211,7 @@ def suspects(x: NDArray, labelled: bool, raw: Raw) -> list[str]:
         if 2 <= classes <= min(MOST_CLASSES, len(x) / 2) and (rest_is_square or at in named):
             typed = raw.columns[at] if at in named else at
             place = {0: "the first column", last: "the last column"}.get(at, f"column {at}")
-            seen = f"warning: {place} looks like {classes} classes, but is used as a feature"
+            seen = f"warning: {place} looks like {classes} classes, and the model is trained on it"
             found.append(f"{seen}; add --label {typed} (in Python: label={typed!r}) to take it as labels")
             break
     return found

@@ -49,7 +49,7 @@ def read_mnist(path: Path, how: Reading) -> Raw:
             files[place] = file
     prefixes = sorted({place.prefix for place in files})
     if not files:
-        raise DataError(f"{path}: train-images-idx3-ubyte(.gz) is missing; {of_directory(path)}")
+        raise DataError(f"{path}: {of_directory(path)}")
     if len(prefixes) > 1:
         names = ", ".join(prefix or "(no prefix)" for prefix in prefixes)
         named = next(filter(None, prefixes))

@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -73,6 +74,17 @@ class Reading:
             whole_number("trials", self.trials, 1)
         if self.image is not None:
             object.__setattr__(self, "image", picture_size(self.image))
+
+
+def reading(function: str, how: dict) -> Reading:
+    """Return the settings in these keyword arguments of a function. Raises TypeError for an unknown one, as Python does."""
+    known = [one.name for one in fields(Reading)][:-1]      # `older` is for old runs only
+    unknown = [name for name in how if name not in (*known, "older")]
+    if unknown:
+        alike = get_close_matches(unknown[0], known, 1)
+        also = f" Did you mean {alike[0]}?" if alike else ""
+        raise TypeError(f"{function} has no keyword argument {unknown[0]!r}; it has {', '.join(known)}.{also}")
+    return Reading(**how)
 
 
 def separator_of(word: str) -> str | None:

@@ -19,6 +19,7 @@ TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # lines that decide separator, header and text columns
 MOST_NAMED = 6                                              # columns named in a message
+SEVERAL = 5                                                 # fewest rows at which text that never repeats may name them
 
 Line = tuple[int, str]                                      # its number, from 1, and its text
 
@@ -184,6 +185,7 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
 
 def listed(names: tuple[str, ...] | list[str]) -> str:
     """Return the first names and the last one, in words."""
+    names = [name or "(no name)" for name in names]
     return ", ".join(names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], "...", names[-1]])
 
 
@@ -193,6 +195,12 @@ def typed_name(i: int, names: tuple[str, ...]) -> str | int:
 
 
 ENDS = "Remove the separators at the ends of lines: "
+COMPLETE = " Correct the line, or leave the row out."
+
+
+def ragged(line: int, cells: int, width: int) -> str:
+    """Return the message about a line with another number of cells than the first line."""
+    return f"line {line} has {cells} cell{'s' * (cells != 1)}; the first line has {width}."
 
 
 def refuse_shape(first: list[Line], header: int, separator: str, path: Path) -> None:
@@ -203,9 +211,8 @@ def refuse_shape(first: list[Line], header: int, separator: str, path: Path) -> 
         raise Damaged(f"every line ends with a separator. {ENDS}{filtered(path, ends)}")
     number, line = first[header]
     if len(cells_of(line, separator)) != len(cells_of(first[0][1], separator)):
-        also = f" It ends with a separator. {ENDS}{filtered(path, ends)}" if line.endswith(separator) else ""
-        raise Damaged(f"line {number} has {len(cells_of(line, separator))} cells, the first line "
-                      f"{len(cells_of(first[0][1], separator))}.{also}")
+        also = f" It ends with a separator. {ENDS}{filtered(path, ends)}" if line.endswith(separator) else COMPLETE
+        raise Damaged(ragged(number, len(cells_of(line, separator)), len(cells_of(first[0][1], separator))) + also)
     if not header or len(first) < 3:
         return
     second, third = (cells_of(text, separator) for _, text in first[1:3])
@@ -243,17 +250,25 @@ def text_remedy(
     """Return how to use one column of text as labels, and how to leave the others out."""
     width, quotes = len(cells_of(first[0][1], separator)), any('"' in line for _, line in first)
 
-    def leave_out(columns: list[int]) -> str:
+    def leave_out(columns: list[int], what: str = "") -> str:
         command = "" if quotes else without_columns(path, separator, columns, width)
-        return f"leave {'it' if len(columns) == 1 else 'them'} out" + (f": {command}" if command else ".")
+        return f"leave {what or ('it' if len(columns) == 1 else 'them')} out" + (f": {command}" if command else ".")
 
     if label is not None:                                   # there are labels already
         left = label - sum(i < label for i in text)
         return f"With --label {typed_name(label, names) if names else left}, {leave_out(text)}"
-    typed = typed_name(text[0], names)
-    if len(text) == 1:
-        return f"If it holds the classes, add --label {typed} (in Python: label={typed!r}); else {leave_out(text)}"
-    return f"To use the first of them as classes, add --label {typed}; as for the rest, {leave_out(text[1:])}"
+    rows = [cells_of(line, separator) for _, line in first[bool(names) :]]
+    different = [len({row[i] for row in rows if i < len(row)}) for i in text]
+    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # names of rows differ more than classes
+    others = [i for i in text if i != classes]
+    if others:
+        left = classes - sum(i < classes for i in others)
+        use = f"To use column {repr(names[classes]) if names else classes} as classes, add --label "
+        return f"{use}{typed_name(classes, names) if names else left}, and {leave_out(others, 'the other text')}"
+    typed = typed_name(classes, names)
+    names_of_rows = len(rows) >= SEVERAL and min(different) == len(rows)
+    other = "if it names the rows, as it seems," if names_of_rows else "else"
+    return f"If it holds the classes, add --label {typed} (in Python: label={typed!r}); {other} {leave_out(text)}"
 
 
 def feature_lines(
@@ -269,8 +284,8 @@ def feature_lines(
         else:
             cells = line.split(separator)
         if len(cells) != width:
-            end = " It ends with a separator." if not cells[-1].strip() else ""
-            raise Damaged(f"line {place[0]} has {len(cells)} cells, the first line {width}.{end}")
+            also = " It ends with a separator." if not cells[-1].strip() else COMPLETE
+            raise Damaged(ragged(place[0], len(cells), width) + also)
         if label is not None:
             labels.append(cells.pop(label).strip())
             if not labels[-1]:

@@ -38,7 +38,7 @@ def evidence_for(vae: VAE, x: NDArray) -> Evidence:
     return Evidence(bounds.iw_bound, bounds.iw_bound_se, weights=WEIGHTS)
 
 
-def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None) -> str:
+def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None, step: int = 1) -> str:
     """Return the page as text.
 
     Parameters
@@ -51,9 +51,11 @@ def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None)
         Name of the run.
     evidence : Evidence, optional
         Results for the held-out rows, if they are known: computing them takes most of the time.
+    step : int
+        The rows of `data` are every step-th of all held-out rows; the page says so.
     """
     vae.check_noise()
-    page = content(vae, data, evidence or evidence_for(vae, data.test_x)) | {"title": title}
+    page = content(vae, data, evidence or evidence_for(vae, data.test_x)) | {"title": title, "step": step}
     facts = json.dumps(page, separators=(",", ":")).replace("<", "\\u003c") # or "</script>" ends it early
     parts = {"title": html.escape(title), "style": part("page.css"), "script": part("page.js"), "content": facts}
     return re.sub("{{(title|style|script|content)}}", lambda found: parts[found[1]], part("page.html"))

@@ -44,9 +44,9 @@ def explore_command(options: argparse.Namespace) -> int:
     out = options.out or run.path / FILE
     must_be_free("--out", "a new file", [out], options.overwrite or options.out is None)
     runs.make_directory(out.parent, "the directory of --out")
-    data = rows_of(data_of(run, options.data), options.rows)
+    data, step = rows_of(data_of(run, options.data), options.rows)
     say(options, f"integrating over z for {len(data.test_x)} held-out data points; fewer with --rows N")
-    page = build(run.vae, data, run.path.resolve().name, evidence_for(run.vae, data.test_x))
+    page = build(run.vae, data, run.path.resolve().name, evidence_for(run.vae, data.test_x), step)
     with write_atomically(out, "w") as file:
         file.write(page)
     document = {"file": str(out), "bytes": len(page.encode()), "rows": len(data.test_x)}
@@ -55,12 +55,12 @@ def explore_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def rows_of(data: "Dataset", rows: int | None) -> "Dataset":
-    """Return the data with the held-out rows to show: the first `rows` or, by default, at most 500, evenly spaced."""
+def rows_of(data: "Dataset", rows: int | None) -> tuple["Dataset", int]:
+    """Return the data with the held-out rows to show, and their step: the first `rows`, or at most 500, evenly spaced."""
     from dataclasses import replace
 
     from minivae.explorer.build import ROWS
 
     if rows is None:
-        return data.few(ROWS)
-    return replace(data, test_x=data.test_x[:rows], test_y=None if data.test_y is None else data.test_y[:rows])
+        return data.few(ROWS), data.step(ROWS)
+    return replace(data, test_x=data.test_x[:rows], test_y=None if data.test_y is None else data.test_y[:rows]), 1

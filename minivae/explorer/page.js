@@ -679,8 +679,8 @@ function makeLegend() {
 function introduce() {
   const kind = {1: "one number", 2: "two numbers"}[J] || `${J} numbers`;
   $("about").textContent = `A variational autoencoder gives each data point x a code z of ${kind}. Here are the codes of ${N} ` +
-    `held-out data points of ${content.data}${labels && J === 2 ? ", each drawn as its class" : ""}, ` +
-    "and what the decoder makes of any code.";
+    `held-out data points of ${content.data}${labels && J === 2 ? ", each drawn as its class" : ""}, and what the decoder makes of any code. ` +
+    `Data point k is row ${content.step === 1 ? "" : `${content.step} × `}k of the held-out data, counted from 0.`;
   $("code-words").textContent = `What the model uses to describe x: ${kind}. Dashed ${J === 1 ? "lines" : "circles"}: the prior ` +
     `has ${J === 1 ? "68, 95 and 99.7" : "39, 86 and 99"} % of its codes within 1, 2 and 3.`;
   if (J > 2) $("code-words").textContent = `What the model uses to describe x: ${kind}.`;

@@ -321,12 +321,14 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     axes.locator_params(integer=True, nbins=8)
     inside = f"{percent(mass_in_circles(mu, log_var))} of q(z)"
-    finding = f"The aggregate posterior q(z) is {number(rates.marginal_kl)} nats from the prior"
+    estimate = f"{rates.marginal_kl:.3f} \u00b1 {rates.surgery_se:.3f}"
+    finding = f"The aggregate posterior q(z) is {estimate} nats from the prior"
+    negative = " An estimate can be negative, a KL cannot." * (rates.marginal_kl < 0)
     caption = (
         f"q(z) is the mean of q(z|x) over {len(x)} data points. Dark and light: the smallest regions with "
         f"{unbroken(percent(MASSES))} of q(z). Dashed circles, radius 1, 2 and 3, contain {percent(MASS_WITHIN)} of the "
         f"prior and {inside}. Rate {number(rates.kl)} = mutual information {number(rates.mutual_information)} + "
-        f"KL( q(z) \u2016 p(z) ) {number(rates.marginal_kl)}."
+        f"KL( q(z) \u2016 p(z) ) {number(rates.marginal_kl)}, both estimated from draws; \u00b1: standard error.{negative}"
     )
     explain(figure, finding, caption)
     return figure, (

@@ -35,9 +35,9 @@ def sample_sheet(data: Dataset, rng: np.random.Generator, n: int = 100) -> Drawn
         what = draw_tiles(axes, x, data.image_shape, names)
     else:
         what = draw_rows(axes, x, names)
-    about = "" if data.about is None else data.about.line()
-    explain(figure, f"{n} of {len(data.train_x):,} training rows", f"{what} {about}.")
-    return figure, f"{n} training rows. {what} {about}."
+    about = "" if data.about is None else f" Data: {data.about.line().removeprefix('read ')}."
+    explain(figure, f"{n} of {len(data.train_x):,} training rows", f"{what}{about}")
+    return figure, f"{n} training rows. {what}{about}"
 
 
 def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class] | None) -> str:

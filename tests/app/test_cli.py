@@ -331,6 +331,18 @@ def test_importing_minivae_takes_at_most_30_ms_more_than_numpy():
     assert min(float(run.stdout) for run in runs_of_it) < 0.030
 
 
+@pytest.mark.parametrize("words", [["sample", Path("no run"), "-n", 3], "sample 'no run' -n 3"], ids=["list", "text"])
+def test_main_takes_numbers_and_paths_and_a_whole_command_line(words, capsys):
+    assert cli.main(words) == 2 and "a run; got no run. Make one" in capsys.readouterr().err
+
+
+def test_many_unknown_arguments_are_not_all_printed(capsys):
+    assert cli.main(["data", *(f"{i}.png" for i in range(1000))]) == 2
+    message = capsys.readouterr().err
+    assert message.endswith("unrecognized arguments: 1.png 2.png 3.png and 996 more. Name their directory instead.\n")
+    assert cli.main(["data", "a", "b"]) == 2 and capsys.readouterr().err.endswith("unrecognized arguments: b\n")
+
+
 def test_one_blas_thread_is_used_unless_the_user_set_it(tmp_path):
     code = "import os, sys; from minivae.app import cli; cli.use_one_thread(); print(os.environ.get('OPENBLAS_NUM_THREADS'))"
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")

@@ -337,7 +337,16 @@ def test_aggregate_figure_has_prior_circles_and_the_marginal_kl():
     rates, (drawn, alt) = measured().rates, figure("aggregate")
     axes, = drawn.axes
     assert sorted(patch.radius for patch in axes.patches) == [1, 2, 3]
-    assert axes.get_aspect() == 1 and f"{style.number(rates.marginal_kl)} nats from the prior" in alt
+    estimate = f"{rates.marginal_kl:.3f} \u00b1 {rates.surgery_se:.3f}"
+    assert axes.get_aspect() == 1 and f"{estimate} nats from the prior" in alt and estimate in drawn.get_suptitle()
+    assert "estimated from draws" in drawn.get_supxlabel().replace("\n", " ") and "negative" not in drawn.get_supxlabel()
+
+
+def test_negative_marginal_kl_is_explained_in_the_figure():
+    vae, digits, _ = trained()
+    drawn, _ = evidence.aggregate(vae, digits.test_x[:9], measured().rates._replace(marginal_kl=-0.02, surgery_se=0.03))
+    assert "\u22120.020 \u00b1 0.030 nats" in drawn.get_suptitle()
+    assert "An estimate can be negative, a KL cannot." in " ".join(drawn.get_supxlabel().split())
 
 
 @pytest.mark.parametrize("name", evidence.NAMES)

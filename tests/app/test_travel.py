@@ -82,6 +82,16 @@ def test_moved_data_are_named_with_an_option_and_then_found(tmp_path, capsys):
     assert needs_data(run) == [0, 0, 0]                     # the resumed run stores the new path
 
 
+def test_other_kind_of_data_is_refused_with_the_settings_of_the_run(tmp_path, capsys):
+    table = tmp_path / "a.csv"
+    table.write_text("kind,a\n" + "cat,1\ndog,0\n" * 20)
+    train = ["train", "--data", str(table), "--label", "kind", "--epochs", "1", "--hidden", "4", "-q", "--no-explorer"]
+    assert cli.main([*train, "--out", str(tmp_path / "run")]) == 0
+    (tmp_path / "b.csv").write_text("a\n" + "1\n0\n" * 20)
+    assert cli.main(["evaluate", str(tmp_path / "run"), "--data", str(tmp_path / "b.csv")]) == 2
+    assert "The run was trained with --label kind: PATH must hold data of the same kind." in capsys.readouterr().err
+
+
 def test_other_data_are_refused_by_their_fingerprint(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     np.savez(tmp_path / "other.npz", x=pictures(seed=1))

@@ -152,7 +152,8 @@ def test_layer_widths_are_returned_as_a_tuple_of_ints(good):
 
 @pytest.mark.parametrize("bad", [3, "3", b"3", None, 3.5, np.array(3)])
 def test_layer_widths_must_be_a_sequence(bad):
-    words = "hidden", "a tuple of layer widths", repr(bad), "hidden=(128,)"
+    width = bad if str(bad) == "3" else 128                 # the width that was meant, if that is known
+    words = "hidden", "a tuple of layer widths", repr(bad), f"hidden=({width},)"
     refused(lambda: checks.sizes("hidden", bad), *words)
 
 

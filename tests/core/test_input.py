@@ -162,12 +162,13 @@ def test_drawing_methods_refuse_anything_but_a_generator(bad):
 BAD_SETTINGS = [
     ("features", 0, "a whole number >= 1", "features=1"),
     ("features", 3.0, "a whole number >= 1", "features=1"),
+    ("features", np.zeros((9, 4)), "a whole number >= 1", "features=4"),
     ("features", "3", "a whole number >= 1", "features=1"),
     ("latent", 0, "a whole number >= 1", "latent=1"),
     ("latent", True, "a whole number >= 1", "latent=1"),
     ("latent", None, "a whole number >= 1", "latent=1"),
-    ("hidden", 128, "a tuple of layer widths", "hidden=(128,)"),
-    ("hidden", "128", "a tuple of layer widths", "hidden=(128,)"),
+    ("hidden", 64, "a tuple of layer widths", "hidden=(64,)"),
+    ("hidden", "64", "a tuple of layer widths", "hidden=(64,)"),
     ("hidden", b"128", "a tuple of layer widths", "hidden=(128,)"),
     ("hidden", None, "a tuple of layer widths", "hidden=(128,)"),
     ("hidden", (3, 0), "a whole number >= 1", "hidden=(128,)"),
@@ -188,7 +189,9 @@ BAD_SETTINGS = [
     ("objective", "vae", "one of elbo, iwae", "spelling"),
     ("likelihood", "bernoulli", "a Likelihood", "Bernoulli()"),
     ("likelihood", Bernoulli, "a Likelihood", "Bernoulli()"),
-    ("likelihood", Gaussian, "a Likelihood", "Bernoulli()"),
+    ("likelihood", Gaussian, "a Likelihood", "likelihood=Gaussian('optimal')"),
+    ("likelihood", "gaussian", "a Likelihood", "likelihood=Gaussian('optimal')"),
+    ("likelihood", "Binomial", "a Likelihood", "likelihood=Binomial(n)"),
     ("likelihood", None, "a Likelihood", "Bernoulli()"),
     ("dtype", np.float16, "float32 or float64", "float64"),
     ("dtype", int, "float32 or float64", "float64"),
@@ -209,7 +212,7 @@ BAD_SETTINGS = [
 @pytest.mark.parametrize("name, bad, rule, remedy", BAD_SETTINGS, ids=lambda value: repr(value)[:20])
 def test_bad_settings_of_a_model_are_refused(name, bad, rule, remedy):
     settings = {"features": 3, "rng": np.random.default_rng(0), name: bad}
-    got = "" if name in ("hidden", "dtype", "data_mean") else repr(bad)[:20]
+    got = "" if name in ("hidden", "dtype", "data_mean") or isinstance(bad, np.ndarray) else repr(bad)[:20]
     refused(lambda: VAE.init(**settings), name, rule, got, remedy)
 
 

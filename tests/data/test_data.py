@@ -274,7 +274,7 @@ def test_csv_comment_is_skipped_only_if_it_fills_the_line(tmp_path):
     (tmp_path / "a.csv").write_text("\n".join(["# two columns", *rows]))
     assert len(data.load(str(tmp_path / "a.csv")).train_x) == 8
     (tmp_path / "a.csv").write_text("\n".join([*rows, "0,1 # 0.5,0.5"]))
-    with pytest.raises(DataError, match=r"a\.csv: line 11 has 3 cells, the first line 2"):
+    with pytest.raises(DataError, match=r"a\.csv: line 11 has 3 cells; the first line has 2"):
         data.load(str(tmp_path / "a.csv"))
 
 

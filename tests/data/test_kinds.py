@@ -154,7 +154,7 @@ REFUSED = {
     "one row": (lambda p: write(p / "a.csv", "1,0\n"), {}, "at least 5 rows"),
     "missing number": (lambda p: write(p / "a.csv", "a,b\n1,0\n,1\n"), {}, "line 3: column 'a' is empty: a missing number"),
     "NA": (lambda p: write(p / "a.csv", "a,b\n1,0\n1,NA\n"), {}, "line 3: column 'b' is 'NA': a missing number"),
-    "ragged": (lambda p: write(p / "a.csv", "1,0\n1,1,1\n"), {}, "line 2 has 3 cells, the first line 2"),
+    "ragged": (lambda p: write(p / "a.csv", "1,0\n1,1,1\n"), {}, "line 2 has 3 cells; the first line has 2"),
     "missing label": (lambda p: write(p / "a.csv", "a,1\nb,0\n,1\n"), {"label": 0}, "line 3: its label is missing"),
     "latin1": (lambda p: write(p / "a.csv", "größe,b\n1,0\n".encode("latin1")), {}, "not in UTF-8.*iconv -f latin1"),
     "utf-16": (lambda p: write(p / "a.csv", "a,b\n1,0\n".encode("utf-16")), {}, "UTF-16.*iconv -f utf-16"),
@@ -198,7 +198,7 @@ REFUSED = {
     "IDX labels": (lambda p: write(p / "train-labels-idx1-ubyte", idx(Y.astype(np.uint8))), {}, "labels\\?"),
     "other directory": (lambda p: savez(p / "a.npz", x=TABLE) and str(p), {}, r"--data .*a\.npz"),
     "two text columns": (lambda p: write(p / "a.csv", "a,kind,colour\n" + "0,cat,red\n1,dog,red\n" * 9), {},
-                         "'kind', 'colour' hold text.*add --label kind; .*cut -d, -f1-2 < "),
+                         "'kind', 'colour' hold text.*add --label kind, .*cut -d, -f1-2 < "),
     "text beside the labels": (lambda p: write(p / "a.csv", "0,cat,red\n1,dog,red\n" * 9), {"label": 2},
                                "With --label 1, leave it out: cut -d, -f1,3 < "),
     "another case": (lambda p: write(p / "a.csv", "a,Kind\n" + "0,cat\n1,dog\n" * 9), {"label": "kind"},
@@ -426,7 +426,13 @@ class Frame:
 
     def __array__(self, dtype=None, copy=None):
         kinds = {column.dtype.kind for column in self.held}
-        return np.stack([column.astype(object if "U" in kinds else float) for column in self.held], axis=1)
+        return np.stack([column.astype(object if kinds & {"U", "O"} else float) for column in self.held], axis=1)
+
+    def __getitem__(self, name):
+        return self.held[self.columns.index(name)]
+
+    def drop(self, columns):
+        return Frame(**{name: column for name, column in zip(self.columns, self.held) if name not in columns})
 
     def select_dtypes(self, kind):
         return Frame(**{name: column for name, column in zip(self.columns, self.held) if column.dtype.kind in "buif"})
@@ -444,10 +450,48 @@ def test_data_frames_of_numbers_are_accepted_by_their_values():
     read = data.from_arrays(frame, NAMES.tolist())
     assert read.train_x.shape == (32, 2) and read.classes == ("a dog", "cat")
     assert data.Dataset("x", frame, frame).train_x.shape == (40, 2)
-    with pytest.raises(ValueError, match="DataFrame whose columns c hold no numbers.*select_dtypes") as refused:
-        data.from_arrays(text := Frame(a=Y, c=NAMES))
-    assert "df.select_dtypes('number')" in str(refused.value)
+    text = Frame(a=Y, c=NAMES)
+    with pytest.raises(ValueError, match=r"columns c hold no numbers.*df\.drop\(columns=\['c'\]\).*add label='ITS NAME'"):
+        data.from_arrays(text)
+    assert len(data.from_arrays(text.drop(columns=["c"])).train_x) == 32
+    with pytest.raises(ValueError, match=r"columns b, c, d, e, f hold no numbers.*df\.select_dtypes\('number'\)"):
+        data.from_arrays(text := Frame(a=Y, **dict.fromkeys("bcdefg", NAMES)))
     assert len(data.from_arrays(text.select_dtypes("number")).train_x) == 32
+
+
+@pytest.mark.parametrize("label", ["kind", -1, 1])
+def test_label_names_a_column_of_a_data_frame(label):
+    frame = Frame(a=TABLE[:, 0], kind=NAMES)
+    for read in (data.from_arrays(frame, label=label), data.from_arrays(frame, test_x=frame, label=label)):
+        assert read.train_x.shape[1] == 1 and read.classes == ("a dog", "cat") and not read.about.notes
+    with pytest.raises(ValueError, match="test_x must be a DataFrame with the column 'kind'"):
+        data.from_arrays(frame, test_x=TABLE[:, :1], label=label)
+
+
+def test_data_frames_of_objects_and_missing_numbers_have_remedies_that_work():
+    numbers = np.array([*range(39), "3"], object)
+    with pytest.raises(ValueError, match=r"a DataFrame of objects. Convert it: df\.astype\(float\)"):
+        data.from_arrays(Frame(a=numbers))
+    with pytest.raises(ValueError, match=r"columns a have missing numbers.*df\.dropna\(\)\.astype\(float\)"):
+        data.from_arrays(Frame(a=np.where(Y, None, numbers), b=Y))
+    with pytest.raises(ValueError, match="missing labels"):
+        data.from_arrays(TABLE, np.where(Y, None, NAMES))
+    with pytest.raises(ValueError, match=r"got a Dataset. Give its rows, \.test_x"):
+        VAE.init(np.random.default_rng(0), 9).encode(data.from_arrays(TABLE))
+
+
+def test_index_of_a_data_frame_is_warned_of_in_its_own_words():
+    note, = data.from_arrays(Frame(a=np.arange(40), b=TABLE[:, 0])).about.notes
+    assert "counts the rows, 0 to 39, and the model is trained on it; to leave it out: df.iloc[:, 1:]" in note
+
+
+@pytest.mark.parametrize("call", [data.from_arrays, data.load])
+def test_unknown_keyword_of_reading_names_the_function_and_the_known_ones(call):
+    with pytest.raises(TypeError, match=rf"data\.{call.__name__} has no keyword argument 'lable'; it has label, .*trials\. "
+                                        "Did you mean label\\?"):
+        call(TABLE if call is data.from_arrays else "digits", lable=0)
+    with pytest.raises(TypeError, match="no keyword argument 'sep'; it has label, delimiter.*trials[.]$"):
+        call(TABLE if call is data.from_arrays else "digits", sep=";")
 
 
 def test_wrong_objects_are_refused_with_a_call_that_works():

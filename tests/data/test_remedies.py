@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivae import runs
+from minivae import data, runs
 from minivae.app import cli
 from minivae.app import train as app_train
 from minivae.app.run_data import data_of
@@ -53,6 +53,19 @@ def mnist(*prefixes, left=(), room="d"):
                     if f"{part}-{kind}" not in left:
                         write(Path(room) / f"{prefix}{part}-{kind}-idx{array.ndim}-ubyte.gz", idx(array))
         return room.split("/")[0]
+
+    return make
+
+
+def photographs(*rooms):
+    """Write pictures of two kinds into directories: bright on the left or on the right."""
+    def make():
+        image = pytest.importorskip("PIL.Image")            # a part of every matplotlib
+        for i, picture in enumerate(GREY):
+            room = Path("d", rooms[i % len(rooms)])
+            room.mkdir(parents=True, exist_ok=True)
+            image.fromarray(picture).save(room / f"{i}.{('PNG', 'jpg')[i // 2 % 2]}")
+        return "d"
 
     return make
 
@@ -126,6 +139,13 @@ TABLE_OF_REMEDIES = {
     "fractions as labels": (npz(x=TABLE, y=TABLE[:, 0]), "", [LINES]),
     "labels of rows": (npz(x_train=TABLE, y_train=TABLE, x_test=TABLE[:9], y_test=TABLE[:9]), "", [LINES]),
     "every row a class": (npz(x=TABLE, y=np.arange(60)), "", [LINES]),
+    "names of rows": (text("a.csv", lines("gene,a,b", lambda i, row: f"g{i},{row}")), "", [rf"names the rows, .*: {SHELL}"]),
+    "names of rows beside classes": (text("a.tsv", lines("cell,kind,a,b", lambda i, row: f"c{i},{KIND[i]},{row}")
+                                          .replace(",", "\t")), "", [rf"To use column 'kind' .*{OPTIONS}.*: {SHELL}"]),
+    "ragged": (text("a.csv", csv_of(TABLE) + "1,1\n"), "", [ROW]),
+    "pictures": (photographs("."), "", [LINES]),
+    "pictures of classes": (photographs("cat", "dog"), "", [LINES]),
+    "one picture of many": (lambda: photographs("cat")() + "/cat/0.PNG", "", [LINES]),
     "json": (text("a.json", json.dumps(TABLE.tolist())), "", [LINES]),
     "json, packed": (text("a.json.gz", json.dumps(TABLE.tolist())), "", [LINES]),
     "arff": (text("a.arff", f"@relation a\n{csv_of(TABLE)}"), "", [SHELL]),
@@ -208,6 +228,17 @@ def test_followed_remedy_trains_and_finds_the_structure(kind, room, capsys):
         path, options = followed(found, path, options)
     assert trained(path, options) == 0, capsys.readouterr().err
     assert most_active() > ACTIVE
+
+
+@pytest.mark.parametrize("rooms, classes", [([""], None), (["cat", "dog"], ("cat", "dog")), (["train/cat", "train/dog"], 2)])
+def test_converted_pictures_are_all_there_with_their_classes(room, capsys, rooms, classes):
+    assert trained(path := photographs(*rooms)(), []) == 2
+    message = capsys.readouterr().err.rstrip()
+    assert "it seems to be a directory of pictures" in message and "missing" not in message
+    path, _ = followed(re.search(LINES, message, re.DOTALL), path, [])
+    read = data.load(path)
+    assert path == "d-converted.npz" and read.about.train + read.about.held_out == 60 and read.about.image_shape == (28, 28)
+    assert read.about.classes == (("cat", "dog") if classes else None)
 
 
 def test_wrong_remedy_leaves_every_latent_dimension_inactive(room):

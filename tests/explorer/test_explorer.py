@@ -181,7 +181,8 @@ def measure_few(patch):
 
 def test_train_writes_the_explorer_among_its_files(run):
     page = run / "explorer.html"
-    assert len(content_of(page.read_text("utf-8"))["labels"]) == 10    # of 355, evenly spaced
+    found = content_of(page.read_text("utf-8"))
+    assert len(found["labels"]) == 10 and found["step"] == 36           # of 355, evenly spaced
     assert json.loads((run / "results.json").read_text())["explorer"] == str(page)
 
 
@@ -205,6 +206,7 @@ def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, 
     assert cli.main(command) == 0
     document = json.loads(capsys.readouterr().out)
     page = Path(document["file"]).read_text("utf-8")
+    assert content_of(page)["step"] == 1                    # the first rows
     assert document["rows"] == 5 == len(unpacked(content_of(page)["x"])) and document["bytes"] == len(page.encode())
     assert cli.main(command) == 2 and "--overwrite" in capsys.readouterr().err
     assert cli.main([*command, "--overwrite"]) == 0 and cli.main(["explore", str(run), "--rows", "0"]) == 2
