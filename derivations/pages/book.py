@@ -1,6 +1,6 @@
 """The book: the whole ledger as one HTML page that needs no network; only its search needs a script.
 
-Every link is computed. `book` raises BrokenPage for a dead link, and ValueError for an unknown command of LaTeX.
+Every link is computed. `book` raises BrokenPage for a dead link and for an unknown command of LaTeX.
 """
 
 import re
@@ -15,6 +15,7 @@ from derivations.figures.inline import as_address
 from derivations.pages import book_entry, book_study, errata
 from derivations.pages.book_code import Targets, code, dotted, helpers, unwrapped
 from derivations.pages.book_entry import Around, badge
+from derivations.pages.book_text import prose
 from derivations.pages.errata import DIGITS, LISTS, Erratum
 from derivations.pages.glossary import MEANINGS
 from derivations.pages.html import Html, checked, link, listed, markup, scrolling, tag
@@ -27,6 +28,7 @@ from minivae import __version__
 from minivae.museum.exhibits import bugs
 
 HERE = Path(__file__).parent
+SECTION = re.compile(r'<h3 id="([^"]*)"[^>]*>(.*?)</h3>')
 AUTHORS = {                                                 # source: author, title of the text
     "odaibo": 'Stephen G. Odaibo, "Tutorial: Deriving the Standard Variational Autoencoder (VAE) Loss Function" (2019)',
     "lm": 'LM, "Variational AutoEncoder", lecture notes',
@@ -60,7 +62,7 @@ def book(items: list[Judged], draws: int, seed: int) -> str:
 def chapter(name: str, title: str, *inside: Html) -> tuple[str, str, Html]:
     """Return the anchor, the title and the text of a chapter."""
     anchor = name.lower().replace(" ", "-")
-    return anchor, title, tag("section", tag("h2", title), *inside, id=anchor)
+    return anchor, title, tag("section", tag("h2", title), *inside, id=anchor, data_words=f"{anchor} {title}")
 
 
 def document(body: Html) -> str:
@@ -139,10 +141,13 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
         f"function that computes both sides. The {sum(counts.values())} verdicts are computed from {draws} random draws "
         f"(seed {seed}) and a few simple points. One side comes from the definition, by a sum or an integral. "
         "The others are typed as printed.",
-        "Left of an entry: its formula, meaning, numbers and faults. Right: its code, and the function of minivae that "
-        "implements it, if there is one. Names in the code are links. Beside an id stand the line in our text of the "
-        "source, such as l.52, and the number that the source prints, such as (6). Sides in square brackets and definitions "
-        "in braces before a formula, are our additions. Our texts are transcriptions: some signs and brackets are lost.",
+        "Left of an entry: its formula, the numbers of all sides at one point, its meaning, its faults. Right: its code. A "
+        "function returns the sides, with the relations between them as texts. A function with the name _ is another form "
+        "of the same entry: a corrected one, or the same side computed by minivae. Names in the code are links.",
+        "Beside an id stand the line in our text of the source, such as text line 52, and the number that the source "
+        "prints, such as (6). Sides in square brackets, and definitions in braces before a formula, are our additions. Our texts are "
+        "transcriptions: some signs and brackets are lost. KL is the Kullback-Leibler divergence, ELBO the evidence lower "
+        "bound. Both are in nats, because log is the natural logarithm.",
         "Cite a row by its address: book.html#odaibo.40 stays the same. To print one chapter, follow its link below, then "
         f"print. Written by derivations {__version__}.",
     )
@@ -155,8 +160,9 @@ def contents(chapters: Iterable[tuple[str, str, Html]]) -> Html:
     """Return the table of contents."""
     lines = []
     for anchor, title, text in chapters:
-        inner = [tag("li", link(id, Html(name))) for id, name in re.findall(r'<h3 id="([^"]*)">(.*?)</h3>', text)]
-        lines.append(tag("li", link(anchor, title), tag("ul", *inner) if inner else ""))
+        inner = [tag("li", link(id, Html(name))) for id, name in SECTION.findall(text)]
+        author = tag("small", f" {AUTHORS[anchor]}") if anchor in AUTHORS else ""
+        lines.append(tag("li", link(anchor, title), author, tag("ul", *inner) if inner else ""))
     return tag("nav", tag("h2", "Contents"), tag("ol", *lines), aria_label="contents")
 
 
@@ -183,7 +189,7 @@ def erratum(one: Erratum) -> Html:
                   aria_label=f"form that holds for {one.row.id}")] if one.row.repair else []
     return markup(
         tag("dt", ids, " ", badge(one.judgement.verdict)),
-        tag("dd", one.row.fault, tag("p", "Seen at ", tag("code", seen), class_="small"), *better),
+        tag("dd", prose(one.row.fault), tag("p", "Seen at ", tag("code", seen), class_="small"), *better),
     )
 
 
@@ -193,7 +199,8 @@ def source_chapter(source: str, items: list[Judged], around: Around) -> tuple[st
     for item in mine:
         if module_of(item.entry) != section:
             section = module_of(item.entry)
-            parts.append(tag("h3", capital(title_of(section).rstrip(".")), id=section.removeprefix("derivations.")))
+            title = capital(title_of(section).rstrip(".").replace("`", ""))
+            parts.append(tag("h3", title, id=section.removeprefix("derivations."), data_words=f"{section} {title}"))
         parts.append(book_entry.article(item, around))
     return chapter(source, capital(SOURCES[source]), *parts)
 

@@ -6,13 +6,14 @@ from typing import NamedTuple
 from derivations.engine.equation import Entry, Form
 from derivations.engine.judge import Judgement, outside
 from derivations.pages.book_code import Targets, code, unwrapped
+from derivations.pages.book_text import number_texts, numbers_in_line, point_markup, prose
 from derivations.pages.errata import DIGITS
 from derivations.pages.html import Html, link, listed, markup, tag
 from derivations.pages.mathml import math
 from derivations.pages.records import (
     Judged, code_of, fetch, letters, located, sample, shown, sides_at, words_of,
 )  # fmt: skip
-from derivations.pages.terminal import IS, REPAIRED, UNBROKEN, drawn_as, link_text, point_text, value_text
+from derivations.pages.terminal import IS, REPAIRED, drawn_as, link_text
 from derivations.pages.unicode import latex_sides
 from derivations.study import code_map
 
@@ -29,17 +30,33 @@ class Around(NamedTuple):
 
 def article(item: Judged, around: Around) -> Html:
     """Return the entry as an article; its id is the anchor."""
-    entry = item.entry
-    head = tag("h4", link(entry.id, entry.id, class_="id"), " ", badges(item), tag("small", entry.ref, class_="ref"))
-    parts = [*claims(entry), main_formula(item), meanings(item), *assumptions(entry), *faults(item, around.groups)]
+    entry, point = item.entry, shown_point(item)
+    place = tag("small", prose(re.sub(r"(?<=\d) line", ", line", entry.ref)), class_="ref")
+    head = tag("h4", link(entry.id, entry.id, class_="id"), " ", badges(item), place)
+    computed = bool(entry.printed.free or sides_at(shown(entry), point))
+    parts = claims(entry, computed) + (main_formula(item, point) if computed else [])
+    parts += [meanings(item), *assumptions(entry), *faults(item, point, around.groups)]
     parts += [tag("p", "Letters: ", letters_text(entry), class_="small")] if letters(entry) else []
     parts += [picture(around, entry)] if drawn_as(entry) else []
     ids = dict.fromkeys((entry.id, *(row.id for row in entry.rows)))
     if also := [link(anchor, title) for id in ids for anchor, title in around.related.get(id, ())]:
         parts.append(tag("p", "See also: ", listed(also, "; "), class_="small"))
     left, right = tag("div", *parts, class_="left"), tag("div", *implementation(item, around.targets), class_="right")
-    words = f"{entry.id} {words_of(entry)}".replace("\n", " ")
-    return tag("article", head, left, right, id=entry.id, data_words=words)
+    return tag("article", head, left, right, id=entry.id, data_words=searched(item, around))
+
+
+def searched(item: Judged, around: Around) -> str:
+    """Return the text in which the search looks for words: it begins with the id and the formula."""
+    texts = [item.entry.id, words_of(item.entry), item.entry.needs, *letters(item.entry)]
+    texts += [text for one in item.rows for text in (one.verdict, one.row.fault)]
+    name = drawn_as(item.entry)
+    return " ".join([*texts, around.figures[name][1] if name in around.figures else ""]).replace("\n", " ")
+
+
+def shown_point(item: Judged) -> dict:
+    """Return the point whose numbers stand beside the formula: one at which it fails, if a row is at fault."""
+    witnesses = [one.witness for one in item.rows if one.at_witness and one.witness]
+    return witnesses[0] if witnesses else sample(shown(item.entry))
 
 
 def badge(verdict: str) -> Html:
@@ -52,38 +69,30 @@ def badges(item: Judged) -> Html:
     return markup(*(markup(badge(verdict), " ") for verdict in dict.fromkeys(one.verdict for one in item.rows)))
 
 
-def claims(entry: Entry) -> list[Html]:
+def claims(entry: Entry, computed: bool) -> list[Html]:
     """Return the claims of the source, in our words, if the formula is our reading of them."""
     said: dict[str, list[str]] = {}
     for row in entry.rows:
         if row.claim:
-            said.setdefault(row.claim, []).append(row.id.removeprefix(entry.id))
+            said.setdefault(row.claim.replace(f" ({entry.ref})", ""), []).append(row.id.removeprefix(entry.id))
     if not said:
         return []
     rows = sum(map(len, said.values()))
     one = len(said) == 1 and rows == len(entry.rows)
-    parts = [tag("p", text if one else f"({', '.join(which)}) {text}") for text, which in said.items()]
+    parts = [tag("p", "" if one else f"({', '.join(which)}) ", prose(text)) for text, which in said.items()]
     ours = ", ".join(letter for which in said.values() for letter in which)
     reading = "Read here as:" if rows == len(entry.rows) else f"Printed, except our reading of {ours}:"
-    return [*parts, tag("p", reading, class_="small")] if has_sides(entry) else parts
+    return [*parts, tag("p", reading, class_="small")] if computed else parts
 
 
-def has_sides(entry: Entry) -> bool:
-    """Return True if there is something to compute."""
-    return entry.printed.free != [] or sides_at(entry.printed, sample(entry.printed)) != []
-
-
-def main_formula(item: Judged) -> Html:
-    """Return the printed formula, with numbers at a sample point; nothing for a text without numbers."""
+def main_formula(item: Judged, point: dict) -> list[Html]:
+    """Return the printed formula, with numbers at a point unless it uses an undefined letter."""
     entry, form = item.entry, shown(item.entry)
-    if not has_sides(entry):
-        return Html()
-    if form is not entry.printed:                           # a letter is undefined: use the intended form
-        return chain(entry.printed, None, entry.id, names(entry))
-    point = sample(form)
-    where = point_text({symbol.name: point[symbol.name] for symbol in form.inputs}, letters(entry), DIGITS)
-    note = tag("p", f"Numbers at {where}".replace(UNBROKEN, "\u00a0"), class_="small at") if where else ""
-    return markup(chain(form, point, entry.id, names(entry)), note)
+    if form is not entry.printed:
+        return [chain(entry.printed, None, entry.id, names(entry))]
+    where = point_markup({symbol.name: point[symbol.name] for symbol in form.inputs}, letters(entry))
+    note = [tag("p", "Numbers at ", where, class_="small at")] if where else []
+    return [chain(form, point, entry.id, names(entry)), *note]
 
 
 def names(entry: Entry) -> list[str]:
@@ -96,7 +105,7 @@ def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html
     printed, texts = latex_sides(form.latex), []
     if point is not None:
         try:
-            texts = [value_text(side, DIGITS) for side in sides_at(form, point)]
+            texts = number_texts(sides_at(form, point))
         except ValueError as error:
             texts = [f"refused: {error}"]
     if texts and len(texts) != len(printed):                # formula and numbers have different numbers of sides
@@ -120,9 +129,9 @@ def meanings(item: Judged) -> Html:
     """Return verdict and meaning of every row; if there are several rows, each is an anchor."""
     if len(item.rows) == 1:
         (one,) = item.rows
-        return tag("p", one.row.says, id=one.row.id if one.row.id != item.entry.id else False)
+        return tag("p", prose(one.row.says), id=one.row.id if one.row.id != item.entry.id else False)
     rows = (
-        tag("li", tag("b", one.row.id.removeprefix(item.entry.id)), " ", badge(one.verdict), f" {one.row.says}",
+        tag("li", tag("b", one.row.id.removeprefix(item.entry.id)), " ", badge(one.verdict), " ", prose(one.row.says),
             id=one.row.id)
         for one in item.rows
     )
@@ -131,52 +140,44 @@ def meanings(item: Judged) -> Html:
 
 def assumptions(entry: Entry) -> list[Html]:
     """Return the assumption, and the result at points outside it."""
-    parts = [tag("p", tag("b", "Assuming "), entry.needs)] if entry.needs else []
-    refused: dict[str, list[str]] = {}
-    for values in entry.outside:
-        state, where = outside(entry, values).state, f"at {point_text(values, letters(entry), DIGITS)}"
-        if why := refusal(entry, values):
-            refused.setdefault(why, []).append(where)
-            continue
-        result = {"fails": "it fails", "undefined": "it is undefined", "holds": "it holds as well"}[state]
-        parts.append(tag("p", f"Outside this assumption, {where}, {result}:", class_="small"))
-        parts.append(chain(entry.printed, sample(entry.printed) | values, entry.id))
-    texts = (f"Outside this assumption, {' and '.join(points)}, it is undefined: {why}" for why, points in refused.items())
-    return [*parts, *(tag("p", text, class_="small") for text in texts)]
+    parts = [tag("p", tag("b", "Assuming "), prose(entry.needs))] if entry.needs else []
+    if entry.outside:
+        points = (tag("li", *outcome(entry, values)) for values in entry.outside)
+        parts += [tag("p", "Outside this assumption:", class_="small"), tag("ul", *points, class_="small")]
+    return parts
 
 
-def refusal(entry: Entry, values: dict) -> str:
-    """Return why the printed formula has no value outside its assumption; "" if its sides can be shown."""
-    if entry.undefined:
-        return entry.undefined
-    try:
-        sides_at(entry.printed, sample(entry.printed) | values)
-    except ValueError as error:
-        return str(error)
-    return ""
+def outcome(entry: Entry, values: dict) -> list[Html | str]:
+    """Return a point outside the assumption, and the printed formula there: its numbers, or why it has none."""
+    at, where = outside(entry, values), point_markup(values, letters(entry))
+    if at.state == "undefined":
+        why = " ".join((entry.undefined or at.refusal).split())
+        return ["it is undefined at ", where, prose(f": {why}" if why else "")]
+    numbers = numbers_in_line(entry.printed.latex, sides_at(entry.printed, values))
+    return ["it fails at " if at.state == "fails" else "it holds as well at ", where, ": ", tag("code", numbers)]
 
 
-def faults(item: Judged, groups: dict[str, list[str]]) -> list[Html]:
+def faults(item: Judged, point: dict, groups: dict[str, list[str]]) -> list[Html]:
     """Return the faults of an entry, each with both numbers and the form that holds."""
-    return [fault(item.entry, one, groups) for one in item.rows if one.row.fault]
+    return [fault(item.entry, one, point, groups) for one in item.rows if one.row.fault]
 
 
-def fault(entry: Entry, judgement: Judgement, groups: dict[str, list[str]]) -> Html:
+def fault(entry: Entry, judgement: Judgement, point: dict, groups: dict[str, list[str]]) -> Html:
     """Return one fault: its description, a point where the printed form fails, and the form that holds there."""
-    row, known = judgement.row, letters(entry)
-    parts = [tag("p", tag("b", f"{row.id} {IS.get(judgement.verdict, f'is {judgement.verdict}')}. "), row.fault)]
+    row, witness = judgement.row, judgement.witness or {}
+    verdict = IS.get(judgement.verdict, f"is {judgement.verdict}")
+    parts = [tag("p", tag("b", f"{row.id} {verdict}. "), prose(row.fault))]
     printed = "Our reading" if row.claim else "The printed formula"
     if judgement.free:
         are = "is" if len(judgement.free) == 1 else "are"
         parts.append(tag("p", f"{printed} has no value: {' and '.join(judgement.free)} {are} not defined."))
-    elif judgement.at_witness:
-        where = point_text(judgement.witness, known, DIGITS)
-        numbers = link_text(judgement.at_witness, DIGITS)
-        parts.append(tag("p", printed + (f" at {where}: " if where else ": "), tag("code", numbers)))
+    elif judgement.at_witness and witness is not point:
+        where = point_markup(witness, letters(entry))
+        numbers = tag("code", link_text(judgement.at_witness, DIGITS))
+        parts.append(tag("p", printed, [" at ", where] if where else "", ": ", numbers, ", which is false."))
     if row.repair:
-        point = sample(row.repair) | (judgement.witness or {})
-        where = ", at the same point" if judgement.witness and not judgement.free else ""
-        parts += [tag("p", f"{REPAIRED[row.expected]}{where}:"), chain(row.repair, point, entry.id)]
+        where = ", at the same point" if witness and not judgement.free else ""
+        parts += [tag("p", f"{REPAIRED[row.expected]}{where}:"), chain(row.repair, sample(row.repair) | witness, entry.id)]
     if others := [id for id in groups[row.group] if id != row.id]:
         parts.append(tag("p", "The same fault: ", listed(map(link, others)), class_="small"))
     return tag("div", *parts, class_=f"fault {judgement.verdict}")
@@ -185,7 +186,7 @@ def fault(entry: Entry, judgement: Judgement, groups: dict[str, list[str]]) -> H
 def letters_text(entry: Entry) -> Html:
     """Return the letters of an entry with their rules; a letter leads to the index of symbols."""
     known = letters(entry).values()
-    return listed((markup(link(f"symbol.{one.latex}", math(one.latex)), f": {one.rule}") for one in known), "; ")
+    return listed(markup(link(f"symbol.{one.latex}", math(one.latex)), " (", prose(one.rule), ")") for one in known)
 
 
 def picture(around: Around, entry: Entry) -> Html:
@@ -194,7 +195,7 @@ def picture(around: Around, entry: Entry) -> Html:
     if around.first[name] != entry.id:
         return tag("p", "Figure: see ", link(around.first[name]), ".", class_="small")
     address, alt = around.figures[name]
-    return tag("figure", tag("img", src=address, alt=alt, decoding="async"), tag("figcaption", alt))
+    return tag("figure", tag("img", src=address, alt=alt, decoding="async"))
 
 
 def implementation(item: Judged, targets: Targets) -> list[Html]:

@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 from derivations.pages.book_code import hanging
+from derivations.pages.book_text import prose
 from derivations.pages.html import BrokenPage, Html, link, listed, markup, scrolling, tag
 from derivations.pages.records import fetch
 from derivations.study import code_map, questions
@@ -70,7 +71,7 @@ def answer_article(number: int, answer: questions.Answer) -> Html:
     table = tag("table", tag("tr", *(tag("th", title) for title in answer.columns)), *rows)
     head = tag("h4", link(anchor, answer.question, class_="id"))
     rows_of = tag("p", "Rows: ", listed(map(link, answer.ids)), class_="small")
-    return tag("article", head, scrolling(table, answer.question), tag("p", answer.says), rows_of, id=anchor,
+    return tag("article", head, scrolling(table, answer.question), tag("p", prose(answer.says)), rows_of, id=anchor,
                data_words=answer.question, class_="wide")
 
 

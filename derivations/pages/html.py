@@ -11,7 +11,7 @@ class Html(str):
 
 
 class BrokenPage(Exception):
-    """Raised when a page has a dead link, a duplicate id, a picture without an alt text, or a link into the network."""
+    """Raised for a bad formula, a dead link, a duplicate id, a picture without an alt text, a link into the network."""
 
 
 def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:

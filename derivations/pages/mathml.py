@@ -9,7 +9,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from derivations.pages.html import Html
+from derivations.pages.html import BrokenPage, Html
 from derivations.pages.unicode import (
     ACCENTS, BINARY, CLOSE, GREEK, LARGE, LINKS, OPEN, ORDINARY, RELATED, SCRIPT, SPACES, TEXT, TOKEN, WORDS, text_of,
     unicode,
@@ -42,8 +42,11 @@ class Node(NamedTuple):
 @functools.cache
 def math(latex: str, display: bool = False) -> Html:
     """Return a formula as a `math` element, with the formula as text for readers that do not speak MathML."""
-    text, style = html.escape(unicode(latex)), ' display="block"' if display else ""
-    return Html(f'<math alttext="{text}"{style}>{Reader(latex).row()}</math>')
+    style = ' display="block"' if display else ""
+    try:
+        return Html(f'<math alttext="{html.escape(unicode(latex))}"{style}>{Reader(latex).row()}</math>')
+    except ValueError as error:                             # a fault of our page, not of what the user typed
+        raise BrokenPage(str(error)) from error
 
 
 def chunk(markup: str, kind: str = "mrow") -> str:
