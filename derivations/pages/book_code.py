@@ -61,9 +61,14 @@ def names_of(named: Named) -> dict[str, Named]:
     function = None if isinstance(named, Constant) else inspect.unwrap(named)
     module = function.__module__ if function else named.module
     local = function.__code__.co_varnames + function.__code__.co_cellvars if inspect.isfunction(function) else ()
+    return {name: one for name, one in defined(module).items() if name not in local}
+
+
+@functools.cache
+def defined(module: str) -> dict[str, Named]:
+    """Return the constants and functions of a module, by name."""
     values = {name: unwrapped(value) for name, value in vars(sys.modules[module]).items()}
-    functions = {name: value for name, value in values.items() if inspect.isfunction(value)}
-    return {name: one for name, one in (constants(module) | functions).items() if name not in local}
+    return constants(module) | {name: value for name, value in values.items() if inspect.isfunction(value)}
 
 
 def unwrapped(value: object) -> object:
@@ -85,7 +90,7 @@ def source(named: Named) -> str:
 
 def helpers(shown: Iterable[Named], known: Targets) -> list[Named]:
     """Return the functions and constants of our packages that these functions use, directly or through others."""
-    wanted, waiting = set(), list(shown)
+    wanted, waiting = set(), list(dict.fromkeys(shown))
     while waiting:
         named = waiting.pop()
         names = names_of(named)

@@ -212,7 +212,8 @@ def located(function) -> str:
     function = inspect.unwrap(function)
     path = Path(inspect.getsourcefile(function))
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
-    return f"{shown}:{inspect.getsourcelines(function)[1]}"
+    line = function.__code__.co_firstlineno if inspect.isfunction(function) else inspect.getsourcelines(function)[1]
+    return f"{shown}:{line}"
 
 
 def fetch(name: str):
