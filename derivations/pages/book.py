@@ -18,7 +18,7 @@ from derivations.pages.book_entry import Around, badge
 from derivations.pages.book_text import prose
 from derivations.pages.errata import DIGITS, LISTS, Erratum
 from derivations.pages.glossary import MEANINGS
-from derivations.pages.html import Html, checked, link, listed, markup, scrolling, tag
+from derivations.pages.html import Html, checked, grouped, link, listed, markup, note, scrolling, tag
 from derivations.pages.mathml import math
 from derivations.pages.records import Judged, code_of, fetch, letters, module_of
 from derivations.pages.terminal import drawn_as, title_of
@@ -43,7 +43,9 @@ def book(items: list[Judged], draws: int, seed: int) -> str:
     functions, targets = functions_and_targets(items)
     answers = [*(ask() for ask in questions.QUESTIONS), questions.autoencoder_or_vae(questions.train_pair())]
     of_bugs = {bug.name: book_study.changed_functions(bug) for bug in bugs()}
-    around = Around(targets, drawn_figures(), book_study.related(answers, of_bugs), groups(items), first_shown(items))
+    groups = grouped((one.row.group, one.row.id) for item in items for one in item.rows)
+    first = {drawn_as(item.entry): item.entry.id for item in reversed(items)}
+    around = Around(targets, drawn_figures(), book_study.related(answers, of_bugs), groups, first)
     faults = errata.errata(items)
     chapters = [
         *(chapter(name, name, *errata_chapter(faults, name)) for name in LISTS),
@@ -103,24 +105,6 @@ def functions_and_targets(items: list[Judged]) -> tuple[list[code_map.Place], Ta
 def drawn_figures() -> dict[str, tuple[str, str]]:
     """Draw the figures of the sources; each checks its claim."""
     return {name: as_address(*draw()) for name, draw in FIGURES.items()}
-
-
-def first_shown(items: list[Judged]) -> dict[str, str]:
-    """Return the first entry of every figure."""
-    found: dict[str, str] = {}
-    for item in items:
-        if name := drawn_as(item.entry):
-            found.setdefault(name, item.entry.id)
-    return found
-
-
-def groups(items: list[Judged]) -> dict[str, list[str]]:
-    """Return the ids of the rows with the same fault, by the name of their group."""
-    found: dict[str, list[str]] = {}
-    for item in items:
-        for one in item.rows:
-            found.setdefault(one.row.group, []).append(one.row.id)
-    return found
 
 
 # Chapters
@@ -189,7 +173,7 @@ def erratum(one: Erratum) -> Html:
                   aria_label=f"form that holds for {one.row.id}")] if one.row.repair else []
     return markup(
         tag("dt", ids, " ", badge(one.judgement.verdict)),
-        tag("dd", prose(one.row.fault), tag("p", "Seen at ", tag("code", seen), class_="small"), *better),
+        tag("dd", prose(one.row.fault), note("Seen at ", tag("code", seen)), *better),
     )
 
 
@@ -201,7 +185,7 @@ def source_chapter(source: str, items: list[Judged], around: Around) -> tuple[st
             section = module_of(item.entry)
             title = capital(title_of(section).rstrip(".").replace("`", ""))
             parts.append(tag("h3", title, id=section.removeprefix("derivations."), data_words=f"{section} {title}"))
-        parts.append(book_entry.article(item, around))
+        parts.append(book_entry.entry_article(item, around))
     return chapter(source, capital(SOURCES[source]), *parts)
 
 
@@ -224,30 +208,22 @@ def functions_chapter(functions: list[code_map.Place], targets: Targets, of_bugs
 
 def verdicts(items: list[Judged]) -> list[Html]:
     """Return the ids of the rows with each verdict."""
-    found: dict[str, list[str]] = {}
-    for item in items:
-        for one in item.rows:
-            found.setdefault(one.verdict, []).append(one.row.id)
-    used = [verdict for verdict in MEANINGS if verdict in found]
+    found = grouped((one.verdict, one.row.id) for item in items for one in item.rows)
     return [
-        tag("div", tag("h4", verdict), tag("p", MEANINGS[verdict]), tag("p", listed(map(link, found[verdict]), " ")),
+        tag("div", tag("h4", verdict), tag("p", meaning), tag("p", listed(map(link, found[verdict]), " ")),
             id=f"verdict.{verdict}")
-        for verdict in used
+        for verdict, meaning in MEANINGS.items() if verdict in found
     ]  # fmt: skip
 
 
 def symbols(items: list[Judged]) -> Html:
     """Return every letter with its rules, and the entries that use it."""
-    found: dict[str, dict[str, None]] = {}
-    rules: dict[str, dict[str, None]] = {}
-    for item in items:
-        for symbol in letters(item.entry).values():
-            found.setdefault(symbol.latex, {})[item.entry.id] = None
-            rules.setdefault(symbol.latex, {})[symbol.rule] = None
-    order = sorted(found, key=lambda latex: (unicode(latex).strip("()").casefold(), latex))
+    used = [(symbol, item.entry.id) for item in items for symbol in letters(item.entry).values()]
+    ids, rules = grouped((one.latex, id) for one, id in used), grouped((one.latex, one.rule) for one, _ in used)
+    order = sorted(ids, key=lambda latex: (unicode(latex).strip("()").casefold(), latex))
     return tag("dl", *(
-        tag("div", tag("dt", math(latex), tag("small", " ", "; ".join(rules[latex]))),
-            tag("dd", listed(map(link, found[latex]), " ")), id=f"symbol.{latex}")
+        tag("div", tag("dt", math(latex), tag("small", " ", prose("; ".join(rules[latex])))),
+            tag("dd", listed(map(link, ids[latex]), " ")), id=f"symbol.{latex}")
         for latex in order
     ), class_="symbols")  # fmt: skip
 

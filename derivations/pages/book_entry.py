@@ -1,6 +1,7 @@
 """One entry in the book: formula, verdict, meaning, numbers, fault and figure beside its code."""
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from derivations.engine.equation import Entry, Form
@@ -8,7 +9,7 @@ from derivations.engine.judge import Judgement, outside
 from derivations.pages.book_code import Targets, code, unwrapped
 from derivations.pages.book_text import number_texts, numbers_in_line, point_markup, prose
 from derivations.pages.errata import DIGITS
-from derivations.pages.html import Html, link, listed, markup, tag
+from derivations.pages.html import Html, article, grouped, link, listed, markup, note, tag
 from derivations.pages.mathml import math
 from derivations.pages.records import (
     Judged, code_of, fetch, letters, located, sample, shown, sides_at, words_of,
@@ -28,21 +29,20 @@ class Around(NamedTuple):
     first: dict[str, str]                                   # name of a figure: the entry that shows it
 
 
-def article(item: Judged, around: Around) -> Html:
+def entry_article(item: Judged, around: Around) -> Html:
     """Return the entry as an article; its id is the anchor."""
     entry, point = item.entry, shown_point(item)
     place = tag("small", prose(re.sub(r"(?<=\d) line", ", line", entry.ref)), class_="ref")
-    head = tag("h4", link(entry.id, entry.id, class_="id"), " ", badges(item), place)
+    head = markup(link(entry.id, class_="id"), " ", badges(item), place)
     computed = bool(entry.printed.free or sides_at(shown(entry), point))
     parts = claims(entry, computed) + (main_formula(item, point) if computed else [])
     parts += [meanings(item), *assumptions(entry), *faults(item, point, around.groups)]
-    parts += [tag("p", "Letters: ", letters_text(entry), class_="small")] if letters(entry) else []
+    parts += [note("Letters: ", letters_text(entry))] if letters(entry) else []
     parts += [picture(around, entry)] if drawn_as(entry) else []
     ids = dict.fromkeys((entry.id, *(row.id for row in entry.rows)))
     if also := [link(anchor, title) for id in ids for anchor, title in around.related.get(id, ())]:
-        parts.append(tag("p", "See also: ", listed(also, "; "), class_="small"))
-    left, right = tag("div", *parts, class_="left"), tag("div", *implementation(item, around.targets), class_="right")
-    return tag("article", head, left, right, id=entry.id, data_words=searched(item, around))
+        parts.append(note("See also: ", listed(also, "; ")))
+    return article(entry.id, head, parts, implementation(item, around.targets), searched(item, around))
 
 
 def searched(item: Judged, around: Around) -> str:
@@ -50,7 +50,7 @@ def searched(item: Judged, around: Around) -> str:
     texts = [item.entry.id, words_of(item.entry), item.entry.needs, *letters(item.entry)]
     texts += [text for one in item.rows for text in (one.verdict, one.row.fault)]
     name = drawn_as(item.entry)
-    return " ".join([*texts, around.figures[name][1] if name in around.figures else ""]).replace("\n", " ")
+    return " ".join([*texts, around.figures[name][1] if name in around.figures else ""])
 
 
 def shown_point(item: Judged) -> dict:
@@ -71,18 +71,14 @@ def badges(item: Judged) -> Html:
 
 def claims(entry: Entry, computed: bool) -> list[Html]:
     """Return the claims of the source, in our words, if the formula is our reading of them."""
-    said: dict[str, list[str]] = {}
-    for row in entry.rows:
-        if row.claim:
-            said.setdefault(row.claim.replace(f" ({entry.ref})", ""), []).append(row.id.removeprefix(entry.id))
-    if not said:
-        return []
-    rows = sum(map(len, said.values()))
-    one = len(said) == 1 and rows == len(entry.rows)
+    rows = [(row.claim.replace(f" ({entry.ref})", ""), row.id.removeprefix(entry.id)) for row in entry.rows if row.claim]
+    said = grouped(rows)
+    everywhere = len(rows) == len(entry.rows)
+    one = len(said) == 1 and everywhere
     parts = [tag("p", "" if one else f"({', '.join(which)}) ", prose(text)) for text, which in said.items()]
-    ours = ", ".join(letter for which in said.values() for letter in which)
-    reading = "Read here as:" if rows == len(entry.rows) else f"Printed, except our reading of {ours}:"
-    return [*parts, tag("p", reading, class_="small")] if computed else parts
+    ours = ", ".join(letter for _, letter in rows)
+    reading = note("Read here as:" if everywhere else f"Printed, except our reading of {ours}:")
+    return [*parts, reading] if said and computed else parts
 
 
 def main_formula(item: Judged, point: dict) -> list[Html]:
@@ -91,8 +87,7 @@ def main_formula(item: Judged, point: dict) -> list[Html]:
     if form is not entry.printed:
         return [chain(entry.printed, None, entry.id, names(entry))]
     where = point_markup({symbol.name: point[symbol.name] for symbol in form.inputs}, letters(entry))
-    note = [tag("p", "Numbers at ", where, class_="small at")] if where else []
-    return [chain(form, point, entry.id, names(entry)), *note]
+    return [chain(form, point, entry.id, names(entry)), *([note("Numbers at ", where)] if where else [])]
 
 
 def names(entry: Entry) -> list[str]:
@@ -143,7 +138,7 @@ def assumptions(entry: Entry) -> list[Html]:
     parts = [tag("p", tag("b", "Assuming "), prose(entry.needs))] if entry.needs else []
     if entry.outside:
         points = (tag("li", *outcome(entry, values)) for values in entry.outside)
-        parts += [tag("p", "Outside this assumption:", class_="small"), tag("ul", *points, class_="small")]
+        parts += [note("Outside this assumption:"), tag("ul", *points, class_="small")]
     return parts
 
 
@@ -172,14 +167,14 @@ def fault(entry: Entry, judgement: Judgement, point: dict, groups: dict[str, lis
         are = "is" if len(judgement.free) == 1 else "are"
         parts.append(tag("p", f"{printed} has no value: {' and '.join(judgement.free)} {are} not defined."))
     elif judgement.at_witness and witness is not point:
-        where = point_markup(witness, letters(entry))
+        at = point_markup(witness, letters(entry))
         numbers = tag("code", link_text(judgement.at_witness, DIGITS))
-        parts.append(tag("p", printed, [" at ", where] if where else "", ": ", numbers, ", which is false."))
+        parts.append(tag("p", printed, [" at ", at] if at else "", ": ", numbers, ", which is false."))
     if row.repair:
-        where = ", at the same point" if witness and not judgement.free else ""
-        parts += [tag("p", f"{REPAIRED[row.expected]}{where}:"), chain(row.repair, sample(row.repair) | witness, entry.id)]
+        same = ", at the same point" if witness and not judgement.free else ""
+        parts += [tag("p", f"{REPAIRED[row.expected]}{same}:"), chain(row.repair, sample(row.repair) | witness, entry.id)]
     if others := [id for id in groups[row.group] if id != row.id]:
-        parts.append(tag("p", "The same fault: ", listed(map(link, others)), class_="small"))
+        parts.append(note("The same fault: ", listed(map(link, others))))
     return tag("div", *parts, class_=f"fault {judgement.verdict}")
 
 
@@ -193,39 +188,40 @@ def picture(around: Around, entry: Entry) -> Html:
     """Return the figure of an entry; a figure of several entries is shown once."""
     name = drawn_as(entry)
     if around.first[name] != entry.id:
-        return tag("p", "Figure: see ", link(around.first[name]), ".", class_="small")
+        return note("Figure: see ", link(around.first[name]), ".")
     address, alt = around.figures[name]
     return tag("figure", tag("img", src=address, alt=alt, decoding="async"))
 
 
 def implementation(item: Judged, targets: Targets) -> list[Html]:
     """Return the code of the entry: printed form, forms that hold, functions of minivae that are compared with them."""
-    found = {name: one for judgement in item.rows for name, one in judgement.ties}
-    labels: dict[object, list[Html]] = {}
-    for row in item.entry.rows:
+    entry, ties = item.entry, {name: one for judgement in item.rows for name, one in judgement.ties}
+    labels = []
+    for row in entry.rows:
         if row.repair:
-            text = REPAIRED[row.expected] + (f" ({row.id}):" if len(item.entry.rows) > 1 else ":")
-            labels.setdefault(unwrapped(row.repair.function), []).append(tag("p", text, class_="small"))
-    for tie in item.entry.ties:
+            which = f" ({row.id})" if len(entry.rows) > 1 else ""
+            labels.append((unwrapped(row.repair.function), note(f"{REPAIRED[row.expected]}{which}:")))
+    for tie in entry.ties:
+        agrees = "" if tie.name not in ties else " agrees" if ties[tie.name].ok else " disagrees"
         model = link(tie.name, tie.name.removeprefix("minivae."))
-        agrees = "" if tie.name not in found else " agrees" if found[tie.name].ok else " disagrees"
-        text = tag("p", "In the model, ", model, agrees, ":", class_="small")
-        labels.setdefault(unwrapped(tie.function), []).append(text)
-    parts, functions = [], code_of(item.entry)
-    for function in dict.fromkeys(map(unwrapped, functions)):
-        parts += [*labels.get(function, ()), code(function, targets)]
-    return [*parts, tag("p", located(functions[0]), class_="small where")]
+        labels.append((unwrapped(tie.function), note("In the model, ", model, agrees, ":")))
+    labels_of, functions = grouped(labels), dict.fromkeys(map(unwrapped, code_of(entry)))
+    parts = [(*labels_of.get(function, ()), code(function, targets)) for function in functions]
+    return [*parts, where(next(iter(functions)))]
+
+
+def where(function: Callable) -> Html:
+    """Return the file and the line of a function."""
+    return tag("p", located(function), class_="small where")
 
 
 def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[str, str]]) -> Html:
     """Return a function of minivae: the entries that prove it, the entries that it cites, tests, bugs, code."""
     function, short = fetch(place.name), code_map.short(place)
-    parts = []
-    for label, ids in (("Proven by", place.tied), ("States", place.cited)):
-        parts += [tag("p", f"{label} ", listed(map(link, ids)), class_="small")] if ids else []
-    parts += [tag("p", "Held by ", listed(tag("code", test) for test in place.tests), class_="small")] if place.tests else []
-    if bugs:
-        parts.append(tag("p", "Bugs of it: ", listed(link(anchor, title) for anchor, title in bugs), class_="small"))
-    body = tag("div", code(function, targets), tag("p", located(function), class_="small where"), class_="right")
-    head = tag("h4", link(place.name, short, class_="id"))
-    return tag("article", head, tag("div", *parts, class_="left"), body, id=place.name, data_words=f"{short} {place.name}")
+    shown = {
+        "Proven by": map(link, place.tied), "States": map(link, place.cited),
+        "Held by": (tag("code", test) for test in place.tests), "Bugs of it:": (link(*bug) for bug in bugs),
+    }  # fmt: skip
+    parts = [note(f"{label} ", text) for label, each in shown.items() if (text := listed(each))]
+    head, right = link(place.name, short, class_="id"), [code(function, targets), where(function)]
+    return article(place.name, head, parts, right, f"{short} {place.name}")
