@@ -16,12 +16,12 @@ from derivations.pages import book_entry, book_study, errata
 from derivations.pages.book_code import Targets, code, dotted, helpers, unwrapped
 from derivations.pages.book_entry import Around, badge
 from derivations.pages.book_text import prose
-from derivations.pages.errata import DIGITS, LISTS, Erratum
+from derivations.pages.errata import LISTS, Erratum
 from derivations.pages.glossary import MEANINGS
-from derivations.pages.html import Html, checked, grouped, link, listed, markup, note, scrolling, tag
+from derivations.pages.html import Html, checked, grouped, link, listed, markup, scrolling, tag
 from derivations.pages.mathml import math
 from derivations.pages.records import Judged, code_of, fetch, letters, module_of
-from derivations.pages.terminal import drawn_as, title_of
+from derivations.pages.terminal import REPAIRED, drawn_as, title_of
 from derivations.pages.unicode import unicode
 from derivations.study import code_map, compare, questions
 from minivae import __version__
@@ -31,9 +31,9 @@ HERE = Path(__file__).parent
 SECTION = re.compile(r'<h3 id="([^"]*)"[^>]*>(.*?)</h3>')
 AUTHORS = {                                                 # source: author, title of the text
     "odaibo": 'Stephen G. Odaibo, "Tutorial: Deriving the Standard Variational Autoencoder (VAE) Loss Function" (2019)',
-    "lm": 'LM, "Variational AutoEncoder", lecture notes',
+    "lm": '"Variational AutoEncoder", lecture notes',
     "hong": 'Kelvin Hong, "Derivations" (2023)',
-    "cards": 'Machine Learning Research Flashcards, "Auto-Encoding Variational Bayes"',
+    "cards": 'A deck of flashcards on "Auto-Encoding Variational Bayes"',
     "beyond": "Identities that the sources leave out: every hand-written gradient, bounds, exact models",
 }
 
@@ -166,15 +166,13 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
 
 
 def erratum(one: Erratum) -> Html:
-    """Return one fault: its rows, the fault, the numbers."""
-    ids = listed(link(judgement.row.id) for _, judgement in one.rows)
-    seen = errata.witness_text(one.entry, one.judgement, DIGITS)
-    better = [tag("div", "Holds: ", math(one.row.repair.latex), class_="better", tabindex="0", role="group",
-                  aria_label=f"form that holds for {one.row.id}")] if one.row.repair else []
-    return markup(
-        tag("dt", ids, " ", badge(one.judgement.verdict)),
-        tag("dd", prose(one.row.fault), note("Seen at ", tag("code", seen)), *better),
-    )
+    """Return one fault: its rows, what the source says, the fault, the numbers, the form that holds."""
+    entry, row, ids = one.entry, one.row, listed(link(judgement.row.id) for _, judgement in one.rows)
+    said = [tag("p", prose(row.claim))] if row.claim else []
+    holds = [tag("p", f"{REPAIRED[row.expected]}:"), book_entry.chain(row.repair, None, row.id)] if row.repair else []
+    parts = [*said, book_entry.chain(entry.printed, None, row.id), tag("p", prose(row.fault))]
+    parts += [*book_entry.seen(entry, one.judgement), *holds]
+    return markup(tag("dt", ids, " ", badge(one.judgement.verdict)), tag("dd", *parts))
 
 
 def source_chapter(source: str, items: list[Judged], around: Around) -> tuple[str, str, Html]:
@@ -234,11 +232,15 @@ def notation() -> list[Html]:
     sources = list(next(iter(found.values())))
     rows = [tag("tr", tag("th", ""), *(tag("th", SOURCES[source]) for source in sources), tag("th", "minivae"))]
     for quantity, by_source in found.items():
-        shown = [listed((link(one.ids[0], f"{one.text} {len(one.ids)}") for one in by_source[source])) for source in sources]
-        ours = tag("td", compare.NAMES[quantity][1])
-        rows.append(tag("tr", tag("th", quantity), *(tag("td", one or "–") for one in shown), ours))
+        shown = [listed(map(spelling, by_source[source])) or "–" for source in sources]
+        rows.append(tag("tr", tag("th", quantity), *(tag("td", one) for one in (*shown, compare.NAMES[quantity][1]))))
     about = "The number counts the entries of the source with this spelling; the link leads to the first."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
+
+
+def spelling(one: compare.Spelling) -> Html:
+    """Return a spelling with the number of its entries, as a link to the first."""
+    return link(one.ids[0], markup(prose(one.text), f" {len(one.ids)}"))
 
 
 def helper_articles(items: list[Judged], targets: Targets) -> list[Html]:

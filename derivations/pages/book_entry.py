@@ -32,7 +32,7 @@ class Around(NamedTuple):
 def entry_article(item: Judged, around: Around) -> Html:
     """Return the entry as an article; its id is the anchor."""
     entry, point = item.entry, shown_point(item)
-    place = tag("small", prose(re.sub(r"(?<=\d) line", ", line", entry.ref)), class_="ref")
+    place = tag("small", prose(re.sub(r"^(l\.[\d-]+) ", r"\1, ", entry.ref)), class_="ref")
     head = markup(link(entry.id, class_="id"), " ", badges(item), place)
     computed = bool(entry.printed.free or sides_at(shown(entry), point))
     parts = claims(entry, computed) + (main_formula(item, point) if computed else [])
@@ -162,20 +162,25 @@ def fault(entry: Entry, judgement: Judgement, point: dict, groups: dict[str, lis
     row, witness = judgement.row, judgement.witness or {}
     verdict = IS.get(judgement.verdict, f"is {judgement.verdict}")
     parts = [tag("p", tag("b", f"{row.id} {verdict}. "), prose(row.fault))]
-    printed = "Our reading" if row.claim else "The printed formula"
-    if judgement.free:
-        are = "is" if len(judgement.free) == 1 else "are"
-        parts.append(tag("p", f"{printed} has no value: {' and '.join(judgement.free)} {are} not defined."))
-    elif judgement.at_witness and witness is not point:
-        at = point_markup(witness, letters(entry))
-        numbers = tag("code", link_text(judgement.at_witness, DIGITS))
-        parts.append(tag("p", printed, [" at ", at] if at else "", ": ", numbers, ", which is false."))
+    parts += [] if witness is point else seen(entry, judgement)
     if row.repair:
         same = ", at the same point" if witness and not judgement.free else ""
         parts += [tag("p", f"{REPAIRED[row.expected]}{same}:"), chain(row.repair, sample(row.repair) | witness, entry.id)]
     if others := [id for id in groups[row.group] if id != row.id]:
         parts.append(note("The same fault: ", listed(map(link, others))))
     return tag("div", *parts, class_=f"fault {judgement.verdict}")
+
+
+def seen(entry: Entry, judgement: Judgement) -> list[Html]:
+    """Return the numbers of a false formula at a point where it fails, or the letters that it does not define."""
+    printed = "Our reading" if judgement.row.claim else "The printed formula"
+    if judgement.free:
+        are = "is" if len(judgement.free) == 1 else "are"
+        return [tag("p", f"{printed} has no value: {' and '.join(judgement.free)} {are} not defined.")]
+    if judgement.at_witness is None:
+        return []
+    at, numbers = point_markup(judgement.witness or {}, letters(entry)), link_text(judgement.at_witness, DIGITS)
+    return [tag("p", printed, [" at ", at] if at else "", ": ", tag("code", numbers), ", which is false.")]
 
 
 def letters_text(entry: Entry) -> Html:

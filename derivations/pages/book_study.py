@@ -121,7 +121,7 @@ def matrix() -> list[Html]:
     for bug in bugs():
         cells = (tag("td", tag("b", "X") if "**" in mark else mark) for mark in marks[bug.title])
         lines.append(tag("tr", tag("td", link(f"museum.{bug.name}", bug.title)), *cells))
-    meanings = (tag("li", tag("b", name), ": ", meaning) for name, meaning in MEANING.items())
+    meanings = (tag("li", tag("b", name), ": ", prose(meaning)) for name, meaning in MEANING.items())
     command = tag("code", "minivae museum --matrix")
     about = tag("p", "x: this layer of checks notices the bug. X: no other layer does. ", command, " computes this table.")
     return [about, tag("ul", *meanings), scrolling(tag("table", *lines, class_="matrix"), "bugs and layers")]

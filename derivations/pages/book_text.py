@@ -17,7 +17,7 @@ from derivations.study.trace import ID
 
 LETTERS = GREEK | {"eps": "ε"}
 GREEK_NAME = "|".join(sorted(LETTERS, key=len, reverse=True))
-LETTER = re.compile(rf"(?<![\w.])(?:({GREEK_NAME})(?:_(\w+))?|([A-Za-z])_({GREEK_NAME}|\w))(?!\w)")
+LETTER = re.compile(rf"(?<![\w.])(?:({GREEK_NAME})(?:_(\w+))?|([^\W\d_])_(\w+))(?!\w)")
 SIGNS = (                                                   # typed, printed
     (r"\bl\.(\d+)-(\d+)", r"text lines \1 to \2"), (r"\bl\.(\d+)", r"text line \1"), (r"\b([a-z])~", "\\1\u0303"),
     (r"\b([a-z])\^(?![\w(])", "\\1\u0302"), (r"\^(?:(\d+|[A-Za-z]\b)|\(([^()]*)\))", r"<sup>\1\2</sup>"),
