@@ -5,6 +5,7 @@ import re
 from urllib.parse import quote
 
 import matplotlib
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 
@@ -25,7 +26,11 @@ def as_address(figure: Figure, alt: str) -> tuple[str, str]:
                 part.set_rasterized(True)
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "derivations", "svg.fonttype": "path"}):
-        figure.savefig(file, format="svg", dpi=DPI, metadata={"Date": None, "Creator": "derivations"})
+        canvas = FigureCanvasSVG(figure)
+        figure.get_layout_engine().execute(figure)          # `savefig` would draw everything once more for the layout
+        figure.set_layout_engine("none")
+        figure.set_dpi(DPI)
+        canvas.print_svg(file, metadata={"Date": None, "Creator": "derivations"})
     text = file.getvalue()
     text = re.sub(r' d="[^"]*"', rounded, text[text.index("<svg") :])
     text = re.sub(r"<!--.*?-->|\n\s*", " ", text, flags=re.DOTALL)

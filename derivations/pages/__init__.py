@@ -6,7 +6,8 @@
 
     terminal     the list, the table of verdicts, the page of an entry
     errata       the faults, then loose wording and damage by copying
-    book         the ledger as one page for the browser; parts: book_entry, book_code, book_study (lessons, bugs)
+    book         the ledger as one page for the browser
+    book_*       its parts: entry, code, study (lessons, bugs), text (sentences, points, numbers)
     mathml       formulas: from LaTeX to MathML
     html         elements that escape text; refuses dead links and pictures without an alt text
 """

@@ -1,6 +1,6 @@
 """The book: the whole ledger as one HTML page that needs no network; only its search needs a script.
 
-Every link is computed. `book` raises BrokenPage for a dead link, and ValueError for an unknown command of LaTeX.
+Every link is computed. `book` raises BrokenPage for a dead link and for an unknown command of LaTeX.
 """
 
 import re
@@ -15,23 +15,25 @@ from derivations.figures.inline import as_address
 from derivations.pages import book_entry, book_study, errata
 from derivations.pages.book_code import Targets, code, dotted, helpers, unwrapped
 from derivations.pages.book_entry import Around, badge
-from derivations.pages.errata import DIGITS, LISTS, Erratum
+from derivations.pages.book_text import prose
+from derivations.pages.errata import LISTS, Erratum
 from derivations.pages.glossary import MEANINGS
-from derivations.pages.html import Html, checked, link, listed, markup, scrolling, tag
+from derivations.pages.html import Html, checked, grouped, link, listed, markup, scrolling, tag
 from derivations.pages.mathml import math
 from derivations.pages.records import Judged, code_of, fetch, letters, module_of
-from derivations.pages.terminal import drawn_as, title_of
+from derivations.pages.terminal import REPAIRED, drawn_as, title_of
 from derivations.pages.unicode import unicode
 from derivations.study import code_map, compare, questions
 from minivae import __version__
 from minivae.museum.exhibits import bugs
 
 HERE = Path(__file__).parent
+SECTION = re.compile(r'<h3 id="([^"]*)"[^>]*>(.*?)</h3>')
 AUTHORS = {                                                 # source: author, title of the text
     "odaibo": 'Stephen G. Odaibo, "Tutorial: Deriving the Standard Variational Autoencoder (VAE) Loss Function" (2019)',
-    "lm": 'LM, "Variational AutoEncoder", lecture notes',
+    "lm": '"Variational AutoEncoder", lecture notes',
     "hong": 'Kelvin Hong, "Derivations" (2023)',
-    "cards": 'Machine Learning Research Flashcards, "Auto-Encoding Variational Bayes"',
+    "cards": 'A deck of flashcards on "Auto-Encoding Variational Bayes"',
     "beyond": "Identities that the sources leave out: every hand-written gradient, bounds, exact models",
 }
 
@@ -41,7 +43,9 @@ def book(items: list[Judged], draws: int, seed: int) -> str:
     functions, targets = functions_and_targets(items)
     answers = [*(ask() for ask in questions.QUESTIONS), questions.autoencoder_or_vae(questions.train_pair())]
     of_bugs = {bug.name: book_study.changed_functions(bug) for bug in bugs()}
-    around = Around(targets, drawn_figures(), book_study.related(answers, of_bugs), groups(items), first_shown(items))
+    groups = grouped((one.row.group, one.row.id) for item in items for one in item.rows)
+    first = {drawn_as(item.entry): item.entry.id for item in reversed(items)}
+    around = Around(targets, drawn_figures(), book_study.related(answers, of_bugs), groups, first)
     faults = errata.errata(items)
     chapters = [
         *(chapter(name, name, *errata_chapter(faults, name)) for name in LISTS),
@@ -60,7 +64,7 @@ def book(items: list[Judged], draws: int, seed: int) -> str:
 def chapter(name: str, title: str, *inside: Html) -> tuple[str, str, Html]:
     """Return the anchor, the title and the text of a chapter."""
     anchor = name.lower().replace(" ", "-")
-    return anchor, title, tag("section", tag("h2", title), *inside, id=anchor)
+    return anchor, title, tag("section", tag("h2", title), *inside, id=anchor, data_words=f"{anchor} {title}")
 
 
 def document(body: Html) -> str:
@@ -103,24 +107,6 @@ def drawn_figures() -> dict[str, tuple[str, str]]:
     return {name: as_address(*draw()) for name, draw in FIGURES.items()}
 
 
-def first_shown(items: list[Judged]) -> dict[str, str]:
-    """Return the first entry of every figure."""
-    found: dict[str, str] = {}
-    for item in items:
-        if name := drawn_as(item.entry):
-            found.setdefault(name, item.entry.id)
-    return found
-
-
-def groups(items: list[Judged]) -> dict[str, list[str]]:
-    """Return the ids of the rows with the same fault, by the name of their group."""
-    found: dict[str, list[str]] = {}
-    for item in items:
-        for one in item.rows:
-            found.setdefault(one.row.group, []).append(one.row.id)
-    return found
-
-
 # Chapters
 
 
@@ -139,11 +125,13 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
         f"function that computes both sides. The {sum(counts.values())} verdicts are computed from {draws} random draws "
         f"(seed {seed}) and a few simple points. One side comes from the definition, by a sum or an integral. "
         "The others are typed as printed.",
-        "Left of an entry: its formula, meaning, numbers and faults. Right: its code, and the function of minivae that "
-        "implements it, if there is one. Names in the code are links. Beside an id stand the line in our text of the "
-        "source, such as l.52, and the number that the source prints, such as (6). Sides in square brackets are our "
-        "additions, and so are definitions in braces before a formula. Our texts are transcriptions: some signs and "
-        "brackets are lost.",
+        "Left of an entry: its formula, the numbers of all sides at one point, its meaning, its faults. Right: its code. A "
+        "function returns the sides, with the relations between them as texts. A function with the name _ is another form "
+        "of the same entry: a corrected one, or the same side computed by minivae. Names in the code are links.",
+        "Beside an id stand the line in our text of the source, such as text line 52, and the number that the source "
+        "prints, such as (6). Sides in square brackets, and definitions in braces before a formula, are our additions. "
+        "Our texts are transcriptions: some signs and brackets are lost. KL is the Kullback-Leibler divergence, ELBO the "
+        "evidence lower bound. Both are in nats, because log is the natural logarithm.",
         "Cite a row by its address: book.html#odaibo.40 stays the same. To print one chapter, follow its link below, then "
         f"print. Written by derivations {__version__}.",
     )
@@ -156,8 +144,9 @@ def contents(chapters: Iterable[tuple[str, str, Html]]) -> Html:
     """Return the table of contents."""
     lines = []
     for anchor, title, text in chapters:
-        inner = [tag("li", link(id, Html(name))) for id, name in re.findall(r'<h3 id="([^"]*)">(.*?)</h3>', text)]
-        lines.append(tag("li", link(anchor, title), tag("ul", *inner) if inner else ""))
+        inner = [tag("li", link(id, Html(name))) for id, name in SECTION.findall(text)]
+        author = tag("small", f" {AUTHORS[anchor]}") if anchor in AUTHORS else ""
+        lines.append(tag("li", link(anchor, title), author, tag("ul", *inner) if inner else ""))
     return tag("nav", tag("h2", "Contents"), tag("ol", *lines), aria_label="contents")
 
 
@@ -177,15 +166,13 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
 
 
 def erratum(one: Erratum) -> Html:
-    """Return one fault: its rows, the fault, the numbers."""
-    ids = listed(link(judgement.row.id) for _, judgement in one.rows)
-    seen = errata.witness_text(one.entry, one.judgement, DIGITS)
-    better = [tag("div", "Holds: ", math(one.row.repair.latex), class_="better", tabindex="0", role="group",
-                  aria_label=f"form that holds for {one.row.id}")] if one.row.repair else []
-    return markup(
-        tag("dt", ids, " ", badge(one.judgement.verdict)),
-        tag("dd", one.row.fault, tag("p", "Seen at ", tag("code", seen), class_="small"), *better),
-    )
+    """Return one fault: its rows, what the source says, the fault, the numbers, the form that holds."""
+    entry, row, ids = one.entry, one.row, listed(link(judgement.row.id) for _, judgement in one.rows)
+    said = [tag("p", prose(row.claim))] if row.claim else []
+    holds = [tag("p", f"{REPAIRED[row.expected]}:"), book_entry.chain(row.repair, None, row.id)] if row.repair else []
+    parts = [*said, book_entry.chain(entry.printed, None, row.id), tag("p", prose(row.fault))]
+    parts += [*book_entry.seen(entry, one.judgement), *holds]
+    return markup(tag("dt", ids, " ", badge(one.judgement.verdict)), tag("dd", *parts))
 
 
 def source_chapter(source: str, items: list[Judged], around: Around) -> tuple[str, str, Html]:
@@ -194,8 +181,9 @@ def source_chapter(source: str, items: list[Judged], around: Around) -> tuple[st
     for item in mine:
         if module_of(item.entry) != section:
             section = module_of(item.entry)
-            parts.append(tag("h3", capital(title_of(section).rstrip(".")), id=section.removeprefix("derivations.")))
-        parts.append(book_entry.article(item, around))
+            title = capital(title_of(section).rstrip(".").replace("`", ""))
+            parts.append(tag("h3", title, id=section.removeprefix("derivations."), data_words=f"{section} {title}"))
+        parts.append(book_entry.entry_article(item, around))
     return chapter(source, capital(SOURCES[source]), *parts)
 
 
@@ -218,30 +206,22 @@ def functions_chapter(functions: list[code_map.Place], targets: Targets, of_bugs
 
 def verdicts(items: list[Judged]) -> list[Html]:
     """Return the ids of the rows with each verdict."""
-    found: dict[str, list[str]] = {}
-    for item in items:
-        for one in item.rows:
-            found.setdefault(one.verdict, []).append(one.row.id)
-    used = [verdict for verdict in MEANINGS if verdict in found]
+    found = grouped((one.verdict, one.row.id) for item in items for one in item.rows)
     return [
-        tag("div", tag("h4", verdict), tag("p", MEANINGS[verdict]), tag("p", listed(map(link, found[verdict]), " ")),
+        tag("div", tag("h4", verdict), tag("p", meaning), tag("p", listed(map(link, found[verdict]), " ")),
             id=f"verdict.{verdict}")
-        for verdict in used
+        for verdict, meaning in MEANINGS.items() if verdict in found
     ]  # fmt: skip
 
 
 def symbols(items: list[Judged]) -> Html:
     """Return every letter with its rules, and the entries that use it."""
-    found: dict[str, dict[str, None]] = {}
-    rules: dict[str, dict[str, None]] = {}
-    for item in items:
-        for symbol in letters(item.entry).values():
-            found.setdefault(symbol.latex, {})[item.entry.id] = None
-            rules.setdefault(symbol.latex, {})[symbol.rule] = None
-    order = sorted(found, key=lambda latex: (unicode(latex).strip("()").casefold(), latex))
+    used = [(symbol, item.entry.id) for item in items for symbol in letters(item.entry).values()]
+    ids, rules = grouped((one.latex, id) for one, id in used), grouped((one.latex, one.rule) for one, _ in used)
+    order = sorted(ids, key=lambda latex: (unicode(latex).strip("()").casefold(), latex))
     return tag("dl", *(
-        tag("div", tag("dt", math(latex), tag("small", " ", "; ".join(rules[latex]))),
-            tag("dd", listed(map(link, found[latex]), " ")), id=f"symbol.{latex}")
+        tag("div", tag("dt", math(latex), tag("small", " ", prose("; ".join(rules[latex])))),
+            tag("dd", listed(map(link, ids[latex]), " ")), id=f"symbol.{latex}")
         for latex in order
     ), class_="symbols")  # fmt: skip
 
@@ -252,11 +232,15 @@ def notation() -> list[Html]:
     sources = list(next(iter(found.values())))
     rows = [tag("tr", tag("th", ""), *(tag("th", SOURCES[source]) for source in sources), tag("th", "minivae"))]
     for quantity, by_source in found.items():
-        shown = [listed((link(one.ids[0], f"{one.text} {len(one.ids)}") for one in by_source[source])) for source in sources]
-        ours = tag("td", compare.NAMES[quantity][1])
-        rows.append(tag("tr", tag("th", quantity), *(tag("td", one or "–") for one in shown), ours))
+        shown = [listed(map(spelling, by_source[source])) or "–" for source in sources]
+        rows.append(tag("tr", tag("th", quantity), *(tag("td", one) for one in (*shown, compare.NAMES[quantity][1]))))
     about = "The number counts the entries of the source with this spelling; the link leads to the first."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
+
+
+def spelling(one: compare.Spelling) -> Html:
+    """Return a spelling with the number of its entries, as a link to the first."""
+    return link(one.ids[0], markup(prose(one.text), f" {len(one.ids)}"))
 
 
 def helper_articles(items: list[Judged], targets: Targets) -> list[Html]:

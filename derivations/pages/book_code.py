@@ -1,30 +1,74 @@
 """Source code for the book: functions from `def` on, with names that lead to other functions and to entries."""
 
+import ast
 import builtins
 import functools
 import inspect
 import io
 import keyword
 import re
+import sys
 import textwrap
 import tokenize
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
 
 from derivations.pages.html import Html, link, markup, tag
 
-Targets = dict[Callable, str]                               # a function, and its anchor in the book
 LONG = 40                                                   # a line that is longer may need two lines on a phone
 
 
-def dotted(function: Callable) -> str:
-    """Return the dotted name of a function."""
-    return f"{function.__module__}.{function.__qualname__}"
+class Constant(NamedTuple):
+    """A constant of a module, such as CHANCES, with the code that defines it."""
+
+    module: str
+    name: str
+    definition: str
 
 
-def names_of(function: Callable) -> dict[str, Callable]:
-    """Return the functions in the module of a function, by name: its code can call them."""
-    found = {name: unwrapped(value) for name, value in inspect.unwrap(function).__globals__.items()}
-    return {name: value for name, value in found.items() if inspect.isfunction(value)}
+Named = Callable | Constant                                 # what a name in the code can mean
+Targets = dict[Named, str]                                  # a function or a constant, and its anchor in the book
+
+
+def dotted(named: Named) -> str:
+    """Return the dotted name of a function or a constant."""
+    if isinstance(named, Constant):
+        return f"{named.module}.{named.name}"
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+@functools.cache
+def constants(module: str) -> dict[str, Constant]:
+    """Return the constants, in capital letters, that a module of our packages defines or imports, by name."""
+    if not module.startswith(("derivations.", "minivae.")) or not (file := sys.modules[module].__file__):
+        return {}
+    text, found = Path(file).read_text(encoding="utf-8"), {}
+    lines = text.splitlines()
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign):
+            definition = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+            names = (one.id for target in node.targets for one in ast.walk(target) if isinstance(one, ast.Name))
+            found |= {name: Constant(module, name, definition) for name in names if name.isupper()}
+        elif isinstance(node, ast.ImportFrom):
+            names = [one.name for one in node.names if one.name.isupper()]
+            found |= {name: one for name in names if (one := constants(node.module).get(name))}
+    return found
+
+
+def names_of(named: Named) -> dict[str, Named]:
+    """Return the constants and functions in the module of a function or a constant, without its local variables."""
+    function = None if isinstance(named, Constant) else inspect.unwrap(named)
+    module = function.__module__ if function else named.module
+    local = function.__code__.co_varnames + function.__code__.co_cellvars if inspect.isfunction(function) else ()
+    return {name: one for name, one in defined(module).items() if name not in local}
+
+
+@functools.cache
+def defined(module: str) -> dict[str, Named]:
+    """Return the constants and functions of a module, by name."""
+    values = {name: unwrapped(value) for name, value in vars(sys.modules[module]).items()}
+    return constants(module) | {name: value for name, value in values.items() if inspect.isfunction(value)}
 
 
 def unwrapped(value: object) -> object:
@@ -34,52 +78,51 @@ def unwrapped(value: object) -> object:
 
 
 @functools.cache
-def source(function: Callable) -> str:
-    """Return the code of a function from `def` on, without marks for tools and columns of comments."""
-    text = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
+def source(named: Named) -> str:
+    """Return the code of a constant, or of a function from `def` on, without marks for tools and columns of comments."""
+    is_constant = isinstance(named, Constant)
+    text = named.definition if is_constant else textwrap.dedent(inspect.getsource(inspect.unwrap(named)))
     lines = text.splitlines()
     first = next((i for i, line in enumerate(lines) if line.startswith(("def ", "class ", "lambda"))), 0)
     lines = (re.sub(r" +# (fmt: skip|noqa.*)$", "", line) for line in lines[first:])
     return "\n".join(re.sub(r"(?<=\S) {3,}#", "  #", line) for line in lines)
 
 
-def helpers(functions: Iterable[Callable], known: Targets) -> list[Callable]:
-    """Return the functions of derivations that these functions call, directly or through other functions."""
-    wanted, waiting = {}, list(functions)
+def helpers(shown: Iterable[Named], known: Targets) -> list[Named]:
+    """Return the functions and constants of our packages that these functions use, directly or through others."""
+    wanted, waiting = set(), list(dict.fromkeys(shown))
     while waiting:
-        function = waiting.pop()
-        names = names_of(function)
-        for word in used(function):
-            other = names.get(word)
-            if other in known or other in wanted or other is None:
-                continue
-            if other.__module__.startswith(("derivations.", "minivae.")) and "<" not in other.__qualname__:
-                wanted[other] = dotted(other)
+        named = waiting.pop()
+        names = names_of(named)
+        for other in filter(None, map(names.get, used(named))):
+            ours = dotted(other).startswith(("derivations.", "minivae.")) and "<" not in dotted(other)
+            if ours and other not in known and other not in wanted:
+                wanted.add(other)
                 waiting.append(other)
     return sorted(wanted, key=dotted)
 
 
 @functools.cache
-def tokens(function: Callable) -> list[tokenize.TokenInfo]:
-    """Return the tokens of the code of a function."""
-    return list(tokenize.generate_tokens(io.StringIO(source(function)).readline))
+def tokens(named: Named) -> list[tokenize.TokenInfo]:
+    """Return the tokens of the code of a function or a constant."""
+    return list(tokenize.generate_tokens(io.StringIO(source(named)).readline))
 
 
-def used(function: Callable) -> set[str]:
-    """Return the names in the code of a function, without attributes."""
+def used(named: Named) -> set[str]:
+    """Return the names in the code of a function or a constant, without attributes."""
     found, before = set(), ""
-    for token in tokens(function):
+    for token in tokens(named):
         if token.type == tokenize.NAME and before != ".":
             found.add(token.string)
         before = token.string
     return found
 
 
-def code(function: Callable, targets: Targets) -> Html:
-    """Return the code of a function, with links on the names of other functions."""
-    lines, names, row, column, before = source(function).splitlines(), names_of(function), 1, 0, ""
+def code(named: Named, targets: Targets) -> Html:
+    """Return the code of a function or a constant, with links on the names of others."""
+    lines, names, row, column, before = source(named).splitlines(), names_of(named), 1, 0, ""
     parts: list[str] = []
-    for token in tokens(function):
+    for token in tokens(named):
         if token.type in (tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE, tokenize.NL, tokenize.ENDMARKER):
             continue
         while row < token.start[0]:

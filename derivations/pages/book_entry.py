@@ -1,18 +1,20 @@
 """One entry in the book: formula, verdict, meaning, numbers, fault and figure beside its code."""
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from derivations.engine.equation import Entry, Form
 from derivations.engine.judge import Judgement, outside
 from derivations.pages.book_code import Targets, code, unwrapped
+from derivations.pages.book_text import number_texts, numbers_in_line, point_markup, prose
 from derivations.pages.errata import DIGITS
-from derivations.pages.html import Html, link, listed, markup, tag
+from derivations.pages.html import Html, article, grouped, link, listed, markup, note, tag
 from derivations.pages.mathml import math
 from derivations.pages.records import (
     Judged, code_of, fetch, letters, located, sample, shown, sides_at, words_of,
 )  # fmt: skip
-from derivations.pages.terminal import IS, REPAIRED, UNBROKEN, drawn_as, link_text, point_text, value_text
+from derivations.pages.terminal import IS, REPAIRED, drawn_as, link_text
 from derivations.pages.unicode import latex_sides
 from derivations.study import code_map
 
@@ -27,19 +29,34 @@ class Around(NamedTuple):
     first: dict[str, str]                                   # name of a figure: the entry that shows it
 
 
-def article(item: Judged, around: Around) -> Html:
+def entry_article(item: Judged, around: Around) -> Html:
     """Return the entry as an article; its id is the anchor."""
-    entry = item.entry
-    head = tag("h4", link(entry.id, entry.id, class_="id"), " ", badges(item), tag("small", entry.ref, class_="ref"))
-    parts = [*claims(entry), main_formula(item), meanings(item), *assumptions(entry), *faults(item, around.groups)]
-    parts += [tag("p", "Letters: ", letters_text(entry), class_="small")] if letters(entry) else []
+    entry, point = item.entry, shown_point(item)
+    place = tag("small", prose(re.sub(r"^(l\.[\d-]+) ", r"\1, ", entry.ref)), class_="ref")
+    head = markup(link(entry.id, class_="id"), " ", badges(item), place)
+    computed = bool(entry.printed.free or sides_at(shown(entry), point))
+    parts = claims(entry, computed) + (main_formula(item, point) if computed else [])
+    parts += [meanings(item), *assumptions(entry), *faults(item, point, around.groups)]
+    parts += [note("Letters: ", letters_text(entry))] if letters(entry) else []
     parts += [picture(around, entry)] if drawn_as(entry) else []
     ids = dict.fromkeys((entry.id, *(row.id for row in entry.rows)))
     if also := [link(anchor, title) for id in ids for anchor, title in around.related.get(id, ())]:
-        parts.append(tag("p", "See also: ", listed(also, "; "), class_="small"))
-    left, right = tag("div", *parts, class_="left"), tag("div", *implementation(item, around.targets), class_="right")
-    words = f"{entry.id} {words_of(entry)}".replace("\n", " ")
-    return tag("article", head, left, right, id=entry.id, data_words=words)
+        parts.append(note("See also: ", listed(also, "; ")))
+    return article(entry.id, head, parts, implementation(item, around.targets), searched(item, around))
+
+
+def searched(item: Judged, around: Around) -> str:
+    """Return the text in which the search looks for words: it begins with the id and the formula."""
+    texts = [item.entry.id, words_of(item.entry), item.entry.needs, *letters(item.entry)]
+    texts += [text for one in item.rows for text in (one.verdict, one.row.fault)]
+    name = drawn_as(item.entry)
+    return " ".join([*texts, around.figures[name][1] if name in around.figures else ""])
+
+
+def shown_point(item: Judged) -> dict:
+    """Return the point whose numbers stand beside the formula: one at which it fails, if a row is at fault."""
+    witnesses = [one.witness for one in item.rows if one.at_witness and one.witness]
+    return witnesses[0] if witnesses else sample(shown(item.entry))
 
 
 def badge(verdict: str) -> Html:
@@ -52,38 +69,25 @@ def badges(item: Judged) -> Html:
     return markup(*(markup(badge(verdict), " ") for verdict in dict.fromkeys(one.verdict for one in item.rows)))
 
 
-def claims(entry: Entry) -> list[Html]:
+def claims(entry: Entry, computed: bool) -> list[Html]:
     """Return the claims of the source, in our words, if the formula is our reading of them."""
-    said: dict[str, list[str]] = {}
-    for row in entry.rows:
-        if row.claim:
-            said.setdefault(row.claim, []).append(row.id.removeprefix(entry.id))
-    if not said:
-        return []
-    rows = sum(map(len, said.values()))
-    one = len(said) == 1 and rows == len(entry.rows)
-    parts = [tag("p", text if one else f"({', '.join(which)}) {text}") for text, which in said.items()]
-    ours = ", ".join(letter for which in said.values() for letter in which)
-    reading = "Read here as:" if rows == len(entry.rows) else f"Printed, except our reading of {ours}:"
-    return [*parts, tag("p", reading, class_="small")] if has_sides(entry) else parts
+    rows = [(row.claim.replace(f" ({entry.ref})", ""), row.id.removeprefix(entry.id)) for row in entry.rows if row.claim]
+    said = grouped(rows)
+    everywhere = len(rows) == len(entry.rows)
+    one = len(said) == 1 and everywhere
+    parts = [tag("p", "" if one else f"({', '.join(which)}) ", prose(text)) for text, which in said.items()]
+    ours = ", ".join(letter for _, letter in rows)
+    reading = note("Read here as:" if everywhere else f"Printed, except our reading of {ours}:")
+    return [*parts, reading] if said and computed else parts
 
 
-def has_sides(entry: Entry) -> bool:
-    """Return True if there is something to compute."""
-    return entry.printed.free != [] or sides_at(entry.printed, sample(entry.printed)) != []
-
-
-def main_formula(item: Judged) -> Html:
-    """Return the printed formula, with numbers at a sample point; nothing for a text without numbers."""
+def main_formula(item: Judged, point: dict) -> list[Html]:
+    """Return the printed formula, with numbers at a point unless it uses an undefined letter."""
     entry, form = item.entry, shown(item.entry)
-    if not has_sides(entry):
-        return Html()
-    if form is not entry.printed:                           # a letter is undefined: use the intended form
-        return chain(entry.printed, None, entry.id, names(entry))
-    point = sample(form)
-    where = point_text({symbol.name: point[symbol.name] for symbol in form.inputs}, letters(entry), DIGITS)
-    note = tag("p", f"Numbers at {where}".replace(UNBROKEN, "\u00a0"), class_="small at") if where else ""
-    return markup(chain(form, point, entry.id, names(entry)), note)
+    if form is not entry.printed:
+        return [chain(entry.printed, None, entry.id, names(entry))]
+    where = point_markup({symbol.name: point[symbol.name] for symbol in form.inputs}, letters(entry))
+    return [chain(form, point, entry.id, names(entry)), *([note("Numbers at ", where)] if where else [])]
 
 
 def names(entry: Entry) -> list[str]:
@@ -96,7 +100,7 @@ def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html
     printed, texts = latex_sides(form.latex), []
     if point is not None:
         try:
-            texts = [value_text(side, DIGITS) for side in sides_at(form, point)]
+            texts = number_texts(sides_at(form, point))
         except ValueError as error:
             texts = [f"refused: {error}"]
     if texts and len(texts) != len(printed):                # formula and numbers have different numbers of sides
@@ -120,9 +124,9 @@ def meanings(item: Judged) -> Html:
     """Return verdict and meaning of every row; if there are several rows, each is an anchor."""
     if len(item.rows) == 1:
         (one,) = item.rows
-        return tag("p", one.row.says, id=one.row.id if one.row.id != item.entry.id else False)
+        return tag("p", prose(one.row.says), id=one.row.id if one.row.id != item.entry.id else False)
     rows = (
-        tag("li", tag("b", one.row.id.removeprefix(item.entry.id)), " ", badge(one.verdict), f" {one.row.says}",
+        tag("li", tag("b", one.row.id.removeprefix(item.entry.id)), " ", badge(one.verdict), " ", prose(one.row.says),
             id=one.row.id)
         for one in item.rows
     )
@@ -131,100 +135,98 @@ def meanings(item: Judged) -> Html:
 
 def assumptions(entry: Entry) -> list[Html]:
     """Return the assumption, and the result at points outside it."""
-    parts = [tag("p", tag("b", "Assuming "), entry.needs)] if entry.needs else []
-    refused: dict[str, list[str]] = {}
-    for values in entry.outside:
-        state, where = outside(entry, values).state, f"at {point_text(values, letters(entry), DIGITS)}"
-        if why := refusal(entry, values):
-            refused.setdefault(why, []).append(where)
-            continue
-        result = {"fails": "it fails", "undefined": "it is undefined", "holds": "it holds as well"}[state]
-        parts.append(tag("p", f"Outside this assumption, {where}, {result}:", class_="small"))
-        parts.append(chain(entry.printed, sample(entry.printed) | values, entry.id))
-    texts = (f"Outside this assumption, {' and '.join(points)}, it is undefined: {why}" for why, points in refused.items())
-    return [*parts, *(tag("p", text, class_="small") for text in texts)]
+    parts = [tag("p", tag("b", "Assuming "), prose(entry.needs))] if entry.needs else []
+    if entry.outside:
+        points = (tag("li", *outcome(entry, values)) for values in entry.outside)
+        parts += [note("Outside this assumption:"), tag("ul", *points, class_="small")]
+    return parts
 
 
-def refusal(entry: Entry, values: dict) -> str:
-    """Return why the printed formula has no value outside its assumption; "" if its sides can be shown."""
-    if entry.undefined:
-        return entry.undefined
-    try:
-        sides_at(entry.printed, sample(entry.printed) | values)
-    except ValueError as error:
-        return str(error)
-    return ""
+def outcome(entry: Entry, values: dict) -> list[Html | str]:
+    """Return a point outside the assumption, and the printed formula there: its numbers, or why it has none."""
+    at, where = outside(entry, values), point_markup(values, letters(entry))
+    if at.state == "undefined":
+        why = " ".join((entry.undefined or at.refusal).split())
+        return ["it is undefined at ", where, prose(f": {why}" if why else "")]
+    numbers = numbers_in_line(entry.printed.latex, sides_at(entry.printed, values))
+    return ["it fails at " if at.state == "fails" else "it holds as well at ", where, ": ", tag("code", numbers)]
 
 
-def faults(item: Judged, groups: dict[str, list[str]]) -> list[Html]:
+def faults(item: Judged, point: dict, groups: dict[str, list[str]]) -> list[Html]:
     """Return the faults of an entry, each with both numbers and the form that holds."""
-    return [fault(item.entry, one, groups) for one in item.rows if one.row.fault]
+    return [fault(item.entry, one, point, groups) for one in item.rows if one.row.fault]
 
 
-def fault(entry: Entry, judgement: Judgement, groups: dict[str, list[str]]) -> Html:
+def fault(entry: Entry, judgement: Judgement, point: dict, groups: dict[str, list[str]]) -> Html:
     """Return one fault: its description, a point where the printed form fails, and the form that holds there."""
-    row, known = judgement.row, letters(entry)
-    parts = [tag("p", tag("b", f"{row.id} {IS.get(judgement.verdict, f'is {judgement.verdict}')}. "), row.fault)]
-    printed = "Our reading" if row.claim else "The printed formula"
+    row, witness = judgement.row, judgement.witness or {}
+    verdict = IS.get(judgement.verdict, f"is {judgement.verdict}")
+    parts = [tag("p", tag("b", f"{row.id} {verdict}. "), prose(row.fault))]
+    parts += [] if witness is point else seen(entry, judgement)
+    if row.repair:
+        same = ", at the same point" if witness and not judgement.free else ""
+        parts += [tag("p", f"{REPAIRED[row.expected]}{same}:"), chain(row.repair, sample(row.repair) | witness, entry.id)]
+    if others := [id for id in groups[row.group] if id != row.id]:
+        parts.append(note("The same fault: ", listed(map(link, others))))
+    return tag("div", *parts, class_=f"fault {judgement.verdict}")
+
+
+def seen(entry: Entry, judgement: Judgement) -> list[Html]:
+    """Return the numbers of a false formula at a point where it fails, or the letters that it does not define."""
+    printed = "Our reading" if judgement.row.claim else "The printed formula"
     if judgement.free:
         are = "is" if len(judgement.free) == 1 else "are"
-        parts.append(tag("p", f"{printed} has no value: {' and '.join(judgement.free)} {are} not defined."))
-    elif judgement.at_witness:
-        where = point_text(judgement.witness, known, DIGITS)
-        numbers = link_text(judgement.at_witness, DIGITS)
-        parts.append(tag("p", printed + (f" at {where}: " if where else ": "), tag("code", numbers)))
-    if row.repair:
-        point = sample(row.repair) | (judgement.witness or {})
-        where = ", at the same point" if judgement.witness and not judgement.free else ""
-        parts += [tag("p", f"{REPAIRED[row.expected]}{where}:"), chain(row.repair, point, entry.id)]
-    if others := [id for id in groups[row.group] if id != row.id]:
-        parts.append(tag("p", "The same fault: ", listed(map(link, others)), class_="small"))
-    return tag("div", *parts, class_=f"fault {judgement.verdict}")
+        return [tag("p", f"{printed} has no value: {' and '.join(judgement.free)} {are} not defined.")]
+    if judgement.at_witness is None:
+        return []
+    at, numbers = point_markup(judgement.witness or {}, letters(entry)), link_text(judgement.at_witness, DIGITS)
+    return [tag("p", printed, [" at ", at] if at else "", ": ", tag("code", numbers), ", which is false.")]
 
 
 def letters_text(entry: Entry) -> Html:
     """Return the letters of an entry with their rules; a letter leads to the index of symbols."""
     known = letters(entry).values()
-    return listed((markup(link(f"symbol.{one.latex}", math(one.latex)), f": {one.rule}") for one in known), "; ")
+    return listed(markup(link(f"symbol.{one.latex}", math(one.latex)), " (", prose(one.rule), ")") for one in known)
 
 
 def picture(around: Around, entry: Entry) -> Html:
     """Return the figure of an entry; a figure of several entries is shown once."""
     name = drawn_as(entry)
     if around.first[name] != entry.id:
-        return tag("p", "Figure: see ", link(around.first[name]), ".", class_="small")
+        return note("Figure: see ", link(around.first[name]), ".")
     address, alt = around.figures[name]
-    return tag("figure", tag("img", src=address, alt=alt, decoding="async"), tag("figcaption", alt))
+    return tag("figure", tag("img", src=address, alt=alt, decoding="async"))
 
 
 def implementation(item: Judged, targets: Targets) -> list[Html]:
     """Return the code of the entry: printed form, forms that hold, functions of minivae that are compared with them."""
-    found = {name: one for judgement in item.rows for name, one in judgement.ties}
-    labels: dict[object, list[Html]] = {}
-    for row in item.entry.rows:
+    entry, ties = item.entry, {name: one for judgement in item.rows for name, one in judgement.ties}
+    labels = []
+    for row in entry.rows:
         if row.repair:
-            text = REPAIRED[row.expected] + (f" ({row.id}):" if len(item.entry.rows) > 1 else ":")
-            labels.setdefault(unwrapped(row.repair.function), []).append(tag("p", text, class_="small"))
-    for tie in item.entry.ties:
+            which = f" ({row.id})" if len(entry.rows) > 1 else ""
+            labels.append((unwrapped(row.repair.function), note(f"{REPAIRED[row.expected]}{which}:")))
+    for tie in entry.ties:
+        agrees = "" if tie.name not in ties else " agrees" if ties[tie.name].ok else " disagrees"
         model = link(tie.name, tie.name.removeprefix("minivae."))
-        agrees = "" if tie.name not in found else " agrees" if found[tie.name].ok else " disagrees"
-        text = tag("p", "In the model, ", model, agrees, ":", class_="small")
-        labels.setdefault(unwrapped(tie.function), []).append(text)
-    parts, functions = [], code_of(item.entry)
-    for function in dict.fromkeys(map(unwrapped, functions)):
-        parts += [*labels.get(function, ()), code(function, targets)]
-    return [*parts, tag("p", located(functions[0]), class_="small where")]
+        labels.append((unwrapped(tie.function), note("In the model, ", model, agrees, ":")))
+    labels_of, functions = grouped(labels), dict.fromkeys(map(unwrapped, code_of(entry)))
+    parts = [(*labels_of.get(function, ()), code(function, targets)) for function in functions]
+    return [*parts, where(next(iter(functions)))]
+
+
+def where(function: Callable) -> Html:
+    """Return the file and the line of a function."""
+    return tag("p", located(function), class_="small where")
 
 
 def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[str, str]]) -> Html:
     """Return a function of minivae: the entries that prove it, the entries that it cites, tests, bugs, code."""
     function, short = fetch(place.name), code_map.short(place)
-    parts = []
-    for label, ids in (("Proven by", place.tied), ("States", place.cited)):
-        parts += [tag("p", f"{label} ", listed(map(link, ids)), class_="small")] if ids else []
-    parts += [tag("p", "Held by ", listed(tag("code", test) for test in place.tests), class_="small")] if place.tests else []
-    if bugs:
-        parts.append(tag("p", "Bugs of it: ", listed(link(anchor, title) for anchor, title in bugs), class_="small"))
-    body = tag("div", code(function, targets), tag("p", located(function), class_="small where"), class_="right")
-    head = tag("h4", link(place.name, short, class_="id"))
-    return tag("article", head, tag("div", *parts, class_="left"), body, id=place.name, data_words=f"{short} {place.name}")
+    shown = {
+        "Proven by": map(link, place.tied), "States": map(link, place.cited),
+        "Held by": (tag("code", test) for test in place.tests), "Bugs of it:": (link(*bug) for bug in bugs),
+    }  # fmt: skip
+    parts = [note(f"{label} ", text) for label, each in shown.items() if (text := listed(each))]
+    head, right = link(place.name, short, class_="id"), [code(function, targets), where(function)]
+    return article(place.name, head, parts, right, f"{short} {place.name}")

@@ -5,7 +5,8 @@ import textwrap
 from pathlib import Path
 
 from derivations.pages.book_code import hanging
-from derivations.pages.html import BrokenPage, Html, link, listed, markup, scrolling, tag
+from derivations.pages.book_text import prose
+from derivations.pages.html import BrokenPage, Html, article, grouped, link, listed, markup, note, scrolling, tag
 from derivations.pages.records import fetch
 from derivations.study import code_map, questions
 from minivae import museum
@@ -32,20 +33,15 @@ def chapters(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> 
 
 def related(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> dict[str, list[tuple[str, str]]]:
     """Return what belongs to each entry, as anchors and titles: questions, lessons, conventions, bugs of its functions."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for number, answer in enumerate(answers, 1):
-        for id in answer.ids:
-            found.setdefault(id, []).append((f"question.{number}", answer.question))
+    found = [(id, (f"question.{i}", answer.question)) for i, answer in enumerate(answers, 1) for id in answer.ids]
     for one in lessons():
         title = f"lesson {one.number}: {one.question} (minivae exercises lesson {one.number})"
-        found.setdefault(one.ledger, []).append((f"lesson.{one.number}", title))
+        found.append((one.ledger, (f"lesson.{one.number}", title)))
     for name, one in PRESETS.items():
-        for id in code_map.ID.findall(one.source):
-            found.setdefault(id, []).append((f"rosetta.{name}", f"Rosetta, {name}"))
+        found += [(id, (f"rosetta.{name}", f"Rosetta, {name}")) for id in code_map.ID.findall(one.source)]
     for bug in bugs():
-        for id in proving(of_bugs[bug.name]):
-            found.setdefault(id, []).append((f"museum.{bug.name}", f"bug: {bug.title}"))
-    return found
+        found += [(id, (f"museum.{bug.name}", f"bug: {bug.title}")) for id in proving(of_bugs[bug.name])]
+    return grouped(found)
 
 
 def changed_functions(bug: Bug) -> list[str]:
@@ -69,8 +65,8 @@ def answer_article(number: int, answer: questions.Answer) -> Html:
     rows = [tag("tr", *(tag("td", questions.cell(value), class_="n") for value in row)) for row in answer.rows]
     table = tag("table", tag("tr", *(tag("th", title) for title in answer.columns)), *rows)
     head = tag("h4", link(anchor, answer.question, class_="id"))
-    rows_of = tag("p", "Rows: ", listed(map(link, answer.ids)), class_="small")
-    return tag("article", head, scrolling(table, answer.question), tag("p", answer.says), rows_of, id=anchor,
+    rows_of = note("Rows: ", listed(map(link, answer.ids)))
+    return tag("article", head, scrolling(table, answer.question), tag("p", prose(answer.says)), rows_of, id=anchor,
                data_words=answer.question, class_="wide")
 
 
@@ -85,33 +81,32 @@ def lesson_article(one: Lesson) -> Html:
     anchor, run = f"lesson.{one.number}", f"minivae exercises lesson {one.number}"
     reads = [(function.replace(":", "."), place(function).partition(" ")[2]) for function in one.code]
     read = listed(link(name, short) if name in code_map.functions() else tag("code", short) for name, short in reads)
-    left = tag("div", tag("p", one.predict), tag("ol", *(tag("li", text) for text in one.choices), type="a"), class_="left")
-    right = tag(
-        "div", tag("pre", tag("code", f"$ {run}")),
-        tag("p", "Row: ", link(one.ledger), ". Read: ", read, ". Test: ", tag("code", one.test), class_="small"),
-        tag("p", "Asked in: ", one.asked, class_="small"), class_="right",
+    left = tag("p", one.predict), tag("ol", *(tag("li", text) for text in one.choices), type="a")
+    right = (
+        tag("pre", tag("code", f"$ {run}")),
+        note("Row: ", link(one.ledger), ". Read: ", read, ". Test: ", tag("code", one.test)), note("Asked in: ", one.asked),
     )  # fmt: skip
-    head = tag("h4", link(anchor, f"lesson {one.number}", class_="id"), " ", one.question)
-    return tag("article", head, left, right, id=anchor, data_words=f"lesson {one.number} {one.question} {one.name}")
+    head = markup(link(anchor, f"lesson {one.number}", class_="id"), " ", one.question)
+    return article(anchor, head, left, right, f"lesson {one.number} {one.question} {one.name}")
 
 
 def exhibits(of_bugs: dict[str, list[str]]) -> list[Html]:
     """Return the matrix, then every exhibit: its lines, where it was seen, the rows that prove the changed function."""
     about = "trains the right and the broken model and prints which checks notice the bug."
     parts = [*matrix(), tag("p", tag("code", "minivae museum NAME"), " ", about)]
-    for bug in bugs():
-        anchor, names = f"museum.{bug.name}", of_bugs[bug.name]
-        changed = listed(link(name, name.removeprefix("minivae.")) for name in names)
-        where = [tag("p", "Changes ", changed)] if names else []
-        ids = proving(names)
-        rows = [tag("p", "Rows that prove it: ", listed(map(link, ids)), class_="small")] if ids else []
-        lines = [difference(change) for change in bug.changes]
-        head = tag("h4", link(anchor, bug.name, class_="id"), " ", bug.title)
-        seen = tag("p", f"Seen in: {bug.seen}", class_="small")
-        left = tag("div", tag("p", bug.models), *where, *rows, seen, class_="left")
-        words = f"{bug.name} {bug.title} {bug.models}"
-        parts.append(tag("article", head, left, tag("div", *lines, class_="right"), id=anchor, data_words=words))
-    return parts
+    return [*parts, *(exhibit(bug, of_bugs[bug.name]) for bug in bugs())]
+
+
+def exhibit(bug: Bug, names: list[str]) -> Html:
+    """Return one bug that changes the functions with these names."""
+    anchor, ids = f"museum.{bug.name}", proving(names)
+    left = [tag("p", bug.models)]
+    if names:
+        left.append(tag("p", "Changes ", listed(link(name, name.removeprefix("minivae.")) for name in names)))
+    left += [note("Rows that prove it: ", listed(map(link, ids)))] if ids else []
+    left.append(note(f"Seen in: {bug.seen}"))
+    head = markup(link(anchor, bug.name, class_="id"), " ", bug.title)
+    return article(anchor, head, left, map(difference, bug.changes), f"{bug.name} {bug.title} {bug.models}")
 
 
 def matrix() -> list[Html]:
@@ -126,7 +121,7 @@ def matrix() -> list[Html]:
     for bug in bugs():
         cells = (tag("td", tag("b", "X") if "**" in mark else mark) for mark in marks[bug.title])
         lines.append(tag("tr", tag("td", link(f"museum.{bug.name}", bug.title)), *cells))
-    meanings = (tag("li", tag("b", name), ": ", meaning) for name, meaning in MEANING.items())
+    meanings = (tag("li", tag("b", name), ": ", prose(meaning)) for name, meaning in MEANING.items())
     command = tag("code", "minivae museum --matrix")
     about = tag("p", "x: this layer of checks notices the bug. X: no other layer does. ", command, " computes this table.")
     return [about, tag("ul", *meanings), scrolling(tag("table", *lines, class_="matrix"), "bugs and layers")]

@@ -11,7 +11,7 @@ class Html(str):
 
 
 class BrokenPage(Exception):
-    """Raised when a page has a dead link, a duplicate id, a picture without an alt text, or a link into the network."""
+    """Raised for a bad formula, a dead link, a duplicate id, a picture without an alt text, a link into the network."""
 
 
 def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
@@ -35,6 +35,25 @@ def escaped(text: str) -> str:
 def link(anchor: str, text: str | None = None, **attributes: str) -> Html:
     """Return a link to an anchor of this page."""
     return tag("a", anchor if text is None else text, href=f"#{anchor}", **attributes)
+
+
+def note(*inside: str | Iterable) -> Html:
+    """Return a paragraph in small letters."""
+    return tag("p", *inside, class_="small")
+
+
+def article(anchor: str, head: Html, left: Iterable, right: Iterable, words: str) -> Html:
+    """Return an article of two columns under a heading. The search looks for `words`."""
+    columns = tag("div", *left, class_="left"), tag("div", *right, class_="right")
+    return tag("article", tag("h4", head), *columns, id=anchor, data_words=words.replace("\n", " "))
+
+
+def grouped(pairs: Iterable[tuple]) -> dict:
+    """Return the values of every key, each once, in their order."""
+    found: dict = {}
+    for key, value in pairs:
+        found.setdefault(key, {})[value] = None
+    return {key: list(values) for key, values in found.items()}
 
 
 def listed(parts: Iterable[str], between: str = ", ") -> Html:

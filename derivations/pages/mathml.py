@@ -6,10 +6,10 @@ The tokens and the tables of symbols are those of the Unicode writer. A command 
 import functools
 import html
 import re
-import unicodedata
+import string
 from typing import NamedTuple
 
-from derivations.pages.html import Html
+from derivations.pages.html import BrokenPage, Html
 from derivations.pages.unicode import (
     ACCENTS, BINARY, CLOSE, GREEK, LARGE, LINKS, OPEN, ORDINARY, RELATED, SCRIPT, SPACES, TEXT, TOKEN, WORDS, text_of,
     unicode,
@@ -23,8 +23,6 @@ ELEMENTS = {                                                # every element that
 WIDTHS = {"\\,": 0.167, "\\:": 0.222, "\\;": 0.278, "\\ ": 0.25, "~": 0.25, "\\quad": 1, "\\qquad": 2}     # in em
 MARKS = {"hat": "ˆ", "widehat": "ˆ", "bar": "‾", "tilde": "˜", "dot": "˙", "vec": "→"}      # accents, drawn above
 LIMITS = {"max", "min", "argmax", "argmin", "lim", "sup", "inf"}                # words with their subscript below
-BOLD = {"mathbf": "MATHEMATICAL BOLD", "boldsymbol": "MATHEMATICAL BOLD ITALIC", "mathbb": "DOUBLE-STRUCK"}
-DOUBLE = {"R": "ℝ", "N": "ℕ", "P": "ℙ", "Q": "ℚ", "Z": "ℤ", "C": "ℂ"}          # not in the block of other double letters
 SIZES = {"big", "Big", "bigg", "Bigg"}
 SILENT = {"displaystyle", "limits", "mathstrut", "!"}
 NO_SPACE = ' lspace="0" rspace="0"'
@@ -42,8 +40,11 @@ class Node(NamedTuple):
 @functools.cache
 def math(latex: str, display: bool = False) -> Html:
     """Return a formula as a `math` element, with the formula as text for software without MathML."""
-    text, style = html.escape(unicode(latex)), ' display="block"' if display else ""
-    return Html(f'<math alttext="{text}"{style}>{Reader(latex).row()}</math>')
+    style = ' display="block"' if display else ""
+    try:
+        return Html(f'<math alttext="{html.escape(unicode(latex))}"{style}>{Reader(latex).row()}</math>')
+    except ValueError as error:                             # a fault of our page, not of what the user typed
+        raise BrokenPage(str(error)) from error
 
 
 def chunk(markup: str, kind: str = "mrow") -> str:
@@ -220,29 +221,6 @@ def accented(reader: Reader, name: str) -> Node:
     return Node(f'<mover accent="true">{reader.argument()}<mo stretchy="false">{MARKS[name]}</mo></mover>', "ord")
 
 
-def bold(reader: Reader, name: str) -> Node:
-    """Return bold or double-struck letters: Unicode has a character for each."""
-    nodes, close = [reader.take()], None
-    if nodes == ["{"]:
-        nodes = []
-        while (close := reader.take()) != "}":
-            nodes.append(close)
-    return Node(chunk("".join(chunk(bold_letter(token, name, reader), "mi") for token in nodes)), "ord")
-
-
-def bold_letter(token: str, name: str, reader: Reader) -> str:
-    """Return the bold form of a letter or digit."""
-    letter = GREEK.get(token[1:], token) if token.startswith("\\") else token
-    if len(letter) != 1 or not letter.isalnum():
-        reader.refuse(token)
-    if name == "mathbb" and letter in DOUBLE:
-        return DOUBLE[letter]
-    kind = unicodedata.name(letter).replace("LATIN ", "").replace("GREEK ", "").replace("LETTER ", "")
-    kind = kind.replace("CAPITAL LETTER", "CAPITAL").replace("SMALL LETTER", "SMALL")
-    style = BOLD[name] if not letter.isdigit() else BOLD[name].replace(" ITALIC", "")
-    return unicodedata.lookup(f"MATHEMATICAL {style.removeprefix('MATHEMATICAL ')} {kind}")
-
-
 def words(reader: Reader, name: str) -> Node:
     """Return upright words: a name such as Var, or a text with its spaces."""
     text = text_of(reader.tokens, reader.latex)
@@ -254,18 +232,29 @@ def words(reader: Reader, name: str) -> Node:
     return Node(f"<mi{upright}>{html.escape(text)}</mi>", "ord")
 
 
-def script_letter(reader: Reader, name: str) -> Node:
-    """Return a script letter, such as ℒ."""
-    token = reader.take()
-    letter = reader.take() if token == "{" else token
-    if letter not in SCRIPT or (token == "{" and reader.take() != "}"):
-        reader.refuse(letter)
-    return Node(chunk(SCRIPT[letter], "mi"), "ord")
+def alphabet(letters: str, first: int) -> dict[str, str]:
+    """Return the letters in a style: Unicode has a character for each, from the number `first` on."""
+    return {letter: chr(first + i) for i, letter in enumerate(letters)}
 
 
+def styled(reader: Reader, name: str) -> Node:
+    """Return bold, double-struck or script letters."""
+    letters = [reader.take()]
+    if letters == ["{"]:
+        letters = list(iter(reader.take, "}"))
+    plain = [GREEK.get(letter[1:], letter) if letter.startswith("\\") else letter for letter in letters]
+    markup = (chunk(STYLED[name][one], "mi") if one in STYLED[name] else reader.refuse(one) for one in plain)
+    return Node(chunk("".join(markup)), "ord")
+
+
+LATIN, SMALL_GREEK = string.ascii_uppercase + string.ascii_lowercase, "αβγδεζηθικλμνξοπρςστυφχψω"
+STYLED = {
+    "mathbf": alphabet(LATIN, 0x1D400), "boldsymbol": alphabet(LATIN, 0x1D468) | alphabet(SMALL_GREEK, 0x1D736),
+    "mathbb": alphabet(LATIN, 0x1D538) | dict(zip("CHNPQRZ", "ℂℍℕℙℚℝℤ")), "mathcal": SCRIPT,
+}  # fmt: skip
 COMMANDS = {
-    "frac": fraction, "dfrac": fraction, "sqrt": root, "mathcal": script_letter,
-    **dict.fromkeys(ACCENTS, accented), **dict.fromkeys(BOLD, bold), **dict.fromkeys(TEXT, words),
+    "frac": fraction, "dfrac": fraction, "sqrt": root,
+    **dict.fromkeys(ACCENTS, accented), **dict.fromkeys(STYLED, styled), **dict.fromkeys(TEXT, words),
 }  # fmt: skip
 
 

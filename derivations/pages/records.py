@@ -101,20 +101,24 @@ def statement(entry: Entry, row: Row) -> str:
 
 
 def sample(form: Form) -> dict:
-    """Return a simple point at which no term is 0 by accident.
+    """Return a simple point at which no term is 0 by accident, and not every side is 0.
 
     The first simple values are special (mu = 0, sigma = 1), and so are two equal letters (q = p). So the first letter
     with a rule takes its second simple value, and the next letter with the same rule its third. If the form cannot be
     computed at this point, simpler choices follow.
     """
+    all_zero = []
     for step, start in ((1, 1), (0, 1), (0, 0)):
         values = chosen(form.inputs, step, start)
         try:
-            if all(np.isfinite(side).all() for side in sides_at(form, values)):
-                return values
+            sides = sides_at(form, values)
         except ValueError:                                  # outside the assumption of the form
             continue
-    return values
+        if all(np.isfinite(side).all() for side in sides):
+            if not sides or any(side.any() for side in sides):
+                return values
+            all_zero.append(values)
+    return all_zero[0] if all_zero else values
 
 
 def chosen(inputs: Inputs, step: int, start: int) -> dict:
@@ -208,7 +212,8 @@ def located(function) -> str:
     function = inspect.unwrap(function)
     path = Path(inspect.getsourcefile(function))
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
-    return f"{shown}:{inspect.getsourcelines(function)[1]}"
+    line = function.__code__.co_firstlineno if inspect.isfunction(function) else inspect.getsourcelines(function)[1]
+    return f"{shown}:{line}"
 
 
 def fetch(name: str):

@@ -60,7 +60,8 @@ def value_text(value, digits: int = 7) -> str:
     """Write a number, or a list of numbers, with this many digits; shorten a long list."""
     value = np.asarray(value, float)
     if value.ndim == 0:
-        return "undefined" if np.isnan(value) else f"{value + 0.0:.{digits}g}"
+        rounded = float(f"{value:.12g}") + 0.0              # 123.75 and 123.75 - 1e-14 must not become 123.8 and 123.7
+        return "undefined" if np.isnan(value) else f"{rounded:.{digits}g}"
     shown = [value_text(item, digits) for item in value]
     if len(shown) > 12 or value.size > 24 and len(shown) > 4:
         return f"[{', '.join(shown[:3])}, …, {shown[-1]}]"

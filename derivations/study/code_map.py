@@ -60,19 +60,26 @@ def functions() -> dict[str, Callable]:
 def names_in(path: Path) -> frozenset[str]:
     """Return the names that the code of a file uses: dotted names, and ".name" for every attribute of any object."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imports = {}                                            # name in the file: dotted name of the imported object
-    for node in ast.walk(tree):
+    imports, nodes = {}, list(ast.walk(tree))               # name in the file: dotted name of the imported object
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             imports |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             imports |= {alias.asname or alias.name: alias.name for alias in node.names}
     used = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Name):
             used.add(imports.get(node.id, ""))
         elif isinstance(node, ast.Attribute):
-            used |= {f".{node.attr}", f"{imports.get(ast.unparse(node.value), '')}.{node.attr}"}
+            used |= {f".{node.attr}", f"{imports.get(dotted(node.value), '')}.{node.attr}"}
     return frozenset(real_names().get(name, name) for name in used)
+
+
+def dotted(node: ast.AST) -> str:
+    """Return the dotted name that an expression is; "" for other expressions."""
+    if isinstance(node, ast.Name):
+        return node.id
+    return f"{dotted(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""
 
 
 @cache
@@ -83,11 +90,17 @@ def real_names() -> dict[str, str]:
     return {name: f"{value.__module__}.{value.__name__}" for name, value in offered.items() if inspect.isroutine(value)}
 
 
+@cache
+def test_files(folder: Path) -> list[Path]:
+    """Return the files of tests in a folder, in the order of their names; [] if the tests are not installed."""
+    return sorted(folder.rglob("test_*.py"))
+
+
 def tests_of(name: str) -> tuple[str, ...]:
     """Return the test files that use a function; () if the tests are not installed."""
     *_, owner, last = name.split(".")
     word = f".{last}" if owner[0].isupper() else name       # a method counts wherever an attribute has its name
-    return tuple(str(path.relative_to(TESTS)) for path in sorted(TESTS.rglob("test_*.py")) if word in names_in(path))
+    return tuple(str(path.relative_to(TESTS)) for path in test_files(TESTS) if word in names_in(path))
 
 
 @cache

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import difflib
+import functools
 import json
 import sys
 import textwrap
@@ -118,11 +119,13 @@ def diff(file: str, changes: Sequence[Change]) -> Iterator[str]:
 
 def function_at(source: str, line: int) -> str:
     """Return the name of the function that contains a line, with its class: `VAE.backward`."""
-    found = []
-    for node in ast.walk(ast.parse(source)):                # outer nodes come before inner ones
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.lineno <= line <= node.end_lineno:
-            found.append(node.name)
-    return ".".join(found) or "the module"
+    return ".".join(one.name for one in blocks(source) if one.lineno <= line <= one.end_lineno) or "the module"
+
+
+@functools.cache
+def blocks(source: str) -> list[ast.ClassDef | ast.FunctionDef]:
+    """Return the classes and functions of a file; outer ones come before inner ones."""
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
 
 
 def side_by_side(shown: Exhibit, options: argparse.Namespace) -> list[str]:

@@ -143,6 +143,14 @@ def test_formula_of_every_form_has_as_many_sides_as_its_code():
                 assert not values or len(sides(form.latex)) == len(values), f"{entry.id}: {form.latex}"
 
 
+def test_sample_point_avoids_sides_that_are_all_zero():
+    always_zero = set()
+    for entry in EVERYTHING:
+        if not entry.printed.free and (values := records.sides_at(entry.printed, records.sample(entry.printed))):
+            always_zero |= set() if any(value.any() for value in values) else {entry.id}
+    assert always_zero == set()
+
+
 # list
 
 

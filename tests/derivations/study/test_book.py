@@ -11,6 +11,7 @@ import re
 import unicodedata
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from derivations.app import cli
@@ -19,6 +20,7 @@ from derivations.engine.judge import Judgement
 from derivations.figures import NotShown, font
 from derivations.pages import book, book_study, records
 from derivations.pages.book_code import code
+from derivations.pages.book_text import number_texts, prose
 from derivations.pages.html import BrokenPage, checked, tag
 from derivations.pages.mathml import ELEMENTS, math
 from derivations.pages.unicode import unicode
@@ -97,7 +99,7 @@ def test_mathml_and_unicode_have_the_same_letters_for_every_formula():
 
 @pytest.mark.parametrize("latex", [r"\frac{1}", r"\mystery x", "a_b_c", "{a", "a}", r"\left(a", "_a", r"\mathcal{ab}"])
 def test_broken_formula_is_refused(latex):
-    with pytest.raises(ValueError, match="a formula must"):
+    with pytest.raises(BrokenPage, match="a formula must"):
         math(latex)
 
 
@@ -178,7 +180,7 @@ def test_formula_that_is_unknown_stops_the_build(quick, monkeypatch):
     (found,) = ledger.find("hong.4")
     (item,) = records.judged([found], 10, 0)
     planted = dataclasses.replace(found.entry.printed, latex=r"a = \mystery")
-    with pytest.raises(ValueError, match=r"a formula must .*mystery"):
+    with pytest.raises(BrokenPage, match=r"a formula must .*mystery"):
         book.book([item._replace(entry=dataclasses.replace(found.entry, printed=planted))], 10, 0)
 
 
@@ -203,6 +205,41 @@ def links_in(text, id):
     """Return the targets of all links in an article."""
     article = re.search(rf'<article id="{re.escape(id)}".*?</article>', text, re.S)
     return set(re.findall(r'href="#([^"]*)"', article[0]))
+
+
+def test_numbers_of_a_faulty_row_show_its_fault(text):
+    shown = 0
+    for entry in ledger.entries():
+        if entry.printed.free or not any(row.fault for row in entry.rows):
+            continue
+        article = re.search(rf'<article id="{re.escape(entry.id)}".*?</article>', text, re.S)[0]
+        chain = article[article.index('<div class="chain"') : article.index("Numbers at")] if "Numbers at" in article else ""
+        values = re.findall(r'<span class="value">(.*?)</span>', chain)
+        if len(values) > 1 and not re.search(r"\\neq?\b|[<>]", entry.printed.latex):      # equal numbers would be no fault
+            assert len(set(values)) > 1, entry.id
+            shown += 1
+    assert shown > 25
+
+
+def test_numbers_that_are_rounding_are_zero_in_the_book(text):
+    assert number_texts([np.array([-8.9e-16, 3e-13]), np.array(2.0)]) == ["[0, 3e-13]", "2"]
+    assert number_texts([np.array(7.5e-16)]) == ["7.5e-16"] and number_texts([np.array(np.nan), []]) == ["undefined", "[]"]
+    assert number_texts([np.array(123.75), np.array(123.75 - 1e-13)]) == ["123.8", "123.8"]
+    assert not re.search(r'class="value">[^<]*e-(1[4-9]|[2-9]\d)', text)
+
+
+def test_constants_in_the_code_link_to_their_definitions(text):
+    anchor = "derivations.cards.reparameterization.CHANCES"
+    assert anchor in links_in(text, "cards.25")
+    assert "CHANCES = " in re.sub("<[^>]*>", "", text[text.index(f'<article id="{anchor}"') :][:2000])
+    assert "derivations.hong.world.W" not in links_in(text, "hong.11")                # a local variable with this name
+
+
+def test_sentences_are_printed_with_greek_letters_and_links():
+    assert prose("the MSE is larger by sigma_q^2") == "the MSE is larger by σ<sub>q</sub><sup>2</sup>"
+    assert prose("q_phi(z|x), x~ and log_var at l.23-25") == "q<sub>φ</sub>(z|x), x̃ and log_var at text lines 23 to 25"
+    assert prose("as in hong.15, <b>") == 'as in <a href="#hong.15">hong.15</a>, &lt;b&gt;'
+    assert prose("evidence.bounds and hong.py") == "evidence.bounds and hong.py"
 
 
 def test_rows_and_lessons_link_to_each_other(text):
@@ -298,6 +335,8 @@ def test_book_works_in_a_browser(written):
         assert browser.evaluate(f"Math.max(...{brackets}.map(m => m.getBoundingClientRect().height))") > 35
         browser.evaluate("box.value = 'odaibo.40'; box.dispatchEvent(new Event('input'))")
         assert browser.evaluate("document.querySelector('#found a').hash") == "#odaibo.40"
+        browser.evaluate("box.value = 'triangle inequality hong'; box.dispatchEvent(new Event('input'))")
+        assert browser.evaluate("document.querySelector('#found a').hash") == "#hong.22"      # a word of its fault
         pdf = base64.b64decode(browser.call("Page.printToPDF")["data"])
         assert 10 < max(map(int, re.findall(rb"/Count (\d+)", pdf))) < 40       # pages of one chapter
         browser.open(written[0], width=673, media="print")
