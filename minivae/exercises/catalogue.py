@@ -46,6 +46,7 @@ class Part(NamedTuple):
     how: str = "plain"
     written: int | None = None
     count: int = 0                                          # of returned arrays, if others are written
+    turns: tuple[int, ...] = ()                             # when each result is computed, if not all at once
 
     @property
     def title(self) -> str:
@@ -56,6 +57,10 @@ class Part(NamedTuple):
     def returned(self) -> tuple[str, ...]:
         """The names of the returned arrays."""
         return self.results[: self.count or len(self.results)]
+
+    def turn(self, i: int) -> int:
+        """Return when a result is computed: one with a larger number depends on those with a smaller one."""
+        return self.turns[i] if self.turns else 0
 
     def arguments(self) -> list[str]:
         """Return the names of the function's arguments; none if an adapter calls it."""
@@ -173,6 +178,7 @@ def copies(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 # The list
 
 PARAMETERS = tuple(f"d_{part}.{i}.{name}" for part in ("encoder", "decoder") for i in (1, 2) for name in ("weight", "bias"))
+TURNS = (3, 3, 2, 2, 1, 1, 0, 0)                            # the last layer of the decoder comes first
 STEPS = ("L, B, J", "d_z", "d_mu_z, d_log_var_z", "d_mu", "d_log_var")
 PATHS = Piece("vae", "VAE.backward", ("d_z_px", "d_z_kl", "d_mu_kl", "d_log_var_kl", "mu", "log_var", "eps"), STEPS[:1],
               lines=STEPS, called="two_paths")  # fmt: skip
@@ -224,18 +230,20 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part(Piece("likelihood", "gaussian_log_prob_backward"), ("d_mean", "d_log_sigma"), "LBD", normal("LB BD LBD .")),
     ),
     "mlp_backward": (
-        Part(Piece("ops", "mlp_backward", 5, whole=True), ("d_x", *LAYERS), "BIHO", network, written=4, count=1),
+        Part(Piece("ops", "mlp_backward", 5, whole=True), ("d_x", *LAYERS), "BIHO", network, written=4, count=1,
+             turns=(2, 2, 2, 1, 1, 0, 0)),
     ),
-    "two_paths": (Part(PATHS, ("d_z", "d_mu", "d_log_var"), "LBJ", _paths),),
+    "two_paths": (Part(PATHS, ("d_z", "d_mu", "d_log_var"), "LBJ", _paths, turns=(0, 1, 1)),),
     "whole_backward": (
         Part(Piece("objective", "iw_loss_backward"), ("d_log_px_z", "d_kl"), "LB",
              lambda rng, sizes: [np.array(1.7), *normal("LB LB")(rng, sizes), 1.0]),
-        Part(BACKWARD, PARAMETERS, "LBJDH", model(("bernoulli",), beta=1.5), "the ELBO, Bernoulli", "model"),
+        Part(BACKWARD, PARAMETERS, "LBJDH", model(("bernoulli",), beta=1.5), "the ELBO, Bernoulli", "model", turns=TURNS),
         Part(BACKWARD, (*PARAMETERS, "d_log_sigma"), "LBJDH",
-             model(("gaussian", "learned"), objective="iwae", estimator="sampled"), "importance weights, Gaussian", "model"),
+             model(("gaussian", "learned"), objective="iwae", estimator="sampled"), "importance weights, Gaussian", "model",
+             turns=(*TURNS, 0)),
     ),
     "adam": (Part(Piece("adam", "Adam.step", whole=True), tuple(f"theta after step {i}" for i in (1, 2, 3)), "D", optimiser,
-                  how="adam"),),
+                  how="adam", turns=(0, 1, 2)),),
 }  # fmt: skip
 
 

@@ -22,7 +22,9 @@ def document(verdict: Verdict) -> dict:
 
 def lines_of(verdict: Verdict) -> list[str]:
     """Return the verdict as lines of text."""
-    lines = [f"{verdict.exercise.stem}: {verdict.status}"]
+    found = {finding.status for finding in verdict.findings}
+    open_ = verdict.status == "wrong" and found <= {"right", "not started"}     # what is filled is right
+    lines = [f"{verdict.exercise.stem}: {'not finished' if open_ else verdict.status}"]
     for finding in verdict.findings:
         about = ", ".join(filter(None, (finding.function, finding.array)))
         lines.append(f"  {MARKS.get(finding.status, '+')} {about}")

@@ -6,6 +6,7 @@ Each change is made on the function's tree. Its name says what changed, and not 
 import ast
 import copy
 import functools
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -21,6 +22,15 @@ UNARY = ("np.exp", "np.expm1", "np.log", "np.log1p", "np.sqrt", "np.tanh", "sigm
 
 CONFUSIONS = (                                              # function, lines of the source, the same changed, words
     ("tanh_backward", {"h * h": "np.tanh(h) ** 2"}, "tanh is taken of h, but h is tanh(a) already"),
+    ("tanh_backward", {"d_h * (1 - h * h)": "d_h * 1 - h * h"}, "brackets are missing: 1 - h^2 is one factor"),
+    ("tanh_backward", {"(1 - h * h)": "(1 - h) ** 2"}, "(1 - h)^2 is not 1 - h^2"),
+    ("log_sum_exp", {"a.max(axis=axis, keepdims=True)": "a.max(keepdims=True)"},
+     "the largest of all entries is subtracted, not the largest of each sum"),
+    ("log_sum_exp_backward", {"a.max(axis=axis, keepdims=True)": "a.max()"},
+     "the largest of all entries is subtracted, not the largest of each sum"),
+    ("log_sum_exp_backward", {"np.expand_dims(d_out, axis) * e": "e"}, "d_out is missing"),
+    ("kl_standard_normal_backward", {"np.expm1(log_var)": "np.exp(log_var)"},
+     "a term is missing: the KL has log_var also outside of exp"),
     ("sigmoid_backward", {"s * (1 - s)": "sigmoid(s) * (1 - sigmoid(s))"},
      "sigmoid is taken of s, but s is sigmoid(a) already"),
     ("softplus_backward", {"d_out * sigmoid(a)": "d_out * a * (1 - a)"}, "a is the input, not the output of a sigmoid"),
@@ -28,6 +38,12 @@ CONFUSIONS = (                                              # function, lines of
      "log_sigma is read as log sigma^2, but it is log sigma"),
     ("gaussian_log_prob_backward", {"- x.shape[1])).sum()": ")).sum() - x.shape[1]"},
      "the D is subtracted once, not once for each of the L B values, times its d_out"),
+    ("gaussian_log_prob_backward", {"x.shape[1]": "1"},
+     "log sigma is counted once for each data point, but each of the D features has one"),
+    ("gaussian_log_prob_backward", {" - x.shape[1]": ""}, "the terms log sigma are missing: each of the D features has one"),
+    ("gaussian_log_prob_backward", {"- x.shape[1])).sum()": "- x.shape[1])).sum() / sigma"},
+     "this is the gradient in sigma, not in log sigma"),
+    ("gaussian_log_prob_backward", {"(u * u)": "(u * u / 2)"}, "u^2 / 2 is a term of log p itself; its gradient is another"),
     ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return bernoulli_terms(1 - x, logits)"},
      "x and 1 - x are exchanged"),
     ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return (x * logits - np.maximum(logits, 0))"},
@@ -39,6 +55,16 @@ CONFUSIONS = (                                              # function, lines of
      "act_backward is applied to the input hs[0], which no activation made"),
     ("mlp_backward", {"d_a = d_out ": "d_a = act_backward(d_out, hs[-1]) "},
      "act_backward is applied to the last layer, which is linear"),
+    ("two_paths", {"d_z_px.reshape(L, B, J)": "d_z_px.reshape(B, L, J).swapaxes(0, 1)"},
+     "the rows of d_z_px are read as (B, L), but they are ordered as (L, B)"),
+    ("backward", {"d_out.reshape(L * B, -1)": "d_out.swapaxes(0, 1).reshape(L * B, -1)"},
+     "the rows of d_out are ordered as (B, L), but the decoder's rows as (L, B)"),
+    ("backward", {"d_z_px.reshape(L, B, J)": "d_z_px.reshape(B, L, J).swapaxes(0, 1)"},
+     "the rows of d_z_px are read as (B, L), but they are ordered as (L, B)"),
+    ("backward", {"[d_mu, d_log_var]": "[d_log_var, d_mu]"}, "the two heads are exchanged"),
+    ("step", {"v += g * g": "v += g"}, "v has g in place of g^2"),
+    ("step", {"(1 - self.b1**self.t)": "(1 - self.b1 ** (self.t + 1))", "(1 - self.b2**self.t)": "(1 - self.b2 ** (self.t + 1))"},
+     "t is one too large"),
     ("step", {"theta -= rate * m / (np.sqrt(v) + floor)": "pass"},
      "the parameters are as before: write into self.params.flat itself"),
     ("step", {"sum_1 = (1 - self.b1**self.t) / (1 - self.b1)": "sum_1 = 1 / (1 - self.b1)",
@@ -48,11 +74,30 @@ CONFUSIONS = (                                              # function, lines of
 
 
 class Variant(NamedTuple):
-    """A wrong version: its name, the words for a learner, and the function."""
+    """A wrong version: its name, the words for a learner, the function, and the name that the changed line computes."""
 
     name: str
     words: str
     function: Callable
+    line: str = ""
+
+    @property
+    def rank(self) -> int:
+        """0 for confusions and the museum, 2 for one name in place of another, 1 for all other changes."""
+        if self.name.startswith(("confusion", "museum")):
+            return 0
+        return 2 if re.fullmatch(r"`[a-z]\w*` in place of `[a-z]\w*`", self.words) else 1
+
+    def said(self, names: frozenset[str] | None) -> str:
+        """Return the words; if they have a name that is not in the learner's file, only the kind of the change."""
+        def known(text):
+            return names is None or set(re.findall(r"[A-Za-z_]\w*", text)) <= names | {"np"}
+
+        where = f"in the line of `{self.line}`, " if self.line and known(self.line) else ""
+        if all(known(text) and "..." not in text for text in re.findall("`([^`]*)`", self.words)):
+            return where + self.words
+        missing = self.words.endswith("is missing")
+        return where + ("a factor, a term or a function is missing" if missing else "one name, sign or function is another")
 
 
 @functools.cache
@@ -107,8 +152,7 @@ def one_change(piece: Piece) -> Iterator[Variant]:
             name = f"{line}:{index}: {words}"
             if name not in seen and ast.dump(changed) != ast.dump(tree):
                 seen.add(name)
-                where = f"in the line of `{line}`, " if line not in ("", "return") and not piece.whole else ""
-                yield Variant(name, where + words, compiled(piece, changed))
+                yield Variant(name, words, compiled(piece, changed), "" if line == "return" or piece.whole else line)
 
 
 def line_of(tree: ast.FunctionDef, node: ast.AST) -> str:
