@@ -26,7 +26,7 @@ EXAMPLES = """examples:
 exit codes: 0 all that were asked for are passed, 1 some are not, 2 wrong usage
 """
 BRIEF = {
-    "check": "check one exercise, or all fourteen", "hint": "print a hint: 1 of 3",
+    "check": "check one exercise, or all", "hint": "print a hint: 1 of 3",
     "list": "list the exercises and what is done",
     "reset": "write the blank again; your file is kept beside it", "show": "print the solution, after a pass",
     "grade": "check the submissions of a class",
@@ -82,9 +82,9 @@ def exercises_command(options: argparse.Namespace) -> int:
     use_one_thread()
     from minivae import checks
 
-    options.out = options.out or Path("minivae-lessons" if options.action == "lesson" else "exercises")
     if options.action == "lesson":
         return lesson.visit(options)
+    options.out = options.out or Path("exercises")
     checks.whole_number("--seed", options.seed, 0)
     checks.real_number("--timeout", options.timeout, above=0, below=1e5)
     if options.action == "grade":
@@ -132,11 +132,11 @@ def verdicts(options: argparse.Namespace, chosen: list) -> list:
 
 def check(options: argparse.Namespace) -> int:
     """Check one exercise, or all; return 0 if all that were asked for are passed."""
-    from minivae.exercises.report import document, every, lines_of
     from minivae.exercises.bonus import find
+    from minivae.exercises.report import counted, document, every, lines_of
 
     found = verdicts(options, every() if options.name is None else [find(options.name)])
-    asked = found[:-1] if options.name is None else found       # the bonus must be asked for
+    asked = counted(found) if options.name is None else found
     passed = sum(verdict.status == "passed" for verdict in asked)
     if options.json:
         exercises = [document(verdict) for verdict in found]
@@ -157,6 +157,9 @@ def check(options: argparse.Namespace) -> int:
         print(f"Next: {untouched if todo.status == 'not started' else hint}")
     elif options.name is not None:
         print(f"Compare with the package's own lines: {command(f'show {asked[0].exercise.number}', options)}")
+        following = every()[asked[0].exercise.number :]
+        if following:
+            print(f"Next: edit {options.out / following[0].stem}.py")
     return 1 if todo else 0
 
 
@@ -166,8 +169,8 @@ def command(words: str, options: argparse.Namespace) -> str:
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print the number, name, status and title of every exercise; return 0 if the fourteen are passed."""
-    from minivae.exercises.report import document, every
+    """Print the number, name, status and title of every exercise; return 0 if all that count are passed."""
+    from minivae.exercises.report import counted, document, every
 
     found = verdicts(options, every())
     if options.json:
@@ -176,7 +179,7 @@ def list_all(options: argparse.Namespace) -> int:
     else:
         for verdict in found:
             print(f"{verdict.exercise.number:2}  {verdict.exercise.name:20}  {verdict.status:11}  {verdict.exercise.title}")
-    return 0 if all(verdict.status == "passed" for verdict in found[:-1]) else 1
+    return 0 if all(verdict.status == "passed" for verdict in counted(found)) else 1
 
 
 def hint(options: argparse.Namespace) -> int:

@@ -85,7 +85,8 @@ def flat(value: Any) -> list:
 
 def arrays_of(part: Part, result: Any, after: list) -> list:
     """Return the returned arrays, and those that were to be written; None for a result that is still `...`."""
-    arrays = [None if isinstance(each, str) else each for each in (result if isinstance(result, (tuple, list)) else [result])]
+    results = result if isinstance(result, (tuple, list)) else [result]
+    arrays = [None if isinstance(each, str) else each for each in results]
     return arrays + ([] if part.written is None else [np.asarray(leaf) for leaf in flat(after[part.written])])
 
 

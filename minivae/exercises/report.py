@@ -1,5 +1,7 @@
 """All exercises, the verdict on each, and its words for a terminal and for JSON."""
 
+from collections.abc import Iterable
+
 from minivae.exercises.bonus import BONUS
 from minivae.exercises.catalogue import Exercise, exercises
 from minivae.exercises.judge import Verdict
@@ -10,6 +12,11 @@ MARKS = {"passed": "+", "wrong": "x", "error": "e", "not started": "."}
 def every() -> list[Exercise]:
     """Return all exercises, the bonus last."""
     return [*exercises(), BONUS]
+
+
+def counted(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the verdicts that count: those on the fourteen, and that on the bonus once it is begun."""
+    return [verdict for verdict in verdicts if verdict.exercise is not BONUS or verdict.status != "not started"]
 
 
 def document(verdict: Verdict) -> dict:

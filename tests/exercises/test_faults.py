@@ -68,14 +68,15 @@ FAULTS = [                                                  # number, source, re
     (10, SCALE, {"D_LOG_SIGMA": "(d * u**2).sum()"}, "the terms log sigma are missing"),
     (10, SCALE, {"D_LOG_SIGMA": "(d * (u**2 - 1)).sum() / sigma"}, "the gradient in sigma, not in log sigma"),
     (10, SCALE, {"D_LOG_SIGMA": "(d * (u**2 / 2 - 1)).sum()"}, "u^2 / 2 is a term of log p itself"),
-    (11, "def mlp_backward(d_out, hs, layers, activation, d_layers): return hs[0]", {}, "d_layers[0], weight was not written"),
+    (11, "def mlp_backward(d_out, hs, layers, activation, d_layers): return hs[0]", {},
+     "d_layers[0], weight was not written"),
     (12, TWO_PATHS, {"ROWS": ROWS}, "the rows of d_z_px are read as (B, L)"),
     (12, TWO_PATHS, {"ROWS": ROWS}, "follows from d_z"),
     (13, WHOLE, {"d_out.reshape": "d_out.swapaxes(0, 1).reshape"}, "the rows of d_out are ordered as (B, L)"),
     (13, WHOLE, {"[d_mu, d_log_var]": "[d_log_var, d_mu]"}, "the two heads are exchanged"),
     (13, WHOLE, {"= d_mu + into_mu": "= d_mu * into_mu"}, "the decoder's gradients are right, the encoder's are not"),
     (13, WHOLE, {"= d_mu + into_mu": "= d_mu * into_mu"}, "is computed later than d_encoder.2.weight"),
-    (14, ADAM, {"SQUARE": "g", "T)": "self.t)"}, "v has g in place of g^2"),
+    (14, ADAM, {"SQUARE": "g", "T)": "self.t)"}, "v is made of g, not of g^2"),
     (14, ADAM, {"T)": "(self.t + 1))"}, "t is one too large"),
     (14, ADAM, {"T)": "self.t)", "FACTOR": "g"}, "is computed later than theta after step 1"),
 ]  # fmt: skip
@@ -157,10 +158,12 @@ def test_error_names_the_line_and_the_shapes(tmp_path):
 
 
 def test_verdict_has_no_name_that_the_file_lacks(tmp_path):
-    source = "def log_sum_exp(a, axis=0):\n    c = a.max(axis, keepdims=True)\n    return np.log(np.exp(a - c).sum(axis)) + axis"
+    source = "def log_sum_exp(a, axis=0):\n    c = a.max(axis, keepdims=True)\n" \
+             "    return np.log(np.exp(a - c).sum(axis)) + axis"
     _, text = check_file(tmp_path, 4, source)
     assert "wrong" in text and "top" not in text
-    source = "def step(self, gradient): self.params.flat[...] -= self.lr * gradient.flat / (np.abs(gradient.flat) + 2 * self.tiny)"
+    source = "def step(self, gradient):\n    g = gradient.flat\n" \
+             "    self.params.flat[...] -= self.lr * g / (np.abs(g) + 2 * self.tiny)"
     _, text = check_file(tmp_path, 14, source)
     assert "floor" not in text and "sum_2" not in text
 
