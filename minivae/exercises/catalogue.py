@@ -127,6 +127,11 @@ def large(a: NDArray) -> NDArray:
     return 1000 * a
 
 
+def narrow(a: NDArray) -> NDArray:
+    """Return the first column, (L, 1)."""
+    return a[:, :1]
+
+
 def half_empty(a: NDArray) -> NDArray:
     """Return an array with some entries -inf, and one column of -inf alone."""
     a = a.copy()
@@ -203,6 +208,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB")),
         Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", along(1, normal("LB")), "axis 1"),
         Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB", _0=large), "large inputs"),
+        Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB", _0=narrow), "one column"),
         Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB", _0=half_empty), "-inf among a"),
     ),
     "log_sum_exp_backward": (

@@ -38,6 +38,8 @@ def compared(part: Part, seed: int, given: Given) -> list[Finding]:
         return found
     first = min([i for i in wrong if not unwritten(part, i, mine[0][i])] or wrong, key=part.turn)
     fits = list(fitting(known_arrays(part, seed), mine, right))
+    innocent = {part.results[i] for i in filled} - {part.results[i] for i in wrong}     # lines whose own array is right
+    fits = [(variant, arrays) for variant, arrays in fits if variant.line not in innocent]
     joint = [variant for variant, arrays in fits if arrays == filled]
     for i in wrong:
         named = joint or [variant for variant, arrays in fits if i in arrays]

@@ -32,7 +32,12 @@ def lines_of(verdict: Verdict) -> list[str]:
     found = {finding.status for finding in verdict.findings}
     open_ = verdict.status == "wrong" and found <= {"right", "not started"}     # what is filled is right
     lines = [f"{verdict.exercise.stem}: {'not finished' if open_ else verdict.status}"]
+    right = [finding for finding in verdict.findings if finding.status == "right"]
+    if many := len(verdict.findings) > 8:
+        lines.append(f"  + {len(right)} of {len(verdict.findings)} are right")
     for finding in verdict.findings:
+        if many and finding.status == "right":
+            continue
         about = ", ".join(filter(None, (finding.function, finding.array)))
         lines.append(f"  {MARKS.get(finding.status, '+')} {about}")
         if finding.status != "right":

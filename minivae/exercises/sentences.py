@@ -59,17 +59,17 @@ def words_of(part: Part, draws: Sequence[Draw], arrays: tuple, i: int, given: Gi
         words += [f"NumPy warned: {'; '.join(given.warned[:3])}"] if given.warned else []
     elif np.isfinite(truth[0]).all() and (equal := equals(part, draws, mine, arrays[1], i, given.names)):
         words.append(equal)
-    if said:
-        words.append("the same numbers come from the solution with one change: " + "; or ".join(changes(said, given.names)))
+    if mine[0].any() and (likely := changes(said, given.names, 1 if words else 2)):
+        words.append(f"the same numbers come from the solution with one change: {'; or '.join(likely)}")
     if not other:
         words.append(numbers(mine[0], truth[0], bool(words) or known))
     return tuple(words)
 
 
-def changes(named: Sequence[Variant], names: frozenset[str] | None) -> list[str]:
-    """Return at most three wordings of the most likely kind; a name that is not in the learner's file is not said."""
-    likely = min(variant.rank for variant in named)
-    return list(dict.fromkeys(variant.said(names) for variant in named if variant.rank == likely))[:3]
+def changes(named: Sequence[Variant], names: frozenset[str] | None, most: int) -> list[str]:
+    """Return at most three wordings, the likely ones alone; a name that is not in the learner's file is not said."""
+    likely = min([variant.rank for variant in named], default=0)
+    return list(dict.fromkeys(variant.said(names) for variant in named if variant.rank == likely <= most))[:3]
 
 
 def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:
@@ -82,6 +82,8 @@ def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:
 def reduced(mine: list, right: list, part: Part, sizes: Mapping[str, int]) -> list[str]:
     """Return the words for an array that differs from the right one by a sum or a mean over one axis."""
     names = {size: letter for letter, size in sizes.items() if letter in part.letters}
+    if right[0].ndim == 0 and all(agree(a.sum(), b) for a, b in zip(mine, right)):
+        return ["the sum is missing"]
     for one, other, words in ((right, mine, "you also took the {} over {}"),
                               (mine, right, "the {} over {} is missing")):
         for axis, n in enumerate(one[0].shape):
@@ -102,7 +104,7 @@ def numbers(mine: NDArray, right: NDArray, known: bool) -> str:
         apart = np.where(mine == right, 0, np.nan_to_num(np.abs(mine - right), nan=np.inf))
     place = np.unravel_index(np.argmax(apart), right.shape)
     off = int((apart > REL * np.abs(right[np.isfinite(right)]).max(initial=0)).sum())
-    text = f"{off} of {right.size} entries differ; at {at(place)} yours is {mine[place]:.6g}, right is {right[place]:.6g}"
+    text = f"{off} of {right.size} entries differ; at {at(place)} yours is {mine[place] + 0:.6g}, right is {right[place]:.6g}"
     return text if known else f"undecided: no known ratio, path or change fits. {text}"
 
 

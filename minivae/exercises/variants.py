@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from minivae.exercises.confusions import CONFUSIONS
 from minivae.exercises.cut import Piece, compiled, source_of, target, tree_of
 from minivae.museum.exhibits import bugs
 
@@ -18,60 +19,6 @@ SIGN = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**", 
 CALLS = {"exp": "expm1", "expm1": "exp", "log": "log1p", "log1p": "log", "sum": "mean", "mean": "sum", "sqrt": "square",
          "tanh": "sin", "minimum": "maximum", "maximum": "minimum", "max": "min"}  # fmt: skip
 UNARY = ("np.exp", "np.expm1", "np.log", "np.log1p", "np.sqrt", "np.tanh", "sigmoid")
-
-
-CONFUSIONS = (                                              # function, lines of the source, the same changed, words
-    ("tanh_backward", {"h * h": "np.tanh(h) ** 2"}, "tanh is taken of h, but h is tanh(a) already"),
-    ("tanh_backward", {"d_h * (1 - h * h)": "d_h * 1 - h * h"}, "brackets are missing: 1 - h^2 is one factor"),
-    ("tanh_backward", {"(1 - h * h)": "(1 - h) ** 2"}, "(1 - h)^2 is not 1 - h^2"),
-    ("log_sum_exp", {"a.max(axis=axis, keepdims=True)": "a.max(keepdims=True)"},
-     "the largest of all entries is subtracted, not the largest of each sum"),
-    ("log_sum_exp_backward", {"a.max(axis=axis, keepdims=True)": "a.max()"},
-     "the largest of all entries is subtracted, not the largest of each sum"),
-    ("log_sum_exp_backward", {"np.expand_dims(d_out, axis) * e": "e"}, "d_out is missing"),
-    ("kl_standard_normal_backward", {"np.expm1(log_var)": "np.exp(log_var)"},
-     "a term is missing: the KL has log_var also outside of exp"),
-    ("sigmoid_backward", {"s * (1 - s)": "sigmoid(s) * (1 - sigmoid(s))"},
-     "sigmoid is taken of s, but s is sigmoid(a) already"),
-    ("softplus_backward", {"d_out * sigmoid(a)": "d_out * a * (1 - a)"}, "a is the input, not the output of a sigmoid"),
-    ("gaussian_log_prob_backward", {"np.exp(log_sigma)": "np.exp(log_sigma / 2)"},
-     "log_sigma is read as log sigma^2, but it is log sigma"),
-    ("gaussian_log_prob_backward", {"- x.shape[1])).sum()": ")).sum() - x.shape[1]"},
-     "the D is subtracted once, not once for each of the L B values, times its d_out"),
-    ("gaussian_log_prob_backward", {"x.shape[1]": "1"},
-     "log sigma is counted once for each data point, but each of the D features has one"),
-    ("gaussian_log_prob_backward", {" - x.shape[1]": ""}, "the terms log sigma are missing: each of the D features has one"),
-    ("gaussian_log_prob_backward", {"- x.shape[1])).sum()": "- x.shape[1])).sum() / sigma"},
-     "this is the gradient in sigma, not in log sigma"),
-    ("gaussian_log_prob_backward", {"(u * u)": "(u * u / 2)"}, "u^2 / 2 is a term of log p itself; its gradient is another"),
-    ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return bernoulli_terms(1 - x, logits)"},
-     "x and 1 - x are exchanged"),
-    ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return (x * logits - np.maximum(logits, 0))"},
-     "log(1 + e^-|l|) is missing"),
-    ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return (bernoulli_terms(x, logits) - (1 - x) * logits)"},
-     "log(1 - p) is not -log(1 + e^l) but has a further -l"),
-    ("mlp_backward", {"d_a = act_backward(d_h, hs[i])": "d_a = d_h"}, "act_backward is missing"),
-    ("mlp_backward", {"        if i > 0:\n            d_a = ": "        d_a = ", "return d_h": "return d_a"},
-     "act_backward is applied to the input hs[0], which no activation made"),
-    ("mlp_backward", {"d_a = d_out ": "d_a = act_backward(d_out, hs[-1]) "},
-     "act_backward is applied to the last layer, which is linear"),
-    ("two_paths", {"d_z_px.reshape(L, B, J)": "d_z_px.reshape(B, L, J).swapaxes(0, 1)"},
-     "the rows of d_z_px are read as (B, L), but they are ordered as (L, B)"),
-    ("backward", {"d_out.reshape(L * B, -1)": "d_out.swapaxes(0, 1).reshape(L * B, -1)"},
-     "the rows of d_out are ordered as (B, L), but the decoder's rows as (L, B)"),
-    ("backward", {"d_z_px.reshape(L, B, J)": "d_z_px.reshape(B, L, J).swapaxes(0, 1)"},
-     "the rows of d_z_px are read as (B, L), but they are ordered as (L, B)"),
-    ("backward", {"[d_mu, d_log_var]": "[d_log_var, d_mu]"}, "the two heads are exchanged"),
-    ("step", {"v += g * g": "v += g"}, "v is made of g, not of g^2"),
-    ("step", {"(1 - self.b1**self.t)": "(1 - self.b1 ** (self.t + 1))",
-              "(1 - self.b2**self.t)": "(1 - self.b2 ** (self.t + 1))"},
-     "t is one too large"),
-    ("step", {"theta -= rate * m / (np.sqrt(v) + floor)": "pass"},
-     "the parameters are as before: write into self.params.flat itself"),
-    ("step", {"sum_1 = (1 - self.b1**self.t) / (1 - self.b1)": "sum_1 = 1 / (1 - self.b1)",
-              "sum_2 = (1 - self.b2**self.t) / (1 - self.b2)": "sum_2 = 1 / (1 - self.b2)"}, "there is no bias correction"),
-    ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is inside the square root"),
-)  # fmt: skip
 
 
 class Variant(NamedTuple):
@@ -84,10 +31,10 @@ class Variant(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """0 for confusions and the museum, 2 for one name in place of another, 1 for all other changes."""
+        """0 for confusions and the museum, 2 for a name in place of another and exchanges, 1 for all other changes."""
         if self.name.startswith(("confusion", "museum")):
             return 0
-        return 2 if re.fullmatch(r"`[a-z]\w*` in place of `[a-z]\w*`", self.words) else 1
+        return 2 if re.fullmatch(r"`[a-z]\w*` in place of `[a-z]\w*`", self.words) or "exchanged" in self.words else 1
 
     def said(self, names: frozenset[str] | None) -> str:
         """Return the words; if they have a name that is not in the learner's file, only the kind of the change."""
