@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.exercises.cut import Piece, blank, tree_of
+from minivae.exercises.cut import Piece, blank, source_of, tree_of
 from minivae.exercises.prompts import TEXTS
 from minivae.params import shapes_of
 
@@ -260,11 +260,18 @@ GIVEN = {
 }  # fmt: skip
 
 
+def forward_lines() -> str:
+    """Return the numbered lines of the model's forward pass, as they stand in the package."""
+    lines = source_of(Piece("vae", "VAE.forward")).splitlines()
+    return "\n".join(line for line in lines if "  # " in line)
+
+
 @functools.cache
 def exercises() -> tuple[Exercise, ...]:
     """Return the fourteen exercises in order."""
-    found = []
+    found, lines = [], forward_lines()
     for number, (name, parts) in enumerate(PARTS.items(), 1):
         title, prompt, *hints = (textwrap.dedent(text).strip("\n") for text in TEXTS[name])
+        prompt = prompt.replace("{FORWARD}", lines)
         found.append(Exercise(number, name, title, prompt, tuple(hints), parts, GIVEN.get(name, ())))
     return tuple(found)

@@ -51,11 +51,14 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
     try:
         if not file.is_file():
             return Verdict(exercise, "not started")
-        source = file.read_text(encoding="utf-8")
+        source = file.read_text(encoding="utf-8-sig")       # some editors begin a file with a mark
         functions = functions_in(ast.parse(source, str(file)))
     except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
-        where = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
-        words = f"{where}{type(error).__name__}: {getattr(error, 'msg', error)}"
+        words = f"{type(error).__name__}: {getattr(error, 'msg', error)}"
+        if isinstance(error, SyntaxError):
+            words = f"line {error.lineno}: {words}" + (f". In `{error.text.strip()}`" if error.text else "")
+        if isinstance(error, UnicodeDecodeError):
+            words = "the file is not UTF-8: save it with this encoding"
         return Verdict(exercise, "error", (Finding("the file", "", "error", (words,)),))
     blanks = functions_in(ast.parse(exercise.file()))
     flags = flags_of(exercise, source)
@@ -132,7 +135,7 @@ def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Lea
         judged, function = judge(part, seed, mine, learner.names), part.piece.function
         lines = f"line {', '.join(map(str, learner.left[function]))}" if learner.left.get(function) else ""
         first = next((i for i, finding in enumerate(judged) if finding.status != "right"), None)
-        if lines and first is not None:
+        if lines and first is not None and not (judged[first].array and judged[first].status == "not started"):
             same = judged[first]
             words = (*same.words, f"`...` is still in {lines} of your file")
             if mine[0].get("result", "") is None and part.written is None and part.how == "plain":

@@ -170,13 +170,15 @@ def same_arrays(tree: Any) -> Any:
 def in_words(error: BaseException, file: str) -> str:
     """Return the error's type and message, the last line of the submission in its traceback, and the shapes in it."""
     places = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
-    said = ": ".join(filter(None, [type(error).__name__, str(error).partition(", with gufunc")[0]]))
+    said = ": ".join(filter(None, [type(error).__name__, re.split(", with gufunc|, and the inputs", str(error))[0]]))
     if isinstance(error, SyntaxError) and error.filename == file:
         return f"line {error.lineno}: {said}"
     if not places:
         return said
     frame, line = places[-1]
     text = linecache.getline(file, line).strip()
+    if "^" in text and isinstance(error, TypeError):
+        said += ". A power is `**` in Python, not `^`"
     arrays = {name: frame.f_locals.get(name) for name in dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text.partition("#")[0]))}
     shapes = [f"{name} is {value.shape}" for name, value in arrays.items() if isinstance(value, np.ndarray)]
     return f"line {line}: {said}" + (f". In `{text.partition('  #')[0].strip()}`, {', '.join(shapes)}" if shapes else "")

@@ -57,6 +57,7 @@ def step(self, gradient):
     self.params.flat[...] -= FACTOR * self.lr * m_hat / (np.sqrt(v_hat) + self.tiny)
 """
 FORWARD_6 = "def reparameterize(mu, log_var, eps):\n    return mu + np.exp(log_var / 2) * eps\n"
+KL = "def kl_standard_normal_backward(d_kl, mu, log_var): return d_kl * mu, d_kl * (D)"
 ROWS = "d_z_px.reshape(B, L, J).swapaxes(0, 1)"
 FAULTS = [                                                  # number, source, replaced, words that must be said
     (2, "def tanh_backward(d_h, h): return d_h * 1 - h**2", {}, "brackets are missing"),
@@ -64,6 +65,16 @@ FAULTS = [                                                  # number, source, re
     (5, SOFTMAX, {"LARGEST": "a.max()"}, "the largest of all entries is subtracted"),
     (5, SOFTMAX, {"LARGEST": "0"}, "overflow encountered in exp"),
     (6, FORWARD_6, {"np.exp(log_var / 2)": "np.sqrt(log_var)"}, "invalid value encountered in sqrt"),
+    (2, "def tanh_backward(d_h, h): return h * (1 - d_h**2)", {}, "d_h and h are exchanged"),
+    (7, "def kl_standard_normal(mu, log_var): return (mu**2 + np.exp(2 * log_var) - 1 - 2 * log_var) / 2", {},
+     "read as log sigma, but it is log sigma^2"),
+    (7, "def kl_standard_normal(mu, log_var): return ((1 + mu**2) / np.exp(log_var) - 1 + log_var) / 2", {},
+     "the KL in the other direction"),
+    (8, KL, {"D": "np.exp(log_var / 2) - np.exp(-log_var / 2)"}, "the gradient in sigma, not in log_var"),
+    (8, KL, {"D": "(1 - np.exp(-log_var)) / 2"}, "the gradient in sigma^2, not in log_var"),
+    (8, KL, {"D": "np.exp(2 * log_var) - 1"}, "log_var is read as log sigma"),
+    (8, KL, {"D": "np.exp(log_var) / 2"}, "the KL has log_var also outside of exp"),
+    (10, SCALE, {"D_LOG_SIGMA": "d * (u**2 - 1)"}, "the sum is missing"),
     (10, SCALE, {"D_LOG_SIGMA": "(d * (u**2)).sum() - d_out.sum()"}, "each of the D features has one"),
     (10, SCALE, {"D_LOG_SIGMA": "(d * u**2).sum()"}, "the terms log sigma are missing"),
     (10, SCALE, {"D_LOG_SIGMA": "(d * (u**2 - 1)).sum() / sigma"}, "the gradient in sigma, not in log sigma"),
@@ -76,6 +87,10 @@ FAULTS = [                                                  # number, source, re
     (13, WHOLE, {"[d_mu, d_log_var]": "[d_log_var, d_mu]"}, "the two heads are exchanged"),
     (13, WHOLE, {"= d_mu + into_mu": "= d_mu * into_mu"}, "the decoder's gradients are right, the encoder's are not"),
     (13, WHOLE, {"= d_mu + into_mu": "= d_mu * into_mu"}, "is computed later than d_encoder.2.weight"),
+    (13, WHOLE, {"self.beta)": "1)"}, "beta is 1, not self.beta"),
+    (14, ADAM, {"**T": ""}, "b1 and b2 lack their power t"),
+    (14, ADAM, {"T)": "self.t)", "-= FACTOR": "+= FACTOR"}, "the sign of the step is wrong"),
+    (14, ADAM, {"T)": "self.t)", "flat[...] -=": "flat = self.params.flat -"}, "write into self.params.flat itself"),
     (14, ADAM, {"SQUARE": "g", "T)": "self.t)"}, "v is made of g, not of g^2"),
     (14, ADAM, {"T)": "(self.t + 1))"}, "t is one too large"),
     (14, ADAM, {"T)": "self.t)", "FACTOR": "g"}, "is computed later than theta after step 1"),
@@ -130,6 +145,39 @@ def test_loops_are_told_a_consistent_error_and_print_no_warning(tmp_path):
     assert "your reparameterize (central differences)" in text
     _, text = check_file(tmp_path, 6, LOOPS.replace("SIGMA", "").replace("eps).sum(0) *", "eps).sum(0) * 3 *"))
     assert "central differences" not in text
+
+
+def test_only_a_forgotten_factor_is_named_if_the_other_array_is_right():
+    source = SCALE.replace("D_LOG_SIGMA", "(d * (u**2 - 1)).sum()")
+    said = words_on(10, source.replace("d * u / sigma", "d * u"))
+    assert "`/ sigma` is missing" in said and "read as" not in said
+
+
+def test_line_whose_own_array_is_right_is_not_blamed():
+    source = TWO_PATHS.replace("ROWS", "d_z_px.reshape(L, B, J)").replace("ward(d_z,", "ward(d_z - d_z_kl,")
+    assert "in the line of `d_z`" not in words_on(12, source)
+
+
+def test_new_arrays_in_a_list_do_not_count():
+    source = "def mlp_backward(d_out, hs, layers, activation, d_layers):\n    d = d_out\n    for i in (2, 1, 0):\n" \
+             "        d, *d_layers[i] = affine_backward(d, hs[i], *layers[i])\n" \
+             "        d = d * (1 - hs[i]**2) if i else d\n    return d"
+    assert "d_layers[1], bias was not written" in words_on(11, source)
+    right = source.replace("d, *d_layers[i] =", "d, w, b =").replace("        d = d *", "        d_layers[i][0][:] = w\n"
+                           "        d_layers[i][1][:] = b\n        d = d *")  # fmt: skip
+    assert verdict_on(11, right).status == "passed"
+
+
+def test_squeezed_axis_of_size_1_is_noticed():
+    source = "def log_sum_exp(a, axis=0):\n    top = a.max(axis, keepdims=True)\n    top = np.where(top > -np.inf, top, 0)\n" \
+             "    return (np.log(np.exp(a - top).sum(axis, keepdims=True)) + top).squeeze(SQUEEZED)"
+    assert "instead of (1,)" in words_on(4, source.replace("SQUEEZED", ""))
+    assert verdict_on(4, source.replace("SQUEEZED", "axis")).status == "passed"
+
+
+def test_scale_that_was_not_written_is_said_to_be_zero():
+    said = words_on(13, WHOLE.replace("if others:", "if False:"))
+    assert "is zero everywhere" in said and "in place of" not in said
 
 
 # Files: blanks, names, lines
