@@ -32,7 +32,7 @@ class Verdict(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """What is read in a learner's functions: the lines where `...` still stands, and all names."""
+    """Facts read in a learner's functions: the lines where `...` still stands, and all names."""
 
     left: Mapping[str, list[int]]
     names: frozenset[str]

@@ -53,7 +53,8 @@ Each returns d_a. The second must be right for a = 1000 and a = -1000, too. `sig
     log_sum_exp(a) = log( sum_l exp(a_l) ),   the sum along one axis:  a (L, B), axis 0 -> (B,)
 
 exp(1000) is inf, and log(exp(-1000)) is -inf. The result must be right for such numbers.
-Some entries may be -inf: exp(-inf) = 0, so such a term adds nothing. Where all entries of the axis are -inf, the result is -inf, not nan.
+Some entries may be -inf: exp(-inf) = 0, so such a term adds nothing. Where all entries of the axis are -inf, the
+result is -inf, not nan.
 Only the axis that is summed goes away: (L, B) gives (L,) for `axis=1`, and (L, 1) gives (1,) for `axis=0`.
 """,
         "log sum exp(a - c) + c is the same number for every c, so choose a convenient c for each sum.",
@@ -138,7 +139,8 @@ The backward gets d_out (L, B) and returns d_logits (L, B, D): x is data. `sigmo
     log p(x|z) = - sum_d ( (x_d - m_d)^2 / (2 sigma^2) + log sigma + 1/2 log 2 pi )
 
 x is (B, D), the mean m is (L, B, D), and one log_sigma () is shared by everything. The forward returns (L, B).
-Given d_out (L, B), return d_mean (L, B, D) and d_log_sigma (). It helps to write u = (x - m) / sigma. Note: log_sigma is log sigma here, not log sigma^2.
+Given d_out (L, B), return d_mean (L, B, D) and d_log_sigma (). It helps to write u = (x - m) / sigma.
+Note: log_sigma is log sigma here, not log sigma^2.
 """,
         "With u = (x - m) / sigma, each term is u^2 / 2 + log sigma. What are du/dm and du/dlog_sigma?",
         "sigma = exp(log_sigma), so dsigma/dlog_sigma = sigma, and du/dlog_sigma = -u.",
@@ -215,7 +217,8 @@ self.t (0 at the start, counts steps), self.lr, self.b1, self.b2, self.tiny. gra
     theta <- theta - lr m_hat / (sqrt(v_hat) + tiny)
 
 m is a weighted sum of all gradients so far. It starts at 0, so after t steps the weights sum to less than 1. Derive
-that sum. m_hat is m divided by it, and v_hat is v divided by the sum of its own weights. Update self.params.flat *in place*, once; return nothing. Only the parameters are judged, after steps 1, 2, 3.
+that sum. m_hat is m divided by it, and v_hat is v divided by the sum of its own weights. Update self.params.flat *in
+place*, once; return nothing. Only the parameters are judged, after steps 1, 2, 3.
 """,
         "After one step m = (1 - b1) g, but m_hat must be g. After t steps the weights are (1 - b1) (1 + b1 + "
         "... + b1^(t-1)).",

@@ -19,7 +19,7 @@ REL = 1e-5                                                  # of the largest ent
 
 
 class Given(NamedTuple):
-    """What a submission returned: a list of arrays for each draw; None is a result that is still `...`."""
+    """Results of a submission: a list of arrays for each draw; None is a result that is still `...`."""
 
     arrays: Sequence[list]
     warned: Sequence[str] = ()                              # by NumPy, at the first draw
@@ -104,7 +104,8 @@ def numbers(mine: NDArray, right: NDArray, known: bool) -> str:
         apart = np.where(mine == right, 0, np.nan_to_num(np.abs(mine - right), nan=np.inf))
     place = np.unravel_index(np.argmax(apart), right.shape)
     off = int((apart > REL * np.abs(right[np.isfinite(right)]).max(initial=0)).sum())
-    text = f"{off} of {right.size} entries differ; at {at(place)} yours is {mine[place] + 0:.6g}, right is {right[place]:.6g}"
+    text = f"{off} of {right.size} entries differ; " \
+           f"at {at(place)} yours is {mine[place] + 0:.6g}, right is {right[place]:.6g}"
     return text if known else f"undecided: no known ratio, path or change fits. {text}"
 
 

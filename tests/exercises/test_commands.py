@@ -251,7 +251,8 @@ def test_grade_replaces_earlier_files_only_if_told(graded, submissions, run):
     assert len(ElementTree.parse(out / "new" / "marks.xml").getroot()) == 1
 
 
-@pytest.mark.parametrize("bonus, code, count", [("not started", 0, "14 of 14"), ("wrong", 1, "14 of 15"), ("passed", 0, "15 of 15")])
+@pytest.mark.parametrize(
+    "bonus, code, count", [("not started", 0, "14 of 14"), ("wrong", 1, "14 of 15"), ("passed", 0, "15 of 15")])
 def test_bonus_counts_once_it_is_begun(bonus, code, count, submissions, tmp_path, run, monkeypatch):
     def passed(exercise, *rest):
         return Verdict(exercise, bonus if exercise is BONUS else "passed")

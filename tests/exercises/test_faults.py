@@ -169,7 +169,8 @@ def test_new_arrays_in_a_list_do_not_count():
 
 
 def test_squeezed_axis_of_size_1_is_noticed():
-    source = "def log_sum_exp(a, axis=0):\n    top = a.max(axis, keepdims=True)\n    top = np.where(top > -np.inf, top, 0)\n" \
+    source = "def log_sum_exp(a, axis=0):\n    top = a.max(axis, keepdims=True)\n" \
+             "    top = np.where(top > -np.inf, top, 0)\n" \
              "    return (np.log(np.exp(a - top).sum(axis, keepdims=True)) + top).squeeze(SQUEEZED)"
     assert "instead of (1,)" in words_on(4, source.replace("SQUEEZED", ""))
     assert verdict_on(4, source.replace("SQUEEZED", "axis")).status == "passed"

@@ -139,7 +139,7 @@ def test_lesson_command_prints_number_verdict_and_links(tmp_path, capsys):
 def test_repeated_lesson_replaces_its_own_figure_only(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     picture = tmp_path / "minivae-lessons" / "lesson_07_negative_loss.png"
-    assert [main(["7", "-q"]), main(["7", "-q"])] == [0, 0] and capsys.readouterr().out.count("b) about 4") == 2
+    assert [main(["7", "-q"]), main(["7", "-q"])] == [0, 0] and capsys.readouterr().out.count("answer    b) about 4") == 2
     assert main(["7", "-q", "--out", "minivae-lessons"]) == 2   # a folder that was named is never written over
     picture.write_bytes(b"\x89PNG of someone else")
     assert main(["7", "-q"]) == 2 and "Add --overwrite" in capsys.readouterr().err

@@ -54,8 +54,8 @@ def infinite_loss(setup: Setup) -> Finding:
     8,
     question="Why reparameterise? Can I not backpropagate through the random sample?",
     asked="Cross Validated, question 474889; pytorch/examples #592",
-    predict="Pathwise: z = mu + sigma eps, and d log p(x|z) / dz is carried on to mu. Score function: log p(x|z) is multiplied "
-    "by d log q(z|x) / d mu. Both estimate one gradient. How much larger is the variance of the second?",
+    predict="Pathwise: z = mu + sigma eps, and d log p(x|z) / dz is carried on to mu. Score function: log p(x|z) is "
+    "multiplied by d log q(z|x) / d mu. Both estimate one gradient. How much larger is the variance of the second?",
     choices=("about equal", "about 10 times", "more than 1000 times"),
     answer=2,
     code=("minivae.evidence.gradients:gradient_noise", "minivae.gaussian:reparameterize_backward"),
@@ -87,7 +87,8 @@ def reparameterise(setup: Setup) -> Finding:
         ratio, "variance of the score-function estimate / variance of the pathwise estimate", rows,
         ratio > 1000 and variance["score"] > variance["baseline"] > variance["pathwise"] and apart.max() < 6,
         "No: if z is a constant, its derivative in mu is 0. The score function needs no derivative of z and has the right "
-        f"mean, but {ratio:,.0f} times the variance of the pathwise estimate, because it does not use the slope of log p(x|z). "
+        f"mean, but {ratio:,.0f} times the variance of the pathwise estimate, because it does not use the slope of log "
+        "p(x|z). "
         f"If the mean of log p(x|z) over other draws is subtracted as a baseline, the factor is {reduced:.3g}.",
         lambda figures: figures.bars(bars, "variance of the estimate", finding, caption, log=True),
     )  # fmt: skip
