@@ -180,7 +180,7 @@ def in_words(error: BaseException, file: str) -> str:
     if "^" in text and isinstance(error, TypeError):
         said += ". A power is `**` in Python, not `^`"
     arrays = {name: frame.f_locals.get(name) for name in dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text.partition("#")[0]))}
-    shapes = [f"{name} is {value.shape}" for name, value in arrays.items() if isinstance(value, np.ndarray)]
+    shapes = [f"{name} is {value.shape}" for name, value in arrays.items() if isinstance(value, np.ndarray) and value.ndim]
     return f"line {line}: {said}" + (f". In `{text.partition('  #')[0].strip()}`, {', '.join(shapes)}" if shapes else "")
 
 

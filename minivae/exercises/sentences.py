@@ -12,7 +12,7 @@ from minivae.doctor.words import Probe, close, describe, ratio
 from minivae.exercises.catalogue import Draw, Part
 from minivae.exercises.cut import compiled, tree_of
 from minivae.exercises.pupil import HOW
-from minivae.exercises.variants import Variant
+from minivae.exercises.variants import VAGUE, Variant
 from minivae.ops import sigmoid
 
 REL = 1e-5                                                  # of the largest entry: float32 and other orders of sums pass
@@ -53,13 +53,14 @@ def words_of(part: Part, draws: Sequence[Draw], arrays: tuple, i: int, given: Gi
         words += reduced(mine, truth, part, sizes[0])
     elif unwritten(part, i, mine[0]):
         return (f"{part.results[i]} was not written",)
-    elif not np.isfinite(mine[0][np.isfinite(truth[0])]).all():
-        place = np.argwhere(~np.isfinite(mine[0]) & np.isfinite(truth[0]))[0]
+    elif len(bad := np.argwhere(~np.isfinite(mine[0]) & (mine[0] != truth[0]))):
+        place = bad[0]
         words.append(f"is {mine[0][tuple(place)]} at {at(place)}, where {truth[0][tuple(place)]:.6g} is right")
         words += [f"NumPy warned: {'; '.join(given.warned[:3])}"] if given.warned else []
     elif np.isfinite(truth[0]).all() and (equal := equals(part, draws, mine, arrays[1], i, given.names)):
         words.append(equal)
-    if mine[0].any() and (likely := changes(said, given.names, 1 if words else 2)):
+    most = 2 if not words else 0 if "missing" in words[-1] else 1
+    if mine[0].any() and (likely := changes(said, given.names, most)):
         words.append(f"the same numbers come from the solution with one change: {'; or '.join(likely)}")
     if not other:
         words.append(numbers(mine[0], truth[0], bool(words) or known))
@@ -69,7 +70,8 @@ def words_of(part: Part, draws: Sequence[Draw], arrays: tuple, i: int, given: Gi
 def changes(named: Sequence[Variant], names: frozenset[str] | None, most: int) -> list[str]:
     """Return at most three wordings, the likely ones alone; a name that is not in the learner's file is not said."""
     likely = min([variant.rank for variant in named], default=0)
-    return list(dict.fromkeys(variant.said(names) for variant in named if variant.rank == likely <= most))[:3]
+    said = dict.fromkeys(variant.said(names) for variant in named if variant.rank == likely <= most)
+    return [words for words in said if most == 2 or not words.endswith(VAGUE)][:3]
 
 
 def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:

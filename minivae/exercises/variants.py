@@ -21,6 +21,9 @@ CALLS = {"exp": "expm1", "expm1": "exp", "log": "log1p", "log1p": "log", "sum": 
 UNARY = ("np.exp", "np.expm1", "np.log", "np.log1p", "np.sqrt", "np.tanh", "sigmoid")
 
 
+VAGUE = ("a factor, a term or a function is missing", "one name, sign or function is another")
+
+
 class Variant(NamedTuple):
     """A wrong version: its name, the words for a learner, the function, and the name that the changed line computes."""
 
@@ -44,8 +47,7 @@ class Variant(NamedTuple):
         where = f"in the line of `{self.line}`, " if self.line and known(self.line) else ""
         if all(known(text) and "..." not in text for text in re.findall("`([^`]*)`", self.words)):
             return where + self.words
-        missing = self.words.endswith("is missing")
-        return where + ("a factor, a term or a function is missing" if missing else "one name, sign or function is another")
+        return where + VAGUE[not self.words.endswith("is missing")]
 
 
 @functools.cache

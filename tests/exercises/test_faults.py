@@ -64,6 +64,8 @@ FAULTS = [                                                  # number, source, re
     (2, "def tanh_backward(d_h, h): return d_h * (1 - h)**2", {}, "(1 - h)^2 is not 1 - h^2"),
     (5, SOFTMAX, {"LARGEST": "a.max()"}, "the largest of all entries is subtracted"),
     (5, SOFTMAX, {"LARGEST": "0"}, "overflow encountered in exp"),
+    (4, "def log_sum_exp(a, axis=0):\n    c = a.max(axis, keepdims=True)\n"
+        "    return np.log(np.exp(a - c).sum(axis)) + c.squeeze(axis)", {}, "invalid value encountered in subtract"),
     (6, FORWARD_6, {"np.exp(log_var / 2)": "np.sqrt(log_var)"}, "invalid value encountered in sqrt"),
     (2, "def tanh_backward(d_h, h): return h * (1 - d_h**2)", {}, "d_h and h are exchanged"),
     (7, "def kl_standard_normal(mu, log_var): return (mu**2 + np.exp(2 * log_var) - 1 - 2 * log_var) / 2", {},
