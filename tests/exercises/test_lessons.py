@@ -170,6 +170,8 @@ class Terminal(io.StringIO):
 
 
 def test_lesson_waits_for_a_prediction_at_a_terminal_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("minivae.figures.style.save", lambda *arguments: None)
+
     def shown(answer, *words):
         asked = []
         monkeypatch.setattr("sys.stdin", Terminal())
