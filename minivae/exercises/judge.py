@@ -112,11 +112,8 @@ def calls_of(exercise: Exercise, seed: int) -> list[dict]:
 
 def flags_of(exercise: Exercise, source: str) -> tuple[str, ...]:
     """Return the lines of a submission that name minivae, apart from the import that the exercise gives."""
-    given = exercise.import_line()
-    lines = [line.strip() for line in source.splitlines()]
-    names = [line for line in lines if "minivae" in line and line != given and not line.startswith("#")]
-    imports = [line for line in names if "import" in line]
-    return tuple(f"imports minivae: {line}" for line in imports)
+    lines = [line.strip() for line in source.splitlines() if "minivae" in line and "import" in line]
+    return tuple(f"imports minivae: {line}" for line in lines if line != exercise.import_line() and line[0] != "#")
 
 
 def status_of(findings: Sequence[Finding]) -> str:
