@@ -153,9 +153,9 @@ def test_mistake_in_a_check_itself_is_an_error_with_its_line(folder, run):
 
 
 def test_clumsy_files_are_read_or_told_what_to_do(folder, run):
-    (folder / "02_tanh_backward.py").write_bytes(b"\xef\xbb\xbf" + RIGHT.encode())
+    (folder / "02_tanh_backward.py").write_bytes(b"\xef\xbb\xbf" + bytes(RIGHT, "utf-8"))
     assert run("check", "2", "--out", folder)[0] == 0
-    (folder / "02_tanh_backward.py").write_bytes(b"# \xe4\n" + RIGHT.encode())
+    (folder / "02_tanh_backward.py").write_bytes(b"# \xe4\n" + bytes(RIGHT, "utf-8"))
     assert "save it with this encoding" in run("check", "2", "--out", folder)[1]
     for source, said in ((RIGHT.replace("h * h", "h^2"), "A power is `**`"), (RIGHT[:-2], "In `return d_h * (1 - h * h`")):
         fill(folder, source)
