@@ -6,8 +6,11 @@
     given        the functions that some exercises give
     pupil        the process of a submission
     outside      starts that process, with limits
-    judge        compares arrays, and says how they differ
+    judge        calls a submission, and makes a verdict of what came back
+    compare      compares its arrays with the right ones and with known wrong versions
+    sentences    the words about one wrong array
     variants     known wrong versions of every function
+    confusions   the common ones, listed
     bonus        the exercise in which the learner writes the check
     report       all verdicts, as text and JSON
     grade        the submissions of a class

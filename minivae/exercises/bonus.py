@@ -6,7 +6,8 @@ import numpy as np
 
 from minivae.checks import refuse
 from minivae.exercises.catalogue import CAUGHT, PARTS, SIZES, Exercise, copies, exercises
-from minivae.exercises.judge import Asking, Finding
+from minivae.exercises.compare import Finding
+from minivae.exercises.judge import Asking
 from minivae.exercises.prompts import TEXTS
 from minivae.museum import exhibits
 
@@ -18,7 +19,7 @@ def calls_of(exercise: Exercise, seed: int) -> list[dict]:
     return [{"function": "check", "how": "check", "arguments": copies(np.random.default_rng(seed), SIZES[0])}]
 
 
-def findings_of(exercise: Exercise, seed: int, results: list[dict], left: object) -> tuple[Finding, ...]:
+def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: object) -> tuple[Finding, ...]:
     """Return a finding about the right module, and one about each exhibit."""
     (names,), noticed = calls_of(exercise, seed)[0]["arguments"], results[0].get("result")
     if not isinstance(noticed, np.ndarray) or noticed.shape != (len(names),):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.exercises.cut import Piece, blank, tree_of
+from minivae.exercises.cut import Piece, blank, source_of, tree_of
 from minivae.exercises.prompts import TEXTS
 from minivae.params import shapes_of
 
@@ -46,6 +46,7 @@ class Part(NamedTuple):
     how: str = "plain"
     written: int | None = None
     count: int = 0                                          # of returned arrays, if others are written
+    turns: tuple[int, ...] = ()                             # when each result is computed, if not all at once
 
     @property
     def title(self) -> str:
@@ -56,6 +57,10 @@ class Part(NamedTuple):
     def returned(self) -> tuple[str, ...]:
         """The names of the returned arrays."""
         return self.results[: self.count or len(self.results)]
+
+    def turn(self, i: int) -> int:
+        """Return when a result is computed: one with a larger number depends on those with a smaller one."""
+        return self.turns[i] if self.turns else 0
 
     def arguments(self) -> list[str]:
         """Return the names of the function's arguments; none if an adapter calls it."""
@@ -122,6 +127,11 @@ def large(a: NDArray) -> NDArray:
     return 1000 * a
 
 
+def narrow(a: NDArray) -> NDArray:
+    """Return the first column, (L, 1)."""
+    return a[:, :1]
+
+
 def half_empty(a: NDArray) -> NDArray:
     """Return an array with some entries -inf, and one column of -inf alone."""
     a = a.copy()
@@ -173,6 +183,7 @@ def copies(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 # The list
 
 PARAMETERS = tuple(f"d_{part}.{i}.{name}" for part in ("encoder", "decoder") for i in (1, 2) for name in ("weight", "bias"))
+TURNS = (3, 3, 2, 2, 1, 1, 0, 0)                            # the last layer of the decoder comes first
 STEPS = ("L, B, J", "d_z", "d_mu_z, d_log_var_z", "d_mu", "d_log_var")
 PATHS = Piece("vae", "VAE.backward", ("d_z_px", "d_z_kl", "d_mu_kl", "d_log_var_kl", "mu", "log_var", "eps"), STEPS[:1],
               lines=STEPS, called="two_paths")  # fmt: skip
@@ -197,6 +208,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB")),
         Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", along(1, normal("LB")), "axis 1"),
         Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB", _0=large), "large inputs"),
+        Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB", _0=narrow), "one column"),
         Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB", _0=half_empty), "-inf among a"),
     ),
     "log_sum_exp_backward": (
@@ -224,18 +236,20 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part(Piece("likelihood", "gaussian_log_prob_backward"), ("d_mean", "d_log_sigma"), "LBD", normal("LB BD LBD .")),
     ),
     "mlp_backward": (
-        Part(Piece("ops", "mlp_backward", 5, whole=True), ("d_x", *LAYERS), "BIHO", network, written=4, count=1),
+        Part(Piece("ops", "mlp_backward", 5, whole=True), ("d_x", *LAYERS), "BIHO", network, written=4, count=1,
+             turns=(2, 2, 2, 1, 1, 0, 0)),
     ),
-    "two_paths": (Part(PATHS, ("d_z", "d_mu", "d_log_var"), "LBJ", _paths),),
+    "two_paths": (Part(PATHS, ("d_z", "d_mu", "d_log_var"), "LBJ", _paths, turns=(0, 1, 1)),),
     "whole_backward": (
         Part(Piece("objective", "iw_loss_backward"), ("d_log_px_z", "d_kl"), "LB",
              lambda rng, sizes: [np.array(1.7), *normal("LB LB")(rng, sizes), 1.0]),
-        Part(BACKWARD, PARAMETERS, "LBJDH", model(("bernoulli",), beta=1.5), "the ELBO, Bernoulli", "model"),
+        Part(BACKWARD, PARAMETERS, "LBJDH", model(("bernoulli",), beta=1.5), "the ELBO, Bernoulli", "model", turns=TURNS),
         Part(BACKWARD, (*PARAMETERS, "d_log_sigma"), "LBJDH",
-             model(("gaussian", "learned"), objective="iwae", estimator="sampled"), "importance weights, Gaussian", "model"),
+             model(("gaussian", "learned"), objective="iwae", estimator="sampled"), "importance weights, Gaussian", "model",
+             turns=(*TURNS, 0)),
     ),
     "adam": (Part(Piece("adam", "Adam.step", whole=True), tuple(f"theta after step {i}" for i in (1, 2, 3)), "D", optimiser,
-                  how="adam"),),
+                  how="adam", turns=(0, 1, 2)),),
 }  # fmt: skip
 
 
@@ -246,11 +260,18 @@ GIVEN = {
 }  # fmt: skip
 
 
+def forward_lines() -> str:
+    """Return the numbered lines of the model's forward pass, as they stand in the package."""
+    lines = source_of(Piece("vae", "VAE.forward")).splitlines()
+    return "\n".join(line for line in lines if "  # " in line)
+
+
 @functools.cache
 def exercises() -> tuple[Exercise, ...]:
     """Return the fourteen exercises in order."""
-    found = []
+    found, lines = [], forward_lines()
     for number, (name, parts) in enumerate(PARTS.items(), 1):
         title, prompt, *hints = (textwrap.dedent(text).strip("\n") for text in TEXTS[name])
+        prompt = prompt.replace("{FORWARD}", lines)
         found.append(Exercise(number, name, title, prompt, tuple(hints), parts, GIVEN.get(name, ())))
     return tuple(found)

@@ -26,7 +26,7 @@ EXAMPLES = """examples:
 exit codes: 0 all that were asked for are passed, 1 some are not, 2 wrong usage
 """
 BRIEF = {
-    "check": "check one exercise, or all fourteen", "hint": "print a hint: 1 of 3",
+    "check": "check one exercise, or all", "hint": "print a hint: 1 of 3",
     "list": "list the exercises and what is done",
     "reset": "write the blank again; your file is kept beside it", "show": "print the solution, after a pass",
     "grade": "check the submissions of a class",
@@ -48,8 +48,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         added.set_defaults(action=action)
         add_options(added, folder=action != "grade")
         if action in ("check", "hint", "reset", "show"):
-            optional = {"nargs": "?"} if action == "check" else {}
-            added.add_argument("name", metavar="NAME", help="number or name of an exercise", **optional)
+            several = {"nargs": "*"} if action == "check" else {}
+            added.add_argument("name", metavar="NAME", help="number or name of an exercise", **several)
         if action == "hint":
             added.add_argument("number", nargs="?", type=int, default=1, metavar="N", help="which of the three (default: 1)")
         if action in ("check", "list", "show", "grade"):
@@ -82,9 +82,9 @@ def exercises_command(options: argparse.Namespace) -> int:
     use_one_thread()
     from minivae import checks
 
-    options.out = options.out or Path("minivae-lessons" if options.action == "lesson" else "exercises")
     if options.action == "lesson":
         return lesson.visit(options)
+    options.out = options.out or Path("exercises")
     checks.whole_number("--seed", options.seed, 0)
     checks.real_number("--timeout", options.timeout, above=0, below=1e5)
     if options.action == "grade":
@@ -92,7 +92,9 @@ def exercises_command(options: argparse.Namespace) -> int:
 
         return grade_command(options)
     if options.action not in ("write", "hint") and not options.out.is_dir():
-        checks.refuse("--out", "a folder of exercises", str(options.out), f"Write it: minivae exercises --out {options.out}")
+        inside = Path("01_affine_backward.py").is_file()
+        remedy = "You are inside it: add --out ." if inside else f"Write it: minivae exercises --out {options.out}"
+        checks.refuse("--out", "a folder of exercises", str(options.out), remedy)
     actions = {"write": write, "check": check, "list": list_all, "hint": hint, "reset": reset, "show": show}
     return actions[options.action](options)
 
@@ -131,12 +133,12 @@ def verdicts(options: argparse.Namespace, chosen: list) -> list:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check one exercise, or all; return 0 if all that were asked for are passed."""
-    from minivae.exercises.report import document, every, lines_of
+    """Check some exercises, or all; return 0 if all that were asked for are passed."""
     from minivae.exercises.bonus import find
+    from minivae.exercises.report import counted, document, every, lines_of
 
-    found = verdicts(options, every() if options.name is None else [find(options.name)])
-    asked = found[:-1] if options.name is None else found       # the bonus must be asked for
+    found = verdicts(options, [find(name) for name in options.name] or every())
+    asked = found if options.name else counted(found)
     passed = sum(verdict.status == "passed" for verdict in asked)
     if options.json:
         exercises = [document(verdict) for verdict in found]
@@ -144,19 +146,25 @@ def check(options: argparse.Namespace) -> int:
         return 0 if passed == len(asked) else 1
     for verdict in found:
         if verdict.printed:
-            say(options, f"{verdict.exercise.stem} printed:\n{verdict.printed.rstrip()}")
-        if options.name is not None or verdict.status != "not started":
+            again = "it is called several times, with other inputs"
+            say(options, f"{verdict.exercise.stem} printed ({again}):\n{verdict.printed.rstrip()}")
+        if options.name or verdict.status != "not started":
             print("\n".join(lines_of(verdict) if verdict.status != "passed" else lines_of(verdict)[:1]))
-    if options.name is None:
+    if len(asked) > 1:
         print(f"{passed} of {len(asked)} passed")
     todo = next((verdict for verdict in asked if verdict.status != "passed"), None)
     if todo:
         path = options.out / f"{todo.exercise.stem}.py"
         untouched = f"edit {path}" if path.exists() else command(f"reset {todo.exercise.number}", options)
         hint = f"a hint: minivae exercises hint {todo.exercise.number}"
-        print(f"Next: {untouched if todo.status == 'not started' else hint}")
-    elif options.name is not None:
-        print(f"Compare with the package's own lines: {command(f'show {asked[0].exercise.number}', options)}")
+        mend = f"correct the error, then: {command(f'check {todo.exercise.number}', options)}"
+        print(f"Next: { {'not started': untouched, 'error': mend}.get(todo.status, hint)}")
+    elif options.name:
+        last = asked[-1].exercise.number
+        print(f"Compare with the package's own lines: {command(f'show {last}', options)}")
+        following = every()[last:]
+        if following:
+            print(f"Next: edit {options.out / following[0].stem}.py")
     return 1 if todo else 0
 
 
@@ -166,8 +174,8 @@ def command(words: str, options: argparse.Namespace) -> str:
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print the number, name, status and title of every exercise; return 0 if the fourteen are passed."""
-    from minivae.exercises.report import document, every
+    """Print the number, name, status and title of every exercise; return 0 if all that count are passed."""
+    from minivae.exercises.report import counted, document, every
 
     found = verdicts(options, every())
     if options.json:
@@ -176,7 +184,7 @@ def list_all(options: argparse.Namespace) -> int:
     else:
         for verdict in found:
             print(f"{verdict.exercise.number:2}  {verdict.exercise.name:20}  {verdict.status:11}  {verdict.exercise.title}")
-    return 0 if all(verdict.status == "passed" for verdict in found[:-1]) else 1
+    return 0 if all(verdict.status == "passed" for verdict in counted(found)) else 1
 
 
 def hint(options: argparse.Namespace) -> int:

@@ -165,7 +165,8 @@ def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
         parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         return "return " + ", ".join(part.id if isinstance(part, ast.Name) else "..." for part in parts)
     if isinstance(node, ast.Assign):
-        return "" if target(node) in keep else f"{target(node)} = ..."
+        names = target(node)
+        return "" if names in keep else f"{names} = {', '.join(['...'] * len(names.split(', ')))}"
     return "..."
 
 

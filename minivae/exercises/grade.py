@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 from minivae.app.progress import Progress, Silent, say
 from minivae.checks import refuse
 from minivae.exercises.judge import Verdict, check
-from minivae.exercises.report import MARKS, document, every, lines_of
+from minivae.exercises.report import MARKS, counted, document, every, lines_of
 from minivae.runs import make_directory
 from minivae.runs.files import must_be_free, write_atomically
 
@@ -99,7 +99,7 @@ def grade_command(options: argparse.Namespace) -> int:
         print(json.dumps(report(graded, options, notes, [str(path) for path in feedback.values()]), indent=2))
     else:
         print("\n".join(table(graded)))
-    return 0 if all(verdict.status == "passed" for each in graded.values() for verdict in each[:-1]) else 1
+    return 0 if all(verdict.status == "passed" for each in graded.values() for verdict in counted(each)) else 1
 
 
 def all_verdicts(found: dict[str, dict[str, Path]], options: argparse.Namespace) -> dict[str, list[Verdict]]:
@@ -145,8 +145,8 @@ def feedback_files(folder: Path, students: Iterable[str]) -> dict[str, Path]:
 
 
 def passed(verdicts: Iterable[Verdict]) -> int:
-    """Return how many of the fourteen are passed; the bonus is the last."""
-    return sum(verdict.status == "passed" for verdict in list(verdicts)[:-1])
+    """Return how many are passed, the bonus too."""
+    return sum(verdict.status == "passed" for verdict in verdicts)
 
 
 def table(graded: dict[str, list[Verdict]]) -> list[str]:
@@ -164,7 +164,7 @@ def table(graded: dict[str, list[Verdict]]) -> list[str]:
 
 def text_for(verdicts: list[Verdict]) -> list[str]:
     """Return the feedback for one student."""
-    lines = [f"{passed(verdicts)} of {len(verdicts) - 1} passed"]
+    lines = [f"{passed(verdicts)} of {len(counted(verdicts))} passed"]
     for verdict in verdicts:
         lines += ["", *lines_of(verdict)]
     return lines

@@ -53,8 +53,9 @@ Each returns d_a. The second must be right for a = 1000 and a = -1000, too. `sig
     log_sum_exp(a) = log( sum_l exp(a_l) ),   the sum along one axis:  a (L, B), axis 0 -> (B,)
 
 exp(1000) is inf, and log(exp(-1000)) is -inf. The result must be right for such numbers.
-Some entries may be -inf (a weight of 0). Where all entries of the axis are -inf, the result is -inf, not nan.
-The axis is summed away: `axis=1` of (L, B) gives (L,).
+Some entries may be -inf: exp(-inf) = 0, so such a term adds nothing. Where all entries of the axis are -inf, the
+result is -inf, not nan.
+Only the axis that is summed goes away: (L, B) gives (L,) for `axis=1`, and (L, 1) gives (1,) for `axis=0`.
 """,
         "log sum exp(a - c) + c is the same number for every c, so choose a convenient c for each sum.",
         "With c = the largest entry, every exponent is at most 0 and one is exactly 0: nothing overflows, and "
@@ -72,7 +73,7 @@ Derive dy/da_l. The result has a name in deep learning. It must be right for ent
         "dy/da_l = (1 / sum) * d(sum)/da_l. Only one term of the sum contains a_l.",
         "The slopes are positive and sum to 1 along the axis. Subtract the largest entry before exp: the "
         "ratio does not change.",
-        "d_out lacks the axis that was summed away. `np.expand_dims` puts it back, so that it multiplies every a_l.",
+        "d_out has no axis for l, because the sum removed it. `np.expand_dims` puts it back.",
     ),
     "reparameterize": (
         "the draw z = mu + sigma eps, and its gradient",
@@ -129,8 +130,8 @@ The backward gets d_out (L, B) and returns d_logits (L, B, D): x is data. `sigmo
 """,
         "log p = l - log(1 + e^l) and log(1 - p) = -log(1 + e^l). Collect the terms with x.",
         "log(1 + e^l) = max(l, 0) + log(1 + e^-|l|) does not overflow.",
-        "The slope of log(1 + e^l) is sigmoid(l): the gradient is a difference. d_out lacks the last axis: "
-        "d_out[..., None].",
+        "The slope of log(1 + e^l) is sigmoid(l): the gradient is a difference. d_out (L, B) has no axis D: "
+        "d_out[..., None] is (L, B, 1).",
     ),
     "gaussian_backward": (
         "the gradients of a Gaussian log-likelihood, in the mean and in log sigma",
@@ -138,7 +139,8 @@ The backward gets d_out (L, B) and returns d_logits (L, B, D): x is data. `sigmo
     log p(x|z) = - sum_d ( (x_d - m_d)^2 / (2 sigma^2) + log sigma + 1/2 log 2 pi )
 
 x is (B, D), the mean m is (L, B, D), and one log_sigma () is shared by everything. The forward returns (L, B).
-Given d_out (L, B), return d_mean (L, B, D) and d_log_sigma (). Note: log_sigma is log sigma here, not log sigma^2.
+Given d_out (L, B), return d_mean (L, B, D) and d_log_sigma (). It helps to write u = (x - m) / sigma.
+Note: log_sigma is log sigma here, not log sigma^2.
 """,
         "With u = (x - m) / sigma, each term is u^2 / 2 + log sigma. What are du/dm and du/dlog_sigma?",
         "sigma = exp(log_sigma), so dsigma/dlog_sigma = sigma, and du/dlog_sigma = -u.",
@@ -148,11 +150,11 @@ Given d_out (L, B), return d_mean (L, B, D) and d_log_sigma (). Note: log_sigma 
         "back through a network of layers",
         """
 The forward is hs[0] = x; then for every layer but the last hs[i + 1] = act(hs[i] W_i + b_i); the last layer is linear.
-`hs` has the input and the output of every layer (so hs[i] is the input of layer i); `layers` has (W, b) pairs.
+hs[i] is the input of layer i, and hs[-1] the output of the network; `layers` has (W, b) pairs.
 
     d_out (B, O) is the gradient in the network's output.
     d_layers has a pair of arrays for every layer, in the shapes of W and b: write the gradients into them
-             (`d_layers[i][0][...] = ...`).
+             (`d_layers[i][0][...] = ...`). New arrays in the list do not count.
     Return the gradient in x, (B, I).
 
 Given: `affine_backward(d_y, x, weight, bias)`, and `act, act_backward = ACTIVATIONS[activation]`, where
@@ -181,10 +183,13 @@ The rows of d_z_px are ordered like z.reshape(L * B, J). Given: `reparameterize_
     "whole_backward": (
         "the whole backward pass, and the share of every importance weight",
         """
-Read `forward` in minivae/vae.py: its seven steps are numbered. `backward` has the same numbers, reversed.
+This is the model's forward pass in seven steps. `backward` has the same numbers, reversed.
+
+{FORWARD}
+
 f has the results of the forward pass: f.encoder_hs, f.mu, f.log_var, f.z, f.decoder_hs, f.out, f.scale, f.log_px_z, f.kl.
 
-    7  objective.loss_backward(d_loss, log_px_z, kl, beta), with d_loss = 1
+    7  objective.loss_backward(d_loss, log_px_z, kl, self.beta), with d_loss = 1
     6  objective.kl_backward(d_kl, z, mu, log_var) gives three gradients
     5  self.likelihood.log_prob_backward(d_log_px_z, x, out, *scale) gives d_out and one gradient for each of f.scale
     4  mlp_backward(d_out, hs, layers, self.activation, d_layers, wrt_x=True) writes into d_layers, returns the gradient in z
@@ -211,8 +216,9 @@ self.t (0 at the start, counts steps), self.lr, self.b1, self.b2, self.tiny. gra
     m <- b1 m + (1 - b1) g           v <- b2 v + (1 - b2) g^2
     theta <- theta - lr m_hat / (sqrt(v_hat) + tiny)
 
-m starts at 0, so after t steps its weights sum to less than 1. Derive that sum: m_hat and v_hat are m and v divided by
-their sums. Update self.params.flat *in place*, once; return nothing. Only the parameters are judged, after steps 1, 2, 3.
+m is a weighted sum of all gradients so far. It starts at 0, so after t steps the weights sum to less than 1. Derive
+that sum. m_hat is m divided by it, and v_hat is v divided by the sum of its own weights. Update self.params.flat *in
+place*, once; return nothing. Only the parameters are judged, after steps 1, 2, 3.
 """,
         "After one step m = (1 - b1) g, but m_hat must be g. After t steps the weights are (1 - b1) (1 + b1 + "
         "... + b1^(t-1)).",
@@ -230,6 +236,8 @@ You may call, with arrays mu, log_var (B, J) and eps, z (L, B, J):
     gaussian.reparameterize(mu, log_var, eps)                  gaussian.reparameterize_backward(d_z, mu, log_var, eps)
     gaussian.kl_standard_normal(mu, log_var)                   gaussian.kl_standard_normal_backward(d_kl, mu, log_var)
     gaussian.log_normal(z, mu, log_var)  -> (L, B)             gaussian.log_standard_normal(z)  -> (L, B)
+
+log_normal is the log-density of N(mu, sigma^2) at z, summed over J, and log_standard_normal that of N(0, 1).
 
 The check is called with the right module three times, and with six wrong ones. `minivae museum` describes them all. The
 first is exp-log-var: there, z is drawn with exp(log_var) as standard deviation, and the backward is the gradient

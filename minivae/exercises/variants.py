@@ -6,9 +6,11 @@ Each change is made on the function's tree. Its name says what changed, and not 
 import ast
 import copy
 import functools
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from minivae.exercises.confusions import CONFUSIONS
 from minivae.exercises.cut import Piece, compiled, source_of, target, tree_of
 from minivae.museum.exhibits import bugs
 
@@ -19,40 +21,33 @@ CALLS = {"exp": "expm1", "expm1": "exp", "log": "log1p", "log1p": "log", "sum": 
 UNARY = ("np.exp", "np.expm1", "np.log", "np.log1p", "np.sqrt", "np.tanh", "sigmoid")
 
 
-CONFUSIONS = (                                              # function, lines of the source, the same changed, words
-    ("tanh_backward", {"h * h": "np.tanh(h) ** 2"}, "tanh is taken of h, but h is tanh(a) already"),
-    ("sigmoid_backward", {"s * (1 - s)": "sigmoid(s) * (1 - sigmoid(s))"},
-     "sigmoid is taken of s, but s is sigmoid(a) already"),
-    ("softplus_backward", {"d_out * sigmoid(a)": "d_out * a * (1 - a)"}, "a is the input, not the output of a sigmoid"),
-    ("gaussian_log_prob_backward", {"np.exp(log_sigma)": "np.exp(log_sigma / 2)"},
-     "log_sigma is read as log sigma^2, but it is log sigma"),
-    ("gaussian_log_prob_backward", {"- x.shape[1])).sum()": ")).sum() - x.shape[1]"},
-     "the D is subtracted once, not once for each of the L B values, times its d_out"),
-    ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return bernoulli_terms(1 - x, logits)"},
-     "x and 1 - x are exchanged"),
-    ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return (x * logits - np.maximum(logits, 0))"},
-     "log(1 + e^-|l|) is missing"),
-    ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return (bernoulli_terms(x, logits) - (1 - x) * logits)"},
-     "log(1 - p) is not -log(1 + e^l) but has a further -l"),
-    ("mlp_backward", {"d_a = act_backward(d_h, hs[i])": "d_a = d_h"}, "act_backward is missing"),
-    ("mlp_backward", {"        if i > 0:\n            d_a = ": "        d_a = ", "return d_h": "return d_a"},
-     "act_backward is applied to the input hs[0], which no activation made"),
-    ("mlp_backward", {"d_a = d_out ": "d_a = act_backward(d_out, hs[-1]) "},
-     "act_backward is applied to the last layer, which is linear"),
-    ("step", {"theta -= rate * m / (np.sqrt(v) + floor)": "pass"},
-     "the parameters are as before: write into self.params.flat itself"),
-    ("step", {"sum_1 = (1 - self.b1**self.t) / (1 - self.b1)": "sum_1 = 1 / (1 - self.b1)",
-              "sum_2 = (1 - self.b2**self.t) / (1 - self.b2)": "sum_2 = 1 / (1 - self.b2)"}, "there is no bias correction"),
-    ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is inside the square root"),
-)  # fmt: skip
+VAGUE = ("a factor, a term or a function is missing", "one name, sign or function is another")
 
 
 class Variant(NamedTuple):
-    """A wrong version: its name, the words for a learner, and the function."""
+    """A wrong version: its name, the words for a learner, the function, and the name that the changed line computes."""
 
     name: str
     words: str
     function: Callable
+    line: str = ""
+
+    @property
+    def rank(self) -> int:
+        """0 for confusions and the museum, 2 for a name in place of another and exchanges, 1 for all other changes."""
+        if self.name.startswith(("confusion", "museum")):
+            return 0
+        return 2 if re.fullmatch(r"`[a-z]\w*` in place of `[a-z]\w*`", self.words) or "exchanged" in self.words else 1
+
+    def said(self, names: frozenset[str] | None) -> str:
+        """Return the words; if they have a name that is not in the learner's file, only the kind of the change."""
+        def known(text):
+            return names is None or set(re.findall(r"[A-Za-z_]\w*", text)) <= names | {"np"}
+
+        where = f"in the line of `{self.line}`, " if self.line and known(self.line) else ""
+        if all(known(text) and "..." not in text for text in re.findall("`([^`]*)`", self.words)):
+            return where + self.words
+        return where + VAGUE[not self.words.endswith("is missing")]
 
 
 @functools.cache
@@ -107,8 +102,7 @@ def one_change(piece: Piece) -> Iterator[Variant]:
             name = f"{line}:{index}: {words}"
             if name not in seen and ast.dump(changed) != ast.dump(tree):
                 seen.add(name)
-                where = f"in the line of `{line}`, " if line not in ("", "return") and not piece.whole else ""
-                yield Variant(name, where + words, compiled(piece, changed))
+                yield Variant(name, words, compiled(piece, changed), "" if line == "return" or piece.whole else line)
 
 
 def line_of(tree: ast.FunctionDef, node: ast.AST) -> str:

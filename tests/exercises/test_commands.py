@@ -73,6 +73,9 @@ def test_check_of_one_exercise_exits_with_0_only_after_a_pass(folder, run):
     fill(folder, RIGHT)
     code, out, err = run("check", "2", "--out", folder)
     assert code == 0 and "02_tanh_backward: passed" in out and "show 2" in out and "mine" in err
+    assert f"Next: edit {folder}/03_sigmoid_softplus.py" in out
+    code, out, _ = run("check", "2", "3", "--out", folder)
+    assert code == 1 and "03_sigmoid_softplus: not started\n1 of 2 passed" in out
     (folder / "02_tanh_backward.py").unlink()
     code, out, _ = run("check", "2", "--out", folder)
     assert code == 1 and f"Next: minivae exercises reset 2 --out {folder}" in out
@@ -140,6 +143,28 @@ def test_bonus_is_judged_by_the_exhibits_in_its_own_process(folder, run):
     code, out, _ = run("check", "write_the_check", "--out", folder)
     assert code == 1 and "+ check, exp-log-var" in out and "x check, half-forgotten" in out and "not noticed" in out
     assert run("check", "--out", folder, "--json")[1].count('"wrong"') >= 1
+
+
+def test_mistake_in_a_check_itself_is_an_error_with_its_line(folder, run):
+    fill(folder, "import numpy as np\ndef check(gaussian):\n    return gaussian.log_normal(np.ones((1, 2))) > 0",
+         "15_write_the_check.py")  # fmt: skip
+    code, out, _ = run("check", "15", "--out", folder)
+    assert code == 1 and "line 3: TypeError" in out and "  + " not in out and "Next: correct the error" in out
+
+
+def test_clumsy_files_are_read_or_told_what_to_do(folder, run):
+    (folder / "02_tanh_backward.py").write_bytes(b"\xef\xbb\xbf" + bytes(RIGHT, "utf-8"))
+    assert run("check", "2", "--out", folder)[0] == 0
+    (folder / "02_tanh_backward.py").write_bytes(b"# \xe4\n" + bytes(RIGHT, "utf-8"))
+    assert "save it with this encoding" in run("check", "2", "--out", folder)[1]
+    for source, said in ((RIGHT.replace("h * h", "h^2"), "A power is `**`"), (RIGHT[:-2], "In `return d_h * (1 - h * h`")):
+        fill(folder, source)
+        assert said in run("check", "2", "--out", folder)[1]
+
+
+def test_check_inside_the_folder_says_so(folder, run, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert "You are inside it: add --out ." in run("check", "2")[2] and run("check", "2", "--out", ".")[0] == 1
 
 
 # A class
@@ -226,13 +251,17 @@ def test_grade_replaces_earlier_files_only_if_told(graded, submissions, run):
     assert len(ElementTree.parse(out / "new" / "marks.xml").getroot()) == 1
 
 
-def test_grade_and_list_exit_with_0_if_all_fourteen_are_passed(submissions, tmp_path, run, monkeypatch):
+@pytest.mark.parametrize(
+    "bonus, code, count", [("not started", 0, "14 of 14"), ("wrong", 1, "14 of 15"), ("passed", 0, "15 of 15")])
+def test_bonus_counts_once_it_is_begun(bonus, code, count, submissions, tmp_path, run, monkeypatch):
     def passed(exercise, *rest):
-        return Verdict(exercise, "wrong" if exercise is BONUS else "passed")
+        return Verdict(exercise, bonus if exercise is BONUS else "passed")
 
     monkeypatch.setattr("minivae.exercises.grade.check", passed)
     monkeypatch.setattr("minivae.exercises.judge.check", passed)
-    assert [run("grade", submissions, "-q")[0], run("list", "--out", tmp_path)[0]] == [0, 0]
+    assert [run("grade", submissions, "-q")[0], run("list", "--out", tmp_path)[0]] == [code, code]
+    got, out, _ = run("check", "--out", tmp_path)
+    assert got == code and f"{count} passed" in out and ("hint 15" in out) == (code == 1)
 
 
 def test_numbers_of_seed_0_do_not_pass_another_seed(tmp_path, run):

@@ -77,7 +77,7 @@ def test_page_names_every_exercise_and_entries_that_prove_it():
     for exercise, (*_, cell) in zip(every(), rows):
         named = re.findall(r"\w+\.t?\d+", cell)
         tied = {id for piece in exercise.pieces() for id in code_map.ties().get(f"minivae.{piece.module}.{piece.name}", ())}
-        assert set(named) <= tied if named else cell.startswith("none"), (exercise.name, tied)
+        assert set(named) <= tied if named else "test" in cell or "museum" in cell, (exercise.name, tied)
 
 
 # Notebooks

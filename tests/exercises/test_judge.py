@@ -5,8 +5,6 @@ import pytest
 
 from minivae.exercises import judge
 from minivae.exercises.bonus import find
-from minivae.exercises.catalogue import exercises
-from minivae.exercises.variants import CONFUSIONS, variants
 
 GIVEN = "import numpy as np\nfrom minivae.exercises.given import *\n"
 
@@ -283,7 +281,7 @@ WRONG = [                                                   # number, arguments 
     (2, "tanh_backward(d_h, h): return 0 * h", "zero everywhere"),
     (2, "tanh_backward(d_h, h): return np.clip(d_h * (1 - h * h), -0.1, 0.1)", "clipped to +-0.1"),
     (2, "tanh_backward(d_h, h): return d_h * np.arange(h.size).reshape(h.shape) * h", "undecided"),
-    (4, "log_sum_exp(a, axis=0): return np.log(np.exp(a).sum(axis))", "exp overflows"),
+    (4, "log_sum_exp(a, axis=0): return np.log(np.exp(a).sum(axis))", "overflow encountered in exp"),
     (6, f"{BACKWARD}: pass", "no function reparameterize"),
     (7, "kl_standard_normal(mu, log_var): return (mu**2 + np.exp(log_var) - 1 + log_var) / 2", "sign of log_var flipped"),
     (8, f"kl_standard_normal_backward(d_kl, mu, log_var): a, b = {RIGHT_8}; return b, a", "equals the right d_log_var"),
@@ -309,76 +307,7 @@ def step(self, gradient):
 """
 
 
-def test_adam_that_counts_late_is_told_that_t_is_0():
-    verdict = verdict_on(14, LATE)
-    assert verdict.status == "wrong" and "t is 0 before the first step" in words_on(14, LATE)
+def test_adam_that_counts_late_is_told_of_a_division_by_zero():
+    verdict, words = verdict_on(14, LATE), words_on(14, LATE)
+    assert verdict.status == "wrong" and "divide by zero encountered" in words and "exp" not in words
     assert not any(finding.names for finding in verdict.findings)   # a variant without a finite number proves nothing
-
-
-SIGMA_IS_VARIANCE = """
-def reparameterize(mu, log_var, eps):
-    return mu + np.exp(log_var) * eps
-def reparameterize_backward(d_z, mu, log_var, eps):
-    return d_z.sum(0), (d_z * eps).sum(0) * np.exp(log_var)
-"""
-
-
-def test_consistent_error_in_forward_and_backward_is_told():
-    assert "is the gradient of your reparameterize (complex step)" in words_on(6, SIGMA_IS_VARIANCE)
-    other = SIGMA_IS_VARIANCE.replace("eps).sum(0) *", "eps).sum(0) * 3 *")
-    assert "complex step" not in words_on(6, other)
-
-
-# Variants
-
-SAME = {                                                    # variants that are right, or that no call reaches
-    "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},                   # of `into`, both None
-    "log_sum_exp": {"`1` in place of `0`", "`2` in place of `0`"},                       # -inf - top is -inf for any top
-    "two_paths": {"`d_mu_kl` in place of `mu`"},                                         # only the shape of mu is used
-    "iw_loss_backward": {"`log_px_z` in place of `log_w`", "`kl` in place of `log_w`", "`1` in place of `0`"},     # shapes
-    "backward": {"`2` in place of `1`"},                                                 # reshape(L * B, -2) is the same
-    "step": {"arguments 2 and 3 of `range` exchanged", "`1` in place of `0`", "`2` in place of `0`", "`start +` is missing",
-             "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
-             "`rate` in place of `self`", "`floor` in place of `self`"},                 # blocks and resets of long runs
-}  # fmt: skip
-UNREACHED = {"bernoulli_log_prob": 60, "mlp_backward": 38}   # in lines for other calls: a shared mean, no d_layers
-
-
-def telling(arrays, right):
-    """Return True if an array is wrong in some draw, and finite somewhere in each: an array of nan proves nothing."""
-    pairs = zip(zip(*arrays), zip(*right))
-    return any(not all(map(judge.agree, a, b)) and all(np.isfinite(each).any() for each in a) for a, b in pairs)
-
-
-@pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
-def test_every_variant_is_named_with_its_own_change(exercise, monkeypatch):
-    monkeypatch.setattr(judge, "words_of", lambda *arguments: ())
-    silent = {}
-    for part in exercise.parts:
-        right, known = judge.right_arrays(part, 0), judge.known_arrays(part, 0)
-        wrong = [(variant, arrays) for variant, arrays in known if telling(arrays, right)]
-        for variant, arrays in wrong:
-            names = [name for finding in judge.compared(part, 0, arrays) for name in finding.names]
-            assert variant.name in names, (part.title, variant.name)
-        same = {variant.name for variant, arrays in known if all(map(judge.agree, sum(arrays, []), sum(right, [])))}
-        assert wrong
-        silent[part.piece.function] = silent.get(part.piece.function, same) & same
-    for function, names in silent.items():
-        words = {name.partition(": ")[2] for name in names}
-        assert len(names) == UNREACHED[function] if function in UNREACHED else words == SAME.get(function, set()), names
-
-
-def test_every_confusion_runs_and_gives_wrong_numbers():
-    parts = {part.piece.function: part for exercise in exercises() for part in exercise.parts if not part.case}
-    assert {function for function, *_ in CONFUSIONS} <= set(parts)
-    for function, _, words in CONFUSIONS:
-        known = judge.known_arrays(parts[function], 0)
-        (arrays,) = [arrays for variant, arrays in known if variant.name == f"confusion: {words}"]
-        assert telling(arrays, judge.right_arrays(parts[function], 0)), words
-
-
-def test_variant_of_a_renamed_line_is_an_error(monkeypatch):
-    piece = find("2").pieces()[0]
-    monkeypatch.setattr("minivae.exercises.variants.CONFUSIONS", [("tanh_backward", {"no such line": ""}, "")])
-    with pytest.raises(LookupError, match="change CONFUSIONS, too"):
-        variants.__wrapped__(piece)

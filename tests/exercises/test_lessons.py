@@ -136,6 +136,16 @@ def test_lesson_command_prints_number_verdict_and_links(tmp_path, capsys):
     assert png_texts(picture)["Description"] == document["files"][0]["alt"]
 
 
+def test_repeated_lesson_replaces_its_own_figure_only(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture = tmp_path / "minivae-lessons" / "lesson_07_negative_loss.png"
+    assert [main(["7", "-q"]), main(["7", "-q"])] == [0, 0] and capsys.readouterr().out.count("answer    b) about 4") == 2
+    assert main(["7", "-q", "--out", "minivae-lessons"]) == 2   # a folder that was named is never written over
+    picture.write_bytes(b"\x89PNG of someone else")
+    assert main(["7", "-q"]) == 2 and "Add --overwrite" in capsys.readouterr().err
+    assert picture.read_bytes() == b"\x89PNG of someone else"
+
+
 def test_lesson_with_a_wrong_result_exits_with_1(tmp_path, capsys):
     assert main(["collapse", "--epochs", "1", "--rows", "20", "--out", str(tmp_path)]) == 1
     assert "Not as expected" in capsys.readouterr().out
@@ -160,6 +170,8 @@ class Terminal(io.StringIO):
 
 
 def test_lesson_waits_for_a_prediction_at_a_terminal_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("minivae.figures.style.save", lambda *arguments: None)
+
     def shown(answer, *words):
         asked = []
         monkeypatch.setattr("sys.stdin", Terminal())

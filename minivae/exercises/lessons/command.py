@@ -81,9 +81,11 @@ def show_one(options: argparse.Namespace, each: "Lesson", count: int, read: Call
     from minivae.runs import make_directory
     from minivae.runs.files import must_be_free
 
-    path = options.out / f"{stem(each)}.png"
-    must_be_free("--out", "without an earlier figure", [path], options.overwrite)
-    make_directory(options.out, "--out")
+    folder = options.out or Path("minivae-lessons")
+    path = folder / f"{stem(each)}.png"
+    own = options.out is None and is_figure(path)           # a repeated lesson replaces its own figure
+    must_be_free("--out", "without another file", [path], options.overwrite or own)
+    make_directory(folder, "--out")
     guess = None
     if not options.json:
         print("\n".join(opening(each, count)), flush=True)
@@ -99,6 +101,12 @@ def show_one(options: argparse.Namespace, each: "Lesson", count: int, read: Call
     else:
         print("\n".join([*results(each, found, guess), *references(each, path, count)]))
     return 0 if found.holds else 1
+
+
+def is_figure(path: Path) -> bool:
+    """Return True if a file is a figure that minivae drew: the title in its metadata says so."""
+    head = path.read_bytes()[:4096] if path.is_file() else b""
+    return head.startswith(b"\x89PNG") and b"Title\0minivae" in head
 
 
 def stem(each: "Lesson") -> str:

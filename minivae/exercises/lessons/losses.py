@@ -53,7 +53,7 @@ def reductions(setup: Setup) -> Finding:
     choices=("worse, so one sees the mistake", "the same", "better than the right one"),
     answer=2,
     code=("minivae.gaussian:reparameterize", "minivae.gaussian:kl_standard_normal"),
-    ledger="cards.29",
+    ledger="beyond.12",
     test="test_sampler_density_and_kl_describe_one_distribution",
 )
 def log_variance(setup: Setup) -> Finding:
@@ -70,8 +70,10 @@ def log_variance(setup: Setup) -> Finding:
     return Finding(
         above["without / 2"], "nats by which the 'lower bound' of the broken model is above log p(x)", rows,
         above["without / 2"] > 0.3 and above["right"] < 0.1 and broken.loss < right.loss,
-        f"The broken loss looks better by {nats(right.loss - broken.loss)}, but minus the loss is no longer a lower bound "
-        "of log p(x). No loss curve shows this; a test that compares sampler, density and KL does.",
+        "It is log sigma^2: the encoder's output may be any real number, and the variance exp(log_var) is positive. "
+        "sigma = sqrt(exp(log_var)) = exp(log_var / 2): this is the 1/2. Without it the loss looks better by "
+        f"{nats(right.loss - broken.loss)}, but minus the loss is no longer a lower bound of log p(x). No loss curve shows "
+        "this; a test that compares sampler, density and KL does.",
         lambda figures: figures.bars(above, "'ELBO' minus log p(x) (nats)", finding, caption),
     )  # fmt: skip
 

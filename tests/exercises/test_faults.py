@@ -1,0 +1,229 @@
+"""Common faults of students: each is told its cause, later errors follow from earlier ones, and nothing false is said."""
+
+import pytest
+
+from minivae.exercises import judge
+from minivae.exercises.bonus import find
+from minivae.exercises.report import lines_of
+from tests.exercises.test_judge import verdict_on, words_on
+
+SOFTMAX = """
+def log_sum_exp_backward(d_out, a, axis=0):
+    e = np.exp(a - LARGEST)
+    return np.expand_dims(d_out, axis) * e / e.sum(axis, keepdims=True)
+"""
+SCALE = """
+def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
+    sigma = np.exp(log_sigma)
+    u = (x - mean) / sigma
+    d = d_out[..., None]
+    return d * u / sigma, D_LOG_SIGMA
+"""
+TWO_PATHS = """
+def two_paths(d_z_px, d_z_kl, d_mu_kl, d_log_var_kl, mu, log_var, eps):
+    L, B, J = eps.shape
+    d_z = ROWS + d_z_kl
+    d_mu, d_log_var = reparameterize_backward(d_z, mu, log_var, eps)
+    return d_z, d_mu + d_mu_kl, d_log_var + d_log_var_kl
+"""
+WHOLE = """
+def iw_loss_backward(d_loss, log_px_z, kl, beta):
+    share = log_sum_exp_backward(np.full(kl.shape[1], d_loss / kl.shape[1]), log_px_z - kl)
+    return -share, share
+def backward(self, x, eps, f, gradient):
+    L, B, J = eps.shape
+    step = OBJECTIVES[self.objective, self.estimator]
+    d_px, d_kl = step.loss_backward(1.0, f.log_px_z, f.kl, self.beta)
+    into_z, into_mu, into_log_var = step.kl_backward(d_kl, f.z, f.mu, f.log_var)
+    d_out, *others = self.likelihood.log_prob_backward(d_px, x, f.out, *f.scale)
+    d_rows = d_out.reshape(L * B, -1)
+    d_z = mlp_backward(d_rows, f.decoder_hs, self.layers("decoder"), self.activation, self.layers("decoder", gradient))
+    into_z = into_z + d_z.reshape(L, B, J)
+    d_mu, d_log_var = reparameterize_backward(into_z, f.mu, f.log_var, eps)
+    d_mu, d_log_var = d_mu + into_mu, d_log_var + into_log_var
+    d_heads = np.hstack([d_mu, d_log_var])
+    mlp_backward(d_heads, f.encoder_hs, self.layers("encoder"), self.activation, self.layers("encoder", gradient))
+    if others:
+        gradient["log_sigma"][...] = others[0]
+    return gradient
+"""
+ADAM = """
+def step(self, gradient):
+    self.t += 1
+    g = gradient.flat
+    self.m = self.b1 * self.m + (1 - self.b1) * g
+    self.v = self.b2 * self.v + (1 - self.b2) * SQUARE
+    m_hat, v_hat = self.m / (1 - self.b1**T), self.v / (1 - self.b2**T)
+    self.params.flat[...] -= FACTOR * self.lr * m_hat / (np.sqrt(v_hat) + self.tiny)
+"""
+FORWARD_6 = "def reparameterize(mu, log_var, eps):\n    return mu + np.exp(log_var / 2) * eps\n"
+KL = "def kl_standard_normal_backward(d_kl, mu, log_var): return d_kl * mu, d_kl * (D)"
+ROWS = "d_z_px.reshape(B, L, J).swapaxes(0, 1)"
+FAULTS = [                                                  # number, source, replaced, words that must be said
+    (2, "def tanh_backward(d_h, h): return d_h * 1 - h**2", {}, "brackets are missing"),
+    (2, "def tanh_backward(d_h, h): return d_h * (1 - h)**2", {}, "(1 - h)^2 is not 1 - h^2"),
+    (5, SOFTMAX, {"LARGEST": "a.max()"}, "the largest of all entries is subtracted"),
+    (5, SOFTMAX, {"LARGEST": "0"}, "overflow encountered in exp"),
+    (4, "def log_sum_exp(a, axis=0):\n    c = a.max(axis, keepdims=True)\n"
+        "    return np.log(np.exp(a - c).sum(axis)) + c.squeeze(axis)", {}, "invalid value encountered in subtract"),
+    (6, FORWARD_6, {"np.exp(log_var / 2)": "np.sqrt(log_var)"}, "invalid value encountered in sqrt"),
+    (2, "def tanh_backward(d_h, h): return h * (1 - d_h**2)", {}, "d_h and h are exchanged"),
+    (7, "def kl_standard_normal(mu, log_var): return (mu**2 + np.exp(2 * log_var) - 1 - 2 * log_var) / 2", {},
+     "read as log sigma, but it is log sigma^2"),
+    (7, "def kl_standard_normal(mu, log_var): return ((1 + mu**2) / np.exp(log_var) - 1 + log_var) / 2", {},
+     "the KL in the other direction"),
+    (8, KL, {"D": "np.exp(log_var / 2) - np.exp(-log_var / 2)"}, "the gradient in sigma, not in log_var"),
+    (8, KL, {"D": "(1 - np.exp(-log_var)) / 2"}, "the gradient in sigma^2, not in log_var"),
+    (8, KL, {"D": "np.exp(2 * log_var) - 1"}, "log_var is read as log sigma"),
+    (8, KL, {"D": "np.exp(log_var) / 2"}, "the KL has log_var also outside of exp"),
+    (10, SCALE, {"D_LOG_SIGMA": "d * (u**2 - 1)"}, "the sum is missing"),
+    (10, SCALE, {"D_LOG_SIGMA": "(d * (u**2)).sum() - d_out.sum()"}, "each of the D features has one"),
+    (10, SCALE, {"D_LOG_SIGMA": "(d * u**2).sum()"}, "the terms log sigma are missing"),
+    (10, SCALE, {"D_LOG_SIGMA": "(d * (u**2 - 1)).sum() / sigma"}, "the gradient in sigma, not in log sigma"),
+    (10, SCALE, {"D_LOG_SIGMA": "(d * (u**2 / 2 - 1)).sum()"}, "u^2 / 2 is a term of log p itself"),
+    (11, "def mlp_backward(d_out, hs, layers, activation, d_layers): return hs[0]", {},
+     "d_layers[0], weight was not written"),
+    (12, TWO_PATHS, {"ROWS": ROWS}, "the rows of d_z_px are read as (B, L)"),
+    (12, TWO_PATHS, {"ROWS": ROWS}, "follows from d_z"),
+    (13, WHOLE, {"d_out.reshape": "d_out.swapaxes(0, 1).reshape"}, "the rows of d_out are ordered as (B, L)"),
+    (13, WHOLE, {"[d_mu, d_log_var]": "[d_log_var, d_mu]"}, "the two heads are exchanged"),
+    (13, WHOLE, {"= d_mu + into_mu": "= d_mu * into_mu"}, "the decoder's gradients are right, the encoder's are not"),
+    (13, WHOLE, {"= d_mu + into_mu": "= d_mu * into_mu"}, "is computed later than d_encoder.2.weight"),
+    (13, WHOLE, {"self.beta)": "1)"}, "beta is 1, not self.beta"),
+    (14, ADAM, {"**T": ""}, "b1 and b2 lack their power t"),
+    (14, ADAM, {"T)": "self.t)", "-= FACTOR": "+= FACTOR"}, "the sign of the step is wrong"),
+    (14, ADAM, {"T)": "self.t)", "flat[...] -=": "flat = self.params.flat -"}, "write into self.params.flat itself"),
+    (14, ADAM, {"SQUARE": "g", "T)": "self.t)"}, "v is made of g, not of g^2"),
+    (14, ADAM, {"T)": "(self.t + 1))"}, "t is one too large"),
+    (14, ADAM, {"T)": "self.t)", "FACTOR": "g"}, "is computed later than theta after step 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number, source, replaced, words", FAULTS, ids=[f"{n}-{k}" for k, (n, *_) in enumerate(FAULTS)])
+def test_common_fault_is_told_its_cause(number, source, replaced, words):
+    for old, new in [*replaced.items(), ("SQUARE", "g**2"), ("FACTOR *", "")]:
+        source = source.replace(old, new)
+    if number == 6:
+        source += "def reparameterize_backward(d_z, mu, log_var, eps): return mu, mu"
+    said = words_on(number, source)
+    assert words in said and "overflows above 709" not in said and "in place of" not in said
+
+
+def test_right_versions_of_these_sources_pass():
+    sources = {5: SOFTMAX.replace("LARGEST", "a.max(axis, keepdims=True)"), 13: WHOLE,
+               10: SCALE.replace("D_LOG_SIGMA", "(d * (u**2 - 1)).sum()"),
+               12: TWO_PATHS.replace("ROWS", "d_z_px.reshape(L, B, J)"),
+               14: ADAM.replace("SQUARE", "g**2").replace("FACTOR *", "").replace("T)", "self.t)")}  # fmt: skip
+    for number, source in sources.items():
+        assert verdict_on(number, source).status == "passed", number
+
+
+# Both wrong in the same way
+
+LOOPS = """
+def reparameterize(mu, log_var, eps):
+    z = np.zeros(eps.shape)
+    for l in range(len(eps)):
+        z[l] = mu + np.exp(log_var SIGMA) * eps[l]
+    return z
+def reparameterize_backward(d_z, mu, log_var, eps):
+    return d_z.sum(0), (d_z * eps).sum(0) * np.exp(log_var SIGMA) SIGMA
+"""
+
+
+def check_file(folder, number, source):
+    """Return the verdict on a file in a process of its own, and its lines."""
+    file = folder / f"{find(str(number)).stem}.py"
+    file.write_text(f"import numpy as np\n{find(str(number)).import_line()}\n{source}")
+    verdict = judge.check(find(str(number)), file)
+    return verdict, "\n".join(lines_of(verdict))
+
+
+def told(number, source):
+    """Return the lines of the verdict on functions in this process."""
+    return "\n".join(lines_of(verdict_on(number, source)))
+
+
+def test_loops_are_told_a_consistent_error_and_print_no_warning(tmp_path):
+    assert verdict_on(6, LOOPS.replace("SIGMA", "/ 2")).status == "passed"
+    verdict, text = check_file(tmp_path, 6, LOOPS.replace("SIGMA", ""))
+    assert verdict.printed == "" and "no gradient check can see this error" in text
+    assert "your reparameterize (central differences)" in text
+    other = LOOPS.replace("SIGMA", "").replace("eps).sum(0) *", "eps).sum(0) * 3 *")
+    assert "central differences" not in told(6, other)
+
+
+def test_only_a_forgotten_factor_is_named_if_the_other_array_is_right():
+    source = SCALE.replace("D_LOG_SIGMA", "(d * (u**2 - 1)).sum()")
+    said = words_on(10, source.replace("d * u / sigma", "d * u"))
+    assert "`/ sigma` is missing" in said and "read as" not in said
+
+
+def test_line_whose_own_array_is_right_is_not_blamed():
+    source = TWO_PATHS.replace("ROWS", "d_z_px.reshape(L, B, J)").replace("ward(d_z,", "ward(d_z - d_z_kl,")
+    assert "in the line of `d_z`" not in words_on(12, source)
+
+
+def test_new_arrays_in_a_list_do_not_count():
+    source = "def mlp_backward(d_out, hs, layers, activation, d_layers):\n    d = d_out\n    for i in (2, 1, 0):\n" \
+             "        d, *d_layers[i] = affine_backward(d, hs[i], *layers[i])\n" \
+             "        d = d * (1 - hs[i]**2) if i else d\n    return d"
+    assert "d_layers[1], bias was not written" in words_on(11, source)
+    right = source.replace("d, *d_layers[i] =", "d, w, b =").replace("        d = d *", "        d_layers[i][0][:] = w\n"
+                           "        d_layers[i][1][:] = b\n        d = d *")  # fmt: skip
+    assert verdict_on(11, right).status == "passed"
+
+
+def test_squeezed_axis_of_size_1_is_noticed():
+    source = "def log_sum_exp(a, axis=0):\n    top = a.max(axis, keepdims=True)\n" \
+             "    top = np.where(top > -np.inf, top, 0)\n" \
+             "    return (np.log(np.exp(a - top).sum(axis, keepdims=True)) + top).squeeze(SQUEEZED)"
+    assert "instead of (1,)" in words_on(4, source.replace("SQUEEZED", ""))
+    assert verdict_on(4, source.replace("SQUEEZED", "axis")).status == "passed"
+
+
+def test_scale_that_was_not_written_is_said_to_be_zero():
+    said = words_on(13, WHOLE.replace("if others:", "if False:"))
+    assert "is zero everywhere" in said and "in place of" not in said
+
+
+# Files: blanks, names, lines
+
+
+def test_filled_blank_is_judged_while_others_are_open(tmp_path):
+    blank = find("1").file()
+    text = told(1, blank.replace("d_bias = ...", "d_bias = d_y.sum(axis=0)"))
+    assert text.startswith("01_affine_backward: not finished") and "+ affine_backward, d_bias" in text
+    assert ". affine_backward, d_weight\n      d_weight is still `...`" in text
+    text = told(1, blank.replace("d_bias = ...", "d_bias = d_y.mean(axis=0)"))
+    assert "wrong" in text.splitlines()[0] and "1/B x the right array" in text
+    blank = find("9").file().replace("logits):\n    ...", "logits):\n    return x", 1)
+    _, text = check_file(tmp_path, 9, blank)
+    assert text.count("bernoulli_log_prob_backward") == 1 and ". bernoulli_log_prob_backward" in text
+
+
+def test_warning_names_the_line_of_the_file(tmp_path):
+    _, text = check_file(tmp_path, 2, "def tanh_backward(d_h, h):\n    return np.sqrt(-1 - h * h)")
+    assert "NumPy warned: line 4: invalid value encountered in sqrt" in text
+
+
+def test_error_names_the_line_and_the_shapes(tmp_path):
+    _, text = check_file(tmp_path, 1, "def affine_backward(d_y, x, weight, bias):\n    return weight @ x  # no\n")
+    assert "In `return weight @ x`, weight is (7, 3), x is (5, 7)" in text and "gufunc" not in text
+
+
+def test_verdict_has_no_name_that_the_file_lacks():
+    source = "def log_sum_exp(a, axis=0):\n    c = a.max(axis, keepdims=True)\n" \
+             "    return np.log(np.exp(a - c).sum(axis)) + axis"
+    text = told(4, source)
+    assert "wrong" in text and "top" not in text
+    source = "def step(self, gradient):\n    g = gradient.flat\n" \
+             "    self.params.flat[...] -= self.lr * g / (np.abs(g) + 2 * self.tiny)"
+    text = told(14, source)
+    assert "floor" not in text and "sum_2" not in text
+
+
+def test_sum_too_much_is_said_plainly():
+    text = told(7, "def kl_standard_normal(mu, log_var):\n"
+                   "    return ((mu**2 + np.exp(log_var) - 1 - log_var) / 2).sum(1)")  # fmt: skip
+    assert "that is (B,)" in text and "you also took the sum over J" in text

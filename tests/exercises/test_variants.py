@@ -1,0 +1,73 @@
+"""Known wrong versions: each runs, is named by the judge, and is worded with names that the learner has."""
+
+import ast
+import re
+
+import numpy as np
+import pytest
+
+from minivae.exercises import compare, judge
+from minivae.exercises.bonus import find
+from minivae.exercises.catalogue import exercises
+from minivae.exercises.sentences import Given
+from minivae.exercises.variants import CONFUSIONS, variants
+
+SAME = {                                                    # variants that are right, or that no call reaches
+    "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},                   # of `into`, both None
+    "log_sum_exp": {"`1` in place of `0`", "`2` in place of `0`"},                       # -inf - top is -inf for any top
+    "two_paths": {"`d_mu_kl` in place of `mu`"},                                         # only the shape of mu is used
+    "iw_loss_backward": {"`log_px_z` in place of `log_w`", "`kl` in place of `log_w`", "`1` in place of `0`"},     # shapes
+    "backward": {"`2` in place of `1`"},                                                 # reshape(L * B, -2) is the same
+    "step": {"arguments 2 and 3 of `range` exchanged", "`1` in place of `0`", "`2` in place of `0`", "`start +` is missing",
+             "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
+             "`rate` in place of `self`", "`floor` in place of `self`"},                 # blocks and resets of long runs
+}  # fmt: skip
+UNREACHED = {"bernoulli_log_prob": 60, "mlp_backward": 38}   # in lines for other calls: a shared mean, no d_layers
+
+
+def telling(arrays, right):
+    """Return True if an array is wrong in some draw, and finite somewhere in each: an array of nan proves nothing."""
+    pairs = zip(zip(*arrays), zip(*right))
+    return any(not all(map(compare.agree, a, b)) and all(np.isfinite(each).any() for each in a) for a, b in pairs)
+
+
+@pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
+def test_every_variant_is_named_with_its_own_change(exercise, monkeypatch):
+    monkeypatch.setattr(compare, "words_of", lambda *arguments: ())
+    silent = {}
+    for part in exercise.parts:
+        right, known = compare.right_arrays(part, 0), compare.known_arrays(part, 0)
+        wrong = [(variant, arrays) for variant, arrays in known if telling(arrays, right)]
+        for variant, arrays in wrong:
+            names = [name for finding in compare.compared(part, 0, Given(arrays)) for name in finding.names]
+            assert variant.name in names, (part.title, variant.name)
+        same = {variant.name for variant, arrays in known if all(map(compare.agree, sum(arrays, []), sum(right, [])))}
+        assert wrong
+        silent[part.piece.function] = silent.get(part.piece.function, same) & same
+    for function, names in silent.items():
+        words = {name.partition(": ")[2] for name in names}
+        assert len(names) == UNREACHED[function] if function in UNREACHED else words == SAME.get(function, set()), names
+
+
+def test_every_confusion_runs_and_gives_wrong_numbers():
+    parts = [part for exercise in exercises() for part in exercise.parts]
+    for function, _, words in CONFUSIONS:
+        mine = [part for part in parts if part.piece.function == function]
+        assert any(telling(arrays, compare.right_arrays(part, 0)) for part in mine
+                   for variant, arrays in compare.known_arrays(part, 0) if variant.name == f"confusion: {words}"), words
+
+
+@pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
+def test_change_is_worded_with_names_of_the_learner_only(exercise):
+    names = frozenset({"np"}).union(*map(judge.names_in, judge.functions_in(ast.parse(exercise.file())).values()))
+    for piece in exercise.pieces():
+        for variant in variants(piece):
+            said = re.findall(r"`([^`]*)`", variant.said(names))
+            assert set(re.findall(r"[A-Za-z_]\w*", " ".join(said))) <= names and "..." not in "".join(said)
+
+
+def test_variant_of_a_renamed_line_is_an_error(monkeypatch):
+    piece = find("2").pieces()[0]
+    monkeypatch.setattr("minivae.exercises.variants.CONFUSIONS", [("tanh_backward", {"no such line": ""}, "")])
+    with pytest.raises(LookupError, match="change CONFUSIONS, too"):
+        variants.__wrapped__(piece)
