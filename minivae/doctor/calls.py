@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PARTS = ("loss", "total", "total_loss", "elbo")             # where a dict of several numbers keeps the whole
+PARTS = ("loss", "total", "total_loss", "elbo")             # keys of the whole in a dict of several numbers
 
 
 class Failed(ValueError):
@@ -100,7 +100,7 @@ def copied(value: Any) -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Inside `with`, warnings about overflow are not shown: the doctor goes where functions overflow."""
+    """Hide warnings about overflow inside `with`: the doctor measures where functions overflow."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
@@ -108,7 +108,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside `with`, NumPy's global random state begins at this seed; the user's code may use it."""
+    """Seed NumPy's global random state inside `with`, because the user's code may use it; restore it afterwards."""
     before = np.random.get_state()
     np.random.set_state(np.random.RandomState(seed).get_state())
     try:

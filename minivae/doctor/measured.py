@@ -9,7 +9,7 @@ from minivae.doctor.probe import Target
 
 @dataclass
 class Measured:
-    """Results for one function; parts that were not confirmed are None."""
+    """Results for one function; an unconfirmed part is None."""
 
     target: Target
     sizes: dict[str, int]

@@ -43,7 +43,7 @@ class Variant(NamedTuple):
 
 @dataclass
 class KnownKL:
-    """A KL with its reading and weight; `reading` is None for terms without a known KL."""
+    """A KL with its reading and weight. For terms that form no known KL, `reading` is None."""
 
     weights: dict[str, float]
     reading: Reading | None = None

@@ -1,4 +1,4 @@
-"""How z is drawn: its mean, its width, whether its entries share noise, and whether the KL describes the same Gaussian."""
+"""Measure how z is drawn: mean, width, shared noise; compare it with the Gaussian of the KL."""
 
 import inspect
 import time

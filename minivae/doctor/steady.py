@@ -1,4 +1,4 @@
-"""Does a function return finite numbers, the same numbers twice, and does it leave its arguments unchanged?"""
+"""Check that a function returns finite numbers, the same numbers twice, and leaves its arguments unchanged."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -141,7 +141,7 @@ def test_another_seed_gives_the_same_verdicts(seed):
         assert keys_of(examine(seed=seed, **functions)) == keys_of(examine(**functions))
 
 
-def test_doctor_leaves_the_global_random_state_as_it_was():
+def test_doctor_restores_the_global_random_state():
     np.random.seed(5)
     np.random.standard_normal()                             # leaves a second normal number in the state
     before = np.random.get_state(legacy=False)

@@ -206,7 +206,7 @@ DRAWN = {"noise-inside", "not-normal"}             # their numbers differ from r
 
 
 def shown(finding):
-    """What the first line of a report shows: verdict, two numbers with four digits, the exhibit."""
+    """Return the verdict, two numbers with four digits, and the exhibit of a finding."""
     numbers = [None if n is None else f"{n:.4g}" for n in (finding.measured, finding.expected)]
     return [finding.verdict, *numbers, finding.exhibit]
 
