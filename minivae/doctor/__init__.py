@@ -9,8 +9,7 @@
     probe        terms and reductions of a function, by calls at several sizes
     terms        the dictionary: known costs, known terms of a KL, readings of the second argument
     fit          find the few terms of the dictionary that a measured function is made of
-    names        name the terms: kind of cost, reading of the KL, a wrong coefficient
-    measured     results for one function
+    names        name the terms: kind of cost, reading of the KL, a wrong coefficient; results for one function
     constants    the constant of a loss
     clips        points far from the fit
     special      losses outside the dictionary: roots, optimal sigma, free bits, capacity

@@ -5,7 +5,7 @@ from typing import Any
 
 from minivae.doctor.calls import Call, told
 from minivae.doctor.findings import Finding
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import Measured
 
 
 def signs(measured: Mapping[str, Measured]) -> list[Finding]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from minivae import checks
 from minivae.doctor.calls import Call, Failed
 from minivae.doctor.findings import Finding
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import Measured
 from minivae.doctor.sampler import takes_noise
 from minivae.doctor.translation import convention_of
 from minivae.gaussian import LOG_2PI, log_standard_normal

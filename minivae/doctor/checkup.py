@@ -11,7 +11,7 @@ from minivae.doctor.balance import SECOND, hidden_weights, signs, two_readings, 
 from minivae.doctor.bound import against_log_px
 from minivae.doctor.calls import Call, quiet, seeded, told
 from minivae.doctor.findings import Finding, Report
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import Measured
 from minivae.doctor.translation import assumed, convention_of
 from minivae.rosetta.command import document
 

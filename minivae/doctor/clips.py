@@ -8,7 +8,7 @@ import numpy as np
 from minivae.doctor import special
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import noise
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import Measured
 from minivae.doctor.probe import Terms, scan
 from minivae.doctor.terms import COSTS, kl_of
 

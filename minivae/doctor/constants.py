@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from minivae.doctor.findings import Finding
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import Measured
 from minivae.gaussian import LOG_2PI
 
 

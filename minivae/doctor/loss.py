@@ -14,8 +14,7 @@ from minivae.doctor.clips import far_from_the_fit
 from minivae.doctor.constants import constants
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import Fit, noise
-from minivae.doctor.measured import Measured
-from minivae.doctor.names import cost_named, kl_named
+from minivae.doctor.names import Measured, cost_named, kl_named
 from minivae.doctor.probe import SIZES, Target, Terms, at_all_sizes, powers, silent_entries
 from minivae.doctor.steady import mutation, not_finite, unsteady
 from minivae.doctor.terms import kl_terms

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import Measured
 from minivae.gaussian import LOG_2PI
 from minivae.rosetta import Convention
 
