@@ -56,8 +56,8 @@ def far_kl(result: Measured) -> list[Finding]:
         seen = scan(moved(result, 3), points)
         for i, (point, value) in enumerate(seen):
             wanted = base + scale * float(kl_of(reading, 0.0, point) - kl_of(reading, 0.0, 1.0))
-            if not math.isfinite(wanted) or abs(value - wanted) <= 1e-4 * abs(wanted) + 50 * noise(np.array([wanted,
-            base]), single):
+            enough = 1e-4 * abs(wanted) + 50 * noise(np.array([wanted, base]), single)
+            if not math.isfinite(wanted) or abs(value - wanted) <= enough:
                 continue
             if not math.isfinite(value):
                 words = f"it is not finite where the second argument is {point:g}"
@@ -73,12 +73,13 @@ def far_kl(result: Measured) -> list[Finding]:
 def far_square(result: Measured) -> list[Finding]:
     """Compare a squared error with large residuals: Huber's cost is straight there."""
     f, scale = moved(result, 1), coefficient(result, "cost")
-    base, name = f(0.5), result.target.call.name
+    x, name = 1.0 if result.target.binary else 0.5, result.target.call.name
+    base = f(x)
     if not math.isfinite(base):
         return []
 
     def square(r: float) -> float:
-        return (f(0.5 + r) - base) / scale if not result.target.binary else (f(1.0 + r) - f(1.0)) / scale
+        return (f(x + r) - base) / scale
 
     for point, value in scan(square, [2.0, 5.0, 20.0, 100.0]):
         if math.isfinite(value) and abs(value - point**2) <= 1e-3 * point**2:
@@ -99,10 +100,10 @@ def at_certainty(result: Measured) -> list[Finding]:
     seen = scan(lambda o: (f(o) - base) / scale, [0.0, 1.0])
     for point, value in seen:
         if not math.isfinite(value):
-            said = (f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a cross-entropy of "
+            words = (f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a cross-entropy of "
                     "logits stays finite")
-            return [Finding("unusual", name, "log-of-zero", said, value, math.log(2), "at an output of 0.5 it is",
-                            "np.logaddexp(0, logits) - x * logits")]  # fmt: skip
+            return [Finding("unusual", name, "log-of-zero", words, value, math.log(2), "at an output of 0.5 it is",
+                            "np.logaddexp(0, logits) - x * logits")]
     if not seen:
         return []
     words = "probabilities are kept away from 0 and 1: a certain error has a finite cost"
@@ -121,13 +122,11 @@ def far_logits(result: Measured) -> list[Finding]:
         wanted = float(cost(x, point))
         if math.isfinite(value) and abs(value - wanted) <= 2e-3 * (abs(wanted) + 1):
             continue
-        instead = "np.logaddexp(0, logits) - x * logits"
-        if not math.isfinite(value):
-            words = f"it overflows at a logit of {point:g}: log(1 + exp(a)) as it is printed"
-            return [Finding("wrong" if abs(point) < reached else "unusual", name, "naive-softplus", words, value, wanted,
-                            "the formula gives", instead,
-                            "naive-softplus")]
+        verdict, key = "unusual", "clipped-probabilities"
         words = f"it leaves its formula at a logit of {point:g}: probabilities are clipped, and the gradient there is 0"
-        return [Finding("unusual", name, "clipped-probabilities", words, value, wanted, "the formula gives", instead,
-                        "clipped-probabilities")]
+        if not math.isfinite(value):
+            verdict, key = "wrong" if abs(point) < reached else "unusual", "naive-softplus"
+            words = f"it overflows at a logit of {point:g}: log(1 + exp(a)) as it is printed"
+        return [Finding(verdict, name, key, words, value, wanted, "the formula gives",
+                        "np.logaddexp(0, logits) - x * logits", key)]
     return []
