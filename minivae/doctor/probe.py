@@ -75,30 +75,25 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
 
     `before` are the terms at another size, which are tried first. A part without a fit there is not searched again.
     """
-    hints = [tuple(part.coefficients) if part else () for part in (before.cost, before.kl)] if before else [(), ()]
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
-    single = target.call.single
-    cost = kl = Fit({}, 0.0, 0.0, {})
-    constant = 0.0
-    lost = [before is not None and part is None for part in (before and before.cost, before and before.kl)]
-    if target.cost:
-        cost = None if lost[0] else fitted(target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single,
-                                           (hints[0], *COST_FIRST), 2, GUARDED_COSTS, INNER)
-    if target.kl:
-        guards = [sign * e for e in INNER for sign in (1, -1)]
-        kl = None if lost[1] else fitted(target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single,
-                                         (hints[1], *KL_FIRST), 3, GUARDED_KLS, guards)
+    single, nothing = target.call.single, Fit({}, 0.0, 0.0, {})
+    known = before or Terms(nothing, nothing, None, False, (0.0, 0.0))
+    cost = nothing if not target.cost else known.cost and fitted(
+        target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single, (tuple(known.cost.coefficients), *COST_FIRST), 2,
+        GUARDED_COSTS, INNER)  # fmt: skip
+    kl = nothing if not target.kl else known.kl and fitted(
+        target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single, (tuple(known.kl.coefficients), *KL_FIRST), 3,
+        GUARDED_KLS, [sign * e for e in INNER for sign in (1, -1)])  # fmt: skip
     if cost is None or kl is None:
         return Terms(cost, kl, None, False, (0.0, 0.0))
     fresh = target.draw(rng, sizes, FRESH)
     measured = target.values(*fresh)
-    columns = cost_terms(*fresh[:2], cost.guard) | kl_terms(*fresh[2:], kl.guard)
     both = Fit(cost.coefficients | kl.coefficients, 0.0, 0.0, {})
-    rest = measured - both.at(columns)
+    without_constant = both.at(cost_terms(*fresh[:2], cost.guard) | kl_terms(*fresh[2:], kl.guard))
+    rest = measured - without_constant
     constant = float(np.median(rest))
     additive = bool(np.ptp(rest) <= 8 * noise(measured, single) + cost.residual + kl.residual)
-    predicted = both.at(columns) + constant
-    return Terms(cost, kl, constant, additive, (float(measured[0]), float(predicted[0])))
+    return Terms(cost, kl, constant, additive, (float(measured[0]), float(without_constant[0]) + constant))
 
 
 def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[dict, dict[str, str]]:

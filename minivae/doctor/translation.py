@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 
+from minivae.doctor.constants import normalisers, sigma_of
 from minivae.doctor.findings import Finding
 from minivae.doctor.names import Measured
-from minivae.gaussian import LOG_2PI
 from minivae.rosetta import Convention
 
 GUESS = {"features": 784, "latent": 20, "batch": 128}      # where the user names no sizes
@@ -33,9 +33,8 @@ def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | Non
                 weight *= float(at[size]) ** power
         parts[f"{prefix}weight" if prefix else "recon_weight"] = weight
     kind, constant = "mse" if cost.kind == "mse" else "bce", whole.constant
-    sigma = math.sqrt(1 / (2 * abs(cost.weight)))
-    if kind == "mse" and constant and abs(constant - sign * (math.log(sigma) + LOG_2PI / 2)) < 1e-6:
-        kind, parts["sigma"], parts["recon_weight"] = "gaussian", float(f"{sigma:.9g}"), 1.0
+    if kind == "mse" and constant and abs(constant - normalisers(cost)["gaussian"]) < 1e-6:
+        kind, parts["sigma"], parts["recon_weight"] = "gaussian", float(f"{sigma_of(cost)[0]:.9g}"), 1.0
     summed = "sum" in (parts["batch_reduce"], parts["kl_batch_reduce"])
     named = {"features": parts["reduce"] == "mean", "latent": parts["kl_reduce"] == "mean", "batch": summed}
     return Convention(kind, **parts, **{name: at[name] for name, needed in named.items() if needed or name in sizes})
