@@ -79,11 +79,11 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
     single, nothing = target.call.single, Fit({}, 0.0, 0.0, {})
     known = before or Terms(nothing, nothing, None, False, (0.0, 0.0))
     cost = nothing if not target.cost else known.cost and fitted(
-        target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single, (tuple(known.cost.coefficients), *COST_FIRST), 2,
-        GUARDED_COSTS, INNER)  # fmt: skip
+        target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single,
+        (tuple(known.cost.coefficients), *COST_FIRST), 2, GUARDED_COSTS, INNER)  # fmt: skip
     kl = nothing if not target.kl else known.kl and fitted(
-        target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single, (tuple(known.kl.coefficients), *KL_FIRST), 3,
-        GUARDED_KLS, [sign * e for e in INNER for sign in (1, -1)])  # fmt: skip
+        target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single,
+        (tuple(known.kl.coefficients), *KL_FIRST), 3, GUARDED_KLS, [sign * e for e in INNER for sign in (1, -1)])  # fmt: skip
     if cost is None or kl is None:
         return Terms(cost, kl, None, False, (0.0, 0.0))
     fresh = target.draw(rng, sizes, FRESH)

@@ -13,8 +13,8 @@ P, SP = 1 / (1 + np.exp(-O)), np.log(1 + np.exp(S))
 COSTS = {
     "(x - o)^2": (X - O) ** 2, "BCE(x, o)": bce(X, O), "BCE(x, sigmoid(o))": bce(X, P), "|x - o|": abs(X - O),
     "BCE(o, x)": bce(O, X), "-x log o": -X * np.log(O), "-(1 - x) log(1 - o)": -(1 - X) * np.log(1 - O),
-    "BCE(x, sigmoid(sigmoid(o)))": stable(X, P), "(x - sigmoid(o))^2": (X - P) ** 2, "(x - tanh(o))^2": (X - np.tanh(O)) ** 2,
-    "softplus(o)": np.log(1 + np.exp(O)), "x o": X * O, "o": O, "exp(o)": np.exp(O), "log o": np.log(O),
+    "BCE(x, sigmoid(sigmoid(o)))": stable(X, P), "(x - sigmoid(o))^2": (X - P) ** 2,
+    "(x - tanh(o))^2": (X - np.tanh(O)) ** 2, "softplus(o)": np.log(1 + np.exp(O)), "x o": X * O, "o": O, "exp(o)": np.exp(O), "log o": np.log(O),
     "log(1 - o)": np.log(1 - O), "x - o": X - O, "|x - o|^3": abs(X - O) ** 3, "(x - o)^4": (X - O) ** 4,
     "log cosh(x - o)": np.log((np.exp(X - O) + np.exp(O - X)) / 2), "x^2": X**2, "x": X, "entropy of x": bce(X, X),
     "log C(o)": np.log(2 * np.arctanh(1 - 2 * O) / (1 - 2 * O)),
