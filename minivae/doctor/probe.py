@@ -54,17 +54,29 @@ class Target(NamedTuple):
         return np.array([self(*arguments) for arguments in zip(*draws)])
 
 
-GUARDED_COSTS = (("BCE(x, o)",), ("-x log o",))
-GUARDED_KLS = (("m^2", "s^2", "log s"), ("m^2", "s", "log s"))
+class Part(NamedTuple):
+    """How the terms of one part are searched: the dictionary, subsets to try first, the largest subset.
+
+    Without a fit, the subsets `guarded` are tried with each of `guards` inside their logarithm.
+    """
+
+    terms: Callable
+    first: tuple
+    most: int
+    guarded: tuple
+    guards: tuple
 
 
-def fitted(values: NDArray, terms: Callable, draws: list, single: bool, first: tuple, most: int, guarded: tuple,
-           guards: list) -> Fit | None:
-    """Return the fit; without one, a fit by `guarded` terms with a small number inside their logarithm."""
-    found = fit(values, terms(*draws), single, first, most)
-    for guard in guards if found is None else ():
-        columns = terms(*draws, guard)
-        for names in guarded:
+COST = Part(cost_terms, COST_FIRST, 2, (("BCE(x, o)",), ("-x log o",)), INNER)
+KL = Part(kl_terms, KL_FIRST, 3, (("m^2", "s^2", "log s"), ("m^2", "s", "log s")), (*INNER, *(-e for e in INNER)))
+
+
+def fitted(part: Part, values: NDArray, draws: list, single: bool, hint: tuple) -> Fit | None:
+    """Return the fit of one part; the subset `hint` is tried first."""
+    found = fit(values, part.terms(*draws), single, (hint, *part.first), part.most)
+    for guard in part.guards if found is None else ():
+        columns = part.terms(*draws, guard)
+        for names in part.guarded:
             if near := by(values, columns, names, noise(values, single)):
                 return near._replace(guard=guard)
     return found
@@ -79,11 +91,9 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
     single, nothing = target.call.single, Fit({}, 0.0, 0.0, {})
     known = before or Terms(nothing, nothing, None, False, (0.0, 0.0))
     cost = nothing if not target.cost else known.cost and fitted(
-        target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single,
-        (tuple(known.cost.coefficients), *COST_FIRST), 2, GUARDED_COSTS, INNER)  # fmt: skip
+        COST, target.values(*draws[:2], *base[2:]), draws[:2], single, tuple(known.cost.coefficients))
     kl = nothing if not target.kl else known.kl and fitted(
-        target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single,
-        (tuple(known.kl.coefficients), *KL_FIRST), 3, GUARDED_KLS, [sign * e for e in INNER for sign in (1, -1)])  # fmt: skip
+        KL, target.values(*base[:2], *draws[2:]), draws[2:], single, tuple(known.kl.coefficients))
     if cost is None or kl is None:
         return Terms(cost, kl, None, False, (0.0, 0.0))
     fresh = target.draw(rng, sizes, FRESH)
