@@ -55,7 +55,7 @@ class Target(NamedTuple):
 
 
 class Part(NamedTuple):
-    """How the terms of one part are searched: the dictionary, subsets to try first, the largest subset.
+    """The search for the terms of one part: the dictionary, subsets to try first, the largest subset.
 
     Without a fit, the subsets `guarded` are tried with each of `guards` inside their logarithm.
     """
