@@ -58,9 +58,9 @@ class Call:
         nested = isinstance(value, list) and any(getattr(part, "ndim", 0) or isinstance(part, dict) for part in value)
         if isinstance(value, tuple) or nested:
             return tuple(self.converted(part) for part in value)
-        for method in ("detach", "cpu", "numpy"):
-            if hasattr(value, method):
-                value = getattr(value, method)()
+        if not isinstance(value, (np.ndarray, float)):
+            for method in ("detach", "cpu", "numpy"):
+                value = getattr(value, method)() if hasattr(value, method) else value
         try:
             array = np.asarray(value)
         except ValueError:
@@ -91,11 +91,11 @@ class Call:
 
 def copied(value: Any) -> Any:
     """Return a deep copy of arrays, also inside dicts, tuples and lists."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
     if isinstance(value, dict):
         return {key: copied(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(copied(part) for part in value)
-    return value.copy() if isinstance(value, np.ndarray) else value
+    return type(value)(copied(part) for part in value) if isinstance(value, (list, tuple)) else value
 
 
 @contextlib.contextmanager
