@@ -116,8 +116,8 @@ def said(name: str, of_kl: str, of_cost: str, result: Measured, constant: float,
         right = constant_of(result, found, -0.5, result.constant)
         verdict = "wrong" if name == "kl" else "unusual"
         words = "the -1 of the KL is dropped: gradients do not change, but the KL is not 0 where q is the prior"
-        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9), right, "the constant should be",
-                           "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
+        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9) or 0.0, right,
+                           "the constant should be", "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
     if name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none":
         words = "the normaliser of the Gaussian is missing: a log-density up to a constant"
         right = constant_of(result, found, 0.0, normalisers(result.cost)["gaussian"])

@@ -21,8 +21,8 @@ def unsteady(call: Call, *arguments: NDArray) -> Finding | None:
     steps = np.diff([*values, *again])
     if (steps >= 0).all() or (steps <= 0).all():
         key, words = "counter", (
-            f"equal arguments return a number that moves in one direction from call to call ({REPEATS + 2} calls): it depends "
-            "on a counter, such as a KL weight that warms up. Give the doctor the loss at a fixed step.")
+            f"equal arguments return a number that moves in one direction from call to call ({REPEATS + 2} calls): "
+            "it depends on a counter, such as a KL weight that warms up. Give the doctor the loss at a fixed step.")
     elif again[0] == again[1]:
         key, words = "noise-inside", (
             "equal arguments return different numbers, and equal ones after numpy.random.seed: it draws noise inside. "

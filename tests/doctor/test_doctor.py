@@ -333,8 +333,8 @@ def test_wrong_column_of_a_weight_gradient_is_named():
 
 
 def test_translation_of_a_loss_for_one_size_uses_that_size():
-    report = examine(**fresh.RIGHT["bce-784"])
-    assert report.rosetta["convention"]["features"] == 784 and report.rosetta["reading"]["beta"] == pytest.approx(1)
+    convention = examine(**fresh.RIGHT["bce-784"]).rosetta["convention"]
+    assert [convention[name] for name in ("features", "recon_weight", "kl_weight")] == [784, 1, 1]
 
 
 def test_kl_of_a_clipped_sigma_is_said_to_be_constant_from_there():
