@@ -1,4 +1,4 @@
-"""The doctor measures a VAE that a user gives as plain functions: it says what the loss is, and what is wrong.
+"""Measure a VAE that a user gives as plain functions: name its loss, and report what is wrong.
 
     command      the command `minivae doctor`
     patient      execute the user's file in a process of its own

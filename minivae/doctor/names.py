@@ -44,7 +44,7 @@ class Variant(NamedTuple):
 
 @dataclass
 class KnownKL:
-    """A KL with its reading and weight. For terms that form no known KL, `reading` is None."""
+    """A KL with its reading and weight. For other terms, `reading` stays None."""
 
     weights: dict[str, float]
     reading: Reading | None = None
@@ -252,7 +252,7 @@ def off_finding(short: Mapping[str, float], reading: Reading, name: str, v: floa
 
 @dataclass
 class Measured:
-    """Results for one function of the user; an unconfirmed part is None."""
+    """Results for one function of the user; an unconfirmed part stays None."""
 
     target: Target
     sizes: dict[str, int]
