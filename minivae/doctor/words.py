@@ -152,7 +152,7 @@ def summed(combined: Sequence[Mapping[str, float]], probes: Sequence[Probe], rel
         factors = [found[name] for found in combined]
         if max(map(abs, factors)) <= rel:
             continue
-        known = all(factors) and name_ratio([(f, probe.sizes) for f, probe in zip(factors, probes)], 100 * rel)
+        known = name_ratio([(f, probe.sizes) for f, probe in zip(factors, probes)], 100 * rel)
         if not known and np.ptp(factors) > 100 * rel * abs(factors[0]):
             return None
         words.append(name if known == "1" else f"{known or f'{factors[0]:.6g}'} x {name}")

@@ -369,3 +369,9 @@ def test_one_double_among_floats_makes_a_function_double_precision():
 def test_bound_of_every_data_point_is_shown_with_its_own_number():
     [found] = examine(iw_bound=fresh.lme_rows).findings
     assert found.key == "log-mean-exp" and found.verdict == "is" and found.measured == pytest.approx(found.expected)
+
+
+def test_decoder_with_values_from_minus_to_one_is_shown_with_its_smallest():
+    bernoulli = fresh.RIGHT["bce-sums"]
+    [wrong] = examine(decode=lambda z: np.minimum(z[:, :1], 1) * np.ones(6), latent=2, **bernoulli).wrong
+    assert wrong.key == "not-probabilities" and wrong.measured < 0 and wrong.expected == 0
