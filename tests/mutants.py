@@ -51,17 +51,17 @@ TESTS = {                                                   # module -> its test
     "doctor.command": ("doctor/test_command",),
     "doctor.constants": ("doctor/test_findings", "doctor/test_doctor"),
     "doctor.findings": ("doctor/test_findings", "doctor/test_command"),
-    "doctor.fit": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.fit": ("doctor/test_terms", "doctor/test_findings", "doctor/test_doctor"),
     "doctor.gradient": ("doctor/test_findings", "doctor/test_doctor"),
     "doctor.loss": ("doctor/test_findings", "doctor/test_doctor"),
-    "doctor.names": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.names": ("doctor/test_terms", "doctor/test_findings", "doctor/test_doctor"),
     "doctor.networks": ("doctor/test_findings", "doctor/test_doctor"),
     "doctor.patient": ("doctor/test_command",),
     "doctor.probe": ("doctor/test_findings", "doctor/test_doctor"),
     "doctor.sampler": ("doctor/test_findings", "doctor/test_doctor"),
     "doctor.special": ("doctor/test_findings", "doctor/test_doctor"),
     "doctor.steady": ("doctor/test_findings", "doctor/test_doctor"),
-    "doctor.terms": ("doctor/test_findings", "doctor/test_doctor"),
+    "doctor.terms": ("doctor/test_terms", "doctor/test_findings", "doctor/test_doctor"),
     "doctor.translation": ("doctor/test_findings", "doctor/test_doctor"),
     "doctor.weights": ("doctor/test_findings", "doctor/test_doctor"),
     "doctor.words": ("doctor/test_words", "doctor/test_doctor"),
@@ -114,6 +114,8 @@ EQUIVALENT = {                                              # end of a mutant's 
     "mu -> log_var  in  d_mu, d_log_var = kl_standard_normal_backward(np.repeat(d_kl[:, None], mu.shape[1], axis=1), mu, "
     "log_var)": SHAPE,
     "<= -> <  in  if not 1e-300 <= number <= 1e300:                       # leaves room for further factors": AT_THE_LIMIT,
+    "* -> /  in  o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)":
+        "equivalent: dividing by 1 or -1 is multiplying by it",
 }
 
 

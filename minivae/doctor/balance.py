@@ -5,7 +5,11 @@ from typing import Any
 
 from minivae.doctor.calls import Call, told
 from minivae.doctor.findings import Finding
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import Measured
+
+
+SUMS = "mean_B ( sum_D cost + sum_J KL )"
+SECOND = {"loss": 3, "kl": 1}                               # place of the second argument
 
 
 def signs(measured: Mapping[str, Measured]) -> list[Finding]:
@@ -16,19 +20,18 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
         if name == "loss" and cost and kl and kl.weight * cost.weight < 0 and kl.reading and cost.kind != "other":
             words = "the KL has the opposite sign of the reconstruction error: the farther q is from the prior, the better"
             found.append(Finding("wrong", name, "kl-wrong-sign", words, kl.weight, -kl.weight,
-                                 "the weight of the KL should be",
-                                 "reconstruction + kl", "kl-wrong-sign"))  # fmt: skip
+                                 "the weight of the KL should be", "reconstruction + kl", "kl-wrong-sign"))
         elif name == "loss" and cost and cost.weight < 0 and cost.kind != "other":
             words = "returns the ELBO (up to its weights), to be maximised, not the loss"
             found.append(Finding("is", name, "elbo", words, cost.weight, -cost.weight, "the weight in a loss is"))
         if name == "kl" and kl and kl.known and kl.weight != 1:
             words = f"returns {kl.weight:.6g} x the KL"
-            found.append(Finding("unusual", name, "kl-scaled", words, kl.weight, 1.0, "in nats it is", "", ""))
-        if name == "kl" and kl and kl.reading and part.powers.get("kl") and part.powers["kl"].get("J") == -1:
+            found.append(Finding("unusual", name, "kl-scaled", words, kl.weight, 1.0, "in nats it is"))
+        if name == "kl" and kl and kl.reading and part.powers["kl"].get("J") == -1:
             words = "averages over the latents: a hidden weight of 1/J, unless the loss undoes it"
             found.append(Finding("unusual", name, "kl-mean-over-latents", words, kl.weight / part.sizes["J"], kl.weight,
-                                 "with a sum the weight of a latent is",
-                                 "kl.sum(axis=1).mean()", "kl-mean-over-latents"))  # fmt: skip
+                                 "with a sum the weight of a latent is", "kl.sum(axis=1).mean()",
+                                 "kl-mean-over-latents"))
         if name == "log_px_given_z" and cost and cost.kind != "other" and cost.weight > 0:
             words = "returns a cost: minus log p(x|z), up to a constant"
             found.append(Finding("unusual", name, "sign", words, cost.weight, -cost.weight, "the weight in log p(x|z) is"))
@@ -41,12 +44,11 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
-    of_loss = {
-        "B": ("kl-sum-over-batch", "the sizes of the batch in the two terms differ: the KL weighs {} with the batch"),
-        "D": ("mean-over-pixels", "the KL weighs {} with the features"),
-        "J": ("kl-mean-over-latents", "the KL weighs {} with the latents"),
-    }
-    for letter, (exhibit, words) in of_loss.items():
+    for letter, usual, exhibit, words in (                  # usual: the sign of the power in the exhibit
+        ("B", 1, "kl-sum-over-batch", "the sizes of the batch in the two terms differ: the KL weighs {} with the batch"),
+        ("D", 1, "mean-over-pixels", "the KL weighs {} with the features"),
+        ("J", -1, "kl-mean-over-latents", "the KL weighs {} with the latents"),
+    ):
         power = kl.get(letter, 0) - cost.get(letter, 0)
         if not power:
             continue
@@ -54,10 +56,8 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         if abs(power) > 1:
             how = f"by {letter}^{power}"
         said = f"a hidden beta: {words.format(how)} than with sums (it may be meant, or undone by a weight)"
-        key = exhibit if (letter, power > 0) in (("B", True), ("D", True), ("J", False)) else ""
         found.append(Finding("unusual", "loss", f"hidden-beta-{letter}", said, float(sizes[letter]) ** power, 1.0,
-                             f"the factor at {letter} = {sizes[letter]}; with sums",
-                             "mean_B ( sum_D cost + sum_J KL )", key))  # fmt: skip
+                             f"the factor at {letter} = {sizes[letter]}; with sums", SUMS, exhibit * (power * usual > 0)))
     return found
 
 
@@ -67,10 +67,7 @@ def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
         return []
     words = (f"effective beta {beta:.6g}: the KL counts {beta:.6g} times as much as in the ELBO (it may be meant, as in a "
              "beta-VAE, or an accident, such as a KL that is added twice)")
-    return [Finding("unusual", "loss", "beta", words, beta, 1.0, "in the ELBO it is", "mean_B ( sum_D cost + sum_J KL )")]
-
-
-SECOND = {"loss": 3, "kl": 1}                               # place of the second argument
+    return [Finding("unusual", "loss", "beta", words, beta, 1.0, "in the ELBO it is", SUMS)]
 
 
 def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list[Finding]:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from minivae import checks
 from minivae.doctor.calls import Call, Failed
+from minivae.doctor.constants import normalisers, sigma_of
 from minivae.doctor.findings import Finding
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import Measured
 from minivae.doctor.sampler import takes_noise
 from minivae.doctor.translation import convention_of
-from minivae.gaussian import LOG_2PI, log_standard_normal
+from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp, sigmoid
 from minivae.rosetta import translate
 from minivae.rosetta.convention import read
@@ -46,10 +47,8 @@ def latent_size(decode: Call) -> tuple[int, int] | None:
     return None
 
 
-def data(decode: Call, density: Density, latent: int, given: NDArray | None, rng: np.random.Generator) -> NDArray:
-    """Return rows of x: the user's, or draws from the user's own model."""
-    if given is not None:
-        return given[:ROWS]
+def drawn(decode: Call, density: Density, latent: int, rng: np.random.Generator) -> NDArray:
+    """Return rows of x, drawn from the user's own model."""
     out = decode.whole(rng.standard_normal((ROWS, latent)))
     if density.kind == "mse":
         return out + density.sigma * rng.standard_normal(out.shape)
@@ -60,16 +59,21 @@ def data(decode: Call, density: Density, latent: int, given: NDArray | None, rng
 def exact(decode: Call, log_px: Call, x: NDArray, latent: int) -> tuple[NDArray, NDArray]:
     """Return log p(x) and an estimate of its error for every row."""
     axis = np.linspace(-REACH, REACH, GRID[latent])
-    z = np.stack(np.meshgrid(*[axis] * latent, indexing="ij"), axis=-1).reshape(-1, latent)
+    z, spacing = grid(axis, latent), axis[1] - axis[0]
+    every_second = np.zeros((len(axis),) * latent, bool)
+    every_second[(slice(None, None, 2),) * latent] = True
     out, prior = decode.whole(z), log_standard_normal(z)
     fine, coarse = [], []
-    skip = np.ones((len(axis),) * latent, bool)
-    skip[(slice(None, None, 2),) * latent] = False
     for row in x:
         joint = row_values(log_px, np.repeat(row[None], len(z), axis=0), out) + prior
-        fine.append(log_sum_exp(joint, 0) + latent * np.log(axis[1] - axis[0]))
-        coarse.append(log_sum_exp(joint[~skip.ravel()], 0) + latent * np.log(axis[2] - axis[0]))
+        fine.append(log_sum_exp(joint, 0) + latent * np.log(spacing))
+        coarse.append(log_sum_exp(joint[every_second.ravel()], 0) + latent * np.log(2 * spacing))
     return np.array(fine), np.abs(np.subtract(fine, coarse))
+
+
+def grid(axis: NDArray, latent: int) -> NDArray:
+    """Return the points of a grid with this axis in every dimension, (N, J)."""
+    return np.stack(np.meshgrid(*[axis] * latent, indexing="ij"), axis=-1).reshape(-1, latent)
 
 
 def row_values(log_px: Call, x: NDArray, out: NDArray) -> NDArray:
@@ -82,40 +86,35 @@ def row_values(log_px: Call, x: NDArray, out: NDArray) -> NDArray:
     return np.array([float(log_px.whole(a[None], b[None]).sum()) for a, b in zip(x, out)])
 
 
-def claimed(loss: Call, encode: Call, sample: Call, decode: Call, x: NDArray, latent: int, nodes: int) -> NDArray:
+def claimed(calls: Mapping[str, Call], x: NDArray, latent: int, nodes: int) -> NDArray:
     """Return minus the loss for every row, averaged over the noise by quadrature."""
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
-    eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, latent)
-    weight = np.prod(np.meshgrid(*[weights] * latent, indexing="ij"), axis=0).ravel()
-    weight = weight / weight.sum()
+    weight = grid(weights, latent).prod(axis=1)
     means = []
     for row in x:
-        mu, second = encoded(encode, row[None])
+        mu, second = encoded(calls["encode"], row[None])
         values = []
-        for noise in eps:
-            z = sample.raw(mu, second, noise[None])
-            z = z[0] if isinstance(z, tuple) else z
-            values.append(float(loss.whole(row[None], decode.whole(z), mu, second).sum()))
-        means.append(-(weight @ np.array(values)))
+        for noise in grid(points, latent):
+            z = calls["sample"].raw(mu, second, noise[None])
+            output = calls["decode"].whole(z[0] if isinstance(z, tuple) else z)
+            values.append(float(calls["loss"].whole(row[None], output, mu, second).sum()))
+        means.append(-(weight @ np.array(values)) / weight.sum())
     return np.array(means)
 
 
 def encoded(encode: Call, x: NDArray) -> tuple[NDArray, NDArray]:
     """Return mu and the second argument; encode returns both."""
     result = encode.raw(x)
-    if isinstance(result, dict):
-        result = tuple(result.values())
-    if not isinstance(result, tuple) or len(result) < 2:
+    parts = tuple(result.values()) if isinstance(result, dict) else result
+    if not isinstance(parts, tuple) or len(parts) < 2:
         raise Failed("encode must return two arrays, mu and log_var. Return both.")
-    return result[0], result[1]
+    return parts[0], parts[1]
 
 
-def compare(calls: dict[str, Call], density: Density, x: NDArray, latent: int, scale: float, constant: float) -> Finding:
+def compare(calls: Mapping[str, Call], x: NDArray, latent: int, scale: float, constant: float) -> Finding:
     """Return the finding: minus loss / scale - constant, in nats, is or is not below log p(x)."""
-    x = x.astype(float)
     log_px, error = exact(calls["decode"], calls["log_px_given_z"], x, latent)
-    parts = [calls[name] for name in ("loss", "encode", "sample", "decode")]
-    bounds = [claimed(*parts, x, latent, nodes) / scale - constant for nodes in (NODES[latent], NODES[latent] // 2 + 1)]
+    bounds = [claimed(calls, x, latent, nodes) / scale - constant for nodes in (NODES[latent], NODES[latent] // 2 + 1)]
     unsure = error + np.abs(bounds[0] - bounds[1]) + BEYOND * (1 + np.abs(log_px))
     if not (np.isfinite(bounds[0]).all() and np.isfinite(log_px).all()) or unsure.max() > 0.5:
         words = "minus the loss against the exact log p(x): the integrals did not converge"
@@ -138,16 +137,15 @@ def density_of(part: Measured | None) -> Density | None:
         return None
     if part.cost.kind in ("bce", "logits") and part.cost.weight == -1:
         return Density(part.cost.kind, None)
-    sigma = math.sqrt(1 / (2 * abs(part.cost.weight)))
-    normal = part.constant is not None and abs(part.constant + math.log(sigma) + LOG_2PI / 2) < 1e-6
-    return Density("mse", sigma) if part.cost.kind == "mse" and normal else None
+    normaliser = normalisers(part.cost).get("gaussian", math.inf)
+    normal = part.constant is not None and abs(part.constant - normaliser) < 1e-6
+    return Density("mse", sigma_of(part.cost)[0]) if normal else None
 
 
 def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], given: Mapping[str, Any],
                    rng: np.random.Generator) -> list[Finding]:
     """Return the finding about minus the loss and log p(x), if all that it needs was given and is known."""
-    if not {"loss", "encode", "sample", "decode",
-            "log_px_given_z"} <= set(calls) or not takes_noise(calls["sample"]):
+    if not {"loss", "encode", "sample", "decode", "log_px_given_z"} <= set(calls) or not takes_noise(calls["sample"]):
         return []
     density, whole = density_of(measured["log_px_given_z"]), measured["loss"]
     sizes = latent_size(calls["decode"])
@@ -157,22 +155,20 @@ def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], 
     convention = convention_of(whole, {"features": features, "latent": latent, "batch": 1})
     if convention is None or whole.cost.kind != density.kind:
         return []
-    sigma = density.sigma
-    reading = read(convention, sigma)
-    beta = translate(convention).reading.beta if sigma is None else reading.beta
+    reading = read(convention, density.sigma)
+    beta = translate(convention).reading.beta if density.sigma is None else reading.beta
     if beta < 1 - 1e-6:
         words = "minus the loss is not held against log p(x): for p(x|z) as in log_px_given_z, the KL weighs less than 1"
         return [Finding("cannot tell", "loss", "bound", words, beta, 1.0, "for a bound, beta is at least")]
-    x = rows_of_data(given["x"], features) if "x" in given else None
-    x = data(calls["decode"], density, latent, x, rng)
+    x = rows_of_data(given["x"], features) if "x" in given else drawn(calls["decode"], density, latent, rng)
     scale = reading.factor * math.copysign(1, whole.cost.weight)
     dropped = any(f.key == "minus-one-dropped" for f in whole.findings)
     kl_constant = 0.5 * latent * convention.kl_weight * convention.on_latents / reading.factor if dropped else 0.0
-    return [compare(calls, density, x, latent, scale, reading.constant * features - kl_constant)]
+    return [compare(calls, x, latent, scale, reading.constant * features - kl_constant)]
 
 
 def rows_of_data(given: Any, features: int) -> NDArray:
-    """Return the user's data as rows of features."""
+    """Return the first rows of the user's data."""
     try:
         x = np.asarray(given, dtype=float)
     except (TypeError, ValueError):
@@ -180,4 +176,4 @@ def rows_of_data(given: Any, features: int) -> NDArray:
     if not x.size or x.size % features or not np.isfinite(x).all():
         checks.refuse("x", f"an array of finite numbers, {features} in a row, as decode returns",
                       f"{type(given).__name__} of shape {x.shape}", f"Write x = x.reshape(-1, {features}).")
-    return x.reshape(-1, features)
+    return x.reshape(-1, features)[:ROWS]

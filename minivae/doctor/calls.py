@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PARTS = ("loss", "total", "total_loss", "elbo")             # where a dict of several numbers keeps the whole
+PARTS = ("loss", "total", "total_loss", "elbo")             # keys of the whole in a dict of several numbers
 
 
 class Failed(ValueError):
@@ -58,9 +58,9 @@ class Call:
         nested = isinstance(value, list) and any(getattr(part, "ndim", 0) or isinstance(part, dict) for part in value)
         if isinstance(value, tuple) or nested:
             return tuple(self.converted(part) for part in value)
-        for method in ("detach", "cpu", "numpy"):
-            if hasattr(value, method):
-                value = getattr(value, method)()
+        if not isinstance(value, (np.ndarray, float)):
+            for method in ("detach", "cpu", "numpy"):
+                value = getattr(value, method)() if hasattr(value, method) else value
         try:
             array = np.asarray(value)
         except ValueError:
@@ -91,16 +91,16 @@ class Call:
 
 def copied(value: Any) -> Any:
     """Return a deep copy of arrays, also inside dicts, tuples and lists."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
     if isinstance(value, dict):
         return {key: copied(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(copied(part) for part in value)
-    return value.copy() if isinstance(value, np.ndarray) else value
+    return type(value)(copied(part) for part in value) if isinstance(value, (list, tuple)) else value
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Inside `with`, warnings about overflow are not shown: the doctor goes where functions overflow."""
+    """Hide warnings about overflow inside `with`: the doctor measures where functions overflow."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
@@ -108,7 +108,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside `with`, NumPy's global random state begins at this seed; the user's code may use it."""
+    """Seed NumPy's global random state inside `with`, because the user's code may use it; restore it afterwards."""
     before = np.random.get_state()
     np.random.set_state(np.random.RandomState(seed).get_state())
     try:

@@ -11,7 +11,7 @@ from minivae.doctor.balance import SECOND, hidden_weights, signs, two_readings, 
 from minivae.doctor.bound import against_log_px
 from minivae.doctor.calls import Call, quiet, seeded, told
 from minivae.doctor.findings import Finding, Report
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import Measured
 from minivae.doctor.translation import assumed, convention_of
 from minivae.rosetta.command import document
 
@@ -86,15 +86,16 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
     if convention:
         report.rosetta = document(convention)
         report.findings += [] if hidden else weight_of_kl(convention.reconstruction, report.rosetta["reading"]["beta"])
-        report.unseen += [f"the sizes of your data: {assumed(convention, sizes)}"] * bool(assumed(convention, sizes))
+        if guessed := assumed(convention, sizes):
+            report.unseen.append(f"the sizes of your data: {guessed}")
     readings = {name: part.kl.reading for name, part in measured.items() if part.kl and part.kl.reading}
     report.findings += two_readings(readings, calls)
     if "sample" in calls:
-        of_kl = next(iter(readings), None)
-        sure = bool(of_kl) and (measured[of_kl].kl.known)
-        word = told(calls[of_kl], SECOND[of_kl]) if of_kl else ("", "")
-        report.findings += sampler.measure(calls["sample"], rng(), sampler.Assumed(readings.get(of_kl), sure, *word),
-                                           sizes.get("latent"))
+        assumed_by_kl = sampler.Assumed()
+        if readings:
+            name = next(iter(readings))
+            assumed_by_kl = sampler.Assumed(readings[name], measured[name].kl.known, *told(calls[name], SECOND[name]))
+        report.findings += sampler.measure(calls["sample"], rng(), assumed_by_kl, sizes.get("latent"))
     unknown = {name: calls[name] for name, (size, _) in networks.PAIR.items() if name in calls and size not in sizes}
     at = networks.widths(unknown, rng()) | sizes
     for name in networks.PAIR:

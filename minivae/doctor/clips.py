@@ -8,7 +8,7 @@ import numpy as np
 from minivae.doctor import special
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import noise
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import Measured
 from minivae.doctor.probe import Terms, scan
 from minivae.doctor.terms import COSTS, kl_of
 
@@ -45,26 +45,31 @@ def coefficient(result: Measured, part: str) -> float:
     return weight * math.prod(float(result.sizes[one]) ** power for one, power in result.powers[part].items())
 
 
+def departure(seen: list[tuple[float, float]], formula: Callable[[float], float], rel: float, more: float) -> tuple | None:
+    """Return (point, value, formula) for the first value that is not finite or not near a finite formula, else None."""
+    for point, value in seen:
+        wanted = float(formula(point))
+        if math.isfinite(wanted) and not abs(value - wanted) <= rel * abs(wanted) + more:
+            return point, value, wanted
+    return None
+
+
 def far_kl(result: Measured) -> list[Finding]:
     """Compare the KL with its formula at second arguments up to +-80 and at large mu."""
     reading, name, single = result.kl.reading, result.target.call.name, result.target.call.single
     scale = coefficient(result, "kl")
-    positive = reading.name in ("sigma", "variance")
     base = moved(result, 3)(1.0)
-    for sign in (1,) if positive else (1, -1):
-        points = [sign * point for point in SECOND if not (single and point > 30)]
-        seen = scan(moved(result, 3), points)
-        for i, (point, value) in enumerate(seen):
-            wanted = base + scale * float(kl_of(reading, 0.0, point) - kl_of(reading, 0.0, 1.0))
-            if not math.isfinite(wanted) or abs(value - wanted) <= 1e-4 * abs(wanted) + 50 * noise(np.array([wanted,
-            base]), single):
-                continue
+    for sign in (1,) if reading.name in ("sigma", "variance") else (1, -1):
+        seen = scan(moved(result, 3), [sign * point for point in SECOND if not (single and point > 30)])
+        left = departure(seen, lambda s: base + scale * (kl_of(reading, 0.0, s) - kl_of(reading, 0.0, 1.0)), 1e-4,
+                         50 * noise(np.array([base]), single))
+        if left:
+            point, value, wanted = left
             if not math.isfinite(value):
                 words = f"it is not finite where the second argument is {point:g}"
                 return [Finding("wrong" if abs(point) <= 20 else "unusual", name, "kl-overflow", words, value, wanted)]
-            flat = len(seen) > i + 1 and abs(seen[-1][1] - value) <= 1e-6 * abs(value)
             words = f"it leaves its formula where the second argument is {point:g}"
-            if flat:
+            if seen[-1][0] != point and abs(seen[-1][1] - value) <= 1e-6 * abs(value):
                 words = f"it is constant beyond {point:g} of the second argument: it is clipped, and its gradient there is 0"
             return [Finding("unusual", name, "clipped-log-var", words, value, wanted)]
     return []
@@ -73,23 +78,22 @@ def far_kl(result: Measured) -> list[Finding]:
 def far_square(result: Measured) -> list[Finding]:
     """Compare a squared error with large residuals: Huber's cost is straight there."""
     f, scale = moved(result, 1), coefficient(result, "cost")
-    base, name = f(0.5), result.target.call.name
+    x, name = 1.0 if result.target.binary else 0.5, result.target.call.name
+    base = f(x)
     if not math.isfinite(base):
         return []
 
     def square(r: float) -> float:
-        return (f(0.5 + r) - base) / scale if not result.target.binary else (f(1.0 + r) - f(1.0)) / scale
+        return (f(x + r) - base) / scale
 
-    for point, value in scan(square, [2.0, 5.0, 20.0, 100.0]):
-        if math.isfinite(value) and abs(value - point**2) <= 1e-3 * point**2:
-            continue
-        delta = special.huber(square)
-        words = f"the reconstruction leaves the square at a residual of {point:g}"
-        if delta:
-            words = f"the reconstruction is a Huber cost: squared up to |x - o| = {delta:.4g}, straight beyond"
-            result.cost.kind, result.cost.level = "huber", delta
-        return [Finding("unusual", name, "huber" if delta else "no-square", words, value, point**2, "a squared error is")]
-    return []
+    left = departure(scan(square, [2.0, 5.0, 20.0, 100.0]), lambda r: r * r, 1e-3, 0.0)
+    if not left:
+        return []
+    key, words = "no-square", f"the reconstruction leaves the square at a residual of {left[0]:g}"
+    if delta := special.huber(square):
+        key, words = "huber", f"the reconstruction is a Huber cost: squared up to |x - o| = {delta:.4g}, straight beyond"
+        result.cost.kind, result.cost.level = "huber", delta
+    return [Finding("unusual", name, key, words, *left[1:], "a squared error is")]
 
 
 def at_certainty(result: Measured) -> list[Finding]:
@@ -99,10 +103,10 @@ def at_certainty(result: Measured) -> list[Finding]:
     seen = scan(lambda o: (f(o) - base) / scale, [0.0, 1.0])
     for point, value in seen:
         if not math.isfinite(value):
-            said = (f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a cross-entropy of "
+            words = (f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a cross-entropy of "
                     "logits stays finite")
-            return [Finding("unusual", name, "log-of-zero", said, value, math.log(2), "at an output of 0.5 it is",
-                            "np.logaddexp(0, logits) - x * logits")]  # fmt: skip
+            return [Finding("unusual", name, "log-of-zero", words, value, math.log(2), "at an output of 0.5 it is",
+                            "np.logaddexp(0, logits) - x * logits")]
     if not seen:
         return []
     words = "probabilities are kept away from 0 and 1: a certain error has a finite cost"
@@ -117,17 +121,15 @@ def far_logits(result: Measured) -> list[Finding]:
     x = 1.0 if result.target.binary else 0.5
     cost = COSTS["BCE(x, sigmoid(o))"]
     base = f(0.5) - scale * float(cost(x, 0.5))
-    for point, value in scan(lambda o: (f(o) - base) / scale, [25.0, -25.0, 60.0, -60.0, 800.0, -800.0]):
-        wanted = float(cost(x, point))
-        if math.isfinite(value) and abs(value - wanted) <= 2e-3 * (abs(wanted) + 1):
-            continue
-        instead = "np.logaddexp(0, logits) - x * logits"
-        if not math.isfinite(value):
-            words = f"it overflows at a logit of {point:g}: log(1 + exp(a)) as it is printed"
-            return [Finding("wrong" if abs(point) < reached else "unusual", name, "naive-softplus", words, value, wanted,
-                            "the formula gives", instead,
-                            "naive-softplus")]
-        words = f"it leaves its formula at a logit of {point:g}: probabilities are clipped, and the gradient there is 0"
-        return [Finding("unusual", name, "clipped-probabilities", words, value, wanted, "the formula gives", instead,
-                        "clipped-probabilities")]
-    return []
+    seen = scan(lambda o: (f(o) - base) / scale, [25.0, -25.0, 60.0, -60.0, 800.0, -800.0])
+    left = departure(seen, lambda o: cost(x, o), 2e-3, 2e-3)
+    if not left:
+        return []
+    point, value, wanted = left
+    verdict, key = "unusual", "clipped-probabilities"
+    words = f"it leaves its formula at a logit of {point:g}: probabilities are clipped, and the gradient there is 0"
+    if not math.isfinite(value):
+        verdict, key = "wrong" if abs(point) < reached else "unusual", "naive-softplus"
+        words = f"it overflows at a logit of {point:g}: log(1 + exp(a)) as it is printed"
+    return [Finding(verdict, name, key, words, value, wanted, "the formula gives", "np.logaddexp(0, logits) - x * logits",
+                    key)]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from minivae.doctor.findings import Finding
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import KnownCost, Measured
 from minivae.gaussian import LOG_2PI
 
 
@@ -24,7 +24,7 @@ def constants(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
     if result.target.kl and (kl is None or not kl.known):
         return []
     of_kl = {"right": -0.5, "dropped": 0.0} if kl else {"none": 0.0}
-    of_cost = {"none": 0.0} | (normalisers(result) if cost and cost.kind == "mse" else {})
+    of_cost = {"none": 0.0} | normalisers(cost)
     options = [(k, c) for k in of_kl for c in of_cost if c == "none" or abs(of_cost[c]) > 1e-9]
     for k, c in options:
         if agrees(result, found, of_kl[k], of_cost[c]):
@@ -33,8 +33,7 @@ def constants(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
     if kl and not cost and agrees(result, found, 0.0, 0.0, -0.5 * kl.weight):
         words = "the -1 of the KL is subtracted once, not once for every latent"
         return [Finding("wrong", name, "minus-one-once", words, constant, constant_of(result, found, -0.5, 0.0),
-                        "the constant should be",
-                        "put the - 1 inside the sum over latents", "minus-one-once")]  # fmt: skip
+                        "the constant should be", "put the - 1 inside the sum over latents", "minus-one-once")]
     if cost and cost.kind in ("other", "huber"):
         return []
     if cost and cost.kind == "mse" and (odd := other_normaliser(result, found, of_kl)):
@@ -49,9 +48,8 @@ def decided(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
     kl, variant = result.kl, result.kl.variant
     mistaken, kl.variant = kl.weight, None
     kl.weight = variant.weight
-    of_cost = [0.0, *(normalisers(result).values() if result.cost and result.cost.kind == "mse" else ())]
     wanted = -0.5 if variant.constant is None else variant.constant
-    agreed = any(agrees(result, found, wanted, c) for c in of_cost)
+    agreed = any(agrees(result, found, wanted, c) for c in (0.0, *normalisers(result.cost).values()))
     if agreed == (variant.constant is None):
         kl.weight = mistaken
         kl.findings.append(variant.otherwise)
@@ -62,38 +60,38 @@ def decided(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
     return [variant.finding]
 
 
-def other_normaliser(result: Measured, found: Mapping[str, tuple], of_kl: Mapping[str, float]) -> Finding | None:
-    """Return the finding about a Gaussian whose normaliser has the sigma^2, or the root, of the sigma of its square."""
-    weight, name = result.cost.weight, result.target.call.name
-    sigma, sign = math.sqrt(1 / (2 * abs(weight))), math.copysign(1, weight)
-    for other, how in ((sigma**2, "(x - o)^2 is divided by 2 sigma, not by 2 sigma^2"),
-                       (math.sqrt(sigma), "(x - o)^2 is divided by 2 sigma^4, not by 2 sigma^2")):
-        c = sign * (math.log(other) + LOG_2PI / 2)
-        if any(agrees(result, found, k, c) for k in of_kl.values()):
-            words = f"not a density: its normaliser has sigma = {other:.6g}, its square {sigma:.6g}; {how}"
-            return Finding("wrong", name, "two-sigmas", words, weight, sign / (2 * other**2),
-                           f"weight of (x - o)^2; for sigma = {other:.6g} it is")
-    return None
+def sigma_of(cost: KnownCost) -> tuple[float, float]:
+    """Return (sigma, sign) of a squared error: its weight is sign / (2 sigma^2), and the sign is 1 in a loss."""
+    return math.sqrt(1 / (2 * abs(cost.weight))), math.copysign(1, cost.weight)
 
 
-def normalisers(result: Measured) -> dict[str, float]:
-    """Return the constants of a feature of a Gaussian with a fixed sigma, in nats, that belong to this weight."""
-    weight = abs(result.cost.weight)
-    sigma = math.sqrt(1 / (2 * weight))
-    sign = math.copysign(1, result.cost.weight)
+def normalisers(cost: KnownCost | None) -> dict[str, float]:
+    """Return the constants of a feature of a Gaussian with a fixed sigma, in nats, that belong to a squared error."""
+    if cost is None or cost.kind != "mse":
+        return {}
+    sigma, sign = sigma_of(cost)
     return {"gaussian": sign * (math.log(sigma) + LOG_2PI / 2), "log sigma": sign * math.log(sigma),
             "log 2 pi": sign * LOG_2PI / 2}
+
+
+def other_normaliser(result: Measured, found: Mapping[str, tuple], of_kl: Mapping[str, float]) -> Finding | None:
+    """Return the finding about a Gaussian whose normaliser has the sigma^2, or the root, of the sigma of its square."""
+    sigma, sign = sigma_of(result.cost)
+    for other, how in ((sigma**2, "2 sigma"), (math.sqrt(sigma), "2 sigma^4")):
+        c = sign * (math.log(other) + LOG_2PI / 2)
+        if any(agrees(result, found, k, c) for k in of_kl.values()):
+            words = (f"not a density: its normaliser has sigma = {other:.6g}, its square {sigma:.6g}; "
+                     f"(x - o)^2 is divided by {how}, not by 2 sigma^2")
+            return Finding("wrong", result.target.call.name, "two-sigmas", words, result.cost.weight,
+                           sign / (2 * other**2), f"weight of (x - o)^2; for sigma = {other:.6g} it is")
+    return None
 
 
 def constant_of(result: Measured, found: Mapping[str, tuple], of_kl: float, of_cost: float, letter: str = "") -> float:
     """Return the constant at a size, if every entry of the KL has v of_kl, and every feature of the cost of_cost."""
     sizes = found[letter][0]
-    total = 0.0
-    if result.kl:
-        total += of_kl * result.kl.weight * multiple(sizes, result.powers["kl"], "J")
-    if result.cost:
-        total += of_cost * multiple(sizes, result.powers["cost"], "D")
-    return total
+    kl = of_kl * result.kl.weight * multiple(sizes, result.powers["kl"], "J") if result.kl else 0.0
+    return kl + (of_cost * multiple(sizes, result.powers["cost"], "D") if result.cost else 0.0)
 
 
 def agrees(result: Measured, found: Mapping[str, tuple], of_kl: float, of_cost: float, once: float = 0.0) -> bool:
@@ -118,14 +116,14 @@ def said(name: str, of_kl: str, of_cost: str, result: Measured, constant: float,
         right = constant_of(result, found, -0.5, result.constant)
         verdict = "wrong" if name == "kl" else "unusual"
         words = "the -1 of the KL is dropped: gradients do not change, but the KL is not 0 where q is the prior"
-        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9), right, "the constant should be",
-                           "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
+        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9) or 0.0, right,
+                           "the constant should be", "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
     if name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none":
         words = "the normaliser of the Gaussian is missing: a log-density up to a constant"
-        right = constant_of(result, found, 0.0, normalisers(result)["gaussian"])
+        right = constant_of(result, found, 0.0, normalisers(result.cost)["gaussian"])
         out.append(Finding("unusual", name, "half-normaliser", words, constant, right, "with it the constant is"))
     if of_cost in ("log sigma", "log 2 pi"):
         words = f"the normaliser of the Gaussian has only its {of_cost}: right gradients, but not a log-density"
-        right = constant_of(result, found, -0.5, normalisers(result)["gaussian"])
+        right = constant_of(result, found, -0.5, normalisers(result.cost)["gaussian"])
         out.append(Finding("unusual", name, "half-normaliser", words, constant, right, "with both parts the constant is"))
     return out

@@ -15,7 +15,7 @@ from minivae.doctor.words import Probe, close, describe
 from minivae.ops import sigmoid
 
 NAMES = ("x", "output", "mu", "log_var")
-PROBES = ({"B": 3, "D": 7, "J": 5}, {"B": 5, "D": 11, "J": 2})
+OTHER = {"B": 5, "D": 11, "J": 2}                           # sizes of the second probe
 MOST = 60                                                   # entries of an array that are measured
 
 
@@ -49,10 +49,9 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
     `known` are sizes and binary, at which the loss was measured, and ascends, True if it is an ELBO.
     """
     base, binary, ascends = known
-    probes = [base, {**PROBES[1], "D": base["D"]} if base["D"] > 50 else PROBES[1]]
     gathered: dict[str, list] = {}
     step, rel = settings(loss)
-    for sizes in probes:
+    for sizes in (base, OTHER | ({"D": base["D"]} if base["D"] > 50 else {})):
         arguments = draw(rng, sizes, binary)
         given = by_name(call.raw(*arguments), arguments)
         whole = {}
@@ -60,19 +59,18 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
             which = NAMES.index(name)
             places = list(np.ndindex(arguments[which].shape))
             if len(places) > 400:
-                raise Failed(f"gradient of {name}: more than 400 entries. Leave out features = ... and write the loss "
-                             f"for any size.")
+                raise Failed(f"gradient of {name}: more than 400 entries. Leave out features = ... and write the loss for "
+                             "any size.")
 
             def f(moved, which=which, arguments=arguments):
                 value = loss.whole(*[moved if i == which else a for i, a in enumerate(arguments)])
                 return float(value.mean() if value.ndim else value)
 
             whole[name] = slope(f, arguments[which], places, step).reshape(arguments[which].shape)
-        if per_row(loss, arguments) and all(close(given[name], len(arguments[0]) * right, rel)
-                                            for name, right in whole.items()):
-            whole = {name: len(arguments[0]) * right for name, right in whole.items()}     # of the sum of the rows
-        if ascends and all(close(given[name], -right, rel) for name, right in whole.items()):
-            whole = {name: -right for name, right in whole.items()}                        # of minus the ELBO
+        # equally right: the gradient of the sum, if the loss has one number per row; that of minus the ELBO
+        for factor in [sizes["B"]] * bool(loss.whole(*arguments).ndim) + [-1] * ascends:
+            if all(close(given[name], factor * right, rel) for name, right in whole.items()):
+                whole = {name: factor * right for name, right in whole.items()}
         for name, right in whole.items():
             others = {f"the gradient in {other}": array for other, array in whole.items() if other != name}
             gathered.setdefault(name, []).append((Probe(given[name], right, sizes), functions(arguments, name),
@@ -81,11 +79,6 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
     for name, seen in gathered.items():
         found.append(compared(f"the gradient in {name}", call.name, *map(list, zip(*seen)), rel))
     return found
-
-
-def per_row(loss: Call, arguments: list[NDArray]) -> bool:
-    """Return True if the loss returns one number for each row; then the gradient may be that of their sum or mean."""
-    return loss.whole(*arguments).ndim > 0
 
 
 def draw(rng: np.random.Generator, sizes: Mapping[str, int], binary: bool) -> list[NDArray]:
@@ -104,8 +97,8 @@ def by_name(result: Any, arguments: list[NDArray]) -> dict[str, NDArray]:
         parts = result if isinstance(result, tuple) else (result,)
         given = dict(zip(NAMES[4 - len(parts):], parts)) if len(parts) in (3, 4) else {}
     if not given:
-        raise Failed("gradient must return arrays for output, mu and log_var, in this order, or a dict with these "
-                     "names; got neither.")
+        raise Failed("gradient must return arrays for output, mu and log_var, in this order, or a dict with these names; "
+                     "got neither.")
     for name, array in given.items():
         if array.size != arguments[NAMES.index(name)].size:
             raise Failed(f"gradient: the array for {name} must have the shape {arguments[NAMES.index(name)].shape}; "
@@ -124,42 +117,42 @@ def functions(arguments: list[NDArray], name: str) -> dict[str, NDArray]:
         known = {"sigma": np.exp(s / 2), "exp(log_var)": np.exp(s), "log_var": s, "mu": m,
                  "s (1 - s), s = sigmoid(log_var)": sigmoid(s) * sigmoid(-s)}
     known |= {f"1 / ({n})": 1 / values for n, values in known.items()}
-    return known | {f"{c} {n}": number * values for n, values in list(known.items()) for c, number in (("1/2", 0.5), ("2",
-            2.0))}
+    scaled = {f"{c} {n}": number * values for n, values in known.items() for c, number in (("1/2", 0.5), ("2", 2.0))}
+    return known | scaled
 
 
 def paths(arguments: list[NDArray], name: str, right: NDArray) -> dict[str, NDArray]:
     """Return the right array and arrays that may stand beside it."""
     x, o, m, s = arguments
     more = {"output": {"x": x, "output": o}, "x": {}, "mu": {"mu": m, "1": np.ones_like(m)},
-            "log_var": {"exp(log_var)": np.exp(s), "1": np.ones_like(s)}}
-    return {"the right array": right} | {n: a for n, a in more[name].items() if not close(a,
-            right) and np.linalg.matrix_rank(
-        np.column_stack([a.ravel(), right.ravel()]), tol=1e-6) == 2}  # fmt: skip
+            "log_var": {"exp(log_var)": np.exp(s), "1": np.ones_like(s)}}[name]
+
+    def parallel(a):
+        return np.linalg.matrix_rank(np.column_stack([a.ravel(), right.ravel()]), tol=1e-6) < 2
+
+    return {"the right array": right} | {n: a for n, a in more.items() if not parallel(a)}
 
 
 def compared(what: str, about: str, probes: list[Probe], known: list, parts: list, others: list, rel: float) -> Finding:
     """Return the finding for one array."""
-    given, right = probes[0].given, probes[0].right
+    given, right, _ = probes[0]
+    compared_with = "by finite differences of your loss"
     if all(close(probe.given, probe.right, rel) for probe in probes):
         place = np.unravel_index(np.argmax(np.abs(right)), right.shape)
-        return Finding("is", about, "gradient", f"{what} is right", float(given[place]), float(right[place]),
-                       "by finite differences of your loss")
-    if given.shape == right.shape:
-        place = np.unravel_index(np.argmax(np.abs(given - right)), right.shape)
         numbers = float(given[place]), float(right[place])
-    else:
-        numbers = float(given.flat[0]), float(right.flat[0])
+        return Finding("is", about, "gradient", f"{what} is right", *numbers, compared_with)
+    place = int(np.argmax(np.abs(given - right))) if given.shape == right.shape else 0
     said = describe(probes, known, parts, others, rel)
-    how = f"what you return equals {said}" if said else "the doctor does not recognise the difference"
     if not np.isfinite(given).all():
         how = "it has NaN or infinite entries"
-    words = f"{what} is not that of your loss; {how}"
-    if said and said.startswith("right, except"):
-        words = f"{what} is not that of your loss; it is {said}"
-    if said == "zero everywhere":
-        words = f"{what} is not that of your loss; what you return is zero everywhere"
-    return Finding("wrong", about, "gradient", words, *numbers, "by finite differences of your loss")
+    elif said is None:
+        how = "the doctor does not recognise the difference"
+    elif said.startswith("right, except"):
+        how = f"it is {said}"
+    else:
+        how = f"what you return {'is' if said == 'zero everywhere' else 'equals'} {said}"
+    return Finding("wrong", about, "gradient", f"{what} is not that of your loss; {how}", float(given.flat[place]),
+                   float(right.flat[place]), compared_with)
 
 
 # loss_and_gradient(params, x, eps)
@@ -222,8 +215,8 @@ def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.r
         given = leaves(result[1])
         missing = [name for name in arrays if name not in given or given[name].size != arrays[name].size]
         if missing:
-            raise Failed(f"loss_and_gradient: the gradient must have the arrays and shapes of params; {missing[0]} "
-                         f"differs. Return one array each.")
+            raise Failed(f"loss_and_gradient: the gradient must have the arrays and shapes of params; {missing[0]} differs. "
+                         "Return one array each.")
         step, rel = settings(loss)
         for name, array in arrays.items():
             places = list(np.ndindex(array.shape))
@@ -233,13 +226,12 @@ def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.r
             def f(moved, name=name, eps=eps):
                 return float(loss.whole(rebuilt(params, arrays | {name: moved}), x, eps))
 
-            right = slope(f, array, places, step)
-            entries = given[name].reshape(array.shape) if given[name].shape != array.shape else given[name]
+            entries = given[name].reshape(array.shape)
+            values, right = np.array([entries[place] for place in places]), slope(f, array, places, step)
             others = {}
-            values = np.array([entries[place] for place in places])
             if not close(values, right, rel):
-                others["the right gradient without noise (eps = 0)"] = slope(lambda p: f(p, eps=0 * eps), array, places,
-                                                                             step)
+                silent = slope(lambda p: f(p, eps=0 * eps), array, places, step)
+                others["the right gradient without noise (eps = 0)"] = silent
             if len(places) == array.size:
                 values, right = values.reshape(array.shape), right.reshape(array.shape)
                 others = {key: other.reshape(array.shape) for key, other in others.items()}

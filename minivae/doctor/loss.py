@@ -14,8 +14,7 @@ from minivae.doctor.clips import far_from_the_fit
 from minivae.doctor.constants import constants
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import Fit, noise
-from minivae.doctor.measured import Measured
-from minivae.doctor.names import cost_named, kl_named
+from minivae.doctor.names import Measured, cost_named, kl_named
 from minivae.doctor.probe import SIZES, Target, Terms, at_all_sizes, powers, silent_entries
 from minivae.doctor.steady import mutation, not_finite, unsteady
 from minivae.doctor.terms import kl_terms
@@ -34,8 +33,8 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
     if trouble:
         result.findings.append(trouble)
         return result
-    if no_numbers := not_finite(call.name, call.whole(*used), "x, output in (0.06, 0.94), mu in (-2.5, 2.5), log_var in "
-                                                              "(0.12, 3.2)"):  # fmt: skip
+    where = "x, output in (0.06, 0.94), mu in (-2.5, 2.5), log_var in (0.12, 3.2)"
+    if no_numbers := not_finite(call.name, call.whole(*used), where):
         result.findings += no_numbers
         return result
     quiet_entries = ignored(target, arguments, [draw[0] for draw in target.draw(rng, sizes, 1)])
@@ -80,12 +79,9 @@ def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
     """Return the finding about a result of several numbers."""
     letters = {size: letter for letter, size in sizes.items()}
     shape = ", ".join(letters.get(n, str(n)) for n in value.shape)
-    what = "its mean" if name == "loss" else "its sum"
-    words = (
-        f"returns an array of shape ({shape}){', one number for each row' * (value.shape == (sizes['B'],))}; "
-        f"below, {what}"
-    )
-    return Finding("is", name, "shape", words)
+    rows = ", one number for each row" if value.shape == (sizes["B"],) else ""
+    total = "mean" if name == "loss" else "sum"
+    return Finding("is", name, "shape", f"returns an array of shape ({shape}){rows}; below, its {total}")
 
 
 def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> list[Finding]:
@@ -96,12 +92,12 @@ def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> 
     for which, name in enumerate(("x", "output", "mu", "log_var")):
         if not (target.cost if which < 2 else target.kl):
             continue
-        still, shape = silent_entries(target, arguments, which), arguments[which].shape
-        still = silent_entries(target, others, which, still, far=True)
+        shape, count = arguments[which].shape, arguments[which].size
+        still = silent_entries(target, others, which, silent_entries(target, arguments, which), far=True)
         if not still:
             continue
-        verdict, words = "wrong", f"only some entries of {name} count: {len(still)} of {shape[0] * shape[1]} change nothing"
-        if len(still) == shape[0] * shape[1]:
+        verdict, words = "wrong", f"only some entries of {name} count: {len(still)} of {count} change nothing"
+        if len(still) == count:
             verdict, words = "unusual", f"{name} changes nothing"
         else:
             for axis, label in ((1, "columns"), (0, "rows")):
@@ -109,8 +105,8 @@ def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> 
                 if len(still) == (shape[axis] - len(used)) * shape[1 - axis]:
                     verdict = "unusual" if which < 2 and axis == 1 else "wrong"         # a mask of features may be meant
                     words = f"only the {label} {used} of {name} count (from 0); the others change nothing"
-        found.append(Finding(verdict, target.call.name, "ignored-entries", words, float(shape[0] * shape[1] - len(still)),
-                             float(shape[0] * shape[1]), "entries count; there are"))  # fmt: skip
+        found.append(Finding(verdict, target.call.name, "ignored-entries", words, float(count - len(still)), float(count),
+                             "entries count; there are"))
     return found
 
 
@@ -126,10 +122,9 @@ def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.r
     if not terms.coefficients:
         return
     if result.powers[part] is None:
-        result.findings.append(Finding("cannot tell", name, "reduction",
-                                       f"{label} changes with the sizes of the batch, but "
-                                       "neither as a sum nor as a mean", *at_two_sizes(found, part),
-                                       compared="at another size"))  # fmt: skip
+        words = f"{label} changes with the sizes of the batch, but neither as a sum nor as a mean"
+        result.findings.append(Finding("cannot tell", name, "reduction", words, *at_two_sizes(found, part),
+                                       "at another size"))
         result.powers[part] = {}
     if terms.guard:
         words = f"a small number inside the logarithm of {label}, {abs(terms.guard):g}, keeps it finite"
@@ -163,10 +158,8 @@ def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Fi
         return None
     place = int(np.argmax(off))
     words = "the KL leaves its formula where q is near the prior (free bits, a capacity, or a clip)"
-    return special.bent(target, result.sizes, rng) or Finding(
-        "cannot tell", target.call.name, "unknown-kl", words, float(values[place]),
-        float(values[0] + predicted[place] - predicted[0])
-    )
+    return special.bent(target, result.sizes, rng) or Finding("cannot tell", target.call.name, "unknown-kl", words,
+        float(values[place]), float(values[0] + predicted[place] - predicted[0]))  # fmt: skip
 
 
 def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
@@ -178,20 +171,17 @@ def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
 
 def found_outside(result: Measured, part: str, label: str, rng: np.random.Generator, partial: bool) -> None:
     """Look for a part outside the dictionary."""
-    target, name = result.target, result.target.call.name
-    search = special.residual if part == "cost" else special.bent
+    target, search = result.target, special.residual if part == "cost" else special.bent
     if partial:
         return                                              # located already: only some entries count
-    if special_finding := search(target, result.sizes, rng):
-        result.findings.append(special_finding)
-        return
-    x, o, m, s = target.draw(rng, result.sizes, 2)
-    if part == "cost":
-        values = target(x[0], o[0], m[0], s[0]), target(x[1], o[1], m[0], s[0])
-    else:
-        values = target(x[0], o[0], m[0], s[0]), target(x[0], o[0], m[1], s[1])
-    words = f"{label} is not a sum of at most three terms of the dictionary; its values at two points are shown"
-    result.findings.append(Finding("cannot tell", name, f"unknown-{part}", words, *values, compared="at the other point"))
+    found = search(target, result.sizes, rng)
+    if not found:
+        x, o, m, s = target.draw(rng, result.sizes, 2)
+        other = (x[1], o[1], m[0], s[0]) if part == "cost" else (x[0], o[0], m[1], s[1])
+        words = f"{label} is not a sum of at most three terms of the dictionary; its values at two points are shown"
+        found = Finding("cannot tell", target.call.name, f"unknown-{part}", words, target(x[0], o[0], m[0], s[0]),
+                        target(*other), "at the other point")
+    result.findings.append(found)
 
 
 def undecided(result: Measured) -> list[Finding]:
@@ -217,17 +207,15 @@ def confirm(result: Measured, first: Terms, found: Mapping[str, tuple]) -> None:
     far = far_from_the_fit(result, first)
     fixed = constants(result, found) or undecided(result)
     lines = [part.formula(result.powers[key]) for key, part in (("cost", result.cost), ("kl", result.kl)) if part]
+    half = any(finding.key == "half-normaliser" for finding in fixed)
+    if lines and result.constant is None or result.constant and half:
+        lines.append("constant")
+    elif result.constant:
+        lines.append("the normaliser of a Gaussian")
     said = " + ".join(lines).replace("+ -", "- ") or "a constant"
-    if lines and result.constant is None:
-        said += " + constant"
-    elif lines and result.constant and result.cost:
-        said += " + the normaliser of a Gaussian" if not any(f.key == "half-normaliser" for f in fixed) else " + constant"
     result.findings.insert(0, Finding("is", name, "formula", said, measured, predicted))
-    for part, label in (("cost", "x and output"), ("kl", "mu and log_var")):
+    for part, missing, label in (("cost", "reconstruction", "x and output"), ("kl", "KL", "mu and log_var")):
         if getattr(target, part) and not getattr(first, part).coefficients:
-            missing = "reconstruction" if part == "cost" else "KL"
-            words = f"it has no {missing}: {label} change nothing"
-            result.findings.append(Finding("unusual" if name == "loss" else "wrong", name, f"no-{part}", words, measured,
-                                           measured,
-                                           "after a move"))  # fmt: skip
+            words, verdict = f"it has no {missing}: {label} change nothing", "unusual" if name == "loss" else "wrong"
+            result.findings.append(Finding(verdict, name, f"no-{part}", words, measured, measured, "after a move"))
     result.findings += [*fixed, *far]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import rounded
+from minivae.doctor.probe import Target
 from minivae.doctor.terms import READINGS, Reading
 
 REDUCED = {0: "sum", -1: "mean"}
@@ -43,7 +44,7 @@ class Variant(NamedTuple):
 
 @dataclass
 class KnownKL:
-    """A KL with its reading and weight; `reading` is None for terms without a known KL."""
+    """A KL with its reading and weight. For other terms, `reading` stays None."""
 
     weights: dict[str, float]
     reading: Reading | None = None
@@ -82,22 +83,21 @@ def same(a: float, b: float, error: float) -> bool:
     return abs(a - b) <= max(4 * error, 1e-7 * max(abs(a), abs(b)))
 
 
-COSTS = {
-    ("(x - o)^2",): "mse", ("BCE(x, o)",): "bce", ("BCE(x, sigmoid(o))",): "logits", ("|x - o|",): "absolute",
+PROBABILITIES = "-(x * np.log(o) + (1 - x) * np.log(1 - o))"
+COSTS = {                                                   # name -> (kind, the coefficients at weight 1)
+    ("(x - o)^2",): ("mse", (1,)), ("BCE(x, o)",): ("bce", (1,)), ("BCE(x, sigmoid(o))",): ("logits", (1,)),
+    ("|x - o|",): ("absolute", (1,)), ("-x log o", "o"): ("poisson", (1, 1)), ("exp(o)", "x o"): ("poisson-log", (1, -1)),
+    ("BCE(x, o)", "log C(o)"): ("continuous-bernoulli", (1, -1)),
 }  # fmt: skip
 ODD = {
-    ("BCE(o, x)",): ("wrong", "arguments-exchanged",
-                     "x and output are exchanged: the cross-entropy takes the logarithm of x (the arguments of the function "
-                     "are x, output in this order)",
-                     "-(x * np.log(o) + (1 - x) * np.log(1 - o))"),
-    ("-x log o",): ("unusual", "half-cross-entropy",
-                    "only x log o is there: right if the outputs of a row sum to 1 (softmax), half of "
-                    "the cross-entropy if every output is a probability of its own",
-                    "-(x * np.log(o) + (1 - x) * np.log(1 - o))"),
-    ("-(1 - x) log(1 - o)",): ("wrong", "half-cross-entropy", "only (1 - x) log(1 - o) is there: half of the cross-entropy",
-                               "-(x * np.log(o) + (1 - x) * np.log(1 - o))"),
-    ("BCE(x, sigmoid(sigmoid(o)))",): ("wrong", "sigmoid-twice", "the cross-entropy applies two sigmoids to the output",
-                                       "a cross-entropy of logits, or of probabilities, but one sigmoid only"),
+    "BCE(o, x)": ("wrong", "arguments-exchanged", "x and output are exchanged: the cross-entropy takes the logarithm of x "
+                  "(the arguments of the function are x, output in this order)", PROBABILITIES),
+    "-x log o": ("unusual", "half-cross-entropy", "only x log o is there: right if the outputs of a row sum to 1 (softmax), "
+                 "half of the cross-entropy if every output is a probability of its own", PROBABILITIES),
+    "-(1 - x) log(1 - o)": ("wrong", "half-cross-entropy", "only (1 - x) log(1 - o) is there: half of the cross-entropy",
+                            PROBABILITIES),
+    "BCE(x, sigmoid(sigmoid(o)))": ("wrong", "sigmoid-twice", "the cross-entropy applies two sigmoids to the output",
+                                    "a cross-entropy of logits, or of probabilities, but one sigmoid only"),
 }  # fmt: skip
 
 
@@ -105,38 +105,30 @@ def cost_named(weights: Mapping[str, float], errors: Mapping[str, float], about:
     """Return the cost with its kind, weight and findings."""
     short = {name: rounded(w, max(errors[name], 1e-9 * abs(w))) for name, w in weights.items()}
     names = tuple(sorted(short))
-    known = KnownCost(short)
-    if names in COSTS:
-        known.kind, known.weight = COSTS[names], short[names[0]]
-    elif names in ODD:
-        verdict, key, words, instead = ODD[names]
-        known.findings.append(Finding(verdict, about, key, words, short[names[0]], 0.0,
-                                      "x the term named; in a right loss", instead))
-    elif names == ("-x log o", "o") and same(short["-x log o"], short["o"], max(errors.values())):
-        known.kind, known.weight = "poisson", short["o"]
-    elif names == ("exp(o)", "x o") and same(short["exp(o)"], -short["x o"], max(errors.values())):
-        known.kind, known.weight = "poisson-log", short["exp(o)"]
-    elif names == ("BCE(x, o)", "log C(o)") and same(short[names[0]], -short[names[1]], max(errors.values())):
-        known.kind, known.weight = "continuous-bernoulli", short[names[0]]
-    elif names == ("BCE(x, o)", "log C(o)") and same(short[names[0]], short[names[1]], max(errors.values())):
+    first, known = short[names[0]], KnownCost(short)
+    kind, pattern = COSTS.get(names, ("other", ()))
+    if pattern and all(same(short[name], first * c, max(errors.values())) for name, c in zip(names, pattern)):
+        known.kind, known.weight = kind, first
+    elif len(names) == 1 and names[0] in ODD:
+        verdict, key, words, instead = ODD[names[0]]
+        known.findings.append(Finding(verdict, about, key, words, first, 0.0, "x the term named; in a right loss", instead))
+    elif kind == "continuous-bernoulli" and same(short[names[1]], first, max(errors.values())):
         words = "the normaliser log C(o) of the continuous Bernoulli has the wrong sign"
-        known.findings.append(Finding("wrong", about, "normaliser-sign", words, short[names[1]], -short[names[0]],
+        known.findings.append(Finding("wrong", about, "normaliser-sign", words, short[names[1]], -first,
                                       "coefficient of log C(o); in its density", "bce - log_C"))
     elif set(names) & {"-x log o", "log o", "BCE(x, o)"} and len(names) > 1:
         inside = ", ".join(f"{w:.6g} x [{name}]" for name, w in short.items())
-        first = next(iter(short.values()))
-        known.findings.append(Finding("unusual", about, "other-cost",
-                                      f"the terms of the reconstruction are known, but not their sum: {inside}",
-                                      first, first, "the coefficient of the first term is"))  # fmt: skip
+        words = f"the terms of the reconstruction are known, but not their sum: {inside}"
+        known.findings.append(Finding("unusual", about, "other-cost", words, *[next(iter(short.values()))] * 2,
+                                      "the coefficient of the first term is"))
     return known
 
 
-PATTERNS = (                                                # in units with m^2 : 1/2
-    ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "log_var^2 stands where exp(log_var) belongs", "s^2", 0.5, 0.0),
-    ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", "(log sigma)^2 stands where log sigma^2 belongs",
-     "s^2", -0.125, 0.0),
-    ({"m^2": 0.5, "exp(2s)": 0.5, "s^2": -0.5}, "log-sigma-squared", "(log sigma)^2 stands where log sigma^2 belongs",
-     "s^2", -0.5, 0.0),
+LOG_SQUARED = "(log sigma)^2 stands where log sigma^2 belongs"
+PATTERNS = (                                                # (coefficients at weight 1, key and exhibit, words)
+    ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "log_var^2 stands where exp(log_var) belongs"),
+    ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", LOG_SQUARED),
+    ({"m^2": 0.5, "exp(2s)": 0.5, "s^2": -0.5}, "log-sigma-squared", LOG_SQUARED),
 )  # fmt: skip
 RIGHT = {
     "log-variance": "(mu**2 + np.exp(log_var) - 1 - log_var) / 2",
@@ -144,7 +136,6 @@ RIGHT = {
     "sigma": "(mu**2 + sigma**2 - 1) / 2 - np.log(sigma)",
     "variance": "(mu**2 + variance - 1 - np.log(variance)) / 2",
 }
-EXHIBITS = {("log-variance", "sign", "s"): "kl-log-var-sign"}
 
 
 def kl_named(weights: Mapping[str, float], errors: Mapping[str, float], about: str) -> KnownKL:
@@ -157,11 +148,11 @@ def kl_named(weights: Mapping[str, float], errors: Mapping[str, float], about: s
         if fits(short, right, 2 * short.get("m^2", 0), error):
             known.reading, known.weight = reading, 2 * short["m^2"]
             return known
-    for pattern, exhibit, words, name, at, wanted in PATTERNS:
+    for pattern, key, words in PATTERNS:
         if fits(short, pattern, 2 * short.get("m^2", 0), error):
             known.weight, known.off = 2 * short["m^2"], True
-            known.findings.append(Finding("wrong", about, exhibit, f"this is not a KL: {words}", at * known.weight, wanted,
-                                          f"coefficient of {name}; in a KL", RIGHT["log-variance"], exhibit))  # fmt: skip
+            known.findings.append(Finding("wrong", about, key, f"this is not a KL: {words}", pattern["s^2"] * known.weight,
+                                          0.0, "coefficient of s^2; in a KL", RIGHT["log-variance"], key))
             return known
     for reading in READINGS:
         if prior := other_prior(short, reading, error):
@@ -189,8 +180,7 @@ def kl_named(weights: Mapping[str, float], errors: Mapping[str, float], about: s
         key, words = "only-mu", "only mu^2 is penalised; log_var changes nothing"
     verdict = "wrong" if key == "reverse-kl" else "unusual"
     known.findings.append(Finding(verdict, about, key, words, value, 0.0 if first != "m^2" else value,
-                                  f"coefficient of {first}; in a KL",
-                                  RIGHT["log-variance"]))  # fmt: skip
+                                  f"coefficient of {first}; in a KL", RIGHT["log-variance"]))
     return known
 
 
@@ -250,12 +240,24 @@ def normalised_mean(weight: float, about: str, mistake: Finding) -> Variant:
 def off_finding(short: Mapping[str, float], reading: Reading, name: str, v: float, about: str) -> Finding:
     """Return the finding about one coefficient that is off."""
     letters = {"m^2": "mu^2", "s": "the second argument", "exp(s)": "exp(second argument)",
-               "exp(2s)": "exp(2 x second argument)"}
+               "exp(2s)": "exp(2 x second argument)"}.get(name, name)
     wanted, came = v * pattern_of(reading)[name], short.get(name, 0.0)
     sign = same(came, -wanted, 0.0)
     how = "is missing" if not came else "has the wrong sign" if sign else f"is {came / wanted:.6g} x the right one"
-    words = f"in the KL, with the second argument read as {reading.name}, the term in {letters.get(name, name)} {how}"
-    exhibit = EXHIBITS.get((reading.name, "sign" if sign else "", name), "")
-    return Finding("wrong", about, "kl-coefficient", words, came, wanted,
-                   f"coefficient of {letters.get(name, name)}; in a KL",
-                   RIGHT.get(reading.name, RIGHT["log-variance"]), exhibit)  # fmt: skip
+    words = f"in the KL, with the second argument read as {reading.name}, the term in {letters} {how}"
+    exhibit = "kl-log-var-sign" if sign and (reading.name, name) == ("log-variance", "s") else ""
+    return Finding("wrong", about, "kl-coefficient", words, came, wanted, f"coefficient of {letters}; in a KL",
+                   RIGHT.get(reading.name, RIGHT["log-variance"]), exhibit)
+
+
+@dataclass
+class Measured:
+    """Results for one function of the user; an unconfirmed part stays None."""
+
+    target: Target
+    sizes: dict[str, int]
+    cost: KnownCost | None = None
+    kl: KnownKL | None = None
+    powers: dict[str, dict[str, int] | None] = field(default_factory=dict)
+    constant: float | None = None                           # of one feature of the cost
+    findings: list[Finding] = field(default_factory=list)

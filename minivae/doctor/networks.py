@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from minivae.doctor.calls import Call, Failed
 from minivae.doctor.findings import Finding
-from minivae.doctor.measured import Measured
+from minivae.doctor.names import Measured
 from minivae.doctor.steady import mutation, not_finite
 
 TRIED = {"encode": (784, 64, *range(1, 64), 100, 128, 256, 400, 512, 1024, 3072), "decode": (*range(1, 65), 100, 128)}
@@ -44,13 +44,13 @@ def fits_the_loss(call: Call, latent: int, measured: Mapping[str, Measured], rng
     low, high, name = float(out.min()), float(out.max()), part.target.call.name
     if part.cost.kind == "bce" and (low < 0 or high > 1):
         words = f"decode returns values outside 0 to 1, and {name} takes their logarithms as of probabilities"
-        return [Finding("wrong", call.name, "not-probabilities", words, high if high > 1 else low, 1.0 if high > 1 else 0.0,
-                        "a probability is at most" if high > 1 else "a probability is at least",
-                        "1 / (1 + np.exp(-logits)) in decode, or a cross-entropy of logits")]  # fmt: skip
+        numbers = (high, 1.0, "a probability is at most") if high > 1 else (low, 0.0, "a probability is at least")
+        return [Finding("wrong", call.name, "not-probabilities", words, *numbers,
+                        "1 / (1 + np.exp(-logits)) in decode, or a cross-entropy of logits")]
     if part.cost.kind == "logits" and 0 <= low and high <= 1 and high - low > 1e-6:
         words = f"decode returns values between 0 and 1 for every z, and {name} applies a sigmoid to them: two sigmoids"
         return [Finding("wrong", call.name, "sigmoid-twice", words, low, high, "the largest is",
-                        "logits from decode, or a cross-entropy of probabilities")]  # fmt: skip
+                        "logits from decode, or a cross-entropy of probabilities")]
     return []
 
 
@@ -64,7 +64,7 @@ def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -
     first = flat(call.raw(rows))
     if not first[0].ndim or len(first[0]) != len(rows):
         raise Failed(f"{call.name} must return an array with one row for each row of {PAIR[call.name][1]}; got shape "
-                     f"{first[0].shape} for {len(rows)} rows. Return all rows.")  # fmt: skip
+                     f"{first[0].shape} for {len(rows)} rows. Return all rows.")
     found = mutation(call, (PAIR[call.name][1],))
     if no_numbers := not_finite(call.name, np.concatenate([a.ravel() for a in first]), "random rows"):
         return found + no_numbers

@@ -54,17 +54,29 @@ class Target(NamedTuple):
         return np.array([self(*arguments) for arguments in zip(*draws)])
 
 
-GUARDED_COSTS = (("BCE(x, o)",), ("-x log o",))
-GUARDED_KLS = (("m^2", "s^2", "log s"), ("m^2", "s", "log s"))
+class Part(NamedTuple):
+    """The search for the terms of one part: the dictionary, subsets to try first, the largest subset.
+
+    Without a fit, the subsets `guarded` are tried with each of `guards` inside their logarithm.
+    """
+
+    terms: Callable
+    first: tuple
+    most: int
+    guarded: tuple
+    guards: tuple
 
 
-def fitted(values: NDArray, terms: Callable, draws: list, single: bool, first: tuple, most: int, guarded: tuple,
-           guards: list) -> Fit | None:
-    """Return the fit; without one, a fit by `guarded` terms with a small number inside their logarithm."""
-    found = fit(values, terms(*draws), single, first, most)
-    for guard in guards if found is None else ():
-        columns = terms(*draws, guard)
-        for names in guarded:
+COST = Part(cost_terms, COST_FIRST, 2, (("BCE(x, o)",), ("-x log o",)), INNER)
+KL = Part(kl_terms, KL_FIRST, 3, (("m^2", "s^2", "log s"), ("m^2", "s", "log s")), (*INNER, *(-e for e in INNER)))
+
+
+def fitted(part: Part, values: NDArray, draws: list, single: bool, hint: tuple) -> Fit | None:
+    """Return the fit of one part; the subset `hint` is tried first."""
+    found = fit(values, part.terms(*draws), single, (hint, *part.first), part.most)
+    for guard in part.guards if found is None else ():
+        columns = part.terms(*draws, guard)
+        for names in part.guarded:
             if near := by(values, columns, names, noise(values, single)):
                 return near._replace(guard=guard)
     return found
@@ -75,30 +87,23 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
 
     `before` are the terms at another size, which are tried first. A part without a fit there is not searched again.
     """
-    hints = [tuple(part.coefficients) if part else () for part in (before.cost, before.kl)] if before else [(), ()]
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
-    single = target.call.single
-    cost = kl = Fit({}, 0.0, 0.0, {})
-    constant = 0.0
-    lost = [before is not None and part is None for part in (before and before.cost, before and before.kl)]
-    if target.cost:
-        cost = None if lost[0] else fitted(target.values(*draws[:2], *base[2:]), cost_terms, draws[:2], single,
-                                           (hints[0], *COST_FIRST), 2, GUARDED_COSTS, INNER)
-    if target.kl:
-        guards = [sign * e for e in INNER for sign in (1, -1)]
-        kl = None if lost[1] else fitted(target.values(*base[:2], *draws[2:]), kl_terms, draws[2:], single,
-                                         (hints[1], *KL_FIRST), 3, GUARDED_KLS, guards)
+    single, nothing = target.call.single, Fit({}, 0.0, 0.0, {})
+    known = before or Terms(nothing, nothing, None, False, (0.0, 0.0))
+    cost = nothing if not target.cost else known.cost and fitted(
+        COST, target.values(*draws[:2], *base[2:]), draws[:2], single, tuple(known.cost.coefficients))
+    kl = nothing if not target.kl else known.kl and fitted(
+        KL, target.values(*base[:2], *draws[2:]), draws[2:], single, tuple(known.kl.coefficients))
     if cost is None or kl is None:
         return Terms(cost, kl, None, False, (0.0, 0.0))
     fresh = target.draw(rng, sizes, FRESH)
     measured = target.values(*fresh)
-    columns = cost_terms(*fresh[:2], cost.guard) | kl_terms(*fresh[2:], kl.guard)
     both = Fit(cost.coefficients | kl.coefficients, 0.0, 0.0, {})
-    rest = measured - both.at(columns)
+    without_constant = both.at(cost_terms(*fresh[:2], cost.guard) | kl_terms(*fresh[2:], kl.guard))
+    rest = measured - without_constant
     constant = float(np.median(rest))
     additive = bool(np.ptp(rest) <= 8 * noise(measured, single) + cost.residual + kl.residual)
-    predicted = both.at(columns) + constant
-    return Terms(cost, kl, constant, additive, (float(measured[0]), float(predicted[0])))
+    return Terms(cost, kl, constant, additive, (float(measured[0]), float(without_constant[0]) + constant))
 
 
 def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[dict, dict[str, str]]:

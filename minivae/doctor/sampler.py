@@ -1,4 +1,4 @@
-"""How z is drawn: its mean, its width, whether its entries share noise, and whether the KL describes the same Gaussian."""
+"""Measure how z is drawn: mean, width, shared noise; compare it with the Gaussian of the KL."""
 
 import inspect
 import time
@@ -52,11 +52,10 @@ def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | 
     """
     found = []
     for shape in SHAPES:
-        tried = [shape, *([(shape[0], latent)] if latent else [SHAPES[0]])]
         try:
-            found.append(at_point(call, tried[0], rng, of_kl))
+            found.append(at_point(call, shape, rng, of_kl))
         except Raised:
-            found.append(at_point(call, tried[1], rng, of_kl))
+            found.append(at_point(call, (shape[0], latent) if latent else SHAPES[0], rng, of_kl))
     return [*mutation(call, ("mu", "log_var", "eps")), *confirmed(*found)]
 
 
@@ -70,15 +69,13 @@ def at_point(call: Call, shape: tuple[int, int], rng: np.random.Generator, of_kl
 
 def confirmed(first: list[Finding], second: list[Finding]) -> list[Finding]:
     """Return the findings that both points show; of the others, that they differ."""
-    seen = {(finding.key, finding.verdict, finding.words.partition(COUNTED)[0]) for finding in second}
-    out = []
-    for finding in first:
-        if (finding.key, finding.verdict, finding.words.partition(COUNTED)[0]) in seen:
-            out.append(finding)
-        else:
-            words = f"at one point, but not at another: {finding.words}"
-            out.append(replace(finding, verdict="cannot tell", key="sampler-varies", words=words, exhibit=""))
-    return out
+    def statement(finding):
+        return finding.key, finding.verdict, finding.words.partition(COUNTED)[0]
+
+    seen = {statement(finding) for finding in second}
+    return [finding if statement(finding) in seen else
+            replace(finding, verdict="cannot tell", key="sampler-varies", exhibit="",
+                    words=f"at one point, but not at another: {finding.words}") for finding in first]
 
 
 def shaped(call: Call, *arguments: NDArray) -> NDArray:
@@ -88,8 +85,8 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
     z = z[0] if isinstance(z, np.ndarray) and z.ndim == 3 else z
     if not isinstance(z, np.ndarray) or z.shape != arguments[0].shape:
         came = getattr(z, "shape", type(z).__name__)
-        raise Failed(f"sample must return z with the shape of mu, {arguments[0].shape}; got {came}. Return one draw "
-                     f"for each entry.")
+        raise Failed(f"sample must return z with the shape of mu, {arguments[0].shape}; got {came}. Return one draw for "
+                     "each entry.")
     return z
 
 
@@ -106,14 +103,15 @@ def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed)
     width = shaped(call, m, s, np.ones(m.shape)) - middle
     found = mean_findings(call, middle, m, s, rel, of_kl)
     if not width.any():
-        words = "eps changes nothing: z is the same for all noise"
-        return [*found, Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)),
-                                "the width should be, for example,",
-                                "z = mu + np.exp(log_var / 2) * eps", "noise-forgotten")]  # fmt: skip
+        return [*found, forgotten(call, "eps changes nothing: z is the same for all noise", s)]
     if not close(first - middle, width * eps, 100 * rel):
         for words, other in (("every row", eps[:1]), ("every latent", eps[:, :1])):
             if close(first - middle, width * other, 100 * rel):
-                found.append(shared(call, words, first - middle, width * eps))
+                words = f"{words} gets the same eps: draws are not independent"
+                place = np.unravel_index(np.argmax(np.abs(width * (other - eps))), m.shape)
+                found.append(Finding("wrong", call.name, "noise-shared", words, float((width * other)[place]),
+                                     float((width * eps)[place]), "with noise of its own", "eps needs the shape of mu",
+                                     "noise-shared"))
                 break
         else:
             words = "z is not mu + width x eps with one width for every entry"
@@ -122,26 +120,21 @@ def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed)
     return found + width_findings(call, np.abs(width), s, of_kl, np.full(m.shape, 1e-14) + 10 * rel * np.abs(width))
 
 
-def shared(call: Call, who: str, came: NDArray, wanted: NDArray) -> Finding:
-    """Return the finding about noise that several entries share."""
-    place = np.unravel_index(np.argmax(np.abs(came - wanted)), came.shape)
-    return Finding("wrong", call.name, "noise-shared", f"{who} gets the same eps: draws are not independent",
-                   float(came[place]), float(wanted[place]),
-                   "with noise of its own", "eps needs the shape of mu", "noise-shared")  # fmt: skip
+def forgotten(call: Call, words: str, s: NDArray) -> Finding:
+    """Return the finding about a sampler without noise."""
+    eps = "eps" if takes_noise(call) else "rng.standard_normal(mu.shape)"
+    return Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)),
+                   "the width should be, for example,", f"z = mu + np.exp(log_var / 2) * {eps}", "noise-forgotten")
 
 
 def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: float, of_kl: Assumed) -> list[Finding]:
     """Return a finding if z without noise is not mu."""
     if close(middle, m, 100 * rel):
         return []
-    known = [name for name, width in WIDTHS.items() if close(middle - m, width(s), 100 * rel)]
+    known = next((name for name, width in WIDTHS.items() if close(middle - m, width(s), 100 * rel)), None)
     r = ratio(middle, m)
-    words = "at eps = 0, z is not mu"
-    if r:
-        words += f" but {r:.6g} x mu"
-    elif known:
-        words += f" but mu + a width (the second argument read as {known[0]})"
-    verdict = "wrong" if r or known or of_kl.sure else "cannot tell"
+    how = f" but {r:.6g} x mu" if r else f" but mu + a width (the second argument read as {known})" if known else ""
+    verdict, words = "wrong" if how or of_kl.sure else "cannot tell", f"at eps = 0, z is not mu{how}"
     return [Finding(verdict, call.name, "mean", words, float(middle[0, 0]), float(m[0, 0]), "mu is",
                     "z = mu + np.exp(log_var / 2) * eps")]
 
@@ -161,16 +154,15 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
         words = f"the second argument is read as {names[0]}; whether the KL reads it so is not known here"
         return [Finding("is", call.name, "width", words, came, wanted, f"at {at} the formula gives")]
     right = of_kl.sigma(s)
-    wanted = float(right[place])
+    numbers = came, float(right[place]), f"at {at} the KL assumes the width"
     if (np.abs(width - right) <= error).all():
-        return [Finding("is", call.name, "same-gaussian",
-                        f"sampler and KL describe the same Gaussian: both read the second argument as {of_kl.name}",
-                        came, wanted, f"at {at} the KL assumes the width")]  # fmt: skip
+        words = f"sampler and KL describe the same Gaussian: both read the second argument as {of_kl.name}"
+        return [Finding("is", call.name, "same-gaussian", words, *numbers)]
     name, tells = told(call, 1)
     if tells in names and assumed.tells == of_kl.name != tells:
         words = (f"the sampler reads {name} as {tells}, and the KL {assumed.name} as {of_kl.name}, as the names say; "
                  "whether one is converted into the other cannot be seen")
-        return [Finding("cannot tell", call.name, "width", words, came, wanted, f"at {at} the KL assumes the width")]
+        return [Finding("cannot tell", call.name, "width", words, *numbers)]
     how, key, exhibit = "", "sampler-against-kl", ""
     spread = float(np.median(width / right))
     if (np.abs(width - spread * right) <= error).all():
@@ -182,8 +174,7 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
     else:
         how = "the width of the sampler is not a known function of the second argument"
     words = f"sampler and KL describe different Gaussians, so minus the loss is not an ELBO: {how}"
-    return [Finding("wrong", call.name, key, words, came, wanted, f"at {at} the KL assumes the width",
-                    f"z = mu + {of_kl.code} * eps", exhibit)]
+    return [Finding("wrong", call.name, key, words, *numbers, f"z = mu + {of_kl.code} * eps", exhibit)]
 
 
 def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Finding]:
@@ -193,44 +184,41 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
     while len(draws) < DRAWS and (time.perf_counter() - start < SECONDS or len(draws) < 200):
         draws.append(shaped(call, m, s))
     z = np.array(draws)                                     # (n, 3, 5)
-    n = len(z)
     if no_numbers := not_finite(call.name, z, POINTS):
         return no_numbers
-    sd = z.std(axis=0)
+    sd, counted = z.std(axis=0), f"{COUNTED}{len(z)} draws"
+    verdict = "wrong" if of_kl.sure else "cannot tell"
     if (sd <= 1e-9 * (1 + np.abs(z[0]))).all():
-        if not any(close(z[0] - m, k * width(s), 1e-5) for width in WIDTHS.values() for k in (0, 1, -1)):
-            words = ("all draws are equal, and z - mu is not a width: the same noise at every call (a seed inside?)"
-                     f"{COUNTED}{n} draws")
-            return [Finding("wrong" if of_kl.sure else "cannot tell", call.name, "noise-repeated", words, float(z[0, 0, 0]),
-                            float(z[-1, 0, 0]), "in the last draw it is", "draw from one generator, seeded once")]
-        words = f"all draws are equal: there is no noise{COUNTED}{n} draws"
-        return [Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)),
-                        "the width should be, for example,",
-                        "z = mu + np.exp(log_var / 2) * rng.standard_normal(mu.shape)", "noise-forgotten")]  # fmt: skip
+        if any(close(z[0] - m, k * width(s), 1e-5) for width in WIDTHS.values() for k in (0, 1, -1)):
+            return [forgotten(call, f"all draws are equal: there is no noise{counted}", s)]
+        words = f"all draws are equal, and z - mu is not a width: the same noise at every call (a seed inside?){counted}"
+        return [Finding(verdict, call.name, "noise-repeated", words, float(z[0, 0, 0]), float(z[-1, 0, 0]),
+                        "in the last draw it is", "draw from one generator, seeded once")]
     u = (z - z.mean(axis=0)) / np.where(sd > 0, sd, 1)
     found = []
-    off = np.abs(z.mean(axis=0) - m) / np.where(sd > 0, sd, 1) * np.sqrt(n)
+    off = np.abs(z.mean(axis=0) - m) / np.where(sd > 0, sd, 1) * np.sqrt(len(z))
     if off.max() > SURE:
         place = np.unravel_index(np.argmax(off), off.shape)
-        words = f"the mean of the draws is not mu{COUNTED}{n} draws, {off.max():.3g} standard errors"
-        found.append(Finding("wrong" if of_kl.sure else "cannot tell", call.name, "mean", words,
-                             float(z.mean(axis=0)[place]), float(m[place]), "mu is"))
-    kurtosis = float((u**4).mean() - 3)
-    rows = float((u[:, 0] * u[:, 1]).mean())
-    latents = float((u[:, :, 0] * u[:, :, 1]).mean()) if u.shape[2] > 1 else 0.0
-    independent = True
-    for who, value in (("every row", rows), ("every latent", latents)):
-        if abs(value) > SURE / np.sqrt(n):
-            independent = False
-            words = (f"{who} gets related noise, the draws are not independent: the correlation of two entries is shown"
-                     f"{COUNTED}{n} draws")
-            found.append(Finding("wrong", call.name, "noise-shared", words, value, 0.0, "independent noise has",
-                                 "eps = rng.standard_normal(mu.shape)",
-                                 "noise-shared"))  # fmt: skip
-    if abs(kurtosis) > SURE * np.sqrt(24 / (n if not independent else n * z[0].size)) + 0.02:
+        words = f"the mean of the draws is not mu{counted}, {off.max():.3g} standard errors"
+        found.append(Finding(verdict, call.name, "mean", words, float(z.mean(axis=0)[place]), float(m[place]), "mu is"))
+    shared = related(call, u)
+    kurtosis, count = float((u**4).mean() - 3), len(z) if shared else z.size         # of independent numbers
+    if abs(kurtosis) > SURE * np.sqrt(24 / count) + 0.02:
         kind = " (a uniform distribution has -1.2)" if abs(kurtosis + 1.2) < 0.1 else ""
-        words = f"the noise is not normal: its excess kurtosis is shown{kind}{COUNTED}{n} draws"
-        return [*found, Finding("wrong" if of_kl.sure else "unusual", call.name, "not-normal", words, kurtosis, 0.0,
-                                "a normal distribution has",
-                                "rng.standard_normal(mu.shape)")]
-    return found + width_findings(call, sd, s, of_kl, SURE * sd / np.sqrt(2 * n))
+        words = f"the noise is not normal: its excess kurtosis is shown{kind}{counted}"
+        return [*found, *shared, Finding("wrong" if of_kl.sure else "unusual", call.name, "not-normal", words, kurtosis, 0.0,
+                                         "a normal distribution has", "rng.standard_normal(mu.shape)")]
+    return [*found, *shared, *width_findings(call, sd, s, of_kl, SURE * sd / np.sqrt(2 * len(z)))]
+
+
+def related(call: Call, u: NDArray) -> list[Finding]:
+    """Return findings about rows or latents whose standardised noise u is correlated."""
+    found = []
+    for who, pair in (("every row", u[:, :2]), ("every latent", u.swapaxes(1, 2)[:, :2])):
+        correlation = float(pair.prod(axis=1).mean()) if pair.shape[1] == 2 else 0.0         # one latent has no other
+        if abs(correlation) > SURE / np.sqrt(len(u)):
+            words = (f"{who} gets related noise, the draws are not independent: the correlation of two entries is shown"
+                     f"{COUNTED}{len(u)} draws")
+            found.append(Finding("wrong", call.name, "noise-shared", words, correlation, 0.0, "independent noise has",
+                                 "eps = rng.standard_normal(mu.shape)", "noise-shared"))
+    return found

@@ -63,7 +63,7 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
     The level is found on a scan that moves all entries together; fresh draws then have to confirm formula and level.
     """
     x, o, m, s = target.draw(rng, sizes, DRAWS)
-    m, s = m * np.linspace(0.05, 1.5, DRAWS)[:, None, None], s
+    m = m * np.linspace(0.05, 1.5, DRAWS)[:, None, None]
     x, o = (np.repeat(a[:1], DRAWS, axis=0) for a in (x, o))
     for reading in READINGS:
         s_near = reading.neutral + (s - 1.6) * np.linspace(0, 0.3, DRAWS)[:, None, None]
@@ -87,10 +87,10 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
 
 def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]:
     """Yield ("free-bits", level) if y(k) is flat and then straight, ("capacity", level) if it is a V."""
-    far, (slope, constant) = k > 0.6 * k[-1], (0.0, 0.0)
+    far = k > 0.6 * k[-1]
     if line := straight(k[far], y[far], enough):
         slope, constant = line
-        if y[0] == y[1] or abs(y[0] - y[3]) <= enough:
+        if abs(y[0] - y[3]) <= enough:
             yield "free-bits", rounded((y[0] - constant) / slope, 10 * enough / abs(slope))
         elif y[1] < y[0]:
             yield "capacity", rounded((y[0] - constant) / (2 * slope), 10 * enough / abs(slope))
@@ -99,10 +99,11 @@ def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]
 def bent_finding(target: Target, key: str, over: str, level: float, line: tuple, values: NDArray,
                  column: NDArray) -> Finding:
     """Return the finding of a confirmed level."""
-    form = f"max(KL, {level:.6g})" if key == "free-bits" else f"|KL - {level:.6g}|"
-    words = f"the KL enters as {line[0]:.6g} x the sum of {form}, KL over {over}: " + (
-        "free bits; below the level its gradient is 0" if key == "free-bits" else "a capacity; the KL is pulled towards it"
-    )
+    form, meaning = {
+        "free-bits": (f"max(KL, {level:.6g})", "free bits; below the level its gradient is 0"),
+        "capacity": (f"|KL - {level:.6g}|", "a capacity; the KL is pulled towards it"),
+    }[key]
+    words = f"the KL enters as {line[0]:.6g} x the sum of {form}, KL over {over}: {meaning}"
     return Finding("unusual", target.call.name, key, words, float(values[-1]), float(line[0] * column[-1] + line[1]))
 
 

@@ -1,4 +1,4 @@
-"""Does a function return finite numbers, the same numbers twice, and does it leave its arguments unchanged?"""
+"""Check that a function returns finite numbers, the same numbers twice, and leaves its arguments unchanged."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +18,21 @@ def unsteady(call: Call, *arguments: NDArray) -> Finding | None:
     for _ in range(2):
         with seeded(1):
             again.append(float(np.sum(call.whole(*arguments))))
-    low, high = min(values), max(values)
-    numbers = {"measured": low, "expected": high, "compared": f"the largest of {REPEATS} equal calls returned"}
     steps = np.diff([*values, *again])
     if (steps >= 0).all() or (steps <= 0).all():
-        words = f"equal arguments return a number that moves in one direction from call to call ({REPEATS + 2} calls): "
-        return Finding("cannot tell", call.name, "counter",
-                       f"{words}it depends on a counter, such as a KL weight that warms up. "
-                       "Give the doctor the loss at a fixed step.", **numbers)  # fmt: skip
-    if again[0] == again[1]:
-        words = "equal arguments return different numbers, and equal ones after numpy.random.seed: it draws noise inside"
-        return Finding("cannot tell", call.name, "noise-inside",
-                       f"{words}. Pass the noise, or the output, as an argument.", **numbers)
-    words = "equal arguments return different numbers: it draws from its own generator, or it has a state"
-    return Finding("cannot tell", call.name, "not-repeatable",
-                   f"{words}. Give the doctor a function without noise and state.", **numbers)
+        key, words = "counter", (
+            f"equal arguments return a number that moves in one direction from call to call ({REPEATS + 2} calls): "
+            "it depends on a counter, such as a KL weight that warms up. Give the doctor the loss at a fixed step.")
+    elif again[0] == again[1]:
+        key, words = "noise-inside", (
+            "equal arguments return different numbers, and equal ones after numpy.random.seed: it draws noise inside. "
+            "Pass the noise, or the output, as an argument.")
+    else:
+        key, words = "not-repeatable", (
+            "equal arguments return different numbers: it draws from its own generator, or it has a state. "
+            "Give the doctor a function without noise and state.")
+    return Finding("cannot tell", call.name, key, words, min(values), max(values),
+                   f"the largest of {REPEATS} equal calls returned")
 
 
 def not_finite(about: str, values: NDArray, where: str) -> list[Finding]:
@@ -52,5 +52,5 @@ def mutation(call: Call, names: tuple[str, ...]) -> list[Finding]:
         name = names[place] if place < len(names) else f"argument {place}"
         words = f"a call changes its argument {name} in place: later uses of {name} get other numbers"
         found.append(Finding("wrong", call.name, "changes-argument", words, after, before, "before the call it was",
-                             f"{name} = {name}.copy() first, or neither += nor out="))  # fmt: skip
+                             f"{name} = {name}.copy() first, or neither += nor out="))
     return found

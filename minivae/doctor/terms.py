@@ -1,4 +1,4 @@
-"""The dictionary: what a loss may be made of. Every term is a sum over entries, so a measured sum can be fitted by terms.
+"""The dictionary of known terms. Every term is a sum over entries, so a measured sum can be fitted by terms.
 
 `x` and `o` (output) have shape (N, B, D), `m` (mu) and `s` (second argument) (N, B, J); every column has shape (N,).
 """
@@ -13,7 +13,7 @@ from minivae.ops import sigmoid, softplus
 
 
 class Reading(NamedTuple):
-    """How the second argument of a KL is read: KL = m^2/2 + spread/2 - factor log - 1/2 for every entry."""
+    """One reading of the second argument of a KL: KL = m^2/2 + spread/2 - factor log - 1/2 for every entry."""
 
     name: str
     spread: str                 # the term that is sigma^2

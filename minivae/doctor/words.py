@@ -122,24 +122,26 @@ def describe(
 
     `functions`, `paths` and `others` have one mapping for each probe: factors, parts of the right array, other arrays.
     """
+    empty = [{}] * len(probes)
+    functions, paths, others = functions or empty, paths or empty, others or empty
     ratios = [ratio(probe.given, probe.right, rel) for probe in probes]
     if None not in ratios:
         name = name_ratio([(r, probe.sizes) for r, probe in zip(ratios, probes)], rel)
         if name or np.ptp(ratios) <= rel * abs(ratios[0]):
             return f"{name or f'{ratios[0]:.6g}'} x the right array"
-    said = []
-    for i, (given, right, _) in enumerate(probes):
-        words = variant(given, right, others[i] if others else {}, rel)
-        factor = known_function(given, right, functions[i] if functions else {}, rel) if words is None else None
-        said.append(f"the right array x {factor}" if factor else words)
-    if said[0] and len(set(said)) == 1:
-        return said[0]
-    names = list(paths[0]) if paths else []
-    for chosen in [*((name,) for name in names), *itertools.combinations(names, 2)]:
-        combined = [combination(probe.given, {name: parts[name] for name in chosen}, rel) for probe, parts in zip(probes,
-            paths)]
-        if None not in combined and (words := summed(combined, probes, rel)):
-            return words
+    said = set()
+    for (given, right, _), known, other in zip(probes, functions, others):
+        words = variant(given, right, other, rel)
+        factor = known_function(given, right, known, rel) if words is None else None
+        said.add(f"the right array x {factor}" if factor else words)
+    if len(said) == 1 and None not in said:
+        return said.pop()
+    for count in (1, 2):
+        for chosen in itertools.combinations(paths[0], count):
+            combined = [combination(probe.given, {name: parts[name] for name in chosen}, rel)
+                        for probe, parts in zip(probes, paths)]
+            if None not in combined and (words := summed(combined, probes, rel)):
+                return words
     return columns(probes, rel)
 
 
@@ -150,10 +152,8 @@ def summed(combined: Sequence[Mapping[str, float]], probes: Sequence[Probe], rel
         factors = [found[name] for found in combined]
         if max(map(abs, factors)) <= rel:
             continue
-        known = name_ratio([(factor, probe.sizes) for factor, probe in zip(factors, probes)],
-                           100 * rel) if all(factors) else None
+        known = name_ratio([(f, probe.sizes) for f, probe in zip(factors, probes)], 100 * rel)
         if not known and np.ptp(factors) > 100 * rel * abs(factors[0]):
             return None
-        known = known or f"{factors[0]:.6g}"
-        words.append(name if known == "1" else f"{known} x {name}")
+        words.append(name if known == "1" else f"{known or f'{factors[0]:.6g}'} x {name}")
     return " + ".join(words).replace("+ -", "- ")

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae.doctor import examine
+from minivae.doctor.calls import Call
 from minivae.museum.exhibits import bugs, find
 from minivae.rosetta import Convention
 from tests.doctor import fresh, museum
@@ -141,7 +142,7 @@ def test_another_seed_gives_the_same_verdicts(seed):
         assert keys_of(examine(seed=seed, **functions)) == keys_of(examine(**functions))
 
 
-def test_doctor_leaves_the_global_random_state_as_it_was():
+def test_doctor_restores_the_global_random_state():
     np.random.seed(5)
     np.random.standard_normal()                             # leaves a second normal number in the state
     before = np.random.get_state(legacy=False)
@@ -175,6 +176,8 @@ def test_doctor_leaves_the_global_random_state_as_it_was():
         ({"decode": lambda z: z[:2], "latent": 2}, "decode must return an array with one row for each row of z"),
         ({"loss_and_gradient": lambda p, x, e: 1.0, "params": np.ones(3), "features": 4, "latent": 2},
          "must return (loss, gradient)"),
+        ({**fresh.whole(fresh.right_draw), "encode": lambda x: (x,)}, "encode must return two arrays"),
+        ({**fresh.whole(fresh.right_draw), "encode": lambda x: x}, "encode must return two arrays"),
         ({**fresh.whole(fresh.right_draw), "x": np.zeros((3, 5))}, "x must be an array of finite numbers, 6 in a row"),
         ({**fresh.whole(fresh.right_draw), "x": [[1], [2, 3]]}, "x must be an array of finite numbers, 6 in a row"),
     ],
@@ -291,3 +294,84 @@ def test_changed_argument_is_shown_with_the_entry_that_changed():
 
     wrong = examine(kl=changed).wrong[0]
     assert wrong.key == "changes-argument" and wrong.measured == pytest.approx(wrong.expected + 1)
+
+
+OUTPUT, MU, LOG_VAR = "the gradient in output", "the gradient in mu", "the gradient in log_var"
+
+
+@pytest.mark.parametrize(
+    "which, change, factor",
+    [
+        (0, lambda g, x, o, m, v: g * o * (1 - o), "o (1 - o)"), (0, lambda g, x, o, m, v: g * (x - o), "(x - o)"),
+        (0, lambda g, x, o, m, v: g / fresh.sigmoid(o), "1 / (sigmoid(o))"), (0, lambda g, x, o, m, v: g * x, "x"),
+        (0, lambda g, x, o, m, v: g * (1 - o * o), "1 - o^2"), (0, lambda g, x, o, m, v: g / o / 2, "1/2 1 / (o)"),
+        (0, lambda g, x, o, m, v: g * fresh.sigmoid(o) * (1 - fresh.sigmoid(o)), "s (1 - s), s = sigmoid(o)"),
+        (1, lambda g, x, o, m, v: g * np.exp(v / 2), "sigma"), (1, lambda g, x, o, m, v: 2 * g * m, "2 mu"),
+        (2, lambda g, x, o, m, v: g / np.exp(v), "1 / (exp(log_var))"), (2, lambda g, x, o, m, v: g * v, "log_var"),
+        (2, lambda g, x, o, m, v: g * fresh.sigmoid(v) * (1 - fresh.sigmoid(v)), "s (1 - s), s = sigmoid(log_var)"),
+    ],
+)  # fmt: skip
+def test_factor_too_many_in_a_gradient_is_named(which, change, factor):
+    def gradient(*arguments):
+        right = list(fresh.tied_gradient(*arguments))
+        right[which] = change(right[which], *arguments)
+        return right
+
+    [wrong] = examine(loss=fresh.tied, gradient=gradient).wrong
+    assert wrong.words.startswith((OUTPUT, MU, LOG_VAR)[which])
+    assert wrong.words.endswith(f"what you return equals the right array x {factor}")
+
+
+def test_wrong_column_of_a_weight_gradient_is_named():
+    def change(gradient, x):
+        wrong = gradient["W"].copy()
+        wrong[:, 2] *= 1.5
+        return {"W": wrong}
+
+    [wrong] = examine(**fresh.with_gradient(change)).wrong
+    assert wrong.words.endswith("it is right, except for column 2 (counted from 0)")
+
+
+def test_translation_of_a_loss_for_one_size_uses_that_size():
+    convention = examine(**fresh.RIGHT["bce-784"]).rosetta["convention"]
+    assert [convention[name] for name in ("features", "recon_weight", "kl_weight")] == [784, 1, 1]
+
+
+def test_kl_of_a_clipped_sigma_is_said_to_be_constant_from_there():
+    def kl(mu, sigma):
+        sigma = np.minimum(sigma, 3.5)
+        return (0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)).sum(1)
+
+    [clip] = [finding for finding in examine(kl=kl).findings if finding.key == "clipped-log-var"]
+    assert "it is constant beyond 4 of the second argument" in clip.words
+    assert clip.measured < clip.expected
+
+
+def test_names_of_two_arguments_that_tell_their_readings_leave_it_open():
+    def log_sigma_kl(mu, log_sigma):
+        return (0.5 * (mu**2 + np.exp(2 * log_sigma) - 1) - log_sigma).sum(1)
+
+    def loss(x, output, mu, log_var):
+        return (fresh.bce(x, output).sum(1) + fresh.kl_rows(mu, log_var)).mean()
+
+    [found] = [finding for finding in examine(loss=loss, kl=log_sigma_kl).findings if finding.key == "two-readings"]
+    assert found.verdict == "cannot tell" and found.expected == pytest.approx(np.exp(0.65))
+
+
+def test_one_double_among_floats_makes_a_function_double_precision():
+    call = Call("kl", lambda a: a)
+    call.raw(np.array([0.5, 0.25]))
+    assert call.single
+    call.raw(np.array([0.5, 0.1]))
+    assert not call.single
+
+
+def test_bound_of_every_data_point_is_shown_with_its_own_number():
+    [found] = examine(iw_bound=fresh.lme_rows).findings
+    assert found.key == "log-mean-exp" and found.verdict == "is" and found.measured == pytest.approx(found.expected)
+
+
+def test_decoder_with_values_from_minus_to_one_is_shown_with_its_smallest():
+    bernoulli = fresh.RIGHT["bce-sums"]
+    [wrong] = examine(decode=lambda z: np.minimum(z[:, :1], 1) * np.ones(6), latent=2, **bernoulli).wrong
+    assert wrong.key == "not-probabilities" and wrong.measured < 0 and wrong.expected == 0

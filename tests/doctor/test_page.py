@@ -27,18 +27,22 @@ def test_pytorch_recipe_of_the_page_works_with_a_stand_in(monkeypatch):
         def float(self):
             return self.array.astype(np.float32)
 
-    def vae_loss(x, output, mu, log_var):
+    def vae_loss(output, x, mu, log_var):
         kl = (mu**2 + np.exp(log_var) - 1 - log_var).sum() / 2
-        return Tensor(((x - output) ** 2).sum() + kl)
+        return Tensor((x * np.log(x / output) + (1 - x) * np.log((1 - x) / (1 - output))).sum() + kl)
+
+    def reparameterize(mu, log_var):
+        return Tensor(mu + np.exp(log_var / 2) * np.random.standard_normal(mu.shape))
 
     torch, model = ModuleType("torch"), ModuleType("my_model")
-    torch.from_numpy, model.vae_loss = Input, vae_loss
+    torch.from_numpy, model.vae_loss, model.reparameterize = Input, vae_loss, reparameterize
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setitem(sys.modules, "my_model", model)
     names = {}
     exec(recipe, names)
-    found = examine(loss=names["loss"])
-    assert found.wrong == [] and found.rosetta["reading"]["beta"] == pytest.approx(0.5)
+    report = examine(loss=names["loss"], sample=names["sample"])
+    assert report.wrong == [] and "same-gaussian" in {finding.key for finding in report.findings}
+    assert report.findings[0].words.startswith("sum_B sum_D")
 
 
 def test_page_states_the_score_that_the_records_give():

@@ -65,14 +65,16 @@ def test_mutant_sample_covers_the_core_and_depends_on_its_seed():
     assert mutants.sample(20, 3) == mutants.sample(20, 3) != mutants.sample(20, 4)
 
 
-def test_mutant_sample_covers_every_module_of_evidence_and_rosetta():
-    files = [path for room in ("evidence", "rosetta") for path in (mutants.ROOT / "minivae" / room).glob("[!_]*.py")]
-    assert sorted(f"{path.parent.name}.{path.stem}" for path in files) == sorted(mutants.EVIDENCE)
-    every = mutants.mutants_of(mutants.EVIDENCE)
-    assert len({mutant.name for mutant in every}) == len(every) > 700
+@pytest.mark.parametrize("rooms, modules, many", [(("evidence", "rosetta"), mutants.EVIDENCE, 700),
+                                                  (("doctor",), mutants.DOCTOR, 1500)])  # fmt: skip
+def test_mutant_sample_covers_every_module_of_its_folders(rooms, modules, many):
+    files = [path for room in rooms for path in (mutants.ROOT / "minivae" / room).glob("[!_]*.py")]
+    assert sorted(f"{path.parent.name}.{path.stem}" for path in files) == sorted(modules)
+    every = mutants.mutants_of(modules)
+    assert len({mutant.name for mutant in every}) == len(every) > many
 
 
 @pytest.mark.parametrize("end", mutants.EQUIVALENT)
 def test_every_mutant_listed_as_equivalent_exists(end):
-    every = mutants.mutants_of(mutants.CORE + mutants.EVIDENCE)
+    every = mutants.mutants_of(mutants.CORE + mutants.EVIDENCE + mutants.DOCTOR)
     assert any(mutant.name.endswith(end) for mutant in every), "the line has changed; is the mutant still equivalent?"

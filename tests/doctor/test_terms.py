@@ -1,0 +1,90 @@
+"""The dictionary of the doctor: each term is what its name says, and the fit finds few terms with their errors."""
+
+import numpy as np
+import pytest
+
+from minivae.doctor import examine, terms
+from minivae.doctor.fit import by, fit
+from tests.doctor.fresh import bce, kl_rows, stable
+
+RNG = np.random.default_rng(0)
+X, O = RNG.uniform(0.1, 0.9, (2, 1, 1, 1))
+M, S = np.full((1, 1, 1), -0.7), np.full((1, 1, 1), 1.3)
+P, SP = 1 / (1 + np.exp(-O)), np.log(1 + np.exp(S))
+COSTS = {
+    "(x - o)^2": (X - O) ** 2, "BCE(x, o)": bce(X, O), "BCE(x, sigmoid(o))": bce(X, P), "|x - o|": abs(X - O),
+    "BCE(o, x)": bce(O, X), "-x log o": -X * np.log(O), "-(1 - x) log(1 - o)": -(1 - X) * np.log(1 - O),
+    "BCE(x, sigmoid(sigmoid(o)))": stable(X, P), "(x - sigmoid(o))^2": (X - P) ** 2,
+    "(x - tanh(o))^2": (X - np.tanh(O)) ** 2, "softplus(o)": np.log(1 + np.exp(O)), "x o": X * O, "o": O,
+    "exp(o)": np.exp(O),
+    "log o": np.log(O),
+    "log(1 - o)": np.log(1 - O), "x - o": X - O, "|x - o|^3": abs(X - O) ** 3, "(x - o)^4": (X - O) ** 4,
+    "log cosh(x - o)": np.log((np.exp(X - O) + np.exp(O - X)) / 2), "x^2": X**2, "x": X, "entropy of x": bce(X, X),
+    "log C(o)": np.log(2 * np.arctanh(1 - 2 * O) / (1 - 2 * O)),
+}  # fmt: skip
+KL = {
+    "m^2": M**2, "exp(s)": np.exp(S), "s": S, "exp(2s)": np.exp(S) ** 2, "s^2": S**2, "log s": np.log(S), "sp^2": SP**2,
+    "log sp": np.log(SP), "sp": SP, "exp(s/2)": np.exp(S) ** 0.5, "exp(-s)": 1 / np.exp(S), "exp(-2s)": np.exp(S) ** -2.0,
+    "|m|": -M, "m": M, "m^2 exp(-s)": M**2 / np.exp(S), "m s": M * S, "m^2 exp(s)": M**2 * np.exp(S), "m^2 / s": M**2 / S,
+    "sqrt s": S**0.5, "1/s": S**-1.0,
+}  # fmt: skip
+
+
+def test_each_term_of_the_dictionary_is_what_its_name_says():
+    for right, found in ((COSTS, terms.cost_terms(X, O)), (KL, terms.kl_terms(M, S))):
+        assert found == {name: pytest.approx(value.ravel(), rel=1e-12) for name, value in right.items()}
+
+
+@pytest.mark.parametrize("reading", terms.READINGS, ids=lambda reading: reading.name)
+def test_each_reading_gives_the_kl_of_its_own_sigma(reading):
+    known, sigma = terms.kl_terms(M, S), reading.sigma(S).ravel()
+    assert known[reading.spread] == pytest.approx(sigma**2)
+    assert reading.factor * known[reading.log] == pytest.approx(np.log(sigma))
+    assert reading.sigma(reading.neutral) == pytest.approx(1)
+    assert terms.kl_of(reading, M, S).ravel() == pytest.approx((M.ravel() ** 2 + sigma**2 - 1) / 2 - np.log(sigma))
+
+
+def test_cost_that_is_not_finite_at_one_draw_is_left_out():
+    o = np.stack([O, -O])
+    found = terms.cost_terms(np.stack([X, X]).reshape(2, 1, 1), o.reshape(2, 1, 1))
+    assert "BCE(x, o)" not in found and "-x log o" not in found and "(x - o)^2" in found
+
+
+def test_fit_leaves_out_a_term_of_the_hint_that_is_absent():
+    a, b = RNG.normal(size=(2, 30))
+    found = fit(3 * a + 1, {"a": a, "b": b}, False, [("a", "b")])
+    assert found.coefficients == {"a": pytest.approx(3)} and found.constant == pytest.approx(1)
+    assert found.at({"a": np.array([2.0])}) == pytest.approx(7)
+
+
+def test_fit_errors_grow_with_the_noise_and_with_small_terms():
+    a, b = RNG.normal(size=(2, 30))
+    noisy = 3 * a + 2000 * (b / 1000) + RNG.uniform(-1e-4, 1e-4, 30)
+    found = by(noisy, {"a": a, "b": b / 1000}, ("a", "b"), 1e-4)
+    assert 1e-5 < found.errors["a"] < 1e-2 and 1e-2 < found.errors["b"] < 10
+    assert abs(found.coefficients["a"] - 3) <= found.errors["a"] and abs(found.coefficients["b"] - 2000) <= found.errors["b"]
+
+
+SQUARES = "mean_B sum_D (x - o)^2 + mean_B sum_J KL"
+
+
+@pytest.mark.parametrize(
+    "cost, kl, formula",
+    [
+        (lambda x, o: ((x - o) ** 2).sum(1), kl_rows, SQUARES),
+        (lambda x, o: ((x - o) ** 2).sum(1) + 2.3, kl_rows, f"{SQUARES} + constant"),
+        (lambda x, o: ((x - o) ** 2 / 2 + np.log(2 * np.pi) / 2).sum(1), kl_rows,
+         f"0.5 {SQUARES} + the normaliser of a Gaussian"),
+        (lambda x, o: ((x - o) ** 2 / 0.02 + np.log(0.1)).sum(1), kl_rows, f"50 {SQUARES} + constant"),
+        (lambda x, o: ((x - o) ** 2).mean(1), lambda m, v: -kl_rows(m, v) / m.shape[1],
+         "mean_B mean_D (x - o)^2 - mean_B mean_J KL"),
+        (lambda x, o: ((x - o) ** 2).sum(1) * x.shape[1], lambda m, v: 0, "mean_B D^1 sum_D (x - o)^2 + constant"),
+        (lambda x, o: (o - x * np.log(o)).sum(1), lambda m, v: 4 * m.sum(1),
+         "mean_B sum_D (o - x log o) + mean_B sum_J ( 4 m ) + constant"),
+        (lambda x, o: 0, lambda m, v: 0, "a constant"),
+    ],
+)  # fmt: skip
+def test_loss_is_written_as_a_formula_in_letters(cost, kl, formula):
+    found = examine(loss=lambda x, o, m, v: np.mean(cost(x, o) + kl(m, v))).findings
+    words = next(finding.words for finding in found if finding.key == "formula")
+    assert words == formula
