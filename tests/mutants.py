@@ -168,11 +168,16 @@ def tests_of(changes) -> list[str]:
     return list(dict.fromkeys(name for change in changes for name in TESTS[change.module]))
 
 
-@functools.cache
 def mutants_of(modules: tuple[str, ...]) -> tuple[one_token.Mutant, ...]:
     """Return every one-token mutant of these modules."""
-    paths = {module: ROOT / "minivae" / f"{module.replace('.', '/')}.py" for module in modules}
-    return tuple(mutant for module, path in paths.items() for mutant in one_token.mutants(module, path.read_text("utf-8")))
+    return tuple(mutant for module in modules for mutant in mutants_of_one(module))
+
+
+@functools.cache
+def mutants_of_one(module: str) -> tuple[one_token.Mutant, ...]:
+    """Return every one-token mutant of a module."""
+    path = ROOT / "minivae" / f"{module.replace('.', '/')}.py"
+    return tuple(one_token.mutants(module, path.read_text("utf-8")))
 
 
 def sample(count: int, seed: int, modules: tuple[str, ...] = CORE) -> list[one_token.Mutant]:

@@ -7,7 +7,10 @@
     terminal     the list, the table of verdicts, the page of an entry
     errata       the faults, then loose wording and damage by copying
     book         the ledger as one page for the browser
-    book_*       its parts: entry, code, study (lessons, bugs), text (sentences, points, numbers)
+    book_entry   its parts: an entry
+    book_code    its parts: code with links on names
+    book_study   its parts: questions, lessons, bugs, losses
+    book_text    its parts: sentences, points and numbers
     mathml       formulas: from LaTeX to MathML
     html         elements that escape text; refuses dead links and pictures without an alt text
 """
