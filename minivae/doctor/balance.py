@@ -45,17 +45,16 @@ def hidden_weights(whole: Measured) -> list[Finding]:
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
     for letter, usual, exhibit, words in (                  # usual: the sign of the power in the exhibit
-        ("B", 1, "kl-sum-over-batch", "the sizes of the batch in the two terms differ: the KL weighs {} with the batch"),
-        ("D", 1, "mean-over-pixels", "the KL weighs {} with the features"),
-        ("J", -1, "kl-mean-over-latents", "the KL weighs {} with the latents"),
+        ("B", 1, "kl-sum-over-batch", "the sizes of the batch in the two terms differ: the KL has {} the batch"),
+        ("D", 1, "mean-over-pixels", "the KL has {} the features"),
+        ("J", -1, "kl-mean-over-latents", "the KL has {} the latents"),
     ):
         power = kl.get(letter, 0) - cost.get(letter, 0)
         if not power:
             continue
-        how = f"more, by the factor {letter}," if power > 0 else f"less, by the factor 1/{letter},"
-        if abs(power) > 1:
-            how = f"by {letter}^{power}"
-        said = f"a hidden beta: {words.format(how)} than with sums (it may be meant, or undone by a weight)"
+        factor = {1: letter, -1: f"1/{letter}"}.get(power, f"{letter}^{power}")
+        how = f"{factor} times the weight that it has with sums over"
+        said = f"a hidden beta: {words.format(how)} (it may be meant, or undone by a weight)"
         found.append(Finding("unusual", "loss", f"hidden-beta-{letter}", said, float(sizes[letter]) ** power, 1.0,
                              f"the factor at {letter} = {sizes[letter]}; with sums", SUMS, exhibit * (power * usual > 0)))
     return found

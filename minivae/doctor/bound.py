@@ -158,7 +158,7 @@ def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], 
     reading = read(convention, density.sigma)
     beta = translate(convention).reading.beta if density.sigma is None else reading.beta
     if beta < 1 - 1e-6:
-        words = "minus the loss is not held against log p(x): for p(x|z) as in log_px_given_z, the KL weighs less than 1"
+        words = "minus the loss is not compared with log p(x): for p(x|z) as in log_px_given_z, the KL weighs less than 1"
         return [Finding("cannot tell", "loss", "bound", words, beta, 1.0, "for a bound, beta is at least")]
     x = rows_of_data(given["x"], features) if "x" in given else drawn(calls["decode"], density, latent, rng)
     scale = reading.factor * math.copysign(1, whole.cost.weight)

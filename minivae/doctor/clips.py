@@ -68,7 +68,7 @@ def far_kl(result: Measured) -> list[Finding]:
             if not math.isfinite(value):
                 words = f"it is not finite where the second argument is {point:g}"
                 return [Finding("wrong" if abs(point) <= 20 else "unusual", name, "kl-overflow", words, value, wanted)]
-            words = f"it leaves its formula where the second argument is {point:g}"
+            words = f"it differs from its formula where the second argument is {point:g}"
             if seen[-1][0] != point and abs(seen[-1][1] - value) <= 1e-6 * abs(value):
                 words = f"it is constant beyond {point:g} of the second argument: it is clipped, and its gradient there is 0"
             return [Finding("unusual", name, "clipped-log-var", words, value, wanted)]
@@ -89,7 +89,7 @@ def far_square(result: Measured) -> list[Finding]:
     left = departure(scan(square, [2.0, 5.0, 20.0, 100.0]), lambda r: r * r, 1e-3, 0.0)
     if not left:
         return []
-    key, words = "no-square", f"the reconstruction leaves the square at a residual of {left[0]:g}"
+    key, words = "no-square", f"the reconstruction is no longer a square beyond a residual of {left[0]:g}"
     if delta := special.huber(square):
         key, words = "huber", f"the reconstruction is a Huber cost: squared up to |x - o| = {delta:.4g}, straight beyond"
         result.cost.kind, result.cost.level = "huber", delta
@@ -127,7 +127,7 @@ def far_logits(result: Measured) -> list[Finding]:
         return []
     point, value, wanted = left
     verdict, key = "unusual", "clipped-probabilities"
-    words = f"it leaves its formula at a logit of {point:g}: probabilities are clipped, and the gradient there is 0"
+    words = f"it differs from its formula at a logit of {point:g}: probabilities are clipped, and the gradient there is 0"
     if not math.isfinite(value):
         verdict, key = "wrong" if abs(point) < reached else "unusual", "naive-softplus"
         words = f"it overflows at a logit of {point:g}: log(1 + exp(a)) as it is printed"

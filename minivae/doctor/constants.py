@@ -66,7 +66,7 @@ def sigma_of(cost: KnownCost) -> tuple[float, float]:
 
 
 def normalisers(cost: KnownCost | None) -> dict[str, float]:
-    """Return the constants of a feature of a Gaussian with a fixed sigma, in nats, that belong to a squared error."""
+    """Return the constants per feature, in nats, of a Gaussian whose fixed sigma gives this weight of the squared error."""
     if cost is None or cost.kind != "mse":
         return {}
     sigma, sign = sigma_of(cost)

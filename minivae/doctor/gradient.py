@@ -122,7 +122,7 @@ def functions(arguments: list[NDArray], name: str) -> dict[str, NDArray]:
 
 
 def paths(arguments: list[NDArray], name: str, right: NDArray) -> dict[str, NDArray]:
-    """Return the right array and arrays that may stand beside it."""
+    """Return the right array and other arrays of its shape that a wrong gradient may contain."""
     x, o, m, s = arguments
     more = {"output": {"x": x, "output": o}, "x": {}, "mu": {"mu": m, "1": np.ones_like(m)},
             "log_var": {"exp(log_var)": np.exp(s), "1": np.ones_like(s)}}[name]

@@ -51,7 +51,7 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
 
 
 def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tuple[Target, dict[str, int], list[Finding]]:
-    """Return a target that answers, the sizes at which it does, and notes about the shape of the result."""
+    """Return a target that raises no error, the sizes at which it works, and notes about the shape of the result."""
     fixed = {letter: declared.get(name) for letter, name in (("B", "batch"), ("D", "features"), ("J", "latent"))}
     named = {letter: size for letter, size in fixed.items() if size}
     of_row = {letter: size for letter, size in named.items() if letter != "B"}
@@ -144,7 +144,7 @@ def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.r
 
 
 def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Finding | None:
-    """Return a finding if the KL leaves its formula where q is near the prior, as with free bits or a capacity."""
+    """Return a finding if the KL differs from its formula where q is near the prior, as with free bits or a capacity."""
     known, target = result.kl, result.target
     if not known.known:
         return None
@@ -157,7 +157,7 @@ def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Fi
     if off.max() <= 30 * noise(values, target.call.single):
         return None
     place = int(np.argmax(off))
-    words = "the KL leaves its formula where q is near the prior (free bits, a capacity, or a clip)"
+    words = "the KL differs from its formula where q is near the prior (free bits, a capacity, or a clip)"
     return special.bent(target, result.sizes, rng) or Finding("cannot tell", target.call.name, "unknown-kl", words,
         float(values[place]), float(values[0] + predicted[place] - predicted[0]))  # fmt: skip
 

@@ -23,7 +23,7 @@ EXAMPLES = """examples:
   minivae exercises --notebook notebooks         the exercises as Jupyter notebooks
   minivae exercises grade submissions            a table of all students (for teachers)
 
-exit codes: 0 all that were asked for are passed, 1 some are not, 2 wrong usage
+exit codes: 0 every chosen exercise is passed, 1 at least one is not, 2 wrong usage
 """
 BRIEF = {
     "check": "check one exercise, or all", "hint": "print a hint: 1 of 3",
@@ -133,7 +133,7 @@ def verdicts(options: argparse.Namespace, chosen: list) -> list:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check some exercises, or all; return 0 if all that were asked for are passed."""
+    """Check some exercises, or all; return 0 if every chosen exercise is passed."""
     from minivae.exercises.bonus import find
     from minivae.exercises.report import counted, document, every, lines_of
 

@@ -24,7 +24,7 @@ class Piece(NamedTuple):
 
     module: str                 # "gaussian"
     name: str                   # "reparameterize"; methods are "VAE.backward"
-    arguments: int | tuple[str, ...] = 0    # how many the learner's function has (0: all without a default), or their names
+    arguments: int | tuple[str, ...] = 0    # number in the learner's function (0: all without default), or names
     keep: tuple[str, ...] = ()  # targets of assignments that are given
     whole: bool = False         # the whole body is blank: the source works in place, or its lines give the answer away
     lines: tuple[str, ...] = ()  # the targets of those lines of a method that the learner's function consists of

@@ -18,7 +18,7 @@ Start with one entry: y[n, o] = sum_i x[n, i] W[i, o] + b[o]. Which y depend on 
 Replace every `...`. You may also write the function in another way: only the returned arrays count.
 """,
         "The shapes nearly decide it: build (B, I) from (B, O) and (I, O), and (I, O) from (B, I) and (B, O).",
-        "The same b is added to all B rows, so its gradient collects from all B rows.",
+        "The same b is added to all B rows, so its gradient is a sum over all B rows.",
         "dL/dW[i, o] = sum over n of x[n, i] d_y[n, o]. As matrices, one of the two factors is transposed.",
     ),
     "tanh_backward": (
@@ -44,7 +44,7 @@ Two functions of arrays of any shape.
 Each returns d_a. The second must be right for a = 1000 and a = -1000, too. `sigmoid` is given and does not overflow.
 """,
         "Write the slope of sigmoid with s and without a. Where is it largest? At a = 0, with the value 1/4.",
-        "e^-a / (1 + e^-a)^2 is a product of two fractions; one of them is s. The other is what s lacks to 1.",
+        "e^-a / (1 + e^-a)^2 is a product of two fractions; one of them is s. The other one and s sum to 1.",
         "Differentiate log(1 + e^a) and divide numerator and denominator by e^a: a function that you know.",
     ),
     "log_sum_exp": (
@@ -144,7 +144,7 @@ Note: log_sigma is log sigma here, not log sigma^2.
 """,
         "With u = (x - m) / sigma, each term is u^2 / 2 + log sigma. What are du/dm and du/dlog_sigma?",
         "sigma = exp(log_sigma), so dsigma/dlog_sigma = sigma, and du/dlog_sigma = -u.",
-        "Every one of the D features contributes a log sigma. The single log_sigma collects from all L, B and D.",
+        "Every one of the D features contributes a log sigma. The gradient in the single log_sigma is a sum over L, B, D.",
     ),
     "mlp_backward": (
         "back through a network of layers",

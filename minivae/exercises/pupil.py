@@ -48,7 +48,7 @@ def _described(value, arrays):
 
 
 class Other(str):
-    """The name of the type of an object that is no array."""
+    """The name of the type of an object that is not an array."""
 
 
 def unpack(data: bytes) -> Any:

@@ -107,8 +107,8 @@ def holes(setup: Setup) -> Finding:
     return Finding(
         rates.marginal_kl, "nats from the aggregate posterior q(z) to the prior", rows,
         rates.marginal_kl > 0.3 and rates.mutual_information > rates.marginal_kl,
-        "Nothing is wrong. The ELBO only makes this distance expensive; it does not make it 0. Where q(z) has no mass, no "
-        "training image has told the decoder what to draw, but the prior still draws z there.",
+        "Nothing is wrong. The ELBO only makes this distance expensive; it does not make it 0. Where q(z) has no mass, the "
+        "decoder was not trained, but the prior still draws z there.",
         lambda figures: figures.aggregate(vae, x, rates),
     )  # fmt: skip
 

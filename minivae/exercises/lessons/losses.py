@@ -228,7 +228,7 @@ def beta(setup: Setup) -> Finding:
     return Finding(
         above[0.25], "nats by which minus the loss is above log p(x), at beta = 0.25", rows,
         above[0.25] > 0.3 and max(above[1.0], above[4.0], above[16.0]) < 0 and above[1.0] == max(list(above.values())[1:]),
-        "Below 1, minus the loss is no lower bound of log p(x); above 1 it is a looser one. A beta chooses a point on the "
+        "Below 1, minus the loss is not a lower bound of log p(x); above 1 it is looser. A beta chooses a point on the "
         "curve of rate (KL) and distortion. Compare models by the ELBO, whose beta is always 1, and never by their losses.",
         lambda figures: figures.rate_distortion(points, "beta"),
     )  # fmt: skip
