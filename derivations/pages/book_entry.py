@@ -54,7 +54,7 @@ def searched(item: Judged, around: Around) -> str:
 
 
 def shown_point(item: Judged) -> dict:
-    """Return the point whose numbers stand beside the formula: one at which it fails, if a row is at fault."""
+    """Return the point of the numbers next to the formula: one at which the formula fails, if a row is at fault."""
     witnesses = [one.witness for one in item.rows if one.at_witness and one.witness]
     return witnesses[0] if witnesses else sample(shown(item.entry))
 

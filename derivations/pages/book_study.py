@@ -110,7 +110,7 @@ def exhibit(bug: Bug, names: list[str]) -> Html:
 
 
 def matrix() -> list[Html]:
-    """Return the table of bugs and layers of checks that stands in the museum's README; [] if that is not installed."""
+    """Return the table of bugs and layers of checks from the museum's README; [] if that file is not installed."""
     if not MATRIX.exists():
         return []
     rows = [line[2:-2].split(" | ") for line in re.findall(r"^\| .*\|$", MATRIX.read_text(encoding="utf-8"), re.M)]

@@ -121,7 +121,7 @@ class Dataset:
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)
 
     def step(self, most: int) -> int:
-        """Return the distance of rows of which there are at most `most` among the held-out rows."""
+        """Return k so that every k-th held-out row makes at most `most` rows."""
         return math.ceil(len(self.test_x) / whole_number("most", most, 1))
 
     def few(self, most: int) -> "Dataset":

@@ -218,7 +218,7 @@ def free_places(
 
 
 def distances(a: NDArray, b: NDArray) -> NDArray:
-    """Return the distance of each point a (G, 2) from each point b (M, 2), (G, M): twice as fast as `np.linalg.norm`."""
+    """Return the distance of each point a (G, 2) from each point b (M, 2), (G, M)."""
     return np.hypot(a[:, None, 0] - b[:, 0], a[:, None, 1] - b[:, 1])
 
 
