@@ -128,11 +128,11 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
         "Left of an entry: its formula, the numbers of all sides at one point, its meaning, its faults. Right: its code. A "
         "function returns the sides, with the relations between them as texts. A function with the name _ is another form "
         "of the same entry: a corrected one, or the same side computed by minivae. Names in the code are links.",
-        "Beside an id stand the line in our text of the source, such as text line 52, and the number that the source "
+        "After an id come the line in our text of the source, such as text line 52, and the number that the source "
         "prints, such as (6). Sides in square brackets, and definitions in braces before a formula, are our additions. "
         "Our texts are transcriptions: some signs and brackets are lost. KL is the Kullback-Leibler divergence, ELBO the "
         "evidence lower bound. Both are in nats, because log is the natural logarithm.",
-        "Cite a row by its address: book.html#odaibo.40 stays the same. To print one chapter, follow its link below, then "
+        "Cite a row by its address, such as book.html#odaibo.40: addresses stay the same. To print one chapter, follow its link below, then "
         f"print. Written by derivations {__version__}.",
     )
     head = tag("h1", "The ledger: four VAE tutorials, line by line", id="top")
