@@ -132,8 +132,8 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
         "prints, such as (6). Sides in square brackets, and definitions in braces before a formula, are our additions. "
         "Our texts are transcriptions: some signs and brackets are lost. KL is the Kullback-Leibler divergence, ELBO the "
         "evidence lower bound. Both are in nats, because log is the natural logarithm.",
-        "Cite a row by its address, such as book.html#odaibo.40: addresses stay the same. To print one chapter, follow its link below, then "
-        f"print. Written by derivations {__version__}.",
+        "Cite a row by its address, such as book.html#odaibo.40: addresses stay the same. To print one chapter, follow its "
+        f"link below, then print. Written by derivations {__version__}.",
     )
     head = tag("h1", "The ledger: four VAE tutorials, line by line", id="top")
     table = tag("table", *rows, class_="counts")
