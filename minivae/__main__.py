@@ -4,4 +4,5 @@ import sys
 
 from minivae.app.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":                                  # processes that Python spawns import this module again
+    sys.exit(main())

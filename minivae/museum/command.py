@@ -5,9 +5,11 @@ import ast
 import difflib
 import functools
 import json
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import minivae
@@ -161,7 +163,8 @@ def show_matrix(options: argparse.Namespace) -> int:
         must_be_free("--out", "without an earlier figure", [path], options.overwrite)
         make_directory(options.out)
     progress = Silent() if options.quiet else Progress(len(bugs()))
-    found = tour.matrix(progress.update)
+    with ProcessPoolExecutor(initializer=ignore_interrupts) as pool:            # one process per core
+        found = tour.matrix(progress.update, pool.map)
     progress.end()
     if options.markdown:
         print("\n".join(markdown(found)))
@@ -178,6 +181,11 @@ def show_matrix(options: argparse.Namespace) -> int:
     else:
         print("\n".join([*matrix_lines(found), str(path)]))
     return report_faults(found)
+
+
+def ignore_interrupts() -> None:
+    """Leave Ctrl-C to the main process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def report_faults(found: dict) -> int:

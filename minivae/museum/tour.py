@@ -129,15 +129,17 @@ def remarks(shown: Exhibit) -> list[str]:
 # All bugs against all layers
 
 
-def matrix(done: Callable[[int, str], None] = lambda count, name: None) -> dict[str, dict[str, str | None]]:
+def matrix(done: Callable[[int, str], None] = lambda count, name: None, run: Callable = map) -> dict[str, dict]:
     """Return the message of every layer about every bug; the first entry, "", is about the right package.
 
-    Calls `done(count, name)` after each bug.
+    Calls `done(count, name)` after each bug. `run` is `map`, or the method of this name of a pool of processes.
     """
-    found = {"": noticed(package())}
-    for count, bug in enumerate(bugs(), 1):
-        found[bug.name] = noticed_of(bug.changes)
-        done(count, bug.name)
+    names, changes = zip(("", ()), *((bug.name, bug.changes) for bug in bugs()))
+    found = {}
+    for count, (name, messages) in enumerate(zip(names, run(noticed_of, changes))):
+        found[name] = messages
+        if count:
+            done(count, name)
     return found
 
 
