@@ -228,6 +228,7 @@ def errata_command(options: argparse.Namespace) -> int:
     if not (options.json or options.markdown):
         all_groups = list({row.group for rows in everything.values() for row in rows})
         noun = "faults and remarks" + (f" ({errata.counted(listed)})" if listed else "")
+        noun += "; +1: one more row has this fault" * (not options.full and any(len(one.rows) > 1 for one in listed))
         say_count(options, listed, all_groups, noun, ("hong", "hong.10"), "" if options.full else "--full")
     bad = [judgement for item in items for judgement in item.rows if not judgement.ok]
     for judgement in bad:

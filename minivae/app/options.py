@@ -162,7 +162,9 @@ def number_or_word(text: str) -> float | str:
 def several(kind):
     """Return a function that turns "0.25,1,4" into a tuple, with `kind` applied to each part."""
     def values(text: str) -> tuple:
-        return tuple(kind(part) for part in text.split(","))
+        try:
+            return tuple(kind(part) for part in text.split(","))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be numbers with commas between them; got {text!r}") from None
 
-    values.__name__ = f"{kind.__name__} values"             # argparse prints this name in its error message
     return values

@@ -46,7 +46,7 @@ def doctor_command(options: argparse.Namespace) -> int:
     from minivae.doctor.findings import text
 
     if not options.file.is_file():
-        checks.refuse("FILE", "a Python file", str(options.file), "Give the path of a file with your functions.")
+        checks.refuse("FILE", "an existing file", repr(str(options.file)), "Give the path of a file with your functions.")
     checks.whole_number("--seed", options.seed, 0)
     checks.real_number("--timeout", options.timeout, above=0, below=1e6)
     say(options, f"doctor: executing {options.file}")

@@ -252,8 +252,8 @@ def test_sample_writes_counts_and_a_picture_and_refuses_to_overwrite(quick, tmp_
         ("train --lr 0", "--lr must be a finite number > 0; got 0"),
         ("train --seed -1", "--seed must be a whole number >= 0; got -1"),
         ("train --data nowhere.npz", "nowhere.npz: cannot be read (No such file or directory)"),
-        ("plot nowhere", "RUN must be the directory of a run; got nowhere"),
-        ("sample nowhere", "RUN must be the directory of a run; got nowhere"),
+        ("plot nowhere", "RUN must be the directory of a run; got 'nowhere'"),
+        ("sample nowhere", "RUN must be the directory of a run; got 'nowhere'"),
     ],
 )
 def test_bad_input_prints_one_line_on_stderr_and_exits_with_2(arguments, message, tmp_path, monkeypatch, capsys):

@@ -410,13 +410,13 @@ def test_show_suggests_points_that_work(one_parser, capsys):
     [
         (
             "show odaibo.90",
-            "ID must be an entry, a row or a source of the ledger; got 'odaibo.90'. Did you mean odaibo.90",
+            "ID must be an id of the ledger; got 'odaibo.90'. Did you mean odaibo.90",
         ),
         ("show odaibo.901c", "ID must be"),
         ("show odaibo", "ID must be an entry; got the source odaibo"),
         ("check odaibo.902 nonsense", "ID must be"),
         ("list kinqma", "FILTER must be a source (odaibo, lm, hong, cards, beyond), an id, or a word in a formula"),
-        ("list odaibo.499", "ID must be an entry, a row or a source of the ledger; got 'odaibo.499'. Did you mean"),
+        ("list odaibo.499", "ID must be an id of the ledger; got 'odaibo.499'. Did you mean"),
         ("errata kinqma", "FILTER must be a source (odaibo, lm, hong, cards, beyond), an id, or a word"),
         ("quiz kingma", "SOURCE must be one of beyond, cards, hong, lm, odaibo; got 'kingma'"),
         ("check --draws 0", "--draws must be a whole number >= 1; got 0"),
@@ -528,7 +528,7 @@ def test_errata_prints_a_line_per_fault_then_loose_wording_then_damaged_copies(c
         "hong.2 +1  slip   A t is lost.", "hong.1     loose  Zero alone is.", "hong.4     copy   A bar, perhaps."
     ]  # fmt: skip
     counts = r"3 of \d+ faults and remarks \(1 slip, 1 loose, 1 copy\)"
-    assert code == 0 and re.match(counts + "; filter: .* derivations errata --full$", err)
+    assert code == 0 and re.match(counts + r"; \+1: one more row has this fault; filter: .* derivations errata --full$", err)
     assert run(capsys, "errata", "hong.3", "-q") == (0, "hong.2 +1  slip   A t is lost.\n", "")
     full = run(capsys, "errata", "hong", "--full", "-q")[1].split("\n\n")
     assert full[0].splitlines() == [
