@@ -333,7 +333,7 @@ def test_importing_minivae_takes_at_most_30_ms_more_than_numpy():
 
 @pytest.mark.parametrize("words", [["sample", Path("no run"), "-n", 3], "sample 'no run' -n 3"], ids=["list", "text"])
 def test_main_takes_numbers_and_paths_and_a_whole_command_line(words, capsys):
-    assert cli.main(words) == 2 and "a run; got no run. Make one" in capsys.readouterr().err
+    assert cli.main(words) == 2 and "a run; got 'no run'. Make one" in capsys.readouterr().err
 
 
 def test_many_unknown_arguments_are_not_all_printed(capsys):
