@@ -12,7 +12,7 @@ from minivae.app.progress import Progress, Silent, discard, say, tell
 from minivae.app.results import UNIT
 from minivae.app.run_data import choose_likelihood, prepare_data
 from minivae.app.train import StopOnSignal
-from minivae.app.typed import line, option, pasted
+from minivae.app.typed import line, option, pasted, points
 from minivae.evidence.sweep import Point, Setting, sweep
 from minivae.figures import style, training
 from minivae.runs.files import must_be_free
@@ -145,7 +145,7 @@ def command_again(options: argparse.Namespace) -> str:
 def page(document: dict, points: list[Point], options: argparse.Namespace) -> str:
     """Return the printed page: the table, the meaning of its columns, the files."""
     swept, held_out = document["swept"], document["held_out"]
-    lines = [f"{held_out} held-out data points, {document['likelihood']} likelihood, seed {options.seed}", UNIT]
+    lines = [f"{points(held_out)}, {document['likelihood']} likelihood, seed {options.seed}", UNIT]
     lines += [f"{swept:>9}  {'distortion':>10}  {'rate':>7}  {'ELBO':>9}  {'active':>8}  {'spread':>6}"]
     for point in points:
         active = f"{point.active} of {point.latent}"
