@@ -165,6 +165,7 @@ def several(kind):
         try:
             return tuple(kind(part) for part in text.split(","))
         except ValueError:
-            raise argparse.ArgumentTypeError(f"must be numbers with commas between them; got {text!r}") from None
+            numbers = "whole numbers" if kind is int else "numbers"
+            raise argparse.ArgumentTypeError(f"must be {numbers} with commas between them; got {text!r}") from None
 
     return values

@@ -36,7 +36,7 @@ def pasted(path: str | os.PathLike) -> str:
     return shlex.quote(place(path))
 
 
-def points(held_out: int) -> str:
+def held_out_points(held_out: int) -> str:
     """Return "1 held-out data point" or "355 held-out data points"."""
     return f"{held_out} held-out data point{'s' * (held_out != 1)}"
 
