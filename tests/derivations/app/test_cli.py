@@ -211,11 +211,11 @@ def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, err = run(capsys, "check", "--draws", 100)  # engine/test_ledger.py uses the default, 1000
     assert code == 0, "\n".join(line for line in out.splitlines() if "MISMATCH" in line)
-    assert "no mismatches; 100 draws, seed 0" in out and "s in all" in err
+    assert "no unexpected verdict; 100 draws, seed 0" in out and "s in all" in err
     count = sum(len(entry.rows) for entry in EVERYTHING)
     assert int(re.search(r"^all .* (\d+)$", out, re.MULTILINE).group(1)) == count
     assert len(out.splitlines()) <= 24 and max(map(terminal.columns, out.splitlines())) <= 80
-    assert out.endswith(f"all {count} rows: derivations check --all\n")
+    assert out.endswith("each row: derivations check --all\n")
     for word in VERDICTS:                                   # each verdict is used and explained
         assert re.search(rf"^{word} +{re.escape(glossary.MEANINGS[word])}$", out, re.MULTILINE)
 
@@ -226,7 +226,7 @@ def test_check_prints_the_table_if_short_or_if_all_is_given(planted, capsys):
         out = run(capsys, "check", *arguments, "--draws", 50)[1]
         assert [line.split()[0] for line in out.splitlines() if re.match(r"\w+\.\w+ ", line)] == ids
         assert "--all" in arguments or len(out.splitlines()) <= 40
-    assert out.splitlines()[-1].endswith(f"all {len(rows['lm'])} rows: derivations check lm --all")
+    assert out.splitlines()[-1].endswith("each row: derivations check lm --all")
     plant("lm.999", lambda t: (t, "=", t + 1e-4))
     out = run(capsys, "check", "lm", "--draws", 50)[1]
     assert [line.split()[0] for line in out.splitlines() if re.match(r"\w+\.\w+ ", line)] == ["lm.999"] and "MISMATCH" in out
@@ -318,7 +318,7 @@ def test_check_names_a_planted_fault_and_returns_1(name, planted, capsys):
     assert (
         code == 1
         and "MISMATCH" in out
-        and "\n1 mismatch;" in out
+        and "\n1 unexpected verdict;" in out
         and re.search(message, " ".join(out.split()))
     ), out
     assert run(capsys, "check", "odaibo.901", "odaibo.902")[0] == 0
