@@ -54,7 +54,8 @@ def make_parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print the results as one JSON document")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     judging = argparse.ArgumentParser(add_help=False)
-    judging.add_argument("--draws", type=int, default=1000, metavar="N", help="random draws of every letter (default: 1000)")
+    draws = "random values of every variable (default: 1000)"
+    judging.add_argument("--draws", type=int, default=1000, metavar="N", help=draws)
     judging.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
 
     def command(name, function, help, *more, **settings):
@@ -67,8 +68,9 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-SOURCE = {"nargs": "?", "metavar": "SOURCE", "help": "odaibo, lm, hong, cards or beyond (default: all of them)"}
-WORDS = "a source (odaibo), an id (odaibo.40), or a word in a formula, its meaning or a tied function (entropy)"
+SOURCES = "odaibo, lm, hong, cards (the tutorials) or beyond (steps that they skip); default: all"
+SOURCE = {"nargs": "?", "metavar": "SOURCE", "help": SOURCES}
+WORDS = "a source (odaibo), an id (odaibo.40), or a word (entropy) in a formula, its meaning or its function in minivae"
 FILTER = {"nargs": "?", "default": "", "metavar": "FILTER", "help": f"{WORDS}; default: all"}
 
 
@@ -80,12 +82,12 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     help = "Compute every verdict; print the totals and every unexpected verdict (-q: one line)"
     add = command("check", check_command, help, judging, epilog=VERDICTS, **raw)
     add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows or sources (default: everything)")
-    add("--all", action="store_true", help="print the verdict of every row, also if the table is long")
+    add("--all", action="store_true", help="print the verdict of every row, even if the table is long")
     add("--markdown", action="store_true", help="print a Markdown table: the number of rows of each source that hold")
     add = command("show", show_command, "Print an entry: its formula, numbers, verdict and code", judging)
     add("id", metavar="ID", help="an entry or one row of it")
     add("--at", metavar="LETTER=VALUE,...", help="compute the sides at this point, for example mu_q=0.5,sigma_q=2")
-    help = "Print every fault, one line each; then loose wording and damage by copying"
+    help = "Print, source by source, every fault, then loose wording and damage by copying, one line each"
     add = command("errata", errata_command, help, judging)
     add("filter", **FILTER)
     add("--full", action="store_true", help="print each statement, a point where it fails, and the form that holds")
@@ -94,7 +96,7 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add("names", nargs="*", metavar="NAME", help="figures, named after their rows: lm-11 for lm.11 (default: all)")
     add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="output directory (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace existing files")
-    add = command("book", book_command, "Write the whole ledger as one HTML page, which needs no network", judging)
+    add = command("book", book_command, "Write the whole ledger as one HTML page, which works offline", judging)
     book = Path("derivations-out/book.html")
     add("--out", type=Path, default=book, metavar="FILE", help="the page (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace an existing file")
@@ -115,7 +117,7 @@ def add_study_commands(command: Callable, judging: argparse.ArgumentParser) -> N
     add = command("quiz", quiz_command, "Ask flashcards in the terminal", judging)
     add("source", **SOURCE)
     add("-n", type=int, default=10, metavar="N", help="number of cards (default: %(default)s)")
-    add("--faults", action="store_true", help="ask only about lines that are a slip or wrong")
+    add("--faults", action="store_true", help="ask only about lines with the verdict slip or wrong")
     add = command("map", map_command, "Print the entries and tests of a function of minivae, or the functions of an entry")
     add("name", **FILTER | {"help": f"a function or a part of its name, or {WORDS}; default: every function"})
     add("--all", action="store_true", help="print the entries and the tests of every function")
@@ -171,10 +173,10 @@ def check_command(options: argparse.Namespace) -> int:
         print(f"{len(rows)} rows, {len(rows) - failed} as expected; {options.draws} draws, seed {options.seed}")
     else:
         print("\n".join(terminal.check_lines(items, whole, terminal.page_width())))
-        mismatches = "1 mismatch" if failed == 1 else f"{failed or 'no'} mismatches"
+        unexpected = f"{failed or 'no'} unexpected verdict{'s' * (failed > 1)}"
         command = " ".join(["derivations check", *options.ids, "--all"])
-        more = "errors are in tolerances: a link holds up to 1" if whole else f"all {len(rows)} rows: {command}"
-        print(f"\n{mismatches}; {options.draws} draws, seed {options.seed}; {more}")
+        more = "errors are in tolerances: a link holds up to 1" if whole else f"each row: {command}"
+        print(f"\n{unexpected}; {options.draws} draws, seed {options.seed}; {more}")
     say(options, f"{time.perf_counter() - began:.1f} s in all")
     return 1 if failed else 0
 
@@ -228,6 +230,7 @@ def errata_command(options: argparse.Namespace) -> int:
     if not (options.json or options.markdown):
         all_groups = list({row.group for rows in everything.values() for row in rows})
         noun = "faults and remarks" + (f" ({errata.counted(listed)})" if listed else "")
+        noun += "; +1: one more row has this fault" * (not options.full and any(len(one.rows) > 1 for one in listed))
         say_count(options, listed, all_groups, noun, ("hong", "hong.10"), "" if options.full else "--full")
     bad = [judgement for item in items for judgement in item.rows if not judgement.ok]
     for judgement in bad:

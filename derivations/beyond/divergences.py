@@ -138,7 +138,7 @@ TWO = (
     Symbol("mu_q", r"\mu_q", "real, halfway between tenths", 1, between_tenths, (1, 0.5, -2)),
     Symbol("sigma_q", r"\sigma_q", BETWEEN, 1, between_hundredths, (2, 0.5)),
     Symbol("mu_p", r"\mu_p", "real, in tenths", 1, tenths, (0, -1, 2)),
-    Symbol("sigma_p", r"\sigma_p", "> 0, in hundredths", 1, hundredths, (1, 3)),
+    Symbol("sigma_p", r"\sigma_p", "> 0; drawn in hundredths", 1, hundredths, (1, 3)),
 )
 
 

@@ -306,7 +306,7 @@ def two_weights(raw):
     return exp(np.concatenate([first / 2, first / 2 + apart], axis=-1))
 
 
-TWO_Q = Symbol("q", "q(z|x)", "> 0, in hundredths, summing to 1", 1, hundredths, ((0.5, 0.5), (0.75, 0.25)))
+TWO_Q = Symbol("q", "q(z|x)", "> 0, summing to 1; drawn in hundredths", 1, hundredths, ((0.5, 0.5), (0.75, 0.25)))
 TWO_W = Symbol("w", "w", "> 0, two different numbers", 2, two_weights, ((1, 2), (2, 1), (1, 4)))
 MANY_DRAWS = np.array([1, 4, 16, 64])
 LEADING = r"\frac{\mu_2}{2} - \frac{\mu_3}{3K},\; \mu_2 - \frac{\mu_3}{K},\; \mu_2 - \frac{2\mu_3}{K}"

@@ -48,7 +48,7 @@ from minivae.likelihood import gaussian_log_prob, squared_error
 
 MU = vector("mu", r"\mu", 2, simple=((0, 0), (1, -1)))
 SIGMA = Symbol(
-    "sigma", r"\sigma", "> 0, in hundredths", 2, lambda raw: np.ceil(100 * exp(raw)) / 100, ((1, 1), (0.1, 2))
+    "sigma", r"\sigma", "> 0; drawn in hundredths", 2, lambda raw: np.ceil(100 * exp(raw)) / 100, ((1, 1), (0.1, 2))
 )
 COV = Symbol(
     "cov", r"\Sigma", "symmetric, positive definite", 3,

@@ -54,7 +54,7 @@ def find(name: str) -> list[Found]:
     known = [*SOURCES, *dict.fromkeys(ids)]
     near = difflib.get_close_matches(name, known, 3, 0.6) or difflib.get_close_matches(name, known, 1, 0)
     hint = f"Did you mean {' or '.join(near)}?" if near else "See `derivations list`."
-    raise ValueError(f"ID must be an entry, a row or a source of the ledger; got {name!r}. {hint}")
+    raise ValueError(f"ID must be an id of the ledger; got {name!r}. {hint}")
 
 
 def find_all(names: list[str]) -> list[Found]:

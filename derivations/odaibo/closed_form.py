@@ -45,12 +45,12 @@ TWO = (
     SIGMA_P,
 )
 TWO_AND_X = (X, *TWO)
-HUNDREDTHS_MU = Symbol("mu_q", r"\mu_q", "real, in hundredths", 1, hundredths, (0, 1, -1, 2, 0.5))
+HUNDREDTHS_MU = Symbol("mu_q", r"\mu_q", "real; drawn in hundredths", 1, hundredths, (0, 1, -1, 2, 0.5))
 HUNDREDTHS_SIGMA = Symbol(
-    "sigma_q", r"\sigma_q", "> 0, in hundredths", 1, lambda raw: np.ceil(100 * exp(raw / 2)) / 100, (1, 2)
+    "sigma_q", r"\sigma_q", "> 0; drawn in hundredths", 1, lambda raw: np.ceil(100 * exp(raw / 2)) / 100, (1, 2)
 )
-HUNDREDTHS_A = Symbol("a", "a", "real, in hundredths", 1, hundredths, (1, 2, -1))
-HUNDREDTHS_B = Symbol("b", "b", "real, in hundredths", 1, hundredths, (1, -1, 3))
+HUNDREDTHS_A = Symbol("a", "a", "real; drawn in hundredths", 1, hundredths, (1, 2, -1))
+HUNDREDTHS_B = Symbol("b", "b", "real; drawn in hundredths", 1, hundredths, (1, -1, 3))
 
 # Parts that several lines print
 
@@ -373,7 +373,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     says={
         "a": "This is (39) with the prior N(0, 1): sigma_p = 1 and mu_p = 0.",
         "b": "log sigma is half of log sigma^2.",
-        "c": "VAEs compute this form: it is 0 for mu_q = 0 and sigma_q = 1, where q is the prior.",
+        "c": "VAEs compute this form. It is 0 if q equals the prior: mu_q = 0, sigma_q = 1.",
     },
 )  # fmt: skip
 def eq_40(mu_q, sigma_q):

@@ -3,6 +3,7 @@
 Loose wording and damage by copying are listed after the errata. They are not errors of the source.
 """
 
+import re
 from typing import NamedTuple
 
 from derivations.engine.equation import ERRATA, Entry, Row
@@ -81,10 +82,10 @@ def witness_text(entry: Entry, judgement: Judgement, digits: int = 7) -> str:
 
 
 def errata_lines(found: list[Erratum]) -> list[str]:
-    """Return one line for every erratum: its first id, the number of other ids, verdict, fault (cut if it is long)."""
+    """Return one line for every erratum: its first id, the number of other ids, verdict, first sentence of the fault."""
     ids = [one.row.id + (f" +{len(one.rows) - 1}" if len(one.rows) > 1 else "") for one in found]
     wide = max(map(len, ids), default=0)
-    faults = (fit(one.row.fault, page_width() - wide - 9) for one in found)
+    faults = (fit(re.split(r"(?<=\.) ", one.row.fault)[0], page_width() - wide - 9) for one in found)
     return [f"{id:{wide}}  {one.judgement.verdict:5}  {fault}".rstrip() for id, one, fault in zip(ids, found, faults)]
 
 

@@ -5,7 +5,7 @@ MEANINGS = {                                                # in the order in wh
     "holds-if": "true wherever the stated assumption holds, but not everywhere",
     "defines": "gives a name to something",
     "slip": "wrong letters or signs, but the meaning is evident",
-    "wrong": "leads a reader who uses it to a wrong number; a corrected form holds",
+    "wrong": "a reader who uses it gets a wrong number; a corrected form holds",
     "loose": "right in spirit, not to the letter; a precise form is given",
     "copy": "perhaps damaged by copying: our texts are transcriptions",
     "figure": "what a figure shows, computed; it holds",

@@ -73,7 +73,7 @@ def matching(filter: str) -> list[Entry]:
         return chosen
     if re.match(rf"({'|'.join(SOURCES)})\.", filter):
         find(filter)                                        # raises ValueError and suggests existing ids
-    words = f"a source ({', '.join(SOURCES)}), an id, or a word in a formula, its meaning or a tied function"
+    words = f"a source ({', '.join(SOURCES)}), an id, or a word in a formula, its meaning or its function in minivae"
     refuse("FILTER", words, repr(filter), "See `derivations list`.")
 
 

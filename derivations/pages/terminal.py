@@ -283,7 +283,7 @@ def sample_lines(entry: Entry, form: Form, values: dict, width: int) -> list[str
     title = f"At {point_text({symbol.name: point[symbol.name] for symbol in form.inputs}, letters(entry))}"
     reading = " (as intended)" if form is not entry.printed else ""
     lines = wrapped(title + reading, "", "  ", width) + at_point(form, point, width)
-    return lines if values else [*lines, "", f"Elsewhere: derivations show {entry.id} {example(entry)}"]
+    return lines if values else [*lines, "", f"Also try: derivations show {entry.id} {example(entry)}"]
 
 
 def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
@@ -314,7 +314,7 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
 
 def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
     """Return the result of every link (holds or fails), and the worst error, divided by the tolerance."""
-    where = f"Judged at {draws} random draws (seed {seed}) and at the simple points"
+    where = f"Judged at {draws} random draws (seed {seed}) and at a few simple points"
     head = wrapped(f"{where}, relative tolerance {item.entry.tolerance:.0e}", "", "  ", width)
     lines = []
     for judgement in item.rows:
@@ -325,8 +325,8 @@ def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
             forms.append((f"{REPAIRED[judgement.row.expected].lower()}: ", judgement.repaired))
         for name, links in forms:
             for link in links:
-                size = "infinite" if np.isinf(link.error) else f"{link.error:.0e} tolerances"
-                size = f"{size}, at {link_text(link)}" if link.error > 0.01 else "below 0.01 tolerances"     # rounding
+                size = "infinite" if np.isinf(link.error) else f"{link.error:.0e} times the tolerance"
+                size = f"{size}, at {link_text(link)}" if link.error > 0.01 else "below 0.01 of the tolerance"     # rounding
                 lines += wrapped(f"{link.state:10} {name}largest error {size}", f"  {judgement.row.id:12} ", " " * 15, width)
         if judgement.why:
             lines += wrapped(judgement.why, f"  {judgement.row.id:12} undecided  ", " " * 15, width)

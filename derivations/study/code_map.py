@@ -146,10 +146,10 @@ def found(name: str) -> list[Place]:
     try:
         entries = matching(name)
     except ValueError:
-        if near and name.partition(".")[0] not in ledger.SOURCES:
-            rule = "a function of minivae, a part of its name, a source, an id or a word of an entry"
-            refuse("FILTER", rule, repr(name), f"Did you mean {' or '.join(near)}?")
-        raise
+        if name.partition(".")[0] in ledger.SOURCES:
+            raise                                           # its message suggests existing ids
+        rule = "a function of minivae, a part of its name, a source, an id or a word of an entry"
+        refuse("FILTER", rule, repr(name), f"Did you mean {' or '.join(near)}?" if near else "See `derivations map`.")
     wanted = {one for id in (name, *(entry.id for entry in entries)) for one in of_entry(id)}
     return [one for one in everything if one in wanted]
 

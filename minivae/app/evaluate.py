@@ -14,7 +14,7 @@ from minivae import checks, runs
 from minivae.app.progress import say
 from minivae.app.results import GAP, MEASURED, UNIT, by_integration
 from minivae.app.run_data import data_of
-from minivae.app.typed import line, option, place
+from minivae.app.typed import held_out_points, line, option, place
 from minivae.data import Dataset
 from minivae.evidence import (
     Bounds,
@@ -89,7 +89,7 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
     whole, results = data_of(run, options.data), runs.results(run.path)
     refuse_early(options, run.vae)
     chosen = rows_of(whole, options)
-    say(options, f"evaluating {len(chosen.test_x)} of {len(whole.test_x)} held-out data points; fewer with --rows N")
+    say(options, f"evaluating {len(chosen.test_x)} of {held_out_points(len(whole.test_x))}; fewer with --rows N")
     measured = measure(run.vae, chosen.test_x, options.k, options.seed, ais=options.ais, split=options.gap)
     wrong = violations(measured)
     document = document_of(measured, wrong) | {"held_out": len(whole.test_x), "seed": options.seed}
@@ -233,7 +233,7 @@ def page(measured: Measured, document: dict, options: argparse.Namespace, result
         lines.append("the error of AIS is the spread of its chains: too small if no chain reaches part of the posterior")
     if results.get("elbo") is not None and results.get("held_out") != document["rows"]:
         means = [f"{name} {results[key]:.3f}" for name, key in MEANS.items() if results.get(key) is not None]
-        lines.append(f"`train` measured {results.get('held_out')} held-out data points: {', '.join(means)}")
+        lines.append(f"`train` measured {held_out_points(results.get('held_out'))}: {', '.join(means)}")
     lines += [order_in_words(document["violations"], measured), document["meaning"]]
     lines += rate_lines(document)
     if document["files"]:
@@ -245,10 +245,10 @@ def rows_in_words(document: dict, options: argparse.Namespace) -> str:
     """Return a phrase that names the evaluated rows."""
     rows, held_out = document["rows"], document["held_out"]
     if rows == held_out:
-        return f"{held_out} held-out data points"
+        return held_out_points(held_out)
     if options.rows is not None:
-        return f"the first {rows} of {held_out} held-out data points"
-    return f"{rows} of {held_out} held-out data points, evenly spaced"
+        return f"the first {rows} of {held_out_points(held_out)}"
+    return f"{rows} of {held_out_points(held_out)}, evenly spaced"
 
 
 def table_line(label: str, mean: float, error: float | None, about: str) -> str:

@@ -29,7 +29,7 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     add("--image", metavar="HxW", help="shape of a row as a picture, for example 28x28 (default: that of the file, if any)")
     transpose = "exchange rows and columns of every picture: the files of EMNIST are stored like that"
     add("--transpose", action="store_true", default=None, help=transpose)
-    trials = "the numbers are counts 0..N: the binomial likelihood; other likelihoods get them divided by N"
+    trials = "the data are counts 0..N, for the binomial likelihood; for the others they are divided by N"
     add("--trials", type=int, metavar="N", help=trials)
 
 
@@ -115,7 +115,8 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     add_place(evaluate)
     k = "numbers of importance weights of the bounds (default: 1,10,100,1000)"
     add("--k", type=several(int), default=(1, 10, 100, 1000), metavar="K,K,...", help=k)
-    gap = "split the gap log p(x) - ELBO into the encoder's error and the limit of any diagonal Gaussian (J <= 2)"
+    gap = "split the gap log p(x) - ELBO into the encoder's error and what the best diagonal Gaussian still lacks"
+    gap += " (one or two latent dimensions)"
     add("--gap", action="store_true", help=gap)
     ais = "add annealed importance sampling from the prior, for any number of latent dimensions"
     add("--ais", action="store_true", help=ais)
@@ -125,8 +126,8 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help="write the figures and evaluate.json to DIR (default: write nothing)")
 
 
-MUSEUM = """Real bugs of public VAE code, re-created in this package. Without NAME, list them all; with it, train a model
-with the bug beside a correct one and print which checks notice the bug."""
+MUSEUM = """Bugs of VAE code, most of them from public repositories, re-created in this package. Without NAME, list them
+all; with it, train a model with the bug beside a correct one and print which checks notice the bug."""
 
 
 def add_museum(museum: argparse.ArgumentParser) -> None:
@@ -135,7 +136,7 @@ def add_museum(museum: argparse.ArgumentParser) -> None:
     add("name", nargs="?", metavar="NAME", help="name of an exhibit")
     add("--matrix", action="store_true", help="run all checks on all bugs: a table and a figure")
     add("--markdown", action="store_true", help="with --matrix: print the table as Markdown, draw no figure")
-    add("--blind", action="store_true", help="find a bug yourself: --seed chooses it, each hint is what one check reports")
+    add("--blind", action="store_true", help="find a bug yourself: --seed chooses it, each hint is what one layer reports")
     add("--hints", type=int, metavar="N", help="with --blind: print N hints at once, instead of one per press of Return")
     add("--reveal", action="store_true", help="with --blind: print the answer")
     add("--epochs", type=int, default=40, metavar="N", help="epochs of the two trainings (default: %(default)s)")
@@ -162,7 +163,10 @@ def number_or_word(text: str) -> float | str:
 def several(kind):
     """Return a function that turns "0.25,1,4" into a tuple, with `kind` applied to each part."""
     def values(text: str) -> tuple:
-        return tuple(kind(part) for part in text.split(","))
+        try:
+            return tuple(kind(part) for part in text.split(","))
+        except ValueError:
+            numbers = "whole numbers" if kind is int else "numbers"
+            raise argparse.ArgumentTypeError(f"must be {numbers} with commas between them; got {text!r}") from None
 
-    values.__name__ = f"{kind.__name__} values"             # argparse prints this name in its error message
     return values

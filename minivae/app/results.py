@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from minivae.app.progress import say
-from minivae.app.typed import pasted
+from minivae.app.typed import held_out_points, pasted
 from minivae.evidence import exact_log_px, lower_bounds
 from minivae.explorer.evidence import EXPLORER, Evidence
 from minivae.runs.files import write_atomically
@@ -106,7 +106,7 @@ def table(results: dict) -> list[str]:
         ("exact log p(x)", "log_px", None, by_integration(math.inf if error is None else error)),
         ("gap", "gap", "elbo_se", "log p(x) - ELBO"),
     ]
-    lines = [f"{results['held_out']} held-out data points; mean +- standard error of the draws", UNIT]
+    lines = [f"{held_out_points(results['held_out'])}; mean +- standard error of the draws", UNIT]
     for label, key, se, meaning in rows:
         if results[key] is not None:
             error = f"+- {results[se]:.3f}" if se else ""

@@ -12,7 +12,7 @@ from minivae.app.progress import Progress, Silent, discard, say, tell
 from minivae.app.results import UNIT
 from minivae.app.run_data import choose_likelihood, prepare_data
 from minivae.app.train import StopOnSignal
-from minivae.app.typed import line, option, pasted
+from minivae.app.typed import held_out_points, line, option, pasted
 from minivae.evidence.sweep import Point, Setting, sweep
 from minivae.figures import style, training
 from minivae.runs.files import must_be_free
@@ -33,7 +33,7 @@ def sweep_and_report(options: argparse.Namespace) -> int:
     trainings = sweep(prepared, settings, **common, stop=lambda: stop.signal > 0)
     make_out(options)                                       # after every check: a refused command makes no directory
     say_what_was_read(options, whole)
-    say(options, f"{len(settings)} trainings of {options.epochs} epochs; held-out data, nats per data point")
+    say(options, f"{len(settings)} trainings, epochs of each: {options.epochs}; held-out data, nats per data point")
     with stop:
         failed = gather(trainings, points, swept, Silent() if options.quiet else Progress(len(settings)), stop)
         document = write(options, swept, settings, prepared, common, points) if points else None
@@ -145,7 +145,7 @@ def command_again(options: argparse.Namespace) -> str:
 def page(document: dict, points: list[Point], options: argparse.Namespace) -> str:
     """Return the printed page: the table, the meaning of its columns, the files."""
     swept, held_out = document["swept"], document["held_out"]
-    lines = [f"{held_out} held-out data points, {document['likelihood']} likelihood, seed {options.seed}", UNIT]
+    lines = [f"{held_out_points(held_out)}, {document['likelihood']} likelihood, seed {options.seed}", UNIT]
     lines += [f"{swept:>9}  {'distortion':>10}  {'rate':>7}  {'ELBO':>9}  {'active':>8}  {'spread':>6}"]
     for point in points:
         active = f"{point.active} of {point.latent}"

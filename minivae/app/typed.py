@@ -36,6 +36,11 @@ def pasted(path: str | os.PathLike) -> str:
     return shlex.quote(place(path))
 
 
+def held_out_points(held_out: int) -> str:
+    """Return "1 held-out data point" or "355 held-out data points"."""
+    return f"{held_out} held-out data point{'s' * (held_out != 1)}"
+
+
 def replaced(command: str, name: str, value: object) -> str:
     """Return the command with this value of an option, at its end. Raises ValueError for an unclosed quotation."""
     words = shlex.split(command)

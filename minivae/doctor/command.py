@@ -16,8 +16,8 @@ from minivae.app.progress import say
 ABOUT = """Measure the functions of a VAE of yours, say what its loss is, and what is wrong. The command executes FILE.
 In FILE it looks for plain functions of NumPy arrays, each optional: loss(x, output, mu, log_var), kl(mu, log_var),
 sample(mu, log_var, eps), log_px_given_z(x, output), encode(x), decode(z), gradient(x, output, mu, log_var),
-loss_and_gradient(params, x, eps), iw_bound(log_w); and for the numbers features, latent, batch. Exit code 1 if something
-is wrong."""
+loss_and_gradient(params, x, eps), iw_bound(log_w), of log importance weights; and for the numbers features, latent,
+batch. Exit code 1 if something is wrong."""
 EXAMPLES = """examples:
   minivae doctor my_vae.py                       what is my loss, and is it right?
   minivae doctor my_vae.py --json                the same for programs
@@ -46,7 +46,7 @@ def doctor_command(options: argparse.Namespace) -> int:
     from minivae.doctor.findings import text
 
     if not options.file.is_file():
-        checks.refuse("FILE", "a Python file", str(options.file), "Give the path of a file with your functions.")
+        checks.refuse("FILE", "an existing file", repr(str(options.file)), "Give the path of a file with your functions.")
     checks.whole_number("--seed", options.seed, 0)
     checks.real_number("--timeout", options.timeout, above=0, below=1e6)
     say(options, f"doctor: executing {options.file}")

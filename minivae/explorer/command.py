@@ -13,8 +13,9 @@ from minivae.app.options import add_place
 if TYPE_CHECKING:
     from minivae.data import Dataset
 
-ABOUT = """Write one page that shows the latent space of a run in a browser, without a network: move through the codes, see
-the images that they decode to, and compare the exact posterior of a held-out data point with the encoder's Gaussian."""
+ABOUT = """Write one page that shows the latent space of a run in a browser, offline: move through the codes, see the
+images that they decode to and, for one or two latent dimensions, compare the exact posterior of a held-out data point
+with the encoder's Gaussian."""
 FILE = "explorer.html"                                      # `evidence` has the same name, but it needs NumPy
 
 

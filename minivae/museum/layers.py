@@ -58,8 +58,8 @@ def layers() -> dict[str, Callable]:
 MEANING = {
     "shapes": "shapes, dtypes, finite numbers, and that bad input is refused",
     "loss": "the loss against a textbook formula, for given mu, log_var and decoder output",
-    "gradient": "the gradient against complex steps, with fixed noise",
-    "joint": "sampler, density and KL describe one distribution: quadrature nodes as noise",
+    "gradient": "the gradient against numerical derivatives (complex steps), with fixed noise",
+    "joint": "sampler, density and KL describe one distribution, checked by numerical integration",
     "ordering": "KL >= 0 and ELBO <= IW_k <= log p(x), tighter with k",
     "evidence": "a linear model whose log p(x) has a formula",
     "loop": "Adam, epochs, the log, resuming, and the data",

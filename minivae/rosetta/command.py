@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from minivae.rosetta import Convention, Reading, Translation
     from minivae.rosetta.presets import Preset
 
-ABOUT = """Translate the loss of a VAE into its effective beta, the decoder's sigma, and whether minus the loss is a
-lower bound of log p(x). Without options, print this help."""
+ABOUT = """Print the effective beta and the decoder's sigma of a VAE's loss, and whether minus the loss is a lower
+bound of log p(x). Without options, print this help."""
 EXAMPLES = """examples:
   minivae rosetta --list                         the losses of public VAE code, translated
   minivae rosetta --preset antixk-train          one of them

@@ -124,7 +124,7 @@ def read(path: Path) -> Run:
 def must_hold(path: Path) -> Path:
     """Return `path`; refuse it if it holds no run."""
     if not (Path(path) / "config.json").exists():
-        refuse("RUN", "the directory of a run", str(path), "Make one with `minivae train`; it has a config.json.")
+        refuse("RUN", "the directory of a run", repr(str(path)), "Make one with `minivae train`; it has a config.json.")
     return Path(path)
 
 

@@ -24,6 +24,8 @@ from minivae.runs import directory
 from tests.helpers.samples import pictures
 from tests.helpers.trained import end_quickly
 
+RESULTS = "reconstruction kl elbo elbo_se iw_bound iw_bound_se log_px log_px_error gap".split()
+
 TRAIN = ["train", "--epochs", "1", "--hidden", "4", "-q"]
 
 
@@ -218,6 +220,11 @@ def test_commands_printed_for_names_with_a_dash_run(tmp_path, monkeypatch, capsy
     assert cli.main([*shlex.split(following), "-q"]) == 0
     evaluated = re.search("again  minivae (.*)", capsys.readouterr().out)[1]
     assert cli.main([*shlex.split(evaluated), "-q"]) == 0
+
+
+def test_one_held_out_data_point_is_written_in_the_singular():
+    assert [typed.held_out_points(held_out) for held_out in (1, 2)] == ["1 held-out data point", "2 held-out data points"]
+    assert results.table(dict.fromkeys(RESULTS) | {"held_out": 1, "iw_k": 10})[0].startswith("1 held-out data point;")
 
 
 def test_column_with_the_name_of_two_dashes_is_a_label(tmp_path, capsys):

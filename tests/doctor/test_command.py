@@ -87,7 +87,7 @@ def test_main_block_of_the_file_is_not_executed(tmp_path, capfd):
     assert doctor(tmp_path, capfd, source, "-q")[0] == 0
 
 
-@pytest.mark.parametrize("arguments, words", [(["none.py"], "FILE must be a Python file"), ([__file__, "--seed", "-1"],
+@pytest.mark.parametrize("arguments, words", [(["none.py"], "FILE must be an existing file"), ([__file__, "--seed", "-1"],
                                                                                             "--seed must be"),
                                               ([__file__, "--timeout", "0"], "--timeout must be")])  # fmt: skip
 def test_doctor_bad_arguments_are_one_line_on_stderr(arguments, words, capsys):

@@ -70,7 +70,7 @@ BUGS = (
     ),
     Bug(
         "more-draws-than-asked",
-        "the number of draws replaced by the size of a chunk",
+        "more draws than asked for: as many as are computed at once",
         "clementchadebec/benchmark_VAE, src/pythae/models/vae/vae_model.py (24939dc): get_nll",
         "A call with 2 draws uses thousands. A comparison of such bounds compares different numbers of draws.",
         (

@@ -22,7 +22,7 @@ HEADS = (
     ),
     Bug(
         "noise-not-in-gradient",
-        "the gradient passes the sampler unchanged",
+        "log_var gets the gradient of z unchanged",
         "maideas/numpy-neural-network, numpy_neural_network/sample_layer.py (c4ecdc6)",
         "dz/dlog_var = eps sigma / 2 is replaced by 1: log_var gets the same gradient through z as mu.",
         (Change("gaussian", DRAW_BACKWARD, "d_log_var = d_z.sum(axis=0)"),),

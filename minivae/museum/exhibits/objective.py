@@ -26,7 +26,7 @@ SAMPLER = (
     ),
     Bug(
         "noise-forgotten",
-        "the code is mu, without noise",
+        "z is mu, without noise",
         "keras-team/keras-io #790",
         "A plain autoencoder with a KL in its loss: the reconstruction is computed at z = mu, as if q had no width.",
         (

@@ -211,11 +211,11 @@ def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, err = run(capsys, "check", "--draws", 100)  # engine/test_ledger.py uses the default, 1000
     assert code == 0, "\n".join(line for line in out.splitlines() if "MISMATCH" in line)
-    assert "no mismatches; 100 draws, seed 0" in out and "s in all" in err
+    assert "no unexpected verdict; 100 draws, seed 0" in out and "s in all" in err
     count = sum(len(entry.rows) for entry in EVERYTHING)
     assert int(re.search(r"^all .* (\d+)$", out, re.MULTILINE).group(1)) == count
     assert len(out.splitlines()) <= 24 and max(map(terminal.columns, out.splitlines())) <= 80
-    assert out.endswith(f"all {count} rows: derivations check --all\n")
+    assert out.endswith("each row: derivations check --all\n")
     for word in VERDICTS:                                   # each verdict is used and explained
         assert re.search(rf"^{word} +{re.escape(glossary.MEANINGS[word])}$", out, re.MULTILINE)
 
@@ -226,7 +226,7 @@ def test_check_prints_the_table_if_short_or_if_all_is_given(planted, capsys):
         out = run(capsys, "check", *arguments, "--draws", 50)[1]
         assert [line.split()[0] for line in out.splitlines() if re.match(r"\w+\.\w+ ", line)] == ids
         assert "--all" in arguments or len(out.splitlines()) <= 40
-    assert out.splitlines()[-1].endswith(f"all {len(rows['lm'])} rows: derivations check lm --all")
+    assert out.splitlines()[-1].endswith("each row: derivations check lm --all")
     plant("lm.999", lambda t: (t, "=", t + 1e-4))
     out = run(capsys, "check", "lm", "--draws", 50)[1]
     assert [line.split()[0] for line in out.splitlines() if re.match(r"\w+\.\w+ ", line)] == ["lm.999"] and "MISMATCH" in out
@@ -318,7 +318,7 @@ def test_check_names_a_planted_fault_and_returns_1(name, planted, capsys):
     assert (
         code == 1
         and "MISMATCH" in out
-        and "\n1 mismatch;" in out
+        and "\n1 unexpected verdict;" in out
         and re.search(message, " ".join(out.split()))
     ), out
     assert run(capsys, "check", "odaibo.901", "odaibo.902")[0] == 0
@@ -392,7 +392,7 @@ def test_show_prints_every_entry_within_80_columns(one_parser, capsys, monkeypat
         too_long = [
             line
             for line in prose.splitlines()
-            if terminal.columns(line) > 80 and "Elsewhere" not in line and "In the model" not in line
+            if terminal.columns(line) > 80 and "Also try" not in line and "In the model" not in line
         ]
         assert not [line for line in too_long if " " in line.strip()], (entry.id, too_long)
         assert not re.search(r"\bnan\b", prose.split("Judged")[0]), entry.id
@@ -410,13 +410,13 @@ def test_show_suggests_points_that_work(one_parser, capsys):
     [
         (
             "show odaibo.90",
-            "ID must be an entry, a row or a source of the ledger; got 'odaibo.90'. Did you mean odaibo.90",
+            "ID must be an id of the ledger; got 'odaibo.90'. Did you mean odaibo.90",
         ),
         ("show odaibo.901c", "ID must be"),
         ("show odaibo", "ID must be an entry; got the source odaibo"),
         ("check odaibo.902 nonsense", "ID must be"),
         ("list kinqma", "FILTER must be a source (odaibo, lm, hong, cards, beyond), an id, or a word in a formula"),
-        ("list odaibo.499", "ID must be an entry, a row or a source of the ledger; got 'odaibo.499'. Did you mean"),
+        ("list odaibo.499", "ID must be an id of the ledger; got 'odaibo.499'. Did you mean"),
         ("errata kinqma", "FILTER must be a source (odaibo, lm, hong, cards, beyond), an id, or a word"),
         ("quiz kingma", "SOURCE must be one of beyond, cards, hong, lm, odaibo; got 'kingma'"),
         ("check --draws 0", "--draws must be a whole number >= 1; got 0"),
@@ -528,7 +528,7 @@ def test_errata_prints_a_line_per_fault_then_loose_wording_then_damaged_copies(c
         "hong.2 +1  slip   A t is lost.", "hong.1     loose  Zero alone is.", "hong.4     copy   A bar, perhaps."
     ]  # fmt: skip
     counts = r"3 of \d+ faults and remarks \(1 slip, 1 loose, 1 copy\)"
-    assert code == 0 and re.match(counts + "; filter: .* derivations errata --full$", err)
+    assert code == 0 and re.match(counts + r"; \+1: one more row has this fault; filter: .* derivations errata --full$", err)
     assert run(capsys, "errata", "hong.3", "-q") == (0, "hong.2 +1  slip   A t is lost.\n", "")
     full = run(capsys, "errata", "hong", "--full", "-q")[1].split("\n\n")
     assert full[0].splitlines() == [
