@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -305,7 +306,7 @@ def test_diff_names_the_function_with_its_class():
 @pytest.fixture
 def cached_matrix(found, monkeypatch):
     """Let `tour.matrix` return the matrix that was computed once for all tests."""
-    monkeypatch.setattr(tour, "matrix", lambda done: found)
+    monkeypatch.setattr(tour, "matrix", lambda done, run: found)
 
 
 def test_matrix_marks_what_each_layer_notices(capsys, cached_matrix, tmp_path, found):
@@ -336,9 +337,20 @@ def test_readme_has_the_museum_matrix(found):
 
 def test_museum_with_a_fault_exits_with_1(capsys, monkeypatch):
     nothing = dict.fromkeys(layers())
-    monkeypatch.setattr(tour, "matrix", lambda done: {"": nothing} | dict.fromkeys(NAMES, nothing))
+    monkeypatch.setattr(tour, "matrix", lambda done, run: {"": nothing} | dict.fromkeys(NAMES, nothing))
     code, _, err = printed(capsys, "--matrix", "--markdown")
     assert code == 1 and "exp-log-var is noticed by no layer" in err
+
+
+def test_matrix_of_several_processes_equals_that_of_one(found, monkeypatch):
+    few = bugs()[:2]
+    monkeypatch.setattr(tour, "bugs", lambda: few)
+    counts = []
+    with ProcessPoolExecutor(2) as pool:
+        assert tour.matrix(lambda count, name: counts.append((count, name)), pool.map) == {
+            name: found[name] for name in ("", *(bug.name for bug in few))
+        }
+    assert counts == [(1, few[0].name), (2, few[1].name)]
 
 
 def test_matrix_figure_marks_what_each_layer_notices(found):
