@@ -30,7 +30,7 @@ def test_linear_log_px_and_posterior_agree_with_the_joint_covariance(model):
 
 @pytest.mark.parametrize("sigma", [1e-6, 1e-3, 1.0, 1e3])
 def test_linear_log_px_is_accurate_at_any_sigma(sigma):
-    """For J = D = 1 both sides are elementary formulas."""
+    """For J = D = 1 the expected values are elementary formulas."""
     vae, _ = linear_model(1, 1, features=1, sigma=sigma)
     w, b = (float(a.item()) for a in vae.layers("decoder")[0])
     x = np.array([[b + 1.5 * w]])

@@ -1,4 +1,4 @@
-"""The command rosetta prints the numbers of `translate`, and the commands that it suggests train on that loss."""
+"""The command rosetta prints the numbers of `translate`; the command that it suggests trains on a multiple of the loss."""
 
 import json
 import re
