@@ -46,7 +46,7 @@ def test_sweep_point_equals_a_separate_training():
         assert list(point.kls) == sorted(point.kls, reverse=True)
 
 
-def test_sweep_measures_collapse_and_a_perfect_model():
+def test_sweep_measures_collapse_and_the_absence_of_collapse():
     x = np.random.default_rng(0).normal(size=(50, 3))
     vae = VAE.init(np.random.default_rng(0), 3, 3, (), dtype=np.float64, likelihood=Gaussian(1.0))
     vae.params.flat[:] = 0
@@ -89,12 +89,12 @@ def test_stopped_sweep_yields_no_point_of_an_unfinished_training():
     assert [point.value for point in swept] == [1.0] and len(asked) == 15
 
 
-def test_stopped_sweep_still_yields_a_training_that_just_finished():
+def test_stopped_sweep_yields_the_training_that_has_just_finished():
     (point,) = points([Setting(1, Bernoulli())], epochs=1, hidden=(4,), batch=10**6, stop=lambda: True)
     assert point.value == 1
 
 
-def test_training_that_ends_with_infinite_moments_is_refused():
+def test_training_that_ends_with_infinite_adam_moments_is_refused():
     """Loss and parameters stay finite, but Adam's v is infinite, so the parameters no longer change."""
     with warnings.catch_warnings(action="error"), pytest.raises(Diverged, match="Adam's v is the first quantity"):
         points([Setting(1e-12, Gaussian(1e-12))], epochs=1, hidden=(4,))
@@ -198,7 +198,7 @@ def test_sweep_interrupted_while_drawing_keeps_all_points(tmp_path, capsys, monk
 
 @pytest.mark.parametrize("number, code, unbuffered", [(INT, 130, False), (TERM, 143, True)])
 def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, number, code, unbuffered):
-    """stdout and stderr share one pipe; the same Ctrl-C ends its reader."""
+    """Let stdout and stderr share one pipe, whose reader ends at the same Ctrl-C."""
     words = ["sweep", "--latent", "1,2,3", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path / "run")]
     stepping = (
         "import sys; from minivae.app import cli; from minivae.train import Training\n"
@@ -206,7 +206,7 @@ def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, num
         "def stepping(training, rows):\n"
         "    if training.epoch == 1 and training.done == 0:\n"
         "        seen.add(training.vae.latent)\n"
-        "        if len(seen) == 2: input()\n"              # wait for the signal
+        "        if len(seen) == 2: input()\n"              # wait until the signal is sent
         "    step(training, rows)\n"
         "Training.step = stepping\n"
         "sys.exit(cli.main(sys.argv[1:]))"

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.crashes [--times 100] [--seed 0]         (about ten minutes for a hundred)
 
-The command saves its state after every step. `kill -9` ends it at a random moment between its start and its figures.
+The command saves its state after every step. `kill -9` ends it at a random moment before it draws its figures.
 A saved state must load, and training from it must end like the uninterrupted run: parameters, moments, random state
 and history, to the last bit. Then the command resumes the run and is killed again. When all steps are done, the command
 may finish; its measurements must equal those of the uninterrupted run.

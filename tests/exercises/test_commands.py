@@ -1,4 +1,4 @@
-"""The command: exit codes, JSON, folders, and what is kept; the grades of a class."""
+"""The command `exercises`: exit codes, JSON, files that are written and kept, and the grades of a class."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def test_check_of_one_exercise_exits_with_0_only_after_a_pass(folder, run):
     assert code == 1 and f"Next: minivae exercises reset 2 --out {folder}" in out
 
 
-def test_check_of_all_counts_fourteen_and_lists_what_is_begun(folder, run):
+def test_check_without_a_number_counts_fourteen_and_lists_what_is_begun(folder, run):
     fill(folder, RIGHT)
     code, out, _ = run("check", "--out", folder, "-q")
     assert code == 1 and out.splitlines()[0] == "02_tanh_backward: passed" and "1 of 14 passed" in out
@@ -94,7 +94,7 @@ def test_check_of_all_counts_fourteen_and_lists_what_is_begun(folder, run):
     assert out.splitlines()[1].split()[:3] == ["2", "tanh_backward", "passed"]
 
 
-def test_hint_says_which_of_three_and_show_waits_for_a_pass(folder, run):
+def test_hint_prints_its_number_and_show_waits_for_a_pass(folder, run):
     assert [run("hint", "2", n, "--out", folder)[1] for n in (1, 3)] == [
         f"02_tanh_backward, hint {n} of 3: {find('2').hints[n - 1]}\n" for n in (1, 3)]
     fill(folder, WRONG)
@@ -152,7 +152,7 @@ def test_mistake_in_a_check_itself_is_an_error_with_its_line(folder, run):
     assert code == 1 and "line 3: TypeError" in out and "  + " not in out and "Next: correct the error" in out
 
 
-def test_clumsy_files_are_read_or_told_what_to_do(folder, run):
+def test_files_with_odd_encoding_or_syntax_are_read_or_get_a_remedy(folder, run):
     (folder / "02_tanh_backward.py").write_bytes(b"\xef\xbb\xbf" + bytes(RIGHT, "utf-8"))
     assert run("check", "2", "--out", folder)[0] == 0
     (folder / "02_tanh_backward.py").write_bytes(b"# \xe4\n" + bytes(RIGHT, "utf-8"))
@@ -162,7 +162,7 @@ def test_clumsy_files_are_read_or_told_what_to_do(folder, run):
         assert said in run("check", "2", "--out", folder)[1]
 
 
-def test_check_inside_the_folder_says_so(folder, run, monkeypatch):
+def test_check_inside_the_folder_prints_the_missing_option(folder, run, monkeypatch):
     monkeypatch.chdir(folder)
     assert "You are inside it: add --out ." in run("check", "2")[2] and run("check", "2", "--out", ".")[0] == 1
 
@@ -172,7 +172,7 @@ def test_check_inside_the_folder_says_so(folder, run, monkeypatch):
 
 @pytest.fixture(scope="module")
 def submissions(tmp_path_factory):
-    """Return a folder of submissions in all forms: folders, names in front and behind, copies, notebooks, other files."""
+    """Return a folder of submissions: folders, files with the student's name first or last, copies, notebooks, others."""
     top = tmp_path_factory.mktemp("class")
     fill(top / "ada" / "exercises", RIGHT)
     fill(top / "ada", WRONG, "02_tanh_backward (1).py")
@@ -214,7 +214,7 @@ def test_grade_finds_every_student_and_file(graded):
     assert "no security boundary" in found["warning"]
 
 
-def test_endless_loop_costs_one_cell_and_its_time_only(graded):
+def test_endless_loop_gives_one_error_after_its_time_limit(graded):
     seconds, found, _ = graded
     (eve,) = [each for each in found["students"] if each["student"] == "eve"]
     assert "no result after 1.5 seconds" in eve["exercises"][5]["findings"][0]["words"][0] and seconds < 15
@@ -241,7 +241,7 @@ def test_junit_and_feedback_have_every_student(graded):
     assert "no notebook" in texts["zoe.txt"]
 
 
-def test_grade_replaces_earlier_files_only_if_told(graded, submissions, run):
+def test_grade_replaces_earlier_files_only_with_overwrite(graded, submissions, run):
     out = graded[2]
     for words in (["--feedback", out / "back"], ["--junit", out / "new" / "marks.xml"]):
         code, _, err = run("grade", submissions, *words, "-q")

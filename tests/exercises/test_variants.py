@@ -1,4 +1,4 @@
-"""Known wrong versions: each runs, is named by the judge, and is worded with names that the learner has."""
+"""Known wrong versions of solutions: each runs, and the judge describes each with names of the learner's file only."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from minivae.exercises.catalogue import exercises
 from minivae.exercises.sentences import Given
 from minivae.exercises.variants import CONFUSIONS, variants
 
-SAME = {                                                    # variants that are right, or that no call reaches
+SAME = {                                                    # function -> variants that are right, or that no call reaches
     "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},                   # of `into`, both None
     "log_sum_exp": {"`1` in place of `0`", "`2` in place of `0`"},                       # -inf - top is -inf for any top
     "two_paths": {"`d_mu_kl` in place of `mu`"},                                         # only the shape of mu is used
@@ -22,17 +22,17 @@ SAME = {                                                    # variants that are 
              "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
              "`rate` in place of `self`", "`floor` in place of `self`"},                 # blocks and resets of long runs
 }  # fmt: skip
-UNREACHED = {"bernoulli_log_prob": 60, "mlp_backward": 38}   # in lines for other calls: a shared mean, no d_layers
+UNREACHED = {"bernoulli_log_prob": 60, "mlp_backward": 38}   # variants in lines that no call reaches
 
 
 def telling(arrays, right):
-    """Return True if an array is wrong in some draw, and finite somewhere in each: an array of nan proves nothing."""
+    """Return True if one array is wrong in some draw and has a finite number in every draw; NaN alone proves nothing."""
     pairs = zip(zip(*arrays), zip(*right))
     return any(not all(map(compare.agree, a, b)) and all(np.isfinite(each).any() for each in a) for a, b in pairs)
 
 
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
-def test_every_variant_is_named_with_its_own_change(exercise, monkeypatch):
+def test_judge_names_every_wrong_variant_by_its_change(exercise, monkeypatch):
     monkeypatch.setattr(compare, "words_of", lambda *arguments: ())
     silent = {}
     for part in exercise.parts:
@@ -58,7 +58,7 @@ def test_every_confusion_runs_and_gives_wrong_numbers():
 
 
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
-def test_change_is_worded_with_names_of_the_learner_only(exercise):
+def test_sentence_about_a_change_contains_only_names_of_the_learner(exercise):
     names = frozenset({"np"}).union(*map(judge.names_in, judge.functions_in(ast.parse(exercise.file())).values()))
     for piece in exercise.pieces():
         for variant in variants(piece):

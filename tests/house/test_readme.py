@@ -85,7 +85,7 @@ def test_setup_commands_end_in_train_and_pytest_and_ci_runs_them():
     assert "README.md" in (ROOT / ".ci" / "run").read_text()
 
 
-MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test_museum.py compares it
+MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test_museum.py compares this block
 
 
 BLOCKS = [block for page in PAGES.values() for block in blocks(page)]
