@@ -343,7 +343,7 @@ def test_many_unknown_arguments_are_not_all_printed(capsys):
     assert cli.main(["data", "a", "b"]) == 2 and capsys.readouterr().err.endswith("unrecognized arguments: b\n")
 
 
-def test_one_blas_thread_is_used_unless_the_user_set_it(tmp_path):
+def test_one_blas_thread_is_used_unless_the_user_sets_a_number(tmp_path):
     code = "import os, sys; from minivae.app import cli; cli.use_one_thread(); print(os.environ.get('OPENBLAS_NUM_THREADS'))"
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     clean = {name: value for name, value in os.environ.items() if name not in names}
@@ -456,10 +456,10 @@ def test_evaluate_gap_prints_the_same_elbo_log_px_and_gap_as_train(run_with_20_r
     for label, key in {"ELBO": "elbo", "IW_1000": "iw_bound", "log p(x)": "log_px", "gap": "gap"}.items():
         assert page.split(f"\n  {label} ")[1].split()[0] == f"{results[key]:.3f}", label
     total = float(page.split("  their sum: ")[0].split()[-1])
-    assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # 6 standard errors; false alarm: 2e-9
+    assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # 6 standard errors: false alarm 2 in 10^9
 
 
-def test_runs_lists_the_models_and_skips_edited_runs(quick, tmp_path, capsys):
+def test_command_runs_lists_the_models_and_skips_edited_runs(quick, tmp_path, capsys):
     for name, model in (("whole", {}), ("older", {"objective": None}), ("edited", {"latent": "many"})):
         copy = shutil.copytree(quick[0], tmp_path / name)
         config = json.loads((copy / "config.json").read_text())
@@ -487,7 +487,7 @@ def test_module_and_console_script_are_the_same_command():
     assert "minivae = minivae.app.cli:main" in config
 
 
-def test_closed_stdout_pipe_exits_with_0_and_no_message(quick):
+def test_command_with_a_closed_stdout_pipe_exits_with_0_and_no_message(quick):
     out, _, _ = quick
     command = f"{shlex.quote(sys.executable)} -m minivae runs {shlex.quote(str(out))} --json | true"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
@@ -495,7 +495,7 @@ def test_closed_stdout_pipe_exits_with_0_and_no_message(quick):
 
 
 def shell(words, **environment):
-    """Run a command of either package in a shell, with redirections and buffers; return code, stdout, stderr."""
+    """Run a command of either package in a shell, with buffered output; return exit code, stdout and stderr."""
     line = f"{shlex.quote(sys.executable)} -m {words}"
     environment = {**os.environ, "PYTHONUNBUFFERED": "", **environment}
     done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment, timeout=120)

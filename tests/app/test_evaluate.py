@@ -31,7 +31,7 @@ def measured():
 
 
 def write_run(path, **kind):
-    """Write a run of an untrained model."""
+    """Write a run of an untrained model; return its directory."""
     rng, mean = np.random.default_rng(0), data.digits().train_x.mean(axis=0)
     vae = VAE.init(rng, 64, **{"latent": 2, "hidden": (8,), "likelihood": Binomial(16), "data_mean": mean} | kind)
     runs.write(runs.Run(runs.create(path), CONFIG, [], Saved(vae)))
@@ -78,7 +78,7 @@ def test_parts_of_the_gap_sum_to_the_gap_and_agree_with_draws():
     split = document["gap"]
     assert split["elbo"] + split["amortisation"] + split["approximation"] == pytest.approx(split["log_px"], abs=1e-9)
     assert split["amortisation"] >= 0 and split["approximation"] > -1e-6
-    assert abs(split["elbo"] - m.table[0].mean) < 6 * m.table[0].error          # false alarms: 2e-9
+    assert abs(split["elbo"] - m.table[0].mean) < 6 * m.table[0].error          # false alarm: 2 in 10^9
     assert document["rate"] == pytest.approx(document["mutual_information"] + document["marginal_kl"], rel=1e-12)
 
 
@@ -306,7 +306,7 @@ def test_posterior_is_drawn_finely_where_the_encoder_is_far_away():
         assert len(radius) > 20 and radius == pytest.approx(np.full(len(radius), (-2 * np.log(1 - mass)) ** 0.5), rel=0.1)
 
 
-def test_posteriors_figure_goes_from_smallest_to_largest_kl():
+def test_posteriors_figure_is_sorted_from_smallest_to_largest_kl():
     parts, (drawn, alt) = measured().parts, figure("posteriors")
     titles = [axes.get_title("left") for axes in drawn.axes if axes.get_title("left")]
     assert len(titles) == 6

@@ -40,7 +40,7 @@ def test_sweep_point_equals_a_separate_training():
         rng = np.random.default_rng(9)
         elbos = np.array([vae.elbo(digits.test_x, vae.draw_noise(rng, 355)).mean() for _ in range(DRAWS)])
         error = np.hypot(elbos.std() / DRAWS**0.5, point.distortion_se)
-        assert abs(elbos.mean() - point.elbo) < 6 * error   # false alarms: 2e-9
+        assert abs(elbos.mean() - point.elbo) < 6 * error   # false alarm: 2 in 10^9
         assert point.elbo == pytest.approx(-point.distortion - point.rate, abs=1e-9)
         assert sum(point.kls) == pytest.approx(point.rate, rel=1e-9) and len(point.kls) == setting.latent
         assert list(point.kls) == sorted(point.kls, reverse=True)
@@ -113,7 +113,7 @@ def test_sweep_reports_no_spread_for_constant_data(x):
 # The command
 
 
-def test_sweep_json_is_one_document_that_can_be_repeated(tmp_path, capsys):
+def test_sweep_json_is_one_document_and_its_command_repeats_the_sweep(tmp_path, capsys):
     assert cli.main([*QUICK, "--beta", "0.25,1", "--latent", "3", "--out", str(tmp_path / "a"), "--json"]) == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
@@ -144,7 +144,7 @@ def test_sweep_table_shows_the_numbers_of_json(tmp_path, capsys):
 
 
 def signalled(monkeypatch, *numbers):
-    """Raise these signals one after the other in the first step of the second training."""
+    """Let the first step of the second training raise these signals, one after the other."""
     step, trainings = Training.step, []
 
     def stepping(training, rows):
@@ -300,7 +300,7 @@ def test_sweep_without_several_values_sweeps_five_betas(tmp_path, capsys, fixed)
         ("--beta 1,2 --epochs 0", "epochs must be"),
     ],
 )
-def test_sweep_bad_input_prints_one_line_on_stderr(line, words, tmp_path, capsys):
+def test_bad_input_of_sweep_prints_one_line_on_stderr(line, words, tmp_path, capsys):
     assert cli.main([*QUICK[:1], "-q", *shlex.split(line), "--out", str(tmp_path / "run")]) == 2
     printed = capsys.readouterr()
     assert words in printed.err and printed.err.count("\n") == 1 and printed.out == ""

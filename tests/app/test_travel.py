@@ -51,7 +51,7 @@ def needs_data(run, *more):
     return [cli.main([*each, "-q"]) for each in words]
 
 
-def test_run_is_used_from_another_directory(tmp_path, monkeypatch, capsys):
+def test_run_can_be_used_from_another_directory(tmp_path, monkeypatch, capsys):
     run = trained_in(tmp_path / "home")
     monkeypatch.chdir(tmp_path)
     assert needs_data(run) == [0, 0, 0]
@@ -175,7 +175,7 @@ def parsed(command):
 
 @MOST
 @given(PATHS, PATHS, PATHS, PATHS, st.sampled_from([None, (), (8, 4)]))
-def test_printed_train_command_is_parsed_back(data, label, delimiter, out, hidden):
+def test_printed_train_command_is_parsed_to_the_same_options(data, label, delimiter, out, hidden):
     given = Namespace(**cli.DEFAULTS | {"data": data, "label": label, "delimiter": delimiter, "out": Path(out), "epochs": 3})
     given = Namespace(**vars(given) | ({} if hidden is None else {"hidden": hidden}) | {"transpose": True, "resume": None})
     again = cli.completed(parsed(cli.command_again(given)))
@@ -187,7 +187,7 @@ def test_printed_train_command_is_parsed_back(data, label, delimiter, out, hidde
 
 @MOST
 @given(PATHS, PATHS, PATHS)
-def test_printed_evaluate_and_sweep_commands_are_parsed_back(run, data, out):
+def test_printed_evaluate_and_sweep_commands_are_parsed_to_the_same_options(run, data, out):
     common = {"out": Path(out), "seed": 1, "data": data}
     asked = Namespace(run=Path(run), k=(1, 10), ais=True, exact=False, gap=True, rows=7, **common)
     again = parsed(evaluate.command_again(asked))
@@ -201,7 +201,7 @@ def test_printed_evaluate_and_sweep_commands_are_parsed_back(run, data, out):
 
 @MOST
 @given(PATHS)
-def test_printed_paths_and_resume_commands_are_parsed_back(path):
+def test_printed_paths_and_resume_commands_are_parsed_to_the_same_paths(path):
     assert parsed(typed.line(["minivae", "train", *typed.option("resume", Path(path))])).resume == Path(path)
     for words in (f"minivae evaluate {typed.pasted(Path(path))} --gap", f"minivae sample {quoted(Path(path))}"):
         assert parsed(words).run == Path(path)

@@ -1,4 +1,4 @@
-"""Reproduce published results on MNIST with the same training and measurement, and report the part that was done.
+"""Reproduce published results on MNIST with the same training and measurement, and report how many epochs were done.
 
     python -m tests.benchmarks.published NAME ... --data DIR [--epochs N] [--k 5000] [--rows N] [--out DIR]
                                            [--threads N] [--processes N]
@@ -130,7 +130,7 @@ def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
 
     parts = np.array_split(x, max(1, len(x) // 100))
     progress, bounds, errors = Progress(len(parts)), [], []
-    with ProcessPoolExecutor(processes) as pool:            # only matrix products use threads
+    with ProcessPoolExecutor(processes) as pool:            # processes, because only matrix products use threads
         for found in pool.map(bounds_of, repeat(vae), parts, repeat(k), range(len(parts))):
             bounds.append(found.iw_bound)
             errors.append(found.iw_bound_se)
@@ -160,7 +160,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
     dataset = whole.binarized() if setting.binarize else whole
     training, seconds = train_or_resume(name, dataset, epochs, options.out)
     done = {"setting": name, **setting._asdict(), "epochs_done": training.epoch - 1, "seconds": round(seconds, 1)}
-    done["MiB"] = round(peak_so_far())                      # of training; measuring may use other processes
+    done["MiB"] = round(peak_so_far())                      # peak of training; measuring may use other processes
     test_x = dataset.few(options.rows or len(dataset.test_x)).test_x
     began = time.perf_counter()
     if setting.binarize:

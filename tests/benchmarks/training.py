@@ -60,7 +60,7 @@ SIZES = (
 
 
 class Roofline:
-    """Matrix products alone: every layer forward, dW of every layer, dX of every layer but the first."""
+    """Matrix products alone: every layer forward, dW of every layer, dX of every layer except the first."""
 
     name = "roofline"
 

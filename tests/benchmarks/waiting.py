@@ -86,7 +86,7 @@ def timed(command: str, folder: Path, checkout: Path = ROOT) -> Seconds:
 
 
 def run_timed(words: list[str], command: str, folder: Path, checkout: Path) -> Seconds:
-    """Run a process in a folder that also keeps the compiled modules; `command` is its name in the error message."""
+    """Run a process in `folder`, which also keeps compiled modules; return its time. `command`: its name in an error."""
     folder.mkdir(exist_ok=True)
     settings = {"PYTHONPATH": str(checkout), "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -128,7 +128,7 @@ def run_in_parts(command: str, parts: dict[str, Sequence[str]]) -> None:
         setattr(module, name, clocked(getattr(module, name), seconds, part))
     try:
         main(words)
-    except SystemExit as end:                               # argparse ends --help like this
+    except SystemExit as end:                               # raised by argparse after --help
         if end.code:
             raise
     Path("parts.json").write_text(json.dumps(seconds), encoding="utf-8")

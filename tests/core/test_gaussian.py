@@ -189,7 +189,7 @@ def test_full_kl_and_entropy_equal_their_definitions(size):
 
 
 def test_full_kl_equals_the_integral_over_the_plane():
-    """A grid sum of the definition, without any change of variables."""
+    """Compute the definition as a sum over a grid, without a change of variables."""
     mu_q, cov_q = np.array([0.3, -0.2]), np.array([[1.0, 0.6], [0.6, 0.8]])
     mu_p, cov_p = np.array([-0.5, 0.1]), np.array([[0.9, -0.3], [-0.3, 1.4]])
     line, spacing = gaussian_line(0.0, 1.0)

@@ -47,7 +47,7 @@ def half_integers(a):
 
 
 def whole_with_odd_biases(*inputs):
-    """Return whole x and weights, and biases that are odd multiples of 1/2, then of 1/4, then of 1/8.
+    """Return whole numbers as x and weights, and biases that are odd multiples of 1/2, then of 1/4, then of 1/8.
 
     The first ReLU gets odd multiples of 1/2, the second one gets odd multiples of 1/4: both are far from the kink.
     """
@@ -179,7 +179,7 @@ TABLE = {
         objective.kl_analytic, lambda *inputs: objective.kl_analytic_backward(*inputs)[1:], "LBJ BJ BJ", (1, 2)
     ),
     "objective.kl_sampled_backward": Case(objective.kl_sampled, objective.kl_sampled_backward, "LBJ BJ BJ", (0, 1, 2)),
-    "objective.kl_path_backward": Case(                 # only through z
+    "objective.kl_path_backward": Case(                 # only the gradient in z is not 0
         objective.kl_sampled, lambda *inputs: objective.kl_path_backward(*inputs)[:1], "LBJ BJ BJ", (0,)
     ),
     "objective.elbo_loss_backward: analytic": loss_case(objective.elbo_loss, objective.elbo_loss_backward, "LB B", 0.5),
@@ -209,7 +209,7 @@ def draw_once(case, rng, sizes):
 
 
 def number(case, d_out):
-    """Return the function <d_out, forward(inputs)>; backward(d_out, *inputs) must be its gradient."""
+    """Return the function sum(d_out * forward(*inputs)); backward(d_out, *inputs) must be its gradient."""
     return lambda *inputs: (d_out * case.forward(*inputs)).sum()
 
 

@@ -52,7 +52,7 @@ def test_bernoulli_probability_is_a_product_over_pixels_and_sums_to_one():
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 16, 255])
-def test_binomial_probability_equals_coin_tosses_and_sums_to_one(n):
+def test_binomial_probability_equals_that_of_coin_tosses_and_sums_to_one(n):
     x = every_x(n, 1)
     for logit, p in zip(LOGITS.ravel(), probabilities(LOGITS).ravel()):
         expected = np.array([math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)])
@@ -240,7 +240,7 @@ def test_likelihood_is_frozen_and_hashable(likelihood):
 
 
 @given(st.floats(0.01, 0.99))
-def test_output_for_is_the_inverse_of_mean(p):
+def test_function_output_for_is_the_inverse_of_mean(p):
     for likelihood, mean in ((Bernoulli(), p), (Binomial(16), 16 * p), (Gaussian(), p)):
         mean = np.array([mean])
         close(likelihood.mean(likelihood.output_for(mean)), mean, rel=1e-14)
@@ -283,7 +283,7 @@ def test_an_unknown_word_for_sigma_is_refused(bad):
 
 
 def test_likelihood_settings_are_stored_as_plain_numbers():
-    """A NumPy number would change the dtype of results, and a negated unsigned one would wrap around."""
+    """A NumPy number would change the dtype of results, and the negative of an unsigned number would wrap around."""
     assert type(Binomial(np.uint8(16)).n) is int and type(Gaussian(np.float32(0.5)).sigma) is float
     assert Gaussian(1) == Gaussian() and Binomial(16) == Binomial()
 

@@ -320,7 +320,7 @@ def test_page_has_at_most_120_lines_and_imports_only_numpy_and_digits():
 
 
 def numbered(function):
-    """Return (line number, code, step, comment) of every line of a function with a step number."""
+    """Return (line number, code, step, comment) for every line of a function that has a step number."""
     lines, start = inspect.getsourcelines(function)
     found = [(n, re.fullmatch(r" +(\S.*?) +# (\d)  (\(.*)\n", line)) for n, line in enumerate(lines, start)]
     return [(n, match[1], int(match[2]), match[3]) for n, match in found if match]

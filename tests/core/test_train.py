@@ -329,7 +329,7 @@ def test_malloc_hint_reuses_freed_memory():
     assert kept < given_back / 5
 
 
-def test_first_bad_names_the_first_step_that_is_not_finite():
+def test_function_first_bad_names_the_first_step_that_is_not_finite():
     vae, data, rng = small(2)
     f = vae.forward(data.train_x, vae.draw_noise(rng, 45))
     names = {"mu": "mu", "log_var": "log_var", "z": "z", "out": "the decoder's output", "log_px_z": "log p(x|z)", "kl": "KL"}

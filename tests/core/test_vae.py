@@ -44,7 +44,7 @@ every_exact_estimator = pytest.mark.parametrize("estimator", EXACT)
 
 
 def log_likelihood_of_one(likelihood, x, out, sigma):
-    """Return log p(x|z) of one datum, feature by feature, from the textbook."""
+    """Return log p(x|z) of one datum, feature by feature, with the formulas of the textbook."""
     total = 0.0
     for value, o in zip(x, out):
         if isinstance(likelihood, Gaussian):
@@ -348,7 +348,7 @@ def test_fresh_model_has_mirrored_layers_zero_biases_and_stated_variances():
                 assert (array == 0).all()
                 continue
             spread, n = variance(*array.shape), array.size
-            close(array.mean(), 0.0, rel=0, abs_=6 * math.sqrt(spread / n)) # 6 standard errors: 1 in 10^9
+            close(array.mean(), 0.0, rel=0, abs_=6 * math.sqrt(spread / n)) # 6 standard errors: false alarm 2 in 10^9
             close((array.astype(float) ** 2).mean(), spread, rel=6 * math.sqrt(2 / n))
 
 

@@ -291,7 +291,7 @@ def test_a_fifth_of_each_class_is_held_out_for_any_class_count():
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5])
-def test_limited_held_out_rows_are_at_least_one(bad):
+def test_limit_of_held_out_rows_is_at_least_one(bad):
     refused(lambda: data.digits().few(bad), "most", "a whole number >= 1", repr(bad), "Try")
 
 

@@ -1,4 +1,4 @@
-"""Readers return the right array or raise the documented error, and allocate at most the memory that a file announces.
+"""Readers return the right array or raise the documented error; the size that a file announces limits their memory.
 
 Some damaged files are written by hand, one for each known kind of damage; others are random.
 """
@@ -418,7 +418,7 @@ def cost(path, reader):
 
 
 def bomb(announced, content):
-    """Return a function that makes a gzipped IDX of zeros, compressed by a factor of 1,000."""
+    """Return a function that makes a gzipped IDX file: it announces `announced` bytes and has `content` zeros."""
     return lambda: gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", announced) + bytes(content))
 
 
@@ -448,7 +448,7 @@ MANY = 64 * 2**20
         "npz bomb", "npz with too large a shape", "valid 32 MiB",
     ],  # fmt: skip
 )
-def test_reading_a_file_allocates_at_most_its_announced_size(tmp_path, reader, content, end, most):
+def test_memory_of_reading_is_limited_by_the_announced_size(tmp_path, reader, content, end, most):
     (tmp_path / "file").write_bytes(content())
     start = time.perf_counter()
     ended, memory = cost(tmp_path / "file", reader)

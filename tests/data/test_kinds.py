@@ -266,7 +266,7 @@ def test_labels_of_every_kind_are_accepted(y, numbers, names, tmp_path):
     assert len(read.about.classes) == len(np.unique(numbers))
 
 
-def test_text_labels_have_one_number_in_both_parts(tmp_path):
+def test_text_labels_have_the_same_number_in_both_parts(tmp_path):
     read = data.load(savez(tmp_path / "a.npz", x=TABLE, y=NAMES, x_test=TABLE[:3], y_test=["cat", "cat", "emu"]))
     assert read.classes == ("a dog", "cat", "emu") and read.test_y.tolist() == [1, 1, 2] and set(read.train_y) == {0, 1}
 
@@ -560,7 +560,7 @@ CLASS_NAMES = {
 
 
 @pytest.mark.parametrize("kind", CLASS_NAMES)
-def test_class_has_one_name_and_colour_in_every_figure(kind):
+def test_class_has_the_same_name_and_colour_in_every_figure(kind):
     names = np.array(CLASS_NAMES[kind])
     y = np.arange(47 * 20) % len(names)
     read, rng = data.from_arrays(RNG.random((len(y), 9)), names[y], image=(3, 3)), np.random.default_rng(0)

@@ -51,7 +51,7 @@ def test_annealed_weights_have_the_right_mean_in_both_directions(start, distribu
 
 
 def tempered_posterior(vae, x, beta):
-    """Return mean and covariance of the Gaussian f that is proportional to N(z; 0, I) p(x|z)^beta."""
+    """Return mean and covariance of the Gaussian density that is proportional to N(z; 0, I) p(x|z)^beta."""
     W, b = vae.layers("decoder")[0]
     precision = beta / np.exp(2 * vae.params["log_sigma"])
     cov = np.linalg.inv(np.eye(vae.latent) + precision * W @ W.T)

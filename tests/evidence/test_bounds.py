@@ -61,7 +61,7 @@ def test_importance_bound_of_two_draws_equals_its_double_integral():
 
 
 @pytest.mark.parametrize("at_once", [40, 2_000, 2_000_000])
-def test_blocks_are_means_of_successive_draws(at_once, monkeypatch):
+def test_bound_of_k_draws_is_the_mean_over_blocks_of_k_draws(at_once, monkeypatch):
     vae, x = linear_model(3, 2)
     monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", at_once)       # 40: one draw at a time
     found = lower_bounds(vae, x, (3, 7, 50), np.random.default_rng(5))
@@ -209,4 +209,4 @@ class WithoutDivision(bounds._Blocks):
 def test_planted_error_in_the_blocks_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(bounds, "_Blocks", PLANTED[fault])
     with pytest.raises(AssertionError):
-        test_blocks_are_means_of_successive_draws(2_000_000, monkeypatch)
+        test_bound_of_k_draws_is_the_mean_over_blocks_of_k_draws(2_000_000, monkeypatch)

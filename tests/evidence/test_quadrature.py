@@ -45,7 +45,7 @@ def test_every_draw_from_the_exact_posterior_gives_log_px(latent):
         close(vae.elbo(x, vae.draw_noise(rng, len(x))), log_px, rel=1e-10)
     bounds = lower_bounds(vae, x, 50, rng)
     close(bounds.iw_bound, log_px, rel=1e-10)
-    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # closed-form KL: only exact in expectation
+    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # its KL is a closed form: exact only on average
 
 
 @pytest.mark.parametrize("latent", [1, 2])

@@ -70,7 +70,7 @@ def test_learners_folder_contains_no_line_of_a_solution():
                     assert line not in files, line
 
 
-def test_page_names_every_exercise_and_entries_that_prove_it():
+def test_page_lists_every_exercise_with_ledger_entries_that_prove_it():
     page = PAGES["minivae/exercises/README.md"]
     rows = re.findall(r"^\| (\d+) `(\w+)` \|.*\| (.*) \|$", page, re.MULTILINE)
     assert [(int(number), name) for number, name, _ in rows] == [(each.number, each.name) for each in every()]

@@ -13,10 +13,10 @@ from minivae.exercises.sentences import Given
 from minivae.exercises.variants import CONFUSIONS, variants
 
 SAME = {                                                    # function -> variants that are right, or that no call reaches
-    "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},                   # of `into`, both None
+    "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},                   # entries of `into`, both None
     "log_sum_exp": {"`1` in place of `0`", "`2` in place of `0`"},                       # -inf - top is -inf for any top
     "two_paths": {"`d_mu_kl` in place of `mu`"},                                         # only the shape of mu is used
-    "iw_loss_backward": {"`log_px_z` in place of `log_w`", "`kl` in place of `log_w`", "`1` in place of `0`"},     # shapes
+    "iw_loss_backward": {"`log_px_z` in place of `log_w`", "`kl` in place of `log_w`", "`1` in place of `0`"},  # shape
     "backward": {"`2` in place of `1`"},                                                 # reshape(L * B, -2) is the same
     "step": {"arguments 2 and 3 of `range` exchanged", "`1` in place of `0`", "`2` in place of `0`", "`start +` is missing",
              "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
@@ -66,7 +66,7 @@ def test_sentence_about_a_change_contains_only_names_of_the_learner(exercise):
             assert set(re.findall(r"[A-Za-z_]\w*", " ".join(said))) <= names and "..." not in "".join(said)
 
 
-def test_variant_of_a_renamed_line_is_an_error(monkeypatch):
+def test_confusion_about_a_line_that_does_not_exist_is_an_error(monkeypatch):
     piece = find("2").pieces()[0]
     monkeypatch.setattr("minivae.exercises.variants.CONFUSIONS", [("tanh_backward", {"no such line": ""}, "")])
     with pytest.raises(LookupError, match="change CONFUSIONS, too"):

@@ -78,7 +78,7 @@ def wait(browser):
 
 
 class Page(HTMLParser):
-    """All tags of a page with their attributes, and the text of its scripts."""
+    """All tags of a page with their attributes."""
 
     def __init__(self, text):
         super().__init__()

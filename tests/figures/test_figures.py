@@ -614,7 +614,7 @@ def test_hero_shows_map_and_manifold_in_the_same_orientation():
     left, right = drawn("hero")[0].axes
     assert left.get_xlabel() == "$z_1$" and right.get_xlabel().startswith("$z_1$")
     z = NormalDist().inv_cdf(0.5 / 16)
-    corners = vae.decode(np.array([[z, -z], [-z, -z], [z, z], [-z, z]]))    # top: left, right; bottom: same
+    corners = vae.decode(np.array([[z, -z], [-z, -z], [z, z], [-z, z]]))    # top left, top right, bottom left, bottom right
     np.testing.assert_allclose(tiles(right, 16)[[0, 15, -16, -1]], corners, rtol=1e-12)
     (box,) = [patch for patch in left.patches if isinstance(patch, Rectangle)]
     np.testing.assert_allclose(box.get_corners()[[0, 2]], [[z, z], [-z, -z]], rtol=1e-12)

@@ -21,7 +21,7 @@ def line(axes, label):
 
 
 def by_gid(axes, gid):
-    """Return the artist with this gid."""
+    """Return the artist with this gid, an id that the drawing code sets."""
     return next(artist for artist in axes.get_children() if artist.get_gid() == gid)
 
 

@@ -42,7 +42,7 @@ def close(actual, desired, *, rel, abs_=0.0):
 
 
 def complex_step(f, arrays, index):
-    """Return the gradient of the number f(*arrays) in arrays[index] as Im f(a + ih) / h, in which no digits cancel."""
+    """Return the gradient of the number f(*arrays) in arrays[index] as Im f(a + ih) / h; no digits cancel."""
     step = 1e-30
     return _entry_by_entry(arrays, index, lambda moved: f(*moved(step * 1j)).imag / step)
 
@@ -126,7 +126,7 @@ def gaussian_line(mu, sigma):
 
 
 def gaussian_density(x, mu, sigma):
-    """Return the textbook's density, written with sigma instead of log_var, as a reference."""
+    """Return the Gaussian density of the textbook, with sigma instead of log_var, as a reference."""
     return np.exp(-(((x - mu) / sigma) ** 2) / 2) / (sigma * np.sqrt(2 * np.pi))
 
 

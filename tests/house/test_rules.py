@@ -114,7 +114,7 @@ MAY_IMPORT = {
     "derivations": {"numpy", "minivae", "derivations"},
     "tests": {"numpy", "pytest", "hypothesis", *OURS},
 }
-DRAWS = ("figures", "test_figures")                         # names of files, or of their package
+DRAWS = ("figures", "test_figures")                         # names of files or packages that draw
 
 
 def foreign_imports(package, path, tree):

@@ -80,7 +80,7 @@ def run(room, files, *options):
 
 
 def met(room):
-    """Return process number and temporary directory of the test of each file that uses `meet`."""
+    """Return, for each file, the process number and the temporary directory of its test that uses `meet`."""
     return [path.read_text().split() for path in sorted(room.glob("met-*"))]
 
 

@@ -165,7 +165,7 @@ CALLERS = {                                                 # bug -> function na
 
 
 def changed_functions(bug):
-    """Return the names of the functions that an exhibit changes."""
+    """Yield the names of the functions that an exhibit changes."""
     for change in bug.changes:
         source = (SOURCE.parent / change.file).read_text(encoding="utf-8")
         line = source[: source.index(change.right)].count("\n") + 1
@@ -262,7 +262,7 @@ def test_museum_list_names_every_exhibit_and_layer(capsys):
 
 @pytest.fixture
 def trained_once(monkeypatch):
-    """Let the command use the same two trained models again if it is called with the same bug, seed and epochs."""
+    """Cache the two trained models of the command for each bug, seed and number of epochs."""
     exhibit = functools.cache(lambda name, *rest, real=tour.exhibit: real(find(name), *rest))
     monkeypatch.setattr(tour, "exhibit", lambda bug, *rest: exhibit(bug.name, *rest))
 
@@ -363,7 +363,7 @@ def cached_reports(found, monkeypatch):
     monkeypatch.setattr(tour, "noticed_of", by_changes.__getitem__)
 
 
-def test_blind_chooses_bugs_that_several_layers_notice(found, cached_reports):
+def test_option_blind_chooses_bugs_that_several_layers_notice(found, cached_reports):
     chosen = [tour.blind(seed).name for seed in range(40)]
     counts = [sum(map(bool, found[name].values())) for name in chosen]
     assert counts[0] >= 4 and min(counts) >= 2 and len(set(chosen)) > 10
@@ -375,7 +375,7 @@ def test_reports_about_one_bug_equal_its_row_of_the_matrix(found):
     assert tour.noticed_of(bug.changes) == found[bug.name]
 
 
-def test_blind_prints_hints_and_the_answer_on_request(capsys, found, cached_reports, trained_once):
+def test_option_blind_prints_hints_and_the_answer_on_request(capsys, found, cached_reports, trained_once):
     code, out, _ = printed(capsys, "--blind", "--seed", "4", "--hints", "2", "--epochs", "1")
     bug = tour.blind(4)
     assert code == 0 and "hint 2: loss" in out and "hint 3" not in out and bug.name not in out
@@ -385,7 +385,7 @@ def test_blind_prints_hints_and_the_answer_on_request(capsys, found, cached_repo
     assert tour.handed(4).changes == bug.changes
 
 
-def test_blind_prints_one_hint_at_a_time(capsys):
+def test_option_blind_prints_one_hint_at_a_time(capsys):
     bug, hints = bugs()[0], ["first", "second"]
     for said_, found_ in ((["", "nonsense", bug.name], True), (["", "", "", "r"], False), ([], False)):
         lines = iter(said_)

@@ -147,7 +147,7 @@ def test_gradient_of_a_convention_is_its_factor_times_the_canonical_gradient(c, 
 
 
 @given(conventions(), SEEDS)
-def test_printed_loss_can_be_read_in_nats(c, seed):
+def test_printed_loss_can_be_converted_to_nats(c, seed):
     vae, x, eps = problem(c, seed)
     for reading in readings(c):
         nats = loss_of(c, vae, x, eps) / reading.factor + reading.constant * c.features

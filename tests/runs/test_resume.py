@@ -385,7 +385,7 @@ def test_resume_refuses_options_that_are_fixed_by_the_run(uninterrupted, argumen
     assert message in capsys.readouterr().err and (uninterrupted / "model.npz").read_bytes() == before
 
 
-def test_resume_refuses_non_runs_missing_states_and_changed_data(tmp_path, uninterrupted, capsys):
+def test_resume_refuses_other_directories_missing_states_and_changed_data(tmp_path, uninterrupted, capsys):
     assert cli.main(["train", "--resume", str(tmp_path)]) == 2
     assert "RUN must be the directory of a run" in capsys.readouterr().err
     x = np.random.default_rng(0).random((30, 4))
