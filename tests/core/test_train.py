@@ -311,7 +311,7 @@ def test_every_mini_batch_of_binarized_data_is_a_fresh_draw(monkeypatch):
     assert len({np.sort(x, axis=0).tobytes() for x in batches}) == 3
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limits are those of glibc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the hint is for glibc only")
 def test_malloc_hint_reuses_freed_memory():
     """Fill and free arrays thirty times: with the hint, each page of memory causes one page fault instead of thirty."""
     code = (
