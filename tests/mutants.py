@@ -3,8 +3,8 @@
     python -m tests.mutants                        all bugs of the museum
     python -m tests.mutants exp-log-var -j 2       chosen bugs, two at a time
     python -m tests.mutants --core 100 --seed 0    100 random one-token mutants of the core
-    python -m tests.mutants --evidence 200         200 of the folders evidence and rosetta
-    python -m tests.mutants --doctor 60            60 of the folder doctor
+    python -m tests.mutants --evidence 200         200 random mutants of the folders evidence and rosetta
+    python -m tests.mutants --doctor 60            60 random mutants of the folder doctor
 
 Each mutant is a copy of the project in a temporary directory. The fast tests of the changed modules run there until one
 fails. Tests of the museum are left out, because they would fail for every change. The exit code is 1 if a mutant
@@ -31,7 +31,7 @@ from tests.helpers import one_token
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 200                                               # seconds for all tests of one mutant
 TREE = ("minivae", "derivations", "tests", "setup.cfg", "README.md")
-TESTS = {                                                   # module -> its tests, the fastest to fail first
+TESTS = {                                                   # module -> its tests; those that fail soonest come first
     "checks": ("core/test_input", "core/test_likelihood"),
     "divergences": ("core/test_gaussian", "core/test_gradients"),
     "ops": ("core/test_ops", "evidence/test_quadrature", "core/test_gradients", "core/test_vae"),
@@ -94,7 +94,7 @@ OVERWRITTEN = "equivalent: never read"
 CHUNKS = "equivalent: only the size of chunks"
 AT_THE_LIMIT = "equivalent: differs only at the limit itself, which is arbitrary"
 SHAPE = "equivalent: both have this shape"
-EQUIVALENT = {                                              # end of a mutant's name -> why it computes the same
+EQUIVALENT = {                                              # end of a mutant's name -> why its results are the same
     "1 -> 2  in  log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]": "equivalent: one more entry, never used",
     "- -> +  in  return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)": SECOND_OF_TWO,
     "False -> True  in  x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)": NO_COPY,
@@ -190,8 +190,8 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.mutants", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="bugs of the museum (default: all)")
     parser.add_argument("--core", type=int, metavar="N", help="N one-token mutants of the core instead")
-    parser.add_argument("--evidence", type=int, metavar="N", help="N of the folders evidence and rosetta instead")
-    parser.add_argument("--doctor", type=int, metavar="N", help="N of the folder doctor instead")
+    parser.add_argument("--evidence", type=int, metavar="N", help="N mutants of the folders evidence and rosetta instead")
+    parser.add_argument("--doctor", type=int, metavar="N", help="N mutants of the folder doctor instead")
     parser.add_argument("--seed", type=int, default=0, help="random seed of the sample (default: 0)")
     parser.add_argument("-j", type=int, default=1, metavar="N", help="mutants tested at the same time (default: 1)")
     options = parser.parse_args()

@@ -27,7 +27,7 @@ QUICK = ["train", "--epochs", "2", "--hidden", "8"]
 
 
 def minivae(*arguments, **environment):
-    """Run the command in a new process."""
+    """Run the minivae command in a new process; return the completed process."""
     command = [sys.executable, "-m", "minivae", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
 
@@ -53,7 +53,7 @@ def test_train_json_is_one_document_with_the_promised_keys(quick):
     assert json.loads((out / "results.json").read_text()) == document
 
 
-def test_every_file_train_names_exists_and_has_alt_text(quick):
+def test_every_file_listed_by_train_exists_and_has_alt_text(quick):
     out, document, _ = quick
     assert {Path(file["path"]).stem for file in document["files"]} >= {
         "loss_curves", "reconstructions", "latent_map", "manifold", "kl_per_dimension", "prior_samples", "hero"
@@ -70,7 +70,7 @@ def test_progress_goes_to_stderr_without_escape_codes(quick):
 
 
 def printed_report(out, document, capsys):
-    """Return the report that train prints for these results."""
+    """Print the report of train for these results; return the text."""
     results.report(argparse.Namespace(json=False, quiet=True), runs.read(out), document)
     return capsys.readouterr().out
 
@@ -128,7 +128,7 @@ def test_printed_train_command_makes_the_same_model(quick, tmp_path, monkeypatch
         "--autoencoder",
     ],
 )
-def test_every_train_option_is_kept_in_config_and_command(options, tmp_path, monkeypatch, capsys):
+def test_train_options_are_kept_in_the_printed_command(options, tmp_path, monkeypatch, capsys):
     drawn = options == "--latent 3 --binarize"
     if not drawn:
         end_quickly(monkeypatch)
@@ -150,7 +150,7 @@ def test_every_train_option_is_kept_in_config_and_command(options, tmp_path, mon
     assert "prior_samples" in names and "latent_map" not in names if drawn else not names
 
 
-def test_autoencoder_refuses_beta_and_prints_no_elbo(tmp_path, monkeypatch, capsys):
+def test_option_autoencoder_refuses_beta_and_prints_no_elbo(tmp_path, monkeypatch, capsys):
     measure_few(monkeypatch)
     out = tmp_path / "plain"
     assert cli.main([*QUICK, "--autoencoder", "--beta", "1", "--out", str(out)]) == 2
@@ -175,7 +175,7 @@ def test_autoencoder_refuses_beta_and_prints_no_elbo(tmp_path, monkeypatch, caps
         assert "history.csv is damaged" in capsys.readouterr().err
 
 
-def test_history_of_a_vae_without_elbo_is_refused(quick, tmp_path, capsys):
+def test_vae_history_without_elbo_is_refused(quick, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(quick[0], copy)
     names, *rows = csv.reader(io.StringIO((copy / "history.csv").read_text()))
@@ -312,7 +312,7 @@ def test_help_imports_neither_numpy_nor_matplotlib(arguments):
 
 
 def test_first_training_step_does_not_wait_for_matplotlib(tmp_path):
-    """Less than half a second of CPU time passes before the first step."""
+    """Check that less than half a second of CPU time passes before the first step."""
     code = (
         "import sys, time; from minivae.app import cli; from minivae.train import Training\n"
         "def first(training, rows):\n"
@@ -332,7 +332,7 @@ def test_importing_minivae_takes_at_most_30_ms_more_than_numpy():
 
 
 @pytest.mark.parametrize("words", [["sample", Path("no run"), "-n", 3], "sample 'no run' -n 3"], ids=["list", "text"])
-def test_main_takes_numbers_and_paths_and_a_whole_command_line(words, capsys):
+def test_main_accepts_a_list_with_numbers_and_paths_or_one_text(words, capsys):
     assert cli.main(words) == 2 and "a run; got 'no run'. Make one" in capsys.readouterr().err
 
 
@@ -343,7 +343,7 @@ def test_many_unknown_arguments_are_not_all_printed(capsys):
     assert cli.main(["data", "a", "b"]) == 2 and capsys.readouterr().err.endswith("unrecognized arguments: b\n")
 
 
-def test_one_blas_thread_is_used_unless_the_user_set_it(tmp_path):
+def test_one_blas_thread_is_used_unless_the_user_sets_a_number(tmp_path):
     code = "import os, sys; from minivae.app import cli; cli.use_one_thread(); print(os.environ.get('OPENBLAS_NUM_THREADS'))"
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     clean = {name: value for name, value in os.environ.items() if name not in names}
@@ -391,7 +391,7 @@ def test_closed_stderr_changes_no_exit_code(ends, code):
 
 
 def test_interrupt_during_an_import_exits_with_130(capsys, sigint_enabled):
-    """NumPy turns the interrupt into an ImportError of fifty lines."""
+    """Imitate NumPy, which turns an interrupt into an ImportError with a message of fifty lines."""
 
     def importing(options):
         try:
@@ -434,7 +434,7 @@ def test_binarize_applies_to_training_and_to_later_measurements(tmp_path, monkey
 
 @pytest.fixture
 def run_with_20_rows(tmp_path, monkeypatch, capsys):
-    """Train and measure on 20 held-out rows; return directory, results, and the rows that each figure command uses."""
+    """Train and measure on 20 held-out rows; return directory, results, and the number of rows in the figures."""
     shown = []
     for command in (train, results, evaluate):
         monkeypatch.setattr(command, "MEASURED", 20)
@@ -448,7 +448,7 @@ def test_train_measures_and_draws_the_same_held_out_rows(run_with_20_rows):
     assert [results["held_out"]] == shown == [20]
 
 
-def test_evaluate_gap_prints_the_elbo_log_px_and_gap_of_train(run_with_20_rows, capsys):
+def test_evaluate_gap_prints_the_same_elbo_log_px_and_gap_as_train(run_with_20_rows, capsys):
     run, results, _ = run_with_20_rows
     next_command = printed_report(run, results, capsys).splitlines()[-1].removeprefix("next   minivae ")
     assert cli.main([*shlex.split(next_command), "-q"]) == 0
@@ -456,17 +456,17 @@ def test_evaluate_gap_prints_the_elbo_log_px_and_gap_of_train(run_with_20_rows, 
     for label, key in {"ELBO": "elbo", "IW_1000": "iw_bound", "log p(x)": "log_px", "gap": "gap"}.items():
         assert page.split(f"\n  {label} ")[1].split()[0] == f"{results[key]:.3f}", label
     total = float(page.split("  their sum: ")[0].split()[-1])
-    assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # 6 standard errors; false alarm: 2e-9
+    assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # 6 standard errors: false alarm 2 in 10^9
 
 
-def test_runs_lists_the_models_and_skips_edited_runs(quick, tmp_path, capsys):
+def test_command_runs_lists_the_models_and_skips_edited_runs(quick, tmp_path, capsys):
     for name, model in (("whole", {}), ("older", {"objective": None}), ("edited", {"latent": "many"})):
         copy = shutil.copytree(quick[0], tmp_path / name)
         config = json.loads((copy / "config.json").read_text())
         config["model"] = {k: v for k, v in (config["model"] | model).items() if v is not None}
         (copy / "config.json").write_text(json.dumps(config))
     assert cli.main(["runs", str(tmp_path), "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)              # the config of "edited" does not match its model
+    rows = json.loads(capsys.readouterr().out)              # "edited" is skipped: its config does not match its model
     assert [(Path(row["run"]).name, row["latent"], row["likelihood"]) for row in rows] == [
         ("older", 2, "binomial"), ("whole", 2, "binomial"),
     ]  # fmt: skip
@@ -487,7 +487,7 @@ def test_module_and_console_script_are_the_same_command():
     assert "minivae = minivae.app.cli:main" in config
 
 
-def test_closed_stdout_pipe_exits_with_0_and_no_message(quick):
+def test_command_with_a_closed_stdout_pipe_exits_with_0_and_no_message(quick):
     out, _, _ = quick
     command = f"{shlex.quote(sys.executable)} -m minivae runs {shlex.quote(str(out))} --json | true"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
@@ -495,7 +495,7 @@ def test_closed_stdout_pipe_exits_with_0_and_no_message(quick):
 
 
 def shell(words, **environment):
-    """Run a command of either package in a shell, with redirections and buffers; return code, stdout, stderr."""
+    """Run a command of either package in a shell, with buffered output; return exit code, stdout and stderr."""
     line = f"{shlex.quote(sys.executable)} -m {words}"
     environment = {**os.environ, "PYTHONUNBUFFERED": "", **environment}
     done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment, timeout=120)
@@ -543,7 +543,7 @@ def test_characters_that_stdout_cannot_encode_are_escaped(quick, tmp_path):
 def test_plot_needs_no_results_and_replaces_figures_only_with_overwrite(quick, tmp_path, capsys):
     copy = shutil.copytree(quick[0], tmp_path / "copy")
     (copy / "results.json").write_text("{}")
-    for name in ("samples", "hero"):                        # `samples` is drawn by another command
+    for name in ("samples", "hero"):                        # samples.png belongs to another command
         (tmp_path / f"{name}.png").write_text("mine")
     words = ["plot", str(copy), "--out", str(tmp_path)]
     capsys.readouterr()

@@ -31,7 +31,7 @@ def measured():
 
 
 def write_run(path, **kind):
-    """Write a run of an untrained model."""
+    """Write a run of an untrained model; return its directory."""
     rng, mean = np.random.default_rng(0), data.digits().train_x.mean(axis=0)
     vae = VAE.init(rng, 64, **{"latent": 2, "hidden": (8,), "likelihood": Binomial(16), "data_mean": mean} | kind)
     runs.write(runs.Run(runs.create(path), CONFIG, [], Saved(vae)))
@@ -55,7 +55,7 @@ def printed(capsys, *arguments, code=0):
 # Numbers
 
 
-def test_table_goes_from_the_lowest_bound_to_log_px():
+def test_evaluate_table_is_sorted_from_the_lowest_bound_to_log_px():
     m = measured()
     assert [row.label for row in m.table] == ["ELBO", "IW_1", "IW_4", "IW_16", "IW_64", "AIS", "log p(x)"]
     assert evaluate.violations(m) == []
@@ -72,17 +72,17 @@ def test_errors_of_means_assume_independent_draws():
     assert m.exact.error == pytest.approx(m.parts.error.mean())
 
 
-def test_parts_of_the_gap_sum_to_it_and_agree_with_draws():
+def test_parts_of_the_gap_sum_to_the_gap_and_agree_with_draws():
     m = measured()
     document = evaluate.document_of(m, [])
     split = document["gap"]
     assert split["elbo"] + split["amortisation"] + split["approximation"] == pytest.approx(split["log_px"], abs=1e-9)
     assert split["amortisation"] >= 0 and split["approximation"] > -1e-6
-    assert abs(split["elbo"] - m.table[0].mean) < 6 * m.table[0].error          # false alarms: 2e-9
+    assert abs(split["elbo"] - m.table[0].mean) < 6 * m.table[0].error          # false alarm: 2 in 10^9
     assert document["rate"] == pytest.approx(document["mutual_information"] + document["marginal_kl"], rel=1e-12)
 
 
-def test_ais_and_gap_change_no_other_number():
+def test_options_ais_and_gap_change_no_other_number():
     vae, digits, _ = trained()
     less = evaluate.measure(vae, digits.test_x[:10], K, 0)
     for low, high in zip(less.table[:5], measured().table):
@@ -161,7 +161,7 @@ def test_evaluate_without_out_writes_nothing_and_gives_equal_numbers_for_equal_s
     assert sorted((path.name, path.stat().st_mtime_ns) for path in run.iterdir()) == before
 
 
-def test_planted_violation_is_named_and_exits_with_1(run, capsys, monkeypatch):
+def test_planted_violation_of_the_order_is_printed_and_exits_with_1(run, capsys, monkeypatch):
     def too_low(vae, x):
         exact = exact_log_px(vae, x)
         return exact._replace(log_px=exact.log_px - 100)
@@ -173,7 +173,7 @@ def test_planted_violation_is_named_and_exits_with_1(run, capsys, monkeypatch):
 
 
 def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypatch, capsys):
-    asked, found, test_x = [], measured(), data.digits().test_x          # the original function
+    asked, found, test_x = [], measured(), data.digits().test_x          # computed before `measure` is replaced
     monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(x) or found)
     for arguments in ([], ["--gap"], ["--rows", "7"], ["--ais"]):
         printed(capsys, run, *arguments)
@@ -270,12 +270,12 @@ def test_gap_figure_shows_both_parts_ending_at_log_px():
     assert approximation.get_width() == pytest.approx(parts.approximation.mean(), abs=1e-9)
     assert approximation.get_x() + approximation.get_width() == pytest.approx(parts.log_px.mean())
     heights = [bar.get_height() for bar in below.patches]
-    tops = np.add(heights[:10], heights[10:])               # bars of amortisation are stacked on those of approximation
+    tops = np.add(heights[:10], heights[10:])               # the bars of amortisation stand on the others
     assert tops == pytest.approx(np.sort(parts.log_px - parts.elbo)[::-1])
     assert f"amortisation {parts.amortisation.mean():.2f}" in alt
 
 
-def test_posterior_contours_are_ellipses_if_the_encoder_is_exact():
+def test_posterior_contours_are_ellipses_of_an_exact_encoder():
     vae, x = linear_model(5, 2)
     vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]     # orthogonal: no correlation
     vae = with_best_encoder(vae)
@@ -299,14 +299,14 @@ def test_posterior_is_drawn_finely_where_the_encoder_is_far_away():
     vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]
     vae = with_best_encoder(vae)
     mu, log_var = vae.encode(x[:1])
-    vae.layers("encoder")[0][1][:2] += 5                    # 500 standard deviations
+    vae.layers("encoder")[0][1][:2] += 5                    # about 500 standard deviations
     (axes,) = evidence.posteriors(vae, x[:1], gap(vae, x[:1]), n=1)[0].axes
     for path, mass in zip(axes.collections[-1].get_paths(), sorted(evidence.MASSES, reverse=True)):
         radius = np.hypot(*((path.vertices - mu) / np.exp(log_var / 2)).T)
         assert len(radius) > 20 and radius == pytest.approx(np.full(len(radius), (-2 * np.log(1 - mass)) ** 0.5), rel=0.1)
 
 
-def test_posteriors_figure_goes_from_smallest_to_largest_kl():
+def test_posteriors_figure_is_sorted_from_smallest_to_largest_kl():
     parts, (drawn, alt) = measured().parts, figure("posteriors")
     titles = [axes.get_title("left") for axes in drawn.axes if axes.get_title("left")]
     assert len(titles) == 6

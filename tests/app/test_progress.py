@@ -1,4 +1,4 @@
-"""Progress: one rewritten line on a terminal, few plain lines elsewhere, the right number of seconds left."""
+"""Progress is one rewritten line on a terminal, and a few plain lines elsewhere, with the seconds that are left."""
 
 import contextlib
 import io
@@ -51,7 +51,7 @@ def test_progress_is_one_line_no_wider_than_the_terminal(clock):
     assert len(stream.getvalue().strip().removeprefix("\x1b[K")) < 60
 
 
-def test_progress_rewrites_its_line_ten_times_a_second_at_most(clock):
+def test_progress_rewrites_its_line_about_ten_times_a_second(clock):
     text = run(Terminal(), clock, total=1000, seconds=0.001)
     assert 9 <= text.count("\r") <= 11 and "1000/1000" in text
 
@@ -61,7 +61,7 @@ def test_progress_prints_plain_lines_on_a_dumb_terminal(clock, monkeypatch):
     assert "\x1b" not in run(Terminal(), clock)
 
 
-def test_progress_prints_every_update_if_there_are_few(clock):
+def test_progress_prints_all_updates_if_they_are_few(clock):
     assert len(run(io.StringIO(), clock, total=3).splitlines()) == 3
 
 

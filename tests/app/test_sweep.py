@@ -40,13 +40,13 @@ def test_sweep_point_equals_a_separate_training():
         rng = np.random.default_rng(9)
         elbos = np.array([vae.elbo(digits.test_x, vae.draw_noise(rng, 355)).mean() for _ in range(DRAWS)])
         error = np.hypot(elbos.std() / DRAWS**0.5, point.distortion_se)
-        assert abs(elbos.mean() - point.elbo) < 6 * error   # false alarms: 2e-9
+        assert abs(elbos.mean() - point.elbo) < 6 * error   # false alarm: 2 in 10^9
         assert point.elbo == pytest.approx(-point.distortion - point.rate, abs=1e-9)
         assert sum(point.kls) == pytest.approx(point.rate, rel=1e-9) and len(point.kls) == setting.latent
         assert list(point.kls) == sorted(point.kls, reverse=True)
 
 
-def test_sweep_measures_collapse_and_a_perfect_model():
+def test_sweep_measures_collapse_and_the_absence_of_collapse():
     x = np.random.default_rng(0).normal(size=(50, 3))
     vae = VAE.init(np.random.default_rng(0), 3, 3, (), dtype=np.float64, likelihood=Gaussian(1.0))
     vae.params.flat[:] = 0
@@ -89,12 +89,12 @@ def test_stopped_sweep_yields_no_point_of_an_unfinished_training():
     assert [point.value for point in swept] == [1.0] and len(asked) == 15
 
 
-def test_stopped_sweep_still_yields_a_training_that_just_finished():
+def test_stopped_sweep_yields_the_training_that_has_just_finished():
     (point,) = points([Setting(1, Bernoulli())], epochs=1, hidden=(4,), batch=10**6, stop=lambda: True)
     assert point.value == 1
 
 
-def test_training_that_ends_with_infinite_moments_is_refused():
+def test_training_that_ends_with_infinite_adam_moments_is_refused():
     """Loss and parameters stay finite, but Adam's v is infinite, so the parameters no longer change."""
     with warnings.catch_warnings(action="error"), pytest.raises(Diverged, match="Adam's v is the first quantity"):
         points([Setting(1e-12, Gaussian(1e-12))], epochs=1, hidden=(4,))
@@ -113,7 +113,7 @@ def test_sweep_reports_no_spread_for_constant_data(x):
 # The command
 
 
-def test_sweep_json_is_one_document_that_can_be_repeated(tmp_path, capsys):
+def test_sweep_json_is_one_document_and_its_command_repeats_the_sweep(tmp_path, capsys):
     assert cli.main([*QUICK, "--beta", "0.25,1", "--latent", "3", "--out", str(tmp_path / "a"), "--json"]) == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
@@ -144,7 +144,7 @@ def test_sweep_table_shows_the_numbers_of_json(tmp_path, capsys):
 
 
 def signalled(monkeypatch, *numbers):
-    """Raise these signals one after the other in the first step of the second training."""
+    """Let the first step of the second training raise these signals, one after the other."""
     step, trainings = Training.step, []
 
     def stepping(training, rows):
@@ -198,7 +198,7 @@ def test_sweep_interrupted_while_drawing_keeps_all_points(tmp_path, capsys, monk
 
 @pytest.mark.parametrize("number, code, unbuffered", [(INT, 130, False), (TERM, 143, True)])
 def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, number, code, unbuffered):
-    """stdout and stderr share one pipe; the same Ctrl-C ends its reader."""
+    """Let stdout and stderr share one pipe, whose reader ends at the same Ctrl-C."""
     words = ["sweep", "--latent", "1,2,3", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path / "run")]
     stepping = (
         "import sys; from minivae.app import cli; from minivae.train import Training\n"
@@ -206,7 +206,7 @@ def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, num
         "def stepping(training, rows):\n"
         "    if training.epoch == 1 and training.done == 0:\n"
         "        seen.add(training.vae.latent)\n"
-        "        if len(seen) == 2: input()\n"              # wait for the signal
+        "        if len(seen) == 2: input()\n"              # wait until the signal is sent
         "    step(training, rows)\n"
         "Training.step = stepping\n"
         "sys.exit(cli.main(sys.argv[1:]))"
@@ -300,7 +300,7 @@ def test_sweep_without_several_values_sweeps_five_betas(tmp_path, capsys, fixed)
         ("--beta 1,2 --epochs 0", "epochs must be"),
     ],
 )
-def test_sweep_bad_input_prints_one_line_on_stderr(line, words, tmp_path, capsys):
+def test_bad_input_of_sweep_prints_one_line_on_stderr(line, words, tmp_path, capsys):
     assert cli.main([*QUICK[:1], "-q", *shlex.split(line), "--out", str(tmp_path / "run")]) == 2
     printed = capsys.readouterr()
     assert words in printed.err and printed.err.count("\n") == 1 and printed.out == ""

@@ -1,4 +1,4 @@
-"""Runs that are moved, commands that are printed for pasting, and commands inside threads and notebooks."""
+"""Moved runs are found, printed commands can be pasted, and commands work inside threads and notebooks."""
 
 import contextlib
 import json
@@ -46,14 +46,14 @@ def trained_in(room, data="d/x.npz", out="run"):
 
 
 def needs_data(run, *more):
-    """Return the exit codes of the commands that need data."""
+    """Run the three commands that need the data of a run; return their exit codes."""
     again = str(run.parent / f"of_{run.name}")
     evaluated = ["evaluate", str(run), "--k", "2", "--rows", "3", *more]
     words = ["plot", str(run), "--out", again, "--overwrite", *more], evaluated, [*TRAIN[:1], "--resume", str(run), *more]
     return [cli.main([*each, "-q"]) for each in words]
 
 
-def test_run_is_used_from_another_directory(tmp_path, monkeypatch, capsys):
+def test_run_can_be_used_from_another_directory(tmp_path, monkeypatch, capsys):
     run = trained_in(tmp_path / "home")
     monkeypatch.chdir(tmp_path)
     assert needs_data(run) == [0, 0, 0]
@@ -66,12 +66,12 @@ def test_run_and_data_moved_together_are_found(tmp_path, capsys):
     assert not (tmp_path / "home").exists() and run.name == "run"
 
 
-def test_run_moved_without_its_data_finds_them(tmp_path, capsys):
+def test_run_moved_without_its_data_finds_the_data(tmp_path, capsys):
     shutil.move(trained_in(tmp_path / "home"), tmp_path / "away")
     assert needs_data(tmp_path / "away") == [0, 0, 0]
 
 
-def test_moved_data_are_named_with_an_option_and_then_found(tmp_path, capsys):
+def test_moved_data_are_found_after_an_option_names_them(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     new = shutil.move(tmp_path / "home" / "d" / "x.npz", tmp_path / "y.npz")
     assert needs_data(run) == [2, 2, 2] and capsys.readouterr().err.count("add --data PATH") == 3
@@ -84,7 +84,7 @@ def test_moved_data_are_named_with_an_option_and_then_found(tmp_path, capsys):
     assert needs_data(run) == [0, 0, 0]                     # the resumed run stores the new path
 
 
-def test_other_kind_of_data_is_refused_with_the_settings_of_the_run(tmp_path, capsys):
+def test_refusal_of_another_kind_of_data_names_the_settings_of_the_run(tmp_path, capsys):
     table = tmp_path / "a.csv"
     table.write_text("kind,a\n" + "cat,1\ndog,0\n" * 20)
     train = ["train", "--data", str(table), "--label", "kind", "--epochs", "1", "--hidden", "4", "-q", "--no-explorer"]
@@ -102,7 +102,7 @@ def test_other_data_are_refused_by_their_fingerprint(tmp_path, capsys):
     assert needs_data(run, "--data", "digits") == [2, 2, 2]
 
 
-def test_changed_file_beside_the_run_does_not_hide_the_right_one(tmp_path, capsys):
+def test_changed_file_beside_the_run_does_not_hide_the_right_file(tmp_path, capsys):
     run = shutil.copytree(trained_in(tmp_path / "home"), tmp_path / "copy" / "run")
     (tmp_path / "copy" / "d").mkdir()
     np.savez(tmp_path / "copy" / "d" / "x.npz", x=pictures(seed=1))
@@ -128,7 +128,7 @@ def test_sample_needs_no_data(tmp_path, capsys):
     assert "its pixels are" in capsys.readouterr().err
 
 
-def test_older_run_without_places_and_shape_is_used(tmp_path, monkeypatch, capsys):
+def test_older_run_without_stored_data_places_and_image_shape_works(tmp_path, monkeypatch, capsys):
     run = trained_in(tmp_path / "home")
     config = runs.read(run).config
     del config["data_places"], config["image_shape"]
@@ -164,7 +164,7 @@ PARSER = cli.make_parser()
 
 
 def same(value, other):
-    """Return True for equal values; -x and ./-x are one path."""
+    """Return True for equal values; -x and ./-x are the same path."""
     return value == other or (isinstance(value, str) and value == f"./{other}" and other.startswith("-"))
 
 
@@ -177,7 +177,7 @@ def parsed(command):
 
 @MOST
 @given(PATHS, PATHS, PATHS, PATHS, st.sampled_from([None, (), (8, 4)]))
-def test_printed_train_command_is_parsed_back(data, label, delimiter, out, hidden):
+def test_printed_train_command_is_parsed_to_the_same_options(data, label, delimiter, out, hidden):
     given = Namespace(**cli.DEFAULTS | {"data": data, "label": label, "delimiter": delimiter, "out": Path(out), "epochs": 3})
     given = Namespace(**vars(given) | ({} if hidden is None else {"hidden": hidden}) | {"transpose": True, "resume": None})
     again = cli.completed(parsed(cli.command_again(given)))
@@ -189,7 +189,7 @@ def test_printed_train_command_is_parsed_back(data, label, delimiter, out, hidde
 
 @MOST
 @given(PATHS, PATHS, PATHS)
-def test_printed_evaluate_and_sweep_commands_are_parsed_back(run, data, out):
+def test_printed_evaluate_and_sweep_commands_are_parsed_to_the_same_options(run, data, out):
     common = {"out": Path(out), "seed": 1, "data": data}
     asked = Namespace(run=Path(run), k=(1, 10), ais=True, exact=False, gap=True, rows=7, **common)
     again = parsed(evaluate.command_again(asked))
@@ -203,13 +203,13 @@ def test_printed_evaluate_and_sweep_commands_are_parsed_back(run, data, out):
 
 @MOST
 @given(PATHS)
-def test_printed_paths_and_resume_commands_are_parsed_back(path):
+def test_printed_paths_and_resume_commands_are_parsed_to_the_same_paths(path):
     assert parsed(typed.line(["minivae", "train", *typed.option("resume", Path(path))])).resume == Path(path)
     for words in (f"minivae evaluate {typed.pasted(Path(path))} --gap", f"minivae sample {quoted(Path(path))}"):
         assert parsed(words).run == Path(path)
 
 
-def test_commands_printed_for_names_with_a_dash_run(tmp_path, monkeypatch, capsys):
+def test_printed_commands_run_for_names_with_a_dash(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("-x y.csv").write_text("-k,a,b\n" + "".join(f"{'cat' if i % 2 else 'dog'},{i % 2},0.5\n" for i in range(20)))
     assert cli.main([*TRAIN, "--data=-x y.csv", "--label=-k", "--out=-run"]) == 0
@@ -227,7 +227,7 @@ def test_one_held_out_data_point_is_written_in_the_singular():
     assert results.table(dict.fromkeys(RESULTS) | {"held_out": 1, "iw_k": 10})[0].startswith("1 held-out data point;")
 
 
-def test_column_with_the_name_of_two_dashes_is_a_label(tmp_path, capsys):
+def test_column_named_two_dashes_can_be_the_label(tmp_path, capsys):
     path = tmp_path / "x.csv"
     path.write_text("a,--\n" + "0.5,1\n0,0\n" * 9)
     assert cli.main(["data", str(path), "--label=--", "--out", str(tmp_path / "sheet")]) == 0
@@ -248,7 +248,7 @@ class Cell:
         return len(text)
 
 
-def test_commands_in_a_thread_return_their_codes(tmp_path, monkeypatch):
+def test_commands_in_a_thread_return_their_exit_codes(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", pictures())
     path, codes = str(tmp_path / "x.npy"), []
     cell, errors = Cell(), Cell()
@@ -285,7 +285,7 @@ def test_notebook_keeps_its_backend_after_a_command(tmp_path):
         assert (tmp_path / backend / "data.png").exists()
 
 
-def test_config_names_both_places_of_the_data(tmp_path):
+def test_config_stores_the_relative_and_absolute_path_of_the_data(tmp_path):
     run = trained_in(tmp_path / "home")
     stored = json.loads((run / "config.json").read_text())
     assert stored["data"] == "d/x.npz" and stored["image_shape"] == [8, 8]

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.crashes [--times 100] [--seed 0]         (about ten minutes for a hundred)
 
-The command saves its state after every step. `kill -9` ends it at a random moment between its start and its figures.
+The command saves its state after every step. `kill -9` ends it at a random moment before it draws its figures.
 A saved state must load, and training from it must end like the uninterrupted run: parameters, moments, random state
 and history, to the last bit. Then the command resumes the run and is killed again. When all steps are done, the command
 may finish; its measurements must equal those of the uninterrupted run.
@@ -53,7 +53,7 @@ class Crashes:
         whole, began = place / "whole", time.time()
         subprocess.run(command(*BEGIN, "--out", str(whole)), check=True, stdout=subprocess.DEVNULL)
         self.seconds = 1.3 * ((whole / "model.npz").stat().st_mtime - began)    # from the start until figures are drawn
-        self.trained = False                                # all steps are done
+        self.trained = False                                # True if all steps are done
         self.end, self.measured = end_of(whole), measured(whole)
 
     def crash(self) -> None:
@@ -72,7 +72,7 @@ class Crashes:
         self.check(process.returncode == 0)
 
     def check(self, ended: bool) -> None:
-        """Count the outcome, and compare the files with the expected ones."""
+        """Count the outcome, and compare the files with the expected results."""
         self.count["half-written files"] += len(list(self.path.glob(".*"))) if self.path.exists() else 0
         if ended:
             self.count["finished"] += 1

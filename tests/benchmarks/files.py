@@ -1,10 +1,9 @@
-"""Time and memory of training on files as people have them: Fashion-MNIST, Kaggle's csv, Keras' npz, a table with text.
+"""Time and memory of training on common kinds of files: Fashion-MNIST, Kaggle's csv, Keras' npz, a table with text.
 
     python -m tests.benchmarks.files DIR [--epochs N] [--rows N] [--out DIR] [--only NAME ...] [--json]
 
-DIR has the directories mnist and fashion_mnist with the IDX files of both sets. The other files are made from them, into
---out, before the time is taken. Every kind is trained by a process of its own, by `minivae train` with all its figures,
-which are in --out afterwards.
+DIR has the directories mnist and fashion_mnist with the IDX files of both sets. The other files are made from them in
+--out, before the timing. A separate process runs `minivae train` on each kind; its run and figures are in --out afterwards.
 
 Kinds:
     idx      Fashion-MNIST as it is published

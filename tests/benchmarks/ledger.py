@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.ledger [--rounds 5] [--threads 1] [--json FILE]         (about five minutes)
 
-Every number is a median over rounds. Imports are not timed. Growth is the slope of a straight line fitted to
-log(seconds) over log(draws), from 1,000 draws on, where the draws take most of the time; a slope of 1 is linear. The
-cost of 1,000 more draws is the slope between neighbouring rows, so costs that do not depend on the draws cancel.
+Every number is a median over rounds; from 10,000 draws on, one round is measured. Imports are not timed. Growth is the
+slope of a straight line fitted to log(seconds) over log(draws), from 1,000 draws on, where the draws take most of the
+time; a slope of 1 is linear. The cost of 1,000 more draws is the slope between neighbouring rows, so costs that do not
+depend on the draws cancel.
 """
 
 import argparse

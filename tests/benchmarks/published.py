@@ -1,9 +1,9 @@
-"""Reproduce published results on MNIST with the same training and measurement, and report the part that was done.
+"""Reproduce published results on MNIST with the same training and measurement, and report how many epochs were done.
 
     python -m tests.benchmarks.published NAME ... --data DIR [--epochs N] [--k 5000] [--rows N] [--out DIR]
                                            [--threads N] [--processes N]
 
-DIR holds the four files of MNIST. Names:
+The --data directory has the four files of MNIST. Names:
     vae, iwae-5, iwae-50    Burda, Grosse and Salakhutdinov (2016), one stochastic layer: 784-200-200-50, tanh, Adam
                             (epsilon 1e-4), mini-batches of 20, each binarized anew, and eight stages i = 0, ..., 7 of 3^i
                             epochs at a learning rate of 0.001 10^(-i/7). Measured: -log p(x) of the test set by
@@ -13,9 +13,9 @@ DIR holds the four files of MNIST. Names:
                             the test set, one draw per image. The example prints about 105.5. Grey fractions are not
                             binary data, so this number is a score and not a likelihood.
 
-Training uses --threads (default 1, because these matrix products are small); measuring uses --processes, each with that
-many threads. The test images are binarized once, with a fixed seed. `--epochs N` stops after N epochs of the full
-schedule. `--rows N` measures N evenly spaced test images. The state is saved in --out (default: published-out) after
+Training uses --threads (default 1, because these matrix products are small); measuring uses --processes, each with
+--threads threads. The test images are binarized once, with a fixed seed. `--epochs N` stops after N epochs of the full
+schedule. `--rows N` measures at most N evenly spaced test images. The state is saved in --out (default: published-out) after
 every epoch, and a stopped command continues from there. Every result is appended to results.jsonl in --out, with its
 setting and commit.
 """
@@ -96,7 +96,7 @@ def draw_as_torch(vae, rng) -> None:
 
 
 def train_or_resume(name: str, data, epochs: int, out: Path) -> tuple:
-    """Start or resume the training, finish it, and return it with the seconds of all its epochs."""
+    """Start or resume a training and finish it; return the training and the seconds of all its epochs."""
     from minivae.app.progress import Progress
     from minivae.runs import checkpoint
 
@@ -130,7 +130,7 @@ def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
 
     parts = np.array_split(x, max(1, len(x) // 100))
     progress, bounds, errors = Progress(len(parts)), [], []
-    with ProcessPoolExecutor(processes) as pool:            # only matrix products use threads
+    with ProcessPoolExecutor(processes) as pool:            # processes, because only matrix products use threads
         for found in pool.map(bounds_of, repeat(vae), parts, repeat(k), range(len(parts))):
             bounds.append(found.iw_bound)
             errors.append(found.iw_bound_se)
@@ -150,7 +150,7 @@ def bounds_of(vae, x, k: int, seed: int):
 
 
 def run(name: str, options: argparse.Namespace) -> dict:
-    """Train, measure, and append the result to the file."""
+    """Train, measure, and append the result to results.jsonl; return the result."""
     from minivae import data
     from minivae.train import evaluate
 
@@ -160,7 +160,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
     dataset = whole.binarized() if setting.binarize else whole
     training, seconds = train_or_resume(name, dataset, epochs, options.out)
     done = {"setting": name, **setting._asdict(), "epochs_done": training.epoch - 1, "seconds": round(seconds, 1)}
-    done["MiB"] = round(peak_so_far())                      # of training; measuring may use other processes
+    done["MiB"] = round(peak_so_far())                      # peak of training; measuring may use other processes
     test_x = dataset.few(options.rows or len(dataset.test_x)).test_x
     began = time.perf_counter()
     if setting.binarize:
@@ -187,7 +187,7 @@ def commit() -> str:
 
 
 def table(rows: list[dict]) -> str:
-    """Return a table: setting, epochs done, time, memory, test images, measured and published result."""
+    """Return a text with a row for each result: setting, epochs, time, memory, test images, measured, published."""
     lines = [f"{'setting':10}{'epochs':>14}{'minutes':>9}{'MiB':>6}{'test data':>11}{'measured':>18}{'published':>11}"]
     for row in rows:
         error = "" if row["error"] is None else f" +- {row['error']:.3f}"

@@ -19,7 +19,7 @@ Columns of a table:
 
 Below each table: p of a straight line fitted to log value over log n by least squares, the range of the fit, and the
 theory. The range begins where constant costs (function calls, Adam, layers that do not grow) are less than half of the
-total; the rest of them makes p a little smaller. If constant costs always matter, the first row is subtracted from all
+total; what is left of them makes p a little smaller. If constant costs always matter, the first row is subtracted from all
 rows, and theory and exponents are those of value(n) - value(first) over n - first.
 
 The exit code is 1 if a fitted exponent is above its bound. A bound allows for noise and for arrays that no longer fit
@@ -176,7 +176,7 @@ TABLES = {
         f"lower_bounds of {EVIDENCE_ROWS} data", "k", (10, 30, 100, 300, 1000, 3000, 10000), evidence_costs,
         {"s": Growth("linear, p = 1: every draw passes through the decoder", 300),
          "MiB": Growth("constant, p = 0: draws are processed in chunks, which are full from about 25 draws on; storing\n"
-                       "one float64 per draw and datum would give p = 0.02, one per coordinate of z p > 0.2", 100, 0.01)},
+                       "a float64 for each draw and datum gives p = 0.02; for each coordinate of z, p > 0.2", 100, 0.01)},
         rounds=3,
     ),
     "ledger": Table(

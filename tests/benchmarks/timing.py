@@ -19,16 +19,16 @@ class Contender(Protocol):
         """Return to the initial state."""
 
     def steps(self, count: int) -> None:
-        """Do this number of steps; return when the last is done."""
+        """Do this number of steps; return when the last step is done."""
 
 
 def run_with_threads(module: str, threads: int, cores: int | None = None) -> int | None:
     """Run `module` with the same arguments in a process limited to this many threads; return its exit code.
 
-    The process is also limited to as many cores, or to `cores` of them if it starts more processes.
+    The process is also limited to as many cores as threads, or to `cores` cores if it starts more processes.
 
-    Returns None in that process itself. A new process is needed because NumPy reads the thread variables when it
-    is imported. XLA ignores these variables; the limit on cores applies to it, where the system supports one.
+    In the limited process, the function returns None. A new process is needed because NumPy reads the thread variables
+    when it is imported. XLA ignores these variables; the limit on cores applies to it, where the system supports one.
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-(cores or threads) :])

@@ -2,12 +2,12 @@
 
     python -m tests.benchmarks.training [--threads N] [--rounds N] [--seconds S] [--only NAME ...] [--json]
 
-A step is: draw noise, forward, backward, Adam. Bernoulli likelihood, analytic KL, float32, the batch already
-in memory. Nothing else is timed. Before the timing, every contender must return the loss and gradient of minivae
-for the same parameters and noise, to 1e-4 (float32 sums depend on their order). A contender with other values is not
-timed, and the exit code is 1.
+A step is: draw noise, forward, backward, Adam. Nothing else is timed. The model has a Bernoulli likelihood, an analytic
+KL and float32 numbers, and the batch is already in memory. Before the timing, every contender must return the loss and
+gradient of minivae for the same parameters and noise, to 1e-4 (float32 sums depend on their order). A contender with
+other values is not timed, and the exit code is 1.
 
-Contenders (the table also names those that are not installed):
+Contenders (those that are not installed are listed before the tables):
     roofline        the matrix products alone, `np.matmul(..., out=)` into existing arrays, with NumPy's BLAS;
                     peers use other BLAS libraries, which may be faster
     roofline+adam   roofline and minivae's Adam update: a lower limit for a step in NumPy
@@ -60,7 +60,7 @@ SIZES = (
 
 
 class Roofline:
-    """Matrix products alone: every layer forward, dW of every layer, dX of every layer but the first."""
+    """Matrix products alone: every layer forward, dW of every layer, dX of every layer except the first."""
 
     name = "roofline"
 

@@ -10,7 +10,7 @@ Wall clock includes the time in which other programs use the cores; CPU (user an
 A command whose median of the wall clock is above its target is reported on stderr, and the exit code is 1.
 
 "Where": CPU seconds of one more run, in which the functions in `parts` are timed. "imports" is the import of the modules
-named there, with NumPy and, for figures, matplotlib; "rest" is everything else, such as the start of Python.
+of these functions, with NumPy and, for figures, matplotlib; "rest" is everything else, such as the start of Python.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def timed(command: str, folder: Path, checkout: Path = ROOT) -> Seconds:
 
 
 def run_timed(words: list[str], command: str, folder: Path, checkout: Path) -> Seconds:
-    """Run a process in a folder that also keeps the compiled modules; `command` is its name in the error message."""
+    """Run a process in `folder`, which also keeps compiled modules; return its time. `command`: its name in an error."""
     folder.mkdir(exist_ok=True)
     settings = {"PYTHONPATH": str(checkout), "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -119,7 +119,7 @@ def run_in_parts(command: str, parts: dict[str, Sequence[str]]) -> None:
     """Run a command in this process, with a clock of CPU time around every function in `parts`; write parts.json."""
     program, *words = shlex.split(command)
     seconds, start = dict.fromkeys(["imports", *parts], 0.0), time.process_time()
-    importlib.import_module("minivae.app.cli").use_one_thread()                 # later would be too late: before NumPy
+    importlib.import_module("minivae.app.cli").use_one_thread()                 # must run before NumPy is imported
     main = importlib.import_module(f"{program}.app.cli").main
     functions = [(part, *name.rpartition(".")[::2]) for part, names in parts.items() for name in names]
     modules = [importlib.import_module(module) for _, module, _ in functions]
@@ -128,7 +128,7 @@ def run_in_parts(command: str, parts: dict[str, Sequence[str]]) -> None:
         setattr(module, name, clocked(getattr(module, name), seconds, part))
     try:
         main(words)
-    except SystemExit as end:                               # argparse ends --help like this
+    except SystemExit as end:                               # raised by argparse after --help
         if end.code:
             raise
     Path("parts.json").write_text(json.dumps(seconds), encoding="utf-8")
@@ -162,7 +162,7 @@ def measure(waits: Sequence[Wait], checkouts: Sequence[Path], rounds: int, folde
 
 
 def row(command: str, target: float, taken: list[Seconds], parts: dict[str, float]) -> str:
-    """Return a line of the table: target, median and quartiles of both times, and the parts of at least 5 %, in order."""
+    """Return a line of the table: target, median and quartiles of both times, and parts of at least 5 %, largest first."""
     where = sorted((item for item in parts.items() if item[1] >= 0.05 * sum(parts.values())), key=lambda item: -item[1])
     columns = [f"`{command}`", f"{target:g}", *(spread(list(values)) for values in zip(*taken))]
     return f"| {' | '.join([*columns, ', '.join(f'{name} {value:.2f}' for name, value in where)])} |"

@@ -40,7 +40,7 @@ SETTINGS = [
     {"b2": 0.0},
     {"b1": 0.5, "b2": 0.9, "lr": 2.0},
     {"b1": 0.99, "b2": 0.9999},
-    {"tiny": 1e-2},                                         # large enough to show where it is added
+    {"tiny": 1e-2},                                         # so large that its place in the formula matters
     {"tiny": 1.0, "b2": 0.9},
 ]
 
@@ -57,7 +57,7 @@ def test_adam_equals_the_textbook_update_for_sixty_steps(settings, scale):
 
 
 def test_resetting_tiny_moments_changes_no_step():
-    """Units follow the textbook's path through many resets, although the gradient of some of them becomes 0."""
+    """Parameters equal those of the textbook after 20 resets, although the gradient of half of them becomes 0."""
     start = np.random.default_rng(1).normal(size=8)
     gradients = random_gradients(8, steps=20 * RESET)
     for gradient in gradients[5:]:
@@ -96,7 +96,7 @@ def test_first_adam_step_is_minus_lr_times_the_gradient_sign():
     close(params.flat, [-0.01, 0.01, -0.01], rel=1e-14)
 
 
-def test_adam_with_zero_gradient_changes_no_parameter():
+def test_adam_does_not_change_a_parameter_with_zero_gradient():
     params = vector(np.array([1.0, 2.0]))
     optimiser = Adam(params)
     for _ in range(3):

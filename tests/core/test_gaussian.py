@@ -148,7 +148,7 @@ def test_kl_near_the_prior_is_accurate_and_never_negative(mu, log_var):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_kl_of_a_million_near_priors_is_never_negative(dtype):
+def test_kl_of_a_million_gaussians_near_the_prior_is_never_negative(dtype):
     rng = np.random.default_rng(2)
     mu, log_var = (rng.normal(size=(2, 10**6)) * 10.0 ** rng.uniform(-12, 0, 10**6)).astype(dtype)
     for kl in (kl_standard_normal(0 * mu, log_var), kl_diagonal(mu, log_var, mu, 0 * log_var)):
@@ -189,7 +189,7 @@ def test_full_kl_and_entropy_equal_their_definitions(size):
 
 
 def test_full_kl_equals_the_integral_over_the_plane():
-    """A grid sum of the definition, without any change of variables."""
+    """Compute the definition as a sum over a grid, without a change of variables."""
     mu_q, cov_q = np.array([0.3, -0.2]), np.array([[1.0, 0.6], [0.6, 0.8]])
     mu_p, cov_p = np.array([-0.5, 0.1]), np.array([[0.9, -0.3], [-0.3, 1.4]])
     line, spacing = gaussian_line(0.0, 1.0)
@@ -272,8 +272,8 @@ def test_covariance_symmetric_up_to_rounding_is_accepted(dtype):
         cov = (cov + cov.T) / 2
         for each in (np.linalg.inv(cov), turn @ cov @ turn.T):
             assert np.isfinite(entropy_full(each))
-    hardly = np.array([[1, 0], [1e-3, 1]], dtype)
-    refused(lambda: entropy_full(hardly), "cov", "symmetric", "one that is not", "(cov + cov.T) / 2")
+    asymmetric = np.array([[1, 0], [1e-3, 1]], dtype)
+    refused(lambda: entropy_full(asymmetric), "cov", "symmetric", "one that is not", "(cov + cov.T) / 2")
     np.testing.assert_array_equal(entropy_full(np.eye(3, dtype=np.uint8)), entropy_full(np.eye(3)))
 
 
@@ -291,7 +291,7 @@ def test_covariances_of_different_sizes_are_refused():
     refused(lambda: kl_full(np.zeros(2), np.eye(2), np.zeros((4, 2)), np.tile(np.eye(2), (4, 1, 1))), *words)
 
 
-def test_noise_shared_by_all_data_gives_draws_and_gradients_of_its_copies():
+def test_noise_shared_by_all_data_acts_like_a_copy_for_each_datum():
     rng = np.random.default_rng(0)
     eps, d_z = rng.normal(size=(4, 1, 2)), rng.normal(size=(4, 3, 2))
     copies = eps.repeat(3, axis=1)

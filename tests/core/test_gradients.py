@@ -31,13 +31,13 @@ class Case(NamedTuple):
 
     forward: Callable                                       # (*inputs) -> output
     backward: Callable                                      # (d_out, *inputs) -> gradients in inputs `wrt`
-    inputs: str                                             # "BI I .": one word per input, one letter per axis
+    inputs: str                                             # "BI I .": a word for each input, a letter for each axis
     wrt: tuple[int, ...]
     fit: Callable = lambda *inputs: inputs                  # standard normal draws -> legal inputs
 
 
 def halved(*inputs):
-    """Return inputs so small that no tanh saturates; a saturated 1 - h^2 has no digits to compare."""
+    """Return inputs so small that no tanh saturates; where tanh saturates, 1 - h^2 has no exact digits left."""
     return [a / 2 for a in inputs]
 
 
@@ -47,7 +47,7 @@ def half_integers(a):
 
 
 def whole_with_odd_biases(*inputs):
-    """Return whole x and weights, and biases that are odd multiples of 1/2, then of 1/4, then of 1/8.
+    """Return whole numbers as x and weights, and biases that are odd multiples of 1/2, then of 1/4, then of 1/8.
 
     The first ReLU gets odd multiples of 1/2, the second one gets odd multiples of 1/4: both are far from the kink.
     """
@@ -92,7 +92,7 @@ def mlp_case(activation, wrt_x):
 
 
 def log_prob_case(kind, fit=lambda *inputs: inputs):
-    """Return the case of a likelihood's methods, in the decoder's output and in the likelihood's parameters."""
+    """Return the case of a likelihood's methods, with gradients in the decoder's output and in log_sigma, if any."""
     scales = len(kind.scale)
     inputs = "BD LBD" + " ." * scales
     return Case(kind.log_prob, kind.log_prob_backward, inputs, tuple(range(1, 2 + scales)), fit)
@@ -106,7 +106,7 @@ def loss_case(loss, loss_backward, inputs, beta):
 def whole_model_case(**settings):
     """Return the case of a whole model as a function of its P parameters; test_vae.py checks more settings."""
     vae, x, eps = random_problem(1, samples=2, features=3, **settings)
-    models = {}                                             # one per dtype, cached: making one takes longer than running it
+    models = {}                                             # dtype -> model: making one takes longer than its run
 
     def at(flat):
         if flat.dtype not in models:
@@ -179,7 +179,7 @@ TABLE = {
         objective.kl_analytic, lambda *inputs: objective.kl_analytic_backward(*inputs)[1:], "LBJ BJ BJ", (1, 2)
     ),
     "objective.kl_sampled_backward": Case(objective.kl_sampled, objective.kl_sampled_backward, "LBJ BJ BJ", (0, 1, 2)),
-    "objective.kl_path_backward": Case(                 # only through z
+    "objective.kl_path_backward": Case(                 # only the gradient in z is not 0
         objective.kl_sampled, lambda *inputs: objective.kl_path_backward(*inputs)[:1], "LBJ BJ BJ", (0,)
     ),
     "objective.elbo_loss_backward: analytic": loss_case(objective.elbo_loss, objective.elbo_loss_backward, "LB B", 0.5),
@@ -209,14 +209,14 @@ def draw_once(case, rng, sizes):
 
 
 def number(case, d_out):
-    """Return the function <d_out, forward(inputs)>; backward(d_out, *inputs) must be its gradient."""
+    """Return the function sum(d_out * forward(*inputs)); backward(d_out, *inputs) must be its gradient."""
     return lambda *inputs: (d_out * case.forward(*inputs)).sum()
 
 
 def resolvable(case, inputs, d_out, slopes):
     """Return True if the error of a central difference is well below its tolerance for every input.
 
-    The terms of `number` are rounded to 1e-16 of their size, and the step divides that by 1e-5: 1e-11 of the terms.
+    The terms of `number` are rounded to 1e-16 of their size; division by the step, 1e-5, makes this 1e-11 of the terms.
     The difference also ignores the third derivative: an error of about 1e-10 of the terms. If a slope is at least
     1/100 of the terms, both errors are at most 1e-8 of the slope; 1e-7 is allowed.
     """
@@ -262,7 +262,7 @@ def test_gradient_table_has_a_row_for_every_backward_in_the_source():
 
 
 DIFFERENT = dict(zip("LBDIHJO", range(2, 9))) | {"P": 49}
-MAY_BE_ONE = {                                              # input -> axes that may have length one, by its docstring
+MAY_BE_ONE = {                                              # backward -> {input: axes of length one that it accepts}
     "gaussian.reparameterize_backward": {2: "B"},
     "likelihood.bernoulli_log_prob_backward": {1: "B"},
     "likelihood.binomial_log_prob_backward": {1: "B"},
@@ -278,7 +278,7 @@ COMBINES_NOTHING = {"objective.elbo_loss_backward: analytic", "objective.elbo_lo
 def with_an_axis_of_one(arrays):
     """Cut one axis of one array to length one, for every axis that another array has too.
 
-    Yield the place of the array, the letter of the axis in DIFFERENT, and a copy of all arrays with this change.
+    Yield the index of the array, the letter of the axis in DIFFERENT, and a list of all arrays with this change.
     """
     letters = {size: letter for letter, size in DIFFERENT.items()}
     for i, array in enumerate(arrays):
@@ -334,7 +334,7 @@ def test_gradient_smaller_than_rounding_errors_is_reported_as_not_resolvable():
 
 @pytest.mark.parametrize("name", ["ops.relu_backward", "ops.mlp_backward: relu"])
 def test_no_central_difference_crosses_the_kink_of_a_relu(name, monkeypatch):
-    """Both ends of every difference lie on the same side of the kink, at least 1/8 away from it."""
+    """Check that both ends of every difference lie on the same side of the kink, more than 1/8 away from it."""
     case, fed, relu = TABLE[name], [], ops.relu
 
     def spy(a):
@@ -380,7 +380,7 @@ PLANTS = {
 @pytest.mark.parametrize("name", TABLE)
 def test_planted_error_in_any_backward_is_noticed(name, oracle):
     case = TABLE[name]
-    inputs, d_out = draw(case, 3, SQUARE)                   # so that every transpose is legal
+    inputs, d_out = draw(case, 3, SQUARE)                   # square, so that a transpose has the same shape
     right = list(case.backward(d_out, *inputs))
     check(case, inputs, d_out, right, oracle)
     for index, gradient in zip(case.wrt, right):

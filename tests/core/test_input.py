@@ -83,7 +83,7 @@ def test_bad_data_are_refused_by_every_public_method(likelihood, method, bad, ru
 )
 def test_data_of_another_likelihood_are_refused(method, likelihood, value, rule, got, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
-    assert {0, 1} == set(np.delete(coins().ravel(), 7))     # the spoilt number is then the minimum or maximum
+    assert {0, 1} == set(np.delete(coins().ravel(), 7))     # 0 and 1 remain when one number is replaced
     for dtype in (np.float64, np.float32) if value % 1 else (np.float64, np.float32, np.int16):
         bad = spoilt(value).astype(dtype)
         refused(lambda bad=bad: METHODS[method](vae, bad), "x", rule, got, remedy)
@@ -311,7 +311,7 @@ def test_optimal_sigma_of_a_perfect_fit_is_refused():
     refused(lambda: vae.loss(np.zeros((2, 4)), np.zeros((1, 2, 2))), "sigma", "above zero", "0", "Give sigma a number")
 
 
-def test_params_none_and_sets_of_widths_are_refused():
+def test_missing_params_and_a_set_of_widths_are_refused():
     refused(lambda: VAE(params=None), "params", "a Params", "NoneType", "VAE.init")
     refused(lambda: VAE(Params({"a": (2,)}, np.zeros(2))), "params", "an encoder and a decoder", "['a']", "VAE.init")
     refused(lambda: VAE.init(np.random.default_rng(0), 4, hidden={4, 3}), "hidden", "a tuple", "{3, 4}", "hidden=(128,)")

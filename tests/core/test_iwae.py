@@ -127,7 +127,7 @@ def test_path_gradient_has_the_same_mean_as_the_full_gradient(likelihood, beta):
 
 
 def at_its_posterior(estimator):
-    """Return a linear model whose encoder is the exact posterior of x = z w + b + s eps, J = 1, and data."""
+    """Return a linear model x = z w + b + s eps (J = 1) whose encoder is the exact posterior, and data."""
     vae, x, _ = random_problem(5, Gaussian(0.8), rows=3, latent=1, hidden=(), estimator=estimator)
     ((w, b),), s2 = vae.layers("decoder"), 0.64
     variance = 1 / (1 + (w**2).sum() / s2)

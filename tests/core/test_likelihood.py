@@ -52,7 +52,7 @@ def test_bernoulli_probability_is_a_product_over_pixels_and_sums_to_one():
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 16, 255])
-def test_binomial_probability_equals_coin_tosses_and_sums_to_one(n):
+def test_binomial_probability_equals_that_of_coin_tosses_and_sums_to_one(n):
     x = every_x(n, 1)
     for logit, p in zip(LOGITS.ravel(), probabilities(LOGITS).ravel()):
         expected = np.array([math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)])
@@ -133,7 +133,7 @@ def test_shared_output_allocates_no_array_of_draws_by_data_by_features(likelihoo
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 100 * 100 * 50                            # bytes; the array would have as many numbers
+    assert peak < 100 * 100 * 50                            # bytes; the array has this many numbers
 
 
 @every_likelihood
@@ -227,7 +227,7 @@ def test_sampled_data_have_the_mean_and_variance_of_the_likelihood(likelihood):
 
 
 def test_events_of_probability_zero_are_never_sampled():
-    """This holds even if the generator returns exactly 0, which has probability 2^-53."""
+    """Use a generator that returns only 0; a real generator returns exactly 0 with probability 2^-53."""
     zeros = SimpleNamespace(random=np.zeros)
     close(Bernoulli().sample(zeros, np.array([-1e4, 1e4])), np.array([0, 1], np.uint8), rel=0)
 
@@ -240,7 +240,7 @@ def test_likelihood_is_frozen_and_hashable(likelihood):
 
 
 @given(st.floats(0.01, 0.99))
-def test_output_for_is_the_inverse_of_mean(p):
+def test_function_output_for_is_the_inverse_of_mean(p):
     for likelihood, mean in ((Bernoulli(), p), (Binomial(16), 16 * p), (Gaussian(), p)):
         mean = np.array([mean])
         close(likelihood.mean(likelihood.output_for(mean)), mean, rel=1e-14)
@@ -283,7 +283,7 @@ def test_an_unknown_word_for_sigma_is_refused(bad):
 
 
 def test_likelihood_settings_are_stored_as_plain_numbers():
-    """A NumPy number would change the dtype of results, and a negated unsigned one would wrap around."""
+    """A NumPy number would change the dtype of results, and the negative of an unsigned number would wrap around."""
     assert type(Binomial(np.uint8(16)).n) is int and type(Gaussian(np.float32(0.5)).sigma) is float
     assert Gaussian(1) == Gaussian() and Binomial(16) == Binomial()
 
@@ -312,7 +312,7 @@ def test_cached_coefficients_are_read_only_and_draws_keep_the_dtype():
     assert Gaussian(1.0).sample(np.random.default_rng(0), out, np.float32(0)).dtype == np.float32
 
 
-# Rounding. The numbers are computed once from the definition, with Python's decimal at 60 digits.
+# Rounding. The expected numbers were computed once from the definition, with 60 digits of Python's module decimal.
 
 HALF_LOG_2PI = 0.91893853320467274178
 EIGHT = np.array([20.25, -20.25, 0.5, -3.125, 104, -60.5, 7.75, -(2.0**-10)])           # logits, exact in float32
@@ -341,7 +341,7 @@ def test_bernoulli_and_binomial_log_prob_are_accurate_for_many_features(n, times
 
 @pytest.mark.parametrize("features", [784, 200_000])
 @DTYPES
-def test_log_prob_of_nearly_certain_pixels_is_below_zero(features, dtype, rel):
+def test_log_prob_of_nearly_certain_pixels_is_accurate_and_never_positive(features, dtype, rel):
     x = (np.arange(features) % 2 * np.ones((3, 1))).astype(dtype)
     right = np.full((3, 3), -1.6052280538972330555e-9 * features, dtype)
     close(by_every_route(bernoulli_log_prob, x, 20.25 * (2 * x[None, :1] - 1)), right, rel=rel)
@@ -350,7 +350,7 @@ def test_log_prob_of_nearly_certain_pixels_is_below_zero(features, dtype, rel):
     assert (bernoulli_log_prob(x, logits) <= 0).all() and (bernoulli_log_prob(x, logits[:, :1]) <= 0).all()
 
 
-OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])               # x - mean, in a unit that float32 resolves at the offset
+OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])               # x - mean, in units that float32 resolves at the offset
 
 
 @pytest.mark.parametrize("times", [1, 98, 25_000])
@@ -365,7 +365,7 @@ OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])               # x - mean, in a uni
 )
 def test_gaussian_log_prob_is_accurate_far_from_zero(dtype, rel, offset, unit, log_sigma, right, times):
     mean = np.tile(np.arange(8.0), times)
-    x = (offset + unit * (mean + np.tile([OFF, -OFF, OFF[::-1]], times))).astype(dtype)     # equally far from the mean
+    x = (offset + unit * (mean + np.tile([OFF, -OFF, OFF[::-1]], times))).astype(dtype)     # rows of equal squared error
     out, log_sigma = (offset + unit * mean).astype(dtype)[None, None], np.array(log_sigma, dtype)
     log_prob = functools.partial(gaussian_log_prob, log_sigma=log_sigma)
     close(by_every_route(log_prob, x, out), np.full((3, 3), times * right, dtype), rel=rel)
@@ -412,6 +412,6 @@ def test_the_optimal_sigma_is_right_for_data_on_any_scale(dtype, power, right):
 
 def test_optimal_sigma_exists_unless_the_fit_is_perfect():
     x = np.array([[1.0, -1.0], [0.0, 0.5]])
-    close(optimal_log_sigma(x, np.array([[[1, -1], [0, -0.5]]])), np.log(0.5), rel=1e-15)   # the largest difference is 1
+    close(optimal_log_sigma(x, np.array([[[1, -1], [0, -0.5]]])), np.log(0.5), rel=1e-15)   # x - mean: 0, 0, 0 and 1
     close(optimal_log_sigma(x, -x[None]), np.log(1.5), rel=1e-15)
     refused(lambda: optimal_log_sigma(x, x[None]), "sigma", "above zero", "error of 0", "Give sigma a number")

@@ -77,7 +77,7 @@ def compare_gradient(page, seeds=(0, 1)):
 
 @cache
 def adam_steps(scale):
-    """Return the initial parameters, and gradient and parameters of five Adam steps with gradients of this size."""
+    """Return the initial parameters, and the gradient (of this size) and parameters of each of five Adam steps."""
     rng = np.random.default_rng(5)
     params = problem(0)[0].params.astype(np.float64)
     optimiser, start, path = Adam(params, lr=LR), page_arrays(params), []
@@ -163,12 +163,12 @@ def test_page_adam_takes_the_same_steps_as_the_adam_class():
     compare_adam(one_page)
 
 
-def test_initial_page_weights_are_normal_draws_of_the_right_size():
+def test_initial_page_weights_are_normal_draws_of_the_right_scale():
     compare_start(one_page)
 
 
 def test_page_and_vae_have_equal_parameters_after_322_steps():
-    """These are seven epochs of 46 mini-batches of the digits."""
+    """Train on the digits for seven epochs of 46 mini-batches."""
     compare_training(executed(ast.parse(SOURCE)), digits(), 7, rel=1e-9)
 
 
@@ -206,7 +206,7 @@ CONFUSED_NAMES = {a: b for names in map(str.split, SAME_SHAPE) for a, b in zip(n
 
 
 def slips(node):
-    """Yield every node that differs from this one in one token."""
+    """Yield changed copies of a syntax node: another operator, number, function or name, or a swap in a tuple."""
     match node:
         case ast.BinOp(left, op, right) if type(op) in OPERATORS:
             yield ast.BinOp(left, OPERATORS[type(op)](), right)
@@ -236,7 +236,7 @@ def with_slips(function):
     for parent in [function, *(node for statement in function.body for node in ast.walk(statement))]:
         for field, value in list(ast.iter_fields(parent)):
             if parent is function and field != "body":
-                continue                                    # type hints
+                continue                                    # arguments and type hints
             for i, node in enumerate(value if isinstance(value, list) else [value]):
                 for slip in slips(node):
                     ast.fix_missing_locations(ast.copy_location(slip, node))
@@ -264,7 +264,7 @@ def executed(tree):
 
 
 def survivors(name):
-    """Plant all slips in a function; return the numbers of the changed lines, and the changed lines not noticed."""
+    """Plant all slips in a function; return all changed line numbers, and the changed lines that are not noticed."""
     tree = ast.parse(SOURCE)
     numbers, unnoticed = set(), set()
     for number, line in with_slips(function_in(tree, name)):
@@ -320,7 +320,7 @@ def test_page_has_at_most_120_lines_and_imports_only_numpy_and_digits():
 
 
 def numbered(function):
-    """Return (line number, code, step, comment) of every line of a function with a step number."""
+    """Return (line number, code, step, comment) for every line of a function that has a step number."""
     lines, start = inspect.getsourcelines(function)
     found = [(n, re.fullmatch(r" +(\S.*?) +# (\d)  (\(.*)\n", line)) for n, line in enumerate(lines, start)]
     return [(n, match[1], int(match[2]), match[3]) for n, match in found if match]
@@ -331,7 +331,7 @@ def test_backward_of_the_page_has_the_steps_of_forward_reversed():
     backward = [step for _, _, step, _ in numbered(one_page.backward)]
     assert list(dict.fromkeys(forward)) == [1, 2, 3, 4, 5, 6, 7] and forward == sorted(forward)
     assert list(dict.fromkeys(backward)) == [7, 6, 5, 4, 3, 2, 1] and backward == sorted(backward, reverse=True)
-    for function in (one_page.forward, one_page.backward):  # except docstring, two unpackings and return
+    for function in (one_page.forward, one_page.backward):  # except docstring, unpackings (1 or 2) and return
         statements = ast.parse(inspect.getsource(function)).body[0].body
         assert len(numbered(function)) == len(statements) - (3 if function is one_page.forward else 4)
 
@@ -343,7 +343,7 @@ def test_page_adds_gradients_of_two_paths_with_a_visible_plus():
 
 
 def locals_of(function, *arguments):
-    """Return the result of a call and its local variables at its end."""
+    """Return the result of a function and its local variables at the moment of its return."""
     caught = {}
 
     def watch(frame, event, _):

@@ -17,7 +17,7 @@ NEVER_OVERFLOWS = {"over": "raise", "invalid": "raise", "divide": "raise"}      
 
 
 def exact(function, a):
-    """Return the function of a float, computed with 90 digits and rounded once."""
+    """Return function(a), computed with 90 digits and rounded once, to a float."""
     with decimal.localcontext(decimal.Context(prec=90, Emin=-(10**9), Emax=10**9)):
         return float(function(decimal.Decimal(a)))
 
@@ -95,7 +95,7 @@ def test_log_sum_exp_backward_is_the_softmax_along_its_axis(axis):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shift", [0.0, 1e4, -1e4])
 def test_log_sum_exp_and_its_backward_do_not_overflow(dtype, shift):
-    """Columns: equal entries; weights 3 to 1; a weight of 0; a difference whose exp underflows."""
+    """Columns: equal entries; weights 3 (or e) to 1; a weight of 0; a difference whose exp underflows."""
     log_3 = 1.0 if shift else math.log(3)                   # 1e4 + log 3 is rounded in float32; 1e4 + 1 is not
     three = math.exp(log_3)
     a = np.array([[0, log_3, -np.inf, -2e4], [0, 0, 0, 0]], dtype) + dtype(shift)
@@ -136,12 +136,12 @@ def test_mlp_backward_skips_the_gradient_in_x_on_request():
     rng = np.random.default_rng(3)
     x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 5, 2)
     hs, d_out = ops.mlp(x, layers, "tanh"), rng.normal(size=(3, 2))
-    d_asked, d_not = (
+    d_with, d_without = (
         [(np.empty_like(weight), np.empty_like(bias)) for weight, bias in layers] for _ in range(2)
     )
-    assert ops.mlp_backward(d_out, hs, layers, "tanh", d_asked).shape == x.shape
-    assert ops.mlp_backward(d_out, hs, layers, "tanh", d_not, wrt_x=False) is None
-    for (d_weight, d_bias), (same_weight, same_bias) in zip(d_asked, d_not):
+    assert ops.mlp_backward(d_out, hs, layers, "tanh", d_with).shape == x.shape
+    assert ops.mlp_backward(d_out, hs, layers, "tanh", d_without, wrt_x=False) is None
+    for (d_weight, d_bias), (same_weight, same_bias) in zip(d_with, d_without):
         close(d_weight, same_weight, rel=0)
         close(d_bias, same_bias, rel=0)
 

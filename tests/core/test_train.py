@@ -31,13 +31,13 @@ def small(seed=0, likelihood=Bernoulli(), **settings):
 
 
 def agree(quantity, actual, desired):
-    """Raise AssertionError with the name of the quantity unless both are the same to rounding."""
+    """Raise AssertionError with the name of the quantity unless both numbers agree to rounding."""
     __tracebackhide__ = True
     assert actual == pytest.approx(desired, rel=1e-12), f"{quantity} is {actual} instead of {desired}"
 
 
 def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
-    """45 rows in batches of 8 and 7, two draws each: the mean over rows is not the mean over batches."""
+    """Train on 45 rows in batches of 8 and 7: the mean over rows differs from the mean over batches."""
     vae, data, rng = small(2, dtype=np.float64)
     batches, forward = [], VAE.forward
 
@@ -56,21 +56,21 @@ def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
         batches.clear()
 
 
-@pytest.mark.parametrize("chunk", [7, 15, 4096])            # 15 rows in parts of different sizes
+@pytest.mark.parametrize("chunk", [7, 15, 4096])            # 15 rows in three chunks or in one
 def test_held_out_means_over_chunks_equal_means_over_all_rows(chunk, monkeypatch):
     vae, data, rng = small(2, Gaussian("learned"), dtype=np.float64)
     monkeypatch.setattr(module, "CHUNK", chunk)
     (record,) = train(vae, data, rng, epochs=1, batch=8)
     reconstruction, kl, elbo = evaluate(vae, data.test_x, np.random.default_rng(0))
-    eps = vae.draw_noise(np.random.default_rng(0), 15)      # row by row, so the same in parts
+    eps = vae.draw_noise(np.random.default_rng(0), 15)      # drawn row by row, so chunks get the same noise
     f = vae.forward(data.test_x, eps, fit=False)
     agree("reconstruction of held-out rows", reconstruction, sum(f.log_px_z[0]) / 15)
     agree("KL of held-out rows", kl, sum(f.kl) / 15)
     agree("ELBO of held-out rows", elbo, sum(vae.elbo(data.test_x, eps)) / 15)
-    agree("test_kl of the record", record.test_kl, kl)      # has no noise
+    agree("test_kl of the record", record.test_kl, kl)      # the analytic KL uses no noise
 
 
-@pytest.mark.parametrize("chunk", [7, 4096])                # of 45 rows
+@pytest.mark.parametrize("chunk", [7, 4096])                # 45 rows in seven chunks or in one
 @pytest.mark.parametrize("kind", ["learned", "optimal"])
 def test_recorded_squared_error_is_the_mean_over_all_pixels(kind, chunk, monkeypatch):
     vae, data, rng = small(2, Gaussian(kind), dtype=np.float64)
@@ -153,7 +153,7 @@ def test_optimal_sigma_converges_to_the_training_root_mean_squared_error():
     for _ in range(300):
         eps = vae.draw_noise(rng, len(data.train_x))
         errors.append(np.mean((vae.forward(data.train_x, eps).out - data.train_x) ** 2))
-    se = np.std(errors)                                     # of one pass, from which sigma is estimated
+    se = np.std(errors)                                     # of one pass; sigma is estimated from one pass
     assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
 
 
@@ -171,7 +171,7 @@ def test_evaluation_uses_the_sigma_of_training_and_keeps_it():
 
 def test_optimal_sigma_is_right_where_float32_squares_underflow():
     vae, data, rng = small(5, Gaussian("optimal"))
-    vae.params.flat[...] = 0                                # all means are 0
+    vae.params.flat[...] = 0                                # the decoder outputs 0 for every pixel
     sigma, mse = module.update_sigma(vae, 1e-25 * data.train_x, rng)
     assert sigma == pytest.approx(1e-25 * np.sqrt((data.train_x**2).mean()), rel=1e-5)
     assert mse == pytest.approx(sigma**2, rel=1e-5) and mse > 0
@@ -188,7 +188,7 @@ def test_learned_sigma_converges_to_the_analytic_optimum():
 
 
 def check_recorded_sigma(kind, **settings):
-    """Check that every record has the model's sigma, and the right mean squared error within 6 standard errors."""
+    """Check sigma in every record, and the mean squared error in four records within 6 standard errors."""
     vae, data, rng = small(6, Gaussian(kind), **settings)
     for record in train(vae, data, rng, epochs=200, batch=8, lr=5e-3):
         assert record.sigma == pytest.approx(float(np.exp(vae.params["log_sigma"])), rel=1e-6)
@@ -203,7 +203,7 @@ def check_recorded_sigma(kind, **settings):
 @pytest.mark.parametrize("kind", ["learned", "optimal"])
 @pytest.mark.parametrize("noise", [True, False])
 def test_history_records_sigma_and_the_mean_squared_error(kind, noise, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 20)                # 45 rows in parts of different sizes
+    monkeypatch.setattr(module, "CHUNK", 20)                # 45 rows in chunks of different sizes
     check_recorded_sigma(kind, noise=noise, beta=1.0 if noise else 0.0)
 
 
@@ -275,7 +275,7 @@ def test_data_of_another_likelihood_is_refused_before_the_first_epoch():
         train(vae, data, 0)
 
 
-def test_uint8_data_and_its_floats_train_the_same_model():
+def test_uint8_data_and_equal_floats_train_the_same_model():
     flats = []
     for dtype in (np.uint8, np.float32, np.float64):
         vae, data, rng = small(10)
@@ -311,9 +311,9 @@ def test_every_mini_batch_of_binarized_data_is_a_fresh_draw(monkeypatch):
     assert len({np.sort(x, axis=0).tobytes() for x in batches}) == 3
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limits are those of glibc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the hint is for glibc only")
 def test_malloc_hint_reuses_freed_memory():
-    """Thirty rounds fill and free arrays; with the hint, a page causes a fault once instead of in every round."""
+    """Fill and free arrays thirty times: with the hint, each page of memory causes one page fault instead of thirty."""
     code = (
         "import resource, sys, numpy as np; from minivae.train import keep_freed_memory\n"
         "if sys.argv[1] == 'kept': keep_freed_memory()\n"
@@ -329,12 +329,12 @@ def test_malloc_hint_reuses_freed_memory():
     assert kept < given_back / 5
 
 
-def test_first_bad_names_the_first_step_that_is_not_finite():
+def test_function_first_bad_names_the_first_step_that_is_not_finite():
     vae, data, rng = small(2)
     f = vae.forward(data.train_x, vae.draw_noise(rng, 45))
     names = {"mu": "mu", "log_var": "log_var", "z": "z", "out": "the decoder's output", "log_px_z": "log p(x|z)", "kl": "KL"}
     assert module.first_bad(f) == "the loss"
-    for step in reversed(names):                            # the loss of later steps is already NaN
+    for step in reversed(names):                            # all later steps already contain NaN
         bad = np.array(getattr(f, step))
         bad.flat[-1] = np.nan
         f = f._replace(**{step: bad})

@@ -34,7 +34,7 @@ from tests.helpers.numeric import (
 )
 
 HIDDEN = {0: (), 1: (3,), 2: (4, 3), 3: (4, 3, 3)}
-EXACT = ("analytic", "sampled")  # right gradient for every noise; "path" only on average
+EXACT = ("analytic", "sampled")  # their gradient is right for every noise; that of "path" only on average
 ESTIMATORS = tuple(estimator for objective, estimator in OBJECTIVES if objective == "elbo")
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 every_exact_estimator = pytest.mark.parametrize("estimator", EXACT)
@@ -44,7 +44,7 @@ every_exact_estimator = pytest.mark.parametrize("estimator", EXACT)
 
 
 def log_likelihood_of_one(likelihood, x, out, sigma):
-    """Return log p(x|z) of one datum, feature by feature, from the textbook."""
+    """Return log p(x|z) of one datum, feature by feature, with the formulas of the textbook."""
     total = 0.0
     for value, o in zip(x, out):
         if isinstance(likelihood, Gaussian):
@@ -109,7 +109,7 @@ def test_beta_weighs_the_kl_in_the_loss_but_not_in_the_elbo(likelihood, estimato
 def test_analytic_and_sampled_losses_and_gradients_agree_in_expectation(likelihood):
     """The sampled KL is quadratic in the noise, so its mean over quadrature nodes is exact.
 
-    Gaussian("optimal") uses the sigma of each batch of nodes, which does not depend on the estimator.
+    Gaussian("optimal") fits sigma at each node, and this sigma does not depend on the estimator.
     """
     eps, weights = noise_nodes(latent=2, rows=3)
     analytic, x, _ = random_problem(3, likelihood, beta=2.0)
@@ -168,9 +168,9 @@ def test_log_likelihood_equals_its_term_of_the_loss_even_for_shared_codes(likeli
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
 @pytest.mark.parametrize("depth", HIDDEN)
 def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth):
-    """Check all cases by complex step, and some by central differences, which need no analytic code.
+    """Check all cases by complex step, and some by central differences, which need no complex numbers.
 
-    Half of all combinations of the six settings are tried, so that any five settings occur in every combination.
+    Half of all combinations of the six settings are tried; they contain every combination of any five settings.
     """
     turn = LIKELIHOODS.index(likelihood) + [*ops.ACTIVATIONS].index(activation) + [*HIDDEN].index(depth)
     for i, choice in enumerate(itertools.product([0, 1], range(4), [0, 1])):
@@ -308,7 +308,7 @@ ONLY_ANALYTIC = {name for name in PLANTS if "from the KL" in name}
 
 @functools.cache
 def checked_problem(estimator, oracle):
-    """Return a problem to plant errors in, after checking that its gradient is right before that."""
+    """Return a problem in which to plant errors, after checking that its gradient is right."""
     problem = random_problem(10, Gaussian("learned"), hidden=(4, 3), beta=0.5, estimator=estimator)
     check_model_gradient(*problem, oracle)
     return problem
@@ -348,7 +348,7 @@ def test_fresh_model_has_mirrored_layers_zero_biases_and_stated_variances():
                 assert (array == 0).all()
                 continue
             spread, n = variance(*array.shape), array.size
-            close(array.mean(), 0.0, rel=0, abs_=6 * math.sqrt(spread / n)) # 6 standard errors: 1 in 10^9
+            close(array.mean(), 0.0, rel=0, abs_=6 * math.sqrt(spread / n)) # 6 standard errors: false alarm 2 in 10^9
             close((array.astype(float) ** 2).mean(), spread, rel=6 * math.sqrt(2 / n))
 
 
@@ -406,7 +406,7 @@ def test_sampled_data_have_the_decoded_mean(likelihood):
     z = np.repeat(np.random.default_rng(3).normal(size=(2, 2)), 20000, axis=0)
     x, mean = vae.sample(np.random.default_rng(4), z), vae.decode(z)
     trials = getattr(likelihood, "n", 1)
-    deviation = math.exp(*vae.scale) if likelihood.scale else math.sqrt(trials) / 2     # at most
+    deviation = math.exp(*vae.scale) if likelihood.scale else math.sqrt(trials) / 2     # the largest possible
     for rows in (slice(0, 20000), slice(20000, None)):
         close(x[rows].mean(axis=0), mean[rows][0], rel=0, abs_=6 * deviation / math.sqrt(20000))
     vae.check_data(x)
@@ -431,7 +431,7 @@ def test_every_result_has_the_dtype_of_the_model(likelihood, estimator, dtype):
 @every_likelihood
 @every_estimator
 def test_backward_in_float32_never_uses_float64(likelihood, estimator, monkeypatch):
-    """The test looks at every step, because the result is rounded when it is written into the gradient."""
+    """Check the arrays of every step: a float64 result would be rounded when it is written into the gradient."""
     seen = []
 
     def spied_on(function):
@@ -479,7 +479,7 @@ def test_vae_without_noise_and_kl_is_an_autoencoder(likelihood, samples):
 
 
 def extreme_problem(likelihood, dtype, out, log_var, depth, estimator):
-    """Return a problem with mu = 1/2 and the given log_var and decoder output; the last layers have only biases."""
+    """Return a problem with mu = 1/2 and this log_var and decoder output: the last layers have zero weights."""
     problem = random_problem(14, likelihood, dtype=dtype, hidden=HIDDEN[depth], estimator=estimator)
     (*_, (head, head_bias)), (*_, (last, last_bias)) = map(problem[0].layers, ("encoder", "decoder"))
     head[...], head_bias[...] = 0, [0.5, 0.5, log_var, log_var]
@@ -490,7 +490,7 @@ def extreme_problem(likelihood, dtype, out, log_var, depth, estimator):
 @every_likelihood
 @every_estimator
 @pytest.mark.parametrize("dtype, rel", [(np.float32, 1e-5), (np.float64, 1e-13)])
-def test_extreme_outputs_give_finite_right_losses_without_a_warning(likelihood, estimator, dtype, rel):
+def test_extreme_outputs_give_finite_and_right_losses_without_a_warning(likelihood, estimator, dtype, rel):
     for out, log_var, depth in itertools.product([-1e4, 1e4], [-80.0, 80.0], [0, 2]):
         vae, x, eps = extreme_problem(likelihood, dtype, out, log_var, depth, estimator)
         with warnings.catch_warnings(), np.errstate(over="raise", divide="raise", invalid="raise"):
@@ -506,7 +506,7 @@ def test_extreme_outputs_give_finite_right_losses_without_a_warning(likelihood, 
 
 
 def check_extreme_kl(f, d_heads, eps, log_var, estimator, rel):
-    """Check the KL of two coordinates; a last layer without weights passes no gradient back to z."""
+    """Check the KL of two coordinates and its gradient; the decoder, with zero weights, passes no gradient to z."""
     if estimator == "analytic":
         close(f.kl.astype(float), np.full(3, 1 / 4 + math.expm1(log_var) - log_var), rel=rel)
         close(d_heads[:2], np.full(2, 1 / 2), rel=rel)
@@ -517,7 +517,7 @@ def check_extreme_kl(f, d_heads, eps, log_var, estimator, rel):
 
 
 def check_extreme_counts(f, d_out, x, out, n, rel):
-    """Check that log p at logits of +-10^4 is -10^4 nats for every count that contradicts them."""
+    """Check log p at logits of +-10^4 and its gradient: every trial with the improbable result costs 10^4 nats."""
     expected = n * float(out > 0)
     log_coefficient = np.array([sum(math.log(math.comb(n, int(value))) for value in row) for row in x])
     log_px_z = log_coefficient - 1e4 * np.abs(expected - x.astype(float)).sum(axis=1)

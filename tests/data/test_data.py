@@ -60,7 +60,7 @@ def test_npz_npy_and_csv_give_the_same_rows(tmp_path, with_labels):
     x, y = rng.random((20, 9)), rng.integers(0, 3, 20)
     np.savez(tmp_path / "a.npz", x=x, **({"y": y} if with_labels else {}))
     np.save(tmp_path / "a.npy", x)
-    np.savetxt(tmp_path / "a.csv", x, delimiter=",")        # with nine columns, but no picture
+    np.savetxt(tmp_path / "a.csv", x, delimiter=",")        # nine columns, not taken for a picture 3x3
     from_npz, from_npy, from_csv = (data.load(str(tmp_path / f"a.{kind}")) for kind in ("npz", "npy", "csv"))
     assert (from_npy.train_x == from_csv.train_x).all() and (from_npy.test_x == from_csv.test_x).all()
     assert from_npz.image_shape is None and from_npz.name == "a.npz"
@@ -115,7 +115,7 @@ def test_indexing_grey_bytes_returns_fractions():
 
 
 def frequency_error(draw, draws=20_000):
-    """Return the largest error, in standard errors, of the frequencies with which the 256 levels become 1."""
+    """Return the largest error, in standard errors, of the frequencies with which levels 1 to 254 become 1."""
     levels = np.tile(np.arange(256, dtype=np.uint8), (draws, 1))
     p = np.arange(1, 255) / 255
     x = draw(levels)
@@ -125,11 +125,11 @@ def frequency_error(draw, draws=20_000):
 
 def test_binarized_grey_level_is_1_with_its_probability():
     rng = np.random.default_rng(1)
-    assert frequency_error(lambda levels: data.Grey(levels).draw(slice(None), rng)) < 5.5   # one of 1e5 seeds
+    assert frequency_error(lambda levels: data.Grey(levels).draw(slice(None), rng)) < 5.5   # fails for 1 of 1e5 seeds
     assert frequency_error(lambda levels: data.draw_binary(levels / np.float32(255), rng)) < 5.5
 
 
-def test_random_byte_255_is_drawn_again():
+def test_binarizing_with_probability_level_over_256_is_noticed():
     def biased(levels):                                     # level / 256 instead of level / 255
         u = np.random.default_rng(1).integers(0, 256, levels.shape, dtype=np.uint8)
         return np.where(levels == 255, 1, u < levels)
@@ -291,7 +291,7 @@ def test_a_fifth_of_each_class_is_held_out_for_any_class_count():
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5])
-def test_limited_held_out_rows_are_at_least_one(bad):
+def test_limit_of_held_out_rows_is_at_least_one(bad):
     refused(lambda: data.digits().few(bad), "most", "a whole number >= 1", repr(bad), "Try")
 
 
@@ -327,7 +327,7 @@ def test_object_arrays_are_refused_without_unpickling(tmp_path):
 
 
 @pytest.mark.parametrize("x, y", [(np.zeros(5), None), (np.zeros((9, 2)), np.zeros(8)), (np.zeros((3, 2)), None)])
-def test_arrays_without_rows_are_refused(tmp_path, x, y):
+def test_arrays_of_wrong_shape_or_with_too_few_rows_are_refused(tmp_path, x, y):
     np.savez(tmp_path / "x.npz", x=x, **({} if y is None else {"y": y}))
     with pytest.raises(DataError, match=r"x\.npz"):
         data.load(str(tmp_path / "x.npz"))

@@ -1,4 +1,4 @@
-"""Readers return the right array or raise the documented error, and allocate at most the memory that a file announces.
+"""Readers return the right array or raise the documented error; the size that a file announces limits their memory.
 
 Some damaged files are written by hand, one for each known kind of damage; others are random.
 """
@@ -64,7 +64,7 @@ PACKED = gzip.compress(idx(BYTES))
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda b: gzip.compress(b, 0)], ids=["plain", "gz", "stored gz"])
 @pytest.mark.parametrize("code, dtype", TYPES.items())
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 0), (1, 1, 1, 1), (2, 3, 4, 5)])
-def test_npy_and_idx_of_every_type_and_shape_are_read(tmp_path, pack, code, dtype, shape):
+def test_idx_of_every_type_and_shape_is_read(tmp_path, pack, code, dtype, shape):
     array = np.arange(math.prod(shape)).reshape(shape).astype(dtype)
     found = read(tmp_path, formats.read_idx, pack(idx(array, code)))
     assert found.dtype == dtype and np.array_equal(found, array) and found.shape == shape
@@ -209,7 +209,7 @@ BAD_NPY = {
     "invalid Unicode": npy(header=head("'<U1'", shape="()"), data=b"\xff" * 4),
     "invalid Unicode, big-endian": npy(header=head("'>U1'", shape="()"), data=b"\0\x11\0\0"),
 } | {f"header: {name}": npy(header=text, version=2, data=TWO.tobytes()) for name, text in BAD_HEADERS.items()}
-NO_ARRAY = (10**30, 2**63, f"{2**62}, {2**62}")             # without rows, nothing is stored
+NO_ARRAY = (10**30, 2**63, f"{2**62}, {2**62}")             # too long for NumPy, although no rows are stored
 BAD_NPY |= {f"no rows, and axes of length {n}": npy(header=head(shape=f"(0, {n})"), data=b"") for n in NO_ARRAY}
 BAD_NPY |= {f"cut after {n} bytes": WHOLE[:n] for n in (1, 5, 6, 7, 8, 9, 10, 30)}
 
@@ -367,7 +367,7 @@ def all_right(found):
 
 
 @given(changes=edits(PACKED_FLOATS))
-@example(changes=[("flip", 3, 8)])                          # gzip's flag for a file name
+@example(changes=[("flip", 3, 8)])                          # sets gzip's flag for a file name
 def test_edited_gzip_gives_the_right_array_or_is_refused(file, changes):
     file.write_bytes(edited(PACKED_FLOATS, changes))
     try:
@@ -389,7 +389,7 @@ def test_edited_npz_gives_the_right_arrays_or_is_refused(file, content, data):
     assert all(array.tobytes() in right for array in found.values())
 
 
-def test_every_flipped_bit_of_an_npz_is_noticed_or_harmless(file):
+def test_flipped_bits_of_an_npz_are_noticed_or_harmless(file):
     silent = 0
     for place in range(0, len(STORED), 3):
         file.write_bytes(edited(STORED, [("flip", place, 1 << place % 8)]))
@@ -418,7 +418,7 @@ def cost(path, reader):
 
 
 def bomb(announced, content):
-    """Return a function that makes a gzipped IDX of zeros, compressed by a factor of 1,000."""
+    """Return a function that makes a gzipped IDX file: it announces `announced` bytes and has `content` zeros."""
     return lambda: gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", announced) + bytes(content))
 
 
@@ -448,7 +448,7 @@ MANY = 64 * 2**20
         "npz bomb", "npz with too large a shape", "valid 32 MiB",
     ],  # fmt: skip
 )
-def test_reading_a_file_allocates_at_most_its_announced_size(tmp_path, reader, content, end, most):
+def test_memory_of_reading_is_limited_by_the_announced_size(tmp_path, reader, content, end, most):
     (tmp_path / "file").write_bytes(content())
     start = time.perf_counter()
     ended, memory = cost(tmp_path / "file", reader)

@@ -266,7 +266,7 @@ def test_labels_of_every_kind_are_accepted(y, numbers, names, tmp_path):
     assert len(read.about.classes) == len(np.unique(numbers))
 
 
-def test_text_labels_have_one_number_in_both_parts(tmp_path):
+def test_text_labels_have_the_same_number_in_both_parts(tmp_path):
     read = data.load(savez(tmp_path / "a.npz", x=TABLE, y=NAMES, x_test=TABLE[:3], y_test=["cat", "cat", "emu"]))
     assert read.classes == ("a dog", "cat", "emu") and read.test_y.tolist() == [1, 1, 2] and set(read.train_y) == {0, 1}
 
@@ -291,13 +291,13 @@ def test_text_labels_have_one_number_in_both_parts(tmp_path):
         (csv_of(TABLE, label=Y), None),
     ],
 )
-def test_suspicious_column_is_warned_of(content, warned, tmp_path):
+def test_suspicious_column_gives_a_warning(content, warned, tmp_path):
     how = {"delimiter": ";"} if ";" in content else {}
     notes = data.load(write(tmp_path / "a.csv", content), **how).about.notes
     assert re.search(warned, notes[0]) if warned else notes == ()
 
 
-def test_index_is_warned_of_beside_labels(tmp_path):
+def test_index_column_gives_a_warning_also_beside_labels(tmp_path):
     rows = np.column_stack([range(1, 41), Y, TABLE])
     path = write(tmp_path / "a.csv", csv_of(rows, header=["Id", "label", *"abcdefghi"]))
     counted, classes = data.load(path).about.notes
@@ -306,7 +306,7 @@ def test_index_is_warned_of_beside_labels(tmp_path):
         assert [note[:33] for note in data.load(path, label=label).about.notes] == [counted[:33]]
 
 
-def test_missing_file_names_what_to_type(tmp_path, monkeypatch):
+def test_message_for_a_missing_file_says_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     path = write(tmp_path / "a.csv", csv_of(TABLE))
     for source, words in (("https://a.org/b.csv", "curl -LO https://a.org/b.csv"), ("~/a.csv", f"Write --data {path}"),
@@ -321,7 +321,7 @@ def test_excel_line_that_names_the_separator_is_skipped(tmp_path):
     assert data.load(path, delimiter=";").train_x.shape == (32, 9)
 
 
-def test_transposed_pictures_are_turned(tmp_path):
+def test_transpose_swaps_height_and_width_of_pictures(tmp_path):
     x = pictures(20, 6, 9)
     read = data.load(save(tmp_path / "a.npy", x), transpose=True)
     assert read.image_shape == (9, 6) and (read.train_x.levels[0].reshape(9, 6) == x[0].T).all()
@@ -338,12 +338,12 @@ def run(words, capsys):
     return code, capsys.readouterr()
 
 
-def test_data_command_prints_what_would_be_read_and_draws(tmp_path, capsys):
+def test_data_command_prints_what_is_read_and_draws_a_sheet(tmp_path, capsys):
     for make, options in ((READ["kaggle csv"][0], ["--label", "label"]), (READ["one array of any name"][0], [])):
         words = ["data", make(tmp_path), *options, "--out", str(sheet := tmp_path / f"of{len(options)}")]
         code, printed = run(words, capsys)
         assert code == 0 and "32 rows to train on, 8 held out" in printed.out
-        assert run(words, capsys)[0] == 2                   # the first command has drawn the sheet
+        assert run(words, capsys)[0] == 2                   # the sheet of the first command exists
         document = json.loads(run([*words, "--overwrite", "--json"], capsys)[1].out)
         assert document["train"] == 32 and document["files"][0]["alt"] and document["line"].startswith("read ")
         assert list(sheet.iterdir()) == [sheet / "data.png"]
@@ -384,26 +384,26 @@ TYPED = [("--hidden 0", "--hidden 128"), ("--latent 0", "--latent 1"), ("--epoch
 
 
 @pytest.mark.parametrize("wrong, typed", TYPED)
-def test_remedy_of_the_command_is_an_option(wrong, typed, tmp_path, capsys):
+def test_remedy_for_a_bad_option_is_a_valid_option(wrong, typed, tmp_path, capsys):
     code, printed = run(["train", *wrong.split(), "--out", str(tmp_path / "no")], capsys)
     assert code == 2 and re.search(f"(Try|Write) {typed}[.]", printed.err) and wrong.split()[0] in printed.err
 
 
-def test_label_column_is_named_beside_the_refusal_it_causes(tmp_path, capsys):
+def test_refusal_caused_by_a_label_column_names_the_column(tmp_path, capsys):
     path = write(tmp_path / "a.csv", KAGGLE)
     code, printed = run(["train", "--data", path, "--out", str(tmp_path / "no")], capsys)
     assert code == 2 and "--label label" in printed.err and printed.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "pickle", "libsvm", "sparse npz", "json"])
-def test_lines_that_convert_are_python(kind, tmp_path):
+def test_printed_lines_that_convert_a_file_are_valid_python(kind, tmp_path):
     with pytest.raises(DataError) as refused:
         data.load(REFUSED[kind][0](tmp_path))
     lines = [line.strip() for line in str(refused.value).split("\n")[1:]]
     assert len(lines) == 2 and compile("\n".join(lines), kind, "exec")
 
 
-def test_lines_for_json_and_unknown_names_give_a_file_that_is_read(tmp_path):
+def test_printed_lines_for_json_and_unknown_names_write_a_readable_file(tmp_path):
     for make in (lambda p: write(p / "a.json", json.dumps(TABLE.tolist())), REFUSED["unknown names"][0]):
         with pytest.raises(DataError) as refused:
             data.load(make(tmp_path))
@@ -480,13 +480,13 @@ def test_data_frames_of_objects_and_missing_numbers_have_remedies_that_work():
         VAE.init(np.random.default_rng(0), 9).encode(data.from_arrays(TABLE))
 
 
-def test_index_of_a_data_frame_is_warned_of_in_its_own_words():
+def test_warning_for_the_index_of_a_data_frame_suggests_iloc():
     note, = data.from_arrays(Frame(a=np.arange(40), b=TABLE[:, 0])).about.notes
     assert "counts the rows, 0 to 39, and the model is trained on it; to leave it out: df.iloc[:, 1:]" in note
 
 
 @pytest.mark.parametrize("call", [data.from_arrays, data.load])
-def test_unknown_keyword_of_reading_names_the_function_and_the_known_ones(call):
+def test_error_for_an_unknown_keyword_names_the_function_and_known_keywords(call):
     with pytest.raises(TypeError, match=rf"data\.{call.__name__} has no keyword argument 'lable'; it has label, .*trials\. "
                                         "Did you mean label\\?"):
         call(TABLE if call is data.from_arrays else "digits", lable=0)
@@ -520,7 +520,7 @@ def test_arrays_of_two_parts_have_labels_for_both_or_none():
         data.from_arrays(TABLE, Y, TABLE)
 
 
-def test_names_of_classes_are_labels_of_figures():
+def test_figures_accept_text_labels_and_refuse_a_wrong_image_shape():
     vae = VAE.init(np.random.default_rng(0), 9)
     assert "40 data points" in figures.latent_map(vae, TABLE, NAMES.tolist())[1]
     with pytest.raises(ValueError, match=r"image_shape must be \(height, width\).*Write image_shape=\(3, 3\)"):
@@ -544,7 +544,7 @@ def coloured(figure):
     figure.draw_without_rendering()
     found = {}
     for axes in figure.axes:
-        above = [] if axes.get_xlabel() else axes.get_xticklabels()                 # an axis with a name has numbers
+        above = [] if axes.get_xlabel() else axes.get_xticklabels()                 # an axis with a label has numbers
         for text in (*axes.texts, *above):
             found.setdefault(text.get_text(), set()).add(text.get_color())
     return found
@@ -560,7 +560,7 @@ CLASS_NAMES = {
 
 
 @pytest.mark.parametrize("kind", CLASS_NAMES)
-def test_class_has_one_name_and_colour_in_every_figure(kind):
+def test_class_has_the_same_name_and_colour_in_every_figure(kind):
     names = np.array(CLASS_NAMES[kind])
     y = np.arange(47 * 20) % len(names)
     read, rng = data.from_arrays(RNG.random((len(y), 9)), names[y], image=(3, 3)), np.random.default_rng(0)

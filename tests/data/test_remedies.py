@@ -1,4 +1,4 @@
-"""Remedies that the readers print: each is followed to the letter; then the command trains and finds the structure."""
+"""Follow every remedy that a refused file prints: then the train command runs and finds the structure of the data."""
 
 import bz2
 import json
@@ -27,7 +27,7 @@ COLUMNS = [f"{a},{b}" for a, b in TABLE[:, [0, 8]]]
 
 
 def lines(head, of_row):
-    """Return a table of text with two informative columns; `of_row(i, columns)` is a row."""
+    """Return a CSV text whose row i is `of_row(i, columns)`; `columns` is a text of two informative numbers."""
     return f"{head}\n" + "\n".join(of_row(i, columns) for i, columns in enumerate(COLUMNS)) + "\n"
 
 
@@ -44,7 +44,7 @@ def npz(**arrays):
 
 
 def mnist(*prefixes, left=(), room="d"):
-    """Write IDX files into a directory, without the names in `left`."""
+    """Return a function that writes IDX files into a directory, except the names in `left`."""
     def make():
         Path(room).mkdir(parents=True)
         for prefix in prefixes:
@@ -58,9 +58,9 @@ def mnist(*prefixes, left=(), room="d"):
 
 
 def photographs(*rooms):
-    """Write pictures of two kinds into directories: bright on the left or on the right."""
+    """Return a function that writes pictures of two kinds into directories: bright on the left or on the right."""
     def make():
-        image = pytest.importorskip("PIL.Image")            # a part of every matplotlib
+        image = pytest.importorskip("PIL.Image")            # matplotlib requires Pillow
         for i, picture in enumerate(GREY):
             room = Path("d", rooms[i % len(rooms)])
             room.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ LINES, ROW, LEFT = r"n Python:\s+(?P<python>.*)$", r"(?P<row>line \d+).*leave th
 GAUSSIAN, IN_LINE = r"or use (?P<add>--likelihood gaussian)", r"(?P<python>np\.save\('{}', .*?\))[;.]( |$)"
 ELSEWHERE, EXPRESSION = r"--data (?P<data>\S+)$", r"Write (?P<value>x[^.]*(\.reshape[^.]*)?)\.?$"
 
-# The input, the options, and the remedies in the order in which they are printed.
+# Kind -> the input, the options, and the remedies in the order in which they are printed.
 TABLE_OF_REMEDIES = {
     "counts": (npy(FLAT // 40), "", [rf"use {ADD[:-1]}( --trials 5))"]),
     "counts, divided": (npy(FLAT // 40), "", [r"(?P<divide>divide by \d+)"]),
@@ -166,7 +166,7 @@ def followed(found, path, options):
     before = set(os.listdir())
     done = {name: value for name, value in found.groupdict().items() if value}
     for name, value in done.items():
-        if name == "add":                                   # placeholders: what a user would put in
+        if name == "add":                                   # replace placeholders as a user would
             shape = shape_for(path) if "WIDTH" in value else ""
             options = [*options, *shlex.split(value.replace("HEIGHTxWIDTH", shape).replace(" N", " 6"))]
         elif name == "left":
@@ -196,7 +196,7 @@ def shape_for(path):
 
 @pytest.fixture
 def room(tmp_path, monkeypatch):
-    """Work in an empty directory; the train command neither measures nor draws, which takes most of its time."""
+    """Work in an empty directory; the train command skips measuring and drawing, which take most of its time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("draw", "report", "explore"):
@@ -217,7 +217,7 @@ def most_active():
 
 
 @pytest.mark.parametrize("kind", TABLE_OF_REMEDIES)
-def test_followed_remedy_trains_and_finds_the_structure(kind, room, capsys):
+def test_training_after_each_remedy_finds_the_structure_of_the_data(kind, room, capsys):
     make, options, remedies = TABLE_OF_REMEDIES[kind]
     path, options = make(), options.split()
     for remedy in remedies:
@@ -231,7 +231,7 @@ def test_followed_remedy_trains_and_finds_the_structure(kind, room, capsys):
 
 
 @pytest.mark.parametrize("rooms, classes", [([""], None), (["cat", "dog"], ("cat", "dog")), (["train/cat", "train/dog"], 2)])
-def test_converted_pictures_are_all_there_with_their_classes(room, capsys, rooms, classes):
+def test_converted_pictures_are_complete_and_keep_their_classes(room, capsys, rooms, classes):
     assert trained(path := photographs(*rooms)(), []) == 2
     message = capsys.readouterr().err.rstrip()
     assert "it seems to be a directory of pictures" in message and "missing" not in message

@@ -11,7 +11,7 @@ from minivae.vae import VAE
 from tests.helpers.linear import closed_log_px, linear_model
 from tests.helpers.numeric import close, random_problem, refused
 
-LIMIT = 8                                                   # tolerance in standard errors, for means of at least 100 chains
+LIMIT = 8                                                   # tolerance in standard errors, for means of at least 50 chains
 
 
 @settings(max_examples=8)
@@ -35,7 +35,7 @@ def test_annealed_log_px_of_nonlinear_models_agrees_with_quadrature(seed, likeli
 @pytest.mark.parametrize("start", ["encoder", "prior"])
 @pytest.mark.parametrize("distributions", [1, 2, 7])
 def test_annealed_weights_have_the_right_mean_in_both_directions(start, distributions):
-    """E[w] = p(x) forward from the start; E[1/w] = 1/p(x) in reverse from exact posterior draws; for any number of steps."""
+    """Forward from the start, E[w] = p(x); in reverse from draws of the exact posterior, E[1/w] = 1/p(x)."""
     vae, x = linear_model(2, 2, sigma=1.5, rows=2)
     (weight, bias), = vae.layers("encoder")
     weight[...], bias[:2], bias[2:] = 0, 0.1, -0.1          # q is near the prior, so w and 1/w are bounded
@@ -51,7 +51,7 @@ def test_annealed_weights_have_the_right_mean_in_both_directions(start, distribu
 
 
 def tempered_posterior(vae, x, beta):
-    """Return mean and covariance of f = N(0, I)^(1 - beta) p(x, z)^beta, a Gaussian in which beta weighs p(x|z)."""
+    """Return mean and covariance of the Gaussian density that is proportional to N(z; 0, I) p(x|z)^beta."""
     W, b = vae.layers("decoder")[0]
     precision = beta / np.exp(2 * vae.params["log_sigma"])
     cov = np.linalg.inv(np.eye(vae.latent) + precision * W @ W.T)
@@ -59,7 +59,7 @@ def tempered_posterior(vae, x, beta):
 
 
 def check_transition():
-    """Move draws of f by steps so long that many are rejected, and check the moments of f to 6 standard errors."""
+    """Move draws of a tempered posterior by steps so long that some are rejected; check that its moments stay."""
     vae, x = linear_model(4, 2, rows=2)
     rng, beta, draws = np.random.default_rng(0), 0.6, 40_000
     mean, cov = tempered_posterior(vae, x, beta)
@@ -75,7 +75,7 @@ def check_transition():
     assert np.abs(u.mean(axis=0)).max() <= 6 / draws**0.5
     second = np.einsum("lni,lnj->nij", u, u) / draws
     assert np.abs(second - np.eye(2)).max() <= 6 * (2 / draws) ** 0.5
-    assert np.abs(np.corrcoef(z[:, 0, 0], moved[:, 0, 0])[0, 1]) < 0.95                     # and the chain moves
+    assert np.abs(np.corrcoef(z[:, 0, 0], moved[:, 0, 0])[0, 1]) < 0.95                     # the draws have moved
 
 
 def test_annealed_transition_keeps_its_distribution():
@@ -90,8 +90,8 @@ def test_annealing_with_one_distribution_is_importance_sampling():
     assert (np.abs(found.log_px - plain.iw_bound) <= LIMIT * error).all()
 
 
-def test_annealing_from_a_narrow_encoder_understates_its_error_unlike_the_prior():
-    """q(z|x) has the exact posterior mean and 1/30 of its sigma: no chain leaves this part, so their spread is small."""
+def test_annealing_understates_its_error_from_a_narrow_encoder_but_not_from_prior():
+    """q(z|x) has the exact posterior mean and 1/30 of its sigma: all chains stay near the mean, so their spread is small."""
     vae, x = linear_model(3, 2, sigma=1.0, rows=50)
     W, b = vae.layers("decoder")[0]
     cov = np.linalg.inv(W @ W.T + np.eye(2))
@@ -131,7 +131,7 @@ def test_more_distributions_bring_lower_and_upper_bound_closer():
     assert widths[0] > 4 * widths[1] > 16 * widths[2] > 0
 
 
-def test_annealing_in_chunks_is_as_accurate(monkeypatch):
+def test_annealing_in_chunks_agrees_with_the_closed_form(monkeypatch):
     vae, x = linear_model(0, 2, rows=7, sigma=1.5)
     monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", 500)            # one datum at a time
     found = annealed(vae, x, np.random.default_rng(0), chains=50, distributions=10, start="prior")
@@ -147,7 +147,7 @@ def test_annealing_schedule_runs_from_0_to_1(start):
     assert beta[0] == 0 and beta[-1] == 1 and len(beta) == 21 and (np.diff(beta) > 0).all()
 
 
-def test_all_zero_weights_are_reported_without_nan():
+def test_annealing_reports_weights_that_are_all_zero_without_nan():
     vae, x = linear_model(0, 1)
     vae.layers("decoder")[0][0][...] = 1e200                # squares overflow: p(x|z) is 0
     found = annealed(vae, x, np.random.default_rng(0), distributions=3, start="prior")
@@ -155,7 +155,7 @@ def test_all_zero_weights_are_reported_without_nan():
 
 
 def test_annealing_survives_a_range_of_ten_thousand_nats():
-    """The noise is so small that log p(x|z) varies by more than 10,000 nats over draws of the start."""
+    """The noise is so small that log p(x|z) varies by more than 10,000 nats over draws from the prior."""
     vae, x = linear_model(1, 1, sigma=0.02, spread=1.0)
     (weight, bias), = vae.layers("encoder")
     weight[...], bias[...] = 0, 0

@@ -1,4 +1,4 @@
-"""Compare means and variances of gradient estimators with exact ones, and check how they scale with the draws."""
+"""Compare means and variances of gradient estimators with exact values; check how their ratio depends on the draws."""
 
 from dataclasses import replace
 
@@ -29,9 +29,9 @@ def exact_gradient(vae, x):
 
 
 def exact_variances(vae, x):
-    """Return the variance of one draw of each estimator, (N, 2J).
+    """Return the exact variance of one draw, (N, 2J), for each of the three estimators.
 
-    The squares are polynomials in the noise of degree 6 at most, so 5 nodes are exact.
+    The squares are polynomials in the noise of degree 8 at most, so 5 nodes are exact.
     """
     W, b = vae.layers("decoder")[0]
     precision = np.exp(-2 * vae.params["log_sigma"])
@@ -67,7 +67,7 @@ def check_means(vae, x, seed, draws):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_gradient_variances_agree_with_exact_variances(seed):
-    """20,000 draws of a polynomial of degree 3 give its variance to a few per cent."""
+    """20,000 draws of a polynomial of degree 4 give its variance to a few per cent."""
     vae, x = linear_model(seed, 2, rows=2)
     found = gradient_noise(vae, x, np.random.default_rng(seed), 20_000)
     for estimator, exact in zip(found, exact_variances(vae, x)):
@@ -103,11 +103,11 @@ def test_importance_weighted_gradient_of_one_draw_is_the_gradient_of_the_elbo():
 
 
 def test_more_draws_raise_decoder_snr_and_lower_encoder_snr():
-    """The ratios grow as sqrt(k) and fall as 1 / sqrt(k) (Rainforth et al. 2018)."""
+    """The decoder's ratio grows as sqrt(k), the encoder's falls as 1 / sqrt(k) (Rainforth et al. 2018)."""
     vae, x = linear_model(0, 2, sigma=1.5, rows=3)
     vae = with_best_encoder(vae)
     bias = vae.layers("encoder")[0][1]
-    bias += [0.8, -0.8, 1.0, 1.0]                           # far from the optimum, and wide: bounded weights
+    bias += [0.8, -0.8, 1.0, 1.0]                           # q far from the optimum, but wide: bounded weights
     found = iw_signal_to_noise(vae, x, (4, 16, 64), np.random.default_rng(0), 1000)
     slope = lambda values: np.polyfit(np.log(found.k), np.log(values), 1)[0]  # noqa: E731
     assert 0.4 < slope(found.decoder) < 0.7

@@ -9,7 +9,7 @@ from minivae.vae import VAE
 from tests.helpers.numeric import close, random_problem, refused
 
 
-def test_first_grid_reaches_eight_sd_around_every_posterior():
+def test_first_grid_reaches_eight_sd_around_the_prior_and_every_encoder_gaussian():
     mu, log_var = np.array([[10.0, 0], [-9, -1]]), np.full((2, 2), 2 * np.log([1, 0.5]))
     low, spacing, shape = quadrature._first_grid(mu, log_var, 64)
     close(low, [-17.0, -8.0], rel=1e-15)
@@ -26,7 +26,7 @@ def decoded(monkeypatch):
 
 
 def codes_and_values(vae, x, n):
-    """Return n codes z (n, J), their indices (1, 1), (2, 1), ... (n, J), and log p(x, z) of one datum (n, 1)."""
+    """Return n codes z (n, J), their grid indices (1, 1) to (n, 1), and log p(x, z) of one datum, (n, 1)."""
     index = np.stack([np.arange(1, n + 1), np.ones(n, int)], axis=1)
     z = index / 4
     return z, index, vae.log_likelihood(x, z[:, None]) + quadrature.log_standard_normal(z)[:, None]
@@ -45,7 +45,7 @@ def test_nodes_are_decoded_in_chunks_that_fit_in_memory(n, chunks, monkeypatch, 
     assert decoded == chunks
 
 
-def test_trapezoid_has_symmetric_nodes():
+def test_trapezoid_has_symmetric_nodes_and_weights():
     for spacing in (1, 1 / 2, 1 / 5):
         eps, weights = gaps._trapezoid(spacing, 1)
         close(eps[:, 0, 0], -eps[::-1, 0, 0], rel=0, abs_=0)
@@ -97,7 +97,7 @@ def small_model(seed=0):
 
 
 @pytest.mark.parametrize("start", ["prior", "encoder"])
-def test_slope_of_the_start_is_the_slope_of_its_log_density(start):
+def test_annealing_start_returns_the_slope_of_its_log_density(start):
     vae, x, rng = small_model()
     path = annealing._tuned(vae, x, rng, 3, 1, start)
     z, step = rng.normal(size=(1, 3, 2)), np.array([1e-6, 0])
@@ -140,7 +140,7 @@ def test_annealing_accepts_the_smallest_settings():
     assert np.isfinite(annealing.annealed(vae, x, rng, chains=2, distributions=1, leapfrogs=1).log_px).all()
 
 
-def test_weights_without_gradient_do_not_count_in_the_gradient_noise():
+def test_weights_without_gradient_leave_the_signal_to_noise_ratios_finite():
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 4, 2, (3,), activation="relu", dtype=np.float64)
     vae.layers("encoder")[0][1][...] = [-100, 1, 1]         # the first hidden unit is always 0
@@ -177,7 +177,7 @@ def pairs_of(shares):
     return np.stack(index, axis=-1), shares[shares > 0], who
 
 
-def test_share_outside_the_grid_falls_like_the_two_outermost_layers():
+def test_mass_outside_the_grid_is_extrapolated_from_the_two_outermost_layers():
     lines = [0.02, 0.1, 0.5, 0.3, 0.07, 0.01], [0.2, 0.1, 0.4, 0.3, 0, 0], [0, 0.5, 0.5, 0, 0, 0], [1, 0, 0, 0, 0, 0]
     right = np.array([2 * (0.02**2 / 0.08 + 0.01**2 / 0.06), np.inf, 0, np.inf])
     close(quadrature._outside(*pairs_of(np.array(lines)), (6,)), right, rel=1e-14)

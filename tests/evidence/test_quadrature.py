@@ -45,7 +45,7 @@ def test_every_draw_from_the_exact_posterior_gives_log_px(latent):
         close(vae.elbo(x, vae.draw_noise(rng, len(x))), log_px, rel=1e-10)
     bounds = lower_bounds(vae, x, 50, rng)
     close(bounds.iw_bound, log_px, rel=1e-10)
-    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # closed-form KL: only exact in expectation
+    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # its KL is a closed form: exact only on average
 
 
 @pytest.mark.parametrize("latent", [1, 2])
@@ -95,7 +95,7 @@ def test_quadrature_follows_a_ridge_that_is_thinner_than_its_first_grid(slope):
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_quadrature_error_holds_for_steep_random_decoders(activation):
+def test_quadrature_error_is_large_enough_for_steep_random_decoders(activation):
     for seed in range(8):
         rng = np.random.default_rng(seed)
         vae = VAE.init(rng, 3, 1, (8,), dtype=np.float64, likelihood=Gaussian(0.03), activation=activation)
@@ -153,7 +153,7 @@ def test_quadrature_finds_both_modes_of_a_folded_decoder():
     vae = VAE.init(rng, 3, 1, (4,), dtype=np.float64, likelihood=Gaussian(0.05), activation="relu")
     (_, _), (weight, bias) = vae.layers("decoder")
     first, _ = vae.layers("decoder")[0]
-    first[...] = [[1, -1, 1, -1]]                           # units add up to |z|: z and -z give one mean
+    first[...] = [[1, -1, 1, -1]]                           # the units add up to |z|, so z and -z have the same mean
     weight[...] = rng.normal(size=(2, 3))[[0, 0, 1, 1]]
     x = vae.decode(np.array([[0.7], [1.9]]))
     z = np.linspace(-9, 9, 2_000_001)[:, None, None]
@@ -204,7 +204,7 @@ PLANTED = {
 def test_planted_error_in_the_importance_weights_is_noticed(fault, monkeypatch):
     rng = np.random.default_rng(8)
     vae, x, log_px = linear_gaussian(rng, 2, 6, 0.6)
-    vae.layers("encoder")[0][1][2:] += 1.0                  # at the exact posterior any draw gives log p(x)
+    vae.layers("encoder")[0][1][2:] += 1.0                  # q is too wide: at the exact posterior every draw gives log p(x)
     close(lower_bounds(vae, x, 20_000, rng).iw_bound, log_px, rel=3e-3)
     monkeypatch.setattr(f"minivae.evidence.bounds.{PLANTED[fault][0]}", PLANTED[fault][1])
     with pytest.raises(AssertionError):
@@ -212,7 +212,7 @@ def test_planted_error_in_the_importance_weights_is_noticed(fault, monkeypatch):
 
 
 def test_standard_error_of_a_wide_q_matches_repeated_runs():
-    """For 200 runs, a ratio of spread to stated error that is off by 30 % is 7 standard deviations away."""
+    """The spread of 200 runs is uncertain by 5 %; the tolerance, 30 %, is six times as large."""
     vae, x, _ = linear_gaussian(np.random.default_rng(6), 2, 5, 1.0)
     vae.layers("encoder")[0][1][2:] += 0.3                  # q is a little too wide
     runs = [lower_bounds(vae, x[:1], 400, np.random.default_rng(seed)) for seed in range(200)]
@@ -250,7 +250,7 @@ def test_quadrature_refuses_bad_arguments():
 
 
 def far_from_the_encoder(latent, mean):
-    """Return a linear model whose encoder returns 0, data with this posterior mean (N, J), sd 0.4, and their log p(x)."""
+    """Return a linear model whose encoder returns 0, data with posterior mean (N, J) and sd 0.4, and their log p(x)."""
     rng = np.random.default_rng(4)
     vae, _, _ = linear_gaussian(rng, latent, 6, sigma=1.0)
     (weight, bias), = vae.layers("decoder")
@@ -264,7 +264,7 @@ def far_from_the_encoder(latent, mean):
 
 @pytest.mark.parametrize("latent", [1, 2])
 def test_quadrature_error_includes_the_posterior_outside_the_grid(latent):
-    """The grid ends at 8; the posteriors have 5e-10 to one half of their mass beyond it."""
+    """The grid ends at 8; the posteriors have from 1e-9 to one half of their mass beyond it."""
     mean = np.zeros((9, latent))
     mean[:, 0] = [-5.6, 5.6, 5.8, -5.9, -6.4, 6.8, -7.2, 7.6, 8.0]
     vae, x, log_px = far_from_the_encoder(latent, mean)

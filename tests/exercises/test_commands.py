@@ -1,4 +1,4 @@
-"""The command: exit codes, JSON, folders, and what is kept; the grades of a class."""
+"""The command `exercises`: exit codes, JSON, files that are written and kept, and the grades of a class."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def test_check_of_one_exercise_exits_with_0_only_after_a_pass(folder, run):
     assert code == 1 and f"Next: minivae exercises reset 2 --out {folder}" in out
 
 
-def test_check_of_all_counts_fourteen_and_lists_what_is_begun(folder, run):
+def test_check_without_a_number_counts_fourteen_and_lists_what_is_begun(folder, run):
     fill(folder, RIGHT)
     code, out, _ = run("check", "--out", folder, "-q")
     assert code == 1 and out.splitlines()[0] == "02_tanh_backward: passed" and "1 of 14 passed" in out
@@ -94,7 +94,7 @@ def test_check_of_all_counts_fourteen_and_lists_what_is_begun(folder, run):
     assert out.splitlines()[1].split()[:3] == ["2", "tanh_backward", "passed"]
 
 
-def test_hint_says_which_of_three_and_show_waits_for_a_pass(folder, run):
+def test_command_hint_prints_its_number_and_command_show_waits_for_a_pass(folder, run):
     assert [run("hint", "2", n, "--out", folder)[1] for n in (1, 3)] == [
         f"02_tanh_backward, hint {n} of 3: {find('2').hints[n - 1]}\n" for n in (1, 3)]
     fill(folder, WRONG)
@@ -128,14 +128,14 @@ def test_reset_writes_the_blank_and_keeps_every_earlier_file(folder, run):
         (["check", "2", "--seed", "-1"], "--seed"), (["check", "2", "--timeout", "0"], "--timeout"),
     ],
 )  # fmt: skip
-def test_wrong_words_give_exit_code_2_and_a_remedy(words, said, tmp_path, monkeypatch, run):
+def test_wrong_arguments_give_exit_code_2_and_a_remedy(words, said, tmp_path, monkeypatch, run):
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
     code, out, err = run(*(word.format(tmp_path) for word in words))
     assert code == 2 and out == "" and said in err and "Traceback" not in err
 
 
-def test_bonus_is_judged_by_the_exhibits_in_its_own_process(folder, run):
+def test_bonus_exercise_is_judged_by_exhibits_in_a_separate_process(folder, run):
     whole = "import numpy as np\n" + RIGHT_SOLUTIONS[-1][1]
     fill(folder, whole, "15_write_the_check.py")
     assert run("check", "15", "--out", folder)[0] == 0
@@ -145,14 +145,14 @@ def test_bonus_is_judged_by_the_exhibits_in_its_own_process(folder, run):
     assert run("check", "--out", folder, "--json")[1].count('"wrong"') >= 1
 
 
-def test_mistake_in_a_check_itself_is_an_error_with_its_line(folder, run):
+def test_mistake_in_a_submitted_check_is_an_error_with_its_line(folder, run):
     fill(folder, "import numpy as np\ndef check(gaussian):\n    return gaussian.log_normal(np.ones((1, 2))) > 0",
          "15_write_the_check.py")  # fmt: skip
     code, out, _ = run("check", "15", "--out", folder)
     assert code == 1 and "line 3: TypeError" in out and "  + " not in out and "Next: correct the error" in out
 
 
-def test_clumsy_files_are_read_or_told_what_to_do(folder, run):
+def test_files_with_odd_encoding_or_syntax_are_read_or_get_a_remedy(folder, run):
     (folder / "02_tanh_backward.py").write_bytes(b"\xef\xbb\xbf" + bytes(RIGHT, "utf-8"))
     assert run("check", "2", "--out", folder)[0] == 0
     (folder / "02_tanh_backward.py").write_bytes(b"# \xe4\n" + bytes(RIGHT, "utf-8"))
@@ -162,7 +162,7 @@ def test_clumsy_files_are_read_or_told_what_to_do(folder, run):
         assert said in run("check", "2", "--out", folder)[1]
 
 
-def test_check_inside_the_folder_says_so(folder, run, monkeypatch):
+def test_check_inside_the_folder_prints_the_missing_option(folder, run, monkeypatch):
     monkeypatch.chdir(folder)
     assert "You are inside it: add --out ." in run("check", "2")[2] and run("check", "2", "--out", ".")[0] == 1
 
@@ -172,7 +172,7 @@ def test_check_inside_the_folder_says_so(folder, run, monkeypatch):
 
 @pytest.fixture(scope="module")
 def submissions(tmp_path_factory):
-    """Return a folder of submissions in all forms: folders, names in front and behind, copies, notebooks, other files."""
+    """Return a folder of submissions: folders, files with the student's name first or last, copies, notebooks, others."""
     top = tmp_path_factory.mktemp("class")
     fill(top / "ada" / "exercises", RIGHT)
     fill(top / "ada", WRONG, "02_tanh_backward (1).py")
@@ -203,7 +203,7 @@ def graded(submissions, tmp_path_factory):
     return time.monotonic() - begin, json.loads(printed[-1]), out
 
 
-def test_grade_finds_every_student_and_file(graded):
+def test_grading_finds_every_student_and_file(graded):
     _, found, _ = graded
     status = {each["student"]: [e["status"] for e in each["exercises"] if e["status"] != "not started"]
               for each in found["students"]}  # fmt: skip
@@ -214,7 +214,7 @@ def test_grade_finds_every_student_and_file(graded):
     assert "no security boundary" in found["warning"]
 
 
-def test_endless_loop_costs_one_cell_and_its_time_only(graded):
+def test_endless_loop_gives_one_error_after_its_time_limit(graded):
     seconds, found, _ = graded
     (eve,) = [each for each in found["students"] if each["student"] == "eve"]
     assert "no result after 1.5 seconds" in eve["exercises"][5]["findings"][0]["words"][0] and seconds < 15
@@ -241,7 +241,7 @@ def test_junit_and_feedback_have_every_student(graded):
     assert "no notebook" in texts["zoe.txt"]
 
 
-def test_grade_replaces_earlier_files_only_if_told(graded, submissions, run):
+def test_grading_replaces_earlier_files_only_with_overwrite(graded, submissions, run):
     out = graded[2]
     for words in (["--feedback", out / "back"], ["--junit", out / "new" / "marks.xml"]):
         code, _, err = run("grade", submissions, *words, "-q")
@@ -253,7 +253,7 @@ def test_grade_replaces_earlier_files_only_if_told(graded, submissions, run):
 
 @pytest.mark.parametrize(
     "bonus, code, count", [("not started", 0, "14 of 14"), ("wrong", 1, "14 of 15"), ("passed", 0, "15 of 15")])
-def test_bonus_counts_once_it_is_begun(bonus, code, count, submissions, tmp_path, run, monkeypatch):
+def test_bonus_exercise_counts_only_after_it_is_begun(bonus, code, count, submissions, tmp_path, run, monkeypatch):
     def passed(exercise, *rest):
         return Verdict(exercise, bonus if exercise is BONUS else "passed")
 
@@ -264,7 +264,7 @@ def test_bonus_counts_once_it_is_begun(bonus, code, count, submissions, tmp_path
     assert got == code and f"{count} passed" in out and ("hint 15" in out) == (code == 1)
 
 
-def test_numbers_of_seed_0_do_not_pass_another_seed(tmp_path, run):
+def test_copied_numbers_of_seed_0_do_not_pass_another_seed(tmp_path, run):
     part = find("2").parts[0]
     copied = [[a.tolist() for a in draw.arguments] for draw in part.draws(0)]
     source = f"import numpy as np\nKNOWN = {copied}\ndef tanh_backward(d_h, h):\n" \

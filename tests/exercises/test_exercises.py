@@ -1,4 +1,4 @@
-"""The exercises: blanks are never passed, the package's own source passes, other processes are limited."""
+"""Untouched exercises never pass, the package's own source passes, and a hostile submission does no harm."""
 
 import ast
 import json
@@ -25,7 +25,7 @@ def own_source(exercise):
 
 
 def statuses(folder, code, capsys):
-    """Return the status and flags of each of the fourteen; the command must exit with this code."""
+    """Check all; return the status of each of fourteen exercises and if it is flagged. `code`: expected exit code."""
     assert cli.main(["exercises", "check", "--out", str(folder), "--json", "--timeout", "60"]) == code
     return [(each["status"], bool(each["flags"])) for each in json.loads(capsys.readouterr().out)["exercises"][:14]]
 
@@ -70,7 +70,7 @@ def test_learners_folder_contains_no_line_of_a_solution():
                     assert line not in files, line
 
 
-def test_page_names_every_exercise_and_entries_that_prove_it():
+def test_page_lists_every_exercise_with_ledger_entries_that_prove_it():
     page = PAGES["minivae/exercises/README.md"]
     rows = re.findall(r"^\| (\d+) `(\w+)` \|.*\| (.*) \|$", page, re.MULTILINE)
     assert [(int(number), name) for number, name, _ in rows] == [(each.number, each.name) for each in every()]

@@ -1,4 +1,4 @@
-"""Common faults of students: each is told its cause, later errors follow from earlier ones, and nothing false is said."""
+"""Common errors of students: the message names the cause, says which errors follow from it, and says nothing false."""
 
 import pytest
 
@@ -100,7 +100,7 @@ FAULTS = [                                                  # number, source, re
 
 
 @pytest.mark.parametrize("number, source, replaced, words", FAULTS, ids=[f"{n}-{k}" for k, (n, *_) in enumerate(FAULTS)])
-def test_common_fault_is_told_its_cause(number, source, replaced, words):
+def test_message_about_a_common_error_names_its_cause(number, source, replaced, words):
     for old, new in [*replaced.items(), ("SQUARE", "g**2"), ("FACTOR *", "")]:
         source = source.replace(old, new)
     if number == 6:
@@ -118,7 +118,7 @@ def test_right_versions_of_these_sources_pass():
         assert verdict_on(number, source).status == "passed", number
 
 
-# Both wrong in the same way
+# Forward and backward that are wrong in the same way
 
 LOOPS = """
 def reparameterize(mu, log_var, eps):
@@ -132,7 +132,7 @@ def reparameterize_backward(d_z, mu, log_var, eps):
 
 
 def check_file(folder, number, source):
-    """Return the verdict on a file in a process of its own, and its lines."""
+    """Judge a file in a separate process; return the verdict and the lines to print."""
     file = folder / f"{find(str(number)).stem}.py"
     file.write_text(f"import numpy as np\n{find(str(number)).import_line()}\n{source}")
     verdict = judge.check(find(str(number)), file)
@@ -140,11 +140,11 @@ def check_file(folder, number, source):
 
 
 def told(number, source):
-    """Return the lines of the verdict on functions in this process."""
+    """Judge functions in this process; return the lines to print."""
     return "\n".join(lines_of(verdict_on(number, source)))
 
 
-def test_loops_are_told_a_consistent_error_and_print_no_warning(tmp_path):
+def test_consistent_error_in_loops_is_named_without_a_numpy_warning(tmp_path):
     assert verdict_on(6, LOOPS.replace("SIGMA", "/ 2")).status == "passed"
     verdict, text = check_file(tmp_path, 6, LOOPS.replace("SIGMA", ""))
     assert verdict.printed == "" and "no gradient check can see this error" in text
@@ -164,7 +164,7 @@ def test_line_whose_own_array_is_right_is_not_blamed():
     assert "in the line of `d_z`" not in words_on(12, source)
 
 
-def test_new_arrays_in_a_list_do_not_count():
+def test_new_arrays_put_into_d_layers_do_not_count_as_written():
     source = "def mlp_backward(d_out, hs, layers, activation, d_layers):\n    d = d_out\n    for i in (2, 1, 0):\n" \
              "        d, *d_layers[i] = affine_backward(d, hs[i], *layers[i])\n" \
              "        d = d * (1 - hs[i]**2) if i else d\n    return d"
@@ -182,7 +182,7 @@ def test_squeezed_axis_of_size_1_is_noticed():
     assert verdict_on(4, source.replace("SQUEEZED", "axis")).status == "passed"
 
 
-def test_scale_that_was_not_written_is_said_to_be_zero():
+def test_message_about_an_unwritten_scale_says_that_it_is_zero():
     said = words_on(13, WHOLE.replace("if others:", "if False:"))
     assert "is zero everywhere" in said and "in place of" not in said
 
@@ -212,7 +212,7 @@ def test_error_names_the_line_and_the_shapes(tmp_path):
     assert "In `return weight @ x`, weight is (7, 3), x is (5, 7)" in text and "gufunc" not in text
 
 
-def test_verdict_has_no_name_that_the_file_lacks():
+def test_verdict_contains_only_names_that_are_in_the_file():
     source = "def log_sum_exp(a, axis=0):\n    c = a.max(axis, keepdims=True)\n" \
              "    return np.log(np.exp(a - c).sum(axis)) + axis"
     text = told(4, source)
@@ -223,7 +223,7 @@ def test_verdict_has_no_name_that_the_file_lacks():
     assert "floor" not in text and "sum_2" not in text
 
 
-def test_sum_too_much_is_said_plainly():
+def test_message_about_an_additional_sum_names_its_axis():
     text = told(7, "def kl_standard_normal(mu, log_var):\n"
                    "    return ((mu**2 + np.exp(log_var) - 1 - log_var) / 2).sum(1)")  # fmt: skip
     assert "that is (B,)" in text and "you also took the sum over J" in text

@@ -1,4 +1,4 @@
-"""The judge: right solutions in other words pass, wrong ones are named, and a name is never false."""
+"""Right solutions pass the judge however they are written; for wrong ones it names the error, and never a false one."""
 
 import numpy as np
 import pytest
@@ -247,7 +247,7 @@ def check(gaussian):
 
 
 @pytest.mark.parametrize("number, source", RIGHT, ids=[f"{number}-{k}" for k, (number, _) in enumerate(RIGHT)])
-def test_right_solution_in_other_words_passes_without_a_named_fault(number, source):
+def test_right_solution_written_differently_passes_without_a_named_error(number, source):
     verdict = verdict_on(number, source)
     assert verdict.status == "passed", verdict.findings
     assert not any(finding.names for finding in verdict.findings)
@@ -293,7 +293,7 @@ WRONG = [                                                   # number, arguments 
 
 
 @pytest.mark.parametrize("number, body, words", WRONG, ids=[f"{number}-{k}" for k, (number, *_) in enumerate(WRONG)])
-def test_wrong_solution_is_told_its_fault(number, body, words):
+def test_message_about_a_wrong_solution_names_its_error(number, body, words):
     assert words in words_on(number, f"def {body}")
 
 
@@ -307,7 +307,7 @@ def step(self, gradient):
 """
 
 
-def test_adam_that_counts_late_is_told_of_a_division_by_zero():
+def test_adam_with_a_late_counter_gets_a_warning_about_division_by_zero():
     verdict, words = verdict_on(14, LATE), words_on(14, LATE)
     assert verdict.status == "wrong" and "divide by zero encountered" in words and "exp" not in words
     assert not any(finding.names for finding in verdict.findings)   # a variant without a finite number proves nothing

@@ -1,4 +1,4 @@
-"""Each lesson: its number, its figure, its links, a planted error that changes its verdict, its notebook."""
+"""Each lesson has the right result, a figure, valid links and a notebook; a planted error changes the verdict."""
 
 import io
 import json
@@ -20,7 +20,7 @@ from tests.helpers.png import png_texts
 from tests.house.test_rules import files_of, names_of_tests
 
 QUICK = Setup(seed=0, epochs=18, rows=40)
-NUMBERS = {                                                 # lowest and highest accepted number
+NUMBERS = {                                                 # lesson -> lowest and highest accepted result
     "reductions": (0, 0.01), "log_variance": (0.5, 2), "collapse": (0, 0.01), "infinite_loss": (16, 17.5),
     "mean_or_sample": (0.6, 1.4), "grey_values": (12, 15), "negative_loss": (3.98, 4), "reparameterise": (5e3, 5e5),
     "mse_and_sigma": (10 - 1e-8, 10 + 1e-8), "holes": (0.4, 2), "evidence": (1.5, 20), "blur": (0.15, 0.5),
@@ -40,13 +40,13 @@ def found():
     return {each.name: run(each, QUICK) for each in lessons()}
 
 
-def test_there_is_one_lesson_for_each_of_eighteen_ranks():
+def test_lessons_have_the_numbers_one_to_eighteen():
     assert [each.number for each in lessons()] == list(range(1, 19)) and NUMBERS.keys() == {e.name for e in lessons()}
     assert find("3") is find("collapse")
 
 
 @every_lesson
-def test_lesson_number_has_its_sign_and_size(each, found):
+def test_lesson_result_lies_between_its_expected_limits(each, found):
     low, high = NUMBERS[each.name]
     assert low <= found[each.name].number <= high and found[each.name].holds
 
@@ -140,7 +140,7 @@ def test_repeated_lesson_replaces_its_own_figure_only(tmp_path, capsys, monkeypa
     monkeypatch.chdir(tmp_path)
     picture = tmp_path / "minivae-lessons" / "lesson_07_negative_loss.png"
     assert [main(["7", "-q"]), main(["7", "-q"])] == [0, 0] and capsys.readouterr().out.count("answer    b) about 4") == 2
-    assert main(["7", "-q", "--out", "minivae-lessons"]) == 2   # a folder that was named is never written over
+    assert main(["7", "-q", "--out", "minivae-lessons"]) == 2   # a folder given with --out is not overwritten
     picture.write_bytes(b"\x89PNG of someone else")
     assert main(["7", "-q"]) == 2 and "Add --overwrite" in capsys.readouterr().err
     assert picture.read_bytes() == b"\x89PNG of someone else"
@@ -207,7 +207,7 @@ def test_notebooks_have_the_question_and_code_that_runs_in_python_alone(tmp_path
 
 
 def last_value(source, names):
-    """Execute a cell; return what a notebook displays if the last line of the cell is an expression."""
+    """Execute a cell; return the result `found`, which the notebook displays, or None."""
     exec(source, names)
     return names["found"] if "found" in names else None
 

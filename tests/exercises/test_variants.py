@@ -1,4 +1,4 @@
-"""Known wrong versions: each runs, is named by the judge, and is worded with names that the learner has."""
+"""Known wrong versions of solutions: each runs, and the judge describes each with names of the learner's file only."""
 
 import ast
 import re
@@ -12,27 +12,27 @@ from minivae.exercises.catalogue import exercises
 from minivae.exercises.sentences import Given
 from minivae.exercises.variants import CONFUSIONS, variants
 
-SAME = {                                                    # variants that are right, or that no call reaches
-    "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},                   # of `into`, both None
+SAME = {                                                    # function -> variants that are right, or that no call reaches
+    "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},                   # entries of `into`, both None
     "log_sum_exp": {"`1` in place of `0`", "`2` in place of `0`"},                       # -inf - top is -inf for any top
     "two_paths": {"`d_mu_kl` in place of `mu`"},                                         # only the shape of mu is used
-    "iw_loss_backward": {"`log_px_z` in place of `log_w`", "`kl` in place of `log_w`", "`1` in place of `0`"},     # shapes
+    "iw_loss_backward": {"`log_px_z` in place of `log_w`", "`kl` in place of `log_w`", "`1` in place of `0`"},  # shape
     "backward": {"`2` in place of `1`"},                                                 # reshape(L * B, -2) is the same
     "step": {"arguments 2 and 3 of `range` exchanged", "`1` in place of `0`", "`2` in place of `0`", "`start +` is missing",
              "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
              "`rate` in place of `self`", "`floor` in place of `self`"},                 # blocks and resets of long runs
 }  # fmt: skip
-UNREACHED = {"bernoulli_log_prob": 60, "mlp_backward": 38}   # in lines for other calls: a shared mean, no d_layers
+UNREACHED = {"bernoulli_log_prob": 60, "mlp_backward": 38}   # variants in lines that no call reaches
 
 
 def telling(arrays, right):
-    """Return True if an array is wrong in some draw, and finite somewhere in each: an array of nan proves nothing."""
+    """Return True if one array is wrong in some draw and has a finite number in every draw; NaN alone proves nothing."""
     pairs = zip(zip(*arrays), zip(*right))
     return any(not all(map(compare.agree, a, b)) and all(np.isfinite(each).any() for each in a) for a, b in pairs)
 
 
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
-def test_every_variant_is_named_with_its_own_change(exercise, monkeypatch):
+def test_judge_names_every_wrong_variant_by_its_change(exercise, monkeypatch):
     monkeypatch.setattr(compare, "words_of", lambda *arguments: ())
     silent = {}
     for part in exercise.parts:
@@ -58,7 +58,7 @@ def test_every_confusion_runs_and_gives_wrong_numbers():
 
 
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
-def test_change_is_worded_with_names_of_the_learner_only(exercise):
+def test_sentence_about_a_change_contains_only_names_of_the_learner(exercise):
     names = frozenset({"np"}).union(*map(judge.names_in, judge.functions_in(ast.parse(exercise.file())).values()))
     for piece in exercise.pieces():
         for variant in variants(piece):
@@ -66,7 +66,7 @@ def test_change_is_worded_with_names_of_the_learner_only(exercise):
             assert set(re.findall(r"[A-Za-z_]\w*", " ".join(said))) <= names and "..." not in "".join(said)
 
 
-def test_variant_of_a_renamed_line_is_an_error(monkeypatch):
+def test_confusion_about_a_line_that_does_not_exist_is_an_error(monkeypatch):
     piece = find("2").pieces()[0]
     monkeypatch.setattr("minivae.exercises.variants.CONFUSIONS", [("tanh_backward", {"no such line": ""}, "")])
     with pytest.raises(LookupError, match="change CONFUSIONS, too"):

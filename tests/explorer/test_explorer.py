@@ -1,4 +1,4 @@
-"""The explorer: the page contains the run; its JavaScript agrees with NumPy; mouse, keys, phone, dark and print work."""
+"""The page of the explorer contains the run, agrees with NumPy, and works with mouse and keys, on a phone and in print."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def model(name):
 
 @pytest.fixture(scope="module")
 def digits():
-    """Return the model of the digits, forty held-out rows, its page, and their exact posteriors."""
+    """Return a model of the digits, forty held-out rows, their page, and their exact posteriors."""
     vae, data, _ = trained()
     data = replace(data, test_x=data.test_x[:40], test_y=data.test_y[:40])
     exact = exact_log_px(vae.astype(np.float64), data.test_x)
@@ -78,7 +78,7 @@ def wait(browser):
 
 
 class Page(HTMLParser):
-    """All tags of a page with their attributes, and the text of its scripts."""
+    """All tags of a page with their attributes."""
 
     def __init__(self, text):
         super().__init__()
@@ -90,7 +90,7 @@ class Page(HTMLParser):
 
 
 def faults_of(text):
-    """Return what is wrong with the structure of a page."""
+    """Return a list of the errors in the structure of a page."""
     tags = Page(text).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     found = [f"id {name} twice" for name in set(ids) if ids.count(name) > 1]
@@ -182,7 +182,7 @@ def measure_few(patch):
 def test_train_writes_the_explorer_among_its_files(run):
     page = run / "explorer.html"
     found = content_of(page.read_text("utf-8"))
-    assert len(found["labels"]) == 10 and found["step"] == 36           # of 355, evenly spaced
+    assert len(found["labels"]) == 10 and found["step"] == 36           # every 36th of 355 rows
     assert json.loads((run / "results.json").read_text())["explorer"] == str(page)
 
 
@@ -234,7 +234,7 @@ NUMBERS = """[0, 1, 5].map(i => {
 
 
 def by_numpy(vae, data):
-    """Return the numbers that the script NUMBERS computes in the page, from NumPy."""
+    """Compute with NumPy the numbers that the script NUMBERS computes in the page."""
     model, x = vae.astype(np.float64), data.test_x[[0, 1, 5]].astype(np.float64)
     mu, log_var = model.encode(x)
     z = mu + 0.3 * (np.arange(vae.latent) + 1)
@@ -295,7 +295,7 @@ GLYPHS = "Object.assign(proto, {fillText, ellipse}); return glyphs; })()"
 
 
 def wrongly_drawn(browser, vae, data, exact, chosen):
-    """Return which drawings do not show the model: the glyphs, the ellipses, the posterior, its moments, its frame."""
+    """Return the names of the drawings that do not show the model: glyphs, ellipses, posterior, moments, crop."""
     drawn, found = browser.evaluate(DRAWN), []
     wanted = [[str(label), *place, style.CLASSES[label]] for label, place in zip(data.test_y, drawn["places"])]
     if any(glyph not in drawn["glyphs"] for glyph in wanted):
@@ -337,7 +337,7 @@ DRAWING_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", [None, *DRAWING_FAULTS])
-def test_drawings_show_the_model_and_notice_planted_faults(fault, browser, digits, tmp_path):
+def test_drawings_show_the_model_and_planted_errors_are_noticed(fault, browser, digits, tmp_path):
     vae, data, page, exact = digits
     right, wrong, noticed = DRAWING_FAULTS.get(fault, ("", "", None))
     assert fault is None or page.count(right) == 1
@@ -434,7 +434,7 @@ def test_new_digit_is_drawn_from_the_prior_with_one_click(shown):
     assert abs(x.mean()) < 0.05 and abs(x.std() - 1) < 0.05         # three standard errors; the seed is fixed
 
 
-def test_classes_with_names_are_named_as_text(browser, tmp_path):
+def test_class_names_are_shown_as_text_and_not_as_html(browser, tmp_path):
     vae, data = model("fixed")
     names = tuple("abcdefghi") + ("<b>j</b>", "k")
     text = build(vae, replace(data, classes=names), "named")
@@ -481,7 +481,7 @@ def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
     assert [int(name[1:].translate(digits)) for name in order] == list(np.argsort(-kl) + 1)
 
 
-def test_browser_that_must_be_there_fails_the_tests(monkeypatch):
+def test_missing_browser_skips_tests_or_fails_them_if_it_is_required(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     executable.cache_clear()
     monkeypatch.delenv(REQUIRED, raising=False)

@@ -36,7 +36,7 @@ N, D = 40, 12
 
 
 def problem(J=2, likelihood=Binomial(16), dtype=np.float64):
-    """Return a small model with random weights and biases, data (N, D) and four classes."""
+    """Return a small model with random weights and biases, data (N, D) and labels of four classes."""
     rng = np.random.default_rng(J)
     vae = VAE.init(rng, D, J, (7,), likelihood=likelihood, dtype=dtype)
     vae.params.flat[...] = rng.normal(0, 0.6, vae.params.flat.shape)
@@ -103,7 +103,7 @@ def draw(name):
     }[name]()
 
 
-drawn = functools.cache(draw)                               # for tests that do not change it
+drawn = functools.cache(draw)                               # for tests that do not change the figure
 
 NAMES = [
     *("loss_curves", "sigma_and_error", "kl_per_dimension", "reconstructions", "prior_samples", "traversals"),
@@ -113,7 +113,7 @@ every_figure = pytest.mark.parametrize("name", NAMES)
 
 
 def texts(figure):
-    """Return the text on the page: (text, box in pixels), without ticks beyond the ends of an axis."""
+    """Return (text, box in pixels) of every text on the page, without labels of ticks beyond the ends of an axis."""
     figure.draw_without_rendering()
     unseen = set()
     for axis in [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:
@@ -156,7 +156,7 @@ def test_rate_distortion_figure_circles_beta_1_and_stacks_the_kls():
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-def test_rate_distortion_labels_cover_neither_points_nor_each_other():
+def test_rate_distortion_labels_do_not_cover_points_or_each_other():
     rates, names = (0.0, 0.25, 0.65, 2.0, 2.6, 4.2), (1.0, "learned", 0.6, 0.3, "optimal", 0.1)
     distortions = (61.0, 34.0, 31.0, 1.0, -3.0, 79.0)
     close = [Point(name, 1.0, 2, d, 0.01, r, -d - r, (r, 0.0), 1, 0.5) for name, r, d in zip(names, rates, distortions)]
@@ -167,7 +167,7 @@ def test_rate_distortion_labels_cover_neither_points_nor_each_other():
     dots = left.transData.transform(left.collections[0].get_offsets())
     assert len(boxes) == 6 and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     assert not any(box.contains(*dot) for box in boxes for dot in dots)
-    for box, dot in zip(boxes, dots):                       # each is next to its own point
+    for box, dot in zip(boxes, dots):                       # each label is next to its own point
         assert min(np.hypot(*(dot - corner)) for corner in box.corners()) < 0.5 * figure.dpi
 
 
@@ -176,7 +176,7 @@ def test_rate_distortion_figure_circles_no_point_when_sigma_is_swept():
     assert len(figure.axes[0].collections) == 1 and "beta = 1" not in alt
 
 
-# Return values and saved files
+# Returned values and saved files
 
 
 @every_figure
@@ -209,7 +209,7 @@ def test_alt_texts_state_the_computed_numbers():
 
 @every_figure
 def test_png_contains_the_alt_text_and_is_reproducible(name, tmp_path):
-    figure, alt = draw(name)                               # a new figure: measuring it moves it by a pixel
+    figure, alt = draw(name)                               # a new figure, because measuring moves it by a pixel
     style.save(figure, alt, tmp_path / "a.png")
     style.save(*draw(name), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -247,7 +247,7 @@ def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     assert (tmp_path / "a.png").read_bytes() == before and os.listdir(tmp_path) == ["a.png"]
 
 
-def test_user_settings_neither_change_figures_nor_are_changed(tmp_path):
+def test_user_settings_do_not_change_figures_and_stay_unchanged(tmp_path):
     mine = {
         "font.size": 20, "axes.facecolor": "black", "image.origin": "lower", "lines.linewidth": 9,
         "xaxis.labellocation": "right", "scatter.marker": "x", "savefig.bbox": "tight", "text.usetex": True,
@@ -261,7 +261,7 @@ def test_user_settings_neither_change_figures_nor_are_changed(tmp_path):
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "mine.png").read_bytes()
 
 
-def test_figures_need_neither_display_nor_pyplot(tmp_path):
+def test_figures_are_saved_without_a_display_and_without_pyplot(tmp_path):
     program = (
         "import sys, numpy as np; from minivae import figures; from minivae.figures import style\n"
         "from minivae.vae import VAE\n"
@@ -311,7 +311,7 @@ def test_loss_curves_cut_off_a_far_start_and_state_it():
     assert f"\u2193 starts at \u2212{-history(200)[0].test_elbo:.1f}" in [text for text, _ in texts(figure)]
 
 
-def test_loss_curves_state_that_the_elbo_exceeds_log_px():
+def test_loss_curves_state_if_the_elbo_is_below_or_above_log_px():
     last = history()[-1].test_elbo
     assert "0.500 below the exact" in training.loss_curves(history(), last + 0.5)[1]
     assert "0.500 above the exact" in training.loss_curves(history(), last - 0.5)[1]
@@ -338,8 +338,8 @@ def test_loss_curves_name_the_data_of_each_curve_and_line():
     assert "The training curve is of other data and may cross that line" in caption
     exact = " ".join(drawn("loss_curves")[0].get_supxlabel().split())
     assert "Dashed line: measured after training, on held-out data." in exact and "may cross" in exact
-    neither = " ".join(training.loss_curves(history())[0].get_supxlabel().split())
-    assert "dashed" not in neither.lower() and "dot" not in neither.lower()
+    unmeasured = " ".join(training.loss_curves(history())[0].get_supxlabel().split())
+    assert "dashed" not in unmeasured.lower() and "dot" not in unmeasured.lower()
 
 
 def test_loss_curves_show_all_epochs_unless_the_start_hides_the_rest():
@@ -353,7 +353,7 @@ def test_loss_curve_labels_do_not_overlap_when_curves_end_together():
     same = [Record(epoch, -5.0, 2.0, -7.0, -5.0, 2.0, -7.0) for epoch in (1, 2)]
     figure, _ = training.loss_curves(same, -7.0)
     boxes = [box for text, box in texts(figure) if re.match("training|held out|exact", text)]
-    assert len(boxes) == 7                                  # three beside the ELBO, two beside each part
+    assert len(boxes) == 7                                  # three at the ELBO, two at each of its parts
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
@@ -377,7 +377,7 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     "times, words",
     [(1.0, "the mean squared error, 0.500"), (0.9, "10.0 % below"), (2.0, "100.0 % above"), (10.1, "10.1 times")],
 )
-def test_sigma_far_from_the_error_is_given_as_a_multiple(times, words):
+def test_sigma_is_compared_with_the_error_by_percentage_or_factor(times, words):
     assert words in training.compared(0.5 * times, 0.5)
 
 
@@ -499,7 +499,7 @@ def test_manifold_decodes_normal_quantiles_with_the_first_latent_to_the_right(li
         assert (white, black) == pytest.approx((np.min(expected), np.max(expected)))
     else:
         assert (white, black) == (0, getattr(likelihood, "n", 1))
-    assert axes.images[0].cmap([0.0, 1.0]).tolist() == [[1, 1, 1, 1], [0, 0, 0, 1]]         # ink is dark
+    assert axes.images[0].cmap([0.0, 1.0]).tolist() == [[1, 1, 1, 1], [0, 0, 0, 1]]         # the largest value is black
 
 
 def test_latent_map_has_equal_axes_prior_circles_and_the_codes():
@@ -614,7 +614,7 @@ def test_hero_shows_map_and_manifold_in_the_same_orientation():
     left, right = drawn("hero")[0].axes
     assert left.get_xlabel() == "$z_1$" and right.get_xlabel().startswith("$z_1$")
     z = NormalDist().inv_cdf(0.5 / 16)
-    corners = vae.decode(np.array([[z, -z], [-z, -z], [z, z], [-z, z]]))    # top: left, right; bottom: same
+    corners = vae.decode(np.array([[z, -z], [-z, -z], [z, z], [-z, z]]))    # top left, top right, bottom left, bottom right
     np.testing.assert_allclose(tiles(right, 16)[[0, 15, -16, -1]], corners, rtol=1e-12)
     (box,) = [patch for patch in left.patches if isinstance(patch, Rectangle)]
     np.testing.assert_allclose(box.get_corners()[[0, 2]], [[z, z], [-z, -z]], rtol=1e-12)
@@ -754,7 +754,7 @@ def linear(colours):
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
 
 
-# Machado, Oliveira and Fernandes 2009, full severity: protan, deutan, tritan.
+# Normal sight, then protan, deutan and tritan at full severity (Machado, Oliveira and Fernandes 2009).
 EYES = np.array([
     np.eye(3),
     [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
@@ -797,7 +797,7 @@ def test_at_most_two_class_colours_are_near_purple():
     assert np.sum((np.degrees(np.arctan2(b, a)) % 360 > 268) & (np.hypot(a, b) > 0.05)) == 3
 
 
-def test_names_of_classes_are_above_ellipses_and_apart():
+def test_names_of_classes_are_above_ellipses_and_do_not_overlap():
     rng = np.random.default_rng(0)
     x, y = rng.random((60, 9)), np.array(["a very long name of a cat", "a very long name of a dog"] * 30)
     vae = VAE.init(rng, 9, 2)

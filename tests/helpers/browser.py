@@ -1,7 +1,7 @@
 """Drive Chromium with the standard library: open a page, evaluate JavaScript, press keys, move the mouse, take pictures.
 
 The browser reads commands of the DevTools protocol from file descriptor 3 and answers on 4: JSON texts that end in a zero
-byte. Without a browser, tests that need one are skipped, unless the environment variable REQUIRED is set.
+byte. Without a browser, tests that need it are skipped; they fail if MINIVAE_BROWSER_REQUIRED is set.
 """
 
 import base64
@@ -34,13 +34,13 @@ def executable():
 
 
 def need_browser():
-    """Skip the test if no browser is installed; fail instead if the environment variable REQUIRED is set."""
+    """Skip the test if no browser is installed; fail instead if MINIVAE_BROWSER_REQUIRED is set."""
     if executable() is None:
         (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)("no Chromium on this machine")
 
 
 class Browser:
-    """A headless browser with one page. `errors` collects what the page writes to the console and exceptions."""
+    """A headless browser with one page. `errors` collects exceptions, and errors and warnings on the console."""
 
     def __init__(self):
         self.home = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -53,7 +53,7 @@ class Browser:
 
         command = [executable(), *QUIET, f"--user-data-dir={self.home.name}", "--remote-debugging-pipe"]
         null = subprocess.DEVNULL
-        # not pass_fds=(3, 4): matplotlib closes its fonts, which may be 3 and 4, in the child before `place` runs
+        # pass_fds=(3, 4) can fail: 3 and 4 may be fonts of matplotlib, which closes them in the child before `place` runs
         self.process = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, preexec_fn=place, close_fds=False)
         os.close(theirs_in)
         os.close(theirs_out)
@@ -99,7 +99,7 @@ class Browser:
         return json.loads(text)
 
     def note(self, event):
-        """Note an event that is not an answer: the end of loading, an error."""
+        """Record the event if it is the end of loading, an error or a warning."""
         method, params = event.get("method"), event.get("params", {})
         if method == "Page.loadEventFired":
             self.loaded = True
@@ -147,7 +147,7 @@ class Browser:
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def picture(self, path=None, whole=True):
-        """Return a PNG of the page, of all of it or of the visible part; write it to `path`, if given."""
+        """Return a PNG of the whole page or of its visible part; write it to `path`, if given."""
         png = base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
         if path is not None:
             Path(path).write_bytes(png)

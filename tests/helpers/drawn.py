@@ -1,4 +1,4 @@
-"""Read the lines and texts of a drawn figure, and the claim that stops a wrong figure."""
+"""Read the lines and texts of a drawn figure; find the claim for which a wrong figure is refused."""
 
 import functools
 import traceback
@@ -21,12 +21,12 @@ def line(axes, label):
 
 
 def by_gid(axes, gid):
-    """Return the artist with this gid."""
+    """Return the artist with this gid, an id that the drawing code sets."""
     return next(artist for artist in axes.get_children() if artist.get_gid() == gid)
 
 
 def words(figure):
-    """Return (text, artist) of every visible text, without the tick labels of hidden axes or beyond an axis."""
+    """Return (text, artist) of every visible text, without tick labels that are hidden or beyond the end of the axis."""
     figure.draw_without_rendering()
     unseen = set()
     for axes, axis in [(axes, axis) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:

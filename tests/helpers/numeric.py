@@ -42,7 +42,7 @@ def close(actual, desired, *, rel, abs_=0.0):
 
 
 def complex_step(f, arrays, index):
-    """Return the gradient of the number f(*arrays) in arrays[index] as Im f(a + ih) / h, in which no digits cancel."""
+    """Return the gradient of the number f(*arrays) in arrays[index] as Im f(a + ih) / h; no digits cancel."""
     step = 1e-30
     return _entry_by_entry(arrays, index, lambda moved: f(*moved(step * 1j)).imag / step)
 
@@ -58,7 +58,7 @@ def _entry_by_entry(arrays, index, slope):
     for place in np.ndindex(gradient.shape):
 
         def moved(by, place=place):
-            copies = [a.astype(type(by)) if a.dtype.kind == "f" else a for a in arrays]    # integers are data, not inputs
+            copies = [a.astype(type(by)) if a.dtype.kind == "f" else a for a in arrays]    # integers are data: not moved
             copies[index][place] += by
             return copies
 
@@ -72,7 +72,7 @@ ORACLES = {"complex step": (complex_step, 1e-12), "central difference": (central
 def check_gradient(f, arrays, gradients, oracle):
     """Raise AssertionError unless each gradients[i] is the gradient of the number f(*arrays) in arrays[i].
 
-    The tolerance is relative to the largest entry of each array: an absolute one would accept every small gradient.
+    The tolerance is relative to the largest entry of each array: an absolute tolerance would accept small wrong gradients.
     """
     slope, rel = ORACLES[oracle]
     for index, gradient in gradients.items():
@@ -126,7 +126,7 @@ def gaussian_line(mu, sigma):
 
 
 def gaussian_density(x, mu, sigma):
-    """Return the textbook's density, written with sigma instead of log_var, as a reference."""
+    """Return the Gaussian density of the textbook, with sigma instead of log_var, as a reference."""
     return np.exp(-(((x - mu) / sigma) ** 2) / 2) / (sigma * np.sqrt(2 * np.pi))
 
 
@@ -164,7 +164,7 @@ def random_problem(seed, likelihood=COINS, *, rows=3, samples=1, dtype=np.float6
 
 
 def arrays_in(value):
-    """Return every array of at least one axis in nested tuples and lists."""
+    """Return a flat list of the arrays with at least one axis in `value`, nested tuples and lists."""
     if isinstance(value, (list, tuple)):
         return [array for part in value for array in arrays_in(part)]
     return [value] if np.ndim(value) else []

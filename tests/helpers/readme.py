@@ -137,7 +137,7 @@ class Typed(io.StringIO):
 
 
 def run_python(shown: Shown, names: dict) -> tuple[int, str, str]:
-    """Run one example; after each (Pdb) prompt, enter the input on the page; return exit code, output and error."""
+    """Run one example; after each (Pdb) prompt, enter the input that the page shows; return exit code, output, error."""
     source = re.sub(r"^(>>>|\.\.\.) ?", "", shown.command, flags=re.MULTILINE)
     before, sys.stdin = sys.stdin, Typed("".join(re.findall(r"^\(Pdb\) (.*\n)", shown.text, re.MULTILINE)))
     code, printed, error = 0, io.StringIO(), ""

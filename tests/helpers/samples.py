@@ -12,7 +12,7 @@ def idx(array, code=8):
 
 
 def pictures(n=40, height=8, width=8, seed=0):
-    """Return bytes (n, height, width) with a structure: a bright square, left in even rows and right in odd ones."""
+    """Return n random images of bytes; the left half of even images and the right half of odd images are bright."""
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 40, (n, height, width))
     x[::2, :, : width // 2] += 200
@@ -21,7 +21,7 @@ def pictures(n=40, height=8, width=8, seed=0):
 
 
 def csv_of(x, separator=",", header=None, label=None, at=0, end="\n"):
-    """Return rows of numbers as text, with a column of labels inserted at `at`."""
+    """Return rows of numbers as CSV text; the labels, if given, become column `at` (-1: the last)."""
     rows = [[f"{value:g}" for value in row] for row in x]
     for row, text in zip(rows, label if label is not None else ()):
         row.insert(at if at >= 0 else len(row), str(text))

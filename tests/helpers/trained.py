@@ -1,4 +1,4 @@
-"""A model trained once on the bundled digits and shared by tests, and faster settings of the train command."""
+"""A model trained once on the bundled digits and shared by tests, and patches that make the train command faster."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ def measure_few(patch):
 
 
 def end_quickly(patch):
-    """Let the train command measure on 40 held-out rows and draw no figures, which take most of its time."""
+    """Let the train command measure on 40 held-out rows only, and draw no figures and write no explorer."""
     measure_few(patch)
     patch.setattr(app_train, "draw", lambda *_: [])
     patch.setattr(app_train, "explore", lambda *_: None)

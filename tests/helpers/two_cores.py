@@ -53,7 +53,7 @@ def grouped_by_file(items: list, slow_fixtures: frozenset) -> list[list]:
 
 
 def queue_of(count: int) -> int:
-    """Return a pipe with one byte per file; each byte can be read once, by either process."""
+    """Return the read end of a pipe with one byte per file; each byte can be read once, by either process."""
     queue, end = os.pipe()
     os.write(end, bytes(range(count)))
     os.close(end)
@@ -119,7 +119,7 @@ class Second:
 
     def pass_on_reports(self) -> bool:
         """Give pytest all reports that are complete; return whether more may come."""
-        alive = self.is_alive()                             # first, so that its last reports are read below
+        alive = self.is_alive()                             # checked first, so that the last reports are read below
         hook, written = self.session.config.hook, os.pread(self.reports.fileno(), 1 << 30, self.read)
         for line in written[: written.rfind(b"\n") + 1].splitlines(keepends=True):
             self.read += len(line)

@@ -27,12 +27,12 @@ def test_fitted_exponent_of_a_power_is_that_power(p, c):
     assert timing.exponent({n: c * n**p for n in SIZES}) == pytest.approx(p, abs=1e-12)
 
 
-def test_exponent_is_fitted_only_from_its_start_on():
+def test_exponent_is_fitted_only_to_sizes_from_start_on():
     values = {n: max(n, 50.0) for n in SIZES}
     assert timing.exponent(values, start=100) == pytest.approx(1) and timing.exponent(values) < 0.7
 
 
-def test_fit_can_subtract_the_first_line_to_remove_a_constant():
+def test_fit_can_subtract_the_first_row_to_remove_a_constant():
     growth = scaling.Growth("affine", 1, above_first=True)
     values = {n: [1000 + 3.0 * n] for n in (1, 2, 3, 4, 5, 6)}
     assert scaling.fitted(values, growth) == pytest.approx(1)
@@ -105,7 +105,7 @@ def test_every_scaling_table_runs_and_states_its_theory(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", scaling.TABLES)
-def test_every_exponent_is_fitted_to_three_lines_at_least(name):
+def test_every_exponent_is_fitted_to_at_least_three_rows(name):
     table = scaling.TABLES[name]
     for growth in table.growth.values():
         points = growth.points({n: float(n) for n in table.sizes})
@@ -141,7 +141,7 @@ def test_contender_with_a_wrong_loss_or_gradient_is_noticed(other, message):
     assert message in model.disagreement(other, contender(2.0, [[1.0, -2.0]], [0.5]))
 
 
-# Files as people have them
+# Common kinds of files
 
 def test_benchmark_files_are_read_as_their_kinds(tmp_path):
     rng = np.random.default_rng(0)

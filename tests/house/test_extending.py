@@ -33,7 +33,7 @@ LISTS = {                                                   # heading -> the lis
     for heading, text in re.findall(r"^### (Add .*)\n((?:(?!#).*\n)*)", PAGES["minivae/README.md"], re.MULTILINE)
 }
 
-# The changes, by heading and path: a text of the file and the text that replaces it; "" is the end of the file.
+# The changes for each heading: path -> {text of the file: text that replaces it}; "" is the end of the file.
 
 LIKELIHOOD = {
     "minivae/likelihood.py": {
@@ -347,7 +347,7 @@ def traceback_of(check):
 
 @pytest.fixture(scope="module")
 def tracebacks(tmp_path_factory):
-    """Run every check in the extended copy; return its traceback, or "" if it passed."""
+    """Run every check in the extended copy; return {heading: traceback of its check, or "" if the check passed}."""
     room = tmp_path_factory.mktemp("extended")
     mutants.plant([], room)
     for changes in ADDED.values():

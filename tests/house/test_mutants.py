@@ -28,7 +28,7 @@ def tokens(source):
 
 
 def made(source):
-    """Return the changed sources by the name of the mutant."""
+    """Return {name of a mutant: its source}."""
     return {mutant.name: changed(source, mutant.changes) for mutant in one_token.mutants("m", source)}
 
 

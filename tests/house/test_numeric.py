@@ -29,7 +29,7 @@ def wrong_in_one_entry(value):
 @pytest.mark.parametrize(
     "actual, desired",
     [
-        (ONE_TO_SIX[:1], ONE_TO_SIX),                       # NumPy would broadcast these three
+        (ONE_TO_SIX[:1], ONE_TO_SIX),                       # NumPy would broadcast the first four pairs
         (np.ones(()), np.ones(3)),
         (np.ones(3), np.ones((3, 1))),
         (np.ones((0,)), np.ones((1,))),

@@ -11,7 +11,7 @@ from tests.benchmarks import published
 from tests.data.test_data import mnist
 
 
-def test_schedule_has_eight_stages_each_three_times_as_long_as_the_last():
+def test_schedule_has_eight_stages_each_three_times_as_long_as_before():
     assert published.BURDA.epochs == 3280 and published.stage_of(3280) == 7
     assert [published.stage_of(epoch) for epoch in (1, 2, 4, 5, 13, 14, 40, 41, 364, 365)] == [0, 1, 1, 2, 2, 3, 3, 4, 5, 6]
     assert published.BURDA.rate(1) == 1e-3 and published.BURDA.rate(3280) == pytest.approx(1e-4)
@@ -25,7 +25,7 @@ def options(tmp_path, out, **changed):
 
 
 @pytest.mark.parametrize("name", ["vae", "iwae-5", "grey"])
-def test_stopped_and_resumed_published_run_equals_uninterrupted(tmp_path, name):
+def test_stopped_and_resumed_published_run_equals_an_uninterrupted_run(tmp_path, name):
     mnist(tmp_path)
     published.run(name, options(tmp_path, "two", epochs=1))
     one, two = (published.run(name, options(tmp_path, out)) for out in ("one", "two"))

@@ -64,7 +64,7 @@ def test_pages_show_sessions_with_output():
     assert len(shown["python"]) >= 20 and sum(map(bool, shown["python"])) >= 5
 
 
-def test_run_page_reports_a_wrong_command_and_a_wrong_example(tmp_path):
+def test_running_a_page_reports_a_wrong_command_and_a_wrong_example(tmp_path):
     page = "```console\n$ minivae rosetta --list | head -n 1\n$ minivae juggle\n$ minivae\n```\n"
     codes = [(shown.command.split()[1], code) for shown, code, *_ in readme.run_page(page, tmp_path)]
     assert codes == [("rosetta", 0), ("juggle", 2)]
@@ -72,7 +72,7 @@ def test_run_page_reports_a_wrong_command_and_a_wrong_example(tmp_path):
     assert [(printed, code) for _, code, printed, _ in readme.run_page(page, tmp_path)] == [("2\n", 0), ("", 1)]
 
 
-def test_run_page_enters_the_text_after_the_debugger_prompt(tmp_path):
+def test_running_a_page_enters_the_text_after_the_debugger_prompt(tmp_path):
     page = "```python\n>>> import pdb\n>>> pdb.runcall(lambda a: a + 1, 2)\n(Pdb) p a + 40\n42\n(Pdb) q\n```\n"
     *_, (_, code, printed, error) = readme.run_page(page, tmp_path)
     assert code == 0 and printed.endswith("(Pdb) p a + 40\n42\n(Pdb) q\n"), error
@@ -85,7 +85,7 @@ def test_setup_commands_end_in_train_and_pytest_and_ci_runs_them():
     assert "README.md" in (ROOT / ".ci" / "run").read_text()
 
 
-MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test_museum.py compares it
+MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test_museum.py compares this block
 
 
 BLOCKS = [block for page in PAGES.values() for block in blocks(page)]
@@ -113,7 +113,7 @@ def test_pages_have_all_generated_tables():
     assert commands >= errata | tables | {MATRIX}
 
 
-def test_rewritten_replaces_outputs_blocks_and_alt_texts():
+def test_page_rewriting_replaces_outputs_blocks_and_alt_texts():
     picture = "![old](tests/pictures/hero.png)\n"
     example = "```python\n>>> 1 + 1\n3\n```\n"
     block = "<!-- $ sed -n 1p LICENSE -->\n```\nold\n```\n<!-- end -->\n"

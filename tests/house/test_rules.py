@@ -73,7 +73,7 @@ def place_of(path):
 
 
 def wrong_imports(module, tree):
-    """Yield the imports of a module of minivae from a later layer."""
+    """Yield the imports that a module of minivae makes from a later layer."""
     for dotted, line in imported(tree, "minivae"):
         source = module_of(dotted, [f"minivae.{name}" for name in LEVEL])
         if source and LEVEL[source.split(".")[1]] > LEVEL[module]:
@@ -114,7 +114,7 @@ MAY_IMPORT = {
     "derivations": {"numpy", "minivae", "derivations"},
     "tests": {"numpy", "pytest", "hypothesis", *OURS},
 }
-DRAWS = ("figures", "test_figures")                         # or files in a package of that name
+DRAWS = ("figures", "test_figures")                         # names of files or packages that draw
 
 
 def foreign_imports(package, path, tree):
@@ -127,7 +127,7 @@ def foreign_imports(package, path, tree):
 
 
 @pytest.mark.parametrize("package", OURS)
-def test_only_the_four_allowed_libraries_are_imported(package):
+def test_only_the_standard_library_and_allowed_libraries_are_imported(package):
     assert [found for path in files_of(package) for found in foreign_imports(package, path, tree_of(path))] == []
 
 

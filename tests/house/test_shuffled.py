@@ -30,18 +30,18 @@ def test_shuffled_order_depends_on_the_seed():
 
 
 def test_shuffling_notices_an_order_dependent_test(tmp_path):
-    leaning = tmp_path / "test_leaning.py"
-    leaning.write_text("""\
+    dependent = tmp_path / "test_dependent.py"
+    dependent.write_text("""\
 seen = []
 def test_one():
     seen.append(1)
 def test_other():
     assert seen
 """)
-    both = [SimpleNamespace(path=leaning, name=name) for name in ("one", "other")]
+    both = [SimpleNamespace(path=dependent, name=name) for name in ("one", "other")]
     in_order = [shuffle(both, str(seed)) == both for seed in range(1, 30)]
     first = 1 + next(n for n, (this, next_one) in enumerate(pairwise(in_order)) if this and not next_one)
-    command = [sys.executable, "-m", "tests.shuffled", "2", str(leaning), "--seed", str(first)]
+    command = [sys.executable, "-m", "tests.shuffled", "2", str(dependent), "--seed", str(first)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert f"seed {first}: passed" in done.stdout and f"seed {first + 1}: failed" in done.stdout
     assert "\n1 of 2 runs passed\n" in done.stdout and done.returncode == 1

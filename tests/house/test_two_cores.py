@@ -1,4 +1,4 @@
-"""The suite in two processes reports failures like one process, and neither process outlives the other."""
+"""Two processes report failures like one process, and each process ends if the other one ends."""
 
 import os
 import re
@@ -80,7 +80,7 @@ def run(room, files, *options):
 
 
 def met(room):
-    """Return process number and temporary directory of the test of each file that uses `meet`."""
+    """Return, for each file, the process number and the temporary directory of its test that uses `meet`."""
     return [path.read_text().split() for path in sorted(room.glob("met-*"))]
 
 
@@ -164,7 +164,7 @@ def test_files_with_a_slow_fixture_run_first_and_stay_together():
     assert two_cores.grouped_by_file([a, b, c, d], frozenset({"slow"})) == [[b, c], [a, d]]
 
 
-def test_every_test_is_yielded_once_with_the_next_one_of_its_file():
+def test_every_test_is_yielded_once_with_the_next_test_of_its_file():
     queue = two_cores.queue_of(3)
     files = [["a", "b"], ["c"], ["d"]]
     assert list(two_cores.tests_to_run(files, queue)) == [("a", "b"), ("b", None), ("c", None), ("d", None)]

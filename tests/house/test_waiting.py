@@ -14,7 +14,7 @@ CHEAP = Wait("derivations --version", 10.0, {"parser": ["derivations.app.cli.mak
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """Return the exit code of one round of a cheap command, and its numbers."""
+    """Run the benchmark for one round of a cheap command; return the exit code and the numbers."""
     file = tmp_path_factory.mktemp("waiting") / "waiting.json"
     code = waiting.main(["--rounds", "1", "--json", str(file)], [CHEAP])
     return code, json.loads(file.read_text(encoding="utf-8"))

@@ -47,11 +47,11 @@ def test_replaced_line_of_an_exhibit_occurs_exactly_once(bug):
         assert broken != text and change.broken in broken and compile(broken, "broken", "exec")
 
 
-def test_there_are_thirty_exhibits_or_more_with_full_descriptions():
+def test_at_least_thirty_exhibits_have_full_descriptions():
     assert len(bugs()) >= 30 and len(set(NAMES)) == len(bugs())
     for bug in bugs():
         assert bug.title and bug.seen and bug.models.endswith(".") and 1 <= len(bug.changes) <= 2
-        assert len(bug.title) < 80 and len(bug.name) <= 34      # of one line
+        assert len(bug.title) < 80 and len(bug.name) <= 34      # both fit on one line
 
 
 def test_every_exhibit_names_its_repository_and_place_unless_it_is_common():
@@ -82,7 +82,7 @@ def test_unknown_exhibit_is_refused_with_the_nearest_names():
 
 
 def digest():
-    """Return a checksum of all files of minivae."""
+    """Return a checksum of each Python file of minivae."""
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(SOURCE.rglob("*.py"))}
 
 
@@ -129,7 +129,7 @@ def test_every_bug_is_noticed_by_some_layer(found, bug):
         assert "Error:" not in line or layer == "ledger", "a layer raised an error instead of reporting"
 
 
-def test_every_layer_notices_a_bug_that_no_other_does(found):
+def test_every_layer_notices_a_bug_that_no_other_layer_notices(found):
     assert all(tour.alone(found).values())
     assert list(layers()) == list(MEANING)
 
@@ -158,7 +158,7 @@ def test_ledger_layer_judges_the_copy():
     ties.ties(package())
 
 
-CALLERS = {                                                 # function that the ledger blames, because it calls the bug
+CALLERS = {                                                 # bug -> function named instead, a caller of the changed one
     "kl-sum-over-batch": "vae.VAE.loss",
     "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px",
     "activation-skipped": "ops.tanh",
@@ -166,7 +166,7 @@ CALLERS = {                                                 # function that the 
 
 
 def changed_functions(bug):
-    """Return the names of the functions that an exhibit changes."""
+    """Yield the names of the functions that an exhibit changes."""
     for change in bug.changes:
         source = (SOURCE.parent / change.file).read_text(encoding="utf-8")
         line = source[: source.index(change.right)].count("\n") + 1
@@ -181,7 +181,7 @@ def test_ledger_layer_names_the_changed_function(found, bug):
         assert len(named) <= 5 and {*changed_functions(bug), CALLERS.get(bug.name)} & {*named}, words
 
 
-def test_ledger_layer_blames_the_sampler_and_not_the_density_of_its_draws(found):
+def test_ledger_layer_names_the_sampler_and_not_the_density_of_its_draws(found):
     assert ": minivae.gaussian.reparameterize gives" in found["exp-log-var"]["ledger"]
     assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
 
@@ -263,7 +263,7 @@ def test_museum_list_names_every_exhibit_and_layer(capsys):
 
 @pytest.fixture
 def trained_once(monkeypatch):
-    """Let the command use the same two trained models again if it is called with the same bug, seed and epochs."""
+    """Cache the two trained models of the command for each bug, seed and number of epochs."""
     exhibit = functools.cache(lambda name, *rest, real=tour.exhibit: real(find(name), *rest))
     monkeypatch.setattr(tour, "exhibit", lambda bug, *rest: exhibit(bug.name, *rest))
 
@@ -281,7 +281,7 @@ def test_exhibit_page_shows_change_numbers_and_layers(capsys, trained_once):
 
 @every_bug
 def test_diff_of_an_exhibit_applied_to_the_source_gives_the_broken_file(bug):
-    """Every `-` line is in the file with its indentation, and replacing them by the `+` lines gives the changed file."""
+    """Replace the `-` lines, which occur in the file with their indentation, by the `+` lines."""
     for file in {change.file for change in bug.changes}:
         changes = [change for change in bug.changes if change.file == file]
         source = (SOURCE.parent / file).read_text(encoding="utf-8")
@@ -335,7 +335,7 @@ def test_readme_has_the_museum_matrix(found):
     assert block.command == "minivae museum --matrix --markdown" and block.text.splitlines() == list(command.markdown(found))
 
 
-def test_museum_with_a_fault_exits_with_1(capsys, monkeypatch):
+def test_museum_exits_with_1_if_no_layer_notices_a_bug(capsys, monkeypatch):
     nothing = dict.fromkeys(layers())
     monkeypatch.setattr(tour, "matrix", lambda done, run: {"": nothing} | dict.fromkeys(NAMES, nothing))
     code, _, err = printed(capsys, "--matrix", "--markdown")
@@ -375,7 +375,7 @@ def cached_reports(found, monkeypatch):
     monkeypatch.setattr(tour, "noticed_of", by_changes.__getitem__)
 
 
-def test_blind_chooses_bugs_that_several_layers_notice(found, cached_reports):
+def test_option_blind_chooses_bugs_that_several_layers_notice(found, cached_reports):
     chosen = [tour.blind(seed).name for seed in range(40)]
     counts = [sum(map(bool, found[name].values())) for name in chosen]
     assert counts[0] >= 4 and min(counts) >= 2 and len(set(chosen)) > 10
@@ -387,7 +387,7 @@ def test_reports_about_one_bug_equal_its_row_of_the_matrix(found):
     assert tour.noticed_of(bug.changes) == found[bug.name]
 
 
-def test_blind_prints_hints_and_the_answer_on_request(capsys, found, cached_reports, trained_once):
+def test_option_blind_prints_hints_and_the_answer_on_request(capsys, found, cached_reports, trained_once):
     code, out, _ = printed(capsys, "--blind", "--seed", "4", "--hints", "2", "--epochs", "1")
     bug = tour.blind(4)
     assert code == 0 and "hint 2: loss" in out and "hint 3" not in out and bug.name not in out
@@ -397,7 +397,7 @@ def test_blind_prints_hints_and_the_answer_on_request(capsys, found, cached_repo
     assert tour.handed(4).changes == bug.changes
 
 
-def test_blind_prints_one_hint_at_a_time(capsys):
+def test_option_blind_prints_one_hint_at_a_time(capsys):
     bug, hints = bugs()[0], ["first", "second"]
     for said_, found_ in ((["", "nonsense", bug.name], True), (["", "", "", "r"], False), ([], False)):
         lines = iter(said_)
@@ -422,7 +422,7 @@ def test_museum_refuses_impossible_requests(capsys, words):
     assert code == 2 and out == "" and err.startswith("minivae: ")
 
 
-# Some mutants; `python -m tests.mutants` tests all
+# The project's tests on some of the bugs; `python -m tests.mutants` runs them on all bugs
 
 
 @pytest.mark.parametrize("name", ["labels-of-labels", "momentum-forgotten"])

@@ -1,6 +1,6 @@
-"""Draw explorer.png, the picture of the explorer: a screenshot of the page of the digits, with a browser.
+"""Write explorer.png, a screenshot of the explorer of a run on the bundled digits. This needs a browser.
 
-    python -m tests.pictures.explorer RUN           RUN: the directory of `minivae train`
+    python -m tests.pictures.explorer RUN           RUN: a run that `minivae train` wrote
 """
 
 import sys

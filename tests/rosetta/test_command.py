@@ -1,4 +1,4 @@
-"""The command rosetta prints the numbers of `translate`, and the commands that it suggests train on that loss."""
+"""The command rosetta prints the numbers of `translate`; the command that it suggests trains on a multiple of the loss."""
 
 import json
 import re
@@ -144,7 +144,7 @@ def test_rosetta_without_options_prints_its_help(capsys):
         ("--reconstruction mse --kl-weight -1", "kl_weight must be"),
     ],
 )
-def test_rosetta_bad_input_prints_one_line_on_stderr(capsys, line, words):
+def test_bad_input_of_rosetta_prints_one_line_on_stderr(capsys, line, words):
     code, out, err = rosetta(capsys, line)
     assert code == 2 and out == "" and words in err and err.count("\n") == 1
 

@@ -1,4 +1,4 @@
-"""Each loss convention has the value and gradient of the canonical loss that `translate` states for it."""
+"""The loss of each convention has the value and the gradient that `translate` states."""
 
 import dataclasses
 import math
@@ -147,7 +147,7 @@ def test_gradient_of_a_convention_is_its_factor_times_the_canonical_gradient(c, 
 
 
 @given(conventions(), SEEDS)
-def test_printed_loss_can_be_read_in_nats(c, seed):
+def test_printed_loss_can_be_converted_to_nats(c, seed):
     vae, x, eps = problem(c, seed)
     for reading in readings(c):
         nats = loss_of(c, vae, x, eps) / reading.factor + reading.constant * c.features
@@ -264,7 +264,7 @@ def test_each_convention_gives_its_listed_kind_of_bound(convention, bound):
     assert found.bound == bound and (found.elbo is None) == (bound in ("looser", "none"))
 
 
-# Public conventions, by hand
+# Public conventions, calculated by hand
 
 BY_HAND = {                                                 # beta sigma^2 for a squared error, beta otherwise
     "antixk-train": 12288 * 0.00025 / 2,
@@ -331,7 +331,7 @@ def test_extreme_weights_give_finite_numbers_or_are_refused(u, v, sigma, kind):
         assert all(map(math.isfinite, reading)) and reading.factor > 0 and (reading.beta > 0) == (v > 0)
 
 
-# Mean over features and over latents, with D = 64 and J = 2
+# Means over features and over latent dimensions, with D = 64 and J = 2
 
 
 def trained_on(c, epochs=30, batch=128):

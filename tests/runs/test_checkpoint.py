@@ -39,7 +39,7 @@ def test_model_survives_save_and_load_bit_for_bit(tmp_path, name):
 
 
 def saved(tmp_path, **changes):
-    """Save a model with some members replaced (None: left out); return its path."""
+    """Save a model, replace some arrays of the file (None: remove the array); return the path of the file."""
     path = tmp_path / "model.npz"
     checkpoint.save(path, random_vae(np.random.default_rng(1), dtype=np.float32))
     with np.load(path) as stored:
@@ -160,7 +160,7 @@ def test_file_without_model_is_refused(tmp_path, content):
         checkpoint.load(path)
 
 
-def test_every_truncation_of_a_model_is_refused(tmp_path):
+def test_truncated_model_file_is_refused(tmp_path):
     whole = saved(tmp_path).read_bytes()
     for length in range(0, len(whole), max(1, len(whole) // 60)):
         (tmp_path / "cut.npz").write_bytes(whole[:length])

@@ -60,7 +60,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("old, new", DAMAGES)
-def test_history_with_sigma_but_without_its_error_is_refused(tmp_path, old, new):
+def test_history_with_damaged_sigma_or_squared_error_is_refused(tmp_path, old, new):
     with_sigma(tmp_path, 0.5, 0.25)
     path = tmp_path / "history.csv"
     assert path.read_text().count(old) == 1
@@ -134,7 +134,7 @@ def test_overwriting_a_run_removes_only_its_own_files(tmp_path):
 
 
 @pytest.mark.parametrize("latent", [1, 2, 3])
-def test_overwrite_removes_every_kind_of_figure_file(latent):
+def test_names_of_all_figures_are_among_the_files_that_overwrite_removes(latent):
     _, digits, history = trained()
     vae = random_vae(np.random.default_rng(0), features=64, latent=latent)
     history = [record._replace(sigma=1.0, train_mse=0.5) for record in history]
@@ -165,7 +165,7 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_locked_enters_its_block_if_the_system_cannot_lock_directories(tmp_path, monkeypatch):
+def test_locked_block_runs_if_the_system_cannot_lock_directories(tmp_path, monkeypatch):
     def unsupported(*arguments):
         raise OSError(9, "Bad file descriptor")             # as on NFS
 

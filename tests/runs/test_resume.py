@@ -74,11 +74,11 @@ def everything(training):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_resumed_training_equals_uninterrupted_after_any_step(tmp_path, name):
+def test_resumed_training_equals_uninterrupted_training_after_any_step(tmp_path, name):
     whole = fresh(name)
     records = run_on(whole)
     assert len(records) == 3
-    for steps in range(10):                                 # an epoch has 3 steps: stop before, in and after one
+    for steps in range(10):                                 # an epoch has 3 steps: stop before, in or after an epoch
         first = fresh(name)
         before = run_on(first, steps)
         again = saved_and_restored(first, tmp_path / "model.npz", name)
@@ -86,7 +86,7 @@ def test_resumed_training_equals_uninterrupted_after_any_step(tmp_path, name):
         assert before + run_on(again) == records and everything(again) == everything(whole)
 
 
-def test_training_interrupted_at_every_step_equals_uninterrupted(tmp_path):
+def test_training_interrupted_at_every_step_equals_uninterrupted_training(tmp_path):
     whole, training, records = fresh("learned"), fresh("learned"), []
     while training.epoch <= 3:
         records += run_on(training, 1)
@@ -172,7 +172,7 @@ def test_resume_refuses_changed_settings(name, value):
 
 
 def test_silent_overflow_is_never_saved():
-    """Loss and gradient are finite, but the squared gradient overflows, so Adam would never move again."""
+    """Loss and gradient are finite, but the squared gradient overflows, so Adam would no longer change parameters."""
     rng = np.random.default_rng(0)
     x = rng.random((40, 6))
     vae = VAE.init(rng, 6, 2, (5,), likelihood=Gaussian(1e-12))
@@ -201,7 +201,7 @@ CALLS = ("open", "write", "flush", "fsync", "replace")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("nth", range(1, 4))
 def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth):
-    """The disk is full at the first, second or third such call of a save, which writes three files."""
+    """Let the first, second or third such call of a save fail, as on a full disk; a save writes three files."""
     training = fresh()
     run = runs.Run(runs.create(tmp_path / "run"), CONFIG, [], checkpoint.Saved(training.vae, *training.state()))
     history = run_on(training, 3)
@@ -268,7 +268,7 @@ class Failing:
 
 
 def test_history_longer_than_the_model_is_cut(tmp_path):
-    """After a crash between the two writes, the files are like this."""
+    """Write the files that a crash between the two writes leaves: the history has one epoch more than the model."""
     training = fresh()
     history = run_on(training, 3)
     saved = checkpoint.Saved(training.vae, *training.state())
@@ -333,7 +333,7 @@ def is_whole(path):
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_stopped_and_resumed_command_equals_uninterrupted(tmp_path, uninterrupted, number, code):
+def test_stopped_and_resumed_command_gives_the_results_of_an_uninterrupted_command(tmp_path, uninterrupted, number, code):
     path = tmp_path / "run"
     returned, out, err = run_and_signal(path, number, random.Random(int(number)).uniform(0, 0.15))
     assert returned in (code, 0) and out == "" or returned == 0
@@ -343,7 +343,7 @@ def test_stopped_and_resumed_command_equals_uninterrupted(tmp_path, uninterrupte
     same_end(path, uninterrupted)
 
 
-def test_resume_with_more_epochs_equals_the_longer_run(tmp_path, uninterrupted):
+def test_resume_with_more_epochs_extends_history_config_and_command(tmp_path, uninterrupted):
     path = tmp_path / "run"
     assert cli.main(["train", *SAVE_EACH_EPOCH, "--epochs", "2", "--out", str(path)]) == 0
     assert cli.main(["train", "--resume", str(path), "--epochs", "6", "-q"]) == 0
@@ -379,13 +379,13 @@ def test_config_with_an_unclosed_quotation_is_damaged():
         (["--epochs", "1"], "epochs must be a whole number >= 6"),
     ],
 )
-def test_resume_refuses_options_that_the_run_fixed(uninterrupted, arguments, message, capsys):
+def test_resume_refuses_options_that_are_fixed_by_the_run(uninterrupted, arguments, message, capsys):
     before = (uninterrupted / "model.npz").read_bytes()
     assert cli.main(["train", "--resume", str(uninterrupted), *arguments]) == 2
     assert message in capsys.readouterr().err and (uninterrupted / "model.npz").read_bytes() == before
 
 
-def test_resume_refuses_non_runs_missing_states_and_changed_data(tmp_path, uninterrupted, capsys):
+def test_resume_refuses_other_directories_missing_states_and_changed_data(tmp_path, uninterrupted, capsys):
     assert cli.main(["train", "--resume", str(tmp_path)]) == 2
     assert "RUN must be the directory of a run" in capsys.readouterr().err
     x = np.random.default_rng(0).random((30, 4))
@@ -456,7 +456,7 @@ def copy(tmp_path, uninterrupted):
 
 
 def changed(path, **changes):
-    """Edit the config of a run (None: left out)."""
+    """Change these values in the config of a run; remove those that are None."""
     config = json.loads((path / "config.json").read_text()) | changes
     config = {name: value for name, value in config.items() if value is not None}
     (path / "config.json").write_text(json.dumps(config))
@@ -504,7 +504,7 @@ def test_resume_refuses_another_number_of_trials(copy, capsys):
         assert "must be a model of counts 0..16" in capsys.readouterr().err
 
 
-def test_results_of_an_earlier_model_are_removed_before_it_changes(copy, monkeypatch):
+def test_results_of_an_earlier_model_are_removed_before_the_model_changes(copy, monkeypatch):
     """Otherwise a crash could leave results that belong to another model."""
 
     def interrupted(*arguments):
@@ -517,7 +517,7 @@ def test_results_of_an_earlier_model_are_removed_before_it_changes(copy, monkeyp
     assert not (copy / "results.json").exists() and len(runs.read(copy).history) == 7
 
 
-def test_run_is_read_only_under_its_lock(copy, monkeypatch):
+def test_resume_reads_the_run_only_while_it_holds_the_lock(copy, monkeypatch):
     read, tried = runs.read, []
 
     def reading(path):
@@ -578,7 +578,7 @@ def test_next_command_removes_temporary_files_of_a_killed_command(copy):
     assert not (copy / ".model.npz.4711").exists()
 
 
-def test_two_processes_never_write_one_run(tmp_path):
+def test_two_processes_never_write_the_same_run(tmp_path):
     path = tmp_path / "run"
     process = start("train", "--epochs", "100000", "--out", path, "-q")
     while not (path / "model.npz").exists() and process.poll() is None:
