@@ -1,7 +1,7 @@
 """The command `derivations`. Results go to stdout, messages to stderr.
 
-Exit codes: 0 fine; 1 a verdict is not the expected one, or a figure does not show its claim; 2 wrong usage or bad
-input; 130 interrupted.
+Exit codes: 0 fine; 1 a check fails (a verdict, the claim of a figure, a comparison); 2 wrong usage or bad input; 130
+interrupted.
 The commands import heavy modules themselves, so `--help` needs neither numpy nor matplotlib.
 """
 
@@ -80,7 +80,7 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     help = "Compute every verdict; print the totals and every unexpected verdict (-q: one line)"
     add = command("check", check_command, help, judging, epilog=VERDICTS, **raw)
     add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows or sources (default: everything)")
-    add("--all", action="store_true", help="print the verdict of every row, also if the table is long")
+    add("--all", action="store_true", help="print the verdict of every row, even if the table is long")
     add("--markdown", action="store_true", help="print a Markdown table: the number of rows of each source that hold")
     add = command("show", show_command, "Print an entry: its formula, numbers, verdict and code", judging)
     add("id", metavar="ID", help="an entry or one row of it")
@@ -150,7 +150,7 @@ def list_command(options: argparse.Namespace) -> int:
     return 0
 
 
-FITS = 24                                                   # so many rows fit on a screen together with the totals
+FITS = 24                                                   # this many rows fit on a screen together with the totals
 
 
 def check_command(options: argparse.Namespace) -> int:

@@ -40,7 +40,7 @@ def compare_command(options: argparse.Namespace) -> int:
 
 
 def questions_command(options: argparse.Namespace) -> int:
-    """Print the questions with their answers; with --out, draw the two models of the last one."""
+    """Print the questions with their answers; with --out, draw the two models of the last question."""
     from minivae.app.cli import use_one_thread
 
     use_one_thread()                                        # for the two models that are trained
@@ -66,7 +66,7 @@ def questions_command(options: argparse.Namespace) -> int:
 
 
 def cards_command(options: argparse.Namespace) -> int:
-    """Write every row as a flashcard, for Anki and for Obsidian."""
+    """Write the ledger as flashcards, for Anki and for Obsidian."""
     from derivations.engine import ledger
     from derivations.study import flashcards
     from minivae.checks import refuse

@@ -47,7 +47,7 @@ from minivae.vae import VAE
 
 CODE = vector("z", "z", 2, 0.8, ((1, 0), (0, 0)))
 WORLD = (MATRIX_W, OFFSET, PLANE_S, OBSERVED_3)
-GRID = np.stack(np.meshgrid(*[np.linspace(-7.2, 7.2, 17)] * 2), axis=-1).reshape(-1, 2)  # the trapezoid rule
+GRID = np.stack(np.meshgrid(*[np.linspace(-7.2, 7.2, 17)] * 2), axis=-1).reshape(-1, 2)  # for the trapezoid rule
 CELL = 0.9**2
 
 
@@ -109,7 +109,7 @@ def _(W, b, s, x, z):
 
 # A data set, the eigenvectors of its covariance, and probabilistic PCA with d = 2: x = b + W z + sigma eps
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # draws whose mean is exact for a quadratic
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # the mean of a quadratic over these draws is exact
 
 
 def on_axes(*distances):
@@ -244,7 +244,7 @@ def _(x, by, turn):
 
 
 def best(slope, most):
-    """The maximum of a function on (0, most), given its slope, by 60 steps of bisection."""
+    """The argument in (0, most) at which a function is largest, given its slope, by 60 steps of bisection."""
     low, high = 0 * most, most
     for _ in range(60):
         middle = (low + high) / 2

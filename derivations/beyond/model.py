@@ -149,8 +149,8 @@ def in_rows(x, eps):
     r" + \frac{\partial\mathrm{loss}}{\partial out}\,\frac{\partial out}{\partial w}"
     r" + \frac{\partial\mathrm{loss}}{\partial\log\sigma_x}\,\frac{\partial\log\sigma_x}{\partial w}\right)",
     (COUNTS, NOISE, TURNED),
-    says="These are the gradients in all weights of eight models (sigma_x is the decoder's noise). In the encoder the "
-    "gradients of the divergence and of the draw are added.",
+    says="These are the gradients in all weights of eight models (sigma_x is the decoder's noise). The encoder's gradient "
+    "is a sum: one part comes from the divergence, the other from the draw z.",
     needs="the backward pass gets the noise of the forward pass (turned = 0)",
     outside={"x": (1, 0, 3), "eps": [[0.5, -1], [1, 0.3]], "turned": 1},
 )  # fmt: skip

@@ -2,8 +2,8 @@
 
 G is the gradient of a loss in the output of an operation: a small change of the output changes the loss by the sum of G
 times the change. So the gradient in an input is the slope of sum(G * output), computed here by complex step. For a
-function of one number, G = 1 and a side is (value, slope). The letters are on grids on which no sum is 0, because errors
-are relative.
+function of one number, G = 1 and a side is (value, slope). Errors are relative, so the values of the letters are on grids
+on which no sum is 0.
 """
 
 import numpy as np

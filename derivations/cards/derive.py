@@ -53,7 +53,7 @@ def softmax(phi):
     "cards.3", "l.11", rf"{KL_POSTERIOR} \geq \min_\phi {KL_POSTERIOR} = 0", (P_XZ, PHI),
     kind="claim", tight={"p_xz": [[0.25, 0.25], [0.25, 0.25]], "phi": [[0, 0], [0, 0]]},
     claim="The card says that the goal is to minimise the KL from the posterior with respect to phi (l.11).",
-    says="Sixty steps of descent that use p(x, z), but neither p(x) nor p(z|x), reach the posterior.",
+    says="Sixty steps of descent reach the posterior. The steps use p(x, z), but not p(x) and not p(z|x).",
 )  # fmt: skip
 def card_3(p_xz, phi):
     p_z_given_x, lower = posterior(p_xz), phi

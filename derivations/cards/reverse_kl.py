@@ -37,7 +37,7 @@ NOT_SYMMETRIC = r"D_\text{KL}(q_\phi | p_\theta) \ne D_\text{KL}(p_\theta | q_\p
 
 @equation(
     "cards.16", "l.42", NOT_SYMMETRIC, PAIR, verdict="loose",
-    says="The divergence is not symmetric.",
+    says="As printed, the divergences in the two directions always differ.",
     fault='"Not symmetric" means that the two directions differ for some q and p. Read as a statement about all q and p, '
     "the formula is false: the directions agree for two Gaussians of equal width.",
 )  # fmt: skip

@@ -81,7 +81,7 @@ MINUS_L = r"-\mathcal{L}_{\phi,\theta}(x)"
     "hong.17", "l.47 line 1", rf"{MINUS_L} = {CONSTANT} + {LOSS_MSE} + {PRINTED_KL}", MODEL,
     verdict="wrong", group="hong.10",
     says="The loss is the negative log-likelihood of x (hong.15) plus the divergence (hong.10).",
-    fault="log sigma_i needs a minus sign, as the author notes at l.49. As printed the loss has no minimum: it decreases "
+    fault="log sigma_i needs a minus sign, as the author notes at l.49. As printed, the loss has no minimum: it decreases "
     "without bound as sigma_i goes to 0.",
 )  # fmt: skip
 def eq_17(W, sigma_theta, x, mu, sigma):

@@ -108,7 +108,7 @@ def line_2(p_xz, q):
 
 
 def gap(p_xz):
-    """KL(p(z) || p(z|x)): ln p(x) minus line 1 or line 2."""
+    """KL(p(z) || p(z|x)), which is ln p(x) minus line 1, and also ln p(x) minus line 2."""
     return kl(prior_in_every_row(p_xz), posterior(p_xz))
 
 

@@ -137,7 +137,7 @@ WEIGHT = r"\frac{p(x, z)}{q(z|x)}"
     rf" \geq E_q\left[{WEIGHT}\right]^2 = p(x)^2", WHOLE_TABLES,
     kind="claim", tight=POSTERIOR,
     claim="The text introduces q(z|x) to help with sampling z (l.22).",
-    says="Samples z from q(z|x) with weights p(x,z)/q(z|x) estimate p(x). If q is the posterior, the weights do not vary.",
+    says="For draws z from q, the mean weight p(x, z)/q(z|x) estimates p(x). If q is the posterior, all weights are equal.",
     needs="p(x) > 0, and q(z|x) > 0 wherever p(x, z) > 0", outside=Q_HAS_A_HOLE,
 )  # fmt: skip
 def lm_13(p_xz, q):

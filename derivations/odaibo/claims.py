@@ -121,7 +121,7 @@ def elbo_of(w, s, x):
     r" \mathrm{sign}\left(\log p_{w'}(x_i) - \log p_w(x_i)\right)",
     FROM_TO, kind="claim", verdict="loose", tight={"w": (0, 0), "s": 1, "x": 1},
     claim='The text says that maximising the ELBO maximises the log probability "by proxy" (l.178).',
-    says="Whenever the ELBO rises, log p(x) rises.",
+    says="Read literally: whenever the ELBO rises, log p(x) rises.",
     fault='"By proxy" limits the statement: only the lower bound is certain to rise. log p(x) itself can fall while the gap '
     "becomes smaller.",
 )  # fmt: skip
@@ -200,7 +200,7 @@ NOISE = positive("s", "s", simple=(0.5, 1, 2))
     kind="claim", verdict="loose",
     claim='The text calls the second term a measure of the likelihood of the "reconstructed data output" (l.178).',
     says="This reads log p(x_i|z) as the likelihood of the decoder's output x^.",
-    fault="The second term is the likelihood of the input x_i, with the output x^ as its mean, as in (28). The "
+    fault="The second term is the likelihood of the input x_i under a Gaussian with mean x^, the output, as in (28). The "
     "likelihood of x^ itself does not depend on x_i.",
 )  # fmt: skip
 def t_22(x, x_hat, s):

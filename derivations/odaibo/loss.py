@@ -103,7 +103,7 @@ def _(w, s, x_i, mu, sigma):
     kind="claim", verdict="wrong", group="odaibo.42",
     claim='The text calls (41) the contribution of a datum "and a single stochastic draw" (l.269).',
     says="This reads the expectation in (41) as a single draw.",
-    fault="(41) contains an expectation and no draw. One draw has this expectation as its mean, but varies around it.",
+    fault="(41) contains an expectation and no draw. The value for one draw varies around this expectation, its mean.",
 )  # fmt: skip
 def t_28(w, s, x_i, mu, sigma, eps):
     z_1 = (mu + sigma * eps)[:, None, :]                    # (n, 1, J)   one draw

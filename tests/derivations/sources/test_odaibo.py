@@ -17,7 +17,7 @@ CONDITIONAL = [id for id, entry in ENTRIES.items() if entry.needs]
 
 
 def distributions(raw, keep=0.0):
-    """Return weights that sum to 1; small weights become 0 (or `keep`): more of them if `raw` varies more."""
+    """Return weights that sum to 1; small weights become 0 (or `keep`). The more `raw` varies, the more become 0."""
     weights = np.exp(raw - raw.max(axis=-1, keepdims=True))
     weights = np.where(weights < 0.02, keep, weights)
     return weights / weights.sum(axis=-1, keepdims=True)
