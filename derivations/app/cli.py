@@ -81,7 +81,7 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add = command("check", check_command, help, judging, epilog=VERDICTS, **raw)
     add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows or sources (default: everything)")
     add("--all", action="store_true", help="print the verdict of every row, even if the table is long")
-    add("--markdown", action="store_true", help="print a Markdown table: the number of rows of each source that hold")
+    add("--markdown", action="store_true", help="print a Markdown table: for each source, the number of rows that hold")
     add = command("show", show_command, "Print an entry: its formula, numbers, verdict and code", judging)
     add("id", metavar="ID", help="an entry or one row of it")
     add("--at", metavar="LETTER=VALUE,...", help="compute the sides at this point, for example mu_q=0.5,sigma_q=2")
@@ -173,7 +173,7 @@ def check_command(options: argparse.Namespace) -> int:
         print("\n".join(terminal.check_lines(items, whole, terminal.page_width())))
         mismatches = "1 mismatch" if failed == 1 else f"{failed or 'no'} mismatches"
         command = " ".join(["derivations check", *options.ids, "--all"])
-        more = "errors are in tolerances: a link holds up to 1" if whole else f"all {len(rows)} rows: {command}"
+        more = "a link holds if its error is at most 1 tolerance" if whole else f"all {len(rows)} rows: {command}"
         print(f"\n{mismatches}; {options.draws} draws, seed {options.seed}; {more}")
     say(options, f"{time.perf_counter() - began:.1f} s in all")
     return 1 if failed else 0

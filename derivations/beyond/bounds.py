@@ -140,7 +140,7 @@ GAP = rf"\log p(x) - {D}(q(z|x)||p(z|x)) - (\beta - 1){D}(q(z|x)||p(z))"
     "beyond.45", "the beta-ELBO; Higgins et al. 2017",
     rf"\log p(x) \geq {E_Q}\left[\log p(x|z)\right] - \beta {D}(q(z|x)||p(z)) = \left[{GAP}\right]",
     (*LINEAR, *ENCODED, BETA_1),
-    says="With a weight beta >= 1 on the KL, the ELBO is still a lower bound of log p(x), but a looser one.",
+    says="With a weight beta >= 1 on the KL there is still a lower bound of log p(x). It is looser for a larger beta.",
     needs="beta >= 1 (with a smaller weight the right side can exceed log p(x))",
     outside=SHARP | {"beta": 0.5}, tight=LINEAR_POSTERIOR | {"beta": 1},
 )  # fmt: skip

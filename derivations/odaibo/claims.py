@@ -278,7 +278,7 @@ def _(w, s, x, mu_q, sigma_q, c):
     (real("mu_q", r"\mu_q"), positive("sigma_q", r"\sigma_q", 3, (0.1, 1e-3, 1e-6))),
     kind="claim", tight={"mu_q": 0, "sigma_q": 1e-6},
     claim='The text says that with Gaussians the approximate posterior has "variation or spread" (l.180).',
-    says="As sigma_q goes to 0, the KL grows without limit, like -log sigma_q. So the loss keeps q wide.",
+    says="As sigma_q goes to 0, the KL grows without limit, like -log sigma_q. So training does not let sigma_q go to 0.",
 )  # fmt: skip
 def t_24(mu_q, sigma_q):
     closed_form = (mu_q**2 + sigma_q**2 - 1) / 2 - np.log(need_positive("sigma_q", sigma_q))
