@@ -2,7 +2,7 @@
 
 Exit codes: 0 fine; 1 a check fails (a verdict, the claim of a figure, a comparison); 2 wrong usage or bad input; 130
 interrupted.
-The commands import heavy modules themselves, so `--help` needs neither numpy nor matplotlib.
+Each command imports heavy modules when it runs, so `--help` does not import numpy or matplotlib.
 """
 
 import argparse

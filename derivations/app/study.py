@@ -1,6 +1,6 @@
 """The commands for studying the ledger: compare, questions, cards, quiz, map, trace.
 
-The commands import heavy modules themselves, so `--help` needs neither numpy nor matplotlib.
+Each command imports heavy modules when it runs, so `--help` does not import numpy or matplotlib.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def cards_command(options: argparse.Namespace) -> int:
     from minivae.runs.files import must_be_free, write_atomically
 
     if not (options.anki or options.obsidian or options.json):
-        refuse("cards", "written to a file or directory", "neither", "Try `derivations cards --anki cards.tsv`.")
+        refuse("cards", "written to a file or directory", "no path", "Try `derivations cards --anki cards.tsv`.")
     notes = {source: options.obsidian / f"{source}.md" for source in ledger.SOURCES} if options.obsidian else {}
     wanted = [path for path in (options.anki, *notes.values()) if path]
     must_be_free("the files", "new", wanted, options.overwrite)

@@ -230,7 +230,7 @@ def variance_of_b(w, s, x, mu, sigma):
     r" V_B = \sigma_q^2\,\frac{w^2(x - w\mu_q)^2}{s^4} + \frac{w^4\sigma_q^4}{2s^4}\right\}",
     (USED_W, *LINEAR[1:], Q_MU, Q_SIGMA),
     says="A and B are unbiased. Sometimes A has less variance, sometimes B: A has variance 0 at the posterior, B at w = 0.",
-    needs="w is not 0, and q(z|x) is neither the posterior nor the prior",
+    needs="w is not 0, q(z|x) is not the posterior, and q(z|x) is not the prior",
     outside=(
         {"w": 1, "s": 1, "x": 1, "mu_q": 0.5, "sigma_q": 0.5**0.5},
         {"w": 1, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},

@@ -55,7 +55,7 @@ def flat(table):
     rf"\left[p(x)\,e^{{-{D}(q(z|x)||p(z|x))}}\right] = \exp {E_Q}\left[{LOG_RATIO}\right] \leq p(x) \leq"
     rf" \exp E_{{z \sim p(z|x)}}\left[{LOG_RATIO}\right] = \left[p(x)\,e^{{{D}(p(z|x)||q(z|x))}}\right]",
     (TABLE, EVERYWHERE),
-    says="The mean of log p(x, z) / q(z|x) under q is the ELBO, which is at most log p(x). The mean under the posterior is "
+    says="The mean of log[p(x, z) / q(z|x)] under q is the ELBO, which is at most log p(x). The mean under the posterior is "
     "at least log p(x).",
     tight=POSTERIOR, **ASSUMED,
 )  # fmt: skip

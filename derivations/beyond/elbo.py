@@ -344,7 +344,7 @@ def eq_5(q, w):
     rf"{E_Q}\left[\frac{{p(x, z)}}{{q(z|x)}}\right] ="
     rf" {E_DRAWS}\left[{MEAN_OF_K} \frac{{p(x, z_k)}}{{q(z_k|x)}}\right] ="
     r" \sum_z p(x|z)\,p(z) = p(x)", (TABLE, EVERYWHERE),
-    says="The expected weight p(x, z) / q(z|x) is p(x), and so is the expected mean of K weights: here K = 3.",
+    says="The expected weight p(x, z) / q(z|x) is p(x), and so is the expected mean of K weights (here K = 3).",
     needs=f"p(z) > 0, {Q_COVERS_P}", outside=(LEAVES_OUT, OUTSIDE[0], OUTSIDE_BAYES[-1]),
 )  # fmt: skip
 def eq_6(p_xz, q):

@@ -53,8 +53,8 @@ Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
     rf"\left({D}(q_{{xz}}\Vert p_{{xz}}),\; {D}(q_x\,q_z\Vert p_x\,p_z)\right) ="
     rf" \left({D}(q_x\Vert p_x) + E_{{x \sim q}}\left[{D}(q_{{z|x}}\Vert p_{{z|x}})\right],\;"
     rf" {D}(q_x\Vert p_x) + {D}(q_z\Vert p_z)\right)", (Q_X, ENCODER, TABLE),
-    says="The divergence of a pair is that of x plus the mean divergence of z given x. For independent x and z, the two "
-    "divergences add up.",
+    says="The divergence of a pair (x, z) is the divergence of x plus the mean divergence of z given x. For independent x "
+    "and z, the two divergences add up.",
     needs="p(x) > 0, and q(x) and every q(z|x) sum to 1",
     outside=(
         {"q_x": (0.9, 0.1), "q": [[0.6, 0.6], [0.5, 0.5]], "p_xz": [[0.1, 0.4], [0.3, 0.2]]},
@@ -283,7 +283,8 @@ BOTH = rf"\left({D}(p_\theta\Vert p_{{\theta+\epsilon u}}),\; {D}(p_{{\theta+\ep
     r"\quad (B = 2|\epsilon u_2|e^{2|\epsilon u_2|},\; \theta = (\mu, \log\sigma),\;"
     r" F = E[\nabla\log p_\theta\,\nabla\log p_\theta^T])",
     (*THETA, DIRECTION, STEP),
-    says="For a small step both divergences are half the squared length of the step, measured by the Fisher information F.",
+    says="For a small step both divergences are nearly half the squared length of the step, measured by the Fisher "
+    "information F.",
     tight={"mu": 0, "sigma": 2, "u": (1, 0), "step": 0.1},
 )  # fmt: skip
 def eq_32(mu, sigma, u, step):

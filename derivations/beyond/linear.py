@@ -188,7 +188,7 @@ def rotated(b, W, variance, turn):
 BY = Symbol(
     "by", r"\delta", "a step in b, W, log sigma, A, log sigma_j", 24, steps, (np.zeros(23), np.full(23, 0.1))
 )  # fmt: skip
-TURN = Symbol("turn", r"\alpha", "an angle, that of R", 1, lambda raw: raw, (0, 0.5, pi / 4))
+TURN = Symbol("turn", r"\alpha", "the angle of the rotation R", 1, lambda raw: raw, (0, 0.5, pi / 4))
 IN_A_PLANE = np.pad(on_axes(6, 4, 2, 2)[:, :2], ((0, 0), (0, 2)))
 SPARE = "D > d, and the data vary in more than d directions"
 NO_MAXIMUM = "sigma^2 is 0/0 for D = d; data in a plane have a likelihood that grows without bound as sigma goes to 0"

@@ -61,8 +61,8 @@ def by_the_score(mu, sigma):
     (MU, SIGMA, chosen("way", r"\mathrm{way}", 0, "0: z is a constant; 1: z = mu + sigma eps")),
     kind="claim",
     claim='The card says that "we cannot backpropagate" through sampling (l.47).',
-    says="The derivative of f(z) in mu is 0 if z is a constant. The estimate f times the derivative of log q is unbiased, "
-    "but has more variance than the trick (way = 1).",
+    says="The derivative of f(z) in mu is 0 if z is a constant. The estimate f(z) d log q(z)/dmu is unbiased, but has more "
+    "variance than the trick (way = 1).",
     needs="z is treated as a constant (way = 0)",
     outside={"mu": 1, "sigma": 1, "way": 1},
 )  # fmt: skip

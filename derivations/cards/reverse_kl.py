@@ -165,7 +165,7 @@ EPSILON = Symbol(
     r"D_\text{KL}(q | p) > D_\text{KL}(q | p_\epsilon) = \left[q(z_0)\log\frac{q(z_0)}{\epsilon}"
     r" + \sum_{z \ne z_0} q(z)\log\frac{q(z)}{(1 - \epsilon)p(z)}\right]", (ANY_Q, HOLED, EPSILON),
     kind="claim",
-    claim='The card says that the reverse divergence "blows up" where p(z) = 0 and q(z) is not (l.42).',
+    claim='The card says that the reverse divergence "blows up" where p(z) = 0 and q(z) > 0 (l.42).',
     says="D(q | p) is infinite for p(z_0) = 0. With p(z_0) = epsilon it grows like q(z_0) log(1/epsilon).",
 )  # fmt: skip
 def card_21(q, p, epsilon):

@@ -27,7 +27,7 @@ from minivae.likelihood import gaussian_log_prob, squared_error
 
 @equation(
     "hong.1", "l.15", r"D = 3 \times 32 \times 32 = 3072",
-    says="x has D numbers and z has d. An image of CIFAR10 has three colours and 32 by 32 pixels.",
+    says="x has D numbers and z has d numbers. An image of CIFAR10 has three colours and 32 by 32 pixels.",
 )  # fmt: skip
 def dimensions():
     image = np.zeros((3, 32, 32))

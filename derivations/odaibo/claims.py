@@ -292,7 +292,7 @@ PRIORS = (MU_P, SIGMA_P, *LINEAR)
     "odaibo.t27", "l.180",
     r"\int N(z; \mu_p, \sigma_p^2)\,p(x|f(z))\,dz = \int N(z; 0, 1)\,p(x|f(\mu_p + \sigma_p z))\,dz", PRIORS,
     kind="claim",
-    claim="The text says that the structure of the latent variables is partly free to choose (l.180).",
+    claim="The text says that we can choose part of the structure of the latent variables (l.180).",
     says="Mean and scale of the prior make no difference: a decoder f(mu_p + sigma_p z) absorbs them.",
 )  # fmt: skip
 def t_27(mu_p, sigma_p, w, s, x):

@@ -207,7 +207,7 @@ TWO_P = pmf("p", "p(x)", 2, simple=((0.5, 0.5), (0.9, 0.1)))
     kind="claim",
     claim='The text says that the KL is not a "metric" because a metric is symmetric (l.79).',
     says="For two outcomes, the two directions differ unless q and p are equal, or one is the other reversed.",
-    needs="two outcomes; q and p differ, and neither is the other reversed (with more outcomes, this does not suffice)",
+    needs="two outcomes; q differs from p and from p reversed (with more outcomes, this does not suffice)",
     outside=({"q": (0.2, 0.8), "p": (0.8, 0.2)}, EQUAL),
 )  # fmt: skip
 def t_11(q, p):
@@ -255,7 +255,7 @@ def eq_12(q, p):
 @equation(
     "odaibo.13", "l.88 (13), Fig. 1", r"\log t \leq t - 1",
     (positive("t", "t", 2, (1, 1.5, 0.9, 2)), chosen("base", r"\mathrm{base}", math.e, "e: the natural logarithm")),
-    says="The logarithm lies below its tangent at t = 1.",
+    says="The natural logarithm never exceeds t - 1, its tangent at the point t = 1.",
     needs="log is the natural logarithm",
     outside=({"t": 1.5, "base": 2}, {"t": 0.9, "base": 10}),
     tight={"t": 1, "base": math.e},

@@ -34,7 +34,7 @@ from minivae.likelihood import gaussian_log_prob
     "odaibo.t25", "l.269-273 (implicit)",
     r"D_{KL}(q(z|x_i)||p(z)) = \sum_{j=1}^{J} D_{KL}(q(z_j|x_i)||p(z_j))", (*DIAGONAL_PAIR, RHO),
     kind="claim",
-    claim="The text uses the divergence of one coordinate for J of them (l.269-273).",
+    claim="The text uses the divergence of one coordinate for each of J coordinates (l.269-273).",
     says="The divergence of independent coordinates is the sum of their divergences.",
     needs="the coordinates of z are independent under q and under p",
     outside=tuple({"mu_q": (0, 0), "sigma_q": (1, 1), "mu_p": (0, 0), "sigma_p": (1, 1), "rho": r} for r in (0.8, 1)),

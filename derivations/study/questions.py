@@ -135,9 +135,9 @@ def autoencoder_or_vae(pair: Pair) -> Answer:
         ("lm.1", "hong.17"),
         ("model", "E log p(x|z)", "codes inside 95 % of p(z)", "largest class of decode(z ~ p)", "classes above 1 %"),
         rows,
-        "On held-out digits; the class of an image is that of the nearest training digit. The autoencoder reconstructs "
-        "better, but few of its codes lie where p(z) has its mass, and images decoded from p(z) show mostly one digit. The "
-        "VAE generates nearly all digits.",
+        "The numbers are for held-out digits. The class of an image is the class of the nearest training digit. The "
+        "autoencoder reconstructs better, but few of its codes lie where p(z) has its mass, and its images decoded from "
+        "p(z) show mostly one digit. The VAE generates nearly all digits.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The judge accepts true statements and rejects false ones, in every way that we know for a false one to pass."""
+"""The judge accepts true statements and rejects false ones: tests of links, verdicts, assumptions, witnesses and ties."""
 
 import itertools
 from dataclasses import replace

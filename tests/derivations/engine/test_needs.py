@@ -30,7 +30,7 @@ CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers from w
 JOINT_ASSUMPTIONS = {                                       # {id: assumption about several letters, or a numerical limit}
     "odaibo.t11": lambda q, p: np.minimum(np.abs(q - p), np.abs(q[:, ::-1] - p)).max(axis=1) > 1e-3,
     "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # if smaller, rounding hides a KL that is nearly 0
-    "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # curved, and resolved by the nodes
+    "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # f is curved, and the nodes resolve it
     "lm.44": lambda w, s, x: 0.05 * (1 + (w / s) ** 2) < 1.9,
 }
 

@@ -340,7 +340,7 @@ def test_book_works_in_a_browser(written):
         pdf = base64.b64decode(browser.call("Page.printToPDF")["data"])
         assert 10 < max(map(int, re.findall(rb"/Count (\d+)", pdf))) < 40       # pages of one chapter
         browser.open(written[0], width=673, media="print")
-        assert browser.evaluate("document.documentElement.scrollWidth") <= 673        # else all is printed smaller
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 673        # wider pages are printed smaller
         assert browser.errors == []
     finally:
         browser.close()
