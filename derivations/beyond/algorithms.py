@@ -186,7 +186,7 @@ def _(w, s, x, away):
     _, d_mu_q, d_log_var_q = kl_sampled_backward(-one, z, mu, log_var)      # the score
     d_z = w * (x - w * z) / s**2 + d_z_path
     d_mu, d_log_var = reparameterize_backward(d_z, mu, log_var, eps)
-    whole = np.hstack([d_mu + d_mu_q, d_log_var + d_log_var_q])             # (3 n, 2)   two paths
+    whole = np.hstack([d_mu + d_mu_q, d_log_var + d_log_var_q])             # (3 n, 2)   sums over two paths
     return total(CHANCES * np.swapaxes(whole.reshape(-1, 3, 2), 1, 2) ** 2)
 
 

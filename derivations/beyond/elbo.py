@@ -243,7 +243,7 @@ def bound_of_the_others(K, q, w):
 
 
 def gap_of(K, p_xz, q):
-    """KL(a || b), (..., 1). Under a, all K draws are from q. Under b, one draw at random is from p(z|x), not from q."""
+    """KL(a || b), (..., 1). Under a, all K draws are from q. Under b, one of them, at random, is from p(z|x) instead."""
     of_q = chances_of(K, q)
     return kl_of_weights(of_q, of_q * mean_weights(K, importance_weights(p_xz, q)) / evidence(p_xz))
 

@@ -95,7 +95,7 @@ def _(mu, sigma, cov):
 
 @eq_26.tied("minivae.divergences.cholesky")
 def _(mu, sigma, cov):
-    # R_jj is the standard deviation of z_j given z_1 to z_(j-1). The entropies given these sum to the entropy of z.
+    # R_jj is the standard deviation of z_j given z_1 to z_(j-1). The sum of these conditional entropies is the entropy of z.
     given_before = np.diagonal(cholesky(cov), axis1=-2, axis2=-1)
     log_var = 2 * log(sigma)
     full = total(entropy_diagonal(2 * log(given_before)))

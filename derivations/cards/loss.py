@@ -25,7 +25,7 @@ from derivations.odaibo.objective import DATUM
 from minivae.gaussian import kl_standard_normal
 
 LOSS = r"L_\text{VAE}(\theta, \phi)"
-CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # the mean of a quadratic over them is exact
+CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # the mean of a quadratic over these is exact
 
 
 def form_1(x):

@@ -146,7 +146,7 @@ def card_20(q, p):
 
 
 def with_one_hole(raw):
-    """Weights (n, 5) with the smallest set to 0."""
+    """Weights (n, 5); the smallest weight of each draw is set to 0."""
     filled = weights(raw, False)
     p = np.where(filled == filled.min(axis=-1, keepdims=True), 0, filled)
     return p / total(p)

@@ -97,7 +97,7 @@ def samples_needed(w, s, x, d):
 
 
 def samples_by_quadrature(w, s, x, d):
-    """The same number from its definition, (Var[p(x|z)] / draws) / E[p(x|z)]^2 = 1 % under the prior, by quadrature."""
+    """`samples_needed` from its definition, (Var[p(x|z)] / draws) / E[p(x|z)]^2 = 1 % under the prior, by quadrature."""
     joint = lambda z: normal(z, 0, 1) * normal(x, w * z, s)  # noqa: E731
     square = lambda z: normal(z, 0, 1) * normal(x, w * z, s) ** 2  # noqa: E731
     # Both integrands are Gaussian in z. The second one belongs to the posterior with s / sqrt(2) in place of s.

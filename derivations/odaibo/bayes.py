@@ -41,7 +41,7 @@ NO_VALUE = "p(Y|X) has no value where p(X) = 0, and p(X|Y) has no value where p(
 
 IMPOSSIBLE = {"p_xz": [[0, 0], [0.5, 0.5]]}, {"p_xz": [[0.5, 0], [0.5, 0]]}
 
-# Table 1: p(x|z) with rows (0.9, 0.8) and (0.1, 0.2), both z equally likely
+# For Table 1 of the source: a p(x, z) with rows (0.9, 0.8) and (0.1, 0.2) of p(x|z), and with equally likely z
 
 GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
 

@@ -80,7 +80,8 @@ def eq_24(p_xz, q):
     )  # fmt: skip
 
 
-# Samples estimate an expectation: (25) is checked in the linear-Gaussian model, where q is N(mu_q, sigma_q^2).
+# (25) has an expectation, which can be estimated from samples. It is checked in the linear-Gaussian model with
+# q = N(mu_q, sigma_q^2).
 
 NODES, CHANCES = noise(1, nodes=60)                                 # (60, 1), (60,)
 LINEAR_POSTERIOR = {"w": 1, "s": 1, "x": 2, "mu_q": 1, "sigma_q": 0.5**0.5}         # q is the posterior

@@ -2,8 +2,8 @@
 
 The model is linear: two latent coordinates z, one number x_i = w z + s eps. Its log p(x_i) and p(z|x_i) are known, and
 so is the bound that (41) should equal. Expectations over noise are exact sums over nodes: where the source draws L
-samples, the nodes represent all possible draws. A side in square brackets is not on the page: it is the quantity that,
-according to the text, the line equals.
+samples, the nodes represent all possible draws. A side in square brackets is not on the page. According to the text, the
+line equals this side.
 """
 
 import numpy as np
