@@ -1,9 +1,9 @@
 """Every equation, claim and figure of the tutorials as a function: call it, step through it, check it with numbers.
 
-    odaibo, lm, hong, cards   the entries of each source, in its order; begin with any of these files
+    odaibo, lm, hong, cards   the entries of each source, in the order of the source; begin with any of these files
     beyond                    our additions: every hand-written gradient, bounds, exact models
     engine                    the parts of an entry, and its check: draws, computation, verdict
-    figures                   the figures of the sources, redrawn; the claim of each is checked before it is saved
+    figures                   the figures of the sources, redrawn; a figure is saved only if its claim holds
     study                     questions, comparison, trace, map of the code, flashcards, quiz
     pages                     entries as text
     app                       the command `derivations`

@@ -1,4 +1,4 @@
-"""`python -m derivations` is `derivations`."""
+"""Make `python -m derivations` run the command `derivations`."""
 
 import sys
 

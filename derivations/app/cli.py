@@ -1,8 +1,8 @@
 """The command `derivations`. Results go to stdout, messages to stderr.
 
-Exit codes: 0 fine; 1 a verdict is not the expected one, or a figure does not show its claim; 2 wrong usage or bad
-input; 130 interrupted.
-The commands import heavy modules themselves, so `--help` needs neither numpy nor matplotlib.
+Exit codes: 0 fine; 1 a check fails (a verdict, the claim of a figure, a comparison); 2 wrong usage or bad input; 130
+interrupted.
+Each command imports heavy modules when it runs, so `--help` does not import numpy or matplotlib.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add = command("check", check_command, help, judging, epilog=VERDICTS, **raw)
     add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows or sources (default: everything)")
     add("--all", action="store_true", help="print the verdict of every row, even if the table is long")
-    add("--markdown", action="store_true", help="print a Markdown table: the number of rows of each source that hold")
+    add("--markdown", action="store_true", help="print a Markdown table: for each source, the number of rows that hold")
     add = command("show", show_command, "Print an entry: its formula, numbers, verdict and code", judging)
     add("id", metavar="ID", help="an entry or one row of it")
     add("--at", metavar="LETTER=VALUE,...", help="compute the sides at this point, for example mu_q=0.5,sigma_q=2")
@@ -152,7 +152,7 @@ def list_command(options: argparse.Namespace) -> int:
     return 0
 
 
-FITS = 24                                                   # so many rows fit on a screen together with the totals
+FITS = 24                                                   # this many rows fit on a screen together with the totals
 
 
 def check_command(options: argparse.Namespace) -> int:
@@ -175,7 +175,7 @@ def check_command(options: argparse.Namespace) -> int:
         print("\n".join(terminal.check_lines(items, whole, terminal.page_width())))
         unexpected = f"{failed or 'no'} unexpected verdict{'s' * (failed > 1)}"
         command = " ".join(["derivations check", *options.ids, "--all"])
-        more = "errors are in tolerances: a link holds up to 1" if whole else f"each row: {command}"
+        more = "a link holds if its error is at most 1 tolerance" if whole else f"each row: {command}"
         print(f"\n{unexpected}; {options.draws} draws, seed {options.seed}; {more}")
     say(options, f"{time.perf_counter() - began:.1f} s in all")
     return 1 if failed else 0

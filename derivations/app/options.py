@@ -1,6 +1,6 @@
 """Functions that several commands use: check `--draws`, `--seed` and SOURCE, judge entries, print the count at the end.
 
-The functions import heavy modules themselves, so `--help` needs neither numpy nor matplotlib.
+Each function imports heavy modules when it runs, so `--help` does not import numpy or matplotlib.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The commands for studying the ledger: compare, questions, cards, quiz, map, trace.
 
-The commands import heavy modules themselves, so `--help` needs neither numpy nor matplotlib.
+Each command imports heavy modules when it runs, so `--help` does not import numpy or matplotlib.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def compare_command(options: argparse.Namespace) -> int:
 
 
 def questions_command(options: argparse.Namespace) -> int:
-    """Print the questions with their answers; with --out, draw the two models of the last one."""
+    """Print the questions with their answers; with --out, draw the two models of the last question."""
     from minivae.app.cli import use_one_thread
 
     use_one_thread()                                        # for the two models that are trained
@@ -66,7 +66,7 @@ def questions_command(options: argparse.Namespace) -> int:
 
 
 def cards_command(options: argparse.Namespace) -> int:
-    """Write every row as a flashcard, for Anki and for Obsidian."""
+    """Write the ledger as flashcards, for Anki and for Obsidian."""
     from derivations.engine import ledger
     from derivations.study import flashcards
     from minivae.checks import refuse
@@ -74,7 +74,7 @@ def cards_command(options: argparse.Namespace) -> int:
     from minivae.runs.files import must_be_free, write_atomically
 
     if not (options.anki or options.obsidian or options.json):
-        refuse("cards", "written to a file or directory", "neither", "Try `derivations cards --anki cards.tsv`.")
+        refuse("cards", "written to a file or directory", "no path", "Try `derivations cards --anki cards.tsv`.")
     notes = {source: options.obsidian / f"{source}.md" for source in ledger.SOURCES} if options.obsidian else {}
     wanted = [path for path in (options.anki, *notes.values()) if path]
     must_be_free("the files", "new", wanted, options.overwrite)

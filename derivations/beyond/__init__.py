@@ -1,7 +1,8 @@
 """Steps of a complete derivation that the four sources leave out: importing this package enters them into the ledger.
 
-Every entry is our own statement, so the verdicts `slip` and `wrong` do not occur. If `minivae` computes a side, that
-function is compared as well. The ledger keeps the order of the files below, and of the entries in each file.
+Every entry is our own statement, so the verdicts `slip` and `wrong` do not occur. If a function of `minivae` computes a
+side, its result is compared with that side. The order in the ledger is the order of the files below, and of the entries
+in each file.
 """
 
 from derivations.beyond import elbo, aggregate  # noqa: F401, I001

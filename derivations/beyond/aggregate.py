@@ -33,7 +33,7 @@ def mean_kl(q, p):
     "beyond.7", "ELBO surgery; Hoffman and Johnson 2016",
     rf"{GAP} \leq {MEAN_OF_N} {D}(q_n(z)||p(z)) = I_q(n; z) + {GAP} = \log N - H_q(n|z) + {GAP}"
     rf" \leq \log N + {GAP}", (DATA_Q, P_Z),
-    says="The mean KL is the mutual information of z and the index n of its datum, plus the KL of the mean of all q_n from "
+    says="The mean KL is the mutual information of z and the index n of the datum, plus the KL of the mean of all q_n from "
     "the prior. The mutual information is at most log N.",
     needs="every q_n(z) sums to 1", outside={"q": [[0.6, 0.6], [1, 0]], "p": (0.5, 0.5)},
     tight={"q": [[0.5, 0.5]], "p": (0.25, 0.75)},
@@ -57,7 +57,8 @@ def eq_7(q, p):
 @equation(
     "beyond.8", "the best prior is the aggregate posterior; Tomczak and Welling 2018",
     rf"{MEAN_OF_N} {D}(q_n(z)||p(z)) - {MEAN_OF_N} {D}(q_n(z)||{BAR_Q}) = {GAP} \geq 0", (DATA_Q, P_Z),
-    says="The mean of all q_n is the prior with the least mean KL. Another prior adds its divergence from that mean.",
+    says="The prior with the least mean KL is bar q, the mean of all q_n. For another prior p, the mean KL is larger by the "
+    "divergence of bar q from p.",
     needs="every q_n(z) and p(z) sum to 1",
     outside=({"q": [[0.5, 0.5], [1, 0]], "p": (0.6, 0.6)}, {"q": [[0.2, 0.2], [0.2, 0.2]], "p": (0.5, 0.5)}),
     tight={"q": [[0.5, 0.5], [1, 0]], "p": (0.75, 0.25)},

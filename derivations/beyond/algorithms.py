@@ -186,7 +186,7 @@ def _(w, s, x, away):
     _, d_mu_q, d_log_var_q = kl_sampled_backward(-one, z, mu, log_var)      # the score
     d_z = w * (x - w * z) / s**2 + d_z_path
     d_mu, d_log_var = reparameterize_backward(d_z, mu, log_var, eps)
-    whole = np.hstack([d_mu + d_mu_q, d_log_var + d_log_var_q])             # (3 n, 2)   two paths
+    whole = np.hstack([d_mu + d_mu_q, d_log_var + d_log_var_q])             # (3 n, 2)   sums over two paths
     return total(CHANCES * np.swapaxes(whole.reshape(-1, 3, 2), 1, 2) ** 2)
 
 
@@ -209,12 +209,12 @@ def estimates(w, s, x, mu, sigma):
 
 
 def variance_of_a(w, s, x, mu, sigma):
-    """V_A as printed: A is a quadratic in eps."""
+    """V_A of the formula: A is a quadratic in eps."""
     return sigma**2 * (w * (x - w * mu) / s**2 - mu) ** 2 + (1 - sigma**2 - (w * sigma / s) ** 2) ** 2 / 2
 
 
 def variance_of_b(w, s, x, mu, sigma):
-    """V_B as printed: B is A without log p(z) and log q(z|x), up to a constant."""
+    """V_B of the formula: B is A without log p(z) and log q(z|x), up to a constant."""
     return sigma**2 * (w * (x - w * mu) / s**2) ** 2 + (w * sigma / s) ** 4 / 2
 
 
@@ -229,8 +229,8 @@ def variance_of_b(w, s, x, mu, sigma):
     r" + \frac{1}{2}\left(1 - \sigma_q^2 - \frac{w^2\sigma_q^2}{s^2}\right)^2,\;"
     r" V_B = \sigma_q^2\,\frac{w^2(x - w\mu_q)^2}{s^4} + \frac{w^4\sigma_q^4}{2s^4}\right\}",
     (USED_W, *LINEAR[1:], Q_MU, Q_SIGMA),
-    says="A and B are unbiased. Neither always has less variance: A has variance 0 at the posterior, B at w = 0.",
-    needs="w is not 0, and q(z|x) is neither the posterior nor the prior",
+    says="A and B are unbiased. Sometimes A has less variance, sometimes B: A has variance 0 at the posterior, B at w = 0.",
+    needs="w is not 0, q(z|x) is not the posterior, and q(z|x) is not the prior",
     outside=(
         {"w": 1, "s": 1, "x": 1, "mu_q": 0.5, "sigma_q": 0.5**0.5},
         {"w": 1, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},
@@ -278,7 +278,7 @@ TILT = chosen("tilt", "tilt", 0, "batches with the first datum are 1 + tilt time
 
 
 def batches(N):
-    """Every batch as a mask (M of N ones), for M = 1, ..., N."""
+    """Yield M and the masks of all batches with M of the N data, for M = 1, ..., N."""
     for M in range(1, N + 1):
         chosen = itertools.combinations(range(N), M)
         yield M, np.array([np.isin(np.arange(N), batch) for batch in chosen], float)
@@ -297,7 +297,7 @@ def mean_and_variance(estimates, tilt, masks):
     r" \left(\sum_{i=1}^{N} ELBO_i,\; \frac{N(N - M)}{M}\,"
     r"\frac{1}{N-1}\sum_{i=1}^{N}\left(ELBO_i - \frac{1}{N}\sum_j ELBO_j\right)^2\right)",
     (SLOPE, SIGMA, *LINEAR[:2], X_4, TILT),
-    says="N/M times the sum over a batch is unbiased. Its variance falls with M, and is 0 for M = N.",
+    says="N/M times the sum of the ELBOs in a batch is an unbiased estimate. Its variance falls with M, and is 0 for M = N.",
     needs="all batches of M data are equally likely (tilt = 0)",
     outside={"a": 1, "sigma": 1, "w": 1, "s": 1, "x": (1.2, 0, -1, 2), "tilt": 1},
 )  # fmt: skip

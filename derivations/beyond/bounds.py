@@ -55,11 +55,12 @@ def flat(table):
     rf"\left[p(x)\,e^{{-{D}(q(z|x)||p(z|x))}}\right] = \exp {E_Q}\left[{LOG_RATIO}\right] \leq p(x) \leq"
     rf" \exp E_{{z \sim p(z|x)}}\left[{LOG_RATIO}\right] = \left[p(x)\,e^{{{D}(p(z|x)||q(z|x))}}\right]",
     (TABLE, EVERYWHERE),
-    says="The expected log weight under q is at most log p(x): it is the ELBO. Under the posterior it is at least log p(x).",
+    says="The mean of log[p(x, z) / q(z|x)] under q is the ELBO, which is at most log p(x). The mean under the posterior is "
+    "at least log p(x).",
     tight=POSTERIOR, **ASSUMED,
 )  # fmt: skip
 def eq_42(p_xz, q):
-    p_x, p_z_given_x = evidence(p_xz), posterior(p_xz)      # exp, because the upper bound may be near 0
+    p_x, p_z_given_x = evidence(p_xz), posterior(p_xz)      # exp below: the upper bound of log p(x) may be near 0
     return (
         p_x * exp(-kl_of_weights(q, p_z_given_x)),
         "=", exp(total(times(q, log(importance_weights(p_xz, q))))),
@@ -69,7 +70,7 @@ def eq_42(p_xz, q):
     )  # fmt: skip
 
 
-# A data set: p_d(x) is the share of x in it
+# A data set: p_d(x) is the fraction of the data that are equal to x
 
 HALVES = {"p_d": (0.5, 0.5)}
 NOT_ONE = {"p_d": (0.1, 0.1), "p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.5, 0.5], [0.5, 0.5]]}
@@ -80,7 +81,7 @@ NOT_ONE = {"p_d": (0.1, 0.1), "p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.5, 0.5]
     rf"{D}(p_d(x)q(z|x)||p(x, z)) = -{E_DATA}\left[ELBO(x)\right] - H[p_d] ="
     rf" {D}(p_d(x)||p(x)) + {E_DATA}\left[{D}(q(z|x)||p(z|x))\right]",
     (P_DATA, TABLE, ENCODER),
-    says="Maximising the ELBO of a data set minimises the divergence of data and encoder, jointly, from the model.",
+    says="Maximising the ELBO of a data set minimises the divergence of p_d(x) q(z|x) from the model's p(x, z).",
     needs=ASSUMED["needs"], outside=tuple(HALVES | point for point in OUTSIDE),
 )  # fmt: skip
 def eq_43(p_d, p_xz, q):
@@ -139,8 +140,8 @@ GAP = rf"\log p(x) - {D}(q(z|x)||p(z|x)) - (\beta - 1){D}(q(z|x)||p(z))"
     "beyond.45", "the beta-ELBO; Higgins et al. 2017",
     rf"\log p(x) \geq {E_Q}\left[\log p(x|z)\right] - \beta {D}(q(z|x)||p(z)) = \left[{GAP}\right]",
     (*LINEAR, *ENCODED, BETA_1),
-    says="With a weight beta >= 1 on the KL, the ELBO is still a lower bound of log p(x), but a looser one.",
-    needs="beta >= 1 (with a smaller weight it can exceed log p(x))",
+    says="With a weight beta >= 1 on the KL there is still a lower bound of log p(x). It is looser for a larger beta.",
+    needs="beta >= 1 (with a smaller weight the right side can exceed log p(x))",
     outside=SHARP | {"beta": 0.5}, tight=LINEAR_POSTERIOR | {"beta": 1},
 )  # fmt: skip
 def eq_45(w, s, x, mu_q, sigma_q, beta):

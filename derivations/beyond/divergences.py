@@ -1,8 +1,8 @@
 """Beyond the sources: gradients of the divergence, as `minivae` computes them.
 
-The first side differentiates the integral of q log(q / p), by complex step, on fixed nodes. The next side follows the
-path: with z = mu_q + sigma_q eps, log q is -log sigma_q plus a constant, so only log p has a slope along z. The letters
-are on grids on which no gradient is 0, because errors are relative.
+The first side differentiates the integral of q log(q / p), by complex step, on fixed nodes. A later side follows the
+path: with z = mu_q + sigma_q eps, log q is -log sigma_q plus a constant, so only log p has a slope along z. Errors are
+relative, so the values of the letters are on grids on which no gradient is 0.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ from minivae.ops import softplus, softplus_backward
 
 
 def tenths(raw):
-    """Whole tenths."""
+    """Multiples of 0.1."""
     return np.rint(12 * raw) / 10
 
 
@@ -34,7 +34,7 @@ def between_tenths(raw):
 
 
 def hundredths(raw):
-    """Whole hundredths above 0."""
+    """Multiples of 0.01, above 0."""
     return ceil(100 * exp(raw / 2)) / 100
 
 
@@ -64,7 +64,7 @@ def divergence(mu_q, sigma_q, mu_p, sigma_p):
 
 
 def noise_and_slope(mu_q, sigma_q, mu_p, sigma_p):
-    """Return E, eps and s: the mean over noise, the nodes of noise, the slope of -log p, s(z) = (z - mu_p) / sigma_p^2."""
+    """Return E, eps, s: the mean over noise, its nodes, and the slope of -log p there, (z - mu_p) / sigma_p^2."""
     eps, weights = for_means()
     return lambda value: total(weights * value), eps, (mu_q + sigma_q * eps - mu_p) / sigma_p**2
 
@@ -74,7 +74,7 @@ def noise_and_slope(mu_q, sigma_q, mu_p, sigma_p):
     r"\partial_\mu\,D_{KL}(q\Vert p)"
     r" = E_{z \sim q}\left[\frac{z-\mu}{\sigma^2}\log\frac{q(z)}{p(z)}\right]"
     r" = E_{z \sim q}\left[-\frac{d}{dz}\log p(z)\right] = \mu", (MU, SIGMA, MU_P, SIGMA_P),
-    says="The gradient of the divergence from N(0, 1) in mu is mu, by the score or by the path: it moves mu towards 0.",
+    says="The gradient in mu of the divergence from N(0, 1) is mu, by score and by path. Descent moves mu towards 0.",
     needs="the prior p is N(0, 1)",
     outside=({"mu": 1, "sigma": 2, "mu_p": 2, "sigma_p": 1}, {"mu": 1, "sigma": 2, "mu_p": 0, "sigma_p": 2}),
 )  # fmt: skip
@@ -109,7 +109,7 @@ def _(mu, sigma, mu_p, sigma_p):
     r" = \left(\frac{E_\epsilon[z\,\sigma\epsilon] - 1}{2},\;"
     r" E_\epsilon[z\,\epsilon] - \frac{1}{\sigma}\right)"
     r" = \left(\frac{\sigma^2 - 1}{2},\; \sigma - \frac{1}{\sigma}\right)", (MU, SIGMA, SIGMA_P),
-    says="The gradient in log sigma^2 is sigma / 2 times the gradient in sigma. Both move sigma towards 1.",
+    says="The gradient in log sigma^2 is sigma / 2 times the gradient in sigma. Descent in either moves sigma towards 1.",
     needs="the prior p is N(0, 1)", outside={"mu": 1, "sigma": 2, "sigma_p": 3},
 )  # fmt: skip
 def eq_15(mu, sigma, sigma_p):

@@ -103,7 +103,7 @@ def by_minivae(f, signature):
     return np.vectorize(f, signature=signature)
 
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # draws whose mean is exact for a quadratic
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # the mean of a quadratic over these draws is exact
 
 
 @equation(
@@ -111,7 +111,7 @@ CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # draws 
     rf"{E_Q}\left[\log p(x|z)\right] - {D}(q(z|x)||p(z)) = {E_Q}\left[\log p(x, z)\right] +"
     rf" \sum_{{j=1}}^{{J}}\frac{{1}}{{2}}\log(2\pi e\sigma_j^2) = \log p(x) - {D}(q(z|x)||p(z|x))",
     (*VECTOR_LINEAR, PLANE_MU, PLANE_SIGMA),
-    says="The ELBO is reconstruction minus KL, expected log joint plus entropy of q, and log evidence minus gap.",
+    says="The ELBO has three forms: reconstruction minus KL, expected log joint plus entropy of q, log evidence minus gap.",
 )  # fmt: skip
 def eq_2(W, b, s, x, mu, sigma):
     log_p_x, cov = vector_log_evidence(W, b, s, x), sigma[..., None] ** 2 * np.eye(2)
@@ -180,7 +180,7 @@ EVERYWHERE = Symbol(
 Q_COVERS_P = "q(z|x) sums to 1, and q(z|x) > 0 wherever p(x, z) > 0"
 LEAVES_OUT = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[1, 0], [0.5, 0.5]]}
 ASSUMED = {"needs": "p(x) > 0 and q(z|x) sums to 1", "outside": OUTSIDE}
-JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}         # a sum is -inf + inf
+JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}         # gives -inf + inf
 
 
 def importance_weights(p_xz, q):
@@ -211,7 +211,7 @@ def eq_3(p_xz, q):
 
 @cache
 def draws_of(K, J):
-    """All ways to count J values of z in K draws, (M, J), and the number of orders of each way, (M,)."""
+    """All possible counts of the J values of z in K draws, (M, J), and the number of orders of the draws for each, (M,)."""
     multisets = itertools.combinations_with_replacement(range(J), K)
     counts = np.array([np.bincount(drawn, minlength=J) for drawn in multisets])
     orders = [math.factorial(K) // math.prod(map(math.factorial, of_each)) for of_each in counts.tolist()]
@@ -243,7 +243,7 @@ def bound_of_the_others(K, q, w):
 
 
 def gap_of(K, p_xz, q):
-    """KL(a || b), (..., 1): under a, all K draws are from q; under b, one draw, chosen at random, is from p(z|x)."""
+    """KL(a || b), (..., 1). Under a, all K draws are from q. Under b, one of them, at random, is from p(z|x) instead."""
     of_q = chances_of(K, q)
     return kl_of_weights(of_q, of_q * mean_weights(K, importance_weights(p_xz, q)) / evidence(p_xz))
 
@@ -314,7 +314,7 @@ FOURTH = r"\frac{\mu_4 + 3(K - 1)\mu_2^2}{K^2}\left(\frac{1}{4a},\; \frac{1}{a},
 
 
 @equation(
-    "beyond.5", "rate of that bound's gap and gradient; Maddison et al. 2017, Rainforth et al. 2018",
+    "beyond.5", "gap and gradient of this bound for large K; Maddison et al. 2017, Rainforth et al. 2018",
     rf"\{{p(x) = {E_Q}[w],\; \mu_r = {E_Q}[(w / p(x) - 1)^r],\; a = \min w / p(x),\;"
     rf" w_\phi = p(x) + \phi\,(w - p(x)),\quad"
     rf" \Delta_K = \frac{{d}}{{d\phi}}\log\left({MEAN_OF_K} w_{{\phi, k}}\right)\mathrm{{ at }}\phi = 1\}}:\;"
@@ -344,7 +344,7 @@ def eq_5(q, w):
     rf"{E_Q}\left[\frac{{p(x, z)}}{{q(z|x)}}\right] ="
     rf" {E_DRAWS}\left[{MEAN_OF_K} \frac{{p(x, z_k)}}{{q(z_k|x)}}\right] ="
     r" \sum_z p(x|z)\,p(z) = p(x)", (TABLE, EVERYWHERE),
-    says="The expected weight p(x, z) / q(z|x) is p(x), and so is the expected mean of K weights: here K = 3.",
+    says="The expected weight p(x, z) / q(z|x) is p(x), and so is the expected mean of K weights (here K = 3).",
     needs=f"p(z) > 0, {Q_COVERS_P}", outside=(LEAVES_OUT, OUTSIDE[0], OUTSIDE_BAYES[-1]),
 )  # fmt: skip
 def eq_6(p_xz, q):

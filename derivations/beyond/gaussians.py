@@ -95,7 +95,7 @@ def _(mu, sigma, cov):
 
 @eq_26.tied("minivae.divergences.cholesky")
 def _(mu, sigma, cov):
-    # R_jj is the standard deviation of z_j given z_1 to z_(j-1). The entropies of these sum to the entropy of z.
+    # R_jj is the standard deviation of z_j given z_1 to z_(j-1). The sum of these conditional entropies is the entropy of z.
     given_before = np.diagonal(cholesky(cov), axis1=-2, axis2=-1)
     log_var = 2 * log(sigma)
     full = total(entropy_diagonal(2 * log(given_before)))
@@ -231,7 +231,7 @@ def y_of(t, bend):
 )  # fmt: skip
 def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
     def inside(y):
-        log_slope = log(abs(slope * (1 + bend / np.cosh(y) ** 2)))          # of z'(y)
+        log_slope = log(abs(slope * (1 + bend / np.cosh(y) ** 2)))          # log |z'(y)|
         z = slope * (y + bend * tanh(y))
         log_q, log_p = log_density(z, mu_q, sigma_q) + log_slope, log_density(z, mu_p, sigma_p) + log_slope
         return exp(log_q) * np.stack([log_q - log_p, -log_q, log_slope])
@@ -254,7 +254,7 @@ def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
     r"\int (q(z) - p(z))\log\frac{q(z)}{p(z)}\,dz = D_{KL}(q\Vert p) + D_{KL}(p\Vert q) ="
     r" \frac{1}{2}\left(\frac{\sigma_q^2}{\sigma_p^2} + \frac{\sigma_p^2}{\sigma_q^2} - 2\right)"
     r" + \frac{(\mu_q-\mu_p)^2}{2}\left(\frac{1}{\sigma_q^2} + \frac{1}{\sigma_p^2}\right)", TWO,
-    says="The divergences of q from p and of p from q have a symmetric sum, in which the logarithms cancel.",
+    says="The sum of the divergences of q from p and of p from q is symmetric. The logarithms cancel in this sum.",
 )  # fmt: skip
 def eq_54(mu_q, sigma_q, mu_p, sigma_p):
     log_ratio = lambda z: log_density(z, mu_q, sigma_q) - log_density(z, mu_p, sigma_p)  # noqa: E731

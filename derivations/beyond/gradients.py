@@ -62,7 +62,7 @@ def slopes(f, *at):
 
 
 def scores(z, mu, sigma):
-    """d/dmu and d/dsigma of log q(z), as printed."""
+    """d/dmu and d/dsigma of log q(z), from their formulas."""
     return (z - mu) / sigma**2, ((z - mu) ** 2 / sigma**2 - 1) / sigma
 
 

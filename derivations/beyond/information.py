@@ -53,8 +53,8 @@ Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
     rf"\left({D}(q_{{xz}}\Vert p_{{xz}}),\; {D}(q_x\,q_z\Vert p_x\,p_z)\right) ="
     rf" \left({D}(q_x\Vert p_x) + E_{{x \sim q}}\left[{D}(q_{{z|x}}\Vert p_{{z|x}})\right],\;"
     rf" {D}(q_x\Vert p_x) + {D}(q_z\Vert p_z)\right)", (Q_X, ENCODER, TABLE),
-    says="The divergence of a pair is that of x plus the mean divergence of z given x. For independent x and z, the two "
-    "divergences add up.",
+    says="The divergence of a pair (x, z) is the divergence of x plus the mean divergence of z given x. For independent x "
+    "and z, the two divergences add up.",
     needs="p(x) > 0, and q(x) and every q(z|x) sum to 1",
     outside=(
         {"q_x": (0.9, 0.1), "q": [[0.6, 0.6], [0.5, 0.5]], "p_xz": [[0.1, 0.4], [0.3, 0.2]]},
@@ -234,7 +234,7 @@ def taylor_rest(d):
     r"1 - \frac{2r}{3(1-r)^3} < \frac{\log E[w] - E[\log w]}{\frac{1}{2}\mathrm{Var}[w]/E[w]^2} ="
     r" 1 - \frac{2}{E[d^2]}E\left[d^3\int_0^1\frac{(1-v)^2}{(1+vd)^3}dv\right] <"
     r" 1 + \frac{2r}{3(1-r)^3},\quad (d = \frac{w}{E[w]} - 1,\; r = \max|d|)", W_OF_T,
-    says="The gap is approximately half the relative variance of w. The relative error of this value is of order t or less.",
+    says="The gap is about half the relative variance of w. The relative error of this approximation is of order t or less.",
     needs="r < 1 (then w > 0)", outside={"p": (0.9, 0.1), "u": (-0.1, 0.9), "t": 2},
 )  # fmt: skip
 def eq_31(p, u, t):
@@ -283,7 +283,8 @@ BOTH = rf"\left({D}(p_\theta\Vert p_{{\theta+\epsilon u}}),\; {D}(p_{{\theta+\ep
     r"\quad (B = 2|\epsilon u_2|e^{2|\epsilon u_2|},\; \theta = (\mu, \log\sigma),\;"
     r" F = E[\nabla\log p_\theta\,\nabla\log p_\theta^T])",
     (*THETA, DIRECTION, STEP),
-    says="For a small step both divergences are half the squared length of the step, measured by the Fisher information F.",
+    says="For a small step both divergences are nearly half the squared length of the step, measured by the Fisher "
+    "information F.",
     tight={"mu": 0, "sigma": 2, "u": (1, 0), "step": 0.1},
 )  # fmt: skip
 def eq_32(mu, sigma, u, step):
@@ -321,7 +322,7 @@ def eq_55(q, p, a):
 
 PARTS = "of N(m_1, s_1^2) in p; the other part is N(m_2, s_2^2)"
 MIXED = (
-    replace(chance("share", "a", (0.5, 0.25), top=99), rule=f"the share {PARTS}"),
+    replace(chance("share", "a", (0.5, 0.25), top=99), rule=f"the weight {PARTS}"),
     vector("mus", "(m_1, m_2)", 2, simple=((-1, 1), (0, 3))),
     positives("sigmas", "(s_1, s_2)", 2, 0.3, ((1, 1), (1, 2))),
     real("m", "m", simple=(0, 1)),
@@ -354,8 +355,8 @@ def from_mixture(share, mus, sigmas, *gaussians):
     "beyond.53", "moment matching",
     rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
     rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
-    says="The Gaussian N with the mean and variance of p has the smallest divergence. For another Gaussian, the divergence "
-    "of N from it is added.",
+    says="The divergence of p from a Gaussian is smallest for the N with the mean and variance of p. For another Gaussian, "
+    "the divergence of N from that Gaussian is added.",
     tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
 )  # fmt: skip
 def eq_53(share, mus, sigmas, m, s):

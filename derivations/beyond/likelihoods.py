@@ -1,6 +1,6 @@
 """Beyond the sources: gradients of the log-likelihoods, as `minivae` computes them.
 
-The letters are on grids on which no gradient is 0, because errors are relative.
+Errors are relative, so the values of the letters are on grids on which no gradient is 0.
 """
 
 from math import comb
@@ -41,7 +41,7 @@ GREY = chosen("grey", "grey", 0, "1 if x is a grey value between 0 and 1")
 
 
 def of_coins(n, pi):
-    """P(X = k) for k = 0..MOST, (draws, MOST + 1), where X is the number of ones among n coins. Adds one coin at a time."""
+    """P(X = k) for k = 0..MOST, (draws, MOST + 1), where X is the number of ones among n coins, added one at a time."""
     p = np.zeros((len(pi), MOST + 1), pi.dtype)
     p[:, 0] = 1
     for coin in range(MOST):

@@ -47,7 +47,7 @@ from minivae.vae import VAE
 
 CODE = vector("z", "z", 2, 0.8, ((1, 0), (0, 0)))
 WORLD = (MATRIX_W, OFFSET, PLANE_S, OBSERVED_3)
-GRID = np.stack(np.meshgrid(*[np.linspace(-7.2, 7.2, 17)] * 2), axis=-1).reshape(-1, 2)  # the trapezoid rule
+GRID = np.stack(np.meshgrid(*[np.linspace(-7.2, 7.2, 17)] * 2), axis=-1).reshape(-1, 2)  # for the trapezoid rule
 CELL = 0.9**2
 
 
@@ -109,7 +109,7 @@ def _(W, b, s, x, z):
 
 # A data set, the eigenvectors of its covariance, and probabilistic PCA with d = 2: x = b + W z + sigma eps
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # draws whose mean is exact for a quadratic
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # the mean of a quadratic over these draws is exact
 
 
 def on_axes(*distances):
@@ -188,7 +188,7 @@ def rotated(b, W, variance, turn):
 BY = Symbol(
     "by", r"\delta", "a step in b, W, log sigma, A, log sigma_j", 24, steps, (np.zeros(23), np.full(23, 0.1))
 )  # fmt: skip
-TURN = Symbol("turn", r"\alpha", "an angle, that of R", 1, lambda raw: raw, (0, 0.5, pi / 4))
+TURN = Symbol("turn", r"\alpha", "the angle of the rotation R", 1, lambda raw: raw, (0, 0.5, pi / 4))
 IN_A_PLANE = np.pad(on_axes(6, 4, 2, 2)[:, :2], ((0, 0), (0, 2)))
 SPARE = "D > d, and the data vary in more than d directions"
 NO_MAXIMUM = "sigma^2 is 0/0 for D = d; data in a plane have a likelihood that grows without bound as sigma goes to 0"
@@ -244,7 +244,7 @@ def _(x, by, turn):
 
 
 def best(slope, most):
-    """The maximum of a function on (0, most), given its slope, by 60 steps of bisection."""
+    """The argument in (0, most) at which a function is largest, given its slope, by 60 steps of bisection."""
     low, high = 0 * most, most
     for _ in range(60):
         middle = (low + high) / 2

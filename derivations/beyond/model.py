@@ -102,9 +102,9 @@ def by_hand(case, x, eps):
     else:
         u = (z - mu) / sigma**2
         d_z_kl, d_mu_kl, d_log_var_kl = z - u, u, ((z - mu) * u - 1) / 2                    # 6
-    d_z = d_a @ W3.T + BETA * share * d_z_kl                # 3   two paths
-    d_mu = d_z + BETA * share * d_mu_kl                     # 2   two paths
-    d_log_var = d_z * eps * sigma / 2 + BETA * share * d_log_var_kl                         # 2   two paths
+    d_z = d_a @ W3.T + BETA * share * d_z_kl                # 3   a sum over two paths
+    d_mu = d_z + BETA * share * d_mu_kl                     # 2   a sum over two paths
+    d_log_var = d_z * eps * sigma / 2 + BETA * share * d_log_var_kl                         # 2   a sum over two paths
     d_heads = np.hstack([d_mu, d_log_var])
     d_a = d_heads @ W2.T * (1 - h**2)                       # 1
     encoder = [shown.T @ d_a, d_a.sum(axis=0), h.T @ d_heads, d_heads.sum(axis=0)]
@@ -149,8 +149,8 @@ def in_rows(x, eps):
     r" + \frac{\partial\mathrm{loss}}{\partial out}\,\frac{\partial out}{\partial w}"
     r" + \frac{\partial\mathrm{loss}}{\partial\log\sigma_x}\,\frac{\partial\log\sigma_x}{\partial w}\right)",
     (COUNTS, NOISE, TURNED),
-    says="These are the gradients in all weights of eight models (sigma_x is the decoder's noise). In the encoder the "
-    "gradients of the divergence and of the draw are added.",
+    says="These are the gradients in all weights of eight models (sigma_x is the decoder's noise). The encoder's gradient "
+    "is a sum: one part comes from the divergence, the other from the draw z.",
     needs="the backward pass gets the noise of the forward pass (turned = 0)",
     outside={"x": (1, 0, 3), "eps": [[0.5, -1], [1, 0.3]], "turned": 1},
 )  # fmt: skip

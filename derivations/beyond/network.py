@@ -2,8 +2,8 @@
 
 G is the gradient of a loss in the output of an operation: a small change of the output changes the loss by the sum of G
 times the change. So the gradient in an input is the slope of sum(G * output), computed here by complex step. For a
-function of one number, G = 1 and a side is (value, slope). The letters are on grids on which no sum is 0, because errors
-are relative.
+function of one number, G = 1 and a side is (value, slope). Errors are relative, so the values of the letters are on grids
+on which no sum is 0.
 """
 
 import numpy as np
@@ -171,7 +171,7 @@ def sharp(a, c=100_000):
     r" \left(f,\; f',\; g,\; g'\right)"
     r" = \left(f,\; \frac{e^a}{1+e^a},\; g,\; \lim_{c \to \infty}f'(ca)\right)"
     r" = \left(\max(a, 0) + \log(1+e^{-|a|}),\; \frac{1}{1+e^{-a}},\; \max(a, 0),\; 1_{a > 0}\right)", (A,),
-    says="The slope of the softplus is the sigmoid. For large c the scaled softplus is a ReLU, with slope 0 or 1.",
+    says="The slope of the softplus is the sigmoid. As c grows, the scaled softplus becomes the ReLU, with slope 0 or 1.",
     needs="a is not 0 (max(a, 0) has no slope there)", outside={"a": 0},
 )  # fmt: skip
 def eq_22(a):
@@ -201,7 +201,7 @@ def _(a):
     r"\left[s = \frac{1}{1+e^{-a}}\right]:\; \left(s,\; \frac{ds}{da}\right)"
     r" = \left(s,\; \frac{1}{1+e^{-a}}\,\frac{e^{-a}}{1+e^{-a}}\right)"
     r" = \left(\frac{1}{2} + \frac{1}{2}\tanh\frac{a}{2},\; s(1-s)\right)", (A,),
-    says="The slope is the probability of heads times that of tails. It is largest, 1/4, if both are equal.",
+    says="The slope is the probability of heads times the probability of tails. It is largest, 1/4, if both are equal.",
 )  # fmt: skip
 def eq_23(a):
     s = lambda a: 1 / (1 + exp(-a))  # noqa: E731

@@ -55,8 +55,8 @@ AVERAGE, AVERAGE_P = (rf"\mathbb{{E}}_{{{law}}}\left[{LOG_RATIO}\right]" for law
     (P_XZ, Q_NOWHERE_ZERO),
     kind="claim", tight=POSTERIOR,
     claim="The card asks why the ELBO uses the reverse divergence (l.39).",
-    says="The expectation of log p(x, z)/q(z|x) under q is a lower bound; its gap is the reverse divergence. Under p(z|x), "
-    "it is an upper bound; its gap is the forward divergence. We can draw from q, but not from p(z|x).",
+    says="The expectation of log[p(x, z)/q(z|x)] under q is a lower bound; its gap is the reverse divergence. The "
+    "expectation under p(z|x) is an upper bound; its gap is the forward divergence. We can draw from q, not from p(z|x).",
 )  # fmt: skip
 def card_32(p_xz, q):
     log_p_x, p_z_given_x, log_ratio = log(evidence(p_xz)), posterior(p_xz), log(p_xz) - log(q)

@@ -53,7 +53,7 @@ def softmax(phi):
     "cards.3", "l.11", rf"{KL_POSTERIOR} \geq \min_\phi {KL_POSTERIOR} = 0", (P_XZ, PHI),
     kind="claim", tight={"p_xz": [[0.25, 0.25], [0.25, 0.25]], "phi": [[0, 0], [0, 0]]},
     claim="The card says that the goal is to minimise the KL from the posterior with respect to phi (l.11).",
-    says="Sixty steps of descent that use p(x, z), but neither p(x) nor p(z|x), reach the posterior.",
+    says="Sixty steps of descent reach the posterior. The steps use p(x, z), but not p(x) and not p(z|x).",
 )  # fmt: skip
 def card_3(p_xz, phi):
     p_z_given_x, lower = posterior(p_xz), phi
@@ -71,7 +71,7 @@ def card_3(p_xz, phi):
 
 @equation(
     "cards.4", "l.13", rf"{KL_POSTERIOR} = \int {Q} \log\frac{{{Q}}}{{{P_POSTERIOR}}} d\mathbf{{z}}", TABLES,
-    says="The divergence from the posterior is an expectation of log q(z|x)/p(z|x) under q, by definition.", **POSSIBLE_X,
+    says="The divergence from the posterior is the expectation of log[q(z|x)/p(z|x)] under q, by definition.", **POSSIBLE_X,
 )  # fmt: skip
 def card_4(p_xz, q):
     return kl_from_posterior(p_xz, q), "=", total(times(q, log(ratio(q, posterior(p_xz)))))

@@ -25,7 +25,7 @@ from derivations.odaibo.objective import DATUM
 from minivae.gaussian import kl_standard_normal
 
 LOSS = r"L_\text{VAE}(\theta, \phi)"
-CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # draws whose mean is exact for a quadratic
+CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # the mean of a quadratic over these is exact
 
 
 def form_1(x):
@@ -144,7 +144,7 @@ def _(t, x, w, s, a, sigma):
     return BY_MINIVAE(phi, w, s, x)[:, :1]
 
 
-# The graphical model: four quantities, and whether each acts on the parameters of p(x|z), and on those of q(z|x)
+# The graphical model: which of four quantities act on the parameters of p(x|z), and which on the parameters of q(z|x)
 
 DRAWN = {                                                   # (a solid arrow, a dashed arrow), 1 if it is drawn
     "decoder weights": (1, 0),                              # theta

@@ -61,7 +61,7 @@ def by_the_score(mu, sigma):
     (MU, SIGMA, chosen("way", r"\mathrm{way}", 0, "0: z is a constant; 1: z = mu + sigma eps")),
     kind="claim",
     claim='The card says that "we cannot backpropagate" through sampling (l.47).',
-    says="The derivative of f(z) in mu is 0 if z is a constant. f times the derivative of log q is unbiased, with more "
+    says="The derivative of f(z) in mu is 0 if z is a constant. The estimate f(z) d log q(z)/dmu is unbiased, but has more "
     "variance than the trick (way = 1).",
     needs="z is treated as a constant (way = 0)",
     outside={"mu": 1, "sigma": 1, "way": 1},
@@ -113,8 +113,8 @@ def spread(lam):
     "cards.26", "l.47", r"\mathrm{Var}[\mathbf{z}] = 0\quad \text{for a deterministic variable } \mathbf{z}",
     (COIN,),
     kind="claim", verdict="loose",
-    claim='The card expresses z "as a deterministic variable" (l.47), as do Weng\'s page, which it names, and Kingma and '
-    "Welling (section 2.4).",
+    claim='The card expresses z "as a deterministic variable" (l.47). So do Weng\'s page, which the card names, and Kingma '
+    "and Welling (section 2.4).",
     says="A deterministic variable has variance 0.",
     fault="T is a deterministic function of phi, x and eps. Given eps, z does not vary; but eps is random, so z is random.",
 )  # fmt: skip
@@ -216,7 +216,7 @@ def law_and_sign(t, z):
     r" E_\epsilon\left[(e^{t\cdot z},\; \epsilon\odot z)\right] ="
     r" \left(e^{t\cdot\mu + t\cdot\mathrm{diag}(\sigma^2)t/2},\; \sigma\right)", (T, MUS, SIGMAS),
     says="With eps from N(0, I), z has the distribution N(mu, diag(sigma^2)). E exp(t . z), for all t, determines the "
-    "distribution, and E[eps z] the sign of sigma.",
+    "distribution. E[eps z] determines the sign of sigma.",
 )  # fmt: skip
 def card_29(t, mu, sigma):
     need_same_shape(t=t, mu=mu, sigma=need_positive("sigma", sigma))
@@ -236,8 +236,8 @@ def _(t, mu, sigma):
     r"E_\mathrm{left}\left[\nabla z^2\right] < E_\mathrm{right}\left[\nabla z^2\right] ="
     r" \nabla (\mu^2 + \sigma^2),\quad \nabla \text{ in } (\mu, \sigma)",
     kind="figure", verdict="figure",
-    says="At mu = sigma = 1. Left, z is a constant: no gradient flows from z to mu or sigma. Right, z = mu + sigma eps: the "
-    "gradient flows to both.",
+    says="The numbers are for mu = sigma = 1. On the left z is a constant: no gradient flows from z to mu or sigma. On the "
+    "right z = mu + sigma eps: the gradient flows to both.",
 )  # fmt: skip
 def card_30():
     one = np.ones((1, 1))

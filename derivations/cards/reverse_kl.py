@@ -37,7 +37,7 @@ NOT_SYMMETRIC = r"D_\text{KL}(q_\phi | p_\theta) \ne D_\text{KL}(p_\theta | q_\p
 
 @equation(
     "cards.16", "l.42", NOT_SYMMETRIC, PAIR, verdict="loose",
-    says="The divergence is not symmetric.",
+    says="As printed, the divergences in the two directions always differ.",
     fault='"Not symmetric" means that the two directions differ for some q and p. Read as a statement about all q and p, '
     "the formula is false: the directions agree for two Gaussians of equal width.",
 )  # fmt: skip
@@ -146,7 +146,7 @@ def card_20(q, p):
 
 
 def with_one_hole(raw):
-    """Weights (n, 5) with the smallest set to 0."""
+    """Weights (n, 5); the smallest weight of each draw is set to 0."""
     filled = weights(raw, False)
     p = np.where(filled == filled.min(axis=-1, keepdims=True), 0, filled)
     return p / total(p)
@@ -165,7 +165,7 @@ EPSILON = Symbol(
     r"D_\text{KL}(q | p) > D_\text{KL}(q | p_\epsilon) = \left[q(z_0)\log\frac{q(z_0)}{\epsilon}"
     r" + \sum_{z \ne z_0} q(z)\log\frac{q(z)}{(1 - \epsilon)p(z)}\right]", (ANY_Q, HOLED, EPSILON),
     kind="claim",
-    claim='The card says that the reverse divergence "blows up" where p(z) = 0 and q(z) is not (l.42).',
+    claim='The card says that the reverse divergence "blows up" where p(z) = 0 and q(z) > 0 (l.42).',
     says="D(q | p) is infinite for p(z_0) = 0. With p(z_0) = epsilon it grows like q(z_0) log(1/epsilon).",
 )  # fmt: skip
 def card_21(q, p, epsilon):

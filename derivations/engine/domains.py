@@ -1,11 +1,12 @@
-"""Symbols: the values that a letter of a source can have. Random draws and Hypothesis strategies use the same description.
+"""A Symbol describes the values that a letter of a source can have, for random draws and for Hypothesis alike.
 
 A vectorised function `make` turns real numbers, `raw` (n, size), into values of the symbol. The raw numbers come from
 `np.random`, or in some tests from Hypothesis, which searches for simple counterexamples. `simple` lists values that a
-person can check by hand: every check tries them as well, and the search for a witness tries them first.
+person can check by hand: every check uses them too, and the search for a witness begins with them.
 
 Draws are read-only, because several functions get the same arrays. Scalars are arrays (n, 1), so that the nodes of a
-quadrature (a weighted sum that computes an integral) fit along a further axis; tables are (n, ...).
+quadrature (a weighted sum that computes an integral) fit along the last axis. Vectors are (n, size), tables
+(n, rows, columns).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ MOST_SIMPLE = 200                                           # largest number of 
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """One letter: its names in Python and in LaTeX, the rule for its values, the function that makes them, simple values."""
+    """One letter: names in Python and LaTeX, the rule for its values, the size of `raw`, `make`, and simple values."""
 
     name: str
     latex: str
@@ -44,7 +45,7 @@ def draw(inputs: Inputs, rng: np.random.Generator, n: int) -> dict[str, NDArray]
 
 @cache
 def simple_points(inputs: Inputs) -> dict[str, NDArray]:
-    """Return combinations of the simple values. The first ones take their values from the beginnings of the lists."""
+    """Return combinations of the simple values, by name. The first combinations use the first values of the lists."""
     chosen = first_ranks(tuple(len(symbol.simple) for symbol in inputs))
     columns = zip(inputs, chosen.T)
     return {symbol.name: frozen(np.array([as_drawn(v) for v in symbol.simple])[ranks]) for symbol, ranks in columns}
@@ -52,14 +53,14 @@ def simple_points(inputs: Inputs) -> dict[str, NDArray]:
 
 @cache
 def first_ranks(sizes: tuple[int, ...]) -> NDArray:
-    """Return the tuples of ranks below `sizes` with the smallest sums, (at most MOST_SIMPLE, number of sizes)."""
+    """Return tuples of ranks (indices into lists of these sizes): those with the smallest sums, at most MOST_SIMPLE."""
     ranked = (ranks for rank_sum in range(sum(sizes) - len(sizes) + 1) for ranks in ranks_with_sum(rank_sum, sizes))
     first = [ranks for _, ranks in zip(range(MOST_SIMPLE), ranked)]
     return np.array(first, int).reshape(len(first), len(sizes))
 
 
 def ranks_with_sum(rank_sum: int, sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield, in lexicographic order, every tuple of ranks below `sizes` with the sum `rank_sum`."""
+    """Yield, in lexicographic order, every tuple of ranks whose sum is `rank_sum`. The i-th rank is below sizes[i]."""
     if not sizes:
         yield from [()] if rank_sum == 0 else []
         return
@@ -111,7 +112,7 @@ FULL_PMFS = tuple(pmf for pmf in PMFS if 0 not in pmf) + ((0.25, 0.25, 0.5),)
 
 
 def pmf(name: str, latex: str, size: int = 5, zeros: bool = False, simple: Sequence | None = None) -> Symbol:
-    """Weights that sum to one, (n, size); with `zeros` about a seventh of them are zero."""
+    """Weights that sum to one, (n, size); with `zeros`, some weights are zero (about a seventh of them, for size 5)."""
     rule = ">= 0, summing to 1" if zeros else "> 0, summing to 1"
     default = PMFS if zeros else FULL_PMFS
     return Symbol(name, latex, rule, size, lambda raw: weights(raw, zeros), tuple(simple or default))

@@ -1,4 +1,4 @@
-"""The entries of the ledger: their parts, and the registry of all of them.
+"""The entries of the ledger: the parts of an entry, and the registry of all entries.
 
 An entry is a plain function. It is called with arrays of draws and returns the sides of a printed statement and the
 printed relations between them, in order:
@@ -9,11 +9,12 @@ printed relations between them, in order:
 
 A link is one relation with its two sides: a = b = c has two links. A row is a part of an entry with its own verdict: the
 whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is the first link of odaibo.40. `needs` states a
-sufficient assumption, and `outside` are points that violate it.
+sufficient assumption, and `outside` has points that violate it.
 
 If a source makes a statement in text, not as a formula, `claim` reports the statement, and the formula is our reading.
-If the printed form is false, the entry has a second form that holds. A decorator attaches it: `corrected` if the printed
-form leads to a wrong number, `intended` if it is a slip with an evident meaning, `precise` if it is loose wording.
+If the printed form is false, the entry has a second form that holds (optional for damage by copying). A decorator
+attaches the second form: `corrected` if the printed form gives a wrong number, `intended` if the printed form is a slip
+with an evident meaning, `precise` if it is loose wording.
 """
 
 import inspect
@@ -25,7 +26,7 @@ from derivations.engine.domains import Inputs
 
 RELATIONS = ("=", ":=", "<=", ">=", "<", ">", "!=")
 KINDS = ("equation", "claim", "table", "figure")
-REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}    # decorator: verdicts
+REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}    # decorator: verdicts it allows
 ERRATA = ("slip", "wrong")                                  # faults of a source; "loose" and "copy" are not
 VERDICTS = ("holds", "holds-if", "defines", *ERRATA, "loose", "copy", "figure", "prose")
 
@@ -47,7 +48,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Zero:
-    """A side near 0, in which numbers of size `scale` cancel. So its error is compared with `scale`."""
+    """A side near 0, in which numbers of size `scale` cancel. So its error is measured relative to `scale`."""
 
     scale: object
     value: object = 0.0
@@ -55,7 +56,7 @@ class Zero:
 
 @dataclass
 class Row:
-    """A part with its own verdict: one link of an entry, or the whole entry (`link=None`).
+    """A part of an entry with its own verdict: one link, or the whole entry (`link=None`).
 
     `claim` is a statement of the source in text; the formula is then our reading of it, not a printed one. Rows of one
     `group` have the same fault; the group's name is the id of its first row.
@@ -97,7 +98,7 @@ class Entry:
         """Return the row with this letter; for "", return the only row."""
         ids = [row.id for row in self.rows]
         if self.id + letter not in ids:
-            raise ValueError(f"letter must be that of a row; got {letter!r}. The rows are {ids}.")
+            raise ValueError(f"letter must be the letter of a row; got {letter!r}. The rows are {ids}.")
         return self.rows[ids.index(self.id + letter)]
 
     def corrected(self, latex: str, letter: str = "", inputs: Inputs | None = None):
@@ -116,7 +117,7 @@ class Entry:
         row = self.row(letter)
         if row.expected not in REPAIRS[name]:
             verdicts = " or ".join(REPAIRS[name])
-            raise ValueError(f"`{name}` must be for a row that is {verdicts}; got {row.id}, which is {row.expected}.")
+            raise ValueError(f"`{name}` must be for a row with the verdict {verdicts}; got {row.id}: {row.expected}.")
 
         def attach(function: Callable) -> Callable:
             row.repair = Form(function, latex, inputs or self.printed.inputs)
@@ -125,10 +126,10 @@ class Entry:
         return attach
 
     def tied(self, name: str, draws: int | None = None):
-        """Attach a function of the draws that calls minivae's `name`; the judge compares it with the true form's last side.
+        """Attach a function that calls minivae's `name`. Its result must equal the last side of the form that holds.
 
-        The judge calls it with all draws at once. If every draw needs its own model, the function loops over the draws;
-        then `draws` limits their number, to save time.
+        The judge compares both, and passes many draws in one call. If every draw needs its own model, the function loops
+        over the draws; then `draws` limits their number, to save time.
         """
 
         def attach(function: Callable) -> Callable:
@@ -139,11 +140,11 @@ class Entry:
 
 
 class Tie(NamedTuple):
-    """A function of minivae that computes the last side of the true form, and how many draws to use (None: all)."""
+    """The name of a function of minivae, and a function that calls it to compute the last side of the form that holds."""
 
     name: str
     function: Callable
-    draws: int | None
+    draws: int | None                                       # only the first `draws` draws; None: all
 
 
 LEDGER: dict[str, Entry] = {}
@@ -178,10 +179,11 @@ def equation(
     inputs, says : tuple of Symbol, Texts
         The letters with their domains; the meaning in plain words.
     verdict, fault : Texts
-        The expected verdict; what is wrong. Letters without a verdict get "holds"; with `needs`, "holds-if". The links
-        of a "figure" or "prose" row must hold too. A prose entry without numbers returns ().
+        The expected verdict; an explanation of the fault. Rows without a verdict get "holds"; with `needs`, "holds-if".
+        The links of a "figure" or "prose" row must hold too. A prose entry without numbers returns ().
     claim, group : Texts
-        A statement of the source in text; the formula is then our reading. The id of the first row with the same fault.
+        A statement that the source makes in text (the formula is then our reading); the id of the first row with the
+        same fault.
     rows : str
         One letter for each link, if each link is a row; "" if the whole entry is one row.
     needs, outside, undefined : str, dict or tuple of dicts, str

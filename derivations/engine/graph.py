@@ -1,8 +1,8 @@
 """The dependencies between the numbers of a model, found by changing one input of a step and running the step again.
 
-The steps are the assignments of the model's own `forward`, taken from its source. An arrow a -> b means that a
-step that makes b reads a, and that b was different when only a was changed. An input that is read but has no effect,
-such as z in the closed form of the KL, gives no arrow.
+The steps are the assignments in the model's own method `forward`, taken from its source code. An arrow a -> b means that
+a step that makes b reads a, and that b changed when only a was changed. If a step reads an input that has no effect,
+such as z in the closed form of the KL, there is no arrow.
 """
 
 import ast
@@ -51,7 +51,7 @@ def body_of(function) -> list[ast.stmt]:
 
 
 def called_method(model: type, step: ast.Assign) -> str | None:
-    """Return the private method that a step calls, or None. Arguments and results must have the same names in both.
+    """Return the name of the private method that a step calls with the method's own variable names; otherwise None.
 
     The steps of such a method are run one by one, like the steps of the caller.
     """

@@ -4,7 +4,7 @@ If every link of a row holds, the verdict is `holds`, `defines` or `holds-if`. `
 assumption at which the row fails. If a link fails, the verdict is `wrong`, `slip` or `loose`, as the entry expects, but
 only if the entry has a second form that holds; otherwise the verdict is `fails`. `copy` means that our copy of the source
 may have lost a sign; it needs no second form. If no verdict can be computed it is `undecided`, and `why` gives the
-reason. `fails` and `undecided` are never expected, so they fail the tests.
+reason. No entry expects `fails` or `undecided`, so a row with such a verdict fails the tests.
 """
 
 import functools
@@ -23,7 +23,7 @@ from minivae.checks import whole_number
 UNDECIDED = 1000                                            # an error of 1 to 1000 tolerances is undecided
 ENOUGH = 1000                                               # fewer draws can agree to the last bit by chance
 PIECE = 500                                                 # draws computed at once, to save memory
-REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # the message of minivae.checks.refuse, not of other errors
+REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # matches messages of minivae.checks.refuse, not other errors
 ROUNDED = ("real", "> 0")                                   # rounded values still satisfy these rules
 
 
@@ -53,7 +53,7 @@ class Link:
 class Judgement:
     """The computed verdict of a row, and the numbers behind it.
 
-    Row and entry have the texts: `row.id`, `row.expected`, `row.fault`, `row.repair.latex`, `entry.ref`.
+    The texts are not repeated here. The row has `id`, `expected`, `fault`, `repair.latex`; the entry has `ref`.
     """
 
     row: Row
@@ -65,7 +65,7 @@ class Judgement:
     witness: dict | None        # the simplest point at which the first false link fails
     why: str                    # the reason why the verdict is undecided, or ""
     first_false: int | None = None      # index in `links` of the first link that fails
-    at_witness: Link | None = None      # this link at the witness, with the values of both sides
+    at_witness: Link | None = None      # the first false link, judged at the witness only
 
     @property
     def ok(self) -> bool:
@@ -88,7 +88,7 @@ def split(statement: tuple) -> tuple[list, list[str]]:
 
 
 def value_and_scale(side) -> tuple[NDArray, NDArray]:
-    """Return the numbers of a side, and the magnitude to which its error is relative."""
+    """Return the numbers of a side, and the magnitudes relative to which its error is measured."""
     if np.iscomplexobj(side):
         raise ValueError("a side must be real; got complex numbers. Take the real or the imaginary part.")
     if isinstance(side, Zero):
@@ -100,7 +100,7 @@ def value_and_scale(side) -> tuple[NDArray, NDArray]:
 
 
 def aligned(*arrays: NDArray) -> list[NDArray]:
-    """Give arrays of draws the same number of axes: with (n, 4, 5), one number per draw (n, 1) becomes (n, 1, 1)."""
+    """Give arrays of draws the same number of axes: beside an array (n, 4, 5), an array (n, 1) becomes (n, 1, 1)."""
     most = max(array.ndim for array in arrays)
     if any(array.ndim not in (0, most) and array.size != len(array) for array in arrays):
         shapes = [array.shape for array in arrays]
@@ -112,8 +112,8 @@ def scaled_error(left, relation: str, right, rel: float) -> tuple[NDArray, NDArr
     """Return the error of a relation divided by its tolerance, element by element; then both sides and the tolerance.
 
     The tolerance is `rel` times the larger magnitude of the two sides, so small numbers need small errors. NaN satisfies
-    no relation. An infinity equals only an infinity of the same sign. If the sides of a strict relation (<, > or !=) agree
-    within the tolerance, the error is infinite.
+    no relation. An infinity equals only an infinity of the same sign, and no infinity satisfies `!=`. A strict relation
+    (<, > or !=) that is false, or whose sides agree within the tolerance, has an infinite error; otherwise the error is 0.
     """
     left, left_scale, right, right_scale = aligned(*value_and_scale(left), *value_and_scale(right))
     left, right, scale = np.broadcast_arrays(left, right, np.maximum(left_scale, right_scale))
@@ -201,7 +201,7 @@ class Computed:
     def witness(self, i: int) -> dict:
         """Return the simplest point at which link i fails.
 
-        If it holds at all simple points, return the draw with the largest error, rounded if the link also fails there.
+        If it fails at no simple point, return the draw with the largest error, rounded to two digits if it fails there too.
         """
         simple = self.simple.errors_of(i, self.relations[i], self.rel) > UNDECIDED
         if simple.any():
@@ -229,7 +229,7 @@ class Computed:
 
 @functools.lru_cache(maxsize=4)
 def drawn(inputs: Inputs, draws: int, seed: int) -> dict[str, NDArray]:
-    """Return the random draws of a form; cached, because neighbouring entries often have the same letters."""
+    """Return random draws of the letters `inputs`; cached, because neighbouring entries often have the same letters."""
     return draw(inputs, np.random.default_rng(seed), draws)
 
 
@@ -264,7 +264,7 @@ def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed
     if holding is None and row.expected == "copy":
         return Judgement(row, "copy", [], [], [], free, None, "")
     if holding is None:
-        return Judgement(row, "undecided", [], [], [], free, None, f"undefined letters {free}, and no other form")
+        return Judgement(row, "undecided", [], [], [], free, None, f"undefined letters {free}, and no second form")
     links = [] if printed is None else printed.links if row.link is None else [printed.links[row.link]]
     repaired_links = repaired.links if repaired else []
     ties = tied_links(entry, holding) if row is entry.rows[-1] else []
@@ -290,7 +290,7 @@ def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
 
 
 def tied_link(entry: Entry, run: Run, tie: Tie) -> Link:
-    """Compare one function of minivae with the last side, at the draws of one run (with `tie.draws`, only the first)."""
+    """Compare one function of minivae with the last side, at the draws of one run, or at the first `tie.draws` of them."""
     side = value_and_scale(run.sides[-1])[0] if run.sides else np.array(np.nan)
     side = side[: tie.draws] if side.ndim and len(side) == run.count else side
     return judge_link(side, "=", tie.function(**{k: v[: tie.draws] for k, v in run.values.items()}), entry.tolerance)
@@ -310,7 +310,7 @@ def verdict_of(entry: Entry, row: Row, links: list[Link], repaired: list[Link], 
 
 
 def problem(entry: Entry, row: Row, holding: Computed, links: list, repaired: list, ties: list, seed: int) -> str:
-    """Return the reason why no verdict can be computed, or "". `links` belong to the form that should hold."""
+    """Return the reason why no verdict can be computed, or "". `links` are the links of the form that should hold."""
     if row.expected == "copy" and not repaired:
         return ""                                           # a lost sign needs no corrected form
     for name, link in ties:

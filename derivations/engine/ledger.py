@@ -1,4 +1,4 @@
-"""The search for entries: the sources, their entries in printed order, and the entry that an id names."""
+"""The search for entries: the sources, their entries in printed order, and the entries and rows that an id names."""
 
 import difflib
 import importlib
@@ -16,7 +16,7 @@ SOURCES = {                                                 # module: author
 
 
 class Found(NamedTuple):
-    """An entry, and the found rows of this entry."""
+    """An entry, and those of its rows that were found."""
 
     entry: Entry
     rows: list[Row]
@@ -41,7 +41,7 @@ def entries(source: str = "") -> list[Entry]:
 
 
 def find(name: str) -> list[Found]:
-    """Find the row, the entry with all its rows, or all entries of the source that an id names."""
+    """Find the entries and rows that an id names: one row, one entry with all its rows, or a whole source."""
     if name in SOURCES:
         return [Found(entry, entry.rows) for entry in entries(name)]
     everything = entries()

@@ -1,8 +1,8 @@
 """Expectations by exact sums and by quadrature, and checks that weights are a distribution.
 
 Quadrature computes an integral as a weighted sum of the function's values at chosen points, the nodes. Sums run over the
-last axis and keep it, so that every result is (n, 1), like scalars. The functions raise ValueError for sigma <= 0 and for
-weights that do not sum to one. If q > 0 where p = 0, the divergence is infinite: no sum omits such a term.
+last axis and keep it, so that a sum has the shape (n, 1), like a scalar. The functions raise ValueError for sigma <= 0
+and for weights that do not sum to one. If q > 0 where p = 0, the divergence is infinite: no sum omits such a term.
 """
 
 import functools
@@ -78,7 +78,7 @@ def times(weight: NDArray, value: NDArray) -> NDArray:
 
 
 def mean(weight: NDArray, value: NDArray) -> NDArray:
-    """E[value] = sum of weight * value over the last axis: a finite expectation, by the exact sum."""
+    """E[value] = sum of weight * value over the last axis: an exact expectation over finitely many values."""
     return total(times(need_pmf("the weights of an expectation", weight), value))
 
 
@@ -89,9 +89,9 @@ def ratio(p: NDArray, q: NDArray) -> NDArray:
 
 
 def kl(q: NDArray, p: NDArray) -> NDArray:
-    """KL(q || p) of two pmfs (lists of probabilities) without a call of log: the second route for formulas with log.
+    """KL(q || p) of two pmfs (lists of probabilities), computed without log: an independent check of formulas with log.
 
-    It is the sum of q times -log(p/q), where `minus_log` computes -log by quadrature. Infinite if q > 0 where p = 0.
+    It is the sum of q times -log(p/q), where `minus_log` computes -log by quadrature. It is infinite if q > 0 where p = 0.
     """
     q, p = need_pmf("q", q), need_pmf("p", p)
     need_same_shape(q=q, p=p)
@@ -108,7 +108,10 @@ def kl_of_weights(q: NDArray, p: NDArray) -> NDArray:
 
 
 def minus_log(t: NDArray) -> NDArray:
-    """-log t without log: six square roots bring t near 1; then log t = integral of (t - 1) / (1 + u (t - 1)) du."""
+    """-log t without log. Six square roots give r near 1; then -log t = -64 times the integral of (r-1)/(1 + u (r-1)) du.
+
+    The integral is over u from 0 to 1.
+    """
     root = np.asarray(t, float)
     for _ in range(ROOTS):
         root = np.sqrt(root)
@@ -162,7 +165,7 @@ def integrate(f: Callable[[NDArray], NDArray], mu: NDArray, sigma: NDArray, node
 
 
 def kl_normal(mu_q: NDArray, sigma_q: NDArray, mu_p: NDArray, sigma_p: NDArray) -> NDArray:
-    """KL of two scalar Gaussians, from the definition, the integral of q log(q/p), and never from the closed form."""
+    """KL of two scalar Gaussians, from the definition, the integral of q log(q/p), not from the closed form."""
 
     def integrand(z):
         log_q, log_p = log_density(z, mu_q, sigma_q), log_density(z, mu_p, sigma_p)
@@ -179,7 +182,7 @@ def log_density_full(z: NDArray, mu: NDArray, cov: NDArray) -> NDArray:
 
 
 def expect_full(f: Callable[[NDArray], NDArray], mu: NDArray, cov: NDArray) -> NDArray:
-    """E f(z) under N(mu, cov) by quadrature, mu (..., J): exact for polynomials up to degree 5. (..., 1)"""
+    """E f(z) under N(mu, cov) by quadrature, (..., 1), for mu (..., J). It is exact for polynomials up to degree 5."""
     root = cholesky(cov)                                    # raises ValueError unless cov is a covariance
     eps, weights = noise(root.shape[-1])
     return total(weights * f(mu[..., None, :] + eps @ np.swapaxes(root, -2, -1)))

@@ -1,7 +1,7 @@
 """Check a changed copy of minivae with the ledger: compare each tied function with the statement of its entry.
 
-A tie is an entry's call of a function of minivae. The entries are copied as well, so that their ties call the copy. The
-original ledger computes the statements, once.
+A tie is a call of a function of minivae in an entry. The entries are copied too, so that their ties call the changed
+copy of minivae. The original ledger computes the statements, once.
 """
 
 import functools
@@ -65,7 +65,7 @@ def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
 
 
 def blamed(failing: list[Failure]) -> list[str]:
-    """Return the tied functions that best explain the failures: most failing ties and fewest other ties run them.
+    """Return the tied functions that best explain the failures: those that most failing ties and few other ties run.
 
     A tie also runs functions other than the one in its name, so the name is not enough. If the same ties run several
     functions, all of them are returned.
@@ -80,7 +80,7 @@ def blamed(failing: list[Failure]) -> list[str]:
 
 @functools.cache
 def functions_run() -> dict[tuple[str, int], set[str]]:
-    """Return the functions of minivae that each tie runs in the correct package, by id and index."""
+    """Return {(id, index of the tie): the functions of minivae that the tie runs in the correct package}."""
     entries, copy = entries_of(()), f"minivae{SUFFIX}."
     found = {}
     for id, statement in computed().items():

@@ -64,7 +64,7 @@ ATOMS = pmf("atoms", r"P(\omega)", 12, simple=((0.25, 0.25, 0.25, 0.25), (0.1, 0
 
 
 def event(name: str, latex: str, simple):
-    """A random event, which is never empty, as a mask (n, 12) of zeros and ones."""
+    """A random event that is never empty, as a mask (n, 12): 1 for the outcomes in it, 0 for the others."""
     def make(raw):
         mask = raw > 0
         mask[np.arange(len(raw)), np.abs(raw).argmax(axis=-1)] = True
@@ -93,7 +93,7 @@ def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
 
 
 def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):
-    """A probability in hundredths, up to top/100. Two of them are equal or clearly different: log p - log q is accurate."""
+    """A probability in hundredths, up to top/100. Two such are equal or clearly differ, so log p - log q is accurate."""
     make = lambda raw: np.ceil(top / (1 + np.exp(-1.7 * raw))) / 100  # noqa: E731
     return Symbol(name, latex, "> 0, a probability; drawn in hundredths", 1, make, simple)
 
@@ -113,7 +113,7 @@ ENCODED = (MU_Q, SIGMA_Q)
 # Gaussians in the plane: pairs with independent coordinates, pairs with any covariance
 
 MUS_Q, SIGMAS_Q = vector("mu_q", r"\mu_q", 2, simple=((0, 0), (1, -1))), positives("sigma_q", r"\sigma_q", 2)
-MUS_P = Symbol("mu_p", r"\mu_p", "real", 2, lambda raw: 1.2 * raw + 0.5, ((0.5, 1), (-1, 0.5)))     # not mu_q
+MUS_P = Symbol("mu_p", r"\mu_p", "real", 2, lambda raw: 1.2 * raw + 0.5, ((0.5, 1), (-1, 0.5)))     # differs from mu_q
 SIGMAS_P = positives("sigma_p", r"\sigma_p", 2)
 DIAGONAL_PAIR = (MUS_Q, SIGMAS_Q, MUS_P, SIGMAS_P)
 RHO = chosen("rho", r"\rho", 0, "the correlation of z_1 and z_2 under q")
@@ -172,7 +172,7 @@ def plane_elbo(w: NDArray, s: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) 
     need_same_shape(mu=mu, sigma=sigma)
     need_positive("sigma", sigma)
     variance = total(w**2) + s**2
-    d = mu - w * x / variance                               # from the posterior's mean
+    d = mu - w * x / variance                               # mu minus the posterior's mean
     distance = total(d**2) + (total(w * d) / s) ** 2
     trace = total((1 + (w / s) ** 2) * sigma**2)
     kl = (trace + distance - 2 - np.log(variance / s**2) - total(2 * np.log(sigma))) / 2
@@ -233,7 +233,7 @@ def vector_log_p(W: NDArray, b: NDArray, s: NDArray, x: NDArray, z: NDArray) -> 
 
 
 def small_vae(hidden: tuple[int, ...] = ()) -> VAE:
-    """A VAE with D = 3, J = 2, a Gaussian likelihood, random weights and biases; without hidden layers it is linear."""
+    """A VAE with D = 3, J = 2, a Gaussian likelihood, random weights and biases. With no `hidden` layers it is linear."""
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 3, 2, hidden, dtype=np.float64, likelihood=Gaussian(0.8))
     weights = [name for name in vae.params if name not in vae.likelihood.scale]

@@ -124,7 +124,7 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
     shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "q has as little in the valley as p")
     kls = [divergence(q, p) for q in (right, left)]
     shows(all(is_least(kl, kl_reverse, APART) for kl in kls), "no Gaussian has a smaller KL(q || p)")
-    shows(is_near(kls, 0.688769), "both have KL(q || p) = 0.688769, just below log 2")
+    shows(is_near(kls, 0.688769), "both fits have KL(q || p) = 0.688769, just below log 2")
     shows(is_near(left, right[::-1], 1e-8), "the fit on the left is the mirror image")
     shows(is_near(right, normal(Z, 2.984306, 1.023369)), "the fit on the right is N(2.984306, 1.023369^2)")
     shows(is_least(divergence(near_q, near_p), kl_reverse, NEAR), "with near modes, no Gaussian has a smaller KL(q || p)")

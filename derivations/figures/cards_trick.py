@@ -1,4 +1,4 @@
-"""The flashcards' reparameterisation trick: where gradients reach, and how much their estimates vary."""
+"""The flashcards' reparameterisation trick: which numbers the gradients reach, and how much their estimates vary."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -140,7 +140,7 @@ ROWS = {                                                    # height, name, colo
     "score": (1, "score function", BLUE),
     "path": (0, "reparameterised", ORANGE),
 }
-FIRST, LOW, HIGH = -25, -9, 49                              # left ends of the names and of the axis, right end
+FIRST, LOW, HIGH = -25, -9, 49                              # left end of the names; left and right end of the axis
 
 
 def strips(axes: Axes, drawn: dict[str, NDArray], exact: dict[str, tuple[float, float]]) -> None:

@@ -7,7 +7,7 @@ from derivations.study.questions import Pair, row_of
 from minivae.figures.latent import draw_map
 from minivae.figures.style import Drawn, explain, page, show, styled
 
-ROWS, COLUMNS = 5, 12                                       # of images decoded from the prior
+ROWS, COLUMNS = 5, 12                                       # of the grid of images decoded from the prior
 
 
 @styled
@@ -20,8 +20,8 @@ def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
     found = found or [row_of(name, vae, pair.data) for name, vae in models.items()]
     (_, fit, near, largest, _), (_, fit_vae, near_vae, largest_vae, _) = found
     shows(fit > fit_vae, "the autoencoder reconstructs better")
-    shows(near < 0.5 * near_vae, "fewer of its codes lie in the circle with 95 % of the prior")
-    shows(largest > 0.5 > largest_vae, "it decodes the prior to mostly one digit, and the VAE does not")
+    shows(near < 0.5 * near_vae, "fewer of the autoencoder's codes lie in the circle with 95 % of the prior")
+    shows(largest > 0.5 > largest_vae, "the autoencoder decodes the prior to mostly one digit, but the VAE does not")
     figure = page(10.4, 7.8)
     panels = figure.subplots(2, 2, height_ratios=(1.75, 1))
     z = np.random.default_rng(0).standard_normal((ROWS * COLUMNS, 2))

@@ -28,9 +28,11 @@ def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
     shows(np.allclose(right, implemented, rtol=1e-12, atol=1e-12), "the right bracket is minivae's KL")
     shows(right[one][0] == 0 and np.all(right[~one] > 0), "the right bracket is 0 at sigma = 1 and positive elsewhere")
     shows(np.all(np.diff(printed) > 0), "the printed bracket always falls as sigma falls")
-    shows(np.all(printed[sigma < 1] < np.log(sigma[sigma < 1])), "for sigma < 1 it is below log sigma, so it has no minimum")
+    below = np.all(printed[sigma < 1] < np.log(sigma[sigma < 1]))
+    shows(below, "the printed bracket is below log sigma for sigma < 1, so it has no minimum")
     good, bad = right[tenth][0], printed[tenth][0]
-    shows(abs(good - 1.807585) < 1e-6 and abs(bad + 2.797585) < 1e-6, "at sigma = 0.1 they are 1.807585 and -2.797585")
+    near = abs(good - 1.807585) < 1e-6 and abs(bad + 2.797585) < 1e-6
+    shows(near, "at sigma = 0.1 the brackets are 1.807585 and -2.797585")
     shows(np.allclose(printed - right, 2 * np.log(sigma), rtol=1e-9), "only the sign of log sigma differs")
     figure = page(6.8, 5.0)
     axes = figure.subplots()

@@ -54,7 +54,7 @@ def log_and_tangent(drawn: dict[str, np.ndarray] | None = None) -> Drawn:
         figure,
         "log t ≤ t − 1, with equality at t = 1 only",
         "The line t − 1 touches the natural logarithm at t = 1 and lies above it everywhere else. It does not lie above "
-        f"the logarithm to base 2 (dashed): at t = 1.5 it is {middle:.3f}, the line 0.5.",
+        f"the logarithm to base 2 (dashed): at t = 1.5 this logarithm is {middle:.3f}, the line 0.5.",
     )
     return figure, (
         "Line chart: log t lies below its tangent t - 1 for t from 0 to 4, and touches it at t = 1 only. "

@@ -53,7 +53,7 @@ def _(z, mu, sigma):
     "hong.9", "l.35 line 1",
     rf"-{KL} = \int_{{\mathbb{{R}}^d}} q(z|x)\left[\sum_i\log\sigma_i"
     rf" + \frac{{1}}{{2}}\sum_i\left({DISTANCE}\right)\right]dz", (MU, SIGMA),
-    says="The display gives minus the KL. (The sentence before it announces the KL.)",
+    says="The display gives minus the KL. (The sentence before the display announces the KL.)",
 )  # fmt: skip
 def eq_9(mu, sigma):
     z, weights = codes(mu, sigma)                           # (n, 9, d), (9,)
@@ -83,7 +83,7 @@ def printed_line(mu, sigma):
     verdict="wrong",
     says="This is the closed form of minus the divergence, with the signs as printed.",
     fault="The author notes at l.49 that a minus sign is missing. It belongs before the squares. As printed, the right side "
-    "can be positive, which minus a divergence never is.",
+    "can be positive, but a negated divergence never is.",
 )  # fmt: skip
 def eq_10(mu, sigma):
     return -kl_prior(mu, sigma), "=", printed_line(mu, sigma)

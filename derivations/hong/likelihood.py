@@ -127,7 +127,7 @@ def minus_log_n(x, mean, sigma):
     "hong.15", "l.41", r"-\ln p(\tilde{x}|z) = " + NLL, (X_4, X_TILDE, SIGMA_4),
     verdict="slip",
     says="This is the negative log-likelihood of the decoder.",
-    fault="The likelihood is that of the data x: read -ln p(x|z). At x~, the mean, the MSE would be 0.",
+    fault="The likelihood is that of the data x: read -ln p(x|z). At x~, which is the mean, the MSE would be 0.",
 )  # fmt: skip
 def eq_15(x, x_tilde, sigma):
     return minus_log_n(x_tilde, x_tilde, sigma), "=", nll(x, x_tilde, sigma)

@@ -80,8 +80,8 @@ MINUS_L = r"-\mathcal{L}_{\phi,\theta}(x)"
 @equation(
     "hong.17", "l.47 line 1", rf"{MINUS_L} = {CONSTANT} + {LOSS_MSE} + {PRINTED_KL}", MODEL,
     verdict="wrong", group="hong.10",
-    says="The loss is the negative log-likelihood of x (hong.15) plus the divergence (hong.10).",
-    fault="log sigma_i needs a minus sign, as the author notes at l.49. As printed the loss has no minimum: it decreases "
+    says="The loss is the negative log-likelihood of x (hong.15) plus the divergence, with the signs of hong.10.",
+    fault="log sigma_i needs a minus sign, as the author notes at l.49. As printed, the loss has no minimum: it decreases "
     "without bound as sigma_i goes to 0.",
 )  # fmt: skip
 def eq_17(W, sigma_theta, x, mu, sigma):
@@ -106,7 +106,7 @@ def _(W, sigma_theta, x, mu, sigma):
 @equation(
     "hong.18", "l.47 line 2", rf"\left[{MINUS_L} - {CONSTANT}\right] = {LOSS_MSE} + {PRINTED_KL}", MODEL,
     verdict="wrong", group="hong.10",
-    says="This is the loss without the constant D/2 ln 2 pi.",
+    says="This is the loss of hong.17 without the constant D/2 ln 2 pi.",
     fault="The constant may be dropped. But log sigma_i needs a minus sign, as the author notes at l.49.",
 )  # fmt: skip
 def eq_18(W, sigma_theta, x, mu, sigma):

@@ -27,7 +27,7 @@ from minivae.likelihood import gaussian_log_prob, squared_error
 
 @equation(
     "hong.1", "l.15", r"D = 3 \times 32 \times 32 = 3072",
-    says="x has D numbers and z has d. An image of CIFAR10 has three colours and 32 by 32 pixels.",
+    says="x has D numbers and z has d numbers. An image of CIFAR10 has three colours and 32 by 32 pixels.",
 )  # fmt: skip
 def dimensions():
     image = np.zeros((3, 32, 32))
@@ -100,7 +100,7 @@ def mse_of_a_draw(x, mean, sigma):
     (X_4, MEAN_4, SIGMA_4), kind="claim", verdict="slip",
     group="hong.15",
     claim="The text writes the reconstruction x~ as a draw from p(x|z) (l.23).",
-    says="The expected MSE of a draw is the MSE of the mean.",
+    says="As printed, the expected MSE of a draw is the MSE of the mean.",
     fault="The reconstruction in the loss is the mean of p(x|z), not a draw: the MSE of a draw is larger by sigma^2.",
 )  # fmt: skip
 def reconstruction(x, mean, sigma):
@@ -143,7 +143,7 @@ def diagonal_density(z, mu, sigma):
     "hong.5", "l.25", r"p(z|x) = N(z;\, \mu_\phi(x),\, \sigma_\phi(x)^2)", (Z, *MODEL),
     kind="claim", verdict="loose",
     claim='The text calls z "a sample from the posterior" with mean and sigma of the encoder (l.25).',
-    says="The encoder's Gaussian is the posterior.",
+    says="Read literally, the encoder's Gaussian is the posterior.",
     fault="z is a sample from q(z|x), which approximates the posterior p(z|x). Its covariance is diag(sigma_phi(x)^2).",
 )  # fmt: skip
 def encoded(z, W, sigma_theta, x, mu, sigma):
@@ -186,7 +186,7 @@ def covariance_of(draws):
     r"(\sigma_\phi(x)^2)^T I_d = \mathrm{Cov}_{\sim q(z|x)}[z] = \mathrm{Cov}_{\sim p(x)}[x]", TWO_EACH,
     kind="claim", verdict="slip",
     claim='The text calls (sigma_phi(x)^2)^T I_d "a diagonal covariance matrix of the data distribution" (l.25).',
-    says="(sigma_phi(x)^2)^T I_d is a covariance matrix, of z and of the data.",
+    says="Read literally, (sigma_phi(x)^2)^T I_d is a covariance matrix, of z and of the data.",
     fault="It is the covariance of z, not of the data. The matrix is diag(sigma_phi(x)^2): the product with I_d is a row.",
 )  # fmt: skip
 def row_vector(W, sigma_theta, sigma):

@@ -229,7 +229,7 @@ def rises(values):
     r" \mathrm{sign}\left(D_{KL}(q'\Vert p(z|x)) - D_{KL}(q\Vert p(z|x))\right)", (MU, SIGMA, *MODEL),
     kind="claim", verdict="loose",
     claim='The text says that "we can not maximize this KL divergence" because p(z|x) is unknown (l.32).',
-    says="L rises when the KL rises.",
+    says="Read literally: L rises when the KL rises.",
     fault='"Maximize" stands for "optimise". The KL should become small: for fixed theta, L decreases by as much as the KL '
     "increases.",
 )  # fmt: skip
@@ -261,7 +261,7 @@ KL_OF = r"D_{KL}(q\Vert p_\theta(z|x))", r"D_{KL}(q'\Vert p_{\theta'}(z|x))"
     r" \mathrm{sign}\left(\ln p_{\theta'}(x) - \ln p_\theta(x)\right)", STEP,
     kind="claim", verdict="loose",
     claim="The text says that a q that maximises L also minimises the KL and maximises the log-likelihood (l.32).",
-    says="Whenever L rises, the KL falls and ln p(x) rises.",
+    says="Read literally: whenever L rises, the KL falls and ln p(x) rises.",
     fault="For fixed theta the KL falls and ln p(x) does not change. If theta changes, L can rise while the KL rises or "
     "ln p(x) falls.",
 )  # fmt: skip

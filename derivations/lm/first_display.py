@@ -1,7 +1,7 @@
 """LM, "Variational AutoEncoder": from the beginning to the first display.
 
-There are two models: tables p(x, z), where the integral over z is a sum; and x = w z + s eps, where it is an integral. A
-side in square brackets is not on the page: it is carried over from the line above.
+There are two models. For tables p(x, z) the integral over z is a sum; for x = w z + s eps it is an integral. A side in
+square brackets is not on the page: it is carried over from the line above.
 """
 
 from dataclasses import replace
@@ -108,7 +108,7 @@ def line_2(p_xz, q):
 
 
 def gap(p_xz):
-    """KL(p(z) || p(z|x)): ln p(x) minus line 1 or line 2."""
+    """KL(p(z) || p(z|x)), which is ln p(x) minus line 1, and also ln p(x) minus line 2."""
     return kl(prior_in_every_row(p_xz), posterior(p_xz))
 
 

@@ -97,7 +97,7 @@ def samples_needed(w, s, x, d):
 
 
 def samples_by_quadrature(w, s, x, d):
-    """The same number from its definition, (Var[p(x|z)] / draws) / E[p(x|z)]^2 = 1 % under the prior, by quadrature."""
+    """`samples_needed` from its definition, (Var[p(x|z)] / draws) / E[p(x|z)]^2 = 1 % under the prior, by quadrature."""
     joint = lambda z: normal(z, 0, 1) * normal(x, w * z, s)  # noqa: E731
     square = lambda z: normal(z, 0, 1) * normal(x, w * z, s) ** 2  # noqa: E731
     # Both integrands are Gaussian in z. The second one belongs to the posterior with s / sqrt(2) in place of s.
@@ -137,7 +137,7 @@ WEIGHT = r"\frac{p(x, z)}{q(z|x)}"
     rf" \geq E_q\left[{WEIGHT}\right]^2 = p(x)^2", WHOLE_TABLES,
     kind="claim", tight=POSTERIOR,
     claim="The text introduces q(z|x) to help with sampling z (l.22).",
-    says="Samples z from q(z|x) with weights p(x,z)/q(z|x) estimate p(x). If q is the posterior, the weights do not vary.",
+    says="For draws z from q, the mean weight p(x, z)/q(z|x) estimates p(x). If q is the posterior, all weights are equal.",
     needs="p(x) > 0, and q(z|x) > 0 wherever p(x, z) > 0", outside=Q_HAS_A_HOLE,
 )  # fmt: skip
 def lm_13(p_xz, q):

@@ -93,7 +93,7 @@ def over_plane(theta, z, sigma):
     r" \frac{1}{D\sigma^2}\int |x - f(z,\theta)|^2 \mathcal N(x; f(z,\theta), \sigma^2 I)\,dx",
     (vector("theta", r"\theta", 2), real("z", "z"), SIGMA),
     kind="claim",
-    claim='The list says that p(x|z) is "usually" a Gaussian with a mean from z and theta (l.13).',
+    claim='The list says that p(x|z) is "usually" a Gaussian whose mean is computed from z and theta (l.13).',
     says="p(x|z) is a density in D dimensions, with variance sigma^2 in each. (For 0/1 data a Bernoulli is usual.)",
 )  # fmt: skip
 def lm_7(theta, z, sigma):

@@ -74,7 +74,7 @@ def bound(p_xz, q):
 
 @equation(
     "lm.27", "l.38, line 1", r"\mathcal L(q) = \int q(z|x)\ln\frac{p(x, z)}{q(z|x)}dz", TABLES,
-    says="The bound is the mean of ln p(x, z) / q(z|x) under q.", **ASSUMED,
+    says="The bound is the mean of ln[p(x, z) / q(z|x)] under q.", **ASSUMED,
 )  # fmt: skip
 def lm_27(p_xz, q):
     return bound(p_xz, q), "=", total(times(q, log(p_xz / q)))
@@ -181,7 +181,7 @@ BEST = (
     "lm.33", "l.44", r"D_{KL}(q^*(z|x)\Vert p(z)) = 0", BEST,
     kind="claim", verdict="loose",
     claim='The text says that the second term "ensures our encoder is similar to our priors" (l.44).',
-    says="The best q is equal to the prior.",
+    says="Read literally: the best q is equal to the prior.",
     fault="The KL term penalises distance from the prior; it does not force equality. The best q has KL > 0 if w is not 0.",
 )  # fmt: skip
 def lm_33(w, s, x):

@@ -149,7 +149,7 @@ def _(x, f, var):
     "lm.37", "l.56, line 3",
     rf"\left[{GAUSSIAN}\right] = \ln\left(\frac{{1}}{{\sqrt{{2\pi\sigma^2}}}}"
     r"\exp\left(-\frac{(x - f(z,\theta)^2)}{\sigma^2}\right)\right)", THREE,
-    says="This is the Gaussian density, written out.", verdict="wrong",
+    says="The page writes out the logarithm of the Gaussian density.", verdict="wrong",
     fault="The factor 1/2 is missing, the square is on f instead of x - f, and in D dimensions the root has the power D.",
 )  # fmt: skip
 def lm_37(x, f, var):
@@ -166,10 +166,10 @@ FAINT = (*THREE[:2], replace(THREE[2], simple=(0.1, 1, 0.5)))
 
 @equation(
     "lm.38", "l.56, line 4", rf"\left[{GAUSSIAN}\right] = -(x - f(z,\theta))^2 + \mathrm{{Const.}}", FAINT,
-    says="Terms that do not depend on x and z are a constant: the value at x = f(z, theta).",
+    says="As printed, the log-likelihood is minus the squared error plus a constant, the value at x = f(z, theta).",
     verdict="wrong",
-    fault="The squared error has the weight 1/(2 sigma^2), which is 1 only at sigma^2 = 1/2. Without it, the KL has another "
-    "weight in the loss.",
+    fault="The squared error has the weight 1/(2 sigma^2), which is 1 only at sigma^2 = 1/2. Without this factor, the loss "
+    "has another balance of squared error and KL.",
 )  # fmt: skip
 def lm_38(x, f, var):
     constant = by_coordinates(f, f, var)                    # the value at x = f

@@ -91,7 +91,8 @@ def mean_and_variance(of_draw):
     r" \left(E_\epsilon[g],\; Var_\epsilon[g],\; E_\epsilon[h],\; Var_\epsilon[h]\right),"
     r"\quad g \,\mathrm{is}\, 2z\,\partial_\mu z,\; h \,\mathrm{is}\, z^2\,\partial_\mu\ln q",
     (*ABOVE_ZERO, PASSES), kind="claim",
-    claim="The text says that sampling stops the propagation of errors, which the reparametrization trick solves (l.66).",
+    claim="The text says that sampling stops the propagation of errors, and that the reparametrization trick solves this "
+    "problem (l.66).",
     says="g, the gradient with the trick, is unbiased. So is h, the score function estimate, which needs no trick but has "
     "more variance.",
     needs="z is a function of mu: if z is a constant, g is 0",

@@ -72,7 +72,7 @@ def each_datum(f, theta, w, s, x):
 
 
 def gain(theta, w, s, x):
-    """The correct mean and variance of (42), (n, 2): the sum of the bounds, and the sum of the variances."""
+    """The correct mean and variance of (42), (n, 2): the sum of the bounds, and the sum of the variances divided by L."""
     bounds, (_, variances) = (each_datum(f, theta, w, s, x) for f in (plane_elbo, plane_moments))
     return np.concatenate([bounds.sum(axis=1), variances.sum(axis=1) / L], axis=-1)
 
@@ -123,7 +123,7 @@ THREE_FAULTS = (
 
 @equation(
     "odaibo.42", "l.275 (42)", rf"\mathcal{{G}} = {SUM_J} {bracket('i')} + {PRINTED_DRAWN}", (*BATCH, FREE_I),
-    says="The mean of the gain is the sum of the bounds of all data in the batch; its variance falls like 1/L.",
+    says="This is the gain of a batch. Its mean should be the sum of the bounds of all data. Its variance falls like 1/L.",
     verdict="wrong", fault=f"(42) has {THREE_FAULTS}",
 )  # fmt: skip
 def eq_42(theta, w, s, x, i):
@@ -150,7 +150,7 @@ SIX = (*BATCH[:3], vector("x", "x", 6, simple=((1.2, 0, -1, 1, 2, -2), (1, 0, 0,
     kind="claim", verdict="wrong", group="odaibo.42",
     claim="The text says that (42) is the objective function for a batch (l.273).",
     says="This reads the objective of a batch as that of a single datum i.",
-    fault="(42) has no sum over the data. The batch needs it; N/M times that sum estimates the sum over all N without bias.",
+    fault="(42) has no sum over the data of the batch. N/M times this sum estimates the sum over all N data without bias.",
 )  # fmt: skip
 def t_30(theta, w, s, x, i):
     bounds = each_datum(plane_elbo, theta, w, s, x)[..., 0]
@@ -231,7 +231,7 @@ def t_32(theta, w, s, x):
     "odaibo.43", "l.282 (43)",
     rf"\mathcal{{L}} = -{SUM_J} {bracket('i')} - {PRINTED_DRAWN}", (*BATCH, FREE_I),
     says="The loss of a batch is minus (42).",
-    verdict="wrong", group="odaibo.42", fault=f"As minus (42), (43) has {THREE_FAULTS}",
+    verdict="wrong", group="odaibo.42", fault=f"(43) is minus (42) and has {THREE_FAULTS}",
 )  # fmt: skip
 def eq_43(theta, w, s, x, i):
     mu, sigma = of_datum(i, encode(theta, x))
@@ -340,7 +340,7 @@ def coin_log_p(x, t, z):
     kind="claim", verdict="loose", group="odaibo.t23",
     claim='The Conclusion says that "the closed form loss" has been derived (l.292).',
     says='Here "closed form" means an expression that uses the decoder at one point only, the mean of q.',
-    fault="The divergence has a closed form. The reconstruction term remains an integral, which draws estimate.",
+    fault="The divergence has a closed form. The reconstruction term remains an integral, which is estimated from draws.",
 )  # fmt: skip
 def t_34(x, t, mu, sigma):
     return expect(lambda z: coin_log_p(x, t, z), mu, sigma), "=", coin_log_p(x, t, mu)

@@ -41,7 +41,7 @@ NO_VALUE = "p(Y|X) has no value where p(X) = 0, and p(X|Y) has no value where p(
 
 IMPOSSIBLE = {"p_xz": [[0, 0], [0.5, 0.5]]}, {"p_xz": [[0.5, 0], [0.5, 0]]}
 
-# Table 1: p(x|z) with rows (0.9, 0.8) and (0.1, 0.2), both z equally likely
+# For Table 1 of the source: a p(x, z) with rows (0.9, 0.8) and (0.1, 0.2) of p(x|z), and with equally likely z
 
 GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
 
@@ -51,8 +51,8 @@ GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
     (WEIGHT, NOISE, CURVE),
     kind="claim",
     claim='The abstract says that the posterior is "typically computationally intractable" (l.10).',
-    says="A linear decoder gives a Gaussian p(x), which has a formula. A curved one does not: the fourth moment of x is "
-    "smaller than that of a Gaussian.",
+    says="A linear decoder gives a Gaussian p(x), which has a formula. With a curved decoder p(x) is not Gaussian: the "
+    "fourth moment of x is smaller than that of a Gaussian.",
     needs="the decoder is curved (c > 0): a linear one gives a Gaussian p(x) and a Gaussian p(z|x)",
     outside={"w": 1, "s": 1, "c": 0},
 )  # fmt: skip
@@ -69,8 +69,8 @@ def t_1(w, s, c):
     r"L(w, q) \leq L(w, q^*) = \log p_w(x) \leq L(w^*, q^*) \leq \log p_{w^*}(x)", (*LINEAR, *ENCODED),
     kind="claim",
     claim="The abstract says that training maximises a lower bound on the log likelihood of the data (l.10).",
-    says="The best encoder q, then the best decoder w for this q: neither choice lowers the bound, and the bound never "
-    "exceeds log p(x).",
+    says="Choose the best encoder q, then the best decoder w for this q. Each choice raises the bound or keeps it, and the "
+    "bound never exceeds log p(x).",
     tight={"w": np.sqrt(3), "s": 1, "x": 2, "mu_q": np.sqrt(3) / 2, "sigma_q": 0.5},
 )  # fmt: skip
 def t_2(w, s, x, mu_q, sigma_q):

@@ -80,7 +80,8 @@ def eq_24(p_xz, q):
     )  # fmt: skip
 
 
-# Samples estimate an expectation: (25) is checked in the linear-Gaussian model, where q is N(mu_q, sigma_q^2).
+# (25) has an expectation, which can be estimated from samples. It is checked in the linear-Gaussian model with
+# q = N(mu_q, sigma_q^2).
 
 NODES, CHANCES = noise(1, nodes=60)                                 # (60, 1), (60,)
 LINEAR_POSTERIOR = {"w": 1, "s": 1, "x": 2, "mu_q": 1, "sigma_q": 0.5**0.5}         # q is the posterior
@@ -128,7 +129,7 @@ def eq_26(p_xz, q):
     return log_p_x, ">=", total(times(q, log(p_xz) - log(q))), "=", log_evidence_minus_gap(p_xz, q)
 
 
-# (27) as printed says 0 >= ... This is true for probabilities and false for densities. So the model below has densities.
+# (27) as printed says 0 >= ... This is true for probabilities but can be false for densities. So the model has densities.
 
 SHARP = (
     real("w", "w", simple=(0.1, 1, 2)),
@@ -155,8 +156,8 @@ def two_integrals(w, s, x, mu_q, sigma_q):
     "odaibo.27", "l.173 (27)", r"\log\frac{p(x_i)}{p(x_i)} \geq " + SPLIT, SHARP,
     verdict="copy", tight=LINEAR_POSTERIOR,
     says="The bound is the sum of two integrals: one with the prior, one with the likelihood.",
-    fault="The left side should be log p(x_i), as in (23) and (28). As it stands it is log 1 = 0; densities can exceed 1. "
-    "Our copy has other damage nearby: stray underlines and lost brackets.",
+    fault="The left side should be log p(x_i), as in (23) and (28). As printed it is log 1 = 0. That is no upper bound, "
+    "because densities can exceed 1. Our copy has other damage nearby: stray underlines and lost brackets.",
 )  # fmt: skip
 def eq_27(w, s, x, mu_q, sigma_q):
     p_x = np.exp(linear_log_evidence(w, s, x))

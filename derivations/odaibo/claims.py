@@ -121,7 +121,7 @@ def elbo_of(w, s, x):
     r" \mathrm{sign}\left(\log p_{w'}(x_i) - \log p_w(x_i)\right)",
     FROM_TO, kind="claim", verdict="loose", tight={"w": (0, 0), "s": 1, "x": 1},
     claim='The text says that maximising the ELBO maximises the log probability "by proxy" (l.178).',
-    says="Whenever the ELBO rises, log p(x) rises.",
+    says="Read literally: whenever the ELBO rises, log p(x) rises.",
     fault='"By proxy" limits the statement: only the lower bound is certain to rise. log p(x) itself can fall while the gap '
     "becomes smaller.",
 )  # fmt: skip
@@ -200,7 +200,7 @@ NOISE = positive("s", "s", simple=(0.5, 1, 2))
     kind="claim", verdict="loose",
     claim='The text calls the second term a measure of the likelihood of the "reconstructed data output" (l.178).',
     says="This reads log p(x_i|z) as the likelihood of the decoder's output x^.",
-    fault="The second term is the likelihood of the input x_i, with the output x^ as its mean, as in (28). The "
+    fault="The second term is the likelihood of the input x_i under a Gaussian with mean x^, the output, as in (28). The "
     "likelihood of x^ itself does not depend on x_i.",
 )  # fmt: skip
 def t_22(x, x_hat, s):
@@ -278,7 +278,7 @@ def _(w, s, x, mu_q, sigma_q, c):
     (real("mu_q", r"\mu_q"), positive("sigma_q", r"\sigma_q", 3, (0.1, 1e-3, 1e-6))),
     kind="claim", tight={"mu_q": 0, "sigma_q": 1e-6},
     claim='The text says that with Gaussians the approximate posterior has "variation or spread" (l.180).',
-    says="As sigma_q goes to 0, the KL grows without limit, like -log sigma_q. So the loss keeps q wide.",
+    says="As sigma_q goes to 0, the KL grows without limit, like -log sigma_q. So training does not let sigma_q go to 0.",
 )  # fmt: skip
 def t_24(mu_q, sigma_q):
     closed_form = (mu_q**2 + sigma_q**2 - 1) / 2 - np.log(need_positive("sigma_q", sigma_q))
@@ -292,7 +292,7 @@ PRIORS = (MU_P, SIGMA_P, *LINEAR)
     "odaibo.t27", "l.180",
     r"\int N(z; \mu_p, \sigma_p^2)\,p(x|f(z))\,dz = \int N(z; 0, 1)\,p(x|f(\mu_p + \sigma_p z))\,dz", PRIORS,
     kind="claim",
-    claim="The text says that the structure of the latent variables is partly free to choose (l.180).",
+    claim="The text says that we can choose part of the structure of the latent variables (l.180).",
     says="Mean and scale of the prior make no difference: a decoder f(mu_p + sigma_p z) absorbs them.",
 )  # fmt: skip
 def t_27(mu_p, sigma_p, w, s, x):

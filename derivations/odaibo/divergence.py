@@ -1,7 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Kullback-Leibler Divergence, (6) to (16).
 
-Integrals over x are exact sums over tables. `kl` computes the divergence without calling log: it is the second route
-for formulas with log. If q is close to p, numbers of size 1 cancel in the divergence: `Zero(1)` compares errors with 1.
+Integrals over x are exact sums over tables. `kl` computes the divergence without calling log: it is an independent check
+of formulas with log. If q is close to p, numbers of size 1 cancel in the divergence: `Zero(1)` compares errors with 1.
 """
 
 import math
@@ -128,8 +128,8 @@ def eq_9(q, p):
     r"D_{KL}(p(x)\Vert q(x)) := E_{\sim p}[\Delta I] = \int (\Delta I)\,p(x)\,dx = "
     r"\int p(x)\log\left(\frac{p(x)}{q(x)}\right)dx", (Q_FULL, P), verdict="slip",
     says="The divergence in the other direction is a mean under p.",
-    fault='(8) defines the information difference as log(q/p). The divergence of p from q is the mean of the negative '
-    'of this, log(p/q). The word "Similarly" makes the intention evident.',
+    fault='(8) defines the information difference as log(q/p). The divergence of p from q is the mean of log(p/q), which is '
+    'minus this difference. The word "Similarly" makes the intention evident.',
 )  # fmt: skip
 def eq_10(q, p):
     delta_I = -log(p) + log(q)                              # (8)
@@ -159,8 +159,9 @@ def _(q, p):
     "odaibo.11", "l.74 (11)", r"D_{KL}(q(x)\Vert p(x)) \neq D_{KL}(p(x)\Vert q(x))",
     (pmf("q", "q(x)", simple=((0.2, 0.8), (0.5, 0.5))), pmf("p", "p(x)", simple=((0.8, 0.2), (0.5, 0.5)))),
     verdict="loose",
-    says="The divergence is not symmetric.",
-    fault='"Not symmetric" means that the two directions differ for some q and p: by the integral of (q + p) log(q/p). '
+    says="As printed, the divergences in the two directions always differ.",
+    fault='"Not symmetric" means that the two directions differ for some q and p. The difference is the integral of '
+    "(q + p) log(q/p). "
     "Read as a statement about all q and p, (11) is false: the directions agree, for example, if q = p.",
 )  # fmt: skip
 def eq_11(q, p):
@@ -206,7 +207,7 @@ TWO_P = pmf("p", "p(x)", 2, simple=((0.5, 0.5), (0.9, 0.1)))
     kind="claim",
     claim='The text says that the KL is not a "metric" because a metric is symmetric (l.79).',
     says="For two outcomes, the two directions differ unless q and p are equal, or one is the other reversed.",
-    needs="two outcomes; q and p differ, and neither is the other reversed (with more outcomes: for some q and p)",
+    needs="two outcomes; q differs from p and from p reversed (with more outcomes, this does not suffice)",
     outside=({"q": (0.2, 0.8), "p": (0.8, 0.2)}, EQUAL),
 )  # fmt: skip
 def t_11(q, p):
@@ -254,7 +255,7 @@ def eq_12(q, p):
 @equation(
     "odaibo.13", "l.88 (13), Fig. 1", r"\log t \leq t - 1",
     (positive("t", "t", 2, (1, 1.5, 0.9, 2)), chosen("base", r"\mathrm{base}", math.e, "e: the natural logarithm")),
-    says="The logarithm lies below its tangent at t = 1.",
+    says="The natural logarithm never exceeds t - 1, its tangent at the point t = 1.",
     needs="log is the natural logarithm",
     outside=({"t": 1.5, "base": 2}, {"t": 0.9, "base": 10}),
     tight={"t": 1, "base": math.e},
@@ -270,7 +271,7 @@ def eq_13(t, base):
 )  # fmt: skip
 def figure_1():
     t = np.linspace(0, 4, 401)[1:]
-    t = t[t != 1]                                           # every other t of the figure
+    t = t[t != 1]                                           # all t of the figure except 1
     return -minus_log(t) - t, "<", log(1) - 1, "=", -1, "<", np.log2(1.5) - 1.5
 
 

@@ -2,8 +2,8 @@
 
 The model is linear: two latent coordinates z, one number x_i = w z + s eps. Its log p(x_i) and p(z|x_i) are known, and
 so is the bound that (41) should equal. Expectations over noise are exact sums over nodes: where the source draws L
-samples, the nodes represent all possible draws. A side in square brackets is not on the page: it is the quantity that,
-according to the text, the line equals.
+samples, the nodes represent all possible draws. A side in square brackets is not on the page. According to the text, the
+line equals this side.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ from minivae.likelihood import gaussian_log_prob
     "odaibo.t25", "l.269-273 (implicit)",
     r"D_{KL}(q(z|x_i)||p(z)) = \sum_{j=1}^{J} D_{KL}(q(z_j|x_i)||p(z_j))", (*DIAGONAL_PAIR, RHO),
     kind="claim",
-    claim="The text uses the divergence of one coordinate for J of them (l.269-273).",
+    claim="The text uses the divergence of one coordinate for each of J coordinates (l.269-273).",
     says="The divergence of independent coordinates is the sum of their divergences.",
     needs="the coordinates of z are independent under q and under p",
     outside=tuple({"mu_q": (0, 0), "sigma_q": (1, 1), "mu_p": (0, 0), "sigma_p": (1, 1), "rho": r} for r in (0.8, 1)),
@@ -103,7 +103,7 @@ def _(w, s, x_i, mu, sigma):
     kind="claim", verdict="wrong", group="odaibo.42",
     claim='The text calls (41) the contribution of a datum "and a single stochastic draw" (l.269).',
     says="This reads the expectation in (41) as a single draw.",
-    fault="(41) contains an expectation and no draw. One draw has this expectation as its mean, but varies around it.",
+    fault="(41) contains an expectation and no draw. The value for one draw varies around this expectation, its mean.",
 )  # fmt: skip
 def t_28(w, s, x_i, mu, sigma, eps):
     z_1 = (mu + sigma * eps)[:, None, :]                    # (n, 1, J)   one draw

@@ -145,7 +145,7 @@ def eq_17(p_xz, q):
     "odaibo.18", "l.133 (18)",
     KL_POSTERIOR
     + r" = -\int q_\theta(z|x_i)\log\left(\frac{p_\phi(x_i|z)p(z)}{q_\theta(z|x_i)p(x_i)}\right)dz \geq 0",
-    TABLES, says="The posterior is replaced by Bayes' theorem.",
+    TABLES, says="By Bayes' theorem, likelihood times prior over evidence replaces the posterior.",
     needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_18(p_xz, q):
@@ -221,8 +221,8 @@ MODEL = replace(TABLE, simple=([[0.3, 0.3], [0.2, 0.2]], *TABLE.simple))
     (P_DATA, MODEL, ENCODER), kind="claim", verdict="loose", tight=POSTERIOR,
     claim="The text writes p(x_i) and p(z|x_i) without the letter phi (l.133-175).",
     says="This is the bound with p(x_i) read as the distribution of the data.",
-    fault="p(x_i) is the model's, p_phi(x_i): Bayes' theorem in (18) fixes this. The bound can exceed log p(x_i) of the "
-    "data.",
+    fault="p(x_i) is the model's, p_phi(x_i): Bayes' theorem in (18) requires this. The bound can exceed the log p(x_i) of "
+    "the data.",
 )  # fmt: skip
 def t_16(p_data, p_xz, q):
     return log(p_data), ">=", total(times(q, log(likelihood(p_xz) * prior(p_xz) / q)))

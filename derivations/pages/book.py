@@ -103,7 +103,7 @@ def functions_and_targets(items: list[Judged]) -> tuple[list[code_map.Place], Ta
 
 
 def drawn_figures() -> dict[str, tuple[str, str]]:
-    """Draw the figures of the sources; each checks its claim."""
+    """Draw the figures of the sources; the claim of each figure is checked."""
     return {name: as_address(*draw()) for name, draw in FIGURES.items()}
 
 
@@ -123,11 +123,12 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
     texts = (
         "Every equation, step, claim and figure of four tutorials on variational autoencoders (VAE) is here a Python "
         f"function that computes both sides. The {sum(counts.values())} verdicts are computed from {draws} random draws "
-        f"(seed {seed}) and a few simple points. One side comes from the definition, by a sum or an integral. "
-        "The others are typed as printed.",
-        "Left of an entry: its formula, the numbers of all sides at one point, its meaning, its faults. Right: its code. A "
-        "function returns the sides, with the relations between them as texts. A function with the name _ is another form "
-        "of the same entry: a corrected one, or the same side computed by minivae. Names in the code are links.",
+        f"(seed {seed}) and a few simple points. At least one side comes from the definition, by a sum or an integral. "
+        "The other sides are typed as the source prints them.",
+        "Each entry has two columns. On the left: the formula, the numbers of all sides at one point, the meaning, the "
+        "faults. On the right: the code. Each function returns the sides, with the relations between them as texts. A "
+        "function with the name _ belongs to the same entry: it is a form that holds, or it computes the last side with "
+        "minivae. Names in the code are links.",
         "After an id come the line in our text of the source, such as text line 52, and the number that the source "
         "prints, such as (6). Sides in square brackets, and definitions in braces before a formula, are our additions. "
         "Our texts are transcriptions: some signs and brackets are lost. KL is the Kullback-Leibler divergence, ELBO the "
@@ -156,7 +157,7 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
     intro = {
         "Errata": "Faults of the sources, each counted once. Follow an id for both numbers and the form that holds.",
         "Loose wording": "Everyday words, right in spirit but not to the letter. These are not errors.",
-        "Damage by copying": "Signs that our transcriptions may have lost. Nobody's error.",
+        "Damage by copying": "Signs that our transcriptions may have lost. These are not errors of the source.",
     }[name]
     parts = [tag("p", intro)]
     for source in dict.fromkeys(source_of(one.entry) for one in mine):
@@ -234,7 +235,7 @@ def notation() -> list[Html]:
     for quantity, by_source in found.items():
         shown = [listed(map(spelling, by_source[source])) or "–" for source in sources]
         rows.append(tag("tr", tag("th", quantity), *(tag("td", one) for one in (*shown, compare.NAMES[quantity][1]))))
-    about = "The number counts the entries of the source with this spelling; the link leads to the first."
+    about = "After a spelling is the number of entries of the source that use it. The link leads to the first of them."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
 
 

@@ -79,7 +79,7 @@ def unwrapped(value: object) -> object:
 
 @functools.cache
 def source(named: Named) -> str:
-    """Return the code of a constant, or of a function from `def` on, without marks for tools and columns of comments."""
+    """Return the code of a constant, or of a function from `def` on, without `noqa` marks and without aligned comments."""
     is_constant = isinstance(named, Constant)
     text = named.definition if is_constant else textwrap.dedent(inspect.getsource(inspect.unwrap(named)))
     lines = text.splitlines()

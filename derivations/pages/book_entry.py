@@ -115,7 +115,7 @@ def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html
 
 
 def breakable(side: str) -> list[str]:
-    """Split a side where a line may end: after the definitions before it, and before the conditions after it."""
+    """Split a side where a line may end: after definitions at its beginning, and before conditions at its end."""
     parts = re.split(r"(?<=\\}:)\\;\s*|(?<=,)\\quad\s*", side)
     return parts if all(part.count(r"\left") == part.count(r"\right") for part in parts) else [side]
 
@@ -225,7 +225,7 @@ def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[s
     function, short = fetch(place.name), code_map.short(place)
     shown = {
         "Proven by": map(link, place.tied), "States": map(link, place.cited),
-        "Held by": (tag("code", test) for test in place.tests), "Bugs of it:": (link(*bug) for bug in bugs),
+        "Tested by": (tag("code", test) for test in place.tests), "Bugs in it:": (link(*bug) for bug in bugs),
     }  # fmt: skip
     parts = [note(f"{label} ", text) for label, each in shown.items() if (text := listed(each))]
     head, right = link(place.name, short, class_="id"), [code(function, targets), where(function)]

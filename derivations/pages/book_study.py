@@ -1,4 +1,4 @@
-"""Chapters of the book about learning: questions, lessons, the museum of bugs, the Rosetta; their links to entries."""
+"""Chapters for learners: questions, lessons, the museum of bugs, the Rosetta; and the links from entries to them."""
 
 import re
 import textwrap
@@ -72,7 +72,7 @@ def answer_article(number: int, answer: questions.Answer) -> Html:
 
 def lesson_articles() -> list[Html]:
     """Return every lesson: the question, what to predict, the command that answers it, and what to read."""
-    about = "Each lesson is a command: it asks you to predict, runs for a few seconds, and answers by a number and a figure."
+    about = "Each lesson is a command: it asks for a prediction, runs for some seconds, answers with a number and a figure."
     return [tag("p", about), *map(lesson_article, lessons())]
 
 
@@ -98,7 +98,7 @@ def exhibits(of_bugs: dict[str, list[str]]) -> list[Html]:
 
 
 def exhibit(bug: Bug, names: list[str]) -> Html:
-    """Return one bug that changes the functions with these names."""
+    """Return the article of one bug; `names` are the functions that the bug changes."""
     anchor, ids = f"museum.{bug.name}", proving(names)
     left = [tag("p", bug.models)]
     if names:
@@ -144,7 +144,7 @@ def rosetta() -> Html:
         last = [link(part) if code_map.ID.fullmatch(part) else part for part in parts]
         rows.append(tag("tr", *(tag("td", text) for text in texts[:-1]), tag("td", *last), id=f"rosetta.{name}"))
     about = (
-        "A loss with sums, means and weights, translated. beta is the real weight of the KL. "
-        "minivae rosetta translates others. A bound: is minus the loss, in nats, a lower bound of log p(x)?"
+        "Each row translates a loss with sums, means and weights. beta is the real weight of its KL. A bound: is minus the "
+        "loss, in nats, a lower bound of log p(x)? The command minivae rosetta translates other losses."
     )
     return markup(tag("p", about), scrolling(tag("table", *rows), "public conventions"))

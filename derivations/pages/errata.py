@@ -165,8 +165,9 @@ def counts_markdown(items: list[Judged]) -> str:
     faulty = sum(judgement.verdict in ERRATA for item in items for judgement in item.rows)
     return "\n".join(lines) + f"""
 
-Of {rows} rows {hold} hold, which is {hold / rows:.0%}. {faulty} rows are at fault. They repeat {slips + wrong} faults:
-{slips} slips, and {wrong} that lead to a wrong number. The last two columns count faults, all others count rows."""
+Of {rows} rows {hold} hold, which is {hold / rows:.0%}. {faulty} rows are at fault. Some have the same fault: there are
+{slips + wrong} faults, {slips} slips and {wrong} wrong lines. In the last two columns are numbers of faults, in all others
+numbers of rows."""
 
 
 COUNTED = {                                                 # columns that count rows: the verdicts in each

@@ -8,7 +8,7 @@ MEANINGS = {                                                # in the order in wh
     "wrong": "a reader who uses it gets a wrong number; a corrected form holds",
     "loose": "right in spirit, not to the letter; a precise form is given",
     "copy": "perhaps damaged by copying: our texts are transcriptions",
-    "figure": "what a figure shows, computed; it holds",
+    "figure": "a figure's claim, computed; it holds",
     "prose": "a remark in text; its computable part holds",
     "fails": "false, although no fault was expected",
     "undecided": "no verdict could be computed",

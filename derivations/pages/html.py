@@ -49,7 +49,7 @@ def article(anchor: str, head: Html, left: Iterable, right: Iterable, words: str
 
 
 def grouped(pairs: Iterable[tuple]) -> dict:
-    """Return the values of every key, each once, in their order."""
+    """Return {key: its values, each once, in order} for pairs of key and value."""
     found: dict = {}
     for key, value in pairs:
         found.setdefault(key, {})[value] = None

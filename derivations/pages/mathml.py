@@ -83,7 +83,7 @@ class Reader:
         return self.tokens.pop(0)
 
     def read(self, *ends: str) -> list[Node]:
-        """Read nodes until the group ends, at one of the tokens `ends`, which stays."""
+        """Read nodes up to the end of the group, or up to one of the tokens `ends`; this token is not removed."""
         nodes: list[Node] = []
         while self.tokens and self.tokens[0] not in (*ends, "}"):
             token = self.take()

@@ -122,7 +122,7 @@ def sample(form: Form) -> dict:
 
 
 def chosen(inputs: Inputs, step: int, start: int) -> dict:
-    """Choose the simple value number `start` of every letter, plus `step` for each earlier letter with the same rule."""
+    """Choose one simple value of every letter: number `start`, plus `step` for each earlier letter with the same rule."""
     values, seen = {}, Counter()
     for symbol in inputs:
         values[symbol.name] = symbol.simple[min(start + step * seen[symbol.rule], len(symbol.simple) - 1)]

@@ -129,7 +129,7 @@ def title_of(module: str) -> str:
 
 
 def list_lines(entries: list[Entry], width: int) -> list[str]:
-    """Return one line for every entry: id, verdicts, formula."""
+    """Return one line for every entry: id, expected verdicts, formula."""
     lines = []
     for entry in entries:
         verdicts = "/".join(dict.fromkeys(row.expected for row in entry.rows))
@@ -334,7 +334,7 @@ def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
 
 
 def code_lines(item: Judged, width: int) -> list[str]:
-    """Return the functions of minivae that implement the entry, and the entry's source code."""
+    """Return the functions of minivae that are compared with the entry, and the entry's source code."""
     ties, lines = {name: link for judgement in item.rows for name, link in judgement.ties}, []
     for name in (tie.name for tie in item.entry.ties):
         agrees = f"   {'agrees' if ties[name].state == 'holds' else 'DISAGREES'}" if name in ties else ""

@@ -1,7 +1,7 @@
 """The map between minivae, the ledger and the tests: the entries and tests of every function, the functions of an entry.
 
 An entry proves a function if it calls the function and compares the result (a tie). An entry states a function if the
-docstring of the function cites the entry. A test holds a function if it uses the function's name. The map is computed:
+docstring of the function cites the entry. A function is tested by each test file that uses its name. The map is computed
 from the registered ties, from the docstrings and from the source of the tests.
 """
 
@@ -84,9 +84,9 @@ def dotted(node: ast.AST) -> str:
 
 @cache
 def real_names() -> dict[str, str]:
-    """Return the place of definition of re-exported functions: minivae.evidence.rate_distortion is in evidence.rates."""
+    """Return {name: place of definition} of re-exported functions: minivae.evidence.rate_distortion is in evidence.rates."""
     offered = {f"{package.__name__}.{name}": getattr(package, name) for package in PACKAGES for name in package.__all__}
-    offered |= {f"{gaussian.__name__}.{name}": value for name, value in vars(gaussian).items()}     # also divergences
+    offered |= {f"{gaussian.__name__}.{name}": value for name, value in vars(gaussian).items()}     # and divergences
     return {name: f"{value.__module__}.{value.__name__}" for name, value in offered.items() if inspect.isroutine(value)}
 
 
@@ -99,7 +99,7 @@ def test_files(folder: Path) -> list[Path]:
 def tests_of(name: str) -> tuple[str, ...]:
     """Return the test files that use a function; () if the tests are not installed."""
     *_, owner, last = name.split(".")
-    word = f".{last}" if owner[0].isupper() else name       # a method counts wherever an attribute has its name
+    word = f".{last}" if owner[0].isupper() else name       # for a method, every attribute with its name counts
     return tuple(str(path.relative_to(TESTS)) for path in test_files(TESTS) if word in names_in(path))
 
 
@@ -136,7 +136,7 @@ def of_entry(id: str) -> list[Place]:
 
 
 def found(name: str) -> list[Place]:
-    """Return the functions whose name contains the text or, without such names, those of the entries that match it."""
+    """Return the functions whose name contains the text; if there are none, the functions of the entries that match it."""
     everything = reading_map()
     if chosen := [one for one in everything if not name or f".{one.name}".endswith(f".{name}")]:
         return chosen
@@ -171,10 +171,10 @@ def contents(places: list[Place], width: int) -> list[str]:
 
 def map_lines(places: list[Place], width: int) -> list[str]:
     """Return a paragraph for every function: its place in the source, its entries, its tests."""
-    lines = [] if places else ["no function of minivae is tied to it or cites it"]
+    lines = [] if places else ["no function of minivae is tied to this entry or cites it"]
     for one in places:
         lines.append(f"{short(one):40}{located(functions()[one.name])}")
-        for label, names in (("proven by", one.tied), ("states", one.cited), ("held by", one.tests)):
+        for label, names in (("proven by", one.tied), ("states", one.cited), ("tested by", one.tests)):
             if names:
                 lines += textwrap.wrap(", ".join(names), width, initial_indent=f"  {label:10}", subsequent_indent=" " * 12)
     return lines
@@ -182,7 +182,7 @@ def map_lines(places: list[Place], width: int) -> list[str]:
 
 def map_markdown(places: list[Place]) -> str:
     """Return the map as a table in Markdown."""
-    lines = ["| function | proven by | states | held by |", "|---|---|---|---|"]
+    lines = ["| function | proven by | states | tested by |", "|---|---|---|---|"]
     for one in places:
         cells = (", ".join(f"`{name}`" for name in names) for names in (one.tied, one.cited, one.tests))
         lines.append(f"| `{short(one)}` | {' | '.join(cells)} |")

@@ -25,9 +25,9 @@ from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import gaussian_log_prob
 
 AGREE = 1e-9                                                # relative difference that rounding can cause
-LEGEND = """Columns: entry; value at the point; the side against the
-definition of the quantity, over {draws} draws, seed {seed} ("off by" is the largest relative difference);
-the verdict of the whole line, which can be wrong although this side agrees."""
+LEGEND = """Columns: entry; value of one side at the point; comparison of this side
+with the definition of the quantity, over {draws} draws, seed {seed} ("off by": the largest relative difference);
+verdict of the whole line, which can be wrong although this side agrees."""
 
 # Notation
 

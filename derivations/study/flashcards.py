@@ -19,7 +19,7 @@ from derivations.pages.records import Judged
 from derivations.pages.terminal import UNBROKEN, columns
 from derivations.pages.unicode import latex_sides, outside, pieces, unicode
 
-LONGEST = 100                                               # columns: a person can learn a formula of one line by heart
+LONGEST = 100                                               # columns: a formula of one line can be learned by heart
 
 
 class Formula(str):

@@ -19,7 +19,7 @@ from minivae.vae import VAE
 
 SETTINGS = {"bernoulli": {}, "binomial": {"n": 4}, "gaussian": {"sigma": "learned"}}
 DATA = {"bernoulli": (1, 0, 1), "binomial": (3, 0, 2), "gaussian": (0.5, -0.2, 0.9)}
-ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # so many digits must agree
+ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # number of digits that must agree
 
 
 class Problem(NamedTuple):
@@ -42,7 +42,7 @@ def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic")
 
 
 class Gradient(NamedTuple):
-    """One number of the gradient: three ways at the given noise, and two averages over all noise (by hand, integral)."""
+    """One number of the gradient, computed in three ways at the given noise, and in two ways averaged over all noise."""
 
     name: str
     by_hand: float
@@ -127,7 +127,7 @@ def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
 
 
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
-    """Return, for each other way, to how many digits each entry agrees with the hand-derived gradient."""
+    """Return, for each way except by hand, the number of digits to which each entry agrees with the gradient by hand."""
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)
     return {

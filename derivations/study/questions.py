@@ -109,14 +109,14 @@ def train_pair(seed: int = 0) -> Pair:
 
 
 def classes_of(pictures: np.ndarray, data: Dataset) -> np.ndarray:
-    """Return the share of each class (10,) among the training digits nearest to the pictures."""
+    """Return, for each class, the fraction of pictures whose nearest training digit is of this class, (10,)."""
     x = data.train_x.astype(float)                          # (N, D)
     apart = (pictures**2).sum(axis=1)[:, None] - 2 * pictures @ x.T + (x**2).sum(axis=1)        # (K, N)
     return np.bincount(data.train_y[apart.argmin(axis=1)], minlength=10) / len(pictures)
 
 
 def row_of(name: str, vae: VAE, data: Dataset) -> tuple:
-    """Return one row of the table: log p(x|z), share of the codes that are near 0, classes of images from the prior."""
+    """Return one row of the table: log p(x|z), fraction of codes that are near 0, classes of images from the prior."""
     mu, _ = vae.encode(data.test_x)
     z = np.random.default_rng(0).standard_normal((PRIOR_DRAWS, 2))
     shares = classes_of(vae.decode(z).astype(float), data)
@@ -135,9 +135,9 @@ def autoencoder_or_vae(pair: Pair) -> Answer:
         ("lm.1", "hong.17"),
         ("model", "E log p(x|z)", "codes inside 95 % of p(z)", "largest class of decode(z ~ p)", "classes above 1 %"),
         rows,
-        "On held-out digits; the class of an image is that of the nearest training digit. The autoencoder reconstructs "
-        "better, but few of its codes lie where p(z) has its mass, and images decoded from p(z) show mostly one digit. The "
-        "VAE generates nearly all digits.",
+        "The numbers are for held-out digits. The class of an image is the class of the nearest training digit. The "
+        "autoencoder reconstructs better, but few of its codes lie where p(z) has its mass, and its images decoded from "
+        "p(z) show mostly one digit. The VAE generates nearly all digits.",
     )
 
 

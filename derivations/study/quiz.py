@@ -1,4 +1,4 @@
-"""Ask flashcards in a terminal: the return key shows the answer, and the result is counted at the end."""
+"""Ask flashcards in a terminal: the return key shows the answer; the known and the missed cards are counted."""
 
 import sys
 import textwrap

@@ -100,7 +100,7 @@ class Recorder:
         return self.at_line
 
     def at_line(self, frame: FrameType, event: str, returned):
-        """Record the numbers of the line that has ended, and start the next; for a function in WHOLE only its last line."""
+        """Record the numbers of the line that has ended; start the next line. A function in WHOLE is shown as one line."""
         watched = self.stack[-1]
         if event == "exception":
             return self.at_line

@@ -499,7 +499,7 @@ def test_errata_full_prints_the_fault_a_witness_and_the_corrected_form(planted, 
 
 @pytest.fixture
 def claims():
-    """Replace the entries of hong by four faults (a verbal claim, a slip in two rows, a bad copy) and two assumptions."""
+    """Replace hong by four false rows (a loose claim, a slip twice, a damaged copy) and two rows with an assumption."""
     before = dict(LEDGER)
 
     def plant(id, function=lambda t: (t, "=", 2 * t), latex="t = 2t", letter=T, **settings):
@@ -566,11 +566,12 @@ def test_table_numbers_have_more_than_four_digits_where_sides_look_equal():
     assert terminal.link_text(link(-2.2655121, 1 / 3)) == "-2.265512 = 0.3333333"
 
 
-def test_check_markdown_counts_rows_that_hold_and_faults(claims, capsys):
+def test_check_markdown_counts_faults_and_rows_that_hold(claims, capsys):
     code, out, _ = run(capsys, "check", "hong", "--markdown", "-q")
     table, summary = out.split("\n\n")
     assert code == 0 and table.splitlines()[2] == "| Hong | 6 | 2 | 2 | 1 | 1 | 1 | 0 |"
-    assert summary.startswith("Of 6 rows 2 hold, which is 33%. 2 rows are at fault. They repeat 1 faults:\n1 slips, and 0")
+    start = "Of 6 rows 2 hold, which is 33%. 2 rows are at fault. "
+    assert summary.startswith(start + "Some have the same fault: there are\n1 faults, 1 slips and 0")
     assert re.search(r"^faults +\. +1 +\. +\. +1$", run(capsys, "check", "hong")[1], re.MULTILINE)
 
 
@@ -635,7 +636,7 @@ def test_errata_does_not_import_matplotlib():
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, cwd=ROOT).returncode == 0
 
 
-def test_usage_errors_return_2_and_no_command_prints_help(capsys):
+def test_usage_errors_return_2_and_a_missing_command_prints_help(capsys):
     for arguments in (["check", "--draws", "many"], ["juggle"], ["show"]):
         assert cli.main(arguments) == 2
     assert capsys.readouterr().err.count("error: ") == 3
@@ -644,7 +645,7 @@ def test_usage_errors_return_2_and_no_command_prints_help(capsys):
         assert "examples:" in capsys.readouterr().out
 
 
-def test_help_has_examples_that_run(tmp_path, monkeypatch, capsys):
+def test_examples_in_the_help_succeed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     elsewhere = {each.command for page in PAGES.values() for each in sessions(page)}    # run by house/test_readme.py

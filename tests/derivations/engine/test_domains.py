@@ -1,4 +1,4 @@
-"""The draws, simple values and Hypothesis examples of a letter satisfy the one rule of its symbol."""
+"""The draws, simple values and Hypothesis examples of a letter satisfy the rule of its symbol."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ SYMBOLS = {
 
 
 def satisfies_rule(kind, values):
-    """Return whether all values (n, ...) satisfy the rule of their kind."""
+    """Return True if all values (n, ...) satisfy the rule of their kind."""
     if not np.isfinite(values).all():
         return False
     if kind in ("real", "vector"):
@@ -93,7 +93,7 @@ def test_draws_contain_zeros_only_if_the_symbol_allows_them():
 
 
 def test_draws_have_the_stated_spread():
-    """Check standard deviations to 6 standard errors: a false alarm in 10^9."""
+    """Check means and standard deviations to six standard errors. Chance exceeds six about twice in 10^9."""
     values = draw((real("a", "a"), positive("s", "s")), np.random.default_rng(0), 20000)
     for sample, spread in ((values["a"], 1.2), (np.log(values["s"]), 0.5)):
         assert abs(sample.std() - spread) < 6 * spread / np.sqrt(2 * 20000) and abs(
@@ -131,7 +131,7 @@ def test_statement_without_letters_has_one_empty_point():
 
 
 @given(st.lists(st.integers(1, 4), max_size=4), st.integers(0, 12))
-def test_ranks_with_sum_lists_all_tuples_of_a_sum(sizes, step):
+def test_ranks_with_sum_lists_all_tuples_with_that_sum(sizes, step):
     every = [tuple(int(i) for i in ranks) for ranks in np.ndindex(*sizes)]
     assert list(ranks_with_sum(step, sizes)) == [ranks for ranks in every if sum(ranks) == step]
 

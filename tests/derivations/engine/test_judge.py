@@ -1,4 +1,4 @@
-"""The judge rejects false statements; there is a test for every way in which a false statement could pass."""
+"""The judge accepts true statements and rejects false ones: tests of links, verdicts, assumptions, witnesses and ties."""
 
 import itertools
 from dataclasses import replace
@@ -160,7 +160,7 @@ def test_identity_holds():
 
 
 @pytest.mark.parametrize("error, verdict", [(1e-4, "fails"), (9e-7, "undecided"), (1e-12, "holds")])
-def test_planted_error_is_undecided_or_fails_by_its_size(error, verdict):
+def test_size_of_a_planted_error_decides_the_verdict(error, verdict):
     judgement = judged(lambda a: ((a + 3) ** 2 * (1 + error), "=", a**2 + 6 * a + 9))
     assert judgement.verdict == verdict and judgement.ok == (verdict == "holds")
 
@@ -205,7 +205,7 @@ def test_corrected_form_of_a_slip_must_be_called_intended():
         enter(lambda a: (a, "=", a + 1), verdict="slip").corrected("test")
 
 
-def test_statement_expected_false_but_true_is_a_mismatch():
+def test_true_statement_with_a_corrected_form_is_a_mismatch():
     entry = enter(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1), verdict="wrong")
     entry.corrected("test")(lambda a: ((a + 1) ** 2, "=", a * (a + 2) + 1))
     (judgement,) = judge(entry)
@@ -336,11 +336,6 @@ def test_point_must_have_every_letter():
 # Assumptions
 
 
-def root(a):
-    """sqrt(a^2) = a, which needs a >= 0."""
-    return np.sqrt(a**2), "=", a
-
-
 def log_square(s):
     if (np.asarray(s) <= 0).any():
         refuse("s", "> 0", "less", "Take another.")
@@ -381,7 +376,7 @@ def test_undecided_point_outside_does_not_give_holds_if():
     assert judged(nearly, (S,), needs="s < 7", outside={"s": 7}).verdict == "holds"
 
 
-def test_programming_error_at_a_point_outside_is_raised():
+def test_programming_error_outside_the_assumption_is_raised():
     def broken(s):
         return np.log(s**2), "=", 2 * np.log(s) + (np.zeros(2) + np.zeros(3) if (s < 0).any() else 0)
 
@@ -448,7 +443,7 @@ def test_letters_of_missing_rows_are_refused():
         equation("test.2", "l.1", "test", (A,), says={"d": "?"}, rows="abc")
     with pytest.raises(ValueError, match="verdict must have letters"):
         equation("test.2", "l.1", "test", (A,), says="A test.", verdict={"a": "wrong"})
-    with pytest.raises(ValueError, match="letter must be that of a row"):
+    with pytest.raises(ValueError, match="letter must be the letter of a row"):
         enter(CHAIN, rows="abc").corrected("test", "d")
 
 
@@ -459,7 +454,7 @@ def test_repeated_id_is_refused():
 
 
 def partly(s):
-    """The first link needs s > 0, the second holds for all."""
+    """The first link needs s > 0; the second holds for all s."""
     return np.sqrt(s**2), "=", s * s / s, "=", (2 * s + s) / 3
 
 

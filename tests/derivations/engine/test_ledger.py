@@ -1,7 +1,7 @@
 """The ledger is complete, every verdict is as expected, and every check can fail.
 
-Every entry is judged once for all tests. A test checks every form of an entry: the printed one, as far as its links
-hold, and every corrected or intended one.
+Every entry is judged once for all tests. A test checks every form of an entry: the links of the printed form that hold,
+and the whole corrected, intended or precise form.
 """
 
 import ast
@@ -91,7 +91,7 @@ def test_sources_have_198_rows_and_beyond_has_58():
     assert sum(len(INDEX[source]) for source in INDEX if source != "beyond") == 198 and len(BEYOND) == 58
 
 
-def test_every_numbered_equation_has_an_entry():
+def test_every_numbered_equation_of_odaibo_has_an_entry():
     numbers = [int(entry.id.split(".")[1]) for entry in ENTRIES if re.fullmatch(r"odaibo\.\d+", entry.id)]
     assert numbers == list(range(1, 45))  # in printed order
 
@@ -183,7 +183,7 @@ def test_rows_of_a_group_have_one_source_and_one_verdict():
 
 
 @pytest.mark.parametrize("verdict", ERRATA)
-def test_sources_have_five_slips_and_seven_wrong_faults(verdict):
+def test_sources_have_five_slips_and_seven_wrong_statements(verdict):
     found = {row.group for entry in ENTRIES for row in entry.rows if row.expected == verdict}
     assert {group for group in found if not group.startswith("beyond")} == FAULTS[verdict]
 
@@ -222,7 +222,7 @@ def test_every_formula_has_the_same_relations_as_its_code():
 
 
 def moved(side, other, by):
-    """Return a side with a relative error `by`; where the side is 0, the error is relative to the scales of both sides."""
+    """Return a side with a relative error `by`; where the side is 0, the error is relative to the larger scale."""
     value, scale = value_and_scale(side)
     value, scale, theirs = aligned(value, scale, value_and_scale(other)[1])
     size = np.where(value != 0, np.abs(value), np.maximum(scale, theirs))
@@ -259,7 +259,7 @@ def inequalities(*relations):
             yield from ((entry, form, i, made[i]) for i in holding if made[i] in relations)
 
 
-def test_moved_constant_of_an_inequality_is_noticed():
+def test_error_at_the_tight_point_of_an_inequality_is_noticed():
     for entry, form, i, _ in inequalities("<=", ">="):
         left, right = sides_of(form, point(**entry.tight))[0][i : i + 2]
         assert list(unnoticed(left, "=", right, entry.tolerance)) == [], f"{entry.id}, link {i} of {form.latex}"
@@ -329,7 +329,7 @@ def test_a_tie_calls_the_function_that_it_names(id, name, function):
     assert not [letter for letter in inspect.signature(function).parameters if letter not in values]
 
 
-# The identities behind the ledger, with Hypothesis, which shrinks a counterexample
+# The identities behind the ledger, with Hypothesis, which simplifies a counterexample
 
 Q_P = (pmf("q", "q"), pmf("p", "p"))
 

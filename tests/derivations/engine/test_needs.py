@@ -27,17 +27,17 @@ SLACK = {
 CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers from which letters are made; some letters refuse 0
 
 
-JOINT_ASSUMPTIONS = {                                       # entry -> assumption about several letters or limit of numerics
+JOINT_ASSUMPTIONS = {                                       # {id: assumption about several letters, or a numerical limit}
     "odaibo.t11": lambda q, p: np.minimum(np.abs(q - p), np.abs(q[:, ::-1] - p)).max(axis=1) > 1e-3,
     "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # if smaller, rounding hides a KL that is nearly 0
-    "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # curved, and resolved by the nodes
+    "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # f is curved, and the nodes resolve it
     "lm.44": lambda w, s, x: 0.05 * (1 + (w / s) ** 2) < 1.9,
 }
 
 
-LIMITS = {                                                  # entry -> largest raw number for which its numerics work
+LIMITS = {                                                  # {id: largest raw number for which the entry's numerics work}
     "cards.27": 8, "beyond.11": 6, "beyond.12": 6, "beyond.13": 6, "beyond.31": 4, "beyond.34": 3,
-    "beyond.35": 4,                                         # beyond it all data are equal and have no variance
+    "beyond.35": 4,                                         # above 4, all data are equal and have no variance
 }  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def nearness(entry, raws, links):
 
 
 def inside(entry, raws):
-    """Return the points that satisfy the joint assumption of an entry, with raw numbers limited to its numerics."""
+    """Clip raw numbers to the LIMITS of the entry; return the points that satisfy its joint assumption."""
     raws = {name: np.clip(raw, -LIMITS.get(entry.id, 99), LIMITS.get(entry.id, 99)) for name, raw in raws.items()}
     if entry.id not in JOINT_ASSUMPTIONS:
         return raws
@@ -100,7 +100,7 @@ def inside(entry, raws):
 
 
 def counterexample(entry, seed=SEED):
-    """Return a point inside the assumption where a row fails or is refused, as text; "" if the search finds none."""
+    """Return, as text, a point inside the assumption that makes a row fail or is refused; "" if none is found."""
     links = [row.link for row in entry.rows if row.expected == "holds-if" and row.link is not None]
     rng = np.random.default_rng(seed)
     raws = inside(entry, first_points(entry.printed.inputs, rng))
@@ -132,7 +132,7 @@ FALSE_STATEMENTS = {                                        # statements that fa
 
 
 @pytest.mark.parametrize("name", FALSE_STATEMENTS)
-def test_search_finds_a_point_at_which_an_insufficient_assumption_fails(name):
+def test_search_finds_a_failing_point_if_the_assumption_is_insufficient(name):
     function, inputs = FALSE_STATEMENTS[name]
     call = function if len(inputs) == 2 else lambda a: function(a, None)
     entry = equation("test.need", "", "a", inputs, says="Planted.", needs="too little", outside={"a": 0, "b": 0})(call)

@@ -53,7 +53,7 @@ def test_probabilities_must_be_non_negative_and_sum_to_one(bad):
 
 
 @pytest.mark.parametrize("q, p", [((0.5, 0.5), (1.0,)), ((0.5, 0.5), ((0.5, 0.5),)), (((1.0,), (1.0,)), ((0.5, 0.5),))])
-def test_numerics_refuse_silent_broadcasting(q, p):
+def test_kl_refuses_distributions_of_different_shapes(q, p):
     with pytest.raises(ValueError, match="q and p must be of one shape"):
         kl(q, p)
 
@@ -85,14 +85,14 @@ def test_kl_equals_its_definition_with_logarithms(values):
 
 @given(points(PMFS))
 def test_kl_is_the_slope_of_the_renyi_sum(values):
-    """KL is d/da of sum q^a p^(1-a) at a = 1, which needs neither a log ratio nor quadrature."""
+    """KL is d/da of sum q^a p^(1-a) at a = 1, computed here without a log ratio and without quadrature."""
     q, p = values["q"], values["p"]
     slope = numerics.complex_step(lambda a: np.sum(q**a * p ** (1 - a)), 1.0)
     assert abs(kl(q, p).item() - slope) < 1e-12
 
 
 @given(points(PMFS))
-def test_kl_is_never_negative_and_zero_for_equal_distributions(values):
+def test_kl_is_zero_for_equal_distributions_and_never_negative(values):
     assert kl(**values).item() > -1e-14 and kl(values["q"], values["q"]).item() == 0
 
 
@@ -169,7 +169,7 @@ def test_normal_density_agrees_with_its_logarithm(values):
             assert numerics.log_density(z, mu, sigma) == pytest.approx(math.log(exact), rel=1e-13, abs=1e-13)
 
 
-def test_standard_normal_density_has_the_printed_digits():
+def test_standard_normal_density_has_the_known_digits():
     assert normal(0.0, 0.0, 1.0) == pytest.approx(0.3989422804014327, rel=1e-15)
     assert normal(1.0, 0.0, 1.0) == pytest.approx(0.24197072451914337, rel=1e-15)
 
@@ -187,7 +187,7 @@ def test_numerical_slopes_agree_with_known_derivatives(f, slope):
 
 
 @pytest.mark.parametrize("L", [0, -1, 1.5, True, None])
-def test_a_number_of_draws_that_is_not_whole_is_refused(L):
+def test_a_number_of_draws_that_is_not_whole_and_positive_is_refused(L):
     refused(lambda: noise(L), "the number of draws", "a whole number >= 1", repr(L), "")
 
 

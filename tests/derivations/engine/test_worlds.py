@@ -20,7 +20,7 @@ from minivae.gaussian import kl_diagonal, kl_full
 from tests.helpers.numeric import refused
 from tests.helpers.strategies import points
 
-GRID = np.linspace(-60, 60, 60001)  # of z; every density below is 0 at its ends
+GRID = np.linspace(-60, 60, 60001)  # values of z; every density below is 0 at both ends
 
 
 def agree(left, right, rel=1e-12):
@@ -124,12 +124,12 @@ def test_linear_world_agrees_with_hand_computation():
     agree(linear_log_evidence(*one), -np.log(4 * np.pi) / 2 - 1 / 4)
 
 
-def test_log_probability_of_a_distant_event_is_finite():
+def test_log_evidence_of_a_distant_datum_is_finite():
     agree(linear_log_evidence(0.0, 1.0, 100.0), -5000 - np.log(2 * np.pi) / 2)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-def test_linear_world_refuses_zero_noise(bad):
+def test_linear_world_refuses_noise_that_is_not_positive_and_finite(bad):
     for call in (linear_log_evidence, linear_posterior, lambda w, s, x: linear_elbo(w, s, x, 0.0, 1.0)):
         refused(lambda call=call: call(1.0, bad, 1.0), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
 
@@ -159,7 +159,7 @@ def test_vector_world_agrees_with_hand_computation():
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-def test_vector_world_refuses_zero_noise(bad):
+def test_vector_world_refuses_noise_that_is_not_positive_and_finite(bad):
     W, b, s, x = np.ones((1, 3, 2)), np.zeros((1, 3)), np.full((1, 1), bad), np.ones((1, 3))
     for call in (worlds.vector_log_evidence, worlds.vector_posterior):
         refused(lambda call=call: call(W, b, s, x), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
@@ -197,7 +197,7 @@ def test_kl_from_the_wider_of_two_gaussians_is_larger(values):
         assert np.sign(gap) == np.sign(sigma_q - sigma_p)
 
 
-# Refusals, with the numbers of the ledger's index
+# Refusals and infinity, where the bare formula gives a wrong number
 
 
 def test_unnormalised_weights_are_refused():

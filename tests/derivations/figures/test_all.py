@@ -165,7 +165,7 @@ def test_unknown_name_is_refused_with_the_nearest_name(tmp_path, capsys, name, n
     assert printed.out == "" and printed.err.count("\n") == 1 and not (tmp_path / "new").exists()
 
 
-def test_refused_figure_is_not_written_and_exits_with_1(tmp_path, capsys, monkeypatch):
+def test_refused_figure_is_not_written_and_the_command_exits_with_1(tmp_path, capsys, monkeypatch):
     good = odaibo.curves()
     wrong = good | {"log": np.log10(good["t"])}
     monkeypatch.setitem(figures.FIGURES, "odaibo-F1", lambda: odaibo.log_and_tangent(wrong))

@@ -255,7 +255,7 @@ def trick(**faulty):
 
 
 def estimate(name, change):
-    """Return the estimates with one of them changed, as a function of its values and the noise."""
+    """Return a call that draws the figure with one estimate changed: `change` gets its values and the noise."""
     def faulty(eps):
         good = cards_trick.estimates(eps)
         return good | {name: change(good[name], eps)}
@@ -272,7 +272,7 @@ drawn_z, computed_z = cards_trick.drawn_z, cards_trick.computed_z
 one_more = lambda *given: (*reparameterize_backward(*given), given[0][0])  # noqa: E731
 no_half = lambda *given: (reparameterize_backward(*given)[0], 2 * reparameterize_backward(*given)[1])  # noqa: E731
 sign = lambda *given: (-reparameterize_backward(*given)[0], reparameterize_backward(*given)[1])  # noqa: E731
-many = lambda eps: len(eps) > 100  # noqa: E731         the draws, and not the nodes of the quadrature
+many = lambda eps: len(eps) > 100  # noqa: E731         True for the draws, False for the nodes of the quadrature
 FAULTS |= {
     "wrong z on the left": (trick(left=replaced(drawn_z, "z", lambda mu, log_var, eps: eps)), "both sides draw the same z"),
     "a left side whose z is computed": (trick(left=computed_z), "a gradient stops at a drawn z"),

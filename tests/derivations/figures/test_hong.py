@@ -36,7 +36,7 @@ FAULTS = {
     "a KL of 1e-14 at sigma = 1": (sign(right=right + 1e-14), "0 at sigma = 1"),
     "the right sign in the printed bracket": (sign(printed=right), "always falls"),
     "no logarithm": (sign(printed=half), "below log sigma"),
-    "another value at 0.1": (sign(printed=printed - 0.001 * (sigma == 0.1)), "at sigma = 0.1 they are"),
+    "another value at 0.1": (sign(printed=printed - 0.001 * (sigma == 0.1)), "at sigma = 0.1 the brackets are"),
     "another value at 0.5": (sign(printed=printed - 0.001 * (sigma == 0.5)), "sign of log sigma"),
 }
 

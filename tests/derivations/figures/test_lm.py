@@ -24,7 +24,7 @@ w = bias["w"]
 
 
 def three_lines(change=None, **faulty):
-    """Return the three lines; some are replaced, or all are moved together, which keeps their gaps."""
+    """Return a call that draws the figure with some lines replaced, or with all moved together, which keeps the gaps."""
     moved = {} if change is None else {name: bias[name] + change for name in ("evidence", "printed", "elbo")}
     return lambda: lm.bias(bias | moved | faulty)
 

@@ -45,7 +45,7 @@ def test_fits_have_the_smallest_kl_in_both_directions():
             assert least <= on_grid < least + 0.01
 
 
-def test_fits_at_separations_3_and_0_8_have_the_printed_numbers():
+def test_fits_at_separations_3_and_0_8_have_the_known_numbers():
     np.testing.assert_allclose(fits.fit_forward(3), (0, np.sqrt(10)), atol=1e-12)
     right, left = fits.fit_reverse(3, 3), fits.fit_reverse(3, -3)
     np.testing.assert_allclose(right, (2.984306, 1.023369), atol=1e-6)
@@ -62,7 +62,7 @@ def test_fit_of_an_array_is_stationary_and_equals_single_fits():
         np.testing.assert_allclose(mu.ravel(), [fit(apart)[0] for apart in APART.ravel()], atol=1e-9)
 
 
-def test_reverse_fit_covers_one_of_two_far_modes_or_two_near_modes():
+def test_reverse_fit_covers_two_near_modes_but_one_of_two_far_modes():
     mu, _ = fits.best_reverse(np.array([0.8, 2.5, 2.8, 2.9, 3, 4]))
     np.testing.assert_allclose(mu[:3], 0, atol=1e-9)
     np.testing.assert_allclose(mu[3:], (2.9, 3, 4), atol=0.03)

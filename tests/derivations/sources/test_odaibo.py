@@ -17,7 +17,7 @@ CONDITIONAL = [id for id, entry in ENTRIES.items() if entry.needs]
 
 
 def distributions(raw, keep=0.0):
-    """Return weights that sum to 1; small weights become 0 (or `keep`): more of them if `raw` varies more."""
+    """Return weights that sum to 1; small weights become 0 (or `keep`). The more `raw` varies, the more become 0."""
     weights = np.exp(raw - raw.max(axis=-1, keepdims=True))
     weights = np.where(weights < 0.02, keep, weights)
     return weights / weights.sum(axis=-1, keepdims=True)
@@ -61,7 +61,7 @@ def pair_covering(raw):
 
 
 def two_outcomes(raw):
-    """Return q in even and p in odd hundredths for two outcomes, so that q is neither p nor p reversed."""
+    """Return q in even and p in odd hundredths for two outcomes, so that q differs from p and from p reversed."""
     q, p = (np.floor(49 / (1 + np.exp(-raw[:, k : k + 1]))) for k in (0, 1))
     q, p = (2 * q + 2) / 100, (2 * p + 1) / 100
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}

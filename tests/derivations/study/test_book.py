@@ -70,7 +70,7 @@ def page(text):
 
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
-    """Return a function that runs the command with a book that needs no time; it returns code, stdout and stderr."""
+    """Return a function that runs the command with a short text as book; it returns code, stdout and stderr."""
     monkeypatch.setattr(cli, "judged_items", lambda options, found: [])
     monkeypatch.setattr(book, "book", lambda items, draws, seed: "a page")
 
@@ -152,7 +152,7 @@ def test_planted_fault_of_a_page_is_noticed(body, fault):
         checked(body)
 
 
-def test_book_with_an_anchor_less_or_a_link_more_is_refused(text):
+def test_book_with_a_missing_anchor_or_a_dead_link_is_refused(text):
     assert checked(text) is text
     with pytest.raises(BrokenPage, match="no place for the link #odaibo.40$"):
         checked(text.replace(' id="odaibo.40"', "", 1))
@@ -162,7 +162,7 @@ def test_book_with_an_anchor_less_or_a_link_more_is_refused(text):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Leave out of the book what takes long: figures, questions, exhibits."""
+    """Leave the slow parts out of the book: figures, questions, exhibits."""
     monkeypatch.setattr(book, "drawn_figures", dict)
     monkeypatch.setattr(questions, "QUESTIONS", ())
     monkeypatch.setattr(questions, "autoencoder_or_vae", lambda pair: questions.Answer("Why?", (), (), [], "So."))
@@ -176,7 +176,7 @@ def test_build_of_a_book_without_entries_finds_its_dead_links(quick):
         book.book([], 10, 0)
 
 
-def test_formula_that_is_unknown_stops_the_build(quick, monkeypatch):
+def test_unknown_command_in_a_formula_stops_the_build(quick, monkeypatch):
     (found,) = ledger.find("hong.4")
     (item,) = records.judged([found], 10, 0)
     planted = dataclasses.replace(found.entry.printed, latex=r"a = \mystery")
@@ -221,7 +221,7 @@ def test_numbers_of_a_faulty_row_show_its_fault(text):
     assert shown > 25
 
 
-def test_numbers_that_are_rounding_are_zero_in_the_book(text):
+def test_numbers_caused_by_rounding_are_zero_in_the_book(text):
     assert number_texts([np.array([-8.9e-16, 3e-13]), np.array(2.0)]) == ["[0, 3e-13]", "2"]
     assert number_texts([np.array(7.5e-16)]) == ["7.5e-16"] and number_texts([np.array(np.nan), []]) == ["undefined", "[]"]
     assert number_texts([np.array(123.75), np.array(123.75 - 1e-13)]) == ["123.8", "123.8"]
@@ -340,7 +340,7 @@ def test_book_works_in_a_browser(written):
         pdf = base64.b64decode(browser.call("Page.printToPDF")["data"])
         assert 10 < max(map(int, re.findall(rb"/Count (\d+)", pdf))) < 40       # pages of one chapter
         browser.open(written[0], width=673, media="print")
-        assert browser.evaluate("document.documentElement.scrollWidth") <= 673        # else all is printed smaller
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 673        # wider pages are printed smaller
         assert browser.errors == []
     finally:
         browser.close()

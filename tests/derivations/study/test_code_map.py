@@ -27,7 +27,7 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
-def test_map_has_the_forward_of_every_backward():
+def test_map_has_the_forward_function_of_every_backward_function():
     for name in set(places()) - {"minivae.objective.kl_path_backward"}:       # its forward is kl_sampled
         if name.endswith("_backward") and not inspect.isclass(records.fetch(name.rpartition(".")[0])):
             assert name.removesuffix("_backward") in places()
@@ -83,7 +83,7 @@ def test_map_command_prints_functions_with_their_entries_or_prints_json(capsys):
     assert code == 0 and "odaibo.40" in out and "test_gaussian.py" in out and "minivae/gaussian.py:" in out
     assert err.startswith(f"1 of {len(places())} functions; filter: derivations map ")
     assert run(capsys, "odaibo.40c")[1] == out
-    assert run(capsys, "odaibo.t13", "-q") == (0, "no function of minivae is tied to it or cites it\n", "")
+    assert run(capsys, "odaibo.t13", "-q") == (0, "no function of minivae is tied to this entry or cites it\n", "")
     documents = json.loads(run(capsys, "VAE.elbo", "--json")[1])
     assert [document["name"] for document in documents] == ["minivae.vae.VAE.elbo"]
     assert run(capsys, "--markdown")[1].count("\n") == len(places()) + 2

@@ -247,7 +247,7 @@ def asked(answers):
     return quiz.ask(all_cards()[:3], out, read), out.getvalue()
 
 
-def test_quiz_shows_the_answer_after_return_and_counts():
+def test_quiz_shows_the_answer_after_return_and_counts_known_cards():
     tally, text = asked(["", "y", "", "what?", "N", "", "y"])
     assert tally == (2, [all_cards()[1].id]) and "3 of 3" in text
     _, text = asked([EOFError()])

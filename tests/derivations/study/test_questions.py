@@ -52,7 +52,7 @@ def test_gap_is_the_reverse_divergence_and_not_the_forward_divergence():
     assert max(abs(gap - forward) for *_, gap, _, forward in rows) > 0.1 and rows[-1][2] == 0
 
 
-def test_mean_over_dimensions_reduces_the_sampled_noise_variance():
+def test_mean_over_dimensions_reduces_the_variance_of_the_best_q():
     (rows,) = (answer.rows for answer in ANSWERS if "sum" in answer.question)
     variances = [row[2] for row in rows]
     assert variances == sorted(variances, reverse=True) and rows[0][2] == pytest.approx(rows[0][3])
@@ -77,7 +77,7 @@ def test_the_nearest_digit_of_a_digit_is_itself(pair):
 AUTO, RIGHT = ("autoencoder", -152.0, 0.15, 0.7, 6), ("VAE", -158.0, 0.55, 0.3, 9)
 FAULTS = {
     "worse fit": (lambda: two_models(trained(), [AUTO, ("VAE", -150.0, *RIGHT[2:])]), "reconstructs better"),
-    "autoencoder codes near 0": (lambda: two_models(trained(), [(*AUTO[:2], 0.5, *AUTO[3:]), RIGHT]), "fewer of its codes"),
+    "autoencoder codes near 0": (lambda: two_models(trained(), [(*AUTO[:2], 0.5, *AUTO[3:]), RIGHT]), "fewer of the auto"),
     "autoencoder with many digits": (lambda: two_models(trained(), [(*AUTO[:3], 0.4, 6), RIGHT]), "mostly one digit"),
     "VAE with mostly one digit": (lambda: two_models(trained(), [AUTO, (*RIGHT[:3], 0.6, 9)]), "mostly one digit"),
 }
