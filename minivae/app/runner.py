@@ -43,9 +43,9 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
 
 
 def parsed(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> argparse.Namespace:
-    """Return the options of typed words, also numbers and paths, or of a whole command line in one text.
+    """Return the options in a list of words, numbers and paths, or in one text with the whole command line.
 
-    Before Python 3.13, argparse makes [] of --label=--: here it is the text that was typed.
+    For --label=--, argparse before Python 3.13 gives the value []; it is replaced by the typed text.
     """
     if argv is not None:
         argv = shlex.split(argv) if isinstance(argv, str) else [str(word) for word in argv]
@@ -98,7 +98,7 @@ def in_options(message: str, options: argparse.Namespace) -> str:
 
 
 def ready_streams() -> None:
-    """Replace each closed stream (None) by the null device; make stdout escape characters that it cannot encode."""
+    """Replace each closed stream (None) by the null device; stdout then escapes what it cannot encode."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
@@ -161,7 +161,7 @@ def interruptible() -> Iterator[None]:
 
 
 def use_one_thread() -> None:
-    """Use one BLAS thread, because small matrices are slower with many; if the user has set a number, leave it."""
+    """Use one BLAS thread, because small matrices are slower with many; if the user has set a number, keep it."""
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     if "numpy" not in sys.modules and not any(name in os.environ for name in names):
         os.environ |= dict.fromkeys(names, "1")

@@ -191,7 +191,7 @@ class StopOnSignal:
 
     def __enter__(self):
         numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-        self.before = {number: signal.signal(number, self._note) for number in numbers}   # other threads may not set one
+        self.before = {number: signal.signal(number, self._note) for number in numbers}   # only this thread may
 
     def __exit__(self, *error):
         for number, handler in self.before.items():

@@ -1,4 +1,4 @@
-"""Annealed importance sampling: log p(x) for any number of latent dimensions; on simulated data a lower and an upper bound.
+"""Annealed importance sampling: log p(x) for any number of latent dimensions; on simulated data also an upper bound.
 
 A chain of Monte Carlo steps moves z from a start density, the prior or q(z|x), to the posterior p(z|x) through a sequence
 of densities in between. Its weight w is an unbiased estimate of p(x).
@@ -43,7 +43,7 @@ class Path(NamedTuple):
 
     log_start: Callable         # z -> log density of the start (L, N) and its gradient in z (L, N, J)
     scale: NDArray              # (N, J) standard deviation of the start: the unit of the step sizes
-    draw: Callable              # number of chains -> z (L, N, J)
+    draw: Callable              # number of chains -> draws z (L, N, J) from the start
     beta: NDArray               # (T + 1,) from 0 to 1
     steps: NDArray | None       # (T - 1, N) step sizes, one for each density in between
     leapfrogs: int
@@ -146,7 +146,7 @@ def _tuned(vae, x, rng, distributions, leapfrogs, start):
     log_start = lambda z: (log_normal(z, mu, log_var), (mu - z) / scale**2)  # noqa: E731
     draw = lambda chains: mu + scale * rng.standard_normal((chains, *shape))  # noqa: E731
     path = Path(log_start, scale, draw, schedule(distributions, start), None, leapfrogs)
-    size = np.full(len(x), 0.5)                             # (N,)   in units of the start
+    size = np.full(len(x), 0.5)                             # (N,)   in units of `scale`
     steps = np.empty((distributions - 1, len(x)))
     z = path.draw(PILOTS)
     here = _densities(vae, x, path, z)
@@ -182,7 +182,7 @@ def _densities(vae, x, path, z):
 def _transition(vae, x, path, beta, size, z, here, rng):
     """Make one Hamiltonian transition that leaves f = start^(1 - beta) p(x, z)^beta invariant.
 
-    Returns the new z, its densities and gradients, and which chains accepted the proposal, (L, N).
+    Returns the new z, its densities and gradients, and an array (L, N): True where the proposal was accepted.
     """
     step = size[:, None] * path.scale                       # (N, J)   a step size for each coordinate
     mix = lambda start, joint: (1 - beta) * start + beta * joint  # noqa: E731

@@ -13,7 +13,7 @@ from minivae.app.runner import use_one_thread
 from minivae.exercises.lessons import command as lesson
 
 ABOUT = """Write the gradients of a VAE yourself, one blank at a time. Without a further word, the command writes the
-exercises to DIR; files that are there are kept. Then edit a file and run `minivae exercises check`."""
+exercises to DIR and keeps existing files. Then edit a file and run `minivae exercises check`."""
 EXAMPLES = """examples:
   minivae exercises                              write the exercises to exercises/
   minivae exercises check 6                      check exercise 6, by number or name
@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(command=exercises_command, action="write", out=None, notebook=None, seed=0, timeout=10.0,
                         json=False, quiet=False, debug=False)
     add_options(parser)
-    words = "write the exercises as Jupyter notebooks into DIR; notebooks that are there are kept"
+    words = "write the exercises as Jupyter notebooks into DIR; existing notebooks are kept"
     parser.add_argument("--notebook", type=Path, metavar="DIR", help=words, default=argparse.SUPPRESS)
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
     for action, words in BRIEF.items():
@@ -93,14 +93,14 @@ def exercises_command(options: argparse.Namespace) -> int:
         return grade_command(options)
     if options.action not in ("write", "hint") and not options.out.is_dir():
         inside = Path("01_affine_backward.py").is_file()
-        remedy = "You are inside it: add --out ." if inside else f"Write it: minivae exercises --out {options.out}"
+        remedy = "You are inside this folder: add --out ." if inside else f"Write it: minivae exercises --out {options.out}"
         checks.refuse("--out", "a folder of exercises", str(options.out), remedy)
     actions = {"write": write, "check": check, "list": list_all, "hint": hint, "reset": reset, "show": show}
     return actions[options.action](options)
 
 
 def write(options: argparse.Namespace) -> int:
-    """Write the files that are not there, as Python or as notebooks."""
+    """Write the files that do not exist yet, as Python or as notebooks."""
     from minivae.exercises.report import every
     from minivae.runs import make_directory
     from minivae.runs.files import write_atomically
@@ -174,7 +174,7 @@ def command(words: str, options: argparse.Namespace) -> str:
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print the number, name, status and title of every exercise; return 0 if all that count are passed."""
+    """Print the number, name, status and title of every exercise; return 0 if all exercises that count are passed."""
     from minivae.exercises.report import counted, document, every
 
     found = verdicts(options, every())

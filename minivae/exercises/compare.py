@@ -27,7 +27,7 @@ class Finding(NamedTuple):
 
 
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
-    """Return one finding for each array, with everything that fits."""
+    """Return one finding for each array, with all sentences and variants that fit."""
     right, mine = right_arrays(part, seed), given.arrays
     filled = [i for i in range(len(part.results)) if all(each[i] is not None for each in mine)]
     wrong = [i for i in filled if not all(agree(g[i], r[i]) for g, r in zip(mine, right))]
@@ -56,7 +56,7 @@ def compared(part: Part, seed: int, given: Given) -> list[Finding]:
 
 
 def follows(part: Part, seed: int, mine: Sequence[list], i: int, first: int) -> str:
-    """Return words for a result that the right lines compute from an earlier one that is wrong."""
+    """Return words about result i if it is computed from the earlier, wrong result `first`, else ""."""
     tree, name = copy.deepcopy(tree_of(part.piece)), part.results[first]
     for node in tree.body:
         if target(node) == name:                            # do the right lines, with the learner's array, give the same?
@@ -93,7 +93,7 @@ def arrays_of(part: Part, result: Any, after: list) -> list:
 
 
 def arrays_from(part: Part, draw: Draw, function: Callable) -> list[NDArray]:
-    """Return the arrays that a function of this process makes of a draw."""
+    """Call a function in this process; return the arrays that it returns and writes for a draw."""
     arguments = copy.deepcopy(draw.arguments)
     with np.errstate(all="ignore"):
         result = HOW[part.how](function, arguments)
@@ -122,9 +122,9 @@ def known_arrays(part: Part, seed: int) -> list[tuple[Variant, list[list[NDArray
 
 
 def fitting(known: list[tuple[Variant, list]], mine: Sequence[list], right: list) -> Iterator[tuple[Variant, list[int]]]:
-    """Yield the variants with the same numbers at every draw, each with the arrays for which this is so.
+    """Yield each variant that gives the learner's numbers at every draw, with the indices of the arrays where it does.
 
-    An array for which the variant is right, too, says nothing and does not count alone; nor does one without a finite entry.
+    An array that the variant gets right proves nothing, so one other array must fit, too. Arrays of nan and inf are ignored.
     """
     filled = {i for i in range(len(right[0])) if all(each[i] is not None for each in mine)}
     for variant, answers in known:

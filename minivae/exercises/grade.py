@@ -134,7 +134,7 @@ def as_script(notebook: Path, script: Path) -> Path:
 
 
 def feedback_files(folder: Path, students: Iterable[str]) -> dict[str, Path]:
-    """Return a file for every student; two names never share one."""
+    """Return the path of a file for every student; two students never share a file."""
     found: dict[str, Path] = {}
     for name in students:
         stem = re.sub(r"[^\w .@+-]", "_", name).strip(". ") or "_"
@@ -145,7 +145,7 @@ def feedback_files(folder: Path, students: Iterable[str]) -> dict[str, Path]:
 
 
 def passed(verdicts: Iterable[Verdict]) -> int:
-    """Return how many are passed, the bonus too."""
+    """Return the number of passed exercises, the bonus included."""
     return sum(verdict.status == "passed" for verdict in verdicts)
 
 

@@ -1,6 +1,6 @@
 """Judge a submission: call its functions in another process, and turn what came back into a verdict.
 
-The judge has only arrays: it never runs the submission, and does not read its output or exit code.
+Only the returned arrays count, and not the printed text or the exit code. `check_names`, for notebooks, needs no process.
 """
 
 import ast
@@ -74,7 +74,7 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
 
 
 def check_names(exercise: Exercise, names: dict, seed: int = 0) -> Verdict:
-    """Judge the functions among the names of this process, as a notebook has them: without limits of time and memory."""
+    """Judge functions of this process, given by name, as in a notebook: without limits of time and memory."""
     how, untouched = exercise.asking or Asking(calls_of, findings_of), {}
     exec(exercise.file(), untouched)
     if all(same_bytes(names.get(name), untouched[name]) for name in functions_in(ast.parse(exercise.file()))):
@@ -104,14 +104,14 @@ def same_bytes(one: Any, other: Callable) -> bool:
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return all calls: every draw twice, because a function must be repeatable; then those of the differences."""
+    """Return all calls: every draw twice, because a function must be repeatable; then those for the central differences."""
     calls = [{"function": part.piece.function, "how": part.how, "arguments": arguments}
              for part in exercise.parts for _, arguments in draws(part, seed) for _ in range(2)]  # fmt: skip
     return calls + slopes(exercise, seed)
 
 
 def flags_of(exercise: Exercise, source: str) -> tuple[str, ...]:
-    """Return the lines of a submission that name minivae, apart from the import that the exercise gives."""
+    """Return a flag for each line of a submission that imports minivae, apart from the line that the exercise gives."""
     lines = [line.strip() for line in source.splitlines() if "minivae" in line and "import" in line]
     return tuple(f"imports minivae: {line}" for line in lines if line != exercise.import_line() and line[0] != "#")
 
@@ -125,7 +125,7 @@ def status_of(findings: Sequence[Finding]) -> str:
 
 
 def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Learner) -> tuple[Finding, ...]:
-    """Return the findings of all parts, and that both are wrong in the same way; a blank function is said once."""
+    """Return the findings of all parts, and of `consistent`; a blank function is reported once."""
     found, rest, blank = [], results, set()
     for part in exercise.parts:
         mine, rest = rest[: 2 * len(SIZES)], rest[2 * len(SIZES) :]
@@ -168,7 +168,7 @@ def judge(part: Part, seed: int, done: Sequence[dict], names: frozenset[str]) ->
 
 
 def structure(part: Part, result: Any) -> str:
-    """Return what is wrong with the number and the kinds of the results, or ""."""
+    """Return words about a wrong number or a wrong kind of results, or ""."""
     names = part.returned
     if result is None:
         return "returns None: is the `return` missing?"
@@ -177,7 +177,7 @@ def structure(part: Part, result: Any) -> str:
         came = f"{len(parts)} results" if isinstance(result, (tuple, list)) else "one array"
         return f"must return {len(names)} result{'s' * (len(names) > 1)} ({', '.join(names)}); got {came}"
     for name, value in zip(names, parts):
-        if isinstance(value, Other) and value == "...":     # open: the other results are judged
+        if isinstance(value, Other) and value == "...":     # still blank: judge the other results
             continue
         if isinstance(value, Other):
             return f"{name} must be an array; got {value}"
@@ -189,7 +189,7 @@ def structure(part: Part, result: Any) -> str:
 
 
 def changed(part: Part, before: list, after: Any) -> str:
-    """Return which input a function has changed, or ""."""
+    """Return words about an input that a function has changed, or ""."""
     names = list(part.arguments())
     for i, value in enumerate(before):
         if i != part.written and not all(same(a, b) for a, b in zip(flat(value), flat(after[i]))):
@@ -208,7 +208,7 @@ def unequal(part: Part, first: list[NDArray], second: list[NDArray]) -> str:
         if a is b is None:
             continue
         if a is None or b is None or a.shape != b.shape or not np.allclose(a, b, rtol=1e-6, equal_nan=True):
-            return f"{name} is not repeatable: the same inputs gave other numbers. Draw nothing; use the arguments"
+            return f"{name} is not repeatable: the same inputs gave other numbers. Draw no random numbers; use the arguments"
     return ""
 
 

@@ -22,12 +22,12 @@ class Given(NamedTuple):
     """Results of a submission: a list of arrays for each draw; None is a result that is still `...`."""
 
     arrays: Sequence[list]
-    warned: Sequence[str] = ()                              # by NumPy, at the first draw
+    warned: Sequence[str] = ()                              # warnings by NumPy, at the first draw
     names: frozenset[str] | None = None                     # that occur in the learner's file; None if it is not known
 
 
 def agree(given: NDArray, right: NDArray) -> bool:
-    """Return True if two arrays are equal to `REL` of the largest entry, entries that are not finite exactly."""
+    """Return True if two arrays are equal within `REL` of the largest entry; inf and nan must be equal exactly."""
     if given.shape != right.shape:
         return False
     infinite = ~np.isfinite(right)
@@ -68,14 +68,14 @@ def words_of(part: Part, draws: Sequence[Draw], arrays: tuple, i: int, given: Gi
 
 
 def changes(named: Sequence[Variant], names: frozenset[str] | None, most: int) -> list[str]:
-    """Return at most three wordings, the likely ones alone; a name that is not in the learner's file is not said."""
+    """Return at most three sentences about the likeliest changes, without names that are not in the learner's file."""
     likely = min([variant.rank for variant in named], default=0)
     said = dict.fromkeys(variant.said(names) for variant in named if variant.rank == likely <= most)
     return [words for words in said if most == 2 or not words.endswith(VAGUE)][:3]
 
 
 def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:
-    """Return "(5, 2) = (B, J)"."""
+    """Return the shape of an array in numbers and letters: "(5, 2), that is (B, J)"."""
     names = {size: letter for letter, size in sizes.items() if letter in part.letters}
     spelled = ", ".join(names.get(n, str(n)) for n in array.shape)
     return f"{array.shape}, that is ({spelled}{',' if array.ndim == 1 else ''})" if array.shape else "()"
@@ -131,7 +131,7 @@ def equals(part: Part, draws: Sequence[Draw], mine: list, right: list, i: int, n
 
 
 def factors(values: Mapping[str, NDArray], right: NDArray) -> dict[str, NDArray]:
-    """Return functions of the inputs and intermediate arrays that are easily forgotten, or put in once too often."""
+    """Return functions of the inputs and intermediate arrays that are easily forgotten, or used once too often."""
     found = {}
     with np.errstate(all="ignore"):
         for name, v in values.items():

@@ -1,6 +1,6 @@
-"""Known wrong versions of a function: exhibits of the museum that change it, and all changes of one place.
+"""Known wrong versions of a function: common confusions, exhibits of the museum, and all changes of one place.
 
-Each change is made on the function's tree. Its name says what changed, and not what the rest of the line is.
+Each change is made on the function's tree. Its name says what changed, and does not show the rest of the line.
 """
 
 import ast
@@ -21,7 +21,7 @@ CALLS = {"exp": "expm1", "expm1": "exp", "log": "log1p", "log1p": "log", "sum": 
 UNARY = ("np.exp", "np.expm1", "np.log", "np.log1p", "np.sqrt", "np.tanh", "sigmoid")
 
 
-VAGUE = ("a factor, a term or a function is missing", "one name, sign or function is another")
+VAGUE = ("a factor, a term or a function is missing", "one name, sign or function is in place of another")
 
 
 class Variant(NamedTuple):
@@ -52,7 +52,7 @@ class Variant(NamedTuple):
 
 @functools.cache
 def variants(piece: Piece) -> tuple[Variant, ...]:
-    """Return the museum's versions of a function, then all versions with one change."""
+    """Return the common confusions, the museum's versions, then all versions with one change."""
     return (*confusions(piece), *of_museum(piece), *one_change(piece))
 
 

@@ -163,7 +163,8 @@ def gradient(copy: SimpleNamespace) -> None:
 def joint(copy: SimpleNamespace) -> None:
     """Check that the sampler of z, its density and the closed-form KL describe one distribution.
 
-    The noise is quadrature nodes, so means over it are exact. The sampler and density of x are compared by random draws.
+    The noise consists of quadrature nodes: weighted means over them are exact. The sampler and density of x are compared by
+    random draws.
     """
     rng, g = np.random.default_rng(1), copy.gaussian
     mu, log_var = rng.normal(size=(2, 3, 2))

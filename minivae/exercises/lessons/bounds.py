@@ -39,14 +39,15 @@ def evidence(setup: Setup) -> Finding:
     rows += [(f"draws: {k}", f"prior {p:.1f}, encoder {w:.2f} nats") for k, p, w in zip(COUNTS, prior, weighted)]
     below = exact - prior[2]
     lines = {"z ~ q(z|x),\nimportance\nweighted": exact - weighted, "z ~ p(z)": exact - np.array(prior)}
-    finding = f"With 100 draws, the prior is {below:.1f} nats too low, the encoder {exact - weighted[2]:.2f}"
+    finding = f"100 draws: {below:.1f} nats too low from the prior, {exact - weighted[2]:.2f} from the encoder"
     caption = f"Distance below log p(x), mean over {len(x)} held-out digits. Both axes are logarithmic."
     panel = ("", "draws of z per digit", "log p(x) minus estimate (nats)", np.array(COUNTS), lines, (), "xy")
     return Finding(
         below, "nats by which the average over 100 draws from the prior is below log p(x)", rows,
         below > 1 and 0 < exact - weighted[2] < below / 3 and exact > bounds.elbo.mean(),
-        f"Few draws from the prior hit the narrow posterior. With z ~ q(z|x) and weights p(x, z) / q(z|x), 100 draws are "
-        f"{nats(float(exact - weighted[2]))} below. With more latent dimensions the prior becomes hopeless.",
+        f"Few draws from the prior hit the narrow posterior. With z ~ q(z|x) and weights p(x, z) / q(z|x), the estimate "
+        f"from 100 draws is {nats(float(exact - weighted[2]))} below log p(x). With more latent dimensions, draws from the "
+        "prior become useless.",
         lambda figures: figures.curves([figures.Panel(*panel)], finding, caption),
     )  # fmt: skip
 
