@@ -58,7 +58,7 @@ def read_mnist(path: Path, how: Reading) -> Raw:
     arrays = {place[1:]: images_or_labels(file, place.kind) for place, file in files.items()}
     check_parts(path, arrays, files, prefixes[0])
     if how.label is not None and ("train", "labels") in arrays:
-        raise DataError(f"{path}: --label is for columns of a table; the labels are in a file of their own. Leave --label out.")
+        raise DataError(f"{path}: --label is for columns of a table; the labels have their own file. Leave --label out.")
     ordered = (arrays.get((part, kind)) for part in ("train", "test") for kind in AXES)
     return Raw(*ordered, grey=True)
 
