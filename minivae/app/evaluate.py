@@ -42,7 +42,7 @@ MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}                    
 
 
 class Estimate(NamedTuple):
-    """One line of the table: nats, one number per data point."""
+    """One line of the table: numbers in nats, one for each data point."""
 
     label: str
     values: NDArray             # (N,)

@@ -19,7 +19,7 @@ from typing import TextIO
 
 from minivae.app.progress import discard, tell
 
-TEXTS = {"data": str, "label": str, "delimiter": str, "out": Path, "resume": Path}        # options with any text
+TEXTS = {"data": str, "label": str, "delimiter": str, "out": Path, "resume": Path}    # options that take any text
 
 
 def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
@@ -50,7 +50,7 @@ def parsed(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> arg
     if argv is not None:
         argv = shlex.split(argv) if isinstance(argv, str) else [str(word) for word in argv]
     options, rest = parser.parse_known_args(argv)
-    if rest:                                                # the shell makes many names of *.png: show the first three
+    if rest:                                                # the shell replaces *.png by many names: show three
         more = f" and {len(rest) - 3} more. Name their directory instead." if len(rest) > 3 else ""
         parser.error(f"unrecognized arguments: {' '.join(rest[:3])}{more}")
     for name, kind in TEXTS.items():
@@ -122,7 +122,7 @@ def flush_or_discard(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def without_windows() -> Iterator[None]:
-    """Import matplotlib without MPLBACKEND, which may name an unknown backend; afterwards restore it, for notebooks."""
+    """Hide MPLBACKEND, which may name an unknown backend, from matplotlib inside `with`; then restore it, for notebooks."""
     before, imported = os.environ.pop("MPLBACKEND", None), "matplotlib" in sys.modules
     try:
         yield

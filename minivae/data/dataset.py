@@ -1,6 +1,6 @@
 """A data set: rows to train on, rows held out; and the bundled real digits.
 
-The bundled digits are the 1,797 real handwritten ones of Alpaydin and Kaynak (UCI, 1998; CC BY 4.0): 8x8 pixels, each
+The bundled digits are 1,797 handwritten digits of Alpaydin and Kaynak (UCI, 1998; CC BY 4.0): 8x8 pixels, each
 the count 0..16 of inked pixels in a 4x4 block of the scan. So Binomial(16) is a distribution over exactly these counts. The
 16 pixels of a block are neighbours and not independent, so the counts have more variance than Binomial(16).
 """
@@ -58,7 +58,7 @@ class Dataset:
     Attributes
     ----------
     name : str
-        Source of the data: "digits" or a path.
+        Source of the data: "digits", the name of a file, or the `name` given to `from_arrays`.
     train_x, test_x : ndarray, shape (N, D)
         For grey levels 0..255, as in MNIST, train_x is a `Grey`; indexing it gives arrays.
     train_y, test_y : ndarray of whole numbers, shape (N,), or None
@@ -103,7 +103,7 @@ class Dataset:
         return replace(self, trials=None, **divided)
 
     def binarized(self) -> "Dataset":
-        """Return data of zeros and ones, drawn with the fractions as probabilities: anew for each batch, once for test rows.
+        """Return data of zeros and ones, drawn with the fractions as probabilities: for each batch again, for test rows once.
 
         Dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn with a separate seed, the
         same for every run, so that results can be compared. Raises ValueError if a number is not between 0 and 1.

@@ -53,7 +53,7 @@ def shaped(content: bytearray, dtype: np.dtype, shape: tuple[int, ...], order: s
     """Return these bytes as an array of numbers or text. Raises Damaged if that is impossible."""
     try:
         array = np.frombuffer(content, dtype).reshape(shape, order=order)
-    except (ValueError, OverflowError) as error:            # (0, 10**30) also has 0 bytes
+    except (ValueError, OverflowError) as error:            # such as the shape (0, 10**30): 0 bytes
         raise Damaged(f"no array has the shape {shape} of {dtype}.") from error
     if dtype.kind == "U" and np.frombuffer(content, f"{dtype.byteorder}u4").max(initial=0) > sys.maxunicode:
         raise Damaged("its text is not valid Unicode.")

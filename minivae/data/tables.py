@@ -19,7 +19,7 @@ TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # first lines, which decide separator, header and text columns
 MOST_NAMED = 6                                              # columns named in a message
-SEVERAL = 5                                                 # in fewer rows, text that never repeats need not be their names
+SEVERAL = 5                                                 # in fewer rows, unique text is not taken for names of rows
 
 Line = tuple[int, str]                                      # its number, from 1, and its text
 
@@ -259,7 +259,7 @@ def text_remedy(
         return f"With --label {typed_name(label, names) if names else left}, {leave_out(text)}"
     rows = [cells_of(line, separator) for _, line in first[bool(names) :]]
     different = [len({row[i] for row in rows if i < len(row)}) for i in text]
-    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # names of rows differ more than classes
+    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # more different names than classes
     others = [i for i in text if i != classes]
     if others:
         left = classes - sum(i < classes for i in others)

@@ -1,7 +1,7 @@
 """Annealed importance sampling: log p(x) for any number of latent dimensions; on simulated data also an upper bound.
 
 A chain of Monte Carlo steps moves z from a start density, the prior or q(z|x), to the posterior p(z|x) through a sequence
-of densities in between. Its weight w is an unbiased estimate of p(x).
+of densities in between. The weight w of a chain is an unbiased estimate of p(x).
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Annealed(NamedTuple):
     """log p(x) in nats by annealed importance sampling, for each data point (N,)."""
 
     log_px: NDArray             # log of the mean weight of the chains: in expectation a lower bound
-    error: NDArray              # its standard error, to first order, from the variation between chains: see `annealed`
+    error: NDArray              # standard error of log_px, to first order, from the variation between chains: see `annealed`
     acceptance: NDArray         # (N,) fraction of accepted proposals
 
 
@@ -69,7 +69,7 @@ def annealed(
     so the mean of w is an unbiased estimate of p(x). `distributions` is T; a larger T gives a smaller variance.
 
     `error` comes from the variation between chains. It ignores a part of the posterior that no chain reaches. If q(z|x) is
-    narrow, few chains from it reach the rest of the posterior. All others agree, so log_px is too low by many times `error`,
+    narrow, few chains from it reach the rest of the posterior. The others agree, so log_px is too low by many times `error`,
     although the acceptance rate is normal. The prior is the safe default: it covers all z, but its chains vary more. If the
     modes of the posterior are far apart, chains that start from the prior can miss some modes, too.
 

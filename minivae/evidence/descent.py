@@ -28,7 +28,7 @@ def minimise(
     values, gradients = f(points, active)
     values, gradients = values.copy(), gradients.copy()
     diagonal = np.ones(start.shape) if scale is None else scale
-    length = np.sqrt((gradients * gradients * diagonal).sum(axis=1))                        # of the first step, in `scale`
+    length = np.sqrt((gradients * gradients * diagonal).sum(axis=1))                        # length of the first step
     diagonal = diagonal / np.maximum(length / (1 if scale is None else CAREFUL), 1)[:, None]
     inverse = diagonal[:, :, None] * np.eye(start.shape[1])                                 # (N, P, P)
     for step in range(max_steps):

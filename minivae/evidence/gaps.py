@@ -92,7 +92,7 @@ def expected(vae: VAE, x: NDArray, mu: NDArray, log_var: NDArray, tolerance: flo
 def _log_ratio(vae, x, mu, log_var, tolerance):
     """Return E_q ( log q(z|x) - log p(x, z) ) and its error, (N,) each.
 
-    This is a check of `expected`: it uses no closed form and other nodes.
+    This is a check of `expected`: it uses other nodes, and no closed form.
     """
     def integrand(rows, eps):
         z = reparameterize(mu[rows], log_var[rows], eps)

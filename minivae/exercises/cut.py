@@ -27,7 +27,7 @@ class Piece(NamedTuple):
     arguments: int | tuple[str, ...] = 0    # how many the learner gets (0: all without a default), or names
     keep: tuple[str, ...] = ()  # targets of the assignments that are not blanked
     whole: bool = False         # the whole body is blank: the source works in place, or its lines give the answer away
-    lines: tuple[str, ...] = ()  # the targets of those lines of a method that the learner's function consists of
+    lines: tuple[str, ...] = ()  # the targets of the lines of a method that make up the learner's function
     called: str = ""            # the name of the learner's function, if it differs
 
     @property

@@ -1,6 +1,6 @@
 """Judge a submission: call its functions in another process, and turn what came back into a verdict.
 
-Only the returned arrays count, and not the printed text or the exit code. `check_names`, for notebooks, needs no process.
+Only the returned arrays count, and not the printed text or the exit code. `check_names`, for notebooks, runs here.
 """
 
 import ast

@@ -37,7 +37,7 @@ def agree(given: NDArray, right: NDArray) -> bool:
 
 
 def unwritten(part: Part, i: int, array: NDArray) -> bool:
-    """Return True if an array that the function had to write is still the nan that it got."""
+    """Return True if an array that the function had to write still contains only nan, as before the call."""
     return part.written is not None and i >= part.count and bool(np.isnan(array).all())
 
 

@@ -94,7 +94,7 @@ def draw_map(
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     mu, log_var = vae.encode(x)
     (labels, every_class), sigma = classes_of(labels, len(x), classes), np.exp(log_var / 2) * vae.noise  # 0 without noise
-    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # nine or fewer with ellipses, by z_1
+    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # at most nine, in the order of z_1
     low, high = limits(np.concatenate([mu, mu[some] - 2 * sigma[some], mu[some] + 2 * sigma[some]]))
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     axes.locator_params(integer=True, nbins=8)

@@ -71,9 +71,9 @@ MEANING = {
 
 
 def shapes(copy: SimpleNamespace) -> None:
-    """Check that all results of a model have the right shape and dtype and are finite, for large numbers too.
+    """Check that all results of a model have the right shape and dtype and are finite.
 
-    Also check that values outside the range of a likelihood are refused.
+    Also check softplus and log_sum_exp at large numbers, and that values outside the range of a likelihood are refused.
     """
     for kind in KINDS:
         for dtype in (np.float32, np.float64):

@@ -154,7 +154,7 @@ def read_history(path: Path) -> list[Record]:
 
 
 def _number(name, text):
-    """Return the number in a cell of the history; None for an empty cell, which only the columns of some models may have."""
+    """Return the number in a cell of the history; None for an empty cell, which is allowed in MAY_BE_EMPTY only."""
     if text == "" and name in set.union(*MAY_BE_EMPTY):
         return None
     if not math.isfinite(number := float(text)):
