@@ -20,7 +20,7 @@ class Adam:
     """
 
     def __init__(self, params: Params, lr: float = 1e-3, b1: float = 0.9, b2: float = 0.999, tiny: float = 1e-8):
-        self.params = instance("params", params, Params, "Give it those of a model: vae.params.")
+        self.params = instance("params", params, Params, "Give the parameters of a model: vae.params.")
         self.lr, self.tiny = real_number("lr", lr, above=0), real_number("tiny", tiny, above=0)
         self.b1, self.b2 = (real_number(name, b, at_least=0, below=1) for name, b in (("b1", b1), ("b2", b2)))
         self.m, self.v, self.t = np.zeros_like(params.flat), np.zeros_like(params.flat), 0

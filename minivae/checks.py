@@ -280,7 +280,7 @@ def same_axes(first: Any, *others: Any, summed: Any = None) -> None:
     for other in others:
         came = getattr(other, "shape", ())
         if came != shape and came != shape[len(shape) - len(came) :] and shape != came[len(came) - len(shape) :]:
-            refuse("arrays", f"of the last axes of {shape}", f"{came}", "Nothing is broadcast for you: np.repeat it.")
+            refuse("arrays", f"of the same last axes as {shape}", f"{came}", "Nothing is broadcast for you: np.repeat it.")
     if summed is not None and getattr(summed, "shape", ()) != shape[:-1]:
         refuse("a gradient", f"of shape {shape[:-1]}", f"{summed.shape}", "Nothing is broadcast for you: np.repeat it.")
 

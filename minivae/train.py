@@ -153,7 +153,7 @@ class Training:
                 checks.refuse(names, str(sorted(current)), str(sorted(saved)), "The state is damaged: train again.")
         for name, value in self.settings().items():
             if numbers[name] != value:
-                rule, remedy = f"{numbers[name]}, as at the start", "Change config.json back: this was edited."
+                rule, remedy = f"{numbers[name]}, as at the start", "Change it back in config.json."
                 checks.refuse(name, rule, str(value), remedy)
         n, size = len(self.data.train_x), self.vae.params.flat.shape
         order, m, v = (arrays[name] for name in ("order", "m", "v"))

@@ -230,7 +230,7 @@ def page(measured: Measured, document: dict, options: argparse.Namespace, result
         lines.append(table_line("gap", measured.exact.mean - elbo.mean, elbo.error, "log p(x) - ELBO"))
         lines += gap_lines(document["gap"])
     if measured.ais is not None:
-        lines.append("the error of AIS is the spread of its chains: too small if no chain reaches a part of the posterior")
+        lines.append("the error of AIS, the spread of its chains, is too small if no chain reaches a part of the posterior")
     if results.get("elbo") is not None and results.get("held_out") != document["rows"]:
         means = [f"{name} {results[key]:.3f}" for name, key in MEANS.items() if results.get(key) is not None]
         lines.append(f"`train` measured {results.get('held_out')} held-out data points: {', '.join(means)}")

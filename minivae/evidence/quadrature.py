@@ -221,7 +221,7 @@ def _disagreement(index, p, row, n):
     for axis in index.T:
         row = n * row + axis % n                            # index of the grid that a node belongs to
     J = index.shape[1]
-    part = np.bincount(row, p, -(-(row[-1] + 1) // n**J) * n**J).reshape(-1, n**J)          # (data, grids)   of a sum 1
+    part = np.bincount(row, p, -(-(row[-1] + 1) // n**J) * n**J).reshape(-1, n**J)          # (data, grids)
     return np.abs(n**J * part - 1).max(axis=1) + 1e-300
 
 

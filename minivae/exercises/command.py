@@ -26,7 +26,7 @@ EXAMPLES = """examples:
 exit codes: 0 every chosen exercise is passed, 1 at least one is not, 2 wrong usage
 """
 BRIEF = {
-    "check": "check one exercise, or all", "hint": "print a hint: 1 of 3",
+    "check": "check one exercise, or all", "hint": "print one of three hints",
     "list": "list the exercises and what is done",
     "reset": "write the blank again; your file is kept beside it", "show": "print the solution, after a pass",
     "grade": "check the submissions of a class",

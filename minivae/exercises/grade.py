@@ -76,7 +76,7 @@ def grade_command(options: argparse.Namespace) -> int:
         refuse("FOLDER", "a folder of submissions", str(options.folder), "Give a folder with a folder for each student.")
     found, notes = submissions(options.folder)
     if not found:
-        remedy = "A file is named like 06_reparameterize.py, in a student's folder or with the student's name in front."
+        remedy = "Name files like 06_reparameterize.py, in a student's folder or with the student's name in front."
         refuse("FOLDER", "a folder with submissions", str(options.folder), remedy)
     feedback = {} if options.feedback is None else feedback_files(options.feedback, found)
     must_be_free("--feedback", "without earlier files", feedback.values(), options.overwrite)

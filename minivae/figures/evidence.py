@@ -140,7 +140,7 @@ def gap_split(parts: Gap) -> Drawn:
     finding = f"The gap of {number(total)} nats: {shares}"
     tenth = f"the 10 % of points with the largest gaps have {100 * share:.0f} % of the total"
     caption = (
-        "Amortisation, the encoder's error: the best Gaussian for each data point has an ELBO that is higher by this. "
+        "Amortisation, the encoder's error: the best Gaussian for each data point has an ELBO higher by this amount. "
         "Approximation, the limit of any diagonal Gaussian: the distance from the ELBO of the best one to log p(x). "
         f"Below: one bar for each of {len(parts.elbo)} data points; {tenth}."
     )

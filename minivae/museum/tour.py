@@ -119,7 +119,7 @@ def remarks(shown: Exhibit) -> list[str]:
             sentences.append("The two losses are equal within 0.3 nats: no loss curve shows this bug.")
     if None not in (broken.elbo, broken.log_px) and broken.elbo > broken.log_px + CLEAR:
         above = broken.elbo - broken.log_px
-        sentences.append(f"Its 'lower bound' is {above:.2f} nats above log p(x), so it is no lower bound.")
+        sentences.append(f"The broken model's 'lower bound' is {above:.2f} nats above log p(x), so it is no lower bound.")
     if None not in (right.log_px, broken.log_px) and right.log_px - broken.log_px > CLEAR:
         worse = right.log_px - broken.log_px
         sentences.append(f"The broken model is worse than the right one by {worse:.2f} nats of log p(x).")

@@ -149,8 +149,8 @@ def negative_loss(setup: Setup) -> Finding:
     return Finding(
         peak, "density of N(0, 0.1^2) at 0, which is 1 / (0.1 sqrt(2 pi))", rows,
         peak > 1 and kl["KL"].min() >= 0 and bce["x = 1.2"][-1] < -5 < bce["x = 1"].min(),
-        "A density is not a probability: it may be above 1, and then minus its log is negative. A Gaussian may do so. "
-        "A negative BCE means targets outside [0, 1], and a negative KL from the closed form is always a bug.",
+        "A density is not a probability: it may be above 1, and then minus its log is negative. For a Gaussian, that "
+        "is right. A negative BCE means targets outside [0, 1], and a negative KL from the closed form is always a bug.",
         lambda figures: figures.curves([
             figures.Panel("A density above 1", "x", "density", value, density, [(1, "1")]),
             figures.Panel("BCE of a target above 1", "logit", "BCE (nats)", logits, bce, [(0, "")]),
