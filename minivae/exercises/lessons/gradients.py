@@ -124,8 +124,8 @@ def gradient_check(setup: Setup) -> Finding:
         ("smallest error of the broken gradient", f"{lowest['1/2 forgotten']:.2g}"),
         ("broken dKL/dlog_var, analytic / numeric", ", ".join(f"{value:.4f}" for value in ratio[0])),
     ]
-    finding = "Rounding makes a V; a wrong gradient makes a plateau"
-    caption = "Left of the minimum, rounding errors grow; right of it, the error of the difference. Noise eps is held fixed."
+    finding = "A right gradient makes a V, a wrong one a plateau"
+    caption = "Left of the minimum, rounding errors grow; right of it, those of the formula. Noise eps is held fixed."
     lines = {name: each[::-1] for name, each in errors.items()}
     panel = ("", "step", "largest error / largest entry", steps[::-1], lines, (), "xy")
     return Finding(
