@@ -59,7 +59,7 @@ BONUS = _made()
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise with this number, name or file name. Raises ValueError if there is none."""
+    """Return the exercise of a number, a name, or a file. Raises ValueError if there is none."""
     word = name.rpartition("/")[2].removesuffix(".py")
     for exercise in (*exercises(), BONUS):
         if word in (exercise.name, exercise.stem) or word.isdigit() and int(word) == exercise.number:

@@ -13,7 +13,7 @@ from minivae.app.runner import use_one_thread
 from minivae.exercises.lessons import command as lesson
 
 ABOUT = """Write the gradients of a VAE yourself, one blank at a time. Without a further word, the command writes the
-exercises to DIR and keeps existing files. Then edit a file and run `minivae exercises check`."""
+exercises to DIR; files that are there are kept. Then edit a file and run `minivae exercises check`."""
 EXAMPLES = """examples:
   minivae exercises                              write the exercises to exercises/
   minivae exercises check 6                      check exercise 6, by number or name
@@ -26,7 +26,7 @@ EXAMPLES = """examples:
 exit codes: 0 every chosen exercise is passed, 1 at least one is not, 2 wrong usage
 """
 BRIEF = {
-    "check": "check one exercise, or all", "hint": "print one of three hints",
+    "check": "check one exercise, or all", "hint": "print a hint: 1 of 3",
     "list": "list the exercises and what is done",
     "reset": "write the blank again; your file is kept beside it", "show": "print the solution, after a pass",
     "grade": "check the submissions of a class",
@@ -93,7 +93,7 @@ def exercises_command(options: argparse.Namespace) -> int:
         return grade_command(options)
     if options.action not in ("write", "hint") and not options.out.is_dir():
         inside = Path("01_affine_backward.py").is_file()
-        remedy = "You are inside this folder: add --out ." if inside else f"Write it: minivae exercises --out {options.out}"
+        remedy = "You are inside it: add --out ." if inside else f"Write it: minivae exercises --out {options.out}"
         checks.refuse("--out", "a folder of exercises", str(options.out), remedy)
     actions = {"write": write, "check": check, "list": list_all, "hint": hint, "reset": reset, "show": show}
     return actions[options.action](options)

@@ -27,7 +27,7 @@ class Finding(NamedTuple):
 
 
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
-    """Return one finding for each array, with all sentences and variants that fit."""
+    """Return one finding for each array, with everything that fits."""
     right, mine = right_arrays(part, seed), given.arrays
     filled = [i for i in range(len(part.results)) if all(each[i] is not None for each in mine)]
     wrong = [i for i in filled if not all(agree(g[i], r[i]) for g, r in zip(mine, right))]
@@ -43,7 +43,7 @@ def compared(part: Part, seed: int, given: Given) -> list[Finding]:
     joint = [variant for variant, arrays in fits if arrays == filled]
     for i in wrong:
         named = joint or [variant for variant, arrays in fits if i in arrays]
-        said = () if joint and i != first else named        # a change that explains all: name it once
+        said = () if joint and i != first else named        # one change that explains all is said once
         words = words_of(part, draws(part, seed), (mine, right), i, given, said, bool(named))
         cause = follows(part, seed, mine, i, first) if part.turn(i) > part.turn(first) else ""
         if cause.startswith("follows") or cause and "entries differ" in "".join(words[:1]):
@@ -56,10 +56,10 @@ def compared(part: Part, seed: int, given: Given) -> list[Finding]:
 
 
 def follows(part: Part, seed: int, mine: Sequence[list], i: int, first: int) -> str:
-    """Return words about result i if it is computed from the earlier, wrong result `first`, else ""."""
+    """Return words for a result that the right lines compute from an earlier one that is wrong."""
     tree, name = copy.deepcopy(tree_of(part.piece)), part.results[first]
     for node in tree.body:
-        if target(node) == name:                            # put the learner's array into the right lines: same result?
+        if target(node) == name:                            # do the right lines, with the learner's array, give the same?
             node.value = ast.Name("learners", ast.Load())
             tree.args.args.append(ast.arg("learners"))
             function = compiled(part.piece, ast.fix_missing_locations(tree))

@@ -104,7 +104,7 @@ def same_bytes(one: Any, other: Callable) -> bool:
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return all calls: every draw twice, because a function must be repeatable; then those for the central differences."""
+    """Return all calls: every draw twice, because a function must be repeatable; then those of the differences."""
     calls = [{"function": part.piece.function, "how": part.how, "arguments": arguments}
              for part in exercise.parts for _, arguments in draws(part, seed) for _ in range(2)]  # fmt: skip
     return calls + slopes(exercise, seed)
@@ -125,7 +125,7 @@ def status_of(findings: Sequence[Finding]) -> str:
 
 
 def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Learner) -> tuple[Finding, ...]:
-    """Return the findings of all parts, and of `consistent`; a blank function is reported once."""
+    """Return the findings of all parts, and that both are wrong in the same way; a blank function is said once."""
     found, rest, blank = [], results, set()
     for part in exercise.parts:
         mine, rest = rest[: 2 * len(SIZES)], rest[2 * len(SIZES) :]
@@ -168,7 +168,7 @@ def judge(part: Part, seed: int, done: Sequence[dict], names: frozenset[str]) ->
 
 
 def structure(part: Part, result: Any) -> str:
-    """Return words about a wrong number or a wrong kind of results, or ""."""
+    """Return what is wrong with the number and the kinds of the results, or ""."""
     names = part.returned
     if result is None:
         return "returns None: is the `return` missing?"

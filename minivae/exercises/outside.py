@@ -18,7 +18,7 @@ MEGABYTES = 2000
 
 
 class Ran(NamedTuple):
-    """Results of a process, one for each call, or the reason why there are none; and what the submission printed."""
+    """Results of a process: one for each call; or the reason why there is none. And what the submission printed."""
 
     results: list[dict]
     error: str
@@ -57,7 +57,7 @@ def stop(child: subprocess.Popen) -> None:
 
 
 def judged(data: bytes, code: int | None, printed: str, count: int, timeout: float) -> Ran:
-    """Return the results in these bytes, or the reason why there are none."""
+    """Return the results in these bytes, or why they are none."""
     if code is None:
         return Ran([], f"no result after {timeout:g} seconds: is there a loop that does not end?", printed)
     try:

@@ -37,7 +37,7 @@ def agree(given: NDArray, right: NDArray) -> bool:
 
 
 def unwritten(part: Part, i: int, array: NDArray) -> bool:
-    """Return True if an array that the function had to write still contains only nan, as before the call."""
+    """Return True if an array that the function had to write is still the nan that it got."""
     return part.written is not None and i >= part.count and bool(np.isnan(array).all())
 
 
@@ -68,14 +68,14 @@ def words_of(part: Part, draws: Sequence[Draw], arrays: tuple, i: int, given: Gi
 
 
 def changes(named: Sequence[Variant], names: frozenset[str] | None, most: int) -> list[str]:
-    """Return at most three sentences about the likeliest changes, without names that are not in the learner's file."""
+    """Return at most three wordings, the likely ones alone; a name that is not in the learner's file is not said."""
     likely = min([variant.rank for variant in named], default=0)
     said = dict.fromkeys(variant.said(names) for variant in named if variant.rank == likely <= most)
     return [words for words in said if most == 2 or not words.endswith(VAGUE)][:3]
 
 
 def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:
-    """Return the shape of an array in numbers and letters: "(5, 2), that is (B, J)"."""
+    """Return "(5, 2) = (B, J)"."""
     names = {size: letter for letter, size in sizes.items() if letter in part.letters}
     spelled = ", ".join(names.get(n, str(n)) for n in array.shape)
     return f"{array.shape}, that is ({spelled}{',' if array.ndim == 1 else ''})" if array.shape else "()"
@@ -131,7 +131,7 @@ def equals(part: Part, draws: Sequence[Draw], mine: list, right: list, i: int, n
 
 
 def factors(values: Mapping[str, NDArray], right: NDArray) -> dict[str, NDArray]:
-    """Return functions of the inputs and intermediate arrays that are easily forgotten, or used once too often."""
+    """Return functions of the inputs and intermediate arrays that are easily forgotten, or put in once too often."""
     found = {}
     with np.errstate(all="ignore"):
         for name, v in values.items():

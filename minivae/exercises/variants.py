@@ -21,7 +21,7 @@ CALLS = {"exp": "expm1", "expm1": "exp", "log": "log1p", "log1p": "log", "sum": 
 UNARY = ("np.exp", "np.expm1", "np.log", "np.log1p", "np.sqrt", "np.tanh", "sigmoid")
 
 
-VAGUE = ("a factor, a term or a function is missing", "one name, sign or function is in place of another")
+VAGUE = ("a factor, a term or a function is missing", "one name, sign or function is another")
 
 
 class Variant(NamedTuple):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ABOUT = """Write one page that shows the latent space of a run in a browser, without a network: move through the codes, see
 the images that they decode to, and compare the exact posterior of a held-out data point with the encoder's Gaussian."""
-FILE = "explorer.html"                                      # as EXPLORER in `evidence`, which needs NumPy
+FILE = "explorer.html"                                      # `evidence` has the same name, but it needs NumPy
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

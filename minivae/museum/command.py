@@ -237,7 +237,7 @@ def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> 
         return 0
     noticing = sum(map(bool, shown.noticed.values()))
     print("One or two lines of minivae were changed. Which ones?")
-    print(f"{noticing} of {len(shown.noticed)} layers of checks notice the change. Hints: their messages, then the file.")
+    print(f"{noticing} of {len(shown.noticed)} layers of checks notice the change; each hint is what one layer reports.")
     print(f"In Python, minivae.museum.tour.handed({options.seed}) is the changed package; its model is .vae.VAE.")
     print("\n".join(["", *side_by_side(shown, options), ""]))
     if options.reveal or options.hints is not None or not sys.stdin.isatty():

@@ -164,7 +164,7 @@ def test_clumsy_files_are_read_or_told_what_to_do(folder, run):
 
 def test_check_inside_the_folder_says_so(folder, run, monkeypatch):
     monkeypatch.chdir(folder)
-    assert "You are inside this folder: add --out ." in run("check", "2")[2] and run("check", "2", "--out", ".")[0] == 1
+    assert "You are inside it: add --out ." in run("check", "2")[2] and run("check", "2", "--out", ".")[0] == 1
 
 
 # A class
