@@ -103,9 +103,9 @@ class Dataset:
         return replace(self, trials=None, **divided)
 
     def binarized(self) -> "Dataset":
-        """Return data of zeros and ones, drawn with the fractions as probabilities: again for each batch, once for test rows.
+        """Return data of zeros and ones, drawn with the fractions as probabilities, again for each mini-batch.
 
-        Dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn with a separate seed, the
+        Dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn once, with a separate seed, the
         same for every run, so that results can be compared. Raises ValueError if a number is not between 0 and 1.
         """
         data = self.as_fractions()
