@@ -59,7 +59,7 @@ class Part(NamedTuple):
         return self.results[: self.count or len(self.results)]
 
     def turn(self, i: int) -> int:
-        """Return the place of a result in the order of computation: a later result depends on the earlier ones."""
+        """Return when a result is computed: one with a larger number depends on those with a smaller one."""
         return self.turns[i] if self.turns else 0
 
     def arguments(self) -> list[str]:

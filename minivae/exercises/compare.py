@@ -122,9 +122,9 @@ def known_arrays(part: Part, seed: int) -> list[tuple[Variant, list[list[NDArray
 
 
 def fitting(known: list[tuple[Variant, list]], mine: Sequence[list], right: list) -> Iterator[tuple[Variant, list[int]]]:
-    """Yield each variant that gives the learner's numbers at every draw, with the indices of the arrays where it does.
+    """Yield the variants with the same numbers at every draw, each with the arrays for which this is so.
 
-    An array that the variant gets right proves nothing, so one other array must fit, too. Arrays of nan and inf are ignored.
+    An array for which the variant is right, too, says nothing and does not count alone; nor does one without a finite entry.
     """
     filled = {i for i in range(len(right[0])) if all(each[i] is not None for each in mine)}
     for variant, answers in known:

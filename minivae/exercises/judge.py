@@ -189,7 +189,7 @@ def structure(part: Part, result: Any) -> str:
 
 
 def changed(part: Part, before: list, after: Any) -> str:
-    """Return words about an input that a function has changed, or ""."""
+    """Return which input a function has changed, or ""."""
     names = list(part.arguments())
     for i, value in enumerate(before):
         if i != part.written and not all(same(a, b) for a, b in zip(flat(value), flat(after[i]))):

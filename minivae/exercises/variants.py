@@ -52,7 +52,7 @@ class Variant(NamedTuple):
 
 @functools.cache
 def variants(piece: Piece) -> tuple[Variant, ...]:
-    """Return the common confusions, the museum's versions, then all versions with one change."""
+    """Return the museum's versions of a function, then all versions with one change."""
     return (*confusions(piece), *of_museum(piece), *one_change(piece))
 
 
