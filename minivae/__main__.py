@@ -1,4 +1,4 @@
-"""`python -m minivae` is `minivae`."""
+"""Run the command `minivae` as `python -m minivae`."""
 
 import sys
 

@@ -41,7 +41,7 @@ MOVED |= {f"derivations.{name}": f"derivations.study.{name}"
 
 
 class Moved:
-    """Finder and loader of modules under their old names. Its bases in `importlib.abc` would take 5 ms to import."""
+    """Finder and loader of modules under old names. It has no base class: importing `importlib.abc` would take 5 ms."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
         """Return a spec for an old name, None for any other name."""
@@ -51,7 +51,7 @@ class Moved:
         """Return None: Python makes the empty module itself."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Replace the empty module that the import has made by the module under its new name."""
+        """Put the module with the new name in place of the empty module that Python made."""
         sys.modules[module.__name__] = importlib.import_module(MOVED[module.__name__])
 
 
@@ -62,5 +62,5 @@ def fetch(package: str, name: str) -> ModuleType | None:
 
 def install() -> None:
     """Add the finder to Python's list of finders, unless it is there."""
-    if not any(type(finder).__name__ == "Moved" for finder in sys.meta_path):    # by name: a patched copy has its own class
+    if not any(type(finder).__name__ == "Moved" for finder in sys.meta_path):    # by name: a copy has its own class
         sys.meta_path.append(Moved())

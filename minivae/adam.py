@@ -5,22 +5,22 @@ import numpy as np
 from minivae.checks import instance, real_number
 from minivae.params import Params
 
-BLOCK, RESET = 32768, 64    # numbers updated at a time, which fit the cache (saves 15 % of a step); steps between resets
+BLOCK, RESET = 32768, 64    # numbers updated at a time: they fit the cache (saves 15 % of a step); steps between resets
 
 
 class Adam:
     """theta <- theta - lr m_hat / (sqrt(v_hat) + tiny),   m_hat and v_hat: weighted means of past g and g^2
 
-    The newest gradient g has the weight 1, the one before it b, then b^2, ... Their sum is (1 - b^t) / (1 - b); the division
-    by it is called bias correction. The paper stores (1 - b1) m and (1 - b2) v instead of the sums m and v: the same
-    update, but 5 % more time per step at 784-200-200-50. t counts steps, not epochs.
+    The newest gradient g has the weight 1, the one before it b, then b^2, ... These weights add up to (1 - b^t) / (1 - b);
+    dividing by this sum is called bias correction. The paper stores (1 - b1) m and (1 - b2) v instead of the sums m and v:
+    the same update, but 5 % more time per step at 784-200-200-50. t counts steps, not epochs.
 
     `params` are updated in place. lr > 0 is the learning rate, b1 and b2 in [0, 1) are the decay of the weights, tiny > 0
     keeps the division finite. Raises ValueError if an argument breaks its rule.
     """
 
     def __init__(self, params: Params, lr: float = 1e-3, b1: float = 0.9, b2: float = 0.999, tiny: float = 1e-8):
-        self.params = instance("params", params, Params, "Give it those of a model: vae.params.")
+        self.params = instance("params", params, Params, "Give the parameters of a model: vae.params.")
         self.lr, self.tiny = real_number("lr", lr, above=0), real_number("tiny", tiny, above=0)
         self.b1, self.b2 = (real_number(name, b, at_least=0, below=1) for name, b in (("b1", b1), ("b2", b2)))
         self.m, self.v, self.t = np.zeros_like(params.flat), np.zeros_like(params.flat), 0

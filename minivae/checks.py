@@ -71,7 +71,7 @@ def came_as(value, array: np.ndarray) -> tuple[str, str]:
     if hasattr(value, "columns") and hasattr(value, "select_dtypes"):
         return frame_as(value)
     try:
-        with warnings.catch_warnings(action="error"):       # complex numbers would lose a part
+        with warnings.catch_warnings(action="error"):       # complex numbers: no silent loss of .imag
             works = bool(np.isfinite(array.astype(float)).all())
     except (ValueError, TypeError, Warning, OverflowError):
         works = False
@@ -83,7 +83,7 @@ def came_as(value, array: np.ndarray) -> tuple[str, str]:
 
 
 def frame_as(frame: Any) -> tuple[str, str]:
-    """Return what a DataFrame without real numbers is, and how to convert it."""
+    """Return a description of a DataFrame with columns that are not numbers, and a remedy."""
     text, missing = [], []
     for name in frame.columns:
         column = np.asarray(frame[name], object)
@@ -165,7 +165,7 @@ def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
     if number is None or number < at_least:
         shape = isinstance(value, tuple) and len(value) > 1 and all(type(side) is int and side > 0 for side in value)
         between = " " if argument.startswith("-") else "="
-        if argument == "features" and getattr(value, "shape", ()):              # data: their columns are meant
+        if argument == "features" and getattr(value, "shape", ()):              # data were given: count their columns
             remedy = f"Try features={value.shape[-1]}."
             refuse(argument, f"a whole number >= {at_least}", f"data of shape {value.shape}", remedy)
         remedy = remedy or f"Try {argument}{between}{math.prod(value) if shape else max(at_least, 1)}."
@@ -274,13 +274,13 @@ def counts(argument: str, x: np.ndarray, n: int) -> None:
 def same_axes(first: Any, *others: Any, summed: Any = None) -> None:
     """Raise ValueError unless arrays have the same last axes: NumPy would silently stretch axes of length one.
 
-    Leading axes may be missing. `summed` is an array without the last axis.
+    Leading axes may be missing. `summed` must have the shape of `first` without its last axis.
     """
     shape = getattr(first, "shape", ())
     for other in others:
         came = getattr(other, "shape", ())
         if came != shape and came != shape[len(shape) - len(came) :] and shape != came[len(came) - len(shape) :]:
-            refuse("arrays", f"of the last axes of {shape}", f"{came}", "Nothing is broadcast for you: np.repeat it.")
+            refuse("arrays", f"of the same last axes as {shape}", f"{came}", "Nothing is broadcast for you: np.repeat it.")
     if summed is not None and getattr(summed, "shape", ()) != shape[:-1]:
         refuse("a gradient", f"of shape {shape[:-1]}", f"{summed.shape}", "Nothing is broadcast for you: np.repeat it.")
 
@@ -288,7 +288,7 @@ def same_axes(first: Any, *others: Any, summed: Any = None) -> None:
 def shared(x: Any, out: Any, *others: Any) -> bool:
     """Return True if `out` (L, 1, D) is shared by more than one row of x (B, D), False if it is (L, B, D).
 
-    Raises ValueError if it is neither, or if `others`, (B, D) or (L, B, D), do not fit both.
+    Raises ValueError if it is neither, or if `others`, (B, D) or (L, B, D), do not fit x and `out`.
     """
     one = out.ndim == 3 and out.shape[1] == 1 < len(x)
     if one:
@@ -312,7 +312,7 @@ def parts(vae: Any, params: type, likelihood: type, activations: Iterable[str]) 
 
 
 def likelihood_for(value: Any) -> str:
-    """Return the remedy for a name or a class in place of a likelihood."""
+    """Return the remedy if a name or a class was given in place of a likelihood."""
     name = str(getattr(value, "__name__", value)).lower()
     meant = {"binomial": "Binomial(n) with the largest possible count n", "gaussian": "Gaussian('optimal')"}
     return f"Try likelihood={meant.get(name, 'Bernoulli()')}."
@@ -357,5 +357,5 @@ def objective(vae: Any, known: Iterable[tuple[str, str]]) -> None:
     if iwae and vae.beta != 1:
         refuse("beta", f"1{needs}", repr(vae.beta), "With another beta, minus the loss is not a bound.")
     if iwae and getattr(vae.likelihood, "sigma", None) == "optimal":
-        remedy = "Its optimum is that of the ELBO. Try sigma='learned'."
+        remedy = "The optimal sigma is that of the ELBO, not of 'iwae'. Try sigma='learned'."
         refuse("sigma", f"a number or 'learned'{needs}", "'optimal'", remedy)

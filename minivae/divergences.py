@@ -45,7 +45,7 @@ def entropy_diagonal_backward(d_h, log_var):
 
 
 def kl_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> NDArray:
-    """KL( N(mu_q, cov_q) || N(mu_p, cov_p) ), means (..., J), covariances (..., J, J): (...)
+    """KL( N(mu_q, cov_q) || N(mu_p, cov_p) ), means (..., J), covariances (..., J, J); returns (...)
 
     = 1/2 ( tr(cov_p^-1 cov_q) + d' cov_p^-1 d - J + log det cov_p - log det cov_q ),  d = mu_p - mu_q   [beyond.33]
 
@@ -53,7 +53,7 @@ def kl_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> NDA
     """
     root_q, root_p = cholesky(cov_q, "cov_q"), cholesky(cov_p, "cov_p")         # (..., J, J)
     if root_p.shape != root_q.shape:
-        refuse("cov_p", f"of the shape of cov_q, {root_q.shape}", f"{root_p.shape}", "Compare Gaussians of one dimension.")
+        refuse("cov_p", f"of the shape of cov_q, {root_q.shape}", f"{root_p.shape}", "Give both the same shape.")
     mu_q, mu_p = (real_array(name, mu, root_q.shape[:-1], float) for name, mu in (("mu_q", mu_q), ("mu_p", mu_p)))
     whitened = np.linalg.solve(root_p, root_q)              # (..., J, J)   squared and summed: tr(cov_p^-1 cov_q)
     distance = np.linalg.solve(root_p, (mu_p - mu_q)[..., None])                # (..., J, 1)
@@ -62,7 +62,7 @@ def kl_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> NDA
 
 
 def entropy_full(cov: NDArray) -> NDArray:
-    """H[ N(mu, cov) ] = 1/2 (J (1 + log 2 pi) + log det cov), cov (..., J, J): (...)   [beyond.26]
+    """H[ N(mu, cov) ] = 1/2 (J (1 + log 2 pi) + log det cov), cov (..., J, J); returns (...)   [beyond.26]
 
     Raises ValueError if a covariance is not symmetric positive definite.
     """
@@ -73,7 +73,7 @@ def entropy_full(cov: NDArray) -> NDArray:
 def cholesky(cov: NDArray, name: str = "cov") -> NDArray:
     """The lower triangular R with R R' = cov, (..., J, J); ValueError if cov is not symmetric positive definite.
 
-    Entries (i, j) and (j, i) may differ by rounding: by 4096 units of their dtype, relative to sigma_i sigma_j.
+    Entries (i, j) and (j, i) may differ by rounding: at most 4096 machine epsilons of their dtype, times sigma_i sigma_j.
     """
     cov, rule = real_array(name, cov, (..., None, None)), "a symmetric positive definite matrix"
     if cov.shape[-2] != cov.shape[-1]:

@@ -1,6 +1,6 @@
 """p(x|z): the meaning of the decoder's output. Log-likelihoods are in nats and summed over the D features.
 
-First the mathematics, as functions with their backward; then a small class for each likelihood: its data, mean, samples.
+First the mathematics, as functions with their backward; then a small class for each likelihood: checks, mean, samples.
 `x` is (B, D). `logits` or `mean`, the decoder's output, is (L, B, D): L draws of z for every datum; or (L, 1, D): L
 values of z, each used for every datum (forward only).
 """
@@ -19,7 +19,7 @@ from minivae.ops import sigmoid, softplus_excess
 
 
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
-    """sum_d ( (x - mean) / sigma )^2, (L, B). A shared mean is multiplied out, so that no (L, B, D) array is made."""
+    """sum_d ( (x - mean) / sigma )^2, (L, B). For a shared `mean` the square is expanded: no (L, B, D) array."""
     if shared(x, mean) and np.size(sigma) == 1:
         centre = x.mean(axis=0)                             # far from 0, squares of x itself would cancel
         x, mean = (x - centre) / sigma, (mean - centre) / sigma
@@ -90,7 +90,7 @@ def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
 
 def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
     """log of the sigma that maximises the Gaussian likelihood:  sigma^2 = mean of (x - mean)^2   [hong.14, beyond.37]"""
-    top = np.abs(x - mean).max()                            # divided by it, squares neither underflow nor overflow
+    top = np.abs(x - mean).max()                            # dividing by it keeps the squares finite and not 0
     if top == 0:
         remedy = "Give sigma a number: where the fit is perfect, the likelihood has no maximum."
         refuse("sigma", "above zero to be optimal", "a mean squared error of 0", remedy)
@@ -99,9 +99,9 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
 
 
 class Likelihood:
-    """Interface of a likelihood. `out` is the decoder's output. With `takes_counts`, counts stay counts.
+    """Interface of a likelihood. `out` is the decoder's output. If `takes_counts`, the data are counts 0..n, not fractions.
 
-    `scale` names the likelihood's own parameter, () or ("log_sigma",) of the Gaussian. Its value comes last in every call.
+    `scale` names the likelihood's own parameter: ("log_sigma",) for the Gaussian, else (). Calls pass its value last.
     """
 
     name: str
@@ -140,13 +140,13 @@ class Likelihood:
         raise NotImplementedError
 
     def output_for(self, mean: NDArray) -> NDArray:
-        """The decoder's output for this mean: a model can start at the mean of the data."""
+        """The decoder's output that gives this mean. A new model uses it to start at the mean of the data."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Bernoulli(Likelihood):
-    """Every feature is a coin. x in {0, 1}; grey values in [0, 1] are accepted, but then it is a loss, not a likelihood."""
+    """Every feature is a coin. x in {0, 1}; grey values in [0, 1] are accepted, but then log p(x|z) is only a loss."""
 
     name = "bernoulli"
 
@@ -203,8 +203,8 @@ class Binomial(Likelihood):
 class Gaussian(Likelihood):
     """Every feature is the decoder's mean plus noise. All share one sigma: a number, "learned" or "optimal".
 
-    learned: log_sigma is a parameter with its own gradient. optimal: sigma^2 is the batch's mean squared error. There
-    d/dsigma of the loss is 0, so all other gradients are the same as for a fixed sigma   [hong.14]
+    learned: log_sigma is a parameter with its own gradient. optimal: sigma^2 is the batch's mean squared error. At
+    this sigma, d/dsigma of the loss is 0, so all other gradients are those of a fixed sigma   [hong.14]
     """
 
     sigma: float | str = 1.0

@@ -32,7 +32,7 @@ def kl_analytic(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
     return kl_standard_normal(mu, log_var).sum(axis=-1)
 
 def kl_analytic_backward(d_kl, z, mu, log_var):
-    """Gradients in z, which is 0, mu and log_var   [beyond.14, beyond.15]"""
+    """Gradients in z (zeros), mu and log_var   [beyond.14, beyond.15]"""
     d_mu, d_log_var = kl_standard_normal_backward(np.repeat(d_kl[:, None], mu.shape[1], axis=1), mu, log_var)
     return np.zeros_like(z), d_mu, d_log_var
 
@@ -48,7 +48,7 @@ def kl_sampled_backward(d_kl, z, mu, log_var):
     return d_z_q + d_z_p, d_mu, d_log_var                   # two paths into z
 
 def kl_path_backward(d_kl, z, mu, log_var):
-    """The gradient of `kl_sampled` through z alone: the rest, the score of q in mu and log_var, is 0 on average.
+    """The gradient of `kl_sampled` through z alone. Left out: the score, d log q / d(mu, log_var) at fixed z, 0 on average.
 
     So at beta = 1 the encoder's gradient is exactly 0 at every draw where q(z|x) is the posterior (Roeder, Wu and
     Duvenaud 2017)   [beyond.48]
@@ -73,19 +73,19 @@ def elbo_loss_backward(d_loss, log_px_z, kl, beta):
 def iw_bound(log_w: NDArray) -> NDArray:
     """The importance-weighted bound of log p(x), (B,):   log 1/L sum_l w_l,   log w (L, B)   [beyond.4]
 
-    At least the mean of log w, and equal to it for one draw (Burda, Grosse and Salakhutdinov 2016).
+    It is at least the mean of log w over the draws; for one draw they are equal (Burda, Grosse and Salakhutdinov 2016).
     """
     return log_sum_exp(log_w) - math.log(len(log_w))
 
 
 def iw_loss(log_px_z: NDArray, kl: NDArray, beta: float) -> NDArray:
-    """loss = minus the mean over data of `iw_bound`,   log w = log p(x|z) + log p(z) - log q(z|x).   beta is 1."""
+    """loss = minus the mean over data of `iw_bound`,   log w = log p(x|z) + log p(z) - log q(z|x).   beta is 1, unused."""
     same_axes(log_px_z, kl)
     log_w = log_px_z - kl                                   # (L, B)
     return -iw_bound(log_w).mean()                          # ()
 
 def iw_loss_backward(d_loss, log_px_z, kl, beta):
-    """Gradients in log_px_z and kl: every draw has its importance weight, divided by their sum over the L draws."""
+    """Gradients in log_px_z and kl: every draw counts by w_l / (w_1 + ... + w_L)."""
     same_axes(log_px_z, kl)
     log_w = log_px_z - kl                                   # (L, B)
     d_bound = np.full_like(log_w[0], -d_loss / log_w.shape[1])                  # (B,)

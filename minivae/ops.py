@@ -1,8 +1,8 @@
 """The operations of a multilayer perceptron, each with its backward one line below it.
 
 `d_x` is the gradient of the loss in `x`. A backward takes the gradient in the operation's output first, then the
-operation's inputs, and returns one gradient for each input, in their order. tanh, relu and sigmoid take their *output*
-instead: 1 - h^2 is cheaper than computing tanh again. Nothing is stored between a forward and its backward.
+operation's inputs, and returns one gradient for each input, in their order. The backwards of tanh, relu and sigmoid take
+the *output* instead: 1 - h^2 is cheaper than computing tanh again. Nothing is stored between a forward and its backward.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def affine_backward(d_y, x, weight, bias, *, into=(None, None), wrt_x=True):
     """Gradients in x, W and b   [beyond.20]
 
     The last two are written to the arrays `into`, if given, which saves 10 % of a step at 784-200-200-50. Use
-    `wrt_x=False` if x is data: then None stands for its gradient, which saves a large matrix product.
+    `wrt_x=False` if x is data: then d_x is None, which saves a large matrix product.
     """
     d_x = d_y @ weight.T if wrt_x else None                 # (B, I)
     d_weight = np.matmul(x.T, d_y, out=into[0])             # (I, O)
@@ -45,7 +45,7 @@ def relu_backward(d_h, h):
 
 def softplus_excess(a: NDArray) -> NDArray:
     """log(1 + e^-|a|) = softplus(a) - max(a, 0), which does not overflow; any shape"""
-    return np.log1p(np.exp(np.minimum(a, -a)))              # -|a|; a complex step passes through min
+    return np.log1p(np.exp(np.minimum(a, -a)))              # -|a|; np.abs would lose the imaginary part
 
 def softplus(a: NDArray) -> NDArray:
     """log(1 + e^a), any shape"""
@@ -82,9 +82,9 @@ ACTIVATIONS = {"tanh": (tanh, tanh_backward), "relu": (relu, relu_backward)}
 
 
 def mlp(x: NDArray, layers: list, activation: str) -> list[NDArray]:
-    """Affine layers with an activation between them: `layers` holds (weight, bias) pairs, the last stays linear.
+    """Affine layers with an activation between them: `layers` holds (weight, bias) pairs; the last has none.
 
-    Returns the input and the output of every layer, from first to last; the backward needs them all.
+    Returns x, then the output of every layer, from first to last; the backward needs them all.
     """
     act, _ = ACTIVATIONS[activation]
     hs = [x]
@@ -94,9 +94,9 @@ def mlp(x: NDArray, layers: list, activation: str) -> list[NDArray]:
     return hs
 
 def mlp_backward(d_out, hs, layers, activation, d_layers=None, wrt_x=True):
-    """Write the gradients in every weight and bias into `d_layers`; return the gradient in x, (B, I), or None.
+    """Write the gradients in every weight and bias into `d_layers`; return that in x, (B, I), or None without `wrt_x`.
 
-    Without `d_layers`, the gradients in the weights are not computed, but the gradient in x always is.
+    Without `d_layers`, only the gradient in x is computed, whatever `wrt_x`.
     """
     _, act_backward = ACTIVATIONS[activation]
     d_a = d_out                                             # (B, O)   the last layer is linear

@@ -41,7 +41,7 @@ class Params(Mapping):
         return len(self.shapes)
 
     def __reduce__(self):
-        return Params, (self.shapes, self.flat)             # the views of a deep copy are on its own flat vector
+        return Params, (self.shapes, self.flat)             # the views of a deep copy are on its own copy of `flat`
 
     @functools.cached_property
     def layers(self) -> dict[str, list[tuple[NDArray, NDArray]]]:
@@ -59,7 +59,7 @@ class Params(Mapping):
         return cls(shapes, np.zeros(sum(map(math.prod, shapes.values())), dtype))
 
     def like(self, flat: NDArray) -> "Params":
-        """The same names and shapes over other numbers."""
+        """The same names and shapes, as views on another vector."""
         return Params(self.shapes, flat)
 
     def zeros_like(self) -> "Params":

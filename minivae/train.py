@@ -23,9 +23,9 @@ class Diverged(ValueError):
 class Record(NamedTuple):
     """Results of one epoch: means over the data in nats. elbo = reconstruction - kl, for every beta.
 
-    A model without noise has no q(z|x), so kl = elbo = None. A Gaussian likelihood with learned or optimal sigma has
-    two more results, else None: its sigma at the end of the epoch, and train_mse, the mean squared error per feature. At
-    the optimum sigma^2 = train_mse.
+    A model without noise has no q(z|x), so kl = elbo = None. Only a Gaussian likelihood with
+    learned or optimal sigma has the last two results: its sigma at the end of the epoch, and train_mse, the mean squared
+    error per feature. At the optimum sigma^2 = train_mse.
     """
 
     epoch: int
@@ -78,7 +78,7 @@ class Training:
             vae.check_data(x)
         self.optimiser, self.gradient = Adam(vae.params, lr), vae.params.zeros_like()
         self.epoch = 1                                      # the current epoch
-        self.order = np.empty(0, int)                       # order of the rows in this epoch, (N,); empty before it begins
+        self.order = np.empty(0, int)                       # order of the rows in this epoch, (N,); empty before the epoch
         self.done = 0                                       # mini-batches of this epoch so far
         self.reconstruction = self.kl = 0.0                 # sums over the rows of this epoch so far
         keep_freed_memory()
@@ -142,18 +142,18 @@ class Training:
         return self.epoch - 1, math.ceil(len(self.data.train_x) / self.batch)
 
     def settings(self) -> dict:
-        """Return the settings that must stay the same when a training is resumed."""
+        """Return the settings that must stay the same when a training run is resumed."""
         return {"batch": self.batch, "lr": self.optimiser.lr, "samples": self.samples}
 
     def restore(self, arrays: dict[str, NDArray], numbers: dict) -> None:
         """Continue from the result of `state`. Raises ValueError if this training cannot have that state."""
         for saved, current in zip((arrays, numbers), self.state()):
             if saved.keys() != current.keys():
-                names = "the names in the state of a training"
-                checks.refuse(names, str(sorted(current)), str(sorted(saved)), "It is damaged: train again.")
+                names = "the names in the state of a training run"
+                checks.refuse(names, str(sorted(current)), str(sorted(saved)), "The state is damaged: train again.")
         for name, value in self.settings().items():
             if numbers[name] != value:
-                rule, remedy = f"{numbers[name]}, as at the start", "It was changed in config.json: change it back."
+                rule, remedy = f"{numbers[name]}, as at the start", "Change it back in config.json."
                 checks.refuse(name, rule, str(value), remedy)
         n, size = len(self.data.train_x), self.vae.params.flat.shape
         order, m, v = (arrays[name] for name in ("order", "m", "v"))
@@ -164,13 +164,13 @@ class Training:
             checks.refuse("order", f"a permutation of the {n} rows", f"shape {order.shape}", remedy)
         for name, moment in (("m", m), ("v", v)):
             if moment.shape != size or moment.dtype != self.vae.dtype or not np.isfinite(moment).all():
-                checks.refuse(name, f"finite {self.vae.dtype} of shape {size}", str(moment.shape), "It is damaged.")
+                checks.refuse(name, f"finite {self.vae.dtype} of shape {size}", str(moment.shape), "The state is damaged.")
         if (v < 0).any():
-            checks.refuse("v", "at least 0", "a negative number", "It is damaged.")
+            checks.refuse("v", "at least 0", "a negative number", "The state is damaged.")
         self.epoch = checks.whole_number("epoch", numbers["epoch"], 1)
         self.done = checks.whole_number("done", numbers["done"], 0)
         if self.done > (len(split(order, self.batch)) if len(order) else 0):
-            checks.refuse("done", "at most the mini-batches of an epoch", str(self.done), "It is damaged.")
+            checks.refuse("done", "at most the number of mini-batches", str(self.done), "The state is damaged.")
         self.reconstruction, self.kl = (checks.real_number(name, numbers[name]) for name in ("reconstruction", "kl"))
         self.order = order
         self.optimiser.m[...], self.optimiser.v[...] = m, v
@@ -179,7 +179,7 @@ class Training:
             with warnings.catch_warnings(action="error"):       # NumPy 1 only warns if a number is negative
                 self.rng.bit_generator.state = numbers["rng"]
         except (DeprecationWarning, ValueError, TypeError, KeyError, OverflowError) as error:
-            checks.refuse("rng", f"a state of {type(self.rng.bit_generator).__name__}", str(error), "It is damaged.")
+            checks.refuse("rng", f"a state of {type(self.rng.bit_generator).__name__}", str(error), "The state is damaged.")
 
 
 def train(
@@ -231,7 +231,7 @@ def elbo_of(vae: VAE, reconstruction: float, kl: float) -> tuple[float, float | 
 
 
 def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float | None, float | None]:
-    """Return reconstruction, KL and ELBO in nats, mean over all rows, one draw of z for each; see `elbo_of`."""
+    """Return reconstruction, KL and ELBO in nats: means over all rows, with one draw of z for each; see `elbo_of`."""
     reconstruction = kl = 0.0
     for part in in_chunks(x):
         part = part.astype(vae.dtype, copy=False)
@@ -261,7 +261,7 @@ def update_sigma(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float,
 
 
 def in_chunks(x: NDArray) -> Iterator[NDArray]:
-    """Yield x (N, D) in parts of CHUNK rows: this bounds the memory."""
+    """Yield x (N, D) in parts of at most CHUNK rows, which limits the memory needed."""
     return (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
 
 

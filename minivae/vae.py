@@ -26,11 +26,11 @@ from minivae.params import Params, shapes_of
 class Forward(NamedTuple):
     """Results of the seven steps, in order. The backward reads them; the model stores nothing."""
 
-    encoder_hs: list[NDArray]   # 1  input and output of every encoder layer
+    encoder_hs: list[NDArray]   # 1  x as the encoder reads it, then the output of each layer
     mu: NDArray                 # 2  (B, J)
     log_var: NDArray            # 2  (B, J)
     z: NDArray                  # 3  (L, B, J)
-    decoder_hs: list[NDArray]   # 4  input and output of every decoder layer, L * B rows each
+    decoder_hs: list[NDArray]   # 4  z, then the output of each layer, L * B rows each
     out: NDArray                # 4  (L, B, D)   logits or means, as the likelihood reads them
     scale: tuple                # 5  () or (log_sigma,): the likelihood's own parameter
     log_px_z: NDArray           # 5  (L, B)
@@ -49,7 +49,7 @@ class VAE:
     likelihood, activation : Likelihood, str
         Bernoulli(), Binomial(n) or Gaussian(sigma); "tanh" or "relu".
     beta : float
-        The weight of the KL. Minus the loss is the ELBO if beta = 1, a looser lower bound if beta > 1, else no bound.
+        The weight of the KL. Minus the loss is the ELBO if beta = 1, a looser lower bound if beta > 1, no bound below 1.
     estimator, objective : str
         "analytic", "sampled" or "path", for the KL and its gradient; "elbo" or "iwae". See the module `objective`.
     noise : bool
@@ -99,7 +99,7 @@ class VAE:
 
     # Sizes and parts
 
-    dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64: that of all results but samples.")
+    dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64, as all results except samples.")
     features = property(lambda self: self.layers("encoder")[0][0].shape[0], doc="D, the number of features of a datum.")
     latent = property(lambda self: self.layers("decoder")[0][0].shape[0], doc="J, the number of latent coordinates.")
     hidden = property(lambda self: tuple(w.shape[1] for w, _ in self.layers("encoder")[:-1]), doc="The hidden widths.")
@@ -206,7 +206,7 @@ class VAE:
         return mlp(self.likelihood.encoder_input(x), self.layers("encoder"), self.activation)
 
     def _heads(self, h):
-        return h[:, : self.latent], h[:, self.latent :]     # one last layer holds both heads: mu, then log_var
+        return h[:, : self.latent], h[:, self.latent :]     # the last layer outputs both: mu, then log_var
 
     def _decode(self, z):
         return mlp(z, self.layers("decoder"), self.activation)

@@ -216,7 +216,7 @@ def pictures_of(options: argparse.Namespace, run) -> tuple:
             data = data_of(run)
             return data.image_shape, data.test_x, None
         except DataError as error:
-            say(options, f"no picture, because this older run does not store its shape. {str(error).split(' If they')[0]}")
+            say(options, f"no picture, because this older run stores no image shape. {str(error).split(' If they')[0]}")
             return None, None, None
     shape = run.config["image_shape"]
     is_pair = isinstance(shape, list) and [type(side) for side in shape] == [int, int]

@@ -1,4 +1,4 @@
-"""The command data: print what would be read, draw a sheet of samples. Other commands use `reading_of`, too."""
+"""The command data: print what would be read from a file, draw samples. Other commands use `reading_of`, too."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ SHEET = "data.png"
 
 
 def reading_of(options: argparse.Namespace) -> dict:
-    """Return the options about reading a file that the user gave, as keyword arguments of `data.load`."""
+    """Return those options about reading a file that were given, as keyword arguments of `data.load`."""
     given = {name: getattr(options, name) for name in ("label", "delimiter", "image", "transpose", "trials")}
     return {name: value for name, value in given.items() if value is not None and value is not False}
 

@@ -42,7 +42,7 @@ MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}                    
 
 
 class Estimate(NamedTuple):
-    """One line of the table: nats, one number per data point."""
+    """One line of the table: numbers in nats, one for each data point."""
 
     label: str
     values: NDArray             # (N,)
@@ -213,7 +213,7 @@ def meaning(measured: Measured) -> str:
     elbo, weights = measured.table[0].mean, measured.k[-1]
     tighter = f"{weights} weights raise the ELBO by {measured.table[len(measured.k)].mean - elbo:.2f} nats"
     if measured.exact is None:
-        return f"In expectation, each line is at most log p(x); {tighter}; the distance of the highest is not known."
+        return f"In expectation, each line is at most log p(x); {tighter}; how far log p(x) is above them is not known."
     return f"The ELBO is {measured.exact.mean - elbo:.2f} nats below log p(x); {tighter}."
 
 
@@ -230,7 +230,7 @@ def page(measured: Measured, document: dict, options: argparse.Namespace, result
         lines.append(table_line("gap", measured.exact.mean - elbo.mean, elbo.error, "log p(x) - ELBO"))
         lines += gap_lines(document["gap"])
     if measured.ais is not None:
-        lines.append("the error of AIS is the spread of its chains: too small if no chain reaches part of the posterior")
+        lines.append("the error of AIS, the spread of its chains, is too small if no chain reaches a part of the posterior")
     if results.get("elbo") is not None and results.get("held_out") != document["rows"]:
         means = [f"{name} {results[key]:.3f}" for name, key in MEANS.items() if results.get(key) is not None]
         lines.append(f"`train` measured {held_out_points(results.get('held_out'))}: {', '.join(means)}")

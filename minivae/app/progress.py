@@ -1,4 +1,4 @@
-"""Progress and messages, on stderr: one line that is rewritten on a terminal, at most ten plain lines elsewhere."""
+"""Progress and messages, on stderr: on a terminal one line that is rewritten, elsewhere fewer than twenty plain lines."""
 
 import argparse
 import contextlib
@@ -43,7 +43,7 @@ class Progress:
     total : int
         Number of updates.
     stream : text file
-        Where to print. A terminal gets one line that is rewritten; any other file gets at most ten plain lines.
+        Where to print. A terminal gets one line that is rewritten; any other file gets fewer than twenty plain lines.
     clock : function
         Returns the time in seconds, like `time.monotonic`.
     """

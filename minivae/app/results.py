@@ -18,7 +18,7 @@ GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gauss
 
 
 def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
-    """Return bounds and exact log p(x), means over the held-out rows in nats, and log p(x) of every row for the explorer.
+    """Return bounds and exact log p(x), means over the held-out rows in nats, and the Evidence of each row for the explorer.
 
     None stands for a number that does not exist for this model.
     """
@@ -59,7 +59,7 @@ def draw(run, data, results: dict) -> list[dict]:
 
 
 def explore(run, data, evidence: Evidence) -> str | None:
-    """Write the page of the explorer, if it is small; return its path. Return None for a plain autoencoder."""
+    """Write the page of the explorer; return its path. Write nothing and return None if it is large or there is no noise."""
     from minivae.explorer import build                      # imports matplotlib, as figures do
 
     if not run.vae.noise:

@@ -76,7 +76,7 @@ def checksum(prepared: data.Dataset) -> int:
 def data_of(run: runs.Run, given: str | None = None) -> data.Dataset:
     """Return the data of a run in the form that its likelihood needs; `given` is their new place, from the user.
 
-    Raises ValueError if they are missing or changed.
+    Raises ValueError if the data are missing or changed.
     """
     missing, changed = [], []
     for place in places_in(run) if given is None else [given]:
@@ -116,7 +116,7 @@ def places_in(run: runs.Run) -> list[str]:
 
 
 def places_of(source: str, run: Path) -> dict[str, str]:
-    """Return two paths of the data: absolute, and relative to the run, because both may be moved together. {} for digits."""
+    """Return two paths of the data: absolute, and relative to the run (both may be moved together). {} for digits."""
     if source == "digits":
         return {}
     found, places = os.path.realpath(source), {}

@@ -19,7 +19,7 @@ from typing import TextIO
 
 from minivae.app.progress import discard, tell
 
-TEXTS = {"data": str, "label": str, "delimiter": str, "out": Path, "resume": Path}        # options with any text
+TEXTS = {"data": str, "label": str, "delimiter": str, "out": Path, "resume": Path}    # options that take any text
 
 
 def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
@@ -43,14 +43,14 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
 
 
 def parsed(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> argparse.Namespace:
-    """Return the options of typed words, also numbers and paths, or of a whole command line in one text.
+    """Return the options in a list of words, numbers and paths, or in one text with the whole command line.
 
-    Before Python 3.13, argparse makes [] of --label=--: here it is the text that was typed.
+    For --label=--, argparse before Python 3.13 gives the value []; it is replaced by the typed text.
     """
     if argv is not None:
         argv = shlex.split(argv) if isinstance(argv, str) else [str(word) for word in argv]
     options, rest = parser.parse_known_args(argv)
-    if rest:                                                # the shell makes many names of *.png: show the first three
+    if rest:                                                # the shell replaces *.png by many names: show three
         more = f" and {len(rest) - 3} more. Name their directory instead." if len(rest) > 3 else ""
         parser.error(f"unrecognized arguments: {' '.join(rest[:3])}{more}")
     for name, kind in TEXTS.items():
@@ -98,7 +98,7 @@ def in_options(message: str, options: argparse.Namespace) -> str:
 
 
 def ready_streams() -> None:
-    """Replace each closed stream (None) by the null device; make stdout escape characters that it cannot encode."""
+    """Replace each closed stream (None) by the null device; stdout then escapes what it cannot encode."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
@@ -122,7 +122,7 @@ def flush_or_discard(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def without_windows() -> Iterator[None]:
-    """Import matplotlib without MPLBACKEND, which may name an unknown backend; afterwards restore it, for notebooks."""
+    """Hide MPLBACKEND, which may name an unknown backend, from matplotlib inside `with`; then restore it, for notebooks."""
     before, imported = os.environ.pop("MPLBACKEND", None), "matplotlib" in sys.modules
     try:
         yield
@@ -161,7 +161,7 @@ def interruptible() -> Iterator[None]:
 
 
 def use_one_thread() -> None:
-    """Use one BLAS thread, because small matrices are slower with many; if the user has set a number, leave it."""
+    """Use one BLAS thread, because small matrices are slower with many; if the user has set a number, keep it."""
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     if "numpy" not in sys.modules and not any(name in os.environ for name in names):
         os.environ |= dict.fromkeys(names, "1")

@@ -190,8 +190,9 @@ class StopOnSignal:
     signal = 0
 
     def __enter__(self):
+        # only the main thread may set handlers
         numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-        self.before = {number: signal.signal(number, self._note) for number in numbers}   # other threads may not set one
+        self.before = {number: signal.signal(number, self._note) for number in numbers}
 
     def __exit__(self, *error):
         for number, handler in self.before.items():

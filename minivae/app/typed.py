@@ -1,4 +1,4 @@
-"""Commands to paste into a shell: every value is quoted, and one that begins with a dash is not taken for an option."""
+"""Commands to paste into a shell: every value is quoted; a value that begins with a dash is not taken for an option."""
 
 import os
 import shlex
@@ -22,17 +22,17 @@ def option(name: str, value: object) -> list[str]:
 
 
 def place(path: str | os.PathLike) -> str:
-    """Return a path as a word; a relative one that begins with a dash begins with ./ instead."""
+    """Return a path as a word, with ./ before a path that begins with a dash."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def line(words: Iterable[str]) -> str:
-    """Return the words of a command as one line of a shell."""
+    """Return the words of a command as one line, quoted for the shell."""
     return shlex.join(words)
 
 
 def pasted(path: str | os.PathLike) -> str:
-    """Return a path as a word of a shell."""
+    """Return a path, quoted as one word for the shell."""
     return shlex.quote(place(path))
 
 

@@ -3,8 +3,8 @@
     dataset      a data set: rows to train on and rows held out; the bundled digits
     files        load, from_arrays: find the reader of a file by its content
     formats      strict readers of .npy, .npz and IDX: the right array or an error, nothing is executed
-    tables       text: .csv, .tsv, with a header and a column of labels
-    archives     .npz by the usual names of its arrays
+    tables       text: .csv, .tsv, with or without a header and a column of labels
+    archives     .npz files: finds the data by the usual names of arrays
     mnist        the IDX files of a directory, or with a common prefix
     foreign      files that are not read: what they seem to be, and how to convert them
     remedies     commands that mend a table of text

@@ -28,7 +28,7 @@ def read_archive(path: Path, how: Reading) -> Raw:
 def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
     """Return the arrays with usual names; the file's own test set, if any, is the held-out set."""
     roles = roles_of(arrays)
-    if how.label in arrays:                                 # the user names the array of the labels
+    if how.label in arrays:                                 # --label may be the name of an array
         part = role_of(how.label)[0] if role_of(how.label) else ""
         roles["y", part] = how.label
     if not any(kind == "x" for kind, _ in roles):
@@ -40,14 +40,14 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
     if how.label is not None and how.label not in arrays and ("y", part) in roles:
         labels = roles["y", part]
         known = f"--label {how.label} is not one of the arrays {', '.join(arrays)}"
-        raise Damaged(f"{known}; the labels are {labels}. Leave it out.")
+        raise Damaged(f"{known}; the labels are {labels}. Leave --label out.")
     if ("x", part) not in roles:
         raise Damaged(unknown(path, arrays))
     held = next((one for one in ("test", "val") if ("x", one) in roles), None)
     chosen = {key: roles.get(key) for key in (("x", part), ("y", part), ("x", held), ("y", held))}
     x, y, test_x, test_y = (None if name is None else arrays[name] for name in chosen.values())
     if held is not None and (y is None) != (test_y is None):
-        raise Damaged(f"either both parts have labels, or none; there are {', '.join(sorted(arrays))}.")
+        raise Damaged(f"both the training and the test rows need labels, or neither; there are {', '.join(sorted(arrays))}.")
     used = [name for name in chosen.values() if name is not None]
     rest = [name for name in arrays if name not in used]
     notes = [f"arrays not used: {', '.join(rest)}"] if rest else []
@@ -88,7 +88,7 @@ def roles_of(arrays: Arrays) -> dict[tuple[str, str], str]:
 
 
 def unknown(path: Path, arrays: Arrays) -> str:
-    """Return a message: no array has a known name, and lines of Python that save them under known names."""
+    """Return a message that no array has a known name, with lines of Python that save the arrays under known names."""
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     known = "an .npz of data has an array x (and y for labels), or x_train, y_train, x_test, y_test"
     wide = sorted((name for name, array in arrays.items() if array.ndim >= 2), key=lambda name: -arrays[name].size)

@@ -1,7 +1,7 @@
 """A data set: rows to train on, rows held out; and the bundled real digits.
 
-The bundled digits are the 1,797 real handwritten ones of Alpaydin and Kaynak (UCI, 1998; CC BY 4.0): 8x8 pixels, each
-the count 0..16 of set pixels in a 4x4 block of the scan. So Binomial(16) is a distribution over exactly these counts. The
+The bundled digits are 1,797 handwritten digits of Alpaydin and Kaynak (UCI, 1998; CC BY 4.0): 8x8 pixels, each
+the count 0..16 of inked pixels in a 4x4 block of the scan. So Binomial(16) is a distribution over exactly these counts. The
 16 pixels of a block are neighbours and not independent, so the counts have more variance than Binomial(16).
 """
 
@@ -22,7 +22,7 @@ class Grey:
     Parameters
     ----------
     levels : ndarray of uint8, shape (N, D)
-        Not copied or converted: this takes a quarter of the memory.
+        Kept as bytes: float32 would take four times the memory.
     """
 
     dtype = np.dtype(np.float32)
@@ -58,9 +58,9 @@ class Dataset:
     Attributes
     ----------
     name : str
-        Source of the data: "digits" or a path.
+        Source of the data: "digits", the name of a file, or the `name` given to `from_arrays`.
     train_x, test_x : ndarray, shape (N, D)
-        For a directory of MNIST, train_x is a `Grey`; its rows become arrays when they are indexed.
+        For grey levels 0..255, as in MNIST, train_x is a `Grey`; indexing it gives arrays.
     train_y, test_y : ndarray of whole numbers, shape (N,), or None
     image_shape : (height, width) or None
         Shape of a row as a picture, or None.
@@ -103,9 +103,9 @@ class Dataset:
         return replace(self, trials=None, **divided)
 
     def binarized(self) -> "Dataset":
-        """Return data of zeros and ones, drawn with the fractions as probabilities: anew for each batch, once for test rows.
+        """Return data of zeros and ones, drawn with the fractions as probabilities, again for each mini-batch.
 
-        Dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn with a separate seed, the
+        Dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn once, with a separate seed, the
         same for every run, so that results can be compared. Raises ValueError if a number is not between 0 and 1.
         """
         data = self.as_fractions()
@@ -121,7 +121,7 @@ class Dataset:
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)
 
     def step(self, most: int) -> int:
-        """Return k so that every k-th held-out row makes at most `most` rows."""
+        """Return a step k: every k-th held-out row is kept, which makes at most `most` rows."""
         return math.ceil(len(self.test_x) / whole_number("most", most, 1))
 
     def few(self, most: int) -> "Dataset":
@@ -131,7 +131,7 @@ class Dataset:
 
 
 def pixels_of(x: NDArray) -> tuple[float, float, float]:
-    """Return the smallest, the average and the largest number."""
+    """Return the smallest, the average and the largest number in x."""
     return float(x.min()), float(x.mean()), float(x.max())
 
 
@@ -172,5 +172,5 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
 
 
 def is_matrix(x: object) -> bool:
-    """Return True for a plain 2-D array of real numbers. Functions that use them check their values."""
+    """Return True for a plain 2-D array of real numbers. The functions that use the data check the values."""
     return type(x) is np.ndarray and x.ndim == 2 and x.dtype.kind in "uif"

@@ -60,7 +60,7 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
 
 
 def of_digits(how: Reading) -> Dataset:
-    """Return the bundled digits; refuse every setting but their own number of trials."""
+    """Return the bundled digits; refuse every setting except trials=16, which they have anyway."""
     given = [name for name in ("label", "delimiter", "image", "transpose", "trials") if getattr(how, name)]
     if given and not (given == ["trials"] and how.trials == 16):
         refuse(f"--{given[0]}", "used with --data PATH", "the bundled digits", "Leave it out, or name a file.")

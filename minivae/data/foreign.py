@@ -10,7 +10,7 @@ from pathlib import Path
 from minivae.data.raw import beside, quoted
 from minivae.data.remedies import filtered
 
-BEGINNING = 4096                                            # bytes that are looked at
+BEGINNING = 4096                                            # bytes at the start of a file that are read
 READ = "These are read: .npz, .npy, text (.csv, .tsv), IDX, and a directory of IDX files; text and IDX also as .gz."
 
 # First the lines of code that convert each kind of file; `sentence` fills in {path}, {npz} and others. Then SIGNS: the first
@@ -82,7 +82,7 @@ SIGNS = (
 
 
 def beginning(path: Path) -> tuple[bytes, bool]:
-    """Return the first bytes of a file, unpacked if it is gzipped, and True if it is. A damaged file gives fewer bytes."""
+    """Return the first bytes of a file, unpacked if gzipped, and True for a gzipped file. Damaged files give fewer bytes."""
     with open(path, "rb") as file:
         head = file.read(BEGINNING)
     if not head.startswith(b"\x1f\x8b"):
@@ -94,7 +94,7 @@ def beginning(path: Path) -> tuple[bytes, bool]:
 
 
 def seems(path: Path, head: bytes, packed: bool) -> str | None:
-    """Return a sentence: the kind of file, and how to convert it. Return None if no other kind is recognised."""
+    """Return a sentence: the kind of a file that minivae does not read, and how to convert it; None for other files."""
     for sign, what, lines in SIGNS:
         if re.match(sign, head, re.DOTALL):
             return sentence(path, what, lines, packed)
@@ -142,19 +142,19 @@ def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str
 
 
 def pictures_in(home: Path) -> list[Path]:
-    """Return the picture files of a directory, and of its directories down to the second level, by their names."""
+    """Return the picture files, by suffix, in a directory and in the directories up to two levels below it."""
     return [file for depth in ("*", "*/*", "*/*/*") for file in home.glob(depth) if file.suffix.lower() in SUFFIXES]
 
 
 def elsewhere(source: str) -> str:
-    """Return advice for a path that does not exist."""
+    """Return advice for a path that cannot be read."""
     home = os.path.expanduser(source)
     if re.match(r"\w+://", source):
         return f"Nothing is downloaded. Run curl -LO {shlex.quote(source)}, then give the path of the file."
     if source.startswith("~") and os.path.exists(home):
         return f"Write --data {shlex.quote(home)}"
     if re.fullmatch(r"[\w-]+", source):
-        return "Is the path right? The only data with a name are the bundled digits."
+        return "Is the path right? A name alone works for the bundled digits only."
     return "Is the path right?"
 
 

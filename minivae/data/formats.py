@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 PIECE = 1 << 20                                             # bytes that are read at once
-DEFLATE = 1032                                              # bytes that one byte can unpack to: the limit of the format
+DEFLATE = 1032                                              # most bytes that one packed byte can unpack to
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_AXES = 32                                              # limit of NumPy
 LONGEST_HEADER = 10_000                                     # characters of an .npy header: the limit of NumPy
-LAST = b"PK\5\6"                                           # first of the last 22 bytes of a zip without a comment
-DESCRIPTORS = (12, 16, 20, 24)                              # lengths of the block after a member written to a pipe
+LAST = b"PK\5\6"                                           # begins the last 22 bytes of a zip without a comment
+DESCRIPTORS = (12, 16, 20, 24)                              # lengths of the block after a member, for a zip from a pipe
 PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # numbers, and text
 REMEDIES = {
     "|O": " Objects are pickled, which can run any code. Save numbers with x.astype(float), labels with y.astype(str).",
@@ -38,7 +38,7 @@ REMEDIES = {
 
 
 class Damaged(ValueError):
-    """A file breaks its format; the message names the place and what was expected there."""
+    """Raised when a file breaks its format; the message names the place and what was expected there."""
 
 
 def regular(path: Path) -> Path:
@@ -53,7 +53,7 @@ def shaped(content: bytearray, dtype: np.dtype, shape: tuple[int, ...], order: s
     """Return these bytes as an array of numbers or text. Raises Damaged if that is impossible."""
     try:
         array = np.frombuffer(content, dtype).reshape(shape, order=order)
-    except (ValueError, OverflowError) as error:            # with no rows, the other axes may have any length
+    except (ValueError, OverflowError) as error:            # such as the shape (0, 10**30): 0 bytes
         raise Damaged(f"no array has the shape {shape} of {dtype}.") from error
     if dtype.kind == "U" and np.frombuffer(content, f"{dtype.byteorder}u4").max(initial=0) > sys.maxunicode:
         raise Damaged("its text is not valid Unicode.")
@@ -78,7 +78,7 @@ def read_idx(path: Path) -> NDArray:
             raise Damaged(f"an IDX file has 1 to {MOST_AXES} axes; byte 3 says {head[3]}.")
         shape = struct.unpack(f">{head[3]}I", exactly(read, 4 * head[3], "the lengths of the axes"))
         dtype = np.dtype(IDX_TYPES[head[2]])
-        announced = math.prod(shape) * dtype.itemsize       # Python's integers do not wrap around
+        announced = math.prod(shape) * dtype.itemsize       # Python's integers do not overflow
         if announced > limit:
             raise Damaged(f"the header announces {announced:,} bytes, shape {shape}; the file cannot hold them.")
         content = exactly(read, announced, f"the numbers of shape {shape}")
@@ -99,9 +99,9 @@ def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
 
 
 def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
-    """Return read(n) for a gzip stream of one member. At its end, verify checksum and length, and refuse more bytes.
+    """Return a function that unpacks a gzip stream of one member. At the end it verifies checksum and length.
 
-    `gzip.open` does not verify the checksum if only the payload is read, and it skips padding.
+    It refuses bytes after the end. `gzip.open` skips padding, and verifies no checksum if only the payload is read.
     """
     stream = zlib.decompressobj(wbits=31)                   # gzip, with its trailer
 
@@ -138,7 +138,7 @@ def array_of(read: Callable[[int], bytes], size: int) -> NDArray:
     width = 2 if magic[6] == 1 else 4
     length = int.from_bytes(exactly(read, width, "the length of the header"), "little")
     if length > LONGEST_HEADER:
-        raise Damaged(f"a header of {length:,} characters is too long to be one.")
+        raise Damaged(f"a header of {length:,} characters is too long.")
     shape, dtype, fortran = header_of(exactly(read, length, "the header"))
     announced = math.prod(shape) * dtype.itemsize
     if announced != size - 8 - width - length:
@@ -180,14 +180,14 @@ def read_npz(path: Path) -> dict[str, NDArray]:
                 return members_of(archive, size)
         except Damaged:
             raise
-        except Exception as error:                          # zipfile raises nine types for a file that is not a zip
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:              # EINVAL: a place before 0
+        except Exception as error:                          # zipfile raises nine types of error for damaged files
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:              # EINVAL: seek before byte 0
                 raise
             raise Damaged(f"not a whole .npz ({type(error).__name__}: {error}).") from error
 
 
 def account_for(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
-    """Check that members fill every byte before the directory: `zipfile` skips bytes before and between members."""
+    """Check that members fill every byte before the zip's list of members: `zipfile` skips bytes outside of them."""
     place, behind = 0, (0,)
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         if member.header_offset - place not in behind:
@@ -197,7 +197,7 @@ def account_for(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
         place = member.header_offset + 30 + sum(lengths) + member.compress_size
         behind = DESCRIPTORS if member.flag_bits & 8 else (0,)
     if archive.start_dir - place not in behind:
-        raise Damaged("there are bytes that belong to no array, before the directory.")
+        raise Damaged("there are bytes that belong to no array, before the list of members.")
 
 
 def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:

@@ -14,8 +14,8 @@ from minivae.data.raw import Raw, Reading
 
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
-SMALLEST = 64                                               # fewest features of a flat picture whose numbers are not bytes
-MOST_CLASSES = 100                                          # largest number of different values in a column of labels
+SMALLEST = 64                                               # shorter rows are not pictures, unless they are bytes
+MOST_CLASSES = 100                                          # a column with more different values is not taken for labels
 SEVERAL = 5                                                 # fewest rows at which a column 0, 1, 2, ... may be an index
 
 Shape = tuple[int, int] | None
@@ -56,7 +56,7 @@ def separated(raw: Raw, how: Reading) -> tuple:
     """Return x, y, test_x, test_y and notes; x and test_x hold finite numbers, without the column of the labels."""
     x, test_x = (None if part is None else rows_of(part) for part in (raw.x, raw.test_x))
     if test_x is not None and x.shape[1:] != test_x.shape[1:]:
-        raise Damaged(f"all rows should have one shape; the two parts have {x.shape[1:]} and {test_x.shape[1:]}.")
+        raise Damaged(f"training and test rows should have the same shape; they have {x.shape[1:]} and {test_x.shape[1:]}.")
     y, test_y = raw.y, raw.test_y
     if how.label is not None and y is None:
         x, y, test_x, test_y = take_column(x, test_x, how.label)
@@ -65,7 +65,7 @@ def separated(raw: Raw, how: Reading) -> tuple:
 
 
 def range_of(parts: list[NDArray]) -> tuple[float, float, bool]:
-    """Return the smallest and the largest number, and whether all are whole."""
+    """Return the smallest number, the largest number, and True if all numbers are whole."""
     low, high = min(part.min() for part in parts), max(part.max() for part in parts)
     return float(low), float(high), all(map(are_whole, parts))
 
@@ -109,7 +109,7 @@ def take_column(x: NDArray, test_x: NDArray | None, label: str | int) -> tuple:
 def numbered(x: NDArray, y: object, test_x: NDArray | None, test_y: object) -> tuple:
     """Return the labels of both parts as whole numbers, and the names of the classes if the labels are text."""
     if test_x is not None and (y is None) != (test_y is None):
-        refuse("test_y", "given with y, or neither of them", "one alone", "Leave out both, or give both.")
+        refuse("test_y", "given together with y", "only one of them", "Give both, or leave out both.")
     if y is None:
         return None, None, None
     if test_x is None:
@@ -126,7 +126,7 @@ def numbered(x: NDArray, y: object, test_x: NDArray | None, test_y: object) -> t
 
 
 def is_grey(parts: list[NDArray], raw: Raw, how: Reading) -> bool:
-    """Return True for grey levels 0..255: bytes, or the whole numbers of pictures, with a bright pixel."""
+    """Return True for grey levels 0..255: bytes, or whole numbers in pictures, of which one is at least BRIGHT."""
     x, (low, high, whole) = parts[0], range_of(parts)
     if how.trials is not None or high <= 1 or low < 0:
         return False
@@ -146,7 +146,7 @@ def square(features: int) -> Shape:
 
 
 def picture_shape(x: NDArray, grey: bool, how: Reading) -> Shape:
-    """Return (height, width): from the user, from an array with three axes, or of a square of bytes; else None."""
+    """Return (height, width): given by the user, or by an array with three axes, or of square rows of bytes; else None."""
     features = x[0].size
     if how.image is not None:
         if math.prod(how.image) != features:
@@ -196,7 +196,7 @@ def class_texts(y: NDArray | None, test_y: NDArray | None, classes: tuple[str, .
 
 
 def suspects(x: NDArray, labelled: bool, raw: Raw) -> list[str]:
-    """Return warnings of a first column that counts the rows and, without labels, of a column that looks like classes."""
+    """Return warnings: the first column counts the rows; without labels, a column looks like classes."""
     found, last = [], x.shape[1] - 1
     first = x[:, 0]
     index = len(x) >= SEVERAL and last > 0 and are_whole(first) and bool((np.diff(first.astype(float)) == 1).all())

@@ -39,11 +39,11 @@ def place_of(file: Path) -> Place | None:
 def read_mnist(path: Path, how: Reading) -> Raw:
     """Read the IDX files in a directory, or those whose names begin with the last part of `path`.
 
-    Without test files, the caller holds out a part of the training files. Both parts have labels, or neither.
+    Without test files, the caller holds out a part of the training rows. Both parts must have labels, or neither.
     """
     home = path if path.is_dir() else path.parent
     files = {}
-    for file in sorted(home.iterdir(), reverse=True):       # a plain file before its .gz
+    for file in sorted(home.iterdir(), reverse=True):       # a plain file comes after its .gz and replaces it
         place = place_of(file)
         if place is not None and not file.is_dir() and (path.is_dir() or place.prefix.lower() == path.name.lower()):
             files[place] = file
@@ -58,13 +58,13 @@ def read_mnist(path: Path, how: Reading) -> Raw:
     arrays = {place[1:]: images_or_labels(file, place.kind) for place, file in files.items()}
     check_parts(path, arrays, files, prefixes[0])
     if how.label is not None and ("train", "labels") in arrays:
-        raise DataError(f"{path}: --label is for columns of a table; the labels are in a file of their own. Leave it out.")
+        raise DataError(f"{path}: --label is for columns of a table; the labels have their own file. Leave --label out.")
     ordered = (arrays.get((part, kind)) for part in ("train", "test") for kind in AXES)
     return Raw(*ordered, grey=True)
 
 
 def check_parts(path: Path, arrays: dict[tuple[str, str], NDArray], files: dict[Place, Path], prefix: str) -> None:
-    """Refuse parts whose sizes differ. Refuse a set in which a needed file is missing."""
+    """Raise DataError if numbers of images and labels differ, or sizes of images, or if a needed file is missing."""
     has_test, has_labels = ("test", "images") in arrays, any(kind == "labels" for _, kind in arrays)
     for part in ("train", "test"):
         for kind in ("images", "labels"):
@@ -78,7 +78,7 @@ def check_parts(path: Path, arrays: dict[tuple[str, str], NDArray], files: dict[
     if has_test:
         sizes = [arrays[part, "images"].shape[1:] for part in ("train", "test")]
         if sizes[0] != sizes[1]:
-            raise DataError(f"{path}: all images should have one size; the two parts have {sizes[0]} and {sizes[1]}.")
+            raise DataError(f"{path}: all images should have the same size; the two parts have {sizes[0]} and {sizes[1]}.")
 
 
 def missing(path: Path, files: dict[Place, Path], place: Place) -> None:
@@ -90,7 +90,7 @@ def missing(path: Path, files: dict[Place, Path], place: Place) -> None:
 
 
 def images_or_labels(file: Path, kind: str) -> NDArray:
-    """Return the bytes of one file. Raises DataError with its name."""
+    """Return the array in one file of bytes. Raises DataError with the name of the file."""
     try:
         array = read_idx(file)
     except ValueError as error:

@@ -12,7 +12,7 @@ from minivae.checks import refuse, sizes, whole_number
 
 
 class DataError(ValueError):
-    """A file that cannot be read as data; the message names the file and what was expected."""
+    """Raised for a file that cannot be read as data; the message names the file and what was expected."""
 
 
 @dataclass
@@ -20,8 +20,8 @@ class Raw:
     """Arrays as a file stores them. Without `test_x`, the file has no split of its own.
 
     `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` is True for a format
-    whose bytes are always pictures. `cut` is a command that leaves the first column out, and
-    `unlabelled` one line of Python that leaves the labels out.
+    whose bytes are always pictures. `cut` is a command that leaves the first column out; `unlabelled` is one line of Python
+    that leaves the labels out.
     """
 
     x: NDArray
@@ -43,7 +43,7 @@ class Reading:
     ----------
     label : str or int or None
         Column of the labels, by its name in the header or its number (0 is the first, -1 the last). In an .npz also the
-        name of their array.
+        name of the array of labels.
     delimiter : str or None
         Separator of a text file: one character, "tab" or "space" (any number of blanks).
     image : (height, width) or "28x28" or None
@@ -112,5 +112,5 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 def quoted(path: Path) -> str:
-    """Return the path as one word of a shell."""
+    """Return the path, quoted as one word for the shell."""
     return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))

@@ -1,4 +1,4 @@
-"""Commands of the shell that mend a table of text. Each writes a new file; the old one stays as it is."""
+"""Shell commands that mend a table of text. Each writes a new file and does not change the old file."""
 
 import re
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ def filtered(path: Path, program: str) -> str:
 
 
 def without_columns(path: Path, separator: str, left_out: Sequence[int], width: int) -> str:
-    """Return the command that leaves out columns with these numbers, from 0; "" if there is no such command."""
+    """Return the command that leaves out columns with these numbers (the first is 0); "" if there is no such command."""
     kept = [i for i in range(width) if i not in left_out]
-    if separator == " " or not kept:                        # cut takes every blank for a separator
+    if separator == " " or not kept:                        # `cut` takes every blank for a separator
         return ""
     runs = []
     for i in kept:
@@ -32,7 +32,7 @@ def without_columns(path: Path, separator: str, left_out: Sequence[int], width: 
 
 
 def of_text(cells: list[str], path: Path) -> str | None:
-    """Return the remedy for cells that only look like text: true and false, per cent, thousands; None for others."""
+    """Return the remedy for cells of text that mean numbers: true and false, per cent, 1,000; None for others."""
     if all(re.fullmatch("true|false", cell, re.IGNORECASE) for cell in cells):
         program = "sed -E 's/(True|TRUE|true)/1/g; s/(False|FALSE|false)/0/g'"
         return f"To write 1 and 0: {filtered(path, program)}"

@@ -17,9 +17,9 @@ from minivae.data.remedies import filtered, of_text, without_columns
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     # as typed after --delimiter
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
-LOOKED_AT = 20                                              # lines that decide separator, header and text columns
+LOOKED_AT = 20                                              # first lines, which decide separator, header and text columns
 MOST_NAMED = 6                                              # columns named in a message
-SEVERAL = 5                                                 # fewest rows at which text that never repeats may name them
+SEVERAL = 5                                                 # in fewer rows, unique text is not taken for names of rows
 
 Line = tuple[int, str]                                      # its number, from 1, and its text
 
@@ -35,7 +35,7 @@ class Pulled(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:
-        """Copy the next piece, which may be shorter, into the buffer; return its length."""
+        """Copy the next piece into the buffer, which may be longer; return the length of the piece."""
         piece = self.pull(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
@@ -56,7 +56,7 @@ def read_table(path: Path, how: Reading) -> Raw:
 
 
 def numbered(text: Iterator[str]) -> Iterator[Line]:
-    """Yield the lines that hold data, with their numbers; the first may be Excel's sep=; which holds none."""
+    """Yield number and text of each line of data. Skips blank lines, comments, and a first line `sep=;` of Excel."""
     for number, line in enumerate(text, 1):
         line = line.rstrip("\r\n")
         if number == 1 and re.fullmatch('"?sep=."?', line):
@@ -97,7 +97,7 @@ def table_of(lines: Iterator[Line], path: Path, how: Reading) -> Raw:
 
 
 def header_of_numbers(first: list[Line], separator: str, path: Path) -> list[str]:
-    """Return a warning of a first line that counts, 0, 1, 2, ... or 1999, 2000, 2001, ..., above one that does not."""
+    """Return a warning if the first line counts (0, 1, 2, ... or 1999, 2000, 2001, ...) and the second does not."""
     rows = [cells_of(line, separator) for _, line in first]
     counts = [len(row) > 2 and row[0].isdigit() and row == [str(int(row[0]) + i) for i in range(len(row))] for row in rows]
     if counts != [True, False]:
@@ -117,7 +117,7 @@ def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
     if all(usual in line for line in texts) and not set(others) & {";", "\t"}:          # else it may be a decimal comma
         return usual
     for other in others:
-        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:      # or these are words of one column
+        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:      # else these are words of one column
             remedy = f"Add --delimiter {TYPED.get(other, other)} (in Python: delimiter={other!r})."
             raise Damaged(f"the separator seems to be {SEPARATORS[other]}, not {SEPARATORS[usual]}. {remedy}")
     return usual                                            # a single column has no separator
@@ -145,7 +145,7 @@ def is_number(cell: str) -> bool:
 
 
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
-    """Return True if the first line has no numbers, or the column numbers of pandas. Refuses a mixed first line."""
+    """Return True if the first line has no numbers, or numbers of columns as pandas writes. Refuses a mixed first line."""
     top = cells_of(first[0][1], separator)
     if all(cell.lower() in MISSING for cell in top):
         return False
@@ -204,7 +204,7 @@ def ragged(line: int, cells: int, width: int) -> str:
 
 
 def refuse_shape(first: list[Line], header: int, separator: str, path: Path) -> None:
-    """Refuse lines that all end with a separator, and a second header, such as units."""
+    """Refuse lines that all end with a separator, a first row longer or shorter than the header, and a line of units."""
     stripped = "[[:space:]]*" if separator == "\t" else separator
     ends = f"sed 's/{stripped}$//'"
     if separator != " " and all(line.endswith(separator) for _, line in first):
@@ -232,7 +232,7 @@ def refuse_text(
     if not text:
         return
     if separator != "," and all(re.fullmatch(r"[+-]?\d+,\d+", cells[i]) for i in text):
-        remedy = f"Make points of them: {filtered(path, 'tr , .')}"
+        remedy = f"Write points instead: {filtered(path, 'tr , .')}"
         raise Damaged(f"line {number}: {cells[text[0]]!r} has a decimal comma. {remedy}")
     where = [f"{names[i]!r}" if i < len(names) else str(i) for i in text]
     holds = f"line {number}: column {where[0]} holds text, {cells[text[0]][:30]!r}, not numbers."
@@ -259,7 +259,7 @@ def text_remedy(
         return f"With --label {typed_name(label, names) if names else left}, {leave_out(text)}"
     rows = [cells_of(line, separator) for _, line in first[bool(names) :]]
     different = [len({row[i] for row in rows if i < len(row)}) for i in text]
-    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # names of rows differ more than classes
+    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # more different names than classes
     others = [i for i in text if i != classes]
     if others:
         left = classes - sum(i < classes for i in others)
@@ -274,7 +274,7 @@ def text_remedy(
 def feature_lines(
     lines: Iterator[Line], separator: str, width: int, label: int | None, labels: list[str], place: list[int]
 ) -> Iterator[str]:
-    """Yield each line without its label, which is appended to `labels`; `place[0]` is the number of the line."""
+    """Yield each line without its label, which is appended to `labels`; sets `place[0]` to the number of the line."""
     for place[0], line in lines:
         if '"' in line or separator == " ":
             cells = cells_of(line, separator)

@@ -1,8 +1,8 @@
 """Evaluation of a trained model: lower bounds of log p(x), log p(x) itself, and the gap between them.
 
 Results are in nats (natural logarithms), one number for each data point. They are computed in float64, whatever the dtype
-of the model. log p(x) is the log of the integral of p(x|z) p(z) over z. The ELBO (evidence lower bound) is lower; the gap
-between them is KL( q(z|x) || p(z|x) ).
+of the model. log p(x) is the log of the integral of p(x|z) p(z) over z. The ELBO (evidence lower bound) is at most
+log p(x); the gap, log p(x) - ELBO, is KL( q(z|x) || p(z|x) ).
 
     bounds       ELBO and importance-weighted bounds, from draws of z
     quadrature   log p(x) by numerical integration over z, for one or two latent dimensions

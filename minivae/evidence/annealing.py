@@ -1,7 +1,7 @@
-"""Annealed importance sampling: log p(x) for any number of latent dimensions; on simulated data a lower and an upper bound.
+"""Annealed importance sampling: log p(x) for any number of latent dimensions; on simulated data also an upper bound.
 
 A chain of Monte Carlo steps moves z from a start density, the prior or q(z|x), to the posterior p(z|x) through a sequence
-of densities in between. Its weight w is an unbiased estimate of p(x).
+of densities in between. The weight w of a chain is an unbiased estimate of p(x).
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Annealed(NamedTuple):
     """log p(x) in nats by annealed importance sampling, for each data point (N,)."""
 
     log_px: NDArray             # log of the mean weight of the chains: in expectation a lower bound
-    error: NDArray              # its standard error, to first order, from the variation between chains: see `annealed`
+    error: NDArray              # standard error of log_px, to first order, from the variation between chains: see `annealed`
     acceptance: NDArray         # (N,) fraction of accepted proposals
 
 
@@ -43,7 +43,7 @@ class Path(NamedTuple):
 
     log_start: Callable         # z -> log density of the start (L, N) and its gradient in z (L, N, J)
     scale: NDArray              # (N, J) standard deviation of the start: the unit of the step sizes
-    draw: Callable              # number of chains -> z (L, N, J)
+    draw: Callable              # number of chains -> draws z (L, N, J) from the start
     beta: NDArray               # (T + 1,) from 0 to 1
     steps: NDArray | None       # (T - 1, N) step sizes, one for each density in between
     leapfrogs: int
@@ -69,7 +69,7 @@ def annealed(
     so the mean of w is an unbiased estimate of p(x). `distributions` is T; a larger T gives a smaller variance.
 
     `error` comes from the variation between chains. It ignores a part of the posterior that no chain reaches. If q(z|x) is
-    narrow, few chains from it reach the rest of the posterior. All others agree, so log_px is too low by many times `error`,
+    narrow, few chains from it reach the rest of the posterior. The others agree, so log_px is too low by many times `error`,
     although the acceptance rate is normal. The prior is the safe default: it covers all z, but its chains vary more. If the
     modes of the posterior are far apart, chains that start from the prior can miss some modes, too.
 
@@ -146,7 +146,7 @@ def _tuned(vae, x, rng, distributions, leapfrogs, start):
     log_start = lambda z: (log_normal(z, mu, log_var), (mu - z) / scale**2)  # noqa: E731
     draw = lambda chains: mu + scale * rng.standard_normal((chains, *shape))  # noqa: E731
     path = Path(log_start, scale, draw, schedule(distributions, start), None, leapfrogs)
-    size = np.full(len(x), 0.5)                             # (N,)   in units of the start
+    size = np.full(len(x), 0.5)                             # (N,)   in units of `scale`
     steps = np.empty((distributions - 1, len(x)))
     z = path.draw(PILOTS)
     here = _densities(vae, x, path, z)
@@ -182,7 +182,7 @@ def _densities(vae, x, path, z):
 def _transition(vae, x, path, beta, size, z, here, rng):
     """Make one Hamiltonian transition that leaves f = start^(1 - beta) p(x, z)^beta invariant.
 
-    Returns the new z, its densities and gradients, and which chains accepted the proposal, (L, N).
+    Returns the new z, its densities and gradients, and an array (L, N): True where the proposal was accepted.
     """
     step = size[:, None] * path.scale                       # (N, J)   a step size for each coordinate
     mix = lambda start, joint: (1 - beta) * start + beta * joint  # noqa: E731

@@ -12,7 +12,7 @@ from minivae.evidence.sums import Moments, draws_at_once, error_of_log_mean, in_
 from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
 from minivae.vae import VAE
 
-ENOUGH = 10                                                 # fewer blocks have too uncertain a standard deviation
+ENOUGH = 10                                                 # with fewer blocks, their standard deviation is too uncertain
 
 
 class Bounds(NamedTuple):
@@ -108,7 +108,7 @@ class _Blocks:
 
     def add(self, log_w):
         """Add log weights (L, N); a block may begin in one chunk and end in another."""
-        ends = np.arange(self.k - self.held, len(log_w) + 1, self.k)                        # number of blocks in this chunk
+        ends = np.arange(self.k - self.held, len(log_w) + 1, self.k)                        # places where blocks end
         starts = np.concatenate([[0], ends])
         rest = len(log_w) - starts[-1]
         sums = log_w if self.k == 1 else np.logaddexp.reduceat(log_w, starts[: len(starts) - (rest == 0)])
@@ -128,6 +128,6 @@ class _Blocks:
     def error(self, error_of_all):
         """Return the standard error of `mean`, from the variation between blocks; for few blocks, return `error_of_all`.
 
-        `error_of_all` is the error for one block of all draws; to first order both are equal.
+        `error_of_all` is the error for one block of all draws; to first order the two errors are equal.
         """
         return self.whole.error() if self.k == 1 or self.whole.count >= ENOUGH else error_of_all

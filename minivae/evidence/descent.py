@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 SUFFICIENT = 1e-4                                           # a step must give this part of the predicted decrease (Armijo)
 CAREFUL = 0.3                                               # longest first step, in units of the given `scale`
-SMALLEST = 2.0**-40                                         # shortest part of a step that the line search tries
+SMALLEST = 2.0**-40                                         # smallest fraction of a step that the line search tries
 
 
 def minimise(
@@ -28,7 +28,7 @@ def minimise(
     values, gradients = f(points, active)
     values, gradients = values.copy(), gradients.copy()
     diagonal = np.ones(start.shape) if scale is None else scale
-    length = np.sqrt((gradients * gradients * diagonal).sum(axis=1))                        # of the first step, in `scale`
+    length = np.sqrt((gradients * gradients * diagonal).sum(axis=1))                        # length of the first step
     diagonal = diagonal / np.maximum(length / (1 if scale is None else CAREFUL), 1)[:, None]
     inverse = diagonal[:, :, None] * np.eye(start.shape[1])                                 # (N, P, P)
     for step in range(max_steps):
@@ -67,7 +67,7 @@ def _line_search(f, points, values, active, direction, slope):
 def _update(inverse, active, s, y, first):
     """Update the inverse Hessians in place:  H <- (I - r s y') H (I - r y s') + r s s',   r = 1 / s'y > 0
 
-    Problems with s'y near 0 or negative are left out: the update would not stay positive definite.
+    Functions with s'y near 0 or negative are skipped: their H would not stay positive definite.
     """
     sy = (s * y).sum(axis=1)
     curved = sy > 1e-10 * np.linalg.norm(s, axis=1) * np.linalg.norm(y, axis=1)

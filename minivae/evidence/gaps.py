@@ -1,7 +1,7 @@
 """The gap log p(x) - ELBO and its two parts, by quadrature, for one or two latent dimensions.
 
 The amortisation gap is the encoder's error: another diagonal Gaussian would have a higher ELBO. The approximation gap
-remains with the best diagonal Gaussian, because it is not the posterior p(z|x).
+remains even with the best diagonal Gaussian, because the posterior p(z|x) is not a diagonal Gaussian.
 """
 
 from typing import NamedTuple
@@ -39,7 +39,7 @@ class Gap(NamedTuple):
     best_elbo: NDArray          # ELBO of the best diagonal Gaussian for this data point
     approximation: NDArray      # log_px - best_elbo: the error left with the best Gaussian
     amortisation: NDArray       # best_elbo - elbo: the encoder's error
-    error: NDArray              # error of each of these: the change of the integrals in their last refinement
+    error: NDArray              # upper estimate for each of these, from the last refinement of the integrals
     mu: NDArray                 # (N, J) of the best Gaussian
     log_var: NDArray            # (N, J) of the best Gaussian
 
@@ -92,7 +92,7 @@ def expected(vae: VAE, x: NDArray, mu: NDArray, log_var: NDArray, tolerance: flo
 def _log_ratio(vae, x, mu, log_var, tolerance):
     """Return E_q ( log q(z|x) - log p(x, z) ) and its error, (N,) each.
 
-    This is a check of `expected`: it uses no closed form and other nodes.
+    This is a check of `expected`: it uses other nodes, and no closed form.
     """
     def integrand(rows, eps):
         z = reparameterize(mu[rows], log_var[rows], eps)
@@ -104,7 +104,7 @@ def _log_ratio(vae, x, mu, log_var, tolerance):
 
 
 def _refine(vae, x, rules, integrand, tolerance):
-    """Return, for all data, the weighted sum of integrand(rows, eps), which is (L, rows), and its error, (N,) each.
+    """Return, for all data, the sum over L of weights (L,) times integrand(rows, eps) (L, rows), and its error, (N,) each.
 
     Each rule is finer than the one before, and is used for the data whose error is still above `tolerance`.
     """
@@ -172,7 +172,7 @@ def _local_loss(vae, x, eps, weights):
     def loss(points, which):
         mu, log_var = np.split(points, 2, axis=1)
         noise = np.broadcast_to(eps, (len(eps), *mu.shape))                                 # (L, n, J)
-        with np.errstate(over="ignore", invalid="ignore"):                                  # rejected
+        with np.errstate(over="ignore", invalid="ignore"):                                  # NaN is rejected
             log_px_z, d_z = log_px_z_and_slope(vae, x[which], reparameterize(mu, log_var, noise))
             kl = kl_standard_normal(mu, log_var).sum(axis=-1)
             d_mu_z, d_log_var_z = reparameterize_backward(-weights[:, None, None] * d_z, mu, log_var, noise)

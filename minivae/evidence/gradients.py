@@ -82,7 +82,7 @@ def iw_signal_to_noise(
 
     Each of `repeats` gradients uses new draws and is a mean over the data x (N, D). A larger k makes the bound tighter. The
     ratio grows as sqrt(k) for the decoder, but falls as 1 / sqrt(k) for the encoder (Rainforth et al. 2018). Parameters
-    whose gradient never changes are left out. The estimate is corrected for the ratio that noise without any signal would
+    whose gradient is the same in all repeats are left out. The estimate is corrected for the ratio that pure noise would
     show; 0 means that no signal was found. Raises ValueError if an argument breaks its rule, or the model has no noise.
     """
     checks.generator("rng", rng)

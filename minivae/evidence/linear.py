@@ -116,9 +116,9 @@ def ppca(x: NDArray, latent: int, sigma: float | None = None) -> PPCA:
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     if sigma is None:
         left_out = values[latent:].sum() / max(D - latent, 1)
-        if left_out <= 1e-14 * values[0]:                   # not above the rounding error of the largest
+        if left_out <= 1e-14 * values[0]:                   # within the rounding error of the largest eigenvalue
             remedy = "Give sigma a number, or ask for fewer latent dimensions."
-            checks.refuse("latent", "too few to fit x perfectly when sigma is free", f"{latent}", remedy)
+            checks.refuse("latent", "so small that x is not fitted perfectly when sigma is free", f"{latent}", remedy)
         sigma = math.sqrt(left_out)
     sigma = checks.real_number("sigma", sigma, above=0)
     excess = np.maximum(values[:latent] - sigma**2, 0)                                      # (J,)

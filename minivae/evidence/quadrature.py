@@ -17,8 +17,8 @@ from minivae.vae import VAE
 
 COARSE = {1: 1024, 2: 128}                                  # intervals of the first grid, on its longer axis
 MAX_NODES = 50_000                                          # for one data point, on all grids but the first
-SPARE = 16.0                                                # a node that is left out has at most exp(-16) of the tolerance
-NEGLIGIBLE = 8.0                                            # nats below the highest density: outside of `box`
+SPARE = 16.0                                                # left-out nodes are below exp(-16) tolerance x the highest
+NEGLIGIBLE = 8.0                                            # a node this many nats below the highest is outside of `box`
 PLACES = 32                                                 # values of z at which the rounding error is measured
 
 
@@ -42,7 +42,7 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
 
     Posteriors can be a thousand times narrower than the prior. So all data points share the first grid, but on a finer
     grid each has only the nodes that may matter. At these nodes log p(x, z) is at most SPARE - log(tolerance) nats below its
-    maximum over the nodes. The limit is raised for a node whose neighbours differ from it, by the largest difference:
+    maximum over the nodes. A node whose neighbours differ from it may be lower still, by the largest difference:
     between two nodes log p(x, z) can be higher by that much. The error includes the nodes that are left out, an
     estimate of the part outside the grid, and rounding, which dominates if data are far from zero. A mode is missed if no
     node of the first grid is near it: this needs a peak far narrower than the spacing of that grid, surrounded by a plateau.
@@ -150,7 +150,7 @@ def _pairs_of_neighbours(key, step):
 
 
 def _rise(log_joint, neighbours):
-    """Return, for each node, the largest difference from a neighbour: a maximum between them is higher by at most this.
+    """Return, for each node, the largest difference from a neighbour: a maximum between the two is higher by at most this.
 
     For a quadratic function it is higher by at most a quarter of this, for a cone by nearly all of it.
     """
@@ -180,7 +180,7 @@ def _moments(z, p, first, row):
 
 
 def _box(log_joint, index, first, row):
-    """Return the corners, in units of the grid, of the box of all nodes that are not negligible, one node wider."""
+    """Return the corners, in grid units, of the box of all nodes that are not negligible, one node wider on each side."""
     near = (log_joint > np.maximum.reduceat(log_joint, first)[row] - NEGLIGIBLE)[:, None]   # (pairs, 1)
     low = np.minimum.reduceat(np.where(near, index, np.iinfo(index.dtype).max), first)
     high = np.maximum.reduceat(np.where(near, index, -1), first)
@@ -188,10 +188,10 @@ def _box(log_joint, index, first, row):
 
 
 def _outside(index, p, row, shape):
-    """Return twice an estimate of the share outside the grid, for each data point that has nodes, (data,).
+    """Return twice an estimate of the probability outside the grid, for each data point that has nodes, (data,).
 
-    Let a be the share of the nodes on a face of the grid, and b the share of the next layer inside. Beyond the face, we
-    assume that each layer is a / b times the previous one: their sum is a (a / b) / (1 - a / b) = a^2 / (b - a).
+    Let a be the sum of p on a face of the grid, and b the sum on the next layer inside. Beyond the face, we assume that
+    each layer is a / b times the previous one. These layers add up to a (a / b) / (1 - a / b) = a^2 / (b - a).
     """
     share = np.zeros(row[-1] + 1)
     for axis, n in zip(index.T, shape):
@@ -207,8 +207,8 @@ def _discretisation(index, p, row, kinks):
 
     Let s(n) be the largest relative difference between the n^J interleaved grids of spacing nh and their mean, which is
     the grid of spacing h. So s(3) estimates the error at spacing 3h. The error of a smooth integrand falls faster than any
-    power of h: so its fall from 3h to h is larger than from 6h to 3h, which is s(6) / s(3). With kinks (relu) it
-    falls by a factor of 9 on average; 3 is a safe value. s(2) is a second estimate: its grids are finer, but there are so
+    power of h: so from 3h to h it falls by a larger factor than from 6h to 3h, where the factor is s(6) / s(3). With kinks
+    (relu) the factor is 9 on average; 3 is a safe value. s(2) is a second estimate: its grids are finer, but there are so
     few of them that they can agree by chance.
     """
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
@@ -221,7 +221,7 @@ def _disagreement(index, p, row, n):
     for axis in index.T:
         row = n * row + axis % n                            # index of the grid that a node belongs to
     J = index.shape[1]
-    part = np.bincount(row, p, -(-(row[-1] + 1) // n**J) * n**J).reshape(-1, n**J)          # (data, grids)   of the sum
+    part = np.bincount(row, p, -(-(row[-1] + 1) // n**J) * n**J).reshape(-1, n**J)          # (data, grids)
     return np.abs(n**J * part - 1).max(axis=1) + 1e-300
 
 
@@ -258,7 +258,7 @@ def _on_pairs(vae, x, which, index, z):
     """Return log p(x[which], z), (pairs,): each data point at the nodes chosen for it.
 
     Decoding a node costs far more than computing log p(x|z) of one more data point, and data points share nodes. So each
-    node is decoded once. Nodes are handled in groups; log p(x|z) is computed for all data points that need a node in it.
+    node is decoded once. Nodes are handled in groups; log p(x|z) is computed for all data points that need one of them.
     """
     order = np.lexsort(index.T)                                                             # (pairs,)   by node
     new = np.any(np.diff(index[order], axis=0, prepend=-1), axis=1)                         # (pairs,)

@@ -10,7 +10,7 @@ from minivae.ops import log_sum_exp
 from minivae.vae import VAE
 
 AT_ONCE = 2_000_000                                         # largest size of an array: this limits the memory
-IN_CACHE = 10                                               # arrays that are read often get AT_ONCE / 10: they fit a cache
+IN_CACHE = 10                                               # arrays read often have AT_ONCE / 10 numbers: they fit a cache
 
 
 def log_mean_exp(a: NDArray, axis: int = 0) -> NDArray:
@@ -78,7 +78,7 @@ def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
 
 
 def draws_at_once(vae: VAE, x: NDArray) -> int:
-    """Return how many draws for each row of x are decoded at once: the widest layer fits a cache (35 % less time)."""
+    """Return the number of draws per row of x to decode at once: so the widest layer fits a cache (35 % less time)."""
     return max(1, AT_ONCE // (IN_CACHE * len(x) * widest(vae)))
 
 

@@ -24,7 +24,7 @@ DRAWS = 100                                                 # draws of z for eac
 class Setting(NamedTuple):
     """Settings of one training of a sweep."""
 
-    value: float | str          # the swept value, as text for the figure and the table
+    value: float | str          # the swept value: a number, or a text such as "optimal"
     likelihood: Likelihood
     beta: float = 1.0
     latent: int = 2
@@ -42,7 +42,7 @@ class Point(NamedTuple):
     elbo: float                 # -(distortion + rate), for every beta
     kls: tuple[float, ...]      # KL of each latent dimension, largest first
     active: int                 # number of latent dimensions j for which the variance of mu_j(x) is above ACTIVE
-    spread: float | None        # standard deviations: decoded means divided by data; None if the data do not vary
+    spread: float | None        # sd of the decoded means / sd of the data; None if the data do not vary
 
     @property
     def collapsed(self) -> bool:
@@ -62,7 +62,7 @@ def sweep(
     """
     checks.whole_number("seed", seed, 0)
     settings, options = list(settings), {"epochs": epochs, "batch": batch, "lr": lr}
-    for setting in settings:                                # refuse a bad setting now, not after the trainings before it
+    for setting in settings:                                # refuse a bad setting now, not after earlier trainings
         _new_training(data, setting, hidden, seed, options)
     return _points(data, settings, hidden, seed, options, stop)
 

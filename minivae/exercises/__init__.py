@@ -3,14 +3,14 @@
     prompts      the texts: prompts and hints
     catalogue    the exercises: which functions are blank, with which inputs they are judged
     cut          the blanks and the solutions, cut out of the package's own source
-    given        the functions that some exercises give
-    pupil        the process of a submission
+    given        functions of the package that some exercises import
+    pupil        the program that runs a submission, in a process of its own
     outside      starts that process, with limits
     judge        calls a submission, and makes a verdict of what came back
-    compare      compares its arrays with the right ones and with known wrong versions
+    compare      compares the returned arrays with the right ones and with known wrong versions
     sentences    the words about one wrong array
     variants     known wrong versions of every function
-    confusions   the common ones, listed
+    confusions   a list of common wrong versions
     bonus        the exercise in which the learner writes the check
     report       all verdicts, as text and JSON
     grade        the submissions of a class

@@ -12,7 +12,7 @@ from minivae.exercises.cut import Piece, blank, source_of, tree_of
 from minivae.exercises.prompts import TEXTS
 from minivae.params import shapes_of
 
-SIZES = (                                                   # two draws; sizes are primes, so a shape tells its letters
+SIZES = (                                                   # two sets of sizes, all primes: a shape shows its letters
     {"L": 3, "B": 5, "J": 2, "D": 7, "I": 7, "O": 3, "H": 11},
     {"L": 2, "B": 3, "J": 7, "D": 5, "I": 2, "O": 7, "H": 5},
 )
@@ -45,7 +45,7 @@ class Part(NamedTuple):
     case: str = ""
     how: str = "plain"
     written: int | None = None
-    count: int = 0                                          # of returned arrays, if others are written
+    count: int = 0                                          # number of returned arrays, if others are written
     turns: tuple[int, ...] = ()                             # when each result is computed, if not all at once
 
     @property
@@ -118,7 +118,7 @@ def normal(shapes: str, **fit: Callable) -> Callable:
 
 
 def coin(a: NDArray) -> NDArray:
-    """Return 0 and 1."""
+    """Return 1 where a > 0, else 0."""
     return (a > 0).astype(float)
 
 
@@ -133,7 +133,7 @@ def narrow(a: NDArray) -> NDArray:
 
 
 def half_empty(a: NDArray) -> NDArray:
-    """Return an array with some entries -inf, and one column of -inf alone."""
+    """Return a copy in which the first row and the first column are -inf."""
     a = a.copy()
     a[0, 1:] = -np.inf
     a[:, 0] = -np.inf
@@ -141,12 +141,12 @@ def half_empty(a: NDArray) -> NDArray:
 
 
 def along(axis: int, draw: Callable) -> Callable:
-    """Return a draw with a further argument, the axis."""
+    """Return a function that draws the same arguments and adds the axis."""
     return lambda rng, sizes: [*draw(rng, sizes), axis]
 
 
 def network(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
-    """Return the arguments of mlp_backward for two layers, tanh."""
+    """Return the arguments of mlp_backward for three layers, two of them with tanh."""
     b, i, h, o = (sizes[letter] for letter in "BIHO")
     layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1])) for shape in ((i, h), (h, h + 2), (h + 2, o))]
     hs = [rng.standard_normal((b, i)), *(np.tanh(rng.standard_normal((b, n))) for n in (h, h + 2))]
@@ -156,7 +156,7 @@ def network(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 
 
 def model(likelihood: tuple, **settings) -> Callable:
-    """Return a draw of a model's settings, parameters, data and noise."""
+    """Return a function that draws a model's settings, parameters, data and noise."""
     def draw(rng, sizes):
         scale = ("log_sigma",) if likelihood[0] == "gaussian" else ()
         shapes = shapes_of(sizes["D"], sizes["J"], [sizes["H"]], scale)

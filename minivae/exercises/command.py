@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(command=exercises_command, action="write", out=None, notebook=None, seed=0, timeout=10.0,
                         json=False, quiet=False, debug=False)
     add_options(parser)
-    words = "write the exercises as Jupyter notebooks into DIR; notebooks that are there are kept"
+    words = "write the exercises as Jupyter notebooks into DIR; existing notebooks are kept"
     parser.add_argument("--notebook", type=Path, metavar="DIR", help=words, default=argparse.SUPPRESS)
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
     for action, words in BRIEF.items():
@@ -100,7 +100,7 @@ def exercises_command(options: argparse.Namespace) -> int:
 
 
 def write(options: argparse.Namespace) -> int:
-    """Write the files that are not there, as Python or as notebooks."""
+    """Write the files that do not exist yet, as Python or as notebooks."""
     from minivae.exercises.report import every
     from minivae.runs import make_directory
     from minivae.runs.files import write_atomically
@@ -174,7 +174,7 @@ def command(words: str, options: argparse.Namespace) -> str:
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print the number, name, status and title of every exercise; return 0 if all that count are passed."""
+    """Print the number, name, status and title of every exercise; return 0 if all exercises that count are passed."""
     from minivae.exercises.report import counted, document, every
 
     found = verdicts(options, every())

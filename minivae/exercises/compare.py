@@ -93,7 +93,7 @@ def arrays_of(part: Part, result: Any, after: list) -> list:
 
 
 def arrays_from(part: Part, draw: Draw, function: Callable) -> list[NDArray]:
-    """Return the arrays that a function of this process makes of a draw."""
+    """Call a function in this process; return the arrays that it returns and writes for a draw."""
     arguments = copy.deepcopy(draw.arguments)
     with np.errstate(all="ignore"):
         result = HOW[part.how](function, arguments)

@@ -1,6 +1,6 @@
 """Cut functions out of the package's own source: the blank that a learner fills, and the solution.
 
-A function is found by its name, so nothing is written a second time; a name that is gone raises LookupError.
+A function is found by its name, so nothing is written a second time; a name that no longer exists raises LookupError.
 """
 
 import ast
@@ -24,10 +24,10 @@ class Piece(NamedTuple):
 
     module: str                 # "gaussian"
     name: str                   # "reparameterize"; methods are "VAE.backward"
-    arguments: int | tuple[str, ...] = 0    # number in the learner's function (0: all without default), or names
-    keep: tuple[str, ...] = ()  # targets of assignments that are given
+    arguments: int | tuple[str, ...] = 0    # how many the learner gets (0: all without a default), or names
+    keep: tuple[str, ...] = ()  # targets of the assignments that are not blanked
     whole: bool = False         # the whole body is blank: the source works in place, or its lines give the answer away
-    lines: tuple[str, ...] = ()  # the targets of those lines of a method that the learner's function consists of
+    lines: tuple[str, ...] = ()  # the targets of the lines of a method that make up the learner's function
     called: str = ""            # the name of the learner's function, if it differs
 
     @property
@@ -97,7 +97,7 @@ def tree_of(piece: Piece, source: str = "") -> ast.FunctionDef:
 
 
 class WithoutForward(ast.NodeTransformer):
-    """Replace `f.mu` by `mu`: a made function gets the arrays themselves."""
+    """Replace `f.mu` by `mu`: the learner's function gets the arrays themselves."""
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         """Return the name of the array."""
@@ -124,7 +124,7 @@ def target(node: ast.stmt) -> str:
 
 
 def compiled(piece: Piece, tree: ast.FunctionDef) -> Callable:
-    """Return a function, made from a tree, that finds the names of its module."""
+    """Return the function made from a tree; it can use the names of its module."""
     names = dict(vars(module_of(piece)))
     exec(compile(ast.Module([tree], []), f"<{piece.function}>", "exec"), names)
     return names[piece.function]

@@ -76,7 +76,7 @@ def grade_command(options: argparse.Namespace) -> int:
         refuse("FOLDER", "a folder of submissions", str(options.folder), "Give a folder with a folder for each student.")
     found, notes = submissions(options.folder)
     if not found:
-        remedy = "A file is named like 06_reparameterize.py, in a student's folder or with the student's name in front."
+        remedy = "Name files like 06_reparameterize.py, in a student's folder or with the student's name in front."
         refuse("FOLDER", "a folder with submissions", str(options.folder), remedy)
     feedback = {} if options.feedback is None else feedback_files(options.feedback, found)
     must_be_free("--feedback", "without earlier files", feedback.values(), options.overwrite)
@@ -134,7 +134,7 @@ def as_script(notebook: Path, script: Path) -> Path:
 
 
 def feedback_files(folder: Path, students: Iterable[str]) -> dict[str, Path]:
-    """Return a file for every student; two names never share one."""
+    """Return the path of a file for every student; two students never share a file."""
     found: dict[str, Path] = {}
     for name in students:
         stem = re.sub(r"[^\w .@+-]", "_", name).strip(". ") or "_"
@@ -145,7 +145,7 @@ def feedback_files(folder: Path, students: Iterable[str]) -> dict[str, Path]:
 
 
 def passed(verdicts: Iterable[Verdict]) -> int:
-    """Return how many are passed, the bonus too."""
+    """Return the number of passed exercises, the bonus included."""
     return sum(verdict.status == "passed" for verdict in verdicts)
 
 

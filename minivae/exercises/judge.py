@@ -1,6 +1,6 @@
 """Judge a submission: call its functions in another process, and turn what came back into a verdict.
 
-The judge has only arrays: it never runs the submission, and does not read its output or exit code.
+Only the returned arrays count, and not the printed text or the exit code. `check_names`, for notebooks, runs here.
 """
 
 import ast
@@ -74,7 +74,7 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
 
 
 def check_names(exercise: Exercise, names: dict, seed: int = 0) -> Verdict:
-    """Judge the functions among the names of this process, as a notebook has them: without limits of time and memory."""
+    """Judge functions of this process, given by name, as in a notebook: without limits of time and memory."""
     how, untouched = exercise.asking or Asking(calls_of, findings_of), {}
     exec(exercise.file(), untouched)
     if all(same_bytes(names.get(name), untouched[name]) for name in functions_in(ast.parse(exercise.file()))):
@@ -111,7 +111,7 @@ def calls_of(exercise: Exercise, seed: int) -> list[dict]:
 
 
 def flags_of(exercise: Exercise, source: str) -> tuple[str, ...]:
-    """Return the lines of a submission that name minivae, apart from the import that the exercise gives."""
+    """Return a flag for each line of a submission that imports minivae, apart from the line that the exercise gives."""
     lines = [line.strip() for line in source.splitlines() if "minivae" in line and "import" in line]
     return tuple(f"imports minivae: {line}" for line in lines if line != exercise.import_line() and line[0] != "#")
 
@@ -177,7 +177,7 @@ def structure(part: Part, result: Any) -> str:
         came = f"{len(parts)} results" if isinstance(result, (tuple, list)) else "one array"
         return f"must return {len(names)} result{'s' * (len(names) > 1)} ({', '.join(names)}); got {came}"
     for name, value in zip(names, parts):
-        if isinstance(value, Other) and value == "...":     # open: the other results are judged
+        if isinstance(value, Other) and value == "...":     # still blank: judge the other results
             continue
         if isinstance(value, Other):
             return f"{name} must be an array; got {value}"
@@ -208,7 +208,7 @@ def unequal(part: Part, first: list[NDArray], second: list[NDArray]) -> str:
         if a is b is None:
             continue
         if a is None or b is None or a.shape != b.shape or not np.allclose(a, b, rtol=1e-6, equal_nan=True):
-            return f"{name} is not repeatable: the same inputs gave other numbers. Draw nothing; use the arguments"
+            return f"{name} is not repeatable: the same inputs gave other numbers. Draw no random numbers; use the arguments"
     return ""
 
 

@@ -45,7 +45,7 @@ Each returns d_a. The second must be right for a = 1000 and a = -1000, too. `sig
 """,
         "Write the slope of sigmoid with s and without a. Where is it largest? At a = 0, with the value 1/4.",
         "e^-a / (1 + e^-a)^2 is a product of two fractions; one of them is s. The other one and s sum to 1.",
-        "Differentiate log(1 + e^a) and divide numerator and denominator by e^a: a function that you know.",
+        "Differentiate log(1 + e^a) and divide numerator and denominator by e^a: the result is a function that you know.",
     ),
     "log_sum_exp": (
         "log sum exp without overflow",
@@ -83,7 +83,7 @@ eps is standard normal noise, (L, B, J): L draws for each data point.
 
     z = mu + sigma eps        (L, B, J)
 
-Write sigma with log_var, and the draw. Then derive the gradients of the loss in mu and log_var, given d_z (L, B, J).
+Write sigma in terms of log_var, then the draw. Then derive the gradients of the loss in mu and log_var, given d_z (L, B, J).
 The L draws share one mu and one log_var. eps is noise: no gradient is returned for it.
 """,
         "log_var = log sigma^2 = 2 log sigma. Solve for sigma.",
@@ -111,7 +111,7 @@ It is 0 at mu = 0, log_var = 0, and positive everywhere else.
 Differentiate the KL of exercise 7 in mu and in log_var. d_kl is (B, J): one gradient for each coordinate's KL.
 Return d_mu and d_log_var, (B, J) each.
 
-Check by hand before you run: both are 0 at mu = 0, log_var = 0.
+Check by hand before you run: both gradients are 0 at mu = 0, log_var = 0.
 """,
         "Each coordinate's KL depends on its own mu and log_var only: no sums.",
         "sigma^2 = exp(log_var). What is its derivative in log_var?",
@@ -203,7 +203,7 @@ log_w the difference of log_px_z and kl, (L, B). d_loss is a number. beta is 1 a
 Return the gradients in log_px_z and kl.
 Given: log_sum_exp_backward(d_out, a), the softmax of exercise 5 along axis 0.
 """,
-        "In iw_loss_backward every data point has the share -d_loss / B; its L draws divide it by the softmax of log_w.",
+        "In iw_loss_backward every data point gets -d_loss / B. The softmax of log_w distributes this over its L draws.",
         "kl enters log_w with a minus. In `backward`, f.out is (L, B, D), and the decoder worked on L * B rows.",
         "The gradient of the heads is [d_mu, d_log_var] side by side, (B, 2J); it enters the encoder's mlp_backward.",
     ),
@@ -239,11 +239,11 @@ You may call, with arrays mu, log_var (B, J) and eps, z (L, B, J):
 
 log_normal is the log-density of N(mu, sigma^2) at z, summed over J, and log_standard_normal that of N(0, 1).
 
-The check is called with the right module three times, and with six wrong ones. `minivae museum` describes them all. The
-first is exp-log-var: there, z is drawn with exp(log_var) as standard deviation, and the backward is the gradient
-of exactly that. So a gradient check alone passes it.
+The check is called with the right module three times, and with six wrong ones. `minivae museum` describes them all. One
+of them is exp-log-var: there, z is drawn with exp(log_var) as standard deviation, and the backward is the gradient
+of exactly that. So a gradient check alone does not notice it.
 """,
-        "Compare each backward with finite differences of its forward: that catches some. Which of the six are consistent?",
+        "Compare each backward with finite differences of its forward: that catches some. Which of the six pass it?",
         "Sampler, density and KL must describe one Gaussian: the mean of log_normal(z) - "
         "log_standard_normal(z) over many z is the KL.",
         "Instead of random eps, take np.polynomial.hermite_e.hermegauss(20): nodes and weights (divided by "

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-MOST_BYTES = 20_000_000                                     # of the results, and of everything that is printed
+MOST_BYTES = 20_000_000                                     # largest size of the results, and of all that is printed
 
 
 # Arrays as bytes
@@ -52,7 +52,7 @@ class Other(str):
 
 
 def unpack(data: bytes) -> Any:
-    """Return the tree of `pack`. Raises ValueError if these are no such bytes."""
+    """Return the tree from which `pack` made these bytes. Raises ValueError for other bytes."""
     try:
         size = int.from_bytes(data[:8], "little")
         rest = memoryview(data)[8 + size :]
@@ -119,7 +119,7 @@ def of_adam(function: Callable, arguments: list) -> Any:
 
 
 def of_check(function: Callable, arguments: list) -> Any:
-    """Call a learner's check on copies of `gaussian`; return 1 for each copy in which it finds a fault."""
+    """Call a learner's check on copies of `gaussian`; return an array, True for each copy in which it finds a fault."""
     from minivae.museum.exhibits import find
     from minivae.museum.patched import load
 
@@ -199,7 +199,7 @@ def limit(seconds: int, megabytes: int) -> None:
 
 
 def main(folder: str, file: str, seconds: str, megabytes: str) -> None:
-    """Execute a file and make the calls that stdin has; write the results to stdout."""
+    """Execute a file and make the calls that are read from stdin; write the results to stdout."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)                                           # what the submission prints goes to stderr
     calls = unpack(sys.stdin.buffer.read())

@@ -22,12 +22,12 @@ class Given(NamedTuple):
     """Results of a submission: a list of arrays for each draw; None is a result that is still `...`."""
 
     arrays: Sequence[list]
-    warned: Sequence[str] = ()                              # by NumPy, at the first draw
+    warned: Sequence[str] = ()                              # warnings by NumPy, at the first draw
     names: frozenset[str] | None = None                     # that occur in the learner's file; None if it is not known
 
 
 def agree(given: NDArray, right: NDArray) -> bool:
-    """Return True if two arrays are equal to `REL` of the largest entry, entries that are not finite exactly."""
+    """Return True if two arrays are equal within `REL` of the largest entry; inf and nan must be equal exactly."""
     if given.shape != right.shape:
         return False
     infinite = ~np.isfinite(right)

@@ -1,6 +1,6 @@
-"""Known wrong versions of a function: exhibits of the museum that change it, and all changes of one place.
+"""Known wrong versions of a function: common confusions, exhibits of the museum, and all changes of one place.
 
-Each change is made on the function's tree. Its name says what changed, and not what the rest of the line is.
+Each change is made on the function's tree. Its name says what changed, and does not show the rest of the line.
 """
 
 import ast

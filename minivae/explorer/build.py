@@ -56,7 +56,7 @@ def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None,
     """
     vae.check_noise()
     page = content(vae, data, evidence or evidence_for(vae, data.test_x)) | {"title": title, "step": step}
-    facts = json.dumps(page, separators=(",", ":")).replace("<", "\\u003c") # or "</script>" ends it early
+    facts = json.dumps(page, separators=(",", ":")).replace("<", "\\u003c") # else "</script>" would end it
     parts = {"title": html.escape(title), "style": part("page.css"), "script": part("page.js"), "content": facts}
     return re.sub("{{(title|style|script|content)}}", lambda found: parts[found[1]], part("page.html"))
 

@@ -15,7 +15,7 @@ from minivae.vae import VAE
 
 Names = Mapping[int, str] | None
 LONGEST = 16                                                # characters of a class name in a figure
-SYMBOLS = "os^DvPX*<>"                                      # markers of classes with longer names, by rank
+SYMBOLS = "os^DvPX*<>"                                      # markers of classes, by rank, unless all names are short
 
 
 class Class(NamedTuple):
@@ -50,7 +50,8 @@ def classes_of(
     """Return labels (rows,) as integers, and the colour and the name of each class, in order.
 
     `classes` are the names of all classes of the data set, so that a class has one colour in every figure; without them, the
-    classes are those of `labels`. Colours go by rank, but 0 to 9 always have their own.
+    classes are those of `labels`. If all classes are among 0 to 9, a class has the colour of its
+    number, else of its rank.
     """
     if labels is None:
         return None, {}
@@ -69,7 +70,7 @@ def classes_of(
 
 
 def class_names(data: Dataset) -> Names:
-    """Return the name of every label of both parts, in order; None without labels."""
+    """Return the name of every label of training and held-out rows, in order; None without labels."""
     labels = [y for y in (data.train_y, data.test_y) if y is not None]
     if not labels:
         return None
@@ -81,7 +82,7 @@ def class_names(data: Dataset) -> Names:
 def shown(names: list[str], longest: int = LONGEST) -> list[str]:
     """Return short names for the figure: at most `longest` characters, all different, only characters of the font.
 
-    A name that the font lacks becomes its number, counted from 1.
+    A name with a character that the font lacks becomes # and its number, counted from 1.
     """
     known = get_font(findfont("DejaVu Sans")).get_charmap()
     ends = [name if len(name) <= longest else f"{name[: longest - 6]}\u2026{name[-5:]}" for name in names]

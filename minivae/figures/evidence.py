@@ -1,6 +1,6 @@
 """Figures of the bounds of log p(x), the gap and the posteriors: each function returns a Figure and its alt text.
 
-Shapes: x (N, D) data; a number for each data point is (N,). Numbers: nats.
+Shapes: x (N, D) data; a number for each data point is (N,). Values are in nats.
 """
 
 import math
@@ -140,7 +140,7 @@ def gap_split(parts: Gap) -> Drawn:
     finding = f"The gap of {number(total)} nats: {shares}"
     tenth = f"the 10 % of points with the largest gaps have {100 * share:.0f} % of the total"
     caption = (
-        "Amortisation, the encoder's error: the best Gaussian for each data point has an ELBO that is higher by this. "
+        "Amortisation, the encoder's error: the best Gaussian for each data point has an ELBO higher by this amount. "
         "Approximation, the limit of any diagonal Gaussian: the distance from the ELBO of the best one to log p(x). "
         f"Below: one bar for each of {len(parts.elbo)} data points; {tenth}."
     )
@@ -248,7 +248,7 @@ def posteriors(
 def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, exact: tuple, encoder: tuple, best: tuple) -> None:
     """Draw p(z|x) of one x (D,), filled, and contours of two Gaussians.
 
-    `exact` is the mean and covariance of p(z|x); `encoder` and `best` are mu and log_var of q(z|x) and the best Gaussian.
+    `exact` is the mean and covariance of p(z|x); `encoder` and `best` are (mu, log_var) of q(z|x) and of the best Gaussian.
     """
     (mean, cov), (mu, log_var) = exact, encoder
     reach = np.stack([4.0 * np.sqrt(np.diagonal(cov)), 3.2 * np.exp(log_var / 2), 3.2 * np.exp(best[1] / 2)])   # (3, 2)

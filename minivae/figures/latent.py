@@ -1,6 +1,6 @@
 """Figures of the latent space: each returns a Figure and its alt text.
 
-Shapes: x (N, D) data, labels (N,) whole numbers or None, image_shape (H, W) with H W = D. Numbers: nats.
+Shapes: x (N, D) data, labels (N,) whole numbers or None, image_shape (H, W) with H W = D. Values are in nats.
 """
 
 import math
@@ -37,11 +37,11 @@ from minivae.vae import VAE
 PRIOR = NormalDist()
 RADII = (1, 2, 3)
 MASS_WITHIN = [1 - math.exp(-r * r / 2) for r in RADII]     # prior probability within these radii, in two dimensions
-MOST_CODES, MOST_NAMED, MOST_BARS = 2000, 10, 24            # points in a map, dimensions in an alt text, named bars
+MOST_CODES, MOST_NAMED, MOST_BARS = 2000, 10, 24            # most points in a map, dimensions in an alt text, named bars
 
 
 def prior_quantiles(n: int) -> NDArray:
-    """Divide N(0, 1) into n parts of equal probability; return their medians z (n,), by the inverse normal CDF."""
+    """Return the medians z (n,) of n parts of N(0, 1) with equal probability, by the inverse normal CDF."""
     return np.array([PRIOR.inv_cdf((i + 0.5) / n) for i in range(checks.whole_number("n", n, 1))])
 
 
@@ -93,8 +93,8 @@ def draw_map(
     """Draw the means of q(z|x), some q(z|x) as ellipses, and circles of the prior; return caption and alt text."""
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     mu, log_var = vae.encode(x)
-    (labels, every_class), sigma = classes_of(labels, len(x), classes), np.exp(log_var / 2) * vae.noise  # 0: no ellipses
-    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # nine or fewer with ellipses, by z_1
+    (labels, every_class), sigma = classes_of(labels, len(x), classes), np.exp(log_var / 2) * vae.noise  # 0 without noise
+    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # at most nine, in the order of z_1
     low, high = limits(np.concatenate([mu, mu[some] - 2 * sigma[some], mu[some] + 2 * sigma[some]]))
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     axes.locator_params(integer=True, nbins=8)
@@ -137,7 +137,7 @@ def limits(points: NDArray) -> tuple[NDArray, NDArray]:
 def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
     """Draw circles with the radii RADII; `named` adds the prior probability within each.
 
-    The label is at the place of the circle that is farthest from the points `taken` (K, 2).
+    Each label is at the place on its circle that is farthest from the points `taken` (K, 2).
     """
     angle = np.pi / 2 + np.pi / 24 * np.array([0, *(side * step for step in range(1, 24) for side in (1, -1))])
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)               # (47, 2), upward first
@@ -155,7 +155,7 @@ def are_short(classes: dict[int, Class]) -> bool:
 
 
 def draw_codes(axes: Axes, mu: NDArray, labels: NDArray | None, classes: dict[int, Class]) -> None:
-    """Draw codes mu (N, 2) as short class names or symbols, in the colour of their class; without labels as dots."""
+    """Draw codes mu (N, 2) as short class names or symbols, in the colour of their class; without labels, draw dots."""
     if labels is None:
         axes.scatter(*mu.T, 8, color=BLUE, alpha=0.6, lw=0)
         return
@@ -198,8 +198,8 @@ def free_places(
 ) -> NDArray:
     """Return a place for the label of each median (K, 2): the nearest grid point where it covers no point and no label.
 
-    Labels are wider than high, so horizontal distances are divided: those from points by `wide`, the width of a label in
-    heights, and those from other labels by `wide_apart`.
+    Labels are wider than high, so horizontal distances are divided: those from points by `wide`, the width / height
+    of a label, and those from other labels by `wide_apart`.
     """
     scale, scale_apart = np.array([wide, 1.0]), np.array([wide_apart, 1.0])
     size = (high - low).max()

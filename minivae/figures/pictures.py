@@ -1,6 +1,6 @@
 """Figures of images from the decoder: each function returns a Figure and its alt text.
 
-Shapes: x (N, D) data, labels (N,) whole numbers or None, image_shape (H, W) with H W = D. Numbers: nats.
+Shapes: x (N, D) data, labels (N,) whole numbers or None, image_shape (H, W) with H W = D. Values are in nats.
 """
 
 import math
@@ -63,7 +63,7 @@ def reconstructions(
 
 
 def name_columns(axes: Axes, classes: Sequence[Class | None]) -> None:
-    """Write the name of a class above each column of images, in its colour; None: nothing."""
+    """Write the name of a class above each column of images, in its colour; None gives no name."""
     names = [each.name if each else "" for each in classes]
     axes.tick_params(labelbottom=False, labeltop=True)
     slanted = {"rotation": 35, "ha": "left", "rotation_mode": "anchor"} if max(map(len, names)) > 4 else {}
@@ -79,8 +79,8 @@ def prior_samples(
 ) -> Drawn:  # fmt: skip
     """Draw n new images: for each z ~ N(0, I), the mean of p(x|z) and a sample from p(x|z).
 
-    With data x, or with the smallest, average and largest of their pixels, the caption compares their average pixel. It may
-    differ: the decoder is not trained at values of z that are far from the codes of all data.
+    With data x, or with their smallest, average and largest pixel in `pixels`, the caption adds the average pixel of the
+    data. That of the images may differ: the decoder is not trained at values of z far from the codes of all data.
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     z = checks.generator("rng", rng).standard_normal((n, vae.latent))

@@ -41,7 +41,7 @@ def sample_sheet(data: Dataset, rng: np.random.Generator, n: int = 100) -> Drawn
 
 
 def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class] | None) -> str:
-    """Draw each row as a picture, dark on white, with its class above; return what is drawn."""
+    """Draw each row as a picture, dark on white, with its class above; return a sentence for the caption."""
     (H, W), columns = shape, math.ceil(math.sqrt(len(x)))
     gap_x, gap_y = max(1, W // 14), max(1, H // 14) if names is None else max(2, H // 3)        # room for the names
     rows = math.ceil(len(x) / columns)
@@ -56,7 +56,7 @@ def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class
 
 
 def draw_rows(axes: Axes, x: NDArray, names: list[Class] | None) -> str:
-    """Draw each row as a line of grey cells, a feature each, scaled to the range of the feature; return what is drawn."""
+    """Draw each row as a line of grey cells, one per feature, scaled to its range; return a sentence for the caption."""
     low, high = x.min(axis=0), x.max(axis=0)
     axes.imshow((x - low) / np.where(high > low, high - low, 1), "gray_r", aspect="auto", vmin=0, vmax=1)
     axes.set(xlabel="feature, counted from 0", ylabel="training row")

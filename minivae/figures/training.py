@@ -1,6 +1,6 @@
 """Figures of training: each function returns a Figure and its alt text.
 
-`history` contains the records of one training, one for each epoch; `points` are the results of a sweep. Numbers: nats.
+`history` contains the records of one training, one for each epoch; `points` are the results of a sweep. Values are in nats.
 """
 
 import math
@@ -95,7 +95,7 @@ def columns_of(history: Sequence, fields: list[str]) -> dict[str, NDArray]:
 
 
 def reconstruction_curve(columns: dict[str, NDArray]) -> Drawn:
-    """Draw log p(x|z) at z = mu, which is minus the loss of a model without noise, and not a bound of log p(x)."""
+    """Draw log p(x|z) at z = mu(x), for a model without noise. It is not a bound of log p(x)."""
     figure = page(8.4, 4.6)
     axes = figure.subplots()
     draw_curves(axes, columns, "reconstruction", tall=True)
@@ -146,7 +146,7 @@ def draw_curves(
 
 
 def span_of(train: NDArray, test: NDArray, others: NDArray) -> tuple[float, float]:
-    """Return the ends of the y axis. If the first tenth of the curves would need most of the height, they leave it out."""
+    """Return the ends of the y axis. If the first tenth of the curves needs most of the height, it is cut off."""
     whole, later = (np.concatenate([train[skip:], test[skip:], others]) for skip in (0, len(train) // 10))
     shown = whole if np.ptp(whole) < 3 * np.ptp(later) else later
     margin = 0.08 * np.ptp(shown) or 0.5
@@ -155,7 +155,7 @@ def span_of(train: NDArray, test: NDArray, others: NDArray) -> tuple[float, floa
 
 @styled
 def sigma_and_error(history: Sequence, features: int) -> Drawn:
-    """Draw sigma^2 of a Gaussian likelihood, and the mean squared error, its optimal value, against the epoch.
+    """Draw sigma^2 of a Gaussian likelihood and its optimal value, the mean squared error, against the epoch.
 
     `history` contains records of a training with learned or optimal sigma; `features` is D. The objective must be the ELBO:
     with importance weights the optimal sigma^2 is different.

@@ -71,9 +71,9 @@ MEANING = {
 
 
 def shapes(copy: SimpleNamespace) -> None:
-    """Check that all results of a model have the right shape and dtype and are finite, for large numbers too.
+    """Check that all results of a model have the right shape and dtype and are finite.
 
-    Also check that values outside the range of a likelihood are refused.
+    Also check softplus and log_sum_exp at large numbers, and that values outside the range of a likelihood are refused.
     """
     for kind in KINDS:
         for dtype in (np.float32, np.float64):
@@ -163,7 +163,8 @@ def gradient(copy: SimpleNamespace) -> None:
 def joint(copy: SimpleNamespace) -> None:
     """Check that the sampler of z, its density and the closed-form KL describe one distribution.
 
-    The noise is quadrature nodes, so means over it are exact. The sampler and density of x are compared by random draws.
+    The noise consists of quadrature nodes: weighted means over them are exact. The sampler and density of x are compared by
+    random draws.
     """
     rng, g = np.random.default_rng(1), copy.gaussian
     mu, log_var = rng.normal(size=(2, 3, 2))

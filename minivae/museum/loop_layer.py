@@ -44,7 +44,7 @@ def adam(copy: SimpleNamespace) -> None:
 
 
 def epochs(copy: SimpleNamespace) -> None:
-    """Compare two epochs of nine rows, in batches of at most four, with a plain loop: first draw the order, then noise."""
+    """Compare two epochs of nine rows, in batches of at most four, with a plain loop: draw the order, then the noise."""
     vae, x, _ = problem(copy, rows=9)
     training = start(copy, vae, x)
     again, *_ = problem(copy, rows=9)

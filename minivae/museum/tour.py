@@ -23,7 +23,7 @@ from minivae.vae import VAE
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
 CLEAR = 0.3                                                 # smallest difference that is reported, in nats: above the noise
-SEVERAL = {0: 4}                                            # fewest layers that notice the bug of a seed; 2 for all others
+SEVERAL = {0: 4}                                            # fewest layers that notice the bug of a seed; other seeds: 2
 OF_MODEL = ("beta", "estimator", "objective")
 
 
@@ -78,7 +78,7 @@ def report(copy: SimpleNamespace, bug: Bug, vae: object, data: object, last: obj
 
 
 def right_log_px(vae: object, bug: Bug) -> float:
-    """Return the mean exact log p(x) of the trained decoder, by the right code; NaN if a white pixel is not 1."""
+    """Return the mean exact log p(x), by the right code unless the bug is in the decoder; NaN if a white pixel is not 1."""
     if bug.settings.get("white"):
         return math.nan
     kind = make_likelihood(vae.likelihood.name, **dataclasses.asdict(vae.likelihood))
@@ -104,7 +104,7 @@ def exhibit(bug: Bug, seed: int = 0, epochs: int = EPOCHS) -> Exhibit:
 
 @functools.cache
 def noticed_of(changes: tuple[Change, ...]) -> dict[str, str | None]:
-    """Apply these changes to the package, and return what each layer reports about it."""
+    """Apply these changes to a copy of the package, and return the message of each layer about it."""
     return noticed(package(changes))
 
 
@@ -119,7 +119,7 @@ def remarks(shown: Exhibit) -> list[str]:
             sentences.append("The two losses are equal within 0.3 nats: no loss curve shows this bug.")
     if None not in (broken.elbo, broken.log_px) and broken.elbo > broken.log_px + CLEAR:
         above = broken.elbo - broken.log_px
-        sentences.append(f"Its 'lower bound' is {above:.2f} nats above log p(x), so it is no lower bound.")
+        sentences.append(f"The broken model's 'lower bound' is {above:.2f} nats above log p(x), so it is no lower bound.")
     if None not in (right.log_px, broken.log_px) and right.log_px - broken.log_px > CLEAR:
         worse = right.log_px - broken.log_px
         sentences.append(f"The broken model is worse than the right one by {worse:.2f} nats of log p(x).")

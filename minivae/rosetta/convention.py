@@ -81,7 +81,7 @@ class Convention:
     def _checked_sigma(self):
         if self.reconstruction == "bce":
             if self.sigma is not None:
-                checks.refuse("sigma", "left out for bce", repr(self.sigma), "Only a Gaussian has one.")
+                checks.refuse("sigma", "left out for bce", repr(self.sigma), "Only a Gaussian has a sigma.")
             return None
         if isinstance(self.sigma, str):
             if self.reconstruction == "mse":
@@ -122,7 +122,7 @@ class Translation(NamedTuple):
     reading: Reading            # the reading at the sigma of the convention
     elbo: Reading | None        # the reading with beta = 1, if one exists: the loss is then minus the ELBO
     bound: str                  # one of BOUNDS
-    kl_weight: float            # weight of the KL for beta = 1 at that sigma, with the same sums and means
+    kl_weight: float            # weight of the KL for beta = 1 at the convention's sigma, with its sums and means
 
 
 def translate(convention: Convention) -> Translation:
@@ -131,7 +131,7 @@ def translate(convention: Convention) -> Translation:
     elbo = None
     if convention.kl_weight and convention.has_fixed_sigma:
         elbo = read(convention, implied_sigma(convention))
-        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)     # not 1 - 1e-16
+        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)     # 1, not 1 - 1e-16
     if math.isclose(reading.beta, 1, rel_tol=1e-12):
         bound, elbo = "elbo", reading._replace(beta=1.0)
     elif elbo is not None:

@@ -42,7 +42,7 @@ PRESETS = {
     "hong": Preset(
         Convention("mse"),
         "Hong, Derivations, at beta = 1 (ledger entry hong.11)",
-        "The text says that both are sums.",
+        "The text says that both terms are sums.",
     ),
     "yanndubs-gaussian": Preset(
         Convention("mse", recon_weight=255.0),

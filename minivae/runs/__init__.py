@@ -1,4 +1,4 @@
-"""Runs: save a training to a directory, and read it again.
+"""Runs: save a training run to a directory, and read it again.
 
     directory    the directory of a run: config.json, history.csv, model.npz, results.json and figures
     checkpoint   model.npz: the parameters of a model and the state of its training

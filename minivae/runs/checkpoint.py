@@ -58,8 +58,8 @@ class Saved(NamedTuple):
 def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers: dict | None = None) -> None:
     """Write the model, and the arrays and numbers of `Training.state`, to `path`.
 
-    The new file is read back before it replaces the old one. Raises CheckpointError if that fails, or if a parameter is
-    infinite or NaN; then the old file does not change.
+    The new file is read back before it replaces the old one. Raises CheckpointError if it cannot be read, or if a
+    parameter is infinite or NaN; then the old file does not change.
     """
     members = {f"params/{name}": array for name, array in vae.params.items()}
     bad = [name for name, array in vae.params.items() if not np.isfinite(array).all()]

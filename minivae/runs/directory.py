@@ -31,7 +31,7 @@ WRITTEN = (                                                 # files of a run; co
     *(f"{name}.png" for name in FIGURES), "samples.npy", "explorer.html",
     *("results.json", "model.npz", "history.csv", "config.json"),
 )  # fmt: skip
-MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # all or none of a set
+MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # in a set, all or none
 CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # fields that every config has
 
 
@@ -50,7 +50,7 @@ class Run(NamedTuple):
 
 
 def create(path: Path, overwrite: bool = False) -> Path:
-    """Make an empty directory for a run. Refuse one that is not empty, unless it holds a run and `overwrite` is True."""
+    """Make a directory without files of a run. Refuse a non-empty one, unless it holds a run and `overwrite` is True."""
     path = Path(path)
     if path.is_dir() and set(path.iterdir()) - set(left_over(path)):
         is_run = holds_run(path)
@@ -154,7 +154,7 @@ def read_history(path: Path) -> list[Record]:
 
 
 def _number(name, text):
-    """Return the number in a cell of the history; None for an empty cell, which only the columns of some models may have."""
+    """Return the number in a cell of the history; None for an empty cell, which is allowed in MAY_BE_EMPTY only."""
     if text == "" and name in set.union(*MAY_BE_EMPTY):
         return None
     if not math.isfinite(number := float(text)):
@@ -225,7 +225,7 @@ def listed(path: Path) -> list[Run]:
     Raises ValueError if the directory does not exist.
     """
     if not Path(path).is_dir():
-        refuse("DIR", "a directory", str(path), "Leave it out to list the current directory.")
+        refuse("DIR", "a directory", str(path), "Leave out DIR to list the current directory.")
     found = []
     for place in sorted({file.parent for file in [*Path(path).glob("config.json"), *Path(path).glob("*/config.json")]}):
         with contextlib.suppress(ValueError, OSError):

@@ -47,7 +47,7 @@ def destination(path: Path) -> Path:
 def must_be_free(argument: str, rule: str, paths: Iterable[Path], overwrite: bool) -> None:
     """Refuse paths that exist, unless `overwrite`, and paths that are not regular files.
 
-    The message is: `argument` must be `rule`.
+    The message begins: `argument` must be `rule`.
     """
     for path in paths:
         destination(path)

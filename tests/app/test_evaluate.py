@@ -225,7 +225,7 @@ def test_evaluate_prints_bounds_and_ais_for_three_latent_dimensions(tmp_path, ca
     path = write_run(tmp_path / "run", latent=3)
     out = printed(capsys, path, "--k", "1,10", "--rows", "10", "--ais", "-q", "--out", tmp_path / "here").out
     assert "AIS" in out and "exact" not in out and "gap" not in out and "is not known" in out
-    assert "from the prior" in out and "error of AIS is the spread of its chains: too small if" in out
+    assert "from the prior" in out and "error of AIS, the spread of its chains, is too small if" in out
     assert (tmp_path / "here" / "bounds_by_k.png").exists()
 
 

@@ -178,4 +178,4 @@ def test_arrays_with_fewer_axes_in_front_are_accepted_in_any_order():
     checks.same_axes(0.5, many)
     for wrong in (np.zeros(1), np.zeros((1, 3)), np.zeros((2, 3))):
         for arrays in ((wrong, many), (many, wrong)):
-            refused(lambda pair=arrays: checks.same_axes(*pair), "arrays", "of the last axes of", "", "Nothing is broadcast")
+            refused(lambda pair=arrays: checks.same_axes(*pair), "arrays", "the same last axes", "", "Nothing is broadcast")

@@ -285,9 +285,9 @@ def test_means_that_do_not_fit_their_covariance_are_refused(bad):
 
 
 def test_covariances_of_different_sizes_are_refused():
-    words = "cov_p", "of the shape of cov_q, (2, 2)", "(3, 3)", "one dimension"
+    words = "cov_p", "of the shape of cov_q, (2, 2)", "(3, 3)", "the same shape"
     refused(lambda: kl_full(np.zeros(2), np.eye(2), np.zeros(3), np.eye(3)), *words)
-    words = "cov_p", "of the shape of cov_q, (2, 2)", "(4, 2, 2)", "one dimension"
+    words = "cov_p", "of the shape of cov_q, (2, 2)", "(4, 2, 2)", "the same shape"
     refused(lambda: kl_full(np.zeros(2), np.eye(2), np.zeros((4, 2)), np.tile(np.eye(2), (4, 1, 1))), *words)
 
 

@@ -191,7 +191,7 @@ def test_idx_directory_ignores_a_directory_named_like_a_file(tmp_path):
     [
         ("train-images-idx3-ubyte", NO_IMAGES, r"train-images-idx3-ubyte: .*got uint8 of shape \(0, 4, 4\)"),
         ("t10k-images-idx3-ubyte", NO_IMAGES, r"t10k-images-idx3-ubyte: .*got uint8 of shape \(0, 4, 4\)"),
-        ("t10k-images-idx3-ubyte", np.zeros((3, 2, 8), np.uint8), r"one size.*\(4, 4\).*\(2, 8\)"),
+        ("t10k-images-idx3-ubyte", np.zeros((3, 2, 8), np.uint8), r"same size.*\(4, 4\).*\(2, 8\)"),
         ("train-labels-idx1-ubyte", np.zeros(5, np.uint8), "every image needs a label; .* 6 images and 5 labels"),
     ],
 )

@@ -146,7 +146,7 @@ REFUSED = {
     "commas in a tsv": (lambda p: write(p / "a.tsv", csv_of(TABLE)), {}, "commas, not tabs. Add --delimiter ,"),
     "blanks": (lambda p: write(p / "a.amat", csv_of(TABLE, " ")), {}, "blanks, not commas. Add --delimiter space"),
     "decimal commas": (lambda p: write(p / "a.csv", csv_of(TABLE, ";").replace(".", ",")), {"delimiter": ";"},
-                       "decimal comma. Make points of them: tr , ."),
+                       "decimal comma. Write points instead: tr , ."),
     "empty file": (lambda p: write(p / "a.csv", ""), {}, "the file is empty"),
     "empty file, packed": (lambda p: write(p / "a.csv.gz", ""), {}, "the file is empty"),
     "comments alone": (lambda p: write(p / "a.csv", "# nothing\n\n"), {}, "the file is empty"),
@@ -174,7 +174,7 @@ REFUSED = {
         {"label": 0}, "labels y must be whole.*fractions"),
     "no columns": (lambda p: save(p / "a.npy", np.zeros((9, 0))), {}, "x must be non-empty"),
     "labels of the test part alone": (lambda p: savez(p / "a.npz", x_train=TABLE, x_test=TABLE, y_test=Y),
-        {}, "both parts have labels"),
+        {}, "both the training and the test rows need labels"),
     "hdf5": (lambda p: write(p / "a.h5", H5), {}, "HDF5.*h5py.File"),
     "matlab": (lambda p: write(p / "a.mat", b"MATLAB 5.0 MAT-file" + bytes(150)), {}, "MATLAB.*loadmat"),
     "pickle": (lambda p: write(p / "a.pkl", pickle.dumps({"x": 1})),
@@ -209,8 +209,8 @@ REFUSED = {
     "thousands": (lambda p: write(p / "a.csv", 'a,b\n"1,234",1\n"2,345",0\n'), {}, "read_csv.*thousands=','"),
     "ends": (lambda p: write(p / "a.csv", csv_of(TABLE).replace("\n", ",\n")), {},
              "ends with a separator.*sed 's/,[$]//' < "),
-    "no such array": (lambda p: savez(p / "a.npz", x=TABLE, y=Y), {"label": "kind"}, "the labels are y. Leave it out"),
-    "label beside IDX labels": (lambda p: mnist(p), {"label": "0"}, "--label is for columns of a table.*Leave it out"),
+    "no such array": (lambda p: savez(p / "a.npz", x=TABLE, y=Y), {"label": "kind"}, "the labels are y. Leave --label out"),
+    "label beside IDX labels": (lambda p: mnist(p), {"label": "0"}, "--label is for columns of a table.*Leave --label out"),
     "fractions as labels": (lambda p: savez(p / "a.npz", x=TABLE, y=TABLE[:, 0]),
         {}, r"fractions.*np\.savez\('a-converted.npz', x=a\['x'\]\)"),
     "every row a class": (lambda p: savez(p / "a.npz", x=TABLE, y=range(40)), {}, "largest of 40 has 1.*Without labels"),
@@ -516,7 +516,7 @@ def test_wrong_objects_are_refused_with_a_call_that_works():
 def test_arrays_of_two_parts_have_labels_for_both_or_none():
     assert data.from_arrays(TABLE.astype(np.float16), Y, TABLE[:5], Y[:5]).test_y.tolist() == Y[:5].tolist()
     assert data.from_arrays(TABLE, Y.astype(object)).train_y.dtype == np.int64
-    with pytest.raises(ValueError, match="test_y must be given with y"):
+    with pytest.raises(ValueError, match="test_y must be given together with y"):
         data.from_arrays(TABLE, Y, TABLE)
 
 

@@ -77,7 +77,7 @@ def home():
 
 ADD = r"(?P<add>--[a-z]+ ('[^']+'|[^\s.:;,')]+|,))"          # an option and its value
 OPTIONS, SHELL = rf"(Add|add|Write|Try|use) {ADD}", r"(?P<shell>\b(cut|sed|tr|gunzip|iconv|grep|bunzip2|tar) .*)$"
-LINES, ROW, LEFT = r"n Python:\s+(?P<python>.*)$", r"(?P<row>line \d+).*leave the row out", r"(?P<left>Leave it out)"
+LINES, ROW, LEFT = r"n Python:\s+(?P<python>.*)$", r"(?P<row>line \d+).*leave the row out", r"(?P<left>Leave \S+ out)"
 GAUSSIAN, IN_LINE = r"or use (?P<add>--likelihood gaussian)", r"(?P<python>np\.save\('{}', .*?\))[;.]( |$)"
 ELSEWHERE, EXPRESSION = r"--data (?P<data>\S+)$", r"Write (?P<value>x[^.]*(\.reshape[^.]*)?)\.?$"
 

@@ -90,7 +90,7 @@ FAULTS = [                                                  # number, source, re
     (13, WHOLE, {"= d_mu + into_mu": "= d_mu * into_mu"}, "the decoder's gradients are right, the encoder's are not"),
     (13, WHOLE, {"= d_mu + into_mu": "= d_mu * into_mu"}, "is computed later than d_encoder.2.weight"),
     (13, WHOLE, {"self.beta)": "1)"}, "beta is 1, not self.beta"),
-    (14, ADAM, {"**T": ""}, "b1 and b2 lack their power t"),
+    (14, ADAM, {"**T": ""}, "b1 and b2 must be raised to the power t"),
     (14, ADAM, {"T)": "self.t)", "-= FACTOR": "+= FACTOR"}, "the sign of the step is wrong"),
     (14, ADAM, {"T)": "self.t)", "flat[...] -=": "flat = self.params.flat -"}, "write into self.params.flat itself"),
     (14, ADAM, {"SQUARE": "g", "T)": "self.t)"}, "v is made of g, not of g^2"),

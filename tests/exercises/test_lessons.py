@@ -236,4 +236,4 @@ def test_cells_keep_their_text_and_the_figure_has_alt_text(found):
 
 
 def test_unknown_lesson_is_refused_with_the_known_numbers():
-    refused(lambda: find("collaps"), "LESSON", "1 to 18", "'collaps'", "Leave it out")
+    refused(lambda: find("collaps"), "LESSON", "1 to 18", "'collaps'", "Leave out LESSON")

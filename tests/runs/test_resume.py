@@ -125,7 +125,7 @@ def test_resume_needs_every_part_of_the_state(reset):
         ("v", None, ("v", "finite float32 of shape", "", "damaged")),
         ("epoch", 0, ("epoch", "a whole number >= 1", "0", "")),
         ("epoch", 1.5, ("epoch", "a whole number >= 1", "1.5", "")),
-        ("done", 9, ("done", "at most the mini-batches", "9", "damaged")),
+        ("done", 9, ("done", "at most the number of mini-batches", "9", "damaged")),
         ("t", -1, ("t", "a whole number >= 0", "-1", "")),
         ("kl", float("nan"), ("kl", "a finite number", "nan", "")),
     ],

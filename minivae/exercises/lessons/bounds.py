@@ -17,7 +17,7 @@ COUNTS = (1, 10, 100, 1000)
     question="How do I compute log p(x)? Can I not average p(x|z) over z from the prior?",
     asked="Cross Validated, question 476826; bjlkeng.io, 'Importance sampling and estimating marginal likelihood'",
     predict="Average p(x|z) over 100 draws of z ~ N(0, I), J = 2. How far is the log below the exact log p(x)?",
-    choices=("less than 0.1 nats", "more than 1 nat", "it is above"),
+    choices=("less than 0.1 nats", "more than 1 nat", "it is above log p(x)"),
     answer=1,
     code=("minivae.evidence.bounds:lower_bounds", "minivae.evidence.quadrature:exact_log_px"),
     ledger="lm.12",
@@ -39,14 +39,15 @@ def evidence(setup: Setup) -> Finding:
     rows += [(f"draws: {k}", f"prior {p:.1f}, encoder {w:.2f} nats") for k, p, w in zip(COUNTS, prior, weighted)]
     below = exact - prior[2]
     lines = {"z ~ q(z|x),\nimportance\nweighted": exact - weighted, "z ~ p(z)": exact - np.array(prior)}
-    finding = f"With 100 draws, the prior is {below:.1f} nats too low, the encoder {exact - weighted[2]:.2f}"
+    finding = f"With 100 draws, the prior's estimate is {below:.1f} nats too low, the encoder's {exact - weighted[2]:.2f}"
     caption = f"Distance below log p(x), mean over {len(x)} held-out digits. Both axes are logarithmic."
     panel = ("", "draws of z per digit", "log p(x) minus estimate (nats)", np.array(COUNTS), lines, (), "xy")
     return Finding(
-        below, "nats by which the average over 100 draws from the prior is below log p(x)", rows,
+        below, "nats by which the log of the average over 100 draws from the prior is below log p(x)", rows,
         below > 1 and 0 < exact - weighted[2] < below / 3 and exact > bounds.elbo.mean(),
-        f"Few draws from the prior hit the narrow posterior. With z ~ q(z|x) and weights p(x, z) / q(z|x), 100 draws are "
-        f"{nats(float(exact - weighted[2]))} below. With more latent dimensions the prior becomes hopeless.",
+        f"Few draws from the prior hit the narrow posterior. With z ~ q(z|x) and weights p(x, z) / q(z|x), the estimate "
+        f"from 100 draws is {nats(float(exact - weighted[2]))} below log p(x). With more latent dimensions, draws from the "
+        "prior become useless.",
         lambda figures: figures.curves([figures.Panel(*panel)], finding, caption),
     )  # fmt: skip
 

@@ -87,7 +87,7 @@ def find(key: str) -> Lesson:
     for each in lessons():
         if key in (str(each.number), each.name):
             return each
-    refuse("LESSON", f"1 to {len(lessons())}, or a name", repr(key), "Leave it out to list all lessons.")
+    refuse("LESSON", f"1 to {len(lessons())}, or a name", repr(key), "Leave out LESSON to list all lessons.")
 
 
 def place(function: str) -> str:

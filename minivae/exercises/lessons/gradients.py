@@ -55,7 +55,7 @@ def infinite_loss(setup: Setup) -> Finding:
     question="Why reparameterise? Can I not backpropagate through the random sample?",
     asked="Cross Validated, question 474889; pytorch/examples #592",
     predict="Pathwise: z = mu + sigma eps, and d log p(x|z) / dz is carried on to mu. Score function: log p(x|z) is "
-    "multiplied by d log q(z|x) / d mu. Both estimate one gradient. How much larger is the variance of the second?",
+    "multiplied by d log q(z|x) / d mu. Both estimate the same gradient. How much larger is the variance of the second?",
     choices=("about equal", "about 10 times", "more than 1000 times"),
     answer=2,
     code=("minivae.evidence.gradients:gradient_noise", "minivae.gaussian:reparameterize_backward"),
@@ -124,8 +124,8 @@ def gradient_check(setup: Setup) -> Finding:
         ("smallest error of the broken gradient", f"{lowest['1/2 forgotten']:.2g}"),
         ("broken dKL/dlog_var, analytic / numeric", ", ".join(f"{value:.4f}" for value in ratio[0])),
     ]
-    finding = "Rounding makes a V; a wrong gradient makes a plateau"
-    caption = "Left of the minimum rounding errors grow, right of it the error of the difference. Noise eps is held fixed."
+    finding = "A right gradient makes a V, a wrong one a plateau"
+    caption = "Left of the minimum, rounding errors grow; right of it, those of the formula. Noise eps is held fixed."
     lines = {name: each[::-1] for name, each in errors.items()}
     panel = ("", "step", "largest error / largest entry", steps[::-1], lines, (), "xy")
     return Finding(

@@ -176,7 +176,7 @@ def grid(setup: Setup) -> Finding:
         ppf, "fraction of the images at quantiles of the prior with |z1| < 1 and |z2| < 1", rows,
         abs(ppf - 0.466) < 0.06 and even < 0.2,
         "At quantiles, each image stands for the same probability, 1/400, so the grid shows what the prior will draw. At "
-        "equal distances most images are of z that are almost never drawn.",
+        "equal distances, most images show values of z that are almost never drawn.",
         lambda figures: figures.grids(vae, axis_values, finding, caption),
     )  # fmt: skip
 
@@ -202,7 +202,7 @@ def unused(setup: Setup) -> Finding:
     largest = float(np.sort(rates.kl_per_dimension)[-10:].sum() / rates.kl)
     rows = [
         ("KL of all 20 dimensions", nats(rates.kl)),
-        ("share of the 10 largest", f"{100 * largest:.0f} %"),
+        ("part of the KL in the 10 largest", f"{100 * largest:.0f} %"),
         ("held-out ELBO with 20 dimensions", nats(rates.reconstruction - rates.kl)),
         ("held-out ELBO with 2 dimensions", nats(few.reconstruction - few.kl)),
     ]

@@ -70,7 +70,7 @@ def log_variance(setup: Setup) -> Finding:
     return Finding(
         above["without / 2"], "nats by which the 'lower bound' of the broken model is above log p(x)", rows,
         above["without / 2"] > 0.3 and above["right"] < 0.1 and broken.loss < right.loss,
-        "It is log sigma^2: the encoder's output may be any real number, and the variance exp(log_var) is positive. "
+        "log_var is log sigma^2: the encoder's output may be any real number, and the variance exp(log_var) is positive. "
         "sigma = sqrt(exp(log_var)) = exp(log_var / 2): this is the 1/2. Without it the loss looks better by "
         f"{nats(right.loss - broken.loss)}, but minus the loss is no longer a lower bound of log p(x). No loss curve shows "
         "this; a test that compares sampler, density and KL does.",
@@ -149,8 +149,8 @@ def negative_loss(setup: Setup) -> Finding:
     return Finding(
         peak, "density of N(0, 0.1^2) at 0, which is 1 / (0.1 sqrt(2 pi))", rows,
         peak > 1 and kl["KL"].min() >= 0 and bce["x = 1.2"][-1] < -5 < bce["x = 1"].min(),
-        "A density is no probability: it may be above 1, and then minus its log is negative. That is fine for a Gaussian. "
-        "A negative BCE means targets outside [0, 1], and a negative KL from the closed form is always a bug.",
+        "A density is not a probability: it may be above 1, and then minus its log is negative. For a Gaussian, that "
+        "is right. A negative BCE means targets outside [0, 1], and a negative KL from the closed form is always a bug.",
         lambda figures: figures.curves([
             figures.Panel("A density above 1", "x", "density", value, density, [(1, "1")]),
             figures.Panel("BCE of a target above 1", "logit", "BCE (nats)", logits, bce, [(0, "")]),
@@ -163,7 +163,8 @@ def negative_loss(setup: Setup) -> Finding:
     9,
     question="Where does the MSE come from? What is the decoder's sigma, and how is it related to beta?",
     asked="Cross Validated, question 446715",
-    predict="Gaussian decoder, sigma^2 = 0.1, beta = 1; or half the squared error + 0.1 KL. How do the gradients compare?",
+    predict="Loss 1: a Gaussian decoder with sigma^2 = 0.1, beta = 1. Loss 2: half the squared error + 0.1 KL. How are the "
+    "gradients related?",
     choices=("unrelated", "proportional, with factor 10", "equal"),
     answer=1,
     code=("minivae.likelihood:gaussian_log_prob", "minivae.rosetta.convention:implied_sigma"),
@@ -196,7 +197,7 @@ def mse_and_sigma(setup: Setup) -> Finding:
     return Finding(
         ratio, "gradient of minus the ELBO at sigma^2 = 0.1, divided by that of half the squared error + 0.1 KL", rows,
         abs(ratio * variance - 1) < 1e-9 and off < 1e-9 and kls == sorted(kls),
-        "The squared error is a Gaussian with fixed sigma, and sigma^2 plays the role of beta: "
+        "The squared error comes from a Gaussian with fixed sigma, and sigma^2 plays the role of beta: "
         f"-log p + KL = (half squared error + sigma^2 KL) / sigma^2. A smaller sigma gives a larger KL, from {nats(kls[0])} "
         f"to {nats(kls[-1])}.",
         lambda figures: figures.proportional(theirs, ours, ratio, names, finding, caption),

@@ -66,5 +66,5 @@ def find(name: str) -> Bug:
 
 
 def room(bug: Bug) -> str:
-    """Return the name of the module that defines it."""
+    """Return the room of a bug: the name of the module that defines it."""
     return next(room for room in ROOMS if bug in importlib.import_module(f"minivae.museum.exhibits.{room}").BUGS)

@@ -85,7 +85,7 @@ BUGS = (
         "mu-plus-sigma",
         "encode returns mu + sigma",
         "Project-MONAI/MONAI #8413",
-        "Training does not call encode, so it is right. Codes computed later are wrong by one standard deviation.",
+        "Training does not call encode, so training is right. Codes computed later are wrong by one standard deviation.",
         (
             Change(
                 "vae",

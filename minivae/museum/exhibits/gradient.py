@@ -70,7 +70,7 @@ HEADS = (
         "path-through-sigma-missing",
         "the path through sigma missing",
         "y0ast/Variational-Autoencoder, scikit-learn/VariationalAutoencoder_noSK.py (5c06a7f), Gaussian mode",
-        "The gradient of log_var has the KL alone, without the reconstruction: q stays as wide as the prior.",
+        "The gradient of log_var comes from the KL alone, without the reconstruction: q stays as wide as the prior.",
         (Change("vae", "d_log_var = d_log_var_z + d_log_var_kl", "d_log_var = d_log_var_kl"),),
     ),
     Bug(

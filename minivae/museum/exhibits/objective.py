@@ -1,4 +1,4 @@
-"""Exhibits that change the loss or the sampler. In most of them the gradient is that of the loss: gradient checks pass."""
+"""Exhibits that change the loss or the sampler. In most of them, the gradient fits the wrong loss: gradient checks pass."""
 
 from minivae.museum.exhibits import COMMON, Bug
 from minivae.museum.patched import Change
@@ -179,7 +179,7 @@ REDUCTION = (
         "mean-over-pixels",
         "cross-entropy averaged over the pixels",
         "keras-team/keras #6015",
-        "The same as beta = D. The loss looks like one per pixel; the latent space collapses.",
+        "The same as beta = D. The loss is as small as a loss per pixel; the latent space collapses.",
         (
             Change(
                 "vae",
@@ -242,7 +242,7 @@ RECONSTRUCTION = (
         "naive-softplus",
         "log(1 + e^a) computed without care for overflow",
         "y0ast/Variational-Autoencoder, scikit-learn/VariationalAutoencoder_noSK.py (5c06a7f)",
-        "Right until e^a overflows. Then the loss is infinite, and all results computed from it are NaN or infinite.",
+        "It is right until e^a overflows. Then the loss is infinite, and all results computed from it are NaN or infinite.",
         (
             Change(
                 "ops",
