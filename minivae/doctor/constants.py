@@ -56,7 +56,7 @@ def decided(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
         return [variant.otherwise]
     kl.findings.append(variant.finding)
     if variant.reading:
-        kl.reading, kl.off = variant.reading, False
+        kl.reading, kl.off, kl.constant = variant.reading, False, variant.constant
     return [variant.finding]
 
 
@@ -106,6 +106,14 @@ def agrees(result: Measured, found: Mapping[str, tuple], of_kl: float, of_cost: 
         if abs(terms.constant - wanted) > (2e-5 if result.target.call.single else 1e-7) * scale:
             return False
     return True
+
+
+def is_zero(result: Measured, found: Mapping[str, tuple]) -> bool:
+    """Return True if the formula holds without a constant; False also if a part is not in the formula."""
+    kl = result.kl
+    if kl is None and result.target.kl and found[""][1].kl.coefficients:
+        return False
+    return agrees(result, found, kl.constant if kl and kl.known else 0.0, 0.0)
 
 
 def said(name: str, of_kl: str, of_cost: str, result: Measured, constant: float,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from minivae.doctor import special
 from minivae.doctor.calls import Call, Failed, Raised
 from minivae.doctor.clips import far_from_the_fit
-from minivae.doctor.constants import constants
+from minivae.doctor.constants import constants, is_zero
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import Fit, noise
 from minivae.doctor.names import Measured, cost_named, kl_named
@@ -208,7 +208,7 @@ def confirm(result: Measured, first: Terms, found: Mapping[str, tuple]) -> None:
     fixed = constants(result, found) or undecided(result)
     lines = [part.formula(result.powers[key]) for key, part in (("cost", result.cost), ("kl", result.kl)) if part]
     half = any(finding.key == "half-normaliser" for finding in fixed)
-    if lines and result.constant is None or result.constant and half:
+    if lines and result.constant is None and not is_zero(result, found) or result.constant and half:
         lines.append("constant")
     elif result.constant:
         lines.append("the normaliser of a Gaussian")

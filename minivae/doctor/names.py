@@ -50,6 +50,7 @@ class KnownKL:
     reading: Reading | None = None
     weight: float = 1.0
     findings: list[Finding] = field(default_factory=list)
+    constant: float = -0.5                                  # of one entry, in units of the weight
     off: bool = False                                       # the terms are not those of a KL to N(0, 1)
     variant: Variant | None = None                          # a right KL with these terms, until its constant decides
 

@@ -82,6 +82,24 @@ def test_numpy_settings_of_the_file_do_not_change_the_report(tmp_path, capfd):
     assert code == 0 and err == "printed by the file\n" and out == doctor(tmp_path, capfd, RIGHT, "-q")[1]
 
 
+def test_output_of_the_file_is_shown_up_to_ten_lines(tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    flood = "for i in range({}):\n    print('line', i)\nprint('x' * {}, end='')\n"
+    code, out, err = doctor(tmp_path, capfd, flood.format(9, 10) + RIGHT.replace("print(", "# print("), "-q")
+    assert code == 0 and err == "".join(f"line {i}\n" for i in range(9)) + "x" * 10 + "\n"
+    code, more_out, err = doctor(tmp_path, capfd, flood.format(9, 10**6) + RIGHT, "-q")
+    assert code == 0 and more_out == out and err.count("\n") == 11 and len(err) < 2000
+    assert err.endswith("doctor: 1,000 more lines that the file printed are not shown\n")
+    code, _, err = doctor(tmp_path, capfd, flood.format(12, 0) + "oops\n")
+    assert code == 2 and "line 9\ndoctor: 2 more lines" in err and "line 4, in <module>: NameError" in err
+
+
+def test_report_does_not_wait_for_a_process_of_the_file(tmp_path, capfd):
+    source = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'])\n" + RIGHT
+    start = time.perf_counter()
+    assert doctor(tmp_path, capfd, source, "-q")[0] == 0 and time.perf_counter() - start < 15
+
+
 def test_main_block_of_the_file_is_not_executed(tmp_path, capfd):
     source = RIGHT + "if __name__ == '__main__':\n    raise ValueError('training')\n"
     assert doctor(tmp_path, capfd, source, "-q")[0] == 0
