@@ -25,7 +25,7 @@ class Call:
     """A function of the user. A call gets copies of the arguments; the result is converted to float64 arrays.
 
     Attributes: `changed`, the arguments that a call has changed in place: {position: (before, after)}; `single`, True as
-    long as every number that was returned is a float32.
+    long as every number that was returned is a float32; `parameters`, those of the signature, if Python can tell them.
     """
 
     def __init__(self, name: str, function: Callable, file: str | None = None):
@@ -34,6 +34,10 @@ class Call:
         self.name, self.function = name, function
         self.file = file or getattr(getattr(function, "__code__", None), "co_filename", None)
         self.changed, self.single = {}, True
+        try:
+            self.parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):                     # as for some functions written in C
+            self.parameters = []
 
     def raw(self, *arguments: Any, **keywords: Any) -> Any:
         """Return the result as arrays of float64, in the tuple, list or dict that the function returns."""
@@ -66,12 +70,24 @@ class Call:
         except ValueError:
             raise Failed(f"{self.name} must return numbers; got lists of different lengths. Return an array.") from None
         if array.dtype.kind not in "buif":
-            came = "None" if value is None else f"{type(value).__name__}"
+            came = "None" if value is None else type(value).__name__
             raise Failed(f"{self.name} must return numbers; got {came}. Return an array, a float, or a dict of these.")
         wide = array.astype(np.float64)
         if self.single:                                     # a check of every later number takes a tenth of the time
             self.single = bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
         return wide
+
+    def parts(self, *arguments: Any) -> list[NDArray]:
+        """Return the arrays of a result in order, also those inside dicts and tuples."""
+        def flat(result):
+            if isinstance(result, dict):
+                result = tuple(result.values())
+            return [array for part in result for array in flat(part)] if isinstance(result, tuple) else [result]
+
+        found = flat(self.raw(*arguments))
+        if not any(array.size for array in found):
+            raise Failed(f"{self.name} must return an array; got nothing. Return all rows.")
+        return found
 
     def whole(self, *arguments: Any) -> NDArray:
         """Return the one number, or array, of a result: of a dict its "loss", of a tuple its first part."""
@@ -125,10 +141,9 @@ SPELLINGS = {
 
 def told(call: Call, place: int) -> tuple[str, str]:
     """Return the name of an argument and the reading that it tells: ("std", "sigma"); "" if it tells none."""
-    try:
-        name = list(inspect.signature(call.function).parameters)[place]
-    except (TypeError, ValueError, IndexError):
+    if place >= len(call.parameters):
         return "", ""
+    name = call.parameters[place].name
     plain = name.lower().replace("_", "")
     return name, next((reading for reading, names in SPELLINGS.items() if plain in names), "")
 

@@ -56,7 +56,7 @@ def decided(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
         return [variant.otherwise]
     kl.findings.append(variant.finding)
     if variant.reading:
-        kl.reading, kl.off, kl.constant = variant.reading, False, variant.constant
+        kl.kind, kl.reading, kl.constant = "kl", variant.reading, variant.constant
     return [variant.finding]
 
 

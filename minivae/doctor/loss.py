@@ -13,8 +13,8 @@ from minivae.doctor.calls import Call, Failed, Raised
 from minivae.doctor.clips import far_from_the_fit
 from minivae.doctor.constants import constants, is_zero
 from minivae.doctor.findings import Finding
-from minivae.doctor.fit import Fit, noise
-from minivae.doctor.names import Measured, cost_named, kl_named
+from minivae.doctor.fit import Fit, noise, rounded
+from minivae.doctor.names import KnownKL, Measured, cost_named, kl_named
 from minivae.doctor.probe import SIZES, Target, Terms, at_all_sizes, powers, silent_entries
 from minivae.doctor.steady import mutation, not_finite, unsteady
 from minivae.doctor.terms import kl_terms
@@ -26,8 +26,8 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
     """Examine a function of ARGUMENTS; raises Failed if it raises at every size."""
     target, sizes, notes = first_contact(call, rng, declared)
     result = Measured(target, sizes, findings=notes)
-    arguments = [draw[0] for draw in target.draw(rng, sizes, 1)]
-    used = arguments[0 if target.cost else 2 : 4 if target.kl else 2]
+    arguments = target.one(rng, sizes)
+    used = target.arguments(*arguments)
     trouble = unsteady(call, *used)
     result.findings += mutation(call, ARGUMENTS[call.name])
     if trouble:
@@ -37,7 +37,7 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
     if no_numbers := not_finite(call.name, call.whole(*used), where):
         result.findings += no_numbers
         return result
-    quiet_entries = ignored(target, arguments, [draw[0] for draw in target.draw(rng, sizes, 1)])
+    quiet_entries = ignored(target, arguments, target.one(rng, sizes))
     result.findings += quiet_entries
     found, refused = at_all_sizes(target, sizes, rng)
     for letter, error in refused.items():
@@ -59,9 +59,8 @@ def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tu
     errors, tried = [], [SIZES, *([SIZES | of_row] if of_row else []), *([SIZES | named] if named != of_row else [])]
     for sizes, binary in itertools.product(tried, (False, True) if parts["cost"] else (False,)):
         target = Target(call, **parts, average=False, binary=binary)
-        x, o, m, s = (draw[0] for draw in target.draw(rng, sizes, 1))
         try:
-            value = call.whole(*([x, o] if target.cost else []), *([m, s] if target.kl else []))
+            value = call.whole(*target.arguments(*target.one(rng, sizes)))
         except Raised as error:
             errors.append(error)
             continue
@@ -105,7 +104,7 @@ def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> 
                 if len(still) == (shape[axis] - len(used)) * shape[1 - axis]:
                     verdict = "unusual" if which < 2 and axis == 1 else "wrong"         # a mask of features may be meant
                     words = f"only the {label} {used} of {name} count (from 0); the others change nothing"
-        found.append(Finding(verdict, target.call.name, "ignored-entries", words, float(count - len(still)), float(count),
+        found.append(Finding(verdict, target.call.name, "ignored-entries", words, count - len(still), count,
                              "entries count; there are"))
     return found
 
@@ -130,22 +129,24 @@ def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.r
         words = f"a small number inside the logarithm of {label}, {abs(terms.guard):g}, keeps it finite"
         result.findings.append(Finding("is", name, "guarded-log", words, abs(terms.guard), 0.0, "in a plain formula it is"))
     scale = math.prod(float(result.sizes[letter]) ** power for letter, power in result.powers[part].items())
-    weights = {n: c / scale for n, c in terms.coefficients.items()}
-    errors = {n: e / scale for n, e in terms.errors.items()}
+    weights, error = {}, max(terms.errors.values()) / scale
+    for term, coefficient in terms.coefficients.items():
+        weight = coefficient / scale
+        weights[term] = rounded(weight, max(terms.errors[term] / scale, 1e-9 * abs(weight)))
     if part == "cost":
-        result.cost = cost_named(weights, errors, name)
+        result.cost = known = cost_named(weights, error, name)
     else:
-        result.kl = kl_named(weights, errors, name)
-        if odd := near_the_prior(result, terms, rng):
-            result.kl = None
+        known = kl_named(weights, error, name)
+        if odd := near_the_prior(result, known, terms, rng):
             result.findings = [f for f in result.findings if f.key != "reduction"] + [odd]
             return
-    result.findings += (result.cost if part == "cost" else result.kl).findings
+        result.kl = known
+    result.findings += known.findings
 
 
-def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Finding | None:
+def near_the_prior(result: Measured, known: KnownKL, terms: Fit, rng: np.random.Generator) -> Finding | None:
     """Return a finding if the KL differs from its formula where q is near the prior, as with free bits or a capacity."""
-    known, target = result.kl, result.target
+    target = result.target
     if not known.known:
         return None
     x, o, m, s = target.draw(rng, result.sizes, 4)
@@ -159,7 +160,7 @@ def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Fi
     place = int(np.argmax(off))
     words = "the KL differs from its formula where q is near the prior (free bits, a capacity, or a clip)"
     return special.bent(target, result.sizes, rng) or Finding("cannot tell", target.call.name, "unknown-kl", words,
-        float(values[place]), float(values[0] + predicted[place] - predicted[0]))  # fmt: skip
+                                                                  values[place], values[0] + predicted[place] - predicted[0])
 
 
 def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:

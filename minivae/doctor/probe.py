@@ -37,9 +37,16 @@ class Target(NamedTuple):
 
     def __call__(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> float:
         """Return the result as one number."""
-        arguments = (*([x, o] if self.cost else []), *([m, s] if self.kl else []))
-        value = self.call.whole(*arguments)
+        value = self.call.whole(*self.arguments(x, o, m, s))
         return float(value.mean() if self.average else value.sum())
+
+    def arguments(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> list[NDArray]:
+        """Return the arguments that the function takes."""
+        return [x, o] * self.cost + [m, s] * self.kl
+
+    def one(self, rng: np.random.Generator, sizes: Mapping[str, int]) -> list[NDArray]:
+        """Return one draw of x, o, m and s."""
+        return [draws[0] for draws in self.draw(rng, sizes, 1)]
 
     def draw(self, rng: np.random.Generator, sizes: Mapping[str, int], n: int) -> list[NDArray]:
         """Return n draws of x, o, m and s, legal as probabilities, logits, means, and as s of any reading."""

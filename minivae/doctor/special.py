@@ -12,9 +12,11 @@ from minivae.doctor.terms import READINGS, kl_of
 
 
 def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:
-    """Return (slope, constant) of y = slope x + constant if that holds up to `enough`, else None."""
-    slope, constant = np.polyfit(x, y, 1)
-    return (float(slope), float(constant)) if np.abs(slope * x + constant - y).max() <= enough and slope else None
+    """Return (slope, constant) of the line through every second point if all points are on it up to `enough`, else None."""
+    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # a level line is no evidence
+        return None
+    slope, constant = np.polyfit(x[::2], y[::2], 1)
+    return (slope, constant) if np.abs(slope * x + constant - y).max() <= enough else None
 
 
 SQUARES = {
@@ -23,6 +25,12 @@ SQUARES = {
     "the rows of a feature": lambda r: (r**2).mean(axis=0),
     "one entry": lambda r: (r**2).ravel(),
 }
+FUNCTIONS = (
+    ("optimal-sigma", "is", np.log, "log of the mean",
+     "minus the log-density of a Gaussian with the optimal sigma, up to a factor and a constant"),
+    ("root", "unusual", np.sqrt, "square root of the mean",
+     "its slope does not go to 0 with the residual, unlike -log p(x|z) of a Gaussian with a fixed sigma"),
+)
 
 
 def residual(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> Finding | None:
@@ -32,18 +40,11 @@ def residual(target: Target, sizes: Mapping[str, int], rng: np.random.Generator)
     enough = 10 * noise(values, target.call.single)
     for over, mean in SQUARES.items():
         squares = [mean(a - b) for a, b in zip(x, o)]
-        for key, words, f in (("optimal-sigma", "log of the mean", np.log), ("root", "square root of the mean", np.sqrt)):
+        for key, verdict, f, mean_of, meaning in FUNCTIONS:
             column = np.array([f(square).sum() for square in squares])
-            line = straight(column[::2], values[::2], enough)
-            if line is None or np.abs(line[0] * column + line[1] - values).max() > enough:
-                continue
-            said = f"the reconstruction is {line[0]:.6g} x the sum of the {words} of (x - o)^2 over {over}"
-            if key == "root":
-                said += ": its slope does not go to 0 with the residual, unlike -log p(x|z) of a Gaussian with a fixed sigma"
-            else:
-                said += ": minus the log-density of a Gaussian with the optimal sigma, up to a factor and a constant"
-            return Finding("unusual" if key == "root" else "is", target.call.name, key, said, float(values[1]),
-                           float(line[0] * column[1] + line[1]))  # fmt: skip
+            if line := straight(column, values, enough):
+                words = f"the reconstruction is {line[0]:.6g} x the sum of the {mean_of} of (x - o)^2 over {over}: {meaning}"
+                return Finding(verdict, target.call.name, key, words, values[1], line[0] * column[1] + line[1])
     return None
 
 
@@ -55,6 +56,10 @@ TOTALS = {
     "the whole batch": lambda k: np.array([k.sum()]),
     "all entries, as a mean": lambda k: np.array([k.mean()]),
 }
+BENDS = {
+    "free-bits": (np.maximum, "max(KL, {:.6g})", "free bits; below the level its gradient is 0"),
+    "capacity": (lambda k, level: np.abs(k - level), "|KL - {:.6g}|", "a capacity; the KL is pulled towards it"),
+}
 
 
 def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> Finding | None:
@@ -64,24 +69,27 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
     """
     x, o, m, s = target.draw(rng, sizes, DRAWS)
     m = m * np.linspace(0.05, 1.5, DRAWS)[:, None, None]
-    x, o = (np.repeat(a[:1], DRAWS, axis=0) for a in (x, o))
+    scan_m = np.linspace(0, 4, 161)[:, None, None] * np.ones(m.shape[1:])
+
+    def values_at(means, seconds):
+        return target.values(*(np.repeat(a[:1], len(means), axis=0) for a in (x, o)), means, seconds)
+
+    measured = {}                                           # where sigma is 1 -> the draws and the scan
     for reading in READINGS:
         s_near = reading.neutral + (s - 1.6) * np.linspace(0, 0.3, DRAWS)[:, None, None]
-        values = target.values(x, o, m, s_near)
-        enough = 10 * noise(values, target.call.single)
-        scan_m = np.linspace(0, 4, 161)[:, None, None] * np.ones(m.shape[1:])
         scan_s = np.full_like(scan_m, reading.neutral)
-        base = [np.repeat(a[:1], len(scan_m), axis=0) for a in (x, o)]
-        scanned = target.values(*base, scan_m, scan_s)
+        if reading.neutral not in measured:
+            measured[reading.neutral] = values_at(m, s_near), values_at(scan_m, scan_s)
+        values, scanned = measured[reading.neutral]
+        enough = 10 * noise(values, target.call.single)
         for over, total in TOTALS.items():
-            totals = [total(kl_of(reading, a, b)) for a, b in zip(m, s_near)]
-            along = np.array([total(kl_of(reading, a, b))[0] for a, b in zip(scan_m, scan_s)])
+            along = np.array([total(kl)[0] for kl in kl_of(reading, scan_m, scan_s)])
             for key, level in levels(along, scanned, enough):
-                bend = {"free-bits": np.maximum, "capacity": lambda k, level: np.abs(k - level)}[key]
-                column = np.array([bend(t, level).sum() for t in totals])
-                line = np.ptp(column) > 0 and straight(column[::2], values[::2], enough)
-                if line and np.abs(line[0] * column + line[1] - values).max() <= enough:
-                    return bent_finding(target, key, over, level, line, values, column)
+                bend, form, meaning = BENDS[key]
+                column = np.array([bend(total(kl), level).sum() for kl in kl_of(reading, m, s_near)])
+                if line := straight(column, values, enough):
+                    words = f"the KL enters as {line[0]:.6g} x the sum of {form.format(level)}, KL over {over}: {meaning}"
+                    return Finding("unusual", target.call.name, key, words, values[-1], line[0] * column[-1] + line[1])
     return None
 
 
@@ -96,17 +104,6 @@ def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]
             yield "capacity", rounded((y[0] - constant) / (2 * slope), 10 * enough / abs(slope))
 
 
-def bent_finding(target: Target, key: str, over: str, level: float, line: tuple, values: NDArray,
-                 column: NDArray) -> Finding:
-    """Return the finding of a confirmed level."""
-    form, meaning = {
-        "free-bits": (f"max(KL, {level:.6g})", "free bits; below the level its gradient is 0"),
-        "capacity": (f"|KL - {level:.6g}|", "a capacity; the KL is pulled towards it"),
-    }[key]
-    words = f"the KL enters as {line[0]:.6g} x the sum of {form}, KL over {over}: {meaning}"
-    return Finding("unusual", target.call.name, key, words, float(values[-1]), float(line[0] * column[-1] + line[1]))
-
-
 def huber(value: Callable[[float], float]) -> float | None:
     """Return delta if the cost of a residual r is squared up to delta and straight beyond, else None.
 
@@ -118,4 +115,4 @@ def huber(value: Callable[[float], float]) -> float | None:
         right = r * r if r <= delta else delta * (2 * r - delta)
         if not abs(value(r) - right) <= 1e-4 * max(right, 1e-3):
             return None
-    return float(delta)
+    return delta
