@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae import checks
+from minivae.doctor.balance import convention_of
 from minivae.doctor.calls import Call, Failed
 from minivae.doctor.constants import normalisers, sigma_of
 from minivae.doctor.findings import Finding
 from minivae.doctor.names import Measured
 from minivae.doctor.sampler import takes_noise
-from minivae.doctor.translation import convention_of
 from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp, sigmoid
 from minivae.rosetta import translate

@@ -7,12 +7,11 @@ import numpy as np
 
 from minivae import checks
 from minivae.doctor import gradient, loss as terms_of, networks, sampler, weights
-from minivae.doctor.balance import SECOND, hidden_weights, signs, two_readings, weight_of_kl
+from minivae.doctor.balance import SECOND, assumed, convention_of, hidden_weights, signs, two_readings, weight_of_kl
 from minivae.doctor.bound import against_log_px
 from minivae.doctor.calls import Call, quiet, seeded, told
 from minivae.doctor.findings import Finding, Report
 from minivae.doctor.names import Measured
-from minivae.doctor.translation import assumed, convention_of
 from minivae.rosetta.command import document
 
 FUNCTIONS = ("loss", "kl", "sample", "log_px_given_z", "encode", "decode", "gradient", "loss_and_gradient", "iw_bound")

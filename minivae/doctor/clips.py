@@ -1,51 +1,62 @@
 """Far from the fit: where a function is clipped, flat, or not finite."""
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from minivae.doctor import special
+from minivae.doctor.calls import Failed
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import noise
 from minivae.doctor.names import Measured
-from minivae.doctor.probe import Terms, scan
 from minivae.doctor.terms import COSTS, kl_of
 
-SECOND = [2.3, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 40.0, 80.0]
+SECOND = (2.3, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 40.0, 80.0)
+NAMES = {"mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))"}
+STABLE = "np.logaddexp(0, logits) - x * logits"
 
 
-def far_from_the_fit(result: Measured, first: Terms) -> list[Finding]:
+def far_from_the_fit(result: Measured) -> list[Finding]:
     """Return findings about points outside the region of the fit."""
-    found = []
-    if result.kl and result.kl.known:
-        found += far_kl(result)
-    if result.cost and result.cost.kind in ("mse", "bce", "logits"):
+    found = far_kl(result) if result.kl and result.kl.known else []
+    if result.cost and result.cost.kind in NAMES:
         found += {"mse": far_square, "bce": at_certainty, "logits": far_logits}[result.cost.kind](result)
     return found
 
 
-def moved(result: Measured, which: int, place: tuple = (0, 0)) -> Callable[[float], float]:
-    """Return the target as a function of one entry of one argument; everything else stays in the middle."""
-    sizes = result.sizes
-    x, o = (np.full((sizes["B"], sizes["D"]), value) for value in (1.0 if result.target.binary else 0.5, 0.5))
-    m, s = np.zeros((sizes["B"], sizes["J"])), np.ones((sizes["B"], sizes["J"]))
+def scan(result: Measured, which: int, points: Iterable[float]) -> dict[float, float]:
+    """Return {point: value} for one entry of one argument, everything else in the middle, where no error is raised."""
+    found = {}
+    for point in points:
+        arguments = [np.full((result.sizes["B"], result.sizes[letter]), value)
+                     for letter, value in (("D", middle(result)), ("D", 0.5), ("J", 0.0), ("J", 1.0))]
+        arguments[which][0, 0] = point
+        with contextlib.suppress(Failed):
+            found[point] = result.target(*arguments)
+    return found
 
-    def value(point: float) -> float:
-        arguments = [x.copy(), o.copy(), m.copy(), s.copy()]
-        arguments[which][place] = point
-        return result.target(*arguments)
 
-    return value
+def middle(result: Measured) -> float:
+    """Return the value of x in a scan."""
+    return 1.0 if result.target.binary else 0.5
+
+
+def scan_cost(result: Measured, points: Iterable[float]) -> list[tuple[float, float]]:
+    """Return (output, cost) of one entry of the output, in units of the weight, so that the formula holds at 0.5."""
+    scale, at_half = coefficient(result, "cost"), float(COSTS[NAMES[result.cost.kind]](middle(result), 0.5))
+    costs = scan(result, 1, (0.5, *points))
+    base = costs.pop(0.5, math.nan)
+    return [(point, (value - base) / scale + at_half) for point, value in costs.items() if math.isfinite(base)]
 
 
 def coefficient(result: Measured, part: str) -> float:
     """Return the weight in front of one entry at the sizes of the probe."""
-    weight = (result.cost if part == "cost" else result.kl).weight
+    weight = getattr(result, part).weight
     return weight * math.prod(float(result.sizes[one]) ** power for one, power in result.powers[part].items())
 
 
-def departure(seen: list[tuple[float, float]], formula: Callable[[float], float], rel: float, more: float) -> tuple | None:
+def departure(seen: Iterable[tuple], formula: Callable[[float], float], rel: float, more: float) -> tuple | None:
     """Return (point, value, formula) for the first value that is not finite or not near a finite formula, else None."""
     for point, value in seen:
         wanted = float(formula(point))
@@ -55,12 +66,11 @@ def departure(seen: list[tuple[float, float]], formula: Callable[[float], float]
 
 
 def far_kl(result: Measured) -> list[Finding]:
-    """Compare the KL with its formula at second arguments up to +-80 and at large mu."""
+    """Compare the KL with its formula at second arguments up to +-80."""
     reading, name, single = result.kl.reading, result.target.call.name, result.target.call.single
-    scale = coefficient(result, "kl")
-    base = moved(result, 3)(1.0)
+    scale, base = coefficient(result, "kl"), scan(result, 3, [1.0]).get(1.0, math.nan)
     for sign in (1,) if reading.name in ("sigma", "variance") else (1, -1):
-        seen = scan(moved(result, 3), [sign * point for point in SECOND if not (single and point > 30)])
+        seen = [*scan(result, 3, [sign * point for point in SECOND if not (single and point > 30)]).items()]
         left = departure(seen, lambda s: base + scale * (kl_of(reading, 0.0, s) - kl_of(reading, 0.0, 1.0)), 1e-4,
                          50 * noise(np.array([base]), single))
         if left:
@@ -77,52 +87,52 @@ def far_kl(result: Measured) -> list[Finding]:
 
 def far_square(result: Measured) -> list[Finding]:
     """Compare a squared error with large residuals: Huber's cost is straight there."""
-    f, scale = moved(result, 1), coefficient(result, "cost")
-    x, name = 1.0 if result.target.binary else 0.5, result.target.call.name
-    base = f(x)
-    if not math.isfinite(base):
-        return []
+    x = middle(result)
 
-    def square(r: float) -> float:
-        return (f(x + r) - base) / scale
+    def costs(*residuals):
+        return [(point - x, cost) for point, cost in scan_cost(result, [x + r for r in residuals])]
 
-    left = departure(scan(square, [2.0, 5.0, 20.0, 100.0]), lambda r: r * r, 1e-3, 0.0)
+    left = departure(costs(2.0, 5.0, 20.0, 100.0), lambda r: r * r, 1e-3, 0.0)
     if not left:
         return []
     key, words = "no-square", f"the reconstruction is no longer a square beyond a residual of {left[0]:g}"
-    if delta := special.huber(square):
+    if delta := huber(lambda r: dict(costs(r)).get(r, math.nan)):
         key, words = "huber", f"the reconstruction is a Huber cost: squared up to |x - o| = {delta:.4g}, straight beyond"
         result.cost.kind, result.cost.level = "huber", delta
-    return [Finding("unusual", name, key, words, *left[1:], "a squared error is")]
+    return [Finding("unusual", result.target.call.name, key, words, *left[1:], "a squared error is")]
+
+
+def huber(value: Callable[[float], float]) -> float | None:
+    """Return delta if the cost of a residual r is squared up to delta and straight beyond, else None.
+
+    `value(r)` is the measured cost in units of r^2, so that value(r) = r^2 for a squared error, d (2 r - d) beyond d.
+    """
+    delta = 50 - np.sqrt(max(50.0**2 - value(50.0), 0))
+    for r in (delta / 2, 1.5 * delta + 0.1, 20.0, 100.0):
+        right = r * r if r <= delta else delta * (2 * r - delta)
+        if not abs(value(r) - right) <= 1e-4 * max(right, 1e-3):
+            return None
+    return delta
 
 
 def at_certainty(result: Measured) -> list[Finding]:
     """Look at outputs of exactly 0 and 1: the cross-entropy is infinite there, or its logarithm is guarded."""
-    f, name, scale = moved(result, 1), result.target.call.name, coefficient(result, "cost")
-    base = f(0.5) - scale * math.log(2)
-    seen = scan(lambda o: (f(o) - base) / scale, [0.0, 1.0])
+    name, seen = result.target.call.name, scan_cost(result, [0.0, 1.0])
     for point, value in seen:
         if not math.isfinite(value):
             words = (f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a cross-entropy of "
-                    "logits stays finite")
-            return [Finding("unusual", name, "log-of-zero", words, value, math.log(2), "at an output of 0.5 it is",
-                            "np.logaddexp(0, logits) - x * logits")]
-    if not seen:
-        return []
+                     "logits stays finite")
+            return [Finding("unusual", name, "log-of-zero", words, value, math.log(2), "at an output of 0.5 it is", STABLE)]
     words = "probabilities are kept away from 0 and 1: a certain error has a finite cost"
-    return [Finding("is", name, "clipped-probabilities", words, seen[0][1], math.inf, "the formula gives", "",
-                    "clipped-probabilities")]
+    return [Finding("is", name, "clipped-probabilities", words, value, math.inf, "the formula gives", "",
+                    "clipped-probabilities") for _, value in seen[:1]]
 
 
 def far_logits(result: Measured) -> list[Finding]:
     """Compare a cross-entropy of logits with its formula at +-25, 60 and 800."""
-    f, name, scale = moved(result, 1), result.target.call.name, coefficient(result, "cost")
     reached = 100 if not result.target.call.single else math.inf            # float32 overflows at 89
-    x = 1.0 if result.target.binary else 0.5
-    cost = COSTS["BCE(x, sigmoid(o))"]
-    base = f(0.5) - scale * float(cost(x, 0.5))
-    seen = scan(lambda o: (f(o) - base) / scale, [25.0, -25.0, 60.0, -60.0, 800.0, -800.0])
-    left = departure(seen, lambda o: cost(x, o), 2e-3, 2e-3)
+    left = departure(scan_cost(result, [25.0, -25.0, 60.0, -60.0, 800.0, -800.0]),
+                     lambda o: COSTS[NAMES["logits"]](middle(result), o), 2e-3, 2e-3)
     if not left:
         return []
     point, value, wanted = left
@@ -131,5 +141,4 @@ def far_logits(result: Measured) -> list[Finding]:
     if not math.isfinite(value):
         verdict, key = "wrong" if abs(point) < reached else "unusual", "naive-softplus"
         words = f"it overflows at a logit of {point:g}: log(1 + exp(a)) as it is printed"
-    return [Finding(verdict, name, key, words, value, wanted, "the formula gives", "np.logaddexp(0, logits) - x * logits",
-                    key)]
+    return [Finding(verdict, result.target.call.name, key, words, value, wanted, "the formula gives", STABLE, key)]

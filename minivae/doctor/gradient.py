@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed, Raised, copied, in_users_words
+from minivae.doctor.calls import Call, Failed, Raised, copied, in_users_words, mutation, unsteady
 from minivae.doctor.findings import Finding
-from minivae.doctor.steady import mutation, unsteady
 from minivae.doctor.words import Probe, close, describe
 from minivae.ops import sigmoid
 

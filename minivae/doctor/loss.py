@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.doctor import special
-from minivae.doctor.calls import Call, Failed, Raised
+from minivae.doctor.calls import Call, Failed, Raised, mutation, not_finite, unsteady
 from minivae.doctor.clips import far_from_the_fit
 from minivae.doctor.constants import constants, is_zero
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import Fit, noise, rounded
 from minivae.doctor.names import KnownKL, Measured, cost_named, kl_named
 from minivae.doctor.probe import SIZES, Target, Terms, at_all_sizes, powers, silent_entries
-from minivae.doctor.steady import mutation, not_finite, unsteady
 from minivae.doctor.terms import kl_terms
 
 ARGUMENTS = {"loss": ("x", "output", "mu", "log_var"), "kl": ("mu", "log_var"), "log_px_given_z": ("x", "output")}
@@ -205,7 +204,7 @@ def confirm(result: Measured, first: Terms, found: Mapping[str, tuple]) -> None:
         result.findings += [Finding("cannot tell", name, "not-additive", words, measured, predicted), *undecided(result)]
         result.cost = result.kl = None
         return
-    far = far_from_the_fit(result, first)
+    far = far_from_the_fit(result)
     fixed = constants(result, found) or undecided(result)
     lines = [part.formula(result.powers[key]) for key, part in (("cost", result.cost), ("kl", result.kl)) if part]
     half = any(finding.key == "half-normaliser" for finding in fixed)

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed
+from minivae.doctor.calls import Call, Failed, mutation, not_finite
 from minivae.doctor.findings import Finding
 from minivae.doctor.names import Measured
-from minivae.doctor.steady import mutation, not_finite
 
 TRIED = {"encode": (784, 64, *range(1, 64), 100, 128, 256, 400, 512, 1024, 3072), "decode": (*range(1, 65), 100, 128)}
 PAIR = {"encode": ("features", "x"), "decode": ("latent", "z")}

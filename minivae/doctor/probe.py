@@ -170,14 +170,3 @@ def silent_entries(target: Target, arguments: list[NDArray], which: int, among: 
         if np.abs(np.array(values) - base).max() <= noise(np.array([base]), target.call.single):
             still.append(place)
     return still
-
-
-def scan(f: Callable, points: list[float]) -> list[tuple[float, float]]:
-    """Return (point, value) for every point at which the user's function raises no error."""
-    found = []
-    for point in points:
-        try:
-            found.append((point, f(point)))
-        except Failed:
-            continue
-    return found

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed, Raised, told
+from minivae.doctor.calls import Call, Failed, Raised, mutation, not_finite, told
 from minivae.doctor.findings import Finding
-from minivae.doctor.steady import mutation, not_finite
 from minivae.doctor.terms import READINGS, Reading
 from minivae.doctor.words import close, ratio
 

@@ -1,6 +1,6 @@
 """Losses outside the dictionary that have a name: roots and logs of squared errors, free bits, capacities, guarded logs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,17 +102,3 @@ def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]
             yield "free-bits", rounded((y[0] - constant) / slope, 10 * enough / abs(slope))
         elif y[1] < y[0]:
             yield "capacity", rounded((y[0] - constant) / (2 * slope), 10 * enough / abs(slope))
-
-
-def huber(value: Callable[[float], float]) -> float | None:
-    """Return delta if the cost of a residual r is squared up to delta and straight beyond, else None.
-
-    `value(r)` is the measured cost in units of r^2, so that value(r) = r^2 for a squared error, d (2 r - d) beyond d.
-    """
-    far = value(50.0)
-    delta = 50 - np.sqrt(max(50.0**2 - far, 0))
-    for r in (delta / 2, 1.5 * delta + 0.1, 20.0, 100.0):
-        right = r * r if r <= delta else delta * (2 * r - delta)
-        if not abs(value(r) - right) <= 1e-4 * max(right, 1e-3):
-            return None
-    return delta

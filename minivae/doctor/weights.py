@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed
+from minivae.doctor.calls import Call, Failed, mutation, not_finite
 from minivae.doctor.findings import Finding
-from minivae.doctor.steady import mutation, not_finite
 from minivae.doctor.words import close
 from minivae.ops import log_sum_exp
 
