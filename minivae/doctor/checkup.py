@@ -108,7 +108,7 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
         report.findings += of_model(calls["loss_and_gradient"], at | dict(given), rng())
     if "iw_bound" in calls:
         report.findings += weights.measure(calls["iw_bound"], rng(), given.get("axis"))
-    held = against_log_px(calls, measured, given, rng())
+    held = against_log_px(calls, measured, at.get("latent"), given.get("x"), rng())
     report.findings += held
     lacking = {"gradient": not {"gradient", "loss_and_gradient"} & set(calls), "bound": not held}
     report.unseen += [words for name, words in LACKS.items() if lacking.get(name, name not in calls)]
