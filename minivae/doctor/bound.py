@@ -121,7 +121,10 @@ def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], 
     density, whole = measured["log_px_given_z"], measured["loss"]
     if latent not in GRID or whole.cost is None or not is_density(density):
         return []
-    features, kind = calls["decode"].whole(np.zeros((2, latent))).shape[-1], whole.cost.kind
+    out, kind = calls["decode"].whole(np.zeros((2, latent))), whole.cost.kind
+    if out.ndim != 2:
+        return []
+    features = out.shape[1]
     convention = convention_of(whole, {"features": features, "latent": latent, "batch": 1})
     if convention is None or kind != density.cost.kind:
         return []
