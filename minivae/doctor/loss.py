@@ -15,10 +15,11 @@ from minivae.doctor.constants import constants, is_zero
 from minivae.doctor.findings import Finding
 from minivae.doctor.fit import Fit, noise, rounded
 from minivae.doctor.names import KnownKL, Measured, cost_named, kl_named
-from minivae.doctor.probe import SIZES, Target, Terms, at_all_sizes, powers, silent_entries
+from minivae.doctor.probe import SIZES, Target, at_all_sizes, powers, silent_entries
 from minivae.doctor.terms import kl_terms
 
 ARGUMENTS = {"loss": ("x", "output", "mu", "log_var"), "kl": ("mu", "log_var"), "log_px_given_z": ("x", "output")}
+LABELS = {"cost": "the reconstruction", "kl": "the KL"}
 
 
 def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | None]) -> Measured:
@@ -38,14 +39,12 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
         return result
     quiet_entries = ignored(target, arguments, target.one(rng, sizes))
     result.findings += quiet_entries
-    found, refused = at_all_sizes(target, sizes, rng)
+    result.found, refused = at_all_sizes(target, sizes, rng)
     for letter, error in refused.items():
         result.findings.append(Finding("cannot tell", call.name, "size-refused", f"how it depends on {letter}: {error}"))
-    first = found[""][1]
-    for part in ("cost", "kl"):
-        if getattr(target, part):
-            read_part(result, part, found, rng, bool(quiet_entries))
-    confirm(result, first, found)
+    for part in target.parts:
+        read_part(result, part, rng, bool(quiet_entries))
+    confirm(result)
     return result
 
 
@@ -108,21 +107,20 @@ def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> 
     return found
 
 
-def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.random.Generator, partial: bool) -> None:
+def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bool) -> None:
     """Name the terms of one part, or say where it could not be named."""
-    target, name = result.target, result.target.call.name
-    terms = getattr(found[""][1], part)
-    label = {"cost": "the reconstruction", "kl": "the KL"}[part]
+    name, terms, label = result.target.call.name, getattr(result.found[""][1], part), LABELS[part]
     if terms is None:
-        found_outside(result, part, label, rng, partial)
+        if not partial:                                     # else it is located already: only some entries count
+            result.findings.append(found_outside(result, part, rng))
         return
-    result.powers[part] = powers(found, part)
+    result.powers[part] = powers(result.found, part)
     if not terms.coefficients:
         return
     if result.powers[part] is None:
         words = f"{label} changes with the sizes of the batch, but neither as a sum nor as a mean"
-        result.findings.append(Finding("cannot tell", name, "reduction", words, *at_two_sizes(found, part),
-                                       "at another size"))
+        numbers = at_two_sizes(result.found, part)
+        result.findings.append(Finding("cannot tell", name, "reduction", words, *numbers, "at another size"))
         result.powers[part] = {}
     if terms.guard:
         words = f"a small number inside the logarithm of {label}, {abs(terms.guard):g}, keeps it finite"
@@ -169,19 +167,16 @@ def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
     return firsts[0], next((c for c in firsts[1:] if c != firsts[0]), firsts[0])
 
 
-def found_outside(result: Measured, part: str, label: str, rng: np.random.Generator, partial: bool) -> None:
-    """Look for a part outside the dictionary."""
+def found_outside(result: Measured, part: str, rng: np.random.Generator) -> Finding:
+    """Return the finding about a part outside the dictionary."""
     target, search = result.target, special.residual if part == "cost" else special.bent
-    if partial:
-        return                                              # located already: only some entries count
-    found = search(target, result.sizes, rng)
-    if not found:
-        x, o, m, s = target.draw(rng, result.sizes, 2)
-        other = (x[1], o[1], m[0], s[0]) if part == "cost" else (x[0], o[0], m[1], s[1])
-        words = f"{label} is not a sum of at most three terms of the dictionary; its values at two points are shown"
-        found = Finding("cannot tell", target.call.name, f"unknown-{part}", words, target(x[0], o[0], m[0], s[0]),
-                        target(*other), "at the other point")
-    result.findings.append(found)
+    if found := search(target, result.sizes, rng):
+        return found
+    x, o, m, s = target.draw(rng, result.sizes, 2)
+    other = (x[1], o[1], m[0], s[0]) if part == "cost" else (x[0], o[0], m[1], s[1])
+    words = f"{LABELS[part]} is not a sum of at most three terms of the dictionary; its values at two points are shown"
+    return Finding("cannot tell", target.call.name, f"unknown-{part}", words, target(x[0], o[0], m[0], s[0]),
+                   target(*other), "at the other point")
 
 
 def undecided(result: Measured) -> list[Finding]:
@@ -192,30 +187,30 @@ def undecided(result: Measured) -> list[Finding]:
     return [replace(mistake, verdict="cannot tell", words=f"{mistake.words}; or {finding.words}")]
 
 
-def confirm(result: Measured, first: Terms, found: Mapping[str, tuple]) -> None:
+def confirm(result: Measured) -> None:
     """Add the formula with a fresh value, or say that the parts do not add up; then constants and far points."""
+    first, name, target = result.found[""][1], result.target.call.name, result.target
     if first.cost is None or first.kl is None:
         result.findings += undecided(result)
         return
-    name, target = result.target.call.name, result.target
     measured, predicted = first.example
-    if not all(terms.additive for _, terms in found.values() if terms.constant is not None):
+    if not all(terms.additive for _, terms in result.found.values() if terms.constant is not None):
         words = "the parts do not add up: moving everything at once changes it otherwise than the parts say"
         result.findings += [Finding("cannot tell", name, "not-additive", words, measured, predicted), *undecided(result)]
         result.cost = result.kl = None
         return
     far = far_from_the_fit(result)
-    fixed = constants(result, found) or undecided(result)
+    fixed = constants(result) or undecided(result)
     lines = [part.formula(result.powers[key]) for key, part in (("cost", result.cost), ("kl", result.kl)) if part]
     half = any(finding.key == "half-normaliser" for finding in fixed)
-    if lines and result.constant is None and not is_zero(result, found) or result.constant and half:
+    if lines and result.constant is None and not is_zero(result) or result.constant and half:
         lines.append("constant")
     elif result.constant:
         lines.append("the normaliser of a Gaussian")
     said = " + ".join(lines).replace("+ -", "- ") or "a constant"
     result.findings.insert(0, Finding("is", name, "formula", said, measured, predicted))
     for part, missing, label in (("cost", "reconstruction", "x and output"), ("kl", "KL", "mu and log_var")):
-        if getattr(target, part) and not getattr(first, part).coefficients:
+        if part in target.parts and not getattr(first, part).coefficients:
             words, verdict = f"it has no {missing}: {label} change nothing", "unusual" if name == "loss" else "wrong"
             result.findings.append(Finding(verdict, name, f"no-{part}", words, measured, measured, "after a move"))
     result.findings += [*fixed, *far]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from minivae.doctor.findings import Finding
-from minivae.doctor.probe import Target
+from minivae.doctor.probe import Target, Terms
 from minivae.doctor.terms import READINGS, Reading
 
 REDUCED = {0: "sum", -1: "mean"}
@@ -257,6 +257,7 @@ class Measured:
 
     target: Target
     sizes: dict[str, int]
+    found: Mapping[str, tuple[Mapping, Terms]] = field(default_factory=dict)    # by at_all_sizes
     cost: KnownCost | None = None
     kl: KnownKL | None = None
     powers: dict[str, dict[str, int] | None] = field(default_factory=dict)

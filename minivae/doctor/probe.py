@@ -40,6 +40,11 @@ class Target(NamedTuple):
         value = self.call.whole(*self.arguments(x, o, m, s))
         return float(value.mean() if self.average else value.sum())
 
+    @property
+    def parts(self) -> list[str]:
+        """The names of the parts that the function has."""
+        return ["cost"] * self.cost + ["kl"] * self.kl
+
     def arguments(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> list[NDArray]:
         """Return the arguments that the function takes."""
         return [x, o] * self.cost + [m, s] * self.kl
