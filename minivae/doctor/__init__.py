@@ -6,8 +6,7 @@
     calls        call the user's functions safely: copies, tensors, errors with the user's line, steady finite results
     loss         the loss, the KL, log p(x|z): terms, reductions, ignored entries
     probe        terms and reductions of a function, by calls at several sizes
-    terms        the dictionary: known costs, known terms of a KL, readings of the second argument
-    fit          find the few terms of the dictionary that a measured function is made of
+    terms        the dictionary: known costs, terms of a KL, readings of the second argument; fit few terms to numbers
     names        name the terms: kind of cost, reading of the KL, a wrong coefficient; results for one function
     constants    the constant of a loss
     clips        points far from the fit

@@ -8,9 +8,8 @@ import numpy as np
 
 from minivae.doctor.calls import Failed
 from minivae.doctor.findings import Finding
-from minivae.doctor.fit import noise
 from minivae.doctor.names import Measured
-from minivae.doctor.terms import COSTS, kl_of
+from minivae.doctor.terms import COSTS, kl_of, noise
 
 SECOND = (2.3, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 40.0, 80.0)
 NAMES = {"mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))"}

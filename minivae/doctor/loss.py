@@ -13,10 +13,9 @@ from minivae.doctor.calls import Call, Failed, Raised, mutation, not_finite, uns
 from minivae.doctor.clips import far_from_the_fit
 from minivae.doctor.constants import constants, is_zero
 from minivae.doctor.findings import Finding
-from minivae.doctor.fit import Fit, noise, rounded
 from minivae.doctor.names import KnownKL, Measured, cost_named, kl_named
 from minivae.doctor.probe import SIZES, Target, at_all_sizes, powers, silent_entries
-from minivae.doctor.terms import kl_terms
+from minivae.doctor.terms import Fit, kl_terms, noise, rounded
 
 ARGUMENTS = {"loss": ("x", "output", "mu", "log_var"), "kl": ("mu", "log_var"), "log_px_given_z": ("x", "output")}
 LABELS = {"cost": "the reconstruction", "kl": "the KL"}

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.doctor.calls import Call, Failed
-from minivae.doctor.fit import Fit, by, fit, noise
-from minivae.doctor.terms import COST_FIRST, INNER, KL_FIRST, cost_terms, kl_terms
+from minivae.doctor.terms import FIRST, GUARDED, GUARDS, MOST, Fit, by, cost_terms, fit, kl_terms, noise
 
 SIZES = {"B": 3, "D": 7, "J": 5}                            # all different: a shape says which axes are left
 MOVED = {"B": 5, "D": 11, "J": 2}
@@ -66,32 +65,17 @@ class Target(NamedTuple):
         return np.array([self(*arguments) for arguments in zip(*draws)])
 
 
-class Part(NamedTuple):
-    """The search for the terms of one part: the dictionary, subsets to try first, the largest subset.
-
-    Without a fit, the subsets `guarded` are tried with each of `guards` inside their logarithm.
-    """
-
-    terms: Callable
-    first: tuple
-    most: int
-    guarded: tuple
-    guards: tuple
-
-
-COST = Part(cost_terms, COST_FIRST, 2, (("BCE(x, o)",), ("-x log o",)), INNER)
-KL = Part(kl_terms, KL_FIRST, 3, (("m^2", "s^2", "log s"), ("m^2", "s", "log s")), (*INNER, *(-e for e in INNER)))
-
-
-def fitted(part: Part, values: NDArray, draws: list, single: bool, hint: tuple) -> Fit | None:
-    """Return the fit of one part; the subset `hint` is tried first."""
-    found = fit(values, part.terms(*draws), single, (hint, *part.first), part.most)
-    for guard in part.guards if found is None else ():
-        columns = part.terms(*draws, guard)
-        for names in part.guarded:
+def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -> Fit | None:
+    """Return the fit of one part; the subset `hint` is tried first, and subsets with a guarded logarithm last."""
+    terms = {"cost": cost_terms, "kl": kl_terms}[part]
+    if found := fit(values, terms(*draws), single, (hint, *FIRST[part]), MOST[part]):
+        return found
+    for guard in GUARDS[part]:
+        columns = terms(*draws, guard)
+        for names in GUARDED[part]:
             if near := by(values, columns, names, noise(values, single)):
                 return near._replace(guard=guard)
-    return found
+    return None
 
 
 def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
@@ -100,22 +84,23 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
     `before` are the terms at another size, which are tried first. A part without a fit there is not searched again.
     """
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
-    single, nothing = target.call.single, Fit({}, 0.0, 0.0, {})
-    known = before or Terms(nothing, nothing, None, False, (0.0, 0.0))
-    cost = nothing if not target.cost else known.cost and fitted(
-        COST, target.values(*draws[:2], *base[2:]), draws[:2], single, tuple(known.cost.coefficients))
-    kl = nothing if not target.kl else known.kl and fitted(
-        KL, target.values(*base[:2], *draws[2:]), draws[2:], single, tuple(known.kl.coefficients))
+    nothing, single = Fit({}, 0.0, 0.0, {}), target.call.single
+    fits = {"cost": nothing, "kl": nothing}
+    for part in target.parts:
+        hint = getattr(before, part) if before else nothing
+        moved = [*draws[:2], *base[2:]] if part == "cost" else [*base[:2], *draws[2:]]
+        own = draws[:2] if part == "cost" else draws[2:]
+        fits[part] = hint and fitted(part, target.values(*moved), own, single, tuple(hint.coefficients))
+    cost, kl = fits.values()
     if cost is None or kl is None:
         return Terms(cost, kl, None, False, (0.0, 0.0))
     fresh = target.draw(rng, sizes, FRESH)
     measured = target.values(*fresh)
-    both = Fit(cost.coefficients | kl.coefficients, 0.0, 0.0, {})
-    without_constant = both.at(cost_terms(*fresh[:2], cost.guard) | kl_terms(*fresh[2:], kl.guard))
-    rest = measured - without_constant
-    constant = float(np.median(rest))
+    predicted = cost.at(cost_terms(*fresh[:2], cost.guard)) + kl.at(kl_terms(*fresh[2:], kl.guard))     # two constants
+    rest = measured - predicted
+    off = np.median(rest)
     additive = bool(np.ptp(rest) <= 8 * noise(measured, single) + cost.residual + kl.residual)
-    return Terms(cost, kl, constant, additive, (float(measured[0]), float(without_constant[0]) + constant))
+    return Terms(cost, kl, cost.constant + kl.constant + off, additive, (measured[0], predicted[0] + off))
 
 
 def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[dict, dict[str, str]]:

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.doctor.findings import Finding
-from minivae.doctor.fit import noise, rounded
 from minivae.doctor.probe import DRAWS, Target
-from minivae.doctor.terms import READINGS, kl_of
+from minivae.doctor.terms import READINGS, kl_of, noise, rounded
 
 
 def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minivae.doctor import examine, terms
-from minivae.doctor.fit import by, fit
+from minivae.doctor.terms import by, fit
 from tests.doctor.fresh import bce, kl_rows, stable
 
 RNG = np.random.default_rng(0)
