@@ -47,7 +47,6 @@ TESTS = {                                                   # module -> its test
     "doctor.bound": ("doctor/test_findings", "doctor/test_doctor"),
     "doctor.calls": ("doctor/test_command", "doctor/test_doctor"),
     "doctor.checkup": ("doctor/test_findings", "doctor/test_doctor"),
-    "doctor.clips": ("doctor/test_findings", "doctor/test_doctor"),
     "doctor.command": ("doctor/test_command",),
     "doctor.constants": ("doctor/test_findings", "doctor/test_doctor"),
     "doctor.findings": ("doctor/test_findings", "doctor/test_command"),

@@ -9,8 +9,7 @@
     terms        the dictionary: known costs, terms of a KL, readings of the second argument; fit few terms to numbers
     names        name the terms: kind of cost, reading of the KL, a wrong coefficient; results for one function
     constants    the constant of a loss
-    clips        points far from the fit
-    special      losses outside the dictionary: roots, optimal sigma, free bits, capacity
+    special      losses outside the dictionary: roots, optimal sigma, free bits, capacity; points far from the fit
     balance      compare signs, weights and readings of the parts; the loss as a convention of the Rosetta
     sampler      how z is drawn, and whether the KL describes the same Gaussian
     networks     encoder and decoder: width, coupled rows, fit to the loss

@@ -19,12 +19,12 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
     """Return findings about the sign of the whole and of its parts."""
     found = []
     for name, part in measured.items():
-        cost, kl = part.cost, part.kl
-        if name == "loss" and cost and kl and kl.weight * cost.weight < 0 and kl.reading and cost.kind != "other":
+        cost, kl = part.cost if part.cost and part.cost.kind != "other" else None, part.kl
+        if name == "loss" and cost and kl and kl.weight * cost.weight < 0 and kl.reading:
             words = "the KL has the opposite sign of the reconstruction error: the farther q is from the prior, the better"
             found.append(Finding("wrong", name, "kl-wrong-sign", words, kl.weight, -kl.weight,
                                  "the weight of the KL should be", "reconstruction + kl", "kl-wrong-sign"))
-        elif name == "loss" and cost and cost.weight < 0 and cost.kind != "other":
+        elif name == "loss" and cost and cost.weight < 0:
             words = "returns the ELBO (up to its weights), to be maximised, not the loss"
             found.append(Finding("is", name, "elbo", words, cost.weight, -cost.weight, "the weight in a loss is"))
         if name == "kl" and kl and kl.known and kl.weight != 1:
@@ -35,7 +35,7 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
             found.append(Finding("unusual", name, "kl-mean-over-latents", words, kl.weight / part.sizes["J"], kl.weight,
                                  "with a sum the weight of a latent is", "kl.sum(axis=1).mean()",
                                  "kl-mean-over-latents"))
-        if name == "log_px_given_z" and cost and cost.kind != "other" and cost.weight > 0:
+        if name == "log_px_given_z" and cost and cost.weight > 0:
             words = "returns a cost: minus log p(x|z), up to a constant"
             found.append(Finding("unusual", name, "sign", words, cost.weight, -cost.weight, "the weight in log p(x|z) is"))
     return found
@@ -78,7 +78,7 @@ def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list
         return []
     (one, a), (two, b) = list(readings.items())[:2]
     words = f"{one} reads the second argument as {a.name}, {two} as {b.name}"
-    numbers = float(b.sigma(1.3)), float(a.sigma(1.3)), f"sigma at 1.3; in {one} it is"
+    numbers = b.sigma(1.3), a.sigma(1.3), f"sigma at 1.3; in {one} it is"
     tells = [told(calls[name], SECOND[name])[1] for name in (one, two)]
     if tells == [a.name, b.name]:
         words += ", as the names of the arguments say; whether one is converted into the other cannot be seen"

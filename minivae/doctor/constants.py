@@ -5,24 +5,25 @@ import math
 from collections.abc import Mapping
 
 from minivae.doctor.findings import Finding
-from minivae.doctor.names import KnownCost, Measured
+from minivae.doctor.names import Known, Measured
+from minivae.doctor.probe import factor
 from minivae.gaussian import LOG_2PI
 
 
 def multiple(sizes: Mapping[str, int], powers: Mapping[str, int], letter: str) -> float:
     """Return the number of entries times the factor that the reductions put in front: B D / B for a mean over B."""
-    return sizes["B"] * sizes[letter] * math.prod(float(sizes[one]) ** power for one, power in powers.items())
+    return sizes["B"] * sizes[letter] * factor(sizes, powers)
 
 
 def constants(result: Measured) -> list[Finding]:
     """Return findings about the constant; set result.constant to the constant of one feature of the cost."""
     cost, kl, name = result.cost, result.kl, result.target.call.name
     constant = result.found[""][1].constant
-    if result.target.cost and cost is None:
+    if "cost" in result.target.parts and cost is None:
         return []
     if kl and kl.variant:
         return decided(result)
-    if result.target.kl and (kl is None or not kl.known):
+    if "kl" in result.target.parts and (kl is None or not kl.known):
         return []
     of_kl, of_cost = {"right": -0.5, "dropped": 0.0} if kl else {"none": 0.0}, {"none": 0.0} | normalisers(cost)
     for k, c in itertools.product(of_kl, of_cost):
@@ -56,12 +57,12 @@ def decided(result: Measured) -> list[Finding]:
     return [variant.finding]
 
 
-def sigma_of(cost: KnownCost) -> tuple[float, float]:
+def sigma_of(cost: Known) -> tuple[float, float]:
     """Return (sigma, sign) of a squared error: its weight is sign / (2 sigma^2), and the sign is 1 in a loss."""
     return math.sqrt(1 / (2 * abs(cost.weight))), math.copysign(1, cost.weight)
 
 
-def normalisers(cost: KnownCost | None) -> dict[str, float]:
+def normalisers(cost: Known | None) -> dict[str, float]:
     """Return the constants per feature, in nats, of a Gaussian whose fixed sigma gives this weight of the squared error."""
     if cost is None or cost.kind != "mse":
         return {}
@@ -107,7 +108,7 @@ def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) ->
 def is_zero(result: Measured) -> bool:
     """Return True if the formula holds without a constant; False also if a part is not in the formula."""
     kl = result.kl
-    if kl is None and result.target.kl and result.found[""][1].kl.coefficients:
+    if kl is None and "kl" in result.target.parts and result.found[""][1].kl.coefficients:
         return False
     return agrees(result, kl.constant if kl and kl.known else 0.0, 0.0)
 

@@ -123,7 +123,7 @@ def compared(gathered: Mapping[str, list], about: str, rel: float) -> list[Findi
     for name, seen in gathered.items():
         probes, *known = map(list, zip(*seen))
         given, right, _ = probes[0]
-        verdict, words, of = "wrong", f"the gradient in {name} is not that of your loss; ", "by finite differences of your loss"
+        verdict, words = "wrong", f"the gradient in {name} is not that of your loss; "
         place = np.argmax(np.abs(given - right)) if given.shape == right.shape else 0
         if all(close(probe.given, probe.right, rel) for probe in probes):
             verdict, words, place = "is", f"the gradient in {name} is right", np.argmax(np.abs(right))
@@ -135,7 +135,8 @@ def compared(gathered: Mapping[str, list], about: str, rel: float) -> list[Findi
             words += f"it is {said}"
         else:
             words += f"what you return {'is' if said == 'zero everywhere' else 'equals'} {said}"
-        found.append(Finding(verdict, about, "gradient", words, given.flat[place], right.flat[place], of))
+        found.append(Finding(verdict, about, "gradient", words, given.flat[place], right.flat[place],
+                             "by finite differences of your loss"))
     return found
 
 

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from minivae.doctor import special
 from minivae.doctor.calls import Call, Failed, Raised, mutation, not_finite, unsteady
-from minivae.doctor.clips import far_from_the_fit
 from minivae.doctor.constants import constants, is_zero
 from minivae.doctor.findings import Finding
 from minivae.doctor.names import KnownKL, Measured, cost_named, kl_named
-from minivae.doctor.probe import SIZES, Target, at_all_sizes, powers, silent_entries
+from minivae.doctor.probe import SIZES, Target, at_all_sizes, factor, powers, silent
 from minivae.doctor.terms import Fit, kl_terms, noise, rounded
 
 ARGUMENTS = {"loss": ("x", "output", "mu", "log_var"), "kl": ("mu", "log_var"), "log_px_given_z": ("x", "output")}
@@ -49,13 +48,12 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
 
 def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tuple[Target, dict[str, int], list[Finding]]:
     """Return a target that raises no error, the sizes at which it works, and notes about the shape of the result."""
-    fixed = {letter: declared.get(name) for letter, name in (("B", "batch"), ("D", "features"), ("J", "latent"))}
-    named = {letter: size for letter, size in fixed.items() if size}
+    letters = {"batch": "B", "features": "D", "latent": "J"}
+    named = {letters[name]: size for name, size in declared.items()}
     of_row = {letter: size for letter, size in named.items() if letter != "B"}
-    parts = {"cost": call.name != "kl", "kl": call.name != "log_px_given_z"}
     errors, tried = [], [SIZES, *([SIZES | of_row] if of_row else []), *([SIZES | named] if named != of_row else [])]
-    for sizes, binary in itertools.product(tried, (False, True) if parts["cost"] else (False,)):
-        target = Target(call, **parts, average=False, binary=binary)
+    for sizes, binary in itertools.product(tried, (False, True) if call.name != "kl" else (False,)):
+        target = Target(call, False, binary)
         try:
             value = call.whole(*target.arguments(*target.one(rng, sizes)))
         except Raised as error:
@@ -85,23 +83,25 @@ def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> 
     found = []
     if max(a.size for a in arguments) > 300:                # a call for every entry would take long
         return found
-    for which, name in enumerate(("x", "output", "mu", "log_var")):
-        if not (target.cost if which < 2 else target.kl):
+    for which, name in enumerate(ARGUMENTS["loss"]):
+        if name not in ARGUMENTS[target.call.name]:
             continue
-        shape, count = arguments[which].shape, arguments[which].size
-        still = silent_entries(target, others, which, silent_entries(target, arguments, which), far=True)
-        if not still:
+        still = silent(target, arguments, which, np.ones(arguments[which].shape, bool))
+        still = silent(target, others, which, still, (6.0, 12.0) if which > 1 else ())
+        count, quiet = still.size, int(still.sum())
+        if not quiet:
             continue
-        verdict, words = "wrong", f"only some entries of {name} count: {len(still)} of {count} change nothing"
-        if len(still) == count:
+        verdict, words = "wrong", f"only some entries of {name} count: {quiet} of {count} change nothing"
+        if quiet == count:
             verdict, words = "unusual", f"{name} changes nothing"
         else:
             for axis, label in ((1, "columns"), (0, "rows")):
-                used = sorted({n for n in range(shape[axis])} - {place[axis] for place in still})
-                if len(still) == (shape[axis] - len(used)) * shape[1 - axis]:
+                whole = still.all(axis=1 - axis)
+                if quiet == whole.sum() * still.shape[1 - axis]:
                     verdict = "unusual" if which < 2 and axis == 1 else "wrong"         # a mask of features may be meant
-                    words = f"only the {label} {used} of {name} count (from 0); the others change nothing"
-        found.append(Finding(verdict, target.call.name, "ignored-entries", words, count - len(still), count,
+                    words = (f"only the {label} {np.flatnonzero(~whole).tolist()} of {name} count (from 0); the others "
+                             "change nothing")
+        found.append(Finding(verdict, target.call.name, "ignored-entries", words, count - quiet, count,
                              "entries count; there are"))
     return found
 
@@ -124,7 +124,7 @@ def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bo
     if terms.guard:
         words = f"a small number inside the logarithm of {label}, {abs(terms.guard):g}, keeps it finite"
         result.findings.append(Finding("is", name, "guarded-log", words, abs(terms.guard), 0.0, "in a plain formula it is"))
-    scale = math.prod(float(result.sizes[letter]) ** power for letter, power in result.powers[part].items())
+    scale = factor(result.sizes, result.powers[part])
     weights, error = {}, max(terms.errors.values()) / scale
     for term, coefficient in terms.coefficients.items():
         weight = coefficient / scale
@@ -198,7 +198,7 @@ def confirm(result: Measured) -> None:
         result.findings += [Finding("cannot tell", name, "not-additive", words, measured, predicted), *undecided(result)]
         result.cost = result.kl = None
         return
-    far = far_from_the_fit(result)
+    far = special.far_from_the_fit(result)
     fixed = constants(result) or undecided(result)
     lines = [part.formula(result.powers[key]) for key, part in (("cost", result.cost), ("kl", result.kl)) if part]
     half = any(finding.key == "half-normaliser" for finding in fixed)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from minivae.doctor.findings import Finding
 from minivae.doctor.probe import Target, Terms
@@ -12,20 +12,23 @@ from minivae.doctor.terms import READINGS, Reading
 REDUCED = {0: "sum", -1: "mean"}
 
 
+FORMULAS = {
+    "mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))", "absolute": "|x - o|",
+    "continuous-bernoulli": "(BCE(x, o) - log C(o))", "poisson": "(o - x log o)", "poisson-log": "(exp(o) - x o)",
+    "huber": "Huber(x - o), straight beyond {:.4g},", "kl": "KL",
+}  # fmt: skip
+
+
 @dataclass
 class Known:
-    """A part of a loss of a known kind with its weight, or the terms of an "other" kind."""
+    """A cost or a KL of a kind of FORMULAS with its weight, or the terms of an "other" kind."""
 
     weights: dict[str, float]
+    letter: str                                             # of the sum over the entries of a row
     kind: str = "other"
     weight: float = 1.0
     findings: list[Finding] = field(default_factory=list)
-    letter: ClassVar[str]                                   # of the sum over the entries of a row
-
-    @property
-    def entry(self) -> str:
-        """The formula of one entry, without its weight."""
-        return FORMULAS[self.kind]
+    level: float = 0.0                                      # of a Huber cost
 
     def formula(self, powers: Mapping[str, int]) -> str:
         """Return "0.5 mean_B sum_D (x - o)^2"."""
@@ -34,28 +37,9 @@ class Known:
         others = "".join(f" x {one}^{power}" for one, power in powers.items() if one not in known and power)
         if self.kind != "other":
             factor = "" if self.weight == 1 else "-" if self.weight == -1 else f"{self.weight:.6g} "
-            return f"{factor}{reduced}{self.entry}{others}"
+            return f"{factor}{reduced}{FORMULAS[self.kind].format(self.level)}{others}"
         inside = " + ".join(f"{w:.6g} {name}" for name, w in self.weights.items()).replace("+ -", "- ")
         return f"{reduced}( {inside} ){others}"
-
-
-FORMULAS = {
-    "mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))", "absolute": "|x - o|",
-    "continuous-bernoulli": "(BCE(x, o) - log C(o))", "poisson": "(o - x log o)", "poisson-log": "(exp(o) - x o)", "kl": "KL",
-}  # fmt: skip
-
-
-@dataclass
-class KnownCost(Known):
-    """A cost of a kind of FORMULAS, "huber" or "other"."""
-
-    level: float = 0.0                                      # of a Huber cost
-    letter = "D"
-
-    @property
-    def entry(self) -> str:
-        """The formula of one entry, without its weight."""
-        return f"Huber(x - o), straight beyond {self.level:.4g}," if self.kind == "huber" else super().entry
 
 
 class Variant(NamedTuple):
@@ -75,7 +59,6 @@ class KnownKL(Known):
     reading: Reading | None = None
     constant: float = -0.5                                  # of one entry, in units of the weight
     variant: Variant | None = None                          # a right KL with these terms, until its constant decides
-    letter = "J"
 
     @property
     def known(self) -> bool:
@@ -106,10 +89,10 @@ ODD = {
 }  # fmt: skip
 
 
-def cost_named(weights: dict[str, float], error: float, about: str) -> KnownCost:
+def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
     """Return the cost with its kind, weight and findings."""
     names = tuple(sorted(weights))
-    first, known = weights[names[0]], KnownCost(weights)
+    first, known = weights[names[0]], Known(weights, "D")
     kind, pattern = COSTS.get(names, ("other", ()))
     if pattern and all(same(weights[name], first * c, error) for name, c in zip(names, pattern)):
         known.kind, known.weight = kind, first
@@ -144,7 +127,7 @@ RIGHT = {
 
 def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
     """Return the KL with its reading, weight and findings: right, one coefficient off, or no KL that is known."""
-    known, twice = KnownKL(weights), 2 * weights.get("m^2", 0.0)
+    known, twice = KnownKL(weights, "J"), 2 * weights.get("m^2", 0.0)
     for reading in READINGS:
         if fits(weights, pattern_of(reading), twice, error):
             known.kind, known.reading, known.weight = "kl", reading, twice
@@ -258,7 +241,7 @@ class Measured:
     target: Target
     sizes: dict[str, int]
     found: Mapping[str, tuple[Mapping, Terms]] = field(default_factory=dict)    # by at_all_sizes
-    cost: KnownCost | None = None
+    cost: Known | None = None
     kl: KnownKL | None = None
     powers: dict[str, dict[str, int] | None] = field(default_factory=dict)
     constant: float | None = None                           # of one feature of the cost

@@ -26,27 +26,25 @@ class Terms(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A function of the user as a number of (x, o, m, s); `cost` and `kl` say which arguments it takes."""
+    """A function of the user, loss, kl or log_px_given_z, as a number of (x, o, m, s)."""
 
     call: Call
-    cost: bool
-    kl: bool
     average: bool               # of a result with one number per row: the mean, else the sum
     binary: bool = False        # x of zeros and ones
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of the parts that the function has."""
+        return ["cost"] * (self.call.name != "kl") + ["kl"] * (self.call.name != "log_px_given_z")
+
+    def arguments(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> list[NDArray]:
+        """Return the arguments that the function takes."""
+        return [x, o] * ("cost" in self.parts) + [m, s] * ("kl" in self.parts)
 
     def __call__(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> float:
         """Return the result as one number."""
         value = self.call.whole(*self.arguments(x, o, m, s))
         return float(value.mean() if self.average else value.sum())
-
-    @property
-    def parts(self) -> list[str]:
-        """The names of the parts that the function has."""
-        return ["cost"] * self.cost + ["kl"] * self.kl
-
-    def arguments(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> list[NDArray]:
-        """Return the arguments that the function takes."""
-        return [x, o] * self.cost + [m, s] * self.kl
 
     def one(self, rng: np.random.Generator, sizes: Mapping[str, int]) -> list[NDArray]:
         """Return one draw of x, o, m and s."""
@@ -105,7 +103,7 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
 
 def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
     """Return {moved letter or "": (sizes, Terms)}, and {letter: error} of the sizes that the function refuses."""
-    letters = ["B", *("D" * target.cost), *("J" * target.kl)]
+    letters = ["B", *({"cost": "D", "kl": "J"}[part] for part in target.parts)]
     found, refused = {"": (sizes, terms_at(target, sizes, rng))}, {}
     for letter in letters:
         other = {**sizes, letter: MOVED[letter] if sizes[letter] != MOVED[letter] else MOVED[letter] + 1}
@@ -144,19 +142,18 @@ def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
     return result
 
 
-def silent_entries(target: Target, arguments: list[NDArray], which: int, among: list | None = None,
-                   far: bool = False) -> list[tuple[int, int]]:
-    """Return the entries of one argument, all or those `among`, that change nothing when they move; mu and s also far."""
-    base = target(*arguments)
-    still = []
+def silent(target: Target, arguments: list[NDArray], which: int, among: NDArray, far: tuple = ()) -> NDArray:
+    """Return True for each of these entries of one argument that changes nothing when it moves, also to the points `far`."""
+    base, still = target(*arguments), among.copy()
     low, high = ((0, 1) if target.binary else (0.1, 0.9)) if which < 2 else (0.3, 2.9)
-    for place in np.ndindex(arguments[which].shape) if among is None else among:
-        now = arguments[which][place]
-        values = []
-        for point in [high if now < (low + high) / 2 else low, *((6.0, 12.0) if far and which > 1 else ())]:
+    for place in zip(*np.nonzero(among)):
+        for point in (high if arguments[which][place] < (low + high) / 2 else low, *far):
             moved = [a.copy() for a in arguments]
             moved[which][place] = point
-            values.append(target(*moved))
-        if np.abs(np.array(values) - base).max() <= noise(np.array([base]), target.call.single):
-            still.append(place)
+            still[place] &= abs(target(*moved) - base) <= noise(np.array([base]), target.call.single)
     return still
+
+
+def factor(sizes: Mapping[str, int], powers: Mapping[str, int]) -> float:
+    """Return the product of the sizes with these powers."""
+    return math.prod(float(sizes[letter]) ** power for letter, power in powers.items())

@@ -137,13 +137,14 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
 
     names = [name for name, of in WIDTHS.items() if equals(of(s))]
     place, of_kl = np.argmax(s), assumed.reading
-    at, came = f"second argument {s.flat[place]:.4g}", width.flat[place]
+    second, came = s.flat[place], width.flat[place]
+    at = f"second argument {second:.4g}"
     if of_kl is None and not names:
         words = f"the standard deviation of z is not a known function of the second argument{COUNTED}{at}"
-        return [Finding("cannot tell", call.name, "width", words, came, np.exp(s.flat[place] / 2), "exp(log_var / 2) is")]
+        return [Finding("cannot tell", call.name, "width", words, came, np.exp(second / 2), "exp(log_var / 2) is")]
     if of_kl is None:
         words = f"the second argument is read as {names[0]}; whether the KL reads it so is not known here"
-        return [Finding("is", call.name, "width", words, came, WIDTHS[names[0]](s.flat[place]), f"at {at} the formula gives")]
+        return [Finding("is", call.name, "width", words, came, WIDTHS[names[0]](second), f"at {at} the formula gives")]
     right = of_kl.sigma(s)
     numbers = came, right.flat[place], f"at {at} the KL assumes the width"
     if equals(right):
