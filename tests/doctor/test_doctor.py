@@ -12,6 +12,7 @@ from minivae.doctor.calls import Call
 from minivae.museum.exhibits import bugs, find
 from minivae.rosetta import Convention
 from tests.doctor import fresh, museum
+from tests.doctor.examined import report_of
 from tests.doctor.public import FINE, PUBLIC
 from tests.doctor.styles import STYLES
 
@@ -22,13 +23,14 @@ def keys_of(report):
 
 @pytest.mark.parametrize("name", [*fresh.RIGHT, *STYLES])
 def test_right_implementation_is_never_called_wrong(name):
-    assert examine(**(fresh.RIGHT | STYLES)[name]).wrong == []
+    assert report_of((fresh.RIGHT | STYLES)[name]).wrong == []
+    assert len(fresh.RIGHT | STYLES) == len(fresh.RIGHT) + len(STYLES)
 
 
 @pytest.mark.parametrize("name", fresh.FAULTY)
 def test_planted_fault_is_named_by_the_doctor(name):
     functions, *keys = fresh.FAULTY[name]
-    found = [finding for finding in examine(**functions).findings if finding.verdict != "is"]
+    found = [finding for finding in report_of(functions).findings if finding.verdict != "is"]
     for key in keys:
         assert any(key == finding.key or key in finding.words for finding in found)
 
@@ -36,7 +38,7 @@ def test_planted_fault_is_named_by_the_doctor(name):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_code_gets_exactly_its_recorded_findings(name):
     functions, keys = PUBLIC[name]
-    assert keys_of(examine(**functions)) - FINE == set(keys)
+    assert keys_of(report_of(functions)) - FINE == set(keys)
 
 
 # The museum: a verdict is recorded for every exhibit
@@ -132,14 +134,14 @@ def test_mysterious_weight_is_translated_at_its_own_sizes():
 
 def test_every_finding_with_a_formula_has_two_numbers_that_agree():
     for name in ("bce-sums", "mse-mean-0.00025", "softplus", "gaussian-0.1"):
-        formula = next(found for found in examine(**fresh.RIGHT[name]).findings if found.key == "formula")
+        formula = next(found for found in report_of(fresh.RIGHT[name]).findings if found.key == "formula")
         assert formula.measured == pytest.approx(formula.expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_another_seed_gives_the_same_verdicts(seed):
     for functions, *_ in (fresh.FAULTY["uniform"], fresh.FAULTY["mu-missing"], fresh.FAULTY["gradient-no-half"]):
-        assert keys_of(examine(seed=seed, **functions)) == keys_of(examine(**functions))
+        assert keys_of(examine(seed=seed, **functions)) == keys_of(report_of(functions))
 
 
 def test_doctor_restores_the_global_random_state():
@@ -172,6 +174,8 @@ def test_doctor_restores_the_global_random_state():
         ({"loss": lambda x, o, m, v: ()}, "got nothing"),
         ({"kl": lambda m, v: m[:0]}, "kl must return a number; got nothing"),
         ({"kl": lambda m, v: [[1.0], [1.0, 2.0]]}, "got lists of different lengths"),
+        ({"encode": lambda x: {}, "features": 6}, "encode must return an array; got nothing"),
+        ({"decode": lambda z: z[:, :0], "latent": 2}, "decode must return an array; got nothing"),
         ({"encode": lambda x: 1.0, "features": 6}, "encode must return an array with one row for each row of x"),
         ({"decode": lambda z: z[:2], "latent": 2}, "decode must return an array with one row for each row of z"),
         ({"loss_and_gradient": lambda p, x, e: 1.0, "params": np.ones(3), "features": 4, "latent": 2},
@@ -221,6 +225,11 @@ def test_functions_of_one_latent_dimension_are_measured(sample):
     right = {("kl", "formula", "is"), ("sample", "same-gaussian", "is"), ("kl", "size-refused", "cannot tell")}
     assert right <= named(report)
     assert report.wrong == []
+
+
+def test_kl_that_is_flat_wherever_it_is_measured_gets_no_name():
+    named = {finding.key: finding.verdict for finding in report_of(STYLES["free-bits-8"]).findings}
+    assert named["unknown-kl"] == "cannot tell" and "free-bits" not in named
 
 
 def test_kl_of_one_batch_size_is_measured_at_that_batch():
@@ -333,7 +342,7 @@ def test_wrong_column_of_a_weight_gradient_is_named():
 
 
 def test_translation_of_a_loss_for_one_size_uses_that_size():
-    convention = examine(**fresh.RIGHT["bce-784"]).rosetta["convention"]
+    convention = report_of(fresh.RIGHT["bce-784"]).rosetta["convention"]
     assert [convention[name] for name in ("features", "recon_weight", "kl_weight")] == [784, 1, 1]
 
 
