@@ -1,6 +1,5 @@
 """The parts of a loss beside each other: their signs, weights and readings; the loss as a convention of the Rosetta."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,8 +90,7 @@ def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | Non
     cost, kl = whole.cost, whole.kl
     if cost is None or cost.kind not in ("mse", "bce", "logits") or any(map(unsure, whole.findings)):
         return None
-    sign = math.copysign(1, cost.weight)
-    if kl and (not kl.known or kl.weight * sign < 0):
+    if kl and (not kl.known or (kl.weight < 0) != (cost.weight < 0)):
         return None
     at = GUESS | dict(sizes)
     parts = {}

@@ -145,7 +145,7 @@ def rows_of_data(given: Any, features: int) -> NDArray:
     try:
         x = np.asarray(given, dtype=float)
     except (TypeError, ValueError):
-        x = np.empty(0)
+        x = np.array(np.nan)
     if not x.size or x.size % features or not np.isfinite(x).all():
         checks.refuse("x", f"an array of finite numbers, {features} in a row, as decode returns",
                       f"{type(given).__name__} of shape {x.shape}", f"Write x = x.reshape(-1, {features}).")

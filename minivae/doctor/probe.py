@@ -20,9 +20,9 @@ class Terms(NamedTuple):
 
     cost: Fit | None
     kl: Fit | None
-    constant: float | None
-    additive: bool
-    example: tuple[float, float]
+    constant: float | None = None
+    additive: bool = False
+    example: tuple[float, float] = (math.nan, math.nan)
 
 
 class Target(NamedTuple):
@@ -91,7 +91,7 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
         fits[part] = hint and fitted(part, target.values(*moved), own, single, tuple(hint.coefficients))
     cost, kl = fits.values()
     if cost is None or kl is None:
-        return Terms(cost, kl, None, False, (0.0, 0.0))
+        return Terms(cost, kl)
     fresh = target.draw(rng, sizes, FRESH)
     measured = target.values(*fresh)
     predicted = cost.at(cost_terms(*fresh[:2], cost.guard)) + kl.at(kl_terms(*fresh[2:], kl.guard))     # two constants

@@ -80,7 +80,7 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
     """
     x, o, m, s = target.draw(rng, sizes, DRAWS)
     m = m * np.linspace(0.05, 1.5, DRAWS)[:, None, None]
-    scan_m = np.linspace(0, 4, 161)[:, None, None] * np.ones(m.shape[1:])
+    scan_m = np.broadcast_to(np.linspace(0, 4, 161)[:, None, None], (161, *m.shape[1:]))
 
     def values_at(means, seconds):
         return target.values(*(np.repeat(a[:1], len(means), axis=0) for a in (x, o)), means, seconds)

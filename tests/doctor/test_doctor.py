@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivae.doctor import examine
+from minivae.doctor import bound, examine
 from minivae.doctor.calls import Call
 from minivae.museum.exhibits import bugs, find
 from minivae.rosetta import Convention
@@ -230,6 +230,62 @@ def test_functions_of_one_latent_dimension_are_measured(sample):
 def test_kl_that_is_flat_wherever_it_is_measured_gets_no_name():
     named = {finding.key: finding.verdict for finding in report_of(STYLES["free-bits-8"]).findings}
     assert named["unknown-kl"] == "cannot tell" and "free-bits" not in named
+
+
+def test_prior_of_a_kl_is_named_with_its_mean_and_variance():
+    [found] = [finding for finding in report_of(PUBLIC["topic-prior-mean"][0]).findings if finding.key == "other-prior"]
+    assert "N(0.3, 0.98)" in found.words and found.measured == pytest.approx(0.98)
+
+
+def test_normaliser_without_log_sigma_is_said_to_have_only_log_two_pi():
+    def log_px(x, o):
+        return -(((x - o) ** 2) / 0.08 + np.log(2 * np.pi) / 2).sum(1)
+
+    [found] = [finding for finding in examine(log_px_given_z=log_px).findings if finding.key == "half-normaliser"]
+    assert "has only its log 2 pi" in found.words and found.expected == pytest.approx(found.measured - 21 * np.log(0.2))
+
+
+def test_weight_that_grows_with_the_features_is_translated_at_their_number():
+    def loss(x, o, m, v):
+        return (x.shape[1] * fresh.stable(x, o).sum(1) + fresh.kl_rows(m, v)).mean()
+
+    convention = examine(loss=loss, features=50).rosetta["convention"]
+    assert [convention[name] for name in ("reduce", "recon_weight", "kl_weight")] == ["sum", 50, 1]
+
+
+def two_latents(kl):
+    """A model with two latent dimensions and this KL."""
+    decoder = np.random.default_rng(5).normal(size=(2, 6))
+    return fresh.whole(fresh.right_draw, lambda x, o, m, v: (fresh.stable(x, o).sum(1) + kl(m, v)).mean()) | {
+        "encode": lambda x: (0.2 * (x - 0.5) @ decoder.T, np.full((len(x), 2), -1.0)),
+        "decode": lambda z: z @ decoder, "latent": 2,
+    }  # fmt: skip
+
+
+def bound_of(functions):
+    return [finding for finding in examine(**functions).findings if finding.key == "bound"]
+
+
+def test_bound_does_not_change_if_the_kl_lacks_its_minus_one():
+    [right] = bound_of(two_latents(fresh.kl_rows))
+    [dropped] = bound_of(two_latents(lambda m, v: (m**2 + np.exp(v) - v).mean(1)))          # 2 x the mean of two
+    assert right.verdict == dropped.verdict == "is"
+    assert [dropped.measured, dropped.expected] == pytest.approx([right.measured, right.expected])
+
+
+@pytest.mark.parametrize(
+    "log_px",
+    [lambda x, o: -fresh.stable(x, o).mean(1), lambda x, o: fresh.stable(x, o).sum(1), lambda x, o: np.cos(x * o).sum(1),
+     lambda x, o: -2 * fresh.stable(x, o).sum(1)],
+)  # fmt: skip
+def test_loss_is_not_compared_with_a_density_that_is_not_normalised(log_px):
+    assert bound_of(fresh.whole(fresh.right_draw) | {"log_px_given_z": log_px}) == []
+
+
+@pytest.mark.parametrize("data", [[[1], [2, 3]], "text", np.nan])
+def test_data_without_numbers_are_refused_for_one_feature_too(data):
+    with pytest.raises(ValueError, match="1 in a row"):
+        bound.rows_of_data(data, 1)
 
 
 def test_kl_of_one_batch_size_is_measured_at_that_batch():

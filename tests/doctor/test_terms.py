@@ -87,6 +87,8 @@ SQUARES = "mean_B sum_D (x - o)^2 + mean_B sum_J KL"
         (lambda x, o: bce(x, o).sum(1), lambda m, v: np.maximum(kl_rows(m, v).mean(), 5),
          "mean_B sum_D BCE(x, o) + constant"),
         (lambda x, o: 0, lambda m, v: 0, "a constant"),
+        (lambda x, o: (np.exp(o) - x * o).sum(1), kl_rows, "mean_B sum_D (exp(o) - x o) + mean_B sum_J KL"),
+        (lambda x, o: (np.exp(o) + x * o).sum(1), kl_rows, "mean_B sum_D ( 1 exp(o) + 1 x o ) + mean_B sum_J KL"),
     ],
 )  # fmt: skip
 def test_loss_is_written_as_a_formula_in_letters(cost, kl, formula):
