@@ -6,7 +6,6 @@ Check also that a function returns the same finite numbers twice and leaves its 
 import contextlib
 import inspect
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -118,14 +117,6 @@ def copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: copied(part) for key, part in value.items()}
     return type(value)(copied(part) for part in value) if isinstance(value, (list, tuple)) else value
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hide warnings about overflow inside `with`: the doctor measures where functions overflow."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ Modules that import NumPy are imported when the command runs: `minivae --help` m
 """
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -87,13 +88,11 @@ def examined(file: Path, seed: int, timeout: float) -> dict:
 
 def show_first_lines(stream: BinaryIO) -> None:
     """Print the first LINES lines of a stream on stderr, and the number of the others; 1,000 bytes are a line, too."""
-    more = 0
+    lines = iter(lambda: stream.readline(1000), b"")
     with stream:
-        for count, line in enumerate(iter(lambda: stream.readline(1000), b"")):
-            if count < LINES:
-                tell(line.decode("utf-8", "replace").removesuffix("\n"))
-            else:
-                more += 1
+        for line in itertools.islice(lines, LINES):
+            tell(line.decode("utf-8", "replace").removesuffix("\n"))
+        more = sum(1 for _ in lines)
     if more:
         tell(f"doctor: {more:,} more lines that the file printed are not shown")
 

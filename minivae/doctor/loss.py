@@ -153,10 +153,10 @@ def near_the_prior(result: Measured, known: KnownKL, terms: Fit, rng: np.random.
     off = np.abs(values - values[0] - predicted + predicted[0])
     if off.max() <= 30 * noise(values, target.call.single):
         return None
-    place = int(np.argmax(off))
+    place = np.argmax(off)
     words = "the KL differs from its formula where q is near the prior (free bits, a capacity, or a clip)"
-    return special.bent(target, result.sizes, rng) or Finding("cannot tell", target.call.name, "unknown-kl", words,
-                                                                  values[place], values[0] + predicted[place] - predicted[0])
+    numbers = values[place], values[0] + predicted[place] - predicted[0]
+    return special.bent(target, result.sizes, rng) or Finding("cannot tell", target.call.name, "unknown-kl", words, *numbers)
 
 
 def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
