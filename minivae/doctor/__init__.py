@@ -3,18 +3,14 @@
     command      the command `minivae doctor`
     patient      execute the user's file in a process of its own
     checkup      all checks, in order
-    calls        call the user's functions safely: copies, tensors, errors with the user's line
-    steady       equal results of equal calls, finite numbers, unchanged arguments
+    calls        call the user's functions safely: copies, tensors, errors with the user's line, steady finite results
     loss         the loss, the KL, log p(x|z): terms, reductions, ignored entries
     probe        terms and reductions of a function, by calls at several sizes
-    terms        the dictionary: known costs, known terms of a KL, readings of the second argument
-    fit          find the few terms of the dictionary that a measured function is made of
+    terms        the dictionary: known costs, terms of a KL, readings of the second argument; fit few terms to numbers
     names        name the terms: kind of cost, reading of the KL, a wrong coefficient; results for one function
     constants    the constant of a loss
-    clips        points far from the fit
-    special      losses outside the dictionary: roots, optimal sigma, free bits, capacity
-    balance      compare signs, weights and readings of the parts
-    translation  the loss as a convention of the Rosetta
+    special      losses outside the dictionary: roots, optimal sigma, free bits, capacity; points far from the fit
+    balance      compare signs, weights and readings of the parts; the loss as a convention of the Rosetta
     sampler      how z is drawn, and whether the KL describes the same Gaussian
     networks     encoder and decoder: width, coupled rows, fit to the loss
     gradient     a gradient against finite differences of the user's own loss

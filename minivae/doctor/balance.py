@@ -1,13 +1,15 @@
-"""The parts of a loss beside each other: their signs, their weights, and their readings of the second argument."""
+"""The parts of a loss beside each other: their signs, weights and readings; the loss as a convention of the Rosetta."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from minivae.doctor.calls import Call, told
+from minivae.doctor.constants import normalisers, sigma_of
 from minivae.doctor.findings import Finding
 from minivae.doctor.names import Measured
+from minivae.rosetta import Convention
 
-
+GUESS = {"features": 784, "latent": 20, "batch": 128}      # where the user names no sizes
 SUMS = "mean_B ( sum_D cost + sum_J KL )"
 SECOND = {"loss": 3, "kl": 1}                               # place of the second argument
 
@@ -16,12 +18,12 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
     """Return findings about the sign of the whole and of its parts."""
     found = []
     for name, part in measured.items():
-        cost, kl = part.cost, part.kl
-        if name == "loss" and cost and kl and kl.weight * cost.weight < 0 and kl.reading and cost.kind != "other":
+        cost, kl = part.cost if part.cost and part.cost.kind != "other" else None, part.kl
+        if name == "loss" and cost and kl and kl.weight * cost.weight < 0 and kl.reading:
             words = "the KL has the opposite sign of the reconstruction error: the farther q is from the prior, the better"
             found.append(Finding("wrong", name, "kl-wrong-sign", words, kl.weight, -kl.weight,
                                  "the weight of the KL should be", "reconstruction + kl", "kl-wrong-sign"))
-        elif name == "loss" and cost and cost.weight < 0 and cost.kind != "other":
+        elif name == "loss" and cost and cost.weight < 0:
             words = "returns the ELBO (up to its weights), to be maximised, not the loss"
             found.append(Finding("is", name, "elbo", words, cost.weight, -cost.weight, "the weight in a loss is"))
         if name == "kl" and kl and kl.known and kl.weight != 1:
@@ -32,7 +34,7 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
             found.append(Finding("unusual", name, "kl-mean-over-latents", words, kl.weight / part.sizes["J"], kl.weight,
                                  "with a sum the weight of a latent is", "kl.sum(axis=1).mean()",
                                  "kl-mean-over-latents"))
-        if name == "log_px_given_z" and cost and cost.kind != "other" and cost.weight > 0:
+        if name == "log_px_given_z" and cost and cost.weight > 0:
             words = "returns a cost: minus log p(x|z), up to a constant"
             found.append(Finding("unusual", name, "sign", words, cost.weight, -cost.weight, "the weight in log p(x|z) is"))
     return found
@@ -75,9 +77,49 @@ def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list
         return []
     (one, a), (two, b) = list(readings.items())[:2]
     words = f"{one} reads the second argument as {a.name}, {two} as {b.name}"
-    numbers = float(b.sigma(1.3)), float(a.sigma(1.3)), f"sigma at 1.3; in {one} it is"
+    numbers = b.sigma(1.3), a.sigma(1.3), f"sigma at 1.3; in {one} it is"
     tells = [told(calls[name], SECOND[name])[1] for name in (one, two)]
     if tells == [a.name, b.name]:
         words += ", as the names of the arguments say; whether one is converted into the other cannot be seen"
         return [Finding("cannot tell", two, "two-readings", words, *numbers)]
     return [Finding("wrong", two, "two-readings", words, *numbers, f"sigma = {a.code}")]
+
+
+def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | None:
+    """Return the convention of a loss whose terms are all known; None otherwise."""
+    cost, kl = whole.cost, whole.kl
+    if cost is None or cost.kind not in ("mse", "bce", "logits") or any(map(unsure, whole.findings)):
+        return None
+    if kl and (not kl.known or (kl.weight < 0) != (cost.weight < 0)):
+        return None
+    at = GUESS | dict(sizes)
+    parts = {}
+    for prefix, name, part, own in (("", "cost", cost, "D"), ("kl_", "kl", kl, "J")):
+        powers = dict(whole.powers.get(name) or {}) if part else {"B": -1}
+        weight = abs(part.weight) if part else 0.0
+        for size, letter in (("features", "D"), ("latent", "J"), ("batch", "B")):
+            power = powers.get(letter, 0)
+            reduced = letter in ("B", own)
+            if reduced:
+                parts[f"{prefix}{'batch_' * (letter == 'B')}reduce"] = "mean" if power == -1 else "sum"
+            if not reduced or power not in (0, -1):
+                weight *= float(at[size]) ** power
+        parts[f"{prefix}weight" if prefix else "recon_weight"] = weight
+    kind, constant = "mse" if cost.kind == "mse" else "bce", whole.constant
+    if kind == "mse" and constant and abs(constant - normalisers(cost)["gaussian"]) < 1e-6:
+        kind, parts["sigma"], parts["recon_weight"] = "gaussian", float(f"{sigma_of(cost)[0]:.9g}"), 1.0
+    summed = "sum" in (parts["batch_reduce"], parts["kl_batch_reduce"])
+    named = {"features": parts["reduce"] == "mean", "latent": parts["kl_reduce"] == "mean", "batch": summed}
+    return Convention(kind, **parts, **{name: at[name] for name, needed in named.items() if needed or name in sizes})
+
+
+def unsure(finding: Finding) -> bool:
+    """Return True for a finding that a part of the loss is not known, or is not a sum or mean over all entries."""
+    return (finding.key in ("unknown-cost", "unknown-kl", "free-bits", "capacity", "reduction", "not-additive")
+            or finding.key == "ignored-entries" and finding.verdict != "unusual")
+
+
+def assumed(convention: Convention, sizes: Mapping[str, int]) -> str:
+    """Return the sizes that the translation assumes and the user has not given."""
+    used = [f"{name} = {getattr(convention, name)}" for name in GUESS if getattr(convention, name) and name not in sizes]
+    return f"{', '.join(used)} assumed; write yours into the file, such as {used[0]}" if used else ""

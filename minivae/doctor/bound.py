@@ -6,21 +6,20 @@ log p(x) is the integral of the user's own p(x|z) N(z; 0, I) over z, by the trap
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minivae import checks
+from minivae.doctor.balance import convention_of
 from minivae.doctor.calls import Call, Failed
 from minivae.doctor.constants import normalisers, sigma_of
 from minivae.doctor.findings import Finding
 from minivae.doctor.names import Measured
 from minivae.doctor.sampler import takes_noise
-from minivae.doctor.translation import convention_of
 from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp, sigmoid
-from minivae.rosetta import translate
 from minivae.rosetta.convention import read
 
 ROWS, REACH = 4, 9.0
@@ -28,31 +27,12 @@ GRID, NODES = {1: 4001, 2: 161}, {1: 40, 2: 16}             # per axis
 BEYOND = 1e-5                                               # nats above log p(x) that count, besides the estimated errors
 
 
-class Density(NamedTuple):
-    """The known density log_px_given_z: "bce", "logits" or "mse" with its sigma; a normalised density."""
-
-    kind: str
-    sigma: float | None
-
-
-def latent_size(decode: Call) -> tuple[int, int] | None:
-    """Return (J, D) for the one or two latent dimensions that the decoder takes, or None."""
-    for latent in (1, 2):
-        try:
-            out = decode.whole(np.zeros((2, latent)))
-        except Failed:
-            continue
-        if out.ndim == 2 and len(out) == 2:
-            return latent, out.shape[1]
-    return None
-
-
-def drawn(decode: Call, density: Density, latent: int, rng: np.random.Generator) -> NDArray:
+def drawn(decode: Call, kind: str, sigma: float | None, latent: int, rng: np.random.Generator) -> NDArray:
     """Return rows of x, drawn from the user's own model."""
     out = decode.whole(rng.standard_normal((ROWS, latent)))
-    if density.kind == "mse":
-        return out + density.sigma * rng.standard_normal(out.shape)
-    p = sigmoid(out) if density.kind == "logits" else out
+    if kind == "mse":
+        return out + sigma * rng.standard_normal(out.shape)
+    p = sigmoid(out) if kind == "logits" else out
     return (rng.uniform(size=out.shape) < p).astype(float)
 
 
@@ -91,24 +71,16 @@ def claimed(calls: Mapping[str, Call], x: NDArray, latent: int, nodes: int) -> N
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     weight = grid(weights, latent).prod(axis=1)
     means = []
-    for row in x:
-        mu, second = encoded(calls["encode"], row[None])
+    for row in x[:, None]:
+        parts = calls["encode"].parts(row)
+        if len(parts) < 2:
+            raise Failed("encode must return two arrays, mu and log_var. Return both.")
         values = []
-        for noise in grid(points, latent):
-            z = calls["sample"].raw(mu, second, noise[None])
-            output = calls["decode"].whole(z[0] if isinstance(z, tuple) else z)
-            values.append(float(calls["loss"].whole(row[None], output, mu, second).sum()))
-        means.append(-(weight @ np.array(values)) / weight.sum())
+        for noise in grid(points, latent)[:, None]:
+            output = calls["decode"].whole(calls["sample"].parts(*parts[:2], noise)[0])
+            values.append(calls["loss"].whole(row, output, *parts[:2]).sum())
+        means.append(-(weight @ values) / weight.sum())
     return np.array(means)
-
-
-def encoded(encode: Call, x: NDArray) -> tuple[NDArray, NDArray]:
-    """Return mu and the second argument; encode returns both."""
-    result = encode.raw(x)
-    parts = tuple(result.values()) if isinstance(result, dict) else result
-    if not isinstance(parts, tuple) or len(parts) < 2:
-        raise Failed("encode must return two arrays, mu and log_var. Return both.")
-    return parts[0], parts[1]
 
 
 def compare(calls: Mapping[str, Call], x: NDArray, latent: int, scale: float, constant: float) -> Finding:
@@ -118,49 +90,50 @@ def compare(calls: Mapping[str, Call], x: NDArray, latent: int, scale: float, co
     unsure = error + np.abs(bounds[0] - bounds[1]) + BEYOND * (1 + np.abs(log_px))
     if not (np.isfinite(bounds[0]).all() and np.isfinite(log_px).all()) or unsure.max() > 0.5:
         words = "minus the loss against the exact log p(x): the integrals did not converge"
-        return Finding("cannot tell", "loss", "bound", words, float(bounds[0].mean()), float(log_px.mean()),
-                       "log p(x) is about")
+        return Finding("cannot tell", "loss", "bound", words, bounds[0].mean(), log_px.mean(), "log p(x) is about")
     above = bounds[0] - log_px
     worst = int(np.argmax(above - unsure))
-    numbers = float(bounds[0][worst]), float(log_px[worst]), "the exact log p(x) of your model is"
+    words = f"minus the loss is below log p(x) for each of {len(x)} data points; at least {-above[worst]:.3g} nats below"
+    verdict = "is"
     if above[worst] > unsure[worst]:
+        verdict = "wrong"
         words = (f"minus the loss is not a lower bound: it lies {above[worst]:.3g} nats above log p(x), for one of "
                  f"{len(x)} data points")
-        return Finding("wrong", "loss", "bound", words, *numbers)
-    words = f"minus the loss is below log p(x) for each of {len(x)} data points; at least {-above[worst]:.3g} nats below"
-    return Finding("is", "loss", "bound", words, *numbers)
+    return Finding(verdict, "loss", "bound", words, bounds[0][worst], log_px[worst],
+                   "the exact log p(x) of your model is")
 
 
-def density_of(part: Measured | None) -> Density | None:
-    """Return the density that log_px_given_z is, or None if it is not known to be normalised."""
-    if part is None or part.cost is None or part.cost.weight >= 0 or (part.powers.get("cost") or {}).get("D", 0) != 0:
-        return None
-    if part.cost.kind in ("bce", "logits") and part.cost.weight == -1:
-        return Density(part.cost.kind, None)
+def is_density(part: Measured) -> bool:
+    """Return True if log_px_given_z is known to be a normalised density."""
+    if part.cost is None or part.cost.weight >= 0 or (part.powers.get("cost") or {}).get("D", 0) != 0:
+        return False
+    if part.cost.kind in ("bce", "logits"):
+        return part.cost.weight == -1
     normaliser = normalisers(part.cost).get("gaussian", math.inf)
-    normal = part.constant is not None and abs(part.constant - normaliser) < 1e-6
-    return Density("mse", sigma_of(part.cost)[0]) if normal else None
+    return part.constant is not None and abs(part.constant - normaliser) < 1e-6
 
 
-def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], given: Mapping[str, Any],
+def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], latent: int | None, data: Any,
                    rng: np.random.Generator) -> list[Finding]:
     """Return the finding about minus the loss and log p(x), if all that it needs was given and is known."""
     if not {"loss", "encode", "sample", "decode", "log_px_given_z"} <= set(calls) or not takes_noise(calls["sample"]):
         return []
-    density, whole = density_of(measured["log_px_given_z"]), measured["loss"]
-    sizes = latent_size(calls["decode"])
-    if density is None or sizes is None or whole.cost is None:
+    density, whole = measured["log_px_given_z"], measured["loss"]
+    if latent not in GRID or whole.cost is None or not is_density(density):
         return []
-    latent, features = sizes
+    out, kind = calls["decode"].whole(np.zeros((2, latent))), whole.cost.kind
+    if out.ndim != 2:
+        return []
+    features = out.shape[1]
     convention = convention_of(whole, {"features": features, "latent": latent, "batch": 1})
-    if convention is None or whole.cost.kind != density.kind:
+    if convention is None or kind != density.cost.kind:
         return []
-    reading = read(convention, density.sigma)
-    beta = translate(convention).reading.beta if density.sigma is None else reading.beta
-    if beta < 1 - 1e-6:
+    sigma = sigma_of(density.cost)[0] if kind == "mse" else None
+    reading = read(convention, sigma)
+    if reading.beta < 1 - 1e-6:
         words = "minus the loss is not compared with log p(x): for p(x|z) as in log_px_given_z, the KL weighs less than 1"
-        return [Finding("cannot tell", "loss", "bound", words, beta, 1.0, "for a bound, beta is at least")]
-    x = rows_of_data(given["x"], features) if "x" in given else drawn(calls["decode"], density, latent, rng)
+        return [Finding("cannot tell", "loss", "bound", words, reading.beta, 1.0, "for a bound, beta is at least")]
+    x = drawn(calls["decode"], kind, sigma, latent, rng) if data is None else rows_of_data(data, features)
     scale = reading.factor * math.copysign(1, whole.cost.weight)
     dropped = any(f.key == "minus-one-dropped" for f in whole.findings)
     kl_constant = 0.5 * latent * convention.kl_weight * convention.on_latents / reading.factor if dropped else 0.0
@@ -172,7 +145,7 @@ def rows_of_data(given: Any, features: int) -> NDArray:
     try:
         x = np.asarray(given, dtype=float)
     except (TypeError, ValueError):
-        x = np.empty(0)
+        x = np.array(np.nan)
     if not x.size or x.size % features or not np.isfinite(x).all():
         checks.refuse("x", f"an array of finite numbers, {features} in a row, as decode returns",
                       f"{type(given).__name__} of shape {x.shape}", f"Write x = x.reshape(-1, {features}).")

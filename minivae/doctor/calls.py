@@ -1,15 +1,20 @@
-"""Call the user's functions safely: copies of the arguments, tensors as arrays, errors with the line of the user's file."""
+"""Call the user's functions safely: copies of the arguments, tensors as arrays, errors with the line of the user's file.
+
+Check also that a function returns the same finite numbers twice and leaves its arguments unchanged.
+"""
 
 import contextlib
 import inspect
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minivae.doctor.findings import Finding
+
+REPEATS = 8                                                 # equal calls
 PARTS = ("loss", "total", "total_loss", "elbo")             # keys of the whole in a dict of several numbers
 
 
@@ -25,7 +30,7 @@ class Call:
     """A function of the user. A call gets copies of the arguments; the result is converted to float64 arrays.
 
     Attributes: `changed`, the arguments that a call has changed in place: {position: (before, after)}; `single`, True as
-    long as every number that was returned is a float32.
+    long as every number that was returned is a float32; `parameters`, those of the signature, if Python can tell them.
     """
 
     def __init__(self, name: str, function: Callable, file: str | None = None):
@@ -34,6 +39,10 @@ class Call:
         self.name, self.function = name, function
         self.file = file or getattr(getattr(function, "__code__", None), "co_filename", None)
         self.changed, self.single = {}, True
+        try:
+            self.parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):                     # as for some functions written in C
+            self.parameters = []
 
     def raw(self, *arguments: Any, **keywords: Any) -> Any:
         """Return the result as arrays of float64, in the tuple, list or dict that the function returns."""
@@ -66,12 +75,24 @@ class Call:
         except ValueError:
             raise Failed(f"{self.name} must return numbers; got lists of different lengths. Return an array.") from None
         if array.dtype.kind not in "buif":
-            came = "None" if value is None else f"{type(value).__name__}"
+            came = "None" if value is None else type(value).__name__
             raise Failed(f"{self.name} must return numbers; got {came}. Return an array, a float, or a dict of these.")
         wide = array.astype(np.float64)
         if self.single:                                     # a check of every later number takes a tenth of the time
             self.single = bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
         return wide
+
+    def parts(self, *arguments: Any) -> list[NDArray]:
+        """Return the arrays of a result in order, also those inside dicts and tuples."""
+        def flat(result):
+            if isinstance(result, dict):
+                result = tuple(result.values())
+            return [array for part in result for array in flat(part)] if isinstance(result, tuple) else [result]
+
+        found = flat(self.raw(*arguments))
+        if not any(array.size for array in found):
+            raise Failed(f"{self.name} must return an array; got nothing. Return all rows.")
+        return found
 
     def whole(self, *arguments: Any) -> NDArray:
         """Return the one number, or array, of a result: of a dict its "loss", of a tuple its first part."""
@@ -99,14 +120,6 @@ def copied(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hide warnings about overflow inside `with`: the doctor measures where functions overflow."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed NumPy's global random state inside `with`, because the user's code may use it; restore it afterwards."""
     before = np.random.get_state()
@@ -125,10 +138,9 @@ SPELLINGS = {
 
 def told(call: Call, place: int) -> tuple[str, str]:
     """Return the name of an argument and the reading that it tells: ("std", "sigma"); "" if it tells none."""
-    try:
-        name = list(inspect.signature(call.function).parameters)[place]
-    except (TypeError, ValueError, IndexError):
+    if place >= len(call.parameters):
         return "", ""
+    name = call.parameters[place].name
     plain = name.lower().replace("_", "")
     return name, next((reading for reading, names in SPELLINGS.items() if plain in names), "")
 
@@ -141,3 +153,50 @@ def in_users_words(error: BaseException, file: str | None, name: str) -> str:
     if not frames:
         return f"{name}: {what}. Check that {name} takes the arguments that minivae doctor --help lists."
     return f"{file}, line {frames[-1].lineno}, in {frames[-1].name}: {what}."
+
+
+def unsteady(call: Call, *arguments: NDArray) -> Finding | None:
+    """Call the function REPEATS times with equal arguments; return a finding if the results differ."""
+    values = [call.whole(*arguments).sum() for _ in range(REPEATS)]
+    if len(set(values)) == 1 or not np.isfinite(values).any():
+        return None
+    again = []
+    for _ in range(2):
+        with seeded(1):
+            again.append(call.whole(*arguments).sum())
+    steps = np.diff([*values, *again])
+    if (steps >= 0).all() or (steps <= 0).all():
+        key, words = "counter", (
+            f"equal arguments return a number that moves in one direction from call to call ({REPEATS + 2} calls): "
+            "it depends on a counter, such as a KL weight that warms up. Give the doctor the loss at a fixed step.")
+    elif again[0] == again[1]:
+        key, words = "noise-inside", (
+            "equal arguments return different numbers, and equal ones after numpy.random.seed: it draws noise inside. "
+            "Pass the noise, or the output, as an argument.")
+    else:
+        key, words = "not-repeatable", (
+            "equal arguments return different numbers: it draws from its own generator, or it has a state. "
+            "Give the doctor a function without noise and state.")
+    return Finding("cannot tell", call.name, key, words, min(values), max(values),
+                   f"the largest of {REPEATS} equal calls returned")
+
+
+def not_finite(about: str, values: NDArray, where: str) -> list[Finding]:
+    """Return a finding if a result has numbers that are NaN or infinite."""
+    count = int((~np.isfinite(values)).sum())
+    if not count:
+        return []
+    words = f"it returns NaN or infinite numbers for {where}"
+    return [Finding("cannot tell", about, "not-finite", words, count, 0.0,
+                    f"such numbers of {np.size(values)}; there should be")]
+
+
+def mutation(call: Call, names: tuple[str, ...]) -> list[Finding]:
+    """Return a finding for every argument that a call has changed in place."""
+    found = []
+    for place, (before, after) in sorted(call.changed.items()):
+        name = names[place] if place < len(names) else f"argument {place}"
+        words = f"a call changes its argument {name} in place: later uses of {name} get other numbers"
+        found.append(Finding("wrong", call.name, "changes-argument", words, after, before, "before the call it was",
+                             f"{name} = {name}.copy() first, or neither += nor out="))
+    return found

@@ -4,14 +4,16 @@ Modules that import NumPy are imported when the command runs: `minivae --help` m
 """
 
 import argparse
+import itertools
 import json
 import os
 import re
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import minivae
-from minivae.app.progress import say
+from minivae.app.progress import say, tell
 
 ABOUT = """Measure the functions of a VAE of yours, say what its loss is, and what is wrong. The command executes FILE.
 In FILE it looks for plain functions of NumPy arrays, each optional: loss(x, output, mu, log_var), kl(mu, log_var),
@@ -23,6 +25,7 @@ EXAMPLES = """examples:
   minivae doctor my_vae.py --json                the same for programs
 """
 CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from minivae.doctor.patient import main; main(*sys.argv[2:])"
+LINES = 10                                                  # of what the user's file prints
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -61,16 +64,37 @@ def examined(file: Path, seed: int, timeout: float) -> dict:
     environment = os.environ if any(name in os.environ for name in THREADS) else os.environ | dict.fromkeys(THREADS, "1")
     words = [sys.executable, "-c", CHILD, root, str(file), str(seed), str(timeout)]
     import subprocess                                       # not at the top: `--help` would take 3 ms longer
+    import threading
 
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, check=False)
-    said = done.stdout.decode("utf-8", "replace")
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environment)
+    printed = threading.Thread(target=show_first_lines, args=(child.stderr,), daemon=True)
+    printed.start()
+    try:
+        with child.stdout:
+            said = child.stdout.read().decode("utf-8", "replace")
+        code = child.wait()
+    finally:
+        child.kill()                                        # after an interrupt
+    printed.join(timeout=1)                                 # a process that the file has started may still hold the pipe
     try:
         document = json.loads(said)
     except ValueError:
-        raise ValueError(ended(file, said, done.returncode, timeout)) from None
+        raise ValueError(ended(file, said, code, timeout)) from None
     if "error" in document:
         raise ValueError(document["error"])
     return document
+
+
+def show_first_lines(stream: BinaryIO) -> None:
+    """Print the first LINES lines of a stream on stderr, and the number of the others; 1,000 bytes are a line, too."""
+    lines = iter(lambda: stream.readline(1000), b"")
+    with stream:
+        for line in itertools.islice(lines, LINES):
+            tell(line.decode("utf-8", "replace").removesuffix("\n"))
+        more = sum(1 for _ in lines)
+    if more:
+        tell(f"doctor: {more:,} more lines that the file printed are not shown")
 
 
 def ended(file: Path, said: str, code: int, timeout: float) -> str:

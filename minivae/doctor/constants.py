@@ -1,71 +1,68 @@
 """The constant of a loss, by its slope in the sizes: the -1 of the KL, the normaliser of a Gaussian."""
 
+import itertools
 import math
 from collections.abc import Mapping
 
 from minivae.doctor.findings import Finding
-from minivae.doctor.names import KnownCost, Measured
+from minivae.doctor.names import Known, Measured
+from minivae.doctor.probe import factor
 from minivae.gaussian import LOG_2PI
 
 
 def multiple(sizes: Mapping[str, int], powers: Mapping[str, int], letter: str) -> float:
     """Return the number of entries times the factor that the reductions put in front: B D / B for a mean over B."""
-    return sizes["B"] * sizes[letter] * math.prod(float(sizes[one]) ** power for one, power in powers.items())
+    return sizes["B"] * sizes[letter] * factor(sizes, powers)
 
 
-def constants(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
+def constants(result: Measured) -> list[Finding]:
     """Return findings about the constant; set result.constant to the constant of one feature of the cost."""
     cost, kl, name = result.cost, result.kl, result.target.call.name
-    constant = found[""][1].constant
-    if result.target.cost and cost is None:
+    constant = result.found[""][1].constant
+    if "cost" in result.target.parts and cost is None:
         return []
     if kl and kl.variant:
-        return decided(result, found)
-    if result.target.kl and (kl is None or not kl.known):
+        return decided(result)
+    if "kl" in result.target.parts and (kl is None or not kl.known):
         return []
-    of_kl = {"right": -0.5, "dropped": 0.0} if kl else {"none": 0.0}
-    of_cost = {"none": 0.0} | normalisers(cost)
-    options = [(k, c) for k in of_kl for c in of_cost if c == "none" or abs(of_cost[c]) > 1e-9]
-    for k, c in options:
-        if agrees(result, found, of_kl[k], of_cost[c]):
+    of_kl, of_cost = {"right": -0.5, "dropped": 0.0} if kl else {"none": 0.0}, {"none": 0.0} | normalisers(cost)
+    for k, c in itertools.product(of_kl, of_cost):
+        if (c == "none" or abs(of_cost[c]) > 1e-9) and agrees(result, of_kl[k], of_cost[c]):
             result.constant = of_cost[c]
-            return said(name, k, c, result, constant, found)
-    if kl and not cost and agrees(result, found, 0.0, 0.0, -0.5 * kl.weight):
+            return explained(result, k, c)
+    if kl and not cost and agrees(result, 0.0, 0.0, -0.5 * kl.weight):
         words = "the -1 of the KL is subtracted once, not once for every latent"
-        return [Finding("wrong", name, "minus-one-once", words, constant, constant_of(result, found, -0.5, 0.0),
+        return [Finding("wrong", name, "minus-one-once", words, constant, constant_of(result, -0.5, 0.0),
                         "the constant should be", "put the - 1 inside the sum over latents", "minus-one-once")]
     if cost and cost.kind in ("other", "huber"):
         return []
-    if cost and cost.kind == "mse" and (odd := other_normaliser(result, found, of_kl)):
+    if cost and cost.kind == "mse" and (odd := other_normaliser(result, of_kl)):
         return [odd]
     words = "its constant: gradients do not depend on it, but the number is not known in nats"
-    return [Finding("cannot tell", name, "constant", words, constant, constant_of(result, found, -0.5 if kl else 0.0, 0.0),
-                    "without an extra constant it would be")]  # fmt: skip
+    return [Finding("cannot tell", name, "constant", words, constant, constant_of(result, -0.5 if kl else 0.0, 0.0),
+                    "without an extra constant it would be")]
 
 
-def decided(result: Measured, found: Mapping[str, tuple]) -> list[Finding]:
+def decided(result: Measured) -> list[Finding]:
     """Return the finding about a KL with unusual coefficients, by its constant: a variant that is right, or a mistake."""
     kl, variant = result.kl, result.kl.variant
-    mistaken, kl.variant = kl.weight, None
-    kl.weight = variant.weight
+    mistaken, kl.weight, kl.variant = kl.weight, variant.weight, None
     wanted = -0.5 if variant.constant is None else variant.constant
-    agreed = any(agrees(result, found, wanted, c) for c in (0.0, *normalisers(result.cost).values()))
+    agreed = any(agrees(result, wanted, c) for c in (0.0, *normalisers(result.cost).values()))
     if agreed == (variant.constant is None):
         kl.weight = mistaken
-        kl.findings.append(variant.otherwise)
         return [variant.otherwise]
-    kl.findings.append(variant.finding)
     if variant.reading:
-        kl.reading, kl.off = variant.reading, False
+        kl.kind, kl.reading, kl.constant = "kl", variant.reading, variant.constant
     return [variant.finding]
 
 
-def sigma_of(cost: KnownCost) -> tuple[float, float]:
+def sigma_of(cost: Known) -> tuple[float, float]:
     """Return (sigma, sign) of a squared error: its weight is sign / (2 sigma^2), and the sign is 1 in a loss."""
     return math.sqrt(1 / (2 * abs(cost.weight))), math.copysign(1, cost.weight)
 
 
-def normalisers(cost: KnownCost | None) -> dict[str, float]:
+def normalisers(cost: Known | None) -> dict[str, float]:
     """Return the constants per feature, in nats, of a Gaussian whose fixed sigma gives this weight of the squared error."""
     if cost is None or cost.kind != "mse":
         return {}
@@ -74,12 +71,12 @@ def normalisers(cost: KnownCost | None) -> dict[str, float]:
             "log 2 pi": sign * LOG_2PI / 2}
 
 
-def other_normaliser(result: Measured, found: Mapping[str, tuple], of_kl: Mapping[str, float]) -> Finding | None:
+def other_normaliser(result: Measured, of_kl: Mapping[str, float]) -> Finding | None:
     """Return the finding about a Gaussian whose normaliser has the sigma^2, or the root, of the sigma of its square."""
     sigma, sign = sigma_of(result.cost)
     for other, how in ((sigma**2, "2 sigma"), (math.sqrt(sigma), "2 sigma^4")):
         c = sign * (math.log(other) + LOG_2PI / 2)
-        if any(agrees(result, found, k, c) for k in of_kl.values()):
+        if any(agrees(result, k, c) for k in of_kl.values()):
             words = (f"not a density: its normaliser has sigma = {other:.6g}, its square {sigma:.6g}; "
                      f"(x - o)^2 is divided by {how}, not by 2 sigma^2")
             return Finding("wrong", result.target.call.name, "two-sigmas", words, result.cost.weight,
@@ -87,19 +84,19 @@ def other_normaliser(result: Measured, found: Mapping[str, tuple], of_kl: Mappin
     return None
 
 
-def constant_of(result: Measured, found: Mapping[str, tuple], of_kl: float, of_cost: float, letter: str = "") -> float:
+def constant_of(result: Measured, of_kl: float, of_cost: float, letter: str = "") -> float:
     """Return the constant at a size, if every entry of the KL has v of_kl, and every feature of the cost of_cost."""
-    sizes = found[letter][0]
+    sizes = result.found[letter][0]
     kl = of_kl * result.kl.weight * multiple(sizes, result.powers["kl"], "J") if result.kl else 0.0
     return kl + (of_cost * multiple(sizes, result.powers["cost"], "D") if result.cost else 0.0)
 
 
-def agrees(result: Measured, found: Mapping[str, tuple], of_kl: float, of_cost: float, once: float = 0.0) -> bool:
+def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) -> bool:
     """Return True if the constant is explained at every size; `once` is a constant for every row."""
-    for letter, (sizes, terms) in found.items():
+    for letter, (sizes, terms) in result.found.items():
         if terms.constant is None:
             return False
-        wanted = constant_of(result, found, of_kl, of_cost, letter)
+        wanted = constant_of(result, of_kl, of_cost, letter)
         if once:
             wanted += once * sizes["B"] ** (1 + result.powers["kl"].get("B", 0))
         scale = abs(terms.example[0]) + abs(wanted) + 1e-6
@@ -108,22 +105,28 @@ def agrees(result: Measured, found: Mapping[str, tuple], of_kl: float, of_cost: 
     return True
 
 
-def said(name: str, of_kl: str, of_cost: str, result: Measured, constant: float,
-         found: Mapping[str, tuple]) -> list[Finding]:
+def is_zero(result: Measured) -> bool:
+    """Return True if the formula holds without a constant; False also if a part is not in the formula."""
+    kl = result.kl
+    if kl is None and "kl" in result.target.parts and result.found[""][1].kl.coefficients:
+        return False
+    return agrees(result, kl.constant if kl and kl.known else 0.0, 0.0)
+
+
+def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
     """Return the findings for an explained constant."""
-    out = []
+    out, name, constant = [], result.target.call.name, result.found[""][1].constant
     if of_kl == "dropped":
-        right = constant_of(result, found, -0.5, result.constant)
         verdict = "wrong" if name == "kl" else "unusual"
         words = "the -1 of the KL is dropped: gradients do not change, but the KL is not 0 where q is the prior"
-        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9) or 0.0, right,
-                           "the constant should be", "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
-    if name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none":
-        words = "the normaliser of the Gaussian is missing: a log-density up to a constant"
-        right = constant_of(result, found, 0.0, normalisers(result.cost)["gaussian"])
-        out.append(Finding("unusual", name, "half-normaliser", words, constant, right, "with it the constant is"))
-    if of_cost in ("log sigma", "log 2 pi"):
+        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9) or 0.0,
+                           constant_of(result, -0.5, result.constant), "the constant should be",
+                           "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
+    missing = name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none"
+    if missing or of_cost in ("log sigma", "log 2 pi"):
         words = f"the normaliser of the Gaussian has only its {of_cost}: right gradients, but not a log-density"
-        right = constant_of(result, found, -0.5, normalisers(result.cost)["gaussian"])
-        out.append(Finding("unusual", name, "half-normaliser", words, constant, right, "with both parts the constant is"))
+        words = "the normaliser of the Gaussian is missing: a log-density up to a constant" if missing else words
+        right = constant_of(result, -0.5, normalisers(result.cost)["gaussian"])
+        out.append(Finding("unusual", name, "half-normaliser", words, constant, right,
+                           "with it the constant is" if missing else "with both parts the constant is"))
     return out

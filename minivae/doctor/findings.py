@@ -1,5 +1,6 @@
 """A finding: what was measured, the two numbers that show it, and what to write instead."""
 
+import math
 from dataclasses import asdict, dataclass, field
 
 VERDICTS = ("is", "unusual", "wrong", "cannot tell")
@@ -52,6 +53,9 @@ class Finding:
     exhibit: str = ""
 
     def __post_init__(self):
+        for name in ("measured", "expected"):               # plain floats also of NumPy's numbers
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, float(getattr(self, name)))
         if self.verdict not in VERDICTS or self.key not in KEYS:
             raise RuntimeError(f"a finding needs a verdict and a key that are listed here; got {self.verdict}, {self.key}")
 
@@ -77,15 +81,12 @@ class Report:
     def document(self) -> dict:
         """Return the report as plain JSON types; numbers that JSON does not have become words."""
         findings = [{name: _plain(value) for name, value in asdict(finding).items()} for finding in self.findings]
-        return {"seed": self.seed, "given": self.given, "findings": findings, "rosetta": self.rosetta} | {
-            "unseen": self.unseen, "wrong": len(self.wrong)
-        }  # fmt: skip
+        return {"seed": self.seed, "given": self.given, "findings": findings, "rosetta": self.rosetta,
+                "unseen": self.unseen, "wrong": len(self.wrong)}
 
 
 def _plain(value):
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        return str(value)
-    return value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def text(document: dict) -> str:
@@ -94,8 +95,8 @@ def text(document: dict) -> str:
     for found in document["findings"]:
         lines.append(f"{found['verdict']:12} {found['about']}: {found['words']}")
         if found["measured"] is not None:
-            lines.append(f"{'':12}   measured {_number(found['measured'])}; {found['compared']} "
-                         f"{_number(found['expected'])}")
+            measured, expected = (_number(found[name]) for name in ("measured", "expected"))
+            lines.append(f"{'':12}   measured {measured}; {found['compared']} {expected}")
         if found["instead"]:
             lines.append(f"{'':12}   write    {found['instead']}")
         if found["exhibit"]:
@@ -105,8 +106,7 @@ def text(document: dict) -> str:
 
         lines += ["", "The loss, translated (see minivae rosetta):", *page(document["rosetta"]).splitlines()]
     lines += ["", "What these measurements cannot see:", *(f"  - {line}" for line in document["unseen"])]
-    count = document["wrong"]
-    return "\n".join([*lines, "", f"{count or 'nothing'} wrong" + (f"; seed {document['seed']}")])
+    return "\n".join([*lines, "", f"{document['wrong'] or 'nothing'} wrong; seed {document['seed']}"])
 
 
 def _number(value):

@@ -2,16 +2,15 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed, Raised, copied, in_users_words
+from minivae.doctor.calls import Call, Failed, Raised, copied, in_users_words, mutation, unsteady
 from minivae.doctor.findings import Finding
-from minivae.doctor.steady import mutation, unsteady
-from minivae.doctor.words import Probe, close, describe
+from minivae.doctor.words import Probe, close, describe, ratio
 from minivae.ops import sigmoid
 
 NAMES = ("x", "output", "mu", "log_var")
@@ -19,13 +18,13 @@ OTHER = {"B": 5, "D": 11, "J": 2}                           # sizes of the secon
 MOST = 60                                                   # entries of an array that are measured
 
 
-def slope(f: Callable[[NDArray], float], at: NDArray, places: list[tuple], step: float) -> NDArray:
-    """Return df at these places of an array, by central differences with two steps (error of order step^4).
+def slope(f: Callable[[NDArray], float], at: NDArray, step: float, places: Iterable[tuple] = ()) -> NDArray:
+    """Return df at an array, or only at these places of it, by central differences with two steps (error of order step^4).
 
     Where the two steps disagree, a kink (ReLU) lies between: there, much smaller steps decide, if the numbers allow them.
     """
     found = []
-    for place in places:
+    for place in places or np.ndindex(at.shape):
         for smaller in (1, 100, 1000) if step < 0.01 else (1,):
             moved, values = at.copy(), []
             for k in (1, -1, 2, -2):
@@ -35,7 +34,7 @@ def slope(f: Callable[[NDArray], float], at: NDArray, places: list[tuple], step:
             if abs(one - two) <= 1e-4 * (1 + abs(one)):
                 break
         found.append((4 * one - two) / 3)
-    return np.array(found)
+    return np.array(found) if places else np.reshape(found, at.shape)
 
 
 def settings(call: Call) -> tuple[float, float]:
@@ -52,33 +51,26 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
     gathered: dict[str, list] = {}
     step, rel = settings(loss)
     for sizes in (base, OTHER | ({"D": base["D"]} if base["D"] > 50 else {})):
-        arguments = draw(rng, sizes, binary)
-        given = by_name(call.raw(*arguments), arguments)
-        whole = {}
-        for name, array in given.items():
-            which = NAMES.index(name)
-            places = list(np.ndindex(arguments[which].shape))
-            if len(places) > 400:
+        arguments = dict(zip(NAMES, draw(rng, sizes, binary)))
+        given, whole = by_name(call.raw(*arguments.values()), arguments), {}
+        for name in given:
+            if arguments[name].size > 400:
                 raise Failed(f"gradient of {name}: more than 400 entries. Leave out features = ... and write the loss for "
                              "any size.")
 
-            def f(moved, which=which, arguments=arguments):
-                value = loss.whole(*[moved if i == which else a for i, a in enumerate(arguments)])
-                return float(value.mean() if value.ndim else value)
+            def f(moved, name=name, arguments=arguments):
+                return loss.whole(*(arguments | {name: moved}).values()).mean()
 
-            whole[name] = slope(f, arguments[which], places, step).reshape(arguments[which].shape)
+            whole[name] = slope(f, arguments[name], step)
         # equally right: the gradient of the sum, if the loss has one number per row; that of minus the ELBO
-        for factor in [sizes["B"]] * bool(loss.whole(*arguments).ndim) + [-1] * ascends:
+        for factor in [sizes["B"]] * bool(loss.whole(*arguments.values()).ndim) + [-1] * ascends:
             if all(close(given[name], factor * right, rel) for name, right in whole.items()):
                 whole = {name: factor * right for name, right in whole.items()}
         for name, right in whole.items():
             others = {f"the gradient in {other}": array for other, array in whole.items() if other != name}
-            gathered.setdefault(name, []).append((Probe(given[name], right, sizes), functions(arguments, name),
+            gathered.setdefault(name, []).append((Probe(given[name], right, sizes), functions(*arguments.values(), name),
                                                   paths(arguments, name, right), others))
-    found = mutation(call, NAMES)
-    for name, seen in gathered.items():
-        found.append(compared(f"the gradient in {name}", call.name, *map(list, zip(*seen)), rel))
-    return found
+    return mutation(call, NAMES) + compared(gathered, call.name, rel)
 
 
 def draw(rng: np.random.Generator, sizes: Mapping[str, int], binary: bool) -> list[NDArray]:
@@ -89,26 +81,23 @@ def draw(rng: np.random.Generator, sizes: Mapping[str, int], binary: bool) -> li
     return [(x > 0.5).astype(float) if binary else x, o, rng.uniform(-2, 2, shape), rng.uniform(0.3, 1.8, shape)]
 
 
-def by_name(result: Any, arguments: list[NDArray]) -> dict[str, NDArray]:
+def by_name(result: Any, arguments: Mapping[str, NDArray]) -> dict[str, NDArray]:
     """Return the arrays of a gradient by the name of their argument."""
-    if isinstance(result, dict):
-        given = {name: result[name] for name in NAMES if name in result}
-    else:
+    if not isinstance(result, dict):
         parts = result if isinstance(result, tuple) else (result,)
-        given = dict(zip(NAMES[4 - len(parts):], parts)) if len(parts) in (3, 4) else {}
+        result = dict(zip(NAMES[4 - len(parts):], parts)) if len(parts) in (3, 4) else {}
+    given = {name: result[name] for name in NAMES if name in result}
     if not given:
         raise Failed("gradient must return arrays for output, mu and log_var, in this order, or a dict with these names; "
                      "got neither.")
     for name, array in given.items():
-        if array.size != arguments[NAMES.index(name)].size:
-            raise Failed(f"gradient: the array for {name} must have the shape {arguments[NAMES.index(name)].shape}; "
-                         f"got {array.shape}.")
+        if array.size != arguments[name].size:
+            raise Failed(f"gradient: the array for {name} must have the shape {arguments[name].shape}; got {array.shape}.")
     return given
 
 
-def functions(arguments: list[NDArray], name: str) -> dict[str, NDArray]:
+def functions(x: NDArray, o: NDArray, m: NDArray, s: NDArray, name: str) -> dict[str, NDArray]:
     """Return factors that are easily forgotten, or put in once too often."""
-    x, o, m, s = arguments
     if name in ("x", "output"):
         p = sigmoid(o)
         known = {"o (1 - o)": o * (1 - o), "s (1 - s), s = sigmoid(o)": p * (1 - p), "sigmoid(o)": p, "1 - o^2": 1 - o * o,
@@ -121,38 +110,34 @@ def functions(arguments: list[NDArray], name: str) -> dict[str, NDArray]:
     return known | scaled
 
 
-def paths(arguments: list[NDArray], name: str, right: NDArray) -> dict[str, NDArray]:
+def paths(arguments: Mapping[str, NDArray], name: str, right: NDArray) -> dict[str, NDArray]:
     """Return the right array and other arrays of its shape that a wrong gradient may contain."""
-    x, o, m, s = arguments
-    more = {"output": {"x": x, "output": o}, "x": {}, "mu": {"mu": m, "1": np.ones_like(m)},
-            "log_var": {"exp(log_var)": np.exp(s), "1": np.ones_like(s)}}[name]
-
-    def parallel(a):
-        return np.linalg.matrix_rank(np.column_stack([a.ravel(), right.ravel()]), tol=1e-6) < 2
-
-    return {"the right array": right} | {n: a for n, a in more.items() if not parallel(a)}
+    known = arguments | {"exp(log_var)": np.exp(arguments["log_var"]), "1": np.ones_like(right)}
+    more = {"x": (), "output": ("x", "output"), "mu": ("mu", "1"), "log_var": ("exp(log_var)", "1")}[name]
+    return {"the right array": right} | {n: known[n] for n in more if ratio(known[n], right) is None}
 
 
-def compared(what: str, about: str, probes: list[Probe], known: list, parts: list, others: list, rel: float) -> Finding:
-    """Return the finding for one array."""
-    given, right, _ = probes[0]
-    compared_with = "by finite differences of your loss"
-    if all(close(probe.given, probe.right, rel) for probe in probes):
-        place = np.unravel_index(np.argmax(np.abs(right)), right.shape)
-        numbers = float(given[place]), float(right[place])
-        return Finding("is", about, "gradient", f"{what} is right", *numbers, compared_with)
-    place = int(np.argmax(np.abs(given - right))) if given.shape == right.shape else 0
-    said = describe(probes, known, parts, others, rel)
-    if not np.isfinite(given).all():
-        how = "it has NaN or infinite entries"
-    elif said is None:
-        how = "the doctor does not recognise the difference"
-    elif said.startswith("right, except"):
-        how = f"it is {said}"
-    else:
-        how = f"what you return {'is' if said == 'zero everywhere' else 'equals'} {said}"
-    return Finding("wrong", about, "gradient", f"{what} is not that of your loss; {how}", float(given.flat[place]),
-                   float(right.flat[place]), compared_with)
+def compared(gathered: Mapping[str, list], about: str, rel: float) -> list[Finding]:
+    """Return the finding for every array: {its name: (probe, functions, paths, others) at every size}."""
+    found = []
+    for name, seen in gathered.items():
+        probes, *known = map(list, zip(*seen))
+        given, right, _ = probes[0]
+        verdict, words = "wrong", f"the gradient in {name} is not that of your loss; "
+        place = np.argmax(np.abs(given - right)) if given.shape == right.shape else 0
+        if all(close(probe.given, probe.right, rel) for probe in probes):
+            verdict, words, place = "is", f"the gradient in {name} is right", np.argmax(np.abs(right))
+        elif not np.isfinite(given).all():
+            words += "it has NaN or infinite entries"
+        elif (said := describe(probes, *known, rel)) is None:
+            words += "the doctor does not recognise the difference"
+        elif said.startswith("right, except"):
+            words += f"it is {said}"
+        else:
+            words += f"what you return {'is' if said == 'zero everywhere' else 'equals'} {said}"
+        found.append(Finding(verdict, about, "gradient", words, given.flat[place], right.flat[place],
+                             "by finite differences of your loss"))
+    return found
 
 
 # loss_and_gradient(params, x, eps)
@@ -219,21 +204,19 @@ def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.r
                          "Return one array each.")
         step, rel = settings(loss)
         for name, array in arrays.items():
-            places = list(np.ndindex(array.shape))
-            if len(places) > MOST:
-                places = [places[i] for i in sorted(rng.choice(len(places), MOST // 2, replace=False))]
+            places = []                                     # all
+            if array.size > MOST:
+                chosen = sorted(rng.choice(array.size, MOST // 2, replace=False))
+                places = [np.unravel_index(i, array.shape) for i in chosen]
 
             def f(moved, name=name, eps=eps):
-                return float(loss.whole(rebuilt(params, arrays | {name: moved}), x, eps))
+                return loss.whole(rebuilt(params, arrays | {name: moved}), x, eps)
 
-            entries = given[name].reshape(array.shape)
-            values, right = np.array([entries[place] for place in places]), slope(f, array, places, step)
-            others = {}
+            values, right, others = given[name].reshape(array.shape), slope(f, array, step, places), {}
+            if places:
+                values = values[tuple(zip(*places))]
             if not close(values, right, rel):
-                silent = slope(lambda p: f(p, eps=0 * eps), array, places, step)
+                silent = slope(lambda p: f(p, eps=0 * eps), array, step, places)
                 others["the right gradient without noise (eps = 0)"] = silent
-            if len(places) == array.size:
-                values, right = values.reshape(array.shape), right.reshape(array.shape)
-                others = {key: other.reshape(array.shape) for key, other in others.items()}
             gathered.setdefault(name, []).append((Probe(values, right, {"B": rows}), {}, {}, others))
-    return [compared(f"the gradient in {name}", call.name, *map(list, zip(*seen)), rel) for name, seen in gathered.items()]
+    return compared(gathered, call.name, rel)

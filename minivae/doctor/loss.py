@@ -9,25 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.doctor import special
-from minivae.doctor.calls import Call, Failed, Raised
-from minivae.doctor.clips import far_from_the_fit
-from minivae.doctor.constants import constants
+from minivae.doctor.calls import Call, Failed, Raised, mutation, not_finite, unsteady
+from minivae.doctor.constants import constants, is_zero
 from minivae.doctor.findings import Finding
-from minivae.doctor.fit import Fit, noise
-from minivae.doctor.names import Measured, cost_named, kl_named
-from minivae.doctor.probe import SIZES, Target, Terms, at_all_sizes, powers, silent_entries
-from minivae.doctor.steady import mutation, not_finite, unsteady
-from minivae.doctor.terms import kl_terms
+from minivae.doctor.names import KnownKL, Measured, cost_named, kl_named
+from minivae.doctor.probe import SIZES, Target, at_all_sizes, factor, powers, silent
+from minivae.doctor.terms import Fit, kl_terms, noise, rounded
 
 ARGUMENTS = {"loss": ("x", "output", "mu", "log_var"), "kl": ("mu", "log_var"), "log_px_given_z": ("x", "output")}
+LABELS = {"cost": "the reconstruction", "kl": "the KL"}
 
 
 def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | None]) -> Measured:
     """Examine a function of ARGUMENTS; raises Failed if it raises at every size."""
     target, sizes, notes = first_contact(call, rng, declared)
     result = Measured(target, sizes, findings=notes)
-    arguments = [draw[0] for draw in target.draw(rng, sizes, 1)]
-    used = arguments[0 if target.cost else 2 : 4 if target.kl else 2]
+    arguments = target.one(rng, sizes)
+    used = target.arguments(*arguments)
     trouble = unsteady(call, *used)
     result.findings += mutation(call, ARGUMENTS[call.name])
     if trouble:
@@ -37,31 +35,27 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
     if no_numbers := not_finite(call.name, call.whole(*used), where):
         result.findings += no_numbers
         return result
-    quiet_entries = ignored(target, arguments, [draw[0] for draw in target.draw(rng, sizes, 1)])
+    quiet_entries = ignored(target, arguments, target.one(rng, sizes))
     result.findings += quiet_entries
-    found, refused = at_all_sizes(target, sizes, rng)
+    result.found, refused = at_all_sizes(target, sizes, rng)
     for letter, error in refused.items():
         result.findings.append(Finding("cannot tell", call.name, "size-refused", f"how it depends on {letter}: {error}"))
-    first = found[""][1]
-    for part in ("cost", "kl"):
-        if getattr(target, part):
-            read_part(result, part, found, rng, bool(quiet_entries))
-    confirm(result, first, found)
+    for part in target.parts:
+        read_part(result, part, rng, bool(quiet_entries))
+    confirm(result)
     return result
 
 
 def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tuple[Target, dict[str, int], list[Finding]]:
     """Return a target that raises no error, the sizes at which it works, and notes about the shape of the result."""
-    fixed = {letter: declared.get(name) for letter, name in (("B", "batch"), ("D", "features"), ("J", "latent"))}
-    named = {letter: size for letter, size in fixed.items() if size}
+    letters = {"batch": "B", "features": "D", "latent": "J"}
+    named = {letters[name]: size for name, size in declared.items()}
     of_row = {letter: size for letter, size in named.items() if letter != "B"}
-    parts = {"cost": call.name != "kl", "kl": call.name != "log_px_given_z"}
     errors, tried = [], [SIZES, *([SIZES | of_row] if of_row else []), *([SIZES | named] if named != of_row else [])]
-    for sizes, binary in itertools.product(tried, (False, True) if parts["cost"] else (False,)):
-        target = Target(call, **parts, average=False, binary=binary)
-        x, o, m, s = (draw[0] for draw in target.draw(rng, sizes, 1))
+    for sizes, binary in itertools.product(tried, (False, True) if call.name != "kl" else (False,)):
+        target = Target(call, False, binary)
         try:
-            value = call.whole(*([x, o] if target.cost else []), *([m, s] if target.kl else []))
+            value = call.whole(*target.arguments(*target.one(rng, sizes)))
         except Raised as error:
             errors.append(error)
             continue
@@ -89,63 +83,66 @@ def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> 
     found = []
     if max(a.size for a in arguments) > 300:                # a call for every entry would take long
         return found
-    for which, name in enumerate(("x", "output", "mu", "log_var")):
-        if not (target.cost if which < 2 else target.kl):
+    for which, name in enumerate(ARGUMENTS["loss"]):
+        if name not in ARGUMENTS[target.call.name]:
             continue
-        shape, count = arguments[which].shape, arguments[which].size
-        still = silent_entries(target, others, which, silent_entries(target, arguments, which), far=True)
-        if not still:
+        still = silent(target, arguments, which, np.ones(arguments[which].shape, bool))
+        still = silent(target, others, which, still, (6.0, 12.0) if which > 1 else ())
+        count, quiet = still.size, int(still.sum())
+        if not quiet:
             continue
-        verdict, words = "wrong", f"only some entries of {name} count: {len(still)} of {count} change nothing"
-        if len(still) == count:
+        verdict, words = "wrong", f"only some entries of {name} count: {quiet} of {count} change nothing"
+        if quiet == count:
             verdict, words = "unusual", f"{name} changes nothing"
         else:
             for axis, label in ((1, "columns"), (0, "rows")):
-                used = sorted({n for n in range(shape[axis])} - {place[axis] for place in still})
-                if len(still) == (shape[axis] - len(used)) * shape[1 - axis]:
+                whole = still.all(axis=1 - axis)
+                if quiet == whole.sum() * still.shape[1 - axis]:
                     verdict = "unusual" if which < 2 and axis == 1 else "wrong"         # a mask of features may be meant
-                    words = f"only the {label} {used} of {name} count (from 0); the others change nothing"
-        found.append(Finding(verdict, target.call.name, "ignored-entries", words, float(count - len(still)), float(count),
+                    words = (f"only the {label} {np.flatnonzero(~whole).tolist()} of {name} count (from 0); the others "
+                             "change nothing")
+        found.append(Finding(verdict, target.call.name, "ignored-entries", words, count - quiet, count,
                              "entries count; there are"))
     return found
 
 
-def read_part(result: Measured, part: str, found: Mapping[str, tuple], rng: np.random.Generator, partial: bool) -> None:
+def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bool) -> None:
     """Name the terms of one part, or say where it could not be named."""
-    target, name = result.target, result.target.call.name
-    terms = getattr(found[""][1], part)
-    label = {"cost": "the reconstruction", "kl": "the KL"}[part]
+    name, terms, label = result.target.call.name, getattr(result.found[""][1], part), LABELS[part]
     if terms is None:
-        found_outside(result, part, label, rng, partial)
+        if not partial:                                     # else it is located already: only some entries count
+            result.findings.append(found_outside(result, part, rng))
         return
-    result.powers[part] = powers(found, part)
+    result.powers[part] = powers(result.found, part)
     if not terms.coefficients:
         return
     if result.powers[part] is None:
         words = f"{label} changes with the sizes of the batch, but neither as a sum nor as a mean"
-        result.findings.append(Finding("cannot tell", name, "reduction", words, *at_two_sizes(found, part),
-                                       "at another size"))
+        numbers = at_two_sizes(result.found, part)
+        result.findings.append(Finding("cannot tell", name, "reduction", words, *numbers, "at another size"))
         result.powers[part] = {}
     if terms.guard:
         words = f"a small number inside the logarithm of {label}, {abs(terms.guard):g}, keeps it finite"
         result.findings.append(Finding("is", name, "guarded-log", words, abs(terms.guard), 0.0, "in a plain formula it is"))
-    scale = math.prod(float(result.sizes[letter]) ** power for letter, power in result.powers[part].items())
-    weights = {n: c / scale for n, c in terms.coefficients.items()}
-    errors = {n: e / scale for n, e in terms.errors.items()}
+    scale = factor(result.sizes, result.powers[part])
+    weights, error = {}, max(terms.errors.values()) / scale
+    for term, coefficient in terms.coefficients.items():
+        weight = coefficient / scale
+        weights[term] = rounded(weight, max(terms.errors[term] / scale, 1e-9 * abs(weight)))
     if part == "cost":
-        result.cost = cost_named(weights, errors, name)
+        result.cost = known = cost_named(weights, error, name)
     else:
-        result.kl = kl_named(weights, errors, name)
-        if odd := near_the_prior(result, terms, rng):
-            result.kl = None
+        known = kl_named(weights, error, name)
+        if odd := near_the_prior(result, known, terms, rng):
             result.findings = [f for f in result.findings if f.key != "reduction"] + [odd]
             return
-    result.findings += (result.cost if part == "cost" else result.kl).findings
+        result.kl = known
+    result.findings += known.findings
 
 
-def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Finding | None:
+def near_the_prior(result: Measured, known: KnownKL, terms: Fit, rng: np.random.Generator) -> Finding | None:
     """Return a finding if the KL differs from its formula where q is near the prior, as with free bits or a capacity."""
-    known, target = result.kl, result.target
+    target = result.target
     if not known.known:
         return None
     x, o, m, s = target.draw(rng, result.sizes, 4)
@@ -156,10 +153,10 @@ def near_the_prior(result: Measured, terms: Fit, rng: np.random.Generator) -> Fi
     off = np.abs(values - values[0] - predicted + predicted[0])
     if off.max() <= 30 * noise(values, target.call.single):
         return None
-    place = int(np.argmax(off))
+    place = np.argmax(off)
     words = "the KL differs from its formula where q is near the prior (free bits, a capacity, or a clip)"
-    return special.bent(target, result.sizes, rng) or Finding("cannot tell", target.call.name, "unknown-kl", words,
-        float(values[place]), float(values[0] + predicted[place] - predicted[0]))  # fmt: skip
+    numbers = values[place], values[0] + predicted[place] - predicted[0]
+    return special.bent(target, result.sizes, rng) or Finding("cannot tell", target.call.name, "unknown-kl", words, *numbers)
 
 
 def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
@@ -169,19 +166,16 @@ def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
     return firsts[0], next((c for c in firsts[1:] if c != firsts[0]), firsts[0])
 
 
-def found_outside(result: Measured, part: str, label: str, rng: np.random.Generator, partial: bool) -> None:
-    """Look for a part outside the dictionary."""
+def found_outside(result: Measured, part: str, rng: np.random.Generator) -> Finding:
+    """Return the finding about a part outside the dictionary."""
     target, search = result.target, special.residual if part == "cost" else special.bent
-    if partial:
-        return                                              # located already: only some entries count
-    found = search(target, result.sizes, rng)
-    if not found:
-        x, o, m, s = target.draw(rng, result.sizes, 2)
-        other = (x[1], o[1], m[0], s[0]) if part == "cost" else (x[0], o[0], m[1], s[1])
-        words = f"{label} is not a sum of at most three terms of the dictionary; its values at two points are shown"
-        found = Finding("cannot tell", target.call.name, f"unknown-{part}", words, target(x[0], o[0], m[0], s[0]),
-                        target(*other), "at the other point")
-    result.findings.append(found)
+    if found := search(target, result.sizes, rng):
+        return found
+    x, o, m, s = target.draw(rng, result.sizes, 2)
+    other = (x[1], o[1], m[0], s[0]) if part == "cost" else (x[0], o[0], m[1], s[1])
+    words = f"{LABELS[part]} is not a sum of at most three terms of the dictionary; its values at two points are shown"
+    return Finding("cannot tell", target.call.name, f"unknown-{part}", words, target(x[0], o[0], m[0], s[0]),
+                   target(*other), "at the other point")
 
 
 def undecided(result: Measured) -> list[Finding]:
@@ -192,30 +186,30 @@ def undecided(result: Measured) -> list[Finding]:
     return [replace(mistake, verdict="cannot tell", words=f"{mistake.words}; or {finding.words}")]
 
 
-def confirm(result: Measured, first: Terms, found: Mapping[str, tuple]) -> None:
+def confirm(result: Measured) -> None:
     """Add the formula with a fresh value, or say that the parts do not add up; then constants and far points."""
+    first, name, target = result.found[""][1], result.target.call.name, result.target
     if first.cost is None or first.kl is None:
         result.findings += undecided(result)
         return
-    name, target = result.target.call.name, result.target
     measured, predicted = first.example
-    if not all(terms.additive for _, terms in found.values() if terms.constant is not None):
+    if not all(terms.additive for _, terms in result.found.values() if terms.constant is not None):
         words = "the parts do not add up: moving everything at once changes it otherwise than the parts say"
         result.findings += [Finding("cannot tell", name, "not-additive", words, measured, predicted), *undecided(result)]
         result.cost = result.kl = None
         return
-    far = far_from_the_fit(result, first)
-    fixed = constants(result, found) or undecided(result)
+    far = special.far_from_the_fit(result)
+    fixed = constants(result) or undecided(result)
     lines = [part.formula(result.powers[key]) for key, part in (("cost", result.cost), ("kl", result.kl)) if part]
     half = any(finding.key == "half-normaliser" for finding in fixed)
-    if lines and result.constant is None or result.constant and half:
+    if lines and result.constant is None and not is_zero(result) or result.constant and half:
         lines.append("constant")
     elif result.constant:
         lines.append("the normaliser of a Gaussian")
     said = " + ".join(lines).replace("+ -", "- ") or "a constant"
     result.findings.insert(0, Finding("is", name, "formula", said, measured, predicted))
     for part, missing, label in (("cost", "reconstruction", "x and output"), ("kl", "KL", "mu and log_var")):
-        if getattr(target, part) and not getattr(first, part).coefficients:
+        if part in target.parts and not getattr(first, part).coefficients:
             words, verdict = f"it has no {missing}: {label} change nothing", "unusual" if name == "loss" else "wrong"
             result.findings.append(Finding(verdict, name, f"no-{part}", words, measured, measured, "after a move"))
     result.findings += [*fixed, *far]

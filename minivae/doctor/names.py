@@ -6,30 +6,40 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from minivae.doctor.findings import Finding
-from minivae.doctor.fit import rounded
-from minivae.doctor.probe import Target
+from minivae.doctor.probe import Target, Terms
 from minivae.doctor.terms import READINGS, Reading
 
 REDUCED = {0: "sum", -1: "mean"}
 
 
+FORMULAS = {
+    "mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))", "absolute": "|x - o|",
+    "continuous-bernoulli": "(BCE(x, o) - log C(o))", "poisson": "(o - x log o)", "poisson-log": "(exp(o) - x o)",
+    "huber": "Huber(x - o), straight beyond {:.4g},", "kl": "KL",
+}  # fmt: skip
+
+
 @dataclass
-class KnownCost:
-    """A cost of one known kind ("mse", "bce", "logits", "poisson", "absolute" or "other") with its weight."""
+class Known:
+    """A cost or a KL of a kind of FORMULAS with its weight, or the terms of an "other" kind."""
 
     weights: dict[str, float]
+    letter: str                                             # of the sum over the entries of a row
     kind: str = "other"
     weight: float = 1.0
     findings: list[Finding] = field(default_factory=list)
     level: float = 0.0                                      # of a Huber cost
 
     def formula(self, powers: Mapping[str, int]) -> str:
-        """Return the cost as a formula."""
-        return in_letters(self.weights, powers, "D", self.kind, self.weight, {
-            "mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))", "absolute": "|x - o|",
-            "continuous-bernoulli": "(BCE(x, o) - log C(o))", "poisson": "(o - x log o)", "poisson-log": "(exp(o) - x o)",
-            "huber": f"Huber(x - o), straight beyond {self.level:.4g},",
-        })  # fmt: skip
+        """Return "0.5 mean_B sum_D (x - o)^2"."""
+        known = ("B", self.letter)
+        reduced = "".join(f"{REDUCED.get(powers.get(one, 0), f'{one}^{powers.get(one, 0)} sum')}_{one} " for one in known)
+        others = "".join(f" x {one}^{power}" for one, power in powers.items() if one not in known and power)
+        if self.kind != "other":
+            factor = "" if self.weight == 1 else "-" if self.weight == -1 else f"{self.weight:.6g} "
+            return f"{factor}{reduced}{FORMULAS[self.kind].format(self.level)}{others}"
+        inside = " + ".join(f"{w:.6g} {name}" for name, w in self.weights.items()).replace("+ -", "- ")
+        return f"{reduced}( {inside} ){others}"
 
 
 class Variant(NamedTuple):
@@ -43,39 +53,17 @@ class Variant(NamedTuple):
 
 
 @dataclass
-class KnownKL:
-    """A KL with its reading and weight. For other terms, `reading` stays None."""
+class KnownKL(Known):
+    """A KL to N(0, 1) of kind "kl" with its reading, or "other" terms, some of which have a reading."""
 
-    weights: dict[str, float]
     reading: Reading | None = None
-    weight: float = 1.0
-    findings: list[Finding] = field(default_factory=list)
-    off: bool = False                                       # the terms are not those of a KL to N(0, 1)
+    constant: float = -0.5                                  # of one entry, in units of the weight
     variant: Variant | None = None                          # a right KL with these terms, until its constant decides
-
-    def formula(self, powers: Mapping[str, int]) -> str:
-        """Return the KL as a formula."""
-        kind = "kl" if self.known else "other"
-        return in_letters(self.weights, powers, "J", kind, self.weight, {"kl": "KL"})
 
     @property
     def known(self) -> bool:
         """True if this is a KL to N(0, 1) whose reading is known."""
-        return self.reading is not None and not self.off
-
-
-def in_letters(
-    weights: Mapping[str, float], powers: Mapping[str, int], letter: str, kind: str, weight: float, names: Mapping[str, str]
-) -> str:
-    """Return "0.5 mean_B sum_D (x - o)^2"."""
-    known = ("B", letter)
-    reduced = "".join(f"{REDUCED.get(powers.get(one, 0), f'{one}^{powers.get(one, 0)} sum')}_{one} " for one in known)
-    others = "".join(f" x {one}^{power}" for one, power in powers.items() if one not in known and power)
-    if kind in names:
-        factor = "" if weight == 1 else "-" if weight == -1 else f"{weight:.6g} "
-        return f"{factor}{reduced}{names[kind]}{others}"
-    inside = " + ".join(f"{w:.6g} {name}" for name, w in weights.items()).replace("+ -", "- ")
-    return f"{reduced}( {inside} ){others}"
+        return self.kind == "kl"
 
 
 def same(a: float, b: float, error: float) -> bool:
@@ -101,25 +89,24 @@ ODD = {
 }  # fmt: skip
 
 
-def cost_named(weights: Mapping[str, float], errors: Mapping[str, float], about: str) -> KnownCost:
+def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
     """Return the cost with its kind, weight and findings."""
-    short = {name: rounded(w, max(errors[name], 1e-9 * abs(w))) for name, w in weights.items()}
-    names = tuple(sorted(short))
-    first, known = short[names[0]], KnownCost(short)
+    names = tuple(sorted(weights))
+    first, known = weights[names[0]], Known(weights, "D")
     kind, pattern = COSTS.get(names, ("other", ()))
-    if pattern and all(same(short[name], first * c, max(errors.values())) for name, c in zip(names, pattern)):
+    if pattern and all(same(weights[name], first * c, error) for name, c in zip(names, pattern)):
         known.kind, known.weight = kind, first
     elif len(names) == 1 and names[0] in ODD:
         verdict, key, words, instead = ODD[names[0]]
         known.findings.append(Finding(verdict, about, key, words, first, 0.0, "x the term named; in a right loss", instead))
-    elif kind == "continuous-bernoulli" and same(short[names[1]], first, max(errors.values())):
+    elif kind == "continuous-bernoulli" and same(weights[names[1]], first, error):
         words = "the normaliser log C(o) of the continuous Bernoulli has the wrong sign"
-        known.findings.append(Finding("wrong", about, "normaliser-sign", words, short[names[1]], -first,
+        known.findings.append(Finding("wrong", about, "normaliser-sign", words, weights[names[1]], -first,
                                       "coefficient of log C(o); in its density", "bce - log_C"))
     elif set(names) & {"-x log o", "log o", "BCE(x, o)"} and len(names) > 1:
-        inside = ", ".join(f"{w:.6g} x [{name}]" for name, w in short.items())
+        inside = ", ".join(f"{w:.6g} x [{name}]" for name, w in weights.items())
         words = f"the terms of the reconstruction are known, but not their sum: {inside}"
-        known.findings.append(Finding("unusual", about, "other-cost", words, *[next(iter(short.values()))] * 2,
+        known.findings.append(Finding("unusual", about, "other-cost", words, *[next(iter(weights.values()))] * 2,
                                       "the coefficient of the first term is"))
     return known
 
@@ -138,47 +125,44 @@ RIGHT = {
 }
 
 
-def kl_named(weights: Mapping[str, float], errors: Mapping[str, float], about: str) -> KnownKL:
+def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
     """Return the KL with its reading, weight and findings: right, one coefficient off, or no KL that is known."""
-    short = {name: rounded(w, max(errors[name], 1e-9 * abs(w))) for name, w in weights.items()}
-    error = max(errors.values())
-    known = KnownKL(short)
+    known, twice = KnownKL(weights, "J"), 2 * weights.get("m^2", 0.0)
     for reading in READINGS:
-        right = pattern_of(reading)
-        if fits(short, right, 2 * short.get("m^2", 0), error):
-            known.reading, known.weight = reading, 2 * short["m^2"]
+        if fits(weights, pattern_of(reading), twice, error):
+            known.kind, known.reading, known.weight = "kl", reading, twice
             return known
     for pattern, key, words in PATTERNS:
-        if fits(short, pattern, 2 * short.get("m^2", 0), error):
-            known.weight, known.off = 2 * short["m^2"], True
-            known.findings.append(Finding("wrong", about, key, f"this is not a KL: {words}", pattern["s^2"] * known.weight,
+        if fits(weights, pattern, twice, error):
+            known.weight = twice
+            known.findings.append(Finding("wrong", about, key, f"this is not a KL: {words}", pattern["s^2"] * twice,
                                           0.0, "coefficient of s^2; in a KL", RIGHT["log-variance"], key))
             return known
     for reading in READINGS:
-        if prior := other_prior(short, reading, error):
-            known.reading, known.weight, known.off = reading, 2 * short["m^2"], True
-            mistake = off_finding(short, reading, reading.log, known.weight, about)
-            known.variant = of_prior(*prior, short[reading.log] / -reading.factor, about, mistake)
+        if prior := other_prior(weights, reading, error):
+            known.reading, known.weight = reading, twice
+            mistake = off_finding(weights, reading, reading.log, twice, about)
+            known.variant = of_prior(*prior, weights[reading.log] / -reading.factor, about, mistake)
             return known
-        off = one_off(short, reading, error)
-        if off:
-            name, v = off
-            known.reading, known.weight, known.off = reading, v, True
-            mistake = off_finding(short, reading, name, v, about)
-            known.variant = normalised_mean(v, about, mistake) if not short.get("m^2") else None
-            if name == reading.spread and short[name] / v > 0:
-                known.variant = scaled_spread(2 * short[name] / v, v, reading, about, mistake)
-            known.findings += [] if known.variant else [mistake]
+        if off := one_off(weights, reading, error):
+            known.reading, (name, known.weight) = reading, off
+            mistake = off_finding(weights, reading, name, known.weight, about)
+            if "m^2" not in weights:
+                known.variant = normalised_mean(known.weight, about, mistake)
+            elif name == reading.spread and weights[name] / known.weight > 0:
+                known.variant = scaled_spread(2 * weights[name] / known.weight, known.weight, reading, about, mistake)
+            else:
+                known.findings.append(mistake)
             return known
-    known.off = True
-    first, value = next(iter(short.items()))
+    first, value = next(iter(weights.items()))
     reverse = {"m^2 exp(-s)": 0.5, "exp(-s)": 0.5, "s": 0.5}
-    key, words = "other-kl", "the part with mu and log_var is not a known KL to N(0, 1); its terms are in the formula"
-    if fits(short, reverse, 2 * short.get("exp(-s)", 0), error):
-        key, words = "reverse-kl", "it is KL(prior || q), the two Gaussians exchanged; the ELBO has KL(q || prior)"
-    elif set(short) == {"m^2"}:
+    verdict, key = "unusual", "other-kl"
+    words = "the part with mu and log_var is not a known KL to N(0, 1); its terms are in the formula"
+    if fits(weights, reverse, 2 * weights.get("exp(-s)", 0), error):
+        verdict, key = "wrong", "reverse-kl"
+        words = "it is KL(prior || q), the two Gaussians exchanged; the ELBO has KL(q || prior)"
+    elif set(weights) == {"m^2"}:
         key, words = "only-mu", "only mu^2 is penalised; log_var changes nothing"
-    verdict = "wrong" if key == "reverse-kl" else "unusual"
     known.findings.append(Finding(verdict, about, key, words, value, 0.0 if first != "m^2" else value,
                                   f"coefficient of {first}; in a KL", RIGHT["log-variance"]))
     return known
@@ -189,29 +173,29 @@ def pattern_of(reading: Reading) -> dict[str, float]:
     return {"m^2": 0.5, reading.spread: 0.5, reading.log: -reading.factor}
 
 
-def fits(short: Mapping[str, float], pattern: Mapping[str, float], v: float, error: float) -> bool:
+def fits(weights: Mapping[str, float], pattern: Mapping[str, float], v: float, error: float) -> bool:
     """Return True if the coefficients are v times the pattern."""
-    return set(short) == set(pattern) and v != 0 and all(same(short[name], v * pattern[name], error) for name in pattern)
+    return set(weights) == set(pattern) and v != 0 and all(same(weights[name], v * pattern[name], error) for name in pattern)
 
 
-def one_off(short: Mapping[str, float], reading: Reading, error: float) -> tuple[str, float] | None:
+def one_off(weights: Mapping[str, float], reading: Reading, error: float) -> tuple[str, float] | None:
     """Return (name, weight) if two of the three coefficients agree on the weight and the third is off or missing."""
     pattern = pattern_of(reading)
-    if not set(short) <= set(pattern) or len(short) < 2 or reading.spread not in short:
+    if not set(weights) <= set(pattern) or len(weights) < 2 or reading.spread not in weights:
         return None
     for name in pattern:
-        v = [short.get(other, 0.0) / pattern[other] for other in pattern if other != name]
-        if v[0] and v[1] and same(v[0], v[1], 4 * error) and not same(short.get(name, 0.0), v[0] * pattern[name], error):
+        v = [weights.get(other, 0.0) / pattern[other] for other in pattern if other != name]
+        if v[0] and v[1] and same(v[0], v[1], 4 * error) and not same(weights.get(name, 0.0), v[0] * pattern[name], error):
             return name, v[0]
     return None
 
 
-def other_prior(short: Mapping[str, float], reading: Reading, error: float) -> tuple[float, float] | None:
+def other_prior(weights: Mapping[str, float], reading: Reading, error: float) -> tuple[float, float] | None:
     """Return mean and variance of the prior if the coefficients are those of a KL to N(mean, variance), else None."""
-    if set(short) - {"m"} != set(pattern_of(reading)) or not same(short["m^2"], short[reading.spread], error):
+    if set(weights) - {"m"} != set(pattern_of(reading)) or not same(weights["m^2"], weights[reading.spread], error):
         return None
-    variance = short[reading.log] / -reading.factor / (2 * short["m^2"])
-    return (-short.get("m", 0.0) / (2 * short["m^2"]), variance) if variance > 0 else None
+    variance = weights[reading.log] / -reading.factor / (2 * weights["m^2"])
+    return (-weights.get("m", 0.0) / (2 * weights["m^2"]), variance) if variance > 0 else None
 
 
 def of_prior(mean: float, variance: float, weight: float, about: str, mistake: Finding) -> Variant:
@@ -237,11 +221,11 @@ def normalised_mean(weight: float, about: str, mistake: Finding) -> Variant:
     return Variant(None, Finding("cannot tell", about, "fixed-mean-square", words), mistake, weight)
 
 
-def off_finding(short: Mapping[str, float], reading: Reading, name: str, v: float, about: str) -> Finding:
+def off_finding(weights: Mapping[str, float], reading: Reading, name: str, v: float, about: str) -> Finding:
     """Return the finding about one coefficient that is off."""
     letters = {"m^2": "mu^2", "s": "the second argument", "exp(s)": "exp(second argument)",
                "exp(2s)": "exp(2 x second argument)"}.get(name, name)
-    wanted, came = v * pattern_of(reading)[name], short.get(name, 0.0)
+    wanted, came = v * pattern_of(reading)[name], weights.get(name, 0.0)
     sign = same(came, -wanted, 0.0)
     how = "is missing" if not came else "has the wrong sign" if sign else f"is {came / wanted:.6g} x the right one"
     words = f"in the KL, with the second argument read as {reading.name}, the term in {letters} {how}"
@@ -256,7 +240,8 @@ class Measured:
 
     target: Target
     sizes: dict[str, int]
-    cost: KnownCost | None = None
+    found: Mapping[str, tuple[Mapping, Terms]] = field(default_factory=dict)    # by at_all_sizes
+    cost: Known | None = None
     kl: KnownKL | None = None
     powers: dict[str, dict[str, int] | None] = field(default_factory=dict)
     constant: float | None = None                           # of one feature of the cost

@@ -1,15 +1,13 @@
 """Encoder and decoder: their width, rows that depend on each other, and whether they fit the loss."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed
+from minivae.doctor.calls import Call, Failed, mutation, not_finite
 from minivae.doctor.findings import Finding
 from minivae.doctor.names import Measured
-from minivae.doctor.steady import mutation, not_finite
 
 TRIED = {"encode": (784, 64, *range(1, 64), 100, 128, 256, 400, 512, 1024, 3072), "decode": (*range(1, 65), 100, 128)}
 PAIR = {"encode": ("features", "x"), "decode": ("latent", "z")}
@@ -26,7 +24,7 @@ def widths(calls: Mapping[str, Call], rng: np.random.Generator) -> dict[str, int
     for name in PAIR:
         for width in TRIED[name] if name in calls else ():
             try:
-                parts = flat(calls[name].raw(rows_of(calls[name], width, rng)))
+                parts = calls[name].parts(rows_of(calls[name], width, rng))
             except Failed:
                 continue
             if all(part.ndim == 2 and len(part) == 4 for part in parts):
@@ -40,8 +38,8 @@ def fits_the_loss(call: Call, latent: int, measured: Mapping[str, Measured], rng
     part = next((measured[name] for name in ("loss", "log_px_given_z") if name in measured and measured[name].cost), None)
     if part is None or part.cost.kind not in ("bce", "logits"):
         return []
-    out = flat(call.raw(np.concatenate([scale * rng.standard_normal((40, latent)) for scale in (1, 3, 10)])))[0]
-    low, high, name = float(out.min()), float(out.max()), part.target.call.name
+    out = call.parts(np.concatenate([scale * rng.standard_normal((40, latent)) for scale in (1, 3, 10)]))[0]
+    low, high, name = out.min(), out.max(), part.target.call.name
     if part.cost.kind == "bce" and (low < 0 or high > 1):
         words = f"decode returns values outside 0 to 1, and {name} takes their logarithms as of probabilities"
         numbers = (high, 1.0, "a probability is at most") if high > 1 else (low, 0.0, "a probability is at least")
@@ -61,7 +59,7 @@ def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -
         words = "its width is not known: write features = ... and latent = ... into the file"
         return [Finding("cannot tell", call.name, "width-unknown", words)]
     rows = rows_of(call, width, rng)
-    first = flat(call.raw(rows))
+    first = call.parts(rows)
     if not first[0].ndim or len(first[0]) != len(rows):
         raise Failed(f"{call.name} must return an array with one row for each row of {PAIR[call.name][1]}; got shape "
                      f"{first[0].shape} for {len(rows)} rows. Return all rows.")
@@ -70,25 +68,18 @@ def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -
         return found + no_numbers
     if len(first) > 1 and first[0].ndim == 2 and np.array_equal(first[0], first[1]):
         words = "mu and log_var are the same array for every x"
-        found.append(Finding("wrong", call.name, "same-output", words, float(first[0][0, 0]), float(first[1][0, 0]),
+        found.append(Finding("wrong", call.name, "same-output", words, first[0][0, 0], first[1][0, 0],
                              "log_var is", "a layer of its own for log_var"))
-    again = flat(call.raw(rows))
+    again = call.parts(rows)
     if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, again)):
         words = "equal arguments return different arrays: it draws inside, or has a state (dropout, batch statistics)"
-        return [*found, Finding("unusual", call.name, "not-repeatable", words, float(first[0].flat[0]),
-                                float(again[0].flat[0]), "again it is")]
-    part = flat(call.raw(rows[:2]))
+        return [*found, Finding("unusual", call.name, "not-repeatable", words, first[0].flat[0],
+                                again[0].flat[0], "again it is")]
+    part = call.parts(rows[:2])
     for a, b in zip(first, part):
         if a.ndim and len(a) == 4 and len(b) == 2 and not np.allclose(a[:2], b, rtol=1e-4, atol=1e-6):
             words = "the result of a row depends on the other rows of the batch (batch statistics?)"
             place = np.unravel_index(np.argmax(np.abs(a[:2] - b)), b.shape)
-            return [*found, Finding("unusual", call.name, "rows-coupled", words, float(a[place]), float(b[place]),
+            return [*found, Finding("unusual", call.name, "rows-coupled", words, a[place], b[place],
                                     "in a smaller batch")]
     return found
-
-
-def flat(result: Any) -> list[np.ndarray]:
-    """Return the arrays of a result."""
-    if isinstance(result, dict):
-        result = tuple(result.values())
-    return [array for part in result for array in flat(part)] if isinstance(result, tuple) else [result]

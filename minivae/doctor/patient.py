@@ -4,6 +4,7 @@ This module runs in that process: `python -c` imports it. It writes one JSON doc
 prints goes to stderr.
 """
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -37,19 +38,28 @@ def names_of(path: Path) -> dict:
     return {name: value for name, value in vars(module).items() if name in (*FUNCTIONS, *SIZES, *DATA)}
 
 
+def report_on(path: str, seed: int) -> dict:
+    """Return the report on a file, or {"error": words}, as a JSON document."""
+    try:
+        return examine(seed, path, **names_of(Path(path))).document()
+    except ValueError as error:
+        return {"error": str(error)}
+
+
 def main(path: str, seed: str, timeout: str) -> None:
     """Examine a file and write the report, or {"error": words}, as JSON to stdout."""
     sys.dont_write_bytecode = True                          # nothing is written beside the user's modules
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)                                           # from here on, whatever is printed goes to stderr
+    sys.stdout.reconfigure(line_buffering=True)             # a crash loses at most the last line
     faulthandler.dump_traceback_later(float(timeout), exit=True, file=out)        # works inside C code, too
     try:
-        document = examine(int(seed), path, **names_of(Path(path))).document()
-    except ValueError as error:
-        document = {"error": str(error)}
+        document = report_on(path, int(seed))
     except KeyboardInterrupt:
         os._exit(130)
     faulthandler.cancel_dump_traceback_later()
     with out:
         json.dump(document, out)
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()                                  # os._exit does not
     os._exit(0)                                             # threads of the user's file may still run

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.doctor.calls import Call, Failed
-from minivae.doctor.fit import Fit, by, fit, noise
-from minivae.doctor.terms import COST_FIRST, INNER, KL_FIRST, cost_terms, kl_terms
+from minivae.doctor.terms import FIRST, GUARDED, GUARDS, MOST, Fit, by, cost_terms, fit, kl_terms, noise
 
 SIZES = {"B": 3, "D": 7, "J": 5}                            # all different: a shape says which axes are left
 MOVED = {"B": 5, "D": 11, "J": 2}
@@ -21,25 +20,35 @@ class Terms(NamedTuple):
 
     cost: Fit | None
     kl: Fit | None
-    constant: float | None
-    additive: bool
-    example: tuple[float, float]
+    constant: float | None = None
+    additive: bool = False
+    example: tuple[float, float] = (math.nan, math.nan)
 
 
 class Target(NamedTuple):
-    """A function of the user as a number of (x, o, m, s); `cost` and `kl` say which arguments it takes."""
+    """A function of the user, loss, kl or log_px_given_z, as a number of (x, o, m, s)."""
 
     call: Call
-    cost: bool
-    kl: bool
     average: bool               # of a result with one number per row: the mean, else the sum
     binary: bool = False        # x of zeros and ones
 
+    @property
+    def parts(self) -> list[str]:
+        """The names of the parts that the function has."""
+        return ["cost"] * (self.call.name != "kl") + ["kl"] * (self.call.name != "log_px_given_z")
+
+    def arguments(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> list[NDArray]:
+        """Return the arguments that the function takes."""
+        return [x, o] * ("cost" in self.parts) + [m, s] * ("kl" in self.parts)
+
     def __call__(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> float:
         """Return the result as one number."""
-        arguments = (*([x, o] if self.cost else []), *([m, s] if self.kl else []))
-        value = self.call.whole(*arguments)
+        value = self.call.whole(*self.arguments(x, o, m, s))
         return float(value.mean() if self.average else value.sum())
+
+    def one(self, rng: np.random.Generator, sizes: Mapping[str, int]) -> list[NDArray]:
+        """Return one draw of x, o, m and s."""
+        return [draws[0] for draws in self.draw(rng, sizes, 1)]
 
     def draw(self, rng: np.random.Generator, sizes: Mapping[str, int], n: int) -> list[NDArray]:
         """Return n draws of x, o, m and s, legal as probabilities, logits, means, and as s of any reading."""
@@ -54,32 +63,17 @@ class Target(NamedTuple):
         return np.array([self(*arguments) for arguments in zip(*draws)])
 
 
-class Part(NamedTuple):
-    """The search for the terms of one part: the dictionary, subsets to try first, the largest subset.
-
-    Without a fit, the subsets `guarded` are tried with each of `guards` inside their logarithm.
-    """
-
-    terms: Callable
-    first: tuple
-    most: int
-    guarded: tuple
-    guards: tuple
-
-
-COST = Part(cost_terms, COST_FIRST, 2, (("BCE(x, o)",), ("-x log o",)), INNER)
-KL = Part(kl_terms, KL_FIRST, 3, (("m^2", "s^2", "log s"), ("m^2", "s", "log s")), (*INNER, *(-e for e in INNER)))
-
-
-def fitted(part: Part, values: NDArray, draws: list, single: bool, hint: tuple) -> Fit | None:
-    """Return the fit of one part; the subset `hint` is tried first."""
-    found = fit(values, part.terms(*draws), single, (hint, *part.first), part.most)
-    for guard in part.guards if found is None else ():
-        columns = part.terms(*draws, guard)
-        for names in part.guarded:
+def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -> Fit | None:
+    """Return the fit of one part; the subset `hint` is tried first, and subsets with a guarded logarithm last."""
+    terms = {"cost": cost_terms, "kl": kl_terms}[part]
+    if found := fit(values, terms(*draws), single, (hint, *FIRST[part]), MOST[part]):
+        return found
+    for guard in GUARDS[part]:
+        columns = terms(*draws, guard)
+        for names in GUARDED[part]:
             if near := by(values, columns, names, noise(values, single)):
                 return near._replace(guard=guard)
-    return found
+    return None
 
 
 def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
@@ -88,27 +82,28 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
     `before` are the terms at another size, which are tried first. A part without a fit there is not searched again.
     """
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
-    single, nothing = target.call.single, Fit({}, 0.0, 0.0, {})
-    known = before or Terms(nothing, nothing, None, False, (0.0, 0.0))
-    cost = nothing if not target.cost else known.cost and fitted(
-        COST, target.values(*draws[:2], *base[2:]), draws[:2], single, tuple(known.cost.coefficients))
-    kl = nothing if not target.kl else known.kl and fitted(
-        KL, target.values(*base[:2], *draws[2:]), draws[2:], single, tuple(known.kl.coefficients))
+    nothing, single = Fit({}, 0.0, 0.0, {}), target.call.single
+    fits = {"cost": nothing, "kl": nothing}
+    for part in target.parts:
+        hint = getattr(before, part) if before else nothing
+        moved = [*draws[:2], *base[2:]] if part == "cost" else [*base[:2], *draws[2:]]
+        own = draws[:2] if part == "cost" else draws[2:]
+        fits[part] = hint and fitted(part, target.values(*moved), own, single, tuple(hint.coefficients))
+    cost, kl = fits.values()
     if cost is None or kl is None:
-        return Terms(cost, kl, None, False, (0.0, 0.0))
+        return Terms(cost, kl)
     fresh = target.draw(rng, sizes, FRESH)
     measured = target.values(*fresh)
-    both = Fit(cost.coefficients | kl.coefficients, 0.0, 0.0, {})
-    without_constant = both.at(cost_terms(*fresh[:2], cost.guard) | kl_terms(*fresh[2:], kl.guard))
-    rest = measured - without_constant
-    constant = float(np.median(rest))
+    predicted = cost.at(cost_terms(*fresh[:2], cost.guard)) + kl.at(kl_terms(*fresh[2:], kl.guard))     # two constants
+    rest = measured - predicted
+    off = np.median(rest)
     additive = bool(np.ptp(rest) <= 8 * noise(measured, single) + cost.residual + kl.residual)
-    return Terms(cost, kl, constant, additive, (float(measured[0]), float(without_constant[0]) + constant))
+    return Terms(cost, kl, cost.constant + kl.constant + off, additive, (measured[0], predicted[0] + off))
 
 
 def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
     """Return {moved letter or "": (sizes, Terms)}, and {letter: error} of the sizes that the function refuses."""
-    letters = ["B", *("D" * target.cost), *("J" * target.kl)]
+    letters = ["B", *({"cost": "D", "kl": "J"}[part] for part in target.parts)]
     found, refused = {"": (sizes, terms_at(target, sizes, rng))}, {}
     for letter in letters:
         other = {**sizes, letter: MOVED[letter] if sizes[letter] != MOVED[letter] else MOVED[letter] + 1}
@@ -147,30 +142,18 @@ def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
     return result
 
 
-def silent_entries(target: Target, arguments: list[NDArray], which: int, among: list | None = None,
-                   far: bool = False) -> list[tuple[int, int]]:
-    """Return the entries of one argument, all or those `among`, that change nothing when they move; mu and s also far."""
-    base = target(*arguments)
-    still = []
+def silent(target: Target, arguments: list[NDArray], which: int, among: NDArray, far: tuple = ()) -> NDArray:
+    """Return True for each of these entries of one argument that changes nothing when it moves, also to the points `far`."""
+    base, still = target(*arguments), among.copy()
     low, high = ((0, 1) if target.binary else (0.1, 0.9)) if which < 2 else (0.3, 2.9)
-    for place in np.ndindex(arguments[which].shape) if among is None else among:
-        now = arguments[which][place]
-        values = []
-        for point in [high if now < (low + high) / 2 else low, *((6.0, 12.0) if far and which > 1 else ())]:
+    for place in zip(*np.nonzero(among)):
+        for point in (high if arguments[which][place] < (low + high) / 2 else low, *far):
             moved = [a.copy() for a in arguments]
             moved[which][place] = point
-            values.append(target(*moved))
-        if np.abs(np.array(values) - base).max() <= noise(np.array([base]), target.call.single):
-            still.append(place)
+            still[place] &= abs(target(*moved) - base) <= noise(np.array([base]), target.call.single)
     return still
 
 
-def scan(f: Callable, points: list[float]) -> list[tuple[float, float]]:
-    """Return (point, value) for every point at which the user's function raises no error."""
-    found = []
-    for point in points:
-        try:
-            found.append((point, f(point)))
-        except Failed:
-            continue
-    return found
+def factor(sizes: Mapping[str, int], powers: Mapping[str, int]) -> float:
+    """Return the product of the sizes with these powers."""
+    return math.prod(float(sizes[letter]) ** power for letter, power in powers.items())

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed, Raised, told
+from minivae.doctor.calls import Call, Failed, Raised, mutation, not_finite, told
 from minivae.doctor.findings import Finding
-from minivae.doctor.steady import mutation, not_finite
 from minivae.doctor.terms import READINGS, Reading
 from minivae.doctor.words import close, ratio
 
@@ -26,14 +25,10 @@ WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
 
 def takes_noise(call: Call) -> bool:
     """Return True if the sampler has a third argument that must be given: the noise."""
-    try:
-        parameters = list(inspect.signature(call.function).parameters.values())
-    except (TypeError, ValueError):
-        return True
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    third = [p for p in parameters if p.kind in kinds][2:3]
+    third = [p for p in call.parameters if p.kind in kinds][2:3]
     given = any(p.default is inspect.Parameter.empty or p.name in ("eps", "noise", "epsilon") for p in third)
-    return given or any(p.kind == p.VAR_POSITIONAL for p in parameters)
+    return given or not call.parameters or any(p.kind == p.VAR_POSITIONAL for p in call.parameters)
 
 
 class Assumed(NamedTuple):
@@ -80,12 +75,10 @@ def confirmed(first: list[Finding], second: list[Finding]) -> list[Finding]:
 
 def shaped(call: Call, *arguments: NDArray) -> NDArray:
     """Return z with the shape of mu; of several parts or draws, the first."""
-    z = call.raw(*arguments)
-    z = z[0] if isinstance(z, tuple) else z
-    z = z[0] if isinstance(z, np.ndarray) and z.ndim == 3 else z
-    if not isinstance(z, np.ndarray) or z.shape != arguments[0].shape:
-        came = getattr(z, "shape", type(z).__name__)
-        raise Failed(f"sample must return z with the shape of mu, {arguments[0].shape}; got {came}. Return one draw for "
+    z = call.parts(*arguments)[0]
+    z = z[0] if z.ndim == 3 else z
+    if z.shape != arguments[0].shape:
+        raise Failed(f"sample must return z with the shape of mu, {arguments[0].shape}; got {z.shape}. Return one draw for "
                      "each entry.")
     return z
 
@@ -101,29 +94,27 @@ def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed)
     rel = 1e-5 if call.single else 1e-9
     middle = shaped(call, m, s, np.zeros(m.shape))
     width = shaped(call, m, s, np.ones(m.shape)) - middle
-    found = mean_findings(call, middle, m, s, rel, of_kl)
+    noise, found = first - middle, mean_findings(call, middle, m, s, rel, of_kl)
     if not width.any():
         return [*found, forgotten(call, "eps changes nothing: z is the same for all noise", s)]
-    if not close(first - middle, width * eps, 100 * rel):
-        for words, other in (("every row", eps[:1]), ("every latent", eps[:, :1])):
-            if close(first - middle, width * other, 100 * rel):
-                words = f"{words} gets the same eps: draws are not independent"
-                place = np.unravel_index(np.argmax(np.abs(width * (other - eps))), m.shape)
-                found.append(Finding("wrong", call.name, "noise-shared", words, float((width * other)[place]),
-                                     float((width * eps)[place]), "with noise of its own", "eps needs the shape of mu",
-                                     "noise-shared"))
-                break
-        else:
+    if not close(noise, width * eps, 100 * rel):
+        shared = {"every row": eps[:1], "every latent": eps[:, :1]}
+        who = next((who for who, other in shared.items() if close(noise, width * other, 100 * rel)), None)
+        if who is None:
             words = "z is not mu + width x eps with one width for every entry"
-            numbers = float((first - middle)[0, 0]), float((width * eps)[0, 0])
-            return [*found, Finding("cannot tell", call.name, "not-linear", words, *numbers, "mu + width x eps gives")]
-    return found + width_findings(call, np.abs(width), s, of_kl, np.full(m.shape, 1e-14) + 10 * rel * np.abs(width))
+            return [*found, Finding("cannot tell", call.name, "not-linear", words, noise[0, 0], (width * eps)[0, 0],
+                                    "mu + width x eps gives")]
+        place = np.argmax(np.abs(noise - width * eps))
+        found.append(Finding("wrong", call.name, "noise-shared", f"{who} gets the same eps: draws are not independent",
+                             (width * shared[who]).flat[place], (width * eps).flat[place], "with noise of its own",
+                             "eps needs the shape of mu", "noise-shared"))
+    return found + width_findings(call, np.abs(width), s, of_kl, 1e-14 + 10 * rel * np.abs(width))
 
 
 def forgotten(call: Call, words: str, s: NDArray) -> Finding:
     """Return the finding about a sampler without noise."""
     eps = "eps" if takes_noise(call) else "rng.standard_normal(mu.shape)"
-    return Finding("wrong", call.name, "noise-forgotten", words, 0.0, float(np.exp(s[0, 0] / 2)),
+    return Finding("wrong", call.name, "noise-forgotten", words, 0.0, np.exp(s[0, 0] / 2),
                    "the width should be, for example,", f"z = mu + np.exp(log_var / 2) * {eps}", "noise-forgotten")
 
 
@@ -135,27 +126,28 @@ def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: floa
     r = ratio(middle, m)
     how = f" but {r:.6g} x mu" if r else f" but mu + a width (the second argument read as {known})" if known else ""
     verdict, words = "wrong" if how or of_kl.sure else "cannot tell", f"at eps = 0, z is not mu{how}"
-    return [Finding(verdict, call.name, "mean", words, float(middle[0, 0]), float(m[0, 0]), "mu is",
+    return [Finding(verdict, call.name, "mean", words, middle[0, 0], m[0, 0], "mu is",
                     "z = mu + np.exp(log_var / 2) * eps")]
 
 
 def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, error: NDArray) -> list[Finding]:
     """Return what the width of the draws says about the second argument, beside the reading of the KL."""
-    names = [name for name, of in WIDTHS.items() if (np.abs(width - of(s)) <= error).all()]
-    place = np.unravel_index(np.argmax(s), s.shape)
-    at = f"second argument {s[place]:.4g}"
-    came, of_kl = float(width[place]), assumed.reading
+    def equals(other):
+        return (np.abs(width - other) <= error).all()
+
+    names = [name for name, of in WIDTHS.items() if equals(of(s))]
+    place, of_kl = np.argmax(s), assumed.reading
+    second, came = s.flat[place], width.flat[place]
+    at = f"second argument {second:.4g}"
+    if of_kl is None and not names:
+        words = f"the standard deviation of z is not a known function of the second argument{COUNTED}{at}"
+        return [Finding("cannot tell", call.name, "width", words, came, np.exp(second / 2), "exp(log_var / 2) is")]
     if of_kl is None:
-        if not names:
-            words = f"the standard deviation of z is not a known function of the second argument{COUNTED}{at}"
-            return [Finding("cannot tell", call.name, "width", words, came, float(np.exp(s[place] / 2)),
-                            "exp(log_var / 2) is")]
-        wanted = float(WIDTHS[names[0]](s[place]))
         words = f"the second argument is read as {names[0]}; whether the KL reads it so is not known here"
-        return [Finding("is", call.name, "width", words, came, wanted, f"at {at} the formula gives")]
+        return [Finding("is", call.name, "width", words, came, WIDTHS[names[0]](second), f"at {at} the formula gives")]
     right = of_kl.sigma(s)
-    numbers = came, float(right[place]), f"at {at} the KL assumes the width"
-    if (np.abs(width - right) <= error).all():
+    numbers = came, right.flat[place], f"at {at} the KL assumes the width"
+    if equals(right):
         words = f"sampler and KL describe the same Gaussian: both read the second argument as {of_kl.name}"
         return [Finding("is", call.name, "same-gaussian", words, *numbers)]
     name, tells = told(call, 1)
@@ -163,46 +155,43 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
         words = (f"the sampler reads {name} as {tells}, and the KL {assumed.name} as {of_kl.name}, as the names say; "
                  "whether one is converted into the other cannot be seen")
         return [Finding("cannot tell", call.name, "width", words, *numbers)]
-    how, key, exhibit = "", "sampler-against-kl", ""
-    spread = float(np.median(width / right))
-    if (np.abs(width - spread * right) <= error).all():
+    key, exhibit, spread = "sampler-against-kl", "", np.median(width / right)
+    how = "the width of the sampler is not a known function of the second argument"
+    if equals(spread * right):
         how, key = f"it is the width of the KL times one factor{COUNTED}the factor {spread:.4g}", "noise-scaled"
         exhibit = "noise-too-small" if spread < 1 else ""
     elif names:
         how = f"the sampler reads the second argument as {names[0]}, the KL as {of_kl.name}"
         exhibit = "exp-log-var" if (names[0], of_kl.name) == ("log sigma", "log-variance") else ""
-    else:
-        how = "the width of the sampler is not a known function of the second argument"
     words = f"sampler and KL describe different Gaussians, so minus the loss is not an ELBO: {how}"
     return [Finding("wrong", call.name, key, words, *numbers, f"z = mu + {of_kl.code} * eps", exhibit)]
 
 
 def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Finding]:
     """Examine a sampler that draws inside, by the moments of many draws; its statements hold up to SURE standard errors."""
-    shaped(call, m, s)
     start, draws = time.perf_counter(), []
     while len(draws) < DRAWS and (time.perf_counter() - start < SECONDS or len(draws) < 200):
         draws.append(shaped(call, m, s))
     z = np.array(draws)                                     # (n, 3, 5)
     if no_numbers := not_finite(call.name, z, POINTS):
         return no_numbers
-    sd, counted = z.std(axis=0), f"{COUNTED}{len(z)} draws"
+    mean, sd, counted = z.mean(axis=0), z.std(axis=0), f"{COUNTED}{len(z)} draws"
     verdict = "wrong" if of_kl.sure else "cannot tell"
     if (sd <= 1e-9 * (1 + np.abs(z[0]))).all():
         if any(close(z[0] - m, k * width(s), 1e-5) for width in WIDTHS.values() for k in (0, 1, -1)):
             return [forgotten(call, f"all draws are equal: there is no noise{counted}", s)]
         words = f"all draws are equal, and z - mu is not a width: the same noise at every call (a seed inside?){counted}"
-        return [Finding(verdict, call.name, "noise-repeated", words, float(z[0, 0, 0]), float(z[-1, 0, 0]),
-                        "in the last draw it is", "draw from one generator, seeded once")]
-    u = (z - z.mean(axis=0)) / np.where(sd > 0, sd, 1)
-    found = []
-    off = np.abs(z.mean(axis=0) - m) / np.where(sd > 0, sd, 1) * np.sqrt(len(z))
+        return [Finding(verdict, call.name, "noise-repeated", words, z[0, 0, 0], z[-1, 0, 0], "in the last draw it is",
+                        "draw from one generator, seeded once")]
+    unit = np.where(sd > 0, sd, 1)
+    u, found = (z - mean) / unit, []
+    off = np.abs(mean - m) / unit * np.sqrt(len(z))
     if off.max() > SURE:
-        place = np.unravel_index(np.argmax(off), off.shape)
+        place = np.argmax(off)
         words = f"the mean of the draws is not mu{counted}, {off.max():.3g} standard errors"
-        found.append(Finding(verdict, call.name, "mean", words, float(z.mean(axis=0)[place]), float(m[place]), "mu is"))
+        found.append(Finding(verdict, call.name, "mean", words, mean.flat[place], m.flat[place], "mu is"))
     shared = related(call, u)
-    kurtosis, count = float((u**4).mean() - 3), len(z) if shared else z.size         # of independent numbers
+    kurtosis, count = (u**4).mean() - 3, len(z) if shared else z.size                    # of independent numbers
     if abs(kurtosis) > SURE * np.sqrt(24 / count) + 0.02:
         kind = " (a uniform distribution has -1.2)" if abs(kurtosis + 1.2) < 0.1 else ""
         words = f"the noise is not normal: its excess kurtosis is shown{kind}{counted}"
@@ -215,7 +204,7 @@ def related(call: Call, u: NDArray) -> list[Finding]:
     """Return findings about rows or latents whose standardised noise u is correlated."""
     found = []
     for who, pair in (("every row", u[:, :2]), ("every latent", u.swapaxes(1, 2)[:, :2])):
-        correlation = float(pair.prod(axis=1).mean()) if pair.shape[1] == 2 else 0.0         # one latent has no other
+        correlation = pair.prod(axis=1).mean() if pair.shape[1] == 2 else 0.0         # one latent has no other
         if abs(correlation) > SURE / np.sqrt(len(u)):
             words = (f"{who} gets related noise, the draws are not independent: the correlation of two entries is shown"
                      f"{COUNTED}{len(u)} draws")

@@ -1,20 +1,33 @@
-"""Losses outside the dictionary that have a name: roots and logs of squared errors, free bits, capacities, guarded logs."""
+"""Losses outside the dictionary that have a name, and points far from the fit.
 
-from collections.abc import Callable, Iterator, Mapping
+Such losses are roots and logs of squared errors, free bits and capacities. Far from the fit a function may be clipped,
+flat, or not finite.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minivae.doctor.calls import Failed
 from minivae.doctor.findings import Finding
-from minivae.doctor.fit import noise, rounded
-from minivae.doctor.probe import DRAWS, Target
-from minivae.doctor.terms import READINGS, kl_of
+from minivae.doctor.names import Measured
+from minivae.doctor.probe import DRAWS, Target, factor
+from minivae.doctor.terms import COSTS, READINGS, kl_of, noise, rounded
+
+SECOND = (2.3, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 40.0, 80.0)
+NAMES = {"mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))"}
+STABLE = "np.logaddexp(0, logits) - x * logits"
 
 
 def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:
-    """Return (slope, constant) of y = slope x + constant if that holds up to `enough`, else None."""
-    slope, constant = np.polyfit(x, y, 1)
-    return (float(slope), float(constant)) if np.abs(slope * x + constant - y).max() <= enough and slope else None
+    """Return (slope, constant) of the line through every second point if all points are on it up to `enough`, else None."""
+    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # a level line is no evidence
+        return None
+    slope, constant = np.polyfit(x[::2], y[::2], 1)
+    return (slope, constant) if np.abs(slope * x + constant - y).max() <= enough else None
 
 
 SQUARES = {
@@ -23,6 +36,12 @@ SQUARES = {
     "the rows of a feature": lambda r: (r**2).mean(axis=0),
     "one entry": lambda r: (r**2).ravel(),
 }
+FUNCTIONS = (
+    ("optimal-sigma", "is", np.log, "log of the mean",
+     "minus the log-density of a Gaussian with the optimal sigma, up to a factor and a constant"),
+    ("root", "unusual", np.sqrt, "square root of the mean",
+     "its slope does not go to 0 with the residual, unlike -log p(x|z) of a Gaussian with a fixed sigma"),
+)
 
 
 def residual(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> Finding | None:
@@ -32,18 +51,11 @@ def residual(target: Target, sizes: Mapping[str, int], rng: np.random.Generator)
     enough = 10 * noise(values, target.call.single)
     for over, mean in SQUARES.items():
         squares = [mean(a - b) for a, b in zip(x, o)]
-        for key, words, f in (("optimal-sigma", "log of the mean", np.log), ("root", "square root of the mean", np.sqrt)):
+        for key, verdict, f, mean_of, meaning in FUNCTIONS:
             column = np.array([f(square).sum() for square in squares])
-            line = straight(column[::2], values[::2], enough)
-            if line is None or np.abs(line[0] * column + line[1] - values).max() > enough:
-                continue
-            said = f"the reconstruction is {line[0]:.6g} x the sum of the {words} of (x - o)^2 over {over}"
-            if key == "root":
-                said += ": its slope does not go to 0 with the residual, unlike -log p(x|z) of a Gaussian with a fixed sigma"
-            else:
-                said += ": minus the log-density of a Gaussian with the optimal sigma, up to a factor and a constant"
-            return Finding("unusual" if key == "root" else "is", target.call.name, key, said, float(values[1]),
-                           float(line[0] * column[1] + line[1]))  # fmt: skip
+            if line := straight(column, values, enough):
+                words = f"the reconstruction is {line[0]:.6g} x the sum of the {mean_of} of (x - o)^2 over {over}: {meaning}"
+                return Finding(verdict, target.call.name, key, words, values[1], line[0] * column[1] + line[1])
     return None
 
 
@@ -55,6 +67,10 @@ TOTALS = {
     "the whole batch": lambda k: np.array([k.sum()]),
     "all entries, as a mean": lambda k: np.array([k.mean()]),
 }
+BENDS = {
+    "free-bits": (np.maximum, "max(KL, {:.6g})", "free bits; below the level its gradient is 0"),
+    "capacity": (lambda k, level: np.abs(k - level), "|KL - {:.6g}|", "a capacity; the KL is pulled towards it"),
+}
 
 
 def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> Finding | None:
@@ -64,24 +80,27 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
     """
     x, o, m, s = target.draw(rng, sizes, DRAWS)
     m = m * np.linspace(0.05, 1.5, DRAWS)[:, None, None]
-    x, o = (np.repeat(a[:1], DRAWS, axis=0) for a in (x, o))
+    scan_m = np.broadcast_to(np.linspace(0, 4, 161)[:, None, None], (161, *m.shape[1:]))
+
+    def values_at(means, seconds):
+        return target.values(*(np.repeat(a[:1], len(means), axis=0) for a in (x, o)), means, seconds)
+
+    measured = {}                                           # where sigma is 1 -> the draws and the scan
     for reading in READINGS:
         s_near = reading.neutral + (s - 1.6) * np.linspace(0, 0.3, DRAWS)[:, None, None]
-        values = target.values(x, o, m, s_near)
-        enough = 10 * noise(values, target.call.single)
-        scan_m = np.linspace(0, 4, 161)[:, None, None] * np.ones(m.shape[1:])
         scan_s = np.full_like(scan_m, reading.neutral)
-        base = [np.repeat(a[:1], len(scan_m), axis=0) for a in (x, o)]
-        scanned = target.values(*base, scan_m, scan_s)
+        if reading.neutral not in measured:
+            measured[reading.neutral] = values_at(m, s_near), values_at(scan_m, scan_s)
+        values, scanned = measured[reading.neutral]
+        enough = 10 * noise(values, target.call.single)
         for over, total in TOTALS.items():
-            totals = [total(kl_of(reading, a, b)) for a, b in zip(m, s_near)]
-            along = np.array([total(kl_of(reading, a, b))[0] for a, b in zip(scan_m, scan_s)])
+            along = np.array([total(kl)[0] for kl in kl_of(reading, scan_m, scan_s)])
             for key, level in levels(along, scanned, enough):
-                bend = {"free-bits": np.maximum, "capacity": lambda k, level: np.abs(k - level)}[key]
-                column = np.array([bend(t, level).sum() for t in totals])
-                line = np.ptp(column) > 0 and straight(column[::2], values[::2], enough)
-                if line and np.abs(line[0] * column + line[1] - values).max() <= enough:
-                    return bent_finding(target, key, over, level, line, values, column)
+                bend, form, meaning = BENDS[key]
+                column = np.array([bend(total(kl), level).sum() for kl in kl_of(reading, m, s_near)])
+                if line := straight(column, values, enough):
+                    words = f"the KL enters as {line[0]:.6g} x the sum of {form.format(level)}, KL over {over}: {meaning}"
+                    return Finding("unusual", target.call.name, key, words, values[-1], line[0] * column[-1] + line[1])
     return None
 
 
@@ -96,15 +115,88 @@ def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]
             yield "capacity", rounded((y[0] - constant) / (2 * slope), 10 * enough / abs(slope))
 
 
-def bent_finding(target: Target, key: str, over: str, level: float, line: tuple, values: NDArray,
-                 column: NDArray) -> Finding:
-    """Return the finding of a confirmed level."""
-    form, meaning = {
-        "free-bits": (f"max(KL, {level:.6g})", "free bits; below the level its gradient is 0"),
-        "capacity": (f"|KL - {level:.6g}|", "a capacity; the KL is pulled towards it"),
-    }[key]
-    words = f"the KL enters as {line[0]:.6g} x the sum of {form}, KL over {over}: {meaning}"
-    return Finding("unusual", target.call.name, key, words, float(values[-1]), float(line[0] * column[-1] + line[1]))
+def far_from_the_fit(result: Measured) -> list[Finding]:
+    """Return findings about points outside the region of the fit."""
+    found = far_kl(result) if result.kl and result.kl.known else []
+    if result.cost and result.cost.kind in NAMES:
+        found += {"mse": far_square, "bce": at_certainty, "logits": far_logits}[result.cost.kind](result)
+    return found
+
+
+def scan(result: Measured, which: int, points: Iterable[float]) -> dict[float, float]:
+    """Return {point: value} for one entry of one argument, everything else in the middle, where no error is raised."""
+    found = {}
+    for point in points:
+        arguments = [np.full((result.sizes["B"], result.sizes[letter]), value)
+                     for letter, value in (("D", middle(result)), ("D", 0.5), ("J", 0.0), ("J", 1.0))]
+        arguments[which][0, 0] = point
+        with contextlib.suppress(Failed):
+            found[point] = result.target(*arguments)
+    return found
+
+
+def middle(result: Measured) -> float:
+    """Return the value of x in a scan."""
+    return 1.0 if result.target.binary else 0.5
+
+
+def scan_cost(result: Measured, points: Iterable[float]) -> list[tuple[float, float]]:
+    """Return (output, cost) of one entry of the output, in units of the weight, so that the formula holds at 0.5."""
+    scale, at_half = coefficient(result, "cost"), float(COSTS[NAMES[result.cost.kind]](middle(result), 0.5))
+    costs = scan(result, 1, (0.5, *points))
+    base = costs.pop(0.5, math.nan)
+    return [(point, (value - base) / scale + at_half) for point, value in costs.items() if math.isfinite(base)]
+
+
+def coefficient(result: Measured, part: str) -> float:
+    """Return the weight in front of one entry at the sizes of the probe."""
+    return getattr(result, part).weight * factor(result.sizes, result.powers[part])
+
+
+def departure(seen: Iterable[tuple], formula: Callable[[float], float], rel: float, more: float) -> tuple | None:
+    """Return (point, value, formula) for the first value that is not finite or not near a finite formula, else None."""
+    for point, value in seen:
+        wanted = float(formula(point))
+        if math.isfinite(wanted) and not abs(value - wanted) <= rel * abs(wanted) + more:
+            return point, value, wanted
+    return None
+
+
+def far_kl(result: Measured) -> list[Finding]:
+    """Compare the KL with its formula at second arguments up to +-80."""
+    reading, name, single = result.kl.reading, result.target.call.name, result.target.call.single
+    scale, base = coefficient(result, "kl"), scan(result, 3, [1.0]).get(1.0, math.nan)
+    for sign in (1,) if reading.name in ("sigma", "variance") else (1, -1):
+        seen = [*scan(result, 3, [sign * point for point in SECOND if not (single and point > 30)]).items()]
+        left = departure(seen, lambda s: base + scale * (kl_of(reading, 0.0, s) - kl_of(reading, 0.0, 1.0)), 1e-4,
+                         50 * noise(np.array([base]), single))
+        if left:
+            point, value, wanted = left
+            if not math.isfinite(value):
+                words = f"it is not finite where the second argument is {point:g}"
+                return [Finding("wrong" if abs(point) <= 20 else "unusual", name, "kl-overflow", words, value, wanted)]
+            words = f"it differs from its formula where the second argument is {point:g}"
+            if seen[-1][0] != point and abs(seen[-1][1] - value) <= 1e-6 * abs(value):
+                words = f"it is constant beyond {point:g} of the second argument: it is clipped, and its gradient there is 0"
+            return [Finding("unusual", name, "clipped-log-var", words, value, wanted)]
+    return []
+
+
+def far_square(result: Measured) -> list[Finding]:
+    """Compare a squared error with large residuals: Huber's cost is straight there."""
+    x = middle(result)
+
+    def costs(*residuals):
+        return [(point - x, cost) for point, cost in scan_cost(result, [x + r for r in residuals])]
+
+    left = departure(costs(2.0, 5.0, 20.0, 100.0), lambda r: r * r, 1e-3, 0.0)
+    if not left:
+        return []
+    key, words = "no-square", f"the reconstruction is no longer a square beyond a residual of {left[0]:g}"
+    if delta := huber(lambda r: dict(costs(r)).get(r, math.nan)):
+        key, words = "huber", f"the reconstruction is a Huber cost: squared up to |x - o| = {delta:.4g}, straight beyond"
+        result.cost.kind, result.cost.level = "huber", delta
+    return [Finding("unusual", result.target.call.name, key, words, *left[1:], "a squared error is")]
 
 
 def huber(value: Callable[[float], float]) -> float | None:
@@ -112,10 +204,38 @@ def huber(value: Callable[[float], float]) -> float | None:
 
     `value(r)` is the measured cost in units of r^2, so that value(r) = r^2 for a squared error, d (2 r - d) beyond d.
     """
-    far = value(50.0)
-    delta = 50 - np.sqrt(max(50.0**2 - far, 0))
+    delta = 50 - np.sqrt(max(50.0**2 - value(50.0), 0))
     for r in (delta / 2, 1.5 * delta + 0.1, 20.0, 100.0):
         right = r * r if r <= delta else delta * (2 * r - delta)
         if not abs(value(r) - right) <= 1e-4 * max(right, 1e-3):
             return None
-    return float(delta)
+    return delta
+
+
+def at_certainty(result: Measured) -> list[Finding]:
+    """Look at outputs of exactly 0 and 1: the cross-entropy is infinite there, or its logarithm is guarded."""
+    name, seen = result.target.call.name, scan_cost(result, [0.0, 1.0])
+    for point, value in seen:
+        if not math.isfinite(value):
+            words = (f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a cross-entropy of "
+                     "logits stays finite")
+            return [Finding("unusual", name, "log-of-zero", words, value, math.log(2), "at an output of 0.5 it is", STABLE)]
+    words = "probabilities are kept away from 0 and 1: a certain error has a finite cost"
+    return [Finding("is", name, "clipped-probabilities", words, value, math.inf, "the formula gives", "",
+                    "clipped-probabilities") for _, value in seen[:1]]
+
+
+def far_logits(result: Measured) -> list[Finding]:
+    """Compare a cross-entropy of logits with its formula at +-25, 60 and 800."""
+    reached = 100 if not result.target.call.single else math.inf            # float32 overflows at 89
+    left = departure(scan_cost(result, [25.0, -25.0, 60.0, -60.0, 800.0, -800.0]),
+                     lambda o: COSTS[NAMES["logits"]](middle(result), o), 2e-3, 2e-3)
+    if not left:
+        return []
+    point, value, wanted = left
+    verdict, key = "unusual", "clipped-probabilities"
+    words = f"it differs from its formula at a logit of {point:g}: probabilities are clipped, and the gradient there is 0"
+    if not math.isfinite(value):
+        verdict, key = "wrong" if abs(point) < reached else "unusual", "naive-softplus"
+        words = f"it overflows at a logit of {point:g}: log(1 + exp(a)) as it is printed"
+    return [Finding(verdict, result.target.call.name, key, words, value, wanted, "the formula gives", STABLE, key)]

@@ -1,6 +1,5 @@
 """The importance-weighted bound: which known function of the log weights it is, and whether it overflows."""
 
-import inspect
 import itertools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed
+from minivae.doctor.calls import Call, Failed, mutation, not_finite
 from minivae.doctor.findings import Finding
-from minivae.doctor.steady import mutation, not_finite
 from minivae.doctor.words import close
 from minivae.ops import log_sum_exp
 
@@ -60,10 +58,7 @@ OUTER = {"": lambda a: a, "mean of the ": np.mean, "sum of the ": np.sum}       
 def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -> list[Finding]:
     """Examine iw_bound(log_w), or iw_bound(log_w, axis) with axis 0; `declared` is the axis of the draws in the file."""
     samples = [rng.normal(-3, 1.5, (7, 4)), rng.normal(-2, 1.0, (5, 3))]
-    try:
-        takes_axis = "axis" in inspect.signature(call.function).parameters
-    except (TypeError, ValueError):
-        takes_axis = False
+    takes_axis = any(parameter.name == "axis" for parameter in call.parameters)
     draws_on = 0 if takes_axis else declared if declared is None else declared % 2
 
     def value(a):
@@ -79,31 +74,29 @@ def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -
     rel = 1e-4 if call.single else 1e-9
     for axis, known, (outer, reduce), inside, outside in itertools.product((0, 1), KNOWN, OUTER.items(), (1, -1), (1, -1)):
         if all(close(g, outside * reduce(known.f(inside * a, axis)), rel) for g, a in zip(given, samples)):
-            linear = known.name in ("mean", "sum")          # the sign inside and the sign outside are the same
-            upside_down = inside == -1 and not linear
-            sign = "minus " if (inside * outside if linear else outside) == -1 else ""
-            words = (f"returns {sign}the {outer}{known.name} of {'-' * upside_down}log_w over axis {axis}: "
-                     f"{UPSIDE_DOWN if upside_down else known.words}")
             verdict, key, exhibit = known.verdict, known.name.replace(" ", "-"), known.exhibit
+            meaning, upside_down = known.words, inside == -1
             if upside_down:
-                verdict, key, exhibit = "wrong", "upside-down", "weights-upside-down"
+                verdict, key, exhibit, meaning = "wrong", "upside-down", "weights-upside-down", UPSIDE_DOWN
+            words = (f"returns {'minus ' * (outside == -1)}the {outer}{known.name} of {'-' * upside_down}log_w over axis "
+                     f"{axis}: {meaning}")
             if draws_on not in (None, axis):
                 words = f"the draws are on axis {draws_on}, but it {words}"
                 verdict, key, exhibit = "wrong", key if upside_down else "wrong-axis", ""
-            right_axis = axis if draws_on is None else draws_on
-            right = outside * inside * reduce(log_mean_exp(samples[0], right_axis))
-            found.append(Finding(verdict, call.name, key, words, float(given[0].flat[0]), float(np.ravel(right)[0]),
+            sign = outside * inside
+            right = sign * reduce(log_mean_exp(samples[0], axis if draws_on is None else draws_on))
+            found.append(Finding(verdict, call.name, key, words, given[0].flat[0], np.ravel(right)[0],
                                  "by this formula" if verdict == "is" else "the bound is", LSE * (verdict == "wrong"),
                                  exhibit))
-            return found + far(call, value, samples[0], outside * inside, given[0])
+            return found + far(call, value, samples[0], sign, given[0])
     for sign in (1, -1):
         whole = [sign * log_mean_exp(a.ravel(), 0) for a in samples]
         if all(close(g, w, rel) for g, w in zip(given, whole)):
             words = "the importance-weighted bound of all entries together: right for the weights of one data point only"
-            return [*found, Finding("unusual", call.name, "all-entries", words, float(given[0]), float(whole[0]))]
+            return [*found, Finding("unusual", call.name, "all-entries", words, given[0], whole[0])]
     words = "it is not a known function of log_w: log mean exp, log sum exp, mean, sum or max, over either axis"
-    return [*found, Finding("cannot tell", call.name, "unknown", words, float(given[0].flat[0]),
-                            float(np.mean(log_mean_exp(samples[0], 0))), "the mean bound over axis 0 is")]
+    return [*found, Finding("cannot tell", call.name, "unknown", words, given[0].flat[0],
+                            np.mean(log_mean_exp(samples[0], 0)), "the mean bound over axis 0 is")]
 
 
 def far(call: Call, value: Callable, a: NDArray, sign: int, near: NDArray) -> list[Finding]:
@@ -113,5 +106,5 @@ def far(call: Call, value: Callable, a: NDArray, sign: int, near: NDArray) -> li
         return []
     words = ("log weights near -2000, as for images, give no finite number: exp underflows because the largest is not "
              "subtracted")
-    return [Finding("wrong", call.name, "no-max-subtracted", words, float(moved.flat[0]),
-                    float(near.flat[0]) - sign * 2000, "it should be", LSE, "no-max-subtracted")]
+    return [Finding("wrong", call.name, "no-max-subtracted", words, moved.flat[0], near.flat[0] - sign * 2000,
+                    "it should be", LSE, "no-max-subtracted")]

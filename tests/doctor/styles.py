@@ -168,7 +168,7 @@ STYLES = {
     "iw-without-mean": {"iw_bound": lambda w: np.array([lme(c[:, None]) for c in w.T])},
     "learned-prior": {"kl": learned_prior},
     "sampled-kl": {"kl": sampled_kl},
-    "laplace": {"kl": laplace_kl, "sample": sample_laplace},
+    "laplace-posterior": {"kl": laplace_kl, "sample": sample_laplace},
     "uniform-posterior": {"sample": lambda m, w: m + w * (np.random.rand(*m.shape) - 0.5)},
     "student": {"loss": student},
     "mmd": {"loss": mmd},

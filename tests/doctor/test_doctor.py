@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivae.doctor import examine
+from minivae.doctor import bound, examine
 from minivae.doctor.calls import Call
 from minivae.museum.exhibits import bugs, find
 from minivae.rosetta import Convention
 from tests.doctor import fresh, museum
+from tests.doctor.examined import report_of
 from tests.doctor.public import FINE, PUBLIC
 from tests.doctor.styles import STYLES
 
@@ -22,13 +23,14 @@ def keys_of(report):
 
 @pytest.mark.parametrize("name", [*fresh.RIGHT, *STYLES])
 def test_right_implementation_is_never_called_wrong(name):
-    assert examine(**(fresh.RIGHT | STYLES)[name]).wrong == []
+    assert report_of((fresh.RIGHT | STYLES)[name]).wrong == []
+    assert len(fresh.RIGHT | STYLES) == len(fresh.RIGHT) + len(STYLES)
 
 
 @pytest.mark.parametrize("name", fresh.FAULTY)
 def test_planted_fault_is_named_by_the_doctor(name):
     functions, *keys = fresh.FAULTY[name]
-    found = [finding for finding in examine(**functions).findings if finding.verdict != "is"]
+    found = [finding for finding in report_of(functions).findings if finding.verdict != "is"]
     for key in keys:
         assert any(key == finding.key or key in finding.words for finding in found)
 
@@ -36,7 +38,7 @@ def test_planted_fault_is_named_by_the_doctor(name):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_code_gets_exactly_its_recorded_findings(name):
     functions, keys = PUBLIC[name]
-    assert keys_of(examine(**functions)) - FINE == set(keys)
+    assert keys_of(report_of(functions)) - FINE == set(keys)
 
 
 # The museum: a verdict is recorded for every exhibit
@@ -132,14 +134,14 @@ def test_mysterious_weight_is_translated_at_its_own_sizes():
 
 def test_every_finding_with_a_formula_has_two_numbers_that_agree():
     for name in ("bce-sums", "mse-mean-0.00025", "softplus", "gaussian-0.1"):
-        formula = next(found for found in examine(**fresh.RIGHT[name]).findings if found.key == "formula")
+        formula = next(found for found in report_of(fresh.RIGHT[name]).findings if found.key == "formula")
         assert formula.measured == pytest.approx(formula.expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_another_seed_gives_the_same_verdicts(seed):
     for functions, *_ in (fresh.FAULTY["uniform"], fresh.FAULTY["mu-missing"], fresh.FAULTY["gradient-no-half"]):
-        assert keys_of(examine(seed=seed, **functions)) == keys_of(examine(**functions))
+        assert keys_of(examine(seed=seed, **functions)) == keys_of(report_of(functions))
 
 
 def test_doctor_restores_the_global_random_state():
@@ -172,6 +174,8 @@ def test_doctor_restores_the_global_random_state():
         ({"loss": lambda x, o, m, v: ()}, "got nothing"),
         ({"kl": lambda m, v: m[:0]}, "kl must return a number; got nothing"),
         ({"kl": lambda m, v: [[1.0], [1.0, 2.0]]}, "got lists of different lengths"),
+        ({"encode": lambda x: {}, "features": 6}, "encode must return an array; got nothing"),
+        ({"decode": lambda z: z[:, :0], "latent": 2}, "decode must return an array; got nothing"),
         ({"encode": lambda x: 1.0, "features": 6}, "encode must return an array with one row for each row of x"),
         ({"decode": lambda z: z[:2], "latent": 2}, "decode must return an array with one row for each row of z"),
         ({"loss_and_gradient": lambda p, x, e: 1.0, "params": np.ones(3), "features": 4, "latent": 2},
@@ -221,6 +225,67 @@ def test_functions_of_one_latent_dimension_are_measured(sample):
     right = {("kl", "formula", "is"), ("sample", "same-gaussian", "is"), ("kl", "size-refused", "cannot tell")}
     assert right <= named(report)
     assert report.wrong == []
+
+
+def test_kl_that_is_flat_wherever_it_is_measured_gets_no_name():
+    named = {finding.key: finding.verdict for finding in report_of(STYLES["free-bits-8"]).findings}
+    assert named["unknown-kl"] == "cannot tell" and "free-bits" not in named
+
+
+def test_prior_of_a_kl_is_named_with_its_mean_and_variance():
+    [found] = [finding for finding in report_of(PUBLIC["topic-prior-mean"][0]).findings if finding.key == "other-prior"]
+    assert "N(0.3, 0.98)" in found.words and found.measured == pytest.approx(0.98)
+
+
+def test_normaliser_without_log_sigma_is_said_to_have_only_log_two_pi():
+    def log_px(x, o):
+        return -(((x - o) ** 2) / 0.08 + np.log(2 * np.pi) / 2).sum(1)
+
+    [found] = [finding for finding in examine(log_px_given_z=log_px).findings if finding.key == "half-normaliser"]
+    assert "has only its log 2 pi" in found.words and found.expected == pytest.approx(found.measured - 21 * np.log(0.2))
+
+
+def test_weight_that_grows_with_the_features_is_translated_at_their_number():
+    def loss(x, o, m, v):
+        return (x.shape[1] * fresh.stable(x, o).sum(1) + fresh.kl_rows(m, v)).mean()
+
+    convention = examine(loss=loss, features=50).rosetta["convention"]
+    assert [convention[name] for name in ("reduce", "recon_weight", "kl_weight")] == ["sum", 50, 1]
+
+
+def two_latents(kl):
+    """A model with two latent dimensions and this KL."""
+    decoder = np.random.default_rng(5).normal(size=(2, 6))
+    return fresh.whole(fresh.right_draw, lambda x, o, m, v: (fresh.stable(x, o).sum(1) + kl(m, v)).mean()) | {
+        "encode": lambda x: (0.2 * (x - 0.5) @ decoder.T, np.full((len(x), 2), -1.0)),
+        "decode": lambda z: z @ decoder, "latent": 2,
+    }  # fmt: skip
+
+
+def bound_of(functions):
+    return [finding for finding in examine(**functions).findings if finding.key == "bound"]
+
+
+def test_bound_does_not_change_if_the_kl_lacks_its_minus_one():
+    [right] = bound_of(two_latents(fresh.kl_rows))
+    [dropped] = bound_of(two_latents(lambda m, v: (m**2 + np.exp(v) - v).mean(1)))          # 2 x the mean of two
+    assert right.verdict == dropped.verdict == "is"
+    assert [dropped.measured, dropped.expected] == pytest.approx([right.measured, right.expected])
+
+
+@pytest.mark.parametrize(
+    "log_px",
+    [lambda x, o: -fresh.stable(x, o).mean(1), lambda x, o: fresh.stable(x, o).sum(1), lambda x, o: np.cos(x * o).sum(1),
+     lambda x, o: -2 * fresh.stable(x, o).sum(1)],
+)  # fmt: skip
+def test_loss_is_not_compared_with_a_density_that_is_not_normalised(log_px):
+    assert bound_of(fresh.whole(fresh.right_draw) | {"log_px_given_z": log_px}) == []
+
+
+@pytest.mark.parametrize("data", [[[1], [2, 3]], "text", np.nan])
+def test_data_without_numbers_are_refused_for_one_feature_too(data):
+    with pytest.raises(ValueError, match="1 in a row"):
+        bound.rows_of_data(data, 1)
 
 
 def test_kl_of_one_batch_size_is_measured_at_that_batch():
@@ -333,7 +398,7 @@ def test_wrong_column_of_a_weight_gradient_is_named():
 
 
 def test_translation_of_a_loss_for_one_size_uses_that_size():
-    convention = examine(**fresh.RIGHT["bce-784"]).rosetta["convention"]
+    convention = report_of(fresh.RIGHT["bce-784"]).rosetta["convention"]
     assert [convention[name] for name in ("features", "recon_weight", "kl_weight")] == [784, 1, 1]
 
 

@@ -1,4 +1,4 @@
-"""The page of the doctor: its recipe for PyTorch works with a stand-in whose arrays behave like tensors."""
+"""The page of the doctor: its recipe works with stand-ins for PyTorch, JAX and Keras, and it states the recorded score."""
 
 import re
 import sys
@@ -16,37 +16,78 @@ from tests.doctor.test_first_contact import RECORDED, TRUTH
 from tests.helpers.readme import PAGES
 
 
-def test_pytorch_recipe_of_the_page_works_with_a_stand_in(monkeypatch):
-    page = PAGES["minivae/doctor/README.md"]
-    recipe = page[page.index("```python\nimport torch\n"):].split("```")[1].removeprefix("python\n")
+class Convertible:
+    """A stand-in for an array of JAX: float32, which only np.asarray converts to NumPy."""
 
-    class Input:
-        def __init__(self, array):
-            self.array = array
+    def __init__(self, value):
+        self.value = np.asarray(value, dtype=np.float32)
 
-        def float(self):
-            return self.array.astype(np.float32)
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.value, dtype)
+
+
+class Eager:
+    """A stand-in for a tensor of TensorFlow: float32, a number only by .numpy()."""
+
+    def __init__(self, value):
+        self.value = np.asarray(value, dtype=np.float32)
+
+    def numpy(self):
+        return self.value
+
+
+class FromNumPy:
+    """The result of torch.from_numpy: float64 until float() is called."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def float(self):
+        return self.array.astype(np.float32)
+
+
+FRAMEWORKS = {                                              # import -> (its stand-in, its function, class of the results)
+    "import torch": ("torch", {"from_numpy": FromNumPy}, Tensor),
+    "import jax.numpy as jnp": ("jax.numpy", {"asarray": lambda a: a.astype(np.float32)}, Convertible),
+    "import tensorflow as tf": ("tensorflow", {"constant": lambda a, dtype: a.astype(dtype)}, Eager),
+}
+PAGE = PAGES["minivae/doctor/README.md"]
+RECIPE = PAGE[PAGE.index("```python\nimport torch\n"):].split("```")[1].removeprefix("python\n")
+LINES = re.findall(r"^\| [^|]* \| `(import [^`]*)` \| `([^`]*)` \|$", PAGE, re.MULTILINE)
+
+
+def test_page_has_the_lines_of_every_framework():
+    assert [line for line, _ in LINES] == [*FRAMEWORKS]
+    assert RECIPE.startswith(LINES[0][0]) and RECIPE.count(LINES[0][1]) == 1
+
+
+@pytest.mark.parametrize("line, tensor", LINES)
+def test_recipe_of_the_page_works_with_a_stand_in(line, tensor, monkeypatch):
+    name, functions, result = FRAMEWORKS[line]
 
     def vae_loss(output, x, mu, log_var):
+        assert {a.dtype for a in (output, x, mu, log_var)} == {np.dtype(np.float32)}
         kl = (mu**2 + np.exp(log_var) - 1 - log_var).sum() / 2
-        return Tensor((x * np.log(x / output) + (1 - x) * np.log((1 - x) / (1 - output))).sum() + kl)
+        return result((x * np.log(x / output) + (1 - x) * np.log((1 - x) / (1 - output))).sum() + kl)
 
     def reparameterize(mu, log_var):
-        return Tensor(mu + np.exp(log_var / 2) * np.random.standard_normal(mu.shape))
+        return result(mu + np.exp(log_var / 2) * np.random.standard_normal(mu.shape))
 
-    torch, model = ModuleType("torch"), ModuleType("my_model")
-    torch.from_numpy, model.vae_loss, model.reparameterize = Input, vae_loss, reparameterize
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    monkeypatch.setitem(sys.modules, "my_model", model)
+    made = {part: ModuleType(part) for part in (name.split(".")[0], name, "my_model")}
+    vars(made[name]).update(functions)
+    made[name.split(".")[0]].numpy = made[name]
+    made["my_model"].vae_loss, made["my_model"].reparameterize = vae_loss, reparameterize
+    for part, module in made.items():
+        monkeypatch.setitem(sys.modules, part, module)
     names = {}
-    exec(recipe, names)
+    exec(RECIPE.replace(LINES[0][0], line).replace(LINES[0][1], tensor), names)
     report = examine(loss=names["loss"], sample=names["sample"])
     assert report.wrong == [] and "same-gaussian" in {finding.key for finding in report.findings}
     assert report.findings[0].words.startswith("sum_B sum_D")
 
 
 def test_page_states_the_score_that_the_records_give():
-    text = " ".join(PAGES["minivae/doctor/README.md"].split())
+    text = " ".join(PAGE.split())
     score = re.search(
         r"museum's (\d+) exhibits the doctor finds something in (\d+); .*? other (\d+)\. .*? in (\d+) right implementations"
         r".*? wrote (\d+) files for it\. It remarks on (\d+) of the (\d+) with a fault, and calls none of the (\d+) right",
@@ -55,6 +96,6 @@ def test_page_states_the_score_that_the_records_give():
     right = [file for file in TRUTH if TRUTH[file]["right"]]
     faulty = [file for file in TRUTH if file not in right]
     noticed = sum(bool(RECORDED[file]) for file in faulty)
-    own = len(RIGHT) + len(STYLES) + len(right)
+    own = len(RIGHT | STYLES) + len(right)
     counted = len(bugs()), len(VISIBLE), len(INVISIBLE), own, len(TRUTH), noticed, len(faulty), len(right)
     assert tuple(map(int, score.groups())) == counted

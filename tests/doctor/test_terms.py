@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minivae.doctor import examine, terms
-from minivae.doctor.fit import by, fit
+from minivae.doctor.terms import by, fit
 from tests.doctor.fresh import bce, kl_rows, stable
 
 RNG = np.random.default_rng(0)
@@ -78,10 +78,17 @@ SQUARES = "mean_B sum_D (x - o)^2 + mean_B sum_J KL"
         (lambda x, o: ((x - o) ** 2 / 0.02 + np.log(0.1)).sum(1), kl_rows, f"50 {SQUARES} + constant"),
         (lambda x, o: ((x - o) ** 2).mean(1), lambda m, v: -kl_rows(m, v) / m.shape[1],
          "mean_B mean_D (x - o)^2 - mean_B mean_J KL"),
-        (lambda x, o: ((x - o) ** 2).sum(1) * x.shape[1], lambda m, v: 0, "mean_B D^1 sum_D (x - o)^2 + constant"),
+        (lambda x, o: ((x - o) ** 2).sum(1) * x.shape[1], lambda m, v: 0, "mean_B D^1 sum_D (x - o)^2"),
         (lambda x, o: (o - x * np.log(o)).sum(1), lambda m, v: 4 * m.sum(1),
-         "mean_B sum_D (o - x log o) + mean_B sum_J ( 4 m ) + constant"),
+         "mean_B sum_D (o - x log o) + mean_B sum_J ( 4 m )"),
+        (lambda x, o: 3, kl_rows, "mean_B sum_J KL + constant"), (lambda x, o: 0, kl_rows, "mean_B sum_J KL"),
+        (lambda x, o: stable(x, o).sum(1), lambda m, v: 0.5 * len(m), "mean_B sum_D BCE(x, sigmoid(o)) + constant"),
+        (lambda x, o: bce(x, o).sum(1), lambda m, v: kl_rows(m, v - 2), "mean_B sum_D BCE(x, o) + mean_B sum_J KL"),
+        (lambda x, o: bce(x, o).sum(1), lambda m, v: np.maximum(kl_rows(m, v).mean(), 5),
+         "mean_B sum_D BCE(x, o) + constant"),
         (lambda x, o: 0, lambda m, v: 0, "a constant"),
+        (lambda x, o: (np.exp(o) - x * o).sum(1), kl_rows, "mean_B sum_D (exp(o) - x o) + mean_B sum_J KL"),
+        (lambda x, o: (np.exp(o) + x * o).sum(1), kl_rows, "mean_B sum_D ( 1 exp(o) + 1 x o ) + mean_B sum_J KL"),
     ],
 )  # fmt: skip
 def test_loss_is_written_as_a_formula_in_letters(cost, kl, formula):

@@ -1,0 +1,12 @@
+"""Reports of the doctor that several tests share."""
+
+from minivae.doctor import examine
+
+REPORTS = {}                                                # id of the functions -> (the functions, their report)
+
+
+def report_of(functions):
+    """Return the report on these functions, which are examined once; a copy of them is examined again."""
+    if id(functions) not in REPORTS:
+        REPORTS[id(functions)] = functions, examine(**functions)
+    return REPORTS[id(functions)][1]
