@@ -122,6 +122,7 @@ def test_figures_are_written_as_svg_and_png_with_alt_text(written):
             assert not re.search(rb"dc:date|/(home|tmp|usr)/", content) and len(content) < 600_000
 
 
+@pytest.mark.slow
 def test_figures_are_reproducible(written, figures_again):
     out, files = written
     for old, new in zip(files, figures_again, strict=True):
