@@ -274,6 +274,7 @@ def trained_once(monkeypatch):
     monkeypatch.setattr(tour, "exhibit", lambda bug, *rest: exhibit(bug.name, *rest))
 
 
+@pytest.mark.slow
 def test_exhibit_page_shows_change_numbers_and_layers(capsys, trained_once):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0

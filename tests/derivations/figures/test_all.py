@@ -105,6 +105,7 @@ def written(tmp_path_factory):
     return out, figures.write_all(out, overwrite=False)
 
 
+@pytest.mark.slow
 def test_figures_are_written_as_svg_and_png_with_alt_text(written):
     out, files = written
     assert [Path(file["path"]).name for file in files] == [f"{n}.{kind}" for n in NAMES for kind in ("svg", "png")]
