@@ -510,6 +510,7 @@ def shell(words, **environment):
     return done.returncode, str(done.stdout, "utf-8"), str(done.stderr, "utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words, code, out", [
     ("minivae runs {} >&-", 0, ""),
     ("minivae runs {} 2>&-", 0, "digits"),
@@ -526,6 +527,7 @@ def test_closed_or_full_streams_change_no_exit_code(quick, words, code, out):
     assert found[0] == code and out in found[1] and found[2] == "" and (out or found[1] == ""), found
 
 
+@pytest.mark.slow
 def test_training_survives_closed_stderr_and_unknown_matplotlib_backend(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((50, 4)))       # few rows, so measuring is fast
     run, data = (shlex.quote(str(tmp_path / name)) for name in ("run", "x.npy"))
@@ -539,6 +541,7 @@ def test_full_stdout_prints_one_line_on_stderr_and_exits_with_2(quick):
     assert code == 2 and err.startswith("minivae: ") and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_characters_that_stdout_cannot_encode_are_escaped(quick, tmp_path):
     copy = shutil.copytree(quick[0], tmp_path / "L\u00e4ufe" / "\U0001d4df")
     code, out, err = shell(f"minivae runs {shlex.quote(str(copy.parent))}", PYTHONIOENCODING="ascii", PYTHONUTF8="1")

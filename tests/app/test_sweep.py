@@ -202,6 +202,7 @@ def test_sweep_interrupted_while_drawing_keeps_all_points(tmp_path, capsys, monk
     assert len(json.loads(capsys.readouterr().out)["points"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, code, unbuffered", [(INT, 130, False), (TERM, 143, True)])
 def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, number, code, unbuffered):
     """stdout and stderr share one pipe; the same Ctrl-C ends its reader."""

@@ -53,6 +53,7 @@ def test_there_is_one_lesson_for_each_of_eighteen_ranks():
     assert find("3") is find("collapse")
 
 
+@pytest.mark.slow
 @every_lesson
 def test_lesson_number_has_its_sign_and_size(each, found):
     low, high = NUMBERS[each.name]
@@ -70,6 +71,7 @@ def test_lesson_names_code_ledger_entry_and_test_that_exist(each):
     assert each.test in names_of_tests()
 
 
+@pytest.mark.slow
 @every_lesson
 def test_lesson_texts_are_complete_and_short(each, found):
     assert each.question.endswith("?") and each.predict.rstrip().endswith(("?", ".")) and each.asked
@@ -78,6 +80,7 @@ def test_lesson_texts_are_complete_and_short(each, found):
     assert 1 <= len(sentences) <= 4 and max(len(part.split()) for part in sentences) <= 32
 
 
+@pytest.mark.slow
 @every_lesson
 def test_lesson_figure_has_alt_text_with_a_number(each, found):
     figure, alt = found[each.name].picture()
@@ -85,6 +88,7 @@ def test_lesson_figure_has_alt_text_with_a_number(each, found):
     figure.savefig(io.BytesIO(), format="png", dpi=40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["collapse", "mean_or_sample", "blur"])
 def test_lesson_of_digits_names_their_classes_in_their_colours(name, found):
     figure, alt = found[name].picture()
@@ -231,6 +235,7 @@ def test_broken_code_in_a_notebook_is_noticed():
         exec(code[1], names)
 
 
+@pytest.mark.slow
 def test_cells_keep_their_text_and_the_figure_has_alt_text(found):
     text, code = notebook.cells_of("Question?\nMore", "a = 1\nb = 2")
     assert "".join(text["source"]) == "Question?\nMore" and code["source"] == ["a = 1\n", "b = 2"]

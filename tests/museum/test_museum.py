@@ -213,6 +213,7 @@ def test_faults_of_the_museum_itself_are_reported():
 # Side by side
 
 
+@pytest.mark.slow
 def test_exp_log_var_looks_better_and_exceeds_log_px():
     shown = tour.exhibit(find("exp-log-var"))
     assert shown.broken.loss < shown.right.loss - 0.3
@@ -243,6 +244,7 @@ def test_model_that_ends_with_an_error_has_no_numbers(name, side, words):
     assert any(words in line for line in lines) and lines[1].split()[-1] == "-"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["activation-skipped", "weights-upside-down", "softened-sigma", "prior-too-wide"])
 def test_exhibits_of_every_kind_can_be_trained(name):
     report = tour.trained(package(find(name).changes), find(name), epochs=1)

@@ -130,6 +130,7 @@ def test_figures_are_reproducible(written, figures_again):
         assert old["path"] != new["path"] and Path(old["path"]).read_bytes() == Path(new["path"]).read_bytes()
 
 
+@pytest.mark.slow
 def test_figure_drawn_alone_has_the_same_bytes(written, tmp_path):
     out, _ = written
     files = figures.write_all(tmp_path, overwrite=False, names=["hong-10", "odaibo-F1", "hong-10"])
