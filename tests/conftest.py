@@ -1,7 +1,7 @@
 """Settings and fixtures of all tests.
 
-Slow tests (`@pytest.mark.slow`: each runs a whole command, page or project) are left out of a plain `pytest`. `pytest --all`
-runs them too, `pytest -m slow` runs them alone, and so does naming their file or one of them.
+A plain `pytest` leaves out slow tests (`@pytest.mark.slow`), most of which run a whole command, page or project.
+`pytest --all` runs them too, and `pytest -m slow` runs only them. If the command line names a file, all its tests run.
 
 Hypothesis draws the same examples in every run; HYPOTHESIS_PROFILE=new draws new ones, and =random draws many more.
 """
