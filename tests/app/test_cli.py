@@ -221,6 +221,7 @@ def test_file_in_place_of_a_directory_is_refused(quick, tmp_path, capsys):
     assert file.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_plot_draws_the_same_pictures_again(quick, tmp_path, capsys):
     out, document, _ = quick
     assert cli.main(["plot", str(out), "--out", str(tmp_path), "--json"]) == 0

@@ -106,6 +106,7 @@ PLANTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted_error_changes_the_verdict_of_a_lesson(name):
     where, changes = PLANTED[name]
@@ -115,6 +116,7 @@ def test_planted_error_changes_the_verdict_of_a_lesson(name):
     assert command.verdict(right) == right.verdict and command.verdict(broken).startswith("Not as expected")
 
 
+@pytest.mark.slow
 def test_lesson_on_log_variance_notices_if_its_bug_is_mended(monkeypatch):
     each = find("log_variance")
     monkeypatch.setitem(each.run.__globals__, "exhibit", lambda name: exhibit("minus-one-once"))
@@ -148,6 +150,7 @@ def test_lesson_command_prints_number_verdict_and_links(tmp_path, capsys):
     assert png_texts(picture)["Description"] == document["files"][0]["alt"]
 
 
+@pytest.mark.slow
 def test_repeated_lesson_replaces_its_own_figure_only(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     picture = tmp_path / "minivae-lessons" / "lesson_07_negative_loss.png"

@@ -155,6 +155,7 @@ def test_error_raised_by_a_copy_is_noticed():
     assert message_of(layers()["joint"], copy) == "NameError: name 'missing' is not defined"
 
 
+@pytest.mark.slow
 def test_ledger_layer_judges_the_copy():
     copy = package(find("minus-one-once").changes)
     with pytest.raises(problems.Noticed, match="minivae.divergences.kl_full gives"):
