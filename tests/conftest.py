@@ -1,5 +1,8 @@
 """Settings and fixtures of all tests.
 
+A plain `pytest` leaves out slow tests (`@pytest.mark.slow`), most of which run a whole command, page or project.
+`pytest --all` runs them too, and `pytest -m slow` runs only them. If the command line names a file, all its tests run.
+
 Hypothesis draws the same examples in every run; HYPOTHESIS_PROFILE=new draws new ones, and =random draws many more.
 """
 
@@ -28,10 +31,31 @@ settings.register_profile("random", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
+left_out = []                                               # slow tests that do not run
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="run the slow tests too")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the slow tests, unless --all, -m or the name of their file chooses them."""
+    named = {os.path.abspath(word.partition("::")[0]) for word in config.args}
+    if not config.option.all and "slow" not in config.option.markexpr:
+        left_out[:] = [item for item in items if item.get_closest_marker("slow") and str(item.path) not in named]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_unconfigure(config):
+    """Print at the very end how many slow tests did not run."""
+    if left_out:
+        config.get_terminal_writer().line(f"{len(left_out)} slow tests left out; to run them too: pytest --all")
+
+
 COMMANDS = {                                                # fixture -> the command whose output it returns
     "figures_again": ["derivations", "figures", "--json", "--out", "{}"],
     "museum_matrix": ["tests.helpers.matrix"],
-    "readme_sessions": ["tests.helpers.readme", "{}"],
 }
 
 
@@ -45,7 +69,7 @@ def pytest_collection_finish():
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session):
     """Use a second core for a large run; tests that wait for a long command run first."""
-    return run_on_two_cores(session, frozenset(COMMANDS))
+    return run_on_two_cores(session, {*COMMANDS, "page_results"})
 
 
 @pytest.fixture(scope="session")
@@ -70,12 +94,6 @@ def figures_again(output_of):
 def museum_matrix(output_of):
     """Return the report of every layer about every bug, and the CPU seconds that this took."""
     return output_of("museum_matrix")
-
-
-@pytest.fixture(scope="session")
-def readme_sessions(output_of):
-    """Return every session of the pages, with its exit code and output."""
-    return output_of("readme_sessions")
 
 
 @pytest.fixture

@@ -150,7 +150,7 @@ def outcome(bug, *further: str) -> Outcome:
 def run_tests(folder: Path, names: list[str], *chosen: str) -> subprocess.CompletedProcess:
     """Run these tests in a copy of the project until one fails; `chosen` are more arguments of pytest."""
     files = [f"tests/{name}.py" for name in names]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files, *chosen]
+    command = [sys.executable, "-m", "pytest", "--all", "-x", "-q", "-p", "no:cacheprovider", *files, *chosen]
     settings = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DEBUG_TEMPROOT": str(folder)}
     settings["HYPOTHESIS_PROFILE"] = "repeatable"           # regardless of the user's settings
     return subprocess.run(command, cwd=folder, env=os.environ | settings, capture_output=True, text=True, timeout=TIMEOUT)

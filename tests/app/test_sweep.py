@@ -113,6 +113,12 @@ def test_sweep_reports_no_spread_for_constant_data(x):
 # The command
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Let the command write an empty file as its figure, to save time."""
+    monkeypatch.setattr(style, "save", lambda figure, alt, path: path.touch())
+
+
 def test_sweep_json_is_one_document_and_its_command_repeats_the_sweep(tmp_path, capsys):
     assert cli.main([*QUICK, "--beta", "0.25,1", "--latent", "3", "--out", str(tmp_path / "a"), "--json"]) == 0
     printed = capsys.readouterr()
@@ -129,7 +135,7 @@ def test_sweep_json_is_one_document_and_its_command_repeats_the_sweep(tmp_path, 
     assert json.loads(capsys.readouterr().out)["points"] == document["points"]
 
 
-def test_sweep_table_shows_the_numbers_of_json(tmp_path, capsys):
+def test_sweep_table_shows_the_numbers_of_json(undrawn, tmp_path, capsys):
     line = ["sweep", "--epochs", "2", "--hidden", "none", "--sigma", "0.3,5,optimal", "--out", str(tmp_path / "run")]
     assert cli.main(line) == 0
     printed = capsys.readouterr()
@@ -161,7 +167,7 @@ INT, TERM = signal.SIGINT, signal.SIGTERM
 
 
 @pytest.mark.parametrize("numbers, code", [([INT], 130), ([TERM], 143), ([INT, INT], 130), ([TERM, INT], 130)])
-def test_interrupted_sweep_keeps_finished_trainings(tmp_path, capsys, monkeypatch, sigint_enabled, numbers, code):
+def test_interrupted_sweep_keeps_finished_trainings(undrawn, tmp_path, capsys, monkeypatch, sigint_enabled, numbers, code):
     signalled(monkeypatch, *numbers)
     assert cli.main([*QUICK, "--latent", "1,2,3", "--out", str(tmp_path / "run"), "--json"]) == code
     printed = capsys.readouterr()
@@ -196,6 +202,7 @@ def test_sweep_interrupted_while_drawing_keeps_all_points(tmp_path, capsys, monk
     assert len(json.loads(capsys.readouterr().out)["points"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, code, unbuffered", [(INT, 130, False), (TERM, 143, True)])
 def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, number, code, unbuffered):
     """Let stdout and stderr share one pipe, whose reader ends at the same Ctrl-C."""
@@ -224,7 +231,7 @@ def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, num
     assert len(json.loads((tmp_path / "run" / "sweep.json").read_text())["points"]) == 1
 
 
-def test_diverging_sweep_names_the_value_and_keeps_earlier_points(tmp_path, capsys):
+def test_diverging_sweep_names_the_value_and_keeps_earlier_points(undrawn, tmp_path, capsys):
     line = [*QUICK, "--sigma", "1,0.5,1e-30,2", "--out", str(tmp_path / "run"), "--json"]
     with warnings.catch_warnings(action="error"):
         assert cli.main(line) == 2
@@ -269,7 +276,7 @@ def test_refused_sweep_prints_one_line_and_makes_no_directory(wrong, tmp_path, c
     assert "must be" in printed.err and printed.err.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
-def test_sweep_overwrites_only_with_overwrite(tmp_path, capsys):
+def test_sweep_overwrites_only_with_overwrite(undrawn, tmp_path, capsys):
     line = [*QUICK, "--latent", "1,2", "--out", str(tmp_path / "run")]
     assert cli.main(line) == 0 and cli.main(line) == 2
     assert "--overwrite" in capsys.readouterr().err
@@ -277,7 +284,7 @@ def test_sweep_overwrites_only_with_overwrite(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("fixed", [[], ["--latent", "3"]])
-def test_sweep_without_several_values_sweeps_five_betas(tmp_path, capsys, fixed):
+def test_sweep_without_several_values_sweeps_five_betas(undrawn, tmp_path, capsys, fixed):
     assert cli.main([*QUICK, *fixed, "--out", str(tmp_path / "run"), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["swept"] == "beta" and [point["value"] for point in document["points"]] == [0.25, 1, 4, 16, 64]

@@ -270,6 +270,7 @@ def test_commands_in_a_thread_return_their_exit_codes(tmp_path, monkeypatch):
     assert "held-out data points" in cell.text and "RUN must be the directory of a run" in errors.text
 
 
+@pytest.mark.slow
 def test_notebook_keeps_its_backend_after_a_command(tmp_path):
     script = (
         "import os, sys; from minivae.app.cli import main\n"

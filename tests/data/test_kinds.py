@@ -559,6 +559,7 @@ CLASS_NAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CLASS_NAMES)
 def test_class_has_the_same_name_and_colour_in_every_figure(kind):
     names = np.array(CLASS_NAMES[kind])

@@ -50,6 +50,7 @@ def test_doctor_exit_code_says_whether_something_is_wrong(tmp_path, capfd):
     assert wrong[0]["measured"] == pytest.approx(wrong[0]["expected"] ** 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source, words",
     [

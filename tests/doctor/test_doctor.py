@@ -74,6 +74,7 @@ def test_every_museum_exhibit_has_a_recorded_verdict():
     assert {bug.name for bug in bugs()} == {*VISIBLE, *INVISIBLE} and not {*VISIBLE} & {*INVISIBLE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*VISIBLE, *(name for name in INVISIBLE if INVISIBLE[name] != OUTSIDE)])
 def test_museum_exhibit_gets_exactly_its_recorded_findings(name):
     bug = find(name)

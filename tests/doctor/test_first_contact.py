@@ -22,6 +22,7 @@ def test_every_file_of_the_first_contact_has_a_record():
     assert {path.name for path in HERE.glob("*.py")} == {*RECORDED} == {*TRUTH}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", RECORDED)
 def test_first_contact_file_gets_exactly_its_recorded_findings(file, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])            # the folder of the file is added to it

@@ -30,6 +30,7 @@ def statuses(folder, code, capsys):
     return [(each["status"], bool(each["flags"])) for each in json.loads(capsys.readouterr().out)["exercises"][:14]]
 
 
+@pytest.mark.slow
 def test_untouched_exercises_are_not_started_and_the_package_passes_all(tmp_path, capsys):
     for exercise in every():
         (tmp_path / f"{exercise.stem}.py").write_text(exercise.file())

@@ -1,7 +1,9 @@
 """Each lesson has the right result, a figure, valid links and a notebook; a planted error changes the verdict."""
 
+import functools
 import io
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +19,6 @@ from minivae.museum.exhibits import find as exhibit
 from minivae.museum.patched import Change, load
 from tests.helpers.numeric import refused
 from tests.helpers.png import png_texts
-from tests.house.test_rules import files_of, names_of_tests
 
 QUICK = Setup(seed=0, epochs=18, rows=40)
 NUMBERS = {                                                 # lesson -> lowest and highest accepted result
@@ -34,6 +35,13 @@ def main(words):
     return cli.main(["exercises", "lesson", *words])
 
 
+@functools.cache
+def names_of_tests():
+    """Return the names of all test functions, found in the text of the files, which takes less time than parsing them."""
+    files = Path(__file__).parents[1].rglob("test_*.py")
+    return {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.M)}
+
+
 @pytest.fixture(scope="module")
 def found():
     """Return the result of every lesson by name, with short trainings."""
@@ -45,6 +53,7 @@ def test_lessons_have_the_numbers_one_to_eighteen():
     assert find("3") is find("collapse")
 
 
+@pytest.mark.slow
 @every_lesson
 def test_lesson_result_lies_between_its_expected_limits(each, found):
     low, high = NUMBERS[each.name]
@@ -59,9 +68,10 @@ def test_lesson_names_code_ledger_entry_and_test_that_exist(each):
         source = (Path(__file__).parents[2] / file).read_text(encoding="utf-8").splitlines()
         assert any(f"def {name}(" in text for text in source[int(line) - 1 : int(line) + 2])
     assert each.ledger in {entry.id for entry in entries()}
-    assert each.test in {name for name, _ in names_of_tests(files_of("tests"))}
+    assert each.test in names_of_tests()
 
 
+@pytest.mark.slow
 @every_lesson
 def test_lesson_texts_are_complete_and_short(each, found):
     assert each.question.endswith("?") and each.predict.rstrip().endswith(("?", ".")) and each.asked
@@ -70,6 +80,7 @@ def test_lesson_texts_are_complete_and_short(each, found):
     assert 1 <= len(sentences) <= 4 and max(len(part.split()) for part in sentences) <= 32
 
 
+@pytest.mark.slow
 @every_lesson
 def test_lesson_figure_has_alt_text_with_a_number(each, found):
     figure, alt = found[each.name].picture()
@@ -77,6 +88,7 @@ def test_lesson_figure_has_alt_text_with_a_number(each, found):
     figure.savefig(io.BytesIO(), format="png", dpi=40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["collapse", "mean_or_sample", "blur"])
 def test_lesson_of_digits_names_their_classes_in_their_colours(name, found):
     figure, alt = found[name].picture()
@@ -94,6 +106,7 @@ PLANTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted_error_changes_the_verdict_of_a_lesson(name):
     where, changes = PLANTED[name]
@@ -103,6 +116,7 @@ def test_planted_error_changes_the_verdict_of_a_lesson(name):
     assert command.verdict(right) == right.verdict and command.verdict(broken).startswith("Not as expected")
 
 
+@pytest.mark.slow
 def test_lesson_on_log_variance_notices_if_its_bug_is_mended(monkeypatch):
     each = find("log_variance")
     monkeypatch.setitem(each.run.__globals__, "exhibit", lambda name: exhibit("minus-one-once"))
@@ -136,6 +150,7 @@ def test_lesson_command_prints_number_verdict_and_links(tmp_path, capsys):
     assert png_texts(picture)["Description"] == document["files"][0]["alt"]
 
 
+@pytest.mark.slow
 def test_repeated_lesson_replaces_its_own_figure_only(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     picture = tmp_path / "minivae-lessons" / "lesson_07_negative_loss.png"
@@ -189,6 +204,7 @@ def test_lesson_waits_for_a_prediction_at_a_terminal_only(tmp_path, monkeypatch)
 # Notebooks
 
 
+@pytest.mark.slow
 def test_notebooks_have_the_question_and_code_that_runs_in_python_alone(tmp_path, capsys):
     assert main(["--notebook", str(tmp_path)]) == 0
     paths = sorted(tmp_path.glob("*.ipynb"))
@@ -222,6 +238,7 @@ def test_broken_code_in_a_notebook_is_noticed():
         exec(code[1], names)
 
 
+@pytest.mark.slow
 def test_cells_keep_their_text_and_the_figure_has_alt_text(found):
     text, code = notebook.cells_of("Question?\nMore", "a = 1\nb = 2")
     assert "".join(text["source"]) == "Question?\nMore" and code["source"] == ["a = 1\n", "b = 2"]

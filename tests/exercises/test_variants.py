@@ -31,6 +31,7 @@ def telling(arrays, right):
     return any(not all(map(compare.agree, a, b)) and all(np.isfinite(each).any() for each in a) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
 def test_judge_names_every_wrong_variant_by_its_change(exercise, monkeypatch):
     monkeypatch.setattr(compare, "words_of", lambda *arguments: ())
@@ -49,6 +50,7 @@ def test_judge_names_every_wrong_variant_by_its_change(exercise, monkeypatch):
         assert len(names) == UNREACHED[function] if function in UNREACHED else words == SAME.get(function, set()), names
 
 
+@pytest.mark.slow
 def test_every_confusion_runs_and_gives_wrong_numbers():
     parts = [part for exercise in exercises() for part in exercise.parts]
     for function, _, words in CONFUSIONS:

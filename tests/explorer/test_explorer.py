@@ -251,6 +251,7 @@ def disagreement(browser, path, text, vae, data):
     return np.nan_to_num(np.abs(numbers - right) / np.maximum(1, np.abs(right)), nan=np.inf).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*MODELS, "digits"])
 def test_javascript_agrees_with_numpy_to_nine_digits(name, browser, digits, tmp_path):
     vae, data = digits[:2] if name == "digits" else model(name)
@@ -269,6 +270,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_in_the_javascript_is_noticed(fault, browser, digits, tmp_path):
     (right, wrong), (vae, data, page, _) = FAULTS[fault], digits
@@ -336,6 +338,7 @@ DRAWING_FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [None, *DRAWING_FAULTS])
 def test_drawings_show_the_model_and_planted_errors_are_noticed(fault, browser, digits, tmp_path):
     vae, data, page, exact = digits
@@ -346,6 +349,7 @@ def test_drawings_show_the_model_and_planted_errors_are_noticed(fault, browser, 
     assert wrongly_drawn(browser, vae, data, exact, 7) == ([noticed] if noticed else [])
 
 
+@pytest.mark.slow
 def test_page_sorts_the_data_points_by_gap_and_by_log_px(shown, digits):
     vae, data, _, exact = digits
     vae, x, log_px = vae.astype(np.float64), data.test_x.astype(np.float64), exact.log_px
@@ -361,6 +365,7 @@ def test_page_sorts_the_data_points_by_gap_and_by_log_px(shown, digits):
     assert f"larger than for {round(100 * 30 / 39)}\u00a0%" in page.evaluate("$('verdict').textContent")
 
 
+@pytest.mark.slow
 def test_page_shows_the_gap_and_the_means_that_numpy_computes(shown, digits):
     vae, data, _, exact = digits
     off = (vae.encode(data.test_x[4:5])[0][0] - exact.mean[4]) / np.sqrt(np.diag(exact.cov[4]))
@@ -379,6 +384,7 @@ def test_page_shows_the_gap_and_the_means_that_numpy_computes(shown, digits):
 # Mouse, finger, keys, screens
 
 
+@pytest.mark.slow
 def test_cursor_follows_keys_mouse_finger_and_number_fields(shown):
     page = shown("#datum=3&z=0.5,-1.25")
     place = lambda: page.evaluate("[...z]")                 # noqa: E731
@@ -402,6 +408,7 @@ def test_cursor_follows_keys_mouse_finger_and_number_fields(shown):
     assert page.errors == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "bernoulli", "iwae"])
 def test_page_fits_a_phone_in_light_and_dark(name, browser, digits, tmp_path):
     (tmp_path / "a.html").write_text(digits[2] if name == "digits" else build(*model(name), name), encoding="utf-8")
@@ -413,12 +420,14 @@ def test_page_fits_a_phone_in_light_and_dark(name, browser, digits, tmp_path):
     assert papers == ["rgb(255, 255, 255)", "rgb(22, 25, 29)"]
 
 
+@pytest.mark.slow
 def test_printed_page_hides_the_controls(shown):
     page = shown(dark=True, media="print")
     visible = page.evaluate("[...document.querySelectorAll('input, button')].filter(e => e.offsetParent).length")
     assert visible == 0 and page.evaluate("style('--paper')") == "#ffffff"
 
 
+@pytest.mark.slow
 def test_tiles_of_the_map_are_decoded_on_request(shown):
     page = shown()
     assert page.evaluate("tiles.length") == 0
@@ -426,6 +435,7 @@ def test_tiles_of_the_map_are_decoded_on_request(shown):
     assert wait(page).evaluate("tiles.length") == 18 * 18
 
 
+@pytest.mark.slow
 def test_new_digit_is_drawn_from_the_prior_with_one_click(shown):
     page = shown("#z=9,9")
     page.evaluate("$('dice').click()")
@@ -434,6 +444,7 @@ def test_new_digit_is_drawn_from_the_prior_with_one_click(shown):
     assert abs(x.mean()) < 0.05 and abs(x.std() - 1) < 0.05         # three standard errors; the seed is fixed
 
 
+@pytest.mark.slow
 def test_class_names_are_shown_as_text_and_not_as_html(browser, tmp_path):
     vae, data = model("fixed")
     names = tuple("abcdefghi") + ("<b>j</b>", "k")
@@ -448,6 +459,7 @@ def test_class_names_are_shown_as_text_and_not_as_html(browser, tmp_path):
     assert glyphs >= {(short, classes[label].colour) for label, short in ((8, "i"), (9, "<b>."), (10, "k"))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes, short", [
     (("cat", "giant panda", "owls"), ["cat", "gia.", "owls"]), (("class_0", "class_1"), ["0", "1"]),
     ((" ", "a"), ["0", "1"]),
@@ -461,6 +473,7 @@ def test_class_names_are_cut_only_if_they_stay_different(browser, tmp_path, clas
     assert page.evaluate("classes.map(label => short(label))") == short and page.errors == []
 
 
+@pytest.mark.slow
 def test_page_says_that_a_bound_is_not_log_px(browser, tmp_path):
     vae, data = model("iwae")
     (tmp_path / "a.html").write_text(build(vae, data, "x"), encoding="utf-8")
@@ -471,6 +484,7 @@ def test_page_says_that_a_bound_is_not_log_px(browser, tmp_path):
     assert "log p(x) itself is not known here" in text and "exact log p(x)" not in text
 
 
+@pytest.mark.slow
 def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
     vae, data = model("iwae")
     (tmp_path / "a.html").write_text(build(vae, data, "x"), encoding="utf-8")

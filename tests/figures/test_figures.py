@@ -207,6 +207,7 @@ def test_alt_texts_state_the_computed_numbers():
     assert "68.3, 95.4 and 99.7 % of the prior" in drawn("latent_line")[1]
 
 
+@pytest.mark.slow
 @every_figure
 def test_png_contains_the_alt_text_and_is_reproducible(name, tmp_path):
     figure, alt = draw(name)                               # a new figure, because measuring moves it by a pixel

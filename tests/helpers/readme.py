@@ -1,6 +1,5 @@
 """Run the commands and examples on the pages (README.md, READMEs of folders, ERRATA.md), or renew their outputs.
 
-    python -m tests.helpers.readme DIRECTORY     run every session of every page there; print JSON for the tests
     python -m tests.helpers.readme --write       renew all outputs, generated blocks and alt texts
     python -m tests.helpers.readme --write minivae/README.md        renew one page
 
@@ -12,7 +11,6 @@ import contextlib
 import functools
 import importlib
 import io
-import json
 import os
 import re
 import shlex
@@ -163,18 +161,6 @@ def run_page(page: str, directory: Path) -> Iterator[tuple[Shown, int, str, str]
                 return
 
 
-def run_everything(directory: Path) -> list[dict]:
-    """Run every session of every page, each page in a separate folder."""
-    results = []
-    for name, page in PAGES.items():
-        folder = directory / name.replace("/", "-")
-        folder.mkdir()
-        for shown, code, printed, error in run_page(page, folder):
-            session = {"page": name, "kind": shown.kind, "command": shown.command, "shown": shown.text}
-            results.append(session | {"code": code, "printed": printed, "err": error})
-    return results
-
-
 # Writing
 
 
@@ -204,8 +190,7 @@ def rewritten(name: str, page: str) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--write"]:
-        for chosen in sys.argv[2:] or PAGES:
-            (ROOT / chosen).write_text(rewritten(chosen, PAGES[chosen]), encoding="utf-8")
-    else:
-        print(json.dumps(run_everything(Path(sys.argv[1]))))
+    if sys.argv[1:2] != ["--write"]:
+        raise SystemExit(__doc__)
+    for chosen in sys.argv[2:] or PAGES:
+        (ROOT / chosen).write_text(rewritten(chosen, PAGES[chosen]), encoding="utf-8")

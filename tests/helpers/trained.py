@@ -22,18 +22,18 @@ def trained():
 
 
 def measure_few(patch):
-    """Let the train command measure on 40 held-out rows instead of all."""
+    """Let the train command measure on 10 held-out rows instead of all."""
     measure = app_train.measure
 
-    def measure_forty(vae, data, *rest):
-        limited = {name: rows[:40] for name in ("test_x", "test_y") if (rows := getattr(data, name)) is not None}
+    def measure_ten(vae, data, *rest):
+        limited = {name: rows[:10] for name in ("test_x", "test_y") if (rows := getattr(data, name)) is not None}
         return measure(vae, dataclasses.replace(data, **limited), *rest)
 
-    patch.setattr(app_train, "measure", measure_forty)
+    patch.setattr(app_train, "measure", measure_ten)
 
 
 def end_quickly(patch):
-    """Let the train command measure on 40 held-out rows only, and draw no figures and write no explorer."""
+    """Let the train command measure on 10 held-out rows only, and draw no figures and write no explorer."""
     measure_few(patch)
     patch.setattr(app_train, "draw", lambda *_: [])
     patch.setattr(app_train, "explore", lambda *_: None)

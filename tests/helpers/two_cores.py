@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 MANY = 1000                                                 # a smaller number of tests runs in one process
+SLOW = 50                                                   # tests that take as long as a test with the marker `slow`
 
 
 def run_on_two_cores(session: pytest.Session, slow_fixtures: frozenset) -> bool | None:
@@ -37,11 +38,12 @@ def run_on_two_cores(session: pytest.Session, slow_fixtures: frozenset) -> bool 
 
 
 def can_use_two_processes(session: pytest.Session, files: list) -> bool:
-    """Return whether there are many tests and two cores, forking is safe, and no debugger is used."""
+    """Return whether there are many or slow tests and two cores, forking is safe, and no debugger is used."""
     option = session.config.option
     alone = option.collectonly or option.usepdb or option.trace or option.capture != "fd" or session.testsfailed
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1      # on other systems threads make a fork unsafe
-    return not alone and len(session.items) >= MANY and 1 < len(files) <= 256 and cores > 1
+    weight = sum(SLOW if item.get_closest_marker("slow") else 1 for item in session.items)
+    return not alone and weight >= MANY and 1 < len(files) <= 256 and cores > 1
 
 
 def grouped_by_file(items: list, slow_fixtures: frozenset) -> list[list]:

@@ -364,6 +364,7 @@ def tracebacks(tmp_path_factory):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heading", ADDED)
 def test_extension_works_after_changing_only_the_listed_files(heading, tracebacks):
     assert tracebacks[heading] == ""
@@ -374,6 +375,7 @@ def test_extension_checks_fail_without_the_extension(check):
     assert traceback_of(check)
 
 
+@pytest.mark.slow
 def test_extended_copy_keeps_the_rules_for_new_functions(tracebacks):
     assert tracebacks["rules"] == ""
 

@@ -24,6 +24,7 @@ def options(tmp_path, out, **changed):
     return argparse.Namespace(**settings | changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vae", "iwae-5", "grey"])
 def test_stopped_and_resumed_published_run_equals_an_uninterrupted_run(tmp_path, name):
     mnist(tmp_path)

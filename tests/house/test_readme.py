@@ -45,16 +45,19 @@ def test_page_comparison_rejects_other_words_and_distant_numbers():
         assert not same(printed, shown), printed
 
 
-@every_page
-def test_page_sessions_print_what_is_shown(name, readme_sessions):
-    results = [each for each in readme_sessions if each["page"] == name]
-    for each in results:
-        assert each["code"] == 0, each["err"]
-        printed, shown = each["printed"], each["shown"]
-        optional = not shown and each["kind"] == "console"          # a page may leave out the output of a command
-        assert optional or same(printed, shown), f"{each['command']} printed\n{printed}"
-    on_page = [(each.command, each.text) for each in sessions(PAGES[name])]
-    assert [(each["command"], each["shown"]) for each in results] == on_page
+@pytest.fixture
+def page_results(name, tmp_path):
+    """Run all sessions of a page; return each with its exit code, output and error."""
+    return list(readme.run_page(PAGES[name], tmp_path))
+
+
+@pytest.mark.parametrize("name", ["README.md", *(pytest.param(name, marks=pytest.mark.slow) for name in [*PAGES][1:])])
+def test_page_sessions_print_what_is_shown(name, page_results):
+    for shown, code, printed, error in page_results:
+        assert code == 0, error
+        optional = not shown.text and shown.kind == "console"       # a page may leave out the output of a command
+        assert optional or same(printed, shown.text), f"{shown.command} printed\n{printed}"
+    assert [shown for shown, *_ in page_results] == sessions(PAGES[name])
 
 
 def test_pages_show_sessions_with_output():
@@ -82,7 +85,8 @@ def test_setup_commands_end_in_train_and_pytest_and_ci_runs_them():
     shown = [line for fence in fences(README, "console") for line in fence[1].splitlines()]
     lines = [line[2:] for line in shown if line.startswith("$ " + SETUP)]
     assert [line.split()[-1] for line in lines] == ["train", "pytest"]
-    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "README.md" in ci and "-m pytest -m slow)" in ci            # a plain pytest leaves out the slow tests
 
 
 MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test_museum.py compares this block

@@ -6,6 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from tests.shuffled import shuffle
 
 ITEMS = [SimpleNamespace(path=path, name=name) for path in "abcde" for name in range(9)]
@@ -29,6 +31,7 @@ def test_shuffled_order_depends_on_the_seed():
     assert len({order[0][0] for order in orders}) > 1       # the order of files changes too
 
 
+@pytest.mark.slow
 def test_shuffling_notices_an_order_dependent_test(tmp_path):
     dependent = tmp_path / "test_dependent.py"
     dependent.write_text("""\

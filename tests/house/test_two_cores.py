@@ -147,13 +147,16 @@ WATCHED = {"collectonly": True, "usepdb": True, "trace": True, "capture": "no"}
 
 @needs_two_cores
 def test_small_failing_or_debugged_runs_use_one_process():
-    def session(tests=two_cores.MANY, failed=0, **settings):
+    def session(tests=two_cores.MANY, failed=0, marker=None, **settings):
         option = SimpleNamespace(**{"collectonly": False, "usepdb": False, "trace": False, "capture": "fd"} | settings)
-        return SimpleNamespace(items=[None] * tests, testsfailed=failed, config=SimpleNamespace(option=option))
+        item = SimpleNamespace(get_closest_marker={"slow": marker}.get)
+        return SimpleNamespace(items=[item] * tests, testsfailed=failed, config=SimpleNamespace(option=option))
 
     assert two_cores.can_use_two_processes(session(), [[], []])
     assert not two_cores.can_use_two_processes(session(), [[]])        # a single file
     assert not two_cores.can_use_two_processes(session(tests=two_cores.MANY - 1), [[], []])
+    assert two_cores.can_use_two_processes(session(tests=100, marker="slow"), [[], []])
+    assert not two_cores.can_use_two_processes(session(tests=10, marker="slow"), [[], []])
     assert not two_cores.can_use_two_processes(session(failed=1), [[], []])        # a failure during collection
     for name, value in WATCHED.items():
         assert not two_cores.can_use_two_processes(session(**{name: value}), [[], []]), name

@@ -77,6 +77,7 @@ def run_in(directory, built, commands):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_built_packages_run_every_command_without_a_checkout(built, tmp_path):
     assert {path.name for path in built.iterdir()} == {"minivae", "derivations"}
     assert (built / "minivae" / "museum" / "README.md").exists()       # the book of the ledger shows a table of this page
@@ -87,6 +88,7 @@ def test_built_packages_run_every_command_without_a_checkout(built, tmp_path):
     assert list(found["ended"]) == COMMANDS
 
 
+@pytest.mark.slow
 def test_built_package_without_its_data_is_noticed(built, tmp_path):
     broken = shutil.copytree(built, tmp_path / "broken")
     (broken / "minivae" / "data" / "digits.npz").unlink()

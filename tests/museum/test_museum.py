@@ -117,10 +117,12 @@ def test_failed_copy_leaves_no_finder_and_no_module():
 # Layers
 
 
+@pytest.mark.slow
 def test_no_layer_reports_an_error_in_the_right_model(found):
     assert found[""] == dict.fromkeys(layers())
 
 
+@pytest.mark.slow
 @every_bug
 def test_every_bug_is_noticed_by_some_layer(found, bug):
     words = {layer: words for layer, words in found[bug.name].items() if words}
@@ -129,15 +131,18 @@ def test_every_bug_is_noticed_by_some_layer(found, bug):
         assert "Error:" not in line or layer == "ledger", "a layer raised an error instead of reporting"
 
 
+@pytest.mark.slow
 def test_every_layer_notices_a_bug_that_no_other_layer_notices(found):
     assert all(tour.alone(found).values())
     assert list(layers()) == list(MEANING)
 
 
+@pytest.mark.slow
 def test_museum_matrix_takes_less_than_a_minute(museum_matrix):
     assert museum_matrix["seconds"] < 60
 
 
+@pytest.mark.slow
 def test_gradient_check_misses_exp_log_var_and_joint_check_notices_it(found):
     said_of = found
     assert not said_of["exp-log-var"]["gradient"] and not said_of["exp-log-var"]["loss"]
@@ -151,6 +156,7 @@ def test_error_raised_by_a_copy_is_noticed():
     assert message_of(layers()["joint"], copy) == "NameError: name 'missing' is not defined"
 
 
+@pytest.mark.slow
 def test_ledger_layer_judges_the_copy():
     copy = package(find("minus-one-once").changes)
     with pytest.raises(problems.Noticed, match="minivae.divergences.kl_full gives"):
@@ -173,6 +179,7 @@ def changed_functions(bug):
         yield f"{change.module}.{command.function_at(source, line)}"
 
 
+@pytest.mark.slow
 @every_bug
 def test_ledger_layer_names_the_changed_function(found, bug):
     words = found[bug.name]["ledger"]
@@ -181,6 +188,7 @@ def test_ledger_layer_names_the_changed_function(found, bug):
         assert len(named) <= 5 and {*changed_functions(bug), CALLERS.get(bug.name)} & {*named}, words
 
 
+@pytest.mark.slow
 def test_ledger_layer_names_the_sampler_and_not_the_density_of_its_draws(found):
     assert ": minivae.gaussian.reparameterize gives" in found["exp-log-var"]["ledger"]
     assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
@@ -207,6 +215,7 @@ def test_faults_of_the_museum_itself_are_reported():
 # Side by side
 
 
+@pytest.mark.slow
 def test_exp_log_var_looks_better_and_exceeds_log_px():
     shown = tour.exhibit(find("exp-log-var"))
     assert shown.broken.loss < shown.right.loss - 0.3
@@ -237,6 +246,7 @@ def test_model_that_ends_with_an_error_has_no_numbers(name, side, words):
     assert any(words in line for line in lines) and lines[1].split()[-1] == "-"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["activation-skipped", "weights-upside-down", "softened-sigma", "prior-too-wide"])
 def test_exhibits_of_every_kind_can_be_trained(name):
     report = tour.trained(package(find(name).changes), find(name), epochs=1)
@@ -268,6 +278,7 @@ def trained_once(monkeypatch):
     monkeypatch.setattr(tour, "exhibit", lambda bug, *rest: exhibit(bug.name, *rest))
 
 
+@pytest.mark.slow
 def test_exhibit_page_shows_change_numbers_and_layers(capsys, trained_once):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0
@@ -309,6 +320,7 @@ def cached_matrix(found, monkeypatch):
     monkeypatch.setattr(tour, "matrix", lambda done, run: found)
 
 
+@pytest.mark.slow
 def test_matrix_marks_what_each_layer_notices(capsys, cached_matrix, tmp_path, found):
     code, out, err = printed(capsys, "--matrix", "--out", str(tmp_path))
     assert code == 0 and err == "" and (tmp_path / "museum.png").stat().st_size > 10_000
@@ -323,6 +335,7 @@ def test_matrix_marks_what_each_layer_notices(capsys, cached_matrix, tmp_path, f
     assert list(document["bugs"]) == NAMES and document["files"][0]["alt"].startswith(f"Matrix of {len(NAMES)} bugs")
 
 
+@pytest.mark.slow
 def test_markdown_matrix_has_one_row_per_exhibit(capsys, cached_matrix):
     code, out, _ = printed(capsys, "--matrix", "--markdown")
     lines = out.splitlines()
@@ -330,6 +343,7 @@ def test_markdown_matrix_has_one_row_per_exhibit(capsys, cached_matrix):
     assert len({line.count("|") for line in lines}) == 1
 
 
+@pytest.mark.slow
 def test_readme_has_the_museum_matrix(found):
     (block,) = blocks(PAGES["minivae/museum/README.md"])
     assert block.command == "minivae museum --matrix --markdown" and block.text.splitlines() == list(command.markdown(found))
@@ -342,6 +356,7 @@ def test_museum_exits_with_1_if_no_layer_notices_a_bug(capsys, monkeypatch):
     assert code == 1 and "exp-log-var is noticed by no layer" in err
 
 
+@pytest.mark.slow
 def test_matrix_of_several_processes_equals_that_of_one(found, monkeypatch):
     few = bugs()[:2]
     monkeypatch.setattr(tour, "bugs", lambda: few)
@@ -353,6 +368,7 @@ def test_matrix_of_several_processes_equals_that_of_one(found, monkeypatch):
     assert counts == [(1, few[0].name), (2, few[1].name)]
 
 
+@pytest.mark.slow
 def test_matrix_figure_marks_what_each_layer_notices(found):
     figure, alt = figures.matrix(found)
     marks = len(figure.axes[0].collections)
@@ -375,6 +391,7 @@ def cached_reports(found, monkeypatch):
     monkeypatch.setattr(tour, "noticed_of", by_changes.__getitem__)
 
 
+@pytest.mark.slow
 def test_option_blind_chooses_bugs_that_several_layers_notice(found, cached_reports):
     chosen = [tour.blind(seed).name for seed in range(40)]
     counts = [sum(map(bool, found[name].values())) for name in chosen]
@@ -382,11 +399,13 @@ def test_option_blind_chooses_bugs_that_several_layers_notice(found, cached_repo
     assert chosen == [tour.blind(seed).name for seed in range(40)]
 
 
+@pytest.mark.slow
 def test_reports_about_one_bug_equal_its_row_of_the_matrix(found):
     bug = find("log-k-forgotten")
     assert tour.noticed_of(bug.changes) == found[bug.name]
 
 
+@pytest.mark.slow
 def test_option_blind_prints_hints_and_the_answer_on_request(capsys, found, cached_reports, trained_once):
     code, out, _ = printed(capsys, "--blind", "--seed", "4", "--hints", "2", "--epochs", "1")
     bug = tour.blind(4)
@@ -425,16 +444,19 @@ def test_museum_refuses_impossible_requests(capsys, words):
 # The project's tests on some of the bugs; `python -m tests.mutants` runs them on all bugs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["labels-of-labels", "momentum-forgotten"])
 def test_project_tests_notice_an_exhibit(name):
     assert mutants.outcome(find(name)).killer
 
 
+@pytest.mark.slow
 def test_project_tests_pass_on_an_unchanged_copy():
     unchanged = Bug("none", "", "", "", (Change("params", "start = stop", "start = +stop"),))
     assert mutants.outcome(unchanged).killer == ""
 
 
+@pytest.mark.slow
 def test_bug_of_the_readme_exercise_is_noticed_but_not_by_gradient_checks(tmp_path):
     page = " ".join(PAGES["minivae/README.md"].split())
     assert "replace `np.exp(log_var / 2)` by `np.exp(log_var)` in both places, and `* sigma / 2` by `* sigma`" in page

@@ -332,6 +332,7 @@ def is_whole(path):
     return runs.read(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_stopped_and_resumed_command_gives_the_results_of_an_uninterrupted_command(tmp_path, uninterrupted, number, code):
     path = tmp_path / "run"
@@ -578,6 +579,7 @@ def test_next_command_removes_temporary_files_of_a_killed_command(copy):
     assert not (copy / ".model.npz.4711").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_never_write_the_same_run(tmp_path):
     path = tmp_path / "run"
     process = start("train", "--epochs", "100000", "--out", path, "-q")
@@ -613,6 +615,7 @@ def test_overflowing_weights_are_reported_as_divergence(tmp_path):
     assert np.isfinite(is_whole(path).vae.params.flat).all()
 
 
+@pytest.mark.slow
 def test_training_survives_a_closed_stdout(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((100, 4)))  # few rows, so measuring is fast
     loud = [word for word in SAVE_EACH_STEP if word != "-q"]                # three latents have fewer figures

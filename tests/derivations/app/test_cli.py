@@ -383,6 +383,7 @@ def one_parser(monkeypatch):
     monkeypatch.setattr(cli, "make_parser", lambda: parser)
 
 
+@pytest.mark.slow
 def test_show_prints_every_entry_within_80_columns(one_parser, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     for entry in EVERYTHING:
@@ -398,6 +399,7 @@ def test_show_prints_every_entry_within_80_columns(one_parser, capsys, monkeypat
         assert not re.search(r"\bnan\b", prose.split("Judged")[0]), entry.id
 
 
+@pytest.mark.slow
 def test_show_suggests_points_that_work(one_parser, capsys):
     suggested = {entry.id: records.example(entry) for entry in EVERYTHING if records.letters(entry)}
     assert len(suggested) > 200
@@ -670,6 +672,7 @@ def test_check_writes_results_to_stdout_and_messages_to_stderr():
     assert "\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_commands_survive_a_closed_stdout():
     for arguments in ("list", "check odaibo.7 -q", "errata odaibo -q", "show odaibo.1"):
         command = f"{shlex.quote(sys.executable)} -m derivations {arguments} | true"

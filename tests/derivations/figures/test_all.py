@@ -105,6 +105,7 @@ def written(tmp_path_factory):
     return out, figures.write_all(out, overwrite=False)
 
 
+@pytest.mark.slow
 def test_figures_are_written_as_svg_and_png_with_alt_text(written):
     out, files = written
     assert [Path(file["path"]).name for file in files] == [f"{n}.{kind}" for n in NAMES for kind in ("svg", "png")]
@@ -122,12 +123,14 @@ def test_figures_are_written_as_svg_and_png_with_alt_text(written):
             assert not re.search(rb"dc:date|/(home|tmp|usr)/", content) and len(content) < 600_000
 
 
+@pytest.mark.slow
 def test_figures_are_reproducible(written, figures_again):
     out, files = written
     for old, new in zip(files, figures_again, strict=True):
         assert old["path"] != new["path"] and Path(old["path"]).read_bytes() == Path(new["path"]).read_bytes()
 
 
+@pytest.mark.slow
 def test_figure_drawn_alone_has_the_same_bytes(written, tmp_path):
     out, _ = written
     files = figures.write_all(tmp_path, overwrite=False, names=["hong-10", "odaibo-F1", "hong-10"])

@@ -107,6 +107,7 @@ def test_text_in_a_formula_is_escaped():
     assert "<b>" not in math(r"\text{<b> x}") and "&lt;b&gt;" in math(r"\text{<b> x}")
 
 
+@pytest.mark.slow
 def test_ids_of_the_book_are_unique_and_every_link_resolves(page):
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     targets = {attributes["href"][1:] for name, attributes in page.elements if name == "a"}
@@ -114,15 +115,18 @@ def test_ids_of_the_book_are_unique_and_every_link_resolves(page):
     assert targets <= set(ids)
 
 
+@pytest.mark.slow
 def test_book_shows_no_markup_as_text(text):
     assert not re.search(r"&lt;/?(a|math|span|m[a-z]+)\b|&amp;lt;", text)
 
 
+@pytest.mark.slow
 def test_every_row_of_the_ledger_is_an_anchor(page):
     ids = {attributes.get("id") for _, attributes in page.elements}
     assert {row.id for entry in ledger.entries() for row in entry.rows} <= ids
 
 
+@pytest.mark.slow
 def test_book_needs_no_network_and_describes_every_picture(page):
     addresses = [a[key] for _, a in page.elements for key in ("src", "href") if key in a]
     assert all(address.startswith(("#", "data:image/")) for address in addresses)
@@ -130,10 +134,12 @@ def test_book_needs_no_network_and_describes_every_picture(page):
     assert len(pictures) == 10 and all(attributes["alt"] for attributes in pictures)
 
 
+@pytest.mark.slow
 def test_book_uses_only_the_known_mathml_elements(page):
     assert page.inside == ELEMENTS
 
 
+@pytest.mark.slow
 def test_book_is_smaller_than_four_megabytes(text):
     assert len(text.encode()) < 4e6
 
@@ -152,6 +158,7 @@ def test_planted_fault_of_a_page_is_noticed(body, fault):
         checked(body)
 
 
+@pytest.mark.slow
 def test_book_with_a_missing_anchor_or_a_dead_link_is_refused(text):
     assert checked(text) is text
     with pytest.raises(BrokenPage, match="no place for the link #odaibo.40$"):
@@ -207,6 +214,7 @@ def links_in(text, id):
     return set(re.findall(r'href="#([^"]*)"', article[0]))
 
 
+@pytest.mark.slow
 def test_numbers_of_a_faulty_row_show_its_fault(text):
     shown = 0
     for entry in ledger.entries():
@@ -221,6 +229,7 @@ def test_numbers_of_a_faulty_row_show_its_fault(text):
     assert shown > 25
 
 
+@pytest.mark.slow
 def test_numbers_caused_by_rounding_are_zero_in_the_book(text):
     assert number_texts([np.array([-8.9e-16, 3e-13]), np.array(2.0)]) == ["[0, 3e-13]", "2"]
     assert number_texts([np.array(7.5e-16)]) == ["7.5e-16"] and number_texts([np.array(np.nan), []]) == ["undefined", "[]"]
@@ -228,6 +237,7 @@ def test_numbers_caused_by_rounding_are_zero_in_the_book(text):
     assert not re.search(r'class="value">[^<]*e-(1[4-9]|[2-9]\d)', text)
 
 
+@pytest.mark.slow
 def test_constants_in_the_code_link_to_their_definitions(text):
     anchor = "derivations.cards.reparameterization.CHANCES"
     assert anchor in links_in(text, "cards.25")
@@ -242,6 +252,7 @@ def test_sentences_are_printed_with_greek_letters_and_links():
     assert prose("evidence.bounds and hong.py") == "evidence.bounds and hong.py"
 
 
+@pytest.mark.slow
 def test_rows_and_lessons_link_to_each_other(text):
     for each in lessons():
         assert f"lesson.{each.number}" in links_in(text, each.ledger)
@@ -268,6 +279,7 @@ def measured(first_argument, second_argument):
     )
 
 
+@pytest.mark.slow
 def test_book_command_prints_the_path_of_the_book_as_json(written):
     path, code, out, err = written
     assert code == 0 and json.loads(out) == {"path": str(path)} and err == ""
@@ -325,6 +337,7 @@ def test_math_font_falls_back_if_it_cannot_be_made(monkeypatch):
     assert font.math_font("abc") == ""
 
 
+@pytest.mark.slow
 def test_book_works_in_a_browser(written):
     need_browser()
     browser = Browser()

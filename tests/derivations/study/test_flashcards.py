@@ -203,6 +203,7 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_cards_command_writes_both_formats_and_refuses_to_overwrite(tmp_path, capsys, monkeypatch):
     where = "--anki", tmp_path / "a.tsv", "--obsidian", tmp_path / "notes", "--draws", 50
     code, out, _ = run(capsys, "cards", *where)
@@ -267,6 +268,7 @@ def process(*arguments):
     return subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
 
 
+@pytest.mark.slow
 def test_quiz_ends_at_the_end_of_its_input():
     out, err = process("odaibo", "-n", "2").communicate("\ny\n", timeout=60)
     assert "2 of 2" in out and out.endswith("1 known, 0 missed\n") and err == ""

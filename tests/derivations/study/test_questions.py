@@ -93,6 +93,7 @@ def test_figure_that_does_not_support_its_answer_is_refused(fault):
     refused(*FAULTS[fault])
 
 
+@pytest.mark.slow
 def test_questions_command_writes_json_and_figures(pair, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(questions, "train_pair", lambda: pair)              # already trained
     assert cli.main(["questions", "--out", str(tmp_path), "--json"]) == 0

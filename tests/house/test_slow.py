@@ -1,0 +1,45 @@
+"""Slow tests are left out of a plain run, which says so, and run if an option or the name of their file chooses them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests import conftest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("words, settings, run", [
+    (["."], {}, ["quick a", "quick b"]), (["a.py"], {}, ["slow a", "quick a", "quick b"]),
+    (["b.py::slow"], {}, ["quick a", "slow b", "quick b"]), (["."], {"markexpr": "not quick"}, ["quick a", "quick b"]),
+    *((["."], chosen, ["slow a", "quick a", "slow b", "quick b"]) for chosen in ({"all": True}, {"markexpr": "slow"})),
+])  # fmt: skip
+def test_slow_tests_run_if_an_option_or_their_file_chooses_them(words, settings, run, tmp_path, monkeypatch):
+    def item(name, file):
+        return SimpleNamespace(name=f"{name} {file}", path=tmp_path / f"{file}.py", get_closest_marker=name.__eq__)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(conftest, "left_out", [])
+    reported = []
+    hook = SimpleNamespace(pytest_deselected=lambda items: reported.extend(items))
+    option = SimpleNamespace(**{"all": False, "markexpr": ""} | settings)
+    every = [item(name, file) for file in "ab" for name in ("slow", "quick")]
+    items = [*every]
+    conftest.pytest_collection_modifyitems(SimpleNamespace(args=words, option=option, hook=hook), items)
+    assert [item.name for item in items] == run
+    assert [item for item in every if item not in items] == reported == conftest.left_out
+
+
+def test_run_ends_with_the_number_of_slow_tests_left_out(tmp_path):
+    (tmp_path / "test_a.py").write_text("import pytest\n@pytest.mark.slow\ndef test_a(): pass\ndef test_b(): pass\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    slow: slow\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    counts, said = done.stdout.splitlines()[-2:]
+    assert done.returncode == 0 and counts.startswith("1 passed, 1 deselected in"), done.stdout
+    assert said == "1 slow tests left out; to run them too: pytest --all"
