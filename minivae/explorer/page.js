@@ -211,7 +211,7 @@ function colourOf(i) {
 }
 
 // The smallest and the largest value of each column of a table
-const ranges = content.image ? [] : Array.from(data[0], (_, d) => [Math.min(...data.map(x => x[d])), Math.max(...data.map(x => x[d]))]);
+const ranges = content.image ? [] : Array.from(data[0], (_, d) => [Math.min, Math.max].map(end => data.reduce((v, x) => end(v, x[d]), data[0][d])));
 const part = (v, d) => Math.min(1, Math.max(0, (v - ranges[d][0]) / (ranges[d][1] - ranges[d][0] || 1)));    // of this range
 
 // Fill a small canvas with x as an image or, for a table, as one bar for each column
@@ -315,7 +315,7 @@ function drawMap() {
   for (const {canvas, place, side} of tiles)                // place of its top left corner and side, in z
     c.drawImage(canvas, map.x(place[0]), J === 1 ? map.margin.top : map.y(place[1]), side * map.unit, side * map.unit);
   if (tiles.length && J === 2) {
-    Object.assign(c, {globalAlpha: 0.6, fillStyle: style("--paper")});
+    Object.assign(c, {globalAlpha: 0.5, fillStyle: style("--paper")});
     framed(map).fill();
     c.globalAlpha = 1;
   }
@@ -532,7 +532,7 @@ const subscript = j => String(j + 1).replace(/\d/g, digit => "\u2080\u2081\u2082
 const nameOf = j => J === 1 ? "z" : `z${subscript(j)}`;
 const classOf = i => labels ? `class ${className(labels[i])}` : "";
 const pointOf = i => labels ? `data point ${i}, ${classOf(i)}` : `data point ${i}`;
-const FAR = 100;                                            // largest coordinate of the cursor
+const FAR = mu.reduce((far, m) => m.reduce((a, b) => Math.max(a, Math.ceil(Math.abs(b))), far), 100);     // largest coordinate of the cursor
 const thumbs = [], inputs = [];
 const describe = (id, text) => $(id).setAttribute("aria-label", text);
 

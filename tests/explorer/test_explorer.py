@@ -1,5 +1,6 @@
 """The page of the explorer contains the run, agrees with NumPy, and works with mouse and keys, on a phone and in print."""
 
+import base64
 import json
 import re
 from dataclasses import replace
@@ -14,6 +15,7 @@ from minivae import Bernoulli, Binomial, Gaussian, VAE, exact_log_px
 from minivae.app import cli, results, train
 from minivae.data import Dataset
 from minivae.evidence.gaps import expected
+from minivae.evidence.rates import ACTIVE
 from minivae.explorer import build as builder
 from minivae.explorer.build import build, content_of, unpacked
 from minivae.explorer.evidence import Evidence
@@ -350,6 +352,45 @@ def test_drawings_show_the_model_and_planted_errors_are_noticed(fault, browser, 
     assert wrongly_drawn(browser, vae, data, exact, 7) == ([noticed] if noticed else [])
 
 
+PIECES = """(() => {
+  const n = 24, square = (a, b, cell) => (cell % n - a) ** 2 + (Math.floor(cell / n) - b) ** 2;
+  const grid = (...hills) => ({n, low: [0, 0], step: [1, 1], mass: 1,
+    density: Float64Array.from({length: n * n}, (_, cell) => hills.reduce((sum, [share, a, b]) =>
+      sum + share * Math.exp(-square(a, b, cell) / 4.5) / (4.5 * Math.PI), 0))});
+  const ends = [], proto = CanvasRenderingContext2D.prototype, {moveTo, lineTo} = proto;
+  proto.moveTo = proto.lineTo = (x, y) => ends.push(`${x.toFixed(6)} ${y.toFixed(6)}`);
+  drawContour(grid([1, 1, 12]), 1e-3);
+  Object.assign(proto, {moveTo, lineTo});
+  return [piecesOf(grid([0.8, 5, 5], [0.2, 18, 17])), piecesOf(grid([1, 12, 12])),
+    piecesOf(grid([0.5, 10, 12], [0.5, 14, 12])), ends.length,
+    ends.every(end => ends.filter(other => other === end).length === 2)];
+})()"""
+
+
+def test_pieces_of_a_posterior_are_counted_and_their_lines_are_closed(shown):
+    page = wait(shown("#datum=7"))
+    two, one, near, ends, closed = page.evaluate(PIECES)
+    assert np.allclose(two, [0.8, 0.2], atol=1e-3) and np.allclose(one, [1]) and np.allclose(near, [1])
+    assert ends > 40 and closed                             # also of a posterior at the border of its grid
+    page.evaluate("piecesOf = () => [0.9, 0.1]; writeVerdict()")
+    assert "2 separate pieces, with 90 and 10\u00a0%" in page.evaluate("$('verdict').textContent")
+    page.evaluate("momentsOf = () => ({mean: [0, 0], sd: [1, 1], correlation: -0.9962}); writeVerdict()")
+    assert "exact \u22120.996" in page.evaluate("$('why').textContent")
+
+
+@pytest.mark.parametrize("right, wrong", [
+    ("for (let b = -1; b < n; b++) for (let a = -1;", "for (let b = 0; b < n - 1; b++) for (let a = 0;"),
+    ("shares[near[0]] += shares[other]", ""),
+    ("of inside ? near.slice(1)", "of true ? near.slice(1)"),
+])
+def test_fault_in_pieces_or_lines_is_noticed(right, wrong, browser, digits, tmp_path):
+    assert digits[2].count(right) == 1
+    (tmp_path / "a.html").write_text(digits[2].replace(right, wrong), encoding="utf-8")
+    two, one, near, _, closed = browser.open(tmp_path / "a.html").evaluate(PIECES)
+    found = [np.shape(two) == (2,) and np.allclose(two, [0.8, 0.2], atol=1e-3), len(one) == 1, np.allclose(near, [1])]
+    assert not (closed and all(found))
+
+
 def test_page_sorts_the_data_points_by_gap_and_by_log_px(shown, digits):
     vae, data, _, exact = digits
     vae, x, log_px = vae.astype(np.float64), data.test_x.astype(np.float64), exact.log_px
@@ -387,6 +428,16 @@ def test_page_shows_the_gap_and_the_means_that_numpy_computes(shown, digits):
 # Mouse, finger, keys, screens
 
 
+def typed(page, element, text):
+    """Replace the text of a field as a user does: select, type, leave."""
+    page.evaluate(f"({element}).focus(); ({element}).select()")
+    for key in text:
+        for kind, more in (("keyDown", {"text": key}), ("keyUp", {})):
+            page.call("Input.dispatchKeyEvent", type=kind, key=key, **more)
+    page.evaluate(f"({element}).blur()")
+    return page.evaluate(f"({element}).value")
+
+
 def test_cursor_follows_keys_mouse_finger_and_number_fields(shown):
     page = shown("#datum=3&z=0.5,-1.25")
     place = lambda: page.evaluate("[...z]")                 # noqa: E731
@@ -399,8 +450,8 @@ def test_cursor_follows_keys_mouse_finger_and_number_fields(shown):
       return [[a.left + 150, a.top + 150], [a.left + 200, a.top + 260], map.inverse(200, 260)]; })()""")
     page.drag(start, end)
     assert place() == pytest.approx(target) and page.evaluate("chosen") == 3
-    page.evaluate("Object.assign($('fields').querySelector('input'), {value: '1.5'}).dispatchEvent(new Event('input'))")
-    assert place() == pytest.approx([1.5, target[1]])
+    assert typed(page, "inputs[0].field", "1,5") == "1.50" and place() == pytest.approx([1.5, target[1]])
+    page.evaluate("$('map').focus()")
     page.press("Enter")
     nearest = page.evaluate("chosen === nearestTo(z)[0] && z.every((v, j) => v === mu[chosen][j])")
     code = page.evaluate("""(() => { const a = $("map").getBoundingClientRect();
@@ -408,6 +459,57 @@ def test_cursor_follows_keys_mouse_finger_and_number_fields(shown):
     page.touch(*code)
     assert nearest and page.evaluate("Math.hypot(mu[chosen][0] - mu[9][0], mu[chosen][1] - mu[9][1])") < 0.2
     assert page.errors == []
+
+
+def test_fields_and_keys_stop_at_their_limits(shown):
+    page = shown()
+    assert typed(page, "$('number')", "99") == "39" and page.evaluate("chosen") == 39
+    assert typed(page, "inputs[0].field", "1000") == "100.00" and page.evaluate("[...z][0]") == 100
+    assert "outside the map" in page.evaluate("$('prior').textContent")
+    arrow = page.evaluate("""(() => { const places = [], proto = CanvasRenderingContext2D.prototype, {lineTo} = proto;
+      proto.lineTo = (x, y) => places.push(x); drawCross(map); Object.assign(proto, {lineTo});
+      return places.length && places.every(x => x > map.margin.left && x < map.width); })()""")
+    page.evaluate("$('back').click()")
+    assert arrow and page.evaluate("z.every((v, j) => v === mu[39][j])")
+    page.evaluate("$('map').focus()")
+    for _ in range(20):
+        page.press("ArrowRight", shift=True)
+    assert page.evaluate("z[0] === limits()[1][0]") and "outside" not in page.evaluate("$('prior').textContent")
+
+
+def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
+    page = wait(shown("#datum=3"))
+    page.evaluate("""window.heard = []; new MutationObserver(() => heard.push($("said").textContent)).observe($("said"),
+      {childList: true}); window.fourth = thumbs[3].button.datum; thumbs[3].button.focus(); thumbs[3].button.click()""")
+    i = page.evaluate("fourth")
+    pause = "new Promise(done => setTimeout(done, 450))"    # the address is written after 0.4 s
+    wait(page).evaluate(pause)
+    focus, heard, gap = page.evaluate("[document.activeElement.datum, heard, $('nats').rows[4].cells[1].textContent]")
+    assert focus == i and len(heard) == 1
+    assert heard[0].startswith(f"Chosen: data point {i}, class {digits[1].test_y[i]}. gap {gap} nats, the ")
+    page.evaluate("$('map').focus()")
+    page.press("ArrowRight")
+    page.evaluate(pause)
+    place = page.evaluate("listOf(z)")
+    assert page.evaluate("heard.length") == 2 and f"z = {place};" in page.evaluate("heard[1]")
+    names = page.evaluate("['map', 'mean', 'original'].map(id => $(id).getAttribute('aria-label'))")
+    assert place in names[0] and place in names[1] and f"data point {i}, class" in names[2]
+
+
+def test_back_button_returns_to_the_data_point_before(shown):
+    page, pause = wait(shown("#datum=3&order=lowest")), "new Promise(done => setTimeout(done, 450))"
+    page.call("Page.resetNavigationHistory")                # it holds 50 entries at most
+    first = page.evaluate("[chosen, history.length]")
+    page.evaluate("$('next').click()")
+    page.evaluate(pause)
+    second = page.evaluate("[chosen, history.length, location.hash]")
+    assert second[0] == page.evaluate("ordered()[ordered().indexOf(3) + 1]") and second[1] == first[1] + 1
+    assert second[2].startswith(f"#datum={second[0]}&z=") and second[2].endswith("&order=lowest")
+    page.evaluate("moveTo([1, 1])")                         # a move of the cursor is no new entry
+    page.evaluate(pause)
+    assert page.evaluate("history.length") == second[1]
+    page.evaluate("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
+    assert page.evaluate("[chosen, $('order').value]") == [3, "lowest"]
 
 
 @pytest.mark.parametrize("name", ["digits", "bernoulli", "iwae"])
@@ -419,12 +521,40 @@ def test_page_fits_a_phone_in_light_and_dark(name, browser, digits, tmp_path):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390 and page.errors == []
         papers.append(page.evaluate("getComputedStyle($('place')).backgroundColor"))
     assert papers == ["rgb(255, 255, 255)", "rgb(22, 25, 29)"]
+    low = """[...document.querySelectorAll("button, input:not([type=checkbox]), select, label")].filter(e =>
+      e.offsetParent && e.getBoundingClientRect().height < 43.5).map(e => e.outerHTML)"""
+    assert page.evaluate(low) == []
+    if name == "iwae":
+        assert page.evaluate("inputs.every(({slider}) => slider.clientWidth > 300)")
 
 
-def test_printed_page_hides_the_controls(shown):
-    page = shown(dark=True, media="print")
+def test_vertical_swipe_scrolls_a_phone_and_a_sideways_drag_moves_the_cursor(shown):
+    page = wait(shown(width=390, height=844))
+    top, left, bottom, picture = page.evaluate("""(() => { const a = $("map").getBoundingClientRect();
+      return [a.top, a.left, a.bottom, $("mean").getBoundingClientRect().top]; })()""")
+    assert 0 < picture < top and bottom < 844               # the cursor and its picture are on the screen together
+    page.swipe(*([left + 100 + 10 * k, top + 100 + k] for k in range(11)))
+    scrolled, place, target = page.evaluate("[scrollY, [...z], map.inverse(200, 110)]")
+    assert scrolled == 0 and place == pytest.approx(target, abs=0.05)
+    page.swipe(*([left + 100, top + 250 - 20 * k] for k in range(10)))
+    assert page.evaluate("scrollY") > 50 and page.evaluate("[...z]") == place
+
+
+def test_printed_page_shows_the_state_on_two_sheets_and_no_controls(shown, digits):
+    page = wait(shown("#datum=7&z=0.5,-1.25&tiles=1&order=gap", dark=True))
+    page.evaluate("new Promise(done => setTimeout(done, 450))")
+    for landscape in (False, True):
+        pdf = page.call("Page.printToPDF", landscape=landscape, paperWidth=8.27, paperHeight=11.69)["data"]     # A4
+        assert 1 <= len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(pdf))) <= 2
+    page.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     visible = page.evaluate("[...document.querySelectorAll('input, button')].filter(e => e.offsetParent).length")
-    assert visible == 0 and page.evaluate("style('--paper')") == "#ffffff"
+    assert visible == 0 and page.evaluate("style('--paper')") == "#ffffff" and page.evaluate("tiles.length") == 18 * 18
+    text = page.evaluate("document.body.innerText.replace(/\\s+/g, ' ')")
+    for part in ("Data point 7 ", f"Class {digits[1].test_y[7]}. ", "z\u2081 = 0.50 z\u2082 = \u22121.25",
+                 "40, largest gap first", "chosen data point", "#datum=7&z=0.5,-1.25&order=gap&tiles=1"):
+        assert part in text, part
+    corner = page.evaluate("[...tiles[0].canvas.getContext('2d').getImageData(0, 0, 1, 1).data]")
+    assert abs(corner[0] - page.evaluate("255 - (255 - 26) * tiles[0].x[0] / 16")) <= 1     # on white paper, not on dark
 
 
 def test_tiles_of_the_map_are_decoded_on_request(shown):
@@ -479,6 +609,62 @@ def test_page_says_that_a_bound_is_not_log_px(browser, tmp_path):
     assert names == ["reconstruction", "KL", "ELBO", "importance-weighted bound of log p(x)", "gap, at least"]
     text = page.evaluate("document.querySelector('main').innerText")
     assert "log p(x) itself is not known here" in text and "exact log p(x)" not in text
+
+
+def test_elbo_of_many_dimensions_comes_from_draws_of_each_data_point(browser, tmp_path):
+    vae, data = model("iwae")
+    evidence = builder.evidence_for(vae, data.test_x)
+    worse = evidence._replace(log_px=evidence.elbo - 0.05)
+    (tmp_path / "a.html").write_text(build(vae, data, "x", worse), encoding="utf-8")
+    page = wait(browser.open(tmp_path / "a.html", "#datum=2&z=" + ",".join(["9"] * 12)))
+    rows = page.evaluate("[...$('nats').rows].map(row => row.cells[1].textContent.replaceAll('\u2212', '-'))")
+    elbo, error = map(float, rows[2].split(" \u00b1 "))
+    assert (elbo, error) == pytest.approx((evidence.elbo[2], evidence.elbo_error[2]), abs=0.0051)
+    assert rows[4].startswith("0.00 ")                      # a lower limit of the gap is not negative
+    words = f"{evidence.weights} importance-weighted draws of z for each data point"
+    assert words in page.evaluate("$('unknown').textContent")
+    assert page.evaluate("inputs.every(({slider}) => slider.value === '9')")
+    mu, log_var = vae.astype(np.float64).encode(data.test_x)
+    active = f"{(mu.var(axis=0) > ACTIVE).sum()} of 12 are active"
+    assert active in page.evaluate("$('map-help').textContent")
+    numbers = "code.textContent.replaceAll('\u2212', '-').match(/[-.\\d]+/g).map(Number)"
+    code = page.evaluate(f"inputs.map(({{code}}) => {numbers})")
+    assert np.allclose(code, np.column_stack([mu[2], np.exp(log_var[2] / 2)]), rtol=0.05, atol=0.0051)
+
+
+def test_table_shows_the_values_of_each_column(browser, tmp_path):
+    vae, data = model("fixed")
+    x = data.test_x.copy()
+    x[:, 1] = 2                                             # a column of one value
+    (tmp_path / "a.html").write_text(build(vae, replace(data, test_x=x, train_x=x), "x"), encoding="utf-8")
+    page = wait(browser.open(tmp_path / "a.html", "#datum=4"))
+    rows = page.evaluate("""["datum-values", "cursor-values"].map(id => [...$(id).querySelectorAll("tr")].slice(1).map(row =>
+      [...row.cells].map(cell => cell.textContent.replaceAll("\u2212", "-"))))""")
+    assert [row[0] for row in rows[0]] == [f"column {d + 1}" for d in range(6)]
+    numbers = np.array([row[1:] for row in rows[0]], float)
+    mean = vae.astype(np.float64).decode(vae.astype(np.float64).encode(x)[0])[4]
+    spread = np.ptp(x, axis=0)
+    assert (abs(numbers - np.column_stack([x[4], mean])) <= 0.006 * np.where(spread > 0, spread, 1)[:, None]).all()
+    assert np.allclose(np.array(rows[1], object)[:, 1].astype(float), mean, atol=0.006)
+    cells = "[...$('datum-values').querySelectorAll('td:nth-child(2)')]"
+    bars = page.evaluate(cells + ".map(cell => parseFloat(cell.style.backgroundSize))")
+    assert np.allclose(bars, 100 * (x[4] - x.min(axis=0)) / np.where(spread > 0, spread, 1), atol=0.51)
+    assert page.errors == []
+    for width in (60, 320):                                 # a narrow window
+        assert wait(browser.open(tmp_path / "a.html", width=width)).errors == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_colours_of_the_map_have_contrast_on_both_papers():
+    def linear(colour):
+        return np.array([((v / 255 + 0.055) / 1.055) ** 2.4 if v > 10 else v / 3294.6 for v in bytes.fromhex(colour[1:])])
+
+    css = (HOME / "page.css").read_text("utf-8")
+    for paper, least in builder.PAPERS.items():
+        assert f"--paper: {paper};" in css
+        shades = [builder.readable(colour, paper, least) for colour in style.CLASSES]
+        light = [sorted(linear(each) @ [0.2126, 0.7152, 0.0722] + 0.05 for each in (shade, paper)) for shade in shades]
+        assert min(high / low for low, high in light) > least - 0.01 and len(set(shades)) == 10
 
 
 def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
