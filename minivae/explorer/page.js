@@ -229,10 +229,10 @@ function show(canvas, x) {
     context.putImageData(pixels, 0, 0);
     return;
   }
-  const width = Math.max(2, Math.round(100 / D));
+  const width = Math.max(1, Math.round(100 / D)), bar = Math.max(1, width - 2);
   Object.assign(canvas, {width: width * D, height: 60});
   context.fillStyle = style("--ink");
-  x.forEach((v, d) => context.fillRect(width * d, 58 - 58 * part(v, d), width - 1, 2 + 58 * part(v, d)));
+  x.forEach((v, d) => context.fillRect(width * d, 58 - 58 * part(v, d), bar, 2 + 58 * part(v, d)));
 }
 
 // Write rows of a table: each column of the data with its values, and bars
@@ -550,9 +550,9 @@ function moveTo(place) {
     printed.textContent = `= ${number(z[j])}`;
   });
   const distance = Math.hypot(...z), share = 100 * Math.exp(-distance * distance / 2);
-  const percent = share < 0.1 ? "less than 0.1" : number(share, share < 10 ? 1 : 0);
+  const percent = share < 0.1 ? "&lt; 0.1" : number(share, share < 10 ? 1 : 0);
   $("prior").innerHTML = `log p(z) = <b>${number(logPrior(z))}</b>, ` +
-    `${J <= 2 && isOutside(z) ? "<b>outside the map</b>" : `${percent}\u00a0% of the density at 0`}.<br>` +
+    `${J <= 2 && isOutside(z) ? "<b>outside the map</b>" : `${percent}\u00a0% of p(z = 0)`}.<br>` +
     `log p(x|z) = <b>${number(logLikelihood(data[chosen], out))}</b> for data point ${chosen}.`;
   nearestTo(z).forEach((i, k) => {
     const {button, canvas, text, small} = thumbs[k];
@@ -592,7 +592,7 @@ function choose(i) {
   inSlices("nats", reconstructionOf(chosen), found => {
     writeNats(found);
     if (!box) { say(summary()); return; }
-    inSlices("panel", posteriorOf(chosen), posterior => { exact = posterior; drawPanel(); say(summary()); },
+    inSlices("panel", posteriorOf(chosen), found => { exact = {...found, pieces: piecesOf(found)}; drawPanel(); say(summary()); },
       done => { $("mass").textContent = `Computing the posterior: ${Math.round(100 * done)}\u00a0%`; });
   });
 }
@@ -621,7 +621,7 @@ function rankOfGap() {
 
 // A sentence for screen readers about the chosen data point
 function summary() {
-  const [name, value] = $("nats").rows[4].cells, pieces = exact ? piecesOf(exact).length : 1;
+  const [name, value] = $("nats").rows[4].cells, pieces = exact ? exact.pieces.length : 1;
   return `Chosen: ${pointOf(chosen)}. ${name.textContent} ${value.textContent} nats${rankOfGap() && `, ${rankOfGap()}`}.` +
     `${pieces > 1 ? ` The exact posterior has ${pieces} separate pieces.` : ""}`;
 }
@@ -631,7 +631,7 @@ function say(text) { $("said").textContent = text; }
 // How good the encoder's Gaussian is for the chosen data point, and why
 function writeVerdict() {
   const {mean, sd} = gaussian(chosen), rank = rankOfGap();
-  const pieces = exact ? piecesOf(exact) : [], several = pieces.length > 1, shares = pieces.map(share => number(100 * share, 0));
+  const {pieces} = exact || {pieces: []}, several = pieces.length > 1, shares = pieces.map(share => number(100 * share, 0));
   $("verdict").innerHTML = `The gap measures this: it is 0 for a perfect Gaussian.${rank && ` Here it is ${rank}.`} ` +
     (several ? `<b>The exact posterior has ${pieces.length} separate pieces</b>, with ${shares.join(", ").replace(/, (\d+)$/, " and $1")}\u00a0% ` +
       "of its probability. A Gaussian can cover only one of them. The table takes all pieces together, so it says little here."
@@ -796,7 +796,7 @@ function listen() {
     $("map").title = i === null ? "" : pointOf(i);
   });
   on("map", "pointerup", event => {
-    const [x, y] = at(event), still = pressed && Math.hypot(x - pressed[0], y - pressed[1]) < 4;
+    const [x, y] = at(event), still = pressed && Math.hypot(x - pressed[0], y - pressed[1]) < (event.pointerType === "touch" ? 10 : 4);
     pressed = null;
     if (!still) return;
     follow(event);
