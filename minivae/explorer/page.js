@@ -860,7 +860,8 @@ function introduce() {
     $("again").textContent = "another draw";
     $("move").append($("again"));
   }
-  main.className = `${J > 2 ? "many" : J === 1 ? "one" : ""} ${content.image ? "" : "table"}`.trim();
+  const kinds = {many: J > 2, one: J === 1, table: !content.image, tall: J === 1 || (J === 2 && !content.image)};
+  main.classList.add(...Object.keys(kinds).filter(name => kinds[name]));
   $("order").add(new Option(`lowest ${box ? "log p(x)" : "bound"} first`, "lowest"));
   $("order").add(new Option("largest gap first", "gap"));
   if (J > 2) introduceMany();

@@ -18,7 +18,7 @@ ALT = (
     "The explorer in a browser. Left, the codes of {rows} held-out digits on a map, in front of decoded images. Middle, "
     "the mean and a draw at the cursor, the nearest codes, and the chosen digit with its reconstruction. Right, the "
     "exact posterior of this digit in blue and the encoder's Gaussian in orange, and its ELBO, log p(x) and their "
-    "gap: {gap} nats. Below the map, how far mean and standard deviation of the Gaussian are from the exact ones."
+    "gap: {gap} nats. Below, how far mean and standard deviation of the Gaussian are from the exact ones."
 )
 
 
@@ -37,7 +37,7 @@ def main(run):
             raise SystemExit(2)
         browser = Browser()
         try:
-            browser.open(page, PLACE, width=1280, height=990)
+            browser.open(page, PLACE, width=1280, height=956)
             while browser.evaluate("Object.keys(running).length"):
                 time.sleep(0.05)
             gap = browser.evaluate("$('nats').rows[4].cells[1].textContent")
