@@ -30,7 +30,7 @@ def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
         for name, values in bounds._asdict().items():
             mean_se = (values**2).sum() ** 0.5 / len(values)
             results[name] = float(mean_se if name.endswith("_se") else values.mean())
-        evidence = Evidence(bounds.iw_bound, bounds.iw_bound_se, weights=k)
+        evidence = Evidence(bounds.iw_bound, bounds.iw_bound_se, None, k, bounds.elbo, bounds.elbo_se)
         results["reconstruction_se"] = results["elbo_se"]   # the KL is exact
     if vae.latent <= 2:
         exact = exact_log_px(vae, data.test_x)

@@ -25,8 +25,8 @@ from minivae.vae import VAE
 
 ROWS = 500                                                  # largest number of held-out rows, unless the user asks for more
 WEIGHTS = 100                                               # importance weights of the bound, for more than two dimensions
-DRAWS = 100                                                 # draws of z for the ELBO, for more than two dimensions
 NODES = {1: 32, 2: 16}                                      # Gauss-Hermite nodes on each axis for the ELBO, in one and two
+PAPERS = {"#ffffff": 4.5, "#16191d": 7}                     # papers of page.css; least contrast of the letters on the map
 
 
 def evidence_for(vae: VAE, x: NDArray) -> Evidence:
@@ -35,7 +35,7 @@ def evidence_for(vae: VAE, x: NDArray) -> Evidence:
         exact = exact_log_px(vae, x)
         return Evidence(exact.log_px, exact.error, exact.box)
     bounds = lower_bounds(vae, x, WEIGHTS, np.random.default_rng(0))
-    return Evidence(bounds.iw_bound, bounds.iw_bound_se, weights=WEIGHTS)
+    return Evidence(bounds.iw_bound, bounds.iw_bound_se, None, WEIGHTS, bounds.elbo, bounds.elbo_se)
 
 
 def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None, step: int = 1) -> str:
@@ -72,18 +72,19 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
     labels, named = classes_of(data.test_y, len(x), class_names(data))
     model = vae.astype(np.float64)
     mu, log_var = model.encode(x)
-    noise, weights = rule(J)
+    noise, weights = rule(J) if J <= 2 else (np.zeros((0, J)), np.zeros(0))
     kl = kl_standard_normal(mu, log_var)                    # (N, J)
     return {
         "data": Path(data.name).name, "latent": J, "activation": vae.activation, "likelihood": likelihood(vae),
         "decoder": [[packed(weight), packed(bias)] for weight, bias in vae.layers("decoder")],
         "x": packed(*compact(x)), "labels": None if labels is None else labels.tolist(), "image": data.image_shape,
-        "classes": data.classes, "elbo": None if J > 2 else packed(elbos(vae, x)),
+        "classes": data.classes, "elbo": packed(elbos(vae, x) if J <= 2 else evidence.elbo),
+        "elbo_error": None if J <= 2 else [finite(error) for error in evidence.elbo_error],
         "ink": ink(vae, x), "mu": packed(mu), "log_var": packed(log_var), "kl": packed(kl),
         "log_px": packed(evidence.log_px), "log_px_error": [finite(error) for error in evidence.error],
         "box": None if evidence.box is None else packed(evidence.box), "bound_weights": evidence.weights,
-        "noise": packed(noise), "weights": packed(weights), "drawn": J > 2,
-        "colours": {int(label): one.colour for label, one in named.items()},
+        "noise": packed(noise), "weights": packed(weights),
+        "colours": {int(label): [readable(one.colour, *paper) for paper in PAPERS.items()] for label, one in named.items()},
     }  # fmt: skip
 
 
@@ -103,12 +104,10 @@ def likelihood(vae: VAE) -> dict:
 
 
 def rule(J: int) -> tuple[NDArray, NDArray]:
-    """Return noise (L, J) and weights (L,): sum(weights f(noise)) approximates the mean of f over standard normal noise.
+    """Return Gauss-Hermite nodes (L, J) and weights (L,) for J = 1 or 2.
 
-    Gauss-Hermite nodes for one or two dimensions; draws with equal weights for more.
+    sum(weights f(noise)) approximates the mean of f over standard normal noise.
     """
-    if J > 2:
-        return np.random.default_rng(0).standard_normal((DRAWS, J)), np.full(DRAWS, 1 / DRAWS)
     noise, weights = gauss_hermite(NODES[J], J, 1e-14)
     return noise[:, 0], weights
 
@@ -122,6 +121,26 @@ def ink(vae: VAE, x: NDArray) -> list[float]:
 def finite(value: float) -> float | None:
     """Return `value`, or None if it is infinite or NaN: JSON has neither."""
     return float(value) if np.isfinite(value) else None
+
+
+def readable(colour: str, paper: str, least: float) -> str:
+    """Return the colour, mixed with black or white until its contrast on the paper is at least `least`."""
+    colour, paper = (np.array([int(text[k : k + 2], 16) for k in (1, 3, 5)]) for text in (colour, paper))
+    ink = 255 * (luminance(paper) < 0.2)
+    mixes = (np.rint(colour + share * (ink - colour)).astype(int) for share in np.linspace(0, 1, 51))
+    return "#" + bytes(next(rgb.tolist() for rgb in mixes if contrast(rgb, paper) >= least)).hex()
+
+
+def contrast(one: NDArray, other: NDArray) -> float:
+    """Return the contrast of two colours as in WCAG 2, from 1 to 21."""
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(rgb: NDArray) -> float:
+    """Return the luminance of a colour (3,) of sRGB, 0 to 255, as in WCAG 2: from 0 to 1."""
+    part = rgb / 255
+    return np.where(part > 0.04045, ((part + 0.055) / 1.055) ** 2.4, part / 12.92) @ [0.2126, 0.7152, 0.0722]
 
 
 # Arrays as text

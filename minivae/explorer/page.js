@@ -24,7 +24,7 @@ const decoder = content.decoder.map(layer => layer.map(array => Float64Array.fro
 const data = rowsOf(content.x), mu = rowsOf(content.mu), logVar = rowsOf(content.log_var), kls = rowsOf(content.kl);
 const logPx = unpack(content.log_px), box = content.box && unpack(content.box);
 const noise = rowsOf(content.noise), weights = unpack(content.weights);
-const bestElbo = content.elbo && unpack(content.elbo);
+const elbos = unpack(content.elbo);                           // good enough to sort; for J > 2 means of draws, which are shown
 const labels = content.labels, N = data.length, D = data[0].length;
 const likelihood = content.likelihood, logChoose = likelihood.n && unpack(likelihood.log_choose);
 
@@ -108,17 +108,16 @@ function randomFrom(seed) {
 const gaussian = i => ({mean: mu[i], sd: logVar[i].map(v => Math.exp(v / 2))});
 const klOf = i => kls[i].reduce((a, b) => a + b, 0);
 
-// The mean of log p(x|z) over q(z|x): a weighted sum over nodes of the noise
+// The mean of log p(x|z) over q(z|x): a weighted sum over nodes of the noise or, for J > 2, a mean that Python computed
 function* reconstructionOf(i) {
-  const {mean, sd} = gaussian(i), values = [];
+  if (J > 2) return {value: elbos[i] + klOf(i), error: content.elbo_error[i]};
+  const {mean, sd} = gaussian(i);
   let sum = 0;
   for (let l = 0; l < noise.length; l++) {
-    values.push(logLikelihood(data[i], decoderOutput(mean.map((m, j) => m + sd[j] * noise[l][j]))));
-    sum += weights[l] * values[l];
+    sum += weights[l] * logLikelihood(data[i], decoderOutput(mean.map((m, j) => m + sd[j] * noise[l][j])));
     yield;
   }
-  const variance = values.reduce((total, v) => total + (v - sum) ** 2, 0) / (values.length - 1);
-  return {value: sum, error: content.drawn ? Math.sqrt(variance / values.length) : 0};
+  return {value: sum, error: 0};
 }
 
 // p(z|x) = p(x|z) p(z) / p(x) at the centres of n cells on each axis of the posterior's box, and the sum over all cells:
@@ -155,6 +154,31 @@ function levelOf({density, mass, step}, share) {
   return sorted[k - 1];
 }
 
+// The line at r standard deviations of a Gaussian in the plane encloses this share; the lines of the posterior enclose the same
+const shareOf = r => 1 - Math.exp(-r * r / 2);
+
+// The shares of the posterior's separate pieces, the largest first: of the region that holds 99 %. Cells come in the order of
+// their density and join the piece of a neighbour; those outside this region join no two pieces.
+function piecesOf({n, density}) {
+  const steps = J === 1 ? [-1, 1] : [-n - 1, -n, -n + 1, -1, 1, n - 1, n, n + 1], total = density.reduce((a, b) => a + b);
+  const piece = new Int32Array(density.length).fill(-1), shares = [];
+  let sum = 0;
+  for (const cell of [...density.keys()].sort((a, b) => density[b] - density[a])) {
+    const inside = sum < shareOf(3) * total, near = [...new Set(steps.map(step => piece[cell + step]).filter(k => k >= 0))];
+    if (!near.length && !inside) continue;
+    if (!near.length) near.push(shares.push(0) - 1);
+    for (const other of inside ? near.slice(1) : []) {
+      piece.forEach((k, at) => { if (k === other) piece[at] = near[0]; });
+      shares[near[0]] += shares[other];
+      shares[other] = 0;
+    }
+    piece[cell] = near[0];
+    shares[near[0]] += density[cell] / total;
+    sum += density[cell];
+  }
+  return shares.filter(share => share >= 0.01).sort((a, b) => b - a);
+}
+
 // Run a job in slices of 10 ms, so that the page stays responsive; a newer job of the same name replaces it.
 const running = {};
 function inSlices(name, job, done, progress = () => {}) {
@@ -175,16 +199,22 @@ const make = (tag, properties = {}) => Object.assign(document.createElement(tag)
 const dark = matchMedia("(prefers-color-scheme: dark)"), printing = matchMedia("print");
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const rgb = hex => [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
-const mix = (a, b, t) => a.map((v, k) => Math.round(v + t * (b[k] - v)));
 const number = (v, digits = 2) => v.toFixed(digits).replace(/^-(0\.?0*$)?/, (_, zero) => zero || "\u2212");
+const decimals = (size, digits) => Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size || 1))));   // for this many digits
+const brief = v => number(v, Math.max(2, decimals(Math.abs(v), 2)));
+const listOf = (values, write = number) => Array.from(values, v => write(v)).join(", ");
+const ordinal = k => k + (/1[123]$/.test(k) ? "th" : {1: "st", 2: "nd", 3: "rd"}[k % 10] || "th");
 
 function colourOf(i) {
   if (!labels) return style("--posterior");
-  const colour = rgb(content.colours[labels[i]]);
-  return `rgb(${dark.matches && !printing.matches ? mix(colour, [255, 255, 255], 0.5) : colour})`;
+  return content.colours[labels[i]][Number(dark.matches && !printing.matches)];
 }
 
-// Fill a small canvas with x as an image or, for a table, as bars
+// The smallest and the largest value of each column of a table
+const ranges = content.image ? [] : Array.from(data[0], (_, d) => [Math.min, Math.max].map(end => data.reduce((v, x) => end(v, x[d]), data[0][d])));
+const part = (v, d) => Math.min(1, Math.max(0, (v - ranges[d][0]) / (ranges[d][1] - ranges[d][0] || 1)));    // of this range
+
+// Fill a small canvas with x as an image or, for a table, as one bar for each column
 function show(canvas, x) {
   const [low, high] = content.ink, context = canvas.getContext("2d");
   if (content.image) {
@@ -199,21 +229,24 @@ function show(canvas, x) {
     context.putImageData(pixels, 0, 0);
     return;
   }
-  canvas.className = "bars";
-  const width = Math.max(1, Math.round(240 / D));
-  Object.assign(canvas, {width: width * D, height: 120});
-  const top = v => 118 - 116 * (Math.min(high, Math.max(low, v)) - low) / (high - low);
+  const width = Math.max(1, Math.round(100 / D)), bar = Math.max(1, width - 2);
+  Object.assign(canvas, {width: width * D, height: 60});
   context.fillStyle = style("--ink");
-  x.forEach((v, d) => {
-    const ends = [top(v), top(Math.min(high, Math.max(low, 0)))];
-    context.fillRect(width * d, Math.min(...ends), Math.max(1, width - 1), Math.max(1, Math.abs(ends[0] - ends[1])));
-  });
+  x.forEach((v, d) => context.fillRect(width * d, 58 - 58 * part(v, d), bar, 2 + 58 * part(v, d)));
+}
+
+// Write rows of a table: each column of the data with its values, and bars
+function writeTable(id, heads, rows) {
+  const digits = ranges.map(([low, high]) => decimals(high - low, 3));
+  const cell = (v, d) => `<td style="background-size: ${Math.round(100 * part(v, d))}% 80%">${number(v, digits[d])}</td>`;
+  $(id).innerHTML = `<table><tr><th></th>${heads.map(head => `<th scope="col">${head}</th>`).join("")}</tr>` +
+    ranges.map((_, d) => `<tr><th scope="row">column ${d + 1}</th>${rows.map(x => cell(x[d], d)).join("")}</tr>`).join("") + "</table>";
 }
 
 // A plane with equal axes: `low` and `high` are corners in z; returns its context in CSS pixels and two functions to pixels.
 function plane(canvas, low, high, height) {
   const margin = {left: 34, bottom: 30, top: 18, right: 8};
-  const width = canvas.clientWidth, ratio = window.devicePixelRatio || 1;
+  const width = Math.max(80, canvas.clientWidth), ratio = window.devicePixelRatio || 1;
   const unit = (width - margin.left - margin.right) / (high[0] - low[0]);
   height = height || unit * (high[1] - low[1]) + margin.top + margin.bottom;
   Object.assign(canvas, {width: Math.round(width * ratio), height: Math.round(height * ratio)});
@@ -251,12 +284,13 @@ function axes(p, vertical = true) {
 }
 
 // The map: circles of the prior, a symbol for each code, and optionally decoded images behind them
-const gapOf = i => bestElbo && content.log_px_error[i] !== null ? logPx[i] - bestElbo[i] : null;
+const gapOf = i => content.log_px_error[i] !== null ? logPx[i] - elbos[i] : null;
 
-// Class names, cut to at most four signs if that leaves them different; else the numbers of the classes
-const cut = (content.classes || []).map(name => [...name].length > 4 ? `${[...name].slice(0, 3).join("")}.` : name);
-const distinct = cut.every(name => name.trim()) && new Set(cut).size === cut.length;
-const short = label => content.classes && distinct ? cut[label] : String(label);
+// The fewest first signs, at most four, that leave the class names different, without a part that all share ("Iris-"); else numbers
+const shared = (content.classes || [""]).reduce((a, b) => { while (!b.startsWith(a)) a = a.slice(0, -1); return a; }).replace(/[^\s_-]*$/, "");
+const beginnings = [1, 2, 3, 4].map(k => (content.classes || []).map(name => [...name.slice(shared.length)].slice(0, k).join("").trim()));
+const cut = beginnings.find(names => names.every(name => name) && new Set(names).size === names.length);
+const short = label => content.classes && cut ? cut[label] : String(label);
 const className = label => content.classes ? content.classes[label] : String(label);
 
 const classes = labels ? [...new Set(labels)].sort((a, b) => a - b) : [0];
@@ -281,7 +315,7 @@ function drawMap() {
   for (const {canvas, place, side} of tiles)                // place of its top left corner and side, in z
     c.drawImage(canvas, map.x(place[0]), J === 1 ? map.margin.top : map.y(place[1]), side * map.unit, side * map.unit);
   if (tiles.length && J === 2) {
-    Object.assign(c, {globalAlpha: 0.35, fillStyle: style("--paper")});
+    Object.assign(c, {globalAlpha: 0.5, fillStyle: style("--paper")});
     framed(map).fill();
     c.globalAlpha = 1;
   }
@@ -296,16 +330,30 @@ function drawMap() {
   c.setLineDash([]);
   drawCodes();
   axes(map, J === 2);
-  layer = make("canvas", {width: $("map").width, height: $("map").height});
-  layer.getContext("2d").drawImage($("map"), 0, 0);
+  layer = copyOf($("map"));
   drawCursor();
+}
+
+// The parts of a plane that stay are copied, so that the moving parts can be drawn anew on top
+function copyOf(canvas) {
+  const copy = make("canvas", {width: canvas.width, height: canvas.height});
+  copy.getContext("2d").drawImage(canvas, 0, 0);
+  return copy;
+}
+
+function restore(c, copy) {
+  c.save();
+  c.setTransform(1, 0, 0, 1, 0, 0);
+  c.clearRect(0, 0, copy.width, copy.height);
+  c.drawImage(copy, 0, 0);
+  c.restore();
 }
 
 // J = 2: each code as its class. J = 1: a row of strokes for each class, with its name before the row.
 function drawCodes() {
   const c = map.context;
-  Object.assign(c, {font: "600 11px system-ui, sans-serif", textAlign: J === 1 ? "right" : "center", textBaseline: "middle"});
-  Object.assign(c, {strokeStyle: style("--paper"), lineWidth: 3, lineJoin: "round"});
+  Object.assign(c, {font: "600 13px system-ui, sans-serif", textAlign: J === 1 ? "right" : "center", textBaseline: "middle"});
+  Object.assign(c, {strokeStyle: style("--paper"), lineWidth: 4, lineJoin: "round"});
   mu.forEach((z, i) => {
     const px = map.x(z[0]), py = map.y(level(i));
     c.fillStyle = colourOf(i);
@@ -323,34 +371,43 @@ function drawCodes() {
 // The moving parts of the map: the ring and the Gaussian of the chosen data point, the cross of the cursor
 function drawCursor() {
   if (J > 2) return;
-  const c = map.context, [x, y] = [map.x(z[0]), J === 2 ? map.y(z[1]) : map.height / 2];
-  c.save();
-  c.setTransform(1, 0, 0, 1, 0, 0);
-  c.clearRect(0, 0, layer.width, layer.height);
-  c.drawImage(layer, 0, 0);
-  c.restore();
+  const c = map.context;
+  restore(c, layer);
   c.beginPath();
   Object.assign(c, {strokeStyle: style("--encoder"), lineWidth: 2});
-  c.arc(map.x(mu[chosen][0]), map.y(level(chosen)), 9, 0, 2 * Math.PI);
+  c.arc(map.x(mu[chosen][0]), map.y(level(chosen)), 11, 0, 2 * Math.PI);
   c.stroke();
-  c.save();
-  framed(map).clip();
-  for (const [colour, width] of [[style("--paper"), 5], [style("--ink"), 1.5]]) {
+  drawCross(map);
+  if (!panel || !panel.layer) return;
+  restore(panel.context, panel.layer);
+  drawCross(panel, false);
+}
+
+// A cross with an open centre, for J = 1 a line; if the cursor is outside the frame, an arrow at the border or nothing
+function drawCross(p, arrow = true) {
+  const c = p.context, {margin} = p, x = p.x(z[0]), y = J === 2 ? p.y(z[1]) : p.height / 2;
+  const [left, top, right, bottom] = [margin.left, margin.top, p.width - margin.right, p.height - margin.bottom];
+  const [a, b] = [Math.min(right - 9, Math.max(left + 9, x)), Math.min(bottom - 9, Math.max(top + 9, y))], turn = Math.atan2(y - b, x - a);
+  const outside = x < left || x > right || y < top || y > bottom, lines = [];
+  if (outside) for (const side of arrow ? [-2.6, 2.6] : [])
+    lines.push([a + 8 * Math.cos(turn), b + 8 * Math.sin(turn), a + 12 * Math.cos(turn + side), b + 12 * Math.sin(turn + side)]);
+  else if (J === 1) lines.push([x, top, x, bottom]);
+  else for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) lines.push([x + 7 * dx, y + 7 * dy, x + 17 * dx, y + 17 * dy]);
+  for (const [colour, width] of [[style("--paper"), 5], [style("--ink"), 2]]) {
     Object.assign(c, {strokeStyle: colour, lineWidth: width});
     c.beginPath();
-    c.moveTo(x, J === 2 ? y - 14 : 0); c.lineTo(x, J === 2 ? y + 14 : map.height);
-    if (J === 2) { c.moveTo(x - 14, y); c.lineTo(x + 14, y); }
+    for (const [x1, y1, x2, y2] of lines) { c.moveTo(x1, y1); c.lineTo(x2, y2); }
     c.stroke();
   }
-  c.restore();
 }
 
 function* decodedTiles() {
   const found = [], [low, high] = limits(), side = (high[0] - low[0]) / TILES;
   for (let k = 0; k < TILES ** J; k++) {
     const canvas = make("canvas"), place = [low[0] + (k % TILES) * side, high[1] - Math.floor(k / TILES) * side];
-    show(canvas, decode([place[0] + side / 2, place[1] - side / 2].slice(0, J)));
-    found.push({canvas, place, side});
+    const x = decode([place[0] + side / 2, place[1] - side / 2].slice(0, J));
+    show(canvas, x);
+    found.push({canvas, place, side, x});
     yield;
   }
   return found;
@@ -359,7 +416,7 @@ function* decodedTiles() {
 // The magnified panel: the exact posterior in blue, the encoder's Gaussian dashed in orange
 let panel;
 function drawPanel() {
-  if (J > 2) return;
+  if (J > 2 || (panel && !exact)) return;                   // until the next posterior is known, the last one stays, pale
   const {mean, sd} = gaussian(chosen), at = 2 * J * chosen;
   const ends = exact ? endsOf(exact) : [box.subarray(at, at + J), box.subarray(at + J, at + 2 * J)];
   let low = Array.from(ends[0], (a, j) => Math.min(a, mean[j] - 3.2 * sd[j]));
@@ -374,17 +431,22 @@ function drawPanel() {
   if (J === 2) { drawDensity(); drawEllipses(mean, sd); } else drawCurves(mean[0], sd[0]);
   panel.context.restore();
   axes(panel, J === 2);
-  const share = exact && `The blue area holds ${number(100 * exact.mass, 1)}\u00a0% of the probability (the mass).`;
-  $("mass").textContent = share || "Computing the posterior";
+  panel.layer = copyOf($("posterior"));
+  drawCursor();
   writeVerdict();
-  const list = values => Array.from(values, v => number(v)).join(", ");
-  $("posterior").setAttribute("aria-label", "Exact posterior of the chosen data point and the encoder's Gaussian, which has " +
-    `mean ${list(mean)} and standard deviation ${list(sd)}. ${share || ""}`);
+  if (!exact) return;
+  document.body.className = "";
+  const words = `${J === 2 ? "Lines enclose 39, 86 and 99\u00a0% of each. " : ""}Blue: ${number(100 * exact.mass, 1)}\u00a0% (the mass). ` +
+    `q(z|x): mean ${listOf(mean)}; standard deviation ${listOf(sd, brief)}.`;
+  $("mass").textContent = words;
+  $("posterior").setAttribute("aria-label", `Exact posterior of data point ${chosen} and the encoder's Gaussian. ${words}`);
 }
 
-// Corners of the part of the grid where the density is more than a thousandth of its largest value
-function endsOf({n, low, step, density}) {
-  const least = density.reduce((a, b) => Math.max(a, b)) / 1000, cells = [...density.keys()].filter(k => density[k] > least);
+// Corners of the part of the grid that holds the 99 % line and all cells with a thousandth of the largest density
+function endsOf(posterior) {
+  const {n, low, step, density} = posterior;
+  const least = Math.min(levelOf(posterior, shareOf(3)) / 2, density.reduce((a, b) => Math.max(a, b)) / 1000);
+  const cells = [...density.keys()].filter(k => density[k] > least);
   const onAxis = j => cells.map(k => Math.floor(k / n ** j) % n);
   return [Math.min, Math.max].map((end, side) => low.map((a, j) => a + (end(...onAxis(j)) + side) * step[j]));
 }
@@ -403,18 +465,19 @@ function drawDensity() {
   c.drawImage(image, panel.x(low[0]), panel.y(low[1]) - height, width, height);
   for (const r of [1, 2, 3]) {
     Object.assign(c, {strokeStyle: style("--posterior"), lineWidth: r < 3 ? 2 : 1});
-    drawContour(exact, levelOf(exact, 1 - Math.exp(-r * r / 2)));
+    drawContour(exact, levelOf(exact, shareOf(r)));
   }
 }
 
-// Marching squares: in each square of four neighbouring cells, join the points where two sides cross the level
+// Marching squares: in each square of four neighbouring cells, join the points where two sides cross the level. The density is
+// 0 outside the grid, so that every line is closed.
 function drawContour({n, low, step, density}, height) {
-  const c = panel.context;
+  const c = panel.context, at = (a, b) => a < 0 || b < 0 || a >= n || b >= n ? 0 : density[n * b + a];
   c.beginPath();
-  for (let b = 0; b < n - 1; b++) for (let a = 0; a < n - 1; a++) {
+  for (let b = -1; b < n; b++) for (let a = -1; a < n; a++) {
     const corners = [[a, b], [a + 1, b], [a + 1, b + 1], [a, b + 1]], points = [];
     corners.forEach(([i, k], side) => {
-      const [i2, k2] = corners[(side + 1) % 4], p = density[n * k + i] - height, q = density[n * k2 + i2] - height;
+      const [i2, k2] = corners[(side + 1) % 4], p = at(i, k) - height, q = at(i2, k2) - height;
       if (p > 0 === q > 0) return;
       const t = p / (p - q), place = [i + t * (i2 - i), k + t * (k2 - k)];
       points.push(place.map((v, j) => low[j] + (v + 0.5) * step[j]));
@@ -468,31 +531,45 @@ const order = J > 2 ? meanKl.map((_, j) => j).sort((a, b) => meanKl[b] - meanKl[
 const subscript = j => String(j + 1).replace(/\d/g, digit => "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089"[digit]);
 const nameOf = j => J === 1 ? "z" : `z${subscript(j)}`;
 const classOf = i => labels ? `class ${className(labels[i])}` : "";
+const pointOf = i => labels ? `data point ${i}, ${classOf(i)}` : `data point ${i}`;
+const FAR = mu.reduce((far, m) => m.reduce((a, b) => Math.max(a, Math.ceil(Math.abs(b))), far), 100);     // largest coordinate of the cursor
 const thumbs = [], inputs = [];
+const describe = (id, text) => $(id).setAttribute("aria-label", text);
 
 function moveTo(place) {
-  z = Float64Array.from(place, (v, j) => Number.isFinite(v) ? Math.min(100, Math.max(-100, v)) : z[j]);
-  const out = decoderOutput(z);
-  show($("mean"), meanOf(out));
-  show($("draw"), drawFrom(out, randomFrom(seed)));
-  inputs.forEach(({field, slider}, j) => {
+  z = Float64Array.from(place, (v, j) => Number.isFinite(v) ? Math.min(FAR, Math.max(-FAR, v)) : z[j]);
+  const out = decoderOutput(z), mean = meanOf(out), draw = drawFrom(out, randomFrom(seed)), here = J > 2 ? "this z" : `z = ${listOf(z)}`;
+  if (content.image) { show($("mean"), mean); show($("draw"), draw); }
+  else writeTable("cursor-values", ["mean of p(x|z)", "a draw"], [mean, draw]);
+  describe("mean", `Mean of p(x|z) at ${here}`);
+  describe("draw", `A draw from p(x|z) at ${here}`);
+  describe("map", `Map of the codes of ${N} data points. Cursor: ${here}. Chosen: ${pointOf(chosen)}.`);
+  inputs.forEach(({field, slider, printed}, j) => {
     if (document.activeElement !== field) field.value = z[j].toFixed(2);
-    if (slider) slider.value = z[j];
+    if (slider) { slider.max = Math.max(4, Math.ceil(Math.abs(z[j]))); slider.min = -slider.max; slider.value = z[j]; }
+    printed.textContent = `= ${number(z[j])}`;
   });
   const distance = Math.hypot(...z), share = 100 * Math.exp(-distance * distance / 2);
-  $("prior").innerHTML = `log p(z) = <b>${number(logPrior(z))}</b>: the prior density is ` +
-    `${share < 0.1 ? "less than 0.1" : number(share, share < 10 ? 1 : 0)}\u00a0% of that at 0.<br>` +
+  const percent = share < 0.1 ? "&lt; 0.1" : number(share, share < 10 ? 1 : 0);
+  $("prior").innerHTML = `log p(z) = <b>${number(logPrior(z))}</b>, ` +
+    `${J <= 2 && isOutside(z) ? "<b>outside the map</b>" : `${percent}\u00a0% of p(z = 0)`}.<br>` +
     `log p(x|z) = <b>${number(logLikelihood(data[chosen], out))}</b> for data point ${chosen}.`;
   nearestTo(z).forEach((i, k) => {
-    const {button, canvas, text} = thumbs[k];
+    const {button, canvas, text, small} = thumbs[k];
     button.datum = i;
     show(canvas, data[i]);
-    text.textContent = labels ? short(labels[i]) : i;
-    button.setAttribute("aria-label", `Data point ${i} ${classOf(i)}`.trim());
+    text.textContent = labels ? short(labels[i]) : "";
+    small.textContent = i;
+    button.setAttribute("aria-label", pointOf(i));
     button.setAttribute("aria-pressed", i === chosen);
   });
   drawCursor();
   remember();
+}
+
+function isOutside(place) {
+  const [low, high] = limits();
+  return Array.from(place).some((v, j) => v < low[j] || v > high[j]);
 }
 
 function nearestTo(place) {
@@ -501,66 +578,103 @@ function nearestTo(place) {
 }
 
 function choose(i) {
+  const before = chosen;
   chosen = Math.min(N - 1, Math.max(0, Math.round(i) || 0));
+  entry = entry || chosen !== before;
   exact = null;
   if (document.activeElement !== $("number")) $("number").value = chosen;
-  $("label").textContent = `0 is the first, ${N - 1} the last. ${labels ? `This one: ${classOf(chosen)}.` : ""}`;
   z = mu[chosen];
   showChosen();
   writeNats(null);
-  inSlices("nats", reconstructionOf(chosen), writeNats);
-  if (!box) return;
-  inSlices("panel", posteriorOf(chosen), found => { exact = found; drawPanel(); },
-    done => { $("mass").textContent = `Computing the posterior: ${Math.round(100 * done)} %`; });
+  document.body.className = box ? "waiting" : "";
+  $("mass").textContent = "Computing the posterior";
+  delete running.panel;
+  inSlices("nats", reconstructionOf(chosen), found => {
+    writeNats(found);
+    if (!box) { say(summary()); return; }
+    inSlices("panel", posteriorOf(chosen), found => { exact = {...found, pieces: piecesOf(found)}; drawPanel(); say(summary()); },
+      done => { $("mass").textContent = `Computing the posterior: ${Math.round(100 * done)}\u00a0%`; });
+  });
 }
 
 function showChosen() {
-  show($("original"), data[chosen]);
-  show($("reconstruction"), decode(mu[chosen]));
+  const right = decode(mu[chosen]), {mean, sd} = gaussian(chosen);
+  if (content.image) { show($("original"), data[chosen]); show($("reconstruction"), right); }
+  else writeTable("datum-values", ["x", "reconstruction"], [data[chosen], right]);
+  describe("original", `The ${pointOf(chosen)}`);
+  describe("reconstruction", `Reconstruction of ${pointOf(chosen)}`);
+  $("datum-title").textContent = `Data point ${chosen}`;
+  $("label").textContent = `${labels ? `Class ${className(labels[chosen])}. ` : ""}${placeInOrder()}`;
+  if (J > 2) inputs.forEach(({code}, j) => { code.textContent = `q: ${number(mean[j])} \u00b1 ${brief(sd[j])}`; });
   moveTo(z);
   drawPanel();
 }
 
+// The rank of the chosen data point's gap, as words
+function rankOfGap() {
+  const gap = gapOf(chosen), all = data.map((_, i) => gapOf(i)).filter(v => v !== null);
+  if (gap === null || all.length < 2) return "";
+  const larger = all.filter(v => v > gap).length, smaller = all.filter(v => v < gap).length;
+  const [k, kind] = larger <= smaller ? [larger + 1, "largest"] : [smaller + 1, "smallest"];
+  return `the ${k === 1 ? "" : `${ordinal(k)} `}${kind} of ${all.length}`;
+}
+
+// A sentence for screen readers about the chosen data point
+function summary() {
+  const [name, value] = $("nats").rows[4].cells, pieces = exact ? exact.pieces.length : 1;
+  return `Chosen: ${pointOf(chosen)}. ${name.textContent} ${value.textContent} nats${rankOfGap() && `, ${rankOfGap()}`}.` +
+    `${pieces > 1 ? ` The exact posterior has ${pieces} separate pieces.` : ""}`;
+}
+
+function say(text) { $("said").textContent = text; }
+
 // How good the encoder's Gaussian is for the chosen data point, and why
 function writeVerdict() {
-  const gap = gapOf(chosen), all = data.map((_, i) => gapOf(i)).filter(v => v !== null);
-  const smaller = all.filter(v => v < gap).length, most = all.length - 1, {mean, sd} = gaussian(chosen);
-  const rank = smaller === most ? "the largest of all data points"
-    : `larger than for ${Math.round(100 * smaller / most)}\u00a0% of the other data points`;
-  $("verdict").textContent = `The gap measures this: it is 0 for a perfect Gaussian.${gap === null || !most ? "" : ` Here it is ${rank}.`}` +
-    ` The table shows the reasons: the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`;
+  const {mean, sd} = gaussian(chosen), rank = rankOfGap();
+  const {pieces} = exact || {pieces: []}, several = pieces.length > 1, shares = pieces.map(share => number(100 * share, 0));
+  $("verdict").innerHTML = `The gap measures this: it is 0 for a perfect Gaussian.${rank && ` Here it is ${rank}.`} ` +
+    (several ? `<b>The exact posterior has ${pieces.length} separate pieces</b>, with ${shares.join(", ").replace(/, (\d+)$/, " and $1")}\u00a0% ` +
+      "of its probability. A Gaussian can cover only one of them. The table takes all pieces together, so it says little here."
+      : `The table shows the reasons: the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`);
   if (!exact) { $("why").tBodies[0].innerHTML = ""; return; }
   const right = momentsOf(exact), names = right.mean.map((_, j) => `<th scope="col">${nameOf(j)}</th>`).join("");
   const cells = values => values.map(v => `<td>${number(v)}</td>`).join("");
   const off = right.mean.map((m, j) => (mean[j] - m) / right.sd[j]), width = right.sd.map((s, j) => sd[j] / s);
+  const least = [2, 3, 4, 5].find(digits => Math.abs(Number(right.correlation.toFixed(digits))) < 1);      // 0.995 is not 1
   $("why").tBodies[0].innerHTML = `<tr><th scope="col">The encoder\u2019s Gaussian against the exact posterior</th>${names}</tr>` +
     `<tr><th scope="row">its mean is off by, in exact standard deviations</th>${cells(off)}</tr>` +
     `<tr><th scope="row">its standard deviation, divided by the exact one</th>${cells(width)}</tr>` +
-    (J === 1 ? "" : `<tr><th scope="row">its correlation</th><td colspan="2">0 (exact ${number(right.correlation)})</td></tr>`);
+    (J === 1 ? "" : `<tr><th scope="row">its correlation</th><td colspan="2">0 (exact ${number(right.correlation, least)})</td></tr>`);
 }
 
 function writeNats(reconstruction) {
   const value = v => v === null || !Number.isFinite(v) ? "\u2026" : number(v);
-  const drawn = reconstruction && content.drawn ? ` \u00b1 ${number(reconstruction.error)}` : "";
+  const drawn = reconstruction && J > 2 ? ` \u00b1 ${number(reconstruction.error)}` : "";
   const kl = klOf(chosen), elbo = reconstruction && reconstruction.value - kl;
   const error = content.log_px_error[chosen], known = v => error === null ? "unknown" : value(v), log = known(logPx[chosen]);
-  const gap = known(elbo === null ? null : logPx[chosen] - elbo);
+  const gap = elbo === null ? null : logPx[chosen] - elbo;
   const rows = [["reconstruction", value(reconstruction && reconstruction.value) + drawn], ["KL", value(kl)],
-    ["ELBO", value(elbo) + drawn, "sum"], ["exact log p(x)", log], ["gap", gap, "sum"]];
+    ["ELBO", value(elbo) + drawn, "sum"], ["exact log p(x)", log], ["gap", known(gap), "sum"]];
   const plus = v => error && reconstruction ? ` \u00b1 ${number(v)}` : "";
-  if (!box) rows.splice(3, 2, ["better lower bound of log p(x)", log + plus(error)],
-    ["gap, at least", gap + plus(Math.hypot(error, reconstruction && reconstruction.error)), "sum"]);
+  if (!box) rows.splice(3, 2, ["importance-weighted bound of log p(x)", log + plus(error)],
+    ["gap, at least", known(gap && Math.max(0, gap)) + plus(Math.hypot(error, reconstruction && reconstruction.error)), "sum"]);
   $("nats").tBodies[0].innerHTML = rows.map(([name, text, kind]) =>
     `<tr class="${kind || ""}"><th scope="row">${name}</th><td>${text}</td></tr>`).join("");
 }
 
-// Write the cursor and the data point into the address, so that a reload or a link shows the same
-let waiting;
+// Write the cursor, the data point and the order into the address, so that a reload or a link shows the same. A data point
+// that was not chosen before is a new entry in the browser's history.
+let waiting, entry = false;
 function remember() {
   clearTimeout(waiting);
   waiting = setTimeout(() => {
-    const place = Array.from(z, v => Number(v.toFixed(4))).join(",");
-    history.replaceState(null, "", `#datum=${chosen}&z=${place}${$("tiles").checked ? "&tiles=1" : ""}`);
+    const place = Array.from(z, v => Number(v.toFixed(4))).join(","), by = $("order").value;
+    history[entry ? "pushState" : "replaceState"](null, "", `#datum=${chosen}&z=${place}${by === "data" ? "" : `&order=${by}`}` +
+      `${$("tiles").checked ? "&tiles=1" : ""}`);
+    entry = false;
+    $("printed").textContent = `This view: ${location.href}`;
+    if (z.some((v, j) => v !== mu[chosen][j]))
+      say(`${J > 2 ? "" : `z = ${listOf(z)}; `}log p(z) ${number(logPrior(z))}; nearest code: ${pointOf(nearestTo(z)[0])}.`);
   }, 400);
 }
 
@@ -571,15 +685,27 @@ function ordered() {
   return data.map((_, i) => i).sort((a, b) => key[a] === key[b] ? a - b : key[a] - key[b]);
 }
 
+function placeInOrder() {
+  const rank = ordered().indexOf(chosen), {value, selectedOptions: [option]} = $("order");
+  $("previous").setAttribute("aria-disabled", rank === 0);
+  $("next").setAttribute("aria-disabled", rank === N - 1);
+  return value === "data" ? `Numbers: 0 to ${N - 1}.` : `${ordinal(rank + 1)} of ${N}, ${option.text}.`;
+}
+
 function step(places) {
-  choose(ordered()[(ordered().indexOf(chosen) + places + N) % N]);
+  const next = ordered()[ordered().indexOf(chosen) + places];
+  if (next !== undefined) choose(next);
 }
 
 function recall() {
   const given = new URLSearchParams(location.hash.slice(1)), place = (given.get("z") || "").split(",").map(Number);
+  const changed = $("tiles").checked !== given.has("tiles"), by = given.get("order");
   $("tiles").checked = given.has("tiles");
+  $("order").value = [...$("order").options].some(option => option.value === by) ? by : "data";
   choose(Number(given.get("datum")));
   if (given.get("z") && place.length === J && place.every(Number.isFinite)) moveTo(place);
+  entry = false;
+  if (changed) showTiles();
 }
 
 function showTiles() {
@@ -590,23 +716,36 @@ function showTiles() {
   remember();
 }
 
+// Draw everything again, in other colours or sizes
+function repaint() {
+  makeLegend();
+  tiles.forEach(tile => show(tile.canvas, tile.x));
+  drawMap();
+  showChosen();
+}
+
 function makeFields() {
   for (const j of order) {
-    const field = make("input", {type: "number", step: 0.1, value: 0});
-    field.setAttribute("aria-label", `${nameOf(j)} of the cursor`);
+    const field = make("input", {type: "number", step: 0.1, value: 0, min: -FAR, max: FAR, title: `from ${-FAR} to ${FAR}`});
+    field.setAttribute("aria-label", `${nameOf(j)} of the cursor, from ${-FAR} to ${FAR}`);
     const line = make(J > 2 ? "div" : "label"), name = make("span", {textContent: nameOf(j), className: "name"});
+    const printed = make("span", {className: "printed"});
     const set = input => moveTo(z.map((v, k) => k === j && input.value !== "" ? Number(input.value) : v));
     field.addEventListener("input", () => set(field));
-    line.append(name, " ", field);
-    inputs[j] = {field};
+    field.addEventListener("change", () => { field.value = z[j].toFixed(2); });
+    field.addEventListener("keydown", event => {            // a decimal comma, which number fields may ignore
+      if (event.key === ",") { event.preventDefault(); document.execCommand("insertText", false, "."); }
+    });
+    line.append(name, " ", printed, field);
+    inputs[j] = {field, printed};
     if (J > 2) {
-      const slider = make("input", {type: "range", min: -4, max: 4, step: 0.01});
+      const slider = make("input", {type: "range", min: -4, max: 4, step: 0.01}), code = make("span", {className: "note code"});
       slider.setAttribute("aria-label", `${nameOf(j)}, slider`);
       slider.addEventListener("input", () => set(slider));
       field.before(slider);
-      line.append(make("span", {className: "note", textContent: `KL ${number(meanKl[j])}`}));
+      line.append(code, make("span", {className: "note", textContent: `KL ${number(meanKl[j])}`}));
       line.className = "slider";
-      inputs[j].slider = slider;
+      Object.assign(inputs[j], {slider, code});
     }
     (J > 2 ? $("sliders") : $("fields")).append(line);
   }
@@ -614,52 +753,77 @@ function makeFields() {
 
 function makeThumbs() {
   for (let k = 0; k < Math.min(8, N); k++) {
-    const button = make("button", {type: "button"}), canvas = make("canvas"), text = make("span");
-    button.append(canvas, text);
-    button.addEventListener("click", () => choose(button.datum));
+    const button = make("button", {type: "button"}), canvas = make("canvas"), text = make("b"), small = make("span");
+    button.append(canvas, text, " ", small);
+    button.addEventListener("click", () => {
+      choose(button.datum);
+      thumbs.find(thumb => thumb.button.datum === chosen).button.focus();       // the codes have new places
+    });
     $("nearest").append(button);
-    thumbs.push({button, canvas, text});
+    thumbs.push({button, canvas, text, small});
   }
+}
+
+// On a phone, what the cursor decodes to stands above the map or the sliders
+const phone = matchMedia("(max-width: 700px)");
+function arrange() {
+  if (phone.matches) $("place-title").after($("decoded")); else $("move").after($("decoded"));
 }
 
 function listen() {
   const on = (id, event, action) => $(id).addEventListener(event, action);
-  let pressed = null;
+  let pressed = null, dragged = false;
   const at = event => [event.offsetX, event.offsetY];       // in the canvas
   const follow = event => moveTo(map.inverse(...at(event)).slice(0, J));
+  const near = ([x, y]) => {
+    const distances = mu.map((m, i) => Math.hypot(map.x(m[0]) - x, map.y(level(i)) - y)), least = Math.min(...distances);
+    return least < 16 ? distances.indexOf(least) : null;
+  };
   on("map", "pointerdown", event => {
-    $("map").setPointerCapture(event.pointerId);
     pressed = at(event);
+    dragged = event.pointerType !== "touch";                // a finger may scroll the page, unless it moves sideways
+    if (!dragged) return;
+    $("map").setPointerCapture(event.pointerId);
     follow(event);
   });
-  on("map", "pointermove", event => { if (pressed) follow(event); });
+  on("map", "pointermove", event => {
+    if (pressed) {
+      dragged = dragged || Math.abs(at(event)[0] - pressed[0]) > 8;
+      if (dragged) follow(event);
+      return;
+    }
+    const i = near(at(event));
+    $("map").title = i === null ? "" : pointOf(i);
+  });
   on("map", "pointerup", event => {
-    const [x, y] = at(event), still = pressed && Math.hypot(x - pressed[0], y - pressed[1]) < 4;
+    const [x, y] = at(event), still = pressed && Math.hypot(x - pressed[0], y - pressed[1]) < (event.pointerType === "touch" ? 10 : 4);
     pressed = null;
     if (!still) return;
-    const distances = mu.map((m, i) => Math.hypot(map.x(m[0]) - x, map.y(level(i)) - y)), least = Math.min(...distances);
-    if (least < 16) choose(distances.indexOf(least));
+    follow(event);
+    if (near([x, y]) !== null) choose(near([x, y]));
   });
   on("map", "pointercancel", () => { pressed = null; });
   on("map", "keydown", event => {
-    const step = event.shiftKey ? 0.5 : 0.05, [a, b] = z;
+    const step = event.shiftKey ? 0.5 : 0.05, [a, b] = z, [low, high] = limits();
     const places = {ArrowLeft: [a - step, b], ArrowRight: [a + step, b], ArrowUp: [a, b + step], ArrowDown: [a, b - step]};
     if (event.key === "Enter") choose(nearestTo(z)[0]);
     if (!(event.key in places)) return;
     event.preventDefault();
-    moveTo(places[event.key].slice(0, J));
+    moveTo(places[event.key].slice(0, J).map((v, j) => Math.min(high[j], Math.max(low[j], v))));
   });
   on("again", "click", () => { seed += 1; moveTo(z); });
   on("tiles", "change", showTiles);
   on("dice", "click", () => { seed += 1; moveTo(z.map(() => normal())); });
+  on("back", "click", () => moveTo(mu[chosen]));
   on("previous", "click", () => step(-1));
   on("next", "click", () => step(1));
   on("order", "change", () => choose(ordered()[0]));
   $("number").max = N - 1;
   on("number", "input", () => { if ($("number").value !== "") choose(Number($("number").value)); });
-  addEventListener("resize", () => { drawMap(); showChosen(); });
-  for (const query of [dark, printing])
-    query.addEventListener("change", () => { makeLegend(); showTiles(); showChosen(); });
+  on("number", "change", () => { $("number").value = chosen; });
+  addEventListener("resize", repaint);
+  for (const query of [dark, printing]) query.addEventListener("change", repaint);
+  phone.addEventListener("change", arrange);
   addEventListener("hashchange", recall);
 }
 
@@ -669,7 +833,7 @@ function makeLegend() {
   if (!content.classes || !labels) return;
   for (const label of classes.slice(0, 30)) {
     const entry = make("span"), name = make("b", {textContent: short(label)}), full = className(label);
-    name.style.color = colourOf(labels.indexOf(label));
+    if (J <= 2) name.style.color = colourOf(labels.indexOf(label));
     entry.append(name, short(label) === full ? "" : ` ${full}`);
     $("classes").append(entry);
   }
@@ -677,37 +841,56 @@ function makeLegend() {
 }
 
 function introduce() {
-  const kind = {1: "one number", 2: "two numbers"}[J] || `${J} numbers`;
-  $("about").textContent = `A variational autoencoder gives each data point x a code z of ${kind}. Here are the codes of ${N} ` +
-    `held-out data points of ${content.data}${labels && J === 2 ? ", each drawn as its class" : ""}, and what the decoder makes of any code. ` +
-    `Data point k is row ${content.step === 1 ? "" : `${content.step} × `}k of the held-out data, counted from 0.`;
+  const kind = {1: "one number", 2: "two numbers"}[J] || `${J} numbers`, main = document.querySelector("main");
+  $("about").textContent = `A variational autoencoder gives each data point x a code z of ${kind}. Here are ` +
+    `${J > 2 ? "" : "the codes of "}${N} held-out data points of ${content.data}` +
+    `${labels && J === 2 ? ", each drawn as its class" : ""}, and what the decoder makes of any code. ` +
+    `Data point k is row ${content.step === 1 ? "" : `${content.step} \u00d7 `}k of the held-out data, counted from 0.`;
   $("code-words").textContent = `What the model uses to describe x: ${kind}. Dashed ${J === 1 ? "lines" : "circles"}: the prior ` +
     `has ${J === 1 ? "68, 95 and 99.7" : "39, 86 and 99"} % of its codes within 1, 2 and 3.`;
-  if (J > 2) $("code-words").textContent = `What the model uses to describe x: ${kind}.`;
-  const axis = J === 1 ? "Across: z, the code." : "Across: z\u2081. Up: z\u2082. They are the two numbers of the code.";
-  $("map-help").textContent = `${axis} Drag the cursor, or press Tab to select the map, then the arrow keys (Shift: larger steps). ` +
-    "Click a code, or press Enter for the nearest one, to see its posterior. Dashed: 1, 2 and 3 standard deviations of the prior.";
-  if (!content.image) $("about").textContent += " The bars are the columns of the table, from the left.";
-  if (J > 2) $("map-help").textContent = "Move a slider or type a number: largest mean KL first. A KL near 0 means that the code " +
-    "hardly depends on x, so the decoder ignores it.";
-  document.querySelector("main").className = J > 2 ? "many" : content.image ? "" : "table";
-  $("shares").hidden = J !== 2;
-  $("order").add(new Option(`lowest ${box ? "log p(x)" : "bound"} first`, "lowest"));
-  if (bestElbo) $("order").add(new Option("largest gap first", "gap"));
-  if (J > 2) {
-    $("panel-title").textContent = "How well does the model explain x?";
-    $("place-title").textContent = `The ${J} numbers of the code`;
-    $("unknown").textContent = "log p(x) itself is not known here: it is an integral over z, which is computed for one or two " +
-      `numbers only. For ${J} numbers this page shows a lower bound, from ${content.bound_weights} importance-weighted draws of z. log p(x) ` +
-      "is at least as large, up to the error of the draws (\u00b1). The exact posterior is not shown for the same reason.";
+  const axis = J === 1 ? "Across: z, the code." : "Across: z\u2081. Up: z\u2082.";
+  $("map-help").textContent = `${axis} Dashed: 1, 2 and 3 standard deviations of the prior. Drag the cursor, or press Tab to select the ` +
+    "map, then the arrow keys (Shift: larger steps). " +
+    "Click a code, or press Enter for the nearest one, to see its posterior.";
+  $("nearest-help").textContent = `(${labels ? "class, number" : "number"})`;
+  const [low, high] = content.ink.map(v => Number(v.toPrecision(3)));
+  if (content.image) $("scale").append(`grey values: ${low} `, make("span", {className: "ramp"}), ` ${high}`);
+  else {
+    $("scale").textContent = "Bars: from the smallest to the largest value of each column in these data.";
+    $("again").textContent = "another draw";
+    $("move").append($("again"));
   }
+  const kinds = {many: J > 2, one: J === 1, table: !content.image, tall: J === 1 || (J === 2 && !content.image)};
+  main.classList.add(...Object.keys(kinds).filter(name => kinds[name]));
+  $("order").add(new Option(`lowest ${box ? "log p(x)" : "bound"} first`, "lowest"));
+  $("order").add(new Option("largest gap first", "gap"));
+  if (J > 2) introduceMany();
+}
+
+// Words for more than two dimensions: sliders, and a bound for the exact log p(x)
+function introduceMany() {
+  const variance = j => mu.reduce((sum, m) => sum + m[j] ** 2, 0) / N - (mu.reduce((sum, m) => sum + m[j], 0) / N) ** 2;
+  const active = order.filter(j => variance(j) > 0.01).length;
+  $("code-words").textContent = `What the model uses to describe x: ${J} numbers.`;
+  $("map-help").textContent = "Move a slider or type a number: largest mean KL first. A KL near 0 means that this number " +
+    `hardly depends on x, so the decoder ignores it. ${active} of ${J} are active: the variance of their means over the data is ` +
+    "above 0.01. q: mean and standard deviation of the encoder\u2019s Gaussian for the chosen data point.";
+  $("panel-title").textContent = "How well does the model explain x?";
+  $("place-title").textContent = `The ${J} numbers of the code`;
+  $("cursor-title").textContent = "At this code";
+  $("back").textContent = "set z to its code";
+  $("nearest").after($("classes"));
+  $("unknown").textContent = "log p(x) itself is not known here: it is an integral over z, which is computed for one or two " +
+    `numbers only. For ${J} numbers this page shows a lower bound, from ${content.bound_weights} importance-weighted draws of z for each ` +
+    "data point; the ELBO comes from the same draws. log p(x) is at least as large as the bound, up to the error of the draws (\u00b1). " +
+    "The exact posterior is not shown for the same reason.";
 }
 
 introduce();
+arrange();
 makeLegend();
 makeFields();
 makeThumbs();
 drawMap();
 recall();
-if ($("tiles").checked) showTiles();
 listen();

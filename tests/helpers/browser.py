@@ -146,6 +146,12 @@ class Browser:
         self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
+    def swipe(self, *points):
+        """Put a finger on the first point, move it over the others, and lift it."""
+        for kind, (x, y) in zip(["touchStart"] + ["touchMove"] * (len(points) - 1), points):
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     def picture(self, path=None, whole=True):
         """Return a PNG of the whole page or of its visible part; write it to `path`, if given."""
         png = base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"])

@@ -37,7 +37,7 @@ def main(run):
             raise SystemExit(2)
         browser = Browser()
         try:
-            browser.open(page, PLACE, width=1280, height=990)
+            browser.open(page, PLACE, width=1280, height=956)
             while browser.evaluate("Object.keys(running).length"):
                 time.sleep(0.05)
             gap = browser.evaluate("$('nats').rows[4].cells[1].textContent")
