@@ -355,9 +355,6 @@ def test_drawings_show_the_model_and_planted_errors_are_noticed(fault, browser, 
     assert wrongly_drawn(browser, vae, data, exact, 7) == ([noticed] if noticed else [])
 
 
-<<<<<<< HEAD
-@pytest.mark.slow
-=======
 PIECES = """(() => {
   const n = 24, square = (a, b, cell) => (cell % n - a) ** 2 + (Math.floor(cell / n) - b) ** 2;
   const grid = (...hills) => ({n, low: [0, 0], step: [1, 1], mass: 1,
@@ -373,6 +370,7 @@ PIECES = """(() => {
 })()"""
 
 
+@pytest.mark.slow
 def test_pieces_of_a_posterior_are_counted_and_their_lines_are_closed(shown):
     page = wait(shown("#datum=7"))
     two, one, near, ends, closed = page.evaluate(PIECES)
@@ -389,6 +387,7 @@ def test_pieces_of_a_posterior_are_counted_and_their_lines_are_closed(shown):
     ("shares[near[0]] += shares[other]", ""),
     ("of inside ? near.slice(1)", "of true ? near.slice(1)"),
 ])
+@pytest.mark.slow
 def test_fault_in_pieces_or_lines_is_noticed(right, wrong, browser, digits, tmp_path):
     assert digits[2].count(right) == 1
     (tmp_path / "a.html").write_text(digits[2].replace(right, wrong), encoding="utf-8")
@@ -397,7 +396,7 @@ def test_fault_in_pieces_or_lines_is_noticed(right, wrong, browser, digits, tmp_
     assert not (closed and all(found))
 
 
->>>>>>> expl
+@pytest.mark.slow
 def test_page_sorts_the_data_points_by_gap_and_by_log_px(shown, digits):
     vae, data, _, exact = digits
     vae, x, log_px = vae.astype(np.float64), data.test_x.astype(np.float64), exact.log_px
@@ -436,9 +435,6 @@ def test_page_shows_the_gap_and_the_means_that_numpy_computes(shown, digits):
 # Mouse, finger, keys, screens
 
 
-<<<<<<< HEAD
-@pytest.mark.slow
-=======
 def typed(page, element, text):
     """Replace the text of a field as a user does: select, type, leave."""
     page.evaluate(f"({element}).focus(); ({element}).select()")
@@ -449,7 +445,7 @@ def typed(page, element, text):
     return page.evaluate(f"({element}).value")
 
 
->>>>>>> expl
+@pytest.mark.slow
 def test_cursor_follows_keys_mouse_finger_and_number_fields(shown):
     page = shown("#datum=3&z=0.5,-1.25")
     place = lambda: page.evaluate("[...z]")                 # noqa: E731
@@ -473,9 +469,7 @@ def test_cursor_follows_keys_mouse_finger_and_number_fields(shown):
     assert page.errors == []
 
 
-<<<<<<< HEAD
 @pytest.mark.slow
-=======
 def test_fields_and_keys_stop_at_their_limits(shown):
     page = shown()
     assert typed(page, "$('number')", "99") == "39" and page.evaluate("chosen") == 39
@@ -492,6 +486,7 @@ def test_fields_and_keys_stop_at_their_limits(shown):
     assert page.evaluate("z[0] === limits()[1][0]") and "outside" not in page.evaluate("$('prior').textContent")
 
 
+@pytest.mark.slow
 def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     page = wait(shown("#datum=3"))
     page.evaluate("""window.heard = []; new MutationObserver(() => heard.push($("said").textContent)).observe($("said"),
@@ -511,6 +506,7 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     assert place in names[0] and place in names[1] and f"data point {i}, class" in names[2]
 
 
+@pytest.mark.slow
 def test_back_button_returns_to_the_data_point_before(shown):
     page, pause = wait(shown("#datum=3&order=lowest")), "new Promise(done => setTimeout(done, 450))"
     page.call("Page.resetNavigationHistory")                # it holds 50 entries at most
@@ -527,7 +523,7 @@ def test_back_button_returns_to_the_data_point_before(shown):
     assert page.evaluate("[chosen, $('order').value]") == [3, "lowest"]
 
 
->>>>>>> expl
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "bernoulli", "iwae"])
 def test_page_fits_a_phone_in_light_and_dark(name, browser, digits, tmp_path):
     (tmp_path / "a.html").write_text(digits[2] if name == "digits" else build(*model(name), name), encoding="utf-8")
@@ -544,11 +540,7 @@ def test_page_fits_a_phone_in_light_and_dark(name, browser, digits, tmp_path):
         assert page.evaluate("inputs.every(({slider}) => slider.clientWidth > 300)")
 
 
-<<<<<<< HEAD
 @pytest.mark.slow
-def test_printed_page_hides_the_controls(shown):
-    page = shown(dark=True, media="print")
-=======
 def test_vertical_swipe_scrolls_a_phone_and_a_sideways_drag_moves_the_cursor(shown):
     page = wait(shown(width=390, height=844))
     top, left, bottom, picture = page.evaluate("""(() => { const a = $("map").getBoundingClientRect();
@@ -561,6 +553,7 @@ def test_vertical_swipe_scrolls_a_phone_and_a_sideways_drag_moves_the_cursor(sho
     assert page.evaluate("scrollY") > 50 and page.evaluate("[...z]") == place
 
 
+@pytest.mark.slow
 def test_printed_page_shows_the_state_on_two_sheets_and_no_controls(shown, digits):
     page = wait(shown("#datum=7&z=0.5,-1.25&tiles=1&order=gap", dark=True))
     page.evaluate("new Promise(done => setTimeout(done, 450))")
@@ -568,7 +561,6 @@ def test_printed_page_shows_the_state_on_two_sheets_and_no_controls(shown, digit
         pdf = page.call("Page.printToPDF", landscape=landscape, paperWidth=8.27, paperHeight=11.69)["data"]     # A4
         assert 1 <= len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(pdf))) <= 2
     page.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
->>>>>>> expl
     visible = page.evaluate("[...document.querySelectorAll('input, button')].filter(e => e.offsetParent).length")
     assert visible == 0 and page.evaluate("style('--paper')") == "#ffffff" and page.evaluate("tiles.length") == 18 * 18
     text = page.evaluate("document.body.innerText.replace(/\\s+/g, ' ')")
@@ -638,9 +630,7 @@ def test_page_says_that_a_bound_is_not_log_px(browser, tmp_path):
     assert "log p(x) itself is not known here" in text and "exact log p(x)" not in text
 
 
-<<<<<<< HEAD
 @pytest.mark.slow
-=======
 def test_elbo_of_many_dimensions_comes_from_draws_of_each_data_point(browser, tmp_path):
     vae, data = model("iwae")
     evidence = builder.evidence_for(vae, data.test_x)
@@ -662,6 +652,7 @@ def test_elbo_of_many_dimensions_comes_from_draws_of_each_data_point(browser, tm
     assert np.allclose(code, np.column_stack([mu[2], np.exp(log_var[2] / 2)]), rtol=0.05, atol=0.0051)
 
 
+@pytest.mark.slow
 def test_table_shows_the_values_of_each_column(browser, tmp_path):
     vae, data = model("fixed")
     x = data.test_x.copy()
@@ -685,6 +676,7 @@ def test_table_shows_the_values_of_each_column(browser, tmp_path):
     assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
+@pytest.mark.slow
 def test_colours_of_the_map_have_contrast_on_both_papers():
     def linear(colour):
         return np.array([((v / 255 + 0.055) / 1.055) ** 2.4 if v > 10 else v / 3294.6 for v in bytes.fromhex(colour[1:])])
@@ -697,7 +689,7 @@ def test_colours_of_the_map_have_contrast_on_both_papers():
         assert min(high / low for low, high in light) > least - 0.01 and len(set(shades)) == 10
 
 
->>>>>>> expl
+@pytest.mark.slow
 def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
     vae, data = model("iwae")
     (tmp_path / "a.html").write_text(build(vae, data, "x"), encoding="utf-8")
