@@ -3,6 +3,7 @@
     prompts      the texts: prompts and hints
     catalogue    the exercises: which functions are blank, with which inputs they are judged
     cut          the blanks and the solutions, cut out of the package's own source
+    answers      short answers, where the package's lines look different
     given        the functions that some exercises give
     pupil        the process of a submission
     outside      starts that process, with limits
