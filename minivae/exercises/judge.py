@@ -46,7 +46,7 @@ class Asking(NamedTuple):
     findings: Callable                                      # exercise, seed, results, learner -> findings
 
 
-def one(status: str, words: str) -> tuple[Finding, ...]:
+def of_file(status: str, words: str) -> tuple[Finding, ...]:
     """Return a finding about a whole file."""
     return (Finding("the file", "", status, (words,)),)
 
@@ -59,7 +59,7 @@ def safely(judged: Callable) -> Callable:
             return judged(exercise, *rest, **options)
         except Exception as error:
             words = f"the judge failed with {type(error).__name__}: {error}. This is a fault of minivae: please report it"
-            return Verdict(exercise, "error", one("error", words))
+            return Verdict(exercise, "error", of_file("error", words))
 
     return verdict
 
@@ -69,14 +69,14 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
     """Judge the file of an exercise. Its functions run in another process."""
     how = exercise.asking or Asking(calls_of, findings_of)
     if not file.is_file():
-        return Verdict(exercise, "not started", one("not started", "is missing"))
+        return Verdict(exercise, "not started", of_file("not started", "is missing"))
     try:
         source = file.read_text(encoding="utf-8-sig")       # some editors begin a file with a mark
         functions = functions_in(ast.parse(source, str(file)))
     except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
-        return Verdict(exercise, "error", one("error", unreadable(error)))
+        return Verdict(exercise, "error", of_file("error", unreadable(error)))
     if not source.strip():
-        return Verdict(exercise, "error", one("error", "is empty"))
+        return Verdict(exercise, "error", of_file("error", "is empty"))
     blanks = functions_in(ast.parse(exercise.file()))
     flags = flags_of(exercise, source)
     if all(name in functions and ast.dump(functions[name]) == ast.dump(node) for name, node in blanks.items()):
@@ -84,7 +84,7 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
     calls = how.calls(exercise, seed)
     ran = outside.run(file, calls, timeout)
     if not ran.executed:
-        return Verdict(exercise, "error", one("error", ran.error), flags, ran.printed)
+        return Verdict(exercise, "error", of_file("error", ran.error), flags, ran.printed)
     results = list(ran.results)
     for call in calls[len(results) :]:                      # none, if every call ended
         first = calls[len(ran.results)]["function"]

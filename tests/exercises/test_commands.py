@@ -214,7 +214,8 @@ def submissions(tmp_path_factory):
     document = notebook.of_exercise(find("2"))
     document["cells"][1]["source"] = RIGHT
     fill(top / "zoe", notebook.text_of(document), "02_tanh_backward.ipynb")
-    fill(top / "zoe", "{", "03_sigmoid_softplus.ipynb")
+    lone = '{"cells": [{"cell_type": "code", "source": ["\\ud800"]}]}'      # half a character: no file can have it
+    fill(top / "zoe", lone, "03_sigmoid_softplus.ipynb")
     fill(top, "", "util.py")
     fill(top, "", "tom.zip")
     (top / "none?").mkdir()
