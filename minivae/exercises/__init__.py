@@ -3,6 +3,7 @@
     prompts      the texts: prompts and hints
     catalogue    the exercises: which functions are blank, with which inputs they are judged
     cut          the blanks and the solutions, cut out of the package's own source
+    answers      short answers, where the package's lines look different
     given        functions of the package that some exercises import
     pupil        the program that runs a submission, in a process of its own
     outside      starts that process, with limits

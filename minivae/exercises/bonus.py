@@ -59,10 +59,15 @@ BONUS = _made()
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise of a number, a name, or a file. Raises ValueError if there is none."""
-    word = name.rpartition("/")[2].removesuffix(".py")
-    for exercise in (*exercises(), BONUS):
-        if word in (exercise.name, exercise.stem) or word.isdigit() and int(word) == exercise.number:
-            return exercise
-    known = ", ".join(exercise.name for exercise in (*exercises(), BONUS))
-    refuse("NAME", "a number from 1 to 15 or the name of an exercise", repr(name), f"The names are {known}.")
+    """Return the exercise of a number, a name or its beginning, or a file. Raises ValueError if there is none."""
+    word, everything = name.rpartition("/")[2].removesuffix(".py"), (*exercises(), BONUS)
+    found = [each for each in everything if word in (each.name, each.stem, str(each.number), f"{each.number:02}")]
+    found = found or [each for each in everything if word and each.name.startswith(word)]
+    if word == "bonus":
+        return BONUS
+    if len(found) == 1:
+        return found[0]
+    remedy = f"The names are {', '.join(each.name for each in found or everything)}."
+    if word.endswith(".ipynb"):
+        remedy = "A notebook is checked by its second code cell; `minivae exercises grade FOLDER` reads notebooks, too."
+    refuse("NAME", "a number from 1 to 15 or the name of one exercise", repr(name), remedy)

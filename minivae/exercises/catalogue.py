@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.exercises.cut import Piece, blank, source_of, tree_of
+from minivae.exercises.cut import Piece, blank, lines_of, source_of, tree_of
 from minivae.exercises.prompts import TEXTS
 from minivae.params import shapes_of
 
@@ -16,6 +16,7 @@ SIZES = (                                                   # two sets of sizes,
     {"L": 3, "B": 5, "J": 2, "D": 7, "I": 7, "O": 3, "H": 11},
     {"L": 2, "B": 3, "J": 7, "D": 5, "I": 2, "O": 7, "H": 5},
 )
+START = 1000.0                                              # of the entries of an array that is to be written
 CAUGHT = ("exp-log-var", "half-forgotten", "kl-log-var-sign", "noise-not-in-gradient",
           "divided-by-log-var", "noise-forgotten")
 
@@ -58,13 +59,21 @@ class Part(NamedTuple):
         """The names of the returned arrays."""
         return self.results[: self.count or len(self.results)]
 
-    def turn(self, i: int) -> int:
+    def turn(self, name: str) -> int:
         """Return when a result is computed: one with a larger number depends on those with a smaller one."""
-        return self.turns[i] if self.turns else 0
+        return self.turns[self.results.index(name)] if self.turns else 0
 
     def arguments(self) -> list[str]:
-        """Return the names of the function's arguments; none if an adapter calls it."""
-        return [argument.arg for argument in tree_of(self.piece).args.args] if self.how == "plain" else []
+        """Return the names of the inputs: the function's arguments, or what an adapter makes them of."""
+        if self.how != "plain":
+            return ["self", "self.params", "x", "eps"] if self.how == "model" else ["self.params", "gradient", "self"]
+        return [argument.arg for argument in tree_of(self.piece).args.args]
+
+    def steps(self) -> list[str]:
+        """Return the variables of the blank, in the order of computation; for Adam, its state."""
+        if self.how == "adam":
+            return ["self.t", "self.m", "self.v"]
+        return [] if self.piece.whole else [name for names, _ in lines_of(self.piece) for name in names]
 
     def draws(self, seed: int) -> list[Draw]:
         """Return the two draws of this seed."""
@@ -151,7 +160,7 @@ def network(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
     layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1])) for shape in ((i, h), (h, h + 2), (h + 2, o))]
     hs = [rng.standard_normal((b, i)), *(np.tanh(rng.standard_normal((b, n))) for n in (h, h + 2))]
     hs.append(rng.standard_normal((b, o)))
-    d_layers = [(np.full_like(weight, np.nan), np.full_like(bias, np.nan)) for weight, bias in layers]
+    d_layers = [(np.full_like(weight, START), np.full_like(bias, START)) for weight, bias in layers]
     return [rng.standard_normal((b, o)), hs, layers, "tanh", d_layers]
 
 
@@ -212,9 +221,9 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part(Piece("ops", "log_sum_exp", 2, whole=True), ("the result",), "LB", normal("LB", _0=half_empty), "-inf among a"),
     ),
     "log_sum_exp_backward": (
-        Part(Piece("ops", "log_sum_exp_backward", 3), ("d_a",), "LB", normal("B LB")),
-        Part(Piece("ops", "log_sum_exp_backward", 3), ("d_a",), "LB", along(1, normal("L LB")), "axis 1"),
-        Part(Piece("ops", "log_sum_exp_backward", 3), ("d_a",), "LB", normal("B LB", _1=large), "large inputs"),
+        Part(Piece("ops", "log_sum_exp_backward", 3, whole=True), ("d_a",), "LB", normal("B LB")),
+        Part(Piece("ops", "log_sum_exp_backward", 3, whole=True), ("d_a",), "LB", along(1, normal("L LB")), "axis 1"),
+        Part(Piece("ops", "log_sum_exp_backward", 3, whole=True), ("d_a",), "LB", normal("B LB", _1=large), "large inputs"),
     ),
     "reparameterize": (
         Part(Piece("gaussian", "reparameterize"), ("z",), "LBJ", normal("BJ BJ LBJ")),
@@ -261,9 +270,9 @@ GIVEN = {
 
 
 def forward_lines() -> str:
-    """Return the numbered lines of the model's forward pass, as they stand in the package."""
+    """Return the numbered lines of the model's forward pass as in the package, but for the one that fits a scale."""
     lines = source_of(Piece("vae", "VAE.forward")).splitlines()
-    return "\n".join(line for line in lines if "  # " in line)
+    return "\n".join(line for line in lines if "  # " in line and "refit" not in line)
 
 
 @functools.cache
@@ -275,3 +284,9 @@ def exercises() -> tuple[Exercise, ...]:
         prompt = prompt.replace("{FORWARD}", lines)
         found.append(Exercise(number, name, title, prompt, tuple(hints), parts, GIVEN.get(name, ())))
     return tuple(found)
+
+
+def solved_by(function: str) -> int | None:
+    """Return the number of the exercise that "minivae.gaussian:reparameterize" solves, None if there is none."""
+    return next((each.number for each in exercises() for piece in each.pieces()
+                 if function == f"minivae.{piece.module}:{piece.name}"), None)

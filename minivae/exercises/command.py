@@ -12,7 +12,7 @@ from minivae.app.progress import say
 from minivae.app.runner import use_one_thread
 from minivae.exercises.lessons import command as lesson
 
-ABOUT = """Write the gradients of a VAE yourself, one blank at a time. Without a further word, the command writes the
+ABOUT = """Write the gradients of a VAE yourself, one blank at a time. Without ACTION, the command writes the
 exercises to DIR; files that are there are kept. Then edit a file and run `minivae exercises check`."""
 EXAMPLES = """examples:
   minivae exercises                              write the exercises to exercises/
@@ -23,10 +23,10 @@ EXAMPLES = """examples:
   minivae exercises --notebook notebooks         the exercises as Jupyter notebooks
   minivae exercises grade submissions            a table of all students (for teachers)
 
-exit codes: 0 every chosen exercise is passed, 1 at least one is not, 2 wrong usage
+exit codes of check, list, show and grade: 0 every chosen exercise is passed, 1 at least one is not, 2 wrong usage
 """
 BRIEF = {
-    "check": "check one exercise, or all", "hint": "print a hint: 1 of 3",
+    "check": "check the named exercises, or all", "hint": "print one of three hints",
     "list": "list the exercises and what is done",
     "reset": "write the blank again; your file is kept beside it", "show": "print the solution, after a pass",
     "grade": "check the submissions of a class",
@@ -57,7 +57,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
             added.add_argument("--seed", type=int, help="random seed of the inputs (default: 0)", **given)
             added.add_argument("--timeout", type=float, metavar="S", help="seconds for each exercise (default: 10)", **given)
         if action == "grade":
-            added.add_argument("folder", type=Path, metavar="FOLDER", help="a folder for each student, or files with names")
+            added.add_argument("folder", type=Path, metavar="FOLDER", 
+                               help="folder with one folder per student, or with files named after students")
             added.add_argument("--junit", type=Path, metavar="F", help="write a JUnit file")
             added.add_argument("--feedback", type=Path, metavar="DIR", help="write a text file for each student to DIR")
             added.add_argument("--overwrite", action="store_true", help="replace the files of an earlier grading")
@@ -84,19 +85,27 @@ def exercises_command(options: argparse.Namespace) -> int:
 
     if options.action == "lesson":
         return lesson.visit(options)
-    options.out = options.out or Path("exercises")
     checks.whole_number("--seed", options.seed, 0)
     checks.real_number("--timeout", options.timeout, above=0, below=1e5)
     if options.action == "grade":
         from minivae.exercises.grade import grade_command
 
         return grade_command(options)
+    typed, options.out = options.out, options.out or folder_here()
     if options.action not in ("write", "hint") and not options.out.is_dir():
-        inside = Path("01_affine_backward.py").is_file()
-        remedy = "You are inside it: add --out ." if inside else f"Write it: minivae exercises --out {options.out}"
-        checks.refuse("--out", "a folder of exercises", str(options.out), remedy)
+        if typed:
+            checks.refuse("--out", "a folder of exercises", str(typed), f"Write it: {command('', options)}")
+        raise ValueError("There is no folder exercises here. Go to the folder that contains it, or type: minivae exercises")
     actions = {"write": write, "check": check, "list": list_all, "hint": hint, "reset": reset, "show": show}
     return actions[options.action](options)
+
+
+def folder_here() -> Path:
+    """Return the folder exercises, or the current one if it has exercises."""
+    from minivae.exercises.report import every
+
+    inside = not Path("exercises").is_dir() and any(Path(f"{each.stem}.py").is_file() for each in every())
+    return Path("." if inside else "exercises")
 
 
 def write(options: argparse.Namespace) -> int:
@@ -119,10 +128,21 @@ def write(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"written": written, "kept": kept}, indent=2))
         return 0
-    print(f"{len(written)} exercises written to {folder}, {len(kept)} kept as they are.")
-    first = folder / next(iter(texts))
-    print(f"Begin with {first}" + ("" if options.notebook else f"; then: {command('check 1', options)}"))
+    exercises = "exercise" if len(written) == 1 else "exercises"
+    result(options, f"{len(written)} {exercises} written to {folder}, {len(kept)} kept as they are.")
+    if not written:
+        result(options, f"See what is done: {command('list', options)}")
+    elif options.notebook:
+        result(options, f"Begin with {written[0]}")
+    else:
+        result(options, f"Begin with {written[0]}; then: {command(f'check {int(Path(written[0]).name[:2])}', options)}")
     return 0
+
+
+def result(options: argparse.Namespace, text: str) -> None:
+    """Print a line that only says what to do next, unless quiet."""
+    if not options.quiet:
+        print(text)
 
 
 def verdicts(options: argparse.Namespace, chosen: list) -> list:
@@ -154,23 +174,24 @@ def check(options: argparse.Namespace) -> int:
         print(f"{passed} of {len(asked)} passed")
     todo = next((verdict for verdict in asked if verdict.status != "passed"), None)
     if todo:
-        path = options.out / f"{todo.exercise.stem}.py"
-        untouched = f"edit {path}" if path.exists() else command(f"reset {todo.exercise.number}", options)
-        hint = f"a hint: minivae exercises hint {todo.exercise.number}"
-        mend = f"correct the error, then: {command(f'check {todo.exercise.number}', options)}"
-        print(f"Next: { {'not started': untouched, 'error': mend}.get(todo.status, hint)}")
+        path, number = options.out / f"{todo.exercise.stem}.py", todo.exercise.number
+        steps = {"not started": f"edit {path}", "error": f"correct the error, then: {command(f'check {number}', options)}"}
+        if not path.is_file() or not path.stat().st_size:
+            steps = dict.fromkeys(steps, command(f"reset {number}", options))
+        result(options, f"Next: {steps.get(todo.status, f'a hint: minivae exercises hint {number}')}")
     elif options.name:
         last = asked[-1].exercise.number
-        print(f"Compare with the package's own lines: {command(f'show {last}', options)}")
+        result(options, f"Compare with the package's own lines: {command(f'show {last}', options)}")
         following = every()[last:]
         if following:
-            print(f"Next: edit {options.out / following[0].stem}.py")
+            result(options, f"Next: edit {options.out / following[0].stem}.py")
     return 1 if todo else 0
 
 
 def command(words: str, options: argparse.Namespace) -> str:
     """Return a command for this folder, to be typed."""
-    return f"minivae exercises {words}" + ("" if str(options.out) == "exercises" else f" --out {options.out}")
+    folder = [] if str(options.out) in ("exercises", ".") else [f"--out {options.out}"]
+    return " ".join(["minivae exercises", *filter(None, [words]), *folder])
 
 
 def list_all(options: argparse.Namespace) -> int:
@@ -201,7 +222,7 @@ def hint(options: argparse.Namespace) -> int:
         return 0
     print(f"{exercise.stem}, hint {n} of {len(exercise.hints)}: {exercise.hints[n - 1]}")
     if n < len(exercise.hints):
-        say(options, f"The next one: minivae exercises hint {exercise.number} {n + 1}")
+        say(options, f"For hint {n + 1} of 3: minivae exercises hint {exercise.number} {n + 1}")
     return 0
 
 
@@ -227,15 +248,13 @@ def reset(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print the package's own source if the exercise is passed; else return 1."""
+    """Print the answer and the package's own source if the exercise is passed; else return 1."""
     from minivae.exercises.bonus import find
-    from minivae.exercises.cut import solution
+    from minivae.exercises.cut import solutions
 
     exercise = find(options.name)
     (verdict,) = verdicts(options, [exercise])
-    sources = [solution(piece) for piece in exercise.pieces()] if verdict.status == "passed" else []
-    if not exercise.parts and verdict.status == "passed":
-        sources = ["# The package's own answer is the layer `joint` of minivae/museum/layers.py\n"]
+    sources = solutions(exercise.name, exercise.pieces()) if verdict.status == "passed" else []
     if options.json:
         print(json.dumps({"exercise": exercise.name, "status": verdict.status, "solution": sources}, indent=2))
     elif sources:

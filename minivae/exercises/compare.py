@@ -3,16 +3,16 @@
 import ast
 import copy
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minivae.exercises.catalogue import Draw, Part
-from minivae.exercises.cut import compiled, target, tree_of
-from minivae.exercises.pupil import HOW
-from minivae.exercises.sentences import Given, agree, unwritten, words_of
+from minivae.exercises.cut import Piece, compiled, lines_of, tree_of
+from minivae.exercises.pupil import HOW, leaves, watching
+from minivae.exercises.sentences import Given, Wrong, agree, not_written, words_of
 from minivae.exercises.variants import Variant, variants
 
 
@@ -26,50 +26,133 @@ class Finding(NamedTuple):
     names: tuple[str, ...] = ()                             # of all variants that give the same numbers
 
 
+Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # by name: the learner's and the right arrays of every draw
+
+
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
-    """Return one finding for each array, with everything that fits."""
-    right, mine = right_arrays(part, seed), given.arrays
-    filled = [i for i in range(len(part.results)) if all(each[i] is not None for each in mine)]
-    wrong = [i for i in filled if not all(agree(g[i], r[i]) for g, r in zip(mine, right))]
-    found = [Finding(part.title, name, "right") for name in part.results]
-    for i in set(range(len(found))) - set(filled):
-        found[i] = Finding(part.title, part.results[i], "not started", (f"{part.results[i]} is still `...`",))
-    if not wrong:
-        return found
-    first = min([i for i in wrong if not unwritten(part, i, mine[0][i])] or wrong, key=part.turn)
-    fits = list(fitting(known_arrays(part, seed), mine, right))
-    innocent = {part.results[i] for i in filled} - {part.results[i] for i in wrong}     # lines whose own array is right
-    fits = [(variant, arrays) for variant, arrays in fits if variant.line not in innocent]
-    joint = [variant for variant, arrays in fits if arrays == filled]
-    for i in wrong:
-        named = joint or [variant for variant, arrays in fits if i in arrays]
-        said = () if joint and i != first else named        # one change that explains all is said once
-        words = words_of(part, draws(part, seed), (mine, right), i, given, said, bool(named))
-        cause = follows(part, seed, mine, i, first) if part.turn(i) > part.turn(first) else ""
-        if cause.startswith("follows") or cause and "entries differ" in "".join(words[:1]):
-            words = (cause,)
-        found[i] = Finding(part.title, part.results[i], "wrong", words, tuple(variant.name for variant in named))
-    if part.how == "model" and wrong == [i for i in filled if part.results[i].startswith("d_encoder")]:
-        there = "the decoder's gradients are right, the encoder's are not: look at steps 3 to 1"
-        found[first] = found[first]._replace(words=(there, *found[first].words))
-    return found
+    """Return one finding for each array in the order of computation, and one for each wrong step before them."""
+    results = filled(part, seed, given)
+    pairs = steps_of(part, seed, given) | results
+    bad = {name for name, (mine, right) in pairs.items() if not equal(mine, right)}
+    wrong = sorted((name for name in results if name in bad), key=part.turn)
+    cause = first_line(part, seed, pairs, bad, given.open) or wrong[:1]
+    inside = cause and set(cause) <= set(part.steps())
+    carried = with_values(part, seed, {name: pairs[name][0] for name in cause}) if inside else None
+    fits = explaining(part, seed, results, pairs.keys() - bad) if wrong else []
+
+    def finding(name):
+        if name not in pairs:
+            return Finding(part.title, name, "not started", (f"{name} is still `...`",))
+        if name not in bad:
+            return Finding(part.title, name, "right")
+        named = [each for each, names in fits
+                 if name in names or name not in results and (name in each.computes() or names == set(results))]  # fmt: skip
+        first = name in cause or not_written(part, name, *pairs[name], given)
+        if not (words := () if first else later(part, name, pairs, carried, cause)):
+            others = [dict(zip(part.results, each)) for each in right_arrays(part, seed)]
+            fault = Wrong(name, *pairs[name], others, right_steps(part, seed))
+            words = words_of(part, draws(part, seed), fault, given, named)
+        return Finding(part.title, name, "wrong", words, tuple(variant.name for variant in named))
+
+    shown = [name for name in pairs if name not in part.results and (name in cause or given.open and name not in bad)]
+    return [finding(name) for name in [*shown, *sorted(part.results, key=part.turn)] if name in pairs or part.how != "model"]
 
 
-def follows(part: Part, seed: int, mine: Sequence[list], i: int, first: int) -> str:
-    """Return words for a result that the right lines compute from an earlier one that is wrong."""
-    tree, name = copy.deepcopy(tree_of(part.piece)), part.results[first]
-    for node in tree.body:
-        if target(node) == name:                            # do the right lines, with the learner's array, give the same?
-            node.value = ast.Name("learners", ast.Load())
-            tree.args.args.append(ast.arg("learners"))
-            function = compiled(part.piece, ast.fix_missing_locations(tree))
-            try:
-                carried = [arrays_from(part, Draw(draw.sizes, [*draw.arguments, arrays[first]]), function)
-                           for draw, arrays in zip(draws(part, seed), mine)]  # fmt: skip
-            except Exception:                               # an array of another shape
-                return ""
-            return f"follows from {name}" if all(agree(g[i], c[i]) for g, c in zip(mine, carried)) else ""
-    return f"is computed later than {name}, which is wrong: correct that first"
+def equal(mine: Sequence[NDArray], right: Sequence[NDArray]) -> bool:
+    """Return True if the arrays agree at every draw."""
+    return all(map(agree, mine, right))
+
+
+def filled(part: Part, seed: int, given: Given) -> Pairs:
+    """Return the results that are no `...`; none of a model's gradient if a step of it is open."""
+    if part.how == "model" and given.open:
+        return {}
+    arrays = zip(part.results, zip(*given.arrays), zip(*right_arrays(part, seed)))
+    return {name: (mine, right) for name, mine, right in arrays if not any(array is None for array in mine)}
+
+
+def steps_of(part: Part, seed: int, given: Given) -> Pairs:
+    """Return the steps that the learner's function has, too."""
+    right = right_steps(part, seed)
+    names = [name for name in part.steps() if given.steps and all(name in each for each in (*given.steps, *right))]
+    both = (given.steps, right)
+    return {name: tuple([np.asarray(each[name], float) for each in steps] for steps in both) for name in names}
+
+
+def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
+    """Return the wrong names of the first line that is wrong, and that no right result was computed from.
+
+    A learner may give these names to other arrays. So the wrong ones must lead to a wrong result of the learner.
+    """
+    lines = [] if part.piece.whole else lines_of(part.piece)
+    for k, (names, _) in enumerate(lines):
+        wrong = [name for name in names if name in bad]
+        carried = with_values(part, seed, {name: pairs[name][0] for name in wrong}) if wrong else None
+        users = {name for later, used in lines[k + 1 :] if used & set(wrong) for name in later if name in pairs.keys() - bad}
+        if wrong and all(carried and equal(carried[name], pairs[name][1]) for name in users):
+            if unfinished:
+                return wrong
+            carried = with_values(part, seed, {name: pairs[name][0] for name in part.steps() if name in bad})
+            return wrong if carried and any(equal(pairs[name][0], carried[name]) for name in bad & set(part.results)) else []
+    return []
+
+
+def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tuple[Variant, set[str]]]:
+    """Return the variants that give the learner's numbers, each with the results for which this is so.
+
+    A result for which the variant is right, too, does not count alone; nor does one without a finite entry. A change in
+    a line whose result is right is none. Where results depend on each other, a change explains all or none.
+    """
+    found = []
+    for variant, arrays in known_arrays(part, seed):
+        same = {name for name, (mine, _) in results.items()
+                if equal(mine, arrays[name]) and all(np.isfinite(each).any() for each in mine)}  # fmt: skip
+        telling = any(not equal(arrays[name], results[name][1]) for name in same)
+        if telling and not (variant.computes() and variant.computes() <= good):
+            found.append((variant, same))
+    joint = [(variant, same) for variant, same in found if same == set(results)]
+    return joint or ([] if part.turns and part.piece.whole else found)
+
+
+def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
+    """Return words for a wrong array that is computed from the cause, or none."""
+    said = ", ".join(cause)
+    first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"
+    if carried is None:
+        return (f"is computed later than {said}, {first}",) if part.turn(name) > part.turn(cause[0]) else ()
+    mine, right = pairs[name]
+    if equal(carried[name], right):                         # does not depend on it
+        return ()
+    return (f"follows from {said}" if equal(mine, carried[name]) else f"uses {said}, {first}",)
+
+
+def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, list] | None:
+    """Return what the right lines compute from the learner's values of some steps, by name; None if they do not fit."""
+    function, found = with_steps(part.piece, tuple(values)), []
+    for k, draw in enumerate(draws(part, seed)):
+        function.__globals__["learners"] = {name: each[k] for name, each in values.items()}
+        try:
+            with watching(function, seen := {}):
+                results = arrays_from(part, draw, function)
+        except Exception:                                   # an array of another shape
+            return None
+        found.append(seen | dict(zip(part.results, results)))
+    return {name: [np.asarray(each[name]) for each in found] for name in (*part.steps(), *part.results)}
+
+
+@functools.cache
+def with_steps(piece: Piece, names: tuple[str, ...]) -> Callable:
+    """Return the solution as a function that takes these steps from its global variable `learners`."""
+    tree = tree_of(piece)
+    for name in names:
+        place = next(k for k, node in enumerate(tree.body) if name in names_of(node))
+        tree.body.insert(place + 1, ast.parse(f"{name} = learners[{name!r}]").body[0])
+    return compiled(piece, ast.fix_missing_locations(tree))
+
+
+def names_of(node: ast.stmt) -> set[str]:
+    """Return the names that an assignment computes."""
+    return {part.id for each in getattr(node, "targets", ()) for part in ast.walk(each) if isinstance(part, ast.Name)}
 
 
 @functools.lru_cache(64)
@@ -78,18 +161,11 @@ def draws(part: Part, seed: int) -> list[Draw]:
     return part.draws(seed)
 
 
-def flat(value: Any) -> list:
-    """Return the leaves of nested lists, tuples and dicts."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [leaf for part in value for leaf in flat(part)] if isinstance(value, (list, tuple)) else [value]
-
-
 def arrays_of(part: Part, result: Any, after: list) -> list:
     """Return the returned arrays, and those that were to be written; None for a result that is still `...`."""
     results = result if isinstance(result, (tuple, list)) else [result]
-    arrays = [None if isinstance(each, str) else each for each in results]
-    return arrays + ([] if part.written is None else [np.asarray(leaf) for leaf in flat(after[part.written])])
+    arrays = [None if isinstance(each, str) else np.asarray(each, float) for each in results]
+    return arrays + ([] if part.written is None else [np.asarray(leaf, float) for leaf in leaves(after[part.written])])
 
 
 def arrays_from(part: Part, draw: Draw, function: Callable) -> list[NDArray]:
@@ -97,7 +173,7 @@ def arrays_from(part: Part, draw: Draw, function: Callable) -> list[NDArray]:
     arguments = copy.deepcopy(draw.arguments)
     with np.errstate(all="ignore"):
         result = HOW[part.how](function, arguments)
-    return [np.asarray(array) for array in arrays_of(part, result, arguments)]
+    return arrays_of(part, result, arguments)
 
 
 @functools.lru_cache(64)
@@ -108,8 +184,20 @@ def right_arrays(part: Part, seed: int) -> list[list[NDArray]]:
 
 
 @functools.lru_cache(64)
-def known_arrays(part: Part, seed: int) -> list[tuple[Variant, list[list[NDArray]]]]:
-    """Return every variant that runs, with its arrays of both draws."""
+def right_steps(part: Part, seed: int) -> list[dict[str, NDArray]]:
+    """Return the arguments and the right steps of both draws, by name."""
+    function, found = compiled(part.piece, tree_of(part.piece)), []
+    for draw in draws(part, seed):
+        with watching(function, seen := {}):
+            arrays_from(part, draw, function)
+        found.append({name: np.asarray(value) for name, value in seen.items()
+                      if isinstance(value, (np.ndarray, np.floating)) and value.dtype.kind == "f"})  # fmt: skip
+    return found
+
+
+@functools.lru_cache(64)
+def known_arrays(part: Part, seed: int) -> list[tuple[Variant, dict[str, tuple]]]:
+    """Return every variant that runs, with its results of both draws."""
     found = []
     for variant in variants(part.piece):
         try:
@@ -117,19 +205,5 @@ def known_arrays(part: Part, seed: int) -> list[tuple[Variant, list[list[NDArray
         except Exception:                                   # many changes do not run
             continue
         if all(len(one) == len(part.results) for one in arrays):
-            found.append((variant, arrays))
+            found.append((variant, dict(zip(part.results, zip(*arrays)))))
     return found
-
-
-def fitting(known: list[tuple[Variant, list]], mine: Sequence[list], right: list) -> Iterator[tuple[Variant, list[int]]]:
-    """Yield the variants with the same numbers at every draw, each with the arrays for which this is so.
-
-    An array for which the variant is right, too, says nothing and does not count alone; nor does one without a finite entry.
-    """
-    filled = {i for i in range(len(right[0])) if all(each[i] is not None for each in mine)}
-    for variant, answers in known:
-        equal = filled
-        for arrays, given in zip(answers, mine):
-            equal = {i for i in equal if agree(given[i], arrays[i]) and np.isfinite(given[i]).any()}
-        if any(not agree(arrays[i], true[i]) for i in equal for arrays, true in zip(answers, right)):
-            yield variant, sorted(equal)

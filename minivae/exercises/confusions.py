@@ -23,6 +23,22 @@ CONFUSIONS = (                                              # function, {source:
      "this is the gradient in sigma^2, not in log_var"),
     ("kl_standard_normal_backward", {"np.expm1(log_var)": "np.exp(log_var)"},
      "a term is missing: the KL has log_var also outside of exp"),
+    ("reparameterize_backward", {"* sigma / 2": "* sigma"}, "the 1/2 of log sigma = log_var / 2 is missing"),
+    ("reparameterize_backward", {"* sigma / 2": "* sigma**2 / 2"}, "sigma^2 = exp(log_var) stands where sigma belongs"),
+    ("kl_standard_normal", {"np.expm1(log_var)": "(np.exp(log_var / 2) - 1)"},
+     "exp(log_var / 2) is sigma, but the KL has sigma^2"),
+    ("softplus_backward", {"d_out * sigmoid(a)": "d_out * (1 - sigmoid(a))"}, "1 - sigmoid(a) is the slope at -a, not at a"),
+    ("softplus_backward", {"d_out * sigmoid(a)": "d_out * sigmoid(a) * (1 - sigmoid(a))"},
+     "this has the slope of sigmoid, not of softplus"),
+    ("sigmoid_backward", {"d_s * s * (1 - s)": "d_s / (s * (1 - s))"}, "d_s is divided by the slope; multiply it"),
+    ("bernoulli_log_prob_backward",
+     {"(x - sigmoid(logits))": "(x - sigmoid(logits)) / (sigmoid(logits) * sigmoid(-logits))"},
+     "this is the gradient in p, not in the logits"),
+    ("bernoulli_log_prob_backward", {"d_out[..., None] * ": ""}, "d_out is missing"),
+    ("mlp_backward", {"        if i > 0:\n            d_a = act_backward(d_h, hs[i])":
+                      "        d_a = act_backward(d_h, hs[i]) if i < len(layers) - 1 else d_h",
+                      "return d_h": "return d_a"},
+     "act_backward is called one layer too late: hs[i] was made by the activation before layer i"),
     ("sigmoid_backward", {"s * (1 - s)": "sigmoid(s) * (1 - sigmoid(s))"},
      "sigmoid is taken of s, but s is sigmoid(a) already"),
     ("softplus_backward", {"d_out * sigmoid(a)": "d_out * a * (1 - a)"}, "a is the input, not the output of a sigmoid"),
@@ -70,3 +86,15 @@ CONFUSIONS = (                                              # function, {source:
               "sum_2 = (1 - self.b2**self.t) / (1 - self.b2)": "sum_2 = 1 / (1 - self.b2)"}, "there is no bias correction"),
     ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is inside the square root"),
 )  # fmt: skip
+
+TERMS = {                                                   # of a function's result: its wrong versions are often other sums
+    ("kl_standard_normal", "kl"): {
+        "mu^2": "mu * mu", "mu": "mu", "exp(log_var)": "np.exp(log_var)", "exp(log_var / 2)": "np.exp(log_var / 2)",
+        "exp(-log_var)": "np.exp(-log_var)", "log_var": "log_var", "1": "1"},
+    ("kl_standard_normal_backward", "d_mu"): {
+        "d_kl mu": "d_kl * mu", "mu": "mu", "d_kl": "d_kl", "d_kl mu^2": "d_kl * mu * mu"},
+    ("kl_standard_normal_backward", "d_log_var"): {
+        "d_kl exp(log_var)": "d_kl * np.exp(log_var)", "d_kl exp(log_var / 2)": "d_kl * np.exp(log_var / 2)", "d_kl": "d_kl",
+        "d_kl exp(2 log_var)": "d_kl * np.exp(2 * log_var)",
+        "d_kl exp(-log_var)": "d_kl * np.exp(-log_var)", "exp(log_var)": "np.exp(log_var)", "1": "1"},
+}  # fmt: skip

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from minivae import checks
+from minivae.exercises.answers import ANSWERS
 
 COLUMN = 60                                                 # where the trailing comments of the package begin
 SHAPE = re.compile(r"\([LBDJHIO\d*, ]*\)(?: each)?")
@@ -64,6 +65,14 @@ def source_of(piece: Piece) -> str:
     """Return the function's source without indentation, as it stands in the package."""
     node, (_, text) = node_of(piece), file_text(piece.module)
     return textwrap.dedent("\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])) + "\n"
+
+
+def solutions(name: str, pieces: Sequence[Piece]) -> list[str]:
+    """Return the short answer to an exercise, if its lines in the package look different; then those lines."""
+    short = [f"# A short answer{ANSWERS[name]}"] if name in ANSWERS else []
+    note = "# In brackets: an entry of the ledger, as in `derivations show beyond.20`\n"
+    sources = [solution(piece) for piece in pieces]
+    return short + sources + [note] * bool(re.search(r"\[[a-z]+\.", "".join(sources)))
 
 
 def solution(piece: Piece) -> str:
@@ -123,6 +132,17 @@ def target(node: ast.stmt) -> str:
     return ", ".join(ast.unparse(each).strip("()") for each in node.targets)
 
 
+@functools.cache
+def lines_of(piece: Piece) -> list[tuple[list[str], set[str]]]:
+    """Return, for every assignment of the solution that is blank, the names that it computes and those that it uses."""
+    found = []
+    for node in tree_of(piece).body:
+        if (names := target(node)) and names not in piece.keep:
+            used = {part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)}
+            found.append((names.replace("*", "").split(", "), used))
+    return found
+
+
 def compiled(piece: Piece, tree: ast.FunctionDef) -> Callable:
     """Return the function made from a tree; it can use the names of its module."""
     names = dict(vars(module_of(piece)))
@@ -142,8 +162,8 @@ def blank(piece: Piece) -> str:
         return "\n".join([*lines, "    ...", ""])
     for child in node.body:
         code = blanked(child, piece.keep) or verbatim(piece, child)
-        comment = comments.get(target(child) or "return", "")
-        if isinstance(child, (ast.Assign, ast.Return)) and comment and target(child) not in piece.keep:
+        comment = comments.get(ast.dump(child), "")
+        if comment and target(child) not in piece.keep:
             code = f"{code:<{COLUMN - 4}}# {comment}"
         lines.append("    " + code.rstrip())
     return "\n".join([*lines, ""])
@@ -178,15 +198,14 @@ def verbatim(piece: Piece, kept: ast.stmt) -> str:
 
 
 def comments_of(piece: Piece) -> dict[str, str]:
-    """Return the step's number and the shape in the trailing comment of every assignment and of `return`."""
+    """Return the step's number and the shape in the trailing comment of every statement."""
     source, found = source_of(piece), {}
     lines = source.splitlines()
     for node in ast.parse(source).body[0].body:
         code, _, comment = lines[node.end_lineno - 1].partition("  # ")
         step, shape = re.match(r"\d(?=\s|$)", comment), SHAPE.search(comment)
         words = [match[0] for match in (step, shape) if match]
-        if words and isinstance(node, (ast.Assign, ast.Return)):
-            found[target(node) or "return"] = "   ".join(words)
+        found[ast.dump(node)] = "   ".join(words)
     return found
 
 

@@ -127,9 +127,10 @@ def as_script(notebook: Path, script: Path) -> Path:
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        sources = [f"raise ValueError({f'no notebook: {error!r}'!r})"]
-    script.write_text("\n\n".join(source for source in sources if "check_here(" not in source) + "\n", encoding="utf-8")
+        text = ("\n\n".join(source for source in sources if "check_here(" not in source) + "\n").encode()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        text = f"raise ValueError({f'no notebook: {error!r}'!a})\n".encode()
+    script.write_bytes(text)
     return script
 
 

@@ -4,7 +4,8 @@ Only the returned arrays count, and not the printed text or the exit code. `chec
 """
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 
 from minivae.exercises import outside
 from minivae.exercises.catalogue import SIZES, Exercise, Part
-from minivae.exercises.compare import Finding, arrays_of, compared, draws, flat
+from minivae.exercises.compare import Finding, arrays_of, compared, draws
 from minivae.exercises.cut import blanks_left
-from minivae.exercises.pupil import Other, pack, perform, unpack
-from minivae.exercises.sentences import REL, Given
+from minivae.exercises.pupil import Other, file_of, function_in, leaves, pack, perform, unpack
+from minivae.exercises.sentences import REL, UNDECIDED, Given
 
 STEP = 1e-5                                                 # of the central difference
 
@@ -45,44 +46,84 @@ class Asking(NamedTuple):
     findings: Callable                                      # exercise, seed, results, learner -> findings
 
 
+def of_file(status: str, words: str) -> tuple[Finding, ...]:
+    """Return a finding about a whole file."""
+    return (Finding("the file", "", status, (words,)),)
+
+
+def safely(judged: Callable) -> Callable:
+    """Return the function, with an "error" for its exercise in place of an exception: an error here costs one cell."""
+    @functools.wraps(judged)
+    def verdict(exercise, *rest, **options):
+        try:
+            return judged(exercise, *rest, **options)
+        except Exception as error:
+            words = f"the judge failed with {type(error).__name__}: {error}. This is a fault of minivae: please report it"
+            return Verdict(exercise, "error", of_file("error", words))
+
+    return verdict
+
+
+@safely
 def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) -> Verdict:
     """Judge the file of an exercise. Its functions run in another process."""
     how = exercise.asking or Asking(calls_of, findings_of)
+    if not file.is_file():
+        return Verdict(exercise, "not started", of_file("not started", "is missing"))
     try:
-        if not file.is_file():
-            return Verdict(exercise, "not started")
         source = file.read_text(encoding="utf-8-sig")       # some editors begin a file with a mark
         functions = functions_in(ast.parse(source, str(file)))
     except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
-        words = f"{type(error).__name__}: {getattr(error, 'msg', error)}"
-        if isinstance(error, SyntaxError):
-            words = f"line {error.lineno}: {words}" + (f". In `{error.text.strip()}`" if error.text else "")
-        if isinstance(error, UnicodeDecodeError):
-            words = "the file is not UTF-8: save it with this encoding"
-        return Verdict(exercise, "error", (Finding("the file", "", "error", (words,)),))
+        return Verdict(exercise, "error", of_file("error", unreadable(error)))
+    if not source.strip():
+        return Verdict(exercise, "error", of_file("error", "is empty"))
     blanks = functions_in(ast.parse(exercise.file()))
     flags = flags_of(exercise, source)
     if all(name in functions and ast.dump(functions[name]) == ast.dump(node) for name, node in blanks.items()):
         return Verdict(exercise, "not started", flags=flags)
-    left = {name: blanks_left(functions[name]) for name in blanks if name in functions}
-    learner = Learner(left, frozenset().union(*map(names_in, functions.values())))
-    ran = outside.run(file, how.calls(exercise, seed), timeout)
-    if ran.error:
-        return Verdict(exercise, "error", (Finding("the file", "", "error", (ran.error,)),), flags, ran.printed)
-    findings = how.findings(exercise, seed, ran.results, learner)
+    calls = how.calls(exercise, seed)
+    ran = outside.run(file, calls, timeout)
+    if not ran.executed:
+        return Verdict(exercise, "error", of_file("error", ran.error), flags, ran.printed)
+    results = list(ran.results)
+    for call in calls[len(results) :]:                      # none, if every call ended
+        first = calls[len(ran.results)]["function"]
+        other = f"was not called, because {first} did not end"
+        results.append({"error": ran.error if call["function"] == first else other})
+    findings = how.findings(exercise, seed, results, learner_of(functions, blanks))
     return Verdict(exercise, status_of(findings), findings, flags, ran.printed)
 
 
+def learner_of(functions: Mapping[str, ast.FunctionDef], blanks: Iterable[str]) -> Learner:
+    """Return the facts about these functions of a learner."""
+    left = {name: blanks_left(functions[name]) for name in blanks if name in functions}
+    return Learner(left, frozenset().union(*map(names_in, functions.values())))
+
+
+def unreadable(error: Exception) -> str:
+    """Return the words for a file that is no Python."""
+    if isinstance(error, UnicodeDecodeError):
+        return "the file is not UTF-8: save it with this encoding"
+    words = f"{type(error).__name__}: {getattr(error, 'msg', error)}"
+    if not isinstance(error, SyntaxError):
+        return words
+    return f"line {error.lineno}: {words}" + (f". In `{error.text.strip()}`" if error.text else "")
+
+
+@safely
 def check_names(exercise: Exercise, names: dict, seed: int = 0) -> Verdict:
     """Judge functions of this process, given by name, as in a notebook: without limits of time and memory."""
     how, untouched = exercise.asking or Asking(calls_of, findings_of), {}
     exec(exercise.file(), untouched)
-    if all(same_bytes(names.get(name), untouched[name]) for name in functions_in(ast.parse(exercise.file()))):
+    blanks = functions_in(ast.parse(exercise.file()))
+    if all(same_bytes(names.get(name), untouched[name]) for name in blanks):
         return Verdict(exercise, "not started")
-    results = unpack(pack(perform(how.calls(exercise, seed), names)))
-    codes = [names[piece.function].__code__ for piece in exercise.pieces() if hasattr(names.get(piece.function), "__code__")]
+    results = unpack(pack(list(perform(how.calls(exercise, seed), names))))
+    trees = {name: function_in(file_of(names.get(name)), name) for name in blanks}
+    codes = [names[name].__code__ for name in blanks if hasattr(names.get(name), "__code__")]
     used = frozenset().union(*(code.co_names + code.co_varnames for code in codes))
-    findings = how.findings(exercise, seed, results, Learner({}, used))
+    learner = Learner({}, used) if None in trees.values() else learner_of(trees, blanks)
+    findings = how.findings(exercise, seed, results, learner)
     return Verdict(exercise, status_of(findings), findings)
 
 
@@ -105,7 +146,7 @@ def same_bytes(one: Any, other: Callable) -> bool:
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
     """Return all calls: every draw twice, because a function must be repeatable; then those of the differences."""
-    calls = [{"function": part.piece.function, "how": part.how, "arguments": arguments}
+    calls = [{"function": part.piece.function, "how": part.how, "arguments": arguments, "steps": part.steps()}
              for part in exercise.parts for _, arguments in draws(part, seed) for _ in range(2)]  # fmt: skip
     return calls + slopes(exercise, seed)
 
@@ -126,74 +167,108 @@ def status_of(findings: Sequence[Finding]) -> str:
 
 def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Learner) -> tuple[Finding, ...]:
     """Return the findings of all parts, and that both are wrong in the same way; a blank function is said once."""
-    found, rest, blank = [], results, set()
+    found, rest = [], results
     for part in exercise.parts:
         mine, rest = rest[: 2 * len(SIZES)], rest[2 * len(SIZES) :]
-        judged, function = judge(part, seed, mine, learner.names), part.piece.function
-        lines = f"line {', '.join(map(str, learner.left[function]))}" if learner.left.get(function) else ""
-        first = next((i for i, finding in enumerate(judged) if finding.status != "right"), None)
-        if lines and first is not None and not (judged[first].array and judged[first].status == "not started"):
-            same = judged[first]
-            words = (*same.words, f"`...` is still in {lines} of your file")
-            if mine[0].get("result", "") is None and part.written is None and part.how == "plain":
-                same, words = same._replace(status="not started"), words[-1:]
-            judged[first] = same._replace(words=words)
-        if all(finding.status == "not started" for finding in judged):
-            judged = [] if function in blank else judged
-            blank.add(function)
-        found += judged
+        judged = judge(part, seed, mine, learner)
+        blank = {(each.function.partition(", ")[0], each.array) for each in found if each.status == "not started"}
+        found += [each for each in same_cause(judged, found)
+                  if each.status != "not started" or (part.piece.function, each.array) not in blank]  # fmt: skip
     return tuple(found) + consistent(exercise, seed, results, rest, found)
+
+
+def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]:
+    """Return findings with the words of earlier ones about the same function and array, if one change explains both.
+
+    If nothing explains a wrong array, and the array is right for other inputs, this is said.
+    """
+    for i, each in enumerate(judged):
+        function, _, case = each.function.partition(", ")
+        earlier = [other for other in found if (other.function.partition(", ")[0], other.array) == (function, each.array)]
+        for other in earlier:
+            if set(each.names) & set(other.names):
+                judged[i] = each._replace(words=other.words)
+        if {other.status for other in earlier} == {"right"} and each.words and each.words[0].startswith(UNDECIDED):
+            why = ": is something clipped, a probability for example?" if "large" in case else ""
+            words = f"is right for the other inputs, wrong for {case}{why}", each.words[0].removeprefix(UNDECIDED)
+            judged[i] = each._replace(words=words)
+    return judged
 
 
 # One part
 
 
-def judge(part: Part, seed: int, done: Sequence[dict], names: frozenset[str]) -> list[Finding]:
+def judge(part: Part, seed: int, done: Sequence[dict], learner: Learner) -> list[Finding]:
     """Return one finding for each array of a part, or one about the call."""
-    def one(status, *words):
-        return [Finding(part.title, "", status, words)]
+    def one(status, *words, array=""):
+        return Finding(part.title, array, status, words)
 
+    left = learner.left.get(part.piece.function)
+    blanks = None
+    if left:
+        blanks = Finding(part.piece.function, "", "not started", (f"`...` is still in {ranges(left)} of your file",))
     for result in done:
         if "error" in result:
-            return one("error", str(result["error"]))
+            error = str(result["error"])
+            return [one("error", error)] + ([blanks] if blanks else [])
+        if blanks and result.get("result") is None:
+            return [blanks]
         if words := structure(part, result.get("result")):
-            return one("wrong", words)
+            return [one("wrong", words)]
     for (_, before), result in zip(draws(part, seed), done[::2]):
         if words := changed(part, before, result.get("after")):
-            return one("wrong", words)
+            return [one("wrong", words)]
     arrays = [arrays_of(part, result["result"], result["after"]) for result in done]
     if any(words := unequal(part, first, second) for first, second in zip(arrays[::2], arrays[1::2])):
-        return one("wrong", words)
-    return compared(part, seed, Given(arrays[::2], done[0].get("warned", ()), names))
+        return [one("wrong", words)]
+    failed = [one("not started" if words.startswith("uses") else "error", words, array=names)
+              for names, words in done[0].get("failed", {}).items()]  # fmt: skip
+    given = Given(arrays[::2], done[0].get("warned", ()), learner.names, [each.get("steps", {}) for each in done[::2]],
+                  bool(done[0].get("replaced")), bool(left or failed))
+    lost = {name for each in failed for name in each.array.split(", ")}
+    found = [each for each in compared(part, seed, given) if each.array not in lost]
+    said = any(each.status == "not started" for each in found)
+    return failed + found + ([blanks] if blanks and not said else [])
+
+
+def ranges(lines: Sequence[int]) -> str:
+    """Return "lines 49 to 60" for lines that follow each other, else "lines 3, 7"."""
+    if len(lines) > 2 and lines[-1] - lines[0] == len(lines) - 1:
+        return f"lines {lines[0]} to {lines[-1]}"
+    return f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines))}"
 
 
 def structure(part: Part, result: Any) -> str:
-    """Return what is wrong with the number and the kinds of the results, or ""."""
+    """Return the words for results of another number or kind than asked for, or ""."""
     names = part.returned
     if result is None:
         return "returns None: is the `return` missing?"
     parts = result if isinstance(result, (tuple, list)) else (result,)
+    if len(names) == 1 and isinstance(result, list) and not (len(result) == 1 and isinstance(result[0], np.ndarray)):
+        parts = (result,)
     if len(parts) != len(names):
         came = f"{len(parts)} results" if isinstance(result, (tuple, list)) else "one array"
         return f"must return {len(names)} result{'s' * (len(names) > 1)} ({', '.join(names)}); got {came}"
     for name, value in zip(names, parts):
         if isinstance(value, Other) and value == "...":     # still blank: judge the other results
             continue
-        if isinstance(value, Other):
-            return f"{name} must be an array; got {value}"
+        if isinstance(value, (list, tuple, dict)):
+            return f"{name} is a {type(value).__name__}: return an array"
+        if isinstance(value, Other) and value.startswith("dtype"):
+            return f"{name} has {value}: use float64"
         if not isinstance(value, np.ndarray):
-            return f"{name} must be an array; got {value!r}"
-        if value.dtype.kind not in "fi":
-            return f"{name} must be an array of real numbers; got dtype {value.dtype}"
+            return f"{name} must be an array; got {value if isinstance(value, Other) else repr(value)}"
+        if value.dtype.kind not in "fi" or value.dtype.itemsize < 4 and value.dtype.kind == "f":
+            return f"{name} must be an array of real numbers; got dtype {value.dtype}: use float64"
     return ""
 
 
 def changed(part: Part, before: list, after: Any) -> str:
     """Return which input a function has changed, or ""."""
-    names = list(part.arguments())
-    for i, value in enumerate(before):
-        if i != part.written and not all(same(a, b) for a, b in zip(flat(value), flat(after[i]))):
-            return f"changes its input {names[i] if i < len(names) else i}: write `x = x + ...` and not `x += ...`"
+    for i, (name, value) in enumerate(zip(part.arguments(), before)):
+        if i != part.written and not all(same(a, b) for a, b in zip(leaves(value), leaves(after[i]))):
+            into = f"`+=`, `**=` and `[...] =` write into {name} itself"
+            return f"changes its input {name}: give the new array a new name; {into}"
     return ""
 
 

@@ -5,7 +5,7 @@ import json
 
 from minivae.exercises import bonus, judge, report
 from minivae.exercises.catalogue import Exercise
-from minivae.exercises.cut import solution
+from minivae.exercises.cut import solutions
 from minivae.exercises.lessons.frame import Lesson, place
 
 # Cells
@@ -42,12 +42,14 @@ def of_exercise(exercise: Exercise) -> dict:
     """Return an exercise as a notebook: the prompt, the blank, a cell that checks it, and the hints, folded."""
     prompt = f"# Exercise {exercise.number}: {exercise.title}\n\n{exercise.prompt}"
     blank = exercise.file().partition('"""\n\n')[2]
-    cells = cells_of(prompt, blank) + cells_of("Run this cell to check yours:", CHECK.format(exercise.name))
+    cells = cells_of(prompt, blank) + cells_of(INSTALL, CHECK.format(exercise.name))
     folded = "<details><summary>Hint {} of {}</summary>\n\n{}\n\n</details>"
     hints = [folded.format(n, len(exercise.hints), hint) for n, hint in enumerate(exercise.hints, 1)]
     return notebook([*cells, *cells_of("\n\n".join(hints), "# your own experiments")])
 
 
+INSTALL = """Run this cell to check yours. It needs minivae: if the import fails, run `%pip install PATH`, where PATH is
+the folder or the address of the project."""
 CHECK = """from minivae.exercises.notebook import check_here
 
 check_here("{}", globals())"""
@@ -59,7 +61,9 @@ def check_here(name: str, names: dict) -> None:
     verdict = judge.check_names(exercise, names)
     print("\n".join(report.lines_of(verdict)))
     if verdict.status == "passed":
-        print("", *(solution(piece) for piece in exercise.pieces()), sep="\n")
+        print("", *solutions(exercise.name, exercise.pieces()), sep="\n")
+    elif verdict.status != "not started":
+        print("Next: correct your cell, run it, then run this one again. Hints are below.")
 
 
 # Lessons

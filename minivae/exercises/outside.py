@@ -18,11 +18,12 @@ MEGABYTES = 2000
 
 
 class Ran(NamedTuple):
-    """Results of a process: one for each call; or the reason why there is none. And what the submission printed."""
+    """Results of a process, one for each call; the reason if some are missing; and what the submission printed."""
 
     results: list[dict]
     error: str
     printed: str
+    executed: bool              # the file itself; False if it has an error or does not end
 
 
 def run(file: Path, calls: list[dict], timeout: float) -> Ran:
@@ -46,7 +47,7 @@ def run(file: Path, calls: list[dict], timeout: float) -> Ran:
         out.seek(0)
         said.seek(0)
         printed = said.read(20_000).decode("utf-8", "replace")
-        return judged(out.read(MOST_BYTES + 1), code, printed, len(calls), timeout)
+        return judged(out.read(MOST_BYTES + 1), code, printed, timeout)
 
 
 def stop(child: subprocess.Popen) -> None:
@@ -56,18 +57,21 @@ def stop(child: subprocess.Popen) -> None:
     child.wait()
 
 
-def judged(data: bytes, code: int | None, printed: str, count: int, timeout: float) -> Ran:
-    """Return the results in these bytes, or why they are none."""
-    if code is None:
-        return Ran([], f"no result after {timeout:g} seconds: is there a loop that does not end?", printed)
+def judged(data: bytes, code: int | None, printed: str, timeout: float) -> Ran:
+    """Return the results in these bytes; the first says that the file was executed, or its error."""
+    results: list[dict] = []
     try:
-        results: Any = unpack(data)
-        if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
-            raise ValueError("no list of results")
-    except ValueError:
-        return Ran([], f"Python ended with exit code {code} before the results were complete.", printed)
+        while data:
+            size = int.from_bytes(data[:8], "little")
+            result: Any = unpack(data[8 : 8 + size]) if size <= len(data) - 8 else None
+            if not isinstance(result, dict):
+                break
+            results.append(result)
+            data = data[8 + size :]
+    except ValueError:                                      # a part of a result
+        pass
     if len(results) == 1 and "error" in results[0]:
-        return Ran([], str(results[0]["error"]), printed)
-    if len(results) != count:
-        return Ran([], "the process did not return one result for each call.", printed)
-    return Ran(results, "", printed)
+        return Ran([], str(results[0]["error"]), printed, False)
+    ended = f"Python ended with exit code {code} before the results were complete."
+    error = ended if code is not None else f"no result after {timeout:g} seconds: is there a loop that does not end?"
+    return Ran(results[1:], error, printed, bool(results))

@@ -12,10 +12,11 @@ TEXTS: dict[str, tuple[str, str, str, str, str]] = {
         f"""
 {RULE}
 
-Forward: y = x W + b, with x (B, I), W = weight (I, O), b = bias (O,), y (B, O).
+Forward: y = x W + b, with x (B, I), W = weight (I, O), b = bias (O,), y (B, O): B data points, I inputs, O outputs.
 Given d_y (B, O), derive the gradients in x, W and b.
 Start with one entry: y[n, o] = sum_i x[n, i] W[i, o] + b[o]. Which y depend on W[i, o]? Sum over those.
 Replace every `...`. You may also write the function in another way: only the returned arrays count.
+Letters of all exercises: B data points, L draws for each, D features, J latent dimensions, H hidden units.
 """,
         "The shapes nearly decide it: build (B, I) from (B, O) and (I, O), and (I, O) from (B, I) and (B, O).",
         "The same b is added to all B rows, so its gradient is a sum over all B rows.",
@@ -154,7 +155,8 @@ hs[i] is the input of layer i, and hs[-1] the output of the network; `layers` ha
 
     d_out (B, O) is the gradient in the network's output.
     d_layers has a pair of arrays for every layer, in the shapes of W and b: write the gradients into them
-             (`d_layers[i][0][...] = ...`). New arrays in the list do not count.
+             (`d_layers[i][0][...] = ...`). They are not 0 at the start, so do not add with `+=`. New arrays in the
+             list do not count.
     Return the gradient in x, (B, I).
 
 Given: `affine_backward(d_y, x, weight, bias)`, and `act, act_backward = ACTIVATIONS[activation]`, where
@@ -167,7 +169,7 @@ Given: `affine_backward(d_y, x, weight, bias)`, and `act, act_backward = ACTIVAT
         "hs[0] is the data: no activation made it, so the last step of the loop calls no act_backward.",
     ),
     "two_paths": (
-        "where two paths meet: steps 3 and 2 of the model's backward",
+        "where two gradients meet: in z, and in mu and log_var",
         """
 The loss depends on z in two ways: through log p(x|z), with the gradient d_z_px (L * B, J), and through the KL, if that
 is estimated at the drawn z, with d_z_kl (L, B, J). It depends on mu in two ways: through z, and through the KL
@@ -181,7 +183,7 @@ The rows of d_z_px are ordered like z.reshape(L * B, J). Given: `reparameterize_
         "Step 3: the whole d_z first. Step 2: send it through the draw, then add what the KL gives directly.",
     ),
     "whole_backward": (
-        "the whole backward pass, and the share of every importance weight",
+        "the whole backward pass, and the normalised importance weights",
         """
 This is the model's forward pass in seven steps. `backward` has the same numbers, reversed.
 
@@ -189,14 +191,14 @@ This is the model's forward pass in seven steps. `backward` has the same numbers
 
 f has the results of the forward pass: f.encoder_hs, f.mu, f.log_var, f.z, f.decoder_hs, f.out, f.scale, f.log_px_z, f.kl.
 
-    7  objective.loss_backward(d_loss, log_px_z, kl, self.beta), with d_loss = 1
-    6  objective.kl_backward(d_kl, z, mu, log_var) gives three gradients
-    5  self.likelihood.log_prob_backward(d_log_px_z, x, out, *scale) gives d_out and one gradient for each of f.scale
+    7  objective.loss_backward(d_loss, f.log_px_z, f.kl, self.beta), with d_loss = 1
+    6  objective.kl_backward(d_kl, f.z, f.mu, f.log_var) gives three gradients
+    5  self.likelihood.log_prob_backward(d_log_px_z, x, f.out, *f.scale) gives d_out and, in the list d_scale, one
+       gradient for each of f.scale
     4  mlp_backward(d_out, hs, layers, self.activation, d_layers, wrt_x=True) writes into d_layers, returns the gradient in z
     3, 2  exercise 12. The encoder's last layer has both heads: mu in the first J columns, log_var in the others
     1  the encoder; x is data
-    The first `...` at the end is step 1; in the second, write d_scale into gradient[name] for the names of
-    self.likelihood.scale. At last return `gradient`.
+    Last, for each name of self.likelihood.scale, write its entry d of d_scale: `gradient[name][...] = d`.
 
 First write `iw_loss_backward`. Its loss is minus the mean over the B data points of log 1/L sum_l exp(log_w_l), with
 log_w the difference of log_px_z and kl, (L, B). d_loss is a number. beta is 1 and not used.

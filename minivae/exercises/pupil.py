@@ -3,6 +3,8 @@
 No expected value, variant or verdict enters this process. Arrays travel as raw bytes after a JSON header: no pickles.
 """
 
+import ast
+import contextlib
 import copy
 import json
 import linecache
@@ -12,7 +14,8 @@ import sys
 import traceback
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +47,12 @@ def _described(value, arrays):
             array = array.astype(array.dtype.newbyteorder("="), copy=False)
             arrays.append(array.tobytes())
             return {"array": array.dtype.str, "shape": array.shape}
-    return {"other": "..." if value is Ellipsis else type(value).__name__}
+    kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+    return {"other": "..." if value is Ellipsis else kind}
 
 
 class Other(str):
-    """The name of the type of an object that is not an array."""
+    """The type of an object that is not an array of numbers."""
 
 
 def unpack(data: bytes) -> Any:
@@ -139,27 +143,108 @@ def of_check(function: Callable, arguments: list) -> Any:
 HOW = {"plain": plain, "model": of_model, "adam": of_adam, "check": of_check}
 
 
-def perform(calls: list[dict], names: dict) -> list[dict]:
-    """Make every call with a copy of its arguments; return the result and the arguments afterwards, or an error.
+def perform(calls: list[dict], names: dict) -> Iterator[dict]:
+    """Make every call; yield the result, the arguments afterwards, the warnings and the steps, or an error.
 
-    What NumPy warns of, and where, is returned too: it is the true cause of nan and inf.
+    If a line `name = ...` fails, its error goes to "failed", and the function is called again without it.
     """
-    done = []
     for call in calls:
-        arguments, file = copy.deepcopy(call["arguments"]), call.get("file", "")
+        if callable(function := names.get(call["function"])):
+            yield one_call(call, function, names)
+        else:
+            own = ", ".join(name for name, value in names.items() if isinstance(value, types.FunctionType)
+                            and value.__module__ == names.get("__name__"))  # fmt: skip
+            yield {"error": f"there is no function {call['function']}" + (f", but {own}" if own else "")}
+
+
+def one_call(call: dict, function: Callable, names: dict) -> dict:
+    """Make one call with a copy of its arguments."""
+    file, failed = file_of(function), {}
+    tree = function_in(file, call["function"]) if call["how"] in ("plain", "model") else None
+    while True:
+        arguments, seen = copy.deepcopy(call["arguments"]), {}
         arrays = same_arrays(arguments)                     # if the function puts new arrays in a list, the old ones count
         try:
             with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
                 warnings.simplefilter("always")
-                result = HOW[call["how"]](names[call["function"]], arguments)
+                with watching(function, seen):
+                    result = HOW[call["how"]](function, arguments)
+        except (Exception, SystemExit) as error:
+            said, missed = in_words(error, file), ""
+            if tree and places(error, file):
+                missed = without(tree, places(error, file)[-1][1])
+            if not missed:
+                return {"error": said}
+            value = f"{', '.join(failed)}, which failed" if failed else "a value that is still `...`"
+            failed[missed] = f"uses {value}" if "ellipsis" in said else said
+            function = again(tree, file, names)
+        else:
             warned = [(f"line {each.lineno}: " if each.filename == file else "") + str(each.message)
                       for each in caught if each.category is RuntimeWarning]  # fmt: skip
-            done.append({"result": result, "after": arrays, "warned": list(dict.fromkeys(warned))})
-        except (Exception, SystemExit) as error:
-            if isinstance(error, KeyError) and call["function"] not in names:
-                error = NameError(f"the file has no function {call['function']}")
-            done.append({"error": in_words(error, file)})
-    return done
+            return {"result": result, "after": arrays, "warned": list(dict.fromkeys(warned)), "failed": failed,
+                    "replaced": any(a is not b for a, b in zip(leaves(arrays), leaves(arguments))),
+                    "steps": steps(seen, call.get("steps", ()))}
+
+
+@contextlib.contextmanager
+def watching(function: Callable, seen: dict) -> Iterator[None]:
+    """Store the variables of a function in `seen` whenever it ends."""
+    code, before = getattr(function, "__code__", None), sys.getprofile()
+
+    def look(frame, event, value):
+        if event == "return" and frame.f_code is code:
+            seen.update(frame.f_locals)
+
+    sys.setprofile(look)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+def steps(seen: dict, wanted: Sequence[str]) -> dict:
+    """Return the arrays among these variables; "self.t" is an attribute."""
+    found = {}
+    for name in wanted:
+        first, _, attribute = name.partition(".")
+        value = getattr(seen.get(first), attribute, None) if attribute else seen.get(first)
+        if isinstance(value, (int, float, np.ndarray, np.generic)) and np.asarray(value).dtype.kind in "fi":
+            found[name] = value
+    return found
+
+
+def file_of(function: Callable) -> str:
+    """Return the file in which a function is defined, or the name of a notebook's cell."""
+    return getattr(getattr(function, "__code__", None), "co_filename", "")
+
+
+def function_in(file: str, name: str) -> ast.FunctionDef | None:
+    """Return the tree of a function of a file or cell, None if there is none."""
+    try:
+        body = ast.parse("".join(linecache.getlines(file))).body
+    except SyntaxError:                                     # a cell that is not Python alone
+        return None
+    return next((node for node in body if isinstance(node, ast.FunctionDef) and node.name == name), None)
+
+
+def without(tree: ast.FunctionDef, line: int) -> str:
+    """Put `...` in place of the value in this line of a function; return the names that it assigns, "" if none."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and node.lineno <= line <= node.end_lineno:
+            parts = node.targets[0].elts if isinstance(node.targets[0], ast.Tuple) else node.targets[:1]
+            names = [ast.unparse(part).lstrip("*") for part in parts]
+            if all(map(str.isidentifier, names)):
+                blank = ast.parse(", ".join(["..."] * len(parts)), mode="eval").body
+                node.value = ast.copy_location(blank, node.value)
+                return ", ".join(names)
+    return ""
+
+
+def again(tree: ast.FunctionDef, file: str, names: dict) -> Callable:
+    """Return the function of a changed tree, which finds the names of its file."""
+    local: dict = {}
+    exec(compile(ast.fix_missing_locations(ast.Module([tree], [])), file, "exec"), names, local)
+    return local[tree.name]
 
 
 def same_arrays(tree: Any) -> Any:
@@ -167,21 +252,45 @@ def same_arrays(tree: Any) -> Any:
     return type(tree)(map(same_arrays, tree)) if isinstance(tree, (list, tuple)) else tree
 
 
+def leaves(tree: Any) -> list:
+    """Return the leaves of nested lists, tuples and dicts."""
+    tree = list(tree.values()) if isinstance(tree, dict) else tree
+    return [leaf for part in tree for leaf in leaves(part)] if isinstance(tree, (list, tuple)) else [tree]
+
+
+def places(error: BaseException, file: str) -> list[tuple[types.FrameType, int]]:
+    """Return the frames and lines of the submission in the traceback of an error."""
+    return [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
+
+
 def in_words(error: BaseException, file: str) -> str:
     """Return the error's type and message, the last line of the submission in its traceback, and the shapes in it."""
-    places = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
-    said = ": ".join(filter(None, [type(error).__name__, re.split(", with gufunc|, and the inputs", str(error))[0]]))
+    said = ": ".join(filter(None, [type(error).__name__, re.split(", with gufunc|, and the inputs", str(error))[0].strip()]))
     if isinstance(error, SyntaxError) and error.filename == file:
         return f"line {error.lineno}: {said}"
-    if not places:
+    if not (found := places(error, file)):
         return said
-    frame, line = places[-1]
-    text = linecache.getline(file, line).strip()
+    frame, line = found[-1]
+    text = linecache.getline(file, line).partition("  #")[0].strip()
     if "^" in text and isinstance(error, TypeError):
         said += ". A power is `**` in Python, not `^`"
-    arrays = {name: frame.f_locals.get(name) for name in dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text.partition("#")[0]))}
-    shapes = [f"{name} is {value.shape}" for name, value in arrays.items() if isinstance(value, np.ndarray) and value.ndim]
-    return f"line {line}: {said}" + (f". In `{text.partition('  #')[0].strip()}`, {', '.join(shapes)}" if shapes else "")
+    if "item assignment" in said:
+        said += ". Write into the array itself: `name[key][...] = value`"
+    shapes = [f"{name} is {value.shape}" for name, value in named_arrays(text, frame) if value.ndim]
+    return f"line {line}: {said}" + (f". In `{text}`, {', '.join(shapes)}" if shapes else "")
+
+
+def named_arrays(text: str, frame: types.FrameType) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each variable, attribute or entry such as `hs[i]` in a line of code that is an array."""
+    try:
+        nodes = list(ast.walk(ast.parse(f"{text} pass" if text.endswith(":") else text)))
+    except SyntaxError:                                     # a part of a longer statement
+        return
+    nodes = [node for node in nodes if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript))]
+    for word in dict.fromkeys(map(ast.unparse, sorted(nodes, key=lambda node: node.col_offset))):
+        with contextlib.suppress(Exception):
+            if isinstance(value := eval(word, frame.f_globals, frame.f_locals), np.ndarray):
+                yield word, value
 
 
 def limit(seconds: int, megabytes: int) -> None:
@@ -210,11 +319,11 @@ def main(folder: str, file: str, seconds: str, megabytes: str) -> None:
     module.__file__, sys.modules["submission"] = file, module
     try:
         exec(compile(Path(file).read_bytes(), file, "exec"), vars(module))
+        results = chain([{}], perform(calls, vars(module)))
     except (Exception, SystemExit) as error:
         results = [{"error": in_words(error, file)}]
-    else:
-        results = perform([call | {"file": file} for call in calls], vars(module))
-    out.write(pack(results))
-    out.flush()
+    for data in map(pack, results):                         # one by one: a call that does not end costs no earlier one
+        out.write(len(data).to_bytes(8, "little") + data)
+        out.flush()
     sys.stdout.flush()
     os._exit(0)                                             # threads of the submission are not waited for

@@ -1,9 +1,11 @@
 """All exercises, the verdict on each, and its words for a terminal and for JSON."""
 
+import re
 from collections.abc import Iterable
 
 from minivae.exercises.bonus import BONUS
 from minivae.exercises.catalogue import Exercise, exercises
+from minivae.exercises.compare import Finding
 from minivae.exercises.judge import Verdict
 
 MARKS = {"passed": "+", "wrong": "x", "error": "e", "not started": "."}
@@ -20,26 +22,43 @@ def counted(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def document(verdict: Verdict) -> dict:
-    """Return a verdict as plain JSON types."""
+    """Return a verdict as plain JSON types; the names of changes without the code of the solution."""
     exercise = verdict.exercise
     head = {"number": exercise.number, "name": exercise.name, "file": f"{exercise.stem}.py", "status": verdict.status}
-    found = [each._asdict() for each in verdict.findings]
+    names = [[re.sub("`.*?`", "`...`", name) for name in each.names] for each in verdict.findings]
+    found = [each._asdict() | {"names": said} for each, said in zip(verdict.findings, names)]
     return head | {"findings": found, "flags": list(verdict.flags), "printed": verdict.printed}
 
 
 def lines_of(verdict: Verdict) -> list[str]:
-    """Return the verdict as lines of text."""
+    """Return the verdict as lines of text; findings with the same words are said together."""
     found = {finding.status for finding in verdict.findings}
     open_ = verdict.status == "wrong" and found <= {"right", "not started"}     # what is filled is right
     lines = [f"{verdict.exercise.stem}: {'not finished' if open_ else verdict.status}"]
     right = [finding for finding in verdict.findings if finding.status == "right"]
     if many := len(verdict.findings) > 8:
         lines.append(f"  + {len(right)} of {len(verdict.findings)} are right")
-    for finding in verdict.findings:
-        if many and finding.status == "right":
-            continue
-        about = ", ".join(filter(None, (finding.function, finding.array)))
-        lines.append(f"  {MARKS.get(finding.status, '+')} {about}")
-        if finding.status != "right":
-            lines += [f"      {words}" for words in finding.words]
+    groups: dict[object, list[Finding]] = {}
+    for number, finding in enumerate(verdict.findings):
+        cause = tuple(words.partition(". In `")[0] for words in finding.words if "entries differ" not in words)
+        cause = tuple(words for words in cause if not words.startswith("has shape")) or cause
+        groups.setdefault((finding.status, cause) if cause and finding.status != "right" else number, []).append(finding)
+    for first, *rest in groups.values():
+        if not many or first.status != "right":
+            lines.append(f"  {MARKS.get(first.status, '+')} {heading([first, *rest])}")
+            lines += [f"      {words}" for words in first.words if first.status != "right"]
     return lines + [f"  note: {flag}" for flag in verdict.flags]
+
+
+def heading(findings: list[Finding]) -> str:
+    """Return the functions and arrays of these findings, and for which inputs; more than three arrays by number."""
+    arrays: dict[str, list[str]] = {}
+    for finding in findings:
+        arrays.setdefault(finding.function, []).append(finding.array)
+    cases: dict[str, list[str]] = {}
+    for function, names in arrays.items():
+        function, _, case = function.partition(", ")
+        said = ", ".join(filter(None, [function, *(names if len(names) < 4 else [f"{len(names)} arrays"])]))
+        cases.setdefault(said, []).append(case or "ordinary inputs")
+    inputs = {said: f" ({'; '.join(found)})" if found != ["ordinary inputs"] else "" for said, found in cases.items()}
+    return "; ".join(said + found for said, found in inputs.items())

@@ -1,21 +1,20 @@
-"""The sentences about one wrong array: its shape, its ratio to the right one, a known change, its largest error."""
+"""The sentences about one wrong array: its shape, its ratio to the right one, a known fault, its largest error."""
 
-import copy
-import sys
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.words import Probe, close, describe, ratio
-from minivae.exercises.catalogue import Draw, Part
-from minivae.exercises.cut import compiled, tree_of
-from minivae.exercises.pupil import HOW
-from minivae.exercises.variants import VAGUE, Variant
+from minivae.doctor.words import Probe, close, combination, describe, ratio, summed
+from minivae.exercises.catalogue import START, Draw, Part
+from minivae.exercises.confusions import TERMS
+from minivae.exercises.variants import AXIS, Variant
 from minivae.ops import sigmoid
 
 REL = 1e-5                                                  # of the largest entry: float32 and other orders of sums pass
+UNDECIDED = "undecided: no known ratio, path or change fits. "
 
 
 class Given(NamedTuple):
@@ -24,6 +23,19 @@ class Given(NamedTuple):
     arrays: Sequence[list]
     warned: Sequence[str] = ()                              # warnings by NumPy, at the first draw
     names: frozenset[str] | None = None                     # that occur in the learner's file; None if it is not known
+    steps: Sequence[Mapping] = ()                           # variables of the learner's function, for each draw
+    replaced: bool = False                                  # True if a new array was put in place of one to be written
+    open: bool = False                                      # True if a blank is left, or a line failed
+
+
+class Wrong(NamedTuple):
+    """A wrong array: its name, the learner's and the right one of every draw, the right results, and the right steps."""
+
+    name: str
+    mine: Sequence[NDArray]
+    right: Sequence[NDArray]
+    results: Sequence[Mapping[str, NDArray]]
+    steps: Sequence[Mapping[str, NDArray]]
 
 
 def agree(given: NDArray, right: NDArray) -> bool:
@@ -36,63 +48,108 @@ def agree(given: NDArray, right: NDArray) -> bool:
     return close(np.where(infinite, 0, given), np.where(infinite, 0, right), REL)
 
 
-def unwritten(part: Part, i: int, array: NDArray) -> bool:
-    """Return True if an array that the function had to write is still the nan that it got."""
-    return part.written is not None and i >= part.count and bool(np.isnan(array).all())
-
-
-def words_of(part: Part, draws: Sequence[Draw], arrays: tuple, i: int, given: Given, said: Sequence[Variant],
-             known: bool) -> tuple[str, ...]:
-    """Return the sentences about one wrong array; `arrays` are the learner's and the right ones of every draw."""
-    mine, truth = ([each[i] for each in one] for one in arrays)
-    sizes, words = [draw.sizes for draw in draws], []
-    other = [k for k, (a, b) in enumerate(zip(mine, truth)) if a.shape != b.shape]
-    if other:
-        k = other[0]
-        words.append(f"has shape {letters(mine[k], part, sizes[k])} instead of {letters(truth[k], part, sizes[k])}")
-        words += reduced(mine, truth, part, sizes[0])
-    elif unwritten(part, i, mine[0]):
-        return (f"{part.results[i]} was not written",)
-    elif len(bad := np.argwhere(~np.isfinite(mine[0]) & (mine[0] != truth[0]))):
-        place = bad[0]
-        words.append(f"is {mine[0][tuple(place)]} at {at(place)}, where {truth[0][tuple(place)]:.6g} is right")
+def words_of(part: Part, draws: Sequence[Draw], wrong: Wrong, given: Given, named: Sequence[Variant]) -> tuple[str, ...]:
+    """Return the sentences about one wrong array: a fact about its numbers, then the likely fault."""
+    mine, right = wrong.mine[0], wrong.right[0]
+    sizes = [draw.sizes for draw in draws]
+    rank = min([variant.rank for variant in named], default=3)
+    fault = list(dict.fromkeys(each.said(given.names) for each in named if each.rank == rank))[:3]
+    if [k for k, (a, b) in enumerate(zip(wrong.mine, wrong.right)) if a.shape != b.shape]:
+        return shape_words(part, sizes, wrong, fault)
+    if unwritten := not_written(part, wrong.name, wrong.mine, wrong.right, given):
+        return (unwritten,)
+    if len(bad := np.argwhere(~np.isfinite(mine) & (mine != right))):
+        place = tuple(bad[0])
+        words = [f"is {mine[place]} at {at(place)}, where {right[place]:.6g} is right"]
         words += [f"NumPy warned: {'; '.join(given.warned[:3])}"] if given.warned else []
-    elif np.isfinite(truth[0]).all() and (equal := equals(part, draws, mine, arrays[1], i, given.names)):
-        words.append(equal)
-    most = 2 if not words else 0 if "missing" in words[-1] else 1
-    if mine[0].any() and (likely := changes(said, given.names, most)):
-        words.append(f"the same numbers come from the solution with one change: {'; or '.join(likely)}")
-    if not other:
-        words.append(numbers(mine[0], truth[0], bool(words) or known))
-    return tuple(words)
+    elif not np.isfinite(right).all():
+        words = []
+    elif rank == 0 and None in [ratio(a, b) for a, b in zip(wrong.mine, wrong.right)]:
+        words = []                                          # a named fault is said alone, or with a constant ratio
+    else:
+        equal, terms = equals(part, draws, wrong, given.names), sum_of_terms(part, draws, wrong)
+        words = [said for said in (equal or terms,) if said]
+        fault = [] if terms and not equal or equal.endswith("unchanged") else fault
+    if part.how == "adam" and not agree(mine, draws[0].arguments[0]) and (state := of_adam(given)):
+        words, fault = [state, *words[:1]], []
+    if fault and mine.any() and (rank < 2 or not words):
+        words.append(("" if rank == 0 else "one change of the solution gives the same numbers: ") + "; or ".join(fault))
+    return (*words, ("" if words else UNDECIDED) + numbers(mine, right))
 
 
-def changes(named: Sequence[Variant], names: frozenset[str] | None, most: int) -> list[str]:
-    """Return at most three wordings, the likely ones alone; a name that is not in the learner's file is not said."""
-    likely = min([variant.rank for variant in named], default=0)
-    said = dict.fromkeys(variant.said(names) for variant in named if variant.rank == likely <= most)
-    return [words for words in said if most == 2 or not words.endswith(VAGUE)][:3]
+def not_written(part: Part, name: str, mine: Sequence[NDArray], right: Sequence[NDArray], given: Given) -> str:
+    """Return the words for an array that the function had to write, and did not write or added to; else ""."""
+    if part.how == "model" and name in part.results and not mine[0].any():
+        return "was not written: it is still 0 everywhere"
+    if part.written is None or name in part.returned:
+        return ""
+    if (mine[0] == START).all():
+        put = "is as before: you put a new array into the list. Write into the old one: `[...] =`"
+        return put if given.replaced else "was not written"
+    added = (mine[0] > START / 2).all()                     # the right entries are below 100
+    why = "was added to the old entries, which are not 0 at the start: assign with `=`, do not add with `+=`"
+    return why if added else ""
+
+
+def of_adam(given: Given) -> str:
+    """Return the words for a state of Adam that is not stored, or ""."""
+    state = given.steps[0] if given.steps else {}
+    if state.get("self.t") == 0:
+        return "self.t is still 0 after three steps: increase it by 1 in each step"
+    kept = [name for name in ("self.m", "self.v") if name in state and not np.any(state[name])]
+    if kept:
+        return f"{' and '.join(kept)} {'are' if len(kept) > 1 else 'is'} still 0 after three steps: store the new values"
+    divided = [words for words in given.warned if "divide by zero" in words]
+    return f"{divided[0]}: is self.t still 0 there? Increase it first" if divided else ""
+
+
+# Shapes
+
+
+def shape_words(part: Part, sizes: Sequence[Mapping[str, int]], wrong: Wrong, fault: list[str]) -> tuple[str, ...]:
+    """Return the sentences about an array of another shape."""
+    k = next(k for k, (a, b) in enumerate(zip(wrong.mine, wrong.right)) if a.shape != b.shape)
+    mine, right = wrong.mine[k], wrong.right[k]
+    first = f"has shape {letters(mine, part, sizes[k])} instead of {letters(right, part, sizes[k])}"
+    if fault and AXIS in fault[0]:
+        left, needed = (set(spelled(each, part, sizes[k])) for each in (mine, right))
+        for axis in needed - left:
+            return first, f"you summed over {axis}; the sum runs over {' and '.join(left - needed) or 'another axis'}"
+    return tuple(filter(None, (first, reduced(wrong, part, sizes[0]) or "; or ".join(fault))))
+
+
+def spelled(array: NDArray, part: Part, sizes: Mapping[str, int]) -> list[str]:
+    """Return the letters of the axes of an array, ["B", "J"], or their lengths."""
+    names = {size: letter for letter, size in sizes.items() if letter in part.letters}
+    return [names.get(n, str(n)) for n in array.shape]
 
 
 def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:
-    """Return "(5, 2) = (B, J)"."""
-    names = {size: letter for letter, size in sizes.items() if letter in part.letters}
-    spelled = ", ".join(names.get(n, str(n)) for n in array.shape)
-    return f"{array.shape}, that is ({spelled}{',' if array.ndim == 1 else ''})" if array.shape else "()"
+    """Return "(5, 2), that is (B, J)"."""
+    text = f"({', '.join(spelled(array, part, sizes))}{',' if array.ndim == 1 else ''})"
+    return str(array.shape) if text == str(array.shape) else f"{array.shape}, that is {text}"
 
 
-def reduced(mine: list, right: list, part: Part, sizes: Mapping[str, int]) -> list[str]:
-    """Return the words for an array that differs from the right one by a sum or a mean over one axis."""
-    names = {size: letter for letter, size in sizes.items() if letter in part.letters}
+def reduced(wrong: Wrong, part: Part, sizes: Mapping[str, int]) -> str:
+    """Return the words for an array that differs from the right one by a sum, a mean, or an axis of length 1."""
+    mine, right = wrong.mine, wrong.right
+    if [a.size for a in mine] == [b.size for b in right] and mine[0].squeeze().shape == right[0].squeeze().shape:
+        if mine[0].ndim > right[0].ndim:
+            return "one axis of length 1 is left: `keepdims`?"
+        return "one axis of length 1 too many was removed: `squeeze()` removes them all"
+    if right[0].ndim == 2 and all(agree(a.T, b) for a, b in zip(mine, right)):
+        return "is the right array, transposed"
     if right[0].ndim == 0 and all(agree(a.sum(), b) for a, b in zip(mine, right)):
-        return ["the sum is missing"]
-    for one, other, words in ((right, mine, "you also took the {} over {}"),
-                              (mine, right, "the {} over {} is missing")):
-        for axis, n in enumerate(one[0].shape):
+        return "the sum is missing"
+    for one, other, words in ((right, mine, "you also took the {} over {}"), (mine, right, "the {} over {} is missing")):
+        for axis in range(one[0].ndim):
             for how in ("sum", "mean"):
                 if all(a.ndim > axis and a.size and agree(getattr(a, how)(axis=axis), b) for a, b in zip(one, other)):
-                    return [words.format(how, names.get(n, n))]
-    return []
+                    return words.format(how, spelled(one[0], part, sizes)[axis])
+    return ""
+
+
+# Numbers
 
 
 def at(place: Sequence[int]) -> str:
@@ -100,37 +157,35 @@ def at(place: Sequence[int]) -> str:
     return f"[{', '.join(map(str, place))}]" if len(place) else "the only entry"
 
 
-def numbers(mine: NDArray, right: NDArray, known: bool) -> str:
+def numbers(mine: NDArray, right: NDArray) -> str:
     """Return how many entries differ, and the largest difference."""
     with np.errstate(invalid="ignore"):
         apart = np.where(mine == right, 0, np.nan_to_num(np.abs(mine - right), nan=np.inf))
     place = np.unravel_index(np.argmax(apart), right.shape)
     off = int((apart > REL * np.abs(right[np.isfinite(right)]).max(initial=0)).sum())
-    text = f"{off} of {right.size} entries differ; " \
-           f"at {at(place)} yours is {mine[place] + 0:.6g}, right is {right[place]:.6g}"
-    return text if known else f"undecided: no known ratio, path or change fits. {text}"
+    text = f"at {at(place)} yours is {mine[place] + 0:.6g}, right is {right[place]:.6g}"
+    return f"{off} of {right.size} entries differ; {text}"
 
 
-def equals(part: Part, draws: Sequence[Draw], mine: list, right: list, i: int, names: frozenset[str] | None) -> str:
+def equals(part: Part, draws: Sequence[Draw], wrong: Wrong, names: frozenset[str] | None) -> str:
     """Return what a wrong array equals, in the words of the doctor and with names in the learner's file, or ""."""
-    truth = [arrays[i] for arrays in right]
-    inside = [{n: v for n, v in locals_of(part, draw).items() if names is None or n in names} for draw in draws]
-    probes = [Probe(a, b, draw.sizes_of(part.letters)) for a, b, draw in zip(mine, truth, draws)]
-    functions = [factors(values, b) for values, b in zip(inside, truth)]
+    inside = [{n: v for n, v in each.items() if (names is None or n in names) and v.ndim} for each in wrong.steps]
+    probes = [Probe(a, b, draw.sizes_of(part.letters)) for a, b, draw in zip(wrong.mine, wrong.right, draws)]
+    functions = [factors(values, b, names) for values, b in zip(inside, wrong.right)]
     paths = [{"the right array": b} | {n: v for n, v in values.items() if v.shape == b.shape and ratio(v, b) is None}
-             for values, b in zip(inside, truth)]  # fmt: skip
-    others = [{f"the right {part.results[j]}": a for j, a in enumerate(arrays) if j != i and a.shape == arrays[i].shape}
+             for values, b in zip(inside, wrong.right)]  # fmt: skip
+    others = [{f"the right {n}": a for n, a in results.items() if n != wrong.name and a.shape == b.shape}
               | {f"the input {n}, unchanged": values[n] for n in part.arguments() if n in values
-                 and values[n].shape == arrays[i].shape and ratio(values[n], arrays[i]) is None}
-              for arrays, values in zip(right, inside)]  # fmt: skip
+                 and values[n].shape == b.shape and ratio(values[n], b) is None}
+              for results, values, b in zip(wrong.results, inside, wrong.right)]  # fmt: skip
     shared = set.intersection(*(set(each) for each in paths))
     said = describe(probes, functions, [{n: v for n, v in each.items() if n in shared} for each in paths], others, REL)
     if not said:
         return ""
-    return f"is {said}" if said.startswith(("right", "zero")) else f"what you return equals {said}"
+    return f"is {said}" if said.startswith(("right", "zero")) else f"equals {said.replace(' - 1 x ', ' - ')}"
 
 
-def factors(values: Mapping[str, NDArray], right: NDArray) -> dict[str, NDArray]:
+def factors(values: Mapping[str, NDArray], right: NDArray, names: frozenset[str] | None) -> dict[str, NDArray]:
     """Return functions of the inputs and intermediate arrays that are easily forgotten, or put in once too often."""
     found = {}
     with np.errstate(all="ignore"):
@@ -138,24 +193,20 @@ def factors(values: Mapping[str, NDArray], right: NDArray) -> dict[str, NDArray]
             if v.shape != right.shape:
                 continue
             known = {name: v, f"{name}^2": v * v, f"exp({name})": np.exp(v), f"exp({name} / 2)": np.exp(v / 2),
-                     f"(1 - {name}^2)": 1 - v * v, f"{name} (1 - {name})": v * (1 - v),
-                     f"sigmoid({name})": sigmoid(v)}  # fmt: skip
+                     f"(1 - {name}^2)": 1 - v * v, f"{name} (1 - {name})": v * (1 - v)}  # fmt: skip
+            known |= {f"sigmoid({name})": sigmoid(v)} if names is None or "sigmoid" in names else {}
             found |= known | {f"1 / {n}": 1 / w for n, w in known.items()}
     return {name: v for name, v in found.items() if np.isfinite(v).all()}
 
 
-def locals_of(part: Part, draw: Draw) -> dict[str, NDArray]:
-    """Return the arguments and the intermediate arrays of the package's function by name."""
-    function, found = compiled(part.piece, tree_of(part.piece)), {}
-
-    def look(frame, event, value):
-        if event == "return" and frame.f_code is function.__code__:
-            found.update(frame.f_locals)
-
-    before = sys.getprofile()
-    sys.setprofile(look)
-    try:
-        HOW[part.how](function, copy.deepcopy(draw.arguments))
-    finally:
-        sys.setprofile(before)
-    return {name: value for name, value in found.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
+def sum_of_terms(part: Part, draws: Sequence[Draw], wrong: Wrong) -> str:
+    """Return a wrong array as a sum of known terms, and which of the factors are wrong; "" if it is no such sum."""
+    codes = TERMS.get((part.piece.function, wrong.name), {})
+    terms = [{name: eval(code, {"np": np}, dict(zip(part.arguments(), draw.arguments))) + np.zeros(b.shape)
+              for name, code in codes.items()} for draw, b in zip(draws, wrong.right)]  # fmt: skip
+    mine, right = ([combination(a, known, REL) for a, known in zip(arrays, terms)] for arrays in (wrong.mine, wrong.right))
+    if None in mine or None in right:
+        return ""
+    off = [name for name in codes if abs(mine[0][name] - right[0][name]) > 1e-4]
+    said = re.sub(r"(?<![\d/.])1 x | x 1\b", "", summed(mine, [Probe(a, a, {}) for a in wrong.mine], REL) or "")
+    return f"equals {said}: the factors of {', '.join(off)} are wrong" if said else ""

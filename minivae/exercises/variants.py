@@ -4,9 +4,9 @@ Each change is made on the function's tree. Its name says what changed, and does
 """
 
 import ast
+import contextlib
 import copy
 import functools
-import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -19,13 +19,17 @@ SIGN = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**", 
 CALLS = {"exp": "expm1", "expm1": "exp", "log": "log1p", "log1p": "log", "sum": "mean", "mean": "sum", "sqrt": "square",
          "tanh": "sin", "minimum": "maximum", "maximum": "minimum", "max": "min"}  # fmt: skip
 UNARY = ("np.exp", "np.expm1", "np.log", "np.log1p", "np.sqrt", "np.tanh", "sigmoid")
-
-
-VAGUE = ("a factor, a term or a function is missing", "one name, sign or function is another")
+OPERATION = {ast.Add: "a sign is wrong", ast.Sub: "a sign is wrong", ast.Mult: "a factor is a divisor",
+             ast.Div: "a divisor is a factor", ast.Pow: "a power is missing", ast.MatMult: "a product is no matrix product"}
+AXIS = "the sum runs over another axis"
+NUMBER, ARRAY = "a number is another one", "one array stands where another belongs"
 
 
 class Variant(NamedTuple):
-    """A wrong version: its name, the words for a learner, the function, and the name that the changed line computes."""
+    """A wrong version: its name, the words for a learner, the function, and the names that the changed line computes.
+
+    The name has code of the solution. The words name the fault, or only its kind: they print no solution.
+    """
 
     name: str
     words: str
@@ -34,56 +38,43 @@ class Variant(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """0 for confusions and the museum, 2 for a name in place of another and exchanges, 1 for all other changes."""
+        """0 for confusions and the museum, 2 for another number, name or order, 1 for all other changes."""
         if self.name.startswith(("confusion", "museum")):
             return 0
-        return 2 if re.fullmatch(r"`[a-z]\w*` in place of `[a-z]\w*`", self.words) or "exchanged" in self.words else 1
+        return 2 if self.words in (NUMBER, ARRAY) or "exchanged" in self.words else 1
+
+    def computes(self) -> set[str]:
+        """Return the names that the changed line computes."""
+        return set(self.line.replace("*", "").split(", ")) - {""}
 
     def said(self, names: frozenset[str] | None) -> str:
-        """Return the words; if they have a name that is not in the learner's file, only the kind of the change."""
-        def known(text):
-            return names is None or set(re.findall(r"[A-Za-z_]\w*", text)) <= names | {"np"}
-
-        where = f"in the line of `{self.line}`, " if self.line and known(self.line) else ""
-        if all(known(text) and "..." not in text for text in re.findall("`([^`]*)`", self.words)):
-            return where + self.words
-        return where + VAGUE[not self.words.endswith("is missing")]
+        """Return the words, with the line if the learner's file has its name."""
+        where = self.line and (names is None or self.computes() <= names)
+        return f"in the line of `{self.line}`, {self.words}" if where else self.words
 
 
 @functools.cache
 def variants(piece: Piece) -> tuple[Variant, ...]:
-    """Return the museum's versions of a function, then all versions with one change."""
-    return (*confusions(piece), *of_museum(piece), *one_change(piece))
+    """Return the common confusions about a function, the museum's versions of it, then all versions with one change."""
+    return (*listed(piece), *one_change(piece))
 
 
-def confusions(piece: Piece) -> Iterator[Variant]:
-    """Yield the common confusions about this function. Raises LookupError if the source has no such line."""
-    for function, replaced, words in CONFUSIONS:
-        if function == piece.function:
-            text = source_of(piece)
-            for right, broken in replaced.items():
-                if text.count(right) != 1:
-                    raise LookupError(f"{piece.name} has {text.count(right)} times {right!r}: change CONFUSIONS, too.")
-                text = text.replace(right, broken)
-            yield Variant(f"confusion: {words}", words, compiled(piece, tree_of(piece, text)))
-
-
-def of_museum(piece: Piece) -> Iterator[Variant]:
-    """Yield every exhibit of the museum that changes this function."""
+def listed(piece: Piece) -> Iterator[Variant]:
+    """Yield the confusions and exhibits that change this function. Raises LookupError if a confusion's line is gone."""
     source = source_of(piece)
+    known = [(f"confusion: {words}", words, replaced) for name, replaced, words in CONFUSIONS if name == piece.function]
+    for name, _, replaced in known:
+        for right in replaced:
+            if source.count(right) != 1:
+                raise LookupError(f"{piece.name} has {source.count(right)} times {right!r}: change CONFUSIONS, too.")
     for bug in bugs():
-        text = source
-        for change in bug.changes:
-            if change.module == piece.module and text.count(change.right.strip()) == 1:
-                text = text.replace(change.right.strip(), change.broken.strip())
-        if text != source:
-            try:
-                tree = tree_of(piece, text)
-            except (SyntaxError, LookupError):              # a change of several lines, indented otherwise
-                continue
-            if ast.dump(tree) != ast.dump(tree_of(piece)):
-                words = f"{bug.title} (the museum's exhibit {bug.name})"
-                yield Variant(f"museum {bug.name}", words, compiled(piece, tree))
+        changes = {each.right.strip(): each.broken.strip() for each in bug.changes if each.module == piece.module}
+        known.append((f"museum {bug.name}", bug.title, {a: b for a, b in changes.items() if source.count(a) == 1}))
+    for name, words, replaced in known:
+        text = functools.reduce(lambda text, pair: text.replace(*pair), replaced.items(), source)
+        with contextlib.suppress(SyntaxError, LookupError):     # a change of several lines, indented otherwise
+            if ast.dump(tree := tree_of(piece, text)) != ast.dump(tree_of(piece)):
+                yield Variant(name, words, compiled(piece, tree))
 
 
 def one_change(piece: Piece) -> Iterator[Variant]:
@@ -93,13 +84,13 @@ def one_change(piece: Piece) -> Iterator[Variant]:
     names += [part for node in tree.body for part in target(node).split(", ") if part.isidentifier()]
     seen = set()
     for index, node in enumerate(ast.walk(tree)):
-        for words, change in changes(node, names):
+        for code, words, change in changes(node, names):
             changed = copy.deepcopy(tree)
             place = list(ast.walk(changed))[index]
             change(place, changed)
             ast.fix_missing_locations(changed)
             line = line_of(tree, node)
-            name = f"{line}:{index}: {words}"
+            name = f"{line}:{index}: {code}"
             if name not in seen and ast.dump(changed) != ast.dump(tree):
                 seen.add(name)
                 yield Variant(name, words, compiled(piece, changed), "" if line == "return" or piece.whole else line)
@@ -115,60 +106,71 @@ def line_of(tree: ast.FunctionDef, node: ast.AST) -> str:
     return ""
 
 
-def changes(node: ast.AST, names: list[str]) -> Iterator[tuple[str, Callable]]:
-    """Yield (words, function that changes a copy of this node in a copy of the tree) for every change of one node."""
+def changes(node: ast.AST, names: list[str]) -> Iterator[tuple[str, str, Callable]]:
+    """Yield (code, words, function that changes a copy of this node in a copy of the tree) for every change of one node."""
     if isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op) in OTHER:
         other = OTHER[type(node.op)]
-        yield f"`{SIGN[other]}` in place of `{SIGN[type(node.op)]}`", lambda n, _: setattr(n, "op", other())
+        code = f"`{SIGN[other]}` in place of `{SIGN[type(node.op)]}`"
+        yield code, OPERATION[type(node.op)], lambda n, _: setattr(n, "op", other())
     if isinstance(node, ast.BinOp) and type(node.op) in SIGN:
         sign = SIGN[type(node.op)]
-        yield f"`{sign} {short(node.right)}` is missing", lambda n, tree: replace(tree, n, n.left)
-        first = f"`{short(node.left)} {sign}`"
-        yield f"{first} is missing", lambda n, tree: replace(tree, n, n.right)
+        words = f"a {'term' if sign in '+-' else 'factor'} is missing"
+        yield f"`{sign} {short(node.right)}` is missing", words, lambda n, tree: replace(tree, n, n.left)
+        yield f"`{short(node.left)} {sign}` is missing", words, lambda n, tree: replace(tree, n, n.right)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        yield "a minus sign is missing", lambda n, tree: replace(tree, n, n.operand)
+        yield "a minus sign is missing", "a minus sign is missing", lambda n, tree: replace(tree, n, n.operand)
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         for value in {0: (1, 2), 1: (0, 2), 2: (1, 4), 0.5: (1, 2), -1: (0,)}.get(node.value, ()):
-            yield f"`{value}` in place of `{node.value}`", lambda n, _, value=value: setattr(n, "value", value)
+            yield f"`{value}` in place of `{node.value}`", NUMBER, lambda n, _, value=value: setattr(n, "value", value)
     if isinstance(node, ast.Attribute) and node.attr == "T":
-        yield "`.T` is missing", lambda n, tree: replace(tree, n, n.value)
+        yield "`.T` is missing", "a transpose is missing", lambda n, tree: replace(tree, n, n.value)
     if isinstance(node, ast.Call):
         yield from changed_calls(node)
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names:
         for other in names:
             if other != node.id and (len(names) < 12 or kind(other) == kind(node.id)):
-                yield f"`{other}` in place of `{node.id}`", lambda n, _, other=other: setattr(n, "id", other)
+                yield f"`{other}` in place of `{node.id}`", ARRAY, lambda n, _, other=other: setattr(n, "id", other)
+        if node.id == names[0] and node.id.startswith("d_"):
+            words = f"`{node.id}` is summed, but each of its entries counts alone"
+            yield f"`{node.id}.sum()`", words, lambda n, tree: replace(tree, n, ast.parse(f"{n.id}.sum()").body[0].value)
     if isinstance(node, ast.Return):
         yield from changed_results(node)
 
 
-def changed_calls(node: ast.Call) -> Iterator[tuple[str, Callable]]:
-    """Yield the changes of a call: another function, no function, no sum, exchanged arguments."""
+def changed_calls(node: ast.Call) -> Iterator[tuple[str, str, Callable]]:
+    """Yield the changes of a call: another function, no function, no sum, another axis, exchanged arguments."""
     function = ast.unparse(node.func)
     last = function.rpartition(".")[2]
     if last in CALLS and isinstance(node.func, ast.Attribute):
-        yield f"`{CALLS[last]}` in place of `{last}`", lambda n, _: setattr(n.func, "attr", CALLS[last])
+        words = {"sum": "a mean stands where a sum belongs", "mean": "a sum stands where a mean belongs"}
+        yield (f"`{CALLS[last]}` in place of `{last}`", words.get(last, "a function is another one"),
+               lambda n, _: setattr(n.func, "attr", CALLS[last]))  # fmt: skip
     if function in UNARY:
-        yield f"`{function}` is missing", lambda n, tree: replace(tree, n, n.args[0])
+        yield f"`{function}` is missing", "a function is missing", lambda n, tree: replace(tree, n, n.args[0])
     if last in ("sum", "mean") and isinstance(node.func, ast.Attribute) and not function.startswith("np."):
-        yield f"the {last} is missing", lambda n, tree: replace(tree, n, n.func.value)
+        yield f"the {last} is missing", f"the {last} is missing", lambda n, tree: replace(tree, n, n.func.value)
         if node.keywords:
-            yield f"the {last} runs over all axes", lambda n, _: setattr(n, "keywords", [])
+            words = f"the {last} runs over all axes"
+            yield words, words, lambda n, _: setattr(n, "keywords", [])
+        for other in ("0", "1", "-1", "1 - axis"):
+            if node.keywords and (other != "1 - axis" or ast.unparse(node.keywords[0].value) == "axis"):
+                yield f"axis {other}", AXIS, lambda n, _, other=other: setattr(
+                    n.keywords[0], "value", ast.parse(other).body[0].value)  # fmt: skip
     if len(node.args) >= 2 and not function.startswith("np."):
         for i in range(len(node.args) - 1):
-            yield (f"arguments {i + 1} and {i + 2} of `{last}` exchanged",
+            yield (f"arguments {i + 1} and {i + 2} of `{last}` exchanged", "two arguments of a call are exchanged",
                    lambda n, _, i=i: n.args.insert(i, n.args.pop(i + 1)))
 
 
-def changed_results(node: ast.Return) -> Iterator[tuple[str, Callable]]:
+def changed_results(node: ast.Return) -> Iterator[tuple[str, str, Callable]]:
     """Yield the changes of what is returned: the sign of one result, two results exchanged."""
     results = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
     for i, result in enumerate(results):
-        which = f"result {i + 1} has" if len(results) > 1 else "the result has"
         if not isinstance(result, ast.Name) or result.id != "gradient":
-            yield f"{which} the wrong sign", lambda n, _, i=i: negate(n, i)
+            yield f"minus result {i + 1}", "the sign is wrong", lambda n, _, i=i: negate(n, i)
     for i in range(len(results) - 1):
-        yield f"results {i + 1} and {i + 2} exchanged", lambda n, _, i=i: n.value.elts.insert(i, n.value.elts.pop(i + 1))
+        words = f"results {i + 1} and {i + 2} exchanged"
+        yield words, words, lambda n, _, i=i: n.value.elts.insert(i, n.value.elts.pop(i + 1))
 
 
 def negate(node: ast.Return, i: int) -> None:

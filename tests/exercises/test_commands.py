@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from minivae.app import cli
-from minivae.exercises import notebook
+from minivae.exercises import judge, notebook
 from minivae.exercises.bonus import BONUS, find
 from minivae.exercises.judge import Verdict
 from minivae.exercises.report import every
@@ -16,6 +16,8 @@ from tests.exercises.test_judge import RIGHT as RIGHT_SOLUTIONS
 
 RIGHT = "def tanh_backward(d_h, h):\n    print('mine')\n    return d_h * (1 - h * h)\n"
 WRONG = "def tanh_backward(d_h, h):\n    return 2 * d_h * (1 - h * h)\n"
+LOOP = "import numpy as np\ndef reparameterize(mu, log_var, eps): return mu + np.exp(log_var / 2) * eps\n" \
+       "def reparameterize_backward(*arrays):\n    while True: pass\n"
 IMPORTS = "from minivae.ops import tanh_backward\n"
 
 
@@ -76,9 +78,13 @@ def test_check_of_one_exercise_exits_with_0_only_after_a_pass(folder, run):
     assert f"Next: edit {folder}/03_sigmoid_softplus.py" in out
     code, out, _ = run("check", "2", "3", "--out", folder)
     assert code == 1 and "03_sigmoid_softplus: not started\n1 of 2 passed" in out
-    (folder / "02_tanh_backward.py").unlink()
-    code, out, _ = run("check", "2", "--out", folder)
-    assert code == 1 and f"Next: minivae exercises reset 2 --out {folder}" in out
+    for text, said in ((None, "not started\n  . the file\n      is missing"), ("", "e the file\n      is empty"),
+                       (RIGHT.replace("tanh_b", "tan_b"), "there is no function tanh_backward, but tan_backward")):
+        (folder / "02_tanh_backward.py").write_text(text or "")
+        _ = text is None and (folder / "02_tanh_backward.py").unlink()
+        code, out, _ = run("check", "2", "--out", folder)
+        step = "correct the error, then: minivae exercises check" if text else "minivae exercises reset"
+        assert code == 1 and said in out and f"Next: {step} 2 --out {folder}" in out
 
 
 def test_check_without_a_number_counts_fourteen_and_lists_what_is_begun(folder, run):
@@ -120,7 +126,8 @@ def test_reset_writes_the_blank_and_keeps_every_earlier_file(folder, run):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["check"], "--out must be a folder of exercises"),
+        (["check"], "There is no folder exercises here."),
+        (["check", "--out", "none"], "Write it: minivae exercises --out none"),
         (["hint", "99"], "from 1 to 15"), (["hint", "2", "4"], "1, 2 or 3"),
         (["--out", "{}/file", "list"], "Write it: minivae exercises"), (["--notebook", "{}/file"], "must be a directory"),
         (["grade", "{}"], "a folder with submissions"), (["grade", "{}/file"], "FOLDER must be"),
@@ -139,14 +146,14 @@ def test_bonus_exercise_is_judged_by_exhibits_in_a_separate_process(folder, run)
     whole = "import numpy as np\n" + RIGHT_SOLUTIONS[-1][1]
     fill(folder, whole, "15_write_the_check.py")
     assert run("check", "15", "--out", folder)[0] == 0
-    fill(folder, whole.split("    eps, d_z, step =")[0], "15_write_the_check.py")      # without the gradients
+    fill(folder, whole.split("    eps, step =")[0], "15_write_the_check.py")      # without the gradients
     code, out, _ = run("check", "write_the_check", "--out", folder)
     assert code == 1 and "+ check, exp-log-var" in out and "x check, half-forgotten" in out and "not noticed" in out
     assert run("check", "--out", folder, "--json")[1].count('"wrong"') >= 1
 
 
 def test_mistake_in_a_submitted_check_is_an_error_with_its_line(folder, run):
-    fill(folder, "import numpy as np\ndef check(gaussian):\n    return gaussian.log_normal(np.ones((1, 2))) > 0",
+    fill(folder, "import numpy as np\ndef check(gaussian):\n    p = gaussian.log_normal(np.ones((1, 2)))\n    return p > 0",
          "15_write_the_check.py")  # fmt: skip
     code, out, _ = run("check", "15", "--out", folder)
     assert code == 1 and "line 3: TypeError" in out and "  + " not in out and "Next: correct the error" in out
@@ -162,9 +169,33 @@ def test_files_with_odd_encoding_or_syntax_are_read_or_get_a_remedy(folder, run)
         assert said in run("check", "2", "--out", folder)[1]
 
 
-def test_check_inside_the_folder_prints_the_missing_option(folder, run, monkeypatch):
+def test_commands_inside_the_folder_use_it(folder, run, monkeypatch):
     monkeypatch.chdir(folder)
-    assert "You are inside it: add --out ." in run("check", "2")[2] and run("check", "2", "--out", ".")[0] == 1
+    assert run("check", "2")[0] == 1 and " 1  affine_backward " in run("list", "-q")[1]
+    (folder / "02_tanh_backward.py").unlink()
+    code, out, _ = run()
+    assert code == 0 and out.splitlines() == ["1 exercise written to ., 14 kept as they are.",
+                                              "Begin with 02_tanh_backward.py; then: minivae exercises check 2"]
+    assert run("-q")[1] == "" and "See what is done: minivae exercises list" in run()[1]
+
+
+def test_names_may_be_shortened_where_they_are_unique(folder, run):
+    assert [run("hint", word, "-q")[1][:2] for word in ("bonus", "tanh", "kl", "07", "exercises/08_kl_backward.py")] == [
+        "15", "02", "07", "07", "08"]
+    for word, said in (("log_sum", "The names are log_sum_exp, log_sum_exp_backward."), ("1-3", "affine_backward, tanh"),
+                       ("nb/02_tanh_backward.ipynb", "second code cell")):
+        code, _, err = run("hint", word)
+        assert code == 2 and said in err
+
+
+def test_unexpected_error_of_the_judge_costs_one_exercise(folder, run, monkeypatch):
+    fill(folder, RIGHT)
+    honest = judge.judge
+    monkeypatch.setattr(judge, "judge", lambda part, *rest: part.title == "tanh_backward" and 1 / 0 or honest(part, *rest))
+    code, out, _ = run("check", "2", "--out", folder)
+    assert code == 1 and "02_tanh_backward: error" in out and "the judge failed with ZeroDivisionError" in out
+    table = run("grade", fill(folder.parent / "all" / "ada", RIGHT).parent, "-q")[1].splitlines()
+    assert table[1].split()[:3] == ["ada", ".", "e"]
 
 
 # A class
@@ -178,12 +209,13 @@ def submissions(tmp_path_factory):
     fill(top / "ada", WRONG, "02_tanh_backward (1).py")
     os.utime(top / "ada" / "02_tanh_backward (1).py", (1e9, 1e9))       # older: does not count
     fill(top, WRONG, "bob_02_tanh_backward.py")
-    fill(top, "while True: pass", "06_reparameterize-eve.py")
+    fill(top, LOOP, "06_reparameterize-eve.py")
     fill(top, IMPORTS, "02_tanh_backward_mia-1.py")
     document = notebook.of_exercise(find("2"))
     document["cells"][1]["source"] = RIGHT
     fill(top / "zoe", notebook.text_of(document), "02_tanh_backward.ipynb")
-    fill(top / "zoe", "{", "03_sigmoid_softplus.ipynb")
+    lone = '{"cells": [{"cell_type": "code", "source": ["\\ud800"]}]}'      # half a character: no file can have it
+    fill(top / "zoe", lone, "03_sigmoid_softplus.ipynb")
     fill(top, "", "util.py")
     fill(top, "", "tom.zip")
     (top / "none?").mkdir()
@@ -217,7 +249,10 @@ def test_grading_finds_every_student_and_file(graded):
 def test_endless_loop_gives_one_error_after_its_time_limit(graded):
     seconds, found, _ = graded
     (eve,) = [each for each in found["students"] if each["student"] == "eve"]
-    assert "no result after 1.5 seconds" in eve["exercises"][5]["findings"][0]["words"][0] and seconds < 15
+    first, second = eve["exercises"][5]["findings"]
+    assert (first["function"], first["status"]) == ("reparameterize", "right")     # judged before the loop
+    assert second["function"] == "reparameterize_backward" and "no result after 1.5 seconds" in second["words"][0]
+    assert seconds < 15
 
 
 def test_import_of_the_package_is_flagged_and_marked(graded, submissions, run):

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import linecache
 import re
 
 import pytest
@@ -108,5 +109,10 @@ def test_notebook_names_a_fault_and_an_error(capsys):
     printed = printed_by(document, "def tanh_backward(d_h, h): return 2 * d_h * (1 - h * h)", capsys)
     assert "wrong" in printed and "2 x the right array" in printed
     assert "ZeroDivisionError" in printed_by(document, "def tanh_backward(d_h, h): return 1 / 0", capsys)
-    assert "has no function tanh_backward" in printed_by(document, "pass", capsys)
+    assert "there is no function tanh_backward" in printed_by(document, "pass", capsys)
+    source = find("1").file().replace("d_x = ...", "d_x = d_y @ weight").replace("d_weight = ...", "d_weight = x.T @ d_y")
+    linecache.cache["<cell>"] = (len(source), None, source.splitlines(keepends=True), "<cell>")      # as IPython does
+    printed = printed_by(notebook.of_exercise(find("1")), compile(source, "<cell>", "exec"), capsys)
+    assert "In `d_x = d_y @ weight`, d_y is (5, 3)" in printed and "+ affine_backward, d_weight" in printed
+    assert "Next: correct your cell" in printed
     assert "fails 3 of 3 times" in printed_by(notebook.of_exercise(find("15")), "def check(gaussian): return False", capsys)

@@ -4,7 +4,7 @@ import pytest
 
 from minivae.exercises import judge
 from minivae.exercises.bonus import find
-from minivae.exercises.report import lines_of
+from minivae.exercises.report import document, lines_of
 from tests.exercises.test_judge import verdict_on, words_on
 
 SOFTMAX = """
@@ -58,6 +58,39 @@ def step(self, gradient):
 """
 FORWARD_6 = "def reparameterize(mu, log_var, eps):\n    return mu + np.exp(log_var / 2) * eps\n"
 KL = "def kl_standard_normal_backward(d_kl, mu, log_var): return d_kl * mu, d_kl * (D)"
+KL_7 = "def kl_standard_normal(mu, log_var): return KL"
+SIGMA = """
+def reparameterize_backward(d_z, mu, log_var, eps):
+    sigma = np.exp(log_var / 2)
+    return d_z.sum(0), D
+"""
+BERNOULLI = """
+def bernoulli_log_prob(x, logits):
+    p = np.clip(sigmoid(logits), 1e-7, 1 - 1e-7)
+    return LOG_P
+def bernoulli_log_prob_backward(d_out, x, logits):
+    p = sigmoid(logits)
+    return SLOPE
+"""
+SOFTPLUS = "def sigmoid_backward(d_s, s): return S\ndef softplus_backward(d_out, a): return d_out * sigmoid(a) * (D)"
+LAYERS = """
+def mlp_backward(d_out, hs, layers, activation, d_layers):
+    act, act_backward = ACTIVATIONS[activation]
+    d = d_out
+    for i in reversed(range(len(layers))):
+        d, weight, bias = affine_backward(d, hs[i], *layers[i])
+        d_layers[i][0][...] = weight
+        d_layers[i][1][...] = bias
+        d = act_backward(d, hs[i]) if i WHEN else d
+    return d
+"""
+LSE = """
+def log_sum_exp(a, axis=0):
+    c = a.max(axis, keepdims=True)
+    c = np.where(c > -np.inf, c, 0)
+    return (np.log(np.exp(a - c).sum(axis, keepdims=True)) + c)END
+"""
+STEP = ADAM.replace("T)", "self.t)")
 ROWS = "d_z_px.reshape(B, L, J).swapaxes(0, 1)"
 FAULTS = [                                                  # number, source, replaced, words that must be said
     (2, "def tanh_backward(d_h, h): return d_h * 1 - h**2", {}, "brackets are missing"),
@@ -82,12 +115,11 @@ FAULTS = [                                                  # number, source, re
     (10, SCALE, {"D_LOG_SIGMA": "(d * (u**2 - 1)).sum() / sigma"}, "the gradient in sigma, not in log sigma"),
     (10, SCALE, {"D_LOG_SIGMA": "(d * (u**2 / 2 - 1)).sum()"}, "u^2 / 2 is a term of log p itself"),
     (11, "def mlp_backward(d_out, hs, layers, activation, d_layers): return hs[0]", {},
-     "d_layers[0], weight was not written"),
+     "was not written"),
     (12, TWO_PATHS, {"ROWS": ROWS}, "the rows of d_z_px are read as (B, L)"),
     (12, TWO_PATHS, {"ROWS": ROWS}, "follows from d_z"),
     (13, WHOLE, {"d_out.reshape": "d_out.swapaxes(0, 1).reshape"}, "the rows of d_out are ordered as (B, L)"),
     (13, WHOLE, {"[d_mu, d_log_var]": "[d_log_var, d_mu]"}, "the two heads are exchanged"),
-    (13, WHOLE, {"= d_mu + into_mu": "= d_mu * into_mu"}, "the decoder's gradients are right, the encoder's are not"),
     (13, WHOLE, {"= d_mu + into_mu": "= d_mu * into_mu"}, "is computed later than d_encoder.2.weight"),
     (13, WHOLE, {"self.beta)": "1)"}, "beta is 1, not self.beta"),
     (14, ADAM, {"**T": ""}, "b1 and b2 must be raised to the power t"),
@@ -96,14 +128,46 @@ FAULTS = [                                                  # number, source, re
     (14, ADAM, {"SQUARE": "g", "T)": "self.t)"}, "v is made of g, not of g^2"),
     (14, ADAM, {"T)": "(self.t + 1))"}, "t is one too large"),
     (14, ADAM, {"T)": "self.t)", "FACTOR": "g"}, "is computed later than theta after step 1"),
+    (9, BERNOULLI, {"LOG_P": "(x * logits - np.logaddexp(0, logits)).sum(0)"}, "you summed over L; the sum runs over D"),
+    (9, BERNOULLI, {"LOG_P": "(x * logits - np.logaddexp(0, logits)).sum(1)"}, "you summed over B; the sum runs over D"),
+    (9, BERNOULLI, {"LOG_P": "(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(-1)"},
+     "is right for the other inputs, wrong for large logits: is something clipped"),
+    (9, BERNOULLI, {"SLOPE": "d_out[..., None] * (x / p - (1 - x) / (1 - p))"},
+     "this is the gradient in p, not in the logits"),
+    (9, BERNOULLI, {"SLOPE": "x - sigmoid(logits)"}, "d_out is missing"),
+    (11, LAYERS, {"...] =": "...] +=", "WHEN": "> 0"}, "assign with `=`, do not add with `+=`"),
+    (11, LAYERS, {"WHEN": "< len(layers) - 1"}, "act_backward is called one layer too late"),
+    (6, FORWARD_6 + SIGMA, {"D": "(d_z * eps).sum(0) * np.exp(log_var) / 2"},
+     "sigma^2 = exp(log_var) stands where sigma belongs"),
+    (6, FORWARD_6 + SIGMA, {"D": "(d_z * eps * sigma).sum(0)"}, "the 1/2 of log sigma = log_var / 2 is missing"),
+    (14, STEP, {"self.t += 1": "", "**self.t": "**(self.t + 1)"}, "self.t is still 0 after three steps"),
+    (14, STEP, {"self.t += 1": ""}, "self.t is still 0 after three steps"),
+    (14, STEP, {"self.m =": "m =", "self.v =": "v =", "m_hat, v_hat = self.m": "m_hat, v_hat = m", ", self.v": ", v"},
+     "self.m and self.v are still 0 after three steps"),
+    (7, KL_7, {"KL": "(mu**2 + np.exp(0.5 * log_var) - 1 - log_var) / 2"},
+     "exp(log_var / 2) is sigma, but the KL has sigma^2"),
+    (7, KL_7, {"KL": "0.5 * mu**2 + np.exp(log_var) - 1 - log_var"},
+     "equals 1/2 x mu^2 + exp(log_var) - log_var - 1: the factors of exp(log_var), log_var, 1 are wrong"),
+    (7, KL_7, {"KL": "(mu + np.exp(log_var) - 1 - log_var) / 2"}, "the factors of mu^2, mu are wrong"),
+    (8, KL, {"d_kl * (D)": "0.5 * d_kl * np.exp(log_var) - 1"}, "the factors of d_kl, 1 are wrong"),
+    (8, KL, {"D": "(np.exp(2 * log_var) - 1) / 2"}, "the factors of d_kl exp(log_var), d_kl exp(2 log_var) are wrong"),
+    (8, KL, {"D": "(np.exp(log_var) - 1) / 2", "d_kl *": "d_kl.sum() *"},
+     "`d_kl` is summed, but each of its entries counts alone"),
+    (3, SOFTPLUS, {"S": "d_s * s * (1 - s)", "D": "1 - sigmoid(a)"}, "this has the slope of sigmoid, not of softplus"),
+    (3, SOFTPLUS, {"S": "d_s / (s * (1 - s))", "D": "1"}, "d_s is divided by the slope"),
+    (4, LSE, {"END": ""}, "one axis of length 1 is left: `keepdims`?"),
+    (4, LSE, {"END": ".squeeze()"}, "one axis of length 1 too many was removed"),
+    (12, TWO_PATHS, {"ROWS + d_z_kl": "d_z_px.reshape(L, B, J)", "d_mu + d_mu_kl": "d_mu"}, "uses d_z, which is wrong"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("number, source, replaced, words", FAULTS, ids=[f"{n}-{k}" for k, (n, *_) in enumerate(FAULTS)])
 def test_message_about_a_common_error_names_its_cause(number, source, replaced, words):
-    for old, new in [*replaced.items(), ("SQUARE", "g**2"), ("FACTOR *", "")]:
+    rest = {"SQUARE": "g**2", "FACTOR *": "", "LOG_P": "(x * logits - np.logaddexp(0, logits)).sum(-1)",
+            "SLOPE": "d_out[..., None] * (x - sigmoid(logits))"}
+    for old, new in (replaced | {old: new for old, new in rest.items() if old not in replaced}).items():
         source = source.replace(old, new)
-    if number == 6:
+    if number == 6 and "backward" not in source:
         source += "def reparameterize_backward(d_z, mu, log_var, eps): return mu, mu"
     said = words_on(number, source)
     assert words in said and "overflows above 709" not in said and "in place of" not in said
@@ -156,7 +220,9 @@ def test_consistent_error_in_loops_is_named_without_a_numpy_warning(tmp_path):
 def test_only_a_forgotten_factor_is_named_if_the_other_array_is_right():
     source = SCALE.replace("D_LOG_SIGMA", "(d * (u**2 - 1)).sum()")
     said = words_on(10, source.replace("d * u / sigma", "d * u"))
-    assert "`/ sigma` is missing" in said and "read as" not in said
+    assert "gives the same numbers: a factor is missing" in said and "read as" not in said
+    names = document(verdict_on(10, source.replace("d * u / sigma", "d * u")))["findings"][0]["names"]
+    assert names and all("`...` is missing" in name for name in names)
 
 
 def test_line_whose_own_array_is_right_is_not_blamed():
@@ -168,7 +234,7 @@ def test_new_arrays_put_into_d_layers_do_not_count_as_written():
     source = "def mlp_backward(d_out, hs, layers, activation, d_layers):\n    d = d_out\n    for i in (2, 1, 0):\n" \
              "        d, *d_layers[i] = affine_backward(d, hs[i], *layers[i])\n" \
              "        d = d * (1 - hs[i]**2) if i else d\n    return d"
-    assert "d_layers[1], bias was not written" in words_on(11, source)
+    assert "you put a new array into the list" in words_on(11, source)
     right = source.replace("d, *d_layers[i] =", "d, w, b =").replace("        d = d *", "        d_layers[i][0][:] = w\n"
                            "        d_layers[i][1][:] = b\n        d = d *")  # fmt: skip
     assert verdict_on(11, right).status == "passed"
@@ -184,7 +250,28 @@ def test_squeezed_axis_of_size_1_is_noticed():
 
 def test_message_about_an_unwritten_scale_says_that_it_is_zero():
     said = words_on(13, WHOLE.replace("if others:", "if False:"))
-    assert "is zero everywhere" in said and "in place of" not in said
+    assert "was not written: it is still 0" in said and "in place of" not in said
+
+
+def test_first_wrong_line_of_a_long_function_is_named_once(tmp_path):
+    blank = find("13").file().partition('"""\n\n')[2]
+    backward = blank[blank.index("def backward") :].replace("..., ...                             # 7",
+                                                           "objective.loss_backward(-1, f.log_px_z, f.kl, self.beta)")
+    _, text = check_file(tmp_path, 13, WHOLE.partition("def backward")[0] + backward)
+    lines = text.splitlines()
+    assert lines[0].endswith("wrong") and len(lines) == 8 and "is still in lines" in lines[-1]
+    assert "equals -1 x the right array" in lines[4] and "backward, d_log_px_z, d_kl (the ELBO" in lines[3]
+    filled = {"d_px": "d_log_px_z", "d_z = mlp": "d_z_px = mlp", "d_z.reshape(L": "d_z_px.reshape(L",
+              "into_z = into_z": "d_z = into_z", "ward(into_z,": "ward(d_z,", "1.0": "-1",
+              "d_mu, d_log_var = rep": "d_mu_z, d_log_var_z = rep",
+              "= d_mu + into_mu, d_log_var +": "= d_mu_z + into_mu, d_log_var_z +"}
+    source = WHOLE
+    for old, new in filled.items():
+        source = source.replace(old, new)
+    text = told(13, source)
+    assert len(text.splitlines()) == 7 and "follows from d_log_px_z, d_kl" in text
+    text = told(13, source.replace("(-1,", "(1,").replace("[d_mu, d_log_var]", "[d_log_var, d_mu]"))
+    assert "backward, d_heads" in text and text.count("the two heads are exchanged") == 1
 
 
 # Files: blanks, names, lines
@@ -208,8 +295,11 @@ def test_warning_names_the_line_of_the_file(tmp_path):
 
 
 def test_error_names_the_line_and_the_shapes(tmp_path):
-    _, text = check_file(tmp_path, 1, "def affine_backward(d_y, x, weight, bias):\n    return weight @ x  # no\n")
-    assert "In `return weight @ x`, weight is (7, 3), x is (5, 7)" in text and "gufunc" not in text
+    _, text = check_file(tmp_path, 1,
+                         "def affine_backward(d_y, x, weight, bias):\n    d_x = d_y @ weight  # no\n"
+                         "    d_weight = x.T @ d_y\n    d_bias = d_x.sum(axis=0)\n    return d_x, d_weight, d_bias\n")
+    assert "In `d_x = d_y @ weight`, d_y is (5, 3), weight is (7, 3)" in text and "gufunc" not in text
+    assert "+ affine_backward, d_weight" in text and ". affine_backward, d_bias\n      uses d_x, which failed" in text
 
 
 def test_verdict_contains_only_names_that_are_in_the_file():

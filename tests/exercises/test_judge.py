@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minivae.exercises import judge
+from minivae.exercises.answers import ANSWERS
 from minivae.exercises.bonus import find
 
 GIVEN = "import numpy as np\nfrom minivae.exercises.given import *\n"
@@ -44,7 +45,7 @@ def affine_backward(d_y, x, weight, bias):
     return d_y @ weight.T, (d_y.T @ x).T, d_y.T @ np.ones(len(d_y), np.float32)
 """),
     (2, "tanh_backward = lambda d_h, h: d_h * (1 - h) * (1 + h)"),
-    (2, "def tanh_backward(d_h, h):\n    return d_h / np.cosh(np.arctanh(h)) ** 2"),
+    (2, "def tanh_backward(d_h, h):\n    return (d_h / np.cosh(np.arctanh(h)) ** 2).astype(np.longdouble)"),
     (2, """
 def tanh_backward(d_h, h):
     slope = h.copy()
@@ -209,16 +210,6 @@ def backward(self, x, eps, f, gradient):
 """),
     (14, """
 def step(self, gradient):
-    self.t = self.t + 1
-    g = gradient.flat
-    self.m = self.b1 * self.m + (1 - self.b1) * g
-    self.v = self.b2 * self.v + (1 - self.b2) * g**2
-    m_hat = self.m / (1 - self.b1**self.t)
-    v_hat = self.v / (1 - self.b2**self.t)
-    self.params.flat[...] -= self.lr * m_hat / (np.sqrt(v_hat) + self.tiny)
-"""),
-    (14, """
-def step(self, gradient):
     self.t += 1
     for i, g in enumerate(gradient.flat):
         self.m[i] += (1 - self.b1) * (g - self.m[i])
@@ -226,23 +217,7 @@ def step(self, gradient):
         first, second = self.m[i] / (1 - self.b1**self.t), self.v[i] / (1 - self.b2**self.t)
         self.params.flat[i] = self.params.flat[i] - self.lr * first / (second**0.5 + self.tiny)
 """),
-    (15, """
-def check(gaussian):
-    rng = np.random.default_rng(0)
-    mu, log_var = rng.normal(size=(2, 3, 2))
-    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
-    for j in range(2):
-        one, other = mu[:, j : j + 1], log_var[:, j : j + 1]
-        z = gaussian.reparameterize(one, other, np.repeat(nodes[:, None, None], 3, axis=1))
-        mean = weights @ (gaussian.log_normal(z, one, other) - gaussian.log_standard_normal(z)) / weights.sum()
-        assert np.allclose(mean, gaussian.kl_standard_normal(one, other)[:, 0])
-    eps, d_z, step = rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 3, 2)), 1e-6
-    moved = [(d_z * gaussian.reparameterize(mu, log_var + s, eps)).sum(axis=0) for s in (step, -step)]
-    assert np.allclose((moved[0] - moved[1]) / (2 * step), gaussian.reparameterize_backward(d_z, mu, log_var, eps)[1])
-    moved = [gaussian.kl_standard_normal(mu, log_var + s) for s in (step, -step)]
-    d_log_var = gaussian.kl_standard_normal_backward(np.ones((3, 2)), mu, log_var)[1]
-    return bool(np.allclose((moved[0] - moved[1]) / (2 * step), d_log_var))
-"""),
+    *((find(name).number, source) for name, source in ANSWERS.items()),
 ]  # fmt: skip
 
 
@@ -265,7 +240,7 @@ WRONG = [                                                   # number, arguments 
     (1, "affine_backward(d_y, x, weight, bias): return d_y @ weight.T, x.T @ d_y", "must return 3 results"),
     (1, "affine_backward(d_y, x, weight, bias): return d_y @ weight.T, x.T @ d_y, d_y", "the sum over B is missing"),
     (1, "affine_backward(d_y, x, weight, bias): return d_y @ weight.T, x.T @ d_y, d_y.mean(0)", "1/B x the right array"),
-    (1, "affine_backward(d_y, x, weight, bias): return d_y @ weight.T, d_y.T @ x, d_y.sum(0)", "shape (3, 7)"),
+    (1, "affine_backward(d_y, x, weight, bias): return d_y @ weight.T, d_y.T @ x, d_y.sum(0)", "array, transposed"),
     (1, "affine_backward(d_y, x, weight): return 0", "TypeError"),
     (2, "tanh_backward(d_h, h): pass", "is the `return` missing?"),
     (2, "tanh_backward(d_h, h): return d_h * ...", "TypeError"),
@@ -279,6 +254,11 @@ WRONG = [                                                   # number, arguments 
     (6, f"reparameterize(mu, log_var, eps): return mu + eps\ndef {BACKWARD}: pass", "is the `return` missing?"),
     (6, f"reparameterize(mu, log_var, eps): return mu + eps\ndef {BACKWARD}: return eps, 0 * eps", "has shape (3, 5, 2)"),
     (2, "tanh_backward(d_h, h): return 0 * h", "zero everywhere"),
+    (2, "tanh_backward(d_h, h): return (2 * d_h * (1 - h * h)).astype(np.longdouble)", "equals 2 x the right array"),
+    (2, "tanh_backward(d_h, h): return (d_h * (1 - h * h)).astype('float16')", "dtype float16: use float64"),
+    (2, "tanh_backward(d_h, h): return (d_h * (1 - h * h)).astype(object)", "d_a has dtype object: use float64"),
+    (2, "tanh_backward(d_h, h): return (d_h * (1 - h * h)).tolist()", "d_a is a list: return an array"),
+    (2, "tanh_backward(d_h, h): h **= 2; return d_h * (1 - h)", "`**=` and `[...] =` write into h itself"),
     (2, "tanh_backward(d_h, h): return np.clip(d_h * (1 - h * h), -0.1, 0.1)", "clipped to +-0.1"),
     (2, "tanh_backward(d_h, h): return d_h * np.arange(h.size).reshape(h.shape) * h", "undecided"),
     (4, "log_sum_exp(a, axis=0): return np.log(np.exp(a).sum(axis))", "overflow encountered in exp"),
@@ -286,7 +266,7 @@ WRONG = [                                                   # number, arguments 
     (7, "kl_standard_normal(mu, log_var): return (mu**2 + np.exp(log_var) - 1 + log_var) / 2", "sign of log_var flipped"),
     (8, f"kl_standard_normal_backward(d_kl, mu, log_var): a, b = {RIGHT_8}; return b, a", "equals the right d_log_var"),
     (8, "kl_standard_normal_backward(d_kl, mu, log_var): return d_kl * mu, ...", "d_log_var is still `...`"),
-    (12, f"two_paths(d_z_px, d_z_kl, d_mu_kl, d_log_var_kl, mu, log_var, eps): {PATHS}", "`+ d_mu_kl` is missing"),
+    (12, f"two_paths(d_z_px, d_z_kl, d_mu_kl, d_log_var_kl, mu, log_var, eps): {PATHS}", "equals the right array - d_mu_kl"),
     (14, "step(self, gradient): theta = self.params.flat - self.lr * gradient.flat", "write into self.params.flat itself"),
     (15, "check(gaussian): return True", "not noticed: exp(log_var) used as a standard deviation"),
 ]  # fmt: skip

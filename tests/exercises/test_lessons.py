@@ -197,7 +197,7 @@ def test_lesson_waits_for_a_prediction_at_a_terminal_only(tmp_path, monkeypatch)
         return len(asked), out.getvalue()
 
     count, text = shown("A\n")
-    assert count == 1 and "Your prediction: a. b) about 4" in text
+    assert count == 1 and "You said a: not right. b) about 4" in text
     assert shown("")[0] == 1 and shown("a", "-q")[0] == shown("a", "--json")[0] == 0
 
 

@@ -54,6 +54,7 @@ def show_list(options: argparse.Namespace, everything: tuple) -> int:
         return 0
     for each in everything:
         print(wrapped(f"{each.number:2} {each.name}", f"{each.question} [{each.ledger}]", 20))
+    print("In brackets: an entry of the ledger, as in `derivations show hong.11`.")
     print(f"{len(everything)} lessons, the most frequent question first. Next: minivae exercises lesson 1")
     return 0
 
@@ -143,7 +144,7 @@ def results(each: "Lesson", found: "Finding", guess: str | None) -> list[str]:
     lines += [wrapped("verdict", verdict(found))]
     if found.holds:
         right = "abc"[each.answer]
-        told = f"Your prediction: {guess}. " if guess else ""
+        told = f"You said {guess}: {'right' if guess == right else 'not right'}. " if guess else ""
         lines.append(wrapped("answer", f"{told}{right}) {each.choices[each.answer]}"))
     return lines
 
@@ -160,11 +161,16 @@ def verdict(found: "Finding") -> str:
 
 def references(each: "Lesson", path: Path, count: int) -> list[str]:
     """Return the lines with the figure, the code, the entry of the ledger, the test and the next command."""
+    from minivae.exercises.catalogue import solved_by
     from minivae.exercises.lessons.frame import place
 
     lines = [f"{'figure':{LABEL}}{path}"]
-    lines += [f"{'' if i else 'read':{LABEL}}{place(function)}" for i, function in enumerate(each.code)]
-    lines += [f"{'ledger':{LABEL}}derivations show {each.ledger}", f"{'test':{LABEL}}pytest -k {each.test}"]
+    for i, function in enumerate(each.code):
+        number = solved_by(function)
+        spoils = f" (solves exercise {number}: do it first)" if number else ""
+        lines.append(f"{'' if i else 'read':{LABEL}}{place(function)}{spoils}")
+    lines += [f"{'ledger':{LABEL}}derivations show {each.ledger}"]
+    lines += [f"{'test':{LABEL}}pytest -k {each.test} (in a clone of the project)"]
     following = f" {each.number + 1}" if each.number < count else ""
     return [*lines, f"{'next':{LABEL}}minivae exercises lesson{following}"]
 

@@ -62,7 +62,7 @@ def log_variance(setup: Setup) -> Finding:
     right, broken = (tour.trained(package(changes), bug, setup.seed, setup.epochs) for changes in ((), bug.changes))
     above = {name: each.elbo - each.log_px for name, each in (("right", right), ("without / 2", broken))}
     rows = [
-        (name, f"loss {each.loss:.2f}, 'ELBO' {each.elbo:.2f}, exact log p(x) {each.log_px:.2f}")
+        (name, f"training loss {each.loss:.2f}; held-out 'ELBO' {each.elbo:.2f}, exact log p(x) {each.log_px:.2f}")
         for name, each in (("right", right), ("without / 2", broken))
     ]
     finding = "With the bug, the 'lower bound' is above log p(x)"
@@ -143,7 +143,7 @@ def negative_loss(setup: Setup) -> Finding:
         ("64 pixels, each at its mean", f"log p(x|z) = {64 * np.log(peak):.1f} nats, so the loss can be negative"),
         ("pixels 0..255 instead of 0..1, same model", f"log p(x|z) changes by {scaled:.1f} nats = -64 log 255"),
         ("BCE of x = 1.2 at logit 60", f"{bce['x = 1.2'][-1]:.1f} nats, and falling without limit"),
-        ("smallest KL to the prior on a grid", nats(kl["KL"].min())),
+        ("smallest KL to the prior, for log_var from -4 to 3", f"{nats(kl['KL'].min())}: it is 0 only at the prior"),
     ]
     caption = "Left: a density may exceed 1; its area is 1. Middle: BCE needs x in [0, 1]. Right: the KL is never below 0."
     return Finding(
