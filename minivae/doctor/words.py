@@ -71,6 +71,8 @@ def known_function(given: NDArray, right: NDArray, functions: Mapping[str, NDArr
 
 def combination(given: NDArray, paths: Mapping[str, NDArray], rel: float = REL) -> dict[str, float] | None:
     """Return the factor of every path with given = sum of factor x path, or None if no factors do."""
+    if not paths:
+        return None
     matrix = np.column_stack([np.ravel(path) for path in paths.values()])
     if matrix.shape[0] <= matrix.shape[1]:
         return None

@@ -64,3 +64,4 @@ def test_known_factors_and_sums_of_paths_are_named():
     assert words.known_function(right * other, right, {"f": other + 1e-3}) is None
     assert words.combination(2 * right - other / 4, {"a": right, "b": other}) == pytest.approx({"a": 2, "b": -0.25})
     assert words.combination(right * other, {"a": right, "b": other}) is None
+    assert words.combination(right, {}) is None
