@@ -89,7 +89,7 @@ def _exact(vae, x, tolerance, finest):
         log_px[data] = log_sum + vae.latent * np.log(spacing)
         mean[data], cov[data] = _moments(low + spacing * index, p, first, row)
         box[data] = low + spacing * _box(log_joint, index, first, row)
-        relative = left_out[data] + _outside(index, p, row, shape)
+        relative = left_out[data] + _outside(index, p, row, shape, left_out[data])
         relative += _discretisation(index, p, row, vae.activation == "relu")
         error[data] = np.where(relative < 1 / 2, -np.log1p(-np.minimum(relative, 1 / 2)), np.inf)
         affordable = np.bincount(which, minlength=len(x)) * 2**vae.latent <= MAX_NODES
@@ -187,18 +187,20 @@ def _box(log_joint, index, first, row):
     return np.stack([low - 1, high + 1], axis=1)            # (data, 2, J)
 
 
-def _outside(index, p, row, shape):
-    """Return twice an estimate of the probability outside the grid, for each data point that has nodes, (data,).
+def _outside(index, p, row, shape, left_out):
+    """Return twice an estimate of the share outside the grid, for each data point that has nodes, (data,).
 
     Let a be the sum of p on a face of the grid, and b the sum on the next layer inside. Beyond the face, we assume that
-    each layer is a / b times the previous one. These layers add up to a (a / b) / (1 - a / b) = a^2 / (b - a).
+    each layer is a / b times the previous one: their sum is a (a / b) / (1 - a / b) = a^2 / (b - a). If a is below the share
+    `left_out`, nodes of the next layer may be among those that are left out: then a / b = 1/2, and the sum is a.
     """
     share = np.zeros(row[-1] + 1)
     for axis, n in zip(index.T, shape):
         for face, beside in ((0, 1), (n - 1, n - 2)):
             a, b = (np.bincount(row[axis == k], p[axis == k], len(share)) for k in (face, beside))
             with np.errstate(divide="ignore"):
-                share += np.divide(a * a, np.maximum(b - a, 0), where=a > 1e-30, out=np.zeros(len(share)))
+                tail = np.divide(a * a, np.maximum(b - a, 0), where=a > 1e-30, out=np.zeros(len(share)))
+            share += np.where(a < left_out, a, tail)
     return 2 * share
 
 

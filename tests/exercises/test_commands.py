@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from xml.etree import ElementTree
 
@@ -276,12 +277,12 @@ def test_junit_and_feedback_have_every_student(graded):
     assert "no notebook" in texts["zoe.txt"]
 
 
-def test_grading_replaces_earlier_files_only_with_overwrite(graded, submissions, run):
-    out = graded[2]
+def test_grading_replaces_earlier_files_only_with_overwrite(graded, submissions, run, tmp_path):
+    out = shutil.copytree(graded[2], tmp_path / "out")
     for words in (["--feedback", out / "back"], ["--junit", out / "new" / "marks.xml"]):
         code, _, err = run("grade", submissions, *words, "-q")
         assert code == 2 and "which exists. Add --overwrite" in err
-    only = fill(submissions.parent / "two" / "ada", RIGHT).parent
+    only = fill(tmp_path / "two" / "ada", RIGHT).parent
     assert run("grade", only, "--junit", out / "new" / "marks.xml", "--overwrite", "-q")[0] == 1
     assert len(ElementTree.parse(out / "new" / "marks.xml").getroot()) == 1
 
