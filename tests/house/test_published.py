@@ -18,6 +18,13 @@ def test_schedule_has_eight_stages_each_three_times_as_long_as_before():
     assert published.SETTINGS["grey"].rate(10) == 1e-3
 
 
+def test_two_hour_schedule_is_a_cosine_with_a_warm_up_of_beta():
+    setting = published.SETTINGS["vae-2h"]
+    assert [setting.rate(epoch) for epoch in (1, 801)] == pytest.approx([1e-3, 5e-4]) and setting.rate(1600) < 1e-8
+    assert [setting.beta(epoch) for epoch in (1, 50, 100, 1600)] == [0.01, 0.5, 1, 1]
+    assert {published.SETTINGS[name].beta(1) for name in ("vae", "iwae-5", "iwae-5-2h", "grey")} == {1}
+
+
 def options(tmp_path, out, **changed):
     settings = {"data": tmp_path, "out": tmp_path / out, "epochs": 3, "k": 20, "rows": None, "threads": 1, "processes": 2}
     (tmp_path / out).mkdir(exist_ok=True)
@@ -25,7 +32,7 @@ def options(tmp_path, out, **changed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vae", "iwae-5", "grey"])
+@pytest.mark.parametrize("name", ["vae-2h", "iwae-5", "grey"])
 def test_stopped_and_resumed_published_run_equals_an_uninterrupted_run(tmp_path, name):
     mnist(tmp_path)
     published.run(name, options(tmp_path, "two", epochs=1))
