@@ -4,5 +4,5 @@ import sys
 
 from derivations.app.cli import main
 
-if __name__ == "__main__":                                  # processes that Python spawns import this module again
+if __name__ == "__main__":                                  # spawned processes import this module again
     sys.exit(main())

@@ -211,7 +211,7 @@ def eq_3(p_xz, q):
 
 @cache
 def draws_of(K, J):
-    """All possible counts of the J values of z in K draws, (M, J), and the number of orders of the draws for each, (M,)."""
+    """All possible counts of the J values of z in K draws, (M, J), and in how many orders each can be drawn, (M,)."""
     multisets = itertools.combinations_with_replacement(range(J), K)
     counts = np.array([np.bincount(drawn, minlength=J) for drawn in multisets])
     orders = [math.factorial(K) // math.prod(map(math.factorial, of_each)) for of_each in counts.tolist()]

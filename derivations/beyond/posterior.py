@@ -84,7 +84,7 @@ def unpacked(theta):
 
 
 def directions(u):
-    """Three steps of theta, (n, 3, 10): by u in W, by u in b, and by 1 in log s."""
+    """Three steps of theta, (n, 3, 10): W by u[:6], b by u[6:], log s by 1."""
     steps = np.zeros((len(u), 3, 10))
     steps[:, 0, :6], steps[:, 1, 6:9], steps[:, 2, 9] = u[:, :6], u[:, 6:], 1
     return steps

@@ -53,7 +53,7 @@ def simple_points(inputs: Inputs) -> dict[str, NDArray]:
 
 @cache
 def first_ranks(sizes: tuple[int, ...]) -> NDArray:
-    """Return tuples of ranks (indices into lists of these sizes): those with the smallest sums, at most MOST_SIMPLE."""
+    """Return tuples of ranks (indices into lists of these sizes): the first MOST_SIMPLE, smallest sums first."""
     ranked = (ranks for rank_sum in range(sum(sizes) - len(sizes) + 1) for ranks in ranks_with_sum(rank_sum, sizes))
     first = [ranks for _, ranks in zip(range(MOST_SIMPLE), ranked)]
     return np.array(first, int).reshape(len(first), len(sizes))

@@ -103,7 +103,7 @@ def functions_run() -> dict[tuple[str, int], set[str]]:
 
 @functools.cache
 def computed() -> dict[str, Computed]:
-    """Compute the statements of all tied entries, at the same draws for all copies."""
+    """Compute the statements of all tied entries, once for all changed copies of minivae."""
     return {entry.id: stated(entry) for entry in ledger.entries() if entry.ties}
 
 

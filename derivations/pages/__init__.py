@@ -7,10 +7,10 @@
     terminal     the list, the table of verdicts, the page of an entry
     errata       the faults, then loose wording and damage by copying
     book         the ledger as one page for the browser
-    book_entry   its parts: an entry
-    book_code    its parts: code with links on names
-    book_study   its parts: questions, lessons, bugs, losses
-    book_text    its parts: sentences, points and numbers
+    book_entry   of the book: an entry
+    book_code    of the book: code with links on names
+    book_study   of the book: questions, lessons, bugs, losses
+    book_text    of the book: sentences, points and numbers
     mathml       formulas: from LaTeX to MathML
     html         elements that escape text; refuses dead links and pictures without an alt text
 """

@@ -57,7 +57,7 @@ def constants(module: str) -> dict[str, Constant]:
 
 
 def names_of(named: Named) -> dict[str, Named]:
-    """Return the constants and functions in the module of a function or a constant, without its local variables."""
+    """Return the constants and functions of the module of `named`, without names that are local in `named`."""
     function = None if isinstance(named, Constant) else inspect.unwrap(named)
     module = function.__module__ if function else named.module
     local = function.__code__.co_varnames + function.__code__.co_cellvars if inspect.isfunction(function) else ()
@@ -79,7 +79,7 @@ def unwrapped(value: object) -> object:
 
 @functools.cache
 def source(named: Named) -> str:
-    """Return the code of a constant, or of a function from `def` on, without `noqa` marks and without aligned comments."""
+    """Return the code of a constant, or of a function from `def` on, without `noqa` marks; comments are not aligned."""
     is_constant = isinstance(named, Constant)
     text = named.definition if is_constant else textwrap.dedent(inspect.getsource(inspect.unwrap(named)))
     lines = text.splitlines()

@@ -18,7 +18,7 @@ from minivae.museum.patched import Change
 from minivae.rosetta.command import cells, document
 from minivae.rosetta.presets import PRESETS
 
-MATRIX = Path(museum.__file__).with_name("README.md")       # a test computes its table anew, which takes 15 s
+MATRIX = Path(museum.__file__).with_name("README.md")       # its table is read here, as computing it takes 15 s; a test does
 
 
 def chapters(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> list[tuple[str, str, list[Html]]]:

@@ -58,7 +58,7 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         how = f"{factor} times the weight that it has with sums over"
         said = f"a hidden beta: {words.format(how)} (it may be meant, or undone by a weight)"
         found.append(Finding("unusual", "loss", f"hidden-beta-{letter}", said, float(sizes[letter]) ** power, 1.0,
-                             f"the factor at {letter} = {sizes[letter]}; with sums", SUMS, exhibit * (power * usual > 0)))
+                             f"that is at {letter} = {sizes[letter]}; with sums it is", SUMS, exhibit * (power * usual > 0)))
     return found
 
 

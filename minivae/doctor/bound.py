@@ -57,7 +57,7 @@ def grid(axis: NDArray, latent: int) -> NDArray:
 
 
 def row_values(log_px: Call, x: NDArray, out: NDArray) -> NDArray:
-    """Return log p(x|z) of every row, also of a function that returns one number for all rows."""
+    """Return log p(x|z) of every row, even if `log_px` returns one number for all rows."""
     values = log_px.whole(x, out)
     if values.shape == (len(x),):
         return values

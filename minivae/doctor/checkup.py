@@ -20,7 +20,7 @@ SIZES = ("features", "latent", "batch")
 DATA = ("params", "x", "axis")
 UNSEEN = (
     "what is meant: a weight of the KL may be wanted (beta) or an accident",
-    "beta and sigma apart: a squared error fixes only beta sigma^2",
+    "beta and sigma separately: a squared error fixes only beta sigma^2",
     "data, training loop, optimiser, and whether training calls these functions",
 )
 LACKS = {
@@ -28,8 +28,8 @@ LACKS = {
     "sample": "how z is drawn: give sample(mu, log_var, eps)",
     "gradient": "gradients: give gradient(x, output, mu, log_var), or loss_and_gradient(params, x, eps) with params, "
                 "features and latent",
-    "bound": "minus the loss against the exact log p(x): give loss, encode, sample with eps, decode and a normalised "
-             "log_px_given_z, for 1 or 2 latent dimensions",
+    "bound": "whether minus the loss is below the exact log p(x): for that, give loss, encode, sample with eps, decode and "
+             "a normalised log_px_given_z, for 1 or 2 latent dimensions",
 }  # fmt: skip
 
 

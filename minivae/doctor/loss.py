@@ -75,7 +75,7 @@ def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
     shape = ", ".join(letters.get(n, str(n)) for n in value.shape)
     rows = ", one number for each row" if value.shape == (sizes["B"],) else ""
     total = "mean" if name == "loss" else "sum"
-    return Finding("is", name, "shape", f"returns an array of shape ({shape}){rows}; below, its {total}")
+    return Finding("is", name, "shape", f"returns an array of shape ({shape}){rows}; its {total} is compared")
 
 
 def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> list[Finding]:

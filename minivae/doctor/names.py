@@ -112,7 +112,7 @@ def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
 
 
 LOG_SQUARED = "(log sigma)^2 stands where log sigma^2 belongs"
-PATTERNS = (                                                # (coefficients at weight 1, key and exhibit, words)
+PATTERNS = (                                                # (coefficients at weight 1, key (= exhibit), words)
     ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "log_var^2 stands where exp(log_var) belongs"),
     ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", LOG_SQUARED),
     ({"m^2": 0.5, "exp(2s)": 0.5, "s^2": -0.5}, "log-sigma-squared", LOG_SQUARED),

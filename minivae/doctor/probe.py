@@ -155,5 +155,5 @@ def silent(target: Target, arguments: list[NDArray], which: int, among: NDArray,
 
 
 def factor(sizes: Mapping[str, int], powers: Mapping[str, int]) -> float:
-    """Return the product of the sizes with these powers."""
+    """Return the product of the sizes, raised to these powers."""
     return math.prod(float(sizes[letter]) ** power for letter, power in powers.items())

@@ -146,7 +146,7 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
         words = f"the second argument is read as {names[0]}; whether the KL reads it so is not known here"
         return [Finding("is", call.name, "width", words, came, WIDTHS[names[0]](second), f"at {at} the formula gives")]
     right = of_kl.sigma(s)
-    numbers = came, right.flat[place], f"at {at} the KL assumes the width"
+    numbers = came, right.flat[place], f"at {at} the KL assumes the standard deviation"
     if equals(right):
         words = f"sampler and KL describe the same Gaussian: both read the second argument as {of_kl.name}"
         return [Finding("is", call.name, "same-gaussian", words, *numbers)]

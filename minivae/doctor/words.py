@@ -146,7 +146,10 @@ def describe(
 
 
 def summed(combined: Sequence[Mapping[str, float]], probes: Sequence[Probe], rel: float = REL) -> str | None:
-    """Return "the right array + 1/(2 B) x exp(log_var)"; None if a factor changes and has no name."""
+    """Return a sum in words, such as "the right array + 1/(2 B) x exp(log_var)".
+
+    Returns None if a factor without a name differs between probes.
+    """
     words = []
     for name in combined[0]:
         factors = [found[name] for found in combined]

@@ -78,7 +78,7 @@ def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
 
 
 def draws_at_once(vae: VAE, x: NDArray) -> int:
-    """Return the number of draws per row of x to decode at once: so the widest layer fits a cache (35 % less time)."""
+    """Return how many draws per row of x to decode at once, so that the widest layer fits a cache (35 % less time)."""
     return max(1, AT_ONCE // (IN_CACHE * len(x) * widest(vae)))
 
 

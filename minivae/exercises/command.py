@@ -101,7 +101,7 @@ def exercises_command(options: argparse.Namespace) -> int:
 
 
 def folder_here() -> Path:
-    """Return the folder exercises, or the current one if it has exercises."""
+    """Return `exercises`; if it is missing, the current folder if that has some exercises."""
     from minivae.exercises.report import every
 
     inside = not Path("exercises").is_dir() and any(Path(f"{each.stem}.py").is_file() for each in every())

@@ -30,7 +30,9 @@ Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # by name: the learn
 
 
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
-    """Return one finding for each array in the order of computation, and one for each wrong step before them."""
+    """Return findings: first those of the steps that cause an error (if a step is open, also of the right steps), then those
+    of the results, in the order of computation.
+    """
     results = filled(part, seed, given)
     pairs = steps_of(part, seed, given) | results
     bad = {name for name, (mine, right) in pairs.items() if not equal(mine, right)}
@@ -72,7 +74,7 @@ def filled(part: Part, seed: int, given: Given) -> Pairs:
 
 
 def steps_of(part: Part, seed: int, given: Given) -> Pairs:
-    """Return the steps that the learner's function has, too."""
+    """Return the steps that both functions have, the learner's and the right one."""
     right = right_steps(part, seed)
     names = [name for name in part.steps() if given.steps and all(name in each for each in (*given.steps, *right))]
     both = (given.steps, right)

@@ -239,7 +239,7 @@ def ranges(lines: Sequence[int]) -> str:
 
 
 def structure(part: Part, result: Any) -> str:
-    """Return the words for results of another number or kind than asked for, or ""."""
+    """Return words if the number or the kind of the results is wrong, else ""."""
     names = part.returned
     if result is None:
         return "returns None: is the `return` missing?"

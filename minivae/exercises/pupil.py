@@ -322,7 +322,7 @@ def main(folder: str, file: str, seconds: str, megabytes: str) -> None:
         results = chain([{}], perform(calls, vars(module)))
     except (Exception, SystemExit) as error:
         results = [{"error": in_words(error, file)}]
-    for data in map(pack, results):                         # one by one: a call that does not end costs no earlier one
+    for data in map(pack, results):                         # one by one: if a call never ends, earlier results are written
         out.write(len(data).to_bytes(8, "little") + data)
         out.flush()
     sys.stdout.flush()

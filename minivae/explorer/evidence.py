@@ -13,6 +13,6 @@ class Evidence(NamedTuple):
     log_px: NDArray             # (N,)
     error: NDArray              # (N,)   of the integral; for a bound, the standard error of the draws
     box: NDArray | None = None  # (N, 2, J)
-    weights: int | None = None  # importance weights of a bound
+    weights: int | None = None  # number of importance weights of a bound
     elbo: NDArray | None = None # (N,)   from the same draws as the bound, others for each data point
     elbo_error: NDArray | None = None

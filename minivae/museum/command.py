@@ -101,7 +101,7 @@ def exhibit_document(shown: Exhibit, options: argparse.Namespace) -> dict:
 def exhibit_lines(bug: Bug) -> list[str]:
     """Return the lines that describe an exhibit: title, source, effect, and the changed lines of code."""
     lines = [f"{bug.name}: {bug.title}"]
-    for label, text in (("seen", bug.seen), ("models", bug.models)):
+    for label, text in (("seen", bug.seen), ("effect", bug.models)):
         lines += textwrap.wrap(text, WIDTH, initial_indent=f"{label:8}", subsequent_indent=" " * 8)
     for file in dict.fromkeys(change.file for change in bug.changes):
         lines += diff(file, [change for change in bug.changes if change.file == file])

@@ -113,7 +113,7 @@ class Reading(NamedTuple):
     beta: float                 # weight of the KL relative to -log p(x|z)
     sigma: float | str | None   # of p(x|z); None for a Bernoulli
     factor: float
-    constant: float             # canonical = written / factor + constant D, in nats per data point
+    constant: float             # canonical = written / factor + constant * D, in nats per data point
 
 
 class Translation(NamedTuple):
@@ -122,7 +122,7 @@ class Translation(NamedTuple):
     reading: Reading            # the reading at the sigma of the convention
     elbo: Reading | None        # the reading with beta = 1, if one exists: the loss is then minus the ELBO
     bound: str                  # one of BOUNDS
-    kl_weight: float            # weight of the KL for beta = 1 at the convention's sigma, with its sums and means
+    kl_weight: float            # weight of the KL that gives beta = 1 with the convention's sigma, sums and means
 
 
 def translate(convention: Convention) -> Translation:
@@ -144,7 +144,7 @@ def translate(convention: Convention) -> Translation:
 def read(convention: Convention, sigma: float | str | None) -> Reading:
     """Translate a convention into beta and a decoder with this sigma.
 
-    r is -log p itself (factor = its weight), or a squared error: a (x - m)^2 = 2 a sigma^2 x (x - m)^2 / (2 sigma^2), so
+    r is -log p itself (factor = its weight), or a squared error: a (x - m)^2 = 2 a sigma^2 [(x - m)^2 / (2 sigma^2)], so
     factor = 2 a sigma^2. Then beta = (weight of the KL) / factor.
     """
     factor, constant = _in_range(convention.on_features), 0.0

@@ -128,7 +128,7 @@ def test_sample_needs_no_data(tmp_path, capsys):
     assert "its pixels are" in capsys.readouterr().err
 
 
-def test_older_run_without_stored_data_places_and_image_shape_works(tmp_path, monkeypatch, capsys):
+def test_older_run_without_data_places_and_image_shape_works(tmp_path, monkeypatch, capsys):
     run = trained_in(tmp_path / "home")
     config = runs.read(run).config
     del config["data_places"], config["image_shape"]

@@ -52,7 +52,7 @@ class Crashes:
         self.path, self.rng, self.count, self.faults = place / "run", random.Random(seed), Counter(), []
         whole, began = place / "whole", time.time()
         subprocess.run(command(*BEGIN, "--out", str(whole)), check=True, stdout=subprocess.DEVNULL)
-        self.seconds = 1.3 * ((whole / "model.npz").stat().st_mtime - began)    # from the start until figures are drawn
+        self.seconds = 1.3 * ((whole / "model.npz").stat().st_mtime - began)    # 1.3 times start to last saved state
         self.trained = False                                # True if all steps are done
         self.end, self.measured = end_of(whole), measured(whole)
 

@@ -17,10 +17,10 @@ Columns of a table:
     25 %..75 %      quartiles over the rounds, which show the spread; "-" if there is only one round
     exponent        p of value = c n^p, between the previous row and this one
 
-Below each table: p of a straight line fitted to log value over log n by least squares, the range of the fit, and the
-theory. The range begins where constant costs (function calls, Adam, layers that do not grow) are less than half of the
-total; what is left of them makes p a little smaller. If constant costs always matter, the first row is subtracted from all
-rows, and theory and exponents are those of value(n) - value(first) over n - first.
+Below each table: p, the slope of log value against log n (least squares), the range of the fit, and the theory. The
+range begins where constant costs (function calls, Adam, layers that do not grow) are less than half of the total; what is
+left of them makes p a little smaller. If constant costs always matter, the first row is subtracted from all rows, and
+theory and exponents are those of value(n) - value(first) over n - first.
 
 The exit code is 1 if a fitted exponent is above its bound. A bound allows for noise and for arrays that no longer fit
 into a cache, but not for a larger power. Other programs on the same core can make p smaller or larger.

@@ -99,7 +99,7 @@ def log_prob_case(kind, fit=lambda *inputs: inputs):
 
 
 def loss_case(loss, loss_backward, inputs, beta):
-    """Return the case of step 7 of the model alone, with constant beta."""
+    """Return the case of the model's step 7 alone, with constant beta."""
     return Case(lambda *terms: loss(*terms, beta), lambda d, *terms: loss_backward(d, *terms, beta), inputs, (0, 1))
 
 

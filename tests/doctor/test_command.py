@@ -1,4 +1,4 @@
-"""The command doctor: exit codes, one line for errors of the user's file with its line, a timeout, nothing written."""
+"""The command doctor: exit codes, one-line errors that give the line in the user's file, a timeout, nothing written."""
 
 import json
 import sys

@@ -284,7 +284,7 @@ def test_loss_is_not_compared_with_a_density_that_is_not_normalised(log_px):
 
 
 @pytest.mark.parametrize("data", [[[1], [2, 3]], "text", np.nan])
-def test_data_without_numbers_are_refused_for_one_feature_too(data):
+def test_text_ragged_and_nan_data_are_refused_for_one_feature_too(data):
     with pytest.raises(ValueError, match="1 in a row"):
         bound.rows_of_data(data, 1)
 
@@ -413,7 +413,7 @@ def test_kl_of_a_clipped_sigma_is_said_to_be_constant_from_there():
     assert clip.measured < clip.expected
 
 
-def test_names_of_two_arguments_that_tell_their_readings_leave_it_open():
+def test_two_readings_that_argument_names_confirm_give_cannot_tell():
     def log_sigma_kl(mu, log_sigma):
         return (0.5 * (mu**2 + np.exp(2 * log_sigma) - 1) - log_sigma).sum(1)
 

@@ -95,7 +95,7 @@ def test_quadrature_follows_a_ridge_that_is_thinner_than_its_first_grid(slope):
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_quadrature_error_is_large_enough_for_steep_random_decoders(activation):
+def test_reported_quadrature_error_covers_the_true_error_for_steep_decoders(activation):
     for seed in range(8):
         rng = np.random.default_rng(seed)
         vae = VAE.init(rng, 3, 1, (8,), dtype=np.float64, likelihood=Gaussian(0.03), activation=activation)
@@ -250,7 +250,7 @@ def test_quadrature_refuses_bad_arguments():
 
 
 def far_from_the_encoder(latent, mean):
-    """Return a linear model whose encoder returns 0, data with posterior mean (N, J) and sd 0.4, and their log p(x)."""
+    """Return a linear model with encoder output 0, data whose posteriors have this `mean` and sd 0.4, and log p(x)."""
     rng = np.random.default_rng(4)
     vae, _, _ = linear_gaussian(rng, latent, 6, sigma=1.0)
     (weight, bias), = vae.layers("decoder")

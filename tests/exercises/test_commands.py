@@ -24,7 +24,7 @@ IMPORTS = "from minivae.ops import tanh_backward\n"
 
 @pytest.fixture
 def run(capsys):
-    """Return a function that runs `minivae exercises` with these words: exit code, stdout, stderr."""
+    """Return a function that runs `minivae exercises` with its arguments and returns exit code, stdout, stderr."""
     def run_words(*words):
         try:
             code = cli.main(["exercises", *map(str, words)])

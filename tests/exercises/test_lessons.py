@@ -90,7 +90,7 @@ def test_lesson_figure_has_alt_text_with_a_number(each, found):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["collapse", "mean_or_sample", "blur"])
-def test_lesson_of_digits_names_their_classes_in_their_colours(name, found):
+def test_digit_lesson_labels_each_class_in_its_colour(name, found):
     figure, alt = found[name].picture()
     shown = {text.get_text(): text.get_color() for text in figure.axes[0].get_xticklabels()}
     assert shown == {str(label): CLASSES[label] for label in range(10)}

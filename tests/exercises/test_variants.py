@@ -21,7 +21,7 @@ SAME = {                                                    # function -> varian
     "backward": {"`2` in place of `1`"},                                                 # reshape(L * B, -2) is the same
     "step": {"arguments 2 and 3 of `range` exchanged", "`1` in place of `0`", "`2` in place of `0`", "`start +` is missing",
              "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
-             "`rate` in place of `self`", "`floor` in place of `self`"},                 # blocks and resets of long runs
+             "`rate` in place of `self`", "`floor` in place of `self`"},                 # need a second block, or a reset
 }  # fmt: skip
 UNREACHED = {"bernoulli_log_prob": 62, "mlp_backward": 38}   # in lines for other calls: a shared mean, no d_layers
 

@@ -208,7 +208,7 @@ def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, 
     assert cli.main(command) == 0
     document = json.loads(capsys.readouterr().out)
     page = Path(document["file"]).read_text("utf-8")
-    assert content_of(page)["step"] == 1                    # the first rows
+    assert content_of(page)["step"] == 1                    # every row, from the first: none is skipped
     assert document["rows"] == 5 == len(unpacked(content_of(page)["x"])) and document["bytes"] == len(page.encode())
     assert cli.main(command) == 2 and "--overwrite" in capsys.readouterr().err
     assert cli.main([*command, "--overwrite"]) == 0 and cli.main(["explore", str(run), "--rows", "0"]) == 2

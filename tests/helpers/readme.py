@@ -126,7 +126,7 @@ def in_shell(command: str, directory: Path, typed: str = "") -> tuple[int, str, 
 
 
 class Typed(io.StringIO):
-    """Standard input for the debugger that prints what is typed, as a terminal does."""
+    """Standard input for the debugger; like a terminal, it prints what is typed."""
 
     def readline(self, *size):
         line = super().readline(*size)

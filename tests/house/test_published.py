@@ -44,7 +44,7 @@ def test_stopped_and_resumed_published_run_equals_an_uninterrupted_run(tmp_path,
     assert f"{one['measured']:.2f}" in published.table([one]) and str(one["published"]) in published.table([one])
 
 
-def test_published_measurement_is_the_bound_with_the_stated_number_of_weights(tmp_path):
+def test_published_measurement_is_the_bound_with_k_importance_weights(tmp_path):
     dataset = data.load(mnist(tmp_path)).binarized()
     training, _ = published.train_or_resume("vae", dataset, 1, options(tmp_path, "out").out)
     found = {k: published.nll(training.vae, dataset.test_x, k) for k in (2, 2000)}

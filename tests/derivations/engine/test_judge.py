@@ -355,7 +355,7 @@ def test_nan_outside_the_assumption_counts_as_undefined():
 
 
 @pytest.mark.parametrize("outside", [(), {"s": 2}, ({"s": -1}, {"s": 2})])
-def test_outside_point_where_the_statement_holds_is_a_mismatch(outside):
+def test_outside_points_must_exist_and_break_the_statement(outside):
     judgement = judged(log_square, (S,), needs="s > 0", outside=outside, undefined="log s has no value")
     assert judgement.verdict == "holds" and not judgement.ok
 
@@ -496,7 +496,7 @@ def test_witness_found_by_random_draws_is_rounded():
     assert abs(a) > 3 and a == float(f"{a:.2g}") and judgement.at_witness.right == a + 7
 
 
-def test_witness_is_not_rounded_if_it_would_then_hold():
+def test_witness_is_not_rounded_to_where_the_sides_agree():
     integer = real("a", "a", simple=(0,))
     judgement = judged(lambda a: (np.sin(50 * np.pi * a) ** 2, "=", 0 * a), (integer,), tolerance=1e-3)
     (a,) = judgement.witness["a"]

@@ -27,7 +27,7 @@ def test_both_divergences_of_a_fit_agree_with_integrals(apart, mu, sigma):
 
 
 @pytest.mark.parametrize("apart, mu, sigma", POINTS)
-def test_slopes_of_a_fit_equal_the_slopes_of_its_divergence(apart, mu, sigma):
+def test_reverse_slopes_equal_central_differences(apart, mu, sigma):
     at, step = np.array([mu, np.log(sigma)], float), 1e-5
     gradient, hessian = fits.reverse_slopes(apart, mu, sigma)
     for i, d in enumerate(step * np.eye(2)):

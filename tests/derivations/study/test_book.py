@@ -70,7 +70,7 @@ def page(text):
 
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
-    """Return a function that runs the command with a short text as book; it returns code, stdout and stderr."""
+    """Return a function that runs `book` with a short text for the page; it returns code, stdout and stderr."""
     monkeypatch.setattr(cli, "judged_items", lambda options, found: [])
     monkeypatch.setattr(book, "book", lambda items, draws, seed: "a page")
 
