@@ -720,6 +720,7 @@ function showTiles() {
 function repaint() {
   makeLegend();
   tiles.forEach(tile => show(tile.canvas, tile.x));
+  if (running.tiles) showTiles();                           // the first of them have the old colours
   drawMap();
   showChosen();
 }

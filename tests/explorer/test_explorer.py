@@ -507,6 +507,15 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
 
 
 @pytest.mark.slow
+def test_unfinished_tiles_begin_again_in_new_colours(shown):
+    page = wait(shown())
+    again = "(() => { $('tiles').checked = true; showTiles(); const job = running.tiles; repaint(); return %s; })()"
+    assert page.evaluate(again % "Boolean(job) && running.tiles !== job")
+    page.evaluate("new Promise(done => setTimeout(done, 500))")
+    assert page.evaluate("tiles.length === TILES ** 2 && !running.tiles")
+
+
+@pytest.mark.slow
 def test_back_button_returns_to_the_data_point_before(shown):
     page, pause = wait(shown("#datum=3&order=lowest")), "new Promise(done => setTimeout(done, 450))"
     page.call("Page.resetNavigationHistory")                # it holds 50 entries at most
