@@ -24,7 +24,7 @@ STABLE = "np.logaddexp(0, logits) - x * logits"
 
 def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:
     """Return (slope, constant) of the line through every second point if all points are on it up to `enough`, else None."""
-    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # a flat line is no evidence
+    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # a flat line proves nothing
         return None
     slope, constant = np.polyfit(x[::2], y[::2], 1)
     return (slope, constant) if np.abs(slope * x + constant - y).max() <= enough else None

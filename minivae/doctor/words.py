@@ -146,7 +146,7 @@ def describe(
 
 
 def summed(combined: Sequence[Mapping[str, float]], probes: Sequence[Probe], rel: float = REL) -> str | None:
-    """Return a sum in words, such as "the right array + 1/(2 B) x exp(log_var)".
+    """Return the words for a sum, such as "the right array + 1/(2 B) x exp(log_var)".
 
     Returns None if a factor without a name differs between probes.
     """

@@ -140,7 +140,7 @@ def write(options: argparse.Namespace) -> int:
 
 
 def result(options: argparse.Namespace, text: str) -> None:
-    """Print a line that only says what to do next, unless quiet."""
+    """Print a line about the next action, unless quiet."""
     if not options.quiet:
         print(text)
 

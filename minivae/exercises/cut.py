@@ -62,7 +62,7 @@ def node_of(piece: Piece) -> ast.FunctionDef:
 
 
 def source_of(piece: Piece) -> str:
-    """Return the function's source without indentation, as it stands in the package."""
+    """Return the function's source in the package, without indentation."""
     node, (_, text) = node_of(piece), file_text(piece.module)
     return textwrap.dedent("\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])) + "\n"
 

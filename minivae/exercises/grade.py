@@ -1,6 +1,6 @@
 """Grade a class: every submission and exercise in a process of its own, a table, JUnit, and texts to hand back.
 
-This is no security boundary: a submission is a program that runs with your rights. Grade in a container or
+This does not protect against malicious code: a submission is a program that runs with your rights. Grade in a container or
 a virtual machine.
 """
 

@@ -101,7 +101,7 @@ def learner_of(functions: Mapping[str, ast.FunctionDef], blanks: Iterable[str]) 
 
 
 def unreadable(error: Exception) -> str:
-    """Return the words for a file that is no Python."""
+    """Return the words for a file that Python cannot parse."""
     if isinstance(error, UnicodeDecodeError):
         return "the file is not UTF-8: save it with this encoding"
     words = f"{type(error).__name__}: {getattr(error, 'msg', error)}"

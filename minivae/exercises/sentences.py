@@ -200,7 +200,7 @@ def factors(values: Mapping[str, NDArray], right: NDArray, names: frozenset[str]
 
 
 def sum_of_terms(part: Part, draws: Sequence[Draw], wrong: Wrong) -> str:
-    """Return a wrong array as a sum of known terms, and which of the factors are wrong; "" if it is no such sum."""
+    """Return a wrong array as a sum of known terms, and which of the factors are wrong; otherwise ""."""
     codes = TERMS.get((part.piece.function, wrong.name), {})
     terms = [{name: eval(code, {"np": np}, dict(zip(part.arguments(), draw.arguments))) + np.zeros(b.shape)
               for name, code in codes.items()} for draw, b in zip(draws, wrong.right)]  # fmt: skip

@@ -411,7 +411,7 @@ def test_page_sorts_the_data_points_by_gap_and_by_log_px(shown, digits):
     page.evaluate("$('order').value = 'gap'; choose(ordered()[9])")
     assert "Here it is the 10th largest of 40." in wait(page).evaluate("$('verdict').textContent")
     assert "10th of 40, largest gap first." in page.evaluate("$('label').textContent")
-    page.evaluate("choose(ordered()[39]); $('next').click()")                           # there is no next one
+    page.evaluate("choose(ordered()[39]); $('next').click()")                           # it is the last
     assert "Here it is the smallest of 40." in wait(page).evaluate("$('verdict').textContent")
     assert page.evaluate("chosen") == np.argsort(-gap)[39]
 
@@ -525,7 +525,7 @@ def test_back_button_returns_to_the_data_point_before(shown):
     second = page.evaluate("[chosen, history.length, location.hash]")
     assert second[0] == page.evaluate("ordered()[ordered().indexOf(3) + 1]") and second[1] == first[1] + 1
     assert second[2].startswith(f"#datum={second[0]}&z=") and second[2].endswith("&order=lowest")
-    page.evaluate("moveTo([1, 1])")                         # a move of the cursor is no new entry
+    page.evaluate("moveTo([1, 1])")                         # a move of the cursor adds no entry
     page.evaluate(pause)
     assert page.evaluate("history.length") == second[1]
     page.evaluate("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
