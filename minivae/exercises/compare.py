@@ -66,7 +66,7 @@ def equal(mine: Sequence[NDArray], right: Sequence[NDArray]) -> bool:
 
 
 def filled(part: Part, seed: int, given: Given) -> Pairs:
-    """Return the results that are no `...`; none of a model's gradient if a step of it is open."""
+    """Return the results that the learner filled in; for a model's gradient, nothing while one of its steps is open."""
     if part.how == "model" and given.open:
         return {}
     arrays = zip(part.results, zip(*given.arrays), zip(*right_arrays(part, seed)))
@@ -82,9 +82,10 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 
 
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
-    """Return the wrong names of the first line that is wrong, and that no right result was computed from.
+    """Return the wrong names in the first wrong line from which no right array was computed.
 
-    A learner may give these names to other arrays. So the wrong ones must lead to a wrong result of the learner.
+    A learner may use these names for other arrays. So they count only if the right lines compute a wrong result of the
+    learner from the learner's values of them.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -102,8 +103,8 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
 def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tuple[Variant, set[str]]]:
     """Return the variants that give the learner's numbers, each with the results for which this is so.
 
-    A result for which the variant is right, too, does not count alone; nor does one without a finite entry. A change in
-    a line whose result is right is none. Where results depend on each other, a change explains all or none.
+    At least one of these results must be wrong in the variant, and each must have a finite entry. A change in a line whose
+    result is right does not count. Where results depend on each other, a change must explain all of them.
     """
     found = []
     for variant, arrays in known_arrays(part, seed):

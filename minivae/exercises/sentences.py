@@ -22,7 +22,7 @@ class Given(NamedTuple):
 
     arrays: Sequence[list]
     warned: Sequence[str] = ()                              # warnings by NumPy, at the first draw
-    names: frozenset[str] | None = None                     # that occur in the learner's file; None if it is not known
+    names: frozenset[str] | None = None                     # all names in the learner's file; None if they are not known
     steps: Sequence[Mapping] = ()                           # variables of the learner's function, for each draw
     replaced: bool = False                                  # True if a new array was put in place of one to be written
     open: bool = False                                      # True if a blank is left, or a line failed

@@ -65,6 +65,10 @@ def test_progress_prints_all_updates_if_they_are_few(clock):
     assert len(run(io.StringIO(), clock, total=3).splitlines()) == 3
 
 
+def test_progress_prints_at_most_nineteen_plain_lines(clock):
+    assert max(len(run(io.StringIO(), clock, total).splitlines()) for total in range(1, 120)) == 19
+
+
 def test_messages_to_a_closed_pipe_are_discarded():
     reading, writing = os.pipe()
     os.close(reading)
