@@ -72,6 +72,12 @@ def shown(digits, browser, tmp_path_factory):
     return lambda *args, **options: wait(browser.open(path, *args, **options))
 
 
+def becomes_true(browser, script, seconds=10):
+    """Return whether a script gives true within this time; it is asked every 10 ms."""
+    ask = "new Promise(done => (function look(n) { n && !(%s) ? setTimeout(look, 10, n - 1) : done(n > 0); })(%d))"
+    return browser.evaluate(ask % (script, 100 * seconds))
+
+
 def wait(browser):
     """Wait until the page has finished all jobs."""
     script = "new Promise(done => (function look() { Object.keys(running).length ? setTimeout(look, 5) : done(); })())"
@@ -576,8 +582,9 @@ def test_printed_page_shows_the_state_on_two_sheets_and_no_controls(shown, digit
     for part in ("Data point 7 ", f"Class {digits[1].test_y[7]}. ", "z\u2081 = 0.50 z\u2082 = \u22121.25",
                  "40, largest gap first", "chosen data point", "#datum=7&z=0.5,-1.25&order=gap&tiles=1"):
         assert part in text, part
-    corner = page.evaluate("[...tiles[0].canvas.getContext('2d').getImageData(0, 0, 1, 1).data]")
-    assert abs(corner[0] - page.evaluate("255 - (255 - 26) * tiles[0].x[0] / 16")) <= 1     # on white paper, not on dark
+    corner = "tiles[0].canvas.getContext('2d').getImageData(0, 0, 1, 1).data[0]"
+    on_white = f"Math.abs({corner} - (255 - (255 - 26) * tiles[0].x[0] / 16)) <= 1"
+    assert becomes_true(page, f"tiles.length && {on_white}")            # the page hears of a new medium in its next frame
 
 
 @pytest.mark.slow
