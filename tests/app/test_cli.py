@@ -341,11 +341,11 @@ def test_importing_minivae_takes_at_most_30_ms_more_than_numpy():
 
 
 @pytest.mark.parametrize("words", [["sample", Path("no run"), "-n", 3], "sample 'no run' -n 3"], ids=["list", "text"])
-def test_main_accepts_a_list_with_numbers_and_paths_or_one_text(words, capsys):
+def test_main_accepts_one_string_or_a_list_with_numbers_and_paths(words, capsys):
     assert cli.main(words) == 2 and "a run; got 'no run'. Make one" in capsys.readouterr().err
 
 
-def test_many_unknown_arguments_are_not_all_printed(capsys):
+def test_only_the_first_three_unknown_arguments_are_printed(capsys):
     assert cli.main(["data", *(f"{i}.png" for i in range(1000))]) == 2
     message = capsys.readouterr().err
     assert message.endswith("unrecognized arguments: 1.png 2.png 3.png and 996 more. Name their directory instead.\n")
@@ -363,7 +363,7 @@ def test_one_blas_thread_is_used_unless_the_user_sets_a_number(tmp_path):
 
     assert chosen() == "1"
     assert chosen(OPENBLAS_NUM_THREADS="3") == "3" and chosen(OMP_NUM_THREADS="2") == "None"
-    assert chosen(before="import numpy; ") == "None"        # users of the library have imported NumPy already
+    assert chosen(before="import numpy; ") == "None"        # NumPy is already imported, as in a user's program
 
 
 def exit_code_of(action, **options):
@@ -465,7 +465,7 @@ def test_evaluate_gap_prints_the_same_elbo_log_px_and_gap_as_train(run_with_20_r
     for label, key in {"ELBO": "elbo", "IW_1000": "iw_bound", "log p(x)": "log_px", "gap": "gap"}.items():
         assert page.split(f"\n  {label} ")[1].split()[0] == f"{results[key]:.3f}", label
     total = float(page.split("  their sum: ")[0].split()[-1])
-    assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # 6 standard errors: false alarm 2 in 10^9
+    assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # 6 standard errors: fails for 2 of 10^9 seeds
 
 
 def test_command_runs_lists_the_models_and_skips_edited_runs(quick, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The command evaluate orders bounds, notices violations, refuses bad requests and draws the right numbers."""
+"""The command evaluate sorts bounds, reports a wrong order, refuses bad requests and draws the right numbers."""
 
 import functools
 import json
@@ -66,7 +66,7 @@ def test_evaluate_table_is_sorted_from_the_lowest_bound_to_log_px():
     assert iw == sorted(iw) and iw[-1] < exact.mean() and abs(m.ais.mean - exact.mean()) < 1
 
 
-def test_errors_of_means_assume_independent_draws():
+def test_errors_of_draws_are_independent_and_errors_of_integrals_are_averaged():
     m = measured()
     assert m.table[0].error == pytest.approx(np.linalg.norm(m.bounds.elbo_se) / 10)
     assert m.exact.error == pytest.approx(m.parts.error.mean())
@@ -78,7 +78,7 @@ def test_parts_of_the_gap_sum_to_the_gap_and_agree_with_draws():
     split = document["gap"]
     assert split["elbo"] + split["amortisation"] + split["approximation"] == pytest.approx(split["log_px"], abs=1e-9)
     assert split["amortisation"] >= 0 and split["approximation"] > -1e-6
-    assert abs(split["elbo"] - m.table[0].mean) < 6 * m.table[0].error          # false alarm: 2 in 10^9
+    assert abs(split["elbo"] - m.table[0].mean) < 6 * m.table[0].error          # fails for 2 of 10^9 seeds
     assert document["rate"] == pytest.approx(document["mutual_information"] + document["marginal_kl"], rel=1e-12)
 
 
@@ -96,7 +96,7 @@ def test_linear_gaussian_model_uses_the_closed_form():
     assert m.exact.mean == exact_linear(vae, x).log_px.mean() and "closed form" in m.exact.meaning
 
 
-def test_bounds_are_ordered_also_without_exact_log_px():
+def test_wrong_order_of_bounds_is_noticed_without_exact_log_px():
     vae, digits, _ = trained()
     m = measured()._replace(exact=None, parts=None)
     assert evaluate.violations(m) == [] and "is not known" in evaluate.meaning(m)
@@ -155,7 +155,7 @@ def test_evaluate_page_shows_the_numbers_of_json(run, capsys, tmp_path, monkeypa
     assert words[:2] == ["minivae", "evaluate"] and cli.make_parser().parse_args(words[1:]).rows == 2
 
 
-def test_evaluate_without_out_writes_nothing_and_gives_equal_numbers_for_equal_seeds(run, capsys):
+def test_evaluate_without_option_out_writes_nothing_and_equal_seeds_give_equal_output(run, capsys):
     before = sorted((path.name, path.stat().st_mtime_ns) for path in run.iterdir())
     first, same, other = (printed(capsys, run, *QUICK, "--seed", seed).out for seed in (1, 1, 2))
     assert first == same != other
@@ -185,7 +185,7 @@ def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypa
     assert (asked[4] == data.digits().few(200).test_x).all()
 
 
-def test_evaluate_of_other_rows_also_prints_the_means_of_train(run, tmp_path, capsys):
+def test_evaluate_prints_the_means_of_train_if_rows_differ(run, tmp_path, capsys):
     copy = shutil.copytree(run, tmp_path / "copy")
     results = {"held_out": 355, "elbo": -135.0, "log_px": -123.5, "gap": 11.5}
     (copy / "results.json").write_text(json.dumps(results))
@@ -262,7 +262,7 @@ def test_bounds_figure_shows_two_standard_errors_and_the_exact_value():
     assert all(f"k = {k} " in alt for k in K) and "exact log p(x)" in alt
 
 
-def test_gap_figure_shows_both_parts_ending_at_log_px():
+def test_gap_figure_stacks_both_parts_from_elbo_to_log_px():
     parts, (drawn, alt) = measured().parts, figure("gap_split")
     above, below = drawn.axes
     _, amortisation, approximation = above.patches
@@ -271,14 +271,14 @@ def test_gap_figure_shows_both_parts_ending_at_log_px():
     assert approximation.get_width() == pytest.approx(parts.approximation.mean(), abs=1e-9)
     assert approximation.get_x() + approximation.get_width() == pytest.approx(parts.log_px.mean())
     heights = [bar.get_height() for bar in below.patches]
-    tops = np.add(heights[:10], heights[10:])               # the bars of amortisation stand on the others
+    tops = np.add(heights[:10], heights[10:])               # amortisation bars are stacked on approximation bars
     assert tops == pytest.approx(np.sort(parts.log_px - parts.elbo)[::-1])
     assert f"amortisation {parts.amortisation.mean():.2f}" in alt
 
 
-def test_posterior_contours_are_ellipses_of_an_exact_encoder():
+def test_posterior_contours_equal_the_ellipses_of_an_exact_encoder():
     vae, x = linear_model(5, 2)
-    vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]     # orthogonal: no correlation
+    vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]     # orthogonal rows: no correlation
     vae = with_best_encoder(vae)
     parts = gap(vae, x)
     drawn, alt = evidence.posteriors(vae, x, parts, n=1)
@@ -300,7 +300,7 @@ def test_posterior_is_drawn_finely_where_the_encoder_is_far_away():
     vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]
     vae = with_best_encoder(vae)
     mu, log_var = vae.encode(x[:1])
-    vae.layers("encoder")[0][1][:2] += 5                    # about 500 standard deviations
+    vae.layers("encoder")[0][1][:2] += 5                    # moves the encoder's mean by about 500 of its sigmas
     (axes,) = evidence.posteriors(vae, x[:1], gap(vae, x[:1]), n=1)[0].axes
     for path, mass in zip(axes.collections[-1].get_paths(), sorted(evidence.MASSES, reverse=True)):
         radius = np.hypot(*((path.vertices - mu) / np.exp(log_var / 2)).T)
@@ -324,7 +324,7 @@ def test_posterior_density_integrates_to_1():
     assert density.sum() * (axis[1] - axis[0]) ** 2 == pytest.approx(1, abs=1e-6)
 
 
-def test_masses_in_circles_agree_with_draws():
+def test_probability_inside_circles_agrees_with_draws():
     rng = np.random.default_rng(0)
     mu, log_var = rng.normal(0, 1.5, (20, 2)), rng.normal(-1, 1, (20, 2))
     z = np.linalg.norm(mu + np.exp(log_var / 2) * rng.normal(size=(20_000, 20, 2)), axis=-1)
@@ -371,7 +371,7 @@ def test_evidence_figures_refuse_wrong_arguments():
         evidence.aggregate(three, x, m.rates)
 
 
-def test_negative_marginal_kl_is_explained_as_an_estimate():
+def test_printed_negative_marginal_kl_is_explained_as_an_estimate():
     rates = {"rate": 1.0, "mutual_information": 1.1, "surgery_se": 0.2, "distortion": 9.0, "active": 2, "latent": 2}
     printed = {kl: " ".join(evaluate.rate_lines(rates | {"marginal_kl": kl})) for kl in (-0.1, 0.1)}
     assert "the estimate can be negative, although a KL cannot" in printed[-0.1] and "negative" not in printed[0.1]

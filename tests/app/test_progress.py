@@ -1,4 +1,4 @@
-"""Progress is one rewritten line on a terminal, and a few plain lines elsewhere, with the seconds that are left."""
+"""Progress with the remaining seconds: one rewritten line on a terminal, a few plain lines elsewhere."""
 
 import contextlib
 import io
@@ -61,7 +61,7 @@ def test_progress_prints_plain_lines_on_a_dumb_terminal(clock, monkeypatch):
     assert "\x1b" not in run(Terminal(), clock)
 
 
-def test_progress_prints_all_updates_if_they_are_few(clock):
+def test_progress_prints_every_update_if_there_are_few(clock):
     assert len(run(io.StringIO(), clock, total=3).splitlines()) == 3
 
 

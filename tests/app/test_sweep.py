@@ -40,13 +40,13 @@ def test_sweep_point_equals_a_separate_training():
         rng = np.random.default_rng(9)
         elbos = np.array([vae.elbo(digits.test_x, vae.draw_noise(rng, 355)).mean() for _ in range(DRAWS)])
         error = np.hypot(elbos.std() / DRAWS**0.5, point.distortion_se)
-        assert abs(elbos.mean() - point.elbo) < 6 * error   # false alarm: 2 in 10^9
+        assert abs(elbos.mean() - point.elbo) < 6 * error   # fails for 2 of 10^9 seeds
         assert point.elbo == pytest.approx(-point.distortion - point.rate, abs=1e-9)
         assert sum(point.kls) == pytest.approx(point.rate, rel=1e-9) and len(point.kls) == setting.latent
         assert list(point.kls) == sorted(point.kls, reverse=True)
 
 
-def test_sweep_measures_collapse_and_the_absence_of_collapse():
+def test_sweep_measures_a_collapsed_and_an_active_model():
     x = np.random.default_rng(0).normal(size=(50, 3))
     vae = VAE.init(np.random.default_rng(0), 3, 3, (), dtype=np.float64, likelihood=Gaussian(1.0))
     vae.params.flat[:] = 0
@@ -57,7 +57,7 @@ def test_sweep_measures_collapse_and_the_absence_of_collapse():
     assert point.active == 3 and point.spread == pytest.approx(1) and not point.collapsed
 
 
-def test_large_beta_or_sigma_collapses_and_small_does_not():
+def test_large_beta_or_sigma_causes_collapse_and_small_does_not():
     by_beta = points([Setting(beta, Bernoulli(), beta) for beta in (1.0, 32.0)], epochs=30)
     by_sigma = points([Setting(sigma, Gaussian(sigma)) for sigma in (0.2, 3.0)], epochs=30)
     for kept, lost in (by_beta, by_sigma):
@@ -84,7 +84,7 @@ def test_sweep_refuses_bad_settings_before_the_first_training():
 
 def test_stopped_sweep_yields_no_point_of_an_unfinished_training():
     asked = []
-    stop = lambda: len(asked) >= 15 or asked.append(None)   # an epoch has 12 steps
+    stop = lambda: len(asked) >= 15 or asked.append(None)   # 12 steps per training: stops in the second training
     swept = points([Setting(beta, Bernoulli(), beta) for beta in (1.0, 2.0, 3.0)], epochs=1, hidden=(4,), stop=stop)
     assert [point.value for point in swept] == [1.0] and len(asked) == 15
 

@@ -31,7 +31,7 @@ TRAIN = ["train", "--epochs", "1", "--hidden", "4", "-q"]
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    """Train quickly, and let `plot` draw nothing: it must only find the data."""
+    """Train quickly, and let `plot` draw nothing, because the tests only check that it finds the data."""
     end_quickly(monkeypatch)
     monkeypatch.setattr(results, "draw", lambda *_: [])
 
@@ -128,7 +128,7 @@ def test_sample_needs_no_data(tmp_path, capsys):
     assert "its pixels are" in capsys.readouterr().err
 
 
-def test_older_run_without_data_places_and_image_shape_works(tmp_path, monkeypatch, capsys):
+def test_older_run_without_data_places_or_image_shape_works(tmp_path, monkeypatch, capsys):
     run = trained_in(tmp_path / "home")
     config = runs.read(run).config
     del config["data_places"], config["image_shape"]
@@ -142,13 +142,13 @@ def test_older_run_without_data_places_and_image_shape_works(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("places", [[], "home", {"absolute": 3}])
-def test_damaged_places_of_data_are_refused(places, tmp_path, capsys):
+def test_damaged_data_places_in_the_config_are_refused(places, tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     runs.write_json(run / "config.json", runs.read(run).config | {"data_places": places})
     assert cli.main(["plot", str(run)]) == 2 and "its data_places are" in capsys.readouterr().err
 
 
-def test_remedy_for_too_few_epochs_is_an_option(tmp_path, capsys):
+def test_refusal_of_too_few_epochs_suggests_the_option_epochs(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     assert cli.main(["train", "--resume", str(run), "--epochs", "3", "-q"]) == 0
     assert cli.main(["train", "--resume", str(run), "--epochs", "2"]) == 2
@@ -203,13 +203,13 @@ def test_printed_evaluate_and_sweep_commands_are_parsed_to_the_same_options(run,
 
 @MOST
 @given(PATHS)
-def test_printed_paths_and_resume_commands_are_parsed_to_the_same_paths(path):
+def test_paths_in_printed_commands_are_parsed_to_the_same_paths(path):
     assert parsed(typed.line(["minivae", "train", *typed.option("resume", Path(path))])).resume == Path(path)
     for words in (f"minivae evaluate {typed.pasted(Path(path))} --gap", f"minivae sample {quoted(Path(path))}"):
         assert parsed(words).run == Path(path)
 
 
-def test_printed_commands_run_for_names_with_a_dash(tmp_path, monkeypatch, capsys):
+def test_printed_commands_work_for_names_that_begin_with_a_dash(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("-x y.csv").write_text("-k,a,b\n" + "".join(f"{'cat' if i % 2 else 'dog'},{i % 2},0.5\n" for i in range(20)))
     assert cli.main([*TRAIN, "--data=-x y.csv", "--label=-k", "--out=-run"]) == 0

@@ -1,8 +1,8 @@
 """Kill a training process at random moments, resume it, and compare every bit with an uninterrupted run.
 
-    python -m tests.benchmarks.crashes [--times 100] [--seed 0]         (about ten minutes for a hundred)
+    python -m tests.benchmarks.crashes [--times 100] [--seed 0]         (about ten minutes for 100 kills)
 
-The command saves its state after every step. `kill -9` ends it at a random moment before it draws its figures.
+The command saves its state after every step. `kill -9` ends the command at a random moment, sometimes after the last step.
 A saved state must load, and training from it must end like the uninterrupted run: parameters, moments, random state
 and history, to the last bit. Then the command resumes the run and is killed again. When all steps are done, the command
 may finish; its measurements must equal those of the uninterrupted run.
@@ -52,8 +52,8 @@ class Crashes:
         self.path, self.rng, self.count, self.faults = place / "run", random.Random(seed), Counter(), []
         whole, began = place / "whole", time.time()
         subprocess.run(command(*BEGIN, "--out", str(whole)), check=True, stdout=subprocess.DEVNULL)
-        self.seconds = 1.3 * ((whole / "model.npz").stat().st_mtime - began)    # 1.3 times start to last saved state
-        self.trained = False                                # True if all steps are done
+        self.seconds = 1.3 * ((whole / "model.npz").stat().st_mtime - began)    # kills are at random moments of this time
+        self.trained = False                                # True if the saved run has done all steps
         self.end, self.measured = end_of(whole), measured(whole)
 
     def crash(self) -> None:
@@ -110,7 +110,7 @@ class Crashes:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.crashes", description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=100, help="number of kills (default 100)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed of the moments (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the times of the kills (default 0)")
     options = parser.parse_args()
     code = run_with_threads("tests.benchmarks.crashes", 1)
     if code is not None:

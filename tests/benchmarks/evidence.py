@@ -5,7 +5,7 @@
 
 linear: compare a trained linear VAE with probabilistic PCA (pPCA), its analytic optimum. The model has a Gaussian
 likelihood with learned sigma; the data are the 1,442 training digits as fractions. The noise is a set of points for
-which the mean loss is exact, and BFGS minimises it, so only the initial weights are random. The exit code is 1 if
+which the mean loss is exact. BFGS minimises this loss, so only the initial weights are random. The exit code is 1 if
 log p(x) misses the optimum by more than 1e-6 nats.
 
 memory: measure the peak memory of `lower_bounds` for each k, in a separate process, on synthetic data and a linear
@@ -44,7 +44,7 @@ def peak_so_far() -> float:
         with open("/proc/self/status", encoding="utf-8") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
     except (OSError, StopIteration):
-        unit = 1 if sys.platform == "darwin" else 1024      # ru_maxrss is in bytes there, elsewhere in KiB
+        unit = 1 if sys.platform == "darwin" else 1024      # ru_maxrss is in bytes on macOS, in KiB elsewhere
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 

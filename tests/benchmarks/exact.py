@@ -10,7 +10,8 @@
     s           seconds of `exact_log_px`
 
 The reference divides a square into cells and integrates each with a product of Gauss-Legendre rules. It divides a cell
-again while the sum over its four quarters differs from its value. Nodes and stopping rule differ from the package's.
+again while the integral over the cell differs from the sum over its quarters. `exact_log_px` has other nodes and another
+stopping rule.
 
 The exit code is 1 if a ratio exceeds 1.
 """
@@ -31,10 +32,10 @@ from minivae.evidence import exact_log_px
 from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp
 
-ENOUGH = 1e-7                                               # times p(x): error of the reference; 1/100 of it for a cell
-CELLS = 32                                                  # per axis at the start
-FAR_AT_FIRST, FAR = 100, 45                                 # nats below the highest value: lower cells are dropped
-DEEPEST = 14                                                # most divisions of a cell
+ENOUGH = 1e-7                                               # allowed relative error of p(x); 1/100 of it for one cell
+CELLS = 32                                                  # number of first cells per axis
+FAR_AT_FIRST, FAR = 100, 45                                 # nats; cells further below the highest value are dropped
+DEEPEST = 14                                                # largest number of divisions of a cell
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)        # on (-1, 1)
 
 MODELS = {
@@ -53,7 +54,7 @@ def reference(vae, x) -> np.ndarray:
     half = (8 + np.abs(vae.encode(x)[0]).max()) / CELLS
     centres = grid(half * np.arange(1 - CELLS, CELLS, 2), vae.latent)                       # (cells, J)
     parts = [x[start : start + 20] for start in range(0, len(x), 20)]
-    first = [cells(vae, part, centres, half) for part in parts]                             # the first cells are shared
+    first = [cells(vae, part, centres, half) for part in parts]                             # all data share the first cells
     values, top = (np.concatenate(column, axis=1).T for column in zip(*first))              # (N, cells) each
     return np.array([integrate(vae, row[None], centres, half, *each) for row, *each in zip(x, values, top)])
 

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.ledger [--rounds 5] [--threads 1] [--json FILE]         (about five minutes)
 
-Every number is a median over rounds; from 10,000 draws on, one round is measured. Imports are not timed. Growth is the
-slope of a straight line fitted to log(seconds) over log(draws), from 1,000 draws on, where the draws take most of the
-time; a slope of 1 is linear. The cost of 1,000 more draws is the slope between neighbouring rows, so costs that do not
+Every number is a median over rounds; for 10,000 draws or more, only one round is measured. Imports are not timed. Growth
+is the slope of log(seconds) against log(draws), fitted to 1,000 draws or more, where the draws take most of the time. A
+slope of 1 means linear growth. The cost of 1,000 more draws is the slope between neighbouring rows, so costs that do not
 depend on the draws cancel.
 """
 
@@ -20,8 +20,8 @@ from pathlib import Path
 from tests.benchmarks.timing import cpu_name, exponent, held_to, quartiles, run_with_threads
 
 DRAWS = (100, 300, 1_000, 3_000, 10_000, 100_000)
-GROWING = 1_000  # from this many draws on, the draws take most of the time
-STEADY = 10_000  # from this many draws on, one measurement is precise enough
+GROWING = 1_000  # with at least this number of draws, the draws take most of the time
+STEADY = 10_000  # with at least this number of draws, one measurement is precise enough
 
 
 def seconds_of_check(draws: int, seed: int) -> dict[str, float]:

@@ -72,6 +72,6 @@ def disagreement(contender, reference) -> str | None:
     """Return a text about the difference of loss or gradient from the reference; None if it is only rounding."""
     (loss, d), (loss_0, d_0) = contender.loss_and_gradient(), reference.loss_and_gradient()
     if not abs(loss - loss_0) <= 1e-4 * abs(loss_0):        # also true for NaN
-        return f"loss {loss:.6g}, but {reference.name} says {loss_0:.6g}"
+        return f"loss {loss:.6g}, but {reference.name} has {loss_0:.6g}"
     worst = np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in zip(d, d_0, strict=True)])
     return None if worst <= 1e-4 else f"gradient off by {worst:.2g} of its largest entry"

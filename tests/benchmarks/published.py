@@ -51,7 +51,7 @@ class Setting(NamedTuple):
     tiny: float                 # stabiliser of Adam
     samples: int = 1
     binarize: bool = True
-    schedule: str = "stages"    # of the learning rate: stages, cosine or constant
+    schedule: str = "stages"    # learning rate: stages, cosine or constant
     warm_up: int = 1            # epochs until beta is 1
 
     def rate(self, epoch: int) -> float:

@@ -18,9 +18,9 @@ Columns of a table:
     exponent        p of value = c n^p, between the previous row and this one
 
 Below each table: p, the slope of log value against log n (least squares), the range of the fit, and the theory. The
-range begins where constant costs (function calls, Adam, layers that do not grow) are less than half of the total; what is
-left of them makes p a little smaller. If constant costs always matter, the first row is subtracted from all rows, and
-theory and exponents are those of value(n) - value(first) over n - first.
+range begins where constant costs (function calls, Adam, layers that do not grow) are less than half of the total; these
+costs make p a little smaller. If constant costs are large for every n, the first row is subtracted from all rows: theory
+and exponents then describe `value(n) - value(first)` as a power of `n - first`.
 
 The exit code is 1 if a fitted exponent is above its bound. A bound allows for noise and for arrays that no longer fit
 into a cache, but not for a larger power. Other programs on the same core can make p smaller or larger.
@@ -44,7 +44,7 @@ from tests.benchmarks.model import LR, Minivae, Size, Start
 
 MODEL = Size((784, 400, 20), "relu", 128)
 EVIDENCE_ROWS = 100
-LINEAR = 1.15                                               # largest measured exponent of a linear cost
+LINEAR = 1.15                                               # largest accepted exponent of a linear cost
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Contender(Protocol):
 def run_with_threads(module: str, threads: int, cores: int | None = None) -> int | None:
     """Run `module` with the same arguments in a process limited to this many threads; return its exit code.
 
-    The process is also limited to as many cores as threads, or to `cores` cores if it starts more processes.
+    The process may also use only this many cores, or `cores` cores if it starts more processes.
 
     In the limited process, the function returns None. A new process is needed because NumPy reads the thread variables
     when it is imported. XLA ignores these variables; the limit on cores applies to it, where the system supports one.

@@ -159,10 +159,10 @@ class TorchCompile(Torch):
     name = "torch.compile"
 
     def prepare(self):
-        torch.compiler.reset()                              # otherwise the second size gets slower dynamic shapes
+        torch.compiler.reset()                              # otherwise torch gives the next model slower dynamic shapes
         self.params, self.m, self.v = ([p.clone() for p in self.first] for _ in range(3))
         self.t = torch.zeros(())
-        self.loss_and_d = torch.compile(torch.func.grad_and_value(self.loss))   # for the comparison
+        self.loss_and_d = torch.compile(torch.func.grad_and_value(self.loss))   # used only in the comparison
         self.step = torch.compile(self._step, fullgraph=True)
 
     def restart(self):                                      # in place, because the compiled step uses these tensors

@@ -9,8 +9,9 @@ in a temporary directory. Then it runs once in each round. The table has the med
 Wall clock includes the time in which other programs use the cores; CPU (user and system time of all processes) does not.
 A command whose median of the wall clock is above its target is reported on stderr, and the exit code is 1.
 
-"Where": CPU seconds of one more run, in which the functions in `parts` are timed. "imports" is the import of the modules
-of these functions, with NumPy and, for figures, matplotlib; "rest" is everything else, such as the start of Python.
+The column "where" has the CPU seconds of one more run, in which the functions in `parts` are timed. "imports" is the
+import of the modules of these functions, with NumPy and, for figures, matplotlib; "rest" is everything else, such as the
+start of Python.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from typing import NamedTuple
 from tests.benchmarks.timing import cpu_name, quartiles
 
 ROOT = Path(__file__).parents[2]
-RUN = "minivae train --out run --overwrite -q"              # the first command; others use its run
+RUN = "minivae train --out run --overwrite -q"              # the first command; other commands use its run
 
 
 class Wait(NamedTuple):
@@ -54,7 +55,7 @@ WAITS = (
         "bounds": ["minivae.app.evaluate.lower_bounds"], "exact log p(x)": ["minivae.app.evaluate.exact_log_px"],
         "gap": ["minivae.app.evaluate.gap"], "rates": ["minivae.app.evaluate.rate_distortion"],
     }),
-    Wait("minivae museum --matrix --out museum --overwrite -q", 10.0),          # its processes cannot be timed by part
+    Wait("minivae museum --matrix --out museum --overwrite -q", 10.0),          # its parts run in other processes
     Wait("derivations check", 2.0, {
         "entries": ["derivations.engine.ledger.load"], "judging": ["derivations.pages.records.judged"],
         "printing": ["derivations.pages.terminal.check_lines"],
