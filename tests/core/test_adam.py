@@ -40,7 +40,7 @@ SETTINGS = [
     {"b2": 0.0},
     {"b1": 0.5, "b2": 0.9, "lr": 2.0},
     {"b1": 0.99, "b2": 0.9999},
-    {"tiny": 1e-2},                                         # so large that its place in the formula matters
+    {"tiny": 1e-2},                                         # large enough to notice a wrong place in the formula
     {"tiny": 1.0, "b2": 0.9},
 ]
 

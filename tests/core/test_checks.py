@@ -15,7 +15,7 @@ def test_refusal_contains_argument_rule_value_and_remedy():
     refused(lambda: checks.refuse("x", "small", "a big one", "Divide."), "x", "small", "a big one", "Divide.")
 
 
-EXACT = st.integers(0, 100)                                 # every number type holds these exactly
+EXACT = st.integers(0, 100)                                 # every number type represents these exactly
 TYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
 
 
@@ -152,7 +152,7 @@ def test_layer_widths_are_returned_as_a_tuple_of_ints(good):
 
 @pytest.mark.parametrize("bad", [3, "3", b"3", None, 3.5, np.array(3)])
 def test_layer_widths_must_be_a_sequence(bad):
-    width = bad if str(bad) == "3" else 128                 # the width that was meant, if that is known
+    width = bad if str(bad) == "3" else 128                 # the message suggests 3 if that can be read
     words = "hidden", "a tuple of layer widths", repr(bad), f"hidden=({width},)"
     refused(lambda: checks.sizes("hidden", bad), *words)
 
@@ -171,7 +171,7 @@ def test_generator_check_refuses_values_of_other_types():
         refused(lambda bad=bad: checks.generator("rng", bad), *words)
 
 
-def test_arrays_with_fewer_axes_in_front_are_accepted_in_any_order():
+def test_arrays_with_fewer_leading_axes_are_accepted_in_any_order():
     one, many = np.zeros(3), np.zeros((2, 4, 3))
     checks.same_axes(one, many, 0.5)
     checks.same_axes(many, one, 0.5)

@@ -68,7 +68,7 @@ PLANTS = {
 
 
 @pytest.mark.parametrize("plant", PLANTS)
-def test_planted_disagreement_of_sampler_density_and_kl_is_noticed(plant, monkeypatch):
+def test_planted_disagreement_between_sampler_density_and_kl_is_noticed(plant, monkeypatch):
     monkeypatch.setattr(gaussian, *PLANTS[plant])
     with pytest.raises(AssertionError, match="entries differ"):
         close(kl_of_the_draws(MU, LOG_VAR), kl_standard_normal(MU, LOG_VAR).sum(axis=-1), rel=1e-3)
@@ -291,7 +291,7 @@ def test_covariances_of_different_sizes_are_refused():
     refused(lambda: kl_full(np.zeros(2), np.eye(2), np.zeros((4, 2)), np.tile(np.eye(2), (4, 1, 1))), *words)
 
 
-def test_noise_shared_by_all_data_acts_like_a_copy_for_each_datum():
+def test_noise_shared_by_all_data_gives_the_result_of_copies():
     rng = np.random.default_rng(0)
     eps, d_z = rng.normal(size=(4, 1, 2)), rng.normal(size=(4, 3, 2))
     copies = eps.repeat(3, axis=1)

@@ -106,7 +106,7 @@ def loss_case(loss, loss_backward, inputs, beta):
 def whole_model_case(**settings):
     """Return the case of a whole model as a function of its P parameters; test_vae.py checks more settings."""
     vae, x, eps = random_problem(1, samples=2, features=3, **settings)
-    models = {}                                             # dtype -> model: making one takes longer than its run
+    models = {}                                             # dtype -> model; cached, because making a model is slow
 
     def at(flat):
         if flat.dtype not in models:
@@ -175,11 +175,11 @@ TABLE = {
     "likelihood.Bernoulli.log_prob_backward": log_prob_case(likelihood.Bernoulli(), counts(1)),
     "likelihood.Binomial.log_prob_backward": log_prob_case(likelihood.Binomial(16), counts(16)),
     "likelihood.Gaussian.log_prob_backward": log_prob_case(likelihood.Gaussian("learned")),
-    "objective.kl_analytic_backward": Case(             # does not depend on z
+    "objective.kl_analytic_backward": Case(             # the analytic KL does not depend on z
         objective.kl_analytic, lambda *inputs: objective.kl_analytic_backward(*inputs)[1:], "LBJ BJ BJ", (1, 2)
     ),
     "objective.kl_sampled_backward": Case(objective.kl_sampled, objective.kl_sampled_backward, "LBJ BJ BJ", (0, 1, 2)),
-    "objective.kl_path_backward": Case(                 # only the gradient in z is not 0
+    "objective.kl_path_backward": Case(                 # the gradients in mu and log_var are 0
         objective.kl_sampled, lambda *inputs: objective.kl_path_backward(*inputs)[:1], "LBJ BJ BJ", (0,)
     ),
     "objective.elbo_loss_backward: analytic": loss_case(objective.elbo_loss, objective.elbo_loss_backward, "LB B", 0.5),
@@ -270,7 +270,7 @@ MAY_BE_ONE = {                                              # backward -> {input
     "likelihood.Bernoulli.log_prob_backward": {1: "B"},
     "likelihood.Binomial.log_prob_backward": {1: "B"},
     "likelihood.Gaussian.log_prob_backward": {1: "B"},
-    "objective.kl_analytic_backward": {0: "LBJ"},           # does not depend on z
+    "objective.kl_analytic_backward": {0: "LBJ"},           # the analytic KL does not depend on z
 }
 COMBINES_NOTHING = {"objective.elbo_loss_backward: analytic", "objective.elbo_loss_backward: sampled"}
 
@@ -305,7 +305,7 @@ REPORTED = ONES | {"B": 3, "I": 3, "H": 3}
 
 
 @pytest.mark.parametrize("name", TABLE)
-@settings(max_examples=settings.default.max_examples // 5)  # for each case of the table
+@settings(max_examples=settings.default.max_examples // 5)  # this number of examples for every case of the table
 @given(seed=st.integers(0, 2**32 - 1), sizes=SIZES)
 @example(seed=0, sizes=ONES)                                # all sizes 1
 @example(seed=2_318_184_297, sizes=REPORTED)                # failed once: see below
@@ -328,7 +328,7 @@ def test_gradient_smaller_than_rounding_errors_is_reported_as_not_resolvable():
     with pytest.raises(AssertionError, match="input 6, by central difference"):
         check_gradient(number(case, d_out), inputs, {6: gradients[6]}, "central difference")
     assert not resolvable(case, inputs, d_out, dict(zip(case.wrt, gradients)))
-    d_out = np.abs(d_out)                                   # nothing cancels
+    d_out = np.abs(d_out)                                   # now the rows of d_out do not cancel
     check(case, inputs, d_out, case.backward(d_out, *inputs), "central difference")
 
 
@@ -371,7 +371,7 @@ def test_forward_and_backward_do_not_write_into_their_arguments(name):
 PLANTS = {
     "scaled by 1 + 1e-4": lambda d: d * (1 + 1e-4),
     "sign flipped": lambda d: -d,
-    "transposed": lambda d: d.T if d.ndim > 1 else d[::-1] if d.ndim else None,     # a vector is reversed
+    "transposed": lambda d: d.T if d.ndim > 1 else d[::-1] if d.ndim else None,     # reverse a vector
     "dropped": lambda d: 0 * d,
 }
 
@@ -387,7 +387,7 @@ def test_planted_error_in_any_backward_is_noticed(name, oracle):
         for plant, spoil in PLANTS.items():
             spoilt = spoil(np.asarray(gradient))
             if spoilt is None or (plant == "transposed" and np.ptp(gradient) == 0):
-                continue                                    # a number, or an array of equal entries, is its own transpose
+                continue                                    # transposing a number or equal entries changes nothing
             assert spoilt.shape == np.shape(gradient)
             assert np.abs(spoilt - gradient).max() > 0.9e-4 * np.abs(gradient).max() > 0, plant
             with pytest.raises(AssertionError, match=f"input {index}, by {oracle}: .* entries differ"):

@@ -122,7 +122,7 @@ def test_path_gradient_has_the_same_mean_as_the_full_gradient(likelihood, beta):
     means = [sum(w * vae.gradient(x, e[None]).flat for e, w in zip(eps, weights)) for vae in (path, sampled)]
     close(means[0], means[1], rel=1e-9)
     single = [vae.gradient(x, eps[60][None]).flat for vae in (path, sampled)]
-    assert np.abs(single[0] - single[1]).max() > 1e-3      # for a single draw of noise they differ
+    assert np.abs(single[0] - single[1]).max() > 1e-3      # for one draw, the two gradients differ
     assert path.loss(x, eps[:1]) == sampled.loss(x, eps[:1])
 
 

@@ -110,7 +110,7 @@ def test_output_shared_by_all_data_gives_the_result_of_copies(likelihood):
     close(likelihood.log_prob(x, out, *scale_values), copies, rel=1e-13)
 
 
-def test_one_sigma_per_row_applies_to_its_row_only():
+def test_sigma_given_per_row_applies_only_to_its_row():
     rng = np.random.default_rng(2)
     x, mean, log_sigma = rng.normal(size=(5, 4)), rng.normal(size=(3, 1, 4)), rng.normal(size=5)
     rows = [gaussian_log_prob(x[[b]], mean, log_sigma[b]) for b in range(5)]
@@ -124,7 +124,7 @@ def test_squared_error_is_exact_for_a_mean_near_a_large_datum():
 
 
 @every_likelihood
-def test_shared_output_allocates_no_array_of_draws_by_data_by_features(likelihood):
+def test_log_prob_of_shared_output_allocates_no_large_array(likelihood):
     x, out = random_data(np.random.default_rng(0), likelihood, 100, 50), np.zeros((100, 1, 50))
     scale_values = (np.array(0.3),) * len(likelihood.scale)
     tracemalloc.start()
@@ -133,7 +133,7 @@ def test_shared_output_allocates_no_array_of_draws_by_data_by_features(likelihoo
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 100 * 100 * 50                            # bytes; the array has this many numbers
+    assert peak < 100 * 100 * 50                            # bytes: fewer than the numbers in a large array
 
 
 @every_likelihood
@@ -316,7 +316,7 @@ def test_cached_coefficients_are_read_only_and_draws_keep_the_dtype():
 
 HALF_LOG_2PI = 0.91893853320467274178
 EIGHT = np.array([20.25, -20.25, 0.5, -3.125, 104, -60.5, 7.75, -(2.0**-10)])           # logits, exact in float32
-SEEN = {                                                    # n -> x for these eight logits, and the sum of log p(x|z)
+SEEN = {                                                    # n -> x for these logits, and the sum of log p(x|z)
     1: ([1, 0, 0, 0, 1, 0, 1, 1], -1.7111422974365195489),
     16: ([16, 0, 9, 2, 16, 0, 16, 7], -5.6422534238346890027),
 }

@@ -89,7 +89,7 @@ def adam_steps(scale):
 
 
 def compare_adam(page):
-    """Raise AssertionError unless the page takes the steps of Adam; with small gradients the stabiliser matters."""
+    """Raise AssertionError unless the page takes the steps of Adam, also where small gradients make the stabiliser matter."""
     for scale in (1.0, 1e-6):
         start, path = adam_steps(scale)
         params, m, v = copy.deepcopy(start), [np.zeros(a.shape) for a in start], [np.zeros(a.shape) for a in start]
@@ -135,7 +135,7 @@ trained_on_few = cache(lambda epochs: train_the_model(FEW, epochs))
 def compare_training(page, data=FEW, epochs=11, rel=1e-10):
     """Raise AssertionError unless the page ends at the parameters of VAE and prints its numbers.
 
-    `page` must be a copy, because its data and number of epochs are replaced. It prints every ten epochs.
+    `page` must be a copy, because its data and number of epochs are replaced. The page prints every ten epochs.
     """
     page.digits, page.EPOCHS = (lambda: data), epochs
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -286,7 +286,7 @@ def function_in(tree, name):
 EQUIVALENT = {                                              # slips that do not change the result
     "d_kl, d_log_px_z = (1 / len(logits), -1 / len(x))",    # logits has a row for each row of x
     "d_kl, d_log_px_z = (1 / len(x), -1 / len(logits))",
-    "v, m, t = ([0.0] * len(params), [0.0] * len(params), 0)",                              # both are zeros
+    "v, m, t = ([0.0] * len(params), [0.0] * len(params), 0)",                              # m and v begin with equal zeros
 }
 
 
@@ -331,7 +331,7 @@ def test_backward_of_the_page_has_the_steps_of_forward_reversed():
     backward = [step for _, _, step, _ in numbered(one_page.backward)]
     assert list(dict.fromkeys(forward)) == [1, 2, 3, 4, 5, 6, 7] and forward == sorted(forward)
     assert list(dict.fromkeys(backward)) == [7, 6, 5, 4, 3, 2, 1] and backward == sorted(backward, reverse=True)
-    for function in (one_page.forward, one_page.backward):  # except docstring, unpackings (1 or 2) and return
+    for function in (one_page.forward, one_page.backward):  # docstring, 1 or 2 unpackings and return have no number
         statements = ast.parse(inspect.getsource(function)).body[0].body
         assert len(numbered(function)) == len(statements) - (3 if function is one_page.forward else 4)
 

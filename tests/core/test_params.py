@@ -38,7 +38,7 @@ def test_every_entry_of_the_flat_vector_belongs_to_one_array(shapes):
 
 
 def shares_one_memory(params):
-    """Return whether a write into an array changes the vector, and the reverse."""
+    """Return True if a write into an array changes the vector, and a write into the vector changes the array."""
     for name, array in params.items():
         params.flat[...] = 0
         array[...] = 7
@@ -57,7 +57,7 @@ def test_arrays_and_vector_share_their_memory():
     assert shares_one_memory(params)
 
 
-def test_params_on_a_slice_write_through_to_the_whole_vector():
+def test_params_on_a_slice_of_a_vector_write_into_that_vector():
     whole = np.arange(20.0)
     params = Params(SHAPES, whole[::2])
     close(params["weight"], [[0.0, 2.0, 4.0], [6.0, 8.0, 10.0]], rel=0)

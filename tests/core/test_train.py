@@ -43,7 +43,7 @@ def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
 
     def spy(self, x, eps, **how):
         f = forward(self, x, eps, **how)
-        if not how:                                         # a training step; the held-out rows come with fit=False
+        if not how:                                         # a training step; evaluation passes fit=False
             batches.append(f)
         return f
 
@@ -153,7 +153,7 @@ def test_optimal_sigma_converges_to_the_training_root_mean_squared_error():
     for _ in range(300):
         eps = vae.draw_noise(rng, len(data.train_x))
         errors.append(np.mean((vae.forward(data.train_x, eps).out - data.train_x) ** 2))
-    se = np.std(errors)                                     # of one pass; sigma is estimated from one pass
+    se = np.std(errors)                                     # standard error of one pass, the one that gives sigma
     assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
 
 
@@ -239,7 +239,7 @@ def test_fixed_sigma_is_not_trained():
 
 def test_training_stops_between_two_steps_on_request():
     vae, data, rng = small(8)
-    asked = iter([False] * 7 + [True])                      # an epoch has six steps: stops in the second epoch
+    asked = iter([False] * 7 + [True])                      # an epoch has six steps, so training stops in epoch 2
     records = list(train(vae, data, rng, epochs=50, batch=8, stop=lambda: next(asked)))
     assert len(records) == 1 and np.isfinite(vae.params.flat).all()
 

@@ -34,7 +34,7 @@ from tests.helpers.numeric import (
 )
 
 HIDDEN = {0: (), 1: (3,), 2: (4, 3), 3: (4, 3, 3)}
-EXACT = ("analytic", "sampled")  # their gradient is right for every noise; that of "path" only on average
+EXACT = ("analytic", "sampled")  # exact gradients for every noise; those of "path" are right only on average
 ESTIMATORS = tuple(estimator for objective, estimator in OBJECTIVES if objective == "elbo")
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 every_exact_estimator = pytest.mark.parametrize("estimator", EXACT)
@@ -153,7 +153,7 @@ def test_elbo_of_a_datum_does_not_depend_on_its_batch(likelihood):
 
 
 @every_likelihood
-def test_log_likelihood_equals_its_term_of_the_loss_even_for_shared_codes(likelihood):
+def test_log_likelihood_equals_the_term_of_the_loss_and_accepts_shared_codes(likelihood):
     vae, x, eps = random_problem(7, likelihood, samples=4)
     f = vae.forward(x, eps, fit=False)
     close(vae.log_likelihood(x, f.z), f.log_px_z, rel=1e-14)
@@ -245,7 +245,7 @@ def encoder_given_the_gradient_of_the_decoder(monkeypatch):
     right, decoder_gradients = vae_module.mlp_backward, []
 
     def wrong(d_out, *inputs, wrt_x=True):
-        if not wrt_x:                                       # this is the encoder: its input is data
+        if not wrt_x:                                       # only the encoder needs no gradient in its input
             d_out = np.concatenate([decoder_gradients[0]] * 2, axis=1)
         decoder_gradients.append(right(d_out, *inputs, wrt_x=wrt_x))
         return decoder_gradients[-1]
@@ -348,7 +348,7 @@ def test_fresh_model_has_mirrored_layers_zero_biases_and_stated_variances():
                 assert (array == 0).all()
                 continue
             spread, n = variance(*array.shape), array.size
-            close(array.mean(), 0.0, rel=0, abs_=6 * math.sqrt(spread / n)) # 6 standard errors: false alarm 2 in 10^9
+            close(array.mean(), 0.0, rel=0, abs_=6 * math.sqrt(spread / n)) # 6 standard errors
             close((array.astype(float) ** 2).mean(), spread, rel=6 * math.sqrt(2 / n))
 
 
@@ -406,7 +406,7 @@ def test_sampled_data_have_the_decoded_mean(likelihood):
     z = np.repeat(np.random.default_rng(3).normal(size=(2, 2)), 20000, axis=0)
     x, mean = vae.sample(np.random.default_rng(4), z), vae.decode(z)
     trials = getattr(likelihood, "n", 1)
-    deviation = math.exp(*vae.scale) if likelihood.scale else math.sqrt(trials) / 2     # the largest possible
+    deviation = math.exp(*vae.scale) if likelihood.scale else math.sqrt(trials) / 2     # largest standard deviation of x
     for rows in (slice(0, 20000), slice(20000, None)):
         close(x[rows].mean(axis=0), mean[rows][0], rel=0, abs_=6 * deviation / math.sqrt(20000))
     vae.check_data(x)
@@ -473,7 +473,7 @@ def test_vae_without_noise_and_kl_is_an_autoencoder(likelihood, samples):
     for z in f.z:
         close(z, f.mu, rel=0)
     d_weight, d_bias = vae.layers("encoder", gradient)[-1]
-    assert (d_weight[:, 2:] == 0).all() and (d_bias[2:] == 0).all()         # the head of log_var
+    assert (d_weight[:, 2:] == 0).all() and (d_bias[2:] == 0).all()         # the head of log_var is unused
     assert (d_weight[:, :2] != 0).any() and (d_bias[:2] != 0).any()
     check_model_gradient(vae, x, eps, "complex step")
 

@@ -129,7 +129,7 @@ def test_binarized_grey_level_is_1_with_its_probability():
     assert frequency_error(lambda levels: data.draw_binary(levels / np.float32(255), rng)) < 5.5
 
 
-def test_binarizing_with_probability_level_over_256_is_noticed():
+def test_binarizing_with_probability_level_divided_by_256_is_noticed():
     def biased(levels):                                     # level / 256 instead of level / 255
         u = np.random.default_rng(1).integers(0, 256, levels.shape, dtype=np.uint8)
         return np.where(levels == 255, 1, u < levels)
@@ -340,7 +340,7 @@ def test_nan_in_a_file_is_refused(tmp_path):
 
 
 def test_digits_have_more_variance_than_the_binomial():
-    """Compare squared errors with n p (1 - p) where p is not near 0 or 1; for the model's samples the ratio is 1."""
+    """Divide squared errors by `n p (1 - p)`, where p is not near 0 or 1: the mean is 1 for samples of the model."""
     vae, digits, _ = trained()
     mu, _ = vae.encode(digits.test_x)
     mean = vae.decode(mu).astype(float)                     # n p

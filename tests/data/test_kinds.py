@@ -40,11 +40,11 @@ def save(path, array):
     return str(path)
 
 
-def mnist(path, prefix="", **left):
-    """Write the IDX files of the training and test part, except those named in `left`."""
+def mnist(path, prefix="", **left_out):
+    """Write the IDX files of the training and test part, except those named in `left_out`."""
     for part, n in (("train", 30), ("test" if prefix else "t10k", 10)):
         for kind, array in (("images", GREY[:n]), ("labels", (1 + Y[:n]).astype(np.uint8))):
-            if f"{part}_{kind}" not in left:
+            if f"{part}_{kind}" not in left_out:
                 axes = array.ndim
                 write(path / f"{prefix}{part}-{kind}-idx{axes}-ubyte.gz", idx(array))
     return str(path)
@@ -297,7 +297,7 @@ def test_suspicious_column_gives_a_warning(content, warned, tmp_path):
     assert re.search(warned, notes[0]) if warned else notes == ()
 
 
-def test_index_column_gives_a_warning_also_beside_labels(tmp_path):
+def test_index_column_next_to_a_label_column_also_gives_a_warning(tmp_path):
     rows = np.column_stack([range(1, 41), Y, TABLE])
     path = write(tmp_path / "a.csv", csv_of(rows, header=["Id", "label", *"abcdefghi"]))
     counted, classes = data.load(path).about.notes
@@ -343,7 +343,7 @@ def test_data_command_prints_what_is_read_and_draws_a_sheet(tmp_path, capsys):
         words = ["data", make(tmp_path), *options, "--out", str(sheet := tmp_path / f"of{len(options)}")]
         code, printed = run(words, capsys)
         assert code == 0 and "32 rows to train on, 8 held out" in printed.out
-        assert run(words, capsys)[0] == 2                   # the sheet of the first command exists
+        assert run(words, capsys)[0] == 2                   # the first command has written the sheet
         document = json.loads(run([*words, "--overwrite", "--json"], capsys)[1].out)
         assert document["train"] == 32 and document["files"][0]["alt"] and document["line"].startswith("read ")
         assert list(sheet.iterdir()) == [sheet / "data.png"]
@@ -403,7 +403,7 @@ def test_printed_lines_that_convert_a_file_are_valid_python(kind, tmp_path):
     assert len(lines) == 2 and compile("\n".join(lines), kind, "exec")
 
 
-def test_printed_lines_for_json_and_unknown_names_write_a_readable_file(tmp_path):
+def test_printed_lines_that_convert_json_or_npz_write_a_readable_file(tmp_path):
     for make in (lambda p: write(p / "a.json", json.dumps(TABLE.tolist())), REFUSED["unknown names"][0]):
         with pytest.raises(DataError) as refused:
             data.load(make(tmp_path))
@@ -445,7 +445,7 @@ class Sparse:
         return TABLE
 
 
-def test_data_frames_of_numbers_are_accepted_by_their_values():
+def test_only_numeric_columns_of_a_data_frame_are_accepted():
     frame = Frame(a=TABLE[:, 0], b=Y)
     read = data.from_arrays(frame, NAMES.tolist())
     assert read.train_x.shape == (32, 2) and read.classes == ("a dog", "cat")
@@ -468,7 +468,7 @@ def test_label_names_a_column_of_a_data_frame(label):
         data.from_arrays(frame, test_x=TABLE[:, :1], label=label)
 
 
-def test_data_frames_of_objects_and_missing_numbers_have_remedies_that_work():
+def test_data_frames_of_objects_and_missing_numbers_are_refused_with_a_remedy():
     numbers = np.array([*range(39), "3"], object)
     with pytest.raises(ValueError, match=r"a DataFrame of objects. Convert it: df\.astype\(float\)"):
         data.from_arrays(Frame(a=numbers))
@@ -494,7 +494,7 @@ def test_error_for_an_unknown_keyword_names_the_function_and_known_keywords(call
         call(TABLE if call is data.from_arrays else "digits", sep=";")
 
 
-def test_wrong_objects_are_refused_with_a_call_that_works():
+def test_refusal_of_a_wrong_object_suggests_a_call_that_works():
     vae = VAE.init(np.random.default_rng(0), 9)
     with pytest.raises(ValueError, match=r"sparse matrix. Convert it with \.toarray\(\)"):
         vae.encode(Sparse())
@@ -513,7 +513,7 @@ def test_wrong_objects_are_refused_with_a_call_that_works():
     VAE.init(np.random.default_rng(0), 9, likelihood=Gaussian("optimal")).encode(TABLE - 5)
 
 
-def test_arrays_of_two_parts_have_labels_for_both_or_none():
+def test_arrays_need_labels_for_both_parts_or_for_neither():
     assert data.from_arrays(TABLE.astype(np.float16), Y, TABLE[:5], Y[:5]).test_y.tolist() == Y[:5].tolist()
     assert data.from_arrays(TABLE, Y.astype(object)).train_y.dtype == np.int64
     with pytest.raises(ValueError, match="test_y must be given together with y"):
@@ -544,7 +544,7 @@ def coloured(figure):
     figure.draw_without_rendering()
     found = {}
     for axes in figure.axes:
-        above = [] if axes.get_xlabel() else axes.get_xticklabels()                 # an axis with a label has numbers
+        above = [] if axes.get_xlabel() else axes.get_xticklabels()                 # names are above an axis without label
         for text in (*axes.texts, *above):
             found.setdefault(text.get_text(), set()).add(text.get_color())
     return found

@@ -20,7 +20,7 @@ from tests.helpers.samples import csv_of, idx, pictures, write
 
 GREY = pictures(60)                                         # (60, 8, 8) of bytes: bright on the left or on the right
 FLAT, Y = GREY.reshape(60, 64), np.arange(60) % 2
-TABLE = (FLAT[:, 2:60:7] / 255).round(3)                    # (60, 9): high on the left or on the right
+TABLE = (FLAT[:, 2:60:7] / 255).round(3)                    # (60, 9): large on the left or on the right
 KIND = np.where(Y, "cat", "dog")
 HEAD = list("abcdefghi")
 COLUMNS = [f"{a},{b}" for a, b in TABLE[:, [0, 8]]]
@@ -43,14 +43,14 @@ def npz(**arrays):
     return lambda: (np.savez("a.npz", **arrays), "a.npz")[1]
 
 
-def mnist(*prefixes, left=(), room="d"):
-    """Return a function that writes IDX files into a directory, except the names in `left`."""
+def mnist(*prefixes, left_out=(), room="d"):
+    """Return a function that writes IDX files into a directory, except those named in `left_out`."""
     def make():
         Path(room).mkdir(parents=True)
         for prefix in prefixes:
             for part, n in (("train", 40), ("t10k", 20)):
                 for kind, array in (("images", GREY[:n]), ("labels", Y[:n].astype(np.uint8))):
-                    if f"{part}-{kind}" not in left:
+                    if f"{part}-{kind}" not in left_out:
                         write(Path(room) / f"{prefix}{part}-{kind}-idx{array.ndim}-ubyte.gz", idx(array))
         return room.split("/")[0]
 
@@ -152,8 +152,8 @@ TABLE_OF_REMEDIES = {
     "bzip2": (text("a.csv.bz2", bz2.compress(csv_of(TABLE).encode())), "", [SHELL]),
     "packed npy": (lambda: write(Path("b.npy.gz"), Path(npy(TABLE)()).read_bytes()), "", [SHELL]),
     "several sets": (mnist("k49-", "kmnist-"), "", [ELSEWHERE]),
-    "labels of one part": (mnist("", left=["t10k-labels"]), "", [ELSEWHERE]),
-    "test files alone": (mnist("", left=["train-images", "train-labels"]), "", [ELSEWHERE]),
+    "labels of one part": (mnist("", left_out=["t10k-labels"]), "", [ELSEWHERE]),
+    "test files alone": (mnist("", left_out=["train-images", "train-labels"]), "", [ELSEWHERE]),
     "one directory deeper": (mnist("", room="d/e"), "", [ELSEWHERE]),
     "a file in a directory": (lambda: npy(TABLE)() and ".", "", [ELSEWHERE]),
     "label of IDX files": (mnist(""), "--label 0", [LEFT]),
@@ -162,7 +162,7 @@ TABLE_OF_REMEDIES = {
 
 
 def followed(found, path, options):
-    """Do what the groups of a match say; return the path and the options for the next try."""
+    """Follow the remedy that this match found in a message; return the path and the options of the next command."""
     before = set(os.listdir())
     done = {name: value for name, value in found.groupdict().items() if value}
     for name, value in done.items():

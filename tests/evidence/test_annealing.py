@@ -103,7 +103,7 @@ def test_annealing_understates_its_error_from_a_narrow_encoder_but_not_from_prio
     for name, start in (("encoder", {"start": "encoder"}), ("default", {})):
         found = annealed(vae, x, np.random.default_rng(0), distributions=30, **start)
         missed[name] = (closed_log_px(vae, x) - found.log_px) / found.error                 # in standard errors
-        assert found.acceptance.min() > 0.6                 # the acceptance rate gives no warning
+        assert found.acceptance.min() > 0.6                 # a good acceptance rate gives no warning
     assert np.median(missed["encoder"]) > 4 and missed["encoder"].max() > 15
     assert abs(np.median(missed["default"])) < 0.5 and np.abs(missed["default"]).max() < 5
 

@@ -27,7 +27,7 @@ def test_every_bound_of_a_linear_model_agrees_with_its_closed_form(model, seed):
     assert (np.abs(found.elbo - elbo) <= LIMIT * found.elbo_se + 1e-9).all()
     assert (np.abs(found.iw_bound[0] - elbo) <= LIMIT * found.iw_bound_se[0] + 1e-9).all()
     assert (found.iw_bound[0] <= found.iw_bound[1] + 1e-9).all()
-    assert (found.iw_bound[1] <= found.iw_bound[2] + 1e-9).all()        # exactly, because 1 divides 10, and 10 divides 1000
+    assert (found.iw_bound[1] <= found.iw_bound[2] + 1e-9).all()        # always, because 1 divides 10, and 10 divides 1000
     assert (found.iw_bound[2] <= log_px + LIMIT * found.iw_bound_se[2] + 1e-9).all()
 
 
@@ -57,7 +57,7 @@ def test_importance_bound_of_two_draws_equals_its_double_integral():
     exact = (np.exp(log_q[:, None] + log_q[None, :]) * both).sum(axis=(0, 1)) * h[:, 0] ** 2
     found = lower_bounds(vae, x, (1, 2, 60_000), np.random.default_rng(1))
     assert (np.abs(found.iw_bound[1] - exact) <= 7 * found.iw_bound_se[1]).all()
-    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()       # far below the gain by a second draw
+    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()       # much less than a second draw gains
 
 
 @pytest.mark.parametrize("at_once", [40, 2_000, 2_000_000])
@@ -146,14 +146,14 @@ def test_overflowing_decoder_is_reported_without_a_warning():
     vae.layers("decoder")[0][0][...] = 1e200                # squares overflow: p(x|z) is 0
     assert (lower_bounds(vae, x, 5, np.random.default_rng(0)).iw_bound == -INF).all()
     vae.layers("decoder")[0][0][...] = 1e308
-    vae.layers("encoder")[0][1][...] = 20.0                 # now the means themselves overflow
+    vae.layers("encoder")[0][1][...] = 20.0                 # now the means overflow, too
     bound = lower_bounds(vae, x, 5, np.random.default_rng(0)).iw_bound
     assert (bound == -INF).all()
 
 
 def test_memory_of_bounds_does_not_grow_with_k(monkeypatch):
     vae, x = linear_model(0, 2, rows=50)
-    monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", 50_000)                  # so 20 draws at once
+    monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", 50_000)                  # 20 draws at once
 
     def peak(k):
         tracemalloc.start()
@@ -206,7 +206,7 @@ class WithoutDivision(bounds._Blocks):
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_planted_error_in_the_blocks_is_noticed(fault, monkeypatch):
+def test_planted_error_in_the_blocks_of_draws_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(bounds, "_Blocks", PLANTED[fault])
     with pytest.raises(AssertionError):
         test_bound_of_k_draws_is_the_mean_over_blocks_of_k_draws(2_000_000, monkeypatch)

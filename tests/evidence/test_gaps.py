@@ -79,7 +79,7 @@ def test_gap_and_kl_agree_on_a_trained_model():
     found = gap(vae, data.test_x[:6])
     close(found.kl, found.log_px - found.elbo, rel=0, abs_=1e-6)
     assert (found.approximation > 0).all() and (found.amortisation > 0).all()
-    assert found.amortisation.mean() > 5 * found.approximation.mean()   # the encoder's part is the larger
+    assert found.amortisation.mean() > 5 * found.approximation.mean()   # the encoder causes most of the gap
 
 
 def test_gap_at_a_loose_tolerance_is_within_its_error():
@@ -143,7 +143,7 @@ PLANTED = {
 @pytest.mark.parametrize("fault", PLANTED)
 def test_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(gaps, *PLANTED[fault])
-    if fault.startswith("marginal"):                        # leave out the descent, which would repair it
+    if fault.startswith("marginal"):                        # without the descent, which would repair this fault
         monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, nodes, tolerance: start)
     with pytest.raises(AssertionError):
         test_linear_model_gap_parts_agree_with_their_closed_forms.hypothesis.inner_test(linear_model(2, 2))

@@ -43,7 +43,7 @@ def test_linear_log_px_is_accurate_at_any_sigma(sigma):
 
 @settings(max_examples=30)
 @given(linear_models)
-def test_gap_of_the_best_encoder_is_as_stated_and_the_smallest(model):
+def test_gap_of_the_best_encoder_equals_its_formula_and_is_smallest(model):
     vae, x = model
     exact, best = exact_linear(vae, x), with_best_encoder(vae)
     mu, log_var = best.encode(x)
@@ -92,7 +92,7 @@ SCALES = [3, 2, 1.3, 0.6, 0.5, 0.4]
 
 
 @pytest.mark.parametrize("sigma", [None, 0.3, 1.0, 1.6])
-def test_likelihood_of_the_analytic_optimum_is_as_stated_and_the_largest(sigma):
+def test_likelihood_of_the_analytic_optimum_equals_its_formula_and_is_largest(sigma):
     x = spread_data(0, SCALES)
     best = ppca(x, 3, sigma)
     vae = at_optimum(best, 3)
@@ -182,4 +182,4 @@ def test_planted_error_in_the_closed_forms_is_noticed(fault, monkeypatch):
     with pytest.raises(AssertionError):
         close(exact_linear(vae, x).log_px, closed_log_px(vae, x), rel=1e-3)
     with pytest.raises(AssertionError):
-        test_gap_of_the_best_encoder_is_as_stated_and_the_smallest.hypothesis.inner_test((vae, x))
+        test_gap_of_the_best_encoder_equals_its_formula_and_is_smallest.hypothesis.inner_test((vae, x))

@@ -182,7 +182,7 @@ def test_mass_outside_the_grid_is_extrapolated_from_the_two_outermost_layers():
     right = np.array([2 * (0.02**2 / 0.08 + 0.01**2 / 0.06), np.inf, 0, np.inf])
     close(quadrature._outside(*pairs_of(np.array(lines)), (6,), np.zeros(4)), right, rel=1e-14)
     some_left_out = quadrature._outside(*pairs_of(np.array(lines)), (6,), np.array([0, 0.25, 0.25, 0.25]))
-    close(some_left_out, np.array([right[0], 2 * 0.2, 0, np.inf]), rel=1e-14)       # 1 is more than 0.25
+    close(some_left_out, np.array([right[0], 2 * 0.2, 0, np.inf]), rel=1e-14)       # the outermost share 1 is more than 0.25
     square = np.outer([0.1, 0.4, 0.3, 0.2], [0.2, 0.3, 0.4, 0.1])
     right = 2 * (0.1**2 / 0.3 + 0.2**2 / 0.1 + 0.2**2 / 0.1 + 0.1**2 / 0.3)
     close(quadrature._outside(*pairs_of(square[None]), (4, 4), np.zeros(1)), np.array([right]), rel=1e-14)

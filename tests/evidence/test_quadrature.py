@@ -45,7 +45,7 @@ def test_every_draw_from_the_exact_posterior_gives_log_px(latent):
         close(vae.elbo(x, vae.draw_noise(rng, len(x))), log_px, rel=1e-10)
     bounds = lower_bounds(vae, x, 50, rng)
     close(bounds.iw_bound, log_px, rel=1e-10)
-    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # its KL is a closed form: exact only on average
+    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # its KL is analytic, so it is exact only on average
 
 
 @pytest.mark.parametrize("latent", [1, 2])
@@ -148,12 +148,12 @@ def test_quadrature_works_with_a_wrong_encoder(latent):
     close(exact_log_px(vae, x, tolerance=1e-4).log_px, log_px, rel=1e-8)
 
 
-def test_quadrature_finds_both_modes_of_a_folded_decoder():
+def test_quadrature_finds_both_modes_of_a_posterior():
     rng = np.random.default_rng(5)
     vae = VAE.init(rng, 3, 1, (4,), dtype=np.float64, likelihood=Gaussian(0.05), activation="relu")
     (_, _), (weight, bias) = vae.layers("decoder")
     first, _ = vae.layers("decoder")[0]
-    first[...] = [[1, -1, 1, -1]]                           # the units add up to |z|, so z and -z have the same mean
+    first[...] = [[1, -1, 1, -1]]                           # pairs of units add up to |z|: z and -z have the same mean
     weight[...] = rng.normal(size=(2, 3))[[0, 0, 1, 1]]
     x = vae.decode(np.array([[0.7], [1.9]]))
     z = np.linspace(-9, 9, 2_000_001)[:, None, None]
@@ -204,7 +204,7 @@ PLANTED = {
 def test_planted_error_in_the_importance_weights_is_noticed(fault, monkeypatch):
     rng = np.random.default_rng(8)
     vae, x, log_px = linear_gaussian(rng, 2, 6, 0.6)
-    vae.layers("encoder")[0][1][2:] += 1.0                  # q is too wide: at the exact posterior every draw gives log p(x)
+    vae.layers("encoder")[0][1][2:] += 1.0                  # too wide: for the exact posterior all weights are equal
     close(lower_bounds(vae, x, 20_000, rng).iw_bound, log_px, rel=3e-3)
     monkeypatch.setattr(f"minivae.evidence.bounds.{PLANTED[fault][0]}", PLANTED[fault][1])
     with pytest.raises(AssertionError):

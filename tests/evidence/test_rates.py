@@ -37,7 +37,7 @@ def test_parts_of_the_rate_agree_with_integrals_over_the_aggregate_posterior(see
     vae, x, _ = random_problem(seed, latent=1, rows=5)
     for array in vae.layers("encoder")[-1]:
         array[..., 1] = 0
-    vae.layers("encoder")[-1][1][1] = -1.5                  # sigma 0.47 for all
+    vae.layers("encoder")[-1][1][1] = -1.5                  # sigma is 0.47 for all data
     mu, log_var = vae.encode(x)
     z = np.linspace(-12, 12, 200_001)
     q = gaussian_density(z[:, None], mu[:, 0], np.exp(log_var[:, 0] / 2)).mean(axis=1)
