@@ -85,11 +85,11 @@ MORE_TESTS = {                                                 # tests that run 
 }
 CORE = ("ops", "gaussian", "likelihood", "objective", "params", "vae", "adam", "train")
 NO_COPY = "equivalent: the copy has the same numbers"
-SECOND_OF_TWO = "equivalent: the array has two axes"
-OVERWRITTEN = "equivalent: never read"
-CHUNKS = "equivalent: only the size of chunks"
+SECOND_OF_TWO = "equivalent: axis 1 is the last axis of this array"
+OVERWRITTEN = "equivalent: the changed values are never used"
+CHUNKS = "equivalent: changes only the size of chunks"
 AT_THE_LIMIT = "equivalent: differs only at the limit itself, which is arbitrary"
-SHAPE = "equivalent: both have this shape"
+SHAPE = "equivalent: mu and log_var have the same shape"
 EQUIVALENT = {                                              # end of a mutant's name -> why its results are the same
     "1 -> 2  in  log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]": "equivalent: one more entry, never used",
     "- -> +  in  return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)": SECOND_OF_TWO,
@@ -116,7 +116,7 @@ EQUIVALENT = {                                              # end of a mutant's 
     "* -> /  in  if pattern and all(same(weights[name], first * c, error) for name, c in zip(names, pattern)):":
         "equivalent: dividing by 1 or -1 is multiplying by it",
     "< -> <=  in  if 0 < most < np.abs(right).max() and close(given, np.clip(right, -most, most), rel):":
-        "equivalent: the array is then the right one, whose words are not asked for",
+        "equivalent: then the array is right, and only wrong arrays are described",
     "* -> /  in  o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)":
         "equivalent: dividing by 1 or -1 is multiplying by it",
 }

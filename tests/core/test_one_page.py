@@ -89,7 +89,7 @@ def adam_steps(scale):
 
 
 def compare_adam(page):
-    """Raise AssertionError unless the page takes the steps of Adam, also where small gradients make the stabiliser matter."""
+    """Raise AssertionError unless the page takes the steps of Adam, also for gradients of 1e-6, where the stabiliser matters."""
     for scale in (1.0, 1e-6):
         start, path = adam_steps(scale)
         params, m, v = copy.deepcopy(start), [np.zeros(a.shape) for a in start], [np.zeros(a.shape) for a in start]

@@ -73,7 +73,7 @@ def shown(digits, browser, tmp_path_factory):
 
 
 def becomes_true(browser, script, seconds=10):
-    """Return whether a script gives true within this time; it is asked every 10 ms."""
+    """Return True if a script becomes true within this time; the page evaluates it every 10 ms."""
     ask = "new Promise(done => (function look(n) { n && !(%s) ? setTimeout(look, 10, n - 1) : done(n > 0); })(%d))"
     return browser.evaluate(ask % (script, 100 * seconds))
 
@@ -116,7 +116,7 @@ def faults_of(text):
     return found
 
 
-def test_explorer_page_has_unique_ids_and_no_links_outside(digits):
+def test_explorer_page_has_unique_ids_and_no_external_links(digits):
     assert faults_of(digits[2]) == []
     assert "@import" not in digits[2] and "url(" not in digits[2] and "<title>a &lt;b&gt; &amp; {{content}}:" in digits[2]
 
@@ -214,7 +214,7 @@ def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, 
     assert cli.main(command) == 0
     document = json.loads(capsys.readouterr().out)
     page = Path(document["file"]).read_text("utf-8")
-    assert content_of(page)["step"] == 1                    # every row, from the first: none is skipped
+    assert content_of(page)["step"] == 1                    # the first rows, and no row is skipped
     assert document["rows"] == 5 == len(unpacked(content_of(page)["x"])) and document["bytes"] == len(page.encode())
     assert cli.main(command) == 2 and "--overwrite" in capsys.readouterr().err
     assert cli.main([*command, "--overwrite"]) == 0 and cli.main(["explore", str(run), "--rows", "0"]) == 2
@@ -377,11 +377,11 @@ PIECES = """(() => {
 
 
 @pytest.mark.slow
-def test_pieces_of_a_posterior_are_counted_and_their_lines_are_closed(shown):
+def test_pieces_of_a_posterior_are_counted_and_outlines_are_closed(shown):
     page = wait(shown("#datum=7"))
     two, one, near, ends, closed = page.evaluate(PIECES)
     assert np.allclose(two, [0.8, 0.2], atol=1e-3) and np.allclose(one, [1]) and np.allclose(near, [1])
-    assert ends > 40 and closed                             # also of a posterior at the border of its grid
+    assert ends > 40 and closed                             # although this posterior touches the border of its grid
     page.evaluate("exact.pieces = [0.9, 0.1]; writeVerdict()")
     assert "2 separate pieces, with 90 and 10\u00a0%" in page.evaluate("$('verdict').textContent")
     page.evaluate("momentsOf = () => ({mean: [0, 0], sd: [1, 1], correlation: -0.9962}); writeVerdict()")
@@ -394,7 +394,7 @@ def test_pieces_of_a_posterior_are_counted_and_their_lines_are_closed(shown):
     ("of inside ? near.slice(1)", "of true ? near.slice(1)"),
 ])
 @pytest.mark.slow
-def test_fault_in_pieces_or_lines_is_noticed(right, wrong, browser, digits, tmp_path):
+def test_planted_fault_in_pieces_or_outlines_is_noticed(right, wrong, browser, digits, tmp_path):
     assert digits[2].count(right) == 1
     (tmp_path / "a.html").write_text(digits[2].replace(right, wrong), encoding="utf-8")
     two, one, near, _, closed = browser.open(tmp_path / "a.html").evaluate(PIECES)
@@ -417,7 +417,7 @@ def test_page_sorts_the_data_points_by_gap_and_by_log_px(shown, digits):
     page.evaluate("$('order').value = 'gap'; choose(ordered()[9])")
     assert "Here it is the 10th largest of 40." in wait(page).evaluate("$('verdict').textContent")
     assert "10th of 40, largest gap first." in page.evaluate("$('label').textContent")
-    page.evaluate("choose(ordered()[39]); $('next').click()")                           # it is the last
+    page.evaluate("choose(ordered()[39]); $('next').click()")                           # no point follows the last one
     assert "Here it is the smallest of 40." in wait(page).evaluate("$('verdict').textContent")
     assert page.evaluate("chosen") == np.argsort(-gap)[39]
 
@@ -513,7 +513,7 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
 
 
 @pytest.mark.slow
-def test_unfinished_tiles_begin_again_in_new_colours(shown):
+def test_change_of_colours_restarts_unfinished_tiles(shown):
     page = wait(shown())
     again = "(() => { $('tiles').checked = true; showTiles(); const job = running.tiles; repaint(); return %s; })()"
     assert page.evaluate(again % "Boolean(job) && running.tiles !== job")
@@ -522,9 +522,9 @@ def test_unfinished_tiles_begin_again_in_new_colours(shown):
 
 
 @pytest.mark.slow
-def test_back_button_returns_to_the_data_point_before(shown):
+def test_back_button_returns_to_the_previous_data_point(shown):
     page, pause = wait(shown("#datum=3&order=lowest")), "new Promise(done => setTimeout(done, 450))"
-    page.call("Page.resetNavigationHistory")                # it holds 50 entries at most
+    page.call("Page.resetNavigationHistory")                # the history has at most 50 entries
     first = page.evaluate("[chosen, history.length]")
     page.evaluate("$('next').click()")
     page.evaluate(pause)
@@ -569,7 +569,7 @@ def test_vertical_swipe_scrolls_a_phone_and_a_sideways_drag_moves_the_cursor(sho
 
 
 @pytest.mark.slow
-def test_printed_page_shows_the_state_on_two_sheets_and_no_controls(shown, digits):
+def test_printed_page_shows_the_state_on_at_most_two_sheets_without_controls(shown, digits):
     page = wait(shown("#datum=7&z=0.5,-1.25&tiles=1&order=gap", dark=True))
     page.evaluate("new Promise(done => setTimeout(done, 450))")
     for landscape in (False, True):
@@ -584,7 +584,7 @@ def test_printed_page_shows_the_state_on_two_sheets_and_no_controls(shown, digit
         assert part in text, part
     corner = "tiles[0].canvas.getContext('2d').getImageData(0, 0, 1, 1).data[0]"
     on_white = f"Math.abs({corner} - (255 - (255 - 26) * tiles[0].x[0] / 16)) <= 1"
-    assert becomes_true(page, f"tiles.length && {on_white}")            # the page hears of a new medium in its next frame
+    assert becomes_true(page, f"tiles.length && {on_white}")            # the next frame notices the print medium
 
 
 @pytest.mark.slow
@@ -626,7 +626,7 @@ def test_class_names_are_shown_as_text_and_not_as_html(browser, tmp_path):
     (("Iris-setosa", "Iris-virginica", "Iris-versicolor"), ["se", "vi", "ve"]), (("NK cell", "B cell"), ["N", "B"]),
     ((" ", "a"), ["0", "1"]), (("sample a", "sample"), ["0", "1"]),
 ])
-def test_class_names_are_cut_to_the_fewest_signs_that_differ(browser, tmp_path, classes, short):
+def test_class_names_are_shortened_to_the_fewest_characters_that_differ(browser, tmp_path, classes, short):
     vae, data = model("optimal")
     labels = np.arange(12) % len(classes)
     text = build(vae, replace(data, train_y=labels, test_y=labels, classes=classes), "named")
@@ -656,7 +656,7 @@ def test_elbo_of_many_dimensions_comes_from_draws_of_each_data_point(browser, tm
     rows = page.evaluate("[...$('nats').rows].map(row => row.cells[1].textContent.replaceAll('\u2212', '-'))")
     elbo, error = map(float, rows[2].split(" \u00b1 "))
     assert (elbo, error) == pytest.approx((evidence.elbo[2], evidence.elbo_error[2]), abs=0.0051)
-    assert rows[4].startswith("0.00 ")                      # a lower limit of the gap is not negative
+    assert rows[4].startswith("0.00 ")                      # the page shows a negative lower limit as 0
     words = f"{evidence.weights} importance-weighted draws of z for each data point"
     assert words in page.evaluate("$('unknown').textContent")
     assert page.evaluate("inputs.every(({slider}) => slider.value === '9')")
@@ -672,7 +672,7 @@ def test_elbo_of_many_dimensions_comes_from_draws_of_each_data_point(browser, tm
 def test_table_shows_the_values_of_each_column(browser, tmp_path):
     vae, data = model("fixed")
     x = data.test_x.copy()
-    x[:, 1] = 2                                             # a column of one value
+    x[:, 1] = 2                                             # a constant column
     (tmp_path / "a.html").write_text(build(vae, replace(data, test_x=x, train_x=x), "x"), encoding="utf-8")
     page = wait(browser.open(tmp_path / "a.html", "#datum=4"))
     rows = page.evaluate("""["datum-values", "cursor-values"].map(id => [...$(id).querySelectorAll("tr")].slice(1).map(row =>

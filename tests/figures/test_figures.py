@@ -45,7 +45,7 @@ def problem(J=2, likelihood=Binomial(16), dtype=np.float64):
 
 
 def history(epochs=20):
-    """Return records whose first epochs lie far below the others."""
+    """Return records whose ELBO is far lower in the first epochs than later."""
     records = []
     for epoch in range(1, epochs + 1):
         reconstruction, kl = -50 - 400 / epoch**2, 3 - 1 / epoch
@@ -369,7 +369,7 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     finding = "sigma\u00b2 ends at 0.0516, 3.12 % above the mean squared error of 0.0500"
     assert finding in alt and figure.get_suptitle().replace("\u00a0", " ") == f"The decoder's {finding}"
     assert "begins at 1.00, the error at 0.0700" in alt
-    assert "On held-out data, the mean squared error ends at 0.0600." in alt            # from the recorded reconstruction
+    assert "On held-out data, the mean squared error ends at 0.0600." in alt            # from the reconstruction
     written = [text for text, _ in texts(figure)]
     assert "mean squared error\n0.0500" in written and "sigma\u00b2 of the decoder\n0.0516" in written
 
@@ -383,7 +383,7 @@ def test_sigma_is_compared_with_the_error_by_percentage_or_factor(times, words):
 
 
 def test_stated_held_out_error_is_the_error_of_the_model():
-    """Without noise in the code, there is only one error; with a wrong sigma, the stated error differs from it."""
+    """Without noise, every data point has one reconstruction and one error. A wrong sigma changes the stated error."""
     vae, x, _ = problem(2, Gaussian("learned"))
     vae = dataclasses.replace(vae, noise=False, beta=0.0)
     data = Dataset("rows", x[:20], x[20:])
@@ -418,7 +418,7 @@ def test_kl_bars_are_sorted_mean_kls_and_filled_for_active_dimensions(J):
     weight, bias = vae.layers("encoder")[-1]
     weight[:, : J // 2] = 0                                 # half of the means of q(z|x) are constant
     if J > 2:
-        weight[:, J // 2] *= 0.01                           # one more is nearly constant
+        weight[:, J // 2] *= 0.01                           # the mean of one more is nearly constant
     mu, log_var = vae.encode(x)
     kl = kl_standard_normal(mu, log_var).mean(axis=0)
     order = np.argsort(-kl)
@@ -492,7 +492,7 @@ def test_manifold_decodes_normal_quantiles_with_the_first_latent_to_the_right(li
     np.testing.assert_allclose(tiles(axes, 5), expected, rtol=1e-12)
     assert axes.images[0].origin == "upper" and axes.images[0].get_extent() == [0, 5, 0, 5]
     assert not np.ma.getmaskarray(axes.images[0].get_array()).any()             # no gaps
-    for axis in (axes.xaxis, axes.yaxis):                   # the tick of z is at the probability below z
+    for axis in (axes.xaxis, axes.yaxis):                   # the position of tick z is the probability below z
         mass = [NormalDist().cdf(float(name.replace("\u2212", "-"))) for name in names(axis)]
         np.testing.assert_allclose(axis.get_ticklocs(), 5 * np.array(mass), rtol=1e-12)
     white, black = axes.images[0].get_clim()
@@ -525,7 +525,7 @@ def test_latent_map_has_equal_axes_prior_circles_and_the_codes():
 @pytest.mark.parametrize("end", [(9, 0), (-9, 1), (0, 9), (0, -9), (1, 1), (5, -4)])
 def test_latent_map_has_no_empty_margin_around_codes_and_circles(end):
     low, high = latent.limits(np.array([[0.0, 0.0], end]))
-    first, last = np.minimum(-3, end), np.maximum(3, end)   # the circle of radius 3, and the code
+    first, last = np.minimum(-3, end), np.maximum(3, end)   # limits of the circle of radius 3 and of the code
     assert (low < first).all() and (high > last).all()
     free = 1 - (last - first) / (high - low)
     assert free.max() < 0.1 or (high - low).min() == pytest.approx(0.6 * (high - low).max())

@@ -50,7 +50,7 @@ def test_linear_cost_stays_within_its_bound(capsys):
     "cost, growth",
     [
         (lambda n: 2e-3 * n * n, scaling.Growth("linear", 10)),
-        (lambda n: 1 + 1e-3 * n * n, scaling.Growth("linear", 10)),             # plus a constant cost
+        (lambda n: 1 + 1e-3 * n * n, scaling.Growth("linear", 10)),             # with a constant cost
         (lambda n: 1 + 1e-3 * n * n, scaling.Growth("affine", 1, above_first=True)),
         (lambda n: 50 + 8 * 100 * n / 2**20, scaling.Growth("constant", 10, 1e-4)),
         (lambda n: 1 / n, scaling.Growth("affine", 1, above_first=True)),       # no growth to fit
@@ -129,7 +129,7 @@ def test_contenders_with_equal_loss_and_gradient_agree():
 @pytest.mark.parametrize(
     "other, message",
     [
-        (contender(2.001, [[1.0, -2.0]], [0.5]), "loss 2.001, but other says 2"),
+        (contender(2.001, [[1.0, -2.0]], [0.5]), "loss 2.001, but other has 2"),
         (contender(math.nan, [[1.0, -2.0]], [0.5]), "loss nan"),
         (contender(2.0, [[1.0, -2.002]], [0.5]), "gradient off by 0.001 of its largest entry"),
         (contender(2.0, [[1.0, -2.0]], [math.nan]), "gradient off by nan"),

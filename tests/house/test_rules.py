@@ -14,14 +14,14 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ("minivae", "derivations")
 OURS = (*SOURCE, "tests")
 LAYERS = (                                                  # a module imports from its own layer and earlier ones
-    {"__init__", "_moved", "checks"},                                # the core: files to read
+    {"__init__", "_moved", "checks"},                                # the core, written to be read
     {"divergences", "ops", "gaussian", "likelihood", "params"},
     {"objective"},
     {"vae"},
     {"adam"},
     {"train"},
-    {"data"},                                               # folders to use
-    {"one_page"},                                           # a file to read, but it needs the digits
+    {"data"},                                               # folders, written to be used
+    {"one_page"},                                           # written to be read, but it needs the digits
     {"runs", "evidence"},
     {"figures"},
     {"rosetta", "museum", "doctor", "explorer", "exercises", "app"},
@@ -88,8 +88,8 @@ def test_imports_inside_minivae_go_one_way():
     assert [wrong for path in files_of("minivae") for wrong in wrong_imports(place_of(path), tree_of(path))] == []
 
 
-def circles(imports):
-    """Return the modules that import themselves through others."""
+def cycles(imports):
+    """Return the modules that import themselves through other modules."""
     reach = {module: set(others) for module, others in imports.items()}
     for middle in imports:
         for module in imports:
@@ -99,13 +99,13 @@ def circles(imports):
 
 
 @pytest.mark.parametrize("package", SOURCE)
-def test_imports_have_no_circles(package):
+def test_imports_have_no_cycles(package):
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files_of(package)}
     imports = {}
     for name, path in modules.items():
         names = imported(tree_of(path), name.rpartition(".")[0])
         imports[name] = {module_of(dotted, modules) for dotted, _ in names} - {None}
-    assert circles(imports) == set()
+    assert cycles(imports) == set()
 
 
 STDLIB = set(sys.stdlib_module_names)
@@ -216,7 +216,7 @@ OPENERS = {                                                 # words with which n
     "What", "Whatever", "Whether", "Who", "Whoever", "Whom", "Whose", "Which", "How", "Why", "When", "Where", "That",
     "If", "Because", "So", "And", "But", "Or", "Otherwise", "Also", "Not", "It", "They", "We", "You", "This", "These",
     "There", "Is", "Are", "Was", "Were", "Has", "Have", "Does", "By", "For", "In", "Inside", "On", "At", "With", "Without",
-    "Returns", "Raises", "Computes", "Prints", "Yields", "Gets", "Uses",         # the house writes: Return
+    "Returns", "Raises", "Computes", "Prints", "Yields", "Gets", "Uses",         # "Return", not "Returns"
 }  # fmt: skip
 
 
@@ -233,7 +233,7 @@ def test_docstrings_begin_with_a_verb_or_a_noun():
     assert [found for path in files_of(*SOURCE) for found in without_verb_or_noun(path, tree_of(path))] == []
 
 
-ENOUGH = 5                                                  # lines: a sentence, a formula, a reason, ledger ids
+ENOUGH = 5                                                  # lines are enough for a sentence, a formula, a reason, ids
 
 
 def long_docstrings(path, tree):
@@ -372,13 +372,13 @@ def test_code_that_follows_a_house_rule_is_not_reported(rule, module, source):
     assert applied(rule, module)(source) == []
 
 
-def test_imported_names_exist_in_their_modules():
+def test_every_import_is_traced_to_the_module_that_defines_the_name():
     modules = ["a.__init__", "a.b.__init__", "a.b.c", "a.d"]
     source = "from . import c, other\nfrom ..d import name\nimport a.b.c, numpy\nfrom a import d, name"
     found = [module_of(dotted, modules) for dotted, _ in imported(ast.parse(source), "a.b")]
     assert found == ["a.b.c", "a.b.__init__", "a.d", "a.b.c", None, "a.d", "a.__init__"]
 
 
-def test_planted_import_circle_is_found():
-    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
-    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == set()
+def test_planted_import_cycle_is_found():
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
+    assert cycles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == set()

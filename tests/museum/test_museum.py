@@ -51,7 +51,7 @@ def test_at_least_thirty_exhibits_have_full_descriptions():
     assert len(bugs()) >= 30 and len(set(NAMES)) == len(bugs())
     for bug in bugs():
         assert bug.title and bug.seen and bug.models.endswith(".") and 1 <= len(bug.changes) <= 2
-        assert len(bug.title) < 80 and len(bug.name) <= 34      # both fit on one line
+        assert len(bug.title) < 80 and len(bug.name) <= 34      # title and name each fit on one line
 
 
 def test_every_exhibit_names_its_repository_and_place_unless_it_is_common():
@@ -151,7 +151,7 @@ def test_gradient_check_misses_exp_log_var_and_joint_check_notices_it(found):
     assert all(said_of[bug.name]["loop"] for bug in bugs() if bug.changes[0].module in ("adam", "train", "data"))
 
 
-def test_error_raised_by_a_copy_is_noticed():
+def test_error_raised_by_a_broken_copy_counts_as_noticed():
     copy = package([Change("gaussian", "u * u + log_var + LOG_2PI", "u * u + log_var + missing")])
     assert message_of(layers()["joint"], copy) == "NameError: name 'missing' is not defined"
 
@@ -164,7 +164,7 @@ def test_ledger_layer_judges_the_copy():
     ties.ties(package())
 
 
-CALLERS = {                                                 # bug -> function named instead, a caller of the changed one
+CALLERS = {                                                 # bug -> a caller of the changed function, which is named instead
     "kl-sum-over-batch": "vae.VAE.loss",
     "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px",
     "activation-skipped": "ops.tanh",
@@ -194,13 +194,13 @@ def test_ledger_layer_names_the_sampler_and_not_the_density_of_its_draws(found):
     assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
 
 
-def test_every_tie_runs_the_function_that_it_names_in_the_copy():
+def test_every_tie_runs_the_function_that_it_names():
     ran = ties.functions_run()
     names = {(id, number): tie.name for id in ties.computed() for number, tie in enumerate(LEDGER[id].ties)}
     assert ran.keys() == names.keys() and not [key for key, name in names.items() if name not in ran[key]]
 
 
-def test_layer_report_names_the_worst_number():
+def test_layer_report_shows_the_worst_number():
     problems.notice("x", [1.0, 2.0], [1.0, 2.0])
     for values, words in (([1.0, 2.1], "x: 2.1 instead of 2"), ([1.0, np.nan], "x: nan instead of 2"), ([1.0], "shape")):
         with pytest.raises(problems.Noticed, match=words):
@@ -468,5 +468,5 @@ def test_bug_of_the_readme_exercise_is_noticed_but_not_by_gradient_checks(tmp_pa
     file.write_text(text, encoding="utf-8")
     chosen = "-k", "gradient_of_its_forward and (reparameterize or VAE)"
     checks = mutants.run_tests(tmp_path, ["core/test_gradients"], *chosen)
-    assert checks.returncode == 0 and checks.stdout.startswith("....")         # four tests or more passed
+    assert checks.returncode == 0 and checks.stdout.startswith("....")         # at least four tests passed
     assert mutants.run_tests(tmp_path, ["core/test_gaussian"]).returncode == 1

@@ -36,7 +36,7 @@ def test_rosetta_options_make_the_convention_they_name(capsys):
     assert found["bound"] == expected.bound and found["kl_weight_for_elbo"] == expected.kl_weight
 
 
-def test_preset_and_its_options_by_hand_give_the_same_translation(capsys):
+def test_preset_and_equal_options_give_the_same_translation(capsys):
     by_name, by_hand = document(capsys, "--preset antixk-train"), document(capsys, ANTIXK)
     assert by_name.pop("source").startswith("AntixK/PyTorch-VAE") and by_name.pop("remark") and by_name.pop("preset")
     assert by_hand.pop("source") is by_hand.pop("remark") is by_hand.pop("preset") is None
@@ -89,7 +89,7 @@ def test_rosetta_page_shows_the_numbers_of_json(capsys, line):
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_rosetta_sentences_are_printed_where_they_are_true(capsys, line):
+def test_rosetta_prints_sentences_only_where_they_are_true(capsys, line):
     found = document(capsys, line)
     page, convention = rosetta(capsys, line)[1], found["convention"]
     coins, beta = convention["reconstruction"] == "bce", found["reading"]["beta"]

@@ -31,7 +31,7 @@ from tests.helpers.numeric import close, complex_step, random_data, random_vae, 
 
 REDUCE = {"sum": np.sum, "mean": np.mean}
 
-# The loss of a convention: costs of features and KLs of latent dimensions, with the sums and means of the convention
+# The loss of a convention, computed from the costs of features and the KLs of latent dimensions
 
 
 def loss_terms(c, costs, kls):
@@ -63,7 +63,7 @@ def gradient_by_complex_step(c, vae, x, eps):
 
 
 def loss_weights(c, costs, kls):
-    """Return the weight of one cost and of one KL in the loss, computed from a single 1 among zeros."""
+    """Return the weights of one cost and one KL: the loss if this cost or KL is 1 and all others are 0."""
     one_cost, one_kl = np.zeros_like(costs), np.zeros_like(kls)
     one_cost[0, 0, 0] = one_kl[0, 0] = 1
     return sum(loss_terms(c, one_cost, 0 * kls)), sum(loss_terms(c, 0 * costs, one_kl))
@@ -169,7 +169,7 @@ def test_error_of_one_percent_in_a_reading_is_noticed(c, seed, part):
 
 
 @given(conventions(("mse", "gaussian"), fitted=()), powers_of_ten(-2, 2))
-def test_squared_error_fixes_only_beta_times_variance(c, sigma):
+def test_squared_error_determines_only_beta_times_variance(c, sigma):
     here, there = translate(c).reading, read(c, sigma)
     assert there.beta * sigma**2 == pytest.approx(here.beta * here.sigma**2, rel=1e-12)
     assert there.beta * there.factor == pytest.approx(here.beta * here.factor, rel=1e-12)
@@ -228,7 +228,7 @@ AT_ZERO, ONE_SIGMA = np.zeros((1, 1)), np.array([[[1.0]], [[-1.0]]])    # two dr
 
 
 @given(powers_of_ten(-1, 1), powers_of_ten(-1, 1), powers_of_ten(-2, 2), powers_of_ten(-3, 1))
-def test_negative_loss_is_at_most_log_px_for_beta_at_least_1(w, s, beta, variance):
+def test_loss_is_at_least_minus_log_px_for_beta_at_least_1(w, s, beta, variance):
     vae = linear_model(w, s, max(beta, 1.0), variance)
     assert -vae.loss(AT_ZERO, ONE_SIGMA) <= exact_log_px(vae, AT_ZERO).log_px[0] + 1e-9
     best = 1 / (1 + w**2 / (beta * s**2))                   # the best variance of the encoder
@@ -237,7 +237,7 @@ def test_negative_loss_is_at_most_log_px_for_beta_at_least_1(w, s, beta, varianc
     assert above == pytest.approx(0, abs=1e-9) if beta == 1 else (above > -1e-9 if beta < 1 else above < 1e-9)
 
 
-def test_negative_loss_can_exceed_log_px_for_beta_below_1():
+def test_loss_can_be_below_minus_log_px_for_beta_below_1():
     vae = linear_model(3.0, 0.5, 0.1, 1 / (1 + 360))
     assert -vae.loss(AT_ZERO, ONE_SIGMA) > exact_log_px(vae, AT_ZERO).log_px[0] + 0.5
 
@@ -346,7 +346,7 @@ def trained_on(c, epochs=30, batch=128):
     return measure(vae, digits.test_x, rng, "as written")
 
 
-def test_loss_with_means_collapses_on_the_digits_but_sums_do_not():
+def test_loss_with_means_collapses_and_loss_with_sums_does_not():
     sizes = {"features": 64, "latent": 2}
     sums, means = Convention("bce", **sizes), Convention("bce", reduce="mean", kl_reduce="mean", **sizes)
     beta = translate(means).reading.beta

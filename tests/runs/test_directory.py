@@ -143,7 +143,7 @@ def test_names_of_all_figures_are_among_the_files_that_overwrite_removes(latent)
     assert {f"{name}.png" for name in drawn} <= set(directory.WRITTEN)
 
 
-def test_interrupted_removal_leaves_a_readable_run(tmp_path, monkeypatch):
+def test_interrupted_overwriting_can_be_repeated(tmp_path, monkeypatch):
     runs.write(a_run(tmp_path))
     unlink = directory.Path.unlink
 

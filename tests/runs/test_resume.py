@@ -201,7 +201,7 @@ CALLS = ("open", "write", "flush", "fsync", "replace")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("nth", range(1, 4))
 def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth):
-    """Let the first, second or third such call of a save fail, as on a full disk; a save writes three files."""
+    """Let the first, second or third call of this function fail, as on a full disk; a save writes three files."""
     training = fresh()
     run = runs.Run(runs.create(tmp_path / "run"), CONFIG, [], checkpoint.Saved(training.vae, *training.state()))
     history = run_on(training, 3)
@@ -210,7 +210,7 @@ def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth)
     before = everything(training)
     history += run_on(training, 4)
     count = itertools.count(1)
-    nth = 2 * nth - 1 if call == "fsync" else nth           # every second call is for the directory and may fail
+    nth = 2 * nth - 1 if call == "fsync" else nth           # every second fsync is for the directory and may fail
 
     def failing(function):
         def called(*arguments, **settings):
@@ -268,7 +268,7 @@ class Failing:
 
 
 def test_history_longer_than_the_model_is_cut(tmp_path):
-    """Write the files that a crash between the two writes leaves: the history has one epoch more than the model."""
+    """Write the files that a crash between two writes leaves: the history has one epoch more than the model."""
     training = fresh()
     history = run_on(training, 3)
     saved = checkpoint.Saved(training.vae, *training.state())
@@ -457,7 +457,7 @@ def copy(tmp_path, uninterrupted):
 
 
 def changed(path, **changes):
-    """Change these values in the config of a run; remove those that are None."""
+    """Change these values in the config of a run; the value None removes its entry."""
     config = json.loads((path / "config.json").read_text()) | changes
     config = {name: value for name, value in config.items() if value is not None}
     (path / "config.json").write_text(json.dumps(config))
@@ -506,7 +506,7 @@ def test_resume_refuses_another_number_of_trials(copy, capsys):
 
 
 def test_results_of_an_earlier_model_are_removed_before_the_model_changes(copy, monkeypatch):
-    """Otherwise a crash could leave results that belong to another model."""
+    """A crash must not leave results that belong to another model."""
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -547,7 +547,7 @@ def test_refused_command_overwrites_nothing(copy, wrong, capsys):
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stop_at_the_last_step_is_reported(tmp_path, uninterrupted, monkeypatch, number, code, capsys):
+def test_run_stopped_at_the_last_step_can_be_resumed(tmp_path, uninterrupted, monkeypatch, number, code, capsys):
     path = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(progress.Silent, "update", lambda self, done, text: signal.raise_signal(number) if done == 6 else None)
@@ -558,7 +558,7 @@ def test_stop_at_the_last_step_is_reported(tmp_path, uninterrupted, monkeypatch,
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stop_while_writing_results_is_reported(tmp_path, uninterrupted, monkeypatch, number, code):
+def test_run_stopped_while_writing_results_can_be_resumed(tmp_path, uninterrupted, monkeypatch, number, code):
     path, write = tmp_path / "run", runs.write
 
     def stopped(run):

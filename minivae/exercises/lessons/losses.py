@@ -24,7 +24,7 @@ from minivae.rosetta import Convention, translate
     answer=2,
     code=("minivae.rosetta.convention:translate", "minivae.objective:elbo_loss"),
     ledger="hong.11",
-    test="test_loss_with_means_collapses_on_the_digits_but_sums_do_not",
+    test="test_loss_with_means_collapses_and_loss_with_sums_does_not",
 )
 def reductions(setup: Setup) -> Finding:
     """Train with the beta that each choice of sums and means implies."""
@@ -169,7 +169,7 @@ def negative_loss(setup: Setup) -> Finding:
     answer=1,
     code=("minivae.likelihood:gaussian_log_prob", "minivae.rosetta.convention:implied_sigma"),
     ledger="hong.15",
-    test="test_squared_error_fixes_only_beta_times_variance",
+    test="test_squared_error_determines_only_beta_times_variance",
 )
 def mse_and_sigma(setup: Setup) -> Finding:
     """Compare the gradients of two losses; train with three values of sigma^2."""
@@ -213,7 +213,7 @@ def mse_and_sigma(setup: Setup) -> Finding:
     answer=2,
     code=("minivae.objective:elbo_loss", "minivae.evidence.sweep:measure"),
     ledger="beyond.45",
-    test="test_negative_loss_can_exceed_log_px_for_beta_below_1",
+    test="test_loss_can_be_below_minus_log_px_for_beta_below_1",
 )
 def beta(setup: Setup) -> Finding:
     """Train with several betas; compare minus the loss with the exact log p(x)."""
