@@ -46,7 +46,7 @@ def measured(path: Path) -> dict:
 
 
 class Crashes:
-    """A run that is killed again and again, the expected final state, and counts of what happened."""
+    """A run that is killed again and again, the expected final state, and counts of the outcomes."""
 
     def __init__(self, place: Path, seed: int):
         self.path, self.rng, self.count, self.faults = place / "run", random.Random(seed), Counter(), []

@@ -146,7 +146,7 @@ def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
 
     parts = np.array_split(x, max(1, len(x) // 100))
     progress, bounds, errors = Progress(len(parts)), [], []
-    with ProcessPoolExecutor(processes) as pool:            # processes, because only matrix products use threads
+    with ProcessPoolExecutor(processes) as pool:            # threads would speed up only the matrix products
         for found in pool.map(bounds_of, repeat(vae), parts, repeat(k), range(len(parts))):
             bounds.append(found.iw_bound)
             errors.append(found.iw_bound_se)
@@ -176,7 +176,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
     dataset = whole.binarized() if setting.binarize else whole
     training, seconds = train_or_resume(name, dataset, epochs, options.out)
     done = {"setting": name, **setting._asdict(), "epochs_done": training.epoch - 1, "seconds": round(seconds, 1)}
-    done["MiB"] = round(peak_so_far())                      # peak of training; measuring may use other processes
+    done["MiB"] = round(peak_so_far())                      # peak of training; other processes may measure
     test_x = dataset.few(options.rows or len(dataset.test_x)).test_x
     began = time.perf_counter()
     if setting.binarize:

@@ -54,7 +54,7 @@ class Growth:
     theory: str
     start: int
     bound: float = LINEAR
-    above_first: bool = False                               # value(n) - value(first) = c (n - first)^p instead
+    above_first: bool = False                               # True: value(n) - value(first) = c (n - first)^p
 
     def points(self, values: dict[int, float]) -> dict[int, float]:
         """Return the {n: value} to fit, without differences that noise has made negative."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-PAUSE = 0.05                                                # seconds; BLAS threads without work stay busy for half of it
+PAUSE = 0.05                                                # seconds; BLAS threads wait actively for half of this time
 Name = TypeVar("Name", str, int)
 
 

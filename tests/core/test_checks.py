@@ -1,4 +1,4 @@
-"""Refusals have a message, accepted values are converted exactly, and inputs are never written to."""
+"""Refusals have a message, accepted values are converted exactly, and inputs stay unchanged."""
 
 import itertools
 

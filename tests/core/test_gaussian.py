@@ -125,7 +125,7 @@ def test_kl_is_zero_for_equal_gaussians_and_positive_for_different_gaussians(mu_
     kl = kl_diagonal(*map(np.array, (mu_q, log_var_q, mu_p, log_var_p)))
     assert kl >= 0
     assert kl_diagonal(*map(np.array, (mu_q, log_var_q, mu_q, log_var_q))) == 0
-    assume(abs(mu_q - mu_p) > 1e-6 or abs(log_var_q - log_var_p) > 1e-6)    # smaller differences round to 0
+    assume(abs(mu_q - mu_p) > 1e-6 or abs(log_var_q - log_var_p) > 1e-6)    # the KL of a smaller difference rounds to 0
     assert kl > 0
 
 
@@ -143,7 +143,7 @@ def test_kl_near_the_prior_is_accurate_and_never_negative(mu, log_var):
     exact = float((Fraction(mu) ** 2 + series) / 2)
     kl = kl_standard_normal(np.array(mu), np.array(log_var))
     assert kl >= 0
-    assume(mu == 0 or mu * mu > 4 * np.finfo(float).tiny)   # a subnormal number has fewer digits
+    assume(mu == 0 or mu * mu > 4 * np.finfo(float).tiny)   # below this limit, mu * mu has fewer digits
     close(kl, exact, rel=1e-14, abs_=2.3e-16 * abs(log_var))
 
 

@@ -307,7 +307,7 @@ REPORTED = ONES | {"B": 3, "I": 3, "H": 3}
 @pytest.mark.parametrize("name", TABLE)
 @settings(max_examples=settings.default.max_examples // 5)  # this number of examples for every case of the table
 @given(seed=st.integers(0, 2**32 - 1), sizes=SIZES)
-@example(seed=0, sizes=ONES)                                # all sizes 1
+@example(seed=0, sizes=ONES)                                # all sizes are 1
 @example(seed=2_318_184_297, sizes=REPORTED)                # failed once: see below
 def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
     case = TABLE[name]

@@ -89,7 +89,7 @@ def adam_steps(scale):
 
 
 def compare_adam(page):
-    """Raise AssertionError unless the page takes the steps of Adam, also for gradients of 1e-6, where the stabiliser matters."""
+    """Raise AssertionError unless the page makes Adam's steps, also for gradients of 1e-6, where the stabiliser matters."""
     for scale in (1.0, 1e-6):
         start, path = adam_steps(scale)
         params, m, v = copy.deepcopy(start), [np.zeros(a.shape) for a in start], [np.zeros(a.shape) for a in start]
@@ -236,7 +236,7 @@ def with_slips(function):
     for parent in [function, *(node for statement in function.body for node in ast.walk(statement))]:
         for field, value in list(ast.iter_fields(parent)):
             if parent is function and field != "body":
-                continue                                    # arguments and type hints
+                continue                                    # do not change arguments and type hints
             for i, node in enumerate(value if isinstance(value, list) else [value]):
                 for slip in slips(node):
                     ast.fix_missing_locations(ast.copy_location(slip, node))
@@ -273,7 +273,7 @@ def survivors(name):
         try:
             with np.errstate(all="ignore"):
                 COMPARISONS[name](page)
-        except Exception:                                   # noticed: another number, or an error
+        except Exception:                                   # noticed by a different number or an error
             continue
         unnoticed.add(line)
     return numbers, unnoticed

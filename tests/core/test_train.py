@@ -319,7 +319,7 @@ def test_malloc_hint_reuses_freed_memory():
         "if sys.argv[1] == 'kept': keep_freed_memory()\n"
         "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "begun = faults()\n"
-        "for _ in range(30): arrays = [np.ones(3 << 17) for _ in range(8)]; del arrays\n"   # 8 times 3 MiB
+        "for _ in range(30): arrays = [np.ones(3 << 17) for _ in range(8)]; del arrays\n"   # 8 arrays of 3 MiB
         "print(faults() - begun)"
     )
     kept, given_back = (

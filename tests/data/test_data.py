@@ -60,7 +60,7 @@ def test_npz_npy_and_csv_give_the_same_rows(tmp_path, with_labels):
     x, y = rng.random((20, 9)), rng.integers(0, 3, 20)
     np.savez(tmp_path / "a.npz", x=x, **({"y": y} if with_labels else {}))
     np.save(tmp_path / "a.npy", x)
-    np.savetxt(tmp_path / "a.csv", x, delimiter=",")        # nine columns, not taken for a picture 3x3
+    np.savetxt(tmp_path / "a.csv", x, delimiter=",")        # nine columns are not read as pictures of 3x3 pixels
     from_npz, from_npy, from_csv = (data.load(str(tmp_path / f"a.{kind}")) for kind in ("npz", "npy", "csv"))
     assert (from_npy.train_x == from_csv.train_x).all() and (from_npy.test_x == from_csv.test_x).all()
     assert from_npz.image_shape is None and from_npz.name == "a.npz"

@@ -367,7 +367,7 @@ def all_right(found):
 
 
 @given(changes=edits(PACKED_FLOATS))
-@example(changes=[("flip", 3, 8)])                          # sets gzip's flag for a file name
+@example(changes=[("flip", 3, 8)])                          # with this bit, gzip expects a file name
 def test_edited_gzip_gives_the_right_array_or_is_refused(file, changes):
     file.write_bytes(edited(PACKED_FLOATS, changes))
     try:

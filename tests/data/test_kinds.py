@@ -229,7 +229,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_unreadable_kind_is_refused_with_a_remedy(kind, tmp_path, monkeypatch):
+def test_unreadable_kind_of_file_is_refused_with_a_remedy(kind, tmp_path, monkeypatch):
     make, how, words = REFUSED[kind]
     monkeypatch.setattr(pickle, "loads", None)
     path = make(tmp_path)

@@ -27,7 +27,7 @@ small_linear_models = st.builds(
 @settings(max_examples=25)
 @example(linear_model(seed=540, latent=2, features=1, sigma=3.0, rows=1))       # the encoder's standard deviation is 400
 @given(small_linear_models)
-def test_linear_model_gap_parts_agree_with_their_closed_forms(model):
+def test_gap_parts_of_a_linear_model_agree_with_their_closed_forms(model):
     vae, x = model
     found, exact, best = gap(vae, x), exact_linear(vae, x), with_best_encoder(vae)
     mu, log_var = vae.encode(x)
@@ -97,7 +97,7 @@ def test_descent_from_a_distant_start_finds_the_best_gaussian():
     close(gaps._descend(vae, x, far, nodes=12), np.concatenate([mu, log_var], axis=1), rel=1e-4)
 
 
-def test_quadrature_posterior_mean_and_covariance_agree_with_the_closed_form():
+def test_posterior_moments_by_quadrature_agree_with_the_closed_form():
     vae, x = linear_model(5, 2, sigma=0.05)
     found, exact = exact_log_px(vae, x), exact_linear(vae, x)
     close(found.mean, exact.mean, rel=1e-9)
@@ -146,7 +146,7 @@ def test_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
     if fault.startswith("marginal"):                        # without the descent, which would repair this fault
         monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, nodes, tolerance: start)
     with pytest.raises(AssertionError):
-        test_linear_model_gap_parts_agree_with_their_closed_forms.hypothesis.inner_test(linear_model(2, 2))
+        test_gap_parts_of_a_linear_model_agree_with_their_closed_forms.hypothesis.inner_test(linear_model(2, 2))
         test_descent_from_a_distant_start_finds_the_best_gaussian()
 
 

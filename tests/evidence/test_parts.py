@@ -14,7 +14,7 @@ def test_first_grid_reaches_eight_sd_around_the_prior_and_every_encoder_gaussian
     low, spacing, shape = quadrature._first_grid(mu, log_var, 64)
     close(low, [-17.0, -8.0], rel=1e-15)
     close(spacing, 35 / 64, rel=1e-15)
-    assert shape == (65, 31)                                # from -8 to 8: 16 / spacing is 29.3
+    assert shape == (65, 31)                                # second axis, from -8 to 8: 16 / spacing is 29.3
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_first_step_of_a_descent_with_a_scale_has_length_careful():
     scale = np.array([[4.0, 1.0]])
     points, _ = descent.minimise(line, np.zeros((1, 2)), 1e-9, max_steps=1, scale=scale)
     close((points**2 / scale).sum(), descent.CAREFUL**2, rel=1e-14)
-    close(points[0, 0] / points[0, 1], 3.0, rel=1e-14)      # along scale * gradient, (12, 4)
+    close(points[0, 0] / points[0, 1], 3.0, rel=1e-14)      # the direction is scale * gradient = (12, 4)
 
 
 @pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])

@@ -26,7 +26,7 @@ from tests.helpers.browser import REQUIRED, Browser, executable, need_browser
 from tests.helpers.trained import trained
 
 HOME = Path(minivae.explorer.__file__).parent
-MODELS = {                                                  # likelihood, latent dimensions, activation, settings
+MODELS = {                                                  # name -> likelihood, latent dimensions, activation, settings
     "bernoulli": (Bernoulli(), 1, "relu", {}),
     "binomial": (Binomial(7), 2, "tanh", {"dtype": np.float64}),
     "fixed": (Gaussian(0.3), 2, "relu", {}),

@@ -452,7 +452,7 @@ def test_reconstructions_show_the_data_and_a_mean_and_sample_of_one_code():
     assert list(axes.get_yticks()) == [2.5, 1.5, 0.5]       # the first row is at the top
 
 
-def test_unbounded_pixels_use_the_range_of_the_data():
+def test_grey_scale_of_unbounded_pixels_is_the_range_of_the_data():
     vae, x, _ = problem(2, Gaussian("learned"))
     rows = figures.reconstructions(vae, x, noise(), SHAPE)
     grids = figures.prior_samples(vae, noise(), SHAPE, x=x)

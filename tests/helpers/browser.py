@@ -115,7 +115,7 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
-        self.call("Page.navigate", url="about:blank")       # a new fragment alone would not load the file again
+        self.call("Page.navigate", url="about:blank")       # loads the file again, even if only the fragment changes
         self.errors, self.loaded = [], False
         self.call("Page.navigate", url=Path(path).resolve().as_uri() + fragment)
         while not (self.loaded and self.evaluate("document.readyState") == "complete"):

@@ -27,7 +27,7 @@ def close(actual, desired, *, rel, abs_=0.0):
     if actual.size == 0:
         return
     if actual.dtype.kind in "biu":
-        actual, desired = actual.astype(float), desired.astype(float)   # unsigned differences wrap around
+        actual, desired = actual.astype(float), desired.astype(float)   # unsigned integers have no negative difference
     finite = np.isfinite(desired)
     bound = rel * np.abs(desired[finite]).max(initial=0) + abs_
     with np.errstate(invalid="ignore", over="ignore"):
@@ -58,7 +58,7 @@ def _entry_by_entry(arrays, index, slope):
     for place in np.ndindex(gradient.shape):
 
         def moved(by, place=place):
-            copies = [a.astype(type(by)) if a.dtype.kind == "f" else a for a in arrays]    # integers are data: not moved
+            copies = [a.astype(type(by)) if a.dtype.kind == "f" else a for a in arrays]    # keep integer data
             copies[index][place] += by
             return copies
 

@@ -98,7 +98,7 @@ class Second:
         """Run tests in the child until the queue is empty or the first process is gone; never return."""
         config, status = self.session.config, 1
         try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell may have disabled it
+            signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell may have disabled Ctrl-C
             config._tmp_path_factory._basetemp = self.directory  # the parent removes this directory
             config.pluginmanager.register(Reporter(self.reports))
             try:
@@ -111,7 +111,7 @@ class Second:
                 config.pluginmanager.getplugin("runner").pytest_sessionfinish(self.session)     # end the fixtures
             status = 0
         except KeyboardInterrupt:
-            pass                                            # the parent reports it
+            pass                                            # the parent reports the interrupt
         except BaseException:
             traceback.print_exc()
         finally:

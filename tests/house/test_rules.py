@@ -148,7 +148,7 @@ def long_lines(path, text, most=125):
 
 
 def test_lines_have_at_most_125_columns():
-    files = {path for package in OURS for path in (ROOT / package).rglob("*.py")}       # the benchmarks too
+    files = {path for package in OURS for path in (ROOT / package).rglob("*.py")}       # with the benchmarks
     assert [place for path in files for place in long_lines(path, path.read_text(encoding="utf-8"))] == []
     assert long_lines("a.py", f"{'x' * 125}\n{'x' * 126}\n") == ["a.py:2"]
 
@@ -163,7 +163,7 @@ def test_no_error_is_raised_with_assert():
     assert [found for path in files_of(*SOURCE) for found in asserts(path, tree_of(path))] == []
 
 
-PASSED_ALONG = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64"}    # all other names are global state
+PASSED_ALONG = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64"}    # all other names use global state
 RESTORED = {"doctor/calls.py": {"get_state", "set_state", "RandomState"}}    # the user's functions may use the global state
 
 

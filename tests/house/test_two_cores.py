@@ -136,7 +136,7 @@ def test_interrupt_ends_both_processes_and_their_fixtures(tmp_path, sigint_enabl
     until = time.monotonic() + 30
     while len(list(tmp_path.glob("waits-*"))) < 2 and time.monotonic() < until:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)                      # only to the first process, which has to end the other
+    process.send_signal(signal.SIGINT)                      # only to the first process, which must end the second
     printed, _ = process.communicate(timeout=30)
     assert process.returncode == 2 and "KeyboardInterrupt" in printed, printed
     assert len(list(tmp_path.glob("ended-*"))) == 2 and not any(is_alive(int(number)) for number, _ in met(tmp_path))

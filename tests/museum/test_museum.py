@@ -357,7 +357,7 @@ def test_museum_exits_with_1_if_no_layer_notices_a_bug(capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_matrix_of_several_processes_equals_that_of_one(found, monkeypatch):
+def test_matrix_of_several_processes_equals_the_matrix_of_one(found, monkeypatch):
     few = bugs()[:2]
     monkeypatch.setattr(tour, "bugs", lambda: few)
     counts = []

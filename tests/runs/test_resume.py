@@ -1,4 +1,4 @@
-"""Training that is interrupted at any point and resumed equals uninterrupted training bit for bit."""
+"""Training that is interrupted at any point and then resumed equals uninterrupted training bit for bit."""
 
 import csv
 import dataclasses
@@ -106,7 +106,7 @@ def test_resume_needs_every_part_of_the_state(reset):
         if reset in state:
             state[reset] = first[reset]
     if reset == "order":
-        numbers["done"] = 0                                 # otherwise the state is refused
+        numbers["done"] = 0                                 # an empty order is refused unless done is 0
     again = Training(training.vae, whole.data, np.random.default_rng(0), **SETTINGS)
     again.restore(arrays, numbers)
     assert (before + run_on(again), everything(again)) != (records, everything(whole))
@@ -267,7 +267,7 @@ class Failing:
         return self._file.__exit__(*error)
 
 
-def test_history_longer_than_the_model_is_cut(tmp_path):
+def test_history_with_more_epochs_than_the_model_is_cut(tmp_path):
     """Write the files that a crash between two writes leaves: the history has one epoch more than the model."""
     training = fresh()
     history = run_on(training, 3)
