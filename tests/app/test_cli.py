@@ -50,7 +50,7 @@ def quick(tmp_path_factory):
     return out, json.loads(printed), (printed, err)
 
 
-def test_train_json_is_one_document_with_the_promised_keys(quick):
+def test_train_prints_one_json_document_with_the_promised_keys(quick):
     out, document, _ = quick
     promised = {"elbo", "reconstruction", "kl", "iw_bound", "log_px", "seconds", "epochs", "files", "seed", "config"}
     assert promised <= document.keys()
@@ -84,7 +84,7 @@ def printed_report(out, document, capsys):
     return capsys.readouterr().out
 
 
-def test_train_table_shows_the_numbers_of_json(quick, capsys):
+def test_train_table_has_the_numbers_of_the_json_document(quick, capsys):
     out, document, _ = quick
     printed = printed_report(out, document, capsys)
     rows = {"reconstruction": "reconstruction", "KL": "kl", "ELBO": "elbo", "exact log p(x)": "log_px", "gap": "gap"}
@@ -115,7 +115,7 @@ def test_error_of_an_integral_is_rounded_up_to_a_power_of_ten(error, words):
     assert results.by_integration(error).endswith(f"error below {words} nats")
 
 
-def test_printed_train_command_makes_the_same_model(quick, tmp_path, monkeypatch):
+def test_printed_train_command_trains_the_same_model(quick, tmp_path, monkeypatch):
     end_quickly(monkeypatch)
     out, document, _ = quick
     words = shlex.split(document["command"])
@@ -427,7 +427,7 @@ def test_damaged_results_print_one_line_on_stderr(quick, tmp_path, text, capsys)
     assert "results.json is damaged" in err and err.count("\n") == 1
 
 
-def test_binarize_applies_to_training_and_to_later_measurements(tmp_path, monkeypatch, capsys):
+def test_option_binarize_applies_to_training_and_to_later_measurements(tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         end_quickly(patch)
         out = tmp_path / "run"
@@ -552,7 +552,7 @@ def test_characters_that_stdout_cannot_encode_are_escaped(quick, tmp_path):
     assert "\\u" in out
 
 
-def test_plot_needs_no_results_and_replaces_figures_only_with_overwrite(quick, tmp_path, capsys):
+def test_plot_needs_no_results_and_replaces_figures_only_with_option_overwrite(quick, tmp_path, capsys):
     copy = shutil.copytree(quick[0], tmp_path / "copy")
     (copy / "results.json").write_text("{}")
     for name in ("samples", "hero"):                        # samples.png belongs to another command

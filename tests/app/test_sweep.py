@@ -119,7 +119,7 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(style, "save", lambda figure, alt, path: path.touch())
 
 
-def test_sweep_json_is_one_document_and_its_command_repeats_the_sweep(tmp_path, capsys):
+def test_sweep_prints_one_json_document_whose_command_repeats_the_sweep(tmp_path, capsys):
     assert cli.main([*QUICK, "--beta", "0.25,1", "--latent", "3", "--out", str(tmp_path / "a"), "--json"]) == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
@@ -135,7 +135,7 @@ def test_sweep_json_is_one_document_and_its_command_repeats_the_sweep(tmp_path, 
     assert json.loads(capsys.readouterr().out)["points"] == document["points"]
 
 
-def test_sweep_table_shows_the_numbers_of_json(undrawn, tmp_path, capsys):
+def test_sweep_table_has_the_numbers_of_the_json_document(undrawn, tmp_path, capsys):
     line = ["sweep", "--epochs", "2", "--hidden", "none", "--sigma", "0.3,5,optimal", "--out", str(tmp_path / "run")]
     assert cli.main(line) == 0
     printed = capsys.readouterr()
@@ -260,7 +260,7 @@ def test_sweep_of_constant_data_has_a_table_a_figure_and_valid_json(tmp_path, ca
     assert [point["spread"] for point in document["points"]] == [None, None]
 
 
-def test_sweep_refuses_a_file_as_out_before_training(tmp_path, capsys, monkeypatch):
+def test_sweep_refuses_a_file_as_option_out_before_training(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Training, "step", None)
     (tmp_path / "file").write_text("mine")
     assert cli.main(["sweep", "--beta", "1,2", "--out", str(tmp_path / "file")]) == 2
@@ -276,7 +276,7 @@ def test_refused_sweep_prints_one_line_and_makes_no_directory(wrong, tmp_path, c
     assert "must be" in printed.err and printed.err.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
-def test_sweep_overwrites_only_with_overwrite(undrawn, tmp_path, capsys):
+def test_sweep_overwrites_only_with_option_overwrite(undrawn, tmp_path, capsys):
     line = [*QUICK, "--latent", "1,2", "--out", str(tmp_path / "run")]
     assert cli.main(line) == 0 and cli.main(line) == 2
     assert "--overwrite" in capsys.readouterr().err

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.files DIR [--epochs N] [--rows N] [--out DIR] [--only NAME ...] [--json]
 
-DIR has the directories mnist and fashion_mnist with the IDX files of both sets. The other files are made from them in
---out, before the timing. A separate process runs `minivae train` on each kind; its run and figures are in --out afterwards.
+DIR has the directories mnist and fashion_mnist with the IDX files of both sets. From these files the benchmark makes the
+others in --out, before the timing. A separate process runs `minivae train` on each kind; --out keeps runs and figures.
 
 Kinds:
     idx      Fashion-MNIST as it is published

@@ -28,7 +28,7 @@ def run_with_threads(module: str, threads: int, cores: int | None = None) -> int
     The process may also use only this many cores, or `cores` cores if it starts more processes.
 
     In the limited process, the function returns None. A new process is needed because NumPy reads the thread variables
-    when it is imported. XLA ignores these variables; the limit on cores applies to it, where the system supports one.
+    when it is imported. XLA ignores these variables, so it is limited only where the system can limit the cores.
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-(cores or threads) :])

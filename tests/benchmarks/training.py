@@ -23,8 +23,8 @@ Columns of the table:
     minivae /       time of minivae divided by that of this contender: below 1, minivae is faster
 
 All contenders use the same number of threads (default 1). The benchmark sets the environment variables of BLAS
-libraries and `torch.set_num_threads`, and limits the process to as many cores where the system allows it, because XLA
-uses one thread per core. With several threads, run no other program: a thread whose core is taken delays all others.
+libraries and `torch.set_num_threads`. XLA uses one thread per core, so the process is limited to the same number of
+cores where the system allows this. With several threads, run no other program: a thread without a core delays all others.
 Only the first steps of a fresh model are timed. After many steps, Adam's moments of dead units become subnormal
 numbers, with which processors are much slower; this is not measured here.
 """

@@ -113,7 +113,7 @@ def parts_of(wait: Wait, folder: Path) -> dict[str, float]:
 
 
 def run_in_parts(command: str, parts: dict[str, Sequence[str]]) -> None:
-    """Run a command in this process, with a clock of CPU time around every function in `parts`; write parts.json."""
+    """Run a command in this process, measure the CPU time of every function in `parts`, and write parts.json."""
     program, *words = shlex.split(command)
     seconds, start = dict.fromkeys(["imports", *parts], 0.0), time.process_time()
     importlib.import_module("minivae.app.cli").use_one_thread()                 # must run before NumPy is imported

@@ -130,14 +130,14 @@ def test_refusal_of_a_number_names_only_the_limits_given(limits, rule):
     assert str(info.value) == f"b1 must be {rule}; got nan. Check its sign and scale."
 
 
-def test_above_excludes_its_limit_and_at_least_includes_it():
+def test_limit_above_is_exclusive_and_limit_at_least_is_inclusive():
     assert checks.real_number("beta", 0, at_least=0) == 0
     refused(lambda: checks.real_number("lr", 0, above=0), "lr", "a finite number > 0", "0", "scale")
     assert checks.real_number("any", -1e300) == -1e300
 
 
 @pytest.mark.parametrize("bad", ["tan", "TANH", "", None, 1, ["tanh"], b"tanh", np.array(["tanh"])])
-def test_message_for_an_unknown_choice_lists_the_valid_ones(bad):
+def test_message_for_an_unknown_choice_lists_the_valid_choices(bad):
     options = ("tanh", "relu")
     refused(lambda: checks.choice("act", bad, options), "act", "one of relu, tanh", repr(bad), "spelling")
     assert checks.choice("act", "tanh", options) == "tanh"

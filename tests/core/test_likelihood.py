@@ -169,7 +169,7 @@ def test_optimal_sigma_maximises_the_likelihood():
 
 
 @pytest.mark.parametrize("sigma, learns", [(0.7, False), ("optimal", False), ("learned", True)])
-def test_only_learned_sigma_has_a_gradient_and_only_optimal_is_fitted(sigma, learns):
+def test_only_learned_sigma_has_a_gradient_and_only_optimal_sigma_is_fitted(sigma, learns):
     rng = np.random.default_rng(4)
     x, mean, log_sigma = rng.normal(size=(5, 3)), rng.normal(size=(2, 5, 3)), np.array(0.4)
     likelihood = Gaussian(sigma)

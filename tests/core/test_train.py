@@ -119,7 +119,7 @@ def test_training_never_uses_held_out_rows():
 
 
 @pytest.mark.parametrize("rows, batch", [(45, 8), (64, 64), (65, 64), (3, 64), (10, 1)])
-def test_mini_batches_contain_every_row_once_in_nearly_equal_sizes(rows, batch):
+def test_mini_batches_contain_every_row_once_and_have_nearly_equal_sizes(rows, batch):
     parts = split(np.random.default_rng(0).permutation(rows), batch)
     assert sorted(np.concatenate(parts)) == list(range(rows))
     sizes = [len(part) for part in parts]

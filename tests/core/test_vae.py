@@ -68,7 +68,7 @@ def layers_one_by_one(params, part, row, activation):
 
 @every_likelihood
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
-def test_loss_equals_a_plain_loop_over_numbers(likelihood, activation):
+def test_loss_equals_the_result_of_a_plain_loop(likelihood, activation):
     vae, x, eps = random_problem(0, likelihood, samples=2, hidden=(4, 3), activation=activation, beta=1.5)
     scale = getattr(likelihood, "n", 1)
     sigma = math.exp(vae.forward(x, eps).scale[0]) if likelihood.scale else None

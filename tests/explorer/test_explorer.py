@@ -158,7 +158,7 @@ def test_explorer_sources_stay_small_and_use_the_colours_of_the_figures():
     assert "</script" not in sources["page.js"]
 
 
-def test_box_of_a_posterior_holds_nearly_all_of_its_probability(digits):
+def test_box_of_a_posterior_contains_nearly_all_of_its_probability(digits):
     vae, data, _, exact = digits
     vae = vae.astype(np.float64)
     for i, (low, high) in enumerate(exact.box[:20]):

@@ -304,7 +304,7 @@ def test_loss_curves_draw_the_records_and_elbo_is_reconstruction_minus_kl():
     assert [len(axes.lines) for axes in (reconstruction, kl)] == [2, 2]
 
 
-def test_loss_curves_cut_off_a_far_start_and_state_it():
+def test_loss_curves_cut_off_a_far_start_and_state_its_elbo():
     figure, _ = training.loss_curves(history(200))
     low, high = figure.axes[0].get_ylim()
     settled = [record.test_elbo for record in history(200)[20:]]
@@ -621,7 +621,7 @@ def test_hero_shows_map_and_manifold_in_the_same_orientation():
     np.testing.assert_allclose(box.get_corners()[[0, 2]], [[z, z], [-z, -z]], rtol=1e-12)
 
 
-def test_latent_map_thins_out_many_codes_and_states_it():
+def test_latent_map_of_many_codes_draws_every_third_and_states_this():
     vae, x, y = problem()
     x, y = np.tile(x, (101, 1)), np.tile(y, 101)            # 4040 rows
     figure, alt = figures.latent_map(vae, x, y)
@@ -630,7 +630,7 @@ def test_latent_map_thins_out_many_codes_and_states_it():
     assert "means of q(z|x) for 4040 data points;" in alt
 
 
-def test_deterministic_model_has_no_ellipses():
+def test_latent_map_of_a_deterministic_model_has_no_ellipses():
     vae, x, _ = problem()
     figure, alt = figures.latent_map(dataclasses.replace(vae, noise=False), x)
     widths = [patch.width for patch in figure.axes[0].patches if type(patch) is Ellipse]
