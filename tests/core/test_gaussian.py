@@ -31,7 +31,7 @@ LOG_VAR = np.array([[0.0, -2.0], [1.1, 0.4], [-0.6, -3.0]])
 
 
 def kl_of_the_draws(mu, log_var):
-    """Return the mean of log q(z) - log p(z), (B,), over z from `reparameterize`; exact, because it is quadratic in eps."""
+    """Return the mean of log q(z) - log p(z), (B,), over z from `reparameterize`; exact, as this is quadratic in eps."""
     eps, weights = noise_nodes(latent=mu.shape[1], rows=len(mu))
     z = gaussian.reparameterize(mu, log_var, eps)
     return weights @ (gaussian.log_normal(z, mu, log_var) - gaussian.log_standard_normal(z))

@@ -1,6 +1,6 @@
 """Every hand-written backward is the gradient of its forward, and an error planted in any of them is noticed.
 
-One table lists all of them. A test reads the source and fails if a backward is not in the table.
+One table lists every backward. A test reads the source and fails if a backward is not in the table.
 """
 
 import ast

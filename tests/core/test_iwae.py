@@ -105,7 +105,7 @@ def test_wrong_importance_weights_are_noticed(wrong, monkeypatch):
         ({"likelihood": Gaussian("optimal")}, ("sigma", "a number or 'learned'", "'optimal'", "learned")),
     ],
 )
-def test_iwae_refuses_settings_that_contradict_it(settings, words):
+def test_iwae_refuses_settings_that_contradict_the_objective(settings, words):
     rng = np.random.default_rng(0)
     refused(lambda: VAE.init(rng, 4, 2, **IWAE | settings), *words)
 

@@ -262,7 +262,7 @@ def test_a_likelihood_is_made_from_its_name_and_settings(likelihood):
     assert make_likelihood(likelihood.name, **dataclasses.asdict(likelihood)) == likelihood
 
 
-def test_message_for_an_unknown_likelihood_lists_the_known_ones():
+def test_message_for_an_unknown_likelihood_lists_the_known_likelihoods():
     for bad in ("poisson", "Bernoulli", "", None, Bernoulli):
         refused(lambda: make_likelihood(bad), "likelihood", ", ".join(sorted(KINDS)), repr(bad), "spelling")
 

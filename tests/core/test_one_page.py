@@ -133,7 +133,7 @@ trained_on_few = cache(lambda epochs: train_the_model(FEW, epochs))
 
 
 def compare_training(page, data=FEW, epochs=11, rel=1e-10):
-    """Raise AssertionError unless the page ends at the parameters of VAE and prints its numbers.
+    """Raise AssertionError unless training of the page gives the parameters of VAE and prints the same numbers.
 
     `page` must be a copy, because its data and number of epochs are replaced. The page prints every ten epochs.
     """
@@ -326,7 +326,7 @@ def numbered(function):
     return [(n, match[1], int(match[2]), match[3]) for n, match in found if match]
 
 
-def test_backward_of_the_page_has_the_steps_of_forward_reversed():
+def test_backward_of_the_page_reverses_the_steps_of_forward():
     forward = [step for _, _, step, _ in numbered(one_page.forward)]
     backward = [step for _, _, step, _ in numbered(one_page.backward)]
     assert list(dict.fromkeys(forward)) == [1, 2, 3, 4, 5, 6, 7] and forward == sorted(forward)

@@ -266,7 +266,7 @@ def test_labels_of_every_kind_are_accepted(y, numbers, names, tmp_path):
     assert len(read.about.classes) == len(np.unique(numbers))
 
 
-def test_text_labels_have_the_same_number_in_both_parts(tmp_path):
+def test_equal_text_labels_have_the_same_number_in_both_parts(tmp_path):
     read = data.load(savez(tmp_path / "a.npz", x=TABLE, y=NAMES, x_test=TABLE[:3], y_test=["cat", "cat", "emu"]))
     assert read.classes == ("a dog", "cat", "emu") and read.test_y.tolist() == [1, 1, 2] and set(read.train_y) == {0, 1}
 
