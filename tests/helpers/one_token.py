@@ -1,4 +1,4 @@
-"""Mutants of a module that differ from it in one token: an operator, a number, or the name of a function."""
+"""Mutants of a module that differ from it in one token: an operator, a number, a name, True or False."""
 
 import ast
 import io

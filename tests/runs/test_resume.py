@@ -415,7 +415,7 @@ def test_resume_refuses_changed_held_out_data(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", ["plot", "evaluate", "train --resume"])
-def test_every_command_refuses_a_run_with_changed_data(tmp_path, command, capsys):
+def test_commands_that_read_the_data_refuse_a_run_with_changed_data(tmp_path, command, capsys):
     file, path, x = tmp_path / "x.npy", tmp_path / "run", np.random.default_rng(0).random((30, 4))
     np.save(file, x)
     assert cli.main(["train", "--data", str(file), "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]) == 0
