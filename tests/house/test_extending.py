@@ -1,6 +1,6 @@
 """minivae/README.md lists the files to change for a new likelihood, activation, ..., and every list is complete.
 
-The test adds one of each to a copy of the project, changing only the listed files, and checks them in a subprocess.
+The test makes every addition in a copy of the project, changes only the listed files, and checks the copy in a subprocess.
 """
 
 import contextlib

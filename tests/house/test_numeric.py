@@ -49,12 +49,12 @@ def wrong_in_one_entry(value):
         (np.array([0], np.uint8), np.array([255], np.uint8)),
     ],
 )
-def test_close_rejects_values_that_are_not_close(actual, desired):
+def test_checker_close_rejects_values_that_are_not_close(actual, desired):
     with pytest.raises(AssertionError):
         close(actual, desired, rel=1e-6)
 
 
-def test_close_accepts_values_that_are_close():
+def test_checker_close_accepts_values_that_are_close():
     close(ONE_TO_SIX * (1 + 0.9e-6), ONE_TO_SIX, rel=1e-6)
     close(wrong_in_one_entry(4 + 0.9 * 6e-6), ONE_TO_SIX, rel=1e-6)         # relative to the largest entry, 6
     close(ONE_TO_SIX.astype(np.float32), ONE_TO_SIX, rel=0)
@@ -64,7 +64,7 @@ def test_close_accepts_values_that_are_close():
     close(np.ones((0, 3)), np.ones((0, 3)), rel=0)
 
 
-def test_close_reports_the_place_and_both_values():
+def test_checker_close_reports_the_place_and_both_values():
     with pytest.raises(AssertionError, match=r"1 of 6 .* most at \(1, 0\): .*4\.5.* instead of .*4\.0.*"):
         close(wrong_in_one_entry(4.5), ONE_TO_SIX, rel=1e-6)
 
@@ -150,7 +150,7 @@ def test_line_nodes_integrate_gaussians_exactly(mu, sigma):
     close((density * (nodes - mu) ** 2).sum(), sigma**2, rel=1e-13)
 
 
-def test_refused_requires_all_four_parts_of_a_message():
+def test_checker_refused_requires_all_four_parts_of_a_message():
     def complain(message, kind=ValueError):
         def call():
             raise kind(message)
