@@ -63,7 +63,7 @@ def counts(n):
 
 
 def from_output(act, act_backward):
-    """Return the case of an activation. Its backward takes the output; the case is a function of the input."""
+    """Return the case of an activation, whose backward takes the output of the activation instead of its input."""
     return Case(act, lambda d_h, a: [act_backward(d_h, act(a))], "BH", (0,))
 
 
@@ -99,7 +99,7 @@ def log_prob_case(kind, fit=lambda *inputs: inputs):
 
 
 def loss_case(loss, loss_backward, inputs, beta):
-    """Return the case of the model's step 7 alone, with constant beta."""
+    """Return the case of the loss, step 7 of the model, with constant beta."""
     return Case(lambda *terms: loss(*terms, beta), lambda d, *terms: loss_backward(d, *terms, beta), inputs, (0, 1))
 
 

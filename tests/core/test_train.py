@@ -153,7 +153,7 @@ def test_optimal_sigma_converges_to_the_training_root_mean_squared_error():
     for _ in range(300):
         eps = vae.draw_noise(rng, len(data.train_x))
         errors.append(np.mean((vae.forward(data.train_x, eps).out - data.train_x) ** 2))
-    se = np.std(errors)                                     # standard error of one pass, the one that gives sigma
+    se = np.std(errors)                                     # sigma is estimated from one pass, with this standard error
     assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
 
 

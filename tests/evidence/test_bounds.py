@@ -27,7 +27,7 @@ def test_every_bound_of_a_linear_model_agrees_with_its_closed_form(model, seed):
     assert (np.abs(found.elbo - elbo) <= LIMIT * found.elbo_se + 1e-9).all()
     assert (np.abs(found.iw_bound[0] - elbo) <= LIMIT * found.iw_bound_se[0] + 1e-9).all()
     assert (found.iw_bound[0] <= found.iw_bound[1] + 1e-9).all()
-    assert (found.iw_bound[1] <= found.iw_bound[2] + 1e-9).all()        # always, because 1 divides 10, and 10 divides 1000
+    assert (found.iw_bound[1] <= found.iw_bound[2] + 1e-9).all()        # for all draws: 1 divides 10, and 10 divides 1000
     assert (found.iw_bound[2] <= log_px + LIMIT * found.iw_bound_se[2] + 1e-9).all()
 
 
@@ -57,7 +57,7 @@ def test_importance_bound_of_two_draws_equals_its_double_integral():
     exact = (np.exp(log_q[:, None] + log_q[None, :]) * both).sum(axis=(0, 1)) * h[:, 0] ** 2
     found = lower_bounds(vae, x, (1, 2, 60_000), np.random.default_rng(1))
     assert (np.abs(found.iw_bound[1] - exact) <= 7 * found.iw_bound_se[1]).all()
-    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()       # much less than a second draw gains
+    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()       # much less than the gain of a second draw
 
 
 @pytest.mark.parametrize("at_once", [40, 2_000, 2_000_000])

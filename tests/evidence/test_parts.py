@@ -204,7 +204,7 @@ def test_discretisation_error_comes_from_interleaved_grids(period, kinks):
     close(found, np.array([max(two, three / 3 if kinks else three * three / six)]), rel=1e-12, abs_=1e-15)
 
 
-def test_a_coarser_grid_never_disagrees_less():
+def test_disagreement_of_interleaved_grids_grows_with_their_spacing():
     """A grid of spacing 3h is the mean of 2^J grids of spacing 6h: so the ratio of the two disagreements is at most 1."""
     rng = np.random.default_rng(0)
     for shape in ((200, 40), (200, 12, 13)):

@@ -66,7 +66,7 @@ def with_sigma(variances, errors, held_out):
 
 
 def decreasing_sigma(epochs=30):
-    """Return records whose sigma^2 falls from 1 to 3 % above an error of about 0.05, held out 0.06."""
+    """Return records whose sigma^2 falls from 1 to 3 % above the error, about 0.05; the held-out error is about 0.06."""
     down = np.exp(-np.arange(epochs) / 3)
     return with_sigma(0.0515 + 0.95 * down, 0.05 + 0.02 * down, 0.06 + 0.02 * down)
 

@@ -1,4 +1,4 @@
-"""Read the lines and texts of a drawn figure; find the claim for which a wrong figure is refused."""
+"""Read the lines and texts of a drawn figure; find the claim that fails for a wrong figure."""
 
 import functools
 import traceback

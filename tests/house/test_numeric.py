@@ -138,7 +138,7 @@ def test_noise_nodes_have_the_moments_of_standard_normal_noise():
         close(np.tensordot(weights, eps**power, 1), np.full((3, 2), moment), rel=1e-13, abs_=1e-13)
     close(weights @ (eps[:, 0, 0] * eps[:, 0, 1]) ** 2, 1.0, rel=1e-13)
     with pytest.raises(AssertionError):
-        close(weights @ eps[:, 0, 0] ** 10, 945.0, rel=1e-3)            # beyond the stated degree
+        close(weights @ eps[:, 0, 0] ** 10, 945.0, rel=1e-3)            # the rule is exact only below degree 10
 
 
 @pytest.mark.parametrize("mu, sigma", [(0.0, 1.0), (-3.0, 0.01), (50.0, 7.0)])

@@ -148,7 +148,7 @@ def long_lines(path, text, most=125):
 
 
 def test_lines_have_at_most_125_columns():
-    files = {path for package in OURS for path in (ROOT / package).rglob("*.py")}       # with the benchmarks
+    files = {path for package in OURS for path in (ROOT / package).rglob("*.py")}       # all files, also the benchmarks
     assert [place for path in files for place in long_lines(path, path.read_text(encoding="utf-8"))] == []
     assert long_lines("a.py", f"{'x' * 125}\n{'x' * 126}\n") == ["a.py:2"]
 

@@ -1,4 +1,4 @@
-"""Slow tests are left out of a plain run, which says so, and run if an option or the name of their file chooses them."""
+"""A plain run leaves out slow tests and prints their number; an option or the name of their file chooses them."""
 
 import os
 import subprocess

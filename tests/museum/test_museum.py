@@ -216,7 +216,7 @@ def test_faults_of_the_museum_itself_are_reported():
 
 
 @pytest.mark.slow
-def test_exp_log_var_looks_better_and_exceeds_log_px():
+def test_bug_exp_log_var_has_a_smaller_loss_and_exceeds_log_px():
     shown = tour.exhibit(find("exp-log-var"))
     assert shown.broken.loss < shown.right.loss - 0.3
     assert shown.broken.elbo > shown.broken.log_px + 0.3 and shown.right.elbo < shown.right.log_px + 0.1

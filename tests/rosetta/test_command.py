@@ -162,5 +162,5 @@ WEIGHTS = [("0.5", 0.5), ("1/784", 1 / 784), ("3e-4", 3e-4), ("-1/4", -0.25), ("
 
 
 @pytest.mark.parametrize("text, number", WEIGHTS)
-def test_weights_are_numbers_or_quotients(text, number):
+def test_weight_options_accept_numbers_and_quotients(text, number):
     assert command.fraction(text) == number == command.fraction_or_word(text)

@@ -140,7 +140,7 @@ def test_malformed_training_state_is_refused(tmp_path, training):
     ],
     ids=str,
 )  # fmt: skip
-def test_impossible_model_is_refused_with_little_memory(tmp_path, model):
+def test_impossible_model_is_refused_without_using_much_memory(tmp_path, model):
     path = saved(tmp_path, about=about(tmp_path, model=model))
     tracemalloc.start()
     try:
