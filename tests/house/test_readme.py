@@ -179,7 +179,7 @@ def rows_between(first, last):
     return [row for entry in entries[ids.index(first) : ids.index(last) + 1] for row in entry.rows]
 
 
-def test_errata_page_names_steps_that_hold_and_wrong_losses():
+def test_errata_page_names_wrong_losses_and_steps_that_hold():
     text = PAGES["derivations/ERRATA.md"]
     steps, wrong = re.search(r"Every equation (from.*?)\n(Five of the seven wrong lines.*?)\n\n", text, re.DOTALL).groups()
     chains = re.findall(r"`([\w.]+)` to `([\w.]+)`", steps)
