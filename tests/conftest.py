@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(config, items):
 def pytest_unconfigure(config):
     """Print at the very end how many slow tests did not run."""
     if left_out:
-        config.get_terminal_writer().line(f"{len(left_out)} slow tests left out; to run them too: pytest --all")
+        config.get_terminal_writer().line(f"slow tests left out: {len(left_out)}; to run them too: pytest --all")
 
 
 COMMANDS = {                                                # fixture -> the command whose output it returns

@@ -125,6 +125,7 @@ def test_printed_train_command_trains_the_same_model(quick, tmp_path, monkeypatc
     assert first.params.flat.tobytes() == again.params.flat.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -320,6 +321,7 @@ def test_help_imports_neither_numpy_nor_matplotlib(arguments):
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
 
+@pytest.mark.slow
 def test_first_training_step_does_not_wait_for_matplotlib(tmp_path):
     """Check that less than half a second of CPU time passes before the first step."""
     code = (
@@ -552,6 +554,7 @@ def test_characters_that_stdout_cannot_encode_are_escaped(quick, tmp_path):
     assert "\\u" in out
 
 
+@pytest.mark.slow
 def test_plot_needs_no_results_and_replaces_figures_only_with_option_overwrite(quick, tmp_path, capsys):
     copy = shutil.copytree(quick[0], tmp_path / "copy")
     (copy / "results.json").write_text("{}")

@@ -126,6 +126,7 @@ def test_infinite_bound_is_not_a_violation_and_is_null_in_json():
 # The command
 
 
+@pytest.mark.slow
 def test_evaluate_page_has_the_numbers_of_the_json_document(run, capsys, tmp_path, monkeypatch):
     asked = ["--k", "1,10", "--rows", "2", "-q", "--gap", "--ais", "--exact", "--out", tmp_path]
     drawn, save = figures(), style.save

@@ -119,6 +119,7 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(style, "save", lambda figure, alt, path: path.touch())
 
 
+@pytest.mark.slow
 def test_sweep_prints_one_json_document_whose_command_repeats_the_sweep(tmp_path, capsys):
     assert cli.main([*QUICK, "--beta", "0.25,1", "--latent", "3", "--out", str(tmp_path / "a"), "--json"]) == 0
     printed = capsys.readouterr()

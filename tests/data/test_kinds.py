@@ -338,6 +338,7 @@ def run(words, capsys):
     return code, capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_data_command_prints_what_is_read_and_draws_a_sheet(tmp_path, capsys):
     for make, options in ((READ["kaggle csv"][0], ["--label", "label"]), (READ["one array of any name"][0], [])):
         words = ["data", make(tmp_path), *options, "--out", str(sheet := tmp_path / f"of{len(options)}")]
@@ -349,6 +350,7 @@ def test_data_command_prints_what_is_read_and_draws_a_sheet(tmp_path, capsys):
         assert list(sheet.iterdir()) == [sheet / "data.png"]
 
 
+@pytest.mark.slow
 def test_run_stores_how_its_data_were_read(tmp_path, capsys, monkeypatch):
     end_quickly(monkeypatch)
     path, out = write(tmp_path / "a.csv", csv_of(TABLE, ";", label=NAMES)), str(tmp_path / "run")
@@ -366,6 +368,7 @@ def test_run_stores_how_its_data_were_read(tmp_path, capsys, monkeypatch):
     assert run(["plot", out], capsys)[0] == 2
 
 
+@pytest.mark.slow
 def test_run_of_an_older_version_reads_its_data_as_before(tmp_path, capsys, monkeypatch):
     end_quickly(monkeypatch)
     path, out = save(tmp_path / "a.npy", FLAT.astype(float)), str(tmp_path / "run")

@@ -143,6 +143,7 @@ def test_wrong_arguments_give_exit_code_2_and_a_remedy(words, said, tmp_path, mo
     assert code == 2 and out == "" and said in err and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_bonus_exercise_is_judged_by_exhibits_in_a_separate_process(folder, run):
     whole = "import numpy as np\n" + RIGHT_SOLUTIONS[-1][1]
     fill(folder, whole, "15_write_the_check.py")
@@ -236,6 +237,7 @@ def graded(submissions, tmp_path_factory):
     return time.monotonic() - begin, json.loads(printed[-1]), out
 
 
+@pytest.mark.slow
 def test_grading_finds_every_student_and_file(graded):
     _, found, _ = graded
     status = {each["student"]: [e["status"] for e in each["exercises"] if e["status"] != "not started"]

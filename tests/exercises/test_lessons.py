@@ -135,6 +135,7 @@ def test_lesson_list_has_every_number_and_question(capsys):
     assert [row["number"] for row in json.loads(capsys.readouterr().out)] == list(range(1, 19))
 
 
+@pytest.mark.slow
 def test_lesson_command_prints_number_verdict_and_links(tmp_path, capsys):
     words = ["negative_loss", "--out", str(tmp_path)]
     assert main(words) == 0

@@ -262,6 +262,7 @@ def test_user_settings_do_not_change_figures_and_stay_unchanged(tmp_path):
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "mine.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_figures_are_saved_without_a_display_and_without_pyplot(tmp_path):
     program = (
         "import sys, numpy as np; from minivae import figures; from minivae.figures import style\n"

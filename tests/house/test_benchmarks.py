@@ -88,6 +88,7 @@ def test_fit_uses_the_measured_times(monkeypatch, p, code):
     assert scaling.measured(table, 5.0)["ms"]["exponent"] == pytest.approx(p)
 
 
+@pytest.mark.slow
 def test_every_scaling_table_runs_and_states_its_theory(monkeypatch, capsys):
     monkeypatch.setattr(scaling, "MODEL", scaling.Size((16, 8, 2), "relu", 4))
     monkeypatch.setattr(timing, "PAUSE", 0)

@@ -34,6 +34,7 @@ def test_slow_tests_run_if_an_option_or_their_file_chooses_them(words, settings,
     assert [item for item in every if item not in items] == reported == conftest.left_out
 
 
+@pytest.mark.slow
 def test_run_ends_with_the_number_of_slow_tests_left_out(tmp_path):
     (tmp_path / "test_a.py").write_text("import pytest\n@pytest.mark.slow\ndef test_a(): pass\ndef test_b(): pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    slow: slow\n")
@@ -42,4 +43,4 @@ def test_run_ends_with_the_number_of_slow_tests_left_out(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     counts, said = done.stdout.splitlines()[-2:]
     assert done.returncode == 0 and counts.startswith("1 passed, 1 deselected in"), done.stdout
-    assert said == "1 slow tests left out; to run them too: pytest --all"
+    assert said == "slow tests left out: 1; to run them too: pytest --all"

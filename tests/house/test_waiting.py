@@ -20,6 +20,7 @@ def measured(tmp_path_factory):
     return code, json.loads(file.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_waiting_benchmark_runs_one_round_of_a_cheap_command(measured):
     code, found = measured
     (seconds,), = found["seconds"][CHEAP.command].values()

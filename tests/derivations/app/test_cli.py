@@ -633,6 +633,7 @@ def test_derivations_help_imports_neither_numpy_nor_matplotlib(arguments):
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, cwd=ROOT).returncode == 0
 
 
+@pytest.mark.slow
 def test_errata_does_not_import_matplotlib():
     code = IMPORTED.format(arguments=["errata", "-q"]) + "sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, cwd=ROOT).returncode == 0
@@ -647,6 +648,7 @@ def test_usage_errors_return_2_and_a_missing_command_prints_help(capsys):
         assert "examples:" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_examples_in_the_help_succeed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())

@@ -143,6 +143,7 @@ def test_figure_drawn_alone_has_the_same_bytes(written, tmp_path):
         assert path.read_bytes() == (out / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_command_prints_alt_texts_and_overwrites_only_on_request(tmp_path, capsys):
     command = ["figures", "lm-3", "cards-15", "--out", str(tmp_path), "--json"]
     assert cli.main(command) == 0
