@@ -11,7 +11,7 @@ from minivae.data.raw import Raw, Reading, beside
 PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val",
          "validation": "val", "dev": "val"}                 # fmt: skip
 FEATURES = ("x", "images", "image", "imgs", "img", "data", "features", "pixels", "inputs", "input",
-            "embeddings", "embedding", "samples", "vectors", "set", "arr0")     # the first has priority
+            "embeddings", "embedding", "samples", "vectors", "set", "arr0")     # if several exist, the first is used
 LABELS = ("y", "labels", "label", "targets", "target", "classes", "class", "arr1")
 
 Arrays = dict[str, NDArray]
@@ -40,7 +40,7 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
     if how.label is not None and how.label not in arrays and ("y", part) in roles:
         labels = roles["y", part]
         known = f"--label {how.label} is not one of the arrays {', '.join(arrays)}"
-        raise Damaged(f"{known}; the labels are {labels}. Leave --label out.")
+        raise Damaged(f"{known}; the labels are in {labels}. Leave --label out.")
     if ("x", part) not in roles:
         raise Damaged(unknown(path, arrays))
     held = next((one for one in ("test", "val") if ("x", one) in roles), None)
@@ -59,12 +59,12 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
 
 
 def role_of(name: str) -> tuple[str, str, int] | None:
-    """Return (part, "x" or "y", priority) for a usual name, None for another; part: "train", "test", "val" or ""."""
+    """Return (part, "x" or "y", priority) for a usual name, None for another. `part` is "train", "test", "val" or ""."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("arr_", "arr")
     words = [word for word in re.split(r"[_\-. /]+", text) if word]
     part = [PARTS[word] for word in words if word in PARTS]
     rest = [word for word in words if word not in PARTS]
-    if len(rest) == 1 and not part:                         # xtrain, trainx
+    if len(rest) == 1 and not part:                         # for example xtrain, trainx
         glued = re.fullmatch(r"(x|y)(train|test|val)|(train|test|val)(x|y)", rest[0])
         if glued:
             kind, at = glued[1] or glued[4], glued[2] or glued[3]

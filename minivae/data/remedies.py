@@ -18,7 +18,7 @@ def filtered(path: Path, program: str) -> str:
 def without_columns(path: Path, separator: str, left_out: Sequence[int], width: int) -> str:
     """Return the command that leaves out columns with these numbers (the first is 0); "" if there is no such command."""
     kept = [i for i in range(width) if i not in left_out]
-    if separator == " " or not kept:                        # `cut` takes every blank for a separator
+    if separator == " " or not kept:                        # for `cut`, two blanks are two separators
         return ""
     runs = []
     for i in kept:
@@ -32,7 +32,7 @@ def without_columns(path: Path, separator: str, left_out: Sequence[int], width: 
 
 
 def of_text(cells: list[str], path: Path) -> str | None:
-    """Return the remedy for cells of text that mean numbers: true and false, per cent, 1,000; None for others."""
+    """Return the remedy for text that means numbers, such as true, 5 % or 1,000; None for other text."""
     if all(re.fullmatch("true|false", cell, re.IGNORECASE) for cell in cells):
         program = "sed -E 's/(True|TRUE|true)/1/g; s/(False|FALSE|false)/0/g'"
         return f"To write 1 and 0: {filtered(path, program)}"
