@@ -5,7 +5,7 @@ import numpy as np
 from minivae.checks import instance, real_number
 from minivae.params import Params
 
-BLOCK, RESET = 32768, 64    # numbers per block: it fits the cache (saves 15 % of a step); steps between resets
+BLOCK, RESET = 32768, 64    # numbers per block, which fits the cache (saves 15 % of a step); steps between resets
 
 
 class Adam:
@@ -15,8 +15,8 @@ class Adam:
     dividing by this sum is called bias correction. The paper stores (1 - b1) m and (1 - b2) v instead of the sums m and v:
     this gives the same update, but takes 5 % more time per step at 784-200-200-50. t counts steps, not epochs.
 
-    `params` are updated in place. lr > 0 is the learning rate, b1 and b2 in [0, 1) are the b of m and of v, and tiny > 0
-    keeps the division finite. Raises ValueError if an argument breaks its rule.
+    `params` are updated in place. lr > 0 is the learning rate; b is b1 for m and b2 for v, both in [0, 1); tiny > 0 keeps
+    the division finite. Raises ValueError if an argument breaks its rule.
     """
 
     def __init__(self, params: Params, lr: float = 1e-3, b1: float = 0.9, b2: float = 0.999, tiny: float = 1e-8):

@@ -1,4 +1,4 @@
-"""Checks of arguments. Public methods call these functions once; private functions assume valid input.
+"""Checks of arguments. Public methods call these functions once; other functions assume valid input.
 
 Bad input raises a `ValueError` that names the argument, the rule, the given value and the remedy. Good input (also
 integers, bools, float16, other byte orders and memory layouts) is converted to the nearest numbers of the dtype.
@@ -39,7 +39,7 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     except (TypeError, RuntimeError) as error:              # a tensor needs a gradient, or is on a GPU
         refuse(argument, "an array", f"{type(value).__name__} ({error})", "Try .detach().cpu().numpy() first.")
     if array.dtype.kind not in "buif":
-        refuse(argument, "an array of real numbers", *came_as(value, array))
+        refuse(argument, "an array of real numbers", *describe_wrong(value, array))
     if shape[:1] == (...,):
         shape = array.shape[: 1 - len(shape)] + shape[1:]
     if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape)):
@@ -62,14 +62,14 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     return converted
 
 
-def came_as(value, array: np.ndarray) -> tuple[str, str]:
+def describe_wrong(value, array: np.ndarray) -> tuple[str, str]:
     """Return a description of a value that holds no real numbers, and a remedy; `array` is its NumPy array."""
     if hasattr(value, "toarray"):
         return "a sparse matrix", "Convert it with .toarray() first."
     if hasattr(value, "train_x"):
         return "a Dataset", "Give its rows, .test_x or .train_x."
     if hasattr(value, "columns") and hasattr(value, "select_dtypes"):
-        return frame_as(value)
+        return describe_frame(value)
     try:
         with warnings.catch_warnings(action="error"):       # an error for complex numbers: they would lose .imag
             works = bool(np.isfinite(array.astype(float)).all())
@@ -82,7 +82,7 @@ def came_as(value, array: np.ndarray) -> tuple[str, str]:
     return f"dtype {array.dtype}", "Give an array of numbers, without text and missing values."
 
 
-def frame_as(frame: Any) -> tuple[str, str]:
+def describe_frame(frame: Any) -> tuple[str, str]:
     """Return a description of a DataFrame with columns that are not numbers, and a remedy."""
     text, missing = [], []
     for name in frame.columns:
@@ -253,7 +253,7 @@ def rescaling(argument: str, x: np.ndarray) -> str:
     if not are_whole(x) or high > 255:
         return f"Rescale them: divide by {high}, the maximum; or use {gaussian}."
     if high >= BRIGHT:
-        pictures = " --image HEIGHTxWIDTH does so for pictures." if option else ""
+        pictures = " For pictures, --image HEIGHTxWIDTH divides by 255." if option else ""
         return f"Divide by 255.{pictures} If they are not grey levels, use {gaussian}."
     n = int(high)
     binomial = f"--likelihood binomial --trials {n}" if option else f"likelihood=Binomial({n})"

@@ -21,7 +21,7 @@ from minivae.ops import sigmoid, softplus_excess
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
     """sum_d ( (x - mean) / sigma )^2, (L, B). If all data share `mean`, the expanded square needs no (L, B, D) array."""
     if shared(x, mean) and np.size(sigma) == 1:
-        centre = x.mean(axis=0)                             # large squares of x itself would cancel
+        centre = x.mean(axis=0)                             # without it, squares of large x would cancel
         x, mean = (x - centre) / sigma, (mean - centre) / sigma
         return (x * x).sum(axis=-1) - 2 * mean[:, 0] @ x.T + (mean * mean).sum(axis=-1)
     u = (x - mean) / sigma                                  # (L, B, D)   divided first, so that the square does not overflow
@@ -29,7 +29,7 @@ def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDAr
 
 
 def bernoulli_terms(x: NDArray, logits: NDArray) -> NDArray:
-    """x l - log(1 + e^l) of every feature, (L, B, D); log(1 + e^l) = max(l, 0) + log(1 + e^-|l|), so it is at most 0."""
+    """x l - log(1 + e^l) of every feature, (L, B, D); log(1 + e^l) = max(l, 0) + log(1 + e^-|l|), so no term exceeds 0."""
     return x * logits - np.maximum(logits, 0) - softplus_excess(logits)
 
 def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:

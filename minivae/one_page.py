@@ -1,4 +1,4 @@
-"""A variational autoencoder (VAE) on one page: data, parameters, forward, backward, Adam, training. It needs only NumPy.
+"""A variational autoencoder (VAE) on one page: data, parameters, forward, backward, Adam, training, in NumPy.
 
 A VAE is two neural networks. The encoder turns an image x into q(z|x), a Gaussian over codes z with mean mu and standard
 deviation sigma. The decoder turns a code z, drawn from q(z|x), into p(x|z), a distribution over images. Training minimises

@@ -143,7 +143,7 @@ def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = 
     """Return bounds and rates of data x (N, D), and the exact log p(x) if it can be computed.
 
     `ais` adds annealed importance sampling, `split` the parts of the gap. Each part has its own random numbers, so that
-    adding a part does not change the others; with seed 0 the bounds are those that `train` prints.
+    adding a part does not change the others. With seed 0 the bounds are those that `train` prints.
     """
     for_bounds, for_rates, for_ais = np.random.default_rng(seed).spawn(3)
     bounds = lower_bounds(vae, x, k, for_bounds)

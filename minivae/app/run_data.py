@@ -25,7 +25,7 @@ def choose_likelihood(options, data):
     if name == "binomial":
         if data.trials is None:
             remedy = "Add --trials N, the largest possible count, or use another likelihood."
-            checks.refuse("--likelihood binomial", "used with counts 0..n", "data without their n", remedy)
+            checks.refuse("--likelihood binomial", "used with counts 0..n", "data without n", remedy)
         settings["n"] = data.trials
     return make_likelihood(name, **settings)
 

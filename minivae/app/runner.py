@@ -31,7 +31,7 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
     """
     ready_streams()
     try:
-        with without_windows():
+        with without_mplbackend():
             try:
                 options = parsed(parser, argv)
             except SystemExit as end:                       # argparse has printed the help or its message
@@ -121,7 +121,7 @@ def flush_or_discard(stream: TextIO) -> None:
 
 
 @contextlib.contextmanager
-def without_windows() -> Iterator[None]:
+def without_mplbackend() -> Iterator[None]:
     """Hide MPLBACKEND from matplotlib inside `with`: it may name an unknown backend. Then restore it, for notebooks."""
     before, imported = os.environ.pop("MPLBACKEND", None), "matplotlib" in sys.modules
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from minivae.data.formats import Damaged, read_npz
-from minivae.data.raw import Raw, Reading, beside
+from minivae.data.raw import Raw, Reading, converted_name
 
 PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val",
          "validation": "val", "dev": "val"}                 # fmt: skip
@@ -53,7 +53,7 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
     notes = [f"arrays not used: {', '.join(rest)}"] if rest else []
     alone = {"x": chosen["x", part]} if held is None else {"x_train": chosen["x", part], "x_test": chosen["x", held]}
     kept = ", ".join(f"{role}=a[{name!r}]" for role, name in alone.items())
-    new = str(beside(path, ".npz"))
+    new = str(converted_name(path, ".npz"))
     line = f"Without labels, in Python: import numpy as np; a = np.load({str(path)!r}); np.savez({new!r}, {kept})"
     return Raw(x, y, test_x, test_y, notes=[f"arrays used: {', '.join(used)}", *notes], unlabelled=line)
 
@@ -94,7 +94,7 @@ def unknown(path: Path, arrays: Arrays) -> str:
     wide = sorted((name for name, array in arrays.items() if array.ndim >= 2), key=lambda name: -arrays[name].size)
     if not wide:
         return f"{known}; this one has {shapes or 'no array'}."
-    x, new = wide[0], str(beside(path, ".npz"))
+    x, new = wide[0], str(converted_name(path, ".npz"))
     y = next((name for name, array in arrays.items() if array.ndim == 1 and len(array) == len(arrays[x])), None)
     labels = f", y=a[{y!r}]" if y is not None else ""
     lines = f"import numpy as np; a = np.load({str(path)!r})\n  np.savez({new!r}, x=a[{x!r}]{labels})"

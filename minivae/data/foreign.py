@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from minivae.data.raw import beside, quoted
+from minivae.data.raw import converted_name, quoted
 from minivae.data.remedies import filtered
 
 BEGINNING = 4096                                            # number of bytes that are read to recognise a file
@@ -130,7 +130,7 @@ def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str
         home = path if path.is_dir() else path.parent
         found = {file.suffix.lower() for file in [*pictures_in(home), path] if file.suffix}
         parts |= {"home": str(home), "suffixes": sorted(found), "npz": f"{home.resolve().name or 'pictures'}-converted.npz"}
-    parts = {kind: str(beside(path, f".{kind}")) for kind in ("npz", "npy", "csv")} | parts
+    parts = {kind: str(converted_name(path, f".{kind}")) for kind in ("npz", "npy", "csv")} | parts
     parts["open"] = "__import__('gzip').open" if packed else "open"
     parts["lines"] = path.suffix.lower() in (".jsonl", ".ndjson") or ".jsonl." in path.name.lower()
     kind = f"it seems to be {what}. {READ}"

@@ -176,7 +176,7 @@ def read_npz(path: Path) -> dict[str, NDArray]:
             raise Damaged("not a whole .npz: it does not end as a zip archive does.")
         try:
             with zipfile.ZipFile(file) as archive:
-                account_for(archive, file)
+                refuse_extra_bytes(archive, file)
                 return members_of(archive, size)
         except Damaged:
             raise
@@ -186,7 +186,7 @@ def read_npz(path: Path) -> dict[str, NDArray]:
             raise Damaged(f"not a whole .npz ({type(error).__name__}: {error}).") from error
 
 
-def account_for(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
+def refuse_extra_bytes(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
     """Check that the members fill every byte before the zip's list of members: `zipfile` would skip other bytes."""
     place, behind = 0, (0,)
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):

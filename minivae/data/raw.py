@@ -105,7 +105,7 @@ def picture_size(value: object) -> tuple[int, int]:
     return sizes("image", value, "image=(28, 28)")
 
 
-def beside(path: Path, suffix: str) -> Path:
+def converted_name(path: Path, suffix: str) -> Path:
     """Return the name of a converted file: "digits-converted.csv" for some/digits.mat and the suffix ".csv"."""
     stem = path.name.lstrip(".").split(".")[0]
     return Path(f"{stem or 'data'}-converted{suffix}")

@@ -4,14 +4,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from minivae.data.raw import beside, quoted
+from minivae.data.raw import converted_name, quoted
 
 
 def filtered(path: Path, program: str) -> str:
     """Return the command that sends a file, unpacked if it is gzipped, through a program into a new file."""
     with open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-    new = beside(path, ".tsv" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ".csv")
+    new = converted_name(path, ".tsv" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ".csv")
     return f"gunzip -c {quoted(path)} | {program} > {new}" if packed else f"{program} < {quoted(path)} > {new}"
 
 
@@ -39,7 +39,7 @@ def of_text(cells: list[str], path: Path) -> str | None:
     if all(re.fullmatch(r"[+-]?[\d.]+ ?%", cell) for cell in cells):
         return f"Without per cent signs: {filtered(path, 'tr -d %')}"
     if all(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", cell) for cell in cells):
-        new = str(beside(path, ".csv"))
+        new = str(converted_name(path, ".csv"))
         read = f"import pandas; pandas.read_csv({str(path)!r}, thousands=',').to_csv({new!r}, index=False)"
         return f"Without commas between thousands, in Python: {read}"
     return None
