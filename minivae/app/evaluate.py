@@ -34,7 +34,7 @@ from minivae.likelihood import Gaussian
 from minivae.runs.files import must_be_free
 from minivae.vae import VAE
 
-SLOW_ROWS = 100                                             # most rows with --ais and without --rows: 100 digits take 3 s
+SLOW_ROWS = 100                                             # largest default of --rows with --ais: 100 digits take 3 s
 TOLERANCE = 1e-4                                            # error of the integrals of --gap, in nats: 355 digits take 7 s
 SURE = 4                                                    # bounds may be out of order by this many standard errors
 DOCUMENT = "evaluate.json"

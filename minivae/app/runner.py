@@ -113,7 +113,7 @@ def escaped(error: UnicodeEncodeError) -> tuple[str, int]:
 
 
 def flush_or_discard(stream: TextIO) -> None:
-    """Write what is in the stream's buffer; discard it if that fails."""
+    """Flush the stream. If this raises an error, discard the output."""
     try:
         getattr(stream, "flush", int)()
     except OSError:

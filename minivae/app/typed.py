@@ -10,8 +10,8 @@ PATHS = ("data", "out", "resume")                           # options whose valu
 def option(name: str, value: object) -> list[str]:
     """Return an option and its value as words: --name VALUE, or --name=VALUE if the value begins with a dash.
 
-    If the value is True, only the option is returned. A tuple is joined with commas; an empty one becomes the word none. If
-    a path begins with a dash, ./ is put before it, without an equals sign.
+    If the value is True, only the option is returned. A tuple is joined with commas; an empty one becomes the word none. A
+    path that begins with a dash is written as ./PATH, without an equals sign.
     """
     if value is True:
         return [f"--{name}"]

@@ -154,7 +154,7 @@ def read_history(path: Path) -> list[Record]:
 
 
 def _number(name, text):
-    """Return the number in a cell of the history; None for an empty cell, which is allowed in MAY_BE_EMPTY only."""
+    """Return the number in a cell of the history; None for an empty cell if its name is in MAY_BE_EMPTY."""
     if text == "" and name in set.union(*MAY_BE_EMPTY):
         return None
     if not math.isfinite(number := float(text)):
