@@ -62,7 +62,7 @@ class Estimate(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """All results for one model on data x (N, D). A result that was not requested, or does not exist, is None."""
+    """All results for one model on data x (N, D). None stands for a result that was not requested or does not exist."""
 
     x: NDArray
     k: tuple[int, ...]

@@ -20,7 +20,7 @@ GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gauss
 def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
     """Return bounds and exact log p(x), means over the held-out rows in nats, and the Evidence of each row for the explorer.
 
-    A number that does not exist for this model is None.
+    None stands for a number that does not exist for this model.
     """
     evidence = None
     names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")

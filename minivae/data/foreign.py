@@ -106,7 +106,7 @@ def seems(path: Path, head: bytes, packed: bool) -> str | None:
 
 
 def inside_zip(path: Path) -> str | None:
-    """Return the sentence about a zip file, whose kind the names of its members show; None for an .npz of arrays."""
+    """Return the sentence about a zip file, from the names of its members; None for an .npz of arrays."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

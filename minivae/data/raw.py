@@ -17,7 +17,7 @@ class DataError(ValueError):
 
 @dataclass
 class Raw:
-    """Arrays as a file stores them. If `test_x` is None, the file has no test set.
+    """Arrays as a file stores them. Without `test_x`, the file has no test set.
 
     `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` is True for a format
     whose bytes are always pictures. `cut` is a command that leaves the first column out; `unlabelled` is one line of Python
@@ -37,7 +37,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Reading:
-    """The user's settings about the data. If one is None or False, the content of the file decides.
+    """The user's settings about the data. For None and False, the content of the file decides.
 
     Attributes
     ----------
