@@ -31,7 +31,7 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     wanted = str(shape).replace("None", "any").replace("Ellipsis", "...")
     rows = value if isinstance(value, (list, tuple)) else ()
     if any(isinstance(part, np.ma.MaskedArray) for part in (value, *rows)):
-        refuse(argument, "a plain array", "a masked array", "Fill the masked places yourself, or drop those rows.")
+        refuse(argument, "a plain array", "a masked array", "Fill the masked entries yourself, or drop their rows.")
     try:
         array = np.asarray(value)
     except ValueError:
