@@ -1,17 +1,18 @@
 """A variational autoencoder in NumPy, every gradient written by hand. Read these files, in this order:
 
     one_page     the whole VAE on one page; start here
-    ops          affine, tanh, relu, softplus, sigmoid, and the multilayer perceptron they make
-    gaussian     densities, the reparameterised draw, KL divergences, entropy
+    ops          affine, tanh, relu, softplus, sigmoid, and the multilayer perceptron made of them
+    gaussian     log-densities, the reparameterised draw, the KL to the prior
     likelihood   p(x|z): Bernoulli, Binomial, Gaussian
     objective    the KL term and the loss: ELBO (analytic, sampled, path) and importance-weighted bound
     vae          the model: forward in seven steps, backward in the same seven, reversed
     adam         the optimiser
     train        mini-batches and epochs
-    params       named arrays on one flat vector; checks: refusing bad input
-    divergences  Gaussians beyond what the model needs: KL between any two, entropy
+    params       named arrays on one flat vector
+    checks       refuse bad input
+    divergences  not needed by the model: the KL between any two Gaussians, entropy
 
-The folders need not be read to be used: data, runs, evidence (log p(x), exactly and by bounds), figures, museum (real
+You can use the folders without reading them: data, runs, evidence (log p(x), exactly and by bounds), figures, museum (real
 bugs), rosetta (losses with sums and means), doctor (measures your own loss), explorer (a page for the browser),
 exercises (write the gradients yourself), app (the commands).
 """

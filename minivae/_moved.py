@@ -1,7 +1,7 @@
 """Old names of modules, which were once all in one folder: `import minivae.checkpoint` still works.
 
 Python calls a list of finders for each module that it imports. The finder below is the last in that list. It handles the
-old names only, and returns the module that now has the new name.
+old names only, and returns the module under its new name.
 """
 
 import importlib
@@ -48,7 +48,7 @@ class Moved:
         return importlib.machinery.ModuleSpec(fullname, self) if fullname in MOVED else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
-        """Return None: Python makes the empty module itself."""
+        """Return None, so that Python makes an empty module."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Put the module with the new name in place of the empty module that Python made."""
@@ -61,6 +61,6 @@ def fetch(package: str, name: str) -> ModuleType | None:
 
 
 def install() -> None:
-    """Add the finder to Python's list of finders, unless it is there."""
-    if not any(type(finder).__name__ == "Moved" for finder in sys.meta_path):    # by name: a copy has its own class
+    """Add the finder to Python's list of finders, unless the list has it."""
+    if not any(type(finder).__name__ == "Moved" for finder in sys.meta_path):    # a copy of the package has its own class
         sys.meta_path.append(Moved())

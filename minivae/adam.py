@@ -5,18 +5,18 @@ import numpy as np
 from minivae.checks import instance, real_number
 from minivae.params import Params
 
-BLOCK, RESET = 32768, 64    # numbers updated at a time: they fit the cache (saves 15 % of a step); steps between resets
+BLOCK, RESET = 32768, 64    # numbers per block, which fits the cache (saves 15 % of a step); steps between resets
 
 
 class Adam:
-    """theta <- theta - lr m_hat / (sqrt(v_hat) + tiny),   m_hat and v_hat: weighted means of past g and g^2
+    """theta <- theta - lr m_hat / (sqrt(v_hat) + tiny),   m_hat and v_hat: weighted means of all g and g^2
 
     The newest gradient g has the weight 1, the one before it b, then b^2, ... These weights add up to (1 - b^t) / (1 - b);
     dividing by this sum is called bias correction. The paper stores (1 - b1) m and (1 - b2) v instead of the sums m and v:
-    the same update, but 5 % more time per step at 784-200-200-50. t counts steps, not epochs.
+    this gives the same update, but takes 5 % more time per step at 784-200-200-50. t counts steps, not epochs.
 
-    `params` are updated in place. lr > 0 is the learning rate, b1 and b2 in [0, 1) are the decay of the weights, tiny > 0
-    keeps the division finite. Raises ValueError if an argument breaks its rule.
+    `params` are updated in place. lr > 0 is the learning rate; b is b1 for m and b2 for v, both in [0, 1); tiny > 0 keeps
+    the division finite. Raises ValueError if an argument breaks its rule.
     """
 
     def __init__(self, params: Params, lr: float = 1e-3, b1: float = 0.9, b2: float = 0.999, tiny: float = 1e-8):

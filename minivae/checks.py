@@ -1,7 +1,7 @@
-"""Checks of arguments: public methods refuse bad input here, once.
+"""Checks of arguments. Public methods call these functions once; other functions assume valid input.
 
-A refusal is a `ValueError` with the argument, the rule, the given value, and the remedy. Accepted input (integers,
-bools, float16, other byte orders and memory layouts) is converted to the nearest numbers of the dtype.
+Bad input raises a `ValueError` that names the argument, the rule, the given value and the remedy. Good input (also
+integers, bools, float16, other byte orders and memory layouts) is converted to the nearest numbers of the dtype.
 """
 
 import math
@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-BRIGHT = 128                                                # a picture of grey levels 0..255 has a pixel this bright
+BRIGHT = 128                                                # grey levels 0..255 have a maximum of at least this
 
 
 def refuse(argument: str, rule: str, got: str, remedy: str) -> NoReturn:
-    """Raise a ValueError with these four parts."""
+    """Raise a ValueError whose message has these four parts."""
     raise ValueError(f"{argument} must be {rule}; got {got}. {remedy}")
 
 
@@ -26,20 +26,20 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     """Return `value` as a contiguous native array of finite numbers with exactly this shape (`None`: any length >= 1).
 
     A shape that begins with `...` is the shape of the last axes. With `dtype=None` the numbers keep their type (uint8
-    images stay uint8), except that bools become uint8 and float16 becomes float32: sums of both overflow easily.
+    images stay uint8), but bools become uint8, and float16 becomes float32, because sums of float16 overflow easily.
     """
     wanted = str(shape).replace("None", "any").replace("Ellipsis", "...")
     rows = value if isinstance(value, (list, tuple)) else ()
     if any(isinstance(part, np.ma.MaskedArray) for part in (value, *rows)):
-        refuse(argument, "a plain array", "a masked array", "Fill the masked places yourself, or drop those rows.")
+        refuse(argument, "a plain array", "a masked array", "Fill the masked entries yourself, or drop their rows.")
     try:
         array = np.asarray(value)
     except ValueError:
         refuse(argument, f"an array of shape {wanted}", "nested lists of unequal length", "Give every row the same length.")
-    except (TypeError, RuntimeError) as error:              # tensors that need a gradient, or on another device
+    except (TypeError, RuntimeError) as error:              # a tensor needs a gradient, or is on a GPU
         refuse(argument, "an array", f"{type(value).__name__} ({error})", "Try .detach().cpu().numpy() first.")
     if array.dtype.kind not in "buif":
-        refuse(argument, "an array of real numbers", *came_as(value, array))
+        refuse(argument, "an array of real numbers", *describe_wrong(value, array))
     if shape[:1] == (...,):
         shape = array.shape[: 1 - len(shape)] + shape[1:]
     if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape)):
@@ -52,7 +52,7 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
         refuse(argument, "non-empty", f"shape {array.shape}", "Give at least one row.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        refuse(argument, "finite", f"{array[bad]} at index {bad}", "Find where it comes from before you train on it.")
+        refuse(argument, "finite", f"{array[bad]} at index {bad}", "Find where it comes from before you train.")
     kept = {"b": np.uint8, "f": np.float32 if array.dtype.itemsize == 2 else array.dtype.newbyteorder("=")}
     target = dtype or kept.get(array.dtype.kind, array.dtype.newbyteorder("="))
     with np.errstate(over="ignore"):                       # overflow is checked below
@@ -62,16 +62,16 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     return converted
 
 
-def came_as(value, array: np.ndarray) -> tuple[str, str]:
+def describe_wrong(value, array: np.ndarray) -> tuple[str, str]:
     """Return a description of a value that holds no real numbers, and a remedy; `array` is its NumPy array."""
     if hasattr(value, "toarray"):
         return "a sparse matrix", "Convert it with .toarray() first."
     if hasattr(value, "train_x"):
         return "a Dataset", "Give its rows, .test_x or .train_x."
     if hasattr(value, "columns") and hasattr(value, "select_dtypes"):
-        return frame_as(value)
+        return describe_frame(value)
     try:
-        with warnings.catch_warnings(action="error"):       # complex numbers: no silent loss of .imag
+        with warnings.catch_warnings(action="error"):       # an error for complex numbers: they would lose .imag
             works = bool(np.isfinite(array.astype(float)).all())
     except (ValueError, TypeError, Warning, OverflowError):
         works = False
@@ -82,7 +82,7 @@ def came_as(value, array: np.ndarray) -> tuple[str, str]:
     return f"dtype {array.dtype}", "Give an array of numbers, without text and missing values."
 
 
-def frame_as(frame: Any) -> tuple[str, str]:
+def describe_frame(frame: Any) -> tuple[str, str]:
     """Return a description of a DataFrame with columns that are not numbers, and a remedy."""
     text, missing = [], []
     for name in frame.columns:
@@ -96,7 +96,7 @@ def frame_as(frame: Any) -> tuple[str, str]:
     some = ", ".join(str(name) for name in (text or missing)[:5])
     if text:
         numbers = f"df.drop(columns={text})" if len(text) <= 5 else "df.select_dtypes('number')"
-        remedy = f"Leave them out: {numbers}, where df is the DataFrame; or if one holds the classes, add label='ITS NAME'."
+        remedy = f"Leave them out: {numbers}, where df is the DataFrame. If one holds the classes, add label='ITS NAME'."
         return f"a DataFrame whose columns {some} hold no numbers", remedy
     if missing:
         remedy = "Leave these rows out: df.dropna().astype(float), where df is the DataFrame."
@@ -107,7 +107,7 @@ def frame_as(frame: Any) -> tuple[str, str]:
 def class_numbers(argument: str, value, rows: int) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Return labels as whole numbers (rows,), and the names of the classes 0, 1, ... if the labels are text.
 
-    Accepts whole numbers of any size and sign, text, (rows, 1), and one-hot rows. Text of whole numbers becomes numbers.
+    Accepts whole numbers of any size and sign, text, the shape (rows, 1), and one-hot rows. Text like "3" becomes numbers.
     """
     array = np.asarray(value)
     if array.dtype.kind == "O" and all(isinstance(one, (str, np.str_)) for one in array.flat):
@@ -152,7 +152,7 @@ def is_missing(one: Any) -> bool:
 
 
 def are_whole(x: np.ndarray) -> bool:
-    """Return True if all of these are whole numbers that float64 holds exactly."""
+    """Return True for whole numbers, but not for floats from 2^53 on: all of these are whole."""
     return x.dtype.kind in "bui" or (x.dtype.kind == "f" and bool(((x == np.rint(x)) & (np.abs(x) < 2**53)).all()))
 
 
@@ -165,7 +165,7 @@ def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
     if number is None or number < at_least:
         shape = isinstance(value, tuple) and len(value) > 1 and all(type(side) is int and side > 0 for side in value)
         between = " " if argument.startswith("-") else "="
-        if argument == "features" and getattr(value, "shape", ()):              # data were given: count their columns
+        if argument == "features" and getattr(value, "shape", ()):              # the data instead of their number of columns
             remedy = f"Try features={value.shape[-1]}."
             refuse(argument, f"a whole number >= {at_least}", f"data of shape {value.shape}", remedy)
         remedy = remedy or f"Try {argument}{between}{math.prod(value) if shape else max(at_least, 1)}."
@@ -210,7 +210,7 @@ def float_dtype(argument: str, value) -> np.dtype:
     """Return float32 or float64, given as a NumPy type or a name."""
     try:
         dtype = np.dtype(value)
-    except (TypeError, ValueError, SyntaxError):            # for example from ",,"
+    except (TypeError, ValueError, SyntaxError):            # np.dtype(",,") raises the last one
         dtype = None
     if value is None or dtype not in (np.float32, np.float64):
         refuse(argument, "float32 or float64", repr(value), "Try 'float64'.")
@@ -218,7 +218,7 @@ def float_dtype(argument: str, value) -> np.dtype:
 
 
 def sizes(argument: str, value, example: str = "") -> tuple[int, ...]:
-    """Return layer widths, or the sides of a picture, as a tuple of ints; `()` is a model without hidden layers."""
+    """Return layer widths, or the sides of a picture, as a tuple of ints; `()` means no hidden layers."""
     rule = "(height, width)" if example else "a tuple of layer widths"
     meant = value if re.fullmatch(r"[1-9]\d*", str(value)) else 128             # hidden=64 or hidden="64"
     remedy = f"Write {example}." if example else f"Write {argument}=({meant},) for one hidden layer."
@@ -245,7 +245,7 @@ def within(argument: str, x: np.ndarray, n: int, whose: str) -> None:
 
 
 def rescaling(argument: str, x: np.ndarray) -> str:
-    """Return a remedy for numbers outside 0..1. An argument that begins with -- is an option of a command."""
+    """Return a remedy for numbers outside 0..1. If `argument` begins with --, the remedy names options of the command."""
     low, high, option = x.min(), x.max(), argument.startswith("--")
     gaussian = "--likelihood gaussian" if option else "likelihood=Gaussian('optimal')"
     if low < 0:
@@ -253,7 +253,7 @@ def rescaling(argument: str, x: np.ndarray) -> str:
     if not are_whole(x) or high > 255:
         return f"Rescale them: divide by {high}, the maximum; or use {gaussian}."
     if high >= BRIGHT:
-        pictures = " --image HEIGHTxWIDTH does so for pictures." if option else ""
+        pictures = " For pictures, --image HEIGHTxWIDTH divides by 255." if option else ""
         return f"Divide by 255.{pictures} If they are not grey levels, use {gaussian}."
     n = int(high)
     binomial = f"--likelihood binomial --trials {n}" if option else f"likelihood=Binomial({n})"
@@ -286,9 +286,9 @@ def same_axes(first: Any, *others: Any, summed: Any = None) -> None:
 
 
 def shared(x: Any, out: Any, *others: Any) -> bool:
-    """Return True if `out` (L, 1, D) is shared by more than one row of x (B, D), False if it is (L, B, D).
+    """Return True if several rows of x (B, D) share `out` (L, 1, D), False if `out` is (L, B, D).
 
-    Raises ValueError if it is neither, or if `others`, (B, D) or (L, B, D), do not fit x and `out`.
+    Raises ValueError if `out` has another shape, or if `others`, (B, D) or (L, B, D), do not fit x and `out`.
     """
     one = out.ndim == 3 and out.shape[1] == 1 < len(x)
     if one:
@@ -300,7 +300,7 @@ def shared(x: Any, out: Any, *others: Any) -> bool:
 
 
 def parts(vae: Any, params: type, likelihood: type, activations: Iterable[str]) -> None:
-    """Raise ValueError unless the parts of a model are of these classes, and its settings are possible."""
+    """Raise ValueError unless the parts of a model are of these classes and its activation and noise are possible."""
     remedy = "Make the model with VAE.init."
     instance("params", vae.params, params, remedy)
     if vae.params.layers.keys() != {"encoder", "decoder"}:
@@ -319,7 +319,7 @@ def likelihood_for(value: Any) -> str:
 
 
 def data(vae: Any, x: Any) -> np.ndarray:
-    """x in the model's dtype, (B, D); raises ValueError if it is not data of this likelihood."""
+    """Return x (B, D) in the model's dtype. Raises ValueError for values that the likelihood does not allow."""
     x = real_array("x", x, (None, vae.features), vae.dtype)
     vae.likelihood.check(x)
     return x
@@ -332,14 +332,14 @@ def noise(vae: Any) -> None:
 
 
 def sigma(value: Any) -> float | str:
-    """The Gaussian likelihood's sigma: "learned", "optimal", or a number above 0 as a float."""
+    """Return the Gaussian likelihood's sigma: "learned", "optimal", or a number above 0 as a float."""
     if isinstance(value, str) and value not in ("learned", "optimal"):
         refuse("sigma", "a number, 'learned' or 'optimal'", repr(value), "Try sigma=1.")
     return value if isinstance(value, str) else real_number("sigma", value, above=0)
 
 
 def batch(vae: Any, x: Any, eps: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Data x (B, D) and noise eps (L, B, J) in the dtype of a model. A deterministic model refuses eps other than 0."""
+    """Return data x (B, D) and noise eps (L, B, J) in the dtype of a model. A deterministic model needs eps = 0."""
     x = vae.check_data(x)
     eps = real_array("eps", eps, (None, len(x), vae.latent), vae.dtype)
     if not vae.noise and eps.any():

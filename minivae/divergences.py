@@ -1,4 +1,4 @@
-"""Gaussians beyond what the model needs: KL between any two, diagonal or full, and entropy, in nats.
+"""The KL between any two Gaussians, diagonal or full, and their entropy, in nats. The model does not need these functions.
 
 A diagonal Gaussian is given by `mu` and `log_var` = log sigma^2, arrays of the same shape whose last axis is the J
 coordinates. A full Gaussian is given by `mu` (..., J) and `cov` (..., J, J): one Gaussian, or a stack of them.
@@ -35,7 +35,7 @@ def kl_diagonal_backward(d_kl, mu_q, log_var_q, mu_p, log_var_p):
 
 
 def entropy_diagonal(log_var: NDArray) -> NDArray:
-    """H[ N(mu, sigma^2) ] = 1/2 (1 + log 2 pi + log_var) for every coordinate, whatever mu   [beyond.26]"""
+    """H[ N(mu, sigma^2) ] = 1/2 (1 + log 2 pi + log_var) for every coordinate, the same for all mu   [beyond.26]"""
     return (1 + LOG_2PI + log_var) / 2
 
 def entropy_diagonal_backward(d_h, log_var):
@@ -49,13 +49,13 @@ def kl_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> NDA
 
     = 1/2 ( tr(cov_p^-1 cov_q) + d' cov_p^-1 d - J + log det cov_p - log det cov_q ),  d = mu_p - mu_q   [beyond.33]
 
-    Raises ValueError if a covariance is not symmetric positive definite, or shapes do not go together.
+    Raises ValueError if a covariance is not symmetric positive definite, or if the shapes do not match.
     """
     root_q, root_p = cholesky(cov_q, "cov_q"), cholesky(cov_p, "cov_p")         # (..., J, J)
     if root_p.shape != root_q.shape:
         refuse("cov_p", f"of the shape of cov_q, {root_q.shape}", f"{root_p.shape}", "Give both the same shape.")
     mu_q, mu_p = (real_array(name, mu, root_q.shape[:-1], float) for name, mu in (("mu_q", mu_q), ("mu_p", mu_p)))
-    whitened = np.linalg.solve(root_p, root_q)              # (..., J, J)   squared and summed: tr(cov_p^-1 cov_q)
+    whitened = np.linalg.solve(root_p, root_q)              # (..., J, J)   sum of squares: tr(cov_p^-1 cov_q)
     distance = np.linalg.solve(root_p, (mu_p - mu_q)[..., None])                # (..., J, 1)
     squares = (whitened**2).sum(axis=(-2, -1)) + (distance**2).sum(axis=(-2, -1))
     return (squares - root_q.shape[-1] + log_det(root_p) - log_det(root_q)) / 2
@@ -71,7 +71,7 @@ def entropy_full(cov: NDArray) -> NDArray:
 
 
 def cholesky(cov: NDArray, name: str = "cov") -> NDArray:
-    """The lower triangular R with R R' = cov, (..., J, J); ValueError if cov is not symmetric positive definite.
+    """The lower triangular R with R R' = cov, (..., J, J). Raises ValueError if cov is not symmetric positive definite.
 
     Entries (i, j) and (j, i) may differ by rounding: at most 4096 machine epsilons of their dtype, times sigma_i sigma_j.
     """

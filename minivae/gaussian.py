@@ -16,7 +16,7 @@ from minivae.divergences import (  # noqa: F401   LOG_2PI is used here; the othe
 def reparameterize(mu: NDArray, log_var: NDArray, eps: NDArray) -> NDArray:
     """z = mu + sigma eps,   sigma = exp(log_var / 2)
 
-    mu, log_var (B, J); eps standard normal, (L, B, J), or (L, 1, J), used for all data; z (L, B, J)   [cards.29, odaibo.t31]
+    mu, log_var (B, J); eps standard normal, (L, B, J), or (L, 1, J) for all data; z (L, B, J)   [cards.29, odaibo.t31]
     """
     shared(mu, eps, log_var)
     sigma = np.exp(log_var / 2)                             # (B, J)
@@ -34,7 +34,7 @@ def reparameterize_backward(d_z, mu, log_var, eps):
 def kl_standard_normal(mu: NDArray, log_var: NDArray) -> NDArray:
     """KL( N(mu, sigma^2) || N(0, 1) ) = 1/2 (mu^2 + sigma^2 - 1 - log sigma^2), for every coordinate
 
-    Near log_var = 0, expm1 avoids the cancellation of sigma^2 and 1; the result is never negative   [odaibo.40c, beyond.51]
+    Near log_var = 0, expm1 avoids the cancellation in sigma^2 - 1, so the result is never negative   [odaibo.40c, beyond.51]
     """
     same_axes(mu, log_var)
     return (mu * mu + (np.expm1(log_var) - log_var)) / 2    # (B, J)
@@ -55,7 +55,7 @@ def log_normal(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
     return -(u * u + log_var + LOG_2PI).sum(axis=-1) / 2    # (L, B)
 
 def log_normal_backward(d_out, z, mu, log_var):
-    """Gradients in z, mu and log_var; L draws share mu and log_var: sum over the draws   [beyond.10]"""
+    """Gradients in z, mu and log_var; L draws share mu and log_var, so their gradients add up   [beyond.10]"""
     same_axes(z, mu, log_var, summed=d_out)
     u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)
     d = d_out[..., None]                                    # (L, B, 1)

@@ -1,8 +1,8 @@
 """p(x|z): the meaning of the decoder's output. Log-likelihoods are in nats and summed over the D features.
 
-First the mathematics, as functions with their backward; then a small class for each likelihood: checks, mean, samples.
-`x` is (B, D). `logits` or `mean`, the decoder's output, is (L, B, D): L draws of z for every datum; or (L, 1, D): L
-values of z, each used for every datum (forward only).
+First come the functions, each with its backward; then a small class for each likelihood, with checks, mean and samples.
+`x` is (B, D). The decoder's output, `logits` (l in formulas) or `mean`, is (L, B, D) for L draws of z per datum. It is
+(L, 1, D) if all data share the L values of z (forward only).
 """
 
 import functools
@@ -19,17 +19,17 @@ from minivae.ops import sigmoid, softplus_excess
 
 
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
-    """sum_d ( (x - mean) / sigma )^2, (L, B). For a shared `mean` the square is expanded: no (L, B, D) array."""
+    """sum_d ( (x - mean) / sigma )^2, (L, B). If all data share `mean`, the expanded square needs no (L, B, D) array."""
     if shared(x, mean) and np.size(sigma) == 1:
-        centre = x.mean(axis=0)                             # far from 0, squares of x itself would cancel
+        centre = x.mean(axis=0)                             # without it, squares of large x would cancel
         x, mean = (x - centre) / sigma, (mean - centre) / sigma
         return (x * x).sum(axis=-1) - 2 * mean[:, 0] @ x.T + (mean * mean).sum(axis=-1)
-    u = (x - mean) / sigma                                  # (L, B, D)   divided before it is squared: no overflow
+    u = (x - mean) / sigma                                  # (L, B, D)   divided first, so that the square does not overflow
     return (u * u).sum(axis=-1)
 
 
 def bernoulli_terms(x: NDArray, logits: NDArray) -> NDArray:
-    """x l - log(1 + e^l) of every feature, (L, B, D); log(1 + e^l) = max(l, 0) + log(1 + e^-|l|), so none is above 0."""
+    """x l - log(1 + e^l) of every feature, (L, B, D); log(1 + e^l) = max(l, 0) + log(1 + e^-|l|), so no term exceeds 0."""
     return x * logits - np.maximum(logits, 0) - softplus_excess(logits)
 
 def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
@@ -48,7 +48,7 @@ def bernoulli_log_prob_backward(d_out, x, logits):
 def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
     """log p(x|z) = sum_d ( log C(n, x) + x l - n log(1 + e^l) ),   x in 0..n   (L, B)   [beyond.18]
 
-    The coefficient log C(n, x) is part of the likelihood: without it the sum over x is not 1.
+    The coefficient log C(n, x) is part of the likelihood: without it, the probabilities of all x do not sum to 1.
     """
     log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)]         # (B, D)
     if not shared(x, logits):
@@ -56,7 +56,7 @@ def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
     return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)
 
 def binomial_log_prob_backward(d_out, x, logits, n):
-    """d/dl = x - n sigmoid(l):   observed minus expected   [beyond.18]"""
+    """d/dl = x - n sigmoid(l):   observed minus expected count   [beyond.18]"""
     same_axes(logits, x, summed=d_out)
     return d_out[..., None] * (x - n * sigmoid(logits))     # (L, B, D)
 
@@ -73,7 +73,7 @@ def log_binomials(n: int, dtype=np.dtype(np.float64)) -> NDArray:
 def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
     """log p(x|z) = -sum_d ( (x - mean)^2 / (2 sigma^2) + log sigma + 1/2 log 2 pi )   (L, B)
 
-    The 1/2, the D log sigma and the D/2 log 2 pi turn a squared error into nats   [hong.15, lm.37]
+    With the 1/2, D log sigma and D/2 log 2 pi, the squared error becomes a log-density in nats   [hong.15, lm.37]
     """
     sigma = np.exp(log_sigma)[..., None]                    # (1,), one for all data; or (B, 1), one for each datum
     return -squared_error(x, mean, sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
@@ -90,18 +90,18 @@ def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
 
 def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
     """log of the sigma that maximises the Gaussian likelihood:  sigma^2 = mean of (x - mean)^2   [hong.14, beyond.37]"""
-    top = np.abs(x - mean).max()                            # dividing by it keeps the squares finite and not 0
+    top = np.abs(x - mean).max()                            # divided by `top`, squares neither overflow nor become 0
     if top == 0:
         remedy = "Give sigma a number: where the fit is perfect, the likelihood has no maximum."
         refuse("sigma", "above zero to be optimal", "a mean squared error of 0", remedy)
     log_sigma = np.log(top) + np.log(squared_error(x, mean, top).mean() / x.shape[-1]) / 2
-    return log_sigma.astype(mean.dtype)                     # NumPy 1 divides a float32 scalar by an int in float64
+    return log_sigma.astype(mean.dtype)                     # in NumPy 1, a float32 scalar / an int is float64
 
 
 class Likelihood:
     """Interface of a likelihood. `out` is the decoder's output. If `takes_counts`, the data are counts 0..n, not fractions.
 
-    `scale` names the likelihood's own parameter: ("log_sigma",) for the Gaussian, else (). Calls pass its value last.
+    `scale` names the likelihood's own parameter: ("log_sigma",) for the Gaussian, else (). Methods take its value last.
     """
 
     name: str
@@ -146,7 +146,7 @@ class Likelihood:
 
 @dataclass(frozen=True)
 class Bernoulli(Likelihood):
-    """Every feature is a coin. x in {0, 1}; grey values in [0, 1] are accepted, but then log p(x|z) is only a loss."""
+    """Every feature x is 0 or 1. Values between 0 and 1 are accepted, but for them log p(x|z) is only a loss."""
 
     name = "bernoulli"
 
@@ -201,10 +201,10 @@ class Binomial(Likelihood):
 
 @dataclass(frozen=True)
 class Gaussian(Likelihood):
-    """Every feature is the decoder's mean plus noise. All share one sigma: a number, "learned" or "optimal".
+    """Every feature is the decoder's mean plus noise. All features share one sigma: a number, "learned" or "optimal".
 
     learned: log_sigma is a parameter with its own gradient. optimal: sigma^2 is the batch's mean squared error. At
-    this sigma, d/dsigma of the loss is 0, so all other gradients are those of a fixed sigma   [hong.14]
+    this sigma the derivative of the loss in sigma is 0, so all other gradients are those of a fixed sigma   [hong.14]
     """
 
     sigma: float | str = 1.0
@@ -237,7 +237,7 @@ class Gaussian(Likelihood):
 
 
 def logits_of(p: NDArray) -> NDArray:
-    """log p / (1 - p), with p clipped to [0.01, 0.99] so that the logit stays finite."""
+    """log(p / (1 - p)), with p clipped to [0.01, 0.99] so that the logit stays finite."""
     p = np.clip(p, 0.01, 0.99)
     return np.log(p / (1 - p))
 

@@ -1,13 +1,13 @@
 """Steps 6 and 7 of the model: the KL term and the loss, each with its backward right under it.
 
-A model uses one of four objectives. All minimise minus a lower bound of log p(x) (at beta = 1), in nats:
+A model uses one of four objectives. Each loss is minus a lower bound of log p(x) (at beta = 1), in nats:
 
     elbo, analytic    KL in closed form; the loss is beta KL - log p(x|z)
     elbo, sampled     KL estimated as log q(z|x) - log p(z) at the drawn z: the same in expectation
-    elbo, path        sampled, but the gradient leaves out the score of q
+    elbo, path        as sampled, but the gradient leaves out the score of q (see `kl_path_backward`)
     iwae, sampled     the importance-weighted bound of L draws: minus log 1/L sum_l p(x|z_l) p(z_l) / q(z_l|x)
 
-Shapes: mu, log_var (B, J); z (L, B, J); log_px_z (L, B); kl is (B,) in closed form and (L, B) sampled.
+Shapes: mu, log_var (B, J); z (L, B, J); log_px_z (L, B); kl is (B,) in closed form, (L, B) if sampled.
 """
 
 import math
@@ -45,13 +45,13 @@ def kl_sampled_backward(d_kl, z, mu, log_var):
     """Gradients in z, mu and log_var; z enters both densities   [beyond.10, beyond.25]"""
     d_z_q, d_mu, d_log_var = log_normal_backward(d_kl, z, mu, log_var)
     d_z_p = log_standard_normal_backward(-d_kl, z)
-    return d_z_q + d_z_p, d_mu, d_log_var                   # two paths into z
+    return d_z_q + d_z_p, d_mu, d_log_var                   # z enters both
 
 def kl_path_backward(d_kl, z, mu, log_var):
-    """The gradient of `kl_sampled` through z alone. Left out: the score, d log q / d(mu, log_var) at fixed z, 0 on average.
+    """The gradient of `kl_sampled` through z alone, without the score d log q / d(mu, log_var) at fixed z, whose mean is 0.
 
-    So at beta = 1 the encoder's gradient is exactly 0 at every draw where q(z|x) is the posterior (Roeder, Wu and
-    Duvenaud 2017)   [beyond.48]
+    If q(z|x) is the posterior and beta = 1, the encoder's gradient is exactly 0 at every draw (Roeder, Wu and Duvenaud
+    2017)   [beyond.48]
     """
     d_z, d_mu, d_log_var = kl_sampled_backward(d_kl, z, mu, log_var)
     return d_z, 0 * d_mu, 0 * d_log_var
@@ -73,19 +73,19 @@ def elbo_loss_backward(d_loss, log_px_z, kl, beta):
 def iw_bound(log_w: NDArray) -> NDArray:
     """The importance-weighted bound of log p(x), (B,):   log 1/L sum_l w_l,   log w (L, B)   [beyond.4]
 
-    It is at least the mean of log w over the draws; for one draw they are equal (Burda, Grosse and Salakhutdinov 2016).
+    It is at least the mean of log w over the draws, and equal to it for one draw (Burda, Grosse and Salakhutdinov 2016).
     """
     return log_sum_exp(log_w) - math.log(len(log_w))
 
 
 def iw_loss(log_px_z: NDArray, kl: NDArray, beta: float) -> NDArray:
-    """loss = minus the mean over data of `iw_bound`,   log w = log p(x|z) + log p(z) - log q(z|x).   beta is 1, unused."""
+    """loss = minus the mean over data of `iw_bound`,   log w = log p(x|z) + log p(z) - log q(z|x).   beta = 1: not used."""
     same_axes(log_px_z, kl)
     log_w = log_px_z - kl                                   # (L, B)
     return -iw_bound(log_w).mean()                          # ()
 
 def iw_loss_backward(d_loss, log_px_z, kl, beta):
-    """Gradients in log_px_z and kl: every draw counts by w_l / (w_1 + ... + w_L)."""
+    """Gradients in log_px_z and kl: draw l has the weight w_l / (w_1 + ... + w_L)."""
     same_axes(log_px_z, kl)
     log_w = log_px_z - kl                                   # (L, B)
     d_bound = np.full_like(log_w[0], -d_loss / log_w.shape[1])                  # (B,)
@@ -102,7 +102,7 @@ class Objective(NamedTuple):
     loss_backward: Callable
 
 
-OBJECTIVES = {                                              # by (objective, estimator)
+OBJECTIVES = {                                              # keys: (objective, estimator)
     ("elbo", "analytic"): Objective(kl_analytic, kl_analytic_backward, elbo_loss, elbo_loss_backward),
     ("elbo", "sampled"): Objective(kl_sampled, kl_sampled_backward, elbo_loss, elbo_loss_backward),
     ("elbo", "path"): Objective(kl_sampled, kl_path_backward, elbo_loss, elbo_loss_backward),

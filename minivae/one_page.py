@@ -1,4 +1,4 @@
-"""A variational autoencoder (VAE) on one page: data, parameters, forward, backward, Adam, training. NumPy alone.
+"""A variational autoencoder (VAE) on one page: data, parameters, forward, backward, Adam, training, in NumPy.
 
 A VAE is two neural networks. The encoder turns an image x into q(z|x), a Gaussian over codes z with mean mu and standard
 deviation sigma. The decoder turns a code z, drawn from q(z|x), into p(x|z), a distribution over images. Training minimises
@@ -6,12 +6,12 @@ deviation sigma. The decoder turns a code z, drawn from q(z|x), into p(x|z), a d
     loss = KL(q(z|x) || p(z)) - log p(x|z)              mean over images
 
 The KL measures how far q(z|x) is from the prior p(z), a standard normal; log p(x|z) is called the reconstruction. Both are
-in nats: the logarithms are natural. Minus the loss is the ELBO (evidence lower bound): averaged over z, at most log p(x).
+in nats: the logarithms are natural. Minus the loss is the ELBO (evidence lower bound). Its mean over z is at most log p(x).
 
 Run it (a few seconds):    python -m minivae.one_page
 Step through it:           python -m pdb -m minivae.one_page
     pdb stops at the top of this page. Type `b 99`, then `c`: it runs to line 99, the first line of train. `n` runs one line;
-    on a line that calls forward, backward or adam, `s` enters the function. `p z.shape` and `p z[0]` print. `q` quits.
+    on a line that calls forward, backward or adam, `s` enters the function. `p z.shape` prints the shape of z. `q` quits.
 """
 
 import numpy as np
@@ -19,9 +19,9 @@ import numpy as np
 from minivae.data import digits
 
 # A pixel counts how many of its 4x4 dots have ink, so p(x|z) is Binomial(16, p), with one probability p for each pixel.
-# With 1 dot it would be the Bernoulli, whose -log p(x|z) is the binary cross-entropy. B is the number of images in a batch.
+# Binomial(1, p) would be the Bernoulli, whose -log p(x|z) is the binary cross-entropy. B is the number of images in a batch.
 DOTS, D, H, J = 16, 64, 48, 2                                             # dots, pixels, hidden units, coordinates of z
-LOG_C = np.log(np.polynomial.polynomial.polypow([1, 1], DOTS))            # log C(16, k): coefficients of (1 + t)^16
+LOG_C = np.log(np.polynomial.polynomial.polypow([1, 1], DOTS))            # log of C(16, k), coefficients of (1 + t)^16
 EPOCHS, BATCH = 100, 32
 
 
@@ -59,7 +59,7 @@ def backward(params, x, eps, results):
     d_mu_kl = d_kl * mu                                                   # 6  (B, J)
     d_log_var_kl = d_kl * (np.exp(log_var) - 1) / 2                       # 6  (B, J)
     p = 1 / (1 + np.exp(-logits))                                         # 5  (B, D)  p from its logits
-    d_logits = d_log_px_z * (x - DOTS * p)                                # 5  (B, D)  counts seen minus counts expected
+    d_logits = d_log_px_z * (x - DOTS * p)                                # 5  (B, D)  observed minus expected counts
     d_W_logits, d_b_logits = g.T @ d_logits, d_logits.sum(axis=0)         # 4  (H, D) and (D,)
     d_g = d_logits @ W_logits.T                                           # 4  (B, H)
     d_pre_g = d_g * (1 - g**2)                                            # 4  (B, H)  pre: before tanh. tanh' = 1 - tanh^2

@@ -16,12 +16,12 @@ def affine(x: NDArray, weight: NDArray, bias: NDArray) -> NDArray:
 def affine_backward(d_y, x, weight, bias, *, into=(None, None), wrt_x=True):
     """Gradients in x, W and b   [beyond.20]
 
-    The last two are written to the arrays `into`, if given, which saves 10 % of a step at 784-200-200-50. Use
-    `wrt_x=False` if x is data: then d_x is None, which saves a large matrix product.
+    The gradients in W and b are written to the arrays `into`, if given: this saves 10 % of a step at 784-200-200-50. If x
+    is data, use `wrt_x=False`: then d_x is None, which saves a large matrix product.
     """
     d_x = d_y @ weight.T if wrt_x else None                 # (B, I)
     d_weight = np.matmul(x.T, d_y, out=into[0])             # (I, O)
-    d_bias = d_y.sum(axis=0, out=into[1])                   # (O,)     b is added to every row: sum over the rows
+    d_bias = d_y.sum(axis=0, out=into[1])                   # (O,)     every row adds b: sum over the rows
     return d_x, d_weight, d_bias
 
 
@@ -39,13 +39,13 @@ def relu(a: NDArray) -> NDArray:
     return np.maximum(a, 0)
 
 def relu_backward(d_h, h):
-    """dh/da = 1 where h > 0, else 0   (at the kink itself: 0)   [beyond.22]"""
+    """dh/da = 1 where h > 0, else 0   (0 at the kink, a = 0)   [beyond.22]"""
     return d_h * (h > 0)
 
 
 def softplus_excess(a: NDArray) -> NDArray:
     """log(1 + e^-|a|) = softplus(a) - max(a, 0), which does not overflow; any shape"""
-    return np.log1p(np.exp(np.minimum(a, -a)))              # -|a|; np.abs would lose the imaginary part
+    return np.log1p(np.exp(np.minimum(a, -a)))              # -|a|; np.abs would lose the imaginary part of complex steps
 
 def softplus(a: NDArray) -> NDArray:
     """log(1 + e^a), any shape"""
@@ -74,7 +74,7 @@ def log_sum_exp(a: NDArray, axis: int = 0) -> NDArray:
 
 def log_sum_exp_backward(d_out, a, axis=0):
     """d/da_l log sum exp(a) = exp(a_l) / sum exp(a): the softmax   [beyond.24]"""
-    e = np.exp(a - a.max(axis=axis, keepdims=True))         # relative to the largest entry: no overflow
+    e = np.exp(a - a.max(axis=axis, keepdims=True))         # divided by the largest term: no overflow
     return np.expand_dims(d_out, axis) * e / e.sum(axis=axis, keepdims=True)
 
 
@@ -82,9 +82,9 @@ ACTIVATIONS = {"tanh": (tanh, tanh_backward), "relu": (relu, relu_backward)}
 
 
 def mlp(x: NDArray, layers: list, activation: str) -> list[NDArray]:
-    """Affine layers with an activation between them: `layers` holds (weight, bias) pairs; the last has none.
+    """Affine layers, given as (weight, bias) pairs. The activation follows every layer but the last.
 
-    Returns x, then the output of every layer, from first to last; the backward needs them all.
+    Returns x and the output of every layer, from first to last; the backward needs them all.
     """
     act, _ = ACTIVATIONS[activation]
     hs = [x]
@@ -94,9 +94,9 @@ def mlp(x: NDArray, layers: list, activation: str) -> list[NDArray]:
     return hs
 
 def mlp_backward(d_out, hs, layers, activation, d_layers=None, wrt_x=True):
-    """Write the gradients in every weight and bias into `d_layers`; return that in x, (B, I), or None without `wrt_x`.
+    """Write the gradients in weights and biases into `d_layers`; return the gradient in x, (B, I), or None if not `wrt_x`.
 
-    Without `d_layers`, only the gradient in x is computed, whatever `wrt_x`.
+    If `d_layers` is None, only the gradient in x is computed; `wrt_x` is ignored.
     """
     _, act_backward = ACTIVATIONS[activation]
     d_a = d_out                                             # (B, O)   the last layer is linear

@@ -15,7 +15,7 @@ class Params(Mapping):
 
     One object serves the model (names), Adam (one vector to update), the gradient check (one number at a time) and the
     checkpoint. Write into a view, or into `flat`: both are the same memory. `shapes` has the shape of every array, in
-    order, `()` for a single number; `flat`, (size,), is not copied, and all arrays share its dtype.
+    order; that of a single number is `()`. `flat`, (size,), is not copied; its dtype is that of all arrays.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: NDArray):
@@ -41,11 +41,11 @@ class Params(Mapping):
         return len(self.shapes)
 
     def __reduce__(self):
-        return Params, (self.shapes, self.flat)             # the views of a deep copy are on its own copy of `flat`
+        return Params, (self.shapes, self.flat)             # a deep copy gets views on its own copy of `flat`
 
     @functools.cached_property
     def layers(self) -> dict[str, list[tuple[NDArray, NDArray]]]:
-        """The (weight, bias) pairs of every part, first to last: {"encoder": [...], "decoder": [...]}."""
+        """The (weight, bias) pairs of every layer, first to last: {"encoder": [...], "decoder": [...]}."""
         layers: dict[str, list] = {}                        # cached: used four times per step
         for name in self:
             if name.endswith(".weight"):

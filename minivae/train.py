@@ -1,4 +1,4 @@
-"""Training with mini-batches and Adam. Each epoch, one pass over the training data, gives a record of its results."""
+"""Training with mini-batches and Adam. Each epoch, a pass over the training data, ends with a record of its results."""
 
 import math
 import warnings
@@ -17,15 +17,15 @@ CHUNK = 4096                                                # rows at a time whe
 
 
 class Diverged(ValueError):
-    """Raised when the loss, a parameter or a moment of Adam is NaN or infinite. Training stops there."""
+    """Raised when the loss, a parameter or a moment of Adam is NaN or infinite. It ends the training."""
 
 
 class Record(NamedTuple):
     """Results of one epoch: means over the data in nats. elbo = reconstruction - kl, for every beta.
 
-    A model without noise has no q(z|x), so kl = elbo = None. Only a Gaussian likelihood with
-    learned or optimal sigma has the last two results: its sigma at the end of the epoch, and train_mse, the mean squared
-    error per feature. At the optimum sigma^2 = train_mse.
+    A model without noise has no q(z|x), so kl = elbo = None. The last two results are sigma at the end of the epoch and
+    train_mse, the mean squared error per feature. Only a Gaussian likelihood with learned or optimal sigma has them. At the
+    optimum sigma^2 = train_mse.
     """
 
     epoch: int
@@ -46,7 +46,7 @@ class Data(Protocol):
     test_x: NDArray             # (N', D) held-out rows: not used for training
 
     def take(self, rows: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return these training rows, (B, D); `rng` is for data that are sampled for each mini-batch."""
+        """Return these training rows, (B, D). `rng` draws data that are sampled for each mini-batch."""
 
 
 class Training:
@@ -59,7 +59,7 @@ class Training:
     rng : numpy.random.Generator
         Draws the order of the rows in each epoch, and the noise. A generator in the same state gives the same run.
     epochs, batch, lr, samples : numbers
-        Epochs (passes over the data), rows in a mini-batch, Adam's learning rate, draws of z for each data point (L).
+        Numbers of epochs and of rows in a mini-batch, Adam's learning rate, number L of draws of z for each data point.
 
     Raises
     ------
@@ -78,15 +78,15 @@ class Training:
             vae.check_data(x)
         self.optimiser, self.gradient = Adam(vae.params, lr), vae.params.zeros_like()
         self.epoch = 1                                      # the current epoch
-        self.order = np.empty(0, int)                       # order of the rows in this epoch, (N,); empty before the epoch
-        self.done = 0                                       # mini-batches of this epoch so far
+        self.order = np.empty(0, int)                       # order of the rows in this epoch, (N,); empty before it
+        self.done = 0                                       # mini-batches of this epoch that are done
         self.reconstruction = self.kl = 0.0                 # sums over the rows of this epoch so far
         keep_freed_memory()
 
     def steps(self) -> Iterator[Record | None]:
-        """Train step by step: yields a Record after the last mini-batch of an epoch, None after every other mini-batch.
+        """Train step by step: yield a Record after the last mini-batch of an epoch, None after the others.
 
-        To stop, stop iterating. Raises Diverged if the loss becomes infinite or NaN.
+        To stop the training, stop iterating. Raises Diverged if the loss becomes infinite or NaN.
         """
         while self.epoch <= self.epochs:
             if not len(self.order):
@@ -126,7 +126,7 @@ class Training:
     def state(self) -> tuple[dict[str, NDArray], dict]:
         """Return all that is needed to resume, except the model: a dict of arrays, and a dict of plain JSON types.
 
-        Raises Diverged if a moment of Adam or a parameter is infinite or NaN: training cannot be resumed from that.
+        Raises Diverged if a moment of Adam or a parameter is infinite or NaN: training could not be resumed.
         """
         for name, array in {"Adam's m": self.optimiser.m, "Adam's v": self.optimiser.v, **self.vae.params}.items():
             if not np.isfinite(array).all():
@@ -136,7 +136,7 @@ class Training:
         return arrays, numbers | self.settings() | {"t": self.optimiser.t, "rng": self.rng.bit_generator.state}
 
     def last_step(self) -> tuple[int, int]:
-        """Return the epoch and number of the last step; (1, 0) before the first step."""
+        """Return the epoch of the last step and its number in the epoch; (1, 0) before the first step."""
         if self.done or self.epoch == 1:
             return self.epoch, self.done
         return self.epoch - 1, math.ceil(len(self.data.train_x) / self.batch)
@@ -146,7 +146,7 @@ class Training:
         return {"batch": self.batch, "lr": self.optimiser.lr, "samples": self.samples}
 
     def restore(self, arrays: dict[str, NDArray], numbers: dict) -> None:
-        """Continue from the result of `state`. Raises ValueError if this training cannot have that state."""
+        """Continue from what `state` returned. Raises ValueError if that state does not fit this training."""
         for saved, current in zip((arrays, numbers), self.state()):
             if saved.keys() != current.keys():
                 names = "the names in the state of a training run"
@@ -190,10 +190,9 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     **settings,
 ) -> Iterator[Record]:
-    """Train `vae` in place; yields a `Record` after every epoch. Arguments and errors are those of `Training`.
+    """Train `vae` in place; yield a `Record` after every epoch. Arguments and errors are those of `Training`.
 
-    `stop` is called before each step. When it returns True, the generator ends; the model has the parameters of the last
-    step.
+    `stop` is called before each step. When it returns True, the generator ends; the parameters are those of the last step.
     """
     return _records(Training(vae, data, rng, **settings), stop)     # a bad argument raises now, not at the first `next`
 
@@ -209,9 +208,9 @@ def _records(training, stop):
 
 
 def keep_freed_memory() -> None:
-    """Make malloc reuse freed memory of up to 60 MB: this saves 12 % of a training step at 784-400-20 with 1,000 rows.
+    """Make malloc reuse freed memory of up to 60 MB. This saves 12 % of a training step at 784-400-20 with 1,000 rows.
 
-    Without it, the system provides new pages, filled with zeros, for every large array. Allocating and freeing one block of
+    Otherwise the system provides new pages, filled with zeros, for every large array. Allocating and freeing one block of
     31 MB makes glibc keep blocks up to twice this size. With other C libraries this has no effect.
     """
     np.empty(31 << 20, np.uint8)
@@ -220,7 +219,7 @@ def keep_freed_memory() -> None:
 def split(order: NDArray, batch: int) -> list[NDArray]:
     """Return the row numbers in batches whose sizes differ by at most one.
 
-    The loss is a mean over the batch: a row in a small last batch would have more weight than others.
+    The loss is a mean over the batch, so a row in a small last batch would have more weight than other rows.
     """
     return np.array_split(order, math.ceil(len(order) / batch))
 
@@ -276,5 +275,5 @@ def diverged_message(first: str, epoch: int, step: int) -> str:
     """Return the message of Diverged: the first quantity that is infinite or NaN, and the usual causes."""
     return (
         f"training diverged in epoch {epoch}, step {step}: {first} is the first quantity that is infinite or NaN. "
-        "Usual causes: a learning rate that is too high (try --lr a tenth of it), data on a large scale, or a tiny --sigma."
+        "Usual causes: a learning rate that is too high (try a tenth of --lr), data on a large scale, or a tiny --sigma."
     )

@@ -3,7 +3,7 @@
     loss = mean over data and draws of   beta KL( q(z|x) || p(z) )  -  log p(x|z),      z = mu + sigma eps
 
 The loss is in nats (natural logarithms). At beta = 1 it is minus the ELBO, a lower bound of log p(x). `objective` has
-steps 6 and 7 for this loss, with the KL in closed form or sampled, and for importance-weighted draws.
+steps 6 and 7 for this loss, with the KL in closed form or sampled, and for the importance-weighted bound.
 Shapes: x (B, D) data, mu and log_var (B, J), eps and z (L, B, J) with L draws for every datum, out (L, B, D).
 Sums are always over D and J, means over B and L.
 """
@@ -31,7 +31,7 @@ class Forward(NamedTuple):
     log_var: NDArray            # 2  (B, J)
     z: NDArray                  # 3  (L, B, J)
     decoder_hs: list[NDArray]   # 4  z, then the output of each layer, L * B rows each
-    out: NDArray                # 4  (L, B, D)   logits or means, as the likelihood reads them
+    out: NDArray                # 4  (L, B, D)   the likelihood's logits or means
     scale: tuple                # 5  () or (log_sigma,): the likelihood's own parameter
     log_px_z: NDArray           # 5  (L, B)
     kl: NDArray                 # 6  (B,) in closed form, (L, B) sampled
@@ -49,9 +49,9 @@ class VAE:
     likelihood, activation : Likelihood, str
         Bernoulli(), Binomial(n) or Gaussian(sigma); "tanh" or "relu".
     beta : float
-        The weight of the KL. Minus the loss is the ELBO if beta = 1, a looser lower bound if beta > 1, no bound below 1.
+        The weight of the KL. Minus the loss is the ELBO if beta = 1, a looser lower bound if beta > 1, none if beta < 1.
     estimator, objective : str
-        "analytic", "sampled" or "path", for the KL and its gradient; "elbo" or "iwae". See the module `objective`.
+        "analytic", "sampled" or "path" (for the KL and its gradient); "elbo" or "iwae". See the module `objective`.
     noise : bool
         False makes the encoder deterministic, z = mu; with beta = 0 that is a plain autoencoder.
     """
@@ -66,7 +66,7 @@ class VAE:
 
     def __post_init__(self):
         checks.parts(self, Params, Likelihood, ACTIVATIONS)
-        object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))    # a plain float: no dtype
+        object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))    # a Python float has no dtype
         checks.objective(self, OBJECTIVES)
 
     @classmethod
@@ -74,10 +74,10 @@ class VAE:
         cls, rng: np.random.Generator, features: int, latent: int = 2, hidden: Sequence[int] = (128,), *,
         dtype: DTypeLike = np.float32, data_mean: NDArray | None = None, **settings,
     ) -> "VAE":  # fmt: skip
-        """A fresh model: D features, J latent coordinates, hidden layers of the encoder (the decoder mirrors them).
+        """A new model: D features, J latent coordinates, widths of the encoder's hidden layers (the decoder mirrors them).
 
         Weights are Glorot (tanh) or He (relu) draws from `rng`, biases zero. With `data_mean` (D,), z = 0 initially decodes
-        to the mean of the data (probabilities: within 0.01..0.99). `dtype` is float32 or float64; `settings` are the
+        to the mean of the data (probabilities are clipped to 0.01..0.99). `dtype` is float32 or float64; `settings` are the
         attributes of `VAE`. Raises ValueError if an argument breaks its rule.
         """
         checks.generator("rng", rng)
@@ -99,7 +99,7 @@ class VAE:
 
     # Sizes and parts
 
-    dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64, as all results except samples.")
+    dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64, also of all results but samples.")
     features = property(lambda self: self.layers("encoder")[0][0].shape[0], doc="D, the number of features of a datum.")
     latent = property(lambda self: self.layers("decoder")[0][0].shape[0], doc="J, the number of latent coordinates.")
     hidden = property(lambda self: tuple(w.shape[1] for w, _ in self.layers("encoder")[:-1]), doc="The hidden widths.")
@@ -157,7 +157,7 @@ class VAE:
         """
         self.check_noise()
         f = self.forward(*checks.batch(self, x, eps), fit=False)
-        return (f.log_px_z - f.kl).mean(axis=0)             # (L, B) - (B,) or (L, B)
+        return (f.log_px_z - f.kl).mean(axis=0)             # (L, B) minus (B,) or (L, B)
 
     # Forward and backward. The methods below assume valid arguments.
 
@@ -206,7 +206,7 @@ class VAE:
         return mlp(self.likelihood.encoder_input(x), self.layers("encoder"), self.activation)
 
     def _heads(self, h):
-        return h[:, : self.latent], h[:, self.latent :]     # the last layer outputs both: mu, then log_var
+        return h[:, : self.latent], h[:, self.latent :]     # the last layer outputs mu, then log_var
 
     def _decode(self, z):
         return mlp(z, self.layers("decoder"), self.activation)

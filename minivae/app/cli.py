@@ -99,7 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def museum_command(options: argparse.Namespace) -> int:
-    """Print the list of bugs, one of them, the matrix, or a bug without its name."""
+    """Print the list of bugs, one bug, the matrix, or a bug whose name is to be found."""
     use_one_thread()
     from minivae.museum import command
 
@@ -110,12 +110,12 @@ def train_command(options: argparse.Namespace) -> int:
     """Train, measure, draw and print the results."""
     given = [name for name in DEFAULTS if name != "data" and getattr(options, name) is not None]
     if options.resume is not None and given:
-        rule = "must be left out with --resume: config.json has it. Only --epochs and --data may be given."
+        rule = "must be left out with --resume: its value is in config.json. Only --epochs and --data may change."
         raise ValueError(f"--{given[0]} {rule}")
     if options.autoencoder and options.beta is not None:
         raise ValueError("--beta must be left out with --autoencoder: its loss has no KL.")
     if options.autoencoder and options.objective == "iwae":
-        raise ValueError("--objective iwae must be left out with --autoencoder: it has no importance weights.")
+        raise ValueError("--objective iwae must be left out with --autoencoder: without noise, there are no weights.")
     options = completed(options)
     if is_of_digits(options.resume) if options.resume else options.data == "digits":
         use_one_thread()
@@ -125,15 +125,15 @@ def train_command(options: argparse.Namespace) -> int:
 
 
 def completed(options: argparse.Namespace) -> argparse.Namespace:
-    """Return the options of train; each option that was not given gets its default."""
+    """Return the options of train, with the default of each option that was not given."""
     rest = {k: v for k, v in DEFAULTS.items() if getattr(options, k) is None}
     if options.resume is not None:
-        rest["data"] = options.data                         # None: the path in config.json
+        rest["data"] = options.data                         # if None, the path is in config.json
     return argparse.Namespace(**vars(options) | rest)
 
 
 def is_of_digits(path: Path) -> bool:
-    """Return True if a run is trained on the bundled digits; False for other data, and if the path is not a run."""
+    """Return True if a run is trained on the bundled digits; False for other data, or if the path is not a run."""
     try:
         return json.loads((path / "config.json").read_text(encoding="utf-8"))["data"] == "digits"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -203,9 +203,9 @@ def sample_command(options: argparse.Namespace) -> int:
 
 
 def pictures_of(options: argparse.Namespace, run) -> tuple:
-    """Return the image shape of a run, and either its held-out rows or their smallest, average and largest number.
+    """Return the image shape of a run, its held-out rows or None, and its lowest, mean and highest pixel or None.
 
-    Except for the bundled digits, data are read only for an older run, which does not store the shape.
+    Rows are read for the bundled digits, and for older runs, because these do not store the image shape.
     """
     from minivae import runs
     from minivae.app.run_data import data_of
@@ -246,7 +246,7 @@ def data_command(options: argparse.Namespace) -> int:
 
 
 def evaluate_command(options: argparse.Namespace) -> int:
-    """Compare bounds and exact log p(x) of a run."""
+    """Compare the bounds of a run with the exact log p(x)."""
     if is_of_digits(options.run):
         use_one_thread()
     from minivae.app.evaluate import evaluate_and_report
@@ -279,7 +279,7 @@ def runs_command(options: argparse.Namespace) -> int:
 
 
 def open_run(path: Path, place: str | None = None):
-    """Return a run and its data in the form that its likelihood needs; `place` is the present path of the data."""
+    """Return a run and its data in the form that its likelihood needs; `place` is the current path of the data."""
     from minivae import runs
     from minivae.app.run_data import data_of
 

@@ -1,4 +1,4 @@
-"""The command data: print what would be read from a file, draw samples. Other commands use `reading_of`, too."""
+"""The command data: print what would be read from a file, draw samples. Other commands also call `reading_of`."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ SHEET = "data.png"
 
 
 def reading_of(options: argparse.Namespace) -> dict:
-    """Return those options about reading a file that were given, as keyword arguments of `data.load`."""
+    """Return the given options about reading a file, as keyword arguments of `data.load`."""
     given = {name: getattr(options, name) for name in ("label", "delimiter", "image", "transpose", "trials")}
     return {name: value for name, value in given.items() if value is not None and value is not False}
 
@@ -25,7 +25,7 @@ def say_what_was_read(options: argparse.Namespace, whole: data.Dataset) -> None:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print what was read, and draw the sheet; return the exit code."""
+    """Print what was read, and draw the sheet of samples; return the exit code."""
     from minivae import figures                             # importing matplotlib takes half a second
     from minivae.figures import style
 

@@ -34,11 +34,11 @@ from minivae.likelihood import Gaussian
 from minivae.runs.files import must_be_free
 from minivae.vae import VAE
 
-SLOW_ROWS = 100                                             # largest number of rows with --ais: 100 digits take 3 s
-TOLERANCE = 1e-4                                            # in nats, of the integrals of --gap: 355 digits take 7 s
+SLOW_ROWS = 100                                             # largest default of --rows with --ais: 100 digits take 3 s
+TOLERANCE = 1e-4                                            # error of the integrals of --gap, in nats: 355 digits take 7 s
 SURE = 4                                                    # bounds may be out of order by this many standard errors
 DOCUMENT = "evaluate.json"
-MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}                    # label: key in the results of `train`
+MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}                    # printed name: key in the results of `train`
 
 
 class Estimate(NamedTuple):
@@ -57,12 +57,12 @@ class Estimate(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Return the error of the mean; the draws of data points are independent, but errors of integrals need not be."""
+        """Return the error of the mean. The draws of data points are independent; errors of integrals need not be."""
         return math.sqrt((self.errors**2).sum()) / len(self.errors) if self.drawn else float(self.errors.mean())
 
 
 class Measured(NamedTuple):
-    """All results for one model on data x (N, D); None for a result that was not requested or does not exist."""
+    """All results for one model on data x (N, D). None stands for a result that was not requested or does not exist."""
 
     x: NDArray
     k: tuple[int, ...]
@@ -105,7 +105,7 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
 def rows_of(whole: Dataset, options: argparse.Namespace) -> Dataset:
     """Return the data with the held-out rows to use: the first --rows or, by default, those that `train` measures.
 
-    With --ais the default is about SLOW_ROWS of them.
+    With --ais the default is at most SLOW_ROWS of them, evenly spaced.
     """
     if options.rows is None:
         return whole.few(SLOW_ROWS if options.ais else MEASURED)
@@ -143,7 +143,7 @@ def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = 
     """Return bounds and rates of data x (N, D), and the exact log p(x) if it can be computed.
 
     `ais` adds annealed importance sampling, `split` the parts of the gap. Each part has its own random numbers, so that
-    adding a part does not change the others; with seed 0 the bounds are those that `train` prints.
+    adding a part does not change the others. With seed 0 the bounds are those that `train` prints.
     """
     for_bounds, for_rates, for_ais = np.random.default_rng(seed).spawn(3)
     bounds = lower_bounds(vae, x, k, for_bounds)
@@ -209,18 +209,18 @@ def finite(value: float) -> float | None:
 
 
 def meaning(measured: Measured) -> str:
-    """Return a sentence about the distance of the bounds from log p(x), or about the order of the bounds."""
+    """Return a sentence about the distance of the bounds from log p(x), or of one bound from another."""
     elbo, weights = measured.table[0].mean, measured.k[-1]
     tighter = f"{weights} weights raise the ELBO by {measured.table[len(measured.k)].mean - elbo:.2f} nats"
     if measured.exact is None:
-        return f"In expectation, each line is at most log p(x); {tighter}; how far log p(x) is above them is not known."
+        return f"In expectation, each line is at most log p(x), which is not known; {tighter}."
     return f"The ELBO is {measured.exact.mean - elbo:.2f} nats below log p(x); {tighter}."
 
 
 def page(measured: Measured, document: dict, options: argparse.Namespace, results: dict) -> str:
     """Return the printed page: the table, the gap and its parts, the rate and its parts, the files.
 
-    `results` are the results of `train`. Their means are printed, too, if `train` used other rows.
+    `results` are the results of `train`. If `train` measured other rows, its means are printed, too.
     """
     lines = [f"{rows_in_words(document, options)}, seed {document['seed']}; mean +- standard error of the draws", UNIT]
     for row in measured.table:
@@ -303,7 +303,7 @@ def command_again(options: argparse.Namespace) -> str:
 def pictures(
     vae: VAE, measured: Measured, labels: NDArray | None, image_shape: tuple[int, int] | None, classes: Names = None
 ) -> dict:
-    """Return, by name, every figure that can be drawn from these results."""
+    """Return a dict, by name, of all figures that these results allow."""
     exact = None if measured.exact is None else measured.exact.values
     drawn = {"bounds_by_k": evidence.bounds_by_k(measured.k, measured.bounds, exact)}
     if vae.latent == 2:

@@ -11,7 +11,7 @@ def add_common(add, seed: int | None = 0, overwrite: bool | None = False) -> Non
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """Add the option with the present path of a run's data."""
+    """Add the option for the current path of a run's data."""
     parser.add_argument("--data", metavar="PATH", help="where the data of the run are now, if they were moved")
 
 
@@ -27,9 +27,9 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     delimiter = "separator of a text file: a character, tab or space (default: comma; tab for .tsv)"
     add("--delimiter", metavar="CHAR", help=delimiter)
     add("--image", metavar="HxW", help="shape of a row as a picture, for example 28x28 (default: that of the file, if any)")
-    transpose = "exchange rows and columns of every picture: the files of EMNIST are stored like that"
+    transpose = "exchange rows and columns of every picture, as the files of EMNIST need it"
     add("--transpose", action="store_true", default=None, help=transpose)
-    trials = "the data are counts 0..N, for the binomial likelihood; for the others they are divided by N"
+    trials = "the data are counts 0..N, for the binomial likelihood; other likelihoods divide them by N"
     add("--trials", type=int, metavar="N", help=trials)
 
 
@@ -64,7 +64,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     add("--sigma", type=number_or_word, metavar="S", help=sigma)
     add("--beta", type=float, help="weight of the KL; below 1, minus the loss may be above log p(x) (default: 1)")
     add("--samples", type=int, metavar="L", help="draws of z per data point (default: 1)")
-    add("--objective", metavar="NAME", help="elbo, or iwae: the bound with --samples importance weights (default: elbo)")
+    add("--objective", metavar="NAME", help="elbo, or iwae: importance-weighted with --samples draws (default: elbo)")
     add("--estimator", metavar="NAME", help="KL estimator: analytic, sampled or path (default: analytic; sampled for iwae)")
     add("--autoencoder", action="store_true", default=None, help="plain autoencoder, for comparison: no noise, no KL")
     add("--activation", metavar="NAME", help="tanh or relu (default: tanh)")
@@ -84,7 +84,7 @@ SWEEP = """Train once for each value of one option and compare rate (KL), distor
 
 
 def add_sweep(sweep: argparse.ArgumentParser) -> None:
-    """Add the options of sweep: some options of train, the first three with several values."""
+    """Add the options of sweep: some options of train; the first three accept several values."""
     add = sweep.add_argument
     beta = "weights of the KL (default: 0.25,1,4,16,64; 1 if another option has several values)"
     add("--beta", type=several(float), metavar="B,B,...", help=beta)
@@ -115,19 +115,19 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     add_place(evaluate)
     k = "numbers of importance weights of the bounds (default: 1,10,100,1000)"
     add("--k", type=several(int), default=(1, 10, 100, 1000), metavar="K,K,...", help=k)
-    gap = "split the gap log p(x) - ELBO into the encoder's error and what the best diagonal Gaussian still lacks"
+    gap = "split the gap log p(x) - ELBO into the encoder's error and the limit of any diagonal Gaussian"
     gap += " (one or two latent dimensions)"
     add("--gap", action="store_true", help=gap)
     ais = "add annealed importance sampling from the prior, for any number of latent dimensions"
     add("--ais", action="store_true", help=ais)
     add("--exact", action="store_true", help="fail if the exact log p(x) cannot be computed")
-    rows = "use the first N held-out data points (default: those that train measured; with --ais about 100 of them)"
+    rows = "use the first N held-out data points (default: those that train measured; with --ais at most 100 of them)"
     add("--rows", type=int, metavar="N", help=rows)
     add("--out", type=Path, metavar="DIR", help="write the figures and evaluate.json to DIR (default: write nothing)")
 
 
-MUSEUM = """Bugs of VAE code, most of them from public repositories, re-created in this package. Without NAME, list them
-all; with it, train a model with the bug beside a correct one and print which checks notice the bug."""
+MUSEUM = """Bugs of VAE code, most of them from public repositories, re-created in this package. Without NAME, list
+all bugs. With NAME, train a model with the bug and a correct model, and print which checks notice the bug."""
 
 
 def add_museum(museum: argparse.ArgumentParser) -> None:
@@ -136,7 +136,7 @@ def add_museum(museum: argparse.ArgumentParser) -> None:
     add("name", nargs="?", metavar="NAME", help="name of an exhibit")
     add("--matrix", action="store_true", help="run all checks on all bugs: a table and a figure")
     add("--markdown", action="store_true", help="with --matrix: print the table as Markdown, draw no figure")
-    add("--blind", action="store_true", help="find a bug yourself: --seed chooses it, each hint is what one layer reports")
+    add("--blind", action="store_true", help="find a bug yourself: --seed chooses it, a hint is the report of one layer")
     add("--hints", type=int, metavar="N", help="with --blind: print N hints at once, instead of one per press of Return")
     add("--reveal", action="store_true", help="with --blind: print the answer")
     add("--epochs", type=int, default=40, metavar="N", help="epochs of the two trainings (default: %(default)s)")

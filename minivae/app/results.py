@@ -31,7 +31,7 @@ def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
             mean_se = (values**2).sum() ** 0.5 / len(values)
             results[name] = float(mean_se if name.endswith("_se") else values.mean())
         evidence = Evidence(bounds.iw_bound, bounds.iw_bound_se, None, k, bounds.elbo, bounds.elbo_se)
-        results["reconstruction_se"] = results["elbo_se"]   # the KL is exact
+        results["reconstruction_se"] = results["elbo_se"]   # the KL has no error
     if vae.latent <= 2:
         exact = exact_log_px(vae, data.test_x)
         error = float(exact.error.max())
@@ -59,7 +59,7 @@ def draw(run, data, results: dict) -> list[dict]:
 
 
 def explore(run, data, evidence: Evidence) -> str | None:
-    """Write the page of the explorer; return its path. Write nothing and return None if it is large or there is no noise."""
+    """Write the explorer's page and return its path; for a large page, or a model without noise, only return None."""
     from minivae.explorer import build                      # imports matplotlib, as figures do
 
     if not run.vae.noise:
@@ -115,12 +115,12 @@ def table(results: dict) -> list[str]:
         return [*lines, "  (the exact log p(x) is computed for one or two latent dimensions)"]
     if results["gap"] is None:
         return lines
-    parts = "its parts, the encoder's error and the limit of any diagonal Gaussian, are computed by the next command"
+    parts = "the command after `next` splits it into the encoder's error and the limit of any diagonal Gaussian"
     return [*lines, GAP, parts]
 
 
 def by_integration(error: float) -> str:
-    """Return a phrase about log p(x): the method, and a power of ten above its error, at least 0.001."""
+    """Return a phrase about log p(x): the method, and a limit of its error, a power of ten of at least 0.001."""
     if error == math.inf:
         return "by numerical integration over z, error unknown: some posterior is narrower than the finest grid"
     below = max(0.001, 10.0 ** math.ceil(math.log10(error))) if error > 0 else 0.001

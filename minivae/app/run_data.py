@@ -1,4 +1,4 @@
-"""The data of a run: their place, the form that its likelihood needs, and the choice of the likelihood."""
+"""The data of a run: their path, the form that its likelihood needs, and the choice of the likelihood."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ def choose_likelihood(options, data):
     if name == "binomial":
         if data.trials is None:
             remedy = "Add --trials N, the largest possible count, or use another likelihood."
-            checks.refuse("--likelihood binomial", "used with counts 0..n", "data without their n", remedy)
+            checks.refuse("--likelihood binomial", "used with counts 0..n", "data without n", remedy)
         settings["n"] = data.trials
     return make_likelihood(name, **settings)
 
@@ -52,7 +52,7 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
 
 
 def extremes(prepared: data.Dataset) -> np.ndarray:
-    """Return a row (1, K): the smallest number, the largest, and a fraction if there is one.
+    """Return a row (1, K): the smallest number in the data, the largest, and a fraction if they have one.
 
     A likelihood that accepts these numbers accepts all of the data; otherwise its error message describes all of the data.
     """
@@ -74,7 +74,7 @@ def checksum(prepared: data.Dataset) -> int:
 
 
 def data_of(run: runs.Run, given: str | None = None) -> data.Dataset:
-    """Return the data of a run in the form that its likelihood needs; `given` is their new place, from the user.
+    """Return the data of a run in the form that its likelihood needs; `given` is a new path from the user.
 
     Raises ValueError if the data are missing or changed.
     """
@@ -116,17 +116,17 @@ def places_in(run: runs.Run) -> list[str]:
 
 
 def places_of(source: str, run: Path) -> dict[str, str]:
-    """Return two paths of the data: absolute, and relative to the run (both may be moved together). {} for digits."""
+    """Return two paths of the data: absolute, and relative to the run (both can be moved together). {} for digits."""
     if source == "digits":
         return {}
     found, places = os.path.realpath(source), {}
-    with contextlib.suppress(ValueError):                   # Windows: no path leads to another drive
+    with contextlib.suppress(ValueError):                   # Windows: no relative path to another drive
         places["from_run"] = os.path.relpath(found, os.path.realpath(run))
     return places | {"absolute": found}
 
 
 def reading_in(run: runs.Run) -> dict:
-    """Return the options with which a run read its data. An old run stores none: then only simple files were read."""
+    """Return the options with which a run read its data. An old run stores none, because it could read simple files only."""
     reading = run.config.get("reading", {"older": True})
     if not isinstance(reading, dict):
         runs.damaged(run.path / "config.json", f"its reading is {reading!r}")

@@ -26,12 +26,12 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
     """Parse `argv`, call `options.command(options)` and return its exit code; without a command, print the help.
 
     Bad input (ValueError) and errors of the system (OSError) give one line on stderr, or a traceback with `--debug`.
-    The exit code is the same if stderr is closed or full. Wrong usage and `--help` return their code as well: SystemExit
-    would end a notebook's cell or a thread.
+    The exit code is the same even if stderr is closed or full. Wrong usage and `--help` return their exit code, too: a
+    SystemExit would end a notebook's cell or a thread.
     """
     ready_streams()
     try:
-        with without_windows():
+        with without_mplbackend():
             try:
                 options = parsed(parser, argv)
             except SystemExit as end:                       # argparse has printed the help or its message
@@ -50,7 +50,7 @@ def parsed(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> arg
     if argv is not None:
         argv = shlex.split(argv) if isinstance(argv, str) else [str(word) for word in argv]
     options, rest = parser.parse_known_args(argv)
-    if rest:                                                # the shell replaces *.png by many names: show three
+    if rest:                                                # the shell writes many names for *.png: show three
         more = f" and {len(rest) - 3} more. Name their directory instead." if len(rest) > 3 else ""
         parser.error(f"unrecognized arguments: {' '.join(rest[:3])}{more}")
     for name, kind in TEXTS.items():
@@ -69,7 +69,7 @@ def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
             code = options.command(options)
             getattr(sys.stdout, "flush", int)()             # an object in place of stdout may have no flush
         return code
-    except BrokenPipeError:                                 # the program that reads stdout has ended, for example `head`
+    except BrokenPipeError:                                 # the reader of stdout has ended, for example `head`
         discard(sys.stdout)
         return 0
     except (ValueError, OSError, MemoryError) as error:
@@ -98,11 +98,11 @@ def in_options(message: str, options: argparse.Namespace) -> str:
 
 
 def ready_streams() -> None:
-    """Replace each closed stream (None) by the null device; stdout then escapes what it cannot encode."""
+    """Replace closed streams (None) by the null device; make stdout escape characters that it cannot encode."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
-    if hasattr(sys.stdout, "reconfigure"):                  # a substitute for stdout in a test may not have it
+    if hasattr(sys.stdout, "reconfigure"):                  # a substitute for stdout in a test may lack it
         codecs.register_error("minivae.escaped", escaped)
         sys.stdout.reconfigure(errors="minivae.escaped")
 
@@ -113,7 +113,7 @@ def escaped(error: UnicodeEncodeError) -> tuple[str, int]:
 
 
 def flush_or_discard(stream: TextIO) -> None:
-    """Write what is in the stream's buffer; discard it if that fails."""
+    """Flush the stream. If this raises an error, discard the output."""
     try:
         getattr(stream, "flush", int)()
     except OSError:
@@ -121,8 +121,8 @@ def flush_or_discard(stream: TextIO) -> None:
 
 
 @contextlib.contextmanager
-def without_windows() -> Iterator[None]:
-    """Hide MPLBACKEND, which may name an unknown backend, from matplotlib inside `with`; then restore it, for notebooks."""
+def without_mplbackend() -> Iterator[None]:
+    """Hide MPLBACKEND from matplotlib inside `with`: it may name an unknown backend. Then restore it, for notebooks."""
     before, imported = os.environ.pop("MPLBACKEND", None), "matplotlib" in sys.modules
     try:
         yield
@@ -147,7 +147,7 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    if before is signal.default_int_handler:                # do not replace the handler of another program
+    if before is signal.default_int_handler:                # do not replace the handler of a caller
         signal.signal(signal.SIGINT, interrupt)
     try:
         yield
@@ -161,7 +161,7 @@ def interruptible() -> Iterator[None]:
 
 
 def use_one_thread() -> None:
-    """Use one BLAS thread, because small matrices are slower with many; if the user has set a number, keep it."""
+    """Use one BLAS thread, because small matrices are slower with more; keep a number that the user has set."""
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     if "numpy" not in sys.modules and not any(name in os.environ for name in names):
         os.environ |= dict.fromkeys(names, "1")

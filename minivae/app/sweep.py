@@ -84,7 +84,7 @@ def write(
 
 
 def print_results(results: str) -> None:
-    """Print on stdout. A closed pipe does not change the exit code, because the results are in a file as well."""
+    """Print on stdout. A closed pipe does not change the exit code, because a file contains the results, too."""
     try:
         print(results, flush=hasattr(sys.stdout, "flush"))
     except BrokenPipeError:
@@ -94,8 +94,8 @@ def print_results(results: str) -> None:
 def swept_option(options: argparse.Namespace) -> str:
     """Return the option of `SWEPT` with several values.
 
-    If no option has several values, and --beta is not given, beta is swept over BETAS. Raises ValueError if --beta has one
-    value and no option has several, or if two options have several values.
+    If no option has several values, and --beta is not given, this is beta, with the values BETAS. Raises ValueError if
+    --beta has one value and no option has several, or if two options have several values.
     """
     if options.beta is None and all(len(getattr(options, name) or ()) < 2 for name in SWEPT):
         options.beta = BETAS
@@ -106,7 +106,7 @@ def swept_option(options: argparse.Namespace) -> str:
         checks.refuse("exactly one of --beta, --sigma and --latent", rule, got, "Try --beta 0.25,1,4.")
     values = getattr(options, several[0])
     if len(set(values)) < len(values):
-        checks.refuse(f"--{several[0]}", "different values", ",".join(map(str, values)), "Name each once.")
+        checks.refuse(f"--{several[0]}", "different values", ",".join(map(str, values)), "Give each value once.")
     return several[0]
 
 

@@ -109,7 +109,7 @@ def mean_of(prepared: data.Dataset) -> np.ndarray:
 
 
 def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
-    """Return the training of a run, at the step where it stopped, then its config and its history."""
+    """Return the training of a run at the step where it stopped, the run's config, and its history."""
     run = runs.read(options.resume)
     if run.saved.numbers is None:
         remedy = "It can be plotted and sampled; train a new run."
@@ -133,7 +133,7 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
 
 
 def with_option(run: runs.Run, command: object, name: str, value: object) -> str:
-    """Return the command of a run with another value of this option."""
+    """Return the command of a run with this value of one option."""
     try:
         return replaced(str(command), name, value)
     except ValueError as error:
@@ -171,7 +171,7 @@ def run_epochs(run: runs.Run, training: Training, options: argparse.Namespace) -
 
 
 def save(run: runs.Run, training: Training) -> None:
-    """Write the run with the present state of its training."""
+    """Write the run with the current state of its training."""
     runs.write(run._replace(saved=Saved(training.vae, *training.state())))
 
 
@@ -185,7 +185,7 @@ def add_saved_path(run: runs.Run):
 
 
 class StopOnSignal:
-    """Context in which the first Ctrl-C or SIGTERM only sets `signal`, so that the step can end; the second acts at once."""
+    """Context in which the first Ctrl-C or SIGTERM only sets `signal`, so that the step can end. A second acts at once."""
 
     signal = 0
 

@@ -1,4 +1,4 @@
-"""Commands to paste into a shell: every value is quoted; a value that begins with a dash is not taken for an option."""
+"""Commands to paste into a shell: every value is quoted; a value that begins with a dash is not read as an option."""
 
 import os
 import shlex
@@ -10,8 +10,8 @@ PATHS = ("data", "out", "resume")                           # options whose valu
 def option(name: str, value: object) -> list[str]:
     """Return an option and its value as words: --name VALUE, or --name=VALUE if the value begins with a dash.
 
-    True gives the option alone, a tuple its parts with commas, an empty tuple the word none. A path that begins with a
-    dash gets ./ before it, and no equals sign.
+    If the value is True, only the option is returned. A tuple is joined with commas; an empty one becomes the word none. A
+    path that begins with a dash is written as ./PATH, without an equals sign.
     """
     if value is True:
         return [f"--{name}"]
@@ -42,7 +42,7 @@ def held_out_points(held_out: int) -> str:
 
 
 def replaced(command: str, name: str, value: object) -> str:
-    """Return the command with this value of an option, at its end. Raises ValueError for an unclosed quotation."""
+    """Return the command with this option at its end, without the old value. Raises ValueError for an unclosed quotation."""
     words = shlex.split(command)
     kept = [word for word in words if not word.startswith(f"--{name}=")]
     if f"--{name}" in kept:

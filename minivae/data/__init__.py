@@ -6,8 +6,8 @@
     tables       text: .csv, .tsv, with or without a header and a column of labels
     archives     .npz files: finds the data by the usual names of arrays
     mnist        the IDX files of a directory, or with a common prefix
-    foreign      files that are not read: what they seem to be, and how to convert them
-    remedies     commands that mend a table of text
+    foreign      files that minivae does not read: their kind, and how to convert them
+    remedies     shell commands that mend a table of text
     raw          the arrays that a reader returns, and the user's settings
     meaning      what the arrays mean: pictures, labels, grey levels, counts, the held-out part
     description  one line about the data that were read

@@ -6,12 +6,12 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from minivae.data.formats import Damaged, read_npz
-from minivae.data.raw import Raw, Reading, beside
+from minivae.data.raw import Raw, Reading, converted_name
 
 PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val",
          "validation": "val", "dev": "val"}                 # fmt: skip
 FEATURES = ("x", "images", "image", "imgs", "img", "data", "features", "pixels", "inputs", "input",
-            "embeddings", "embedding", "samples", "vectors", "set", "arr0")     # the first has priority
+            "embeddings", "embedding", "samples", "vectors", "set", "arr0")     # if several exist, the first is used
 LABELS = ("y", "labels", "label", "targets", "target", "classes", "class", "arr1")
 
 Arrays = dict[str, NDArray]
@@ -40,7 +40,7 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
     if how.label is not None and how.label not in arrays and ("y", part) in roles:
         labels = roles["y", part]
         known = f"--label {how.label} is not one of the arrays {', '.join(arrays)}"
-        raise Damaged(f"{known}; the labels are {labels}. Leave --label out.")
+        raise Damaged(f"{known}; the labels are in {labels}. Leave --label out.")
     if ("x", part) not in roles:
         raise Damaged(unknown(path, arrays))
     held = next((one for one in ("test", "val") if ("x", one) in roles), None)
@@ -53,18 +53,18 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
     notes = [f"arrays not used: {', '.join(rest)}"] if rest else []
     alone = {"x": chosen["x", part]} if held is None else {"x_train": chosen["x", part], "x_test": chosen["x", held]}
     kept = ", ".join(f"{role}=a[{name!r}]" for role, name in alone.items())
-    new = str(beside(path, ".npz"))
+    new = str(converted_name(path, ".npz"))
     line = f"Without labels, in Python: import numpy as np; a = np.load({str(path)!r}); np.savez({new!r}, {kept})"
     return Raw(x, y, test_x, test_y, notes=[f"arrays used: {', '.join(used)}", *notes], unlabelled=line)
 
 
 def role_of(name: str) -> tuple[str, str, int] | None:
-    """Return (part, "x" or "y", priority) for a usual name, None for another; part: "train", "test", "val" or ""."""
+    """Return (part, "x" or "y", priority) for a usual name, None for another. `part` is "train", "test", "val" or ""."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("arr_", "arr")
     words = [word for word in re.split(r"[_\-. /]+", text) if word]
     part = [PARTS[word] for word in words if word in PARTS]
     rest = [word for word in words if word not in PARTS]
-    if len(rest) == 1 and not part:                         # xtrain, trainx
+    if len(rest) == 1 and not part:                         # for example xtrain, trainx
         glued = re.fullmatch(r"(x|y)(train|test|val)|(train|test|val)(x|y)", rest[0])
         if glued:
             kind, at = glued[1] or glued[4], glued[2] or glued[3]
@@ -94,7 +94,7 @@ def unknown(path: Path, arrays: Arrays) -> str:
     wide = sorted((name for name, array in arrays.items() if array.ndim >= 2), key=lambda name: -arrays[name].size)
     if not wide:
         return f"{known}; this one has {shapes or 'no array'}."
-    x, new = wide[0], str(beside(path, ".npz"))
+    x, new = wide[0], str(converted_name(path, ".npz"))
     y = next((name for name, array in arrays.items() if array.ndim == 1 and len(array) == len(arrays[x])), None)
     labels = f", y=a[{y!r}]" if y is not None else ""
     lines = f"import numpy as np; a = np.load({str(path)!r})\n  np.savez({new!r}, x=a[{x!r}]{labels})"

@@ -1,8 +1,8 @@
-"""A data set: rows to train on, rows held out; and the bundled real digits.
+"""A data set (rows to train on, rows held out), and the bundled digits.
 
-The bundled digits are 1,797 handwritten digits of Alpaydin and Kaynak (UCI, 1998; CC BY 4.0): 8x8 pixels, each
-the count 0..16 of inked pixels in a 4x4 block of the scan. So Binomial(16) is a distribution over exactly these counts. The
-16 pixels of a block are neighbours and not independent, so the counts have more variance than Binomial(16).
+The bundled digits are 1,797 handwritten digits of Alpaydin and Kaynak (UCI, 1998; CC BY 4.0): 8x8 pixels. Each
+pixel is the number, 0 to 16, of inked pixels in a 4x4 block of the scan. So Binomial(16) is a distribution of exactly these
+counts. The 16 pixels of a block are neighbours and not independent, so the counts have more variance than Binomial(16).
 """
 
 import math
@@ -46,7 +46,7 @@ class Grey:
         """Draw x = 1 with probability exactly level / 255: x is 1 where the level exceeds a uniform byte from 0 to 254."""
         levels = self.levels[rows]                          # (B, D)
         u = np.frombuffer(bytearray(rng.bytes(levels.size)), np.uint8)
-        while len(top := np.flatnonzero(u == 255)):         # a byte of 255 is drawn again
+        while len(top := np.flatnonzero(u == 255)):         # replace each byte of 255 by a new draw
             u[top] = np.frombuffer(rng.bytes(len(top)), np.uint8)
         return (u.reshape(levels.shape) < levels).astype(np.float32)
 
@@ -103,10 +103,10 @@ class Dataset:
         return replace(self, trials=None, **divided)
 
     def binarized(self) -> "Dataset":
-        """Return data of zeros and ones, drawn with the fractions as probabilities, again for each mini-batch.
+        """Return data of zeros and ones, drawn for each mini-batch with the fractions as probabilities.
 
-        Dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn once, with a separate seed, the
-        same for every run, so that results can be compared. Raises ValueError if a number is not between 0 and 1.
+        This is dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn once. Every run draws
+        them with the same seed, so that results can be compared. Raises ValueError if a number is not between 0 and 1.
         """
         data = self.as_fractions()
         for x in (data.train_x if isinstance(data.train_x, np.ndarray) else data.train_x[:1], data.test_x):
@@ -121,7 +121,7 @@ class Dataset:
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)
 
     def step(self, most: int) -> int:
-        """Return a step k: every k-th held-out row is kept, which makes at most `most` rows."""
+        """Return the smallest step k for which every k-th held-out row makes at most `most` rows."""
         return math.ceil(len(self.test_x) / whole_number("most", most, 1))
 
     def few(self, most: int) -> "Dataset":

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-MOST_NAMED = 5                                              # classes named in the line
+MOST_NAMED = 5                                              # if there are more classes, the line names three
 
 
 class Description(NamedTuple):

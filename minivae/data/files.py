@@ -23,7 +23,7 @@ def read_array(path: Path, how: Reading) -> Raw:
     return Raw(read_npy(path))
 
 
-READERS = {                                                 # by the suffix of the name, if the content does not decide
+READERS = {                                                 # chosen by the suffix if the content does not decide
     ".npz": read_archive,
     ".npy": read_array,
     ".csv": read_table,
@@ -34,8 +34,8 @@ READERS = {                                                 # by the suffix of t
 def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
     """Load the bundled "digits", a file (.npz, .npy, text, IDX), or the IDX files of a directory or with a common prefix.
 
-    Keyword arguments say what the content cannot: label, delimiter, image, transpose, trials; see `Reading`. `about` of
-    the result describes what was read. Raises DataError (a ValueError) if the path holds no such data.
+    The keyword arguments label, delimiter, image, transpose and trials say what the file does not; see `Reading`. The
+    attribute `about` of the result describes what was read. Raises DataError (a ValueError) if the path holds no such data.
     """
     how = reading("data.load", how | {"older": older})
     if not isinstance(source, (str, os.PathLike)):
@@ -50,10 +50,10 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
         return dataset_of(path.name, read(path, how), how)
     except DataError:
         raise
-    except ValueError as error:                             # such as Damaged
+    except ValueError as error:                             # for example Damaged
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
-        where = error.filename or path                      # for a directory, this is a file in it
+        where = error.filename or path                      # in a directory, the file that failed
         raise DataError(f"{where}: cannot be read ({error.strerror or error}). {foreign.elsewhere(str(source))}") from error
     except MemoryError as error:
         raise DataError(f"{path}: not enough memory. Take fewer rows.") from error
@@ -71,7 +71,7 @@ def from_arrays(
     x: ArrayLike, y: ArrayLike | None = None, test_x: ArrayLike | None = None, test_y: ArrayLike | None = None, *,
     name: str = "arrays", **how,
 ) -> Dataset:  # fmt: skip
-    """Return a data set of arrays, lists or DataFrames of numbers: x (N, D) or (N, height, width), labels y if any.
+    """Return a data set made of arrays, lists or DataFrames of numbers: x (N, D) or (N, height, width), labels y if any.
 
     Without `test_x`, every fifth row is held out. The keyword arguments are those of `load`; `label` may be the name of a
     column of a DataFrame.
@@ -96,7 +96,7 @@ def is_frame(x: Any) -> bool:
 
 
 def without_label(x: Any, test_x: Any, label: Any) -> tuple:
-    """Return a DataFrame without this column, and the column; then both for the held-out part."""
+    """Return a DataFrame without this column, and the column; then the same two for the held-out part."""
     if test_x is not None and not (is_frame(test_x) and label in list(test_x.columns)):
         refuse("test_x", f"a DataFrame with the column {label!r}", type(test_x).__name__, "Or give y and test_y.")
     if test_x is None:

@@ -7,14 +7,14 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from minivae.data.raw import beside, quoted
+from minivae.data.raw import converted_name, quoted
 from minivae.data.remedies import filtered
 
-BEGINNING = 4096                                            # bytes at the start of a file that are read
+BEGINNING = 4096                                            # number of bytes that are read to recognise a file
 READ = "These are read: .npz, .npy, text (.csv, .tsv), IDX, and a directory of IDX files; text and IDX also as .gz."
 
-# First the lines of code that convert each kind of file; `sentence` fills in {path}, {npz} and others. Then SIGNS: the first
-# bytes of each kind, its name, its lines.
+# For each kind of file, lines of code that convert it; `sentence` fills in {path}, {npz} and others. Below them, SIGNS has a
+# row for each kind of file: its first bytes, its name, its lines of code.
 HDF = ("import h5py, numpy as np; f = h5py.File({path!r}); print(list(f))", "np.savez({npz!r}, x=f['x'], y=f['y'])")
 PICKLE = (
     "import pickle, numpy as np; d = pickle.load({open}({path!r}, 'rb'), encoding='latin1')   # only if you trust it",
@@ -67,7 +67,7 @@ SIGNS = (
     (rb"X\n\0\0\0[\2\3]|RD[AX][23]\n", "data of R (.rds, .rda)", R),
     (rb"\xd0\xcf\x11\xe0", "an old Excel file (.xls)", EXCEL),
     (rb"(?i)\s*(<!DOCTYPE|<html|<\?xml)", "a web page: the download failed, or the address is that of a page", ()),
-    (rb"version https://git-lfs", "a pointer of Git LFS, without the data: `git lfs pull` brings them", ()),
+    (rb"version https://git-lfs", "a pointer of Git LFS, without the data: `git lfs pull` downloads them", ()),
     (rb"%PDF", "a PDF", ()),
     (rb"BZh[1-9]1AY", "packed with bzip2", ("bunzip2 -k {word}",)),
     (rb"\xfd7zXZ", "packed with xz", ("unxz -k {word}",)),
@@ -94,7 +94,7 @@ def beginning(path: Path) -> tuple[bytes, bool]:
 
 
 def seems(path: Path, head: bytes, packed: bool) -> str | None:
-    """Return a sentence: the kind of a file that minivae does not read, and how to convert it; None for other files."""
+    """Return a sentence with the kind of a file that minivae does not read, and how to convert it; None for other files."""
     for sign, what, lines in SIGNS:
         if re.match(sign, head, re.DOTALL):
             return sentence(path, what, lines, packed)
@@ -106,11 +106,11 @@ def seems(path: Path, head: bytes, packed: bool) -> str | None:
 
 
 def inside_zip(path: Path) -> str | None:
-    """Return the sentence about a zip file, from the names of its members; None for a plain .npz."""
+    """Return the sentence about a zip file, from the names of its members; None for an .npz of arrays."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except Exception:                                       # damaged: `read_npz` names the damage
+    except Exception:                                       # a damaged file: `read_npz` raises an error
         return None
     if {"indices.npy", "indptr.npy", "shape.npy"} <= set(names):
         return sentence(path, "a sparse matrix of SciPy", SPARSE, False)
@@ -130,7 +130,7 @@ def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str
         home = path if path.is_dir() else path.parent
         found = {file.suffix.lower() for file in [*pictures_in(home), path] if file.suffix}
         parts |= {"home": str(home), "suffixes": sorted(found), "npz": f"{home.resolve().name or 'pictures'}-converted.npz"}
-    parts = {kind: str(beside(path, f".{kind}")) for kind in ("npz", "npy", "csv")} | parts
+    parts = {kind: str(converted_name(path, f".{kind}")) for kind in ("npz", "npy", "csv")} | parts
     parts["open"] = "__import__('gzip').open" if packed else "open"
     parts["lines"] = path.suffix.lower() in (".jsonl", ".ndjson") or ".jsonl." in path.name.lower()
     kind = f"it seems to be {what}. {READ}"
@@ -159,7 +159,7 @@ def elsewhere(source: str) -> str:
 
 
 def of_directory(path: Path) -> str:
-    """Return a sentence: the contents of a directory without IDX files, and a remedy."""
+    """Return a sentence about the contents of a directory without IDX files, and a remedy."""
     files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
     endings = (".npz", ".npy", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
     data = [file for file in files if file.name.lower().endswith(endings) or "idx" in file.name]

@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 PIECE = 1 << 20                                             # bytes that are read at once
-DEFLATE = 1032                                              # most bytes that one packed byte can unpack to
+DEFLATE = 1032                                              # one packed byte can unpack to at most so many bytes
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_AXES = 32                                              # limit of NumPy
 LONGEST_HEADER = 10_000                                     # characters of an .npy header: the limit of NumPy
-LAST = b"PK\5\6"                                           # begins the last 22 bytes of a zip without a comment
-DESCRIPTORS = (12, 16, 20, 24)                              # lengths of the block after a member, for a zip from a pipe
+LAST = b"PK\5\6"                                           # the last 22 bytes of a zip without a comment begin with it
+DESCRIPTORS = (12, 16, 20, 24)                              # lengths of the block after a member, in a zip written to a pipe
 PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # numbers, and text
 REMEDIES = {
     "|O": " Objects are pickled, which can run any code. Save numbers with x.astype(float), labels with y.astype(str).",
@@ -38,11 +38,11 @@ REMEDIES = {
 
 
 class Damaged(ValueError):
-    """Raised when a file breaks its format; the message names the place and what was expected there."""
+    """Raised when a file breaks the rules of its format; the message names the place and what was expected."""
 
 
 def regular(path: Path) -> Path:
-    """Return `path`. Refuses pipes and devices, because reading them may never end."""
+    """Return `path`. Refuses pipes and devices, because reading from them may never end."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):   # a directory is refused when it is opened
         raise Damaged("a regular file is expected; this is a pipe or a device.")
@@ -53,7 +53,7 @@ def shaped(content: bytearray, dtype: np.dtype, shape: tuple[int, ...], order: s
     """Return these bytes as an array of numbers or text. Raises Damaged if that is impossible."""
     try:
         array = np.frombuffer(content, dtype).reshape(shape, order=order)
-    except (ValueError, OverflowError) as error:            # such as the shape (0, 10**30): 0 bytes
+    except (ValueError, OverflowError) as error:            # for example the shape (0, 10**30), of 0 bytes
         raise Damaged(f"no array has the shape {shape} of {dtype}.") from error
     if dtype.kind == "U" and np.frombuffer(content, f"{dtype.byteorder}u4").max(initial=0) > sys.maxunicode:
         raise Damaged("its text is not valid Unicode.")
@@ -63,7 +63,7 @@ def shaped(content: bytearray, dtype: np.dtype, shape: tuple[int, ...], order: s
 def read_idx(path: Path) -> NDArray:
     """Read an array in LeCun's IDX format, plain or gzipped: 0, 0, type, number of axes, their lengths, then the numbers.
 
-    All numbers are big-endian. Raises Damaged for anything else.
+    All numbers are big-endian. Raises Damaged for a file with any other content.
     """
     with open(regular(path), "rb") as file:
         size = file.seek(0, 2)
@@ -101,7 +101,7 @@ def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
 def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
     """Return a function that unpacks a gzip stream of one member. At the end it verifies checksum and length.
 
-    It refuses bytes after the end. `gzip.open` skips padding, and verifies no checksum if only the payload is read.
+    It refuses bytes after the end. `gzip.open` would skip padding; it verifies no checksum if only the numbers are read.
     """
     stream = zlib.decompressobj(wbits=31)                   # gzip, with its trailer
 
@@ -123,7 +123,7 @@ def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
 
 
 def read_npy(path: Path) -> NDArray:
-    """Read the array of an .npy file. Raises Damaged for any other file, and for pickled objects, which are not read."""
+    """Read the array of an .npy file. Raises Damaged for any other file, and for pickled objects."""
     with open(regular(path), "rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
@@ -176,7 +176,7 @@ def read_npz(path: Path) -> dict[str, NDArray]:
             raise Damaged("not a whole .npz: it does not end as a zip archive does.")
         try:
             with zipfile.ZipFile(file) as archive:
-                account_for(archive, file)
+                refuse_extra_bytes(archive, file)
                 return members_of(archive, size)
         except Damaged:
             raise
@@ -186,13 +186,13 @@ def read_npz(path: Path) -> dict[str, NDArray]:
             raise Damaged(f"not a whole .npz ({type(error).__name__}: {error}).") from error
 
 
-def account_for(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
-    """Check that members fill every byte before the zip's list of members: `zipfile` skips bytes outside of them."""
+def refuse_extra_bytes(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
+    """Check that the members fill every byte before the zip's list of members: `zipfile` would skip other bytes."""
     place, behind = 0, (0,)
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         if member.header_offset - place not in behind:
             raise Damaged(f"there are bytes that belong to no array, before {member.filename!r}.")
-        file.seek(member.header_offset + 26)                # the lengths of its name and extra field
+        file.seek(member.header_offset + 26)                # lengths of the member's name and of its extra field
         lengths = struct.unpack("<2H", exactly(file.read, 4, "the header of a member"))
         place = member.header_offset + 30 + sum(lengths) + member.compress_size
         behind = DESCRIPTORS if member.flag_bits & 8 else (0,)
@@ -201,7 +201,7 @@ def account_for(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
 
 
 def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:
-    """Return the arrays of an open archive by name. Raises Damaged if it holds no array, or one name twice."""
+    """Return the arrays of an open archive by name. Raises Damaged if it has no array, or a name twice."""
     if not archive.infolist():
         raise Damaged("there is no array in it.")
     found = {}

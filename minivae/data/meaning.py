@@ -14,9 +14,9 @@ from minivae.data.raw import Raw, Reading
 
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
-SMALLEST = 64                                               # shorter rows are not pictures, unless they are bytes
-MOST_CLASSES = 100                                          # a column with more different values is not taken for labels
-SEVERAL = 5                                                 # fewest rows at which a column 0, 1, 2, ... may be an index
+SMALLEST = 64                                               # rows of fewer numbers are pictures only if they are bytes
+MOST_CLASSES = 100                                          # a column with more different values is not suggested as labels
+SEVERAL = 5                                                 # in fewer rows, a column 0, 1, 2, ... is no index
 
 Shape = tuple[int, int] | None
 
@@ -71,7 +71,7 @@ def range_of(parts: list[NDArray]) -> tuple[float, float, bool]:
 
 
 def rows_of(x: NDArray) -> NDArray:
-    """Return numbers (N, D) or pictures (N, height, width): axes of length one are dropped."""
+    """Return numbers (N, D) or pictures (N, height, width), without other axes of length one."""
     if x.dtype.kind not in "buif":
         remedy = "Save it with x.astype(float)." if x.dtype.kind == "U" else ""
         raise Damaged(f"expected numbers x (N, D) or (N, height, width); got {x.dtype}. {remedy}".strip())
@@ -95,7 +95,7 @@ def rows_of(x: NDArray) -> NDArray:
 
 
 def take_column(x: NDArray, test_x: NDArray | None, label: str | int) -> tuple:
-    """Return x without the column of the labels, and the labels; then both for the held-out part."""
+    """Return x without the column of the labels, and the labels; then the same two for the held-out part."""
     number = re.fullmatch(r"[+-]?\d{1,9}", str(label))
     if x.ndim != 2 or not number or not -x.shape[1] <= int(label) < x.shape[1] or x.shape[1] == 1:
         known = f"Columns have the numbers 0 to {x[0].size - 1}." if x.ndim == 2 else "Pictures have no columns."
@@ -126,7 +126,7 @@ def numbered(x: NDArray, y: object, test_x: NDArray | None, test_y: object) -> t
 
 
 def is_grey(parts: list[NDArray], raw: Raw, how: Reading) -> bool:
-    """Return True for grey levels 0..255: bytes, or whole numbers in pictures, of which one is at least BRIGHT."""
+    """Return True for grey levels: bytes of IDX; other bytes, and whole numbers in pictures, with a maximum >= BRIGHT."""
     x, (low, high, whole) = parts[0], range_of(parts)
     if how.trials is not None or high <= 1 or low < 0:
         return False
@@ -146,7 +146,7 @@ def square(features: int) -> Shape:
 
 
 def picture_shape(x: NDArray, grey: bool, how: Reading) -> Shape:
-    """Return (height, width): given by the user, or by an array with three axes, or of square rows of bytes; else None."""
+    """Return (height, width): from the user, from three axes of x, or from rows of a square number of bytes; else None."""
     features = x[0].size
     if how.image is not None:
         if math.prod(how.image) != features:
@@ -172,7 +172,7 @@ def flat(x: NDArray, shape: Shape, transpose: bool) -> NDArray:
 
 
 def meaning_of(low: float, high: float, whole: bool, grey: bool, trials: int | None) -> str:
-    """Return the meaning of the values, in words. Refuses numbers other than counts 0..trials."""
+    """Return the meaning of the values as text. With `trials`, refuses numbers that are not counts 0..trials."""
     if grey:
         return "grey levels of bytes, divided by 255"
     if trials is not None:
@@ -196,7 +196,7 @@ def class_texts(y: NDArray | None, test_y: NDArray | None, classes: tuple[str, .
 
 
 def suspects(x: NDArray, labelled: bool, raw: Raw) -> list[str]:
-    """Return warnings: the first column counts the rows; without labels, a column looks like classes."""
+    """Return warnings: one if the first column counts the rows, one if a column of unlabelled data looks like classes."""
     found, last = [], x.shape[1] - 1
     first = x[:, 0]
     index = len(x) >= SEVERAL and last > 0 and are_whole(first) and bool((np.diff(first.astype(float)) == 1).all())

@@ -1,4 +1,4 @@
-"""Read IDX files of pictures, with the files that belong to them: MNIST, Fashion-MNIST, EMNIST, KMNIST, QMNIST."""
+"""Read IDX files of pictures, with their labels and test set: MNIST, Fashion-MNIST, EMNIST, KMNIST, QMNIST."""
 
 import re
 from pathlib import Path
@@ -39,7 +39,7 @@ def place_of(file: Path) -> Place | None:
 def read_mnist(path: Path, how: Reading) -> Raw:
     """Read the IDX files in a directory, or those whose names begin with the last part of `path`.
 
-    Without test files, the caller holds out a part of the training rows. Both parts must have labels, or neither.
+    Without test files, the caller holds out training rows. Training and test set must both have labels, or neither.
     """
     home = path if path.is_dir() else path.parent
     files = {}
@@ -64,7 +64,7 @@ def read_mnist(path: Path, how: Reading) -> Raw:
 
 
 def check_parts(path: Path, arrays: dict[tuple[str, str], NDArray], files: dict[Place, Path], prefix: str) -> None:
-    """Raise DataError if numbers of images and labels differ, or sizes of images, or if a needed file is missing."""
+    """Raise DataError if numbers of images and labels differ, if sizes of images differ, or if a needed file is missing."""
     has_test, has_labels = ("test", "images") in arrays, any(kind == "labels" for _, kind in arrays)
     for part in ("train", "test"):
         for kind in ("images", "labels"):
@@ -82,15 +82,15 @@ def check_parts(path: Path, arrays: dict[tuple[str, str], NDArray], files: dict[
 
 
 def missing(path: Path, files: dict[Place, Path], place: Place) -> None:
-    """Raise DataError for a missing file; its remedy is to use a file that exists."""
+    """Raise DataError for a missing file; the message names a file that can be used alone."""
     usual = f"{place.prefix}-" * bool(place.prefix) + f"{USUAL[place.part]}-{place.kind}-idx{AXES[place.kind]}-ubyte"
     images = [str(file) for other, file in files.items() if other.kind == "images"]
-    remedy = f"To use the pictures alone: --data {quoted(Path(images[0]))}" if images else "There are no pictures at all."
+    remedy = f"To use the pictures alone: --data {quoted(Path(images[0]))}" if images else "There is no file of images."
     raise DataError(f"{path}: {usual}(.gz) is missing. {remedy}")
 
 
 def images_or_labels(file: Path, kind: str) -> NDArray:
-    """Return the array in one file of bytes. Raises DataError with the name of the file."""
+    """Return the bytes in one file as an array. Raises DataError with the name of the file."""
     try:
         array = read_idx(file)
     except ValueError as error:

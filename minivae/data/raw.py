@@ -17,7 +17,7 @@ class DataError(ValueError):
 
 @dataclass
 class Raw:
-    """Arrays as a file stores them. Without `test_x`, the file has no split of its own.
+    """Arrays as a file stores them. Without `test_x`, the file has no test set.
 
     `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` is True for a format
     whose bytes are always pictures. `cut` is a command that leaves the first column out; `unlabelled` is one line of Python
@@ -37,7 +37,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Reading:
-    """Settings by the user about the data; None and False leave the decision to the content.
+    """The user's settings about the data. For None and False, the content of the file decides.
 
     Attributes
     ----------
@@ -49,12 +49,12 @@ class Reading:
     image : (height, width) or "28x28" or None
         Shape of a row as a picture.
     transpose : bool
-        True if rows and columns of every picture are stored exchanged.
+        True if every picture is stored with rows and columns exchanged.
     trials : int or None
         n if the numbers are counts 0..n.
     older : bool
-        True for an old run, which does not store these settings: then whole numbers are not taken for grey levels, and
-        the test set in an .npz is ignored.
+        True for an old run, which does not store these settings. Then whole numbers are not read as grey levels, and the
+        test set in an .npz is ignored.
     """
 
     label: str | int | None = None
@@ -77,7 +77,7 @@ class Reading:
 
 
 def reading(function: str, how: dict) -> Reading:
-    """Return the settings in these keyword arguments of a function. Raises TypeError for an unknown one, as Python does."""
+    """Return the settings in these keyword arguments of a function. Raises TypeError for an unknown keyword."""
     known = [one.name for one in fields(Reading)][:-1]      # `older` is for old runs only
     unknown = [name for name in how if name not in (*known, "older")]
     if unknown:
@@ -105,7 +105,7 @@ def picture_size(value: object) -> tuple[int, int]:
     return sizes("image", value, "image=(28, 28)")
 
 
-def beside(path: Path, suffix: str) -> Path:
+def converted_name(path: Path, suffix: str) -> Path:
     """Return the name of a converted file: "digits-converted.csv" for some/digits.mat and the suffix ".csv"."""
     stem = path.name.lstrip(".").split(".")[0]
     return Path(f"{stem or 'data'}-converted{suffix}")

@@ -4,21 +4,21 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from minivae.data.raw import beside, quoted
+from minivae.data.raw import converted_name, quoted
 
 
 def filtered(path: Path, program: str) -> str:
     """Return the command that sends a file, unpacked if it is gzipped, through a program into a new file."""
     with open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-    new = beside(path, ".tsv" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ".csv")
+    new = converted_name(path, ".tsv" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ".csv")
     return f"gunzip -c {quoted(path)} | {program} > {new}" if packed else f"{program} < {quoted(path)} > {new}"
 
 
 def without_columns(path: Path, separator: str, left_out: Sequence[int], width: int) -> str:
     """Return the command that leaves out columns with these numbers (the first is 0); "" if there is no such command."""
     kept = [i for i in range(width) if i not in left_out]
-    if separator == " " or not kept:                        # `cut` takes every blank for a separator
+    if separator == " " or not kept:                        # for `cut`, two blanks are two separators
         return ""
     runs = []
     for i in kept:
@@ -32,14 +32,14 @@ def without_columns(path: Path, separator: str, left_out: Sequence[int], width: 
 
 
 def of_text(cells: list[str], path: Path) -> str | None:
-    """Return the remedy for cells of text that mean numbers: true and false, per cent, 1,000; None for others."""
+    """Return the remedy for text that means numbers, such as true, 5 % or 1,000; None for other text."""
     if all(re.fullmatch("true|false", cell, re.IGNORECASE) for cell in cells):
         program = "sed -E 's/(True|TRUE|true)/1/g; s/(False|FALSE|false)/0/g'"
         return f"To write 1 and 0: {filtered(path, program)}"
     if all(re.fullmatch(r"[+-]?[\d.]+ ?%", cell) for cell in cells):
         return f"Without per cent signs: {filtered(path, 'tr -d %')}"
     if all(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", cell) for cell in cells):
-        new = str(beside(path, ".csv"))
+        new = str(converted_name(path, ".csv"))
         read = f"import pandas; pandas.read_csv({str(path)!r}, thousands=',').to_csv({new!r}, index=False)"
         return f"Without commas between thousands, in Python: {read}"
     return None

@@ -15,13 +15,13 @@ from minivae.data.raw import Raw, Reading, separator_of
 from minivae.data.remedies import filtered, of_text, without_columns
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
-TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     # as typed after --delimiter
+TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     # value of --delimiter in a shell
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # first lines, which decide separator, header and text columns
 MOST_NAMED = 6                                              # columns named in a message
-SEVERAL = 5                                                 # in fewer rows, unique text is not taken for names of rows
+SEVERAL = 5                                                 # in fewer rows, unique texts are not called names of the rows
 
-Line = tuple[int, str]                                      # its number, from 1, and its text
+Line = tuple[int, str]                                      # number of the line, from 1, and its text
 
 
 class Pulled(io.RawIOBase):
@@ -97,7 +97,7 @@ def table_of(lines: Iterator[Line], path: Path, how: Reading) -> Raw:
 
 
 def header_of_numbers(first: list[Line], separator: str, path: Path) -> list[str]:
-    """Return a warning if the first line counts (0, 1, 2, ... or 1999, 2000, 2001, ...) and the second does not."""
+    """Return a warning if the first line counts (0, 1, 2, ... or 1999, 2000, 2001, ...) and the second line does not."""
     rows = [cells_of(line, separator) for _, line in first]
     counts = [len(row) > 2 and row[0].isdigit() and row == [str(int(row[0]) + i) for i in range(len(row))] for row in rows]
     if counts != [True, False]:
@@ -114,10 +114,10 @@ def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
     usual = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ","
     texts = [line.strip() for _, line in first]
     others = [one for one in (";", "\t", "|", ",", " ") if one != usual and all(one in line for line in texts)]
-    if all(usual in line for line in texts) and not set(others) & {";", "\t"}:          # else it may be a decimal comma
+    if all(usual in line for line in texts) and not set(others) & {";", "\t"}:          # else commas may be decimal
         return usual
     for other in others:
-        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:      # else these are words of one column
+        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:      # else they are words of one column
             remedy = f"Add --delimiter {TYPED.get(other, other)} (in Python: delimiter={other!r})."
             raise Damaged(f"the separator seems to be {SEPARATORS[other]}, not {SEPARATORS[usual]}. {remedy}")
     return usual                                            # a single column has no separator
@@ -145,7 +145,7 @@ def is_number(cell: str) -> bool:
 
 
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
-    """Return True if the first line has no numbers, or numbers of columns as pandas writes. Refuses a mixed first line."""
+    """Return True if the first line has no numbers, or column numbers as in pandas. Refuses other text above a number."""
     top = cells_of(first[0][1], separator)
     if all(cell.lower() in MISSING for cell in top):
         return False
@@ -164,7 +164,7 @@ def has_header(first: list[Line], separator: str, path: Path) -> bool:
 
 
 def label_column(label: str | int | None, names: tuple[str, ...], width: int) -> int | None:
-    """Return the number of the column of labels, from 0, or None."""
+    """Return the index of the column of labels, or None."""
     if label is None:
         return None
     if label in names:
@@ -184,13 +184,13 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
 
 
 def listed(names: tuple[str, ...] | list[str]) -> str:
-    """Return the first names and the last one, in words."""
+    """Return the first names and the last one as text."""
     names = [name or "(no name)" for name in names]
     return ", ".join(names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], "...", names[-1]])
 
 
 def typed_name(i: int, names: tuple[str, ...]) -> str | int:
-    """Return how to type column i after --label: its name if that is one word of a shell, else its number."""
+    """Return the value of --label for column i: its name if that is one word of a shell, else its number."""
     return names[i] if i < len(names) and re.fullmatch(r"[^\W\d][\w.]*", names[i]) and names.count(names[i]) == 1 else i
 
 
@@ -199,12 +199,12 @@ COMPLETE = " Correct the line, or leave the row out."
 
 
 def ragged(line: int, cells: int, width: int) -> str:
-    """Return the message about a line with another number of cells than the first line."""
+    """Return the message that a line and the first line have different numbers of cells."""
     return f"line {line} has {cells} cell{'s' * (cells != 1)}; the first line has {width}."
 
 
 def refuse_shape(first: list[Line], header: int, separator: str, path: Path) -> None:
-    """Refuse lines that all end with a separator, a first row longer or shorter than the header, and a line of units."""
+    """Refuse a separator at the end of all lines, a first row longer or shorter than the header, and a line of units."""
     stripped = "[[:space:]]*" if separator == "\t" else separator
     ends = f"sed 's/{stripped}$//'"
     if separator != " " and all(line.endswith(separator) for _, line in first):
@@ -247,7 +247,7 @@ def refuse_text(
 def text_remedy(
     first: list[Line], path: Path, separator: str, names: tuple[str, ...], label: int | None, text: list[int]
 ) -> str:
-    """Return how to use one column of text as labels, and how to leave the others out."""
+    """Return how to use one column of text as labels, and how to leave out the other columns of text."""
     width, quotes = len(cells_of(first[0][1], separator)), any('"' in line for _, line in first)
 
     def leave_out(columns: list[int], what: str = "") -> str:
@@ -259,7 +259,7 @@ def text_remedy(
         return f"With --label {typed_name(label, names) if names else left}, {leave_out(text)}"
     rows = [cells_of(line, separator) for _, line in first[bool(names) :]]
     different = [len({row[i] for row in rows if i < len(row)}) for i in text]
-    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # more different names than classes
+    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # row names differ more than classes
     others = [i for i in text if i != classes]
     if others:
         left = classes - sum(i < classes for i in others)
@@ -274,12 +274,12 @@ def text_remedy(
 def feature_lines(
     lines: Iterator[Line], separator: str, width: int, label: int | None, labels: list[str], place: list[int]
 ) -> Iterator[str]:
-    """Yield each line without its label, which is appended to `labels`; sets `place[0]` to the number of the line."""
+    """Yield each line without its label, which is appended to `labels`; `place[0]` becomes the number of the line."""
     for place[0], line in lines:
         if '"' in line or separator == " ":
             cells = cells_of(line, separator)
         elif label is None and line.count(separator) == width - 1:
-            yield line                                      # the usual case is fast: nothing is split
+            yield line                                      # the usual case needs no split: fast
             continue
         else:
             cells = line.split(separator)

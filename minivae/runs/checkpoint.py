@@ -17,7 +17,7 @@ from minivae.params import shapes_of
 from minivae.runs.files import write_atomically
 from minivae.vae import VAE
 
-FORMAT = 2                                                  # format 1, without the state of training, can be read, too
+FORMAT = 2                                                  # format 1 lacks the state of training; it can be read, too
 
 
 class CheckpointError(ValueError):
@@ -41,7 +41,7 @@ def describe(vae: VAE) -> dict:
 
 
 def build(description: dict) -> VAE:
-    """Return a model with the settings that `describe` returned, and new random weights."""
+    """Return a model with random weights and the settings that `describe` returned."""
     settings = dict(description)
     likelihood = make_likelihood(**settings.pop("likelihood"))
     return VAE.init(np.random.default_rng(0), likelihood=likelihood, **settings)
@@ -56,7 +56,7 @@ class Saved(NamedTuple):
 
 
 def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers: dict | None = None) -> None:
-    """Write the model, and the arrays and numbers of `Training.state`, to `path`.
+    """Write to `path` the model, and the arrays and numbers that `Training.state` returned.
 
     The new file is read back before it replaces the old one. Raises CheckpointError if it cannot be read, or if a
     parameter is infinite or NaN; then the old file does not change.
@@ -68,7 +68,7 @@ def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers
     members |= {f"training/{name}": np.asarray(array) for name, array in (arrays or {}).items()}
     bad = [name for name, array in members.items() if array.dtype.hasobject]
     if bad:
-        raise not_written(path, f"{bad[0]} holds Python objects")                          # these would need a pickle
+        raise not_written(path, f"{bad[0]} holds Python objects")                          # they would be pickled
     try:
         about = json.dumps({"format": FORMAT, "model": describe(vae), "training": numbers})
     except (TypeError, ValueError) as error:

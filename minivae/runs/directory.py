@@ -31,7 +31,7 @@ WRITTEN = (                                                 # files of a run; co
     *(f"{name}.png" for name in FIGURES), "samples.npy", "explorer.html",
     *("results.json", "model.npz", "history.csv", "config.json"),
 )  # fmt: skip
-MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # in a set, all or none
+MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}      # of each set: all or none
 CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # fields that every config has
 
 
@@ -50,7 +50,7 @@ class Run(NamedTuple):
 
 
 def create(path: Path, overwrite: bool = False) -> Path:
-    """Make a directory without files of a run. Refuse a non-empty one, unless it holds a run and `overwrite` is True."""
+    """Make a directory, or remove the files of a run in it. Refuse a non-empty directory, except a run with `overwrite`."""
     path = Path(path)
     if path.is_dir() and set(path.iterdir()) - set(left_over(path)):
         is_run = holds_run(path)
@@ -71,7 +71,7 @@ def make_directory(path: Path, argument: str = "out") -> Path:
 
 
 def must_be_directory(path: Path, argument: str = "out") -> Path:
-    """Return `path`; refuse it if it or a parent is a file or a broken link."""
+    """Return `path`; refuse a file or a broken link, also as a parent directory."""
     for place in (path, *path.parents):
         if os.path.lexists(place) and not place.is_dir():
             got = f"{place}, which is a {'file' if place.exists() else 'link to a path that does not exist'}"
@@ -97,7 +97,7 @@ def left_over(path: Path) -> list[Path]:
 def write(run: Run) -> None:
     """Write config, history and model, in this order. A crash leaves each file old or new, but whole.
 
-    After a crash the history may have one epoch more than the model: `read` leaves that epoch out.
+    After a crash the history may have epochs that the model lacks: `read` leaves them out.
     """
     write_json(run.path / "config.json", run.config)
     with write_atomically(run.path / "history.csv", "w") as file:
@@ -113,7 +113,7 @@ def read(path: Path) -> Run:
     if described | config["model"] != described:
         damaged(path / "model.npz", "its model is not the one that config.json describes")
     history = read_history(path)
-    epochs = len(history) if saved.numbers is None else saved.numbers["epoch"] - 1     # complete when model.npz was saved
+    epochs = len(history) if saved.numbers is None else saved.numbers["epoch"] - 1     # finished epochs in model.npz
     if len(history) < epochs:
         damaged(path / "history.csv", f"{len(history)} of {epochs} epochs")
     if saved.vae.noise and any(record.test_elbo is None for record in history):
@@ -154,7 +154,7 @@ def read_history(path: Path) -> list[Record]:
 
 
 def _number(name, text):
-    """Return the number in a cell of the history; None for an empty cell, which is allowed in MAY_BE_EMPTY only."""
+    """Return the number in a cell of the history; None for an empty cell if its name is in MAY_BE_EMPTY."""
     if text == "" and name in set.union(*MAY_BE_EMPTY):
         return None
     if not math.isfinite(number := float(text)):
@@ -206,7 +206,7 @@ def locked(path: Path) -> Iterator[None]:
             os.close(handle)
 
 
-alone = locked                                              # its name in earlier versions
+alone = locked                                              # the name in earlier versions
 
 
 def _lock(handle, path):

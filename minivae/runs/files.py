@@ -11,12 +11,12 @@ from minivae.checks import refuse
 
 @contextlib.contextmanager
 def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
-    """Open a temporary file to write in a `with` block; after the block it replaces `path`, after an error it is deleted.
+    """Open a temporary file for a `with` block. After the block it replaces `path`; after an error it is deleted.
 
     Raises ValueError, before the block, if `path` exists and is not a regular file.
     """
     path = destination(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")    # same directory: a rename there is one indivisible step
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")    # same directory: the rename is atomic
     try:
         with open(temporary, mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else "") as file:
             yield file
@@ -47,7 +47,7 @@ def destination(path: Path) -> Path:
 def must_be_free(argument: str, rule: str, paths: Iterable[Path], overwrite: bool) -> None:
     """Refuse paths that exist, unless `overwrite`, and paths that are not regular files.
 
-    The message begins: `argument` must be `rule`.
+    The message begins "`argument` must be `rule`".
     """
     for path in paths:
         destination(path)
@@ -56,7 +56,7 @@ def must_be_free(argument: str, rule: str, paths: Iterable[Path], overwrite: boo
 
 
 def sync_directory(path: Path) -> None:
-    """Write the renames in this directory to disk, so that they survive a power cut; not all systems support it."""
+    """Write the renames in this directory to disk, so that they survive a power cut. Not all systems support this."""
     with contextlib.suppress(OSError):                      # some systems cannot open directories
         handle = os.open(path, os.O_RDONLY)
         try:

@@ -209,7 +209,7 @@ REFUSED = {
     "thousands": (lambda p: write(p / "a.csv", 'a,b\n"1,234",1\n"2,345",0\n'), {}, "read_csv.*thousands=','"),
     "ends": (lambda p: write(p / "a.csv", csv_of(TABLE).replace("\n", ",\n")), {},
              "ends with a separator.*sed 's/,[$]//' < "),
-    "no such array": (lambda p: savez(p / "a.npz", x=TABLE, y=Y), {"label": "kind"}, "the labels are y. Leave --label out"),
+    "no such array": (lambda p: savez(p / "a.npz", x=TABLE, y=Y), {"label": "kind"}, "labels are in y. Leave --label out"),
     "label beside IDX labels": (lambda p: mnist(p), {"label": "0"}, "--label is for columns of a table.*Leave --label out"),
     "fractions as labels": (lambda p: savez(p / "a.npz", x=TABLE, y=TABLE[:, 0]),
         {}, r"fractions.*np\.savez\('a-converted.npz', x=a\['x'\]\)"),
