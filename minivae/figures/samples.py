@@ -12,8 +12,8 @@ from minivae.figures.arguments import Class, class_names, classes_of
 from minivae.figures.pictures import one_of_each
 from minivae.figures.style import Drawn, explain, number, page, styled
 
-MOST_NAMED = 25                                             # with more rows of a table, no class names are written
-NAME = 9                                                    # characters of a class name above a tile
+MOST_NAMED = 25                                             # a table with more rows is drawn without class names
+NAME = 9                                                    # most characters of a class name above a tile
 
 
 @styled
@@ -52,7 +52,7 @@ def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class
     for i, name in enumerate(names or ()):
         place = (i % columns * (W + gap_x) + gap_x - 0.5, i // columns * (H + gap_y) + gap_y - 1)
         axes.text(*place, name.name, size=min(8, 60 / columns), color=name.colour, va="bottom")
-    return f"White is {number(x.min())}, black is {number(x.max())}" + ("." if names is None else "; above each, its class.")
+    return f"White is {number(x.min())}, black is {number(x.max())}" + ("." if names is None else ". Above each: its class.")
 
 
 def draw_rows(axes: Axes, x: NDArray, names: list[Class] | None) -> str:
