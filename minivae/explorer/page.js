@@ -551,7 +551,7 @@ function moveTo(place) {
   });
   const distance = Math.hypot(...z), share = 100 * Math.exp(-distance * distance / 2);
   const percent = share < 0.1 ? "&lt; 0.1" : number(share, share < 10 ? 1 : 0);
-  $("prior").innerHTML = `log p(z) = <b>${number(logPrior(z))}</b>, ` +
+  $("prior").innerHTML = `log p(z) = <b>${number(logPrior(z))}</b>; ` +
     `${J <= 2 && isOutside(z) ? "<b>outside the map</b>" : `p(z) is ${percent}\u00a0% of p(0)`}.<br>` +
     `log p(x|z) = <b>${number(logLikelihood(data[chosen], out))}</b> for data point ${chosen}.`;
   nearestTo(z).forEach((i, k) => {
