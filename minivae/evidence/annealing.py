@@ -35,7 +35,7 @@ class Sandwich(NamedTuple):
     lower: NDArray              # from forward chains: in expectation at most log p(x)
     lower_error: NDArray
     upper: NDArray              # from reverse chains that start at the z that generated x: in expectation at least log p(x)
-    acceptance: NDArray         # (2, N) of the forward and of the reverse chains
+    acceptance: NDArray         # (2, N) acceptance rates of forward and reverse chains
 
 
 class Path(NamedTuple):
@@ -44,7 +44,7 @@ class Path(NamedTuple):
     log_start: Callable         # z -> log density of the start (L, N) and its gradient in z (L, N, J)
     scale: NDArray              # (N, J) standard deviation of the start: the unit of the step sizes
     draw: Callable              # number of chains L -> draws z (L, N, J) from the start
-    beta: NDArray               # (T + 1,) from 0 to 1
+    beta: NDArray               # (T + 1,) beta_0 = 0 to beta_T = 1
     steps: NDArray | None       # (T - 1, N) step sizes for f_1 to f_(T-1)
     leapfrogs: int
 
@@ -103,8 +103,8 @@ def sandwich(
 
     E[lower] <= log p(x) <= E[upper],   lower = log of the mean of w,   upper = -log of the mean of 1/w
 
-    No error of `upper` is returned: all reverse chains of a data point begin at the same z, so the variation between these
-    chains is too small. The errors of different data points are independent. `annealed` explains the arguments.
+    No error of `upper` is returned: all reverse chains of a data point begin at the same z, so the variation between them
+    underestimates the error. The errors of different data points are independent. `annealed` explains the arguments.
     """
     checks.generator("rng", rng)
     z = rng.standard_normal((checks.whole_number("rows", rows, 1), vae.latent))

@@ -104,11 +104,11 @@ class _Blocks:
     def __init__(self, k):
         self.k = k
         self.whole = Moments()                              # mean of log(mean weight) over the complete blocks
-        self.part, self.part_size = -np.inf, 0              # log of the sum of weights in an incomplete block, their number
+        self.part, self.part_size = -np.inf, 0              # incomplete block: log of the sum of its weights, their number
 
     def add(self, log_w):
         """Add a chunk of log weights (L, N). A block may begin in one chunk and end in a later one."""
-        ends = np.arange(self.k - self.part_size, len(log_w) + 1, self.k)                   # one past each block's last draw
+        ends = np.arange(self.k - self.part_size, len(log_w) + 1, self.k)                   # blocks end before these indices
         starts = np.concatenate([[0], ends])
         rest = len(log_w) - starts[-1]
         sums = log_w if self.k == 1 else np.logaddexp.reduceat(log_w, starts[: len(starts) - (rest == 0)])

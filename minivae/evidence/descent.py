@@ -44,7 +44,7 @@ def minimise(
         s, y = moved - points[active], new_gradients - gradients[active]
         _update(inverse, active, s, y, first=step == 0 and scale is None)
         points[active], values[active], gradients[active] = moved, new_values, new_gradients
-        active = active[(s != 0).any(axis=1)]               # the others cannot decrease: only rounding error is left
+        active = active[(s != 0).any(axis=1)]               # a function that did not move has only rounding error left
     return points, values
 
 

@@ -40,8 +40,8 @@ class Gap(NamedTuple):
     approximation: NDArray      # log_px - best_elbo: the error left with the best Gaussian
     amortisation: NDArray       # best_elbo - elbo: the encoder's error
     error: NDArray              # upper estimate of the error of each value above, from the last refinement
-    mu: NDArray                 # (N, J) of the best Gaussian
-    log_var: NDArray            # (N, J) of the best Gaussian
+    mu: NDArray                 # (N, J) mean of the best Gaussian
+    log_var: NDArray            # (N, J) log variance of the best Gaussian
 
 
 def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
@@ -83,7 +83,7 @@ def expected(vae: VAE, x: NDArray, mu: NDArray, log_var: NDArray, tolerance: flo
     def integrand(rows, eps):
         return vae.log_likelihood(x[rows], reparameterize(mu[rows], log_var[rows], eps))
 
-    rules = [gauss_hermite(nodes, vae.latent) for nodes in (8, 16, 32)]                    # enough for a narrow q
+    rules = [gauss_hermite(nodes, vae.latent) for nodes in (8, 16, 32)]                    # these are enough if q is narrow
     rules += [_trapezoid(spacing, vae.latent, 0.5) for spacing in FINE[vae.latent]]
     mean, error = _refine(vae, x, rules, integrand, tolerance)
     return mean - kl_standard_normal(mu, log_var).sum(axis=-1), error

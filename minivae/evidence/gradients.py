@@ -107,8 +107,9 @@ def iw_signal_to_noise(
 def signal_squared(values: NDArray) -> NDArray:
     """Return an estimate of (mean / sd)^2 for each column of `values` (R, P), R > 3; unbiased for normal draws.
 
-    `mean` and `sd` are the true values of a column; m and s are those of its R draws. R (m / s)^2 has a noncentral
-    F(1, R - 1) distribution with mean (R - 1) / (R - 3) (1 + R (mean / sd)^2). The code solves this for (mean / sd)^2.
+    `mean` and `sd` are the true mean and standard deviation of a column; m and s are their estimates from its R draws.
+    R (m / s)^2 has a noncentral F(1, R - 1) distribution with mean (R - 1) / (R - 3) (1 + R (mean / sd)^2). The code solves
+    this for (mean / sd)^2.
     """
     R = len(values)
     return (values.mean(axis=0) / values.std(axis=0, ddof=1)) ** 2 * (R - 3) / (R - 1) - 1 / R

@@ -16,7 +16,7 @@ from minivae.ops import mlp
 from minivae.vae import VAE
 
 COARSE = {1: 1024, 2: 128}                                  # intervals of the first grid, on its longer axis
-MAX_NODES = 50_000                                          # most nodes of a data point, on each grid but the first
+MAX_NODES = 50_000                                          # largest number of nodes for a data point, after the first grid
 SPARE = 16.0                                                # p(x, z) at left-out nodes < exp(-16) * tolerance * maximum
 NEGLIGIBLE = 8.0                                            # `box` ignores nodes this many nats below the maximum
 PLACES = 32                                                 # number of codes z at which the rounding error is measured
@@ -77,7 +77,7 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
 
 
 def _exact(vae, x, tolerance, finest):
-    depth = SPARE - np.log(tolerance)                       # nodes more nats below a data point's maximum are left out
+    depth = SPARE - np.log(tolerance)                       # nodes this many nats below the maximum are left out
     low, spacing, shape = _first_grid(*vae.encode(x), min(COARSE[vae.latent], finest))
     which, index, log_joint, left_out = _near_on_first_grid(vae, x, low, spacing, shape, depth)
     log_px, error = np.zeros((2, len(x)))
@@ -193,7 +193,7 @@ def _outside(index, p, row, shape, left_out):
     """Return twice an estimate of the share of p(x, z) outside the grid, for each data point that has nodes, (data,).
 
     Let a be the sum of p on a face of the grid, and b the sum on the next layer inside. We assume that each layer beyond the
-    face has a sum a / b times that of the previous layer. All these layers have the sum a (a / b) / (1 - a / b), which is
+    face has a / b times the sum of the previous layer. All these layers have the sum a (a / b) / (1 - a / b), which is
     a^2 / (b - a). If a is below the share `left_out`, b may be too small, because nodes of its layer are left out: then we
     assume that a / b = 1/2, so the sum is a.
     """

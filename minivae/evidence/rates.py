@@ -1,6 +1,6 @@
 """Rate and distortion: the two parts of the ELBO of a data set, and the two parts of the rate ("ELBO surgery").
 
--ELBO = distortion + rate. The distortion is the mean of -E_q log p(x|z), the rate the mean of KL( q(z|x) || p(z) ). The
+-ELBO = distortion + rate. The distortion is the mean of -E_q log p(x|z); the rate is the mean of KL( q(z|x) || p(z) ). The
 rate has two parts: the mutual information of data point and z, and the KL of the aggregate posterior to the prior. The
 aggregate posterior is the mean of q(z|x) over the data.
 """

@@ -9,7 +9,7 @@ from minivae import checks
 from minivae.ops import log_sum_exp
 from minivae.vae import VAE
 
-AT_ONCE = 2_000_000                                         # most numbers in an array: this limits the memory
+AT_ONCE = 2_000_000                                         # largest number of entries of an array; it limits the memory
 IN_CACHE = 10                                               # an array of AT_ONCE / 10 numbers fits in the CPU's cache
 
 
@@ -78,7 +78,7 @@ def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
 
 
 def draws_at_once(vae: VAE, x: NDArray) -> int:
-    """Return the draws per row of x to decode at once, so that the widest layer fits in the cache (35 % less time)."""
+    """Return the number of draws per row of x to decode at once: the widest layer then fits in a cache (35 % less time)."""
     return max(1, AT_ONCE // (IN_CACHE * len(x) * widest(vae)))
 
 
