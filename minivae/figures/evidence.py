@@ -255,7 +255,8 @@ def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, exact: tuple
     centres = np.stack([mean, mu, best[0]])
     low, high = (centres - reach).min(axis=0), (centres + reach).max(axis=0)
     centre, half = (low + high) / 2, (high - low).max() / 2
-    fine = [np.linspace(c - r, c + r, NODES // 2) for c, r in zip(centres[[0, 2]], reach[[0, 2]])]     # for narrow peaks
+    # A finer grid near the posterior and the best Gaussian, because both may be narrow.
+    fine = [np.linspace(c - r, c + r, NODES // 2) for c, r in zip(centres[[0, 2]], reach[[0, 2]])]
     axis_1, axis_2 = np.sort(np.concatenate([np.linspace(centre - half, centre + half, NODES), *fine]), axis=0).T
     density = posterior_density(vae, x, log_px, axis_1, axis_2)                 # rows are z2
     levels = levels_of(density, np.outer(np.gradient(axis_2), np.gradient(axis_1)))

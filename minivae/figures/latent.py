@@ -58,7 +58,7 @@ def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
     figure = page(min(9.6, 3.2 + 0.6 * max(J, 4)), 4.0)
     axes = figure.subplots()
     axes.bar(range(J), kl[order], 0.7, color=[BLUE if active[u] else "white" for u in order], edgecolor=BLUE)
-    side = max(0.7, 1.5 - J / 2)                            # keeps a single bar from filling the page
+    side = max(0.7, 1.5 - J / 2)                            # so that a single bar does not fill the page
     axes.set(xlim=(-side, J - 1 + side), xticks=[])
     axes.set_ylabel("mean KL( q(z|x) \u2016 p(z) ) in nats")
     axes.set_xlabel("latent dimension, largest KL first")
@@ -93,8 +93,9 @@ def draw_map(
     """Draw the means of q(z|x), some q(z|x) as ellipses, and circles of the prior; return caption and alt text."""
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     mu, log_var = vae.encode(x)
-    (labels, every_class), sigma = classes_of(labels, len(x), classes), np.exp(log_var / 2) * vae.noise  # no noise: 0
-    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # at most nine, in the order of z_1
+    labels, every_class = classes_of(labels, len(x), classes)
+    sigma = np.exp(log_var / 2) * vae.noise                 # 0 for a model without noise
+    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # at most nine rows, in the order of z_1
     low, high = limits(np.concatenate([mu, mu[some] - 2 * sigma[some], mu[some] + 2 * sigma[some]]))
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     axes.locator_params(integer=True, nbins=8)
@@ -212,7 +213,7 @@ def free_places(
     places = np.empty((0, 2))
     for median in medians:
         to_labels = distances(grid / scale_apart, places / scale_apart).min(axis=1, initial=np.inf) / apart
-        overlap = np.maximum(0, 1 - np.minimum(to_points, to_labels))           # times 10: worse than a long line
+        overlap = np.maximum(0, 1 - np.minimum(to_points, to_labels))           # overlap costs more than a long line
         cost = np.linalg.norm(grid - median, axis=1) / size + 10 * overlap
         places = np.concatenate([places, grid[[cost.argmin()]]])
     return places

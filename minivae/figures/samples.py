@@ -43,7 +43,7 @@ def sample_sheet(data: Dataset, rng: np.random.Generator, n: int = 100) -> Drawn
 def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class] | None) -> str:
     """Draw each row as a picture, dark on white, with its class above; return a sentence for the caption."""
     (H, W), columns = shape, math.ceil(math.sqrt(len(x)))
-    gap_x, gap_y = max(1, W // 14), max(1, H // 14) if names is None else max(2, H // 3)        # room for the names
+    gap_x, gap_y = max(1, W // 14), max(1, H // 14) if names is None else max(2, H // 3)        # room for class names
     rows = math.ceil(len(x) / columns)
     sheet = np.full((rows, columns, H + gap_y, W + gap_x), np.nan)                              # NaN stays white
     sheet.reshape(-1, H + gap_y, W + gap_x)[: len(x), gap_y:, gap_x:] = x.reshape(-1, H, W)

@@ -288,7 +288,7 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
 def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
     """Return the centre of each label (K, 2) in inches: next to its point, where it covers the fewest points and labels."""
     sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
-    halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half width, half height
+    halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half widths and half heights
     places = np.empty((0, 2))
     for point, half in zip(points, halves):
         tried = point + sides * (half + 0.07)               # (8, 2)
