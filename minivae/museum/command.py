@@ -220,7 +220,7 @@ def markdown(found: dict) -> list[str]:
     """Return the matrix as a Markdown table."""
     names = list(layers())
     lines = [f"| bug | seen | {' | '.join(names)} |", f"|---|---|{':-:|' * len(names)}"]
-    for bug in sorted(bugs(), key=lambda bug: bug.common):  # common ones last
+    for bug in sorted(bugs(), key=lambda bug: bug.common):  # common bugs last
         marks = " | ".join({".": "", "x": "x", "X": "**x**"}[mark(found[bug.name], name)] for name in names)
         lines.append(f"| {bug.title} | {bug.seen.partition(':')[0] if bug.common else bug.seen} | {marks} |")
     counts = " | ".join(str(sum(bool(messages[name]) for messages in found.values())) for name in names)

@@ -35,7 +35,7 @@ def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
 
 
 def message_of(layer: Callable, copy: SimpleNamespace) -> str | None:
-    """Return the message of one layer about a copy, or None. If the copy raises an error, that counts as noticed."""
+    """Return the message of one layer about a copy, or None. If the copy raises an error, the layer notices it."""
     try:
         with np.errstate(all="ignore"):
             layer(copy)

@@ -23,16 +23,16 @@ from minivae.vae import VAE
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
 CLEAR = 0.3                                                 # smallest difference that is reported, in nats: above the noise
-SEVERAL = {0: 4}                                            # --blind: layers that must notice the bug; other seeds: 2
+SEVERAL = {0: 4}                                            # seed of --blind: layers that must notice its bug; else 2
 OF_MODEL = ("beta", "estimator", "objective")
 
 
 class Report(NamedTuple):
     """Results of a trained model in nats per digit, computed by its copy of the package; `log_px` by the right package."""
 
-    loss: float | None = None                               # of the training rows
-    logged: float | None = None                             # ELBO of these rows in the record of the last epoch
-    elbo: float | None = None                               # of held-out rows, like all numbers below
+    loss: float | None = None                               # loss of the training rows
+    logged: float | None = None                             # ELBO of the training rows, in the last epoch's record
+    elbo: float | None = None                               # ELBO of held-out rows; the numbers below are of these rows
     iw_bound: float | None = None
     own_log_px: float | None = None                         # log p(x), by the copy
     log_px: float | None = None                             # log p(x), by the right package
