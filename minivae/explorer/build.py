@@ -25,7 +25,7 @@ from minivae.vae import VAE
 
 ROWS = 500                                                  # largest number of held-out rows, unless the user asks for more
 WEIGHTS = 100                                               # importance weights of the bound, for more than two dimensions
-NODES = {1: 32, 2: 16}                                      # Gauss-Hermite nodes per axis for the ELBO, by latent dimensions
+NODES = {1: 32, 2: 16}                                      # Gauss-Hermite nodes per axis for the ELBO, if J is 1 or 2
 PAPERS = {"#ffffff": 4.5, "#16191d": 7}                     # backgrounds in page.css; least contrast of the map's letters
 
 

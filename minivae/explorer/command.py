@@ -59,7 +59,7 @@ def explore_command(options: argparse.Namespace) -> int:
 def rows_of(data: "Dataset", rows: int | None) -> tuple["Dataset", int]:
     """Return the data with only the held-out rows to show, and the step between these rows.
 
-    They are the first `rows`, or if `rows` is None, at most 500 evenly spaced rows.
+    These are the first `rows` rows; without `rows`, at most 500 evenly spaced rows.
     """
     from dataclasses import replace
 
