@@ -31,7 +31,7 @@ HEADS = (
         "half-forgotten",
         "dKL/dlog_var without its 1/2",
         COMMON,
-        "The gradient of the KL in log_var is twice too large: q becomes too wide, but the loss curves look normal.",
+        "The gradient of the KL in log_var is too large by a factor of 2: q becomes too wide, but the loss looks normal.",
         (
             Change(
                 "gaussian",
