@@ -1,8 +1,8 @@
 """Evaluation of a trained model: lower bounds of log p(x), log p(x) itself, and the gap between them.
 
-Results are in nats (natural logarithms), one number for each data point. They are computed in float64, whatever the dtype
-of the model. log p(x) is the log of the integral of p(x|z) p(z) over z. The ELBO (evidence lower bound) is at most
-log p(x); the gap, log p(x) - ELBO, is KL( q(z|x) || p(z|x) ).
+The bounds, log p(x) and the gap are in nats (natural logarithms): one number for each data point, computed in float64
+whatever the dtype of the model. log p(x) is the log of the integral of p(x|z) p(z) over z. The ELBO (evidence lower bound)
+is at most log p(x); the gap, log p(x) - ELBO, is KL( q(z|x) || p(z|x) ).
 
     bounds       ELBO and importance-weighted bounds, from draws of z
     quadrature   log p(x) by numerical integration over z, for one or two latent dimensions
@@ -13,11 +13,11 @@ log p(x); the gap, log p(x) - ELBO, is KL( q(z|x) || p(z|x) ).
     gaps         the gap, split into the encoder's error and the limit of a diagonal Gaussian
     rates        rate and distortion, mutual information, active latent dimensions
     gradients    mean and variance of the estimators of the gradient
-    sweep        many short trainings: rate, distortion, collapse
+    sweep        many short trainings, and which of the models collapse
 
     sums         log-mean-exp; means and standard errors of arrays that come in chunks
     slopes       log p(x|z) and its gradient in z
-    descent      many small minimisations at once (BFGS)
+    descent      many small minimisations in parallel (BFGS)
 """
 
 from minivae.evidence.annealing import Annealed, Sandwich, annealed, sandwich

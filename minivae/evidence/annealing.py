@@ -1,4 +1,4 @@
-"""Annealed importance sampling: log p(x) for any number of latent dimensions; on simulated data also an upper bound.
+"""Annealed importance sampling: log p(x) for any number of latent dimensions; for simulated data, also an upper bound.
 
 A chain of Monte Carlo steps moves z from a start density, the prior or q(z|x), to the posterior p(z|x) through a sequence
 of densities in between. The weight w of a chain is an unbiased estimate of p(x).
@@ -35,7 +35,7 @@ class Sandwich(NamedTuple):
     lower: NDArray              # from forward chains: in expectation at most log p(x)
     lower_error: NDArray
     upper: NDArray              # from reverse chains that start at the z that generated x: in expectation at least log p(x)
-    acceptance: NDArray         # (2, N) of forward and reverse chains
+    acceptance: NDArray         # (2, N) acceptance rates of forward and reverse chains
 
 
 class Path(NamedTuple):
@@ -43,9 +43,9 @@ class Path(NamedTuple):
 
     log_start: Callable         # z -> log density of the start (L, N) and its gradient in z (L, N, J)
     scale: NDArray              # (N, J) standard deviation of the start: the unit of the step sizes
-    draw: Callable              # number of chains -> draws z (L, N, J) from the start
-    beta: NDArray               # (T + 1,) from 0 to 1
-    steps: NDArray | None       # (T - 1, N) step sizes, one for each density in between
+    draw: Callable              # number of chains L -> draws z (L, N, J) from the start
+    beta: NDArray               # (T + 1,) beta_0 = 0 to beta_T = 1
+    steps: NDArray | None       # (T - 1, N) step sizes for f_1 to f_(T-1)
     leapfrogs: int
 
 
@@ -63,15 +63,17 @@ def annealed(
 
     log w = sum_t (beta_t - beta_(t-1)) ( log p(x, z_(t-1)) - log start(z_(t-1)) ),   log p(x) ~ log of the mean of w
 
-    z_0 is drawn from the start, "prior" or "encoder" (q(z|x)). Then z_t is z_(t-1) after one transition of Hamiltonian Monte
-    Carlo, which leaves f_t = start^(1 - beta_t) p(x, z)^beta_t invariant: `leapfrogs` leapfrog steps make a proposal, which
-    is accepted or rejected. Separate chains tune the step sizes of each data point and each f_t. They are then held fixed,
-    so the mean of w is an unbiased estimate of p(x). `distributions` is T; a larger T gives a smaller variance.
+    z_0 is drawn from the start, "prior" or "encoder" (q(z|x)). One transition of Hamiltonian Monte Carlo changes z_(t-1)
+    into z_t and leaves f_t = start^(1 - beta_t) p(x, z)^beta_t invariant. It makes a proposal by `leapfrogs` leapfrog steps,
+    and accepts or rejects it. Pilot chains tune a step size for each data point and each f_t. All step sizes are fixed
+    before the chains of the estimate start, so the mean of w is an unbiased estimate of p(x). `distributions` is T; a larger
+    T gives a smaller variance.
 
-    `error` comes from the variation between chains. It ignores a part of the posterior that no chain reaches. If q(z|x) is
-    narrow, few chains from it reach the rest of the posterior. The others agree, so log_px is too low by many times `error`,
-    although the acceptance rate is normal. The prior is the safe default: it covers all z, but its chains vary more. If the
-    modes of the posterior are far apart, chains that start from the prior can miss some modes, too.
+    `error` comes from the variation between chains, so it ignores any part of the posterior that no chain reaches. If q(z|x)
+    is narrower than the posterior, most chains that start from q(z|x) miss the rest of the posterior. These chains agree
+    with each other, so log_px is too low by many times `error`, although the acceptance rate is normal. The prior is the
+    safe default: it covers all z, but the chains vary more. If the modes of the posterior are far apart, chains that start
+    from the prior can miss some modes, too.
 
     Raises ValueError if an argument breaks its rule, or the decoder overflows.
     """
@@ -96,13 +98,13 @@ def sandwich(
 ) -> Sandwich:
     """Draw `rows` data points from the model and bound their log p(x) from both sides.
 
-    Bidirectional Monte Carlo (Grosse, Ghahramani and Adams 2015): z ~ p(z) and x ~ p(x|z) make z an exact draw from p(z|x).
-    Chains that go from this z back to the start have E[1/w] = 1/p(x). So
+    Bidirectional Monte Carlo (Grosse, Ghahramani and Adams 2015): if z ~ p(z) and x ~ p(x|z), then z is an exact draw from
+    p(z|x). Chains that go from this z back to the start have E[1/w] = 1/p(x). So
 
     E[lower] <= log p(x) <= E[upper],   lower = log of the mean of w,   upper = -log of the mean of 1/w
 
-    No error of `upper` is returned: the reverse chains of a data point share their first z, so the variation between them is
-    too small. The errors of different data points are independent. `annealed` explains the arguments.
+    No error of `upper` is returned: all reverse chains of a data point begin at the same z, so the variation between them
+    underestimates the error. The errors of different data points are independent. `annealed` explains the arguments.
     """
     checks.generator("rng", rng)
     z = rng.standard_normal((checks.whole_number("rows", rows, 1), vae.latent))
@@ -121,7 +123,7 @@ def sandwich(
 
 
 def _checked(vae, x, rng, chains, distributions, leapfrogs, start):
-    """Return the model and x in float64, and the settings of `_tuned`. Raises ValueError if an argument breaks its rule."""
+    """Return the model and x in float64, and the last three arguments. Raises ValueError if an argument breaks its rule."""
     checks.generator("rng", rng)
     checks.whole_number("chains", chains, 2)
     checks.whole_number("distributions", distributions, 1)
@@ -138,7 +140,7 @@ def _error(log_w):
 
 
 def _tuned(vae, x, rng, distributions, leapfrogs, start):
-    """Return the path for these data. Pilot chains, which the estimate does not use, tune its step sizes."""
+    """Return the path for data x. Pilot chains tune its step sizes; the estimate does not use the pilot chains."""
     shape = (len(x), vae.latent)
     mu, log_var = vae.encode(x) if start == "encoder" else (np.zeros(shape), np.zeros(shape))
 
@@ -151,7 +153,7 @@ def _tuned(vae, x, rng, distributions, leapfrogs, start):
     z = path.draw(PILOTS)
     here = _densities(vae, x, path, z)
     for t, beta in enumerate(path.beta[1:-1]):
-        for _ in range(10 if t == 0 else 1):                # the initial size is a guess: adapt it in ten transitions
+        for _ in range(10 if t == 0 else 1):                # the first size is a guess, so adapt it in ten transitions
             z, here, accepted = _transition(vae, x, path, beta, size, z, here, rng)
             size = np.clip(size * np.exp(0.5 * (accepted.mean(axis=0) - TARGET)), 1e-4, 2.0)
         steps[t] = size
@@ -159,14 +161,14 @@ def _tuned(vae, x, rng, distributions, leapfrogs, start):
 
 
 def schedule(distributions: int, start: str) -> NDArray:
-    """Return beta_0 = 0 to beta_T = 1, (T + 1,): equal steps from q(z|x); from the prior, small steps at both ends.
+    """Return beta_0 = 0 to beta_T = 1, (T + 1,), in equal steps if the start is q(z|x).
 
-    From the prior, f_t changes fastest at the ends.
+    If the start is the prior, the first and the last steps are small, because f_t changes fastest near 0 and 1.
     """
     even = np.linspace(0, 1, distributions + 1)
     if start == "encoder":
         return even
-    s = 1 / (1 + np.exp(-8 * (even - 0.5)))                 # the sigmoid of Wu et al., from -4 to 4
+    s = 1 / (1 + np.exp(-8 * (even - 0.5)))                 # the sigmoid of Wu et al. from -4 to 4
     return (s - s[0]) / (s[-1] - s[0])
 
 

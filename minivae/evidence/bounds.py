@@ -12,7 +12,7 @@ from minivae.evidence.sums import Moments, draws_at_once, error_of_log_mean, in_
 from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
 from minivae.vae import VAE
 
-ENOUGH = 10                                                 # with fewer blocks, their standard deviation is too uncertain
+ENOUGH = 10                                                 # the standard deviation of fewer blocks is too uncertain
 
 
 class Bounds(NamedTuple):
@@ -41,12 +41,12 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
     x : ndarray, shape (N, D)
     k : a whole number, or several in increasing order
         The largest k, at least 2, is the number of z that are drawn for each data point. All k use these draws: IW_k is the
-        mean over blocks of k draws. If each k divides the next one, the IW_k of every data point are in increasing order,
-        not only in expectation.
+        mean over blocks of k draws. If each k divides the next one, IW_k increases with k for every data point, not only in
+        expectation.
 
     Returns nats for each data point, computed in float64; the memory does not grow with k. The error of the largest k is
     the first-order error of the log of a mean. If a few weights are far larger than all others, this error is too small
-    and the bound is too low. Where all weights are 0, a bound is -inf and its error inf. Raises ValueError if an argument
+    and the bound is too low. If all weights are 0, the bound is -inf and its error is inf. Raises ValueError if an argument
     breaks its rule, the model has no noise, or the decoder overflows.
     """
     counts = checked_counts(k)
@@ -59,11 +59,11 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
 
 
 def checked_counts(k: int | Sequence[int]) -> list[int]:
-    """Return k as a list. Raises ValueError unless it is one k >= 2, or several in increasing order with the last >= 2."""
+    """Return k as a list. Raises ValueError unless k is a number >= 2, or several in increasing order, the last >= 2."""
     example = "Try k=(1, 10, 100)."
     try:
         several = np.ndim(k) > 0
-    except ValueError:                                      # from NumPy, for a list that contains lists and numbers
+    except ValueError:                                      # NumPy raises it for a list that contains lists and numbers
         checks.refuse("k", "a whole number, or several", repr(k), example)
     counts = [checks.whole_number("every k", each, 1, example) for each in k] if several else []
     counts = counts if several else [checks.whole_number("k", k, 2)]
@@ -99,16 +99,16 @@ def _bounds(vae, x, counts, rng):
 
 
 class _Blocks:
-    """IW_k: the draws are divided into consecutive blocks of k; this is the mean over blocks of log(mean weight)."""
+    """IW_k: the mean of log(mean weight of a block) over consecutive blocks of k draws."""
 
     def __init__(self, k):
         self.k = k
         self.whole = Moments()                              # mean of log(mean weight) over the complete blocks
-        self.part, self.held = -np.inf, 0                   # log-sum and number of the weights of an incomplete block
+        self.part, self.part_size = -np.inf, 0              # incomplete block: log of the sum of its weights, their number
 
     def add(self, log_w):
-        """Add log weights (L, N); a block may begin in one chunk and end in another."""
-        ends = np.arange(self.k - self.held, len(log_w) + 1, self.k)                        # places where blocks end
+        """Add a chunk of log weights (L, N). A block may begin in one chunk and end in a later one."""
+        ends = np.arange(self.k - self.part_size, len(log_w) + 1, self.k)                   # blocks end before these indices
         starts = np.concatenate([[0], ends])
         rest = len(log_w) - starts[-1]
         sums = log_w if self.k == 1 else np.logaddexp.reduceat(log_w, starts[: len(starts) - (rest == 0)])
@@ -116,18 +116,18 @@ class _Blocks:
         if len(ends):
             self.whole.add(sums[: len(ends)] - np.log(self.k))
         self.part = sums[-1] if rest else np.full(log_w.shape[1:], -np.inf)
-        self.held = rest if len(ends) else self.held + rest
+        self.part_size = rest if len(ends) else self.part_size + rest
 
     def mean(self):
         return self.whole.mean()
 
     def log_sum(self):
-        """Return the log of the sum of all weights, if there is only one block."""
+        """Return the log of the sum of all weights; there must be exactly one block."""
         return self.whole.mean() + np.log(self.k)
 
     def error(self, error_of_all):
         """Return the standard error of `mean`, from the variation between blocks; for few blocks, return `error_of_all`.
 
-        `error_of_all` is the error for one block of all draws; to first order the two errors are equal.
+        `error_of_all` is the error if all draws form one block; to first order, both errors are equal.
         """
         return self.whole.error() if self.k == 1 or self.whole.count >= ENOUGH else error_of_all

@@ -1,11 +1,11 @@
-"""Minimise many functions of a few numbers at once, by the quasi-Newton method BFGS."""
+"""Minimise many functions in parallel, each of a few numbers, by the quasi-Newton method BFGS."""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-SUFFICIENT = 1e-4                                           # a step must give this part of the predicted decrease (Armijo)
+SUFFICIENT = 1e-4                                           # smallest part of the predicted decrease to accept (Armijo)
 CAREFUL = 0.3                                               # longest first step, in units of the given `scale`
 SMALLEST = 2.0**-40                                         # smallest fraction of a step that the line search tries
 
@@ -17,12 +17,13 @@ def minimise(
     max_steps: int = 200,
     scale: NDArray | None = None,
 ) -> tuple[NDArray, NDArray]:
-    """Return local minima of N functions of P numbers each, from `start` (N, P): points (N, P) and values (N,).
+    """Return local minima of N functions of P numbers each: points (N, P), found from `start` (N, P), and values (N,).
 
     BFGS (Nocedal and Wright 2006, chapter 6); each function has its own step length and its own estimate of the inverse
-    Hessian. f(points (n, P), which (n,)) returns values (n,) and gradients (n, P) of the functions numbered `which`. A value
-    never increases. A function is done when the predicted decrease of a step is below `tolerance`; all end after
-    `max_steps`. `scale` (N, P) estimates the diagonal of the inverse Hessian; a good estimate halves the number of steps.
+    Hessian. f(points (n, P), which (n,)) returns values (n,) and gradients (n, P) of the functions with the indices `which`.
+    A value never increases. The descent of a function ends when the predicted decrease of a step is below `tolerance`, when
+    no step decreases the value, or after `max_steps` steps. `scale` (N, P) estimates the diagonal of the inverse Hessian; a
+    good estimate halves the number of steps.
     """
     points, active = start.copy(), np.arange(len(start))
     values, gradients = f(points, active)
@@ -43,7 +44,7 @@ def minimise(
         s, y = moved - points[active], new_gradients - gradients[active]
         _update(inverse, active, s, y, first=step == 0 and scale is None)
         points[active], values[active], gradients[active] = moved, new_values, new_gradients
-        active = active[(s != 0).any(axis=1)]               # if no step decreases the value, only rounding error is left
+        active = active[(s != 0).any(axis=1)]               # a function that did not move has only rounding error left
     return points, values
 
 
@@ -67,7 +68,7 @@ def _line_search(f, points, values, active, direction, slope):
 def _update(inverse, active, s, y, first):
     """Update the inverse Hessians in place:  H <- (I - r s y') H (I - r y s') + r s s',   r = 1 / s'y > 0
 
-    Functions with s'y near 0 or negative are skipped: their H would not stay positive definite.
+    A function whose s'y is negative or near 0 is skipped: its H would not stay positive definite.
     """
     sy = (s * y).sum(axis=1)
     curved = sy > 1e-10 * np.linalg.norm(s, axis=1) * np.linalg.norm(y, axis=1)

@@ -24,10 +24,10 @@ from minivae.gaussian import (
 )
 from minivae.vae import VAE
 
-FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # spacings, in standard deviations of q
+FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # grid spacings, in standard deviations of q
 SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the search for the best Gaussian
 POLISH = {1: 64, 2: 32}                                     # nodes on each axis for the last steps of this search
-LIGHT = 1e-7                                                # nodes of smaller weight, a third of all, are left out
+LIGHT = 1e-7                                                # nodes of smaller weight, at least a third, are left out
 
 
 class Gap(NamedTuple):
@@ -39,9 +39,9 @@ class Gap(NamedTuple):
     best_elbo: NDArray          # ELBO of the best diagonal Gaussian for this data point
     approximation: NDArray      # log_px - best_elbo: the error left with the best Gaussian
     amortisation: NDArray       # best_elbo - elbo: the encoder's error
-    error: NDArray              # upper estimate for each of these, from the last refinement of the integrals
-    mu: NDArray                 # (N, J) of the best Gaussian
-    log_var: NDArray            # (N, J) of the best Gaussian
+    error: NDArray              # upper estimate of the error of each value above, from the last refinement
+    mu: NDArray                 # (N, J) mean of the best Gaussian
+    log_var: NDArray            # (N, J) log variance of the best Gaussian
 
 
 def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
@@ -49,11 +49,11 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
 
     log p(x) - ELBO  =  KL( q(z|x) || p(z|x) )  =  approximation gap + amortisation gap
 
-    log p(x), ELBO and KL are three integrals on different nodes. Each is refined until it changes by at most `tolerance`
-    nats or its finest grid is reached; `error` is larger if kinks (relu) make convergence slow. The best Gaussian is a
-    local optimum, never worse than q(z|x). Two descents search for it on a few nodes: the first starts from q(z|x), the
-    second from the posterior's mean and covariance. A third descent, on more nodes, starts from the better result. Each
-    ends when the predicted decrease of a step is less than a thousandth of `tolerance`.
+    log p(x), ELBO and KL are three integrals on different nodes. Each is refined until its estimated error is at most
+    `tolerance` nats, or its finest grid is reached. Kinks (relu) make convergence slow: `error` can then be larger than
+    `tolerance`. The best Gaussian is a local optimum, never worse than q(z|x). Two descents on a few nodes search for it:
+    the first starts from q(z|x), the second from the posterior's mean and covariance. A third descent, on more nodes, starts
+    from the best result. Each descent ends when the predicted decrease of a step is less than a thousandth of `tolerance`.
 
     Raises ValueError if there are more than two latent dimensions, or the model has no noise.
     """
@@ -83,7 +83,7 @@ def expected(vae: VAE, x: NDArray, mu: NDArray, log_var: NDArray, tolerance: flo
     def integrand(rows, eps):
         return vae.log_likelihood(x[rows], reparameterize(mu[rows], log_var[rows], eps))
 
-    rules = [gauss_hermite(nodes, vae.latent) for nodes in (8, 16, 32)]                    # enough for a narrow q
+    rules = [gauss_hermite(nodes, vae.latent) for nodes in (8, 16, 32)]                    # these are enough if q is narrow
     rules += [_trapezoid(spacing, vae.latent, 0.5) for spacing in FINE[vae.latent]]
     mean, error = _refine(vae, x, rules, integrand, tolerance)
     return mean - kl_standard_normal(mu, log_var).sum(axis=-1), error
@@ -104,9 +104,10 @@ def _log_ratio(vae, x, mu, log_var, tolerance):
 
 
 def _refine(vae, x, rules, integrand, tolerance):
-    """Return, for all data, the sum over L of weights (L,) times integrand(rows, eps) (L, rows), and its error, (N,) each.
+    """Return an integral for each data point and its error, (N,) each.
 
-    Each rule is finer than the one before, and is used for the data whose error is still above `tolerance`.
+    The integral is the sum over L of weights (L,) times integrand(rows, eps) (L, rows). Each rule (eps, weights) is finer
+    than the one before; it is used only for data whose error is still above `tolerance`.
     """
     values, error = np.full(len(x), np.inf), np.full(len(x), np.inf)
     remaining = np.arange(len(x))
@@ -123,9 +124,9 @@ def _refine(vae, x, rules, integrand, tolerance):
 
 
 def gauss_hermite(nodes: int, latent: int, light: float = 1e-18) -> tuple[NDArray, NDArray]:
-    """Return eps (L, 1, J) and weights (L,) whose weighted sum is the mean over standard normal noise.
+    """Return eps (L, 1, J) and weights (L,): the weighted sum of f(eps) is the mean of f over standard normal noise.
 
-    It is exact for polynomials of degree up to 2 nodes - 1.
+    The sum is exact for polynomials f of degree up to `2 * nodes - 1`.
     """
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     return _product(points, weights, latent, light)
@@ -138,7 +139,7 @@ def _trapezoid(spacing, latent, offset=0.0):
 
 
 def _product(points, weights, latent, light=1e-18):
-    """Return the product of one rule on each axis, without nodes of weight `light` or less."""
+    """Return the product rule, with the same points on each axis, but without nodes of weight `light` or less."""
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
     weight = np.prod(np.meshgrid(*[weights / weights.sum()] * latent, indexing="ij"), axis=0).ravel()
     heavy = weight > light
@@ -165,14 +166,14 @@ def _descend(vae, x, start, nodes, tolerance=1e-10):
 
 
 def _local_loss(vae, x, eps, weights):
-    """Return a function that computes -ELBO and its gradient, for mu and log_var (n, 2J) of the data numbered `which`.
+    """Return a function that computes -ELBO and its gradient, for mu and log_var (n, 2J) of the data points `which`.
 
-    The noise is not drawn: `eps` contains the quadrature nodes.
+    `eps` contains quadrature nodes instead of random noise.
     """
     def loss(points, which):
         mu, log_var = np.split(points, 2, axis=1)
         noise = np.broadcast_to(eps, (len(eps), *mu.shape))                                 # (L, n, J)
-        with np.errstate(over="ignore", invalid="ignore"):                                  # NaN is rejected
+        with np.errstate(over="ignore", invalid="ignore"):                                  # the line search rejects NaN
             log_px_z, d_z = log_px_z_and_slope(vae, x[which], reparameterize(mu, log_var, noise))
             kl = kl_standard_normal(mu, log_var).sum(axis=-1)
             d_mu_z, d_log_var_z = reparameterize_backward(-weights[:, None, None] * d_z, mu, log_var, noise)

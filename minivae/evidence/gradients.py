@@ -1,4 +1,4 @@
-"""Noise of gradients: three estimators of the gradient of the ELBO, and the importance-weighted bound for several k."""
+"""Noise of gradients: of the ELBO, by three estimators, and of the importance-weighted bound, for several k."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from minivae.vae import VAE
 
 
 class Estimator(NamedTuple):
-    """Estimator of the gradient of each data point's ELBO in mu and log_var of its q(z|x), (N, 2J) each."""
+    """Mean and variance of an estimator of the gradient of the ELBO in mu and log_var of q(z|x), (N, 2J) each."""
 
     mean: NDArray               # mean over the draws
     variance: NDArray           # variance of the estimate from one draw
@@ -32,7 +32,7 @@ class GradientNoise(NamedTuple):
 
 
 class SignalToNoise(NamedTuple):
-    """|mean| / standard deviation of the gradient of IW_k: root mean square over parameters, for each k, (K,) each."""
+    """Signal-to-noise ratio |mean| / sd of the gradient of IW_k: root mean square over parameters, for each k, (K,) each."""
 
     k: NDArray
     encoder: NDArray            # over the parameters of the encoder
@@ -45,9 +45,9 @@ def gradient_noise(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int = 
     pathwise   d/dmu = d/dz log p(x|z),              d/dlog_var = d/dz log p(x|z) eps sigma / 2
     score      d/dmu = log p(x|z) eps / sigma,       d/dlog_var = log p(x|z) (eps^2 - 1) / 2
 
-    From each, the gradient of the KL is subtracted; it is in closed form and has no noise. Pathwise: Kingma and Welling
-    2014. Score function: Williams 1992. Baseline, the mean over all other draws: Mnih and Rezende 2016. Raises ValueError
-    if an argument breaks its rule, or the model has no noise.
+    The gradient of the KL is subtracted from each estimate; it has a closed form, so it adds no noise. Pathwise: Kingma and
+    Welling 2014. Score function: Williams 1992. Baseline, the mean of log p(x|z) over all other draws: Mnih and Rezende
+    2016. Raises ValueError if an argument breaks its rule, or the model has no noise.
     """
     vae.check_noise()
     checks.generator("rng", rng)
@@ -107,17 +107,18 @@ def iw_signal_to_noise(
 def signal_squared(values: NDArray) -> NDArray:
     """Return an estimate of (mean / sd)^2 for each column of `values` (R, P), R > 3; unbiased for normal draws.
 
-    m and s are the mean and standard deviation of the R draws of a column. Then R (m / s)^2 has a noncentral F(1, R - 1)
-    distribution with mean (R - 1) / (R - 3) (1 + R (mean / sd)^2). The code solves this for (mean / sd)^2.
+    `mean` and `sd` are the true mean and standard deviation of a column; m and s are their estimates from its R draws.
+    R (m / s)^2 has a noncentral F(1, R - 1) distribution with mean (R - 1) / (R - 3) (1 + R (mean / sd)^2). The code solves
+    this for (mean / sd)^2.
     """
     R = len(values)
     return (values.mean(axis=0) / values.std(axis=0, ddof=1)) ** 2 * (R - 3) / (R - 1) - 1 / R
 
 
 def iw_gradient(vae: VAE, x: NDArray, eps: NDArray) -> Params:
-    """Return the gradient of -IW_k, mean over data x (B, D), for the noise eps (k, B, J): the objective "iwae"."""
+    """Return the gradient of the objective "iwae", the mean of -IW_k over data x (B, D), for the noise eps (k, B, J)."""
     likelihood = vae.likelihood
-    if getattr(likelihood, "sigma", None) == "optimal":     # use the sigma at the end of training, as a fixed number
+    if getattr(likelihood, "sigma", None) == "optimal":     # fix sigma at its value at the end of training
         likelihood = Gaussian(float(np.exp(vae.params["log_sigma"])))
     vae = replace(vae, beta=1.0, estimator="sampled", objective="iwae", likelihood=likelihood)
     f = vae.forward(x, eps, fit=False)

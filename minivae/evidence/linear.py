@@ -1,4 +1,4 @@
-"""The linear-Gaussian model x = z W + b + sigma eps, z ~ N(0, I), eps ~ N(0, I): log p(x) and posterior have formulas.
+"""The linear-Gaussian model x = z W + b + sigma eps, z ~ N(0, I), eps ~ N(0, I): log p(x) and p(z|x) in closed form.
 
 A VAE without hidden layers and with a Gaussian likelihood is this model. Its best fit to data is probabilistic PCA
 (Tipping and Bishop 1999; Lucas, Tucker, Grosse and Norouzi 2019 for the VAE).
@@ -41,8 +41,8 @@ def exact_linear(vae: VAE, x: NDArray) -> Linear:
 
     log p(x) = log N(x; b, W'W + sigma^2 I),   p(z|x) = N( cov W (x - b) / sigma^2, cov ),   cov = (I + W W' / sigma^2)^-1
 
-    The code uses a QR decomposition instead of these inverses: it loses fewer digits when sigma is small. Raises ValueError
-    if the model has hidden layers, or its likelihood is not Gaussian.
+    The code uses a QR decomposition instead of these inverses, because it loses fewer digits if sigma is small. Raises
+    ValueError if the model has hidden layers, or its likelihood is not Gaussian.
     """
     vae, weight, bias, sigma = _linear(vae)
     x = vae.check_data(x)
@@ -51,7 +51,7 @@ def exact_linear(vae: VAE, x: NDArray) -> Linear:
     projected = r @ Q[: vae.features]                       # (N, J)
     mean = np.linalg.solve(R, projected.T).T                # (N, J)
     residual = r - projected @ Q[: vae.features].T          # (N, D)
-    squares = (residual**2).sum(axis=1) + (mean**2).sum(axis=1)                             # no difference of large numbers
+    squares = (residual**2).sum(axis=1) + (mean**2).sum(axis=1)                             # squares: no digits cancel
     log_det = 2 * np.log(np.abs(np.diagonal(R))).sum() + 2 * vae.features * math.log(sigma)
     root = np.linalg.inv(R)
     return Linear(-(squares + log_det + vae.features * LOG_2PI) / 2, mean, root @ root.T)

@@ -16,38 +16,39 @@ from minivae.ops import mlp
 from minivae.vae import VAE
 
 COARSE = {1: 1024, 2: 128}                                  # intervals of the first grid, on its longer axis
-MAX_NODES = 50_000                                          # for one data point, on all grids but the first
-SPARE = 16.0                                                # left-out nodes are below exp(-16) tolerance x the highest
-NEGLIGIBLE = 8.0                                            # a node this many nats below the highest is outside of `box`
-PLACES = 32                                                 # values of z at which the rounding error is measured
+MAX_NODES = 50_000                                          # largest number of nodes for a data point, after the first grid
+SPARE = 16.0                                                # p(x, z) at left-out nodes < exp(-16) * tolerance * maximum
+NEGLIGIBLE = 8.0                                            # `box` ignores nodes this many nats below the maximum
+PLACES = 32                                                 # number of codes z at which the rounding error is measured
 
 
 class Exact(NamedTuple):
-    """log p(x) by quadrature in nats, (N,), with mean, covariance and place of the posterior p(z|x) of each data point."""
+    """log p(x) by quadrature in nats, (N,), with mean, covariance and box of the posterior p(z|x) of each data point."""
 
     log_px: NDArray
-    error: NDArray              # upper estimate of |error| in nats; inf where the finest grid is too coarse
+    error: NDArray              # upper estimate of the absolute error in nats; inf if the finest grid is too coarse
     mean: NDArray               # (N, J)
     cov: NDArray                # (N, J, J)
-    box: NDArray                # (N, 2, J) lowest and highest corner of the part where p(z|x) is not negligible
+    box: NDArray                # (N, 2, J) lowest and highest corner of a box; outside of it p(z|x) is negligible
 
 
 def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 << 16) -> Exact:
     """Return log p(x) = log of the integral of p(x|z) p(z) over one or two latent dimensions, for each data point.
 
-    The grid is a square grid that covers 8 standard deviations of the prior and of each q(z|x). Its spacing h is halved
-    until the estimated error of a data point is at most `tolerance` nats. The estimate needs no second grid: every third
-    node of each axis makes a grid of spacing 3h, and there are 3^J of these. See `_discretisation`. If a data point would
-    need more than `finest` intervals on an axis, or more than MAX_NODES nodes, its last value and error are returned.
+    A square grid covers 8 standard deviations of the prior and of each q(z|x). Its spacing h is halved until the estimated
+    error of a data point is at most `tolerance` nats. The estimate needs no second grid: the nodes can be divided into 3^J
+    grids of spacing 3h, whose sums should agree (see `_discretisation`). If a data point would need more than `finest`
+    intervals on an axis, or more than MAX_NODES nodes, its last value and error are returned.
 
-    Posteriors can be a thousand times narrower than the prior. So all data points share the first grid, but on a finer
-    grid each has only the nodes that may matter. At these nodes log p(x, z) is at most SPARE - log(tolerance) nats below its
-    maximum over the nodes. A node whose neighbours differ from it may be lower still, by the largest difference:
-    between two nodes log p(x, z) can be higher by that much. The error includes the nodes that are left out, an
-    estimate of the part outside the grid, and rounding, which dominates if data are far from zero. A mode is missed if no
-    node of the first grid is near it: this needs a peak far narrower than the spacing of that grid, surrounded by a plateau.
+    A posterior can be a thousand times narrower than the prior. So all data points share the first grid, but a finer grid
+    has, for each data point, only the nodes that may matter. A node may matter if its log p(x, z) is at most SPARE -
+    log(tolerance) nats below the maximum over the nodes. For this comparison, log p(x, z) of a node is first raised by its
+    largest difference from a neighbour, because between two nodes it can be higher by that much. `error` includes the nodes
+    that are left out, an estimate for z outside the grid, and rounding, which dominates if data are far from zero. A mode is
+    missed if no node of the first grid is near it. Such a mode is a peak that is far narrower than the spacing of the first
+    grid and surrounded by a plateau.
 
-    Three dimensions are refused: the first grid would have two million nodes for each data point, and a coarser one can
+    Three dimensions are refused: the first grid would have two million nodes for each data point, and a coarser grid can
     miss a narrow posterior entirely.
 
     Parameters
@@ -76,14 +77,14 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
 
 
 def _exact(vae, x, tolerance, finest):
-    depth = SPARE - np.log(tolerance)                       # nats below the maximum over the nodes, for each data point
+    depth = SPARE - np.log(tolerance)                       # nodes this many nats below the maximum are left out
     low, spacing, shape = _first_grid(*vae.encode(x), min(COARSE[vae.latent], finest))
     which, index, log_joint, left_out = _near_on_first_grid(vae, x, low, spacing, shape, depth)
     log_px, error = np.zeros((2, len(x)))
     mean, cov = np.zeros((len(x), vae.latent)), np.zeros((len(x), vae.latent, vae.latent))
     box = np.zeros((len(x), 2, vae.latent))
     while True:
-        first = np.flatnonzero(np.diff(which, prepend=-1))  # pairs are sorted by data point
+        first = np.flatnonzero(np.diff(which, prepend=-1))  # first pair of each data point
         data, row = which[first], np.searchsorted(which[first], which)                      # (data,), (pairs,)
         log_sum, p = _normalised(log_joint, first, row)                                     # (data,), (pairs,)
         log_px[data] = log_sum + vae.latent * np.log(spacing)
@@ -119,7 +120,7 @@ def _first_grid(mu, log_var, intervals):
 
 
 def _near_on_first_grid(vae, x, low, spacing, shape, depth):
-    """Return all pairs of a data point and a node that may matter to it, sorted by data point.
+    """Return all pairs of a data point and a node that may matter to this data point, sorted by data point.
 
     Returns the index of the data point (pairs,), the indices of the node (pairs, J), log p(x, z) (pairs,), and an upper
     bound of the contribution of all other nodes to p(x) (N,).
@@ -150,9 +151,10 @@ def _pairs_of_neighbours(key, step):
 
 
 def _rise(log_joint, neighbours):
-    """Return, for each node, the largest difference from a neighbour: a maximum between the two is higher by at most this.
+    """Return, for each node, the largest difference from a neighbour.
 
-    For a quadratic function it is higher by at most a quarter of this, for a cone by nearly all of it.
+    A maximum between nodes is higher than the highest node near it, but by less than this difference: by up to a quarter
+    of it for a quadratic function of two variables, and by up to 0.8 of it for a cone.
     """
     rise = np.zeros_like(log_joint)
     for here, there in neighbours:
@@ -165,7 +167,7 @@ def _rise(log_joint, neighbours):
 
 
 def _normalised(log_joint, first, row):
-    """Return, for each data point that has nodes, the log of the sum of exp(log_joint), and each node's part of the sum."""
+    """Return, for each data point that has nodes, the log of the sum of exp(log_joint), and each node's share of the sum."""
     top = np.maximum.reduceat(log_joint, first)                                             # (data,)
     p = np.exp(log_joint - top[row])                                                        # (pairs,)
     total = np.add.reduceat(p, first)
@@ -180,7 +182,7 @@ def _moments(z, p, first, row):
 
 
 def _box(log_joint, index, first, row):
-    """Return the corners, in grid units, of the box of all nodes that are not negligible, one node wider on each side."""
+    """Return the corners, in grid units, of a box with all nodes that are not negligible and a margin of one node."""
     near = (log_joint > np.maximum.reduceat(log_joint, first)[row] - NEGLIGIBLE)[:, None]   # (pairs, 1)
     low = np.minimum.reduceat(np.where(near, index, np.iinfo(index.dtype).max), first)
     high = np.maximum.reduceat(np.where(near, index, -1), first)
@@ -188,11 +190,12 @@ def _box(log_joint, index, first, row):
 
 
 def _outside(index, p, row, shape, left_out):
-    """Return twice an estimate of the share outside the grid, for each data point that has nodes, (data,).
+    """Return twice an estimate of the share of p(x, z) outside the grid, for each data point that has nodes, (data,).
 
-    Let a be the sum of p on a face of the grid, and b the sum on the next layer inside. Beyond the face, we assume that
-    each layer is a / b times the previous one: their sum is a (a / b) / (1 - a / b) = a^2 / (b - a). If a is below the share
-    `left_out`, nodes of the next layer may be among those that are left out: then a / b = 1/2, and the sum is a.
+    Let a be the sum of p on a face of the grid, and b the sum on the next layer inside. We assume that each layer beyond the
+    face has a / b times the sum of the previous layer. All these layers have the sum a (a / b) / (1 - a / b), which is
+    a^2 / (b - a). If a is below the share `left_out`, b may be too small, because nodes of its layer are left out: then we
+    assume that a / b = 1/2, so the sum is a.
     """
     share = np.zeros(row[-1] + 1)
     for axis, n in zip(index.T, shape):
@@ -207,19 +210,19 @@ def _outside(index, p, row, shape, left_out):
 def _discretisation(index, p, row, kinks):
     """Return an upper estimate of the relative error that the spacing h causes, for each data point that has nodes.
 
-    Let s(n) be the largest relative difference between the n^J interleaved grids of spacing nh and their mean, which is
-    the grid of spacing h. So s(3) estimates the error at spacing 3h. The error of a smooth integrand falls faster than any
-    power of h: so from 3h to h it falls by a larger factor than from 6h to 3h, where the factor is s(6) / s(3). With kinks
-    (relu) the factor is 9 on average; 3 is a safe value. s(2) is a second estimate: its grids are finer, but there are so
-    few of them that they can agree by chance.
+    Let s(n) be the largest relative difference between the sums on the n^J interleaved grids of spacing nh and their mean,
+    which is the sum on the grid of spacing h. So s(3) estimates the error at spacing 3h. The error of a smooth integrand
+    falls faster than any power of h. So it falls by a larger factor from 3h to h than from 6h to 3h, where the factor is
+    s(6) / s(3). With kinks (relu) the factor from 3h to h is 9 on average; 3 is a safe value. s(2) is a second estimate: its
+    grids are finer, but these 2^J grids are so few that they can agree by chance.
     """
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     ratio = 1 / 3 if kinks else three / six
-    return np.maximum(two, three * ratio)                   # ratio <= 1: a grid of 3h is the mean of grids of 6h
+    return np.maximum(two, three * ratio)                   # ratio <= 1, as each grid of 3h is a mean of grids of 6h
 
 
 def _disagreement(index, p, row, n):
-    """Return the largest relative difference between the n^J interleaved grids of spacing nh and their mean, (data,)."""
+    """Return s(n) for each data point that has nodes, (data,); `_discretisation` defines s(n)."""
     for axis in index.T:
         row = n * row + axis % n                            # index of the grid that a node belongs to
     J = index.shape[1]
@@ -230,10 +233,10 @@ def _disagreement(index, p, row, n):
 def _rounding(vae, x, log_px, mean, cov):
     """Return an upper estimate of the rounding error in nats, (N,): the sum of two parts.
 
-    The first: if all data share a z, log p(x|z) may be computed by a matrix product, which loses digits if data are far from
-    zero. It is compared with the sum over features at a few codes (PLACES), each near the posterior mean of some data point.
-    The second: the decoder's output has a relative error of a few units of float64 precision (2.2e-16), which is multiplied
-    by the slope of log p(x|z) in that output.
+    First part: if all data share a z, the code may compute log p(x|z) by a matrix product, which loses digits if data are
+    far from zero. The result is compared with the sum over features at a few codes (PLACES), each near the posterior mean of
+    some data point. Second part: the decoder's output has a relative error of a few units of float64 precision (2.2e-16),
+    which is multiplied by the slope of log p(x|z) in that output.
     """
     sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))                                        # (N, J)
     steps = np.linspace(-1, 1, PLACES)[:, None]                                             # (PLACES, 1)
@@ -257,10 +260,11 @@ def _on_shared_nodes(vae, x, z):
 
 
 def _on_pairs(vae, x, which, index, z):
-    """Return log p(x[which], z), (pairs,): each data point at the nodes chosen for it.
+    """Return log p(x[which], z), (pairs,), for pairs of a data point and a node z.
 
     Decoding a node costs far more than computing log p(x|z) of one more data point, and data points share nodes. So each
-    node is decoded once. Nodes are handled in groups; log p(x|z) is computed for all data points that need one of them.
+    node is decoded once, and nodes are handled in groups. For every node of a group, log p(x|z) is computed for all data
+    points that need any node of this group.
     """
     order = np.lexsort(index.T)                                                             # (pairs,)   by node
     new = np.any(np.diff(index[order], axis=0, prepend=-1), axis=1)                         # (pairs,)

@@ -1,6 +1,6 @@
 """Rate and distortion: the two parts of the ELBO of a data set, and the two parts of the rate ("ELBO surgery").
 
--ELBO = distortion + rate. The distortion is the mean of -E_q log p(x|z), the rate the mean of KL( q(z|x) || p(z) ). The
+-ELBO = distortion + rate. The distortion is the mean of -E_q log p(x|z); the rate is the mean of KL( q(z|x) || p(z) ). The
 rate has two parts: the mutual information of data point and z, and the KL of the aggregate posterior to the prior. The
 aggregate posterior is the mean of q(z|x) over the data.
 """
@@ -42,9 +42,9 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
     mean KL( q(z|x) || p(z) ) = I(n; z) + KL( q(z) || p(z) ),   q(z) = 1/N sum_n q(z|x_n)
     I(n; z) = mean over n of E_q(z|x_n) [ log q(z|x_n) - log q(z) ],   estimated by `draws` >= 2 draws for each data point
 
-    The split of the rate is the ELBO surgery of Hoffman and Johnson (2016); active dimensions are those of Burda et al.
-    (2016). log q(z) is exact: a log-sum-exp over all N data for each draw, so the time grows as draws N^2 J; the memory is
-    bounded. Raises ValueError if an argument breaks its rule, the model has no noise, or the decoder overflows.
+    The split of the rate is the ELBO surgery of Hoffman and Johnson (2016); active dimensions are defined by Burda et al.
+    (2016). log q(z) is exact: a log-sum-exp over all N data for each draw. So the time grows as `draws * N^2 * J`; the
+    memory is bounded. Raises ValueError if an argument breaks its rule, the model has no noise, or the decoder overflows.
     """
     checks.generator("rng", rng)
     draws = checks.whole_number("draws", draws, 2)
@@ -70,9 +70,9 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
 
 
 def log_aggregate(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
-    """Return log q(z) (L,), q(z) = 1/N sum_n N(z; mu_n, sigma_n^2): aggregate posterior. z (L, J), mu and log_var (N, J)."""
+    """Return the log of the aggregate posterior at z (L, J), (L,): q(z) = 1/N sum_n N(z; mu_n, sigma_n^2), mu (N, J)."""
     one_over_sigma = np.exp(-log_var / 2).T                 # (J, N)
-    at_mean = -(log_var + LOG_2PI).sum(axis=1) / 2          # (N,)     log density at the mean
+    at_mean = -(log_var + LOG_2PI).sum(axis=1) / 2          # (N,)     log q(z|x_n) at its mean
     rows = max(1, sums.AT_ONCE // (IN_CACHE * len(mu)))
     parts = []
     for start in range(0, len(z), rows):

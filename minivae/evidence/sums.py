@@ -9,8 +9,8 @@ from minivae import checks
 from minivae.ops import log_sum_exp
 from minivae.vae import VAE
 
-AT_ONCE = 2_000_000                                         # largest size of an array: this limits the memory
-IN_CACHE = 10                                               # arrays read often have AT_ONCE / 10 numbers: they fit a cache
+AT_ONCE = 2_000_000                                         # largest number of entries of an array; it limits the memory
+IN_CACHE = 10                                               # an array of AT_ONCE / 10 numbers fits in the CPU's cache
 
 
 def log_mean_exp(a: NDArray, axis: int = 0) -> NDArray:
@@ -21,7 +21,7 @@ def log_mean_exp(a: NDArray, axis: int = 0) -> NDArray:
 def error_of_log_mean(log_sum: NDArray, log_sum_2: NDArray, count: int) -> NDArray:
     """Return the standard error of log(mean of w) for `count` weights w, from the logs of the sums of w and of w^2.
 
-    = sd(w) / (mean(w) sqrt(count)), to first order. It is infinite where all weights are 0.
+    To first order, it is sd(w) / (mean(w) sqrt(count)). It is infinite where all weights are 0.
     """
     known = np.isfinite(log_sum)
     ratio = np.where(known, log_sum_2, 0) - 2 * np.where(known, log_sum, 0) + np.log(count)
@@ -78,12 +78,12 @@ def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
 
 
 def draws_at_once(vae: VAE, x: NDArray) -> int:
-    """Return how many draws per row of x to decode at once, so that the widest layer fits a cache (35 % less time)."""
+    """Return the number of draws per row of x to decode at once: the widest layer then fits in a cache (35 % less time)."""
     return max(1, AT_ONCE // (IN_CACHE * len(x) * widest(vae)))
 
 
 def need_log(name: str, values: NDArray) -> NDArray:
-    """Return `values`. Raises ValueError if one is NaN or +inf; -inf is allowed, because it is the log of 0."""
+    """Return `values`. Raises ValueError if a value is NaN or +inf; -inf is allowed, because it is the log of 0."""
     bad = ~(values < np.inf)
     if bad.any():
         remedy = "The decoder overflows: its weights or x are too large. Check that training did not diverge."

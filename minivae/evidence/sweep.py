@@ -62,7 +62,7 @@ def sweep(
     """
     checks.whole_number("seed", seed, 0)
     settings, options = list(settings), {"epochs": epochs, "batch": batch, "lr": lr}
-    for setting in settings:                                # refuse a bad setting now, not after earlier trainings
+    for setting in settings:                                # refuse a bad setting before the first training
         _new_training(data, setting, hidden, seed, options)
     return _points(data, settings, hidden, seed, options, stop)
 
@@ -95,7 +95,7 @@ def _point(training, value, stop):
 
 
 def measure(vae: VAE, x: NDArray, rng: np.random.Generator, value: float | str) -> Point:
-    """Return rate, distortion and active latent dimensions of a trained model on data x (N, D), as the Point of `value`."""
+    """Return the Point of a trained model: rate, distortion and active latent dimensions, measured on data x (N, D)."""
     bounds = lower_bounds(vae, x, DRAWS, rng)
     mu, log_var = vae.astype(np.float64).encode(x)
     kls = kl_standard_normal(mu, log_var).mean(axis=0)      # (J,)

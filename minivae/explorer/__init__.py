@@ -1,4 +1,4 @@
-"""The explorer: one page for a browser, without a network, that shows the latent space of a run. Reading order:
+"""The explorer: one page that shows the latent space of a run in a browser, without a network. Reading order:
 
     evidence     the results that the page needs for each data point
     build        collect model, data and exact results of a run, and write them into the page

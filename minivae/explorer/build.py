@@ -25,8 +25,8 @@ from minivae.vae import VAE
 
 ROWS = 500                                                  # largest number of held-out rows, unless the user asks for more
 WEIGHTS = 100                                               # importance weights of the bound, for more than two dimensions
-NODES = {1: 32, 2: 16}                                      # Gauss-Hermite nodes per axis for the ELBO, by latent dimensions
-PAPERS = {"#ffffff": 4.5, "#16191d": 7}                     # papers of page.css; least contrast of the letters on the map
+NODES = {1: 32, 2: 16}                                      # Gauss-Hermite nodes per axis for the ELBO, if J is 1 or 2
+PAPERS = {"#ffffff": 4.5, "#16191d": 7}                     # backgrounds in page.css; least contrast of the map's letters
 
 
 def evidence_for(vae: VAE, x: NDArray) -> Evidence:
@@ -46,17 +46,17 @@ def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None,
     vae : VAE
         A model with noise; its likelihood accepts the data.
     data : Dataset
-        Its held-out rows are shown. They are all embedded: use `Dataset.few` first.
+        The page contains and shows all its held-out rows: call `Dataset.few` first if there are many.
     title : str
         Name of the run.
     evidence : Evidence, optional
         Results for the held-out rows, if they are known: computing them takes most of the time.
     step : int
-        The rows of `data` are every step-th of all held-out rows; the page says so.
+        The held-out rows of `data` are every step-th row of the whole held-out set; the page says so.
     """
     vae.check_noise()
     page = content(vae, data, evidence or evidence_for(vae, data.test_x)) | {"title": title, "step": step}
-    facts = json.dumps(page, separators=(",", ":")).replace("<", "\\u003c") # else "</script>" would end it
+    facts = json.dumps(page, separators=(",", ":")).replace("<", "\\u003c") # a "</script>" would end it
     parts = {"title": html.escape(title), "style": part("page.css"), "script": part("page.js"), "content": facts}
     return re.sub("{{(title|style|script|content)}}", lambda found: parts[found[1]], part("page.html"))
 
@@ -89,7 +89,7 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
 
 
 def elbos(vae: VAE, x: NDArray) -> NDArray:
-    """Return the ELBO of each row, (N,), from eight nodes on each axis: exact enough to sort the rows by their gap."""
+    """Return the ELBO of each row, (N,), from eight nodes on each axis: exact enough to sort the rows by gap."""
     return expected(vae, x, *vae.encode(x), np.inf)[0]
 
 
@@ -106,7 +106,7 @@ def likelihood(vae: VAE) -> dict:
 def rule(J: int) -> tuple[NDArray, NDArray]:
     """Return Gauss-Hermite nodes (L, J) and weights (L,) for J = 1 or 2.
 
-    sum(weights f(noise)) approximates the mean of f over standard normal noise.
+    The sum of weights * f(noise) approximates the mean of f over standard normal noise.
     """
     noise, weights = gauss_hermite(NODES[J], J, 1e-14)
     return noise[:, 0], weights
@@ -158,7 +158,7 @@ def compact(x: NDArray) -> tuple[NDArray, int]:
 def packed(array: NDArray, divisor: int = 1) -> dict:
     """Return an array as {"type", "shape", "base64"}: bytes, float32 or float64, each in little-endian order.
 
-    Bytes with a divisor stand for float32 numbers; `unpacked` is the inverse.
+    Bytes with a divisor represent float32 numbers; `unpacked` is the inverse.
     """
     kind = {"u1": "u1", "f4": "f4"}.get(array.dtype.str[1:], "f8")
     raw = np.ascontiguousarray(array, f"<{kind}").tobytes()
@@ -167,7 +167,7 @@ def packed(array: NDArray, divisor: int = 1) -> dict:
 
 
 def unpacked(found: dict) -> NDArray:
-    """Return the array that `packed` made into text."""
+    """Return the array from the result of `packed`."""
     array = np.frombuffer(base64.b64decode(found["base64"]), f"<{found['type']}").reshape(found["shape"])
     return np.float32(array / found["divisor"]) if "divisor" in found else array
 

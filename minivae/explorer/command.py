@@ -13,10 +13,10 @@ from minivae.app.options import add_place
 if TYPE_CHECKING:
     from minivae.data import Dataset
 
-ABOUT = """Write one page that shows the latent space of a run in a browser, offline: move through the codes, see the
-images that they decode to and, for one or two latent dimensions, compare the exact posterior of a held-out data point
-with the encoder's Gaussian."""
-FILE = "explorer.html"                                      # `evidence` has the same name, but it needs NumPy
+ABOUT = """Write one page that shows the latent space of a run in a browser, offline. Move through the codes and see the
+decoded images. For one or two latent dimensions, compare the exact posterior of a held-out data point with the
+encoder's Gaussian."""
+FILE = "explorer.html"                                      # repeated here, as importing `evidence` would import NumPy
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,18 +46,21 @@ def explore_command(options: argparse.Namespace) -> int:
     must_be_free("--out", "a new file", [out], options.overwrite or options.out is None)
     runs.make_directory(out.parent, "the directory of --out")
     data, step = rows_of(data_of(run, options.data), options.rows)
-    say(options, f"integrating over z for {len(data.test_x)} held-out data points; fewer with --rows N")
+    say(options, f"evaluating {len(data.test_x)} held-out data points; --rows N takes fewer")
     page = build(run.vae, data, run.path.resolve().name, evidence_for(run.vae, data.test_x), step)
     with write_atomically(out, "w") as file:
         file.write(page)
     document = {"file": str(out), "bytes": len(page.encode()), "rows": len(data.test_x)}
     print(json.dumps(document, indent=2) if options.json else out)
-    say(options, f"{document['bytes'] / 1000:.0f} kB; open it in any browser, no network needed")
+    say(options, f"{document['bytes'] / 1000:.0f} kB; open it in any browser; it needs no network")
     return 0
 
 
 def rows_of(data: "Dataset", rows: int | None) -> tuple["Dataset", int]:
-    """Return the data with the held-out rows to show, and their step: the first `rows`, or at most 500, evenly spaced."""
+    """Return the data with only the held-out rows to show, and the step between these rows.
+
+    These are the first `rows` rows; without `rows`, at most 500 evenly spaced rows.
+    """
     from dataclasses import replace
 
     from minivae.explorer.build import ROWS

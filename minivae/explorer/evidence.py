@@ -8,11 +8,11 @@ EXPLORER = "explorer.html"
 
 
 class Evidence(NamedTuple):
-    """log p(x) in nats, (N,), with its error and the box of the posterior; for J > 2 a lower bound, and the ELBO."""
+    """log p(x) in nats with its error and the box of the posterior; for J > 2, a lower bound of log p(x), and the ELBO."""
 
     log_px: NDArray             # (N,)
-    error: NDArray              # (N,)   of the integral; for a bound, the standard error of the draws
+    error: NDArray              # (N,)   error of the integral; for a bound, the standard error due to the draws
     box: NDArray | None = None  # (N, 2, J)
     weights: int | None = None  # number of importance weights of a bound
-    elbo: NDArray | None = None # (N,)   from the same draws as the bound, others for each data point
+    elbo: NDArray | None = None # (N,)   from the draws of the bound; each data point has its own draws
     elbo_error: NDArray | None = None

@@ -20,11 +20,11 @@ function rowsOf(packed) {
   return Array.from({length: packed.shape[0]}, (_, i) => array.subarray(i * width, (i + 1) * width));
 }
 
-const decoder = content.decoder.map(layer => layer.map(array => Float64Array.from(unpack(array))));    // twice as fast
+const decoder = content.decoder.map(layer => layer.map(array => Float64Array.from(unpack(array))));    // float64: twice as fast
 const data = rowsOf(content.x), mu = rowsOf(content.mu), logVar = rowsOf(content.log_var), kls = rowsOf(content.kl);
 const logPx = unpack(content.log_px), box = content.box && unpack(content.box);
 const noise = rowsOf(content.noise), weights = unpack(content.weights);
-const elbos = unpack(content.elbo);                           // good enough to sort; for J > 2 means of draws, which are shown
+const elbos = unpack(content.elbo);                           // exact enough to sort; for J > 2, means over draws, also shown
 const labels = content.labels, N = data.length, D = data[0].length;
 const likelihood = content.likelihood, logChoose = likelihood.n && unpack(likelihood.log_choose);
 
@@ -103,7 +103,7 @@ function randomFrom(seed) {
   };
 }
 
-// --- The encoder's Gaussian, its ELBO, and the exact posterior of data point i. A generator yields while it computes.
+// --- The encoder's Gaussian, its ELBO, and the exact posterior of data point i. Generators yield, so that they can be paused.
 
 const gaussian = i => ({mean: mu[i], sd: logVar[i].map(v => Math.exp(v / 2))});
 const klOf = i => kls[i].reduce((a, b) => a + b, 0);
@@ -120,8 +120,8 @@ function* reconstructionOf(i) {
   return {value: sum, error: 0};
 }
 
-// p(z|x) = p(x|z) p(z) / p(x) at the centres of n cells on each axis of the posterior's box, and the sum over all cells:
-// it is near 1 because log p(x), computed beforehand, is exact. If it is not, cells are halved once.
+// p(z|x) = p(x|z) p(z) / p(x) at the centres of n cells on each axis of the posterior's box, and its mass, the sum over all
+// cells. The mass is near 1 because log p(x), computed beforehand, is exact. If it is not near 1, the cells are halved once.
 function* posteriorOf(i, n = J === 1 ? 192 : 48, most = 2 * n) {
   const low = box.subarray(2 * J * i, 2 * J * i + J), high = box.subarray(2 * J * i + J, 2 * J * i + 2 * J);
   const step = low.map((a, j) => (high[j] - a) / n), density = new Float64Array(n ** J), z = new Float64Array(J);
@@ -146,7 +146,7 @@ function momentsOf({n, low, step, density}) {
   return {mean, sd, correlation: J === 2 ? covariance(0, 1) / (sd[0] * sd[1]) : 0};
 }
 
-// The density on the border of the smallest region that holds this share of the grid's mass
+// The density on the border of the smallest region that contains this share of the grid's mass
 function levelOf({density, mass, step}, share) {
   const sorted = density.slice().sort().reverse(), cell = step.reduce((a, b) => a * b, 1);
   let sum = 0, k = 0;
@@ -154,11 +154,11 @@ function levelOf({density, mass, step}, share) {
   return sorted[k - 1];
 }
 
-// The line at r standard deviations of a Gaussian in the plane encloses this share; the lines of the posterior enclose the same
+// The share inside the line at r standard deviations of a Gaussian in the plane; the posterior's lines enclose the same shares
 const shareOf = r => 1 - Math.exp(-r * r / 2);
 
-// The shares of the posterior's separate pieces, the largest first: of the region that holds 99 %. Cells come in the order of
-// their density and join the piece of a neighbour; those outside this region join no two pieces.
+// The shares of the separate pieces of the region with 99 % of the posterior, the largest first. In the order of their density,
+// cells join the piece of a neighbour. A cell outside the region never joins two pieces into one.
 function piecesOf({n, density}) {
   const steps = J === 1 ? [-1, 1] : [-n - 1, -n, -n + 1, -1, 1, n - 1, n, n + 1], total = density.reduce((a, b) => a + b);
   const piece = new Int32Array(density.length).fill(-1), shares = [];
@@ -200,7 +200,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)"), printing = matchMedia("
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const rgb = hex => [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
 const number = (v, digits = 2) => v.toFixed(digits).replace(/^-(0\.?0*$)?/, (_, zero) => zero || "\u2212");
-const decimals = (size, digits) => Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size || 1))));   // for this many digits
+const decimals = (size, digits) => Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size || 1))));   // to show so many digits
 const brief = v => number(v, Math.max(2, decimals(Math.abs(v), 2)));
 const listOf = (values, write = number) => Array.from(values, v => write(v)).join(", ");
 const ordinal = k => k + (/1[123]$/.test(k) ? "th" : {1: "st", 2: "nd", 3: "rd"}[k % 10] || "th");
@@ -212,7 +212,7 @@ function colourOf(i) {
 
 // The smallest and the largest value of each column of a table
 const ranges = content.image ? [] : Array.from(data[0], (_, d) => [Math.min, Math.max].map(end => data.reduce((v, x) => end(v, x[d]), data[0][d])));
-const part = (v, d) => Math.min(1, Math.max(0, (v - ranges[d][0]) / (ranges[d][1] - ranges[d][0] || 1)));    // of this range
+const part = (v, d) => Math.min(1, Math.max(0, (v - ranges[d][0]) / (ranges[d][1] - ranges[d][0] || 1)));    // v in its range, 0 to 1
 
 // Fill a small canvas with x as an image or, for a table, as one bar for each column
 function show(canvas, x) {
@@ -235,7 +235,7 @@ function show(canvas, x) {
   x.forEach((v, d) => context.fillRect(width * d, 58 - 58 * part(v, d), bar, 2 + 58 * part(v, d)));
 }
 
-// Write rows of a table: each column of the data with its values, and bars
+// Write a table with a row for each column of the data: its values as numbers and bars
 function writeTable(id, heads, rows) {
   const digits = ranges.map(([low, high]) => decimals(high - low, 3));
   const cell = (v, d) => `<td style="background-size: ${Math.round(100 * part(v, d))}% 80%">${number(v, digits[d])}</td>`;
@@ -243,7 +243,7 @@ function writeTable(id, heads, rows) {
     ranges.map((_, d) => `<tr><th scope="row">column ${d + 1}</th>${rows.map(x => cell(x[d], d)).join("")}</tr>`).join("") + "</table>";
 }
 
-// A plane with equal axes: `low` and `high` are corners in z; returns its context in CSS pixels and two functions to pixels.
+// A plane with one scale on both axes; `low` and `high` are its corners in z. Returns its context and functions between z and pixels.
 function plane(canvas, low, high, height) {
   const margin = {left: 34, bottom: 30, top: 18, right: 8};
   const width = Math.max(80, canvas.clientWidth), ratio = window.devicePixelRatio || 1;
@@ -286,7 +286,7 @@ function axes(p, vertical = true) {
 // The map: circles of the prior, a symbol for each code, and optionally decoded images behind them
 const gapOf = i => content.log_px_error[i] !== null ? logPx[i] - elbos[i] : null;
 
-// The fewest first signs, at most four, that leave the class names different, without a part that all share ("Iris-"); else numbers
+// Short class names: a beginning that all share ("Iris-") is left out, then the first 1 to 4 letters that differ; else numbers
 const shared = (content.classes || [""]).reduce((a, b) => { while (!b.startsWith(a)) a = a.slice(0, -1); return a; }).replace(/[^\s_-]*$/, "");
 const beginnings = [1, 2, 3, 4].map(k => (content.classes || []).map(name => [...name.slice(shared.length)].slice(0, k).join("").trim()));
 const cut = beginnings.find(names => names.every(name => name) && new Set(names).size === names.length);
@@ -295,7 +295,7 @@ const className = label => content.classes ? content.classes[label] : String(lab
 
 const classes = labels ? [...new Set(labels)].sort((a, b) => a - b) : [0];
 const level = i => J === 2 ? mu[i][1] : labels ? classes.indexOf(labels[i]) : 0;           // height of a code on the map
-const TILES = 18;                                           // on an axis of the map
+const TILES = 18;                                           // tiles on each axis of the map
 let map, layer, tiles = [];
 
 function limits() {
@@ -312,7 +312,7 @@ function drawMap() {
   map = plane($("map"), low, high, J === 1 ? strip + 60 + 26 * Math.max(3, classes.length + 1) : 0);
   if (J === 1) map.y = b => map.height - 30 - (map.height - 48 - strip) * (b + 1) / (classes.length + 1);
   const c = map.context;
-  for (const {canvas, place, side} of tiles)                // place of its top left corner and side, in z
+  for (const {canvas, place, side} of tiles)                // its top left corner and the length of its side, in z
     c.drawImage(canvas, map.x(place[0]), J === 1 ? map.margin.top : map.y(place[1]), side * map.unit, side * map.unit);
   if (tiles.length && J === 2) {
     Object.assign(c, {globalAlpha: 0.5, fillStyle: style("--paper")});
@@ -334,7 +334,7 @@ function drawMap() {
   drawCursor();
 }
 
-// The parts of a plane that stay are copied, so that the moving parts can be drawn anew on top
+// A copy of the fixed parts of a plane; the moving parts are drawn on top of it, again and again
 function copyOf(canvas) {
   const copy = make("canvas", {width: canvas.width, height: canvas.height});
   copy.getContext("2d").drawImage(canvas, 0, 0);
@@ -416,7 +416,7 @@ function* decodedTiles() {
 // The magnified panel: the exact posterior in blue, the encoder's Gaussian dashed in orange
 let panel;
 function drawPanel() {
-  if (J > 2 || (panel && !exact)) return;                   // until the next posterior is known, the last one stays, pale
+  if (J > 2 || (panel && !exact)) return;                   // the last posterior stays, pale, until the next one is known
   const {mean, sd} = gaussian(chosen), at = 2 * J * chosen;
   const ends = exact ? endsOf(exact) : [box.subarray(at, at + J), box.subarray(at + J, at + 2 * J)];
   let low = Array.from(ends[0], (a, j) => Math.min(a, mean[j] - 3.2 * sd[j]));
@@ -436,13 +436,13 @@ function drawPanel() {
   writeVerdict();
   if (!exact) return;
   document.body.className = "";
-  const words = `${J === 2 ? "Lines enclose 39, 86 and 99\u00a0% of each. " : ""}Blue: ${number(100 * exact.mass, 1)}\u00a0% (the mass). ` +
+  const words = `${J === 2 ? "Lines enclose 39, 86 and 99\u00a0% of each density. " : ""}Mass: ${number(100 * exact.mass, 1)}\u00a0%. ` +
     `q(z|x): mean ${listOf(mean)}; standard deviation ${listOf(sd, brief)}.`;
   $("mass").textContent = words;
   $("posterior").setAttribute("aria-label", `Exact posterior of data point ${chosen} and the encoder's Gaussian. ${words}`);
 }
 
-// Corners of the part of the grid that holds the 99 % line and all cells with a thousandth of the largest density
+// Corners of the part of the grid with the 99 % line and all cells whose density is above a thousandth of the largest density
 function endsOf(posterior) {
   const {n, low, step, density} = posterior;
   const least = Math.min(levelOf(posterior, shareOf(3)) / 2, density.reduce((a, b) => Math.max(a, b)) / 1000);
@@ -490,7 +490,7 @@ function drawContour({n, low, step, density}, height) {
   c.stroke();
 }
 
-// The lines of the Gaussian at 1, 2 and 3 standard deviations hold 39, 86 and 99 %
+// The lines of the Gaussian at 1, 2 and 3 standard deviations enclose 39, 86 and 99 %
 function drawEllipses(mean, sd) {
   const c = panel.context;
   c.setLineDash([6, 4]);
@@ -551,8 +551,8 @@ function moveTo(place) {
   });
   const distance = Math.hypot(...z), share = 100 * Math.exp(-distance * distance / 2);
   const percent = share < 0.1 ? "&lt; 0.1" : number(share, share < 10 ? 1 : 0);
-  $("prior").innerHTML = `log p(z) = <b>${number(logPrior(z))}</b>, ` +
-    `${J <= 2 && isOutside(z) ? "<b>outside the map</b>" : `${percent}\u00a0% of p(z = 0)`}.<br>` +
+  $("prior").innerHTML = `log p(z) = <b>${number(logPrior(z))}</b>; ` +
+    `${J <= 2 && isOutside(z) ? "<b>outside the map</b>" : `p(z) is ${percent}\u00a0% of p(0)`}.<br>` +
     `log p(x|z) = <b>${number(logLikelihood(data[chosen], out))}</b> for data point ${chosen}.`;
   nearestTo(z).forEach((i, k) => {
     const {button, canvas, text, small} = thumbs[k];
@@ -632,17 +632,17 @@ function say(text) { $("said").textContent = text; }
 function writeVerdict() {
   const {mean, sd} = gaussian(chosen), rank = rankOfGap();
   const {pieces} = exact || {pieces: []}, several = pieces.length > 1, shares = pieces.map(share => number(100 * share, 0));
-  $("verdict").innerHTML = `The gap measures this: it is 0 for a perfect Gaussian.${rank && ` Here it is ${rank}.`} ` +
+  $("verdict").innerHTML = `The gap measures this: it is 0 if q(z|x) is the exact posterior.${rank && ` Here it is ${rank}.`} ` +
     (several ? `<b>The exact posterior has ${pieces.length} separate pieces</b>, with ${shares.join(", ").replace(/, (\d+)$/, " and $1")}\u00a0% ` +
-      "of its probability. A Gaussian can cover only one of them. The table takes all pieces together, so it says little here."
-      : `The table shows the reasons: the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`);
+      "of its probability. A Gaussian can fit only one of them. The table describes all pieces together, so it says little here."
+      : `The table shows the reasons; the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`);
   if (!exact) { $("why").tBodies[0].innerHTML = ""; return; }
   const right = momentsOf(exact), names = right.mean.map((_, j) => `<th scope="col">${nameOf(j)}</th>`).join("");
   const cells = values => values.map(v => `<td>${number(v)}</td>`).join("");
   const off = right.mean.map((m, j) => (mean[j] - m) / right.sd[j]), width = right.sd.map((s, j) => sd[j] / s);
-  const least = [2, 3, 4, 5].find(digits => Math.abs(Number(right.correlation.toFixed(digits))) < 1);      // 0.995 is not 1
+  const least = [2, 3, 4, 5].find(digits => Math.abs(Number(right.correlation.toFixed(digits))) < 1);      // not 1.00 for 0.995
   $("why").tBodies[0].innerHTML = `<tr><th scope="col">The encoder\u2019s Gaussian against the exact posterior</th>${names}</tr>` +
-    `<tr><th scope="row">its mean is off by, in exact standard deviations</th>${cells(off)}</tr>` +
+    `<tr><th scope="row">error of its mean, in exact standard deviations</th>${cells(off)}</tr>` +
     `<tr><th scope="row">its standard deviation, divided by the exact one</th>${cells(width)}</tr>` +
     (J === 1 ? "" : `<tr><th scope="row">its correlation</th><td colspan="2">0 (exact ${number(right.correlation, least)})</td></tr>`);
 }
@@ -662,8 +662,8 @@ function writeNats(reconstruction) {
     `<tr class="${kind || ""}"><th scope="row">${name}</th><td>${text}</td></tr>`).join("");
 }
 
-// Write the cursor, the data point and the order into the address, so that a reload or a link shows the same. A data point
-// that was not chosen before is a new entry in the browser's history.
+// Write the cursor, the data point and the order into the address, so that a reload or a link shows the same view. Choosing
+// another data point adds an entry to the browser's history.
 let waiting, entry = false;
 function remember() {
   clearTimeout(waiting);
@@ -678,7 +678,7 @@ function remember() {
   }, 400);
 }
 
-// The data points in the chosen order; those whose number is unknown come last
+// The data points in the chosen order; data points with an unknown log p(x) come last
 function ordered() {
   const by = {lowest: i => logPx[i], gap: i => -gapOf(i)}[$("order").value] || (i => i);
   const key = data.map((_, i) => content.log_px_error[i] === null && $("order").value !== "data" ? Infinity : by(i));
@@ -716,11 +716,11 @@ function showTiles() {
   remember();
 }
 
-// Draw everything again, in other colours or sizes
+// Draw everything again after a change of colours or sizes
 function repaint() {
   makeLegend();
   tiles.forEach(tile => show(tile.canvas, tile.x));
-  if (running.tiles) showTiles();                           // the first of them have the old colours
+  if (running.tiles) showTiles();                           // begin again: the first tiles have the old colours
   drawMap();
   showChosen();
 }
@@ -734,7 +734,7 @@ function makeFields() {
     const set = input => moveTo(z.map((v, k) => k === j && input.value !== "" ? Number(input.value) : v));
     field.addEventListener("input", () => set(field));
     field.addEventListener("change", () => { field.value = z[j].toFixed(2); });
-    field.addEventListener("keydown", event => {            // a decimal comma, which number fields may ignore
+    field.addEventListener("keydown", event => {            // number fields may ignore a decimal comma: type a point
       if (event.key === ",") { event.preventDefault(); document.execCommand("insertText", false, "."); }
     });
     line.append(name, " ", printed, field);
@@ -758,14 +758,14 @@ function makeThumbs() {
     button.append(canvas, text, " ", small);
     button.addEventListener("click", () => {
       choose(button.datum);
-      thumbs.find(thumb => thumb.button.datum === chosen).button.focus();       // the codes have new places
+      thumbs.find(thumb => thumb.button.datum === chosen).button.focus();       // another button may show it now
     });
     $("nearest").append(button);
     thumbs.push({button, canvas, text, small});
   }
 }
 
-// On a phone, what the cursor decodes to stands above the map or the sliders
+// On a phone, the images decoded at the cursor are above the map or the sliders
 const phone = matchMedia("(max-width: 700px)");
 function arrange() {
   if (phone.matches) $("place-title").after($("decoded")); else $("move").after($("decoded"));
@@ -774,7 +774,7 @@ function arrange() {
 function listen() {
   const on = (id, event, action) => $(id).addEventListener(event, action);
   let pressed = null, dragged = false;
-  const at = event => [event.offsetX, event.offsetY];       // in the canvas
+  const at = event => [event.offsetX, event.offsetY];       // position in the canvas
   const follow = event => moveTo(map.inverse(...at(event)).slice(0, J));
   const near = ([x, y]) => {
     const distances = mu.map((m, i) => Math.hypot(map.x(m[0]) - x, map.y(level(i)) - y)), least = Math.min(...distances);
@@ -843,16 +843,16 @@ function makeLegend() {
 
 function introduce() {
   const kind = {1: "one number", 2: "two numbers"}[J] || `${J} numbers`, main = document.querySelector("main");
-  $("about").textContent = `A variational autoencoder gives each data point x a code z of ${kind}. Here are ` +
+  $("about").textContent = `A variational autoencoder gives each data point x a code z of ${kind}. This page shows ` +
     `${J > 2 ? "" : "the codes of "}${N} held-out data points of ${content.data}` +
-    `${labels && J === 2 ? ", each drawn as its class" : ""}, and what the decoder makes of any code. ` +
+    `${labels && J === 2 ? ", each drawn as its class" : ""}, and what the decoder computes from any code. ` +
     `Data point k is row ${content.step === 1 ? "" : `${content.step} \u00d7 `}k of the held-out data, counted from 0.`;
-  $("code-words").textContent = `What the model uses to describe x: ${kind}. Dashed ${J === 1 ? "lines" : "circles"}: the prior ` +
-    `has ${J === 1 ? "68, 95 and 99.7" : "39, 86 and 99"} % of its codes within 1, 2 and 3.`;
-  const axis = J === 1 ? "Across: z, the code." : "Across: z\u2081. Up: z\u2082.";
-  $("map-help").textContent = `${axis} Dashed: 1, 2 and 3 standard deviations of the prior. Drag the cursor, or press Tab to select the ` +
-    "map, then the arrow keys (Shift: larger steps). " +
-    "Click a code, or press Enter for the nearest one, to see its posterior.";
+  $("code-words").textContent = `The model describes x by ${kind}. The dashed ${J === 1 ? "lines" : "circles"} at 1, 2 and 3 ` +
+    `enclose ${J === 1 ? "68, 95 and 99.7" : "39, 86 and 99"} % of the prior.`;
+  const axis = J === 1 ? "Horizontal: z, the code." : "Horizontal: z\u2081. Vertical: z\u2082.";
+  $("map-help").textContent = `${axis} Dashed: 1, 2 and 3 standard deviations of the prior. Drag the cursor, or select the map with ` +
+    "Tab and press the arrow keys (Shift: larger steps). " +
+    "Click a code, or press Enter for the nearest code, to see its posterior.";
   $("nearest-help").textContent = `(${labels ? "class, number" : "number"})`;
   const [low, high] = content.ink.map(v => Number(v.toPrecision(3)));
   if (content.image) $("scale").append(`grey values: ${low} `, make("span", {className: "ramp"}), ` ${high}`);
@@ -868,23 +868,22 @@ function introduce() {
   if (J > 2) introduceMany();
 }
 
-// Words for more than two dimensions: sliders, and a bound for the exact log p(x)
+// Texts for more than two dimensions, where the page has sliders, and a bound instead of the exact log p(x)
 function introduceMany() {
   const variance = j => mu.reduce((sum, m) => sum + m[j] ** 2, 0) / N - (mu.reduce((sum, m) => sum + m[j], 0) / N) ** 2;
   const active = order.filter(j => variance(j) > 0.01).length;
-  $("code-words").textContent = `What the model uses to describe x: ${J} numbers.`;
-  $("map-help").textContent = "Move a slider or type a number: largest mean KL first. A KL near 0 means that this number " +
-    `hardly depends on x, so the decoder ignores it. ${active} of ${J} are active: the variance of their means over the data is ` +
+  $("code-words").textContent = `The model describes x by ${J} numbers.`;
+  $("map-help").textContent = "Move a slider or type a number; the number with the largest mean KL is first. If its KL is near 0, a number " +
+    `hardly depends on x, and the decoder ignores it. ${active} of ${J} are active: the variance of their means over the data is ` +
     "above 0.01. q: mean and standard deviation of the encoder\u2019s Gaussian for the chosen data point.";
   $("panel-title").textContent = "How well does the model explain x?";
   $("place-title").textContent = `The ${J} numbers of the code`;
   $("cursor-title").textContent = "At this code";
   $("back").textContent = "set z to its code";
   $("nearest").after($("classes"));
-  $("unknown").textContent = "log p(x) itself is not known here: it is an integral over z, which is computed for one or two " +
-    `numbers only. For ${J} numbers this page shows a lower bound, from ${content.bound_weights} importance-weighted draws of z for each ` +
-    "data point; the ELBO comes from the same draws. log p(x) is at least as large as the bound, up to the error of the draws (\u00b1). " +
-    "The exact posterior is not shown for the same reason.";
+  $("unknown").textContent = "log p(x) itself is not known here, and so the exact posterior is not shown: the integral over z is computed " +
+    `only for one or two numbers. For ${J} numbers, this page shows a lower bound, from ${content.bound_weights} importance-weighted draws ` +
+    "of z for each data point; the ELBO comes from the same draws. log p(x) is not below the bound, up to the error of the draws (\u00b1).";
 }
 
 introduce();

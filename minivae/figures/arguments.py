@@ -14,12 +14,12 @@ from minivae.figures.style import CLASSES, Shape
 from minivae.vae import VAE
 
 Names = Mapping[int, str] | None
-LONGEST = 16                                                # characters of a class name in a figure
-SYMBOLS = "os^DvPX*<>"                                      # markers of classes, by rank, unless all names are short
+LONGEST = 16                                                # most characters of a class name in a figure
+SYMBOLS = "os^DvPX*<>"                                      # markers of the classes, if not all names are short
 
 
 class Class(NamedTuple):
-    """Looks of a class, the same in every figure."""
+    """Colour, symbol and name of a class: the same in every figure."""
 
     colour: str
     symbol: str
@@ -30,12 +30,12 @@ class Class(NamedTuple):
 def latent_is(vae: VAE, rule: str, allowed: bool) -> None:
     """Refuse a model whose number of latent dimensions does not suit the figure."""
     if not allowed:
-        remedy = "Use latent_line for one, latent_map and manifold for two, traversals for more."
+        remedy = "Use latent_line for one dimension, latent_map and manifold for two, traversals for more."
         checks.refuse("vae", f"a model with {rule}", str(vae.latent), remedy)
 
 
 def shape_of(vae: VAE, image_shape: Shape) -> Shape:
-    """Return (H, W); refuse a shape whose H W is not D."""
+    """Return the image shape (H, W); refuse it if H W is not D."""
     side = next(n for n in range(math.isqrt(vae.features), 0, -1) if vae.features % n == 0)
     shape = checks.sizes("image_shape", image_shape, f"image_shape=({side}, {vae.features // side})")
     if len(shape) != 2 or math.prod(shape) != vae.features:
@@ -49,9 +49,9 @@ def classes_of(
 ) -> tuple[NDArray | None, dict[int, Class]]:
     """Return labels (rows,) as integers, and the colour and the name of each class, in order.
 
-    `classes` are the names of all classes of the data set, so that a class has one colour in every figure; without them, the
-    classes are those of `labels`. If all classes are among 0 to 9, a class has the colour of its
-    number, else of its rank.
+    `classes` gives the names of all classes of the data set, so that a class has the same colour in every figure; without
+    it, the classes are those of `labels`. The number of a class selects its colour if all numbers are from 0 to 9; otherwise
+    its rank does.
     """
     if labels is None:
         return None, {}
@@ -70,7 +70,7 @@ def classes_of(
 
 
 def class_names(data: Dataset) -> Names:
-    """Return the name of every label of training and held-out rows, in order; None without labels."""
+    """Return the name of every label of training and held-out rows, in order, or None without labels."""
     labels = [y for y in (data.train_y, data.test_y) if y is not None]
     if not labels:
         return None
@@ -82,7 +82,7 @@ def class_names(data: Dataset) -> Names:
 def shown(names: list[str], longest: int = LONGEST) -> list[str]:
     """Return short names for the figure: at most `longest` characters, all different, only characters of the font.
 
-    A name with a character that the font lacks becomes # and its number, counted from 1.
+    If the font lacks a character of a name, # and the number of the name replace it; numbers count from 1.
     """
     known = get_font(findfont("DejaVu Sans")).get_charmap()
     ends = [name if len(name) <= longest else f"{name[: longest - 6]}\u2026{name[-5:]}" for name in names]

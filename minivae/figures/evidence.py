@@ -47,27 +47,27 @@ NODES = 161                                                 # grid points on eac
 
 @styled
 def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) -> Drawn:
-    """Draw importance-weighted bounds against k, and their distance to the exact log p(x) of each data point.
+    """Draw importance-weighted bounds against k, and for each data point the distance from the bound to the exact log p(x).
 
     `bounds` is the result of `lower_bounds` for these k; `exact` (N,) is log p(x), or None if it is not known.
     """
     if len(k) != len(bounds.iw_bound):
-        checks.refuse("k", f"the {len(bounds.iw_bound)} numbers of draws of the bounds", str(len(k)), "Give the same k.")
+        checks.refuse("k", f"the {len(bounds.iw_bound)} values of k of the bounds", str(len(k)), "Give the same k.")
     k, N = np.array(k), bounds.iw_bound.shape[1]
     mean, error = bounds.iw_bound.mean(axis=1), np.sqrt((bounds.iw_bound_se**2).sum(axis=1)) / N     # (K,) each
     figure = page(8.8 if exact is not None else 5.4, 4.2)
     panels = np.atleast_1d(figure.subplots(1, 1 if exact is None else 2))
     draw_rise(panels[0], k, mean, error, float(bounds.elbo.mean()), None if exact is None else float(exact.mean()))
-    caption = f"Means over {N} data points. Band: two standard errors of the draws to either side."
+    caption = f"Means over {N} data points. Band: plus and minus two standard errors due to the draws of z."
     finding = f"From k = {k[0]} to {k[-1]} the bound rises by {number(mean[-1] - mean[0])} nats"
     if exact is not None:
         left = exact - bounds.iw_bound                      # (K, N)
         draw_distance(panels[1], k, left)
-        side = "below" if mean[-1] <= exact.mean() else "above"           # "above": by random error of the draws
+        side = "below" if mean[-1] <= exact.mean() else "above"           # random errors can lead to "above"
         finding += f" and ends {number(abs(left[-1].mean()))} {side} log p(x)"
         caption += " Right: log p(x) minus the bound of each data point; shaded: the middle 80 % of the points."
         if np.quantile(left, 0.1, axis=1).min() < 0:
-            caption += " Values below 0 are random errors of the draws: a bound holds on average."
+            caption += " Values below 0 are random errors of the draws: only the mean bound is at most log p(x)."
     explain(figure, finding, caption)
     each = list(zip(k, mean)) if len(k) <= 5 else [(k[0], mean[0]), (k[-1], mean[-1])]
     values = ", ".join(f"k = {n} gives {number(m)}" for n, m in each)
@@ -138,10 +138,10 @@ def gap_split(parts: Gap) -> Drawn:
     total = log_px - elbo
     shares = f"{number(amortisation)} from the encoder and {number(approximation)} from the Gaussian shape"
     finding = f"The gap of {number(total)} nats: {shares}"
-    tenth = f"the 10 % of points with the largest gaps have {100 * share:.0f} % of the total"
+    tenth = f"the 10 % of points with the largest gaps have {100 * share:.0f} % of the total gap"
     caption = (
-        "Amortisation, the encoder's error: the best Gaussian for each data point has an ELBO higher by this amount. "
-        "Approximation, the limit of any diagonal Gaussian: the distance from the ELBO of the best one to log p(x). "
+        "Amortisation, the encoder's error: the ELBO of the best Gaussian for each data point minus the ELBO. "
+        "Approximation, the limit of any diagonal Gaussian: log p(x) minus the ELBO of the best Gaussian. "
         f"Below: one bar for each of {len(parts.elbo)} data points; {tenth}."
     )
     explain(figure, finding, caption)
@@ -150,7 +150,7 @@ def gap_split(parts: Gap) -> Drawn:
 
 
 def draw_bar(axes: Axes, elbo: float, amortisation: float, approximation: float, log_px: float) -> None:
-    """Draw one bar up to log p(x): the right end of the ELBO's part, the amortisation gap, the approximation gap."""
+    """Draw one bar that ends at log p(x): the last part of the ELBO, the amortisation gap and the approximation gap."""
     total = log_px - elbo or 1.0
     left = elbo - 0.3 * total
     pieces = ((left, elbo, GREY), (elbo, elbo + amortisation, BLUE), (elbo + amortisation, log_px, ORANGE))
@@ -198,7 +198,7 @@ def posteriors(
     vae: VAE, x: NDArray, parts: Gap, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 6,
     classes: Names = None,
 ) -> Drawn:  # fmt: skip
-    """Draw contours of the posterior, the encoder's Gaussian and the best Gaussian, for n data points; for J = 2.
+    """Draw contours of the posterior, the encoder's Gaussian and the best Gaussian for n data points; J must be 2.
 
     `parts` is the result of `evidence.gap` for x. The data points are sorted by KL; n evenly spaced ones are drawn.
     """
@@ -246,7 +246,7 @@ def posteriors(
 
 
 def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, exact: tuple, encoder: tuple, best: tuple) -> None:
-    """Draw p(z|x) of one x (D,), filled, and contours of two Gaussians.
+    """Draw p(z|x) of one x (D,) as filled contours, and two Gaussians as ellipses.
 
     `exact` is the mean and covariance of p(z|x); `encoder` and `best` are (mu, log_var) of q(z|x) and of the best Gaussian.
     """
@@ -255,7 +255,8 @@ def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, exact: tuple
     centres = np.stack([mean, mu, best[0]])
     low, high = (centres - reach).min(axis=0), (centres + reach).max(axis=0)
     centre, half = (low + high) / 2, (high - low).max() / 2
-    fine = [np.linspace(c - r, c + r, NODES // 2) for c, r in zip(centres[[0, 2]], reach[[0, 2]])]     # p(z|x) may be narrow
+    # A finer grid near the posterior and the best Gaussian, because both may be narrow.
+    fine = [np.linspace(c - r, c + r, NODES // 2) for c, r in zip(centres[[0, 2]], reach[[0, 2]])]
     axis_1, axis_2 = np.sort(np.concatenate([np.linspace(centre - half, centre + half, NODES), *fine]), axis=0).T
     density = posterior_density(vae, x, log_px, axis_1, axis_2)                 # rows are z2
     levels = levels_of(density, np.outer(np.gradient(axis_2), np.gradient(axis_1)))
@@ -263,7 +264,7 @@ def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, exact: tuple
     axes.contour(axis_1, axis_2, density, levels, colors=BLUE, linewidths=0.8)
     for (m, v), style in ((best, {"ec": DARK, "ls": (0, (3, 2)), "lw": 1.0}), ((mu, log_var), {"ec": ORANGE, "lw": 1.6})):
         for mass in MASSES:
-            size = 2 * math.sqrt(-2 * math.log(1 - mass)) * np.exp(v / 2)       # (2,)   ellipse with this probability
+            size = 2 * math.sqrt(-2 * math.log(1 - mass)) * np.exp(v / 2)       # (2,)   axes of the ellipse with this mass
             axes.add_patch(Ellipse(m, *size, fill=False, zorder=4, **style))
     axes.set(xlim=axis_1[[0, -1]], ylim=axis_2[[0, -1]], aspect="equal")
     axes.locator_params(nbins=4)
@@ -277,7 +278,7 @@ def posterior_density(vae: VAE, x: NDArray, log_px: float, axis_1: NDArray, axis
 
 
 def levels_of(density: NDArray, cell: NDArray | float) -> list[float]:
-    """Return a density for each of MASSES, lowest first: the region with a higher density has this probability.
+    """Return a density level for each of MASSES, lowest first: the region above the level has this probability.
 
     `cell` is the area of a grid cell: one number, or one for each node.
     """
@@ -300,7 +301,7 @@ def thumbnail(axes: Axes, x: NDArray, shape: Shape) -> None:
 
 @styled
 def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
-    """Draw the aggregate posterior q(z), the mean of q(z|x) over the data, with circles of the prior; for J = 2.
+    """Draw the aggregate posterior q(z), the mean of q(z|x) over the data, with circles of the prior; J must be 2.
 
     `rates` is the result of `rate_distortion` for x.
     """
@@ -340,7 +341,7 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
 def mass_in_circles(mu: NDArray, log_var: NDArray) -> list[float]:
     """Return the probability of q(z) within each of RADII, by Gauss-Hermite quadrature.
 
-    q(z) is the mean of the N(mu_n, sigma_n^2); mu and log_var are (N, 2).
+    q(z) is the mean of N(mu_n, sigma_n^2) over all n; mu and log_var are (N, 2).
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     weight = np.outer(weights, weights) / weights.sum() ** 2                    # (40, 40)

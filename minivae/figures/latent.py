@@ -1,4 +1,4 @@
-"""Figures of the latent space: each returns a Figure and its alt text.
+"""Figures of the latent space: each function returns a Figure and its alt text.
 
 Shapes: x (N, D) data, labels (N,) whole numbers or None, image_shape (H, W) with H W = D. Values are in nats.
 """
@@ -37,11 +37,11 @@ from minivae.vae import VAE
 PRIOR = NormalDist()
 RADII = (1, 2, 3)
 MASS_WITHIN = [1 - math.exp(-r * r / 2) for r in RADII]     # prior probability within these radii, in two dimensions
-MOST_CODES, MOST_NAMED, MOST_BARS = 2000, 10, 24            # most points in a map, dimensions in an alt text, named bars
+MOST_CODES, MOST_NAMED, MOST_BARS = 2000, 10, 24            # limits: points in a map, dimensions in an alt text, named bars
 
 
 def prior_quantiles(n: int) -> NDArray:
-    """Return the medians z (n,) of n parts of N(0, 1) with equal probability, by the inverse normal CDF."""
+    """Split N(0, 1) into n parts of equal probability; return the median z of each part, (n,)."""
     return np.array([PRIOR.inv_cdf((i + 0.5) / n) for i in range(checks.whole_number("n", n, 1))])
 
 
@@ -58,7 +58,7 @@ def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
     figure = page(min(9.6, 3.2 + 0.6 * max(J, 4)), 4.0)
     axes = figure.subplots()
     axes.bar(range(J), kl[order], 0.7, color=[BLUE if active[u] else "white" for u in order], edgecolor=BLUE)
-    side = max(0.7, 1.5 - J / 2)                            # keeps a single bar from filling the page
+    side = max(0.7, 1.5 - J / 2)                            # so that a single bar does not fill the page
     axes.set(xlim=(-side, J - 1 + side), xticks=[])
     axes.set_ylabel("mean KL( q(z|x) \u2016 p(z) ) in nats")
     axes.set_xlabel("latent dimension, largest KL first")
@@ -67,9 +67,9 @@ def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
         names = [f"$z_{{{u + 1}}}$\n{number(variance[u])}" for u in order]
         axes.set_xticks(range(J), names, color=DARK, size=9 if J <= 12 else 7)
         axes.bar_label(axes.containers[0], [small(kl[u], kl.max()) for u in order], padding=2, size=8)
-    finding = f"{active.sum()} of {J} latent dimensions active; together {number(kl.sum())} nats"
-    caption = f"Filled bar: active dimension, its mean \u03bc(x) has a variance over the data above {ACTIVE} "
-    caption += "(Burda et al. 2016). Hollow bar: inactive, its code hardly depends on x."
+    finding = f"{active.sum()} of {J} latent dimensions active; KL of all together {number(kl.sum())} nats"
+    caption = f"Filled bar: active dimension, the variance of its mean \u03bc(x) over the data is above {ACTIVE} "
+    caption += "(Burda et al. 2016). Hollow bar: inactive dimension, its code hardly depends on x."
     explain(figure, finding, caption)
     values = ", ".join(f"z{u + 1} {number(kl[u])}" for u in order[:MOST_NAMED])
     unnamed = f", and {J - MOST_NAMED} smaller ones" if J > MOST_NAMED else ""
@@ -93,8 +93,9 @@ def draw_map(
     """Draw the means of q(z|x), some q(z|x) as ellipses, and circles of the prior; return caption and alt text."""
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     mu, log_var = vae.encode(x)
-    (labels, every_class), sigma = classes_of(labels, len(x), classes), np.exp(log_var / 2) * vae.noise  # 0 without noise
-    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # at most nine, in the order of z_1
+    labels, every_class = classes_of(labels, len(x), classes)
+    sigma = np.exp(log_var / 2) * vae.noise                 # 0 for a model without noise
+    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # at most nine rows, in the order of z_1
     low, high = limits(np.concatenate([mu, mu[some] - 2 * sigma[some], mu[some] + 2 * sigma[some]]))
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     axes.locator_params(integer=True, nbins=8)
@@ -135,7 +136,7 @@ def limits(points: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
-    """Draw circles with the radii RADII; `named` adds the prior probability within each.
+    """Draw circles with the radii RADII; `named` adds the prior probability within each circle.
 
     Each label is at the place on its circle that is farthest from the points `taken` (K, 2).
     """
@@ -145,7 +146,7 @@ def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
     distance = np.linalg.norm(labels[:, :, None] - taken, axis=-1).min(axis=2, initial=np.inf)  # (3, 47)
     for r, mass, places, free in zip(RADII, MASS_WITHIN, labels, distance):
         axes.add_patch(Circle((0, 0), r, fill=False, **DASHED))
-        if named:                                           # below the names of classes, above the ellipses
+        if named:                                           # drawn over the ellipses, under the class names
             write(axes, *places[free.argmax()], f"{100 * mass:.0f} %", size=8, color=GREY, zorder=4.5)
 
 
@@ -170,8 +171,8 @@ def draw_classes(
 ) -> tuple[float, NDArray]:
     """Write the name of each class at a free place near the median of its codes; draw a line from the name to the median.
 
-    A name must not cover the points `drawn` (M, 2). Returns the fraction of mu (N, 2) whose nearest median is that of
-    their class, and the places of the names (K, 2).
+    A name must not cover the points `drawn` (M, 2). Returns the fraction of codes mu (N, 2) whose nearest median is the
+    median of their own class, and points that the names cover, (K or 3K, 2).
     """
     classes = np.unique(labels)
     medians = np.array([np.median(mu[labels == label], axis=0) for label in classes])   # (K, 2)
@@ -187,7 +188,7 @@ def draw_classes(
             axes.plot(*zip(median, place), color=colour, lw=0.9, zorder=1)
         write(axes, *place, minus(named[label].name), size=size, weight="bold", color=colour)
     distance = np.linalg.norm(mu[:, None] - medians, axis=-1)                   # (N, K)
-    if longest > 2:                                         # the ends of long names are taken, too
+    if longest > 2:                                         # a long name also covers both its ends
         half = np.array([0.007 * longest * (high - low).max(), 0])
         places = np.concatenate([places, places - half, places + half])
     return float((classes[distance.argmin(axis=1)] == labels).mean()), places
@@ -196,10 +197,11 @@ def draw_classes(
 def free_places(
     medians: NDArray, drawn: NDArray, low: NDArray, high: NDArray, wide: float = 1.0, wide_apart: float = 1.0
 ) -> NDArray:
-    """Return a place for the label of each median (K, 2): the nearest grid point where it covers no point and no label.
+    """Return a place for the label of each median (K, 2): the nearest free grid point.
 
-    Labels are wider than high, so horizontal distances are divided: those from points by `wide`, the width / height
-    of a label, and those from other labels by `wide_apart`.
+    At a free grid point, the label covers no point `drawn` and no other label. Labels are wider than high. So horizontal
+    distances from points are divided by `wide`, the width / height of a label, and horizontal distances from other labels
+    by `wide_apart`.
     """
     scale, scale_apart = np.array([wide, 1.0]), np.array([wide_apart, 1.0])
     size = (high - low).max()
@@ -211,7 +213,7 @@ def free_places(
     places = np.empty((0, 2))
     for median in medians:
         to_labels = distances(grid / scale_apart, places / scale_apart).min(axis=1, initial=np.inf) / apart
-        overlap = np.maximum(0, 1 - np.minimum(to_points, to_labels))           # 10: overlap is worse than a long line
+        overlap = np.maximum(0, 1 - np.minimum(to_points, to_labels))           # overlap costs more than a long line
         cost = np.linalg.norm(grid - median, axis=1) / size + 10 * overlap
         places = np.concatenate([places, grid[[cost.argmin()]]])
     return places
@@ -249,7 +251,7 @@ ENCODER, DECODER = "Where the encoder puts the data", "What the decoder draws at
 
 @styled
 def latent_map(vae: VAE, x: NDArray, labels: NDArray | None = None, classes: Names = None) -> Drawn:
-    """Draw the codes of x in the latent plane, with circles of the prior; for J = 2."""
+    """Draw the codes of x in the latent plane, with circles of the prior; J must be 2."""
     figure = page(6.2, 6.7)
     axes = figure.subplots()
     caption, alt = draw_map(axes, vae, x, labels, classes)
@@ -260,7 +262,7 @@ def latent_map(vae: VAE, x: NDArray, labels: NDArray | None = None, classes: Nam
 
 @styled
 def manifold(vae: VAE, image_shape: Shape, n: int = 20) -> Drawn:
-    """Draw the decoded mean on a grid of z whose cells have equal prior probability; for J = 2."""
+    """Draw the decoded mean on a grid of z whose cells have equal prior probability; J must be 2."""
     figure = page(6.2, 6.7)
     axes = figure.subplots()
     caption, alt = draw_manifold(axes, vae, image_shape, n)
@@ -271,11 +273,11 @@ def manifold(vae: VAE, image_shape: Shape, n: int = 20) -> Drawn:
 
 @styled
 def hero(vae: VAE, x: NDArray, labels: NDArray | None, image_shape: Shape, classes: Names = None) -> Drawn:
-    """Draw the latent map and the manifold side by side, in the same orientation; for J = 2."""
+    """Draw the latent map and the manifold side by side, in the same orientation; J must be 2."""
     figure, n = page(10.4, 5.6), 16
     left, right = figure.subplots(1, 2)
     (caption, alt), _ = draw_map(left, vae, x, labels, classes), draw_manifold(right, vae, image_shape, n)
-    widths = 1 / ratio(left), min(2.0, max(1.0, image_shape[1] / image_shape[0]))       # of panels of equal height
+    widths = 1 / ratio(left), min(2.0, max(1.0, image_shape[1] / image_shape[0]))       # the panels have equal heights
     left.get_gridspec().set_width_ratios(widths)
     figure.set_figheight(1.15 + 9.0 / sum(widths))
     edge = prior_quantiles(n)[-1]
@@ -288,7 +290,7 @@ def hero(vae: VAE, x: NDArray, labels: NDArray | None, image_shape: Shape, class
 
 
 def ratio(axes: Axes) -> float:
-    """Return the height of the shown part of a plane, divided by its width."""
+    """Return height / width of the visible part of the plane."""
     return float(np.ptp(axes.get_ylim()) / np.ptp(axes.get_xlim()))
 
 
@@ -300,7 +302,7 @@ def latent_line(
     vae: VAE, x: NDArray, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 20,
     classes: Names = None,
 ) -> Drawn:  # fmt: skip
-    """Draw the codes of x, a row for each class; above, if x are images, n decoded means; for J = 1."""
+    """Draw the codes of x in one row for each class, and n decoded means above if x are images; J must be 1."""
     latent_is(vae, "one latent dimension", vae.latent == 1)
     z = vae.encode(x)[0][:, 0]                              # (N,)
     labels, every_class = classes_of(labels, len(z), classes)

@@ -18,7 +18,7 @@ from minivae.figures.style import DARK, GREY, Drawn, Shape, at_right, explain, m
 from minivae.gaussian import kl_standard_normal, reparameterize
 from minivae.vae import VAE
 
-MOST_ROWS = 10                                              # latent dimensions in the traversals, at most
+MOST_ROWS = 10                                              # most latent dimensions in the traversals
 
 
 def one_of_each(labels: NDArray) -> NDArray:
@@ -36,8 +36,8 @@ def reconstructions(
 ) -> Drawn:  # fmt: skip
     """Draw n data points and, for one z ~ q(z|x) of each, the mean of p(x|z) and a sample from p(x|z).
 
-    The mean is blurred, the sample is not. With labels, the first data point of each class is shown, then the second, until
-    there are n.
+    The mean is blurred, the sample is not. With labels, the first data point of each class is shown, then the second of each
+    class, until there are n.
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     x = vae.check_data(x)
@@ -79,8 +79,8 @@ def prior_samples(
 ) -> Drawn:  # fmt: skip
     """Draw n new images: for each z ~ N(0, I), the mean of p(x|z) and a sample from p(x|z).
 
-    With data x, or with their smallest, average and largest pixel in `pixels`, the caption adds the average pixel of the
-    data. That of the images may differ: the decoder is not trained at values of z far from the codes of all data.
+    Given the data x, or their smallest, average and largest pixel in `pixels`, the caption adds the average pixel of the
+    data. The average pixel of the images may differ: the decoder is not trained at values of z far from all codes.
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     z = checks.generator("rng", rng).standard_normal((n, vae.latent))
@@ -88,7 +88,7 @@ def prior_samples(
     means, samples = pictures.values()
     pixels = pixels if x is None else pixels_of(vae.check_data(x))
     columns = math.ceil(math.sqrt(n))
-    height = 3.9 * math.ceil(n / columns) * (shape[0] + 2) / (columns * (shape[1] + 2))     # of a panel, in inches
+    height = 3.9 * math.ceil(n / columns) * (shape[0] + 2) / (columns * (shape[1] + 2))     # panel height in inches
     figure = page(8.4, min(height, 8.0) + 0.95)
     for axes, (title, images) in zip(figure.subplots(1, 2), pictures.items()):
         show(axes, vae, images, shape, columns, ink=means if pixels is None else np.array(pixels))
@@ -103,10 +103,10 @@ def prior_samples(
 
 @styled
 def traversals(vae: VAE, x: NDArray, image_shape: Shape, n: int = 11) -> Drawn:
-    """Draw a row for each latent dimension, at n quantiles of the prior, with all other dimensions at 0; for J > 2.
+    """Draw a row for each latent dimension, at n quantiles of the prior, with all other dimensions at 0; J must be above 2.
 
-    The rows are sorted by KL. At most ten are drawn; the caption has the number and KL of the others. With an odd n, the
-    middle column is z = 0.
+    The rows are sorted by KL. At most ten rows are drawn; the caption gives the number and KL of the other dimensions. If n
+    is odd, the middle column is z = 0.
     """
     latent_is(vae, "more than two latent dimensions", vae.latent > 2)
     shape, z = shape_of(vae, image_shape), prior_quantiles(n)

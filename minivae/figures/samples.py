@@ -12,8 +12,8 @@ from minivae.figures.arguments import Class, class_names, classes_of
 from minivae.figures.pictures import one_of_each
 from minivae.figures.style import Drawn, explain, number, page, styled
 
-MOST_NAMED = 25                                             # with more rows of a table, no class names are written
-NAME = 9                                                    # characters of a class name above a tile
+MOST_NAMED = 25                                             # a table with more rows is drawn without class names
+NAME = 9                                                    # most characters of a class name above a tile
 
 
 @styled
@@ -43,7 +43,7 @@ def sample_sheet(data: Dataset, rng: np.random.Generator, n: int = 100) -> Drawn
 def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class] | None) -> str:
     """Draw each row as a picture, dark on white, with its class above; return a sentence for the caption."""
     (H, W), columns = shape, math.ceil(math.sqrt(len(x)))
-    gap_x, gap_y = max(1, W // 14), max(1, H // 14) if names is None else max(2, H // 3)        # room for the names
+    gap_x, gap_y = max(1, W // 14), max(1, H // 14) if names is None else max(2, H // 3)        # room for class names
     rows = math.ceil(len(x) / columns)
     sheet = np.full((rows, columns, H + gap_y, W + gap_x), np.nan)                              # NaN stays white
     sheet.reshape(-1, H + gap_y, W + gap_x)[: len(x), gap_y:, gap_x:] = x.reshape(-1, H, W)
@@ -52,7 +52,7 @@ def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class
     for i, name in enumerate(names or ()):
         place = (i % columns * (W + gap_x) + gap_x - 0.5, i // columns * (H + gap_y) + gap_y - 1)
         axes.text(*place, name.name, size=min(8, 60 / columns), color=name.colour, va="bottom")
-    return f"White is {number(x.min())}, black is {number(x.max())}" + ("." if names is None else "; above each, its class.")
+    return f"White is {number(x.min())}, black is {number(x.max())}" + ("." if names is None else ". Above each: its class.")
 
 
 def draw_rows(axes: Axes, x: NDArray, names: list[Class] | None) -> str:

@@ -25,8 +25,8 @@ Shape = tuple[int, int]                                     # (H, W) of an image
 Drawn = tuple[Figure, str]                                  # a figure and its alt text
 
 DARK, GREY, BLUE, ORANGE = "#1a1a1a", "#5f6368", "#0868ac", "#b85c00"
-# Colours of the ten classes, found by a search. All are clearly visible on white. Their smallest distance, for colour-blind
-# and for normal eyes, is 1.9 times that of matplotlib's petroff10; a test in tests/figures computes it.
+# Colours of the ten classes, found by a search. All are clearly visible on white. For colour-blind and for normal eyes, the
+# smallest distance between two of them is 1.9 times that of matplotlib's petroff10; a test in tests/figures computes it.
 CLASSES = "#95611a #1a1a1a #7c14ae #8f0000 #0098fd #198982 #2101fc #274d5e #859e04 #ff28ba".split()
 HALO = [withStroke(linewidth=4, foreground="white")]
 DASHED = {"color": GREY, "lw": 0.9, "ls": (0, (4, 3)), "zorder": 1}
@@ -51,7 +51,7 @@ def save(figure: Figure, alt: str, path: str | Path) -> None:
     metadata = {"Title": "minivae", "Description": alt, "Software": "minivae"}
     with write_atomically(path) as file:
         figure.savefig(file, format="png", metadata=metadata)
-    figure.set_layout_engine("none")                        # a second save would move parts by about a pixel
+    figure.set_layout_engine("none")                        # else a second save moves parts by about a pixel
 
 
 def page(width: float, height: float) -> Figure:
@@ -118,7 +118,7 @@ def at_right(axes: Axes, y: float, text: str, colour: str) -> None:
 
 def spread(places: NDArray, apart: float) -> NDArray:
     """Move places of labels (K, d), d = 1 or 2, away from each other until all distances are about `apart` or more."""
-    angle = 2.4 * np.arange(len(places))                    # even equal places start in different directions
+    angle = 2.4 * np.arange(len(places))                    # so that equal places move apart
     start = np.stack([np.cos(angle), np.sin(angle)], axis=1)[:, : places.shape[1]]
     places = places + 1e-3 * apart * start
     for _ in range(200):

@@ -43,8 +43,8 @@ def loss_curves(
     """Draw the ELBO and its two parts against the epoch, for the training and the held-out data.
 
     `history` contains the records that `train` yields. `log_px` and `elbo` are the exact mean log p(x) and the mean ELBO of
-    `rows` held-out data points, measured after training. The labels show these values; without `elbo`, they show the last
-    record. A model without noise has no ELBO: only the reconstruction is drawn.
+    `rows` held-out data points, measured after training. The labels show these values; without `elbo`, they show values of
+    the last record. A model without noise has no ELBO: only the reconstruction is drawn.
     """
     if not len(history):
         checks.refuse("history", "one record or more", "none", "Train first, then draw.")
@@ -66,7 +66,7 @@ def loss_curves(
     epochs, first, last = columns["epoch"], columns["test_elbo"][0], columns["test_elbo"][-1] if elbo is None else elbo
     finding = f"The held-out ELBO ends at {number(last)} nats"
     if log_px is not None:
-        side = "below" if last <= log_px else "above"       # "above": by random error of few draws
+        side = "below" if last <= log_px else "above"       # random errors can lead to "above"
         finding += f", {number(abs(log_px - last))} {side} the exact log p(x)"
     explain(figure, finding, how_measured(log_px, elbo, rows))
     return figure, (
@@ -76,7 +76,7 @@ def loss_curves(
 
 
 def how_measured(log_px: float | None, elbo: float | None, rows: int | None) -> str:
-    """Return the caption of the loss curves: how each curve, dot and line was measured."""
+    """Return the caption of the loss curves, which says how each curve, dot and line was measured."""
     sentences = ["Training curves: means over each epoch. Held-out curves: after each epoch, one draw of z per data point."]
     marks = [name for name, value in (("dot", elbo), ("dashed line", log_px)) if value is not None]
     if marks:
@@ -84,7 +84,7 @@ def how_measured(log_px: float | None, elbo: float | None, rows: int | None) -> 
         draws = "" if elbo is None else " with many draws of z"
         sentences.append(f"{' and '.join(marks).capitalize()}: measured after training, on {of}{draws}.")
     if log_px is not None:
-        sentences.append("The training curve is of other data and may cross that line.")
+        sentences.append("The training curve shows other data, so it may cross the dashed line.")
     return " ".join([*sentences, "Training raises the ELBO; its parts may rise or fall."])
 
 
@@ -118,7 +118,7 @@ def draw_curves(
     """Draw one panel: the training and held-out curves of `part`, the exact and measured value if given, and labels.
 
     `valued` adds the last values to the labels. It is False if the ELBO was measured with many draws: the last values of
-    reconstruction and KL, from one draw, would not add up to it.
+    reconstruction and KL, from one draw, would not add up to this ELBO.
     """
     epochs, train, test = (columns[field] for field in ("epoch", f"train_{part}", f"test_{part}"))
     marker = "o" if len(epochs) == 1 else None
@@ -146,7 +146,7 @@ def draw_curves(
 
 
 def span_of(train: NDArray, test: NDArray, others: NDArray) -> tuple[float, float]:
-    """Return the ends of the y axis. If the first tenth of the curves needs most of the height, it is cut off."""
+    """Return the limits of the y axis. The first tenth of the curves is cut off if it needs most of the height."""
     whole, later = (np.concatenate([train[skip:], test[skip:], others]) for skip in (0, len(train) // 10))
     shown = whole if np.ptp(whole) < 3 * np.ptp(later) else later
     margin = 0.08 * np.ptp(shown) or 0.5
@@ -204,7 +204,7 @@ def draw_noise(axes: Axes, epochs: NDArray, variance: NDArray, error: NDArray) -
 
 
 def compared(variance: float, error: float) -> str:
-    """Return a comparison of sigma^2 with the error as text; a difference below 0.01 % is not mentioned."""
+    """Return a comparison of sigma^2 with the error as text, without the difference if it is below 0.01 %."""
     off = 100 * (variance / error - 1)
     if abs(off) < 0.01:
         return f"the mean squared error, {number(error)}"
@@ -231,7 +231,7 @@ def log_ticks(axes: Axes) -> None:
 
 @styled
 def rate_distortion(points: Sequence, swept: str) -> Drawn:
-    """Draw distortion against rate (KL), one point for each training of a sweep; beside it, the active latent dimensions.
+    """Draw distortion against rate (KL), one point for each training of a sweep, and on the right the active dimensions.
 
     `points` are the results of `sweep.sweep`; `swept` is the option with several values: "beta", "sigma" or "latent".
     """
@@ -248,10 +248,10 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
     none_active = f"; no latent dimension is active at {swept} {', '.join(collapsed)}"
     finding += none_active if collapsed else "; every model has active latent dimensions"
     caption = f"Dashed: all pairs of rate and distortion with an ELBO of {number(points[best].elbo)}. "
-    caption += f"A latent dimension is active if its mean \u03bc(x) has a variance over the data above {ACTIVE}."
+    caption += f"A latent dimension is active if the variance of its mean \u03bc(x) over the data is above {ACTIVE}."
     if swept == "beta":
-        caption += " Minus the loss is the ELBO at beta = 1 (orange ring). With a larger beta it is a looser bound of "
-        caption += "log p(x); with a smaller beta it may be no bound."
+        caption += " At beta = 1 (orange ring), minus the loss is the ELBO. At a larger beta, minus the loss is a looser "
+        caption += "bound of log p(x); at a smaller beta, it may not be a bound."
     explain(figure, finding, caption)
     first, last = points[0], points[-1]
     return figure, (
@@ -288,7 +288,7 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
 def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
     """Return the centre of each label (K, 2) in inches: next to its point, where it covers the fewest points and labels."""
     sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
-    halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half sizes of the labels
+    halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half widths and half heights
     places = np.empty((0, 2))
     for point, half in zip(points, halves):
         tried = point + sides * (half + 0.07)               # (8, 2)
@@ -299,7 +299,7 @@ def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
 
 
 def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw a bar for each training: the KL of its latent dimensions, stacked, and above it the number of active ones."""
+    """Draw a bar for each training, the stacked KL of its latent dimensions, and above it the number of active ones."""
     highest = max(point.rate for point in points) or 1.0
     for i, point in enumerate(points):
         top = np.cumsum(point.kls)

@@ -7,7 +7,7 @@
     layers       the layers of checks; each one tests a copy
     loop_layer   the layer that checks the training loop and the data
 
-    tour         train right and broken model; run all layers on all bugs; choose the bug of --blind
-    figures      all bugs against all layers as a picture
+    tour         train the right and the broken model; run all layers on all bugs; choose the bug of --blind
+    figures      the figure of all bugs against all layers
     command      the command `minivae museum`
 """

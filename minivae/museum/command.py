@@ -55,7 +55,7 @@ def visit(options: argparse.Namespace) -> int:
 
 
 def show_all(options: argparse.Namespace) -> int:
-    """Print one line for each exhibit, room by room; then the exhibits without a repository."""
+    """Print one line for each exhibit, grouped by room; the last group has the exhibits without a repository."""
     if options.json:
         print(json.dumps([described(bug) for bug in bugs()], indent=2))
         return 0
@@ -184,7 +184,7 @@ def show_matrix(options: argparse.Namespace) -> int:
 
 
 def ignore_interrupts() -> None:
-    """Leave Ctrl-C to the main process."""
+    """Ignore Ctrl-C, which the main process handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -210,7 +210,7 @@ def matrix_lines(found: dict) -> list[str]:
 
 
 def mark(messages: dict[str, str | None], layer: str) -> str:
-    """Return . if the layer notices nothing, x if it notices the bug, X if it is the only layer that does."""
+    """Return "." if the layer notices nothing, "x" if it notices the bug, "X" if no other layer notices it."""
     if not messages[layer]:
         return "."
     return "x" if sum(map(bool, messages.values())) > 1 else "X"
@@ -220,11 +220,11 @@ def markdown(found: dict) -> list[str]:
     """Return the matrix as a Markdown table."""
     names = list(layers())
     lines = [f"| bug | seen | {' | '.join(names)} |", f"|---|---|{':-:|' * len(names)}"]
-    for bug in sorted(bugs(), key=lambda bug: bug.common):  # common ones last
+    for bug in sorted(bugs(), key=lambda bug: bug.common):  # common bugs last
         marks = " | ".join({".": "", "x": "x", "X": "**x**"}[mark(found[bug.name], name)] for name in names)
         lines.append(f"| {bug.title} | {bug.seen.partition(':')[0] if bug.common else bug.seen} | {marks} |")
     counts = " | ".join(str(sum(bool(messages[name]) for messages in found.values())) for name in names)
-    return [*lines, f"| of {len(bugs())} bugs, noticed | | {counts} |"]
+    return [*lines, f"| bugs noticed, of {len(bugs())} | | {counts} |"]
 
 
 # A bug without its name
@@ -246,8 +246,8 @@ def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> 
     noticing = sum(map(bool, shown.noticed.values()))
     print("One or two lines of minivae were changed. Which ones?")
     print(f"{noticing} of {len(shown.noticed)} layers of checks notice the change.")
-    print("Each hint is what one layer reports; the last hint names the file.")
-    print(f"In Python, minivae.museum.tour.handed({options.seed}) is the changed package, and .vae.VAE of it is its model.")
+    print("Each hint is the message of one layer; the last hint names the file.")
+    print(f"In Python, minivae.museum.tour.handed({options.seed}) returns the changed package; its model is .vae.VAE.")
     print("\n".join(["", *side_by_side(shown, options), ""]))
     if options.reveal or options.hints is not None or not sys.stdin.isatty():
         print("\n".join(f"hint {i}: {hint}" for i, hint in enumerate(given, 1)))
@@ -259,7 +259,7 @@ def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> 
         print("\n".join(["", verdict, *exhibit_lines(bug)]))
     else:
         more = len(hints) - len(given)
-        print(f"{more} more hints: add --hints N. The answer: add --reveal. Both with --seed {options.seed}.")
+        print(f"For {more} more hints, add --hints N. For the answer, add --reveal. Keep --seed {options.seed}.")
     return 0
 
 

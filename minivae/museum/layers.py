@@ -26,7 +26,7 @@ from minivae.museum.problems import (
 )  # fmt: skip
 
 KINDS = ("bernoulli", "binomial", "gaussian")
-LEDGER = "derivations.engine.ties"                                 # a layer in derivations, which minivae does not import
+LEDGER = "derivations.engine.ties"                                 # the layer "ledger"; imported only if installed
 
 
 def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
@@ -35,7 +35,7 @@ def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
 
 
 def message_of(layer: Callable, copy: SimpleNamespace) -> str | None:
-    """Return the message of one layer about a copy, or None. If the copy raises an error, that counts as noticed."""
+    """Return the message of one layer about a copy, or None. If the copy raises an error, the layer notices it."""
     try:
         with np.errstate(all="ignore"):
             layer(copy)
@@ -56,12 +56,12 @@ def layers() -> dict[str, Callable]:
 
 
 MEANING = {
-    "shapes": "shapes, dtypes, finite numbers, and that bad input is refused",
+    "shapes": "shapes and dtypes; results must be finite, and bad input refused",
     "loss": "the loss against a textbook formula, for given mu, log_var and decoder output",
     "gradient": "the gradient against numerical derivatives (complex steps), with fixed noise",
     "joint": "sampler, density and KL describe one distribution, checked by numerical integration",
     "ordering": "KL >= 0 and ELBO <= IW_k <= log p(x), tighter with k",
-    "evidence": "a linear model whose log p(x) has a formula",
+    "evidence": "the results for a linear model against the closed form of its log p(x)",
     "loop": "Adam, epochs, the log, resuming, and the data",
     "ledger": "the code against the equations of four tutorials",
 }
@@ -145,7 +145,7 @@ PROBLEMS = (
 
 
 def gradient(copy: SimpleNamespace) -> None:
-    """Check the gradient in each parameter against complex steps, relative to the largest entry of its array."""
+    """Check the gradient of each parameter array against complex steps, relative to the largest entry of the array."""
     for settings in PROBLEMS:
         vae, x, eps = problem(copy, **settings)
 
@@ -163,7 +163,7 @@ def gradient(copy: SimpleNamespace) -> None:
 def joint(copy: SimpleNamespace) -> None:
     """Check that the sampler of z, its density and the closed-form KL describe one distribution.
 
-    The noise consists of quadrature nodes: weighted means over them are exact. The sampler and density of x are compared by
+    The noise consists of quadrature nodes, so weighted means are exact. The sampler and the density of x are compared by
     random draws.
     """
     rng, g = np.random.default_rng(1), copy.gaussian
@@ -182,7 +182,7 @@ def joint(copy: SimpleNamespace) -> None:
     out, log_sigma = np.zeros((40_000, 1)), np.log(0.3)
     x = copy.likelihood.Gaussian(0.3).sample(np.random.default_rng(3), out, log_sigma)
     scored = copy.likelihood.gaussian_log_prob(x, out[None], log_sigma).mean()
-    entropy = copy.gaussian.entropy_diagonal(np.array(2 * log_sigma))           # E log p = -H, for draws from p
+    entropy = copy.gaussian.entropy_diagonal(np.array(2 * log_sigma))           # E log p(x) = -H if x ~ p
     insist(abs(scored + entropy) < 0.03, f"draws of x have mean log density {scored:.3g} instead of {-entropy:.3g}")
 
 
@@ -217,7 +217,7 @@ def in_order(low: str, a: float, high: str, b: float) -> None:
 
 
 def evidence(copy: SimpleNamespace) -> None:
-    """Check a linear model with known posterior: the quadrature gives log p(x), and the ELBO equals it for every beta."""
+    """Check a linear model whose q(z|x) is the posterior: quadrature and, for every beta, the ELBO must give log p(x)."""
     for beta in (1.0, 4.0):
         vae, x, log_px = linear_world(copy, beta)
         notice("log p(x) by quadrature", copy.evidence.exact_log_px(vae, x).log_px, log_px)

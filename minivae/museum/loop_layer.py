@@ -44,7 +44,10 @@ def adam(copy: SimpleNamespace) -> None:
 
 
 def epochs(copy: SimpleNamespace) -> None:
-    """Compare two epochs of nine rows, in batches of at most four, with a plain loop: draw the order, then the noise."""
+    """Compare two epochs of nine rows, in batches of at most four, with a plain loop.
+
+    In each epoch, the loop draws the order of the rows first, then the noise of each batch.
+    """
     vae, x, _ = problem(copy, rows=9)
     training = start(copy, vae, x)
     again, *_ = problem(copy, rows=9)
@@ -58,7 +61,7 @@ def epochs(copy: SimpleNamespace) -> None:
             f = again.forward(x[rows], eps)
             sums += float(f.log_px_z.mean()) * len(rows), float(f.kl.mean()) * len(rows)
             textbook.step(again.gradient(x[rows], eps).flat)
-        again.draw_noise(rng, 9)                            # used for the held-out rows
+        again.draw_noise(rng, 9)                            # the noise of the held-out rows
         notice("logged reconstruction and KL", [record.train_reconstruction, record.train_kl], sums / 9)
         insist(record.train_kl >= 0, f"a logged KL is {record.train_kl:.3g}")
         notice("logged ELBO", record.train_elbo, (sums[0] - sums[1]) / 9)
@@ -93,6 +96,6 @@ def data(copy: SimpleNamespace) -> None:
     train_x, test_x, train_y, test_y = copy.data.hold_out(x, y)
     both = np.intersect1d(train_x[:, 0], test_x[:, 0])
     insist(not len(both), f"{len(both)} rows are both training and held-out rows")
-    insist(len(train_x) + len(test_x) == 50, f"of 50 rows there are {len(train_x)} and {len(test_x)}")
+    insist(len(train_x) + len(test_x) == 50, f"50 rows are split into {len(train_x)} and {len(test_x)}")
     labels = np.array_equal(train_x[:, 1], train_y) and np.array_equal(test_x[:, 1], test_y)
     insist(labels, "labels do not belong to their rows")

@@ -1,7 +1,7 @@
 """Make a copy of a package in memory with changed lines. No file is written, and the imported package does not change.
 
-This uses Python's import system: while a copy is made, an extra finder handles the package's name with a suffix. It reads
-the original source, changes it, and renames its imports.
+While a copy is made, Python's import system has an extra finder for names such as `minivae_copy`. The finder reads the
+original source, changes it, and renames its imports.
 """
 
 import ast
@@ -45,12 +45,12 @@ def package(changes: Sequence[Change] = ()) -> SimpleNamespace:
 
 
 def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, ModuleType]:
-    """Return a copy of each named module, by the name of the original. The copies import each other, not the originals.
+    """Return {name of a module: its copy} for these names. The copies import each other, not the originals.
 
     Raises ValueError if the lines to replace do not occur exactly once.
     """
     names = list(names)
-    packages = frozenset({"minivae", "derivations"})        # the same for all copies: `compiled` caches its results
+    packages = frozenset({"minivae", "derivations"})        # the same in all calls: `compiled` caches its results
     finder = Finder(packages, tuple(changes))
     sys.meta_path.insert(0, finder)
     try:

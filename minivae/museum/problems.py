@@ -65,7 +65,7 @@ def problem(
 
 
 def complex_gradient(f: Callable, flat: NDArray) -> NDArray:
-    """Return the gradient of f(flat) by complex steps, Im f(flat + ih) / h: no difference, so no digits are lost."""
+    """Return the gradient of f(flat) by complex steps, Im f(flat + ih) / h. Nothing is subtracted: no digits are lost."""
     gradient = np.empty_like(flat)
     for i in range(len(flat)):
         moved = flat.astype(complex)
@@ -83,9 +83,9 @@ def noise_nodes(latent: int, rows: int, nodes: int = 8) -> tuple[NDArray, NDArra
 
 
 def linear_world(copy: SimpleNamespace, beta: float = 1.0, widen: float = 0.0) -> tuple:
-    """Return a model without hidden layers whose encoder is the exact posterior, data, and their exact log p(x).
+    """Return a model without hidden layers, data, and their exact log p(x). The encoder gives the exact posterior.
 
-    x = z W + b + sigma eps, with orthogonal rows of W. `widen` is added to the encoder's log_var.
+    The model is x = z W + b + sigma eps, with orthogonal rows of W. `widen` is added to the encoder's log_var.
     """
     rng = np.random.default_rng(3)
     latent, features, sigma = 2, 5, 0.6
@@ -93,7 +93,7 @@ def linear_world(copy: SimpleNamespace, beta: float = 1.0, widen: float = 0.0) -
     vae = copy.vae.VAE.init(rng, features, latent, (), **settings)
     W = np.linalg.qr(rng.normal(size=(features, latent)))[0].T * [[0.7], [1.6]]             # (J, D)
     b = rng.normal(size=features)
-    variance = 1 / (1 + (W * W).sum(axis=1) / sigma**2)                                     # (J,) of the posterior
+    variance = 1 / (1 + (W * W).sum(axis=1) / sigma**2)                                     # (J,)   of z given x
     weight = np.hstack([W.T * variance / sigma**2, np.zeros((features, latent))])           # (D, 2J)
     (encoder,), (decoder,) = vae.layers("encoder"), vae.layers("decoder")
     encoder[0][...], decoder[0][...], decoder[1][...] = weight, W, b

@@ -23,16 +23,16 @@ from minivae.vae import VAE
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
 CLEAR = 0.3                                                 # smallest difference that is reported, in nats: above the noise
-SEVERAL = {0: 4}                                            # fewest layers that notice the bug of a seed; other seeds: 2
+SEVERAL = {0: 4}                                            # seed of --blind: layers that must notice its bug; else 2
 OF_MODEL = ("beta", "estimator", "objective")
 
 
 class Report(NamedTuple):
     """Results of a trained model in nats per digit, computed by its copy of the package; `log_px` by the right package."""
 
-    loss: float | None = None                               # of the training rows
-    logged: float | None = None                             # ELBO of these rows in the record of the last epoch
-    elbo: float | None = None                               # of held-out rows, like all numbers below
+    loss: float | None = None                               # loss of the training rows
+    logged: float | None = None                             # ELBO of the training rows, in the last epoch's record
+    elbo: float | None = None                               # ELBO of held-out rows; the numbers below are of these rows
     iw_bound: float | None = None
     own_log_px: float | None = None                         # log p(x), by the copy
     log_px: float | None = None                             # log p(x), by the right package
@@ -78,7 +78,10 @@ def report(copy: SimpleNamespace, bug: Bug, vae: object, data: object, last: obj
 
 
 def right_log_px(vae: object, bug: Bug) -> float:
-    """Return the mean exact log p(x), by the right code unless the bug is in the decoder; NaN if a white pixel is not 1."""
+    """Return the mean exact log p(x), by the right code, or by the copy if the bug changes the decoder.
+
+    It is NaN if a white pixel is not 1.
+    """
     if bug.settings.get("white"):
         return math.nan
     kind = make_likelihood(vae.likelihood.name, **dataclasses.asdict(vae.likelihood))
@@ -132,7 +135,7 @@ def remarks(shown: Exhibit) -> list[str]:
 def matrix(done: Callable[[int, str], None] = lambda count, name: None, run: Callable = map) -> dict[str, dict]:
     """Return the message of every layer about every bug; the first entry, "", is about the right package.
 
-    Calls `done(count, name)` after each bug. `run` is `map`, or the method of this name of a pool of processes.
+    Calls `done(count, name)` after each bug. `run` is the function `map`, or the method `map` of a pool of processes.
     """
     names, changes = zip(("", ()), *((bug.name, bug.changes) for bug in bugs()))
     found = {}
@@ -164,7 +167,7 @@ def faults(found: dict[str, dict[str, str | None]]) -> list[str]:
 
 
 def handed(seed: int) -> SimpleNamespace:
-    """Return a package with the bug that `blind` chooses, which the reader can test: `handed(4).vae.VAE` is its model."""
+    """Return a package with the bug that `blind` chooses, for the reader to test: `handed(4).vae.VAE` is its model."""
     return package(blind(seed).changes)
 
 

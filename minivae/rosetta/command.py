@@ -17,7 +17,7 @@ ABOUT = """Print the effective beta and the decoder's sigma of a VAE's loss, and
 bound of log p(x). Without options, print this help."""
 EXAMPLES = """examples:
   minivae rosetta --list                         the losses of public VAE code, translated
-  minivae rosetta --preset antixk-train          one of them
+  minivae rosetta --preset antixk-train          one of these losses
   minivae rosetta --reconstruction mse --reduce mean --kl-reduce mean --kl-weight 0.00025 --features 12288 --latent 128
   minivae rosetta --reconstruction bce --reduce mean --features 784 --json
 """
@@ -30,9 +30,9 @@ PARTS = (
     ("kl_batch_reduce", "sum|mean", str, "reduction of the KL over the batch (default: mean)"),
     ("recon_weight", "U", "number", "weight of the reconstruction, for example 0.5 or 1/784 (default: 1)"),
     ("kl_weight", "V", "number", "weight of the KL (default: 1)"),
-    ("features", "D", int, "number of features, needed for a mean over them"),
-    ("latent", "J", int, "number of latent dimensions, needed for a mean over them"),
-    ("batch", "B", int, "number of rows in a batch, needed for a sum over them"),
+    ("features", "D", int, "number of features, needed for a mean over features"),
+    ("latent", "J", int, "number of latent dimensions, needed for a mean over latent dimensions"),
+    ("batch", "B", int, "number of rows in a batch, needed for a sum over the batch"),
 )
 
 
@@ -46,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kinds.get(kind, kind), help=about)
     parser.add_argument("--preset", metavar="NAME", help="start from a public convention; --list prints their names")
     parser.add_argument("--list", action="store_true", help="print all public conventions as a table")
-    parser.add_argument("--markdown", action="store_true", help="print that table as Markdown")
+    parser.add_argument("--markdown", action="store_true", help="print the table of --list as Markdown")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
@@ -127,18 +127,18 @@ def written(convention: "Convention") -> str:
 
 
 def times(weight: float) -> str:
-    """Return a weight as a factor, "" for 1."""
+    """Return a weight as text, to write before a term: '0.5 ', or '' for 1."""
     return "" if weight == 1 else f"{weight:.6g} "
 
 
 def at_sigma(reading: dict) -> str:
-    """Return ' at sigma = 1.24' or ' at sigma learned'; "" for a Bernoulli."""
+    """Return ' at sigma = 1.24' or ' at sigma learned', or '' for a Bernoulli."""
     sigma = reading["sigma"]
     return "" if sigma is None else f" at sigma {sigma}" if isinstance(sigma, str) else f" at sigma = {sigma:.6g}"
 
 
 def bound_in_words(convention: "Convention", found: "Translation") -> str:
-    """Return a sentence that says if minus the loss, in nats, is a lower bound of log p(x), and for which decoder."""
+    """Return a sentence: is minus the loss, in nats, a lower bound of log p(x), and for which decoder?"""
     beta = found.reading.beta
     if beta == 0:
         return "no: without a KL this is the loss of a plain autoencoder"
@@ -148,11 +148,11 @@ def bound_in_words(convention: "Convention", found: "Translation") -> str:
         return f"yes, but a loose one: the ELBO minus {beta - 1:.6g} KL"
     sigma = at_sigma(found.elbo._asdict()).removeprefix(" at ")
     if found.bound == "elbo":
-        return "yes: minus the ELBO" + (f" of a decoder with {sigma}" if sigma else "")
+        return "yes: minus the loss is the ELBO" + (f" of a decoder with {sigma}" if sigma else "")
     if convention.reconstruction == "mse":
-        return f"yes: minus the ELBO of a decoder with {sigma}"
-    other = "a loose bound" if beta > 1 else "no bound"
-    return f"yes: minus the ELBO of a decoder with {sigma}; for the declared sigma = {convention.sigma:.6g}, {other}"
+        return f"yes: minus the loss is the ELBO of a decoder with {sigma}"
+    other = f"for the declared sigma = {convention.sigma:.6g}, it is {'a loose bound' if beta > 1 else 'no bound'}"
+    return f"yes: minus the loss is the ELBO of a decoder with {sigma}; {other}"
 
 
 def train_command(convention: "Convention", reading: "Reading") -> str:
@@ -189,11 +189,11 @@ def page(found: dict) -> str:
     rows += [("beta", f"{reading['beta']:.6g}{at_sigma(reading)}")]
     if elbo and found["bound"] != "elbo":
         rows += [("or", f"1{at_sigma(elbo)}: the loss fixes only beta sigma^2 = {elbo['sigma'] ** 2:.6g}")]
-    rows += [("gradient", f"{reading['factor']:.6g} x that of -log p(x|z) + beta KL{at_sigma(reading)}")]
+    rows += [("gradient", f"{reading['factor']:.6g} x the gradient of -log p(x|z) + beta KL{at_sigma(reading)}")]
     rows += [("in nats", in_nats(elbo, "-ELBO") if elbo else in_nats(reading, "-log p(x|z) + beta KL"))]
     rows += [("a bound", found["bound_in_words"])]
     if c["reconstruction"] == "bce":
-        rows += [("", "(if every x is 0 or 1; for values between them BCE is no log-likelihood)")]
+        rows += [("", "(if every x is 0 or 1; for other values, BCE is not a log-likelihood)")]
     rows += [("instead", found["instead"])]
     if found["bound"] in ("looser", "none") and c["kl_weight"]:
         rows += [("", f"or keep the reductions and weight the KL with {found['kl_weight_for_elbo']:.6g}")]
@@ -212,7 +212,10 @@ def in_nats(reading: dict, what: str) -> str:
 
 
 def cells(found: dict) -> list[str]:
-    """Return one row of the table: name, formula, D and J of a mean, beta, factor, sigma at beta = 1, bound."""
+    """Return one row of the table: name, formula, D, J, beta, factor, sigma at beta = 1, bound.
+
+    D and J are "any" if the loss does not take a mean over them.
+    """
     reading, elbo, c = found["reading"], found["elbo"], found["convention"]
     means = (c["reduce"], c["features"]), (c["kl_reduce"], c["latent"])
     sizes = [str(size) if reduction == "mean" else "any" for reduction, size in means]
@@ -222,7 +225,7 @@ def cells(found: dict) -> list[str]:
 
 
 def short_bound(found: dict) -> str:
-    """Return 'yes', 'no', or 'loose' for a bound below the ELBO."""
+    """Return 'yes', 'no', or 'loose' if minus the loss is a bound below the ELBO."""
     return {"none": "no", "looser": "loose"}.get(found["bound"], "yes")
 
 
@@ -237,7 +240,7 @@ def listing(everything: list[dict]) -> str:
 
 
 def markdown(everything: list[dict]) -> str:
-    """Return the same table as Markdown."""
+    """Return the table of all presets as Markdown, with their sources."""
     head = "| convention | written | D | J | beta | gradient × | sigma if beta = 1 | a bound | seen in |"
     rows = []
     for found in everything:

@@ -5,8 +5,8 @@
 
     gradient of written = factor x gradient of canonical
 
-A mean over features or latent dimensions is a sum with a weight, 1/D or 1/J. So "sum or mean?" is a question about beta. If
-the cost is a squared error, only the product beta sigma^2 is determined: the same loss has beta = 1 at one sigma, and
+A mean over features or latent dimensions is a sum with the weight 1/D or 1/J, so the choice of sum or mean changes beta. If
+the cost is a squared error, the loss determines only the product beta sigma^2: the same loss has beta = 1 at one sigma, and
 another beta at another sigma.
 """
 
@@ -27,16 +27,17 @@ BOUNDS = ("elbo", "elbo of another sigma", "looser", "none")
 class Convention:
     """A written loss: its costs, reductions, weights and sizes.
 
-    Raises ValueError if a part breaks its rule, or a size is missing that a mean or a sum needs.
+    Raises ValueError if an argument breaks its rule, or a mean or a sum needs a size that is missing.
 
     Attributes
     ----------
     reconstruction : str
         Cost r of a feature. "mse": (x - m)^2. "bce": -x log m - (1 - x) log(1 - m). "gaussian": -log N(x; m, sigma^2).
     sigma : float, "learned" or "optimal", or None
-        The declared sigma of "gaussian"; for "mse" a number, the sigma at which to translate. None means 1.
+        The declared sigma of "gaussian"; for "mse", a number: the sigma of the decoder in the translation. None means 1.
     reduce, batch_reduce, kl_reduce, kl_batch_reduce : str
-        "sum" or "mean": of the reconstruction over features and batch, of the KL over latent dimensions and batch.
+        "sum" or "mean". The first two reduce the reconstruction over features and batch; the last two reduce the KL over
+        latent dimensions and batch.
     recon_weight, kl_weight : float
         u > 0 and v >= 0.
     features, latent, batch : int or None
@@ -91,19 +92,19 @@ class Convention:
 
     @property
     def on_features(self) -> float:
-        """Return the weight of every r_d, without the mean over the batch."""
+        """Return the weight of each r_d inside a mean over the batch."""
         over_features = 1 / self.features if self.reduce == "mean" else 1.0
         return self.recon_weight * over_features * (self.batch if self.batch_reduce == "sum" else 1)
 
     @property
     def on_latents(self) -> float:
-        """Return the weight of every KL_j at kl_weight = 1, without the mean over the batch."""
+        """Return the weight of each KL_j inside a mean over the batch, if kl_weight is 1."""
         over_latents = 1 / self.latent if self.kl_reduce == "mean" else 1.0
         return over_latents * (self.batch if self.kl_batch_reduce == "sum" else 1)
 
     @property
     def has_fixed_sigma(self) -> bool:
-        """Return True if r is a squared error times a number: then only beta sigma^2 is determined."""
+        """Return True if r is a squared error times a number; then the loss determines only beta sigma^2."""
         return self.reconstruction == "mse" or not isinstance(self.sigma, (str, type(None)))
 
 
@@ -117,10 +118,10 @@ class Reading(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """All translations of a convention, and what follows from them."""
+    """The translations of a convention, the kind of bound, and the weight of the KL for beta = 1."""
 
-    reading: Reading            # the reading at the sigma of the convention
-    elbo: Reading | None        # the reading with beta = 1, if one exists: the loss is then minus the ELBO
+    reading: Reading            # the translation at the sigma of the convention
+    elbo: Reading | None        # the translation with beta = 1, if one exists: there, minus the loss is the ELBO
     bound: str                  # one of BOUNDS
     kl_weight: float            # weight of the KL that gives beta = 1 with the convention's sigma, sums and means
 
@@ -131,7 +132,7 @@ def translate(convention: Convention) -> Translation:
     elbo = None
     if convention.kl_weight and convention.has_fixed_sigma:
         elbo = read(convention, implied_sigma(convention))
-        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)     # 1, not 1 - 1e-16
+        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)     # exactly 1
     if math.isclose(reading.beta, 1, rel_tol=1e-12):
         bound, elbo = "elbo", reading._replace(beta=1.0)
     elif elbo is not None:
@@ -144,8 +145,8 @@ def translate(convention: Convention) -> Translation:
 def read(convention: Convention, sigma: float | str | None) -> Reading:
     """Translate a convention into beta and a decoder with this sigma.
 
-    r is -log p itself (factor = its weight), or a squared error: a (x - m)^2 = 2 a sigma^2 [(x - m)^2 / (2 sigma^2)], so
-    factor = 2 a sigma^2. Then beta = (weight of the KL) / factor.
+    If r is -log p, `factor` is the weight of r. If r is a squared error with the weight a, `factor` is 2 a sigma^2, because
+    a (x - m)^2 = 2 a sigma^2 [(x - m)^2 / (2 sigma^2)]. Then beta = (weight of the KL) / factor.
     """
     factor, constant = _in_range(convention.on_features), 0.0
     if convention.has_fixed_sigma:
@@ -158,7 +159,7 @@ def read(convention: Convention, sigma: float | str | None) -> Reading:
 
 
 def implied_sigma(convention: Convention) -> float:
-    """Return the sigma at which beta = 1 with a squared error: sigma^2 = (weight of KL) / (2 weight of square)."""
+    """Return the sigma for which a squared error has beta = 1: sigma^2 = (weight of KL) / (2 weight of square)."""
     return _in_range(convention.kl_weight * convention.on_latents / (2 * _weight_of_square(convention))) ** 0.5
 
 
@@ -169,13 +170,13 @@ def _weight_of_square(convention):
 
 
 def _log_normaliser(sigma):
-    """Return log sigma + 1/2 log 2 pi, the log of the normalising constant of one feature."""
+    """Return log sigma + 1/2 log 2 pi, the log of the normalising constant for one feature."""
     return math.log(sigma) + LOG_2PI / 2
 
 
 def _in_range(number):
     """Return the number. Raises ValueError if it is too large or too small."""
-    if not 1e-300 <= number <= 1e300:                       # leaves room for further factors
+    if not 1e-300 <= number <= 1e300:                       # further products stay finite
         remedy = "Rescale the weights: only their ratio matters."
         checks.refuse("the weights", "such that their products and ratios are 1e-300 to 1e300", f"{number:g}", remedy)
     return number

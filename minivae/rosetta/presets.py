@@ -1,6 +1,6 @@
 """Losses of public code and posts, each with its source. These are descriptions, not criticism.
 
-A convention has no D (or J) if its translation does not depend on D (or J).
+D (or J) can be left out if the translation does not depend on it.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ PRESETS = {
     "antixk-validation": Preset(
         Convention("mse", **ANTIXK, kl_weight=1.0),
         "AntixK/PyTorch-VAE, experiment.py in validation",
-        "This is not the training loss: the KL has 4,000 times the weight.",
+        "This is not the training loss: the weight of the KL is 4,000 times larger than in training.",
     ),
     "pythae-mse": Preset(
         Convention("mse", recon_weight=0.5),
@@ -52,12 +52,12 @@ PRESETS = {
     "keras-blog": Preset(
         Convention("bce", reduce="mean", kl_reduce="mean", features=784, latent=2),
         "an early Keras blog post, as quoted in keras-team/keras issue #6015",
-        "Two means: over 784 features and over 2 latent dimensions.",
+        "Both terms are means: over 784 features and over 2 latent dimensions.",
     ),
     "keras-io": Preset(
         Convention("bce", kl_reduce="mean", latent=2),
         "keras-team/keras-io, examples/generative/vae.py at issue #270",
-        "Only the KL is a mean: over 2 latent dimensions.",
+        "Only the KL is a mean, over 2 latent dimensions.",
     ),
     "pytorch-examples-old": Preset(
         Convention("bce", reduce="mean", kl_weight=1 / 784, features=784, latent=20),

@@ -337,7 +337,7 @@ def test_loss_curves_name_the_data_of_each_curve_and_line():
     caption = " ".join(drawn("measured_curves")[0].get_supxlabel().split())
     assert "Held-out curves: after each epoch, one draw of z per data point" in caption and "with many draws of z" in caption
     assert "Dot and dashed line: measured after training, on 7 held-out data points" in caption
-    assert "The training curve is of other data and may cross that line" in caption
+    assert "The training curve shows other data, so it may cross the dashed line" in caption
     exact = " ".join(drawn("loss_curves")[0].get_supxlabel().split())
     assert "Dashed line: measured after training, on held-out data." in exact and "may cross" in exact
     unmeasured = " ".join(training.loss_curves(history())[0].get_supxlabel().split())

@@ -27,8 +27,8 @@ class Bug:
     changes : tuple of Change
         The right and the broken lines.
     settings : dict
-        Settings with which training shows the bug: those of `VAE.init`; `samples`, draws of z per data point; `white`, the
-        value of a white pixel.
+        Settings with which training shows the bug: settings of `VAE.init`; `samples`, the draws of z per data point;
+        `white`, the value of a white pixel.
     changes_decoder : bool
         True if the bug changes p(x|z) itself. Then the exact log p(x) is computed with the broken decoder.
     """

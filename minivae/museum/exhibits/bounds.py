@@ -27,7 +27,7 @@ BUGS = (
         "log-k-forgotten",
         "log K missing in the importance-weighted bound",
         "YosefLab/scVI-dev #8",
-        "A sum of the weights instead of their mean: the bound is log K nats too high, so it rises with K without limit.",
+        "The weights are summed, not averaged: the bound is log K nats too high, so it rises with K without limit.",
         (
             Change(
                 "evidence.bounds",
@@ -40,16 +40,16 @@ BUGS = (
         "mean-of-logs",
         "the mean of the logs instead of the log of the mean",
         "arahuja/generative-tf #1",
-        "The mean of log w is the ELBO again: a thousand draws do not make the bound tighter.",
+        "The mean of log w estimates the ELBO, so a thousand draws do not make the bound tighter.",
         (
             Change("evidence.bounds", "block.add(log_w)", "block.add(log_w.mean(axis=0) + 0 * log_w)"),
         ),
     ),
     Bug(
         "no-max-subtracted",
-        "log sum exp without the largest entry subtracted",
+        "log-sum-exp computed without subtracting the largest entry",
         "xqding/Importance_Weighted_Autoencoders #2, #3",
-        "exp(-1000) is 0 in floating point, so the result is -inf. Log-likelihoods of real images are that small.",
+        "exp(-1000) is 0 in floating point, so the result is -inf. Real images can have log-likelihoods below -1000.",
         (
             Change(
                 "ops",
@@ -70,9 +70,9 @@ BUGS = (
     ),
     Bug(
         "more-draws-than-asked",
-        "more draws than asked for: as many as are computed at once",
+        "more draws than requested: as many as are computed at once",
         "clementchadebec/benchmark_VAE, src/pythae/models/vae/vae_model.py (24939dc): get_nll",
-        "A call with 2 draws uses thousands. A comparison of such bounds compares different numbers of draws.",
+        "A call for 2 draws uses thousands, so its result cannot be compared with other bounds from 2 draws.",
         (
             Change(
                 "evidence.bounds",

@@ -1,4 +1,4 @@
-"""Exhibits in which the forward pass is right and the gradient is wrong, or the reverse. All of them train and look fine."""
+"""Exhibits in which the gradient does not fit the forward pass. All models train, and their results look fine."""
 
 from minivae.museum.exhibits import COMMON, Bug
 from minivae.museum.patched import Change
@@ -31,7 +31,7 @@ HEADS = (
         "half-forgotten",
         "dKL/dlog_var without its 1/2",
         COMMON,
-        "A factor of 2 in one of two paths of the gradient: q becomes too wide, but the loss curves look normal.",
+        "The gradient of the KL in log_var is too large by a factor of 2: q becomes too wide, but the loss looks normal.",
         (
             Change(
                 "gaussian",
@@ -55,9 +55,9 @@ HEADS = (
     ),
     Bug(
         "sigmoid-on-a-linear-head",
-        "the derivative of a sigmoid in the backward of log sigma, a linear layer",
+        "the derivative of a sigmoid in the backward pass of a linear layer (log sigma)",
         "y0ast/Variational-Autoencoder, scikit-learn/VariationalAutoencoder_noSK.py (5c06a7f), Gaussian mode",
-        "s (1 - s) is at most 1/4: the gradient of this layer is at least four times too small.",
+        "The derivative of a sigmoid is at most 1/4, so the gradient of this layer is at least four times too small.",
         (
             Change(
                 "vae",
@@ -68,7 +68,7 @@ HEADS = (
     ),
     Bug(
         "path-through-sigma-missing",
-        "the path through sigma missing",
+        "the gradient's path through sigma missing",
         "y0ast/Variational-Autoencoder, scikit-learn/VariationalAutoencoder_noSK.py (5c06a7f), Gaussian mode",
         "The gradient of log_var comes from the KL alone, without the reconstruction: q stays as wide as the prior.",
         (Change("vae", "d_log_var = d_log_var_z + d_log_var_kl", "d_log_var = d_log_var_kl"),),
@@ -77,7 +77,7 @@ HEADS = (
         "decoders-gradient-in-the-encoder",
         "dz passed to the encoder in place of dmu and dlog_var",
         "oakleafwarrior/numpy_VAE, src/model.py (3136323)",
-        "dmu and dlog_var are computed but not used; the decoder's gradient dz goes on instead. All shapes match.",
+        "dmu and dlog_var are computed but not used: the encoder receives the decoder's gradient dz. All shapes match.",
         (Change("vae", D_HEADS, "d_heads = np.concatenate([d_z.sum(axis=0), d_z.sum(axis=0)], axis=1)"),),
     ),
 )
@@ -85,9 +85,9 @@ HEADS = (
 WEIGHTS = (
     Bug(
         "weights-not-held-fixed",
-        "importance weights not held fixed in the gradient",
+        "importance weights not constant in the gradient",
         "AntixK/PyTorch-VAE, models/iwae.py (f71e454); PR #53",
-        "The gradient of the bound is sum w d log w, with constant w. Here w is differentiated as well.",
+        "The right gradient treats the normalised weights as constants. Here the weights are differentiated as well.",
         (
             Change(
                 "vae",
@@ -106,9 +106,9 @@ WEIGHTS = (
 LAYERS = (
     Bug(
         "activation-skipped",
-        "the activation skipped in the forward pass, not in the backward",
+        "the activation skipped in the forward pass but not in the backward pass",
         "danielkurniadi/Numpy-VAE (29e08eb)",
-        "The network is linear, but its backward contains the derivative of tanh.",
+        "The network is linear, but its backward pass contains the derivative of tanh.",
         (Change("ops", "hs.append(act(affine(hs[-1], weight, bias)))", "hs.append(affine(hs[-1], weight, bias))"),),
         changes_decoder=True,
     ),
@@ -116,7 +116,7 @@ LAYERS = (
         "before-the-activation",
         "weight gradients from values before the activation",
         COMMON,
-        "dW = x' dy with the wrong x: the shape is right, and the numbers are nearly right while x is small.",
+        "dW = x' dy, with x before the activation: the shape is right, and the numbers are nearly right while x is small.",
         (
             Change(
                 "ops",
@@ -129,7 +129,7 @@ LAYERS = (
         "mean-declared-sum-differentiated",
         "a mean squared error reported, the gradient of a sum used",
         "danielkurniadi/Numpy-VAE (29e08eb)",
-        "The printed loss has a squared error D times smaller than the loss whose gradient is used.",
+        "The squared error in the printed loss is D times smaller than in the loss whose gradient is used.",
         (
             Change(
                 "likelihood",

@@ -1,4 +1,7 @@
-"""Exhibits that change the loss or the sampler. In most of them, the gradient fits the wrong loss: gradient checks pass."""
+"""Exhibits that change the loss or the sampler.
+
+In most of them, the gradient is the gradient of the wrong loss, so gradient checks pass.
+"""
 
 from minivae.museum.exhibits import COMMON, Bug
 from minivae.museum.patched import Change
@@ -16,8 +19,8 @@ SAMPLER = (
         "exp-log-var",
         "exp(log_var) used as a standard deviation",
         "ddbourgin/numpy-ml, numpy_ml/neural_nets/models/vae.py (b0359af); keras-team/keras #3283",
-        "The sampler reads log_var as log sigma, the KL reads it as log sigma^2. The gradient is that of the wrong loss, so "
-        "gradient checks pass. The loss looks better, and minus the loss is no longer a lower bound of log p(x).",
+        "The sampler uses log_var as log sigma, the KL uses it as log sigma^2. The gradient belongs to this wrong loss, so "
+        "gradient checks pass. The loss looks better, but minus the loss is not a lower bound of log p(x).",
         (
             Change("gaussian", DRAW, "return mu + np.exp(log_var) * eps"),
             Change("gaussian", DRAW_BACKWARD, "d_log_var = (d_z * eps).sum(axis=0) * np.exp(log_var)"),
@@ -28,7 +31,7 @@ SAMPLER = (
         "noise-forgotten",
         "z is mu, without noise",
         "keras-team/keras-io #790",
-        "A plain autoencoder with a KL in its loss: the reconstruction is computed at z = mu, as if q had no width.",
+        "The model is a plain autoencoder with a KL in its loss: the reconstruction uses z = mu, as if q had no width.",
         (
             Change("gaussian", DRAW, "return mu + 0 * sigma * eps"),
             Change("gaussian", DRAW_BACKWARD, "d_log_var = np.zeros_like(mu)"),
@@ -38,7 +41,7 @@ SAMPLER = (
         "noise-too-small",
         "noise of standard deviation 0.01",
         "keras-team/keras, PR #4211: epsilon_std = 0.01",
-        "The draws are a hundred times nearer to mu than the KL assumes. It 'gives better results', but no lower bound.",
+        "The draws are a hundred times nearer to mu than the KL assumes. Results look better, but there is no lower bound.",
         (Change("vae", NOISE, "return 0.01 * rng.standard_normal(shape, self.dtype) if self.noise"),),
     ),
     Bug(
@@ -58,7 +61,7 @@ SAMPLER = (
         "sigma-or-variance",
         "a log-variance under the name log_sigma",
         "y0ast/Variational-Autoencoder, VAE.py (b3c71bf)",
-        "Samples from p(x|z) have standard deviation sqrt(sigma), while the density has sigma.",
+        "Samples from p(x|z) have the standard deviation sqrt(sigma), but the density uses sigma.",
         (
             Change(
                 "likelihood",
@@ -75,7 +78,7 @@ DIVERGENCE = (
         "kl-log-var-sign",
         "KL with the sign of log_var flipped",
         "FluxML/model-zoo, fixed in PR #147",
-        "1/2 (mu^2 + sigma^2 - 1 + log sigma^2): a narrow q makes the loss smaller, and the 'KL' falls below 0.",
+        "The 'KL' is 1/2 (mu^2 + sigma^2 - 1 + log sigma^2). It is negative for a narrow q, which lowers the loss.",
         (
             Change("gaussian", KL, "return (mu * mu + (np.expm1(log_var) + log_var)) / 2"),
             Change("gaussian", KL_BACKWARD, "return d_kl * mu, d_kl * (np.exp(log_var) + 1) / 2"),
@@ -85,7 +88,7 @@ DIVERGENCE = (
         "log-var-squared",
         "log_var squared instead of exponentiated",
         "deepchem/deepchem, PR #4888",
-        "1/2 (mu^2 + log_var^2 - 1 - log_var): its minimum is at log_var = 1/2 instead of 0, and is negative.",
+        "The 'KL' is 1/2 (mu^2 + log_var^2 - 1 - log_var). Its minimum is negative, and is at log_var = 1/2 instead of 0.",
         (
             Change("gaussian", KL, "return (mu * mu + log_var**2 - 1 - log_var) / 2"),
             Change("gaussian", KL_BACKWARD, "return d_kl * mu, d_kl * (2 * log_var - 1) / 2"),
@@ -112,14 +115,14 @@ DIVERGENCE = (
         "minus-one-once",
         "the -1 of the KL counted once instead of once per dimension",
         "ericjang/draw #2, PR #6",
-        "The KL of two full Gaussians contains -J, one -1 for each dimension. With -1 it is right for J = 1 only.",
+        "The KL of two Gaussians with full covariances contains -J. Here -1 replaces -J, which is right only for J = 1.",
         (Change("divergences", "return (squares - root_q.shape[-1] +", "return (squares - 1 +"),),
     ),
     Bug(
         "prior-too-wide",
         "log of the prior's standard deviation passed as 1 instead of 0",
         "HIPS/autograd, fixed in PR #266",
-        "The density of the prior is that of N(0, e^2), but the closed form of the KL is for N(0, 1): two different KLs.",
+        "The density of the prior is that of N(0, e^2), but the closed form of the KL assumes N(0, 1): the two KLs differ.",
         (
             Change(
                 "gaussian",
@@ -134,7 +137,7 @@ DIVERGENCE = (
         "divided-by-log-var",
         "(z - mu) / log_var instead of (z - mu) / sigma",
         "AntixK/PyTorch-VAE, models/iwae.py (f71e454)",
-        "The standardised z in log q(z|x) is (z - mu) / sigma; here it is divided by log_var instead.",
+        "The standardised z in log q(z|x) is (z - mu) / sigma. Here z - mu is divided by log_var instead of sigma.",
         (
             Change(
                 "gaussian",
@@ -148,7 +151,7 @@ DIVERGENCE = (
         "kl-mean-over-latents",
         "KL averaged over the latent dimensions",
         "maxhodak/keras-molecules #59, mkusner/grammarVAE #2, podgorskiy/VAE #1",
-        "The same as beta = 1/J: with J = 2 the KL has half its weight, and the 'bound' is too high.",
+        "The effect is that of beta = 1/J: with J = 2 the KL has half its weight, and the 'bound' is too high.",
         (
             Change(
                 "objective",
@@ -169,7 +172,7 @@ REDUCTION = (
         "kl-sum-over-batch",
         "KL summed over the batch, reconstruction averaged",
         "SeldonIO/alibi-detect #90: curves change their scale with the batch size",
-        "The same as beta = B. Training makes the KL nearly 0, so the codes carry no information about x.",
+        "The effect is that of beta = B, the batch size. Training makes the KL nearly 0, so the codes do not depend on x.",
         (
             Change("objective", LOSS, "return (beta * log_px_z.shape[1] * kl - log_px_z).mean()"),
             Change("objective", D_KL, "np.full_like(kl, d_loss * beta / kl.size * log_px_z.shape[1])"),
@@ -179,7 +182,7 @@ REDUCTION = (
         "mean-over-pixels",
         "cross-entropy averaged over the pixels",
         "keras-team/keras #6015",
-        "The same as beta = D. The loss is as small as a loss per pixel; the latent space collapses.",
+        "The effect is that of beta = D, the number of pixels: the latent space collapses. The loss looks small.",
         (
             Change(
                 "vae",
@@ -203,14 +206,14 @@ REDUCTION = (
         "validated-with-another-weight",
         "trained with one weight of the KL, reported with another",
         "AntixK/PyTorch-VAE, experiment.py (8bf7be5): M_N = kld_weight in training, 1 in validation",
-        "The reported loss has beta = 1, but the gradient, and so the training, has beta = 0.00025.",
+        "The reported loss has beta = 1, but training uses the gradient for beta = 0.00025.",
         (Change("objective", D_KL, "np.full_like(kl, 2.5e-4 * d_loss * beta / kl.size)"),),
     ),
     Bug(
         "weighted-bound",
         "the weighted loss reported as a bound",
         "AntixK/PyTorch-VAE #11, #23, #56: questions about one kld_weight",
-        "Minus the loss is the ELBO only if beta = 1. With another beta it is reported under the same name.",
+        "Minus the loss is the ELBO only if beta = 1. Here, minus the loss is called the ELBO although beta is 4.",
         (
             Change(
                 "vae",
@@ -227,7 +230,7 @@ RECONSTRUCTION = (
         "clipped-probabilities",
         "probabilities clipped to [1e-7, 1 - 1e-7]",
         "oakleafwarrior/numpy_VAE (3136323)",
-        "Where a confident prediction is wrong, the clipped loss is constant, but the backward still has a gradient.",
+        "Where a prediction is confident but wrong, the clipped loss is constant, but the code's gradient is not 0.",
         (
             Change(
                 "likelihood",
@@ -242,7 +245,7 @@ RECONSTRUCTION = (
         "naive-softplus",
         "log(1 + e^a) computed without care for overflow",
         "y0ast/Variational-Autoencoder, scikit-learn/VariationalAutoencoder_noSK.py (5c06a7f)",
-        "It is right until e^a overflows. Then the loss is infinite, and all results computed from it are NaN or infinite.",
+        "The result is right until e^a overflows. Then the loss and all results computed from it are infinite or NaN.",
         (
             Change(
                 "ops",
@@ -258,9 +261,9 @@ RECONSTRUCTION = (
     ),
     Bug(
         "grey-bytes",
-        "0..255 pixels fed to a Bernoulli",
+        "pixels from 0 to 255 fed to a Bernoulli",
         "Cross Validated, question 630079: a loss of -5e7 with cross-entropy",
-        "With x > 1, log p(x|z) = x l - log(1 + e^l) has no maximum in the logit l: the loss falls without limit.",
+        "If x > 1, log p(x|z) = x l - log(1 + e^l) rises with the logit l without limit, so the loss falls without limit.",
         (Change("checks", "if low < 0 or high > n:", "if low < 0:"),),
         {"likelihood": "bernoulli", "white": 255},
     ),
@@ -268,7 +271,7 @@ RECONSTRUCTION = (
         "softened-sigma",
         "the optimal sigma passed through a softplus",
         "orybkin/sigma-vae-pytorch, model.py (8873c56): softclip",
-        "The backward assumes d loss / d sigma = 0, which holds at the optimal sigma only: the gradient lacks a path.",
+        "The backward pass assumes d loss / d sigma = 0. This is true only at the optimal sigma, so the gradient is wrong.",
         (
             Change(
                 "likelihood",

@@ -44,7 +44,7 @@ BUGS = (
         "random-state-not-restored",
         "the random state not restored on resume",
         "tensorflow/probability #1286",
-        "A resumed run has other noise and another order of the rows: its result differs from an uninterrupted run.",
+        "A resumed run draws other noise and another order of the rows, so it ends differently from an uninterrupted run.",
         (Change("train", 'self.rng.bit_generator.state = numbers["rng"]', 'numbers["rng"]'),),
     ),
 )

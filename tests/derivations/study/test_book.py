@@ -204,7 +204,7 @@ def test_missing_row_of_the_museum_matrix_stops_the_build(monkeypatch, tmp_path)
 def test_museum_matrix_in_the_book_has_as_many_marks_as_its_readme():
     table = re.search("<table.*</table>", "".join(book_study.matrix()))[0]
     rows = [re.findall(r"<td>(?:<b>)?(X|x|)(?:</b>)?</td>", row) for row in table.split("<tr>")[2:]]
-    (counts,) = re.findall(r"^\| of \d+ bugs, noticed \|  ?\|(.*)\|$", book_study.MATRIX.read_text(encoding="utf-8"), re.M)
+    (counts,) = re.findall(r"^\| bugs noticed, of \d+ \|  ?\|(.*)\|$", book_study.MATRIX.read_text(encoding="utf-8"), re.M)
     assert [sum(map(bool, column)) for column in zip(*rows)] == [int(count) for count in counts.split("|")]
 
 
