@@ -82,8 +82,8 @@ def printed_line(mu, sigma):
     "hong.10", "l.35 line 2", rf"-{KL} = \sum_{{i=1}}^d\left[\log\sigma_i + {SQUARES}\right]", (MU, SIGMA),
     verdict="wrong",
     says="This is the closed form of minus the divergence, with the signs as printed.",
-    fault="The author notes at l.49 that a minus sign is missing. In this line it belongs before the squares. As printed, "
-    "the right side can be positive, but minus a divergence is never positive.",
+    fault="The author notes at l.49 that a minus sign is missing. In this line it belongs before the squares. The printed "
+    "right side can be positive, but minus a KL never is.",
 )  # fmt: skip
 def eq_10(mu, sigma):
     return -kl_prior(mu, sigma), "=", printed_line(mu, sigma)
