@@ -60,7 +60,7 @@ def e_step(x, pi, coins):
 
 
 def m_step(x, q):
-    """Return the best parameters for q. Those of kind k are averages over the data with the weights q(z_n = k)."""
+    """Return the best parameters for q. The parameters of kind k are averages over the data, with weights q(z_n = k)."""
     counts = q.sum(axis=1)                                                                      # (n, K)
     shown = np.einsum("nik,nidf->nkdf", q, faces(x))
     return counts / q.shape[1], shown / counts[..., None, None]
@@ -128,7 +128,7 @@ def log_weight(w, s, x, z, mu, log_var):
 
 
 def gradients(w, s, x, mu, log_var, eps):
-    """Return the gradient through z alone, and the whole gradient, (n, 2, L) each. The whole gradient includes the score."""
+    """Return the path gradient, through z, and the whole gradient, which also has the score: (n, 2, L) each."""
     code = lambda mu, log_var: mu + exp(log_var / 2) * eps  # noqa: E731
 
     def path(step_mu, step_log_var):
@@ -154,8 +154,8 @@ def variance(chances, values):
     rf" E_\epsilon\left[{NABLA} A\right] < E_\epsilon\left[({NABLA} A)^2\right] ="
     r" \left(\frac{1}{\sigma^2},\; \frac{1}{2}\right)",
     (*LINEAR, AWAY),
-    says="If q is the posterior, the gradient through z is 0 for every draw. The whole gradient also has the score of q, "
-    "which is random with mean 0.",
+    says="If q is the posterior, the path gradient (through z) is 0 for every draw. The whole gradient also has the score "
+    "of q, which is random with mean 0.",
     needs="q(z|x) is the posterior (away = 0)", outside={"w": 1, "s": 1, "x": 1, "away": 1},
 )  # fmt: skip
 def eq_48(w, s, x, away):
@@ -274,7 +274,7 @@ def _(w, s, x, mu_q, sigma_q):
 
 X_4 = vector("x", "x", 4, simple=((1.2, 0, -1, 2), (1, 0, 0, 0)))
 SLOPE, SIGMA = real("a", "a", simple=(1, 0.5)), positive("sigma", r"\sigma", simple=(1, 0.5))
-TILT = chosen("tilt", "tilt", 0, "batches with the first datum are 1 + tilt times as likely as others")
+TILT = chosen("tilt", "tilt", 0, "a batch with the first datum is 1 + tilt times as likely as a batch without it")
 
 
 def batches(N):
@@ -292,12 +292,13 @@ def mean_and_variance(estimates, tilt, masks):
 
 
 @equation(
-    "beyond.50", "minibatches without bias; Hoffman et al. 2013",
+    "beyond.50", "unbiased mini-batches; Hoffman et al. 2013",
     r"\left(E_{batch},\; Var_{batch}\right)\left[\frac{N}{M}\sum_{i \in batch} ELBO_i\right] ="
     r" \left(\sum_{i=1}^{N} ELBO_i,\; \frac{N(N - M)}{M}\,"
     r"\frac{1}{N-1}\sum_{i=1}^{N}\left(ELBO_i - \frac{1}{N}\sum_j ELBO_j\right)^2\right)",
     (SLOPE, SIGMA, *LINEAR[:2], X_4, TILT),
-    says="N/M times the sum of the ELBOs of a batch is an unbiased estimate. Its variance falls as M grows: 0 at M = N.",
+    says="N/M times the sum of the ELBOs of a batch is an unbiased estimate. The variance of this estimate falls as M "
+    "grows, and is 0 for M = N.",
     needs="all batches of M data are equally likely (tilt = 0)",
     outside={"a": 1, "sigma": 1, "w": 1, "s": 1, "x": (1.2, 0, -1, 2), "tilt": 1},
 )  # fmt: skip
@@ -345,8 +346,8 @@ CROSSED = {"p_d": (0.5, 0.5), "p_xz": [[0.1, 0.4], [0.4, 0.1]]}             # po
     rf" -\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] \leq {E_DATA}\left[{D}(q(z)||p(z|x))\right] ="
     rf" \left[-\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] + {D}(q(z)||q^*(z))\right]",
     (P_DATA, NOT_UNIFORM_TABLE, SHARED_Q),
-    says="If all data share one q, the best q is the normalised geometric mean of the posteriors of all data. A gap "
-    "remains: the mean divergence of this q from the posteriors.",
+    says="If all data share one q, the best q is the normalised geometric mean of the posteriors of all data. The mean "
+    "divergence of this q from the posteriors is the gap that remains.",
     needs="p(x, z) > 0, and p_d(x) and q(z) sum to 1",
     outside=tuple(CROSSED | {"q": (0.5, 0.5)} | other for other in (
         {"p_d": (0.5, 0.6)}, {"q": (0.5, 0.6)}, {"p_xz": OUTSIDE[1]["p_xz"]}, {"p_xz": [[0.5, 0], [0, 0.5]]},

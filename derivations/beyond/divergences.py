@@ -1,7 +1,7 @@
 """Beyond the sources: gradients of the divergence, as `minivae` computes them.
 
 The first side differentiates the integral of `q log(q / p)` by complex step; the quadrature nodes are fixed. Another
-side differentiates along z = mu_q + sigma_q eps at fixed eps. There log q is -log sigma_q plus a constant, so only log p
+side differentiates along z = mu_q + sigma_q eps. At fixed eps, log q is -log sigma_q plus a constant, so only log p
 depends on mu_q. Errors are relative, so the letters have values for which no gradient is 0.
 """
 
@@ -43,9 +43,9 @@ def between_hundredths(raw):
     return hundredths(raw) - 0.005
 
 
-BETWEEN = "> 0, halfway between hundredths"
+BETWEEN = "> 0, drawn halfway between multiples of 0.01"
 
-MU = Symbol("mu", r"\mu", "real, halfway between tenths", 1, between_tenths, (1, 2, -1, 0.5))
+MU = Symbol("mu", r"\mu", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, 2, -1, 0.5))
 SIGMA = Symbol("sigma", r"\sigma", BETWEEN, 1, between_hundredths, (2, 0.5, 3))
 MU_P = chosen("mu_p", r"\mu_p", 0, "the mean of the prior")
 SIGMA_P = chosen("sigma_p", r"\sigma_p", 1, "the standard deviation of the prior")
@@ -109,7 +109,8 @@ def _(mu, sigma, mu_p, sigma_p):
     r" = \left(\frac{E_\epsilon[z\,\sigma\epsilon] - 1}{2},\;"
     r" E_\epsilon[z\,\epsilon] - \frac{1}{\sigma}\right)"
     r" = \left(\frac{\sigma^2 - 1}{2},\; \sigma - \frac{1}{\sigma}\right)", (MU, SIGMA, SIGMA_P),
-    says="The gradient in log sigma^2 is sigma / 2 times the gradient in sigma. Descent along either moves sigma towards 1.",
+    says="The gradient in log sigma^2 is sigma / 2 times the gradient in sigma. Gradient descent in sigma, or in log "
+    "sigma^2, moves sigma towards 1.",
     needs="the prior p is N(0, 1)", outside={"mu": 1, "sigma": 2, "sigma_p": 3},
 )  # fmt: skip
 def eq_15(mu, sigma, sigma_p):
@@ -135,10 +136,10 @@ def _(mu, sigma, sigma_p):
 # sigma_p^2, and no gradient is 0.
 
 TWO = (
-    Symbol("mu_q", r"\mu_q", "real, halfway between tenths", 1, between_tenths, (1, 0.5, -2)),
+    Symbol("mu_q", r"\mu_q", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, 0.5, -2)),
     Symbol("sigma_q", r"\sigma_q", BETWEEN, 1, between_hundredths, (2, 0.5)),
-    Symbol("mu_p", r"\mu_p", "real, in tenths", 1, tenths, (0, -1, 2)),
-    Symbol("sigma_p", r"\sigma_p", "> 0; drawn in hundredths", 1, hundredths, (1, 3)),
+    Symbol("mu_p", r"\mu_p", "real, drawn as a multiple of 0.1", 1, tenths, (0, -1, 2)),
+    Symbol("sigma_p", r"\sigma_p", "> 0; drawn as a multiple of 0.01", 1, hundredths, (1, 3)),
 )
 
 
@@ -175,7 +176,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return np.hstack([d[0], d[2], 2 * d[1], 2 * d[3]])      # d/dlog sigma is 2 d/dlog sigma^2
 
 
-RHO = Symbol("rho", r"\rho", "real, in tenths", 1, tenths, (0, 1, -1, 2))
+RHO = Symbol("rho", r"\rho", "real, drawn as a multiple of 0.1", 1, tenths, (0, 1, -1, 2))
 
 
 @equation(

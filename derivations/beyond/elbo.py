@@ -207,12 +207,12 @@ def eq_3(p_xz, q):
     )  # fmt: skip
 
 
-# K draws. Their order does not matter, so a row of counts is enough: how often each z is drawn.
+# K draws of z. The order of the draws does not matter, so a row of counts is enough: how often each z is drawn.
 
 
 @cache
 def draws_of(K, J):
-    """Return all possible rows of counts, (M, J), of J values in K draws; and the number of orders of each row, (M,)."""
+    """Return all possible counts of J values in K draws, (M, J), and in how many orders each row can be drawn, (M,)."""
     multisets = itertools.combinations_with_replacement(range(J), K)
     counts = np.array([np.bincount(drawn, minlength=J) for drawn in multisets])
     orders = [math.factorial(K) // math.prod(map(math.factorial, of_each)) for of_each in counts.tolist()]
@@ -307,7 +307,7 @@ def two_weights(raw):
     return exp(np.concatenate([first / 2, first / 2 + apart], axis=-1))
 
 
-TWO_Q = Symbol("q", "q(z|x)", "> 0, summing to 1; drawn in hundredths", 1, hundredths, ((0.5, 0.5), (0.75, 0.25)))
+TWO_Q = Symbol("q", "q(z|x)", "> 0, summing to 1; drawn as a multiple of 0.01", 1, hundredths, ((0.5, 0.5), (0.75, 0.25)))
 TWO_W = Symbol("w", "w", "> 0, two different numbers", 2, two_weights, ((1, 2), (2, 1), (1, 4)))
 MANY_DRAWS = np.array([1, 4, 16, 64])
 LEADING = r"\frac{\mu_2}{2} - \frac{\mu_3}{3K},\; \mu_2 - \frac{\mu_3}{K},\; \mu_2 - \frac{2\mu_3}{K}"

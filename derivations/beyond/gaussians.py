@@ -43,12 +43,12 @@ from minivae.gaussian import (
 )
 from minivae.likelihood import gaussian_log_prob, squared_error
 
-# Errors are relative, so no entropy may be 0. It is 0 if 2 pi e sigma^2 = 1, that is at sigma = 0.24197. So sigma is a
-# multiple of 0.01, and the determinants of the covariances are far from the value at which the entropy is 0.
+# Errors are relative, so no entropy may be 0. An entropy is 0 if 2 pi e sigma^2 = 1, which means sigma = 0.24197. So sigma
+# is a multiple of 0.01, and the determinants of the covariances are far from the value at which the entropy is 0.
 
 MU = vector("mu", r"\mu", 2, simple=((0, 0), (1, -1)))
 SIGMA = Symbol(
-    "sigma", r"\sigma", "> 0; drawn in hundredths", 2, lambda raw: np.ceil(100 * exp(raw)) / 100, ((1, 1), (0.1, 2))
+    "sigma", r"\sigma", "> 0; drawn as a multiple of 0.01", 2, lambda raw: np.ceil(100 * exp(raw)) / 100, ((1, 1), (0.1, 2))
 )
 COV = Symbol(
     "cov", r"\Sigma", "symmetric, positive definite", 3,
@@ -72,8 +72,8 @@ def minus_q_log_q(mu, sigma):
     r"\left(H[N(\mu_j, \sigma_j^2)],\; \frac{dH}{d\log\sigma_j^2},\; H[N(\mu, \Sigma)]\right) ="
     r" \left(\frac{1}{2}\log(2\pi e\sigma_j^2),\; \frac{1}{2},\; \frac{1}{2}\log\det(2\pi e\Sigma)\right)",
     (MU, SIGMA, COV),
-    says="The entropy is minus the integral of q log q. It does not depend on mu. In one dimension "
-    "it is negative if sigma is below 0.242.",
+    says="The entropy is minus the integral of q log q. The entropy does not depend on mu. In one dimension it is negative "
+    "if sigma is below 0.242.",
 )  # fmt: skip
 def eq_26(mu, sigma, cov):
     log_var, H = 2 * log(need_positive("sigma", sigma)), minus_q_log_q(mu, sigma)
@@ -136,7 +136,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 
 
 @equation(
-    "beyond.58", "Kingma and Welling 2014, appendix B",
+    "beyond.58", "two integrals of the KL term; Kingma and Welling 2014, appendix B",
     r"\left(\int q(z)\log p(z)\,dz,\; \int q(z)\log q(z)\,dz\right) ="
     r" \left(-\frac{J}{2}\log(2\pi) - \frac{1}{2}\sum_{j=1}^{J}(\mu_j^2 + \sigma_j^2),\;"
     r" -\frac{J}{2}\log(2\pi) - \frac{1}{2}\sum_{j=1}^{J}(1 + \log\sigma_j^2)\right)",
@@ -226,7 +226,7 @@ def y_of(t, bend):
     r"\quad (q_g(y) = q(z(y))\,|z'(y)|)",
     (*CROSSED, SLOPE, BEND),
     says="In other coordinates y = g(z), both densities are multiplied by the same factor. So the divergence does not "
-    "change. The entropy changes.",
+    "change, but the entropy changes.",
     needs="g is one-to-one (bend k >= 0)",
     outside={"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": 1, "slope": 1, "bend": -3},
 )  # fmt: skip
@@ -255,7 +255,7 @@ def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
     r"\int (q(z) - p(z))\log\frac{q(z)}{p(z)}\,dz = D_{KL}(q\Vert p) + D_{KL}(p\Vert q) ="
     r" \frac{1}{2}\left(\frac{\sigma_q^2}{\sigma_p^2} + \frac{\sigma_p^2}{\sigma_q^2} - 2\right)"
     r" + \frac{(\mu_q-\mu_p)^2}{2}\left(\frac{1}{\sigma_q^2} + \frac{1}{\sigma_p^2}\right)", TWO,
-    says="The divergence of q from p plus that of p from q is symmetric in q and p. In this sum the logarithms cancel.",
+    says="The sum of the divergences in both directions is symmetric in q and p. In this sum the logarithms cancel.",
 )  # fmt: skip
 def eq_54(mu_q, sigma_q, mu_p, sigma_p):
     log_ratio = lambda z: log_density(z, mu_q, sigma_q) - log_density(z, mu_p, sigma_p)  # noqa: E731
@@ -352,5 +352,5 @@ def _(x, W, m, V):
 
 @eq_52.tied("minivae.likelihood.gaussian_log_prob")
 def _(x, W, m, V):
-    out, weights = decoded(W, m, V)                         # -log p, sigma = 1, is half the squared error plus a constant
+    out, weights = decoded(W, m, V)                         # for sigma = 1, -log p is half the squared error + const
     return -2 * (weights @ gaussian_log_prob(x, out, np.array(0.0)))[:, None] - x.shape[-1] * LOG_2PI

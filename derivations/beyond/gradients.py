@@ -23,8 +23,8 @@ SIGMA = Symbol("sigma", r"\sigma", "> 0, below 3", 1, lambda raw: exp(np.tanh(ra
 CUT = chosen("cut", "cut", 0, "1 if q is cut off below mu")
 
 # Three quadrature rules for noise eps, with 60 nodes each. HERMITE and LINE are for all eps. ABOVE is for a q that is cut
-# off below mu: then eps > 0, with twice the density. WEIGHTS, for HERMITE, are weights of a mean. WIDTHS, for LINE, and
-# TWICE, for ABOVE, are factors of an integral over eps.
+# off below mu: then eps > 0, and the density is doubled. WEIGHTS (for HERMITE) give means. WIDTHS (for LINE) and TWICE (for
+# ABOVE) give integrals over eps.
 
 HERMITE, WEIGHTS = (array.ravel() for array in noise(1, 60))
 LINE, WIDTHS = 0.4 * np.arange(-29.5, 30), np.full(60, 0.4)
@@ -113,7 +113,8 @@ OF_F = r"\left(\frac{\sin z}{\sigma},\; -\frac{\mu\sin z}{\sigma^2}\right)"
     rf" = E_q\left[f(z){SCORES}\right] + E_q\left[{OF_F}\right]"
     r" = \nabla\left(\frac{\mu}{\sigma}\sin(\mu)\,e^{-\sigma^2/2}\right),\quad \nabla \text{ in } (\mu, \sigma)",
     (MU, SIGMA, CUT),
-    says="The gradient is E[f times the score] plus E[the gradient of f in mu and sigma]. It needs no slope of f in z.",
+    says="The gradient is E[f times the score] plus E[the gradient of f in mu and sigma]. This formula needs no slope of f "
+    "in z.",
     needs="q is not cut off at a point that moves with mu or sigma (cut = 0)",
     outside={"mu": 1, "sigma": 1, "cut": 1},
 )  # fmt: skip
@@ -210,7 +211,7 @@ def eq_13(mu, sigma, kink):
     return (
         slopes(lambda mu, var: total(widths * density(z_u, mu, sqrt(var)) * f) * sigma, mu, sigma**2),
         "=", np.hstack([E(slope), E(slope * eps) / (2 * sigma)]),
-        "=", np.hstack([E(slope), E(curvature) / 2]),       # f'' does not include the jump of the slope
+        "=", np.hstack([E(slope), E(curvature) / 2]),       # f'' has no term for the jump of the slope
         "=", np.hstack([cos(mu), -sin(mu) / 2]) * exp(-(sigma**2) / 2),
     )  # fmt: skip
 

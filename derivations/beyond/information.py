@@ -54,7 +54,7 @@ Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
     rf" \left({D}(q_x\Vert p_x) + E_{{x \sim q}}\left[{D}(q_{{z|x}}\Vert p_{{z|x}})\right],\;"
     rf" {D}(q_x\Vert p_x) + {D}(q_z\Vert p_z)\right)", (Q_X, ENCODER, TABLE),
     says="The divergence of a pair (x, z) is the divergence of x plus the mean divergence of z given x. If x and z are "
-    "independent, it is the divergence of x plus the divergence of z.",
+    "independent, the divergence of the pair is the divergence of x plus that of z.",
     needs="p(x) > 0, and q(x) and every q(z|x) sum to 1",
     outside=(
         {"q_x": (0.9, 0.1), "q": [[0.6, 0.6], [0.5, 0.5]], "p_xz": [[0.1, 0.4], [0.3, 0.2]]},
@@ -68,7 +68,7 @@ def eq_28(q_x, q, p_xz):
     q_z, p_x, p_z = q_xz.sum(axis=1), evidence(p_xz)[..., 0], prior(p_xz)[:, 0]
     mean_log = lambda q, p: total(times(q, log(ratio(q, p))))  # noqa: E731
     of_x, of_z = mean_log(q_x, p_x), mean_log(q_z, p_z)
-    given_x = mean_log(q, posterior(p_xz))[..., 0]          # (n, 4)   one for every x
+    given_x = mean_log(q, posterior(p_xz))[..., 0]          # (n, 4)   one divergence for every x
     independent = kl_of_weights(flat(q_x[..., None] * q_z[:, None]), flat(p_x[..., None] * p_z[:, None]))
     return (
         Zero(1, np.hstack([kl_of_weights(flat(q_xz), flat(p_xz)), independent])),
@@ -78,7 +78,7 @@ def eq_28(q_x, q, p_xz):
 
 CHANNEL = conditional("T", "T(y|x)", 5, 4)
 ORDER = Symbol(
-    "order", r"\pi", "an order of all x", 5, lambda raw: raw.argsort(axis=-1) + 1.0, ((2, 1), (1, 2))
+    "order", r"\pi", "a permutation of the values of x", 5, lambda raw: raw.argsort(axis=-1) + 1.0, ((2, 1), (1, 2))
 )  # fmt: skip
 
 
@@ -187,7 +187,7 @@ F = Symbol(
 
 
 @equation(
-    "beyond.41", "Donsker and Varadhan 1975, and its dual, the Gibbs principle",
+    "beyond.41", "bound of Donsker and Varadhan 1975, and its dual, the Gibbs principle",
     rf"\left(E_q[f] - \log E_p[e^f],\; -\log p(x)\right) \leq"
     rf" \left[E_q[f] - \log E_p[e^f] + {D}(q\Vert p_f),\; -\log p(x) + {D}(q\Vert p(z|x))\right] ="
     rf" \left({D}(q\Vert p),\; {D}(q\Vert p) - E_q[\log p(x|z)]\right) ="
@@ -356,8 +356,8 @@ def from_mixture(share, mus, sigmas, *gaussians):
     "beyond.53", "moment matching",
     rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
     rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
-    says="Of all Gaussians, the N with the mean and variance of p has the smallest divergence of p from it. For another "
-    "Gaussian, the divergence is larger by the divergence of N from that Gaussian.",
+    says="The divergence of p from a Gaussian N is smallest if N has the mean and variance of p. For another Gaussian, it "
+    "is larger by the divergence of N from this Gaussian.",
     tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
 )  # fmt: skip
 def eq_53(share, mus, sigmas, m, s):

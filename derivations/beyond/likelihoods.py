@@ -34,7 +34,7 @@ def counts(raw):
 
 SEEN = Symbol("seen", "(x, n)", "x successes in n trials", 2, counts, ((1, 1), (0, 1), (3, 4)))
 LOGITS = Symbol(
-    "logits", r"\ell", "real, halfway between tenths", 1, lambda raw: between_tenths(1.2 * raw),
+    "logits", r"\ell", "real, drawn halfway between multiples of 0.1", 1, lambda raw: between_tenths(1.2 * raw),
     (1, -1, log(9)),
 )
 GREY = chosen("grey", "grey", 0, "1 if x is a grey value between 0 and 1")
@@ -126,9 +126,9 @@ def _(seen, logits, grey):
 # equals 3 s^2, and the gradient in log s is never 0.
 
 GAUSSIAN = (
-    Symbol("x", "x", "real, halfway between tenths", 3, between_tenths, ((1, 2, 3), (1, 0, 1))),
-    Symbol("m", "m", "real, in tenths", 3, tenths, ((0, 0, 0), (0, 1, -1))),
-    Symbol("s", "s", "> 0, halfway between hundredths", 1, between_hundredths, (2, 0.5, 3)),
+    Symbol("x", "x", "real, drawn halfway between multiples of 0.1", 3, between_tenths, ((1, 2, 3), (1, 0, 1))),
+    Symbol("m", "m", "real, drawn as a multiple of 0.1", 3, tenths, ((0, 0, 0), (0, 1, -1))),
+    Symbol("s", "s", "> 0, drawn halfway between multiples of 0.01", 1, between_hundredths, (2, 0.5, 3)),
 )
 
 
@@ -138,7 +138,7 @@ GAUSSIAN = (
     r" = \left(\frac{x_d-m_d}{s^2},\;"
     r" s\left(\sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^3} - \frac{D}{s}\right)\right)"
     r" = \left(\frac{x_d-m_d}{s^2},\; \sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^2} - D\right)", GAUSSIAN,
-    says="The gradient moves the mean m towards x. It moves s towards the value for which the squared errors sum to D s^2.",
+    says="The gradient moves the mean m towards x, and s towards the value for which the squared errors sum to D s^2.",
 )  # fmt: skip
 def eq_19(x, m, s):
     log_p = lambda m, log_s: log(density(x, m, exp(log_s)))  # noqa: E731   (n, D)

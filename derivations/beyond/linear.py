@@ -175,7 +175,7 @@ def linear_vae(b, W, variance, by=None):
 
 
 def rotated(b, W, variance, turn):
-    """Replace W by W R, with a rotation R. Return this linear VAE with its best diagonal q, and the gap of q, (n, 1).
+    """Replace W by W R, with a rotation R. Return this linear VAE, its best q with independent coordinates, and the gap.
 
     The best q has sigma_j^2 = 1 / P_jj, where P is the precision of the posterior.   [beyond.38]
     """

@@ -51,13 +51,13 @@ EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 def square(name, latex, simple):
     """Return a symbol for a 3 by 3 matrix."""
     make = lambda raw: between_tenths(raw).reshape(-1, SIZE, SIZE)  # noqa: E731
-    return Symbol(name, latex, "3 by 3, each number halfway between tenths", SIZE**2, make, simple)
+    return Symbol(name, latex, "3 by 3, each number drawn halfway between multiples of 0.1", SIZE**2, make, simple)
 
 
 LAYER = (
     square("x", "X", ([[1, 2, 3], [0, 1, 0], [1, 0, 1]], EYE)),
     square("weight", "W", (EYE, [[0, 2, 1], [1, 0, 0], [1, 1, 0]])),
-    Symbol("bias", "b", "real, halfway between tenths", SIZE, between_tenths, ((0, 0, 0), (1, -2, 0.5))),
+    Symbol("bias", "b", "real, drawn halfway between multiples of 0.1", SIZE, between_tenths, ((0, 0, 0), (1, -2, 0.5))),
     square("g", "G", (EYE, [[1, 2, 3], [4, 5, 6], [7, 8, 9]])),
 )
 
@@ -85,7 +85,7 @@ def transposed(matrices):
 
 
 @equation(
-    "beyond.20", "backward of a layer",
+    "beyond.20", "backward pass of a layer",
     r"\left[Y_{nj} = \sum_i X_{ni}W_{ij} + b_j,\; \ell = \sum_{nj}G_{nj}Y_{nj}\right]:\;"
     r" \left(Y,\; \frac{\partial\ell}{\partial X},\; \frac{\partial\ell}{\partial W},\;"
     r" \frac{\partial\ell}{\partial b}\right)"
@@ -133,7 +133,7 @@ def _(x, weight, bias, g):
 
 # Functions of one number: (value, slope)
 
-A = Symbol("a", "a", "real, halfway between tenths", 1, between_tenths, (1, -1, 2, -0.5))
+A = Symbol("a", "a", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, -1, 2, -0.5))
 
 
 @equation(
@@ -202,7 +202,8 @@ def _(a):
     r"\left[s = \frac{1}{1+e^{-a}}\right]:\; \left(s,\; \frac{ds}{da}\right)"
     r" = \left(s,\; \frac{1}{1+e^{-a}}\,\frac{e^{-a}}{1+e^{-a}}\right)"
     r" = \left(\frac{1}{2} + \frac{1}{2}\tanh\frac{a}{2},\; s(1-s)\right)", (A,),
-    says="The slope is s times 1 - s, the probability of a 1 times the probability of a 0. Its maximum is 1/4, at s = 1/2.",
+    says="The slope is s times 1 - s, the probability of a 1 times the probability of a 0. The slope is largest at s = 1/2, "
+    "where it is 1/4.",
 )  # fmt: skip
 def eq_23(a):
     s = lambda a: 1 / (1 + exp(-a))  # noqa: E731
@@ -221,7 +222,7 @@ def _(a):
 
 
 LOG_W = Symbol(
-    "log_w", r"\ell", "real, halfway between tenths", 4, between_tenths,
+    "log_w", r"\ell", "real, drawn halfway between multiples of 0.1", 4, between_tenths,
     ((0, 0, 0, 0), (0, 1, 2, 3), (1, -1, 2, 0)),
 )
 

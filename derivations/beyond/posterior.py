@@ -13,11 +13,11 @@ from derivations.engine.worlds import MATRIX_W, OBSERVED_3, OFFSET, PLANE_S, cho
 from minivae.gaussian import cholesky, kl_full
 from minivae.likelihood import gaussian_log_prob_backward
 
-# A posterior with dependent coordinates, given by its precision. Its correlation is above 0.1 in size, so the gap is not 0.
+# A posterior with dependent coordinates, given by its precision. The correlation is above 0.1 in size, so the gap is not 0.
 
 
 def dependent(raw):
-    """Precision matrices (n, 2, 2). Their correlations have sizes from 0.1 to 0.95 and either sign."""
+    """Precision matrices (n, 2, 2) with correlations of size 0.1 to 0.95, of either sign."""
     rho = np.sign(raw[:, 2:]) * (0.1 + 0.85 * np.tanh(abs(raw[:, 2:])))
     return covariance(exp(raw[:, :2] / 2), rho)
 
@@ -40,8 +40,8 @@ FACTORISED = (
     r" \geq \left(D_{KL}(N(m, \mathrm{diag}(\sigma_j^2))\Vert N(m, \Sigma)),\; \sigma_j^2\right) ="
     r" \left(\frac{1}{2}\left[\sum_j\log\Lambda_{jj} - \log\det\Lambda\right],\;"
     r" \frac{1}{\Lambda_{jj}}\right),\quad (\Lambda = \Sigma^{-1})", FACTORISED,
-    says="The variances of the best factorised q are at most those of the posterior's marginals. If coordinates depend on "
-    "each other, a gap remains.",
+    says="The variances of the best factorised q are at most those of the posterior's marginals. If the coordinates of z "
+    "depend on each other, a gap remains.",
     tight={"precision": [[4, 0], [0, 1]], "m": (1, -1), "off": (0, 0), "stretch": (1, 1)},
 )  # fmt: skip
 def eq_38(precision, m, off, stretch):
@@ -72,7 +72,7 @@ def _(precision, m, off, stretch):
 # slopes: in a direction of W, in a direction of b, and in log s. The letter u has both directions.
 
 DIRECTION = Symbol(
-    "u", "u", "a direction in W, and one in b", 9, lambda raw: raw, ((1, 0, 0, 1, 0, 0, 1, 0, 0), (1,) * 9)
+    "u", "u", "a direction in W and a direction in b", 9, lambda raw: raw, ((1, 0, 0, 1, 0, 0, 1, 0, 0), (1,) * 9)
 )  # fmt: skip
 SLANTED = replace(MATRIX_W, simple=([[1, 0.5], [0, 1], [1, -1]], [[1, 0], [0.5, 1], [1, 2]]))
 SEEN = replace(OBSERVED_3, simple=((2, 1, 0), (3, -1, 0.5)))

@@ -1,7 +1,7 @@
 """Flashcards, "Auto-Encoding Variational Bayes": draw the architecture of a VAE; and remarks on all cards.
 
-The cards ask two questions and give no answer. cards.31 and cards.32 answer them. cards.33 and cards.35 are about the
-notation of the formulas.
+The cards ask two questions and give no answer. cards.31 and cards.32 answer these questions. cards.33 and cards.35 are
+about the notation of the formulas.
 """
 
 from dataclasses import replace
@@ -55,9 +55,9 @@ AVERAGE, AVERAGE_P = (rf"\mathbb{{E}}_{{{law}}}\left[{LOG_RATIO}\right]" for law
     (P_XZ, Q_NOWHERE_ZERO),
     kind="claim", tight=POSTERIOR,
     claim="The card asks why the ELBO uses the reverse divergence (l.39).",
-    says="The expectation of log[p(x, z)/q(z|x)] under q is a lower bound of log p(x). Its gap is the reverse divergence. "
-    "The expectation under p(z|x) is an upper bound. Its gap is the forward divergence. We can draw z from q, but not from "
-    "p(z|x).",
+    says="The expectation of log[p(x, z)/q(z|x)] under q is a lower bound of log p(x); the gap of this bound is the reverse "
+    "divergence. The expectation under p(z|x) is an upper bound; the gap of this bound is the forward divergence. We can "
+    "draw z from q, but not from p(z|x).",
 )  # fmt: skip
 def card_32(p_xz, q):
     log_p_x, p_z_given_x, log_ratio = log(evidence(p_xz)), posterior(p_xz), log(p_xz) - log(q)
@@ -117,7 +117,7 @@ def card_34(p_xz, q):
 @equation(
     "cards.35", "l.11-42", r"D_\text{KL}(p | q) = \sum_z p(z) \log\frac{p(z)}{Q(Z)}", (P_FULL, Q_FULL),
     kind="claim", verdict="loose",
-    claim='The prose calls the distribution "Q(Z)" that the formulas call q(z) (l.42).',
+    claim='The prose writes "Q(Z)" for the distribution that the formulas call q(z) (l.42).',
     says="The divergence is written with Q(Z) as second argument.",
     fault="Q(Z) should be q(z): Q and Z are defined nowhere else. (The single bar of D(p | q) may be a copying error.)",
 )  # fmt: skip

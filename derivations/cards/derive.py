@@ -36,7 +36,7 @@ from derivations.engine.worlds import (
     prior,
 )
 
-# A q that is optimised is the softmax of numbers phi. It can be any q without zeros.
+# In entries that optimise q, q is the softmax of numbers phi. So q can be any distribution without zeros.
 
 PHI = Symbol(
     "phi", r"\phi", "real", 20, lambda raw: 1.5 * raw.reshape(-1, 4, 5),
@@ -66,7 +66,7 @@ def card_3(p_xz, phi):
     )  # fmt: skip
 
 
-# The derivation. Every line has the left side KL(q || p(z|x)) and rewrites the right side of the line before.
+# The derivation. Every line has the left side KL(q || p(z|x)) and rewrites the right side of the previous line.
 
 
 @equation(

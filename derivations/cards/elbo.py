@@ -47,7 +47,7 @@ def right_form(p_xz, q):
 
 @equation(
     "cards.1", "l.6", rf"{LOG_P_X} - {KL_POSTERIOR} = {RECONSTRUCTION} - {KL_PRIOR}", TABLES,
-    says="The ELBO is log p(x) minus the gap. It is also the reconstruction minus the KL from the prior.",
+    says="The ELBO is log p(x) minus the gap, and also the reconstruction minus the KL from the prior.",
     **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_1(p_xz, q):

@@ -40,7 +40,7 @@ def form_1(x):
 
 
 def expected(f, x):
-    """Return E_q[f(z, x, W, b, s)], a sum over nine nodes. It is exact if f is a polynomial in z of degree 5 or less."""
+    """Return E_q[f(z, x, W, b, s)], a sum over nine nodes, exact if f is a polynomial in z of degree 5 or less."""
     mu, sigma, *decoder = linear_model(x)
     eps, weights = noise(2)
     return total(weights * f(mu + sigma * eps, x[:, None], *decoder))
@@ -119,8 +119,8 @@ def linear_loss(x, w, s, a, sigma):
     r" \left[-\log p_{\theta^{*}}(x)\right] = L_\text{VAE}(\theta^{*}, \phi^{*})"
     r" = L_\text{VAE}(-\theta^{*}, -\phi^{*}) \leq L_\text{VAE}(\theta, \phi)",
     (ANGLE, ONE_DATUM, *WEIGHTS),
-    says="theta* and phi* have the smallest loss. They are not unique: t is free, and -z in place of z gives the same loss. "
-    "The first equality holds because, in this linear model, q can be the posterior.",
+    says="theta* and phi* have the smallest loss. These weights are not unique: t is free, and -z in place of z gives the "
+    "same loss. The first equality holds because, in this linear model, q can be the posterior.",
     needs="a minimum exists (x is not 0: for x = 0 the decoder reproduces x exactly)",
     undefined="for x = 0 the loss falls without bound as s goes to 0",
     outside={"t": 0, "x": 0, "w": 1, "s": 1, "a": 1, "sigma": 1},

@@ -48,7 +48,7 @@ def by_the_path(mu, sigma, way):
 
 
 def by_the_score(mu, sigma):
-    """Return f(z) d/dmu log q(z). z is a constant."""
+    """Return f(z) d/dmu log q(z), where z is a constant."""
     z = mu + sigma * EPS
     return z**2 * complex_step(lambda mu: -(((z - mu) / sigma) ** 2) / 2, mu)
 
@@ -113,8 +113,8 @@ def spread(lam):
     "cards.26", "l.47", r"\mathrm{Var}[\mathbf{z}] = 0\quad \text{for a deterministic variable } \mathbf{z}",
     (COIN,),
     kind="claim", verdict="loose",
-    claim='The card expresses z "as a deterministic variable" (l.47). So do Weng\'s page, which the card names, and Kingma '
-    "and Welling (section 2.4).",
+    claim="The card expresses z \"as a deterministic variable\" (l.47). Weng's page, which the card names, and Kingma and "
+    "Welling (section 2.4) do the same.",
     says="A deterministic variable has variance 0.",
     fault="The function T is deterministic, but eps is random, so z = T(phi, x, eps) is random. Only for a given eps is z "
     "deterministic.",
@@ -218,7 +218,7 @@ def law_and_sign(t, z):
     r" E_\epsilon\left[(e^{t\cdot z},\; \epsilon\odot z)\right] ="
     r" \left(e^{t\cdot\mu + t\cdot\mathrm{diag}(\sigma^2)t/2},\; \sigma\right)", (T, MUS, SIGMAS),
     says="If eps is from N(0, I), z has the distribution N(mu, diag(sigma^2)): the values of E[exp(t . z)] for all t "
-    "determine it. E[eps z] determines the sign of sigma.",
+    "determine this distribution. E[eps z] determines the sign of sigma.",
 )  # fmt: skip
 def card_29(t, mu, sigma):
     need_same_shape(t=t, mu=mu, sigma=need_positive("sigma", sigma))

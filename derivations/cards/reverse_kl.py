@@ -27,9 +27,9 @@ from derivations.engine.worlds import SIGMA_P, SIGMA_Q, chosen
 from derivations.odaibo.closed_form import TWO, tenths
 from minivae.gaussian import kl_diagonal
 
-# mu_q is a multiple of 0.1, and mu_p is halfway between two multiples. So q and p always differ.
+# mu_q is a multiple of 0.1, and mu_p is halfway between two such multiples. So q and p always differ.
 
-TENTHS = Symbol("mu_q", r"\mu_q", "real, in tenths", 1, tenths, (0, 1, -1))
+TENTHS = Symbol("mu_q", r"\mu_q", "real, drawn as a multiple of 0.1", 1, tenths, (0, 1, -1))
 HALFWAY = replace(TWO[2], simple=(2, 1))
 PAIR = (TENTHS, SIGMA_Q, HALFWAY, SIGMA_P)
 NOT_SYMMETRIC = r"D_\text{KL}(q_\phi | p_\theta) \ne D_\text{KL}(p_\theta | q_\phi)"
@@ -187,7 +187,7 @@ def card_21(q, p, epsilon):
     "cards.22", "l.42", r"Q'(z < 0) < \frac{1}{10} < Q(z < 0) = p(z < 0)", (APART,),
     kind="claim",
     claim='The card says that the reverse divergence "has the opposite behaviour" (l.42).',
-    says="Q' is the Gaussian with the smallest reverse divergence. It covers one mode, here the right one. Q is the "
+    says="Q' is the Gaussian with the smallest reverse divergence. Q' covers one mode, here the right one. Q is the "
     "Gaussian with the smallest forward divergence. Q and p have the same mass below 0.",
     needs="the modes are far apart: a is between 2.9 and 3.9 (for a = 2.5, Q' covers both modes)",
     outside=({"a": 0.8}, {"a": 2.5}),
@@ -212,7 +212,7 @@ def in_the_valley(log_density):
     r"p(|z| < 1) < Q'(|z| < 1) < \frac{1}{5} < Q(|z| < 1) = \mathrm{erf}(1/\sqrt{2 \cdot 10})",
     kind="figure", verdict="figure",
     says="p has modes at -3 and 3. Q, the Gaussian with the smallest forward divergence, is N(0, 10). A quarter of the mass "
-    "of Q is between -1 and 1. There p has almost no mass, and neither does Q', the Gaussian of cards.24.",
+    "of Q is between -1 and 1, where p and the Gaussian Q' of cards.24 have almost no mass.",
 )  # fmt: skip
 def card_23():
     Q, one_mode = fit_forward(3), fit_reverse(3, 3)

@@ -82,7 +82,7 @@ def printed_line(mu, sigma):
     "hong.10", "l.35 line 2", rf"-{KL} = \sum_{{i=1}}^d\left[\log\sigma_i + {SQUARES}\right]", (MU, SIGMA),
     verdict="wrong",
     says="This is the closed form of minus the divergence, with the signs as printed.",
-    fault="The author notes at l.49 that a minus sign is missing. In this line it belongs before the squares. The printed "
+    fault="The author notes at l.49 that a minus sign is missing. Here this sign belongs before the squares. The printed "
     "right side can be positive, but minus a KL never is.",
 )  # fmt: skip
 def eq_10(mu, sigma):

@@ -1,7 +1,7 @@
 """Hong, "Derivations", 2.1: the loss, hong.17 to hong.20, and gradient descent on it.
 
-We read the MSE in hong.17 and hong.18 as its mean over q. With this reading, their only fault is a sign. hong.20 is about
-this mean. The left sides are computed from densities. A side in square brackets is not on the page.
+In hong.17 and hong.18, we read the MSE as a mean over q. With this reading, only a sign is wrong in these lines. hong.20 is
+about the mean over q. The left sides are computed from densities. A side in square brackets is not on the page.
 """
 
 import math
@@ -171,8 +171,8 @@ DRAWN = real("eps", r"\epsilon", 1.0, (0, 1, -1))
     kind="claim", verdict="loose",
     claim='The text calls the sum of reconstruction loss and KL "the original ELBO" (l.45).',
     says="Read literally: minus the ELBO is the loss for one draw of z.",
-    fault="The sum is minus the ELBO. Its reconstruction loss is an expectation over q(z|x); one draw of z only estimates "
-    "it.",
+    fault="The sum is minus the ELBO. The reconstruction loss is an expectation over q(z|x); one draw of z only estimates "
+    "this expectation.",
 )  # fmt: skip
 def original_elbo(w, sigma_theta, x, mu, sigma, eps):
     log_p = log_density(x, w * (mu + sigma * eps), sigma_theta)

@@ -124,7 +124,7 @@ def _(x, mean, sigma):
     return nll - x.shape[-1] * (log(sigma) + math.log(2 * math.pi) / 2)         # only the squared errors remain
 
 
-# q(z|x) and the posterior in the model of world.py
+# The encoder's q(z|x) and the posterior p(z|x), in the model of world.py
 
 Z = vector("z", "z", 2, 0.8, ((0, 0), (1, 0)))
 
@@ -145,7 +145,8 @@ def diagonal_density(z, mu, sigma):
     kind="claim", verdict="loose",
     claim='The text calls z "a sample from the posterior" with mean and sigma of the encoder (l.25).',
     says="Read literally: the encoder's Gaussian is the posterior p(z|x).",
-    fault="z is a sample from q(z|x), which approximates the posterior p(z|x). Its covariance is diag(sigma_phi(x)^2).",
+    fault="z is a sample from q(z|x), which approximates the posterior p(z|x). The covariance of q(z|x) is "
+    "diag(sigma_phi(x)^2).",
 )  # fmt: skip
 def encoded(z, W, sigma_theta, x, mu, sigma):
     return posterior_density(z, W, sigma_theta, x), "=", diagonal_density(z, mu, sigma)
@@ -173,7 +174,7 @@ Z_AND_NOISE = corners(4)                                    # (16, 4)   two numb
 
 
 def data(W, sigma_theta):
-    """Return 16 equally likely x = W z + sigma_theta eps, (n, 16, D). They have exactly the mean and covariance of p(x)."""
+    """Return 16 equally likely x = W z + sigma_theta eps, (n, 16, D), with exactly the mean and covariance of p(x)."""
     return decoded(W, Z_AND_NOISE[:, :2]) + sigma_theta[..., None] * Z_AND_NOISE[:, 2:]
 
 

@@ -40,9 +40,9 @@ def _(mu, sigma):
 # divergence of N_a and N_c is never near 0.
 
 THREE = (
-    Symbol("a", "a", "real, in tenths", 1, tenths, (0, 1)),
-    Symbol("b", "b", "real, in tenths", 1, tenths, (1, 0)),
-    Symbol("c", "c", "real, halfway between tenths", 1, lambda raw: tenths(raw) + 0.05, (2, -1)),
+    Symbol("a", "a", "real, drawn as a multiple of 0.1", 1, tenths, (0, 1)),
+    Symbol("b", "b", "real, drawn as a multiple of 0.1", 1, tenths, (1, 0)),
+    Symbol("c", "c", "real, drawn halfway between multiples of 0.1", 1, lambda raw: tenths(raw) + 0.05, (2, -1)),
 )
 
 

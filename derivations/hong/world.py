@@ -91,7 +91,7 @@ def lowest(f, halvings: int = 60) -> NDArray:
 
 
 def corners(count: int) -> NDArray:
-    """Return the 2^count draws of noise (+-1, ..., +-1). They have exactly the mean and covariance of N(0, I)."""
+    """Return the 2^count draws of noise (+-1, ..., +-1), which have exactly the mean and covariance of N(0, I)."""
     return np.array(list(itertools.product((-1.0, 1.0), repeat=count)))
 
 
@@ -109,6 +109,6 @@ def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **sett
 def by_minivae(f, more: str = "->(o)"):
     """Turn f(W, sigma_theta, x, mu, sigma, ...), a function of one draw, into a function of many draws.
 
-    `more` completes the signature for np.vectorize. It has the shapes of further arguments and of the result.
+    `more` completes the signature for np.vectorize. `more` has the shapes of further arguments and of the result.
     """
     return np.vectorize(f, signature=f"(D,d),(o),(D),(d),(d){',' if more[0] == '(' else ''}{more}")

@@ -125,7 +125,7 @@ def lm_17(p_xz, q):
 @equation(
     "lm.18", "l.24 display 2, line 5",
     rf"\left[\ln p_\theta(x)\right] \geq {MINUS_F} = \left[\ln p_\theta(x) - {KL_POSTERIOR}\right]", TABLES,
-    says="Without the KL from the posterior, a lower bound of ln p(x) remains. It equals ln p(x) only if q is the "
+    says="Without the KL from the posterior, a lower bound of ln p(x) remains. This bound equals ln p(x) only if q is the "
     "posterior.",
     tight=POSTERIOR, **ASSUMED_BY_BAYES,
 )  # fmt: skip
@@ -166,7 +166,7 @@ def lm_20(p_xz, q, c):
     rf" = \left[-\ln p(x) + {KL_POSTERIOR}\right] \geq \left[-\ln p(x)\right]", TABLES,
     kind="claim", tight=POSTERIOR, **ASSUMED_BY_BAYES,
     claim="The text calls F the free energy (l.28).",
-    says="F is the variational free energy: energy minus entropy. Its smallest value is -ln p(x).",
+    says="F is the variational free energy: energy minus entropy. The smallest value of F is -ln p(x).",
 )  # fmt: skip
 def lm_21(p_xz, q):
     entropy, minus_log_p_x = total(times(q, minus_log(q))), -log(evidence(p_xz))
@@ -192,7 +192,7 @@ def lm_22(p_xz, q):
     rf"{KL_POSTERIOR} = \left[\int q(z|x)\ln\frac{{q(z|x)}}{{p(z|x)}}dz\right] \geq 0", TABLES,
     kind="claim", tight=POSTERIOR, **ASSUMED,
     claim='The text drops the divergence of q from p(z|x), which "is always non-negative" (l.32).',
-    says="The divergence of q from the posterior is never negative. It is 0 if q is the posterior.",
+    says="The divergence of q from the posterior is never negative, and it is 0 if q is the posterior.",
 )  # fmt: skip
 def lm_23(p_xz, q):
     p_z_given_x = posterior(p_xz)

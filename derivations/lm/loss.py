@@ -42,7 +42,7 @@ def reconstruction(w, s, x, mu, sigma):
 
 
 def least_loss(w, s, x):
-    """Return -beta ln of the integral of `p(z) p(x|z)^(1/beta)`, (n, 3), by quadrature. For beta = 1 it is -ln p(x).
+    """Return -beta ln of the integral of `p(z) p(x|z)^(1/beta)`, (n, 3), by quadrature. For beta = 1: -ln p(x).
 
     Dividing the integrand by its largest value prevents underflow.
     """
@@ -84,7 +84,7 @@ def _(w, s, x, mu_q, sigma_q):
     return every(*letters, *best_q(w, s, x), BETA)
 
 
-# Gradient ascent in mu and ln sigma. It starts at the prior, q = N(0, 1).
+# Gradient ascent in mu and ln sigma, from the prior q = N(0, 1).
 
 SMALL_STEPS = (                                             # for these letters gradient ascent converges
     real("w", "w", 0.5, (1, 2, 0.5)),

@@ -37,8 +37,8 @@ JOINT = (
     kind="claim", verdict="loose",
     claim='The text says that we do not know p(x, z) "either" (l.36).',
     says="Read literally: the joint density is not decoder times prior, because it is unknown.",
-    fault="The joint density is known: it is decoder times prior, as the next line of the text says. Its integral over z, "
-    "p(x), is unknown, and so is p(z|x).",
+    fault="The joint density is known: it is decoder times prior, as the next line of the text says. The integral of the "
+    "joint density over z is p(x). p(x) is unknown, and so is p(z|x).",
 )  # fmt: skip
 def lm_26(w, s, x, z):
     return normal(x, w * z, s) * normal(z, 0, 1), "!=", joint_density(w, s, x, z)

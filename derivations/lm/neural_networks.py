@@ -14,7 +14,8 @@ from minivae.gaussian import kl_standard_normal, log_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob
 from minivae.ops import mlp, mlp_backward
 
-# f(z, theta) is the decoder of a small VAE. It has two latent coordinates, five hidden units, three outputs and 33 weights.
+# f(z, theta) is the decoder of a small VAE. The VAE has two latent coordinates. The decoder has five
+# hidden units, three outputs and 33 weights.
 
 CODE = vector("z", "z", 2, simple=((1, 0), (1, -1), (0, 0)))
 DATUM = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
@@ -91,8 +92,8 @@ ENCODED = (real("x", "x", simple=(0, 1)), positive("sigma", r"\sigma"), SLOPE)
     r" \int \mathcal N(z; x + az, \sigma^2)\,dz = 1", ENCODED, kind="claim", verdict="wrong",
     claim="The text prints q(z|x) = N(mu(x, z), Sigma(x, z)): mean and variance depend on x and z (l.50-52).",
     says="This is a Gaussian with a mean that depends on x and z: here mu(x, z) = x + a z.",
-    fault="Mean and variance of q(z|x) may depend only on x. If they depend on z, the integral of q need not be 1: for mu = "
-    "z/2 it is 2.",
+    fault="Mean and variance of q(z|x) may depend only on x. If the mean depends on z, the integral of q need not be 1: for "
+    "mu = z/2 the integral is 2.",
 )  # fmt: skip
 def lm_35(x, sigma, a):
     return integrate(lambda z: normal(z, x + a * z, sigma), x / (1 - a), sigma / np.abs(1 - a)), "=", 1
@@ -150,8 +151,8 @@ def _(x, f, var):
     rf"\left[{GAUSSIAN}\right] = \ln\left(\frac{{1}}{{\sqrt{{2\pi\sigma^2}}}}"
     r"\exp\left(-\frac{(x - f(z,\theta)^2)}{\sigma^2}\right)\right)", THREE,
     says="The page writes out the logarithm of the Gaussian density.", verdict="wrong",
-    fault="The exponent should be -|x - f|^2/(2 sigma^2): the printed one has no factor 1/2, and the square is on f instead "
-    "of x - f. In D dimensions, the root needs the power D.",
+    fault="The exponent should be -|x - f|^2/(2 sigma^2): the printed exponent has no factor 1/2, and the square is on f "
+    "instead of x - f. In D dimensions, the root needs the power D.",
 )  # fmt: skip
 def lm_37(x, f, var):
     return by_covariance(x, f, var), "=", log(1 / sqrt(2 * pi * var)) - total(x - f**2) / var

@@ -73,7 +73,7 @@ def _(mu, sigma, t):
     return (WEIGHTS @ exp(t[:, 0] * z[..., 0]))[:, None]
 
 
-# Two estimators of the gradient of E_q[z^2] in mu. Their mean and variance are over eps.
+# Two estimators of the gradient of E_q[z^2] in mu. Means and variances are over eps.
 
 ABOVE_ZERO = positive("mu", r"\mu", simple=(1, 2)), positive("sigma", r"\sigma", simple=(1, 0.5))
 PASSES = chosen("passes", r"\partial_\mu z", 1, "1 (it would be 0 if the drawn z were treated as a constant)")
@@ -94,8 +94,8 @@ def mean_and_variance(of_draw):
     (*ABOVE_ZERO, PASSES), kind="claim",
     claim="The text says that sampling stops the propagation of errors, and that the reparametrization trick solves this "
     "problem (l.66).",
-    says="g is the gradient estimate of the trick, and h is the score function estimate. g and h are unbiased. h does not "
-    "need the trick, but it has more variance.",
+    says="g is the gradient estimate of the trick, and h is the score function estimate. Both g and h are unbiased. h does "
+    "not need the trick, but h has more variance.",
     needs="z is a function of mu (if z is a constant, g is 0)",
     outside={"mu": 1, "sigma": 1, "passes": 0},
 )  # fmt: skip

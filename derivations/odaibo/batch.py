@@ -123,8 +123,8 @@ THREE_FAULTS = (
 
 @equation(
     "odaibo.42", "l.275 (42)", rf"\mathcal{{G}} = {SUM_J} {bracket('i')} + {PRINTED_DRAWN}", (*BATCH, FREE_I),
-    says="This is the gain of a batch. Its mean should be the sum of the ELBOs of all data of the batch. Its variance falls "
-    "like 1/L.",
+    says="G is the gain of a batch. The mean of G should be the sum of the ELBOs of all data of the batch. The variance of "
+    "G falls like 1/L.",
     verdict="wrong", fault=f"(42) has {THREE_FAULTS}",
 )  # fmt: skip
 def eq_42(theta, w, s, x, i):
@@ -192,7 +192,7 @@ def moments(log_p, chances, L, shared=0):
     (*PLANE, chosen("shared", "shared", 0, "1 if all L draws use the same noise")),
     kind="claim",
     claim="The text says that L samples are drawn by the re-parametrization trick (l.278).",
-    says="For every L, the mean of L draws is an unbiased estimate. Its variance falls like 1/L.",
+    says="For every L, the mean of L draws is an unbiased estimate. The variance of this estimate falls like 1/L.",
     needs="the noise of the L draws is independent",
     outside={"w": (1, -0.5), "s": 1, "x_i": 1.2, "mu": (0.5, -1), "sigma": (0.5, 2), "shared": 1},
 )  # fmt: skip

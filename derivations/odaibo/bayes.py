@@ -168,7 +168,7 @@ def eq_2(atoms, X, Y):
 
 @equation(
     "odaibo.3", "l.24 (3)", r"p(X \cap Y) = p(Y \cap X) = p(Y|X)\,p(X)", EVENTS,
-    says="The joint probability does not depend on the order of the two events. It is also the probability of X times the "
+    says="The joint probability does not depend on the order of X and Y. So it is also the probability of X times the "
     "probability of Y given X.",
     needs="p(X) > 0", outside=NO_X, undefined="p(Y|X) has no value where p(X) = 0",
 )  # fmt: skip

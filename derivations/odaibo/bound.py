@@ -57,7 +57,8 @@ def log_evidence_minus_gap(p_xz, q):
 @equation(
     "odaibo.23", "l.157 (23)",
     r"\log p(x_i) \geq \int q_\theta(z|x_i)\log\left(" + BAYES + r"\right)dz" + GAP, TABLES,
-    says="This is the evidence lower bound. Its gap is KL(q || p(z|x_i)), which is 0 only if q is the posterior.",
+    says="This inequality is the evidence lower bound. The gap of the bound is KL(q || p(z|x_i)), which is 0 only if q is "
+    "the posterior.",
     needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_23(p_xz, q):

@@ -247,7 +247,8 @@ def losses(w, s, x, mu_q, sigma_q, c):
     "odaibo.t23", "l.180",
     r"\{f_K(z) = w z + c\,He_K((z - \mu_q)/\sigma_q),\; f_0(z) = w z\}:\; \mathcal{L}(f_K) = \mathcal{L}(f_0)", CURVED,
     kind="claim", verdict="loose",
-    claim='The text says that Gaussians give "a closed form for the loss function" (l.180); the abstract says it of the KL.',
+    claim='The text says that Gaussians give "a closed form for the loss function" (l.180); the abstract says this about '
+    "the KL.",
     says="If K values of the decoder determined the loss, decoders that agree at K points would have equal losses.",
     fault="Only the KL has a closed form for every decoder. The reconstruction term is an integral, and it depends on all "
     "values of the decoder.",

@@ -40,18 +40,18 @@ def hundredths(raw):
 # 0, and otherwise they are far from 0.
 
 TWO = (
-    Symbol("mu_q", r"\mu_q", "real, in tenths", 1, tenths, (1, 0.5, -2)),
+    Symbol("mu_q", r"\mu_q", "real, drawn as a multiple of 0.1", 1, tenths, (1, 0.5, -2)),
     positive("sigma_q", r"\sigma_q", simple=(0.5, 1, 2)),
-    Symbol("mu_p", r"\mu_p", "real, halfway between tenths", 1, lambda raw: tenths(raw) + 0.05, (0, -1, 2)),
+    Symbol("mu_p", r"\mu_p", "real, drawn halfway between multiples of 0.1", 1, lambda raw: tenths(raw) + 0.05, (0, -1, 2)),
     SIGMA_P,
 )
 TWO_AND_X = (X, *TWO)
-HUNDREDTHS_MU = Symbol("mu_q", r"\mu_q", "real; drawn in hundredths", 1, hundredths, (0, 1, -1, 2, 0.5))
+HUNDREDTHS_MU = Symbol("mu_q", r"\mu_q", "real; drawn as a multiple of 0.01", 1, hundredths, (0, 1, -1, 2, 0.5))
 HUNDREDTHS_SIGMA = Symbol(
-    "sigma_q", r"\sigma_q", "> 0; drawn in hundredths", 1, lambda raw: np.ceil(100 * exp(raw / 2)) / 100, (1, 2)
+    "sigma_q", r"\sigma_q", "> 0; drawn as a multiple of 0.01", 1, lambda raw: np.ceil(100 * exp(raw / 2)) / 100, (1, 2)
 )
-HUNDREDTHS_A = Symbol("a", "a", "real; drawn in hundredths", 1, hundredths, (1, 2, -1))
-HUNDREDTHS_B = Symbol("b", "b", "real; drawn in hundredths", 1, hundredths, (1, -1, 3))
+HUNDREDTHS_A = Symbol("a", "a", "real; drawn as a multiple of 0.01", 1, hundredths, (1, 2, -1))
+HUNDREDTHS_B = Symbol("b", "b", "real; drawn as a multiple of 0.01", 1, hundredths, (1, -1, 3))
 
 # Parts of formulas that occur in several lines
 
@@ -63,7 +63,7 @@ HALF_Q, HALF_P = (rf"\frac{{1}}{{2\sigma_{k}^2}}" for k in "qp")
 RATIO = r"\log\left(\frac{\sigma_q}{\sigma_p}\right)"
 FREE_X = {
     "verdict": "slip", "group": "odaibo.29",
-    "fault": "The integral is over z, but the integrand has x everywhere. It should have z.",
+    "fault": "The integral is over z, but the integrand has x everywhere. The integrand should have z.",
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ LATEX_30 = rf"q_\theta(z|x_i) \to {FRONT_Q} {BELL_Q}"
 @equation(
     "odaibo.29", "l.186 (29)", LATEX_29, (Z, MU_P, SIGMA_P),
     says="The prior is a Gaussian. The factor in front of exp makes its integral 1.",
-    verdict="slip", fault="p(z) is a function of z, but the right side has x. It should have z.",
+    verdict="slip", fault="p(z) is a function of z, but the right side has x. The right side should have z.",
 )  # fmt: skip
 def eq_29(z, x, mu_p, sigma_p):
     return normalised_bell(z, mu_p, sigma_p), ":=", 1 / sqrt(2 * pi * sigma_p**2) * bell(x, mu_p, sigma_p)
@@ -122,8 +122,9 @@ def _(z, mu_p, sigma_p):
 
 @equation(
     "odaibo.30", "l.191 (30)", LATEX_30, (Z, X, MU_Q, SIGMA_Q),
-    says="The approximate posterior is a Gaussian. Its mu_q and sigma_q depend on the datum.", group="odaibo.29",
-    verdict="slip", fault="q(z|x_i) is a function of z, but the right side has x. It should have z.",
+    says="The approximate posterior is a Gaussian. The mean mu_q and the standard deviation sigma_q depend on the "
+    "datum.", group="odaibo.29",
+    verdict="slip", fault="q(z|x_i) is a function of z, but the right side has x. The right side should have z.",
 )  # fmt: skip
 def eq_30(z, x, mu_q, sigma_q):
     return normalised_bell(z, mu_q, sigma_q), ":=", 1 / sqrt(2 * pi * sigma_q**2) * bell(x, mu_q, sigma_q)

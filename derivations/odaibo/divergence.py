@@ -81,8 +81,8 @@ def t_8(p, r):
 
 @equation(
     "odaibo.6", "l.52 (6)", r"I_p(x) = -\log p(x)", (chance("p", "p(x)"),),
-    says="The information content of an event is minus the logarithm of its probability under p. It is larger for rarer "
-    "events.",
+    says="The information content of an event is minus the logarithm of its probability under p. Rarer events have a larger "
+    "information content.",
 )  # fmt: skip
 def eq_6(p):
     p = need_above_zero("p(x)", p)
@@ -163,7 +163,8 @@ def _(q, p):
     verdict="loose",
     says="As printed, the divergences in the two directions always differ.",
     fault='"Not symmetric" means that the two divergences differ for some q and p. For all q and p, (11) is false: for '
-    "example, the divergences are equal if q = p. Their difference is the integral of (q + p) log(q/p).",
+    "example, the divergences are equal if q = p. The difference of the two divergences is the integral of (q + p) "
+    "log(q/p).",
 )  # fmt: skip
 def eq_11(q, p):
     return kl(q, p), "!=", kl(p, q)
@@ -235,7 +236,7 @@ def jensen_shannon(q, p):
     r"\sqrt{JS(a, c)} = \sqrt{JS(c, a)} \leq (\sqrt{JS(a, b)} + \sqrt{JS(b, c)},\; \sqrt{\log 2})", THREE,
     kind="claim", verdict="prose",
     claim="The text cites three papers for symmetrised forms of the divergence that improve generated data (l.79).",
-    says="The square root of the Jensen-Shannon divergence is symmetric and bounded. It obeys the triangle inequality.",
+    says="The square root of the Jensen-Shannon divergence is symmetric and bounded, and it obeys the triangle inequality.",
     tight={"a": (1, 0), "b": (0, 1), "c": (0, 1)},
 )  # fmt: skip
 def t_12(a, b, c):
@@ -249,7 +250,7 @@ def t_12(a, b, c):
 @equation(
     "odaibo.12", "l.83 (12)",
     r"D_{KL}(q(x)\Vert p(x)) = -\int q(x)\log\left(\frac{p(x)}{q(x)}\right)dx \geq 0", (Q, P),
-    says="The divergence is never negative. It is 0 if q = p.",
+    says="The divergence is never negative, and it is 0 if q = p.",
     needs="q and p both sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
 )  # fmt: skip
 def eq_12(q, p):

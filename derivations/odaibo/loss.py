@@ -53,7 +53,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p, rho):
 
 
 def E_q(f, mu, sigma):
-    """Return E_q[f(z)] as a sum over nine nodes. It is exact for log p(x|z), a polynomial of degree 2."""
+    """Return E_q[f(z)] as a sum over nine nodes. The sum is exact for log p(x|z), a polynomial of degree 2."""
     eps, weights = noise(2)
     return total(weights * f(mu[..., None, :] + sigma[..., None, :] * eps))
 
@@ -67,7 +67,7 @@ RECONSTRUCTION = r"E_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right]"
     rf"[ELBO_i] = \frac{{1}}{{2}}\left[1 + \log(\sigma_j^2) - \sigma_j^2 - \mu_j^2\right] + {RECONSTRUCTION}",
     (*PLANE, one_or_two("j", "1 or 2: the page does not say")),
     says="The ELBO of a datum is minus the divergence plus the expected log-likelihood.",
-    verdict="wrong", fault="Only one coordinate's KL is counted. It should be the sum over j.",
+    verdict="wrong", fault="The KL of only one coordinate is counted. The KLs should be summed over j.",
 )  # fmt: skip
 def eq_41(w, s, x_i, mu, sigma, j):
     mu_j, sigma_j = pick(mu, j), pick(sigma, j)
@@ -135,7 +135,7 @@ def _(w, s, x_i, mu, sigma):
     (vector("z", "z", 2, 0.8), PLANE_MU, positives("sigma", r"\sigma", 2, 0.3, ((0.5, 2), (1, 1)))),
     kind="claim",
     claim="The text says that mu_j and sigma_j^2 are parameters of q, and that j is an index of z (l.273).",
-    says="q is a Gaussian with independent coordinates. Its mu_j and sigma_j depend on x_i.",
+    says="q is a Gaussian with independent coordinates. The parameters mu_j and sigma_j of q depend on x_i.",
     verdict="defines",
 )  # fmt: skip
 def t_29(z, mu, sigma):
