@@ -72,8 +72,8 @@ def minus_q_log_q(mu, sigma):
     r"\left(H[N(\mu_j, \sigma_j^2)],\; \frac{dH}{d\log\sigma_j^2},\; H[N(\mu, \Sigma)]\right) ="
     r" \left(\frac{1}{2}\log(2\pi e\sigma_j^2),\; \frac{1}{2},\; \frac{1}{2}\log\det(2\pi e\Sigma)\right)",
     (MU, SIGMA, COV),
-    says="The entropy is minus the integral of q log q. The entropy does not depend on mu. In one dimension it is negative "
-    "if sigma is below 0.242.",
+    says="The entropy is minus the integral of q log q. The entropy does not depend on mu. In one dimension, the entropy is "
+    "negative if sigma is below 0.242.",
 )  # fmt: skip
 def eq_26(mu, sigma, cov):
     log_var, H = 2 * log(need_positive("sigma", sigma)), minus_q_log_q(mu, sigma)

@@ -285,7 +285,8 @@ BOTH = rf"\left({D}(p_\theta\Vert p_{{\theta+\epsilon u}}),\; {D}(p_{{\theta+\ep
     r"\quad (B = 2|\epsilon u_2|e^{2|\epsilon u_2|},\; \theta = (\mu, \log\sigma),\;"
     r" F = E[\nabla\log p_\theta\,\nabla\log p_\theta^T])",
     (*THETA, DIRECTION, STEP),
-    says="For a small step eps u, both divergences are nearly eps^2 u'Fu / 2, where F is the Fisher information.",
+    says="Let the Fisher information F define the squared length of a small step of theta. Both divergences are nearly half "
+    "this squared length.",
     tight={"mu": 0, "sigma": 2, "u": (1, 0), "step": 0.1},
 )  # fmt: skip
 def eq_32(mu, sigma, u, step):
@@ -356,8 +357,8 @@ def from_mixture(share, mus, sigmas, *gaussians):
     "beyond.53", "moment matching",
     rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
     rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
-    says="The divergence of p from a Gaussian N is smallest if N has the mean and variance of p. For another Gaussian, it "
-    "is larger by the divergence of N from this Gaussian.",
+    says="The divergence of p from a Gaussian N is smallest if N has the mean and variance of p. For another Gaussian, the "
+    "divergence is larger by the divergence of N from this Gaussian.",
     tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
 )  # fmt: skip
 def eq_53(share, mus, sigmas, m, s):

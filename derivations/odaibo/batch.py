@@ -72,7 +72,7 @@ def each_datum(f, theta, w, s, x):
 
 
 def gain(theta, w, s, x):
-    """Return the correct mean and variance of (42), (n, 2): the sum of the bounds, and the sum of the variances over L."""
+    """Return the correct mean and variance of (42), (n, 2): the sum of all bounds, and the sum of all variances / L."""
     bounds, (_, variances) = (each_datum(f, theta, w, s, x) for f in (plane_elbo, plane_moments))
     return np.concatenate([bounds.sum(axis=1), variances.sum(axis=1) / L], axis=-1)
 
@@ -84,7 +84,7 @@ def printed_kl_part(mu, sigma, i):
 
 
 def printed_reconstruction(w, s, x, mu, sigma, i):
-    """Return the sum over l in (42) as printed. Its summand, an expectation, is the same for every draw."""
+    """Return the sum over l in (42) as printed. The summand, an expectation, is the same for every draw."""
     expectation, _ = plane_moments(w, s, pick(x, i), mu, sigma)
     return sum(expectation for draw in range(L)) / L
 
@@ -102,7 +102,7 @@ def drawn(w, s, x_i, mu, sigma):
 
 
 def sum_over_batch(values, weights):
-    """Return (mean, variance) of a sum of independent terms i. `values` (n, M, K) has their values at K nodes."""
+    """Return (mean, variance) of a sum of independent terms i. `values` (n, M, K) has the terms at K nodes."""
     mean = total(weights * values)                          # (n, M, 1)
     variance = total(weights * (values - mean) ** 2)
     return np.concatenate([mean.sum(axis=1), variance.sum(axis=1)], axis=-1)
@@ -151,8 +151,8 @@ SIX = (*BATCH[:3], vector("x", "x", 6, simple=((1.2, 0, -1, 1, 2, -2), (1, 0, 0,
     kind="claim", verdict="wrong", group="odaibo.42",
     claim="The text says that (42) is the objective function for a batch (l.273).",
     says="Read literally: the objective of a batch is the ELBO of a single datum i.",
-    fault="The objective of a batch is the sum of the ELBOs of its M data, but (42) has no such sum. N/M times this sum is "
-    "an unbiased estimate of the sum over all N data.",
+    fault="The objective of a batch is the sum of the ELBOs of its M data, but (42) has no such sum. N/M times the sum over "
+    "a batch is an unbiased estimate of the sum over all N data.",
 )  # fmt: skip
 def t_30(theta, w, s, x, i):
     bounds = each_datum(plane_elbo, theta, w, s, x)[..., 0]
@@ -177,7 +177,7 @@ def _(theta, w, s, x):
 def moments(log_p, chances, L, shared=0):
     """Return (E, L Var) of the mean of L random entries of log_p (n, K), drawn with these chances: (n, 1, 2).
 
-    If `shared` is 0, the L draws are independent. If it is 1, all draws are equal to the first draw.
+    If `shared` is 0, the L draws are independent. If `shared` is 1, all draws are equal to the first draw.
     """
     picks = np.indices([len(chances)] * L).reshape(L, -1)                   # (L, K^L)   all sequences of L indices
     weights = chances[picks].prod(axis=0)
@@ -262,7 +262,7 @@ def linear_vae(theta, w, s) -> VAE:
 def mean_and_variance(theta, w, s, x):
     """Return M times minivae's loss of a batch, and its variance for L draws.
 
-    For the loss, the draws of noise are the corners (+-1, ..., +-1) with equal weights. They have the mean and the
+    For the loss, the draws of noise are the corners (+-1, ..., +-1) with equal weights. These draws have the mean and the
     covariance of normal noise. log p(x|z) is quadratic in the noise, so its mean is exact. The variance is a weighted sum
     over quadrature nodes.
     """

@@ -26,7 +26,7 @@ from derivations.engine.worlds import (
 )
 from minivae.gaussian import kl_diagonal
 
-# A curved decoder. The mean of p(x|z) is tanh(c w z) / c. Its limit for c = 0 is w z.
+# A curved decoder. The mean of p(x|z) is tanh(c w z) / c, which tends to w z as c goes to 0.
 
 WEIGHT, NOISE, CURVE = positive("w", "w", 0.3), positive("s", "s", 0.3), positive("c", "c", 0.3)
 
@@ -41,8 +41,8 @@ NO_VALUE = "p(Y|X) has no value where p(X) = 0, and p(X|Y) has no value where p(
 
 IMPOSSIBLE = {"p_xz": [[0, 0], [0.5, 0.5]]}, {"p_xz": [[0.5, 0], [0.5, 0]]}
 
-# Tables p(x, z) for Table 1 of the source. In the first one, both z are equally likely, and p(x|z) has the rows (0.9, 0.8)
-# and (0.1, 0.2).
+# Tables p(x, z) for Table 1 of the source. In the first table, both z are equally likely, and p(x|z) has the rows
+# (0.9, 0.8) and (0.1, 0.2).
 
 GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
 
@@ -168,8 +168,7 @@ def eq_2(atoms, X, Y):
 
 @equation(
     "odaibo.3", "l.24 (3)", r"p(X \cap Y) = p(Y \cap X) = p(Y|X)\,p(X)", EVENTS,
-    says="The joint probability does not depend on the order of X and Y. So it is also the probability of X times the "
-    "probability of Y given X.",
+    says="The joint probability does not depend on the order of the two events.",
     needs="p(X) > 0", outside=NO_X, undefined="p(Y|X) has no value where p(X) = 0",
 )  # fmt: skip
 def eq_3(atoms, X, Y):

@@ -1,6 +1,6 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": VAE Objective, the lower bound, (23) to (28).
 
-A side in square brackets is our addition. It states the gap of the bound. Without this side, the check would also accept
+A side in square brackets is our addition, and states the gap of the bound. Without such a side, the check would also accept
 a bound with a missing term.
 """
 
@@ -40,17 +40,17 @@ GAP = r" = \left[\log p(x_i) - D_{KL}\left(q_\theta(z|x_i)||p(z|x_i)\right)\righ
 THREE_LOGS = r"\log p_\phi(x_i|z) + \log p(z) - \log q_\theta(z|x_i)"
 
 
-# If p(x_i) is close to 1, numbers of size 1 cancel in the sides below, and the results are near 0. So their errors are
-# compared with 1.
+# If p(x_i) is close to 1, numbers of size 1 cancel in the sides below, and the results are near 0. So the errors of these
+# sides are compared with 1.
 
 
 def log_evidence(p_xz):
-    """Return log p(x_i) as a side. Its error is compared with 1."""
+    """Return log p(x_i), as a side whose error is compared with 1."""
     return Zero(1, log(evidence(p_xz)))
 
 
 def log_evidence_minus_gap(p_xz, q):
-    """Return log p(x_i) - KL(q(z|x_i) || p(z|x_i)) as a side. Its error is compared with 1."""
+    """Return log p(x_i) - KL(q(z|x_i) || p(z|x_i)), as a side whose error is compared with 1."""
     return Zero(1, log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz)))
 
 
@@ -81,8 +81,8 @@ def eq_24(p_xz, q):
     )  # fmt: skip
 
 
-# The expectation in (25) can be estimated from samples. The entry computes it by quadrature in the linear-Gaussian model,
-# with q = N(mu_q, sigma_q^2).
+# The expectation in (25) can be estimated from samples. The entry computes this expectation by quadrature in the
+# linear-Gaussian model, with q = N(mu_q, sigma_q^2).
 
 NODES, CHANCES = noise(1, nodes=60)                                 # (60, 1), (60,)
 LINEAR_POSTERIOR = {"w": 1, "s": 1, "x": 2, "mu_q": 1, "sigma_q": 0.5**0.5}         # q is the posterior
@@ -157,7 +157,7 @@ def two_integrals(w, s, x, mu_q, sigma_q):
 @equation(
     "odaibo.27", "l.173 (27)", r"\log\frac{p(x_i)}{p(x_i)} \geq " + SPLIT, SHARP,
     verdict="copy", tight=LINEAR_POSTERIOR,
-    says="The bound is the sum of two integrals. One has the prior, and the other has the likelihood.",
+    says="The bound is the sum of two integrals. The first has the prior, and the second has the likelihood.",
     fault="The left side should be log p(x_i), as in (23) and (28). As printed it is log 1 = 0, and the right side can be "
     "larger, because densities can exceed 1. Our copy has more damage nearby: stray underlines and lost brackets.",
 )  # fmt: skip

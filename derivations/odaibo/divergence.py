@@ -81,8 +81,7 @@ def t_8(p, r):
 
 @equation(
     "odaibo.6", "l.52 (6)", r"I_p(x) = -\log p(x)", (chance("p", "p(x)"),),
-    says="The information content of an event is minus the logarithm of its probability under p. Rarer events have a larger "
-    "information content.",
+    says="An event that is rarer under p has a larger information content.",
 )  # fmt: skip
 def eq_6(p):
     p = need_above_zero("p(x)", p)
