@@ -1,4 +1,4 @@
-"""Beyond the sources: the parts of the KL term of a data set, and of several coordinates.
+"""Beyond the sources: how the KL term of a data set, or of several coordinates, splits into parts.
 
 Distributions are tables, and sums over them are exact.
 """
@@ -25,7 +25,7 @@ MEAN_OF_N = r"\frac{1}{N}\sum_{n=1}^{N}"
 
 
 def mean_kl(q, p):
-    """1/N sum_n KL(q_n || p), (n, 1), of q (n, N, Z) and p (n, Z)."""
+    """Return `1/N sum_n KL(q_n || p)`, (n, 1), for tables q (n, N, Z) and p (n, Z)."""
     return kl_of_weights(q, np.broadcast_to(p[:, None], q.shape)).mean(axis=1)
 
 
@@ -33,13 +33,13 @@ def mean_kl(q, p):
     "beyond.7", "ELBO surgery; Hoffman and Johnson 2016",
     rf"{GAP} \leq {MEAN_OF_N} {D}(q_n(z)||p(z)) = I_q(n; z) + {GAP} = \log N - H_q(n|z) + {GAP}"
     rf" \leq \log N + {GAP}", (DATA_Q, P_Z),
-    says="The mean KL is the mutual information of z and the index n of the datum, plus the KL of the mean of all q_n from "
-    "the prior. The mutual information is at most log N.",
+    says="The mean KL has two parts: the mutual information of z and the index n of the datum, and the KL of bar q from the "
+    "prior. Here bar q is the mean of all q_n. The mutual information is at most log N.",
     needs="every q_n(z) sums to 1", outside={"q": [[0.6, 0.6], [1, 0]], "p": (0.5, 0.5)},
     tight={"q": [[0.5, 0.5]], "p": (0.25, 0.75)},
 )  # fmt: skip
 def eq_7(q, p):
-    N, bar_q = q.shape[1], q.mean(axis=1)                   # bar q, (n, Z): the aggregate posterior
+    N, bar_q = q.shape[1], q.mean(axis=1)                   # bar q, the aggregate posterior, (n, Z)
     flat = lambda table: table.reshape(len(table), -1)  # noqa: E731
     rest = kl_of_weights(bar_q, p)
     information = kl_of_weights(flat(q / N), flat(np.broadcast_to(bar_q[:, None] / N, q.shape)))    # of n and z
@@ -47,7 +47,7 @@ def eq_7(q, p):
         entropy = -total(flat(times(q / N, log(q / N / bar_q[:, None]))))   # of n given z
     return (
         rest,
-        "<=", Zero(1, mean_kl(q, p)),                       # near 0 if all q_n are nearly p: errors are compared with 1
+        "<=", Zero(1, mean_kl(q, p)),                       # this side can be near 0, so its error is compared with 1
         "=", information + rest,
         "=", Zero(1, math.log(N) - entropy + rest),
         "<=", math.log(N) + rest,
@@ -57,8 +57,8 @@ def eq_7(q, p):
 @equation(
     "beyond.8", "the best prior is the aggregate posterior; Tomczak and Welling 2018",
     rf"{MEAN_OF_N} {D}(q_n(z)||p(z)) - {MEAN_OF_N} {D}(q_n(z)||{BAR_Q}) = {GAP} \geq 0", (DATA_Q, P_Z),
-    says="The prior with the least mean KL is bar q, the mean of all q_n. For another prior p, the mean KL is larger by the "
-    "divergence of bar q from p.",
+    says="The mean KL is smallest if the prior is bar q, the mean of all q_n. For another prior p, the mean KL is larger by "
+    "the divergence of bar q from p.",
     needs="every q_n(z) and p(z) sum to 1",
     outside=({"q": [[0.5, 0.5], [1, 0]], "p": (0.6, 0.6)}, {"q": [[0.2, 0.2], [0.2, 0.2]], "p": (0.5, 0.5)}),
     tight={"q": [[0.5, 0.5], [1, 0]], "p": (0.75, 0.25)},
@@ -69,11 +69,11 @@ def eq_8(q, p):
     return mean_kl(q, p) - mean_kl(q, bar_q), "=", of_mean, ">=", Zero(mean_kl(q, p))
 
 
-# z = (z_1, z_2) on a grid: one row for each z_1, one column for each z_2
+# z = (z_1, z_2). A table has one row for each value of z_1 and one column for each value of z_2.
 
 
 def independent(raw):
-    """Tables of 3 x 4 in which rows and columns are independent."""
+    """Return 3 x 4 tables p(z) in which z_1 and z_2 are independent."""
     return weights(raw[:, :3], False)[:, :, None] * weights(raw[:, 3:], False)[:, None]
 
 
@@ -88,13 +88,13 @@ GRID_P = Symbol(
     "beyond.9", "total correlation; Watanabe 1960, Chen et al. 2018",
     rf"{D}(q(z)||p(z)) = {D}(q(z)||\prod_j q(z_j)) + \sum_j {D}(q(z_j)||p(z_j)) ="
     rf" \sum_j H[q(z_j)] - H[q(z)] + \sum_j {D}(q(z_j)||p(z_j))", (GRID_Q, GRID_P),
-    says="If the prior has independent coordinates, the KL is the total correlation of q plus a KL for each coordinate.",
+    says="If the prior has independent coordinates, the KL is the total correlation of q plus the KLs of the coordinates.",
     needs="the coordinates are independent under p",
     outside={"q": [[0.1, 0.4], [0.3, 0.2]], "p": [[0.4, 0.1], [0.1, 0.4]]},
 )  # fmt: skip
 def eq_9(q, p):
     flat = lambda table: table.reshape(len(table), -1)  # noqa: E731
-    sides = [(q.sum(axis=other), p.sum(axis=other)) for other in (2, 1)]    # q(z_j) and p(z_j), j = 1, 2
+    sides = [(q.sum(axis=other), p.sum(axis=other)) for other in (2, 1)]    # q(z_j) and p(z_j) for j = 1, 2
     (q_1, _), (q_2, _) = sides
     entropy = lambda q: -mean(q, log(q))  # noqa: E731
     of_each = sum(mean(q_j, log(q_j / p_j)) for q_j, p_j in sides)

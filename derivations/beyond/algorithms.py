@@ -1,7 +1,7 @@
 """Beyond the sources: algorithms that use the bound: EM, gradients without the score, two estimators, mini-batches.
 
-Random estimates are compared by mean and variance. Both are exact: sums over quadrature nodes, or over all possible
-draws. If a whole side is in square brackets, it is the gap of a bound.
+The entries compare random estimates by mean and variance. Mean and variance are exact: they are sums over quadrature
+nodes, or over all possible draws. A whole side in square brackets shows the gap of a bound.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from derivations.odaibo.objective import OUTSIDE
 from minivae.gaussian import reparameterize, reparameterize_backward
 from minivae.objective import kl_path_backward, kl_sampled_backward
 
-# EM in a mixture of K kinds of coins: N data of D bits each; the hidden z_n is the kind of datum n
+# EM for a mixture model: there are K kinds of data, and N data of D bits each. The hidden z_n is the kind of datum n.
 
 
 def bits(raw):
@@ -43,12 +43,12 @@ STEPS = 4
 
 
 def faces(m):
-    """Probabilities of 0 and of 1, (..., 2). Both are stored, because 1 - m loses digits if m is near 1."""
+    """Probabilities of 0 and of 1, (..., 2). Both are stored, because `1 - m` loses digits if m is near 1."""
     return np.stack([1 - m, m], axis=-1)
 
 
 def joint_of(x, pi, coins):
-    """p(x_n, z_n = k), (n, N, K), as a product over the bits."""
+    """Return p(x_n, z_n = k), (n, N, K), as a product over the bits."""
     shown = np.where(x[:, :, None] == 1, coins[:, None, ..., 1], coins[:, None, ..., 0])        # (n, N, K, D)
     return pi[:, None] * np.prod(shown, axis=-1)
 
@@ -60,14 +60,14 @@ def e_step(x, pi, coins):
 
 
 def m_step(x, q):
-    """The best mixture for q: for each kind, averages over the data with the weights q(z_n = k)."""
+    """Return the best parameters for q. The parameters of kind k are averages over the data, with weights q(z_n = k)."""
     counts = q.sum(axis=1)                                                                      # (n, K)
     shown = np.einsum("nik,nidf->nkdf", q, faces(x))
     return counts / q.shape[1], shown / counts[..., None, None]
 
 
 def mixture_elbo(x, q, pi, coins):
-    """sum_n E_q[log p(x_n, z_n) - log q(z_n)], (n, 1)."""
+    """Return `sum_n E_q[log p(x_n, z_n) - log q(z_n)]`, (n, 1)."""
     log_shown = times(faces(x)[:, :, None], log(coins)[:, None]).sum(axis=(-2, -1))             # (n, N, K)
     return mean(q, log(pi)[:, None] + log_shown - log(q)).sum(axis=1)
 
@@ -90,7 +90,7 @@ def steps_of_em(x, pi, coins):
     r" \leq \log p(x; \theta_{t+1}) ="
     rf" \left[ELBO(q_t, \theta_{{t+1}}) + {D}(q_t||q_{{t+1}})\right]",
     (BITS, SHARES, COINS, *OTHER),
-    says="The E-step closes the gap. The M-step raises the bound as far as possible. So log p(x) never falls.",
+    says="The E-step makes the gap of the bound 0. The M-step raises the bound as far as possible. So log p(x) never falls.",
     tight={"x": [[1, 0], [0, 1]], "pi": (0.5, 0.5), "m": [[0.5, 0.5], [0.5, 0.5]]}
     | {"pi_2": (0.25, 0.75), "m_2": [[0.5, 0.25], [0.25, 0.5]]},
 )  # fmt: skip
@@ -99,7 +99,7 @@ def eq_46(x, pi, m, pi_2, m_2):
     made, other = list(steps_of_em(x, pi, faces(m))), (pi_2, faces(m_2))
 
     def over_other(q, best):
-        """The bound at the best theta minus the bound at the other theta."""
+        """Return the bound at the best theta minus the bound at the given other theta."""
         of_coins = kl(best[1], other[1]).sum(axis=(2, 3))                                       # (n, K)
         return q.shape[1] * kl(best[0], other[0]) + total(q.sum(axis=1) * of_coins)
 
@@ -115,20 +115,20 @@ def eq_46(x, pi, m, pi_2, m_2):
     )  # fmt: skip
 
 
-# The gradient of one draw of log p(x, z) - log q(z|x), with z = mu + sigma eps, in (mu, log sigma^2)
+# The gradient of `log p(x, z) - log q(z|x)` in (mu, log sigma^2), for one draw z = mu + sigma eps
 
-EPS, CHANCES = noise(1)                                     # (3, 1), (3,): exact for a polynomial of degree 5
+EPS, CHANCES = noise(1)                                     # (3, 1), (3,): means of polynomials up to degree 5 are exact
 AWAY = chosen("away", "away", 0, "the distance of mu from the mean of p(z|x), in units of sigma")
 
 
 def log_weight(w, s, x, z, mu, log_var):
-    """log p(x, z) - log q(z|x), for complex numbers too."""
+    """Return log p(x, z) - log q(z|x). The arguments may be complex."""
     log_joint = -(((x - w * z) / s) ** 2) / 2 - z**2 / 2 - log(s)
     return log_joint + ((z - mu) ** 2 * exp(-log_var) + log_var - log(2 * np.pi)) / 2
 
 
 def gradients(w, s, x, mu, log_var, eps):
-    """The gradient along the path through z, and the whole gradient, which adds the score of q: (n, 2, L) each."""
+    """Return the path gradient, through z, and the whole gradient, which also has the score: (n, 2, L) each."""
     code = lambda mu, log_var: mu + exp(log_var / 2) * eps  # noqa: E731
 
     def path(step_mu, step_log_var):
@@ -154,8 +154,8 @@ def variance(chances, values):
     rf" E_\epsilon\left[{NABLA} A\right] < E_\epsilon\left[({NABLA} A)^2\right] ="
     r" \left(\frac{1}{\sigma^2},\; \frac{1}{2}\right)",
     (*LINEAR, AWAY),
-    says="If q is the posterior, the gradient along the path through z is 0 for every draw. The whole gradient has noise, "
-    "which comes from the score of q.",
+    says="If q is the posterior, the path gradient (through z) is 0 for every draw. The whole gradient also has the score "
+    "of q, which is random with mean 0.",
     needs="q(z|x) is the posterior (away = 0)", outside={"w": 1, "s": 1, "x": 1, "away": 1},
 )  # fmt: skip
 def eq_48(w, s, x, away):
@@ -176,7 +176,7 @@ def eq_48(w, s, x, away):
 @eq_48.tied("minivae.gaussian.log_normal_backward")
 def _(w, s, x, away):
     def of_draws(value):
-        """One row for every draw, because minivae sums the gradients of draws with the same mu."""
+        """Return one row for every draw, because minivae sums the gradients of draws with the same mu."""
         return np.repeat(value, 3, axis=0)                                  # (3 n, 1)
 
     w, s, x, mu, sigma = (of_draws(value) for value in (w, s, x, *linear_posterior(w, s, x)))
@@ -190,7 +190,7 @@ def _(w, s, x, away):
     return total(CHANCES * np.swapaxes(whole.reshape(-1, 3, 2), 1, 2) ** 2)
 
 
-# Two estimators of the ELBO from one draw: A uses log q(z|x) at the draw, B the KL in closed form
+# Two estimators of the ELBO from one draw: A uses log q(z|x) at the draw, B uses the KL in closed form
 
 USED_W = Symbol("w", "w", "real, not near 0", 1, lambda raw: raw + np.where(raw < 0, -0.3, 0.3), (1, 2, 0.5))
 Q_MU = Symbol(                                              # not 0, so q is not the prior
@@ -201,7 +201,7 @@ AT_POSTERIOR, AT_0 = r"_{q = p(z|x)}", r"_{w = 0}"
 
 
 def estimates(w, s, x, mu, sigma):
-    """A and B at the nodes, (..., 3) each."""
+    """Return A and B at the quadrature nodes, (..., 3) each."""
     z = mu + sigma * EPS[:, 0]
     likely = log_density(x, w * z, s)
     closed_form = (mu**2 + sigma**2 - 1 - log(sigma**2)) / 2
@@ -209,12 +209,12 @@ def estimates(w, s, x, mu, sigma):
 
 
 def variance_of_a(w, s, x, mu, sigma):
-    """V_A of the formula: A is a quadratic in eps."""
+    """Return V_A of the formula, the variance of A. A is a quadratic in eps."""
     return sigma**2 * (w * (x - w * mu) / s**2 - mu) ** 2 + (1 - sigma**2 - (w * sigma / s) ** 2) ** 2 / 2
 
 
 def variance_of_b(w, s, x, mu, sigma):
-    """V_B of the formula: B is A without log p(z) and log q(z|x), up to a constant."""
+    """Return V_B of the formula, the variance of B. B is log p(x|z) minus a constant."""
     return sigma**2 * (w * (x - w * mu) / s**2) ** 2 + (w * sigma / s) ** 4 / 2
 
 
@@ -229,7 +229,7 @@ def variance_of_b(w, s, x, mu, sigma):
     r" + \frac{1}{2}\left(1 - \sigma_q^2 - \frac{w^2\sigma_q^2}{s^2}\right)^2,\;"
     r" V_B = \sigma_q^2\,\frac{w^2(x - w\mu_q)^2}{s^4} + \frac{w^4\sigma_q^4}{2s^4}\right\}",
     (USED_W, *LINEAR[1:], Q_MU, Q_SIGMA),
-    says="A and B are unbiased. Sometimes A has less variance, sometimes B: A has variance 0 at the posterior, B at w = 0.",
+    says="The estimators A and B are unbiased. A has variance 0 if q is the posterior. B has variance 0 if w = 0.",
     needs="w is not 0, q(z|x) is not the posterior, and q(z|x) is not the prior",
     outside=(
         {"w": 1, "s": 1, "x": 1, "mu_q": 0.5, "sigma_q": 0.5**0.5},
@@ -270,34 +270,35 @@ def _(w, s, x, mu_q, sigma_q):
     return by_minivae(four, "(o),(o),(o),(o),(o)->(p)")(w, s, x, mu_q, sigma_q)
 
 
-# Mini-batches: N = 4 data, and all batches with M = 1, 2, 3, 4 of them
+# Mini-batches: all batches of M = 1, 2, 3 or 4 from N = 4 data
 
 X_4 = vector("x", "x", 4, simple=((1.2, 0, -1, 2), (1, 0, 0, 0)))
 SLOPE, SIGMA = real("a", "a", simple=(1, 0.5)), positive("sigma", r"\sigma", simple=(1, 0.5))
-TILT = chosen("tilt", "tilt", 0, "batches with the first datum are 1 + tilt times as likely as others")
+TILT = chosen("tilt", "tilt", 0, "a batch with the first datum is 1 + tilt times as likely as a batch without it")
 
 
 def batches(N):
-    """Yield M and the masks of all batches with M of the N data, for M = 1, ..., N."""
+    """Yield M and the masks of all batches of M data, for M = 1, ..., N."""
     for M in range(1, N + 1):
         chosen = itertools.combinations(range(N), M)
         yield M, np.array([np.isin(np.arange(N), batch) for batch in chosen], float)
 
 
 def mean_and_variance(estimates, tilt, masks):
-    """Mean and variance of estimates (n, batches): (n, 2)."""
+    """Return mean and variance, (n, 2), of the estimates (n, batches)."""
     chances = 1 + tilt * masks[:, 0]
     chances = chances / total(chances)                      # (n, batches)
     return np.stack([total(chances * estimates), variance(chances, estimates)], axis=-1)
 
 
 @equation(
-    "beyond.50", "minibatches without bias; Hoffman et al. 2013",
+    "beyond.50", "unbiased mini-batches; Hoffman et al. 2013",
     r"\left(E_{batch},\; Var_{batch}\right)\left[\frac{N}{M}\sum_{i \in batch} ELBO_i\right] ="
     r" \left(\sum_{i=1}^{N} ELBO_i,\; \frac{N(N - M)}{M}\,"
     r"\frac{1}{N-1}\sum_{i=1}^{N}\left(ELBO_i - \frac{1}{N}\sum_j ELBO_j\right)^2\right)",
     (SLOPE, SIGMA, *LINEAR[:2], X_4, TILT),
-    says="N/M times the sum of the ELBOs in a batch is an unbiased estimate. Its variance falls with M, and is 0 for M = N.",
+    says="N/M times the sum of the ELBOs of a batch is an unbiased estimate. The variance of this estimate falls as M "
+    "grows, and is 0 for M = N.",
     needs="all batches of M data are equally likely (tilt = 0)",
     outside={"a": 1, "sigma": 1, "w": 1, "s": 1, "x": (1.2, 0, -1, 2), "tilt": 1},
 )  # fmt: skip
@@ -308,9 +309,9 @@ def eq_50(a, sigma, w, s, x, tilt):
     spread = total((each - each.mean(axis=-1, keepdims=True)) ** 2) / (N - 1)
     M = np.arange(1, N + 1)
     of_batches = [mean_and_variance(N / m * each @ masks.T, tilt, masks) for m, masks in batches(N)]
-    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   size of the terms that cancel
+    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   without cancellation
     return (
-        Zero(size, np.concatenate(of_batches, axis=1)),     # (n, N, 2)   a row for every M
+        Zero(size, np.concatenate(of_batches, axis=1)),     # (n, N, 2)   one row for every M
         "=", np.stack([np.repeat(total(each), N, axis=1), N * (N - M) / M * spread], axis=-1),
     )  # fmt: skip
 
@@ -345,8 +346,8 @@ CROSSED = {"p_d": (0.5, 0.5), "p_xz": [[0.1, 0.4], [0.4, 0.1]]}             # po
     rf" -\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] \leq {E_DATA}\left[{D}(q(z)||p(z|x))\right] ="
     rf" \left[-\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] + {D}(q(z)||q^*(z))\right]",
     (P_DATA, NOT_UNIFORM_TABLE, SHARED_Q),
-    says="If all data share one q, the best q is the normalised geometric mean of their posteriors. Its mean divergence "
-    "from them is the gap that remains.",
+    says="If all data share one q, the best q is the normalised geometric mean of the posteriors of all data. The mean "
+    "divergence of this q from the posteriors is the gap that remains.",
     needs="p(x, z) > 0, and p_d(x) and q(z) sum to 1",
     outside=tuple(CROSSED | {"q": (0.5, 0.5)} | other for other in (
         {"p_d": (0.5, 0.6)}, {"q": (0.5, 0.6)}, {"p_xz": OUTSIDE[1]["p_xz"]}, {"p_xz": [[0.5, 0], [0, 0.5]]},
@@ -364,7 +365,7 @@ def eq_56(p_d, p_xz, q):
     Z = total(geometric)
     return (
         shared_kl(geometric / Z),
-        "=", Zero(1, -log(Z)),                              # near 0 if all posteriors are nearly equal
+        "=", Zero(1, -log(Z)),                              # near 0 if all posteriors are almost equal
         "<=", shared_kl(q),
         "=", Zero(1, -log(Z) + kl_of_weights(q, geometric / Z)),
     )  # fmt: skip

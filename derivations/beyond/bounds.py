@@ -1,7 +1,7 @@
 """Beyond the sources: upper bounds of log p(x), bounds of the information in z, and bounds with a weight on the KL.
 
 Distributions are tables unless an entry says otherwise, and sums over them are exact. A whole side in square brackets
-is the gap of a bound.
+shows the gap of a bound.
 """
 
 from dataclasses import replace
@@ -46,21 +46,22 @@ LOG_RATIO = r"\log\frac{p(x, z)}{q(z|x)}"
 
 
 def flat(table):
-    """A joint table as one distribution, (n, rows * columns)."""
+    """Return a joint table as one row of probabilities, (n, rows * columns)."""
     return table.reshape(len(table), -1)
 
 
 @equation(
-    "beyond.42", "evidence upper bound (EUBO), with the ELBO below",
+    "beyond.42", "evidence upper bound (EUBO), and ELBO",
     rf"\left[p(x)\,e^{{-{D}(q(z|x)||p(z|x))}}\right] = \exp {E_Q}\left[{LOG_RATIO}\right] \leq p(x) \leq"
     rf" \exp E_{{z \sim p(z|x)}}\left[{LOG_RATIO}\right] = \left[p(x)\,e^{{{D}(p(z|x)||q(z|x))}}\right]",
     (TABLE, EVERYWHERE),
-    says="The mean of log[p(x, z) / q(z|x)] under q is the ELBO, which is at most log p(x). The mean under the posterior is "
-    "at least log p(x).",
+    says="The mean of log[p(x, z) / q(z|x)] under q is the ELBO, a lower bound of log p(x). The mean under the posterior is "
+    "an upper bound of log p(x).",
     tight=POSTERIOR, **ASSUMED,
 )  # fmt: skip
 def eq_42(p_xz, q):
-    p_x, p_z_given_x = evidence(p_xz), posterior(p_xz)      # exp below: the upper bound of log p(x) may be near 0
+    # All sides are exponentials, because the upper bound of log p(x) can be near 0.
+    p_x, p_z_given_x = evidence(p_xz), posterior(p_xz)
     return (
         p_x * exp(-kl_of_weights(q, p_z_given_x)),
         "=", exp(total(times(q, log(importance_weights(p_xz, q))))),
@@ -85,12 +86,12 @@ NOT_ONE = {"p_d": (0.1, 0.1), "p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.5, 0.5]
     needs=ASSUMED["needs"], outside=tuple(HALVES | point for point in OUTSIDE),
 )  # fmt: skip
 def eq_43(p_d, p_xz, q):
-    elbo = total(times(q, log(p_xz) - log(q)))[..., 0]      # (n, rows)   one for every x
+    elbo = total(times(q, log(p_xz) - log(q)))[..., 0]      # (n, rows)   one ELBO for every x
     gap = kl_of_weights(q, posterior(p_xz))[..., 0]
     mean = lambda f: total(times(p_d, f))  # noqa: E731
     return (
         kl_of_weights(flat(p_d[..., None] * q), flat(p_xz)),
-        "=", Zero(1, -mean(elbo) + mean(log(p_d))),          # near 0 if both joints are nearly equal
+        "=", Zero(1, -mean(elbo) + mean(log(p_d))),          # near 0 if both joints are almost equal
         "=", mean(log(p_d) - log(evidence(p_xz)[..., 0])) + mean(gap),
     )  # fmt: skip
 
@@ -140,8 +141,9 @@ GAP = rf"\log p(x) - {D}(q(z|x)||p(z|x)) - (\beta - 1){D}(q(z|x)||p(z))"
     "beyond.45", "the beta-ELBO; Higgins et al. 2017",
     rf"\log p(x) \geq {E_Q}\left[\log p(x|z)\right] - \beta {D}(q(z|x)||p(z)) = \left[{GAP}\right]",
     (*LINEAR, *ENCODED, BETA_1),
-    says="With a weight beta >= 1 on the KL there is still a lower bound of log p(x). It is looser for a larger beta.",
-    needs="beta >= 1 (with a smaller weight the right side can exceed log p(x))",
+    says="The ELBO with a weight beta >= 1 on the KL is still a lower bound of log p(x). A larger beta never raises the "
+    "ELBO.",
+    needs="beta >= 1 (for beta < 1 the right side can exceed log p(x))",
     outside=SHARP | {"beta": 0.5}, tight=LINEAR_POSTERIOR | {"beta": 1},
 )  # fmt: skip
 def eq_45(w, s, x, mu_q, sigma_q, beta):
@@ -155,7 +157,7 @@ def eq_45(w, s, x, mu_q, sigma_q, beta):
 
 
 def scalar_vae(w, s, mu, sigma, **settings):
-    """minivae's model for one draw of the letters, with D = J = 1."""
+    """Return minivae's model with D = J = 1 for one draw of the letters."""
     return linear_vae(w[None], 0 * w, s, mu, sigma, **settings)
 
 
@@ -170,7 +172,7 @@ def _(w, s, x, mu_q, sigma_q, beta):
     return by_minivae(bound, "(o),(o),(o),(o),(o),(o)->()")(w, s, x, mu_q, sigma_q, beta)[:, None]
 
 
-# A loss with sums and a loss with means train the same model if beta is rescaled. z = mu + sigma eps, with one draw of eps.
+# A loss with sums and a loss with means have proportional gradients if beta is rescaled. z = mu + sigma eps, one draw of eps
 
 BETA = Symbol("beta", r"\beta", ">= 0", 1, np.abs, (1, 4, 0.5))
 EPS = vector("eps", r"\epsilon", 2, 1.0, ((0, 0), (1, -1)))
@@ -180,7 +182,7 @@ KL_J = rf"{D}(q(z_j|x)||p(z_j))"
 
 
 def loss_of(reduce, beta, W, b, s, x, eps):
-    """reduce_k{-log p(x_k|z)} + beta reduce_j{KL_j} as a function of (mu, log_var), (n, M, 4)."""
+    """Return the function `reduce_k{-log p(x_k|z)} + beta reduce_j{KL_j}` of (mu, log_var), (n, M, 4)."""
     x, b, s, W_t = x[:, None], b[:, None], s[..., None], np.swapaxes(W, 1, 2)
 
     def loss(at):
@@ -193,7 +195,7 @@ def loss_of(reduce, beta, W, b, s, x, eps):
 
 
 def slopes(loss, at):
-    """The gradient (n, K) at points (n, K), by a complex step in each of the K coordinates."""
+    """Return the gradient (n, K) at points (n, K), by a complex step in each of the K coordinates."""
     return complex_step(lambda t: loss(at[:, None] + t * np.eye(at.shape[-1])), 0)
 
 
@@ -205,7 +207,8 @@ def slopes(loss, at):
     r" \left(g + \beta\mu,\; \frac{g\,\sigma\epsilon + \beta(\sigma^2 - 1)}{2}\right),"
     r"\quad g \,\mathrm{being}\, W^\top(b + Wz - x) / s^2",
     (*VECTOR_LINEAR, PLANE_MU, PLANE_SIGMA, EPS, BETA),
-    says="A loss with means over D features and d coordinates trains the same model if its weight is beta d / D.",
+    says="If means over D features and d coordinates replace the sums, and beta d / D replaces beta, the gradient becomes D "
+    "times smaller.",
 )  # fmt: skip
 def eq_57(W, b, s, x, mu, sigma, eps, beta):
     at, (D, d) = np.concatenate([mu, 2 * log(sigma)], axis=-1), W.shape[-2:]

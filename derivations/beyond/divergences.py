@@ -1,8 +1,8 @@
 """Beyond the sources: gradients of the divergence, as `minivae` computes them.
 
-The first side differentiates the integral of q log(q / p), by complex step, on fixed nodes. A later side follows the
-path: with z = mu_q + sigma_q eps, log q is -log sigma_q plus a constant, so only log p has a slope along z. Errors are
-relative, so the values of the letters are on grids on which no gradient is 0.
+The first side differentiates the integral of `q log(q / p)` by complex step; the quadrature nodes are fixed. Another
+side differentiates along z = mu_q + sigma_q eps. At fixed eps, log q is -log sigma_q plus a constant, so only log p
+depends on mu_q. Errors are relative, so the letters have values for which no gradient is 0.
 """
 
 import numpy as np
@@ -29,23 +29,23 @@ def tenths(raw):
 
 
 def between_tenths(raw):
-    """Numbers halfway between two tenths: never 0, and 0.05 from the nearest tenth."""
+    """Numbers halfway between two multiples of 0.1, so never 0."""
     return np.floor(12 * raw) / 10 + 0.05
 
 
 def hundredths(raw):
-    """Multiples of 0.01, above 0."""
+    """Positive multiples of 0.01."""
     return ceil(100 * exp(raw / 2)) / 100
 
 
 def between_hundredths(raw):
-    """Numbers above 0, halfway between two hundredths."""
+    """Positive numbers halfway between two multiples of 0.01."""
     return hundredths(raw) - 0.005
 
 
-BETWEEN = "> 0, halfway between hundredths"
+BETWEEN = "> 0, drawn halfway between multiples of 0.01"
 
-MU = Symbol("mu", r"\mu", "real, halfway between tenths", 1, between_tenths, (1, 2, -1, 0.5))
+MU = Symbol("mu", r"\mu", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, 2, -1, 0.5))
 SIGMA = Symbol("sigma", r"\sigma", BETWEEN, 1, between_hundredths, (2, 0.5, 3))
 MU_P = chosen("mu_p", r"\mu_p", 0, "the mean of the prior")
 SIGMA_P = chosen("sigma_p", r"\sigma_p", 1, "the standard deviation of the prior")
@@ -54,7 +54,7 @@ SIGMA_P = chosen("sigma_p", r"\sigma_p", 1, "the standard deviation of the prior
 
 
 def divergence(mu_q, sigma_q, mu_p, sigma_p):
-    """The integral of q log(q / p) dz. Complex arguments change the densities, not the nodes."""
+    """Return the integral of `q log(q / p)`. Complex arguments change the densities, not the nodes."""
     u, widths = for_integrals()
     sigma = need_positive("sigma_q", np.real(sigma_q))
     need_positive("sigma_p", np.real(sigma_p))
@@ -64,7 +64,7 @@ def divergence(mu_q, sigma_q, mu_p, sigma_p):
 
 
 def noise_and_slope(mu_q, sigma_q, mu_p, sigma_p):
-    """Return E, eps, s: the mean over noise, its nodes, and the slope of -log p there, (z - mu_p) / sigma_p^2."""
+    """Return E, the mean over noise; eps, the nodes; and `(z - mu_p) / sigma_p^2`, the slope of -log p at the nodes."""
     eps, weights = for_means()
     return lambda value: total(weights * value), eps, (mu_q + sigma_q * eps - mu_p) / sigma_p**2
 
@@ -74,7 +74,7 @@ def noise_and_slope(mu_q, sigma_q, mu_p, sigma_p):
     r"\partial_\mu\,D_{KL}(q\Vert p)"
     r" = E_{z \sim q}\left[\frac{z-\mu}{\sigma^2}\log\frac{q(z)}{p(z)}\right]"
     r" = E_{z \sim q}\left[-\frac{d}{dz}\log p(z)\right] = \mu", (MU, SIGMA, MU_P, SIGMA_P),
-    says="The gradient in mu of the divergence from N(0, 1) is mu, by score and by path. Descent moves mu towards 0.",
+    says="The gradient in mu of the divergence from N(0, 1) is mu. Gradient descent therefore moves mu towards 0.",
     needs="the prior p is N(0, 1)",
     outside=({"mu": 1, "sigma": 2, "mu_p": 2, "sigma_p": 1}, {"mu": 1, "sigma": 2, "mu_p": 0, "sigma_p": 2}),
 )  # fmt: skip
@@ -99,7 +99,7 @@ def _(mu, sigma, mu_p, sigma_p):
 @eq_14.tied("minivae.gaussian.log_standard_normal_backward")
 def _(mu, sigma, mu_p, sigma_p):
     eps, weights = for_means()
-    z = (mu + sigma * eps).T[..., None]                     # (60, n, 1)   the nodes are the draws
+    z = (mu + sigma * eps).T[..., None]                     # (60, n, 1)   the nodes replace the draws
     return -log_standard_normal_backward(weights[:, None] * np.ones(z.shape[:2]), z).sum(axis=0)
 
 
@@ -109,7 +109,8 @@ def _(mu, sigma, mu_p, sigma_p):
     r" = \left(\frac{E_\epsilon[z\,\sigma\epsilon] - 1}{2},\;"
     r" E_\epsilon[z\,\epsilon] - \frac{1}{\sigma}\right)"
     r" = \left(\frac{\sigma^2 - 1}{2},\; \sigma - \frac{1}{\sigma}\right)", (MU, SIGMA, SIGMA_P),
-    says="The gradient in log sigma^2 is sigma / 2 times the gradient in sigma. Descent in either moves sigma towards 1.",
+    says="The gradient in log sigma^2 is sigma / 2 times the gradient in sigma. Gradient descent in sigma, or in log "
+    "sigma^2, moves sigma towards 1.",
     needs="the prior p is N(0, 1)", outside={"mu": 1, "sigma": 2, "sigma_p": 3},
 )  # fmt: skip
 def eq_15(mu, sigma, sigma_p):
@@ -135,10 +136,10 @@ def _(mu, sigma, sigma_p):
 # sigma_p^2, and no gradient is 0.
 
 TWO = (
-    Symbol("mu_q", r"\mu_q", "real, halfway between tenths", 1, between_tenths, (1, 0.5, -2)),
+    Symbol("mu_q", r"\mu_q", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, 0.5, -2)),
     Symbol("sigma_q", r"\sigma_q", BETWEEN, 1, between_hundredths, (2, 0.5)),
-    Symbol("mu_p", r"\mu_p", "real, in tenths", 1, tenths, (0, -1, 2)),
-    Symbol("sigma_p", r"\sigma_p", "> 0; drawn in hundredths", 1, hundredths, (1, 3)),
+    Symbol("mu_p", r"\mu_p", "real, drawn as a multiple of 0.1", 1, tenths, (0, -1, 2)),
+    Symbol("sigma_p", r"\sigma_p", "> 0; drawn as a multiple of 0.01", 1, hundredths, (1, 3)),
 )
 
 
@@ -151,7 +152,7 @@ TWO = (
     r"\frac{\mu_q-\mu_p}{\sigma_p^2},\; -\frac{\mu_q-\mu_p}{\sigma_p^2},\;"
     r" \frac{\sigma_q^2}{\sigma_p^2} - 1,\;"
     r" 1 - \frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{\sigma_p^2}\right)", TWO,
-    says="These are the gradients for any Gaussian prior. s(z) = (z - mu_p) / sigma_p^2 is the slope of -log p.",
+    says="The divergence of two Gaussians has these gradients. s(z) = (z - mu_p) / sigma_p^2 is the slope of -log p.",
 )  # fmt: skip
 def eq_16(mu_q, sigma_q, mu_p, sigma_p):
     log_sigmas = log(need_positive("sigma_q", sigma_q)), log(need_positive("sigma_p", sigma_p))
@@ -172,10 +173,10 @@ def eq_16(mu_q, sigma_q, mu_p, sigma_p):
 @eq_16.tied("minivae.divergences.kl_diagonal_backward")
 def _(mu_q, sigma_q, mu_p, sigma_p):
     d = kl_diagonal_backward(1, mu_q, 2 * log(sigma_q), mu_p, 2 * log(sigma_p))
-    return np.hstack([d[0], d[2], 2 * d[1], 2 * d[3]])      # log sigma^2 changes twice as much as log sigma
+    return np.hstack([d[0], d[2], 2 * d[1], 2 * d[3]])      # d/dlog sigma is 2 d/dlog sigma^2
 
 
-RHO = Symbol("rho", r"\rho", "real, in tenths", 1, tenths, (0, 1, -1, 2))
+RHO = Symbol("rho", r"\rho", "real, drawn as a multiple of 0.1", 1, tenths, (0, 1, -1, 2))
 
 
 @equation(
@@ -183,7 +184,8 @@ RHO = Symbol("rho", r"\rho", "real, in tenths", 1, tenths, (0, 1, -1, 2))
     r"\left[\sigma = \log(1+e^\rho)\right]:\; \frac{d}{d\rho}\,D_{KL}(q\Vert p)"
     r" = \partial_\sigma\,D_{KL}(q\Vert p)\;\frac{d\sigma}{d\rho}"
     r" = \left(\sigma - \frac{1}{\sigma}\right)\frac{1}{1+e^{-\rho}}", (MU, RHO),
-    says="If sigma is the softplus of an output rho, the gradient in sigma is multiplied by the slope of the softplus.",
+    says="If sigma is the softplus of an output rho, the gradient in rho is the gradient in sigma times the slope of the "
+    "softplus.",
 )  # fmt: skip
 def eq_17(mu, rho):
     sigma = log1p(exp(rho))

@@ -1,7 +1,7 @@
-"""Beyond the sources: the evidence lower bound, and the tighter bounds of several draws.
+"""Beyond the sources: the evidence lower bound, and tighter bounds from several draws.
 
-All expectations are exact. For tables they are sums over every z, or over every possible set of K draws of z; for
-Gaussians they are sums over quadrature nodes. A whole side in square brackets is the gap of a bound.
+All expectations are exact. For tables they are sums over all z, or over all possible sets of K draws of z. For Gaussians
+they are sums over quadrature nodes. A whole side in square brackets shows the gap of a bound.
 """
 
 import itertools
@@ -58,7 +58,7 @@ E_Q = r"E_{z \sim q}"
 
 
 def vector_log_joint(W, b, s, x, z):
-    """log p(x, z) of codes z (n, K, 2) from the joint covariance of (z, x), (n, K)."""
+    """Return log p(x, z), (n, K), of codes z (n, K, 2), from the joint covariance of (z, x)."""
     W_t, (D, J) = np.swapaxes(W, -2, -1), W.shape[-2:]
     of_z = np.concatenate([np.broadcast_to(np.eye(J), (len(W), J, J)), W_t], axis=-1)
     of_x = np.concatenate([W, W @ W_t + s[..., None] ** 2 * np.eye(D)], axis=-1)
@@ -91,7 +91,7 @@ def _(W, b, s, x, mu_q, cov_q):
 
 
 def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
-    """minivae's model for one draw of the letters: the decoder's mean is b + W z, and q is N(mu, sigma^2) for every x."""
+    """Return minivae's model for one draw of the letters. The decoder's mean is b + W z; q is N(mu, sigma^2) for all x."""
     D, J = W.shape
     shapes = mlp_shapes("encoder", [D, 2 * J]) | mlp_shapes("decoder", [J, D]) | {"log_sigma": ()}
     flat = np.concatenate([np.zeros(D * 2 * J), mu, 2 * log(sigma), W.T.ravel(), b, log(s)])
@@ -99,11 +99,11 @@ def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
 
 
 def by_minivae(f, signature):
-    """Turn f, which takes one draw of the letters, into a function of all draws."""
+    """Turn f, a function of one draw of the letters, into a function of all draws."""
     return np.vectorize(f, signature=signature)
 
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # the mean of a quadratic over these draws is exact
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # noise; with it, means of quadratics are exact
 
 
 @equation(
@@ -111,7 +111,8 @@ CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # the me
     rf"{E_Q}\left[\log p(x|z)\right] - {D}(q(z|x)||p(z)) = {E_Q}\left[\log p(x, z)\right] +"
     rf" \sum_{{j=1}}^{{J}}\frac{{1}}{{2}}\log(2\pi e\sigma_j^2) = \log p(x) - {D}(q(z|x)||p(z|x))",
     (*VECTOR_LINEAR, PLANE_MU, PLANE_SIGMA),
-    says="The ELBO has three forms: reconstruction minus KL, expected log joint plus entropy of q, log evidence minus gap.",
+    says="The ELBO has three equal forms: reconstruction term minus KL, expected log joint plus entropy of q, and log p(x) "
+    "minus gap.",
 )  # fmt: skip
 def eq_2(W, b, s, x, mu, sigma):
     log_p_x, cov = vector_log_evidence(W, b, s, x), sigma[..., None] ** 2 * np.eye(2)
@@ -126,7 +127,7 @@ def eq_2(W, b, s, x, mu, sigma):
 
 
 def terms_of_minivae(W, b, s, x, mu, sigma):
-    """log p(x|z), log p(z), log q(z|x), (n, 9), where minivae computes z from quadrature nodes; weights (9,)."""
+    """Return log p(x|z), log p(z) and log q(z|x) at 9 quadrature nodes, (n, 9) each, and the weights, (9,)."""
     eps, chances = noise(2)
     z = reparameterize(mu, 2 * log(sigma), eps[:, None])                                    # (9, n, 2)
     mean_x = b + np.einsum("ndj,lnj->lnd", W, z)
@@ -155,10 +156,10 @@ def _(W, b, s, x, mu, sigma):
 
 
 class Corners(np.random.Generator):
-    """A random number generator that always draws the four corners."""
+    """A random number generator that always returns the four corners, `CORNERS`."""
 
     def standard_normal(self, shape, *settings):
-        """CORNERS as (L, N, J)."""
+        """Return CORNERS in the shape (L, N, J)."""
         return np.broadcast_to(CORNERS[:, None], shape)
 
 
@@ -171,7 +172,7 @@ def _(W, b, s, x, mu, sigma):
     return by_minivae(elbo, "(d,j),(d),(o),(d),(j),(j)->(o)")(W, b, s, x, mu, sigma)
 
 
-# Tables: q(z|x) > 0 for every z, so the importance weight w = p(x, z) / q(z|x) is finite everywhere
+# Tables. q(z|x) > 0 for every z, so the importance weight w = p(x, z) / q(z|x) is finite.
 
 EVERYWHERE = Symbol(
     "q", "q(z|x)", "> 0, every row summing to 1", 20, lambda raw: weights(raw.reshape(-1, 4, 5), False),
@@ -180,11 +181,11 @@ EVERYWHERE = Symbol(
 Q_COVERS_P = "q(z|x) sums to 1, and q(z|x) > 0 wherever p(x, z) > 0"
 LEAVES_OUT = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[1, 0], [0.5, 0.5]]}
 ASSUMED = {"needs": "p(x) > 0 and q(z|x) sums to 1", "outside": OUTSIDE}
-JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}         # gives -inf + inf
+JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}         # a side would be -inf + inf
 
 
 def importance_weights(p_xz, q):
-    """w = p(x, z) / q(z|x), set to 0 where q = 0, because such a z is never drawn."""
+    """Return w = p(x, z) / q(z|x). Where q = 0, w is set to 0, because this z is never drawn."""
     return np.where(q > 0, ratio(p_xz, q), 0.0)
 
 
@@ -193,7 +194,7 @@ def importance_weights(p_xz, q):
     rf"\log p(x) = \log {E_Q}\left[\frac{{p(x, z)}}{{q(z|x)}}\right] \geq"
     rf" {E_Q}\left[\log\frac{{p(x, z)}}{{q(z|x)}}\right] = \left[\log p(x) - {D}(q(z|x)||p(z|x))\right]",
     (TABLE, EVERYWHERE),
-    says="By Jensen's inequality, the log of the mean weight is at least the mean log weight: the difference is the gap.",
+    says="By Jensen's inequality, the log of the mean weight is at least the mean log weight. The difference is the gap.",
     needs=f"p(x) > 0, {Q_COVERS_P}", outside=(LEAVES_OUT, *OUTSIDE), tight=POSTERIOR,
 )  # fmt: skip
 def eq_3(p_xz, q):
@@ -206,12 +207,12 @@ def eq_3(p_xz, q):
     )  # fmt: skip
 
 
-# K draws: the order of the draws does not matter, so counts of each z are enough
+# K draws of z. The order of the draws does not matter, so a row of counts is enough: how often each z is drawn.
 
 
 @cache
 def draws_of(K, J):
-    """All possible counts of the J values of z in K draws, (M, J), and in how many orders each can be drawn, (M,)."""
+    """Return all possible counts of J values in K draws, (M, J), and in how many orders each row can be drawn, (M,)."""
     multisets = itertools.combinations_with_replacement(range(J), K)
     counts = np.array([np.bincount(drawn, minlength=J) for drawn in multisets])
     orders = [math.factorial(K) // math.prod(map(math.factorial, of_each)) for of_each in counts.tolist()]
@@ -219,31 +220,31 @@ def draws_of(K, J):
 
 
 def chances_of(K, q):
-    """The probability of each row of counts if z ~ q, (..., M)."""
+    """Return the probability of each row of counts if z ~ q, (..., M)."""
     counts, orders = draws_of(K, q.shape[-1])
     return orders * np.prod(q[..., None, :] ** counts, axis=-1)
 
 
 def mean_weights(K, w):
-    """1/K sum_k w_k for each row of counts, (..., M), from w (..., J)."""
+    """Return the mean weight `1/K sum_k w_k` for each row of counts, (..., M), from w (..., J)."""
     return w @ draws_of(K, w.shape[-1])[0].T / K
 
 
 def bound_of(K, q, w):
-    """L_K = E log 1/K sum_k w_k over K draws z_k ~ q, (..., 1)."""
+    """Return L_K, the mean of `log(1/K sum_k w_k)` over K draws z_k ~ q, (..., 1)."""
     return total(times(chances_of(K, q), log(mean_weights(K, w))))
 
 
 def bound_of_the_others(K, q, w):
-    """L_K computed from K + 1 draws: leave out each draw in turn, and average the K + 1 results."""
+    """Return L_K from K + 1 draws: leave out each draw in turn, and average the K + 1 results."""
     counts = draws_of(K + 1, w.shape[-1])[0]                                # (M, J)
-    others = counts[:, None, :] - np.eye(w.shape[-1])                       # (M, J, J)   without one z
+    others = counts[:, None, :] - np.eye(w.shape[-1])                       # (M, J, J)   one count is lower by 1
     of_others = np.einsum("...j,mzj->...mz", w, np.maximum(others, 0)) / K
     return total(times(chances_of(K + 1, q), times(counts / (K + 1), log(of_others)).sum(axis=-1)))
 
 
 def gap_of(K, p_xz, q):
-    """KL(a || b), (..., 1). Under a, all K draws are from q. Under b, one of them, at random, is from p(z|x) instead."""
+    """Return KL(a || b), (..., 1). Under a, all K draws are from q. Under b, one random draw is from p(z|x) instead."""
     of_q = chances_of(K, q)
     return kl_of_weights(of_q, of_q * mean_weights(K, importance_weights(p_xz, q)) / evidence(p_xz))
 
@@ -264,7 +265,7 @@ NEXT_L = r"\mathcal{L}_{K+1}"
     rf" \leq {NEXT_L} \leq \log p(x) = \left[{NEXT_L} +"
     rf" {D}\left(\prod_k q(z_k|x)||\frac{{1}}{{K+1}}\sum_j p(z_j|x)\prod_{{k \neq j}} q(z_k|x)\right)\right]",
     (SMALL_TABLE, SMALL_Q),
-    says="Each further draw inside the log raises the bound, never above log p(x). Here K is 1 to 5.",
+    says="One more draw inside the logarithm never lowers the bound. The bound is at most log p(x). Here K is 1 to 5.",
     needs="p(x, z) > 0, and q(z|x) sums to 1", outside=(*OUTSIDE, JOINT_IS_ZERO), tight=POSTERIOR,
 )  # fmt: skip
 def eq_4(p_xz, q):
@@ -289,24 +290,24 @@ def _(p_xz, q):
         drawn = np.array([np.repeat(np.arange(len(z)), z) for z in counts])                 # (M, k)   indices of z
         drawn_w = log_w[..., drawn]                         # (n, rows, M, k)
         bound = iw_bound(np.moveaxis(drawn_w, -1, 0).reshape(k, -1)).reshape(drawn_w.shape[:-1])
-        gain = bound - drawn_w.mean(axis=-1)                # not negative, by Jensen's inequality
+        gain = bound - drawn_w.mean(axis=-1)                # >= 0, by Jensen's inequality
         made.append(mean_log + total(chances_of(k, q) * gain) + gap_of(k, p_xz, q))
     return np.concatenate(made, axis=-1)
 
 
 def hundredths(raw):
-    """(q, 1 - q) with q in hundredths."""
+    """Return (q, 1 - q), with q a multiple of 0.01."""
     q = np.ceil(99 / (1 + exp(-raw))) / 100
     return np.concatenate([q, 1 - q], axis=-1)
 
 
 def two_weights(raw):
-    """Two weights; the ratio of the larger to the smaller is above 1.2."""
+    """Return two weights. The larger one is more than 1.2 times the smaller one."""
     first, apart = raw[:, :1], np.sign(raw[:, 1:]) * (0.2 + np.abs(raw[:, 1:]) / 2)
     return exp(np.concatenate([first / 2, first / 2 + apart], axis=-1))
 
 
-TWO_Q = Symbol("q", "q(z|x)", "> 0, summing to 1; drawn in hundredths", 1, hundredths, ((0.5, 0.5), (0.75, 0.25)))
+TWO_Q = Symbol("q", "q(z|x)", "> 0, summing to 1; drawn as a multiple of 0.01", 1, hundredths, ((0.5, 0.5), (0.75, 0.25)))
 TWO_W = Symbol("w", "w", "> 0, two different numbers", 2, two_weights, ((1, 2), (2, 1), (1, 4)))
 MANY_DRAWS = np.array([1, 4, 16, 64])
 LEADING = r"\frac{\mu_2}{2} - \frac{\mu_3}{3K},\; \mu_2 - \frac{\mu_3}{K},\; \mu_2 - \frac{2\mu_3}{K}"
@@ -314,13 +315,14 @@ FOURTH = r"\frac{\mu_4 + 3(K - 1)\mu_2^2}{K^2}\left(\frac{1}{4a},\; \frac{1}{a},
 
 
 @equation(
-    "beyond.5", "gap and gradient of this bound for large K; Maddison et al. 2017, Rainforth et al. 2018",
+    "beyond.5", "importance weighted bound for large K; Maddison et al. 2017, Rainforth et al. 2018",
     rf"\{{p(x) = {E_Q}[w],\; \mu_r = {E_Q}[(w / p(x) - 1)^r],\; a = \min w / p(x),\;"
     rf" w_\phi = p(x) + \phi\,(w - p(x)),\quad"
     rf" \Delta_K = \frac{{d}}{{d\phi}}\log\left({MEAN_OF_K} w_{{\phi, k}}\right)\mathrm{{ at }}\phi = 1\}}:\;"
     rf" \left({LEADING}\right) \leq K\left(\log p(x) - {L_K},\; -E[\Delta_K],\; E[\Delta_K^2]\right)"
     rf" \leq \left({LEADING}\right) + {FOURTH}", (TWO_Q, TWO_W),
-    says="The gap falls like Var(w) / (2 K p(x)^2), the gradient in phi like 1/K, and its noise like 1/sqrt(K).",
+    says="As K grows, the gap falls like Var(w) / (2 K p(x)^2), and the mean gradient in phi like 1/K. The standard "
+    "deviation of the gradient falls only like 1/sqrt(K).",
     tight={"q": (0.5, 0.5), "w": (1, 1)},
 )  # fmt: skip
 def eq_5(q, w):
@@ -330,10 +332,10 @@ def eq_5(q, w):
     mean_log = lambda k: lambda phi: log(mean_weights(k, p_x + phi * (w - p_x)))  # noqa: E731
     slopes = [(chances_of(k, q), complex_step(mean_log(k), 1)) for k in K.tolist()]
     signal, square = (np.hstack([total(chance * slope**r) for chance, slope in slopes]) for r in (1, 2))
-    # With mean weight (1 + t) p(x), the three terms are -log(1 + t), -t / (1 + t) and the square of the second. Each is a
-    # cubic in t plus t^4 times a factor. The factor is not negative, and it is largest if all weights are the smallest.
+    # If the mean weight is (1 + t) p(x), the three terms are -log(1 + t), -t / (1 + t) and t^2 / (1 + t)^2. Each term is a
+    # cubic in t plus t^4 times a positive factor. The factor is largest for the smallest mean weight, a p(x).
     leading = np.stack([mu_2 / 2 - mu_3 / (3 * K), mu_2 - mu_3 / K, mu_2 - 2 * mu_3 / K], axis=1)
-    fourth = (mu_4 + 3 * (K - 1) * mu_2**2) / K**2          # K times the fourth moment of t
+    fourth = (mu_4 + 3 * (K - 1) * mu_2**2) / K**2          # K E[t^4]
     a = w.min(axis=-1, keepdims=True) / p_x
     rest = np.stack([fourth / (4 * a), fourth / a, fourth * (2 * a + 1) / a**2], axis=1)
     return leading, "<=", K * np.stack([log(p_x) - bounds, -signal, square], axis=1), "<=", leading + rest
@@ -344,7 +346,7 @@ def eq_5(q, w):
     rf"{E_Q}\left[\frac{{p(x, z)}}{{q(z|x)}}\right] ="
     rf" {E_DRAWS}\left[{MEAN_OF_K} \frac{{p(x, z_k)}}{{q(z_k|x)}}\right] ="
     r" \sum_z p(x|z)\,p(z) = p(x)", (TABLE, EVERYWHERE),
-    says="The expected weight p(x, z) / q(z|x) is p(x), and so is the expected mean of K weights (here K = 3).",
+    says="The expected weight p(x, z) / q(z|x) is p(x). The expected mean of K weights is also p(x) (here K = 3).",
     needs=f"p(z) > 0, {Q_COVERS_P}", outside=(LEAVES_OUT, OUTSIDE[0], OUTSIDE_BAYES[-1]),
 )  # fmt: skip
 def eq_6(p_xz, q):

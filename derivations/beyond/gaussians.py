@@ -1,8 +1,8 @@
 """Beyond the sources: facts about Gaussians that a derivation needs.
 
-The entries are about entropies, the two integrals behind the closed form of the KL, and divergences: with any
-covariance, in other coordinates, in both directions and near the prior. The last entry is about the squared error of a
-linear decoder.
+The first entries are about entropies and the two integrals that give the closed form of the KL. Then come divergences:
+with any covariance, in other coordinates, in both directions, and near the prior. The last entry is the squared error
+of a linear decoder.
 """
 
 import math
@@ -43,12 +43,12 @@ from minivae.gaussian import (
 )
 from minivae.likelihood import gaussian_log_prob, squared_error
 
-# An entropy is 0 if 2 pi e sigma^2 = 1, and errors are relative. So sigma is in hundredths, and the determinants of the
-# covariances are far from the value at which the entropy is 0.
+# Errors are relative, so no entropy may be 0. An entropy is 0 if 2 pi e sigma^2 = 1, which means sigma = 0.24197. So sigma
+# is a multiple of 0.01, and the determinants of the covariances are far from the value at which the entropy is 0.
 
 MU = vector("mu", r"\mu", 2, simple=((0, 0), (1, -1)))
 SIGMA = Symbol(
-    "sigma", r"\sigma", "> 0; drawn in hundredths", 2, lambda raw: np.ceil(100 * exp(raw)) / 100, ((1, 1), (0.1, 2))
+    "sigma", r"\sigma", "> 0; drawn as a multiple of 0.01", 2, lambda raw: np.ceil(100 * exp(raw)) / 100, ((1, 1), (0.1, 2))
 )
 COV = Symbol(
     "cov", r"\Sigma", "symmetric, positive definite", 3,
@@ -57,7 +57,7 @@ COV = Symbol(
 
 
 def minus_q_log_q(mu, sigma):
-    """Return -integral of q log q dz as a function of log sigma^2, on fixed nodes."""
+    """Return minus the integral of `q log q` as a function of log sigma^2, on fixed nodes."""
     z = mu[..., None] + sigma[..., None] * LINE             # (n, J, nodes)
 
     def entropy(log_var):
@@ -72,7 +72,8 @@ def minus_q_log_q(mu, sigma):
     r"\left(H[N(\mu_j, \sigma_j^2)],\; \frac{dH}{d\log\sigma_j^2},\; H[N(\mu, \Sigma)]\right) ="
     r" \left(\frac{1}{2}\log(2\pi e\sigma_j^2),\; \frac{1}{2},\; \frac{1}{2}\log\det(2\pi e\Sigma)\right)",
     (MU, SIGMA, COV),
-    says="The entropy is minus the integral of q log q. It does not depend on mu, and is negative if q is narrow.",
+    says="The entropy is minus the integral of q log q. The entropy does not depend on mu. In one dimension, the entropy is "
+    "negative if sigma is below 0.242.",
 )  # fmt: skip
 def eq_26(mu, sigma, cov):
     log_var, H = 2 * log(need_positive("sigma", sigma)), minus_q_log_q(mu, sigma)
@@ -95,14 +96,14 @@ def _(mu, sigma, cov):
 
 @eq_26.tied("minivae.divergences.cholesky")
 def _(mu, sigma, cov):
-    # R_jj is the standard deviation of z_j given z_1 to z_(j-1). The sum of these conditional entropies is the entropy of z.
+    # R_jj is the standard deviation of z_j given z_1 to z_(j-1). The entropy of z is the sum of these conditional entropies.
     given_before = np.diagonal(cholesky(cov), axis1=-2, axis2=-1)
     log_var = 2 * log(sigma)
     full = total(entropy_diagonal(2 * log(given_before)))
     return np.hstack([entropy_diagonal(log_var), np.full_like(log_var, 0.5), full])
 
 
-# A cross-entropy is at least the entropy of q, which is above 0 for the widths here.
+# A cross-entropy is at least the entropy of q, which is positive for these sigma_q.
 
 CROSSED = (TWO[0], positive("sigma_q", r"\sigma_q", 0.3), *TWO[2:])
 
@@ -135,12 +136,12 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 
 
 @equation(
-    "beyond.58", "Kingma and Welling 2014, appendix B",
+    "beyond.58", "two integrals of the KL term; Kingma and Welling 2014, appendix B",
     r"\left(\int q(z)\log p(z)\,dz,\; \int q(z)\log q(z)\,dz\right) ="
     r" \left(-\frac{J}{2}\log(2\pi) - \frac{1}{2}\sum_{j=1}^{J}(\mu_j^2 + \sigma_j^2),\;"
     r" -\frac{J}{2}\log(2\pi) - \frac{1}{2}\sum_{j=1}^{J}(1 + \log\sigma_j^2)\right)",
     (MU, positives("sigma", r"\sigma", 2, 0.3)),
-    says="The difference of these two integrals, with p = N(0, I), is minus the KL term of a VAE.",
+    says="Let p be N(0, I). The first integral minus the second is minus the KL term of a VAE.",
 )  # fmt: skip
 def eq_58(mu, sigma):
     sigma, J = need_positive("sigma", sigma), mu.shape[-1]
@@ -180,10 +181,10 @@ def _(mu, sigma):
     r" \frac{1}{2}\left[\mathrm{tr}(\Sigma_p^{-1}\Sigma_q)"
     r" + (\mu_p - \mu_q)^T\Sigma_p^{-1}(\mu_p - \mu_q) - J + \log\frac{\det\Sigma_p}{\det\Sigma_q}\right]",
     FULL_PAIR,
-    says="For dependent coordinates the divergence consists of a trace, a squared distance and two determinants.",
+    says="With any covariances, the divergence depends on a trace, a squared distance and the ratio of two determinants.",
 )  # fmt: skip
 def eq_33(mu_q, cov_q, mu_p, cov_p):
-    cholesky(cov_p, "cov_p")                                # raises ValueError unless cov_p is a covariance
+    cholesky(cov_p, "cov_p")                                # raises ValueError if cov_p is not a covariance
     inverse, d = np.linalg.inv(cov_p), mu_p - mu_q
     trace, distance = np.einsum("nij,nji->n", inverse, cov_q), np.einsum("ni,nij,nj->n", d, inverse, d)
     log_ratio = log(np.linalg.det(cov_p) / np.linalg.det(cov_q))
@@ -199,7 +200,7 @@ def _(mu_q, cov_q, mu_p, cov_p):
     return kl_full(mu_q, cov_q, mu_p, cov_p)[:, None]
 
 
-# y = g(z) is given by its inverse z(y), which is increasing or decreasing, so every z has exactly one y.
+# The map y = g(z) is given by its inverse z(y). The inverse is increasing or decreasing, so every z has exactly one y.
 
 SLOPE = Symbol(
     "slope", "a", "not 0, in z(y) = a (y + k tanh y)", 1,
@@ -209,7 +210,7 @@ BEND = Symbol("bend", "k", ">= 0", 1, abs, (0, 0.5, 1))
 
 
 def y_of(t, bend):
-    """The y with y + k tanh y = t, for k >= 0, by 60 steps of bisection."""
+    """Solve y + k tanh y = t for y, by 60 steps of bisection; k >= 0."""
     low, high = t - abs(bend), t + abs(bend)
     for _ in range(60):
         middle = (low + high) / 2
@@ -224,8 +225,8 @@ def y_of(t, bend):
     r" \left(D_{KL}(q\Vert p),\; H[q] - E_{y \sim q_g}\left[\log|z'(y)|\right]\right),"
     r"\quad (q_g(y) = q(z(y))\,|z'(y)|)",
     (*CROSSED, SLOPE, BEND),
-    says="In other coordinates y = g(z) both densities are multiplied by the same factor. So the divergence stays the "
-    "same, and the entropy changes.",
+    says="In other coordinates y = g(z), both densities are multiplied by the same factor. So the divergence does not "
+    "change, but the entropy changes.",
     needs="g is one-to-one (bend k >= 0)",
     outside={"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": 1, "slope": 1, "bend": -3},
 )  # fmt: skip
@@ -236,7 +237,7 @@ def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
         log_q, log_p = log_density(z, mu_q, sigma_q) + log_slope, log_density(z, mu_p, sigma_p) + log_slope
         return exp(log_q) * np.stack([log_q - log_p, -log_q, log_slope])
 
-    # With y = sinh u the nodes are dense near 0, where z(y) bends.
+    # With y = sinh u the nodes are dense near y = 0, where z(y) bends.
     low, high = (np.arcsinh(y_of((mu_q + side * sigma_q) / slope, bend)) for side in (-9, 9))
     in_u = lambda u: inside(np.sinh(u)) * np.cosh(u)  # noqa: E731
     divergence, entropy, stretch = integrate(in_u, (low + high) / 2, abs(high - low) / 24)
@@ -254,7 +255,7 @@ def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
     r"\int (q(z) - p(z))\log\frac{q(z)}{p(z)}\,dz = D_{KL}(q\Vert p) + D_{KL}(p\Vert q) ="
     r" \frac{1}{2}\left(\frac{\sigma_q^2}{\sigma_p^2} + \frac{\sigma_p^2}{\sigma_q^2} - 2\right)"
     r" + \frac{(\mu_q-\mu_p)^2}{2}\left(\frac{1}{\sigma_q^2} + \frac{1}{\sigma_p^2}\right)", TWO,
-    says="The sum of the divergences of q from p and of p from q is symmetric. The logarithms cancel in this sum.",
+    says="The sum of the divergences in both directions is symmetric in q and p. In this sum the logarithms cancel.",
 )  # fmt: skip
 def eq_54(mu_q, sigma_q, mu_p, sigma_p):
     log_ratio = lambda z: log_density(z, mu_q, sigma_q) - log_density(z, mu_p, sigma_p)  # noqa: E731
@@ -272,16 +273,16 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return kl_diagonal(*q, *p) + kl_diagonal(*p, *q)
 
 
-# Near the prior. E_q[p/q - 1], which is 0, is added to the divergence: then no term is negative, and no digits cancel.
+# The divergence near the prior. The first side adds E_q[p/q - 1], which is 0: then no term is negative, no digit cancels.
 
 
 def near_zero(raw):
-    """Numbers of either sign, from 1e-9 to 0.3 in size."""
+    """Numbers of size 1e-9 to 0.3, positive or negative."""
     return np.sign(raw) * 10 ** (-0.5 - 8.5 * tanh(abs(raw)))
 
 
 def above_its_tangent(d):
-    """exp(d) - 1 - d without cancellation: d^2 times the integral of (1 - u) exp(u d) du from 0 to 1."""
+    """Return exp(d) - 1 - d without cancellation, as d^2 times the integral of `(1 - u) exp(u d)` over u from 0 to 1."""
     nodes, weights = np.polynomial.legendre.leggauss(20)
     u = (nodes + 1) / 2
     return d**2 * (weights / 2 * (1 - u) * exp(u * d[..., None])).sum(axis=-1)
@@ -297,7 +298,7 @@ def above_its_tangent(d):
         Symbol("log_var", r"\ell", "log of the variance, near 0", 1, near_zero, (1e-9, 1e-6, 1e-3)),
     ),
     tolerance=1e-6,
-    says="expm1(l) is exp(l) - 1, computed without cancellation. Near the prior it keeps digits that exp(l) - 1 loses.",
+    says="expm1(l) computes exp(l) - 1 without cancellation. Near the prior it keeps digits that exp(l) - 1 loses.",
 )  # fmt: skip
 def eq_51(mu, log_var):
     def log_p_over_q(eps):                                  # at z = mu + sigma eps
@@ -326,7 +327,8 @@ DECODED = (OBSERVED_3, MATRIX_W, *CODE)
 @equation(
     "beyond.52", "mean of a quadratic form",
     r"E_{z \sim N(m, V)}\left[|x - Wz|^2\right] = |x - Wm|^2 + \mathrm{tr}(WVW^T)", DECODED,
-    says="The expected squared error of a linear decoder is the squared error at the mean code plus the variance of W z.",
+    says="The expected squared error of a linear decoder has two parts: the squared error at the mean code m, and the sum "
+    "of the variances of W z.",
 )  # fmt: skip
 def eq_52(x, W, m, V):
     error = lambda z: ((x[:, None] - z @ np.swapaxes(W, 1, 2)) ** 2).sum(axis=-1)  # noqa: E731
@@ -335,9 +337,9 @@ def eq_52(x, W, m, V):
 
 
 def decoded(W, m, V):
-    """The decoder's output at all nodes of the noise, (L, n, D), and the weights of the nodes (L,)."""
+    """Return the decoder's output at all nodes of the noise, (L, n, D), and the weights of the nodes, (L,)."""
     eps, weights = noise(2)
-    z = m + np.einsum("nij,lj->lni", cholesky(V), eps)      # (L, n, J)   with covariance R R' = V, R = cholesky(V)
+    z = m + np.einsum("nij,lj->lni", cholesky(V), eps)      # (L, n, J)   R = cholesky(V), so R R' = V
     return np.einsum("ndj,lnj->lnd", W, z), weights
 
 
@@ -350,5 +352,5 @@ def _(x, W, m, V):
 
 @eq_52.tied("minivae.likelihood.gaussian_log_prob")
 def _(x, W, m, V):
-    out, weights = decoded(W, m, V)                         # for sigma = 1, -log p is half the squared error plus a constant
+    out, weights = decoded(W, m, V)                         # for sigma = 1, -log p is half the squared error + const
     return -2 * (weights @ gaussian_log_prob(x, out, np.array(0.0)))[:, None] - x.shape[-1] * LOG_2PI

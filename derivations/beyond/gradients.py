@@ -1,9 +1,9 @@
 """Beyond the sources: gradients of an expectation under a distribution that depends on the parameters.
 
-z is drawn from q = N(mu, sigma^2). The score gradient differentiates the density of q at fixed z; the path gradient
-differentiates z = mu + sigma eps at fixed eps. A gradient is (d/dmu, d/dsigma), by complex step. The entries use f(z) =
-sin z and f(z) = (mu / sigma) sin z, because E sin z = sin(mu) exp(-sigma^2 / 2) is known. mu is in a range in which no
-slope of these expectations is 0.
+z is drawn from q = N(mu, sigma^2). The score gradient differentiates the density of q at fixed z. The path gradient
+differentiates z = mu + sigma eps at fixed eps. Gradients are (d/dmu, d/dsigma), computed by complex step. The functions
+are `f(z) = sin z` and `f(z) = (mu / sigma) sin z`, because `E[sin z] = sin(mu) exp(-sigma^2 / 2)` is known. No slope of
+these expectations is 0 in the chosen range of mu.
 """
 
 import numpy as np
@@ -23,8 +23,8 @@ SIGMA = Symbol("sigma", r"\sigma", "> 0, below 3", 1, lambda raw: exp(np.tanh(ra
 CUT = chosen("cut", "cut", 0, "1 if q is cut off below mu")
 
 # Three quadrature rules for noise eps, with 60 nodes each. HERMITE and LINE are for all eps. ABOVE is for a q that is cut
-# off below mu: eps > 0 only, with twice the density. HERMITE has weights for means. LINE and ABOVE have widths: the length
-# of line that belongs to each node.
+# off below mu: then eps > 0, and the density is doubled. WEIGHTS (for HERMITE) give means. WIDTHS (for LINE) and TWICE (for
+# ABOVE) give integrals over eps.
 
 HERMITE, WEIGHTS = (array.ravel() for array in noise(1, 60))
 LINE, WIDTHS = 0.4 * np.arange(-29.5, 30), np.full(60, 0.4)
@@ -33,27 +33,27 @@ ABOVE, TWICE = ABOVE + 5, 2 * HALF_WIDTHS
 
 
 def density(z, mu, sigma):
-    """N(z; mu, sigma^2); mu and sigma may be complex."""
+    """Density N(z; mu, sigma^2). mu and sigma may be complex."""
     return exp(-(((z - mu) / sigma) ** 2) / 2) / (sqrt(2 * pi) * sigma)
 
 
 def log_q(z, mu, sigma):
-    """log N(z; mu, sigma^2); mu and sigma may be complex."""
+    """Log-density log N(z; mu, sigma^2). mu and sigma may be complex."""
     return -(((z - mu) / sigma) ** 2) / 2 - log(sigma) - log(2 * pi) / 2
 
 
 def for_means(cut=0):
-    """Nodes eps and weights: E f(eps) = sum of weight * f."""
+    """Return nodes eps and weights. The mean of f is the sum of weight * f(eps)."""
     return np.where(cut == 1, ABOVE, HERMITE), np.where(cut == 1, TWICE * density(ABOVE, 0, 1), WEIGHTS)
 
 
 def for_integrals(cut=0):
-    """Nodes eps and widths: integral of f(eps) deps = sum of width * f, for an f that tends to 0."""
+    """Return nodes eps and widths. The integral of f is the sum of width * f(eps), if f tends to 0."""
     return np.where(cut == 1, ABOVE, LINE), np.where(cut == 1, TWICE, WIDTHS)
 
 
 def slopes(f, *at):
-    """The slopes of f in each of its P arguments, (n, P)."""
+    """Return the slope of f in each of its P arguments, (n, P)."""
     of_one = [lambda value, i=i: f(*at[:i], value, *at[i + 1 :]) for i in range(len(at))]
     return np.hstack([complex_step(g, value) for g, value in zip(of_one, at)])
 
@@ -62,12 +62,12 @@ def slopes(f, *at):
 
 
 def scores(z, mu, sigma):
-    """d/dmu and d/dsigma of log q(z), from their formulas."""
+    """Return d/dmu and d/dsigma of log q(z), from their formulas."""
     return (z - mu) / sigma**2, ((z - mu) ** 2 / sigma**2 - 1) / sigma
 
 
 def score_gradient(f, mu, sigma):
-    """E_q[f(z) times the score] from minivae's function, (n, 2), with quadrature nodes in place of draws."""
+    """Return E_q[f(z) times the score], (n, 2), from minivae's function at quadrature nodes."""
     log_var, z = 2 * log(sigma), (mu + sigma * HERMITE).T[..., None]        # (60, n, 1)
     _, d_mu, d_log_var = log_normal_backward(WEIGHTS[:, None] * f(z)[..., 0], z, mu, log_var)
     return np.hstack([d_mu, d_log_var * 2 / sigma])
@@ -81,7 +81,7 @@ SCORES = r"\left(\frac{z-\mu}{\sigma^2},\; \frac{(z-\mu)^2/\sigma^2 - 1}{\sigma}
     rf"1 + E_q[\nabla\log q(z)] = 1 + E_q\left[{SCORES}\right] = 1 + \int \nabla q(z)\,dz = 1,"
     r"\quad \nabla \text{ in } (\mu, \sigma)",
     (MU, SIGMA, CUT),
-    says="The mean of the score is 0, because q always integrates to 1. (1 is added on all sides, because errors are "
+    says="The mean of the score is 0, because q always integrates to 1. (1 is added to all sides, because errors are "
     "relative.)",
     needs="q is not cut off at a point that moves with mu or sigma (cut = 0)",
     outside={"mu": 1, "sigma": 1, "cut": 1},
@@ -113,7 +113,8 @@ OF_F = r"\left(\frac{\sin z}{\sigma},\; -\frac{\mu\sin z}{\sigma^2}\right)"
     rf" = E_q\left[f(z){SCORES}\right] + E_q\left[{OF_F}\right]"
     r" = \nabla\left(\frac{\mu}{\sigma}\sin(\mu)\,e^{-\sigma^2/2}\right),\quad \nabla \text{ in } (\mu, \sigma)",
     (MU, SIGMA, CUT),
-    says="The gradient needs no slope of f in z: it is E[f times the score], plus E[the gradient of f in mu and sigma].",
+    says="The gradient is E[f times the score] plus E[the gradient of f in mu and sigma]. This formula needs no slope of f "
+    "in z.",
     needs="q is not cut off at a point that moves with mu or sigma (cut = 0)",
     outside={"mu": 1, "sigma": 1, "cut": 1},
 )  # fmt: skip
@@ -148,7 +149,7 @@ KINK = chosen("kink", "kink", 0, "1 if the slope of f jumps by 1 at z = 0")
 
 
 def path_gradient(mu, sigma):
-    """d/dmu and d/dlog sigma^2 of E_q[sin z] from minivae's functions, (n, 1) each, with nodes in place of draws."""
+    """Return d/dmu and d/dlog sigma^2 of E_q[sin z], (n, 1) each, from minivae's functions at quadrature nodes."""
     log_var, eps, weights = 2 * log(sigma), HERMITE[:, None, None], WEIGHTS[:, None, None]
     z = reparameterize(mu, log_var, eps)                                    # (60, n, 1)
     return reparameterize_backward(weights * cos(z), mu, log_var, eps)
@@ -163,7 +164,8 @@ def path_gradient(mu, sigma):
     r" \frac{\sigma}{2}E_\epsilon[f'(z)\,\epsilon]\right)"
     r" = \left(\cos\mu,\; -\sigma\sin\mu,\; -\frac{\sigma^2}{2}\sin\mu\right)e^{-\sigma^2/2}",
     (MU, SIGMA, JUMP),
-    says="The gradient is the mean of f'(z) times the derivative of z: 1 in mu, eps in sigma, sigma eps / 2 in log sigma^2.",
+    says="The gradient is the mean of f'(z) times the slope of z. This slope is 1 in mu, eps in sigma, and sigma eps / 2 in "
+    "log sigma^2.",
     needs="f is differentiable and has no jump (jump = 0)", outside={"mu": 0.4, "sigma": 1, "jump": 1},
 )  # fmt: skip
 def eq_12(mu, sigma, jump):
@@ -171,7 +173,7 @@ def eq_12(mu, sigma, jump):
     z, z_u = mu + need_positive("sigma", sigma) * eps, mu + sigma * u
     f = lambda z: sin(z) + jump * (np.real(z) > 0)  # noqa: E731
 
-    def three(E):                                           # slopes of E(mu, sigma), (n, 3)
+    def three(E):                                           # the three slopes of E(mu, sigma), (n, 3)
         in_log_var = slopes(lambda log_var: E(mu, exp(log_var / 2)), 2 * log(sigma))
         return np.hstack([slopes(E, mu, sigma), in_log_var])
 
@@ -192,13 +194,13 @@ def _(mu, sigma, jump):
 
 
 @equation(
-    "beyond.13", "Bonnet 1964, Price 1958",
+    "beyond.13", "gradient in the variance; Bonnet 1964, Price 1958",
     r"\left[f(z) = \sin z\right]:\; (\partial_\mu, \partial_{\sigma^2})\,E_q[f(z)]"
     r" = \left(E_q[f'(z)],\; \frac{1}{2\sigma}E_\epsilon[f'(z)\,\epsilon]\right)"
     r" = \left(E_q[f'(z)],\; \frac{1}{2}E_q[f''(z)]\right)"
     r" = \left(\cos\mu,\; -\frac{1}{2}\sin\mu\right)e^{-\sigma^2/2}",
     (MU, SIGMA, KINK),
-    says="The gradient in the variance is half the mean of f''(z), by integration by parts.",
+    says="Integration by parts shows that the gradient in the variance is half the mean of f''(z).",
     needs="f is twice differentiable, and its slope has no jump (kink = 0)", outside={"mu": 0.4, "sigma": 1, "kink": 1},
 )  # fmt: skip
 def eq_13(mu, sigma, kink):
@@ -209,7 +211,7 @@ def eq_13(mu, sigma, kink):
     return (
         slopes(lambda mu, var: total(widths * density(z_u, mu, sqrt(var)) * f) * sigma, mu, sigma**2),
         "=", np.hstack([E(slope), E(slope * eps) / (2 * sigma)]),
-        "=", np.hstack([E(slope), E(curvature) / 2]),       # f'' does not include the jump of the slope
+        "=", np.hstack([E(slope), E(curvature) / 2]),       # f'' has no term for the jump of the slope
         "=", np.hstack([cos(mu), -sin(mu) / 2]) * exp(-(sigma**2) / 2),
     )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """Beyond the sources: identities and inequalities for divergences between any distributions.
 
-Distributions are finite tables, and sums over them are exact. A whole side in square brackets is the difference of the
-two sides of an inequality. A statement about a limit is written as bounds that approach the limit. If q is close to p,
-numbers of size 1 cancel in the divergence: `Zero(1)` compares errors with 1.
+Distributions are finite tables, and sums over them are exact. A whole side in square brackets shows the gap of an
+inequality. A statement about a limit is written as bounds that approach the limit. If q is close to p, numbers of size 1
+cancel in the divergence, so `Zero(1)` compares errors with 1.
 """
 
 import math
@@ -39,11 +39,11 @@ D = r"D_{KL}"
 
 
 def along_z(a, b):
-    """Put two tables (n, rows, 1) side by side: (n, rows, 2)."""
+    """Join two tables (n, rows, 1) along the last axis: (n, rows, 2)."""
     return np.concatenate([a, b], axis=-1)
 
 
-# Divergences of pairs, and of one variable after a channel
+# Divergences of pairs (x, z), and of y, the output of a channel with input x
 
 Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
 
@@ -53,8 +53,8 @@ Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
     rf"\left({D}(q_{{xz}}\Vert p_{{xz}}),\; {D}(q_x\,q_z\Vert p_x\,p_z)\right) ="
     rf" \left({D}(q_x\Vert p_x) + E_{{x \sim q}}\left[{D}(q_{{z|x}}\Vert p_{{z|x}})\right],\;"
     rf" {D}(q_x\Vert p_x) + {D}(q_z\Vert p_z)\right)", (Q_X, ENCODER, TABLE),
-    says="The divergence of a pair (x, z) is the divergence of x plus the mean divergence of z given x. For independent x "
-    "and z, the two divergences add up.",
+    says="The divergence of a pair (x, z) is the divergence of x plus the mean divergence of z given x. If x and z are "
+    "independent, the divergence of the pair is the divergence of x plus that of z.",
     needs="p(x) > 0, and q(x) and every q(z|x) sum to 1",
     outside=(
         {"q_x": (0.9, 0.1), "q": [[0.6, 0.6], [0.5, 0.5]], "p_xz": [[0.1, 0.4], [0.3, 0.2]]},
@@ -68,7 +68,7 @@ def eq_28(q_x, q, p_xz):
     q_z, p_x, p_z = q_xz.sum(axis=1), evidence(p_xz)[..., 0], prior(p_xz)[:, 0]
     mean_log = lambda q, p: total(times(q, log(ratio(q, p))))  # noqa: E731
     of_x, of_z = mean_log(q_x, p_x), mean_log(q_z, p_z)
-    given_x = mean_log(q, posterior(p_xz))[..., 0]          # (n, 4)   one for every x
+    given_x = mean_log(q, posterior(p_xz))[..., 0]          # (n, 4)   one divergence for every x
     independent = kl_of_weights(flat(q_x[..., None] * q_z[:, None]), flat(p_x[..., None] * p_z[:, None]))
     return (
         Zero(1, np.hstack([kl_of_weights(flat(q_xz), flat(p_xz)), independent])),
@@ -78,7 +78,7 @@ def eq_28(q_x, q, p_xz):
 
 CHANNEL = conditional("T", "T(y|x)", 5, 4)
 ORDER = Symbol(
-    "order", r"\pi", "an order of all x", 5, lambda raw: raw.argsort(axis=-1) + 1.0, ((2, 1), (1, 2))
+    "order", r"\pi", "a permutation of the values of x", 5, lambda raw: raw.argsort(axis=-1) + 1.0, ((2, 1), (1, 2))
 )  # fmt: skip
 
 
@@ -87,7 +87,8 @@ ORDER = Symbol(
     rf"{D}(qT\Vert pT) \leq"
     rf" \left[{D}(qT\Vert pT) + E_{{y \sim qT}}\left[{D}(q_{{x|y}}\Vert p_{{x|y}})\right]\right] ="
     rf" {D}(q\Vert p) = {D}(q_\pi\Vert p_\pi)", (Q, P, CHANNEL, ORDER),
-    says="A channel T, a random map from x to y, cannot increase a divergence. Another order of x does not change it.",
+    says="A channel T, a random map from x to y, cannot increase a divergence. Reordering the values of x does not change "
+    "the divergence.",
     needs="every row of T sums to 1",
     outside={"q": (0.5, 0.5), "p": (0.9, 0.1), "T": [[0.6, 0.6], [0.5, 0.5]], "order": (2, 1)},
     tight={"q": (0.5, 0.5), "p": (0.9, 0.1), "T": [[0, 1], [1, 0]], "order": (2, 1)},
@@ -121,8 +122,8 @@ LAMBDA = chance("a", r"\lambda", (0.5, 0.25, 1))
     rf" \left[{D}(\lambda q + (1-\lambda)q_2\Vert\lambda p + (1-\lambda)p_2)"
     rf" + E_x\left[{D}(q(\mathrm{{which}}|x)\Vert p(\mathrm{{which}}|x))\right]\right]",
     (Q, P, Q_2, P_2, LAMBDA),
-    says='The divergence of two mixtures is at most the mean divergence of their parts. "which" is the part from which x '
-    "comes. E_x is the mean over the mixture of q and q_2.",
+    says='The divergence of two mixtures is at most the mean divergence of their parts. Here "which" names the part that '
+    "generated x, and E_x is the mean over the mixture of q and q_2.",
     needs="lambda is between 0 and 1",
     outside={"q": (0.5, 0.5), "p": (0.9, 0.1), "q_2": (0.5, 0.5), "p_2": (0.5, 0.5), "a": 1.2},
     tight={"q": (0.2, 0.8), "p": (0.5, 0.5), "q_2": (0.2, 0.8), "p_2": (0.5, 0.5), "a": 0.25},
@@ -138,21 +139,21 @@ def eq_39(q, p, q_2, p_2, a):
     )  # fmt: skip
 
 
-# Pinsker's inequality. The coins (1/2 + t, 1/2 - t) and (1/2, 1/2) show that no factor above 2 is possible.
+# Pinsker's inequality. The coins (1/2 + t, 1/2 - t) and (1/2, 1/2) show that 2 is the largest possible factor.
 
 
 def close_kl(q, p):
-    """KL(q || p) = E_q[d - log(1 + d)], d = p/q - 1: no term is negative, so no digits cancel if q is close to p."""
+    """Return KL(q || p) as `E_q[d - log(1 + d)]`, d = p/q - 1. No term is negative, so no digits cancel."""
     need_pmf("q", q), need_pmf("p", p)
     d = (p - q) / np.where(q > 0, q, 1)
-    return total(np.where(q > 0, q * (d - log1p(d)), p))    # where q = 0, the term q d is p
+    return total(np.where(q > 0, q * (d - log1p(d)), p))    # if q = 0, q d is p
 
 
 COIN = Symbol(
     "t", "t", "> 0, below 0.3; the coin c_t has probabilities 1/2 + t and 1/2 - t", 1,
     lambda raw: 0.3 / (1 + exp(1.5 * raw + 1)), (0.25, 0.1, 0.01),
 )  # fmt: skip
-NEARLY = 2.0**-15                                           # the equality holds up to 3e-10; 1/2 + t is exact
+NEARLY = 2.0**-15                                           # the tight case holds up to 3e-10; 1/2 + t is exact
 
 
 @equation(
@@ -160,8 +161,8 @@ NEARLY = 2.0**-15                                           # the equality holds
     rf"\frac{{1}}{{\log b}}{D}(q\Vert p) \geq 2\,TV(q, p)^2 \geq"
     rf" 2\,TV(q, p)^2\frac{{{D}(c_t\Vert c_0)}}{{2\,TV(c_t, c_0)^2(1 + t^2)}},\quad (0 < t < 0.3)",
     (Q, P, COIN, chosen("b", "b", math.e, "e: divergences are in nats")),
-    says="A small divergence implies a small total variation TV = sum |q - p| / 2. The coins show that no factor above 2 is "
-    "possible: as t goes to 0, their factor goes to 2.",
+    says="A small divergence implies a small total variation TV = sum |q - p| / 2. The factor 2 is the largest possible: "
+    "for the coins c_t and c_0, the ratio of D_KL to TV^2 goes to 2 as t goes to 0.",
     needs="0 < t < 0.3, and the divergence is in nats (b = e)",
     outside=(
         {"q": (0.75, 0.25), "p": (0.5, 0.5), "t": 0.45, "b": math.e},
@@ -178,7 +179,7 @@ def eq_40(q, p, t, b):
 
 # Variational forms
 
-JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))    # q(z|x) is never p(z)
+JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))    # no row q(z|x) equals p(z)
 F = Symbol(
     "f", "f(z)", "real", 20, lambda raw: raw.reshape(-1, 4, 5),
     ([[0, 1], [1, -1]], log(np.array([[0.5, 4 / 3], [1.5, 2 / 3]]))),
@@ -186,13 +187,13 @@ F = Symbol(
 
 
 @equation(
-    "beyond.41", "Donsker and Varadhan 1975, and its dual, the Gibbs principle",
+    "beyond.41", "bound of Donsker and Varadhan 1975, and its dual, the Gibbs principle",
     rf"\left(E_q[f] - \log E_p[e^f],\; -\log p(x)\right) \leq"
     rf" \left[E_q[f] - \log E_p[e^f] + {D}(q\Vert p_f),\; -\log p(x) + {D}(q\Vert p(z|x))\right] ="
     rf" \left({D}(q\Vert p),\; {D}(q\Vert p) - E_q[\log p(x|z)]\right) ="
     r" \left(E_q[f^*] - \log E_p[e^{f^*}],\; E_q[\log q - \log p(x, z)]\right)", (JOINT, ENCODER, F),
-    says="The best f for the bound of the divergence is f* = log q/p. The best q for the free energy is p(z|x). Here p is "
-    "p(z), and p_f is p e^f, normalised.",
+    says="Here p is p(z), and p_f is p e^f, normalised. The first bound is tight for f* = log q/p. The second bound, of the "
+    "free energy, is tight if q is p(z|x).",
     needs=NEEDED_BY_BAYES.replace("x_i", "x"), outside=tuple(point | {"f": [[0, 1], [1, -1]]} for point in OUTSIDE_BAYES),
     tight=POSTERIOR | {"f": log(np.array([[0.2 / 0.4, 0.8 / 0.6], [0.6 / 0.4, 0.4 / 0.6]]))},
 )  # fmt: skip
@@ -222,7 +223,7 @@ W_OF_T = (
 
 
 def taylor_rest(d):
-    """The integral of (1 - v)^2 / (1 + v d)^3 dv from 0 to 1. Nodes in log(1 + v d) are dense at v = 1 if d is near -1."""
+    """Return the integral of `(1 - v)^2 / (1 + v d)^3` over v from 0 to 1. For d near -1, nodes are dense near v = 1."""
     nodes, node_weights = LEGENDRE
     d = np.where(d == 0, 1e-300, d)[..., None]
     y = log1p(d) * (nodes + 1) / 2
@@ -234,14 +235,15 @@ def taylor_rest(d):
     r"1 - \frac{2r}{3(1-r)^3} < \frac{\log E[w] - E[\log w]}{\frac{1}{2}\mathrm{Var}[w]/E[w]^2} ="
     r" 1 - \frac{2}{E[d^2]}E\left[d^3\int_0^1\frac{(1-v)^2}{(1+vd)^3}dv\right] <"
     r" 1 + \frac{2r}{3(1-r)^3},\quad (d = \frac{w}{E[w]} - 1,\; r = \max|d|)", W_OF_T,
-    says="The gap is about half the relative variance of w. The relative error of this approximation is of order t or less.",
+    says="The gap is about half the relative variance of w. The relative error of this approximation is at most of order "
+    "r = max |d|.",
     needs="r < 1 (then w > 0)", outside={"p": (0.9, 0.1), "u": (-0.1, 0.9), "t": 2},
 )  # fmt: skip
 def eq_31(p, u, t):
     E_u = mean(p, u)
     half_variance = mean(p, (t * (u - E_u)) ** 2) / (1 + t * E_u) ** 2 / 2
     d = t * (u - E_u) / (1 + t * E_u)
-    gap = mean(p, d - log1p(d))                             # -E[log(w / E[w])], with E[d] = 0 added: no digit is lost
+    gap = mean(p, d - log1p(d))                             # -E[log(w / E[w])] plus E[d], which is 0: no digits cancel
     rest = taylor_rest(d)
     r = abs(d).max(axis=-1, keepdims=True)
     bound = 2 * r / (3 * (1 - r) ** 3)
@@ -262,7 +264,7 @@ STEP = Symbol("step", r"\epsilon", "> 0, small", 1, lambda raw: 10 ** (-1.5 + np
 
 
 def fisher(mu, sigma):
-    """The Fisher information E[score score'] in (mu, log sigma), (n, 2, 2): score by complex step, E by quadrature."""
+    """Return the Fisher information in (mu, log sigma), (n, 2, 2), by complex step and quadrature."""
     log_p = lambda z, mu, s: -((z - mu) ** 2) * exp(-2 * s) / 2 - s  # noqa: E731   s is log sigma
     nodes, weights = np.polynomial.hermite_e.hermegauss(5)  # exact: the products are of degree 4 in z
     z = mu + sigma * nodes
@@ -283,8 +285,8 @@ BOTH = rf"\left({D}(p_\theta\Vert p_{{\theta+\epsilon u}}),\; {D}(p_{{\theta+\ep
     r"\quad (B = 2|\epsilon u_2|e^{2|\epsilon u_2|},\; \theta = (\mu, \log\sigma),\;"
     r" F = E[\nabla\log p_\theta\,\nabla\log p_\theta^T])",
     (*THETA, DIRECTION, STEP),
-    says="For a small step both divergences are nearly half the squared length of the step, measured by the Fisher "
-    "information F.",
+    says="Let the Fisher information F define the squared length of a small step of theta. Both divergences are nearly half "
+    "this squared length.",
     tight={"mu": 0, "sigma": 2, "u": (1, 0), "step": 0.1},
 )  # fmt: skip
 def eq_32(mu, sigma, u, step):
@@ -298,18 +300,18 @@ def eq_32(mu, sigma, u, step):
     return 1 - bound, "<=", both / half_length, "=", both / by_scores, "<=", 1 + bound
 
 
-UNLIKE_Q = pmf("p", "p(x)", simple=((0.6, 0.4), (0.25, 0.75)))          # not equal to q, so no slope is 0
+UNLIKE_Q = pmf("p", "p(x)", simple=((0.6, 0.4), (0.25, 0.75)))          # differs from q, so no slope is 0
 
 
 @equation(
     "beyond.55", "divergence as a slope of Chernoff's sum; Renyi 1961",
     rf"{D}(q\Vert p) = -\left.\frac{{d}}{{ds}}\log\sum_z q(z)^{{1-s}}p(z)^s\right|_{{s=a}} ="
     r" \sum_z q(z)\log\frac{q(z)}{p(z)}", (Q, UNLIKE_Q, chosen("a", "a", 0, "0: the slope at s = 0")),
-    says="The divergence is minus the slope, at s = 0, of the logarithm of Chernoff's sum.",
+    says="Take the logarithm of Chernoff's sum as a function of s. Minus its slope at s = 0 is the divergence.",
     needs="the slope is taken at s = 0 (a = 0)", outside={"q": (0.9, 0.1), "p": (0.5, 0.5), "a": 0.5},
 )  # fmt: skip
 def eq_55(q, p, a):
-    q_1, p_1 = np.where(q > 0, q, 1), np.where(q > 0, p, 1)     # where q is 0, the term is 0 for s < 1
+    q_1, p_1 = np.where(q > 0, q, 1), np.where(q > 0, p, 1)     # terms with q = 0 are 0 for s < 1
     chernoff = lambda s: total((q > 0) * q_1 ** (1 - s) * p_1**s)  # noqa: E731
     return (
         kl(q, p),
@@ -318,7 +320,7 @@ def eq_55(q, p, a):
     )  # fmt: skip
 
 
-# p is a mixture of two Gaussians; N(mu_p, sigma_p^2) has its mean and variance
+# p is a mixture of two Gaussians. N(mu_p, sigma_p^2) has the mean and variance of p.
 
 PARTS = "of N(m_1, s_1^2) in p; the other part is N(m_2, s_2^2)"
 MIXED = (
@@ -331,14 +333,14 @@ MIXED = (
 
 
 def moments(share, mus, sigmas):
-    """Mean and standard deviation of the mixture."""
+    """Return the mean and the standard deviation of the mixture."""
     weights = np.hstack([share, 1 - share])
     mu = mean(weights, mus)
     return mu, sqrt(mean(weights, sigmas**2 + (mus - mu) ** 2))
 
 
 def from_mixture(share, mus, sigmas, *gaussians):
-    """KL(p || N(m, s^2)) for every (m, s): an integral over each part of p, on nodes around its mean."""
+    """Return KL(p || N(m, s^2)) for every (m, s), as the sum of an integral over each part of p."""
     parts = (share, mus[:, :1], sigmas[:, :1]), (1 - share, mus[:, 1:], sigmas[:, 1:])
 
     def inside(z):
@@ -355,8 +357,8 @@ def from_mixture(share, mus, sigmas, *gaussians):
     "beyond.53", "moment matching",
     rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
     rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
-    says="The divergence of p from a Gaussian is smallest for the N with the mean and variance of p. For another Gaussian, "
-    "the divergence of N from that Gaussian is added.",
+    says="The divergence of p from a Gaussian N is smallest if N has the mean and variance of p. For another Gaussian, the "
+    "divergence is larger by the divergence of N from this Gaussian.",
     tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
 )  # fmt: skip
 def eq_53(share, mus, sigmas, m, s):

@@ -1,6 +1,6 @@
 """Beyond the sources: gradients of the log-likelihoods, as `minivae` computes them.
 
-Errors are relative, so the values of the letters are on grids on which no gradient is 0.
+Errors are relative, so the letters have values for which no gradient is 0.
 """
 
 from math import comb
@@ -27,37 +27,37 @@ MOST = 5                                                    # number of trials
 
 
 def counts(raw):
-    """Pairs (x, n), (draws, 2): x successes in n trials; n = 1 is the most frequent."""
+    """Pairs (x, n), (draws, 2), of x successes in n trials. The most frequent n is 1."""
     n = np.clip(ceil(2 * raw[:, 0]), 1, MOST)
     return np.stack([np.clip(np.rint(n / 2 + n * raw[:, 1] / 2), 0, n), n], axis=1)
 
 
 SEEN = Symbol("seen", "(x, n)", "x successes in n trials", 2, counts, ((1, 1), (0, 1), (3, 4)))
 LOGITS = Symbol(
-    "logits", r"\ell", "real, halfway between tenths", 1, lambda raw: between_tenths(1.2 * raw),
+    "logits", r"\ell", "real, drawn halfway between multiples of 0.1", 1, lambda raw: between_tenths(1.2 * raw),
     (1, -1, log(9)),
 )
 GREY = chosen("grey", "grey", 0, "1 if x is a grey value between 0 and 1")
 
 
 def of_coins(n, pi):
-    """P(X = k) for k = 0..MOST, (draws, MOST + 1), where X is the number of ones among n coins, added one at a time."""
+    """Return P(X = k) for k = 0..MOST, (draws, MOST + 1). X, the number of ones, is computed by adding coins one by one."""
     p = np.zeros((len(pi), MOST + 1), pi.dtype)
     p[:, 0] = 1
     for coin in range(MOST):
-        one_more = np.roll(p, 1, axis=1) * pi + p * (1 - pi)                # the last entry, rolled to the front, is 0
+        one_more = np.roll(p, 1, axis=1) * pi + p * (1 - pi)                # roll moves the last entry, 0, to the front
         p = np.where(coin < n, one_more, p)
     return p
 
 
 def probability(seen, logits):
-    """P(X = x), (draws, 1): the possible outcomes are 0, 1, ..., n."""
+    """Return P(X = x), (draws, 1). The possible outcomes are 0, 1, ..., n."""
     x, n = seen[:, :1], seen[:, 1:]
     return total(of_coins(n, 1 / (1 + exp(-logits))) * (np.arange(MOST + 1) == x))
 
 
 def choose(n, k):
-    """C(n, k), for whole numbers as floats."""
+    """Return C(n, k) as a float. n and k are whole numbers, possibly of float dtype."""
     return np.vectorize(lambda n, k: float(comb(int(n), int(k))))(n, k)
 
 
@@ -70,7 +70,8 @@ def choose(n, k):
     r" = \left(\sum_{k=0}^{n} C(n, k)\,\frac{e^{k\ell}}{(1+e^\ell)^n},\;"
     r" \log C(n, x) + x\ell - n\log(1+e^\ell),\; x - \frac{n}{1+e^{-\ell}}\right)",
     (SEEN, LOGITS, GREY),
-    says="For n coins with probability pi of a 1, the slope in the logit is the observed minus the expected number of ones.",
+    says="For n coins with probability pi of a one, the slope of log P in the logit is x - n pi: the observed minus the "
+    "expected number of ones.",
     needs="x is a whole number, and the only outcomes are 0 to n (grey = 0)",
     outside=({"seen": (0.5, 1), "logits": 0, "grey": 0}, {"seen": (1, 1), "logits": 0, "grey": 1}),
 )  # fmt: skip
@@ -110,7 +111,7 @@ def _(seen, logits, grey):
 @eq_18.tied("minivae.likelihood.binomial_log_prob_backward")
 @eq_18.tied("minivae.likelihood.log_binomials")
 def _(seen, logits, grey):
-    log_binomials.cache_clear()                             # otherwise a cached result would be checked
+    log_binomials.cache_clear()                             # so that the function computes its result again
     made = np.empty((len(seen), 3))
     for n in range(1, MOST + 1):
         with_n = seen[:, 1] == n
@@ -121,13 +122,13 @@ def _(seen, logits, grey):
     return made
 
 
-# Every x_d - m_d is an even multiple of 1/200, and s an odd one. So the sum of three squares (x_d - m_d)^2 is never 3 s^2,
-# and the gradient in log s is never 0.
+# Every x_d - m_d is an even multiple of 1/200, and s is an odd multiple. So the sum of three squares (x_d - m_d)^2 never
+# equals 3 s^2, and the gradient in log s is never 0.
 
 GAUSSIAN = (
-    Symbol("x", "x", "real, halfway between tenths", 3, between_tenths, ((1, 2, 3), (1, 0, 1))),
-    Symbol("m", "m", "real, in tenths", 3, tenths, ((0, 0, 0), (0, 1, -1))),
-    Symbol("s", "s", "> 0, halfway between hundredths", 1, between_hundredths, (2, 0.5, 3)),
+    Symbol("x", "x", "real, drawn halfway between multiples of 0.1", 3, between_tenths, ((1, 2, 3), (1, 0, 1))),
+    Symbol("m", "m", "real, drawn as a multiple of 0.1", 3, tenths, ((0, 0, 0), (0, 1, -1))),
+    Symbol("s", "s", "> 0, drawn halfway between multiples of 0.01", 1, between_hundredths, (2, 0.5, 3)),
 )
 
 
@@ -137,7 +138,7 @@ GAUSSIAN = (
     r" = \left(\frac{x_d-m_d}{s^2},\;"
     r" s\left(\sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^3} - \frac{D}{s}\right)\right)"
     r" = \left(\frac{x_d-m_d}{s^2},\; \sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^2} - D\right)", GAUSSIAN,
-    says="The gradient moves the mean towards x, and s to the value at which the squared errors sum to D s^2.",
+    says="The gradient moves the mean m towards x, and s towards the value for which the squared errors sum to D s^2.",
 )  # fmt: skip
 def eq_19(x, m, s):
     log_p = lambda m, log_s: log(density(x, m, exp(log_s)))  # noqa: E731   (n, D)
@@ -153,7 +154,7 @@ def eq_19(x, m, s):
 
 
 def by_minivae(x, m, s):
-    """The gradient for one datum and one draw. It is called once per datum, because minivae has one s for all data."""
+    """Return the gradient for one datum and one draw. One call for each datum, because minivae has one s for all data."""
     d_mean, d_log_sigma = gaussian_log_prob_backward(np.ones((1, 1)), x[None], m[None, None], log(s[0]))
     return np.append(d_mean, d_log_sigma)
 

@@ -1,7 +1,7 @@
 """Beyond the sources: VAEs with a linear decoder and Gaussian noise, which have closed forms.
 
-The entries are about the posterior and the evidence; about the optimum for a data set, which is probabilistic PCA; and
-about directions in which the data vary less than the noise.
+The entries are about the posterior and the evidence, and about the optimum for a data set, which is probabilistic PCA.
+One entry is about directions in which the data vary less than the noise.
 """
 
 import itertools
@@ -43,7 +43,7 @@ from minivae.likelihood import (
 from minivae.params import Params, mlp_shapes
 from minivae.vae import VAE
 
-# The posterior, and the evidence four ways
+# The posterior, and four formulas for the evidence
 
 CODE = vector("z", "z", 2, 0.8, ((1, 0), (0, 0)))
 WORLD = (MATRIX_W, OFFSET, PLANE_S, OBSERVED_3)
@@ -52,7 +52,7 @@ CELL = 0.9**2
 
 
 def t(matrix):
-    """The transpose."""
+    """Transpose the last two axes."""
     return np.swapaxes(matrix, -2, -1)
 
 
@@ -62,11 +62,11 @@ def t(matrix):
     r" \frac{\sqrt{\det V}}{(2\pi s^2)^{D/2}}\exp\left(-\frac{|r|^2 - r^TWVW^Tr/s^2}{2s^2}\right) ="
     r" \frac{p(x|z)p(z)}{N(z; m, V)},\quad"
     r" (r = x - b,\; V = (I + W^TW/s^2)^{-1},\; m = VW^Tr/s^2)", (*WORLD, CODE),
-    says="The evidence is an integral. It equals a Gaussian in D dimensions, a formula with d by d matrices, "
+    says="The evidence is an integral. It equals a Gaussian density in D dimensions, a formula with d by d matrices, "
     "and a ratio that is the same at every z.",
 )  # fmt: skip
 def eq_30(W, b, s, x, z):
-    centre, spread = vector_posterior(W, b, s, x)           # the integrand is concentrated there
+    centre, spread = vector_posterior(W, b, s, x)           # where the integrand is large
     root = cholesky(spread)
     nodes = centre[:, None] + GRID @ t(root)                # (n, K, 2)
     log_joint = lambda z: vector_log_p(W, b, s, x, z) + log_density(z, 0, 1).sum(axis=-1)  # noqa: E731
@@ -109,11 +109,11 @@ def _(W, b, s, x, z):
 
 # A data set, the eigenvectors of its covariance, and probabilistic PCA with d = 2: x = b + W z + sigma eps
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # the mean of a quadratic over these draws is exact
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # noise; with it, means of quadratics are exact
 
 
 def on_axes(*distances):
-    """Two points on each axis, at plus and minus the given distance from 0: their covariance is diagonal."""
+    """Return two points on each axis, at plus and minus the given distance. Their covariance is diagonal."""
     return np.concatenate([np.diag(distances), -np.diag(distances)])
 
 
@@ -124,9 +124,10 @@ X = Symbol(
 
 
 def ppca(x, d=2):
-    """Parameters with the largest likelihood of data x (n, N, D), and the eigenvalues (Tipping and Bishop 1999).
+    """Return the parameters that maximise the likelihood of data x (n, N, D), and the eigenvalues (Tipping and Bishop 1999).
 
-    b (n, 1, D), W = U_d (Lambda_d - sigma^2)^(1/2) (n, D, d), sigma^2 (n, 1), lambda (n, D), largest first.
+    Shapes: b (n, 1, D); W = U_d (Lambda_d - sigma^2)^(1/2), (n, D, d); sigma^2 (n, 1); eigenvalues lambda (n, D), in
+    descending order.
     """
     N, D = x.shape[1:]
     if D <= d:
@@ -141,14 +142,14 @@ def ppca(x, d=2):
 
 
 def encoder(W, variance):
-    """A (n, d, D) and V (n, d, d): the posterior of z is N(A (x - b), V)."""
+    """Return A (n, d, D) and V (n, d, d). The posterior of z is N(A (x - b), V)."""
     V = np.linalg.inv(np.eye(2) + t(W) @ W / variance[..., None])
     return V @ t(W) / variance[..., None], V
 
 
 def mean_elbo(x, b, W, log_s, A, log_sd):
-    """Mean over the data of E_q[log p(x|z) + log p(z) - log q(z|x)], q = N(A (x - b), exp(2 log_sd))."""
-    eps, weights = noise(2)                                                 # exact: of degree 2
+    """Return the ELBO, averaged over the data. q is N(A (x - b), exp(2 log_sd))."""
+    eps, weights = noise(2)                                                 # exact for quadratics
     mu, sd = ((x - b) @ t(A))[:, :, None], exp(log_sd)[:, None, None]
     z = mu + sd * eps                                                       # (n, N, K, d)
     out = b[:, :, None] + z @ t(W)[:, None]                 # (n, N, K, D)
@@ -158,12 +159,12 @@ def mean_elbo(x, b, W, log_s, A, log_sd):
 
 
 def steps(raw):
-    """Small and large steps in b, W, log sigma, A and the log sigma_j of q, (n, 23)."""
+    """Return small and large steps in b, W, log sigma, A and the log sigma_j of q, (n, 23)."""
     return raw[:, 1:] * exp(np.minimum(1.5 * raw[:, :1] - 2, 0))
 
 
 def linear_vae(b, W, variance, by=None):
-    """b, W, log sigma, A and log sigma_j of the best linear VAE, plus the step `by` if it is given."""
+    """Return b, W, log sigma, A and log sigma_j of the best linear VAE. If the step `by` is given, add it."""
     A, V = encoder(W, variance)
     best = [b, W, log(variance) / 2, A, log(np.diagonal(V, axis1=1, axis2=2)) / 2]
     if by is None:
@@ -174,9 +175,9 @@ def linear_vae(b, W, variance, by=None):
 
 
 def rotated(b, W, variance, turn):
-    """The linear VAE with W R in place of W and the best q with independent coordinates; and the gap of this q, (n, 1).
+    """Replace W by W R, with a rotation R. Return this linear VAE, its best q with independent coordinates, and the gap.
 
-    With the posterior's precision P: sigma_j^2 = 1 / P_jj   [beyond.38]
+    The best q has sigma_j^2 = 1 / P_jj, where P is the precision of the posterior.   [beyond.38]
     """
     W = W @ np.stack([np.hstack([cos(turn), -sin(turn)]), np.hstack([sin(turn), cos(turn)])], axis=1)
     A, V = encoder(W, variance)
@@ -191,7 +192,7 @@ BY = Symbol(
 TURN = Symbol("turn", r"\alpha", "the angle of the rotation R", 1, lambda raw: raw, (0, 0.5, pi / 4))
 IN_A_PLANE = np.pad(on_axes(6, 4, 2, 2)[:, :2], ((0, 0), (0, 2)))
 SPARE = "D > d, and the data vary in more than d directions"
-NO_MAXIMUM = "sigma^2 is 0/0 for D = d; data in a plane have a likelihood that grows without bound as sigma goes to 0"
+NO_MAXIMUM = "sigma^2 is 0/0 for D = d; for data in a plane the likelihood grows without bound as sigma goes to 0"
 
 
 @equation(
@@ -203,7 +204,8 @@ NO_MAXIMUM = "sigma^2 is 0/0 for D = d; data in a plane have a likelihood that g
     r" \frac{1}{N}\sum_n \log N(x_n; b, WRR^TW^T + \sigma^2I),\quad"
     r" (W = U_d(\Lambda_d - \sigma^2I)^{1/2},\; \sigma^2 = \frac{1}{D-d}\sum_{k>d}\lambda_k,\;"
     r" P = I + R^TW^TWR/\sigma^2)", (X, BY, TURN),
-    says="The optimum of a linear VAE is probabilistic PCA. The likelihood is the same for any rotation R, the ELBO is not.",
+    says="The optimum of a linear VAE is probabilistic PCA. A rotation R does not change the likelihood, but can lower the "
+    "largest ELBO.",
     needs=SPARE, undefined=NO_MAXIMUM,
     outside=tuple(
         {"x": x, "by": np.zeros(23), "turn": 0} for x in (on_axes(6, 4, 2, 2)[:, :2], IN_A_PLANE)
@@ -228,7 +230,7 @@ def eq_35(x, by, turn):
 
 
 def by_minivae(x, b, W, log_s, A, log_sd):
-    """The ELBO of minivae's model with these weights, averaged over the data x (N, D): (1,)."""
+    """Return the ELBO of minivae's model with these weights, averaged over the data x (N, D): (1,)."""
     shapes = mlp_shapes("encoder", [4, 4]) | mlp_shapes("decoder", [2, 4]) | {"log_sigma": ()}
     to_mu, to_log_var = A.T, np.zeros((4, 2))               # (D, J) each
     biases = [*(-A @ b[0]), *(2 * log_sd)]
@@ -244,7 +246,7 @@ def _(x, by, turn):
 
 
 def best(slope, most):
-    """The argument in (0, most) at which a function is largest, given its slope, by 60 steps of bisection."""
+    """Return the maximiser in (0, most) of a function with the given slope, by 60 steps of bisection."""
     low, high = 0 * most, most
     for _ in range(60):
         middle = (low + high) / 2
@@ -262,8 +264,8 @@ FIXED = positive("s", r"\sigma", simple=(1, 2))
     r"\sigma^2 + \mathrm{argmax}_{w^2}\,E_x[\log p_w(x)] = \sigma^2 + \max(\lambda - \sigma^2, 0) ="
     r" \sigma^2\exp\left(2E_x\left[D_{KL}(p_w(z|x)\Vert p(z))\right]\right),"
     r"\quad (x = wz + \sigma\epsilon,\; \lambda = E_x[x^2])", (LAM, FIXED),
-    says="If the variance of the data in a direction is below the variance sigma^2 of the fixed noise, the best w and the "
-    "KL are 0. In the last line, w is this best w.",
+    says="The noise variance sigma^2 is fixed, and w in the last line is the best w. If the variance of the data in a "
+    "direction is below sigma^2, the best w and the KL are 0.",
 )  # fmt: skip
 def eq_36(lam, s):
     s2 = need_positive("s", s) ** 2
@@ -272,7 +274,7 @@ def eq_36(lam, s):
         return -(log(2 * pi * (w2 + s2)) + lam / (w2 + s2)) / 2
 
     w2 = np.maximum(lam - s2, 0)
-    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # x = sqrt(lambda) and -sqrt(lambda) have the same KL
+    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # the KL depends only on x^2
     return (
         s2 + best(lambda w2: complex_step(mean_log_p, w2), 2 * lam),
         "=", s2 + w2,
@@ -292,7 +294,7 @@ def _(lam, s):
     r" \frac{1}{ND}\sum_n\left[|x_n - b - Wm_n|^2 + \mathrm{tr}(WVW^T)\right] ="
     r" \frac{1}{D-d}\sum_{k=d+1}^{D}\lambda_k,\quad"
     r" (W, b \text{ as in beyond.35},\; p(z|x_n) = N(m_n, V),\; \lambda_k \text{ the eigenvalues})", (X,),
-    says="The best sigma^2 is the mean squared error for codes drawn from q. At the optimum it is the sigma^2 of "
+    says="The best sigma^2 is the mean squared error for codes drawn from q. If W and b are optimal, it is the sigma^2 of "
     "probabilistic PCA.",
     needs=SPARE, undefined=NO_MAXIMUM,
     outside=({"x": on_axes(6, 4, 2, 2)[:, :2]}, {"x": IN_A_PLANE}),
@@ -304,7 +306,7 @@ def eq_37(x):
     eps, weights = noise(2)
     z = m[:, :, None] + (eps @ t(cholesky(V)))[:, None]     # (n, N, K, d)
     drawn = ((x - b)[:, :, None] - z @ t(W)[:, None]) ** 2
-    squares = (drawn.sum(axis=-1) @ weights).mean(axis=1, keepdims=True)    # E |x - b - W z|^2
+    squares = (drawn.sum(axis=-1) @ weights).mean(axis=1, keepdims=True)    # E[|x - b - W z|^2]
     elbo = lambda s2: -D * log(s2) / 2 - squares / (2 * s2)  # noqa: E731   the other terms have no sigma
     at_mean = ((x - b - m @ t(W)) ** 2).sum(axis=2).mean(axis=1, keepdims=True)
     spread = np.einsum("ndi,nij,ndj->n", W, V, W)[:, None]
@@ -316,7 +318,7 @@ def eq_37(x):
 
 
 def optimal_variance(x, b, W, log_s, A, log_sd):
-    """minivae's optimal sigma^2 for outputs of drawn codes, for one data set x (N, D): (1,)."""
+    """Return minivae's optimal sigma^2 for one data set x (N, D), with outputs of drawn codes: (1,)."""
     z = (x - b) @ A.T + exp(log_sd) * CORNERS[:, None]      # (L, N, d)
     return exp(2 * optimal_log_sigma(x, b + z @ W.T))[None]
 

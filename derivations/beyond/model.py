@@ -1,8 +1,9 @@
 """Beyond the sources: the gradient of a whole VAE in each of its weights.
 
-D = 3, two hidden units, J = 2; weights and biases are random, from a fixed seed. The first 100 draws of x are the data of
-one batch, and the entry is about the gradient of its loss. Every datum has two draws of eps, so it is in two rows, and the
-loss is a mean over rows. Four likelihoods and two estimators of the divergence give eight models.
+D = 3, J = 2, and each network has two hidden units. Weights and biases are random, from a fixed seed. The first 100 draws
+of x are the data of one batch, and the entry is about the gradient of the loss of this batch. Every datum has two draws
+of eps, so it is in two rows, and the loss is a mean over rows. Four likelihoods and two estimators of the divergence give
+eight models.
 """
 
 import itertools
@@ -33,20 +34,20 @@ WEIGHTS = np.random.default_rng(0).normal(0, 0.7, sum(SIZES))
 
 
 def arrays(flat):
-    """W1, b1, ..., W4, b4, log sigma of flat vectors (..., P): matrices (..., I, O), biases (..., 1, O)."""
+    """Split flat vectors (..., P) into W1, b1, ..., W4, b4, log sigma: matrices (..., I, O), biases (..., 1, O)."""
     parts = np.split(flat, np.cumsum(SIZES)[:-1], axis=-1)
     shapes = [shape if len(shape) == 2 else (1, *(shape or (1,))) for shape in SHAPES.values()]
     return [part.reshape(*flat.shape[:-1], *shape) for part, shape in zip(parts, shapes)]
 
 
 def data_for(likelihood, x):
-    """The data, and the encoder's input. Bernoulli: data are 1 if a count is above 0. Binomial: the input is x / N."""
+    """Return data and encoder input. Bernoulli data are 1 where the count is above 0. The binomial's input is x / N."""
     seen = np.minimum(x, 1) if likelihood == Bernoulli() else x
     return seen, seen / N if likelihood == Binomial(N) else seen
 
 
 def forward(flat, shown, eps):
-    """Steps 1 to 4 for rows of data (R, D) and of noise (R, J); flat (..., P) may be complex."""
+    """Steps 1 to 4, for rows of data (R, D) and rows of noise (R, J). `flat` (..., P) may be complex."""
     W1, b1, W2, b2, W3, b3, W4, b4, _ = arrays(flat)
     h = tanh(shown @ W1 + b1)                               # 1   (..., R, H)
     heads = h @ W2 + b2                                     # 2   (..., R, 2J)
@@ -67,14 +68,14 @@ def log_likelihood(likelihood, x, out, log_sigma):
 
 
 def divergence(estimator, mu, log_var, z):
-    """Step 6: log q(z|x) - log p(z) for each coordinate, (..., R, J): the mean in closed form, or the value at the draw."""
+    """Step 6: log q(z|x) - log p(z) for each coordinate, (..., R, J): its mean, in closed form, or its value at z."""
     if estimator == "analytic":
         return (mu**2 + exp(log_var) - 1 - log_var) / 2
     return (z**2 - (z - mu) ** 2 / exp(log_var) - log_var) / 2
 
 
 def losses(flat, x, eps):
-    """Step 7: sums over terms and means over rows, for each of the 8 models: (..., 8)."""
+    """Step 7: the losses of the 8 models, (..., 8), as sums over terms and means over rows."""
     mean, made = lambda terms: terms.sum(axis=(-2, -1)) / len(x), []
     for of_one_kind in (LIKELIHOODS[:1], LIKELIHOODS[1:2], LIKELIHOODS[2:]):
         seen, shown = data_for(of_one_kind[0], x)
@@ -87,7 +88,7 @@ def losses(flat, x, eps):
 
 
 def by_hand(case, x, eps):
-    """The same steps in reverse order: the gradient of the loss in all weights, (P,)."""
+    """Return the gradient of the loss in all weights, (P,): the steps of `losses`, backward."""
     W1, b1, W2, b2, W3, b3, W4, b4, log_sigma = arrays(WEIGHTS)
     likelihood, estimator = case
     seen, shown = data_for(likelihood, x)
@@ -112,7 +113,7 @@ def by_hand(case, x, eps):
 
 
 def slope_of_likelihood(likelihood, x, out, log_sigma):
-    """Step 5: d/dout of log p(x|z), (R, D); and d/dlog sigma, summed over rows."""
+    """Step 5, backward: return d/dout of log p(x|z), (R, D), and d/dlog sigma, summed over rows."""
     if not isinstance(likelihood, Gaussian):
         n = N if isinstance(likelihood, Binomial) else 1
         return x - n / (1 + exp(-out)), np.zeros(1)
@@ -134,7 +135,7 @@ TURNED = chosen("turned", "turned", 0, "1 if the backward pass gets the noise wi
 
 
 def in_rows(x, eps):
-    """The data and noise of the batch in rows: one row for each draw of each datum."""
+    """Return the data and the noise of the batch. Both have one row for each draw of each datum."""
     x, eps = x[:BATCH], eps[:BATCH]
     return np.repeat(x, eps.shape[1], axis=0), eps.reshape(-1, eps.shape[-1])
 
@@ -149,8 +150,8 @@ def in_rows(x, eps):
     r" + \frac{\partial\mathrm{loss}}{\partial out}\,\frac{\partial out}{\partial w}"
     r" + \frac{\partial\mathrm{loss}}{\partial\log\sigma_x}\,\frac{\partial\log\sigma_x}{\partial w}\right)",
     (COUNTS, NOISE, TURNED),
-    says="These are the gradients in all weights of eight models (sigma_x is the decoder's noise). The encoder's gradient "
-    "is a sum: one part comes from the divergence, the other from the draw z.",
+    says="This is the gradient in all weights, checked for eight models. sigma_x is the decoder's noise. The encoder's "
+    "gradient is a sum: one part comes from the divergence, the other from the draw z.",
     needs="the backward pass gets the noise of the forward pass (turned = 0)",
     outside={"x": (1, 0, 3), "eps": [[0.5, -1], [1, 0.3]], "turned": 1},
 )  # fmt: skip
@@ -163,13 +164,13 @@ def eq_25(x, eps, turned):
 
 
 def row(values, slopes):
-    """Loss and gradient of each model in one row, for the whole batch."""
+    """Join the losses and gradients of all models into one row."""
     return np.column_stack([values, slopes]).reshape(1, -1)
 
 
 @cache
 def by_minivae(case):
-    """The model of minivae. If the likelihood has no sigma, the last weight, log_sigma, is left out."""
+    """Return minivae's model. If the likelihood has no parameter sigma, the last weight, log_sigma, is left out."""
     likelihood, estimator = case
     shapes = dict(list(SHAPES.items())[: None if likelihood.scale else -1])
     params = Params(shapes, WEIGHTS[: sum(SIZES) if likelihood.scale else -1])
@@ -196,5 +197,5 @@ def _(x, eps, turned):
     for case, slope in zip(CASES, slopes):
         (seen, _), model = data_for(case[0], x), by_minivae(case)
         values.append(model.loss(seen, draws))
-        slope[: len(model.params.flat)] = model.gradient(seen, draws).flat      # the rest stays 0
+        slope[: len(model.params.flat)] = model.gradient(seen, draws).flat      # without log_sigma, its slope stays 0
     return row(values, slopes)

@@ -1,9 +1,9 @@
-"""Beyond the sources: the operations of a network, one by one, and their backward passes.
+"""Beyond the sources: the operations of a network and their backward passes, one by one.
 
 G is the gradient of a loss in the output of an operation: a small change of the output changes the loss by the sum of G
 times the change. So the gradient in an input is the slope of sum(G * output), computed here by complex step. For a
-function of one number, G = 1 and a side is (value, slope). Errors are relative, so the values of the letters are on grids
-on which no sum is 0.
+function of one number, G = 1 and a side is (value, slope). Errors are relative, so the letters have values for which no
+sum is 0.
 """
 
 import numpy as np
@@ -32,59 +32,60 @@ from minivae.ops import (
 
 
 def gradient(f, at):
-    """The slope of f in every number of `at` (..., P), by complex step: (..., P).
+    """Return the slope of f in every number of `at` (..., P), by complex step: (..., P).
 
-    f is called once, with P copies of `at`. In each copy one of the P numbers is changed: (P, ..., P) -> (P, ...).
+    f is called once, with P copies of `at`, and maps (P, ..., P) to (P, ...). Each copy changes one of the P numbers.
     """
     step = 1e-30
     moves = np.eye(at.shape[-1]).reshape(-1, *[1] * (at.ndim - 1), at.shape[-1])
     return np.moveaxis(f(at + 1j * step * moves).imag / step, 0, -1)
 
 
-# A layer. In units of 1/400 each product is odd, so a sum of three is odd, and the bias is even: no result is 0.
+# A layer. In units of 1/400, each product of two numbers is odd, so a sum of three products is odd. The bias is even, so no
+# result is 0.
 
 SIZE = 3
 EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
 def square(name, latex, simple):
-    """A matrix of three rows and three columns."""
+    """Return a symbol for a 3 by 3 matrix."""
     make = lambda raw: between_tenths(raw).reshape(-1, SIZE, SIZE)  # noqa: E731
-    return Symbol(name, latex, "3 by 3, each number halfway between tenths", SIZE**2, make, simple)
+    return Symbol(name, latex, "3 by 3, each number drawn halfway between multiples of 0.1", SIZE**2, make, simple)
 
 
 LAYER = (
     square("x", "X", ([[1, 2, 3], [0, 1, 0], [1, 0, 1]], EYE)),
     square("weight", "W", (EYE, [[0, 2, 1], [1, 0, 0], [1, 1, 0]])),
-    Symbol("bias", "b", "real, halfway between tenths", SIZE, between_tenths, ((0, 0, 0), (1, -2, 0.5))),
+    Symbol("bias", "b", "real, drawn halfway between multiples of 0.1", SIZE, between_tenths, ((0, 0, 0), (1, -2, 0.5))),
     square("g", "G", (EYE, [[1, 2, 3], [4, 5, 6], [7, 8, 9]])),
 )
 
 
 def as_matrix(numbers):
-    """(..., 9) -> (..., 3, 3)."""
+    """Reshape (..., 9) to (..., 3, 3)."""
     return numbers.reshape(*numbers.shape[:-1], SIZE, SIZE)
 
 
 def as_row(*arrays):
-    """All numbers of each draw, in one row."""
+    """Put all numbers of each draw into one row."""
     return np.hstack([array.reshape(len(array), -1) for array in arrays])
 
 
 def need_fitting(x, weight, bias):
-    """Raise ValueError unless the shapes of X W + b fit: one number of b must not be broadcast to three."""
+    """Raise ValueError if the shapes in X W + b do not fit. A b of one number must not be broadcast."""
     if (x.shape[-1], bias.shape[-1]) != weight.shape[1:]:
         got = f"X (B, {x.shape[-1]}), W {weight.shape[1:]}, b ({bias.shape[-1]},)"
         refuse("X, W and b", "of shapes (B, I), (I, O), (O,)", got, "Nothing is broadcast.")
 
 
 def transposed(matrices):
-    """The transposes of a stack of matrices."""
+    """Transpose each matrix of a stack."""
     return np.swapaxes(matrices, -2, -1)
 
 
 @equation(
-    "beyond.20", "backward of a layer",
+    "beyond.20", "backward pass of a layer",
     r"\left[Y_{nj} = \sum_i X_{ni}W_{ij} + b_j,\; \ell = \sum_{nj}G_{nj}Y_{nj}\right]:\;"
     r" \left(Y,\; \frac{\partial\ell}{\partial X},\; \frac{\partial\ell}{\partial W},\;"
     r" \frac{\partial\ell}{\partial b}\right)"
@@ -118,7 +119,7 @@ def eq_20(x, weight, bias, g):
 @eq_20.tied("minivae.ops.affine", draws=20)
 @eq_20.tied("minivae.ops.affine_backward", draws=20)
 def _(x, weight, bias, g):
-    # All draws form one large layer: X, b and G are side by side, and each W is a block on the diagonal.
+    # All draws form one large layer. Their X, b and G are joined along the last axis; their W are blocks on the diagonal.
     wide = lambda each: np.hstack(list(each))  # noqa: E731
     apart = lambda both: np.stack(np.split(both, len(x), axis=-1))  # noqa: E731
     large = np.zeros((len(x), SIZE, len(x), SIZE))
@@ -132,7 +133,7 @@ def _(x, weight, bias, g):
 
 # Functions of one number: (value, slope)
 
-A = Symbol("a", "a", "real, halfway between tenths", 1, between_tenths, (1, -1, 2, -0.5))
+A = Symbol("a", "a", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, -1, 2, -0.5))
 
 
 @equation(
@@ -140,7 +141,7 @@ A = Symbol("a", "a", "real, halfway between tenths", 1, between_tenths, (1, -1, 
     r"\left[h = \frac{e^a - e^{-a}}{e^a + e^{-a}}\right]:\; \left(h,\; \frac{dh}{da}\right)"
     r" = \left(h,\; \frac{(e^a + e^{-a})^2 - (e^a - e^{-a})^2}{(e^a + e^{-a})^2}\right)"
     r" = \left(\tanh a,\; 1 - \tanh^2 a\right)", (A,),
-    says="By the quotient rule the slope is 1 - h^2, so the backward pass needs only the output h.",
+    says="The slope is 1 - h^2, by the quotient rule. So the backward pass needs only the output h.",
 )  # fmt: skip
 def eq_21(a):
     h = lambda a: (exp(a) - exp(-a)) / (exp(a) + exp(-a))  # noqa: E731
@@ -160,7 +161,7 @@ def _(a):
 
 
 def sharp(a, c=100_000):
-    """softplus(c a) / c for a large c, without overflow; the argument may be complex."""
+    """Return softplus(c a) / c for a large c, without overflow. The argument may be complex."""
     positive = np.real(a) > 0
     return np.where(positive, a, 0) + log1p(exp(np.where(positive, -c * a, c * a))) / c
 
@@ -201,7 +202,8 @@ def _(a):
     r"\left[s = \frac{1}{1+e^{-a}}\right]:\; \left(s,\; \frac{ds}{da}\right)"
     r" = \left(s,\; \frac{1}{1+e^{-a}}\,\frac{e^{-a}}{1+e^{-a}}\right)"
     r" = \left(\frac{1}{2} + \frac{1}{2}\tanh\frac{a}{2},\; s(1-s)\right)", (A,),
-    says="The slope is the probability of heads times the probability of tails. It is largest, 1/4, if both are equal.",
+    says="The slope is s times 1 - s, the probability of a 1 times the probability of a 0. The slope is largest at s = 1/2, "
+    "where it is 1/4.",
 )  # fmt: skip
 def eq_23(a):
     s = lambda a: 1 / (1 + exp(-a))  # noqa: E731
@@ -220,7 +222,7 @@ def _(a):
 
 
 LOG_W = Symbol(
-    "log_w", r"\ell", "real, halfway between tenths", 4, between_tenths,
+    "log_w", r"\ell", "real, drawn halfway between multiples of 0.1", 4, between_tenths,
     ((0, 0, 0, 0), (0, 1, 2, 3), (1, -1, 2, 0)),
 )
 
@@ -230,7 +232,7 @@ LOG_W = Symbol(
     r"\left[f(\ell) = \log\sum_j e^{\ell_j}\right]:\; \left(f,\; \frac{\partial f}{\partial\ell_k}\right)"
     r" = \left(f,\; \frac{e^{\ell_k}}{\sum_j e^{\ell_j}}\right)"
     r" = \left(m + \log\sum_j e^{\ell_j-m},\; \frac{e^{\ell_k-m}}{\sum_j e^{\ell_j-m}}\right)", (LOG_W,),
-    says="The slopes are the normalised weights e^l. Subtracting m, the largest l, avoids overflow.",
+    says="The slopes are the normalised weights e^l. Here m is the largest l; subtracting it avoids overflow.",
 )  # fmt: skip
 def eq_24(log_w):
     f = lambda l: log(exp(l).sum(axis=-1))  # noqa: E731, E741
@@ -258,7 +260,7 @@ def _(log_w):
 @eq_24.tied("minivae.objective.iw_loss", draws=20)
 @eq_24.tied("minivae.objective.iw_loss_backward", draws=20)
 def _(log_w):
-    l, B = log_w.T, len(log_w)                              # (K, B): means over K draws and B data
+    l, B = log_w.T, len(log_w)                              # (K, B), for K draws and B data
     f = [log(len(l)) - iw_loss(row[:, None], np.zeros((len(row), 1)), 1) for row in log_w]
     by_hand, _ = iw_loss_backward(-B, l, 0 * l, 1)          # the loss is minus a mean over B data
     return np.hstack([np.reshape(f, (-1, 1)), by_hand.T])

@@ -1,5 +1,4 @@
-"""Beyond the sources: the gap of a q with independent coordinates, and the gradient of the ELBO if q is the posterior.
-"""
+"""Beyond the sources: the gap of a q with independent coordinates, and the gradient of the ELBO if q is the posterior."""
 
 from dataclasses import replace
 
@@ -14,11 +13,11 @@ from derivations.engine.worlds import MATRIX_W, OBSERVED_3, OFFSET, PLANE_S, cho
 from minivae.gaussian import cholesky, kl_full
 from minivae.likelihood import gaussian_log_prob_backward
 
-# A posterior with dependent coordinates, given by its precision. The correlation is at least 0.1, so that the gap is not 0.
+# A posterior with dependent coordinates, given by its precision. The correlation is above 0.1 in size, so the gap is not 0.
 
 
 def dependent(raw):
-    """Precisions (n, 2, 2) with correlations from 0.1 to 0.95, of either sign."""
+    """Precision matrices (n, 2, 2) with correlations of size 0.1 to 0.95, of either sign."""
     rho = np.sign(raw[:, 2:]) * (0.1 + 0.85 * np.tanh(abs(raw[:, 2:])))
     return covariance(exp(raw[:, :2] / 2), rho)
 
@@ -41,11 +40,12 @@ FACTORISED = (
     r" \geq \left(D_{KL}(N(m, \mathrm{diag}(\sigma_j^2))\Vert N(m, \Sigma)),\; \sigma_j^2\right) ="
     r" \left(\frac{1}{2}\left[\sum_j\log\Lambda_{jj} - \log\det\Lambda\right],\;"
     r" \frac{1}{\Lambda_{jj}}\right),\quad (\Lambda = \Sigma^{-1})", FACTORISED,
-    says="The best factorised q is at most as wide as the posterior's marginals. For dependent coordinates a gap remains.",
+    says="The variances of the best factorised q are at most those of the posterior's marginals. If the coordinates of z "
+    "depend on each other, a gap remains.",
     tight={"precision": [[4, 0], [0, 1]], "m": (1, -1), "off": (0, 0), "stretch": (1, 1)},
 )  # fmt: skip
 def eq_38(precision, m, off, stretch):
-    cholesky(precision, "Sigma^-1")                         # raises ValueError unless it is a precision
+    cholesky(precision, "Sigma^-1")                         # raises ValueError if it is not positive definite
     cov, diagonal = np.linalg.inv(precision), np.diagonal(precision, axis1=1, axis2=2)
     # Given the other coordinate k, z_j has the variance Sigma_jj - Sigma_12^2 / Sigma_kk.
     marginal = np.diagonal(cov, axis1=1, axis2=2)
@@ -68,23 +68,23 @@ def _(precision, m, off, stretch):
     return np.hstack([gap[:, None], 1 / diagonal])
 
 
-# The gradient of log p(x) in the decoder's theta = (W, b, log s), 6 + 3 + 1 numbers in a row. The entry compares three
-# slopes: in a direction u of W, in a direction u of b, and in log s.
+# The gradient of log p(x) in the decoder's theta = (W, b, log s), a row of 6 + 3 + 1 numbers. The entry compares three
+# slopes: in a direction of W, in a direction of b, and in log s. The letter u has both directions.
 
 DIRECTION = Symbol(
-    "u", "u", "a direction in W, and one in b", 9, lambda raw: raw, ((1, 0, 0, 1, 0, 0, 1, 0, 0), (1,) * 9)
+    "u", "u", "a direction in W and a direction in b", 9, lambda raw: raw, ((1, 0, 0, 1, 0, 0, 1, 0, 0), (1,) * 9)
 )  # fmt: skip
 SLANTED = replace(MATRIX_W, simple=([[1, 0.5], [0, 1], [1, -1]], [[1, 0], [0.5, 1], [1, 2]]))
 SEEN = replace(OBSERVED_3, simple=((2, 1, 0), (3, -1, 0.5)))
 
 
 def unpacked(theta):
-    """W (..., 3, 2), b (..., 3), log s (..., 1)."""
+    """Split theta into W (..., 3, 2), b (..., 3), log s (..., 1)."""
     return theta[..., :6].reshape(*theta.shape[:-1], 3, 2), theta[..., 6:9], theta[..., 9:]
 
 
 def directions(u):
-    """Three steps of theta, (n, 3, 10): W by u[:6], b by u[6:], log s by 1."""
+    """Return three steps of theta, (n, 3, 10): W changes by u[:6], b by u[6:], and log s by 1."""
     steps = np.zeros((len(u), 3, 10))
     steps[:, 0, :6], steps[:, 1, 6:9], steps[:, 2, 9] = u[:, :6], u[:, 6:], 1
     return steps
@@ -96,7 +96,7 @@ def directions(u):
     r" \nabla_u\,\mathrm{ELBO} = \left(\frac{rm^T - WV}{s^2} \cdot u_W,\; \frac{r}{s^2} \cdot u_b,\;"
     r" \frac{|r|^2 + \mathrm{tr}(WVW^T)}{s^2} - D\right),\quad (q = N(m, V),\; r = x - b - Wm)",
     (SLANTED, OFFSET, PLANE_S, SEEN, DIRECTION, chosen("a", "a", 1, "1: m is a times the mean of p(z|x)")),
-    says="If q is the posterior, the slopes of log p(x) in W, b and log s are those of the ELBO.",
+    says="If q is the posterior, log p(x) and the ELBO have the same slopes in W, b and log s.",
     needs="q is p(z|x) (a = 1)",
     outside=tuple(
         {"W": [[1, 0.5], [0, 1], [1, -1]], "b": (0, 0, 0), "s": 1, "x": (2, 1, 0), "u": (1,) * 9, "a": a} for a in (0, 0.9)
@@ -108,7 +108,7 @@ def eq_47(W, b, s, x, u, a):
     m, D, (eps, weights) = a * mean, x.shape[-1], noise(2)
     z = m[:, None] + eps @ t(cholesky(V))                   # (n, K, 2)
 
-    def slopes(f):                                          # f gets a theta for each direction
+    def slopes(f):                                          # f is called with a theta for each direction
         return complex_step(lambda h: f(*unpacked(theta[:, None] + h * directions(u))), 0.0)
 
     def log_p_x(W, b, log_s):
@@ -130,7 +130,7 @@ def eq_47(W, b, s, x, u, a):
     d_log_s = (total(r**2) + total(variances)) / s2 - D
     length = lambda f: np.sqrt((f**2).reshape(len(f), -1).sum(axis=1, keepdims=True))  # noqa: E731
     size_b = length(x) + length(b) + length(x - b - r) + np.sqrt(total(variances))
-    size_W = length(r) * length(m) + length(W @ V)          # near 0 a slope is a difference of such numbers
+    size_W = length(r) * length(m) + length(W @ V)          # a slope near 0 is a difference of numbers of this size
     scale = np.hstack([length(u[:, :6]) * size_W / s2, length(u[:, 6:]) * size_b / s2, d_log_s + 2 * D])
     return (
         slopes(log_p_x),
@@ -141,13 +141,13 @@ def eq_47(W, b, s, x, u, a):
 
 
 def along(u, d_W, d_b, d_log_s):
-    """The slopes in the three directions, from gradients: (n, 3)."""
+    """Return the slopes in the three directions, (n, 3), from gradients."""
     return np.hstack([total(d_W.reshape(len(u), -1) * u[:, :6]), total(d_b * u[:, 6:]), d_log_s])
 
 
 def backwards(W, b, s, x, m, V):
-    """minivae's gradients (10,) of the log-likelihood of one x (D,), averaged over z ~ N(m, V)."""
-    z = m + CORNERS @ cholesky(V).T                         # (L, J)   the mean over corners is exact for a quadratic
+    """Return minivae's gradient (10,) of the log-likelihood of one x (D,), averaged over z ~ N(m, V)."""
+    z = m + CORNERS @ cholesky(V).T                         # (L, J)   means of quadratics are exact
     out = (b + z @ W.T)[:, None]                            # (L, 1, D)
     each = np.full((len(z), 1), 1 / len(z))
     d_out, d_log_s = gaussian_log_prob_backward(each, x[None], out, log(s[0]))

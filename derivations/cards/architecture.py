@@ -1,7 +1,7 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": draw the architecture of a VAE; and the cards as a whole.
+"""Flashcards, "Auto-Encoding Variational Bayes": draw the architecture of a VAE; and remarks on all cards.
 
-The cards leave two questions without an answer: cards.31 and cards.32 answer them. cards.33 and cards.35 are about the
-notation of the formulas.
+The cards ask two questions and give no answer. cards.31 and cards.32 answer these questions. cards.33 and cards.35 are
+about the notation of the formulas.
 """
 
 from dataclasses import replace
@@ -31,14 +31,14 @@ from derivations.odaibo.objective import POSTERIOR, figure_2
     "cards.31", "l.51",
     r"\left|\text{arrows and shapes drawn} - \text{arrows and shapes of the model}\right| < 1",
     kind="figure", verdict="figure",
-    says="The card asks for the architecture. It is x, encoder, mu and sigma, z = mu + sigma eps, decoder, parameters of "
-    "p(x|z). This is the graph of minivae's model, as in odaibo.F2.",
+    says="The card asks for the architecture. The encoder maps x to mu and sigma. Then z = mu + sigma eps, and the decoder "
+    "maps z to the parameters of p(x|z). minivae's model has the same graph, as in odaibo.F2.",
 )  # fmt: skip
 def card_31():
     return figure_2()
 
 
-# The reverse divergence, for a q without zeros, so that both directions are finite
+# The reverse divergence. q has no zeros, so the divergences in both directions are finite.
 
 Q_NOWHERE_ZERO = replace(
     TABLES[1], rule="> 0, every row summing to 1", make=lambda raw: weights(raw.reshape(-1, 4, 5), False),
@@ -55,8 +55,9 @@ AVERAGE, AVERAGE_P = (rf"\mathbb{{E}}_{{{law}}}\left[{LOG_RATIO}\right]" for law
     (P_XZ, Q_NOWHERE_ZERO),
     kind="claim", tight=POSTERIOR,
     claim="The card asks why the ELBO uses the reverse divergence (l.39).",
-    says="The expectation of log[p(x, z)/q(z|x)] under q is a lower bound; its gap is the reverse divergence. The "
-    "expectation under p(z|x) is an upper bound; its gap is the forward divergence. We can draw from q, not from p(z|x).",
+    says="The expectation of log[p(x, z)/q(z|x)] under q is a lower bound of log p(x); the gap of this bound is the reverse "
+    "divergence. The expectation under p(z|x) is an upper bound; the gap of this bound is the forward divergence. We can "
+    "draw z from q, but not from p(z|x).",
 )  # fmt: skip
 def card_32(p_xz, q):
     log_p_x, p_z_given_x, log_ratio = log(evidence(p_xz)), posterior(p_xz), log(p_xz) - log(q)
@@ -75,7 +76,7 @@ def card_32(p_xz, q):
     rf"{LOSS} = {LOG_P_X} + {KL_POSTERIOR} = {RECONSTRUCTION} + {KL_PRIOR}", TABLES,
     kind="claim", verdict="copy",
     claim='Every formula is on the cards twice; the plain copy of the loss reads "LVAE(θ,ϕ)=logpθ(x)+DKL..." (l.6-49).',
-    says="This is the loss without its minus signs.",
+    says="The plain copy is the loss without its minus signs.",
     fault="The plain copies of the formulas have lost minus signs, bars and not-equal signs. The LaTeX copies have them.",
 )  # fmt: skip
 def card_33(p_xz, q):
@@ -102,8 +103,8 @@ def _(p_xz, q):
     rf"{KL_PRIOR} = {KL_POSTERIOR} + {RECONSTRUCTION} - {LOG_P_X}", TABLES,
     kind="claim",
     claim='The card says that the term D_KL of the left side "works like a regularizer" (l.27).',
-    says="On the left side D_KL is the gap of the bound. The regulariser is another divergence, the KL from the prior: it "
-    "equals the gap plus the reconstruction minus log p(x).",
+    says="On the left side D_KL is the gap of the bound. The regulariser is the KL from the prior, which is another "
+    "divergence: it equals the gap plus the reconstruction minus log p(x).",
 )  # fmt: skip
 def card_34(p_xz, q):
     gap = kl(q, posterior(p_xz))
@@ -116,9 +117,9 @@ def card_34(p_xz, q):
 @equation(
     "cards.35", "l.11-42", r"D_\text{KL}(p | q) = \sum_z p(z) \log\frac{p(z)}{Q(Z)}", (P_FULL, Q_FULL),
     kind="claim", verdict="loose",
-    claim='The prose calls the distribution "Q(Z)" that the formulas call q(z) (l.42).',
+    claim='The prose writes "Q(Z)" for the distribution that the formulas call q(z) (l.42).',
     says="The divergence is written with Q(Z) as second argument.",
-    fault="Q(Z) is q(z): the letters Q and Z have no other meaning. (The single bar of D(p | q) may be a copying error.)",
+    fault="Q(Z) should be q(z): Q and Z are defined nowhere else. (The single bar of D(p | q) may be a copying error.)",
 )  # fmt: skip
 def card_35(p, q, Q, Z):
     return kl(p, q), "=", total(times(p, log(ratio(p, Q(Z)))))

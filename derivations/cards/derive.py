@@ -1,6 +1,6 @@
 """Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, up to the ELBO.
 
-A table p(x, z) has one row for each datum x. About a seventh of the entries of q(z|x) are zero.
+A table p(x, z) has one row for each datum x. About one in seven numbers of the table q(z|x) is 0.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ from derivations.engine.worlds import (
     prior,
 )
 
-# Where q is optimised, it is a softmax of numbers phi: this can be any q without zeros
+# In entries that optimise q, q is the softmax of numbers phi. So q can be any distribution without zeros.
 
 PHI = Symbol(
     "phi", r"\phi", "real", 20, lambda raw: 1.5 * raw.reshape(-1, 4, 5),
@@ -45,7 +45,7 @@ PHI = Symbol(
 
 
 def softmax(phi):
-    """q_phi(z|x); every row sums to 1."""
+    """Return q_phi(z|x). Every row sums to 1."""
     return np.exp(phi) / total(np.exp(phi))
 
 
@@ -53,12 +53,12 @@ def softmax(phi):
     "cards.3", "l.11", rf"{KL_POSTERIOR} \geq \min_\phi {KL_POSTERIOR} = 0", (P_XZ, PHI),
     kind="claim", tight={"p_xz": [[0.25, 0.25], [0.25, 0.25]], "phi": [[0, 0], [0, 0]]},
     claim="The card says that the goal is to minimise the KL from the posterior with respect to phi (l.11).",
-    says="Sixty steps of descent reach the posterior. The steps use p(x, z), but not p(x) and not p(z|x).",
+    says="After sixty steps of descent, q is the posterior. The steps use p(x, z), but neither p(x) nor p(z|x).",
 )  # fmt: skip
 def card_3(p_xz, phi):
     p_z_given_x, lower = posterior(p_xz), phi
     for _ in range(60):
-        lower = lower - (lower - log(p_xz)) / 2             # half of the natural gradient, up to a constant
+        lower = lower - (lower - log(p_xz)) / 2             # half the natural gradient, plus a constant
     return (
         kl(softmax(phi), p_z_given_x),
         ">=", kl(softmax(lower), p_z_given_x),
@@ -66,7 +66,7 @@ def card_3(p_xz, phi):
     )  # fmt: skip
 
 
-# The derivation: every line has the same left side, KL(q || p(z|x)), and rewrites the right side
+# The derivation. Every line has the left side KL(q || p(z|x)) and rewrites the right side of the previous line.
 
 
 @equation(
@@ -81,7 +81,7 @@ def card_4(p_xz, q):
     "cards.5", "l.15",
     rf"\left[{KL_POSTERIOR}\right] ="
     rf" \int {Q} \log\frac{{{Q}\,p_\theta(\mathbf{{x}})}}{{{P_JOINT}}} d\mathbf{{z}}", TABLES,
-    says="p(z|x) is replaced by p(z, x) / p(x).", **POSSIBLE_X,
+    says="This line replaces p(z|x) by p(z, x) / p(x).", **POSSIBLE_X,
 )  # fmt: skip
 def card_5(p_xz, q):
     return kl_from_posterior(p_xz, q), "=", total(times(q, log(ratio(q * evidence(p_xz), p_xz))))
@@ -91,7 +91,7 @@ def card_5(p_xz, q):
     "cards.6", "l.17",
     rf"\left[{KL_POSTERIOR}\right] = {LOG_P_X}"
     rf" + \int {Q} \log\frac{{{Q}}}{{{P_JOINT}}} d\mathbf{{z}}", TABLES,
-    says="The logarithm of the product is a sum; log p(x) does not depend on z, and q integrates to 1.", **ASSUMED,
+    says="The logarithm of a product is a sum. log p(x) does not depend on z, so its mean under q is log p(x).", **ASSUMED,
 )  # fmt: skip
 def card_6(p_xz, q):
     return kl_from_posterior(p_xz, q), "=", log(evidence(p_xz)) + total(times(q, log(ratio(q, p_xz))))
@@ -102,7 +102,8 @@ def card_6(p_xz, q):
     rf"\left[{KL_POSTERIOR}\right] = {LOG_P_X} + \mathbb{{E}}_{{\mathbf{{z}}\sim {Q}}}\left["
     rf"\log\frac{{{Q}}}{{p_\theta(\mathbf{{z}})}} - \log p_\theta(\mathbf{{x}}\vert\mathbf{{z}})\right]",
     TABLES,
-    says="p(z, x) is replaced by p(x|z) p(z); the integral with weight q is an expectation.", **ASSUMED_BY_BAYES,
+    says="This line replaces p(z, x) by p(x|z) p(z), and writes the integral with weight q as an expectation.",
+    **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_7(p_xz, q):
     p_x, p_z, p_x_given_z = evidence(p_xz), prior(p_xz), likelihood(p_xz)
@@ -120,13 +121,13 @@ def card_8(p_xz, q):
 
 @equation(
     "cards.9", "l.25", rf"{LOG_P_X} - {KL_POSTERIOR} = {RECONSTRUCTION} - {KL_PRIOR}", TABLES,
-    says="The line above is rearranged: both sides are forms of the ELBO.", **ASSUMED_BY_BAYES,
+    says="Both sides are the ELBO, in two forms.", **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_9(p_xz, q):
     return left_form(p_xz, q), "=", right_form(p_xz, q)
 
 
-# The remarks: x = w z + s eps before and after a step from theta = (w, s) to theta'
+# The remarks. In x = w z + s eps, theta = (w, s); the entries compare the model before and after a step to theta'.
 
 BEFORE_AND_AFTER = (
     vector("w", "(w, w')", 2, simple=((1, 2), (3**0.5, 1), (0, 1))),
@@ -142,8 +143,8 @@ BEFORE_AND_AFTER = (
     BEFORE_AND_AFTER,
     kind="claim",
     claim='The card says that the left side "is exactly what we want to maximize" (l.27).',
-    says="If q is always the posterior, the left side is log p(x), before and after a step of theta.",
-    needs="q is the posterior at theta and at theta' (otherwise the left side can rise while log p(x) falls)",
+    says="If q is the posterior before and after a step of theta, the left side is log p(x) before and after the step.",
+    needs="q is the posterior at theta and at theta' (for another q, the left side can rise while log p(x) falls)",
     outside=(
         {"w": (3**0.5, 1), "s": (1, 1), "x": 2, "follows": 0},
         {"w": (1, 1), "s": (2, 1), "x": 0, "follows": 0},
@@ -163,7 +164,7 @@ def card_10(w, s, x, follows):
     (P_XZ, PHI),
     kind="claim",
     claim='The card says that p(x) "is fixed with respect to" q (l.27).',
-    says="In a step of cards.3, the ELBO rises by as much as the divergence falls. (p(x) depends on theta: see cards.10.)",
+    says="In a small step of phi, the ELBO rises by as much as the divergence falls. p(x) depends on theta, but not on q.",
 )  # fmt: skip
 def card_11(p_xz, phi):
     q, p_z_given_x = softmax(phi), posterior(p_xz)

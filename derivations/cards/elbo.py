@@ -1,7 +1,8 @@
 """Flashcards, "Auto-Encoding Variational Bayes": what is the formula for the evidence lower bound (ELBO)?
 
 The source has every formula twice: as damaged plain text and as LaTeX. The entries use the LaTeX; cards.33 is about the
-plain text. A side in square brackets is not on the card: it is carried over from the line above.
+plain text. A side in square brackets is not printed on this line of the card: it is our addition, or is on the
+line above.
 """
 
 from dataclasses import replace
@@ -11,7 +12,7 @@ from derivations.engine.numerics import kl_of_weights, log, ratio, times, total
 from derivations.engine.worlds import ENCODER, TABLE, evidence, likelihood, posterior, prior
 from derivations.odaibo.objective import NEEDED_BY_BAYES, OUTSIDE, OUTSIDE_BAYES, POSTERIOR
 
-# Simple values in which no row of q is the posterior or the prior, so that no divergence is 0
+# Simple values. No row of q is the posterior or the prior, so no divergence is 0.
 
 P_XZ = replace(TABLE, simple=([[0.5, 0.1], [0.1, 0.3]], [[0.1, 0.4], [0.2, 0.3]]))
 SIMPLE_Q = ([[0.5, 0.5], [0.5, 0.5]], [[0.9, 0.1], [0.7, 0.3]], [[1, 0], [0.9, 0.1]])
@@ -30,23 +31,23 @@ ASSUMED_BY_BAYES = {"needs": NEEDED_BY_BAYES.replace("x_i", "x"), "outside": OUT
 
 
 def kl_from_posterior(p_xz, q):
-    """KL(q || p(z|x)), computed without `log`. Numbers of size 1 cancel in it, so its error is compared with 1."""
+    """Return KL(q || p(z|x)), computed without `log`. Numbers of size 1 cancel in it, so its error is compared with 1."""
     return Zero(1, kl_of_weights(q, posterior(p_xz)))
 
 
 def left_form(p_xz, q):
-    """log p(x) - KL(q || p(z|x)), where the divergence is computed without `log`."""
+    """Return log p(x) - KL(q || p(z|x)). This KL is computed without `log`."""
     return log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz))
 
 
 def right_form(p_xz, q):
-    """E_q log p(x|z) - KL(q || p(z)), as printed."""
+    """Return E_q[log p(x|z)] - KL(q || p(z)), computed as printed."""
     return total(times(q, log(likelihood(p_xz)))) - total(times(q, log(ratio(q, prior(p_xz)))))
 
 
 @equation(
     "cards.1", "l.6", rf"{LOG_P_X} - {KL_POSTERIOR} = {RECONSTRUCTION} - {KL_PRIOR}", TABLES,
-    says="The ELBO has two forms: log p(x) minus the gap, and reconstruction minus the KL from the prior.",
+    says="The ELBO is log p(x) minus the gap, and also the reconstruction minus the KL from the prior.",
     **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_1(p_xz, q):

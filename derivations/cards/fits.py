@@ -1,9 +1,9 @@
-"""Fits of one Gaussian q to a mixture p with two modes, by either divergence, for the flashcards' two figures.
+"""Fits of one Gaussian q to a mixture p with two modes, for the two figures of the flashcards.
 
-p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2, where `apart` is a, and q = N(mu, sigma^2). The q with the least KL(p || q) has
-the mean and variance of p, so it covers both modes. The q with the least KL(q || p) is found by descent from several
-starts. There is always a minimum in the middle, which covers both modes. For a >= 2.5 there is also a minimum at each
-mode; for a >= 2.9 these two are lower. Arguments may be numbers, or arrays that broadcast.
+p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2, where `apart` is a, and q = N(mu, sigma^2). The q with the smallest KL(p || q)
+has the mean and variance of p, so it covers both modes. The q with the smallest KL(q || p) is found by descent from
+several starts. KL(q || p) always has a minimum in the middle, where q covers both modes. For a >= 2.5 there is also
+a minimum at each mode; for a >= 2.9 the minima at the modes are lower. Arguments may be numbers, or arrays that broadcast.
 """
 
 import functools
@@ -20,28 +20,28 @@ LOG_2PI = math.log(2 * math.pi)
 NODES = np.linspace(-9, 9, 801)                             # in units of sigma; dense enough if a * sigma < 15
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()      # for the two bells of p; dense enough if a < 8
-STEPS = 100                                                 # limit; descent usually needs ten
+STEPS = 100                                                 # at most; descent usually needs ten steps
 STATIONARY = 1e-9                                           # a slope below this counts as 0
 
 erf = np.vectorize(math.erf, otypes=[float])
 
 
-# The mixture, and the two divergences
+# The mixture and the two divergences
 
 
 def log_mixture(z: NDArray, apart: NDArray) -> NDArray:
-    """log p(z): the log density of the nearer mode plus a correction for the other mode."""
+    """Return log p(z): the log-density of the nearer mode, plus a correction for the other mode."""
     z, apart = np.abs(z), np.abs(apart)
     return -((z - apart) ** 2) / 2 + np.log1p(np.exp(-2 * apart * z)) - math.log(2) - LOG_2PI / 2
 
 
 def log_gaussian(z: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
-    """log q(z) = log N(z; mu, sigma^2)."""
+    """Return log q(z) = log N(z; mu, sigma^2)."""
     return -(((z - mu) / sigma) ** 2) / 2 - np.log(sigma) - LOG_2PI / 2
 
 
 def kl_forward(apart: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
-    """KL(p || q) = E_p[log p - log q], by quadrature over each of the two bells of p."""
+    """Return KL(p || q) = E_p[log p - log q], by quadrature over the two bells of p."""
     apart, mu, sigma = with_nodes(apart, mu, need_positive("sigma", sigma))
     z = apart + BELL                                        # -z has the same density under p
     log_q = (log_gaussian(z, mu, sigma) + log_gaussian(-z, mu, sigma)) / 2
@@ -49,7 +49,7 @@ def kl_forward(apart: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
 
 
 def kl_reverse(apart: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
-    """KL(q || p) = E_q[log q - log p], by quadrature over q."""
+    """Return KL(q || p) = E_q[log q - log p], by quadrature over q."""
     apart, mu, sigma = with_nodes(apart, mu, need_positive("sigma", sigma))
     z = mu + sigma * NODES
     return (log_gaussian(z, mu, sigma) - log_mixture(z, apart)) @ WEIGHTS
@@ -64,13 +64,13 @@ def with_nodes(*arrays: NDArray) -> list[NDArray]:
 
 
 def mass(mu: NDArray, sigma: NDArray, low: float, high: float) -> NDArray:
-    """The probability of low < z < high under N(mu, sigma^2)."""
+    """Return the probability of low < z < high under N(mu, sigma^2)."""
     scale = math.sqrt(2) * need_positive("sigma", sigma)
     return (erf((high - mu) / scale) - erf((low - mu) / scale)) / 2
 
 
 def mixture_mass(apart: NDArray, low: float, high: float) -> NDArray:
-    """The probability of low < z < high under p."""
+    """Return the probability of low < z < high under p."""
     return (mass(-np.asarray(apart), 1, low, high) + mass(apart, 1, low, high)) / 2
 
 
@@ -91,10 +91,10 @@ def once_per_value(fit: Callable) -> Callable:
 
 @once_per_value
 def fit_forward(apart: NDArray) -> tuple[NDArray, NDArray]:
-    """mu and sigma of the q with the least KL(p || q): the mean and standard deviation of p, by quadrature.
+    """Return mu and sigma of the best q by KL(p || q): the mean and standard deviation of p, by quadrature.
 
-    E_p[log q] depends on p only through E_p[z] and E_p[z^2]. If Q is the Gaussian with the same two moments,
-    KL(p || q) = KL(p || Q) + KL(Q || q) for every q, so Q is the best   [cards.19]
+    E_p[log q] depends on p only through E_p[z] and E_p[z^2]. Let Q be the Gaussian with these two moments. For every q,
+    KL(p || q) = KL(p || Q) + KL(Q || q), so Q is the best q.   [cards.19]
     """
     z = np.stack([BELL + middle for middle in with_nodes(-apart, apart)])       # (2, K, nodes)
     mu = (z @ BELL_WEIGHTS).mean(axis=0)
@@ -106,10 +106,10 @@ def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray
     """Gradient (..., 2) and Hessian (..., 2, 2) of KL(q || p) in (mu, log sigma).
 
     With z = mu + sigma eps and s(z) = -d log p / dz = z - a tanh(a z):
-    d/dmu = E[s],   d/dlog_sigma = E[s sigma eps] - 1.   The Hessian is the gradient of these two.
+    d/dmu = E[s],   d/dlog_sigma = E[s sigma eps] - 1.   The Hessian has the gradients of these two slopes.
     """
     apart, mu, sigma = with_nodes(apart, mu, sigma)
-    d_z = sigma * NODES                                     # dz / dlog_sigma; dz / dmu = 1
+    d_z = sigma * NODES                                     # dz / dlog_sigma. dz / dmu is 1
     t = np.tanh(apart * (mu + d_z))
     s, d_s = mu + d_z - apart * t, 1 - apart**2 * (1 - t * t)
     mean = lambda f: f @ WEIGHTS  # noqa: E731
@@ -120,10 +120,10 @@ def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray
 
 
 def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
-    """mu and sigma of the minimum of KL(q || p) that descent reaches from q = N(start, 1).
+    """Return mu and sigma of the minimum of KL(q || p) that descent from q = N(start, 1) finds.
 
-    start = a leads to the minimum at the right mode, if there is one; start = 0 leads to the minimum in the middle.
-    Raises ValueError if descent reaches no minimum.
+    From start = a, descent finds the minimum at the right mode, if it exists. From start = 0, it finds the minimum in the
+    middle. Raise ValueError if descent finds no minimum.
     """
     apart, start = np.broadcast_arrays(np.asarray(apart, float), np.asarray(start, float))
     each, which = np.unique(np.stack([apart.ravel(), start.ravel()], axis=-1), axis=0, return_inverse=True)
@@ -132,7 +132,7 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
-    """Newton's method for KL(q || p), for K starts at once; absolute curvatures make every step go downhill."""
+    """Minimise KL(q || p) from K starts by Newton's method, with absolute curvatures, so that every step goes downhill."""
     at = np.stack([start, np.zeros_like(start)], axis=-1)   # (K, 2)   mu, log sigma
     for _ in range(STEPS):
         gradient, hessian = reverse_slopes(apart, at[:, 0], np.exp(at[:, 1]))
@@ -153,7 +153,7 @@ def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 
 @once_per_value
 def best_reverse(apart: NDArray) -> tuple[NDArray, NDArray]:
-    """mu >= 0 and sigma of the q with the least KL(q || p): the minimum in the middle or on the right."""
+    """Return mu >= 0 and sigma of the best q by KL(q || p): the lower of the minima in the middle and on the right."""
     middle, right = fit_reverse(apart, 0.0), fit_reverse(apart, apart)
     lower = kl_reverse(apart, *middle) <= kl_reverse(apart, *right)
     mu, sigma = (np.where(lower, one, other) for one, other in zip(middle, right))

@@ -1,6 +1,7 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, the loss.
+"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, from the ELBO to the loss.
 
-The model is a small linear model of minivae with fixed weights, so log p(x) and p(z|x) are known. The only letter is x.
+The model is a small linear VAE of minivae with fixed weights, so log p(x) and p(z|x) are known. In most entries the only
+letter is x.
 """
 
 import numpy as np
@@ -25,11 +26,11 @@ from derivations.odaibo.objective import DATUM
 from minivae.gaussian import kl_standard_normal
 
 LOSS = r"L_\text{VAE}(\theta, \phi)"
-CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # the mean of a quadratic over these is exact
+CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # noise; means of quadratics are exact
 
 
 def form_1(x):
-    """-log p(x) + KL(q || p(z|x)), from the exact evidence and posterior."""
+    """Return -log p(x) + KL(q || p(z|x)), from the exact evidence and posterior."""
     mu, sigma, W, b, s = linear_model(x)
     precision = np.eye(2) + W @ W.T / s**2
     cov = np.broadcast_to(np.linalg.inv(precision), (len(x), 2, 2))
@@ -39,19 +40,19 @@ def form_1(x):
 
 
 def expected(f, x):
-    """E_q f(z, x, W, b, s), as a sum over nine nodes: exact if f is a polynomial in z of degree 5 or less."""
+    """Return E_q[f(z, x, W, b, s)], a sum over nine nodes, exact if f is a polynomial in z of degree 5 or less."""
     mu, sigma, *decoder = linear_model(x)
     eps, weights = noise(2)
     return total(weights * f(mu + sigma * eps, x[:, None], *decoder))
 
 
 def log_p_x_given_z(z, x, W, b, s):
-    """log p(x|z): (n, K)."""
+    """Return log p(x|z), (n, K)."""
     return log_density(x, z @ W + b, s).sum(axis=-1)
 
 
 def log_joint(z, x, W, b, s):
-    """log p(x, z), from the Gaussian density of the pair (z, x): (n, K)."""
+    """Return log p(x, z), (n, K), from the Gaussian density of the pair (z, x)."""
     cov = np.block([[np.eye(2), W], [W.T, W.T @ W + s**2 * np.eye(3)]])
     at = np.concatenate([z, np.broadcast_to(x, (*z.shape[:2], 3))], axis=-1)
     return log_density_full(at, np.concatenate([np.zeros(2), b]), cov)
@@ -95,8 +96,8 @@ def _(x):
     return total(kl_standard_normal(mu[:, 0], 2 * np.log(sigma[:, 0]))) - expected(log_p_x_given_z, x)
 
 
-# The minimum, for one datum x: theta = (w, s) of x = w z + s eps, phi = (a, sigma) of q = N(a x, sigma^2). The card has no
-# sum over data, so all w, s with w^2 + s^2 = x^2 are best; t chooses one of these pairs.
+# The minimum for one datum x. theta = (w, s) in x = w z + s eps, and phi = (a, sigma) in q = N(a x, sigma^2). The card has
+# no sum over data, so every pair (w, s) with w^2 + s^2 = x^2 is best. t chooses one of these pairs.
 
 ANGLE = Symbol("t", "t", "real, 0 for w = s", 1, lambda raw: 0.4 * raw, (0, 0.5))
 WEIGHTS = (
@@ -108,7 +109,7 @@ BEST = 0.5**0.5
 
 
 def linear_loss(x, w, s, a, sigma):
-    """-ELBO of one datum, by quadrature."""
+    """Return minus the ELBO of one datum, by quadrature."""
     return -linear_elbo(w, s, x, a * x, sigma)
 
 
@@ -118,16 +119,16 @@ def linear_loss(x, w, s, a, sigma):
     r" \left[-\log p_{\theta^{*}}(x)\right] = L_\text{VAE}(\theta^{*}, \phi^{*})"
     r" = L_\text{VAE}(-\theta^{*}, -\phi^{*}) \leq L_\text{VAE}(\theta, \phi)",
     (ANGLE, ONE_DATUM, *WEIGHTS),
-    says="These weights have the smallest loss. They are never unique: here t is free, and z and -z are equally good. "
-    "The first equality holds because, in this linear model, q can be the posterior.",
-    needs="a minimum exists: the decoder cannot repeat x exactly (x is not 0)",
+    says="theta* and phi* have the smallest loss. These weights are not unique: t is free, and -z in place of z gives the "
+    "same loss. The first equality holds because, in this linear model, q can be the posterior.",
+    needs="a minimum exists (x is not 0: for x = 0 the decoder reproduces x exactly)",
     undefined="for x = 0 the loss falls without bound as s goes to 0",
     outside={"t": 0, "x": 0, "w": 1, "s": 1, "a": 1, "sigma": 1},
     tight={"t": 0, "x": 1, "w": BEST, "s": BEST, "a": BEST, "sigma": BEST},
 )  # fmt: skip
 def card_14(t, x, w, s, a, sigma):
     size = np.sqrt(need_above_zero("x^2", x**2))
-    angle = np.pi / 4 + np.arctan(t) / 2                    # between 0 and a right angle
+    angle = np.pi / 4 + np.arctan(t) / 2                    # between 0 and pi / 2
     best_w, best_s = size * np.cos(angle), size * np.sin(angle)
     mean, best_sigma = linear_posterior(best_w, best_s, x)
     return (
@@ -140,13 +141,13 @@ def card_14(t, x, w, s, a, sigma):
 
 @card_14.tied("minivae.vae.VAE.loss", draws=10)
 def _(t, x, w, s, a, sigma):
-    phi = np.stack([a, 0 * a, 0 * a, sigma], axis=1)        # (n, 4, 1): mu = a x, the same sigma for every x
+    phi = np.stack([a, 0 * a, 0 * a, sigma], axis=1)        # (n, 4, 1): mu = a x; sigma does not depend on x
     return BY_MINIVAE(phi, w, s, x)[:, :1]
 
 
-# The graphical model: which of four quantities act on the parameters of p(x|z), and which on the parameters of q(z|x)
+# The graphical model: which of four quantities act on the parameters of p(x|z), and which act on those of q(z|x)
 
-DRAWN = {                                                   # (a solid arrow, a dashed arrow), 1 if it is drawn
+DRAWN = {                                                   # (solid arrow, dashed arrow): 1 if the arrow is drawn
     "decoder weights": (1, 0),                              # theta
     "z": (1, 0),
     "encoder weights": (0, 1),                              # phi
@@ -158,8 +159,8 @@ DRAWN = {                                                   # (a solid arrow, a 
     "cards.15", "l.37 VAE-graphical-model.png",
     r"\left|\text{arrows drawn} - \text{arrows of the model}\right| < 1",
     kind="figure", verdict="figure",
-    says="Solid arrows: theta and z act on p(x|z). Dashed arrows: phi and x act on q(z|x). No datum acts on the z of "
-    "another datum, so one plate (a box for N repetitions) is enough.",
+    says="Solid arrows: theta and z act on p(x|z). Dashed arrows: phi and x act on q(z|x). A datum does not act on "
+    "the z of another datum, so one plate (a box that stands for N repetitions) is enough.",
 )  # fmt: skip
 def card_15():
     vae, rng = small_vae(hidden=(5,)), np.random.default_rng(1)

@@ -32,23 +32,23 @@ MU, SIGMA = positive("mu", r"\mu"), positive("sigma", r"\sigma")
 
 
 def mean_and_variance(values):
-    """Mean and variance over eps, for values (n, K) at its nodes: (n, 2)."""
+    """Return mean and variance over eps, (n, 2), of values (n, K) at the nodes of eps."""
     mean = total(CHANCES * values)
     return np.concatenate([mean, total(CHANCES * (values - mean) ** 2)], axis=-1)
 
 
-# Two estimators of the gradient of E[z^2], at the nodes: (n, K)
+# Two estimators of the gradient of E[z^2], evaluated at the nodes of eps: (n, K)
 
 
 def by_the_path(mu, sigma, way):
-    """d/dmu f(z) and d/dsigma f(z). With way = 1, z = mu + sigma eps; with way = 0, z is a constant."""
+    """Return d/dmu f(z) and d/dsigma f(z). With way = 1, z is mu + sigma eps; with way = 0, z is a constant."""
     drawn = mu + sigma * EPS
     f = lambda mu, sigma: (way * (mu + sigma * EPS) + (1 - way) * drawn) ** 2  # noqa: E731
     return complex_step(lambda mu: f(mu, sigma), mu), complex_step(lambda sigma: f(mu, sigma), sigma)
 
 
 def by_the_score(mu, sigma):
-    """f(z) d/dmu log q(z), with z as a constant."""
+    """Return f(z) d/dmu log q(z), where z is a constant."""
     z = mu + sigma * EPS
     return z**2 * complex_step(lambda mu: -(((z - mu) / sigma) ** 2) / 2, mu)
 
@@ -61,8 +61,8 @@ def by_the_score(mu, sigma):
     (MU, SIGMA, chosen("way", r"\mathrm{way}", 0, "0: z is a constant; 1: z = mu + sigma eps")),
     kind="claim",
     claim='The card says that "we cannot backpropagate" through sampling (l.47).',
-    says="The derivative of f(z) in mu is 0 if z is a constant. The estimate f(z) d log q(z)/dmu is unbiased, but has more "
-    "variance than the trick (way = 1).",
+    says="If z is a constant, the derivative of f(z) in mu is 0. The estimate f(z) d log q(z)/dmu is unbiased, but has more "
+    "variance than the estimate of the trick (way = 1).",
     needs="z is treated as a constant (way = 0)",
     outside={"mu": 1, "sigma": 1, "way": 1},
 )  # fmt: skip
@@ -78,18 +78,18 @@ def card_25(mu, sigma, way):
 
 @card_25.tied("minivae.gaussian.log_normal_backward")
 def _(mu, sigma, way):
-    z = mu + sigma * EPS                                    # (n, K); below, every z is a separate datum with its own mu
+    z = mu + sigma * EPS                                    # (n, K); in the call below, every z is a separate datum
     column = lambda values: np.broadcast_to(values, z.shape).reshape(-1, 1)  # noqa: E731
     f = (z**2).reshape(1, -1)                               # the weight of d log q, (L, B) with L = 1
     _, d_mu, _ = log_normal_backward(f, column(z)[None], column(mu), column(2 * np.log(sigma)))
     return mean_and_variance(d_mu.reshape(z.shape))
 
 
-# A coin: z = T(lambda, epsilon) is 1 where epsilon < p = 1 / (1 + exp(-lambda)), else 0, with epsilon uniform
+# A coin. epsilon is uniform, and p = 1 / (1 + exp(-lambda)). z = T(lambda, epsilon) is 1 if epsilon < p, and 0 otherwise.
 
 
 def logit_of_hundredths(raw):
-    """lambda such that p is in hundredths. The nodes of epsilon are halfway between hundredths, so the mean is exact."""
+    """Return lambda for which p is a multiple of 0.01. The nodes of epsilon lie between such multiples: means are exact."""
     p = np.ceil(99 / (1 + np.exp(-1.7 * raw))) / 100
     return np.log(p / (1 - p))
 
@@ -99,12 +99,12 @@ COIN = Symbol("lam", r"\lambda", "real", 1, logit_of_hundredths, (0, np.log(3), 
 
 
 def heads(lam):
-    """p = P(z = 1)."""
+    """Return p = P(z = 1)."""
     return 1 / (1 + np.exp(-lam))
 
 
 def spread(lam):
-    """Var[z], as a sum over the two values of z."""
+    """Return Var[z], as a sum over the two values of z."""
     p = heads(lam)
     return p * (1 - p) ** 2 + (1 - p) * (0 - p) ** 2
 
@@ -113,10 +113,11 @@ def spread(lam):
     "cards.26", "l.47", r"\mathrm{Var}[\mathbf{z}] = 0\quad \text{for a deterministic variable } \mathbf{z}",
     (COIN,),
     kind="claim", verdict="loose",
-    claim='The card expresses z "as a deterministic variable" (l.47). So do Weng\'s page, which the card names, and Kingma '
-    "and Welling (section 2.4).",
+    claim="The card expresses z \"as a deterministic variable\" (l.47). Weng's page, which the card names, and Kingma and "
+    "Welling (section 2.4) do the same.",
     says="A deterministic variable has variance 0.",
-    fault="T is a deterministic function of phi, x and eps. Given eps, z does not vary; but eps is random, so z is random.",
+    fault="The function T is deterministic, but eps is random, so z = T(phi, x, eps) is random. Only for a given eps is z "
+    "deterministic.",
 )  # fmt: skip
 def card_26(lam):
     return spread(lam), "=", Zero(heads(lam))               # the error is compared with E[z^2] = p
@@ -126,7 +127,7 @@ def card_26(lam):
     r"\mathrm{Var}[\mathcal{T}(\lambda, \epsilon) | \epsilon] = 0 < \mathrm{Var}_\epsilon[\mathcal{T}(\lambda, \epsilon)]"
 )
 def _(lam):
-    twice = np.stack([heads(lam) > UNIFORM] * 2).astype(float)                  # (2, n, 100)   the same eps, twice
+    twice = np.stack([heads(lam) > UNIFORM] * 2).astype(float)                  # (2, n, 100)   two z for the same eps
     return twice.var(axis=0).max(axis=-1, keepdims=True), "=", Zero(1), "<", twice[0].var(axis=-1, keepdims=True)
 
 
@@ -138,7 +139,7 @@ def _(lam):
     (MU, SIGMA, chosen("a", "a", 0, "0: eps is N(0, 1); 1: it is N(mu/sigma, 1), and z = sigma eps")),
     kind="claim",
     claim='The card calls eps "an auxiliary independent random variable" (l.47).',
-    says="If the distribution of eps does not depend on phi or x, the gradient through z is unbiased.",
+    says="The gradient through z is unbiased if the distribution of eps does not depend on phi or x.",
     needs="the distribution of eps does not depend on phi (a = 0)",
     outside={"mu": 1, "sigma": 1, "a": 1},
 )  # fmt: skip
@@ -150,7 +151,7 @@ def card_27(mu, sigma, a):
     d_mu = integrate(lambda z: z**2 * normal(z, mu, sigma) * u(z) / sigma, mu, sigma)
     d_log_var = integrate(lambda z: z**2 * normal(z, mu, sigma) * (u(z) ** 2 - 1) / 2, mu, sigma)
     side = lambda *both: np.concatenate(both, axis=-1)  # noqa: E731
-    size = mu**2 + sigma**2                                 # size of the numbers that cancel in both integrals
+    size = mu**2 + sigma**2                                 # in both integrals, numbers of this size cancel
     return side(*path), "=", Zero(side(size / sigma, size), side(d_mu, d_log_var)), "=", side(2 * mu, sigma**2)
 
 
@@ -169,13 +170,14 @@ ENCODED = r"q_\phi(\mathbf{z}\vert\mathbf{x}^{(i)}) = \mathcal{N}(\mathbf{z}; \b
 
 
 def density(z, mu, cov):
-    """N(z; mu, cov), (n, 1)."""
+    """Return the density N(z; mu, cov), (n, 1)."""
     return np.exp(log_density_full(z[:, None], mu, cov))
 
 
 @equation(
     "cards.28", "l.49", ENCODED + r"\boldsymbol{\sigma}^{2(i)}\boldsymbol{I})", (Z, MUS, SIGMAS),
-    verdict="loose", says="The encoder's Gaussian has covariance sigma^2 I, with sigma^2 read as the number sigma . sigma.",
+    verdict="loose",
+    says="Read literally: the covariance of the encoder's Gaussian is sigma^2 I, where sigma^2 is the number sigma . sigma.",
     fault='sigma^2 is a vector: the covariance is diag(sigma^2), as the words "diagonal covariance structure" say. The '
     "notation is that of Kingma and Welling (equation 9) and of Weng's page.",
 )  # fmt: skip
@@ -201,12 +203,12 @@ T = Symbol("t", "t", "real", 2, np.tanh, ((0, 1), (1, -0.5)))
 
 
 def average(f):
-    """E of f (n, 324, k) over the nodes: (n, k)."""
+    """Return the mean of f (n, 324, k) over the nodes: (n, k)."""
     return np.einsum("l,nlk->nk", PLANE_CHANCES, f)
 
 
 def law_and_sign(t, z):
-    """(E exp(t . z), E[eps z]) of z (n, 324, 2): the first shows the distribution of z, the second the sign of sigma."""
+    """Return E[exp(t . z)], which determines the distribution of z, and E[eps z], which determines the sign of sigma."""
     return np.concatenate([average(np.exp(total(t[:, None] * z))), average(PLANE_EPS * z)], axis=-1)
 
 
@@ -215,8 +217,8 @@ def law_and_sign(t, z):
     r"(\mathbf{z} = \boldsymbol{\mu} + \boldsymbol{\sigma}\odot\boldsymbol{\epsilon}):\quad"
     r" E_\epsilon\left[(e^{t\cdot z},\; \epsilon\odot z)\right] ="
     r" \left(e^{t\cdot\mu + t\cdot\mathrm{diag}(\sigma^2)t/2},\; \sigma\right)", (T, MUS, SIGMAS),
-    says="With eps from N(0, I), z has the distribution N(mu, diag(sigma^2)). E exp(t . z), for all t, determines the "
-    "distribution. E[eps z] determines the sign of sigma.",
+    says="If eps is from N(0, I), z has the distribution N(mu, diag(sigma^2)): the values of E[exp(t . z)] for all t "
+    "determine this distribution. E[eps z] determines the sign of sigma.",
 )  # fmt: skip
 def card_29(t, mu, sigma):
     need_same_shape(t=t, mu=mu, sigma=need_positive("sigma", sigma))
@@ -236,8 +238,8 @@ def _(t, mu, sigma):
     r"E_\mathrm{left}\left[\nabla z^2\right] < E_\mathrm{right}\left[\nabla z^2\right] ="
     r" \nabla (\mu^2 + \sigma^2),\quad \nabla \text{ in } (\mu, \sigma)",
     kind="figure", verdict="figure",
-    says="The numbers are for mu = sigma = 1. On the left z is a constant: no gradient flows from z to mu or sigma. On the "
-    "right z = mu + sigma eps: the gradient flows to both.",
+    says="On the left z is a constant: no gradient flows from z to mu or sigma. On the right z = mu + sigma eps, and the "
+    "gradient flows to mu and sigma. The numbers are for mu = sigma = 1.",
 )  # fmt: skip
 def card_30():
     one = np.ones((1, 1))

@@ -1,7 +1,7 @@
 """Flashcards, "Auto-Encoding Variational Bayes": why does the ELBO use the reverse divergence?
 
-Sums over z are exact, and infinite divergences stay infinite. Fits of one Gaussian to a mixture with modes at -a and a, in
-fits.py, show what "zero-avoiding" and "zero-forcing" mean.
+Sums over z are exact, and infinite divergences stay infinite. fits.py fits one Gaussian to a mixture with modes at -a and
+a. The fits show the meaning of "zero-avoiding" and "zero-forcing".
 """
 
 import math
@@ -27,9 +27,9 @@ from derivations.engine.worlds import SIGMA_P, SIGMA_Q, chosen
 from derivations.odaibo.closed_form import TWO, tenths
 from minivae.gaussian import kl_diagonal
 
-# mu_q is in tenths and mu_p is halfway between two tenths, so p and q are never nearly equal.
+# mu_q is a multiple of 0.1, and mu_p is halfway between two such multiples. So q and p always differ.
 
-TENTHS = Symbol("mu_q", r"\mu_q", "real, in tenths", 1, tenths, (0, 1, -1))
+TENTHS = Symbol("mu_q", r"\mu_q", "real, drawn as a multiple of 0.1", 1, tenths, (0, 1, -1))
 HALFWAY = replace(TWO[2], simple=(2, 1))
 PAIR = (TENTHS, SIGMA_Q, HALFWAY, SIGMA_P)
 NOT_SYMMETRIC = r"D_\text{KL}(q_\phi | p_\theta) \ne D_\text{KL}(p_\theta | q_\phi)"
@@ -38,8 +38,8 @@ NOT_SYMMETRIC = r"D_\text{KL}(q_\phi | p_\theta) \ne D_\text{KL}(p_\theta | q_\p
 @equation(
     "cards.16", "l.42", NOT_SYMMETRIC, PAIR, verdict="loose",
     says="As printed, the divergences in the two directions always differ.",
-    fault='"Not symmetric" means that the two directions differ for some q and p. Read as a statement about all q and p, '
-    "the formula is false: the directions agree for two Gaussians of equal width.",
+    fault='"Not symmetric" means that the two divergences differ for some q and p. For all q and p, the formula is false: '
+    "the divergences of two Gaussians of equal width are equal.",
 )  # fmt: skip
 def card_16(mu_q, sigma_q, mu_p, sigma_p):
     return kl_normal(mu_q, sigma_q, mu_p, sigma_p), "!=", kl_normal(mu_p, sigma_p, mu_q, sigma_q)
@@ -50,7 +50,7 @@ def card_16(mu_q, sigma_q, mu_p, sigma_p):
     r" + \frac{(\mu_q - \mu_p)^2}{2\sigma_q^2}(v - 1),\quad v \text{ the ratio } \sigma_q^2 / \sigma_p^2"
 )
 def _(mu_q, sigma_q, mu_p, sigma_p):
-    v = sigma_q**2 / sigma_p**2                             # `added` has the sign of v - 1
+    v = sigma_q**2 / sigma_p**2                             # v - 1 determines the sign of `added`
     added = (v**2 - 1) / (2 * v) - log(v) + (mu_q - mu_p) ** 2 / (2 * sigma_q**2) * (v - 1)
     return (
         kl_normal(mu_q, sigma_q, mu_p, sigma_p),
@@ -63,7 +63,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return kl_diagonal(mu_q, 2 * log(sigma_q), mu_p, 2 * log(sigma_p))
 
 
-# Both directions, and the conditions under which they are finite
+# Both directions of the divergence, and the conditions for finite values
 
 P_ZEROS = pmf("p", "p(z)", zeros=True, simple=((0.5, 0.5, 0), (0.5, 0.3, 0.2), (0, 0.5, 0.5)))
 Q_ZEROS = pmf("q", "q(z)", zeros=True, simple=((0.25, 0.25, 0.5), (0.9, 0.1, 0), (0.6, 0.4, 0)))
@@ -72,12 +72,12 @@ Q_FULL = pmf("q", "q(z)", simple=((0.25, 0.25, 0.5), (0.2, 0.3, 0.5)))
 
 
 def in_three_ways(a, b):
-    """KL(a || b) computed without `log`, as the printed sum, and as the printed expectation."""
+    """Return KL(a || b) in three ways: without `log`, as the printed sum, and as the printed expectation."""
     return kl(a, b), "=", total(times(a, log(ratio(a, b)))), "=", mean(a, log(a) - log(b))
 
 
 def formula(a, b):
-    """The card's formula in LaTeX: D(a|b) = sum = expectation."""
+    """Return the card's formula in LaTeX: D(a|b) = sum = expectation."""
     logs = rf"\log\frac{{{a}(z)}}{{{b}(z)}}"
     return rf"D_\text{{KL}}({a} | {b}) = \sum_z {a}(z) {logs} = \mathbb{{E}}_{{{a}(z)}}{{\big[{logs}\big]}}"
 
@@ -97,7 +97,7 @@ def card_17(p, q):
     (P_ZEROS, Q_ZEROS),
     kind="claim",
     claim="The card says that q(z) > 0 is needed wherever p(z) > 0 (l.42).",
-    says="Where q(z) = 0 and p(z) > 0, the forward divergence D is infinite and exp(-D) is 0.",
+    says="If q(z) = 0 and p(z) > 0 for some z, the forward divergence D is infinite, and exp(-D) is 0.",
 )  # fmt: skip
 def card_18(p, q):
     covered = np.all((q > 0) | (p == 0), axis=-1, keepdims=True)
@@ -108,11 +108,11 @@ def card_18(p, q):
     )  # fmt: skip
 
 
-# The fits, with a in tenths
+# The fits. a is a multiple of 0.1.
 
 
 def far_apart(raw):
-    """Numbers from 2.9 to 3.9: for these a the best reverse fit covers one mode."""
+    """Numbers a from 2.9 to 3.9, for which the best q by KL(q || p) covers one mode."""
     return 3.4 + np.clip(np.round(3 * raw), -5, 5) / 10
 
 
@@ -126,8 +126,9 @@ MU, SIGMA = real("mu", r"\mu", 2, (3, 0, -1)), positive("sigma", r"\sigma", 0.5,
     (APART, MU, SIGMA, chosen("way", r"\mathrm{way}", 1, "1: Q is fitted by D(p|q); 0: by D(q|p)")),
     kind="claim",
     claim='The card calls the optimised distribution Q "zero-avoiding" (l.42).',
-    says="The best Gaussian by the forward divergence has the mean and variance of p: it covers both modes (see cards.23).",
-    needs="Q is the best Gaussian by the forward divergence",
+    says="The Gaussian with the smallest forward divergence has the mean and variance of p, so it covers both modes "
+    "(see cards.23).",
+    needs="Q is the Gaussian with the smallest forward divergence",
     outside={"a": 3, "mu": 3, "sigma": 1, "way": 0},
     tight={"a": 3, "mu": 0, "sigma": math.sqrt(10), "way": 1},
 )  # fmt: skip
@@ -146,7 +147,7 @@ def card_20(q, p):
 
 
 def with_one_hole(raw):
-    """Weights (n, 5); the smallest weight of each draw is set to 0."""
+    """Return probabilities (n, 5). In each draw, the smallest one is replaced by 0."""
     filled = weights(raw, False)
     p = np.where(filled == filled.min(axis=-1, keepdims=True), 0, filled)
     return p / total(p)
@@ -166,7 +167,8 @@ EPSILON = Symbol(
     r" + \sum_{z \ne z_0} q(z)\log\frac{q(z)}{(1 - \epsilon)p(z)}\right]", (ANY_Q, HOLED, EPSILON),
     kind="claim",
     claim='The card says that the reverse divergence "blows up" where p(z) = 0 and q(z) > 0 (l.42).',
-    says="D(q | p) is infinite for p(z_0) = 0. With p(z_0) = epsilon it grows like q(z_0) log(1/epsilon).",
+    says="If p(z_0) = 0, D(q | p) is infinite. If p(z_0) = epsilon, D(q | p) grows like q(z_0) log(1/epsilon) as epsilon "
+    "goes to 0.",
 )  # fmt: skip
 def card_21(q, p, epsilon):
     hole = p == 0
@@ -185,9 +187,9 @@ def card_21(q, p, epsilon):
     "cards.22", "l.42", r"Q'(z < 0) < \frac{1}{10} < Q(z < 0) = p(z < 0)", (APART,),
     kind="claim",
     claim='The card says that the reverse divergence "has the opposite behaviour" (l.42).',
-    says="The best Gaussian by the reverse divergence, Q', covers one mode, here the right one. The best one by the forward "
-    "divergence, Q, has as much mass below 0 as p.",
-    needs="the modes are far apart: a is between 2.9 and 3.9 (at 2.5 the best Q' covers both)",
+    says="Q' is the Gaussian with the smallest reverse divergence. Q' covers one mode, here the right one. Q is the "
+    "Gaussian with the smallest forward divergence. Q and p have the same mass below 0.",
+    needs="the modes are far apart: a is between 2.9 and 3.9 (for a = 2.5, Q' covers both modes)",
     outside=({"a": 0.8}, {"a": 2.5}),
 )  # fmt: skip
 def card_22(a):
@@ -200,7 +202,7 @@ def card_22(a):
 
 
 def in_the_valley(log_density):
-    """The integral of a density from -1 to 1."""
+    """Return the integral of a density from -1 to 1."""
     nodes, node_weights = LEGENDRE
     return total(node_weights * np.exp(log_density(nodes)))
 
@@ -209,8 +211,8 @@ def in_the_valley(log_density):
     "cards.23", "l.42 forward-KL.png",
     r"p(|z| < 1) < Q'(|z| < 1) < \frac{1}{5} < Q(|z| < 1) = \mathrm{erf}(1/\sqrt{2 \cdot 10})",
     kind="figure", verdict="figure",
-    says="p has modes at -3 and 3. Q, the best Gaussian by the forward divergence, is N(0, 10). A quarter of its mass is "
-    "between -1 and 1, where p and Q' of cards.24 have almost no mass.",
+    says="p has modes at -3 and 3. Q, the Gaussian with the smallest forward divergence, is N(0, 10). A quarter of the mass "
+    "of Q is between -1 and 1, where p and the Gaussian Q' of cards.24 have almost no mass.",
 )  # fmt: skip
 def card_23():
     Q, one_mode = fit_forward(3), fit_reverse(3, 3)
@@ -228,8 +230,9 @@ def card_23():
     r"D_\text{KL}(Q | p) > \log 2 > \min_\mathrm{grid} D_\text{KL}(q | p)"
     r" > D_\text{KL}(Q'_{-} | p) = D_\text{KL}(Q'_{+} | p)",
     kind="figure", verdict="figure",
-    says="p has modes at -3 and 3. The best Gaussians by the reverse divergence, Q'+ and Q'-, each cover one mode; their "
-    "divergence is just under log 2. Q of cards.23 covers both modes and has a larger divergence.",
+    says="p has modes at -3 and 3. Q'+ and Q'- are the Gaussians with the smallest reverse divergence. Each covers one "
+    "mode, and its divergence is slightly below log 2. The Gaussian Q of cards.23 covers both modes; its divergence is "
+    "larger.",
 )  # fmt: skip
 def card_24():
     mu, sigma = np.arange(-4, 5)[:, None], np.arange(5, 36) / 10

@@ -1,7 +1,7 @@
 """Hong, "Derivations", 2.1: the divergence from the prior, hong.8 to hong.12.
 
-The left sides are computed from the densities; the expectations in the printed lines are exact sums over quadrature
-nodes. A side in square brackets is not on the page.
+The left sides are computed from the densities. The expectations in the printed lines are exact sums over quadrature
+nodes.
 """
 
 import numpy as np
@@ -53,7 +53,7 @@ def _(z, mu, sigma):
     "hong.9", "l.35 line 1",
     rf"-{KL} = \int_{{\mathbb{{R}}^d}} q(z|x)\left[\sum_i\log\sigma_i"
     rf" + \frac{{1}}{{2}}\sum_i\left({DISTANCE}\right)\right]dz", (MU, SIGMA),
-    says="The display gives minus the KL. (The sentence before the display announces the KL.)",
+    says="The display gives minus the KL. (The sentence before the display says that it gives the KL.)",
 )  # fmt: skip
 def eq_9(mu, sigma):
     z, weights = codes(mu, sigma)                           # (n, 9, d), (9,)
@@ -69,12 +69,12 @@ def _(mu, sigma):
 
 
 def bracket(mu, sigma, log_sign, square_sign):
-    """sum_i [+-log sigma_i +- 1/2 (mu_i^2 + sigma_i^2 - 1)]. The signs of the KL are (-, +), the printed ones (+, +)."""
+    """Return `sum_i [+-log sigma_i +- 1/2 (mu_i^2 + sigma_i^2 - 1)]`. The signs (-, +) give the KL; (+, +) are printed."""
     return total(log_sign * log(sigma) + square_sign * (mu**2 + sigma**2 - 1) / 2)
 
 
 def printed_line(mu, sigma):
-    """The second line of the display, with the signs as printed."""
+    """Return the second line of the display, with the signs as printed."""
     return bracket(mu, sigma, 1, 1)
 
 
@@ -82,8 +82,8 @@ def printed_line(mu, sigma):
     "hong.10", "l.35 line 2", rf"-{KL} = \sum_{{i=1}}^d\left[\log\sigma_i + {SQUARES}\right]", (MU, SIGMA),
     verdict="wrong",
     says="This is the closed form of minus the divergence, with the signs as printed.",
-    fault="The author notes at l.49 that a minus sign is missing. It belongs before the squares. As printed, the right side "
-    "can be positive, but a negated divergence never is.",
+    fault="The author notes at l.49 that a minus sign is missing. Here this sign belongs before the squares. The printed "
+    "right side can be positive, but minus a KL never is.",
 )  # fmt: skip
 def eq_10(mu, sigma):
     return -kl_prior(mu, sigma), "=", printed_line(mu, sigma)
@@ -99,14 +99,14 @@ def _(mu, sigma):
     return -total(kl_standard_normal(mu, 2 * log(sigma)))
 
 
-# Sum or mean. The gradients are in the encoder's output (mu, log sigma), for one draw eps.
+# Sums or means. The gradients are in the encoder's output (mu, log sigma), for one draw eps.
 
 BETA, EPS = positive("beta", r"\beta"), vector("eps", r"\epsilon", 2, 1.0, ((1, 0), (0.5, -1)))
 EACH_KL = r"D_{KL}^{(i)}"
 
 
 def loss_with(reduce, beta, W, x, eps):
-    """reduce{(x - x~)^2} + beta reduce{KL of each coordinate}, as a function of (mu, log sigma) (..., 2d)."""
+    """Return the loss `reduce{(x - x~)^2} + beta reduce{KL_i}` as a function of (mu, log sigma), (..., 2d)."""
     def loss(mu_and_log_sigma):
         mu, log_sigma = np.split(mu_and_log_sigma, 2, axis=-1)                  # (n, K, d) each
         x_tilde = decoded(W, mu + exp(log_sigma) * eps[:, None])
@@ -123,7 +123,7 @@ def loss_with(reduce, beta, W, x, eps):
     r"\quad \beta_{norm} \,\mathrm{being}\, \frac{\beta d}{D}",
     (BETA, W, X, MU, SIGMA, EPS), kind="claim",
     claim="The text says that the KL is summed, not averaged, over the latent dimensions (l.37).",
-    says="With means in place of sums, the same model is trained with another beta.",
+    says="If means replace the sums, and beta d / D replaces beta, the gradient becomes D times smaller.",
 )  # fmt: skip
 def reductions(beta, W, x, mu, sigma, eps):
     at, (D, d) = np.concatenate([mu, log(sigma)], axis=-1), W.shape[-2:]
@@ -133,7 +133,7 @@ def reductions(beta, W, x, mu, sigma, eps):
 
 
 def gradient_of_one(W, sigma_theta, x, mu, sigma, eps, beta):
-    """minivae's gradient in (mu, log sigma) for one draw of the letters."""
+    """Return minivae's gradient in (mu, log sigma) for one draw of the letters."""
     vae = as_vae(W, sigma_theta, mu, sigma, beta=float(beta[0]))
     d_mu, d_log_var = np.split(vae.gradient(x[None], eps[None, None])["encoder.1.bias"], 2)
     return np.concatenate([d_mu, 2 * d_log_var])            # log var = 2 log sigma
@@ -141,7 +141,7 @@ def gradient_of_one(W, sigma_theta, x, mu, sigma, eps, beta):
 
 @reductions.tied("minivae.vae.VAE.gradient", draws=50)
 def _(beta, W, x, mu, sigma, eps):
-    sigma_theta = np.full_like(beta, 0.5**0.5)              # -ln p(x|z) is then the sum of squares plus a constant
+    sigma_theta = np.full_like(beta, 0.5**0.5)              # then -ln p(x|z) is the sum of squares plus a constant
     return by_minivae(gradient_of_one, "(d),(o)->(p)")(W, sigma_theta, x, mu, sigma, eps, beta)
 
 
@@ -149,14 +149,14 @@ def _(beta, W, x, mu, sigma, eps):
 
 
 def slopes(reduce, D, d):
-    """Derivatives in t of reduce{(x - x~)^2} and reduce{KL of a coordinate}, for x~ = t x and mu = t m."""
+    """Return the derivatives in t of `reduce{(x - x~)^2}` and `reduce{KL_i}`, for x~ = t x and mu = t m."""
     x, m = np.cos(np.arange(D)), np.sin(np.arange(d))
     reconstruction = complex_step(lambda t: reduce((x - t * x) ** 2), 2.0)
     return reconstruction, complex_step(lambda t: reduce((t * m) ** 2 / 2), 2.0)
 
 
 def best_variance(v, weight):
-    """sigma^2 of the best q for x~ = z and sigma_theta^2 = v, if the KL has this weight; by bisection."""
+    """Return the best sigma^2 of q, by bisection. The KL has this weight, x~ = z, and sigma_theta^2 = v."""
     loss = lambda t: exp(2 * t) / (2 * v) + weight * (exp(2 * t) / 2 - t)  # noqa: E731   t = log sigma
     return exp(2 * lowest(loss))
 
@@ -168,15 +168,15 @@ def best_variance(v, weight):
     r" \frac{v}{v+d}\right)",
     kind="claim", verdict="prose",
     claim="The text suspects that sums and means of the KL are a reason for different choices of beta (l.37).",
-    says="For CIFAR10 (D = 3072) and d = 50, beta = 1 is beta_norm = d/D, and beta_norm = 1 is beta = D/d. The loss "
-    "MSE + KL implies sigma_theta^2 = D/2. For x~ = z and v = sigma_theta^2 = 1/4, the best sigma_i^2 is smaller with an "
-    "averaged KL.",
+    says="For CIFAR10 (D = 3072) and d = 50, beta = 1 corresponds to beta_norm = d/D, and beta_norm = 1 to beta = D/d. The "
+    "loss MSE + KL implies sigma_theta^2 = D/2. For x~ = z and v = sigma_theta^2 = 1/4, a mean in place of the sum over the "
+    "KLs makes the best sigma_i^2 smaller.",
 )  # fmt: skip
 def choices_of_beta():
     D, d, v = 3 * 32 * 32, 50, 1 / 4
     (squares, kls), (mean_square, mean_kl) = slopes(np.sum, D, d), slopes(np.mean, D, d)
-    normed = (kls / squares) / (mean_kl / mean_square)      # beta_norm for beta = 1
-    implied = squares / mean_square / 2                     # sigma_theta^2: squares / (2 implied) is the MSE
+    normed = (kls / squares) / (mean_kl / mean_square)      # the beta_norm that corresponds to beta = 1
+    implied = squares / mean_square / 2                     # the sigma_theta^2 with squares / (2 sigma_theta^2) = MSE
     return (
         np.array([normed, 1 / normed, implied, best_variance(v, 1), best_variance(v, 1 / d)]),
         "=", np.array([d / D, D / d, D / 2, v / (v + 1), v / (v + d)]),

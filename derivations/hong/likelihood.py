@@ -19,7 +19,7 @@ PIXELS = r"\prod_i N(x_i;\, \mu_i,\, \sigma^2)"
 
 
 def of_pixels(x, mean, sigma):
-    """prod_i N(x_i; mean_i, sigma^2), (n, 1)."""
+    """Return `prod_i N(x_i; mean_i, sigma^2)`, (n, 1)."""
     return normal(x, mean, sigma).prod(axis=-1, keepdims=True)
 
 
@@ -27,8 +27,8 @@ def of_pixels(x, mean, sigma):
     "hong.13", "l.39", rf"p(x|z) = N(x;\, {MU_THETA},\, \sigma^2)", (X_4, MEAN_4, SIGMA_4),
     kind="claim", verdict="loose", group="hong.5",
     claim='The text writes the decoder\'s density with variance sigma^2, "shared between all pixels" (l.39).',
-    says="This is the density of D pixels with the normalising factor of one number.",
-    fault="For D pixels the covariance is sigma^2 I_D, as the words say. The formula has the variance of one number.",
+    says="Read literally: the density of D pixels has the normalising factor of one pixel.",
+    fault="For D pixels the covariance is sigma^2 I_D, as the words say. The formula has the variance of one pixel.",
 )  # fmt: skip
 def decoder_density(x, mean, sigma):
     bell = exp(-total((x - mean) ** 2) / (2 * sigma**2))
@@ -67,7 +67,7 @@ RESIDUAL = r"\frac{1}{ND}\sum_n E_{\sim q(z|x_n)}\left[|x_n - \mu_\theta(z)|^2\r
 
 
 def mean_nll(W, x, mu, sigma):
-    """Return 1/N sum_n E_q[-ln p(x_n|z)], (n, 1), as a function of ln sigma_theta."""
+    """Return `1/N sum_n E_q[-ln p(x_n|z)]`, (n, 1), as a function of ln sigma_theta."""
     z, weights = codes(mu, sigma)                           # (n, N, 9, d), (9,)
     squares = total(weights * ((x[..., None, :] - decoded(W[:, None], z)) ** 2).sum(axis=-1)).mean(axis=1)
     return lambda t: x.shape[-1] * (t + math.log(2 * pi) / 2) + squares * exp(-2 * t) / 2
@@ -80,13 +80,13 @@ def mean_nll(W, x, mu, sigma):
     rf" \left(v,\; \frac{{D}}{{2}}(\ln 2\pi v + 1)\right),\quad v \,\mathrm{{being}}\, {RESIDUAL}",
     (W, N_X, N_MU, N_SIGMA, AT), kind="claim",
     claim="The text says that sigma^2 can be chosen, learned or calculated (l.39).",
-    says="The sigma^2 with the largest likelihood is the mean squared error.",
-    needs="the mean squared error is averaged over q and all data, and is above 0",
+    says="The likelihood is largest if sigma^2 is the mean squared error.",
+    needs="the mean squared error is averaged over q and over all data, and it is above 0",
     outside=(TWO_DATA | {"a": 0}, PERFECT | {"a": 1}),
 )  # fmt: skip
 def best_sigma(W, x, mu, sigma, a):
     D = x.shape[-1]
-    at_mean = total((x - decoded(W, mu)) ** 2)                                  # (n, N, 1)   at the mean of q
+    at_mean = total((x - decoded(W, mu)) ** 2)                                  # (n, N, 1)   squared error at the mean of q
     spread = total((a[..., None] * sigma) ** 2 * (W**2).sum(axis=1)[:, None])   # variance of W z under q
     v = need_above_zero("the MSE", (at_mean + spread).mean(axis=1) / D)
     nll_of = mean_nll(W, x, mu, sigma)
@@ -98,7 +98,7 @@ def best_sigma(W, x, mu, sigma, a):
 
 
 def optimum_of_one(W, x, mu, sigma):
-    """minivae's best sigma^2 for one batch, and -ln p(x|z) with it; the means over four draws of noise are exact."""
+    """Return minivae's best sigma^2 for one batch, and the mean -ln p(x|z) for it. Means over the four draws are exact."""
     z = reparameterize(mu, 2 * log(sigma), CORNERS * np.ones((len(x), 1)))      # (4, N, d)
     log_sigma = optimal_log_sigma(x, decoded(W, z))
     return np.array([exp(2 * log_sigma), -gaussian_log_prob(x, decoded(W, z), log_sigma).mean()])
@@ -113,21 +113,22 @@ NLL = r"D\ln\sigma + \frac{1}{2}D\ln(2\pi) + \frac{D}{2\sigma^2}" + MSE
 
 
 def nll(x, x_tilde, sigma):
-    """The right side of hong.15."""
+    """Return the right side of hong.15."""
     D = x.shape[-1]
     return D * log(sigma) + D * math.log(2 * pi) / 2 + D / (2 * sigma**2) * mse(x, x_tilde)
 
 
 def minus_log_n(x, mean, sigma):
-    """-ln N(x; mean, sigma^2 I), (n, 1), from the covariance matrix."""
+    """Return -ln N(x; mean, sigma^2 I), (n, 1), from the covariance matrix."""
     return -log_density_full(x[:, None], mean, sigma[..., None] ** 2 * np.eye(x.shape[-1]))
 
 
 @equation(
     "hong.15", "l.41", r"-\ln p(\tilde{x}|z) = " + NLL, (X_4, X_TILDE, SIGMA_4),
     verdict="slip",
-    says="This is the negative log-likelihood of the decoder.",
-    fault="The likelihood is that of the data x: read -ln p(x|z). At x~, which is the mean, the MSE would be 0.",
+    says="The negative log-likelihood of the decoder is a constant, plus D ln sigma, plus the MSE times D/(2 sigma^2).",
+    fault="The left side should be -ln p(x|z), because the likelihood is that of the data x. The printed x~ is the mean of "
+    "p(x|z), and there the MSE would be 0.",
 )  # fmt: skip
 def eq_15(x, x_tilde, sigma):
     return minus_log_n(x_tilde, x_tilde, sigma), "=", nll(x, x_tilde, sigma)
@@ -150,7 +151,7 @@ def _(x, x_tilde, sigma):
     + NLL,
     (X_4, X_TILDE, SIGMA_4), kind="claim", verdict="prose",
     claim="The text refers to a paper for the proof of the negative log-likelihood (l.43).",
-    says="The proof has two steps: the logarithm of a product is a sum, and D equal terms are added.",
+    says="The proof has two steps: the logarithm of a product is a sum, and the sum of D equal terms is D times one term.",
 )  # fmt: skip
 def proof(x, x_tilde, sigma):
     terms = log(sigma) + math.log(2 * pi) / 2 + (x - x_tilde) ** 2 / (2 * sigma**2)

@@ -1,7 +1,7 @@
 """Hong, "Derivations", 2.1: the loss, hong.17 to hong.20, and gradient descent on it.
 
-In hong.17 and hong.18 the MSE is read as its average over q, so that the only fault is a sign; hong.20 is about this
-average. The left sides are computed from densities. A side in square brackets is not on the page.
+In hong.17 and hong.18, we read the MSE as a mean over q. With this reading, only a sign is wrong in these lines. hong.20 is
+about the mean over q. The left sides are computed from densities. A side in square brackets is not on the page.
 """
 
 import math
@@ -36,13 +36,13 @@ AS_PRINTED, RIGHT = 1, -1                                   # the sign of log si
 
 
 def without_constant(W, sigma_theta, x, mu, sigma, log_sign):
-    """The last line of the source, the loss without D/2 ln 2 pi; log_sign is the sign of log sigma_i."""
+    """Return the last line of the source: the loss without D/2 ln 2 pi. log_sign is the sign of log sigma_i."""
     D, mse = x.shape[-1], expected_mse(W, x, mu, sigma)
     return D * log(sigma_theta) + D / (2 * sigma_theta**2) * mse + bracket(mu, sigma, log_sign, 1)
 
 
 def loss(W: NDArray, sigma_theta: NDArray, x: NDArray, mu: NDArray, sigma: NDArray, log_sign: int) -> NDArray:
-    """The loss of hong.17, (n, 1); log_sign, the sign of log sigma_i, is RIGHT or AS_PRINTED."""
+    """Return the loss of hong.17, (n, 1). log_sign is the sign of log sigma_i: RIGHT or AS_PRINTED."""
     constant = x.shape[-1] * math.log(2 * math.pi) / 2
     return constant + without_constant(W, sigma_theta, x, mu, sigma, log_sign)
 
@@ -50,12 +50,12 @@ def loss(W: NDArray, sigma_theta: NDArray, x: NDArray, mu: NDArray, sigma: NDArr
 def descent(
     log_sign: int, steps: int, W=((1,),), sigma_theta=0.5, x=(1,), rate: float = 0.02
 ) -> tuple[NDArray, NDArray]:
-    """Gradient descent on `loss`, from q = p(z). Return mu and log sigma after 0, 1, ..., `steps` steps.
+    """Run gradient descent on `loss` from q = p(z). Return mu and log sigma after 0, 1, ..., `steps` steps.
 
-    With RIGHT, descent converges to the best diagonal Gaussian; this is the posterior if the columns of W are orthogonal.
-    With AS_PRINTED, log sigma decreases by at least `rate` in every step. For n models at once, W is (n, D, d), sigma_theta
-    (n, 1) and x (n, D); the results are (steps + 1, n, d) each. The default is one model with D = d = 1, w = 1,
-    sigma_theta = 1/2 and x = 1; its results are (steps + 1, 1).
+    With RIGHT, descent converges to the best Gaussian with a diagonal covariance. This is the posterior if the columns of W
+    are orthogonal. With AS_PRINTED, log sigma decreases by at least `rate` in every step. For n models in one call, W is
+    (n, D, d), sigma_theta (n, 1) and x (n, D); both results are (steps + 1, n, d). The default is one model with D = d = 1,
+    w = 1, sigma_theta = 1/2 and x = 1; both results are (steps + 1, 1).
     """
     W, x = np.asarray(W, float), np.asarray(x, float)
     weighted = np.swapaxes(W, -2, -1) / np.asarray(sigma_theta, float)[..., None] ** 2
@@ -80,9 +80,9 @@ MINUS_L = r"-\mathcal{L}_{\phi,\theta}(x)"
 @equation(
     "hong.17", "l.47 line 1", rf"{MINUS_L} = {CONSTANT} + {LOSS_MSE} + {PRINTED_KL}", MODEL,
     verdict="wrong", group="hong.10",
-    says="The loss is the negative log-likelihood of x (hong.15) plus the divergence, with the signs of hong.10.",
-    fault="log sigma_i needs a minus sign, as the author notes at l.49. As printed, the loss has no minimum: it decreases "
-    "without bound as sigma_i goes to 0.",
+    says="The loss is the negative log-likelihood of x (hong.15) plus the divergence, with the printed signs of hong.10.",
+    fault="The divergence contains -log sigma_i, as the author notes at l.49, but the printed loss has +log sigma_i. As "
+    "printed, the loss has no minimum: it decreases without bound as sigma_i goes to 0.",
 )  # fmt: skip
 def eq_17(W, sigma_theta, x, mu, sigma):
     return minus_elbo(W, sigma_theta, x, mu, sigma), "=", loss(W, sigma_theta, x, mu, sigma, AS_PRINTED)
@@ -94,7 +94,7 @@ def _(W, sigma_theta, x, mu, sigma):
 
 
 def loss_of_one(W, sigma_theta, x, mu, sigma):
-    """minivae's loss of one datum; the mean over four draws is the exact expectation."""
+    """Return minivae's loss of one datum. The mean over the four draws is the exact expectation."""
     return as_vae(W, sigma_theta, mu, sigma).loss(x[None], CORNERS)[None]
 
 
@@ -107,7 +107,8 @@ def _(W, sigma_theta, x, mu, sigma):
     "hong.18", "l.47 line 2", rf"\left[{MINUS_L} - {CONSTANT}\right] = {LOSS_MSE} + {PRINTED_KL}", MODEL,
     verdict="wrong", group="hong.10",
     says="This is the loss of hong.17 without the constant D/2 ln 2 pi.",
-    fault="The constant may be dropped. But log sigma_i needs a minus sign, as the author notes at l.49.",
+    fault="The constant may be left out. But the divergence contains -log sigma_i, as the author notes at l.49, and the "
+    "printed loss has +log sigma_i.",
 )  # fmt: skip
 def eq_18(W, sigma_theta, x, mu, sigma):
     constant = x.shape[-1] * math.log(2 * math.pi) / 2
@@ -140,7 +141,7 @@ TRIED = tuple({"mu": (1, 0), "sigma": (2, 1), "a": a, "b": b} for a, b in PLACES
     r"D_{KL}(q(z|x)||p(z)) = \sum_{i=1}^d\left[a\log\sigma_i + \frac{b}{2}(\mu_i^2+\sigma_i^2-1)\right]",
     (MU, SIGMA, A, B), kind="claim",
     claim='A note in the margin says "Should put minus sign here" (l.49).',
-    says="The divergence has the sign a before log sigma_i and the sign b before the squares.",
+    says="In the divergence, a is the sign of log sigma_i, and b is the sign of the squares.",
     needs="a = -1 and b = 1: the minus sign belongs before log sigma_i",
     outside=TRIED + tuple(point | {"mu": (0, 0), "sigma": (0.1, 1)} for point in TRIED),
 )  # fmt: skip
@@ -169,8 +170,9 @@ DRAWN = real("eps", r"\epsilon", 1.0, (0, 1, -1))
     "hong.20", "l.45", rf"{MINUS_L} = -\ln p_\theta(x|\mu+\sigma\epsilon) + {KL}", (*ONE, DRAWN),
     kind="claim", verdict="loose",
     claim='The text calls the sum of reconstruction loss and KL "the original ELBO" (l.45).',
-    says="This reads minus the ELBO as a loss with one draw of z.",
-    fault="The sum is minus the ELBO, and it is an expectation over q(z|x): one draw of z only estimates it.",
+    says="Read literally: minus the ELBO is the loss for one draw of z.",
+    fault="The sum is minus the ELBO. The reconstruction loss is an expectation over q(z|x); one draw of z only estimates "
+    "this expectation.",
 )  # fmt: skip
 def original_elbo(w, sigma_theta, x, mu, sigma, eps):
     log_p = log_density(x, w * (mu + sigma * eps), sigma_theta)
@@ -178,7 +180,7 @@ def original_elbo(w, sigma_theta, x, mu, sigma, eps):
 
 
 def minus_elbo_of(w, sigma_theta, x, mu, sigma):
-    """-L = KL(q(z|x) || p(z|x)) - ln p(x), computed without draws."""
+    """Return -L as KL(q(z|x) || p(z|x)) - ln p(x), without draws."""
     gap = kl_normal(mu, sigma, *linear_posterior(w, sigma_theta, x))
     return gap - linear_log_evidence(w, sigma_theta, x)
 
@@ -192,7 +194,7 @@ def _(w, sigma_theta, x, mu, sigma):
 
 
 def minus_elbo_of_one(W, sigma_theta, x, mu, sigma):
-    """Minus minivae's ELBO of one datum; the mean over two draws is the exact expectation."""
+    """Return minus minivae's ELBO of one datum. The mean over the two draws is the exact expectation."""
     return -as_vae(W, sigma_theta, mu, sigma).elbo(x[None], np.array([[[1.0]], [[-1.0]]]))
 
 

@@ -27,7 +27,7 @@ from minivae.likelihood import gaussian_log_prob, squared_error
 
 @equation(
     "hong.1", "l.15", r"D = 3 \times 32 \times 32 = 3072",
-    says="x has D numbers and z has d numbers. An image of CIFAR10 has three colours and 32 by 32 pixels.",
+    says="x has D numbers and z has d numbers. An image of CIFAR10 has three colours for each of its 32 by 32 pixels.",
 )  # fmt: skip
 def dimensions():
     image = np.zeros((3, 32, 32))
@@ -40,14 +40,14 @@ SIGMA_4 = positive("sigma", r"\sigma", 0.3, (0.5, 1, 2))
 
 
 def mse(x, x_tilde):
-    """MSE(x, x~), (n, 1), by the formula of hong.2."""
+    """Return MSE(x, x~), (n, 1), by the formula of hong.2."""
     need_same_shape(x=x, x_tilde=x_tilde)
     return total((x - x_tilde) ** 2) / x.shape[-1]
 
 
 @equation(
     "hong.2", "l.19", rf"{MSE} = \frac{{1}}{{D}}\sum_{{i=1}}^{{D}}(x_i-\tilde{{x}}_i)^2", (X_4, X_TILDE),
-    says="The MSE is the mean over the D numbers of the squared difference of x and its reconstruction.",
+    says="The MSE is the mean of the D squared differences of x and its reconstruction x~.",
 )  # fmt: skip
 def eq_2(x, x_tilde):
     average = lambda f: f.mean(axis=-1, keepdims=True)  # noqa: E731
@@ -73,7 +73,7 @@ NETWORKS = (PHI, PHI_2, THETA, positive("s", "s"), real("x", "x", simple=(2, 1))
     r" \mathrm{ELBO}_{\phi'} + D_{KL}(q_{\phi'}||p_\theta(z|x))", NETWORKS,
     kind="claim",
     claim="The text calls the encoder q_phi and the decoder p_theta, as many papers do (l.23).",
-    says="With these letters ln p_theta(x) does not depend on phi. (Odaibo swaps the letters.)",
+    says="phi belongs to the encoder, so ln p_theta(x) does not depend on phi. (Odaibo uses theta for the encoder.)",
 )  # fmt: skip
 def networks(phi, phi_2, theta, s, x, sigma_q):
     elbo = lambda phi: linear_elbo(theta, s, x, phi * x, sigma_q)  # noqa: E731
@@ -89,7 +89,7 @@ MEAN_4 = vector("mean", r"\mu_\theta(z)", 4, simple=((0, 0, 0, 0), (1, 1, 0, 0))
 
 
 def mse_of_a_draw(x, mean, sigma):
-    """E MSE(x, x~) for x~ ~ N(mean, sigma^2 I), by quadrature for each pixel."""
+    """Return the mean of MSE(x, x~) over x~ from N(mean, sigma^2 I), by quadrature for each pixel."""
     square = lambda x_tilde: (x[..., None] - x_tilde) ** 2  # noqa: E731
     return expect(square, mean[..., None], sigma[..., None]).mean(axis=-2)
 
@@ -100,8 +100,9 @@ def mse_of_a_draw(x, mean, sigma):
     (X_4, MEAN_4, SIGMA_4), kind="claim", verdict="slip",
     group="hong.15",
     claim="The text writes the reconstruction x~ as a draw from p(x|z) (l.23).",
-    says="As printed, the expected MSE of a draw is the MSE of the mean.",
-    fault="The reconstruction in the loss is the mean of p(x|z), not a draw: the MSE of a draw is larger by sigma^2.",
+    says="Read literally: the expected MSE of a draw is the MSE of the mean.",
+    fault="The reconstruction in the loss is the mean of p(x|z), not a draw. The expected MSE of a draw is larger by "
+    "sigma^2.",
 )  # fmt: skip
 def reconstruction(x, mean, sigma):
     return mse_of_a_draw(x, mean, sigma), "=", mse(x, mean)
@@ -123,19 +124,19 @@ def _(x, mean, sigma):
     return nll - x.shape[-1] * (log(sigma) + math.log(2 * math.pi) / 2)         # only the squared errors remain
 
 
-# q(z|x) and the posterior in the model of world.py
+# The encoder's q(z|x) and the posterior p(z|x), in the model of world.py
 
 Z = vector("z", "z", 2, 0.8, ((0, 0), (1, 0)))
 
 
 def posterior_density(z, W, sigma_theta, x):
-    """p(z|x) = p(x|z) p(z) / p(x), (n, 1): Bayes' theorem with three densities."""
+    """Return p(z|x), (n, 1), from three densities by Bayes' theorem: p(x|z) p(z) / p(x)."""
     likelihood = normal(x, decoded(W, z[:, None])[:, 0], sigma_theta).prod(axis=-1, keepdims=True)
     return likelihood * normal(z, 0, 1).prod(axis=-1, keepdims=True) * exp(minus_log_evidence(W, sigma_theta, x))
 
 
 def diagonal_density(z, mu, sigma):
-    """N(z; mu, diag(sigma^2)), (n, 1), from the covariance matrix."""
+    """Return N(z; mu, diag(sigma^2)), (n, 1), from the covariance matrix."""
     return exp(log_density_full(z[:, None], mu, sigma[..., None] ** 2 * np.eye(z.shape[-1])))
 
 
@@ -143,8 +144,9 @@ def diagonal_density(z, mu, sigma):
     "hong.5", "l.25", r"p(z|x) = N(z;\, \mu_\phi(x),\, \sigma_\phi(x)^2)", (Z, *MODEL),
     kind="claim", verdict="loose",
     claim='The text calls z "a sample from the posterior" with mean and sigma of the encoder (l.25).',
-    says="Read literally, the encoder's Gaussian is the posterior.",
-    fault="z is a sample from q(z|x), which approximates the posterior p(z|x). Its covariance is diag(sigma_phi(x)^2).",
+    says="Read literally: the encoder's Gaussian is the posterior p(z|x).",
+    fault="z is a sample from q(z|x), which approximates the posterior p(z|x). The covariance of q(z|x) is "
+    "diag(sigma_phi(x)^2).",
 )  # fmt: skip
 def encoded(z, W, sigma_theta, x, mu, sigma):
     return posterior_density(z, W, sigma_theta, x), "=", diagonal_density(z, mu, sigma)
@@ -164,20 +166,20 @@ def _(z, mu, sigma):
     return exp(log_normal(z, mu, 2 * log(sigma)))[:, None]
 
 
-# Here D = d, so that the covariances of z and of the data have the same shape
+# Here D = d, so the covariances of z and of the data have the same shape.
 
 SQUARE_W = Symbol("W", "W", "real", 4, lambda raw: raw.reshape(-1, 2, 2), (np.eye(2), [[1, 2], [0, 1]]))
 TWO_EACH = (SQUARE_W, SIGMA_THETA, SIGMA)
-Z_AND_NOISE = corners(4)                                    # (16, 4)   z and eps, two numbers each
+Z_AND_NOISE = corners(4)                                    # (16, 4)   two numbers for z and two for eps
 
 
 def data(W, sigma_theta):
-    """16 equally likely x = W z + sigma_theta eps, (n, 16, D), with exactly the mean and covariance of p(x)."""
+    """Return 16 equally likely x = W z + sigma_theta eps, (n, 16, D), with exactly the mean and covariance of p(x)."""
     return decoded(W, Z_AND_NOISE[:, :2]) + sigma_theta[..., None] * Z_AND_NOISE[:, 2:]
 
 
 def covariance_of(draws):
-    """E[u u'] of draws u (n, L, J) with mean 0: (n, J, J)."""
+    """Return the covariance E[u u'], (n, J, J), of draws u (n, L, J) with mean 0."""
     return np.swapaxes(draws, 1, 2) @ draws / draws.shape[1]
 
 
@@ -186,8 +188,9 @@ def covariance_of(draws):
     r"(\sigma_\phi(x)^2)^T I_d = \mathrm{Cov}_{\sim q(z|x)}[z] = \mathrm{Cov}_{\sim p(x)}[x]", TWO_EACH,
     kind="claim", verdict="slip",
     claim='The text calls (sigma_phi(x)^2)^T I_d "a diagonal covariance matrix of the data distribution" (l.25).',
-    says="Read literally, (sigma_phi(x)^2)^T I_d is a covariance matrix, of z and of the data.",
-    fault="It is the covariance of z, not of the data. The matrix is diag(sigma_phi(x)^2): the product with I_d is a row.",
+    says="Read literally: (sigma_phi(x)^2)^T I_d is the covariance matrix of z and of the data.",
+    fault="The covariance of z is diag(sigma_phi(x)^2). The covariance of the data is another matrix, and the printed "
+    "product with I_d is a row vector.",
 )  # fmt: skip
 def row_vector(W, sigma_theta, sigma):
     d = sigma.shape[-1]
@@ -214,7 +217,7 @@ def _(sigma):
 @equation(
     "hong.7", "l.27", r"p(z) := N(z;\, 0,\, I_d)", (Z,), kind="claim", verdict="defines",
     claim="The text assumes a standard Gaussian prior (l.27).",
-    says="The coordinates of z are independent standard normal numbers.",
+    says="The coordinates of z are independent, and each has a standard normal distribution.",
 )  # fmt: skip
 def prior(z):
     return normal(z, 0, 1).prod(axis=-1, keepdims=True), ":=", diagonal_density(z, 0 * z, 1 + 0 * z)

@@ -17,8 +17,8 @@ BASE = Symbol("base", "b", "2 or 10", 1, lambda raw: np.where(raw > 0, 2.0, 10.0
     "hong.21", "l.35-47", rf"D_{{KL}}(q(z|x)||p(z)) = \sum_i\left[-\log_b\sigma_i + {SQUARES}\right]",
     (MU, SIGMA, BASE), kind="claim", verdict="loose",
     claim="The text writes log sigma_i and ln sigma_theta in one loss (l.35-47).",
-    says="This is the KL with a logarithm to base 2 or 10.",
-    fault="Both logarithms are natural. With base 2 or 10 the KL would be another number.",
+    says="Read literally: the logarithm in the KL has another base than e, here 2 or 10.",
+    fault="log and ln are both the natural logarithm here. With base 2 or 10 the formula would not give the KL.",
 )  # fmt: skip
 def logarithms(mu, sigma, base):
     return kl_prior(mu, sigma), "=", total(-log(sigma) / log(base) + (mu**2 + sigma**2 - 1) / 2)
@@ -36,17 +36,18 @@ def _(mu, sigma):
     return total(kl_standard_normal(mu, 2 * log(sigma)))
 
 
-# Three normal distributions with sigma = 1. c is halfway between tenths, so the divergence of N_a and N_c is not near 0.
+# Three normal distributions with sigma = 1. a and b are multiples of 0.1. c is halfway between two such multiples, so the
+# divergence of N_a and N_c is never near 0.
 
 THREE = (
-    Symbol("a", "a", "real, in tenths", 1, tenths, (0, 1)),
-    Symbol("b", "b", "real, in tenths", 1, tenths, (1, 0)),
-    Symbol("c", "c", "real, halfway between tenths", 1, lambda raw: tenths(raw) + 0.05, (2, -1)),
+    Symbol("a", "a", "real, drawn as a multiple of 0.1", 1, tenths, (0, 1)),
+    Symbol("b", "b", "real, drawn as a multiple of 0.1", 1, tenths, (1, 0)),
+    Symbol("c", "c", "real, drawn halfway between multiples of 0.1", 1, lambda raw: tenths(raw) + 0.05, (2, -1)),
 )
 
 
 def divergence(a, b):
-    """D_KL(N(a, 1) || N(b, 1)), by quadrature."""
+    """Return D_KL(N(a, 1) || N(b, 1)), by quadrature."""
     return kl_normal(a, 1, b, 1)
 
 
@@ -55,7 +56,7 @@ def divergence(a, b):
     r"D_{KL}(N_a||N_c) \leq D_{KL}(N_a||N_b) + D_{KL}(N_b||N_c),\quad N_m \,\mathrm{for}\, N(m, 1)",
     THREE, kind="claim", verdict="loose", tight={"a": 0, "b": 0, "c": 0},
     claim='The text calls the KL "the resulting metric" (l.37).',
-    says="A metric obeys the triangle inequality.",
+    says="Read literally: the KL obeys the triangle inequality, like every metric.",
     fault="The KL is a divergence, not a metric: it is not symmetric, and it does not obey the triangle inequality.",
 )  # fmt: skip
 def metric(a, b, c):

@@ -1,4 +1,4 @@
-"""Hong, "Derivations": the model in which the lines are computed, and formulas that several lines share.
+"""Hong, "Derivations": the model for computing the entries, and formulas that several entries share.
 
 The model is linear, with D = 3 and d = 2: z ~ N(0, I_d), mu_theta(z) = W z, and one sigma_theta for all pixels. So p(x),
 p(z|x) and -L are known. Expectations over q are exact sums over quadrature nodes.
@@ -36,24 +36,24 @@ MSE = r"\text{MSE}(x,\tilde{x})"
 
 
 def decoded(W: NDArray, z: NDArray) -> NDArray:
-    """mu_theta(z) = W z of codes z (..., K, d), W (..., D, d): (..., K, D)."""
+    """Return mu_theta(z) = W z, (..., K, D), of codes z (..., K, d) and W (..., D, d)."""
     return z @ np.swapaxes(W, -2, -1)
 
 
 def codes(mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
-    """Quadrature nodes z (..., 9, d) for q(z|x) and weights (9,). Their weighted sums are exact expectations."""
+    """Return nodes z (..., 9, d) for q(z|x), and weights (9,). Weighted sums over these nodes are exact expectations."""
     eps, weights = noise(mu.shape[-1])
     return mu[..., None, :] + sigma[..., None, :] * eps, weights
 
 
 def expected_mse(W: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
-    """E_q MSE(x, W z), (..., 1)."""
+    """Return the mean of MSE(x, W z) over q, (..., 1)."""
     z, weights = codes(mu, sigma)
     return total(weights * ((x[..., None, :] - decoded(W, z)) ** 2).mean(axis=-1))
 
 
 def minus_elbo(W: NDArray, sigma_theta: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
-    """-L = E_q[log q(z|x) - log p(z) - log p(x|z)] from the three densities, (n, 1)."""
+    """Return -L = E_q[log q(z|x) - log p(z) - log p(x|z)], (n, 1), from the three densities."""
     z, weights = codes(mu, sigma)
     log_q = log_density(z, mu[:, None], sigma[:, None]).sum(axis=-1)            # (n, 9)
     log_p_z = log_density(z, 0, 1).sum(axis=-1)
@@ -62,23 +62,23 @@ def minus_elbo(W: NDArray, sigma_theta: NDArray, x: NDArray, mu: NDArray, sigma:
 
 
 def minus_log_evidence(W: NDArray, sigma_theta: NDArray, x: NDArray) -> NDArray:
-    """-ln p(x) = -ln N(x; 0, W W' + sigma_theta^2 I), (n, 1)."""
+    """Return -ln p(x) = -ln N(x; 0, W W' + sigma_theta^2 I), (n, 1)."""
     cov = W @ np.swapaxes(W, -2, -1) + sigma_theta[..., None] ** 2 * np.eye(x.shape[-1])
     return -log_density_full(x[:, None], 0 * x, cov)
 
 
 def kl_prior(mu: NDArray, sigma: NDArray) -> NDArray:
-    """KL(q(z|x) || p(z)) by quadrature, (n, 1): the sum over the coordinates."""
+    """Return KL(q(z|x) || p(z)), (n, 1), as a sum over coordinates, by quadrature."""
     return kl_normal(mu[..., None], sigma[..., None], 0, 1).sum(axis=-2)
 
 
 def complex_gradient(f, at: NDArray) -> NDArray:
-    """The gradient (n, K) of f: (..., K) -> (...) at points (n, K), by a complex step in each coordinate."""
+    """Return the gradient (n, K) of f at points (n, K), by a complex step in each coordinate. f maps (..., K) to (...)."""
     return complex_step(lambda t: f(at[:, None, :] + t * np.eye(at.shape[-1])), 0.0)
 
 
 def lowest(f, halvings: int = 60) -> NDArray:
-    """The minimiser of a convex f(t) between -20 and 20, by bisection of its derivative (a complex step)."""
+    """Return the minimiser of a convex f(t) between -20 and 20, by bisection of its complex-step derivative."""
     low, high = -20.0, 20.0
     for _ in range(halvings):
         middle = np.asarray((low + high) / 2)
@@ -87,11 +87,11 @@ def lowest(f, halvings: int = 60) -> NDArray:
     return (low + high) / 2
 
 
-# The same model in minivae, with draws of noise of equal weight
+# The same model in minivae. All draws of noise have equal weight.
 
 
 def corners(count: int) -> NDArray:
-    """2^count draws of noise (+-1, ..., +-1): their mean and covariance are exactly those of N(0, I)."""
+    """Return the 2^count draws of noise (+-1, ..., +-1), which have exactly the mean and covariance of N(0, I)."""
     return np.array(list(itertools.product((-1.0, 1.0), repeat=count)))
 
 
@@ -99,7 +99,7 @@ CORNERS = corners(2)[:, None]                               # (4, 1, 2)
 
 
 def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **settings) -> VAE:
-    """Return a model of minivae whose encoder gives the same mu and sigma for every x: its weights are 0."""
+    """Return a model of minivae. The weights of its encoder are 0, so mu and sigma are the same for every x."""
     (D, d), sigma_theta = W.shape, float(sigma_theta[0])
     shapes = mlp_shapes("encoder", [D, 2 * d]) | mlp_shapes("decoder", [d, D]) | {"log_sigma": ()}
     flat = [np.zeros(2 * d * D), mu, 2 * np.log(sigma), W.T.ravel(), np.zeros(D), [np.log(sigma_theta)]]
@@ -107,8 +107,8 @@ def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **sett
 
 
 def by_minivae(f, more: str = "->(o)"):
-    """Turn f(W, sigma_theta, x, mu, sigma, ...), which takes one draw, into a function of many draws.
+    """Turn f(W, sigma_theta, x, mu, sigma, ...), a function of one draw, into a function of many draws.
 
-    `more` completes the signature for np.vectorize: the shapes of further arguments and of the result.
+    `more` completes the signature for np.vectorize. `more` has the shapes of further arguments and of the result.
     """
     return np.vectorize(f, signature=f"(D,d),(o),(D),(d),(d){',' if more[0] == '(' else ''}{more}")

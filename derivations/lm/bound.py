@@ -35,38 +35,38 @@ MINUS_F = rf"-\left[{KL_PRIOR} - {RECONSTRUCTION}\right]"
 LINE_3 = r"\int q(z|x)\ln\frac{p(x, z)}{q(z|x)}dz + \int q(z|x)\ln\frac{q(z|x)}{p(z|x)}dz"
 ASSUMED = {"needs": "p(x) > 0 and q(z|x) sums to 1", "outside": OUTSIDE}
 ASSUMED_BY_BAYES = {"needs": NEEDED_BY_BAYES.replace("x_i", "x"), "outside": OUTSIDE_BAYES}
-JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}          # the sum is -inf + inf
+JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}          # line 3 would be -inf + inf
 ASSUMED_POSITIVE = {"needs": "p(x, z) > 0, and q(z|x) sums to 1", "outside": (*OUTSIDE, JOINT_IS_ZERO)}
 
 
 def near_zero(value):
-    """A side that can be nearly 0 (if q is nearly p(z|x), or p(x) is nearly 1): its error is compared with 1."""
+    """Mark a side that can be close to 0, so that its error is compared with 1."""
     return Zero(1, value)
 
 
 def line_3(p_xz, q):
-    """The right side of line 3."""
+    """Return the right side of line 3."""
     return total(times(q, log(p_xz / q))) + total(times(q, log(q / posterior(p_xz))))
 
 
 def divergence(p_xz, q):
-    """KL(q(z|x) || p(z)) for every x."""
+    """Return KL(q(z|x) || p(z)) for every x."""
     return kl_of_weights(q, prior_in_every_row(p_xz))
 
 
 def reconstruction(p_xz, q):
-    """E_q ln p(x|z)."""
+    """Return E_q[ln p(x|z)] for every x."""
     return total(times(q, log(likelihood(p_xz))))
 
 
 def minus_free_energy(p_xz, q):
-    """Minus the square bracket of lines 4 and 5."""
+    """Return minus the square bracket of lines 4 and 5."""
     return -(divergence(p_xz, q) - reconstruction(p_xz, q))
 
 
 @equation(
     "lm.14", "l.24 display 2, line 1", rf"\ln p_\theta(x) = {LINE_1}", (P,),
-    says="This is line 1 of the first display again.",
+    says="This repeats line 1 of the first display: ln p(x) is the mean of ln p(x|z) over the prior.",
     verdict="wrong", group="lm.3", fault=ONLY_JENSEN,
 )  # fmt: skip
 def lm_14(p_xz):
@@ -80,9 +80,10 @@ def _(p_xz):
 
 @equation(
     "lm.15", "l.24 display 2, line 2 and the step to line 3", rf"{LINE_2} = {LINE_3}", WHOLE_TABLES,
-    says="This goes from line 2 to line 3 in one step.",
+    says="The page goes from line 2 to line 3 in one step.",
     verdict="wrong", group="lm.3",
-    fault="Line 3 is ln p(x), and line 2 is at most ln p(x): no algebra leads from one to the other.",
+    fault="Line 3 equals ln p(x), but line 2 can be smaller, so line 2 does not lead to line 3. Line 3 follows from ln p(x) "
+    "times the integral of q(z|x), which is 1.",
 )  # fmt: skip
 def lm_15(p_xz, q):
     return line_2(p_xz, q), "=", line_3(p_xz, q)
@@ -106,7 +107,7 @@ def _(p_xz, q):
 
 @equation(
     "lm.16", "l.24 display 2, line 3", rf"\ln p_\theta(x) = {LINE_3}", TABLES,
-    says="The log-likelihood is the bound plus the divergence of q from the posterior.", **ASSUMED_POSITIVE,
+    says="ln p(x) is the bound plus the divergence of q from the posterior.", **ASSUMED_POSITIVE,
 )  # fmt: skip
 def lm_16(p_xz, q):
     return near_zero(log(evidence(p_xz))), "=", line_3(p_xz, q)
@@ -114,7 +115,8 @@ def lm_16(p_xz, q):
 
 @equation(
     "lm.17", "l.24 display 2, line 4", rf"\left[\ln p_\theta(x)\right] = {MINUS_F} + {KL_POSTERIOR}", TABLES,
-    says="The joint is likelihood times prior, so the bound is reconstruction minus divergence.", **ASSUMED_POSITIVE,
+    says="The joint is likelihood times prior, so the bound is the reconstruction minus the divergence from the "
+    "prior.", **ASSUMED_POSITIVE,
 )  # fmt: skip
 def lm_17(p_xz, q):
     return near_zero(log(evidence(p_xz))), "=", minus_free_energy(p_xz, q) + kl_of_weights(q, posterior(p_xz))
@@ -123,7 +125,8 @@ def lm_17(p_xz, q):
 @equation(
     "lm.18", "l.24 display 2, line 5",
     rf"\left[\ln p_\theta(x)\right] \geq {MINUS_F} = \left[\ln p_\theta(x) - {KL_POSTERIOR}\right]", TABLES,
-    says="Without the last divergence, a lower bound remains. Only q = p(z|x) reaches ln p(x).",
+    says="Without the KL from the posterior, a lower bound of ln p(x) remains. This bound equals ln p(x) only if q is the "
+    "posterior.",
     tight=POSTERIOR, **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def lm_18(p_xz, q):
@@ -133,7 +136,7 @@ def lm_18(p_xz, q):
 
 @equation(
     "lm.19", "l.24 display 2, lines 6 and 7", rf"{MINUS_F} := -F(x) := \mathcal L", TABLES,
-    says="This line defines two names: F, the free energy, and L for -F. (Both also depend on q and theta.)",
+    says="This line defines two names: F for the free energy, and L for -F. (F and L also depend on q and theta.)",
     verdict="defines",
 )  # fmt: skip
 def lm_19(p_xz, q):
@@ -150,7 +153,7 @@ def lm_19(p_xz, q):
     (*TABLES, positive("c", "c", simple=(1, 1.3, 2))),
     kind="claim",
     claim="The text says that the derivation used the integral of q(z|x), which is 1 (l.26).",
-    says="With c q in place of q, the sum of both integrals is c ln p(x).",
+    says="If c q replaces q, the sum of the two integrals is c ln p(x).",
 )  # fmt: skip
 def lm_20(p_xz, q, c):
     c, log_p_x = c[..., None], log(evidence(p_xz))
@@ -163,7 +166,7 @@ def lm_20(p_xz, q, c):
     rf" = \left[-\ln p(x) + {KL_POSTERIOR}\right] \geq \left[-\ln p(x)\right]", TABLES,
     kind="claim", tight=POSTERIOR, **ASSUMED_BY_BAYES,
     claim="The text calls F the free energy (l.28).",
-    says="F is energy minus entropy, the variational free energy. Its smallest value is -ln p(x).",
+    says="F is the variational free energy: energy minus entropy. The smallest value of F is -ln p(x).",
 )  # fmt: skip
 def lm_21(p_xz, q):
     entropy, minus_log_p_x = total(times(q, minus_log(q))), -log(evidence(p_xz))
@@ -189,7 +192,7 @@ def lm_22(p_xz, q):
     rf"{KL_POSTERIOR} = \left[\int q(z|x)\ln\frac{{q(z|x)}}{{p(z|x)}}dz\right] \geq 0", TABLES,
     kind="claim", tight=POSTERIOR, **ASSUMED,
     claim='The text drops the divergence of q from p(z|x), which "is always non-negative" (l.32).',
-    says="The divergence of q from the posterior is not negative, and 0 for the posterior.",
+    says="The divergence of q from the posterior is never negative, and it is 0 if q is the posterior.",
 )  # fmt: skip
 def lm_23(p_xz, q):
     p_z_given_x = posterior(p_xz)
@@ -200,7 +203,7 @@ def lm_23(p_xz, q):
     )  # fmt: skip
 
 
-# A step of the maximisation: q = N(mu, sigma^2) in x = w z + s eps, before and after the step
+# A step of the maximisation in the model x = w z + s eps. q is N(mu, sigma^2) before the step, and q' after it.
 
 MU = vector("mu", r"(\mu, \mu')", 2, simple=((0.5, -2), (0, 1), (1, 0.5)))
 SIGMA = positive("sigma", r"\sigma", simple=(0.5**0.5, 1))
@@ -208,18 +211,18 @@ MODEL = (real("w", "w", simple=(1, 2)), positive("s", "s", simple=(1, 2)), real(
 
 
 def bounds(w, s, x, mu, sigma):
-    """L for each of K Gaussians q = N(mu, sigma^2), (n, K); a letter with one value for all q has the shape (n, 1)."""
+    """Return L for each of K Gaussians q, (n, K). A letter with one value for all q has the shape (n, 1)."""
     return linear_elbo(*(letter[..., None] for letter in (w, s, x, mu, sigma)))[..., 0]
 
 
 def gaps(w, s, x, mu, sigma):
-    """KL(q || p(z|x)) for each of the K Gaussians q, (n, K)."""
+    """Return KL(q || p(z|x)) for each of the K Gaussians q, (n, K)."""
     mean, deviation = linear_posterior(w, s, x)
     return kl_normal(*(letter[..., None] for letter in (mu, sigma, mean, deviation)))[..., 0]
 
 
 def rises(values):
-    """The sign of the change from the first value to the second, (n, 1)."""
+    """Return the sign of the change from the first value to the second, (n, 1)."""
     return np.sign(np.diff(values))
 
 
@@ -230,8 +233,7 @@ def rises(values):
     kind="claim", verdict="loose",
     claim='The text says that "we can not maximize this KL divergence" because p(z|x) is unknown (l.32).',
     says="Read literally: L rises when the KL rises.",
-    fault='"Maximize" stands for "optimise". The KL should become small: for fixed theta, L decreases by as much as the KL '
-    "increases.",
+    fault='"Maximize" should be "minimise": for fixed theta, L decreases by as much as the KL from p(z|x) increases.',
 )  # fmt: skip
 def lm_24(mu, sigma, w, s, x):
     return rises(bounds(w, s, x, mu, sigma)), "=", rises(gaps(w, s, x, mu, sigma))
@@ -242,7 +244,7 @@ def _(mu, sigma, w, s, x):
     return bounds(w, s, x, mu, sigma) + gaps(w, s, x, mu, sigma), "=", linear_log_evidence(w, s, x)
 
 
-# A step of q and of the model at once: theta is s, the noise of the decoder
+# A step that changes q and the model. theta is s, the standard deviation of the decoder's noise.
 
 STEP = (
     vector("mu", r"(\mu, \mu')", 2, simple=((0, 0.5), (0, 0))),
@@ -262,8 +264,8 @@ KL_OF = r"D_{KL}(q\Vert p_\theta(z|x))", r"D_{KL}(q'\Vert p_{\theta'}(z|x))"
     kind="claim", verdict="loose",
     claim="The text says that a q that maximises L also minimises the KL and maximises the log-likelihood (l.32).",
     says="Read literally: whenever L rises, the KL falls and ln p(x) rises.",
-    fault="For fixed theta the KL falls and ln p(x) does not change. If theta changes, L can rise while the KL rises or "
-    "ln p(x) falls.",
+    fault="For fixed theta, a step that raises L lowers the KL and does not change ln p(x). If theta changes, L can rise "
+    "while the KL rises or ln p(x) falls.",
 )  # fmt: skip
 def lm_25(mu, sigma, w, s, x):
     return (

@@ -1,7 +1,7 @@
 """LM, "Variational AutoEncoder": from the beginning to the first display.
 
-There are two models. For tables p(x, z) the integral over z is a sum; for x = w z + s eps it is an integral. A side in
-square brackets is not on the page: it is carried over from the line above.
+There are two models: tables p(x, z), for which integrals over z are sums, and x = w z + s eps. A side in square brackets
+is not printed on this line of the page, but on the line above.
 """
 
 from dataclasses import replace
@@ -44,7 +44,7 @@ NO_SECOND_Z = {"p_xz": [[0.5, 0], [0.5, 0]], "q": [[0.5, 0.5], [0.5, 0.5]]}     
     "lm.1", "l.5", r"E_q\left[(x - wz)^2\right] = (x - w\mu)^2 + w^2\sigma^2 \geq (x - w\mu)^2",
     (W, X, MU, SIGMA), kind="claim", verdict="prose", tight={"w": 0, "x": 1, "mu": 0, "sigma": 1},
     claim='The text says that a VAE is "very different from AE" (l.5).',
-    says="The noise of z adds w^2 sigma^2 to the mean squared error of a VAE. In an autoencoder, sigma = 0 and z = mu.",
+    says="In a VAE, the noise of z adds w^2 sigma^2 to the mean squared error. In an autoencoder, sigma = 0 and z = mu.",
 )  # fmt: skip
 def lm_1(w, x, mu, sigma):
     autoencoder = (x - w * mu) ** 2
@@ -56,7 +56,7 @@ def lm_1(w, x, mu, sigma):
 
 
 def loss_of_autoencoder(w, x, mu):
-    """The loss of minivae's autoencoder (z = mu, beta = 0) for one x. With decoder variance 1/2 it is (x - w mu)^2."""
+    """Return (x - w mu)^2, the loss of minivae's autoencoder (z = mu, beta = 0, decoder variance 1/2) for one x."""
     vae = linear_vae(np.array([[0.0], mu, [0.0], [1.0]]), w, np.sqrt([0.5]))
     autoencoder = replace(vae, beta=0, noise=False)
     return autoencoder.loss(x[None], np.zeros((1, 1, 1))) - np.log(np.pi) / 2
@@ -79,42 +79,45 @@ def lm_2(p_xz, q):
     return evidence(p_xz), "=", total(likelihood(p_xz) * prior(p_xz)), "=", mean(q, ratio(p_xz, q))
 
 
-# The first display: line 1 in the linear model, line 2 for tables. The second display repeats both lines.
+# The first display. Line 1 is computed in the linear model, and line 2 for tables. The second display repeats both lines.
 
 LINE_1 = r"\int \left(\ln p_\theta(x|z)\right)p(z)\,dz"
 LINE_2 = r"\int \left(\ln\frac{q_\phi(z|x)}{q_\phi(z|x)}p_\theta(x|z)\right)p(z)\,dz"
 GAP = r"D_{KL}(p(z)\Vert p(z|x))"
-ONLY_JENSEN = "The logarithm was moved inside the integral. By Jensen's inequality, the right side is at most ln p(x)."
+ONLY_JENSEN = (
+    "ln p(x) is the logarithm of an integral. Here the logarithm is moved inside the integral. By Jensen's inequality, the "
+    "result is at most ln p(x)."
+)
 
 
 def average_log_likelihood(w, s, x):
-    """The integral of ln p(x|z) p(z) dz in the linear model, z ~ N(0, 1)."""
+    """Return the mean of ln p(x|z) over z from the prior N(0, 1), in the linear model."""
     return expect(lambda z: log_density(x, w * z, s), 0, 1)
 
 
 def prior_in_every_row(p_xz):
-    """p(z), repeated for every x: (n, rows, columns)."""
+    """Return p(z), repeated for every x: (n, rows, columns)."""
     return np.broadcast_to(prior(p_xz), p_xz.shape)
 
 
 def line_1(p_xz):
-    """The right side of line 1 for tables."""
+    """Return the right side of line 1 for tables."""
     return mean(prior_in_every_row(p_xz), log(likelihood(p_xz)))
 
 
 def line_2(p_xz, q):
-    """The right side of line 2 for tables."""
+    """Return the right side of line 2 for tables."""
     return mean(prior_in_every_row(p_xz), log(q / q * likelihood(p_xz)))
 
 
 def gap(p_xz):
-    """KL(p(z) || p(z|x)), which is ln p(x) minus line 1, and also ln p(x) minus line 2."""
+    """Return KL(p(z) || p(z|x)): ln p(x) minus line 1, and also ln p(x) minus line 2."""
     return kl(prior_in_every_row(p_xz), posterior(p_xz))
 
 
 @equation(
     "lm.3", "l.7 display 1, line 1", rf"\ln p_\theta(x) = {LINE_1}", WORLD,
-    says="According to this line, ln p(x) is the average of ln p(x|z) over the prior.",
+    says="This line says that ln p(x) is the mean of ln p(x|z) over the prior.",
     verdict="wrong", fault=ONLY_JENSEN, tight={"w": 0, "s": 1, "x": 1},
 )  # fmt: skip
 def lm_3(w, s, x):
@@ -124,7 +127,7 @@ def lm_3(w, s, x):
 @lm_3.corrected(rf"\ln p_\theta(x) = \ln\int p_\theta(x|z)\,p(z)\,dz = {LINE_1} + {GAP} \geq {LINE_1}")
 def _(w, s, x):
     line_1, mu_sigma = average_log_likelihood(w, s, x), linear_posterior(w, s, x)
-    # p(x|z) p(z) is divided by its largest value, which prevents underflow.
+    # Dividing p(x|z) p(z) by its largest value prevents underflow.
     log_joint = lambda z: log_density(x, w * z, s) + log_density(z, 0, 1)  # noqa: E731
     highest = log_joint(mu_sigma[0])
     integral = integrate(lambda z: np.exp(log_joint(z) - highest), *mu_sigma)
@@ -138,15 +141,16 @@ def _(w, s, x):
 
 @lm_3.tied("minivae.likelihood.gaussian_log_prob")
 def _(w, s, x):
-    two = np.array([-1.0, 1.0])[:, None, None]              # the mean over these two z is exact for a quadratic
+    two = np.array([-1.0, 1.0])[:, None, None]              # for a quadratic, the mean over these two z is exact
     return gaussian_log_prob(x, w * two, np.log(s)[:, 0]).mean(axis=0)[:, None]
 
 
 @equation(
     "lm.4", "l.7 display 1, line 2", rf"[\ln p_\theta(x)] = {LINE_2}", WHOLE_TABLES,
-    says="The likelihood is multiplied by q/q = 1.",
+    says="This line multiplies the likelihood by q/q = 1.",
     verdict="wrong", group="lm.3",
-    fault="The step from line 1 to line 2 is valid. But line 1 is not ln p(x), so line 2 is not ln p(x) either.",
+    fault="Line 2 equals line 1, but line 1 is not ln p(x): the logarithm was moved inside the integral. So line 2 is not "
+    "ln p(x).",
 )  # fmt: skip
 def lm_4(p_xz, q):
     return log(evidence(p_xz)), "=", line_2(p_xz, q)

@@ -10,7 +10,7 @@ from derivations.lm.first_display import Q_HAS_A_HOLE, WHOLE_TABLES
 from derivations.lm.model import near
 from derivations.odaibo.objective import POSTERIOR
 
-# The ring: polar nodes, Gauss-Legendre along the radius and eight directions
+# The ring. Integrals use polar nodes: eight directions, with Gauss-Legendre nodes along the radius.
 
 NODES, LEGENDRE = np.polynomial.legendre.leggauss(60)
 RHO = 6 * (NODES + 1)                                       # |z| up to 12, beyond which the density is negligible
@@ -19,36 +19,36 @@ Z = vector("z", "z", 2, 1.0, ((1, 0), (3, 4), (0, 0.1)))
 
 
 def length(z):
-    """|z|, in a form that also works for a complex step."""
+    """Return |z|, with a formula that also works for a complex step."""
     return np.sqrt((z**2).sum(axis=-1, keepdims=True))
 
 
 def ring(z):
-    """g(z) = z/10 + z/|z|, (..., 2)."""
+    """Return g(z) = z/10 + z/|z|, (..., 2)."""
     return z / 10 + z / length(z)
 
 
 def jacobian(z):
-    """det dg/dz by a complex step in each coordinate, (..., 1)."""
+    """Return det dg/dz, (..., 1), by a complex step in each coordinate."""
     columns = [ring(z + 1e-30j * axis).imag / 1e-30 for axis in np.eye(2)]
     return columns[0][..., :1] * columns[1][..., 1:] - columns[0][..., 1:] * columns[1][..., :1]
 
 
 def over_polar(f):
-    """The integral of f(z) over the plane; f gets the nodes (60, 8, 2)."""
+    """Return the integral of f(z) over the plane. f is called with the nodes (60, 8, 2)."""
     z = RHO[:, None, None] * DIRECTIONS
     return (6 * LEGENDRE[:, None] * RHO[:, None] * f(z)[..., 0]).sum() * 2 * np.pi / 8
 
 
 def over_ring(f):
-    """The integral of f(x) over 1 < |x| < 2.2, which contains the ring."""
+    """Return the integral of f(x) over 1 < |x| < 2.2, which contains the ring."""
     r = 1 + RHO / 10
     x = r[:, None, None] * DIRECTIONS
     return (0.6 * LEGENDRE[:, None] * r[:, None] * f(x)[..., 0]).sum() * 2 * np.pi / 8
 
 
 def density_of_ring(x):
-    """The density of x = g(z): the density of z, divided by the determinant of g'."""
+    """Return the density of x = g(z): the density of z divided by the determinant of g'."""
     z = 10 * (length(x) - 1) * x / length(x)
     return np.prod(normal(z, 0, 1), axis=-1, keepdims=True) / jacobian(z)
 
@@ -59,7 +59,7 @@ def density_of_ring(x):
     r" \left(1 + \frac{|z|}{10},\; \frac{1}{10}\left(\frac{1}{10} + \frac{1}{|z|}\right),\;"
     r" 1 + \frac{1}{10}\sqrt{\frac{\pi}{2}},\; 1\right) > \left(1,\; \frac{1}{100},\; 1,\; 0\right)",
     (Z,), kind="figure", verdict="figure",
-    says="g(z) = z/10 + z/|z| maps a Gaussian to a ring: no point lies inside the circle of radius 1.",
+    says="g(z) = z/10 + z/|z| maps a Gaussian to a ring. Every point of the ring is outside the circle of radius 1.",
 )  # fmt: skip
 def lm_11(z):
     rho = need_above_zero("|z|", length(z))
@@ -75,7 +75,7 @@ def lm_11(z):
     )  # fmt: skip
 
 
-# The number of draws of z: d copies of x = w z + s eps, each with its own z
+# The number of draws of z. The model is d copies of x = w z + s eps; each copy has its own z.
 
 ANY_NUMBER = "a whole number, > 0"
 DIMENSION = Symbol("d", "d", ANY_NUMBER, 1, lambda raw: np.ceil(8 * np.abs(raw)), (20, 1, 2, 5, 10))
@@ -84,11 +84,11 @@ RELATIVE_VARIANCE = r"\frac{Var_{p(z)}[p(x|z)]}{p(x)^2}"
 
 
 def samples_needed(w, s, x, d):
-    """Number of prior draws that estimates p(x) within 10 %, for d copies of x = w z + s eps: 100 (R^d - 1).
+    """Return 100 (R^d - 1), the number of prior draws that estimates p(x) within 10 %, for d copies of x = w z + s eps.
 
-    R = E[p(x|z)^2] / E[p(x|z)]^2 = (w^2 + s^2) / (s sqrt(2 w^2 + s^2)) for one copy and x = 0.
-    Any other x adds w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)) to ln R. With `expm1` and `log1p`, R^d - 1 is accurate for R
-    near 1. The result can be infinite.
+    For one copy and x = 0, R = E[p(x|z)^2] / E[p(x|z)]^2 = (w^2 + s^2) / (s sqrt(2 w^2 + s^2)).
+    For another x, ln R is larger by w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)). `expm1` and `log1p` keep R^d - 1 accurate if R
+    is near 1. The result can be infinite.
     """
     wide = 2 * w**2 + s**2
     log_ratio = np.log1p(w**4 / (s**2 * wide)) / 2 + w**2 * x**2 / ((w**2 + s**2) * wide)
@@ -97,10 +97,10 @@ def samples_needed(w, s, x, d):
 
 
 def samples_by_quadrature(w, s, x, d):
-    """`samples_needed` from its definition, (Var[p(x|z)] / draws) / E[p(x|z)]^2 = 1 % under the prior, by quadrature."""
+    """Return `samples_needed`, by quadrature, from its definition: (Var[p(x|z)] / draws) / E[p(x|z)]^2 = 1 %."""
     joint = lambda z: normal(z, 0, 1) * normal(x, w * z, s)  # noqa: E731
     square = lambda z: normal(z, 0, 1) * normal(x, w * z, s) ** 2  # noqa: E731
-    # Both integrands are Gaussian in z. The second one belongs to the posterior with s / sqrt(2) in place of s.
+    # Each integrand is proportional to a Gaussian in z: the posterior, or the posterior for the noise s / sqrt(2).
     first = integrate(joint, *linear_posterior(w, s, x))
     second = integrate(square, *linear_posterior(w, s / np.sqrt(2), x))
     return 100 * ((second / first**2) ** d - 1)
@@ -110,10 +110,10 @@ def samples_by_quadrature(w, s, x, d):
     "lm.12", "l.22", f"d = 100 {RELATIVE_VARIANCE}", COPIES,
     kind="claim", verdict="loose",
     claim='The text says that sampling from latent space "becomes more difficult" in higher dimensions (l.22).',
-    says='This reads "more difficult" as d draws for d coordinates. The right side is the number of draws that '
-    "is needed to estimate p(x) within 10 %.",
-    fault="Drawing z is easy in any dimension. Estimating p(x) from draws of the prior becomes hard: at w = 1, s = 1/2, "
-    "x = 0 the relative variance of L draws is ((5/3)^d - 1)/L.",
+    says='Read literally: "more difficult" means d draws for d coordinates. The right side is the number of draws that '
+    "estimates p(x) within 10 %.",
+    fault="Drawing z is easy in any dimension. It becomes hard to estimate p(x) as a mean over draws of the prior: at w = "
+    "1, s = 1/2, x = 0 the relative variance of a mean over L draws is ((5/3)^d - 1)/L.",
 )  # fmt: skip
 def lm_12(w, s, x, d):
     return d, "=", samples_by_quadrature(w, s, x, d)
@@ -137,7 +137,8 @@ WEIGHT = r"\frac{p(x, z)}{q(z|x)}"
     rf" \geq E_q\left[{WEIGHT}\right]^2 = p(x)^2", WHOLE_TABLES,
     kind="claim", tight=POSTERIOR,
     claim="The text introduces q(z|x) to help with sampling z (l.22).",
-    says="For draws z from q, the mean weight p(x, z)/q(z|x) estimates p(x). If q is the posterior, all weights are equal.",
+    says="If z is drawn from q, the mean weight p(x, z)/q(z|x) estimates p(x). If q is the posterior, all weights are "
+    "equal.",
     needs="p(x) > 0, and q(z|x) > 0 wherever p(x, z) > 0", outside=Q_HAS_A_HOLE,
 )  # fmt: skip
 def lm_13(p_xz, q):

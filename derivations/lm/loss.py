@@ -25,26 +25,26 @@ Q_BETA = r"q_\beta(z) \propto p(z)\,p(x|z)^{1/\beta}"
 
 
 def best_q(w, s, x):
-    """Mean and standard deviation of q_beta, (n, 3): the posterior for noise sqrt(beta) s."""
+    """Return mean and standard deviation of q_beta, (n, 3) each. q_beta is the posterior for the noise sqrt(beta) s."""
     return linear_posterior(w, s * np.sqrt(BETA), x)
 
 
 def of_each(f, *letters):
-    """f for every beta, (n, 3); the letters are (n, 1) or (n, 3)."""
+    """Return f for every beta, (n, 3). Each letter is (n, 1) or (n, 3)."""
     return f(*(letter[..., None] for letter in letters))[..., 0]
 
 
 def reconstruction(w, s, x, mu, sigma):
-    """-E_q ln p(x|z)."""
+    """Return -E_q[ln p(x|z)]."""
     return of_each(
         lambda w, s, x, mu, sigma: expect(lambda z: -log_density(x, w * z, s), mu, sigma), w, s, x, mu, sigma
     )
 
 
 def least_loss(w, s, x):
-    """-beta ln of the integral of p(z) p(x|z)^(1/beta), by quadrature, (n, 3). At beta = 1: -ln p(x).
+    """Return -beta ln of the integral of `p(z) p(x|z)^(1/beta)`, (n, 3), by quadrature. For beta = 1: -ln p(x).
 
-    The integrand is divided by its largest value, which prevents underflow.
+    Dividing the integrand by its largest value prevents underflow.
     """
     def log_integral(w, s, x, beta, mu, sigma):
         log_integrand = lambda z: log_density(z, 0, 1) + log_density(x, w * z, s) / beta  # noqa: E731
@@ -60,7 +60,8 @@ def least_loss(w, s, x):
     rf" = {LEAST} + \beta D_{{KL}}(q\Vert q_\beta) \geq {LEAST}",
     (*WORLD, *ENCODED), kind="figure", verdict="figure",
     tight={"w": 0, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},
-    says="Reconstruction plus beta KL is least at q_beta. (Here beta = 1/4, 1, 4.) For beta = 1, q_beta is the posterior.",
+    says="Here beta, the weight of the KL, is 1/4, 1 and 4. The loss is smallest if q is q_beta. For beta = 1, q_beta is "
+    "the posterior.",
 )  # fmt: skip
 def lm_43(w, s, x, mu_q, sigma_q):
     kl_term = BETA * kl_normal(mu_q, sigma_q, 0, 1)
@@ -70,9 +71,9 @@ def lm_43(w, s, x, mu_q, sigma_q):
 
 
 def loss_by_minivae(w, s, x, mu, sigma, beta):
-    """minivae's loss of one x, with q = N(mu, sigma^2)."""
+    """Return minivae's loss of one x, with q = N(mu, sigma^2)."""
     vae = replace(linear_vae(np.array([[0], [mu], [0], [sigma]]), w, s), beta=float(beta))
-    two = np.array([[[-1.0]], [[1.0]]])                     # the mean over these two draws is exact for a quadratic
+    two = np.array([[[-1.0]], [[1.0]]])                     # for a quadratic, the mean over these two draws is exact
     return vae.loss(x[None], two)
 
 
@@ -83,9 +84,9 @@ def _(w, s, x, mu_q, sigma_q):
     return every(*letters, *best_q(w, s, x), BETA)
 
 
-# Gradient ascent from the prior, q = N(0, 1), in mu and ln sigma
+# Gradient ascent in mu and ln sigma, from the prior q = N(0, 1).
 
-SMALL_STEPS = (                                             # letters for which gradient ascent converges
+SMALL_STEPS = (                                             # for these letters gradient ascent converges
     real("w", "w", 0.5, (1, 2, 0.5)),
     positive("s", "s", 0.15, (1, 2)),
     real("x", "x", simple=(1, 0, 2)),
@@ -94,7 +95,7 @@ STEPS, SIZE = 500, 0.05
 
 
 def ascend(gradient, x):
-    """Return mu and sigma after all steps; `gradient` returns dL/dmu and dL/dln sigma."""
+    """Return mu and sigma after the last step. `gradient` returns dL/dmu and dL/dln sigma."""
     mu, log_sigma = np.zeros_like(x), np.zeros_like(x)
     for _ in range(STEPS):
         d_mu, d_log_sigma = gradient(mu, log_sigma)
@@ -108,8 +109,8 @@ def ascend(gradient, x):
     r" \left(\frac{wx}{w^2 + s^2},\; \frac{s}{\sqrt{w^2 + s^2}},\; \ln p(x)\right)", SMALL_STEPS,
     kind="claim",
     claim='The text says that "we only need to find a way to maximize" L (l.32).',
-    says="500 steps of gradient ascent with step size 0.05 end at the posterior.",
-    needs="0.05 (1 + w^2/s^2) < 1.9: then the steps are small enough", outside={"w": 2, "s": 0.3, "x": 1},
+    says="After 500 steps of gradient ascent with step size 0.05, q is the posterior.",
+    needs="0.05 (1 + w^2/s^2) < 1.9, so the steps are small enough", outside={"w": 2, "s": 0.3, "x": 1},
 )  # fmt: skip
 def lm_44(w, s, x):
     precision = 1 + (w / s) ** 2                            # minus the curvature of L in mu
@@ -126,7 +127,7 @@ def lm_44(w, s, x):
 
 @lm_44.tied("minivae.gaussian.kl_standard_normal_backward", draws=100)
 def _(w, s, x):
-    two = np.array([-1.0, 1.0])[:, None, None] * np.ones_like(x)        # the mean over these draws is exact for a quadratic
+    two = np.array([-1.0, 1.0])[:, None, None] * np.ones_like(x)        # exact means of quadratics
 
     def gradient(mu, log_sigma):
         log_var, half = 2 * log_sigma, np.full((2, len(x)), 0.5)

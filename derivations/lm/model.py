@@ -28,7 +28,7 @@ NOISE, X = positive("s", "s", 0.3, (1, 2, 0.5)), real("x", "x", 0.8, (2, 1))
 
 
 def bound_and_gap(theta, phi, s, x, sigma_q):
-    """L + KL(q_phi || p_theta(z|x)) of one datum; both terms are computed separately, by quadrature."""
+    """Return L + KL(q_phi || p_theta(z|x)) of one datum. Each term is computed by quadrature."""
     gap = kl_normal(phi * x, sigma_q, *linear_posterior(theta, s, x))
     return linear_elbo(theta, s, x, phi * x, sigma_q) + gap
 
@@ -41,9 +41,9 @@ def bound_and_gap_of(theta: str, phi: str) -> str:
     "lm.5", "l.11", r"\ln p_\theta(x) = \ln p_{\theta'}(x)", (THETA, THETA_2, NOISE, X),
     kind="claim", verdict="loose",
     claim='The list calls theta "the model for inference" (l.11).',
-    says="If theta belonged to inference only, ln p(x) would not depend on it.",
-    fault="q_phi does the inference. In all formulas of the page theta belongs to p_theta(x|z), which generates x, and "
-    "ln p(x) depends on theta.",
+    says="If theta belonged only to the inference, ln p(x) would not depend on theta.",
+    fault="The model for inference is q_phi. In all formulas of the page theta belongs to p_theta(x|z), which generates x, "
+    "and ln p(x) depends on theta.",
 )  # fmt: skip
 def lm_5(theta, theta_2, s, x):
     return linear_log_evidence(theta, s, x), "=", linear_log_evidence(theta_2, s, x)
@@ -73,16 +73,16 @@ def lm_6(theta, phi, phi_2, s, x, sigma_q):
     )  # fmt: skip
 
 
-# A decoder of two outputs, f(z, theta) = tanh(theta z), and nodes for the plane of x in units of sigma
+# A decoder with two outputs, f(z, theta) = tanh(theta z). The nodes fill the plane of x, in units of sigma.
 
-LINE = np.linspace(-7.2, 7.2, 19)                           # the trapezoid rule: relative error below 1e-10
+LINE = np.linspace(-7.2, 7.2, 19)                           # trapezoid rule with a relative error below 1e-10
 PLANE = np.stack(np.meshgrid(LINE, LINE), axis=-1).reshape(-1, 2)
 CELL = (LINE[1] - LINE[0]) ** 2
 SIGMA = positive("sigma", r"\sigma")
 
 
 def over_plane(theta, z, sigma):
-    """f(z, theta) (n, 1, 2), and x (n, 361, 2) around it."""
+    """Return f(z, theta), (n, 1, 2), and the nodes x around it, (n, 361, 2)."""
     f = np.tanh(theta * z)[:, None]
     return f, f + need_positive("sigma", sigma)[:, None] * PLANE
 
@@ -94,7 +94,8 @@ def over_plane(theta, z, sigma):
     (vector("theta", r"\theta", 2), real("z", "z"), SIGMA),
     kind="claim",
     claim='The list says that p(x|z) is "usually" a Gaussian whose mean is computed from z and theta (l.13).',
-    says="p(x|z) is a density in D dimensions, with variance sigma^2 in each. (For 0/1 data a Bernoulli is usual.)",
+    says="p(x|z) is a density in D dimensions, with variance sigma^2 in each dimension. (For 0/1 data, p(x|z) is usually a "
+    "Bernoulli distribution.)",
 )  # fmt: skip
 def lm_7(theta, z, sigma):
     f, x = over_plane(theta, z, sigma)
@@ -120,13 +121,13 @@ LEGENDRE = np.polynomial.legendre.leggauss(30)
 
 
 def area(r, density=lambda z: normal(z, 0, 1)):
-    """The integral of a density from 0 to r."""
+    """Return the integral of a density from 0 to r."""
     nodes, weights = LEGENDRE
     return total(weights * density(r * (nodes + 1) / 2)) * r / 2
 
 
 def normal_below(t):
-    """Phi(t), the distribution function of a standard normal variable."""
+    """Return Phi(t), the distribution function of a standard normal variable."""
     return (1 + np.vectorize(math.erf)(t / math.sqrt(2))) / 2
 
 
@@ -134,9 +135,9 @@ def normal_below(t):
     "lm.8", "l.14", r"P(p(z) \leq t) = \Phi(t)", (T,),
     kind="claim", verdict="loose",
     claim='The list says that the latent variable "p(z)" is usually assumed to be normal (l.14).',
-    says="If the number p(z) were normally distributed, Phi would be its distribution function.",
-    fault="The variable z is normally distributed. p(z) is its density: never negative, and at most (2 pi)^(-J/2), which is "
-    "0.399, 0.159 and 0.010 for J = 1, 2 and 5.",
+    says="Read literally: the number p(z) is normally distributed, and Phi is its distribution function.",
+    fault="The variable z is normally distributed, but p(z) is its density. The density is never negative, and at most (2 "
+    "pi)^(-J/2): 0.399, 0.159 and 0.010 for J = 1, 2 and 5.",
 )  # fmt: skip
 def lm_8(t):
     top = 1 / math.sqrt(2 * math.pi)                        # p(0), the largest density
@@ -147,7 +148,7 @@ def lm_8(t):
 
 @lm_8.precise(r"P(z \leq t) = \Phi(t)")
 def _(t):
-    return Zero(1 / 2, 1 / 2 + area(t)), "=", normal_below(t)         # for t far below 0, 1/2 and area(t) cancel
+    return Zero(1 / 2, 1 / 2 + area(t)), "=", normal_below(t)         # 1/2 and area(t) cancel if t is far below 0
 
 
 @lm_8.tied("minivae.gaussian.log_standard_normal")
@@ -155,23 +156,23 @@ def _(t):
     return 1 / 2 + area(t, lambda z: np.exp(log_standard_normal(z[..., None])))
 
 
-# Marginalisation: x = f(z) + s eps with the odd function f(z) = a tanh(b z), so p(x) = p(-x)
+# Marginalisation. x = f(z) + s eps with the odd function f(z) = a tanh(b z), so p(x) = p(-x).
 
 def near(name: str, value: float, simple: tuple) -> Symbol:
-    """A positive number near a value."""
+    """Return a symbol for positive numbers near a value."""
     return Symbol(name, name, "> 0", 1, lambda raw: value * np.exp(raw / 5), simple)
 
 
 CURVE = (near("a", 2, (2, 1)), near("b", 4, (4, 2)), near("s", 0.4, (0.4, 0.5)))
 U = np.linspace(-np.arcsinh(28), np.arcsinh(28), 61)
-CODES = np.sinh(U) / 4                                      # nodes of z up to 7; they are denser near 0, where f is steep
+CODES = np.sinh(U) / 4                                      # nodes z up to 7, denser near 0, where f is steep
 CHANCES = normal(CODES, 0, 1) * np.cosh(U) / np.sum(normal(CODES, 0, 1) * np.cosh(U))
 STRAIGHT = chosen("straight", "straight", 0, "0; with 1 the decoder is the line f(z) = a z")
 ENTROPY = r"\frac{1}{2}\ln(2\pi e\,Var[x])"
 
 
 def marginal(f, s):
-    """Var[x], KL(p(x) || N(0, Var[x])) and the entropy of p(x), for an odd f at the nodes, (n, 61)."""
+    """Return Var[x], KL(p(x) || N(0, Var[x])) and the entropy of p(x). f (n, 61) has the values of an odd function."""
     end = np.abs(f).max(axis=-1, keepdims=True) + 8 * s
     steps = max(29, math.ceil(1.3 * (end / s).max()))       # the steps are smaller than s
     x = end * np.linspace(0, 1, steps + 1)                  # x >= 0 is enough, because p(x) = p(-x)
@@ -183,7 +184,7 @@ def marginal(f, s):
 
 
 def largest_entropy(variance):
-    """Entropy of the Gaussian with this variance: the largest entropy of all densities with this variance."""
+    """Return the entropy of the Gaussian with this variance, the largest of all densities with this variance."""
     return (1 + log(2 * np.pi * variance)) / 2
 
 
@@ -193,8 +194,8 @@ def largest_entropy(variance):
     rf" {ENTROPY} + \int p_\theta(x)\ln p_\theta(x)\,dx > 0",
     (*CURVE, STRAIGHT), kind="claim",
     claim='The list says that marginalisation increases "the expressive power" (l.15).',
-    says="p(x) is not Gaussian, although p(z) and p(x|z) are.",
-    needs="f(z) is not Gaussian; here f(z) = a tanh(b z). With a linear f, p(x) is Gaussian",
+    says="p(x) is not Gaussian, although p(z) and p(x|z) are Gaussian.",
+    needs="f(z) is not Gaussian; here f(z) = a tanh(b z). For a linear f, p(x) is Gaussian",
     outside={"a": 1, "b": 1, "s": 1, "straight": 1},
 )  # fmt: skip
 def lm_9(a, b, s, straight):
@@ -208,8 +209,8 @@ def lm_9(a, b, s, straight):
     r"-\int p_\theta(x|z)\ln p_\theta(x|z)\,dx < \frac{1}{2}\ln(2\pi e\,Var[x|z])",
     (*CURVE, real("z", "z")), kind="claim", verdict="loose",
     claim='The list speaks of "a complex likelihood p(x|z)" (l.16).',
-    says="A density that is not Gaussian has a smaller entropy than the Gaussian with its variance.",
-    fault="p(x|z) is the simple Gaussian part. The complex density, which is not modelled directly, is p(x).",
+    says="A complex density p(x|z) would have a smaller entropy than the Gaussian with the same variance.",
+    fault="p(x|z) is a simple Gaussian. The complex density is p(x), which is not modelled directly.",
 )  # fmt: skip
 def lm_10(a, b, s, z):
     f = a * np.tanh(b * z)

@@ -36,16 +36,16 @@ JOINT = (
     "lm.26", "l.36", r"p_\theta(x|z)\,p(z) \neq p(x, z)", JOINT,
     kind="claim", verdict="loose",
     claim='The text says that we do not know p(x, z) "either" (l.36).',
-    says="If the joint density were unknown, it would not be decoder times prior.",
-    fault="The joint density is decoder times prior, as the next line of the text says. p(x), an integral over all z, and "
-    "p(z|x) are unknown.",
+    says="Read literally: the joint density is not decoder times prior, because it is unknown.",
+    fault="The joint density is known: it is decoder times prior, as the next line of the text says. The integral of the "
+    "joint density over z is p(x). p(x) is unknown, and so is p(z|x).",
 )  # fmt: skip
 def lm_26(w, s, x, z):
     return normal(x, w * z, s) * normal(z, 0, 1), "!=", joint_density(w, s, x, z)
 
 
 def joint_density(w, s, x, z):
-    """p(x, z) of the linear model: a Gaussian density of the pair (x, z)."""
+    """Return p(x, z) of the linear model, from the Gaussian density of the pair (x, z)."""
     cov = np.stack([np.stack([w**2 + s**2, w], axis=-1), np.stack([w, 0 * w + 1], axis=-1)], axis=-2)[:, 0]
     return np.exp(log_density_full(np.stack([x, z], axis=-1), np.zeros((len(x), 2)), cov))
 
@@ -68,7 +68,7 @@ SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"
 
 
 def bound(p_xz, q):
-    """L(q) = ln p(x) - KL(q(z|x) || p(z|x))."""
+    """Return L(q) = ln p(x) - KL(q(z|x) || p(z|x))."""
     return near_zero(log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz)))
 
 
@@ -110,10 +110,10 @@ def lm_30(p_xz, q):
 @equation(
     "lm.31", "l.42",
     rf"-\mathcal L(q) = \left[-\ln p(x) + {KL_TO} p(z|x))\right] = -E_q\ln p(x|z) + {KL_TO} p(z))", (DATUM,),
-    says="The loss is minus the reconstruction, plus the divergence from the prior. (It also depends on theta.)",
+    says="The loss -L is minus the reconstruction plus the divergence from the prior. (L depends on theta as well as on q.)",
 )  # fmt: skip
 def lm_31(x):
-    mu, sigma, W, b, s = linear_model(x)                                        # (n, 1, 2), and the decoder
+    mu, sigma, W, b, s = linear_model(x)                                        # mu and sigma (n, 1, 2); the decoder W, b, s
     eps, chances = noise(2)                                                     # (9, 2), (9,)
     z, x = mu + sigma * eps, x[:, None]                                         # (n, 9, 2), (n, 1, 3)
     log_p_x = log_density_full(x, b, W.T @ W + s**2 * np.eye(3))
@@ -139,7 +139,7 @@ def _(x):
 
 
 def layers(x, first, second):
-    """tanh(x W + b) W' + b', with tanh written as exponentials: a network with one hidden layer."""
+    """Return tanh(x W + b) W' + b', a network with one hidden layer. tanh is computed from exponentials."""
     (W, b), (W_2, b_2) = first, second
     e = np.exp(2 * (np.einsum("ni,ih->nh", x, W) + b))
     return np.einsum("nh,ho->no", (e - 1) / (e + 1), W_2) + b_2
@@ -182,7 +182,8 @@ BEST = (
     kind="claim", verdict="loose",
     claim='The text says that the second term "ensures our encoder is similar to our priors" (l.44).',
     says="Read literally: the best q is equal to the prior.",
-    fault="The KL term penalises distance from the prior; it does not force equality. The best q has KL > 0 if w is not 0.",
+    fault="The KL term penalises distance from the prior, but it does not force equality. If w is not 0, the best q has KL "
+    "> 0.",
 )  # fmt: skip
 def lm_33(w, s, x):
     return kl_normal(*linear_posterior(w, s, x), 0, 1), "=", 0

@@ -14,7 +14,8 @@ from minivae.gaussian import kl_standard_normal, log_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob
 from minivae.ops import mlp, mlp_backward
 
-# f(z, theta): the decoder of a small VAE with two latent coordinates, five hidden units and three outputs; 33 weights
+# f(z, theta) is the decoder of a small VAE. The VAE has two latent coordinates. The decoder has five
+# hidden units, three outputs and 33 weights.
 
 CODE = vector("z", "z", 2, simple=((1, 0), (1, -1), (0, 0)))
 DATUM = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
@@ -27,13 +28,13 @@ def decoder():
 
 
 def log_likelihood(x, z, W, b, W_2, b_2, sigma):
-    """ln p(x|z), (n,), for real or complex weights."""
+    """Return ln p(x|z), (n,). The weights may be complex."""
     f = np.tanh(z @ W + b) @ W_2 + b_2
     return -(((x - f) / sigma) ** 2).sum(axis=-1) / 2 - len(b_2) * np.log(sqrt(2 * pi) * sigma)
 
 
 def with_complex_step(weights, k):
-    """The weights with the imaginary step 1e-30 i added to the k-th number."""
+    """Return the weights with the imaginary step 1e-30 i added to the k-th number."""
     sizes = np.cumsum([weight.size for weight in weights])[:-1]
     flat = np.concatenate([weight.ravel() for weight in weights]).astype(complex)
     flat[k] += 1e-30j
@@ -74,10 +75,10 @@ def _(z, x):
     return np.vectorize(gradient, signature="(j),(d)->(p)")(z, x)
 
 
-# A "density" whose mean depends on its own argument: N(z; x + a z, sigma^2)
+# A "density" with a mean that depends on its argument z: N(z; x + a z, sigma^2)
 
 def not_one(raw):
-    """Numbers below and above 1, but not near 1."""
+    """Return numbers that are not near 1."""
     return 1 - np.sign(raw) * exp((np.abs(raw) - 1) / 2)
 
 
@@ -90,9 +91,9 @@ ENCODED = (real("x", "x", simple=(0, 1)), positive("sigma", r"\sigma"), SLOPE)
     r"q(z|x) \text{ is } \mathcal N(\mu(x,z), \Sigma(x,z)):\quad"
     r" \int \mathcal N(z; x + az, \sigma^2)\,dz = 1", ENCODED, kind="claim", verdict="wrong",
     claim="The text prints q(z|x) = N(mu(x, z), Sigma(x, z)): mean and variance depend on x and z (l.50-52).",
-    says="This is a Gaussian whose mean depends on x and z: here mu(x, z) = x + a z.",
-    fault="Mean and variance of q(z|x) must not depend on z: otherwise q need not integrate to 1. With mu = z/2 its "
-    "integral is 2.",
+    says="This is a Gaussian with a mean that depends on x and z: here mu(x, z) = x + a z.",
+    fault="Mean and variance of q(z|x) may depend only on x. If the mean depends on z, the integral of q need not be 1: for "
+    "mu = z/2 the integral is 2.",
 )  # fmt: skip
 def lm_35(x, sigma, a):
     return integrate(lambda z: normal(z, x + a * z, sigma), x / (1 - a), sigma / np.abs(1 - a)), "=", 1
@@ -123,18 +124,18 @@ SQUARE = r"|x - f(z,\theta)|^2"
 
 
 def by_coordinates(x, f, var):
-    """ln p(x|z) for x = f + sigma eps with independent noise: the sum over the coordinates."""
+    """Return ln p(x|z) as a sum over the coordinates: in x = f + sigma eps the noise is independent."""
     return total(log_density(x, f, sqrt(var)))
 
 
 def by_covariance(x, f, var):
-    """ln p(x|z) from the covariance matrix sigma^2 I."""
+    """Return ln p(x|z) from the covariance matrix sigma^2 I."""
     return log_density_full(x[:, None], f, var[..., None] * np.eye(x.shape[-1]))
 
 
 @equation(
     "lm.36", "l.56, line 2", rf"{GAUSSIAN} = \ln \mathcal N(x | f(z,\theta), \sigma^2 I)", THREE,
-    says="The decoder is a Gaussian around f(z, theta), with independent noise of variance sigma^2.",
+    says="The decoder's distribution is a Gaussian with mean f(z, theta) and independent noise of variance sigma^2.",
 )  # fmt: skip
 def lm_36(x, f, var):
     return by_coordinates(x, f, var), "=", by_covariance(x, f, var)
@@ -150,7 +151,8 @@ def _(x, f, var):
     rf"\left[{GAUSSIAN}\right] = \ln\left(\frac{{1}}{{\sqrt{{2\pi\sigma^2}}}}"
     r"\exp\left(-\frac{(x - f(z,\theta)^2)}{\sigma^2}\right)\right)", THREE,
     says="The page writes out the logarithm of the Gaussian density.", verdict="wrong",
-    fault="The factor 1/2 is missing, the square is on f instead of x - f, and in D dimensions the root has the power D.",
+    fault="The exponent should be -|x - f|^2/(2 sigma^2): the printed exponent has no factor 1/2, and the square is on f "
+    "instead of x - f. In D dimensions, the root needs the power D.",
 )  # fmt: skip
 def lm_37(x, f, var):
     return by_covariance(x, f, var), "=", log(1 / sqrt(2 * pi * var)) - total(x - f**2) / var
@@ -166,10 +168,11 @@ FAINT = (*THREE[:2], replace(THREE[2], simple=(0.1, 1, 0.5)))
 
 @equation(
     "lm.38", "l.56, line 4", rf"\left[{GAUSSIAN}\right] = -(x - f(z,\theta))^2 + \mathrm{{Const.}}", FAINT,
-    says="As printed, the log-likelihood is minus the squared error plus a constant, the value at x = f(z, theta).",
+    says="As printed, the log-likelihood is minus the squared error plus a constant. The constant is the value at x = f(z, "
+    "theta).",
     verdict="wrong",
-    fault="The squared error has the weight 1/(2 sigma^2), which is 1 only at sigma^2 = 1/2. Without this factor, the loss "
-    "has another balance of squared error and KL.",
+    fault="The squared error has the weight 1/(2 sigma^2), which is 1 only at sigma^2 = 1/2. Without this factor, the "
+    "balance of squared error and KL in the loss is wrong.",
 )  # fmt: skip
 def lm_38(x, f, var):
     constant = by_coordinates(f, f, var)                    # the value at x = f
@@ -192,7 +195,7 @@ Q = (
     rf"\mathcal L(q) = {LINE_1} = \left[\ln p_\theta(x) - {GAP}\right] \leq \mathcal L(p(z|x))", (*WORLD, *Q),
     kind="claim", tight={"w": 0, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},
     claim='The text asks why we do not "simply draw q from p(z)" (l.57-59).',
-    says="With q(z|x) = p(z) the bound is line 1 of the first display. It is never above the bound of the best q.",
+    says="If q(z|x) is p(z), the bound is line 1 of the first display. The bound of the best q is at least as large.",
     needs="q(z|x) = p(z)",
     outside={"w": 1, "s": 1, "x": 2, "mu_q": 1, "sigma_q": 0.5**0.5},
 )  # fmt: skip
@@ -210,6 +213,6 @@ def lm_39(w, s, x, mu_q, sigma_q):
 @lm_39.tied("minivae.gaussian.reparameterize")
 def _(w, s, x, mu_q, sigma_q):
     mu, sigma = linear_posterior(w, s, x)
-    log_var, two = 2 * log(sigma), np.array([[[-1.0]], [[1.0]]])            # two draws: exact for a quadratic
+    log_var, two = 2 * log(sigma), np.array([[[-1.0]], [[1.0]]])            # exact means of quadratics
     log_p = gaussian_log_prob(x, w * reparameterize(mu, log_var, two), log(s)[:, 0])
     return log_p.mean(axis=0)[:, None] - kl_standard_normal(mu, log_var)

@@ -1,4 +1,4 @@
-"""LM, "Variational AutoEncoder": Simple VAE, its structure and the reparametrization trick."""
+"""LM, "Variational AutoEncoder": Simple VAE, with the structure and the reparametrization trick."""
 
 import numpy as np
 from numpy import exp
@@ -15,13 +15,13 @@ from minivae.gaussian import (
     reparameterize_backward,
 )
 
-# The picture: an arrow from every quantity to the quantities that are computed from it
+# The picture. Arrows lead from each quantity to the quantities that are computed from it.
 
 DRAWN = {
     "encoder_hs": ("x", "encoder weights"),
     "mu": ("encoder_hs",),
     "log_var": ("encoder_hs",),
-    "z": ("mu", "log_var", "eps"),      # no arrow leads to eps, or from z back to mu or log_var
+    "z": ("mu", "log_var", "eps"),      # no arrow leads to eps
     "decoder_hs": ("z", "decoder weights"),
     "out": ("decoder_hs",),
     "log_px_z": ("x", "out"),
@@ -34,7 +34,8 @@ DRAWN = {
     "lm.40", "l.62-64 figure",
     r"\left|\text{arrows drawn} - \text{arrows of the model}\right| < 1",
     kind="figure", verdict="figure",
-    says="The picture has the arrows of the model: x to the encoder, to mu and Sigma, to z, to the decoder, to the loss.",
+    says="The picture has the same arrows as the model: from x to the encoder, to mu and Sigma, to z, to the decoder, to "
+    "the loss.",
 )  # fmt: skip
 def lm_40():
     vae, rng = small_vae(hidden=(5,)), np.random.default_rng(2)
@@ -52,7 +53,7 @@ def lm_40():
     (MU, SIGMA, real("t", "t", 0.4, (0.5, 1, -1))),
     kind="claim",
     claim='The text says that "we will have to sample from the Gaussian" with these parameters (l.66).',
-    says="mu + sigma eps has the same moments as N(mu, sigma^2).",
+    says="mu + sigma eps has the moment-generating function of N(mu, sigma^2), so it has this distribution.",
 )  # fmt: skip
 def lm_41(mu, sigma, t):
     integrand = lambda z: exp(t * z) * normal(z, mu, sigma)  # noqa: E731
@@ -72,14 +73,14 @@ def _(mu, sigma, t):
     return (WEIGHTS @ exp(t[:, 0] * z[..., 0]))[:, None]
 
 
-# Two estimates of the gradient of E_q[z^2] in mu, each a mean over draws of eps
+# Two estimators of the gradient of E_q[z^2] in mu. Means and variances are over eps.
 
 ABOVE_ZERO = positive("mu", r"\mu", simple=(1, 2)), positive("sigma", r"\sigma", simple=(1, 0.5))
 PASSES = chosen("passes", r"\partial_\mu z", 1, "1 (it would be 0 if the drawn z were treated as a constant)")
 
 
 def mean_and_variance(of_draw):
-    """Mean and variance over eps, for values at the quadrature nodes of eps: (n, 60) -> (n, 2)."""
+    """Return mean and variance over eps, (n, 2), of values at the quadrature nodes of eps, (n, 60)."""
     mean = total(WEIGHTS * of_draw)
     return np.hstack([mean, total(WEIGHTS * (of_draw - mean) ** 2)])
 
@@ -93,9 +94,9 @@ def mean_and_variance(of_draw):
     (*ABOVE_ZERO, PASSES), kind="claim",
     claim="The text says that sampling stops the propagation of errors, and that the reparametrization trick solves this "
     "problem (l.66).",
-    says="g, the gradient with the trick, is unbiased. So is h, the score function estimate, which needs no trick but has "
-    "more variance.",
-    needs="z is a function of mu: if z is a constant, g is 0",
+    says="g is the gradient estimate of the trick, and h is the score function estimate. Both g and h are unbiased. h does "
+    "not need the trick, but h has more variance.",
+    needs="z is a function of mu (if z is a constant, g is 0)",
     outside={"mu": 1, "sigma": 1, "passes": 0},
 )  # fmt: skip
 def lm_42(mu, sigma, passes):

@@ -1,7 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": a batch, (42) to (44), and the Conclusion.
 
-The model is that of loss.py, with a batch of three data and a linear encoder, so every number is known. The gain G of (42)
-is random. So the corrected forms are compared by mean and variance: a side is (mean, variance).
+The model is that of loss.py, with a batch of three data and a linear encoder. The gain G of (42) is random. So the corrected
+forms compare means and variances: each side is (mean, variance).
 """
 
 import itertools
@@ -40,11 +40,11 @@ from minivae.likelihood import Gaussian, bernoulli_log_prob
 from minivae.params import Params, mlp_shapes
 from minivae.vae import VAE
 
-# The encoder: mu = a x + b and sigma = d exp(c x), for two coordinates
+# The encoder has mu = a x + b and sigma = d exp(c x) for each of two coordinates.
 
 
 def encoder_weights(raw):
-    """theta (n, 4, J): slopes a and offsets b of mu, slopes c of log sigma; d > 0 is sigma at x = 0."""
+    """Return theta (n, 4, J): slopes a and offsets b of mu, slopes c of log sigma, and d > 0, the sigma at x = 0."""
     a, b, c, d = np.moveaxis(raw.reshape(-1, 4, 2), 1, 0)
     return np.stack([0.7 * a, b, 0.2 * c, exp(0.4 * d)], axis=1)
 
@@ -56,53 +56,53 @@ THETA = Symbol(
 X = vector("x", "x", 3, simple=((1.2, 0, -1), (1, 1, 1)))
 BATCH = (THETA, PLANE_W, PLANE_S, X)
 FREE_I = one_or_two("i", "1 or 2: it names a datum, and a coordinate of z")
-L = 2                                                       # draws for every datum
-OF_MINUS = np.array([-1, 1])                                # (mean, variance) of -G is (mean, variance) of G times this
+L = 2                                                       # number of draws for every datum
+OF_MINUS = np.array([-1, 1])                                # turns (mean, variance) of G into those of -G
 
 
 def encode(theta, x):
-    """mu_ij and sigma_ij, (n, M, J), of data x (n, M)."""
+    """Return mu_ij and sigma_ij, (n, M, J), for data x (n, M)."""
     a, b, c, d = (row[:, None] for row in np.moveaxis(theta, 1, 0))
     return a * x[..., None] + b, d * exp(c * x[..., None])
 
 
 def each_datum(f, theta, w, s, x):
-    """f(w, s, x_i, mu_i, sigma_i) for every datum i; results have the shape (n, M, 1)."""
+    """Return f(w, s, x_i, mu_i, sigma_i) for every datum i. Results have the shape (n, M, 1)."""
     return f(w[:, None], s[:, None], x[..., None], *encode(theta, x))
 
 
 def gain(theta, w, s, x):
-    """The correct mean and variance of (42), (n, 2): the sum of the bounds, and the sum of the variances divided by L."""
+    """Return the correct mean and variance of (42), (n, 2): the sum of all bounds, and the sum of all variances / L."""
     bounds, (_, variances) = (each_datum(f, theta, w, s, x) for f in (plane_elbo, plane_moments))
     return np.concatenate([bounds.sum(axis=1), variances.sum(axis=1) / L], axis=-1)
 
 
 def printed_kl_part(mu, sigma, i):
-    """The sum over j in (42) as printed: the summand has no j."""
+    """Return the sum over j in (42) as printed. The summand does not contain j."""
     mu_i, sigma_i = pick(mu, i), pick(sigma, i)
     return sum((1 + log(sigma_i**2) - sigma_i**2 - mu_i**2) / 2 for j in (1, 2))
 
 
 def printed_reconstruction(w, s, x, mu, sigma, i):
-    """The sum over l in (42) as printed: E_q of log p is the same for every draw."""
+    """Return the sum over l in (42) as printed. The summand, an expectation, is the same for every draw."""
     expectation, _ = plane_moments(w, s, pick(x, i), mu, sigma)
     return sum(expectation for draw in range(L)) / L
 
 
 def of_datum(i, both):
-    """mu_i and sigma_i of datum i, (n, J) each."""
+    """Return mu_i and sigma_i of datum i, (n, J) each."""
     return (np.take_along_axis(each, i[..., None].astype(int) - 1, axis=1)[:, 0] for each in both)
 
 
 def drawn(w, s, x_i, mu, sigma):
-    """1/L sum_l log p(x_i | z^(i,l)) at quadrature nodes for the noise: values (..., K) and weights (K,)."""
+    """Return values (..., K) of `1/L sum_l log p(x_i|z^(i,l))` at quadrature nodes of the noise, and weights (K,)."""
     eps, weights = noise(2 * L)
     z = mu[..., None, None, :] + sigma[..., None, None, :] * eps.reshape(-1, L, 2)          # (..., K, L, J)
     return plane_log_p(w[..., None, :], s[..., None], x_i[..., None], z).mean(axis=-1), weights
 
 
 def sum_over_batch(values, weights):
-    """(mean, variance) of the sum over i of independent values (n, M, K), given at K nodes."""
+    """Return (mean, variance) of a sum of independent terms i. `values` (n, M, K) has the terms at K nodes."""
     mean = total(weights * values)                          # (n, M, 1)
     variance = total(weights * (values - mean) ** 2)
     return np.concatenate([mean.sum(axis=1), variance.sum(axis=1)], axis=-1)
@@ -116,14 +116,15 @@ SUM_J = r"\sum_{j=1}^{J}"
 DRAWN = r"\frac{1}{L}\sum_l \log p_\phi(x_i|z^{(i,l)})"
 PRINTED_DRAWN = r"\frac{1}{L}\sum_l E_{\sim q_\theta(z|x_i)}\left[\log p(x_i|z^{(i,l)})\right]"
 THREE_FAULTS = (
-    "three faults: the summand of the sum over j has the index i; the sum over the data of the batch is missing; an "
-    "expectation is taken of a term in which z is already drawn."
+    "three faults: in the sum over j, the summand has the index i; the sum over the data of the batch is missing; and an "
+    "expectation over z is taken of a term with a drawn z."
 )
 
 
 @equation(
     "odaibo.42", "l.275 (42)", rf"\mathcal{{G}} = {SUM_J} {bracket('i')} + {PRINTED_DRAWN}", (*BATCH, FREE_I),
-    says="This is the gain of a batch. Its mean should be the sum of the bounds of all data. Its variance falls like 1/L.",
+    says="G is the gain of a batch. The mean of G should be the sum of the ELBOs of all data of the batch. The variance of "
+    "G falls like 1/L.",
     verdict="wrong", fault=f"(42) has {THREE_FAULTS}",
 )  # fmt: skip
 def eq_42(theta, w, s, x, i):
@@ -149,8 +150,9 @@ SIX = (*BATCH[:3], vector("x", "x", 6, simple=((1.2, 0, -1, 1, 2, -2), (1, 0, 0,
     "odaibo.t30", "l.273", r"\sum_{i=1}^{M} ELBO_i = ELBO_i", (*SIX, FREE_I),
     kind="claim", verdict="wrong", group="odaibo.42",
     claim="The text says that (42) is the objective function for a batch (l.273).",
-    says="This reads the objective of a batch as that of a single datum i.",
-    fault="(42) has no sum over the data of the batch. N/M times this sum estimates the sum over all N data without bias.",
+    says="Read literally: the objective of a batch is the ELBO of a single datum i.",
+    fault="The objective of a batch is the sum of the ELBOs of its M data, but (42) has no such sum. N/M times the sum over "
+    "a batch is an unbiased estimate of the sum over all N data.",
 )  # fmt: skip
 def t_30(theta, w, s, x, i):
     bounds = each_datum(plane_elbo, theta, w, s, x)[..., 0]
@@ -164,7 +166,7 @@ def t_30(theta, w, s, x, i):
 def _(theta, w, s, x):
     bounds = each_datum(plane_elbo, theta, w, s, x)[..., 0]                 # (n, N)
     N, M = bounds.shape[1], 2
-    batches = np.array(list(itertools.combinations(range(N), M)))           # with N = 6: all 15 of them
+    batches = np.array(list(itertools.combinations(range(N), M)))           # all 15 batches of two from six data
     of_batches = N / M * bounds[:, batches].sum(axis=-1)
     return total(bounds), "=", np.mean(of_batches, axis=-1, keepdims=True)
 
@@ -173,11 +175,11 @@ def _(theta, w, s, x):
 
 
 def moments(log_p, chances, L, shared=0):
-    """(E, L Var) of the mean of L random entries of log_p (n, K), drawn with these probabilities: (n, 1, 2).
+    """Return (E, L Var) of the mean of L random entries of log_p (n, K), drawn with these chances: (n, 1, 2).
 
-    The L draws are independent; with `shared` = 1 all of them are equal to the first one.
+    If `shared` is 0, the L draws are independent. If `shared` is 1, all draws are equal to the first draw.
     """
-    picks = np.indices([len(chances)] * L).reshape(L, -1)                   # (L, K^L)   every choice of L numbers
+    picks = np.indices([len(chances)] * L).reshape(L, -1)                   # (L, K^L)   all sequences of L indices
     weights = chances[picks].prod(axis=0)
     first, all_L = log_p[:, picks[0]], sum(log_p[:, pick_l] for pick_l in picks) / L
     estimate = all_L + shared * (first - all_L)                             # (n, K^L)
@@ -187,10 +189,10 @@ def moments(log_p, chances, L, shared=0):
 
 @equation(
     "odaibo.t31", "l.278", rf"(E,\, Var)[\log p_\phi(x_i|z)] = (E,\, L\,Var)[{DRAWN}]",
-    (*PLANE, chosen("shared", "shared", 0, "1 if all L draws use one and the same noise")),
+    (*PLANE, chosen("shared", "shared", 0, "1 if all L draws use the same noise")),
     kind="claim",
     claim="The text says that L samples are drawn by the re-parametrization trick (l.278).",
-    says="The mean of L draws is unbiased for every L, and its variance falls like 1/L.",
+    says="For every L, the mean of L draws is an unbiased estimate. The variance of this estimate falls like 1/L.",
     needs="the noise of the L draws is independent",
     outside={"w": (1, -0.5), "s": 1, "x_i": 1.2, "mu": (0.5, -1), "sigma": (0.5, 2), "shared": 1},
 )  # fmt: skip
@@ -250,7 +252,7 @@ def _(theta, w, s, x):
 
 
 def linear_vae(theta, w, s) -> VAE:
-    """The same model in minivae, D = 1: one layer computes mu and log_var, one layer the decoder's mean."""
+    """Return the same model in minivae, D = 1. Encoder and decoder have one layer each."""
     a, b, c, d = theta
     shapes = mlp_shapes("encoder", [1, 2 * len(w)]) | mlp_shapes("decoder", [len(w), 1]) | {"log_sigma": ()}
     flat = np.concatenate([a, 2 * c, b, 2 * log(d), w, [0], log(s)])        # log_var = 2 (log d + c x)
@@ -258,11 +260,11 @@ def linear_vae(theta, w, s) -> VAE:
 
 
 def mean_and_variance(theta, w, s, x):
-    """minivae's loss of a batch times M, and its variance with L draws.
+    """Return M times minivae's loss of a batch, and its variance for L draws.
 
-    For the mean, the draws of noise are the corners (+-1, ..., +-1), with equal weights. They have the mean and the
-    covariance of normal noise, so the mean of log p(x|z), which is quadratic in the noise, is exact. The variance is a
-    weighted sum over quadrature nodes.
+    For the loss, the draws of noise are the corners (+-1, ..., +-1) with equal weights. These draws have the mean and the
+    covariance of normal noise. log p(x|z) is quadratic in the noise, so its mean is exact. The variance is a weighted sum
+    over quadrature nodes.
     """
     vae, M, J = linear_vae(theta, w, s), len(x), len(w)
     corners = np.array(list(itertools.product((-1.0, 1.0), repeat=J)))
@@ -281,7 +283,7 @@ def _(theta, w, s, x):
     return BY_MINIVAE(theta, w, s, x)
 
 
-# The optimum, with one coordinate: q = N(a x_i, sigma^2), p(x|z) = N(w z, s^2)
+# The optimum with one coordinate. q is N(a x_i, sigma^2), and p(x|z) is N(w z, s^2).
 
 SLOPE, SIGMA = real("a", "a", simple=(1, 0.5)), positive("sigma", r"\sigma", simple=(1, 0.5))
 DECODER = real("w", "w", simple=(1, 0.5)), positive("s", "s", simple=(1, 2))
@@ -289,7 +291,7 @@ DATA = Symbol("x", "x", "real, not all 0", 3, lambda raw: 1.2 * raw + 0.5, ((1, 
 
 
 def loss_of(a, sigma, w, s, x):
-    """-ELBO of the whole batch, by quadrature: (n, 1)."""
+    """Return minus the ELBO of the whole batch, (n, 1), by quadrature."""
     return -linear_elbo(w[:, None], s[:, None], x[..., None], (a * x)[..., None], sigma[:, None]).sum(axis=1)
 
 
@@ -299,16 +301,16 @@ def loss_of(a, sigma, w, s, x):
     r" [-\log p^*(x)] = \mathcal{L}(\theta^*, \phi^*) = [\mathcal{L}(-\theta^*, -\phi^*)]"
     r" \leq \mathcal{L}(\theta, \phi)",
     (SLOPE, SIGMA, *DECODER, DATA),
-    says="Training minimises the loss. The minimum is never unique: z and -z are equally good.",
-    needs="a minimum exists: in this model, not all data are 0",
+    says="Training minimises the loss. The minimum is not unique: -z in place of z gives the same loss.",
+    needs="a minimum exists (in this model, not all data are 0)",
     undefined="if all data are 0, the loss falls without bound as w and s go to 0",
     outside={"a": 1, "sigma": 1, "w": 1, "s": 1, "x": (0, 0, 0)},
     tight={"a": sqrt(0.5), "sigma": sqrt(0.5), "w": sqrt(0.5), "s": sqrt(0.5), "x": (1, 1, 1)},
 )  # fmt: skip
 def eq_44(a, sigma, w, s, x):
-    variance = need_above_zero("the mean of x^2", total(x**2) / 3)          # variance of x under the best decoder
-    best_w = best_s = sqrt(variance / 2)                                    # every w, s with w^2 + s^2 = variance is best
-    best_a, best_sigma = best_w / variance, best_s / sqrt(variance)         # the posterior
+    variance = need_above_zero("the mean of x^2", total(x**2) / 3)          # the best decoder's variance of x
+    best_w = best_s = sqrt(variance / 2)                                    # one of many optima w^2 + s^2 = variance
+    best_a, best_sigma = best_w / variance, best_s / sqrt(variance)         # q is the posterior
     return (
         -total(log_density(x, 0, sqrt(variance))),
         "=", loss_of(best_a, best_sigma, best_w, best_s, x),
@@ -323,7 +325,7 @@ def _(a, sigma, w, s, x):
     return BY_MINIVAE(theta, w, s, x)[:, :1]
 
 
-# Conclusion. A decoder for x in {0, 1} with logit t z: its reconstruction term has no closed form
+# Conclusion. For x in {0, 1} and a decoder with the logit t z, the reconstruction term has no closed form.
 
 COIN = Symbol("x", "x", "0 or 1", 1, lambda raw: np.where(raw > 0, 1.0, 0.0), (1, 0))
 TILT = positive("t", "t", 0.1, (1.5, 1))
@@ -331,7 +333,7 @@ CODE = (real("mu", r"\mu", simple=(0.3, 0)), positive("sigma", r"\sigma", 0.15, 
 
 
 def coin_log_p(x, t, z):
-    """log p(x|z) = x t z - log(1 + exp(t z))."""
+    """Return log p(x|z) = x t z - log(1 + exp(t z))."""
     return x * t * z - np.logaddexp(0, t * z)
 
 
@@ -339,8 +341,10 @@ def coin_log_p(x, t, z):
     "odaibo.t34", "l.292", r"E_\epsilon\left[\log p(x|\mu+\sigma\epsilon)\right] = \log p(x|\mu)", (COIN, TILT, *CODE),
     kind="claim", verdict="loose", group="odaibo.t23",
     claim='The Conclusion says that "the closed form loss" has been derived (l.292).',
-    says='Here "closed form" means an expression that uses the decoder at one point only, the mean of q.',
-    fault="The divergence has a closed form. The reconstruction term remains an integral, which is estimated from draws.",
+    says='Read literally: the reconstruction term has a "closed form", an expression that uses the decoder only at the mean '
+    "of q.",
+    fault="Only the divergence has a closed form. The reconstruction term remains an integral, which is estimated from "
+    "draws.",
 )  # fmt: skip
 def t_34(x, t, mu, sigma):
     return expect(lambda z: coin_log_p(x, t, z), mu, sigma), "=", coin_log_p(x, t, mu)

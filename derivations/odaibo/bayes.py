@@ -26,22 +26,23 @@ from derivations.engine.worlds import (
 )
 from minivae.gaussian import kl_diagonal
 
-# A curved decoder: the mean of p(x|z) is tanh(c w z) / c, which is w z for c = 0.
+# A curved decoder. The mean of p(x|z) is tanh(c w z) / c, which tends to w z as c goes to 0.
 
 WEIGHT, NOISE, CURVE = positive("w", "w", 0.3), positive("s", "s", 0.3), positive("c", "c", 0.3)
 
-# Events of probability 0: a probability given such an event has no value
+# Events of probability 0. A conditional probability given such an event has no value.
 
 FOUR = (0.5, 0.5, 0, 0)
 NO_Y = {"atoms": FOUR, "X": (1, 0, 0, 0), "Y": (0, 0, 1, 1)}
 NO_X = {"atoms": FOUR, "X": (0, 0, 1, 1), "Y": (1, 0, 0, 0)}
 NO_VALUE = "p(Y|X) has no value where p(X) = 0, and p(X|Y) has no value where p(Y) = 0"
 
-# Tables with p(x_1) = 0, or with p(z_2) = 0
+# A table with p(x_1) = 0 and a table with p(z_2) = 0
 
 IMPOSSIBLE = {"p_xz": [[0, 0], [0.5, 0.5]]}, {"p_xz": [[0.5, 0], [0.5, 0]]}
 
-# For Table 1 of the source: a p(x, z) with rows (0.9, 0.8) and (0.1, 0.2) of p(x|z), and with equally likely z
+# Tables p(x, z) for Table 1 of the source. In the first table, both z are equally likely, and p(x|z) has the rows
+# (0.9, 0.8) and (0.1, 0.2).
 
 GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
 
@@ -52,8 +53,8 @@ GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
     kind="claim",
     claim='The abstract says that the posterior is "typically computationally intractable" (l.10).',
     says="A linear decoder gives a Gaussian p(x), which has a formula. With a curved decoder p(x) is not Gaussian: the "
-    "fourth moment of x is smaller than that of a Gaussian.",
-    needs="the decoder is curved (c > 0): a linear one gives a Gaussian p(x) and a Gaussian p(z|x)",
+    "fourth moment of x is smaller than that of a Gaussian with the same variance.",
+    needs="the decoder is curved (c > 0); with a linear decoder, p(x) and p(z|x) are Gaussian",
     outside={"w": 1, "s": 1, "c": 0},
 )  # fmt: skip
 def t_1(w, s, c):
@@ -69,8 +70,8 @@ def t_1(w, s, c):
     r"L(w, q) \leq L(w, q^*) = \log p_w(x) \leq L(w^*, q^*) \leq \log p_{w^*}(x)", (*LINEAR, *ENCODED),
     kind="claim",
     claim="The abstract says that training maximises a lower bound on the log likelihood of the data (l.10).",
-    says="Choose the best encoder q, then the best decoder w for this q. Each choice raises the bound or keeps it, and the "
-    "bound never exceeds log p(x).",
+    says="Choose the best encoder q for the decoder w. Then choose the best decoder for this q. Neither choice lowers the "
+    "bound, and the bound never exceeds log p(x).",
     tight={"w": np.sqrt(3), "s": 1, "x": 2, "mu_q": np.sqrt(3) / 2, "sigma_q": 0.5},
 )  # fmt: skip
 def t_2(w, s, x, mu_q, sigma_q):
@@ -91,7 +92,7 @@ def t_2(w, s, x, mu_q, sigma_q):
     r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2} - \frac{1}{2}", PAIR,
     kind="claim",
     claim='The abstract says that the KL term "has a closed form solution" for two Gaussians (l.10).',
-    says="The KL of two Gaussians needs no integral.",
+    says="The KL of two Gaussians has a formula without an integral.",
 )  # fmt: skip
 def t_3(mu_q, sigma_q, mu_p, sigma_p):
     return (
@@ -119,7 +120,7 @@ def t_4(p_xz):
 
 @equation(
     "odaibo.1", "l.16 (1)", r"p(z|x) = \frac{p(x|z)\,p(z)}{p(x)}", (TABLE,),
-    says="Bayes' theorem: the posterior is likelihood times prior over evidence.",
+    says="Bayes' theorem: the posterior is the likelihood times the prior, divided by the evidence.",
     needs="p(x) > 0 and p(z) > 0", outside=IMPOSSIBLE,
     undefined="p(z|x) has no value where p(x) = 0, and p(x|z) has no value where p(z) = 0",
 )  # fmt: skip
@@ -132,7 +133,7 @@ def eq_1(p_xz):
 @equation(
     "odaibo.t5", "l.18", r"p(X|Y) := \frac{p(X \cap Y)}{p(Y)}", EVENTS, kind="claim", verdict="defines",
     claim='The text derives Bayes\' theorem from the "conditional probability axiom" (l.18).',
-    says="This defines a conditional probability: keep the outcomes in Y and renormalise them.",
+    says="This defines a conditional probability: keep only the outcomes in Y, and divide their probabilities by p(Y).",
 )  # fmt: skip
 def t_5(atoms, X, Y):
     return (
@@ -167,7 +168,7 @@ def eq_2(atoms, X, Y):
 
 @equation(
     "odaibo.3", "l.24 (3)", r"p(X \cap Y) = p(Y \cap X) = p(Y|X)\,p(X)", EVENTS,
-    says="The order of the two events does not matter.",
+    says="The joint probability does not depend on the order of the two events.",
     needs="p(X) > 0", outside=NO_X, undefined="p(Y|X) has no value where p(X) = 0",
 )  # fmt: skip
 def eq_3(atoms, X, Y):

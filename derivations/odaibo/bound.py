@@ -1,6 +1,6 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": VAE Objective, the lower bound, (23) to (28).
 
-A side in square brackets is not on the page. Here it states the gap of the bound. Without it, the check would also accept
+A side in square brackets is our addition, and states the gap of the bound. Without such a side, the check would also accept
 a bound with a missing term.
 """
 
@@ -40,24 +40,25 @@ GAP = r" = \left[\log p(x_i) - D_{KL}\left(q_\theta(z|x_i)||p(z|x_i)\right)\righ
 THREE_LOGS = r"\log p_\phi(x_i|z) + \log p(z) - \log q_\theta(z|x_i)"
 
 
-# If p(x_i) is close to 1, numbers of size 1 cancel in the sides below, and the results are near 0. So errors are
-# compared with 1.
+# If p(x_i) is close to 1, numbers of size 1 cancel in the sides below, and the results are near 0. So the errors of these
+# sides are compared with 1.
 
 
 def log_evidence(p_xz):
-    """log p(x_i), as a side whose error is compared with 1."""
+    """Return log p(x_i), as a side whose error is compared with 1."""
     return Zero(1, log(evidence(p_xz)))
 
 
 def log_evidence_minus_gap(p_xz, q):
-    """log p(x_i) - KL(q(z|x_i) || p(z|x_i)), as a side whose error is compared with 1."""
+    """Return log p(x_i) - KL(q(z|x_i) || p(z|x_i)), as a side whose error is compared with 1."""
     return Zero(1, log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz)))
 
 
 @equation(
     "odaibo.23", "l.157 (23)",
     r"\log p(x_i) \geq \int q_\theta(z|x_i)\log\left(" + BAYES + r"\right)dz" + GAP, TABLES,
-    says="This is the evidence lower bound. Its gap is KL(q || p(z|x_i)), which is 0 only for the posterior.",
+    says="This inequality is the evidence lower bound. The gap of the bound is KL(q || p(z|x_i)), which is 0 only if q is "
+    "the posterior.",
     needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_23(p_xz, q):
@@ -68,7 +69,7 @@ def eq_23(p_xz, q):
 @equation(
     "odaibo.24", "l.161 (24)",
     r"\log p(x_i) \geq \int q_\theta(z|x_i)\left[" + THREE_LOGS + r"\right]dz" + GAP, TABLES,
-    says="The logarithm of the quotient becomes a sum of three logarithms.",
+    says="The logarithm of the quotient is written as a sum of three terms.",
     needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_24(p_xz, q):
@@ -80,15 +81,15 @@ def eq_24(p_xz, q):
     )  # fmt: skip
 
 
-# (25) has an expectation, which can be estimated from samples. It is checked in the linear-Gaussian model with
-# q = N(mu_q, sigma_q^2).
+# The expectation in (25) can be estimated from samples. The entry computes this expectation by quadrature in the
+# linear-Gaussian model, with q = N(mu_q, sigma_q^2).
 
 NODES, CHANCES = noise(1, nodes=60)                                 # (60, 1), (60,)
 LINEAR_POSTERIOR = {"w": 1, "s": 1, "x": 2, "mu_q": 1, "sigma_q": 0.5**0.5}         # q is the posterior
 
 
 def drawn_by_minivae(w, s, x, mu_q, sigma_q):
-    """log_var (n, 1), z (60, n, 1) and log p(x|z) (60, n) from minivae, with quadrature nodes in place of noise."""
+    """Return log_var (n, 1), z (60, n, 1) and log p(x|z) (60, n) from minivae, at quadrature nodes of the noise."""
     log_var = 2 * np.log(sigma_q)
     z = reparameterize(mu_q, log_var, NODES[:, None])
     return log_var, z, gaussian_log_prob(x, w * z, np.log(s)[:, 0])
@@ -97,7 +98,7 @@ def drawn_by_minivae(w, s, x, mu_q, sigma_q):
 @equation(
     "odaibo.25", "l.165 (25)",
     r"\log p(x_i) \geq E_{\sim q_\theta(z|x_i)}\left[" + THREE_LOGS + r"\right]" + GAP, (*LINEAR, *ENCODED),
-    says="The integral with q as weight is an expectation under q.",
+    says="An integral with the weight q is an expectation under q.",
     tight=LINEAR_POSTERIOR,
 )  # fmt: skip
 def eq_25(w, s, x, mu_q, sigma_q):
@@ -121,7 +122,7 @@ def _(w, s, x, mu_q, sigma_q):
 @equation(
     "odaibo.26", "l.168 (26)",
     r"\log p(x_i) \geq E_{\sim q_\theta(z|x_i)}\left[\log p(x_i, z) - \log q_\theta(z|x_i)\right]" + GAP,
-    TABLES, says="Likelihood times prior is the joint probability of x_i and z.",
+    TABLES, says="The likelihood times the prior is the joint probability of x_i and z.",
     needs=NEEDED, outside=OUTSIDE, tight=POSTERIOR,
 )  # fmt: skip
 def eq_26(p_xz, q):
@@ -129,7 +130,8 @@ def eq_26(p_xz, q):
     return log_p_x, ">=", total(times(q, log(p_xz) - log(q))), "=", log_evidence_minus_gap(p_xz, q)
 
 
-# (27) as printed says 0 >= ... This is true for probabilities but can be false for densities. So the model has densities.
+# The left side of (27) as printed is 0. This is an upper bound for probabilities, but not for densities. So the model has
+# densities.
 
 SHARP = (
     real("w", "w", simple=(0.1, 1, 2)),
@@ -145,7 +147,7 @@ SPLIT = (
 
 
 def two_integrals(w, s, x, mu_q, sigma_q):
-    """The right side of (27)."""
+    """Return the right side of (27)."""
     q = lambda z: normal(z, mu_q, sigma_q)  # noqa: E731
     prior_over_q = lambda z: log_density(z, 0, 1) - log_density(z, mu_q, sigma_q)  # noqa: E731
     first = integrate(lambda z: q(z) * prior_over_q(z), mu_q, sigma_q)
@@ -155,9 +157,9 @@ def two_integrals(w, s, x, mu_q, sigma_q):
 @equation(
     "odaibo.27", "l.173 (27)", r"\log\frac{p(x_i)}{p(x_i)} \geq " + SPLIT, SHARP,
     verdict="copy", tight=LINEAR_POSTERIOR,
-    says="The bound is the sum of two integrals: one with the prior, one with the likelihood.",
-    fault="The left side should be log p(x_i), as in (23) and (28). As printed it is log 1 = 0. That is no upper bound, "
-    "because densities can exceed 1. Our copy has other damage nearby: stray underlines and lost brackets.",
+    says="The bound is the sum of two integrals. The first has the prior, and the second has the likelihood.",
+    fault="The left side should be log p(x_i), as in (23) and (28). As printed it is log 1 = 0, and the right side can be "
+    "larger, because densities can exceed 1. Our copy has more damage nearby: stray underlines and lost brackets.",
 )  # fmt: skip
 def eq_27(w, s, x, mu_q, sigma_q):
     p_x = np.exp(linear_log_evidence(w, s, x))
@@ -179,7 +181,7 @@ ELBO = r"-D_{KL}(q_\theta(z|x_i)||p(z)) + E_{\sim q_\theta(z|x_i)}\left[\log p_\
 
 @equation(
     "odaibo.28", "l.175 (28)", r"\log p(x_i) \geq " + ELBO + GAP, TABLES,
-    says="Training uses this bound: minus the KL from the prior, plus the expected log-likelihood.",
+    says="Training uses this bound: the expected log-likelihood minus the KL from the prior.",
     needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_28(p_xz, q):
@@ -193,7 +195,7 @@ def eq_28(p_xz, q):
 
 @equation(
     "odaibo.28r", "l.267 (28 recalled)", r"\log p(x_i) \geq " + ELBO + GAP, (*LINEAR, *ENCODED),
-    says="This is the same bound for Gaussians.",
+    says="This is the bound (28), here for Gaussians.",
     tight=LINEAR_POSTERIOR,
 )  # fmt: skip
 def eq_28_recalled(w, s, x, mu_q, sigma_q):

@@ -42,7 +42,7 @@ from minivae.likelihood import gaussian_log_prob
 
 
 def linear_model(x):
-    """Return a linear model of minivae: mu and sigma of q(z|x), (n, 1, 2); W, b and s of x = z W + b + s eps."""
+    """Return mu and sigma of q(z|x), (n, 1, 2), and W, b, s of x = z W + b + s eps, for a linear model of minivae."""
     vae = small_vae()
     (W, b), s = vae.layers("decoder")[0], np.exp(vae.params["log_sigma"])
     mu, log_var = vae.encode(x)
@@ -57,7 +57,7 @@ def linear_model(x):
     (DATUM,),
     kind="claim",
     claim="The text calls the right side of (28) the evidence lower bound (l.178).",
-    says="Three ways to write the ELBO agree with each other and with minivae's ELBO.",
+    says="The three forms of the ELBO are equal. minivae's ELBO has the same value.",
 )  # fmt: skip
 def t_17(x):
     mu, sigma, W, b, s = linear_model(x)
@@ -94,7 +94,7 @@ def _(x):
     (*TABLES, chosen("beta", r"\beta", 1, "1: the KL has its full weight")),
     kind="claim",
     claim='The text says that the ELBO "bounds the likelihood of the data" (l.178).',
-    says="The ELBO bounds log p(x), so exp(ELBO) bounds p(x).",
+    says="The ELBO is a lower bound of log p(x), so exp(ELBO) is a lower bound of p(x).",
     needs="the KL has its full weight (beta = 1), p(z) > 0, and q(z|x_i) sums to 1",
     outside=(POSTERIOR | {"beta": 0.25}, NOT_A_DISTRIBUTION | {"beta": 1}, NO_Z | {"beta": 1}),
     tight=POSTERIOR | {"beta": 1},
@@ -104,14 +104,14 @@ def t_18(p_xz, q, beta):
     return np.exp(-beta * kl_of_weights(q, p_z) + total(times(q, log(likelihood(p_xz))))), "<=", evidence(p_xz)
 
 
-# If a lower bound rises, the number that it bounds need not rise. In x = w z + s eps, w changes and q stays N(0, 1).
+# A lower bound of log p(x) can rise while log p(x) falls. In the example x = w z + s eps, w changes and q stays N(0, 1).
 
-STEP = vector("w", "(w, w')", 2, simple=((3**0.5, 1), (1, 2), (0.5, 1)))        # before and after
+STEP = vector("w", "(w, w')", 2, simple=((3**0.5, 1), (1, 2), (0.5, 1)))        # w before and after
 FROM_TO = (STEP, positive("s", "s"), real("x", "x", simple=(2, 1, 0)))
 
 
 def elbo_of(w, s, x):
-    """The ELBO before and after the change of w, (n, 2)."""
+    """Return the ELBO before and after the change of w, (n, 2)."""
     return linear_elbo(w[..., None], s[..., None], x[..., None], 0, 1)[..., 0]
 
 
@@ -122,8 +122,8 @@ def elbo_of(w, s, x):
     FROM_TO, kind="claim", verdict="loose", tight={"w": (0, 0), "s": 1, "x": 1},
     claim='The text says that maximising the ELBO maximises the log probability "by proxy" (l.178).',
     says="Read literally: whenever the ELBO rises, log p(x) rises.",
-    fault='"By proxy" limits the statement: only the lower bound is certain to rise. log p(x) itself can fall while the gap '
-    "becomes smaller.",
+    fault="Maximising the ELBO raises only a lower bound of log p(x). log p(x) itself can fall while the gap becomes "
+    'smaller. The words "by proxy" allow this.',
 )  # fmt: skip
 def t_19(w, s, x):
     return np.sign(np.diff(elbo_of(w, s, x))), "=", np.sign(np.diff(linear_log_evidence(w, s, x)))
@@ -145,7 +145,8 @@ MANY = Symbol("J", "J", "a whole number, > 50", 1, lambda raw: 50 + np.ceil(10 *
     r" = 100\left(\left(\frac{5}{3}\right)^J - 1\right) > 10^{12}", (MANY,),
     kind="claim",
     claim='The text says that maximising the log probability directly is "typically" intractable (l.178).',
-    says="This number of prior draws estimates p(x) within 10 %, for J copies of x = z + eps/2 at x = 0.",
+    says="The model is J copies of x = z + eps/2, with x = 0. This number of draws from the prior estimates p(x) within 10 "
+    "%.",
     needs="more than 50 latent coordinates, and an integral that is estimated from draws of the prior",
     outside={"J": 2},
 )  # fmt: skip
@@ -168,7 +169,7 @@ USED = (positive("w", "w"), S, real("x", "x", simple=(2, 1, 0)), BETA, MORE)
     r" > D_{KL}(q_{\beta + \delta}||p(z))", USED,
     kind="claim",
     claim='The text calls the KL term "a regularizer" (l.178).',
-    says="The larger the weight beta of the KL, the smaller the KL of the best q from the prior.",
+    says="If the weight beta of the KL grows, the KL of the best q from the prior falls.",
     needs="the decoder depends on z (w is not 0), and beta > 0",
     outside=({"w": 0, "s": 1, "x": 1, "beta": 1, "more": 1}, {"w": 1, "s": 1, "x": 1, "beta": -1, "more": 1}),
 )  # fmt: skip
@@ -199,8 +200,8 @@ NOISE = positive("s", "s", simple=(0.5, 1, 2))
     "odaibo.t22", "l.178", r"\log p_\phi(x_i|z) = \log p_\phi(\hat x|z)", (X4, OUT4, NOISE),
     kind="claim", verdict="loose",
     claim='The text calls the second term a measure of the likelihood of the "reconstructed data output" (l.178).',
-    says="This reads log p(x_i|z) as the likelihood of the decoder's output x^.",
-    fault="The second term is the likelihood of the input x_i under a Gaussian with mean x^, the output, as in (28). The "
+    says="Read literally: log p(x_i|z) is the likelihood of the decoder's output x^.",
+    fault="The second term of (28) is the likelihood of the input x_i, under a Gaussian with the output x^ as its mean. The "
     "likelihood of x^ itself does not depend on x_i.",
 )  # fmt: skip
 def t_22(x, x_hat, s):
@@ -219,25 +220,25 @@ def _(x, x_hat, s):
     return gaussian_log_prob(x, x_hat[None], np.log(s)[:, 0]).T
 
 
-# Suppose that the loss could be computed from K values of the decoder. Then f_K and f_0, which agree at the K roots of the
-# Hermite polynomial He_K, would have the same loss. But their losses differ.
+# f_K and f_0 agree at the K roots of the Hermite polynomial He_K. If K values of the decoder determined the loss, f_K and
+# f_0 would have the same loss. But their losses differ.
 
 CURVED = (*LINEAR, *ENCODED, real("c", "c", simple=(0.4, 1)))
 DEGREES = (2, 3, 5)
 
 
 def bent(w, mu_q, sigma_q, c, K):
-    """f_K(z) = w z + c He_K((z - mu) / sigma)."""
+    """Return the function f_K(z) = w z + c He_K((z - mu) / sigma)."""
     return lambda z: w * z + c * np.polynomial.hermite_e.hermeval((z - mu_q) / sigma_q, [0] * K + [1])
 
 
 def loss_of(decoder, s, x, mu_q, sigma_q):
-    """KL(q || p(z)) - E_q log p(x|z) for p(x|z) = N(decoder(z), s^2)."""
+    """Return KL(q || p(z)) - E_q[log p(x|z)] for p(x|z) = N(decoder(z), s^2)."""
     return kl_normal(mu_q, sigma_q, 0, 1) - expect(lambda z: log_density(x, decoder(z), s), mu_q, sigma_q)
 
 
 def losses(w, s, x, mu_q, sigma_q, c):
-    """The loss of f_0(z) = w z, (n, 1), and of f_K for the degrees above, (n, 3)."""
+    """Return the loss of f_0(z) = w z, (n, 1), and of f_K for K in DEGREES, (n, 3)."""
     curved = [loss_of(bent(w, mu_q, sigma_q, c, K), s, x, mu_q, sigma_q) for K in DEGREES]
     return loss_of(lambda z: w * z, s, x, mu_q, sigma_q), np.concatenate(curved, axis=1)
 
@@ -246,9 +247,10 @@ def losses(w, s, x, mu_q, sigma_q, c):
     "odaibo.t23", "l.180",
     r"\{f_K(z) = w z + c\,He_K((z - \mu_q)/\sigma_q),\; f_0(z) = w z\}:\; \mathcal{L}(f_K) = \mathcal{L}(f_0)", CURVED,
     kind="claim", verdict="loose",
-    claim='The text says that Gaussians give "a closed form for the loss function" (l.180); the abstract says it of the KL.',
+    claim='The text says that Gaussians give "a closed form for the loss function" (l.180); the abstract says this about '
+    "the KL.",
     says="If K values of the decoder determined the loss, decoders that agree at K points would have equal losses.",
-    fault="Only the KL has a closed form for every decoder. The reconstruction term is an integral that depends on all "
+    fault="Only the KL has a closed form for every decoder. The reconstruction term is an integral, and it depends on all "
     "values of the decoder.",
 )  # fmt: skip
 def t_23(w, s, x, mu_q, sigma_q, c):
@@ -278,7 +280,7 @@ def _(w, s, x, mu_q, sigma_q, c):
     (real("mu_q", r"\mu_q"), positive("sigma_q", r"\sigma_q", 3, (0.1, 1e-3, 1e-6))),
     kind="claim", tight={"mu_q": 0, "sigma_q": 1e-6},
     claim='The text says that with Gaussians the approximate posterior has "variation or spread" (l.180).',
-    says="As sigma_q goes to 0, the KL grows without limit, like -log sigma_q. So training does not let sigma_q go to 0.",
+    says="As sigma_q goes to 0, the KL grows like -log sigma_q, without limit. So training keeps sigma_q above 0.",
 )  # fmt: skip
 def t_24(mu_q, sigma_q):
     closed_form = (mu_q**2 + sigma_q**2 - 1) / 2 - np.log(need_positive("sigma_q", sigma_q))
@@ -293,7 +295,8 @@ PRIORS = (MU_P, SIGMA_P, *LINEAR)
     r"\int N(z; \mu_p, \sigma_p^2)\,p(x|f(z))\,dz = \int N(z; 0, 1)\,p(x|f(\mu_p + \sigma_p z))\,dz", PRIORS,
     kind="claim",
     claim="The text says that we can choose part of the structure of the latent variables (l.180).",
-    says="Mean and scale of the prior make no difference: a decoder f(mu_p + sigma_p z) absorbs them.",
+    says="The prior N(mu_p, sigma_p^2) with the decoder f(z) gives the same p(x) as the prior N(0, 1) with the decoder "
+    "f(mu_p + sigma_p z).",
 )  # fmt: skip
 def t_27(mu_p, sigma_p, w, s, x):
     exact = normal(x, w * mu_p, np.sqrt(w**2 * sigma_p**2 + s**2))          # with f(z) = w z

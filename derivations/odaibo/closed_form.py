@@ -1,8 +1,8 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Closed form VAE Loss, (29) to (40).
 
 From (29) to (39) the page writes x where it means the latent z. In an integral over z, x is not defined, so (29) to (34)
-are slips. (The datum has another name, x_i.) Inside E_q{ } the letter x is harmless: it names the averaged variable. So we
-keep it there. A side in square brackets is not on the page: it is carried over from the line above.
+are slips. (The name of the datum is x_i.) Inside E_q{ } the letter x is harmless, because it names the averaged variable.
+A side in square brackets is not printed on this line of the page, but on the line above.
 """
 
 from math import pi
@@ -26,33 +26,34 @@ Z, X = real("z", "z"), real("x", "x", simple=(0.7, 1, 0))
 
 
 def tenths(raw):
-    """Round to tenths: two such numbers are equal or clearly different."""
+    """Round to multiples of 0.1. Two such numbers are equal or differ by at least 0.1."""
     return np.round(12 * raw) / 10
 
 
 def hundredths(raw):
-    """Round to hundredths."""
+    """Round to multiples of 0.01."""
     return np.round(120 * raw) / 100
 
 
-# If q is close to p, the lines below are small differences of large numbers, with few correct digits. So mu_q is in tenths
-# and mu_p is halfway between tenths: q is never p. (40) is either exactly 0, if q is the prior, or far from 0.
+# If q is close to p, the sides below are small differences of large numbers, with few correct digits. So mu_q is a multiple
+# of 0.1, and mu_p is halfway between two multiples: q and p differ. In (40), q can be the prior. Then the sides are exactly
+# 0, and otherwise they are far from 0.
 
 TWO = (
-    Symbol("mu_q", r"\mu_q", "real, in tenths", 1, tenths, (1, 0.5, -2)),
+    Symbol("mu_q", r"\mu_q", "real, drawn as a multiple of 0.1", 1, tenths, (1, 0.5, -2)),
     positive("sigma_q", r"\sigma_q", simple=(0.5, 1, 2)),
-    Symbol("mu_p", r"\mu_p", "real, halfway between tenths", 1, lambda raw: tenths(raw) + 0.05, (0, -1, 2)),
+    Symbol("mu_p", r"\mu_p", "real, drawn halfway between multiples of 0.1", 1, lambda raw: tenths(raw) + 0.05, (0, -1, 2)),
     SIGMA_P,
 )
 TWO_AND_X = (X, *TWO)
-HUNDREDTHS_MU = Symbol("mu_q", r"\mu_q", "real; drawn in hundredths", 1, hundredths, (0, 1, -1, 2, 0.5))
+HUNDREDTHS_MU = Symbol("mu_q", r"\mu_q", "real; drawn as a multiple of 0.01", 1, hundredths, (0, 1, -1, 2, 0.5))
 HUNDREDTHS_SIGMA = Symbol(
-    "sigma_q", r"\sigma_q", "> 0; drawn in hundredths", 1, lambda raw: np.ceil(100 * exp(raw / 2)) / 100, (1, 2)
+    "sigma_q", r"\sigma_q", "> 0; drawn as a multiple of 0.01", 1, lambda raw: np.ceil(100 * exp(raw / 2)) / 100, (1, 2)
 )
-HUNDREDTHS_A = Symbol("a", "a", "real; drawn in hundredths", 1, hundredths, (1, 2, -1))
-HUNDREDTHS_B = Symbol("b", "b", "real; drawn in hundredths", 1, hundredths, (1, -1, 3))
+HUNDREDTHS_A = Symbol("a", "a", "real; drawn as a multiple of 0.01", 1, hundredths, (1, 2, -1))
+HUNDREDTHS_B = Symbol("b", "b", "real; drawn as a multiple of 0.01", 1, hundredths, (1, -1, 3))
 
-# Parts that several lines print
+# Parts of formulas that occur in several lines
 
 KL = r"D_{KL}(q_\theta(z|x_i)||p(z))"
 BELL_Q, BELL_P = (rf"\exp\left(-\frac{{(x-\mu_{k})^2}}{{2\sigma_{k}^2}}\right)" for k in "qp")
@@ -62,37 +63,37 @@ HALF_Q, HALF_P = (rf"\frac{{1}}{{2\sigma_{k}^2}}" for k in "qp")
 RATIO = r"\log\left(\frac{\sigma_q}{\sigma_p}\right)"
 FREE_X = {
     "verdict": "slip", "group": "odaibo.29",
-    "fault": "The integral is over z, but the integrand has no z: read z for x throughout.",
+    "fault": "The integral is over z, but the integrand has x everywhere. The integrand should have z.",
 }  # fmt: skip
 
 
 def bell(z, mu, sigma):
-    """exp(-(z - mu)^2 / 2 sigma^2): a Gaussian without its normalising factor."""
+    """Return exp(-(z - mu)^2 / (2 sigma^2)), a Gaussian without its normalising factor."""
     return exp(-((z - mu) ** 2) / (2 * sigma**2))
 
 
 def normalised_bell(z, mu, sigma):
-    """The bell at z, divided by its integral: a density."""
+    """Return the density at z: the bell divided by its integral."""
     return bell(z, mu, sigma) / integrate(lambda u: bell(u, mu, sigma), mu, sigma)
 
 
 def minus_kl(mu_q, sigma_q, mu_p, sigma_p):
-    """-KL(q || p) = E_q[log p - log q] by Gauss-Hermite quadrature. The lines below use another rule, the trapezoid rule."""
+    """Return -KL(q || p) = E_q[log p - log q] by Gauss-Hermite quadrature. The other sides use the trapezoid rule."""
     return expect(lambda z: log_density(z, mu_p, sigma_p) - log_density(z, mu_q, sigma_q), mu_q, sigma_q)
 
 
 def over_z(inside, mu_q, sigma_q, mu_p, sigma_p):
-    """The integral over z of one of the integrands below."""
+    """Return the integral over z of one of the integrands below."""
     return integrate(lambda z: inside(z, mu_q, sigma_q, mu_p, sigma_p), mu_q, sigma_q)
 
 
 def integral_of_constant(constant):
-    """The integral of a constant over all z: 0 for the constant 0, else infinite."""
+    """Return the integral of a constant over all z. It is 0 for the constant 0, and infinite otherwise."""
     return np.where(constant == 0, 0.0, np.copysign(np.inf, constant))
 
 
 def with_z(latex: str) -> str:
-    """The same line with z in place of x."""
+    """Return the same formula with z in place of x."""
     return latex.replace("(x-", "(z-")
 
 
@@ -102,8 +103,8 @@ LATEX_30 = rf"q_\theta(z|x_i) \to {FRONT_Q} {BELL_Q}"
 
 @equation(
     "odaibo.29", "l.186 (29)", LATEX_29, (Z, MU_P, SIGMA_P),
-    says="The prior is a Gaussian: the factor in front makes its integral 1.",
-    verdict="slip", fault="p(z) is a function of z, but the right side has x for z: read z.",
+    says="The prior is a Gaussian. The factor in front of exp makes its integral 1.",
+    verdict="slip", fault="p(z) is a function of z, but the right side has x. The right side should have z.",
 )  # fmt: skip
 def eq_29(z, x, mu_p, sigma_p):
     return normalised_bell(z, mu_p, sigma_p), ":=", 1 / sqrt(2 * pi * sigma_p**2) * bell(x, mu_p, sigma_p)
@@ -116,13 +117,14 @@ def _(z, mu_p, sigma_p):
 
 @eq_29.tied("minivae.gaussian.log_standard_normal")
 def _(z, mu_p, sigma_p):
-    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # z in units of sigma_p, from mu_p
+    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # standardised z
 
 
 @equation(
     "odaibo.30", "l.191 (30)", LATEX_30, (Z, X, MU_Q, SIGMA_Q),
-    says="The approximate posterior is a Gaussian; mu_q and sigma_q depend on the datum.", group="odaibo.29",
-    verdict="slip", fault="q(z|x_i) is a function of z, but the right side has x for z: read z.",
+    says="The approximate posterior is a Gaussian. The mean mu_q and the standard deviation sigma_q depend on the "
+    "datum.", group="odaibo.29",
+    verdict="slip", fault="q(z|x_i) is a function of z, but the right side has x. The right side should have z.",
 )  # fmt: skip
 def eq_30(z, x, mu_q, sigma_q):
     return normalised_bell(z, mu_q, sigma_q), ":=", 1 / sqrt(2 * pi * sigma_q**2) * bell(x, mu_q, sigma_q)
@@ -138,11 +140,11 @@ def _(z, mu_q, sigma_q):
     return exp(log_normal(z, mu_q, 2 * log(sigma_q)))[:, None]
 
 
-# (31) to (34): the printed integrands, as functions of their letter x
+# The printed integrands of (31) to (34), as functions of their letter x
 
 
 def inside_31(x, mu_q, sigma_q, mu_p, sigma_p):
-    log_of_quotient = log_density(x, mu_p, sigma_p) - log_density(x, mu_q, sigma_q)     # the quotient can be 0 / 0
+    log_of_quotient = log_density(x, mu_p, sigma_p) - log_density(x, mu_q, sigma_q)     # because the quotient can be 0 / 0
     return 1 / sqrt(2 * pi * sigma_q**2) * bell(x, mu_q, sigma_q) * log_of_quotient
 
 
@@ -180,7 +182,7 @@ LATEX_34 = rf"[-{KL}] = {FRONT_Q} \int {BELL_Q} \left\{{{RATIO} - {SQUARE_P} + {
 
 @equation(
     "odaibo.31", "l.198 (31)", LATEX_31, TWO_AND_X,
-    says="With (29) and (30), minus the divergence is the integral of q times the logarithm of p over q.", **FREE_X,
+    says="With (29) and (30), minus the divergence is the integral of q log(p/q).", **FREE_X,
 )  # fmt: skip
 def eq_31(x, mu_q, sigma_q, mu_p, sigma_p):
     return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", integral_of_constant(inside_31(x, mu_q, sigma_q, mu_p, sigma_p))
@@ -193,7 +195,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 
 @equation(
     "odaibo.32", "l.202-204 (32)", LATEX_32, TWO_AND_X,
-    says="The logarithms of both densities are written out.", **FREE_X,
+    says="This line writes out the logarithms of both densities.", **FREE_X,
 )  # fmt: skip
 def eq_32(x, mu_q, sigma_q, mu_p, sigma_p):
     return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", integral_of_constant(inside_32(x, mu_q, sigma_q, mu_p, sigma_p))
@@ -211,7 +213,8 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 
 @equation(
     "odaibo.33", "l.209 (33)", LATEX_33, TWO_AND_X,
-    says="The two log 2 pi cancel, and the factor in front does not depend on z, so it moves out of the integral.", **FREE_X,
+    says="The two terms with log(2 pi) cancel. The factor in front of exp does not depend on z, so it moves out of the "
+    "integral.", **FREE_X,
 )  # fmt: skip
 def eq_33(x, mu_q, sigma_q, mu_p, sigma_p):
     left, front = minus_kl(mu_q, sigma_q, mu_p, sigma_p), 1 / sqrt(2 * pi * sigma_q**2)
@@ -239,7 +242,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return left, "=", front * over_z(inside_34, mu_q, sigma_q, mu_p, sigma_p)
 
 
-# (35) to (39): E_q is computed by Gauss-Hermite quadrature; the left side, -KL, by the trapezoid rule
+# (35) to (39). The left side, -KL, is computed by the trapezoid rule, and E_q by Gauss-Hermite quadrature.
 
 
 @equation(
@@ -249,9 +252,9 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     rf" = {RATIO} - {HALF_P} E_q\left\{{(x-\mu_p)^2\right\}} + {HALF_Q} E_q\left\{{(x-\mu_q)^2\right\}}",
     TWO, rows="abc",
     says={
-        "a": "An integral with a density in front is an expectation under that density.",
-        "b": "The logarithm of the sigmas is a constant: its expectation is itself.",
-        "c": "The expectation of a sum is the sum of the expectations, and constant factors come out.",
+        "a": "The integral of a density times a function is the expectation of the function under this density.",
+        "b": "log(sigma_q/sigma_p) is a constant, so it is its own expectation.",
+        "c": "The expectation of a sum is the sum of the expectations, and constant factors move in front.",
     },
 )  # fmt: skip
 def eq_35(mu_q, sigma_q, mu_p, sigma_p):
@@ -286,9 +289,9 @@ SPLIT = rf"{RATIO} - {HALF_P} E_q\left\{{(x-\mu_q+\mu_q-\mu_p)^2\right\}} + \fra
     TWO, rows="abcd",
     says={
         "a": "The last expectation is sigma_q^2, by (36).",
-        "b": "sigma_q^2 over 2 sigma_q^2 is one half.",
-        "c": "Subtract mu_q and add it again.",
-        "d": "This is the same line, in two parts a and b. (Our copy has lost the braces under them.)",
+        "b": "sigma_q^2 divided by 2 sigma_q^2 is one half.",
+        "c": "Subtracting and adding mu_q does not change the value.",
+        "d": "This repeats the line and marks two parts, a and b, with braces. (Our copy has lost the braces.)",
     },
 )  # fmt: skip
 def eq_37(mu_q, sigma_q, mu_p, sigma_p):
@@ -328,12 +331,12 @@ EXPANDED = (
     rf" = {RATIO} - \frac{{\sigma_q^2 + (\mu_q-\mu_p)^2}}{{2\sigma_p^2}} + \frac{{1}}{{2}}",
     TWO, rows="abcdef",
     says={
-        "a": "This is the last line of (37) again, with x - mu_q for a and mu_q - mu_p for b.",
+        "a": "This repeats the last line of (37). Here a is x - mu_q, and b is mu_q - mu_p.",
         "b": "By (38), the square of the sum has three terms.",
-        "c": "This is the same line, in three parts. (Our copy has lost the braces under them.)",
+        "c": "This repeats the line and marks three parts with braces. (Our copy has lost the braces.)",
         "d": "The expectation of a sum is the sum of the expectations.",
         "e": "The mixed term is 0, because the mean of x - mu_q is 0.",
-        "f": "The divergence of two scalar Gaussians needs no integral.",
+        "f": "This is minus the divergence of two scalar Gaussians, without an integral.",
     },
 )  # fmt: skip
 def eq_39(mu_q, sigma_q, mu_p, sigma_p):
@@ -352,7 +355,7 @@ def eq_39(mu_q, sigma_q, mu_p, sigma_p):
         -kl_normal(mu_q, sigma_q, mu_p, sigma_p),
         "=", log_ratio - half_p * E_q(lambda x: (x - mu_q + mu_q - mu_p) ** 2) + 1 / 2,
         "=", log_ratio - half_p * E_q(expanded) + 1 / 2,
-        "=", log_ratio - half_p * by_trapezoid + 1 / 2,     # printed twice: here checked by the other quadrature
+        "=", log_ratio - half_p * by_trapezoid + 1 / 2,     # printed twice; this time by the trapezoid rule
         "=", log_ratio - half_p * term_by_term + 1 / 2,
         "=", log_ratio - half_p * (sigma_q**2 + 2 * 0 * (mu_q - mu_p) + (mu_q - mu_p) ** 2) + 1 / 2,
         "=", log_ratio - (sigma_q**2 + (mu_q - mu_p) ** 2) / (2 * sigma_p**2) + 1 / 2,

@@ -1,7 +1,8 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Kullback-Leibler Divergence, (6) to (16).
 
-Integrals over x are exact sums over tables. `kl` computes the divergence without calling log: it is an independent check
-of formulas with log. If q is close to p, numbers of size 1 cancel in the divergence: `Zero(1)` compares errors with 1.
+Integrals over x are exact sums over tables. `kl` computes the divergence without calling log, so it is an independent
+check of formulas with log. If q is close to p, numbers of size 1 cancel in the divergence, so `Zero(1)` compares errors
+with 1.
 """
 
 import math
@@ -13,7 +14,7 @@ from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import kl, kl_of_weights, log, mean, minus_log, need_above_zero, ratio, times, total
 from derivations.engine.worlds import chance, chosen
 
-# q may be zero where p is not. For entries with both directions of the divergence, q and p are positive everywhere.
+# Q can have zeros; P and Q_FULL are positive. Entries with both directions of the divergence need a positive q.
 
 Q = pmf("q", "q(x)", zeros=True, simple=((0.5, 0.5), (0.2, 0.8), (1, 0), (0.9, 0.1)))
 P = pmf("p", "p(x)", simple=((0.9, 0.1), (0.5, 0.5), (0.25, 0.75)))
@@ -27,7 +28,7 @@ EQUAL = {"q": (0.5, 0.5), "p": (0.5, 0.5)}
     "odaibo.t9", "l.47", r"D_{KL}(p\,\Vert\,p) > D_{KL}(q\,\Vert\,p)", (Q_FULL, P),
     kind="claim", verdict="loose",
     claim='The text calls the divergence a "similarity measure" (l.47).',
-    says="A measure of similarity would be largest for two equal distributions.",
+    says="Read literally: the divergence is largest for two equal distributions.",
     fault='"Similarity measure" is everyday usage. The divergence measures dissimilarity: it is 0 for equal distributions '
     "and larger for others.",
 )  # fmt: skip
@@ -48,7 +49,7 @@ def _(q, p):
     (Q, P, chosen("a", "a", 1, "1: the average is over q alone")),
     kind="claim",
     claim='The text says that the divergence is "the expectation of the information difference" (l.47, l.64).',
-    says="The divergence of q from p is the mean of (8) under q.",
+    says="The divergence of q from p is the mean of the information difference (8) under q.",
     needs="the mean is taken under q, the first argument (a = 1)",
     outside={"q": (0.5, 0.5), "p": (0.9, 0.1), "a": 0},
 )  # fmt: skip
@@ -64,7 +65,7 @@ def t_26(q, p, a):
     says="-log p falls as p rises.",
 )  # fmt: skip
 def t_7(p, s):
-    r = p + s * (1 - p)                                     # a higher probability, up to 1
+    r = p + s * (1 - p)                                     # a probability from p to 1, above p
     return -log(p), ">", -log(r)
 
 
@@ -72,7 +73,7 @@ def t_7(p, s):
     "odaibo.t8", "l.49", r"-\log(p\,r) = -\log p - \log r", (chance("p", "p"), chance("r", "r")),
     kind="claim",
     claim="The text says that information is inversely related to probability, and so -log p models it (l.49).",
-    says="-log p falls as p rises, and it adds up over independent events. 1/p and 1 - p also fall, but do not add up.",
+    says="-log p falls as p rises, and for independent events it adds up. 1/p and 1 - p also fall, but they do not add up.",
 )  # fmt: skip
 def t_8(p, r):
     return minus_log(p * r), "=", -log(p) - log(r)
@@ -80,7 +81,7 @@ def t_8(p, r):
 
 @equation(
     "odaibo.6", "l.52 (6)", r"I_p(x) = -\log p(x)", (chance("p", "p(x)"),),
-    says="The rarer an event is under p, the larger is its information content.",
+    says="An event that is rarer under p has a larger information content.",
 )  # fmt: skip
 def eq_6(p):
     p = need_above_zero("p(x)", p)
@@ -127,9 +128,9 @@ def eq_9(q, p):
     "odaibo.10", "l.70 (10)",
     r"D_{KL}(p(x)\Vert q(x)) := E_{\sim p}[\Delta I] = \int (\Delta I)\,p(x)\,dx = "
     r"\int p(x)\log\left(\frac{p(x)}{q(x)}\right)dx", (Q_FULL, P), verdict="slip",
-    says="The divergence in the other direction is a mean under p.",
-    fault='(8) defines the information difference as log(q/p). The divergence of p from q is the mean of log(p/q), which is '
-    'minus this difference. The word "Similarly" makes the intention evident.',
+    says="The divergence of p from q is a mean under p.",
+    fault="(8) defines the information difference Delta I as log(q/p). The divergence of p from q is the mean of log(p/q), "
+    'so Delta I needs a minus sign here. The word "Similarly" makes the intention evident.',
 )  # fmt: skip
 def eq_10(q, p):
     delta_I = -log(p) + log(q)                              # (8)
@@ -160,9 +161,9 @@ def _(q, p):
     (pmf("q", "q(x)", simple=((0.2, 0.8), (0.5, 0.5))), pmf("p", "p(x)", simple=((0.8, 0.2), (0.5, 0.5)))),
     verdict="loose",
     says="As printed, the divergences in the two directions always differ.",
-    fault='"Not symmetric" means that the two directions differ for some q and p. The difference is the integral of '
-    "(q + p) log(q/p). "
-    "Read as a statement about all q and p, (11) is false: the directions agree, for example, if q = p.",
+    fault='"Not symmetric" means that the two divergences differ for some q and p. For all q and p, (11) is false: for '
+    "example, the divergences are equal if q = p. The difference of the two divergences is the integral of (q + p) "
+    "log(q/p).",
 )  # fmt: skip
 def eq_11(q, p):
     return kl(q, p), "!=", kl(p, q)
@@ -181,8 +182,10 @@ def _(q, p):
     r"D_{KL}(q\,\Vert\,p) + D_{KL}(p\,\Vert\,q) = E_{\sim q}[\Delta I] + E_{\sim p}[\Delta I]",
     (Q_FULL, P), kind="claim", verdict="slip", group="odaibo.10",
     claim="The text says that both divergences are expectations of the information difference, under q and under p (l.77).",
-    says="This compares the sum of both divergences with two means of the information difference.",
-    fault="As in (10), the sign is missing: the divergence of p from q is the mean of minus the information difference (8).",
+    says="Read literally: the sum of the two divergences is the mean of the information difference under q plus its mean "
+    "under p.",
+    fault="A minus sign is missing, as in (10): the divergence of p from q is the mean of minus the information difference "
+    "(8).",
 )  # fmt: skip
 def t_10(q, p):
     delta_I = -log(p) + log(q)                              # (8)
@@ -206,22 +209,23 @@ TWO_P = pmf("p", "p(x)", 2, simple=((0.5, 0.5), (0.9, 0.1)))
     "odaibo.t11", "l.79", r"D_{KL}(p\,\Vert\,q) \neq D_{KL}(q\,\Vert\,p)", (TWO_Q, TWO_P),
     kind="claim",
     claim='The text says that the KL is not a "metric" because a metric is symmetric (l.79).',
-    says="For two outcomes, the two directions differ unless q and p are equal, or one is the other reversed.",
-    needs="two outcomes; q differs from p and from p reversed (with more outcomes, this does not suffice)",
+    says="Let x have two outcomes. If q is neither p nor p with the outcomes exchanged, the divergences in the two "
+    "directions differ.",
+    needs="two outcomes; q is neither p nor p with the outcomes exchanged (for more outcomes, this is not sufficient)",
     outside=({"q": (0.2, 0.8), "p": (0.8, 0.2)}, EQUAL),
 )  # fmt: skip
 def t_11(q, p):
     return kl(p, q), "!=", total(times(q, log(ratio(q, p))))
 
 
-# Three distributions, possibly with zeros; symmetrised divergences
+# Symmetrised divergences. The three distributions can have zeros.
 
 PAIRS = ((0.5, 0.5), (0.2, 0.8), (1, 0), (0, 1))
 THREE = tuple(pmf(name, f"{name}(x)", zeros=True, simple=PAIRS) for name in "abc")
 
 
 def jensen_shannon(q, p):
-    """JS(q, p) = D(q || m) / 2 + D(p || m) / 2 with m = (q + p) / 2; it is never infinite."""
+    """Return JS(q, p) = D(q || m) / 2 + D(p || m) / 2, with m = (q + p) / 2. It is always finite."""
     m = (q + p) / 2
     return (kl(q, m) + kl(p, m)) / 2
 
@@ -231,7 +235,7 @@ def jensen_shannon(q, p):
     r"\sqrt{JS(a, c)} = \sqrt{JS(c, a)} \leq (\sqrt{JS(a, b)} + \sqrt{JS(b, c)},\; \sqrt{\log 2})", THREE,
     kind="claim", verdict="prose",
     claim="The text cites three papers for symmetrised forms of the divergence that improve generated data (l.79).",
-    says="The root of the Jensen-Shannon divergence is symmetric, bounded, and obeys the triangle inequality.",
+    says="The square root of the Jensen-Shannon divergence is symmetric and bounded, and it obeys the triangle inequality.",
     tight={"a": (1, 0), "b": (0, 1), "c": (0, 1)},
 )  # fmt: skip
 def t_12(a, b, c):
@@ -245,7 +249,7 @@ def t_12(a, b, c):
 @equation(
     "odaibo.12", "l.83 (12)",
     r"D_{KL}(q(x)\Vert p(x)) = -\int q(x)\log\left(\frac{p(x)}{q(x)}\right)dx \geq 0", (Q, P),
-    says="The divergence is never negative; it is 0 for q = p.",
+    says="The divergence is never negative, and it is 0 if q = p.",
     needs="q and p both sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
 )  # fmt: skip
 def eq_12(q, p):
@@ -255,7 +259,7 @@ def eq_12(q, p):
 @equation(
     "odaibo.13", "l.88 (13), Fig. 1", r"\log t \leq t - 1",
     (positive("t", "t", 2, (1, 1.5, 0.9, 2)), chosen("base", r"\mathrm{base}", math.e, "e: the natural logarithm")),
-    says="The natural logarithm never exceeds t - 1, its tangent at the point t = 1.",
+    says="The natural logarithm of t is at most t - 1, its tangent at t = 1.",
     needs="log is the natural logarithm",
     outside=({"t": 1.5, "base": 2}, {"t": 0.9, "base": 10}),
     tight={"t": 1, "base": math.e},
@@ -267,11 +271,11 @@ def eq_13(t, base):
 @equation(
     "odaibo.F1", "l.114 Figure 1", r"\ln t - t < \ln 1 - 1 = -1 < \log_2 1.5 - 1.5",
     kind="figure", verdict="figure",
-    says="ln t is below its tangent t - 1 and touches it only at t = 1. log2 t is not always below: log2 1.5 > 0.5.",
+    says="ln t is below t - 1, and equal to it only at t = 1. log2 t can be above t - 1: log2 1.5 > 0.5.",
 )  # fmt: skip
 def figure_1():
     t = np.linspace(0, 4, 401)[1:]
-    t = t[t != 1]                                           # all t of the figure except 1
+    t = t[t != 1]                                           # the figure's t, without t = 1
     return -minus_log(t) - t, "<", log(1) - 1, "=", -1, "<", np.log2(1.5) - 1.5
 
 
@@ -283,9 +287,9 @@ def figure_1():
     verdict=dict.fromkeys("abc", "holds"),
     says={
         "a": "This is minus the divergence, written out.",
-        "b": "This is (13) for every x, with t = p(x) / q(x).",
+        "b": "This is (13) with t = p(x) / q(x), for every x.",
         "c": "The integral of a difference is the difference of the integrals.",
-        "d": "Cancel q in the first integral. (Where q = 0 < p, the left side is smaller, but the proof needs only <=.)",
+        "d": "In the first integral, q cancels. (For q = 0 < p, the left side is smaller, but the proof needs only <=.)",
         "e": "Both integrals are 1, so the chain ends at 0.",
     },
     needs="q > 0 wherever p > 0 (step d); q and p both sum to 1 (step e)",

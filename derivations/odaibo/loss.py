@@ -1,9 +1,8 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Closed form VAE Loss, one datum, (41).
 
-The model is linear: two latent coordinates z, one number x_i = w z + s eps. Its log p(x_i) and p(z|x_i) are known, and
-so is the bound that (41) should equal. Expectations over noise are exact sums over nodes: where the source draws L
-samples, the nodes represent all possible draws. A side in square brackets is not on the page. According to the text, the
-line equals this side.
+The model is linear: x_i = w z + s eps is one number, and z has two coordinates. So log p(x_i), p(z|x_i) and the bound that
+(41) should equal are known. Expectations over noise are exact sums over quadrature nodes. The source draws L samples; the
+nodes represent all possible draws. The side in square brackets is our addition: the text says that (41) is this ELBO.
 """
 
 import numpy as np
@@ -27,7 +26,7 @@ from derivations.engine.worlds import (
 from minivae.gaussian import kl_full, kl_standard_normal, log_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob
 
-# From one latent coordinate to J of them
+# From one latent coordinate to J coordinates
 
 
 @equation(
@@ -35,7 +34,7 @@ from minivae.likelihood import gaussian_log_prob
     r"D_{KL}(q(z|x_i)||p(z)) = \sum_{j=1}^{J} D_{KL}(q(z_j|x_i)||p(z_j))", (*DIAGONAL_PAIR, RHO),
     kind="claim",
     claim="The text uses the divergence of one coordinate for each of J coordinates (l.269-273).",
-    says="The divergence of independent coordinates is the sum of their divergences.",
+    says="If the coordinates are independent, the divergence is the sum of the divergences of the coordinates.",
     needs="the coordinates of z are independent under q and under p",
     outside=tuple({"mu_q": (0, 0), "sigma_q": (1, 1), "mu_p": (0, 0), "sigma_p": (1, 1), "rho": r} for r in (0.8, 1)),
 )  # fmt: skip
@@ -54,7 +53,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p, rho):
 
 
 def E_q(f, mu, sigma):
-    """E f(z) under q, as a sum over nine nodes: exact, because log p(x|z) is a polynomial of degree 2."""
+    """Return E_q[f(z)] as a sum over nine nodes. The sum is exact for log p(x|z), a polynomial of degree 2."""
     eps, weights = noise(2)
     return total(weights * f(mu[..., None, :] + sigma[..., None, :] * eps))
 
@@ -67,8 +66,8 @@ RECONSTRUCTION = r"E_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right]"
     "odaibo.41", "l.271 (41)",
     rf"[ELBO_i] = \frac{{1}}{{2}}\left[1 + \log(\sigma_j^2) - \sigma_j^2 - \mu_j^2\right] + {RECONSTRUCTION}",
     (*PLANE, one_or_two("j", "1 or 2: the page does not say")),
-    says="A datum contributes minus the divergence, plus the expected log-likelihood.",
-    verdict="wrong", fault="Only one coordinate's KL is counted; sum over j.",
+    says="The ELBO of a datum is minus the divergence plus the expected log-likelihood.",
+    verdict="wrong", fault="The KL of only one coordinate is counted. The KLs should be summed over j.",
 )  # fmt: skip
 def eq_41(w, s, x_i, mu, sigma, j):
     mu_j, sigma_j = pick(mu, j), pick(sigma, j)
@@ -102,11 +101,11 @@ def _(w, s, x_i, mu, sigma):
     "odaibo.t28", "l.269", rf"{RECONSTRUCTION} = \log p_\phi(x_i|z^{{(i,1)}})", (*PLANE, EPS),
     kind="claim", verdict="wrong", group="odaibo.42",
     claim='The text calls (41) the contribution of a datum "and a single stochastic draw" (l.269).',
-    says="This reads the expectation in (41) as a single draw.",
-    fault="(41) contains an expectation and no draw. The value for one draw varies around this expectation, its mean.",
+    says="Read literally: the expectation in (41) is the value for a single draw.",
+    fault="(41) contains an expectation and no draw. The value for one draw is random, and the expectation is its mean.",
 )  # fmt: skip
 def t_28(w, s, x_i, mu, sigma, eps):
-    z_1 = (mu + sigma * eps)[:, None, :]                    # (n, 1, J)   one draw
+    z_1 = (mu + sigma * eps)[:, None, :]                    # (n, 1, J)   a single draw
     exact, _ = plane_moments(w, s, x_i, mu, sigma)
     return exact, "=", plane_log_p(w, s, x_i, z_1)
 
@@ -120,7 +119,7 @@ def _(w, s, x_i, mu, sigma):
 
 
 def drawn_log_p(w, s, x_i, mu, sigma, eps):
-    """log p(x_i | mu + sigma eps) from minivae's functions: eps (K, n or 1, J) -> (n, K)."""
+    """Return log p(x_i | mu + sigma eps), (n, K), from minivae's functions. eps is (K, n or 1, J)."""
     z = reparameterize(mu, 2 * log(sigma), eps)             # (K, n, J)
     return gaussian_log_prob(x_i, total(w * z), log(s[:, 0])).T
 
@@ -136,7 +135,7 @@ def _(w, s, x_i, mu, sigma):
     (vector("z", "z", 2, 0.8), PLANE_MU, positives("sigma", r"\sigma", 2, 0.3, ((0.5, 2), (1, 1)))),
     kind="claim",
     claim="The text says that mu_j and sigma_j^2 are parameters of q, and that j is an index of z (l.273).",
-    says="q is a Gaussian with independent coordinates. (Its parameters depend on x_i.)",
+    says="q is a Gaussian with independent coordinates. The parameters mu_j and sigma_j of q depend on x_i.",
     verdict="defines",
 )  # fmt: skip
 def t_29(z, mu, sigma):

@@ -1,7 +1,7 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": VAE Objective, from its letters to (22).
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": VAE Objective, from the letters to (22).
 
-Equations (17) to (22) are about one datum x_i. Here a table p(x, z) has one row for each datum. A side in square
-brackets is not on the page: it is carried over from the line above.
+Equations (17) to (22) are about one datum x_i. A table p(x, z) has one row for each datum. A side in square brackets is
+not printed on this line of the page, but on the line above.
 """
 
 from dataclasses import replace
@@ -40,7 +40,7 @@ def t_13():
     return ()
 
 
-# The letters: log p(x) depends on the decoder's weights, and not on the encoder's
+# The letters. log p(x) depends on the weights of the decoder, but not on those of the encoder.
 
 THETA, THETA_2 = real("theta", r"\theta", 0.5, (1, 0.5)), real("theta_2", r"\theta'", 0.5, (2, 0, -1))
 PHI = positive("phi", r"\phi", 0.3, (1, 2))
@@ -55,7 +55,8 @@ BAYES = r"\frac{p_\phi(x_i|z)p(z)}{q_\theta(z|x_i)}"
     r" \mathrm{ELBO}_{\theta'} + D_{KL}(q_{\theta'}||p_\phi(z|x))",
     (THETA, THETA_2, PHI, S, X, SIGMA_Q), kind="claim",
     claim="The text calls the weights of the encoder theta and those of the decoder phi (l.118-120).",
-    says="With these letters log p_phi(x) does not depend on theta. (Kingma and Welling, and Hong, swap the letters.)",
+    says="theta belongs to the encoder, so log p_phi(x) does not depend on theta. (Kingma and Welling, and Hong, use phi "
+    "for the encoder.)",
 )  # fmt: skip
 def t_14(theta, theta_2, phi, s, x, sigma_q):
     elbo = lambda theta: linear_elbo(phi, s, x, theta * x, sigma_q)  # noqa: E731
@@ -78,7 +79,7 @@ def t_15(x):
     vae, (eps, chances) = small_vae(hidden=(5,)), noise(2)
     mu, log_var = vae.encode(x)
     eps = np.repeat(eps[:, None], len(x), axis=1)                           # (9, n, 2)
-    inputs = vae.forward(x, eps).decoder_hs[0].reshape(eps.shape)           # (9, n, 2)   of the decoder
+    inputs = vae.forward(x, eps).decoder_hs[0].reshape(eps.shape)           # (9, n, 2)   the decoder's inputs
     average = lambda f: np.einsum("l,lbj->bj", chances, f)  # noqa: E731
     mean = average(inputs)
     return np.hstack([mu, np.exp(log_var)]), "=", np.hstack([mean, average((inputs - mean) ** 2)])
@@ -86,12 +87,12 @@ def t_15(x):
 
 NODES = ("x", "mu", "log_var", "eps", "z", "out")
 ACTS_ON = np.array([
-    # x  mu log_var eps z out            1 if the row acts on the column, directly or through others
-    [0, 1, 1, 0, 1, 1],     # x: through the encoder on mu and sigma
+    # x  mu log_var eps z out            1 if the row's node acts on the column's node, directly or indirectly
+    [0, 1, 1, 0, 1, 1],     # x acts on mu and sigma, through the encoder
     [0, 0, 0, 0, 1, 1],     # mu
     [0, 0, 0, 0, 1, 1],     # log_var
-    [0, 0, 0, 0, 1, 1],     # eps: on z; nothing acts on eps
-    [0, 0, 0, 0, 0, 1],     # z: on the decoder's output, never back on mu or sigma
+    [0, 0, 0, 0, 1, 1],     # eps acts on z; nothing acts on eps
+    [0, 0, 0, 0, 0, 1],     # z acts on the decoder's output, but not on mu or sigma
     [0, 0, 0, 0, 0, 0],     # out
 ])  # fmt: skip
 
@@ -100,7 +101,8 @@ ACTS_ON = np.array([
     "odaibo.F2", "l.125 Figure 2",
     r"\left|\text{arrows and shapes drawn} - \text{arrows and shapes of the model}\right| < 1",
     kind="figure",
-    says="The order is x, encoder, mu and sigma, z, decoder. No arrow leads back from z, and none leads to the noise.",
+    says="Arrows lead from x to the encoder, to mu and sigma, to z, and to the decoder. No arrow leads back from z, and no "
+    "arrow leads to the noise.",
     verdict="figure",
 )  # fmt: skip
 def figure_2():
@@ -114,10 +116,10 @@ def figure_2():
     return np.abs(np.append(ACTS_ON - acting, np.subtract(drawn, shapes))), "<", 1
 
 
-# (17) to (22): the divergence to the true posterior, line by line
+# (17) to (22), line by line: the divergence from the true posterior
 
 NEEDED = "p(x_i) > 0 and q(z|x_i) sums to 1"
-NOT_A_DISTRIBUTION = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.1, 0.1], [0.5, 0.5]]}          # q sums to 0.2
+NOT_A_DISTRIBUTION = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.1, 0.1], [0.5, 0.5]]}          # a row of q sums to 0.2
 OUTSIDE = (NOT_A_DISTRIBUTION, {"p_xz": [[0, 0], [0.5, 0.5]], "q": [[0.5, 0.5], [0.5, 0.5]]})   # p(x_1) = 0
 NEEDED_BY_BAYES = "p(x_i) > 0, p(z) > 0, and q(z|x_i) sums to 1"
 NO_Z = {"p_xz": [[0.5, 0], [0.5, 0]], "q": [[1, 0], [1, 0]]}                                    # p(z_2) = 0
@@ -126,14 +128,14 @@ POSTERIOR = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.2, 0.8], [0.6, 0.4]]}   
 
 
 def kl_from_posterior(p_xz, q):
-    """KL(q(z|x_i) || p(z|x_i)), near 0 where q is close to the posterior: numbers of size 1 cancel in it."""
+    """Return KL(q(z|x_i) || p(z|x_i)). Numbers of size 1 cancel in it if q is close to the posterior."""
     return Zero(1, kl_of_weights(q, posterior(p_xz)))
 
 
 @equation(
     "odaibo.17", "l.129 (17)",
     KL_POSTERIOR + r" = -\int q_\theta(z|x_i)\log\left(\frac{p(z|x_i)}{q_\theta(z|x_i)}\right)dz \geq 0",
-    TABLES, says="The divergence of the encoder's q(z|x_i) from the true posterior of this datum is not negative.",
+    TABLES, says="The divergence of the encoder's q(z|x_i) from the true posterior of this datum is never negative.",
     needs=NEEDED, outside=OUTSIDE, tight=POSTERIOR,
 )  # fmt: skip
 def eq_17(p_xz, q):
@@ -145,7 +147,7 @@ def eq_17(p_xz, q):
     "odaibo.18", "l.133 (18)",
     KL_POSTERIOR
     + r" = -\int q_\theta(z|x_i)\log\left(\frac{p_\phi(x_i|z)p(z)}{q_\theta(z|x_i)p(x_i)}\right)dz \geq 0",
-    TABLES, says="By Bayes' theorem, likelihood times prior over evidence replaces the posterior.",
+    TABLES, says="Bayes' theorem replaces the posterior by the likelihood times the prior, divided by the evidence.",
     needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_18(p_xz, q):
@@ -201,7 +203,7 @@ def eq_21(p_xz, q):
     "odaibo.22", "l.150-152 (22)",
     r"\left[" + KL_POSTERIOR + r"\right] = -\int q_\theta(z|x_i)\log\left(" + BAYES + r"\right)dz"
     r" + \log p(x_i) \geq 0",
-    TABLES, says="q(z|x_i) is a distribution: it integrates to one.",
+    TABLES, says="q(z|x_i) is a distribution, so its integral is 1.",
     needs=NEEDED_BY_BAYES, outside=OUTSIDE_BAYES, tight=POSTERIOR,
 )  # fmt: skip
 def eq_22(p_xz, q):
@@ -209,9 +211,9 @@ def eq_22(p_xz, q):
     return kl_from_posterior(p_xz, q), "=", -total(times(q, log(p_x_given_z * p_z / q))) + log(p_x), ">=", Zero(1)
 
 
-# Without the letter phi, p(x_i) could be read as the distribution of the data
+# Without the letter phi, a reader can take p(x_i) for the distribution of the data.
 
-ROWS = ([[0.1], [0.9]], [[0.5], [0.5]])                             # simple values, (rows, 1) like p(x)
+ROWS = ([[0.1], [0.9]], [[0.5], [0.5]])                             # simple values, of shape (rows, 1)
 P_DATA = Symbol("p_data", "p(x)", "> 0, summing to 1", 4, lambda raw: weights(raw, False)[:, :, None], ROWS)
 MODEL = replace(TABLE, simple=([[0.3, 0.3], [0.2, 0.2]], *TABLE.simple))
 
@@ -220,9 +222,9 @@ MODEL = replace(TABLE, simple=([[0.3, 0.3], [0.2, 0.2]], *TABLE.simple))
     "odaibo.t16", "l.133-175", r"\log p(x_i) \geq \int q_\theta(z|x_i)\log\left(" + BAYES + r"\right)dz",
     (P_DATA, MODEL, ENCODER), kind="claim", verdict="loose", tight=POSTERIOR,
     claim="The text writes p(x_i) and p(z|x_i) without the letter phi (l.133-175).",
-    says="This is the bound with p(x_i) read as the distribution of the data.",
-    fault="p(x_i) is the model's, p_phi(x_i): Bayes' theorem in (18) requires this. The bound can exceed the log p(x_i) of "
-    "the data.",
+    says="Read literally: p(x_i) in the bound is the distribution of the data.",
+    fault="p(x_i) should be p_phi(x_i), the density of the model, because (18) uses Bayes' theorem for the model. The bound "
+    "can exceed the log p(x_i) of the data.",
 )  # fmt: skip
 def t_16(p_data, p_xz, q):
     return log(p_data), ">=", total(times(q, log(likelihood(p_xz) * prior(p_xz) / q)))
