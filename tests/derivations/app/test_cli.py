@@ -303,8 +303,8 @@ FAULTS = {
     "false, and expected to hold": (lambda t: (t, "=", t + 1e-4), {}, "expected holds"),
     "nearly true": (lambda t: (t, "=", t * (1 + 1e-8)), {}, "undecided"),
     "true, and expected to be wrong": (TRUE, {"verdict": "wrong"}, "expected wrong"),
-    "the same computation on both sides": (lambda t: (t, "=", t), {}, "two routes"),
-    "an inequality without its equality": (lambda t: (t, "<=", t + 1), {"tight": {"t": 1}}, "not an equality"),
+    "the same computation on both sides": (lambda t: (t, "=", t), {}, "in another way"),
+    "an inequality without its equality": (lambda t: (t, "<=", t + 1), {"tight": {"t": 1}}, "are not equal"),
     "an assumption that is not needed": (TRUE, {"needs": "t > 0", "outside": {"t": -1}}, "expected holds-if"),
     "a function that breaks": (lambda t: (t, "=", t @ t), {}, "ValueError"),
 }  # fmt: skip
