@@ -2,7 +2,9 @@
 
     questions    questions that the sources leave open, answered by computation
     compare      the same quantity in every source, side by side
-    trace        one training step of minivae, line by line; fourways: its gradient in four ways
+    trace        one training step of minivae, line by line
+    fourways     the gradient of that step, computed in four ways
     code_map     the entries that prove a function of minivae, and the tests that use it
-    flashcards   the ledger as flashcards; quiz: flashcards asked in the terminal
+    flashcards   the ledger as flashcards
+    quiz         flashcards in the terminal
 """
