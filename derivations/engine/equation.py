@@ -187,9 +187,8 @@ def equation(
     rows : str
         One letter for each link, if each link is a row; "" if the whole entry is one row.
     needs, outside, undefined : str, dict or tuple of dicts, str
-        A sufficient assumption; points that violate it; a reason. At every such point some link fails or is undefined.
-        Every row with the verdict "holds-if" must fail at one of the points. If `undefined` gives a reason why the
-        statement has no value there, an undefined row is enough.
+        A sufficient assumption; points that violate it; why a row is undefined there. At every such point some link must
+        fail or be undefined. Every row with the verdict "holds-if" must fail at one of them or, with `undefined`, be so.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str

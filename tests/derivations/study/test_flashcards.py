@@ -79,7 +79,8 @@ def test_cards_ask_for_the_fault_of_every_faulty_row():
 
 
 def planted(verdict, claim="", latex="t = 2t"):
-    row = Row("odaibo.900", verdict, "A sentence.", claim=claim, fault="True only for t = 0.", repair=Form(None, "2t = t + t", ()))
+    repair = Form(None, "2t = t + t", ())
+    row = Row("odaibo.900", verdict, "A sentence.", claim=claim, fault="True only for t = 0.", repair=repair)
     entry = Entry("odaibo.900", "l.900", Form(lambda: None, latex, ()), rows=[row], kind="claim" if claim else "equation")
     return flashcards.card(entry, Judgement(row, verdict, [], [], [], [], None, ""))
 
