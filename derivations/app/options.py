@@ -1,4 +1,4 @@
-"""Functions of several commands. They check `--draws`, `--seed` and SOURCE, judge entries, and print the final count.
+"""Functions that several commands use. They check `--draws`, `--seed` and SOURCE, judge entries, and print the final count.
 
 Each function imports heavy modules when it runs, so `--help` does not import numpy or matplotlib.
 """

@@ -21,7 +21,7 @@ MOST_SIMPLE = 200                                           # largest number of 
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """A letter of a source. `rule` says in words which values are allowed; `size` is the number of raw numbers per value."""
+    """A letter of a source. `rule` describes the allowed values; `size` is the number of raw numbers for one value."""
 
     name: str
     latex: str

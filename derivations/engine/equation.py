@@ -11,7 +11,7 @@ A link is one relation with its two sides: a = b = c has two links. A row is a p
 whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is the first link of odaibo.40. `needs` states a
 sufficient assumption, and `outside` has points that violate it.
 
-If a source makes a statement in text, not as a formula, `claim` reports the statement, and the formula is our reading.
+If a source states something in a sentence without a formula, `claim` reports the sentence, and the formula is our reading.
 If the printed form is false, the entry has a second form that holds (optional for damage by copying). A decorator
 attaches the second form: `corrected` if the printed form gives a wrong number, `intended` if the printed form is a slip
 with an evident meaning, `precise` if it is loose wording.
@@ -58,8 +58,8 @@ class Zero:
 class Row:
     """A part of an entry with its own verdict: one link, or the whole entry (`link=None`).
 
-    `claim` reports a statement that the source makes in words; the formula is then our reading, not a printed one. Rows
-    of one `group` have the same fault; the group's name is the id of its first row.
+    `claim` reports a sentence of the source; the formula is then our reading, not a printed one. Rows of one `group` have
+    the same fault; the group's name is the id of its first row.
     """
 
     id: str
@@ -182,13 +182,13 @@ def equation(
         The expected verdict; an explanation of the fault. Rows without a verdict get "holds" or, with `needs`, "holds-if".
         The links of a "figure" or "prose" row must hold too. A prose entry without numbers returns ().
     claim, group : Texts
-        A statement that the source makes in words, for which the formula is our reading; the id of the first row with
-        the same fault.
+        A report of a sentence of the source, if the formula is our reading of it; the id of the first row with the same
+        fault.
     rows : str
         One letter for each link, if each link is a row; "" if the whole entry is one row.
     needs, outside, undefined : str, dict or tuple of dicts, str
         A sufficient assumption; points that violate it; why a row is undefined there. At every such point some link must
-        fail or be undefined. Every row with the verdict "holds-if" must fail at one of them or, with `undefined`, be so.
+        fail or be undefined. At one of them, every "holds-if" row must fail (with `undefined`: fail or be undefined).
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str

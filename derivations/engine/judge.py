@@ -1,7 +1,7 @@
 """The judge: it checks the links of a chain one by one, and gives each row a verdict and, if a link fails, a witness.
 
-If every link of a row holds, the verdict is `holds`, `defines` or `holds-if`; `figure` or `prose` if the entry expects
-that. `holds-if` also needs a point outside the assumption at which the row fails. If a link fails and the row has a
+If every link of a row holds, the verdict is `holds`, `defines` or `holds-if` (for a figure or a remark: `figure` or
+`prose`). `holds-if` also needs a point outside the assumption at which the row fails. If a link fails and the row has a
 second form that holds, the verdict is `wrong`, `slip` or `loose`, as the entry expects. Without such a form the verdict
 is `fails`. `copy` means that our copy of the source may have lost a sign; it needs no second form. If no verdict can be
 computed, it is `undecided`, and `why` gives the reason. No entry expects `fails` or `undecided`, so a row with such a

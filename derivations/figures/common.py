@@ -16,7 +16,7 @@ class NotShown(Exception):
 
 
 def shows(fact: bool, claim: str) -> None:
-    """Raise NotShown if `fact` is false; `claim` says in words what the figure should show."""
+    """Raise NotShown if `fact` is false; `claim` describes what the figure should show."""
     if not fact:
         raise NotShown(f"the figure would not show that {claim}")
 

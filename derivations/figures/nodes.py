@@ -55,8 +55,8 @@ def draw_arrow(
 ) -> None:  # fmt: skip
     """Draw an arrow between two nodes, from edge to edge; with `both`, also a parallel gradient arrow back.
 
-    Seen in its own direction, each of two parallel arrows is left of the line through the centres. With `over`, the arrow
-    crosses and interrupts another arrow.
+    Each of two parallel arrows is left of the line through the centres, if one looks in the direction of the arrow. With
+    `over`, the arrow crosses and interrupts another arrow.
     """
     a, b = np.array(places)
     along = (b - a) / np.linalg.norm(b - a)

@@ -143,7 +143,7 @@ def assumptions(entry: Entry) -> list[Html]:
 
 
 def outcome(entry: Entry, values: dict) -> list[Html | str]:
-    """Return a point outside the assumption, with the numbers of the printed formula or the reason why it has none."""
+    """Return a point outside the assumption, with the numbers of the printed formula or the reason why it is undefined."""
     at, where = outside(entry, values), point_markup(values, letters(entry))
     if at.state == "undefined":
         why = " ".join((entry.undefined or at.refusal).split())

@@ -48,7 +48,7 @@ def math(latex: str, display: bool = False) -> Html:
 
 
 def chunk(markup: str, kind: str = "mrow") -> str:
-    """Return the markup inside an element; a row of one element is that element."""
+    """Return an element with this markup; for a row of only one element, return that element."""
     if kind == "mrow" and re.fullmatch(r"<(\w+)( [^>]*)?>[^<]*</\1>", markup):
         return markup
     return f"<{kind}>{markup}</{kind}>"

@@ -260,7 +260,7 @@ def lists(values: dict | None) -> dict | None:
 
 
 def link_record(id: str, verdict: str, link: Link | None) -> dict:
-    """Return one link for JSON, without numbers if `link` is None because the formula does not define a letter."""
+    """Return one link for JSON. Without a link, because a letter is undefined, the numbers are None."""
     keys = ("relation", "left", "right", "residual", "tolerance", "ok")
     if link is None:
         return {"id": id, "verdict": verdict} | dict.fromkeys(keys) | {"ok": False}
@@ -275,7 +275,7 @@ def source_record(entry: Entry, row: Row) -> dict:
 
 
 def link_records(item: Judged) -> list[dict]:
-    """Return every link of an entry. Its verdict is that of its row if each link is a row, otherwise its state."""
+    """Return every link of an entry. The verdict of a link is that of its row or, if links are not rows, its state."""
     made = []
     for judgement in item.rows:
         row, links = judgement.row, judgement.links
@@ -290,7 +290,7 @@ def link_records(item: Judged) -> list[dict]:
 
 
 def record(item: Judged) -> dict:
-    """Return an entry for JSON. Fields with one value for an entry of several rows come from its `worst_row`."""
+    """Return an entry for JSON. If it has several rows, fields such as "verdict" and "fault" are those of `worst_row`."""
     entry, judgement = item.entry, item.worst_row
     row = judgement.row
     return {

@@ -1,6 +1,6 @@
 """Ways to work with the ledger.
 
-    questions    questions that the sources leave open, answered by computation
+    questions    computed answers to questions that the sources leave open
     compare      the same quantity in every source, side by side
     trace        one training step of minivae, line by line
     fourways     the gradient of that step, computed in four ways

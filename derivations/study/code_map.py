@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 @cache
 def functions() -> dict[str, Callable]:
-    """Return every public function of minivae's mathematics, the methods in METHODS and tied methods, by dotted name."""
+    """Return {dotted name: function} of minivae's mathematics: public functions, methods in METHODS, tied methods."""
     found = {}
     for module in MATHEMATICS:
         for name, value in vars(module).items():
@@ -76,7 +76,7 @@ def names_in(path: Path) -> frozenset[str]:
 
 
 def dotted(node: ast.AST) -> str:
-    """Return an expression such as a.b.c as text; "" if it is no dotted name."""
+    """Return a dotted name such as a.b.c as text; "" for other expressions."""
     if isinstance(node, ast.Name):
         return node.id
     return f"{dotted(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""

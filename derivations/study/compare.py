@@ -1,8 +1,8 @@
 """Comparison of the sources: their notation, and the same quantity in each of them, side by side.
 
-The notation comes from the formulas of the ledger. These are printed formulas, and our formulas for claims in words, with
-the letters of the source. The entries compute the numbers, all at the same draws. The comparison shows which sides agree
-to the last bit, which agree up to rounding, and which differ.
+The notation comes from the formulas of the ledger: printed formulas, and our formulas for claims, which keep the letters
+of the source. The entries compute the numbers, all at the same draws. The comparison shows which sides agree to the last
+bit, which agree up to rounding, and which differ.
 """
 
 import re
@@ -96,7 +96,7 @@ class Quantity(NamedTuple):
 
 
 def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Version:
-    """Return a side of the printed form of an entry; `of` turns values of the quantity's letters into the entry's."""
+    """Return a side of an entry's printed form; `of` computes the entry's letters from the letters of the quantity."""
 
     def compute(values: dict) -> NDArray:
         letters = of(values)
