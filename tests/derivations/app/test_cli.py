@@ -220,7 +220,7 @@ def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
         assert re.search(rf"^{word} +{re.escape(glossary.MEANINGS[word])}$", out, re.MULTILINE)
 
 
-def test_check_prints_the_table_if_it_is_short_or_with_all(planted, capsys):
+def test_check_prints_the_table_if_it_is_short_or_all_is_given(planted, capsys):
     rows = {source: [row.id for entry in ledger.entries(source) for row in entry.rows] for source in ("hong", "lm")}
     for arguments, ids in ((("hong",), rows["hong"]), (("lm", "--all"), rows["lm"]), (("lm",), [])):
         out = run(capsys, "check", *arguments, "--draws", 50)[1]

@@ -92,7 +92,7 @@ def test_draws_contain_zeros_only_if_the_symbol_allows_them():
     assert (draw((pmf("a", "a"),), np.random.default_rng(0), 4000)["a"] > 0).all()
 
 
-def test_draws_have_the_stated_spread():
+def test_draws_have_the_stated_standard_deviation():
     """Check means and standard deviations to six standard errors. By chance, a check fails about twice in 10^9."""
     values = draw((real("a", "a"), positive("s", "s")), np.random.default_rng(0), 20000)
     for sample, spread in ((values["a"], 1.2), (np.log(values["s"]), 0.5)):

@@ -1,4 +1,4 @@
-"""The judge accepts true statements and rejects false ones: tests of links, verdicts, assumptions, witnesses and ties."""
+"""The judge accepts true statements and rejects false statements."""
 
 import itertools
 from dataclasses import replace
@@ -18,7 +18,7 @@ NUMBERS = itertools.count(100)
 
 @pytest.fixture(autouse=True)
 def empty_ledger(monkeypatch):
-    """Replace the ledger by an empty one, so that the entries of these tests do not enter it."""
+    """Use an empty ledger, so that these tests add no entries to the real one."""
     monkeypatch.setattr("derivations.engine.equation.LEDGER", {})
 
 
@@ -28,7 +28,7 @@ def enter(function, inputs=(A,), id="test.1", **options):
 
 
 def judged(function, inputs=(A,), **options):
-    """Return the judgement of a new statement of one row."""
+    """Return the judgement of a new entry with one row."""
     (judgement,) = judge(enter(function, inputs, f"test.{next(NUMBERS)}", **options))
     return judgement
 
@@ -105,7 +105,7 @@ def test_error_of_zero_is_relative_to_the_terms_that_cancel():
         assert state(value, "=", Zero(INF)) == state(value, "=", Zero(NAN)) == state(value, "<=", Zero(NAN)) == "fails"
 
 
-def test_one_failing_draw_is_enough_and_is_reported():
+def test_link_that_is_false_at_one_draw_fails_and_reports_it():
     left = np.ones((1000, 3))
     left[517, 1] = 1.5
     link = judge_link(left, "=", np.ones((1000, 1)), 1e-9)
@@ -226,7 +226,7 @@ def test_only_prose_may_have_nothing_to_compute():
 
 
 @pytest.mark.parametrize("expected", ["figure", "prose"])
-def test_claim_of_a_figure_or_prose_must_hold(expected):
+def test_links_of_a_figure_or_prose_row_must_hold(expected):
     assert judged(lambda a: (a, "<", a + 1), verdict=expected).ok
     assert judged(lambda a: (a + 1, "<", a), verdict=expected).verdict == "fails"
 
@@ -242,7 +242,7 @@ def test_exactly_equal_sides_at_few_draws_are_not_refused():
     assert all(judge(entry, 1, seed)[0].ok for seed in range(10))
 
 
-def test_fixed_numbers_may_agree_exactly():
+def test_sides_of_a_statement_without_letters_may_be_exactly_equal():
     assert judged(lambda: (0.5, "=", 0.25 + 0.25), ()).ok
     judgement = judged(lambda: (0.5, "=", 0.25 + 0.5), ())
     assert judgement.verdict == "fails" and judgement.witness == {} and judgement.at_witness.right == 0.75
@@ -266,7 +266,7 @@ def test_one_false_draw_in_any_block_is_noticed(at):
 
 
 @pytest.mark.parametrize("draws, at, noticed", [(None, 0, True), (None, 2499, True), (50, 49, True), (50, 50, False)])
-def test_tie_is_judged_at_all_draws_or_at_the_stated_number(draws, at, noticed):
+def test_tie_is_judged_at_all_draws_or_the_stated_number_of_draws(draws, at, noticed):
     (bad,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
     entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
     entry.tied("minivae.ops.relu", draws)(lambda a: (a + 3) ** 2 + (a == bad))
@@ -295,7 +295,7 @@ SQUARE = lambda a, b: (2 * a * b, "<=", a**2 + b**2)  # noqa: E731
 ONE = {"a": 1, "b": 1}
 
 
-def test_inequality_must_be_tight_at_its_stated_point():
+def test_sides_of_an_inequality_must_be_equal_at_the_tight_point():
     assert judged(SQUARE, (A, B), tight=ONE).ok
     for tight in (None, {"a": 1, "b": 2}, {"a": 1, "b": 1 + 1e-4}):
         judgement = judged(SQUARE, (A, B), tight=tight)
@@ -355,17 +355,17 @@ def test_nan_outside_the_assumption_counts_as_undefined():
 
 
 @pytest.mark.parametrize("outside", [(), {"s": 2}, ({"s": -1}, {"s": 2})])
-def test_verdict_holds_if_needs_points_at_which_the_statement_fails(outside):
+def test_conditional_verdict_needs_points_at_which_the_statement_fails(outside):
     judgement = judged(log_square, (S,), needs="s > 0", outside=outside, undefined="log s has no value")
     assert judgement.verdict == "holds" and not judgement.ok
 
 
-def test_failing_outside_point_of_an_entry_without_assumption_is_a_mismatch():
+def test_outside_point_without_a_stated_assumption_is_a_mismatch():
     judgement = judged(log_square, (S,), outside={"s": -1}, undefined="log s has no value")
     assert judgement.verdict == "holds-if" and not judgement.ok
 
 
-def test_failure_outside_the_assumption_gives_the_verdict_holds_if():
+def test_failure_outside_the_assumption_gives_the_conditional_verdict():
     assert (
         judged(lambda s: (np.sqrt(s**2), "=", s * s / s), (S,), needs="s > 0", outside={"s": -1}).verdict == "holds-if"
     )
@@ -423,7 +423,7 @@ def test_rows_of_a_chain_are_judged_separately():
     assert [(judgement.at_witness.left, judgement.at_witness.right) for judgement in judgements[1:]] == [(1, 2), (2, 3)]
 
 
-def test_corrected_inequality_must_be_tight_too():
+def test_sides_of_a_corrected_inequality_must_be_equal_at_the_tight_point():
     chain = lambda a, b: ((a - b) ** 2 + 2 * a * b, "=", a**2 + b**2, ">=", 2 * a * b, ">=", 0 * a)  # noqa: E731
     entry = enter(chain, (A, B), rows="abc", verdict={"c": "wrong"}, tight={"a": 1, "b": 1})
     entry.corrected("test", "c")(lambda a, b: (2 * a * b, ">=", -(a**2) - b**2))
@@ -438,7 +438,7 @@ def test_chain_with_too_few_or_too_many_rows_is_refused(letters):
         judge(enter(CHAIN, rows=letters))
 
 
-def test_letters_of_missing_rows_are_refused():
+def test_letter_of_a_missing_row_is_refused():
     with pytest.raises(ValueError, match="says must have letters"):
         equation("test.2", "l.1", "test", (A,), says={"d": "?"}, rows="abc")
     with pytest.raises(ValueError, match="verdict must have letters"):
@@ -466,7 +466,7 @@ def test_row_that_also_holds_outside_the_assumption_gets_the_verdict_holds():
     ]
 
 
-def test_verdict_holds_if_needs_a_false_row_at_every_outside_point():
+def test_conditional_verdict_needs_a_false_row_at_every_outside_point():
     bounds = lambda a: (np.minimum(a + 9, 18), "=", (a**2 - 81) / (a - 9), "=", np.maximum(a + 9, 0))  # noqa: E731
     outside = ({"a": 10}, {"a": -10})
     entry = enter(bounds, rows="ab", needs="|a| < 9", outside=outside)

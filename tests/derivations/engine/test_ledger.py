@@ -130,7 +130,7 @@ def test_every_row_has_its_expected_verdict(id):
         assert judgement.ok, f"{judgement.row.id} should be {judgement.row.expected}: {got}"
 
 
-def test_every_row_has_the_texts_of_its_verdict():
+def test_every_row_has_the_texts_that_its_verdict_needs():
     for entry in ENTRIES:
         for row in entry.rows:
             assert row.says and row.says[-1] in ".!?)\"'" and "\n" not in row.says, row.id
@@ -157,7 +157,7 @@ def test_loose_row_has_a_true_precise_form_and_a_false_literal_reading():
 
 
 def test_verbal_statements_have_a_claim_and_printed_formulas_do_not():
-    """A claim is in our words and quotes at most ten words of the source, because longer quotes are not allowed."""
+    """A claim reports the source in our own sentence and quotes at most ten words, because long quotes may not be copied."""
     for entry in ENTRIES:
         for row in entry.rows:
             assert bool(row.claim) == (entry.kind in ("claim", "table") and ledger.source_of(entry) != "beyond"), row.id

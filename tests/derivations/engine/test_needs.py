@@ -1,8 +1,8 @@
 """The stated assumptions are sufficient: a search inside them finds no point at which a row fails.
 
-An entry states its assumption by the allowed values of its letters. The search starts from random points and from
-extreme points, called corners: weights near zero, equal or nearly equal letters, standard deviations from 1/400 to 400.
-Then it varies the points that are nearest to a failure.
+The allowed values of an entry's letters express its assumption. The search starts from random points and from extreme
+points, called corners: weights near zero, equal or nearly equal letters, standard deviations from 1/400 to 400. Then it
+varies the points that are nearest to a failure.
 """
 
 import numpy as np
@@ -70,7 +70,7 @@ def by_point(array, n):
 
 
 def nearness(entry, raws, links):
-    """Return, for every point, the worst error divided by the tolerance, and how near the point is to a failure."""
+    """Return, for every point, its largest error divided by the tolerance, and how near it is to a failure."""
     n = len(next(iter(raws.values())))
     values = {symbol.name: frozen(symbol.make(raws[symbol.name])) for symbol in entry.printed.inputs}
     sides, relations = sides_of(entry.printed, values)
@@ -100,7 +100,7 @@ def inside(entry, raws):
 
 
 def counterexample(entry, seed=SEED):
-    """Return, as text, a point inside the assumption that makes a row fail or is refused; "" if none is found."""
+    """Search inside the assumption; return as text a point at which a row fails or is refused, or "" without success."""
     links = [row.link for row in entry.rows if row.expected == "holds-if" and row.link is not None]
     rng = np.random.default_rng(seed)
     raws = inside(entry, first_points(entry.printed.inputs, rng))

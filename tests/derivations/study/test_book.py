@@ -121,7 +121,7 @@ def test_book_shows_no_markup_as_text(text):
 
 
 @pytest.mark.slow
-def test_every_row_of_the_ledger_is_an_anchor(page):
+def test_book_has_an_anchor_for_every_row_of_the_ledger(page):
     ids = {attributes.get("id") for _, attributes in page.elements}
     assert {row.id for entry in ledger.entries() for row in entry.rows} <= ids
 
@@ -178,7 +178,7 @@ def quick(monkeypatch):
         monkeypatch.setattr(module, "bugs", tuple)
 
 
-def test_build_of_a_book_without_entries_finds_its_dead_links(quick):
+def test_book_without_entries_is_refused_for_its_dead_links(quick):
     with pytest.raises(BrokenPage, match="no place for the link #beyond.1;.* more$"):
         book.book([], 10, 0)
 

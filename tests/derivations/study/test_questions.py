@@ -68,7 +68,7 @@ def test_autoencoder_reconstructs_better_but_generates_worse_samples(pair):
     assert auto[3] > 0.5 > 0.4 > vae[3] and auto[4] < vae[4]                # largest class of images, number of classes
 
 
-def test_the_nearest_digit_of_a_digit_is_itself(pair):
+def test_nearest_training_digit_of_a_training_digit_is_itself(pair):
     chosen = pair.data.train_x[:200].astype(float)
     shares = questions.classes_of(chosen, pair.data)
     assert shares == pytest.approx(np.bincount(pair.data.train_y[:200], minlength=10) / 200)

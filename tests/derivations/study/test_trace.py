@@ -120,7 +120,7 @@ def test_record_restores_an_earlier_trace_function():
         sys.settrace(before)
 
 
-def test_record_raises_an_error_of_the_model_again():
+def test_record_does_not_hide_an_error_of_the_model():
     given = fourways.problem()
     with pytest.raises(ValueError):
         trace.record(lambda: given.vae.forward(given.x[:, :2], given.eps))
@@ -135,7 +135,7 @@ def shown_steps(lines):
 
 @each_likelihood
 @each_estimator
-def test_trace_shows_steps_1_to_7_and_back(likelihood, estimator):
+def test_trace_shows_steps_1_to_7_and_then_7_to_1(likelihood, estimator):
     forward, backward = trace.training_step(fourways.problem(likelihood, 0, estimator))
     assert shown_steps(forward) == list("1234567") and shown_steps(backward) == list("7654321")
     made = {one.name for one in trace.numbers(backward) if one.step == "1"}
@@ -213,7 +213,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_four_ways_notice_a_wrong_gradient_by_hand(wrong, monkeypatch, capsys):
+def test_four_gradients_disagree_if_the_gradient_by_hand_is_wrong(wrong, monkeypatch, capsys):
     monkeypatch.setattr(vae, "reparameterize_backward", wrong)
     least = {way: min(found) for way, found in fourways.agreement(fourways.four_ways(fourways.problem())).items()}
     assert all(digits < 3 for digits in least.values()), least
