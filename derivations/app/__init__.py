@@ -1,1 +1,6 @@
-"""The command `derivations`: parser and ledger commands in cli, study commands in study, shared functions in options."""
+"""The command `derivations`.
+
+    cli       the parser, and the commands that print the ledger
+    study     the commands for studying the ledger
+    options   functions that several commands use
+"""

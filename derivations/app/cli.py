@@ -1,7 +1,8 @@
 """The command `derivations`. Results go to stdout, messages to stderr.
 
-Exit codes: 0 fine; 1 a check fails (a verdict, the claim of a figure, a comparison); 2 wrong usage or bad input; 130
-interrupted.
+Exit codes: 0 if all is well; 1 if a check fails (a verdict, the claim of a figure, a comparison); 2 for wrong usage or bad
+input; 130 if interrupted.
+
 Each command imports heavy modules when it runs, so `--help` does not import numpy or matplotlib.
 """
 
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser with every command and option."""
     raw = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    about = "Every equation of four VAE tutorials as a function that you can call and step through, with its verdict."
+    about = "The equations of four VAE tutorials, as functions that you can call and step through. Each has a verdict."
     parser = argparse.ArgumentParser("derivations", description=about, epilog=f"{EXAMPLES}\n{VERDICTS}", **raw)
     parser.add_argument("--version", action="version", version=f"derivations {__version__}")
     parser.set_defaults(command=None)
@@ -54,7 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print the results as one JSON document")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     judging = argparse.ArgumentParser(add_help=False)
-    draws = "random values of every variable (default: 1000)"
+    draws = "number of random values of each letter (default: 1000)"
     judging.add_argument("--draws", type=int, default=1000, metavar="N", help=draws)
     judging.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
 
@@ -79,7 +80,7 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add = command("list", list_command, "Print the sections of the ledger, or the entries that match a filter")
     add("filter", **FILTER)
     add("--all", action="store_true", help="print every entry")
-    help = "Compute every verdict; print the totals and every unexpected verdict (-q: one line)"
+    help = "Compute every verdict; print the totals and all unexpected verdicts (with -q, only one line)"
     add = command("check", check_command, help, judging, epilog=VERDICTS, **raw)
     add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows or sources (default: everything)")
     add("--all", action="store_true", help="print the verdict of every row, even if the table is long")
@@ -93,12 +94,12 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add("--full", action="store_true", help="print each statement, a point where it fails, and the form that holds")
     add("--markdown", action="store_true", help="print Markdown tables")
     add = command("figures", figures_command, "Draw the figures of the sources; the claim of each is checked first")
-    add("names", nargs="*", metavar="NAME", help="figures, named after their rows: lm-11 for lm.11 (default: all)")
+    add("names", nargs="*", metavar="NAME", help="figures, named after their entries: lm-11 for lm.11 (default: all)")
     add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="output directory (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace existing files")
     add = command("book", book_command, "Write the whole ledger as one HTML page, which works offline", judging)
     book = Path("derivations-out/book.html")
-    add("--out", type=Path, default=book, metavar="FILE", help="the page (default: %(default)s)")
+    add("--out", type=Path, default=book, metavar="FILE", help="path of the page (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace an existing file")
 
 
@@ -106,12 +107,12 @@ def add_study_commands(command: Callable, judging: argparse.ArgumentParser) -> N
     """Add the commands for studying the ledger."""
     add = command("compare", compare_command, "Compare the sources: their notation, and the same quantity in each", judging)
     add("--markdown", action="store_true", help="print the table of notation in Markdown")
-    add = command("questions", questions_command, "Answer questions that the sources leave open, by computation")
-    add("--out", type=Path, metavar="DIR", help="also draw the autoencoder and the VAE of the last question, into DIR")
+    add = command("questions", questions_command, "Print computed answers to questions that the sources leave open")
+    add("--out", type=Path, metavar="DIR", help="also draw the two models of the last question, into DIR")
     add("--overwrite", action="store_true", help="replace existing files")
     help = "Write the ledger as flashcards, for Anki and for Obsidian"
     add = command("cards", cards_command, help, judging)
-    add("--anki", type=Path, metavar="FILE", help="write tab-separated fields, for Anki's import")
+    add("--anki", type=Path, metavar="FILE", help="write one file of tab-separated fields, for Anki's import")
     add("--obsidian", type=Path, metavar="DIR", help="write one note for each source")
     add("--overwrite", action="store_true", help="replace existing files")
     add = command("quiz", quiz_command, "Ask flashcards in the terminal", judging)
@@ -124,7 +125,7 @@ def add_study_commands(command: Callable, judging: argparse.ArgumentParser) -> N
     add("--markdown", action="store_true", help="print a Markdown table")
     add = command("trace", trace_command, "Print one training step, line by line, and its gradient computed four ways")
     add("--likelihood", default="bernoulli", metavar="NAME", help="bernoulli, binomial or gaussian (default: bernoulli)")
-    add("--estimator", default="analytic", metavar="NAME", help="KL: analytic, sampled or path (default: analytic)")
+    add("--estimator", default="analytic", metavar="NAME", help="the KL: analytic, sampled or path (default: analytic)")
     add("--seed", type=int, default=0, help="seed of the weights, the data point and the noise (default: %(default)s)")
     add("--step", action="store_true", help="wait for the return key after every line")
 
@@ -152,11 +153,11 @@ def list_command(options: argparse.Namespace) -> int:
     return 0
 
 
-FITS = 24                                                   # this many rows fit on a screen together with the totals
+FITS = 24                                                   # number of rows that fit on a screen above the totals
 
 
 def check_command(options: argparse.Namespace) -> int:
-    """Print totals; print the table if it is short or --all is given; return 1 for an unexpected verdict."""
+    """Print the totals, and the table if it is short or --all is given; return 1 for an unexpected verdict."""
     from derivations.engine import ledger
     from derivations.pages import errata, records, terminal
 
@@ -199,7 +200,7 @@ def show_command(options: argparse.Namespace) -> int:
         sides = records.sides_at(form, point)
     except ValueError as error:
         raise ValueError(
-            f"--at must be where {entry.id} can be computed; got {options.at!r}. {error}"
+            f"--at must be a point at which {entry.id} can be computed; got {options.at!r}. {error}"
         ) from error
     if options.json:
         at = records.lists({symbol.name: point[symbol.name] for symbol in form.inputs})
@@ -262,7 +263,7 @@ def book_command(options: argparse.Namespace) -> int:
     from minivae.runs import make_directory
     from minivae.runs.files import must_be_free, write_atomically
 
-    use_one_thread()                                        # for the two models that are trained
+    use_one_thread()                                        # to train two small models
     must_be_free("--out", "new", [options.out], options.overwrite)
     make_directory(options.out.parent, "the directory of the book")
     items = judged_items(options, ledger.find_all([]))

@@ -1,4 +1,4 @@
-"""Functions that several commands use: check `--draws`, `--seed` and SOURCE, judge entries, print the count at the end.
+"""Functions that several commands use. They check `--draws`, `--seed` and SOURCE, judge entries, and print the final count.
 
 Each function imports heavy modules when it runs, so `--help` does not import numpy or matplotlib.
 """
@@ -11,7 +11,7 @@ MOST_DRAWS = 1_000_000                                      # more draws take mi
 
 
 def say_count(options: argparse.Namespace, shown: list, all: list, noun: str, filters: tuple[str, ...], more: str) -> None:
-    """Print the number of shown rows or entries, examples of filters, and the option that prints more."""
+    """Print how many rows or entries are shown, examples of filters, and the option that prints more."""
     name = f"derivations {options.command.__name__.removesuffix('_command')}"
     count = f"{len(all)} {noun}" if len(shown) == len(all) else f"{len(shown)} of {len(all)} {noun}"
     examples = ", ".join(f"{name} {word}" for word in filters)
@@ -34,7 +34,7 @@ def judged_items(options: argparse.Namespace, found: list) -> list:
 
 
 def draws_and_seed(options: argparse.Namespace) -> tuple[int, int]:
-    """Check and return `--draws` and `--seed`. Too many draws would fail later and look like a fault of an entry."""
+    """Check and return `--draws` and `--seed`. A later error from too many draws would look like a fault of an entry."""
     from minivae.checks import refuse, whole_number
 
     if whole_number("--draws", options.draws, 1) > MOST_DRAWS:

@@ -12,7 +12,7 @@ from minivae.app.progress import say
 
 
 def compare_command(options: argparse.Namespace) -> int:
-    """Print notation and numbers side by side; return 1 if a side differs from the definition although its line holds."""
+    """Print notation and numbers of all sources; return 1 if a side differs from the definition although its line holds."""
     from derivations.engine import ledger
     from derivations.pages import terminal
     from derivations.study import compare
@@ -43,11 +43,11 @@ def questions_command(options: argparse.Namespace) -> int:
     """Print the questions with their answers; with --out, draw the two models of the last question."""
     from minivae.app.cli import use_one_thread
 
-    use_one_thread()                                        # for the two models that are trained
+    use_one_thread()                                        # to train two small models
     from derivations.pages.terminal import page_width
     from derivations.study import questions
 
-    if options.out is not None:                             # refuse a bad directory before the training
+    if options.out is not None:                             # before the training: refuse a bad directory
         from derivations import figures
         from derivations.figures.digits import two_models
 
@@ -74,7 +74,7 @@ def cards_command(options: argparse.Namespace) -> int:
     from minivae.runs.files import must_be_free, write_atomically
 
     if not (options.anki or options.obsidian or options.json):
-        refuse("cards", "written to a file or directory", "no path", "Try `derivations cards --anki cards.tsv`.")
+        refuse("cards", "called with --anki, --obsidian or --json", "none of them", "Try --anki cards.tsv.")
     notes = {source: options.obsidian / f"{source}.md" for source in ledger.SOURCES} if options.obsidian else {}
     wanted = [path for path in (options.anki, *notes.values()) if path]
     must_be_free("the files", "new", wanted, options.overwrite)
@@ -120,7 +120,7 @@ def quiz_command(options: argparse.Namespace) -> int:
 
 
 def map_command(options: argparse.Namespace) -> int:
-    """Print functions with the entries that prove them and the tests that use them."""
+    """Print functions, the entries that prove them and the tests that use them."""
     from derivations.pages.terminal import page_width
     from derivations.study import code_map
 

@@ -1,8 +1,8 @@
-"""A Symbol describes the values that a letter of a source can have, for random draws and for Hypothesis alike.
+"""A Symbol describes the values that a letter of a source can have.
 
-A vectorised function `make` turns real numbers, `raw` (n, size), into values of the symbol. The raw numbers come from
-`np.random`, or in some tests from Hypothesis, which searches for simple counterexamples. `simple` lists values that a
-person can check by hand: every check uses them too, and the search for a witness begins with them.
+Its function `make` turns real numbers, `raw` (n, size), into n values of the letter. The raw numbers come from
+`np.random`. In some tests they come from Hypothesis, a library that searches for simple counterexamples. `simple` lists
+values that a person can check by hand. Every check uses them too, and the search for a witness begins with them.
 
 Draws are read-only, because several functions get the same arrays. Scalars are arrays (n, 1), so that the nodes of a
 quadrature (a weighted sum that computes an integral) fit along the last axis. Vectors are (n, size), tables
@@ -21,7 +21,7 @@ MOST_SIMPLE = 200                                           # largest number of 
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """One letter: names in Python and LaTeX, the rule for its values, the size of `raw`, `make`, and simple values."""
+    """A letter of a source. `rule` describes the allowed values; `size` is the number of raw numbers for one value."""
 
     name: str
     latex: str
@@ -53,7 +53,7 @@ def simple_points(inputs: Inputs) -> dict[str, NDArray]:
 
 @cache
 def first_ranks(sizes: tuple[int, ...]) -> NDArray:
-    """Return tuples of ranks (indices into lists of these sizes): the first MOST_SIMPLE, smallest sums first."""
+    """Return tuples of ranks (indices into lists of these sizes): the MOST_SIMPLE tuples with the smallest sums."""
     ranked = (ranks for rank_sum in range(sum(sizes) - len(sizes) + 1) for ranks in ranks_with_sum(rank_sum, sizes))
     first = [ranks for _, ranks in zip(range(MOST_SIMPLE), ranked)]
     return np.array(first, int).reshape(len(first), len(sizes))
@@ -112,7 +112,7 @@ FULL_PMFS = tuple(pmf for pmf in PMFS if 0 not in pmf) + ((0.25, 0.25, 0.5),)
 
 
 def pmf(name: str, latex: str, size: int = 5, zeros: bool = False, simple: Sequence | None = None) -> Symbol:
-    """Weights that sum to one, (n, size); with `zeros`, some weights are zero (about a seventh of them, for size 5)."""
+    """Weights that sum to one, (n, size). With `zeros`, some weights are zero: about a seventh of them for size 5."""
     rule = ">= 0, summing to 1" if zeros else "> 0, summing to 1"
     default = PMFS if zeros else FULL_PMFS
     return Symbol(name, latex, rule, size, lambda raw: weights(raw, zeros), tuple(simple or default))

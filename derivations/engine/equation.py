@@ -11,7 +11,7 @@ A link is one relation with its two sides: a = b = c has two links. A row is a p
 whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is the first link of odaibo.40. `needs` states a
 sufficient assumption, and `outside` has points that violate it.
 
-If a source makes a statement in text, not as a formula, `claim` reports the statement, and the formula is our reading.
+If a source states something in a sentence without a formula, `claim` reports the sentence, and the formula is our reading.
 If the printed form is false, the entry has a second form that holds (optional for damage by copying). A decorator
 attaches the second form: `corrected` if the printed form gives a wrong number, `intended` if the printed form is a slip
 with an evident meaning, `precise` if it is loose wording.
@@ -26,8 +26,8 @@ from derivations.engine.domains import Inputs
 
 RELATIONS = ("=", ":=", "<=", ">=", "<", ">", "!=")
 KINDS = ("equation", "claim", "table", "figure")
-REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}    # decorator: verdicts it allows
-ERRATA = ("slip", "wrong")                                  # faults of a source; "loose" and "copy" are not
+REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}    # decorator: its verdicts
+ERRATA = ("slip", "wrong")                                  # "loose" and "copy" are not faults of a source
 VERDICTS = ("holds", "holds-if", "defines", *ERRATA, "loose", "copy", "figure", "prose")
 
 
@@ -48,7 +48,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Zero:
-    """A side near 0, in which numbers of size `scale` cancel. So its error is measured relative to `scale`."""
+    """A side near 0, in which numbers of size `scale` cancel. Its error is measured relative to `scale`."""
 
     scale: object
     value: object = 0.0
@@ -58,8 +58,8 @@ class Zero:
 class Row:
     """A part of an entry with its own verdict: one link, or the whole entry (`link=None`).
 
-    `claim` is a statement of the source in text; the formula is then our reading of it, not a printed one. Rows of one
-    `group` have the same fault; the group's name is the id of its first row.
+    `claim` reports a sentence of the source; the formula is then our reading, not a printed one. Rows of one `group` have
+    the same fault; the group's name is the id of its first row.
     """
 
     id: str
@@ -110,7 +110,7 @@ class Entry:
         return self._repair("intended", latex, letter, inputs)
 
     def precise(self, latex: str, letter: str = "", inputs: Inputs | None = None):
-        """Attach the precise form to a row with the verdict `loose`; the printed form, taken literally, fails somewhere."""
+        """Attach the precise form to a row with the verdict `loose`. The printed form must fail somewhere."""
         return self._repair("precise", latex, letter, inputs)
 
     def _repair(self, name, latex, letter, inputs):
@@ -128,8 +128,8 @@ class Entry:
     def tied(self, name: str, draws: int | None = None):
         """Attach a function that calls minivae's `name`. Its result must equal the last side of the form that holds.
 
-        The judge compares both, and passes many draws in one call. If every draw needs its own model, the function loops
-        over the draws; then `draws` limits their number, to save time.
+        The judge passes many draws in one call. If every draw needs its own model, the function loops over the draws;
+        then `draws` limits their number, to save time.
         """
 
         def attach(function: Callable) -> Callable:
@@ -144,7 +144,7 @@ class Tie(NamedTuple):
 
     name: str
     function: Callable
-    draws: int | None                                       # only the first `draws` draws; None: all
+    draws: int | None                                       # number of draws to compare; None means all
 
 
 LEDGER: dict[str, Entry] = {}
@@ -175,20 +175,20 @@ def equation(
     Parameters
     ----------
     id, ref, latex : str
-        Permanent id; place in the source; the statement as printed.
+        A permanent id; the place in the source; the statement as printed.
     inputs, says : tuple of Symbol, Texts
-        The letters with their domains; the meaning in plain words.
+        The letters with their allowed values; the meaning in plain words.
     verdict, fault : Texts
-        The expected verdict; an explanation of the fault. Rows without a verdict get "holds"; with `needs`, "holds-if".
+        The expected verdict; an explanation of the fault. Rows without a verdict get "holds" or, with `needs`, "holds-if".
         The links of a "figure" or "prose" row must hold too. A prose entry without numbers returns ().
     claim, group : Texts
-        A statement that the source makes in text (the formula is then our reading); the id of the first row with the
-        same fault.
+        A report of a sentence of the source, if the formula is our reading of it; the id of the first row with the same
+        fault.
     rows : str
         One letter for each link, if each link is a row; "" if the whole entry is one row.
     needs, outside, undefined : str, dict or tuple of dicts, str
-        A sufficient assumption, and points outside it. At every such point some link fails or is undefined. Every row with
-        the verdict "holds-if" fails at one of them, unless `undefined` says why the statement has no value there.
+        A sufficient assumption; points that violate it; why a row is undefined there. At every such point some link must
+        fail or be undefined. At one of them, every "holds-if" row must fail (with `undefined`: fail or be undefined).
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str
@@ -214,7 +214,7 @@ def equation(
 
 
 def known_words(id: str, argument: str, words: set[str], known: tuple[str, ...]) -> None:
-    """Raise ValueError if some of the words are not in `known`."""
+    """Raise ValueError if one of the words is not in `known`."""
     if unknown := words - set(known):
         raise ValueError(f"{argument} must be one of {known}; got {sorted(unknown)} in {id}.")
 

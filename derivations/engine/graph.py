@@ -1,8 +1,8 @@
 """The dependencies between the numbers of a model, found by changing one input of a step and running the step again.
 
-The steps are the assignments in the model's own method `forward`, taken from its source code. An arrow a -> b means that
-a step that makes b reads a, and that b changed when only a was changed. If a step reads an input that has no effect,
-such as z in the closed form of the KL, there is no arrow.
+The steps are the assignments in the model's own method `forward`, taken from its source code. An arrow a -> b means: the
+step that computes b reads a, and a change of a alone changed b. An input that is read but has no effect gets no arrow,
+such as z in a step with the closed form of the KL.
 """
 
 import ast
@@ -51,7 +51,7 @@ def body_of(function) -> list[ast.stmt]:
 
 
 def called_method(model: type, step: ast.Assign) -> str | None:
-    """Return the name of the private method that a step calls with the method's own variable names; otherwise None.
+    """Return the private method that a step calls, if arguments and results have the same names inside it; otherwise None.
 
     The steps of such a method are run one by one, like the steps of the caller.
     """
@@ -76,7 +76,7 @@ def run(step: ast.stmt, function, space: dict) -> dict:
 def changes(vae: VAE, read: set[str], space: dict, rng: np.random.Generator):
     """Yield changed inputs of a step, one change at a time: a variable, or the weights of the encoder or the decoder."""
     for name in sorted(read - {"self"}):
-        if isinstance(space[name], (np.ndarray, np.floating, list)):  # not sizes and flags
+        if isinstance(space[name], (np.ndarray, np.floating, list)):  # skip sizes and flags
             yield name, {name: perturbed(space[name], rng)}
     for part in PARTS if "self" in read else ():
         params = vae.params.copy()
@@ -101,6 +101,6 @@ def same(a, b) -> bool:
 
 
 def reaches(found: set[Arrow], start: str, end: str) -> bool:
-    """Return True if a path of arrows leads from one number to the other."""
+    """Return True if a path of arrows leads from `start` to `end`."""
     ahead = {b for a, b in found if a == start}
     return end in ahead or any(reaches(found, middle, end) for middle in ahead)

@@ -1,10 +1,11 @@
 """The judge: it checks the links of a chain one by one, and gives each row a verdict and, if a link fails, a witness.
 
-If every link of a row holds, the verdict is `holds`, `defines` or `holds-if`. `holds-if` also needs a point outside the
-assumption at which the row fails. If a link fails, the verdict is `wrong`, `slip` or `loose`, as the entry expects, but
-only if the entry has a second form that holds; otherwise the verdict is `fails`. `copy` means that our copy of the source
-may have lost a sign; it needs no second form. If no verdict can be computed it is `undecided`, and `why` gives the
-reason. No entry expects `fails` or `undecided`, so a row with such a verdict fails the tests.
+If every link of a row holds, the verdict is `holds`, `defines` or `holds-if` (for a figure or a remark: `figure` or
+`prose`). `holds-if` also needs a point outside the assumption at which the row fails. If a link fails and the row has a
+second form that holds, the verdict is `wrong`, `slip` or `loose`, as the entry expects. Without such a form the verdict
+is `fails`. `copy` means that our copy of the source may have lost a sign; it needs no second form. If no verdict can be
+computed, it is `undecided`, and `why` gives the reason. No entry expects `fails` or `undecided`, so a row with such a
+verdict fails the tests.
 """
 
 import functools
@@ -20,8 +21,8 @@ from derivations.engine.domains import Inputs, draw, point, simple_points
 from derivations.engine.equation import ERRATA, RELATIONS, Entry, Form, Row, Tie, Zero
 from minivae.checks import whole_number
 
-UNDECIDED = 1000                                            # an error of 1 to 1000 tolerances is undecided
-ENOUGH = 1000                                               # fewer draws can agree to the last bit by chance
+UNDECIDED = 1000                                            # a link with an error of 1 to 1000 tolerances is undecided
+ENOUGH = 1000                                               # at fewer draws, sides can be equal to the last bit by chance
 PIECE = 500                                                 # draws computed at once, to save memory
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # matches messages of minivae.checks.refuse, not other errors
 ROUNDED = ("real", "> 0")                                   # rounded values still satisfy these rules
@@ -109,7 +110,7 @@ def aligned(*arrays: NDArray) -> list[NDArray]:
 
 
 def scaled_error(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Return the error of a relation divided by its tolerance, element by element; then both sides and the tolerance.
+    """Return the error of a relation divided by its tolerance, element by element; also both sides and the tolerance.
 
     The tolerance is `rel` times the larger magnitude of the two sides, so small numbers need small errors. NaN satisfies
     no relation. An infinity equals only an infinity of the same sign, and no infinity satisfies `!=`. A strict relation
@@ -168,7 +169,7 @@ class Run(NamedTuple):
     def errors_of(self, i: int, relation: str, rel: float) -> NDArray:
         """Return the error of link i at each point, divided by its tolerance, (count,)."""
         errors, *_ = scaled_error(self.sides[i], relation, self.sides[i + 1], rel)
-        per_point = errors.ndim and len(errors) == self.count               # otherwise both sides are constants
+        per_point = errors.ndim and len(errors) == self.count               # False if both sides are constants
         return errors.reshape(self.count, -1).max(axis=1) if per_point else np.full(self.count, errors.max())
 
     def different_sides(self) -> int:
@@ -319,11 +320,11 @@ def problem(entry: Entry, row: Row, holding: Computed, links: list, repaired: li
     if any(not link.ok for link in repaired):
         return "the corrected form does not hold"
     if not links and row.expected not in ("figure", "prose"):
-        return "nothing is stated"
+        return "the statement has no relation"
     if any(link.relation != ":=" for link in links) and holding.same_computation(seed):
-        return "all sides are the same computation: two routes are needed"
+        return "all sides are equal to the last bit, as if computed in the same way; compute one side in another way"
     if any(link.relation in ("<=", ">=") for link in links) and not is_tight(entry, row, holding.form):
-        return "an inequality is not an equality at the point `tight`"
+        return "the sides of an inequality are not equal at the point `tight`"
     return ""
 
 

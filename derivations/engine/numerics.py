@@ -18,7 +18,7 @@ from minivae.gaussian import cholesky
 HERMITE = np.polynomial.hermite_e.hermegauss(60)            # nodes and weights: exact for polynomials up to degree 119
 LEGENDRE = np.polynomial.legendre.leggauss(20)
 LINE = np.linspace(-12, 12, 241)                            # nodes of the trapezoid rule, in units of sigma
-WIDE = LINE[::4]                                            # enough for a Gaussian times a polynomial: error exp(-120)
+WIDE = LINE[::4]                                            # for a Gaussian times a polynomial: error exp(-120)
 ROOTS, (LOG_NODES, LOG_WEIGHTS) = 6, np.polynomial.legendre.leggauss(10)    # for `minus_log`
 
 
@@ -55,7 +55,7 @@ def need_above_zero(name: str, t: NDArray) -> NDArray:
 def need_covered(q: NDArray, p: NDArray) -> None:
     """Raise ValueError if q > 0 where p = 0, because KL(q || p) is then infinite."""
     if ((q > 0) & (p == 0)).any():
-        refuse("p", "> 0 wherever q is", "p = 0 with q > 0", "No term of a divergence may be left out.")
+        refuse("p", "> 0 wherever q > 0", "p = 0 with q > 0", "The divergence would be infinite.")
 
 
 def need_same_shape(**arrays: NDArray) -> None:
@@ -72,7 +72,7 @@ def log(p: NDArray) -> NDArray:
 
 
 def times(weight: NDArray, value: NDArray) -> NDArray:
-    """weight * value, but 0 if the weight is 0, even for 0 * inf: a term of weight 0 adds nothing."""
+    """weight * value, but 0 if the weight is 0, even for 0 * inf."""
     with np.errstate(invalid="ignore"):
         return np.where(weight == 0, 0.0, weight * value)
 
@@ -108,16 +108,16 @@ def kl_of_weights(q: NDArray, p: NDArray) -> NDArray:
 
 
 def minus_log(t: NDArray) -> NDArray:
-    """-log t without log. Six square roots give r near 1; then -log t = -64 times the integral of (r-1)/(1 + u (r-1)) du.
+    """-log t without log. Six square roots turn t into a number r near 1, and log t = 64 log r. By quadrature,
 
-    The integral is over u from 0 to 1.
+        log r = integral of (r - 1) / (1 + u (r - 1)) du, from u = 0 to 1
     """
     root = np.asarray(t, float)
     for _ in range(ROOTS):
         root = np.sqrt(root)
     u = (LOG_NODES + 1) / 2
-    r = root[..., None] - 1
-    return -(2**ROOTS) * (r / (1 + u * r)) @ (LOG_WEIGHTS / 2)
+    above = root[..., None] - 1                             # r - 1
+    return -(2**ROOTS) * (above / (1 + u * above)) @ (LOG_WEIGHTS / 2)
 
 
 def normal(z: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
@@ -165,7 +165,7 @@ def integrate(f: Callable[[NDArray], NDArray], mu: NDArray, sigma: NDArray, node
 
 
 def kl_normal(mu_q: NDArray, sigma_q: NDArray, mu_p: NDArray, sigma_p: NDArray) -> NDArray:
-    """KL of two scalar Gaussians, from the definition, the integral of q log(q/p), not from the closed form."""
+    """KL of two scalar Gaussians, from its definition, the integral of q log(q/p). The closed form is not used."""
 
     def integrand(z):
         log_q, log_p = log_density(z, mu_q, sigma_q), log_density(z, mu_p, sigma_p)
@@ -189,7 +189,7 @@ def expect_full(f: Callable[[NDArray], NDArray], mu: NDArray, cov: NDArray) -> N
 
 
 def kl_normal_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> NDArray:
-    """KL of two Gaussians with any covariance from the definition, E_q[log q - log p], (..., 1). The quadrature is exact."""
+    """KL of two Gaussians with any covariance, (..., 1), from its definition E_q[log q - log p], by exact quadrature."""
     log_ratio = lambda z: log_density_full(z, mu_q, cov_q) - log_density_full(z, mu_p, cov_p)  # noqa: E731
     return expect_full(log_ratio, mu_q, cov_q)
 

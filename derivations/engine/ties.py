@@ -1,7 +1,7 @@
 """Check a changed copy of minivae with the ledger: compare each tied function with the statement of its entry.
 
 A tie is a call of a function of minivae in an entry. The entries are copied too, so that their ties call the changed
-copy of minivae. The original ledger computes the statements, once.
+copy of minivae. The statements are computed only once, with the original entries.
 """
 
 import functools
@@ -65,10 +65,10 @@ def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
 
 
 def blamed(failing: list[Failure]) -> list[str]:
-    """Return the tied functions that best explain the failures: those that most failing ties and few other ties run.
+    """Return the tied functions that best explain the failures: they run in most failing ties, but in few others.
 
-    A tie also runs functions other than the one in its name, so the name is not enough. If the same ties run several
-    functions, all of them are returned.
+    A tie also runs functions other than the one in its name, so the name is not enough. Functions that run in equally
+    many ties are all returned.
     """
     ran = functions_run()
     failed = [ran[one.id, one.number] for one in failing]

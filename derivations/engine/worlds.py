@@ -54,7 +54,7 @@ def posterior(p_xz: NDArray) -> NDArray:
 def given(both: NDArray, condition: NDArray, name: str = "the condition") -> NDArray:
     """P(both) / P(condition); raise ValueError if the condition has probability zero."""
     if not (np.asarray(condition) > 0).all():               # `not >` also refuses NaN
-        refuse(name, "> 0 to be conditioned on", "0", "A probability given an impossible event is undefined.")
+        refuse(name, "> 0", "0", "A probability given an impossible event is undefined.")
     return both / condition
 
 
@@ -89,11 +89,11 @@ def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
     return given(kept, total(kept), "P(condition)")
 
 
-# Single probabilities, and choices
+# Single probabilities, and letters with a fixed value
 
 
 def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):
-    """A probability in hundredths, up to top/100. Two such are equal or clearly differ, so log p - log q is accurate."""
+    """A probability in hundredths, up to top/100: two of them are equal or clearly differ, so log p - log q is accurate."""
     make = lambda raw: np.ceil(top / (1 + np.exp(-1.7 * raw))) / 100  # noqa: E731
     return Symbol(name, latex, "> 0, a probability; drawn in hundredths", 1, make, simple)
 
@@ -110,7 +110,7 @@ MU_P, SIGMA_P = real("mu_p", r"\mu_p", simple=(0, 1, -1)), positive("sigma_p", r
 PAIR = (MU_Q, SIGMA_Q, MU_P, SIGMA_P)
 ENCODED = (MU_Q, SIGMA_Q)
 
-# Gaussians in the plane: pairs with independent coordinates, pairs with any covariance
+# Gaussians with two coordinates: pairs with independent coordinates, pairs with any covariance
 
 MUS_Q, SIGMAS_Q = vector("mu_q", r"\mu_q", 2, simple=((0, 0), (1, -1))), positives("sigma_q", r"\sigma_q", 2)
 MUS_P = Symbol("mu_p", r"\mu_p", "real", 2, lambda raw: 1.2 * raw + 0.5, ((0.5, 1), (-1, 0.5)))     # differs from mu_q
@@ -200,7 +200,7 @@ def pick(values: NDArray, index: NDArray) -> NDArray:
     return np.take_along_axis(values, index.astype(int) - 1, axis=-1)
 
 
-# Vectors: z ~ N(0, I) in the plane, x = b + W z + s eps in space. The posterior has a full covariance.
+# Vectors: z ~ N(0, I) has two coordinates, x = b + W z + s eps has three. The posterior has a full covariance.
 
 MATRIX_W = Symbol("W", "W", "real, 3 by 2", 6, lambda raw: raw.reshape(-1, 3, 2), (
     [[1, 0], [0, 1], [1, 1]], [[1, 0], [0, 2], [0, 0]], [[1, 1], [0, 0], [0, 0]],

@@ -3,8 +3,9 @@
 A figure function returns the Figure and its alt text, a description for blind readers. It raises `NotShown` if its numbers
 do not support its text. Tests pass wrong numbers and expect this error. Each figure has the name of its entry.
 
-    digits, nodes, common   shared parts: two models of digits, boxes and arrows, the check of claims
-    font, inline            for the book: a font with tall brackets, and figures inside a page
+    common, nodes   shared parts: the check of claims; boxes and arrows
+    digits          the figure of `derivations questions`: an autoencoder and a VAE on the same digits
+    font, inline    for the book: a font with tall brackets; figures inside a page
 """
 
 import difflib
@@ -45,7 +46,7 @@ def write_all(out: pathlib.Path, overwrite: bool, names: Sequence[str] = ()) -> 
 
 
 def write(out: pathlib.Path, overwrite: bool, figures: dict[str, Callable[[], Drawn]]) -> list[dict]:
-    """Draw all, then write all; return path and alt text of each file."""
+    """Draw all figures, then write all files; return path and alt text of each file."""
     paths = places(out, overwrite, figures)
     drawn = {name: draw() for name, draw in figures.items()}
     make_directory(out)
@@ -63,7 +64,7 @@ def places(out: pathlib.Path, overwrite: bool, names: Iterable[str]) -> list[pat
 
 
 def known(name: str) -> str:
-    """Return `name` if a figure has it; otherwise raise ValueError and suggest the most similar name."""
+    """Return `name` if it is the name of a figure; otherwise raise ValueError and suggest the most similar name."""
     if name not in FIGURES:
         near = difflib.get_close_matches(name, FIGURES, 1, 0)
         checks.refuse("NAME", "the name of a figure", repr(name), f"Did you mean {near[0]}?")

@@ -58,7 +58,7 @@ def covering() -> dict[str, NDArray]:
 
 
 def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]) -> None:
-    """Raise NotShown unless q is the best Gaussian: with the moments of p, and a quarter of its mass in the valley."""
+    """Raise NotShown unless q is the best Gaussian, has p's mean and variance, and a quarter of its mass in the valley."""
     shows(is_near(p, mixture(APART)), "p has its modes at -3 and 3")
     shows(is_near(valley, (0.02272, 0.24817)), "q has a quarter of its mass in the valley, p hardly any")
     shows(is_least(kl, kl_forward, APART), "no Gaussian has a smaller KL(p || q)")
@@ -107,7 +107,7 @@ def hill(axes: Axes, p: NDArray) -> None:
 
 
 def on_one_mode() -> dict[str, NDArray]:
-    """Return the curves of cards-24: p with its two optima, and a p whose modes are near, with its optimum."""
+    """Return the curves of cards-24: p and its two best fits; a p with two near modes, and its best fit."""
     right, left = fit_reverse(APART, APART), fit_reverse(APART, -APART)
     return {
         "p": mixture(APART),
@@ -119,7 +119,7 @@ def on_one_mode() -> dict[str, NDArray]:
 
 
 def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, near_q: NDArray) -> None:
-    """Raise NotShown unless the fits are the best Gaussians; with near modes the best one covers both modes."""
+    """Raise NotShown unless the fits are the best Gaussians, and the best fit to near modes covers both."""
     shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the modes lie at +-3, and at +-0.8")
     shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "q has as little in the valley as p")
     kls = [divergence(q, p) for q in (right, left)]
@@ -133,7 +133,7 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: draw the q with the least KL(q || p): it covers one of two distant modes, but both of two near modes."""
+    """cards-24: draw the q with the least KL(q || p). It covers one mode if the two are distant, both if they are near."""
     drawn = drawn or on_one_mode()
     check_reverse(**drawn)
     p, right, left, near_p, near_q = drawn.values()

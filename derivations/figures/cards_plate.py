@@ -30,7 +30,7 @@ def parents(found: set[Arrow], end: str) -> set[str]:
 
 
 def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
-    """Return (generative, inference): p(x|z) is the decoder's output, and z is drawn from q(z|x)."""
+    """Return the edges that lead to x (found at the decoder's output) and the edges that lead to z."""
     found = probed(vae)
     return {(a, "x") for a in parents(found, "out")}, {(a, "z") for a in parents(found, "z")}
 
@@ -74,12 +74,12 @@ def check_model(vae: VAE) -> None:
         shows(not extra, f"the {name} model has no edge {extra}")
     shows("theta" not in parents(probed(vae), "kl"), "the prior has no parameters")
     inside = repeated(vae)
-    shows(inside == IN_PLATE, f"every datum has its own x and z, not its own {', '.join(sorted(inside - IN_PLATE))}")
+    shows(inside == IN_PLATE, f"only x and z are separate for every data point; found: {', '.join(sorted(inside))}")
 
 
 @styled
 def plate(vae: VAE | None = None) -> Drawn:
-    """cards-15: draw x and z inside a plate (a box for N repetitions), theta and phi outside; p solid, q dashed."""
+    """cards-15: draw x and z inside a plate (a box for N repetitions), theta and phi outside. Edges of q are dashed."""
     vae = vae or small_vae()
     check_model(vae)
     generative, inference = edges(vae)
@@ -112,9 +112,9 @@ def plate(vae: VAE | None = None) -> Drawn:
     explain(
         figure,
         "Each data point has its own x and z; all share θ and φ",
-        "Solid: the model p(z) p(x|z). Dashed: q(z|x), which approximates the posterior. The edges were found by changing "
-        "numbers of the implemented model, the plate by changing one data point: the others stayed the same. The prior "
-        "N(0, I) has no parameters, so no edge leads from θ to z.",
+        "Solid: the model p(z) p(x|z). Dashed: q(z|x), which approximates the posterior. We found the edges by changing "
+        "numbers of the implemented model, and the plate by changing one data point: the other points did not change. "
+        "The prior N(0, I) has no parameters, so no edge leads from θ to z.",
     )
     return figure, (
         "Graphical model: inside a plate labelled N the latent z and the observed x, outside theta (decoder) and phi "

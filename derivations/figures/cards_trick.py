@@ -1,4 +1,4 @@
-"""The flashcards' reparameterisation trick: which numbers the gradients reach, and how much their estimates vary."""
+"""The flashcards' reparameterisation trick: which numbers a gradient reaches, and how much its estimates vary."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ TRUTH = 2 * MU                                              # d/dmu of E f(z) = 
 
 
 def drawn_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
-    """Return z as a random generator draws it from N(mu, sigma^2): a constant, without derivatives in mu and sigma."""
+    """Return z as a random generator draws it from N(mu, sigma^2): a constant, with derivatives 0 in mu and sigma."""
     return {"z": reparameterize(MU, LOG_VAR, eps)}
 
 
@@ -32,7 +32,7 @@ def estimates(eps: NDArray) -> dict[str, NDArray]:
     _, d_log_q, _ = log_normal_backward(np.ones((1, len(eps))), z[None, :, None], mu[:, None], log_var[:, None])
     d_mu, _ = reparameterize_backward(2 * z[None], mu, log_var, eps[None])      # f'(z) = 2 z
     return {
-        "held": complex_step(lambda mu: drawn_z(mu, LOG_VAR, eps)["z"] ** 2, MU),
+        "constant z": complex_step(lambda mu: drawn_z(mu, LOG_VAR, eps)["z"] ** 2, MU),
         "score": z**2 * d_log_q[:, 0],
         "path": d_mu,
     }
@@ -72,21 +72,21 @@ def check_spread(eps: NDArray, estimate) -> tuple[dict[str, NDArray], dict[str, 
     nodes, weights = noise(1, 12)                           # exact for polynomials up to degree 23
     at_nodes, exact = estimate(nodes[:, 0]), {}
     drawn = estimate(eps)
-    for name, mean, variance in (("held", 0, 0), ("score", TRUTH, 30), ("path", TRUTH, 4)):
+    for name, mean, variance in (("constant z", 0, 0), ("score", TRUTH, 30), ("path", TRUTH, 4)):
         away = at_nodes[name] - weights @ at_nodes[name]
         exact[name] = weights @ at_nodes[name], (weights @ away**2) ** 0.5
         shows(abs(exact[name][0] - mean) < 1e-9, f"the {name} estimate has mean {mean:g}")
         shows(abs(exact[name][1] ** 2 - variance) < 1e-9, f"the {name} estimate has variance {variance:g}")
         fourth, n = weights @ away**4, len(eps)
-        shows(abs(drawn[name].mean() - mean) <= 5 * (variance / n) ** 0.5, f"{name} draws average {mean:g}")
+        shows(abs(drawn[name].mean() - mean) <= 5 * (variance / n) ** 0.5, f"the drawn {name} estimates have mean {mean:g}")
         error = 5 * ((fourth - variance**2) / n) ** 0.5
-        shows(abs(drawn[name].var() - variance) <= error, f"{name} draws have variance {variance:g}")
+        shows(abs(drawn[name].var() - variance) <= error, f"the drawn {name} estimates have variance {variance:g}")
     return drawn, exact
 
 
 @styled
 def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, estimate=estimates) -> Drawn:
-    """cards-30: draw the gradient that stops at a drawn z and passes through a computed one; three estimates of it."""
+    """cards-30: draw how a gradient stops at a drawn z but passes through a computed z, and three estimates of it."""
     eps = np.random.default_rng(29).standard_normal(DRAWS)
     reached = check_arrows(eps, left, right, backward)
     drawn, exact = check_spread(eps, estimate)
@@ -99,7 +99,7 @@ def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, e
         figure,
         "The gradient stops at a z drawn from q, and passes through a z computed from noise",
         f"Below: {DRAWS} estimates of dE[z²]/dμ = 2 at μ = σ = 1, each from one z. Bars: exact mean ± standard deviation. "
-        "The score-function estimate f(z) d log q(z)/dμ needs no gradient of z; its mean is right too, but it varies more.",
+        "The score-function estimate f(z) d log q(z)/dμ needs no gradient of z. Its mean is correct, but it varies more.",
     )
     return figure, (
         "Schematics: the gradient goes from f(z) back to a drawn z and stops; through z = mu + sigma eps it reaches mu and "
@@ -109,7 +109,7 @@ def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, e
 
 
 def schematic(axes: Axes, reached: set[str], computed: bool) -> None:
-    """Draw the values in dark arrows, and the gradient in orange arrows, back to the point where it stops."""
+    """Draw dark arrows for values, and orange arrows for the gradient, back to the number at which it stops."""
     nodes = {
         "mu": Node((0.6, 2.45), r"$\mu$", "value", 13),
         "log_var": Node((0.6, 0.95), r"$\log\,\sigma^2$", "value"),
@@ -136,15 +136,15 @@ def schematic(axes: Axes, reached: set[str], computed: bool) -> None:
 
 
 ROWS = {                                                    # height, name, colour
-    "held": (2, "$z$ held as drawn", GREY),
+    "constant z": (2, "$z$ as a constant", GREY),
     "score": (1, "score function", BLUE),
     "path": (0, "reparameterised", ORANGE),
 }
-FIRST, LOW, HIGH = -25, -9, 49                              # left end of the names; left and right end of the axis
+FIRST, LOW, HIGH = -25, -9, 49                              # left end of the names; the two ends of the axis
 
 
 def strips(axes: Axes, drawn: dict[str, NDArray], exact: dict[str, tuple[float, float]]) -> None:
-    """Draw every estimate as a dot, mean and standard deviation as a bar."""
+    """Draw every estimate as a dot, and a bar from one standard deviation below the mean to one above."""
     ends = min(values.min() for values in drawn.values()), max(values.max() for values in drawn.values())
     shows(LOW < ends[0] and ends[1] < HIGH, "every estimate lies within the axis")
     axes.plot([TRUTH, TRUTH], [-0.55, 2.7], color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)

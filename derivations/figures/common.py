@@ -16,13 +16,13 @@ class NotShown(Exception):
 
 
 def shows(fact: bool, claim: str) -> None:
-    """Raise NotShown if `fact` is false; `claim` is the sentence that the figure would then fail to show."""
+    """Raise NotShown if `fact` is false; `claim` describes what the figure should show."""
     if not fact:
         raise NotShown(f"the figure would not show that {claim}")
 
 
 def point(axes: Axes, x: float, y: float, colour: str = DARK, **look) -> None:
-    """Draw a point that the text mentions, not cut off at the edge of the axes."""
+    """Draw a point that the text mentions; draw it whole, even at the edge of the axes."""
     axes.plot(x, y, "o", **({"color": colour, "ms": 6, "zorder": 6, "clip_on": False} | look))
 
 

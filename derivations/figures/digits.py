@@ -7,14 +7,14 @@ from derivations.study.questions import Pair, row_of
 from minivae.figures.latent import draw_map
 from minivae.figures.style import Drawn, explain, page, show, styled
 
-ROWS, COLUMNS = 5, 12                                       # of the grid of images decoded from the prior
+ROWS, COLUMNS = 5, 12                                       # the grid of images decoded from the prior
 
 
 @styled
 def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
-    """Draw the autoencoder left and the VAE right: maps of their codes above, decode(z) for z ~ N(0, I) below.
+    """Draw the autoencoder at the left and the VAE at the right.
 
-    `found` may replace the two rows of numbers that `questions.row_of` finds.
+    Above are maps of their codes, below images decode(z) for z ~ N(0, I). Tests pass wrong numbers as `found`.
     """
     models = {"autoencoder": pair.autoencoder, "VAE": pair.vae}
     found = found or [row_of(name, vae, pair.data) for name, vae in models.items()]
@@ -27,7 +27,7 @@ def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
     z = np.random.default_rng(0).standard_normal((ROWS * COLUMNS, 2))
     for (name, vae), (above, below) in zip(models.items(), panels.T):
         draw_map(above, vae, pair.data.test_x, pair.data.test_y)
-        above.set_anchor("N")                               # both maps begin at the same height
+        above.set_anchor("N")                               # the upper edges of both maps have the same height
         above.set_title(f"{name}: codes of held-out digits", weight="bold")
         show(below, vae, vae.decode(z), pair.data.image_shape, COLUMNS, ink=pair.data.test_x)
         below.set_title("decoded from z ~ N(0, I)")

@@ -1,7 +1,7 @@
-"""The math font of the book: a part of matplotlib's STIX fonts, with taller brackets and the table that browsers need.
+"""The math font of the book: a part of matplotlib's STIX fonts, with taller brackets and a MATH table.
 
-Without a MATH table a browser does not let brackets and roots grow. The STIX licence asks that a changed font gets another
-name. If the font cannot be made, the book falls back to the math fonts of the reader's computer.
+Without a MATH table, browsers do not stretch brackets and roots. A changed font has another name, because the STIX
+licence requires that. If the font cannot be made, the book uses the math fonts of the reader's computer.
 """
 
 import base64
@@ -12,7 +12,7 @@ import matplotlib
 
 NAME = "Ledger Math"
 SIZES = ("STIXSizOneSymReg", "STIXSizTwoSymReg", "STIXSizThreeSymReg", "STIXSizFourSymReg")
-GROWING = "()[]{}⟨⟩√|"                                      # the double bar must not grow
+GROWING = "()[]{}⟨⟩√|"                                      # the double bar is left out: it must not grow
 CONSTANTS = {                                               # in 1/1000 em; the ScaleDown values in percent
     "ScriptPercentScaleDown": 72, "ScriptScriptPercentScaleDown": 58, "AxisHeight": 250, "DisplayOperatorMinHeight": 1300,
     "DelimitedSubFormulaMinHeight": 1300, "SubscriptShiftDown": 180, "SubscriptTopMax": 400, "SuperscriptShiftUp": 380,
@@ -53,7 +53,7 @@ def made(letters: str) -> bytes:
     names = font.getBestCmap()
     variants[names[ord("∫")]].append(scaled(font, names[ord("∫")], 1.9))
     heights = {name: [(one, height(font, one)) for one in (name, *more)] for name, more in variants.items()}
-    # browsers stretch a glyph only if the table has glyph information, so every variant gets an italics correction
+    # browsers stretch a glyph only if the table describes it, so every variant gets an italics correction of 0
     corrections = {one: 0 for name, more in variants.items() for one in (name, *more)}
     buildMathTable(font, CONSTANTS, corrections, minConnectorOverlap=20, vertGlyphVariants=heights)
     for number, text in ((1, NAME), (2, "Regular"), (4, NAME), (6, NAME.replace(" ", ""))):
@@ -73,12 +73,12 @@ def add_taller(font, taller, size: str, variants: dict[str, list[str]]) -> None:
         if ord(letter) in theirs and letter != "∫":
             copy(font, f"{old}.{size}", *drawn(taller, theirs[ord(letter)]))
             variants[old].append(f"{old}.{size}")
-        elif letter == "|":                                 # no size has a bar: stretch the small one
+        elif letter == "|":                                 # the STIX sizes have no bar: stretch the small one
             variants[old].append(scaled(font, old, 1.6 + 0.9 * len(variants[old]), wide=1.0))
 
 
 def scaled(font, name: str, tall: float, wide: float | None = None) -> str:
-    """Add a scaled copy of a glyph, centred at the height of a minus; return its name."""
+    """Add a scaled copy of a glyph, centred at the height of a minus sign; return the copy's name."""
     glyph, width = drawn(font, name)
     wide, middle = tall if wide is None else wide, (glyph.yMin + glyph.yMax) / 2
     glyph.coordinates.translate((0, -middle))

@@ -10,7 +10,7 @@ from minivae.gaussian import kl_standard_normal
 
 
 def brackets() -> dict[str, NDArray]:
-    """Return the curves of hong-10, at mu = 0: the bracket with a minus on log sigma, and as printed."""
+    """Return the curves of hong-10, at mu = 0: the bracket with a minus before log sigma, and the printed bracket."""
     sigma = np.arange(1, 501) / 200
     half = (sigma**2 - 1) / 2
     return {"sigma": sigma, "right": -np.log(sigma) + half, "printed": np.log(sigma) + half}
@@ -18,15 +18,15 @@ def brackets() -> dict[str, NDArray]:
 
 @styled
 def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """hong-10: draw the bracket with a minus (the KL, with its minimum at sigma = 1) and as printed (without a minimum)."""
+    """hong-10: draw the bracket with a minus (the KL, least at sigma = 1) and the printed bracket (without a minimum)."""
     sigma, right, printed = (drawn or brackets()).values()
     one, tenth = sigma == 1, sigma == 0.1
-    shows(one.sum() == tenth.sum() == 1, "sigma = 1 and sigma = 0.1 are among its points")
+    shows(one.sum() == tenth.sum() == 1, "sigma = 1 and sigma = 0.1 are among the points")
     exact = kl_normal(np.zeros((len(sigma), 1)), sigma[:, None], 0.0, 1.0)[:, 0]
-    shows(np.allclose(right, exact, rtol=1e-9, atol=1e-9), "the right bracket is the KL")
+    shows(np.allclose(right, exact, rtol=1e-9, atol=1e-9), "the correct bracket is the KL")
     implemented = kl_standard_normal(0.0, 2 * np.log(sigma))
-    shows(np.allclose(right, implemented, rtol=1e-12, atol=1e-12), "the right bracket is minivae's KL")
-    shows(right[one][0] == 0 and np.all(right[~one] > 0), "the right bracket is 0 at sigma = 1 and positive elsewhere")
+    shows(np.allclose(right, implemented, rtol=1e-12, atol=1e-12), "the correct bracket is minivae's KL")
+    shows(right[one][0] == 0 and np.all(right[~one] > 0), "the correct bracket is 0 at sigma = 1 and positive elsewhere")
     shows(np.all(np.diff(printed) > 0), "the printed bracket always falls as sigma falls")
     below = np.all(printed[sigma < 1] < np.log(sigma[sigma < 1]))
     shows(below, "the printed bracket is below log sigma for sigma < 1, so it has no minimum")
@@ -53,7 +53,7 @@ def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
         figure,
         "As printed, Hong's bracket has no minimum: σ would go to 0",
         "The term of one latent dimension with μ = 0 in the loss. With a minus before log σ it is KL(N(0, σ²) ‖ N(0, 1)), "
-        "which is never negative. With a plus it goes to −∞ as σ goes to 0. Marked: both at σ = 0.1.",
+        "which is never negative. With a plus it goes to −∞ as σ goes to 0. The dots mark both curves at σ = 0.1.",
     )
     return figure, (
         "Line chart against sigma, at mu = 0. With a minus before log sigma the bracket is the KL, with minimum 0 at sigma "

@@ -1,4 +1,4 @@
-"""A figure as a `data:` address, which puts the picture into the HTML page itself, without a file."""
+"""Write a figure as a `data:` address: the HTML page then contains the picture and needs no file for it."""
 
 import io
 import re
@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from minivae.figures.style import styled
 
 MANY = 100                                                  # more points than this are drawn as pixels
-DPI = 120                                                   # of the pixels
+DPI = 120                                                   # pixels per inch
 
 
 @styled
 def as_address(figure: Figure, alt: str) -> tuple[str, str]:
-    """Return a figure as a `data:` address, and the alt text: SVG with one decimal; clouds of points are pixels in it."""
+    """Return a figure as a `data:` address, and its alt text. The SVG has one decimal, and pixels for many points."""
     for axes in figure.axes:
         for part in axes.collections:
             if isinstance(part, ContourSet):
@@ -27,7 +27,7 @@ def as_address(figure: Figure, alt: str) -> tuple[str, str]:
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "derivations", "svg.fonttype": "path"}):
         canvas = FigureCanvasSVG(figure)
-        figure.get_layout_engine().execute(figure)          # `savefig` would draw everything once more for the layout
+        figure.get_layout_engine().execute(figure)          # `savefig` would draw the figure twice
         figure.set_layout_engine("none")
         figure.set_dpi(DPI)
         canvas.print_svg(file, metadata={"Date": None, "Creator": "derivations"})
@@ -38,5 +38,5 @@ def as_address(figure: Figure, alt: str) -> tuple[str, str]:
 
 
 def rounded(path: re.Match) -> str:
-    """Return the outline of an SVG path with one decimal: a tenth of a point."""
+    """Round the numbers of an SVG path to one decimal, a tenth of a point."""
     return re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), " ".join(path[0].split("\n")))

@@ -67,7 +67,7 @@ def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
         figure,
         "The logarithm inside the integral gives less than ln p(x), unless w = 0",
         f"x = wz + sε with z ~ N(0, 1), s = {BIAS_S:g}, x = {BIAS_X:g}. ln p(x) is largest at w = ±{best:.2f}, the printed "
-        f"integral at w = 0, where x does not depend on z. At w = 2 it is {true - false:.2f} nats too low.",
+        f"integral at w = 0, where x does not depend on z. At w = 2 this integral is {true - false:.2f} nats too low.",
     )
     return figure, (
         "Line chart against the weight w of a linear decoder. ln p(x) and the ELBO at the posterior are one curve; the "
@@ -124,7 +124,7 @@ def check_ring(z: NDArray, g: NDArray, area: NDArray, density: NDArray) -> None:
 
 @styled
 def doersch_ring(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """lm-11: draw z ~ N(0, I) in the plane, and the same points under g."""
+    """lm-11: draw z ~ N(0, I) in the plane, and the points g(z)."""
     drawn = drawn or ring()
     check_ring(**drawn)
     z, g, _, density = drawn.values()
@@ -154,12 +154,12 @@ def doersch_ring(drawn: dict[str, NDArray] | None = None) -> Drawn:
     )
     return figure, (
         f"Scatter charts of {len(z)} points: z from a Gaussian in the plane, and z/10 + z/|z|, a ring around an empty disc "
-        f"of radius 1. Their mean distance from the middle is {mean:.3f}, exactly 1.125; a histogram shows all distances."
+        f"of radius 1. Mean distance of the ring's points from 0: {mean:.3f} (expected 1.125). A histogram of the distances."
     )
 
 
 def circle(axes: Axes, r: float, text: str = "", colour=GREY, lw=0.7, **look) -> None:
-    """Draw a circle around 0, with its radius written where it crosses the diagonal."""
+    """Draw a circle around 0, with a text at its upper left."""
     axes.add_patch(Circle((0, 0), r, fill=False, ec=colour, lw=lw, zorder=4, **look))
     axes.text(-r / 2**0.5, r / 2**0.5, text, ha="center", va="center", size=10, path_effects=HALO, zorder=5)
 

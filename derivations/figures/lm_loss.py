@@ -12,7 +12,7 @@ from minivae.figures.style import GREY, HALO, ORANGE, Drawn, explain, page, styl
 from minivae.gaussian import kl_diagonal, kl_standard_normal
 
 W, S, X = 1.0, 0.5, 2.0                                     # x = w z + s eps
-STEP = 0.02                                                 # of the grid
+STEP = 0.02                                                 # spacing of the grid in mu and in sigma
 BETAS = {0.25: "1/4", 1.0: "1", 4.0: "4"}
 AROUND = 1e-4 * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
 LEVELS = (0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16)              # nats
@@ -33,8 +33,8 @@ def kl_to_prior(mu: NDArray, sigma: NDArray) -> NDArray:
 def terms() -> dict[str, NDArray]:
     """Return the numbers of lm-43: both terms of the loss, one row for each sigma, one column for each mu.
 
-    "best" and "path" are the (mu, sigma) with the least loss for each beta: the posterior of a model with beta s^2 in
-    place of s^2.
+    For each beta, "best" and "path" have the (mu, sigma) with the least loss. They are those of the posterior of a model
+    with beta s^2 instead of s^2.
     """
     mu, sigma = STEP * np.arange(-50, 151), STEP * np.arange(1, 101)[:, None]
     least = lambda beta: np.stack(linear_posterior(W, S * np.sqrt(beta), X), axis=1)  # noqa: E731
@@ -85,7 +85,7 @@ def check_minima(mu: NDArray, sigma: NDArray, fit: NDArray, kl: NDArray, best: N
 
 @styled
 def loss(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """lm-43: draw reconstruction + KL = loss, for one latent dimension and one x, and its minimum for each beta."""
+    """lm-43: for one latent dimension and one x, draw reconstruction, KL, their sum (the loss), and minima for each beta."""
     drawn = drawn or terms()
     mu, sigma, fit, kl, best, path = drawn.values()
     check_sum(mu, sigma, fit + kl)
@@ -136,7 +136,7 @@ NAME = {"textcoords": "offset points", "size": 10, "path_effects": HALO, "zorder
 
 
 def shade(axes: Axes, mu: NDArray, sigma: NDArray, values: NDArray, lowest, end) -> None:
-    """Draw contours in nats, labelled along a line from the lowest point to `end`; lower values are darker."""
+    """Draw contours in nats, with labels along a line from the point `lowest` to `end`; lower values are darker."""
     lines = [level for level in LEVELS if level > values.min()]
     shades = SHADES(np.linspace(0, 1, len(lines) + 1))
     axes.contourf(mu, sigma.ravel(), values, (-1, *lines, 1e3), colors=shades)

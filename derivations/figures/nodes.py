@@ -16,7 +16,7 @@ Place = tuple[float, float]
 
 
 class Node(NamedTuple):
-    """A box: its place, its text, its kind."""
+    """A box with its centre, its text, and its kind, one of STYLES."""
 
     place: Place
     text: str
@@ -33,7 +33,7 @@ STYLES = {                                                  # half width, half h
     "sum": (0.55, 0.38, 0.06, {"fc": DARK, "ec": DARK, "lw": 1.3}),
 }  # fmt: skip
 HEAD = "-|>,head_length=5,head_width=2.6"
-LANE = 0.085                                                # distance of each of two parallel arrows from their middle
+LANE = 0.085                                                # distance of a parallel arrow from the line through the centres
 BACK = {"color": ORANGE, "lw": 1.7}
 
 
@@ -53,10 +53,10 @@ def draw_arrow(
     axes: Axes, patches: dict[str, Patch], start: str, end: str, places: tuple[Place, Place], *,
     both: bool, over: bool = False,
 ) -> None:  # fmt: skip
-    """Draw an arrow between two nodes, from edge to edge; with `both`, also a gradient arrow back, beside it.
+    """Draw an arrow between two nodes, from edge to edge; with `both`, also a parallel gradient arrow back.
 
-    Each of the two is drawn to the left of the middle, seen in its own direction. With `over`, the arrow crosses and
-    interrupts another arrow.
+    Each of two parallel arrows is left of the line through the centres, if one looks in the direction of the arrow. With
+    `over`, the arrow crosses and interrupts another arrow.
     """
     a, b = np.array(places)
     along = (b - a) / np.linalg.norm(b - a)
@@ -66,7 +66,7 @@ def draw_arrow(
         arrows += [(f"gradient {end}->{start}", end, start, b - left, a - left, BACK)]
     for gid, tail, head, first, last, look in arrows:
         ends = {"posA": tuple(first), "posB": tuple(last), "patchA": patches[tail], "patchB": patches[head]}
-        if over:                                            # a white band below the arrow
+        if over:                                            # a white band under the arrow hides the other one
             axes.add_patch(FancyArrowPatch(**ends, arrowstyle="-", color="white", lw=6, shrinkA=8, shrinkB=8, zorder=1.5))
         shape = {"arrowstyle": HEAD, "joinstyle": "miter", "shrinkA": 1, "shrinkB": 1, "zorder": 2 if over else 1}
         axes.add_patch(FancyArrowPatch(**ends, **shape, **look, gid=gid))

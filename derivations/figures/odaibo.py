@@ -64,7 +64,7 @@ def log_and_tangent(drawn: dict[str, np.ndarray] | None = None) -> Drawn:
 
 # Figure 2
 
-NODES = {                                                   # by their names in the code
+NODES = {                                                   # {name in VAE.forward: node}
     "x": Node((0.7, 2.5), "$x$", "data", 13),
     "encoder_hs": Node((2.35, 2.5), "encoder\n" r"$q_\varphi(z|x)$", "step"),
     "mu": Node((4.05, 3.2), r"$\mu$", "value", 13),
@@ -77,8 +77,8 @@ NODES = {                                                   # by their names in 
     "log_px_z": Node((10.25, 0.45), r"$-\log\,p(x|z)$", "term"),
     "loss": Node((7.4, 0.45), "loss\n= sum", "sum"),
 }  # fmt: skip
-UPRIGHT = {("mu", "kl"): 4.05, ("log_var", "kl"): 5.2}      # arrows that go straight down, at this x
-BENT = Path([(0.7, 2.16), (0.7, -0.25), (10.25, -0.25), (10.25, 0.11)])         # x -> log_px_z, around everything
+UPRIGHT = {("mu", "kl"): 4.05, ("log_var", "kl"): 5.2}      # {vertical arrow: its x}
+BENT = Path([(0.7, 2.16), (0.7, -0.25), (10.25, -0.25), (10.25, 0.11)])         # x -> log_px_z, below all nodes
 WEIGHTS = {"encoder weights": "encoder_hs", "decoder weights": "decoder_hs"}
 GRAPH: set[Arrow] = {
     ("x", "encoder_hs"), ("encoder_hs", "mu"), ("encoder_hs", "log_var"), ("mu", "z"), ("log_var", "z"),
@@ -89,7 +89,7 @@ GRAPH: set[Arrow] = {
 
 
 def small_vae() -> VAE:
-    """Return a model with random weights and biases. With the initial ones, some inputs of a step would have no effect."""
+    """Return a model with random weights and biases. At initial weights, some inputs of a step would have no effect."""
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, features=6, latent=2, hidden=(5,), dtype=np.float64)
     vae.params.flat[...] = rng.normal(0, 0.6, vae.params.flat.shape)
@@ -104,7 +104,7 @@ def probed(vae: VAE) -> set[Arrow]:
 
 
 def carrying(found: set[Arrow]) -> set[Arrow]:
-    """Return the arrows that carry gradients: a weight changes their start, and their end changes the loss."""
+    """Return the arrows a -> b that carry gradients: a depends on a weight, and the loss depends on b."""
     return {
         (a, b) for a, b in found - set(WEIGHTS.items())
         if any(reaches(found, weights, a) for weights in WEIGHTS) and (b == "loss" or reaches(found, b, "loss"))

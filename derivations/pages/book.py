@@ -1,6 +1,6 @@
-"""The book: the whole ledger as one HTML page that needs no network; only its search needs a script.
+"""The book: the whole ledger as one HTML page that needs no network. Only the search needs a script.
 
-Every link is computed. `book` raises BrokenPage for a dead link and for an unknown command of LaTeX.
+Every link is computed. `book` raises BrokenPage for a dead link and for an unknown LaTeX command.
 """
 
 import re
@@ -29,7 +29,7 @@ from minivae.museum.exhibits import bugs
 
 HERE = Path(__file__).parent
 SECTION = re.compile(r'<h3 id="([^"]*)"[^>]*>(.*?)</h3>')
-AUTHORS = {                                                 # source: author, title of the text
+AUTHORS = {                                                 # {source: author and title}
     "odaibo": 'Stephen G. Odaibo, "Tutorial: Deriving the Standard Variational Autoencoder (VAE) Loss Function" (2019)',
     "lm": '"Variational AutoEncoder", lecture notes',
     "hong": 'Kelvin Hong, "Derivations" (2023)',
@@ -68,7 +68,7 @@ def chapter(name: str, title: str, *inside: Html) -> tuple[str, str, Html]:
 
 
 def document(body: Html) -> str:
-    """Return the whole page around its body: style, font, script."""
+    """Return the whole page: the body with style, font and script."""
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("book.css", "book.js"))
     font = math_font(letters_of(body))
     face = f'@font-face{{font-family:"{NAME}";src:url(data:font/woff;base64,{font})}}\n' if font else ""
@@ -80,7 +80,7 @@ def document(body: Html) -> str:
 
 
 def letters_of(body: str) -> str:
-    """Return the letters of all formulas, with the italic forms in which browsers write single letters."""
+    """Return the letters of all formulas, and the italic forms that browsers use for single letters."""
     found = set("".join(re.findall(r">([^<]+)<", "".join(re.findall(r"<math.*?</math>", body)))))
     italic = {chr(0x1D44E + ord(letter) - 97) for letter in found if "a" <= letter <= "z"} | {"ℎ"}
     italic |= {chr(0x1D434 + ord(letter) - 65) for letter in found if "A" <= letter <= "Z"}
@@ -103,7 +103,7 @@ def functions_and_targets(items: list[Judged]) -> tuple[list[code_map.Place], Ta
 
 
 def drawn_figures() -> dict[str, tuple[str, str]]:
-    """Draw the figures of the sources; the claim of each figure is checked."""
+    """Draw the figures of the sources and check their claims."""
     return {name: as_address(*draw()) for name, draw in FIGURES.items()}
 
 
@@ -129,11 +129,11 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
         "faults. On the right: the code. Each function returns the sides, with the relations between them as texts. A "
         "function with the name _ belongs to the same entry: it is a form that holds, or it computes the last side with "
         "minivae. Names in the code are links.",
-        "After an id come the line in our text of the source, such as text line 52, and the number that the source "
-        "prints, such as (6). Sides in square brackets, and definitions in braces before a formula, are our additions. "
-        "Our texts are transcriptions: some signs and brackets are lost. KL is the Kullback-Leibler divergence, ELBO the "
-        "evidence lower bound. Both are in nats, because log is the natural logarithm.",
-        "Cite a row by its address, such as book.html#odaibo.40: addresses stay the same. To print one chapter, follow its "
+        "Each id is followed by the line in our text of the source, such as text line 52, and by the number that the "
+        "source prints, such as (6). Sides in square brackets, and definitions in braces before a formula, are our "
+        "additions. Our texts are transcriptions, in which some signs and brackets are lost. KL is the Kullback-Leibler "
+        "divergence, ELBO the evidence lower bound. Both are in nats, because log is the natural logarithm.",
+        "Cite a row by its address, such as book.html#odaibo.40: addresses do not change. To print one chapter, follow its "
         f"link below, then print. Written by derivations {__version__}.",
     )
     head = tag("h1", "The ledger: four VAE tutorials, line by line", id="top")
@@ -156,8 +156,8 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
     mine = [one for one in found if errata.title_of(one) == name]
     intro = {
         "Errata": "Faults of the sources, each counted once. Follow an id for both numbers and the form that holds.",
-        "Loose wording": "Everyday words, right in spirit but not to the letter. These are not errors.",
-        "Damage by copying": "Signs that our transcriptions may have lost. These are not errors of the source.",
+        "Loose wording": "Everyday words that are false if read literally. They are not errors.",
+        "Damage by copying": "Signs that our transcriptions may have lost. Such a loss is no error of the source.",
     }[name]
     parts = [tag("p", intro)]
     for source in dict.fromkeys(source_of(one.entry) for one in mine):
@@ -167,7 +167,7 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
 
 
 def erratum(one: Erratum) -> Html:
-    """Return one fault: its rows, what the source says, the fault, the numbers, the form that holds."""
+    """Return one fault: its rows, the source's statement, a description, numbers, and the form that holds."""
     entry, row, ids = one.entry, one.row, listed(link(judgement.row.id) for _, judgement in one.rows)
     said = [tag("p", prose(row.claim))] if row.claim else []
     holds = [tag("p", f"{REPAIRED[row.expected]}:"), book_entry.chain(row.repair, None, row.id)] if row.repair else []
@@ -235,12 +235,12 @@ def notation() -> list[Html]:
     for quantity, by_source in found.items():
         shown = [listed(map(spelling, by_source[source])) or "–" for source in sources]
         rows.append(tag("tr", tag("th", quantity), *(tag("td", one) for one in (*shown, compare.NAMES[quantity][1]))))
-    about = "After a spelling is the number of entries of the source that use it. The link leads to the first of them."
+    about = "The number after a spelling counts the entries of the source that use it. The link leads to the first of them."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
 
 
 def spelling(one: compare.Spelling) -> Html:
-    """Return a spelling with the number of its entries, as a link to the first."""
+    """Return a spelling and the number of its entries, as a link to the first entry."""
     return link(one.ids[0], markup(prose(one.text), f" {len(one.ids)}"))
 
 

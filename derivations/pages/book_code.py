@@ -1,4 +1,4 @@
-"""Source code for the book: functions from `def` on, with names that lead to other functions and to entries."""
+"""Source code for the book: functions from `def` on, in which names are links to other functions and to entries."""
 
 import ast
 import builtins
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from derivations.pages.html import Html, link, markup, tag
 
-LONG = 40                                                   # a line that is longer may need two lines on a phone
+LONG = 40                                                   # columns: a longer line may be broken on a phone
 
 
 class Constant(NamedTuple):
@@ -27,8 +27,8 @@ class Constant(NamedTuple):
     definition: str
 
 
-Named = Callable | Constant                                 # what a name in the code can mean
-Targets = dict[Named, str]                                  # a function or a constant, and its anchor in the book
+Named = Callable | Constant                                 # the objects whose names are links
+Targets = dict[Named, str]                                  # {function or constant: its anchor in the book}
 
 
 def dotted(named: Named) -> str:
@@ -57,7 +57,7 @@ def constants(module: str) -> dict[str, Constant]:
 
 
 def names_of(named: Named) -> dict[str, Named]:
-    """Return the constants and functions of the module of `named`, without names that are local in `named`."""
+    """Return the constants and functions of the module of `named`, except names of local variables of `named`."""
     function = None if isinstance(named, Constant) else inspect.unwrap(named)
     module = function.__module__ if function else named.module
     local = function.__code__.co_varnames + function.__code__.co_cellvars if inspect.isfunction(function) else ()
@@ -72,14 +72,14 @@ def defined(module: str) -> dict[str, Named]:
 
 
 def unwrapped(value: object) -> object:
-    """Return the function itself: of an entry, its printed form; of a decorated function, the one inside."""
+    """Return the printed form of an entry, the function inside a decorator, or the value itself."""
     value = value.printed.function if hasattr(value, "printed") else value
     return inspect.unwrap(value) if callable(value) else value
 
 
 @functools.cache
 def source(named: Named) -> str:
-    """Return the code of a constant, or of a function from `def` on, without `noqa` marks; comments are not aligned."""
+    """Return the code of a constant, or of a function from `def` on, without `noqa` marks and wide gaps before comments."""
     is_constant = isinstance(named, Constant)
     text = named.definition if is_constant else textwrap.dedent(inspect.getsource(inspect.unwrap(named)))
     lines = text.splitlines()
@@ -89,7 +89,7 @@ def source(named: Named) -> str:
 
 
 def helpers(shown: Iterable[Named], known: Targets) -> list[Named]:
-    """Return the functions and constants of our packages that these functions use, directly or through others."""
+    """Return the functions and constants of our packages that these functions use, directly or indirectly."""
     wanted, waiting = set(), list(dict.fromkeys(shown))
     while waiting:
         named = waiting.pop()
@@ -135,7 +135,7 @@ def code(named: Named, targets: Targets) -> Html:
 
 
 def hanging(lines: Iterable[tuple[str, str]]) -> Html:
-    """Return lines of code, each given as text and as markup. A long line that is broken goes on with a larger indent."""
+    """Return lines of code, given as pairs of text and markup. If a line is broken, its second part is indented more."""
     made = ""
     for text, line in lines:
         indent = len(text) - len(text.lstrip()) + 4

@@ -20,13 +20,13 @@ from derivations.study import code_map
 
 
 class Around(NamedTuple):
-    """Facts from the rest of the book that an entry shows."""
+    """Facts about the rest of the book that the article of an entry uses."""
 
-    targets: Targets                                        # functions and their anchors
-    figures: dict[str, tuple[str, str]]                     # name: address of the picture, alt text
-    related: dict[str, list[tuple[str, str]]]               # id of an entry: anchors and titles of questions, lessons, bugs
-    groups: dict[str, list[str]]                            # group of faults: ids of its rows
-    first: dict[str, str]                                   # name of a figure: the entry that shows it
+    targets: Targets
+    figures: dict[str, tuple[str, str]]                     # {name: (address of the picture, alt text)}
+    related: dict[str, list[tuple[str, str]]]               # {id: (anchor, title) of its questions, lessons and bugs}
+    groups: dict[str, list[str]]                            # {group of faults: ids of its rows}
+    first: dict[str, str]                                   # {name of a figure: id of the entry that shows it}
 
 
 def entry_article(item: Judged, around: Around) -> Html:
@@ -46,7 +46,7 @@ def entry_article(item: Judged, around: Around) -> Html:
 
 
 def searched(item: Judged, around: Around) -> str:
-    """Return the text in which the search looks for words: it begins with the id and the formula."""
+    """Return the text for the search. It begins with the id and the formula."""
     texts = [item.entry.id, words_of(item.entry), item.entry.needs, *letters(item.entry)]
     texts += [text for one in item.rows for text in (one.verdict, one.row.fault)]
     name = drawn_as(item.entry)
@@ -54,7 +54,7 @@ def searched(item: Judged, around: Around) -> str:
 
 
 def shown_point(item: Judged) -> dict:
-    """Return the point of the numbers next to the formula: one at which the formula fails, if a row is at fault."""
+    """Return the point at which the article computes the formula: if a row has a fault, a point at which it fails."""
     witnesses = [one.witness for one in item.rows if one.at_witness and one.witness]
     return witnesses[0] if witnesses else sample(shown(item.entry))
 
@@ -70,7 +70,7 @@ def badges(item: Judged) -> Html:
 
 
 def claims(entry: Entry, computed: bool) -> list[Html]:
-    """Return the claims of the source, in our words, if the formula is our reading of them."""
+    """Return the claims of the source in our words, and a line saying that the formula is our reading."""
     rows = [(row.claim.replace(f" ({entry.ref})", ""), row.id.removeprefix(entry.id)) for row in entry.rows if row.claim]
     said = grouped(rows)
     everywhere = len(rows) == len(entry.rows)
@@ -121,7 +121,7 @@ def breakable(side: str) -> list[str]:
 
 
 def meanings(item: Judged) -> Html:
-    """Return verdict and meaning of every row; if there are several rows, each is an anchor."""
+    """Return verdict and meaning of every row. Each of several rows has an anchor."""
     if len(item.rows) == 1:
         (one,) = item.rows
         return tag("p", prose(one.row.says), id=one.row.id if one.row.id != item.entry.id else False)
@@ -134,7 +134,7 @@ def meanings(item: Judged) -> Html:
 
 
 def assumptions(entry: Entry) -> list[Html]:
-    """Return the assumption, and the result at points outside it."""
+    """Return the assumption, and the result of the statement at points outside it."""
     parts = [tag("p", tag("b", "Assuming "), prose(entry.needs))] if entry.needs else []
     if entry.outside:
         points = (tag("li", *outcome(entry, values)) for values in entry.outside)
@@ -143,7 +143,7 @@ def assumptions(entry: Entry) -> list[Html]:
 
 
 def outcome(entry: Entry, values: dict) -> list[Html | str]:
-    """Return a point outside the assumption, and the printed formula there: its numbers, or why it has none."""
+    """Return a point outside the assumption, with the numbers of the printed formula or the reason why it is undefined."""
     at, where = outside(entry, values), point_markup(values, letters(entry))
     if at.state == "undefined":
         why = " ".join((entry.undefined or at.refusal).split())
@@ -153,7 +153,7 @@ def outcome(entry: Entry, values: dict) -> list[Html | str]:
 
 
 def faults(item: Judged, point: dict, groups: dict[str, list[str]]) -> list[Html]:
-    """Return the faults of an entry, each with both numbers and the form that holds."""
+    """Return the faults of an entry, each with the numbers of both sides and the form that holds."""
     return [fault(item.entry, one, point, groups) for one in item.rows if one.row.fault]
 
 
@@ -184,7 +184,7 @@ def seen(entry: Entry, judgement: Judgement) -> list[Html]:
 
 
 def letters_text(entry: Entry) -> Html:
-    """Return the letters of an entry with their rules; a letter leads to the index of symbols."""
+    """Return the letters of an entry with their rules; each letter is a link to the index of symbols."""
     known = letters(entry).values()
     return listed(markup(link(f"symbol.{one.latex}", math(one.latex)), " (", prose(one.rule), ")") for one in known)
 
@@ -199,7 +199,7 @@ def picture(around: Around, entry: Entry) -> Html:
 
 
 def implementation(item: Judged, targets: Targets) -> list[Html]:
-    """Return the code of the entry: printed form, forms that hold, functions of minivae that are compared with them."""
+    """Return the code of the entry: the printed form, the forms that hold, and the ties to functions of minivae."""
     entry, ties = item.entry, {name: one for judgement in item.rows for name, one in judgement.ties}
     labels = []
     for row in entry.rows:

@@ -1,4 +1,4 @@
-"""Chapters for learners: questions, lessons, the museum of bugs, the Rosetta; and the links from entries to them."""
+"""Chapters for learners (questions, lessons, the museum of bugs, the Rosetta), and the links from entries to them."""
 
 import re
 import textwrap
@@ -18,7 +18,7 @@ from minivae.museum.patched import Change
 from minivae.rosetta.command import cells, document
 from minivae.rosetta.presets import PRESETS
 
-MATRIX = Path(museum.__file__).with_name("README.md")       # its table is read here, as computing it takes 15 s; a test does
+MATRIX = Path(museum.__file__).with_name("README.md")       # contains the table; computing it takes 15 s
 
 
 def chapters(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> list[tuple[str, str, list[Html]]]:
@@ -32,7 +32,7 @@ def chapters(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> 
 
 
 def related(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> dict[str, list[tuple[str, str]]]:
-    """Return what belongs to each entry, as anchors and titles: questions, lessons, conventions, bugs of its functions."""
+    """Return {id: (anchor, title) of every question, lesson, convention and bug that belongs to the entry}."""
     found = [(id, (f"question.{i}", answer.question)) for i, answer in enumerate(answers, 1) for id in answer.ids]
     for one in lessons():
         title = f"lesson {one.number}: {one.question} (minivae exercises lesson {one.number})"
@@ -45,7 +45,7 @@ def related(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> d
 
 
 def changed_functions(bug: Bug) -> list[str]:
-    """Return the functions that a bug changes and that the book shows, by dotted name."""
+    """Return the dotted names of the functions that a bug changes, if the book shows them."""
     found = []
     for change in bug.changes:
         text = Path(fetch(f"minivae.{change.module}").__file__).read_text(encoding="utf-8")
@@ -72,7 +72,7 @@ def answer_article(number: int, answer: questions.Answer) -> Html:
 
 def lesson_articles() -> list[Html]:
     """Return every lesson: the question, what to predict, the command that answers it, and what to read."""
-    about = "Each lesson is a command: it asks for a prediction, runs for some seconds, answers with a number and a figure."
+    about = "Each lesson is a command: it asks for a prediction, runs for some seconds, and shows a number and a figure."
     return [tag("p", about), *map(lesson_article, lessons())]
 
 
@@ -91,7 +91,7 @@ def lesson_article(one: Lesson) -> Html:
 
 
 def exhibits(of_bugs: dict[str, list[str]]) -> list[Html]:
-    """Return the matrix, then every exhibit: its lines, where it was seen, the rows that prove the changed function."""
+    """Return the matrix, then every bug: its lines, where it was found, the rows that prove the changed function."""
     about = "trains the right and the broken model and prints which checks notice the bug."
     parts = [*matrix(), tag("p", tag("code", "minivae museum NAME"), " ", about)]
     return [*parts, *(exhibit(bug, of_bugs[bug.name]) for bug in bugs())]
@@ -116,7 +116,7 @@ def matrix() -> list[Html]:
     rows = [line[2:-2].split(" | ") for line in re.findall(r"^\| .*\|$", MATRIX.read_text(encoding="utf-8"), re.M)]
     marks = {row[0]: row[2:] for row in rows if len(row) > 2}
     if missing := [bug.name for bug in bugs() if len(marks.get(bug.title, ())) != len(MEANING)]:
-        raise BrokenPage(f"{MATRIX.name} of the museum has no row for {missing[0]}; renew it")
+        raise BrokenPage(f"{MATRIX.name} of the museum has no complete row for {missing[0]}; generate its table again")
     lines = [tag("tr", tag("th", "bug"), *(tag("th", layer) for layer in MEANING))]
     for bug in bugs():
         cells = (tag("td", tag("b", "X") if "**" in mark else mark) for mark in marks[bug.title])
@@ -128,14 +128,14 @@ def matrix() -> list[Html]:
 
 
 def difference(change: Change) -> Html:
-    """Return the right and the broken lines of a change."""
+    """Return the correct and the broken lines of a change."""
     right, broken = (textwrap.dedent(text.strip("\n")) for text in (change.right, change.broken))
     lines = [(f"- {line}", "del") for line in right.splitlines()] + [(f"+ {line}", "ins") for line in broken.splitlines()]
     return hanging((line, tag(kind, line)) for line, kind in lines)
 
 
 def rosetta() -> Html:
-    """Return the table of public conventions; an id of the ledger in it is a link."""
+    """Return the table of public conventions, in which ids of the ledger are links."""
     heads = ("convention", "written", "D", "J", "beta", "gradient ×", "sigma if beta = 1", "a bound", "seen in")
     rows = [tag("tr", *(tag("th", head) for head in heads))]
     for name, one in PRESETS.items():
@@ -144,7 +144,8 @@ def rosetta() -> Html:
         last = [link(part) if code_map.ID.fullmatch(part) else part for part in parts]
         rows.append(tag("tr", *(tag("td", text) for text in texts[:-1]), tag("td", *last), id=f"rosetta.{name}"))
     about = (
-        "Each row translates a loss with sums, means and weights. beta is the real weight of its KL. A bound: is minus the "
-        "loss, in nats, a lower bound of log p(x)? The command minivae rosetta translates other losses."
+        "Each row translates a loss, written with sums, means and weights. The column beta has the true weight of its KL. "
+        "The column \"a bound\" says whether minus the loss, in nats, is a lower bound of log p(x). The command minivae "
+        "rosetta translates other losses."
     )
     return markup(tag("p", about), scrolling(tag("table", *rows), "public conventions"))

@@ -18,12 +18,12 @@ from derivations.study.trace import ID
 LETTERS = GREEK | {"eps": "ε"}
 GREEK_NAME = "|".join(sorted(LETTERS, key=len, reverse=True))
 LETTER = re.compile(rf"(?<![\w.])(?:({GREEK_NAME})(?:_(\w+))?|([^\W\d_])_(\w+))(?!\w)")
-SIGNS = (                                                   # typed, printed
+SIGNS = (                                                   # (pattern of the typed text, printed text)
     (r"\bl\.(\d+)-(\d+)", r"text lines \1 to \2"), (r"\bl\.(\d+)", r"text line \1"), (r"\b([a-z])~", "\\1\u0303"),
     (r"\b([a-z])\^(?![\w(])", "\\1\u0302"), (r"\^(?:(\d+|[A-Za-z]\b)|\(([^()]*)\))", r"<sup>\1\2</sup>"),
     (r"\|\|", "‖"), (r"&lt;=", "≤"), (r"&gt;=", "≥"),
 )  # fmt: skip
-DUST = 1e-14                                                # relative to the largest number: anything smaller is rounding
+DUST = 1e-14                                                # times the largest number: smaller numbers are rounding errors
 
 
 @cache
@@ -33,7 +33,7 @@ def ids() -> set[str]:
 
 
 def prose(text: str) -> Html:
-    """Return a sentence of the ledger: sigma_q^2 as σ with an index and a raised 2, l.52 as text line 52, ids as links."""
+    """Return a sentence of the ledger with σ<sub>q</sub> for sigma_q, text line 52 for l.52, and links for ids."""
     text = escaped(text)
     for typed, printed in SIGNS:
         text = re.sub(typed, printed, text)
@@ -54,7 +54,7 @@ def point_markup(values: dict, known: dict[str, Symbol]) -> Html:
 
 
 def number_texts(sides: Iterable[np.ndarray]) -> list[str]:
-    """Write the sides with few digits; numbers that are 0 up to rounding, compared with the largest number, become 0."""
+    """Write the sides with few digits. Numbers below DUST times the largest number become 0."""
     sides = [np.asarray(side, float) for side in sides]
     largest = max((np.abs(side[np.isfinite(side)]).max(initial=0) for side in sides), default=0)
     return [value_text(np.where(np.abs(side) < DUST * largest, 0, side), DIGITS) for side in sides]

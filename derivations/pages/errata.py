@@ -1,4 +1,4 @@
-"""The errata as text. An erratum is one fault, with all rows that repeat it.
+"""The errata as text. An erratum is one fault, with all rows that have it.
 
 Loose wording and damage by copying are listed after the errata. They are not errors of the source.
 """
@@ -14,16 +14,16 @@ from derivations.pages.terminal import UNBROKEN, fit, labelled, link_text, page_
 from derivations.pages.unicode import unicode
 
 DIGITS = 4                                                  # digits of numbers in a table; `derivations show` prints more
-LISTS = {                                                   # title: its verdicts, and the titles of three columns
-    "Errata": (ERRATA, ("at fault", "holds instead", "seen at")),
-    "Loose wording": (("loose",), ("where it misleads", "more precisely", "seen at")),
-    "Damage by copying": (("copy",), ("what may be lost", "perhaps meant", "seen at")),
+LISTS = {                                                   # {title: (verdicts, titles of the last three columns)}
+    "Errata": (ERRATA, ("fault", "form that holds", "example")),
+    "Loose wording": (("loose",), ("where it misleads", "precise form", "example")),
+    "Damage by copying": (("copy",), ("what may be lost", "perhaps meant", "example")),
 }
 LISTED = tuple(verdict for verdicts, _ in LISTS.values() for verdict in verdicts)
 
 
 class Erratum(NamedTuple):
-    """One fault, and the rows with this fault: first the row that names the group, then the others in printed order."""
+    """The rows with the same fault: first the row whose id is the group's name, then the others in printed order."""
 
     rows: list[tuple[Entry, Judgement]]
 
@@ -99,7 +99,7 @@ def paragraph(erratum: Erratum) -> list[str]:
     entry, row, width = erratum.entry, erratum.row, page_width()
     lines = [f"{row.id}   {erratum.judgement.verdict}   {entry.ref}", *stated(entry, row)]
     lines += labelled("  why", row.fault, width)
-    lines += labelled("  seen at", witness_text(entry, erratum.judgement), width)
+    lines += labelled("  example", witness_text(entry, erratum.judgement), width)
     lines += labelled("  better", unicode(row.repair.latex), width) if row.repair else []
     for entry, judgement in erratum.rows[1:]:
         lines += [f"  the same fault: {judgement.row.id}   {entry.ref}", *stated(entry, judgement.row)]
@@ -165,12 +165,12 @@ def counts_markdown(items: list[Judged]) -> str:
     faulty = sum(judgement.verdict in ERRATA for item in items for judgement in item.rows)
     return "\n".join(lines) + f"""
 
-Of {rows} rows {hold} hold, which is {hold / rows:.0%}. {faulty} rows are at fault. Some have the same fault: there are
-{slips + wrong} faults, {slips} slips and {wrong} wrong lines. In the last two columns are numbers of faults, in all others
-numbers of rows."""
+Of {rows} rows, {hold} hold ({hold / rows:.0%}), and {faulty} have a fault. If several rows have the same fault, it is
+counted once: the number of faults is {slips + wrong}, of slips {slips}, of wrong lines {wrong}. The last two columns count
+faults, all others count rows."""
 
 
-COUNTED = {                                                 # columns that count rows: the verdicts in each
+COUNTED = {                                                 # {title of a column that counts rows: its verdicts}
     "hold": ("holds", "holds-if", "defines", "figure", "prose"),
     "of them under an assumption": ("holds-if",),
     "loose wording": ("loose",),
@@ -179,7 +179,7 @@ COUNTED = {                                                 # columns that count
 
 
 def counts(items: list[Judged]) -> list[int]:
-    """Return the number of all rows, of the rows in each column of `COUNTED`, and of the faults: slips, then wrong."""
+    """Return the number of rows, of rows for each column of `COUNTED`, of slips, and of wrong statements."""
     rows = [judgement for item in items for judgement in item.rows]
     numbers = [sum(judgement.verdict in verdicts for judgement in rows) for verdicts in COUNTED.values()]
     faults = [len({judgement.row.group for judgement in rows if judgement.verdict == verdict}) for verdict in ERRATA]

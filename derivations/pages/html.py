@@ -11,11 +11,11 @@ class Html(str):
 
 
 class BrokenPage(Exception):
-    """Raised for a bad formula, a dead link, a duplicate id, a picture without an alt text, a link into the network."""
+    """Raised for a bad formula, a dead link, a duplicate id, a picture without an alt text, or a link to another site."""
 
 
 def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
-    """Return an element. `class_` is the attribute class, `data_words` is data-words; False leaves an attribute out."""
+    """Return an element. `class_` is the attribute class, `data_words` is data-words; a False attribute is left out."""
     shown = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items() if value is not False)
     head = "".join(f" {key}" if value is True else f' {key}="{html.escape(str(value))}"' for key, value in shown)
     end = "" if name in ("img", "input", "meta", "br") else f"</{name}>"
@@ -43,13 +43,13 @@ def note(*inside: str | Iterable) -> Html:
 
 
 def article(anchor: str, head: Html, left: Iterable, right: Iterable, words: str) -> Html:
-    """Return an article of two columns under a heading. The search looks for `words`."""
+    """Return an article of two columns under a heading. The search looks in `words`."""
     columns = tag("div", *left, class_="left"), tag("div", *right, class_="right")
     return tag("article", tag("h4", head), *columns, id=anchor, data_words=words.replace("\n", " "))
 
 
 def grouped(pairs: Iterable[tuple]) -> dict:
-    """Return {key: its values, each once, in order} for pairs of key and value."""
+    """Return {key: list of its different values, in order} for pairs (key, value)."""
     found: dict = {}
     for key, value in pairs:
         found.setdefault(key, {})[value] = None
@@ -67,7 +67,7 @@ def scrolling(table: Html, label: str) -> Html:
 
 
 def faults(page: str) -> list[str]:
-    """Return the faults of a page. Quotes in texts are escaped, so every quote here belongs to an attribute."""
+    """Return the faults of a page. Quotes in texts are escaped, so a quote in `page` is part of an attribute."""
     ids = Counter(re.findall(r'<[^>]* id="([^"]*)"', page))
     found = [f"the id {id} is used {count} times" for id, count in ids.items() if count > 1]
     links = {html.unescape(target) for target in re.findall(r'<a [^>]*?href="#([^"]*)"', page)}

@@ -1,6 +1,6 @@
 """Turn a formula in LaTeX into MathML, which browsers typeset without a script.
 
-The tokens and the tables of symbols are those of the Unicode writer. A command that is in none of the tables is refused.
+The tokens and the tables of symbols are those of `unicode`. A command that is not in these tables is refused.
 """
 
 import functools
@@ -26,7 +26,7 @@ LIMITS = {"max", "min", "argmax", "argmin", "lim", "sup", "inf"}                
 SIZES = {"big", "Big", "bigg", "Bigg"}
 SILENT = {"displaystyle", "limits", "mathstrut", "!"}
 NO_SPACE = ' lspace="0" rspace="0"'
-BAR = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'     # brackets need no form: browsers know them
+BAR = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'     # browsers know the form of other brackets
 OPERANDS = ("ord", "close", "bar")
 
 
@@ -43,19 +43,19 @@ def math(latex: str, display: bool = False) -> Html:
     style = ' display="block"' if display else ""
     try:
         return Html(f'<math alttext="{html.escape(unicode(latex))}"{style}>{Reader(latex).row()}</math>')
-    except ValueError as error:                             # a fault of our page, not of what the user typed
+    except ValueError as error:                             # the page is wrong, not the user's input
         raise BrokenPage(str(error)) from error
 
 
 def chunk(markup: str, kind: str = "mrow") -> str:
-    """Return the markup inside an element; a row of one element is that element."""
+    """Return an element with this markup; for a row of only one element, return that element."""
     if kind == "mrow" and re.fullmatch(r"<(\w+)( [^>]*)?>[^<]*</\1>", markup):
         return markup
     return f"<{kind}>{markup}</{kind}>"
 
 
 def operator(text: str, attributes: str = "") -> str:
-    """Return an operator or a bracket that does not grow."""
+    """Return an operator, or a bracket of fixed size."""
     return f"<mo{attributes}>{html.escape(text)}</mo>"
 
 
@@ -83,7 +83,7 @@ class Reader:
         return self.tokens.pop(0)
 
     def read(self, *ends: str) -> list[Node]:
-        """Read nodes up to the end of the group, or up to one of the tokens `ends`; this token is not removed."""
+        """Read nodes up to the end of the group, or up to one of the tokens `ends`, but do not remove the last token."""
         nodes: list[Node] = []
         while self.tokens and self.tokens[0] not in (*ends, "}"):
             token = self.take()
@@ -190,7 +190,7 @@ def symbol(token: str, name: str, command: bool) -> Node | None:
             return Node(operator(table[name]), part)
     if command and name in ORDINARY:
         text = ORDINARY[name]
-        if name == "top":                                   # a transpose: raised by the formula's own ^
+        if name == "top":                                   # a transpose, already a superscript in LaTeX
             return Node('<mi mathvariant="normal">⊤</mi>', "ord")
         upright = ' mathvariant="normal"' if name in GREEK and name[0].isupper() or not text.isalpha() else ""
         return Node(f"<mi{upright}>{html.escape(text)}</mi>", "ord")
@@ -233,7 +233,7 @@ def words(reader: Reader, name: str) -> Node:
 
 
 def alphabet(letters: str, first: int) -> dict[str, str]:
-    """Return the letters in a style: Unicode has a character for each, from the number `first` on."""
+    """Return {letter: the letter in another style}; the styled letters have consecutive numbers in Unicode, from `first`."""
     return {letter: chr(first + i) for i, letter in enumerate(letters)}
 
 
@@ -262,7 +262,7 @@ COMMANDS = {
 
 
 def joined(nodes: list[Node]) -> str:
-    """Return the nodes as one row: signs without spaces, bars as brackets or separators, thin spaces around words."""
+    """Return the nodes as one row. A sign has no spaces, a bar is a bracket or a separator, a word has thin spaces."""
     made, before = [], "start"
     for node, (markup, part) in zip(nodes, paired(nodes)):
         if part == "bin" and before not in OPERANDS:        # a minus with one operand
@@ -275,14 +275,14 @@ def joined(nodes: list[Node]) -> str:
 
 
 def needs_thin_space(before: str, part: str) -> bool:
-    """Return True between a word such as log and its neighbours, and after a large operator."""
+    """Return True for the place before or after a word such as log, and before a large operator."""
     if before in ("word", "limits"):
         return part in ("ord", "word", "limits", "sum", "int")
     return before in OPERANDS and part in ("word", "limits", "sum", "int")
 
 
 def paired(nodes: list[Node]) -> list[Node]:
-    """Turn bars into brackets if two of a kind stand inside the same brackets, else into separators: |x|, p(x|z)."""
+    """Turn two equal bars inside the same brackets into brackets, as in |x|, and other bars into separators: p(x|z)."""
     made, groups, depth = list(nodes), {}, [0]
     for i, node in enumerate(nodes):
         if node.part == "open":

@@ -42,13 +42,13 @@ class Judged(NamedTuple):
 
 
 def judged(found: list[Found], draws: int, seed: int, debug: bool = False) -> list[Judged]:
-    """Judge the entries found. An entry that raises an error is undecided, with the error as the reason."""
+    """Judge the entries that were found. An entry that raises an error is undecided, and the error is the reason."""
     made = []
     for entry, rows in found:
         try:
             judgements = judge(entry, draws, seed)
-        except Exception as error:                          # one broken entry must not stop the others
-            if debug or isinstance(error, MemoryError):     # too little memory is not a fault of the entry
+        except Exception as error:                          # an error in one entry must not stop the others
+            if debug or isinstance(error, MemoryError):     # lack of memory is not a fault of the entry
                 raise
             why = f"{type(error).__name__}: {error}"
             judgements = [Judgement(row, "undecided", [], [], [], [], None, why) for row in entry.rows]
@@ -63,7 +63,7 @@ def module_of(entry: Entry) -> str:
 
 
 def matching(filter: str) -> list[Entry]:
-    """Return the entries of a source, the entry with an id, or the entries with a word in `words_of`; for "", all."""
+    """Return the entries of a source, the entry with an id, or the entries with a word in `words_of`; all entries for ""."""
     everything = entries()
     if filter in ("", *SOURCES):
         return entries(filter)
@@ -103,9 +103,9 @@ def statement(entry: Entry, row: Row) -> str:
 def sample(form: Form) -> dict:
     """Return a simple point at which no term is 0 by accident, and not every side is 0.
 
-    The first simple values are special (mu = 0, sigma = 1), and so are two equal letters (q = p). So the first letter
-    with a rule takes its second simple value, and the next letter with the same rule its third. If the form cannot be
-    computed at this point, simpler choices follow.
+    The first simple value of a letter is often special (mu = 0, sigma = 1), and equal letters (q = p) are special too. So
+    the first letter with a rule takes its second simple value, and the next letter with the same rule takes its third
+    one. If the form cannot be computed at this point, the function tries simpler points.
     """
     all_zero = []
     for step, start in ((1, 1), (0, 1), (0, 0)):
@@ -246,7 +246,7 @@ def number(value: float) -> float | None:
 
 
 def finite(value):
-    """Return the same lists and dicts with None for infinity and NaN."""
+    """Return lists and dicts unchanged, except for None in place of infinity and NaN."""
     if isinstance(value, dict):
         return {key: finite(value) for key, value in value.items()}
     if isinstance(value, list):
@@ -260,7 +260,7 @@ def lists(values: dict | None) -> dict | None:
 
 
 def link_record(id: str, verdict: str, link: Link | None) -> dict:
-    """Return one link for JSON; without numbers if it uses a letter that the formula does not define."""
+    """Return one link for JSON. Without a link, because a letter is undefined, the numbers are None."""
     keys = ("relation", "left", "right", "residual", "tolerance", "ok")
     if link is None:
         return {"id": id, "verdict": verdict} | dict.fromkeys(keys) | {"ok": False}
@@ -269,13 +269,13 @@ def link_record(id: str, verdict: str, link: Link | None) -> dict:
 
 
 def source_record(entry: Entry, row: Row) -> dict:
-    """Return the claim of a row, our reading of the claim (both None for a printed formula), and the row's group."""
+    """Return a row's claim, our formula for it (both None for a printed formula), and the row's group of faults."""
     reading = statement(entry, row) if row.claim else None
     return {"claim": row.claim or None, "reading": reading, "group": row.group}
 
 
 def link_records(item: Judged) -> list[dict]:
-    """Return every link of an entry, with the verdict of its row if each link is a row; otherwise with its state."""
+    """Return every link of an entry. The verdict of a link is that of its row or, if links are not rows, its state."""
     made = []
     for judgement in item.rows:
         row, links = judgement.row, judgement.links
@@ -290,7 +290,7 @@ def link_records(item: Judged) -> list[dict]:
 
 
 def record(item: Judged) -> dict:
-    """Return an entry for JSON. With several rows, the fields of a single row come from the row with the worst verdict."""
+    """Return an entry for JSON. If it has several rows, fields such as "verdict" and "fault" are those of `worst_row`."""
     entry, judgement = item.entry, item.worst_row
     row = judgement.row
     return {

@@ -69,7 +69,7 @@ def value_text(value, digits: int = 7) -> str:
 
 
 def link_text(link: Link, digits: int = 7) -> str:
-    """Write both sides of a link as numbers: 0.5 = 0.25. If they differ, more digits (up to seven) show it."""
+    """Write both sides of a link as numbers: 0.5 = 0.25. If different sides look equal, write more digits, up to seven."""
     left, right = value_text(link.left, digits), value_text(link.right, digits)
     if left == right and link.left != link.right and digits < 7:
         return link_text(link, digits + 1)
@@ -86,7 +86,7 @@ def point_text(values: dict, known: dict, digits: int = 7) -> str:
 
 
 def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]:
-    """Write a chain with one side on each line, and the value of the side at the right."""
+    """Write a chain with one side on each line; the value of the side is at the right."""
     printed = sides(latex)
     texts = [value_text(value) for value in values] or [""] * len(printed)
     if len(printed) != len(texts):                          # formula and numbers have different numbers of sides
@@ -141,7 +141,7 @@ def list_lines(entries: list[Entry], width: int) -> list[str]:
 
 
 def check_lines(items: list[Judged], whole: bool, width: int) -> list[str]:
-    """Return the table of verdicts (if not `whole`, only unexpected ones), the totals, and the meaning of the verdicts."""
+    """Return the table of verdicts (unless `whole`, unexpected ones only), the totals, and the meaning of the verdicts."""
     bad = [item._replace(rows=[judgement for judgement in item.rows if not judgement.ok]) for item in items if not item.ok]
     rows = [line for item in (items if whole else bad) for line in check_rows(item, width)]
     head = [f"{'id':12} {'statement':{width - 34}} {'verdict':10}{'error':>10}"]
@@ -150,7 +150,7 @@ def check_lines(items: list[Judged], whole: bool, width: int) -> list[str]:
 
 
 def check_rows(item: Judged, width: int) -> list[str]:
-    """Return one line for each row of an entry; below it the reason, if the verdict is not the expected one."""
+    """Return one line for each row of an entry; below an unexpected verdict, also its reason."""
     printed, lines = sides(item.entry.printed.latex), []
     for judgement in item.rows:
         row = judgement.row
@@ -167,7 +167,7 @@ def check_rows(item: Judged, width: int) -> list[str]:
 
 
 def error_text(judgement: Judgement) -> str:
-    """Write the worst error of a row divided by the tolerance, or the letters that its formula does not define."""
+    """Write the largest error of a row, divided by the tolerance, or the letters that its formula does not define."""
     if judgement.free:
         return f"free {','.join(judgement.free)}"
     error = worst(judgement)
@@ -222,7 +222,7 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
 
 
 def claim_lines(entry: Entry, width: int) -> list[str]:
-    """Return the claim of the source, and a line that says that the formula is our reading; [] for a printed formula."""
+    """Return the claims of the source, and a line saying that the formula is our reading; [] for a printed formula."""
     claims = {row.id.removeprefix(entry.id): row.claim for row in entry.rows if row.claim}
     if not claims:
         return []
@@ -235,7 +235,7 @@ def claim_lines(entry: Entry, width: int) -> list[str]:
 
 
 def outside_lines(entry: Entry, values: dict, width: int) -> list[str]:
-    """Return the statement at a point outside the assumption, where it fails or is undefined."""
+    """Return a point outside the assumption, and the statement there, which fails or is undefined."""
     state = outside(entry, values).state
     result = {"fails": "it fails", "undefined": "it is undefined", "holds": "it holds as well"}[state]
     why = f" ({entry.undefined.rstrip('.')})" if entry.undefined and state == "undefined" else ""
@@ -244,7 +244,7 @@ def outside_lines(entry: Entry, values: dict, width: int) -> list[str]:
 
 
 DRAWN = ("odaibo.F1", "odaibo.F2", "lm.3", "lm.11", "lm.43", "hong.10", "cards.15", "cards.23", "cards.24", "cards.30")
-SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # the same figure shows all three entries
+SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # figure 2 of Odaibo shows these entries too
 
 
 def drawn_as(entry: Entry) -> str:
@@ -254,7 +254,7 @@ def drawn_as(entry: Entry) -> str:
 
 
 def letter_text(symbol: Symbol) -> str:
-    """Return the printed letter; after it in brackets the name to type, if it is different."""
+    """Return the printed letter, followed by the name to type in brackets if it is different."""
     printed = unicode(symbol.latex)
     return printed if printed == symbol.name else f"{printed} ({symbol.name})"
 
@@ -276,7 +276,7 @@ def says(item: Judged, width: int) -> list[str]:
 
 
 def sample_lines(entry: Entry, form: Form, values: dict, width: int) -> list[str]:
-    """Return the value of every side at a sample point, or at the point that the user gives."""
+    """Return the value of every side at a sample point, or at the point given by the user."""
     if not form.inputs:
         return ["The numbers", *at_point(form, {}, width)]
     point = sample(form) | values
@@ -313,7 +313,7 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
 
 
 def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
-    """Return the result of every link (holds or fails), and the worst error, divided by the tolerance."""
+    """Return the result of every link (holds or fails) and its largest error, divided by the tolerance."""
     where = f"Judged at {draws} random draws (seed {seed}) and at a few simple points"
     head = wrapped(f"{where}, relative tolerance {item.entry.tolerance:.0e}", "", "  ", width)
     lines = []
@@ -326,7 +326,7 @@ def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
         for name, links in forms:
             for link in links:
                 size = "infinite" if np.isinf(link.error) else f"{link.error:.0e} times the tolerance"
-                size = f"{size}, at {link_text(link)}" if link.error > 0.01 else "below 0.01 of the tolerance"     # rounding
+                size = f"{size}: {link_text(link)}" if link.error > 0.01 else "below 0.01 of the tolerance"     # rounding
                 lines += wrapped(f"{link.state:10} {name}largest error {size}", f"  {judgement.row.id:12} ", " " * 15, width)
         if judgement.why:
             lines += wrapped(judgement.why, f"  {judgement.row.id:12} undecided  ", " " * 15, width)

@@ -68,7 +68,7 @@ class Piece(NamedTuple):
 
 
 def unicode(latex: str) -> str:
-    """Return the formula as one line of text."""
+    """Return a formula as one line of text."""
     return spaced(pieces(latex))
 
 
@@ -212,7 +212,7 @@ def outside(text: str) -> str:
 
 
 def script(kind: str, text: str) -> str:
-    """Write a subscript or superscript in Unicode's small letters; if a letter does not exist, write _ or ^ before it."""
+    """Write a subscript or superscript in Unicode's small letters, or with _ or ^ if Unicode lacks one of them."""
     table, compact = (LOWERED if kind == "_" else RAISED), text.replace(" ", "")
     if compact and all(letter in table for letter in compact) and not (kind == "^" and "(" in compact):
         return "".join(table[letter] for letter in compact)

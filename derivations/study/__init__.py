@@ -1,8 +1,10 @@
 """Ways to work with the ledger.
 
-    questions    questions that the sources leave open, answered by computation
+    questions    computed answers to questions that the sources leave open
     compare      the same quantity in every source, side by side
-    trace        one training step of minivae, line by line; fourways: its gradient in four ways
+    trace        one training step of minivae, line by line
+    fourways     the gradient of that step, computed in four ways
     code_map     the entries that prove a function of minivae, and the tests that use it
-    flashcards   the ledger as flashcards; quiz: flashcards asked in the terminal
+    flashcards   the ledger as flashcards
+    quiz         flashcards in the terminal
 """

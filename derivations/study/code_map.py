@@ -1,8 +1,8 @@
-"""The map between minivae, the ledger and the tests: the entries and tests of every function, the functions of an entry.
+"""The map between minivae, the ledger and the tests: the entries and tests of a function, and the functions of an entry.
 
 An entry proves a function if it calls the function and compares the result (a tie). An entry states a function if the
-docstring of the function cites the entry. A function is tested by each test file that uses its name. The map is computed
-from the registered ties, from the docstrings and from the source of the tests.
+docstring of the function cites the entry. A test file tests each function whose name it uses. The map is computed from
+the registered ties, from the docstrings and from the source of the tests.
 """
 
 import ast
@@ -25,7 +25,7 @@ from minivae.evidence import bounds, linear, quadrature
 
 MATHEMATICS = (ops, gaussian, divergences, likelihood, objective, vae, bounds, quadrature, linear)
 PACKAGES = (minivae, evidence)                              # packages that re-export functions of their modules
-TOOLS = {                                                   # helpers that check or construct: not mathematics
+TOOLS = {                                                   # not mathematics: functions that check or construct
     "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts", "shapes_of",
 }  # fmt: skip
 METHODS = [f"minivae.vae.VAE.{name}" for name in (
@@ -34,7 +34,7 @@ TESTS = Path(__file__).parents[2] / "tests"
 
 
 class Place(NamedTuple):
-    """A public function of minivae: its dotted name, entries that call it, other entries it cites, tests that name it."""
+    """A public function of minivae. Entries in `tied` call it; other entries that its docstring cites are in `cited`."""
 
     name: str
     tied: tuple[str, ...]
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 @cache
 def functions() -> dict[str, Callable]:
-    """Return every public function of minivae's mathematics, the methods in METHODS and tied methods, by dotted name."""
+    """Return {dotted name: function} of minivae's mathematics: public functions, methods in METHODS, tied methods."""
     found = {}
     for module in MATHEMATICS:
         for name, value in vars(module).items():
@@ -58,9 +58,9 @@ def functions() -> dict[str, Callable]:
 
 @cache
 def names_in(path: Path) -> frozenset[str]:
-    """Return the names that the code of a file uses: dotted names, and ".name" for every attribute of any object."""
+    """Return the dotted names that the code of a file uses. An attribute of any object is included as ".name"."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imports, nodes = {}, list(ast.walk(tree))               # name in the file: dotted name of the imported object
+    imports, nodes = {}, list(ast.walk(tree))               # {name in the file: dotted name of the imported object}
     for node in nodes:
         if isinstance(node, ast.ImportFrom):
             imports |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
@@ -76,7 +76,7 @@ def names_in(path: Path) -> frozenset[str]:
 
 
 def dotted(node: ast.AST) -> str:
-    """Return the dotted name that an expression is; "" for other expressions."""
+    """Return a dotted name such as a.b.c as text; "" for other expressions."""
     if isinstance(node, ast.Name):
         return node.id
     return f"{dotted(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""
@@ -84,9 +84,9 @@ def dotted(node: ast.AST) -> str:
 
 @cache
 def real_names() -> dict[str, str]:
-    """Return {name: place of definition} of re-exported functions: minivae.evidence.rate_distortion is in evidence.rates."""
+    """Return {name: name in the defining module} of re-exported functions; rate_distortion is defined in evidence.rates."""
     offered = {f"{package.__name__}.{name}": getattr(package, name) for package in PACKAGES for name in package.__all__}
-    offered |= {f"{gaussian.__name__}.{name}": value for name, value in vars(gaussian).items()}     # and divergences
+    offered |= {f"{gaussian.__name__}.{name}": value for name, value in vars(gaussian).items()}     # re-exports divergences
     return {name: f"{value.__module__}.{value.__name__}" for name, value in offered.items() if inspect.isroutine(value)}
 
 
@@ -99,7 +99,7 @@ def test_files(folder: Path) -> list[Path]:
 def tests_of(name: str) -> tuple[str, ...]:
     """Return the test files that use a function; () if the tests are not installed."""
     *_, owner, last = name.split(".")
-    word = f".{last}" if owner[0].isupper() else name       # for a method, every attribute with its name counts
+    word = f".{last}" if owner[0].isupper() else name       # any attribute may be the method
     return tuple(str(path.relative_to(TESTS)) for path in test_files(TESTS) if word in names_in(path))
 
 
@@ -115,7 +115,7 @@ def ties() -> dict[str, tuple[str, ...]]:
 
 @cache
 def place(name: str) -> Place:
-    """Return the entries and tests of one function."""
+    """Return one function with its entries and tests."""
     tied = ties().get(name, ())
     cited = ID.findall(inspect.getdoc(functions()[name]) or "")
     tied_ids = {*tied, *(id.rstrip("abcdefg") for id in tied)}
@@ -136,7 +136,7 @@ def of_entry(id: str) -> list[Place]:
 
 
 def found(name: str) -> list[Place]:
-    """Return the functions whose name contains the text; if there are none, the functions of the entries that match it."""
+    """Return the functions with this name; else those with `name` in their name; else those of the entries that match."""
     everything = reading_map()
     if chosen := [one for one in everything if not name or f".{one.name}".endswith(f".{name}")]:
         return chosen
@@ -147,7 +147,7 @@ def found(name: str) -> list[Place]:
         entries = matching(name)
     except ValueError:
         if name.partition(".")[0] in ledger.SOURCES:
-            raise                                           # its message suggests existing ids
+            raise                                           # the message suggests existing ids
         rule = "a function of minivae, a part of its name, a source, an id or a word of an entry"
         refuse("FILTER", rule, repr(name), f"Did you mean {' or '.join(near)}?" if near else "See `derivations map`.")
     wanted = {one for id in (name, *(entry.id for entry in entries)) for one in of_entry(id)}

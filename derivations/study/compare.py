@@ -1,6 +1,6 @@
 """Comparison of the sources: their notation, and the same quantity in each of them, side by side.
 
-The notation comes from the formulas of the ledger: printed formulas, and our readings of text, which keep the letters
+The notation comes from the formulas of the ledger: printed formulas, and our formulas for claims, which keep the letters
 of the source. The entries compute the numbers, all at the same draws. The comparison shows which sides agree to the last
 bit, which agree up to rounding, and which differ.
 """
@@ -25,13 +25,13 @@ from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import gaussian_log_prob
 
 AGREE = 1e-9                                                # relative difference that rounding can cause
-LEGEND = """Columns: entry; value of one side at the point; comparison of this side
+LEGEND = """The columns are: entry; value of one side at the point; comparison of this side
 with the definition of the quantity, over {draws} draws, seed {seed} ("off by": the largest relative difference);
-verdict of the whole line, which can be wrong although this side agrees."""
+verdict of the whole line. A line can be wrong although the side shown here agrees."""
 
 # Notation
 
-NAMES: dict[str, tuple[dict[str, str], str]] = {            # quantity: ways to write it, with patterns; minivae's name
+NAMES: dict[str, tuple[dict[str, str], str]] = {            # {quantity: (ways to write it, with patterns; minivae's name)}
     "encoder's weights": ({"q_θ": r"q_θ", "q_φ": r"q_φ"}, "params, encoder.*"),
     "decoder's weights": ({"p_θ(x|z)": r"p_θ\([^)]*\|z", "p_φ(x|z)": r"p_φ\([^)]*\|z"}, "params, decoder.*"),
     "logarithm": ({"log": r"\blog\b", "ln": r"\bln\b"}, "natural"),
@@ -57,13 +57,13 @@ class Spelling(NamedTuple):
 
 
 def notation() -> dict[str, dict[str, list[Spelling]]]:
-    """Return, for each quantity and each source, how the formulas of the source write the quantity."""
+    """Return {quantity: {source: the ways in which the source's formulas write the quantity}}."""
     sources = [source for source in ledger.SOURCES if source != "beyond"]
     return {quantity: {source: spellings(source, ways) for source in sources} for quantity, (ways, _) in NAMES.items()}
 
 
 def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
-    """Return the ways to write a quantity that a source uses, each with the entries that use it."""
+    """Return those of the `ways` to write a quantity that a source uses, each with the entries that use it."""
     lines = {entry.id: printed(entry) for entry in ledger.entries(source)}
     found = {way: tuple(id for id, line in lines.items() if re.search(pattern, line)) for way, pattern in ways.items()}
     return [Spelling(way, ids) for way, ids in found.items() if ids]
@@ -78,7 +78,7 @@ def printed(entry: Entry) -> str:
 
 
 class Version(NamedTuple):
-    """A side of an entry, or a function of minivae, that computes a quantity at n draws of its letters: (n, ...)."""
+    """A side of an entry, or a function of minivae, that computes a quantity at n draws of its letters."""
 
     name: str
     text: str
@@ -86,7 +86,7 @@ class Version(NamedTuple):
 
 
 class Quantity(NamedTuple):
-    """A quantity of several sources: its letters, a simple point, its definition, and its versions."""
+    """A quantity that several sources compute; `truth` computes it from the definition, at n draws of its letters."""
 
     name: str
     inputs: Inputs
@@ -96,7 +96,7 @@ class Quantity(NamedTuple):
 
 
 def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Version:
-    """Return a side of the printed form of an entry; `of` turns letters of the quantity into letters of the entry."""
+    """Return a side of an entry's printed form; `of` computes the entry's letters from the letters of the quantity."""
 
     def compute(values: dict) -> NDArray:
         letters = of(values)
@@ -169,14 +169,14 @@ def quantities() -> tuple[Quantity, ...]:
 
 
 class Compared(NamedTuple):
-    """One compared side: name, formula, verdict of its line, value at the simple point, largest relative difference."""
+    """One compared side; `value` is at the simple point, `apart` is the largest relative difference over the draws."""
 
     name: str
     text: str
     verdict: str
     value: float
     apart: float
-    alike: tuple[str, ...]      # names of the sides that agree with this one to the last bit at every draw
+    alike: tuple[str, ...]      # names of the sides that are equal to this one to the last bit at every draw
 
 
 def compare(quantity: Quantity, draws: int = 1000, seed: int = 0) -> list[Compared]:
@@ -229,7 +229,7 @@ def notation_lines(found: dict[str, dict[str, list[Spelling]]]) -> list[str]:
 
 
 def quantity_lines(quantity: Quantity, compared: list[Compared], width: int) -> list[str]:
-    """Return one quantity in all sources: value at the simple point, agreement with the definition, verdict."""
+    """Return one quantity in all sources, with values at the simple point, agreement with the definition, and verdicts."""
     where = ", ".join(f"{name} = {np.asarray(value).tolist()}" for name, value in quantity.simple.items())
     lines = [*wrapped(f"{quantity.name}, at {where}", "", "  ", width)]
     for one in compared:

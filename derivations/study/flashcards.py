@@ -1,8 +1,8 @@
 """The ledger as flashcards: a question and an answer for every row with a short answer.
 
 A side of a card is a sequence of lines; a line is text or a formula. Each format writes formulas in its own way. The card
-of a row that is a slip or wrong asks for the fault; the answer shows the simplest numbers at which the row fails. The card
-of loose wording asks for a precise form, and the card of a damaged copy asks for the lost sign.
+of a slip or a wrong row asks for the fault; the answer shows simple numbers at which the row fails. The card of loose
+wording asks for a precise form, and the card of a damaged copy asks for the lost sign.
 """
 
 import csv
@@ -19,7 +19,7 @@ from derivations.pages.records import Judged
 from derivations.pages.terminal import UNBROKEN, columns
 from derivations.pages.unicode import latex_sides, outside, pieces, unicode
 
-LONGEST = 100                                               # columns: a formula of one line can be learned by heart
+LONGEST = 100                                               # columns of a formula that one can learn by heart
 
 
 class Formula(str):
@@ -42,7 +42,7 @@ def cards(items: Iterable[Judged]) -> list[Card]:
 
 
 def answerable(entry: Entry, judgement: Judgement) -> bool:
-    """Return True if the answer is a sentence, or one short formula that differs from the one in the question.
+    """Return True if the answer is a sentence, or one short formula that is not in the question.
 
     Figures have no cards, because a text cannot show them. Remarks have no cards, because they have no formula to ask for.
     """
@@ -106,22 +106,22 @@ def written(sides: list[tuple[str, str]]) -> Formula:
     return Formula(" ".join(f"{relation} {side}".strip() for relation, side in sides))
 
 
-FAULTY = {                                                  # verdict: the question, and the words before the form that holds
+FAULTY = {                                                  # {verdict: (question, words before the form that holds)}
     "slip": ("What is wrong with this line?", "What holds:"),
     "wrong": ("What is wrong with this line?", "What holds:"),
-    "loose": ("Everyday wording. Where may it mislead a literal reader, and what is the precise form?", "More precisely:"),
+    "loose": ("Loose wording. Where is it false if read literally, and what is the precise form?", "More precisely:"),
     "copy": ("This copy of the line may be damaged. What may be lost?", "Perhaps meant:"),
 }
 
 
 def faulty(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """Ask for the fault, the precise form or the damage of a line; answer with text, numbers and the form that holds."""
+    """Ask what is wrong, imprecise or damaged in a line; answer with text, numbers and the form that holds."""
     row = judgement.row
     question, before = FAULTY[row.expected]
     witness = witness_text(entry, judgement).replace(UNBROKEN, " ")
     meaning = (row.claim, "Read here as:") if row.claim else (row.says,)
     holds = (before, Formula(row.repair.latex)) if row.repair else ()
-    return (question, *meaning, written(sides)), (row.fault, f"Seen at {witness}", *holds)
+    return (question, *meaning, written(sides)), (row.fault, f"Example: {witness}", *holds)
 
 
 def stated(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
@@ -137,8 +137,8 @@ def defined(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tup
 def claimed(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
     """Ask whether a claim needs an assumption; `card` adds the assumption to the answer."""
     row = judgement.row
-    holds = "It holds under an assumption:" if row.expected == "holds-if" else "It holds as it stands:"
-    return (row.claim, row.says, "Does it hold as it stands, or does it need an assumption?"), (holds, written(sides))
+    holds = "It holds under an assumption:" if row.expected == "holds-if" else "It holds without an assumption:"
+    return (row.claim, row.says, "Does it hold in general, or only under an assumption?"), (holds, written(sides))
 
 
 # As text for a terminal
@@ -168,7 +168,7 @@ def as_html(lines: Iterable[str]) -> str:
     return "<br>".join(html.escape(line, quote=False).replace("\n", "<br>") for line in shown)
 
 
-# For Obsidian's spaced repetition plugin: question, a line with ?, answer; an empty line ends the card
+# For Obsidian's spaced repetition plugin: a line with ? separates question and answer; an empty line ends the card
 
 
 def obsidian(made: Iterable[Card], title: str) -> str:

@@ -1,8 +1,8 @@
 """The gradient of one training step computed in four ways, on a VAE that is small enough to check on paper.
 
-The gradient is computed by hand, as in minivae; by central difference; by complex step (a difference in the imaginary
-direction, without rounding error); and as the gradient of an integral over z. The integral needs neither draws nor the
-reparameterisation.
+The four ways are: the hand-written backward pass of minivae ("by hand"); central differences; complex steps (steps in the
+imaginary direction, in which no digits cancel); and the gradient of an integral over z. The integral needs no draws and
+no reparameterisation.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from minivae.vae import VAE
 
 SETTINGS = {"bernoulli": {}, "binomial": {"n": 4}, "gaussian": {"sigma": "learned"}}
 DATA = {"bernoulli": (1, 0, 1), "binomial": (3, 0, 2), "gaussian": (0.5, -0.2, 0.9)}
-ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # number of digits that must agree
+ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # digits that must agree
 
 
 class Problem(NamedTuple):
@@ -42,7 +42,7 @@ def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic")
 
 
 class Gradient(NamedTuple):
-    """One number of the gradient, computed in three ways at the given noise, and in two ways averaged over all noise."""
+    """One entry of the gradient: in three ways at the given noise, and in two ways averaged over the noise."""
 
     name: str
     by_hand: float
@@ -53,10 +53,10 @@ class Gradient(NamedTuple):
 
 
 def four_ways(given: Problem) -> list[Gradient]:
-    """Return the gradient of the loss in every parameter.
+    """Return the derivative of the loss in every parameter.
 
-    At the given noise: by hand, by central difference, by complex step. Averaged over the noise: by hand, as a
-    weighted sum over quadrature nodes; and as the gradient of the integral over z, without noise.
+    At the given noise it is computed by hand, by central difference and by complex step. The average over the noise is
+    computed by hand, as a weighted sum over quadrature nodes, and as the gradient of the integral over z.
     """
     model, x, eps = given
     by_hand = model.gradient(x, eps).flat
@@ -76,7 +76,7 @@ def with_numbers(model: VAE, flat: NDArray) -> VAE:
 
 
 def derivative(f: Callable[[NDArray], NDArray], at: NDArray, step: complex) -> NDArray:
-    """Return the gradient of f, number by number: by complex step, or by central difference if the step is real."""
+    """Return the gradient of f, entry by entry: by complex step, or by central difference if the step is real."""
     found = []
     for i in range(at.size):
         change = np.zeros(at.shape, type(step))
@@ -87,7 +87,7 @@ def derivative(f: Callable[[NDArray], NDArray], at: NDArray, step: complex) -> N
 
 
 def integral_of_loss(model: VAE, x: NDArray) -> Callable[[NDArray], NDArray]:
-    """Return the loss as a function of the parameters: integral of q(z|x) (log q(z|x) - log p(z) - log p(x|z)) dz."""
+    """Return the loss as a function of the parameters: the integral of `q(z|x) (log q(z|x) - log p(z) - log p(x|z))`."""
     mu, log_var = model.encode(x)
     sigma = np.exp(log_var / 2)
     z = (mu + sigma * LINE).T[:, None]                      # (K, 1, 1)   nodes, the same for all parameters
@@ -111,7 +111,7 @@ def entries(model: VAE) -> list[str]:
 
 
 def digits(a: float, b: float, scale: float) -> int:
-    """Return the number of digits that agree, relative to `scale`, the largest entry of the gradient; 16 at most."""
+    """Return the number of digits, at most 16, that agree relative to `scale`, the largest entry of the gradient."""
     apart = abs(a - b) / scale
     return 16 if apart < 1e-16 else int(-math.log10(apart)) if apart < 1 else 0         # 0 for NaN
 
@@ -119,7 +119,7 @@ def digits(a: float, b: float, scale: float) -> int:
 def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
     """Return True if enough digits agree.
 
-    The path estimator is compared only on average, because it leaves out the score of q, which is 0 on average.
+    For the path estimator, only averages are compared: it leaves out the score of q, whose average is 0.
     """
     ways = ["integral over z"] if given.vae.estimator == "path" else list(ENOUGH)
     found = agreement(gradients)
@@ -127,7 +127,7 @@ def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
 
 
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
-    """Return, for each way except by hand, the number of digits to which each entry agrees with the gradient by hand."""
+    """Return, for each of the other three ways, how many digits of each entry agree with the gradient by hand."""
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)
     return {

@@ -1,7 +1,7 @@
 """Questions that the sources leave open, each answered by a small computation.
 
-An answer is a table of numbers and a text. Only the last question uses random numbers: it trains two models, and draws
-z and noise for them.
+An answer is a table of numbers and a text. Only the last question uses random numbers: its answer trains two models and
+draws z and noise.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from minivae.vae import VAE
 
 
 class Answer(NamedTuple):
-    """A question, the rows of the ledger that it belongs to, a table, and a text that explains the table."""
+    """A question, the ids of related rows of the ledger, a table, and a text `says` that explains the table."""
 
     question: str
     ids: tuple[str, ...]
@@ -39,9 +39,9 @@ def why_not_the_prior() -> Answer:
         ("lm.12", "lm.39", "odaibo.t20"),
         ("latent dimensions", "draws of p(z) for 10 % error"),
         rows,
-        f"The model is x = z + eps/2 in d dimensions, at x = 0. If z is drawn from the posterior N({best[0]:g}, "
-        f"{best[1]:.3f}^2) of each coordinate instead, one draw is enough: every weight p(x, z)/q(z|x) is then p(x). "
-        "An encoder approximates this posterior.",
+        f"The model is x = z + eps/2 in d dimensions, at x = 0. The posterior of each coordinate of z is N({best[0]:g}, "
+        f"{best[1]:.3f}^2). If z is drawn from this posterior, one draw is enough: then every weight p(x, z)/q(z|x) is "
+        "p(x). An encoder approximates the posterior.",
     )
 
 
@@ -60,7 +60,7 @@ def why_the_reverse_divergence() -> Answer:
         ("mean of q", "sigma of q", "log p(x) - ELBO", "KL(q || p(z|x))", "KL(p(z|x) || q)"),
         rows,
         "The gap, log p(x) - ELBO, is KL(q || p(z|x)). This divergence is an average over q, and we can draw from q. "
-        "The other divergence is an average over the posterior, and we cannot draw from the posterior.",
+        "The forward divergence, KL(p(z|x) || q), is an average over the posterior, from which we cannot draw.",
     )
 
 
@@ -69,26 +69,26 @@ def why_the_sum() -> Answer:
     w, s, x = 1.0, 0.5, 1.0
     rows = []
     for d in (1, 2, 10, 50):
-        _, sigma = linear_posterior(np.array(w), s * np.sqrt(1 / d), np.array(x))     # log p(x|z) counts d times
+        _, sigma = linear_posterior(np.array(w), s * np.sqrt(1 / d), np.array(x))     # log p(x|z) has weight d
         rows.append((d, 1 / d, float(sigma) ** 2, float(linear_posterior(np.array(w), np.array(s), np.array(x))[1]) ** 2))
     return Answer(
         "Why a sum over the latent dimensions, and not a mean?",
         ("hong.11", "odaibo.t25"),
         ("latent dimensions d", "beta of a mean", "variance of the best q", "variance of the posterior"),
         rows,
-        "The model is x = z + eps/2 in every dimension. A mean over d dimensions is the sum with beta = 1/d, so the loss is "
-        "not a bound. With more dimensions, the variance of the encoder falls further below that of the posterior.",
+        "The model is x = z + eps/2 in every dimension. A mean over d dimensions is the sum times beta = 1/d, so the loss "
+        "is not a bound. With more dimensions, the variance of the best q falls further below that of the posterior.",
     )
 
 
-# An autoencoder and a VAE on the same digits: same layers, same first weights, same order of the data
+# An autoencoder and a VAE on the same digits, with the same layers, initial weights and order of the data
 
 TRAINING = {"epochs": 60, "batch": 64, "lr": 2e-3}
 PRIOR_DRAWS = 1000
 
 
 class Pair(NamedTuple):
-    """The data, and the two models that were trained on them."""
+    """The digits, and the two models that were trained on them."""
 
     data: Dataset
     autoencoder: VAE
@@ -116,19 +116,19 @@ def classes_of(pictures: np.ndarray, data: Dataset) -> np.ndarray:
 
 
 def row_of(name: str, vae: VAE, data: Dataset) -> tuple:
-    """Return one row of the table: log p(x|z), fraction of codes that are near 0, classes of images from the prior."""
+    """Return a model's row of the table: log p(x|z), fraction of codes near 0, classes of images from the prior."""
     mu, _ = vae.encode(data.test_x)
     z = np.random.default_rng(0).standard_normal((PRIOR_DRAWS, 2))
     shares = classes_of(vae.decode(z).astype(float), data)
     noise = np.zeros((1, *mu.shape)) if not vae.noise else vae.draw_noise(np.random.default_rng(0), len(mu), 100)
     fit = float(vae.forward(vae.check_data(data.test_x), noise.astype(vae.dtype)).log_px_z.mean())
-    radius = np.sqrt(-2 * np.log(0.05))                     # of the circle that contains 95 % of N(0, I)
+    radius = np.sqrt(-2 * np.log(0.05))                     # the circle that contains 95 % of N(0, I)
     near = float((np.linalg.norm(mu, axis=1) < radius).mean())
     return name, fit, near, float(shares.max()), int((shares > 0.01).sum())
 
 
 def autoencoder_or_vae(pair: Pair) -> Answer:
-    """Compare the two models: both saw the same digits, one without noise and KL, one with both."""
+    """Compare the autoencoder with the VAE, which is trained on the same digits, but with noise and a KL."""
     rows = [row_of("autoencoder", pair.autoencoder, pair.data), row_of("VAE", pair.vae, pair.data)]
     return Answer(
         "What does a VAE have that an autoencoder lacks?",
@@ -136,8 +136,8 @@ def autoencoder_or_vae(pair: Pair) -> Answer:
         ("model", "E log p(x|z)", "codes inside 95 % of p(z)", "largest class of decode(z ~ p)", "classes above 1 %"),
         rows,
         "The numbers are for held-out digits. The class of an image is the class of the nearest training digit. The "
-        "autoencoder reconstructs better, but few of its codes lie where p(z) has its mass, and its images decoded from "
-        "p(z) show mostly one digit. The VAE generates nearly all digits.",
+        "autoencoder reconstructs better. But few of its codes lie where p(z) is large, and its images decoded from p(z) "
+        "show mostly one digit. The VAE generates nearly all digits.",
     )
 
 
@@ -153,7 +153,7 @@ def lines(answer: Answer, width: int) -> list[str]:
 
 
 def cell(value) -> str:
-    """Write a number with four digits, from 1,000 on as a whole number with commas; return a text unchanged."""
+    """Write a number with four digits, or with commas and without decimals from 1,000 on; return a text unchanged."""
     if isinstance(value, str):
         return value
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""Ask flashcards in a terminal: the return key shows the answer; the known and the missed cards are counted."""
+"""Ask flashcards in a terminal: the return key shows the answer; then the user says whether it was known."""
 
 import sys
 import textwrap
@@ -19,7 +19,7 @@ class Tally(NamedTuple):
 
 
 def ask(cards: Sequence[Card], out: TextIO = sys.stdout, read: Callable[[], str] = input) -> Tally:
-    """Ask the cards one after the other; Ctrl-C, the end of the input and q end the quiz."""
+    """Ask one card after another. Ctrl-C, the end of the input and q end the quiz."""
     known, missed = 0, []
 
     def reply(prompt: str) -> str:

@@ -1,7 +1,7 @@
 """One training step of a VAE, line by line, with every number that a line computes.
 
-Python's trace function (`sys.settrace`) reports the variables of minivae's functions after every line. So the trace
-always shows the code that runs.
+A trace function (see Python's `sys.settrace`) records the variables of minivae's functions after every line. The lines
+are those that run, so the trace cannot differ from the code.
 """
 
 import ast
@@ -24,12 +24,12 @@ from minivae import gaussian, likelihood, objective, ops, vae
 from minivae.params import Params
 
 SHOWN = (ops, gaussian, likelihood, objective, vae)         # the modules whose lines are shown
-WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # shown as one line
+WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # only the result is shown
 ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 
 
 class Made(NamedTuple):
-    """A number, and the line that computed it: place, number of its step (1 to 7), name, value, ledger ids."""
+    """A number and the line that computed it. `step` is "1" to "7" or ""; `ids` are ledger ids; `depth` counts calls."""
 
     depth: int
     function: str
@@ -44,7 +44,7 @@ class Made(NamedTuple):
 
 @dataclass
 class Line:
-    """A line that ran: its place, the lines that ran inside its calls, and the numbers that it computed."""
+    """A line that ran. `inside` has the lines that ran in the functions it calls."""
 
     depth: int
     function: str
@@ -53,8 +53,8 @@ class Line:
     function_ids: tuple[str, ...]                           # ledger ids of its function
     called_ids: tuple[str, ...] = ()                        # ledger ids of the functions that it calls
     inside: list["Line"] = field(default_factory=list)
-    made: dict[str, NDArray] = field(default_factory=dict)      # by the names that the line assigns
-    results: dict[str, NDArray] = field(default_factory=dict)   # returned without a name: "f(...)"
+    made: dict[str, NDArray] = field(default_factory=dict)      # {variable that the line made: number}
+    results: dict[str, NDArray] = field(default_factory=dict)   # {"f(...)": number that f returned}
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -73,11 +73,11 @@ class Line:
         return number[1] if (number := re.match(r"\s*(\d)\b", comment)) else ""
 
 
-# Stepping through
+# Recording
 
 
 class Watched:
-    """A running function of minivae: its numbers before the current line, and the list that records its lines."""
+    """A running function of minivae. `before` has its numbers before the current line; `lines` records its lines."""
 
     def __init__(self, frame: FrameType, lines: list[Line]):
         self.before, self.lines, self.line = numbers_of(frame), lines, None
@@ -86,13 +86,13 @@ class Watched:
 
 
 class Recorder:
-    """A trace function for Python: it records every line of minivae's mathematics with the numbers that it computes."""
+    """A trace function that records every line of minivae's mathematics, with the numbers that the line computes."""
 
     def __init__(self):
         self.files, self.stack, self.lines = {module.__file__ for module in SHOWN}, [], []
 
     def __call__(self, frame: FrameType, event: str, _):
-        """Watch a function that starts, if its module is in SHOWN and it does not run inside a function of WHOLE."""
+        """Watch a function that starts, if its module is in SHOWN and no function of WHOLE calls it."""
         code = frame.f_code
         if code.co_filename not in self.files or code.co_name.startswith("<") or (self.stack and self.stack[-1].whole):
             return None
@@ -100,7 +100,7 @@ class Recorder:
         return self.at_line
 
     def at_line(self, frame: FrameType, event: str, returned):
-        """Record the numbers of the line that has ended; start the next line. A function in WHOLE is shown as one line."""
+        """Record the numbers of the line that has ended; start the next line. A function in WHOLE gives one line."""
         watched = self.stack[-1]
         if event == "exception":
             return self.at_line
@@ -131,7 +131,7 @@ def record(call: Callable[[], object]) -> list[Line]:
 
 
 def numbers(lines: Iterable[Line]) -> list[Made]:
-    """Return all numbers in the order of computation: first the numbers inside a line, then the results of the line."""
+    """Return all numbers in the order of computation. A line's own numbers follow those of the functions it calls."""
     made = []
     for line in lines:
         place = line.depth, line.function, Path(line.path).name, line.number, line.source, line.step
@@ -149,7 +149,7 @@ def cited(frame: FrameType) -> tuple[str, ...]:
 
 
 def numbers_of(frame: FrameType) -> dict[str, NDArray]:
-    """Return copies of the numbers in the variables of a function, also of each array in a list or in `Params`."""
+    """Return copies of the numbers in a function's variables, including the arrays in lists and in `Params`."""
     return {name: np.array(value) for name, value in variables(frame).items()}
 
 
@@ -169,7 +169,7 @@ def variables(frame: FrameType) -> dict[str, NDArray]:
 
 
 def made_by(line: Line, frame: FrameType, before: dict[str, NDArray]) -> dict[str, NDArray]:
-    """Return the numbers that a line made or changed. If two names share an array, use the name that the line assigns."""
+    """Return the numbers that a line made or changed. If an array has two names, use the name that the line assigns."""
     new = {name: value for name, value in variables(frame).items() if name not in before or not same(before[name], value)}
     names = assigned(line.path).get(line.number, set())
     new = dict(sorted(new.items(), key=lambda item: item[0].partition("[")[0] not in names))
@@ -214,16 +214,16 @@ def among(value: NDArray, others: Iterable[NDArray]) -> bool:
 
 
 def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
-    """Return the lines of the forward pass and of the backward pass."""
+    """Run a forward and a backward pass; return the lines of each."""
     model, x, eps = given
     f, gradient = model.forward(x, eps), model.params.zeros_like()
     return record(lambda: model.forward(x, eps)), record(lambda: model.backward(x, eps, f, gradient))
 
 
 def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[str]:
-    """Yield every line as a heading, then the lines inside it, then its numbers with their names.
+    """Yield every line as a heading, then the lines in the functions it calls, then its numbers with their names.
 
-    `named` are the numbers that the calling line assigns: they are not shown again as results of the called function.
+    `named` are the numbers that the calling line assigns; the called function does not show them again as its result.
     """
     for line in lines:
         above = (*line.made.values(), *(named if line.source.startswith("return") else ()))
@@ -241,7 +241,7 @@ def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[
 
 
 def short(value: NDArray) -> str:
-    """Write numbers with five digits; an array becomes nested lists, without outer axes of length one."""
+    """Write numbers with five digits, and an array as nested lists without outer axes of length one."""
     value = np.asarray(value)
     while value.ndim > 1 and len(value) == 1:
         value = value[0]
@@ -259,7 +259,7 @@ def gradient_text(gradients: list[Gradient]) -> list[str]:
         numbers = "".join(f"{value:14.8f}" for value in one[1:])
         lines.append(f"{one.name:24}{numbers}  {' '.join(f'{agree[way][i]:2}' for way in agree)}")
     least = ", ".join(f"{way} {min(found)}" for way, found in agree.items())
-    return [*lines, "", f"least number of digits that agree with the gradient by hand: {least}"]
+    return [*lines, "", f"fewest digits that agree with the gradient by hand: {least}"]
 
 
 def document(lines: list[Line]) -> list[dict]:

@@ -61,7 +61,7 @@ def evidence(setup: Setup) -> Finding:
     answer=2,
     code=("minivae.vae:VAE.backward", "minivae.vae:VAE.layers"),
     ledger="odaibo.28",
-    test="test_notation_finds_where_the_sources_contradict_each_other",
+    test="test_notation_shows_that_sources_use_different_letters",
 )
 def notation(setup: Setup) -> Finding:
     """Compute the gradient of each term of the loss in the encoder and in the decoder."""

@@ -1,4 +1,4 @@
-"""The derivations command: its output, refused input, and planted faults that it must notice."""
+"""The command `derivations`: its output, refused input, and planted faults that it must notice."""
 
 import io
 import json
@@ -56,7 +56,7 @@ def planted():
 
     @equation(
         "odaibo.901", "l.901 (901)", "(t + 1)^2 = t^2 + 2t + 1 = t (t + 2)", (T,), rows="ab",
-        says={"a": "Expand.", "b": "Factor."}, verdict={"b": "wrong"}, fault={"b": "The 1 is lost."},
+        says={"a": "Expand.", "b": "Factor."}, verdict={"b": "wrong"}, fault={"b": "A 1 is missing."},
     )  # fmt: skip
     def chain(t):
         return (t + 1) ** 2, "=", t**2 + 2 * t + 1, "=", t * (t + 2)
@@ -131,7 +131,7 @@ def test_unicode_writes_formulas_as_readable_text(latex, text):
     assert unicode(latex) == text
 
 
-def test_sides_splits_a_chain_at_its_top_level_relations():
+def test_chain_is_split_at_its_relations_outside_brackets():
     assert sides(r"a = \sum_{j=1}^J b \leq p(X = x)") == [("", "a"), ("=", "∑ⱼ₌₁ᴶ b"), ("≤", "p(X = x)")]
 
 
@@ -143,7 +143,7 @@ def test_formula_of_every_form_has_as_many_sides_as_its_code():
                 assert not values or len(sides(form.latex)) == len(values), f"{entry.id}: {form.latex}"
 
 
-def test_sample_point_avoids_sides_that_are_all_zero():
+def test_sample_point_gives_at_least_one_side_that_is_not_zero():
     always_zero = set()
     for entry in EVERYTHING:
         if not entry.printed.free and (values := records.sides_at(entry.printed, records.sample(entry.printed))):
@@ -164,7 +164,7 @@ def test_list_all_prints_every_entry_once_in_printed_order(capsys):
     assert len(rows) == sum(len(entry.rows) for entry in EVERYTHING)
 
 
-def test_list_prints_sections_whose_counts_add_up(capsys):
+def test_list_prints_sections_and_their_number_of_entries(capsys):
     code, out, err = run(capsys, "list")
     sections = [re.fullmatch(r"(\w+\.\w+) +(\d+)  (\S.*)", line).groups() for line in out.splitlines()]
     assert code == 0 and len(sections) <= 40 and all(terminal.columns(line) <= 100 for line in out.splitlines())
@@ -187,7 +187,7 @@ def test_list_prints_sections_whose_counts_add_up(capsys):
         ("ops.relu", ["odaibo.901", "beyond.22"]),          # a tied function
     ],
 )
-def test_list_finds_entries_by_id_by_meaning_by_formula_or_by_function(filter, ids, planted, capsys):
+def test_list_finds_entries_by_id_meaning_formula_or_function(filter, ids, planted, capsys):
     LEDGER["odaibo.901"].rows[0].says = "Ill-typed TWICE."
     code, out, err = run(capsys, "list", filter)
     if ids is None:
@@ -209,18 +209,18 @@ def test_list_prints_all_entries_of_a_source(capsys):
 
 def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, err = run(capsys, "check", "--draws", 100)  # engine/test_ledger.py uses the default, 1000
+    code, out, err = run(capsys, "check", "--draws", 100)  # engine/test_ledger.py uses 1000 draws, the default
     assert code == 0, "\n".join(line for line in out.splitlines() if "MISMATCH" in line)
     assert "no unexpected verdict; 100 draws, seed 0" in out and "s in all" in err
     count = sum(len(entry.rows) for entry in EVERYTHING)
     assert int(re.search(r"^all .* (\d+)$", out, re.MULTILINE).group(1)) == count
     assert len(out.splitlines()) <= 24 and max(map(terminal.columns, out.splitlines())) <= 80
     assert out.endswith("each row: derivations check --all\n")
-    for word in VERDICTS:                                   # each verdict is used and explained
+    for word in VERDICTS:                                   # the output explains each verdict
         assert re.search(rf"^{word} +{re.escape(glossary.MEANINGS[word])}$", out, re.MULTILINE)
 
 
-def test_check_prints_the_table_if_short_or_if_all_is_given(planted, capsys):
+def test_check_prints_the_table_if_it_is_short_or_all_is_given(planted, capsys):
     rows = {source: [row.id for entry in ledger.entries(source) for row in entry.rows] for source in ("hong", "lm")}
     for arguments, ids in ((("hong",), rows["hong"]), (("lm", "--all"), rows["lm"]), (("lm",), [])):
         out = run(capsys, "check", *arguments, "--draws", 50)[1]
@@ -241,7 +241,7 @@ def test_check_quiet_prints_one_line(planted, capsys):
     assert len(json.loads(run(capsys, *words, "--json")[1])) == 2
 
 
-def test_check_table_shows_id_statement_verdict_and_worst_error_of_each_row(planted, capsys):
+def test_check_table_shows_id_statement_verdict_and_largest_error_of_each_row(planted, capsys):
     code, out, _ = run(capsys, "check", "odaibo.901", "odaibo.902", "odaibo.903")
     table = [line.split("  ") for line in out.splitlines()[1:5]]
     assert code == 0
@@ -284,7 +284,7 @@ def test_check_json_has_all_keys_and_a_verdict_for_every_row(planted, capsys):
     assert (b["id"], b["verdict"], b["ok"]) == ("odaibo.901b", "wrong", False)
     assert b["residual"] == pytest.approx(1) and b["residual"] > b["tolerance"] > 0
     assert chain["verdict"] == chain["expected"] == "wrong" and chain["witness"] == {"t": 1.0}
-    assert chain["fault"] == "The 1 is lost." and chain["corrected"] == "t^2 + 2t + 1 = t (t + 2) + 1"
+    assert chain["fault"] == "A 1 is missing." and chain["corrected"] == "t^2 + 2t + 1 = t (t + 2) + 1"
     assert chain["tied_to"] == ["minivae.ops.relu"] and chain["kind"] == "equation"
     assert free["verdict"] == "slip" and free["links"] == [] and free["witness"] is None
 
@@ -303,8 +303,8 @@ FAULTS = {
     "false, and expected to hold": (lambda t: (t, "=", t + 1e-4), {}, "expected holds"),
     "nearly true": (lambda t: (t, "=", t * (1 + 1e-8)), {}, "undecided"),
     "true, and expected to be wrong": (TRUE, {"verdict": "wrong"}, "expected wrong"),
-    "the same computation on both sides": (lambda t: (t, "=", t), {}, "two routes"),
-    "an inequality without its equality": (lambda t: (t, "<=", t + 1), {"tight": {"t": 1}}, "not an equality"),
+    "the same computation on both sides": (lambda t: (t, "=", t), {}, "in another way"),
+    "an inequality without its equality": (lambda t: (t, "<=", t + 1), {"tight": {"t": 1}}, "are not equal"),
     "an assumption that is not needed": (TRUE, {"needs": "t > 0", "outside": {"t": -1}}, "expected holds-if"),
     "a function that breaks": (lambda t: (t, "=", t @ t), {}, "ValueError"),
 }  # fmt: skip
@@ -328,7 +328,7 @@ def test_check_names_a_planted_fault_and_returns_1(name, planted, capsys):
     assert code == 1 and json.loads(out)[0]["ok"] is False
 
 
-def test_errata_names_a_wrong_verdict_and_returns_1(planted, capsys):
+def test_errata_names_an_unexpected_verdict_and_returns_1(planted, capsys):
     plant("odaibo.999", TRUE, verdict="wrong")
     code, _, err = run(capsys, "errata")
     assert code == 1 and "odaibo.999" in err
@@ -351,7 +351,7 @@ def test_show_prints_the_formula_the_numbers_the_fault_and_the_code(planted, cap
     assert code == 0
     for text in (
         "equation in Odaibo, l.901 (901)", "  = t² + 2t + 1", "holds     a  Expand.", "Letters   t: real",
-        "At t = 2\n    (t + 1)²       9\n", "odaibo.901b is wrong. The 1 is lost.", "simplest point where it fails: t = 1",
+        "At t = 2\n    (t + 1)²       9\n", "odaibo.901b is wrong. A 1 is missing.", "simplest point where it fails: t = 1",
         "Corrected, at the same point",
         "= t(t + 2) + 1    4", "minivae.ops.relu   minivae/ops.py:", "agrees", "test_cli.py:", "return (t + 1) ** 2",
     ):  # fmt: skip
@@ -366,7 +366,7 @@ def test_show_computes_the_sides_at_a_given_point(planted, capsys):
     assert document["at"] == {"t": 0.5} and document["sides"] == [2.25, 2.25, 1.25]
 
 
-def test_show_names_free_letters_and_computes_the_intended_form(planted, capsys):
+def test_show_names_undefined_letters_and_computes_the_intended_form(planted, capsys):
     code, out, _ = run(capsys, "show", "odaibo.903", "--at", "t=3")
     assert (
         code == 0
@@ -389,7 +389,7 @@ def test_show_prints_every_entry_within_80_columns(one_parser, capsys, monkeypat
     for entry in EVERYTHING:
         code, out, err = run(capsys, "show", entry.id, "--draws", 10)
         assert code == 0 and err == "" and "\x1b" not in out, entry.id
-        prose = re.split(r"\n\S+\.py:\d+\n", out)[0]        # code may be wider
+        prose = re.split(r"\n\S+\.py:\d+\n", out)[0]        # without the code, which may be wider
         too_long = [
             line
             for line in prose.splitlines()
@@ -443,7 +443,7 @@ def test_show_suggests_points_that_work(one_parser, capsys):
             "p_xz must be rows of numbers [[...], ...] (> 0, summing to 1)",
         ),
         ("show odaibo.1 --at p_xz=[[0.5,0.5],[0]]", "p_xz must be"),
-        ("show odaibo.2 --at atoms=[0.5,0.5]", "--at must be where odaibo.2 can be computed"),
+        ("show odaibo.2 --at atoms=[0.5,0.5]", "--at must be a point at which odaibo.2 can be computed"),
         ("show odaibo.2 --at X=[1,2,0,0]", "X must be"),
     ],
 )
@@ -483,13 +483,13 @@ def test_show_refuses_a_negative_standard_deviation(capsys):
 # errata
 
 
-def test_errata_full_prints_the_fault_a_witness_and_the_corrected_form(planted, capsys):
+def test_errata_full_prints_the_fault_an_example_and_the_corrected_form(planted, capsys):
     code, out, _ = run(capsys, "errata", "odaibo", "--full")
     assert code == 0
     for text in (
         "odaibo.901b   wrong   l.901 (901)",
         "  printed t² + 2t + 1 = t(t + 2)\n",
-        "The 1 is lost.",
+        "A 1 is missing.",
         "t = 1: printed, 4 = 3",
         "t² + 2t + 1 = t(t + 2) + 1",
         "x is not defined",
@@ -511,10 +511,10 @@ def claims():
         del LEDGER[id]
     mended = lambda t: (2 * t, "=", t + t * (1 + 1e-15))  # noqa: E731
     words = 'The text says that t is "as large as its double" (l.1).'
-    plant(1, kind="claim", claim=words, verdict="loose", fault="Zero alone is.").precise("2t = t + t")(mended)
+    plant(1, kind="claim", claim=words, verdict="loose", fault="True only for t = 0.").precise("2t = t + t")(mended)
     plant(2, verdict="slip", fault="A t is lost.").intended("2t = t + t")(mended)
     plant(3, verdict="slip", fault="The same.", group="hong.2").intended("2t = t + t")(mended)
-    plant(4, verdict="copy", fault="A bar, perhaps.")
+    plant(4, verdict="copy", fault="A bar may be lost.")
     root = {"needs": "t > 0", "outside": {"t": -2}, "letter": positive("t", "t")}
     plant(5, lambda t: (np.sqrt(t**2), "=", t * (1 + 1e-15)), r"\sqrt{t^2} = t", kind="claim", claim="A root (l.5).", **root)
     twice = lambda t: (2 * np.log(t), "=", np.log(t * t) * (1 + 1e-15))  # noqa: E731
@@ -524,17 +524,17 @@ def claims():
     LEDGER.update(before)
 
 
-def test_errata_prints_a_line_per_fault_then_loose_wording_then_damaged_copies(claims, capsys):
+def test_errata_prints_faults_then_loose_wording_then_damaged_copies(claims, capsys):
     code, out, err = run(capsys, "errata", "hong")
     assert out.splitlines() == [
-        "hong.2 +1  slip   A t is lost.", "hong.1     loose  Zero alone is.", "hong.4     copy   A bar, perhaps."
+        "hong.2 +1  slip   A t is lost.", "hong.1     loose  True only for t = 0.", "hong.4     copy   A bar may be lost."
     ]  # fmt: skip
     counts = r"3 of \d+ faults and remarks \(1 slip, 1 loose, 1 copy\)"
     assert code == 0 and re.match(counts + r"; \+1: one more row has this fault; filter: .* derivations errata --full$", err)
     assert run(capsys, "errata", "hong.3", "-q") == (0, "hong.2 +1  slip   A t is lost.\n", "")
     full = run(capsys, "errata", "hong", "--full", "-q")[1].split("\n\n")
     assert full[0].splitlines() == [
-        "hong.2   slip   l.2", "  printed t = 2t", "  why     A t is lost.", "  seen at t = 1: printed, 1 = 2",
+        "hong.2   slip   l.2", "  printed t = 2t", "  why     A t is lost.", "  example t = 1: printed, 1 = 2",
         "  better  2t = t + t", "  the same fault: hong.3   l.3", "  printed t = 2t",
     ]  # fmt: skip
     says = '  says    The text says that t is "as large as its double" (l.1).'
@@ -542,18 +542,18 @@ def test_errata_prints_a_line_per_fault_then_loose_wording_then_damaged_copies(c
     assert "our reading, 1 = 2" in full[1] and "better" not in full[2]
 
 
-def test_errata_markdown_has_a_table_for_each_list_with_all_ids(claims, capsys):
+def test_errata_markdown_has_one_table_for_each_kind_of_fault(claims, capsys):
     out = run(capsys, "errata", "hong", "--markdown", "-q")[1]
     assert re.findall(r"^### (.*)$", out, re.MULTILINE) == ["Errata", "Loose wording", "Damage by copying"]
     tables = [line for line in out.splitlines() if line.startswith("|")]
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 7 for line in tables)
-    assert tables[0] == "| where | source says | read here as | at fault | holds instead | seen at |"
+    assert tables[0] == "| where | source says | read here as | fault | form that holds | example |"
     assert tables[2].startswith("| `hong.2` l.2; `hong.3` l.3, slip | printed: `t = 2t` |  | A t is lost. | `2t = t + t` |")
     claim = 'The text says that t is "as large as its double" (l.1).'
     assert tables[5].startswith(f"| `hong.1` l.1, loose | {claim} | `t = 2t` |")
 
 
-def test_errata_markdown_has_every_row_once_and_no_broken_table(capsys):
+def test_errata_markdown_has_every_faulty_row_once_and_no_broken_table(capsys):
     listed = {row.id for entry in EVERYTHING for row in entry.rows if row.expected in ("slip", "wrong", "loose", "copy")}
     tables = [line for line in run(capsys, "errata", "--markdown", "--draws", 20)[1].splitlines() if line.startswith("|")]
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 7 for line in tables), "a bar inside a cell breaks the table"
@@ -561,7 +561,7 @@ def test_errata_markdown_has_every_row_once_and_no_broken_table(capsys):
     assert len(ids) == len(set(ids)) and set(ids) == listed
 
 
-def test_table_numbers_have_more_than_four_digits_where_sides_look_equal():
+def test_numbers_get_more_digits_if_different_sides_look_equal():
     link = lambda left, right: judge_link(left, "=", right, 1e-9)  # noqa: E731
     assert terminal.link_text(link(-2.2655121, 1 / 3), 4) == "-2.266 = 0.3333"
     assert terminal.link_text(link(1.000012, 1.000034), 4) == "1.00001 = 1.00003"
@@ -572,8 +572,8 @@ def test_check_markdown_counts_faults_and_rows_that_hold(claims, capsys):
     code, out, _ = run(capsys, "check", "hong", "--markdown", "-q")
     table, summary = out.split("\n\n")
     assert code == 0 and table.splitlines()[2] == "| Hong | 6 | 2 | 2 | 1 | 1 | 1 | 0 |"
-    start = "Of 6 rows 2 hold, which is 33%. 2 rows are at fault. "
-    assert summary.startswith(start + "Some have the same fault: there are\n1 faults, 1 slips and 0")
+    start = "Of 6 rows, 2 hold (33%), and 2 have a fault. "
+    assert summary.startswith(start) and "the number of faults is 1, of slips 1, of wrong lines 0." in summary
     assert re.search(r"^faults +\. +1 +\. +\. +1$", run(capsys, "check", "hong")[1], re.MULTILINE)
 
 
@@ -581,12 +581,12 @@ def test_show_prints_a_claim_and_our_reading_of_it_as_a_formula(claims, capsys):
     out = run(capsys, "show", "hong.1")[1]
     claim = 'The text says that t is "as large as its double" (l.1).'
     assert f"What the source says: {claim}\n\nRead here as\n    t\n  = 2t\n" in out
-    remarks = "hong.1 is loose wording. Zero alone is.", "Our reading, at the simplest point where it fails: t = 1"
+    remarks = "hong.1 is loose wording. True only for t = 0.", "Our reading, at the simplest point where it fails: t = 1"
     for text in (*remarks, "More precisely, at the same"):
         assert text in out, text
     assert "Printed" not in out and "What the source says" not in run(capsys, "show", "hong.2")[1]
     out = run(capsys, "show", "hong.4")[1]
-    remark = "hong.4 is perhaps damaged by copying. A bar, perhaps."
+    remark = "hong.4 is perhaps damaged by copying. A bar may be lost."
     assert f"{remark}\nPrinted, at the simplest point where it fails: t = 1" in out
 
 
@@ -598,7 +598,7 @@ def test_show_reports_the_result_at_a_point_outside_the_assumption(claims, capsy
     assert "\nOutside this assumption, at t = -2, it is undefined (log t has no value)\n" in out
 
 
-def test_json_has_the_claim_its_reading_and_its_group(claims, capsys):
+def test_json_has_claim_reading_and_group_of_a_row(claims, capsys):
     for command in (("check", "hong.1", "hong.3"), ("errata", "hong")):
         by_id = {each["id"]: each for each in json.loads(run(capsys, *command, "--json")[1])}
         words = 'The text says that t is "as large as its double" (l.1).'
@@ -608,12 +608,12 @@ def test_json_has_the_claim_its_reading_and_its_group(claims, capsys):
 
 
 def test_json_has_claim_reading_and_group_of_every_row_of_a_chain(planted, capsys):
-    LEDGER["odaibo.901"].rows[1].claim = "The text factors (l.9)."
+    LEDGER["odaibo.901"].rows[1].claim = "The text factorises (l.9)."
     a, b = json.loads(run(capsys, "show", "odaibo.901", "--json")[1])["links"]
     assert (a["claim"], a["reading"], a["group"]) == (None, None, "odaibo.901a")
-    assert (b["claim"], b["reading"]) == ("The text factors (l.9).", "t² + 2t + 1 = t(t + 2)")
+    assert (b["claim"], b["reading"]) == ("The text factorises (l.9).", "t² + 2t + 1 = t(t + 2)")
     out = run(capsys, "show", "odaibo.901")[1]
-    assert "What the source says (b): The text factors (l.9).\n\nPrinted, except our reading of b\n" in out
+    assert "What the source says (b): The text factorises (l.9).\n\nPrinted, except our reading of b\n" in out
 
 
 # The command itself
@@ -652,10 +652,10 @@ def test_usage_errors_return_2_and_a_missing_command_prints_help(capsys):
 def test_examples_in_the_help_succeed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    elsewhere = {each.command for page in PAGES.values() for each in sessions(page)}    # run by house/test_readme.py
-    elsewhere.add("derivations check")                      # test_check_finds_every_verdict_as_expected
-    elsewhere.add("derivations figures --out pictures")     # figures/test_all.py
-    elsewhere.add("derivations book")                       # study/test_book.py
+    elsewhere = {each.command for page in PAGES.values() for each in sessions(page)}    # house/test_readme.py runs them
+    elsewhere.add("derivations check")                      # a test above runs it
+    elsewhere.add("derivations figures --out pictures")     # figures/test_all.py runs it
+    elsewhere.add("derivations book")                       # study/test_book.py runs it
     for line in cli.EXAMPLES.splitlines()[1:]:
         command = re.split(r" {3,}", line.strip())[0]
         assert command.startswith("derivations ")

@@ -92,8 +92,8 @@ def test_draws_contain_zeros_only_if_the_symbol_allows_them():
     assert (draw((pmf("a", "a"),), np.random.default_rng(0), 4000)["a"] > 0).all()
 
 
-def test_draws_have_the_stated_spread():
-    """Check means and standard deviations to six standard errors. Chance exceeds six about twice in 10^9."""
+def test_draws_have_the_stated_standard_deviation():
+    """Check means and standard deviations to six standard errors. By chance, a check fails about twice in 10^9."""
     values = draw((real("a", "a"), positive("s", "s")), np.random.default_rng(0), 20000)
     for sample, spread in ((values["a"], 1.2), (np.log(values["s"]), 0.5)):
         assert abs(sample.std() - spread) < 6 * spread / np.sqrt(2 * 20000) and abs(
@@ -120,7 +120,7 @@ def test_simplest_points_come_first():
     assert list(zip(values["a"].ravel(), values["b"].ravel())) == [(0, 5), (0, 6), (1, 5), (1, 6), (2, 5), (2, 6)]
 
 
-def test_every_letter_varies_even_with_too_many_combinations():
+def test_every_letter_varies_even_if_there_are_too_many_combinations():
     inputs = tuple(real(f"a{i}", "a", simple=tuple(range(9))) for i in range(8))
     values = simple_points(inputs)
     assert all(len(np.unique(column)) > 2 and len(column) == domains.MOST_SIMPLE for column in values.values())

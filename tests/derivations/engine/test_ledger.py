@@ -51,7 +51,7 @@ def judgements(id):
 
 
 def forms(entry):
-    """Yield every form that can be computed, with the indices of those of its links that hold."""
+    """Yield every form that can be computed, with the indices of its links that hold."""
     if not entry.printed.free:
         yield entry.printed, [i for i, link in enumerate(computed(entry.printed, entry.tolerance).links) if link.ok]
     for form in repairs(entry):
@@ -100,7 +100,7 @@ def test_reference_of_a_numbered_equation_contains_its_number():
     for entry in ENTRIES:
         number = re.fullmatch(r"odaibo\.(\d+)r?", entry.id)
         if number and not re.search(rf"\({number[1]}( recalled)?\)", entry.ref):
-            pytest.fail(f"{entry.id} stands at {entry.ref}")
+            pytest.fail(f"{entry.id} has the reference {entry.ref}")
 
 
 def cited():
@@ -124,13 +124,13 @@ def test_every_id_that_is_cited_exists():
 
 
 @each_entry
-def test_printed_form_has_its_recorded_verdict(id):
+def test_every_row_has_its_expected_verdict(id):
     for judgement in judgements(id):
         got = judgement.verdict, judgement.why, [link.state for link in judgement.links]
         assert judgement.ok, f"{judgement.row.id} should be {judgement.row.expected}: {got}"
 
 
-def test_every_row_has_the_texts_of_its_verdict():
+def test_every_row_has_the_texts_that_its_verdict_needs():
     for entry in ENTRIES:
         for row in entry.rows:
             assert row.says and row.says[-1] in ".!?)\"'" and "\n" not in row.says, row.id
@@ -157,7 +157,7 @@ def test_loose_row_has_a_true_precise_form_and_a_false_literal_reading():
 
 
 def test_verbal_statements_have_a_claim_and_printed_formulas_do_not():
-    """Only short quotes may be copied, so a claim is in our words and quotes at most ten words of the source."""
+    """A claim reports the source in our own sentence and quotes at most ten words, because long quotes may not be copied."""
     for entry in ENTRIES:
         for row in entry.rows:
             assert bool(row.claim) == (entry.kind in ("claim", "table") and ledger.source_of(entry) != "beyond"), row.id
@@ -167,8 +167,8 @@ def test_verbal_statements_have_a_claim_and_printed_formulas_do_not():
                 assert row.claim.count('"') == 2 * len(quoted) and sum(quoted) <= MOST_QUOTED, (row.id, quoted)
 
 
-MOST_QUOTED = 10                                            # words in one claim
-FAULTS = {                                                  # first row of each fault, as decided in the review of the ledger
+MOST_QUOTED = 10                                            # words quoted in one claim
+FAULTS = {                                                  # the first row of each fault, not computed from the ledger
     "slip": {"odaibo.t6", "odaibo.10", "odaibo.29", "hong.15", "hong.6"},
     "wrong": {"odaibo.41", "odaibo.42", "lm.3", "lm.35", "lm.37", "lm.38", "hong.10"},
 }
@@ -193,7 +193,7 @@ def used_letters(function):
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def test_every_free_letter_occurs_in_the_code():
+def test_every_undefined_letter_occurs_in_the_code():
     forms_with_free = {entry.id: entry.printed for entry in ENTRIES if entry.printed.free}
     unused = {id: {*form.free} - used_letters(form.function) for id, form in forms_with_free.items()}
     assert len(unused) >= 2 and not any(unused.values()), unused
@@ -222,7 +222,7 @@ def test_every_formula_has_the_same_relations_as_its_code():
 
 
 def moved(side, other, by):
-    """Return a side with a relative error `by`; where the side is 0, the error is relative to the larger scale."""
+    """Return a side with a relative error `by`. Where the side is 0, the error is relative to the scale of both sides."""
     value, scale = value_and_scale(side)
     value, scale, theirs = aligned(value, scale, value_and_scale(other)[1])
     size = np.where(value != 0, np.abs(value), np.maximum(scale, theirs))
@@ -239,7 +239,7 @@ def unnoticed(left, relation, right, tolerance):
 
 
 @each_entry
-def test_error_of_1e_4_in_any_side_of_any_equation_is_noticed(id):
+def test_small_error_in_any_side_of_any_equation_is_noticed(id):
     entry = BY_ID[id]
     for form, holding in forms(entry):
         made = computed(form, entry.tolerance)
@@ -273,8 +273,8 @@ def test_swapped_inequality_of_any_entry_is_noticed():
 
 
 @each_entry
-def test_no_link_is_undecided_with_other_seeds(id):
-    """Only the random draws depend on the seed. The Hypothesis profile sets the number of seeds."""
+def test_no_link_becomes_undecided_or_false_with_other_seeds(id):
+    """The seed changes only the random draws. The Hypothesis profile sets the number of seeds."""
     entry = BY_ID[id]
     for form, holding in forms(entry):
         for seed in range(1, 1 + settings.default.max_examples // 20):
@@ -329,7 +329,7 @@ def test_a_tie_calls_the_function_that_it_names(id, name, function):
     assert not [letter for letter in inspect.signature(function).parameters if letter not in values]
 
 
-# The identities behind the ledger, with Hypothesis, which simplifies a counterexample
+# Identities that the ledger uses, checked with Hypothesis, which simplifies a counterexample
 
 Q_P = (pmf("q", "q"), pmf("p", "p"))
 
@@ -337,7 +337,7 @@ Q_P = (pmf("q", "q"), pmf("p", "p"))
 @given(points(Q_P))
 @example(point(q=(0.5, 0.5), p=(0.5, 0.5)))
 @example(point(q=(1, 0), p=(1e-9, 1 - 1e-9)))
-def test_divergence_is_not_negative_and_not_symmetric(values):
+def test_divergence_is_never_negative_and_zero_only_for_equal_distributions(values):
     q, p = values["q"], values["p"]
     forward, backward = kl(q, p).item(), kl(p, q).item()
     assert forward > -1e-14 and backward > -1e-14
@@ -356,7 +356,7 @@ def test_kl_of_minivae_equals_the_integral(values):
 
 
 @given(points(TABLES))
-def test_three_forms_of_the_elbo_agree_and_never_exceed_the_evidence(values):
+def test_three_forms_of_the_elbo_agree_and_never_exceed_the_log_evidence(values):
     p_xz, q = values["p_xz"], values["q"]
     log_p_x = np.log(evidence(p_xz))
     joint = mean(q, np.log(p_xz) - log(q))                  # q may be zero: 0 log 0 = 0
@@ -367,7 +367,7 @@ def test_three_forms_of_the_elbo_agree_and_never_exceed_the_evidence(values):
 
 
 @given(points(TABLES[:1]))
-def test_the_elbo_reaches_the_evidence_at_the_posterior(values):
+def test_the_elbo_equals_the_log_evidence_if_q_is_the_posterior(values):
     p_xz = values["p_xz"]
     q = posterior(p_xz)
     assert np.abs(mean(q, np.log(p_xz) - np.log(q)) - np.log(evidence(p_xz))).max() < 1e-13

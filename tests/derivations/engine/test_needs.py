@@ -1,8 +1,8 @@
 """The stated assumptions are sufficient: a search inside them finds no point at which a row fails.
 
-The domains of an entry's letters are its assumption. The search starts from random points and from extreme ones, called
-corners: weights near zero, equal or nearly equal letters, standard deviations from 1/400 to 400. Then it varies the
-points that are nearest to a failure.
+The allowed values of an entry's letters express its assumption. The search starts from random points and from extreme
+points, called corners: weights near zero, equal or nearly equal letters, standard deviations from 1/400 to 400. Then it
+varies the points that are nearest to a failure.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from derivations.engine.numerics import need_positive
 
 SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8                   # 64 first points, then 5 times 64 neighbours of the worst 8
 ROUNDING = 1e-10                                            # smaller differences may be rounding: at corners, terms cancel
-MODERATE = 3                                                # raw numbers up to this size are not extreme
+MODERATE = 3                                                # raw numbers beyond this size are extreme
 STRICT = ("<", ">", "!=")
 SLACK = {
     "<": lambda left, right: left - right,
@@ -27,15 +27,15 @@ SLACK = {
 CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers from which letters are made; some letters refuse 0
 
 
-JOINT_ASSUMPTIONS = {                                       # {id: assumption about several letters, or a numerical limit}
+JOINT_ASSUMPTIONS = {                                       # {id: condition on several letters together}
     "odaibo.t11": lambda q, p: np.minimum(np.abs(q - p), np.abs(q[:, ::-1] - p)).max(axis=1) > 1e-3,
-    "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # if smaller, rounding hides a KL that is nearly 0
+    "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # if smaller, the KL is near 0, below rounding errors
     "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # f is curved, and the nodes resolve it
     "lm.44": lambda w, s, x: 0.05 * (1 + (w / s) ** 2) < 1.9,
 }
 
 
-LIMITS = {                                                  # {id: largest raw number for which the entry's numerics work}
+LIMITS = {                                                  # {id: largest raw number for which the entry is accurate}
     "cards.27": 8, "beyond.11": 6, "beyond.12": 6, "beyond.13": 6, "beyond.31": 4, "beyond.34": 3,
     "beyond.35": 4,                                         # above 4, all data are equal and have no variance
 }  # fmt: skip
@@ -46,7 +46,7 @@ def conditional_entries():
 
 
 def first_points(inputs, rng, n=POINTS):
-    """Return raw numbers of four kinds: normal, three times as wide, corners, and equal or nearly equal letters."""
+    """Return raw numbers in turn of four kinds: N(0, 1), N(0, 9), corners, and equal or nearly equal letters."""
     kinds, shared = np.arange(n) % 4, {}
     raws = {}
     for symbol in inputs:
@@ -70,7 +70,7 @@ def by_point(array, n):
 
 
 def nearness(entry, raws, links):
-    """Return, for every point, the worst error divided by the tolerance, and how near the point is to a failure."""
+    """Return, for every point, its largest error divided by the tolerance, and how near it is to a failure."""
     n = len(next(iter(raws.values())))
     values = {symbol.name: frozen(symbol.make(raws[symbol.name])) for symbol in entry.printed.inputs}
     sides, relations = sides_of(entry.printed, values)
@@ -100,7 +100,7 @@ def inside(entry, raws):
 
 
 def counterexample(entry, seed=SEED):
-    """Return, as text, a point inside the assumption that makes a row fail or is refused; "" if none is found."""
+    """Search inside the assumption; return as text a point at which a row fails or is refused, or "" without success."""
     links = [row.link for row in entry.rows if row.expected == "holds-if" and row.link is not None]
     rng = np.random.default_rng(seed)
     raws = inside(entry, first_points(entry.printed.inputs, rng))

@@ -70,7 +70,7 @@ def test_minus_log_of_one_is_zero():
     assert minus_log(np.array([1.0])) == 0
 
 
-def test_minus_log_calls_no_logarithm(monkeypatch):
+def test_kl_calls_no_logarithm_of_numpy(monkeypatch):
     for name in ("log", "log2", "log10", "log1p", "logaddexp", "exp", "power", "arctanh"):
         monkeypatch.delattr(np, name)
     assert abs(kl((0.5, 0.5), (0.9, 0.1))[0] - 0.5108256237659907) < 1e-14
@@ -84,8 +84,8 @@ def test_kl_equals_its_definition_with_logarithms(values):
 
 
 @given(points(PMFS))
-def test_kl_is_the_slope_of_the_renyi_sum(values):
-    """KL is d/da of sum q^a p^(1-a) at a = 1, computed here without a log ratio and without quadrature."""
+def test_kl_equals_the_derivative_of_the_renyi_sum(values):
+    """The sum is `sum q^a p^(1-a)`; its derivative at a = 1 is computed without log(q/p) and without quadrature."""
     q, p = values["q"], values["p"]
     slope = numerics.complex_step(lambda a: np.sum(q**a * p ** (1 - a)), 1.0)
     assert abs(kl(q, p).item() - slope) < 1e-12
@@ -110,13 +110,13 @@ def test_kl_is_infinite_only_where_p_is_zero_and_q_is_not():
     found = kl(q, p).ravel()
     assert found[0] == pytest.approx(0.6 * math.log(1.2) + 0.4 * math.log(4 / 3), rel=1e-14)
     assert list(found[1:]) == [INF, INF]
-    refused(lambda: numerics.need_covered(q, p), "p", "> 0 wherever q is", "p = 0 with q > 0", "No term")
+    refused(lambda: numerics.need_covered(q, p), "p", "> 0 wherever q > 0", "p = 0 with q > 0", "infinite")
     numerics.need_covered(q[:1], p[:1])
 
 
 @pytest.mark.parametrize("denominator", [10, 1000])
 def test_small_divergences_are_accurate(denominator):
-    """KL((1/2, 1/2) || (1/2 + d, 1/2 - d)) = -(log(1 + 2d) + log(1 - 2d)) / 2 = sum over even n of (2d)^n / n."""
+    """The exact value is a power series in d, the sum over even n of (2d)^n / n."""
     d = Fraction(1, denominator)
     exact = sum(Fraction(2 * d) ** n / n for n in range(2, 60, 2))
     found = kl((0.5, 0.5), (0.5 + float(d), 0.5 - float(d))).item()
@@ -153,7 +153,7 @@ def test_two_kinds_of_quadrature_agree(values):
 
 
 @given(points(PAIR))
-def test_kl_of_gaussians_is_the_closed_form_and_not_negative(values):
+def test_kl_of_gaussians_equals_the_closed_form_and_is_not_negative(values):
     mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in PAIR)
     closed = np.log(sigma_p / sigma_q) + (sigma_q**2 + (mu_q - mu_p) ** 2) / (2 * sigma_p**2) - 1 / 2
     assert abs(kl_normal(**values) - closed).item() < 1e-12 * (1 + closed.item()) and closed.item() > -1e-15

@@ -1,4 +1,4 @@
-"""Tests of all redrawn figures: their files, the text on the page, and that every claim can fail."""
+"""Tests of all redrawn figures: every claim can fail, the page is readable, the files are complete."""
 
 import ast
 import itertools
@@ -26,7 +26,7 @@ NAMES = (
 every_figure = pytest.mark.parametrize("name", NAMES)
 
 
-def test_all_ten_figures_are_listed_in_source_order():
+def test_figures_are_listed_in_the_order_of_their_sources():
     assert tuple(figures.FIGURES) == NAMES
 
 
@@ -62,12 +62,12 @@ def test_every_claim_fails_for_some_fault():
 
 @cache
 def written_on(name):
-    """The text on a figure, for all tests that look at it."""
+    """Return the texts on a figure; cached, because several tests need them."""
     return words(drawn(name)[0])
 
 
 @every_figure
-def test_text_lies_inside_the_page_and_is_large_enough(name):
+def test_every_text_is_inside_the_page_and_large_enough(name):
     figure, written = drawn(name)[0], written_on(name)
     right, top = figure.bbox.max
     boxes = [(text, artist.get_window_extent()) for text, artist in written]
@@ -144,7 +144,7 @@ def test_figure_drawn_alone_has_the_same_bytes(written, tmp_path):
 
 
 @pytest.mark.slow
-def test_command_prints_alt_texts_and_overwrites_only_on_request(tmp_path, capsys):
+def test_figures_command_prints_alt_texts_and_overwrites_only_on_request(tmp_path, capsys):
     command = ["figures", "lm-3", "cards-15", "--out", str(tmp_path), "--json"]
     assert cli.main(command) == 0
     files = json.loads(capsys.readouterr().out)["files"]
@@ -162,14 +162,14 @@ def test_command_prints_alt_texts_and_overwrites_only_on_request(tmp_path, capsy
 @pytest.mark.parametrize(
     "name, near", [("lm.11", "lm-11"), ("card-24", "cards-24"), ("odaibo-F3", "odaibo-F"), ("ring", "")]
 )
-def test_unknown_name_is_refused_with_the_nearest_name(tmp_path, capsys, name, near):
+def test_error_for_an_unknown_figure_suggests_the_nearest_name(tmp_path, capsys, name, near):
     assert cli.main(["figures", "hong-10", name, "--out", str(tmp_path / "new")]) == 2
     printed = capsys.readouterr()
     assert f"NAME must be the name of a figure; got {name!r}. Did you mean {near}" in printed.err
     assert printed.out == "" and printed.err.count("\n") == 1 and not (tmp_path / "new").exists()
 
 
-def test_refused_figure_is_not_written_and_the_command_exits_with_1(tmp_path, capsys, monkeypatch):
+def test_figure_with_a_false_claim_is_not_written(tmp_path, capsys, monkeypatch):
     good = odaibo.curves()
     wrong = good | {"log": np.log10(good["t"])}
     monkeypatch.setitem(figures.FIGURES, "odaibo-F1", lambda: odaibo.log_and_tangent(wrong))

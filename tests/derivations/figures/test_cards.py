@@ -95,7 +95,7 @@ class WeightsActOnZ(ReplaceableSteps):
 
 
 class PriorWithParameters(ReplaceableSteps):
-    """Wrong for this figure: the prior has parameters."""
+    """Wrong, because the figure claims the contrary: the prior has parameters."""
 
     def prior(self, mu, log_var):
         return super().prior(mu - self.layers("decoder")[0][0][:, 0], log_var)
@@ -122,7 +122,7 @@ FAULTS |= {
     "a z drawn from the prior": (plate(DrawsFromThePrior), "inference model has the edge phi -> z, x -> z"),
     "weights of the decoder that act on z": (plate(WeightsActOnZ), "inference model has no edge theta -> z"),
     "a prior with parameters": (plate(PriorWithParameters), "the prior has no parameters"),
-    "data that act on each other": (plate(PointsActOnEachOther), "every datum has its own x and z"),
+    "data that act on each other": (plate(PointsActOnEachOther), "only x and z are separate"),
 }
 
 
@@ -170,7 +170,7 @@ FAULTS |= {
 # cards-24
 
 
-def test_cards_24_draws_both_optima_and_near_modes_on_one_scale():
+def test_both_panels_of_cards_24_show_the_best_fits_on_one_scale():
     figure, _ = drawn("cards-24")
     wide, narrow = figure.axes
     z, right = line(wide, "right")
@@ -210,7 +210,7 @@ FAULTS |= {
 # cards-30
 
 
-def test_cards_30_gradients_reach_mu_and_log_var_only_on_the_right():
+def test_gradients_of_cards_30_reach_mu_and_log_var_only_at_right():
     left, right, _ = drawn("cards-30")[0].axes
     gids = [{patch.get_gid() for patch in axes.patches} - {None} for axes in (left, right)]
     gradients = [{gid for gid in page if "gradient" in gid} for page in gids]
@@ -222,7 +222,7 @@ def test_cards_30_gradients_reach_mu_and_log_var_only_on_the_right():
 
 
 def test_cards_30_and_figure_2_of_odaibo_draw_the_same_arrows_alike():
-    """Between mu, log sigma^2, eps and z: same directions, same colours, same line widths, one legend."""
+    """Compare directions, colours and line widths of the arrows between mu, log sigma^2, eps and z, and the legends."""
     pages = drawn("odaibo-F2")[0].axes[0], drawn("cards-30")[0].axes[1]
     inner = {"mu->z", "log_var->z", "eps->z", "gradient z->mu", "gradient z->log_var"}
     arrows = [[patch for patch in axes.patches if patch.get_gid() in inner] for axes in pages]
@@ -237,12 +237,12 @@ def test_cards_30_and_figure_2_of_odaibo_draw_the_same_arrows_alike():
     assert nodes[0] == nodes[1] and len(nodes[0]) == 4
 
 
-def test_cards_30_draws_every_estimate_and_bars_of_their_exact_spread():
+def test_cards_30_draws_every_estimate_and_its_exact_standard_deviation():
     axes = drawn("cards-30")[0].axes[2]
     eps = np.random.default_rng(29).standard_normal(cards_trick.DRAWS)
-    expected = {"held": 0 * eps, "score": (1 + eps) ** 2 * eps, "path": 2 + 2 * eps}
+    expected = {"constant z": 0 * eps, "score": (1 + eps) ** 2 * eps, "path": 2 + 2 * eps}
     low, high = axes.get_xlim()
-    for name, (mean, variance) in {"held": (0, 0), "score": (2, 30), "path": (2, 4)}.items():
+    for name, (mean, variance) in {"constant z": (0, 0), "score": (2, 30), "path": (2, 4)}.items():
         dots = line(axes, name)[0]
         np.testing.assert_allclose(dots, expected[name], atol=1e-12)
         assert low < dots.min() and dots.max() < high
@@ -255,7 +255,7 @@ def trick(**faulty):
 
 
 def estimate(name, change):
-    """Return a call that draws the figure with one estimate changed: `change` gets its values and the noise."""
+    """Return a call that draws the figure with one estimate replaced by `change(its values, the noise)`."""
     def faulty(eps):
         good = cards_trick.estimates(eps)
         return good | {name: change(good[name], eps)}
@@ -264,7 +264,7 @@ def estimate(name, change):
 
 
 def replaced(sampler, name, value):
-    """Return a sampler with another result of that name."""
+    """Return a copy of a sampler in which `value` computes the result called `name`."""
     return lambda mu, log_var, eps: sampler(mu, log_var, eps) | {name: value(mu, log_var, eps)}
 
 
@@ -288,13 +288,16 @@ FAULTS |= {
     "a gradient without the factor 1/2": (trick(backward=no_half), "implemented gradient in log_var"),
     "a gradient with the wrong sign": (trick(backward=sign), "implemented gradient in mu"),
     "path estimates divided by 2": (estimate("path", lambda d, eps: d / 2), "path estimate has mean 2"),
-    "held estimates of 1 instead of 0": (estimate("held", lambda d, eps: 0 * d + 1), "held estimate has mean 0"),
+    "constant z estimates of 1": (estimate("constant z", lambda d, eps: 0 * d + 1), "constant z estimate has mean 0"),
     "path estimates with more noise": (estimate("path", lambda d, eps: d + eps), "path estimate has variance 4"),
     "score estimates with less noise": (estimate("score", lambda d, eps: d - eps), "score estimate has variance 30"),
-    "path estimates with a wrong average": (estimate("path", lambda d, eps: d + 0.5 * many(eps)), "path draws average 2"),
+    "path estimates with a wrong mean": (
+        estimate("path", lambda d, eps: d + 0.5 * many(eps)),
+        "drawn path estimates have mean 2",
+    ),
     "path estimates with a small variance": (
         estimate("path", lambda d, eps: d + (2 - d) * 0.4 * many(eps)),
-        "path draws have variance 4",
+        "drawn path estimates have variance 4",
     ),
     "an estimate outside the axis": (
         estimate("score", lambda d, eps: d + 5 * (d == d.max()) * many(eps)),

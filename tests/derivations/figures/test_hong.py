@@ -30,11 +30,11 @@ def sign(**faulty):
 log, half = np.log(sigma), (sigma**2 - 1) / 2
 FAULTS = {
     "no sigma = 1": (lambda: hong.sign({name: v[sigma != 1] for name, v in brackets.items()}), "sigma = 1 and"),
-    "right and printed bracket exchanged": (sign(right=printed, printed=right), "the right bracket is the KL"),
-    "the right bracket times -1": (sign(right=-printed), "the right bracket is the KL"),
+    "correct and printed bracket exchanged": (sign(right=printed, printed=right), "the correct bracket is the KL"),
+    "the correct bracket times -1": (sign(right=-printed), "the correct bracket is the KL"),
     "a KL with fewer digits": (sign(right=right * (1 + 3e-10)), "is minivae's KL"),
     "a KL of 1e-14 at sigma = 1": (sign(right=right + 1e-14), "0 at sigma = 1"),
-    "the right sign in the printed bracket": (sign(printed=right), "always falls"),
+    "the correct sign in the printed bracket": (sign(printed=right), "always falls"),
     "no logarithm": (sign(printed=half), "below log sigma"),
     "another value at 0.1": (sign(printed=printed - 0.001 * (sigma == 0.1)), "at sigma = 0.1 the brackets are"),
     "another value at 0.5": (sign(printed=printed - 0.001 * (sigma == 0.5)), "sign of log sigma"),

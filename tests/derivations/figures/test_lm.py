@@ -24,7 +24,7 @@ w = bias["w"]
 
 
 def three_lines(change=None, **faulty):
-    """Return a call that draws the figure with some lines replaced, or with all moved together, which keeps the gaps."""
+    """Return a call that draws the figure with some lines replaced, or with `change` added to all three lines."""
     moved = {} if change is None else {name: bias[name] + change for name in ("evidence", "printed", "elbo")}
     return lambda: lm.bias(bias | moved | faulty)
 
@@ -68,7 +68,7 @@ def test_colours_of_lm_11_darken_with_the_radius():
     assert (np.diff(brightness) < 0).all() and brightness[0] > 8 * brightness[-1]
 
 
-def test_histogram_of_lm_11_matches_the_points_and_their_density():
+def test_histogram_of_lm_11_agrees_with_the_points_and_their_density():
     right = drawn("lm-11")[0].axes[1]
     radius = np.linalg.norm(right.collections[0].get_offsets(), axis=1)
     (inside,) = right.child_axes
@@ -110,7 +110,7 @@ FAULTS |= {
 # lm-43
 
 
-def test_contours_of_lm_43_show_both_terms_their_sum_and_the_kl():
+def test_contours_of_lm_43_lie_where_the_terms_have_their_values():
     fit = lambda mu, sigma: np.log(2 * np.pi / 4) / 2 + 2 * ((2 - mu) ** 2 + sigma**2)  # noqa: E731
     kl = lambda mu, sigma: (mu**2 + sigma**2 - 1) / 2 - np.log(sigma)  # noqa: E731
     total = lambda mu, sigma: fit(mu, sigma) + kl(mu, sigma)  # noqa: E731

@@ -71,7 +71,7 @@ def test_arrows_of_figure_2_equal_the_arrows_of_the_implemented_model():
     assert f"{len(on_page)} dark arrows" in alt and f"{len(on_page)} dark arrows" in figure.get_supxlabel()
 
 
-def test_gradients_of_figure_2_run_backwards_except_to_x_and_eps():
+def test_gradients_of_figure_2_reach_all_nodes_but_x_and_eps():
     figure, alt = drawn("odaibo-F2")
     gids = {artist.get_gid() for artist in figure.axes[0].patches}
     back = {tuple(gid.removeprefix("gradient ").split("->")) for gid in gids if gid and gid.startswith("gradient")}
@@ -79,7 +79,7 @@ def test_gradients_of_figure_2_run_backwards_except_to_x_and_eps():
     assert odaibo.GRAPH - CARRYING == {("x", "encoder_hs"), ("x", "log_px_z"), ("eps", "z"), *odaibo.WEIGHTS.items()}
 
 
-def test_arrows_begin_and_end_at_their_nodes():
+def test_arrows_of_figure_2_begin_and_end_at_their_nodes():
     figure, _ = drawn("odaibo-F2")
     figure.draw_without_rendering()
     patches = {patch.get_gid(): patch for patch in figure.axes[0].patches if patch.get_gid()}
@@ -93,7 +93,7 @@ def test_arrows_begin_and_end_at_their_nodes():
         assert gap(line[1:], start) > gap(line[:1], start), gid
 
 
-def test_arrows_do_not_touch_other_nodes():
+def test_arrows_of_figure_2_do_not_touch_other_nodes():
     figure, _ = drawn("odaibo-F2")
     figure.draw_without_rendering()
     patches = {patch.get_gid(): patch for patch in figure.axes[0].patches if patch.get_gid()}
@@ -104,7 +104,7 @@ def test_arrows_do_not_touch_other_nodes():
 
 
 def points_along(path):
-    """Return points along a path in pixels, fifty per straight piece; curves are replaced by straight pieces."""
+    """Return points along a path in pixels: fifty for each straight piece. Curves become many straight pieces."""
     pieces = [pair for line in path.to_polygons(closed_only=False) for pair in zip(line, line[1:])]
     return np.concatenate([np.linspace(*pair, 50) for pair in pieces])
 
@@ -133,7 +133,7 @@ class LostDecoder(LostGradient):
 
 
 class Feedback(VAE):
-    """Wrong: z acts on mu, because the heads are computed again after z."""
+    """Wrong: mu depends on z."""
 
     def forward(self, x, eps, fit=True):
         z = eps[0] * np.exp(self._heads(self._encode(x)[-1])[1] / 2)
@@ -206,7 +206,7 @@ FAULTS |= {
 }
 
 
-def test_probing_finds_the_arrows_that_faults_add_or_remove():
+def test_changed_models_have_other_arrows():
     assert ("z", "mu") in odaibo.probed(as_model(Feedback))
     assert ("x", "decoder_hs") in odaibo.probed(as_model(SeenData))
     found = odaibo.probed(as_model(NoNoise))

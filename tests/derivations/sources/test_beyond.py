@@ -1,4 +1,4 @@
-"""Entries of `beyond` hold at hard points inside their assumptions, and agree with plain sums and closed forms."""
+"""Entries of `beyond` hold at extreme points inside their assumptions, and agree with plain sums and closed forms."""
 
 import itertools
 import math
@@ -32,7 +32,10 @@ def test_identity_holds_at_a_hard_point_inside_its_assumption(id, values):
 
 
 def plain_divergence(K, q, posterior):
-    """Return KL(q(z_1) ... q(z_K) || 1/K sum_j p(z_j|x) prod_{k != j} q(z_k)) as a sum over all tuples."""
+    """Return KL(q(z_1) ... q(z_K) || r) as a sum over all tuples (z_1, ..., z_K).
+
+    r = 1/K sum_j p(z_j|x) prod_{k != j} q(z_k)
+    """
     found = 0.0
     for z in itertools.product(range(len(q)), repeat=K):
         of_q = math.prod(q[k] for k in z)
@@ -42,28 +45,28 @@ def plain_divergence(K, q, posterior):
 
 
 @pytest.mark.parametrize("K", [1, 2, 3, 4])
-def test_gap_of_k_draws_is_the_divergence_from_the_mixture(K):
+def test_gap_of_the_bound_with_k_draws_equals_a_divergence(K):
     p_xz, q = np.array([[[0.1, 0.3, 0.2], [0.2, 0.1, 0.1]]]), np.array([[[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]])
     for row in range(2):
         posterior = p_xz[0, row] / p_xz[0, row].sum()
         assert elbo.gap_of(K, p_xz, q)[0, row, 0] == pytest.approx(plain_divergence(K, q[0, row], posterior), rel=1e-12)
 
 
-def test_gap_shrinks_with_more_draws_to_the_stated_numbers():
+def test_gap_of_the_bound_decreases_with_more_draws():
     p_xz, q = np.array([[[0.1, 0.4]]]), np.array([[[0.5, 0.5]]])
     gaps = [elbo.gap_of(K, p_xz, q)[0, 0, 0] for K in (1, 2, 3, 4)]
     np.testing.assert_allclose(gaps, [0.22314, 0.11157, 0.07109, 0.05147], atol=1e-5)
 
 
 @pytest.mark.parametrize("d", [-0.9999, -0.5, -1e-9, 0, 1e-9, 0.9, 3.0])
-def test_taylor_remainder_is_the_integral_of_its_formula(d):
-    """The closed form of the integral is (log(1 + d) - d + d^2 / 2) / d^3, or its series near 0."""
+def test_taylor_remainder_by_quadrature_equals_its_closed_form(d):
+    """The closed form is `(log(1 + d) - d + d^2 / 2) / d^3`; near d = 0, the test uses its series."""
     exact = 1 / 3 - d / 4 if abs(d) < 1e-6 else (math.log1p(d) - d + d**2 / 2) / d**3
     assert information.taylor_rest(np.array([[d]]))[0, 0] == pytest.approx(exact, rel=1e-9)
 
 
 @pytest.mark.parametrize("bend", [0.0, 0.5, 80.0])
-def test_change_of_variables_is_inverted(bend):
+def test_y_of_inverts_the_change_of_variables(bend):
     t = np.array([[-100.0], [-0.3], [0.0], [2.0]])
     y = gaussians.y_of(t, bend)
     np.testing.assert_allclose(y + bend * np.tanh(y), t, rtol=1e-12, atol=1e-13)

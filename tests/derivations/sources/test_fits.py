@@ -1,4 +1,4 @@
-"""Fits of one Gaussian to two modes: compare the KLs with sums on a grid, and the optima with other Gaussians."""
+"""Fits of one Gaussian to two modes: their KLs agree with sums on a grid, and no other Gaussian has a smaller KL."""
 
 import numpy as np
 import pytest
@@ -21,13 +21,13 @@ def both_kl_on_a_grid(apart, mu, sigma):
 
 
 @pytest.mark.parametrize("apart, mu, sigma", POINTS)
-def test_both_divergences_of_a_fit_agree_with_integrals(apart, mu, sigma):
+def test_forward_and_reverse_kl_agree_with_sums_on_a_grid(apart, mu, sigma):
     both = [kl(apart, mu, sigma) for kl in (fits.kl_forward, fits.kl_reverse)]
     np.testing.assert_allclose(both, both_kl_on_a_grid(apart, mu, sigma), rtol=1e-10)
 
 
 @pytest.mark.parametrize("apart, mu, sigma", POINTS)
-def test_reverse_slopes_equal_central_differences(apart, mu, sigma):
+def test_derivatives_of_the_reverse_kl_equal_central_differences(apart, mu, sigma):
     at, step = np.array([mu, np.log(sigma)], float), 1e-5
     gradient, hessian = fits.reverse_slopes(apart, mu, sigma)
     for i, d in enumerate(step * np.eye(2)):
@@ -45,7 +45,7 @@ def test_fits_have_the_smallest_kl_in_both_directions():
             assert least <= on_grid < least + 0.01
 
 
-def test_fits_at_separations_3_and_0_8_have_the_known_numbers():
+def test_fits_to_far_and_near_modes_have_the_known_numbers():
     np.testing.assert_allclose(fits.fit_forward(3), (0, np.sqrt(10)), atol=1e-12)
     right, left = fits.fit_reverse(3, 3), fits.fit_reverse(3, -3)
     np.testing.assert_allclose(right, (2.984306, 1.023369), atol=1e-6)
@@ -54,7 +54,7 @@ def test_fits_at_separations_3_and_0_8_have_the_known_numbers():
     np.testing.assert_allclose(fits.best_reverse(0.8), (0, 1.273423), atol=1e-6)
 
 
-def test_fit_of_an_array_is_stationary_and_equals_single_fits():
+def test_fits_of_an_array_are_minima_and_equal_single_fits():
     for fit in (lambda a: fits.fit_reverse(a, a), lambda a: fits.fit_reverse(a, 0), fits.best_reverse):
         mu, sigma = fit(APART)
         gradient, hessian = fits.reverse_slopes(APART, mu, sigma)
@@ -68,7 +68,7 @@ def test_reverse_fit_covers_two_near_modes_but_one_of_two_far_modes():
     np.testing.assert_allclose(mu[3:], (2.9, 3, 4), atol=0.03)
 
 
-def test_masses_of_a_fit_are_integrals_of_its_density():
+def test_mass_in_an_interval_equals_the_integral_of_the_density():
     z = np.linspace(-1, 1, 20001)
     middle = (z[1:] + z[:-1]) / 2
     p = np.exp(fits.log_mixture(middle, 3.0)).mean() * 2
@@ -76,7 +76,7 @@ def test_masses_of_a_fit_are_integrals_of_its_density():
     assert abs(fits.mixture_mass(3.0, -1, 1) - p) < 1e-8 and abs(fits.mass(0.5, 2.0, -1, 1) - q) < 1e-8
 
 
-def test_fit_refuses_bad_widths_and_failed_descents():
+def test_negative_sigma_and_a_start_without_a_minimum_are_refused():
     for kl in (fits.kl_forward, fits.kl_reverse):
         refused(lambda: kl(3, 0, -1), "sigma", "> 0", "-1", "above zero")
     refused(lambda: fits.fit_reverse(3, 1e4), "start", "minimum", "10000", "modes")

@@ -1,4 +1,4 @@
-"""Hong's entries: descent reaches the posterior only with the right sign, and true forms hold at hard points."""
+"""Hong's entries: descent reaches the posterior only with the correct sign; correct forms hold at extreme points."""
 
 import numpy as np
 import pytest
@@ -13,14 +13,14 @@ from derivations.hong.world import complex_gradient, lowest
 STEPS = 2000
 
 
-def test_right_sign_converges_to_the_exact_posterior():
+def test_descent_with_the_correct_sign_reaches_the_exact_posterior():
     mu, log_sigma = descent(RIGHT, STEPS)
     best_mu, best_sigma = linear_posterior(1, np.array(0.5), 1)
     assert abs(best_mu - 0.8) < 1e-15 and abs(best_sigma**2 - 0.2) < 1e-15
     assert abs(mu[-1] - best_mu) < 1e-12 and abs(np.exp(log_sigma[-1]) - best_sigma) < 1e-12
 
 
-def test_printed_sign_decreases_sigma_without_end():
+def test_descent_with_the_printed_sign_decreases_sigma_without_limit():
     _, log_sigma = descent(AS_PRINTED, STEPS)
     assert log_sigma[-1] < -40 and (np.diff(log_sigma, axis=0) < -0.02 + 1e-12).all()
 
@@ -32,7 +32,7 @@ def losses(log_sign, rate=0.02):
     return loss(one[..., None], one / 2, one, mu, np.exp(log_sigma), log_sign)[:, 0]
 
 
-def test_only_the_printed_loss_falls_below_any_bound():
+def test_only_the_printed_loss_decreases_without_limit():
     minus_log_p = np.log(2 * np.pi * 1.25) / 2 + 1 / 2.5  # x = 1 under N(0, 1 + 1/4)
     right, printed = losses(RIGHT), losses(AS_PRINTED)
     assert right.min() > minus_log_p - 1e-12 and abs(right[-1] - minus_log_p) < 1e-12
@@ -54,7 +54,7 @@ def test_descent_step_follows_the_gradient_of_the_loss():
             assert np.abs(at[t + 1] - at[t] - step).max() < 1e-14
 
 
-def test_descent_finds_many_minima_at_once():
+def test_lowest_finds_the_minima_of_many_functions_in_one_call():
     lows = np.array([[-1.5], [0.0], [3.25]])
     found = lowest(lambda t: np.cosh((t - lows) / 4))
     assert found.shape == lows.shape and np.abs(found - lows).max() < 1e-12
@@ -71,7 +71,7 @@ HARD = (
 
 
 @pytest.mark.parametrize("id, values", HARD)
-def test_true_forms_also_hold_at_hard_points(id, values):
+def test_correct_forms_of_hong_hold_at_hard_points(id, values):
     entry = ENTRIES[id]
     form = entry.rows[0].repair or entry.printed
     assert all(link.ok for link in judge_sides(*sides_of(form, point(**values)), entry.tolerance))

@@ -1,4 +1,4 @@
-"""Tests of LM's entries at hard points: tables with zeros, data far from the mean, p(x) near 1."""
+"""Tests of LM's entries at extreme points: tables with zeros, data far from the mean, p(x) near 1."""
 
 import itertools
 
@@ -51,7 +51,7 @@ def test_entries_about_tables_hold_whenever_their_assumption_holds(id):
 
 
 @pytest.mark.parametrize("id", ["lm.16", "lm.17"])
-def test_integrals_of_line_3_are_undefined_where_the_joint_is_0(id):
+def test_integrals_of_line_3_are_undefined_if_a_joint_probability_is_0(id):
     assert outside(ENTRIES[id], {"p_xz": JOINTS[1], "q": ((0.5, 0.5), (0.5, 0.5))}).state == "undefined"
 
 
@@ -60,20 +60,20 @@ def test_log_likelihood_is_finite_far_from_the_mean(id):
     assert holds(id, x=(6, 0, -6), f=(0, 0, 0), var=0.01)
 
 
-def test_loss_of_lm_43_is_finite_where_p_x_underflows():
+def test_loss_of_lm_43_is_finite_if_p_x_underflows():
     assert holds("lm.43", w=0, s=0.1, x=6, mu_q=6, sigma_q=1)
 
 
-def test_samples_needed_equal_the_number_stated_in_lm_12():
+def test_number_of_needed_samples_is_the_number_stated_in_lm_12():
     for d in (1, 20):
         assert abs(samples_needed(1, 0.5, 0, d) / (100 * ((5 / 3) ** d - 1)) - 1) < 1e-12
 
 
-def test_samples_needed_agree_with_quadrature_where_x_is_not_zero():
+def test_number_of_needed_samples_agrees_with_quadrature():
     w, s, x = (np.array([values]).T for values in ((1.0, 0.5, 2.0), (0.5, 1.0, 0.7), (1.0, -2.0, 0.5)))
     assert np.abs(samples_needed(w, s, x, 3) / samples_by_quadrature(w, s, x, 3) - 1).max() < 1e-12
 
 
-def test_witness_of_lm_25_changes_q_and_theta():
+def test_witness_of_lm_25_changes_both_q_and_theta():
     mu, s = (ENTRIES["lm.25"].printed.inputs[i].simple[0] for i in (0, 3))
     assert mu[0] != mu[1] and s[0] != s[1]

@@ -1,7 +1,7 @@
 """Tests of Odaibo's entries: no point inside a stated assumption is a counterexample.
 
-Points are made from raw random numbers: tables with zeros, tiny and huge sigmas, q equal or close to p. The search then
-varies the raw numbers and keeps those with a larger error.
+Points are computed from raw random numbers: tables with zeros, tiny and huge sigmas, q equal or close to p. The search
+then varies the raw numbers, and keeps a variation if it is nearer to a failure.
 """
 
 import numpy as np
@@ -10,21 +10,21 @@ import pytest
 from derivations.engine import ledger
 from derivations.engine.judge import scaled_error, sides_of
 
-SEARCHED = 100                                              # points that are searched in parallel
+SEARCHED = 100                                              # number of points that are varied in parallel
 ROUNDS = 6
 ENTRIES = {entry.id: entry for entry in ledger.entries("odaibo")}
 CONDITIONAL = [id for id, entry in ENTRIES.items() if entry.needs]
 
 
 def distributions(raw, keep=0.0):
-    """Return weights that sum to 1; small weights become 0 (or `keep`). The more `raw` varies, the more become 0."""
+    """Return weights that sum to 1. Weights below 2 % of the largest become 0 (or `keep`)."""
     weights = np.exp(raw - raw.max(axis=-1, keepdims=True))
     weights = np.where(weights < 0.02, keep, weights)
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def close_to(p, raw):
-    """Return p changed by a relative amount between 1e-12 and 1; `raw` determines amount and direction."""
+    """Return p with each entry multiplied by a factor between 1/e and e, often very near 1, and normalised again."""
     moved = p * np.exp(10.0 ** -np.abs(4 * raw[..., :1]) * np.tanh(raw))
     return moved / moved.sum(axis=-1, keepdims=True)
 
@@ -42,14 +42,14 @@ def table(raw):
 
 
 def tables(raw):
-    """Return p(x, z) and q(z|x); q is random at every second point and close to the posterior at the others."""
+    """Return p(x, z) and q(z|x). At every second point q is random, at the other points it is close to the posterior."""
     p_xz, own = table(raw)["p_xz"], raw[:, 6:12].reshape(-1, 2, 3)
     near = close_to(p_xz / p_xz.sum(axis=-1, keepdims=True), own)
     return {"p_xz": p_xz, "q": np.where(np.arange(len(raw))[:, None, None] % 2, near, distributions(own))}
 
 
 def pair(raw):
-    """Return p and q of four outcomes, with zeros; q is random at every second point and close to p at the others."""
+    """Return p and q of four outcomes, with zeros. At every second point q is random, at the other points close to p."""
     p = distributions(raw[:, :4])
     return {"p": p, "q": np.where(np.arange(len(raw))[:, None] % 2, close_to(p, raw[:, 4:8]), distributions(raw[:, 4:8]))}
 
@@ -61,14 +61,14 @@ def pair_covering(raw):
 
 
 def two_outcomes(raw):
-    """Return q in even and p in odd hundredths for two outcomes, so that q differs from p and from p reversed."""
+    """Return q and p of two outcomes. q has even hundredths, p has odd ones, so q differs from p and from p reversed."""
     q, p = (np.floor(49 / (1 + np.exp(-raw[:, k : k + 1]))) for k in (0, 1))
     q, p = (2 * q + 2) / 100, (2 * p + 1) / 100
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
 
 
 def events(raw):
-    """Return two events of positive probability among four outcomes; single outcomes may have probability 0."""
+    """Return two events of positive probability. There are four outcomes; some outcomes may have probability 0."""
     atoms = distributions(raw[:, :4])
     made = {"atoms": atoms}
     for name, own in (("X", raw[:, 4:8]), ("Y", raw[:, 8:12])):
@@ -97,13 +97,13 @@ def decoder_using_z(raw):
 
 
 def small_training_set(raw):
-    """Return an encoder, a decoder and three data that are not all 0."""
+    """Return an encoder, a decoder and three data points that are not all 0."""
     sigma, s = positive(raw[:, 2:3], -2), positive(raw[:, 3:4], -2)
     return {"a": raw[:, :1], "w": raw[:, 1:2], "sigma": sigma, "s": s, "x": raw[:, 4:7]}
 
 
 def with_letter(make, **letters):
-    """Return `make` with fixed values for some letters."""
+    """Return `make` with some letters added, which have the same value at every point."""
     return lambda raw: make(raw) | {name: np.full((len(raw), 1), value) for name, value in letters.items()}
 
 
@@ -127,7 +127,7 @@ INSIDE = (
 
 
 def errors(entry, make, raw):
-    """Return, for each point, the largest error divided by the tolerance, and the nearness to a failure, (n,) each."""
+    """Return for each point, (n,), the largest error divided by the tolerance, and the nearness to a failure."""
     sides, relations = sides_of(entry.printed, make(raw))
     worst, near = np.zeros(len(raw)), np.zeros(len(raw))
     for i, relation in enumerate(relations):
@@ -171,7 +171,7 @@ def halved(make):
 
 
 def equal_or_not(raw):
-    """Return q and p of two outcomes in tenths, so that some of them are equal."""
+    """Return q and p of two outcomes. Both are in tenths, so that they are equal at some points."""
     q, p = (np.ceil(9 / (1 + np.exp(-raw[:, k : k + 1]))) / 10 for k in (0, 1))
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
 

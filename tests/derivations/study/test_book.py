@@ -28,7 +28,7 @@ from derivations.study import questions
 from minivae.exercises.lessons.frame import lessons
 from tests.helpers.browser import Browser, need_browser
 
-MORE_THAN_LETTERS = {"lm.34", "beyond.57"}                  # the Unicode writer writes a transpose as the letter ᵀ
+MORE_THAN_LETTERS = {"lm.34", "beyond.57"}                  # `unicode` writes a transpose as the letter ᵀ, `math` does not
 
 
 class Page(HTMLParser):
@@ -121,7 +121,7 @@ def test_book_shows_no_markup_as_text(text):
 
 
 @pytest.mark.slow
-def test_every_row_of_the_ledger_is_an_anchor(page):
+def test_book_has_an_anchor_for_every_row_of_the_ledger(page):
     ids = {attributes.get("id") for _, attributes in page.elements}
     assert {row.id for entry in ledger.entries() for row in entry.rows} <= ids
 
@@ -169,7 +169,7 @@ def test_book_with_a_missing_anchor_or_a_dead_link_is_refused(text):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Leave the slow parts out of the book: figures, questions, exhibits."""
+    """Leave the slow parts out of the book: figures, questions, bugs."""
     monkeypatch.setattr(book, "drawn_figures", dict)
     monkeypatch.setattr(questions, "QUESTIONS", ())
     monkeypatch.setattr(questions, "autoencoder_or_vae", lambda pair: questions.Answer("Why?", (), (), [], "So."))
@@ -178,7 +178,7 @@ def quick(monkeypatch):
         monkeypatch.setattr(module, "bugs", tuple)
 
 
-def test_build_of_a_book_without_entries_finds_its_dead_links(quick):
+def test_book_without_entries_is_refused_for_its_dead_links(quick):
     with pytest.raises(BrokenPage, match="no place for the link #beyond.1;.* more$"):
         book.book([], 10, 0)
 
@@ -195,7 +195,7 @@ def test_missing_row_of_the_museum_matrix_stops_the_build(monkeypatch, tmp_path)
     lines = book_study.MATRIX.read_text(encoding="utf-8").splitlines()
     (tmp_path / "README.md").write_text("\n".join(line for line in lines if "-1 of the KL dropped" not in line))
     monkeypatch.setattr(book_study, "MATRIX", tmp_path / "README.md")
-    with pytest.raises(BrokenPage, match="no row for minus-one-dropped"):
+    with pytest.raises(BrokenPage, match="no complete row for minus-one-dropped"):
         book_study.matrix()
     monkeypatch.setattr(book_study, "MATRIX", tmp_path / "missing.md")
     assert book_study.matrix() == []
@@ -215,7 +215,7 @@ def links_in(text, id):
 
 
 @pytest.mark.slow
-def test_numbers_of_a_faulty_row_show_its_fault(text):
+def test_sides_of_a_faulty_formula_differ_at_the_shown_point(text):
     shown = 0
     for entry in ledger.entries():
         if entry.printed.free or not any(row.fault for row in entry.rows):
@@ -223,14 +223,14 @@ def test_numbers_of_a_faulty_row_show_its_fault(text):
         article = re.search(rf'<article id="{re.escape(entry.id)}".*?</article>', text, re.S)[0]
         chain = article[article.index('<div class="chain"') : article.index("Numbers at")] if "Numbers at" in article else ""
         values = re.findall(r'<span class="value">(.*?)</span>', chain)
-        if len(values) > 1 and not re.search(r"\\neq?\b|[<>]", entry.printed.latex):      # equal numbers would be no fault
+        if len(values) > 1 and not re.search(r"\\neq?\b|[<>]", entry.printed.latex):      # a != b fails for equal numbers
             assert len(set(values)) > 1, entry.id
             shown += 1
     assert shown > 25
 
 
 @pytest.mark.slow
-def test_numbers_caused_by_rounding_are_zero_in_the_book(text):
+def test_rounding_errors_are_shown_as_zero_in_the_book(text):
     assert number_texts([np.array([-8.9e-16, 3e-13]), np.array(2.0)]) == ["[0, 3e-13]", "2"]
     assert number_texts([np.array(7.5e-16)]) == ["7.5e-16"] and number_texts([np.array(np.nan), []]) == ["undefined", "[]"]
     assert number_texts([np.array(123.75), np.array(123.75 - 1e-13)]) == ["123.8", "123.8"]
@@ -245,7 +245,7 @@ def test_constants_in_the_code_link_to_their_definitions(text):
     assert "derivations.hong.world.W" not in links_in(text, "hong.11")                # a local variable with this name
 
 
-def test_sentences_are_printed_with_greek_letters_and_links():
+def test_sentences_in_the_book_have_greek_letters_and_links():
     assert prose("the MSE is larger by sigma_q^2") == "the MSE is larger by σ<sub>q</sub><sup>2</sup>"
     assert prose("q_phi(z|x), x~ and log_var at l.23-25") == "q<sub>φ</sub>(z|x), x̃ and log_var at text lines 23 to 25"
     assert prose("as in hong.15, <b>") == 'as in <a href="#hong.15">hong.15</a>, &lt;b&gt;'
@@ -269,9 +269,9 @@ def test_code_in_the_book_is_the_code_of_the_function():
 
 
 def measured(first_argument, second_argument):
-    """Return something that fills more than forty columns,
+    """Return a tuple; this code has a line with more than forty columns,
 
-    and goes on.
+    an empty line and a comment.
     """
     x = lambda: first_argument  # noqa: E731
     return (
@@ -327,11 +327,11 @@ def test_book_command_exits_with_1_for_an_unexpected_verdict(command, monkeypatc
     assert code == 1 and out and f"{entry.rows[0].id} is fails, expected {entry.rows[0].expected}" in err
 
 
-def test_text_cannot_become_markup():
+def test_text_with_markup_is_escaped():
     assert tag("p", '<a href="#x">', title='"><b>') == '<p title="&quot;&gt;&lt;b&gt;">&lt;a href=&quot;#x&quot;&gt;</p>'
 
 
-def test_math_font_falls_back_if_it_cannot_be_made(monkeypatch):
+def test_math_font_is_empty_if_it_cannot_be_made(monkeypatch):
     assert font.math_font("abc")
     monkeypatch.setattr(font, "SIZES", ("NoSuchFont",))
     assert font.math_font("abc") == ""
@@ -349,9 +349,9 @@ def test_book_works_in_a_browser(written):
         browser.evaluate("box.value = 'odaibo.40'; box.dispatchEvent(new Event('input'))")
         assert browser.evaluate("document.querySelector('#found a').hash") == "#odaibo.40"
         browser.evaluate("box.value = 'triangle inequality hong'; box.dispatchEvent(new Event('input'))")
-        assert browser.evaluate("document.querySelector('#found a').hash") == "#hong.22"      # a word of its fault
+        assert browser.evaluate("document.querySelector('#found a').hash") == "#hong.22"      # the words are in its fault
         pdf = base64.b64decode(browser.call("Page.printToPDF")["data"])
-        assert 10 < max(map(int, re.findall(rb"/Count (\d+)", pdf))) < 40       # pages of one chapter
+        assert 10 < max(map(int, re.findall(rb"/Count (\d+)", pdf))) < 40       # it prints one chapter
         browser.open(written[0], width=673, media="print")
         assert browser.evaluate("document.documentElement.scrollWidth") <= 673        # wider pages are printed smaller
         assert browser.errors == []

@@ -1,4 +1,4 @@
-"""The map contains every public function, names only existing ones, and links functions and entries both ways."""
+"""The map contains every public function, names only existing functions, and links functions and entries both ways."""
 
 import inspect
 import json
@@ -28,7 +28,7 @@ def run(capsys, *arguments):
 
 
 def test_map_has_the_forward_function_of_every_backward_function():
-    for name in set(places()) - {"minivae.objective.kl_path_backward"}:       # its forward is kl_sampled
+    for name in set(places()) - {"minivae.objective.kl_path_backward"}:       # the gradient of kl_sampled
         if name.endswith("_backward") and not inspect.isclass(records.fetch(name.rpartition(".")[0])):
             assert name.removesuffix("_backward") in places()
     assert {"minivae.divergences.kl_full", "minivae.ops.relu_backward", "minivae.vae.VAE.elbo"} <= set(places())
@@ -52,7 +52,7 @@ def test_map_finds_the_functions_of_an_entry():
     assert [one.name for one in code_map.of_entry("odaibo.40c")] == ["minivae.gaussian.kl_standard_normal"]
 
 
-def test_names_in_resolves_imports(tmp_path):
+def test_names_in_finds_the_full_names_of_imports(tmp_path):
     file = tmp_path / "test_a.py"
     file.write_text(
         "from minivae import gaussian as g\nfrom minivae.ops import tanh as t\nimport minivae.ops\nfrom numpy import tanh\n"
@@ -63,7 +63,7 @@ def test_names_in_resolves_imports(tmp_path):
     assert not {"minivae.ops.relu", "minivae.gaussian.cholesky"} & used
 
 
-def test_names_in_resolves_reexported_names(tmp_path):
+def test_names_in_finds_the_defining_module_of_reexported_names(tmp_path):
     file = tmp_path / "test_a.py"
     imports = "import minivae\nfrom minivae.evidence import lower_bounds as b, gap\n"
     file.write_text(imports + "b(1, gap(2))\nminivae.exact_log_px(3)\n")
@@ -78,7 +78,7 @@ def test_map_names_test_files_that_call_the_function():
             assert one.name.rpartition(".")[2] in (ROOT / "tests" / file).read_text(encoding="utf-8")
 
 
-def test_map_command_prints_functions_with_their_entries_or_prints_json(capsys):
+def test_map_command_prints_functions_with_their_entries_as_text_and_json(capsys):
     code, out, err = run(capsys, "kl_standard_normal")
     assert code == 0 and "odaibo.40" in out and "test_gaussian.py" in out and "minivae/gaussian.py:" in out
     assert err.startswith(f"1 of {len(places())} functions; filter: derivations map ")
@@ -117,7 +117,7 @@ UNKNOWN = [("kl_stndard_normal", "kl_standard_normal"), ("odaibo.999", "Did you 
 
 
 @pytest.mark.parametrize("bad, hint", UNKNOWN)
-def test_map_suggests_names_similar_to_an_unknown_name(bad, hint, capsys):
+def test_map_suggests_similar_names_for_an_unknown_name(bad, hint, capsys):
     code, out, err = run(capsys, *filter(None, [bad]))
     assert (code, hint is None) == (0, True) or (code == 2 and out == "" and hint in err)
 
@@ -129,5 +129,5 @@ def test_map_works_without_the_tests_directory(monkeypatch):
     assert gaussian.kl_full is functions["minivae.divergences.kl_full"] and vae.VAE.elbo in functions.values()
 
 
-def test_map_has_no_function_for_an_untied_entry():
+def test_map_has_no_function_for_an_entry_without_tie():
     assert code_map.of_entry(ledger.entries("odaibo")[12].id) == []

@@ -1,4 +1,4 @@
-"""The comparison of sources reads their notation, computes their lines and marks wrong sides."""
+"""The comparison of sources reads their notation, computes their lines and marks sides that differ."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def used(quantity, source):
     return {one.text for one in notation()[quantity][source]}
 
 
-def test_notation_finds_where_the_sources_contradict_each_other():
+def test_notation_shows_that_sources_use_different_letters():
     assert used("encoder's weights", "odaibo") == {"q_θ"} and used("decoder's weights", "odaibo") == {"p_φ(x|z)"}
     for source in ("lm", "hong", "cards"):
         assert used("encoder's weights", source) == {"q_φ"} and used("decoder's weights", source) == {"p_θ(x|z)"}
@@ -38,7 +38,7 @@ def test_notation_finds_where_the_sources_contradict_each_other():
     assert used("objective", "odaibo") >= {"𝒢", "ℒ"} and used("objective", "cards") == {"L_VAE"}
 
 
-def test_notation_names_entries_that_use_the_spelling():
+def test_notation_names_the_entries_that_use_a_spelling():
     for quantity, by_source in notation().items():
         for source, ways in by_source.items():
             for one in ways:
@@ -83,13 +83,13 @@ def test_compare_notices_a_planted_error(monkeypatch, capsys):
     assert run(capsys)[0] == 1
 
 
-def test_compare_marks_no_line_of_a_wrong_row_as_right(capsys):
+def test_compare_shows_agreement_and_verdict_of_wrong_rows_separately(capsys):
     lines = [line for line in run(capsys, "--draws", 50)[1].splitlines() if re.search(r" (wrong|slip) ", line)]
     assert len(lines) >= 6 and not [line for line in lines if "right" in line]
     assert any(" agrees " in line for line in lines) and any(" off by " in line for line in lines)
 
 
-def test_compare_calls_only_identical_bits_equal():
+def test_compare_calls_sides_equal_only_if_all_bits_are_equal():
     (quantity,) = (quantity for quantity in QUANTITIES if quantity.name.startswith("ELBO, reconstruction"))
     first = quantity.versions[0]
     twice = compare.compare(quantity._replace(versions=(first, first._replace(name="odaibo.26"))), 50)

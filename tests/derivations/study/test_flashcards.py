@@ -1,4 +1,4 @@
-"""Flashcards: one for every row with a short answer; exports keep every character; the quiz ends without errors."""
+"""Flashcards: every row with a short answer has a card; exports keep every character; the quiz ends without errors."""
 
 import csv
 import html
@@ -33,7 +33,7 @@ HARD = Card(
 )
 
 
-JUDGED = records.judged                                    # the original, which some tests replace
+JUDGED = records.judged                                    # kept, because some tests replace it
 
 
 @cache
@@ -61,7 +61,7 @@ def from_anki(text):
 
 
 def shown(lines, opening, closing):
-    """Return one side of a card as single lines, with marks around formulas."""
+    """Return one side of a card as single lines, with `opening` and `closing` around formulas."""
     marked = [opening + line + closing if isinstance(line, Formula) else line for line in lines]
     return "\n".join(marked).split("\n")
 
@@ -79,17 +79,18 @@ def test_cards_ask_for_the_fault_of_every_faulty_row():
 
 
 def planted(verdict, claim="", latex="t = 2t"):
-    row = Row("odaibo.900", verdict, "A sentence.", claim=claim, fault="Zero alone is.", repair=Form(None, "2t = t + t", ()))
+    repair = Form(None, "2t = t + t", ())
+    row = Row("odaibo.900", verdict, "A sentence.", claim=claim, fault="True only for t = 0.", repair=repair)
     entry = Entry("odaibo.900", "l.900", Form(lambda: None, latex, ()), rows=[row], kind="claim" if claim else "equation")
     return flashcards.card(entry, Judgement(row, verdict, [], [], [], [], None, ""))
 
 
 def test_card_of_loose_wording_asks_for_a_precise_form():
     card = planted("loose", "The text calls t its own double (l.9).")
-    asked = "Everyday wording. Where may it mislead a literal reader, and what is the precise form?"
+    asked = "Loose wording. Where is it false if read literally, and what is the precise form?"
     where = card.question[0]
     assert card.question == (where, asked, "The text calls t its own double (l.9).", "Read here as:", Formula("t = 2t"))
-    assert card.answer[0] == "Zero alone is." and card.answer[2:4] == ("More precisely:", Formula("2t = t + t"))
+    assert card.answer[0] == "True only for t = 0." and card.answer[2:4] == ("More precisely:", Formula("2t = t + t"))
     assert not [line for line in (*card.question, *card.answer) if re.search("wrong|error|fault", line)]
 
 
@@ -99,20 +100,20 @@ def test_card_of_a_damaged_copy_asks_what_may_be_lost():
     assert not [line for line in (*card.question, *card.answer) if "wrong" in line]
 
 
-def test_card_of_a_claim_quotes_the_source():
+def test_card_of_a_claim_reports_what_the_source_says():
     assert planted("wrong", "The text says so (l.9).").question[2:4] == ("The text says so (l.9).", "Read here as:")
     assert planted("wrong").question[2:] == ("A sentence.", Formula("t = 2t"))
 
 
 def sides_to_answer(card):
-    """Return the sides of the formula that are only in the answer; no side if the card asks for words."""
+    """Return the sides of the formula that are only in the answer; [] if the answer is a sentence."""
     asks_for_sides = card.question[-2] in ("How does the line continue?", "How is it defined?")
     (formula,) = [line for line in card.answer if isinstance(line, Formula)]
     return [side for _, side in sides(formula)[1:] if not side.startswith("[")] if asks_for_sides else []
 
 
 def test_cards_ask_only_what_a_person_can_answer():
-    """Every answer is a sentence or one formula, without tuples, figures, remarks or repeated lines."""
+    """Every answer is a sentence or one short formula; tuples, figures, remarks and repeated lines have no card."""
     assert len(all_cards()) > 200                                 # of 256 rows
     kinds = {judgement.row.id: judgement.row.expected for item in judged_items() for judgement in item.rows}
     assert not [card.id for card in all_cards() if kinds[card.id] in ("figure", "prose")]
@@ -132,11 +133,11 @@ def test_cards_ask_only_what_a_person_can_answer():
         ("a = (b, c)", False),
         ("(a, b) = c", True),                               # the question shows this side
         ("a = " + " + ".join("b" * 30), False),             # 117 columns
-        ("a = b = [" + " + ".join("b" * 30) + "]", True),   # sides in square brackets are not asked for
+        ("a = b = [" + " + ".join("b" * 30) + "]", True),   # a side in square brackets is not part of the answer
         ("a = a", False),
     ],
 )
-def test_answerable_refuses_tuples_long_lines_and_repetitions(latex, expected):
+def test_tuples_long_formulas_and_repetitions_have_no_card(latex, expected):
     row = Row("odaibo.900", "holds", "")
     entry = Entry("odaibo.900", "l.900", Form(lambda: None, latex, ()), rows=[row])
     assert flashcards.answerable(entry, Judgement(row, "holds", [], [], [], [], None, "")) is expected
@@ -144,8 +145,8 @@ def test_answerable_refuses_tuples_long_lines_and_repetitions(latex, expected):
 
 def test_card_of_a_claim_asks_for_its_assumption():
     made = {card.id: card for card in all_cards()}
-    asked = "Does it hold as it stands, or does it need an assumption?"
-    assert asked in made["odaibo.t7"].question and "It holds as it stands:" in made["odaibo.t7"].answer
+    asked = "Does it hold in general, or only under an assumption?"
+    assert asked in made["odaibo.t7"].question and "It holds without an assumption:" in made["odaibo.t7"].answer
     assert asked in made["odaibo.t25"].question
     assert made["odaibo.t25"].answer[-2].startswith("Sufficient assumption: the coordinates of z")
 
@@ -189,7 +190,7 @@ def test_obsidian_export_has_all_cards():
     assert len(list(from_obsidian(flashcards.obsidian(all_cards(), "Title")))) == len(all_cards())
 
 
-def test_latex_sides_and_sides_split_every_chain_alike():
+def test_latex_sides_and_sides_split_every_chain_in_the_same_way():
     for item in judged_items():
         latex = item.entry.printed.latex
         assert len(latex_sides(latex)) == len(sides(latex)), latex
@@ -223,7 +224,7 @@ def test_cards_command_writes_both_formats_and_refuses_to_overwrite(tmp_path, ca
 def test_cards_command_refuses_directories_and_pipes(tmp_path, capsys, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
-    monkeypatch.setattr(records, "judged", None)            # the refusal comes before any judging
+    monkeypatch.setattr(records, "judged", None)            # an error if the command judges
     code, out, err = run(capsys, "cards", "--anki", name, "--overwrite")
     assert code == 2 and out == "" and err.startswith("derivations: the file must be a regular one") and err.count("\n") == 1
     assert (tmp_path / "pipe").is_fifo() and os.listdir(tmp_path) == ["pipe"]
@@ -257,7 +258,7 @@ def test_quiz_shows_the_answer_after_return_and_counts_known_cards():
 
 @pytest.mark.parametrize("end", [EOFError(), KeyboardInterrupt(), "q", "QUIT"])
 @pytest.mark.parametrize("before", [[], [""], ["", "y"], ["", "y", ""]])
-def test_quiz_ends_at_any_question(end, before):
+def test_quiz_can_be_ended_at_any_question(end, before):
     tally, _ = asked([*before, end])
     assert tally == (int("y" in before), [])
 

@@ -1,4 +1,4 @@
-"""The numbers of the answers are right, and a figure is refused for numbers that contradict its answer."""
+"""The numbers of the answers are correct, and a figure with numbers that contradict its answer is refused."""
 
 import functools
 import json
@@ -33,7 +33,7 @@ def test_every_answer_cites_existing_rows(pair):
 
 
 def test_needed_draws_grow_exponentially_and_agree_with_an_experiment():
-    """In one dimension, a mean over as many weights as stated has a relative standard deviation of 1/10."""
+    """In one dimension, the mean of the stated number of weights has a relative standard deviation of 1/10."""
     (rows,) = (answer.rows for answer in ANSWERS if "prior" in answer.says or "draw z" in answer.question)
     needed = dict(rows)
     assert list(needed) == [1, 2, 5, 10, 20] and needed[20] > 1e6
@@ -45,14 +45,14 @@ def test_needed_draws_grow_exponentially_and_agree_with_an_experiment():
     assert estimate.std() / exact == pytest.approx(0.1, rel=0.03)          # five standard errors are 0.025
 
 
-def test_gap_is_the_reverse_divergence_and_not_the_forward_divergence():
+def test_gap_equals_the_reverse_divergence_and_not_the_forward_divergence():
     (rows,) = (answer.rows for answer in ANSWERS if "reverse" in answer.question)
     for _, _, gap, reverse, forward in rows:
         assert gap == pytest.approx(reverse, abs=1e-12)
     assert max(abs(gap - forward) for *_, gap, _, forward in rows) > 0.1 and rows[-1][2] == 0
 
 
-def test_mean_over_dimensions_reduces_the_variance_of_the_best_q():
+def test_averaging_the_kl_over_dimensions_reduces_the_variance_of_q():
     (rows,) = (answer.rows for answer in ANSWERS if "sum" in answer.question)
     variances = [row[2] for row in rows]
     assert variances == sorted(variances, reverse=True) and rows[0][2] == pytest.approx(rows[0][3])
@@ -63,12 +63,12 @@ def test_mean_over_dimensions_reduces_the_variance_of_the_best_q():
 def test_autoencoder_reconstructs_better_but_generates_worse_samples(pair):
     auto, vae = questions.autoencoder_or_vae(pair).rows
     assert (auto[0], vae[0]) == ("autoencoder", "VAE")
-    assert auto[1] > vae[1] + 2                             # better reconstruction
-    assert auto[2] < 0.3 < 0.45 < vae[2]                    # the autoencoder's codes are outside the prior
-    assert auto[3] > 0.5 > 0.4 > vae[3] and auto[4] < vae[4]                # mostly one digit, or many digits
+    assert auto[1] > vae[1] + 2                             # log p(x|z)
+    assert auto[2] < 0.3 < 0.45 < vae[2]                    # fraction of codes in the circle with 95 % of p(z)
+    assert auto[3] > 0.5 > 0.4 > vae[3] and auto[4] < vae[4]                # largest class of images, number of classes
 
 
-def test_the_nearest_digit_of_a_digit_is_itself(pair):
+def test_nearest_training_digit_of_a_training_digit_is_itself(pair):
     chosen = pair.data.train_x[:200].astype(float)
     shares = questions.classes_of(chosen, pair.data)
     assert shares == pytest.approx(np.bincount(pair.data.train_y[:200], minlength=10) / 200)
@@ -83,13 +83,13 @@ FAULTS = {
 }
 
 
-def test_question_figures_state_their_numbers(pair):
+def test_alt_text_of_the_question_figure_has_its_numbers(pair):
     figure, alt = two_models(pair)
     assert len(figure.axes) == 4 and "68 and 28 % of" in alt and len(alt) <= 250
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_figure_that_does_not_support_its_answer_is_refused(fault):
+def test_question_figure_that_contradicts_its_answer_is_refused(fault):
     refused(*FAULTS[fault])
 
 

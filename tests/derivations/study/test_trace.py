@@ -1,4 +1,4 @@
-"""The trace shows every line that runs; the four gradients agree, and a wrong gradient by hand is noticed."""
+"""The trace shows every line that runs. The four gradients agree, and they differ if the gradient by hand is wrong."""
 
 import ast
 import importlib
@@ -79,7 +79,7 @@ def test_trace_shows_the_line_that_made_a_number():
 
 
 def test_trace_follows_a_changed_model(monkeypatch):
-    """The trace reads the code of the model, so a changed model gives a changed trace."""
+    """The trace records the code that runs, so a changed model gives a changed trace."""
     before = {one.name: one.value for one in step_numbers(fourways.problem())[0]}
     monkeypatch.setattr(vae, "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps)
     after = {one.name: one.value for one in step_numbers(fourways.problem())[0]}
@@ -87,7 +87,7 @@ def test_trace_follows_a_changed_model(monkeypatch):
 
 
 def test_trace_copies_numbers_before_they_change():
-    """`out += 1` must not change what `out = 2 * x` showed."""
+    """The line `out += 1` must not change the number that the trace shows for `out = 2 * x`."""
     code, known = "def in_place(x):\n    out = 2 * x\n    out += 1\n    return out\n", {}
     exec(compile(code, ops.__file__, "exec"), known)
     lines = trace.record(lambda: known["in_place"](np.ones(2)))
@@ -120,7 +120,7 @@ def test_record_restores_an_earlier_trace_function():
         sys.settrace(before)
 
 
-def test_record_passes_on_an_error_of_the_model():
+def test_record_does_not_hide_an_error_of_the_model():
     given = fourways.problem()
     with pytest.raises(ValueError):
         trace.record(lambda: given.vae.forward(given.x[:, :2], given.eps))
@@ -128,21 +128,21 @@ def test_record_passes_on_an_error_of_the_model():
 
 
 def shown_steps(lines):
-    """Return the step numbers before the headings, without repetitions."""
+    """Return the step numbers of the headings, in order; equal neighbours count once."""
     found = [text[0] for text in trace.step_text(lines, 100) if text[0].isdigit()]
     return [number for number, before in zip(found, ["", *found]) if number != before]
 
 
 @each_likelihood
 @each_estimator
-def test_trace_shows_steps_1_to_7_and_back(likelihood, estimator):
+def test_trace_shows_steps_1_to_7_and_then_7_to_1(likelihood, estimator):
     forward, backward = trace.training_step(fourways.problem(likelihood, 0, estimator))
     assert shown_steps(forward) == list("1234567") and shown_steps(backward) == list("7654321")
     made = {one.name for one in trace.numbers(backward) if one.step == "1"}
     assert {"gradient[encoder.1.weight]", "gradient[encoder.2.bias]"} <= made
 
 
-def test_trace_prints_a_call_before_the_lines_inside_it():
+def test_trace_prints_a_call_before_the_lines_of_the_called_function():
     forward, backward = (list(trace.step_text(lines, 100)) for lines in trace.training_step(fourways.problem()))
     at = next(i for i, text in enumerate(forward) if text.startswith("3  z = reparameterize(mu, log_var, eps)"))
     heading, sigma, returned, z = [text.strip() for text in forward[at : at + 4]]
@@ -170,7 +170,7 @@ def reuses(d, x):
 """
 
 
-def test_trace_names_a_reused_array_by_its_newly_assigned_variable(tmp_path, monkeypatch):
+def test_trace_names_a_reused_array_by_its_new_variable(tmp_path, monkeypatch):
     (tmp_path / "reuse_of_an_array.py").write_text(REUSE)
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("reuse_of_an_array")
@@ -194,10 +194,10 @@ def test_four_ways_give_the_same_gradient(likelihood, estimator, seed):
     least = {way: min(found) for way, found in fourways.agreement(gradients).items()}
     ways = fourways.ENOUGH if estimator != "path" else {"integral over z": 11}
     assert all(least[way] >= enough for way, enough in ways.items()) and fourways.agrees(given, gradients), least
-    assert estimator != "path" or least["complex step"] < 3                     # right on average only
+    assert estimator != "path" or least["complex step"] < 3                     # it agrees only on average
 
 
-def test_problem_has_numbers_with_one_decimal():
+def test_random_numbers_of_the_small_problem_have_one_decimal():
     for seed in range(20):
         model, x, eps = fourways.problem("gaussian", seed)
         for array in (model.params.flat, x, eps):
@@ -213,15 +213,15 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_four_ways_notice_a_wrong_gradient_by_hand(wrong, monkeypatch, capsys):
+def test_four_gradients_disagree_if_the_gradient_by_hand_is_wrong(wrong, monkeypatch, capsys):
     monkeypatch.setattr(vae, "reparameterize_backward", wrong)
     least = {way: min(found) for way, found in fourways.agreement(fourways.four_ways(fourways.problem())).items()}
     assert all(digits < 3 for digits in least.values()), least
     assert run(capsys)[0] == 1
 
 
-def test_only_the_integral_notices_a_wrong_sampler(monkeypatch):
-    """Use exp(log_var) as standard deviation in forward and backward; the three other ways agree with each other."""
+def test_only_the_integral_notices_a_wrong_standard_deviation_of_the_draws(monkeypatch):
+    """Use exp(log_var) as standard deviation in forward and backward. At the given noise, all gradients still agree."""
     monkeypatch.setattr(vae, "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps)
     monkeypatch.setattr(
         vae, "reparameterize_backward", lambda d, mu, log_var, eps: (d.sum(0), (d * eps).sum(0) * np.exp(log_var))
@@ -260,7 +260,7 @@ def test_trace_command_prints_json(capsys):
     assert {"name", "shape", "value", "ids", "source", "file", "line", "step"} <= set(line) and line["shape"] == [1, 1, 1]
 
 
-def test_trace_step_waits_after_every_line_until_input_ends(capsys, monkeypatch):
+def test_trace_with_step_waits_after_every_line_until_input_ends(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n" * 3))
     asked = []
     monkeypatch.setattr(commands, "waited", lambda wait=commands.waited: asked.append(wait()) or asked[-1])
