@@ -67,13 +67,13 @@ class Setting(NamedTuple):
 
 STAGES = [3**i for i in range(8)]                           # epochs of each stage; 3,280 together
 BURDA = Setting(86.76, (200, 200), 50, "tanh", 20, sum(STAGES), 1e-4)
-TWO_HOURS = BURDA._replace(batch=50, epochs=1600, tiny=1e-8, schedule="cosine", warm_up=100)
+TWO_HOURS = BURDA._replace(batch=50, epochs=1000, tiny=1e-8, schedule="cosine", warm_up=100)
 SETTINGS = {
     "vae": BURDA,
     "iwae-5": BURDA._replace(published=85.54, samples=5),
     "iwae-50": BURDA._replace(published=84.78, samples=50),
     "vae-2h": TWO_HOURS,
-    "iwae-5-2h": TWO_HOURS._replace(published=85.54, epochs=800, samples=5, warm_up=1),
+    "iwae-5-2h": TWO_HOURS._replace(published=85.54, epochs=500, samples=5, warm_up=1),
     "grey": Setting(105.5, (400,), 20, "relu", 128, 10, 1e-8, binarize=False, schedule="constant"),
 }
 

@@ -20,8 +20,8 @@ def test_schedule_has_eight_stages_each_three_times_as_long_as_before():
 
 def test_two_hour_schedule_is_a_cosine_with_a_warm_up_of_beta():
     setting = published.SETTINGS["vae-2h"]
-    assert [setting.rate(epoch) for epoch in (1, 801)] == pytest.approx([1e-3, 5e-4]) and setting.rate(1600) < 1e-8
-    assert [setting.beta(epoch) for epoch in (1, 50, 100, 1600)] == [0.01, 0.5, 1, 1]
+    assert [setting.rate(epoch) for epoch in (1, 501)] == pytest.approx([1e-3, 5e-4]) and setting.rate(1000) < 1e-8
+    assert [setting.beta(epoch) for epoch in (1, 50, 100, 1000)] == [0.01, 0.5, 1, 1]
     assert {published.SETTINGS[name].beta(1) for name in ("vae", "iwae-5", "iwae-5-2h", "grey")} == {1}
 
 
