@@ -129,7 +129,7 @@ def _checked(vae, x, rng, chains, distributions, leapfrogs, start):
     checks.whole_number("distributions", distributions, 1)
     checks.whole_number("leapfrogs", leapfrogs, 1)
     if checks.choice("start", start, ("encoder", "prior")) == "encoder" and not vae.noise:
-        remedy = "Its encoder returns a point, not a distribution; leave out start."
+        remedy = "The model's encoder returns a point, not a distribution. Leave out start."
         checks.refuse("start", "'prior' for a model without noise", "'encoder'", remedy)
     vae = vae.astype(np.float64)
     return vae, vae.check_data(x), (distributions, leapfrogs, start)

@@ -89,7 +89,7 @@ def iw_signal_to_noise(
     repeats = checks.whole_number("repeats", repeats, 4)
     counts = [checks.whole_number("every k", each, 1) for each in k]
     if not counts:
-        checks.refuse("k", "at least one number of draws", "none", "Try k=(1, 10, 100).")
+        checks.refuse("k", "a list of at least one number of draws", "none", "Try k=(1, 10, 100).")
     vae.check_noise()
     vae = vae.astype(np.float64)
     x = vae.check_data(x)

@@ -117,8 +117,8 @@ def ppca(x: NDArray, latent: int, sigma: float | None = None) -> PPCA:
     if sigma is None:
         left_out = values[latent:].sum() / max(D - latent, 1)
         if left_out <= 1e-14 * values[0]:                   # within the rounding error of the largest eigenvalue
-            remedy = "Give sigma a number, or ask for fewer latent dimensions."
-            checks.refuse("latent", "so small that x is not fitted perfectly when sigma is free", f"{latent}", remedy)
+            remedy = "Pass a number as sigma, or fewer latent dimensions."
+            checks.refuse("latent", "so small that the model does not fit x perfectly", f"{latent}", remedy)
         sigma = math.sqrt(left_out)
     sigma = checks.real_number("sigma", sigma, above=0)
     excess = np.maximum(values[:latent] - sigma**2, 0)                                      # (J,)

@@ -131,7 +131,7 @@ def _near_on_first_grid(vae, x, low, spacing, shape, depth):
     impossible = np.flatnonzero(top == -np.inf)
     if len(impossible):
         got = f"p(x, z) = 0 at every z for {len(impossible)} of {len(x)} rows"
-        checks.refuse("x", "possible under the model", got, "The decoder is so far from x that exp underflows.")
+        checks.refuse("x", "possible under the model", got, "The decoder's output is so far from x that exp underflows.")
     neighbours = [(slice(None, -step), slice(step, None)) for step in _strides(shape)]
     near = log_joint + _rise(log_joint, neighbours) > top - depth                           # (nodes, N)
     which, node = np.nonzero(near.T)                                                        # (pairs,) each

@@ -87,5 +87,5 @@ def need_log(name: str, values: NDArray) -> NDArray:
     bad = ~(values < np.inf)
     if bad.any():
         remedy = "The decoder overflows: its weights or x are too large. Check that training did not diverge."
-        checks.refuse(name, "a number or -inf", f"{values[bad][0]} for {bad.sum()} of {bad.size}", remedy)
+        checks.refuse(name, "a number or -inf", f"{values[bad][0]} for {bad.sum()} of {bad.size} values", remedy)
     return values

@@ -40,7 +40,7 @@ def shape_of(vae: VAE, image_shape: Shape) -> Shape:
     shape = checks.sizes("image_shape", image_shape, f"image_shape=({side}, {vae.features // side})")
     if len(shape) != 2 or math.prod(shape) != vae.features:
         rule = f"(height, width) with height * width = {vae.features}"
-        checks.refuse("image_shape", rule, repr(image_shape), "It is the shape of one row of the data as an image.")
+        checks.refuse("image_shape", rule, repr(image_shape), "It is the shape of one data point as an image.")
     return shape
 
 

@@ -60,7 +60,7 @@ MEANING = {
     "loss": "the loss against a textbook formula, for given mu, log_var and decoder output",
     "gradient": "the gradient against numerical derivatives (complex steps), with fixed noise",
     "joint": "sampler, density and KL describe one distribution, checked by numerical integration",
-    "ordering": "KL >= 0 and ELBO <= IW_k <= log p(x), tighter with k",
+    "ordering": "KL >= 0 and ELBO <= IW_k <= log p(x); IW_k rises with k",
     "evidence": "the results for a linear model against the closed form of its log p(x)",
     "loop": "Adam, epochs, the log, resuming, and the data",
     "ledger": "the code against the equations of four tutorials",

@@ -158,9 +158,9 @@ def alone(found: dict[str, dict[str, str | None]]) -> dict[str, list[str]]:
 
 def faults(found: dict[str, dict[str, str | None]]) -> list[str]:
     """Return the faults of the museum itself: a layer that notices the right model, a bug that no layer notices."""
-    wrong = [f"the right model is noticed by {layer}: {words}" for layer, words in found[""].items() if words]
+    wrong = [f"layer {layer} finds a fault in the right model: {words}" for layer, words in found[""].items() if words]
     missed = [name for name, messages in found.items() if name and not any(messages.values())]
-    return wrong + [f"{name} is noticed by no layer" for name in missed]
+    return wrong + [f"no layer notices {name}" for name in missed]
 
 
 # A bug without its name

@@ -178,5 +178,5 @@ def _in_range(number):
     """Return the number. Raises ValueError if it is too large or too small."""
     if not 1e-300 <= number <= 1e300:                       # further products stay finite
         remedy = "Rescale the weights: only their ratio matters."
-        checks.refuse("the weights", "such that their products and ratios are 1e-300 to 1e300", f"{number:g}", remedy)
+        checks.refuse("the weights", "numbers whose products and ratios are from 1e-300 to 1e300", f"{number:g}", remedy)
     return number

@@ -176,7 +176,7 @@ def test_annealing_refuses_bad_arguments():
     refused(lambda: sandwich(vae, 0, rng), "rows", "a whole number", "0", "Try")
     plain = VAE.init(rng, 4, 2, (), noise=False)
     from_it = lambda: annealed(plain, np.zeros((2, 4)), rng, start="encoder")  # noqa: E731
-    refused(from_it, "start", "'prior'", "'encoder'", "Its encoder")
+    refused(from_it, "start", "'prior'", "'encoder'", "encoder returns")
     wild = VAE.init(rng, 4, 2, (), dtype=np.float64)
     wild.params.flat[...] = 1e308                           # logits are infinite
     refused(lambda: annealed(wild, np.zeros((2, 4)), rng, start="prior"), "log p(x, z)", "a number", "", "overflows")

@@ -137,8 +137,8 @@ def test_exact_linear_refuses_models_that_are_not_linear_gaussian():
             refused(call, "vae", rule, got, "exact_log_px")
     x = spread_data(0, SCALES)
     refused(lambda: ppca(x, 7), "latent", "at most the 6 features", "7", "Try")
-    refused(lambda: ppca(x, 6), "latent", "so small that x is not fitted perfectly", "6", "Give sigma a number")
-    refused(lambda: ppca(x[:3], 2), "latent", "so small that x is not fitted perfectly", "2", "Give sigma a number")
+    refused(lambda: ppca(x, 6), "latent", "so small that the model does not fit x", "6", "Pass a number as sigma")
+    refused(lambda: ppca(x[:3], 2), "latent", "so small that the model does not fit x", "2", "Pass a number as sigma")
     refused(lambda: ppca(x, 2, 0.0), "sigma", "> 0", "0.0", "Check")
     assert ppca(x, 6, 0.1).log_px > ppca(x, 5, 0.1).log_px
 

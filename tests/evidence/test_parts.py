@@ -150,7 +150,7 @@ def test_weights_without_gradient_leave_the_signal_to_noise_ratios_finite():
 
 
 def test_best_sigma_is_refused_if_it_is_only_rounding_error():
-    words = ("latent", "so small that x is not fitted perfectly", "1", "Give sigma")
+    words = ("latent", "so small that the model does not fit x perfectly", "1", "Pass a number as sigma")
     refused(lambda: linear.ppca([[1, 0], [-1, 0], [0, 1e-9], [0, -1e-9]], 1), *words)
     refused(lambda: linear.ppca(np.ones((3, 2)), 1), *words)
     assert linear.ppca([[1, 0], [-1, 0], [0, 1e-6], [0, -1e-6]], 1).sigma == pytest.approx(1e-6 / np.sqrt(2))

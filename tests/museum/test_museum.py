@@ -209,7 +209,7 @@ def test_layer_report_shows_the_worst_number():
 
 def test_faults_of_the_museum_itself_are_reported():
     found = {"": {"loss": "5 instead of 4"}, "unseen": {"loss": None}}
-    assert tour.faults(found) == ["the right model is noticed by loss: 5 instead of 4", "unseen is noticed by no layer"]
+    assert tour.faults(found) == ["layer loss finds a fault in the right model: 5 instead of 4", "no layer notices unseen"]
 
 
 # Side by side
@@ -353,7 +353,7 @@ def test_museum_exits_with_1_if_no_layer_notices_a_bug(capsys, monkeypatch):
     nothing = dict.fromkeys(layers())
     monkeypatch.setattr(tour, "matrix", lambda done, run: {"": nothing} | dict.fromkeys(NAMES, nothing))
     code, _, err = printed(capsys, "--matrix", "--markdown")
-    assert code == 1 and "exp-log-var is noticed by no layer" in err
+    assert code == 1 and "no layer notices exp-log-var" in err
 
 
 @pytest.mark.slow
