@@ -16,7 +16,7 @@ from minivae.exercises import outside
 from minivae.exercises.catalogue import SIZES, Exercise, Part
 from minivae.exercises.compare import Finding, arrays_of, compared, draws
 from minivae.exercises.cut import blanks_left
-from minivae.exercises.pupil import Other, file_of, function_in, leaves, pack, perform, unpack
+from minivae.exercises.pupil import Other, file_of, function_in, leaves, pack, perform, profiler, unpack
 from minivae.exercises.sentences import REL, UNDECIDED, Given
 
 STEP = 1e-5                                                 # of the central difference
@@ -55,6 +55,7 @@ def safely(judged: Callable) -> Callable:
     """Return the function, with an "error" for its exercise in place of an exception: an error here costs one cell."""
     @functools.wraps(judged)
     def verdict(exercise, *rest, **options):
+        profiler()                                          # raises ValueError if the judge cannot observe the functions
         try:
             return judged(exercise, *rest, **options)
         except Exception as error:

@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from minivae.checks import refuse
+
 MOST_BYTES = 20_000_000                                     # largest size of the results, and of all that is printed
 
 
@@ -188,18 +190,29 @@ def one_call(call: dict, function: Callable, names: dict) -> dict:
 
 @contextlib.contextmanager
 def watching(function: Callable, seen: dict) -> Iterator[None]:
-    """Store the variables of a function in `seen` whenever it ends."""
-    code, before = getattr(function, "__code__", None), sys.getprofile()
+    """Store the variables of a function in `seen` whenever it ends. An earlier profiler still gets every event."""
+    code, before = getattr(function, "__code__", None), profiler()
 
     def look(frame, event, value):
         if event == "return" and frame.f_code is code:
             seen.update(frame.f_locals)
+        if before:
+            before(frame, event, value)
 
     sys.setprofile(look)
     try:
         yield
     finally:
         sys.setprofile(before)
+
+
+def profiler() -> Callable | None:
+    """Return the profile function of this thread, or None. Raises ValueError for one in C: Python cannot set it again."""
+    before = sys.getprofile()
+    if before is not None and not callable(before):
+        remedy = "Stop it, or use Python 3.12 or newer, where cProfile works."
+        refuse("the active profiler", "a Python function", type(before).__name__, remedy)
+    return before
 
 
 def steps(seen: dict, wanted: Sequence[str]) -> dict:

@@ -1,11 +1,16 @@
 """Right solutions pass the judge however they are written; for wrong ones it names the error, and never a false one."""
 
+import cProfile
+import profile
+import sys
+
 import numpy as np
 import pytest
 
 from minivae.exercises import judge
 from minivae.exercises.answers import ANSWERS
 from minivae.exercises.bonus import find
+from tests.helpers.numeric import refused
 
 GIVEN = "import numpy as np\nfrom minivae.exercises.given import *\n"
 
@@ -291,3 +296,50 @@ def test_adam_with_a_late_counter_gets_a_warning_about_division_by_zero():
     verdict, words = verdict_on(14, LATE), words_on(14, LATE)
     assert verdict.status == "wrong" and "divide by zero encountered" in words and "exp" not in words
     assert not any(finding.names for finding in verdict.findings)   # a variant without a finite number proves nothing
+
+
+# Profilers: the judge itself uses `sys.setprofile` to read the variables of a learner's function
+
+STEPS = """
+def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
+    sigma = np.exp(log_sigma / 3)
+    u = (x - mean) / sigma
+    return d_out[..., None] * u / sigma, (d_out[..., None] * (u * u - 1)).sum()
+"""
+
+
+def test_judge_restores_an_earlier_profiler_and_passes_its_events_on():
+    events, before = [], sys.getprofile()
+
+    def mine(frame, event, value):
+        events.append((event, frame.f_code.co_name))
+
+    sys.setprofile(mine)
+    try:
+        verdict = verdict_on(10, STEPS)
+        assert sys.getprofile() is mine
+    finally:
+        sys.setprofile(before)
+    calls = [events.count((event, "gaussian_log_prob_backward")) for event in ("call", "return")]
+    assert calls[0] == calls[1] >= 4                        # two draws, each judged twice
+    assert [finding.array for finding in verdict.findings][0] == "sigma"
+
+
+def test_module_profile_counts_the_calls_of_a_judged_function():
+    profiler = profile.Profile()
+    verdict = profiler.runcall(verdict_on, 10, STEPS)
+    profiler.create_stats()
+    calls = {name: each[1] for (_, _, name), each in profiler.stats.items()}
+    assert calls["gaussian_log_prob_backward"] >= 4 and verdict.findings[0].array == "sigma"
+
+
+def test_judge_works_under_cprofile_or_refuses_it_in_one_sentence(tmp_path):
+    file = tmp_path / "10_gaussian_backward.py"
+    file.write_text("import cProfile\nimport numpy as np\ncProfile.Profile().enable()\n" + STEPS)
+    own, profiler = judge.check(find("10"), file).findings[0], cProfile.Profile()
+    if sys.version_info >= (3, 12):                         # there, cProfile does not use the profile function
+        assert profiler.runcall(verdict_on, 10, STEPS).findings[0].array == own.array == "sigma"
+    else:
+        refused(lambda: profiler.runcall(verdict_on, 10, STEPS), "profiler", "a Python function", "Profile", "Stop it")
+        assert own.status == "error" and "the active profiler must be a Python function; got Profile" in own.words[0]
+    assert verdict_on(10, STEPS).findings[0].array == "sigma"
