@@ -1,5 +1,6 @@
 """The bonus: the learner writes the check, and bugs of the museum judge it."""
 
+import re
 import textwrap
 
 import numpy as np
@@ -58,6 +59,16 @@ def _made() -> Bonus:
 BONUS = _made()
 
 
+def chosen(word: str) -> list[Exercise]:
+    """Return the exercises of a range of numbers such as "1-3", or the one that `find` returns."""
+    if not (numbers := re.fullmatch(r"(\d+)-(\d+)", word)):
+        return [find(word)]
+    first, last = map(int, numbers.groups())
+    if not 1 <= first <= last <= BONUS.number:
+        refuse("NAME", f"a range within 1-{BONUS.number}, the smaller number first", repr(word), "Try 1-3.")
+    return [*exercises(), BONUS][first - 1 : last]
+
+
 def find(name: str) -> Exercise:
     """Return the exercise of a number, a name or its beginning, or a file. Raises ValueError if there is none."""
     word, everything = name.rpartition("/")[2].removesuffix(".py"), (*exercises(), BONUS)
@@ -69,5 +80,5 @@ def find(name: str) -> Exercise:
         return found[0]
     remedy = f"The names are {', '.join(each.name for each in found or everything)}."
     if word.endswith(".ipynb"):
-        remedy = "A notebook is checked by its second code cell; `minivae exercises grade FOLDER` reads notebooks, too."
+        remedy = "A notebook is checked by its third code cell; `minivae exercises grade FOLDER` reads notebooks, too."
     refuse("NAME", "a number from 1 to 15 or the name of one exercise", repr(name), remedy)

@@ -16,7 +16,7 @@ ABOUT = """Write the gradients of a VAE yourself, one blank at a time. Without A
 exercises to DIR; files that are there are kept. Then edit a file and run `minivae exercises check`."""
 EXAMPLES = """examples:
   minivae exercises                              write the exercises to exercises/
-  minivae exercises check 6                      check exercise 6, by number or name
+  minivae exercises check 6                      check exercise 6; names and ranges (1-3) are possible, too
   minivae exercises hint 6                       the first of three hints
   minivae exercises list                         what is done
   minivae exercises lesson 1                     a question of learners: predict, run, see
@@ -49,7 +49,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         add_options(added, folder=action != "grade")
         if action in ("check", "hint", "reset", "show"):
             several = {"nargs": "*"} if action == "check" else {}
-            added.add_argument("name", metavar="NAME", help="number or name of an exercise", **several)
+            words = "number or name of an exercise" + (", or a range of numbers such as 1-3" if several else "")
+            added.add_argument("name", metavar="NAME", help=words, **several)
         if action == "hint":
             added.add_argument("number", nargs="?", type=int, default=1, metavar="N", help="which of the three (default: 1)")
         if action in ("check", "list", "show", "grade"):
@@ -154,10 +155,11 @@ def verdicts(options: argparse.Namespace, chosen: list) -> list:
 
 def check(options: argparse.Namespace) -> int:
     """Check some exercises, or all; return 0 if every chosen exercise is passed."""
-    from minivae.exercises.bonus import find
+    from minivae.exercises.bonus import chosen
     from minivae.exercises.report import counted, document, every, lines_of
 
-    found = verdicts(options, [find(name) for name in options.name] or every())
+    named = dict.fromkeys(exercise for word in options.name for exercise in chosen(word))
+    found = verdicts(options, [*named] or every())
     asked = found if options.name else counted(found)
     passed = sum(verdict.status == "passed" for verdict in asked)
     if options.json:

@@ -123,11 +123,11 @@ def all_verdicts(found: dict[str, dict[str, Path]], options: argparse.Namespace)
 
 
 def as_script(notebook: Path, script: Path) -> Path:
-    """Write the code cells of a notebook as a script, without the cell that checks; return its path."""
+    """Write the code cells of a notebook as a script, without those that import and call the judge; return its path."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-        text = ("\n\n".join(source for source in sources if "check_here(" not in source) + "\n").encode()
+        text = ("\n\n".join(source for source in sources if "check_here" not in source) + "\n").encode()
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         text = f"raise ValueError({f'no notebook: {error!r}'!a})\n".encode()
     script.write_bytes(text)

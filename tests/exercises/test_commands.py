@@ -79,6 +79,7 @@ def test_check_of_one_exercise_exits_with_0_only_after_a_pass(folder, run):
     assert f"Next: edit {folder}/03_sigmoid_softplus.py" in out
     code, out, _ = run("check", "2", "3", "--out", folder)
     assert code == 1 and "03_sigmoid_softplus: not started\n1 of 2 passed" in out
+    assert run("check", "2-3", "3", "--out", folder)[:2] == (code, out)
     for text, said in ((None, "not started\n  . the file\n      is missing"), ("", "e the file\n      is empty"),
                        (RIGHT.replace("tanh_b", "tan_b"), "there is no function tanh_backward, but tan_backward")):
         (folder / "02_tanh_backward.py").write_text(text or "")
@@ -130,6 +131,8 @@ def test_reset_writes_the_blank_and_keeps_every_earlier_file(folder, run):
         (["check"], "There is no folder exercises here."),
         (["check", "--out", "none"], "Write it: minivae exercises --out none"),
         (["hint", "99"], "from 1 to 15"), (["hint", "2", "4"], "1, 2 or 3"),
+        (["check", "1-16", "--out", "."], "a range within 1-15"), (["check", "3-1", "--out", "."], "got '3-1'"),
+        (["check", "1-", "--out", "."], "a number from 1 to 15"),
         (["--out", "{}/file", "list"], "Write it: minivae exercises"), (["--notebook", "{}/file"], "must be a directory"),
         (["grade", "{}"], "a folder with submissions"), (["grade", "{}/file"], "FOLDER must be"),
         (["juggle"], "invalid choice"),
@@ -184,7 +187,7 @@ def test_names_may_be_shortened_where_they_are_unique(folder, run):
     assert [run("hint", word, "-q")[1][:2] for word in ("bonus", "tanh", "kl", "07", "exercises/08_kl_backward.py")] == [
         "15", "02", "07", "07", "08"]
     for word, said in (("log_sum", "The names are log_sum_exp, log_sum_exp_backward."), ("1-3", "affine_backward, tanh"),
-                       ("nb/02_tanh_backward.ipynb", "second code cell")):
+                       ("nb/02_tanh_backward.ipynb", "third code cell")):
         code, _, err = run("hint", word)
         assert code == 2 and said in err
 
@@ -213,7 +216,7 @@ def submissions(tmp_path_factory):
     fill(top, LOOP, "06_reparameterize-eve.py")
     fill(top, IMPORTS, "02_tanh_backward_mia-1.py")
     document = notebook.of_exercise(find("2"))
-    document["cells"][1]["source"] = RIGHT
+    document["cells"][2]["source"] = RIGHT
     fill(top / "zoe", notebook.text_of(document), "02_tanh_backward.ipynb")
     lone = '{"cells": [{"cell_type": "code", "source": ["\\ud800"]}]}'      # half a character: no file can have it
     fill(top / "zoe", lone, "03_sigmoid_softplus.ipynb")

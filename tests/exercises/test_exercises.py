@@ -88,7 +88,8 @@ def test_page_lists_every_exercise_with_ledger_entries_that_prove_it():
 def printed_by(document, code, capsys):
     """Execute the cells of a notebook in Python alone, with this code in place of the blank; return what they print."""
     names, cells = {}, [cell for cell in document["cells"] if cell["cell_type"] == "code"]
-    for source in [code or "".join(cells[0]["source"]), *("".join(cell["source"]) for cell in cells[1:])]:
+    sources = ["".join(cell["source"]) for cell in cells]
+    for source in [sources[0], code or sources[1], *sources[2:]]:
         exec(source, names)
     return capsys.readouterr().out
 

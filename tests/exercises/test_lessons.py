@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from minivae.app import cli
 from minivae.exercises import notebook
 from minivae.exercises.lessons import command, figures
 from minivae.exercises.lessons.frame import Setup, find, lessons, place, run
+from minivae.exercises.report import every
 from minivae.figures.style import CLASSES
 from minivae.museum.exhibits import find as exhibit
 from minivae.museum.patched import Change, load
@@ -219,7 +221,7 @@ def test_notebooks_have_the_question_and_code_that_runs_in_python_alone(tmp_path
             if cell["cell_type"] == "code":
                 source = "".join(cell["source"]).replace("epochs=40, rows=100", "epochs=18, rows=40")
                 names["shown"] = last_value(source, names)
-        assert names["found"].holds and f"def {each.name}(setup" in "".join(document["cells"][1]["source"])
+        assert names["found"].holds and f"def {each.name}(setup" in "".join(document["cells"][2]["source"])
 
 
 def last_value(source, names):
@@ -230,12 +232,24 @@ def last_value(source, names):
 
 def test_broken_code_in_a_notebook_is_noticed():
     code = ["".join(cell["source"]) for cell in notebook.of_lesson(find("7"))["cells"] if cell["cell_type"] == "code"]
-    broken = code[0].replace("bernoulli_log_prob(", "no_such_name(")
-    assert broken != code[0]
+    broken = code[1].replace("bernoulli_log_prob(", "no_such_name(")
+    assert broken != code[1]
     names = {}
+    exec(code[0], names)
     exec(broken, names)
     with pytest.raises(NameError):
-        exec(code[1], names)
+        exec(code[2], names)
+
+
+@pytest.mark.parametrize("kind", ["lesson", "exercise"])
+def test_first_code_cell_says_how_to_install_minivae_if_its_import_fails(kind, monkeypatch):
+    document = notebook.of_lesson(find("7")) if kind == "lesson" else notebook.of_exercise(every()[0])
+    code = next("".join(cell["source"]) for cell in document["cells"] if cell["cell_type"] == "code")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "minivae"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "minivae", None)       # so Python raises ModuleNotFoundError
+    with pytest.raises(ImportError, match=r"minivae.* run `%pip install PATH` in a new cell"):
+        exec(code, {})
 
 
 @pytest.mark.slow
