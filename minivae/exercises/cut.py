@@ -1,16 +1,15 @@
 """Cut functions out of the package's own source: the blank that a learner fills, and the solution.
 
-A function is found by its name, so nothing is written a second time; a name that no longer exists raises LookupError.
+A function is found by its name, so nothing is written a second time; a name that no longer exists raises AttributeError.
 """
 
 import ast
 import functools
-import importlib
+import inspect
+import pkgutil
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 from minivae import checks
@@ -37,34 +36,15 @@ class Piece(NamedTuple):
         return self.called or self.name.rpartition(".")[2]
 
 
-def module_of(piece: Piece) -> ModuleType:
-    """Return the module of a function."""
-    return importlib.import_module(f"minivae.{piece.module}")
+def original(piece: Piece) -> Callable:
+    """Return the function in the package. Raises AttributeError if there is none."""
+    return pkgutil.resolve_name(f"minivae.{piece.module}:{piece.name}")
 
 
 @functools.cache
-def file_text(module: str) -> tuple[str, str]:
-    """Return the path of a module, relative to the project, and its text."""
-    path = Path(importlib.import_module(f"minivae.{module}").__file__)
-    return f"minivae/{module.replace('.', '/')}.py", path.read_text(encoding="utf-8")
-
-
-def node_of(piece: Piece) -> ast.FunctionDef:
-    """Return the function's node in the tree of its file. Raises LookupError if the file has no such function."""
-    file, text = file_text(piece.module)
-    body = ast.parse(text).body
-    for part in piece.name.split("."):
-        found = [node for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == part]
-        if not found:
-            raise LookupError(f"{file} has no {piece.name}: rename it in minivae/exercises/catalogue.py, too.")
-        body = found[0].body
-    return found[0]
-
-
 def source_of(piece: Piece) -> str:
     """Return the function's source in the package, without indentation."""
-    node, (_, text) = node_of(piece), file_text(piece.module)
-    return textwrap.dedent("\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])) + "\n"
+    return textwrap.dedent(inspect.getsource(original(piece)))
 
 
 def solutions(name: str, pieces: Sequence[Piece]) -> list[str]:
@@ -77,13 +57,12 @@ def solutions(name: str, pieces: Sequence[Piece]) -> list[str]:
 
 def solution(piece: Piece) -> str:
     """Return the place and the source of the solution: the function, or those of its lines that were blank."""
-    file, text = file_text(piece.module)
-    node, lines = node_of(piece), text.splitlines()
-    if not piece.lines:
-        return f"# {file}, line {node.lineno}\n{source_of(piece)}"
-    chosen = [child for child in node.body if target(child) in piece.lines]
-    shown = [line for child in chosen for line in lines[child.lineno - 1 : child.end_lineno]]
-    return f"# {file}, line {chosen[0].lineno}\n" + textwrap.dedent("\n".join(shown)) + "\n"
+    source, (_, first) = source_of(piece), inspect.getsourcelines(original(piece))
+    if piece.lines:
+        chosen = [child for child in ast.parse(source).body[0].body if target(child) in piece.lines]
+        lines = [line for child in chosen for line in source.splitlines()[child.lineno - 1 : child.end_lineno]]
+        source, first = textwrap.dedent("\n".join(lines)) + "\n", first + chosen[0].lineno - 1
+    return f"# minivae/{piece.module}.py, line {first}\n{source}"
 
 
 def tree_of(piece: Piece, source: str = "") -> ast.FunctionDef:
@@ -145,7 +124,7 @@ def lines_of(piece: Piece) -> list[tuple[list[str], set[str]]]:
 
 def compiled(piece: Piece, tree: ast.FunctionDef) -> Callable:
     """Return the function made from a tree; it can use the names of its module."""
-    names = dict(vars(module_of(piece)))
+    names = dict(original(piece).__globals__)
     exec(compile(ast.Module([tree], []), f"<{piece.function}>", "exec"), names)
     return names[piece.function]
 

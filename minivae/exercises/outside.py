@@ -60,16 +60,12 @@ def stop(child: subprocess.Popen) -> None:
 def judged(data: bytes, code: int | None, printed: str, timeout: float) -> Ran:
     """Return the results in these bytes; the first says that the file was executed, or its error."""
     results: list[dict] = []
-    try:
-        while data:
-            size = int.from_bytes(data[:8], "little")
-            result: Any = unpack(data[8 : 8 + size]) if size <= len(data) - 8 else None
+    with contextlib.suppress(ValueError):                   # the last line may be a part of a result
+        for line in data.splitlines():
+            result: Any = unpack(line)
             if not isinstance(result, dict):
                 break
             results.append(result)
-            data = data[8 + size :]
-    except ValueError:                                      # a part of a result
-        pass
     if len(results) == 1 and "error" in results[0]:
         return Ran([], str(results[0]["error"]), printed, False)
     ended = f"Python ended with exit code {code} before the results were complete."

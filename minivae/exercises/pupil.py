@@ -1,9 +1,10 @@
 """The submission's process: it executes one file, calls its functions with the given arrays, and writes what came back.
 
-No expected value, variant or verdict enters this process. Arrays travel as raw bytes after a JSON header: no pickles.
+No expected value, variant or verdict enters this process. Calls and results are lines of JSON: no pickles.
 """
 
 import ast
+import base64
 import contextlib
 import copy
 import json
@@ -23,65 +24,59 @@ import numpy as np
 
 from minivae.checks import refuse
 
-MOST_BYTES = 20_000_000                                     # largest size of the results, and of all that is printed
+MOST_BYTES = 25_000_000                                     # largest size of the results, and of all that is printed
 
 
-# Arrays as bytes
-
-
-def pack(value: Any) -> bytes:
-    """Return a tree of tuples, lists, dicts, numbers, words and arrays as bytes: a JSON header, then raw arrays."""
-    arrays: list[bytes] = []
-    header = json.dumps(_described(value, arrays)).encode()
-    return len(header).to_bytes(8, "little") + header + b"".join(arrays)
-
-
-def _described(value, arrays):
-    if isinstance(value, (list, tuple)):
-        return {"list" if isinstance(value, list) else "tuple": [_described(part, arrays) for part in value]}
-    if isinstance(value, dict):
-        return {"dict": [[str(name), _described(part, arrays)] for name, part in value.items()]}
-    if value is None or isinstance(value, str):
-        return {"is": value}
-    if isinstance(value, (bool, int, float, complex, np.generic, np.ndarray)):
-        array = np.asarray(value)
-        if array.dtype.kind in "biufc" and array.dtype.itemsize <= 16:
-            array = array.astype(array.dtype.newbyteorder("="), copy=False)
-            arrays.append(array.tobytes())
-            return {"array": array.dtype.str, "shape": array.shape}
-    kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-    return {"other": "..." if value is Ellipsis else kind}
+# Arrays as text
 
 
 class Other(str):
     """The type of an object that is not an array of numbers."""
 
 
-def unpack(data: bytes) -> Any:
-    """Return the tree from which `pack` made these bytes. Raises ValueError for other bytes."""
+def pack(value: Any) -> bytes:
+    """Return a tree of tuples, lists, dicts, numbers, words and arrays as one line of JSON."""
+    return json.dumps(described(value)).encode()
+
+
+def unpack(line: bytes) -> Any:
+    """Return the tree from which `pack` made this line. Raises ValueError for other bytes."""
     try:
-        size = int.from_bytes(data[:8], "little")
-        rest = memoryview(data)[8 + size :]
-        return _restored(json.loads(data[8 : 8 + size]), [rest])
+        return restored(json.loads(line))
     except (KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as error:
         raise ValueError(f"no packed arrays: {error}") from None
 
 
-def _restored(node, rest):
+def described(value: Any) -> dict:
+    """Return a tree as plain JSON types: each node is its kind with its parts; the bytes of an array are base64."""
+    if isinstance(value, (list, tuple)):
+        return {"list" if isinstance(value, list) else "tuple": [described(part) for part in value]}
+    if isinstance(value, dict):
+        return {"dict": [[str(name), described(part)] for name, part in value.items()]}
+    if value is None or isinstance(value, str):
+        return {"is": value}
+    if isinstance(value, (bool, int, float, complex, np.generic, np.ndarray)):
+        array = np.asarray(value)
+        if array.dtype.kind in "biufc" and array.dtype.itemsize <= 16:
+            array = array.astype(array.dtype.newbyteorder("="), copy=False)
+            return {"array": [array.dtype.str, array.shape, base64.b64encode(array.tobytes()).decode()]}
+    kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+    return {"other": "..." if value is Ellipsis else kind}
+
+
+def restored(node: dict) -> Any:
+    """Return the tree of these JSON types."""
     (kind, value), *_ = node.items()
     if kind in ("list", "tuple"):
-        return (list if kind == "list" else tuple)(_restored(part, rest) for part in value)
+        return (list if kind == "list" else tuple)(map(restored, value))
     if kind == "dict":
-        return {name: _restored(part, rest) for name, part in value}
+        return {name: restored(part) for name, part in value}
     if kind != "array":
         return Other(value) if kind == "other" else value
-    dtype, shape = np.dtype(value), tuple(map(int, node["shape"]))
-    size = dtype.itemsize * int(np.prod(shape, dtype=object))
-    if dtype.kind not in "biufc" or size < 0 or size > len(rest[0]):
-        raise ValueError("an array is longer than its bytes")
-    array = np.frombuffer(rest[0][:size], dtype).reshape(shape).copy()
-    rest[0] = rest[0][size:]
-    return array
+    dtype, shape, data = value
+    if np.dtype(dtype).kind not in "biufc":
+        raise ValueError("an array has no numbers")
+    return np.frombuffer(base64.b64decode(data), dtype).reshape(shape).copy()
 
 
 # Calls. The judge calls the package's own functions with the same adapters.
@@ -335,8 +330,8 @@ def main(folder: str, file: str, seconds: str, megabytes: str) -> None:
         results = chain([{}], perform(calls, vars(module)))
     except (Exception, SystemExit) as error:
         results = [{"error": in_words(error, file)}]
-    for data in map(pack, results):                         # one by one: if a call never ends, earlier results are written
-        out.write(len(data).to_bytes(8, "little") + data)
+    for line in map(pack, results):                         # one by one: if a call never ends, earlier results are written
+        out.write(line + b"\n")
         out.flush()
     sys.stdout.flush()
     os._exit(0)                                             # threads of the submission are not waited for
