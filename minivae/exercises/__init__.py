@@ -17,5 +17,6 @@
     grade        the submissions of a class
     notebook     exercises and lessons as Jupyter notebooks
     lessons      eighteen questions of learners, each answered by a number and a figure
-    command      the command `minivae exercises`
+    actions      what each action of the command does
+    command      the command `minivae exercises`: actions and options
 """
