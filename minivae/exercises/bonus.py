@@ -1,7 +1,6 @@
 """The bonus: the learner writes the check, and bugs of the museum judge it."""
 
 import re
-import textwrap
 
 import numpy as np
 
@@ -51,12 +50,8 @@ class Bonus(Exercise):
         return FILE.format(title=self.title.removeprefix("bonus: "), prompt=self.prompt)
 
 
-def _made() -> Bonus:
-    title, prompt, *hints = (textwrap.dedent(text).strip("\n") for text in TEXTS["write_the_check"])
-    return Bonus(len(PARTS) + 1, "write_the_check", title, prompt, tuple(hints), (), ())
-
-
-BONUS = _made()
+title, prompt, *hints = TEXTS["write_the_check"]
+BONUS = Bonus(len(PARTS) + 1, "write_the_check", title, prompt.strip("\n"), tuple(hints), (), ())
 
 
 def chosen(word: str) -> list[Exercise]:

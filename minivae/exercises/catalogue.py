@@ -1,7 +1,6 @@
 """The fourteen exercises and the bonus: which functions are blank, with which inputs they are judged."""
 
 import functools
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -75,6 +74,7 @@ class Part(NamedTuple):
             return ["self.t", "self.m", "self.v"]
         return [] if self.piece.whole else [name for names, _ in lines_of(self.piece) for name in names]
 
+    @functools.lru_cache(64)
     def draws(self, seed: int) -> list[Draw]:
         """Return the two draws of this seed."""
         return [Draw(sizes, self.draw(np.random.default_rng([seed, k]), sizes)) for k, sizes in enumerate(SIZES)]
@@ -280,8 +280,8 @@ def exercises() -> tuple[Exercise, ...]:
     """Return the fourteen exercises in order."""
     found, lines = [], forward_lines()
     for number, (name, parts) in enumerate(PARTS.items(), 1):
-        title, prompt, *hints = (textwrap.dedent(text).strip("\n") for text in TEXTS[name])
-        prompt = prompt.replace("{FORWARD}", lines)
+        title, prompt, *hints = TEXTS[name]
+        prompt = prompt.strip("\n").replace("{FORWARD}", lines)
         found.append(Exercise(number, name, title, prompt, tuple(hints), parts, GIVEN.get(name, ())))
     return tuple(found)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.exercises.catalogue import Draw, Part
-from minivae.exercises.cut import Piece, compiled, lines_of, tree_of
+from minivae.exercises.cut import Piece, compiled, computed, lines_of, tree_of
 from minivae.exercises.pupil import HOW, leaves, watching
 from minivae.exercises.sentences import Given, Wrong, agree, not_written, words_of
 from minivae.exercises.variants import Variant, variants
@@ -53,7 +53,7 @@ def compared(part: Part, seed: int, given: Given) -> list[Finding]:
         if not (words := () if first else later(part, name, pairs, carried, cause)):
             others = [dict(zip(part.results, each)) for each in right_arrays(part, seed)]
             fault = Wrong(name, *pairs[name], others, right_steps(part, seed))
-            words = words_of(part, draws(part, seed), fault, given, named)
+            words = words_of(part, part.draws(seed), fault, given, named)
         return Finding(part.title, name, "wrong", words, tuple(variant.name for variant in named))
 
     shown = [name for name in pairs if name not in part.results and (name in cause or given.open and name not in bad)]
@@ -132,7 +132,7 @@ def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | Non
 def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, list] | None:
     """Return what the right lines compute from the learner's values of some steps, by name; None if they do not fit."""
     function, found = with_steps(part.piece, tuple(values)), []
-    for k, draw in enumerate(draws(part, seed)):
+    for k, draw in enumerate(part.draws(seed)):
         function.__globals__["learners"] = {name: each[k] for name, each in values.items()}
         try:
             with watching(function, seen := {}):
@@ -148,20 +148,9 @@ def with_steps(piece: Piece, names: tuple[str, ...]) -> Callable:
     """Return the solution as a function that takes these steps from its global variable `learners`."""
     tree = tree_of(piece)
     for name in names:
-        place = next(k for k, node in enumerate(tree.body) if name in names_of(node))
+        place = next(k for k, node in enumerate(tree.body) if name in computed(node))
         tree.body.insert(place + 1, ast.parse(f"{name} = learners[{name!r}]").body[0])
     return compiled(piece, ast.fix_missing_locations(tree))
-
-
-def names_of(node: ast.stmt) -> set[str]:
-    """Return the names that an assignment computes."""
-    return {part.id for each in getattr(node, "targets", ()) for part in ast.walk(each) if isinstance(part, ast.Name)}
-
-
-@functools.lru_cache(64)
-def draws(part: Part, seed: int) -> list[Draw]:
-    """Return the two draws of a part."""
-    return part.draws(seed)
 
 
 def arrays_of(part: Part, result: Any, after: list) -> list:
@@ -183,14 +172,14 @@ def arrays_from(part: Part, draw: Draw, function: Callable) -> list[NDArray]:
 def right_arrays(part: Part, seed: int) -> list[list[NDArray]]:
     """Return the right arrays of both draws."""
     function = compiled(part.piece, tree_of(part.piece))
-    return [arrays_from(part, draw, function) for draw in draws(part, seed)]
+    return [arrays_from(part, draw, function) for draw in part.draws(seed)]
 
 
 @functools.lru_cache(64)
 def right_steps(part: Part, seed: int) -> list[dict[str, NDArray]]:
     """Return the arguments and the right steps of both draws, by name."""
     function, found = compiled(part.piece, tree_of(part.piece)), []
-    for draw in draws(part, seed):
+    for draw in part.draws(seed):
         with watching(function, seen := {}):
             arrays_from(part, draw, function)
         found.append({name: np.asarray(value) for name, value in seen.items()
@@ -204,7 +193,7 @@ def known_arrays(part: Part, seed: int) -> list[tuple[Variant, dict[str, tuple]]
     found = []
     for variant in variants(part.piece):
         try:
-            arrays = [arrays_from(part, draw, variant.function) for draw in draws(part, seed)]
+            arrays = [arrays_from(part, draw, variant.function) for draw in part.draws(seed)]
         except Exception:                                   # many changes do not run
             continue
         if all(len(one) == len(part.results) for one in arrays):

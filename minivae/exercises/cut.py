@@ -111,14 +111,19 @@ def target(node: ast.stmt) -> str:
     return ", ".join(ast.unparse(each).strip("()") for each in node.targets)
 
 
+def computed(node: ast.stmt) -> list[str]:
+    """Return the names that an assignment computes, [] for other statements."""
+    return [name.lstrip("*") for name in target(node).split(", ") if name]
+
+
 @functools.cache
 def lines_of(piece: Piece) -> list[tuple[list[str], set[str]]]:
     """Return, for every assignment of the solution that is blank, the names that it computes and those that it uses."""
     found = []
     for node in tree_of(piece).body:
-        if (names := target(node)) and names not in piece.keep:
+        if target(node) and target(node) not in piece.keep:
             used = {part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)}
-            found.append((names.replace("*", "").split(", "), used))
+            found.append((computed(node), used))
     return found
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minivae.exercises import outside
 from minivae.exercises.catalogue import SIZES, Exercise, Part
-from minivae.exercises.compare import Finding, arrays_of, compared, draws
+from minivae.exercises.compare import Finding, arrays_of, compared
 from minivae.exercises.cut import blanks_left
 from minivae.exercises.pupil import Other, file_of, function_in, leaves, pack, perform, profiler, unpack
 from minivae.exercises.sentences import REL, UNDECIDED, Given
@@ -148,7 +148,7 @@ def same_bytes(one: Any, other: Callable) -> bool:
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
     """Return all calls: every draw twice, because a function must be repeatable; then those of the differences."""
     calls = [{"function": part.piece.function, "how": part.how, "arguments": arguments, "steps": part.steps()}
-             for part in exercise.parts for _, arguments in draws(part, seed) for _ in range(2)]  # fmt: skip
+             for part in exercise.parts for _, arguments in part.draws(seed) for _ in range(2)]  # fmt: skip
     return calls + slopes(exercise, seed)
 
 
@@ -216,7 +216,7 @@ def judge(part: Part, seed: int, done: Sequence[dict], learner: Learner) -> list
             return [blanks]
         if words := structure(part, result.get("result")):
             return [one("wrong", words)]
-    for (_, before), result in zip(draws(part, seed), done[::2]):
+    for (_, before), result in zip(part.draws(seed), done[::2]):
         if words := changed(part, before, result.get("after")):
             return [one("wrong", words)]
     arrays = [arrays_of(part, result["result"], result["after"]) for result in done]
@@ -302,7 +302,7 @@ def slopes(exercise: Exercise, seed: int) -> list[dict]:
     if not pair(exercise):
         return []
     calls = []
-    for _, (d_out, *inputs) in draws(exercise.parts[1], seed):
+    for _, (d_out, *inputs) in exercise.parts[1].draws(seed):
         for i, value in enumerate(inputs):
             for step in (STEP, -STEP):
                 moved = [a + step * direction(a) if i == j else a for j, a in enumerate(inputs)]
@@ -322,7 +322,7 @@ def consistent(exercise: Exercise, seed: int, results: list, moved: list, found:
         return ()
     forward, backward = exercise.parts[:2]
     after = iter([result.get("result") for result in moved])
-    for (_, (d_out, *inputs)), result in zip(draws(backward, seed), results[2 * len(SIZES) :: 2]):
+    for (_, (d_out, *inputs)), result in zip(backward.draws(seed), results[2 * len(SIZES) :: 2]):
         gradients = result.get("result")
         gradients = dict(zip(backward.results, gradients if isinstance(gradients, (tuple, list)) else [gradients]))
         for name, value in zip(backward.arguments()[1:], inputs):
