@@ -1,4 +1,4 @@
-"""What each action of `minivae exercises` does: write the files, check them, give hints, show solutions."""
+"""The actions of `minivae exercises`: write the files, check them, give hints, show solutions."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def folder_here() -> Path:
-    """Return `exercises`; if it is missing, the current folder if that has some exercises."""
+    """Return the folder `exercises`. If it is missing and the current folder has exercises, return the current folder."""
     inside = not Path("exercises").is_dir() and any(Path(f"{each.stem}.py").is_file() for each in every())
     return Path("." if inside else "exercises")
 
@@ -58,7 +58,7 @@ def write(options: argparse.Namespace) -> int:
 
 
 def result(options: argparse.Namespace, text: str) -> None:
-    """Print a line about the next action, unless quiet."""
+    """Print a line about the result or the next command, unless quiet."""
     if not options.quiet:
         print(text)
 
@@ -69,7 +69,7 @@ def verdicts(options: argparse.Namespace, exercises: list) -> list:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check some exercises, or all; return 0 if every chosen exercise is passed."""
+    """Check the named exercises, or all. Return 0 if every exercise that counts is passed."""
     named = dict.fromkeys(exercise for word in options.name for exercise in chosen(word))
     found = verdicts(options, [*named] or every())
     asked = found if options.name else counted(found)
@@ -80,7 +80,7 @@ def check(options: argparse.Namespace) -> int:
         return 0 if passed == len(asked) else 1
     for verdict in found:
         if verdict.printed:
-            again = "it is called several times, with other inputs"
+            again = "your function is called several times, with different inputs"
             say(options, f"{verdict.exercise.stem} printed ({again}):\n{verdict.printed.rstrip()}")
         if options.name or verdict.status != "not started":
             print("\n".join(lines_of(verdict) if verdict.status != "passed" else lines_of(verdict)[:1]))
@@ -103,13 +103,13 @@ def check(options: argparse.Namespace) -> int:
 
 
 def command(words: str, options: argparse.Namespace) -> str:
-    """Return a command for this folder, to be typed."""
+    """Return a command for this folder that the user can type."""
     folder = [] if str(options.out) in ("exercises", ".") else [f"--out {options.out}"]
     return " ".join(["minivae exercises", *filter(None, [words]), *folder])
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print the number, name, status and title of every exercise; return 0 if all exercises that count are passed."""
+    """Print the number, name, status and title of every exercise. Return 0 if all that count are passed."""
     found = verdicts(options, every())
     if options.json:
         rows = [document(verdict) | {"title": verdict.exercise.title} for verdict in found]
@@ -136,7 +136,7 @@ def hint(options: argparse.Namespace) -> int:
 
 
 def reset(options: argparse.Namespace) -> int:
-    """Write the blank again. The file that was there gets the ending .old, or .old2, ..."""
+    """Write the blank exercise again. The earlier file is renamed: it gets the ending .old, or .old2, ..."""
     exercise = find(options.name)
     path = options.out / f"{exercise.stem}.py"
     kept = None
@@ -154,7 +154,7 @@ def reset(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print the answer and the package's own source if the exercise is passed; else return 1."""
+    """After a pass, print the short answer and the package's own lines; before a pass, return 1."""
     exercise = find(options.name)
     (verdict,) = verdicts(options, [exercise])
     sources = solutions(exercise.name, exercise.pieces()) if verdict.status == "passed" else []

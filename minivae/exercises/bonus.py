@@ -15,7 +15,7 @@ FILE = '"""Bonus: {title}\n\n{prompt}\n"""\n\nimport numpy as np\n\n\ndef check(
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return the call of a learner's check, with the exhibits in random order."""
+    """Return one call: the learner's check gets the exhibits in random order."""
     return [{"function": "check", "how": "check", "arguments": copies(np.random.default_rng(seed), SIZES[0])}]
 
 
@@ -34,14 +34,14 @@ def said(answers: dict[str, list[bool]], name: str) -> Finding:
     """Return the finding about one exhibit, or about the right module."""
     count = sum(answers[name])
     if not name:
-        words = f"fails {count} of {len(answers[name])} times: too strict, or random" if count else "passes"
+        words = f"reports a bug in {count} of {len(answers[name])} calls: it is too strict, or random" if count else "passes"
         return Finding("check", "the right module", "wrong" if count else "right", (words,))
     words = "noticed" if count else f"not noticed: {exhibits.find(name).title}"
     return Finding("check", name, "right" if count else "wrong", (words,))
 
 
 class Bonus(Exercise):
-    """The exercise whose function is judged by what it notices."""
+    """The bonus exercise: its function is a check, and is judged by the bugs that it notices."""
 
     asking = Asking(calls_of, findings_of)
 
@@ -55,7 +55,7 @@ BONUS = Bonus(len(PARTS) + 1, "write_the_check", title, prompt.strip("\n"), tupl
 
 
 def chosen(word: str) -> list[Exercise]:
-    """Return the exercises of a range of numbers such as "1-3", or the one that `find` returns."""
+    """Return the exercises of a range such as "1-3", or the single exercise that `find` returns for any other word."""
     if not (numbers := re.fullmatch(r"(\d+)-(\d+)", word)):
         return [find(word)]
     first, last = map(int, numbers.groups())
@@ -65,7 +65,7 @@ def chosen(word: str) -> list[Exercise]:
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise of a number, a name or its beginning, or a file. Raises ValueError if there is none."""
+    """Return the exercise with this number, name, beginning of a name, or file. Raises ValueError unless one fits."""
     word, everything = name.rpartition("/")[2].removesuffix(".py"), (*exercises(), BONUS)
     found = [each for each in everything if word in (each.name, each.stem, str(each.number), f"{each.number:02}")]
     found = found or [each for each in everything if word and each.name.startswith(word)]

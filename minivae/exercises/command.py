@@ -9,14 +9,14 @@ from pathlib import Path
 from minivae.app.runner import use_one_thread
 
 ABOUT = """Write the gradients of a VAE yourself, one blank at a time. Without ACTION, the command writes the
-exercises to DIR; files that are there are kept. Then edit a file and run `minivae exercises check`."""
+exercises to DIR; existing files are kept. Then edit a file and run `minivae exercises check`."""
 EXAMPLES = """examples:
   minivae exercises                              write the exercises to exercises/
   minivae exercises check 6                      check exercise 6, by number or name
   minivae exercises check 1-3                    check exercises 1, 2 and 3
   minivae exercises hint 6                       the first of three hints
-  minivae exercises list                         what is done
-  minivae exercises lesson 1                     a question of learners: predict, run, see
+  minivae exercises list                         show which exercises are done
+  minivae exercises lesson 1                     a question of learners: predict, run, compare
   minivae exercises --notebook notebooks         the exercises as Jupyter notebooks
   minivae exercises grade submissions            a table of all students (for teachers)
 
@@ -24,9 +24,9 @@ exit codes of check, list, show and grade: 0 every chosen exercise is passed, 1 
 """
 BRIEF = {
     "check": "check the named exercises, or all", "hint": "print one of three hints",
-    "list": "list the exercises and what is done",
-    "reset": "write the blank again; your file is kept beside it", "show": "print the solution, after a pass",
-    "grade": "check the submissions of a class", "lesson": "predict, run, and see: a common confusion",
+    "list": "list the exercises and their status",
+    "reset": "write the blank exercise again; your file is renamed", "show": "print the solution, after a pass",
+    "grade": "check the submissions of a class", "lesson": "a question of learners: predict, run, compare",
 }  # fmt: skip
 FOLDER = "folder of the exercises (default: exercises)"
 LESSON = """Eighteen questions that learners of VAEs ask most often. Each lesson asks you to predict, runs for a few seconds,
@@ -56,7 +56,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
             words = "number or name of an exercise" + (", or a range of numbers such as 1-3" if several else "")
             add("name", metavar="NAME", help=words, **several)
         if action == "hint":
-            add("number", nargs="?", type=int, default=1, metavar="N", help="which of the three (default: 1)")
+            add("number", nargs="?", type=int, default=1, metavar="N", help="number of the hint: 1, 2 or 3 (default: 1)")
         if action == "grade":
             words = "folder with one folder per student, or with files named after students"
             add("folder", type=Path, metavar="FOLDER", help=words)
@@ -74,7 +74,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         if action in ("check", "list", "show", "grade", "lesson"):
             add("--seed", type=int, help=f"random seed{'' if action == 'lesson' else ' of the inputs'} (default: 0)")
         if action in ("check", "list", "show", "grade"):
-            add("--timeout", type=float, metavar="S", help="seconds for each exercise (default: 10)")
+            add("--timeout", type=float, metavar="S", help="time limit for each exercise (default: 10 seconds)")
         if action in ("grade", "lesson"):
             add("--overwrite", action="store_true", help="replace the files of an earlier command")
         add_options(added)

@@ -1,6 +1,6 @@
-"""Cut functions out of the package's own source: the blank that a learner fills, and the solution.
+"""Cut blanks and solutions out of the package's own source.
 
-A function is found by its name, so nothing is written a second time; a name that no longer exists raises AttributeError.
+Functions are found by name, so no code is written twice. An unknown name raises AttributeError.
 """
 
 import ast
@@ -15,20 +15,20 @@ from typing import NamedTuple
 from minivae import checks
 from minivae.exercises.answers import ANSWERS
 
-COLUMN = 60                                                 # where the trailing comments of the package begin
+COLUMN = 60                                                 # column of the package's trailing comments
 SHAPE = re.compile(r"\([LBDJHIO\d*, ]*\)(?: each)?")
 
 
 class Piece(NamedTuple):
-    """A function of the package, and which of its lines stay in the blank."""
+    """A function of the package, and the lines that stay in its blank."""
 
     module: str                 # "gaussian"
     name: str                   # "reparameterize"; methods are "VAE.backward"
-    arguments: int | tuple[str, ...] = 0    # how many the learner gets (0: all without a default), or names
-    keep: tuple[str, ...] = ()  # targets of the assignments that are not blanked
-    whole: bool = False         # the whole body is blank: the source works in place, or its lines give the answer away
-    lines: tuple[str, ...] = ()  # the targets of the lines of a method that make up the learner's function
-    called: str = ""            # the name of the learner's function, if it differs
+    arguments: int | tuple[str, ...] = 0    # their number in the blank (0: all without a default), or their names
+    keep: tuple[str, ...] = ()  # left sides of the assignments that stay in the blank
+    whole: bool = False         # the body is one `...`: the source works in place, or its lines tell the answer
+    lines: tuple[str, ...] = ()  # left sides of the lines of a method from which the learner's function is made
+    called: str = ""            # the name of the learner's function, if it is another one
 
     @property
     def function(self) -> str:
@@ -48,7 +48,7 @@ def source_of(piece: Piece) -> str:
 
 
 def solutions(name: str, pieces: Sequence[Piece]) -> list[str]:
-    """Return the short answer to an exercise, if its lines in the package look different; then those lines."""
+    """Return the short answer to an exercise, if there is one; then the package's own lines."""
     short = [f"# A short answer{ANSWERS[name]}"] if name in ANSWERS else []
     note = "# In brackets: an entry of the ledger, as in `derivations show beyond.20`\n"
     sources = [solution(piece) for piece in pieces]
@@ -56,7 +56,7 @@ def solutions(name: str, pieces: Sequence[Piece]) -> list[str]:
 
 
 def solution(piece: Piece) -> str:
-    """Return the place and the source of the solution: the function, or those of its lines that were blank."""
+    """Return the file, line and source of the solution: a whole function, or the lines of it that were blank."""
     source, (_, first) = source_of(piece), inspect.getsourcelines(original(piece))
     if piece.lines:
         chosen = [child for child in ast.parse(source).body[0].body if target(child) in piece.lines]
@@ -66,7 +66,7 @@ def solution(piece: Piece) -> str:
 
 
 def tree_of(piece: Piece, source: str = "") -> ast.FunctionDef:
-    """Return the solution as a function without docstring, annotations and checks of arguments; `source` may be changed."""
+    """Return the tree of the solution or of a changed `source`, without docstring, annotations and checks of arguments."""
     node = ast.parse(source or source_of(piece)).body[0]
     node.body = [child for child in node.body if not is_spoken(child)]
     if piece.lines:
@@ -118,7 +118,7 @@ def computed(node: ast.stmt) -> list[str]:
 
 @functools.cache
 def lines_of(piece: Piece) -> list[tuple[list[str], set[str]]]:
-    """Return, for every assignment of the solution that is blank, the names that it computes and those that it uses."""
+    """Return the names that each blank assignment computes, and the names that it uses."""
     found = []
     for node in tree_of(piece).body:
         if target(node) and target(node) not in piece.keep:
@@ -138,7 +138,7 @@ def compiled(piece: Piece, tree: ast.FunctionDef) -> Callable:
 
 
 def blank(piece: Piece) -> str:
-    """Return the function with its lines blanked: `...` stands for every expression; comments keep only the shape."""
+    """Return the function with its lines blanked: expressions are `...`, comments keep only shapes and steps."""
     node = tree_of(piece)
     comments = comments_of(piece)
     lines = [f"def {piece.function}({', '.join(arguments_of(piece, node))}):"]
@@ -164,7 +164,7 @@ def arguments_of(piece: Piece, node: ast.FunctionDef) -> Sequence[str]:
 
 
 def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
-    """Return one statement with `...` in place of its expressions, "" if it is kept; names that are returned stay."""
+    """Return a statement with `...` in place of its expressions; returned names stay. Return "" if the statement stays."""
     if isinstance(node, ast.Return):
         parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         return "return " + ", ".join(part.id if isinstance(part, ast.Name) else "..." for part in parts)
@@ -175,14 +175,14 @@ def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
 
 
 def verbatim(piece: Piece, kept: ast.stmt) -> str:
-    """Return the source of a statement that is kept, as it stands in the package."""
+    """Return the package's source of a statement that stays in the blank."""
     source = source_of(piece)
     same = [node for node in ast.parse(source).body[0].body if target(node) == target(kept)]
     return ast.get_source_segment(source, same[0])
 
 
 def comments_of(piece: Piece) -> dict[str, str]:
-    """Return the step's number and the shape in the trailing comment of every statement."""
+    """Return the step number and the shape in the trailing comment of every statement, by the dump of the statement."""
     source, found = source_of(piece), {}
     lines = source.splitlines()
     for node in ast.parse(source).body[0].body:
@@ -194,7 +194,7 @@ def comments_of(piece: Piece) -> dict[str, str]:
 
 
 def blanks_left(function: ast.FunctionDef) -> list[int]:
-    """Return the lines of a learner's function where `...` still stands for an expression or a statement."""
+    """Return the lines of a learner's function that still have `...` as an expression or a statement."""
     found = []
     for node in ast.walk(function):
         value = getattr(node, "value", None) if isinstance(node, (ast.Assign, ast.Return, ast.Expr)) else None

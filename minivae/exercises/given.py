@@ -1,4 +1,4 @@
-"""The functions of the package that some exercises give: one import line in the learner's file."""
+"""Functions of the package that the learners' files import."""
 
 from minivae.gaussian import reparameterize_backward
 from minivae.objective import OBJECTIVES

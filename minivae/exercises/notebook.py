@@ -1,4 +1,4 @@
-"""Write exercises and lessons as Jupyter notebooks: plain JSON, nbformat 4. The code cells run in Python alone."""
+"""Write exercises and lessons as Jupyter notebooks: plain JSON, nbformat 4. Their code is plain Python."""
 
 import inspect
 import json
@@ -64,7 +64,7 @@ def check_here(name: str, names: dict) -> None:
     if verdict.status == "passed":
         print("", *solutions(exercise.name, exercise.pieces()), sep="\n")
     elif verdict.status != "not started":
-        print("Next: correct your cell, run it, then run this one again. Hints are below.")
+        print("Next: correct your cell, run it, and run this cell again. Hints are below.")
 
 
 # Lessons
@@ -78,7 +78,8 @@ def of_lesson(each: Lesson) -> dict:
     functions = "\n".join(f"- `{place(function)}`" for function in each.code)
     further = f"- ledger: `derivations show {each.ledger}`\n- test: `pytest -k {each.test}`"
     cells = cells_of(question, IMPORT.format(f"from {each.run.__module__} import *")) + cells_of("", source_of(each))
-    cells += cells_of("Run it. Then change a number in the function above, and run it again.", RUN.format(each.name))
+    words = "Run this cell. Then change a number in the function above, and run both cells again."
+    cells += cells_of(words, RUN.format(each.name))
     cells += cells_of("The figure:", "found.show()")
     cells += cells_of("Was your prediction right?", 'print(found.verdict if found.holds else "Not as expected.")')
     return notebook([*cells, *cells_of(f"**Read on**\n\n{functions}\n{further}", "# your own experiments")])

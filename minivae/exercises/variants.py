@@ -1,6 +1,6 @@
-"""Known wrong versions of a function: common confusions, exhibits of the museum, and all changes of one place.
+"""Known wrong versions of a function: common confusions, exhibits of the museum, and all versions with one change.
 
-Each change is made on the function's tree. Its name says what changed, and does not show the rest of the line.
+A change replaces one node of the function's syntax tree. Its name describes the change, without the rest of the line.
 """
 
 import ast
@@ -19,16 +19,17 @@ SIGN = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**", 
 CALLS = {"exp": "expm1", "expm1": "exp", "log": "log1p", "log1p": "log", "sum": "mean", "mean": "sum", "sqrt": "square",
          "tanh": "sin", "minimum": "maximum", "maximum": "minimum", "max": "min"}  # fmt: skip
 UNARY = ("np.exp", "np.expm1", "np.log", "np.log1p", "np.sqrt", "np.tanh", "sigmoid")
-OPERATION = {ast.Add: "a sign is wrong", ast.Sub: "a sign is wrong", ast.Mult: "a factor is a divisor",
-             ast.Div: "a divisor is a factor", ast.Pow: "a power is missing", ast.MatMult: "a product is no matrix product"}
-AXIS = "the sum runs over another axis"
-NUMBER, ARRAY = "a number is another one", "one array stands where another belongs"
+OPERATION = {ast.Add: "a sign is wrong", ast.Sub: "a sign is wrong", ast.Mult: "a factor is used as a divisor",
+             ast.Div: "a divisor is used as a factor", ast.Pow: "a product is used instead of a power",
+             ast.MatMult: "a product of entries is used instead of a matrix product"}
+AXIS = "a sum runs over a wrong axis"
+NUMBER, ARRAY = "a number is wrong", "an array is used instead of another one"
 
 
 class Variant(NamedTuple):
     """A wrong version: its name, the words for a learner, the function, and the names that the changed line computes.
 
-    The name has code of the solution. The words name the fault, or only its kind: they print no solution.
+    The name contains code of the solution, so learners see only the words.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Variant(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """0 for confusions and the museum, 2 for another number, name or order, 1 for all other changes."""
+        """0 for confusions and the museum, 2 for a wrong number, array or order, 1 for all other changes."""
         if self.name.startswith(("confusion", "museum")):
             return 0
         return 2 if self.words in (NUMBER, ARRAY) or "exchanged" in self.words else 1
@@ -48,7 +49,7 @@ class Variant(NamedTuple):
         return set(self.line.replace("*", "").split(", ")) - {""}
 
     def said(self, names: frozenset[str] | None) -> str:
-        """Return the words, with the line if the learner's file has its name."""
+        """Return the words. They name the line if the learner's file has its variables."""
         where = self.line and (names is None or self.computes() <= names)
         return f"in the line of `{self.line}`, {self.words}" if where else self.words
 
@@ -60,7 +61,7 @@ def variants(piece: Piece) -> tuple[Variant, ...]:
 
 
 def listed(piece: Piece) -> Iterator[Variant]:
-    """Yield the confusions and exhibits that change this function. Raises LookupError if a confusion's line is gone."""
+    """Yield the confusions and exhibits that change this function. Raises LookupError if a line is not found once."""
     source = source_of(piece)
     known = [(f"confusion: {words}", words, replaced) for name, replaced, words in CONFUSIONS if name == piece.function]
     for name, _, replaced in known:
@@ -72,7 +73,7 @@ def listed(piece: Piece) -> Iterator[Variant]:
         known.append((f"museum {bug.name}", bug.title, {a: b for a, b in changes.items() if source.count(a) == 1}))
     for name, words, replaced in known:
         text = functools.reduce(lambda text, pair: text.replace(*pair), replaced.items(), source)
-        with contextlib.suppress(SyntaxError, LookupError):     # a change of several lines, indented otherwise
+        with contextlib.suppress(SyntaxError, LookupError):     # a change of several lines with other indentation
             if ast.dump(tree := tree_of(piece, text)) != ast.dump(tree_of(piece)):
                 yield Variant(name, words, compiled(piece, tree))
 
@@ -85,7 +86,7 @@ def one_change(piece: Piece) -> Iterator[Variant]:
     seen = set()
     for index, node in enumerate(ast.walk(tree)):
         for code, words, other in changes(node, names):
-            changed = ast.fix_missing_locations(copy.deepcopy(tree, {id(node): other}))     # `other` in place of the node
+            changed = ast.fix_missing_locations(copy.deepcopy(tree, {id(node): other}))     # `other` replaces the node
             line = line_of(tree, node)
             name = f"{line}:{index}: {code}"
             if name not in seen and ast.dump(changed) != ast.dump(tree):
@@ -121,7 +122,7 @@ def parsed(text: str) -> ast.expr:
 
 
 def changes(node: ast.AST, names: list[str]) -> Iterator[tuple[str, str, ast.AST]]:
-    """Yield (code, words, the node in its place) for every change of one node."""
+    """Yield (code, words, new node) for every change of one node."""
     if isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op) in OTHER:
         other = OTHER[type(node.op)]
         code = f"`{SIGN[other]}` in place of `{SIGN[type(node.op)]}`"
@@ -156,9 +157,9 @@ def changed_calls(node: ast.Call) -> Iterator[tuple[str, str, ast.AST]]:
     function, attribute = ast.unparse(node.func), isinstance(node.func, ast.Attribute)
     last = function.rpartition(".")[2]
     if last in CALLS and attribute:
-        words = {"sum": "a mean stands where a sum belongs", "mean": "a sum stands where a mean belongs"}
+        words = {"sum": "a mean is taken instead of a sum", "mean": "a sum is taken instead of a mean"}
         other = edited(node, func=edited(node.func, attr=CALLS[last]))
-        yield f"`{CALLS[last]}` in place of `{last}`", words.get(last, "a function is another one"), other
+        yield f"`{CALLS[last]}` in place of `{last}`", words.get(last, "a wrong function is called"), other
     if function in UNARY:
         yield f"`{function}` is missing", "a function is missing", node.args[0]
     if last in ("sum", "mean") and attribute and not function.startswith("np."):
@@ -185,7 +186,7 @@ def changed_results(node: ast.Return) -> Iterator[tuple[str, str, ast.AST]]:
             value = minus if len(results) == 1 else edited(node.value, elts=several)
             yield f"minus result {i + 1}", "the sign is wrong", edited(node, value=value)
     for i in range(len(results) - 1):
-        words = f"results {i + 1} and {i + 2} exchanged"
+        words = f"results {i + 1} and {i + 2} are exchanged"
         yield words, words, edited(node, value=edited(node.value, elts=exchanged(results, i)))
 
 

@@ -81,7 +81,7 @@ def test_check_of_one_exercise_exits_with_0_only_after_a_pass(folder, run):
     assert code == 1 and "03_sigmoid_softplus: not started\n1 of 2 passed" in out
     assert run("check", "2-3", "3", "--out", folder)[:2] == (code, out)
     for text, said in ((None, "not started\n  . the file\n      is missing"), ("", "e the file\n      is empty"),
-                       (RIGHT.replace("tanh_b", "tan_b"), "there is no function tanh_backward, but tan_backward")):
+                       (RIGHT.replace("tanh_b", "tan_b"), "no function tanh_backward; your functions are tan_backward")):
         (folder / "02_tanh_backward.py").write_text(text or "")
         _ = text is None and (folder / "02_tanh_backward.py").unlink()
         code, out, _ = run("check", "2", "--out", folder)
@@ -167,7 +167,7 @@ def test_files_with_odd_encoding_or_syntax_are_read_or_get_a_remedy(folder, run)
     (folder / "02_tanh_backward.py").write_bytes(b"\xef\xbb\xbf" + bytes(RIGHT, "utf-8"))
     assert run("check", "2", "--out", folder)[0] == 0
     (folder / "02_tanh_backward.py").write_bytes(b"# \xe4\n" + bytes(RIGHT, "utf-8"))
-    assert "save it with this encoding" in run("check", "2", "--out", folder)[1]
+    assert "save it as UTF-8" in run("check", "2", "--out", folder)[1]
     for source, said in ((RIGHT.replace("h * h", "h^2"), "A power is `**`"), (RIGHT[:-2], "In `return d_h * (1 - h * h`")):
         fill(folder, source)
         assert said in run("check", "2", "--out", folder)[1]

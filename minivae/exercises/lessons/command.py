@@ -90,7 +90,7 @@ def stem(each: Lesson) -> str:
 
 def prediction(each: Lesson, read: Callable[[], str]) -> str | None:
     """Wait for a letter; return it, or None for any other input or the end of the input."""
-    print(" " * LABEL + "Your answer, or Return >", end=" ", flush=True)
+    print(" " * LABEL + "Your answer (a, b or c), or Return >", end=" ", flush=True)
     try:
         answer = read().strip().lower()[:1]
     except EOFError:
