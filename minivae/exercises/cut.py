@@ -139,17 +139,15 @@ def compiled(piece: Piece, tree: ast.FunctionDef) -> Callable:
 
 def blank(piece: Piece) -> str:
     """Return the function with its lines blanked: expressions are `...`, comments keep only shapes and steps."""
-    node = tree_of(piece)
-    comments = comments_of(piece)
+    source, node = source_of(piece), tree_of(piece)
     lines = [f"def {piece.function}({', '.join(arguments_of(piece, node))}):"]
     if piece.whole:
         return "\n".join([*lines, "    ...", ""])
     for child in node.body:
-        code = blanked(child, piece.keep) or verbatim(piece, child)
-        comment = comments.get(ast.dump(child), "")
-        if comment and target(child) not in piece.keep:
-            code = f"{code:<{COLUMN - 4}}# {comment}"
-        lines.append("    " + code.rstrip())
+        code = blanked(child, piece.keep)
+        comment = shape_in(source.splitlines()[child.end_lineno - 1]) if code else ""
+        code = code or ast.get_source_segment(source, child)
+        lines.append(f"    {code:<{COLUMN - 4}}# {comment}" if comment else f"    {code}")
     return "\n".join([*lines, ""])
 
 
@@ -174,23 +172,10 @@ def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
     return "..."
 
 
-def verbatim(piece: Piece, kept: ast.stmt) -> str:
-    """Return the package's source of a statement that stays in the blank."""
-    source = source_of(piece)
-    same = [node for node in ast.parse(source).body[0].body if target(node) == target(kept)]
-    return ast.get_source_segment(source, same[0])
-
-
-def comments_of(piece: Piece) -> dict[str, str]:
-    """Return the step number and the shape in the trailing comment of every statement, by the dump of the statement."""
-    source, found = source_of(piece), {}
-    lines = source.splitlines()
-    for node in ast.parse(source).body[0].body:
-        code, _, comment = lines[node.end_lineno - 1].partition("  # ")
-        step, shape = re.match(r"\d(?=\s|$)", comment), SHAPE.search(comment)
-        words = [match[0] for match in (step, shape) if match]
-        found[ast.dump(node)] = "   ".join(words)
-    return found
+def shape_in(line: str) -> str:
+    """Return the step number and the shape in the trailing comment of a line."""
+    comment = line.partition("  # ")[2]
+    return "   ".join(match[0] for match in (re.match(r"\d(?=\s|$)", comment), SHAPE.search(comment)) if match)
 
 
 def blanks_left(function: ast.FunctionDef) -> list[int]:

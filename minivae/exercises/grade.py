@@ -34,11 +34,15 @@ def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
     The student's name is the name of the folder in FOLDER. For a file directly in FOLDER, it is the file's name without
     the name of the exercise.
     """
-    found: dict[str, dict[str, Path]] = {}
+    def is_skipped(path):
+        return any(part in SKIPPED or part.startswith(".") for part in path.relative_to(folder).parts)
+
+    folders = [path.name for path in folder.iterdir() if path.is_dir() and not is_skipped(path)]
+    found: dict[str, dict[str, Path]] = {name: {} for name in folders}
     notes = []
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if any(part in SKIPPED or part.startswith(".") for part in inside.parts):
+        if is_skipped(path):
             continue
         if path.suffix in ARCHIVES:
             notes.append(f"{inside}: an archive; unpack it first")
@@ -56,9 +60,6 @@ def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
             notes.append(f"{student}: several files for {exercise}; the newest counts: {newer.relative_to(folder)}")
             path = newer
         mine[exercise] = path
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and path.name not in found and path.name not in SKIPPED and not path.name.startswith("."):
-            found[path.name] = {}
     return dict(sorted(found.items())), notes
 
 

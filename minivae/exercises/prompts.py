@@ -183,7 +183,7 @@ The rows of d_z_px are ordered like z.reshape(L * B, J). Given: `reparameterize_
 """,
         "If a variable is used in two places, its gradient is the sum of two gradients.",
         "d_z_px has the shape (L * B, J): bring it into the shape of z first.",
-        "Step 3: compute the total d_z. Step 2: pass it to reparameterize_backward, then add the KL's direct gradients.",
+        "Step 3: compute the total d_z, and pass it to reparameterize_backward. Step 2: add the KL's direct gradients.",
     ),
     "whole_backward": (
         "the whole backward pass, and the normalised importance weights",
