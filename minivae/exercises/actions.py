@@ -86,13 +86,14 @@ def check(options: argparse.Namespace) -> int:
             print("\n".join(lines_of(verdict) if verdict.status != "passed" else lines_of(verdict)[:1]))
     if len(asked) > 1:
         print(f"{passed} of {len(asked)} passed")
-    todo = next((verdict for verdict in asked if verdict.status != "passed"), None)
+    todo = [verdict for verdict in asked if verdict.status != "passed"]
+    todo = min(todo, key=lambda verdict: verdict.status == "not started", default=None)     # what is begun comes first
     if todo:
         path, number = options.out / f"{todo.exercise.stem}.py", todo.exercise.number
         steps = {"not started": f"edit {path}", "error": f"correct the error, then: {command(f'check {number}', options)}"}
         if not path.is_file() or not path.stat().st_size:
             steps = dict.fromkeys(steps, command(f"reset {number}", options))
-        result(options, f"Next: {steps.get(todo.status, f'a hint: minivae exercises hint {number}')}")
+        result(options, f"Next: {steps.get(todo.status, f'get a hint with minivae exercises hint {number}')}")
     elif options.name:
         last = asked[-1].exercise.number
         result(options, f"Compare with the package's own lines: {command(f'show {last}', options)}")

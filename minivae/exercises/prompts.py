@@ -18,9 +18,9 @@ Start with one entry: y[n, o] = sum_i x[n, i] W[i, o] + b[o]. Which entries of y
 Replace every `...`. You may also write the function in another way: only the returned arrays count.
 Letters of all exercises: B data points, L draws of z for each data point, D features, J latent dimensions, H hidden units.
 """,
-        "The shapes nearly decide it: build (B, I) from (B, O) and (I, O), and (I, O) from (B, I) and (B, O).",
+        "The shapes nearly tell the answer: build (B, I) from (B, O) and (I, O), and (I, O) from (B, I) and (B, O).",
         "The same b is added to all B rows, so its gradient is a sum over all B rows.",
-        "dL/dW[i, o] = sum over n of x[n, i] d_y[n, o]. As matrices, one of the two factors is transposed.",
+        "dL/dW[i, o] = sum over n of x[n, i] d_y[n, o]. As a product of matrices, one of the two is transposed.",
     ),
     "tanh_backward": (
         "the gradient of h = tanh(a), from the output",
@@ -117,7 +117,7 @@ Check by hand before you run: both gradients are 0 at mu = 0, log_var = 0.
 """,
         "Each coordinate's KL depends on its own mu and log_var only, so there are no sums.",
         "sigma^2 = exp(log_var). What is its derivative in log_var?",
-        "The KL is a half times a bracket. In mu the half cancels the 2 of a square; in log_var it stays.",
+        "The KL is 1/2 times a bracket. In d_mu, the 1/2 cancels the 2 of a square; in d_log_var, it stays.",
     ),
     "bernoulli": (
         "log p(x|z) for black and white pixels, from logits",
@@ -198,9 +198,10 @@ f has the results of the forward pass: f.encoder_hs, f.mu, f.log_var, f.z, f.dec
     6  objective.kl_backward(d_kl, f.z, f.mu, f.log_var) gives three gradients
     5  self.likelihood.log_prob_backward(d_log_px_z, x, f.out, *f.scale) gives d_out and, in the list d_scale, one
        gradient for each entry of f.scale
-    4  mlp_backward(d_out, hs, layers, self.activation, d_layers, wrt_x=True) writes into d_layers, returns the gradient in z
-    3, 2  exercise 12. The encoder's last layer has both heads: mu in the first J columns, log_var in the others
-    1  the encoder; x is data
+    4  mlp_backward(d_out, hs, layers, self.activation, d_layers, wrt_x=True) writes into d_layers and returns the
+       gradient in z
+    3, 2  as in exercise 12. The encoder's last layer has both heads: mu in the first J columns, log_var in the others
+    1  back through the encoder; x is data
     At the end, write the entry d of d_scale for each name in self.likelihood.scale: `gradient[name][...] = d`.
 
 First write `iw_loss_backward`. Its loss is minus the mean over the B data points of
@@ -227,9 +228,9 @@ m is a weighted sum of all gradients so far. It starts at 0, so after t steps th
 this sum. m_hat is m divided by this sum, and v_hat is v divided by the sum of the weights in v. Update self.params.flat *in
 place*, once for each call; return nothing. Only the parameters are judged, after calls 1, 2 and 3.
 """,
-        "After one step m = (1 - b1) g, but m_hat must be g. After t steps the weights are (1 - b1) (1 + b1 + "
+        "After one step m = (1 - b1) g, but m_hat must be g. After t steps the weights sum to (1 - b1) (1 + b1 + "
         "... + b1^(t-1)).",
-        "That geometric sum is 1 - b1^t, with t = 1 at the first step: increase self.t first.",
+        "This geometric sum is 1 - b1^t, with t = 1 at the first step: increase self.t first.",
         "`theta = theta - ...` makes a new array and changes nothing: write `self.params.flat[...] = ` or `-=`.",
     ),
     "write_the_check": (

@@ -73,6 +73,7 @@ def test_check_returns_exit_code_0_only_for_a_passed_exercise(folder, run):
     fill(folder, WRONG)
     code, out, _ = run("--out", folder, "check", "tanh_backward")
     assert code == 1 and "2 x the right array" in out and "hint 2" in out
+    assert "Next: get a hint with minivae exercises hint 2\n" in run("--out", folder, "check", "1-3")[1]
     fill(folder, RIGHT)
     code, out, err = run("check", "2", "--out", folder)
     assert code == 0 and "02_tanh_backward: passed" in out and "show 2" in out and "mine" in err
