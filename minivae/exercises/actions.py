@@ -87,7 +87,7 @@ def check(options: argparse.Namespace) -> int:
     if len(asked) > 1:
         print(f"{passed} of {len(asked)} passed")
     todo = [verdict for verdict in asked if verdict.status != "passed"]
-    todo = min(todo, key=lambda verdict: verdict.status == "not started", default=None)     # what is begun comes first
+    todo = min(todo, key=lambda verdict: verdict.status == "not started", default=None)     # begun exercises come first
     if todo:
         path, number = options.out / f"{todo.exercise.stem}.py", todo.exercise.number
         steps = {"not started": f"edit {path}", "error": f"correct the error, then: {command(f'check {number}', options)}"}

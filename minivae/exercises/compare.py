@@ -1,4 +1,7 @@
-"""Compare the arrays of a submission with the right ones and with those of all known wrong versions."""
+"""Compare the arrays of a submission with the right ones and with those of all known wrong versions.
+
+A draw is the arguments of one call. A step is a variable that a line of the function computes.
+"""
 
 import ast
 import copy
@@ -85,9 +88,9 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
     """Return the wrong variables of the first wrong line, or [].
 
-    A learner may use the same names for other arrays. So a line does not count if a later array is right that would be
-    wrong if it was computed from these variables. Without blanks, the right lines, executed with the learner's wrong
-    values, must also give one of the learner's wrong results.
+    A learner may use the same names for other arrays. So a line does not count if a later array is right, although the
+    wrong values would make it wrong. If no blank is left, there is a second test: executed with the learner's wrong
+    values, the right lines must give one of the learner's wrong results.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):

@@ -55,7 +55,7 @@ def safely(judged: Callable) -> Callable:
     """Return a function that turns an exception of the judge into the status "error" of one exercise."""
     @functools.wraps(judged)
     def verdict(exercise, *rest, **options):
-        profiler()                                          # raises ValueError if a profiler prevents the judge's own
+        profiler()                                          # raises ValueError if another profiler prevents the judge's
         try:
             return judged(exercise, *rest, **options)
         except Exception as error:
@@ -298,7 +298,7 @@ def pair(exercise: Exercise) -> bool:
 
 
 def slopes(exercise: Exercise, seed: int) -> list[dict]:
-    """Return calls of a learner's forward for central differences: two for each input, which is moved up and down."""
+    """Return calls of a learner's forward for central differences: two for each input, moved up and down."""
     if not pair(exercise):
         return []
     calls = []
