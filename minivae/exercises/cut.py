@@ -67,16 +67,17 @@ def solution(piece: Piece) -> str:
 
 def tree_of(piece: Piece, source: str = "") -> ast.FunctionDef:
     """Return the tree of the solution or of a changed `source`, without docstring, annotations and checks of arguments."""
-    node = ast.parse(source or source_of(piece)).body[0]
+    source = source or source_of(piece)
+    if piece.lines:
+        source = re.sub(r"\bf\.", "", source)               # the learner's function gets `mu`, not `f.mu`
+    node = ast.parse(source).body[0]
     node.body = [child for child in node.body if not is_spoken(child)]
     if piece.lines:
         node.body = [child for child in node.body if target(child) in piece.lines]
         results = [name for name in piece.lines[1:] if "," not in name]
         node.body.append(ast.parse("return " + ", ".join(results)).body[0])
-        node = WithoutForward().visit(node)
         node.args = ast.parse(f"def f({', '.join(piece.arguments)}): pass").body[0].args
-        missing = set(piece.lines) - {target(child) for child in node.body}
-        if missing:
+        if missing := set(piece.lines) - {target(child) for child in node.body}:
             raise LookupError(f"{piece.name} has no line that computes {', '.join(sorted(missing))}")
     node.name, node.returns = piece.function, None
     for argument in (*node.args.args, *node.args.kwonlyargs):
@@ -84,24 +85,14 @@ def tree_of(piece: Piece, source: str = "") -> ast.FunctionDef:
     return ast.fix_missing_locations(node)
 
 
-class WithoutForward(ast.NodeTransformer):
-    """Replace `f.mu` by `mu`: the learner's function gets the arrays themselves."""
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        """Return the name of the array."""
-        self.generic_visit(node)
-        is_forward = isinstance(node.value, ast.Name) and node.value.id == "f"
-        return ast.Name(node.attr, ast.Load()) if is_forward else node
-
-
 def is_spoken(node: ast.stmt) -> bool:
     """Return True for a docstring, and for a call that only checks arguments."""
-    if not isinstance(node, ast.Expr):
-        return False
-    value = node.value
-    if isinstance(value, ast.Constant) and isinstance(value.value, str):
-        return True
-    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and hasattr(checks, value.func.id)
+    match node:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
+            return hasattr(checks, name)
+    return False
 
 
 def target(node: ast.stmt) -> str:

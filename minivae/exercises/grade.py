@@ -24,6 +24,7 @@ from minivae.runs.files import must_be_free, write_atomically
 NO_BOUNDARY = ("submissions run with your rights: limits of time and memory are no security boundary. Grade unknown "
                "code in a container or a virtual machine.")  # fmt: skip
 COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # 06_reparameterize-1.py, 06_reparameterize (2).py
+JUDGE = re.compile(r"import check_here|check_here\(")        # in the cells of a notebook that call the judge
 ARCHIVES = (".zip", ".gz", ".tar", ".7z", ".rar")
 SKIPPED = ("__pycache__", "__MACOSX")
 
@@ -130,7 +131,7 @@ def as_script(notebook: Path, script: Path) -> Path:
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-        text = ("\n\n".join(source for source in sources if "check_here" not in source) + "\n").encode()
+        text = ("\n\n".join(source for source in sources if not JUDGE.search(source)) + "\n").encode()
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         text = f"raise ValueError({f'no notebook: {error!r}'!a})\n".encode()
     script.write_bytes(text)
